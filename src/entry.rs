@@ -1,0 +1,369 @@
+//! The words every module shares: a validated relative [`Path`], [`Metadata`], [`Entry`] and where its content lies.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use crate::stamp::Time;
+use crate::text::encode_name;
+
+/// The longest path an entry may have, in bytes; the longest component is [`NAME_MAX`].
+pub const PATH_LEN_MAX: usize = 1 << 20;
+/// The longest component of a path, in bytes.
+pub const NAME_MAX: usize = 255;
+/// The deepest an entry may lie below its root, in components.
+pub const DEPTH_MAX: usize = 100_000;
+
+/// A path relative to the source: raw bytes, components joined by single slashes, no `.`, no `..`, no
+/// NUL. The root itself is the empty path.
+///
+/// Ordered depth first, component by component, bytes compared: `/` sorts below every other byte.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Path(Box<[u8]>);
+
+impl Path {
+    pub fn root() -> Self {
+        Path::default()
+    }
+
+    /// Checks `bytes`; `Err` says in a few words what is wrong with them.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, &'static str> {
+        let bytes = bytes.into();
+        if bytes.len() > PATH_LEN_MAX {
+            return Err("path too long");
+        }
+        if !bytes.is_empty() {
+            let mut depth = 0;
+            for name in bytes.split(|&b| b == b'/') {
+                check_name(name)?;
+                depth += 1;
+            }
+            if depth > DEPTH_MAX {
+                return Err("path too deep");
+            }
+        }
+        Ok(Path(bytes.into()))
+    }
+
+    /// The path of `name` in this directory.
+    pub fn join(&self, name: &[u8]) -> Result<Self, &'static str> {
+        check_name(name)?;
+        let mut bytes = Vec::with_capacity(self.0.len() + 1 + name.len());
+        bytes.extend_from_slice(&self.0);
+        if !bytes.is_empty() {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name);
+        if bytes.len() > PATH_LEN_MAX {
+            return Err("path too long");
+        }
+        Ok(Path(bytes.into()))
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The directory that holds this entry; `None` for the root.
+    pub fn parent(&self) -> Option<&[u8]> {
+        if self.is_root() {
+            return None;
+        }
+        Some(self.0.iter().rposition(|&b| b == b'/').map_or(&[][..], |slash| &self.0[..slash]))
+    }
+
+    /// The last component; empty for the root.
+    pub fn name(&self) -> &[u8] {
+        self.0.iter().rposition(|&b| b == b'/').map_or(&self.0[..], |slash| &self.0[slash + 1..])
+    }
+
+    /// True for the directory itself and for everything below it.
+    pub fn is_within(&self, dir: &[u8]) -> bool {
+        dir.is_empty() || (self.0.starts_with(dir) && matches!(self.0.get(dir.len()), None | Some(b'/')))
+    }
+}
+
+/// Why a single component cannot stand in a path.
+fn check_name(name: &[u8]) -> Result<(), &'static str> {
+    match name {
+        b"" => Err("empty path component"),
+        b"." => Err("path component '.'"),
+        b".." => Err("path component '..'"),
+        _ if name.len() > NAME_MAX => Err("path component longer than 255 bytes"),
+        _ if name.contains(&0) => Err("NUL in a path"),
+        _ if name.contains(&b'/') => Err("slash in a path component"),
+        _ => Ok(()),
+    }
+}
+
+/// The order of entries: writer, walker and merge all use this one function. NUL cannot occur in a
+/// path, so ranking `/` as 0 puts it below every other byte.
+pub fn compare_paths(a: &[u8], b: &[u8]) -> Ordering {
+    let differing = a.iter().zip(b).position(|(x, y)| x != y);
+    let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
+    match differing {
+        Some(at) => rank(a[at]).cmp(&rank(b[at])),
+        None => a.len().cmp(&b.len()),
+    }
+}
+
+impl Ord for Path {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare_paths(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for Path {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl AsRef<[u8]> for Path {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", encode_name(&self.0))
+    }
+}
+
+/// A BLAKE3 hash of 32 bytes, written `blake3:` and 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix("blake3:")?;
+        let upper = hex.bytes().any(|b| b.is_ascii_uppercase());
+        (!upper).then(|| blake3::Hash::from_hex(hex).ok()).flatten().map(Hash::from)
+    }
+}
+
+impl From<blake3::Hash> for Hash {
+    fn from(hash: blake3::Hash) -> Self {
+        Hash(*hash.as_bytes())
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "blake3:{}", blake3::Hash::from_bytes(self.0).to_hex())
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// What an entry is, with what only that type has. Sockets are never entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    File(File),
+    Dir,
+    /// The link's target: raw bytes, any text a file system can hold.
+    Symlink(Vec<u8>),
+    Fifo,
+    /// Character device with its device number (`st_rdev`).
+    Char(u64),
+    Block(u64),
+}
+
+impl Node {
+    /// The type's word in states and reports.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Node::File(_) => "file",
+            Node::Dir => "dir",
+            Node::Symlink(_) => "symlink",
+            Node::Fifo => "fifo",
+            Node::Char(_) => "char",
+            Node::Block(_) => "block",
+        }
+    }
+}
+
+/// The logical side of a regular file's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Logical size in bytes, holes included.
+    pub size: u64,
+    /// BLAKE3 of the data extents, concatenated.
+    pub hash: Hash,
+    /// Holes as (offset, length): ascending, apart, inside `size`, not empty.
+    pub holes: Vec<(u64, u64)>,
+    /// The number of the file's hard-link set in this snapshot, counted from 1 by first name; 0 if it
+    /// has one name here.
+    pub link: u64,
+}
+
+impl File {
+    /// Bytes outside holes: what content, hash, signature and delta are about.
+    pub fn data_len(&self) -> u64 {
+        data_len(self.size, &self.holes)
+    }
+}
+
+/// Bytes of a file of `size` that are not in `holes`.
+pub fn data_len(size: u64, holes: &[(u64, u64)]) -> u64 {
+    size.saturating_sub(holes.iter().map(|&(_, len)| len).sum())
+}
+
+/// The parts of a file of `size` that are not in `holes`, as (offset, length), ascending.
+pub fn extents(size: u64, holes: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let mut out = Vec::with_capacity(holes.len() + 1);
+    let mut at = 0;
+    for &(offset, len) in holes {
+        if offset > at {
+            out.push((at, offset - at));
+        }
+        at = offset + len;
+    }
+    if at < size {
+        out.push((at, size - at));
+    }
+    out
+}
+
+/// Who may do what, and since when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Permission bits with setuid, setgid and sticky: at most 0o7777.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Names of owner and group at backup time, for people; `None` if the system knew none.
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub mtime: Time,
+    /// Extended attributes (ACLs and capabilities among them) by name, ascending.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// A byte range of an archive's uncompressed stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Index into the archives of the state that holds the entry.
+    pub archive: u32,
+    pub offset: u64,
+    pub len: u64,
+}
+
+/// Where the newest signature of a content lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigRef {
+    /// Concatenated they are the signature.
+    pub ranges: Vec<Range>,
+    /// The first 16 bytes of the signature's BLAKE3.
+    pub hash: [u8; 16],
+}
+
+/// The physical side of an entry: where its bytes lie and what tells that it has not changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub ino: u64,
+    pub ctime: Time,
+    /// The whole copy first, then deltas, oldest first; empty for a file without data.
+    pub content: Vec<Range>,
+    pub sig: Option<SigRef>,
+    /// Changed while read, or carried forward because it could not be read: never counted as unchanged.
+    pub dirty: bool,
+}
+
+/// Fields of a newer writer, kept as they stand: name and JSON text.
+pub type Unknown = Vec<(String, String)>;
+
+/// One file, directory, link or device at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub path: Path,
+    pub node: Node,
+    pub meta: Metadata,
+    pub place: Place,
+    pub unknown: Unknown,
+    /// Unknown fields of the physical part.
+    pub unknown_place: Unknown,
+}
+
+impl Entry {
+    pub fn file(&self) -> Option<&File> {
+        match &self.node {
+            Node::File(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Logical size of a file, 0 for everything else.
+    pub fn size(&self) -> u64 {
+        self.file().map_or(0, |file| file.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn paths_that_could_escape_are_refused() {
+        for bad in [&b"/"[..], b"/a", b"a/", b"a//b", b".", b"..", b"a/../b", b"a/./b", b"a\0b"] {
+            assert!(Path::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(Path::new(vec![b'a'; 256]).is_err());
+        assert!(Path::new(&b"a/...".to_vec()[..]).is_ok());
+    }
+
+    #[test]
+    fn a_directory_comes_right_before_its_children() {
+        let mut paths: Vec<_> = ["a.b", "a/b", "a", "a-b", "", "a/b/c", "a/b c", "b"]
+            .iter()
+            .map(|p| Path::new(*p).unwrap())
+            .collect();
+        paths.sort();
+        let sorted: Vec<_> = paths.iter().map(|p| std::str::from_utf8(p.as_bytes()).unwrap()).collect();
+        assert_eq!(sorted, ["", "a", "a/b", "a/b/c", "a/b c", "a-b", "a.b", "b"]);
+    }
+
+    #[test]
+    fn within_means_below_not_beside() {
+        let path = Path::new("a/b").unwrap();
+        assert!(path.is_within(b"") && path.is_within(b"a") && path.is_within(b"a/b"));
+        assert!(!path.is_within(b"a/bc") && !Path::new("ab").unwrap().is_within(b"a"));
+    }
+
+    proptest! {
+        /// The order is the order of the lists of components.
+        #[test]
+        fn order_is_component_by_component(a in "[ab/.-]{0,8}", b in "[ab/.-]{0,8}") {
+            let components = |p: &str| p.split('/').map(|c| c.as_bytes().to_vec()).collect::<Vec<_>>();
+            if let (Ok(x), Ok(y)) = (Path::new(a.as_bytes()), Path::new(b.as_bytes())) {
+                let model = if a.is_empty() || b.is_empty() { a.len().cmp(&b.len()) } else { components(&a).cmp(&components(&b)) };
+                prop_assert_eq!(x.cmp(&y), model);
+            }
+        }
+
+        #[test]
+        fn holes_and_extents_make_the_whole(cuts in proptest::collection::btree_set(1u64..1000, 0..10), size in 1000u64..1100) {
+            let cuts: Vec<u64> = cuts.into_iter().collect();
+            let holes: Vec<_> = cuts.chunks_exact(2).map(|c| (c[0], c[1] - c[0])).collect();
+            let data = extents(size, &holes);
+            prop_assert_eq!(data.iter().map(|e| e.1).sum::<u64>(), data_len(size, &holes));
+            let mut all: Vec<_> = data.iter().chain(&holes).copied().collect();
+            all.sort();
+            let mut at = 0;
+            for (offset, len) in all {
+                prop_assert_eq!(offset, at);
+                at += len;
+            }
+            prop_assert_eq!(at, size);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What went wrong: a kind that maps one to one to an `ibt_status`, what was being done, and to which path.
+
+use std::fmt;
+use std::io;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The class of an error. The numbers are those of `ibt_status`: pinned, append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum Kind {
+    InvalidArg = -1,
+    Io = -2,
+    NotFound = -3,
+    Exists = -4,
+    Corrupt = -5,
+    /// Written by a newer version, or not one of our files at all.
+    Format = -6,
+    /// A backup file that a snapshot needs is gone.
+    Missing = -7,
+    /// A storage callback failed.
+    Storage = -8,
+    Cancelled = -9,
+    Busy = -10,
+    Unsupported = -11,
+    Limit = -12,
+    Mismatch = -13,
+    Panic = -99,
+}
+
+/// An error with its context. `Display` gives one line: `cannot OP PATH: DETAIL`.
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub kind: Kind,
+    /// What was being done, as the end of "cannot ...": "open", "read the state".
+    pub op: String,
+    /// The path or backup file concerned, raw bytes.
+    pub path: Option<Vec<u8>>,
+    /// The system's errno, or 0.
+    pub os_code: i32,
+    pub detail: String,
+}
+
+impl Error {
+    pub fn new(kind: Kind, op: impl Into<String>, detail: impl Into<String>) -> Self {
+        Error { kind, op: op.into(), path: None, os_code: 0, detail: detail.into() }
+    }
+
+    /// An input/output error of the system while doing `op` to `path`.
+    pub fn io(op: impl Into<String>, path: impl AsRef<[u8]>, error: &io::Error) -> Self {
+        let mut made = Error::new(Kind::Io, op, describe(error)).at(path);
+        made.os_code = error.raw_os_error().unwrap_or(0);
+        made
+    }
+
+    pub fn corrupt(op: impl Into<String>, path: impl AsRef<[u8]>, detail: impl Into<String>) -> Self {
+        Error::new(Kind::Corrupt, op, detail).at(path)
+    }
+
+    pub fn cancelled() -> Self {
+        Error::new(Kind::Cancelled, "go on", "the operation was cancelled")
+    }
+
+    /// Names the path concerned.
+    pub fn at(mut self, path: impl AsRef<[u8]>) -> Self {
+        self.path = Some(path.as_ref().to_vec());
+        self
+    }
+
+    /// True for errno `code` (one of `libc::E*`).
+    pub fn is_os(&self, code: i32) -> bool {
+        self.os_code == code
+    }
+}
+
+/// The system's words for an error, without Rust's "(os error N)".
+fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_string(),
+        None => text,
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}", self.op)?;
+        if let Some(path) = &self.path {
+            write!(f, " {}", crate::text::encode_name(path))?;
+        }
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_names_the_deed_the_path_and_the_reason() {
+        let error = Error::io("open", b"a\nb", &io::Error::from_raw_os_error(libc::ENOENT));
+        assert_eq!(error.to_string(), "cannot open a%0Ab: No such file or directory");
+        assert_eq!(error.os_code, libc::ENOENT);
+    }
+}

@@ -1,0 +1,108 @@
+//! The options of every operation. One type, because the C ABI has one: an operation refuses the ones
+//! it may not ignore.
+
+use std::path::PathBuf;
+
+use crate::entry::Hash;
+use crate::stamp::{Stamp, Time};
+
+/// Which snapshot of a key is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Select {
+    #[default]
+    Newest,
+    Exactly(Stamp),
+    /// The newest one not after this moment.
+    AsOf(Time),
+}
+
+/// How archives and states are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    None,
+    /// zstd at this level, 1 to 19.
+    Zstd(i32),
+}
+
+/// When an entry counts as unchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detect {
+    /// Size, times and inode are equal and old enough.
+    #[default]
+    Metadata,
+    /// Never without reading it.
+    Content,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFileError {
+    /// List it and go on.
+    #[default]
+    Skip,
+    Stop,
+}
+
+/// Metadata a restore sets; bits as in `IBT_META_*`.
+pub mod meta {
+    pub const MODE: u32 = 1;
+    pub const OWNER: u32 = 2;
+    pub const TIMES: u32 = 4;
+    pub const XATTRS: u32 = 8;
+    pub const SPECIAL: u32 = 16;
+    pub const SETID: u32 = 32;
+    pub const ALL: u32 = 63;
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The series' key; `None` takes the last component of the source's path.
+    pub key: Option<String>,
+    /// `None` is `$XDG_CACHE_HOME/ibt` or `~/.cache/ibt`.
+    pub cache_dir: Option<PathBuf>,
+    /// Patterns with gitignore semantics, relative to the source.
+    pub excludes: Vec<Vec<u8>>,
+    /// Name of the files in the source that hold more of them; empty for none.
+    pub exclude_file: Vec<u8>,
+    pub select: Select,
+    pub codec: Codec,
+    /// 0 is one for each core.
+    pub threads: u32,
+    pub detect: Detect,
+    pub one_file_system: bool,
+    /// Leave out what lies below a directory with a `CACHEDIR.TAG`.
+    pub skip_cache_dirs: bool,
+    pub on_file_error: OnFileError,
+    /// Accept a parent made from another source path or on another host.
+    pub allow_source_change: bool,
+    /// Accept an empty source where the parent was not.
+    pub allow_empty: bool,
+    /// Bits of [`meta`]; `None` is everything, owners only with privilege.
+    pub restore_metadata: Option<u32>,
+    /// The tree digest that the selected snapshot must have.
+    pub expected_digest: Option<Hash>,
+    /// How long to wait for a lock, in milliseconds; 0 not at all, -1 for ever.
+    pub lock_wait_ms: i64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            key: None,
+            cache_dir: None,
+            excludes: Vec::new(),
+            exclude_file: b".exclude".to_vec(),
+            select: Select::Newest,
+            codec: Codec::Zstd(3),
+            threads: 0,
+            detect: Detect::Metadata,
+            one_file_system: false,
+            skip_cache_dirs: false,
+            on_file_error: OnFileError::Skip,
+            allow_source_change: false,
+            allow_empty: false,
+            restore_metadata: None,
+            expected_digest: None,
+            lock_wait_ms: 0,
+        }
+    }
+}

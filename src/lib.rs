@@ -1,0 +1,34 @@
+//! libibt: the building blocks of incremental backups behind a small C ABI.
+//!
+//! The stable interface is the C ABI, `include/ibt.h`, implemented by `ffi`. The modules are public so that
+//! tests and benchmarks reach them; their Rust interface may change with every release.
+//!
+//! # From the top
+//!
+//! A **snapshot** is one committed backup of one **source** directory under one **key**. It is described by
+//! one **state**: a sorted list of **entries**, each with its metadata, the hash of its content, and where
+//! that content lies: one whole copy in some **archive**, then zero or more **deltas**. A state is
+//! self-contained, so restoring or listing needs one state and the archives it names, never a replay of
+//! every state before it.
+//!
+//! ```text
+//! backup    walk --> spool --> merge with the parent's entries --> archives --> state, written last
+//! restore   state --> contents out of archives --> files, checked --> links --> directories' metadata
+//! ```
+//!
+//! # Rooms
+//!
+//! Lower rows never import higher ones; `tests/layout.rs` keeps it so. `unsafe` lives in `ffi` and
+//! `platform` only.
+//!
+//! | module | responsibility |
+//! |---|---|
+//! | [`job`], [`pool`] | what a call is given and gives back; the threads of one call |
+//! | [`entry`], [`error`], [`stamp`], [`text`] | shared words |
+
+pub mod entry;
+pub mod error;
+pub mod job;
+pub mod pool;
+pub mod stamp;
+pub mod text;
