@@ -23,9 +23,11 @@
 //!
 //! | module | responsibility |
 //! |---|---|
+//! | [`delta`] | librsync's formats: signature, delta, patch, composition; knows no files |
 //! | [`job`], [`pool`] | what a call is given and gives back; the threads of one call |
 //! | [`entry`], [`error`], [`stamp`], [`text`] | shared words |
 
+pub mod delta;
 pub mod entry;
 pub mod error;
 pub mod job;

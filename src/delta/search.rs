@@ -1,0 +1,242 @@
+//! The search for blocks of the basis in a stream.
+//!
+//! The stream is decided position by position: at each one either a block of the basis starts, which
+//! becomes a copy, or one byte becomes literal. After a copy the block that followed in the basis is
+//! tried first, several at once; elsewhere the weak sum of the next block length rolls over the
+//! stream, and only where the filter lets it through is the table asked. What is decided depends on the
+//! stream alone, never on how it is cut into views.
+
+use std::io::{self, Write};
+
+use super::encode::Encoder;
+use super::shared::SharedSums;
+use super::signature::Signature;
+use super::strong::{self, Sum, GROUP};
+use super::view::View;
+use super::weak::Roller;
+
+/// Blocks of equal weak sum that are compared at one position.
+const MAX_CANDIDATES: usize = 16;
+/// Positions per block length at which the weak sum may match without the strong one; further ones are
+/// not tried. So the work stays linear whatever a signature claims, and chance never comes near.
+const MAX_FAILURES: u32 = 16;
+
+/// What the search has cost so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Blocks hashed with the strong sum, without those of the new signature.
+    pub hashed: u64,
+    /// Strong sums compared.
+    pub compared: u64,
+}
+
+pub(super) struct Search<'s> {
+    signature: &'s Signature,
+    block_len: usize,
+    /// Blocks of full length.
+    whole_blocks: u64,
+    /// Length of the short last block, 0 if there is none.
+    tail_len: usize,
+    roller: Roller,
+    /// Everything before is decided.
+    at: u64,
+    /// The weak sum of the block length from `at` on, once it is known to start no expected block.
+    sum: Option<u32>,
+    /// Where the last copy started, in the basis less in the stream: the basis is expected to go on so.
+    drift: u64,
+    failures: Failures,
+    pub effort: Effort,
+}
+
+impl<'s> Search<'s> {
+    /// `signature` must be one of a basis of `basis_len` bytes.
+    pub fn new(signature: &'s Signature, basis_len: u64) -> Self {
+        let block_len = u64::from(signature.block_len());
+        Search {
+            signature,
+            block_len: block_len as usize,
+            whole_blocks: basis_len / block_len,
+            tail_len: (basis_len % block_len) as usize,
+            roller: Roller::new(signature.kind, signature.block_len()),
+            at: 0,
+            sum: None,
+            drift: 0,
+            failures: Failures::default(),
+            effort: Effort::default(),
+        }
+    }
+
+    /// From here on the stream is still needed.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Decides every position of the view that a block and one more byte follow.
+    pub fn scan<W: Write, S: Write>(
+        &mut self,
+        view: View,
+        shared: Option<&SharedSums<S>>,
+        out: &mut Encoder<W>,
+    ) -> io::Result<()> {
+        while self.at + (self.block_len as u64) < view.end() {
+            if self.sum.is_none() && self.follow(view, shared, out)? {
+                continue;
+            }
+            let sum = self.sum.unwrap_or_else(|| self.fresh_sum(view));
+            match self.find(sum, view, shared) {
+                Some(block) => self.copy(block, 1, out)?,
+                None => self.roll(sum, view, out)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides the rest, after `scan`: the stream ends with the view.
+    pub fn finish<W: Write>(mut self, view: View, out: &mut Encoder<W>) -> io::Result<()> {
+        if self.at + self.block_len as u64 == view.end() {
+            let sum = self.sum.unwrap_or_else(|| self.fresh_sum(view));
+            if let Some(block) = self.find(sum, view, None::<&SharedSums<io::Sink>>) {
+                return self.copy(block, 1, out);
+            }
+        }
+        let rest = view.from(self.at);
+        match rest.len().checked_sub(self.tail_len) {
+            Some(literal) if self.is_tail(&rest[literal..]) => {
+                out.literal(&rest[..literal])?;
+                out.copy(self.whole_blocks * self.block_len as u64, self.tail_len as u64)
+            }
+            _ => out.literal(rest),
+        }
+    }
+
+    /// Copies blocks from `at` on, at most [`GROUP`], as long as they are the expected ones.
+    fn follow<W: Write, S: Write>(
+        &mut self,
+        view: View,
+        shared: Option<&SharedSums<S>>,
+        out: &mut Encoder<W>,
+    ) -> io::Result<bool> {
+        let Some(first) = self.expected() else { return Ok(false) };
+        let mut group: [&[u8]; GROUP] = [&[]; GROUP];
+        let blocks = view.from(self.at).chunks_exact(self.block_len);
+        let mut len = 0;
+        for ((place, block), number) in group.iter_mut().zip(blocks).zip(first..self.whole_blocks as u32) {
+            // A known strong sum decides alone; else the weak one spares hashing what differs.
+            let at = self.at + (len * self.block_len) as u64;
+            let likely = match shared.and_then(|shared| shared.at(at)) {
+                Some(sum) => self.signature.strong_is(number, sum),
+                None => self.weak_is(number, self.signature.kind.sum(block)),
+            };
+            if !likely {
+                break;
+            }
+            *place = block;
+            len += 1;
+        }
+        self.effort.compared += len as u64;
+        if shared.and_then(|shared| shared.at(self.at)).is_none() {
+            self.effort.hashed += len as u64;
+            let sums = strong::sums(&group[..len]);
+            len = (0..len).take_while(|&i| self.signature.strong_is(first + i as u32, &sums[i])).count();
+        }
+        if len > 0 {
+            self.copy(first, len, out)?;
+        }
+        Ok(len > 0)
+    }
+
+    /// The block of the basis that starts at `view`'s position `at`, if one does.
+    fn find<S: Write>(&mut self, sum: u32, view: View, shared: Option<&SharedSums<S>>) -> Option<u32> {
+        let signature = self.signature;
+        let blocks = signature.table.blocks_of(signature.kind.key(sum));
+        let whole = match blocks {
+            [others @ .., last] if u64::from(*last) >= self.whole_blocks => others,
+            all => all,
+        };
+        if whole.is_empty() || !self.failures.allow(self.at, self.block_len) {
+            return None;
+        }
+        let strong = self.strong_sum(view, shared);
+        let expected = self.expected().filter(|&block| self.weak_is(block, sum));
+        let mut compared = 0;
+        let found = expected.into_iter().chain(whole.iter().copied().take(MAX_CANDIDATES)).find(|&block| {
+            compared += 1;
+            signature.strong_is(block, &strong)
+        });
+        self.effort.compared += compared;
+        if found.is_none() {
+            self.failures.add();
+        }
+        found
+    }
+
+    /// Makes bytes literal until the filter lets the weak sum through, or to the end of the view.
+    fn roll<W: Write>(&mut self, mut sum: u32, view: View, out: &mut Encoder<W>) -> io::Result<()> {
+        let entering = view.from(self.at + self.block_len as u64);
+        let leaving = view.range(self.at, entering.len());
+        let steps = self.roller.roll(&mut sum, leaving, entering, &self.signature.table.filter);
+        self.at += steps as u64;
+        self.sum = Some(sum);
+        out.literal(&leaving[..steps])
+    }
+
+    fn copy<W: Write>(&mut self, first: u32, blocks: usize, out: &mut Encoder<W>) -> io::Result<()> {
+        let (offset, len) = (u64::from(first) * self.block_len as u64, (blocks * self.block_len) as u64);
+        self.drift = offset.wrapping_sub(self.at);
+        self.at += len;
+        self.sum = None;
+        out.copy(offset, len)
+    }
+
+    /// The whole block that starts at `at` if the basis goes on as since the last copy.
+    fn expected(&self) -> Option<u32> {
+        let offset = self.at.wrapping_add(self.drift);
+        let block = offset / self.block_len as u64;
+        (offset.is_multiple_of(self.block_len as u64) && block < self.whole_blocks).then_some(block as u32)
+    }
+
+    fn fresh_sum(&self, view: View) -> u32 {
+        self.signature.kind.sum(view.range(self.at, self.block_len))
+    }
+
+    fn weak_is(&self, block: u32, sum: u32) -> bool {
+        self.signature.table.key(block) == self.signature.kind.key(sum)
+    }
+
+    fn strong_sum<S: Write>(&mut self, view: View, shared: Option<&SharedSums<S>>) -> Sum {
+        if let Some(sum) = shared.and_then(|shared| shared.at(self.at)) {
+            return *sum;
+        }
+        self.effort.hashed += 1;
+        strong::sum(view.range(self.at, self.block_len))
+    }
+
+    /// Whether these bytes are the short last block of the basis.
+    fn is_tail(&self, bytes: &[u8]) -> bool {
+        let block = self.whole_blocks as u32;
+        self.tail_len > 0
+            && self.weak_is(block, self.signature.kind.sum(bytes))
+            && self.signature.strong_is(block, &strong::sum(bytes))
+    }
+}
+
+/// Counts positions where a weak sum matched and no strong one, per block length of stream.
+#[derive(Default)]
+struct Failures {
+    /// Where the count started.
+    since: u64,
+    count: u32,
+}
+
+impl Failures {
+    fn allow(&mut self, at: u64, block_len: usize) -> bool {
+        if at - self.since >= block_len as u64 {
+            *self = Failures { since: at, count: 0 };
+        }
+        self.count < MAX_FAILURES
+    }
+
+    fn add(&mut self) {
+        self.count += 1;
+    }
+}

@@ -1,0 +1,41 @@
+//! Strong sums: BLAKE2b with a digest of 32 bytes, unkeyed; signatures truncate it.
+
+use blake2b_simd::many::{hash_many, HashManyJob};
+
+/// A whole strong sum, before truncation.
+pub(super) type Sum = [u8; 32];
+
+/// Blocks hashed side by side: a multiple of the SIMD lanes of every platform.
+pub(super) const GROUP: usize = 8;
+
+/// The strong sum of one block.
+pub(super) fn sum(block: &[u8]) -> Sum {
+    truncate(params().hash(block).as_bytes())
+}
+
+/// The strong sums of at most [`GROUP`] blocks, side by side; sums past the blocks are zeros.
+pub(super) fn sums(blocks: &[&[u8]]) -> [Sum; GROUP] {
+    debug_assert!(blocks.len() <= GROUP);
+    let params = params();
+    let mut jobs: [HashManyJob; GROUP] =
+        std::array::from_fn(|i| HashManyJob::new(&params, blocks.get(i).unwrap_or(&&[][..])));
+    let jobs = &mut jobs[..blocks.len()];
+    hash_many(jobs.iter_mut());
+    let mut sums = [[0; 32]; GROUP];
+    for (sum, job) in sums.iter_mut().zip(jobs) {
+        *sum = truncate(job.to_hash().as_bytes());
+    }
+    sums
+}
+
+fn params() -> blake2b_simd::Params {
+    let mut params = blake2b_simd::Params::new();
+    params.hash_length(32);
+    params
+}
+
+fn truncate(digest: &[u8]) -> Sum {
+    let mut sum = [0; 32];
+    sum.copy_from_slice(&digest[..32]);
+    sum
+}

@@ -1,0 +1,51 @@
+//! The encoding of a signature.
+
+use std::io::{self, Write};
+
+use super::strong::{self, Sum, GROUP};
+use super::{weak, Params, SIGNATURE_MAGIC};
+
+/// Entries are gathered up to this many bytes before they are written.
+const BUFFER: usize = 16 << 10;
+
+/// Writes the header, then entry after entry.
+pub(super) struct SumsWriter<W> {
+    params: Params,
+    out: W,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> SumsWriter<W> {
+    pub fn new(params: Params, out: W) -> io::Result<Self> {
+        params.check()?;
+        let mut buffer = Vec::with_capacity(BUFFER + GROUP * params.entry_len());
+        for word in [SIGNATURE_MAGIC, params.block_len, params.strong_len] {
+            buffer.extend_from_slice(&word.to_be_bytes());
+        }
+        Ok(SumsWriter { params, out, buffer })
+    }
+
+    /// Signs the next blocks, at most [`GROUP`], and returns their strong sums (zeros beyond them).
+    pub fn sign(&mut self, blocks: &[&[u8]]) -> io::Result<[Sum; GROUP]> {
+        let sums = strong::sums(blocks);
+        for (block, sum) in blocks.iter().zip(&sums) {
+            self.buffer.extend_from_slice(&weak::rabinkarp(block).to_be_bytes());
+            self.buffer.extend_from_slice(&sum[..self.params.strong_len as usize]);
+        }
+        if self.buffer.len() >= BUFFER {
+            self.flush()?;
+        }
+        Ok(sums)
+    }
+
+    pub fn finish(mut self) -> io::Result<W> {
+        self.flush()?;
+        Ok(self.out)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}

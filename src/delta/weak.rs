@@ -1,0 +1,180 @@
+//! Weak sums of blocks, computed whole and rolled byte by byte.
+//!
+//! RabinKarp (librsync's `rabinkarp.h`): a polynomial over the bytes modulo 2^32, started at 1.
+//! Rollsum (`rollsum.h`): Adler-like, two sums of 16 bits.
+
+use super::filter::{test, Filter};
+
+const MULT: u32 = 0x0810_4225;
+/// What the start value 1 leaves behind when a byte rolls out.
+const ADJ: u32 = MULT.wrapping_sub(1);
+/// Rollsum adds this to each byte.
+const OFFSET: u32 = 31;
+/// Rollsum's halves are no good as table keys: its keys are multiplied by this (odd, hence reversible).
+const SPREAD: u32 = 0x9e37_79b1;
+
+/// Bytes per step of the whole-block sum.
+const STEP: usize = 64;
+
+/// `MULT^(STEP - 1 - i)` as `LOW[i] + 65536 * HIGH[i]`, both signed: a product of 32 bits becomes two
+/// of 16 bits, which even SSE2 multiplies and adds eight at a time.
+const LOW: [i16; STEP] = halves().0;
+const HIGH: [i16; STEP] = halves().1;
+
+const fn halves() -> ([i16; STEP], [i16; STEP]) {
+    let (mut low, mut high) = ([0; STEP], [0; STEP]);
+    let mut i = 0;
+    while i < STEP {
+        let power = power(STEP - 1 - i);
+        low[i] = power as i16;
+        high[i] = (power.wrapping_sub(low[i] as u32) >> 16) as i16;
+        i += 1;
+    }
+    (low, high)
+}
+
+const fn power(exponent: usize) -> u32 {
+    MULT.wrapping_pow(exponent as u32)
+}
+
+/// Which weak sum a signature holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    RabinKarp,
+    Rollsum,
+}
+
+impl Kind {
+    /// The weak sum of a block, as signatures store it.
+    pub fn sum(self, block: &[u8]) -> u32 {
+        match self {
+            Kind::RabinKarp => rabinkarp(block),
+            Kind::Rollsum => rollsum(block),
+        }
+    }
+
+    /// The table key of a stored sum: equal exactly where the sums are, and its upper bits well spread.
+    pub fn key(self, sum: u32) -> u32 {
+        match self {
+            Kind::RabinKarp => sum,
+            Kind::Rollsum => sum.wrapping_mul(SPREAD),
+        }
+    }
+}
+
+/// The RabinKarp sum of a block.
+pub(super) fn rabinkarp(block: &[u8]) -> u32 {
+    const STEP_POWER: u32 = power(STEP);
+    let mut steps = block.chunks_exact(STEP);
+    let mut hash = 1u32;
+    for step in &mut steps {
+        hash = hash.wrapping_mul(STEP_POWER).wrapping_add(polynomial(step));
+    }
+    steps.remainder().iter().fold(hash, |hash, &byte| hash.wrapping_mul(MULT).wrapping_add(u32::from(byte)))
+}
+
+/// The polynomial over [`STEP`] bytes, in the shape that compilers turn into `pmaddwd`.
+#[inline(always)]
+fn polynomial(bytes: &[u8]) -> u32 {
+    let (mut low, mut high) = (0i32, 0i32);
+    for ((&byte, &l), &h) in bytes.iter().zip(&LOW).zip(&HIGH) {
+        low = low.wrapping_add(i32::from(byte) * i32::from(l));
+        high = high.wrapping_add(i32::from(byte) * i32::from(h));
+    }
+    (low as u32).wrapping_add((high as u32) << 16)
+}
+
+/// The rollsum of a block; both halves are taken modulo 2^16 only at the end.
+fn rollsum(block: &[u8]) -> u32 {
+    let (mut s1, mut s2) = (0u32, 0u32);
+    for &byte in block {
+        s1 = s1.wrapping_add(u32::from(byte) + OFFSET);
+        s2 = s2.wrapping_add(s1);
+    }
+    (s2 << 16) | (s1 & 0xffff)
+}
+
+/// Rolls the sum of a window of fixed length over a stream.
+pub(super) struct Roller {
+    kind: Kind,
+    window: u32,
+    /// For each byte, what RabinKarp subtracts when it leaves the window: `(byte + ADJ) * MULT^window`.
+    leaving: [u32; 256],
+}
+
+impl Roller {
+    pub fn new(kind: Kind, window: u32) -> Self {
+        let power = MULT.wrapping_pow(window);
+        let leaving = std::array::from_fn(|byte| power.wrapping_mul((byte as u32).wrapping_add(ADJ)));
+        Roller { kind, window, leaving }
+    }
+
+    /// Rolls `sum` on, `leaving[i]` out and `entering[i]` in, until the filter lets the key through.
+    ///
+    /// Returns the steps taken: all of `leaving.len()`, or fewer where the last one found something.
+    /// (The last step of all may have found something too: the caller looks up in any case.)
+    pub fn roll(&self, sum: &mut u32, leaving: &[u8], entering: &[u8], filter: &Filter) -> usize {
+        match (self.kind, filter) {
+            (Kind::Rollsum, _) => self.roll_rollsum(sum, leaving, entering, filter),
+            (Kind::RabinKarp, Filter::W9(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, Filter::W12(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, Filter::W15(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, Filter::W17(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, Filter::W20(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+        }
+    }
+
+    /// Four steps at a time, two by two: the second sum of a pair comes straight from the one before
+    /// the pair, which halves the chain of dependent multiplications.
+    fn roll_rabinkarp<const N: usize>(
+        &self,
+        sum: &mut u32,
+        leaving: &[u8],
+        entering: &[u8],
+        words: &[u64; N],
+    ) -> usize {
+        let change = |out: u8, into: u8| u32::from(into).wrapping_sub(self.leaving[usize::from(out)]);
+        let pair = |hash: u32, c0: u32, c1: u32| {
+            let c1 = c0.wrapping_mul(MULT).wrapping_add(c1);
+            (hash.wrapping_mul(MULT).wrapping_add(c0), hash.wrapping_mul(power(2)).wrapping_add(c1))
+        };
+        let mut hash = *sum;
+        let mut done = 0;
+        for (out, into) in leaving.chunks_exact(4).zip(entering.chunks_exact(4)) {
+            let (h0, h1) = pair(hash, change(out[0], into[0]), change(out[1], into[1]));
+            let (h2, h3) = pair(h1, change(out[2], into[2]), change(out[3], into[3]));
+            if (test(words, h0) | test(words, h1) | test(words, h2) | test(words, h3)) & 1 != 0 {
+                let hashes = [h0, h1, h2, h3];
+                let first = hashes.iter().position(|&hash| test(words, hash) & 1 != 0).unwrap_or(3);
+                *sum = hashes[first];
+                return done + first + 1;
+            }
+            hash = h3;
+            done += 4;
+        }
+        for (&out, &into) in leaving[done..].iter().zip(&entering[done..]) {
+            hash = hash.wrapping_mul(MULT).wrapping_add(change(out, into));
+            done += 1;
+            if test(words, hash) & 1 != 0 {
+                break;
+            }
+        }
+        *sum = hash;
+        done
+    }
+
+    fn roll_rollsum(&self, sum: &mut u32, leaving: &[u8], entering: &[u8], filter: &Filter) -> usize {
+        let (mut s1, mut s2) = (*sum & 0xffff, *sum >> 16);
+        let mut done = 0;
+        for (&out, &into) in leaving.iter().zip(entering) {
+            s1 = s1.wrapping_add(u32::from(into)).wrapping_sub(u32::from(out));
+            s2 = s2.wrapping_add(s1).wrapping_sub(self.window.wrapping_mul(u32::from(out) + OFFSET));
+            done += 1;
+            *sum = (s2 << 16) | (s1 & 0xffff);
+            if filter.may_hold(self.kind.key(*sum)) {
+                break;
+            }
+        }
+        done
+    }
+}
