@@ -19,18 +19,23 @@
 //! # Rooms
 //!
 //! Lower rows never import higher ones; `tests/layout.rs` keeps it so. `unsafe` lives in `ffi` and
-//! `platform` only.
+//! [`platform`] only.
 //!
 //! | module | responsibility |
 //! |---|---|
+//! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
 //! | [`delta`] | librsync's formats: signature, delta, patch, composition; knows no files |
+//! | [`platform`] | metadata, opening beneath a directory, fsync, rename, locks; every `cfg(target_os)` |
 //! | [`job`], [`pool`] | what a call is given and gives back; the threads of one call |
 //! | [`entry`], [`error`], [`stamp`], [`text`] | shared words |
 
 pub mod delta;
 pub mod entry;
 pub mod error;
+pub mod exclude;
 pub mod job;
+pub mod platform;
 pub mod pool;
 pub mod stamp;
 pub mod text;
+pub mod walk;

@@ -1,0 +1,166 @@
+//! An open directory: the only way the crate reaches a file of a source, a destination or a store.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::beneath::{component, open_beneath, open_quietly, PATH};
+use super::stat::{stat_fd, FileKind, Stat};
+
+/// A directory held open, so that no rename elsewhere can change which one is meant.
+///
+/// Where a method takes a `name`, that is one component, never followed if it is a link; anything else is
+/// `EINVAL`. Where it takes a `rel`, that is a path of such components, resolved strictly below this
+/// directory and through no link. Not meant for use by several threads at once: listings share one offset.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+}
+
+/// The names in a directory, unsorted, without `.` and `..`.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Each with its type where the file system tells it in passing; the type may be out of date.
+    pub names: Vec<(Box<[u8]>, Option<FileKind>)>,
+    /// Why the listing broke off. The names read before that are there.
+    pub error: Option<io::Error>,
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const READ_FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+impl Dir {
+    /// Opens a directory by the caller's own path: links in it are followed.
+    pub fn open(path: &std::path::Path) -> io::Result<Dir> {
+        Ok(Dir { fd: rustix::fs::open(path, DIRECTORY, Mode::empty())? })
+    }
+
+    /// Opens a directory below this one.
+    pub fn open_dir(&self, rel: &[u8]) -> io::Result<Dir> {
+        Ok(Dir { fd: open_quietly(self.as_fd(), rel, DIRECTORY)? })
+    }
+
+    /// Opens a file below this directory for reading, without waiting for whoever is at the other end of
+    /// a FIFO. What was opened need not be a regular file: look at [`stat_file`](super::stat_file).
+    pub fn open_file(&self, rel: &[u8]) -> io::Result<File> {
+        open_quietly(self.as_fd(), rel, READ_FILE).map(File::from)
+    }
+
+    /// Names whatever lies at `rel`, a link or device itself, without opening it.
+    pub fn open_path(&self, rel: &[u8]) -> io::Result<OwnedFd> {
+        open_beneath(self.as_fd(), rel, PATH)
+    }
+
+    /// The parent, if it still is the directory `id` (see [`Stat::id`]); else `ESTALE`.
+    pub fn open_parent(&self, id: (u64, u64)) -> io::Result<Dir> {
+        let parent = Dir { fd: rustix::fs::openat(self, "..", DIRECTORY, Mode::empty())? };
+        match parent.stat_self()?.id() == id {
+            true => Ok(parent),
+            false => Err(Errno::STALE.into()),
+        }
+    }
+
+    /// Another descriptor of the same directory.
+    pub fn try_clone(&self) -> io::Result<Dir> {
+        Ok(Dir { fd: self.fd.try_clone()? })
+    }
+
+    pub fn stat(&self, name: &[u8]) -> io::Result<Stat> {
+        Stat::from_raw(&rustix::fs::statat(self, component(name)?, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    pub fn stat_self(&self) -> io::Result<Stat> {
+        stat_fd(self.as_fd())
+    }
+
+    /// A link's target, of any length.
+    pub fn read_link(&self, name: &[u8]) -> io::Result<Vec<u8>> {
+        Ok(rustix::fs::readlinkat(self, component(name)?, Vec::new())?.into_bytes())
+    }
+
+    pub fn list(&self) -> Listing {
+        let mut listing = Listing::default();
+        listing.error = self.read_names(&mut listing).err();
+        listing
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn read_names(&self, listing: &mut Listing) -> io::Result<()> {
+        rustix::fs::seek(self, rustix::fs::SeekFrom::Start(0))?;
+        let mut buffer = Vec::with_capacity(32 * 1024);
+        let mut entries = rustix::fs::RawDir::new(self.as_fd(), buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            listing.push(entry.file_name().to_bytes(), entry.file_type());
+        }
+        Ok(())
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn read_names(&self, listing: &mut Listing) -> io::Result<()> {
+        for entry in rustix::fs::Dir::read_from(self)? {
+            let entry = entry?;
+            listing.push(entry.file_name().to_bytes(), entry.file_type());
+        }
+        Ok(())
+    }
+
+    /// Makes a new file, open for reading and writing; `EEXIST` if anything has that name.
+    pub fn create_file(&self, name: &[u8], mode: u32) -> io::Result<File> {
+        let flags = OFlags::RDWR
+            | OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC
+            | OFlags::NOCTTY;
+        Ok(rustix::fs::openat(self, component(name)?, flags, bits(mode))?.into())
+    }
+
+    pub fn unlink(&self, name: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(self, component(name)?, AtFlags::empty())?)
+    }
+
+    pub fn rmdir(&self, name: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(self, component(name)?, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Makes the names in this directory durable. A file system that cannot sync a directory is taken at
+    /// its word that it need not.
+    pub fn sync(&self) -> io::Result<()> {
+        match rustix::fs::fsync(self) {
+            Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Makes everything on this directory's file system durable.
+    pub fn syncfs(&self) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        rustix::fs::syncfs(self)?;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        rustix::fs::sync();
+        Ok(())
+    }
+}
+
+impl Listing {
+    fn push(&mut self, name: &[u8], kind: rustix::fs::FileType) {
+        if name != b"." && name != b".." {
+            self.names.push((name.into(), FileKind::from_type(kind)));
+        }
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Permission bits for a system call.
+pub(super) fn bits(mode: u32) -> Mode {
+    Mode::from_raw_mode((mode & 0o7777) as _)
+}

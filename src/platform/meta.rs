@@ -1,0 +1,79 @@
+//! Owners, permissions and times, applied without following links.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, Gid, Timespec, Timestamps, Uid, UTIME_OMIT};
+use rustix::io::Errno;
+
+use super::beneath::component;
+use super::dir::{bits, Dir};
+use crate::stamp::Time;
+
+/// Sets owner and group of what the descriptor names, [`Dir::open_path`]'s descriptors included. The
+/// system takes setuid and setgid off a file whose owner changes: set the mode afterwards.
+pub fn set_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
+    let (uid, gid) = owner(uid, gid)?;
+    match rustix::fs::fchown(fd, uid, gid) {
+        Err(Errno::BADF) => by_path(fd, |path| rustix::fs::chown(path, uid, gid)),
+        result => Ok(result?),
+    }
+}
+
+/// Sets the permission bits; a link has none (`EOPNOTSUPP`).
+pub fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    match rustix::fs::fchmod(fd, bits(mode)) {
+        Err(Errno::BADF) => by_path(fd, |path| rustix::fs::chmod(path, bits(mode))),
+        result => Ok(result?),
+    }
+}
+
+/// Sets the modification time; the access time stays.
+pub fn set_times(fd: BorrowedFd<'_>, mtime: Time) -> io::Result<()> {
+    let times = timestamps(mtime);
+    match rustix::fs::futimens(fd, &times) {
+        Err(Errno::BADF) => {
+            by_path(fd, |path| rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty()))
+        }
+        result => Ok(result?),
+    }
+}
+
+/// The same by name, for what must not be opened: links, FIFOs, devices.
+impl Dir {
+    pub fn set_owner_of(&self, name: &[u8], uid: u32, gid: u32) -> io::Result<()> {
+        let (uid, gid) = owner(uid, gid)?;
+        Ok(rustix::fs::chownat(self, component(name)?, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Sets the permission bits of anything but a link (`EOPNOTSUPP`).
+    pub fn set_mode_of(&self, name: &[u8], mode: u32) -> io::Result<()> {
+        set_mode(self.open_path(component(name)?)?.as_fd(), mode)
+    }
+
+    pub fn set_times_of(&self, name: &[u8], mtime: Time) -> io::Result<()> {
+        Ok(rustix::fs::utimensat(self, component(name)?, &timestamps(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+/// Does to the object of an `O_PATH` descriptor what the system does only to a path. The link in `/proc`
+/// leads to the very object; if that is a symbolic link, it is not followed further.
+pub(super) fn by_path<T>(fd: BorrowedFd<'_>, act: impl Fn(&str) -> Result<T, Errno>) -> io::Result<T> {
+    Ok(act(&format!("/proc/self/fd/{}", fd.as_raw_fd()))?)
+}
+
+/// The system takes -1 for "leave it", which is nobody's number.
+fn owner(uid: u32, gid: u32) -> io::Result<(Option<Uid>, Option<Gid>)> {
+    if uid == u32::MAX || gid == u32::MAX {
+        return Err(Errno::INVAL.into());
+    }
+    Ok((Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
+}
+
+#[allow(clippy::unnecessary_cast)]
+fn timestamps(mtime: Time) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ },
+        last_modification: Timespec { tv_sec: mtime.secs as _, tv_nsec: mtime.nanos as _ },
+    }
+}

@@ -1,0 +1,75 @@
+//! Names of users and groups.
+
+use std::collections::HashMap;
+use std::ffi::{c_char, c_int, CStr};
+
+/// Looks up each user and group once.
+#[derive(Debug, Default)]
+pub struct Names {
+    users: HashMap<u32, Option<String>>,
+    groups: HashMap<u32, Option<String>>,
+}
+
+impl Names {
+    pub fn new() -> Self {
+        Names::default()
+    }
+
+    /// The user's name; `None` if there is none, or none in UTF-8.
+    pub fn user(&mut self, uid: u32) -> Option<String> {
+        self.users.entry(uid).or_insert_with(|| user_name(uid)).clone()
+    }
+
+    pub fn group(&mut self, gid: u32) -> Option<String> {
+        self.groups.entry(gid).or_insert_with(|| group_name(gid)).clone()
+    }
+}
+
+fn user_name(uid: u32) -> Option<String> {
+    with_buffer(|buf, len| {
+        // SAFETY: an all-zero `passwd` is numbers and null pointers.
+        let mut record: libc::passwd = unsafe { std::mem::zeroed() };
+        let mut found = std::ptr::null_mut();
+        // SAFETY: all pointers are valid for the call and `len` is the size of `buf`.
+        let code = unsafe { libc::getpwuid_r(uid, &mut record, buf, len, &mut found) };
+        // SAFETY: on success `pw_name` points to a string in `buf`, which lives until we return.
+        (code, (!found.is_null()).then(|| unsafe { to_text(record.pw_name) }))
+    })
+}
+
+fn group_name(gid: u32) -> Option<String> {
+    with_buffer(|buf, len| {
+        // SAFETY: an all-zero `group` is numbers and null pointers.
+        let mut record: libc::group = unsafe { std::mem::zeroed() };
+        let mut found = std::ptr::null_mut();
+        // SAFETY: all pointers are valid for the call and `len` is the size of `buf`.
+        let code = unsafe { libc::getgrgid_r(gid, &mut record, buf, len, &mut found) };
+        // SAFETY: on success `gr_name` points to a string in `buf`, which lives until we return.
+        (code, (!found.is_null()).then(|| unsafe { to_text(record.gr_name) }))
+    })
+}
+
+/// Repeats a lookup with a larger buffer while it answers `ERANGE`: a group may have many members.
+fn with_buffer(
+    mut look_up: impl FnMut(*mut c_char, usize) -> (c_int, Option<Option<String>>),
+) -> Option<String> {
+    let mut buf: Vec<c_char> = vec![0; 1024];
+    loop {
+        match look_up(buf.as_mut_ptr(), buf.len()) {
+            (libc::ERANGE, _) if buf.len() < 1 << 24 => buf.resize(buf.len() * 4, 0),
+            (libc::EINTR, _) => {}
+            (_, name) => return name.flatten(),
+        }
+    }
+}
+
+/// # Safety
+///
+/// `name` is null or points to a string closed by NUL.
+unsafe fn to_text(name: *const c_char) -> Option<String> {
+    if name.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(name) }.to_str().ok().map(String::from)
+}

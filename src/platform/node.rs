@@ -1,0 +1,42 @@
+//! Making directories, links and special files.
+
+use std::io;
+
+use rustix::fs::{AtFlags, FileType};
+use rustix::io::Errno;
+
+use super::beneath::component;
+use super::dir::{bits, Dir};
+use super::stat::FileKind;
+
+/// As everywhere in the system the process's umask takes bits off `mode`.
+impl Dir {
+    pub fn mkdir(&self, name: &[u8], mode: u32) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(self, component(name)?, bits(mode))?)
+    }
+
+    pub fn symlink(&self, target: &[u8], name: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::symlinkat(target, self, component(name)?)?)
+    }
+
+    /// Makes a FIFO or a device with number `rdev`; `EINVAL` for any other kind.
+    pub fn mknod(&self, name: &[u8], kind: FileKind, mode: u32, rdev: u64) -> io::Result<()> {
+        let kind = match kind {
+            FileKind::Fifo => FileType::Fifo,
+            FileKind::Char => FileType::CharacterDevice,
+            FileKind::Block => FileType::BlockDevice,
+            _ => return Err(Errno::INVAL.into()),
+        };
+        let name = component(name)?;
+        #[cfg(not(target_vendor = "apple"))]
+        rustix::fs::mknodat(self, name, kind, bits(mode), rdev as _)?;
+        #[cfg(target_vendor = "apple")]
+        return Err(Errno::NOTSUP.into());
+        Ok(())
+    }
+
+    /// Gives the file `from` in `from_dir` the further name `to` here. A link is linked itself.
+    pub fn hard_link(&self, from_dir: &Dir, from: &[u8], to: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::linkat(from_dir, component(from)?, self, component(to)?, AtFlags::empty())?)
+    }
+}

@@ -1,0 +1,97 @@
+//! What the system knows about a file.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::FileType;
+
+use crate::stamp::Time;
+
+/// The types of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    File,
+    Dir,
+    Symlink,
+    Fifo,
+    Char,
+    Block,
+    Socket,
+}
+
+impl FileKind {
+    /// `None` for what this system has besides, and for a directory listing that does not tell.
+    pub(super) fn from_type(kind: FileType) -> Option<Self> {
+        Some(match kind {
+            FileType::RegularFile => FileKind::File,
+            FileType::Directory => FileKind::Dir,
+            FileType::Symlink => FileKind::Symlink,
+            FileType::Fifo => FileKind::Fifo,
+            FileType::CharacterDevice => FileKind::Char,
+            FileType::BlockDevice => FileKind::Block,
+            FileType::Socket => FileKind::Socket,
+            _ => return None,
+        })
+    }
+}
+
+/// A file's attributes at one moment. A link's are its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    pub kind: FileKind,
+    /// Permission bits with setuid, setgid and sticky: at most 0o7777.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Bytes, holes included.
+    pub size: u64,
+    pub mtime: Time,
+    pub ctime: Time,
+    pub ino: u64,
+    pub dev: u64,
+    pub nlink: u64,
+    /// Device number of a device, else 0.
+    pub rdev: u64,
+    /// Blocks of 512 bytes that the file occupies.
+    pub blocks: u64,
+}
+
+impl Stat {
+    /// What tells a directory from any other while somebody holds it open.
+    pub fn id(&self) -> (u64, u64) {
+        (self.dev, self.ino)
+    }
+
+    // The widths and signs of the fields differ between systems.
+    #[allow(clippy::unnecessary_cast)]
+    pub(super) fn from_raw(raw: &rustix::fs::Stat) -> io::Result<Self> {
+        let kind = FileKind::from_type(FileType::from_raw_mode(raw.st_mode as _))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "unknown type of file"))?;
+        let device = matches!(kind, FileKind::Char | FileKind::Block);
+        Ok(Stat {
+            kind,
+            mode: raw.st_mode as u32 & 0o7777,
+            uid: raw.st_uid as u32,
+            gid: raw.st_gid as u32,
+            size: raw.st_size as u64,
+            mtime: Time { secs: raw.st_mtime as i64, nanos: raw.st_mtime_nsec as u32 },
+            ctime: Time { secs: raw.st_ctime as i64, nanos: raw.st_ctime_nsec as u32 },
+            ino: raw.st_ino as u64,
+            dev: raw.st_dev as u64,
+            nlink: raw.st_nlink as u64,
+            rdev: if device { raw.st_rdev as u64 } else { 0 },
+            blocks: raw.st_blocks as u64,
+        })
+    }
+}
+
+/// The attributes of an open file.
+pub fn stat_file(file: &File) -> io::Result<Stat> {
+    stat_fd(file.as_fd())
+}
+
+/// The attributes of whatever a descriptor names.
+pub fn stat_fd(fd: BorrowedFd<'_>) -> io::Result<Stat> {
+    Stat::from_raw(&rustix::fs::fstat(fd)?)
+}

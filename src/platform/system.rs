@@ -1,0 +1,96 @@
+//! Who we are, where we run, randomness and signals.
+
+use std::io;
+
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// True if this thread may give files to other owners (root, or the capability `CAP_CHOWN`).
+pub fn is_privileged() -> bool {
+    may_chown().unwrap_or_else(|| effective_uid() == 0)
+}
+
+/// Asks for the effective capabilities; `None` where there are none to ask for.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn may_chown() -> Option<bool> {
+    /// `_LINUX_CAPABILITY_VERSION_3` of `linux/capability.h`: two words of each set.
+    const VERSION: u32 = 0x2008_0522;
+    const CAP_CHOWN: u32 = 0;
+
+    let mut header = [VERSION, 0];
+    // Effective, permitted and inheritable; low words, then high words.
+    let mut sets = [0u32; 6];
+    // SAFETY: both arrays have the layout and size that version 3 asks for, and outlive the call.
+    let code = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
+    (code == 0).then(|| sets[0] & (1 << CAP_CHOWN) != 0)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn may_chown() -> Option<bool> {
+    None
+}
+
+/// This machine's name; empty if it has none.
+pub fn hostname() -> Vec<u8> {
+    let mut name = vec![0u8; 256];
+    // SAFETY: the buffer is as long as said.
+    if unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) } != 0 {
+        return Vec::new();
+    }
+    name.truncate(name.iter().position(|&b| b == 0).unwrap_or(name.len()));
+    name
+}
+
+/// Sixteen bytes that nobody can guess.
+pub fn random_bytes16() -> io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    fill_random(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
+    use rustix::io::Errno;
+    use rustix::rand::{getrandom, GetRandomFlags};
+
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
+            Ok(len) => filled += len,
+            Err(Errno::INTR) => {}
+            Err(Errno::NOSYS) => return read_urandom(bytes),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
+    read_urandom(bytes)
+}
+
+fn read_urandom(bytes: &mut [u8]) -> io::Result<()> {
+    use std::io::Read;
+
+    std::fs::File::open("/dev/urandom")?.read_exact(bytes)
+}
+
+/// Keeps signals meant for the application off this thread, so that its handlers run on its own threads.
+/// Signals that a faulty instruction raises in this very thread stay deliverable: blocked, they would
+/// kill the process past every handler.
+pub fn block_signals_in_this_thread() {
+    const OWN: [libc::c_int; 6] =
+        [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
+    // SAFETY: a zeroed `sigset_t` is valid memory for `sigfillset`, which sets all of it; the set outlives
+    // each call, and no old mask is asked for.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut set);
+        for signal in OWN {
+            libc::sigdelset(&mut set, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,52 @@
+//! What the tests of several modules need: systems that lack calls, and threads without privilege.
+
+use std::cell::Cell;
+
+thread_local! {
+    static OPENAT2_MISSING: Cell<bool> = const { Cell::new(false) };
+    static NOREPLACE_MISSING: Cell<bool> = const { Cell::new(false) };
+}
+
+pub fn openat2_is_missing() -> bool {
+    OPENAT2_MISSING.get()
+}
+
+pub fn noreplace_is_missing() -> bool {
+    NOREPLACE_MISSING.get()
+}
+
+/// Runs `act` on a system without `openat2`.
+pub fn without_openat2<T>(act: impl FnOnce() -> T) -> T {
+    OPENAT2_MISSING.set(true);
+    let result = act();
+    OPENAT2_MISSING.set(false);
+    result
+}
+
+/// Runs `act` on a file system that cannot rename exclusively.
+pub fn without_noreplace<T>(act: impl FnOnce() -> T) -> T {
+    NOREPLACE_MISSING.set(true);
+    let result = act();
+    NOREPLACE_MISSING.set(false);
+    result
+}
+
+pub const NOBODY: u32 = 65534;
+
+/// Runs `act` in a thread that reaches files with the rights of nobody, if we are root; else as we are.
+pub fn as_ordinary_user<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let run = || {
+            if super::effective_uid() == 0 {
+                // SAFETY: no memory is passed. The raw calls concern this thread alone, unlike libc's.
+                unsafe {
+                    libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
+                    libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY);
+                    libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY);
+                }
+            }
+            act()
+        };
+        scope.spawn(run).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

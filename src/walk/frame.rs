@@ -1,0 +1,151 @@
+//! A directory on the walk's current path.
+
+use std::io::{self, Read};
+
+use crate::entry::{NAME_MAX, PATH_LEN_MAX};
+use crate::exclude::EXCLUDE_FILE_MAX;
+use crate::platform::{stat_file, Dir, FileKind, Stat};
+
+/// The most directories that a walk holds open, its root apart.
+pub(super) const HELD_MAX: usize = 128;
+
+const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
+const CACHE_SIGNATURE: &[u8; 43] = b"Signature: 8a477f597d28d172789f06886806bc55";
+
+type Name = (Box<[u8]>, Option<FileKind>);
+
+pub(super) struct Frame {
+    /// `None` while it is closed because the walk is far below.
+    pub dir: Option<Dir>,
+    /// Device and inode: tells the directory again.
+    pub id: (u64, u64),
+    /// Names not looked at yet, sorted.
+    pub names: std::vec::IntoIter<Name>,
+    /// How long the path of the parent is.
+    pub parent_len: usize,
+    /// The directory could not be found again.
+    pub lost: bool,
+}
+
+impl Frame {
+    /// Lists a directory whose path is `path`. The second value says why the list is not complete.
+    pub fn open(dir: Dir, path: &[u8]) -> io::Result<(Frame, Option<io::Error>)> {
+        let id = dir.stat_self()?.id();
+        let mut listing = dir.list();
+        listing.names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let names = listing.names.into_iter();
+        Ok((Frame { dir: Some(dir), id, names, parent_len: parent_len(path), lost: false }, listing.error))
+    }
+
+    /// The open directory. `ESTALE` if it could not be found again, never `ENOENT`: what it holds is out
+    /// of reach, not gone.
+    pub fn dir(&self) -> io::Result<&Dir> {
+        self.dir.as_ref().ok_or_else(stale)
+    }
+
+    /// The attributes of a name and, if it is a link, where it points.
+    pub fn look_at(&self, name: &[u8]) -> io::Result<(Stat, Option<Vec<u8>>)> {
+        let dir = self.dir()?;
+        let stat = dir.stat(name)?;
+        let target = if stat.kind == FileKind::Symlink { Some(dir.read_link(name)?) } else { None };
+        Ok((stat, target))
+    }
+
+    /// Opens the directory again: as the parent of `child`, else by its path from the root.
+    pub fn find_again(&mut self, child: Option<&Dir>, root: &Dir, path: &[u8]) {
+        let from_root = |_| {
+            let dir = root.open_dir(path)?;
+            if dir.stat_self()?.id() == self.id {
+                Ok(dir)
+            } else {
+                Err(stale())
+            }
+        };
+        let from_child = child.ok_or_else(stale).and_then(|dir| dir.open_parent(self.id));
+        self.dir = from_child.or_else(from_root).ok();
+        self.lost = self.dir.is_none();
+    }
+
+    /// Drops the names that no entry can have (`deeper` is false where none may lie below), and says so.
+    pub fn drop_unfit(&mut self, path_len: usize, deeper: bool) -> Option<io::Error> {
+        let fits =
+            |name: &Name| deeper && name.0.len() <= NAME_MAX && path_len + 1 + name.0.len() <= PATH_LEN_MAX;
+        if self.names.as_slice().iter().all(fits) {
+            return None;
+        }
+        self.retain(fits);
+        Some(io::Error::new(io::ErrorKind::InvalidFilename, "holds names too long or too deep for a backup"))
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Name) -> bool) {
+        let names = std::mem::take(&mut self.names);
+        self.names = names.filter(keep).collect::<Vec<_>>().into_iter();
+    }
+
+    fn find(&self, name: &[u8]) -> Option<Option<FileKind>> {
+        let names = self.names.as_slice();
+        let at = names.binary_search_by(|(listed, _)| (**listed).cmp(name)).ok()?;
+        Some(names[at].1)
+    }
+
+    /// Drops everything but a valid `CACHEDIR.TAG`. A tag that cannot be read marks nothing.
+    pub fn keep_only_cache_tag(&mut self) {
+        if self.find(CACHE_TAG).is_some() && self.has_cache_signature().unwrap_or(false) {
+            self.retain(|(name, _)| **name == *CACHE_TAG);
+        }
+    }
+
+    fn has_cache_signature(&self) -> io::Result<bool> {
+        let mut file = self.dir()?.open_file(CACHE_TAG)?;
+        let mut start = [0; CACHE_SIGNATURE.len()];
+        if stat_file(&file)?.kind != FileKind::File {
+            return Ok(false);
+        }
+        file.read_exact(&mut start)?;
+        Ok(start == *CACHE_SIGNATURE)
+    }
+
+    /// The contents of the exclude file `name`, a byte more than the limit at most; `None` if there is no
+    /// such file. `Err` is a message for people.
+    pub fn read_exclude_file(&self, name: &[u8]) -> Option<Result<Vec<u8>, String>> {
+        match self.find(name)? {
+            Some(FileKind::Dir | FileKind::Socket) => return None,
+            Some(FileKind::File) | None => {}
+            Some(_) => return Some(Err("the exclude file is no regular file: not used".into())),
+        }
+        let read = || -> io::Result<Option<Vec<u8>>> {
+            let file = self.dir()?.open_file(name)?;
+            if stat_file(&file)?.kind != FileKind::File {
+                return Ok(None);
+            }
+            let mut contents = Vec::new();
+            file.take(EXCLUDE_FILE_MAX as u64 + 1).read_to_end(&mut contents)?;
+            Ok(Some(contents))
+        };
+        match read() {
+            Ok(contents) => contents.map(Ok),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some(Err(format!("cannot read the exclude file: {error}"))),
+        }
+    }
+}
+
+fn stale() -> io::Error {
+    io::Error::from_raw_os_error(libc::ESTALE)
+}
+
+/// The length of the parent's path.
+pub(super) fn parent_len(path: &[u8]) -> usize {
+    path.iter().rposition(|&b| b == b'/').unwrap_or(0)
+}
+
+/// The path of `name` in `dir`.
+pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(dir.len() + 1 + name.len());
+    path.extend_from_slice(dir);
+    if !dir.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    path
+}
