@@ -23,6 +23,7 @@
 //!
 //! | module | responsibility |
 //! |---|---|
+//! | [`format`] | define every name and byte at rest; read and write streams of them |
 //! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
 //! | [`delta`] | librsync's formats: signature, delta, patch, composition; knows no files |
 //! | [`platform`] | metadata, opening beneath a directory, fsync, rename, locks; every `cfg(target_os)` |
@@ -33,6 +34,7 @@ pub mod delta;
 pub mod entry;
 pub mod error;
 pub mod exclude;
+pub mod format;
 pub mod job;
 pub mod platform;
 pub mod pool;

@@ -1,0 +1,198 @@
+//! Archives: POSIX pax tar streams in frames.
+//!
+//! ```text
+//! archive = member* 1024 zeros
+//! member  = [x header block, records, padding] header block [sparse map] data, padding
+//! ```
+//!
+//! libibt restores by byte ranges and never parses a header; headers serve people and other tools. So a
+//! member's name, owner, times, xattrs, ACLs and holes are written the way GNU tar and bsdtar read them:
+//! ustar fields where the value fits, pax records where it does not.
+//!
+//! | what | where |
+//! |---|---|
+//! | name, link target | ustar fields if they fit, else `path`, `linkpath`: raw bytes, no `hdrcharset` |
+//! | uid, gid > 2,097,151; size >= 8 GiB | `uid`, `gid`, `size` |
+//! | mtime with nanoseconds, before 1970 or after 2242 | `mtime`, decimal |
+//! | owner's names, 32 bytes and more or not ASCII | `uname`, `gname` |
+//! | POSIX ACLs | `SCHILY.acl.access`, `SCHILY.acl.default`: text with numeric ids |
+//! | other xattrs | `SCHILY.xattr.NAME`, `%` and `=` of the name as `%25` and `%3D` |
+//! | holes | `GNU.sparse.major=1`, `minor=0`, `name`, `realsize`, and a map before the data |
+
+mod acl;
+mod header;
+mod sparse;
+#[cfg(test)]
+mod tests;
+
+use crate::entry::{data_len, Metadata, Node, Path};
+use crate::error::{Kind, Result};
+use crate::format::frame::{FrameWriter, Written};
+use crate::format::{bug, Sink};
+use header::{Head, Records};
+
+/// Tar works in blocks of this many bytes.
+const BLOCK: u64 = 512;
+
+/// A member without data.
+#[derive(Clone, Copy, Debug)]
+pub enum Special<'a> {
+    Dir,
+    /// With its target.
+    Symlink(&'a [u8]),
+    Fifo,
+    /// With its device number (`st_rdev`).
+    Char(u64),
+    Block(u64),
+    /// Another name of a file that is already in the archive.
+    HardLink(&'a Path),
+}
+
+impl<'a> Special<'a> {
+    /// `None` for a file.
+    pub fn of(node: &'a Node) -> Option<Self> {
+        Some(match node {
+            Node::File(_) => return None,
+            Node::Dir => Special::Dir,
+            Node::Symlink(target) => Special::Symlink(target),
+            Node::Fifo => Special::Fifo,
+            Node::Char(rdev) => Special::Char(*rdev),
+            Node::Block(rdev) => Special::Block(*rdev),
+        })
+    }
+}
+
+/// Writes an archive. Between `begin_*` and `end` or `abandon` only `write` is allowed.
+pub struct ArchiveWriter<W: Sink> {
+    frames: FrameWriter<W>,
+    /// Data bytes the open member still wants.
+    open: Option<u64>,
+    head: Vec<u8>,
+}
+
+impl<W: Sink> ArchiveWriter<W> {
+    pub fn new(frames: FrameWriter<W>) -> Self {
+        ArchiveWriter { frames, open: None, head: Vec::new() }
+    }
+
+    /// Bytes of the stream so far.
+    pub fn position(&self) -> u64 {
+        self.frames.position()
+    }
+
+    /// Begins a file of logical `size`; what is written next is its data outside `holes`, exactly
+    /// [`data_len`] bytes. Returns the offset in the stream where the data starts.
+    pub fn begin_file(
+        &mut self,
+        path: &Path,
+        meta: &Metadata,
+        size: u64,
+        holes: &[(u64, u64)],
+    ) -> Result<u64> {
+        let len = data_len(size, holes);
+        if holes.is_empty() {
+            return self.begin(&Head::file(member_name(path), meta, len), len);
+        }
+        let map = sparse::map(size, holes);
+        let mut head = Head::file(sparse::stand_in(path), meta, len + map.len() as u64);
+        head.extra = sparse::records(&member_name(path), size);
+        self.begin(&head, len)?;
+        self.frames.write(&map)?;
+        Ok(self.position())
+    }
+
+    /// Begins a delta or a signature of `len` bytes: a plain file with the entry's path, owner and mtime,
+    /// readable by its owner only, without xattrs. Returns the offset where the data starts.
+    pub fn begin_raw(&mut self, path: &Path, meta: &Metadata, len: u64) -> Result<u64> {
+        let meta = Metadata { mode: 0o600, xattrs: Vec::new(), ..meta.clone() };
+        self.begin(&Head::file(member_name(path), &meta, len), len)
+    }
+
+    /// Data of the open member.
+    pub fn write(&mut self, data: &[u8]) -> Result<()> {
+        let left = self.open.and_then(|left| left.checked_sub(data.len() as u64));
+        let Some(left) = left else {
+            return Err(bug("write an archive", "more data than the member was begun with"));
+        };
+        self.open = Some(left);
+        self.frames.write(data)
+    }
+
+    /// Ends the open member, all of whose data was written.
+    pub fn end(&mut self) -> Result<()> {
+        match self.open.take() {
+            Some(0) => self.pad(),
+            _ => Err(bug("write an archive", "the member's data is not complete")),
+        }
+    }
+
+    /// Ends the open member wherever it is; the rest of its data are zeros. No entry may name it.
+    pub fn abandon(&mut self) -> Result<()> {
+        match self.open.take() {
+            Some(left) => self.frames.write_zeros(left).and_then(|()| self.pad()),
+            None => Err(bug("write an archive", "no member to abandon")),
+        }
+    }
+
+    /// Adds a member without data.
+    pub fn add_node(&mut self, path: &Path, meta: &Metadata, what: Special<'_>) -> Result<()> {
+        let head = Head::special(member_name(path), meta, what);
+        self.begin(&head, 0)?;
+        self.end()
+    }
+
+    /// Ends the archive and writes its last frame.
+    pub fn finish(mut self) -> Result<Written<W>> {
+        if self.open.is_some() {
+            return Err(bug("write an archive", "a member is still open"));
+        }
+        self.frames.write_zeros(2 * BLOCK)?;
+        self.frames.finish()
+    }
+
+    fn begin(&mut self, head: &Head<'_>, data_len: u64) -> Result<u64> {
+        if self.open.is_some() {
+            return Err(bug("write an archive", "a member is still open"));
+        }
+        self.head.clear();
+        head.encode(&mut self.head).map_err(|detail| {
+            crate::error::Error::new(Kind::Limit, "write the tar header of", detail).at(&head.name)
+        })?;
+        self.frames.write(&self.head)?;
+        self.open = Some(data_len);
+        Ok(self.position())
+    }
+
+    fn pad(&mut self) -> Result<()> {
+        let over = self.position() % BLOCK;
+        self.frames.write_zeros((BLOCK - over) % BLOCK)
+    }
+}
+
+/// The name of `path` in an archive: relative; the root is `./`.
+fn member_name(path: &Path) -> Vec<u8> {
+    match path.is_root() {
+        true => b"./".to_vec(),
+        false => path.as_bytes().to_vec(),
+    }
+}
+
+/// Bytes up to the next block's start, as zeros behind `out`.
+fn pad_to_block(out: &mut Vec<u8>) {
+    out.resize(out.len().next_multiple_of(BLOCK as usize), 0);
+}
+
+/// One `LENGTH KEY=VALUE` record of an `x` header; the length counts itself.
+fn push_record(records: &mut Records, key: &[u8], value: &[u8]) {
+    let rest = key.len() + value.len() + 3;
+    let mut len = rest + 1;
+    while len != rest + len.ilog10() as usize + 1 {
+        len = rest + len.ilog10() as usize + 1;
+    }
+    records.extend_from_slice(len.to_string().as_bytes());
+    records.push(b' ');
+    records.extend_from_slice(key);
+    records.push(b'=');
+    records.extend_from_slice(value);
+    records.push(b'\n');
+}

@@ -1,0 +1,37 @@
+//! A backup file as a row of independent zstd frames that any range can be read from.
+//!
+//! ```text
+//! file       = frame* seek-table
+//! frame      = one zstd frame of FRAME_LEN uncompressed bytes (the last one: what is left, never none),
+//!              with content size and checksum
+//! seek-table = 0x184D2A5E  length of what follows (u32)     a skippable frame
+//!              (compressed size (u32), uncompressed size (u32)) for each frame
+//!              number of frames (u32)  descriptor (u8)  0x8F92EAB1
+//! ```
+//!
+//! All integers are little-endian. This is the Zstandard Seekable Format (`contrib/seekable_format` of
+//! zstd). The descriptor written is 0: the frames carry their own checksums, so the table repeats none; a
+//! table with checksums (bit 7) is read and they are ignored.
+//!
+//! Without compression the file is the stream itself; it is read in pieces of [`FRAME_LEN`].
+
+mod cache;
+mod codec;
+mod index;
+mod reader;
+mod stream;
+mod table;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use cache::FrameCache;
+pub use index::FrameIndex;
+pub use reader::FrameReader;
+pub use stream::read_stream;
+pub use writer::{FrameWriter, Written};
+
+/// Uncompressed bytes of each frame but the last.
+pub const FRAME_LEN: usize = 4 << 20;
+/// The longest frame that is read, uncompressed: other tools may cut a file differently.
+pub const FOREIGN_FRAME_MAX: u32 = 64 << 20;

@@ -1,0 +1,96 @@
+//! A whole file from start to end: frame by frame, or, where there never was a seek table because another
+//! tool compressed the file anew, as plain zstd.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use super::table::{corrupt, has_remains};
+use super::FrameIndex;
+use crate::error::{Error, Kind, Result};
+use crate::format::ReadAt;
+
+/// The largest window a frame may ask for, as a power of two.
+const WINDOW_LOG_MAX: u32 = 27;
+const PIECE: usize = 256 << 10;
+
+/// Hands the stream of a file of `size` bytes to `each`, in order. `Corrupt` names the file and how far
+/// reading came.
+pub fn read_stream(
+    source: &mut dyn ReadAt,
+    name: &str,
+    size: u64,
+    compressed: bool,
+    each: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let index = match FrameIndex::open(source, name, size, compressed) {
+        Ok(index) => index,
+        Err(error) if error.kind != Kind::Corrupt || has_remains(source, size)? => return Err(error),
+        Err(_) => return read_unframed(source, name, size, each),
+    };
+    for frame in 0..index.count() {
+        each(&index.decode(frame, index.fetch(source, frame)?)?)?;
+    }
+    Ok(())
+}
+
+fn read_unframed(
+    source: &mut dyn ReadAt,
+    name: &str,
+    size: u64,
+    each: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut file = WholeFile { source, at: 0, size, error: None };
+    let result = decode_all(&mut file, each);
+    match (result, file.error) {
+        (Err(Failure::Each(error)), _) | (Err(Failure::Read(_)), Some(error)) => Err(error),
+        (Err(Failure::Read(error)), None) => Err(corrupt(name, file.at, &error.to_string())),
+        (Ok(()), _) => Ok(()),
+    }
+}
+
+/// Which side of a copy failed.
+enum Failure {
+    Read(io::Error),
+    Each(Error),
+}
+
+fn decode_all(file: &mut WholeFile<'_>, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<(), Failure> {
+    let mut decoder = zstd::Decoder::new(file).map_err(Failure::Read)?;
+    decoder.window_log_max(WINDOW_LOG_MAX).map_err(Failure::Read)?;
+    let mut plain = BufReader::with_capacity(PIECE, decoder);
+    loop {
+        let piece = plain.fill_buf().map_err(Failure::Read)?;
+        let len = piece.len();
+        if len == 0 {
+            return Ok(());
+        }
+        each(piece).map_err(Failure::Each)?;
+        plain.consume(len);
+    }
+}
+
+/// A stored file as a reader.
+struct WholeFile<'s> {
+    source: &'s mut dyn ReadAt,
+    at: u64,
+    size: u64,
+    /// What a failed read really was.
+    error: Option<Error>,
+}
+
+impl Read for WholeFile<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let want = (buf.len() as u64).min(self.size - self.at) as usize;
+        if want == 0 {
+            return Ok(0);
+        }
+        let got = self.source.read_at(self.at, &mut buf[..want]).map_err(|error| {
+            self.error = Some(error);
+            io::Error::other("the store failed")
+        })?;
+        if got == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.at += got as u64;
+        Ok(got)
+    }
+}

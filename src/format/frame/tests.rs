@@ -1,0 +1,203 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::{Error, Kind, Result};
+use crate::job::Codec;
+use crate::pool::Pool;
+
+fn pack(data: &[u8], codec: Codec) -> Written<Vec<u8>> {
+    let mut writer = FrameWriter::new(Vec::new(), codec, Arc::new(Pool::new(2).unwrap()));
+    for piece in data.chunks(1_000_003) {
+        writer.write(piece).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn open(file: &[u8]) -> Result<FrameReader> {
+    FrameReader::open(&mut &*file, "f.zst", file.len() as u64, true)
+}
+
+/// Bytes that differ from place to place and compress a little.
+fn sample(len: usize) -> Vec<u8> {
+    (0..len).map(|n| ((n * n / 77) ^ (n >> 9)) as u8).collect()
+}
+
+/// A file of the given frames and a table that says `table` about them.
+fn forged(frames: &[u8], table: &[(u32, u32)], count: u32, descriptor: u8) -> Vec<u8> {
+    let mut out = frames.to_vec();
+    out.extend_from_slice(&0x184D_2A5Eu32.to_le_bytes());
+    out.extend_from_slice(&(table.len() as u32 * 8 + 9).to_le_bytes());
+    for (stored, plain) in table {
+        out.extend_from_slice(&stored.to_le_bytes());
+        out.extend_from_slice(&plain.to_le_bytes());
+    }
+    out.extend_from_slice(&count.to_le_bytes());
+    out.push(descriptor);
+    out.extend_from_slice(&0x8F92_EAB1u32.to_le_bytes());
+    out
+}
+
+fn refused(file: &[u8], word: &str) {
+    let error = open(file).map(drop).unwrap_err();
+    assert_eq!(error.kind, Kind::Corrupt, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("f.zst") && text.contains("offset") && text.contains(word), "{text}");
+}
+
+#[test]
+fn any_range_is_read_back_from_either_codec() {
+    let data = sample(2 * FRAME_LEN + 12_345);
+    for codec in [Codec::Zstd(1), Codec::None] {
+        let written = pack(&data, codec);
+        assert_eq!(written.size, written.out.len() as u64);
+        assert_eq!(written.stream, data.len() as u64);
+        assert_eq!(written.digest, blake3::hash(&written.out).into());
+        let compressed = codec != Codec::None;
+        let mut source = &written.out[..];
+        let mut reader = FrameReader::open(&mut source, "f", written.size, compressed).unwrap();
+        assert_eq!((reader.stream_len(), reader.index().count()), (data.len() as u64, 3));
+        let edge = FRAME_LEN;
+        for (from, to) in [(0, 1), (edge - 1, edge + 1), (edge, 2 * edge), (5, data.len()), (edge, edge)] {
+            let mut buf = vec![0; to - from];
+            reader.read_exact(&mut source, from as u64, &mut buf).unwrap();
+            assert!(buf == data[from..to], "{codec:?} {from}..{to}");
+        }
+        let error = reader.read_exact(&mut source, data.len() as u64 - 1, &mut [0; 2]).unwrap_err();
+        assert_eq!(error.kind, Kind::Corrupt);
+        assert!(reader.read(&mut source, u64::MAX, 2, &mut |_| Ok(())).is_err());
+        let mut handed_out = 0;
+        let mut each = |piece: &[u8]| {
+            handed_out += piece.len();
+            Ok(())
+        };
+        assert!(reader.read(&mut source, data.len() as u64 - 1, 2, &mut each).is_err());
+        assert_eq!(handed_out, 0);
+        assert_eq!(reader.index().locate(data.len() as u64), None);
+    }
+}
+
+#[test]
+fn an_empty_stream_is_a_file_too() {
+    let written = pack(b"", Codec::Zstd(3));
+    assert_eq!(written.size, 17);
+    assert_eq!(open(&written.out).unwrap().stream_len(), 0);
+}
+
+#[test]
+fn fetched_frames_are_decoded_on_other_threads() {
+    let data = sample(FRAME_LEN + 1);
+    let written = pack(&data, Codec::Zstd(3));
+    let mut source = &written.out[..];
+    let index = Arc::new(FrameIndex::open(&mut source, "f", written.size, true).unwrap());
+    let pool = Pool::new(2).unwrap();
+    let pending: Vec<_> = (0..index.count())
+        .map(|frame| {
+            let (bytes, index) = (index.fetch(&mut source, frame).unwrap(), index.clone());
+            pool.run(move || index.decode(frame, bytes))
+        })
+        .collect();
+    let whole: Vec<u8> = pending.into_iter().flat_map(|p| p.wait().unwrap()).collect();
+    assert!(whole == data);
+}
+
+#[test]
+fn a_sink_that_fails_fails_the_writer() {
+    struct Full;
+    impl crate::format::Sink for Full {
+        fn write(&mut self, _: &[u8]) -> Result<()> {
+            Err(Error::new(Kind::Io, "write", "no space"))
+        }
+    }
+    for codec in [Codec::Zstd(1), Codec::None] {
+        let mut writer = FrameWriter::new(Full, codec, Arc::new(Pool::new(1).unwrap()));
+        let result = writer.write(&[7; 100]).and_then(|()| writer.finish().map(drop));
+        assert_eq!(result.unwrap_err().kind, Kind::Io);
+    }
+}
+
+#[test]
+fn the_cache_drops_what_was_used_least_recently() {
+    let mut cache = FrameCache::new(2);
+    let frame = |n: u8| Arc::new(vec![n; FRAME_LEN]);
+    cache.put(1, 0, frame(1));
+    cache.put(2, 0, frame(2));
+    assert!(cache.get(1, 0).is_some());
+    cache.put(1, 1, frame(3));
+    assert!(cache.get(2, 0).is_none());
+    assert_eq!(cache.get(1, 0).unwrap()[0], 1);
+    assert_eq!(cache.get(1, 1).unwrap()[0], 3);
+    cache.put(9, 9, Arc::new(vec![0; 5 * FRAME_LEN]));
+    assert!(cache.get(9, 9).is_some() && cache.get(1, 1).is_none());
+}
+
+#[test]
+fn tables_that_lie_are_refused() {
+    let frame = zstd::bulk::compress(&[1; 1000], 3).unwrap();
+    let len = frame.len() as u32;
+    assert!(open(&forged(&frame, &[(len, 1000)], 1, 0)).is_ok());
+    refused(b"", "too short");
+    refused(&[0; 16], "too short");
+    refused(&[0; 100], "no seek table");
+    refused(&forged(&frame, &[(len, 1000)], u32::MAX, 0), "does not fit");
+    refused(&forged(&frame, &[(len, 1000)], 2, 0), "");
+    refused(&forged(&frame, &[(len, 1000)], 0, 0), "header is damaged");
+    refused(&forged(&frame, &[(len, 1000)], 1, 0x04), "no seek table");
+    refused(&forged(&frame, &[(len, 1000)], 1, 0x80), "");
+    refused(&forged(&frame, &[(len, 1000), (0, 5)], 2, 0), "empty frame");
+    refused(&forged(&frame, &[(len, 0)], 1, 0), "empty frame");
+    refused(&forged(&frame, &[(len - 1, 1000)], 1, 0), "add up");
+    refused(&forged(&frame, &[(u32::MAX, 1000)], 1, 0), "64 MiB");
+    refused(&forged(&frame, &[(len, u32::MAX)], 1, 0), "64 MiB");
+    let concatenated = [pack(b"a", Codec::Zstd(1)).out, pack(b"b", Codec::Zstd(1)).out].concat();
+    refused(&concatenated, "add up");
+    let size = concatenated.len() as u64 + 50;
+    let error = FrameIndex::open(&mut &concatenated[..], "f.zst", size, true).unwrap_err();
+    assert_eq!(error.kind, Kind::Corrupt);
+}
+
+#[test]
+fn frames_that_lie_are_refused() {
+    let bomb = zstd::bulk::compress(&vec![0; 1 << 30], 1).unwrap();
+    let short = zstd::bulk::compress(&[1; 10], 1).unwrap();
+    let mut wide = short.clone();
+    wide[4] &= !0x20;
+    wide[5] = 18 << 3;
+    for (frame, plain) in [(bomb, 1000), (short.clone(), 11), (wide, 10), (b"not a frame".to_vec(), 10)] {
+        let file = forged(&frame, &[(frame.len() as u32, plain)], 1, 0);
+        let mut reader = open(&file).unwrap();
+        let error = reader.read(&mut &file[..], 0, 1, &mut |_| Ok(())).unwrap_err();
+        assert_eq!(error.kind, Kind::Corrupt, "{error}");
+    }
+}
+
+#[test]
+fn a_table_with_checksums_is_read() {
+    let frame = zstd::bulk::compress(&[1; 1000], 3).unwrap();
+    let mut file = frame.clone();
+    file.extend_from_slice(&0x184D_2A5Eu32.to_le_bytes());
+    for word in [21, frame.len() as u32, 1000, 0xdead_beef, 1] {
+        file.extend_from_slice(&word.to_le_bytes());
+    }
+    file.push(0x80);
+    file.extend_from_slice(&0x8F92_EAB1u32.to_le_bytes());
+    assert_eq!(open(&file).unwrap().stream_len(), 1000);
+}
+
+proptest! {
+    /// Whatever is damaged in a small file, reading it all gives the right bytes or an error.
+    #[test]
+    fn damage_is_never_read_as_data(at in any::<prop::sample::Index>(), bit in 0..8u32, cut: bool) {
+        let data = sample(3000);
+        let mut file = pack(&data, Codec::Zstd(3)).out;
+        let at = at.index(file.len());
+        if cut { file.truncate(at) } else { file[at] ^= 1 << bit }
+        if let Ok(mut reader) = open(&file) {
+            let mut buf = vec![0; reader.stream_len().min(1 << 20) as usize];
+            if reader.read_exact(&mut &file[..], 0, &mut buf).is_ok() {
+                prop_assert_eq!(buf, data);
+            }
+        }
+    }
+}

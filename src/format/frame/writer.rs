@@ -1,0 +1,180 @@
+//! Cuts a stream into frames, compresses them on the pool and writes them in order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{codec, table, FRAME_LEN};
+use crate::entry::Hash;
+use crate::error::{Error, Kind, Result};
+use crate::format::Sink;
+use crate::job::Codec;
+use crate::pool::{Pending, Pool};
+
+/// A finished file.
+#[derive(Debug)]
+pub struct Written<W> {
+    /// Bytes stored.
+    pub size: u64,
+    /// Bytes of the stream, before compression.
+    pub stream: u64,
+    /// BLAKE3 of the bytes stored.
+    pub digest: Hash,
+    pub out: W,
+}
+
+/// A frame on its way through a worker: both buffers come back for the next one.
+struct Packed {
+    plain: Vec<u8>,
+    stored: Vec<u8>,
+    result: std::io::Result<()>,
+}
+
+/// Writes a stream to a [`Sink`] as frames and their seek table, or as it is with [`Codec::None`].
+///
+/// At most one frame more than the pool has threads is in flight; the thread that calls `write` hands
+/// them to the sink. After an error the file is worthless and the writer only good for dropping.
+pub struct FrameWriter<W: Sink> {
+    out: W,
+    codec: Codec,
+    pool: Arc<Pool>,
+    /// The frame being filled.
+    plain: Vec<u8>,
+    in_flight: VecDeque<Pending<Packed>>,
+    /// Buffers to use again, each with its capacity.
+    spare_plain: Vec<Vec<u8>>,
+    spare_stored: Vec<Vec<u8>>,
+    table: table::Builder,
+    hasher: blake3::Hasher,
+    size: u64,
+    stream: u64,
+}
+
+impl<W: Sink> FrameWriter<W> {
+    pub fn new(out: W, codec: Codec, pool: Arc<Pool>) -> Self {
+        FrameWriter {
+            out,
+            codec,
+            pool,
+            plain: Vec::new(),
+            in_flight: VecDeque::new(),
+            spare_plain: Vec::new(),
+            spare_stored: Vec::new(),
+            table: table::Builder::default(),
+            hasher: blake3::Hasher::new(),
+            size: 0,
+            stream: 0,
+        }
+    }
+
+    /// Bytes of the stream so far.
+    pub fn position(&self) -> u64 {
+        self.stream
+    }
+
+    pub fn write(&mut self, mut data: &[u8]) -> Result<()> {
+        self.stream += data.len() as u64;
+        while !data.is_empty() {
+            let room = FRAME_LEN - self.plain.len();
+            let (now, later) = data.split_at(room.min(data.len()));
+            self.plain.extend_from_slice(now);
+            data = later;
+            if self.plain.len() == FRAME_LEN {
+                self.end_frame()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `len` zero bytes.
+    pub fn write_zeros(&mut self, len: u64) -> Result<()> {
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        let mut left = len;
+        while left > 0 {
+            let now = left.min(ZEROS.len() as u64);
+            self.write(&ZEROS[..now as usize])?;
+            left -= now;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left and the seek table. The sink is given back as it is: making it durable is the
+    /// caller's.
+    pub fn finish(mut self) -> Result<Written<W>> {
+        if !self.plain.is_empty() {
+            self.end_frame()?;
+        }
+        while let Some(pending) = self.in_flight.pop_front() {
+            self.store(pending)?;
+        }
+        if let Codec::Zstd(_) = self.codec {
+            let table = std::mem::take(&mut self.table).finish()?;
+            self.put(&table)?;
+        }
+        Ok(Written {
+            size: self.size,
+            stream: self.stream,
+            digest: self.hasher.finalize().into(),
+            out: self.out,
+        })
+    }
+
+    fn end_frame(&mut self) -> Result<()> {
+        let next = self.spare_plain.pop().unwrap_or_default();
+        let plain = std::mem::replace(&mut self.plain, next);
+        let Codec::Zstd(level) = self.codec else {
+            self.put(&plain)?;
+            self.recycle(plain, None);
+            return Ok(());
+        };
+        while self.in_flight.len() > self.pool.threads() {
+            if let Some(pending) = self.in_flight.pop_front() {
+                self.store(pending)?;
+            }
+        }
+        let mut stored = self.spare_stored.pop().unwrap_or_default();
+        self.in_flight.push_back(self.pool.run(move || {
+            let result = codec::compress(level, &plain, &mut stored);
+            Packed { plain, stored, result }
+        }));
+        self.store_ready()
+    }
+
+    /// Writes the frames at the front that are done already.
+    fn store_ready(&mut self) -> Result<()> {
+        while let Some(pending) = self.in_flight.pop_front() {
+            match pending.try_wait() {
+                Ok(packed) => self.store_packed(packed)?,
+                Err(pending) => {
+                    self.in_flight.push_front(pending);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, pending: Pending<Packed>) -> Result<()> {
+        self.store_packed(pending.wait())
+    }
+
+    fn store_packed(&mut self, packed: Packed) -> Result<()> {
+        let Packed { plain, stored, result } = packed;
+        result.map_err(|e| Error::new(Kind::Io, "compress a frame", e.to_string()))?;
+        self.table.push(stored.len(), plain.len());
+        self.put(&stored)?;
+        self.recycle(plain, Some(stored));
+        Ok(())
+    }
+
+    fn recycle(&mut self, mut plain: Vec<u8>, stored: Option<Vec<u8>>) {
+        plain.clear();
+        self.spare_plain.push(plain);
+        self.spare_stored.extend(stored);
+    }
+
+    fn put(&mut self, stored: &[u8]) -> Result<()> {
+        self.hasher.update(stored);
+        self.size += stored.len() as u64;
+        self.out.write(stored)
+    }
+}

@@ -1,0 +1,224 @@
+//! The names of backup files, and what may be a key.
+
+use std::fmt;
+
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::stamp::Stamp;
+
+/// What is being written, and whatever else a writer left behind, starts with this.
+pub const TEMP_PREFIX: &str = ".ibt-tmp-";
+/// The longest key, in bytes.
+pub const KEY_LEN_MAX: usize = 128;
+
+const STAMP_LEN: usize = "20261122T220530.123456Z".len();
+
+/// What a backup file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Every file of a full backup.
+    Full,
+    /// Whole files of an increment.
+    Created,
+    /// Deltas of an increment.
+    Updated,
+    /// Signatures.
+    SigVault,
+    /// The commit record.
+    State,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 5] = [Kind::Full, Kind::Created, Kind::Updated, Kind::SigVault, Kind::State];
+
+    /// The kind's word in names, states and reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Full => "full",
+            Kind::Created => "created",
+            Kind::Updated => "updated",
+            Kind::SigVault => "sigvault",
+            Kind::State => "state",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        Kind::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
+    fn extension(self) -> &'static str {
+        if self == Kind::State {
+            ".json"
+        } else {
+            ".tar"
+        }
+    }
+}
+
+/// The name of a backup file: `KEY.KIND.STAMP.tar.zst`, of a state `KEY.state.STAMP.json.zst`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name {
+    pub key: String,
+    pub kind: Kind,
+    pub stamp: Stamp,
+    /// 1, or the number of a further part of an archive: `KEY.KIND.STAMP.N.tar.zst`.
+    pub part: u32,
+    /// False leaves out the `.zst`.
+    pub compressed: bool,
+}
+
+impl Name {
+    pub fn new(key: &str, kind: Kind, stamp: Stamp, compressed: bool) -> Self {
+        Name { key: key.to_string(), kind, stamp, part: 1, compressed }
+    }
+
+    /// Reads exactly what [`Display`](fmt::Display) writes for a valid key; `None` is a foreign name.
+    /// Parsed from the right, because a key may contain dots.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (rest, compressed) = text.strip_suffix(".zst").map_or((text, false), |rest| (rest, true));
+        let (rest, is_state) = match rest.strip_suffix(".json") {
+            Some(rest) => (rest, true),
+            None => (rest.strip_suffix(".tar")?, false),
+        };
+        let (rest, stamp, part) = match split_stamp(rest) {
+            Some((rest, stamp)) => (rest, stamp, 1),
+            None => {
+                let (rest, number) = rest.rsplit_once('.')?;
+                let (rest, stamp) = split_stamp(rest)?;
+                (rest, stamp, number.parse().ok().filter(|&n| n >= 2 && !is_state)?)
+            }
+        };
+        let (key, word) = rest.rsplit_once('.')?;
+        let kind = Kind::from_word(word).filter(|&kind| (kind == Kind::State) == is_state)?;
+        let key = check_key(key.as_bytes()).ok()?;
+        let name = Name { key, kind, stamp, part, compressed };
+        (name.to_string() == text).then_some(name)
+    }
+}
+
+/// Splits `REST.STAMP`.
+fn split_stamp(text: &str) -> Option<(&str, Stamp)> {
+    let at = text.len().checked_sub(STAMP_LEN)?;
+    let stamp = Stamp::parse(text.get(at..)?)?;
+    Some((text[..at].strip_suffix('.')?, stamp))
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.key, self.kind.word(), self.stamp)?;
+        if self.part > 1 {
+            write!(f, ".{}", self.part)?;
+        }
+        f.write_str(self.kind.extension())?;
+        f.write_str(if self.compressed { ".zst" } else { "" })
+    }
+}
+
+/// The name of the file that a directory store locks for `key`. It is never removed.
+pub fn lock_name(key: &str) -> String {
+    format!("{key}.lock")
+}
+
+/// Checks a key: 1 to 128 bytes of UTF-8 without `/`, NUL or control characters, not starting with `.`
+/// or `-`; anything else is `InvalidArg`.
+pub fn check_key(key: &[u8]) -> Result<String> {
+    let fault = |what: &str| Err(Error::new(ErrorKind::InvalidArg, "use the key", what).at(key));
+    let Ok(text) = std::str::from_utf8(key) else { return fault("a key must be UTF-8") };
+    match text {
+        "" => fault("a key must not be empty"),
+        _ if text.len() > KEY_LEN_MAX => fault("a key is at most 128 bytes long"),
+        _ if text.starts_with(['.', '-']) => fault("a key must not start with '.' or '-'"),
+        _ if text.contains('/') => fault("a key must not contain '/'"),
+        _ if text.chars().any(char::is_control) => fault("a key must not contain control characters"),
+        _ => Ok(text.to_string()),
+    }
+}
+
+/// The key of a source that was given none: the last component of its absolute path. Where that cannot
+/// be a key (`/`, `/home/me/.config`), `InvalidArg` asks for one.
+pub fn default_key(source: &[u8]) -> Result<String> {
+    let end = source.iter().rposition(|&b| b != b'/').map_or(0, |last| last + 1);
+    let name = source[..end].rsplit(|&b| b == b'/').next().unwrap_or_default();
+    check_key(name).map_err(|error| {
+        let detail = format!("{}; set a key", error.detail);
+        Error::new(ErrorKind::InvalidArg, "derive a key from the source", detail).at(source)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stamp::Time;
+    use proptest::prelude::*;
+
+    const STAMP: &str = "20261122T220530.123456Z";
+
+    #[test]
+    fn names_look_as_documented() {
+        let stamp = Stamp::parse(STAMP).unwrap();
+        let name = |kind, compressed| Name::new("my.docs", kind, stamp, compressed).to_string();
+        assert_eq!(name(Kind::Full, true), format!("my.docs.full.{STAMP}.tar.zst"));
+        assert_eq!(name(Kind::SigVault, false), format!("my.docs.sigvault.{STAMP}.tar"));
+        assert_eq!(name(Kind::State, true), format!("my.docs.state.{STAMP}.json.zst"));
+        assert_eq!(name(Kind::State, false), format!("my.docs.state.{STAMP}.json"));
+        let part = Name { part: 2, ..Name::new("k", Kind::Full, stamp, true) };
+        assert_eq!(part.to_string(), format!("k.full.{STAMP}.2.tar.zst"));
+    }
+
+    #[test]
+    fn everything_else_is_foreign() {
+        for foreign in [
+            "",
+            "k.lock",
+            ".ibt-tmp-12",
+            &format!("k.full.{STAMP}"),
+            &format!("k.full.{STAMP}.tar.gz"),
+            &format!("k.full.{STAMP}.json.zst"),
+            &format!("k.state.{STAMP}.tar.zst"),
+            &format!("k.state.{STAMP}.2.json.zst"),
+            &format!("k.full.{STAMP}.1.tar.zst"),
+            &format!("k.full.{STAMP}.02.tar.zst"),
+            &format!("k.full.{STAMP}.+2.tar.zst"),
+            &format!("k.full.{STAMP}.4294967296.tar.zst"),
+            &format!(".k.full.{STAMP}.tar.zst"),
+            &format!("a/k.full.{STAMP}.tar.zst"),
+            &format!(".full.{STAMP}.tar.zst"),
+            &format!("full.{STAMP}.tar.zst"),
+            &format!("k.other.{STAMP}.tar.zst"),
+            &format!("k\u{e9}full{STAMP}.tar"),
+            "k.full.20261322T220530.123456Z.tar.zst",
+        ] {
+            assert_eq!(Name::parse(foreign), None, "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_gives_no_key_asks_for_one() {
+        for source in [&b"/"[..], b"", b"/home/me/.config", b"/x/\xff", b"/a\nb"] {
+            let error = default_key(source).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::InvalidArg);
+            assert!(error.detail.ends_with("set a key"), "{error}");
+        }
+        assert_eq!(default_key(b"/home/me/docs//").unwrap(), "docs");
+        assert!(check_key(&[b'k'; 128]).is_ok() && check_key(&[b'k'; 129]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn names_survive_their_text(
+            key in "[^\\p{Cc}/.-][^\\p{Cc}/]{0,20}", kind in 0..5usize, secs in 0..253_402_300_799i64,
+            part in 1..5u32, compressed: bool,
+        ) {
+            let (kind, stamp) = (Kind::ALL[kind], Stamp::from_time(Time { secs, nanos: 5000 }));
+            let part = if kind == Kind::State { 1 } else { part };
+            let name = Name { key, kind, stamp, part, compressed };
+            prop_assert_eq!(Name::parse(&name.to_string()), Some(name));
+        }
+
+        #[test]
+        fn whatever_parses_is_written_back(text in "[a.k/-]{0,3}\\.?(full|state)\\.20261122T220530\\.123456Z(\\.[0-9]{1,2})?\\.(tar|json)(\\.zst)?") {
+            if let Some(name) = Name::parse(&text) {
+                prop_assert_eq!(name.to_string(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The rules of entries beyond their syntax. Writer and reader share them, so that nothing is written
+//! which would not be read.
+
+use std::cmp::Ordering;
+
+use super::{ArchiveRef, RANGES_MAX, XATTRS_MAX};
+use crate::entry::{compare_paths, Entry, File, Node, Place, Range, PATH_LEN_MAX};
+
+/// Checks one entry by itself.
+pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
+    if entry.meta.mode > 0o7777 {
+        return Err("mode above 07777");
+    }
+    xattrs(&entry.meta.xattrs)?;
+    if entry.meta.mtime.nanos > 999_999_999 || entry.place.ctime.nanos > 999_999_999 {
+        return Err("a second has 1,000,000,000 nanoseconds");
+    }
+    match &entry.node {
+        Node::File(file) => content(file, &entry.place),
+        _ if !entry.place.content.is_empty() || entry.place.sig.is_some() => {
+            Err("content of what is not a file")
+        }
+        Node::Symlink(target) if target.contains(&0) => Err("NUL in a link's target"),
+        Node::Symlink(target) if target.len() > PATH_LEN_MAX => Err("link target too long"),
+        _ => Ok(()),
+    }
+}
+
+fn xattrs(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), &'static str> {
+    if xattrs.iter().any(|(name, _)| name.is_empty() || name.contains(&0)) {
+        return Err("xattr name empty or with NUL");
+    }
+    if xattrs.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+        return Err("xattrs repeated or out of order");
+    }
+    match xattrs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > XATTRS_MAX {
+        true => Err("xattrs longer than 8 MiB"),
+        false => Ok(()),
+    }
+}
+
+fn content(file: &File, place: &Place) -> Result<(), &'static str> {
+    holes(file)?;
+    ranges(&place.content)?;
+    match (file.data_len(), place.content.as_slice()) {
+        (0, []) if place.sig.is_none() => Ok(()),
+        (0, _) => Err("content of a file without data"),
+        (_, []) => Err("a file without its content"),
+        (data, [whole]) if whole.len != data => Err("content is not as long as the file's data"),
+        _ => match &place.sig {
+            Some(sig) if sig.ranges.is_empty() => Err("a signature without ranges"),
+            Some(sig) => ranges(&sig.ranges),
+            None => Ok(()),
+        },
+    }
+}
+
+fn holes(file: &File) -> Result<(), &'static str> {
+    let mut free = Some(0);
+    for &(offset, len) in &file.holes {
+        let end = offset.checked_add(len).filter(|&end| end <= file.size && len > 0);
+        match (free, end) {
+            (Some(free), Some(_)) if offset >= free => {}
+            _ => return Err("holes empty, touching, out of order or past the end"),
+        }
+        free = end.and_then(|end| end.checked_add(1));
+    }
+    Ok(())
+}
+
+fn ranges(ranges: &[Range]) -> Result<(), &'static str> {
+    if ranges.len() > RANGES_MAX {
+        return Err("more than 65 ranges");
+    }
+    match ranges.iter().all(|range| range.len > 0 && range.offset.checked_add(range.len).is_some()) {
+        true => Ok(()),
+        false => Err("an empty range, or one past 2^64"),
+    }
+}
+
+/// Checks that all ranges of an entry lie inside the streams of their archives.
+pub(super) fn places(place: &Place, archives: &[ArchiveRef]) -> Result<(), &'static str> {
+    let sig = place.sig.iter().flat_map(|sig| &sig.ranges);
+    for range in place.content.iter().chain(sig) {
+        let Some(archive) = archives.get(range.archive as usize) else {
+            return Err("a range of an archive that the state does not name");
+        };
+        if range.offset.checked_add(range.len).is_none_or(|end| end > archive.stream) {
+            return Err("a range past its archive's end");
+        }
+    }
+    Ok(())
+}
+
+/// Checks that entries come in order, each after its parent, the root first.
+///
+/// In depth-first order the parent of an entry is the entry before it or one of that entry's
+/// ancestors, which were checked when it came: remembering one path is enough.
+#[derive(Default)]
+pub(super) struct Order {
+    last: Option<(Vec<u8>, bool)>,
+}
+
+impl Order {
+    pub fn next(&mut self, entry: &Entry) -> Result<(), &'static str> {
+        let is_dir = entry.node == Node::Dir;
+        let path = entry.path.as_bytes();
+        match (&mut self.last, entry.path.parent()) {
+            (None, None) if is_dir => {}
+            (None, _) => return Err("the first entry is not the root directory"),
+            (Some((last, last_is_dir)), parent) => {
+                if compare_paths(last, path) != Ordering::Less {
+                    return Err("entries out of order or repeated");
+                }
+                let parent = parent.unwrap_or_default();
+                let above =
+                    last.starts_with(parent) && (parent.is_empty() || last.get(parent.len()) == Some(&b'/'));
+                let is_last = last == parent;
+                if (is_last && !*last_is_dir) || !(is_last || above) {
+                    return Err("the parent is missing or not a directory");
+                }
+            }
+        }
+        let (last, last_is_dir) = self.last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(path);
+        *last_is_dir = is_dir;
+        Ok(())
+    }
+}

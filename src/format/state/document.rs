@@ -1,0 +1,243 @@
+//! Header and trailer of a state: written as text, read from it.
+
+use super::object::Object;
+use super::parse::time;
+use super::{
+    json, ArchiveRef, Header, ParentRef, SnapshotKind, StateProblem, Totals, Trailer, ARCHIVES_MAX,
+    PROBLEMS_MAX, PROBLEM_BYTES_MAX, VERSION,
+};
+use crate::entry::Hash;
+use crate::format::{check_key, Kind};
+use crate::stamp::Stamp;
+use crate::text::decode_name;
+
+/// The header up to and including the line `"entries":[`.
+pub(super) fn write_header(header: &Header, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{{\"format\":\"ibt-state\",\"version\":{VERSION},\"needs\":[").as_bytes());
+    for (n, word) in header.needs.iter().enumerate() {
+        out.extend_from_slice(if n > 0 { b"," } else { b"" });
+        json::string(out, word);
+    }
+    text(out, "],\"key\":", &header.key);
+    text(out, ",\"series\":", &header.series);
+    text(out, ",\"host\":", &header.host);
+    text(out, ",\n\"snapshot\":", &header.snapshot.to_string());
+    text(out, ",\"kind\":", header.kind.word());
+    count(out, ",\"seq\":", header.seq);
+    out.extend_from_slice(b",\"source\":");
+    json::name(out, &header.source);
+    text(out, ",\n\"library\":", &header.library);
+    out.extend_from_slice(b",\"scanned_at\":");
+    json::time(out, header.scanned_at);
+    out.extend_from_slice(b",\"made_at\":");
+    json::time(out, header.made_at);
+    if let Some(parent) = &header.parent {
+        text(out, ",\n\"parent\":{\"snapshot\":", &parent.snapshot.to_string());
+        out.extend_from_slice(b",\"tree\":");
+        json::hash(out, &parent.tree);
+        out.push(b'}');
+    }
+    if header.inodes_unstable {
+        out.extend_from_slice(b",\n\"inodes\":\"unstable\"");
+    }
+    json::unknown(out, &header.unknown);
+    out.extend_from_slice(b",\n\"entries\":[\n");
+}
+
+/// The trailer from the line `],` to the one before the digest.
+pub(super) fn write_trailer(trailer: &Trailer, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"],\n\"archives\":[");
+    for (n, archive) in trailer.archives.iter().enumerate() {
+        out.extend_from_slice(if n > 0 { b",\n" } else { b"" });
+        text(out, "{\"name\":", &archive.name);
+        text(out, ",\"kind\":", archive.kind.word());
+        count(out, ",\"size\":", archive.size);
+        count(out, ",\"stream\":", archive.stream);
+        out.extend_from_slice(b",\"digest\":");
+        json::hash(out, &archive.digest);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"],\n");
+    write_totals(&trailer.totals, out);
+    write_problems(&trailer.problems, out);
+    out.extend_from_slice(b"\"finished_at\":");
+    json::time(out, trailer.finished_at);
+    out.extend_from_slice(b",\"tree\":");
+    json::hash(out, &trailer.tree);
+    json::unknown(out, &trailer.unknown);
+    out.extend_from_slice(b",\n");
+}
+
+fn write_totals(totals: &Totals, out: &mut Vec<u8>) {
+    count(out, "\"totals\":{\"entries\":", totals.entries);
+    count(out, ",\"bytes\":", totals.bytes);
+    count(out, ",\"created\":", totals.created);
+    count(out, ",\"modified\":", totals.modified);
+    count(out, ",\"unchanged\":", totals.unchanged);
+    count(out, ",\"moved\":", totals.moved);
+    count(out, ",\"deleted\":", totals.deleted);
+    count(out, ",\"metadata\":", totals.metadata);
+    out.extend_from_slice(b"},\n");
+}
+
+/// As many as the caps allow.
+fn write_problems(problems: &[StateProblem], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"problems\":[");
+    let start = out.len();
+    for (n, problem) in problems.iter().take(PROBLEMS_MAX).enumerate() {
+        let before = out.len();
+        out.extend_from_slice(if n > 0 { b",\n{" } else { b"{" });
+        if let Some(path) = &problem.path {
+            out.extend_from_slice(b"\"path\":");
+            json::name(out, path);
+            out.push(b',');
+        }
+        text(out, "\"status\":", &problem.status);
+        text(out, ",\"message\":", &problem.message);
+        out.push(b'}');
+        if out.len() - start > PROBLEM_BYTES_MAX {
+            out.truncate(before);
+            break;
+        }
+    }
+    out.extend_from_slice(b"],\n");
+}
+
+fn text(out: &mut Vec<u8>, key: &str, value: &str) {
+    out.extend_from_slice(key.as_bytes());
+    json::string(out, value);
+}
+
+fn count(out: &mut Vec<u8>, key: &str, value: u64) {
+    out.extend_from_slice(key.as_bytes());
+    json::number(out, value);
+}
+
+pub(super) const NEWER: &str = "made by a newer libibt";
+
+/// Whether a document begins as every version does, but with the number of another one.
+pub(super) fn is_newer(header: &[u8]) -> bool {
+    let Some(rest) = header.strip_prefix(b"{\"format\":\"ibt-state\",\"version\":") else { return false };
+    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    digits > 0 && &rest[..digits] != VERSION.to_string().as_bytes()
+}
+
+/// Why a header cannot be used.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// Not a state, or of a version or with needs that are not known here.
+    Foreign(String),
+    Damaged(String),
+}
+
+impl From<String> for Refused {
+    fn from(what: String) -> Self {
+        Refused::Damaged(what)
+    }
+}
+
+/// Reads what stands before the line `"entries":[`.
+pub(super) fn read_header(text: &str) -> Result<Header, Refused> {
+    let text = closed(text.trim_end());
+    let mut fields = Object::parse(&text)?;
+    if fields.take::<String>("format")?.as_deref() != Some("ibt-state") {
+        return Err(Refused::Foreign("not a state of libibt".into()));
+    }
+    let version: u64 = fields.need("version")?;
+    let needs: Vec<String> = fields.need("needs")?;
+    if version != VERSION || !needs.is_empty() {
+        return Err(Refused::Foreign(NEWER.into()));
+    }
+    let header = Header {
+        needs,
+        key: fields.need_text("key", |key| check_key(key.as_bytes()).ok())?,
+        series: fields.need_text("series", series)?,
+        host: fields.need("host")?,
+        snapshot: fields.need_text("snapshot", Stamp::parse)?,
+        kind: fields.need_text("kind", SnapshotKind::from_word)?,
+        seq: fields.need("seq")?,
+        source: fields.need_text("source", decode_name)?,
+        library: fields.need("library")?,
+        scanned_at: fields.need_text("scanned_at", time)?,
+        made_at: fields.need_text("made_at", time)?,
+        parent: fields.take::<Object>("parent")?.map(read_parent).transpose()?,
+        inodes_unstable: fields.take::<String>("inodes")?.as_deref() == Some("unstable"),
+        unknown: fields.rest(),
+    };
+    Ok(header)
+}
+
+fn read_parent(mut fields: Object<'_>) -> Result<ParentRef, String> {
+    Ok(ParentRef {
+        snapshot: fields.need_text("snapshot", Stamp::parse)?,
+        tree: fields.need_text("tree", Hash::parse)?,
+    })
+}
+
+/// Reads what stands between the line `],` and the digest's.
+pub(super) fn read_trailer(text: &str, digest: Hash) -> Result<Trailer, String> {
+    let text = closed(&format!("{{{}", text.trim_end()));
+    let mut fields = Object::parse(&text)?;
+    let archives: Vec<Object> = fields.need("archives")?;
+    if archives.len() > ARCHIVES_MAX {
+        return Err("too many archives".into());
+    }
+    let problems: Vec<Object> = fields.need("problems")?;
+    if problems.len() > PROBLEMS_MAX {
+        return Err("too many problems".into());
+    }
+    Ok(Trailer {
+        archives: archives.into_iter().map(read_archive).collect::<Result<_, _>>()?,
+        totals: read_totals(fields.need("totals")?)?,
+        problems: problems.into_iter().map(read_problem).collect::<Result<_, _>>()?,
+        finished_at: fields.need_text("finished_at", time)?,
+        tree: fields.need_text("tree", Hash::parse)?,
+        digest,
+        unknown: fields.rest(),
+    })
+}
+
+fn read_archive(mut fields: Object<'_>) -> Result<ArchiveRef, String> {
+    Ok(ArchiveRef {
+        name: fields.need_text("name", archive_name)?,
+        kind: fields.need_text("kind", |word| Kind::from_word(word).filter(|&kind| kind != Kind::State))?,
+        size: fields.need("size")?,
+        stream: fields.need("stream")?,
+        digest: fields.need_text("digest", Hash::parse)?,
+    })
+}
+
+fn read_totals(mut fields: Object<'_>) -> Result<Totals, String> {
+    Ok(Totals {
+        entries: fields.need("entries")?,
+        bytes: fields.need("bytes")?,
+        created: fields.need("created")?,
+        modified: fields.need("modified")?,
+        unchanged: fields.need("unchanged")?,
+        moved: fields.need("moved")?,
+        deleted: fields.need("deleted")?,
+        metadata: fields.take("metadata")?.unwrap_or_default(),
+    })
+}
+
+fn read_problem(mut fields: Object<'_>) -> Result<StateProblem, String> {
+    let path = fields.take::<String>("path")?;
+    let path = path.map(|text| decode_name(&text).ok_or("path is not valid")).transpose()?;
+    Ok(StateProblem { path, status: fields.need("status")?, message: fields.need("message")? })
+}
+
+/// Any name a store can hold beside the others: one component, not hidden, nothing unprintable.
+fn archive_name(name: &str) -> Option<String> {
+    let bad = name.is_empty() || name.len() > 255 || name.starts_with(['.', '-']) || name.contains('/');
+    (!bad && !name.chars().any(char::is_control)).then(|| name.to_string())
+}
+
+fn series(text: &str) -> Option<String> {
+    let hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    (text.len() == 32 && hex).then(|| text.to_string())
+}
+
+/// An object whose last comma is where a piece of the document was cut off.
+fn closed(text: &str) -> String {
+    format!("{}}}", text.strip_suffix(',').unwrap_or(text))
+}

@@ -1,0 +1,185 @@
+//! One pass over a document as it comes out of its frames: both digests, and where the parts lie.
+//!
+//! Nothing is believed before the digest agrees, so a fault of the layout is only kept in mind until then.
+
+use super::{AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
+use crate::entry::Hash;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Header,
+    Entries,
+    Trailer,
+}
+
+/// Takes a document piece by piece.
+pub(super) struct Intake {
+    part: Part,
+    digest: blake3::Hasher,
+    /// The last bytes so far, as many as the digest's line has: the digest does not cover that line.
+    tail: Vec<u8>,
+    tree: blake3::Hasher,
+    /// Logical parts that `tree` has not seen yet.
+    logical: Vec<u8>,
+    /// The beginning of a line whose end is in the next piece.
+    carry: Vec<u8>,
+    /// Whether the entry before ended in a comma; `None` before the first.
+    comma: Option<bool>,
+    lines: u64,
+    parts: Parts,
+}
+
+/// What a verified document consists of.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// Up to and without the line `"entries":[`.
+    pub header: Vec<u8>,
+    /// Lines of the header, that one included.
+    pub header_lines: u64,
+    /// Where the entry lines lie in the document.
+    pub entries_start: u64,
+    pub entries_len: u64,
+    pub entries: u64,
+    /// From after the line `],` up to the digest's line.
+    pub trailer: Vec<u8>,
+    pub tree: Option<Hash>,
+    pub digest: Option<Hash>,
+    /// The first thing wrong with the layout.
+    pub fault: Option<String>,
+}
+
+impl Intake {
+    pub fn new() -> Self {
+        Intake {
+            part: Part::Header,
+            digest: blake3::Hasher::new(),
+            tail: Vec::new(),
+            tree: blake3::Hasher::new(),
+            logical: Vec::new(),
+            carry: Vec::new(),
+            comma: None,
+            lines: 0,
+            parts: Parts::default(),
+        }
+    }
+
+    /// The next piece. False once the layout is known to be wrong: no need to keep the bytes.
+    pub fn feed(&mut self, piece: &[u8]) -> bool {
+        self.tail.extend_from_slice(piece);
+        let covered = self.tail.len().saturating_sub(DIGEST_LINE_LEN);
+        self.digest.update(&self.tail[..covered]);
+        self.tail.drain(..covered);
+        if self.parts.fault.is_none() {
+            if let Err(what) = self.split(piece) {
+                self.parts.fault = Some(format!("line {}: {what}", self.lines));
+            }
+        }
+        self.tree.update(&self.logical);
+        self.logical.clear();
+        self.parts.fault.is_none()
+    }
+
+    /// The header's lines, as far as they have come.
+    pub fn header(&self) -> &[u8] {
+        &self.parts.header
+    }
+
+    /// Compares the digests. `Err` says what is wrong with the bytes; what is wrong with their layout is
+    /// told by [`Parts::fault`], because a newer version may have another one.
+    pub fn finish(mut self) -> Result<Parts, String> {
+        let digest: Hash = self.digest.finalize().into();
+        let line = format!("\"digest\":\"{digest}\"}}\n");
+        if self.tail != line.as_bytes() {
+            return Err("the digest does not agree".into());
+        }
+        self.parts.digest = Some(digest);
+        self.parts.tree = Some(self.tree.finalize().into());
+        let end = self.parts.trailer.len().saturating_sub(line.len());
+        self.parts.trailer.truncate(end);
+        if self.parts.fault.is_none() && !self.parts.trailer.ends_with(b"\n") {
+            self.parts.fault = Some("the document ends before its trailer does".into());
+        }
+        Ok(self.parts)
+    }
+
+    fn split(&mut self, mut piece: &[u8]) -> Result<(), String> {
+        while let Some(end) = piece.iter().position(|&b| b == b'\n') {
+            let (line, rest) = piece.split_at(end + 1);
+            piece = rest;
+            if self.carry.is_empty() {
+                self.line(line)?;
+            } else {
+                let mut whole = std::mem::take(&mut self.carry);
+                whole.extend_from_slice(line);
+                self.line(&whole)?;
+                whole.clear();
+                self.carry = whole;
+            }
+        }
+        self.carry.extend_from_slice(piece);
+        match self.carry.len() > LINE_MAX {
+            true => Err("a line of more than 16 MiB".into()),
+            false => Ok(()),
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        self.lines += 1;
+        match self.part {
+            Part::Header if line == ENTRIES_BEGIN => {
+                self.part = Part::Entries;
+                self.parts.header_lines = self.lines;
+                self.parts.entries_start = (self.parts.header.len() + line.len()) as u64;
+            }
+            Part::Header => {
+                self.parts.header.extend_from_slice(line);
+                if self.parts.header.len() > LINE_MAX {
+                    return Err("a header of more than 16 MiB".into());
+                }
+            }
+            Part::Entries if line == ENTRIES_END => {
+                self.part = Part::Trailer;
+                if self.comma != Some(false) {
+                    return Err("no entries, or a comma after the last".into());
+                }
+            }
+            Part::Entries => self.entry_line(line)?,
+            Part::Trailer => {
+                self.parts.trailer.extend_from_slice(line);
+                if self.parts.trailer.len() > TRAILER_MAX {
+                    return Err("a trailer of more than 128 MiB".into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry_line(&mut self, line: &[u8]) -> Result<(), String> {
+        if line.len() > LINE_MAX {
+            return Err("a line of more than 16 MiB".into());
+        }
+        if self.comma == Some(false) {
+            return Err("no comma after the entry before".into());
+        }
+        let Some(end) = logical_len(line) else { return Err("an entry without its \"at\"".into()) };
+        self.logical.extend_from_slice(&line[..end]);
+        self.logical.push(b'\n');
+        self.comma = Some(line.ends_with(b",\n"));
+        self.parts.entries += 1;
+        self.parts.entries_len += line.len() as u64;
+        Ok(())
+    }
+}
+
+/// Where the first `,"at":{` of a line begins. Looks at braces, of which a line has few.
+fn logical_len(line: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    while let Some(at) = line[from..].iter().position(|&b| b == b'{') {
+        let end = from + at + 1;
+        if line[..end].ends_with(AT) {
+            return Some(end - AT.len());
+        }
+        from = end;
+    }
+    None
+}

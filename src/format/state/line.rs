@@ -1,0 +1,119 @@
+//! Writes an entry line: the logical fields in their fixed order, then `at`, the physical ones.
+
+use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::Engine;
+
+use super::{json, AT};
+use crate::entry::{Entry, Metadata, Node, Place};
+
+/// Appends `entry` as one line without its LF (and without the comma between lines). The values of
+/// unknown fields are taken as the JSON they are.
+pub fn write_entry_line(entry: &Entry, out: &mut Vec<u8>) {
+    write(entry, out);
+}
+
+/// [`write_entry_line`]; returns how many of the bytes are the logical part.
+pub(super) fn write(entry: &Entry, out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    write_logical(entry, out);
+    let logical = out.len() - start;
+    out.extend_from_slice(AT);
+    write_place(&entry.place, out);
+    json::unknown(out, &entry.unknown_place);
+    out.extend_from_slice(b"}}");
+    logical
+}
+
+fn write_logical(entry: &Entry, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"path\":");
+    json::name(out, entry.path.as_bytes());
+    out.extend_from_slice(b",\"type\":\"");
+    out.extend_from_slice(entry.node.word().as_bytes());
+    out.push(b'"');
+    write_metadata(&entry.meta, out);
+    write_node(&entry.node, out);
+    json::unknown(out, &entry.unknown);
+}
+
+fn write_metadata(meta: &Metadata, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"mode\":\"");
+    out.extend([9, 6, 3, 0].map(|shift| b'0' + (meta.mode >> shift & 7) as u8));
+    out.extend_from_slice(b"\",\"uid\":");
+    json::number(out, u64::from(meta.uid));
+    out.extend_from_slice(b",\"gid\":");
+    json::number(out, u64::from(meta.gid));
+    if let Some(user) = &meta.user {
+        out.extend_from_slice(b",\"user\":");
+        json::string(out, user);
+    }
+    if let Some(group) = &meta.group {
+        out.extend_from_slice(b",\"group\":");
+        json::string(out, group);
+    }
+    out.extend_from_slice(b",\"mtime\":");
+    json::time(out, meta.mtime);
+    if meta.xattrs.is_empty() {
+        return;
+    }
+    out.extend_from_slice(b",\"xattrs\":");
+    for (n, (name, value)) in meta.xattrs.iter().enumerate() {
+        out.push(if n > 0 { b',' } else { b'{' });
+        json::name(out, name);
+        out.extend_from_slice(b":\"");
+        out.extend_from_slice(BASE64.encode(value).as_bytes());
+        out.push(b'"');
+    }
+    out.push(b'}');
+}
+
+fn write_node(node: &Node, out: &mut Vec<u8>) {
+    match node {
+        Node::Dir | Node::Fifo => {}
+        Node::Symlink(target) => {
+            out.extend_from_slice(b",\"target\":");
+            json::name(out, target);
+        }
+        Node::Char(rdev) | Node::Block(rdev) => {
+            out.extend_from_slice(b",\"rdev\":");
+            json::big(out, *rdev);
+        }
+        Node::File(file) => {
+            out.extend_from_slice(b",\"size\":");
+            json::number(out, file.size);
+            out.extend_from_slice(b",\"hash\":");
+            json::hash(out, &file.hash);
+            for (n, (offset, len)) in file.holes.iter().enumerate() {
+                out.extend_from_slice(if n > 0 { b",[" } else { b",\"holes\":[[" });
+                json::number(out, *offset);
+                out.push(b',');
+                json::number(out, *len);
+                out.extend_from_slice(if n + 1 < file.holes.len() { b"]" } else { b"]]" });
+            }
+            if file.link != 0 {
+                out.extend_from_slice(b",\"link\":");
+                json::number(out, file.link);
+            }
+        }
+    }
+}
+
+fn write_place(place: &Place, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"ino\":");
+    json::big(out, place.ino);
+    out.extend_from_slice(b",\"ctime\":");
+    json::time(out, place.ctime);
+    if !place.content.is_empty() {
+        out.extend_from_slice(b",\"content\":");
+        json::ranges(out, &place.content);
+    }
+    if let Some(sig) = &place.sig {
+        out.extend_from_slice(b",\"sig\":{\"ranges\":");
+        json::ranges(out, &sig.ranges);
+        out.extend_from_slice(b",\"hash\":\"");
+        json::hex(out, &sig.hash);
+        out.extend_from_slice(b"\"}");
+    }
+    if place.dirty {
+        out.extend_from_slice(b",\"dirty\":true");
+    }
+}

@@ -1,0 +1,458 @@
+//! Reads an entry line. Fields come in the order in which they are written, unknown ones after the known:
+//! that refuses repeated keys too, and keeps the logical part byte for byte the same when written again.
+
+use std::fmt;
+
+use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::Engine;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{check, AT, RANGES_MAX, UNKNOWN_MAX};
+use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place, Range, SigRef, Unknown};
+use crate::error::{Error, Kind, Result};
+use crate::stamp::Time;
+use crate::text::decode_name;
+
+/// Reads one entry line, with or without the comma and the LF that end it in a document. Everything is
+/// checked that can be without the lines before it and without the archives; `Corrupt` says what is wrong.
+pub fn parse_entry_line(line: &[u8]) -> Result<Entry> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b",").unwrap_or(line);
+    parse(line).map_err(|what| Error::new(Kind::Corrupt, "read an entry", what))
+}
+
+pub(super) fn parse(line: &[u8]) -> Result<Entry, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let entry = json.deserialize_map(EntryVisitor).map_err(without_position)?;
+    json.end().map_err(without_position)?;
+    check::entry(&entry)?;
+    Ok(entry)
+}
+
+/// serde_json ends its messages with "at line 1 column N"; the line is that of the document, known to
+/// the caller, so only the column says something.
+fn without_position(error: serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at byte ")
+}
+
+/// The fields of a line in their order; those of `at` after [`Field::At`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Field {
+    Path,
+    Type,
+    Mode,
+    Uid,
+    Gid,
+    User,
+    Group,
+    Mtime,
+    Xattrs,
+    Target,
+    Rdev,
+    Size,
+    Hash,
+    Holes,
+    Link,
+    Unknown,
+    At,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum PlaceField {
+    Ino,
+    Ctime,
+    Content,
+    Sig,
+    Dirty,
+    Unknown,
+}
+
+fn field(key: &str) -> Field {
+    match key {
+        "path" => Field::Path,
+        "type" => Field::Type,
+        "mode" => Field::Mode,
+        "uid" => Field::Uid,
+        "gid" => Field::Gid,
+        "user" => Field::User,
+        "group" => Field::Group,
+        "mtime" => Field::Mtime,
+        "xattrs" => Field::Xattrs,
+        "target" => Field::Target,
+        "rdev" => Field::Rdev,
+        "size" => Field::Size,
+        "hash" => Field::Hash,
+        "holes" => Field::Holes,
+        "link" => Field::Link,
+        "at" => Field::At,
+        _ => Field::Unknown,
+    }
+}
+
+fn place_field(key: &str) -> PlaceField {
+    match key {
+        "ino" => PlaceField::Ino,
+        "ctime" => PlaceField::Ctime,
+        "content" => PlaceField::Content,
+        "sig" => PlaceField::Sig,
+        "dirty" => PlaceField::Dirty,
+        _ => PlaceField::Unknown,
+    }
+}
+
+/// A key: which field it is, and its text only if that is none of the known.
+struct Key<F>(fn(&str) -> F, fn(F) -> bool);
+
+impl<'de, F: Copy> DeserializeSeed<'de> for Key<F> {
+    type Value = (F, String);
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<F: Copy> Visitor<'_> for Key<F> {
+    type Value = (F, String);
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {
+        let which = (self.0)(key);
+        Ok((which, if (self.1)(which) { key.to_string() } else { String::new() }))
+    }
+}
+
+/// A string that `parse` understands; the text says what it should be.
+struct Text<T>(fn(&str) -> Option<T>, &'static str);
+
+impl<'de, T> DeserializeSeed<'de> for Text<T> {
+    type Value = T;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<T> Visitor<'_> for Text<T> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.1)
+    }
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).ok_or_else(|| E::custom(format_args!("expected {}", self.1)))
+    }
+}
+
+/// An array of ranges, at most [`RANGES_MAX`].
+struct Ranges;
+
+impl<'de> DeserializeSeed<'de> for Ranges {
+    type Value = Vec<Range>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Range>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Ranges {
+    type Value = Vec<Range>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ranges [archive, offset, length]")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Range>, A::Error> {
+        let mut ranges = Vec::new();
+        while let Some((archive, offset, len)) = seq.next_element()? {
+            if ranges.len() == RANGES_MAX {
+                return Err(A::Error::custom("more than 65 ranges"));
+            }
+            ranges.push(Range { archive, offset, len });
+        }
+        Ok(ranges)
+    }
+}
+
+/// An object of base64 strings.
+struct Xattrs;
+
+impl<'de> DeserializeSeed<'de> for Xattrs {
+    type Value = Vec<(Vec<u8>, Vec<u8>)>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Xattrs {
+    type Value = Vec<(Vec<u8>, Vec<u8>)>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of xattrs")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut xattrs = Vec::new();
+        while let Some(name) = map.next_key_seed(Text(decode_name, "an encoded name"))? {
+            xattrs.push((name, map.next_value_seed(Text(base64, "base64"))?));
+        }
+        Ok(xattrs)
+    }
+}
+
+/// The object `{"ranges":...,"hash":...}`.
+struct Sig;
+
+impl<'de> DeserializeSeed<'de> for Sig {
+    type Value = SigRef;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<SigRef, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Sig {
+    type Value = SigRef;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a signature's ranges and hash")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SigRef, A::Error> {
+        let (mut ranges, mut hash) = (None, None);
+        while let Some(key) = map.next_key_seed(Text(|key| Some(key.to_string()), "a field's name"))? {
+            match key.as_str() {
+                "ranges" if ranges.is_none() => ranges = Some(map.next_value_seed(Ranges)?),
+                "hash" if hash.is_none() => hash = Some(map.next_value_seed(Text(hex16, "32 hex digits"))?),
+                "ranges" | "hash" => return Err(A::Error::custom("repeated field of a signature")),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        match (ranges, hash) {
+            (Some(ranges), Some(hash)) => Ok(SigRef { ranges, hash }),
+            _ => Err(A::Error::custom("a signature needs ranges and hash")),
+        }
+    }
+}
+
+/// Adds a field of a newer writer.
+fn keep<'de, A: MapAccess<'de>>(map: &mut A, unknown: &mut Unknown, key: String) -> Result<(), A::Error> {
+    if unknown.len() == UNKNOWN_MAX || unknown.iter().any(|(known, _)| *known == key) {
+        return Err(A::Error::custom("an unknown field is repeated, or there are too many"));
+    }
+    unknown.push((key, map.next_value::<&RawValue>()?.get().to_string()));
+    Ok(())
+}
+
+/// The object `at`.
+struct PlaceVisitor;
+
+impl<'de> DeserializeSeed<'de> for PlaceVisitor {
+    type Value = (Place, Unknown);
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PlaceVisitor {
+    type Value = (Place, Unknown);
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the object \"at\"")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut place, mut unknown, mut last) = (Place::default(), Unknown::new(), None);
+        let (mut ino, mut ctime) = (None, None);
+        while let Some((field, key)) = map.next_key_seed(Key(place_field, |f| f == PlaceField::Unknown))? {
+            in_order(&mut last, field, field == PlaceField::Unknown).map_err(A::Error::custom)?;
+            match field {
+                PlaceField::Ino => ino = Some(map.next_value_seed(Text(big, "a number in a string"))?),
+                PlaceField::Ctime => ctime = Some(map.next_value_seed(Text(time, "a time"))?),
+                PlaceField::Content => place.content = map.next_value_seed(Ranges)?,
+                PlaceField::Sig => place.sig = Some(map.next_value_seed(Sig)?),
+                PlaceField::Dirty => place.dirty = map.next_value()?,
+                PlaceField::Unknown => keep(&mut map, &mut unknown, key)?,
+            }
+        }
+        place.ino = ino.ok_or_else(|| A::Error::missing_field("ino"))?;
+        place.ctime = ctime.ok_or_else(|| A::Error::missing_field("ctime"))?;
+        Ok((place, unknown))
+    }
+}
+
+/// Every known field must come after the one before it; unknown ones may follow each other.
+fn in_order<F: PartialOrd + Copy>(last: &mut Option<F>, field: F, unknown: bool) -> Result<(), &'static str> {
+    let fine = last.is_none_or(|last| last < field || (unknown && last == field));
+    *last = Some(field);
+    fine.then_some(()).ok_or("fields repeated or out of order")
+}
+
+/// The type's word, and what only some types have.
+#[derive(Default)]
+struct NodeFields {
+    word: String,
+    target: Option<Vec<u8>>,
+    rdev: Option<u64>,
+    size: Option<u64>,
+    hash: Option<Hash>,
+    holes: Option<Vec<(u64, u64)>>,
+    link: Option<u64>,
+}
+
+impl NodeFields {
+    /// Exactly the fields of the type, no others.
+    fn build(self) -> Result<Node, &'static str> {
+        let NodeFields { word, target, rdev, size, hash, holes, link } = self;
+        match (word.as_str(), target, rdev, size, hash, holes, link) {
+            ("file", None, None, Some(size), Some(hash), holes, link) if link != Some(0) => {
+                Ok(Node::File(File {
+                    size,
+                    hash,
+                    holes: holes.unwrap_or_default(),
+                    link: link.unwrap_or_default(),
+                }))
+            }
+            ("dir", None, None, None, None, None, None) => Ok(Node::Dir),
+            ("symlink", Some(target), None, None, None, None, None) => Ok(Node::Symlink(target)),
+            ("fifo", None, None, None, None, None, None) => Ok(Node::Fifo),
+            ("char", None, Some(rdev), None, None, None, None) => Ok(Node::Char(rdev)),
+            ("block", None, Some(rdev), None, None, None, None) => Ok(Node::Block(rdev)),
+            ("file" | "dir" | "symlink" | "fifo" | "char" | "block", ..) => {
+                Err("fields missing, or of another type")
+            }
+            _ => Err("unknown type"),
+        }
+    }
+}
+
+struct EntryVisitor;
+
+impl<'de> Visitor<'de> for EntryVisitor {
+    type Value = Entry;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an entry")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
+        let mut line = LineFields::default();
+        let mut last = None;
+        while let Some((field, key)) = map.next_key_seed(Key(field, |f| f == Field::Unknown))? {
+            in_order(&mut last, field, field == Field::Unknown).map_err(A::Error::custom)?;
+            line.take(&mut map, field, key)?;
+        }
+        line.build().map_err(A::Error::custom)
+    }
+}
+
+/// What was read of a line so far.
+#[derive(Default)]
+struct LineFields {
+    path: Option<Path>,
+    mode: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    mtime: Option<Time>,
+    /// Its user, group and xattrs only.
+    meta: Metadata,
+    node: NodeFields,
+    place: Option<(Place, Unknown)>,
+    unknown: Unknown,
+}
+
+impl LineFields {
+    fn take<'de, A: MapAccess<'de>>(
+        &mut self,
+        map: &mut A,
+        field: Field,
+        key: String,
+    ) -> Result<(), A::Error> {
+        let node = &mut self.node;
+        match field {
+            Field::Path => self.path = Some(map.next_value_seed(Text(path, "a relative path"))?),
+            Field::Type => node.word = map.next_value()?,
+            Field::Mode => self.mode = Some(map.next_value_seed(Text(mode, "four octal digits"))?),
+            Field::Uid => self.uid = Some(map.next_value()?),
+            Field::Gid => self.gid = Some(map.next_value()?),
+            Field::User => self.meta.user = Some(map.next_value()?),
+            Field::Group => self.meta.group = Some(map.next_value()?),
+            Field::Mtime => self.mtime = Some(map.next_value_seed(Text(time, "a time"))?),
+            Field::Xattrs => self.meta.xattrs = map.next_value_seed(Xattrs)?,
+            Field::Target => node.target = Some(map.next_value_seed(Text(decode_name, "an encoded name"))?),
+            Field::Rdev => node.rdev = Some(map.next_value_seed(Text(big, "a number in a string"))?),
+            Field::Size => node.size = Some(map.next_value()?),
+            Field::Hash => node.hash = Some(map.next_value_seed(Text(Hash::parse, "a BLAKE3 hash"))?),
+            Field::Holes => node.holes = Some(map.next_value()?),
+            Field::Link => node.link = Some(map.next_value()?),
+            Field::Unknown => self.keep(map, key)?,
+            Field::At => self.place = Some(map.next_value_seed(PlaceVisitor)?),
+        }
+        Ok(())
+    }
+
+    /// The first `,"at":{` of a line ends its logical part: no unknown value may hold one.
+    fn keep<'de, A: MapAccess<'de>>(&mut self, map: &mut A, key: String) -> Result<(), A::Error> {
+        keep(map, &mut self.unknown, key)?;
+        let last = self.unknown.last().map_or(&[][..], |(_, value)| value.as_bytes());
+        match last.windows(AT.len()).any(|window| window == AT) {
+            true => Err(A::Error::custom("an \"at\" inside an unknown field")),
+            false => Ok(()),
+        }
+    }
+
+    fn build(self) -> Result<Entry, &'static str> {
+        let (Some(path), Some(mode), Some(uid), Some(gid), Some(mtime), Some((place, unknown_place))) =
+            (self.path, self.mode, self.uid, self.gid, self.mtime, self.place)
+        else {
+            return Err("path, mode, uid, gid, mtime or at is missing");
+        };
+        let meta = Metadata { mode, uid, gid, mtime, ..self.meta };
+        Ok(Entry { path, node: self.node.build()?, meta, place, unknown: self.unknown, unknown_place })
+    }
+}
+
+fn path(text: &str) -> Option<Path> {
+    Path::new(decode_name(text)?).ok()
+}
+
+fn mode(text: &str) -> Option<u32> {
+    let octal = text.len() == 4 && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    octal.then(|| u32::from_str_radix(text, 8).ok()).flatten()
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text).ok()
+}
+
+/// A decimal number without sign and leading zeros.
+pub(super) fn big(text: &str) -> Option<u64> {
+    let canonical = !text.starts_with('+') && (text == "0" || !text.starts_with('0'));
+    canonical.then(|| text.parse().ok()).flatten()
+}
+
+/// [`Time::parse`] without making text to compare with.
+pub(super) fn time(text: &str) -> Option<Time> {
+    let (secs, nanos) = text.split_once('.')?;
+    let magnitude = secs.strip_prefix('-').unwrap_or(secs);
+    let zero = magnitude.starts_with('0') && secs != "0";
+    if zero || secs.starts_with('+') || nanos.len() != 9 || !nanos.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some(Time { secs: secs.parse().ok()?, nanos: nanos.parse().ok()? })
+}
+
+fn hex16(text: &str) -> Option<[u8; 16]> {
+    let value = u128::from_str_radix(text, 16).ok()?;
+    (text.len() == 32 && !text.bytes().any(|b| b == b'+' || b.is_ascii_uppercase()))
+        .then_some(value.to_be_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_time_has_one_spelling() {
+        for text in ["1.0", "+1.000000000", "-0.000000000", "01.000000000", "1.+00000000", "--1.000000000"] {
+            assert_eq!(time(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn times_are_read_as_elsewhere(text in "-?[0-9]{0,3}\\.[0-9]{8,9}", secs: i64, nanos in 0..1_000_000_000u32) {
+            prop_assert_eq!(time(&text), Time::parse(&text));
+            let any = Time { secs, nanos };
+            prop_assert_eq!(time(&any.to_string()), Some(any));
+        }
+    }
+}

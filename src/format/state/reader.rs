@@ -1,0 +1,234 @@
+//! Reads a state: verifies the whole document first, then gives its parts.
+
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use tempfile::SpooledTempFile;
+
+use super::document::{is_newer, read_header, read_trailer, Refused, NEWER};
+use super::intake::{Intake, Parts};
+use super::{check, parse, ArchiveRef, Header, Trailer, LINE_MAX};
+use crate::entry::Entry;
+use crate::error::{Error, Kind, Result};
+use crate::format::frame::read_stream;
+use crate::format::{Name, ReadAt};
+
+/// Bytes of a document that are kept in memory; longer ones go to an unlinked temporary file.
+const SPOOL_IN_MEMORY: usize = 32 << 20;
+const OP: &str = "read the state";
+
+/// A verified state without its entries: what a listing needs.
+#[derive(Clone, Debug)]
+pub struct StateSummary {
+    pub header: Arc<Header>,
+    pub trailer: Arc<Trailer>,
+}
+
+impl StateSummary {
+    /// Reads a whole state of `size` stored bytes and verifies it as [`StateReader::open`] does, keeping
+    /// no entries and making no files.
+    pub fn read(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
+        let parts = take_in(source, name, size, compressed, None)?;
+        StateSummary::new(name, &parts)
+    }
+
+    fn new(name: &str, parts: &Parts) -> Result<Self> {
+        let corrupt = |what: String| Error::corrupt(OP, name, what);
+        if let Some(fault) = &parts.fault {
+            return Err(corrupt(fault.clone()));
+        }
+        let header = read_header(text(name, &parts.header)?).map_err(|refused| match refused {
+            Refused::Foreign(what) => Error::new(Kind::Format, OP, what).at(name),
+            Refused::Damaged(what) => corrupt(format!("header: {what}")),
+        })?;
+        let Some(digest) = parts.digest else { return Err(corrupt("no digest".into())) };
+        let trailer = read_trailer(text(name, &parts.trailer)?, digest)
+            .map_err(|what| corrupt(format!("trailer: {what}")))?;
+        if parts.tree != Some(trailer.tree) {
+            return Err(corrupt("the tree digest does not agree".into()));
+        }
+        if parts.entries != trailer.totals.entries {
+            return Err(corrupt("the number of entries does not agree".into()));
+        }
+        if Name::parse(name).is_some_and(|n| n.key != header.key || n.stamp != header.snapshot) {
+            return Err(corrupt("the name is that of another snapshot".into()));
+        }
+        Ok(StateSummary { header: Arc::new(header), trailer: Arc::new(trailer) })
+    }
+}
+
+fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str> {
+    std::str::from_utf8(bytes).map_err(|_| Error::corrupt(OP, name, "not UTF-8"))
+}
+
+/// Streams a document through an [`Intake`] and, if there is one, into a spool.
+fn take_in(
+    source: &mut dyn ReadAt,
+    name: &str,
+    size: u64,
+    compressed: bool,
+    mut spool: Option<&mut SpooledTempFile>,
+) -> Result<Parts> {
+    let mut intake = Intake::new();
+    read_stream(source, name, size, compressed, &mut |piece| {
+        if !intake.feed(piece) {
+            spool = None;
+        }
+        match &mut spool {
+            Some(spool) => spool.write_all(piece).map_err(|e| Error::io("spool the state", name, &e)),
+            None => Ok(()),
+        }
+    })?;
+    // How a newer version makes its digest is not known here.
+    if is_newer(intake.header()) {
+        return Err(Error::new(Kind::Format, OP, NEWER).at(name));
+    }
+    intake.finish().map_err(|what| Error::corrupt(OP, name, what))
+}
+
+/// A verified state. Its document lies in private storage and is parsed as it is asked for.
+#[derive(Debug)]
+pub struct StateReader {
+    name: String,
+    summary: StateSummary,
+    spool: SpooledTempFile,
+    entries_start: u64,
+    entries_len: u64,
+    header_lines: u64,
+}
+
+impl StateReader {
+    /// Takes in a state of `size` stored bytes. `name` is the backup file's.
+    ///
+    /// `Corrupt`: a digest does not agree, header or trailer break a rule. `Format`: not a state, an
+    /// unknown version, or a need that is not known ("made by a newer libibt").
+    pub fn open(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
+        let mut spool = SpooledTempFile::new(SPOOL_IN_MEMORY);
+        let parts = take_in(source, name, size, compressed, Some(&mut spool))?;
+        Ok(StateReader {
+            name: name.to_string(),
+            summary: StateSummary::new(name, &parts)?,
+            spool,
+            entries_start: parts.entries_start,
+            entries_len: parts.entries_len,
+            header_lines: parts.header_lines,
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn header(&self) -> &Arc<Header> {
+        &self.summary.header
+    }
+
+    pub fn trailer(&self) -> &Arc<Trailer> {
+        &self.summary.trailer
+    }
+
+    pub fn summary(&self) -> &StateSummary {
+        &self.summary
+    }
+
+    /// All entries in order, from the first, as often as wanted.
+    pub fn entries(&mut self) -> Result<Entries<'_>> {
+        self.seek(self.entries_start)?;
+        Ok(Entries {
+            lines: BufReader::with_capacity(256 << 10, Read::take(&mut self.spool, self.entries_len)),
+            name: &self.name,
+            archives: &self.summary.trailer.archives,
+            order: check::Order::default(),
+            line: Vec::new(),
+            offset: self.entries_start,
+            next_offset: self.entries_start,
+            number: self.header_lines,
+            failed: false,
+        })
+    }
+
+    /// The entry whose line [`Entries::line`] placed at `offset`, checked by itself and against the
+    /// archives.
+    pub fn entry_at(&mut self, offset: u64, len: usize) -> Result<Entry> {
+        self.seek(offset)?;
+        let mut line = vec![0; len.min(LINE_MAX)];
+        self.spool.read_exact(&mut line).map_err(|e| Error::io(OP, &self.name, &e))?;
+        parse_line(&line, &self.summary.trailer.archives)
+            .map_err(|what| Error::corrupt(OP, &self.name, format!("offset {offset}: {what}")))
+    }
+
+    fn seek(&mut self, offset: u64) -> Result<()> {
+        self.spool.seek(SeekFrom::Start(offset)).map_err(|e| Error::io(OP, &self.name, &e))?;
+        Ok(())
+    }
+}
+
+fn parse_line(line: &[u8], archives: &[ArchiveRef]) -> Result<Entry, String> {
+    let entry = parse::parse(line)?;
+    check::places(&entry.place, archives)?;
+    Ok(entry)
+}
+
+/// The entries of a state. Ends after the first error.
+pub struct Entries<'a> {
+    lines: BufReader<std::io::Take<&'a mut SpooledTempFile>>,
+    name: &'a str,
+    archives: &'a [ArchiveRef],
+    order: check::Order,
+    line: Vec<u8>,
+    offset: u64,
+    next_offset: u64,
+    /// The number of the line in the document, counted from 1.
+    number: u64,
+    failed: bool,
+}
+
+impl Entries<'_> {
+    /// Where the line of the entry given last lies in the document: for [`StateReader::entry_at`].
+    pub fn line(&self) -> (u64, usize) {
+        (self.offset, self.line.len())
+    }
+
+    /// That line, without comma and LF: for [`parse_entry_line`](super::parse_entry_line).
+    pub fn line_bytes(&self) -> &[u8] {
+        &self.line
+    }
+
+    /// Reads the next line; false at the end.
+    fn read_line(&mut self) -> Result<bool> {
+        self.line.clear();
+        let read = self.lines.read_until(b'\n', &mut self.line);
+        let read = read.map_err(|e| Error::io(OP, self.name, &e))?;
+        self.offset = self.next_offset;
+        self.next_offset += read as u64;
+        self.number += 1;
+        for end in [b'\n', b','] {
+            if self.line.last() == Some(&end) {
+                self.line.pop();
+            }
+        }
+        Ok(read > 0)
+    }
+
+    fn read_entry(&mut self) -> Result<Option<Entry>> {
+        if !self.read_line()? {
+            return Ok(None);
+        }
+        let entry = parse_line(&self.line, self.archives)
+            .and_then(|entry| self.order.next(&entry).map(|()| entry).map_err(String::from));
+        entry.map(Some).map_err(|what| Error::corrupt(OP, self.name, format!("line {}: {what}", self.number)))
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.read_entry().transpose();
+        self.failed = matches!(next, Some(Err(_)) | None);
+        next
+    }
+}

@@ -1,0 +1,496 @@
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::entry::{Entry, File, Metadata, Node, Path, Place, Range, SigRef};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::format::{FrameWriter, Written};
+use crate::job::Codec;
+use crate::pool::Pool;
+
+fn stamp() -> Stamp {
+    Stamp::parse("20261122T220530.123456Z").unwrap()
+}
+
+fn header() -> Header {
+    Header {
+        key: "docs".into(),
+        series: "9f0c9f0c9f0c9f0c9f0c9f0c9f0c9f0c".into(),
+        host: "atlas".into(),
+        snapshot: stamp(),
+        kind: SnapshotKind::Incremental,
+        seq: 3,
+        source: b"/home/me/d\xff".to_vec(),
+        library: "ibt 0.1.0".into(),
+        scanned_at: Time { secs: 1_763_848_000, nanos: 123_456_789 },
+        made_at: Time { secs: 1_763_848_001, nanos: 0 },
+        parent: Some(ParentRef { snapshot: stamp(), tree: Hash([7; 32]) }),
+        inodes_unstable: true,
+        needs: Vec::new(),
+        unknown: vec![("later".into(), "[1e400,\"\\ud800\"]".into())],
+    }
+}
+
+fn archives() -> Vec<ArchiveRef> {
+    let archive = |name: &str, kind| ArchiveRef {
+        name: format!("docs.{name}.20261122T220530.123456Z.tar.zst"),
+        kind,
+        size: 77,
+        stream: 1 << 20,
+        digest: Hash([1; 32]),
+    };
+    vec![archive("full", Kind::Full), archive("sigvault", Kind::SigVault)]
+}
+
+fn entry(path: &[u8], node: Node) -> Entry {
+    let meta = Metadata { mode: 0o755, ..Metadata::default() };
+    let place = Place { ino: 1 << 60, ..Place::default() };
+    let path = Path::new(path).unwrap();
+    Entry { path, node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() }
+}
+
+fn file(path: &[u8], size: u64) -> Entry {
+    let node = Node::File(File { size, hash: Hash([2; 32]), holes: Vec::new(), link: 0 });
+    let mut entry = entry(path, node);
+    entry.place.content = vec![Range { archive: 0, offset: 512, len: size }];
+    entry
+}
+
+fn small() -> Vec<Entry> {
+    vec![
+        entry(b"", Node::Dir),
+        file(b"a\"\\\n", 12),
+        entry(b"d", Node::Dir),
+        entry(b"d/\xff", Node::Symlink(b"../%x".to_vec())),
+        entry(b"d-", Node::Fifo),
+    ]
+}
+
+fn frames(codec: Codec) -> FrameWriter<Vec<u8>> {
+    FrameWriter::new(Vec::new(), codec, Arc::new(Pool::new(1).unwrap()))
+}
+
+fn write(entries: &[Entry], codec: Codec) -> (Written<Vec<u8>>, Hash) {
+    let mut writer = StateWriter::new(frames(codec), &header()).unwrap();
+    for entry in entries {
+        writer.entry(entry).unwrap();
+    }
+    let problem =
+        StateProblem { path: Some(b"x\n".to_vec()), status: "skipped".into(), message: "m\"".into() };
+    let whole = StateProblem { path: None, status: "clock".into(), message: "\u{1}".into() };
+    let totals = Totals { created: 4, metadata: 2, ..Totals::default() };
+    writer.finish(&archives(), &totals, &[problem, whole], Time { secs: -1, nanos: 5 }).unwrap()
+}
+
+fn plain(entries: &[Entry]) -> Vec<u8> {
+    write(entries, Codec::None).0.out
+}
+
+fn open(document: &[u8]) -> Result<StateReader> {
+    StateReader::open(&mut &*document, "s.json", document.len() as u64, false)
+}
+
+fn read(document: &[u8]) -> Result<Vec<Entry>> {
+    open(document)?.entries()?.collect()
+}
+
+/// The document with both digests made right again.
+fn sealed(document: &str) -> Vec<u8> {
+    let body = &document[..document.len() - DIGEST_LINE_LEN];
+    let logical: String = body
+        .lines()
+        .skip_while(|line| *line != "\"entries\":[")
+        .skip(1)
+        .take_while(|line| *line != "],")
+        .map(|line| format!("{}\n", line.split(",\"at\":{").next().unwrap()))
+        .collect();
+    let tree = Hash::from(blake3::hash(logical.as_bytes())).to_string();
+    let at = body.rfind("\"tree\":\"").unwrap() + 8;
+    let body = format!("{}{tree}{}", &body[..at], &body[at + tree.len()..]);
+    format!("{body}\"digest\":\"{}\"}}\n", Hash::from(blake3::hash(body.as_bytes()))).into_bytes()
+}
+
+/// The small state with `from` replaced by `to` and valid digests.
+fn forged(from: &str, to: &str) -> Vec<u8> {
+    let text = String::from_utf8(plain(&small())).unwrap();
+    assert!(text.contains(from), "{from} is not in {text}");
+    sealed(&text.replacen(from, to, 1))
+}
+
+fn refused(document: &[u8], word: &str) -> Error {
+    let error = read(document).expect_err(word);
+    assert!(error.to_string().contains(word) && error.to_string().contains("s.json"), "{error}");
+    error
+}
+
+#[test]
+fn the_document_looks_as_documented() {
+    let mut db = file(b"db", 777);
+    db.place.content =
+        vec![Range { archive: 0, offset: 1536, len: 777 }, Range { archive: 0, offset: 9000, len: 90 }];
+    db.place.sig =
+        Some(SigRef { ranges: vec![Range { archive: 1, offset: 512, len: 99 }], hash: [0xab; 16] });
+    db.place.dirty = true;
+    db.meta.user = Some("me".into());
+    db.meta.xattrs = vec![(b"user.%".to_vec(), b"hi".to_vec())];
+    let mut line = Vec::new();
+    write_entry_line(&db, &mut line);
+    let expected = format!(
+        "{{\"path\":\"db\",\"type\":\"file\",\"mode\":\"0755\",\"uid\":0,\"gid\":0,\"user\":\"me\",\
+         \"mtime\":\"0.000000000\",\"xattrs\":{{\"user.%25\":\"aGk=\"}},\"size\":777,\"hash\":\"{}\",\
+         \"at\":{{\"ino\":\"1152921504606846976\",\"ctime\":\"0.000000000\",\
+         \"content\":[[0,1536,777],[0,9000,90]],\
+         \"sig\":{{\"ranges\":[[1,512,99]],\"hash\":\"{}\"}},\"dirty\":true}}}}",
+        Hash([2; 32]),
+        "ab".repeat(16)
+    );
+    assert_eq!(String::from_utf8(line.clone()).unwrap(), expected);
+    assert_eq!(parse_entry_line(&line).unwrap(), db);
+    let text = String::from_utf8(plain(&small())).unwrap();
+    assert!(text.starts_with("{\"format\":\"ibt-state\",\"version\":1,\"needs\":[],\"key\":\"docs\","));
+    serde_json::from_str::<serde::de::IgnoredAny>(&text).unwrap();
+}
+
+#[test]
+fn a_state_is_read_back_whole_and_again() {
+    for codec in [Codec::None, Codec::Zstd(3)] {
+        let (written, tree) = write(&small(), codec);
+        let mut source = &written.out[..];
+        let mut state = StateReader::open(&mut source, "s", written.size, codec != Codec::None).unwrap();
+        assert_eq!(**state.header(), header());
+        let trailer = state.trailer().clone();
+        assert_eq!((trailer.tree, &trailer.archives), (tree, &archives()));
+        assert_eq!((trailer.totals.entries, trailer.totals.bytes, trailer.totals.created), (5, 12, 4));
+        assert_eq!(trailer.problems[0].path.as_deref(), Some(&b"x\n"[..]));
+        assert_eq!(trailer.problems[1].message, "\u{1}");
+        assert_eq!(trailer.finished_at, Time { secs: -1, nanos: 5 });
+        let summary = StateSummary::read(&mut source, "s", written.size, codec != Codec::None).unwrap();
+        assert_eq!(*summary.trailer, *trailer);
+        for _ in 0..2 {
+            assert_eq!(state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap(), small());
+        }
+        let mut entries = state.entries().unwrap();
+        let third = entries.nth(2).unwrap().unwrap();
+        let (offset, len) = entries.line();
+        assert_eq!(parse_entry_line(entries.line_bytes()).unwrap(), third);
+        assert_eq!(state.entry_at(offset, len).unwrap(), third);
+    }
+}
+
+#[test]
+fn the_tree_digest_is_independent_of_places_and_compression() {
+    let mut moved = small();
+    moved[1].place.content[0].offset = 4096;
+    moved[2].place.dirty = true;
+    let (_, tree) = write(&small(), Codec::None);
+    assert_eq!(write(&moved, Codec::Zstd(1)).1, tree);
+    moved[1].meta.uid = 5;
+    assert_ne!(write(&moved, Codec::None).1, tree);
+}
+
+#[test]
+fn every_truncation_and_every_flipped_bit_is_an_error() {
+    for codec in [Codec::None, Codec::Zstd(3)] {
+        let good = write(&small(), codec).0.out;
+        let open = |bytes: &[u8]| {
+            StateReader::open(&mut &*bytes, "s", bytes.len() as u64, codec != Codec::None).map(drop)
+        };
+        open(&good).unwrap();
+        for len in 0..good.len() {
+            // Cut right before its seek table, it is still a whole zstd file with a digest that agrees.
+            let whole = codec != Codec::None && len == table_start(&good);
+            assert_eq!(open(&good[..len]).is_ok(), whole, "cut at {len}");
+        }
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            if let Err(error) = open(&bad) {
+                // A version with a flipped bit is another version.
+                let version = codec == Codec::None && error.kind == ErrorKind::Format;
+                assert!(version || error.kind == ErrorKind::Corrupt, "{error}");
+            } else {
+                // Of a compressed file some bits say nothing (unused ones of a descriptor).
+                assert_ne!(codec, Codec::None, "bit {bit}");
+                assert_eq!(unpacked(&bad), unpacked(&good), "bit {bit}");
+            }
+        }
+        let longer = [&good[..], b"\n"].concat();
+        assert!(open(&longer).is_err());
+    }
+}
+
+/// Where the seek table of a file of one frame starts: header, entry, footer.
+fn table_start(file: &[u8]) -> usize {
+    file.len() - (8 + 8 + 9)
+}
+
+fn unpacked(file: &[u8]) -> Vec<Entry> {
+    let mut state = StateReader::open(&mut &*file, "s", file.len() as u64, true).unwrap();
+    let entries = state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap();
+    entries
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_called_so() {
+    let newer = |document: &str| {
+        let error = refused(&sealed_digest(document), "made by a newer libibt");
+        assert_eq!(error.kind, ErrorKind::Format);
+    };
+    let text = String::from_utf8(plain(&small())).unwrap();
+    newer(&text.replace("\"needs\":[]", "\"needs\":[\"wings\"]"));
+    let second = text.replace("\"version\":1", "\"version\":2");
+    newer(&second);
+    newer(&second.replace("\"entries\":[", "\"things\":{"));
+    assert_eq!(refused(&forged("ibt-state", "other"), "not a state").kind, ErrorKind::Format);
+}
+
+/// The document with its last line made right again.
+fn sealed_digest(document: &str) -> Vec<u8> {
+    let body = &document[..document.len() - DIGEST_LINE_LEN];
+    format!("{body}\"digest\":\"{}\"}}\n", Hash::from(blake3::hash(body.as_bytes()))).into_bytes()
+}
+
+#[test]
+fn hostile_headers_and_trailers_are_refused() {
+    for (from, to) in [
+        ("\"host\":\"atlas\"", "\"host\":\"atlas\",\"host\":\"b\""),
+        ("\"host\":\"atlas\"", "\"host\":\"\\ud800\""),
+        ("\"seq\":3", "\"seq\":18446744073709551616"),
+        ("\"seq\":3", "\"seq\":1e400"),
+        ("\"seq\":3", "\"seq\":-3"),
+        ("\"key\":\"docs\"", "\"key\":\"../docs\""),
+        ("9f0c9f0c", "9F0C9f0c"),
+        ("incremental", "sideways"),
+        ("20261122T220530.123456Z", "20261322T220530.123456Z"),
+        ("1763848000.123456789", "1763848000.12345678"),
+        ("\"name\":\"docs", "\"name\":\"../docs"),
+        ("\"name\":\"docs", "\"name\":\".docs"),
+        ("\"kind\":\"sigvault\"", "\"kind\":\"state\""),
+        ("\"stream\":1048576", "\"stream\":null"),
+        ("\"entries\":5", "\"entries\":6"),
+        ("\"problems\":[", "\"problems\":[7,"),
+        ("\"totals\"", "\"totale\""),
+    ] {
+        assert_eq!(refused(&forged(from, to), "").kind, ErrorKind::Corrupt, "{to}");
+    }
+    let wrong_tree = String::from_utf8(plain(&small())).unwrap().replace("\"uid\":0", "\"uid\":1");
+    refused(&sealed_digest(&wrong_tree), "tree digest");
+    let mut source = &plain(&small())[..];
+    let size = source.len() as u64;
+    let other = "docs.state.20261122T220530.123457Z.json";
+    assert_eq!(StateReader::open(&mut source, other, size, false).unwrap_err().kind, ErrorKind::Corrupt);
+}
+
+#[test]
+fn hostile_entry_lines_are_refused_by_number() {
+    let size = "\"size\":12,";
+    let content = "\"content\":[[0,512,12]]";
+    let deltas = format!("\"content\":[[0,512,12]{}]", ",[0,0,5]".repeat(65));
+    for (from, to, word) in [
+        (size, "\"size\":18446744073709551616,", "line 8"),
+        (size, "\"size\":1e400,", "line 8"),
+        (size, "\"size\":12.0,", "line 8"),
+        (size, "\"size\":12,\"size\":12,", "repeated or out of order"),
+        (size, "", "fields missing"),
+        (size, "\"size\":13,", "not as long"),
+        ("\"uid\":0", "\"uid\":4294967296", "line 7"),
+        ("\"mode\":\"0755\",\"uid\":0", "\"uid\":0,\"mode\":\"0755\"", "out of order"),
+        ("\"mode\":\"0755\"", "\"mode\":\"10755\"", "octal"),
+        ("\"type\":\"fifo\"", "\"type\":\"socket\"", "unknown type"),
+        ("\"type\":\"fifo\"", "\"type\":\"symlink\"", "of another type"),
+        ("\"path\":\"d-\"", "\"path\":\"d\\ud800\"", "line 11"),
+        ("\"path\":\"d-\"", "\"path\":\"d%2D\"", "relative path"),
+        ("\"path\":\"d-\"", "\"path\":\"d%00\"", "relative path"),
+        ("\"path\":\"d-\"", "\"path\":\"../d\"", "relative path"),
+        ("\"path\":\"d-\"", "\"path\":\"/d\"", "relative path"),
+        ("\"path\":\"d-\"", "\"path\":\"c\"", "out of order"),
+        ("\"path\":\"d-\"", "\"path\":\"d/%FF\"", "repeated"),
+        ("\"path\":\"d-\"", "\"path\":\"e/f\"", "parent is missing"),
+        ("\"path\":\"d-\"", "\"path\":\"d/%FF/f\"", "not a directory"),
+        ("\"path\":\"\"", "\"path\":\"0\"", "root"),
+        ("../%25x", "%00", "NUL"),
+        (content, "\"content\":[[0,1048565,12]]", "past its archive's end"),
+        (content, "\"content\":[[0,18446744073709551615,12]]", "past 2^64"),
+        (content, "\"content\":[[2,512,12]]", "does not name"),
+        (content, "\"content\":[[4294967296,512,12]]", "line 8"),
+        (content, "\"content\":[]", "without its content"),
+        (content, "\"content\":[[0,512,12],[0,0,0]]", "empty range"),
+        (content, "\"content\":[[0,512,12,1]]", "line 8"),
+        (content, &deltas, "more than 65"),
+        (content, &format!("{content},\"sig\":{{\"ranges\":[[1,0,9]]}}"), "hash"),
+        (
+            content,
+            &format!("{content},\"sig\":{{\"ranges\":[],\"hash\":\"{}\"}}", "0".repeat(32)),
+            "without ranges",
+        ),
+        (content, &format!("\"x\":1,{content}"), "out of order"),
+        (content, &format!("{content},\"x\":1,\"x\":1"), "repeated"),
+        ("\"ino\":\"", "\"ino\":\"0", "line 7"),
+        ("\"type\":\"dir\"", "\"type\":\"dir\" 5", "line 7"),
+        (",\"at\":{", ",\"x\":{\"y\":1,\"at\":{}},\"at\":{", "\"at\" inside"),
+        ("\"size\":12,", "\"size\":12,\"holes\":[],\"holes\":[],", "line 8"),
+        ("},\n{\"path\":\"d-\"", "}\n{\"path\":\"d-\"", "no comma"),
+        ("},\n{\"path\":\"d-\"", "}},\n{\"path\":\"d-\"", "line 10"),
+    ] {
+        refused(&forged(from, to), word);
+    }
+}
+
+#[test]
+fn hostile_holes_are_refused() {
+    for holes in [
+        "[[0,0]]",
+        "[[0,13]]",
+        "[[5,2],[3,1]]",
+        "[[0,2],[2,2]]",
+        "[[18446744073709551615,2]]",
+        "[[0,12],[3,18446744073709551615]]",
+    ] {
+        let hash = Hash([2; 32]);
+        let from = format!("\"size\":12,\"hash\":\"{hash}\"");
+        refused(&forged(&from, &format!("{from},\"holes\":{holes}")), "holes");
+    }
+}
+
+#[test]
+fn lines_without_end_and_deep_nesting_are_refused() {
+    let zeros = vec![b'0'; LINE_MAX + 2 * DIGEST_LINE_LEN];
+    refused(&sealed_digest(std::str::from_utf8(&zeros).unwrap()), "16 MiB");
+    let deep = format!("\"path\":\"{}\"", "d-/".repeat(200_000));
+    refused(&forged("\"path\":\"d-\"", &deep), "relative path");
+    let nested = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let kept = read(&forged(",\"at\":{", &format!(",\"x\":{nested},\"at\":{{"))).unwrap();
+    assert_eq!(kept[0].unknown[0].1, nested);
+}
+
+#[test]
+fn a_writer_that_breaks_the_rules_is_told_so() {
+    let mut writer = StateWriter::new(frames(Codec::None), &header()).unwrap();
+    let mut bug = |entry: &Entry| assert_eq!(writer.entry(entry).unwrap_err().kind, ErrorKind::Panic);
+    bug(&file(b"a", 1));
+    let mut bad = entry(b"", Node::Dir);
+    bad.meta.mode = 0o10000;
+    bug(&bad);
+    let finish = |writer: StateWriter<Vec<u8>>, archives: &[ArchiveRef]| {
+        writer.finish(archives, &Totals::default(), &[], Time::default()).map(drop)
+    };
+    assert!(finish(writer, &archives()).is_err());
+    let mut writer = StateWriter::new(frames(Codec::None), &header()).unwrap();
+    writer.entry(&entry(b"", Node::Dir)).unwrap();
+    writer.entry(&file(b"a", 1)).unwrap();
+    assert!(finish(writer, &[]).is_err());
+}
+
+#[test]
+fn too_many_problems_are_cut_off_not_refused() {
+    let mut writer = StateWriter::new(frames(Codec::None), &header()).unwrap();
+    writer.entry(&entry(b"", Node::Dir)).unwrap();
+    let problem = StateProblem { path: None, status: "s".into(), message: "m".repeat(100) };
+    let many = vec![problem; PROBLEMS_MAX + 1];
+    let (written, _) = writer.finish(&[], &Totals::default(), &many, Time::default()).unwrap();
+    assert_eq!(open(&written.out).unwrap().trailer().problems.len(), PROBLEMS_MAX);
+}
+
+/// Any bytes but NUL; often with what must be escaped.
+fn any_name(max: usize) -> impl Strategy<Value = Vec<u8>> {
+    vec(prop_oneof![Just(b'a'), Just(b'"'), Just(b'\\'), Just(b'%'), Just(b'\n'), 1..=255u8], 1..max)
+}
+
+fn any_time() -> impl Strategy<Value = Time> {
+    (any::<i64>(), 0..1_000_000_000u32).prop_map(|(secs, nanos)| Time { secs, nanos })
+}
+
+fn any_unknown() -> impl Strategy<Value = Unknown> {
+    let value =
+        prop_oneof![Just("1e400"), Just("{\"a\" : [null,\"\\ud800\"]}"), Just("\"x\""), Just("-0.10")];
+    proptest::collection::btree_map("x[a\"\n\u{e9}]{0,3}", value.prop_map(String::from), 0..3)
+        .prop_map(|map| map.into_iter().collect())
+}
+
+fn any_meta() -> impl Strategy<Value = Metadata> {
+    let names = (any::<Option<String>>(), any::<Option<String>>());
+    let xattrs = proptest::collection::btree_map(any_name(9), vec(any::<u8>(), 0..20), 0..4);
+    (0..0o10000u32, any::<u32>(), any::<u32>(), names, any_time(), xattrs).prop_map(
+        |(mode, uid, gid, (user, group), mtime, xattrs)| {
+            let xattrs = xattrs.into_iter().collect();
+            Metadata { mode, uid, gid, user, group, mtime, xattrs }
+        },
+    )
+}
+
+fn any_file() -> impl Strategy<Value = (Node, Place)> {
+    let holes = proptest::collection::btree_set(1..1000u64, 0..8);
+    let deltas = vec((0..2u32, 0..9999u64, 1..99u64), 0..65);
+    (holes, 1000..1100u64, deltas, any::<[u8; 32]>(), any::<[u8; 16]>(), any::<u16>()).prop_map(
+        |(cuts, size, deltas, hash, sig, link)| {
+            let cuts: Vec<u64> = cuts.into_iter().collect();
+            let holes = cuts.chunks_exact(2).map(|c| (c[0], c[1] - c[0])).collect();
+            let file = File { size, hash: Hash(hash), holes, link: u64::from(link % 3) };
+            let mut content = vec![Range { archive: 0, offset: 512, len: file.data_len() }];
+            content.extend(deltas.iter().map(|&(archive, offset, len)| Range { archive, offset, len }));
+            let sig = (link & 8 != 0).then(|| SigRef { ranges: content.clone(), hash: sig });
+            (Node::File(file), Place { content, sig, ..Place::default() })
+        },
+    )
+}
+
+fn any_entry() -> impl Strategy<Value = Entry> {
+    let node = prop_oneof![
+        Just((Node::Dir, Place::default())),
+        Just((Node::Fifo, Place::default())),
+        any_name(40).prop_map(|target| (Node::Symlink(target), Place::default())),
+        any::<u64>().prop_map(|rdev| (Node::Char(rdev), Place::default())),
+        any::<u64>().prop_map(|rdev| (Node::Block(rdev), Place::default())),
+        any_file(),
+        any_file(),
+    ];
+    let place = (any::<u64>(), any_time(), any::<bool>());
+    let path = any_name(12).prop_filter_map("not a path", |bytes| Path::new(bytes).ok());
+    (path, node, any_meta(), place, any_unknown(), any_unknown()).prop_map(
+        |(path, (node, place), meta, (ino, ctime, dirty), unknown, unknown_place)| Entry {
+            path,
+            node,
+            meta,
+            place: Place { ino, ctime, dirty, ..place },
+            unknown,
+            unknown_place,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_entry_survives_its_line(entry in any_entry()) {
+        let mut line = Vec::new();
+        write_entry_line(&entry, &mut line);
+        prop_assert!(!line.contains(&b'\n'));
+        prop_assert_eq!(parse_entry_line(&line).unwrap(), entry);
+    }
+
+    #[test]
+    fn any_tree_survives_its_state(entries in vec(any_entry(), 0..12)) {
+        let mut tree = vec![entry(b"", Node::Dir)];
+        let flat = entries.into_iter().filter(|e| !e.path.as_bytes().contains(&b'/'));
+        tree.extend(flat.map(|e| (e.path.clone(), e)).collect::<std::collections::BTreeMap<_, _>>().into_values());
+        let (written, digest) = write(&tree, Codec::Zstd(1));
+        let mut state = StateReader::open(&mut &written.out[..], "s", written.size, true).unwrap();
+        prop_assert_eq!(state.trailer().tree, digest);
+        prop_assert_eq!(state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap(), tree);
+    }
+
+    /// A damaged line is refused or is a line with another meaning: it never panics.
+    #[test]
+    fn a_damaged_line_never_panics(entry in any_entry(), at in any::<prop::sample::Index>(), byte: u8) {
+        let mut line = Vec::new();
+        write_entry_line(&entry, &mut line);
+        let at = at.index(line.len());
+        line[at] = byte;
+        if let Ok(other) = parse_entry_line(&line) {
+            let mut again = Vec::new();
+            write_entry_line(&other, &mut again);
+            prop_assert_eq!(parse_entry_line(&again).unwrap(), other);
+        }
+    }
+}
