@@ -23,9 +23,11 @@
 //!
 //! | module | responsibility |
 //! |---|---|
+//! | [`store`] | hold backup files: list, read a range, write, commit, delete, lock; the cache |
 //! | [`format`] | define every name and byte at rest; read and write streams of them |
 //! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
 //! | [`delta`] | librsync's formats: signature, delta, patch, composition; knows no files |
+//! | [`state`] | compare what was recorded with what is: the merge, the rule of change detection (pure) |
 //! | [`platform`] | metadata, opening beneath a directory, fsync, rename, locks; every `cfg(target_os)` |
 //! | [`job`], [`pool`] | what a call is given and gives back; the threads of one call |
 //! | [`entry`], [`error`], [`stamp`], [`text`] | shared words |
@@ -39,5 +41,7 @@ pub mod job;
 pub mod platform;
 pub mod pool;
 pub mod stamp;
+pub mod state;
+pub mod store;
 pub mod text;
 pub mod walk;

@@ -1,0 +1,219 @@
+//! Comparing what a snapshot recorded with what the source holds now: pure functions over sorted streams.
+
+use std::cmp::Ordering;
+use std::iter::Peekable;
+
+use crate::entry::{compare_paths, Entry, Node};
+use crate::stamp::Time;
+
+/// How far a time stamp must lie in the past before it is believed: a file system may keep whole
+/// seconds only (FAT two of them), so a later change can carry the same stamp.
+const SETTLED_SECS: i64 = 2;
+
+/// What the source's metadata says of an entry now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The type's word, as in [`Node::word`].
+    pub kind: &'static str,
+    /// A file's logical size; 0 for everything else.
+    pub size: u64,
+    pub mtime: Time,
+    pub ctime: Time,
+    pub ino: u64,
+}
+
+/// What a time stamp must precede to be believed.
+#[derive(Clone, Copy, Debug)]
+pub struct Guard {
+    /// When the parent's scan started, by the clock of the machine.
+    pub scanned_at: Time,
+    /// The newest ctime that scan saw: the clock of the file system had reached it.
+    pub newest_ctime: Time,
+    /// Read everything: the caller asked for it, or the clock stands before the parent's end.
+    pub distrust: bool,
+    /// The parent found that this file system's inode numbers do not last.
+    pub ignore_inodes: bool,
+}
+
+/// Whether `now` is certainly what `then` recorded, so that nothing need be read.
+///
+/// Type, size, mtime, ctime and inode must be equal, and the younger of both times older, by two
+/// seconds, than the parent's scan and than the newest ctime which that scan saw. What remains: a file
+/// system with whole-second stamps whose clock was set back between two runs.
+pub fn is_unchanged(then: &Entry, now: &Facts, guard: &Guard) -> bool {
+    let same_node = then.node.word() == now.kind && then.size() == now.size;
+    let same_times = then.meta.mtime == now.mtime && then.place.ctime == now.ctime;
+    let same_inode = guard.ignore_inodes || then.place.ino == now.ino;
+    let youngest = now.mtime.max(now.ctime).plus_secs(SETTLED_SECS);
+    let settled = youngest < guard.scanned_at && youngest < guard.newest_ctime;
+    same_node && same_times && same_inode && settled && !then.place.dirty && !guard.distrust
+}
+
+/// Whether two versions of one path say the same of everything but content: type, metadata, target,
+/// device number.
+pub fn same_metadata(a: &Entry, b: &Entry) -> bool {
+    let same_node = match (&a.node, &b.node) {
+        (Node::File(_), Node::File(_)) => true,
+        (x, y) => x == y,
+    };
+    same_node && a.meta == b.meta
+}
+
+/// One path of two sorted streams.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Pair<A, B> {
+    /// Only the parent has it.
+    Old(A),
+    /// Only the source has it.
+    New(B),
+    Both(A, B),
+}
+
+/// Joins two streams that are strictly ascending by path. An error of either stream comes out at once.
+pub struct Merge<A: Iterator, B: Iterator, PA, PB> {
+    old: Peekable<A>,
+    new: Peekable<B>,
+    old_path: PA,
+    new_path: PB,
+}
+
+impl<A, B, PA, PB, TA, TB, E> Merge<A, B, PA, PB>
+where
+    A: Iterator<Item = Result<TA, E>>,
+    B: Iterator<Item = Result<TB, E>>,
+    PA: Fn(&TA) -> &[u8],
+    PB: Fn(&TB) -> &[u8],
+{
+    /// `old_path` and `new_path` give the path of an item.
+    pub fn new(old: A, new: B, old_path: PA, new_path: PB) -> Self {
+        Merge { old: old.peekable(), new: new.peekable(), old_path, new_path }
+    }
+}
+
+impl<A, B, PA, PB, TA, TB, E> Iterator for Merge<A, B, PA, PB>
+where
+    A: Iterator<Item = Result<TA, E>>,
+    B: Iterator<Item = Result<TB, E>>,
+    PA: Fn(&TA) -> &[u8],
+    PB: Fn(&TB) -> &[u8],
+{
+    type Item = Result<Pair<TA, TB>, E>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let order = match (self.old.peek(), self.new.peek()) {
+            (None, None) => return None,
+            (Some(Err(_)), _) | (Some(_), None) => Ordering::Less,
+            (_, Some(Err(_))) | (None, Some(_)) => Ordering::Greater,
+            (Some(Ok(old)), Some(Ok(new))) => compare_paths((self.old_path)(old), (self.new_path)(new)),
+        };
+        match order {
+            Ordering::Less => Some(self.old.next()?.map(Pair::Old)),
+            Ordering::Greater => Some(self.new.next()?.map(Pair::New)),
+            Ordering::Equal => match (self.old.next()?, self.new.next()?) {
+                (Ok(old), Ok(new)) => Some(Ok(Pair::Both(old, new))),
+                (Err(error), _) | (_, Err(error)) => Some(Err(error)),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{File, Hash, Metadata, Path, Place};
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn at(secs: i64) -> Time {
+        Time { secs, nanos: 5 }
+    }
+
+    fn recorded() -> Entry {
+        Entry {
+            path: Path::new("a").unwrap(),
+            node: Node::File(File { size: 7, hash: Hash([0; 32]), holes: vec![], link: 0 }),
+            meta: Metadata { mtime: at(100), ..Metadata::default() },
+            place: Place { ino: 9, ctime: at(101), ..Place::default() },
+            unknown: vec![],
+            unknown_place: vec![],
+        }
+    }
+
+    const NOW: Facts = Facts {
+        kind: "file",
+        size: 7,
+        mtime: Time { secs: 100, nanos: 5 },
+        ctime: Time { secs: 101, nanos: 5 },
+        ino: 9,
+    };
+
+    fn guard() -> Guard {
+        Guard { scanned_at: at(104), newest_ctime: at(104), distrust: false, ignore_inodes: false }
+    }
+
+    #[test]
+    fn equal_and_settled_is_unchanged() {
+        assert!(is_unchanged(&recorded(), &NOW, &guard()));
+    }
+
+    #[test]
+    fn any_difference_is_a_change() {
+        let changed = [
+            Facts { kind: "fifo", ..NOW },
+            Facts { size: 8, ..NOW },
+            Facts { mtime: at(99), ..NOW },
+            Facts { ctime: at(100), ..NOW },
+            Facts { ino: 10, ..NOW },
+        ];
+        for facts in changed {
+            assert!(!is_unchanged(&recorded(), &facts, &guard()), "{facts:?}");
+        }
+        let unstable = Guard { ignore_inodes: true, ..guard() };
+        assert!(is_unchanged(&recorded(), &Facts { ino: 10, ..NOW }, &unstable));
+    }
+
+    #[test]
+    fn a_stamp_too_young_to_be_believed_is_a_change() {
+        for secs in [103, 102, 0] {
+            assert!(!is_unchanged(&recorded(), &NOW, &Guard { scanned_at: at(secs), ..guard() }));
+            assert!(!is_unchanged(&recorded(), &NOW, &Guard { newest_ctime: at(secs), ..guard() }));
+        }
+        assert!(!is_unchanged(&recorded(), &NOW, &Guard { distrust: true, ..guard() }));
+    }
+
+    #[test]
+    fn a_dirty_entry_is_never_unchanged() {
+        let mut dirty = recorded();
+        dirty.place.dirty = true;
+        assert!(!is_unchanged(&dirty, &NOW, &guard()));
+    }
+
+    #[test]
+    fn an_error_of_either_stream_comes_out() {
+        let old = [Ok("a"), Err("broken")];
+        let new = [Ok("a"), Ok("b")];
+        let merge = Merge::new(old.into_iter(), new.into_iter(), |p| p.as_bytes(), |p| p.as_bytes());
+        let all: Result<Vec<_>, _> = merge.collect();
+        assert_eq!(all, Err("broken"));
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_the_union_by_path(old in any::<BTreeSet<u8>>(), new in any::<BTreeSet<u8>>()) {
+            let mut model: BTreeMap<u8, Pair<u8, u8>> = BTreeMap::new();
+            for &a in &old {
+                model.insert(a, if new.contains(&a) { Pair::Both(a, a) } else { Pair::Old(a) });
+            }
+            for &b in new.difference(&old) {
+                model.insert(b, Pair::New(b));
+            }
+            fn path(byte: &u8) -> &[u8] {
+                std::slice::from_ref(byte)
+            }
+            // In the order of paths '/' ranks lowest, so these sets would not be sorted with it.
+            prop_assume!(!old.contains(&b'/') && !new.contains(&b'/'));
+            let merged: Result<Vec<_>, ()> = Merge::new(old.iter().map(|n| Ok(*n)), new.iter().map(|n| Ok(*n)), path, path).collect();
+            prop_assert_eq!(merged.unwrap(), model.into_values().collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a store holds of one key: its states in snapshot order, and every backup file's size.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Store;
+use crate::error::{Error, Kind, Result};
+use crate::format::names::{Kind as FileKind, Name};
+use crate::job::Select;
+use crate::stamp::Stamp;
+
+/// Stamps named in the message about a snapshot that is not there.
+const NEAREST: usize = 3;
+
+/// A state's file. It is a snapshot only once it verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateFile {
+    pub name: String,
+    pub size: u64,
+    pub stamp: Stamp,
+    pub compressed: bool,
+}
+
+/// One listing of a key.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    key: String,
+    states: BTreeMap<Stamp, StateFile>,
+    sizes: HashMap<String, u64>,
+}
+
+impl Catalog {
+    pub fn read(store: &mut dyn Store, key: &str) -> Result<Self> {
+        let mut catalog = Catalog { key: key.to_string(), ..Catalog::default() };
+        for object in store.list(&format!("{key}."))? {
+            let Some(name) = Name::parse(&object.name).filter(|name| name.key == key) else { continue };
+            if name.kind == FileKind::State {
+                let state = StateFile {
+                    name: object.name.clone(),
+                    size: object.size,
+                    stamp: name.stamp,
+                    compressed: name.compressed,
+                };
+                catalog.states.insert(name.stamp, state);
+            }
+            catalog.sizes.insert(object.name, object.size);
+        }
+        Ok(catalog)
+    }
+
+    /// Every key that has a state in the store, ascending.
+    pub fn keys(store: &mut dyn Store) -> Result<Vec<String>> {
+        let names = store.list("")?;
+        let states =
+            names.iter().filter_map(|object| Name::parse(&object.name)).filter(|n| n.kind == FileKind::State);
+        Ok(states.map(|name| name.key).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    /// The states, oldest first.
+    pub fn states(&self) -> impl DoubleEndedIterator<Item = &StateFile> {
+        self.states.values()
+    }
+
+    /// The youngest stamp among all files of the key, states or not.
+    pub fn newest_stamp(&self) -> Option<Stamp> {
+        self.sizes.keys().filter_map(|name| Name::parse(name)).map(|name| name.stamp).max()
+    }
+
+    pub fn size_of(&self, name: &str) -> Option<u64> {
+        self.sizes.get(name).copied()
+    }
+
+    /// The state that `select` means, or `NotFound` naming the nearest there are.
+    pub fn select(&self, select: Select) -> Result<&StateFile> {
+        let found = match select {
+            Select::Newest => self.states.values().next_back(),
+            Select::Exactly(stamp) => self.states.get(&stamp),
+            Select::AsOf(time) => self.states.values().rev().find(|state| state.stamp.to_time() <= time),
+        };
+        found.ok_or_else(|| self.not_found(select))
+    }
+
+    fn not_found(&self, select: Select) -> Error {
+        let op = format!("find a snapshot of key '{}'", self.key);
+        let wanted = match select {
+            _ if self.states.is_empty() => return Error::new(Kind::NotFound, op, "the store holds none"),
+            Select::Newest => None,
+            Select::Exactly(stamp) => Some(stamp),
+            Select::AsOf(time) => Some(Stamp::from_time(time)),
+        };
+        let mut near: Vec<Stamp> = self.states.keys().copied().collect();
+        if let Some(wanted) = wanted {
+            let nanos = |stamp: Stamp| stamp.to_time().to_nanos();
+            near.sort_by_key(|stamp| (nanos(*stamp) - nanos(wanted)).abs());
+            near.truncate(NEAREST);
+            near.sort();
+        }
+        let near = near.iter().map(Stamp::to_string).collect::<Vec<_>>().join(", ");
+        let what = match (select, wanted) {
+            (Select::AsOf(_), Some(stamp)) => format!("none is as old as {stamp}"),
+            (_, Some(stamp)) => format!("there is none with the stamp {stamp}"),
+            (_, None) => "there is none".to_string(),
+        };
+        Error::new(Kind::NotFound, op, format!("{what}; the nearest: {near}"))
+    }
+}

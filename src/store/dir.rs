@@ -1,0 +1,320 @@
+//! A store that is a directory: one file for each backup file, one lock file for each key.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{path_bytes, Draft, Lock, LockMode, Object, Store};
+use crate::error::{Error, Kind, Result};
+use crate::format::names::{lock_name, Name, TEMP_PREFIX};
+use crate::platform::{self, Dir, FileKind};
+
+/// Write-back is started each time this much has been written, so that the last fsync is short.
+const WRITEBACK_EVERY: u64 = 8 << 20;
+
+/// Backup files in a directory. Nothing is made on disk before the first backup.
+pub struct DirStore {
+    path: PathBuf,
+    /// Opened when first needed and found.
+    dir: Option<Arc<Dir>>,
+    /// The file read last: ranges of one file come in rows.
+    reading: Option<(String, File)>,
+    private: bool,
+}
+
+impl DirStore {
+    /// The store at `path`, which need not exist yet; its parent directory must when a backup is made.
+    pub fn open(path: impl Into<PathBuf>) -> DirStore {
+        DirStore { path: path.into(), dir: None, reading: None, private: false }
+    }
+
+    /// The default store: `ibt-UID` in `$TMPDIR`, `$TEMP`, `$TMP` or `/tmp`. It must be a directory of
+    /// this user, closed to others, and no symbolic link.
+    pub fn open_default() -> Result<DirStore> {
+        let named = ["TMPDIR", "TEMP", "TMP"].iter().filter_map(std::env::var_os).find(|dir| !dir.is_empty());
+        let base = PathBuf::from(named.unwrap_or_else(|| "/tmp".into()));
+        let path = base.join(format!("ibt-{}", platform::effective_uid()));
+        let mut store = DirStore { private: true, ..DirStore::open(path) };
+        store.existing()?;
+        Ok(store)
+    }
+
+    fn trouble(&self, op: &str, name: &str, error: &io::Error) -> Error {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => Kind::NotFound,
+            io::ErrorKind::AlreadyExists => Kind::Exists,
+            _ => Kind::Io,
+        };
+        Error { kind, ..Error::io(op, path_bytes(&self.path.join(name)), error) }
+    }
+
+    /// The directory if it is there.
+    fn existing(&mut self) -> Result<Option<Arc<Dir>>> {
+        if self.dir.is_none() {
+            match Dir::open(&self.path) {
+                Ok(dir) => {
+                    self.check_private(&dir)?;
+                    self.dir = Some(Arc::new(dir));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(Error::io("open the store", path_bytes(&self.path), &error)),
+            }
+        }
+        Ok(self.dir.clone())
+    }
+
+    /// The directory, made if it is absent.
+    fn made(&mut self) -> Result<Arc<Dir>> {
+        if let Some(dir) = self.existing()? {
+            return Ok(dir);
+        }
+        let making = |error: &io::Error| Error::io("make the store", path_bytes(&self.path), error);
+        match platform::make_dir(&self.path, 0o700) {
+            Ok(()) => platform::sync_parent(&self.path).map_err(|e| making(&e))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(making(&error)),
+        }
+        self.existing()?
+            .ok_or_else(|| Error::new(Kind::Io, "make the store", "it vanished").at(path_bytes(&self.path)))
+    }
+
+    /// The default store lies where anyone may plant things: refuse what is not ours alone.
+    fn check_private(&self, dir: &Dir) -> Result<()> {
+        if !self.private {
+            return Ok(());
+        }
+        let refuse =
+            |why: &str| Err(Error::new(Kind::Io, "use the default store", why).at(path_bytes(&self.path)));
+        let link = std::fs::symlink_metadata(&self.path)
+            .map_err(|e| self.trouble("use the default store", "", &e))?;
+        let stat = dir.stat_self().map_err(|e| self.trouble("use the default store", "", &e))?;
+        if link.file_type().is_symlink() {
+            return refuse("it is a symbolic link");
+        }
+        if stat.uid != platform::effective_uid() {
+            return refuse("it belongs to another user");
+        }
+        if stat.mode & 0o077 != 0 {
+            return refuse("it is open to other users: make it mode 0700");
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, name: &str) -> Result<&File> {
+        if self.reading.as_ref().is_none_or(|(open, _)| open != name) {
+            let Some(dir) = self.existing()? else {
+                let path = self.path.join(name);
+                return Err(Error::new(Kind::NotFound, "read", "no such backup file").at(path_bytes(&path)));
+            };
+            let file = dir.open_file(name.as_bytes()).map_err(|e| self.trouble("read", name, &e))?;
+            self.reading = Some((name.to_string(), file));
+        }
+        match &self.reading {
+            Some((_, file)) => Ok(file),
+            None => unreachable!("the file was opened above"),
+        }
+    }
+}
+
+impl Store for DirStore {
+    fn list(&mut self, prefix: &str) -> Result<Vec<Object>> {
+        let Some(dir) = self.existing()? else { return Ok(Vec::new()) };
+        let listing = dir.list();
+        if let Some(error) = listing.error {
+            return Err(self.trouble("list the store", "", &error));
+        }
+        let mut objects = Vec::new();
+        for (name, _) in listing.names {
+            // Names that are not UTF-8, temporary ones, directories and the like are none of ours.
+            let Ok(name) = std::str::from_utf8(&name) else { continue };
+            if !name.starts_with(prefix) || Name::parse(name).is_none() {
+                continue;
+            }
+            match dir.stat(name.as_bytes()) {
+                Ok(stat) if stat.kind == FileKind::File => {
+                    objects.push(Object { name: name.to_string(), size: stat.size })
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(self.trouble("list", name, &error)),
+            }
+        }
+        Ok(objects)
+    }
+
+    fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let mut got = 0;
+        while got < buf.len() {
+            match self.file(name)?.read_at(&mut buf[got..], offset + got as u64) {
+                Ok(0) => break,
+                Ok(n) => got += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.trouble("read", name, &error)),
+            }
+        }
+        Ok(got)
+    }
+
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {
+        let dir = self.made()?;
+        let temp = format!("{TEMP_PREFIX}{name}");
+        let file = dir.create_file(temp.as_bytes(), 0o600).map_err(|e| self.trouble("create", &temp, &e))?;
+        let path = self.path.join(name);
+        Ok(Box::new(FileDraft {
+            dir,
+            name: name.to_string(),
+            temp: Some(temp),
+            path,
+            file: Some(file),
+            written: 0,
+            started: 0,
+        }))
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        match self.existing()? {
+            Some(dir) => dir.sync().map_err(|e| self.trouble("sync the store", "", &e)),
+            None => Ok(()),
+        }
+    }
+
+    fn delete(&mut self, name: &str) -> Result<()> {
+        self.reading = None;
+        let Some(dir) = self.existing()? else { return Ok(()) };
+        match dir.unlink(name.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.trouble("delete", name, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
+        let name = lock_name(key);
+        let dir = match mode {
+            LockMode::Exclusive => self.made()?,
+            LockMode::Shared => match self.existing()? {
+                Some(dir) => dir,
+                None => return Ok(Box::new(())),
+            },
+        };
+        let file = match dir.open_or_create(name.as_bytes(), 0o600) {
+            Ok(file) => file,
+            Err(error) if mode == LockMode::Shared && is_read_only(&error) => {
+                match dir.open_file(name.as_bytes()) {
+                    Ok(file) => file,
+                    // No writer can have been here, or none can come: there is nothing to wait for.
+                    Err(_) => return Ok(Box::new(())),
+                }
+            }
+            Err(error) => return Err(self.trouble("open the lock", &name, &error)),
+        };
+        match platform::try_lock(&file, mode == LockMode::Exclusive) {
+            Ok(true) => Ok(Box::new(Held(file))),
+            Ok(false) => Err(Error::new(Kind::Busy, "lock", "another operation holds it")
+                .at(path_bytes(&self.path.join(name)))),
+            Err(error) => Err(self.trouble("lock", &name, &error)),
+        }
+    }
+
+    fn sweep_drafts(&mut self, key: &str) -> Result<Vec<String>> {
+        let Some(dir) = self.existing()? else { return Ok(Vec::new()) };
+        let mut swept = Vec::new();
+        for (found, _) in dir.list().names {
+            let Ok(temp) = std::str::from_utf8(&found) else { continue };
+            let owner = temp.strip_prefix(TEMP_PREFIX).and_then(Name::parse);
+            if owner.is_some_and(|name| name.key == key) {
+                dir.unlink(temp.as_bytes()).map_err(|e| self.trouble("remove the left-over", temp, &e))?;
+                swept.push(temp.to_string());
+            }
+        }
+        Ok(swept)
+    }
+
+    fn path_of(&self, name: &str) -> Option<PathBuf> {
+        Some(self.path.join(name))
+    }
+}
+
+/// A lock on a key, given up when dropped.
+struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        platform::unlock(&self.0);
+    }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}
+
+/// A backup file under its temporary name.
+struct FileDraft {
+    dir: Arc<Dir>,
+    name: String,
+    /// `None` once it has its own name.
+    temp: Option<String>,
+    path: PathBuf,
+    /// `None` once sealed.
+    file: Option<File>,
+    written: u64,
+    /// How far write-back was started.
+    started: u64,
+}
+
+impl FileDraft {
+    fn trouble(&self, op: &str, error: &io::Error) -> Error {
+        let kind = if error.kind() == io::ErrorKind::AlreadyExists { Kind::Exists } else { Kind::Io };
+        Error { kind, ..Error::io(op, path_bytes(&self.path), error) }
+    }
+}
+
+impl Draft for FileDraft {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn write(&mut self, data: &[u8]) -> Result<()> {
+        let Some(file) = &mut self.file else {
+            return Err(Error::new(Kind::Io, "write", "the file is sealed").at(path_bytes(&self.path)));
+        };
+        if let Err(error) = file.write_all(data) {
+            return Err(self.trouble("write", &error));
+        }
+        self.written += data.len() as u64;
+        if self.written - self.started >= WRITEBACK_EVERY {
+            platform::start_writeback(file, self.started, self.written - self.started);
+            self.started = self.written;
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self) -> Result<()> {
+        match self.file.take() {
+            Some(file) => platform::sync_and_close(file).map_err(|e| self.trouble("sync", &e)),
+            None => Ok(()),
+        }
+    }
+
+    fn publish(mut self: Box<Self>) -> Result<()> {
+        self.seal()?;
+        if let Some(temp) = &self.temp {
+            let renamed = self.dir.rename_noreplace(temp.as_bytes(), &self.dir, self.name.as_bytes());
+            renamed.map_err(|e| self.trouble("commit", &e))?;
+        }
+        self.temp = None;
+        Ok(())
+    }
+}
+
+impl Drop for FileDraft {
+    fn drop(&mut self) {
+        if let Some(temp) = &self.temp {
+            // The next run's sweep removes what cannot be removed now.
+            let _ = self.dir.unlink(temp.as_bytes());
+        }
+    }
+}

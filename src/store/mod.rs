@@ -1,0 +1,140 @@
+//! Where backup files are held: list, read a range, write, commit, delete, lock.
+
+pub mod cache;
+pub mod catalog;
+pub mod dir;
+
+use std::any::Any;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Kind, Result};
+use crate::format::{ReadAt, Sink};
+use crate::job::Job;
+
+pub use cache::Cache;
+pub use catalog::{Catalog, StateFile};
+pub use dir::DirStore;
+
+/// A committed backup file, or anything else the place holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    pub name: String,
+    pub size: u64,
+}
+
+/// How a key is locked. A store without locks grants every one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// Restore, list, verify: beside other readers.
+    Shared,
+    /// Backup, prune, consolidate: alone.
+    Exclusive,
+}
+
+/// Held while it lives.
+pub type Lock = Box<dyn Any>;
+
+/// A place for backup files. Committed files never change. All calls come from one thread.
+pub trait Store {
+    /// Every committed object whose name starts with `prefix`, in any order.
+    fn list(&mut self, prefix: &str) -> Result<Vec<Object>>;
+
+    /// Reads into `buf` from `offset`; returns the bytes read, fewer than asked only at the end (0 at or
+    /// past it). An absent name is `NotFound`.
+    fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize>;
+
+    /// Begins an object that nobody sees until it is published. Dropping the draft abandons it.
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>>;
+
+    /// Makes published names durable. After this a power cut takes none of them back.
+    fn sync(&mut self) -> Result<()>;
+
+    /// Removes an object; an absent one is success.
+    fn delete(&mut self, name: &str) -> Result<()>;
+
+    /// Locks `key`, or `Busy`. One try: waiting is the caller's loop.
+    fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock>;
+
+    /// Removes what killed runs of `key` left under temporary names, and tells which. Only called under
+    /// the exclusive lock of `key`.
+    fn sweep_drafts(&mut self, _key: &str) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// The object's path, if the store is a directory.
+    fn path_of(&self, name: &str) -> Option<PathBuf>;
+}
+
+/// An object being written.
+pub trait Draft {
+    fn name(&self) -> &str;
+    fn write(&mut self, data: &[u8]) -> Result<()>;
+    /// Makes the bytes durable and closes the object for writing.
+    fn seal(&mut self) -> Result<()>;
+    /// Gives a sealed object its name, never replacing one (`Exists`).
+    fn publish(self: Box<Self>) -> Result<()>;
+}
+
+/// How often a lock that is held is tried again.
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+
+/// Locks `key`, waiting as long as the options allow. `Busy` when that was not long enough.
+pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> Result<Lock> {
+    let wait = job.options.lock_wait_ms;
+    let start = Instant::now();
+    loop {
+        job.pulse()?;
+        match store.lock(key, mode) {
+            Err(error)
+                if error.kind == Kind::Busy && (wait < 0 || start.elapsed().as_millis() < wait as u128) =>
+            {
+                std::thread::sleep(LOCK_RETRY);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// A path's raw bytes.
+pub fn path_bytes(path: &Path) -> &[u8] {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes()
+}
+
+/// One object of a store, as the readers of [`crate::format`] want it.
+pub struct StoredFile<'a> {
+    pub store: &'a mut dyn Store,
+    pub name: &'a str,
+}
+
+impl ReadAt for StoredFile<'_> {
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.store.read_at(self.name, offset, buf)
+    }
+}
+
+/// A draft as the writers of [`crate::format`] want it, with an optional copy for the cache.
+pub struct DraftSink {
+    pub draft: Box<dyn Draft>,
+    pub copy: Option<cache::Copy>,
+}
+
+impl Sink for DraftSink {
+    fn write(&mut self, data: &[u8]) -> Result<()> {
+        if let Some(copy) = &mut self.copy {
+            copy.write(data);
+        }
+        self.draft.write(data)
+    }
+}
+
+/// A file of the cache, as the readers of [`crate::format`] want it.
+pub struct LocalFile(pub std::fs::File);
+
+impl ReadAt for LocalFile {
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        use std::os::unix::fs::FileExt;
+        self.0.read_at(buf, offset).map_err(|e| Error::io("read the cache", b"", &e))
+    }
+}
