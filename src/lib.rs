@@ -23,6 +23,7 @@
 //!
 //! | module | responsibility |
 //! |---|---|
+//! | [`backup`] | drive walk, merge with the parent, archives, commit; full or incremental |
 //! | [`store`] | hold backup files: list, read a range, write, commit, delete, lock; the cache |
 //! | [`format`] | define every name and byte at rest; read and write streams of them |
 //! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
@@ -32,6 +33,7 @@
 //! | [`job`], [`pool`] | what a call is given and gives back; the threads of one call |
 //! | [`entry`], [`error`], [`stamp`], [`text`] | shared words |
 
+pub mod backup;
 pub mod delta;
 pub mod entry;
 pub mod error;

@@ -1,0 +1,179 @@
+//! The commit: archives first, then the state that names them. See the invariants in [`crate::format`].
+
+use crate::error::{Error, Kind, Result};
+use crate::format::names::Kind as FileKind;
+use crate::format::{ArchiveRef, Header, StateProblem, StateWriter, Totals, Written};
+use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX};
+use crate::stamp::Time;
+use crate::store::cache::Copy;
+use crate::store::{path_bytes, Cache, Catalog, DraftSink, Store};
+
+use super::archives::{Archives, Finished};
+use super::parent::Parent;
+
+/// Everything a finished second pass leaves.
+pub struct Commit<'c> {
+    pub header: &'c Header,
+    /// What the store held when the backup began.
+    pub catalog: &'c Catalog,
+    pub parent: Option<Parent>,
+    pub archives: Archives,
+    pub state: StateWriter<DraftSink>,
+    pub cache: Option<Cache>,
+}
+
+impl Commit<'_> {
+    /// Makes the snapshot exist, or leaves nothing of it behind.
+    pub fn commit(self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
+        let Commit { header, catalog, parent, mut archives, state, cache } = self;
+        let parents = parent.as_ref().map_or(&[][..], |parent| parent.archives());
+        let (references, finished) = archives.finish(store, parents)?;
+        let mut published = Published { store, names: Vec::new() };
+        let mut copies = published.publish(finished, job)?;
+        check_store(published.store, header, catalog, &references)?;
+        job.pulse()?;
+        let state_name = archives.name(FileKind::State);
+        let totals = totals(job);
+        let (written, tree) = state.finish(&references, &totals, &problems(job), Time::now())?;
+        let Written { size, out: DraftSink { mut draft, copy }, .. } = written;
+        draft.seal()?;
+        // From here on the state may stand, whatever is answered: nothing it names is removed.
+        published.names.clear();
+        let store = &mut *published.store;
+        draft.publish()?;
+        store.sync()?;
+        let state = FileMade { name: state_name.clone(), kind: FileKind::State, size };
+        let own = |r: &&ArchiveRef| catalog.size_of(&r.name).is_none();
+        let files = references.iter().filter(own).map(FileMade::of).chain([state]);
+        for file in files.collect::<Vec<_>>() {
+            job.report.count(Counter::BytesWritten, file.size);
+            job.report.files.push(file.into_backup_file(store));
+        }
+        job.report.snapshot = Some(header.snapshot);
+        job.report.digest = Some(tree);
+        copies.extend(copy);
+        if let Some(cache) = cache {
+            fill_cache(
+                &cache,
+                copies,
+                &|name| name == state_name || references.iter().any(|r| r.name == name),
+                job,
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Everything the state will name is there, and nobody made a snapshot meanwhile.
+fn check_store(
+    store: &mut dyn Store,
+    header: &Header,
+    before: &Catalog,
+    references: &[ArchiveRef],
+) -> Result<()> {
+    let now = Catalog::read(store, &header.key)?;
+    let busy = |detail: &str| Error::new(Kind::Busy, "commit the snapshot", detail);
+    let newest = |catalog: &Catalog| catalog.states().next_back().map(|state| state.stamp);
+    if newest(&now) != newest(before) {
+        return Err(busy("another snapshot of this key appeared meanwhile"));
+    }
+    for archive in references {
+        if now.size_of(&archive.name) != Some(archive.size) {
+            return Err(busy("an archive that it needs vanished meanwhile").at(&archive.name));
+        }
+    }
+    Ok(())
+}
+
+/// Losing the cache costs a rebuild, never data: nothing here fails the backup.
+fn fill_cache(cache: &Cache, copies: Vec<Copy>, needed: &dyn Fn(&str) -> bool, job: &mut Job) {
+    let kept = copies.into_iter().map(Copy::publish).fold(true, |all, one| all && one);
+    if !kept {
+        job.log(Level::Warn, "the cache could not be written; the next increment reads the store instead");
+    }
+    cache.keep_only(needed);
+}
+
+struct FileMade {
+    name: String,
+    kind: FileKind,
+    size: u64,
+}
+
+impl FileMade {
+    fn of(archive: &ArchiveRef) -> Self {
+        FileMade { name: archive.name.clone(), kind: archive.kind, size: archive.size }
+    }
+
+    fn into_backup_file(self, store: &dyn Store) -> BackupFile {
+        let path = store.path_of(&self.name).map(|path| path_bytes(&path).to_vec());
+        BackupFile { name: self.name, kind: self.kind.word(), path, size: self.size }
+    }
+}
+
+fn totals(job: &Job) -> Totals {
+    let count = |which| job.report.counters.get(which);
+    Totals {
+        entries: count(Counter::Entries),
+        bytes: count(Counter::Bytes),
+        created: count(Counter::Created),
+        modified: count(Counter::Modified),
+        unchanged: count(Counter::Unchanged),
+        moved: count(Counter::Moved),
+        deleted: count(Counter::Deleted),
+        metadata: count(Counter::Metadata),
+    }
+}
+
+fn problems(job: &Job) -> Vec<StateProblem> {
+    let list = job.report.problems.iter().take(PROBLEMS_MAX);
+    list.map(|p| StateProblem {
+        path: p.path.clone(),
+        status: p.kind.name().to_string(),
+        message: p.message.clone(),
+    })
+    .collect()
+}
+
+/// Archives of this run that stand under their names while no state names them yet; dropping it removes
+/// them again.
+struct Published<'s> {
+    store: &'s mut dyn Store,
+    names: Vec<String>,
+}
+
+impl Published<'_> {
+    /// Seals all, names all, then makes the names durable.
+    fn publish(&mut self, finished: Vec<Finished>, job: &mut Job) -> Result<Vec<Copy>> {
+        let mut drafts = Vec::with_capacity(finished.len());
+        let mut copies = Vec::new();
+        for Finished { sink: DraftSink { mut draft, copy }, .. } in finished {
+            job.pulse()?;
+            draft.seal()?;
+            drafts.push(draft);
+            copies.extend(copy);
+        }
+        for draft in drafts {
+            let name = draft.name().to_string();
+            let published = draft.publish();
+            // A failed publish may have succeeded after all, but what was there before is not ours.
+            if !matches!(&published, Err(error) if error.kind == Kind::Exists) {
+                self.names.push(name);
+            }
+            published?;
+        }
+        if !self.names.is_empty() {
+            self.store.sync()?;
+        }
+        Ok(copies)
+    }
+}
+
+impl Drop for Published<'_> {
+    fn drop(&mut self) {
+        for name in &self.names {
+            // What cannot be removed stays behind, named by no state, until a prune.
+            let _ = self.store.delete(name);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Making a snapshot: walk, compare with the parent, store what changed, commit.
+//!
+//! Full and incremental are one path; a full is an increment whose parent is the empty state.
+//!
+//! ```text
+//! pass 1   walk (sorted) --> spool --+
+//!                                    +--> merge --> deleted, links, totals      (scan)
+//!          parent state -------------+
+//! pass 2   spool ----+
+//!                    +--> merge --> new entry of each path                      (run)
+//!          parent ---+                |
+//!                                     +--> archives: whole files, deltas, signatures  (content)
+//!                                     +--> state ------- commit, last                 (commit)
+//! ```
+
+mod archives;
+mod commit;
+mod content;
+mod parent;
+mod reading;
+mod run;
+mod scan;
+mod spool;
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::format::names::{check_key, default_key, Kind as FileKind};
+use crate::format::{Header, ParentRef, SnapshotKind, StateReader, StateWriter};
+use crate::job::{Detect, Job, Level, Phase, Problem, ProblemKind, Select};
+use crate::platform::{self, Dir};
+use crate::pool::Pool;
+use crate::stamp::{Stamp, Time};
+use crate::state::Guard;
+use crate::store::{lock, Cache, Catalog, LockMode, Store};
+use crate::walk::Source;
+
+use archives::Archives;
+use parent::Parent;
+use run::Run;
+
+/// A clock this far behind the newest snapshot is a problem worth telling.
+const CLOCK_SLACK_SECS: i64 = 86_400;
+
+/// Makes a full backup of `source`. Errors: `Io` when the source cannot be read, `Mismatch` when the key
+/// belongs to another source, `Busy` when the key is locked, and the store's own.
+pub fn full(store: &mut dyn Store, source: &std::path::Path, job: &mut Job) -> Result<()> {
+    backup(store, source, job, SnapshotKind::Full)
+}
+
+/// Makes an increment: like [`full`], but `NotFound` when the key has no snapshot to build on.
+pub fn incremental(store: &mut dyn Store, source: &std::path::Path, job: &mut Job) -> Result<()> {
+    backup(store, source, job, SnapshotKind::Incremental)
+}
+
+/// Where the source is and what its series is called.
+struct Origin {
+    root: Dir,
+    /// Absolute path, raw bytes.
+    path: Vec<u8>,
+    key: String,
+    host: String,
+}
+
+fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: SnapshotKind) -> Result<()> {
+    refuse_selectors(job)?;
+    let origin = open_source(source, job)?;
+    job.report.date = Time::now();
+    job.report.key = Some(origin.key.clone());
+    if kind == SnapshotKind::Incremental {
+        // Before the lock, which would leave a trace in a store whose name was mistyped.
+        let catalog = Catalog::read(store, &origin.key)?;
+        if catalog.states().next().is_none() {
+            return Err(nothing_to_build_on(&catalog, &origin));
+        }
+    }
+    let _lock = lock(store, &origin.key, LockMode::Exclusive, job)?;
+    sweep(store, &origin.key, job)?;
+    let catalog = Catalog::read(store, &origin.key)?;
+    let previous = parent::newest(store, &catalog, job)?;
+    check_previous(previous.as_ref(), &catalog, &origin, kind, job)?;
+    let snapshot = Snapshot::begin(origin, catalog, previous, kind, job)?;
+    snapshot.make(store, job)
+}
+
+fn refuse_selectors(job: &Job) -> Result<()> {
+    let op = "make a backup";
+    if job.options.select != Select::Newest {
+        return Err(Error::new(Kind::InvalidArg, op, "a snapshot was selected, which only readers use"));
+    }
+    if job.options.expected_digest.is_some() {
+        return Err(Error::new(Kind::InvalidArg, op, "an expected digest was given, which only readers use"));
+    }
+    Ok(())
+}
+
+fn open_source(source: &std::path::Path, job: &Job) -> Result<Origin> {
+    let trouble = |error: &std::io::Error| Error::io("open the source", source.as_os_str().as_bytes(), error);
+    let absolute = std::path::absolute(source).map_err(|e| trouble(&e))?;
+    let key = match &job.options.key {
+        Some(key) => check_key(key.as_bytes())?,
+        None => default_key(absolute.as_os_str().as_bytes())?,
+    };
+    let root = Dir::open(&absolute).map_err(|e| trouble(&e))?;
+    root.is_empty().map_err(|e| trouble(&e))?;
+    let path = absolute.components().collect::<std::path::PathBuf>().into_os_string();
+    Ok(Origin {
+        root,
+        path: path.as_bytes().to_vec(),
+        key,
+        host: String::from_utf8_lossy(&platform::hostname()).into_owned(),
+    })
+}
+
+/// Removes what killed runs left under temporary names.
+fn sweep(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
+    for name in store.sweep_drafts(key)? {
+        let error = Error::new(Kind::Io, "keep", "a killed run left it; it was removed").at(&name);
+        let problem = Problem { path: None, ..Problem::new(ProblemKind::Leftover, b"", &error) };
+        job.problem(problem.in_file(&name), error)?;
+    }
+    Ok(())
+}
+
+/// One key is one source on one host; an increment needs something to build on.
+fn check_previous(
+    previous: Option<&StateReader>,
+    catalog: &Catalog,
+    origin: &Origin,
+    kind: SnapshotKind,
+    job: &Job,
+) -> Result<()> {
+    let Some(previous) = previous else {
+        if kind == SnapshotKind::Full {
+            return Ok(());
+        }
+        return Err(nothing_to_build_on(catalog, origin));
+    };
+    let header = previous.header();
+    if job.options.allow_source_change {
+        return Ok(());
+    }
+    let differs = |what: &str, other: &str| {
+        let detail =
+            format!("key '{}' belongs to {what} {other}: set another key, or allow the change", origin.key);
+        Err(Error::new(Kind::Mismatch, "back up", detail).at(&origin.path))
+    };
+    if header.source != origin.path {
+        return differs("source", &crate::text::encode_name(&header.source));
+    }
+    if header.host != origin.host {
+        return differs("host", &header.host);
+    }
+    Ok(())
+}
+
+fn nothing_to_build_on(catalog: &Catalog, origin: &Origin) -> Error {
+    let detail = match catalog.states().next_back() {
+        None => format!("key '{}' has no snapshot: make a full backup first", origin.key),
+        Some(_) => format!("no snapshot of key '{}' is undamaged: make a full backup first", origin.key),
+    };
+    Error::new(Kind::NotFound, "make an increment of", detail).at(&origin.path)
+}
+
+/// A snapshot in the making.
+struct Snapshot {
+    origin: Origin,
+    catalog: Catalog,
+    header: Header,
+    /// The state that is built on; `None` for a full.
+    basis: Option<StateReader>,
+    guard: Guard,
+    /// The newest snapshot held more than its root.
+    previous_had_entries: bool,
+}
+
+impl Snapshot {
+    fn begin(
+        origin: Origin,
+        catalog: Catalog,
+        previous: Option<StateReader>,
+        kind: SnapshotKind,
+        job: &mut Job,
+    ) -> Result<Self> {
+        let now = Time::now();
+        let stamp = next_stamp(&catalog, now, job)?;
+        let before = previous.as_ref().map(|reader| (reader.header(), reader.trailer()));
+        let guard = Guard {
+            scanned_at: before.map_or(now, |(header, _)| header.scanned_at),
+            newest_ctime: Time { secs: i64::MAX, nanos: 0 },
+            distrust: job.options.detect == Detect::Content
+                || before.is_some_and(|(_, trailer)| now < trailer.finished_at),
+            ignore_inodes: before.is_some_and(|(header, _)| header.inodes_unstable),
+        };
+        let is_increment = kind == SnapshotKind::Incremental;
+        let header = Header {
+            key: origin.key.clone(),
+            series: match before {
+                Some((header, _)) => header.series.clone(),
+                None => new_series()?,
+            },
+            host: origin.host.clone(),
+            snapshot: stamp,
+            kind,
+            seq: before.map_or(1, |(header, _)| header.seq + 1),
+            source: origin.path.clone(),
+            library: concat!("ibt ", env!("CARGO_PKG_VERSION")).to_string(),
+            scanned_at: now,
+            made_at: now,
+            parent: before
+                .filter(|_| is_increment)
+                .map(|(header, trailer)| ParentRef { snapshot: header.snapshot, tree: trailer.tree }),
+            inodes_unstable: false,
+            needs: Vec::new(),
+            unknown: Vec::new(),
+        };
+        let previous_had_entries = before.is_some_and(|(_, trailer)| trailer.totals.entries > 1);
+        let basis = previous.filter(|_| is_increment);
+        Ok(Snapshot { origin, catalog, header, basis, guard, previous_had_entries })
+    }
+
+    fn make(mut self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
+        let trouble = |error: std::io::Error| Error::io("open the source", &self.origin.path, &error);
+        let source = Source::new(self.origin.root.try_clone().map_err(trouble)?);
+        let mut scan = scan::scan(self.origin.root, self.basis.as_mut(), &self.guard, job)?;
+        if scan.empty && self.previous_had_entries && !job.options.allow_empty {
+            let detail =
+                "it is empty, and its last snapshot was not: is it mounted? (or allow an empty source)";
+            return Err(Error::new(Kind::Mismatch, "back up", detail).at(&self.origin.path));
+        }
+        self.guard.newest_ctime = scan.newest_ctime;
+        self.header.inodes_unstable = scan.inodes_unstable;
+        let pool = Arc::new(
+            Pool::prepared(job.options.threads as usize, platform::block_signals_in_this_thread)
+                .map_err(|e| Error::io("start threads", b"", &e))?,
+        );
+        let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &self.header.series);
+        let full = self.header.kind == SnapshotKind::Full;
+        let parent = match &self.basis {
+            Some(basis) => Some(Parent::new(basis.trailer().clone(), &self.catalog, cache(), job)?),
+            None => None,
+        };
+        let archives =
+            Archives::new(&self.header.key, self.header.snapshot, job.options.codec, pool, full, cache());
+        let cache = cache();
+        let state = StateWriter::new(archives.draft(store, FileKind::State, true)?, &self.header)?;
+        let mut run = Run::new(job, store, source, parent, archives, state, self.guard, &mut scan);
+        run.go(self.basis.as_mut(), scan)?;
+        let Run { parent, archives, state, .. } = run;
+        job.phase(Phase::Commit, 0, 0)?;
+        commit::Commit { header: &self.header, catalog: &self.catalog, parent, archives, state, cache }
+            .commit(store, job)?;
+        job.log(Level::Info, &format!("made snapshot {} of '{}'", self.header.snapshot, self.header.key));
+        Ok(())
+    }
+}
+
+/// The stamp of a snapshot made now: later than every stamp of its key.
+fn next_stamp(catalog: &Catalog, now: Time, job: &mut Job) -> Result<Stamp> {
+    let stamp = Stamp::from_time(now);
+    let Some(newest) = catalog.newest_stamp().filter(|newest| *newest >= stamp) else { return Ok(stamp) };
+    if newest.to_time() > now.plus_secs(CLOCK_SLACK_SECS) {
+        let detail = format!("the clock says {stamp}, more than a day before the newest snapshot {newest}");
+        let error = Error::new(Kind::Io, "trust the clock", detail);
+        job.problem(Problem { path: None, ..Problem::new(ProblemKind::Clock, b"", &error) }, error)?;
+    }
+    newest.next().ok_or_else(|| {
+        Error::new(Kind::Limit, "name the snapshot", "the newest stamp is the last possible one")
+    })
+}
+
+fn new_series() -> Result<String> {
+    let id = platform::random_bytes16().map_err(|e| Error::io("get random bytes", b"", &e))?;
+    Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,283 @@
+//! The first pass: walk the source into a spool and learn, by comparing with the parent, what the second
+//! pass cannot know in time: what was deleted, what is linked, how much there is to read.
+
+use std::collections::HashMap;
+
+use crate::entry::Entry;
+use crate::error::{Error, Kind, Result};
+use crate::exclude::Excludes;
+use crate::job::{Job, Phase, ProblemKind};
+use crate::platform::{Dir, FileKind, Stat};
+use crate::stamp::Time;
+use crate::state::{is_unchanged, Facts, Guard, Merge, Pair};
+use crate::walk::{Found, Walk, WalkOptions};
+
+use super::spool::{Finding, Findings, FindingsWriter, What};
+use crate::format::StateReader;
+
+/// Entries remembered as possible origins of moved files; past it moved files are stored again.
+const ORIGINS_MAX: usize = 50_000;
+
+/// What identifies a file that was moved: inode, size, mtime. The hash decides.
+type Identity = (u64, u64, Time);
+
+/// Contents of the parent that a new name may turn out to have.
+#[derive(Default)]
+pub struct Origins(HashMap<Identity, Origin>);
+
+pub struct Origin {
+    pub entry: Entry,
+    /// The parent's path is gone from the source.
+    pub deleted: bool,
+}
+
+impl Origins {
+    fn remember(&mut self, entry: &Entry, deleted: bool) {
+        let Some(file) = entry.file() else { return };
+        if file.size > 0 && !entry.place.dirty && self.0.len() < ORIGINS_MAX {
+            let identity = (entry.place.ino, file.size, entry.meta.mtime);
+            self.0.entry(identity).or_insert_with(|| Origin { entry: entry.clone(), deleted });
+        }
+    }
+
+    pub fn find(&self, stat: &Stat) -> Option<&Origin> {
+        self.0.get(&(stat.ino, stat.size, stat.mtime))
+    }
+
+    /// True if `entry` itself waits here to be found moved.
+    pub fn awaits(&self, entry: &Entry) -> bool {
+        let found = self.0.get(&(entry.place.ino, entry.size(), entry.meta.mtime));
+        found.is_some_and(|origin| origin.deleted && origin.entry.path == entry.path)
+    }
+
+    /// Drops an entry that turned out not to be deleted.
+    pub fn forget(&mut self, entry: &Entry) {
+        if self.awaits(entry) {
+            self.0.remove(&(entry.place.ino, entry.size(), entry.meta.mtime));
+        }
+    }
+
+    /// Takes an origin out, so that it is not counted as deleted.
+    pub fn take(&mut self, stat: &Stat) -> Option<Origin> {
+        self.0.remove(&(stat.ino, stat.size, stat.mtime))
+    }
+
+    /// Whatever was deleted and never found again.
+    pub fn into_deleted(self) -> impl Iterator<Item = Entry> {
+        self.0.into_values().filter(|origin| origin.deleted).map(|origin| origin.entry)
+    }
+}
+
+/// Names of one inode in the source, by device and inode.
+pub type LinkCounts = HashMap<(u64, u64), u32>;
+
+/// What the first pass learnt.
+pub struct Scan {
+    pub findings: Findings,
+    pub origins: Origins,
+    pub links: LinkCounts,
+    /// The newest ctime that the parent saw.
+    pub newest_ctime: Time,
+    pub inodes_unstable: bool,
+    pub entries: u64,
+    /// Bytes the second pass will probably read.
+    pub bytes: u64,
+    /// The source holds nothing but its root.
+    pub empty: bool,
+}
+
+/// Equal files by size and times whose inode is another one, against those where it is the same.
+#[derive(Default)]
+struct InodeTally {
+    same: u64,
+    other: u64,
+}
+
+/// Fewer than this many files say nothing about a file system's inodes.
+const TALLY_MIN: u64 = 8;
+
+pub fn scan(root: Dir, parent: Option<&mut StateReader>, guard: &Guard, job: &mut Job) -> Result<Scan> {
+    job.phase(Phase::Scan, 0, 0)?;
+    let excludes = Excludes::new(&job.options.excludes, &job.options.exclude_file)?;
+    let options = WalkOptions {
+        one_file_system: job.options.one_file_system,
+        skip_cache_dirs: job.options.skip_cache_dirs,
+    };
+    let mut spool = Spooler {
+        walk: Walk::new(root, excludes, options),
+        next: None,
+        out: FindingsWriter::new(),
+        links: LinkCounts::new(),
+        names: 0,
+        job,
+    };
+    let mut learnt = Learnt { newest_ctime: Time { secs: i64::MIN, nanos: 0 }, ..Learnt::default() };
+    match parent {
+        Some(parent) => {
+            for pair in Merge::new(
+                parent.entries()?,
+                &mut spool,
+                |e: &Entry| e.path.as_bytes(),
+                |f: &Finding| f.path.as_bytes(),
+            ) {
+                learnt.learn(&pair?, guard);
+            }
+        }
+        None => {
+            for finding in &mut spool {
+                learnt.learn(&Pair::New(finding?), guard);
+            }
+        }
+    }
+    let Spooler { out, links, names, job, .. } = spool;
+    job.phase_done()?;
+    Ok(Scan {
+        findings: out.finish()?,
+        origins: learnt.origins,
+        links: links.into_iter().filter(|(_, names)| *names > 1).collect(),
+        newest_ctime: learnt.newest_ctime,
+        inodes_unstable: learnt.tally.other > learnt.tally.same && learnt.tally.other >= TALLY_MIN,
+        entries: names,
+        bytes: learnt.bytes,
+        empty: names <= 1,
+    })
+}
+
+#[derive(Default)]
+struct Learnt {
+    origins: Origins,
+    newest_ctime: Time,
+    tally: InodeTally,
+    bytes: u64,
+}
+
+impl Learnt {
+    fn learn(&mut self, pair: &Pair<Entry, Finding>, guard: &Guard) {
+        if let Pair::Old(entry) | Pair::Both(entry, _) = pair {
+            self.newest_ctime = self.newest_ctime.max(entry.place.ctime);
+        }
+        match pair {
+            Pair::Old(entry) => self.origins.remember(entry, true),
+            Pair::New(finding) => self.bytes += file_size(finding),
+            Pair::Both(entry, finding) => self.compare(entry, finding, guard),
+        }
+    }
+
+    fn compare(&mut self, entry: &Entry, finding: &Finding, guard: &Guard) {
+        let What::Node { stat, .. } = &finding.what else { return };
+        let facts = facts(stat);
+        if stat.kind == FileKind::File && stat.nlink > 1 && stat.ino == entry.place.ino {
+            self.origins.remember(entry, false);
+        }
+        if stat.kind != FileKind::File {
+            return;
+        }
+        let twin =
+            entry.size() == facts.size && entry.meta.mtime == facts.mtime && entry.place.ctime == facts.ctime;
+        match entry.place.ino == facts.ino {
+            true if twin => self.tally.same += 1,
+            false if twin => self.tally.other += 1,
+            _ => {}
+        }
+        if !is_unchanged(entry, &facts, guard) {
+            self.bytes += facts.size;
+        }
+    }
+}
+
+fn file_size(finding: &Finding) -> u64 {
+    match &finding.what {
+        What::Node { stat, .. } if stat.kind == FileKind::File => stat.size,
+        _ => 0,
+    }
+}
+
+/// What change detection asks of a stat.
+pub fn facts(stat: &Stat) -> Facts {
+    let (kind, size) = match stat.kind {
+        FileKind::File => ("file", stat.size),
+        FileKind::Dir => ("dir", 0),
+        FileKind::Symlink => ("symlink", 0),
+        FileKind::Fifo => ("fifo", 0),
+        FileKind::Char => ("char", 0),
+        FileKind::Block => ("block", 0),
+        FileKind::Socket => ("socket", 0),
+    };
+    Facts { kind, size, mtime: stat.mtime, ctime: stat.ctime, ino: stat.ino }
+}
+
+/// The walk as a stream of findings, each written to the spool as it passes.
+struct Spooler<'j, 'o> {
+    walk: Walk,
+    /// The find after a directory, read to learn whether its listing broke off.
+    next: Option<Found>,
+    out: FindingsWriter,
+    links: LinkCounts,
+    names: u64,
+    job: &'j mut Job<'o>,
+}
+
+impl Iterator for &mut Spooler<'_, '_> {
+    type Item = Result<Finding>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let found = self.next.take().or_else(|| self.walk.next())?;
+            match self.finding(found) {
+                Ok(None) => {}
+                Ok(Some(finding)) => return Some(self.out.push(&finding).map(|()| finding)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Spooler<'_, '_> {
+    /// A note is told at once; everything else is a finding.
+    fn finding(&mut self, found: Found) -> Result<Option<Finding>> {
+        let (path, what) = match found {
+            Found::Entry(walked) => {
+                let broken = if walked.stat.kind == FileKind::Dir { self.broken_after()? } else { None };
+                let stat = walked.stat;
+                if stat.kind == FileKind::File && stat.nlink > 1 {
+                    *self.links.entry((stat.dev, stat.ino)).or_insert(0) += 1;
+                }
+                (walked.path, What::Node { stat, target: walked.target.unwrap_or_default(), broken })
+            }
+            Found::Unreadable { path, error } => {
+                (path, What::Unreadable(error.raw_os_error().unwrap_or(libc::EIO)))
+            }
+            Found::Vanished { path } => (path, What::Vanished),
+            Found::Socket { path } => (path, What::Socket),
+            Found::Broken { .. } => {
+                return Err(Error::new(Kind::Panic, "walk", "a broken listing without its directory"))
+            }
+            Found::Note { path, message } => {
+                let error = Error::new(Kind::InvalidArg, "use the exclude file in", message).at(&path);
+                self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)?;
+                return Ok(None);
+            }
+        };
+        self.names += 1;
+        self.job.step(path.as_bytes())?;
+        Ok(Some(Finding { path, what }))
+    }
+
+    /// The errno that broke the listing of the directory just found, and any notes that come before it.
+    fn broken_after(&mut self) -> Result<Option<i32>> {
+        loop {
+            match self.walk.next() {
+                Some(Found::Broken { error, .. }) => {
+                    return Ok(Some(error.raw_os_error().unwrap_or(libc::EIO)))
+                }
+                Some(note @ Found::Note { .. }) => {
+                    self.finding(note)?;
+                }
+                other => {
+                    self.next = other;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Private storage of one run: the walk's findings between the two passes, and bytes whose length must be
+//! known before they go into an archive.
+
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+
+use tempfile::SpooledTempFile;
+
+use crate::entry::Path;
+use crate::error::{Error, Result};
+use crate::platform::{FileKind, Stat};
+use crate::stamp::Time;
+
+/// What is kept in memory before an unlinked temporary file is used.
+const FINDINGS_IN_MEMORY: usize = 16 << 20;
+const BYTES_IN_MEMORY: usize = 1 << 20;
+
+/// One name of the source, as the first pass found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub path: Path,
+    pub what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    Node {
+        stat: Stat,
+        /// A symbolic link's target.
+        target: Vec<u8>,
+        /// The errno that kept a directory from being listed whole.
+        broken: Option<i32>,
+    },
+    /// Could not be looked at, for this errno.
+    Unreadable(i32),
+    /// Was listed, then gone.
+    Vanished,
+    Socket,
+}
+
+impl AsRef<[u8]> for Finding {
+    fn as_ref(&self) -> &[u8] {
+        self.path.as_bytes()
+    }
+}
+
+/// Findings in the order of the walk, written once, then read.
+pub struct FindingsWriter(BufWriter<SpooledTempFile>);
+
+impl FindingsWriter {
+    pub fn new() -> Self {
+        FindingsWriter(BufWriter::with_capacity(1 << 16, SpooledTempFile::new(FINDINGS_IN_MEMORY)))
+    }
+
+    pub fn push(&mut self, finding: &Finding) -> Result<()> {
+        self.write(finding).map_err(|e| spool_error(&e))
+    }
+
+    fn write(&mut self, finding: &Finding) -> io::Result<()> {
+        let out = &mut self.0;
+        write_bytes(out, finding.path.as_bytes())?;
+        match &finding.what {
+            What::Node { stat, target, broken } => {
+                out.write_all(&[0])?;
+                write_stat(out, stat)?;
+                write_bytes(out, target)?;
+                out.write_all(&[u8::from(broken.is_some())])?;
+                out.write_all(&broken.unwrap_or(0).to_le_bytes())
+            }
+            What::Unreadable(code) => {
+                out.write_all(&[1])?;
+                out.write_all(&code.to_le_bytes())
+            }
+            What::Vanished => out.write_all(&[2]),
+            What::Socket => out.write_all(&[3]),
+        }
+    }
+
+    pub fn finish(self) -> Result<Findings> {
+        let rewound = self.0.into_inner().map_err(|e| e.into_error()).and_then(|mut spool| {
+            spool.seek(SeekFrom::Start(0))?;
+            Ok(spool)
+        });
+        Ok(Findings(BufReader::with_capacity(1 << 16, rewound.map_err(|e| spool_error(&e))?)))
+    }
+}
+
+/// The findings again, in the same order.
+pub struct Findings(BufReader<SpooledTempFile>);
+
+impl Findings {
+    fn read(&mut self) -> io::Result<Finding> {
+        let path = read_bytes(&mut self.0)?;
+        let path = Path::new(path).map_err(io::Error::other)?;
+        let what = match read_array::<1>(&mut self.0)?[0] {
+            0 => {
+                let stat = read_stat(&mut self.0)?;
+                let target = read_bytes(&mut self.0)?;
+                let is_broken = read_array::<1>(&mut self.0)?[0] != 0;
+                let code = i32::from_le_bytes(read_array(&mut self.0)?);
+                What::Node { stat, target, broken: is_broken.then_some(code) }
+            }
+            1 => What::Unreadable(i32::from_le_bytes(read_array(&mut self.0)?)),
+            2 => What::Vanished,
+            _ => What::Socket,
+        };
+        Ok(Finding { path, what })
+    }
+}
+
+impl Iterator for Findings {
+    type Item = Result<Finding>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        use std::io::BufRead;
+        match self.0.fill_buf() {
+            Ok([]) => None,
+            Ok(_) => Some(self.read().map_err(|e| spool_error(&e))),
+            Err(error) => Some(Err(spool_error(&error))),
+        }
+    }
+}
+
+fn spool_error(error: &io::Error) -> Error {
+    Error::io("use a temporary file in", std::env::temp_dir().as_os_str().as_encoded_bytes(), error)
+}
+
+fn write_bytes(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    out.write_all(&(bytes.len() as u32).to_le_bytes())?;
+    out.write_all(bytes)
+}
+
+fn read_bytes(src: &mut impl Read) -> io::Result<Vec<u8>> {
+    let len = u32::from_le_bytes(read_array(src)?);
+    let mut bytes = vec![0; len as usize];
+    src.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_array<const N: usize>(src: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    src.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Eight-byte little-endian words, then the four-byte ones.
+fn write_stat(out: &mut impl Write, stat: &Stat) -> io::Result<()> {
+    let wide = [
+        stat.size,
+        stat.mtime.secs as u64,
+        stat.ctime.secs as u64,
+        stat.ino,
+        stat.dev,
+        stat.nlink,
+        stat.rdev,
+        stat.blocks,
+    ];
+    for word in wide {
+        out.write_all(&word.to_le_bytes())?;
+    }
+    for word in [
+        stat.mode,
+        stat.uid,
+        stat.gid,
+        stat.mtime.nanos,
+        stat.ctime.nanos,
+        KINDS.iter().position(|k| *k == stat.kind).unwrap_or(0) as u32,
+    ] {
+        out.write_all(&word.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// Every type, in a fixed order.
+const KINDS: [FileKind; 7] = [
+    FileKind::File,
+    FileKind::Dir,
+    FileKind::Symlink,
+    FileKind::Fifo,
+    FileKind::Char,
+    FileKind::Block,
+    FileKind::Socket,
+];
+
+fn read_stat(src: &mut impl Read) -> io::Result<Stat> {
+    let mut wide = [0u64; 8];
+    for word in &mut wide {
+        *word = u64::from_le_bytes(read_array(src)?);
+    }
+    let mut narrow = [0u32; 6];
+    for word in &mut narrow {
+        *word = u32::from_le_bytes(read_array(src)?);
+    }
+    let [size, mtime, ctime, ino, dev, nlink, rdev, blocks] = wide;
+    let [mode, uid, gid, mtime_nanos, ctime_nanos, kind] = narrow;
+    let kind = KINDS.get(kind as usize).copied();
+    Ok(Stat {
+        kind: kind.ok_or_else(|| io::Error::other("unknown type in a spool"))?,
+        mode,
+        uid,
+        gid,
+        size,
+        mtime: Time { secs: mtime as i64, nanos: mtime_nanos },
+        ctime: Time { secs: ctime as i64, nanos: ctime_nanos },
+        ino,
+        dev,
+        nlink,
+        rdev,
+        blocks,
+    })
+}
+
+/// Bytes on their way into an archive: a delta, a signature.
+pub struct Spool {
+    bytes: SpooledTempFile,
+    len: u64,
+    hasher: blake3::Hasher,
+}
+
+impl Spool {
+    pub fn new() -> Self {
+        Spool { bytes: SpooledTempFile::new(BYTES_IN_MEMORY), len: 0, hasher: blake3::Hasher::new() }
+    }
+
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The first 16 bytes of the BLAKE3 of what was written.
+    pub fn short_hash(&self) -> [u8; 16] {
+        let mut short = [0; 16];
+        short.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
+        short
+    }
+
+    /// Hands everything to `take`, from the start.
+    pub fn drain(mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.bytes.seek(SeekFrom::Start(0)).map_err(|e| spool_error(&e))?;
+        let mut buf = vec![0; (self.len.min(1 << 16)) as usize];
+        let mut left = self.len;
+        while left > 0 {
+            let want = left.min(buf.len() as u64) as usize;
+            self.bytes.read_exact(&mut buf[..want]).map_err(|e| spool_error(&e))?;
+            take(&buf[..want])?;
+            left -= want as u64;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Spool {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.bytes.write_all(data)?;
+        self.hasher.update(data);
+        self.len += data.len() as u64;
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An error of a codec that writes into a [`Spool`].
+pub fn codec_error(error: &io::Error) -> Error {
+    spool_error(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_come_back_as_they_went_in() {
+        let time = Time { secs: -5, nanos: 999_999_999 };
+        let stat = Stat {
+            kind: FileKind::Symlink,
+            mode: 0o4755,
+            uid: 1,
+            gid: 2,
+            size: u64::MAX,
+            mtime: time,
+            ctime: Time { secs: 9, nanos: 1 },
+            ino: 4,
+            dev: 5,
+            nlink: 6,
+            rdev: 7,
+            blocks: 8,
+        };
+        let node = |broken| What::Node { stat: stat.clone(), target: b"t\xff".to_vec(), broken };
+        let whats = [node(None), node(Some(5)), What::Unreadable(13), What::Vanished, What::Socket];
+        let all: Vec<_> = whats
+            .into_iter()
+            .enumerate()
+            .map(|(n, what)| Finding { path: Path::new(vec![b'a' + n as u8]).unwrap(), what })
+            .collect();
+        let mut writer = FindingsWriter::new();
+        all.iter().for_each(|finding| writer.push(finding).unwrap());
+        let back: Result<Vec<_>> = writer.finish().unwrap().collect();
+        assert_eq!(back.unwrap(), all);
+    }
+}
