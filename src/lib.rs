@@ -24,6 +24,8 @@
 //! | module | responsibility |
 //! |---|---|
 //! | [`backup`] | drive walk, merge with the parent, archives, commit; full or incremental |
+//! | [`maintain`] | what is done with snapshots besides: list them |
+//! | [`restore`] | stream contents out of archives, write a tree, verify, set metadata |
 //! | [`store`] | hold backup files: list, read a range, write, commit, delete, lock; the cache |
 //! | [`format`] | define every name and byte at rest; read and write streams of them |
 //! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
@@ -40,8 +42,10 @@ pub mod error;
 pub mod exclude;
 pub mod format;
 pub mod job;
+pub mod maintain;
 pub mod platform;
 pub mod pool;
+pub mod restore;
 pub mod stamp;
 pub mod state;
 pub mod store;

@@ -1,0 +1,94 @@
+//! Which snapshots a store holds.
+
+use crate::error::{Error, Kind, Result};
+use crate::format::names::check_key;
+use crate::format::{SnapshotKind, StateSummary};
+use crate::job::{Action, Counter, Counters, Job, Phase, Problem, ProblemKind, Select, Snapshot};
+use crate::restore::open_selected;
+use crate::stamp::Time;
+use crate::store::{lock, Catalog, LockMode, Store, StoredFile};
+
+/// Lists the snapshots of `key`, or of every key, oldest first. With a selector, only the selected snapshot,
+/// and as the report's files everything it needs.
+///
+/// A state that does not verify is no snapshot: it is a problem. Errors: `NotFound` (a key without
+/// snapshots, a selector that selects none).
+pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
+    job.report.date = Time::now();
+    let keys = match key {
+        Some(key) => vec![check_key(key.as_bytes())?],
+        None => Catalog::keys(store)?,
+    };
+    let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
+    if selects && key.is_none() {
+        return Err(Error::new(Kind::InvalidArg, "list snapshots", "a selector needs a key"));
+    }
+    job.phase(Phase::Scan, 0, 0)?;
+    for key in &keys {
+        let _lock = lock(store, key, LockMode::Shared, job)?;
+        if selects {
+            let state = open_selected(store, key, job)?;
+            job.report.snapshots.push(describe(state.summary()));
+        } else {
+            list_key(store, key, job)?;
+        }
+    }
+    job.report.key = key.map(str::to_string);
+    job.phase_done()
+}
+
+fn list_key(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
+    let catalog = Catalog::read(store, key)?;
+    catalog.select(Select::Newest)?;
+    for file in catalog.states() {
+        job.step(file.name.as_bytes())?;
+        let mut stored = StoredFile { store, name: &file.name };
+        match StateSummary::read(&mut stored, &file.name, file.size, file.compressed) {
+            Ok(state) => job.report.snapshots.push(describe(&state)),
+            Err(error) if matches!(error.kind, Kind::Corrupt | Kind::Format | Kind::Io | Kind::Limit) => {
+                let problem = Problem {
+                    path: None,
+                    snapshot: Some(file.stamp),
+                    ..Problem::new(ProblemKind::Damaged, b"", &error)
+                };
+                job.problem(problem.in_file(&file.name), error)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn describe(state: &StateSummary) -> Snapshot {
+    let (header, trailer) = (&state.header, &state.trailer);
+    let totals = &trailer.totals;
+    let mut counters = Counters::default();
+    let counts = [
+        (Counter::Entries, totals.entries),
+        (Counter::Bytes, totals.bytes),
+        (Counter::Created, totals.created),
+        (Counter::Modified, totals.modified),
+        (Counter::Unchanged, totals.unchanged),
+        (Counter::Moved, totals.moved),
+        (Counter::Deleted, totals.deleted),
+        (Counter::Metadata, totals.metadata),
+        (Counter::Problems, trailer.problems.len() as u64),
+    ];
+    for (which, n) in counts {
+        counters.add(which, n);
+    }
+    Snapshot {
+        stamp: header.snapshot,
+        key: header.key.clone(),
+        kind: match header.kind {
+            SnapshotKind::Full => "full",
+            SnapshotKind::Incremental => "incremental",
+        },
+        digest: trailer.tree,
+        source: header.source.clone(),
+        parent: header.parent.as_ref().map(|parent| parent.snapshot),
+        counters,
+        action: Action::Kept,
+        reason: String::new(),
+    }
+}

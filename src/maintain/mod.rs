@@ -1,0 +1,5 @@
+//! What is done with snapshots besides making and restoring them.
+
+mod list;
+
+pub use list::list;

@@ -1,0 +1,88 @@
+//! Rebuilding a snapshot as a tree of files.
+//!
+//! ```text
+//! state --> entries in path order = archive order --> contents (whole, or deltas composed)
+//!       --> write file --> check size and hash --> metadata by descriptor --> links --> directories' metadata
+//! ```
+
+mod contents;
+mod target;
+mod tree;
+
+use crate::entry::Entry;
+use crate::error::{Error, Kind, Result};
+use crate::format::names::{check_key, Kind as FileKind};
+use crate::format::StateReader;
+use crate::job::{BackupFile, Job, Phase};
+use crate::stamp::Time;
+use crate::store::{lock, path_bytes, Catalog, LockMode, Store, StoredFile};
+
+use contents::Contents;
+use target::Target;
+use tree::Tree;
+
+/// Restores the selected snapshot of `key` as `dest`, which must be absent or an empty directory.
+///
+/// Files that cannot be restored exactly are left out and listed; the others are restored. Errors:
+/// `NotFound` (no such snapshot), `Exists` (a destination that is not empty), `Corrupt` or `Format` (the
+/// state), `Mismatch` (not the expected digest), `Io` (the destination).
+pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &mut Job) -> Result<()> {
+    let key = check_key(key.as_bytes())?;
+    job.report.date = Time::now();
+    job.report.key = Some(key.clone());
+    let _lock = lock(store, &key, LockMode::Shared, job)?;
+    let mut state = open_selected(store, &key, job)?;
+    let mut target = Target::prepare(dest)?;
+    let totals = &state.trailer().totals;
+    job.phase(Phase::Restore, totals.entries, totals.bytes)?;
+    let mut contents = Contents::new(&state.trailer().archives);
+    let root = clone_root(&target)?;
+    let mut tree = Tree::new(root, job);
+    for entry in state.entries()? {
+        tree.entry(store, &mut contents, &check_root(entry?)?)?;
+    }
+    tree.make_links()?;
+    target.settle()?;
+    tree.finish_dirs(clone_root(&target)?)?;
+    job.phase_done()?;
+    job.phase(Phase::Commit, 0, 0)?;
+    target.publish()
+}
+
+/// The root of a snapshot is a directory: anything else cannot be restored as a tree.
+fn check_root(entry: Entry) -> Result<Entry> {
+    if entry.path.is_root() && entry.node != crate::entry::Node::Dir {
+        return Err(Error::new(Kind::Corrupt, "restore", "the snapshot's root is not a directory"));
+    }
+    Ok(entry)
+}
+
+fn clone_root(target: &Target) -> Result<crate::platform::Dir> {
+    target.root.try_clone().map_err(|e| Error::io("open the destination", b"", &e))
+}
+
+/// Opens and verifies the state that the options select, and checks the digest that the caller expects.
+pub fn open_selected(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<StateReader> {
+    let catalog = Catalog::read(store, key)?;
+    let file = catalog.select(job.options.select)?.clone();
+    let state = StateReader::open(
+        &mut StoredFile { store, name: &file.name },
+        &file.name,
+        file.size,
+        file.compressed,
+    )?;
+    let tree = state.trailer().tree;
+    if job.options.expected_digest.is_some_and(|expected| expected != tree) {
+        let detail = format!("its tree digest is {tree}, not the expected one");
+        return Err(Error::new(Kind::Mismatch, "use the snapshot", detail).at(&file.name));
+    }
+    job.report.snapshot = Some(file.stamp);
+    job.report.digest = Some(tree);
+    let archives = state.trailer().archives.iter().map(|a| (a.name.clone(), a.kind, a.size));
+    let needed: Vec<_> = archives.chain([(file.name, FileKind::State, file.size)]).collect();
+    for (name, kind, size) in needed {
+        let path = store.path_of(&name).map(|path| path_bytes(&path).to_vec());
+        job.report.files.push(BackupFile { name, kind: kind.word(), path, size });
+    }
+    Ok(state)
+}
