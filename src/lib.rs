@@ -1,6 +1,6 @@
 //! libibt: the building blocks of incremental backups behind a small C ABI.
 //!
-//! The stable interface is the C ABI, `include/ibt.h`, implemented by `ffi`. The modules are public so that
+//! The stable interface is the C ABI, `include/ibt.h`, implemented by [`ffi`]. The modules are public so that
 //! tests and benchmarks reach them; their Rust interface may change with every release.
 //!
 //! # From the top
@@ -18,11 +18,12 @@
 //!
 //! # Rooms
 //!
-//! Lower rows never import higher ones; `tests/layout.rs` keeps it so. `unsafe` lives in `ffi` and
+//! Lower rows never import higher ones; `tests/layout.rs` keeps it so. `unsafe` lives in [`ffi`] and
 //! [`platform`] only.
 //!
 //! | module | responsibility |
 //! |---|---|
+//! | [`ffi`] | check pointers, call one safe function, map the result; one file for each C type |
 //! | [`backup`] | drive walk, merge with the parent, archives, commit; full or incremental |
 //! | [`maintain`] | what is done with snapshots besides: list them |
 //! | [`restore`] | stream contents out of archives, write a tree, verify, set metadata |
@@ -40,6 +41,7 @@ pub mod delta;
 pub mod entry;
 pub mod error;
 pub mod exclude;
+pub mod ffi;
 pub mod format;
 pub mod job;
 pub mod maintain;

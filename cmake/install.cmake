@@ -1,0 +1,44 @@
+# What is installed: header, libraries, pkg-config file, CMake package, tool. Everything finds the rest relative
+# to itself, so that the tree can be moved.
+
+include(CMakePackageConfigHelpers)
+
+install(FILES include/ibt.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(PROGRAMS "${ibt_shared}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(FILES "${ibt_shared_link}" "${ibt_static}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+
+# The way from `from` to `to`, both as in GNUInstallDirs; `to` itself where one of them is absolute.
+function(ibt_relative out start from to)
+  if(IS_ABSOLUTE "${from}" OR IS_ABSOLUTE "${to}")
+    get_filename_component(way "${to}" ABSOLUTE BASE_DIR "${CMAKE_INSTALL_PREFIX}")
+  else()
+    file(RELATIVE_PATH way "/prefix/${from}" "/prefix/${to}")
+    string(REGEX REPLACE "/$" "" way "${start}/${way}")
+  endif()
+  set(${out} "${way}" PARENT_SCOPE)
+endfunction()
+
+set(pc_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+ibt_relative(pc_prefix "\${pcfiledir}" "${pc_dir}" "")
+ibt_relative(pc_libdir "\${pcfiledir}" "${pc_dir}" "${CMAKE_INSTALL_LIBDIR}")
+ibt_relative(pc_includedir "\${pcfiledir}" "${pc_dir}" "${CMAKE_INSTALL_INCLUDEDIR}")
+configure_file(cmake/ibt.pc.in ibt.pc @ONLY)
+install(FILES "${CMAKE_BINARY_DIR}/ibt.pc" DESTINATION "${pc_dir}")
+
+set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/ibt")
+configure_package_config_file(cmake/ibtConfig.cmake.in ibtConfig.cmake
+  INSTALL_DESTINATION "${package_dir}"
+  PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
+write_basic_package_version_file(ibtConfigVersion.cmake COMPATIBILITY SameMajorVersion)
+install(FILES "${CMAKE_BINARY_DIR}/ibtConfig.cmake" "${CMAKE_BINARY_DIR}/ibtConfigVersion.cmake"
+  DESTINATION "${package_dir}")
+
+function(ibt_install_tool target)
+  if(NOT IBT_INSTALL_TOOL)
+    return()
+  endif()
+  # Packagers who want none set CMAKE_SKIP_INSTALL_RPATH.
+  ibt_relative(way "$ORIGIN" "${CMAKE_INSTALL_BINDIR}" "${CMAKE_INSTALL_LIBDIR}")
+  set_target_properties(${target} PROPERTIES INSTALL_RPATH "${way}")
+  install(TARGETS ${target} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+endfunction()

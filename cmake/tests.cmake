@@ -1,0 +1,87 @@
+# Every test program and example, linked both ways, run as it is and under valgrind; and the library as others
+# see it: header, symbols, installed tree.
+#
+# Labels: boundary (makes no backup), engine (does), valgrind, package (builds against an installed tree).
+
+find_program(VALGRIND valgrind)
+find_program(CBINDGEN cbindgen)
+include(CheckLanguage)
+check_language(CXX)
+
+set(c_dir "${PROJECT_SOURCE_DIR}/tests/c")
+set(valgrind_command "${VALGRIND}" -q --error-exitcode=9 --leak-check=full --trace-children=no)
+
+add_library(check OBJECT tests/c/check.c)
+target_include_directories(check PUBLIC tests/c include)
+
+# Adds a test and its twin under valgrind: RUNNER, if any, gets PROGRAM as its arguments.
+function(ibt_add_test name label)
+  cmake_parse_arguments(PARSE_ARGV 2 test "" "" "RUNNER;PROGRAM")
+  add_test(NAME ${name} COMMAND ${test_RUNNER} ${test_PROGRAM})
+  set_tests_properties(${name} PROPERTIES LABELS "${label}" TIMEOUT 300)
+  if(VALGRIND)
+    add_test(NAME ${name}.valgrind COMMAND ${test_RUNNER} ${valgrind_command} ${test_PROGRAM})
+    set_tests_properties(${name}.valgrind PROPERTIES LABELS "${label};valgrind" TIMEOUT 1500)
+  endif()
+endfunction()
+
+# Builds `name` from `source` against both libraries, as name_ibt (shared) and name_static.
+function(ibt_add_program name source)
+  foreach(kind ibt static)
+    add_executable(${name}_${kind} ${source} ${ARGN})
+    target_link_libraries(${name}_${kind} PRIVATE ibt::${kind})
+  endforeach()
+endfunction()
+
+foreach(name null options roundtrip cancel default_storage)
+  ibt_add_program(test_${name} tests/c/test_${name}.c $<TARGET_OBJECTS:check>)
+  foreach(kind ibt static)
+    target_include_directories(test_${name}_${kind} PRIVATE tests/c)
+    set(label engine)
+    if(name MATCHES "null|options")
+      set(label boundary)
+    endif()
+    ibt_add_test(${name}.${kind} ${label} PROGRAM $<TARGET_FILE:test_${name}_${kind}>)
+  endforeach()
+endforeach()
+
+ibt_add_program(example_quickstart examples-c/quickstart.c)
+ibt_add_program(example_progress_cancel examples-c/progress_cancel.c)
+ibt_add_program(example_ibt examples-c/ibt.c)
+foreach(kind ibt static)
+  foreach(name quickstart progress_cancel ibt)
+    ibt_add_test(example_${name}.${kind} engine
+      RUNNER sh "${c_dir}/run_${name}.sh" PROGRAM $<TARGET_FILE:example_${name}_${kind}>)
+  endforeach()
+  # Dozens of short runs that hardly enter the library: not worth their time under valgrind.
+  add_test(NAME example_usage.${kind}
+    COMMAND sh "${c_dir}/run_usage.sh" $<TARGET_FILE:example_ibt_${kind}>)
+  set_tests_properties(example_usage.${kind} PROPERTIES LABELS boundary)
+endforeach()
+
+# The header alone, in every language a program may be written in.
+set(strict -Wall -Wextra -pedantic -Werror -fsyntax-only "-I${PROJECT_SOURCE_DIR}/include")
+foreach(standard c89 c99 c11)
+  add_test(NAME header.${standard}
+    COMMAND "${CMAKE_C_COMPILER}" -std=${standard} -Wno-long-long ${strict} "${c_dir}/header.c")
+endforeach()
+if(CMAKE_CXX_COMPILER)
+  foreach(standard c++98 c++17)
+    add_test(NAME header.${standard}
+      COMMAND "${CMAKE_CXX_COMPILER}" -x c++ -std=${standard} -Wno-long-long ${strict} "${c_dir}/header.c")
+  endforeach()
+endif()
+if(CBINDGEN)
+  add_test(NAME header.generated
+    COMMAND "${CBINDGEN}" --quiet --config cbindgen.toml --output include/ibt.h --verify src/ffi/mod.rs
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+endif()
+
+add_test(NAME symbols
+  COMMAND sh "${c_dir}/symbols.sh" "${CMAKE_NM}" "${ibt_shared}" "${ibt_static}"
+          "${PROJECT_SOURCE_DIR}/abi/ibt.symbols")
+
+add_test(NAME installed
+  COMMAND sh "${c_dir}/installed.sh" "${CMAKE_COMMAND}" "${CMAKE_BINARY_DIR}" "${c_dir}/consumer"
+          "${CMAKE_C_COMPILER}" "${CMAKE_INSTALL_LIBDIR}")
+set_tests_properties(installed PROPERTIES LABELS package TIMEOUT 600)

@@ -1,0 +1,47 @@
+/*
+ * quickstart.c - a full backup, an increment, and a restore.
+ *
+ *     quickstart [SOURCE RESTORED]
+ *
+ * Backups go to the default storage, a private directory under $TMPDIR.
+ */
+#include <ibt.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The key under which a source is kept: the last component of its path. */
+static const char *key_of(const char *source)
+{
+    const char *slash = strrchr(source, '/');
+    return slash ? slash + 1 : source;
+}
+
+int main(int argc, char **argv)
+{
+    const char *source = argc == 3 ? argv[1] : "/path/to/backup";
+    const char *restored = argc == 3 ? argv[2] : "/path/to/backup_restored";
+    ibt_report *report;
+    ibt_error *err;
+
+    if (ibt_full_backup(NULL, source, NULL, &report, &err) < 0)
+        goto failed;
+    puts(ibt_report_json(report));
+    ibt_report_free(report);
+
+    /* after some time */
+    if (ibt_incremental_backup(NULL, source, NULL, &report, &err) < 0)
+        goto failed;
+    ibt_report_free(report);
+
+    /* something happened */
+    if (ibt_restore(NULL, key_of(source), restored, NULL, &report, &err) < 0)
+        goto failed;
+    ibt_report_free(report);
+    return 0;
+
+failed:
+    fprintf(stderr, "%s\n", ibt_error_message(err));
+    ibt_error_free(err);
+    ibt_report_free(report);
+    return 1;
+}

@@ -1,0 +1,1591 @@
+/*
+ * ibt.h - incremental backups: a full backup, increments made of rsync deltas,
+ * and a restore to any point in time.
+ *
+ * A SNAPSHOT is one backup of one source directory. Snapshots of the same
+ * source share a KEY. They are held as ordinary files in a STORAGE.
+ *
+ * Errors. Functions that can fail return an ibt_status: IBT_OK, IBT_PARTIAL
+ *     (finished, but see the report) or, negative, IBT_ERR_*. Their last
+ *     argument is an ibt_error **, which may be NULL: it is set to NULL first,
+ *     and to an error exactly when the status is negative. The caller frees
+ *     it. There is no "last error" kept anywhere. Out of memory, libibt aborts
+ *     the process.
+ *
+ * Reports. Operations have an ibt_report **, which may be NULL: it is set to
+ *     NULL first, and to a report as soon as work was begun, also when it then
+ *     failed. The caller frees it.
+ *
+ * Ownership. What comes from a function *_new() or *_open_*(), or through an
+ *     out argument, is the caller's and freed with the *_free() of its type,
+ *     which ignores NULL. Out arguments are overwritten, never freed. A const
+ *     char * that is returned is borrowed: it lives as long as the object it
+ *     came from. What is passed in is copied.
+ *
+ * NULL and numbers out of range. Functions that return a status answer
+ *     IBT_ERR_INVALID_ARG. All others return 0 or NULL, and "" where they say
+ *     that they never return NULL. None crashes.
+ *
+ * Paths are bytes ended by NUL, as the system has them. So are names in
+ * reports.
+ *
+ * Threads. Objects may move between threads. An ibt_storage serves one call at
+ *     a time, a second one gets IBT_ERR_BUSY. Errors and reports never change
+ *     and may be shared; so may options while no setter runs. ibt_cancel is
+ *     for any thread and for signal handlers. No thread of libibt outlives a
+ *     call, and no call touches signals, umask, working directory, environment
+ *     or stderr.
+ *
+ * Callbacks run on the thread that called the operation, and never after it
+ *     returned. They answer IBT_CALLBACK_OK (1) to go on; 0 and negative
+ *     numbers are failures and stop it. They must not throw an exception,
+ *     longjmp or panic across libibt. They may call any function, but the
+ *     storage that is in use is busy; freeing an object that is in use takes
+ *     effect when the operation ends.
+ */
+#ifndef IBT_H
+#define IBT_H
+
+/* Generated from src/ffi by cbindgen; see cbindgen.toml before editing. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The version of this header; ibt_version() is that of the library. */
+#define IBT_VERSION "0.1.0"
+/* major * 65536 + minor * 256 + patch, to compare versions with. */
+#define IBT_VERSION_NUMBER 0x000100
+
+/* Goes before every function of libibt. */
+#ifndef IBT_API
+#define IBT_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * ==== Statuses ====
+ *
+ * Done.
+ */
+#define IBT_OK 0
+
+/**
+ * Finished, but entries were unreadable, changed while being read, or damaged:
+ * the report lists each.
+ */
+#define IBT_PARTIAL 1
+
+/**
+ * An argument or option is NULL, malformed, unknown, or of no use here.
+ */
+#define IBT_ERR_INVALID_ARG -1
+
+/**
+ * The system refused to read or write; see ibt_error_os_code().
+ */
+#define IBT_ERR_IO -2
+
+/**
+ * No such source, key or snapshot.
+ */
+#define IBT_ERR_NOT_FOUND -3
+
+/**
+ * What was to be made exists already.
+ */
+#define IBT_ERR_EXISTS -4
+
+/**
+ * Stored bytes are not what they should be.
+ */
+#define IBT_ERR_CORRUPT -5
+
+/**
+ * Written by a newer libibt, or not a backup file at all.
+ */
+#define IBT_ERR_FORMAT -6
+
+/**
+ * A backup file that the snapshot needs is gone.
+ */
+#define IBT_ERR_MISSING -7
+
+/**
+ * A storage callback failed.
+ */
+#define IBT_ERR_STORAGE -8
+
+/**
+ * Cancelled by ibt_cancel_request() or by a callback.
+ */
+#define IBT_ERR_CANCELLED -9
+
+/**
+ * In use by another call or another program.
+ */
+#define IBT_ERR_BUSY -10
+
+/**
+ * Not possible on this system, or not built in.
+ */
+#define IBT_ERR_UNSUPPORTED -11
+
+/**
+ * Beyond a documented limit.
+ */
+#define IBT_ERR_LIMIT -12
+
+/**
+ * Another source or host than the previous backup's, or an unexpected digest.
+ */
+#define IBT_ERR_MISMATCH -13
+
+/**
+ * A bug in libibt, caught; please report the error's message.
+ */
+#define IBT_ERR_PANIC -99
+
+/**
+ * ==== What callbacks answer ====
+ *
+ * A callback's answer: go on.
+ */
+#define IBT_CALLBACK_OK 1
+
+/**
+ * A callback's answer: stop with failure. So is every negative number.
+ */
+#define IBT_CALLBACK_FAILED 0
+
+/**
+ * A change callback's answer: enough, call no more; the operation goes on.
+ */
+#define IBT_CALLBACK_STOP 2
+
+/**
+ * ==== Compression: ibt_options_set_compression() ====
+ *
+ * Store archives as they are.
+ */
+#define IBT_COMPRESSION_NONE 0
+
+/**
+ * Compress with Zstandard.
+ */
+#define IBT_COMPRESSION_ZSTD 1
+
+/**
+ * ==== Change detection: ibt_options_set_change_detection() ====
+ *
+ * An entry is unchanged if size, times and inode are equal and old enough.
+ */
+#define IBT_DETECT_METADATA 0
+
+/**
+ * No file is unchanged until it was read.
+ */
+#define IBT_DETECT_CONTENT 1
+
+/**
+ * ==== Files that fail: ibt_options_set_on_file_error() ====
+ *
+ * List a file that fails in the report and go on.
+ */
+#define IBT_ON_ERROR_SKIP 0
+
+/**
+ * Make the first file that fails the operation's error.
+ */
+#define IBT_ON_ERROR_STOP 1
+
+/**
+ * ==== Metadata, bits: ibt_options_set_restore_metadata() ====
+ *
+ * Permission bits.
+ */
+#define IBT_META_MODE 1
+
+/**
+ * User and group.
+ */
+#define IBT_META_OWNER 2
+
+/**
+ * Modification times.
+ */
+#define IBT_META_TIMES 4
+
+/**
+ * Extended attributes, ACLs among them.
+ */
+#define IBT_META_XATTRS 8
+
+/**
+ * Make FIFOs and devices.
+ */
+#define IBT_META_SPECIAL 16
+
+/**
+ * Setuid and setgid bits.
+ */
+#define IBT_META_SETID 32
+
+/**
+ * ==== Phases: ibt_progress_phase() ====
+ *
+ * Looking for what changed.
+ */
+#define IBT_PHASE_SCAN 1
+
+/**
+ * Reading files and writing archives.
+ */
+#define IBT_PHASE_READ 2
+
+/**
+ * Making the backup durable and visible.
+ */
+#define IBT_PHASE_COMMIT 3
+
+/**
+ * Writing the restored tree.
+ */
+#define IBT_PHASE_RESTORE 4
+
+/**
+ * Checking stored bytes.
+ */
+#define IBT_PHASE_VERIFY 5
+
+/**
+ * Removing backup files.
+ */
+#define IBT_PHASE_DELETE 6
+
+/**
+ * ==== Levels of messages: ibt_options_set_log() ====
+ */
+#define IBT_LOG_ERROR 1
+
+#define IBT_LOG_WARN 2
+
+#define IBT_LOG_INFO 3
+
+#define IBT_LOG_DEBUG 4
+
+/**
+ * ==== Types of entries: ibt_entry_type() ====
+ */
+#define IBT_TYPE_FILE 1
+
+#define IBT_TYPE_DIR 2
+
+#define IBT_TYPE_SYMLINK 3
+
+#define IBT_TYPE_FIFO 4
+
+/**
+ * A character device.
+ */
+#define IBT_TYPE_CHAR 5
+
+/**
+ * A block device.
+ */
+#define IBT_TYPE_BLOCK 6
+
+/**
+ * ==== Changes, bits: ibt_change_fn ====
+ *
+ * The entry is new.
+ */
+#define IBT_CHANGE_CREATED 1
+
+/**
+ * The entry is gone.
+ */
+#define IBT_CHANGE_DELETED 2
+
+/**
+ * Its content changed, or its type.
+ */
+#define IBT_CHANGE_CONTENT 4
+
+/**
+ * Its mode, owner, times or attributes changed.
+ */
+#define IBT_CHANGE_METADATA 8
+
+/**
+ * It came from another path.
+ */
+#define IBT_CHANGE_MOVED 16
+
+/**
+ * It could not be read: the previous version was carried forward.
+ */
+#define IBT_CHANGE_KEPT 32
+
+/**
+ * ==== Counters: ibt_report_counter() ====
+ *
+ * Entries of the snapshot, its root included.
+ */
+#define IBT_COUNT_ENTRIES 1
+
+#define IBT_COUNT_CREATED 2
+
+/**
+ * Files with new content, and entries of a new type.
+ */
+#define IBT_COUNT_MODIFIED 3
+
+#define IBT_COUNT_UNCHANGED 4
+
+#define IBT_COUNT_MOVED 5
+
+#define IBT_COUNT_DELETED 6
+
+/**
+ * Entries of which only metadata changed.
+ */
+#define IBT_COUNT_METADATA 7
+
+/**
+ * Bytes read from the source or out of archives.
+ */
+#define IBT_COUNT_BYTES_READ 8
+
+/**
+ * Bytes written to the store or to restored files.
+ */
+#define IBT_COUNT_BYTES_WRITTEN 9
+
+/**
+ * Entries restored.
+ */
+#define IBT_COUNT_RESTORED 10
+
+/**
+ * Problems, notes included: all of them, also those the report no longer
+ * lists.
+ */
+#define IBT_COUNT_PROBLEMS 11
+
+/**
+ * Logical bytes of the snapshot's files.
+ */
+#define IBT_COUNT_BYTES 12
+
+/**
+ * ==== Problems: ibt_report_problem_kind() ====
+ *
+ * Could not be read; its previous version, if any, was carried forward.
+ */
+#define IBT_PROBLEM_UNREADABLE 1
+
+/**
+ * Was gone when it was to be read.
+ */
+#define IBT_PROBLEM_VANISHED 2
+
+/**
+ * Changed while it was read.
+ */
+#define IBT_PROBLEM_CHANGED 3
+
+/**
+ * A note: not backed up by design (a socket).
+ */
+#define IBT_PROBLEM_SKIPPED 4
+
+/**
+ * Stored bytes are not what they should be.
+ */
+#define IBT_PROBLEM_DAMAGED 5
+
+/**
+ * Stored bytes are gone.
+ */
+#define IBT_PROBLEM_MISSING 6
+
+/**
+ * Metadata that could not be read or set.
+ */
+#define IBT_PROBLEM_METADATA 7
+
+/**
+ * A note: something an earlier run left in the store.
+ */
+#define IBT_PROBLEM_LEFTOVER 8
+
+/**
+ * A note: the clock is more than a day away from the newest snapshot.
+ */
+#define IBT_PROBLEM_CLOCK 9
+
+/**
+ * ==== Actions: ibt_report_snapshot_action() ====
+ *
+ * The snapshot is there.
+ */
+#define IBT_ACTION_KEPT 1
+
+/**
+ * The snapshot was removed, or would be.
+ */
+#define IBT_ACTION_REMOVED 2
+
+/**
+ * A request to stop: one-shot, it cannot be taken back. Owned by the caller,
+ * who frees it with ibt_cancel_free(); operations share it, so that freeing it
+ * while one runs does no harm to that one.
+ *
+ * Any number of threads may use one at once.
+ *
+ * Since: 0.1
+ */
+typedef struct ibt_cancel ibt_cancel;
+
+/**
+ * One file, directory, link or device at one moment. Valid inside the callback
+ * that was given it only, and so is every string borrowed from it.
+ *
+ * Since: 0.1
+ */
+typedef struct ibt_entry ibt_entry;
+
+/**
+ * Why a call failed. Owned by the caller, who frees it with ibt_error_free().
+ *
+ * Immutable: may be read by several threads at once, freed by any one.
+ *
+ * Since: 0.1
+ */
+typedef struct ibt_error ibt_error;
+
+/**
+ * How an operation is to be done. One type serves every operation, and where a
+ * function takes options, NULL means the defaults. Owned by the caller, who
+ * frees it with ibt_options_free().
+ *
+ * Setters copy what they are given. A setter that refuses returns its status
+ * and marks the object: every operation given it then returns that status and
+ * says which setter refused what. So return values of setters need not be
+ * checked.
+ *
+ * Operations copy the object when they begin. Several may use it at once, also
+ * from different threads, as long as no setter runs.
+ *
+ * Since: 0.1
+ */
+typedef struct ibt_options ibt_options;
+
+/**
+ * How far an operation is. Valid inside its ibt_progress_fn only.
+ *
+ * Since: 0.1
+ */
+typedef struct ibt_progress ibt_progress;
+
+/**
+ * What an operation did. Owned by the caller, who frees it with
+ * ibt_report_free(); every string borrowed from it lives until then.
+ *
+ * Immutable: may be read by several threads at once, freed by any one.
+ * Functions that take an index return NULL or 0 when it is out of range.
+ *
+ * Since: 0.1
+ */
+typedef struct ibt_report ibt_report;
+
+/**
+ * A place for backup files. Owned by the caller, who frees it with
+ * ibt_storage_free().
+ *
+ * One call at a time: a second one, from another thread or from a callback,
+ * returns IBT_ERR_BUSY. May move between threads. Where a function takes a
+ * storage, NULL means the default directory: $TMPDIR (or $TEMP, $TMP, /tmp) +
+ * "/ibt-UID", mode 0700, refused if it belongs to someone else.
+ *
+ * Since: 0.1
+ */
+typedef struct ibt_storage ibt_storage;
+
+/**
+ * How a call ended: IBT_OK, IBT_PARTIAL or, negative, one of IBT_ERR_*.
+ *
+ * Since: 0.1
+ */
+typedef int32_t ibt_status;
+
+/**
+ * Told how far an operation is: about ten times a second, and at the beginning
+ * and the end of each phase. `now` is valid during the call only; done_bytes
+ * and done_entries never fall within a phase.
+ *
+ * Return IBT_CALLBACK_OK to go on; 0 or a negative number cancels the
+ * operation (IBT_ERR_CANCELLED).
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_progress_fn)(void *ud, const ibt_progress *now);
+
+/**
+ * Lets go of a callback's userdata: called once, when nothing will use it any
+ * more, that is when the options object and every operation begun with it have
+ * ended or another callback was set. May be NULL. Not called if the setter
+ * that was given it failed.
+ *
+ * Since: 0.1
+ */
+typedef void (*ibt_destroy_fn)(void *ud);
+
+/**
+ * Told each change, in the order of paths. `what` is made of IBT_CHANGE_*
+ * bits; `before` is NULL for what is new, `after` for what is gone. Both are
+ * valid during the call only.
+ *
+ * Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP to be told no more; 0 or
+ * a negative number cancels the operation (IBT_ERR_CANCELLED).
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_change_fn)(void *ud,
+                                 uint32_t what,
+                                 const ibt_entry *before,
+                                 const ibt_entry *after);
+
+/**
+ * Told what an operation is doing, one line at a time. `level` is one of
+ * IBT_LOG_*; `message` is valid during the call only.
+ *
+ * Since: 0.1
+ */
+typedef void (*ibt_log_fn)(void *ud, int32_t level, const char *message);
+
+/**
+ * ==== Library ====
+ *
+ * The version of the library that is running, such as "0.1.0".
+ *
+ * Never NULL, valid for ever. Any thread.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_version(void);
+
+/**
+ * The same as a number to compare with IBT_VERSION_NUMBER of the header: major
+ * * 65536 + minor * 256 + patch. Any thread.
+ *
+ * Since: 0.1
+ */
+IBT_API uint32_t ibt_version_number(void);
+
+/**
+ * A status as it is spelled in this header, such as "IBT_ERR_IO".
+ *
+ * Never NULL, valid for ever; "IBT_ERR_UNKNOWN" for a number that this version
+ * does not know. Any thread.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_status_name(ibt_status status);
+
+/**
+ * The name of a counter (IBT_COUNT_*) as it stands in JSON, such as
+ * "bytes_read".
+ *
+ * Valid for ever; NULL for an unknown number, so that a loop from 1 up to NULL
+ * shows every counter. Any thread.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_counter_name(int32_t which);
+
+/**
+ * The name of a kind of problem (IBT_PROBLEM_*), such as "unreadable".
+ *
+ * Valid for ever; NULL for an unknown number. Any thread.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_problem_name(int32_t kind);
+
+/**
+ * ==== Errors ====
+ *
+ * The status that the failed call returned; IBT_OK for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_error_status(const ibt_error *error);
+
+/**
+ * The system's error number (errno) behind the failure, or 0.
+ *
+ * Since: 0.1
+ */
+IBT_API int32_t ibt_error_os_code(const ibt_error *error);
+
+/**
+ * One line for people: what could not be done, to which path, and why.
+ *
+ * Never NULL: "" for NULL. Borrowed until the error is freed.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_error_message(const ibt_error *error);
+
+/**
+ * The path or backup file concerned, as raw bytes; NULL if there is none.
+ * Borrowed until the error is freed.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_error_path(const ibt_error *error);
+
+/**
+ * Frees an error and the strings borrowed from it. NULL is ignored.
+ *
+ * Since: 0.1
+ */
+IBT_API void ibt_error_free(ibt_error *error);
+
+/**
+ * ==== Options ====
+ *
+ * Makes options with every default. Never returns NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_options *ibt_options_new(void);
+
+/**
+ * Frees options. Operations that run with them go on. NULL is ignored.
+ *
+ * Since: 0.1
+ */
+IBT_API void ibt_options_free(ibt_options *options);
+
+/**
+ * The key of the series of snapshots that a backup continues or begins.
+ * Backups only: other operations take the key as an argument.
+ *
+ * Default: the last component of the source's absolute path. 1 to 128 bytes of
+ * UTF-8 without '/' and control characters, not beginning with '.' or '-'.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or key is NULL or the key is
+ * not such text.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_options_set_key(ibt_options *options, const char *key);
+
+/**
+ * The directory that holds copies of the newest states and signatures, so that
+ * an increment need not fetch them. It may be removed at any time.
+ *
+ * Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
+ * empty.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_cache_dir(ibt_options *options,
+                                     const char *path);
+
+/**
+ * Leaves out of a backup what matches a pattern: one line as in a .gitignore
+ * file in the source, '!' included. Any number; later ones win.
+ *
+ * An operation that is no backup refuses options with patterns
+ * (IBT_ERR_INVALID_ARG).
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL or the
+ * pattern is empty, longer than 4096 bytes or not one line.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_add_exclude(ibt_options *options,
+                                   const char *gitignore_pattern);
+
+/**
+ * The name of files in the source that hold patterns for their directory, in
+ * the manner of .gitignore. Backups only; ignored elsewhere.
+ *
+ * Default: ".exclude". "" for none.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL or name is
+ * not a file's name.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_exclude_file(ibt_options *options,
+                                        const char *name);
+
+/**
+ * Selects exactly this snapshot, instead of the newest, by its stamp, such as
+ * "20261122T220530.123456Z". NULL selects the newest again. Of the two
+ * selectors the one set later counts.
+ *
+ * Backups refuse options with a selector (IBT_ERR_INVALID_ARG).
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or stamp is not a
+ * stamp.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_snapshot(ibt_options *options,
+                                    const char *stamp);
+
+/**
+ * Selects the newest snapshot not after a moment, in nanoseconds since 1970,
+ * UTC. Of the two selectors the one set later counts.
+ *
+ * Backups refuse options with a selector (IBT_ERR_INVALID_ARG).
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_as_of(ibt_options *options,
+                                 int64_t unix_nanoseconds);
+
+/**
+ * How backup files are compressed: codec is one of IBT_COMPRESSION_*; level,
+ * of IBT_COMPRESSION_ZSTD, is 1 (fast) to 19 (small), and 0 is 3. Every file
+ * says how it is compressed, so a series may mix them.
+ *
+ * Default: IBT_COMPRESSION_ZSTD, 3.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL, codec is unknown or
+ * level is out of range.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_compression(ibt_options *options,
+                                       int32_t codec,
+                                       int32_t level);
+
+/**
+ * How many worker threads an operation may start; they end with it.
+ *
+ * Default: 0, one for each core. At most 1024.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or n is too large.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_options_set_threads(ibt_options *options, uint32_t n);
+
+/**
+ * When an increment takes a file as unchanged: one of IBT_DETECT_*.
+ *
+ * Default: IBT_DETECT_METADATA.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or rule is unknown.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_change_detection(ibt_options *options,
+                                            int32_t rule);
+
+/**
+ * With 1 a backup does not enter other file systems mounted in the source;
+ * their mount points are kept as empty directories.
+ *
+ * Default: 0. Every other number counts as 1.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_one_file_system(ibt_options *options,
+                                           int32_t on);
+
+/**
+ * With 1 a backup leaves out what lies in directories marked with a valid
+ * CACHEDIR.TAG file.
+ *
+ * Default: 0. Every other number counts as 1.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_skip_cache_dirs(ibt_options *options,
+                                           int32_t on);
+
+/**
+ * What becomes of a file that cannot be read or restored: one of
+ * IBT_ON_ERROR_*.
+ *
+ * Default: IBT_ON_ERROR_SKIP.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or policy is unknown.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_on_file_error(ibt_options *options,
+                                         int32_t policy);
+
+/**
+ * With 1 an increment accepts a source path or host other than those of the
+ * previous backup, where it else returns IBT_ERR_MISMATCH.
+ *
+ * Default: 0. Every other number counts as 1.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_allow_source_change(ibt_options *options,
+                                               int32_t on);
+
+/**
+ * With 1 an increment accepts an empty source where the previous backup had
+ * entries. Without, that is an error: most often a mount is missing.
+ *
+ * Default: 0. Every other number counts as 1.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_allow_empty(ibt_options *options,
+                                       int32_t on);
+
+/**
+ * What a restore sets beside content: IBT_META_* bits, 0 for nothing.
+ *
+ * Default: all of them, but IBT_META_OWNER only for a privileged process.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or mask has another
+ * bit.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_restore_metadata(ibt_options *options,
+                                            uint32_t mask);
+
+/**
+ * The tree digest ("blake3:" and 64 hex digits) that the selected snapshot
+ * must have; any other is refused with IBT_ERR_MISMATCH before anything else
+ * is read. An operation that selects no snapshot refuses such options
+ * (IBT_ERR_INVALID_ARG).
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or tree_digest is NULL or
+ * tree_digest is not a digest.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_expected_digest(ibt_options *options,
+                                           const char *tree_digest);
+
+/**
+ * How long an operation waits for another one that holds the same key, in
+ * milliseconds; then it returns IBT_ERR_BUSY. -1 is for ever.
+ *
+ * Default: 0, not at all.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or milliseconds is
+ * less than -1.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_lock_wait(ibt_options *options,
+                                     int64_t milliseconds);
+
+/**
+ * Has a function told how far an operation is; NULL for none. `ud` is passed
+ * to it, and `destroy`, which may be NULL, lets go of `ud`: see
+ * ibt_destroy_fn.
+ *
+ * Default: none.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_progress(ibt_options *options,
+                                    ibt_progress_fn progress,
+                                    void *ud,
+                                    ibt_destroy_fn destroy);
+
+/**
+ * Has a function told each change that a backup finds and each entry that a
+ * restore makes; NULL for none. `ud` and `destroy` as for progress.
+ *
+ * Default: none.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_change(ibt_options *options,
+                                  ibt_change_fn change,
+                                  void *ud,
+                                  ibt_destroy_fn destroy);
+
+/**
+ * Has a function told messages as important as `level` (IBT_LOG_*) or more;
+ * NULL for none. `ud` and `destroy` as for progress.
+ *
+ * Default: none; libibt itself writes nowhere.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or level is unknown.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_log(ibt_options *options,
+                               int32_t level,
+                               ibt_log_fn log,
+                               void *ud,
+                               ibt_destroy_fn destroy);
+
+/**
+ * Lets `cancel` stop operations with these options; NULL for none. The object
+ * is shared: it stays the caller's to free, at any time.
+ *
+ * Default: none.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_cancel(ibt_options *options,
+                                  ibt_cancel *cancel);
+
+/**
+ * ==== Cancelling ====
+ *
+ * Makes a request that nobody has made yet. Never returns NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_cancel *ibt_cancel_new(void);
+
+/**
+ * Asks every operation given this object to stop: the running ones return
+ * IBT_ERR_CANCELLED soon, later ones at once. A backup that is committed
+ * already returns as if nothing had been asked. NULL is ignored.
+ *
+ * Any thread, and any signal handler: async-signal-safe.
+ *
+ * Since: 0.1
+ */
+IBT_API void ibt_cancel_request(ibt_cancel *cancel);
+
+/**
+ * 1 if ibt_cancel_request() was called, else 0; 0 for NULL.
+ *
+ * Any thread, and any signal handler: async-signal-safe.
+ *
+ * Since: 0.1
+ */
+IBT_API int32_t ibt_cancel_requested(const ibt_cancel *cancel);
+
+/**
+ * Frees the object. NULL is ignored. No signal handler may use it any more.
+ *
+ * Since: 0.1
+ */
+IBT_API void ibt_cancel_free(ibt_cancel *cancel);
+
+/**
+ * ==== Progress ====
+ *
+ * What the operation is busy with: one of IBT_PHASE_*; 0 for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API int32_t ibt_progress_phase(const ibt_progress *now);
+
+/**
+ * The entry being worked on, relative to the source: raw bytes.
+ *
+ * Never NULL: "" for the root, between entries, and for NULL. Borrowed until
+ * the callback returns.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_progress_path(const ibt_progress *now);
+
+/**
+ * Bytes done in this phase; 0 for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API uint64_t ibt_progress_done_bytes(const ibt_progress *now);
+
+/**
+ * Bytes to do in this phase; 0 while unknown, and for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API uint64_t ibt_progress_total_bytes(const ibt_progress *now);
+
+/**
+ * Entries done in this phase; 0 for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API uint64_t ibt_progress_done_entries(const ibt_progress *now);
+
+/**
+ * Entries to do in this phase; 0 while unknown, and for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API uint64_t ibt_progress_total_entries(const ibt_progress *now);
+
+/**
+ * ==== Storage ====
+ *
+ * Opens a directory as a storage. It need not exist: the first backup makes
+ * it.
+ *
+ * `*out` is set to NULL first and owned by the caller after IBT_OK.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if path or out is NULL or path is empty.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_storage_open_dir(const char *path,
+                                ibt_storage **out,
+                                ibt_error **err);
+
+/**
+ * Closes a storage; nothing stored is touched. During a call that uses it this
+ * takes effect when that call ends. NULL is ignored.
+ *
+ * Since: 0.1
+ */
+IBT_API void ibt_storage_free(ibt_storage *storage);
+
+/**
+ * ==== Operations ====
+ *
+ * Makes a full backup of the directory `source`: a new snapshot that needs no
+ * other.
+ *
+ * The report lists the backup files made; `*report` and `*err`, both of which
+ * may be NULL, are set as the rules above say.
+ *
+ * Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
+ * they were; IBT_ERR_INVALID_ARG if source is NULL or empty, options were
+ * refused or select a snapshot, or the source's name is not a valid key and
+ * none is set; IBT_ERR_NOT_FOUND without a source; IBT_ERR_BUSY if the storage
+ * or the key is in use; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * IBT_ERR_CANCELLED, IBT_ERR_PANIC: then no snapshot was made.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_full_backup(ibt_storage *storage,
+                           const char *source,
+                           const ibt_options *options,
+                           ibt_report **report,
+                           ibt_error **err);
+
+/**
+ * Makes an increment: a new snapshot of `source` that stores only what changed
+ * since the newest one of its key. It is restored like a full one.
+ *
+ * Arguments and report as for ibt_full_backup(). An unreadable entry keeps its
+ * previous version; it never counts as deleted.
+ *
+ * Returns the same, and IBT_ERR_NOT_FOUND if the key has no snapshot yet;
+ * IBT_ERR_MISMATCH if the newest one is of another source or host;
+ * IBT_ERR_INVALID_ARG also for a source that has become empty (see
+ * ibt_options_set_allow_empty()); IBT_ERR_CORRUPT, IBT_ERR_FORMAT or
+ * IBT_ERR_MISSING if the newest snapshot's state cannot be used.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_incremental_backup(ibt_storage *storage,
+                                  const char *source,
+                                  const ibt_options *options,
+                                  ibt_report **report,
+                                  ibt_error **err);
+
+/**
+ * Restores a snapshot of `key` as the directory `dest`, which must be absent
+ * or empty: the newest, or the one that options select. The tree appears
+ * whole, when everything is written and checked.
+ *
+ * `*report` and `*err` as for ibt_full_backup().
+ *
+ * Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, or some
+ * metadata could not be set: what is listed in the report is not restored, or
+ * not entirely; IBT_ERR_INVALID_ARG if key or dest is NULL or malformed, or
+ * options were refused or exclude anything; IBT_ERR_NOT_FOUND without such a
+ * snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory;
+ * IBT_ERR_MISMATCH if the snapshot has not the expected digest;
+ * IBT_ERR_CORRUPT, IBT_ERR_FORMAT or IBT_ERR_MISSING if its state cannot be
+ * used; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * IBT_ERR_CANCELLED, IBT_ERR_PANIC: then dest is as it was.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_restore(ibt_storage *storage,
+                       const char *key,
+                       const char *dest,
+                       const ibt_options *options,
+                       ibt_report **report,
+                       ibt_error **err);
+
+/**
+ * Lists the snapshots of `key`, of every key for NULL: oldest first, in the
+ * report's ibt_report_snapshot_*(). With a selector in the options it lists
+ * that snapshot, and in ibt_report_file_*() all backup files that it needs.
+ *
+ * `*report` and `*err` as for ibt_full_backup().
+ *
+ * Returns IBT_OK, also for a storage that holds none; IBT_PARTIAL if a state
+ * could not be read; IBT_ERR_INVALID_ARG if key is malformed, or options were
+ * refused, exclude anything or expect a digest; IBT_ERR_NOT_FOUND if key is
+ * given and has no snapshot, or not the selected one; IBT_ERR_BUSY,
+ * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+ * IBT_ERR_PANIC.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_list_snapshots(ibt_storage *storage,
+                              const char *key,
+                              const ibt_options *options,
+                              ibt_report **report,
+                              ibt_error **err);
+
+/**
+ * ==== Entries ====
+ *
+ * The path relative to the source, as raw bytes: components joined by '/', ""
+ * for the source itself. NULL for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_entry_path(const ibt_entry *entry);
+
+/**
+ * One of IBT_TYPE_*; 0 for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API int32_t ibt_entry_type(const ibt_entry *entry);
+
+/**
+ * A symbolic link's target as raw bytes; NULL for every other type.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_entry_target(const ibt_entry *entry);
+
+/**
+ * The hash of a file's content without its holes, "blake3:" and 64 hex digits;
+ * NULL for every other type.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_entry_hash(const ibt_entry *entry);
+
+/**
+ * A file's logical size in bytes, holes included; 0 for every other type.
+ *
+ * Since: 0.1
+ */
+IBT_API uint64_t ibt_entry_size(const ibt_entry *entry);
+
+/**
+ * Permission bits with setuid, setgid and sticky, at most octal 7777.
+ *
+ * Since: 0.1
+ */
+IBT_API uint32_t ibt_entry_mode(const ibt_entry *entry);
+
+/**
+ * The owner's number.
+ *
+ * Since: 0.1
+ */
+IBT_API uint32_t ibt_entry_uid(const ibt_entry *entry);
+
+/**
+ * The group's number.
+ *
+ * Since: 0.1
+ */
+IBT_API uint32_t ibt_entry_gid(const ibt_entry *entry);
+
+/**
+ * The owner's name when the backup was made; NULL if the system knew none.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_entry_user(const ibt_entry *entry);
+
+/**
+ * The group's name when the backup was made; NULL if the system knew none.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_entry_group(const ibt_entry *entry);
+
+/**
+ * The modification time in nanoseconds since 1970, UTC; clamped to what fits
+ * (the years 1677 to 2262).
+ *
+ * Since: 0.1
+ */
+IBT_API int64_t ibt_entry_mtime(const ibt_entry *entry);
+
+/**
+ * The time of the last change of metadata, in the same unit; a restore cannot
+ * set it.
+ *
+ * Since: 0.1
+ */
+IBT_API int64_t ibt_entry_ctime(const ibt_entry *entry);
+
+/**
+ * A device's number (st_rdev); 0 for every other type.
+ *
+ * Since: 0.1
+ */
+IBT_API uint64_t ibt_entry_rdev(const ibt_entry *entry);
+
+/**
+ * The number of a file's hard-link set: equal for all its names in one
+ * snapshot; 0 for a file with one name and for every other type.
+ *
+ * Since: 0.1
+ */
+IBT_API uint64_t ibt_entry_link(const ibt_entry *entry);
+
+/**
+ * How many extended attributes the entry has.
+ *
+ * Since: 0.1
+ */
+IBT_API size_t ibt_entry_xattr_count(const ibt_entry *entry);
+
+/**
+ * The name of extended attribute i, such as "user.mime_type"; NULL if there is
+ * none.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_entry_xattr_name(const ibt_entry *entry, size_t i);
+
+/**
+ * The value of extended attribute i: any bytes, not ended by NUL. Its length
+ * goes to `*len`, which may be NULL. NULL, and 0 in `*len`, if there is none.
+ *
+ * Since: 0.1
+ */
+IBT_API
+const uint8_t *ibt_entry_xattr_value(const ibt_entry *entry,
+                                     size_t i,
+                                     size_t *len);
+
+/**
+ * ==== Reports ====
+ *
+ * The status that the operation returned; IBT_OK for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_report_status(const ibt_report *report);
+
+/**
+ * The key that the operation worked on; NULL if on none or on all.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_report_key(const ibt_report *report);
+
+/**
+ * The stamp of the snapshot made or used, such as "20261122T220530.123456Z";
+ * NULL if there is none.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_report_snapshot(const ibt_report *report);
+
+/**
+ * That snapshot's tree digest, "blake3:" and 64 hex digits: it stands for
+ * every path, content and attribute. Who signs this signs the snapshot; see
+ * ibt_options_set_expected_digest(). NULL if there is none.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_report_digest(const ibt_report *report);
+
+/**
+ * When the operation began, in nanoseconds since 1970, UTC.
+ *
+ * Since: 0.1
+ */
+IBT_API int64_t ibt_report_date(const ibt_report *report);
+
+/**
+ * How many backup files the operation made, removed or, for a list, found
+ * needed.
+ *
+ * Since: 0.1
+ */
+IBT_API size_t ibt_report_file_count(const ibt_report *report);
+
+/**
+ * The name of backup file i in the storage.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_report_file_name(const ibt_report *report, size_t i);
+
+/**
+ * What backup file i is: "full", "created", "updated", "sigvault" or "state".
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_report_file_kind(const ibt_report *report, size_t i);
+
+/**
+ * The path of backup file i as raw bytes; NULL if the storage is no directory.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_report_file_path(const ibt_report *report, size_t i);
+
+/**
+ * The size of backup file i in bytes.
+ *
+ * Since: 0.1
+ */
+IBT_API uint64_t ibt_report_file_size(const ibt_report *report, size_t i);
+
+/**
+ * The sizes of all these files together.
+ *
+ * Since: 0.1
+ */
+IBT_API uint64_t ibt_report_total_size(const ibt_report *report);
+
+/**
+ * A counter: which is one of IBT_COUNT_*. 0 for an unknown one.
+ *
+ * Since: 0.1
+ */
+IBT_API uint64_t ibt_report_counter(const ibt_report *report, int32_t which);
+
+/**
+ * How many snapshots are listed.
+ *
+ * Since: 0.1
+ */
+IBT_API size_t ibt_report_snapshot_count(const ibt_report *report);
+
+/**
+ * The stamp of snapshot i: its name within its key, UTC.
+ *
+ * Since: 0.1
+ */
+IBT_API
+const char *ibt_report_snapshot_stamp(const ibt_report *report,
+                                      size_t i);
+
+/**
+ * The key of snapshot i.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_report_snapshot_key(const ibt_report *report, size_t i);
+
+/**
+ * How snapshot i was made: "full" or "incremental".
+ *
+ * Since: 0.1
+ */
+IBT_API
+const char *ibt_report_snapshot_kind(const ibt_report *report,
+                                     size_t i);
+
+/**
+ * The tree digest of snapshot i.
+ *
+ * Since: 0.1
+ */
+IBT_API
+const char *ibt_report_snapshot_digest(const ibt_report *report,
+                                       size_t i);
+
+/**
+ * The absolute path of the source of snapshot i, as raw bytes.
+ *
+ * Since: 0.1
+ */
+IBT_API
+const char *ibt_report_snapshot_source(const ibt_report *report,
+                                       size_t i);
+
+/**
+ * The stamp of the snapshot that snapshot i was compared with when it was
+ * made; NULL for a full one. It may be gone: no snapshot needs another.
+ *
+ * Since: 0.1
+ */
+IBT_API
+const char *ibt_report_snapshot_parent(const ibt_report *report,
+                                       size_t i);
+
+/**
+ * Why snapshot i was kept or removed, one line; "" if nothing was decided.
+ *
+ * Since: 0.1
+ */
+IBT_API
+const char *ibt_report_snapshot_reason(const ibt_report *report,
+                                       size_t i);
+
+/**
+ * The moment of snapshot i, that of its stamp, in nanoseconds since 1970, UTC.
+ *
+ * Since: 0.1
+ */
+IBT_API int64_t ibt_report_snapshot_date(const ibt_report *report, size_t i);
+
+/**
+ * What became of snapshot i: one of IBT_ACTION_*.
+ *
+ * Since: 0.1
+ */
+IBT_API int32_t ibt_report_snapshot_action(const ibt_report *report, size_t i);
+
+/**
+ * A counter of snapshot i, as it was when that was made: which is one of
+ * IBT_COUNT_*. 0 for an unknown one.
+ *
+ * Since: 0.1
+ */
+IBT_API
+uint64_t ibt_report_snapshot_counter(const ibt_report *report,
+                                     size_t i,
+                                     int32_t which);
+
+/**
+ * How many problems are listed: the first 10,000. IBT_COUNT_PROBLEMS counts
+ * all.
+ *
+ * Since: 0.1
+ */
+IBT_API size_t ibt_report_problem_count(const ibt_report *report);
+
+/**
+ * The path of the entry that problem i is about, as raw bytes; NULL if it is
+ * about none.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_report_problem_path(const ibt_report *report, size_t i);
+
+/**
+ * Problem i in one line for people.
+ *
+ * Since: 0.1
+ */
+IBT_API
+const char *ibt_report_problem_message(const ibt_report *report,
+                                       size_t i);
+
+/**
+ * The stamp of the snapshot that problem i is about; NULL if it is the
+ * report's own or none.
+ *
+ * Since: 0.1
+ */
+IBT_API
+const char *ibt_report_problem_snapshot(const ibt_report *report,
+                                        size_t i);
+
+/**
+ * The name of the backup file that problem i is about; NULL if it is about
+ * none.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_report_problem_file(const ibt_report *report, size_t i);
+
+/**
+ * Problem i as a status, such as IBT_ERR_IO.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_report_problem_status(const ibt_report *report,
+                                     size_t i);
+
+/**
+ * What kind of problem i is: one of IBT_PROBLEM_*.
+ *
+ * Since: 0.1
+ */
+IBT_API int32_t ibt_report_problem_kind(const ibt_report *report, size_t i);
+
+/**
+ * The system's error number (errno) behind problem i, or 0.
+ *
+ * Since: 0.1
+ */
+IBT_API int32_t ibt_report_problem_os_code(const ibt_report *report, size_t i);
+
+/**
+ * All of the report as one line of JSON, UTF-8. Bytes of names that are no
+ * text stand as %XX, and so does '%' itself; times are "SECONDS.NNNNNNNNN".
+ *
+ * Never NULL: "" for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_report_json(const ibt_report *report);
+
+/**
+ * Frees a report and the strings borrowed from it. NULL is ignored.
+ *
+ * Since: 0.1
+ */
+IBT_API void ibt_report_free(ibt_report *report);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* IBT_H */

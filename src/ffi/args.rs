@@ -1,0 +1,81 @@
+//! What comes from C and what goes there: pointers that may be NULL, strings, ownership.
+
+use std::ffi::{c_char, CStr, CString, OsStr};
+use std::path::Path;
+use std::ptr;
+
+use crate::error::{Error, Kind, Result};
+
+/// Hands `value` to C, which owns it from now on.
+pub(super) fn give<T>(value: T) -> *mut T {
+    Box::into_raw(Box::new(value))
+}
+
+/// Takes back what [`give`] handed out and drops it. NULL is nothing.
+pub(super) unsafe fn take<T>(pointer: *mut T) {
+    if !pointer.is_null() {
+        drop(Box::from_raw(pointer));
+    }
+}
+
+/// Stores `value` where C wants it; NULL means that it does not.
+pub(super) unsafe fn put<T>(out: *mut T, value: T) {
+    if !out.is_null() {
+        *out = value;
+    }
+}
+
+/// The bytes of an argument. `doing` and `name` are for the message: "cannot DOING: NAME is NULL".
+pub(super) unsafe fn bytes<'a>(text: *const c_char, doing: &str, name: &str) -> Result<&'a [u8]> {
+    if text.is_null() {
+        return Err(invalid(doing, format!("{name} is NULL")));
+    }
+    Ok(CStr::from_ptr(text).to_bytes())
+}
+
+/// A path argument: raw bytes on Unix, UTF-8 elsewhere, never empty.
+pub(super) unsafe fn path<'a>(text: *const c_char, doing: &str, name: &str) -> Result<&'a Path> {
+    let bytes = bytes(text, doing, name)?;
+    if bytes.is_empty() {
+        return Err(invalid(doing, format!("{name} is empty")));
+    }
+    let text = os_str(bytes).ok_or_else(|| invalid(doing, format!("{name} is not UTF-8")))?;
+    Ok(Path::new(text))
+}
+
+/// A key argument; the engine checks its form.
+pub(super) unsafe fn key<'a>(text: *const c_char, doing: &str) -> Result<&'a str> {
+    let bytes = bytes(text, doing, "key")?;
+    std::str::from_utf8(bytes).map_err(|_| invalid(doing, "key is not UTF-8"))
+}
+
+pub(super) fn invalid(doing: &str, reason: impl Into<String>) -> Error {
+    Error::new(Kind::InvalidArg, doing, reason)
+}
+
+#[cfg(unix)]
+fn os_str(bytes: &[u8]) -> Option<&OsStr> {
+    Some(std::os::unix::ffi::OsStrExt::from_bytes(bytes))
+}
+
+#[cfg(not(unix))]
+fn os_str(bytes: &[u8]) -> Option<&OsStr> {
+    std::str::from_utf8(bytes).ok().map(OsStr::new)
+}
+
+/// A copy for C. Paths hold no NUL; any other text ends at its first one.
+pub(super) fn c_string(text: impl AsRef<[u8]>) -> CString {
+    let text = text.as_ref();
+    let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
+    CString::new(&text[..end]).unwrap_or_default()
+}
+
+/// A message for C: one line.
+pub(super) fn c_line(text: &str) -> CString {
+    c_string(text.replace(['\n', '\r'], " "))
+}
+
+/// Lends a string; NULL if there is none.
+pub(super) fn lend(text: Option<&CString>) -> *const c_char {
+    text.map_or(ptr::null(), |text| text.as_ptr())
+}

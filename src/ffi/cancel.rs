@@ -1,0 +1,58 @@
+//! `ibt_cancel`: a request to stop that any thread or signal handler can make.
+
+use crate::job::Cancel;
+
+use super::args::{give, take};
+
+/// A request to stop: one-shot, it cannot be taken back. Owned by the caller,
+/// who frees it with ibt_cancel_free(); operations share it, so that freeing it
+/// while one runs does no harm to that one.
+///
+/// Any number of threads may use one at once.
+///
+/// Since: 0.1
+pub struct ibt_cancel(pub(super) Cancel);
+
+/// ==== Cancelling ====
+///
+/// Makes a request that nobody has made yet. Never returns NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_cancel_new() -> *mut ibt_cancel {
+    guard!(std::ptr::null_mut(), { give(ibt_cancel(Cancel::default())) })
+}
+
+/// Asks every operation given this object to stop: the running ones return
+/// IBT_ERR_CANCELLED soon, later ones at once. A backup that is committed
+/// already returns as if nothing had been asked. NULL is ignored.
+///
+/// Any thread, and any signal handler: async-signal-safe.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_cancel_request(cancel: *mut ibt_cancel) {
+    guard!(signal_safe(), {
+        if let Some(cancel) = cancel.as_ref() {
+            cancel.0.request();
+        }
+    })
+}
+
+/// 1 if ibt_cancel_request() was called, else 0; 0 for NULL.
+///
+/// Any thread, and any signal handler: async-signal-safe.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_cancel_requested(cancel: *const ibt_cancel) -> i32 {
+    guard!(signal_safe 0, { cancel.as_ref().map_or(0, |cancel| i32::from(cancel.0.requested())) })
+}
+
+/// Frees the object. NULL is ignored. No signal handler may use it any more.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_cancel_free(cancel: *mut ibt_cancel) {
+    guard!((), { take(cancel) })
+}

@@ -1,0 +1,217 @@
+//! Every `IBT_*` number. Pinned: numbers are never changed and never used again.
+
+use crate::error::Kind;
+use crate::job::{change, meta, Action, Counter, Level, Phase, ProblemKind};
+
+/// ==== Statuses ====
+///
+/// Done.
+pub const IBT_OK: i32 = 0;
+/// Finished, but entries were unreadable, changed while being read, or damaged:
+/// the report lists each.
+pub const IBT_PARTIAL: i32 = 1;
+/// An argument or option is NULL, malformed, unknown, or of no use here.
+pub const IBT_ERR_INVALID_ARG: i32 = -1;
+/// The system refused to read or write; see ibt_error_os_code().
+pub const IBT_ERR_IO: i32 = -2;
+/// No such source, key or snapshot.
+pub const IBT_ERR_NOT_FOUND: i32 = -3;
+/// What was to be made exists already.
+pub const IBT_ERR_EXISTS: i32 = -4;
+/// Stored bytes are not what they should be.
+pub const IBT_ERR_CORRUPT: i32 = -5;
+/// Written by a newer libibt, or not a backup file at all.
+pub const IBT_ERR_FORMAT: i32 = -6;
+/// A backup file that the snapshot needs is gone.
+pub const IBT_ERR_MISSING: i32 = -7;
+/// A storage callback failed.
+pub const IBT_ERR_STORAGE: i32 = -8;
+/// Cancelled by ibt_cancel_request() or by a callback.
+pub const IBT_ERR_CANCELLED: i32 = -9;
+/// In use by another call or another program.
+pub const IBT_ERR_BUSY: i32 = -10;
+/// Not possible on this system, or not built in.
+pub const IBT_ERR_UNSUPPORTED: i32 = -11;
+/// Beyond a documented limit.
+pub const IBT_ERR_LIMIT: i32 = -12;
+/// Another source or host than the previous backup's, or an unexpected digest.
+pub const IBT_ERR_MISMATCH: i32 = -13;
+/// A bug in libibt, caught; please report the error's message.
+pub const IBT_ERR_PANIC: i32 = -99;
+
+/// ==== What callbacks answer ====
+///
+/// A callback's answer: go on.
+pub const IBT_CALLBACK_OK: i32 = 1;
+/// A callback's answer: stop with failure. So is every negative number.
+pub const IBT_CALLBACK_FAILED: i32 = 0;
+/// A change callback's answer: enough, call no more; the operation goes on.
+pub const IBT_CALLBACK_STOP: i32 = 2;
+
+/// ==== Compression: ibt_options_set_compression() ====
+///
+/// Store archives as they are.
+pub const IBT_COMPRESSION_NONE: i32 = 0;
+/// Compress with Zstandard.
+pub const IBT_COMPRESSION_ZSTD: i32 = 1;
+
+/// ==== Change detection: ibt_options_set_change_detection() ====
+///
+/// An entry is unchanged if size, times and inode are equal and old enough.
+pub const IBT_DETECT_METADATA: i32 = 0;
+/// No file is unchanged until it was read.
+pub const IBT_DETECT_CONTENT: i32 = 1;
+
+/// ==== Files that fail: ibt_options_set_on_file_error() ====
+///
+/// List a file that fails in the report and go on.
+pub const IBT_ON_ERROR_SKIP: i32 = 0;
+/// Make the first file that fails the operation's error.
+pub const IBT_ON_ERROR_STOP: i32 = 1;
+
+/// ==== Metadata, bits: ibt_options_set_restore_metadata() ====
+///
+/// Permission bits.
+pub const IBT_META_MODE: u32 = 1;
+/// User and group.
+pub const IBT_META_OWNER: u32 = 2;
+/// Modification times.
+pub const IBT_META_TIMES: u32 = 4;
+/// Extended attributes, ACLs among them.
+pub const IBT_META_XATTRS: u32 = 8;
+/// Make FIFOs and devices.
+pub const IBT_META_SPECIAL: u32 = 16;
+/// Setuid and setgid bits.
+pub const IBT_META_SETID: u32 = 32;
+
+/// ==== Phases: ibt_progress_phase() ====
+///
+/// Looking for what changed.
+pub const IBT_PHASE_SCAN: i32 = 1;
+/// Reading files and writing archives.
+pub const IBT_PHASE_READ: i32 = 2;
+/// Making the backup durable and visible.
+pub const IBT_PHASE_COMMIT: i32 = 3;
+/// Writing the restored tree.
+pub const IBT_PHASE_RESTORE: i32 = 4;
+/// Checking stored bytes.
+pub const IBT_PHASE_VERIFY: i32 = 5;
+/// Removing backup files.
+pub const IBT_PHASE_DELETE: i32 = 6;
+
+/// ==== Levels of messages: ibt_options_set_log() ====
+pub const IBT_LOG_ERROR: i32 = 1;
+pub const IBT_LOG_WARN: i32 = 2;
+pub const IBT_LOG_INFO: i32 = 3;
+pub const IBT_LOG_DEBUG: i32 = 4;
+
+/// ==== Types of entries: ibt_entry_type() ====
+pub const IBT_TYPE_FILE: i32 = 1;
+pub const IBT_TYPE_DIR: i32 = 2;
+pub const IBT_TYPE_SYMLINK: i32 = 3;
+pub const IBT_TYPE_FIFO: i32 = 4;
+/// A character device.
+pub const IBT_TYPE_CHAR: i32 = 5;
+/// A block device.
+pub const IBT_TYPE_BLOCK: i32 = 6;
+
+/// ==== Changes, bits: ibt_change_fn ====
+///
+/// The entry is new.
+pub const IBT_CHANGE_CREATED: u32 = 1;
+/// The entry is gone.
+pub const IBT_CHANGE_DELETED: u32 = 2;
+/// Its content changed, or its type.
+pub const IBT_CHANGE_CONTENT: u32 = 4;
+/// Its mode, owner, times or attributes changed.
+pub const IBT_CHANGE_METADATA: u32 = 8;
+/// It came from another path.
+pub const IBT_CHANGE_MOVED: u32 = 16;
+/// It could not be read: the previous version was carried forward.
+pub const IBT_CHANGE_KEPT: u32 = 32;
+
+/// ==== Counters: ibt_report_counter() ====
+///
+/// Entries of the snapshot, its root included.
+pub const IBT_COUNT_ENTRIES: i32 = 1;
+pub const IBT_COUNT_CREATED: i32 = 2;
+/// Files with new content, and entries of a new type.
+pub const IBT_COUNT_MODIFIED: i32 = 3;
+pub const IBT_COUNT_UNCHANGED: i32 = 4;
+pub const IBT_COUNT_MOVED: i32 = 5;
+pub const IBT_COUNT_DELETED: i32 = 6;
+/// Entries of which only metadata changed.
+pub const IBT_COUNT_METADATA: i32 = 7;
+/// Bytes read from the source or out of archives.
+pub const IBT_COUNT_BYTES_READ: i32 = 8;
+/// Bytes written to the store or to restored files.
+pub const IBT_COUNT_BYTES_WRITTEN: i32 = 9;
+/// Entries restored.
+pub const IBT_COUNT_RESTORED: i32 = 10;
+/// Problems, notes included: all of them, also those the report no longer
+/// lists.
+pub const IBT_COUNT_PROBLEMS: i32 = 11;
+/// Logical bytes of the snapshot's files.
+pub const IBT_COUNT_BYTES: i32 = 12;
+
+/// ==== Problems: ibt_report_problem_kind() ====
+///
+/// Could not be read; its previous version, if any, was carried forward.
+pub const IBT_PROBLEM_UNREADABLE: i32 = 1;
+/// Was gone when it was to be read.
+pub const IBT_PROBLEM_VANISHED: i32 = 2;
+/// Changed while it was read.
+pub const IBT_PROBLEM_CHANGED: i32 = 3;
+/// A note: not backed up by design (a socket).
+pub const IBT_PROBLEM_SKIPPED: i32 = 4;
+/// Stored bytes are not what they should be.
+pub const IBT_PROBLEM_DAMAGED: i32 = 5;
+/// Stored bytes are gone.
+pub const IBT_PROBLEM_MISSING: i32 = 6;
+/// Metadata that could not be read or set.
+pub const IBT_PROBLEM_METADATA: i32 = 7;
+/// A note: something an earlier run left in the store.
+pub const IBT_PROBLEM_LEFTOVER: i32 = 8;
+/// A note: the clock is more than a day away from the newest snapshot.
+pub const IBT_PROBLEM_CLOCK: i32 = 9;
+
+/// ==== Actions: ibt_report_snapshot_action() ====
+///
+/// The snapshot is there.
+pub const IBT_ACTION_KEPT: i32 = 1;
+/// The snapshot was removed, or would be.
+pub const IBT_ACTION_REMOVED: i32 = 2;
+
+// cbindgen cannot evaluate the engine's enums, so the numbers stand twice; this keeps them equal.
+macro_rules! equal {
+    ($($name:ident = $engine:expr),* $(,)?) => { $(const _: () = assert!($name as i64 == $engine as i64);)* };
+}
+
+equal! {
+    IBT_ERR_INVALID_ARG = Kind::InvalidArg, IBT_ERR_IO = Kind::Io, IBT_ERR_NOT_FOUND = Kind::NotFound,
+    IBT_ERR_EXISTS = Kind::Exists, IBT_ERR_CORRUPT = Kind::Corrupt, IBT_ERR_FORMAT = Kind::Format,
+    IBT_ERR_MISSING = Kind::Missing, IBT_ERR_STORAGE = Kind::Storage, IBT_ERR_CANCELLED = Kind::Cancelled,
+    IBT_ERR_BUSY = Kind::Busy, IBT_ERR_UNSUPPORTED = Kind::Unsupported, IBT_ERR_LIMIT = Kind::Limit,
+    IBT_ERR_MISMATCH = Kind::Mismatch, IBT_ERR_PANIC = Kind::Panic,
+    IBT_PHASE_SCAN = Phase::Scan, IBT_PHASE_READ = Phase::Read, IBT_PHASE_COMMIT = Phase::Commit,
+    IBT_PHASE_RESTORE = Phase::Restore, IBT_PHASE_VERIFY = Phase::Verify, IBT_PHASE_DELETE = Phase::Delete,
+    IBT_LOG_ERROR = Level::Error, IBT_LOG_WARN = Level::Warn, IBT_LOG_INFO = Level::Info,
+    IBT_LOG_DEBUG = Level::Debug,
+    IBT_META_MODE = meta::MODE, IBT_META_OWNER = meta::OWNER, IBT_META_TIMES = meta::TIMES,
+    IBT_META_XATTRS = meta::XATTRS, IBT_META_SPECIAL = meta::SPECIAL, IBT_META_SETID = meta::SETID,
+    IBT_CHANGE_CREATED = change::CREATED, IBT_CHANGE_DELETED = change::DELETED,
+    IBT_CHANGE_CONTENT = change::CONTENT, IBT_CHANGE_METADATA = change::METADATA,
+    IBT_CHANGE_MOVED = change::MOVED, IBT_CHANGE_KEPT = change::KEPT,
+    IBT_COUNT_ENTRIES = Counter::Entries, IBT_COUNT_CREATED = Counter::Created,
+    IBT_COUNT_MODIFIED = Counter::Modified, IBT_COUNT_UNCHANGED = Counter::Unchanged,
+    IBT_COUNT_MOVED = Counter::Moved, IBT_COUNT_DELETED = Counter::Deleted,
+    IBT_COUNT_METADATA = Counter::Metadata, IBT_COUNT_BYTES_READ = Counter::BytesRead,
+    IBT_COUNT_BYTES_WRITTEN = Counter::BytesWritten, IBT_COUNT_RESTORED = Counter::Restored,
+    IBT_COUNT_PROBLEMS = Counter::Problems, IBT_COUNT_BYTES = Counter::Bytes,
+    IBT_PROBLEM_UNREADABLE = ProblemKind::Unreadable, IBT_PROBLEM_VANISHED = ProblemKind::Vanished,
+    IBT_PROBLEM_CHANGED = ProblemKind::Changed, IBT_PROBLEM_SKIPPED = ProblemKind::Skipped,
+    IBT_PROBLEM_DAMAGED = ProblemKind::Damaged, IBT_PROBLEM_MISSING = ProblemKind::Missing,
+    IBT_PROBLEM_METADATA = ProblemKind::Metadata, IBT_PROBLEM_LEFTOVER = ProblemKind::Leftover,
+    IBT_PROBLEM_CLOCK = ProblemKind::Clock,
+    IBT_ACTION_KEPT = Action::Kept, IBT_ACTION_REMOVED = Action::Removed,
+}

@@ -1,0 +1,236 @@
+//! `ibt_entry`: one file, directory, link or device, lent to a callback.
+
+use std::cell::OnceCell;
+use std::ffi::{c_char, CString};
+use std::ptr;
+
+use crate::entry::{Entry, Node};
+
+use super::args::{c_string, lend, put};
+use super::constants::*;
+
+/// One file, directory, link or device at one moment. Valid inside the callback
+/// that was given it only, and so is every string borrowed from it.
+///
+/// Since: 0.1
+pub struct ibt_entry<'a> {
+    entry: &'a Entry,
+    // Copies that end in NUL, made when first asked for.
+    path: OnceCell<CString>,
+    target: OnceCell<CString>,
+    hash: OnceCell<CString>,
+    user: OnceCell<CString>,
+    group: OnceCell<CString>,
+    xattr_names: OnceCell<Vec<CString>>,
+}
+
+impl<'a> ibt_entry<'a> {
+    pub(super) fn new(entry: &'a Entry) -> Self {
+        ibt_entry {
+            entry,
+            path: OnceCell::new(),
+            target: OnceCell::new(),
+            hash: OnceCell::new(),
+            user: OnceCell::new(),
+            group: OnceCell::new(),
+            xattr_names: OnceCell::new(),
+        }
+    }
+}
+
+/// Lends the copy of a string that an entry may lack.
+fn cached(cell: &OnceCell<CString>, text: Option<impl AsRef<[u8]>>) -> *const c_char {
+    text.map_or(ptr::null(), |text| cell.get_or_init(|| c_string(text)).as_ptr())
+}
+
+/// ==== Entries ====
+///
+/// The path relative to the source, as raw bytes: components joined by '/', ""
+/// for the source itself. NULL for NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_path(entry: *const ibt_entry) -> *const c_char {
+    guard!(ptr::null(), {
+        entry.as_ref().map_or(ptr::null(), |view| cached(&view.path, Some(view.entry.path.as_bytes())))
+    })
+}
+
+/// One of IBT_TYPE_*; 0 for NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_type(entry: *const ibt_entry) -> i32 {
+    guard!(0, {
+        entry.as_ref().map_or(0, |view| match view.entry.node {
+            Node::File(_) => IBT_TYPE_FILE,
+            Node::Dir => IBT_TYPE_DIR,
+            Node::Symlink(_) => IBT_TYPE_SYMLINK,
+            Node::Fifo => IBT_TYPE_FIFO,
+            Node::Char(_) => IBT_TYPE_CHAR,
+            Node::Block(_) => IBT_TYPE_BLOCK,
+        })
+    })
+}
+
+/// A symbolic link's target as raw bytes; NULL for every other type.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_target(entry: *const ibt_entry) -> *const c_char {
+    guard!(ptr::null(), {
+        entry.as_ref().map_or(ptr::null(), |view| match &view.entry.node {
+            Node::Symlink(target) => cached(&view.target, Some(target)),
+            _ => ptr::null(),
+        })
+    })
+}
+
+/// The hash of a file's content without its holes, "blake3:" and 64 hex digits;
+/// NULL for every other type.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_hash(entry: *const ibt_entry) -> *const c_char {
+    guard!(ptr::null(), {
+        entry.as_ref().map_or(ptr::null(), |view| {
+            cached(&view.hash, view.entry.file().map(|file| file.hash.to_string()))
+        })
+    })
+}
+
+/// A file's logical size in bytes, holes included; 0 for every other type.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_size(entry: *const ibt_entry) -> u64 {
+    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.size()) })
+}
+
+/// Permission bits with setuid, setgid and sticky, at most octal 7777.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_mode(entry: *const ibt_entry) -> u32 {
+    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.meta.mode) })
+}
+
+/// The owner's number.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_uid(entry: *const ibt_entry) -> u32 {
+    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.meta.uid) })
+}
+
+/// The group's number.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_gid(entry: *const ibt_entry) -> u32 {
+    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.meta.gid) })
+}
+
+/// The owner's name when the backup was made; NULL if the system knew none.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_user(entry: *const ibt_entry) -> *const c_char {
+    guard!(ptr::null(), {
+        entry.as_ref().map_or(ptr::null(), |view| cached(&view.user, view.entry.meta.user.as_ref()))
+    })
+}
+
+/// The group's name when the backup was made; NULL if the system knew none.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_group(entry: *const ibt_entry) -> *const c_char {
+    guard!(ptr::null(), {
+        entry.as_ref().map_or(ptr::null(), |view| cached(&view.group, view.entry.meta.group.as_ref()))
+    })
+}
+
+/// The modification time in nanoseconds since 1970, UTC; clamped to what fits
+/// (the years 1677 to 2262).
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_mtime(entry: *const ibt_entry) -> i64 {
+    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.meta.mtime.to_nanos_i64()) })
+}
+
+/// The time of the last change of metadata, in the same unit; a restore cannot
+/// set it.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_ctime(entry: *const ibt_entry) -> i64 {
+    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.place.ctime.to_nanos_i64()) })
+}
+
+/// A device's number (st_rdev); 0 for every other type.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_rdev(entry: *const ibt_entry) -> u64 {
+    guard!(0, {
+        entry.as_ref().map_or(0, |view| match view.entry.node {
+            Node::Char(device) | Node::Block(device) => device,
+            _ => 0,
+        })
+    })
+}
+
+/// The number of a file's hard-link set: equal for all its names in one
+/// snapshot; 0 for a file with one name and for every other type.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_link(entry: *const ibt_entry) -> u64 {
+    guard!(0, { entry.as_ref().and_then(|view| view.entry.file()).map_or(0, |file| file.link) })
+}
+
+/// How many extended attributes the entry has.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_xattr_count(entry: *const ibt_entry) -> usize {
+    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.meta.xattrs.len()) })
+}
+
+/// The name of extended attribute i, such as "user.mime_type"; NULL if there is
+/// none.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_xattr_name(entry: *const ibt_entry, i: usize) -> *const c_char {
+    guard!(ptr::null(), {
+        entry.as_ref().map_or(ptr::null(), |view| {
+            let xattrs = &view.entry.meta.xattrs;
+            let names =
+                view.xattr_names.get_or_init(|| xattrs.iter().map(|(name, _)| c_string(name)).collect());
+            lend(names.get(i))
+        })
+    })
+}
+
+/// The value of extended attribute i: any bytes, not ended by NUL. Its length
+/// goes to `*len`, which may be NULL. NULL, and 0 in `*len`, if there is none.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_entry_xattr_value(
+    entry: *const ibt_entry,
+    i: usize,
+    len: *mut usize,
+) -> *const u8 {
+    guard!(ptr::null(), {
+        put(len, 0);
+        let xattr = entry.as_ref().and_then(|view| view.entry.meta.xattrs.get(i));
+        xattr.map_or(ptr::null(), |(_, value)| {
+            put(len, value.len());
+            value.as_ptr()
+        })
+    })
+}

@@ -1,0 +1,78 @@
+//! `ibt_error`: what went wrong, handed out through the last argument of a call.
+
+use std::ffi::{c_char, CString};
+use std::ptr;
+
+use crate::error::Error;
+
+use super::args::{c_line, c_string, lend, take};
+use super::constants::IBT_OK;
+use super::library::ibt_status;
+
+/// Why a call failed. Owned by the caller, who frees it with ibt_error_free().
+///
+/// Immutable: may be read by several threads at once, freed by any one.
+///
+/// Since: 0.1
+pub struct ibt_error {
+    status: ibt_status,
+    os_code: i32,
+    message: CString,
+    path: Option<CString>,
+}
+
+impl ibt_error {
+    pub(super) fn new(error: &Error) -> Self {
+        ibt_error {
+            status: error.kind as ibt_status,
+            os_code: error.os_code,
+            message: c_line(&error.to_string()),
+            path: error.path.as_ref().map(c_string),
+        }
+    }
+}
+
+/// ==== Errors ====
+///
+/// The status that the failed call returned; IBT_OK for NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_error_status(error: *const ibt_error) -> ibt_status {
+    guard!(IBT_OK, { error.as_ref().map_or(IBT_OK, |error| error.status) })
+}
+
+/// The system's error number (errno) behind the failure, or 0.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_error_os_code(error: *const ibt_error) -> i32 {
+    guard!(0, { error.as_ref().map_or(0, |error| error.os_code) })
+}
+
+/// One line for people: what could not be done, to which path, and why.
+///
+/// Never NULL: "" for NULL. Borrowed until the error is freed.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_error_message(error: *const ibt_error) -> *const c_char {
+    guard!(c"".as_ptr(), { error.as_ref().map_or(c"".as_ptr(), |error| error.message.as_ptr()) })
+}
+
+/// The path or backup file concerned, as raw bytes; NULL if there is none.
+/// Borrowed until the error is freed.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_error_path(error: *const ibt_error) -> *const c_char {
+    guard!(ptr::null(), { lend(error.as_ref().and_then(|error| error.path.as_ref())) })
+}
+
+/// Frees an error and the strings borrowed from it. NULL is ignored.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_error_free(error: *mut ibt_error) {
+    guard!((), { take(error) })
+}

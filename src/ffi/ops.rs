@@ -1,0 +1,214 @@
+//! The operations: each copies the options, takes the storage, runs one function of the engine and hands
+//! out its report.
+
+use std::ffi::c_char;
+use std::ptr;
+
+use crate::error::{Error, Result};
+use crate::job::{Job, Options, Select};
+use crate::stamp::Time;
+use crate::store::Store;
+use crate::{backup, maintain, restore};
+
+use super::args::{self, give, invalid, put};
+use super::error::ibt_error;
+use super::guard::attempt;
+use super::library::ibt_status;
+use super::options::{ibt_options, settings};
+use super::report::ibt_report;
+use super::storage::{ibt_storage, with_store};
+
+/// ==== Operations ====
+///
+/// Makes a full backup of the directory `source`: a new snapshot that needs no
+/// other.
+///
+/// The report lists the backup files made; `*report` and `*err`, both of which
+/// may be NULL, are set as the rules above say.
+///
+/// Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
+/// they were; IBT_ERR_INVALID_ARG if source is NULL or empty, options were
+/// refused or select a snapshot, or the source's name is not a valid key and
+/// none is set; IBT_ERR_NOT_FOUND without a source; IBT_ERR_BUSY if the storage
+/// or the key is in use; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+/// IBT_ERR_CANCELLED, IBT_ERR_PANIC: then no snapshot was made.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_full_backup(
+    storage: *mut ibt_storage,
+    source: *const c_char,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        let call = Call::begin("back up", storage, options, report);
+        let source = args::path(source, call.doing, "source")?;
+        call.run(Uses::BACKUP, |store, job| backup::full(store, source, job))
+    })
+}
+
+/// Makes an increment: a new snapshot of `source` that stores only what changed
+/// since the newest one of its key. It is restored like a full one.
+///
+/// Arguments and report as for ibt_full_backup(). An unreadable entry keeps its
+/// previous version; it never counts as deleted.
+///
+/// Returns the same, and IBT_ERR_NOT_FOUND if the key has no snapshot yet;
+/// IBT_ERR_MISMATCH if the newest one is of another source or host;
+/// IBT_ERR_INVALID_ARG also for a source that has become empty (see
+/// ibt_options_set_allow_empty()); IBT_ERR_CORRUPT, IBT_ERR_FORMAT or
+/// IBT_ERR_MISSING if the newest snapshot's state cannot be used.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_incremental_backup(
+    storage: *mut ibt_storage,
+    source: *const c_char,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        let call = Call::begin("back up", storage, options, report);
+        let source = args::path(source, call.doing, "source")?;
+        call.run(Uses::BACKUP, |store, job| backup::incremental(store, source, job))
+    })
+}
+
+/// Restores a snapshot of `key` as the directory `dest`, which must be absent
+/// or empty: the newest, or the one that options select. The tree appears
+/// whole, when everything is written and checked.
+///
+/// `*report` and `*err` as for ibt_full_backup().
+///
+/// Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, or some
+/// metadata could not be set: what is listed in the report is not restored, or
+/// not entirely; IBT_ERR_INVALID_ARG if key or dest is NULL or malformed, or
+/// options were refused or exclude anything; IBT_ERR_NOT_FOUND without such a
+/// snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory;
+/// IBT_ERR_MISMATCH if the snapshot has not the expected digest;
+/// IBT_ERR_CORRUPT, IBT_ERR_FORMAT or IBT_ERR_MISSING if its state cannot be
+/// used; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+/// IBT_ERR_CANCELLED, IBT_ERR_PANIC: then dest is as it was.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_restore(
+    storage: *mut ibt_storage,
+    key: *const c_char,
+    dest: *const c_char,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        let call = Call::begin("restore", storage, options, report);
+        let key = args::key(key, call.doing)?;
+        let dest = args::path(dest, call.doing, "dest")?;
+        call.run(Uses::RESTORE, |store, job| restore::restore(store, key, dest, job))
+    })
+}
+
+/// Lists the snapshots of `key`, of every key for NULL: oldest first, in the
+/// report's ibt_report_snapshot_*(). With a selector in the options it lists
+/// that snapshot, and in ibt_report_file_*() all backup files that it needs.
+///
+/// `*report` and `*err` as for ibt_full_backup().
+///
+/// Returns IBT_OK, also for a storage that holds none; IBT_PARTIAL if a state
+/// could not be read; IBT_ERR_INVALID_ARG if key is malformed, or options were
+/// refused, exclude anything or expect a digest; IBT_ERR_NOT_FOUND if key is
+/// given and has no snapshot, or not the selected one; IBT_ERR_BUSY,
+/// IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+/// IBT_ERR_PANIC.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_list_snapshots(
+    storage: *mut ibt_storage,
+    key: *const c_char,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        let call = Call::begin("list snapshots", storage, options, report);
+        let key = if key.is_null() { None } else { Some(args::key(key, call.doing)?) };
+        call.run(Uses::LIST, |store, job| maintain::list(store, key, job))
+    })
+}
+
+/// Which of the options that may not be ignored an operation has a use for.
+struct Uses {
+    selector: bool,
+    excludes: bool,
+    expected_digest: bool,
+}
+
+impl Uses {
+    const BACKUP: Uses = Uses { selector: false, excludes: true, expected_digest: false };
+    const RESTORE: Uses = Uses { selector: true, excludes: false, expected_digest: true };
+    const LIST: Uses = Uses { selector: true, excludes: false, expected_digest: false };
+
+    fn check(&self, given: &Options, doing: &str) -> Result<()> {
+        let useless = [
+            ("a snapshot", !self.selector && given.select != Select::Newest),
+            ("an exclude pattern", !self.excludes && !given.excludes.is_empty()),
+            ("an expected digest", !self.expected_digest && given.expected_digest.is_some()),
+        ];
+        match useless.iter().find(|(_, refused)| *refused) {
+            Some((what, _)) => Err(invalid(doing, format!("the options set {what}, which has no use here"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The arguments that every operation has.
+struct Call {
+    /// For messages: "cannot DOING".
+    doing: &'static str,
+    storage: *mut ibt_storage,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+}
+
+impl Call {
+    /// Clears `*report`, so that it is set only when [`Call::run`] has something to report.
+    unsafe fn begin(
+        doing: &'static str,
+        storage: *mut ibt_storage,
+        options: *const ibt_options,
+        report: *mut *mut ibt_report,
+    ) -> Self {
+        put(report, ptr::null_mut());
+        Call { doing, storage, options, report }
+    }
+
+    /// Runs `work` and hands out its report, failed or not.
+    unsafe fn run(
+        self,
+        uses: Uses,
+        work: impl FnOnce(&mut dyn Store, &mut Job<'_>) -> Result<()>,
+    ) -> Result<ibt_status> {
+        let settings = settings(self.options, self.doing)?;
+        uses.check(&settings.engine, self.doing)?;
+        if settings.cancel.requested() {
+            return Err(Error::cancelled());
+        }
+        with_store(self.storage, self.doing, |store| {
+            let mut callbacks = settings.callbacks.clone();
+            let mut job = Job::new(&settings.engine, &settings.cancel, &mut callbacks);
+            job.report.date = Time::now();
+            // A panic is caught here already, so that even then the report tells what was done.
+            let outcome = attempt(|| work(store, &mut job)).and_then(|result| result);
+            job.report.failed = outcome.as_ref().err().map(|error| error.kind);
+            let status = job.report.status();
+            if !self.report.is_null() {
+                *self.report = give(ibt_report::new(job.report));
+            }
+            outcome.map(|()| status)
+        })
+    }
+}

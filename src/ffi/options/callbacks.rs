@@ -1,0 +1,109 @@
+//! The setters of functions and of the means to cancel.
+
+use std::ffi::c_void;
+
+use crate::job::{Cancel, Level};
+
+use super::super::callback::{ibt_change_fn, ibt_destroy_fn, ibt_log_fn, ibt_progress_fn, Callback};
+use super::super::cancel::ibt_cancel;
+use super::super::constants::*;
+use super::*;
+
+/// Has a function told how far an operation is; NULL for none. `ud` is passed
+/// to it, and `destroy`, which may be NULL, lets go of `ud`: see
+/// ibt_destroy_fn.
+///
+/// Default: none.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_progress(
+    options: *mut ibt_options,
+    progress: ibt_progress_fn,
+    ud: *mut c_void,
+    destroy: ibt_destroy_fn,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_progress", |settings| {
+            settings.callbacks.progress = Callback::new(progress, ud, destroy);
+            Ok(())
+        })
+    })
+}
+
+/// Has a function told each change that a backup finds and each entry that a
+/// restore makes; NULL for none. `ud` and `destroy` as for progress.
+///
+/// Default: none.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_change(
+    options: *mut ibt_options,
+    change: ibt_change_fn,
+    ud: *mut c_void,
+    destroy: ibt_destroy_fn,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_change", |settings| {
+            settings.callbacks.change = Callback::new(change, ud, destroy);
+            Ok(())
+        })
+    })
+}
+
+/// Has a function told messages as important as `level` (IBT_LOG_*) or more;
+/// NULL for none. `ud` and `destroy` as for progress.
+///
+/// Default: none; libibt itself writes nowhere.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or level is unknown.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_log(
+    options: *mut ibt_options,
+    level: i32,
+    log: ibt_log_fn,
+    ud: *mut c_void,
+    destroy: ibt_destroy_fn,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_log", |settings| {
+            let level = match level {
+                IBT_LOG_ERROR => Level::Error,
+                IBT_LOG_WARN => Level::Warn,
+                IBT_LOG_INFO => Level::Info,
+                IBT_LOG_DEBUG => Level::Debug,
+                _ => return Err(format!("level {level} is unknown")),
+            };
+            settings.callbacks.log = Callback::new(log, ud, destroy).map(|callback| (level, callback));
+            Ok(())
+        })
+    })
+}
+
+/// Lets `cancel` stop operations with these options; NULL for none. The object
+/// is shared: it stays the caller's to free, at any time.
+///
+/// Default: none.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_cancel(
+    options: *mut ibt_options,
+    cancel: *mut ibt_cancel,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_cancel", |settings| {
+            settings.cancel = cancel.as_ref().map_or_else(Cancel::default, |shared| shared.0.clone());
+            Ok(())
+        })
+    })
+}

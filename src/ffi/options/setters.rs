@@ -1,0 +1,421 @@
+//! The setters of values. Each checks, copies, and refuses what no operation could use.
+
+use std::ffi::{c_char, CStr};
+
+use crate::entry::{Hash, NAME_MAX};
+use crate::job::{meta, Codec, Detect, OnFileError, Select};
+use crate::stamp::{Stamp, Time};
+
+use super::super::args;
+use super::super::constants::*;
+use super::*;
+
+/// The most worker threads one may ask for.
+const THREADS_MAX: u32 = 1024;
+const PATTERN_MAX: usize = 4096;
+const KEY_MAX: usize = 128;
+
+/// The key of the series of snapshots that a backup continues or begins.
+/// Backups only: other operations take the key as an argument.
+///
+/// Default: the last component of the source's absolute path. 1 to 128 bytes of
+/// UTF-8 without '/' and control characters, not beginning with '.' or '-'.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or key is NULL or the key is
+/// not such text.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_key(options: *mut ibt_options, key: *const c_char) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_key", |settings| {
+            let key = std::str::from_utf8(bytes(key, "key")?).map_err(|_| "key is not UTF-8")?;
+            let begins_badly = key.starts_with(['.', '-']);
+            let has_bad = key.contains('/') || key.contains(char::is_control);
+            if key.is_empty() || key.len() > KEY_MAX || begins_badly || has_bad {
+                return Err("not a valid key".into());
+            }
+            settings.engine.key = Some(key.into());
+            Ok(())
+        })
+    })
+}
+
+/// The directory that holds copies of the newest states and signatures, so that
+/// an increment need not fetch them. It may be removed at any time.
+///
+/// Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
+/// empty.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_cache_dir(
+    options: *mut ibt_options,
+    path: *const c_char,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_cache_dir", |settings| {
+            let path = args::path(path, "", "path").map_err(|error| error.detail)?;
+            settings.engine.cache_dir = Some(path.into());
+            Ok(())
+        })
+    })
+}
+
+/// Leaves out of a backup what matches a pattern: one line as in a .gitignore
+/// file in the source, '!' included. Any number; later ones win.
+///
+/// An operation that is no backup refuses options with patterns
+/// (IBT_ERR_INVALID_ARG).
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL or the
+/// pattern is empty, longer than 4096 bytes or not one line.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_add_exclude(
+    options: *mut ibt_options,
+    gitignore_pattern: *const c_char,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_add_exclude", |settings| {
+            let pattern = bytes(gitignore_pattern, "pattern")?;
+            if pattern.is_empty() || pattern.len() > PATTERN_MAX || pattern.contains(&b'\n') {
+                return Err("pattern is not one line of 1 to 4096 bytes".into());
+            }
+            settings.engine.excludes.push(pattern.into());
+            Ok(())
+        })
+    })
+}
+
+/// The name of files in the source that hold patterns for their directory, in
+/// the manner of .gitignore. Backups only; ignored elsewhere.
+///
+/// Default: ".exclude". "" for none.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL or name is
+/// not a file's name.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_exclude_file(
+    options: *mut ibt_options,
+    name: *const c_char,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_exclude_file", |settings| {
+            let name = bytes(name, "name")?;
+            if name.len() > NAME_MAX || name.contains(&b'/') || matches!(name, b"." | b"..") {
+                return Err("name is not a file's name".into());
+            }
+            settings.engine.exclude_file = name.into();
+            Ok(())
+        })
+    })
+}
+
+/// Selects exactly this snapshot, instead of the newest, by its stamp, such as
+/// "20261122T220530.123456Z". NULL selects the newest again. Of the two
+/// selectors the one set later counts.
+///
+/// Backups refuse options with a selector (IBT_ERR_INVALID_ARG).
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or stamp is not a
+/// stamp.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_snapshot(
+    options: *mut ibt_options,
+    stamp: *const c_char,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_snapshot", |settings| {
+            settings.engine.select = match stamp.is_null() {
+                true => Select::Newest,
+                false => {
+                    let text = CStr::from_ptr(stamp).to_str().ok();
+                    Select::Exactly(text.and_then(Stamp::parse).ok_or("not a stamp")?)
+                }
+            };
+            Ok(())
+        })
+    })
+}
+
+/// Selects the newest snapshot not after a moment, in nanoseconds since 1970,
+/// UTC. Of the two selectors the one set later counts.
+///
+/// Backups refuse options with a selector (IBT_ERR_INVALID_ARG).
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_as_of(
+    options: *mut ibt_options,
+    unix_nanoseconds: i64,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_as_of", |settings| {
+            settings.engine.select = Select::AsOf(Time::from_nanos(unix_nanoseconds.into()));
+            Ok(())
+        })
+    })
+}
+
+/// How backup files are compressed: codec is one of IBT_COMPRESSION_*; level,
+/// of IBT_COMPRESSION_ZSTD, is 1 (fast) to 19 (small), and 0 is 3. Every file
+/// says how it is compressed, so a series may mix them.
+///
+/// Default: IBT_COMPRESSION_ZSTD, 3.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL, codec is unknown or
+/// level is out of range.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_compression(
+    options: *mut ibt_options,
+    codec: i32,
+    level: i32,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_compression", |settings| {
+            settings.engine.codec = match (codec, level) {
+                (IBT_COMPRESSION_NONE, _) => Codec::None,
+                (IBT_COMPRESSION_ZSTD, 0) => Codec::Zstd(3),
+                (IBT_COMPRESSION_ZSTD, 1..=19) => Codec::Zstd(level),
+                (IBT_COMPRESSION_ZSTD, _) => return Err(format!("level {level} is not 0 to 19")),
+                _ => return Err(unknown("codec", codec)),
+            };
+            Ok(())
+        })
+    })
+}
+
+/// How many worker threads an operation may start; they end with it.
+///
+/// Default: 0, one for each core. At most 1024.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or n is too large.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_threads(options: *mut ibt_options, n: u32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_threads", |settings| {
+            if n > THREADS_MAX {
+                return Err(format!("{n} threads are more than {THREADS_MAX}"));
+            }
+            settings.engine.threads = n;
+            Ok(())
+        })
+    })
+}
+
+/// When an increment takes a file as unchanged: one of IBT_DETECT_*.
+///
+/// Default: IBT_DETECT_METADATA.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or rule is unknown.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_change_detection(
+    options: *mut ibt_options,
+    rule: i32,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_change_detection", |settings| {
+            settings.engine.detect = match rule {
+                IBT_DETECT_METADATA => Detect::Metadata,
+                IBT_DETECT_CONTENT => Detect::Content,
+                _ => return Err(unknown("rule", rule)),
+            };
+            Ok(())
+        })
+    })
+}
+
+/// With 1 a backup does not enter other file systems mounted in the source;
+/// their mount points are kept as empty directories.
+///
+/// Default: 0. Every other number counts as 1.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_one_file_system(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_one_file_system", |settings| {
+            settings.engine.one_file_system = on != 0;
+            Ok(())
+        })
+    })
+}
+
+/// With 1 a backup leaves out what lies in directories marked with a valid
+/// CACHEDIR.TAG file.
+///
+/// Default: 0. Every other number counts as 1.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_skip_cache_dirs(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_skip_cache_dirs", |settings| {
+            settings.engine.skip_cache_dirs = on != 0;
+            Ok(())
+        })
+    })
+}
+
+/// What becomes of a file that cannot be read or restored: one of
+/// IBT_ON_ERROR_*.
+///
+/// Default: IBT_ON_ERROR_SKIP.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or policy is unknown.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_on_file_error(options: *mut ibt_options, policy: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_on_file_error", |settings| {
+            settings.engine.on_file_error = match policy {
+                IBT_ON_ERROR_SKIP => OnFileError::Skip,
+                IBT_ON_ERROR_STOP => OnFileError::Stop,
+                _ => return Err(unknown("policy", policy)),
+            };
+            Ok(())
+        })
+    })
+}
+
+/// With 1 an increment accepts a source path or host other than those of the
+/// previous backup, where it else returns IBT_ERR_MISMATCH.
+///
+/// Default: 0. Every other number counts as 1.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_allow_source_change(
+    options: *mut ibt_options,
+    on: i32,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_allow_source_change", |settings| {
+            settings.engine.allow_source_change = on != 0;
+            Ok(())
+        })
+    })
+}
+
+/// With 1 an increment accepts an empty source where the previous backup had
+/// entries. Without, that is an error: most often a mount is missing.
+///
+/// Default: 0. Every other number counts as 1.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_allow_empty(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_allow_empty", |settings| {
+            settings.engine.allow_empty = on != 0;
+            Ok(())
+        })
+    })
+}
+
+/// What a restore sets beside content: IBT_META_* bits, 0 for nothing.
+///
+/// Default: all of them, but IBT_META_OWNER only for a privileged process.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or mask has another
+/// bit.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_restore_metadata(
+    options: *mut ibt_options,
+    mask: u32,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_restore_metadata", |settings| {
+            if mask & !meta::ALL != 0 {
+                return Err(format!("mask {mask} has unknown bits"));
+            }
+            settings.engine.restore_metadata = Some(mask);
+            Ok(())
+        })
+    })
+}
+
+/// The tree digest ("blake3:" and 64 hex digits) that the selected snapshot
+/// must have; any other is refused with IBT_ERR_MISMATCH before anything else
+/// is read. An operation that selects no snapshot refuses such options
+/// (IBT_ERR_INVALID_ARG).
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or tree_digest is NULL or
+/// tree_digest is not a digest.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_expected_digest(
+    options: *mut ibt_options,
+    tree_digest: *const c_char,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_expected_digest", |settings| {
+            let text = std::str::from_utf8(bytes(tree_digest, "tree_digest")?).ok();
+            let digest =
+                text.and_then(Hash::parse).ok_or("tree_digest is not \"blake3:\" and 64 hex digits")?;
+            settings.engine.expected_digest = Some(digest);
+            Ok(())
+        })
+    })
+}
+
+/// How long an operation waits for another one that holds the same key, in
+/// milliseconds; then it returns IBT_ERR_BUSY. -1 is for ever.
+///
+/// Default: 0, not at all.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or milliseconds is
+/// less than -1.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_lock_wait(
+    options: *mut ibt_options,
+    milliseconds: i64,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_lock_wait", |settings| {
+            if milliseconds < -1 {
+                return Err(format!("{milliseconds} milliseconds are less than -1"));
+            }
+            settings.engine.lock_wait_ms = milliseconds;
+            Ok(())
+        })
+    })
+}
+
+unsafe fn bytes<'a>(text: *const c_char, name: &str) -> Result<&'a [u8], Refusal> {
+    args::bytes(text, "", name).map_err(|error| error.detail)
+}
+
+fn unknown(what: &str, number: i32) -> Refusal {
+    format!("{what} {number} is unknown")
+}

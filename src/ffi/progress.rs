@@ -1,0 +1,74 @@
+//! `ibt_progress`: how far an operation is, lent to a progress callback.
+
+use std::ffi::{c_char, CString};
+
+use crate::job::Progress;
+
+use super::args::c_string;
+
+/// How far an operation is. Valid inside its ibt_progress_fn only.
+///
+/// Since: 0.1
+pub struct ibt_progress {
+    now: Progress,
+    path: CString,
+}
+
+impl ibt_progress {
+    pub(super) fn new(now: &Progress) -> Self {
+        ibt_progress { now: now.clone(), path: c_string(&now.path) }
+    }
+}
+
+/// ==== Progress ====
+///
+/// What the operation is busy with: one of IBT_PHASE_*; 0 for NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_progress_phase(now: *const ibt_progress) -> i32 {
+    guard!(0, { now.as_ref().map_or(0, |view| view.now.phase as i32) })
+}
+
+/// The entry being worked on, relative to the source: raw bytes.
+///
+/// Never NULL: "" for the root, between entries, and for NULL. Borrowed until
+/// the callback returns.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_progress_path(now: *const ibt_progress) -> *const c_char {
+    guard!(c"".as_ptr(), { now.as_ref().map_or(c"".as_ptr(), |view| view.path.as_ptr()) })
+}
+
+/// Bytes done in this phase; 0 for NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_progress_done_bytes(now: *const ibt_progress) -> u64 {
+    guard!(0, { now.as_ref().map_or(0, |view| view.now.done_bytes) })
+}
+
+/// Bytes to do in this phase; 0 while unknown, and for NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_progress_total_bytes(now: *const ibt_progress) -> u64 {
+    guard!(0, { now.as_ref().map_or(0, |view| view.now.total_bytes) })
+}
+
+/// Entries done in this phase; 0 for NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_progress_done_entries(now: *const ibt_progress) -> u64 {
+    guard!(0, { now.as_ref().map_or(0, |view| view.now.done_entries) })
+}
+
+/// Entries to do in this phase; 0 while unknown, and for NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_progress_total_entries(now: *const ibt_progress) -> u64 {
+    guard!(0, { now.as_ref().map_or(0, |view| view.now.total_entries) })
+}

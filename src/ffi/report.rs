@@ -1,0 +1,434 @@
+//! `ibt_report`: what an operation did, as strings and numbers that C can borrow.
+
+use std::ffi::{c_char, CString};
+use std::ptr;
+use std::sync::OnceLock;
+
+use crate::job::{BackupFile, Counter, Counters, Problem, Report, Snapshot};
+
+use super::args::{c_line, c_string, lend, take};
+use super::constants::IBT_OK;
+use super::library::ibt_status;
+
+/// What an operation did. Owned by the caller, who frees it with
+/// ibt_report_free(); every string borrowed from it lives until then.
+///
+/// Immutable: may be read by several threads at once, freed by any one.
+/// Functions that take an index return NULL or 0 when it is out of range.
+///
+/// Since: 0.1
+pub struct ibt_report {
+    report: Report,
+    key: Option<CString>,
+    snapshot: Option<CString>,
+    digest: Option<CString>,
+    files: Vec<FileText>,
+    snapshots: Vec<SnapshotText>,
+    problems: Vec<ProblemText>,
+    /// Made when first asked for.
+    json: OnceLock<CString>,
+}
+
+/// The strings of a [`BackupFile`].
+struct FileText {
+    name: CString,
+    kind: CString,
+    path: Option<CString>,
+}
+
+impl FileText {
+    fn new(file: &BackupFile) -> Self {
+        FileText {
+            name: c_string(&file.name),
+            kind: c_string(file.kind),
+            path: file.path.as_ref().map(c_string),
+        }
+    }
+}
+
+/// The strings of a [`Snapshot`].
+struct SnapshotText {
+    stamp: CString,
+    key: CString,
+    kind: CString,
+    digest: CString,
+    source: CString,
+    parent: Option<CString>,
+    reason: CString,
+}
+
+impl SnapshotText {
+    fn new(snapshot: &Snapshot) -> Self {
+        SnapshotText {
+            stamp: c_string(snapshot.stamp.to_string()),
+            key: c_string(&snapshot.key),
+            kind: c_string(snapshot.kind),
+            digest: c_string(snapshot.digest.to_string()),
+            source: c_string(&snapshot.source),
+            parent: snapshot.parent.map(|parent| c_string(parent.to_string())),
+            reason: c_line(&snapshot.reason),
+        }
+    }
+}
+
+/// The strings of a [`Problem`].
+struct ProblemText {
+    path: Option<CString>,
+    message: CString,
+    snapshot: Option<CString>,
+    file: Option<CString>,
+}
+
+impl ProblemText {
+    fn new(problem: &Problem) -> Self {
+        ProblemText {
+            path: problem.path.as_ref().map(c_string),
+            message: c_line(&problem.message),
+            snapshot: problem.snapshot.map(|stamp| c_string(stamp.to_string())),
+            file: problem.file.as_ref().map(c_string),
+        }
+    }
+}
+
+impl ibt_report {
+    pub(super) fn new(report: Report) -> Self {
+        ibt_report {
+            key: report.key.as_ref().map(c_string),
+            snapshot: report.snapshot.map(|stamp| c_string(stamp.to_string())),
+            digest: report.digest.map(|digest| c_string(digest.to_string())),
+            files: report.files.iter().map(FileText::new).collect(),
+            snapshots: report.snapshots.iter().map(SnapshotText::new).collect(),
+            problems: report.problems.iter().map(ProblemText::new).collect(),
+            json: OnceLock::new(),
+            report,
+        }
+    }
+}
+
+/// A string of the report itself.
+unsafe fn own(report: *const ibt_report, field: fn(&ibt_report) -> Option<&CString>) -> *const c_char {
+    lend(report.as_ref().and_then(field))
+}
+
+unsafe fn file(report: *const ibt_report, i: usize) -> Option<&'static BackupFile> {
+    report.as_ref()?.report.files.get(i)
+}
+
+unsafe fn file_text(
+    report: *const ibt_report,
+    i: usize,
+    field: fn(&FileText) -> Option<&CString>,
+) -> *const c_char {
+    lend(report.as_ref().and_then(|report| report.files.get(i)).and_then(field))
+}
+
+unsafe fn snapshot(report: *const ibt_report, i: usize) -> Option<&'static Snapshot> {
+    report.as_ref()?.report.snapshots.get(i)
+}
+
+unsafe fn snapshot_text(
+    report: *const ibt_report,
+    i: usize,
+    field: fn(&SnapshotText) -> Option<&CString>,
+) -> *const c_char {
+    lend(report.as_ref().and_then(|report| report.snapshots.get(i)).and_then(field))
+}
+
+unsafe fn problem(report: *const ibt_report, i: usize) -> Option<&'static Problem> {
+    report.as_ref()?.report.problems.get(i)
+}
+
+unsafe fn problem_text(
+    report: *const ibt_report,
+    i: usize,
+    field: fn(&ProblemText) -> Option<&CString>,
+) -> *const c_char {
+    lend(report.as_ref().and_then(|report| report.problems.get(i)).and_then(field))
+}
+
+fn counter(counters: &Counters, which: i32) -> u64 {
+    Counter::from_number(which).map_or(0, |counter| counters.get(counter))
+}
+
+/// ==== Reports ====
+///
+/// The status that the operation returned; IBT_OK for NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_status(report: *const ibt_report) -> ibt_status {
+    guard!(IBT_OK, { report.as_ref().map_or(IBT_OK, |report| report.report.status()) })
+}
+
+/// The key that the operation worked on; NULL if on none or on all.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_key(report: *const ibt_report) -> *const c_char {
+    guard!(ptr::null(), { own(report, |report| report.key.as_ref()) })
+}
+
+/// The stamp of the snapshot made or used, such as "20261122T220530.123456Z";
+/// NULL if there is none.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot(report: *const ibt_report) -> *const c_char {
+    guard!(ptr::null(), { own(report, |report| report.snapshot.as_ref()) })
+}
+
+/// That snapshot's tree digest, "blake3:" and 64 hex digits: it stands for
+/// every path, content and attribute. Who signs this signs the snapshot; see
+/// ibt_options_set_expected_digest(). NULL if there is none.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_digest(report: *const ibt_report) -> *const c_char {
+    guard!(ptr::null(), { own(report, |report| report.digest.as_ref()) })
+}
+
+/// When the operation began, in nanoseconds since 1970, UTC.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_date(report: *const ibt_report) -> i64 {
+    guard!(0, { report.as_ref().map_or(0, |report| report.report.date.to_nanos_i64()) })
+}
+
+/// How many backup files the operation made, removed or, for a list, found
+/// needed.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_file_count(report: *const ibt_report) -> usize {
+    guard!(0, { report.as_ref().map_or(0, |report| report.files.len()) })
+}
+
+/// The name of backup file i in the storage.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_file_name(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { file_text(report, i, |file| Some(&file.name)) })
+}
+
+/// What backup file i is: "full", "created", "updated", "sigvault" or "state".
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_file_kind(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { file_text(report, i, |file| Some(&file.kind)) })
+}
+
+/// The path of backup file i as raw bytes; NULL if the storage is no directory.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_file_path(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { file_text(report, i, |file| file.path.as_ref()) })
+}
+
+/// The size of backup file i in bytes.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_file_size(report: *const ibt_report, i: usize) -> u64 {
+    guard!(0, { file(report, i).map_or(0, |file| file.size) })
+}
+
+/// The sizes of all these files together.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_total_size(report: *const ibt_report) -> u64 {
+    guard!(0, { report.as_ref().map_or(0, |report| report.report.total_size()) })
+}
+
+/// A counter: which is one of IBT_COUNT_*. 0 for an unknown one.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_counter(report: *const ibt_report, which: i32) -> u64 {
+    guard!(0, { report.as_ref().map_or(0, |report| counter(&report.report.counters, which)) })
+}
+
+/// How many snapshots are listed.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot_count(report: *const ibt_report) -> usize {
+    guard!(0, { report.as_ref().map_or(0, |report| report.snapshots.len()) })
+}
+
+/// The stamp of snapshot i: its name within its key, UTC.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot_stamp(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.stamp)) })
+}
+
+/// The key of snapshot i.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot_key(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.key)) })
+}
+
+/// How snapshot i was made: "full" or "incremental".
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot_kind(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.kind)) })
+}
+
+/// The tree digest of snapshot i.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot_digest(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.digest)) })
+}
+
+/// The absolute path of the source of snapshot i, as raw bytes.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot_source(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.source)) })
+}
+
+/// The stamp of the snapshot that snapshot i was compared with when it was
+/// made; NULL for a full one. It may be gone: no snapshot needs another.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot_parent(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { snapshot_text(report, i, |snapshot| snapshot.parent.as_ref()) })
+}
+
+/// Why snapshot i was kept or removed, one line; "" if nothing was decided.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot_reason(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.reason)) })
+}
+
+/// The moment of snapshot i, that of its stamp, in nanoseconds since 1970, UTC.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot_date(report: *const ibt_report, i: usize) -> i64 {
+    guard!(0, { snapshot(report, i).map_or(0, |snapshot| snapshot.stamp.to_time().to_nanos_i64()) })
+}
+
+/// What became of snapshot i: one of IBT_ACTION_*.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot_action(report: *const ibt_report, i: usize) -> i32 {
+    guard!(0, { snapshot(report, i).map_or(0, |snapshot| snapshot.action as i32) })
+}
+
+/// A counter of snapshot i, as it was when that was made: which is one of
+/// IBT_COUNT_*. 0 for an unknown one.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_snapshot_counter(report: *const ibt_report, i: usize, which: i32) -> u64 {
+    guard!(0, { snapshot(report, i).map_or(0, |snapshot| counter(&snapshot.counters, which)) })
+}
+
+/// How many problems are listed: the first 10,000. IBT_COUNT_PROBLEMS counts
+/// all.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_problem_count(report: *const ibt_report) -> usize {
+    guard!(0, { report.as_ref().map_or(0, |report| report.problems.len()) })
+}
+
+/// The path of the entry that problem i is about, as raw bytes; NULL if it is
+/// about none.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_problem_path(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { problem_text(report, i, |problem| problem.path.as_ref()) })
+}
+
+/// Problem i in one line for people.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_problem_message(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { problem_text(report, i, |problem| Some(&problem.message)) })
+}
+
+/// The stamp of the snapshot that problem i is about; NULL if it is the
+/// report's own or none.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_problem_snapshot(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { problem_text(report, i, |problem| problem.snapshot.as_ref()) })
+}
+
+/// The name of the backup file that problem i is about; NULL if it is about
+/// none.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_problem_file(report: *const ibt_report, i: usize) -> *const c_char {
+    guard!(ptr::null(), { problem_text(report, i, |problem| problem.file.as_ref()) })
+}
+
+/// Problem i as a status, such as IBT_ERR_IO.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_problem_status(report: *const ibt_report, i: usize) -> ibt_status {
+    guard!(IBT_OK, { problem(report, i).map_or(IBT_OK, |problem| problem.status as ibt_status) })
+}
+
+/// What kind of problem i is: one of IBT_PROBLEM_*.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_problem_kind(report: *const ibt_report, i: usize) -> i32 {
+    guard!(0, { problem(report, i).map_or(0, |problem| problem.kind as i32) })
+}
+
+/// The system's error number (errno) behind problem i, or 0.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_problem_os_code(report: *const ibt_report, i: usize) -> i32 {
+    guard!(0, { problem(report, i).map_or(0, |problem| problem.os_code) })
+}
+
+/// All of the report as one line of JSON, UTF-8. Bytes of names that are no
+/// text stand as %XX, and so does '%' itself; times are "SECONDS.NNNNNNNNN".
+///
+/// Never NULL: "" for NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_json(report: *const ibt_report) -> *const c_char {
+    guard!(c"".as_ptr(), {
+        report.as_ref().map_or(c"".as_ptr(), |report| {
+            report.json.get_or_init(|| c_string(report.report.to_json())).as_ptr()
+        })
+    })
+}
+
+/// Frees a report and the strings borrowed from it. NULL is ignored.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_report_free(report: *mut ibt_report) {
+    guard!((), { take(report) })
+}

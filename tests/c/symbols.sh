@@ -1,0 +1,13 @@
+#!/bin/sh
+# The libraries export what abi/ibt.symbols lists and nothing else.
+#   symbols.sh NM LIBIBT.SO LIBIBT.A ABI/IBT.SYMBOLS
+set -eu
+nm=$1 shared=$2 static=$3 listed=$4
+
+compare() {
+    LC_ALL=C sort | diff -u "$listed" - || { echo "$1 does not export what $listed lists" >&2; exit 1; }
+}
+
+"$nm" -D --defined-only "$shared" | awk '{ print $NF }' | compare "$shared"
+"$nm" -g --defined-only "$static" | awk 'NF == 3 { print $3 }' | compare "$static"
+readelf -d "$shared" | grep -q 'soname: \[libibt\.so\.0\]' || { echo "wrong soname" >&2; exit 1; }

@@ -1,0 +1,190 @@
+/* Every function with NULL, indices out of range and unknown numbers: none crashes, each answers as the
+ * header says. Objects live and die in every order. */
+#include "check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void test_library(void)
+{
+    int32_t i;
+
+    CHECK_TEXT(ibt_version(), IBT_VERSION);
+    CHECK_INT(ibt_version_number(), IBT_VERSION_NUMBER);
+    CHECK_TEXT(ibt_status_name(IBT_OK), "IBT_OK");
+    CHECK_TEXT(ibt_status_name(IBT_PARTIAL), "IBT_PARTIAL");
+    CHECK_TEXT(ibt_status_name(IBT_ERR_PANIC), "IBT_ERR_PANIC");
+    CHECK_TEXT(ibt_status_name(17), "IBT_ERR_UNKNOWN");
+    for (i = IBT_ERR_MISMATCH; i <= IBT_ERR_INVALID_ARG; i++)
+        CHECK(strcmp(ibt_status_name(i), "IBT_ERR_UNKNOWN") != 0);
+    for (i = 1; ibt_counter_name(i) != NULL; i++)
+        ;
+    CHECK(i > IBT_COUNT_BYTES);
+    CHECK_TEXT(ibt_counter_name(IBT_COUNT_BYTES_READ), "bytes_read");
+    CHECK_TEXT(ibt_problem_name(IBT_PROBLEM_CLOCK), "clock");
+    for (i = -2; i <= 0; i++)
+        CHECK(ibt_counter_name(i) == NULL && ibt_problem_name(i) == NULL);
+    CHECK(ibt_counter_name(INT32_MIN) == NULL && ibt_problem_name(INT32_MAX) == NULL);
+}
+
+static void test_error(void)
+{
+    CHECK_INT(ibt_error_status(NULL), IBT_OK);
+    CHECK_INT(ibt_error_os_code(NULL), 0);
+    CHECK_TEXT(ibt_error_message(NULL), "");
+    CHECK_TEXT(ibt_error_path(NULL), NULL);
+    ibt_error_free(NULL);
+}
+
+static void test_options(void)
+{
+    CHECK_INT(ibt_options_set_key(NULL, "k"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_cache_dir(NULL, "c"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_add_exclude(NULL, "*"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_exclude_file(NULL, ""), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_snapshot(NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_as_of(NULL, 0), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_compression(NULL, IBT_COMPRESSION_ZSTD, 3), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_threads(NULL, 0), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_change_detection(NULL, IBT_DETECT_CONTENT), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_one_file_system(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_skip_cache_dirs(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_on_file_error(NULL, IBT_ON_ERROR_STOP), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_allow_source_change(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_allow_empty(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_restore_metadata(NULL, 0), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_expected_digest(NULL, ""), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_lock_wait(NULL, 0), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_progress(NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_change(NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_log(NULL, IBT_LOG_INFO, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_cancel(NULL, NULL), IBT_ERR_INVALID_ARG);
+    ibt_options_free(NULL);
+}
+
+static void test_cancel(void)
+{
+    ibt_cancel *cancel = ibt_cancel_new();
+    ibt_options *options = ibt_options_new();
+
+    ibt_cancel_request(NULL);
+    CHECK_INT(ibt_cancel_requested(NULL), 0);
+    ibt_cancel_free(NULL);
+    CHECK_INT(ibt_cancel_requested(cancel), 0);
+    ibt_cancel_request(cancel);
+    ibt_cancel_request(cancel);
+    CHECK_INT(ibt_cancel_requested(cancel), 1);
+    CHECK_INT(ibt_options_set_cancel(options, cancel), IBT_OK);
+    ibt_cancel_free(cancel); /* the options still share the request */
+    CHECK_INT(ibt_full_backup(NULL, "absent", options, NULL, NULL), IBT_ERR_CANCELLED);
+    CHECK_INT(ibt_options_set_cancel(options, NULL), IBT_OK);
+    CHECK(ibt_full_backup(NULL, "absent", options, NULL, NULL) != IBT_ERR_CANCELLED);
+    ibt_options_free(options);
+}
+
+static void test_progress_and_entry(void)
+{
+    size_t len = 99;
+
+    CHECK_INT(ibt_progress_phase(NULL), 0);
+    CHECK_TEXT(ibt_progress_path(NULL), "");
+    CHECK(ibt_progress_done_bytes(NULL) + ibt_progress_total_bytes(NULL) == 0);
+    CHECK(ibt_progress_done_entries(NULL) + ibt_progress_total_entries(NULL) == 0);
+    CHECK_TEXT(ibt_entry_path(NULL), NULL);
+    CHECK_TEXT(ibt_entry_target(NULL), NULL);
+    CHECK_TEXT(ibt_entry_hash(NULL), NULL);
+    CHECK_TEXT(ibt_entry_user(NULL), NULL);
+    CHECK_TEXT(ibt_entry_group(NULL), NULL);
+    CHECK_INT(ibt_entry_type(NULL), 0);
+    CHECK(ibt_entry_size(NULL) + ibt_entry_rdev(NULL) + ibt_entry_link(NULL) == 0);
+    CHECK(ibt_entry_mode(NULL) + ibt_entry_uid(NULL) + ibt_entry_gid(NULL) == 0);
+    CHECK(ibt_entry_mtime(NULL) == 0 && ibt_entry_ctime(NULL) == 0);
+    CHECK_INT(ibt_entry_xattr_count(NULL), 0);
+    CHECK_TEXT(ibt_entry_xattr_name(NULL, 0), NULL);
+    CHECK(ibt_entry_xattr_value(NULL, 0, &len) == NULL && len == 0);
+    CHECK(ibt_entry_xattr_value(NULL, 0, NULL) == NULL);
+}
+
+static void test_report(void)
+{
+    const size_t far = (size_t)-1;
+
+    CHECK_INT(ibt_report_status(NULL), IBT_OK);
+    CHECK(!ibt_report_key(NULL) && !ibt_report_snapshot(NULL) && !ibt_report_digest(NULL));
+    CHECK(ibt_report_date(NULL) == 0 && ibt_report_total_size(NULL) == 0);
+    CHECK_INT(ibt_report_file_count(NULL), 0);
+    CHECK(!ibt_report_file_name(NULL, 0) && !ibt_report_file_kind(NULL, far));
+    CHECK(!ibt_report_file_path(NULL, 0) && ibt_report_file_size(NULL, far) == 0);
+    CHECK(ibt_report_counter(NULL, IBT_COUNT_ENTRIES) == 0 && ibt_report_counter(NULL, -1) == 0);
+    CHECK_INT(ibt_report_snapshot_count(NULL), 0);
+    CHECK(!ibt_report_snapshot_stamp(NULL, 0) && !ibt_report_snapshot_key(NULL, far));
+    CHECK(!ibt_report_snapshot_kind(NULL, 0) && !ibt_report_snapshot_digest(NULL, far));
+    CHECK(!ibt_report_snapshot_source(NULL, 0) && !ibt_report_snapshot_parent(NULL, far));
+    CHECK(!ibt_report_snapshot_reason(NULL, 0) && ibt_report_snapshot_date(NULL, far) == 0);
+    CHECK(ibt_report_snapshot_action(NULL, 0) == 0);
+    CHECK(ibt_report_snapshot_counter(NULL, far, IBT_COUNT_ENTRIES) == 0);
+    CHECK_INT(ibt_report_problem_count(NULL), 0);
+    CHECK(!ibt_report_problem_path(NULL, 0) && !ibt_report_problem_message(NULL, far));
+    CHECK(!ibt_report_problem_snapshot(NULL, 0) && !ibt_report_problem_file(NULL, far));
+    CHECK(ibt_report_problem_status(NULL, 0) == IBT_OK && ibt_report_problem_kind(NULL, far) == 0);
+    CHECK_INT(ibt_report_problem_os_code(NULL, 0), 0);
+    CHECK_TEXT(ibt_report_json(NULL), "");
+    ibt_report_free(NULL);
+}
+
+/* Values that an out argument may hold before a call; never looked at. */
+#define GARBAGE ((void *)1)
+
+static void test_operations(void)
+{
+    ibt_report *report = GARBAGE;
+    ibt_error *err = GARBAGE;
+
+    CHECK_INT(ibt_full_backup(NULL, NULL, NULL, &report, &err), IBT_ERR_INVALID_ARG);
+    CHECK(report == NULL && err != NULL);
+    CHECK_TEXT(ibt_error_message(err), "cannot back up: source is NULL");
+    CHECK_INT(ibt_error_status(err), IBT_ERR_INVALID_ARG);
+    ibt_error_free(err);
+
+    report = GARBAGE;
+    CHECK_INT(ibt_incremental_backup(NULL, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
+    CHECK(report == NULL);
+    report = GARBAGE;
+    CHECK_INT(ibt_restore(NULL, NULL, "dest", NULL, &report, NULL), IBT_ERR_INVALID_ARG);
+    CHECK(report == NULL);
+    CHECK_INT(ibt_restore(NULL, "key", NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(NULL, "key", "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(NULL, "\377", "dest", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_snapshots(NULL, "\377", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_full_backup(NULL, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+}
+
+static void test_storage(void)
+{
+    ibt_storage *storage = GARBAGE;
+    ibt_error *err = GARBAGE;
+
+    CHECK_INT(ibt_storage_open_dir(NULL, &storage, &err), IBT_ERR_INVALID_ARG);
+    CHECK(storage == NULL);
+    CHECK_TEXT(ibt_error_message(err), "cannot open a storage: path is NULL");
+    ibt_error_free(err);
+    storage = GARBAGE;
+    CHECK_INT(ibt_storage_open_dir("", &storage, NULL), IBT_ERR_INVALID_ARG);
+    CHECK(storage == NULL);
+    CHECK_INT(ibt_storage_open_dir("store", NULL, NULL), IBT_ERR_INVALID_ARG);
+    ibt_storage_free(NULL);
+}
+
+int main(void)
+{
+    check_begin();
+    test_library();
+    test_error();
+    test_options();
+    test_cancel();
+    test_progress_and_entry();
+    test_report();
+    test_operations();
+    test_storage();
+    return check_end();
+}

@@ -1,0 +1,240 @@
+/* Setters check what they are given; a refusal marks the object; userdata is let go of exactly once. */
+#include "check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char digest[] = "blake3:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+static const char stamp[] = "20261122T220530.123456Z";
+
+#define REFUSED(call) check_refused((call), options, #call, __LINE__)
+
+/* After a refused setter every operation says which setter it was. Frees the options. */
+static void check_refused(ibt_status status, ibt_options *options, const char *call, int line)
+{
+    char setter[64];
+    ibt_report *report;
+    ibt_error *err;
+
+    snprintf(setter, sizeof setter, "cannot restore: %.*s: ", (int)strcspn(call, "("), call);
+    check_int(status, IBT_ERR_INVALID_ARG, call, __FILE__, line);
+    check_int(ibt_restore(NULL, "key", "dest", options, &report, &err), IBT_ERR_INVALID_ARG, call, __FILE__,
+              line);
+    check_has(ibt_error_message(err), setter, call, __FILE__, line);
+    check_that(report == NULL, call, __FILE__, line);
+    ibt_error_free(err);
+    check_int(ibt_full_backup(NULL, "src", options, NULL, NULL), IBT_ERR_INVALID_ARG, call, __FILE__, line);
+    check_int(ibt_incremental_backup(NULL, "src", options, NULL, NULL), IBT_ERR_INVALID_ARG, call, __FILE__,
+              line);
+    check_int(ibt_list_snapshots(NULL, NULL, options, NULL, NULL), IBT_ERR_INVALID_ARG, call, __FILE__, line);
+    ibt_options_free(options);
+}
+
+static void test_refused_texts(void)
+{
+    static const char *const bad_keys[] = { "", ".", ".a", "-a", "a/b", "a\nb", "\377" };
+    char long_key[130];
+    ibt_options *options;
+    size_t i;
+
+    for (i = 0; i < sizeof bad_keys / sizeof bad_keys[0]; i++) {
+        options = ibt_options_new();
+        REFUSED(ibt_options_set_key(options, bad_keys[i]));
+    }
+    memset(long_key, 'a', 129);
+    long_key[129] = '\0';
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_key(options, long_key));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_key(options, NULL));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_cache_dir(options, ""));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_cache_dir(options, NULL));
+    options = ibt_options_new();
+    REFUSED(ibt_options_add_exclude(options, ""));
+    options = ibt_options_new();
+    REFUSED(ibt_options_add_exclude(options, "a\nb"));
+    options = ibt_options_new();
+    REFUSED(ibt_options_add_exclude(options, NULL));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_exclude_file(options, "a/b"));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_exclude_file(options, ".."));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_exclude_file(options, NULL));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_snapshot(options, "20261122T220530Z"));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_snapshot(options, "\377"));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_expected_digest(options, "sha256:00"));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_expected_digest(options, digest + 7));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_expected_digest(options, NULL));
+}
+
+static void ignore_log(void *ud, int32_t level, const char *message)
+{
+    (void)ud;
+    (void)level;
+    (void)message;
+}
+
+static void test_refused_numbers(void)
+{
+    ibt_options *options = ibt_options_new();
+
+    REFUSED(ibt_options_set_compression(options, 2, 3));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_compression(options, -1, 3));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_compression(options, IBT_COMPRESSION_ZSTD, 20));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_compression(options, IBT_COMPRESSION_ZSTD, -1));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_threads(options, 1025));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_change_detection(options, 2));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_on_file_error(options, -1));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_restore_metadata(options, 64));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_lock_wait(options, -2));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_log(options, 0, ignore_log, NULL, NULL));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_log(options, 5, ignore_log, NULL, NULL));
+}
+
+static void test_accepted(void)
+{
+    ibt_options *options = ibt_options_new();
+
+    CHECK_INT(ibt_options_set_key(options, "a b.c-\303\251"), IBT_OK);
+    CHECK_INT(ibt_options_set_cache_dir(options, "cache"), IBT_OK);
+    CHECK_INT(ibt_options_add_exclude(options, "!\377*"), IBT_OK);
+    CHECK_INT(ibt_options_set_exclude_file(options, ""), IBT_OK);
+    CHECK_INT(ibt_options_set_exclude_file(options, ".ignore"), IBT_OK);
+    CHECK_INT(ibt_options_set_snapshot(options, stamp), IBT_OK);
+    CHECK_INT(ibt_options_set_snapshot(options, NULL), IBT_OK);
+    CHECK_INT(ibt_options_set_as_of(options, INT64_MIN), IBT_OK);
+    CHECK_INT(ibt_options_set_compression(options, IBT_COMPRESSION_NONE, 0), IBT_OK);
+    CHECK_INT(ibt_options_set_compression(options, IBT_COMPRESSION_ZSTD, 0), IBT_OK);
+    CHECK_INT(ibt_options_set_compression(options, IBT_COMPRESSION_ZSTD, 19), IBT_OK);
+    CHECK_INT(ibt_options_set_threads(options, 1024), IBT_OK);
+    CHECK_INT(ibt_options_set_change_detection(options, IBT_DETECT_CONTENT), IBT_OK);
+    CHECK_INT(ibt_options_set_one_file_system(options, 1), IBT_OK);
+    CHECK_INT(ibt_options_set_skip_cache_dirs(options, -5), IBT_OK);
+    CHECK_INT(ibt_options_set_on_file_error(options, IBT_ON_ERROR_STOP), IBT_OK);
+    CHECK_INT(ibt_options_set_allow_source_change(options, 0), IBT_OK);
+    CHECK_INT(ibt_options_set_allow_empty(options, 1), IBT_OK);
+    CHECK_INT(ibt_options_set_restore_metadata(options, 63), IBT_OK);
+    CHECK_INT(ibt_options_set_expected_digest(options, digest), IBT_OK);
+    CHECK_INT(ibt_options_set_lock_wait(options, -1), IBT_OK);
+    CHECK_INT(ibt_options_set_log(options, IBT_LOG_DEBUG, ignore_log, NULL, NULL), IBT_OK);
+    ibt_options_free(options);
+}
+
+/* The first refusal is the one that is told, whatever is set right afterwards. */
+static void test_a_refusal_stays(void)
+{
+    ibt_options *options = ibt_options_new();
+    ibt_error *err;
+
+    ibt_options_set_threads(options, 5000);
+    ibt_options_set_lock_wait(options, -7);
+    CHECK_INT(ibt_options_set_threads(options, 2), IBT_OK);
+    CHECK_INT(ibt_list_snapshots(NULL, NULL, options, NULL, &err), IBT_ERR_INVALID_ARG);
+    CHECK_TEXT(ibt_error_message(err),
+               "cannot list snapshots: ibt_options_set_threads: 5000 threads are more than 1024");
+    CHECK_INT(ibt_error_os_code(err), 0);
+    CHECK_TEXT(ibt_error_path(err), NULL);
+    ibt_error_free(err);
+    ibt_options_free(options);
+}
+
+/* What an operation has no use for is refused before anything is touched. */
+static void test_useless_options(void)
+{
+    ibt_options *selecting = ibt_options_new();
+    ibt_options *excluding = ibt_options_new();
+    ibt_options *expecting = ibt_options_new();
+    ibt_error *err;
+
+    ibt_options_set_as_of(selecting, 5);
+    ibt_options_add_exclude(excluding, "*");
+    ibt_options_set_expected_digest(expecting, digest);
+    CHECK_INT(ibt_full_backup(NULL, "absent", selecting, NULL, &err), IBT_ERR_INVALID_ARG);
+    CHECK_HAS(ibt_error_message(err), "a snapshot");
+    ibt_error_free(err);
+    ibt_options_set_snapshot(selecting, stamp);
+    CHECK_INT(ibt_incremental_backup(NULL, "absent", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_full_backup(NULL, "absent", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_snapshots(NULL, NULL, expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_snapshots(NULL, NULL, excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(NULL, "key", "dest", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(count_entries("tmp"), 0);
+    ibt_options_free(selecting);
+    ibt_options_free(excluding);
+    ibt_options_free(expecting);
+}
+
+static void count_destroy(void *ud)
+{
+    ++*(int *)ud;
+}
+
+static int32_t go_on(void *ud, const ibt_progress *now)
+{
+    (void)ud;
+    (void)now;
+    return IBT_CALLBACK_OK;
+}
+
+static int32_t go_on_change(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after)
+{
+    (void)ud;
+    (void)what;
+    (void)before;
+    (void)after;
+    return IBT_CALLBACK_OK;
+}
+
+static void test_userdata_is_let_go_once(void)
+{
+    int first = 0, second = 0, third = 0, fourth = 0, refused = 0, none = 0;
+    ibt_options *options = ibt_options_new();
+
+    CHECK_INT(ibt_options_set_progress(options, go_on, &first, count_destroy), IBT_OK);
+    CHECK_INT(ibt_options_set_change(options, go_on_change, &second, count_destroy), IBT_OK);
+    CHECK_INT(ibt_options_set_log(options, IBT_LOG_WARN, ignore_log, &third, count_destroy), IBT_OK);
+    CHECK_INT(first + second + third, 0);
+    CHECK_INT(ibt_options_set_progress(options, go_on, &fourth, count_destroy), IBT_OK);
+    CHECK_INT(first, 1);
+    CHECK(ibt_options_set_log(options, 99, ignore_log, &refused, count_destroy) < 0);
+    CHECK(ibt_options_set_progress(NULL, go_on, &refused, count_destroy) < 0);
+    CHECK_INT(refused, 0);
+    CHECK_INT(third, 0);
+    CHECK_INT(ibt_options_set_change(options, NULL, &none, count_destroy), IBT_OK);
+    CHECK_INT(none, 1);
+    CHECK_INT(second, 1);
+    ibt_list_snapshots(NULL, NULL, options, NULL, NULL); /* its copy is gone when it returns */
+    CHECK_INT(third + fourth, 0);
+    ibt_options_free(options);
+    CHECK(first == 1 && second == 1 && third == 1 && fourth == 1 && none == 1 && refused == 0);
+}
+
+int main(void)
+{
+    check_begin();
+    test_refused_texts();
+    test_refused_numbers();
+    test_accepted();
+    test_a_refusal_stays();
+    test_useless_options();
+    test_userdata_is_let_go_once();
+    return check_end();
+}
