@@ -1,20 +1,40 @@
 //! Worker threads that live as long as one call of the library.
+//!
+//! Mutexes and condition variables, not channels: those of the standard library and of crossbeam make
+//! the calling thread's handle, which no later code frees, so that leak checkers report the program.
 
+use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-
-use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
 
 type Task = Box<dyn FnOnce() + Send>;
 
 /// A fixed set of threads. Dropping the pool waits for them: none outlives it.
 pub struct Pool {
-    tasks: Option<Sender<Task>>,
+    queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
 }
 
+#[derive(Default)]
+struct Queue {
+    tasks: Mutex<Tasks>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Tasks {
+    waiting: VecDeque<Task>,
+    closed: bool,
+}
+
 /// The result of a task that was handed to a [`Pool`].
-pub struct Pending<T>(Receiver<T>);
+pub struct Pending<T>(Arc<Slot<T>>);
+
+struct Slot<T> {
+    result: Mutex<Option<std::thread::Result<T>>>,
+    done: Condvar,
+}
 
 impl Pool {
     /// `threads` 0 means one for each core this process may use.
@@ -28,13 +48,14 @@ impl Pool {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n,
         };
-        let (tasks, queue) = unbounded::<Task>();
-        let mut pool = Pool { tasks: Some(tasks), threads: Vec::with_capacity(count) };
+        let mut pool = Pool { queue: Arc::default(), threads: Vec::with_capacity(count) };
         for _ in 0..count {
-            let queue = queue.clone();
+            let queue = pool.queue.clone();
             let work = move || {
                 prepare();
-                queue.iter().for_each(|task| task());
+                while let Some(task) = queue.next() {
+                    task();
+                }
             };
             pool.threads.push(std::thread::Builder::new().name("ibt".into()).spawn(work)?);
         }
@@ -47,25 +68,38 @@ impl Pool {
 
     /// Runs `task` on one of the threads; tasks start in the order in which they were handed over.
     pub fn run<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
-        let (done, result) = bounded(1);
-        let work = move || {
-            // A panic drops `done`; `wait` then resumes it on the thread that wanted the result.
-            if let Ok(value) = catch_unwind(AssertUnwindSafe(task)) {
-                let _ = done.send(value);
+        let slot = Arc::new(Slot { result: Mutex::new(None), done: Condvar::new() });
+        let theirs = slot.clone();
+        lock(&self.queue.tasks).waiting.push_back(Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(task));
+            *lock(&theirs.result) = Some(result);
+            theirs.done.notify_one();
+        }));
+        self.queue.changed.notify_one();
+        Pending(slot)
+    }
+}
+
+impl Queue {
+    /// Waits for the next task; `None` when there will be no more.
+    fn next(&self) -> Option<Task> {
+        let mut tasks = lock(&self.tasks);
+        loop {
+            if let Some(task) = tasks.waiting.pop_front() {
+                return Some(task);
             }
-        };
-        self.tasks
-            .as_ref()
-            .expect("the queue lives as long as the pool")
-            .send(Box::new(work))
-            .expect("the threads outlive the queue");
-        Pending(result)
+            if tasks.closed {
+                return None;
+            }
+            tasks = self.changed.wait(tasks).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.tasks = None;
+        lock(&self.queue.tasks).closed = true;
+        self.queue.changed.notify_all();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -73,19 +107,30 @@ impl Drop for Pool {
 }
 
 impl<T> Pending<T> {
-    /// Waits for the task. Panics if the task did.
+    /// Waits for the task. Panics as the task did.
     pub fn wait(self) -> T {
-        self.0.recv().expect("a worker thread panicked")
+        let mut result = lock(&self.0.result);
+        loop {
+            match result.take() {
+                Some(Ok(value)) => return value,
+                Some(Err(panic)) => std::panic::resume_unwind(panic),
+                None => result = self.0.done.wait(result).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
     }
 
     /// The result if it is there already, else the pending task again.
     pub fn try_wait(self) -> Result<T, Self> {
-        match self.0.try_recv() {
-            Ok(value) => Ok(value),
-            Err(crossbeam_channel::TryRecvError::Empty) => Err(self),
-            Err(crossbeam_channel::TryRecvError::Disconnected) => panic!("a worker thread panicked"),
+        if lock(&self.0.result).is_none() {
+            return Err(self);
         }
+        Ok(self.wait())
     }
+}
+
+/// No task runs while a lock is held, so nothing can be left half done by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -101,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a worker thread panicked")]
+    #[should_panic(expected = "deliberate")]
     fn a_panic_reaches_the_waiting_thread() {
         let pool = Pool::new(1).unwrap();
         pool.run(|| panic!("deliberate")).wait()
