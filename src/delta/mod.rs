@@ -52,7 +52,7 @@ mod writer;
 
 pub use commands::{Command, Commands};
 pub use params::Params;
-pub use patch::patch;
+pub use patch::{patch, patch_up_to};
 pub use plan::{Piece, Plan};
 pub use search::Effort;
 pub use signature::Signature;

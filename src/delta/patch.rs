@@ -17,7 +17,21 @@ pub fn patch(
     out: &mut impl Write,
     out_len: u64,
 ) -> Result<()> {
-    let mut commands = Commands::new(delta, basis_len, out_len)?;
+    match patch_up_to(basis, delta, basis_len, out, out_len)? {
+        made if made == out_len => Ok(()),
+        made => Err(Error::OutputTooShort { made, declared: out_len }),
+    }
+}
+
+/// [`patch`] for a content of unknown length, `out_limit` bytes at most; returns its length.
+pub fn patch_up_to(
+    basis: &mut (impl Read + Seek),
+    delta: &mut impl Read,
+    basis_len: u64,
+    out: &mut impl Write,
+    out_limit: u64,
+) -> Result<u64> {
+    let mut commands = Commands::new(delta, basis_len, out_limit)?;
     let mut copier = Copier { basis, at: None, buffer: Vec::new() };
     while let Some(command) = commands.next()? {
         match command {
@@ -25,10 +39,7 @@ pub fn patch(
             Command::Copy { offset, len } => copier.copy(offset, len, out)?,
         }
     }
-    match commands.made() {
-        made if made == out_len => Ok(()),
-        made => Err(Error::OutputTooShort { made, declared: out_len }),
-    }
+    Ok(commands.made())
 }
 
 struct Copier<'b, B> {

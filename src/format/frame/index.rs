@@ -121,6 +121,34 @@ impl FrameIndex {
         Ok(decoded)
     }
 
+    /// Hands `len` bytes of the stream from `offset` to `each`, in order, in pieces of at most a frame,
+    /// decoding no frame that `cache` holds under `id`. A range that ends past the stream is `Corrupt`, and
+    /// nothing is handed out.
+    pub fn read(
+        &self,
+        source: &mut dyn ReadAt,
+        cache: &mut FrameCache,
+        id: u32,
+        offset: u64,
+        len: u64,
+        each: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.check_range(offset, len)?;
+        let end = offset + len;
+        let mut at = offset;
+        while at < end {
+            let Some(frame) = self.locate(at) else {
+                return Err(corrupt(&self.name, at, "past the stream"));
+            };
+            let span = self.span(frame);
+            let bytes = self.load(source, cache, id, frame)?;
+            let stop = end.min(span.end);
+            each(&bytes[(at - span.start) as usize..(stop - span.start) as usize])?;
+            at = stop;
+        }
+        Ok(())
+    }
+
     /// Checks that a range lies inside the stream; `Corrupt` if not.
     pub fn check_range(&self, offset: u64, len: u64) -> Result<()> {
         match offset.checked_add(len) {

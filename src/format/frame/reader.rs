@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::table::corrupt;
 use super::{FrameCache, FrameIndex};
 use crate::error::Result;
 use crate::format::ReadAt;
@@ -49,20 +48,7 @@ impl FrameReader {
         len: u64,
         each: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        self.index.check_range(offset, len)?;
-        let end = offset + len;
-        let mut at = offset;
-        while at < end {
-            let Some(frame) = self.index.locate(at) else {
-                return Err(corrupt(self.index.name(), at, "past the stream"));
-            };
-            let span = self.index.span(frame);
-            let bytes = self.index.load(source, &mut self.cache, 0, frame)?;
-            let stop = end.min(span.end);
-            each(&bytes[(at - span.start) as usize..(stop - span.start) as usize])?;
-            at = stop;
-        }
-        Ok(())
+        self.index.read(source, &mut self.cache, 0, offset, len, each)
     }
 
     /// Fills `buf` from `offset`.

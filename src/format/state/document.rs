@@ -1,6 +1,6 @@
 //! Header and trailer of a state: written as text, read from it.
 
-use super::object::Object;
+use super::object::{Capped, Object};
 use super::parse::time;
 use super::{
     json, ArchiveRef, Header, ParentRef, SnapshotKind, StateProblem, Totals, Trailer, ARCHIVES_MAX,
@@ -178,14 +178,8 @@ fn read_parent(mut fields: Object<'_>) -> Result<ParentRef, String> {
 pub(super) fn read_trailer(text: &str, digest: Hash) -> Result<Trailer, String> {
     let text = closed(&format!("{{{}", text.trim_end()));
     let mut fields = Object::parse(&text)?;
-    let archives: Vec<Object> = fields.need("archives")?;
-    if archives.len() > ARCHIVES_MAX {
-        return Err("too many archives".into());
-    }
-    let problems: Vec<Object> = fields.need("problems")?;
-    if problems.len() > PROBLEMS_MAX {
-        return Err("too many problems".into());
-    }
+    let Capped(archives) = fields.need::<Capped<Object, ARCHIVES_MAX>>("archives")?;
+    let Capped(problems) = fields.need::<Capped<Object, PROBLEMS_MAX>>("problems")?;
     Ok(Trailer {
         archives: archives.into_iter().map(read_archive).collect::<Result<_, _>>()?,
         totals: read_totals(fields.need("totals")?)?,

@@ -147,7 +147,7 @@ impl Intake {
             Part::Trailer => {
                 self.parts.trailer.extend_from_slice(line);
                 if self.parts.trailer.len() > TRAILER_MAX {
-                    return Err("a trailer of more than 128 MiB".into());
+                    return Err("a trailer of more than 48 MiB".into());
                 }
             }
         }

@@ -35,9 +35,9 @@ use crate::stamp::{Stamp, Time};
 /// The longest entry line, in bytes; also the longest header.
 pub const LINE_MAX: usize = 16 << 20;
 /// The longest trailer, in bytes.
-pub const TRAILER_MAX: usize = 128 << 20;
+pub const TRAILER_MAX: usize = 48 << 20;
 /// The most archives a state names.
-pub const ARCHIVES_MAX: usize = 1 << 18;
+pub const ARCHIVES_MAX: usize = 1 << 16;
 /// The most ranges of one content: a whole copy and 64 deltas. Also of one signature.
 pub const RANGES_MAX: usize = 65;
 /// Names and values of one entry's xattrs together, in bytes.

@@ -94,7 +94,7 @@ impl<W: Sink> StateWriter<W> {
         };
         document::write_trailer(&trailer, &mut self.text);
         if self.text.len() + DIGEST_LINE_LEN > TRAILER_MAX {
-            return Err(Error::new(Kind::Limit, "write the state", "its trailer is longer than 128 MiB"));
+            return Err(Error::new(Kind::Limit, "write the state", "its trailer is longer than 48 MiB"));
         }
         self.hand_on(0)?;
         self.text.extend_from_slice(b"\"digest\":");
