@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::meta::by_path;
 
 /// The most bytes of names and values that one file's attributes may have together.
-pub const XATTRS_MAX: usize = 16 << 20;
+pub const XATTRS_MAX: usize = 8 << 20;
 
 /// All extended attributes, sorted by name; none where the file system knows no such thing. An attribute
 /// removed meanwhile is left out. More than [`XATTRS_MAX`] bytes are `E2BIG`.
@@ -29,6 +29,7 @@ pub fn read_xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
                 xattrs.push((name.to_vec(), value));
             }
             Err(error) if error.raw_os_error() == Some(Errno::NODATA.raw_os_error()) => {}
+            Err(error) if is_unsupported(&error) => {}
             Err(error) => return Err(error),
         }
         if total > XATTRS_MAX {
@@ -43,6 +44,14 @@ pub fn read_xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
 pub fn set_xattr(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> io::Result<()> {
     match rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()) {
         Err(Errno::BADF) => by_path(fd, |path| rustix::fs::setxattr(path, name, value, XattrFlags::empty())),
+        result => Ok(result?),
+    }
+}
+
+/// Removes one extended attribute; an absent one is success, and so is a file system without any.
+pub fn remove_xattr(fd: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    match rustix::fs::fremovexattr(fd, name) {
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
         result => Ok(result?),
     }
 }

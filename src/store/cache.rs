@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::entry::Hash;
 use crate::format::names::{Name, TEMP_PREFIX};
+use crate::platform::Dir;
 
 /// The cached files of one series.
 pub struct Cache {
@@ -45,6 +46,11 @@ impl Cache {
         None
     }
 
+    /// Opens a copy that [`Cache::open`] found right a moment ago.
+    pub fn reopen(&self, name: &str, size: u64) -> Option<File> {
+        File::open(self.dir.join(name)).ok().filter(|f| f.metadata().is_ok_and(|m| m.len() == size))
+    }
+
     /// Begins a copy. Its errors are kept to itself: it is then not there when it is wanted.
     pub fn copy(&self, name: &str) -> Option<Copy> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).ok()?;
@@ -56,13 +62,12 @@ impl Cache {
 
     /// Removes every copy that is not in `needed`; other files are left alone.
     pub fn keep_only(&self, needed: &dyn Fn(&str) -> bool) {
-        let Ok(listing) = fs::read_dir(&self.dir) else { return };
-        for found in listing.flatten() {
-            let name = found.file_name();
-            let Some(name) = name.to_str() else { continue };
+        let Ok(dir) = Dir::open(&self.dir) else { return };
+        for (name, _) in dir.list().names {
+            let Ok(name) = std::str::from_utf8(&name) else { continue };
             let ours = Name::parse(name.strip_prefix(TEMP_PREFIX).unwrap_or(name)).is_some();
             if ours && !needed(name) {
-                let _ = fs::remove_file(found.path());
+                let _ = dir.unlink(name.as_bytes());
             }
         }
     }
@@ -72,8 +77,10 @@ impl Cache {
 /// checks that it is the store's file.
 pub fn find_state(root: Option<&Path>, name: &str, size: u64) -> Option<File> {
     let root = root.map(Path::to_path_buf).or_else(default_root)?;
-    let series = fs::read_dir(root).ok()?.flatten();
-    let found = series.filter_map(|dir| File::open(dir.path().join(name)).ok());
+    let root = Dir::open(&root).ok()?;
+    let series = root.list().names;
+    let found =
+        series.iter().filter_map(|(dir, _)| root.open_file(&[&dir[..], b"/", name.as_bytes()].concat()).ok());
     let mut right = found.filter(|file| file.metadata().is_ok_and(|m| m.is_file() && m.len() == size));
     right.next()
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -87,10 +87,11 @@ impl DirStore {
         }
         let refuse =
             |why: &str| Err(Error::new(Kind::Io, "use the default store", why).at(path_bytes(&self.path)));
-        let link = std::fs::symlink_metadata(&self.path)
-            .map_err(|e| self.trouble("use the default store", "", &e))?;
-        let stat = dir.stat_self().map_err(|e| self.trouble("use the default store", "", &e))?;
-        if link.file_type().is_symlink() {
+        let failed = |e: std::io::Error| self.trouble("use the default store", "", &e);
+        let named = std::fs::symlink_metadata(&self.path).map_err(failed)?;
+        let stat = dir.stat_self().map_err(failed)?;
+        // What stands under the name must be the directory that was opened: a link to it is not.
+        if (named.dev(), named.ino()) != stat.id() {
             return refuse("it is a symbolic link");
         }
         if stat.uid != platform::effective_uid() {
@@ -100,6 +101,26 @@ impl DirStore {
             return refuse("it is open to other users: make it mode 0700");
         }
         Ok(())
+    }
+
+    /// The lock file for a reader: made only where there is something to read, and not needed where nobody
+    /// can write.
+    fn open_shared(&mut self, key: &str, name: &str) -> Result<io::Result<Option<File>>> {
+        let Some(dir) = self.existing()? else { return Ok(Ok(None)) };
+        let found = match dir.open_file(name.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if self.list(&format!("{key}."))?.is_empty() {
+                    return Ok(Ok(None));
+                }
+                dir.open_or_create(name.as_bytes(), 0o600)
+            }
+            found => found,
+        };
+        Ok(match found {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if is_read_only(&error) => Ok(None),
+            Err(error) => Err(error),
+        })
     }
 
     fn file(&mut self, name: &str) -> Result<&File> {
@@ -193,23 +214,13 @@ impl Store for DirStore {
 
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
         let name = lock_name(key);
-        let dir = match mode {
-            LockMode::Exclusive => self.made()?,
-            LockMode::Shared => match self.existing()? {
-                Some(dir) => dir,
-                None => return Ok(Box::new(())),
-            },
+        let opened = match mode {
+            LockMode::Exclusive => self.made()?.open_or_create(name.as_bytes(), 0o600).map(Some),
+            LockMode::Shared => self.open_shared(key, &name)?,
         };
-        let file = match dir.open_or_create(name.as_bytes(), 0o600) {
-            Ok(file) => file,
-            Err(error) if mode == LockMode::Shared && is_read_only(&error) => {
-                match dir.open_file(name.as_bytes()) {
-                    Ok(file) => file,
-                    // No writer can have been here, or none can come: there is nothing to wait for.
-                    Err(_) => return Ok(Box::new(())),
-                }
-            }
-            Err(error) => return Err(self.trouble("open the lock", &name, &error)),
+        // Without a lock no writer was here, or none can come: there is nothing to wait for.
+        let Some(file) = opened.map_err(|e| self.trouble("open the lock", &name, &e))? else {
+            return Ok(Box::new(()));
         };
         match platform::try_lock(&file, mode == LockMode::Exclusive) {
             Ok(true) => Ok(Box::new(Held(file))),
@@ -224,10 +235,15 @@ impl Store for DirStore {
         let mut swept = Vec::new();
         for (found, _) in dir.list().names {
             let Ok(temp) = std::str::from_utf8(&found) else { continue };
-            let owner = temp.strip_prefix(TEMP_PREFIX).and_then(Name::parse);
-            if owner.is_some_and(|name| name.key == key) {
-                dir.unlink(temp.as_bytes()).map_err(|e| self.trouble("remove the left-over", temp, &e))?;
-                swept.push(temp.to_string());
+            let Some(name) = temp.strip_prefix(TEMP_PREFIX) else { continue };
+            // What has no name of ours in it nobody is writing; what has another key may be being written.
+            let abandoned = Name::parse(name).is_none_or(|name| name.key == key);
+            let is_file = || dir.stat(temp.as_bytes()).is_ok_and(|stat| stat.kind == FileKind::File);
+            if abandoned && is_file() {
+                // What cannot be removed (another user's, in a sticky directory) harms nobody.
+                if dir.unlink(temp.as_bytes()).is_ok() {
+                    swept.push(temp.to_string());
+                }
             }
         }
         Ok(swept)
