@@ -132,7 +132,7 @@ impl Archives {
     }
 
     /// The number of one of the parent's archives in the new state.
-    fn inherit(&mut self, parents: u32) -> u32 {
+    fn inherit_one(&mut self, parents: u32) -> u32 {
         let next = self.order.len() as u32;
         *self.inherited.entry(parents).or_insert_with(|| {
             self.order.push(Origin::Parent(parents));
@@ -141,19 +141,16 @@ impl Archives {
     }
 
     fn inherit_ranges(&mut self, ranges: &[Range]) -> Vec<Range> {
-        ranges.iter().map(|range| Range { archive: self.inherit(range.archive), ..*range }).collect()
+        ranges.iter().map(|range| Range { archive: self.inherit_one(range.archive), ..*range }).collect()
     }
 
-    /// Where the parent says an entry's content lies, in the numbers of the new state. `keep_sig` false
-    /// leaves its signature behind.
-    pub fn inherit_place(&mut self, place: &Place, keep_sig: bool) -> Place {
+    /// Where the parent says a content and its signature lie, in the numbers of the new state. `keep_sig`
+    /// false leaves the signature behind.
+    pub fn inherit(&mut self, place: &Place, keep_sig: bool) -> (Vec<Range>, Option<SigRef>) {
         let content = self.inherit_ranges(&place.content);
-        let sig = place
-            .sig
-            .as_ref()
-            .filter(|_| keep_sig)
-            .map(|sig| SigRef { ranges: self.inherit_ranges(&sig.ranges), hash: sig.hash });
-        Place { content, sig, ..place.clone() }
+        let sig = place.sig.as_ref().filter(|_| keep_sig);
+        let sig = sig.map(|sig| SigRef { ranges: self.inherit_ranges(&sig.ranges), hash: sig.hash });
+        (content, sig)
     }
 
     /// Adds a delta or a signature as a member named after its entry.

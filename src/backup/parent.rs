@@ -6,15 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::delta::Signature;
-use crate::entry::{Entry, SigRef};
+use crate::entry::{Entry, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::Kind as FileKind;
-use crate::format::{ArchiveRef, FrameCache, FrameReader, ReadAt, StateReader, Trailer};
+use crate::format::{ArchiveRef, FrameCache, FrameIndex, ReadAt, StateReader, Trailer};
 use crate::job::{Job, Problem, ProblemKind};
 use crate::store::{cache, Cache, Catalog, LocalFile, StateFile, Store, StoredFile};
 
-/// Frames of SigVaults kept decompressed: signatures are read in the order in which they were written.
-const SIGNATURE_FRAMES: usize = 2;
+/// Frames of SigVaults kept decompressed, of all together: each snapshot's signatures are read in the order
+/// in which they were written.
+const SIGNATURE_FRAMES: usize = 8;
+/// What a signature has before its blocks. One longer than its file would never have been made.
+const SIGNATURE_HEAD: u64 = 12;
 /// How much of a state's end is compared with the store's before a cached copy is believed: the seek
 /// table and, of a small state, everything.
 const TAIL: u64 = 4096;
@@ -22,18 +25,13 @@ const TAIL: u64 = 4096;
 /// The newest snapshot of the key that verifies. Damaged ones are problems, and passed over.
 pub fn newest(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> Result<Option<StateReader>> {
     let cache_root = job.options.cache_dir.clone();
-    let mut first_damage = None;
     for state in catalog.states().rev() {
         match open(store, state, cache_root.as_deref()) {
             Ok(reader) => return Ok(Some(reader)),
-            Err(error) if error.kind == Kind::Corrupt => {
-                let problem = Problem {
-                    path: None,
-                    snapshot: Some(state.stamp),
-                    ..Problem::new(ProblemKind::Damaged, b"", &error)
-                };
-                job.problem(problem.in_file(&state.name), error.clone())?;
-                first_damage.get_or_insert(error);
+            Err(error) if matches!(error.kind, Kind::Corrupt | Kind::Io | Kind::Limit) => {
+                let problem = Problem { path: None, ..Problem::new(ProblemKind::Damaged, b"", &error) };
+                let problem = Problem { snapshot: Some(state.stamp), ..problem };
+                job.problem(problem.in_file(&state.name), error)?;
             }
             Err(error) => return Err(error),
         }
@@ -69,14 +67,16 @@ pub struct Parent {
     /// For each of its archives: is it in the store, of the right size?
     present: Vec<bool>,
     cache: Option<Cache>,
-    vaults: HashMap<u32, Vault>,
+    vaults: HashMap<u32, Result<Vault>>,
+    /// Frames of all of them.
+    frames: FrameCache,
 }
 
-/// A SigVault opened for reading.
+/// A SigVault that was opened.
 struct Vault {
-    frames: FrameReader,
-    /// The cache's copy; without one the store is read.
-    copy: Option<LocalFile>,
+    index: FrameIndex,
+    /// The cache has a copy that was verified.
+    cached: bool,
 }
 
 impl Parent {
@@ -105,7 +105,13 @@ impl Parent {
                 job.problem(problem.in_file(&archive.name), error)?;
             }
         }
-        Ok(Parent { trailer, present, cache, vaults: HashMap::new() })
+        Ok(Parent {
+            trailer,
+            present,
+            cache,
+            vaults: HashMap::new(),
+            frames: FrameCache::new(SIGNATURE_FRAMES),
+        })
     }
 
     pub fn archives(&self) -> &[ArchiveRef] {
@@ -130,80 +136,108 @@ impl Parent {
             .is_some_and(|sig| sig.ranges.iter().all(|range| self.is_present(range.archive)))
     }
 
-    /// The signature of an entry's content. An error says why it cannot be used: the file is then stored
-    /// whole.
-    pub fn signature(&mut self, store: &mut dyn Store, sig: &SigRef, data_len: u64) -> Result<Signature> {
+    /// The signature of an entry's content of `data_len` bytes. An error says why it cannot be used: the
+    /// file is then stored whole.
+    pub fn signature(
+        &mut self,
+        store: &mut dyn Store,
+        sig: &SigRef,
+        data_len: u64,
+        job: &mut Job,
+    ) -> Result<Signature> {
         let mut bytes = Vec::new();
         let mut name = String::new();
+        let len: u64 = sig.ranges.iter().map(|range| range.len).sum();
+        if len > data_len.saturating_add(SIGNATURE_HEAD) {
+            return Err(Error::new(Kind::Corrupt, "read a signature", "it is longer than its file"));
+        }
         for range in &sig.ranges {
-            let archive = self.archives().get(range.archive as usize).cloned();
-            let archive =
-                archive.ok_or_else(|| Error::new(Kind::Corrupt, "read a signature", "no such archive"))?;
-            let vault = self.vault(store, range.archive, &archive)?;
-            let mut take = |piece: &[u8]| {
-                bytes.extend_from_slice(piece);
-                Ok(())
-            };
-            match &mut vault.copy {
-                Some(copy) => vault.frames.read(copy, range.offset, range.len, &mut take)?,
-                None => vault.frames.read(
-                    &mut StoredFile { store, name: &archive.name },
-                    range.offset,
-                    range.len,
-                    &mut take,
-                )?,
-            }
-            name = archive.name;
+            name = self.read_vault(store, range, job, &mut bytes)?;
         }
-        let hash = blake3::hash(&bytes);
-        if hash.as_bytes()[..16] != sig.hash {
-            return Err(Error::corrupt("read a signature from", &name, "its hash is not the recorded one"));
+        let damaged = |detail: String| Error::corrupt("read a signature from", &name, detail);
+        if blake3::hash(&bytes).as_bytes()[..16] != sig.hash {
+            return Err(damaged("its hash is not the recorded one".into()));
         }
-        let parsed = Signature::parse(&bytes)
-            .map_err(|e| Error::corrupt("read a signature from", &name, e.to_string()))?;
-        let blocks = data_len.div_ceil(u64::from(parsed.block_len()));
-        if blocks != parsed.blocks() {
-            return Err(Error::corrupt("read a signature from", &name, "it is of a file of another size"));
+        let parsed = Signature::parse(&bytes).map_err(|e| damaged(e.to_string()))?;
+        if parsed.blocks() != data_len.div_ceil(u64::from(parsed.block_len())) {
+            return Err(damaged("it is of a file of another size".into()));
         }
         Ok(parsed)
     }
 
-    fn vault(&mut self, store: &mut dyn Store, index: u32, archive: &ArchiveRef) -> Result<&mut Vault> {
-        if !self.vaults.contains_key(&index) {
-            let mut copy = self.cached(store, archive).map(LocalFile);
-            let open = |src: &mut dyn ReadAt| {
-                let cache = FrameCache::new(SIGNATURE_FRAMES);
-                FrameReader::with_cache(src, &archive.name, archive.size, archive.compressed(), cache)
-            };
-            let frames = match &mut copy {
-                Some(copy) => open(copy)?,
-                None => open(&mut StoredFile { store, name: &archive.name })?,
-            };
-            self.vaults.insert(index, Vault { frames, copy });
+    /// Appends a range of a SigVault to `bytes`; returns the SigVault's name.
+    fn read_vault(
+        &mut self,
+        store: &mut dyn Store,
+        range: &Range,
+        job: &mut Job,
+        bytes: &mut Vec<u8>,
+    ) -> Result<String> {
+        let archive = self.archives().get(range.archive as usize).cloned();
+        let archive =
+            archive.ok_or_else(|| Error::new(Kind::Corrupt, "read a signature", "no such archive"))?;
+        let id = range.archive;
+        if !self.vaults.contains_key(&id) {
+            // A SigVault that cannot be opened is not tried again for every file.
+            let opened = self.open_vault(store, &archive, job);
+            self.vaults.insert(id, opened);
         }
-        self.vaults
-            .get_mut(&index)
-            .ok_or_else(|| Error::new(Kind::Panic, "open a SigVault", "it was not kept"))
+        let vault = match self.vaults.get(&id) {
+            Some(Ok(vault)) => vault,
+            Some(Err(error)) => return Err(error.clone()),
+            None => return Err(Error::new(Kind::Panic, "open a SigVault", "it was not kept")),
+        };
+        let copy = self.cache.as_ref().filter(|_| vault.cached);
+        let copy = copy.and_then(|cache| cache.reopen(&archive.name, archive.size));
+        let mut take = |piece: &[u8]| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        };
+        let (index, frames) = (&vault.index, &mut self.frames);
+        match copy.map(LocalFile) {
+            Some(mut copy) => index.read(&mut copy, frames, id, range.offset, range.len, &mut take)?,
+            None => {
+                let mut stored = StoredFile { store, name: &archive.name };
+                index.read(&mut stored, frames, id, range.offset, range.len, &mut take)?;
+            }
+        }
+        Ok(archive.name)
+    }
+
+    fn open_vault(&self, store: &mut dyn Store, archive: &ArchiveRef, job: &mut Job) -> Result<Vault> {
+        let copy = self.cached(store, archive, job)?;
+        let cached = copy.is_some();
+        let open =
+            |src: &mut dyn ReadAt| FrameIndex::open(src, &archive.name, archive.size, archive.compressed());
+        let index = match copy.map(LocalFile) {
+            Some(mut copy) => open(&mut copy)?,
+            None => open(&mut StoredFile { store, name: &archive.name })?,
+        };
+        Ok(Vault { index, cached })
     }
 
     /// The cache's copy of a SigVault, fetched from the store if the cache has none.
-    fn cached(&self, store: &mut dyn Store, archive: &ArchiveRef) -> Option<File> {
-        let cache = self.cache.as_ref()?;
-        if archive.kind != FileKind::SigVault {
-            return None;
-        }
+    fn cached(&self, store: &mut dyn Store, archive: &ArchiveRef, job: &mut Job) -> Result<Option<File>> {
+        let Some(cache) = self.cache.as_ref().filter(|_| archive.kind == FileKind::SigVault) else {
+            return Ok(None);
+        };
         if let Some(file) = cache.open(&archive.name, archive.size, &archive.digest) {
-            return Some(file);
+            return Ok(Some(file));
         }
-        let mut copy = cache.copy(&archive.name)?;
+        let Some(mut copy) = cache.copy(&archive.name) else { return Ok(None) };
         let mut buf = vec![0; 1 << 20];
         let mut at = 0;
         while at < archive.size {
-            let got = store.read_at(&archive.name, at, &mut buf).ok().filter(|got| *got > 0)?;
-            copy.write(&buf[..got]);
-            at += got as u64;
+            job.pulse()?;
+            match store.read_at(&archive.name, at, &mut buf)? {
+                0 => return Ok(None),
+                got => {
+                    copy.write(&buf[..got]);
+                    at += got as u64;
+                }
+            }
         }
         copy.publish();
-        cache.open(&archive.name, archive.size, &archive.digest)
+        Ok(cache.open(&archive.name, archive.size, &archive.digest))
     }
 }

@@ -12,6 +12,8 @@ use crate::platform::{self, FileKind, Names, Stat};
 
 /// Bytes read at a time.
 pub const CHUNK: usize = 256 << 10;
+/// Holes recorded of one file; what lies beyond is stored as zeros. An entry's line stays small.
+const HOLES_MAX: usize = 100_000;
 
 /// Why a file could not be stored.
 #[derive(Debug)]
@@ -36,18 +38,25 @@ pub struct Shape {
     pub stat: Stat,
     pub holes: Vec<(u64, u64)>,
     pub meta: Metadata,
+    /// Not all of the metadata could be read.
+    pub incomplete: bool,
 }
 
 impl Shape {
-    pub fn take(file: &File, names: &mut Names) -> io::Result<Self> {
+    /// What `file` is now, and why its extended attributes could not be read, if they could not.
+    pub fn take(file: &File, names: &mut Names) -> io::Result<(Self, Option<io::Error>)> {
         let stat = platform::stat_file(file)?;
         if stat.kind != FileKind::File {
             return Err(io::Error::other("it is no longer a file"));
         }
         // Its count of blocks does not tell: blocks of attributes are among them.
-        let holes = if stat.size > 0 { platform::holes(file, stat.size)? } else { Vec::new() };
-        let meta = metadata(&stat, file.as_fd(), names)?;
-        Ok(Shape { stat, holes, meta })
+        let mut holes = if stat.size > 0 { platform::holes(file, stat.size)? } else { Vec::new() };
+        holes.truncate(HOLES_MAX);
+        let (meta, error) = match metadata(&stat, file.as_fd(), names) {
+            Ok(meta) => (meta, None),
+            Err(error) => (plain_metadata(&stat, names), Some(error)),
+        };
+        Ok((Shape { stat, holes, meta, incomplete: error.is_some() }, error))
     }
 
     /// Bytes outside holes.
@@ -75,15 +84,26 @@ pub fn plain_metadata(stat: &Stat, names: &mut Names) -> Metadata {
     }
 }
 
-/// Reads the data of `file` in the shape it had, start to end, and hands it to `feed`. Returns whether
-/// the file held still. What is missing at the end of a file that shrank is read as zeros.
+/// How a read ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// To the end, and the file held still.
+    Still,
+    /// To the end, but the file changed meanwhile.
+    Changed,
+    /// Not to the end: `feed` wanted no more.
+    Stopped,
+}
+
+/// Reads the data of `file` in the shape it had, start to end, and hands it to `feed`, which says whether
+/// to go on. What is missing at the end of a file that shrank is read as zeros.
 pub fn read_data(
     file: &File,
     shape: &Shape,
     buf: &mut Vec<u8>,
     job: &mut Job,
-    mut feed: impl FnMut(&mut Job, &[u8]) -> Result<()>,
-) -> FileResult<bool> {
+    mut feed: impl FnMut(&[u8]) -> Result<bool>,
+) -> FileResult<Read> {
     buf.resize(CHUNK, 0);
     let mut short = false;
     for (mut offset, mut len) in extents(shape.stat.size, &shape.holes) {
@@ -96,14 +116,17 @@ pub fn read_data(
                 buf[..want].fill(0);
                 got = want;
             }
-            feed(job, &buf[..got])?;
             job.report.count(Counter::BytesRead, got as u64);
             job.advance(got as u64)?;
+            if !feed(&buf[..got])? {
+                return Ok(Read::Stopped);
+            }
             offset += got as u64;
             len -= got as u64;
         }
     }
-    Ok(!short && held_still(file, &shape.stat).map_err(Trouble::Source)?)
+    let still = !short && held_still(file, &shape.stat).map_err(Trouble::Source)?;
+    Ok(if still { Read::Still } else { Read::Changed })
 }
 
 fn read_once(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -33,8 +33,8 @@ pub struct Run<'r, 'j> {
     names: Names,
     links: Links,
     origins: Origins,
-    /// Directories of the entries written, from the root down: where an entry carried forward may stand.
-    open_dirs: Vec<Path>,
+    /// Where an entry carried forward may stand.
+    open_dirs: OpenDirs,
     /// Paths below which nothing counts as deleted: what was not seen there may still be there.
     unseen: Vec<Path>,
     buf: Vec<u8>,
@@ -49,10 +49,18 @@ struct Links {
     last_number: u64,
 }
 
+/// An entry of the parent whose content a new name may have.
+struct Origin {
+    entry: Entry,
+    /// Its path is gone: if the content is the same, it was moved.
+    deleted: bool,
+}
+
 /// How a path's new entry came about.
 struct Made {
     entry: Entry,
-    counter: Counter,
+    /// How it is counted; an entry carried forward is not.
+    counter: Option<Counter>,
     what: u32,
 }
 
@@ -79,7 +87,7 @@ impl<'r, 'j> Run<'r, 'j> {
             names: Names::new(),
             links: Links { counts: std::mem::take(&mut scan.links), sets: HashMap::new(), last_number: 0 },
             origins: std::mem::take(&mut scan.origins),
-            open_dirs: Vec::new(),
+            open_dirs: OpenDirs::default(),
             unseen: Vec::new(),
             buf: Vec::new(),
             small: Vec::new(),
@@ -140,16 +148,21 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// A path of the parent that the walk did not give: deleted, unless its directory was not seen whole.
     fn unseen_entry(&mut self, old: Entry) -> Result<()> {
-        self.unseen.retain(|dir| old.path.is_within(dir.as_bytes()));
+        self.leave_unseen(&old.path);
         if self.unseen.is_empty() {
             return if self.origins.awaits(&old) { Ok(()) } else { self.gone(&old) };
         }
-        let error =
-            Error::new(Kind::Io, "read", "its directory could not be read; its last version was kept")
-                .at(&old.path);
+        let detail = "its directory could not be read; its last version was kept";
+        let error = Error::new(Kind::Io, "read", detail).at(&old.path);
         self.job.trouble(ProblemKind::Unreadable, old.path.as_bytes(), error)?;
         self.origins.forget(&old);
         self.carry_forward(old)
+    }
+
+    fn leave_unseen(&mut self, path: &Path) {
+        while self.unseen.last().is_some_and(|dir| !path.is_within(dir.as_bytes())) {
+            self.unseen.pop();
+        }
     }
 
     fn gone(&mut self, old: &Entry) -> Result<()> {
@@ -172,23 +185,23 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// Keeps the parent's entry, dirty: restored like any other, read again next time.
     fn carry_forward(&mut self, old: Entry) -> Result<()> {
-        let has_place = old.path.parent().is_none_or(|dir| self.has_open_dir(dir));
-        let has_content = self.parent.as_ref().is_some_and(|parent| parent.has_content(&old));
-        if !has_place || !has_content {
+        if !old.path.parent().is_none_or(|dir| self.open_dirs.has(dir)) {
+            // Where its directory was, there is something else now.
             return self.gone(&old);
         }
-        let keep_sig = self.parent.as_ref().is_some_and(|parent| parent.has_signature(&old));
+        let Some(parent) = self.parent.as_ref().filter(|parent| parent.has_content(&old)) else {
+            let error =
+                Error::new(Kind::Missing, "keep the last version of", "its archive is gone").at(&old.path);
+            return self.job.trouble(ProblemKind::Missing, old.path.as_bytes(), error);
+        };
+        let keep_sig = parent.has_signature(&old);
         let mut entry = old.clone();
-        entry.place = self.archives.inherit_place(&old.place, keep_sig);
+        (entry.place.content, entry.place.sig) = self.archives.inherit(&old.place, keep_sig);
         entry.place.dirty = true;
         if let Node::File(file) = &mut entry.node {
             file.link = 0;
         }
-        self.write(Made { entry, counter: Counter::Unchanged, what: change::KEPT }, Some(&old))
-    }
-
-    fn has_open_dir(&self, dir: &[u8]) -> bool {
-        self.open_dirs.iter().rev().any(|open| open.as_bytes() == dir)
+        self.write(Made { entry, counter: None, what: change::KEPT }, Some(&old))
     }
 
     fn node(
@@ -199,7 +212,7 @@ impl<'r, 'j> Run<'r, 'j> {
         broken: Option<i32>,
         old: Option<Entry>,
     ) -> Result<()> {
-        self.unseen.retain(|dir| path.is_within(dir.as_bytes()));
+        self.leave_unseen(path);
         if let Some(code) = broken {
             let error = Error::io("list", path, &io::Error::from_raw_os_error(code));
             self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)?;
@@ -208,9 +221,10 @@ impl<'r, 'j> Run<'r, 'j> {
         if stat.kind == FileKind::File {
             return self.file(path, stat, old);
         }
-        if let Some(old) = old.as_ref().filter(|old| is_unchanged(old, &facts(stat), &self.guard)) {
-            return self.unchanged(old, stat);
-        }
+        let old = match old {
+            Some(old) if is_unchanged(&old, &facts(stat), &self.guard) => return self.unchanged(old, stat),
+            old => old,
+        };
         let node = match stat.kind {
             FileKind::Dir => Node::Dir,
             FileKind::Symlink => Node::Symlink(target),
@@ -243,34 +257,33 @@ impl<'r, 'j> Run<'r, 'j> {
         })
     }
 
-    fn unchanged(&mut self, old: &Entry, stat: &Stat) -> Result<()> {
-        let keep_sig = self.parent.as_ref().is_some_and(|parent| parent.has_signature(old));
-        let mut entry = old.clone();
-        entry.place = self.archives.inherit_place(&old.place, keep_sig);
+    /// Carries the parent's entry over as it is.
+    fn unchanged(&mut self, mut entry: Entry, stat: &Stat) -> Result<()> {
+        let keep_sig = self.parent.as_ref().is_some_and(|parent| parent.has_signature(&entry));
+        (entry.place.content, entry.place.sig) = self.archives.inherit(&entry.place, keep_sig);
         entry.place.ino = stat.ino;
-        self.write(Made { entry, counter: Counter::Unchanged, what: 0 }, Some(old))
+        self.write_linked(Made { entry, counter: Some(Counter::Unchanged), what: 0 }, stat, None)
     }
 
     fn file(&mut self, path: &Path, stat: &Stat, old: Option<Entry>) -> Result<()> {
-        let linked = self.links.sets.get(&stat.id()).map(|first| first.clone_as(path));
-        if let Some(entry) = linked {
+        if let Some(first) = self.links.sets.get(&stat.id()) {
+            let entry = Entry { path: path.clone(), ..first.clone() };
             let outcome = if same_content(&entry, old.as_ref()) { Outcome::Same } else { Outcome::Whole };
             let made = judge(entry, old.as_ref(), outcome);
             return self.write_linked(made, stat, old.as_ref());
         }
-        let usable = old.as_ref().filter(|old| {
+        let has_content = |old: &Entry| {
             old.file().is_some() && self.parent.as_ref().is_some_and(|parent| parent.has_content(old))
-        });
-        if let Some(old) = usable.filter(|old| is_unchanged(old, &facts(stat), &self.guard)) {
-            let keep_sig = self.parent.as_ref().is_some_and(|parent| parent.has_signature(old));
-            let mut entry = old.clone();
-            entry.place = self.archives.inherit_place(&old.place, keep_sig);
-            entry.place.ino = stat.ino;
-            return self.write_linked(Made { entry, counter: Counter::Unchanged, what: 0 }, stat, Some(old));
-        }
-        let usable = usable.cloned();
-        match self.store_file(path, stat, usable.as_ref()) {
-            Ok((entry, outcome, moved_from)) => self.stored(entry, outcome, moved_from, stat, old),
+        };
+        let usable = old.as_ref().is_some_and(has_content);
+        let old = match old {
+            Some(old) if usable && is_unchanged(&old, &facts(stat), &self.guard) => {
+                return self.unchanged(old, stat);
+            }
+            old => old,
+        };
+        match self.store_file(path, stat, old.as_ref().filter(|_| usable)) {
+            Ok((entry, outcome, origin)) => self.stored(entry, outcome, origin, stat, old),
             Err(Trouble::Fatal(error)) => Err(error),
             Err(Trouble::Source(error)) if error.kind() == io::ErrorKind::NotFound => {
                 self.vanished(path, old)
@@ -280,24 +293,18 @@ impl<'r, 'j> Run<'r, 'j> {
     }
 
     /// Opens and stores a file. A new name may have the content of one that was deleted or linked: then
-    /// that entry comes back too.
+    /// that comes back too.
     fn store_file(
         &mut self,
         path: &Path,
         stat: &Stat,
         old: Option<&Entry>,
-    ) -> Result<(Entry, Outcome, Option<Entry>), Trouble> {
+    ) -> Result<(Entry, Outcome, Option<Origin>), Trouble> {
         let file = self.source.open(path).map_err(Trouble::Source)?;
         let parent = self.parent.as_ref();
-        let origin = match old {
-            Some(_) => None,
-            None => self
-                .origins
-                .find(stat)
-                .map(|origin| &origin.entry)
-                .filter(|e| parent.is_some_and(|p| p.has_content(e))),
-        };
-        let origin = origin.cloned();
+        let found = if old.is_none() { self.origins.find(stat) } else { None };
+        let found = found.filter(|(entry, _)| parent.is_some_and(|parent| parent.has_content(entry)));
+        let origin = found.map(|(entry, deleted)| Origin { entry: entry.clone(), deleted });
         let mut storing = Storing {
             job: self.job,
             store: self.store,
@@ -307,7 +314,7 @@ impl<'r, 'j> Run<'r, 'j> {
             buf: &mut self.buf,
             small: &mut self.small,
         };
-        let (entry, outcome) = storing.store(path, &file, old.or(origin.as_ref()))?;
+        let (entry, outcome) = storing.store(path, &file, old.or(origin.as_ref().map(|o| &o.entry)))?;
         Ok((entry, outcome, origin.filter(|_| outcome == Outcome::Same)))
     }
 
@@ -315,36 +322,29 @@ impl<'r, 'j> Run<'r, 'j> {
         &mut self,
         entry: Entry,
         outcome: Outcome,
-        moved_from: Option<Entry>,
+        origin: Option<Origin>,
         stat: &Stat,
         old: Option<Entry>,
     ) -> Result<()> {
-        if entry.place.dirty {
-            let error = Error::new(Kind::Io, "read", "it changed while it was read").at(&entry.path);
-            self.job.trouble(ProblemKind::Changed, entry.path.as_bytes(), error)?;
-        }
-        let Some(origin) = moved_from else {
+        let Some(origin) = origin.filter(|origin| origin.deleted) else {
             let made = judge(entry, old.as_ref(), outcome);
             return self.write_linked(made, stat, old.as_ref());
         };
-        let was_deleted = self.origins.find(stat).is_some_and(|origin| origin.deleted);
-        if !was_deleted {
-            let made = judge(entry, None, outcome);
-            return self.write_linked(made, stat, None);
-        }
-        self.origins.take(stat);
+        self.origins.found(stat);
         if let Some(old) = &old {
             self.gone(old)?;
         }
-        self.write_linked(Made { entry, counter: Counter::Moved, what: change::MOVED }, stat, Some(&origin))
+        let made = Made { entry, counter: Some(Counter::Moved), what: change::MOVED };
+        self.write_linked(made, stat, Some(&origin.entry))
     }
 
     /// Writes a file's entry, with the number of its hard-link set if it has one, and adds it to a full's
     /// archive as a link if it is not the first of the set.
     fn write_linked(&mut self, mut made: Made, stat: &Stat, old: Option<&Entry>) -> Result<()> {
         let id = stat.id();
-        let in_set = self.links.counts.contains_key(&id);
-        let number = match self.links.sets.get(&id) {
+        // What was read may be another file than the one that the first pass found under this name.
+        let in_set = self.links.counts.contains_key(&id) && made.entry.place.ino == stat.ino;
+        let number = match self.links.sets.get(&id).filter(|_| in_set) {
             Some(first) => first.file().map_or(0, |file| file.link),
             None if in_set => {
                 self.links.last_number += 1;
@@ -355,7 +355,7 @@ impl<'r, 'j> Run<'r, 'j> {
         if let Node::File(file) = &mut made.entry.node {
             file.link = number;
         }
-        match self.links.sets.get(&id) {
+        match self.links.sets.get(&id).filter(|_| in_set) {
             Some(first) if self.archives.is_full() => {
                 let link = Special::HardLink(&first.path);
                 let writer = self.archives.writer(self.store, Slot::Whole)?;
@@ -373,10 +373,7 @@ impl<'r, 'j> Run<'r, 'j> {
     /// Writes an entry to the state and tells of it.
     fn write(&mut self, made: Made, old: Option<&Entry>) -> Result<()> {
         let Made { entry, counter, what } = made;
-        self.open_dirs.retain(|dir| entry.path.is_within(dir.as_bytes()));
-        if entry.node == Node::Dir {
-            self.open_dirs.push(entry.path.clone());
-        }
+        self.open_dirs.pass(&entry);
         if let Some(special) = Special::of(&entry.node).filter(|_| self.archives.is_full()) {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
             writer.add_node(&entry.path, &entry.meta, special)?;
@@ -385,18 +382,13 @@ impl<'r, 'j> Run<'r, 'j> {
         let report = &mut self.job.report;
         report.count(Counter::Entries, 1);
         report.count(Counter::Bytes, entry.size());
-        report.count(counter, 1);
+        if let Some(counter) = counter {
+            report.count(counter, 1);
+        }
         if what != 0 {
             self.job.change(what, old, Some(&entry))?;
         }
         Ok(())
-    }
-}
-
-impl Entry {
-    /// Another name of the same inode.
-    fn clone_as(&self, path: &Path) -> Entry {
-        Entry { path: path.clone(), ..self.clone() }
     }
 }
 
@@ -408,17 +400,69 @@ fn same_content(entry: &Entry, old: Option<&Entry>) -> bool {
 /// What an entry is beside the old one of its path.
 fn judge(entry: Entry, old: Option<&Entry>, outcome: Outcome) -> Made {
     let Some(old) = old else {
-        return Made { entry, counter: Counter::Created, what: change::CREATED };
+        return Made { entry, counter: Some(Counter::Created), what: change::CREATED };
     };
     let same_type = entry.node.word() == old.node.word();
     let shape = |e: &Entry| e.file().map(|file| (file.size, file.holes.clone()));
     let same_content = outcome == Outcome::Same && shape(&entry) == shape(old);
     let same_metadata = same_metadata(&entry, old);
     let (counter, what) = match (same_type && same_content, same_metadata) {
-        (true, true) => (Counter::Unchanged, 0),
+        (true, true) if !entry.place.dirty => (Counter::Unchanged, 0),
         (true, false) => (Counter::Metadata, change::METADATA),
-        (false, true) => (Counter::Modified, change::CONTENT),
+        (_, true) => (Counter::Modified, change::CONTENT),
         (false, false) => (Counter::Modified, change::CONTENT | change::METADATA),
     };
-    Made { entry, counter, what }
+    Made { entry, counter: Some(counter), what }
+}
+
+/// The directories that the entry written last lies in, itself included if it is one. They are prefixes of
+/// one path, so that depth costs a number each.
+#[derive(Default)]
+struct OpenDirs {
+    path: Vec<u8>,
+    /// Lengths of the prefixes, ascending.
+    ends: Vec<usize>,
+}
+
+impl OpenDirs {
+    fn pass(&mut self, entry: &Entry) {
+        while self.ends.last().is_some_and(|&end| !entry.path.is_within(&self.path[..end])) {
+            self.ends.pop();
+        }
+        if entry.node == Node::Dir {
+            self.path.clear();
+            self.path.extend_from_slice(entry.path.as_bytes());
+            self.ends.push(self.path.len());
+        }
+    }
+
+    fn has(&self, dir: &[u8]) -> bool {
+        let found = self.ends.binary_search(&dir.len()).is_ok();
+        found && self.path[..dir.len()] == *dir
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(path: &str, node: Node) -> Entry {
+        let (meta, place) = (Metadata::default(), Place::default());
+        let path = Path::new(path).unwrap();
+        Entry { path, node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() }
+    }
+
+    #[test]
+    fn only_directories_of_the_current_path_are_open() {
+        let mut open = OpenDirs::default();
+        for (path, node) in [("", Node::Dir), ("a", Node::Dir), ("a/b", Node::Dir), ("a/b/f", Node::Fifo)] {
+            open.pass(&entry(path, node));
+        }
+        assert!(open.has(b"") && open.has(b"a") && open.has(b"a/b"));
+        assert!(!open.has(b"a/b/f") && !open.has(b"a/c") && !open.has(b"b"));
+        open.pass(&entry("a/c", Node::Fifo));
+        assert!(open.has(b"") && open.has(b"a") && !open.has(b"a/b"));
+        open.pass(&entry("ab", Node::Dir));
+        assert!(open.has(b"") && open.has(b"ab") && !open.has(b"a"));
+    }
 }

@@ -23,49 +23,75 @@ type Identity = (u64, u64, Time);
 
 /// Contents of the parent that a new name may turn out to have.
 #[derive(Default)]
-pub struct Origins(HashMap<Identity, Origin>);
+pub struct Origins {
+    /// Of paths that are gone.
+    deleted: HashMap<Identity, Deleted>,
+    /// Of files with several names, of which at least one is still there.
+    linked: HashMap<Identity, Entry>,
+}
 
-pub struct Origin {
-    pub entry: Entry,
-    /// The parent's path is gone from the source.
-    pub deleted: bool,
+struct Deleted {
+    entry: Entry,
+    /// It came back under another path.
+    found: bool,
 }
 
 impl Origins {
-    fn remember(&mut self, entry: &Entry, deleted: bool) {
-        let Some(file) = entry.file() else { return };
-        if file.size > 0 && !entry.place.dirty && self.0.len() < ORIGINS_MAX {
-            let identity = (entry.place.ino, file.size, entry.meta.mtime);
-            self.0.entry(identity).or_insert_with(|| Origin { entry: entry.clone(), deleted });
+    fn remember_deleted(&mut self, entry: &Entry) {
+        if let Some(identity) = identity(entry).filter(|_| self.deleted.len() < ORIGINS_MAX) {
+            self.deleted.entry(identity).or_insert_with(|| Deleted { entry: entry.clone(), found: false });
         }
     }
 
-    pub fn find(&self, stat: &Stat) -> Option<&Origin> {
-        self.0.get(&(stat.ino, stat.size, stat.mtime))
+    fn remember_linked(&mut self, entry: &Entry) {
+        if let Some(identity) = identity(entry).filter(|_| self.linked.len() < ORIGINS_MAX) {
+            self.linked.entry(identity).or_insert_with(|| entry.clone());
+        }
     }
 
-    /// True if `entry` itself waits here to be found moved.
+    /// The entry whose content a new file may have, and whether its path is gone.
+    pub fn find(&self, stat: &Stat) -> Option<(&Entry, bool)> {
+        let identity = (stat.ino, stat.size, stat.mtime);
+        let deleted = self.deleted.get(&identity).filter(|deleted| !deleted.found);
+        match deleted {
+            Some(deleted) => Some((&deleted.entry, true)),
+            None => self.linked.get(&identity).map(|entry| (entry, false)),
+        }
+    }
+
+    /// Notes that a deleted entry came back under another path.
+    pub fn found(&mut self, stat: &Stat) {
+        if let Some(deleted) = self.deleted.get_mut(&(stat.ino, stat.size, stat.mtime)) {
+            deleted.found = true;
+        }
+    }
+
+    /// True if `entry` is here to be found moved, or was: whether it is deleted is told at the end.
     pub fn awaits(&self, entry: &Entry) -> bool {
-        let found = self.0.get(&(entry.place.ino, entry.size(), entry.meta.mtime));
-        found.is_some_and(|origin| origin.deleted && origin.entry.path == entry.path)
+        let held = identity(entry).and_then(|identity| self.deleted.get(&identity));
+        held.is_some_and(|deleted| deleted.entry.path == entry.path)
     }
 
     /// Drops an entry that turned out not to be deleted.
     pub fn forget(&mut self, entry: &Entry) {
-        if self.awaits(entry) {
-            self.0.remove(&(entry.place.ino, entry.size(), entry.meta.mtime));
+        if let Some(identity) = identity(entry).filter(|_| self.awaits(entry)) {
+            self.deleted.remove(&identity);
         }
     }
 
-    /// Takes an origin out, so that it is not counted as deleted.
-    pub fn take(&mut self, stat: &Stat) -> Option<Origin> {
-        self.0.remove(&(stat.ino, stat.size, stat.mtime))
+    /// Whatever was deleted and never found again, in path order.
+    pub fn into_deleted(self) -> Vec<Entry> {
+        let gone = self.deleted.into_values().filter(|deleted| !deleted.found);
+        let mut gone: Vec<Entry> = gone.map(|deleted| deleted.entry).collect();
+        gone.sort_by(|a, b| a.path.cmp(&b.path));
+        gone
     }
+}
 
-    /// Whatever was deleted and never found again.
-    pub fn into_deleted(self) -> impl Iterator<Item = Entry> {
-        self.0.into_values().filter(|origin| origin.deleted).map(|origin| origin.entry)
-    }
+/// What tells a moved file; `None` for what is not worth finding.
+fn identity(entry: &Entry) -> Option<Identity> {
+    let file = entry.file().filter(|file| file.size > 0 && !entry.place.dirty)?;
+    Some((entry.place.ino, file.size, entry.meta.mtime))
 }
 
 /// Names of one inode in the source, by device and inode.
@@ -157,7 +183,7 @@ impl Learnt {
             self.newest_ctime = self.newest_ctime.max(entry.place.ctime);
         }
         match pair {
-            Pair::Old(entry) => self.origins.remember(entry, true),
+            Pair::Old(entry) => self.origins.remember_deleted(entry),
             Pair::New(finding) => self.bytes += file_size(finding),
             Pair::Both(entry, finding) => self.compare(entry, finding, guard),
         }
@@ -167,7 +193,7 @@ impl Learnt {
         let What::Node { stat, .. } = &finding.what else { return };
         let facts = facts(stat);
         if stat.kind == FileKind::File && stat.nlink > 1 && stat.ino == entry.place.ino {
-            self.origins.remember(entry, false);
+            self.origins.remember_linked(entry);
         }
         if stat.kind != FileKind::File {
             return;

@@ -286,7 +286,7 @@ mod tests {
             rdev: 7,
             blocks: 8,
         };
-        let node = |broken| What::Node { stat: stat.clone(), target: b"t\xff".to_vec(), broken };
+        let node = |broken| What::Node { stat, target: b"t\xff".to_vec(), broken };
         let whats = [node(None), node(Some(5)), What::Unreadable(13), What::Vanished, What::Socket];
         let all: Vec<_> = whats
             .into_iter()
