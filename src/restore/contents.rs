@@ -1,29 +1,31 @@
 //! Reading contents out of archives: a whole copy, or the pieces of a whole copy and its deltas composed, so
 //! that each byte is read and written once.
 
-use std::collections::HashMap;
-use std::io::{self, Read};
+use std::collections::hash_map::{Entry as Slot, HashMap};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
-use crate::delta::Plan;
+use crate::delta::{self, Plan};
 use crate::entry::{Entry, File, Range};
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveRef, FrameCache, FrameReader};
+use crate::format::{ArchiveRef, FrameCache, FrameIndex};
 use crate::store::{Store, StoredFile};
 
-/// Frames kept decompressed of each archive: one in path order, a few where deltas jump.
-const FRAMES: usize = 4;
-/// A composed content has at most this many pieces (32 bytes each).
-const PIECES_MAX: usize = 8 << 20;
+/// Frames kept decompressed, of all archives together: one is enough in path order, deltas jump.
+const FRAMES: usize = 12;
+/// A composed content has at most this many pieces in memory (32 bytes each, and twice that while the
+/// next delta is composed); longer chains go through temporary files.
+const PIECES_MAX: usize = 1 << 20;
 
 /// The archives of one state, opened as they are needed.
 pub struct Contents {
     archives: Vec<ArchiveRef>,
-    open: HashMap<u32, FrameReader>,
+    open: HashMap<u32, FrameIndex>,
+    frames: FrameCache,
 }
 
 impl Contents {
     pub fn new(archives: &[ArchiveRef]) -> Self {
-        Contents { archives: archives.to_vec(), open: HashMap::new() }
+        Contents { archives: archives.to_vec(), open: HashMap::new(), frames: FrameCache::new(FRAMES) }
     }
 
     /// Hands the data of a file (its extents, concatenated) to `sink`, in order. The caller checks its hash.
@@ -36,54 +38,91 @@ impl Contents {
         match &entry.place.content[..] {
             [] => Ok(()),
             [whole] => self.range(store, *whole, sink),
-            [whole, deltas @ ..] => {
-                let plan = self.compose(store, entry, whole, deltas)?;
-                for piece in plan.pieces() {
-                    let source = entry.place.content[piece.source as usize];
-                    self.range(
-                        store,
-                        Range { offset: source.offset + piece.offset, len: piece.len, ..source },
-                        sink,
-                    )?;
+            [whole, deltas @ ..] => match self.compose(store, entry, whole, deltas)? {
+                Some(plan) => {
+                    for piece in plan.pieces() {
+                        let source = entry.place.content[piece.source as usize];
+                        let offset = source.offset + piece.offset;
+                        self.range(store, Range { offset, len: piece.len, ..source }, sink)?;
+                    }
+                    Ok(())
                 }
-                Ok(())
-            }
+                None => self.patch_in_turn(store, entry, whole, deltas, sink),
+            },
         }
     }
 
-    /// Says where each byte of a content lies. Each delta is read once for its commands.
+    /// Says where each byte of a content lies; `None` if that takes too many pieces. Each delta is read
+    /// once for its commands.
     fn compose(
         &mut self,
         store: &mut dyn Store,
         entry: &Entry,
         whole: &Range,
         deltas: &[Range],
-    ) -> Result<Plan> {
+    ) -> Result<Option<Plan>> {
         let mut plan = Plan::whole(whole.len);
         for (index, delta) in deltas.iter().enumerate() {
-            let mut reader = RangeReader {
-                contents: self,
-                store,
-                range: *delta,
-                fetched: 0,
-                buf: Vec::new(),
-                taken: 0,
-                error: None,
-            };
+            let mut reader = RangeReader::new(self, store, *delta);
             let applied = plan.apply(index as u32 + 1, &mut reader, u64::MAX, PIECES_MAX);
-            if let Some(error) = reader.error {
-                return Err(error);
+            let error = reader.error;
+            plan = match applied {
+                Ok(plan) => plan,
+                Err(delta::Error::TooManyPieces { .. }) => return Ok(None),
+                Err(refused) => return Err(error.unwrap_or_else(|| self.bad_delta(entry, delta, &refused))),
+            };
+        }
+        self.check_len(entry, deltas, plan.content_len())?;
+        Ok(Some(plan))
+    }
+
+    /// Applies one delta after the other, the versions between in unlinked temporary files: memory stays
+    /// bounded however many pieces there are.
+    fn patch_in_turn(
+        &mut self,
+        store: &mut dyn Store,
+        entry: &Entry,
+        whole: &Range,
+        deltas: &[Range],
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let trouble = |e: io::Error| Error::io("use a temporary file for", &entry.path, &e);
+        let mut basis = tempfile::tempfile().map_err(trouble)?;
+        self.range(store, *whole, &mut |bytes| basis.write_all(bytes).map_err(trouble))?;
+        let mut len = whole.len;
+        for delta in deltas {
+            let mut out = BufWriter::with_capacity(1 << 16, tempfile::tempfile().map_err(trouble)?);
+            let mut reader = RangeReader::new(self, store, *delta);
+            let made =
+                delta::patch_up_to(&mut basis, &mut BufReader::new(&mut reader), len, &mut out, u64::MAX);
+            let error = reader.error;
+            len = made.map_err(|e| error.unwrap_or_else(|| self.bad_delta(entry, delta, &e)))?;
+            basis = out.into_inner().map_err(|e| trouble(e.into_error()))?;
+        }
+        self.check_len(entry, deltas, len)?;
+        basis.seek(SeekFrom::Start(0)).map_err(trouble)?;
+        let mut buf = vec![0; 1 << 20];
+        loop {
+            match basis.read(&mut buf).map_err(trouble)? {
+                0 => return Ok(()),
+                got => sink(&buf[..got])?,
             }
-            plan = applied
-                .map_err(|e| self.damaged(delta, format!("the delta of {:?} is damaged: {e}", entry.path)))?;
         }
+    }
+
+    fn check_len(&self, entry: &Entry, deltas: &[Range], made: u64) -> Result<()> {
         let wanted = entry.file().map_or(0, File::data_len);
-        if plan.content_len() != wanted {
-            let detail =
-                format!("the deltas of {:?} make {} bytes, not {wanted}", entry.path, plan.content_len());
-            return Err(self.damaged(deltas.last().unwrap_or(whole), detail));
+        match deltas.last().filter(|_| made != wanted) {
+            None => Ok(()),
+            Some(last) => {
+                let detail = format!("the deltas of {:?} make {made} bytes, not {wanted}", entry.path);
+                Err(self.damaged(last, detail))
+            }
         }
-        Ok(plan)
+    }
+
+    fn bad_delta(&self, entry: &Entry, delta: &Range, error: &delta::Error) -> Error {
+        self.damaged(delta, format!("the delta of {:?} is damaged: {error}", entry.path))
     }
 
     fn damaged(&self, range: &Range, detail: String) -> Error {
@@ -118,18 +157,15 @@ impl Contents {
         let archive =
             archive.ok_or_else(|| Error::new(Kind::Corrupt, "read", "the state names no such archive"))?;
         let mut file = StoredFile { store, name: &archive.name };
-        if !self.open.contains_key(&range.archive) {
-            let cache = FrameCache::new(FRAMES);
-            let opened =
-                FrameReader::with_cache(&mut file, &archive.name, archive.size, archive.compressed(), cache);
-            let frames = opened.map_err(|e| in_archive(e, &archive.name))?;
-            self.open.insert(range.archive, frames);
-        }
-        let frames = self
-            .open
-            .get_mut(&range.archive)
-            .ok_or_else(|| Error::new(Kind::Panic, "read", "archive not kept"))?;
-        frames.read(&mut file, range.offset, range.len, sink).map_err(|e| in_archive(e, &archive.name))
+        let named = |error| in_archive(error, &archive.name);
+        let index = match self.open.entry(range.archive) {
+            Slot::Occupied(open) => open.into_mut(),
+            Slot::Vacant(free) => {
+                let opened = FrameIndex::open(&mut file, &archive.name, archive.size, archive.compressed());
+                free.insert(opened.map_err(named)?)
+            }
+        };
+        index.read(&mut file, &mut self.frames, range.archive, range.offset, range.len, sink).map_err(named)
     }
 }
 
@@ -161,7 +197,11 @@ struct RangeReader<'c, 's> {
 /// Bytes fetched at a time.
 const FETCH: u64 = 64 << 10;
 
-impl RangeReader<'_, '_> {
+impl<'c, 's> RangeReader<'c, 's> {
+    fn new(contents: &'c mut Contents, store: &'s mut dyn Store, range: Range) -> Self {
+        RangeReader { contents, store, range, fetched: 0, buf: Vec::new(), taken: 0, error: None }
+    }
+
     fn fetch(&mut self) -> Result<()> {
         let len = (self.range.len - self.fetched).min(FETCH);
         let part = Range { offset: self.range.offset + self.fetched, len, ..self.range };

@@ -36,16 +36,18 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let totals = &state.trailer().totals;
     job.phase(Phase::Restore, totals.entries, totals.bytes)?;
     let mut contents = Contents::new(&state.trailer().archives);
-    let root = clone_root(&target)?;
-    let mut tree = Tree::new(root, job);
+    let mut tree = Tree::new(target.root()?, job);
     for entry in state.entries()? {
         tree.entry(store, &mut contents, &check_root(entry?)?)?;
     }
-    tree.make_links()?;
+    tree.make_links(store, &mut contents)?;
     target.settle()?;
-    tree.finish_dirs(clone_root(&target)?)?;
-    job.phase_done()?;
-    job.phase(Phase::Commit, 0, 0)?;
+    let root = tree.finish_dirs(target.root()?)?;
+    tree.job.phase_done()?;
+    tree.job.phase(Phase::Commit, 0, 0)?;
+    target.sync()?;
+    target.clear_root()?;
+    tree.finish_root(root)?;
     target.publish()
 }
 
@@ -55,10 +57,6 @@ fn check_root(entry: Entry) -> Result<Entry> {
         return Err(Error::new(Kind::Corrupt, "restore", "the snapshot's root is not a directory"));
     }
     Ok(entry)
-}
-
-fn clone_root(target: &Target) -> Result<crate::platform::Dir> {
-    target.root.try_clone().map_err(|e| Error::io("open the destination", b"", &e))
 }
 
 /// Opens and verifies the state that the options select, and checks the digest that the caller expects.

@@ -1,11 +1,12 @@
 //! The destination: a new tree is built under a temporary name and appears whole, or not at all.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
-use crate::platform::{self, Dir};
+use crate::platform::{self, Dir, Stat};
 
 /// How a temporary tree is named.
 const TEMP_PREFIX: &str = ".ibt-tmp-restore-";
@@ -17,7 +18,7 @@ pub struct Target {
     holder: Dir,
     temp: Vec<u8>,
     /// What is filled.
-    pub root: Dir,
+    root: Dir,
     place: Place,
     published: bool,
 }
@@ -26,7 +27,12 @@ enum Place {
     /// The temporary directory is renamed to this name beside it.
     Beside(Vec<u8>),
     /// The destination was there, empty: the temporary directory lies inside, its children move up.
-    Inside,
+    Inside {
+        /// What the destination was before.
+        before: Stat,
+        /// Children that have moved up.
+        moved: Vec<Box<[u8]>>,
+    },
 }
 
 impl Target {
@@ -41,7 +47,8 @@ impl Target {
                         Error::new(Kind::Exists, "restore to", "the destination is not empty").at(bytes)
                     );
                 }
-                (dir, Place::Inside)
+                let before = dir.stat_self().map_err(|e| trouble(&e))?;
+                (dir, Place::Inside { before, moved: Vec::new() })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_there(dest) => {
                 let absolute = std::path::absolute(dest).map_err(|e| trouble(&e))?;
@@ -52,7 +59,7 @@ impl Target {
                     Dir::open(parent).map_err(|e| Error::io("open", parent.as_os_str().as_bytes(), &e))?;
                 (holder, Place::Beside(name.as_bytes().to_vec()))
             }
-            Err(error) if is_there(dest) && error.kind() != io::ErrorKind::PermissionDenied => {
+            Err(error) if is_no_directory(&error) => {
                 return Err(
                     Error::new(Kind::Exists, "restore to", "the destination is not a directory").at(bytes)
                 );
@@ -63,7 +70,9 @@ impl Target {
         let suffix: String = random[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let temp = format!("{TEMP_PREFIX}{suffix}").into_bytes();
         holder.mkdir(&temp, 0o700).map_err(|e| trouble(&e))?;
-        let root = match holder.open_dir(&temp) {
+        // A default ACL of the directory around must not find its way into the tree.
+        let opened = holder.open_dir(&temp).and_then(|root| remove_acls(&root).map(|()| root));
+        let root = match opened {
             Ok(root) => root,
             Err(error) => {
                 let _ = holder.rmdir(&temp);
@@ -78,36 +87,59 @@ impl Target {
         Error { kind, ..Error::io(op, &self.dest, error) }
     }
 
+    /// Another descriptor of what is filled.
+    pub fn root(&self) -> Result<Dir> {
+        self.root.try_clone().map_err(|e| self.trouble("open", &e))
+    }
+
     /// Moves the children of an inner temporary directory up, so that directories' metadata can be set in
     /// their final place. A tree beside its destination stays where it is.
     pub fn settle(&mut self) -> Result<()> {
-        if let Place::Inside = self.place {
-            let listing = self.root.list();
-            if let Some(error) = listing.error {
-                return Err(self.trouble("restore to", &error));
-            }
-            for (name, _) in &listing.names {
-                let moved = self.root.rename_noreplace(name, &self.holder, name);
-                moved.map_err(|e| self.trouble("restore to", &e))?;
-            }
-            self.holder.rmdir(&self.temp).map_err(|e| self.trouble("restore to", &e))?;
-            self.root = self.holder.try_clone().map_err(|e| self.trouble("restore to", &e))?;
-        }
+        let Place::Inside { moved, .. } = &mut self.place else { return Ok(()) };
+        let settled = move_up(&self.root, &self.holder, moved).and_then(|()| {
+            self.holder.rmdir(&self.temp)?;
+            self.holder.try_clone()
+        });
+        self.root = settled.map_err(|e| self.trouble("restore to", &e))?;
         Ok(())
     }
 
-    /// Makes the tree durable and gives it its name.
+    /// Makes what was written durable.
+    pub fn sync(&self) -> Result<()> {
+        self.root.syncfs().map_err(|e| self.trouble("sync", &e))
+    }
+
+    /// Prepares the root for its own metadata: an ACL that the destination had is not the snapshot's.
+    pub fn clear_root(&self) -> Result<()> {
+        remove_acls(&self.root).map_err(|e| self.trouble("restore to", &e))
+    }
+
+    /// Gives the tree its name.
     pub fn publish(mut self) -> Result<()> {
-        self.root.syncfs().map_err(|e| self.trouble("sync", &e))?;
         if let Place::Beside(name) = &self.place {
             let renamed = self.holder.rename_noreplace(&self.temp, &self.holder, name);
             renamed.map_err(|e| self.trouble("restore to", &e))?;
-            self.published = true;
-            self.holder.sync().map_err(|e| self.trouble("sync", &e))?;
         }
         self.published = true;
-        Ok(())
+        self.holder.sync().map_err(|e| self.trouble("sync", &e))
     }
+}
+
+fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<Box<[u8]>>) -> io::Result<()> {
+    let listing = from.list();
+    if let Some(error) = listing.error {
+        return Err(error);
+    }
+    for (name, _) in listing.names {
+        from.rename_noreplace(&name, to, &name)?;
+        moved.push(name);
+    }
+    Ok(())
+}
+
+fn remove_acls(dir: &Dir) -> io::Result<()> {
+    platform::remove_xattr(dir.as_fd(), b"system.posix_acl_default")?;
+    platform::remove_xattr(dir.as_fd(), b"system.posix_acl_access")
 }
 
 impl Drop for Target {
@@ -116,11 +148,17 @@ impl Drop for Target {
             return;
         }
         // Best effort: a failed restore is being reported already.
-        let _ = self.holder.remove_tree(&self.temp);
-        if let Place::Inside = self.place {
-            for (name, _) in self.holder.list().names {
-                let _ = self.holder.remove_tree(&name);
+        if let Place::Inside { before, moved } = &self.place {
+            let _ = platform::set_mode(self.holder.as_fd(), 0o700);
+            for name in moved {
+                let _ = self.holder.remove_tree(name);
             }
+            let _ = self.holder.remove_tree(&self.temp);
+            let _ = platform::set_owner(self.holder.as_fd(), before.uid, before.gid);
+            let _ = platform::set_mode(self.holder.as_fd(), before.mode);
+            let _ = platform::set_times(self.holder.as_fd(), before.mtime);
+        } else {
+            let _ = self.holder.remove_tree(&self.temp);
         }
     }
 }
@@ -128,4 +166,9 @@ impl Drop for Target {
 /// Whether there is anything under this name, a dangling link too.
 fn is_there(dest: &Path) -> bool {
     std::fs::symlink_metadata(dest).is_ok()
+}
+
+/// A file, a dangling link or a loop of links is in the way.
+fn is_no_directory(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENOENT | libc::ELOOP))
 }

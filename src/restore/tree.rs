@@ -13,7 +13,7 @@ use crate::entry::{extents, Entry, File, Metadata, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::format::{parse_entry_line, write_entry_line};
 use crate::job::{change, meta, Counter, Job, Problem, ProblemKind};
-use crate::platform::{self, Dir, FileKind};
+use crate::platform::{self, Dir, FileKind, Stat};
 use crate::store::Store;
 
 use super::contents::Contents;
@@ -97,7 +97,7 @@ impl<'t, 'j> Tree<'t, 'j> {
                 .map_err(|e| Error::io("remove", &entry.path, &e))?;
             return self.lost(contents, entry, loss);
         }
-        self.metadata(entry, output.as_fd())?;
+        self.metadata(&entry.path, &entry.meta, output.as_fd())?;
         if file.link != 0 {
             self.firsts.entry(file.link).or_insert_with(|| (entry.path.clone(), file.clone()));
         }
@@ -130,6 +130,7 @@ impl<'t, 'j> Tree<'t, 'j> {
         let read = contents.read(store, entry, &mut |bytes| {
             hasher.update(bytes);
             let taken = out.write(bytes).map_err(write_error).and_then(|()| {
+                job.report.count(Counter::BytesRead, bytes.len() as u64);
                 job.report.count(Counter::BytesWritten, bytes.len() as u64);
                 job.advance(bytes.len() as u64)
             });
@@ -173,7 +174,7 @@ impl<'t, 'j> Tree<'t, 'j> {
     }
 
     /// Makes the links, now that nothing is written through names any more.
-    pub fn make_links(&mut self) -> Result<()> {
+    pub fn make_links(&mut self, store: &mut dyn Store, contents: &mut Contents) -> Result<()> {
         let mut links = std::mem::replace(&mut self.links, Deferred::new());
         links.replay(|entry| {
             self.job.pulse()?;
@@ -183,51 +184,78 @@ impl<'t, 'j> Tree<'t, 'j> {
                     made.map_err(|e| clash(&e, "make the symbolic link", &entry))?;
                     self.metadata_by_path(&entry)?;
                 }
-                Node::File(file) => self.hard_link(&entry, file)?,
+                Node::File(file) => return self.hard_link(store, contents, &entry, file),
                 _ => {}
             }
             self.restored(&entry)
         })
     }
 
-    fn hard_link(&mut self, entry: &Entry, file: &File) -> Result<()> {
+    /// Links another name of a set. Where that cannot be (too many names, a file system without links), the
+    /// name gets a file of its own, and that is a problem.
+    fn hard_link(
+        &mut self,
+        store: &mut dyn Store,
+        contents: &mut Contents,
+        entry: &Entry,
+        file: &File,
+    ) -> Result<()> {
         let Some((first, _)) = self.firsts.get(&file.link) else { return Ok(()) };
         let first = first.clone();
-        let from = self
-            .root
-            .open_dir(first.parent().unwrap_or(&[]))
-            .map_err(|e| Error::io("open the directory of", &first, &e))?;
-        let made = self.parent(entry)?.hard_link(&from, first.name(), entry.path.name());
-        made.map_err(|e| clash(&e, "link", entry))
+        let from = self.root.open_dir(first.parent().unwrap_or(&[]));
+        let from = from.map_err(|e| Error::io("open the directory of", &first, &e))?;
+        match self.parent(entry)?.hard_link(&from, first.name(), entry.path.name()) {
+            Ok(()) => self.restored(entry),
+            Err(error) if cannot_link(&error) => {
+                let told = Error::io("link to its first name", &entry.path, &error);
+                self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), told)?;
+                self.file(store, contents, entry, file)
+            }
+            Err(error) => Err(clash(&error, "link", entry)),
+        }
     }
 
-    /// Sets the metadata of all directories, each after everything below it.
-    pub fn finish_dirs(&mut self, root: Dir) -> Result<()> {
+    /// Sets the metadata of all directories but the root, each after everything below it, in the tree's
+    /// final place. Returns the root's.
+    pub fn finish_dirs(&mut self, root: Dir) -> Result<Metadata> {
         self.root = root;
         self.current = None;
         let mut dirs = std::mem::replace(&mut self.dirs, Deferred::new());
-        let mut open: Vec<Entry> = Vec::new();
+        // The open directories are prefixes of one path.
+        let mut path = Path::root();
+        let mut open: Vec<(usize, Metadata)> = Vec::new();
         dirs.replay(|entry| {
-            while open.last().is_some_and(|dir| !entry.path.is_within(dir.path.as_bytes())) {
-                self.finish_dir(open.pop())?;
+            while let Some((len, _)) =
+                open.last().filter(|(len, _)| !entry.path.is_within(&path.as_bytes()[..*len]))
+            {
+                let dir = prefix(&path, *len)?;
+                self.finish_dir(&dir, open.pop().map(|(_, meta)| meta))?;
             }
-            open.push(entry);
+            open.push((entry.path.as_bytes().len(), entry.meta));
+            path = entry.path;
             Ok(())
         })?;
-        while !open.is_empty() {
-            self.finish_dir(open.pop())?;
+        while let Some((len, meta)) = open.pop() {
+            if len == 0 {
+                return Ok(meta);
+            }
+            self.finish_dir(&prefix(&path, len)?, Some(meta))?;
         }
-        Ok(())
+        Err(Error::new(Kind::Corrupt, "restore", "the snapshot has no root"))
     }
 
-    fn finish_dir(&mut self, entry: Option<Entry>) -> Result<()> {
-        let Some(entry) = entry else { return Ok(()) };
+    /// Sets the root's own metadata: the last thing that is done to the tree.
+    pub fn finish_root(&mut self, meta: Metadata) -> Result<()> {
+        let root = self.root.try_clone().map_err(|e| Error::io("open the destination", b"", &e))?;
+        self.metadata(&Path::root(), &meta, root.as_fd())
+    }
+
+    fn finish_dir(&mut self, path: &Path, meta: Option<Metadata>) -> Result<()> {
+        let Some(meta) = meta else { return Ok(()) };
         self.job.pulse()?;
-        let dir = self
-            .root
-            .open_dir(entry.path.as_bytes())
-            .map_err(|e| Error::io("open the directory", &entry.path, &e))?;
-        self.metadata(&entry, dir.as_fd())
+        let dir =
+            self.root.open_dir(path.as_bytes()).map_err(|e| Error::io("open the directory", path, &e))?;
+        self.metadata(path, &meta, dir.as_fd())
     }
 
     fn restored(&mut self, entry: &Entry) -> Result<()> {
@@ -255,88 +283,90 @@ impl<'t, 'j> Tree<'t, 'j> {
 
     /// Sets what is open: owner, extended attributes, mode, times, in this order, as each undoes part of
     /// the ones after it.
-    fn metadata(&mut self, entry: &Entry, fd: BorrowedFd<'_>) -> Result<()> {
-        let data = &entry.meta;
-        let owned = self.attempt(entry, meta::OWNER, "set the owner of", || {
-            platform::set_owner(fd, data.uid, data.gid)
-        })?;
-        self.xattrs(entry, fd)?;
-        let mode = self.mode(data, owned);
-        self.attempt(entry, meta::MODE, "set the mode of", || platform::set_mode(fd, mode))?;
-        self.attempt(entry, meta::TIMES, "set the times of", || platform::set_times(fd, data.mtime))?;
-        Ok(())
+    fn metadata(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
+        self.attempt(path, meta::OWNER, "set the owner of", || platform::set_owner(fd, data.uid, data.gid))?;
+        self.xattrs(path, data, fd)?;
+        let mode = self.mode(data, || platform::stat_fd(fd));
+        self.attempt(path, meta::MODE, "set the mode of", || platform::set_mode(fd, mode?))?;
+        self.attempt(path, meta::TIMES, "set the times of", || platform::set_times(fd, data.mtime))
     }
 
     /// The same for what cannot be opened: links and special files.
     fn metadata_by_path(&mut self, entry: &Entry) -> Result<()> {
-        let name = entry.path.name();
-        let data = &entry.meta;
-        let dir = self
-            .parent(entry)?
-            .try_clone()
-            .map_err(|e| Error::io("open the directory of", &entry.path, &e))?;
-        let owned = self
-            .attempt(entry, meta::OWNER, "set the owner of", || dir.set_owner_of(name, data.uid, data.gid))?;
+        let (path, name, data) = (&entry.path, entry.path.name(), &entry.meta);
+        let dir = self.parent(entry)?.try_clone();
+        let dir = dir.map_err(|e| Error::io("open the directory of", path, &e))?;
+        let own = || dir.set_owner_of(name, data.uid, data.gid);
+        self.attempt(path, meta::OWNER, "set the owner of", own)?;
         if !data.xattrs.is_empty() {
-            let fd = dir.open_path(name).map_err(|e| Error::io("open", &entry.path, &e))?;
-            self.xattrs(entry, fd.as_fd())?;
+            let fd = dir.open_path(name).map_err(|e| Error::io("open", path, &e))?;
+            self.xattrs(path, data, fd.as_fd())?;
         }
         if !matches!(entry.node, Node::Symlink(_)) {
-            let mode = self.mode(data, owned);
-            self.attempt(entry, meta::MODE, "set the mode of", || dir.set_mode_of(name, mode))?;
+            let mode = self.mode(data, || dir.stat(name));
+            self.attempt(path, meta::MODE, "set the mode of", || dir.set_mode_of(name, mode?))?;
         }
-        self.attempt(entry, meta::TIMES, "set the times of", || dir.set_times_of(name, data.mtime))?;
-        Ok(())
+        self.attempt(path, meta::TIMES, "set the times of", || dir.set_times_of(name, data.mtime))
     }
 
-    /// setuid and setgid only with the owner they were given by.
-    fn mode(&self, data: &Metadata, owned: bool) -> u32 {
-        let own = data.uid == platform::effective_uid();
-        let setid = self.wanted.has(meta::SETID) && (owned || own);
-        if setid {
-            data.mode
-        } else {
-            data.mode & !0o6000
+    /// setuid only with the owner, setgid only with the group that they were given with. On a directory
+    /// setgid gives no right.
+    fn mode(&self, data: &Metadata, now: impl FnOnce() -> io::Result<Stat>) -> io::Result<u32> {
+        if data.mode & 0o6000 == 0 {
+            return Ok(data.mode);
         }
+        let now = now()?;
+        let mut mode = data.mode;
+        if !self.wanted.has(meta::SETID) || now.uid != data.uid {
+            mode &= !0o4000;
+        }
+        if !self.wanted.has(meta::SETID) || (now.gid != data.gid && now.kind != FileKind::Dir) {
+            mode &= !0o2000;
+        }
+        Ok(mode)
     }
 
-    fn xattrs(&mut self, entry: &Entry, fd: BorrowedFd<'_>) -> Result<()> {
-        for (name, value) in &entry.meta.xattrs {
+    fn xattrs(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
+        for (name, value) in &data.xattrs {
             // Without privilege these can never be set, like owners.
             let reserved = name.starts_with(b"security.") || name.starts_with(b"trusted.");
             if reserved && !self.wanted.privileged {
                 continue;
             }
-            self.attempt(entry, meta::XATTRS, "set an extended attribute of", || {
-                platform::set_xattr(fd, name, value)
-            })?;
+            let set = || platform::set_xattr(fd, name, value);
+            self.attempt(path, meta::XATTRS, "set an extended attribute of", set)?;
         }
         Ok(())
     }
 
-    /// Sets one thing if it is wanted; a failure is a problem. True if it was set.
+    /// Sets one thing if it is wanted; a failure is a problem.
     fn attempt(
         &mut self,
-        entry: &Entry,
+        path: &Path,
         bit: u32,
         op: &str,
         set: impl FnOnce() -> io::Result<()>,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         if !self.wanted.has(bit) {
-            return Ok(false);
+            return Ok(());
         }
         match set() {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(()),
             Err(error) => {
-                self.job.trouble(
-                    ProblemKind::Metadata,
-                    entry.path.as_bytes(),
-                    Error::io(op, &entry.path, &error),
-                )?;
-                Ok(false)
+                self.job.trouble(ProblemKind::Metadata, path.as_bytes(), Error::io(op, path, &error))
             }
         }
     }
+}
+
+fn prefix(path: &Path, len: usize) -> Result<Path> {
+    Path::new(&path.as_bytes()[..len]).map_err(|what| Error::new(Kind::Panic, "restore", what))
+}
+
+/// Errors after which a hard link can be a file of its own.
+fn cannot_link(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    matches!(code, Some(libc::EMLINK | libc::EPERM | libc::EOPNOTSUPP | libc::EXDEV | libc::ENOSYS))
 }
 
 /// `path` relative to `dir`, if it lies strictly below.
