@@ -159,7 +159,7 @@ static int apply_quiet(struct run *run, const char *argument)
 static const struct option options[] = {
     { "--store", "DIR", EVERY, "where the backup files are (default: a private directory in $TMPDIR)",
       apply_store },
-    { "--cache", "DIR", BACKUP, "where copies of states are kept (default: ~/.cache/ibt)", apply_cache },
+    { "--cache", "DIR", EVERY, "where copies of states are kept (default: ~/.cache/ibt)", apply_cache },
     { "--key", "K", BACKUP, "the name of the series (default: the last component of SOURCE)", apply_key },
     { "--exclude", "P", BACKUP, "leave out what matches P, as in .gitignore; may be repeated",
       apply_exclude },
@@ -168,7 +168,7 @@ static const struct option options[] = {
     { "--at", "WHEN", RESTORE,
       "a snapshot's stamp, or a time such as 2026-11-22T22:05:30Z: the last one before it", apply_at },
     { "--json", NULL, EVERY, "print the report as JSON", apply_json },
-    { "--quiet", NULL, EVERY, "print errors only", apply_quiet },
+    { "--quiet", NULL, EVERY, "print what went wrong only", apply_quiet },
 };
 
 enum { OPTION_COUNT = sizeof options / sizeof options[0] };
@@ -294,6 +294,12 @@ static void print_name(FILE *out, const char *name)
         fputc((unsigned char)*name < 0x20 || *name == 0x7f ? '?' : *name, out);
 }
 
+/* Good to know, but nothing went wrong. */
+static int is_note(int32_t problem)
+{
+    return problem == IBT_PROBLEM_SKIPPED || problem == IBT_PROBLEM_LEFTOVER || problem == IBT_PROBLEM_CLOCK;
+}
+
 static void print_problems(const struct run *run)
 {
     size_t count = ibt_report_problem_count(run->report);
@@ -301,7 +307,11 @@ static void print_problems(const struct run *run)
     size_t i;
 
     for (i = 0; i < count; i++) {
-        fprintf(stderr, "ibt: %s: ", ibt_problem_name(ibt_report_problem_kind(run->report, i)));
+        int32_t kind = ibt_report_problem_kind(run->report, i);
+
+        if (run->quiet && is_note(kind))
+            continue;
+        fprintf(stderr, "ibt: %s: ", ibt_problem_name(kind));
         print_name(stderr, ibt_report_problem_message(run->report, i));
         fputc('\n', stderr);
     }
@@ -321,16 +331,18 @@ static uint64_t count_of(const struct run *run, int32_t which)
 
 static void print_backup(const struct run *run)
 {
+    size_t files = ibt_report_file_count(run->report);
     char size[32];
 
     format_size(ibt_report_total_size(run->report), size, sizeof size);
-    printf("%s  %s  %s in %lu files\n", or_dash(ibt_report_key(run->report)),
-           or_dash(ibt_report_snapshot(run->report)), size, (unsigned long)ibt_report_file_count(run->report));
-    printf("%" PRIu64 " entries: %" PRIu64 " created, %" PRIu64 " modified, %" PRIu64 " moved, %" PRIu64
-           " deleted, %" PRIu64 " unchanged\n",
+    printf("%s  %s  %s in %lu file%s\n", or_dash(ibt_report_key(run->report)),
+           or_dash(ibt_report_snapshot(run->report)), size, (unsigned long)files, files == 1 ? "" : "s");
+    printf("%" PRIu64 " entries: %" PRIu64 " created, %" PRIu64 " modified, %" PRIu64 " metadata only, "
+           "%" PRIu64 " moved, %" PRIu64 " unchanged; %" PRIu64 " deleted\n",
            count_of(run, IBT_COUNT_ENTRIES), count_of(run, IBT_COUNT_CREATED),
-           count_of(run, IBT_COUNT_MODIFIED), count_of(run, IBT_COUNT_MOVED),
-           count_of(run, IBT_COUNT_DELETED), count_of(run, IBT_COUNT_UNCHANGED));
+           count_of(run, IBT_COUNT_MODIFIED), count_of(run, IBT_COUNT_METADATA),
+           count_of(run, IBT_COUNT_MOVED), count_of(run, IBT_COUNT_UNCHANGED),
+           count_of(run, IBT_COUNT_DELETED));
 }
 
 static void print_restore(const struct run *run)
@@ -347,6 +359,10 @@ static void print_list(const struct run *run)
     size_t count = ibt_report_snapshot_count(run->report);
     size_t i;
 
+    if (count == 0) {
+        puts("no snapshots");
+        return;
+    }
     printf("%-20s %-23s %-19s %-11s %10s %10s\n", "KEY", "SNAPSHOT", "LOCAL TIME", "KIND", "ENTRIES",
            "SIZE");
     for (i = 0; i < count; i++) {
@@ -394,21 +410,39 @@ static const char *phase_name(int32_t phase)
     }
 }
 
-/* One line that is drawn over and over: "reading   [#####.....]  50%  1.5 GiB  path". */
+/* The end of a name, `most` bytes or fewer, not beginning within a character. */
+static const char *end_of(const char *name, size_t most)
+{
+    size_t length = strlen(name);
+
+    if (length <= most)
+        return name;
+    name += length - most;
+    while (((unsigned char)*name & 0xC0) == 0x80)
+        name++;
+    return name;
+}
+
+/* One line that is drawn over and over, so it must not be wrapped: less than 80 columns.
+ * "reading    [##########..........]  50%    1.5 GiB  path", or while the total is unknown
+ * "scanning   1234 entries  path". */
 static int32_t draw(void *ud, const ibt_progress *now)
 {
     static const char bar[] = "####################....................";
     uint64_t done = ibt_progress_done_bytes(now), total = ibt_progress_total_bytes(now);
+    uint64_t entries = ibt_progress_done_entries(now);
     double part = total == 0 ? 0.0 : (double)done / (double)total;
-    char size[32], path[41];
+    char size[32];
 
     (void)ud;
     part = part > 1.0 ? 1.0 : part;
     format_size(done, size, sizeof size);
-    snprintf(path, sizeof path, "%s", ibt_progress_path(now));
-    fprintf(stderr, "\r%-10s [%.20s] %3d%% %10s  ", phase_name(ibt_progress_phase(now)),
-            bar + 20 - (int)(part * 20), (int)(part * 100), size);
-    print_name(stderr, path);
+    fprintf(stderr, "\r%-10s ", phase_name(ibt_progress_phase(now)));
+    if (total > 0)
+        fprintf(stderr, "[%.20s] %3d%% %10s  ", bar + 20 - (int)(part * 20), (int)(part * 100), size);
+    else if (entries > 0)
+        fprintf(stderr, "%" PRIu64 " entries  ", entries);
+    print_name(stderr, end_of(ibt_progress_path(now), 28));
     fputs("\033[K", stderr);
     return IBT_CALLBACK_OK;
 }
@@ -451,7 +485,7 @@ static int finish(const struct command *command, const struct run *run, ibt_stat
         command->print(run);
     print_problems(run);
     if (status < 0)
-        fprintf(stderr, "ibt: %s\n", ibt_error_message(run->err));
+        fprintf(stderr, "ibt: %s\n", status == IBT_ERR_CANCELLED ? "cancelled" : ibt_error_message(run->err));
     if (fflush(stdout) != 0 || ferror(stdout)) {
         perror("ibt: cannot write the output");
         return EXIT_ERROR;
@@ -511,9 +545,18 @@ static int help(const struct command *command)
     return EXIT_OK;
 }
 
-static int wrong_usage(const char *what, const char *which)
+/* Says what is wrong with which argument. Both command and argument may be NULL. */
+static int wrong_usage(const struct command *command, const char *what, const char *which)
 {
-    fprintf(stderr, "ibt: %s%s%s; see ibt --help\n", what, *which ? ": " : "", which);
+    fprintf(stderr, "ibt: %s", what);
+    if (which != NULL) {
+        fputs(": ", stderr);
+        print_name(stderr, which);
+    }
+    if (command != NULL)
+        fprintf(stderr, "; see ibt %s --help\n", command->name);
+    else
+        fputs("; see ibt --help\n", stderr);
     return EXIT_USAGE;
 }
 
@@ -541,18 +584,23 @@ static const struct option *find_option(const char *argument, int group)
 }
 
 /* Takes the option at argv[0]. Returns how many arguments it took, 0 after a message. */
-static int take_option(struct run *run, int group, char **argv)
+static int take_option(const struct command *command, struct run *run, char **argv)
 {
-    const struct option *option = find_option(argv[0], group);
+    const struct option *option = find_option(argv[0], command->group);
     const char *equals = strchr(argv[0], '=');
     const char *argument = equals != NULL ? equals + 1 : argv[1];
+    char what[64];
 
     if (option == NULL)
-        return wrong_usage("unknown option", argv[0]), 0;
-    if (option->argument == NULL ? equals != NULL : argument == NULL)
-        return wrong_usage("an argument is missing, or one too many", argv[0]), 0;
+        return wrong_usage(command, "unknown option", argv[0]), 0;
+    if (option->argument == NULL && equals != NULL)
+        return wrong_usage(command, "this option takes no argument", argv[0]), 0;
+    if (option->argument != NULL && argument == NULL)
+        return wrong_usage(command, "this option needs an argument", argv[0]), 0;
+    snprintf(what, sizeof what, "not a valid %s for %s", option->argument != NULL ? option->argument : "",
+             option->name);
     if (!option->apply(run, argument))
-        return wrong_usage("not a valid argument", argv[0]), 0;
+        return wrong_usage(command, what, argument), 0;
     return option->argument == NULL || equals != NULL ? 1 : 2;
 }
 
@@ -566,19 +614,19 @@ static int read_arguments(const struct command *command, struct run *run, char *
             only_operands = 1;
             argv++;
         } else if (!only_operands && argv[0][0] == '-' && argv[0][1] != '\0') {
-            int taken = take_option(run, command->group, argv);
+            int taken = take_option(command, run, argv);
 
             if (taken == 0)
                 return EXIT_USAGE;
             argv += taken;
         } else if (run->operand_count == command->operands_max) {
-            return wrong_usage("too many arguments", *argv);
+            return wrong_usage(command, "too many arguments", *argv);
         } else {
             run->operands[run->operand_count++] = *argv++;
         }
     }
     if (run->operand_count < command->operands_min)
-        return wrong_usage("arguments are missing", "");
+        return wrong_usage(command, "arguments are missing", NULL);
     return EXIT_OK;
 }
 
@@ -597,14 +645,14 @@ int main(int argc, char **argv)
     int status;
 
     if (argc < 2)
-        return wrong_usage("a command is missing", "");
+        return wrong_usage(NULL, "a command is missing", NULL);
     if (strcmp(argv[1], "--version") == 0)
         return printf("ibt %s\n", ibt_version()) < 0 ? EXIT_ERROR : EXIT_OK;
     command = find_command(argv[1]);
     if (asks_for_help(argv + 1))
         return help(command);
     if (command == NULL)
-        return wrong_usage("unknown command", argv[1]);
+        return wrong_usage(NULL, "unknown command", argv[1]);
 
     memset(&run, 0, sizeof run);
     run.options = ibt_options_new();

@@ -84,12 +84,13 @@ extern "C" {
 #define IBT_ERR_INVALID_ARG -1
 
 /**
- * The system refused to read or write; see ibt_error_os_code().
+ * The system refused to read or write: no such source, no room, no permission;
+ * ibt_error_os_code() tells.
  */
 #define IBT_ERR_IO -2
 
 /**
- * No such source, key or snapshot.
+ * No such key or snapshot.
  */
 #define IBT_ERR_NOT_FOUND -3
 
@@ -139,7 +140,8 @@ extern "C" {
 #define IBT_ERR_LIMIT -12
 
 /**
- * Another source or host than the previous backup's, or an unexpected digest.
+ * Another source or host than the newest snapshot's, an empty source where that
+ * had entries, or an unexpected digest.
  */
 #define IBT_ERR_MISMATCH -13
 
@@ -197,7 +199,7 @@ extern "C" {
 #define IBT_ON_ERROR_SKIP 0
 
 /**
- * Make the first file that fails the operation's error.
+ * Make the first problem that is no note the operation's error.
  */
 #define IBT_ON_ERROR_STOP 1
 
@@ -209,7 +211,7 @@ extern "C" {
 #define IBT_META_MODE 1
 
 /**
- * User and group.
+ * User and group; by default with privilege only.
  */
 #define IBT_META_OWNER 2
 
@@ -219,7 +221,8 @@ extern "C" {
 #define IBT_META_TIMES 4
 
 /**
- * Extended attributes, ACLs among them.
+ * Extended attributes, ACLs among them; security.* and trusted.* with
+ * privilege only, even if asked for.
  */
 #define IBT_META_XATTRS 8
 
@@ -229,7 +232,8 @@ extern "C" {
 #define IBT_META_SPECIAL 16
 
 /**
- * Setuid and setgid bits.
+ * The setuid bit where the owner is the snapshot's; the setgid bit where the
+ * group is, and on directories.
  */
 #define IBT_META_SETID 32
 
@@ -246,7 +250,7 @@ extern "C" {
 #define IBT_PHASE_READ 2
 
 /**
- * Making the backup durable and visible.
+ * Making the backup or the restored tree durable and visible.
  */
 #define IBT_PHASE_COMMIT 3
 
@@ -355,7 +359,7 @@ extern "C" {
 #define IBT_COUNT_METADATA 7
 
 /**
- * Bytes read from the source or out of archives.
+ * Bytes read: by a backup from the source, by a restore out of archives.
  */
 #define IBT_COUNT_BYTES_READ 8
 
@@ -524,8 +528,9 @@ typedef int32_t ibt_status;
 
 /**
  * Told how far an operation is: about ten times a second, and at the beginning
- * and the end of each phase. `now` is valid during the call only; done_bytes
- * and done_entries never fall within a phase.
+ * and the end of each phase, but not after a commit, when it is too late to
+ * cancel. `now` is valid during the call only; done_bytes and done_entries
+ * never fall within a phase.
  *
  * Return IBT_CALLBACK_OK to go on; 0 or a negative number cancels the
  * operation (IBT_ERR_CANCELLED).
@@ -545,9 +550,13 @@ typedef int32_t (*ibt_progress_fn)(void *ud, const ibt_progress *now);
 typedef void (*ibt_destroy_fn)(void *ud);
 
 /**
- * Told each change, in the order of paths. `what` is made of IBT_CHANGE_*
- * bits; `before` is NULL for what is new, `after` for what is gone. Both are
- * valid during the call only.
+ * Told each change. `what` is made of IBT_CHANGE_* bits; `before` is NULL for
+ * what is new, `after` for what is gone. Both are valid during the call only.
+ *
+ * Changes come in the order of paths, with two exceptions: a restore tells
+ * symbolic links and further names of hard links after everything else, and a
+ * backup tells at the end, in any order, what was deleted but might have been
+ * found again under another name.
  *
  * Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP to be told no more; 0 or
  * a negative number cancels the operation (IBT_ERR_CANCELLED).
@@ -832,8 +841,11 @@ ibt_status ibt_options_set_skip_cache_dirs(ibt_options *options,
                                            int32_t on);
 
 /**
- * What becomes of a file that cannot be read or restored: one of
- * IBT_ON_ERROR_*.
+ * What becomes of a file that cannot be read or restored, or of anything else
+ * that would make the result partial: one of IBT_ON_ERROR_*.
+ *
+ * With IBT_ON_ERROR_STOP the operation returns that problem's status, which
+ * may be one that its comment does not name.
  *
  * Default: IBT_ON_ERROR_SKIP.
  *
@@ -846,8 +858,8 @@ ibt_status ibt_options_set_on_file_error(ibt_options *options,
                                          int32_t policy);
 
 /**
- * With 1 an increment accepts a source path or host other than those of the
- * previous backup, where it else returns IBT_ERR_MISMATCH.
+ * With 1 a backup, full or not, accepts a source path or host other than those
+ * of the newest snapshot, where it else returns IBT_ERR_MISMATCH.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -860,8 +872,9 @@ ibt_status ibt_options_set_allow_source_change(ibt_options *options,
                                                int32_t on);
 
 /**
- * With 1 an increment accepts an empty source where the previous backup had
- * entries. Without, that is an error: most often a mount is missing.
+ * With 1 a backup, full or not, accepts an empty source where the newest
+ * snapshot has entries. Else it returns IBT_ERR_MISMATCH: most often a mount is
+ * missing.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -876,7 +889,8 @@ ibt_status ibt_options_set_allow_empty(ibt_options *options,
 /**
  * What a restore sets beside content: IBT_META_* bits, 0 for nothing.
  *
- * Default: all of them, but IBT_META_OWNER only for a privileged process.
+ * Default: all of them, but IBT_META_OWNER only with privilege: for root, or
+ * with the capability to give files away.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or mask has another
  * bit.
@@ -1098,12 +1112,25 @@ IBT_API void ibt_storage_free(ibt_storage *storage);
  * The report lists the backup files made; `*report` and `*err`, both of which
  * may be NULL, are set as the rules above say.
  *
+ * The newest snapshot of the key says which source this is. One whose state is
+ * damaged is listed in the report and passed over for the next.
+ *
  * Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
- * they were; IBT_ERR_INVALID_ARG if source is NULL or empty, options were
- * refused or select a snapshot, or the source's name is not a valid key and
- * none is set; IBT_ERR_NOT_FOUND without a source; IBT_ERR_BUSY if the storage
- * or the key is in use; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
- * IBT_ERR_CANCELLED, IBT_ERR_PANIC: then no snapshot was made.
+ * they were, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL or
+ * empty, options were refused, select a snapshot or expect a digest, or the
+ * source's name is not a valid key and none is set; IBT_ERR_IO if the source
+ * cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
+ * it is no directory) or the storage failed; IBT_ERR_MISMATCH if the newest
+ * snapshot is of another source or host (see
+ * ibt_options_set_allow_source_change()), or the source is empty and was not
+ * then (see ibt_options_set_allow_empty()); IBT_ERR_FORMAT if that snapshot was
+ * made by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use or
+ * was changed meanwhile; IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+ * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
+ *
+ * After an error no snapshot was made, with one exception: when the storage
+ * fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), a whole snapshot may be
+ * there; ibt_list_snapshots() tells.
  *
  * Since: 0.1
  */
@@ -1119,13 +1146,12 @@ ibt_status ibt_full_backup(ibt_storage *storage,
  * since the newest one of its key. It is restored like a full one.
  *
  * Arguments and report as for ibt_full_backup(). An unreadable entry keeps its
- * previous version; it never counts as deleted.
+ * previous version; it never counts as deleted. What a backup file held that is
+ * gone or of a wrong size is stored again.
  *
- * Returns the same, and IBT_ERR_NOT_FOUND if the key has no snapshot yet;
- * IBT_ERR_MISMATCH if the newest one is of another source or host;
- * IBT_ERR_INVALID_ARG also for a source that has become empty (see
- * ibt_options_set_allow_empty()); IBT_ERR_CORRUPT, IBT_ERR_FORMAT or
- * IBT_ERR_MISSING if the newest snapshot's state cannot be used.
+ * Returns the same, IBT_PARTIAL also if there is such a file, and
+ * IBT_ERR_NOT_FOUND if the key has no undamaged snapshot to build on: make a
+ * full backup first.
  *
  * Since: 0.1
  */
@@ -1147,11 +1173,16 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * metadata could not be set: what is listed in the report is not restored, or
  * not entirely; IBT_ERR_INVALID_ARG if key or dest is NULL or malformed, or
  * options were refused or exclude anything; IBT_ERR_NOT_FOUND without such a
- * snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory;
- * IBT_ERR_MISMATCH if the snapshot has not the expected digest;
- * IBT_ERR_CORRUPT, IBT_ERR_FORMAT or IBT_ERR_MISSING if its state cannot be
- * used; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
- * IBT_ERR_CANCELLED, IBT_ERR_PANIC: then dest is as it was.
+ * snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory, or its
+ * file system takes two names of the snapshot for one; IBT_ERR_MISMATCH if the
+ * snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
+ * damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_BUSY,
+ * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC;
+ * with IBT_ON_ERROR_STOP the first problem's status, IBT_ERR_CORRUPT for
+ * damaged contents and IBT_ERR_MISSING for missing ones among them.
+ *
+ * After an error dest is as it was, with one exception: when the system fails
+ * at the very end (IBT_ERR_IO), dest may be complete.
  *
  * Since: 0.1
  */
@@ -1171,11 +1202,13 @@ ibt_status ibt_restore(ibt_storage *storage,
  * `*report` and `*err` as for ibt_full_backup().
  *
  * Returns IBT_OK, also for a storage that holds none; IBT_PARTIAL if a state
- * could not be read; IBT_ERR_INVALID_ARG if key is malformed, or options were
- * refused, exclude anything or expect a digest; IBT_ERR_NOT_FOUND if key is
- * given and has no snapshot, or not the selected one; IBT_ERR_BUSY,
- * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
- * IBT_ERR_PANIC.
+ * could not be read; IBT_ERR_INVALID_ARG if key is malformed, or NULL although
+ * a snapshot is selected, or options were refused, exclude anything or expect a
+ * digest; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
+ * selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
+ * cannot be used; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
+ * status.
  *
  * Since: 0.1
  */

@@ -20,8 +20,9 @@ use super::progress::ibt_progress;
 pub type ibt_destroy_fn = Option<unsafe extern "C" fn(ud: *mut c_void)>;
 
 /// Told how far an operation is: about ten times a second, and at the beginning
-/// and the end of each phase. `now` is valid during the call only; done_bytes
-/// and done_entries never fall within a phase.
+/// and the end of each phase, but not after a commit, when it is too late to
+/// cancel. `now` is valid during the call only; done_bytes and done_entries
+/// never fall within a phase.
 ///
 /// Return IBT_CALLBACK_OK to go on; 0 or a negative number cancels the
 /// operation (IBT_ERR_CANCELLED).
@@ -29,9 +30,13 @@ pub type ibt_destroy_fn = Option<unsafe extern "C" fn(ud: *mut c_void)>;
 /// Since: 0.1
 pub type ibt_progress_fn = Option<unsafe extern "C" fn(ud: *mut c_void, now: *const ibt_progress) -> i32>;
 
-/// Told each change, in the order of paths. `what` is made of IBT_CHANGE_*
-/// bits; `before` is NULL for what is new, `after` for what is gone. Both are
-/// valid during the call only.
+/// Told each change. `what` is made of IBT_CHANGE_* bits; `before` is NULL for
+/// what is new, `after` for what is gone. Both are valid during the call only.
+///
+/// Changes come in the order of paths, with two exceptions: a restore tells
+/// symbolic links and further names of hard links after everything else, and a
+/// backup tells at the end, in any order, what was deleted but might have been
+/// found again under another name.
 ///
 /// Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP to be told no more; 0 or
 /// a negative number cancels the operation (IBT_ERR_CANCELLED).

@@ -12,9 +12,10 @@ pub const IBT_OK: i32 = 0;
 pub const IBT_PARTIAL: i32 = 1;
 /// An argument or option is NULL, malformed, unknown, or of no use here.
 pub const IBT_ERR_INVALID_ARG: i32 = -1;
-/// The system refused to read or write; see ibt_error_os_code().
+/// The system refused to read or write: no such source, no room, no permission;
+/// ibt_error_os_code() tells.
 pub const IBT_ERR_IO: i32 = -2;
-/// No such source, key or snapshot.
+/// No such key or snapshot.
 pub const IBT_ERR_NOT_FOUND: i32 = -3;
 /// What was to be made exists already.
 pub const IBT_ERR_EXISTS: i32 = -4;
@@ -34,7 +35,8 @@ pub const IBT_ERR_BUSY: i32 = -10;
 pub const IBT_ERR_UNSUPPORTED: i32 = -11;
 /// Beyond a documented limit.
 pub const IBT_ERR_LIMIT: i32 = -12;
-/// Another source or host than the previous backup's, or an unexpected digest.
+/// Another source or host than the newest snapshot's, an empty source where that
+/// had entries, or an unexpected digest.
 pub const IBT_ERR_MISMATCH: i32 = -13;
 /// A bug in libibt, caught; please report the error's message.
 pub const IBT_ERR_PANIC: i32 = -99;
@@ -66,22 +68,24 @@ pub const IBT_DETECT_CONTENT: i32 = 1;
 ///
 /// List a file that fails in the report and go on.
 pub const IBT_ON_ERROR_SKIP: i32 = 0;
-/// Make the first file that fails the operation's error.
+/// Make the first problem that is no note the operation's error.
 pub const IBT_ON_ERROR_STOP: i32 = 1;
 
 /// ==== Metadata, bits: ibt_options_set_restore_metadata() ====
 ///
 /// Permission bits.
 pub const IBT_META_MODE: u32 = 1;
-/// User and group.
+/// User and group; by default with privilege only.
 pub const IBT_META_OWNER: u32 = 2;
 /// Modification times.
 pub const IBT_META_TIMES: u32 = 4;
-/// Extended attributes, ACLs among them.
+/// Extended attributes, ACLs among them; security.* and trusted.* with
+/// privilege only, even if asked for.
 pub const IBT_META_XATTRS: u32 = 8;
 /// Make FIFOs and devices.
 pub const IBT_META_SPECIAL: u32 = 16;
-/// Setuid and setgid bits.
+/// The setuid bit where the owner is the snapshot's; the setgid bit where the
+/// group is, and on directories.
 pub const IBT_META_SETID: u32 = 32;
 
 /// ==== Phases: ibt_progress_phase() ====
@@ -90,7 +94,7 @@ pub const IBT_META_SETID: u32 = 32;
 pub const IBT_PHASE_SCAN: i32 = 1;
 /// Reading files and writing archives.
 pub const IBT_PHASE_READ: i32 = 2;
-/// Making the backup durable and visible.
+/// Making the backup or the restored tree durable and visible.
 pub const IBT_PHASE_COMMIT: i32 = 3;
 /// Writing the restored tree.
 pub const IBT_PHASE_RESTORE: i32 = 4;
@@ -142,7 +146,7 @@ pub const IBT_COUNT_MOVED: i32 = 5;
 pub const IBT_COUNT_DELETED: i32 = 6;
 /// Entries of which only metadata changed.
 pub const IBT_COUNT_METADATA: i32 = 7;
-/// Bytes read from the source or out of archives.
+/// Bytes read: by a backup from the source, by a restore out of archives.
 pub const IBT_COUNT_BYTES_READ: i32 = 8;
 /// Bytes written to the store or to restored files.
 pub const IBT_COUNT_BYTES_WRITTEN: i32 = 9;

@@ -26,12 +26,25 @@ use super::storage::{ibt_storage, with_store};
 /// The report lists the backup files made; `*report` and `*err`, both of which
 /// may be NULL, are set as the rules above say.
 ///
+/// The newest snapshot of the key says which source this is. One whose state is
+/// damaged is listed in the report and passed over for the next.
+///
 /// Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
-/// they were; IBT_ERR_INVALID_ARG if source is NULL or empty, options were
-/// refused or select a snapshot, or the source's name is not a valid key and
-/// none is set; IBT_ERR_NOT_FOUND without a source; IBT_ERR_BUSY if the storage
-/// or the key is in use; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
-/// IBT_ERR_CANCELLED, IBT_ERR_PANIC: then no snapshot was made.
+/// they were, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL or
+/// empty, options were refused, select a snapshot or expect a digest, or the
+/// source's name is not a valid key and none is set; IBT_ERR_IO if the source
+/// cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
+/// it is no directory) or the storage failed; IBT_ERR_MISMATCH if the newest
+/// snapshot is of another source or host (see
+/// ibt_options_set_allow_source_change()), or the source is empty and was not
+/// then (see ibt_options_set_allow_empty()); IBT_ERR_FORMAT if that snapshot was
+/// made by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use or
+/// was changed meanwhile; IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+/// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
+///
+/// After an error no snapshot was made, with one exception: when the storage
+/// fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), a whole snapshot may be
+/// there; ibt_list_snapshots() tells.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -53,13 +66,12 @@ pub unsafe extern "C" fn ibt_full_backup(
 /// since the newest one of its key. It is restored like a full one.
 ///
 /// Arguments and report as for ibt_full_backup(). An unreadable entry keeps its
-/// previous version; it never counts as deleted.
+/// previous version; it never counts as deleted. What a backup file held that is
+/// gone or of a wrong size is stored again.
 ///
-/// Returns the same, and IBT_ERR_NOT_FOUND if the key has no snapshot yet;
-/// IBT_ERR_MISMATCH if the newest one is of another source or host;
-/// IBT_ERR_INVALID_ARG also for a source that has become empty (see
-/// ibt_options_set_allow_empty()); IBT_ERR_CORRUPT, IBT_ERR_FORMAT or
-/// IBT_ERR_MISSING if the newest snapshot's state cannot be used.
+/// Returns the same, IBT_PARTIAL also if there is such a file, and
+/// IBT_ERR_NOT_FOUND if the key has no undamaged snapshot to build on: make a
+/// full backup first.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -87,11 +99,16 @@ pub unsafe extern "C" fn ibt_incremental_backup(
 /// metadata could not be set: what is listed in the report is not restored, or
 /// not entirely; IBT_ERR_INVALID_ARG if key or dest is NULL or malformed, or
 /// options were refused or exclude anything; IBT_ERR_NOT_FOUND without such a
-/// snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory;
-/// IBT_ERR_MISMATCH if the snapshot has not the expected digest;
-/// IBT_ERR_CORRUPT, IBT_ERR_FORMAT or IBT_ERR_MISSING if its state cannot be
-/// used; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
-/// IBT_ERR_CANCELLED, IBT_ERR_PANIC: then dest is as it was.
+/// snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory, or its
+/// file system takes two names of the snapshot for one; IBT_ERR_MISMATCH if the
+/// snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
+/// damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_BUSY,
+/// IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC;
+/// with IBT_ON_ERROR_STOP the first problem's status, IBT_ERR_CORRUPT for
+/// damaged contents and IBT_ERR_MISSING for missing ones among them.
+///
+/// After an error dest is as it was, with one exception: when the system fails
+/// at the very end (IBT_ERR_IO), dest may be complete.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -118,11 +135,13 @@ pub unsafe extern "C" fn ibt_restore(
 /// `*report` and `*err` as for ibt_full_backup().
 ///
 /// Returns IBT_OK, also for a storage that holds none; IBT_PARTIAL if a state
-/// could not be read; IBT_ERR_INVALID_ARG if key is malformed, or options were
-/// refused, exclude anything or expect a digest; IBT_ERR_NOT_FOUND if key is
-/// given and has no snapshot, or not the selected one; IBT_ERR_BUSY,
-/// IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
-/// IBT_ERR_PANIC.
+/// could not be read; IBT_ERR_INVALID_ARG if key is malformed, or NULL although
+/// a snapshot is selected, or options were refused, exclude anything or expect a
+/// digest; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
+/// selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
+/// cannot be used; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+/// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
+/// status.
 ///
 /// Since: 0.1
 #[no_mangle]

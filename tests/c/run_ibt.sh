@@ -13,7 +13,7 @@ sleep 0.01
 echo two >src/new
 expect 0 "$@" incr src --store=store --key=docs --level 0 --json
 grep -q '"created":1' out || fail "the report is not JSON"
-expect 0 "$@" list docs --store store
+expect 0 "$@" list docs --store store --cache cache
 [ "$(grep -c '^docs ' out)" = 2 ] || fail "two snapshots are listed"
 stamp=$(awk '$1 == "docs" { print $2; exit }' out)
 expect 0 "$@" list --store store --json
@@ -22,7 +22,7 @@ grep -q "$stamp" out || fail "the list is not JSON"
 expect 0 "$@" restore docs newest --store store --quiet
 [ ! -s out ] || fail "--quiet was not quiet"
 diff -r --no-dereference src newest
-expect 0 "$@" restore docs older --store store --at "$stamp"
+expect 0 "$@" restore docs older --store store --cache cache --at "$stamp"
 diff -r --no-dereference before older
 expect 0 "$@" restore docs then --store store --at "$at"
 diff -r --no-dereference before then
@@ -30,6 +30,8 @@ expect 1 "$@" restore docs then --store store
 expect 1 "$@" restore other dest --store store
 expect 1 "$@" restore docs dest --store store --at 1999-01-01T00:00:00+01:00
 expect 1 "$@" list other --store store
+expect 0 "$@" list --store elsewhere
+grep -q '^no snapshots' out || fail "an empty store lists something"
 
 # Something unreadable: the rest is stored, and the status says so. Root reads everything.
 if [ "$(id -u)" != 0 ]; then

@@ -7,7 +7,8 @@ expect 0 "$@" --help
 grep -q 'ibt restore KEY DEST' out || fail "no overview"
 for command in full incr restore list; do
     expect 0 "$@" $command --help
-    grep -q "^usage: ibt $command" out && grep -q -- --store out || fail "no help for $command"
+    grep -q "^usage: ibt $command" out && grep -q -- --store out && grep -q -- --cache out ||
+        fail "no help for $command"
 done
 expect 2 "$@"
 expect 2 "$@" frobnicate

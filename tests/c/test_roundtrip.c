@@ -211,7 +211,7 @@ static void test_refusals(ibt_storage *storage)
     CHECK_INT(ibt_restore(storage, "src", "dest", options, NULL, NULL), IBT_ERR_NOT_FOUND);
     ibt_options_set_as_of(options, 0);
     CHECK_INT(ibt_restore(storage, "src", "dest", options, NULL, NULL), IBT_ERR_NOT_FOUND);
-    CHECK_INT(ibt_full_backup(storage, "absent", NULL, NULL, &err), IBT_ERR_NOT_FOUND);
+    CHECK_INT(ibt_full_backup(storage, "absent", NULL, NULL, &err), IBT_ERR_IO);
     CHECK_INT(ibt_error_os_code(err), ENOENT);
     CHECK_HAS(ibt_error_path(err), "absent");
     ibt_error_free(err);

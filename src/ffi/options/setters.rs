@@ -277,8 +277,11 @@ pub unsafe extern "C" fn ibt_options_set_skip_cache_dirs(options: *mut ibt_optio
     })
 }
 
-/// What becomes of a file that cannot be read or restored: one of
-/// IBT_ON_ERROR_*.
+/// What becomes of a file that cannot be read or restored, or of anything else
+/// that would make the result partial: one of IBT_ON_ERROR_*.
+///
+/// With IBT_ON_ERROR_STOP the operation returns that problem's status, which
+/// may be one that its comment does not name.
 ///
 /// Default: IBT_ON_ERROR_SKIP.
 ///
@@ -299,8 +302,8 @@ pub unsafe extern "C" fn ibt_options_set_on_file_error(options: *mut ibt_options
     })
 }
 
-/// With 1 an increment accepts a source path or host other than those of the
-/// previous backup, where it else returns IBT_ERR_MISMATCH.
+/// With 1 a backup, full or not, accepts a source path or host other than those
+/// of the newest snapshot, where it else returns IBT_ERR_MISMATCH.
 ///
 /// Default: 0. Every other number counts as 1.
 ///
@@ -320,8 +323,9 @@ pub unsafe extern "C" fn ibt_options_set_allow_source_change(
     })
 }
 
-/// With 1 an increment accepts an empty source where the previous backup had
-/// entries. Without, that is an error: most often a mount is missing.
+/// With 1 a backup, full or not, accepts an empty source where the newest
+/// snapshot has entries. Else it returns IBT_ERR_MISMATCH: most often a mount is
+/// missing.
 ///
 /// Default: 0. Every other number counts as 1.
 ///
@@ -340,7 +344,8 @@ pub unsafe extern "C" fn ibt_options_set_allow_empty(options: *mut ibt_options, 
 
 /// What a restore sets beside content: IBT_META_* bits, 0 for nothing.
 ///
-/// Default: all of them, but IBT_META_OWNER only for a privileged process.
+/// Default: all of them, but IBT_META_OWNER only with privilege: for root, or
+/// with the capability to give files away.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or mask has another
 /// bit.
