@@ -1,0 +1,333 @@
+//! What is refused, with which status, naming what; and that a refusal leaves no trace.
+
+mod support;
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use ibt::entry::Hash;
+use ibt::error::{Error, Kind};
+use ibt::job::{Cancel, OnFileError, ProblemKind, Select, Silent};
+use ibt::stamp::Stamp;
+use support::series::{around, one_full, problem_paths, refused, KEY};
+use support::tools::{as_ordinary_user, set_mode};
+use support::*;
+
+#[track_caller]
+fn assert_names(error: &Error, path: &Path) {
+    assert_eq!(error.path.as_deref(), Some(path.as_os_str().as_bytes()), "{error}");
+}
+
+#[test]
+fn a_source_that_does_not_exist() {
+    let mut series = Series::new();
+    series.source = series.beside("no such place");
+    for operation in [Series::full, Series::incremental] {
+        let error = refused(&series, Kind::Io, operation);
+        assert_eq!(error.os_code, libc::ENOENT);
+        assert_names(&error, &series.source);
+    }
+}
+
+#[test]
+fn a_source_that_is_a_file() {
+    let mut series = one_full();
+    series.source = series.write("b", "a file");
+    series.options.key = Some(KEY.into());
+    series.options.allow_source_change = true;
+    for operation in [Series::full, Series::incremental] {
+        let error = refused(&series, Kind::Io, operation);
+        assert_eq!(error.os_code, libc::ENOTDIR);
+        assert_names(&error, &series.source);
+    }
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_not_a_backup_of_nothing() {
+    if !as_ordinary_user("a_source_that_cannot_be_read_is_not_a_backup_of_nothing") {
+        return;
+    }
+    let series = one_full();
+    set_mode(&series.source, 0);
+    // The walk around would fail on the closed source as well: look at the store alone.
+    let before = series.stored();
+    for operation in [Series::full, Series::incremental] {
+        let error = operation(&series).refused(Kind::Io);
+        assert_eq!(error.os_code, libc::EACCES, "{error}");
+        assert_names(&error, &series.source);
+        assert_eq!(series.stored(), before);
+    }
+    set_mode(&series.source, 0o755);
+}
+
+#[test]
+fn an_empty_source_where_the_parent_was_not() {
+    let mut series = one_full();
+    series::remove(&series.source);
+    fs::create_dir(&series.source).unwrap();
+    let error = refused(&series, Kind::Mismatch, Series::incremental);
+    assert_names(&error, &series.source);
+    series.options.allow_empty = true;
+    series.snapshot();
+    series.assert_every_point_restores();
+}
+
+#[test]
+fn an_increment_without_a_full() {
+    let series = Series::new();
+    series.write("a", "x");
+    let error = refused(&series, Kind::NotFound, Series::incremental);
+    assert!(error.to_string().contains("full"), "{error}");
+}
+
+#[test]
+fn an_increment_of_another_source() {
+    let mut series = one_full();
+    let moved = series.beside("elsewhere");
+    fs::rename(&series.source, &moved).unwrap();
+    series.source = moved;
+    series.options.key = Some(KEY.into());
+    let error = refused(&series, Kind::Mismatch, Series::incremental);
+    assert!(error.to_string().contains("source"), "{error}");
+    series.options.allow_source_change = true;
+    series.snapshot();
+    series.assert_every_point_restores();
+}
+
+#[test]
+fn a_store_that_is_a_file() {
+    let series = one_full();
+    let mut other = Series::new();
+    other.write("a", "x");
+    other.store = series.source.join("b");
+    for operation in [Series::full, Series::incremental, Series::list] {
+        let outcome = operation(&other);
+        let error = outcome.result.expect_err("a file cannot be a store");
+        assert!(matches!(error.kind, Kind::Io | Kind::InvalidArg | Kind::NotFound), "{error}");
+    }
+    assert_eq!(fs::read(&other.store).unwrap(), b"small");
+}
+
+#[test]
+fn destinations() {
+    let series = one_full();
+    let full_dir = series.beside("full of things");
+    fs::create_dir(&full_dir).unwrap();
+    fs::write(full_dir.join("mine"), "precious").unwrap();
+    let file = series.beside("a file");
+    fs::write(&file, "precious").unwrap();
+    let link = series.beside("a dangling link");
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    for dest in [&full_dir, &file, &link] {
+        let error = refused(&series, Kind::Exists, |series| series.restore(Select::Newest, dest));
+        assert_names(&error, dest);
+    }
+    let orphan = series.beside("no such parent/dest");
+    refused(&series, Kind::Io, |series| series.restore(Select::Newest, &orphan));
+
+    let empty = series.beside("empty");
+    fs::create_dir(&empty).unwrap();
+    series.restore(Select::Newest, &empty).whole();
+    series.points[0].kept.assert_is(&empty);
+}
+
+#[test]
+fn snapshots_and_keys_that_do_not_exist() {
+    let series = one_full();
+    let dest = series.beside("restored");
+    let never = Select::Exactly(Stamp::parse("20010101T000000.000000Z").unwrap());
+    let error = refused(&series, Kind::NotFound, |series| series.restore(never, &dest));
+    assert!(error.to_string().contains("20010101T000000.000000Z"), "{error}");
+    let error = refused(&series, Kind::NotFound, |series| {
+        series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::restore::restore(store, "no-such-key", &dest, job)
+        })
+    });
+    assert!(error.to_string().contains("no-such-key"), "{error}");
+    let nothing = Series::new();
+    refused(&nothing, Kind::NotFound, |series| series.restore(Select::Newest, &series.beside("restored")));
+}
+
+#[test]
+fn keys_that_are_not_valid() {
+    let mut series = Series::new();
+    series.write("a", "x");
+    for key in ["", ".", ".hidden", "-option", "a/b", "a\nb", "a\0b", "\x7f", &"k".repeat(129)] {
+        series.options.key = Some(key.into());
+        refused(&series, Kind::InvalidArg, Series::full);
+        refused(&series, Kind::InvalidArg, Series::incremental);
+        refused(&series, Kind::InvalidArg, |series| {
+            series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
+                ibt::restore::restore(store, key, &series.beside("restored"), job)
+            })
+        });
+    }
+    series.options.key = Some("é".repeat(64));
+    series.full().whole();
+}
+
+#[test]
+fn sources_whose_name_cannot_be_the_key() {
+    for name in [&b".config"[..], b"-dash", b"raw\xff", b"new\nline"] {
+        let mut series = Series::new();
+        series.source = series.beside("x").with_file_name(std::ffi::OsStr::from_bytes(name));
+        fs::create_dir(&series.source).unwrap();
+        series.write("a", "x");
+        let error = refused(&series, Kind::InvalidArg, Series::full);
+        assert!(error.to_string().contains("key"), "{error}");
+    }
+}
+
+/// A backup has no use for a selector: it is not ignored.
+#[test]
+fn a_backup_given_a_selector() {
+    let mut series = one_full();
+    series.options.select = Select::Exactly(series.points[0].stamp);
+    refused(&series, Kind::InvalidArg, Series::full);
+    refused(&series, Kind::InvalidArg, Series::incremental);
+}
+
+#[test]
+fn a_tree_digest_that_was_not_expected() {
+    let mut series = one_full();
+    let digest = series.list().whole().snapshots[0].digest;
+    let dest = series.beside("restored");
+    series.options.expected_digest = Some(Hash([7; 32]));
+    refused(&series, Kind::Mismatch, |series| series.restore(Select::Newest, &dest));
+    series.options.expected_digest = Some(digest);
+    series.restore(Select::Newest, &dest).whole();
+}
+
+#[test]
+fn a_damaged_state() {
+    let series = one_full();
+    let state = series.newest("state");
+    let (good, name) = (fs::read(&state).unwrap(), state.file_name().unwrap().to_str().unwrap());
+    for position in [0, good.len() / 2, good.len() - 1] {
+        let mut bytes = good.clone();
+        bytes[position] ^= 1;
+        fs::write(&state, bytes).unwrap();
+        let selected = Select::Exactly(series.points[0].stamp);
+        let error =
+            refused(&series, Kind::Corrupt, |series| series.restore(selected, &series.beside("restored")));
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+/// A forged state with a digest of its own that fits: what it says is checked as well.
+#[test]
+fn states_that_lie() {
+    let lies = [
+        (r#""path":"a""#, r#""path":"../a""#),
+        (r#""path":"a""#, r#""path":"/a""#),
+        (r#""path":"a""#, r#""path":"a%2Fb""#),
+        (r#""path":"a""#, r#""path":"a%00b""#),
+        (r#""path":"a""#, r#""path":"%61""#),
+        (r#""path":"a""#, r#""path":"z""#),
+        (r#""path":"a""#, r#""path":"b""#),
+        (r#""path":"a""#, r#""path":"no/parent""#),
+        (r#""path":"dir","type":"dir""#, r#""path":"dir","type":"fifo""#),
+        (r#""type":"file""#, r#""type":"whiteout""#),
+        (r#""size":40000"#, r#""size":1e400"#),
+        (r#""size":40000"#, r#""size":99999999999999999999"#),
+        (r#""name":"tree.full"#, r#""name":"../tree.full"#),
+        (r#""content":[[0,"#, r#""content":[[9,"#),
+        (r#""content":[[0,"#, r#""content":[[0,99999999999,"#),
+        (r#""format":"ibt-state""#, r#""format":"ibt-state","format":"ibt-state""#),
+    ];
+    for (from, to) in lies {
+        let series = one_full();
+        stored::forge(&series.newest("state"), from, to);
+        let dest = series.beside("restored");
+        let before = around(&series);
+        let outcome = series.restore(Select::Exactly(series.points[0].stamp), &dest);
+        let error = outcome.result.err().unwrap_or_else(|| panic!("believed {to}"));
+        assert!(matches!(error.kind, Kind::Corrupt | Kind::Format | Kind::Limit), "{to}: {error}");
+        assert_eq!(around(&series), before, "{to}");
+    }
+}
+
+#[test]
+fn a_state_made_by_a_newer_version() {
+    for (from, to) in [(r#""version":1"#, r#""version":2"#), (r#""needs":[]"#, r#""needs":["telepathy"]"#)] {
+        let series = one_full();
+        stored::forge(&series.newest("state"), from, to);
+        let dest = series.beside("restored");
+        let selected = Select::Exactly(series.points[0].stamp);
+        let error = refused(&series, Kind::Format, |series| series.restore(selected, &dest));
+        assert!(error.to_string().contains("made by a newer libibt"), "{error}");
+        let error = refused(&series, Kind::Format, Series::incremental);
+        assert!(error.to_string().contains("made by a newer libibt"), "{error}");
+    }
+}
+
+/// A field that a newer version may have added without asking for more is no reason to refuse.
+#[test]
+fn a_state_with_a_field_nobody_knows() {
+    let mut series = one_full();
+    stored::forge(&series.newest("state"), r#""mtime":"#, r#""mood":{"of":["the",1]},"mtime":"#);
+    let dest = series.beside("restored");
+    // Its tree digest no longer fits its lines; what is asked for is only that nothing breaks.
+    let outcome = series.restore(Select::Newest, &dest);
+    if let Err(error) = &outcome.result {
+        assert_eq!(error.kind, Kind::Corrupt, "{error}");
+    } else {
+        series.points[0].kept.assert_is(&dest);
+        series.options.allow_source_change = true;
+        series.incremental().whole();
+    }
+}
+
+/// Files of random bytes over several frames, so that damage to one leaves the others.
+fn several_frames() -> Series {
+    let mut series = Series::new();
+    for (seed, name) in ["first", "second", "third", "last"].iter().enumerate() {
+        series.write(name, noise(seed as u64, 4_300_000));
+    }
+    series.snapshot();
+    series
+}
+
+#[test]
+fn a_damaged_archive_costs_only_the_files_that_need_it() {
+    let mut series = several_frames();
+    let archive = series.newest("full");
+    let mut bytes = fs::read(&archive).unwrap();
+    bytes[2_000_000] ^= 1;
+    fs::write(&archive, bytes).unwrap();
+    let dest = series.beside("restored");
+    let report = series.restore(Select::Newest, &dest).partial();
+    assert_eq!(problem_paths(&report, ProblemKind::Damaged), ["first"]);
+    let problem = report.problems.iter().find(|problem| problem.kind == ProblemKind::Damaged).unwrap();
+    assert_eq!(problem.status, Kind::Corrupt);
+    assert_eq!(problem.file.as_deref(), archive.file_name().unwrap().to_str());
+    let digits = problem.message.bytes().any(|byte| byte.is_ascii_digit());
+    assert!(problem.message.contains("offset") && digits, "{}", problem.message);
+    for name in ["second", "third", "last"] {
+        assert!(fs::read(dest.join(name)).unwrap() == fs::read(series.source.join(name)).unwrap(), "{name}");
+    }
+    assert!(!dest.join("first").exists(), "what is damaged was left there");
+
+    series.options.on_file_error = OnFileError::Stop;
+    refused(&series, Kind::Corrupt, |series| series.restore(Select::Newest, &series.beside("stopped")));
+}
+
+#[test]
+fn a_missing_archive_costs_only_the_files_that_need_it() {
+    let mut series = one_full();
+    series.write("new", "in the increment");
+    series.snapshot();
+    let archive = series.newest("full");
+    fs::remove_file(&archive).unwrap();
+    let dest = series.beside("restored");
+    let report = series.restore(Select::Newest, &dest).partial();
+    assert_eq!(problem_paths(&report, ProblemKind::Missing), ["a", "b", "dir/c"]);
+    for problem in &report.problems {
+        assert_eq!(problem.status, Kind::Missing);
+        assert_eq!(problem.file.as_deref(), archive.file_name().unwrap().to_str());
+    }
+    assert_eq!(fs::read(dest.join("new")).unwrap(), b"in the increment");
+    series.options.on_file_error = OnFileError::Stop;
+    refused(&series, Kind::Missing, |series| series.restore(Select::Newest, &series.beside("stopped")));
+}

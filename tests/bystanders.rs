@@ -1,0 +1,186 @@
+//! What others do meanwhile: files swapped between the passes, things put into a destination, ACLs around
+//! it. Nobody's bytes end up under another name, and nobody else's files are touched.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use ibt::entry::Entry;
+use ibt::error::Kind;
+use ibt::job::{change, Cancel, Counter, Flow, Observer, Options, Phase, Progress, Select};
+use support::series::{one_full, KEY};
+use support::*;
+
+/// Does something when the change of the path `at` is told.
+struct At<F> {
+    at: &'static [u8],
+    act: Option<F>,
+}
+
+impl<F: FnOnce()> Observer for At<F> {
+    fn change(&mut self, _what: u32, _before: Option<&Entry>, after: Option<&Entry>) -> Flow {
+        if after.is_some_and(|entry| entry.path.as_bytes() == self.at) {
+            if let Some(act) = self.act.take() {
+                act();
+            }
+        }
+        Flow::Continue
+    }
+}
+
+#[test]
+fn a_linked_file_replaced_between_the_passes_lends_its_bytes_to_no_other_name() {
+    let series = Series::new();
+    series.write("0-first", "told first");
+    let linked = series.write("a", "the old content");
+    fs::hard_link(&linked, series.source.join("b")).unwrap();
+    let fresh = series.beside("fresh");
+    fs::write(&fresh, "a new content, saved by rename").unwrap();
+    let mut swap = At { at: b"0-first", act: Some(|| fs::rename(&fresh, &linked).unwrap()) };
+    let made = series.run(&series.options, &Cancel::default(), &mut swap, |store, job| {
+        ibt::backup::full(store, &series.source, job)
+    });
+    made.ok();
+    let dest = series.beside("restored");
+    series.restore(Select::Newest, &dest).ok();
+    assert_eq!(fs::read(dest.join("a")).unwrap(), b"a new content, saved by rename");
+    assert_eq!(fs::read(dest.join("b")).unwrap(), b"the old content");
+}
+
+#[test]
+fn a_file_moved_to_either_side_is_moved_and_not_deleted() {
+    for to in ["a", "z"] {
+        let mut series = Series::new();
+        series.write("m", vec![7; 20_000]);
+        series.snapshot();
+        fs::rename(series.source.join("m"), series.source.join(to)).unwrap();
+        let (report, _) = series.increment();
+        let count = |which| report.counters.get(which);
+        assert_eq!(
+            (count(Counter::Moved), count(Counter::Deleted), count(Counter::Created)),
+            (1, 0, 0),
+            "{to}"
+        );
+        series.assert_newest_is_the_source();
+    }
+}
+
+#[test]
+fn what_others_put_into_an_empty_destination_survives_a_failed_restore() {
+    let series = one_full();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    let mine = dest.join("a");
+    let mut put = At { at: b"a", act: Some(|| fs::write(&mine, "mine").unwrap()) };
+    let outcome = series.run(&series.options, &Cancel::default(), &mut put, |store, job| {
+        ibt::restore::restore(store, KEY, &dest, job)
+    });
+    outcome.refused(Kind::Exists);
+    let left: Vec<_> = fs::read_dir(&dest).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["a"]);
+    assert_eq!(fs::read(&mine).unwrap(), b"mine");
+}
+
+/// Cancels when a phase begins.
+struct CancelAt(Phase);
+
+impl Observer for CancelAt {
+    fn progress(&mut self, now: &Progress) -> Flow {
+        if now.phase == self.0 {
+            Flow::Cancel
+        } else {
+            Flow::Continue
+        }
+    }
+}
+
+#[test]
+fn an_empty_destination_is_as_it_was_after_a_cancelled_restore() {
+    let mut series = Series::new();
+    series.write("dir/file", "content");
+    fs::set_permissions(&series.source, fs::Permissions::from_mode(0o555)).unwrap();
+    series.snapshot();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    fs::set_permissions(&dest, fs::Permissions::from_mode(0o751)).unwrap();
+    let before = fs::metadata(&dest).unwrap();
+    let outcome =
+        series.run(&series.options, &Cancel::default(), &mut CancelAt(Phase::Commit), |store, job| {
+            ibt::restore::restore(store, KEY, &dest, job)
+        });
+    outcome.refused(Kind::Cancelled);
+    let after = fs::metadata(&dest).unwrap();
+    assert_eq!((after.mode(), after.mtime()), (before.mode(), before.mtime()));
+    assert_eq!(fs::read_dir(&dest).unwrap().count(), 0);
+    fs::set_permissions(&series.source, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_default_acl_around_the_destination_gives_nobody_a_right() {
+    let mut series = Series::new();
+    series.write("secret", "for the owner and the group");
+    series.snapshot();
+    let place = series.beside("place");
+    fs::create_dir(&place).unwrap();
+    if !tools::output(tools::command("setfacl", ["-d", "-m", "u:65534:rwx"]).arg(&place)).status.success() {
+        return skip("no ACLs here");
+    }
+    let inside = place.join("inside");
+    fs::create_dir(&inside).unwrap();
+    for dest in [place.join("beside"), inside] {
+        series.restore(Select::Newest, &dest).whole();
+        assert_same_tree(&series.source, &dest);
+    }
+}
+
+#[test]
+fn setgid_without_its_group_is_dropped() {
+    if !is_root() {
+        return skip("only root can choose groups");
+    }
+    let mut series = Series::new();
+    let program = series.write("program", "of another group");
+    std::os::unix::fs::chown(&program, Some(0), Some(12)).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o2755)).unwrap();
+    series.snapshot();
+    let dest = series.beside("restored");
+    let everything_but_owners = ibt::job::meta::ALL & !ibt::job::meta::OWNER;
+    let options = Options { restore_metadata: Some(everything_but_owners), ..series.options.clone() };
+    let outcome = series.run(&options, &Cancel::default(), &mut ibt::job::Silent, |store, job| {
+        ibt::restore::restore(store, KEY, &dest, job)
+    });
+    outcome.whole();
+    let restored = fs::metadata(dest.join("program")).unwrap();
+    assert_eq!((restored.gid(), restored.mode() & 0o7777), (0, 0o755));
+}
+
+/// Tells what was said of each path.
+#[derive(Default)]
+struct Told(Vec<(u32, Vec<u8>)>);
+
+impl Observer for Told {
+    fn change(&mut self, what: u32, before: Option<&Entry>, after: Option<&Entry>) -> Flow {
+        let entry = after.or(before).expect("a change is of something");
+        self.0.push((what, entry.path.as_bytes().to_vec()));
+        Flow::Continue
+    }
+}
+
+#[test]
+fn deletions_are_told_once_each_and_in_path_order() {
+    let mut series = Series::new();
+    let names = ["e", "b", "d", "a", "c"];
+    names.iter().for_each(|name| drop(series.write(name, name.repeat(100))));
+    series.snapshot();
+    names.iter().for_each(|name| fs::remove_file(series.source.join(name)).unwrap());
+    series.write("new", "one file");
+    let mut told = Told::default();
+    let made = series.run(&series.options, &Cancel::default(), &mut told, |store, job| {
+        ibt::backup::incremental(store, &series.source, job)
+    });
+    made.whole();
+    let deleted: Vec<_> =
+        told.0.iter().filter(|(what, _)| *what == change::DELETED).map(|(_, path)| path).collect();
+    assert_eq!(deleted, [b"a", b"b", b"c", b"d", b"e"]);
+}

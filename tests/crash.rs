@@ -1,0 +1,291 @@
+//! Killed at a system call, refused by the system, out of room: every older snapshot restores and the
+//! next backup works without help. strace(1) does the killing and tells the order of the calls.
+
+mod support;
+#[path = "crash/tracing.rs"]
+mod tracing;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use ibt::error::Kind;
+use ibt::job::Select;
+use support::series::{remove, stored, Fork};
+use support::tools::{child_role, number_from_env, Mount};
+use support::*;
+use tracing::{Call, Task, Tracer};
+
+/// The process that is traced, killed and lied to: runs one operation, and notes how it ended.
+#[test]
+fn child() {
+    if let Some(role) = child_role() {
+        tracing::act(&role);
+    }
+}
+
+/// A full and an increment, and a source that has changed again.
+fn two_snapshots() -> Series {
+    let mut series = Series::new();
+    let mut bytes = noise(1, 60_000);
+    series.write("grows", &bytes);
+    for index in 0..6 {
+        series.write(&format!("dir/{index}"), prose(index, 3000));
+    }
+    series.snapshot();
+    bytes.extend_from_slice(b"more");
+    series.write("grows", &bytes);
+    series.snapshot();
+    bytes.extend_from_slice(b"and more");
+    series.write("grows", &bytes);
+    series.write("dir/new", "new");
+    fs::remove_file(series.source.join("dir/3")).unwrap();
+    series
+}
+
+/// After whatever happened to `fork`'s store: the old is there, and life goes on.
+#[track_caller]
+fn assert_recovers(fork: &Fork, what: &str) {
+    for index in 0..fork.points.len() {
+        fork.assert_point_restores(index);
+    }
+    let outcome = if fork.points.is_empty() { fork.twin.full() } else { fork.twin.incremental() };
+    assert!(outcome.result.is_ok() && !outcome.report.is_partial(), "{what}: {outcome:?}");
+    fork.twin.assert_newest_is_the_source();
+    let left: Vec<_> = fork.twin.stored().into_keys().filter(|name| name.starts_with(".ibt-tmp")).collect();
+    assert!(left.is_empty(), "{what}: {left:?}");
+}
+
+/// Which calls of those seen to interrupt: all of the few that commit, some of the many others.
+fn worth_a_kill(calls: &[Call]) -> Vec<(String, usize)> {
+    let most = number_from_env("IBT_TEST_KILLS").unwrap_or(5) as usize;
+    let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for call in calls {
+        by_name.entry(&call.name).or_default().push(call.number);
+    }
+    let mut chosen = Vec::new();
+    for (name, mut numbers) in by_name {
+        numbers.sort_unstable();
+        numbers.dedup();
+        let most = if name.starts_with("rename") || name.starts_with("fsync") { 3 * most } else { most };
+        let step = numbers.len().div_ceil(most).max(1);
+        chosen.extend(numbers.into_iter().step_by(step).map(|number| (name.to_string(), number)));
+    }
+    chosen
+}
+
+fn kill_everywhere(series: &Series, operation: &str, check: impl Fn(&Fork, &str)) {
+    let Some(tracer) = Tracer::new() else { return };
+    let rehearsal = series.fork();
+    let calls = tracer.trace(&Task::of(&rehearsal.twin, operation));
+    let chosen = worth_a_kill(&calls);
+    assert!(chosen.len() > 10, "{} calls seen", calls.len());
+    let mut killed = 0;
+    for (name, number) in chosen {
+        let fork = series.fork();
+        let died =
+            tracer.inject(&Task::of(&fork.twin, operation), &format!("{name}:signal=SIGKILL:when={number}"));
+        killed += usize::from(died.is_none());
+        check(&fork, &format!("{operation} killed at {name} {number}"));
+    }
+    assert!(killed > 5, "only {killed} were killed");
+}
+
+#[test]
+fn an_increment_killed_at_any_call_hurts_nothing() {
+    kill_everywhere(&two_snapshots(), "incremental", assert_recovers);
+}
+
+#[test]
+fn a_first_full_killed_at_any_call_hurts_nothing() {
+    let series = Series::new();
+    series.write("a", noise(1, 30_000));
+    series.write("b", "b");
+    kill_everywhere(&series, "full", assert_recovers);
+}
+
+/// A killed restore leaves nothing but one named temporary directory, or the whole tree; the next works.
+#[test]
+fn a_restore_killed_at_any_call_leaves_no_half_tree() {
+    let series = two_snapshots();
+    let newest = &series.points[1];
+    kill_everywhere(&series, "restore", |fork, what| {
+        let dest = fork.twin.beside("dest");
+        if dest.exists() {
+            let said = facts::differences(&newest.kept.facts, &facts(&dest));
+            assert!(said.is_empty(), "{what}: {said}");
+            remove(&dest);
+        }
+        let around = stored(fork.twin.dir.path()).into_keys();
+        let left: Vec<_> = around.filter(|name| !["store", "cache", "outcome"].contains(&&**name)).collect();
+        assert!(left.len() <= 1 && left.iter().all(|name| name.starts_with(".ibt-tmp")), "{what}: {left:?}");
+        fork.twin.restore(Select::Newest, &dest).whole();
+        newest.kept.assert_is(&dest);
+    });
+}
+
+/// Everything is durable before the state names it, and the state before success is told.
+#[test]
+fn archives_are_durable_before_the_state_stands() {
+    let Some(tracer) = Tracer::new() else { return };
+    let series = two_snapshots();
+    let before = series.stored();
+    let calls = tracer.trace(&Task::of(&series, "incremental"));
+    let is_sync = |call: &Call| call.name == "fsync" || call.name == "fdatasync";
+    let synced_before =
+        |at: usize, path: &Path| calls[..at].iter().any(|call| is_sync(call) && call.is_of(path));
+    let mut named: BTreeMap<String, usize> = BTreeMap::new();
+    for (at, call) in calls.iter().enumerate() {
+        let Some((from, to)) = call.renames() else { continue };
+        // The cache gives its copies the same names, later and without a sync.
+        let Ok(name) = to.strip_prefix(&series.store) else { continue };
+        let name = name.to_str().unwrap().to_string();
+        assert!(synced_before(at, &from), "{name} was named before it was durable");
+        named.insert(name, at);
+    }
+    let added: Vec<_> = series.stored().into_keys().filter(|name| !before.contains_key(name)).collect();
+    assert_eq!(named.keys().collect::<Vec<_>>(), added.iter().collect::<Vec<_>>());
+    let (state, archives): (Vec<_>, Vec<_>) = named.iter().partition(|(name, _)| name.contains(".state."));
+    let (state, last) = (*state[0].1, archives.iter().map(|(_, at)| **at).max().unwrap());
+    assert!(last < state, "the state was named before an archive");
+    let directory_synced = |from: usize, to: usize| {
+        calls[from..to].iter().any(|call| call.name == "fsync" && call.is_of(&series.store))
+    };
+    assert!(directory_synced(last, state), "the archives' names were not durable before the state's");
+    assert!(directory_synced(state, calls.len()), "the state's name was not durable at the end");
+}
+
+#[test]
+fn an_fsync_that_fails_fails_the_backup() {
+    let Some(tracer) = Tracer::new() else { return };
+    let series = two_snapshots();
+    let rehearsal = series.fork();
+    let calls = tracer.trace(&Task::of(&rehearsal.twin, "incremental"));
+    let syncs = calls.iter().filter(|call| call.name == "fsync" || call.name == "fdatasync");
+    let of_store: Vec<_> = syncs.filter(|call| call.is_below(&rehearsal.twin.store)).collect();
+    assert!(of_store.len() >= 4, "{of_store:?}");
+    for call in of_store {
+        let fork = series.fork();
+        let fault = format!("{}:error=EIO:when={}", call.name, call.number);
+        let outcome = tracer.inject(&Task::of(&fork.twin, "incremental"), &fault);
+        assert_eq!(outcome.as_deref(), Some("Io 5"), "{fault}");
+        assert_recovers(&fork, &fault);
+    }
+}
+
+/// Each call that can fail, failing once: an error of its kind or success, never a crash or a loss.
+#[test]
+fn calls_that_fail_are_errors_and_hurt_nothing() {
+    let Some(tracer) = Tracer::new() else { return };
+    let series = two_snapshots();
+    let rehearsal = series.fork();
+    let calls = tracer.trace(&Task::of(&rehearsal.twin, "incremental"));
+    for (name, number) in worth_a_kill(&calls) {
+        let error = match &*name {
+            "openat" | "openat2" => "EMFILE",
+            "write" | "pwrite64" | "fallocate" | "ftruncate" | "mkdirat" => "ENOSPC",
+            "close" => "EIO",
+            name if name.starts_with("rename") || name.starts_with("link") => "EIO",
+            _ => continue,
+        };
+        let fork = series.fork();
+        let fault = format!("{name}:error={error}:when={number}");
+        let outcome = tracer.inject(&Task::of(&fork.twin, "incremental"), &fault);
+        let outcome = outcome.unwrap_or_else(|| panic!("{fault}: crashed"));
+        if outcome == tracing::MISSED {
+            continue;
+        }
+        if outcome != "ok" && outcome != "partial" {
+            assert!(outcome.starts_with("Io ") || outcome.starts_with("Busy "), "{fault}: {outcome}");
+            let left: Vec<_> =
+                fork.twin.stored().into_keys().filter(|name| name.starts_with(".ibt-tmp")).collect();
+            // What closes or unlinks the left-over may be what failed.
+            assert!(left.is_empty() || name == "close", "{fault}: {left:?}");
+        }
+        assert_recovers(&fork, &fault);
+    }
+}
+
+/// Fills the store's file system as `options` limit it: an error, no trace, and with `more` room success.
+fn run_out_of_room(options: &str, more: &str) {
+    let series = Series::new();
+    fs::create_dir(&series.store).unwrap();
+    let Some(room) = Mount::tmpfs(&series.store, options) else {
+        return skip("mounting is not allowed here");
+    };
+    series.write("large", noise(1, 6_000_000));
+    let error = series.full().refused(Kind::Io);
+    assert_eq!(error.os_code, libc::ENOSPC, "{error}");
+    assert!(series.stored().is_empty(), "{:?}", series.stored());
+    room.remount(more);
+    series.full().whole();
+    series.assert_newest_is_the_source();
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_leaves_no_trace() {
+    run_out_of_room("size=3m", "size=64m");
+}
+
+#[test]
+fn a_disk_without_inodes_is_an_error_and_leaves_no_trace() {
+    run_out_of_room("size=64m,nr_inodes=3", "nr_inodes=1000");
+}
+
+#[test]
+fn a_full_disk_fails_a_restore_without_a_trace() {
+    let series = Series::new();
+    series.write("large", noise(1, 6_000_000));
+    series.full().whole();
+    let place = series.beside("small");
+    fs::create_dir(&place).unwrap();
+    let Some(room) = Mount::tmpfs(&place, "size=3m") else {
+        return skip("mounting is not allowed here");
+    };
+    let error = series.restore(Select::Newest, &place.join("dest")).refused(Kind::Io);
+    assert_eq!(error.os_code, libc::ENOSPC, "{error}");
+    assert!(stored(&place).is_empty(), "{:?}", stored(&place));
+    drop(room);
+}
+
+#[test]
+fn a_read_only_store_is_an_error_for_writers_only() {
+    let series = Series::new();
+    fs::create_dir(&series.store).unwrap();
+    let Some(room) = Mount::tmpfs(&series.store, "size=64m") else {
+        return skip("mounting is not allowed here");
+    };
+    series.write("a", noise(1, 10_000));
+    series.full().whole();
+    room.remount("ro");
+    let error = series.incremental().refused(Kind::Io);
+    assert_eq!(error.os_code, libc::EROFS, "{error}");
+    series.assert_newest_is_the_source();
+}
+
+/// Many writers of one key at once: each works or is told BUSY, and what they made is whole.
+#[test]
+fn writers_at_once_work_or_are_busy() {
+    let series = two_snapshots();
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        // A Series is made of its own for each: their caches differ.
+        let forks: Vec<_> = (0..8).map(|_| series.fork()).collect();
+        let store = &series.store;
+        let writers: Vec<_> = forks
+            .into_iter()
+            .map(|mut fork| {
+                fork.twin.store = store.clone();
+                scope.spawn(move || (0..4).map(|_| fork.twin.incremental()).collect::<Vec<_>>())
+            })
+            .collect();
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    let done = outcomes.iter().filter(|outcome| outcome.result.is_ok()).count();
+    for error in outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()) {
+        assert_eq!(error.kind, Kind::Busy, "{error}");
+    }
+    assert!(done >= 1);
+    assert_eq!(series.list().whole().snapshots.len(), 2 + done);
+    series.assert_every_point_restores();
+    series.assert_newest_is_the_source();
+}

@@ -1,0 +1,187 @@
+//! This test binary once more, as a child under strace(1).
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ibt::job::Select;
+use tempfile::TempDir;
+
+use crate::support::tools::{command, output, this_test_again};
+use crate::support::{skip, Outcome, Series};
+
+/// Looked for by the child just before the operation and just after it, so that a trace shows both.
+const BEGINS: &str = "/ibt-test-begins";
+const ENDS: &str = "/ibt-test-ends";
+
+/// How a child ended whose test harness met the fault instead of the operation.
+pub const MISSED: &str = "missed";
+
+/// What a child does: an operation on the store, source and cache of a [`Series`].
+pub struct Task {
+    role: String,
+    outcome: PathBuf,
+    /// For temporary files, which a killed child cannot remove.
+    room: TempDir,
+}
+
+impl Task {
+    /// `operation` is "full", "incremental" or "restore" (as `dest` beside the store).
+    pub fn of(series: &Series, operation: &str) -> Task {
+        let outcome = series.beside("outcome");
+        let paths = [&series.source, &series.store, &series.cache(), &series.beside("dest"), &outcome];
+        let paths: Vec<_> = paths.iter().map(|path| path.to_str().unwrap()).collect();
+        let room = tempfile::tempdir().unwrap();
+        Task { role: format!("{operation}\n{}", paths.join("\n")), outcome, room }
+    }
+}
+
+/// The child's side of a [`Task`].
+pub fn act(role: &str) {
+    let parts: Vec<_> = role.split('\n').collect();
+    let [operation, source, store, cache, dest, outcome] = parts[..] else { panic!("{role:?}") };
+    let mut series = Series::new();
+    (series.source, series.store) = (source.into(), store.into());
+    series.options.cache_dir = Some(cache.into());
+    assert!(!Path::new(BEGINS).exists());
+    let done = match operation {
+        "full" => series.full(),
+        "incremental" => series.incremental(),
+        _ => series.restore(Select::Newest, Path::new(dest)),
+    };
+    assert!(!Path::new(ENDS).exists());
+    fs::write(outcome, summary(&done)).unwrap();
+}
+
+fn summary(done: &Outcome) -> String {
+    match &done.result {
+        Ok(()) if done.report.is_partial() => "partial".into(),
+        Ok(()) => "ok".into(),
+        Err(error) => format!("{:?} {}", error.kind, error.os_code),
+    }
+}
+
+/// One system call of the operation.
+#[derive(Debug)]
+pub struct Call {
+    pub name: String,
+    /// Which call of that name it was in its thread, counted from 1 as strace counts.
+    pub number: usize,
+    arguments: String,
+}
+
+impl Call {
+    /// Old and new path of a call that renames or links.
+    pub fn renames(&self) -> Option<(PathBuf, PathBuf)> {
+        if !self.name.starts_with("rename") && !self.name.starts_with("link") {
+            return None;
+        }
+        let [dir, from, to_dir, to, ..] = self.arguments.split('"').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        Some((below(dir, from), below(to_dir, to)))
+    }
+
+    /// The path of the descriptor that is the first argument.
+    fn descriptor(&self) -> &Path {
+        let inside = self.arguments.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+        Path::new(inside.map_or("", |(path, _)| path))
+    }
+
+    pub fn is_of(&self, path: &Path) -> bool {
+        self.descriptor() == path
+    }
+
+    pub fn is_below(&self, dir: &Path) -> bool {
+        self.descriptor().starts_with(dir)
+    }
+}
+
+/// `name` as a path: it counts from the directory of a descriptor, `4</dir>, `, where there is one.
+fn below(descriptor: &str, name: &str) -> PathBuf {
+    let dir = descriptor.split_once('<').and_then(|(_, rest)| rest.rsplit_once('>'));
+    Path::new(dir.map_or("", |(dir, _)| dir)).join(name)
+}
+
+pub struct Tracer(());
+
+impl Tracer {
+    /// `None`, said aloud, where tracing is not allowed.
+    pub fn new() -> Option<Tracer> {
+        let works = output(&mut command("strace", ["-f", "-o", "/dev/null", "true"])).status.success();
+        if !works {
+            skip("strace may not trace here");
+        }
+        works.then_some(Tracer(()))
+    }
+
+    /// Runs the task to its good end; returns its calls that write or commit.
+    pub fn trace(&self, task: &Task) -> Vec<Call> {
+        const WATCHED: &str =
+            "trace=statx,openat,?openat2,read,pread64,write,pwrite64,writev,fsync,fdatasync,syncfs,\
+            ?rename,renameat,renameat2,?link,linkat,?unlink,unlinkat,?mkdir,mkdirat,ftruncate,fallocate,\
+            sync_file_range,copy_file_range,fchmod,utimensat,fcntl,close,?getdents64";
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let ended =
+            self.strace(task, &["-y", "-s", "4096", "-e", WATCHED, "-o", log.path().to_str().unwrap()]);
+        assert_eq!(ended.as_deref(), Some("ok"), "the rehearsal failed");
+        let text = fs::read(log.path()).unwrap();
+        calls(&String::from_utf8_lossy(&text))
+    }
+
+    /// Runs the task with a fault in strace's words; `None` if it was killed, else how it ended.
+    pub fn inject(&self, task: &Task, fault: &str) -> Option<String> {
+        let call = fault.split(':').next().unwrap_or_default();
+        let (traced, injected) = (format!("trace={call}"), format!("inject={fault}"));
+        self.strace(task, &["-e", &traced, "-e", &injected, "-o", "/dev/null"])
+    }
+
+    fn strace(&self, task: &Task, options: &[&str]) -> Option<String> {
+        let binary = std::env::current_exe().unwrap();
+        let again = this_test_again(&binary, "child", &task.role);
+        let mut strace = command("strace", ["-f", "-qq"]);
+        strace.args(options).arg("--").arg(again.get_program()).args(again.get_args());
+        strace.envs(again.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        strace.env("TMPDIR", task.room.path());
+        let _ = fs::remove_file(&task.outcome);
+        let ended = output(&mut strace);
+        let noted = fs::read_to_string(&task.outcome).ok();
+        let _ = fs::remove_file(&task.outcome);
+        if noted.is_none() && ended.status.code().is_some() {
+            let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+            // strace counts in each thread: the N-th call of the harness, telling of the test, was hit.
+            if String::from_utf8_lossy(&ended.stderr).contains("io error when listing tests") {
+                return Some(MISSED.into());
+            }
+            panic!(
+                "the child neither ended nor was killed: {said}{}",
+                String::from_utf8_lossy(&ended.stderr)
+            );
+        }
+        noted
+    }
+}
+
+/// The calls in a log of `strace -f` between the marks, but for the child's own.
+fn calls(log: &str) -> Vec<Call> {
+    let mut counted: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut begun = false;
+    let mut calls = Vec::new();
+    for line in log.lines() {
+        let Some((thread, rest)) = line.split_once(' ') else { continue };
+        let Some((name, arguments)) = rest.trim_start().split_once('(') else { continue };
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            continue;
+        }
+        let number = counted.entry((thread, name)).or_default();
+        *number += 1;
+        begun |= arguments.contains(BEGINS);
+        if arguments.contains(ENDS) {
+            return calls;
+        }
+        if begun && name != "statx" {
+            calls.push(Call { name: name.into(), number: *number, arguments: arguments.into() });
+        }
+    }
+    panic!("the trace does not show where the operation begins and ends");
+}

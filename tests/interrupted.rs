@@ -1,0 +1,182 @@
+//! A key that is locked, and operations that are cancelled: told at once, and without a trace.
+
+mod support;
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use ibt::entry::Entry;
+use ibt::error::Kind;
+use ibt::job::{Cancel, Flow, Observer, Options, Progress, Select, Silent};
+use support::series::{around, one_full, refused, KEY};
+use support::*;
+
+/// An open-file-description lock on the key's lock file, as another process would hold it.
+fn lock(series: &Series, kind: libc::c_int) -> fs::File {
+    let path = series.store.join(format!("{KEY}.lock"));
+    let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+    // SAFETY: all zeros is a valid flock: from byte 0 to the end, no process named.
+    let mut range: libc::flock = unsafe { std::mem::zeroed() };
+    range.l_type = kind as libc::c_short;
+    // SAFETY: the descriptor is open and the pointer is to a flock that lives.
+    let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &range) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    file
+}
+
+#[test]
+fn a_locked_key_is_busy() {
+    let series = one_full();
+    let held = lock(&series, libc::F_WRLCK);
+    for operation in [Series::full, Series::incremental, |series: &Series| {
+        series.restore(Select::Newest, &series.beside("restored"))
+    }] {
+        refused(&series, Kind::Busy, operation);
+    }
+    drop(held);
+    series.incremental().whole();
+}
+
+#[test]
+fn readers_keep_writers_out_but_not_each_other() {
+    let series = one_full();
+    let held = lock(&series, libc::F_RDLCK);
+    refused(&series, Kind::Busy, Series::incremental);
+    series.restore(Select::Newest, &series.beside("restored")).whole();
+    drop(held);
+}
+
+#[test]
+fn who_waits_for_a_lock_gets_it() {
+    let mut series = one_full();
+    series.options.lock_wait_ms = 30_000;
+    let held = lock(&series, libc::F_WRLCK);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            drop(held);
+        });
+        series.incremental().whole();
+    });
+    series.options.lock_wait_ms = 50;
+    let _held = lock(&series, libc::F_WRLCK);
+    refused(&series, Kind::Busy, Series::incremental);
+}
+
+/// Counts callbacks and, at the one numbered `at`, cancels in one of the two ways.
+struct CancelAt {
+    at: u32,
+    calls: u32,
+    flag: Option<Cancel>,
+}
+
+impl CancelAt {
+    fn call(&mut self) -> Flow {
+        self.calls += 1;
+        match &self.flag {
+            _ if self.calls != self.at => Flow::Continue,
+            Some(flag) => {
+                flag.request();
+                Flow::Continue
+            }
+            None => Flow::Cancel,
+        }
+    }
+}
+
+impl Observer for CancelAt {
+    fn progress(&mut self, _: &Progress) -> Flow {
+        self.call()
+    }
+    fn change(&mut self, _: u32, _: Option<&Entry>, _: Option<&Entry>) -> Flow {
+        self.call()
+    }
+}
+
+/// What may be cancelled, told apart by whether it writes a snapshot or a tree.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Work {
+    Full,
+    Incremental,
+    Restore,
+}
+
+fn cancelled_at(series: &Series, work: Work, at: u32, by_flag: bool) -> (Outcome, u32) {
+    let flag = Cancel::default();
+    let mut observer = CancelAt { at, calls: 0, flag: by_flag.then(|| flag.clone()) };
+    let dest = series.beside("restored");
+    let outcome = series.run(&series.options, &flag, &mut observer, |store, job| match work {
+        Work::Full => ibt::backup::full(store, &series.source, job),
+        Work::Incremental => ibt::backup::incremental(store, &series.source, job),
+        Work::Restore => ibt::restore::restore(store, KEY, &dest, job),
+    });
+    (outcome, observer.calls)
+}
+
+fn sweep(work: Work, by_flag: bool) {
+    let mut series = one_full();
+    for index in 0..12 {
+        series.write(&format!("more/{index}"), noise(index, 20_000));
+    }
+    let mut cancelled = 0;
+    for at in 1..400 {
+        let before = around(&series);
+        let (outcome, calls) = cancelled_at(&series, work, at, by_flag);
+        let Err(error) = &outcome.result else {
+            // Nobody cancelled any more, or the snapshot stood already.
+            if calls < at || (by_flag && work != Work::Restore) {
+                break;
+            }
+            panic!("{work:?}: not cancelled by callback {at}");
+        };
+        assert_eq!(error.kind, Kind::Cancelled, "{error}");
+        assert_eq!(around(&series), before, "{work:?} cancelled at {at} left something");
+        cancelled += 1;
+    }
+    assert!(cancelled > 0, "{work:?}: no callback was ever called");
+    series.points.clear();
+    series.full().whole();
+    let _ = fs::remove_dir_all(series.beside("restored"));
+    series.assert_newest_is_the_source();
+}
+
+#[test]
+fn a_full_cancelled_at_any_callback_leaves_no_trace() {
+    sweep(Work::Full, false);
+    sweep(Work::Full, true);
+}
+
+#[test]
+fn an_increment_cancelled_at_any_callback_leaves_no_trace() {
+    sweep(Work::Incremental, false);
+    sweep(Work::Incremental, true);
+}
+
+#[test]
+fn a_restore_cancelled_at_any_callback_leaves_no_trace() {
+    sweep(Work::Restore, false);
+    sweep(Work::Restore, true);
+}
+
+#[test]
+fn what_is_cancelled_before_it_starts_does_nothing() {
+    let mut series = one_full();
+    let flag = Cancel::default();
+    flag.request();
+    let options = Options { key: Some(KEY.into()), ..series.options.clone() };
+    let dest = series.beside("restored");
+    refused(&series, Kind::Cancelled, |series| {
+        series.run(&options, &flag, &mut Silent, |store, job| ibt::backup::full(store, &series.source, job))
+    });
+    refused(&series, Kind::Cancelled, |series| {
+        series.run(&options, &flag, &mut Silent, |store, job| {
+            ibt::backup::incremental(store, &series.source, job)
+        })
+    });
+    refused(&series, Kind::Cancelled, |series| {
+        series.run(&options, &flag, &mut Silent, |store, job| ibt::restore::restore(store, KEY, &dest, job))
+    });
+    series.snapshot();
+    series.assert_every_point_restores();
+}

@@ -1,0 +1,232 @@
+//! What keeps the source tree in order: which module may import which, where `unsafe` may stand, and
+//! numbers that must agree.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The shared words at the bottom; each row may import what is listed, and itself.
+const BOTTOM: &[(&str, &[&str])] = &[
+    ("text", &[]),
+    ("stamp", &[]),
+    ("error", &["text"]),
+    ("entry", &["stamp", "text"]),
+    ("job", &["entry", "error", "stamp", "text"]),
+    ("pool", &["entry", "error", "stamp", "text"]),
+    ("delta", &[]),
+    ("platform", &["entry", "error", "stamp", "text"]),
+];
+
+/// The modules above, which may import every shared word ([`SHARED`]) as well. Lower rows never import
+/// higher ones.
+const ABOVE: &[(&str, &[&str])] = &[
+    ("state", &[]),
+    ("walk", &["exclude", "platform"]),
+    ("exclude", &["platform"]),
+    ("format", &["state"]),
+    ("store", &["format", "platform"]),
+    ("restore", &["delta", "format", "store", "state", "platform"]),
+    ("backup", &["walk", "exclude", "state", "delta", "format", "store", "platform"]),
+    ("maintain", &["restore", "format", "store", "state", "delta"]),
+];
+
+const SHARED: &[&str] = &["entry", "error", "stamp", "text", "pool", "job"];
+
+/// These see everything.
+const TOP: &[&str] = &["ffi", "lib"];
+
+/// Where `unsafe` may stand; in `delta` only a kernel that was measured.
+const UNSAFE: &[&str] = &["ffi", "platform", "delta"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every Rust file of the library with the module it belongs to.
+fn sources() -> Vec<(String, PathBuf)> {
+    let walk = walkdir::WalkDir::new(root().join("src")).sort_by_file_name();
+    let files = walk.into_iter().map(|entry| entry.unwrap().into_path());
+    let module = |path: &Path| {
+        let below = path.strip_prefix(root().join("src")).unwrap();
+        let first = below.components().next().unwrap().as_os_str().to_str().unwrap();
+        first.trim_end_matches(".rs").to_string()
+    };
+    files
+        .filter(|path| path.extension().is_some_and(|ext| ext == "rs"))
+        .map(|path| (module(&path), path))
+        .collect()
+}
+
+/// The code of a file: without comments, strings' contents left in, and without its test module.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let uncommented = text.lines().map(|line| match line.find("//") {
+        Some(at) if !line[..at].contains('"') => &line[..at],
+        _ => line,
+    });
+    uncommented.collect::<Vec<_>>().join("\n")
+}
+
+/// The top-level modules named by `crate::` paths in some code, groups in braces included.
+fn imports(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, prefix) in code.match_indices("crate::") {
+        if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {
+            continue;
+        }
+        let rest = &code[at + prefix.len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => found.extend(group_heads(group)),
+            None => found.extend(head(rest)),
+        }
+    }
+    found
+}
+
+/// The first name of each item of `a::{b, c}, d}`.
+fn group_heads(group: &str) -> Vec<String> {
+    let (mut depth, mut start, mut heads) = (1, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if (c == ',' && depth == 1) || depth == 0 {
+            heads.extend(head(group[start..at].trim()));
+            start = at + 1;
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    heads
+}
+
+fn head(path: &str) -> Option<String> {
+    let name: String = path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    (!name.is_empty()).then_some(name)
+}
+
+/// What `module` may import; `None` if it is in no row.
+fn allowed(module: &str) -> Option<Vec<&'static str>> {
+    let row = |rows: &'static [(&str, &[&'static str])]| {
+        rows.iter().find(|(name, _)| *name == module).map(|(_, imports)| imports.to_vec())
+    };
+    row(BOTTOM).or_else(|| row(ABOVE).map(|imports| [&imports, SHARED].concat()))
+}
+
+#[test]
+fn imports_are_read_as_written() {
+    let code =
+        "use crate::{error::{Error, Kind}, job::Job, self};\nlet x = crate::text::f(); $crate::macros!()";
+    let expected = ["error", "job", "self", "text"].map(String::from);
+    assert_eq!(imports(code), BTreeSet::from(expected));
+}
+
+#[test]
+fn lower_modules_never_import_higher_ones() {
+    let modules: BTreeSet<String> = sources().into_iter().map(|(module, _)| module).collect();
+    let mut wrong = Vec::new();
+    for (module, path) in sources() {
+        if TOP.contains(&&*module) {
+            continue;
+        }
+        let Some(allowed) = allowed(&module) else {
+            wrong.push(format!("{}: the module is in no row", path.display()));
+            continue;
+        };
+        for import in imports(&code(&fs::read_to_string(&path).unwrap())) {
+            if modules.contains(&import) && import != module && !allowed.contains(&&*import) {
+                wrong.push(format!("{}: imports {import}", path.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn unsafe_stands_only_where_it_may() {
+    let mut wrong = Vec::new();
+    for (module, path) in sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        let words = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+        let unsafe_word =
+            |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+        if !UNSAFE.contains(&&*module) && words.into_iter().any(unsafe_word) {
+            wrong.push(path);
+        }
+    }
+    assert!(wrong.is_empty(), "unsafe in {wrong:?}");
+}
+
+/// The files under version control; all of them where there is no repository.
+fn tracked() -> Vec<PathBuf> {
+    let git = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
+    match git {
+        Ok(output) if output.status.success() && !output.stdout.is_empty() => {
+            let names = String::from_utf8(output.stdout).unwrap();
+            names.split('\0').filter(|name| !name.is_empty()).map(|name| root().join(name)).collect()
+        }
+        _ => {
+            let below = |entry: &walkdir::DirEntry| {
+                !["target", "build", ".git"].contains(&entry.file_name().to_str().unwrap_or_default())
+            };
+            let walk = walkdir::WalkDir::new(root()).into_iter().filter_entry(below).filter_map(Result::ok);
+            walk.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
+        }
+    }
+}
+
+#[test]
+fn no_file_names_a_machine_s_own_paths() {
+    // Written in halves: this file is looked at as well.
+    let paths =
+        [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/Us", "ers/"), concat!("file:///ho", "me")];
+    let mut wrong = Vec::new();
+    for file in tracked() {
+        let Ok(text) = fs::read_to_string(&file) else { continue };
+        let found = text.lines().enumerate().filter(|(_, line)| paths.iter().any(|path| line.contains(path)));
+        wrong.extend(found.map(|(number, line)| format!("{}:{}: {line}", file.display(), number + 1)));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// An aim, not a law: what exceeds it is shown.
+#[test]
+fn files_are_short() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .map(|(_, path)| (fs::read_to_string(&path).unwrap().lines().count(), path))
+        .filter(|(lines, _)| *lines > 500)
+        .collect();
+    for (lines, path) in &long {
+        println!("{lines} lines: {}", path.display());
+    }
+    assert!(long.iter().all(|(lines, _)| *lines <= 700), "{long:?}");
+}
+
+#[test]
+fn versions_agree() {
+    let version = env!("CARGO_PKG_VERSION");
+    let changelog = read("CHANGELOG.md");
+    let sections = changelog.lines().filter_map(|line| line.strip_prefix("## "));
+    let newest = sections
+        .map(|title| title.trim_start_matches(['[', 'v']))
+        .find(|title| title.starts_with(|c: char| c.is_ascii_digit()))
+        .expect("CHANGELOG.md has a section for a version");
+    let newest = newest.split([']', ' ']).next().unwrap_or_default();
+    assert_eq!(newest, version, "the newest section of CHANGELOG.md");
+
+    let header = read("include/ibt.h");
+    let defined = |name: &str| {
+        let line = header.lines().find_map(|line| line.strip_prefix(&format!("#define {name} ")));
+        line.unwrap_or_else(|| panic!("{name} is not defined")).trim().trim_matches('"').to_string()
+    };
+    assert_eq!(defined("IBT_VERSION"), version, "the header");
+}

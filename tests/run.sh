@@ -1,0 +1,112 @@
+#!/bin/sh
+# Runs everything that must pass before a change is done: style, lints, tests, documentation, header, C
+# programs under ctest, the demonstration. Installs the tools it needs where apt-get may be used.
+#
+#   sh tests/run.sh            all of it
+#   sh tests/run.sh clippy doc only the steps named so (see the end of this file)
+#
+# IBT_TEST_CASES, IBT_TEST_DAMAGES and IBT_TEST_KILLS make the random and the fault tests longer.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+export CARGO_TERM_COLOR=never
+cbindgen_version=0.29.4
+cbindgen=build/tools/bin/cbindgen
+
+# shellcheck source=tests/support/tools.sh
+. tests/support/tools.sh
+need gcc gcc libc6-dev
+need g++ g++
+need make make
+need cmake cmake
+need pkg-config pkg-config
+need git git ca-certificates
+need valgrind valgrind
+need strace strace
+need rdiff rdiff
+need rsync rsync
+need zstd zstd
+need jq jq
+need b3sum b3sum
+need setfacl acl
+need getfattr attr
+need bsdtar libarchive-tools
+need setpriv util-linux
+need mount mount
+need go golang
+ruby -rffi -e '' 2>/dev/null || need no-such-command ruby ruby-ffi
+need_rust "$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
+if ! command -v rustup >/dev/null 2>&1; then
+    need cargo-fmt rustfmt-web
+    need cargo-clippy rust-web-clippy
+fi
+install_missing
+
+wanted=$*
+summary=
+failures=0
+
+# step NAME COMMAND...: runs it, goes on after a failure, remembers how it ended.
+step() {
+    name=$1
+    shift
+    case " $wanted " in "  " | *" $name "*) ;; *) return ;; esac
+    printf '\n==== %s: %s\n' "$name" "$*"
+    began=$(date +%s)
+    if "$@"; then ended=passed; else ended=FAILED failures=$((failures + 1)); fi
+    summary="$summary$(printf '%-8s %4d s  %s' "$ended" $(($(date +%s) - began)) "$name")
+"
+}
+
+scripts() {
+    for script in tests/*.sh tests/support/*.sh examples-c/*.sh benches/*.sh .ci/run; do
+        [ -f "$script" ] || continue
+        case $(head -n 1 "$script") in *bash*) shell=bash ;; *) shell=sh ;; esac
+        $shell -n "$script" || return 1
+        ! command -v shellcheck >/dev/null 2>&1 || shellcheck -x "$script" || return 1
+    done
+}
+
+docs() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+}
+
+header() {
+    case $($cbindgen --version 2>/dev/null) in
+    "cbindgen $cbindgen_version") ;;
+    *) cargo install cbindgen --quiet --version $cbindgen_version --locked --root build/tools || return 1 ;;
+    esac
+    $cbindgen --quiet --config cbindgen.toml --crate ibt --verify --output include/ibt.h || {
+        echo "include/ibt.h is not what cbindgen makes of src/ffi: run $cbindgen --config cbindgen.toml --crate ibt --output include/ibt.h" >&2
+        return 1
+    }
+}
+
+c_programs() {
+    cmake -S . -B build/tests && cmake --build build/tests --parallel 2 &&
+        ctest --test-dir build/tests --output-on-failure --no-tests=error
+}
+
+# What root is never refused must work for others too.
+ordinary_user() {
+    [ "$(id -u)" = 0 ] || { echo "this was one already"; return; }
+    binary=$(cargo test --locked --no-run --test round_trip --message-format=json 2>/dev/null |
+        jq -r 'select(.executable and .target.name == "round_trip").executable') || return 1
+    room=$(mktemp -d) && chmod 1777 "$room" && cp "$binary" "$room/round_trip" || return 1
+    (cd "$room" && HOME=$room TMPDIR=$room setpriv --reuid=65534 --regid=65534 --clear-groups ./round_trip)
+    ended=$?
+    rm -rf "$room"
+    return $ended
+}
+
+step scripts scripts
+step fmt cargo fmt --check
+step clippy cargo clippy --locked --all-targets -- -D warnings
+step test cargo test --locked
+step ordinary_user ordinary_user
+step doc docs
+step header header
+step c c_programs
+step demo sh examples-c/demo.sh
+
+printf '\n==== summary\n%s' "$summary"
+[ "$failures" = 0 ]

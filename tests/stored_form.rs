@@ -1,0 +1,238 @@
+//! What lies in a store, in the eyes of other tools: tar, zstd, rdiff, jq, b3sum.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ibt::job::Codec;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::Value;
+use support::facts::TreeFacts;
+use support::tools::command;
+use support::tree::set_mtime;
+use support::*;
+
+/// The facts of everything below the root: an archive need not hold the root itself.
+fn below_root(mut facts: TreeFacts) -> TreeFacts {
+    facts.remove(&b""[..]);
+    facts
+}
+
+fn untar(archive: &Path, dest: &Path) {
+    fs::create_dir(dest).unwrap();
+    let mut tar = command("tar", ["--xattrs", "--xattrs-include=*", "--acls", "-xp"]);
+    if archive.extension().is_some_and(|ext| ext == "zst") {
+        tar.arg("--zstd");
+    }
+    run(tar.arg("-f").arg(archive).arg("-C").arg(dest));
+}
+
+fn by_hand(series: &Series, state: &Path, dest: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/by_hand.sh");
+    run(command("bash", [&script, &series.store, state, dest]).env("LC_ALL", "C"));
+}
+
+/// The state files of the store, oldest first.
+fn states(series: &Series) -> Vec<PathBuf> {
+    let names = series.stored().into_keys().filter(|name| name.starts_with("tree.state."));
+    names.map(|name| series.store.join(name)).collect()
+}
+
+/// The archive's uncompressed stream.
+fn stream(archive: &Path) -> Vec<u8> {
+    stored::document(archive)
+}
+
+/// Checks what a state says of itself and of the archives it names.
+fn assert_state_is_true(series: &Series, path: &Path) {
+    let document = stored::document(path);
+    let state = stored::parse(path);
+    let signed = &document[..stored::digest_line(&document)];
+    assert_eq!(state["digest"], stored::b3sum(signed), "document digest");
+    assert_eq!(state["tree"], stored::b3sum(&stored::logical_lines(&document)), "tree digest");
+    assert_eq!(document.last(), Some(&b'\n'));
+    for archive in state["archives"].as_array().unwrap() {
+        let file = series.store.join(archive["name"].as_str().unwrap());
+        assert_eq!(archive["size"], fs::metadata(&file).unwrap().len(), "{file:?}");
+        assert_eq!(archive["digest"], stored::b3sum_file(&file), "{file:?}");
+        assert_eq!(archive["stream"], stream(&file).len(), "{file:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(3))]
+
+    #[test]
+    fn gnu_tar_restores_a_full(tree in trees(24), compressed in any::<bool>()) {
+        let mut series = Series::new();
+        series.options.codec = if compressed { Codec::Zstd(1) } else { Codec::None };
+        tree.make(&series.source);
+        series.snapshot();
+        let dest = series.beside("untarred");
+        untar(&series.newest("full"), &dest);
+        assert_same_facts(&below_root(facts(&series.source)), &below_root(facts(&dest)));
+    }
+
+    #[test]
+    fn a_snapshot_is_restored_by_hand(tree in trees(12), rounds in vec(edits(5), 1..4)) {
+        let mut series = Series::new();
+        series.options.allow_empty = true;
+        tree.make(&series.source);
+        series.snapshot();
+        for round in &rounds {
+            round.iter().for_each(|edit| edit.apply(&series.source));
+            series.snapshot();
+        }
+        for (index, state) in states(&series).iter().enumerate() {
+            assert_state_is_true(&series, state);
+            let dest = series.beside(&format!("by-hand-{index}"));
+            by_hand(&series, state, &dest);
+            series.points[index].kept.assert_is(&dest);
+        }
+    }
+}
+
+/// A large file through many deltas: rdiff applies every one of them.
+#[test]
+fn rdiff_applies_every_delta_of_a_chain() {
+    let mut series = Series::new();
+    let mut bytes = prose(1, 700_000);
+    series.write("f", &bytes);
+    series.snapshot();
+    for round in 0..6u64 {
+        bytes.splice(100_000 * round as usize..100_000 * round as usize + 50, noise(round, 700));
+        bytes.extend_from_slice(&noise(round, 300));
+        series.write("f", &bytes);
+        series.snapshot();
+    }
+    let last = states(&series).pop().unwrap();
+    let content = &stored::entry(&stored::parse(&last), "f")["at"]["content"];
+    assert_eq!(content.as_array().unwrap().len(), 7);
+    let dest = series.beside("by-hand");
+    by_hand(&series, &last, &dest);
+    series.points[6].kept.assert_is(&dest);
+}
+
+/// The bytes that ranges of a state's archives hold, concatenated.
+fn ranges(series: &Series, state: &Value, ranges: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for range in ranges.as_array().unwrap() {
+        let number = |index: usize| range[index].as_u64().unwrap() as usize;
+        let name = state["archives"][number(0)]["name"].as_str().unwrap();
+        bytes.extend_from_slice(&stream(&series.store.join(name))[number(1)..][..number(2)]);
+    }
+    bytes
+}
+
+#[test]
+fn signatures_are_those_of_rdiff() {
+    let mut series = Series::new();
+    for (name, len) in [("small", 16_384), ("odd", 100_001), ("large", 3_000_000), ("tiny", 100)] {
+        series.write(name, noise(len as u64, len));
+    }
+    series.snapshot();
+    let mut bytes = fs::read(series.source.join("large")).unwrap();
+    bytes.splice(1_000_000..1_000_001, *b"two of them");
+    series.write("large", bytes);
+    series.snapshot();
+    for (state, point) in states(&series).iter().zip(&series.points) {
+        let state = stored::parse(state);
+        assert!(stored::entry(&state, "tiny")["at"]["sig"].is_null(), "too small to repay a signature");
+        for name in ["small", "odd", "large"] {
+            let sig = &stored::entry(&state, name)["at"]["sig"];
+            let ours = ranges(&series, &state, &sig["ranges"]);
+            assert_eq!(ours[..4], 0x7273_0147u32.to_be_bytes(), "{name}: magic");
+            let word = |at: usize| u32::from_be_bytes(ours[at..at + 4].try_into().unwrap());
+            assert_eq!(word(8), 16, "{name}: strong sum length");
+            let theirs = series.beside("signature");
+            let mut rdiff = command("rdiff", ["-f", "-H", "blake2", "-R", "rabinkarp", "-S", "16", "-b"]);
+            rdiff.arg(word(4).to_string()).arg("signature").arg(point.kept.copy.join(name));
+            run(rdiff.arg(&theirs));
+            assert!(ours == fs::read(&theirs).unwrap(), "{name}: not rdiff's signature");
+            let hash = blake3::hash(&ours).to_hex();
+            assert!(sig["hash"].as_str().unwrap().ends_with(&hash[..32]), "{name}: {sig}");
+        }
+    }
+}
+
+#[test]
+fn zstd_accepts_every_file() {
+    let mut series = Series::new();
+    series.options.codec = Codec::Zstd(3);
+    series.write("large", noise(1, 9_000_000));
+    series.write("small", prose(1, 20_000));
+    series.snapshot();
+    let mut bytes = prose(1, 20_000);
+    bytes.extend_from_slice(b"more");
+    series.write("small", bytes);
+    series.write("new", "new");
+    series.snapshot();
+    let files = series.stored();
+    assert_eq!(files.len(), 7, "{files:?}");
+    for name in files.keys() {
+        let path = series.store.join(name);
+        run(command("zstd", ["-tq"]).arg(&path));
+        run(command("zstd", ["-l"]).arg(&path));
+    }
+    // Independent frames of 4 MiB: content size and checksum in each.
+    let said = run(command("zstd", ["-lv"]).arg(series.newest("full")));
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("XXH64") && said.contains("Decompressed Size"), "{said}");
+    let list = run(command("tar", ["--zstd", "-tf"]).arg(series.newest("full")));
+    let list = String::from_utf8(list).unwrap();
+    assert!(list.contains("large") && list.contains("small"), "{list}");
+}
+
+#[test]
+fn uncompressed_files_say_so_in_their_names() {
+    let mut series = Series::new();
+    series.options.codec = Codec::None;
+    series.write("f", noise(1, 50_000));
+    series.snapshot();
+    let stamp = series.points[0].stamp;
+    let names: Vec<_> = series.stored().into_keys().collect();
+    let expected = [("full", "tar"), ("sigvault", "tar"), ("state", "json")];
+    assert_eq!(names, expected.map(|(kind, end)| format!("tree.{kind}.{stamp}.{end}")));
+    run(command("tar", ["-tf"]).arg(series.newest("full")));
+}
+
+/// What a person sees who opens archives of increments: whole files under their names, deltas for rdiff.
+#[test]
+fn members_of_an_increment_stand_under_their_names() {
+    let mut series = Series::new();
+    let old = noise(1, 200_000);
+    series.write("dir/grown", &old);
+    series.snapshot();
+    let new = [&old[..], b"and more"].concat();
+    series.write("dir/grown", &new);
+    series.write("dir/new", "a new file");
+    series.snapshot();
+    let (created, updated) = (series.beside("created"), series.beside("updated"));
+    untar(&series.newest("created"), &created);
+    untar(&series.newest("updated"), &updated);
+    assert_eq!(fs::read(created.join("dir/new")).unwrap(), b"a new file");
+    let (basis, patched) = (series.beside("basis"), series.beside("patched"));
+    fs::write(&basis, &old).unwrap();
+    run(command("rdiff", ["patch"]).arg(&basis).arg(updated.join("dir/grown")).arg(&patched));
+    assert_eq!(fs::read(&patched).unwrap(), new);
+}
+
+#[test]
+fn bsdtar_restores_a_full() {
+    let mut series = Series::new();
+    let file = series.write("dir/file with a name that is longer than the hundred bytes of a header, so that it needs a pax record of its own", "content");
+    let _ = run(command("setfattr", ["-n", "user.plain", "-v", "value"]).arg(&file));
+    fs::hard_link(&file, series.source.join("link")).unwrap();
+    std::os::unix::fs::symlink("no/such/place", series.source.join("dangling")).unwrap();
+    set_mtime(&file, (1_000_000_000, 123_456_789));
+    let holes = tree::Content::Sparse { segments: vec![true, false, true], more: 7, seed: 1 };
+    holes.write(&series.source.join("holes")).unwrap();
+    series.snapshot();
+    let dest = series.beside("untarred");
+    fs::create_dir(&dest).unwrap();
+    let mut tar = command("bsdtar", ["--xattrs", "--acls", "-xpf"]);
+    run(tar.arg(series.newest("full")).arg("-C").arg(&dest).env("LC_ALL", "C.UTF-8"));
+    assert_same_facts(&below_root(facts(&series.source)), &below_root(facts(&dest)));
+}

@@ -1,0 +1,255 @@
+//! Random edits of a tree on disk. An edit picks its target among what is there, so that a shrunk tree
+//! or list of edits still makes sense.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use rustix::fs::{FallocateFlags, XattrFlags};
+
+use super::tools::{is_root, noise, set_mode};
+use super::tree::{child, modes, names, nodes, set_mtime, times, xattrs, Node};
+
+#[derive(Clone, Debug)]
+pub struct Edit {
+    /// Which of the entries that the deed can be done to.
+    at: Index,
+    /// Where else: a directory, or a place in a file.
+    to: Index,
+    seed: u64,
+    deed: Deed,
+}
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Append(u16),
+    Prepend(u16),
+    Insert(u16),
+    Overwrite(u16),
+    /// Same size, and its mtime put back afterwards.
+    OverwriteSecretly,
+    Truncate,
+    /// Deleted, and something else made in its place.
+    Replace(Node),
+    RenameFile(Vec<u8>),
+    RenameDir(Vec<u8>),
+    Delete,
+    DeleteDir,
+    Add(Node),
+    Chmod(u32, u32),
+    Touch((i64, u32)),
+    Xattrs(Vec<(&'static str, Vec<u8>)>),
+    RemoveXattrs,
+    Link(Vec<u8>),
+    BreakLink,
+    PunchHole,
+}
+
+pub fn edits(most: usize) -> impl Strategy<Value = Vec<Edit>> {
+    vec((any::<Index>(), any::<Index>(), any::<u64>(), deeds()), 0..most)
+        .prop_map(|edits| edits.into_iter().map(|(at, to, seed, deed)| Edit { at, to, seed, deed }).collect())
+}
+
+fn deeds() -> impl Strategy<Value = Deed> {
+    let len = || prop_oneof![Just(1u16), 1u16..2000, Just(60_000)];
+    prop_oneof![
+        8 => content_deeds(),
+        1 => nodes().prop_map(Deed::Replace),
+        1 => names().prop_map(Deed::RenameFile),
+        1 => names().prop_map(Deed::RenameDir),
+        1 => Just(Deed::Delete),
+        1 => Just(Deed::DeleteDir),
+        2 => nodes().prop_map(Deed::Add),
+        1 => (modes(true), modes(false)).prop_map(|(file, dir)| Deed::Chmod(file, dir)),
+        1 => times().prop_map(Deed::Touch),
+        1 => xattrs().prop_map(Deed::Xattrs),
+        1 => Just(Deed::RemoveXattrs),
+        1 => names().prop_map(Deed::Link),
+        1 => Just(Deed::BreakLink),
+        1 => len().prop_map(Deed::Append),
+    ]
+}
+
+fn content_deeds() -> impl Strategy<Value = Deed> {
+    let len = || prop_oneof![Just(1u16), 1u16..2000, Just(60_000)];
+    prop_oneof![
+        len().prop_map(Deed::Prepend),
+        len().prop_map(Deed::Insert),
+        len().prop_map(Deed::Overwrite),
+        Just(Deed::OverwriteSecretly),
+        Just(Deed::Truncate),
+        Just(Deed::PunchHole),
+    ]
+}
+
+impl Edit {
+    /// Does the deed; without a possible target nothing happens.
+    pub fn apply(&self, root: &Path) {
+        let there = Listing::of(root);
+        let to = self.to.get(&there.dirs[..]).clone();
+        let new = |name: &[u8]| child(&to, name);
+        match &self.deed {
+            Deed::Add(node) => make(node, &new(&node.name), &there),
+            Deed::Replace(node) => self.on(&there.others, |path| {
+                fs::remove_file(path)?;
+                make(node, path, &there);
+                Ok(())
+            }),
+            Deed::RenameFile(name) => self.on(&there.others, |path| rename(path, &new(name))),
+            Deed::RenameDir(name) => self.on(&there.dirs[1..], |path| rename(path, &new(name))),
+            Deed::Delete => self.on(&there.others, |path| fs::remove_file(path)),
+            Deed::DeleteDir => self.on(&there.dirs[1..], |path| fs::remove_dir_all(path)),
+            Deed::Link(name) => self.on(&there.files, |path| fs::hard_link(path, new(name))),
+            Deed::BreakLink => self.on(&there.files, break_link),
+            Deed::Chmod(file, _) if self.seed.is_multiple_of(2) => self.on(&there.files, |path| {
+                set_mode(path, *file);
+                Ok(())
+            }),
+            Deed::Chmod(_, dir) => self.on(&there.dirs, |path| {
+                set_mode(path, *dir);
+                Ok(())
+            }),
+            Deed::Touch(time) => self.on(&there.all(), |path| {
+                set_mtime(path, *time);
+                Ok(())
+            }),
+            Deed::Xattrs(xattrs) => self.on(&there.files, |path| {
+                set_xattrs(path, xattrs);
+                Ok(())
+            }),
+            Deed::RemoveXattrs => self.on(&there.files, |path| {
+                remove_xattrs(path);
+                Ok(())
+            }),
+            content => self.on(&there.files, |path| self.rewrite(content, path)),
+        }
+    }
+
+    /// Calls `deed` with one of `targets`; a refusal of the system (name taken, no room) leaves it undone.
+    fn on(&self, targets: &[PathBuf], deed: impl FnOnce(&Path) -> io::Result<()>) {
+        if !targets.is_empty() {
+            let target: &PathBuf = self.at.get(targets);
+            let _ = deed(target);
+        }
+    }
+
+    fn rewrite(&self, deed: &Deed, path: &Path) -> io::Result<()> {
+        let meta = fs::metadata(path)?;
+        let place = if meta.len() == 0 { 0 } else { self.to.index(meta.len() as usize) };
+        with_write(path, |file| match deed {
+            Deed::Append(len) => file.write_all_at(&noise(self.seed, usize::from(*len)), meta.len()),
+            Deed::Prepend(len) => self.insert(file, path, 0, *len),
+            Deed::Insert(len) => self.insert(file, path, place, *len),
+            Deed::Overwrite(len) => file.write_all_at(&noise(self.seed, usize::from(*len)), place as u64),
+            Deed::OverwriteSecretly => {
+                let len = (meta.len() as usize - place).min(100);
+                file.write_all_at(&noise(self.seed, len), place as u64)
+            }
+            Deed::Truncate => file.set_len(place as u64),
+            Deed::PunchHole => punch(file, place as u64, meta.len() / 2),
+            other => unreachable!("{other:?} does not rewrite a file"),
+        })?;
+        if let Deed::OverwriteSecretly = deed {
+            set_mtime(path, (meta.mtime(), meta.mtime_nsec() as u32));
+        }
+        Ok(())
+    }
+
+    /// In place, as an editor that keeps the inode.
+    fn insert(&self, file: &File, path: &Path, place: usize, len: u16) -> io::Result<()> {
+        let mut bytes = fs::read(path)?;
+        bytes.splice(place..place, noise(self.seed, usize::from(len)));
+        file.write_all_at(&bytes, 0)
+    }
+}
+
+/// What a tree holds, sorted.
+struct Listing {
+    /// The root first.
+    dirs: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    /// Everything that is not a directory, files included.
+    others: Vec<PathBuf>,
+}
+
+impl Listing {
+    fn of(root: &Path) -> Listing {
+        let mut listing = Listing { dirs: Vec::new(), files: Vec::new(), others: Vec::new() };
+        for entry in walkdir::WalkDir::new(root).sort_by_file_name() {
+            let entry = entry.unwrap();
+            let (kind, path) = (entry.file_type(), entry.into_path());
+            if kind.is_dir() {
+                listing.dirs.push(path);
+            } else {
+                if kind.is_file() {
+                    listing.files.push(path.clone());
+                }
+                listing.others.push(path);
+            }
+        }
+        listing
+    }
+
+    fn all(&self) -> Vec<PathBuf> {
+        [&self.dirs[..], &self.others].concat()
+    }
+}
+
+fn make(node: &Node, path: &Path, there: &Listing) {
+    if fs::symlink_metadata(path).is_err() && node.what.make(path, &there.files).is_ok() {
+        node.meta.apply(path);
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(to).is_ok() || to.starts_with(from) {
+        return Ok(());
+    }
+    fs::rename(from, to)
+}
+
+/// Gives this name an inode of its own with the same bytes.
+fn break_link(path: &Path) -> io::Result<()> {
+    let (bytes, mode) = (fs::read(path)?, fs::metadata(path)?.permissions());
+    fs::remove_file(path)?;
+    fs::write(path, bytes)?;
+    fs::set_permissions(path, mode)
+}
+
+/// Opens a file for writing even where its mode forbids it.
+fn with_write(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions();
+    if !is_root() {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode.mode() | 0o600))?;
+    }
+    let result = OpenOptions::new().write(true).open(path).and_then(|file| write(&file));
+    if !is_root() {
+        fs::set_permissions(path, mode)?;
+    }
+    result
+}
+
+fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    if len > 0 {
+        rustix::fs::fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)?;
+    }
+    Ok(())
+}
+
+fn set_xattrs(path: &Path, xattrs: &[(&'static str, Vec<u8>)]) {
+    for (name, value) in xattrs {
+        let _ = rustix::fs::lsetxattr(path, *name, value, XattrFlags::empty());
+    }
+}
+
+fn remove_xattrs(path: &Path) {
+    let mut names = vec![0; 65536];
+    let len = rustix::fs::llistxattr(path, &mut names).unwrap_or(0);
+    for name in names[..len].split(|&b| b == 0).filter(|name| !name.is_empty()) {
+        let _ = rustix::fs::lremovexattr(path, name);
+    }
+}

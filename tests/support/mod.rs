@@ -1,0 +1,18 @@
+//! What the integration tests share: random trees and edits, an independent look at a tree, a kept
+//! copy of it, and a driver of the engine.
+#![allow(dead_code, unused_imports)] // each test binary uses a part of it
+
+pub mod edits;
+pub mod facts;
+pub mod kept;
+pub mod series;
+pub mod stored;
+pub mod tools;
+pub mod tree;
+
+pub use edits::{edits, Edit};
+pub use facts::{assert_same_facts, facts, Facts};
+pub use kept::{assert_same_attributes, assert_same_tree, Kept};
+pub use series::{Outcome, Series};
+pub use tools::{cases, is_root, noise, prose, run, skip};
+pub use tree::{trees, Tree};

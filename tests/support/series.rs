@@ -1,0 +1,328 @@
+//! A source, a store and a cache in a temporary directory, and the engine's operations on them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ibt::error::{Error, Kind};
+use ibt::job::{Cancel, Counter, Job, Observer, Options, ProblemKind, Report, Select, Silent};
+use ibt::stamp::Stamp;
+use ibt::store::DirStore;
+use tempfile::TempDir;
+
+use super::kept::Kept;
+use super::tools::{command, run};
+
+/// The key of every [`Series`]: the source's last component.
+pub const KEY: &str = "tree";
+
+/// What an operation returned, and its report.
+#[derive(Debug)]
+pub struct Outcome {
+    pub result: Result<(), Error>,
+    pub report: Report,
+}
+
+impl Outcome {
+    /// The report of a success; PARTIAL is one.
+    #[track_caller]
+    pub fn ok(self) -> Report {
+        match self.result {
+            Ok(()) => self.report,
+            Err(error) => panic!("{error} ({:?})", error.kind),
+        }
+    }
+
+    /// The report of a success without a problem that matters.
+    #[track_caller]
+    pub fn whole(self) -> Report {
+        let report = self.ok();
+        assert!(!report.is_partial(), "partial: {:#?}", report.problems);
+        report
+    }
+
+    /// The report of a success that lists losses.
+    #[track_caller]
+    pub fn partial(self) -> Report {
+        let report = self.ok();
+        assert!(report.is_partial(), "should be partial: {report:#?}");
+        report
+    }
+
+    /// The error, which must be of `kind`.
+    #[track_caller]
+    pub fn refused(self, kind: Kind) -> Error {
+        match self.result {
+            Ok(()) => panic!("should be refused with {kind:?}: {:#?}", self.report),
+            Err(error) => {
+                assert_eq!(error.kind, kind, "{error}");
+                error
+            }
+        }
+    }
+}
+
+/// One snapshot made by [`Series::snapshot`].
+pub struct Point {
+    pub stamp: Stamp,
+    pub kept: Kept,
+}
+
+pub struct Series {
+    pub dir: TempDir,
+    pub source: PathBuf,
+    pub store: PathBuf,
+    pub options: Options,
+    pub points: Vec<Point>,
+}
+
+impl Series {
+    /// An empty source, no store yet.
+    pub fn new() -> Series {
+        let dir = tempfile::Builder::new().prefix("ibt-test-").tempdir().unwrap();
+        let source = dir.path().join(KEY);
+        fs::create_dir(&source).unwrap();
+        let options = Options {
+            cache_dir: Some(dir.path().join("cache")),
+            threads: 2,
+            codec: ibt::job::Codec::Zstd(1),
+            ..Options::default()
+        };
+        Series { source, store: dir.path().join("store"), options, points: Vec::new(), dir }
+    }
+
+    /// A path beside source and store.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn cache(&self) -> PathBuf {
+        self.options.cache_dir.clone().unwrap()
+    }
+
+    /// Writes a file of the source, and the directories it lies in.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.source.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub fn full(&self) -> Outcome {
+        self.run(&self.options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::backup::full(store, &self.source, job)
+        })
+    }
+
+    pub fn incremental(&self) -> Outcome {
+        self.run(&self.options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::backup::incremental(store, &self.source, job)
+        })
+    }
+
+    /// Restores the snapshot that `select` means as `dest`.
+    pub fn restore(&self, select: Select, dest: &Path) -> Outcome {
+        let options = Options { select, ..self.options.clone() };
+        self.run(&options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::restore::restore(store, KEY, dest, job)
+        })
+    }
+
+    pub fn list(&self) -> Outcome {
+        self.run(&self.options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::maintain::list(store, Some(KEY), job)
+        })
+    }
+
+    /// Runs one operation on the store with options, cancel flag and observer of its own.
+    pub fn run(
+        &self,
+        options: &Options,
+        cancel: &Cancel,
+        observer: &mut dyn Observer,
+        operation: impl FnOnce(&mut DirStore, &mut Job) -> Result<(), Error>,
+    ) -> Outcome {
+        let mut store = DirStore::open(&self.store);
+        let mut job = Job::new(options, cancel, observer);
+        let result = operation(&mut store, &mut job);
+        Outcome { result, report: job.report }
+    }
+
+    /// A full first, then increments: backs the source up and keeps a copy of it.
+    #[track_caller]
+    pub fn snapshot(&mut self) -> Report {
+        let outcome = if self.points.is_empty() { self.full() } else { self.incremental() };
+        let report = outcome.whole();
+        self.keep(&report);
+        report
+    }
+
+    /// Keeps a copy of the source for the snapshot that `report` tells of.
+    #[track_caller]
+    pub fn keep(&mut self, report: &Report) {
+        let stamp = report.snapshot.expect("a backup reports its snapshot");
+        let kept = Kept::new(&self.source, &self.beside(&format!("kept-{}", self.points.len())));
+        self.points.push(Point { stamp, kept });
+    }
+
+    /// Restores every snapshot made so far and compares each with its kept copy.
+    #[track_caller]
+    pub fn assert_every_point_restores(&self) {
+        for index in 0..self.points.len() {
+            self.assert_point_restores(index);
+        }
+    }
+
+    #[track_caller]
+    pub fn assert_point_restores(&self, index: usize) {
+        let point = &self.points[index];
+        let dest = self.beside("restored");
+        self.restore(Select::Exactly(point.stamp), &dest).whole();
+        point.kept.assert_is(&dest);
+        remove(&dest);
+    }
+
+    /// Restores the newest snapshot and compares it with the source as it is now.
+    #[track_caller]
+    pub fn assert_newest_is_the_source(&self) {
+        let dest = self.beside("restored");
+        self.restore(Select::Newest, &dest).whole();
+        super::assert_same_tree(&self.source, &dest);
+        remove(&dest);
+    }
+
+    /// Names and sizes of all that lies in the store, lock files aside.
+    pub fn stored(&self) -> BTreeMap<String, u64> {
+        stored(&self.store)
+    }
+
+    /// The files that `report`'s backup added, by kind; fails if the store holds others that `before` had not.
+    #[track_caller]
+    pub fn added(&self, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+        let mut added = BTreeMap::new();
+        for (name, size) in self.stored() {
+            if before.get(&name) != Some(&size) {
+                let kind = name.split('.').nth(1).unwrap_or_default().to_string();
+                assert!(added.insert(kind, size).is_none(), "two files of one kind: {name}");
+            }
+        }
+        added
+    }
+
+    /// An increment; returns its report and the sizes of the files it added, by kind.
+    #[track_caller]
+    pub fn increment(&mut self) -> (Report, BTreeMap<String, u64>) {
+        let before = self.stored();
+        let report = self.snapshot();
+        let added = self.added(&before);
+        (report, added)
+    }
+
+    /// The path of a file of the newest snapshot: `kind` is "state", "full", "created" ...
+    #[track_caller]
+    pub fn newest(&self, kind: &str) -> PathBuf {
+        let start = format!("{KEY}.{kind}.");
+        let name = self.stored().into_keys().rfind(|name| name.starts_with(&start));
+        self.store.join(name.unwrap_or_else(|| panic!("no {kind} in the store")))
+    }
+
+    /// A copy of everything but the kept copies, with the same points in `self` to compare with.
+    pub fn fork(&self) -> Fork<'_> {
+        let mut twin = Series::new();
+        fs::remove_dir(&twin.source).unwrap();
+        for (from, to) in [(&self.store, &twin.store), (&self.cache(), &twin.cache())] {
+            if from.exists() {
+                run(command("cp", ["-a"]).arg(from).arg(to));
+            }
+        }
+        twin.source = self.source.clone();
+        twin.options = Options { cache_dir: twin.options.cache_dir.clone(), ..self.options.clone() };
+        Fork { twin, points: &self.points }
+    }
+}
+
+/// A store and cache copied from a [`Series`], of the same source.
+pub struct Fork<'a> {
+    pub twin: Series,
+    pub points: &'a [Point],
+}
+
+impl Fork<'_> {
+    #[track_caller]
+    pub fn assert_point_restores(&self, index: usize) {
+        let dest = self.twin.beside("restored");
+        self.twin.restore(Select::Exactly(self.points[index].stamp), &dest).whole();
+        super::assert_same_facts(&self.points[index].kept.facts, &super::facts(&dest));
+        remove(&dest);
+    }
+}
+
+/// Names and sizes of all that lies in a store, lock files aside; nothing if there is no store.
+pub fn stored(store: &Path) -> BTreeMap<String, u64> {
+    let Ok(entries) = fs::read_dir(store) else { return BTreeMap::new() };
+    let mut found = BTreeMap::new();
+    for entry in entries {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.ends_with(".lock") {
+            found.insert(name, fs::symlink_metadata(entry.path()).unwrap().len());
+        }
+    }
+    found
+}
+
+/// A source of a few files, backed up once.
+pub fn one_full() -> Series {
+    let mut series = Series::new();
+    series.write("a", super::noise(1, 40_000));
+    series.write("b", "small");
+    series.write("dir/c", "smaller");
+    series.snapshot();
+    series
+}
+
+/// Everything that stands beside the source, but for the kept copies: what a refusal must not change.
+pub fn around(series: &Series) -> BTreeMap<PathBuf, u64> {
+    let walk = walkdir::WalkDir::new(series.dir.path()).into_iter().filter_map(Result::ok);
+    let counts =
+        |path: &Path| !path.starts_with(series.cache()) && path.extension().is_none_or(|ext| ext != "lock");
+    walk.filter(|entry| counts(entry.path()))
+        .map(|entry| {
+            let size = if entry.file_type().is_file() { entry.metadata().unwrap().len() } else { 0 };
+            (entry.into_path(), size)
+        })
+        .collect()
+}
+
+/// Runs `operation`, which must be refused with `kind` and leave no trace.
+#[track_caller]
+pub fn refused(series: &Series, kind: Kind, operation: impl FnOnce(&Series) -> Outcome) -> Error {
+    let before = around(series);
+    let error = operation(series).refused(kind);
+    assert_eq!(around(series), before, "{error}: something was written");
+    assert!(!error.to_string().contains('\n'), "more than a line: {error}");
+    error
+}
+
+/// Removes a tree whatever its modes.
+pub fn remove(tree: &Path) {
+    if !super::is_root() {
+        run(command("chmod", ["-R", "u+rwX"]).arg(tree));
+    }
+    fs::remove_dir_all(tree).unwrap();
+}
+
+#[track_caller]
+pub fn counter(report: &Report, which: Counter) -> u64 {
+    report.counters.get(which)
+}
+
+/// The paths of the report's problems of one kind.
+pub fn problem_paths(report: &Report, kind: ProblemKind) -> Vec<String> {
+    let of_kind = report.problems.iter().filter(|problem| problem.kind == kind);
+    let mut paths: Vec<_> = of_kind
+        .map(|problem| String::from_utf8_lossy(problem.path.as_deref().unwrap_or_default()).into_owned())
+        .collect();
+    paths.sort();
+    paths
+}

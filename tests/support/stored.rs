@@ -1,0 +1,80 @@
+//! Reading and forging what lies in a store without the engine: zstd(1), b3sum(1) and plain JSON.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::tools::{command, run};
+
+/// The document of a state file, decompressed.
+pub fn document(state: &Path) -> Vec<u8> {
+    if state.extension().is_some_and(|ext| ext == "zst") {
+        run(command("zstd", ["-dcq"]).arg(state))
+    } else {
+        fs::read(state).unwrap()
+    }
+}
+
+pub fn parse(state: &Path) -> Value {
+    serde_json::from_slice(&document(state)).unwrap()
+}
+
+/// The entry of `path`, as encoded in the state.
+#[track_caller]
+pub fn entry(state: &Value, path: &str) -> Value {
+    let entries = state["entries"].as_array().unwrap();
+    let found = entries.iter().find(|entry| entry["path"] == path);
+    found.unwrap_or_else(|| panic!("no entry {path:?}")).clone()
+}
+
+/// Where the document's digest is taken from and the digest line begins.
+pub fn digest_line(document: &[u8]) -> usize {
+    let key = b"\n\"digest\":\"";
+    document.windows(key.len()).rposition(|window| window == key).expect("a digest line") + 1
+}
+
+/// The document with its own digest made right again.
+pub fn reseal(document: &[u8]) -> Vec<u8> {
+    let signed = &document[..digest_line(document)];
+    let mut sealed = signed.to_vec();
+    sealed
+        .extend_from_slice(format!("\"digest\":\"blake3:{}\"}}\n", blake3::hash(signed).to_hex()).as_bytes());
+    sealed
+}
+
+/// Rewrites a state file: its document with `from` replaced by `to`, resealed and compressed again.
+#[track_caller]
+pub fn forge(state: &Path, from: &str, to: &str) {
+    let text = String::from_utf8(document(state)).unwrap();
+    assert!(text.contains(from), "{from:?} is not in the state");
+    let sealed = reseal(text.replacen(from, to, 1).as_bytes());
+    let plain = state.with_file_name("forged");
+    fs::write(&plain, sealed).unwrap();
+    fs::remove_file(state).unwrap();
+    run(command("zstd", ["-q", "--rm", "-o"]).arg(state).arg(&plain));
+}
+
+/// The digest b3sum(1) gives of some bytes.
+pub fn b3sum(bytes: &[u8]) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    b3sum_file(file.path())
+}
+
+pub fn b3sum_file(path: &Path) -> String {
+    let said = run(command("b3sum", ["--no-names"]).arg(path));
+    format!("blake3:{}", String::from_utf8(said).unwrap().trim())
+}
+
+/// The tree digest's input: each entry line's bytes before its physical part, then LF.
+pub fn logical_lines(document: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for line in document.split(|&b| b == b'\n').filter(|line| line.starts_with(b"{\"path\":")) {
+        let key = b",\"at\":{";
+        let at = line.windows(key.len()).position(|window| window == key).expect("a physical part");
+        out.extend_from_slice(&line[..at]);
+        out.push(b'\n');
+    }
+    out
+}

@@ -1,0 +1,170 @@
+//! Running other programs, telling what this machine allows, and bytes to fill files with.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use proptest::test_runner::Config;
+
+/// How often a property is tried: `normally`, or `IBT_TEST_CASES` times in a longer run.
+pub fn cases(normally: u32) -> Config {
+    let cases = number_from_env("IBT_TEST_CASES").unwrap_or(normally);
+    Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 400,
+        max_shrink_time: 90_000,
+        ..Config::default()
+    }
+}
+
+pub fn number_from_env(name: &str) -> Option<u32> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// Says why a test did not do its work.
+pub fn skip(why: &str) {
+    println!("skipped: {why}");
+}
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Runs `command` and returns its standard output; anything but success fails the test with what it said.
+pub fn run(command: &mut Command) -> Vec<u8> {
+    let output = output(command);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+/// Runs `command`, whatever it answers; only that it cannot be started fails the test.
+pub fn output(command: &mut Command) -> Output {
+    match command.output() {
+        Ok(output) => output,
+        Err(error) => panic!("cannot start {command:?}: {error} (tests/run.sh installs what the tests need)"),
+    }
+}
+
+/// A command of `program` with `args`.
+pub fn command<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(program);
+    command.args(args);
+    command
+}
+
+/// Bytes no compressor shortens, the same for the same seed.
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// Text in lines, the same for the same seed.
+pub fn prose(seed: u64, len: usize) -> Vec<u8> {
+    const WORDS: [&str; 16] = [
+        "tree", "the", "of", "and", "delta", "block", "old", "new", "was", "written", "before", "it", "a",
+        "frame", "where", "lies",
+    ];
+    let picks = noise(seed, len / 2 + 16);
+    let mut text = Vec::with_capacity(len + 16);
+    for pick in picks {
+        if text.len() >= len {
+            break;
+        }
+        text.extend_from_slice(WORDS[usize::from(pick & 15)].as_bytes());
+        text.push(if pick >> 4 == 0 { b'\n' } else { b' ' });
+    }
+    text.resize(len, b'\n');
+    text
+}
+
+/// Runs `work` on its own thread and fails the test if it has not come back after `seconds`.
+pub fn within_seconds<T: Send + 'static>(seconds: u64, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let result = work();
+        let _ = sender.send(());
+        result
+    });
+    if receiver.recv_timeout(Duration::from_secs(seconds)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("still not done after {seconds} s");
+    }
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The environment variable that tells a test binary it was started by one of its own tests.
+pub const CHILD: &str = "IBT_TEST_CHILD";
+
+/// A command that runs `test` of this very binary again, and nothing else; it finds `role` in [`CHILD`].
+pub fn this_test_again(binary: &Path, test: &str, role: &str) -> Command {
+    let mut command = Command::new(binary);
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, role);
+    command
+}
+
+/// The role given to [`this_test_again`], if this process is such a child.
+pub fn child_role() -> Option<String> {
+    std::env::var(CHILD).ok()
+}
+
+/// For tests that root cannot do because nothing is forbidden to it. True in an ordinary user's process:
+/// go on. False when the test has been run by a child without privilege, which succeeded.
+pub fn as_ordinary_user(test: &str) -> bool {
+    if !is_root() {
+        return true;
+    }
+    assert!(child_role().is_none(), "the child still is root");
+    let place = tempfile::tempdir().unwrap();
+    let binary = place.path().join("test");
+    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+    let room = place.path().join("tmp");
+    fs::create_dir(&room).unwrap();
+    for (path, mode) in [(place.path(), 0o755), (&*binary, 0o755), (&*room, 0o1777)] {
+        set_mode(path, mode);
+    }
+    let mut child = Command::new("setpriv");
+    child.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);
+    child.args(["--exact", test, "--nocapture"]).env(CHILD, "ordinary user");
+    child.env("TMPDIR", &room).env("HOME", &room).env_remove("XDG_CACHE_HOME").current_dir(&room);
+    let said = run(&mut child);
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("1 passed"), "no test was run: {said}");
+    false
+}
+
+pub fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A mount that ends with its value.
+pub struct Mount(PathBuf);
+
+impl Mount {
+    /// A tmpfs at `at`; `None` where mounting is not allowed.
+    pub fn tmpfs(at: &Path, options: &str) -> Option<Mount> {
+        let mut mount = command("mount", ["-t", "tmpfs", "-o", options, "tmpfs"]);
+        let done = mount.arg(at).output().is_ok_and(|output| output.status.success());
+        done.then(|| Mount(at.to_path_buf()))
+    }
+
+    pub fn remount(&self, options: &str) {
+        run(command("mount", ["-o", &format!("remount,{options}")]).arg(&self.0));
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = command("umount", ["-l"]).arg(&self.0).output();
+    }
+}

@@ -1,0 +1,48 @@
+# Sourced by tests/run.sh and examples-c/demo.sh: finds out which tools are missing and installs them
+# through apt-get where that is allowed.
+# shellcheck shell=sh
+
+missing=
+
+# need COMMAND PACKAGE...: what to install when COMMAND is not there.
+need() {
+    command -v "$1" >/dev/null 2>&1 && return
+    shift
+    missing="$missing $*"
+}
+
+# need_rust VERSION: a cargo that is not older. Debian 12 has a recent one as cargo-web.
+need_rust() {
+    rust_wanted=$1
+    rust_is_recent || missing="$missing cargo-web rustc-web"
+}
+
+rust_is_recent() {
+    rust_has=$(cargo --version 2>/dev/null | sed -n 's/^cargo \([0-9.]*\).*/\1/p')
+    [ -n "$rust_has" ] &&
+        [ "$(printf '%s\n%s\n' "$rust_wanted" "$rust_has" | sort -V | head -n 1)" = "$rust_wanted" ]
+}
+
+# Installs what is missing, or says what to install and exits.
+install_missing() {
+    if [ -n "$missing" ]; then
+        as_root=
+        [ "$(id -u)" = 0 ] || as_root="sudo -n"
+        if ! command -v apt-get >/dev/null 2>&1 || ! $as_root true 2>/dev/null; then
+            echo "Please install first (names of Debian's packages):$missing" >&2
+            exit 1
+        fi
+        echo "Installing:$missing"
+        $as_root apt-get update -qq || echo "apt-get update failed; going on with the lists at hand" >&2
+        # shellcheck disable=SC2086 # a list of packages
+        $as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends $missing >/dev/null || {
+            echo "apt-get could not install:$missing" >&2
+            exit 1
+        }
+    fi
+    rust_is_recent || {
+        echo "cargo is ${rust_has:-missing}, but $rust_wanted or newer is needed: see https://rustup.rs" >&2
+        exit 1
+    }
+}

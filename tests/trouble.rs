@@ -1,0 +1,349 @@
+//! Sources that cannot be read or do not hold still, and caches and archives that are lost: a backup
+//! goes on, says so, and never takes what it could not see for deleted.
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ibt::job::{ProblemKind, Report, Select};
+use support::series::problem_paths;
+use support::tools::{as_ordinary_user, set_mode};
+use support::*;
+
+fn dirty(series: &Series, path: &str) -> bool {
+    let entry = stored::entry(&stored::parse(&series.newest("state")), path);
+    entry["at"]["dirty"] == true
+}
+
+/// Restores the newest snapshot and opens what is closed in it, to look inside.
+fn restored(series: &Series) -> std::path::PathBuf {
+    let dest = series.beside("restored");
+    let report = series.restore(Select::Newest, &dest).ok();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    run(tools::command("chmod", ["-R", "u+rwX"]).arg(&dest));
+    dest
+}
+
+#[test]
+fn an_unreadable_file_is_carried_forward() {
+    if !as_ordinary_user("an_unreadable_file_is_carried_forward") {
+        return;
+    }
+    let mut series = Series::new();
+    let secret = series.write("secret", "as it was");
+    series.write("other", "one");
+    series.snapshot();
+    set_mode(&secret, 0);
+    series.write("other", "two");
+    let report = series.incremental().partial();
+    assert_eq!(problem_paths(&report, ProblemKind::Unreadable), ["secret"]);
+    assert!(dirty(&series, "secret") && !dirty(&series, "other"));
+    let dest = restored(&series);
+    assert_eq!(fs::read(dest.join("secret")).unwrap(), b"as it was");
+    assert_eq!(fs::read(dest.join("other")).unwrap(), b"two");
+    series::remove(&dest);
+
+    // Reported again while it lasts, and whole again once it can be read.
+    let report = series.incremental().partial();
+    assert_eq!(problem_paths(&report, ProblemKind::Unreadable), ["secret"]);
+    set_mode(&secret, 0o600);
+    series.snapshot();
+    assert!(!dirty(&series, "secret"));
+    series.assert_newest_is_the_source();
+}
+
+#[test]
+fn a_file_never_readable_is_listed_and_left_out() {
+    if !as_ordinary_user("a_file_never_readable_is_listed_and_left_out") {
+        return;
+    }
+    let series = Series::new();
+    set_mode(&series.write("secret", "nobody knows"), 0);
+    series.write("other", "one");
+    let report = series.full().partial();
+    assert_eq!(problem_paths(&report, ProblemKind::Unreadable), ["secret"]);
+    let problem = &report.problems[0];
+    assert_eq!(problem.os_code, libc::EACCES, "{problem:?}");
+    let dest = restored(&series);
+    assert_eq!(facts(&dest).keys().collect::<Vec<_>>(), [&b""[..], b"other"]);
+}
+
+#[test]
+fn an_unreadable_directory_is_carried_forward_with_all_below() {
+    if !as_ordinary_user("an_unreadable_directory_is_carried_forward_with_all_below") {
+        return;
+    }
+    let mut series = Series::new();
+    series.write("closed/a", noise(1, 50_000));
+    series.write("closed/deep/b", "below");
+    series.write("closed-not", "beside");
+    series.snapshot();
+    set_mode(&series.source.join("closed"), 0);
+    let report = series.incremental().partial();
+    assert!(problem_paths(&report, ProblemKind::Unreadable).contains(&"closed".to_string()));
+    assert_eq!(report.counters.get(ibt::job::Counter::Deleted), 0);
+    for path in ["closed/a", "closed/deep", "closed/deep/b"] {
+        assert!(dirty(&series, path), "{path}");
+    }
+    let dest = restored(&series);
+    assert_eq!(fs::read(dest.join("closed/a")).unwrap(), noise(1, 50_000));
+    assert_eq!(fs::read(dest.join("closed/deep/b")).unwrap(), b"below");
+    series::remove(&dest);
+    set_mode(&series.source.join("closed"), 0o755);
+    fs::remove_file(series.source.join("closed/deep/b")).unwrap();
+    series.snapshot();
+    series.assert_newest_is_the_source();
+}
+
+#[test]
+fn stopping_at_file_errors_stops_at_an_unreadable_file() {
+    if !as_ordinary_user("stopping_at_file_errors_stops_at_an_unreadable_file") {
+        return;
+    }
+    let mut series = Series::new();
+    let secret = series.write("secret", "as it was");
+    series.snapshot();
+    set_mode(&secret, 0);
+    series.options.on_file_error = ibt::job::OnFileError::Stop;
+    let before = series.stored();
+    let error = series.incremental().refused(ibt::error::Kind::Io);
+    assert!(error.to_string().contains("secret"), "{error}");
+    assert_eq!(series.stored(), before);
+}
+
+/// Sets a flag when it goes, so that a failing test does not wait for its thread for ever.
+struct SetWhenDone<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDone<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Backs `f` up while `change` is done to it again and again; returns the report of the backup.
+fn backup_during(series: &Series, change: impl Fn(&fs::File, u64) + Sync) -> Report {
+    let path = series.source.join("f");
+    let stop = AtomicBool::new(false);
+    let started = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+            let mut round = 0;
+            while !stop.load(Ordering::Relaxed) {
+                change(&file, round);
+                started.store(true, Ordering::Relaxed);
+                round += 1;
+                std::thread::sleep(Duration::from_micros(300));
+            }
+        });
+        while !started.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        let _stop = SetWhenDone(&stop);
+        let outcome = if series.points.is_empty() { series.full() } else { series.incremental() };
+        outcome.ok()
+    })
+}
+
+fn assert_stored_dirty_but_consistent(series: &Series, report: &Report) {
+    assert!(report.is_partial(), "the changes were not noticed");
+    assert_eq!(problem_paths(report, ProblemKind::Changed), ["f"]);
+    assert!(dirty(series, "f"));
+    let entry = stored::entry(&stored::parse(&series.newest("state")), "f");
+    let dest = restored(series);
+    let bytes = fs::read(dest.join("f")).unwrap();
+    assert_eq!(Some(bytes.len() as u64), entry["size"].as_u64());
+    assert_eq!(stored::b3sum(&bytes), entry["hash"].as_str().unwrap());
+    series::remove(&dest);
+}
+
+#[test]
+fn a_file_rewritten_while_it_is_read_is_stored_dirty() {
+    let mut series = Series::new();
+    series.write("f", noise(1, 12_000_000));
+    series.write("other", "still");
+    let rewrite =
+        |file: &fs::File, round| file.write_all_at(&noise(round, 100), (round * 7919) % 11_000_000).unwrap();
+    let report = backup_during(&series, rewrite);
+    assert_stored_dirty_but_consistent(&series, &report);
+    series.keep(&report);
+    let report = backup_during(&series, rewrite);
+    assert_stored_dirty_but_consistent(&series, &report);
+    // It holds still at last: read again, though nothing changed since.
+    series.snapshot();
+    assert!(!dirty(&series, "f"));
+    series.assert_newest_is_the_source();
+}
+
+#[test]
+fn a_file_growing_while_it_is_read_is_stored_dirty() {
+    let series = Series::new();
+    series.write("f", noise(1, 12_000_000));
+    let report = backup_during(&series, |mut file, round| {
+        let end = fs::metadata(series.source.join("f")).unwrap().len();
+        file.write_all_at(&noise(round, 500), end).unwrap();
+        file.flush().unwrap();
+    });
+    assert_stored_dirty_but_consistent(&series, &report);
+}
+
+#[test]
+fn a_file_shrinking_while_it_is_read_is_stored_dirty() {
+    let series = Series::new();
+    series.write("f", noise(1, 12_000_000));
+    let shrink = |file: &fs::File, round: u64| {
+        file.set_len(11_000_000 - (round % 2) * 1_000_000).unwrap();
+        file.set_len(12_000_000).unwrap();
+    };
+    // On a busy machine one of the attempts may fall between two changes.
+    let noticed = (0..20).find_map(|_| Some(backup_during(&series, shrink)).filter(Report::is_partial));
+    let report = noticed.expect("the changes were not noticed");
+    assert_eq!(problem_paths(&report, ProblemKind::Changed), ["f"]);
+    restored(&series);
+}
+
+/// Files appear and vanish during the walk: a backup goes on, and older ones are not hurt.
+#[test]
+fn a_restless_directory_is_backed_up() {
+    let mut series = Series::new();
+    for index in 0..200 {
+        series.write(&format!("d/{index}"), noise(index, 2000));
+    }
+    series.snapshot();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut round = 0u64;
+            while !stop.load(Ordering::Relaxed) {
+                let path = series.source.join(format!("d/{}", round * 31 % 200));
+                let _ = fs::remove_file(&path);
+                let _ = fs::write(&path, noise(round, 2000));
+                round += 1;
+            }
+        });
+        let _stop = SetWhenDone(&stop);
+        for _ in 0..5 {
+            series.incremental().ok();
+            let dest = series.beside("restored");
+            let report = series.restore(Select::Newest, &dest).ok();
+            assert!(report.problems.is_empty(), "{:?}", report.problems);
+            series::remove(&dest);
+        }
+    });
+    series.assert_every_point_restores();
+    series.snapshot();
+    series.assert_newest_is_the_source();
+}
+
+/// A series with one large file that has just grown a little.
+fn one_grown_file() -> Series {
+    let mut series = Series::new();
+    let mut bytes = noise(1, 300_000);
+    series.write("f", &bytes);
+    series.write("untouched", noise(2, 300_000));
+    series.snapshot();
+    bytes.extend_from_slice(b"and a little more");
+    series.write("f", &bytes);
+    series
+}
+
+#[track_caller]
+fn assert_increment_is_small_and_right(series: &mut Series) {
+    let (_, added) = series.increment();
+    assert!(!added.contains_key("created"), "{added:?}");
+    assert!(added["updated"] < 10_000, "{added:?}");
+    series.assert_every_point_restores();
+}
+
+#[test]
+fn an_increment_without_its_cache_is_as_small() {
+    let mut series = one_grown_file();
+    let _ = fs::remove_dir_all(series.cache());
+    assert_increment_is_small_and_right(&mut series);
+}
+
+#[test]
+fn an_increment_with_a_damaged_cache_is_as_small() {
+    for damage in [spoil, cut, empty] {
+        let mut series = one_grown_file();
+        let mut spoilt = 0;
+        for entry in walkdir::WalkDir::new(series.cache()).into_iter().filter_map(Result::ok) {
+            if entry.file_type().is_file() {
+                damage(entry.path());
+                spoilt += 1;
+            }
+        }
+        assert!(spoilt > 0, "the cache holds nothing");
+        assert_increment_is_small_and_right(&mut series);
+    }
+}
+
+fn spoil(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes.get_mut(middle).into_iter().for_each(|byte| *byte ^= 0x55);
+    fs::write(path, bytes).unwrap();
+}
+
+fn cut(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+}
+
+fn empty(path: &Path) {
+    fs::write(path, "").unwrap();
+}
+
+#[test]
+fn an_increment_with_a_read_only_cache_is_as_small() {
+    if !as_ordinary_user("an_increment_with_a_read_only_cache_is_as_small") {
+        return;
+    }
+    let mut series = one_grown_file();
+    run(tools::command("chmod", ["-R", "a-w"]).arg(series.cache()));
+    assert_increment_is_small_and_right(&mut series);
+    run(tools::command("chmod", ["-R", "u+w"]).arg(series.cache()));
+}
+
+#[test]
+fn an_increment_whose_cache_cannot_be_a_directory_is_as_small() {
+    let mut series = one_grown_file();
+    let _ = fs::remove_dir_all(series.cache());
+    fs::write(series.cache(), "a file stands here").unwrap();
+    assert_increment_is_small_and_right(&mut series);
+}
+
+/// SigVaults gone from cache and store: the signature is made again from the archives.
+#[test]
+fn an_increment_without_any_sigvault_is_right() {
+    let series = one_grown_file();
+    let _ = fs::remove_dir_all(series.cache());
+    fs::remove_file(series.newest("sigvault")).unwrap();
+    series.incremental().ok();
+    series.assert_newest_is_the_source();
+}
+
+#[test]
+fn an_increment_stores_again_what_an_archive_lost_held() {
+    let series = one_grown_file();
+    fs::remove_file(series.newest("full")).unwrap();
+    series.incremental().ok();
+    series.assert_newest_is_the_source();
+    let lost = series.restore(Select::Exactly(series.points[0].stamp), &series.beside("lost")).partial();
+    assert_eq!(problem_paths(&lost, ProblemKind::Missing), ["f", "untouched"]);
+}
+
+#[test]
+fn an_increment_stores_again_what_lost_deltas_held() {
+    let mut series = one_grown_file();
+    series.increment();
+    fs::remove_file(series.newest("updated")).unwrap();
+    series.incremental().ok();
+    series.assert_newest_is_the_source();
+    series.assert_point_restores(0);
+}
