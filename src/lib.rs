@@ -28,13 +28,16 @@
 //! | [`maintain`] | what is done with snapshots besides: list them |
 //! | [`restore`] | stream contents out of archives, write a tree, verify, set metadata |
 //! | [`store`] | hold backup files: list, read a range, write, commit, delete, lock; the cache |
-//! | [`format`] | define every name and byte at rest; read and write streams of them |
+//! | [`mod@format`] | define every name and byte at rest; read and write streams of them |
 //! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
 //! | [`delta`] | librsync's formats: signature, delta, patch, composition; knows no files |
 //! | [`state`] | compare what was recorded with what is: the merge, the rule of change detection (pure) |
 //! | [`platform`] | metadata, opening beneath a directory, fsync, rename, locks; every `cfg(target_os)` |
 //! | [`job`], [`pool`] | what a call is given and gives back; the threads of one call |
 //! | [`entry`], [`error`], [`stamp`], [`text`] | shared words |
+
+// Modules explain themselves by naming their private parts; the stable interface is the C header.
+#![allow(rustdoc::private_intra_doc_links)]
 
 pub mod backup;
 pub mod delta;

@@ -351,7 +351,7 @@ pub fn set_mtime(path: &Path, (secs, nanos): (i64, u32)) {
 /// The kernel's form of an ACL that gives one named user `perm`: linux/posix_acl_xattr.h.
 fn acl_bytes((user, perm): (u32, u16)) -> Vec<u8> {
     const NOBODY: u32 = u32::MAX;
-    let entries = [(1u16, 6, NOBODY), (2, perm, user), (4, 4, NOBODY), (0x10, 7, NOBODY), (0x20, 0, NOBODY)];
+    let entries = [(1u16, 7, NOBODY), (2, perm, user), (4, 4, NOBODY), (0x10, 7, NOBODY), (0x20, 0, NOBODY)];
     let mut bytes = 2u32.to_le_bytes().to_vec();
     for (tag, perm, id) in entries {
         bytes.extend_from_slice(&tag.to_le_bytes());
