@@ -75,8 +75,8 @@ header() {
     "cbindgen $cbindgen_version") ;;
     *) cargo install cbindgen --quiet --version $cbindgen_version --locked --root build/tools || return 1 ;;
     esac
-    $cbindgen --quiet --config cbindgen.toml --crate ibt --verify --output include/ibt.h || {
-        echo "include/ibt.h is not what cbindgen makes of src/ffi: run $cbindgen --config cbindgen.toml --crate ibt --output include/ibt.h" >&2
+    $cbindgen --quiet --config cbindgen.toml --output include/ibt.h --verify src/ffi/mod.rs || {
+        echo "include/ibt.h is not what cbindgen makes of src/ffi: run $cbindgen --config cbindgen.toml --output include/ibt.h src/ffi/mod.rs" >&2
         return 1
     }
 }
