@@ -147,14 +147,17 @@ impl<'t, 'j> Tree<'t, 'j> {
         }
     }
 
-    /// Lists a file whose content is lost.
+    /// Lists a file whose content is lost: which file, in which archive, where and why.
     fn lost(&mut self, contents: &Contents, entry: &Entry, error: Error) -> Result<()> {
         let kind = if error.kind == Kind::Missing { ProblemKind::Missing } else { ProblemKind::Damaged };
-        let mut problem = Problem::new(kind, entry.path.as_bytes(), &error);
         let named = error.path.as_ref().map(|name| String::from_utf8_lossy(name).into_owned());
-        problem.file = named.or_else(|| contents.archive_of(entry).map(str::to_string));
+        let archive = named.or_else(|| contents.archive_of(entry).map(str::to_string)).unwrap_or_default();
+        let detail = format!("{archive}: {}", error.detail);
+        let told =
+            Error { op: "restore".into(), path: Some(entry.path.as_bytes().to_vec()), detail, ..error };
+        let mut problem = Problem::new(kind, entry.path.as_bytes(), &told).in_file(&archive);
         problem.snapshot = self.job.report.snapshot;
-        self.job.problem(problem, error)
+        self.job.problem(problem, told)
     }
 
     fn special(&mut self, entry: &Entry, kind: FileKind, rdev: u64) -> Result<()> {
