@@ -11,7 +11,7 @@ use crate::platform::{FileKind, Stat};
 use crate::stamp::Time;
 
 /// What is kept in memory before an unlinked temporary file is used.
-const FINDINGS_IN_MEMORY: usize = 16 << 20;
+const FINDINGS_IN_MEMORY: usize = 8 << 20;
 const BYTES_IN_MEMORY: usize = 1 << 20;
 
 /// One name of the source, as the first pass found it.

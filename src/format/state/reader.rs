@@ -14,7 +14,7 @@ use crate::format::frame::read_stream;
 use crate::format::{Name, ReadAt};
 
 /// Bytes of a document that are kept in memory; longer ones go to an unlinked temporary file.
-const SPOOL_IN_MEMORY: usize = 32 << 20;
+const SPOOL_IN_MEMORY: usize = 8 << 20;
 const OP: &str = "read the state";
 
 /// A verified state without its entries: what a listing needs.
