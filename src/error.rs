@@ -66,11 +66,6 @@ impl Error {
         self.path = Some(path.as_ref().to_vec());
         self
     }
-
-    /// True for errno `code` (one of `libc::E*`).
-    pub fn is_os(&self, code: i32) -> bool {
-        self.os_code == code
-    }
 }
 
 /// The system's words for an error, without Rust's "(os error N)".

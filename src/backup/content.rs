@@ -12,14 +12,14 @@ use crate::store::Store;
 use super::archives::{Archives, Slot};
 use super::parent::Parent;
 use super::reading::{read_data, FileResult, Read, Shape, Trouble};
-use super::spool::{codec_error, Spool};
+use super::spool::{spool_error, Spool};
 
 /// A file that changed while it was read is read this many times in all before it is stored dirty.
 const ATTEMPTS: u32 = 4;
 /// Files up to this many data bytes are read into memory once; everything is then made from there.
 const IN_MEMORY: u64 = 1 << 20;
 /// A content has at most this many deltas; the next change is stored whole.
-pub const DELTAS_MAX: usize = 64;
+const DELTAS_MAX: usize = 64;
 
 /// What became of a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Storing<'_, '_> {
             let basis = self.basis(opened.path, old, bytes.len() as u64)?;
             if let (Some(params), Some(basis)) = (params, basis) {
                 let mut writer = delta_writer(&basis, old, params)?;
-                writer.update(bytes).map_err(|e| codec_error(&e))?;
+                writer.update(bytes).map_err(|e| spool_error(&e))?;
                 let made = finish(writer)?;
                 if made.delta.len() <= longest_delta(bytes.len() as u64, old) {
                     return self.put_delta(opened.path, pass, made, old);
@@ -154,7 +154,7 @@ impl Storing<'_, '_> {
         let pass = self.attempts(opened, shape, |this, shape| {
             let mut hasher = blake3::Hasher::new();
             let mut signer = match Params::for_len(shape.data_len()) {
-                Some(params) => Some(Signer::new(params, Spool::new()).map_err(|e| codec_error(&e))?),
+                Some(params) => Some(Signer::new(params, Spool::new()).map_err(|e| spool_error(&e))?),
                 None => None,
             };
             let archives = &mut *this.archives;
@@ -163,7 +163,7 @@ impl Storing<'_, '_> {
             let read = read_data(opened.file, shape, this.buf, this.job, |piece| {
                 hasher.update(piece);
                 if let Some(signer) = &mut signer {
-                    signer.update(piece).map_err(|e| codec_error(&e))?;
+                    signer.update(piece).map_err(|e| spool_error(&e))?;
                 }
                 writer.write(piece)?;
                 Ok(true)
@@ -181,7 +181,7 @@ impl Storing<'_, '_> {
             return Err(Error::new(Kind::Panic, "store", "nothing was read").at(opened.path).into());
         };
         let mut entry = new_entry(opened.path, &pass);
-        let signature = signer.map(Signer::finish).transpose().map_err(|e| codec_error(&e))?;
+        let signature = signer.map(Signer::finish).transpose().map_err(|e| spool_error(&e))?;
         self.put_whole(&mut entry, offset);
         self.put_signature(&mut entry, signature)?;
         Ok((entry, Outcome::Whole))
@@ -203,7 +203,7 @@ impl Storing<'_, '_> {
             let mut writer = delta_writer(basis, old, params)?;
             let read = read_data(opened.file, shape, this.buf, this.job, |piece| {
                 hasher.update(piece);
-                writer.update(piece).map_err(|e| codec_error(&e))?;
+                writer.update(piece).map_err(|e| spool_error(&e))?;
                 Ok(writer.bytes_out() <= longest)
             })?;
             let done = finish(writer)?;
@@ -358,7 +358,7 @@ fn sign(params: Params, bytes: &[u8]) -> Result<Spool> {
         signer.update(bytes)?;
         signer.finish()
     });
-    signed.map_err(|e| codec_error(&e))
+    signed.map_err(|e| spool_error(&e))
 }
 
 /// Makes a delta against `old` and, in the same pass, the signature of what it makes.
@@ -373,6 +373,6 @@ fn delta_writer<'s>(
 }
 
 fn finish(writer: DeltaWriter<'_, Spool, Spool>) -> Result<Made> {
-    let (delta, signature) = writer.finish_both().map_err(|e| codec_error(&e))?;
+    let (delta, signature) = writer.finish_both().map_err(|e| spool_error(&e))?;
     Ok(Made { delta, signature })
 }

@@ -120,7 +120,8 @@ impl Iterator for Findings {
     }
 }
 
-fn spool_error(error: &io::Error) -> Error {
+/// The error of a spool, or of a codec that writes into one.
+pub fn spool_error(error: &io::Error) -> Error {
     Error::io("use a temporary file in", std::env::temp_dir().as_os_str().as_encoded_bytes(), error)
 }
 
@@ -258,11 +259,6 @@ impl Write for Spool {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// An error of a codec that writes into a [`Spool`].
-pub fn codec_error(error: &io::Error) -> Error {
-    spool_error(error)
 }
 
 #[cfg(test)]
