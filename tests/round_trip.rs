@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use ibt::job::{Codec, Detect};
@@ -11,6 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
+use support::tools::{as_ordinary_user, run};
 use support::tree::{set_mtime, Content};
 use support::*;
 
@@ -242,6 +244,21 @@ fn a_restore_does_not_hand_a_directory_s_default_acl_to_what_had_none() {
         return skip("no ACLs here");
     }
     series.write("d/after", "inherits it");
+    series.snapshot();
+    series.assert_every_point_restores();
+}
+
+/// Setting an ACL changes the mode, and without write permission its owner can set no `user.*` attribute.
+#[test]
+fn attributes_of_a_file_that_its_owner_may_not_write() {
+    if !as_ordinary_user("attributes_of_a_file_that_its_owner_may_not_write") {
+        return;
+    }
+    let mut series = Series::new();
+    let file = series.write("read only", "content");
+    let set = run(Command::new("setfattr").args(["-n", "user.z", "-v", "kept"]).arg(&file));
+    assert!(set.is_empty());
+    run(Command::new("setfacl").args(["-m", "u::r,u:1234:r,g::-,o::-"]).arg(&file));
     series.snapshot();
     series.assert_every_point_restores();
 }

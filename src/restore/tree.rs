@@ -329,8 +329,11 @@ impl<'t, 'j> Tree<'t, 'j> {
         Ok(mode)
     }
 
+    /// ACLs come last: they change the mode, and where it allows its owner no writing it allows no `user.*`.
     fn xattrs(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
-        for (name, value) in &data.xattrs {
+        let (acls, others): (Vec<_>, Vec<_>) =
+            data.xattrs.iter().partition(|(name, _)| name.starts_with(b"system.posix_acl_"));
+        for (name, value) in others.into_iter().chain(acls) {
             // Without privilege these can never be set, like owners.
             let reserved = name.starts_with(b"security.") || name.starts_with(b"trusted.");
             if reserved && !self.wanted.privileged {
