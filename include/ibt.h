@@ -204,6 +204,34 @@ extern "C" {
 #define IBT_ON_ERROR_STOP 1
 
 /**
+ * ==== Existing files: ibt_options_set_overwrite() ====
+ *
+ * The destination must be absent or an empty directory.
+ */
+#define IBT_OVERWRITE_NEVER 0
+
+/**
+ * Replace every file whose content is another; read all to find out.
+ */
+#define IBT_OVERWRITE_ALWAYS 1
+
+/**
+ * The same, but take a file of the same size and modification time to be
+ * right.
+ */
+#define IBT_OVERWRITE_IF_DIFFERENT 2
+
+/**
+ * Replace only what was modified before the snapshot's entry was.
+ */
+#define IBT_OVERWRITE_IF_OLDER 3
+
+/**
+ * Restore only what is absent; touch nothing that is there.
+ */
+#define IBT_OVERWRITE_KEEP 4
+
+/**
  * ==== Metadata, bits: ibt_options_set_restore_metadata() ====
  *
  * Permission bits.
@@ -682,6 +710,228 @@ IBT_API ibt_options *ibt_options_new(void);
 IBT_API void ibt_options_free(ibt_options *options);
 
 /**
+ * Has a function told how far an operation is; NULL for none. `ud` is passed
+ * to it, and `destroy`, which may be NULL, lets go of `ud`: see
+ * ibt_destroy_fn.
+ *
+ * Default: none.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_progress(ibt_options *options,
+                                    ibt_progress_fn progress,
+                                    void *ud,
+                                    ibt_destroy_fn destroy);
+
+/**
+ * Has a function told each change that a backup finds and each entry that a
+ * restore makes; NULL for none. `ud` and `destroy` as for progress.
+ *
+ * Default: none.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_change(ibt_options *options,
+                                  ibt_change_fn change,
+                                  void *ud,
+                                  ibt_destroy_fn destroy);
+
+/**
+ * Has a function told messages as important as `level` (IBT_LOG_*) or more;
+ * NULL for none. `ud` and `destroy` as for progress.
+ *
+ * Default: none; libibt itself writes nowhere.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or level is unknown.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_log(ibt_options *options,
+                               int32_t level,
+                               ibt_log_fn log,
+                               void *ud,
+                               ibt_destroy_fn destroy);
+
+/**
+ * Lets `cancel` stop operations with these options; NULL for none. The object
+ * is shared: it stays the caller's to free, at any time.
+ *
+ * Default: none.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_cancel(ibt_options *options,
+                                  ibt_cancel *cancel);
+
+/**
+ * Limits an operation to what a glob matches in the snapshot: `*` and `?` stop
+ * at '/', a component `**` does not, `[a-z]` and `{a,b}` are as in a shell.
+ * It begins at the snapshot's root. A directory that matches includes all
+ * below it. Any number; with ibt_options_add_path(), what any of them matches.
+ *
+ * Restore and compare; the others refuse such options (IBT_ERR_INVALID_ARG).
+ * One that matches nothing: IBT_ERR_NOT_FOUND, and nothing is done.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or glob is NULL or glob is
+ * malformed, longer than 4096 bytes, or nested deeper than 16.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_add_include(ibt_options *options,
+                                   const char *glob);
+
+/**
+ * The same, but the path is taken literally: raw bytes, relative to the
+ * snapshot's root, without "." and "..". Slashes around it are ignored.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
+ * empty or malformed.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_options_add_path(ibt_options *options, const char *path);
+
+/**
+ * Restores this directory of the snapshot as the destination itself, instead
+ * of the snapshot's root. Globs and paths still begin at the snapshot's root.
+ *
+ * Restore only; the others refuse such options (IBT_ERR_INVALID_ARG). If the
+ * snapshot has no such directory: IBT_ERR_NOT_FOUND.
+ *
+ * Default: "", the snapshot's root.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
+ * malformed.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_options_set_root(ibt_options *options, const char *path);
+
+/**
+ * What a restore does with what its destination holds already: one of
+ * IBT_OVERWRITE_*. A file that is already right is never written, and each file
+ * is the old or the new one at any moment.
+ *
+ * Default: IBT_OVERWRITE_NEVER.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or policy is unknown.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_overwrite(ibt_options *options,
+                                     int32_t policy);
+
+/**
+ * With 1 a restore removes from its destination what the snapshot has not, as
+ * far as globs and paths reach.
+ *
+ * Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
+ *
+ * Default: 0. Every other number counts as 1.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_delete_extra(ibt_options *options,
+                                        int32_t on);
+
+/**
+ * A prune keeps the newest n snapshots.
+ * Several rules add up.
+ *
+ * Default: 0, no such rule.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_options_set_keep_last(ibt_options *options, uint32_t n);
+
+/**
+ * A prune keeps the newest snapshot of each of the last n days that have one, in UTC.
+ * Several rules add up.
+ *
+ * Default: 0, no such rule.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_keep_daily(ibt_options *options,
+                                      uint32_t n);
+
+/**
+ * A prune keeps the same of each of the last n weeks, which begin on Monday, in UTC.
+ * Several rules add up.
+ *
+ * Default: 0, no such rule.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_keep_weekly(ibt_options *options,
+                                       uint32_t n);
+
+/**
+ * A prune keeps the same of each of the last n months, in UTC.
+ * Several rules add up.
+ *
+ * Default: 0, no such rule.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_keep_monthly(ibt_options *options,
+                                        uint32_t n);
+
+/**
+ * A prune keeps the same of each of the last n years, in UTC.
+ * Several rules add up.
+ *
+ * Default: 0, no such rule.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_keep_yearly(ibt_options *options,
+                                       uint32_t n);
+
+/**
+ * With 1 a restore or a prune does nothing but tell, through callbacks and
+ * report, what it would do.
+ *
+ * The other operations refuse such options (IBT_ERR_INVALID_ARG).
+ *
+ * Default: 0. Every other number counts as 1.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_options_set_dry_run(ibt_options *options, int32_t on);
+
+/**
  * The key of the series of snapshots that a backup continues or begins.
  * Backups only: other operations take the key as an argument.
  *
@@ -930,70 +1180,6 @@ ibt_status ibt_options_set_expected_digest(ibt_options *options,
 IBT_API
 ibt_status ibt_options_set_lock_wait(ibt_options *options,
                                      int64_t milliseconds);
-
-/**
- * Has a function told how far an operation is; NULL for none. `ud` is passed
- * to it, and `destroy`, which may be NULL, lets go of `ud`: see
- * ibt_destroy_fn.
- *
- * Default: none.
- *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
- *
- * Since: 0.1
- */
-IBT_API
-ibt_status ibt_options_set_progress(ibt_options *options,
-                                    ibt_progress_fn progress,
-                                    void *ud,
-                                    ibt_destroy_fn destroy);
-
-/**
- * Has a function told each change that a backup finds and each entry that a
- * restore makes; NULL for none. `ud` and `destroy` as for progress.
- *
- * Default: none.
- *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
- *
- * Since: 0.1
- */
-IBT_API
-ibt_status ibt_options_set_change(ibt_options *options,
-                                  ibt_change_fn change,
-                                  void *ud,
-                                  ibt_destroy_fn destroy);
-
-/**
- * Has a function told messages as important as `level` (IBT_LOG_*) or more;
- * NULL for none. `ud` and `destroy` as for progress.
- *
- * Default: none; libibt itself writes nowhere.
- *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or level is unknown.
- *
- * Since: 0.1
- */
-IBT_API
-ibt_status ibt_options_set_log(ibt_options *options,
-                               int32_t level,
-                               ibt_log_fn log,
-                               void *ud,
-                               ibt_destroy_fn destroy);
-
-/**
- * Lets `cancel` stop operations with these options; NULL for none. The object
- * is shared: it stays the caller's to free, at any time.
- *
- * Default: none.
- *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
- *
- * Since: 0.1
- */
-IBT_API
-ibt_status ibt_options_set_cancel(ibt_options *options,
-                                  ibt_cancel *cancel);
 
 /**
  * ==== Cancelling ====

@@ -30,6 +30,7 @@
 //! | [`store`] | hold backup files: list, read a range, write, commit, delete, lock; the cache |
 //! | [`mod@format`] | define every name and byte at rest; read and write streams of them |
 //! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
+//! | [`filter`] | which entries of a snapshot an operation is limited to |
 //! | [`delta`] | librsync's formats: signature, delta, patch, composition; knows no files |
 //! | [`state`] | compare what was recorded with what is: the merge, the rule of change detection (pure) |
 //! | [`platform`] | metadata, opening beneath a directory, fsync, rename, locks; every `cfg(target_os)` |
@@ -45,6 +46,7 @@ pub mod entry;
 pub mod error;
 pub mod exclude;
 pub mod ffi;
+pub mod filter;
 pub mod format;
 pub mod job;
 pub mod maintain;

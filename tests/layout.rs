@@ -24,11 +24,12 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("state", &[]),
     ("walk", &["exclude", "platform"]),
     ("exclude", &["platform"]),
+    ("filter", &[]),
     ("format", &["state"]),
     ("store", &["format", "platform"]),
-    ("restore", &["delta", "format", "store", "state", "platform"]),
+    ("restore", &["delta", "filter", "format", "store", "state", "platform"]),
     ("backup", &["walk", "exclude", "state", "delta", "format", "store", "platform"]),
-    ("maintain", &["restore", "format", "store", "state", "delta"]),
+    ("maintain", &["restore", "walk", "exclude", "filter", "format", "store", "state", "delta", "platform"]),
 ];
 
 const SHARED: &[&str] = &["entry", "error", "stamp", "text", "pool", "job"];

@@ -71,6 +71,20 @@ pub const IBT_ON_ERROR_SKIP: i32 = 0;
 /// Make the first problem that is no note the operation's error.
 pub const IBT_ON_ERROR_STOP: i32 = 1;
 
+/// ==== Existing files: ibt_options_set_overwrite() ====
+///
+/// The destination must be absent or an empty directory.
+pub const IBT_OVERWRITE_NEVER: i32 = 0;
+/// Replace every file whose content is another; read all to find out.
+pub const IBT_OVERWRITE_ALWAYS: i32 = 1;
+/// The same, but take a file of the same size and modification time to be
+/// right.
+pub const IBT_OVERWRITE_IF_DIFFERENT: i32 = 2;
+/// Replace only what was modified before the snapshot's entry was.
+pub const IBT_OVERWRITE_IF_OLDER: i32 = 3;
+/// Restore only what is absent; touch nothing that is there.
+pub const IBT_OVERWRITE_KEEP: i32 = 4;
+
 /// ==== Metadata, bits: ibt_options_set_restore_metadata() ====
 ///
 /// Permission bits.

@@ -160,22 +160,48 @@ pub unsafe extern "C" fn ibt_list_snapshots(
 }
 
 /// Which of the options that may not be ignored an operation has a use for.
-struct Uses {
+#[derive(Clone, Copy)]
+pub(super) struct Uses {
     selector: bool,
     excludes: bool,
+    /// Globs and paths.
+    includes: bool,
+    /// A root, and the removal of what is not in the snapshot.
+    destination: bool,
     expected_digest: bool,
+    dry_run: bool,
 }
 
 impl Uses {
-    const BACKUP: Uses = Uses { selector: false, excludes: true, expected_digest: false };
-    const RESTORE: Uses = Uses { selector: true, excludes: false, expected_digest: true };
-    const LIST: Uses = Uses { selector: true, excludes: false, expected_digest: false };
+    const NOTHING: Uses = Uses {
+        selector: false,
+        excludes: false,
+        includes: false,
+        destination: false,
+        expected_digest: false,
+        dry_run: false,
+    };
+    const BACKUP: Uses = Uses { excludes: true, ..Uses::NOTHING };
+    const RESTORE: Uses = Uses {
+        selector: true,
+        includes: true,
+        destination: true,
+        expected_digest: true,
+        dry_run: true,
+        ..Uses::NOTHING
+    };
+    const LIST: Uses = Uses { selector: true, ..Uses::NOTHING };
 
-    fn check(&self, given: &Options, doing: &str) -> Result<()> {
+    pub(super) fn check(&self, given: &Options, doing: &str) -> Result<()> {
+        let filters = !given.includes.is_empty() || !given.paths.is_empty();
         let useless = [
             ("a snapshot", !self.selector && given.select != Select::Newest),
             ("an exclude pattern", !self.excludes && !given.excludes.is_empty()),
+            ("an include glob or path", !self.includes && filters),
+            ("a root", !self.destination && !given.root.is_root()),
+            ("delete_extra", !self.destination && given.delete_extra),
             ("an expected digest", !self.expected_digest && given.expected_digest.is_some()),
+            ("dry_run", !self.dry_run && given.dry_run),
         ];
         match useless.iter().find(|(_, refused)| *refused) {
             Some((what, _)) => Err(invalid(doing, format!("the options set {what}, which has no use here"))),

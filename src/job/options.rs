@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::entry::Hash;
+use crate::entry::{Hash, Path};
 use crate::stamp::{Stamp, Time};
 
 /// Which snapshot of a key is meant.
@@ -42,6 +42,33 @@ pub enum OnFileError {
     Stop,
 }
 
+/// What a restore does where its destination holds something already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// The destination must be absent or an empty directory.
+    #[default]
+    Never,
+    /// Every file whose content is another is replaced; all are read to find out.
+    Always,
+    /// The same, but a file of the snapshot's size and modification time is taken to be right.
+    IfDifferent,
+    /// Only what was modified before the snapshot's entry is replaced.
+    IfOlder,
+    /// Nothing that is there is touched.
+    Keep,
+}
+
+/// Which snapshots a prune keeps: for each rule the newest of each of the last `n` days, weeks ... that
+/// have one. All zero is no rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    pub last: u32,
+    pub daily: u32,
+    pub weekly: u32,
+    pub monthly: u32,
+    pub yearly: u32,
+}
+
 /// Metadata a restore sets; bits as in `IBT_META_*`.
 pub mod meta {
     pub const MODE: u32 = 1;
@@ -64,6 +91,12 @@ pub struct Options {
     /// Name of the files in the source that hold more of them; empty for none.
     pub exclude_file: Vec<u8>,
     pub select: Select,
+    /// Globs over a snapshot's paths; with `paths`, what an operation is limited to. Both empty: everything.
+    pub includes: Vec<Vec<u8>>,
+    /// Paths in a snapshot, literally.
+    pub paths: Vec<Path>,
+    /// The directory of the snapshot that is restored as the destination.
+    pub root: Path,
     pub codec: Codec,
     /// 0 is one for each core.
     pub threads: u32,
@@ -76,6 +109,12 @@ pub struct Options {
     pub allow_source_change: bool,
     /// Accept an empty source where the parent was not.
     pub allow_empty: bool,
+    pub overwrite: Overwrite,
+    /// Remove from a destination what the snapshot has not.
+    pub delete_extra: bool,
+    /// Say what would be done, and do nothing.
+    pub dry_run: bool,
+    pub keep: Keep,
     /// Bits of [`meta`]; `None` is everything, owners only with privilege.
     pub restore_metadata: Option<u32>,
     /// The tree digest that the selected snapshot must have.
@@ -92,6 +131,9 @@ impl Default for Options {
             excludes: Vec::new(),
             exclude_file: b".exclude".to_vec(),
             select: Select::Newest,
+            includes: Vec::new(),
+            paths: Vec::new(),
+            root: Path::root(),
             codec: Codec::Zstd(3),
             threads: 0,
             detect: Detect::Metadata,
@@ -100,6 +142,10 @@ impl Default for Options {
             on_file_error: OnFileError::Skip,
             allow_source_change: false,
             allow_empty: false,
+            overwrite: Overwrite::Never,
+            delete_extra: false,
+            dry_run: false,
+            keep: Keep::default(),
             restore_metadata: None,
             expected_digest: None,
             lock_wait_ms: 0,

@@ -7,13 +7,17 @@ use std::process::{Command, Output};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use proptest::test_runner::Config;
+use proptest::test_runner::{Config, RngSeed};
 
 /// How often a property is tried: `normally`, or `IBT_TEST_CASES` times in a longer run.
+///
+/// Normally the cases are the same every time, so that a change is judged by what it changed; a longer run
+/// looks for new ones.
 pub fn cases(normally: u32) -> Config {
-    let cases = number_from_env("IBT_TEST_CASES").unwrap_or(normally);
+    let longer = number_from_env("IBT_TEST_CASES");
     Config {
-        cases,
+        cases: longer.unwrap_or(normally),
+        rng_seed: if longer.is_some() { RngSeed::Random } else { RngSeed::Fixed(1) },
         failure_persistence: None,
         max_shrink_iters: 400,
         max_shrink_time: 90_000,

@@ -1,10 +1,11 @@
 //! `ibt_options`: one object for every operation, filled by setters that check.
 
+mod callbacks;
+mod limits;
 mod setters;
 
-mod callbacks;
-
 pub use callbacks::*;
+pub use limits::*;
 pub use setters::*;
 
 use crate::error::{Error, Kind, Result};

@@ -417,10 +417,10 @@ pub unsafe extern "C" fn ibt_options_set_lock_wait(
     })
 }
 
-unsafe fn bytes<'a>(text: *const c_char, name: &str) -> Result<&'a [u8], Refusal> {
+pub(super) unsafe fn bytes<'a>(text: *const c_char, name: &str) -> Result<&'a [u8], Refusal> {
     args::bytes(text, "", name).map_err(|error| error.detail)
 }
 
-fn unknown(what: &str, number: i32) -> Refusal {
+pub(super) fn unknown(what: &str, number: i32) -> Refusal {
     format!("{what} {number} is unknown")
 }

@@ -1,0 +1,244 @@
+//! The setters of what is restored, compared and kept: filters, policies, retention.
+
+use std::ffi::c_char;
+
+use crate::entry::Path;
+use crate::filter::Filter;
+use crate::job::Overwrite;
+
+use super::super::constants::*;
+use super::setters::{bytes, unknown};
+use super::*;
+
+/// Limits an operation to what a glob matches in the snapshot: `*` and `?` stop
+/// at '/', a component `**` does not, `[a-z]` and `{a,b}` are as in a shell.
+/// It begins at the snapshot's root. A directory that matches includes all
+/// below it. Any number; with ibt_options_add_path(), what any of them matches.
+///
+/// Restore and compare; the others refuse such options (IBT_ERR_INVALID_ARG).
+/// One that matches nothing: IBT_ERR_NOT_FOUND, and nothing is done.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or glob is NULL or glob is
+/// malformed, longer than 4096 bytes, or nested deeper than 16.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_add_include(
+    options: *mut ibt_options,
+    glob: *const c_char,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_add_include", |settings| {
+            let glob = bytes(glob, "glob")?;
+            Filter::check_glob(glob)?;
+            settings.engine.includes.push(glob.to_vec());
+            Ok(())
+        })
+    })
+}
+
+/// The same, but the path is taken literally: raw bytes, relative to the
+/// snapshot's root, without "." and "..". Slashes around it are ignored.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
+/// empty or malformed.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_add_path(options: *mut ibt_options, path: *const c_char) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_add_path", |settings| {
+            let path = relative(bytes(path, "path")?)?;
+            if path.is_root() {
+                return Err("path is empty".into());
+            }
+            settings.engine.paths.push(path);
+            Ok(())
+        })
+    })
+}
+
+/// Restores this directory of the snapshot as the destination itself, instead
+/// of the snapshot's root. Globs and paths still begin at the snapshot's root.
+///
+/// Restore only; the others refuse such options (IBT_ERR_INVALID_ARG). If the
+/// snapshot has no such directory: IBT_ERR_NOT_FOUND.
+///
+/// Default: "", the snapshot's root.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
+/// malformed.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_root(options: *mut ibt_options, path: *const c_char) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_root", |settings| {
+            settings.engine.root = relative(bytes(path, "path")?)?;
+            Ok(())
+        })
+    })
+}
+
+/// What a restore does with what its destination holds already: one of
+/// IBT_OVERWRITE_*. A file that is already right is never written, and each file
+/// is the old or the new one at any moment.
+///
+/// Default: IBT_OVERWRITE_NEVER.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or policy is unknown.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, policy: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_overwrite", |settings| {
+            settings.engine.overwrite = match policy {
+                IBT_OVERWRITE_NEVER => Overwrite::Never,
+                IBT_OVERWRITE_ALWAYS => Overwrite::Always,
+                IBT_OVERWRITE_IF_DIFFERENT => Overwrite::IfDifferent,
+                IBT_OVERWRITE_IF_OLDER => Overwrite::IfOlder,
+                IBT_OVERWRITE_KEEP => Overwrite::Keep,
+                _ => return Err(unknown("policy", policy)),
+            };
+            Ok(())
+        })
+    })
+}
+
+/// With 1 a restore removes from its destination what the snapshot has not, as
+/// far as globs and paths reach.
+///
+/// Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
+///
+/// Default: 0. Every other number counts as 1.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_delete_extra(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_delete_extra", |settings| {
+            settings.engine.delete_extra = on != 0;
+            Ok(())
+        })
+    })
+}
+
+/// A prune keeps the newest n snapshots.
+/// Several rules add up.
+///
+/// Default: 0, no such rule.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_keep_last(options: *mut ibt_options, n: u32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_keep_last", |settings| {
+            settings.engine.keep.last = n;
+            Ok(())
+        })
+    })
+}
+
+/// A prune keeps the newest snapshot of each of the last n days that have one, in UTC.
+/// Several rules add up.
+///
+/// Default: 0, no such rule.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_keep_daily(options: *mut ibt_options, n: u32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_keep_daily", |settings| {
+            settings.engine.keep.daily = n;
+            Ok(())
+        })
+    })
+}
+
+/// A prune keeps the same of each of the last n weeks, which begin on Monday, in UTC.
+/// Several rules add up.
+///
+/// Default: 0, no such rule.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_keep_weekly(options: *mut ibt_options, n: u32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_keep_weekly", |settings| {
+            settings.engine.keep.weekly = n;
+            Ok(())
+        })
+    })
+}
+
+/// A prune keeps the same of each of the last n months, in UTC.
+/// Several rules add up.
+///
+/// Default: 0, no such rule.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_keep_monthly(options: *mut ibt_options, n: u32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_keep_monthly", |settings| {
+            settings.engine.keep.monthly = n;
+            Ok(())
+        })
+    })
+}
+
+/// A prune keeps the same of each of the last n years, in UTC.
+/// Several rules add up.
+///
+/// Default: 0, no such rule.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_keep_yearly(options: *mut ibt_options, n: u32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_keep_yearly", |settings| {
+            settings.engine.keep.yearly = n;
+            Ok(())
+        })
+    })
+}
+
+/// With 1 a restore or a prune does nothing but tell, through callbacks and
+/// report, what it would do.
+///
+/// The other operations refuse such options (IBT_ERR_INVALID_ARG).
+///
+/// Default: 0. Every other number counts as 1.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_dry_run(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_dry_run", |settings| {
+            settings.engine.dry_run = on != 0;
+            Ok(())
+        })
+    })
+}
+
+/// A path in a snapshot as callers may write it.
+fn relative(path: &[u8]) -> Result<Path, Refusal> {
+    let from = path.iter().position(|&b| b != b'/').unwrap_or(path.len());
+    let to = path.iter().rposition(|&b| b != b'/').map_or(from, |last| last + 1);
+    Path::new(&path[from..to]).map_err(|what| format!("not a path in a snapshot: {what}"))
+}

@@ -1,0 +1,193 @@
+//! Which entries of a snapshot an operation is limited to: globs and literal paths, both from the
+//! snapshot's root; a directory that matches includes all below it.
+
+use globset::{Glob, GlobBuilder, GlobMatcher};
+
+use crate::entry::Path;
+use crate::error::{Error, Kind, Result};
+
+/// Longer globs are refused: what they compile to grows with them.
+const GLOB_MAX: usize = 4096;
+/// Braces nested deeper are refused: globset recurses into them.
+const NESTING_MAX: usize = 16;
+
+/// A set of globs and paths. Without any it matches everything.
+pub struct Filter {
+    rules: Vec<Rule>,
+}
+
+struct Rule {
+    what: What,
+    /// What the caller wrote, for messages.
+    text: Vec<u8>,
+    used: bool,
+}
+
+enum What {
+    Glob(GlobMatcher),
+    Literal(Path),
+}
+
+impl Filter {
+    /// Refuses malformed globs (`InvalidArg`).
+    pub fn new(globs: &[Vec<u8>], paths: &[Path]) -> Result<Self> {
+        let mut rules = Vec::with_capacity(globs.len() + paths.len());
+        for glob in globs {
+            let refused = |what: String| Error::new(Kind::InvalidArg, "use the glob", what).at(glob);
+            let what = What::Glob(compile(glob).map_err(refused)?.compile_matcher());
+            rules.push(Rule { what, text: glob.clone(), used: false });
+        }
+        for path in paths {
+            let text = path.as_bytes().to_vec();
+            rules.push(Rule { what: What::Literal(path.clone()), text, used: false });
+        }
+        Ok(Filter { rules })
+    }
+
+    /// Whether a glob can be used; `Err` says why not.
+    pub fn check_glob(glob: &[u8]) -> Result<(), String> {
+        compile(glob).map(|_| ())
+    }
+
+    /// Everything matches.
+    pub fn is_all(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Whether an entry is meant, itself or as part of a directory. Remembers which rules had a use.
+    pub fn matches(&mut self, path: &Path) -> bool {
+        let mut any = self.rules.is_empty();
+        for rule in &mut self.rules {
+            // A rule that was used already decides nothing once another one matched.
+            if !(any && rule.used) && rule.what.matches(path) {
+                rule.used = true;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// `NotFound` for the first rule that matched none of the entries it was asked about.
+    pub fn check_used(&self) -> Result<()> {
+        let Some(rule) = self.rules.iter().find(|rule| !rule.used) else { return Ok(()) };
+        Err(Error::new(Kind::NotFound, "find in the snapshot", "nothing matches").at(&rule.text))
+    }
+}
+
+impl What {
+    fn matches(&self, path: &Path) -> bool {
+        match self {
+            What::Literal(dir) => path.is_within(dir.as_bytes()),
+            What::Glob(glob) => prefixes(path.as_bytes()).any(|prefix| is_match(glob, prefix)),
+        }
+    }
+}
+
+fn is_match(glob: &GlobMatcher, path: &[u8]) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    glob.is_match(std::ffi::OsStr::from_bytes(path))
+}
+
+/// A path and the directories above it, the root left out.
+fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = path.iter().enumerate().filter(|(_, &b)| b == b'/').map(|(at, _)| at);
+    ends.chain(Some(path.len())).map(|end| &path[..end]).filter(|prefix| !prefix.is_empty())
+}
+
+fn compile(glob: &[u8]) -> std::result::Result<Glob, String> {
+    if glob.len() > GLOB_MAX {
+        return Err(format!("longer than {GLOB_MAX} bytes"));
+    }
+    let text = std::str::from_utf8(glob).map_err(|_| "not UTF-8: use a path")?;
+    let text = text.trim_matches('/');
+    if text.is_empty() {
+        return Err("empty".into());
+    }
+    let mut nesting = 0usize;
+    for byte in text.bytes() {
+        match byte {
+            b'{' => nesting += 1,
+            b'}' => nesting = nesting.saturating_sub(1),
+            _ => {}
+        }
+        if nesting > NESTING_MAX {
+            return Err(format!("braces nested deeper than {NESTING_MAX}"));
+        }
+    }
+    let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
+    glob.map_err(|e| e.kind().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Path {
+        Path::new(text).unwrap()
+    }
+
+    fn matches(glob: &str, text: &str) -> bool {
+        Filter::new(&[glob.into()], &[]).unwrap().matches(&path(text))
+    }
+
+    #[test]
+    fn nothing_given_matches_everything() {
+        let mut filter = Filter::new(&[], &[]).unwrap();
+        assert!(filter.is_all() && filter.matches(&path("any/thing")));
+        assert!(filter.check_used().is_ok());
+    }
+
+    #[test]
+    fn stars_and_slashes() {
+        for (glob, hits, misses) in [
+            ("*.c", &["a.c", "a.c/below"][..], &["d/a.c", "a.h"][..]),
+            ("d/*.c", &["d/a.c"], &["d/e/a.c", "d"]),
+            ("**/*.c", &["a.c", "d/e/a.c"], &["a.cc"]),
+            ("d/**", &["d/x", "d/x/y"], &["d", "dd/x"]),
+            ("/d/", &["d", "d/x"], &["e/d"]),
+            ("?[a-c]{x,y}", &["1bx", "1ay"], &["/bx", "1dx"]),
+            ("a\\*", &["a*"], &["ab"]),
+        ] {
+            hits.iter().for_each(|hit| assert!(matches(glob, hit), "{glob} {hit}"));
+            misses.iter().for_each(|miss| assert!(!matches(glob, miss), "{glob} {miss}"));
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_utf8() {
+        let mut filter = Filter::new(&[b"d/*".to_vec()], &[]).unwrap();
+        assert!(filter.matches(&Path::new(&b"d/\xff\xfe"[..]).unwrap()));
+        let odd = Path::new(&b"\xff"[..]).unwrap();
+        let mut filter = Filter::new(&[], std::slice::from_ref(&odd)).unwrap();
+        assert!(filter.matches(&odd.join(b"x").unwrap()) && !filter.matches(&path("x")));
+    }
+
+    #[test]
+    fn a_rule_without_use_is_named() {
+        let mut filter = Filter::new(&[b"*.c".to_vec(), b"*.h".to_vec()], &[path("no")]).unwrap();
+        filter.matches(&path("a.c"));
+        let error = filter.check_used().unwrap_err();
+        assert_eq!((error.kind, error.path.as_deref()), (Kind::NotFound, Some(&b"*.h"[..])));
+        filter.matches(&path("a.h"));
+        assert_eq!(filter.check_used().unwrap_err().path.as_deref(), Some(&b"no"[..]));
+        filter.matches(&path("no/where"));
+        assert!(filter.check_used().is_ok());
+    }
+
+    #[test]
+    fn a_second_rule_is_used_by_what_the_first_matches_too() {
+        let mut filter = Filter::new(&[b"d".to_vec(), b"d/*.c".to_vec()], &[]).unwrap();
+        filter.matches(&path("d/a.c"));
+        assert!(filter.check_used().is_ok());
+    }
+
+    #[test]
+    fn malformed_globs() {
+        let nested = "{".repeat(200_000);
+        let deep = format!("{}a{}", "{".repeat(17), "}".repeat(17));
+        for glob in ["", "/", "[", "{a", &nested, &deep, &"a".repeat(5000)] {
+            assert!(Filter::check_glob(glob.as_bytes()).is_err(), "{}", &glob[..glob.len().min(20)]);
+        }
+        assert!(Filter::check_glob(b"\xff").is_err());
+    }
+}
