@@ -460,6 +460,12 @@ extern "C" {
 #define IBT_PROBLEM_CLOCK 9
 
 /**
+ * Something in the destination of a restore is in the way, or its permissions
+ * are.
+ */
+#define IBT_PROBLEM_OBSTRUCTED 10
+
+/**
  * ==== Actions: ibt_report_snapshot_action() ====
  *
  * The snapshot is there.
@@ -1431,7 +1437,8 @@ IBT_API const char *ibt_entry_target(const ibt_entry *entry);
 
 /**
  * The hash of a file's content without its holes, "blake3:" and 64 hex digits;
- * NULL for every other type.
+ * NULL for every other type, and where the content was not read: what a restore
+ * finds in its destination.
  *
  * Since: 0.1
  */

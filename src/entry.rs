@@ -139,6 +139,9 @@ impl fmt::Debug for Path {
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
+    /// Stands where a content was not read.
+    pub const UNKNOWN: Hash = Hash([0; 32]);
+
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("blake3:")?;
         let upper = hex.bytes().any(|b| b.is_ascii_uppercase());

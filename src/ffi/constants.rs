@@ -192,6 +192,9 @@ pub const IBT_PROBLEM_METADATA: i32 = 7;
 pub const IBT_PROBLEM_LEFTOVER: i32 = 8;
 /// A note: the clock is more than a day away from the newest snapshot.
 pub const IBT_PROBLEM_CLOCK: i32 = 9;
+/// Something in the destination of a restore is in the way, or its permissions
+/// are.
+pub const IBT_PROBLEM_OBSTRUCTED: i32 = 10;
 
 /// ==== Actions: ibt_report_snapshot_action() ====
 ///
@@ -231,5 +234,6 @@ equal! {
     IBT_PROBLEM_DAMAGED = ProblemKind::Damaged, IBT_PROBLEM_MISSING = ProblemKind::Missing,
     IBT_PROBLEM_METADATA = ProblemKind::Metadata, IBT_PROBLEM_LEFTOVER = ProblemKind::Leftover,
     IBT_PROBLEM_CLOCK = ProblemKind::Clock,
+    IBT_PROBLEM_OBSTRUCTED = ProblemKind::Obstructed,
     IBT_ACTION_KEPT = Action::Kept, IBT_ACTION_REMOVED = Action::Removed,
 }

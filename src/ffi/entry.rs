@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::ffi::{c_char, CString};
 use std::ptr;
 
-use crate::entry::{Entry, Node};
+use crate::entry::{Entry, Hash, Node};
 
 use super::args::{c_string, lend, put};
 use super::constants::*;
@@ -87,14 +87,16 @@ pub unsafe extern "C" fn ibt_entry_target(entry: *const ibt_entry) -> *const c_c
 }
 
 /// The hash of a file's content without its holes, "blake3:" and 64 hex digits;
-/// NULL for every other type.
+/// NULL for every other type, and where the content was not read: what a restore
+/// finds in its destination.
 ///
 /// Since: 0.1
 #[no_mangle]
 pub unsafe extern "C" fn ibt_entry_hash(entry: *const ibt_entry) -> *const c_char {
     guard!(ptr::null(), {
         entry.as_ref().map_or(ptr::null(), |view| {
-            cached(&view.hash, view.entry.file().map(|file| file.hash.to_string()))
+            let known = view.entry.file().filter(|file| file.hash != Hash::UNKNOWN);
+            cached(&view.hash, known.map(|file| file.hash.to_string()))
         })
     })
 }

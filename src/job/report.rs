@@ -114,10 +114,12 @@ pub enum ProblemKind {
     Leftover = 8,
     /// The clock disagrees with the newest snapshot by more than a day.
     Clock = 9,
+    /// Something in the destination is in the way, or its permissions are.
+    Obstructed = 10,
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 9] = [
+    pub const ALL: [ProblemKind; 10] = [
         ProblemKind::Unreadable,
         ProblemKind::Vanished,
         ProblemKind::Changed,
@@ -127,6 +129,7 @@ impl ProblemKind {
         ProblemKind::Metadata,
         ProblemKind::Leftover,
         ProblemKind::Clock,
+        ProblemKind::Obstructed,
     ];
 
     pub fn name(self) -> &'static str {
@@ -140,6 +143,7 @@ impl ProblemKind {
             ProblemKind::Metadata => "metadata",
             ProblemKind::Leftover => "leftover",
             ProblemKind::Clock => "clock",
+            ProblemKind::Obstructed => "obstructed",
         }
     }
 

@@ -28,7 +28,7 @@ pub fn read_xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
                 total += value.len();
                 xattrs.push((name.to_vec(), value));
             }
-            Err(error) if error.raw_os_error() == Some(Errno::NODATA.raw_os_error()) => {}
+            Err(error) if is_absent(&error) => {}
             Err(error) if is_unsupported(&error) => {}
             Err(error) => return Err(error),
         }
@@ -50,9 +50,13 @@ pub fn set_xattr(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> io::Result<()
 
 /// Removes one extended attribute; an absent one is success, and so is a file system without any.
 pub fn remove_xattr(fd: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
-    match rustix::fs::fremovexattr(fd, name) {
-        Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
-        result => Ok(result?),
+    let removed = match rustix::fs::fremovexattr(fd, name) {
+        Err(Errno::BADF) => by_path(fd, |path| rustix::fs::removexattr(path, name)),
+        result => result.map_err(io::Error::from),
+    };
+    match removed {
+        Err(error) if is_unsupported(&error) || is_absent(&error) => Ok(()),
+        result => result,
     }
 }
 
@@ -100,4 +104,8 @@ fn read_growing(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Res
 fn is_unsupported(error: &io::Error) -> bool {
     let code = error.raw_os_error();
     [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS].iter().any(|e| code == Some(e.raw_os_error()))
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::NODATA.raw_os_error())
 }

@@ -6,10 +6,11 @@
 //! ```
 
 mod contents;
+mod deferred;
+mod selection;
 mod target;
 mod tree;
 
-use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::StateReader;
@@ -18,45 +19,49 @@ use crate::stamp::Time;
 use crate::store::{lock, path_bytes, Catalog, LockMode, Store, StoredFile};
 
 use contents::Contents;
+use selection::Selection;
 use target::Target;
 use tree::Tree;
 
-/// Restores the selected snapshot of `key` as `dest`, which must be absent or an empty directory.
+/// Restores the selected snapshot of `key`, or the part of it that the options mean, as `dest`. Unless a
+/// policy says what becomes of what is there, `dest` must be absent or an empty directory.
 ///
 /// Files that cannot be restored exactly are left out and listed; the others are restored. Errors:
-/// `NotFound` (no such snapshot), `Exists` (a destination that is not empty), `Corrupt` or `Format` (the
-/// state), `Mismatch` (not the expected digest), `Io` (the destination).
+/// `NotFound` (no such snapshot, or nothing in it that is meant), `Exists` (a destination that is not
+/// empty), `Corrupt` or `Format` (the state), `Mismatch` (not the expected digest), `Io` (the destination).
 pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &mut Job) -> Result<()> {
     let key = check_key(key.as_bytes())?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
     let _lock = lock(store, &key, LockMode::Shared, job)?;
     let mut state = open_selected(store, &key, job)?;
-    let mut target = Target::prepare(dest)?;
-    let totals = &state.trailer().totals;
-    job.phase(Phase::Restore, totals.entries, totals.bytes)?;
+    let mut selection = Selection::new(job.options)?;
+    let plan = selection.plan(&mut state, job.options)?;
+    let mut target = Target::prepare(dest, job.options)?;
+    job.phase(Phase::Restore, plan.entries, plan.bytes)?;
     let mut contents = Contents::new(&state.trailer().archives);
-    let mut tree = Tree::new(target.root()?, job);
-    for entry in state.entries()? {
-        tree.entry(store, &mut contents, &check_root(entry?)?)?;
-    }
+    let mut tree = Tree::new(&target, plan.names, job)?;
+    selection.each(&mut state, &mut |entry, asked_for| match asked_for {
+        true => tree.entry(store, &mut contents, entry),
+        false => tree.way(entry),
+    })?;
     tree.make_links(store, &mut contents)?;
+    if tree.job.options.delete_extra && target.is_existing() {
+        tree.remove_extra(&mut state, &mut selection)?;
+    }
     target.settle()?;
     let root = tree.finish_dirs(target.root()?)?;
     tree.job.phase_done()?;
     tree.job.phase(Phase::Commit, 0, 0)?;
-    target.sync()?;
-    target.clear_root()?;
-    tree.finish_root(root)?;
-    target.publish()
-}
-
-/// The root of a snapshot is a directory: anything else cannot be restored as a tree.
-fn check_root(entry: Entry) -> Result<Entry> {
-    if entry.path.is_root() && entry.node != crate::entry::Node::Dir {
-        return Err(Error::new(Kind::Corrupt, "restore", "the snapshot's root is not a directory"));
+    if tree.job.options.dry_run {
+        return tree.job.phase_done();
     }
-    Ok(entry)
+    target.sync()?;
+    if let Some(root) = root {
+        target.clear_root()?;
+        tree.finish_root(root)?;
+    }
+    target.publish()
 }
 
 /// Opens and verifies the state that the options select, and checks the digest that the caller expects.

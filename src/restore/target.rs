@@ -1,4 +1,5 @@
-//! The destination: a new tree is built under a temporary name and appears whole, or not at all.
+//! The destination: a new tree is built under a temporary name and appears whole, or not at all; a tree
+//! that exists is worked in.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -6,80 +7,87 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
+use crate::job::{Options, Overwrite};
 use crate::platform::{self, Dir, Stat};
 
 /// How a temporary tree is named.
 const TEMP_PREFIX: &str = ".ibt-tmp-restore-";
 
-/// A directory being filled. Dropping it before [`Target::publish`] removes what was written.
+/// A directory being filled. Dropping it before [`Target::publish`] removes what was made.
 pub struct Target {
     dest: Vec<u8>,
-    /// The directory that holds the temporary one.
-    holder: Dir,
+    /// A name that nothing has yet: of the tree under construction, or of what is made in an existing one.
     temp: Vec<u8>,
-    /// What is filled.
-    root: Dir,
     place: Place,
     published: bool,
 }
 
 enum Place {
-    /// The temporary directory is renamed to this name beside it.
-    Beside(Vec<u8>),
+    /// A temporary directory that is renamed to this name beside it.
+    Beside { holder: Dir, name: Vec<u8>, root: Dir },
     /// The destination was there, empty: the temporary directory lies inside, its children move up.
     Inside {
+        holder: Dir,
+        /// The temporary directory; `None` once its children have moved up.
+        root: Option<Dir>,
         /// What the destination was before.
         before: Stat,
         /// Children that have moved up.
         moved: Vec<Box<[u8]>>,
     },
+    /// The destination is changed where it stands, or in a dry run looked at.
+    Existing(Dir),
+    /// A dry run for a destination that is not there.
+    Nowhere,
+}
+
+/// What was found under the destination's name.
+enum Found {
+    Dir(Dir),
+    Nothing,
 }
 
 impl Target {
-    /// Prepares a destination that must be absent or an empty directory, else `Exists`.
-    pub fn prepare(dest: &Path) -> Result<Self> {
+    /// Prepares a destination. `Exists` if it is no directory, or holds something although the policy is
+    /// [`Overwrite::Never`].
+    pub fn prepare(dest: &Path, options: &Options) -> Result<Self> {
         let bytes = dest.as_os_str().as_bytes();
         let trouble = |error: &io::Error| Error::io("restore to", bytes, error);
-        let (holder, place) = match Dir::open(dest) {
-            Ok(dir) => {
-                if !dir.is_empty().map_err(|e| trouble(&e))? {
-                    return Err(
-                        Error::new(Kind::Exists, "restore to", "the destination is not empty").at(bytes)
-                    );
-                }
-                let before = dir.stat_self().map_err(|e| trouble(&e))?;
-                (dir, Place::Inside { before, moved: Vec::new() })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_there(dest) => {
-                let absolute = std::path::absolute(dest).map_err(|e| trouble(&e))?;
-                let named = absolute.parent().zip(absolute.file_name());
-                let (parent, name) =
-                    named.ok_or_else(|| Error::new(Kind::InvalidArg, "restore to", "no name").at(bytes))?;
-                let holder =
-                    Dir::open(parent).map_err(|e| Error::io("open", parent.as_os_str().as_bytes(), &e))?;
-                (holder, Place::Beside(name.as_bytes().to_vec()))
-            }
+        let exists = |what: &str| Error::new(Kind::Exists, "restore to", what).at(bytes);
+        let found = match Dir::open(dest) {
+            Ok(dir) => Found::Dir(dir),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_there(dest) => Found::Nothing,
             Err(error) if is_no_directory(&error) => {
-                return Err(
-                    Error::new(Kind::Exists, "restore to", "the destination is not a directory").at(bytes)
-                );
+                return Err(exists("the destination is not a directory"))
             }
             Err(error) => return Err(trouble(&error)),
         };
         let random = platform::random_bytes16().map_err(|e| trouble(&e))?;
         let suffix: String = random[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let temp = format!("{TEMP_PREFIX}{suffix}").into_bytes();
-        holder.mkdir(&temp, 0o700).map_err(|e| trouble(&e))?;
-        // A default ACL of the directory around must not find its way into the tree.
-        let opened = holder.open_dir(&temp).and_then(|root| remove_acls(&root).map(|()| root));
-        let root = match opened {
-            Ok(root) => root,
-            Err(error) => {
-                let _ = holder.rmdir(&temp);
-                return Err(trouble(&error));
+        let place = match found {
+            Found::Dir(dir) if options.overwrite != Overwrite::Never => Place::Existing(dir),
+            Found::Dir(dir) if !dir.is_empty().map_err(|e| trouble(&e))? => {
+                return Err(exists("the destination is not empty"))
             }
+            Found::Dir(_) | Found::Nothing if options.dry_run => Place::Nowhere,
+            Found::Dir(dir) => {
+                let before = dir.stat_self().map_err(|e| trouble(&e))?;
+                let root = make_temp(&dir, &temp).map_err(|e| trouble(&e))?;
+                Place::Inside { holder: dir, root: Some(root), before, moved: Vec::new() }
+            }
+            Found::Nothing => beside(dest, &temp)?,
         };
-        Ok(Target { dest: bytes.to_vec(), holder, temp, root, place, published: false })
+        Ok(Target { dest: bytes.to_vec(), temp, place, published: false })
+    }
+
+    /// Whether entries may meet what was there before.
+    pub fn is_existing(&self) -> bool {
+        matches!(self.place, Place::Existing(_))
+    }
+
+    pub fn temp_name(&self) -> &[u8] {
+        &self.temp
     }
 
     fn trouble(&self, op: &str, error: &io::Error) -> Error {
@@ -87,42 +95,84 @@ impl Target {
         Error { kind, ..Error::io(op, &self.dest, error) }
     }
 
-    /// Another descriptor of what is filled.
-    pub fn root(&self) -> Result<Dir> {
-        self.root.try_clone().map_err(|e| self.trouble("open", &e))
+    /// What is filled.
+    fn filled(&self) -> Option<&Dir> {
+        match &self.place {
+            Place::Beside { root, .. } | Place::Existing(root) => Some(root),
+            Place::Inside { root, holder, .. } => Some(root.as_ref().unwrap_or(holder)),
+            Place::Nowhere => None,
+        }
+    }
+
+    /// Another descriptor of what is filled; `None` if nothing is to be.
+    pub fn root(&self) -> Result<Option<Dir>> {
+        self.filled().map(Dir::try_clone).transpose().map_err(|e| self.trouble("open", &e))
     }
 
     /// Moves the children of an inner temporary directory up, so that directories' metadata can be set in
-    /// their final place. A tree beside its destination stays where it is.
+    /// their final place. Any other tree stays where it is.
     pub fn settle(&mut self) -> Result<()> {
-        let Place::Inside { moved, .. } = &mut self.place else { return Ok(()) };
-        let settled = move_up(&self.root, &self.holder, moved).and_then(|()| {
-            self.holder.rmdir(&self.temp)?;
-            self.holder.try_clone()
-        });
-        self.root = settled.map_err(|e| self.trouble("restore to", &e))?;
-        Ok(())
+        let Place::Inside { holder, root: root @ Some(_), moved, .. } = &mut self.place else {
+            return Ok(());
+        };
+        let settled = match root.take() {
+            Some(from) => move_up(&from, holder, moved).and_then(|()| holder.rmdir(&self.temp)),
+            None => Ok(()),
+        };
+        settled.map_err(|e| self.trouble("restore to", &e))
     }
 
     /// Makes what was written durable.
     pub fn sync(&self) -> Result<()> {
-        self.root.syncfs().map_err(|e| self.trouble("sync", &e))
+        self.filled().map_or(Ok(()), Dir::syncfs).map_err(|e| self.trouble("sync", &e))
     }
 
-    /// Prepares the root for its own metadata: an ACL that the destination had is not the snapshot's.
+    /// Prepares the root of a new tree for its own metadata: an ACL that the destination had is not the
+    /// snapshot's.
     pub fn clear_root(&self) -> Result<()> {
-        remove_acls(&self.root).map_err(|e| self.trouble("restore to", &e))
+        match &self.place {
+            Place::Beside { root: dir, .. } | Place::Inside { holder: dir, .. } => {
+                remove_acls(dir).map_err(|e| self.trouble("restore to", &e))
+            }
+            Place::Existing(_) | Place::Nowhere => Ok(()),
+        }
     }
 
     /// Gives the tree its name.
     pub fn publish(mut self) -> Result<()> {
-        if let Place::Beside(name) = &self.place {
-            let renamed = self.holder.rename_noreplace(&self.temp, &self.holder, name);
-            renamed.map_err(|e| self.trouble("restore to", &e))?;
-        }
+        let holder = match &self.place {
+            Place::Beside { holder, name, .. } => {
+                let renamed = holder.rename_noreplace(&self.temp, holder, name);
+                renamed.map_err(|e| self.trouble("restore to", &e))?;
+                holder
+            }
+            Place::Inside { holder, .. } | Place::Existing(holder) => holder,
+            Place::Nowhere => return Ok(()),
+        };
         self.published = true;
-        self.holder.sync().map_err(|e| self.trouble("sync", &e))
+        holder.sync().map_err(|e| self.trouble("sync", &e))
     }
+}
+
+fn beside(dest: &Path, temp: &[u8]) -> Result<Place> {
+    let bytes = dest.as_os_str().as_bytes();
+    let trouble = |error: &io::Error| Error::io("restore to", bytes, error);
+    let absolute = std::path::absolute(dest).map_err(|e| trouble(&e))?;
+    let named = absolute.parent().zip(absolute.file_name());
+    let (parent, name) =
+        named.ok_or_else(|| Error::new(Kind::InvalidArg, "restore to", "no name").at(bytes))?;
+    let holder = Dir::open(parent).map_err(|e| Error::io("open", parent.as_os_str().as_bytes(), &e))?;
+    let root = make_temp(&holder, temp).map_err(|e| trouble(&e))?;
+    Ok(Place::Beside { holder, name: name.as_bytes().to_vec(), root })
+}
+
+/// A default ACL of the directory around must not find its way into the tree.
+fn make_temp(holder: &Dir, temp: &[u8]) -> io::Result<Dir> {
+    holder.mkdir(temp, 0o700)?;
+    let opened = holder.open_dir(temp).and_then(|root| remove_acls(&root).map(|()| root));
+    opened.inspect_err(|_| {
+        let _ = holder.rmdir(temp);
+    })
 }
 
 fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<Box<[u8]>>) -> io::Result<()> {
@@ -143,22 +193,26 @@ fn remove_acls(dir: &Dir) -> io::Result<()> {
 }
 
 impl Drop for Target {
+    /// Best effort: a failed restore is being reported already. What was done in an existing tree stays.
     fn drop(&mut self) {
         if self.published {
             return;
         }
-        // Best effort: a failed restore is being reported already.
-        if let Place::Inside { before, moved } = &self.place {
-            let _ = platform::set_mode(self.holder.as_fd(), 0o700);
-            for name in moved {
-                let _ = self.holder.remove_tree(name);
+        match &self.place {
+            Place::Beside { holder, .. } => {
+                let _ = holder.remove_tree(&self.temp);
             }
-            let _ = self.holder.remove_tree(&self.temp);
-            let _ = platform::set_owner(self.holder.as_fd(), before.uid, before.gid);
-            let _ = platform::set_mode(self.holder.as_fd(), before.mode);
-            let _ = platform::set_times(self.holder.as_fd(), before.mtime);
-        } else {
-            let _ = self.holder.remove_tree(&self.temp);
+            Place::Inside { holder, before, moved, .. } => {
+                let _ = platform::set_mode(holder.as_fd(), 0o700);
+                for name in moved {
+                    let _ = holder.remove_tree(name);
+                }
+                let _ = holder.remove_tree(&self.temp);
+                let _ = platform::set_owner(holder.as_fd(), before.uid, before.gid);
+                let _ = platform::set_mode(holder.as_fd(), before.mode);
+                let _ = platform::set_times(holder.as_fd(), before.mtime);
+            }
+            Place::Existing(_) | Place::Nowhere => {}
         }
     }
 }

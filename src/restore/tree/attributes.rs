@@ -1,0 +1,167 @@
+//! Setting metadata, and seeing whether it is set already.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::entry::{Entry, Metadata, Node, Path};
+use crate::error::{Error, Result};
+use crate::job::{meta, ProblemKind};
+use crate::platform::{self, FileKind, Stat};
+
+use super::Tree;
+
+/// Access and default ACLs, in the kernel's form.
+const ACL: &[u8] = b"system.posix_acl_";
+
+/// Which metadata is set.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) mask: u32,
+    pub(super) privileged: bool,
+}
+
+impl Wanted {
+    pub(super) fn has(self, bit: u32) -> bool {
+        self.mask & bit != 0
+    }
+
+    /// Whether an extended attribute is set. Without privilege some can never be, like owners.
+    fn sets(self, name: &[u8]) -> bool {
+        let reserved = name.starts_with(b"security.") || name.starts_with(b"trusted.");
+        !reserved || self.privileged
+    }
+
+    /// Whether it is removed where the snapshot has none: the labels of security modules are the system's.
+    fn removes(self, name: &[u8]) -> bool {
+        self.sets(name) && (!name.starts_with(b"security.") || name == b"security.capability")
+    }
+}
+
+impl Tree<'_, '_> {
+    /// Sets what is open: owner, extended attributes, mode, times, in this order, as each undoes part of
+    /// the ones after it.
+    pub(super) fn metadata(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
+        self.attempt(path, meta::OWNER, "set the owner of", || platform::set_owner(fd, data.uid, data.gid))?;
+        self.xattrs(path, data, fd)?;
+        let mode = self.mode(data, || platform::stat_fd(fd));
+        self.attempt(path, meta::MODE, "set the mode of", || platform::set_mode(fd, mode?))?;
+        self.attempt(path, meta::TIMES, "set the times of", || platform::set_times(fd, data.mtime))
+    }
+
+    /// The same for what cannot be opened: links and special files. `name` is what it is called now.
+    pub(super) fn metadata_by_path(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
+        let (path, data) = (&entry.path, &entry.meta);
+        let dir = self.parent(entry)?.try_clone();
+        let dir = dir.map_err(|e| Error::io("open the directory of", path, &e))?;
+        let own = || dir.set_owner_of(name, data.uid, data.gid);
+        self.attempt(path, meta::OWNER, "set the owner of", own)?;
+        if !data.xattrs.is_empty() || self.existing {
+            let fd = dir.open_path(name).map_err(|e| Error::io("open", path, &e))?;
+            self.xattrs(path, data, fd.as_fd())?;
+        }
+        if !matches!(entry.node, Node::Symlink(_)) {
+            let mode = self.mode(data, || dir.stat(name));
+            self.attempt(path, meta::MODE, "set the mode of", || dir.set_mode_of(name, mode?))?;
+        }
+        self.attempt(path, meta::TIMES, "set the times of", || dir.set_times_of(name, data.mtime))
+    }
+
+    /// setuid only with the owner, setgid only with the group that they were given with. On a directory
+    /// setgid gives no right.
+    fn mode(&self, data: &Metadata, now: impl FnOnce() -> io::Result<Stat>) -> io::Result<u32> {
+        if data.mode & 0o6000 == 0 {
+            return Ok(data.mode);
+        }
+        let now = now()?;
+        Ok(self.mode_for(data, now.uid, now.gid, now.kind))
+    }
+
+    /// The mode that something of this owner and group gets.
+    fn mode_for(&self, data: &Metadata, uid: u32, gid: u32, kind: FileKind) -> u32 {
+        let mut mode = data.mode;
+        if !self.wanted.has(meta::SETID) || uid != data.uid {
+            mode &= !0o4000;
+        }
+        if !self.wanted.has(meta::SETID) || (gid != data.gid && kind != FileKind::Dir) {
+            mode &= !0o2000;
+        }
+        mode
+    }
+
+    /// Whether what stands in an entry's place has all the metadata that would be set.
+    pub(super) fn has_attributes(&mut self, entry: &Entry, now: &Stat) -> Result<bool> {
+        let (data, wanted) = (&entry.meta, self.wanted);
+        let owned = now.uid == data.uid && now.gid == data.gid;
+        let (uid, gid) = if wanted.has(meta::OWNER) { (data.uid, data.gid) } else { (now.uid, now.gid) };
+        let same_mode = now.kind == FileKind::Symlink || self.mode_for(data, uid, gid, now.kind) == now.mode;
+        let same = (!wanted.has(meta::OWNER) || owned)
+            && (!wanted.has(meta::MODE) || same_mode)
+            && (!wanted.has(meta::TIMES) || now.mtime == data.mtime);
+        if !same || !wanted.has(meta::XATTRS) {
+            return Ok(same);
+        }
+        let named = match entry.path == self.base {
+            true => self.open_dir(entry.path.as_bytes()).map(OwnedFd::from),
+            false => self.dir_of(&entry.path).and_then(|dir| dir.open_path(entry.path.name())),
+        };
+        let now = named.and_then(|fd| platform::read_xattrs(fd.as_fd()));
+        let now = now.map_err(|e| Error::io("read the extended attributes of", &entry.path, &e))?;
+        let kept = |name: &[u8]| data.xattrs.iter().any(|(kept, _)| kept == name);
+        let now = now.iter().filter(|(name, _)| wanted.removes(name) || kept(name));
+        Ok(now.eq(data.xattrs.iter().filter(|(name, _)| wanted.sets(name))))
+    }
+
+    /// ACLs come last: they change the mode, and where it allows its owner no writing it allows no `user.*`.
+    fn xattrs(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
+        self.remove_xattrs(path, data, fd)?;
+        let wanted = self.wanted;
+        let settable = data.xattrs.iter().filter(|(name, _)| wanted.sets(name));
+        let (acls, others): (Vec<_>, Vec<_>) = settable.partition(|(name, _)| name.starts_with(ACL));
+        for (name, value) in others.into_iter().chain(acls) {
+            let set = || platform::set_xattr(fd, name, value);
+            self.attempt(path, meta::XATTRS, "set an extended attribute of", set)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what the snapshot has not from something in an existing tree: its own from before, or an
+    /// ACL that its directory gave it.
+    fn remove_xattrs(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
+        if !self.existing || !self.wanted.has(meta::XATTRS) {
+            return Ok(());
+        }
+        let now = match platform::read_xattrs(fd) {
+            Ok(now) => now,
+            Err(error) => {
+                let error = Error::io("read the extended attributes of", path, &error);
+                return self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error);
+            }
+        };
+        for (name, _) in now {
+            if self.wanted.removes(&name) && !data.xattrs.iter().any(|(kept, _)| *kept == name) {
+                let remove = || platform::remove_xattr(fd, &name);
+                self.attempt(path, meta::XATTRS, "remove an extended attribute of", remove)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets one thing if it is wanted; a failure is a problem.
+    fn attempt(
+        &mut self,
+        path: &Path,
+        bit: u32,
+        op: &str,
+        set: impl FnOnce() -> io::Result<()>,
+    ) -> Result<()> {
+        if !self.wanted.has(bit) {
+            return Ok(());
+        }
+        match set() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.job.trouble(ProblemKind::Metadata, path.as_bytes(), Error::io(op, path, &error))
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Writing a file's content, and what becomes of one that is lost.
+
+use std::fs::File as Output;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use crate::entry::{extents, Entry, File};
+use crate::error::{Error, Kind, Result};
+use crate::job::{Counter, Problem, ProblemKind};
+use crate::restore::contents::Contents;
+use crate::store::Store;
+
+use super::standing::{Verdict, Way};
+use super::{clash, First, Tree};
+
+impl Tree<'_, '_> {
+    pub(super) fn file(
+        &mut self,
+        store: &mut dyn Store,
+        contents: &mut Contents,
+        entry: &Entry,
+        file: &File,
+    ) -> Result<()> {
+        let verdict = self.judge(entry)?;
+        let Way::Make(now) = self.unless_right(entry, &verdict)? else {
+            // A name that stays as it is by policy says nothing of what its set has.
+            if !matches!(verdict, Verdict::Keep(_)) {
+                self.remember_first(entry, file, &verdict);
+            }
+            return Ok(());
+        };
+        let name = self.work_name(entry);
+        let created = self.parent(entry)?.create_file(&name, 0o600);
+        let output = created.map_err(|e| clash(&e, "create", entry))?;
+        let filled = self.fill(store, contents, entry, file, &output);
+        if let Some(loss) = filled.inspect_err(|_| self.abandon(entry))? {
+            let removed = self.parent(entry)?.unlink(&name);
+            removed.map_err(|e| Error::io("remove", &entry.path, &e))?;
+            return self.lost(contents, entry, loss);
+        }
+        let set = self.metadata(&entry.path, &entry.meta, output.as_fd()).and_then(|()| match now {
+            // After a power cut the old content or the new one is there, never an empty file.
+            Some(_) => output.sync_data().map_err(|e| Error::io("sync", &entry.path, &e)),
+            None => Ok(()),
+        });
+        self.install(entry, now.as_ref(), set)?;
+        self.remember_first(entry, file, &verdict);
+        self.told(entry, &verdict)
+    }
+
+    fn remember_first(&mut self, entry: &Entry, file: &File, verdict: &Verdict) {
+        if file.link != 0 && !self.firsts.contains_key(&file.link) {
+            let made = matches!(verdict, Verdict::Create | Verdict::Replace(_));
+            self.firsts.insert(file.link, First { path: entry.path.clone(), file: file.clone(), made });
+        }
+    }
+
+    /// Writes a file's extents and checks what was written against its size and hash. Returns why the
+    /// content is lost, if it is; an error ends the restore.
+    fn fill(
+        &mut self,
+        store: &mut dyn Store,
+        contents: &mut Contents,
+        entry: &Entry,
+        file: &File,
+        output: &Output,
+    ) -> Result<Option<Error>> {
+        let write_error = |e: io::Error| Error::io("write", &entry.path, &e);
+        if !file.holes.is_empty() {
+            output.set_len(file.size).map_err(write_error)?;
+        }
+        let mut hasher = blake3::Hasher::new();
+        let mut out = ExtentWriter {
+            output,
+            extents: extents(file.size, &file.holes).into_iter(),
+            now: (0, 0),
+            written: 0,
+        };
+        let job = &mut *self.job;
+        let mut stopped = None;
+        let read = contents.read(store, entry, &mut |bytes| {
+            hasher.update(bytes);
+            let taken = out.write(bytes).map_err(write_error).and_then(|()| {
+                job.report.count(Counter::BytesRead, bytes.len() as u64);
+                job.report.count(Counter::BytesWritten, bytes.len() as u64);
+                job.advance(bytes.len() as u64)
+            });
+            taken.inspect_err(|error| stopped = Some(error.clone()))
+        });
+        if let Some(error) = stopped {
+            return Err(error);
+        }
+        match read {
+            Ok(()) if out.written == file.data_len() && file.hash == hasher.finalize().into() => Ok(None),
+            Ok(()) => Ok(Some(contents.differs(entry, file))),
+            Err(error) if matches!(error.kind, Kind::Cancelled | Kind::Storage | Kind::Panic) => Err(error),
+            Err(error) => Ok(Some(error)),
+        }
+    }
+
+    /// Lists a file whose content is lost: which file, in which archive, where and why.
+    fn lost(&mut self, contents: &Contents, entry: &Entry, error: Error) -> Result<()> {
+        let kind = if error.kind == Kind::Missing { ProblemKind::Missing } else { ProblemKind::Damaged };
+        let named = error.path.as_ref().map(|name| String::from_utf8_lossy(name).into_owned());
+        let archive = named.or_else(|| contents.archive_of(entry).map(str::to_string)).unwrap_or_default();
+        let detail = format!("{archive}: {}", error.detail);
+        let told =
+            Error { op: "restore".into(), path: Some(entry.path.as_bytes().to_vec()), detail, ..error };
+        let mut problem = Problem::new(kind, entry.path.as_bytes(), &told).in_file(&archive);
+        problem.snapshot = self.job.report.snapshot;
+        self.job.problem(problem, told)
+    }
+}
+
+pub(super) fn same_bytes(a: &File, b: &File) -> bool {
+    a.hash == b.hash && a.size == b.size && a.holes == b.holes
+}
+
+/// Writes a stream of data into a file's extents.
+struct ExtentWriter<'f> {
+    output: &'f Output,
+    extents: std::vec::IntoIter<(u64, u64)>,
+    /// Where the next byte goes, and how much room there is.
+    now: (u64, u64),
+    written: u64,
+}
+
+impl ExtentWriter<'_> {
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.now.1 == 0 {
+                // More data than extents: the length check tells.
+                self.written += bytes.len() as u64;
+                let Some(next) = self.extents.next() else { return Ok(()) };
+                self.written -= bytes.len() as u64;
+                self.now = next;
+            }
+            let fit = (bytes.len() as u64).min(self.now.1) as usize;
+            self.output.write_all_at(&bytes[..fit], self.now.0)?;
+            self.now = (self.now.0 + fit as u64, self.now.1 - fit as u64);
+            self.written += fit as u64;
+            bytes = &bytes[fit..];
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! Links, made when nothing is written through names any more.
+
+use std::io;
+
+use crate::entry::{Entry, File, Node};
+use crate::error::{Error, Result};
+use crate::job::ProblemKind;
+use crate::restore::contents::Contents;
+use crate::restore::deferred::Deferred;
+use crate::store::Store;
+
+use super::standing::Way;
+use super::{clash, Tree};
+
+impl Tree<'_, '_> {
+    /// Makes the links that were remembered.
+    pub fn make_links(&mut self, store: &mut dyn Store, contents: &mut Contents) -> Result<()> {
+        let mut links = std::mem::replace(&mut self.links, Deferred::new());
+        links.replay(|entry| {
+            self.job.pulse()?;
+            let done = match &entry.node {
+                Node::Symlink(target) => self.symlink(&entry, target),
+                Node::File(file) => self.hard_link(store, contents, &entry, file),
+                _ => Ok(()),
+            };
+            self.or_obstructed(&entry, done)
+        })
+    }
+
+    fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<()> {
+        let verdict = self.judge(entry)?;
+        let Way::Make(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
+        let name = self.work_name(entry);
+        let made = self.parent(entry)?.symlink(target, &name);
+        made.map_err(|e| clash(&e, "make the symbolic link", entry))?;
+        let set = self.metadata_by_path(entry, &name);
+        self.install(entry, now.as_ref(), set)?;
+        self.told(entry, &verdict)
+    }
+
+    /// Links another name of a set. Where that cannot be (too many names, a file system without links), the
+    /// name gets a file of its own, and that is a problem.
+    fn hard_link(
+        &mut self,
+        store: &mut dyn Store,
+        contents: &mut Contents,
+        entry: &Entry,
+        file: &File,
+    ) -> Result<()> {
+        let Some(first) = self.firsts.get(&file.link) else { return Ok(()) };
+        let (first, made) = (first.path.clone(), first.made);
+        let verdict = self.judge_link(entry, &first, made)?;
+        let Way::Make(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
+        let from = self.open_dir(first.parent().unwrap_or(&[]));
+        let from = from.map_err(|e| Error::io("open the directory of", &first, &e))?;
+        let name = self.work_name(entry);
+        match self.parent(entry)?.hard_link(&from, first.name(), &name) {
+            Ok(()) => {
+                self.install(entry, now.as_ref(), Ok(()))?;
+                self.told(entry, &verdict)
+            }
+            Err(error) if cannot_link(&error) => {
+                let told = Error::io("link to its first name", &entry.path, &error);
+                self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), told)?;
+                self.file(store, contents, entry, file)
+            }
+            Err(error) => Err(clash(&error, "link", entry)),
+        }
+    }
+}
+
+/// Errors after which a hard link can be a file of its own.
+fn cannot_link(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    matches!(code, Some(libc::EMLINK | libc::EPERM | libc::EOPNOTSUPP | libc::EXDEV | libc::ENOSYS))
+}

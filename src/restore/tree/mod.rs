@@ -1,0 +1,342 @@
+//! Writing entries beneath a destination's descriptor: directories and files first, links then,
+//! directories' metadata last.
+//!
+//! In a new tree every entry is made under its own name. In a tree that exists ([`standing`] judges what
+//! is there already) each is made under a temporary name beside its place and renamed over it when it is
+//! complete: at any moment a name has its old content or its new one.
+
+mod attributes;
+mod extra;
+mod file;
+mod links;
+mod standing;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::entry::{Entry, File, Metadata, Node, Path};
+use crate::error::{Error, Kind, Result};
+use crate::job::{change, meta, Counter, Job, ProblemKind};
+use crate::platform::{self, Dir, FileKind};
+use crate::store::Store;
+
+use super::contents::Contents;
+use super::deferred::Deferred;
+use super::target::Target;
+use attributes::Wanted;
+use file::same_bytes;
+use standing::{seen, Verdict, Way};
+
+/// A tree under construction.
+pub struct Tree<'t, 'j> {
+    pub job: &'t mut Job<'j>,
+    /// `None` in a dry run for a destination that is not there.
+    root: Option<Dir>,
+    /// The directory of the snapshot that is restored as the destination.
+    base: Path,
+    /// There may be something where an entry is to go.
+    existing: bool,
+    /// What new entries are called in an existing tree until they are complete.
+    temp: Vec<u8>,
+    /// The directory worked in last, by its path below the root.
+    current: Option<(Vec<u8>, Dir)>,
+    wanted: Wanted,
+    links: Deferred,
+    dirs: Deferred,
+    /// The first restored name of each hard-link set.
+    firsts: HashMap<u64, First>,
+    /// Names that each hard-link set has among the entries to restore; filled for existing trees only.
+    names: HashMap<u64, u64>,
+    /// Existing inodes that stay, as the hard-link set they now are.
+    claimed: HashMap<(u64, u64), u64>,
+    /// A directory that could not be made: nothing below it can.
+    lost_dir: Option<Path>,
+    /// A directory that a dry run would make: nothing is below it.
+    absent: Option<Path>,
+}
+
+struct First {
+    path: Path,
+    file: File,
+    /// It is, or in a dry run would be, a new file.
+    made: bool,
+}
+
+impl<'t, 'j> Tree<'t, 'j> {
+    /// `names` counts the names of each hard-link set; an empty one will do for a new tree.
+    pub fn new(target: &Target, names: HashMap<u64, u64>, job: &'t mut Job<'j>) -> Result<Self> {
+        let privileged = platform::is_privileged();
+        let default = if privileged { meta::ALL } else { meta::ALL & !meta::OWNER };
+        let wanted = Wanted { mask: job.options.restore_metadata.unwrap_or(default), privileged };
+        Ok(Tree {
+            root: target.root()?,
+            base: job.options.root.clone(),
+            existing: target.is_existing(),
+            temp: target.temp_name().to_vec(),
+            job,
+            current: None,
+            wanted,
+            links: Deferred::new(),
+            dirs: Deferred::new(),
+            firsts: HashMap::new(),
+            names,
+            claimed: HashMap::new(),
+            lost_dir: None,
+            absent: None,
+        })
+    }
+
+    /// Writes one entry, or remembers it for later.
+    pub fn entry(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: &Entry) -> Result<()> {
+        self.job.step(entry.path.as_bytes())?;
+        if self.is_below_lost(entry) {
+            return Ok(());
+        }
+        let done = match &entry.node {
+            Node::Dir => self.directory(entry, true),
+            Node::Symlink(_) => self.links.push(entry),
+            Node::File(file) => match self.firsts.get(&file.link) {
+                Some(first) if file.link != 0 && same_bytes(&first.file, file) => self.links.push(entry),
+                _ => self.file(store, contents, entry, file),
+            },
+            Node::Fifo => self.special(entry, FileKind::Fifo, 0),
+            Node::Char(rdev) => self.special(entry, FileKind::Char, *rdev),
+            Node::Block(rdev) => self.special(entry, FileKind::Block, *rdev),
+        };
+        self.or_obstructed(entry, done)
+    }
+
+    /// Makes a directory that was not asked for but leads to what was. One that exists stays as it is.
+    pub fn way(&mut self, entry: &Entry) -> Result<()> {
+        if self.is_below_lost(entry) {
+            return Ok(());
+        }
+        let done = self.directory(entry, false);
+        self.or_obstructed(entry, done)
+    }
+
+    fn is_below_lost(&self, entry: &Entry) -> bool {
+        self.lost_dir.as_ref().is_some_and(|lost| entry.path.is_within(lost.as_bytes()))
+    }
+
+    /// In an existing tree what is in the way of one entry does not end the restore.
+    fn or_obstructed(&mut self, entry: &Entry, done: Result<()>) -> Result<()> {
+        match done {
+            Err(error) if self.existing && is_obstacle(&error) => {
+                if entry.node == Node::Dir {
+                    self.lost_dir = Some(entry.path.clone());
+                }
+                self.job.trouble(ProblemKind::Obstructed, entry.path.as_bytes(), error)
+            }
+            done => done,
+        }
+    }
+
+    fn directory(&mut self, entry: &Entry, asked_for: bool) -> Result<()> {
+        let verdict = match self.judge(entry)? {
+            Verdict::Refresh(_) | Verdict::Keep(_) if !asked_for => Verdict::Right,
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::Create | Verdict::Replace(_) => {}
+            // What stands there is a directory, and the entries below it have their own verdicts.
+            Verdict::Right if !asked_for => return Ok(()),
+            Verdict::Right | Verdict::Refresh(_) => {
+                // Its time is set again even so: what is made in it changes that.
+                self.dirs.push(entry)?;
+                self.open_up(entry)?;
+                return self.told(entry, &verdict);
+            }
+            Verdict::Keep(now) if now.kind == FileKind::Dir => return Ok(()),
+            Verdict::Keep(_) => {
+                self.lost_dir = Some(entry.path.clone());
+                return self.told(entry, &verdict);
+            }
+        }
+        self.dirs.push(entry)?;
+        if self.job.options.dry_run {
+            self.absent.get_or_insert_with(|| entry.path.clone());
+        } else if entry.path != self.base {
+            if let Verdict::Replace(now) = &verdict {
+                self.make_way(entry, now)?;
+            }
+            let made = self.parent(entry)?.mkdir(entry.path.name(), 0o700);
+            made.map_err(|e| clash(&e, "make the directory", entry))?;
+        }
+        self.told(entry, &verdict)
+    }
+
+    /// Lets us work in an existing directory whose mode does not; its mode is set again at the end.
+    fn open_up(&mut self, entry: &Entry) -> Result<()> {
+        if self.wanted.privileged || self.job.options.dry_run || !self.wanted.has(meta::MODE) {
+            return Ok(());
+        }
+        let dir = self.open_dir(entry.path.as_bytes()).map_err(|e| Error::io("open", &entry.path, &e));
+        let Ok(dir) = dir else { return Ok(()) };
+        let mode = dir.stat_self().map_or(0o700, |stat| stat.mode);
+        if mode & 0o700 != 0o700 {
+            // If this fails, working in it fails too and says why.
+            let _ = platform::set_mode(dir.as_fd(), mode | 0o700);
+        }
+        Ok(())
+    }
+
+    fn special(&mut self, entry: &Entry, kind: FileKind, rdev: u64) -> Result<()> {
+        if !self.wanted.has(meta::SPECIAL) {
+            return Ok(());
+        }
+        let verdict = self.judge(entry)?;
+        let Way::Make(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
+        let name = self.work_name(entry);
+        match self.parent(entry)?.mknod(&name, kind, 0o600, rdev) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let error = Error::io(format!("make the {}", entry.node.word()), &entry.path, &error);
+                return self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), error);
+            }
+            Err(error) => return Err(clash(&error, "make", entry)),
+        }
+        let set = self.metadata_by_path(entry, &name);
+        self.install(entry, now.as_ref(), set)?;
+        self.told(entry, &verdict)
+    }
+
+    /// Sets the metadata of all directories but the root, each after everything below it, in the tree's
+    /// final place. Returns the root's, unless it is to stay as it is.
+    pub fn finish_dirs(&mut self, root: Option<Dir>) -> Result<Option<Metadata>> {
+        self.root = root;
+        self.current = None;
+        let mut dirs = std::mem::replace(&mut self.dirs, Deferred::new());
+        if self.job.options.dry_run {
+            return Ok(None);
+        }
+        // The open directories lie within each other.
+        let mut open: Vec<Entry> = Vec::new();
+        dirs.replay(|entry| {
+            while let Some(done) = open.pop_if(|dir| !entry.path.is_within(dir.path.as_bytes())) {
+                self.finish_dir(&done)?;
+            }
+            open.push(entry);
+            Ok(())
+        })?;
+        while let Some(done) = open.pop() {
+            if done.path == self.base {
+                return Ok(Some(done.meta));
+            }
+            self.finish_dir(&done)?;
+        }
+        Ok(None)
+    }
+
+    /// Sets the root's own metadata: the last thing that is done to the tree.
+    pub fn finish_root(&mut self, meta: Metadata) -> Result<()> {
+        let root = self.open_dir(self.base.as_bytes());
+        let root = root.map_err(|e| Error::io("open the destination", b"", &e))?;
+        self.metadata(&self.base.clone(), &meta, root.as_fd())
+    }
+
+    fn finish_dir(&mut self, entry: &Entry) -> Result<()> {
+        self.job.pulse()?;
+        let dir = self.open_dir(entry.path.as_bytes());
+        let done = match dir.map_err(|e| Error::io("open the directory", &entry.path, &e)) {
+            Ok(dir) => self.metadata(&entry.path, &entry.meta, dir.as_fd()),
+            Err(error) => Err(error),
+        };
+        self.or_obstructed(entry, done)
+    }
+
+    /// Counts and streams what was done with an entry, or in a dry run would be.
+    fn told(&mut self, entry: &Entry, verdict: &Verdict) -> Result<()> {
+        let (what, counter, before) = match verdict {
+            Verdict::Right => {
+                self.job.report.count(Counter::Unchanged, 1);
+                return Ok(());
+            }
+            Verdict::Create => (change::CREATED, Counter::Created, None),
+            Verdict::Replace(now) => (change::CONTENT, Counter::Modified, Some(now)),
+            Verdict::Refresh(now) => (change::METADATA, Counter::Metadata, Some(now)),
+            Verdict::Keep(now) => (change::KEPT, Counter::Unchanged, Some(now)),
+        };
+        self.job.report.count(counter, 1);
+        if what != change::KEPT {
+            self.job.report.count(Counter::Restored, 1);
+        }
+        if !self.job.wants_changes() {
+            return Ok(());
+        }
+        let before = before.map(|now| seen(&entry.path, now));
+        self.job.change(what, before.as_ref(), Some(entry))
+    }
+
+    /// The path below the destination of a path in the snapshot.
+    fn rel<'p>(&self, path: &'p [u8]) -> &'p [u8] {
+        match self.base.is_root() {
+            true => path,
+            false => path.get(self.base.as_bytes().len() + 1..).unwrap_or_default(),
+        }
+    }
+
+    /// Opens a directory of the destination by its path in the snapshot.
+    fn open_dir(&self, path: &[u8]) -> io::Result<Dir> {
+        let root = self.root.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        root.open_dir(self.rel(path))
+    }
+
+    /// The directory that holds `entry`. In path order most entries share it with the one before.
+    fn parent(&mut self, entry: &Entry) -> Result<&Dir> {
+        self.dir_of(&entry.path).map_err(|e| Error::io("open the directory of", &entry.path, &e))
+    }
+
+    fn dir_of(&mut self, path: &Path) -> io::Result<&Dir> {
+        let wanted = self.rel(path.parent().unwrap_or(&[]));
+        if self.current.as_ref().is_none_or(|(path, _)| path != wanted) {
+            let below = self.current.as_ref().and_then(|(path, dir)| Some((dir, below(wanted, path)?)));
+            let dir = match (below, &self.root) {
+                (Some((dir, rest)), _) => dir.open_dir(rest)?,
+                (None, Some(root)) => root.open_dir(wanted)?,
+                (None, None) => return Err(io::ErrorKind::NotFound.into()),
+            };
+            self.current = Some((wanted.to_vec(), dir));
+        }
+        self.current.as_ref().map(|(_, dir)| dir).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// `path` relative to `dir`, if it lies strictly below.
+fn below<'p>(path: &'p [u8], dir: &[u8]) -> Option<&'p [u8]> {
+    match dir {
+        b"" => Some(path),
+        _ => path.strip_prefix(dir)?.strip_prefix(b"/"),
+    }
+}
+
+/// Whether something that was there before, or its permissions, is in the way of a single entry. What is
+/// wrong with the file system as a whole is not.
+fn is_obstacle(error: &Error) -> bool {
+    const CODES: [i32; 10] = [
+        libc::EACCES,
+        libc::EPERM,
+        libc::EBUSY,
+        libc::ETXTBSY,
+        libc::EEXIST,
+        libc::ENOTEMPTY,
+        libc::EISDIR,
+        libc::ENOTDIR,
+        libc::ELOOP,
+        libc::ENOENT,
+    ];
+    matches!(error.kind, Kind::Io | Kind::Exists) && CODES.contains(&error.os_code)
+}
+
+/// On a file system that folds names, two entries can meet: an error that names the path, no silent merge.
+fn clash(error: &io::Error, op: &str, entry: &Entry) -> Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            let detail = "another entry already has this name here: the file system does not tell them apart";
+            Error { os_code: error.raw_os_error().unwrap_or(0), ..Error::new(Kind::Exists, op, detail) }
+                .at(&entry.path)
+        }
+        _ => Error::io(op, &entry.path, error),
+    }
+}

@@ -1,0 +1,301 @@
+//! What stands where an entry is to go, and what becomes of it.
+
+use std::fs::File as Open;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use crate::entry::{extents, Entry, File, Hash, Metadata, Node, Path, Place};
+use crate::error::{Error, Result};
+use crate::job::Overwrite;
+use crate::platform::{self, FileKind, Stat};
+
+use super::Tree;
+
+/// What is to be done with an entry.
+pub(super) enum Verdict {
+    /// Nothing is there: make it.
+    Create,
+    /// What is there makes way.
+    Replace(Stat),
+    /// What is there is right but for its metadata.
+    Refresh(Stat),
+    Right,
+    /// What is there stays, because the policy says so.
+    Keep(Stat),
+}
+
+/// What is left to do once a verdict was looked at.
+pub(super) enum Way {
+    Done,
+    /// Make the entry; this is what is in its place.
+    Make(Option<Stat>),
+}
+
+impl Tree<'_, '_> {
+    /// What stands in an entry's place.
+    pub(super) fn standing(&mut self, entry: &Entry) -> Result<Option<Stat>> {
+        let absent = |path: &Path| entry.path.is_within(path.as_bytes());
+        if !self.existing || self.absent.as_ref().is_some_and(absent) {
+            return Ok(None);
+        }
+        let found = match (entry.path == self.base, &self.root) {
+            (true, Some(root)) => root.stat_self(),
+            _ => self.dir_of(&entry.path).and_then(|dir| dir.stat(entry.path.name())),
+        };
+        match found {
+            Ok(stat) => Ok(Some(stat)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("look at", &entry.path, &error)),
+        }
+    }
+
+    pub(super) fn judge(&mut self, entry: &Entry) -> Result<Verdict> {
+        let Some(now) = self.standing(entry)? else { return Ok(Verdict::Create) };
+        if !self.may_replace(entry, &now) {
+            return Ok(kept(entry, now));
+        }
+        let same = match &entry.node {
+            Node::Dir => now.kind == FileKind::Dir,
+            Node::File(file) => self.is_file(entry, file, &now)?,
+            Node::Symlink(target) => now.kind == FileKind::Symlink && self.is_link_to(entry, target)?,
+            Node::Fifo => now.kind == FileKind::Fifo,
+            Node::Char(rdev) => now.kind == FileKind::Char && now.rdev == *rdev,
+            Node::Block(rdev) => now.kind == FileKind::Block && now.rdev == *rdev,
+        };
+        if !same {
+            return Ok(Verdict::Replace(now));
+        }
+        match self.has_attributes(entry, &now)? {
+            true => Ok(Verdict::Right),
+            false => Ok(Verdict::Refresh(now)),
+        }
+    }
+
+    /// The verdict on a further name of a hard-link set whose first name is restored; `made` if as a new
+    /// file.
+    pub(super) fn judge_link(&mut self, entry: &Entry, first: &Path, made: bool) -> Result<Verdict> {
+        let Some(now) = self.standing(entry)? else { return Ok(Verdict::Create) };
+        if !self.may_replace(entry, &now) {
+            return Ok(kept(entry, now));
+        }
+        let first = self.dir_of(first).and_then(|dir| dir.stat(first.name()));
+        match first {
+            // What a dry run would have made is not what stands there.
+            Ok(first) if first.id() == now.id() && !(made && self.job.options.dry_run) => Ok(Verdict::Right),
+            _ => Ok(Verdict::Replace(now)),
+        }
+    }
+
+    fn may_replace(&self, entry: &Entry, now: &Stat) -> bool {
+        match self.job.options.overwrite {
+            Overwrite::Keep => false,
+            Overwrite::IfOlder => now.mtime < entry.meta.mtime,
+            _ => true,
+        }
+    }
+
+    /// Whether an existing file is this one, in content and in what it is linked with.
+    fn is_file(&mut self, entry: &Entry, file: &File, now: &Stat) -> Result<bool> {
+        if now.kind != FileKind::File || now.size != file.size {
+            return Ok(false);
+        }
+        // Names that are linked must not stay linked with more than their own set.
+        let names = self.names.get(&file.link).copied().unwrap_or(1);
+        let of_others = self.claimed.get(&now.id()).is_some_and(|&link| link != file.link);
+        if now.nlink > names || of_others {
+            return Ok(false);
+        }
+        let quick = self.job.options.overwrite == Overwrite::IfDifferent && now.mtime == entry.meta.mtime;
+        if !quick && !self.has_content(entry, file)? {
+            return Ok(false);
+        }
+        if file.link != 0 {
+            self.claimed.insert(now.id(), file.link);
+        }
+        Ok(true)
+    }
+
+    /// Reads an existing file of the right size. One that cannot be read is not the same.
+    fn has_content(&mut self, entry: &Entry, file: &File) -> Result<bool> {
+        let Ok(open) = self.parent(entry)?.open_file(entry.path.name()) else { return Ok(false) };
+        let mut hasher = blake3::Hasher::new();
+        for (offset, len) in extents(file.size, &file.holes) {
+            let whole = self.each_block(&open, offset, len, &mut |block| {
+                hasher.update(block);
+                true
+            })?;
+            if !whole {
+                return Ok(false);
+            }
+        }
+        Ok(file.hash == hasher.finalize().into() && self.has_zeros(&open, file)?)
+    }
+
+    /// Whether an open file reads as zeros where `file` has holes.
+    fn has_zeros(&mut self, open: &Open, file: &File) -> Result<bool> {
+        if file.holes.is_empty() {
+            return Ok(true);
+        }
+        let Ok(there) = platform::holes(open, file.size) else { return Ok(false) };
+        for (offset, len) in extents(file.size, &there) {
+            // The data of the file, as far as it lies in the wanted holes.
+            for &(hole, hole_len) in &file.holes {
+                let (from, to) = (hole.max(offset), (hole + hole_len).min(offset + len));
+                let mut zeros = |block: &[u8]| block.iter().all(|&b| b == 0);
+                if from < to && !self.each_block(open, from, to - from, &mut zeros)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Hands a range of a file to `each` until that says false. False then, or if the file ends before or
+    /// cannot be read.
+    fn each_block(
+        &mut self,
+        open: &Open,
+        offset: u64,
+        len: u64,
+        each: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<bool> {
+        let mut buf = vec![0; len.min(1 << 20) as usize];
+        let mut done = 0;
+        while done < len {
+            let want = (len - done).min(buf.len() as u64) as usize;
+            self.job.pulse()?;
+            match open.read_at(&mut buf[..want], offset + done) {
+                Ok(got) if got > 0 && each(&buf[..got]) => done += got as u64,
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_link_to(&mut self, entry: &Entry, target: &[u8]) -> Result<bool> {
+        let now = self.parent(entry)?.read_link(entry.path.name());
+        Ok(now.map_err(|e| Error::io("read the link", &entry.path, &e))? == target)
+    }
+
+    /// Does what needs nothing new: nothing at all, or setting metadata. In a dry run it tells and does
+    /// nothing.
+    pub(super) fn unless_right(&mut self, entry: &Entry, verdict: &Verdict) -> Result<Way> {
+        let now = match verdict {
+            Verdict::Create => None,
+            Verdict::Replace(now) => Some(*now),
+            Verdict::Refresh(_) if !self.job.options.dry_run => {
+                self.refresh(entry)?;
+                self.told(entry, verdict)?;
+                return Ok(Way::Done);
+            }
+            Verdict::Right | Verdict::Refresh(_) | Verdict::Keep(_) => {
+                self.told(entry, verdict)?;
+                return Ok(Way::Done);
+            }
+        };
+        if self.job.options.dry_run {
+            self.told(entry, verdict)?;
+            return Ok(Way::Done);
+        }
+        Ok(Way::Make(now))
+    }
+
+    fn refresh(&mut self, entry: &Entry) -> Result<()> {
+        if entry.file().is_none() {
+            return self.metadata_by_path(entry, entry.path.name());
+        }
+        let named = self.parent(entry)?.open_path(entry.path.name());
+        let named = named.map_err(|e| Error::io("open", &entry.path, &e))?;
+        self.metadata(&entry.path, &entry.meta, named.as_fd())
+    }
+
+    /// Removes what stands in an entry's place, if the entry cannot just be renamed over it. A directory
+    /// that is not empty goes only if everything extra is to go.
+    pub(super) fn make_way(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
+        let (extra_goes, name) = (self.job.options.delete_extra, entry.path.name());
+        let is_dir = now.kind == FileKind::Dir;
+        if is_dir && extra_goes {
+            self.each_below(&entry.path, &mut |tree, path, now| tree.tell_removed(path, now))?;
+        }
+        let dir = self.parent(entry)?;
+        let removed = match (is_dir, extra_goes) {
+            (true, true) => dir.remove_tree(name),
+            (true, false) => dir.rmdir(name),
+            (false, _) => dir.unlink(name),
+        };
+        removed.map_err(|e| Error::io("make way for", &entry.path, &e))
+    }
+
+    /// What a new entry is called until it is complete.
+    pub(super) fn work_name(&self, entry: &Entry) -> Vec<u8> {
+        if self.existing { &self.temp } else { entry.path.name() }.to_vec()
+    }
+
+    /// Puts what was made under its temporary name into its place, if `made` went well.
+    pub(super) fn install(&mut self, entry: &Entry, now: Option<&Stat>, made: Result<()>) -> Result<()> {
+        if !self.existing {
+            return made;
+        }
+        let renamed = made.and_then(|()| {
+            if let Some(now) = now.filter(|now| now.kind == FileKind::Dir) {
+                self.make_way(entry, now)?;
+            }
+            let temp = self.temp.clone();
+            let dir = self.parent(entry)?;
+            let renamed = match now {
+                Some(_) => dir.rename(&temp, dir, entry.path.name()),
+                None => dir.rename_noreplace(&temp, dir, entry.path.name()),
+            };
+            renamed.map_err(|e| Error::io("put in place", &entry.path, &e))
+        });
+        if renamed.is_err() {
+            self.abandon(entry);
+        }
+        renamed
+    }
+
+    /// Removes what was made under the temporary name. The error that led here is being reported.
+    pub(super) fn abandon(&mut self, entry: &Entry) {
+        let name = self.work_name(entry);
+        if let Ok(dir) = self.parent(entry) {
+            let _ = dir.unlink(&name);
+        }
+    }
+}
+
+/// What stays where it is: worth telling only if it is not what the snapshot has anyway.
+fn kept(entry: &Entry, now: Stat) -> Verdict {
+    let kind = match &entry.node {
+        Node::File(_) => FileKind::File,
+        Node::Dir => FileKind::Dir,
+        Node::Symlink(_) => FileKind::Symlink,
+        Node::Fifo => FileKind::Fifo,
+        Node::Char(_) => FileKind::Char,
+        Node::Block(_) => FileKind::Block,
+    };
+    let same_size = kind != FileKind::File || now.size == entry.size();
+    match kind == now.kind && now.mtime == entry.meta.mtime && same_size && kind != FileKind::Dir {
+        true => Verdict::Right,
+        false => Verdict::Keep(now),
+    }
+}
+
+/// What stands in a destination as an entry, for the caller's eyes: its content and its attributes were
+/// not read.
+pub(super) fn seen(path: &Path, now: &Stat) -> Entry {
+    let node = match now.kind {
+        FileKind::File => {
+            Node::File(File { size: now.size, hash: Hash::UNKNOWN, holes: Vec::new(), link: 0 })
+        }
+        FileKind::Dir => Node::Dir,
+        FileKind::Symlink => Node::Symlink(Vec::new()),
+        FileKind::Fifo | FileKind::Socket => Node::Fifo,
+        FileKind::Char => Node::Char(now.rdev),
+        FileKind::Block => Node::Block(now.rdev),
+    };
+    let meta =
+        Metadata { mode: now.mode, uid: now.uid, gid: now.gid, mtime: now.mtime, ..Metadata::default() };
+    let place = Place { ino: now.ino, ctime: now.ctime, ..Place::default() };
+    Entry { path: path.clone(), node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() }
+}

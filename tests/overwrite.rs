@@ -1,0 +1,482 @@
+//! Restoring over a tree that exists: what is replaced, what stays, what is told, what is never half.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{symlink, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use ibt::entry::Entry;
+use ibt::error::{Error, Kind};
+use ibt::job::{change, Cancel, Counter, Flow, Observer, Options, Overwrite, ProblemKind, Progress, Silent};
+use proptest::prelude::*;
+use support::series::{counter, problem_paths, KEY};
+use support::tools::{as_ordinary_user, command, run, set_mode};
+use support::tree::set_mtime;
+use support::*;
+
+/// Remembers what was told.
+#[derive(Default)]
+struct Told(Vec<(u32, Vec<u8>)>);
+
+impl Observer for Told {
+    fn change(&mut self, what: u32, before: Option<&Entry>, after: Option<&Entry>) -> Flow {
+        let entry = after.or(before).unwrap();
+        assert_eq!(before.is_none(), what == change::CREATED);
+        assert_eq!(after.is_none(), what == change::DELETED);
+        self.0.push((what, entry.path.as_bytes().to_vec()));
+        Flow::Continue
+    }
+}
+
+impl Told {
+    fn sorted(mut self) -> Vec<(u32, Vec<u8>)> {
+        self.0.sort();
+        self.0
+    }
+}
+
+fn restore(series: &Series, options: &Options, dest: &Path, observer: &mut dyn Observer) -> series::Outcome {
+    series
+        .run(options, &Cancel::default(), observer, |store, job| ibt::restore::restore(store, KEY, dest, job))
+}
+
+fn policy(series: &Series, overwrite: Overwrite) -> Options {
+    Options { overwrite, ..series.options.clone() }
+}
+
+fn mirror(series: &Series) -> Options {
+    Options { delete_extra: true, ..policy(series, Overwrite::Always) }
+}
+
+/// A copy of the source as it is now, at a place beside it.
+fn copy(series: &Series) -> PathBuf {
+    let dest = series.beside("dest");
+    run(command("cp", ["-a"]).arg(&series.source).arg(&dest));
+    dest
+}
+
+/// Inode and change time of everything: what is written to in any way has others.
+fn touched(root: &Path) -> BTreeMap<PathBuf, (u64, i64, i64)> {
+    let walk = walkdir::WalkDir::new(root).into_iter().map(Result::unwrap);
+    walk.map(|entry| {
+        let meta = entry.path().symlink_metadata().unwrap();
+        (entry.path().to_path_buf(), (meta.ino(), meta.ctime(), meta.ctime_nsec()))
+    })
+    .collect()
+}
+
+fn forget_holes(all: &mut support::facts::TreeFacts) {
+    for one in all.values_mut() {
+        one.holes.clear();
+        one.blocks.0 = 0;
+    }
+}
+
+/// Facts without holes: a file of the right bytes stays even where it lies differently on disk.
+fn content_of(root: &Path) -> support::facts::TreeFacts {
+    let mut all = facts(root);
+    forget_holes(&mut all);
+    all
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    /// Whatever stands there: with everything replaced and the rest removed it is the snapshot. A dry run
+    /// tells before what is told then, and touches nothing; doing it again does nothing.
+    #[test]
+    fn any_tree_becomes_the_snapshot(tree in trees(20), round in edits(10), other in trees(8), edited in any::<bool>()) {
+        let mut series = Series::new();
+        tree.make(&series.source);
+        series.snapshot();
+        let dest = match edited {
+            true => copy(&series),
+            false => series.beside("dest"),
+        };
+        if edited {
+            round.iter().for_each(|edit| edit.apply(&dest));
+        } else {
+            fs::create_dir(&dest).unwrap();
+            other.make(&dest);
+        }
+        let before = (facts(&dest), touched(&dest));
+        let (mut foretold, mut told, mut again) = (Told::default(), Told::default(), Told::default());
+        let dry = Options { dry_run: true, ..mirror(&series) };
+        restore(&series, &dry, &dest, &mut foretold).whole();
+        prop_assert!(before == (facts(&dest), touched(&dest)), "a dry run touched the destination");
+        restore(&series, &mirror(&series), &dest, &mut told).whole();
+        let mut wanted = series.points[0].kept.facts.clone();
+        forget_holes(&mut wanted);
+        assert_same_facts(&wanted, &content_of(&dest));
+        assert_same_attributes(&series.points[0].kept.copy, &dest);
+        prop_assert_eq!(foretold.sorted(), told.sorted());
+        let before = touched(&dest);
+        restore(&series, &mirror(&series), &dest, &mut again).whole();
+        // Directories get their time again: it costs a change time.
+        let files = |all: BTreeMap<PathBuf, _>| all.into_iter().filter(|(p, _)| !p.is_dir() || p.is_symlink()).collect::<Vec<_>>();
+        prop_assert_eq!(files(before), files(touched(&dest)));
+        prop_assert_eq!(again.0, vec![]);
+    }
+
+    /// Nothing that is there is touched, and all that is not is restored.
+    #[test]
+    fn what_is_kept_is_kept(tree in trees(16), round in edits(6)) {
+        let mut series = Series::new();
+        tree.make(&series.source);
+        series.snapshot();
+        let dest = copy(&series);
+        round.iter().for_each(|edit| edit.apply(&dest));
+        let before = content_of(&dest);
+        restore(&series, &policy(&series, Overwrite::Keep), &dest, &mut Silent).whole();
+        let after = content_of(&dest);
+        for (path, facts) in &before {
+            let (mut then, mut now) = (facts.clone(), after[path].clone());
+            for one in [&mut then, &mut now] {
+                one.linked_with = None;
+                if one.kind == "dir" {
+                    // What is made in a directory changes its time.
+                    one.mtime = (0, 0);
+                    one.size = 0;
+                }
+            }
+            prop_assert_eq!(then, now, "{:?}", String::from_utf8_lossy(path));
+        }
+        for (path, facts) in &series.points[0].kept.facts {
+            let mut above = (1..path.len()).filter(|&at| path[at] == b'/').map(|at| &path[..at]);
+            let hidden = above.any(|dir| before.get(dir).is_some_and(|one| one.kind != "dir"));
+            if !before.contains_key(path) && !hidden {
+                prop_assert_eq!(&facts.hash, &after[path].hash, "{:?}", String::from_utf8_lossy(path));
+            }
+        }
+    }
+}
+
+/// A series with one snapshot, and a copy of its source to restore over.
+fn with_copy(files: &[(&str, &str)]) -> (Series, PathBuf) {
+    let mut series = Series::new();
+    for (path, content) in files {
+        series.write(path, content);
+    }
+    series.snapshot();
+    let dest = copy(&series);
+    (series, dest)
+}
+
+#[test]
+fn a_destination_that_is_not_empty_needs_a_policy() {
+    let (series, dest) = with_copy(&[("a", "1")]);
+    for dry_run in [false, true] {
+        let options = Options { dry_run, ..series.options.clone() };
+        restore(&series, &options, &dest, &mut Silent).refused(Kind::Exists);
+    }
+    let file = series.beside("file");
+    fs::write(&file, "in the way").unwrap();
+    restore(&series, &mirror(&series), &file, &mut Silent).refused(Kind::Exists);
+    assert_eq!(fs::read(&file).unwrap(), b"in the way");
+}
+
+#[test]
+fn a_dry_run_for_a_destination_that_is_not_there_makes_none() {
+    let (series, _) = with_copy(&[("a/b", "1")]);
+    let dest = series.beside("new");
+    let mut told = Told::default();
+    let options = Options { dry_run: true, ..series.options.clone() };
+    restore(&series, &options, &dest, &mut told).whole();
+    let paths: Vec<_> = told.0.iter().map(|(what, path)| (*what, &path[..])).collect();
+    assert_eq!(paths, [(change::CREATED, &b""[..]), (change::CREATED, b"a"), (change::CREATED, b"a/b")]);
+    assert!(!dest.exists() && series::around(&series).keys().all(|path| !path.ends_with("new")));
+}
+
+/// Only what is older gives way, whatever it holds.
+#[test]
+fn if_older_goes_by_the_modification_time() {
+    let (series, dest) = with_copy(&[("older", "snapshot"), ("newer", "snapshot"), ("same", "snapshot")]);
+    let time = fs::metadata(series.source.join("older")).unwrap();
+    for (name, by) in [("older", -10), ("newer", 10), ("same", 0)] {
+        fs::write(dest.join(name), "edited").unwrap();
+        let time = fs::metadata(series.source.join(name)).unwrap_or_else(|_| time.clone());
+        set_mtime(&dest.join(name), (time.mtime() + by, time.mtime_nsec() as u32));
+    }
+    let mut told = Told::default();
+    let report = restore(&series, &policy(&series, Overwrite::IfOlder), &dest, &mut told).whole();
+    let read = |name: &str| fs::read_to_string(dest.join(name)).unwrap();
+    assert_eq!([read("older"), read("newer"), read("same")], ["snapshot", "edited", "edited"]);
+    let told = told.sorted();
+    assert!(told.contains(&(change::CONTENT, b"older".to_vec())), "{told:?}");
+    assert!(told.contains(&(change::KEPT, b"newer".to_vec())), "{told:?}");
+    assert_eq!(counter(&report, Counter::Modified), 1);
+}
+
+/// Size and time are believed by one policy, and by the other they are not.
+#[test]
+fn if_different_believes_size_and_time() {
+    let (series, dest) = with_copy(&[("secret", "original")]);
+    let meta = fs::metadata(dest.join("secret")).unwrap();
+    fs::write(dest.join("secret"), "tampered").unwrap();
+    set_mtime(&dest.join("secret"), (meta.mtime(), meta.mtime_nsec() as u32));
+    let read = || fs::read_to_string(dest.join("secret")).unwrap();
+    restore(&series, &policy(&series, Overwrite::IfDifferent), &dest, &mut Silent).whole();
+    assert_eq!(read(), "tampered");
+    restore(&series, &policy(&series, Overwrite::Always), &dest, &mut Silent).whole();
+    assert_eq!(read(), "original");
+}
+
+#[test]
+fn what_is_extra_stays_unless_it_is_to_go() {
+    let (series, dest) = with_copy(&[("a", "1")]);
+    fs::create_dir(dest.join("extra")).unwrap();
+    fs::write(dest.join("extra/file"), "2").unwrap();
+    restore(&series, &policy(&series, Overwrite::Always), &dest, &mut Silent).whole();
+    assert!(dest.join("extra/file").exists());
+    let mut told = Told::default();
+    let report = restore(&series, &mirror(&series), &dest, &mut told).whole();
+    assert!(!dest.join("extra").exists());
+    let deleted = |path: &[u8]| (change::DELETED, path.to_vec());
+    assert!(told.0.contains(&deleted(b"extra")) && told.0.contains(&deleted(b"extra/file")));
+    assert_eq!(counter(&report, Counter::Deleted), 2);
+}
+
+/// What the filters do not mean is not touched, though it is not in the snapshot.
+#[test]
+fn only_what_the_filters_mean_is_removed() {
+    let (series, dest) = with_copy(&[("d/a.c", "1"), ("d/b.h", "1"), ("e/a.c", "1")]);
+    for extra in ["d/x.c", "d/x.h", "x.c", "new/x.c", "new/x.h"] {
+        fs::create_dir_all(dest.join(extra).parent().unwrap()).unwrap();
+        fs::write(dest.join(extra), "extra").unwrap();
+    }
+    fs::write(dest.join("d/b.h"), "edited").unwrap();
+    let mut options = mirror(&series);
+    options.includes = vec![b"**/*.c".to_vec()];
+    restore(&series, &options, &dest, &mut Silent).whole();
+    let left: Vec<_> =
+        facts(&dest).into_iter().filter(|(_, one)| one.kind == "file").map(|(path, _)| path).collect();
+    let left: Vec<_> = left.iter().map(|path| std::str::from_utf8(path).unwrap()).collect();
+    assert_eq!(left, ["d/a.c", "d/b.h", "d/x.h", "e/a.c", "new/x.h"]);
+    assert_eq!(fs::read(dest.join("d/b.h")).unwrap(), b"edited");
+}
+
+/// A directory that holds something does not vanish because the snapshot has a file of that name.
+#[test]
+fn a_full_directory_in_the_way_is_a_problem() {
+    let (series, dest) = with_copy(&[("name", "file"), ("other", "file")]);
+    fs::remove_file(dest.join("name")).unwrap();
+    fs::create_dir(dest.join("name")).unwrap();
+    fs::write(dest.join("name/inside"), "precious").unwrap();
+    fs::write(dest.join("other"), "edited").unwrap();
+    let report = restore(&series, &policy(&series, Overwrite::Always), &dest, &mut Silent).partial();
+    assert_eq!(problem_paths(&report, ProblemKind::Obstructed), ["name"]);
+    assert_eq!(fs::read(dest.join("name/inside")).unwrap(), b"precious");
+    assert_eq!(fs::read(dest.join("other")).unwrap(), b"file");
+    assert_eq!(fs::read_dir(&dest).unwrap().count(), 2, "a temporary file was left");
+    restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+    assert_eq!(fs::read(dest.join("name")).unwrap(), b"file");
+}
+
+/// A link in the destination is replaced, not followed.
+#[test]
+fn links_in_the_destination_lead_nowhere() {
+    let (series, dest) = with_copy(&[("d/file", "snapshot"), ("f", "snapshot")]);
+    let outside = series.beside("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("file"), "outside").unwrap();
+    fs::remove_dir_all(dest.join("d")).unwrap();
+    fs::remove_file(dest.join("f")).unwrap();
+    symlink(&outside, dest.join("d")).unwrap();
+    symlink(outside.join("file"), dest.join("f")).unwrap();
+    restore(&series, &policy(&series, Overwrite::Always), &dest, &mut Silent).whole();
+    assert_eq!(fs::read(outside.join("file")).unwrap(), b"outside");
+    series.points[0].kept.assert_is(&dest);
+}
+
+/// Names that belong together are linked, those that do not are not, whatever they were before.
+#[test]
+fn hard_links_end_up_as_in_the_snapshot() {
+    let mut series = Series::new();
+    for name in ["a", "c", "e"] {
+        series.write(name, "the same content");
+    }
+    for (from, to) in [("a", "b"), ("c", "d")] {
+        fs::hard_link(series.source.join(from), series.source.join(to)).unwrap();
+    }
+    let meta = fs::metadata(series.source.join("a")).unwrap();
+    for name in ["a", "c", "e"] {
+        set_mtime(&series.source.join(name), (meta.mtime(), 0));
+    }
+    series.snapshot();
+    // Every way to tie five names together.
+    for ties in 0..5usize.pow(5) {
+        let dest = series.beside("dest");
+        fs::create_dir(&dest).unwrap();
+        for (index, name) in ["a", "b", "c", "d", "e"].iter().enumerate() {
+            let with = ties / 5usize.pow(index as u32) % 5;
+            let first = ["a", "b", "c", "d", "e"][with.min(index)];
+            if with < index {
+                fs::hard_link(dest.join(first), dest.join(name)).unwrap();
+            } else if with == index {
+                fs::write(dest.join(name), "the same content").unwrap();
+                set_mtime(&dest.join(name), (meta.mtime(), 0));
+            } else {
+                fs::write(dest.join(name), "something else").unwrap();
+            }
+        }
+        restore(&series, &policy(&series, Overwrite::Always), &dest, &mut Silent).whole();
+        assert_same_facts(&series.points[0].kept.facts, &facts(&dest));
+        series::remove(&dest);
+    }
+}
+
+/// Says stop after so many calls.
+struct StopAfter(u32);
+
+impl Observer for StopAfter {
+    fn progress(&mut self, _: &Progress) -> Flow {
+        Flow::Continue
+    }
+
+    fn change(&mut self, _: u32, _: Option<&Entry>, _: Option<&Entry>) -> Flow {
+        self.0 = self.0.saturating_sub(1);
+        if self.0 == 0 {
+            Flow::Cancel
+        } else {
+            Flow::Continue
+        }
+    }
+}
+
+/// Cancelled anywhere: each file is the old one or the new one, and nothing else is left.
+#[test]
+fn a_cancelled_restore_leaves_each_file_old_or_new() {
+    let names = ["a", "b", "c/d", "c/e", "f"];
+    let files: Vec<_> = names.iter().map(|name| (*name, "new")).collect();
+    let (series, dest) = with_copy(&files);
+    for stop in 1.. {
+        names.iter().for_each(|name| fs::write(dest.join(name), "the old one").unwrap());
+        let outcome = restore(&series, &mirror(&series), &dest, &mut StopAfter(stop));
+        for name in names {
+            let found = fs::read_to_string(dest.join(name)).unwrap();
+            assert!(found == "new" || found == "the old one", "{name}: {found}");
+        }
+        assert_eq!(facts(&dest).len(), names.len() + 2);
+        match outcome.result {
+            Err(error) => assert_eq!(error.kind, Kind::Cancelled),
+            Ok(()) => return assert!(stop > 5),
+        }
+    }
+}
+
+/// What cannot be restored does not cost what is there.
+#[test]
+fn a_lost_content_leaves_the_old_file() {
+    let (series, dest) = with_copy(&[("a", "content"), ("b", "content of b")]);
+    fs::remove_file(series.newest("full")).unwrap();
+    fs::write(dest.join("a"), "edited").unwrap();
+    let report = restore(&series, &mirror(&series), &dest, &mut Silent).partial();
+    assert_eq!(problem_paths(&report, ProblemKind::Missing), ["a"]);
+    assert_eq!(fs::read(dest.join("a")).unwrap(), b"edited");
+    assert_eq!(fs::read_dir(&dest).unwrap().count(), 2);
+}
+
+/// An ordinary user's own read-only directories and files are no obstacle; others' are, one by one.
+#[test]
+fn permissions_in_the_destination() {
+    if !as_ordinary_user("permissions_in_the_destination") {
+        return;
+    }
+    let (series, dest) = with_copy(&[("d/file", "snapshot"), ("e/file", "snapshot")]);
+    fs::write(dest.join("d/file"), "edited").unwrap();
+    set_mode(&dest.join("d/file"), 0);
+    set_mode(&dest.join("d"), 0o555);
+    restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+    series.points[0].kept.assert_is(&dest);
+}
+
+/// A directory's default ACL is inherited by what is made in it: the snapshot's attributes count.
+#[test]
+fn inherited_acls_are_not_the_snapshot_s() {
+    let (series, dest) = with_copy(&[("d/file", "snapshot")]);
+    fs::remove_file(dest.join("d/file")).unwrap();
+    run(command("setfacl", ["-m", "d:u:1234:rwx", "-m", "u:1234:rwx"]).arg(dest.join("d")));
+    restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+    series.points[0].kept.assert_is(&dest);
+}
+
+fn partial(series: &Series, options: Options, dest: &Path) -> Result<Vec<String>, Error> {
+    restore(series, &options, dest, &mut Silent).result?;
+    let names = facts(dest).into_keys().map(|path| String::from_utf8(path).unwrap()).collect();
+    series::remove(dest);
+    Ok(names)
+}
+
+#[test]
+fn a_part_of_a_snapshot_comes_with_the_directories_that_lead_there() {
+    let (series, _) = with_copy(&[("a/b/c", "1"), ("a/b/d", "2"), ("a/e", "3"), ("f", "4")]);
+    let dest = series.beside("part");
+    let with = |includes: &[&str], paths: &[&str], root: &str| Options {
+        includes: includes.iter().map(|glob| glob.as_bytes().to_vec()).collect(),
+        paths: paths.iter().map(|path| ibt::entry::Path::new(*path).unwrap()).collect(),
+        root: ibt::entry::Path::new(root).unwrap(),
+        ..series.options.clone()
+    };
+    let part = |options| partial(&series, options, &dest).unwrap();
+    assert_eq!(part(with(&["a/*/c"], &[], "")), ["", "a", "a/b", "a/b/c"]);
+    assert_eq!(part(with(&[], &["a/b"], "")), ["", "a", "a/b", "a/b/c", "a/b/d"]);
+    assert_eq!(part(with(&["f"], &["a/e"], "")), ["", "a", "a/e", "f"]);
+    assert_eq!(part(with(&[], &[], "a")), ["", "b", "b/c", "b/d", "e"]);
+    assert_eq!(part(with(&["**/c"], &[], "a/b")), ["", "c"]);
+    for (options, missing) in [
+        (with(&["a/e", "*.no"], &[], ""), "*.no"),
+        (with(&[], &["a/no"], ""), "a/no"),
+        (with(&[], &["f"], "a"), "f"),
+        (with(&[], &[], "no"), "no"),
+        (with(&[], &[], "f"), "f"),
+    ] {
+        let error = partial(&series, options, &dest).unwrap_err();
+        assert_eq!(
+            (error.kind, error.path.as_deref()),
+            (Kind::NotFound, Some(missing.as_bytes())),
+            "{error}"
+        );
+        assert!(!dest.exists());
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    /// Any directory restored as the destination is what it was; any path restored alone is what it was.
+    #[test]
+    fn parts_are_what_they_were(tree in trees(20), which in any::<prop::sample::Index>(), as_root in any::<bool>()) {
+        let mut series = Series::new();
+        tree.make(&series.source);
+        series.snapshot();
+        let all = &series.points[0].kept.facts;
+        let dirs: Vec<_> = all.iter().filter(|(_, one)| !as_root || one.kind == "dir").map(|(path, _)| path).collect();
+        let path = ibt::entry::Path::new(which.get(&dirs).as_slice()).unwrap();
+        let mut options = series.options.clone();
+        if as_root {
+            options.root = path.clone();
+        } else if !path.is_root() {
+            options.paths = vec![path.clone()];
+        }
+        let dest = series.beside("part");
+        restore(&series, &options, &dest, &mut Silent).whole();
+        let found = facts(&dest);
+        let below = |one: &&Vec<u8>| ibt::entry::Path::new(one.as_slice()).unwrap().is_within(path.as_bytes());
+        let strip = |one: &[u8]| match as_root && !path.is_root() {
+            true => one.get(path.as_bytes().len() + 1..).unwrap_or_default().to_vec(),
+            false => one.to_vec(),
+        };
+        let wanted: Vec<_> = all.keys().filter(below).collect();
+        for one in &wanted {
+            let (mut then, mut now) = (all[*one].clone(), found[&strip(one)].clone());
+            then.linked_with = None;
+            now.linked_with = None;
+            prop_assert_eq!(then, now, "{:?}", String::from_utf8_lossy(one));
+        }
+        let above = if as_root || path.is_root() { 0 } else { 1 + path.as_bytes().iter().filter(|&&b| b == b'/').count() };
+        prop_assert_eq!(found.len(), wanted.len() + above);
+        series::remove(&dest);
+    }
+}
