@@ -25,7 +25,8 @@
 //! |---|---|
 //! | [`ffi`] | check pointers, call one safe function, map the result; one file for each C type |
 //! | [`backup`] | drive walk, merge with the parent, archives, commit; full or incremental |
-//! | [`maintain`] | what is done with snapshots besides: list them |
+//! | [`maintain`] | what is done with snapshots besides: list and consolidate them |
+//! | [`commit`] | write the archives of one snapshot and make it exist: state last, the cache's copies after |
 //! | [`restore`] | stream contents out of archives, write a tree, verify, set metadata |
 //! | [`store`] | hold backup files: list, read a range, write, commit, delete, lock; the cache |
 //! | [`mod@format`] | define every name and byte at rest; read and write streams of them |
@@ -41,6 +42,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod backup;
+pub mod commit;
 pub mod delta;
 pub mod entry;
 pub mod error;

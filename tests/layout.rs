@@ -28,8 +28,12 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("format", &["state"]),
     ("store", &["format", "platform"]),
     ("restore", &["delta", "filter", "format", "store", "state", "platform"]),
-    ("backup", &["walk", "exclude", "state", "delta", "format", "store", "platform"]),
-    ("maintain", &["restore", "walk", "exclude", "filter", "format", "store", "state", "delta", "platform"]),
+    ("commit", &["format", "store", "state", "delta", "platform"]),
+    ("backup", &["commit", "walk", "exclude", "state", "delta", "format", "store", "platform"]),
+    (
+        "maintain",
+        &["commit", "restore", "walk", "exclude", "filter", "format", "store", "state", "delta", "platform"],
+    ),
 ];
 
 const SHARED: &[&str] = &["entry", "error", "stamp", "text", "pool", "job"];

@@ -2,6 +2,7 @@
 
 use std::fs::File as SourceFile;
 
+use crate::commit::{spool_error, Archives, Slot, Spool};
 use crate::delta::{DeltaWriter, Params, Signature, Signer};
 use crate::entry::{Entry, File, Hash, Node, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
@@ -9,10 +10,8 @@ use crate::job::{Job, ProblemKind};
 use crate::platform::Names;
 use crate::store::Store;
 
-use super::archives::{Archives, Slot};
 use super::parent::Parent;
 use super::reading::{read_data, FileResult, Read, Shape, Trouble};
-use super::spool::{spool_error, Spool};
 
 /// A file that changed while it was read is read this many times in all before it is stored dirty.
 const ATTEMPTS: u32 = 4;

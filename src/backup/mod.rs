@@ -10,11 +10,9 @@
 //!                    +--> merge --> new entry of each path                      (run)
 //!          parent ---+                |
 //!                                     +--> archives: whole files, deltas, signatures  (content)
-//!                                     +--> state ------- commit, last                 (commit)
+//!                                     +--> state ------- commit, last                 (crate::commit)
 //! ```
 
-mod archives;
-mod commit;
 mod content;
 mod parent;
 mod reading;
@@ -23,25 +21,20 @@ mod scan;
 mod spool;
 
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 
+use crate::commit::{self, Archives, Commit};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, default_key, Kind as FileKind};
 use crate::format::{Header, ParentRef, SnapshotKind, StateReader, StateWriter};
-use crate::job::{Detect, Job, Level, Phase, Problem, ProblemKind, Select};
+use crate::job::{Detect, Job, Level, Phase, Select};
 use crate::platform::{self, Dir};
-use crate::pool::Pool;
-use crate::stamp::{Stamp, Time};
+use crate::stamp::Time;
 use crate::state::Guard;
 use crate::store::{lock, Cache, Catalog, LockMode, Store};
 use crate::walk::Source;
 
-use archives::Archives;
 use parent::Parent;
 use run::Run;
-
-/// A clock this far behind the newest snapshot is a problem worth telling.
-const CLOCK_SLACK_SECS: i64 = 86_400;
 
 /// Makes a full backup of `source`. Errors: `Io` when the source cannot be read, `Mismatch` when the key
 /// belongs to another source, `Busy` when the key is locked, and the store's own.
@@ -76,7 +69,7 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
         }
     }
     let _lock = lock(store, &origin.key, LockMode::Exclusive, job)?;
-    sweep(store, &origin.key, job)?;
+    commit::sweep(store, &origin.key, job)?;
     let catalog = Catalog::read(store, &origin.key)?;
     let previous = parent::newest(store, &catalog, job)?;
     check_previous(previous.as_ref(), &catalog, &origin, kind, job)?;
@@ -111,16 +104,6 @@ fn open_source(source: &std::path::Path, job: &Job) -> Result<Origin> {
         key,
         host: String::from_utf8_lossy(&platform::hostname()).into_owned(),
     })
-}
-
-/// Removes what killed runs left under temporary names.
-fn sweep(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    for name in store.sweep_drafts(key)? {
-        let error = Error::new(Kind::Io, "keep", "a killed run left it; it was removed").at(&name);
-        let problem = Problem { path: None, ..Problem::new(ProblemKind::Leftover, b"", &error) };
-        job.problem(problem.in_file(&name), error)?;
-    }
-    Ok(())
 }
 
 /// One key is one source on one host; an increment needs something to build on.
@@ -184,7 +167,7 @@ impl Snapshot {
         job: &mut Job,
     ) -> Result<Self> {
         let now = Time::now();
-        let stamp = next_stamp(&catalog, now, job)?;
+        let stamp = commit::next_stamp(&catalog, now, job)?;
         let before = previous.as_ref().map(|reader| (reader.header(), reader.trailer()));
         let guard = Guard {
             scanned_at: before.map_or(now, |(header, _)| header.scanned_at),
@@ -231,10 +214,7 @@ impl Snapshot {
         }
         self.guard.newest_ctime = scan.newest_ctime;
         self.header.inodes_unstable = scan.inodes_unstable;
-        let pool = Arc::new(
-            Pool::prepared(job.options.threads as usize, platform::block_signals_in_this_thread)
-                .map_err(|e| Error::io("start threads", b"", &e))?,
-        );
+        let pool = commit::start_pool(job)?;
         let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &self.header.series);
         let full = self.header.kind == SnapshotKind::Full;
         let parent = match &self.basis {
@@ -249,25 +229,20 @@ impl Snapshot {
         run.go(self.basis.as_mut(), scan)?;
         let Run { parent, archives, state, .. } = run;
         job.phase(Phase::Commit, 0, 0)?;
-        commit::Commit { header: &self.header, catalog: &self.catalog, parent, archives, state, cache }
-            .commit(store, job)?;
+        let parents = parent.as_ref().map_or(&[][..], Parent::archives);
+        Commit {
+            header: &self.header,
+            catalog: &self.catalog,
+            parents,
+            archives,
+            state,
+            cache,
+            copy_of: None,
+        }
+        .commit(store, job)?;
         job.log(Level::Info, &format!("made snapshot {} of '{}'", self.header.snapshot, self.header.key));
         Ok(())
     }
-}
-
-/// The stamp of a snapshot made now: later than every stamp of its key.
-fn next_stamp(catalog: &Catalog, now: Time, job: &mut Job) -> Result<Stamp> {
-    let stamp = Stamp::from_time(now);
-    let Some(newest) = catalog.newest_stamp().filter(|newest| *newest >= stamp) else { return Ok(stamp) };
-    if newest.to_time() > now.plus_secs(CLOCK_SLACK_SECS) {
-        let detail = format!("the clock says {stamp}, more than a day before the newest snapshot {newest}");
-        let error = Error::new(Kind::Io, "trust the clock", detail);
-        job.problem(Problem { path: None, ..Problem::new(ProblemKind::Clock, b"", &error) }, error)?;
-    }
-    newest.next().ok_or_else(|| {
-        Error::new(Kind::Limit, "name the snapshot", "the newest stamp is the last possible one")
-    })
 }
 
 fn new_series() -> Result<String> {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 
+use crate::commit::{Archives, Slot};
 use crate::entry::{Entry, Metadata, Node, Path, Place};
 use crate::error::{Error, Kind, Result};
 use crate::format::{Special, StateReader, StateWriter};
@@ -14,7 +15,6 @@ use crate::state::{is_unchanged, same_metadata, Guard, Merge, Pair};
 use crate::store::{DraftSink, Store};
 use crate::walk::Source;
 
-use super::archives::{Archives, Slot};
 use super::content::{Outcome, Storing};
 use super::parent::Parent;
 use super::reading::{metadata, plain_metadata, Trouble};

@@ -1,32 +1,47 @@
-//! The commit: archives first, then the state that names them. See the invariants in [`crate::format`].
+//! Writing the archives of one snapshot and making it exist: archives first, then the state that names them,
+//! the cache's copies last. See the invariants in [`crate::format`].
+//!
+//! ```text
+//! Archives: begun as needed --> finish --> published, durable --> still all there? --> state --> cache
+//! ```
+
+mod archives;
+mod begin;
+mod spool;
+
+pub use archives::{Archives, Slot};
+pub use begin::{next_stamp, start_pool, sweep};
+pub use spool::{spool_error, Spool};
 
 use crate::error::{Error, Kind, Result};
 use crate::format::names::Kind as FileKind;
-use crate::format::{ArchiveRef, Header, StateProblem, StateWriter, Totals, Written};
+use crate::format::{ArchiveRef, Header, StateProblem, StateWriter, Totals, Trailer, Written};
 use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX};
 use crate::stamp::Time;
 use crate::store::cache::Copy;
 use crate::store::{path_bytes, Cache, Catalog, DraftSink, Store};
 
-use super::archives::{Archives, Finished};
-use super::parent::Parent;
+use archives::Finished;
 
-/// Everything a finished second pass leaves.
+/// A snapshot whose every entry is written.
 pub struct Commit<'c> {
     pub header: &'c Header,
-    /// What the store held when the backup began.
+    /// What the store held when the operation began.
     pub catalog: &'c Catalog,
-    pub parent: Option<Parent>,
+    /// The archives that [`Archives::inherit`] counted in.
+    pub parents: &'c [ArchiveRef],
     pub archives: Archives,
     pub state: StateWriter<DraftSink>,
     pub cache: Option<Cache>,
+    /// The end of the snapshot that this one holds once more: its problems are told again, the new one is
+    /// not finished before it, and both must be of one tree.
+    pub copy_of: Option<&'c Trailer>,
 }
 
 impl Commit<'_> {
     /// Makes the snapshot exist, or leaves nothing of it behind.
     pub fn commit(self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
-        let Commit { header, catalog, parent, mut archives, state, cache } = self;
-        let parents = parent.as_ref().map_or(&[][..], |parent| parent.archives());
+        let Commit { header, catalog, parents, mut archives, state, cache, copy_of } = self;
         let (references, finished) = archives.finish(store, parents)?;
         let mut published = Published { store, names: Vec::new() };
         let mut copies = published.publish(finished, job)?;
@@ -34,7 +49,11 @@ impl Commit<'_> {
         job.pulse()?;
         let state_name = archives.name(FileKind::State);
         let totals = totals(job);
-        let (written, tree) = state.finish(&references, &totals, &problems(job), Time::now())?;
+        let finished_at = copy_of.map_or(Time::now(), |original| original.finished_at.max(Time::now()));
+        let (written, tree) = state.finish(&references, &totals, &problems(copy_of, job), finished_at)?;
+        if copy_of.is_some_and(|original| original.tree != tree) {
+            return Err(Error::new(Kind::Panic, "commit the snapshot", "it is not the tree it should be"));
+        }
         let Written { size, out: DraftSink { mut draft, copy }, .. } = written;
         draft.seal()?;
         // From here on the state may stand, whatever is answered: nothing it names is removed.
@@ -126,14 +145,15 @@ fn totals(job: &Job) -> Totals {
     }
 }
 
-fn problems(job: &Job) -> Vec<StateProblem> {
-    let list = job.report.problems.iter().take(PROBLEMS_MAX);
-    list.map(|p| StateProblem {
+/// The problems of the snapshot that is held once more, then those of this run.
+fn problems(copy_of: Option<&Trailer>, job: &Job) -> Vec<StateProblem> {
+    let carried = copy_of.map_or(&[][..], |original| &original.problems).iter().cloned();
+    let own = job.report.problems.iter().map(|p| StateProblem {
         path: p.path.clone(),
         status: p.kind.name().to_string(),
         message: p.message.clone(),
-    })
-    .collect()
+    });
+    carried.chain(own).take(PROBLEMS_MAX).collect()
 }
 
 /// Archives of this run that stand under their names while no state names them yet; dropping it removes

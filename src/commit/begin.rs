@@ -1,0 +1,44 @@
+//! What every writer of a snapshot does first.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::job::{Job, Problem, ProblemKind};
+use crate::platform;
+use crate::pool::Pool;
+use crate::stamp::{Stamp, Time};
+use crate::store::{Catalog, Store};
+
+/// A clock this far behind the newest snapshot is a problem worth telling.
+const CLOCK_SLACK_SECS: i64 = 86_400;
+
+/// Removes what killed runs left under temporary names.
+pub fn sweep(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
+    for name in store.sweep_drafts(key)? {
+        let error = Error::new(Kind::Io, "keep", "a killed run left it; it was removed").at(&name);
+        let problem = Problem { path: None, ..Problem::new(ProblemKind::Leftover, b"", &error) };
+        job.problem(problem.in_file(&name), error)?;
+    }
+    Ok(())
+}
+
+/// The stamp of a snapshot made now: later than every stamp of its key.
+pub fn next_stamp(catalog: &Catalog, now: Time, job: &mut Job) -> Result<Stamp> {
+    let stamp = Stamp::from_time(now);
+    let Some(newest) = catalog.newest_stamp().filter(|newest| *newest >= stamp) else { return Ok(stamp) };
+    if newest.to_time() > now.plus_secs(CLOCK_SLACK_SECS) {
+        let detail = format!("the clock says {stamp}, more than a day before the newest snapshot {newest}");
+        let error = Error::new(Kind::Io, "trust the clock", detail);
+        job.problem(Problem { path: None, ..Problem::new(ProblemKind::Clock, b"", &error) }, error)?;
+    }
+    newest.next().ok_or_else(|| {
+        Error::new(Kind::Limit, "name the snapshot", "the newest stamp is the last possible one")
+    })
+}
+
+/// The threads of one run, as many as the options say.
+pub fn start_pool(job: &Job) -> Result<Arc<Pool>> {
+    Pool::prepared(job.options.threads as usize, platform::block_signals_in_this_thread)
+        .map(Arc::new)
+        .map_err(|e| Error::io("start threads", b"", &e))
+}
