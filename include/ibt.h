@@ -1412,6 +1412,40 @@ ibt_status ibt_list_snapshots(ibt_storage *storage,
                               ibt_error **err);
 
 /**
+ * Makes a new full snapshot of what the newest one of `key` holds, from the
+ * storage alone: the source is not needed. It restores the same, has the same
+ * digest, and increments go on from it; with ibt_prune() the older ones can go
+ * then, however long the chain was.
+ *
+ * Options for compression, threads, the cache and the lock are used; changes are
+ * not told, as nothing changed. `*report` and `*err` as for ibt_full_backup():
+ * the report lists the backup files made. Where the newest snapshot is a full
+ * one already, whose files are all there, nothing is to be gained: the report
+ * names that snapshot and no files.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if key is NULL or malformed, or options
+ * were refused, select a snapshot, expect a digest, exclude or include anything,
+ * or set a dry run; IBT_ERR_NOT_FOUND if the key has no snapshot;
+ * IBT_ERR_CORRUPT or IBT_ERR_MISSING if the newest one's state is damaged, or
+ * any content of it is damaged or gone: a full snapshot is whole or is not made,
+ * and ibt_error_path() says whose content it is; IBT_ERR_FORMAT if it was made
+ * by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use or was
+ * changed meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * IBT_ERR_CANCELLED, IBT_ERR_PANIC.
+ *
+ * After an error no snapshot was made, with the exception that
+ * ibt_full_backup() has.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_consolidate(ibt_storage *storage,
+                           const char *key,
+                           const ibt_options *options,
+                           ibt_report **report,
+                           ibt_error **err);
+
+/**
  * ==== Entries ====
  *
  * The path relative to the source, as raw bytes: components joined by '/', ""

@@ -104,6 +104,11 @@ fn a_first_full_killed_at_any_call_hurts_nothing() {
     kill_everywhere(&series, "full", assert_recovers);
 }
 
+#[test]
+fn a_consolidation_killed_at_any_call_leaves_the_old_chain() {
+    kill_everywhere(&two_snapshots(), "consolidate", assert_recovers);
+}
+
 /// A killed restore leaves nothing but one named temporary directory, or the whole tree; the next works.
 #[test]
 fn a_restore_killed_at_any_call_leaves_no_half_tree() {

@@ -29,7 +29,7 @@ fn lock(series: &Series, kind: libc::c_int) -> fs::File {
 fn a_locked_key_is_busy() {
     let series = one_full();
     let held = lock(&series, libc::F_WRLCK);
-    for operation in [Series::full, Series::incremental, |series: &Series| {
+    for operation in [Series::full, Series::incremental, Series::consolidate, |series: &Series| {
         series.restore(Select::Newest, &series.beside("restored"))
     }] {
         refused(&series, Kind::Busy, operation);
@@ -43,6 +43,7 @@ fn readers_keep_writers_out_but_not_each_other() {
     let series = one_full();
     let held = lock(&series, libc::F_RDLCK);
     refused(&series, Kind::Busy, Series::incremental);
+    refused(&series, Kind::Busy, Series::consolidate);
     series.restore(Select::Newest, &series.beside("restored")).whole();
     drop(held);
 }
@@ -99,6 +100,7 @@ impl Observer for CancelAt {
 enum Work {
     Full,
     Incremental,
+    Consolidate,
     Restore,
 }
 
@@ -109,6 +111,7 @@ fn cancelled_at(series: &Series, work: Work, at: u32, by_flag: bool) -> (Outcome
     let outcome = series.run(&series.options, &flag, &mut observer, |store, job| match work {
         Work::Full => ibt::backup::full(store, &series.source, job),
         Work::Incremental => ibt::backup::incremental(store, &series.source, job),
+        Work::Consolidate => ibt::maintain::consolidate(store, KEY, job),
         Work::Restore => ibt::restore::restore(store, KEY, &dest, job),
     });
     (outcome, observer.calls)
@@ -118,6 +121,9 @@ fn sweep(work: Work, by_flag: bool) {
     let mut series = one_full();
     for index in 0..12 {
         series.write(&format!("more/{index}"), noise(index, 20_000));
+    }
+    if work == Work::Consolidate {
+        series.snapshot();
     }
     let mut cancelled = 0;
     for at in 1..400 {
@@ -151,6 +157,12 @@ fn a_full_cancelled_at_any_callback_leaves_no_trace() {
 fn an_increment_cancelled_at_any_callback_leaves_no_trace() {
     sweep(Work::Incremental, false);
     sweep(Work::Incremental, true);
+}
+
+#[test]
+fn a_consolidation_cancelled_at_any_callback_leaves_no_trace() {
+    sweep(Work::Consolidate, false);
+    sweep(Work::Consolidate, true);
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod spool;
 
 pub use archives::{Archives, Slot};
 pub use begin::{next_stamp, start_pool, sweep};
-pub use spool::{spool_error, Spool};
+pub(crate) use spool::{spool_error, Spool};
 
 use crate::error::{Error, Kind, Result};
 use crate::format::names::Kind as FileKind;

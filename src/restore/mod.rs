@@ -18,7 +18,7 @@ use crate::job::{BackupFile, Job, Phase};
 use crate::stamp::Time;
 use crate::store::{lock, path_bytes, Catalog, LockMode, Store, StoredFile};
 
-use contents::Contents;
+pub use contents::Contents;
 use selection::Selection;
 use target::Target;
 use tree::Tree;

@@ -26,7 +26,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// `operation` is "full", "incremental" or "restore" (as `dest` beside the store).
+    /// `operation` is "full", "incremental", "consolidate" or "restore" (as `dest` beside the store).
     pub fn of(series: &Series, operation: &str) -> Task {
         let outcome = series.beside("outcome");
         let paths = [&series.source, &series.store, &series.cache(), &series.beside("dest"), &outcome];
@@ -47,6 +47,7 @@ pub fn act(role: &str) {
     let done = match operation {
         "full" => series.full(),
         "incremental" => series.incremental(),
+        "consolidate" => series.consolidate(),
         _ => series.restore(Select::Newest, Path::new(dest)),
     };
     assert!(!Path::new(ENDS).exists());

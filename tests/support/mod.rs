@@ -2,6 +2,7 @@
 //! copy of it, and a driver of the engine.
 #![allow(dead_code, unused_imports)] // each test binary uses a part of it
 
+pub mod counting;
 pub mod edits;
 pub mod facts;
 pub mod kept;

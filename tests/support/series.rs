@@ -134,6 +134,12 @@ impl Series {
         })
     }
 
+    pub fn consolidate(&self) -> Outcome {
+        self.run(&self.options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::maintain::consolidate(store, KEY, job)
+        })
+    }
+
     /// Runs one operation on the store with options, cancel flag and observer of its own.
     pub fn run(
         &self,

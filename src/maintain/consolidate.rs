@@ -1,0 +1,200 @@
+//! A new full snapshot of the newest one, made from the store alone.
+//!
+//! It has the same tree digest and the same time of its scan, so that it restores the same and the next
+//! increment finds the same changes; only where the bytes lie is new. What the chain before it needed can
+//! be pruned then.
+//!
+//! Where the newest snapshot is a full already, all of whose archives are its own and there, nothing would be
+//! gained: it stays the newest, and nothing is written.
+
+use std::collections::HashMap;
+
+use crate::commit::{self, spool_error, Archives, Commit, Slot, Spool};
+use crate::delta::{Params, Signer};
+use crate::entry::{Entry, File, Path, Place, Range, SigRef};
+use crate::error::{Error, Kind, Result};
+use crate::format::names::{check_key, Kind as FileKind, Name};
+use crate::format::{Header, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
+use crate::job::{Counter, Job, Level, Phase, Select};
+use crate::restore::Contents;
+use crate::stamp::Time;
+use crate::store::{lock, Cache, Catalog, DraftSink, LockMode, Store, StoredFile};
+
+/// Makes a full snapshot of what the newest of `key` holds. A full is whole or is not: the first content that
+/// cannot be read exactly ends it.
+///
+/// Errors: `NotFound` (the key has no snapshot), `Corrupt` or `Missing` (the newest state, or a content, named
+/// with its archive), `Format` (made by a newer version), `Busy`, and the store's own.
+pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
+    let key = check_key(key.as_bytes())?;
+    job.report.date = Time::now();
+    job.report.key = Some(key.clone());
+    // Before the lock, which would leave a trace in a store whose name was mistyped.
+    Catalog::read(store, &key)?.select(Select::Newest)?;
+    let _lock = lock(store, &key, LockMode::Exclusive, job)?;
+    commit::sweep(store, &key, job)?;
+    let catalog = Catalog::read(store, &key)?;
+    let file = catalog.select(Select::Newest)?;
+    let mut source = StoredFile { store, name: &file.name };
+    let newest = StateReader::open(&mut source, &file.name, file.size, file.compressed)?;
+    if stands_alone(&newest, &catalog) {
+        job.report.snapshot = Some(newest.header().snapshot);
+        job.report.digest = Some(newest.trailer().tree);
+        job.log(Level::Info, &format!("snapshot {} of '{key}' needs no other already", file.stamp));
+        return Ok(());
+    }
+    make(store, &catalog, newest, job)
+}
+
+/// Whether a snapshot is a full whose every archive is its own, and there.
+fn stands_alone(state: &StateReader, catalog: &Catalog) -> bool {
+    let own = |name: &str| Name::parse(name).is_some_and(|name| name.stamp == state.header().snapshot);
+    let mut archives = state.trailer().archives.iter();
+    state.header().kind == SnapshotKind::Full
+        && archives.all(|a| own(&a.name) && catalog.size_of(&a.name) == Some(a.size))
+}
+
+fn make(store: &mut dyn Store, catalog: &Catalog, mut newest: StateReader, job: &mut Job) -> Result<()> {
+    let header = header(&newest, catalog, job)?;
+    let trailer = newest.trailer().clone();
+    let pool = commit::start_pool(job)?;
+    let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &header.series);
+    let archives = Archives::new(&header.key, header.snapshot, job.options.codec, pool, true, cache());
+    let cache = cache();
+    let state = StateWriter::new(archives.draft(store, FileKind::State, true)?, &header)?;
+    let contents = Contents::new(&trailer.archives);
+    let mut copying = Copying { job, store, contents, archives, state, sets: HashMap::new() };
+    copying.job.phase(Phase::Read, trailer.totals.entries, trailer.totals.bytes)?;
+    for entry in newest.entries()? {
+        copying.entry(entry?)?;
+    }
+    copying.job.phase_done()?;
+    let Copying { archives, state, .. } = copying;
+    job.phase(Phase::Commit, 0, 0)?;
+    let header = &header;
+    Commit { header, catalog, parents: &[], archives, state, cache, copy_of: Some(&trailer) }
+        .commit(store, job)?;
+    let message = format!("made snapshot {} of '{}' from the store", header.snapshot, header.key);
+    job.log(Level::Info, &message);
+    Ok(())
+}
+
+/// The header of the new snapshot: the newest's source, host and scan.
+fn header(newest: &StateReader, catalog: &Catalog, job: &mut Job) -> Result<Header> {
+    let (old, now) = (newest.header(), Time::now());
+    Ok(Header {
+        snapshot: commit::next_stamp(catalog, now, job)?,
+        kind: SnapshotKind::Full,
+        seq: old.seq + 1,
+        library: concat!("ibt ", env!("CARGO_PKG_VERSION")).to_string(),
+        made_at: now,
+        parent: Some(ParentRef { snapshot: old.snapshot, tree: newest.trailer().tree }),
+        unknown: Vec::new(),
+        ..Header::clone(old)
+    })
+}
+
+/// A consolidation at work on its entries.
+struct Copying<'r, 'j> {
+    job: &'r mut Job<'j>,
+    store: &'r mut dyn Store,
+    contents: Contents,
+    archives: Archives,
+    state: StateWriter<DraftSink>,
+    /// The first name of each hard-link set, by the set's number.
+    sets: HashMap<u64, First>,
+}
+
+/// The name under which the content of a hard-link set was stored.
+struct First {
+    path: Path,
+    file: File,
+    place: Place,
+}
+
+impl Copying<'_, '_> {
+    /// Writes one entry as it is, but for where its content lies.
+    fn entry(&mut self, mut entry: Entry) -> Result<()> {
+        self.job.step(entry.path.as_bytes())?;
+        if let Some(special) = Special::of(&entry.node) {
+            let writer = self.archives.writer(self.store, Slot::Whole)?;
+            writer.add_node(&entry.path, &entry.meta, special)?;
+        } else if let Some(file) = entry.file() {
+            (entry.place.content, entry.place.sig) = self.file(&entry, file)?;
+        }
+        self.state.entry(&entry)?;
+        let report = &mut self.job.report;
+        report.count(Counter::Entries, 1);
+        report.count(Counter::Bytes, entry.size());
+        report.count(Counter::Unchanged, u64::from(!entry.place.dirty));
+        Ok(())
+    }
+
+    /// Adds a file to the archive, another name of a hard-link set as a link. Returns its content and
+    /// signature.
+    fn file(&mut self, entry: &Entry, file: &File) -> Result<(Vec<Range>, Option<SigRef>)> {
+        if let Some(first) = self.sets.get(&file.link).filter(|first| first.file == *file) {
+            let writer = self.archives.writer(self.store, Slot::Whole)?;
+            writer.add_node(&entry.path, &entry.meta, Special::HardLink(&first.path))?;
+            return Ok((first.place.content.clone(), first.place.sig.clone()));
+        }
+        let (offset, signature) = self.content(entry, file)?;
+        let mut place = Place::default();
+        if file.data_len() > 0 {
+            let archive = self.archives.number(Slot::Whole);
+            place.content = vec![Range { archive, offset, len: file.data_len() }];
+        }
+        if let Some(signature) = signature {
+            let hash = signature.short_hash();
+            let range = self.archives.add_spool(self.store, Slot::Signatures, entry, signature)?;
+            place.sig = Some(SigRef { ranges: vec![range], hash });
+        }
+        if file.link != 0 {
+            let first = First { path: entry.path.clone(), file: file.clone(), place: place.clone() };
+            self.sets.entry(file.link).or_insert(first);
+        }
+        Ok((place.content, place.sig))
+    }
+
+    /// Copies a content into the archive and signs it, in one pass. Returns the offset of its data and its
+    /// signature.
+    fn content(&mut self, entry: &Entry, file: &File) -> Result<(u64, Option<Spool>)> {
+        let spooled = |e: std::io::Error| spool_error(&e);
+        let signer = Params::for_len(file.data_len()).map(|params| Signer::new(params, Spool::new()));
+        let mut signer = signer.transpose().map_err(spooled)?;
+        let mut hasher = blake3::Hasher::new();
+        let writer = self.archives.writer(self.store, Slot::Whole)?;
+        let offset = writer.begin_file(&entry.path, &entry.meta, file.size, &file.holes)?;
+        let job = &mut *self.job;
+        let mut take = |piece: &[u8]| {
+            hasher.update(piece);
+            signer.as_mut().map_or(Ok(()), |signer| signer.update(piece)).map_err(spooled)?;
+            writer.write(piece)?;
+            job.report.count(Counter::BytesRead, piece.len() as u64);
+            job.advance(piece.len() as u64)
+        };
+        let mut stopped = None;
+        let read = self.contents.read(self.store, entry, &mut |piece| {
+            take(piece).inspect_err(|error| stopped = Some(error.clone()))
+        });
+        if let Some(error) = stopped {
+            return Err(error);
+        }
+        read.map_err(|error| lost(entry, error))?;
+        if file.hash != hasher.finalize().into() {
+            return Err(lost(entry, self.contents.differs(entry, file)));
+        }
+        writer.end()?;
+        Ok((offset, signer.map(Signer::finish).transpose().map_err(spooled)?))
+    }
+}
+
+/// Says which file a content is lost of; what keeps the store from being read at all stays as it is.
+fn lost(entry: &Entry, error: Error) -> Error {
+    if matches!(error.kind, Kind::Cancelled | Kind::Storage | Kind::Panic) {
+        return error;
+    }
+    let archive = error.path.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    let detail = format!("{archive}: {}", error.detail);
+    Error { op: "consolidate".into(), detail, ..error }.at(&entry.path)
+}
