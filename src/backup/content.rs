@@ -120,7 +120,7 @@ impl Storing<'_, '_> {
         let params = Params::for_len(bytes.len() as u64);
         if let Some(old) = opened.old {
             if is_content_of(old, &pass.hash) {
-                return Ok((self.same(opened.path, pass, old), Outcome::Same));
+                return Ok((self.same(opened.path, pass, old)?, Outcome::Same));
             }
             let basis = self.basis(opened.path, old, bytes.len() as u64)?;
             if let (Some(params), Some(basis)) = (params, basis) {
@@ -214,7 +214,7 @@ impl Storing<'_, '_> {
         })?;
         let (Some(pass), Some(made)) = (pass, made) else { return Ok(None) };
         if !pass.dirty && is_content_of(old, &pass.hash) {
-            return Ok(Some((self.same(opened.path, pass, old), Outcome::Same)));
+            return Ok(Some((self.same(opened.path, pass, old)?, Outcome::Same)));
         }
         Ok(Some(self.put_delta(opened.path, pass, made, old)?))
     }
@@ -231,7 +231,9 @@ impl Storing<'_, '_> {
             // A file that is changing is stored as it is found, with one read instead of two.
             Ok(if is_content_of(old, &hash) { (Some(hash), read) } else { (None, Read::Stopped) })
         })?;
-        Ok(pass.filter(|pass| !pass.dirty).map(|pass| (self.same(opened.path, pass, old), Outcome::Same)))
+        let same =
+            pass.filter(|pass| !pass.dirty).map(|pass| self.same(opened.path, pass, old)).transpose()?;
+        Ok(same.map(|entry| (entry, Outcome::Same)))
     }
 
     /// What the file is now. Extended attributes that cannot be read are a problem, the rest is kept.
@@ -287,11 +289,13 @@ impl Storing<'_, '_> {
     }
 
     /// The new entry with the content that the parent has.
-    fn same(&mut self, path: &Path, pass: Pass, old: &Entry) -> Entry {
-        let keep_sig = self.parent.as_ref().is_some_and(|parent| parent.has_signature(old));
+    fn same(&mut self, path: &Path, pass: Pass, old: &Entry) -> Result<Entry> {
         let mut entry = new_entry(path, &pass);
-        (entry.place.content, entry.place.sig) = self.archives.inherit(&old.place, keep_sig);
-        entry
+        if let Some(parent) = self.parent.as_deref_mut() {
+            (entry.place.content, entry.place.sig) =
+                parent.carry(self.archives, self.store, old, self.job)?;
+        }
+        Ok(entry)
     }
 
     fn put_delta(&mut self, path: &Path, pass: Pass, made: Made, old: &Entry) -> Result<Stored> {

@@ -19,6 +19,7 @@ mod reading;
 mod run;
 mod scan;
 mod spool;
+mod vaults;
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -30,7 +31,7 @@ use crate::job::{Detect, Job, Level, Phase, Select};
 use crate::platform::{self, Dir};
 use crate::stamp::Time;
 use crate::state::Guard;
-use crate::store::{lock, Cache, Catalog, LockMode, Store};
+use crate::store::{self, lock, Cache, Catalog, LockMode, Store};
 use crate::walk::Source;
 
 use parent::Parent;
@@ -71,7 +72,7 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
     let _lock = lock(store, &origin.key, LockMode::Exclusive, job)?;
     commit::sweep(store, &origin.key, job)?;
     let catalog = Catalog::read(store, &origin.key)?;
-    let previous = parent::newest(store, &catalog, job)?;
+    let previous = store::newest(store, &catalog, job)?;
     check_previous(previous.as_ref(), &catalog, &origin, kind, job)?;
     let snapshot = Snapshot::begin(origin, catalog, previous, kind, job)?;
     snapshot.make(store, job)

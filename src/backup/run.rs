@@ -189,14 +189,14 @@ impl<'r, 'j> Run<'r, 'j> {
             // Where its directory was, there is something else now.
             return self.gone(&old);
         }
-        let Some(parent) = self.parent.as_ref().filter(|parent| parent.has_content(&old)) else {
+        let Some(parent) = self.parent.as_mut().filter(|parent| parent.has_content(&old)) else {
             let error =
                 Error::new(Kind::Missing, "keep the last version of", "its archive is gone").at(&old.path);
             return self.job.trouble(ProblemKind::Missing, old.path.as_bytes(), error);
         };
-        let keep_sig = parent.has_signature(&old);
         let mut entry = old.clone();
-        (entry.place.content, entry.place.sig) = self.archives.inherit(&old.place, keep_sig);
+        (entry.place.content, entry.place.sig) =
+            parent.carry(&mut self.archives, self.store, &old, self.job)?;
         entry.place.dirty = true;
         if let Node::File(file) = &mut entry.node {
             file.link = 0;
@@ -259,8 +259,10 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// Carries the parent's entry over as it is.
     fn unchanged(&mut self, mut entry: Entry, stat: &Stat) -> Result<()> {
-        let keep_sig = self.parent.as_ref().is_some_and(|parent| parent.has_signature(&entry));
-        (entry.place.content, entry.place.sig) = self.archives.inherit(&entry.place, keep_sig);
+        if let Some(parent) = &mut self.parent {
+            (entry.place.content, entry.place.sig) =
+                parent.carry(&mut self.archives, self.store, &entry, self.job)?;
+        }
         entry.place.ino = stat.ino;
         self.write_linked(Made { entry, counter: Some(Counter::Unchanged), what: 0 }, stat, None)
     }

@@ -107,7 +107,7 @@ fn check_store(
 /// Losing the cache costs a rebuild, never data: nothing here fails the backup.
 fn fill_cache(cache: &Cache, copies: Vec<Copy>, needed: &dyn Fn(&str) -> bool, job: &mut Job) {
     // Each is tried, whatever became of the one before.
-    let lost = copies.into_iter().map(Copy::publish).filter(|kept| !kept).count();
+    let lost = copies.into_iter().map(Copy::publish).filter(Result::is_err).count();
     if lost > 0 {
         job.log(Level::Warn, "the cache could not be written; the next increment reads the store instead");
     }

@@ -2,15 +2,28 @@
 //!
 //! A cache can be lost, stale, damaged or read-only at any time. Nothing here fails a backup: a copy that
 //! cannot be made is not made, a copy that cannot be trusted is not used.
+//!
+//! ```text
+//! ROOT/SERIES/KEY.state.STAMP.json.zst            the newest state, exactly
+//! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst          a SigVault, exactly
+//! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst.stream   one that the store lost: of its stream the signatures that
+//!                                                 were made again, each where it was; all else is a hole
+//! ```
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use crate::entry::Hash;
+use crate::error::{Error, Result};
 use crate::format::names::{Name, TEMP_PREFIX};
 use crate::platform::Dir;
+
+/// What follows the name of a SigVault in that of the signatures made again.
+const STREAM: &str = ".stream";
 
 /// The cached files of one series.
 pub struct Cache {
@@ -27,7 +40,7 @@ impl Cache {
 
     /// Opens the copy of `name` if it is exactly the file of this size and digest.
     pub fn open(&self, name: &str, size: u64, digest: &Hash) -> Option<File> {
-        let path = self.dir.join(name);
+        let path = self.path(name);
         let mut file =
             File::open(&path).ok().filter(|f| f.metadata().is_ok_and(|m| m.is_file() && m.len() == size))?;
         let mut hasher = blake3::Hasher::new();
@@ -48,29 +61,60 @@ impl Cache {
 
     /// Opens a copy that [`Cache::open`] found right a moment ago.
     pub fn reopen(&self, name: &str, size: u64) -> Option<File> {
-        File::open(self.dir.join(name)).ok().filter(|f| f.metadata().is_ok_and(|m| m.len() == size))
+        File::open(self.path(name)).ok().filter(|f| f.metadata().is_ok_and(|m| m.len() == size))
     }
 
     /// Begins a copy. Its errors are kept to itself: it is then not there when it is wanted.
     pub fn copy(&self, name: &str) -> Option<Copy> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).ok()?;
-        let temp = self.dir.join(format!("{TEMP_PREFIX}{name}"));
-        let _ = fs::remove_file(&temp);
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp).ok()?;
-        Some(Copy { file: Some(file), temp, path: self.dir.join(name) })
+        self.begin(name).ok()
     }
 
-    /// Removes every copy that is not in `needed`; other files are left alone.
+    /// Begins a copy. `Io` if that cannot be.
+    pub fn begin(&self, name: &str) -> Result<Copy> {
+        let path = self.path(name);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+        let file = made.and_then(|()| tempfile::Builder::new().prefix(TEMP_PREFIX).tempfile_in(&self.dir));
+        Ok(Copy { file: Ok(file.map_err(|e| cannot_write(&path, &e))?), path })
+    }
+
+    /// Begins what stands in for the SigVault `name`: signatures made again, each where it was in the stream.
+    pub fn begin_stream(&self, name: &str) -> Result<Copy> {
+        self.begin(&stream_name(name))
+    }
+
+    /// The signatures of the SigVault `name` that were made again, as far as that could be.
+    pub fn stream(&self, name: &str) -> Option<File> {
+        File::open(self.path(&stream_name(name))).ok().filter(|f| f.metadata().is_ok_and(|m| m.is_file()))
+    }
+
+    pub fn remove_stream(&self, name: &str) {
+        let _ = fs::remove_file(self.path(&stream_name(name)));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Removes every copy that is not `needed`, and what killed runs left; other files are left alone.
     pub fn keep_only(&self, needed: &dyn Fn(&str) -> bool) {
         let Ok(dir) = Dir::open(&self.dir) else { return };
         for (name, _) in dir.list().names {
             let Ok(name) = std::str::from_utf8(&name) else { continue };
-            let ours = Name::parse(name.strip_prefix(TEMP_PREFIX).unwrap_or(name)).is_some();
-            if ours && !needed(name) {
+            let original = name.strip_suffix(STREAM).unwrap_or(name);
+            let stale = Name::parse(original).is_some() && !needed(original);
+            if stale || name.starts_with(TEMP_PREFIX) {
                 let _ = dir.unlink(name.as_bytes());
             }
         }
     }
+}
+
+fn stream_name(name: &str) -> String {
+    format!("{name}{STREAM}")
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Error {
+    Error::io("write into the cache", super::path_bytes(path), error)
 }
 
 /// A copy of a state, of whatever series: the series is not known before a state is read. The caller
@@ -93,29 +137,38 @@ fn default_root() -> Option<PathBuf> {
         .map(|dir| dir.join("ibt"))
 }
 
-/// A copy being written beside the real file.
+/// A copy being written, under a temporary name; dropping it abandons it.
 pub struct Copy {
-    /// `None` after the first error.
-    file: Option<File>,
-    temp: PathBuf,
+    /// The first error is kept until the end.
+    file: Result<NamedTempFile>,
     path: PathBuf,
 }
 
 impl Copy {
     pub fn write(&mut self, data: &[u8]) {
-        if self.file.as_mut().is_some_and(|file| file.write_all(data).is_err()) {
-            self.file = None;
+        self.attempt(|file| file.write_all(data));
+    }
+
+    pub fn write_at(&mut self, offset: u64, data: &[u8]) {
+        self.attempt(|file| file.as_file().write_all_at(data, offset));
+    }
+
+    fn attempt(&mut self, write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>) {
+        if let Ok(file) = &mut self.file {
+            if let Err(error) = write(file) {
+                self.file = Err(cannot_write(&self.path, &error));
+            }
         }
     }
 
-    /// Puts the copy in place, once the real file is committed. False if it could not be made.
-    pub fn publish(mut self) -> bool {
-        self.file.take().is_some() && fs::rename(&self.temp, &self.path).is_ok()
+    /// Puts the copy in place, once the real file is committed. `Io` if it could not be made.
+    pub fn publish(self) -> Result<()> {
+        let named = self.file?.persist(&self.path);
+        named.map(drop).map_err(|e| cannot_write(&self.path, &e.error))
     }
-}
 
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.temp);
+    /// Where the copy will stand.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }

@@ -3,11 +3,13 @@
 pub mod cache;
 pub mod catalog;
 pub mod dir;
+mod newest;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::{ReadAt, Sink};
 use crate::job::Job;
@@ -15,6 +17,7 @@ use crate::job::Job;
 pub use cache::Cache;
 pub use catalog::{Catalog, StateFile};
 pub use dir::DirStore;
+pub use newest::newest;
 
 /// A committed backup file, or anything else the place holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,9 @@ pub enum LockMode {
     /// Backup, prune, consolidate: alone.
     Exclusive,
 }
+
+/// Bytes that [`fetch`] reads at a time.
+const FETCH: u64 = 1 << 20;
 
 /// Held while it lives.
 pub type Lock = Box<dyn Any>;
@@ -112,6 +118,25 @@ impl ReadAt for StoredFile<'_> {
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         self.store.read_at(self.name, offset, buf)
     }
+}
+
+/// Hands all `size` bytes of a stored file to `take` and returns their BLAKE3. `Corrupt` if there are fewer.
+pub fn fetch(source: &mut StoredFile, size: u64, take: &mut dyn FnMut(&[u8]), job: &mut Job) -> Result<Hash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buf = vec![0; size.min(FETCH) as usize];
+    let mut at = 0;
+    while at < size {
+        job.pulse()?;
+        let want = (size - at).min(FETCH) as usize;
+        let got = source.read_at(at, &mut buf[..want])?;
+        if got == 0 {
+            return Err(Error::corrupt("read", source.name, format!("it ends at {at} of {size} bytes")));
+        }
+        hasher.update(&buf[..got]);
+        take(&buf[..got]);
+        at += got as u64;
+    }
+    Ok(hasher.finalize().into())
 }
 
 /// A draft as the writers of [`crate::format`] want it, with an optional copy for the cache.
