@@ -1341,7 +1341,8 @@ ibt_status ibt_full_backup(ibt_storage *storage,
  * previous version; it never counts as deleted. What a backup file held that is
  * gone or of a wrong size is stored again.
  *
- * Returns the same, IBT_PARTIAL also if there is such a file, and
+ * Returns the same, IBT_PARTIAL also if there is such a file (but not for one
+ * with signatures that the cache has, see ibt_rebuild_cache()), and
  * IBT_ERR_NOT_FOUND if the key has no undamaged snapshot to build on: make a
  * full backup first.
  *
@@ -1417,20 +1418,20 @@ ibt_status ibt_list_snapshots(ibt_storage *storage,
  * digest, and increments go on from it; with ibt_prune() the older ones can go
  * then, however long the chain was.
  *
- * Options for compression, threads, the cache and the lock are used; changes are
- * not told, as nothing changed. `*report` and `*err` as for ibt_full_backup():
- * the report lists the backup files made. Where the newest snapshot is a full
- * one already, whose files are all there, nothing is to be gained: the report
- * names that snapshot and no files.
+ * Options for compression, threads, the cache and the lock are used; changes
+ * are not told, as nothing changed. `*report` and `*err` as for
+ * ibt_full_backup(): the report lists the backup files made. Where the newest
+ * snapshot is a full one already, whose files are all there, nothing is to be
+ * gained: the report names that snapshot and no files.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if key is NULL or malformed, or options
- * were refused, select a snapshot, expect a digest, exclude or include anything,
- * or set a dry run; IBT_ERR_NOT_FOUND if the key has no snapshot;
+ * were refused, select a snapshot, expect a digest, exclude or include
+ * anything, or set a dry run; IBT_ERR_NOT_FOUND if the key has no snapshot;
  * IBT_ERR_CORRUPT or IBT_ERR_MISSING if the newest one's state is damaged, or
- * any content of it is damaged or gone: a full snapshot is whole or is not made,
- * and ibt_error_path() says whose content it is; IBT_ERR_FORMAT if it was made
- * by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use or was
- * changed meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * any content of it is damaged or gone: a full snapshot is whole or is not
+ * made, and ibt_error_path() says whose content it is; IBT_ERR_FORMAT if it
+ * was made by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use
+ * or was changed meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
  * IBT_ERR_CANCELLED, IBT_ERR_PANIC.
  *
  * After an error no snapshot was made, with the exception that
@@ -1444,6 +1445,41 @@ ibt_status ibt_consolidate(ibt_storage *storage,
                            const ibt_options *options,
                            ibt_report **report,
                            ibt_error **err);
+
+/**
+ * Makes the cache of the newest snapshot of `key` whole again: a copy of its
+ * state and of every backup file with signatures that it names. Increments
+ * work without a cache and refill it from the storage; this does it
+ * beforehand, and also where the storage itself lost or damaged such a file:
+ * then its signatures are made again from the stored contents, and the next
+ * increment, which is as small as ever, puts them into the storage.
+ *
+ * Nothing in the storage is changed. `*report` and `*err` as for
+ * ibt_full_backup(), except that the report's files are those made in the
+ * cache, with their paths there, of kind "state" or "sigvault"; a file of
+ * signatures made again is named like the lost one with ".stream" at its end.
+ * What was right already is not made again.
+ *
+ * Returns IBT_OK; IBT_PARTIAL if the newest state is damaged, so that an older
+ * snapshot counts as the newest, or a signature could not be made again
+ * because the content is damaged or gone: its file will be stored whole when
+ * it changes; IBT_ERR_INVALID_ARG if key is NULL or malformed, options were
+ * refused, select a snapshot, expect a digest, exclude or include anything, or
+ * set a dry run, or no cache directory is set and the user has none;
+ * IBT_ERR_NOT_FOUND if the key has no undamaged snapshot; IBT_ERR_FORMAT if it
+ * was made by a newer libibt; IBT_ERR_IO if the cache cannot be written or the
+ * storage failed; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
+ * status.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_rebuild_cache(ibt_storage *storage,
+                             const char *key,
+                             const ibt_options *options,
+                             ibt_report **report,
+                             ibt_error **err);
 
 /**
  * ==== Entries ====

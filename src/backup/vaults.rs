@@ -172,7 +172,7 @@ impl Vaults {
         let Some(mut copy) = cache.copy(&archive.name) else { return Ok(None) };
         let mut stored = StoredFile { store, name: &archive.name };
         match fetch(&mut stored, archive.size, &mut |piece| copy.write(piece), job) {
-            Ok(digest) if digest == archive.digest => Ok(copy.publish().ok().and_then(|()| open())),
+            Ok(digest) if digest == archive.digest => Ok(copy.publish().ok().and_then(|_| open())),
             Err(error) if ends_all(&error) => Err(error),
             // Some of its frames may be good.
             _ => Ok(None),

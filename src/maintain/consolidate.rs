@@ -9,16 +9,19 @@
 
 use std::collections::HashMap;
 
+use super::loss::{ends_all, of_file};
 use crate::commit::{self, spool_error, Archives, Commit, Slot, Spool};
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Path, Place, Range, SigRef};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::format::names::{check_key, Kind as FileKind, Name};
 use crate::format::{Header, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::restore::Contents;
 use crate::stamp::Time;
 use crate::store::{lock, Cache, Catalog, DraftSink, LockMode, Store, StoredFile};
+
+const OP: &str = "consolidate";
 
 /// Makes a full snapshot of what the newest of `key` holds. A full is whole or is not: the first content that
 /// cannot be read exactly ends it.
@@ -180,21 +183,13 @@ impl Copying<'_, '_> {
         if let Some(error) = stopped {
             return Err(error);
         }
-        read.map_err(|error| lost(entry, error))?;
-        if file.hash != hasher.finalize().into() {
-            return Err(lost(entry, self.contents.differs(entry, file)));
+        match read {
+            Ok(()) if file.hash == hasher.finalize().into() => {}
+            Ok(()) => return Err(of_file(OP, entry, self.contents.differs(entry, file))),
+            Err(error) if ends_all(&error) => return Err(error),
+            Err(error) => return Err(of_file(OP, entry, error)),
         }
         writer.end()?;
         Ok((offset, signer.map(Signer::finish).transpose().map_err(spooled)?))
     }
-}
-
-/// Says which file a content is lost of; what keeps the store from being read at all stays as it is.
-fn lost(entry: &Entry, error: Error) -> Error {
-    if matches!(error.kind, Kind::Cancelled | Kind::Storage | Kind::Panic) {
-        return error;
-    }
-    let archive = error.path.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-    let detail = format!("{archive}: {}", error.detail);
-    Error { op: "consolidate".into(), detail, ..error }.at(&entry.path)
 }

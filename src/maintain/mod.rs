@@ -2,6 +2,9 @@
 
 mod consolidate;
 mod list;
+mod loss;
+mod rebuild;
 
 pub use consolidate::consolidate;
 pub use list::list;
+pub use rebuild::rebuild_cache;

@@ -161,10 +161,12 @@ impl Copy {
         }
     }
 
-    /// Puts the copy in place, once the real file is committed. `Io` if it could not be made.
-    pub fn publish(self) -> Result<()> {
+    /// Puts the copy in place, once the real file is committed, and returns its size. `Io` if it could not be
+    /// made.
+    pub fn publish(self) -> Result<u64> {
         let named = self.file?.persist(&self.path);
-        named.map(drop).map_err(|e| cannot_write(&self.path, &e.error))
+        let named = named.map_err(|e| cannot_write(&self.path, &e.error))?;
+        named.metadata().map(|meta| meta.len()).map_err(|e| cannot_write(&self.path, &e))
     }
 
     /// Where the copy will stand.

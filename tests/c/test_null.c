@@ -160,6 +160,10 @@ static void test_operations(void)
     CHECK_INT(ibt_consolidate(NULL, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
     CHECK(report == NULL);
     CHECK_INT(ibt_consolidate(NULL, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    report = GARBAGE;
+    CHECK_INT(ibt_rebuild_cache(NULL, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
+    CHECK(report == NULL);
+    CHECK_INT(ibt_rebuild_cache(NULL, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_full_backup(NULL, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
 }
 

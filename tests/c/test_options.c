@@ -179,6 +179,9 @@ static void test_useless_options(void)
     CHECK_INT(ibt_consolidate(NULL, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_consolidate(NULL, "key", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_consolidate(NULL, "key", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_rebuild_cache(NULL, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_rebuild_cache(NULL, "key", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_rebuild_cache(NULL, "key", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(count_entries("tmp"), 0);
     ibt_options_free(selecting);
     ibt_options_free(excluding);

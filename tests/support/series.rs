@@ -140,6 +140,12 @@ impl Series {
         })
     }
 
+    pub fn rebuild_cache(&self) -> Outcome {
+        self.run(&self.options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::maintain::rebuild_cache(store, KEY, job)
+        })
+    }
+
     /// Runs one operation on the store with options, cancel flag and observer of its own.
     pub fn run(
         &self,

@@ -1,0 +1,270 @@
+//! Making the cache whole again: the newest state and the SigVaults it names, so that the next increment makes
+//! deltas without asking the store for signatures.
+//!
+//! ```text
+//! each SigVault:  cache's copy right? --> else the store's, if it is right --> else signed again
+//! signed again:   entry --> content out of the archives --> Signer --> NAME.stream, where it was
+//! ```
+//!
+//! Signatures are a function of the content alone, so those made again are the lost ones, byte for byte; the
+//! hashes in the state tell. The next increment stores them in a SigVault of its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Write};
+
+use super::loss::{archive_of, ends_all, of_file};
+use crate::delta::{Params, Signer};
+use crate::entry::{Entry, File, Range, SigRef};
+use crate::error::{Error, Kind, Result};
+use crate::format::names::{check_key, Kind as FileKind};
+use crate::format::{ArchiveRef, StateReader};
+use crate::job::{BackupFile, Counter, Job, Level, Phase, Problem, ProblemKind, Select};
+use crate::restore::Contents;
+use crate::stamp::Time;
+use crate::store::cache::Copy;
+use crate::store::{fetch, lock, newest, path_bytes, Cache, Catalog, LockMode, Store, StoredFile};
+
+const OP: &str = "rebuild the cache";
+
+/// Makes the cache of the newest snapshot of `key` whole. The report's files are those made, in the cache.
+///
+/// A signature that cannot be made again is a problem. Errors: `NotFound` (no snapshot, or none that is
+/// undamaged), `InvalidArg` (no cache directory), `Io` (it cannot be written), `Busy`, and the store's own.
+pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
+    let key = check_key(key.as_bytes())?;
+    job.report.date = Time::now();
+    job.report.key = Some(key.clone());
+    let _lock = lock(store, &key, LockMode::Shared, job)?;
+    let catalog = Catalog::read(store, &key)?;
+    catalog.select(Select::Newest)?;
+    let none = || Error::new(Kind::NotFound, OP, format!("no snapshot of key '{key}' is undamaged"));
+    let mut state = newest(store, &catalog, job)?.ok_or_else(none)?;
+    let cache = Cache::of_series(job.options.cache_dir.as_deref(), &state.header().series);
+    let nowhere = || Error::new(Kind::InvalidArg, OP, "the user has no cache directory: set one");
+    let cache = &cache.ok_or_else(nowhere)?;
+    job.report.snapshot = Some(state.header().snapshot);
+    job.report.digest = Some(state.trailer().tree);
+    job.phase(Phase::Read, state.trailer().totals.entries, 0)?;
+    let mut filling = Filling { job, store, catalog: &catalog, cache };
+    filling.state(state.name())?;
+    let trailer = state.trailer().clone();
+    let mut lost = BTreeMap::new();
+    for (index, archive) in (0u32..).zip(&trailer.archives) {
+        if archive.kind == FileKind::SigVault && !filling.vault(archive)? {
+            lost.insert(index, archive);
+        }
+    }
+    if !lost.is_empty() {
+        filling.sign_again(&mut state, &lost)?;
+    }
+    job.phase_done()
+}
+
+/// A cache being filled.
+struct Filling<'r, 'j> {
+    job: &'r mut Job<'j>,
+    store: &'r mut dyn Store,
+    catalog: &'r Catalog,
+    cache: &'r Cache,
+}
+
+impl Filling<'_, '_> {
+    /// The copy of the state `name`.
+    fn state(&mut self, name: &str) -> Result<()> {
+        let size = self.catalog.size_of(name).unwrap_or(0);
+        let mut stored = StoredFile { store: self.store, name };
+        let digest = fetch(&mut stored, size, &mut |_| {}, self.job)?;
+        if self.cache.open(name, size, &digest).is_some() {
+            return Ok(());
+        }
+        let mut copy = self.cache.begin(name)?;
+        fetch(&mut stored, size, &mut |piece| copy.write(piece), self.job)?;
+        self.publish(copy, FileKind::State)
+    }
+
+    /// The copy of a SigVault. False if the store has none that is right.
+    fn vault(&mut self, archive: &ArchiveRef) -> Result<bool> {
+        let ArchiveRef { name, size, digest, .. } = archive;
+        if self.cache.open(name, *size, digest).is_some() {
+            self.cache.remove_stream(name);
+            return Ok(true);
+        }
+        let why = if self.catalog.size_of(name) == Some(*size) {
+            let mut copy = self.cache.begin(name)?;
+            let mut stored = StoredFile { store: self.store, name };
+            match fetch(&mut stored, *size, &mut |piece| copy.write(piece), self.job) {
+                Ok(found) if found == *digest => {
+                    self.publish(copy, FileKind::SigVault)?;
+                    self.cache.remove_stream(name);
+                    return Ok(true);
+                }
+                Ok(_) => "is damaged".to_string(),
+                Err(error) if ends_all(&error) => return Err(error),
+                Err(error) => format!("cannot be read ({error})"),
+            }
+        } else {
+            "is gone from the store, or of another size".to_string()
+        };
+        self.job.log(Level::Warn, &format!("{name} {why}: its signatures are made again"));
+        Ok(false)
+    }
+
+    /// Signs again every content whose signature lies in a SigVault that is `lost`.
+    fn sign_again(&mut self, state: &mut StateReader, lost: &BTreeMap<u32, &ArchiveRef>) -> Result<()> {
+        let mut streams = BTreeMap::new();
+        for (index, archive) in lost {
+            streams.insert(*index, self.cache.begin_stream(&archive.name)?);
+        }
+        let contents = Contents::new(&state.trailer().archives);
+        let (job, store) = (&mut *self.job, &mut *self.store);
+        let mut signing =
+            Signing { job, store, contents, streams, filled: BTreeSet::new(), sets: HashMap::new() };
+        for entry in state.entries()? {
+            signing.entry(&entry?)?;
+        }
+        let Signing { streams, filled, .. } = signing;
+        for (_, stream) in streams.into_iter().filter(|(index, _)| filled.contains(index)) {
+            self.publish(stream, FileKind::SigVault)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a file of the cache in place and reports it.
+    fn publish(&mut self, copy: Copy, kind: FileKind) -> Result<()> {
+        self.job.pulse()?;
+        let path = copy.path().to_path_buf();
+        let size = copy.publish()?;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let path = Some(path_bytes(&path).to_vec());
+        self.job.report.count(Counter::BytesWritten, size);
+        self.job.report.files.push(BackupFile { name, kind: kind.word(), path, size });
+        Ok(())
+    }
+}
+
+/// Contents being signed again.
+struct Signing<'r, 'j> {
+    job: &'r mut Job<'j>,
+    store: &'r mut dyn Store,
+    contents: Contents,
+    /// What stands in for each lost SigVault.
+    streams: BTreeMap<u32, Copy>,
+    /// Those that have a signature.
+    filled: BTreeSet<u32>,
+    /// The signature of each hard-link set that was dealt with.
+    sets: HashMap<u64, SigRef>,
+}
+
+impl Signing<'_, '_> {
+    fn entry(&mut self, entry: &Entry) -> Result<()> {
+        self.job.step(entry.path.as_bytes())?;
+        let (Some(file), Some(sig)) = (entry.file(), &entry.place.sig) else { return Ok(()) };
+        let lost = |range: &Range| self.streams.contains_key(&range.archive);
+        if !sig.ranges.iter().any(lost) || self.sets.get(&file.link) == Some(sig) {
+            return Ok(());
+        }
+        if file.link != 0 {
+            self.sets.insert(file.link, sig.clone());
+        }
+        match self.sign(entry, file, sig)? {
+            None => {
+                let lost = sig.ranges.iter().map(|range| range.archive);
+                self.filled.extend(lost.filter(|archive| self.streams.contains_key(archive)));
+                Ok(())
+            }
+            Some(error) => self.lost(entry, error),
+        }
+    }
+
+    /// Signs a content into the streams. Returns why its signature is lost, if it is.
+    fn sign(&mut self, entry: &Entry, file: &File, sig: &SigRef) -> Result<Option<Error>> {
+        let other = |detail: &str| Some(Error::new(Kind::Corrupt, "sign", detail));
+        let params = Params::for_len(file.data_len());
+        let Some(params) = params.filter(|p| p.signature_len(file.data_len()) == length(sig)) else {
+            return Ok(other("its signature was of another kind"));
+        };
+        let out = Scatter::new(&sig.ranges, &mut self.streams);
+        let broken = |e: io::Error| Error::new(Kind::Panic, "sign", e.to_string());
+        let mut signer = Signer::new(params, out).map_err(broken)?;
+        let mut hasher = blake3::Hasher::new();
+        let (job, mut stopped) = (&mut *self.job, None);
+        let read = self.contents.read(self.store, entry, &mut |piece| {
+            hasher.update(piece);
+            let taken = signer.update(piece).map_err(broken).and_then(|()| {
+                job.report.count(Counter::BytesRead, piece.len() as u64);
+                job.advance(piece.len() as u64)
+            });
+            taken.inspect_err(|error| stopped = Some(error.clone()))
+        });
+        match (read, stopped) {
+            (_, Some(error)) => return Err(error),
+            (Err(error), _) if ends_all(&error) => return Err(error),
+            (Err(error), _) => return Ok(Some(error)),
+            (Ok(()), _) => {}
+        }
+        if file.hash != hasher.finalize().into() {
+            return Ok(Some(self.contents.differs(entry, file)));
+        }
+        let made = signer.finish().map_err(broken)?.short_hash();
+        Ok(if made == sig.hash { None } else { other("its signature comes out otherwise") })
+    }
+
+    fn lost(&mut self, entry: &Entry, error: Error) -> Result<()> {
+        let kind = if error.kind == Kind::Missing { ProblemKind::Missing } else { ProblemKind::Damaged };
+        let archive = archive_of(&error);
+        let told = of_file("sign again", entry, error);
+        let mut problem = Problem::new(kind, entry.path.as_bytes(), &told);
+        problem.file = Some(archive).filter(|name| !name.is_empty());
+        self.job.problem(problem, told)
+    }
+}
+
+fn length(sig: &SigRef) -> u64 {
+    sig.ranges.iter().fold(0, |sum, range| sum.saturating_add(range.len))
+}
+
+/// Lays a signature out over its ranges; those of SigVaults that are not lost are passed over.
+struct Scatter<'s> {
+    ranges: &'s [Range],
+    /// Bytes of the first of `ranges` that are written.
+    at: u64,
+    streams: &'s mut BTreeMap<u32, Copy>,
+    hasher: blake3::Hasher,
+}
+
+impl<'s> Scatter<'s> {
+    fn new(ranges: &'s [Range], streams: &'s mut BTreeMap<u32, Copy>) -> Self {
+        Scatter { ranges, at: 0, streams, hasher: blake3::Hasher::new() }
+    }
+
+    /// The first 16 bytes of the BLAKE3 of what was written.
+    fn short_hash(&self) -> [u8; 16] {
+        let mut short = [0; 16];
+        short.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
+        short
+    }
+}
+
+impl Write for Scatter<'_> {
+    /// Errors of the cache are told when a stream is published.
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.hasher.update(data);
+        let mut rest = data;
+        while let Some((range, later)) = self.ranges.split_first().filter(|_| !rest.is_empty()) {
+            let fit = (rest.len() as u64).min(range.len - self.at) as usize;
+            let (now, next) = rest.split_at(fit);
+            if let Some(stream) = self.streams.get_mut(&range.archive) {
+                stream.write_at(range.offset + self.at, now);
+            }
+            (rest, self.at) = (next, self.at + fit as u64);
+            if self.at == range.len {
+                (self.ranges, self.at) = (later, 0);
+            }
+        }
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
