@@ -6,9 +6,10 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ibt::error::Kind;
-use ibt::job::{Cancel, Flow, Observer, Options, ProblemKind, Progress, Report, Silent};
+use ibt::job::{Cancel, Codec, Flow, Observer, Options, ProblemKind, Progress, Report, Silent};
 use serde_json::Value;
 use support::series::{problem_paths, refused, Fork, KEY};
 use support::tools::{as_ordinary_user, child_role, this_test_again};
@@ -16,6 +17,8 @@ use support::*;
 
 /// What the same delta may differ by when it is compressed again.
 const SLACK: u64 = 64;
+/// How long ago an entry must have changed to be trusted, and a little.
+const OLD: Duration = Duration::from_millis(2100);
 
 fn edit(series: &Series, name: &str, with: &str) {
     let path = series.source.join(name);
@@ -28,8 +31,11 @@ fn edit(series: &Series, name: &str, with: &str) {
 /// Signatures in three SigVaults, one of a file with two names; and a source that has changed again.
 fn a_chain() -> Series {
     let mut series = Series::new();
-    for (seed, name) in ["a", "b", "dir/c", "dir/d"].iter().enumerate() {
-        series.write(name, noise(seed as u64, 200_000 + seed * 10_000));
+    // The signature of the first is longer than what is written at a time.
+    for (seed, (name, len)) in
+        [("a", 3_000_000), ("b", 210_000), ("dir/c", 220_000), ("dir/d", 230_000)].into_iter().enumerate()
+    {
+        series.write(name, noise(seed as u64, len));
     }
     series.write("small", "small");
     fs::hard_link(series.source.join("dir/d"), series.source.join("dir/d too")).unwrap();
@@ -374,6 +380,10 @@ fn the_cache_s_copy_of_a_sigvault_heals_the_store() {
 #[test]
 fn an_unchanged_tree_saves_the_signatures_too() {
     let mut series = a_chain();
+    // Old enough not even to be read again.
+    std::thread::sleep(OLD);
+    series.write("newest", "x");
+    std::thread::sleep(OLD);
     series.snapshot();
     let kinds = |fork: &Fork| {
         let before = fork.twin.stored();
@@ -463,6 +473,41 @@ fn contents_that_are_lost_are_listed_and_the_others_signed() {
     }
 }
 
+/// A content that can be read but is another: its signature would be too.
+#[test]
+fn contents_that_are_another_are_not_signed() {
+    let mut series = Series::new();
+    series.options.codec = Codec::None;
+    series.write("f", noise(1, 100_000));
+    series.snapshot();
+    fs::remove_dir_all(series.cache()).unwrap();
+    remove(&series.newest("sigvault"));
+    spoil(&series.newest("full"));
+    let report = series.rebuild_cache().partial();
+    assert_eq!(problem_paths(&report, ProblemKind::Damaged), ["f"]);
+    assert!(report.problems[0].message.contains("not what was backed up"), "{report:#?}");
+    assert_eq!(report.files.iter().map(|file| file.kind).collect::<Vec<_>>(), ["state"]);
+}
+
+/// A whole state of the right name and size, but not the store's.
+#[test]
+fn another_store_s_state_is_not_believed() {
+    let mut series = Series::new();
+    series.options.codec = Codec::None;
+    series.write("f", noise(1, 100_000));
+    series.snapshot();
+    let copy = cached(&series).into_iter().find(|path| is_state(path)).unwrap();
+    let text = String::from_utf8(fs::read(&copy).unwrap()).unwrap();
+    let source = format!("{KEY}\",\n\"library\"");
+    let other = text.replacen(&source, &source.replace(KEY, "else"), 1);
+    assert_ne!(other, text);
+    fs::write(&copy, stored::reseal(other.as_bytes())).unwrap();
+    assert_eq!(fs::metadata(&copy).unwrap().len(), text.len() as u64);
+    // Believed, it would be an increment of another source.
+    series.snapshot();
+    series.assert_every_point_restores();
+}
+
 /// What was made again goes when the SigVault is back.
 #[test]
 fn a_sigvault_that_came_back_is_believed_again() {
@@ -476,9 +521,22 @@ fn a_sigvault_that_came_back_is_believed_again() {
     vaults
         .iter()
         .for_each(|name| assert!(fs::copy(series.store.join(name), fork.twin.store.join(name)).is_ok()));
-    fork.twin.rebuild_cache().whole();
-    assert_cache_is_whole(&fork.twin);
-    assert_eq!(cached(&fork.twin).len(), 1 + vaults.len());
+    let series_dir = cached(&fork.twin)[0].parent().unwrap().to_path_buf();
+    let copies = fork.twin.fork();
+    let twins_dir = copies.twin.cache().join(series_dir.file_name().unwrap());
+    for name in &vaults {
+        fs::copy(series.store.join(name), twins_dir.join(name)).unwrap();
+    }
+    for (twin, made) in [(&copies.twin, 0), (&fork.twin, vaults.len())] {
+        let unhealed = twin.fork();
+        let report = twin.rebuild_cache().whole();
+        assert_eq!(report.files.len(), made);
+        assert_cache_is_whole(twin);
+        assert_eq!(cached(twin).len(), 1 + vaults.len());
+        if made == 0 {
+            assert_eq!(increment(&unhealed)["sigvault"], expected["sigvault"], "saved for nothing");
+        }
+    }
     let added = increment(&fork);
     assert_as_small(&added, &expected);
     assert_eq!(added["sigvault"], expected["sigvault"], "signatures were saved for nothing");
