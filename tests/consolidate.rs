@@ -177,6 +177,30 @@ fn the_tip_of_a_long_chain_costs_what_a_full_costs() {
     assert_eq!(restore(&series), full);
 }
 
+/// Files of many increments side by side, their archives together larger than what is kept in memory: each
+/// frame is still read once.
+#[test]
+fn increments_that_interleave_cost_what_a_full_costs() {
+    const INCREMENTS: usize = 14;
+    let series = Series::new();
+    let name = |n: usize| format!("{n:04}");
+    for n in 0..60 * INCREMENTS {
+        series.write(&name(n), "not yet");
+    }
+    series.full().whole();
+    for turn in 0..INCREMENTS {
+        for n in (turn..60 * INCREMENTS).step_by(INCREMENTS) {
+            series.write(&name(n), noise(n as u64, 72_000));
+        }
+        series.incremental().whole();
+    }
+    let all: u64 = series.stored().values().sum();
+    let read = bytes_read(&series, |store, job| ibt::maintain::consolidate(store, KEY, job));
+    println!("{read} bytes read of {all}");
+    assert!(read * 10 <= all * 13, "{read} bytes read of {all}");
+    series.assert_newest_is_the_source();
+}
+
 /// Not a test of anything: prints how long it takes.
 #[test]
 #[ignore = "prints times"]

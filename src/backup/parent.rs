@@ -1,6 +1,5 @@
 //! The snapshot an increment builds on: its entries, which of its archives are still there, its signatures.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -22,8 +21,6 @@ pub struct Parent {
     /// For each: a SigVault that only the cache can stand in for. The new state cannot name it.
     only_cached: Vec<bool>,
     vaults: Vaults,
-    /// Signatures of hard-link sets that were saved from such SigVaults, by where they began.
-    saved: HashMap<(u32, u64), SigRef>,
 }
 
 impl Parent {
@@ -49,7 +46,7 @@ impl Parent {
                 tell_lost(archive, found, job)?;
             }
         }
-        Ok(Parent { trailer, present, only_cached, vaults, saved: HashMap::new() })
+        Ok(Parent { trailer, present, only_cached, vaults })
     }
 
     pub fn archives(&self) -> &[ArchiveRef] {
@@ -107,15 +104,7 @@ impl Parent {
         if !self.has_signature(old) {
             return Ok((content, None));
         }
-        let beginning = sig.ranges.first().map_or((0, 0), |range| (range.archive, range.offset));
-        if let Some(twin) = self.saved.get(&beginning).filter(|twin| twin.hash == sig.hash) {
-            return Ok((content, Some(twin.clone())));
-        }
-        let saved = self.save(archives, store, old, (file, sig), job)?;
-        if let Some(saved) = saved.as_ref().filter(|_| file.link != 0) {
-            self.saved.insert(beginning, saved.clone());
-        }
-        Ok((content, saved))
+        Ok((content, self.save(archives, store, old, (file, sig), job)?))
     }
 
     /// Stores a signature again. One that is lost costs a whole copy when its file changes.

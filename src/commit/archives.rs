@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::entry::{Entry, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{Kind as FileKind, Name};
-use crate::format::{ArchiveRef, ArchiveWriter, FrameWriter, Written};
+use crate::format::{ArchiveRef, ArchiveWriter, FrameWriter, Written, SHORT_FRAME_LEN};
 use crate::job::Codec;
 use crate::pool::Pool;
 use crate::stamp::Stamp;
@@ -104,7 +104,11 @@ impl Archives {
         let name = self.name(kind);
         let draft = store.create(&name)?;
         let copy = self.cache.as_ref().filter(|_| cached).and_then(|cache| cache.copy(&name));
-        Ok(FrameWriter::new(DraftSink { draft, copy }, self.codec, self.pool.clone()))
+        let writer = FrameWriter::new(DraftSink { draft, copy }, self.codec, self.pool.clone());
+        Ok(match kind {
+            FileKind::Full | FileKind::State => writer,
+            _ => writer.with_frame_len(SHORT_FRAME_LEN),
+        })
     }
 
     /// The archive of a slot, begun if need be.

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! ```text
-//! file     = frame* seek-table          a zstd frame for each 4 MiB of the stream ........ frame
+//! file     = frame* seek-table          a zstd frame for each 4 MiB or 512 KiB of it ...... frame
 //!          | stream                     without compression; the names lose ".zst"
 //! stream   = member* 1024 zeros         of an archive: a POSIX pax tar ................... archive
 //!          | header entry-line* trailer digest-line     of a state: one JSON document ..... state
@@ -45,7 +45,9 @@ pub mod names;
 pub mod state;
 
 pub use archive::{ArchiveWriter, Special};
-pub use frame::{read_stream, FrameCache, FrameIndex, FrameReader, FrameWriter, Written, FRAME_LEN};
+pub use frame::{
+    read_stream, FrameCache, FrameIndex, FrameReader, FrameWriter, Written, FRAME_LEN, SHORT_FRAME_LEN,
+};
 pub use io::{ReadAt, Sink};
 pub use names::{check_key, default_key, lock_name, Kind, Name, TEMP_PREFIX};
 pub use state::{

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::table::{self, corrupt, read_full, Starts};
-use super::{codec, FrameCache, FRAME_LEN};
+use super::{codec, FrameCache, SHORT_FRAME_LEN};
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
 
@@ -50,7 +50,7 @@ impl FrameIndex {
     pub fn count(&self) -> usize {
         match &self.frames {
             Frames::Zstd(starts) => starts.len() - 1,
-            Frames::Plain(size) => size.div_ceil(FRAME_LEN as u64) as usize,
+            Frames::Plain(size) => size.div_ceil(SHORT_FRAME_LEN as u64) as usize,
         }
     }
 
@@ -61,7 +61,7 @@ impl FrameIndex {
         }
         Some(match &self.frames {
             Frames::Zstd(starts) => starts.partition_point(|start| start.1 <= offset) - 1,
-            Frames::Plain(_) => (offset / FRAME_LEN as u64) as usize,
+            Frames::Plain(_) => (offset / SHORT_FRAME_LEN as u64) as usize,
         })
     }
 
@@ -70,8 +70,8 @@ impl FrameIndex {
         match &self.frames {
             Frames::Zstd(starts) => starts.get(frame..frame + 2).map_or(0..0, |pair| pair[0].1..pair[1].1),
             Frames::Plain(size) => {
-                let start = (frame as u64).saturating_mul(FRAME_LEN as u64).min(*size);
-                start..start.saturating_add(FRAME_LEN as u64).min(*size)
+                let start = (frame as u64).saturating_mul(SHORT_FRAME_LEN as u64).min(*size);
+                start..start.saturating_add(SHORT_FRAME_LEN as u64).min(*size)
             }
         }
     }

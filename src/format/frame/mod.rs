@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! file       = frame* seek-table
-//! frame      = one zstd frame of FRAME_LEN uncompressed bytes (the last one: what is left, never none),
-//!              with content size and checksum
+//! frame      = one zstd frame of FRAME_LEN or SHORT_FRAME_LEN uncompressed bytes, the same in all of a file
+//!              (the last one: what is left, never none), with content size and checksum
 //! seek-table = 0x184D2A5E  length of what follows (u32)     a skippable frame
 //!              (compressed size (u32), uncompressed size (u32)) for each frame
 //!              number of frames (u32)  descriptor (u8)  0x8F92EAB1
@@ -13,7 +13,8 @@
 //! zstd). The descriptor written is 0: the frames carry their own checksums, so the table repeats none; a
 //! table with checksums (bit 7) is read and they are ignored.
 //!
-//! Without compression the file is the stream itself; it is read in pieces of [`FRAME_LEN`].
+//! Without compression the file is the stream itself; it is read in pieces of
+//! [`SHORT_FRAME_LEN`].
 
 mod cache;
 mod codec;
@@ -33,5 +34,8 @@ pub use writer::{FrameWriter, Written};
 
 /// Uncompressed bytes of each frame but the last.
 pub const FRAME_LEN: usize = 4 << 20;
+/// The same in the archives of increments. A restore reads all of a chain's archives side by side, a bit of
+/// each for every file: a frame of each must fit its memory, or it decompresses them over and over.
+pub const SHORT_FRAME_LEN: usize = 512 << 10;
 /// The longest frame that is read, uncompressed: other tools may cut a file differently.
 pub const FOREIGN_FRAME_MAX: u32 = 64 << 20;

@@ -37,6 +37,7 @@ pub struct FrameWriter<W: Sink> {
     out: W,
     codec: Codec,
     pool: Arc<Pool>,
+    frame_len: usize,
     /// The frame being filled.
     plain: Vec<u8>,
     in_flight: VecDeque<Pending<Packed>>,
@@ -55,6 +56,7 @@ impl<W: Sink> FrameWriter<W> {
             out,
             codec,
             pool,
+            frame_len: FRAME_LEN,
             plain: Vec::new(),
             in_flight: VecDeque::new(),
             spare_plain: Vec::new(),
@@ -66,6 +68,11 @@ impl<W: Sink> FrameWriter<W> {
         }
     }
 
+    /// Cuts frames of `len` bytes instead of [`FRAME_LEN`].
+    pub fn with_frame_len(self, len: usize) -> Self {
+        FrameWriter { frame_len: len.max(1), ..self }
+    }
+
     /// Bytes of the stream so far.
     pub fn position(&self) -> u64 {
         self.stream
@@ -74,11 +81,11 @@ impl<W: Sink> FrameWriter<W> {
     pub fn write(&mut self, mut data: &[u8]) -> Result<()> {
         self.stream += data.len() as u64;
         while !data.is_empty() {
-            let room = FRAME_LEN - self.plain.len();
+            let room = self.frame_len - self.plain.len();
             let (now, later) = data.split_at(room.min(data.len()));
             self.plain.extend_from_slice(now);
             data = later;
-            if self.plain.len() == FRAME_LEN {
+            if self.plain.len() == self.frame_len {
                 self.end_frame()?;
             }
         }
