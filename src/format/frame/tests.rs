@@ -8,7 +8,12 @@ use crate::job::Codec;
 use crate::pool::Pool;
 
 fn pack(data: &[u8], codec: Codec) -> Written<Vec<u8>> {
-    let mut writer = FrameWriter::new(Vec::new(), codec, Arc::new(Pool::new(2).unwrap()));
+    pack_in(data, codec, FRAME_LEN)
+}
+
+fn pack_in(data: &[u8], codec: Codec, frame_len: usize) -> Written<Vec<u8>> {
+    let pool = Arc::new(Pool::new(2).unwrap());
+    let mut writer = FrameWriter::new(Vec::new(), codec, pool).with_frame_len(frame_len);
     for piece in data.chunks(1_000_003) {
         writer.write(piece).unwrap();
     }
@@ -49,16 +54,19 @@ fn refused(file: &[u8], word: &str) {
 #[test]
 fn any_range_is_read_back_from_either_codec() {
     let data = sample(2 * FRAME_LEN + 12_345);
-    for codec in [Codec::Zstd(1), Codec::None] {
-        let written = pack(&data, codec);
+    let kinds =
+        [(Codec::Zstd(1), FRAME_LEN), (Codec::Zstd(1), SHORT_FRAME_LEN), (Codec::None, SHORT_FRAME_LEN)];
+    for (codec, frame_len) in kinds {
+        let written = pack_in(&data, codec, frame_len);
         assert_eq!(written.size, written.out.len() as u64);
         assert_eq!(written.stream, data.len() as u64);
         assert_eq!(written.digest, blake3::hash(&written.out).into());
         let compressed = codec != Codec::None;
         let mut source = &written.out[..];
         let mut reader = FrameReader::open(&mut source, "f", written.size, compressed).unwrap();
-        assert_eq!((reader.stream_len(), reader.index().count()), (data.len() as u64, 3));
-        let edge = FRAME_LEN;
+        let frames = data.len().div_ceil(frame_len);
+        assert_eq!((reader.stream_len(), reader.index().count()), (data.len() as u64, frames));
+        let edge = frame_len;
         for (from, to) in [(0, 1), (edge - 1, edge + 1), (edge, 2 * edge), (5, data.len()), (edge, edge)] {
             let mut buf = vec![0; to - from];
             reader.read_exact(&mut source, from as u64, &mut buf).unwrap();
