@@ -74,6 +74,11 @@ impl Stamp {
         Time::from_nanos(i128::from(self.0) * 1000)
     }
 
+    /// The UTC day it falls on, counted from 1970-01-01.
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(DAY)
+    }
+
     /// The next possible stamp, one microsecond on; `None` at the end of the year 9999.
     pub fn next(self) -> Option<Self> {
         (self.0 < STAMP_MAX).then_some(Stamp(self.0 + 1))
@@ -100,7 +105,7 @@ impl Stamp {
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, in_day) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        let (days, in_day) = (self.day(), self.0.rem_euclid(DAY));
         let (year, month, day) = civil_from_days(days);
         let (second, micros) = (in_day / 1_000_000, in_day % 1_000_000);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
@@ -110,7 +115,7 @@ impl fmt::Display for Stamp {
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar
 /// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -118,8 +123,8 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// The inverse of [`days_from_civil`].
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+/// Year, month and day of a number of days since 1970-01-01 (the same source).
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let doe = days.rem_euclid(146_097);

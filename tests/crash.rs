@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use ibt::error::Kind;
-use ibt::job::Select;
+use ibt::job::{Keep, Select};
 use support::series::{remove, stored, Fork};
 use support::tools::{child_role, number_from_env, Mount};
 use support::*;
@@ -158,6 +158,94 @@ fn archives_are_durable_before_the_state_stands() {
     };
     assert!(directory_synced(last, state), "the archives' names were not durable before the state's");
     assert!(directory_synced(state, calls.len()), "the state's name was not durable at the end");
+}
+
+/// What a prune did before it was stopped: snapshots are whole or gone, and the next prune ends where this
+/// one would have.
+#[track_caller]
+fn assert_prune_recovers(fork: &Fork, what: &str) {
+    let listed = fork.twin.list().whole().snapshots;
+    let newest = fork.points.len() - 1;
+    for (index, point) in fork.points.iter().enumerate() {
+        let there = listed.iter().any(|snapshot| snapshot.stamp == point.stamp);
+        assert!(there || index < newest, "{what}: the newest is gone");
+        if there {
+            fork.assert_point_restores(index);
+        }
+    }
+    fork.twin.prune(&fork.twin.keeping(Keep { last: 1, ..Keep::default() })).whole();
+    let newest_state = stored::parse(&fork.twin.newest("state"));
+    let archives = newest_state["archives"].as_array().unwrap().len();
+    assert_eq!(fork.twin.stored().len(), archives + 1, "{what}: {:?}", fork.twin.stored());
+    fork.assert_point_restores(newest);
+    fork.twin.incremental().whole();
+    fork.twin.assert_newest_is_the_source();
+}
+
+/// Two snapshots, a full upon them, and the left-over of a killed backup: a prune has something of each.
+fn much_to_prune() -> Series {
+    let mut series = two_snapshots();
+    let report = series.full().whole();
+    series.keep(&report);
+    fs::write(series.store.join("tree.created.20200101T000000.000000Z.tar.zst"), "left over").unwrap();
+    fs::write(series.store.join(".ibt-tmp-tree.created.20200101T000000.000000Z.tar.zst"), "").unwrap();
+    series
+}
+
+#[test]
+fn a_prune_killed_at_any_call_hurts_nothing() {
+    kill_everywhere(&much_to_prune(), "prune", assert_prune_recovers);
+}
+
+/// Where a call fails once, a prune fails or has worked around it.
+#[test]
+fn a_prune_whose_calls_fail_hurts_nothing() {
+    let Some(tracer) = Tracer::new() else { return };
+    let series = much_to_prune();
+    let rehearsal = series.fork();
+    let calls = tracer.trace(&Task::of(&rehearsal.twin, "prune"));
+    for (name, number) in worth_a_kill(&calls) {
+        if !["unlinkat", "fsync", "getdents64"].contains(&&*name) {
+            continue;
+        }
+        let fork = series.fork();
+        let fault = format!("{name}:error=EIO:when={number}");
+        let outcome = tracer.inject(&Task::of(&fork.twin, "prune"), &fault);
+        let outcome = outcome.unwrap_or_else(|| panic!("{fault}: crashed"));
+        let known = ["ok", "partial", "Io 5", tracing::MISSED];
+        assert!(known.contains(&&*outcome), "{fault}: {outcome}");
+        assert!(name != "fsync" || outcome == "Io 5" || outcome == tracing::MISSED, "{fault}: {outcome}");
+        assert_prune_recovers(&fork, &fault);
+    }
+}
+
+/// No archive is unlinked before it is certain that no state names it any more.
+#[test]
+fn a_prune_makes_it_durable_that_states_are_gone_before_their_archives_go() {
+    let Some(tracer) = Tracer::new() else { return };
+    let series = much_to_prune();
+    let before = series.stored();
+    let calls = tracer.trace(&Task::of(&series, "prune"));
+    let mut unlinked: Vec<(usize, String)> = Vec::new();
+    for (at, call) in calls.iter().enumerate() {
+        let Some(path) = call.unlinks() else { continue };
+        let Ok(name) = path.strip_prefix(&series.store) else { continue };
+        let name = name.to_str().unwrap().to_string();
+        if !name.starts_with(".ibt-tmp") {
+            unlinked.push((at, name));
+        }
+    }
+    let gone: Vec<_> = before.keys().filter(|name| !series.stored().contains_key(*name)).collect();
+    assert_eq!(unlinked.len() + 1, gone.len(), "{unlinked:?} {gone:?}");
+    let (states, archives): (Vec<_>, Vec<_>) =
+        unlinked.iter().partition(|(_, name)| name.contains(".state."));
+    assert!(states.len() == 2 && states.is_sorted_by_key(|(_, name)| name), "the oldest first: {states:?}");
+    let directory_synced = |from: usize, to: usize| {
+        calls[from..to].iter().any(|call| call.name == "fsync" && call.is_of(&series.store))
+    };
+    let (last_state, first, last) = (states[1].0, archives[0].0, archives[archives.len() - 1].0);
+    assert!(last_state < first && directory_synced(last_state, first));
+    assert!(directory_synced(last, calls.len()));
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
         }
     }
     let _lock = lock(store, &origin.key, LockMode::Exclusive, job)?;
-    commit::sweep(store, &origin.key, job)?;
+    store::sweep_drafts(store, &origin.key, job)?;
     let catalog = Catalog::read(store, &origin.key)?;
     let previous = store::newest(store, &catalog, job)?;
     check_previous(previous.as_ref(), &catalog, &origin, kind, job)?;

@@ -7,20 +7,10 @@ use crate::job::{Job, Problem, ProblemKind};
 use crate::platform;
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
-use crate::store::{Catalog, Store};
+use crate::store::Catalog;
 
 /// A clock this far behind the newest snapshot is a problem worth telling.
 const CLOCK_SLACK_SECS: i64 = 86_400;
-
-/// Removes what killed runs left under temporary names.
-pub fn sweep(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    for name in store.sweep_drafts(key)? {
-        let error = Error::new(Kind::Io, "keep", "a killed run left it; it was removed").at(&name);
-        let problem = Problem { path: None, ..Problem::new(ProblemKind::Leftover, b"", &error) };
-        job.problem(problem.in_file(&name), error)?;
-    }
-    Ok(())
-}
 
 /// The stamp of a snapshot made now: later than every stamp of its key.
 pub fn next_stamp(catalog: &Catalog, now: Time, job: &mut Job) -> Result<Stamp> {

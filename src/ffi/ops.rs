@@ -241,6 +241,58 @@ pub unsafe extern "C" fn ibt_rebuild_cache(
     })
 }
 
+/// Removes snapshots of `key`, and then every backup file that no remaining
+/// snapshot needs, left-overs of interrupted backups among them. Which ones:
+/// those that no rule set with ibt_options_set_keep_last(), _keep_daily(),
+/// _keep_weekly(), _keep_monthly() or _keep_yearly() keeps, or exactly the one
+/// that ibt_options_set_snapshot() or ibt_options_set_as_of() selects. Any
+/// snapshot can go, the first, one in the middle or the latest: no other needs
+/// it. The rules look at the snapshots' stamps only, never at the clock.
+///
+/// `*report` and `*err` as for ibt_full_backup(). The report lists every
+/// snapshot of the key as IBT_ACTION_KEPT or IBT_ACTION_REMOVED with the reason,
+/// such as "last 3, daily 2026-11-22" or "no rule keeps it", and as its files
+/// the backup files that were removed. IBT_COUNT_DELETED counts the snapshots
+/// removed. With ibt_options_set_dry_run() the report is the same and nothing is
+/// touched; only temporary files that interrupted runs left are not looked for.
+///
+/// A state that is damaged or was made by a newer libibt is counted by no rule
+/// and removed by none, only if ibt_options_set_snapshot() names its stamp.
+/// While one remains, no other kind of file is removed, because it might be
+/// needed: such files are listed as IBT_PROBLEM_LEFTOVER, and the result is
+/// IBT_PARTIAL. Where a storage cannot lock, nobody else may use the key
+/// meanwhile.
+///
+/// Returns IBT_OK; IBT_PARTIAL if a state cannot be read;
+/// IBT_ERR_INVALID_ARG if key is NULL or malformed, options were refused, set no
+/// rule and select no snapshot, do both, exclude anything or expect a digest, or
+/// if no snapshot would be left (see ibt_options_set_allow_empty());
+/// IBT_ERR_NOT_FOUND if the key has no snapshot or not the selected one;
+/// IBT_ERR_CORRUPT or IBT_ERR_FORMAT if ibt_options_set_as_of() selects a state
+/// that cannot be read; IBT_ERR_UNSUPPORTED if the storage cannot delete;
+/// IBT_ERR_BUSY if the storage or the key is in use or was changed meanwhile;
+/// IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+/// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
+///
+/// After an error, IBT_ERR_CANCELLED too, what was removed stays removed and is
+/// listed; every other snapshot is whole, and another prune removes the rest.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_prune(
+    storage: *mut ibt_storage,
+    key: *const c_char,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        let call = Call::begin("prune", storage, options, report);
+        let key = args::key(key, call.doing)?;
+        call.run(Uses::PRUNE, |store, job| maintain::prune(store, key, job))
+    })
+}
+
 /// Which of the options that may not be ignored an operation has a use for.
 #[derive(Clone, Copy)]
 pub(super) struct Uses {
@@ -273,6 +325,9 @@ impl Uses {
         ..Uses::NOTHING
     };
     const LIST: Uses = Uses { selector: true, ..Uses::NOTHING };
+
+    const VERIFY: Uses = Uses { selector: true, expected_digest: true, ..Uses::NOTHING };
+    const PRUNE: Uses = Uses { selector: true, dry_run: true, ..Uses::NOTHING };
 
     pub(super) fn check(&self, given: &Options, doing: &str) -> Result<()> {
         let filters = !given.includes.is_empty() || !given.paths.is_empty();

@@ -107,7 +107,7 @@ pub struct Options {
     pub on_file_error: OnFileError,
     /// Accept a parent made from another source path or on another host.
     pub allow_source_change: bool,
-    /// Accept an empty source where the parent was not.
+    /// Accept an empty source where the parent was not, and a prune that leaves no snapshot.
     pub allow_empty: bool,
     pub overwrite: Overwrite,
     /// Remove from a destination what the snapshot has not.

@@ -19,7 +19,7 @@ use crate::format::{Header, ParentRef, SnapshotKind, Special, StateReader, State
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::restore::Contents;
 use crate::stamp::Time;
-use crate::store::{lock, Cache, Catalog, DraftSink, LockMode, Store, StoredFile};
+use crate::store::{lock, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Store, StoredFile};
 
 const OP: &str = "consolidate";
 
@@ -35,7 +35,7 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     // Before the lock, which would leave a trace in a store whose name was mistyped.
     Catalog::read(store, &key)?.select(Select::Newest)?;
     let _lock = lock(store, &key, LockMode::Exclusive, job)?;
-    commit::sweep(store, &key, job)?;
+    sweep_drafts(store, &key, job)?;
     let catalog = Catalog::read(store, &key)?;
     let file = catalog.select(Select::Newest)?;
     let mut source = StoredFile { store, name: &file.name };

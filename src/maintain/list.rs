@@ -2,11 +2,13 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::format::names::check_key;
-use crate::format::{SnapshotKind, StateSummary};
-use crate::job::{Action, Counter, Counters, Job, Phase, Problem, ProblemKind, Select, Snapshot};
+use crate::format::StateSummary;
+use crate::job::{Job, Phase, Select};
 use crate::restore::open_selected;
 use crate::stamp::Time;
 use crate::store::{lock, Catalog, LockMode, Store, StoredFile};
+
+use super::states::{describe, is_lost, lost_state};
 
 /// Lists the snapshots of `key`, or of every key, oldest first. With a selector, only the selected snapshot,
 /// and as the report's files everything it needs.
@@ -45,50 +47,11 @@ fn list_key(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
         let mut stored = StoredFile { store, name: &file.name };
         match StateSummary::read(&mut stored, &file.name, file.size, file.compressed) {
             Ok(state) => job.report.snapshots.push(describe(&state)),
-            Err(error) if matches!(error.kind, Kind::Corrupt | Kind::Format | Kind::Io | Kind::Limit) => {
-                let problem = Problem {
-                    path: None,
-                    snapshot: Some(file.stamp),
-                    ..Problem::new(ProblemKind::Damaged, b"", &error)
-                };
-                job.problem(problem.in_file(&file.name), error)?;
+            Err(error) if is_lost(&error) => {
+                job.problem(lost_state(&file.name, file.stamp, &error), error)?
             }
             Err(error) => return Err(error),
         }
     }
     Ok(())
-}
-
-fn describe(state: &StateSummary) -> Snapshot {
-    let (header, trailer) = (&state.header, &state.trailer);
-    let totals = &trailer.totals;
-    let mut counters = Counters::default();
-    let counts = [
-        (Counter::Entries, totals.entries),
-        (Counter::Bytes, totals.bytes),
-        (Counter::Created, totals.created),
-        (Counter::Modified, totals.modified),
-        (Counter::Unchanged, totals.unchanged),
-        (Counter::Moved, totals.moved),
-        (Counter::Deleted, totals.deleted),
-        (Counter::Metadata, totals.metadata),
-        (Counter::Problems, trailer.problems.len() as u64),
-    ];
-    for (which, n) in counts {
-        counters.add(which, n);
-    }
-    Snapshot {
-        stamp: header.snapshot,
-        key: header.key.clone(),
-        kind: match header.kind {
-            SnapshotKind::Full => "full",
-            SnapshotKind::Incremental => "incremental",
-        },
-        digest: trailer.tree,
-        source: header.source.clone(),
-        parent: header.parent.as_ref().map(|parent| parent.snapshot),
-        counters,
-        action: Action::Kept,
-        reason: String::new(),
-    }
 }

@@ -3,8 +3,13 @@
 mod consolidate;
 mod list;
 mod loss;
+mod prune;
 mod rebuild;
+mod retention;
+mod states;
 
 pub use consolidate::consolidate;
 pub use list::list;
+pub use prune::prune;
 pub use rebuild::rebuild_cache;
+pub use retention::{judge, Verdict};

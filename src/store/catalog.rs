@@ -60,6 +60,15 @@ impl Catalog {
         self.states.values()
     }
 
+    /// All files of the key with their sizes, oldest first, those of one stamp in the order of their kinds.
+    /// Unlike [`Catalog::states`] it shows both where a stamp has two state files.
+    pub fn files(&self) -> Vec<(Name, u64)> {
+        let parsed = self.sizes.iter().filter_map(|(name, size)| Some((Name::parse(name)?, *size)));
+        let mut files: Vec<_> = parsed.collect();
+        files.sort_by(|(a, _), (b, _)| (a.stamp, a).cmp(&(b.stamp, b)));
+        files
+    }
+
     /// The youngest stamp among all files of the key, states or not.
     pub fn newest_stamp(&self) -> Option<Stamp> {
         self.sizes.keys().filter_map(|name| Name::parse(name)).map(|name| name.stamp).max()

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::{ReadAt, Sink};
-use crate::job::Job;
+use crate::job::{Job, Problem, ProblemKind};
 
 pub use cache::Cache;
 pub use catalog::{Catalog, StateFile};
@@ -37,12 +37,24 @@ pub enum LockMode {
 
 /// Bytes that [`fetch`] reads at a time.
 const FETCH: u64 = 1 << 20;
+/// What an operation needs of a store besides a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Read,
+    Write,
+    Delete,
+}
 
 /// Held while it lives.
 pub type Lock = Box<dyn Any>;
 
 /// A place for backup files. Committed files never change. All calls come from one thread.
 pub trait Store {
+    /// `Unsupported` if this store cannot do what an operation needs; asked before anything is touched.
+    fn require(&self, _need: Need, _doing: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// Every committed object whose name starts with `prefix`, in any order.
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>>;
 
@@ -100,6 +112,17 @@ pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> 
             other => return other,
         }
     }
+}
+
+/// Removes what killed runs of `key` left under temporary names, and notes each. Only under the exclusive
+/// lock of `key`.
+pub fn sweep_drafts(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
+    for name in store.sweep_drafts(key)? {
+        let error = Error::new(Kind::Io, "keep", "a killed run left it; it was removed").at(&name);
+        let problem = Problem { path: None, ..Problem::new(ProblemKind::Leftover, b"", &error) };
+        job.problem(problem.in_file(&name), error)?;
+    }
+    Ok(())
 }
 
 /// A path's raw bytes.

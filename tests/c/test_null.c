@@ -167,6 +167,26 @@ static void test_operations(void)
     CHECK_INT(ibt_full_backup(NULL, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
 }
 
+static void test_maintenance(void)
+{
+    ibt_options *options = ibt_options_new();
+    ibt_report *report = GARBAGE;
+    ibt_error *err = GARBAGE;
+
+    CHECK_INT(ibt_prune(NULL, NULL, NULL, &report, &err), IBT_ERR_INVALID_ARG);
+    CHECK(report == NULL);
+    CHECK_TEXT(ibt_error_message(err), "cannot prune: key is NULL");
+    ibt_error_free(err);
+    CHECK_INT(ibt_prune(NULL, "\377", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    /* Neither rules nor a snapshot; then a rule for a key that is not there. */
+    CHECK_INT(ibt_prune(NULL, "absent", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_keep_last(options, 1), IBT_OK);
+    CHECK_INT(ibt_prune(NULL, "absent", options, NULL, NULL), IBT_ERR_NOT_FOUND);
+    CHECK_INT(ibt_options_set_root(options, "dir"), IBT_OK);
+    CHECK_INT(ibt_prune(NULL, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+    ibt_options_free(options);
+}
+
 static void test_storage(void)
 {
     ibt_storage *storage = GARBAGE;
@@ -193,6 +213,7 @@ int main(void)
     test_progress_and_entry();
     test_report();
     test_operations();
+    test_maintenance();
     test_storage();
     return check_end();
 }

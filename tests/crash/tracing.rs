@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ibt::job::Select;
+use ibt::job::{Keep, Select};
 use tempfile::TempDir;
 
 use crate::support::tools::{command, output, this_test_again};
@@ -26,7 +26,8 @@ pub struct Task {
 }
 
 impl Task {
-    /// `operation` is "full", "incremental", "consolidate" or "restore" (as `dest` beside the store).
+    /// `operation` is "full", "incremental", "consolidate", "restore" (as `dest` beside the store) or "prune"
+    /// (all but the newest).
     pub fn of(series: &Series, operation: &str) -> Task {
         let outcome = series.beside("outcome");
         let paths = [&series.source, &series.store, &series.cache(), &series.beside("dest"), &outcome];
@@ -48,6 +49,7 @@ pub fn act(role: &str) {
         "full" => series.full(),
         "incremental" => series.incremental(),
         "consolidate" => series.consolidate(),
+        "prune" => series.prune(&series.keeping(Keep { last: 1, ..Keep::default() })),
         _ => series.restore(Select::Newest, Path::new(dest)),
     };
     assert!(!Path::new(ENDS).exists());
@@ -81,6 +83,12 @@ impl Call {
             return None;
         };
         Some((below(dir, from), below(to_dir, to)))
+    }
+
+    /// The path that a call unlinks.
+    pub fn unlinks(&self) -> Option<PathBuf> {
+        let parts: Vec<_> = self.arguments.split('"').collect();
+        (self.name.starts_with("unlink") && parts.len() >= 3).then(|| below(parts[0], parts[1]))
     }
 
     /// The path of the descriptor that is the first argument.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ibt::error::{Error, Kind};
-use ibt::job::{Cancel, Counter, Job, Observer, Options, ProblemKind, Report, Select, Silent};
+use ibt::job::{Cancel, Counter, Job, Keep, Observer, Options, ProblemKind, Report, Select, Silent};
 use ibt::stamp::Stamp;
 use ibt::store::DirStore;
 use tempfile::TempDir;
@@ -146,6 +146,21 @@ impl Series {
         })
     }
 
+    /// Prunes by `options`, which say what goes.
+    pub fn prune(&self, options: &Options) -> Outcome {
+        self.run(options, &Cancel::default(), &mut Silent, |store, job| ibt::maintain::prune(store, KEY, job))
+    }
+
+    /// The options with rules what a prune keeps.
+    pub fn keeping(&self, keep: Keep) -> Options {
+        Options { keep, ..self.options.clone() }
+    }
+
+    /// The options with one snapshot selected.
+    pub fn selecting(&self, select: Select) -> Options {
+        Options { select, ..self.options.clone() }
+    }
+
     /// Runs one operation on the store with options, cancel flag and observer of its own.
     pub fn run(
         &self,
@@ -173,7 +188,7 @@ impl Series {
     #[track_caller]
     pub fn keep(&mut self, report: &Report) {
         let stamp = report.snapshot.expect("a backup reports its snapshot");
-        let kept = Kept::new(&self.source, &self.beside(&format!("kept-{}", self.points.len())));
+        let kept = Kept::new(&self.source, &self.beside(&format!("kept-{stamp}")));
         self.points.push(Point { stamp, kept });
     }
 

@@ -325,7 +325,8 @@ pub unsafe extern "C" fn ibt_options_set_allow_source_change(
 
 /// With 1 a backup, full or not, accepts an empty source where the newest
 /// snapshot has entries. Else it returns IBT_ERR_MISMATCH: most often a mount is
-/// missing.
+/// missing. A prune may then leave no snapshot of its key; else that is
+/// IBT_ERR_INVALID_ARG.
 ///
 /// Default: 0. Every other number counts as 1.
 ///

@@ -1,0 +1,343 @@
+//! Removing snapshots and what only they needed.
+//!
+//! ```text
+//! read every state --> choose (rules, or the one selected) --> delete states, oldest first --> sync
+//!                  --> list again: is what stands what was read? --> delete archives nobody names --> sync
+//! ```
+//!
+//! States go first, so that whatever stops a prune, no state names what is gone: archives without a state
+//! are left over, and the next prune takes them. The oldest states go first: a prune that is cut short has
+//! then removed what is worth least, and doing it again ends where it would have ended at once
+//! ([`judge`](super::judge)).
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::error::{Error, Kind, Result};
+use crate::format::names::{check_key, Kind as FileKind, Name};
+use crate::format::StateSummary;
+use crate::job::{
+    Action, BackupFile, Counter, Job, Keep, Level, Options, Phase, Problem, ProblemKind, Select,
+};
+use crate::stamp::{Stamp, Time};
+use crate::store::{lock, path_bytes, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile};
+
+use super::retention::judge;
+use super::states::{describe, is_lost, lost_state};
+
+const OP: &str = "prune";
+
+/// Removes the snapshots of `key` that the rules do not keep, or exactly the selected one, and then every
+/// archive that no remaining state names, left over by whatever run.
+///
+/// A state that cannot be read is removed only if its stamp is selected exactly. While one remains, archives
+/// stay: it might need them. That is a problem, as is the state.
+///
+/// Errors: `InvalidArg` (neither rules nor a selector, or both; no snapshot would be left and that is not
+/// allowed), `NotFound` (a key without snapshots, a selector that selects none), `Unsupported` (the store
+/// cannot delete), `Corrupt` or `Format` (the state that a moment selects), `Busy`. After an error, a cancel
+/// too, what the report lists is gone and the rest is whole.
+pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
+    store.require(Need::Delete, OP)?;
+    let choice = Choice::of(job.options)?;
+    let key = check_key(key.as_bytes())?;
+    job.report.date = Time::now();
+    job.report.key = Some(key.clone());
+    // Before the lock, which would leave a trace in a store whose name was mistyped.
+    choice.check(&Catalog::read(store, &key)?, job.options)?;
+    let dry_run = job.options.dry_run;
+    let mode = if dry_run { LockMode::Shared } else { LockMode::Exclusive };
+    let _lock = lock(store, &key, mode, job)?;
+    let catalog = Catalog::read(store, &key)?;
+    choice.check(&catalog, job.options)?;
+    let holding = Holding::read(store, &catalog, job)?;
+    let goes = holding.choose(&choice, &catalog, job)?;
+    holding.tell_lost(&goes, job)?;
+    let plan = holding.plan(&goes);
+    holding.tell_spared(&plan, job)?;
+    if dry_run {
+        holding.pretend(&plan, store, job);
+        return Ok(());
+    }
+    sweep_drafts(store, &key, job)?;
+    holding.carry_out(&plan, store, &key, job)
+}
+
+/// How the caller says what goes.
+enum Choice {
+    /// Whatever no rule keeps.
+    Rules(Keep),
+    /// This one.
+    One(Select),
+}
+
+impl Choice {
+    fn of(options: &Options) -> Result<Self> {
+        let invalid = |detail: &str| Err(Error::new(Kind::InvalidArg, OP, detail));
+        match (options.select, options.keep) {
+            (Select::Newest, keep) if keep == Keep::default() => {
+                invalid("neither rules what to keep nor a snapshot to remove were given")
+            }
+            (Select::Newest, keep) => Ok(Choice::Rules(keep)),
+            (select, keep) if keep == Keep::default() => Ok(Choice::One(select)),
+            _ => invalid("rules what to keep and a snapshot to remove were both given"),
+        }
+    }
+
+    /// `NotFound` where there is nothing to choose from. Archives whose states are all gone may be all that
+    /// is left of somebody's data: they are swept only where keeping nothing is allowed.
+    fn check(&self, catalog: &Catalog, options: &Options) -> Result<()> {
+        match self {
+            Choice::One(select) => catalog.select(*select).map(|_| ()),
+            Choice::Rules(_) if options.allow_empty && !catalog.files().is_empty() => Ok(()),
+            Choice::Rules(_) => catalog.select(Select::Newest).map(|_| ()),
+        }
+    }
+}
+
+/// Everything that a key has in the store, oldest first.
+struct Holding {
+    states: Vec<State>,
+    archives: Vec<(Name, u64)>,
+}
+
+/// A state's file and what it says.
+struct State {
+    name: Name,
+    size: u64,
+    told: Result<Told>,
+}
+
+struct Told {
+    /// Where the report lists the snapshot.
+    listed: usize,
+    series: String,
+    /// Indices of the archives it names, of those that are there.
+    needs: Vec<usize>,
+}
+
+impl Holding {
+    /// Reads and verifies every state. The readable ones are listed in the report.
+    fn read(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> Result<Self> {
+        let (states, archives): (Vec<_>, Vec<_>) =
+            catalog.files().into_iter().partition(|(name, _)| name.kind == FileKind::State);
+        let numbers: HashMap<String, usize> =
+            archives.iter().enumerate().map(|(number, (name, _))| (name.to_string(), number)).collect();
+        job.phase(Phase::Scan, states.len() as u64, states.iter().map(|(_, size)| size).sum())?;
+        let mut holding = Holding { states: Vec::with_capacity(states.len()), archives };
+        for (name, size) in states {
+            let file = name.to_string();
+            job.step(file.as_bytes())?;
+            let mut stored = StoredFile { store, name: &file };
+            let told = match StateSummary::read(&mut stored, &file, size, name.compressed) {
+                Ok(state) => Ok(Told::of(&state, &numbers, job)),
+                Err(error) if is_lost(&error) => Err(error),
+                Err(error) => return Err(error),
+            };
+            holding.states.push(State { name, size, told });
+            job.report.count(Counter::BytesRead, size);
+            job.advance(size)?;
+        }
+        job.phase_done()?;
+        Ok(holding)
+    }
+
+    /// Which states go, by index; the report's snapshots are given their reasons.
+    fn choose(&self, choice: &Choice, catalog: &Catalog, job: &mut Job) -> Result<BTreeSet<usize>> {
+        let goes = match choice {
+            Choice::Rules(keep) => self.not_kept(keep, job),
+            Choice::One(select) => self.selected(*select, catalog, job)?,
+        };
+        let stays = |index: &usize| !goes.contains(index) && self.states[*index].told.is_ok();
+        if !goes.is_empty() && !(0..self.states.len()).any(|index| stays(&index)) && !job.options.allow_empty
+        {
+            let detail = "no snapshot would be left (allow an empty result if that is meant)";
+            return Err(Error::new(Kind::InvalidArg, OP, detail));
+        }
+        Ok(goes)
+    }
+
+    /// What cannot be read is not counted and does not go.
+    fn not_kept(&self, keep: &Keep, job: &mut Job) -> BTreeSet<usize> {
+        let readable = || self.states.iter().enumerate().filter(|(_, state)| state.told.is_ok());
+        let stamps: Vec<Stamp> = readable().map(|(_, state)| state.name.stamp).collect();
+        let verdicts = judge(&stamps, keep);
+        let mut goes = BTreeSet::new();
+        for (index, state) in readable() {
+            let found = verdicts.binary_search_by_key(&state.name.stamp, |verdict| verdict.stamp);
+            let (Ok(found), Ok(told)) = (found, &state.told) else { continue };
+            let verdict = &verdicts[found];
+            job.report.snapshots[told.listed].reason = verdict.reason();
+            if !verdict.keeps() {
+                goes.insert(index);
+            }
+        }
+        goes
+    }
+
+    /// The file of the selected stamp, both where it has two. A moment may select only what can be read.
+    fn selected(&self, select: Select, catalog: &Catalog, job: &mut Job) -> Result<BTreeSet<usize>> {
+        let stamp = catalog.select(select)?.stamp;
+        let mut goes = BTreeSet::new();
+        for (index, state) in self.states.iter().enumerate() {
+            let is_it = state.name.stamp == stamp;
+            match &state.told {
+                Err(error) if is_it && !matches!(select, Select::Exactly(_)) => return Err(error.clone()),
+                Err(_) => {}
+                Ok(told) => {
+                    let reason = if is_it { "selected" } else { "not selected" };
+                    job.report.snapshots[told.listed].reason = reason.to_string();
+                }
+            }
+            if is_it {
+                goes.insert(index);
+            }
+        }
+        Ok(goes)
+    }
+
+    /// Lists the remaining states that cannot be read.
+    fn tell_lost(&self, goes: &BTreeSet<usize>, job: &mut Job) -> Result<()> {
+        for (index, state) in self.states.iter().enumerate() {
+            if let (Err(error), false) = (&state.told, goes.contains(&index)) {
+                let problem = lost_state(&state.name.to_string(), state.name.stamp, error);
+                job.problem(problem, error.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(&self, goes: &BTreeSet<usize>) -> Plan {
+        let mut needed = vec![false; self.archives.len()];
+        let mut all_read = true;
+        for (_, state) in self.states.iter().enumerate().filter(|(index, _)| !goes.contains(index)) {
+            match &state.told {
+                Ok(told) => told.needs.iter().for_each(|archive| needed[*archive] = true),
+                Err(_) => all_read = false,
+            }
+        }
+        let unnamed = (0..needed.len()).filter(|archive| !needed[*archive]).collect();
+        let (archives, spared) = if all_read { (unnamed, Vec::new()) } else { (Vec::new(), unnamed) };
+        Plan { states: goes.iter().copied().collect(), archives, spared }
+    }
+
+    /// Lists archives that stay although no state that can be read names them.
+    fn tell_spared(&self, plan: &Plan, job: &mut Job) -> Result<()> {
+        for index in &plan.spared {
+            let name = self.archives[*index].0.to_string();
+            let detail = "only states that cannot be read may need it; it was left there";
+            let error = Error::new(Kind::Corrupt, "tell whether to remove", detail).at(&name);
+            let problem = Problem { path: None, ..Problem::new(ProblemKind::Leftover, b"", &error) };
+            job.problem(problem.in_file(&name), error)?;
+        }
+        Ok(())
+    }
+
+    /// The report of [`Holding::carry_out`], and nothing else.
+    fn pretend(&self, plan: &Plan, store: &dyn Store, job: &mut Job) {
+        for index in &plan.states {
+            self.state_gone(*index, store, job);
+        }
+        for index in &plan.archives {
+            let (name, size) = &self.archives[*index];
+            file_gone(name, *size, store, job);
+        }
+    }
+
+    fn carry_out(&self, plan: &Plan, store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
+        let states = || plan.states.iter().map(|index| &self.states[*index]);
+        let archives = || plan.archives.iter().map(|index| &self.archives[*index]);
+        let bytes = states().map(|state| state.size).chain(archives().map(|(_, size)| *size)).sum();
+        job.phase(Phase::Delete, (plan.states.len() + plan.archives.len()) as u64, bytes)?;
+        for (index, state) in plan.states.iter().zip(states()) {
+            delete(&state.name, state.size, store, job)?;
+            self.state_gone(*index, store, job);
+        }
+        if !plan.states.is_empty() {
+            store.sync()?;
+        }
+        if !plan.archives.is_empty() {
+            self.check_states(plan, store, key)?;
+            for (name, size) in archives() {
+                delete(name, *size, store, job)?;
+                file_gone(name, *size, store, job);
+            }
+            store.sync()?;
+        }
+        self.clear_cache(plan, job);
+        job.log(Level::Info, &format!("removed {} snapshots of '{key}'", plan.states.len()));
+        job.phase_done()
+    }
+
+    /// What stands is what was read: where nobody locks, a snapshot may have been made meanwhile, and a
+    /// store may have taken a deletion for done that was not.
+    fn check_states(&self, plan: &Plan, store: &mut dyn Store, key: &str) -> Result<()> {
+        let now = Catalog::read(store, key)?.files();
+        let now: BTreeSet<_> =
+            now.into_iter().map(|(name, _)| name).filter(|name| name.kind == FileKind::State).collect();
+        let stays = (0..self.states.len()).filter(|index| !plan.states.contains(index));
+        match now == stays.map(|index| self.states[index].name.clone()).collect() {
+            true => Ok(()),
+            false => {
+                let detail = "the snapshots of this key changed meanwhile; no archive was removed";
+                Err(Error::new(Kind::Busy, OP, detail))
+            }
+        }
+    }
+
+    /// Removes the cache's copies of what is gone: nothing will ask for them again.
+    fn clear_cache(&self, plan: &Plan, job: &Job) {
+        let states = || plan.states.iter().map(|index| &self.states[*index]);
+        let archives = plan.archives.iter().map(|index| &self.archives[*index].0);
+        let names: HashSet<String> =
+            states().map(|state| &state.name).chain(archives).map(Name::to_string).collect();
+        let series: BTreeSet<&str> =
+            states().filter_map(|state| Some(state.told.as_ref().ok()?.series.as_str())).collect();
+        for series in series {
+            if let Some(cache) = Cache::of_series(job.options.cache_dir.as_deref(), series) {
+                cache.keep_only(&|name| !names.contains(name));
+            }
+        }
+    }
+
+    /// Tells in the report that a state is gone, and with it its snapshot.
+    fn state_gone(&self, index: usize, store: &dyn Store, job: &mut Job) {
+        let state = &self.states[index];
+        file_gone(&state.name, state.size, store, job);
+        if let Ok(told) = &state.told {
+            job.report.count(Counter::Deleted, 1);
+            job.report.snapshots[told.listed].action = Action::Removed;
+        }
+    }
+}
+
+impl Told {
+    fn of(state: &StateSummary, numbers: &HashMap<String, usize>, job: &mut Job) -> Self {
+        let archives = state.trailer.archives.iter();
+        let needs = archives.filter_map(|archive| numbers.get(&archive.name).copied()).collect();
+        job.report.snapshots.push(describe(state));
+        Told { listed: job.report.snapshots.len() - 1, series: state.header.series.clone(), needs }
+    }
+}
+
+/// What is deleted, by index, in this order.
+struct Plan {
+    states: Vec<usize>,
+    archives: Vec<usize>,
+    /// Archives that no readable state names, but an unreadable one may.
+    spared: Vec<usize>,
+}
+
+fn delete(name: &Name, size: u64, store: &mut dyn Store, job: &mut Job) -> Result<()> {
+    let name = name.to_string();
+    job.step(name.as_bytes())?;
+    // Before it is done: once the last one is, there is nothing left to cancel.
+    job.advance(size)?;
+    store.delete(&name)
+}
+
+fn file_gone(name: &Name, size: u64, store: &dyn Store, job: &mut Job) {
+    let kind = name.kind.word();
+    let name = name.to_string();
+    let path = store.path_of(&name).map(|path| path_bytes(&path).to_vec());
+    job.report.files.push(BackupFile { name, kind, path, size });
+}

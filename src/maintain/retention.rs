@@ -1,0 +1,299 @@
+//! Which snapshots the rules keep: stamps in, verdicts out. Touches no disk and asks no clock.
+
+use std::collections::BTreeSet;
+
+use crate::job::Keep;
+use crate::stamp::{civil_from_days, days_from_civil, Stamp};
+
+/// What the rules say of one snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub stamp: Stamp,
+    /// Every rule that keeps it, in the words of [`Verdict::reason`]; none: it goes.
+    pub rules: Vec<String>,
+}
+
+impl Verdict {
+    pub fn keeps(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// `last 3, daily 2026-11-22, weekly 2026-W47`: one of the last three, the newest of that day and of
+    /// that ISO week.
+    pub fn reason(&self) -> String {
+        match self.keeps() {
+            true => self.rules.join(", "),
+            false => "no rule keeps it".to_string(),
+        }
+    }
+}
+
+/// Names the period that a day, counted from 1970-01-01, lies in.
+type PeriodOf = fn(i64) -> String;
+
+/// Judges snapshots, given in any order: one verdict for each stamp, oldest first.
+///
+/// `last` keeps the newest n. A period's rule keeps the newest snapshot of each of the newest n periods
+/// that have one, so gaps in a series cost nothing. Periods are those of UTC, weeks begin on Monday. Only
+/// what is kept decides: judging anything between what is kept and all of them keeps the same.
+pub fn judge(stamps: &[Stamp], keep: &Keep) -> Vec<Verdict> {
+    let sorted: BTreeSet<Stamp> = stamps.iter().copied().collect();
+    let mut verdicts: Vec<_> = sorted.into_iter().map(|stamp| Verdict { stamp, rules: Vec::new() }).collect();
+    for verdict in verdicts.iter_mut().rev().take(keep.last as usize) {
+        verdict.rules.push(format!("last {}", keep.last));
+    }
+    let periods: [(u32, &str, PeriodOf); 4] = [
+        (keep.daily, "daily", day),
+        (keep.weekly, "weekly", iso_week),
+        (keep.monthly, "monthly", month),
+        (keep.yearly, "yearly", year),
+    ];
+    for (n, word, name_of) in periods {
+        let mut left = n;
+        let mut newest_seen = None;
+        for verdict in verdicts.iter_mut().rev() {
+            let period = Some(name_of(verdict.stamp.day()));
+            if left > 0 && period != newest_seen {
+                verdict.rules.push(format!("{word} {}", period.as_deref().unwrap_or_default()));
+                newest_seen = period;
+                left -= 1;
+            }
+        }
+    }
+    verdicts
+}
+
+/// A day since 1970-01-01 as `2026-11-22`.
+fn day(day: i64) -> String {
+    let (year, month, day) = civil_from_days(day);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+fn month(day: i64) -> String {
+    let (year, month, _) = civil_from_days(day);
+    format!("{year:04}-{month:02}")
+}
+
+fn year(day: i64) -> String {
+    format!("{:04}", civil_from_days(day).0)
+}
+
+/// The ISO 8601 week of a day as `2026-W47`: it belongs to the year that its Thursday lies in.
+fn iso_week(day: i64) -> String {
+    // Day 0 was a Thursday.
+    let thursday = day - (day + 3).rem_euclid(7) + 3;
+    let (year, _, _) = civil_from_days(thursday);
+    let week = (thursday - days_from_civil(year, 1, 1)) / 7 + 1;
+    format!("{year:04}-W{week:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn stamp(text: &str) -> Stamp {
+        Stamp::parse(text).unwrap()
+    }
+
+    /// The first moment of a day written `20261122`.
+    fn midnight(day: &str) -> Stamp {
+        stamp(&format!("{day}T000000.000000Z"))
+    }
+
+    fn kept(stamps: &[Stamp], keep: &Keep) -> Vec<Stamp> {
+        judge(stamps, keep).into_iter().filter(Verdict::keeps).map(|verdict| verdict.stamp).collect()
+    }
+
+    fn reasons(stamps: &[Stamp], keep: &Keep) -> Vec<String> {
+        judge(stamps, keep).iter().map(Verdict::reason).collect()
+    }
+
+    #[test]
+    fn reasons_name_every_rule_and_its_period() {
+        let stamps = [
+            stamp("20261121T100000.000000Z"),
+            stamp("20261122T100000.000000Z"),
+            stamp("20261122T220530.123456Z"),
+        ];
+        let keep = Keep { last: 1, daily: 2, weekly: 1, monthly: 1, yearly: 1 };
+        assert_eq!(
+            reasons(&stamps, &keep),
+            [
+                "daily 2026-11-21",
+                "no rule keeps it",
+                "last 1, daily 2026-11-22, weekly 2026-W47, monthly 2026-11, yearly 2026"
+            ]
+        );
+    }
+
+    #[test]
+    fn midnight_belongs_to_the_day_it_begins() {
+        let stamps = [stamp("20261121T235959.999999Z"), stamp("20261122T000000.000000Z")];
+        assert_eq!(kept(&stamps, &Keep { daily: 5, ..Keep::default() }), stamps);
+        let same_day = [stamps[1], stamp("20261122T235959.999999Z")];
+        assert_eq!(kept(&same_day, &Keep { daily: 5, ..Keep::default() }), same_day[1..]);
+    }
+
+    #[test]
+    fn a_week_begins_on_monday_and_belongs_to_the_year_of_its_thursday() {
+        let week = |day: &str| iso_week(midnight(day).day());
+        for (day, expected) in [
+            ("20201227", "2020-W52"),
+            ("20201228", "2020-W53"),
+            ("20210103", "2020-W53"),
+            ("20210104", "2021-W01"),
+            ("20241229", "2024-W52"),
+            ("20241230", "2025-W01"),
+            ("20260101", "2026-W01"),
+            ("20261122", "2026-W47"),
+            ("20261123", "2026-W48"),
+            ("20261231", "2026-W53"),
+            ("20270103", "2026-W53"),
+            ("20270104", "2027-W01"),
+            ("19700101", "1970-W01"),
+            ("99991231", "9999-W52"),
+        ] {
+            assert_eq!(week(day), expected, "{day}");
+        }
+        assert_eq!(iso_week(-1), "1970-W01");
+        assert_eq!(iso_week(-4), "1969-W52");
+    }
+
+    #[test]
+    fn one_week_across_new_year_is_one_week_but_two_years() {
+        let stamps = [midnight("20201231"), midnight("20210101")];
+        assert_eq!(kept(&stamps, &Keep { weekly: 9, ..Keep::default() }), stamps[1..]);
+        assert_eq!(kept(&stamps, &Keep { yearly: 9, ..Keep::default() }), stamps);
+        assert_eq!(kept(&stamps, &Keep { monthly: 9, ..Keep::default() }), stamps);
+    }
+
+    #[test]
+    fn a_leap_day_is_a_day_of_february() {
+        let stamps = [midnight("20240228"), midnight("20240229"), midnight("20240301")];
+        assert_eq!(kept(&stamps, &Keep { daily: 9, ..Keep::default() }), stamps);
+        assert_eq!(kept(&stamps, &Keep { monthly: 9, ..Keep::default() }), stamps[1..]);
+        assert_eq!((day(-1), month(-1), year(-1)), ("1969-12-31".into(), "1969-12".into(), "1969".into()));
+    }
+
+    #[test]
+    fn periods_without_a_snapshot_are_not_counted() {
+        let stamps = [midnight("20100101"), midnight("20200101"), midnight("20200601"), midnight("20260101")];
+        assert_eq!(kept(&stamps, &Keep { yearly: 3, ..Keep::default() }), [stamps[0], stamps[2], stamps[3]]);
+        assert_eq!(kept(&stamps, &Keep { daily: 2, ..Keep::default() }), stamps[2..]);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_nothing_nor_by_no_rule() {
+        assert!(judge(&[], &Keep { last: 3, ..Keep::default() }).is_empty());
+        assert!(kept(&[midnight("20260101")], &Keep::default()).is_empty());
+        let most = Keep { last: u32::MAX, daily: u32::MAX, ..Keep::default() };
+        assert_eq!(kept(&[midnight("20260101")], &most), [midnight("20260101")]);
+    }
+
+    /// Days apart by hours to years, so that periods hold none, one or several.
+    fn stamps() -> impl Strategy<Value = Vec<Stamp>> {
+        let hours = prop_oneof![4 => 0i64..30, 3 => 0i64..24 * 40, 2 => 0i64..24 * 800, 1 => Just(0i64)];
+        (0i64..60 * 365, vec(hours, 0..40)).prop_map(|(first, steps)| {
+            let mut secs = first * 86_400;
+            let at = |secs| Stamp::from_time(crate::stamp::Time { secs, nanos: 0 });
+            let next = |step: i64| {
+                secs += step * 3600;
+                at(secs)
+            };
+            steps.into_iter().map(next).collect()
+        })
+    }
+
+    fn rules() -> impl Strategy<Value = Keep> {
+        let n = || prop_oneof![3 => 0u32..3, 2 => 0u32..12, 1 => Just(u32::MAX)];
+        (n(), n(), n(), n(), n()).prop_map(|(last, daily, weekly, monthly, yearly)| Keep {
+            last,
+            daily,
+            weekly,
+            monthly,
+            yearly,
+        })
+    }
+
+    /// Whether one rule keeps `stamp`, asked of the stamp: nothing newer is in its period, and fewer than n
+    /// periods after its own have any.
+    fn model(stamp: Stamp, all: &[Stamp], n: u32, period: fn(Stamp) -> String) -> bool {
+        let newer: BTreeSet<_> = all.iter().filter(|other| **other > stamp).map(|s| period(*s)).collect();
+        !newer.contains(&period(stamp)) && (newer.len() as u64) < u64::from(n)
+    }
+
+    /// The day of the week by Zeller's congruence, 0 for Monday, of the date that a stamp's text says.
+    fn monday_of(stamp: Stamp) -> String {
+        let text = stamp.to_string();
+        let number = |from: usize, to: usize| text[from..to].parse::<i64>().unwrap();
+        let (year, month, day) = (number(0, 4), number(4, 6), number(6, 8));
+        let (y, m) = if month < 3 { (year - 1, month + 12) } else { (year, month) };
+        let weekday = (day + 13 * (m + 1) / 5 + y + y / 4 - y / 100 + y / 400 + 5).rem_euclid(7);
+        (stamp.day() - weekday).to_string()
+    }
+
+    proptest! {
+        #[test]
+        fn rules_keep_what_the_model_keeps(stamps in stamps(), keep in rules()) {
+            for verdict in judge(&stamps, &keep) {
+                let by = |n, period| model(verdict.stamp, &stamps, n, period);
+                let expected = [
+                    (by(keep.last, |stamp| stamp.to_string()), "last "),
+                    (by(keep.daily, |stamp| stamp.to_string()[..8].into()), "daily "),
+                    (by(keep.weekly, monday_of), "weekly "),
+                    (by(keep.monthly, |stamp| stamp.to_string()[..6].into()), "monthly "),
+                    (by(keep.yearly, |stamp| stamp.to_string()[..4].into()), "yearly "),
+                ];
+                let told = |word: &str| verdict.rules.iter().any(|rule| rule.starts_with(word));
+                let said: Vec<_> = expected.iter().filter(|(_, word)| told(word)).collect();
+                let meant: Vec<_> = expected.iter().filter(|(keeps, _)| *keeps).collect();
+                prop_assert_eq!(said, meant, "{:?}", verdict);
+            }
+        }
+
+        #[test]
+        fn the_order_of_the_stamps_does_not_matter(stamps in stamps(), keep in rules()) {
+            let mut sorted = stamps.clone();
+            sorted.sort();
+            sorted.dedup();
+            let reversed: Vec<_> = stamps.iter().rev().copied().collect();
+            prop_assert_eq!(judge(&reversed, &keep), judge(&stamps, &keep));
+            let judged: Vec<_> = judge(&stamps, &keep).iter().map(|verdict| verdict.stamp).collect();
+            prop_assert_eq!(judged, sorted);
+        }
+
+        #[test]
+        fn the_newest_stays_whatever_the_rule(stamps in stamps(), keep in rules()) {
+            let newest = stamps.iter().max().copied();
+            prop_assume!(keep != Keep::default());
+            prop_assert_eq!(kept(&stamps, &keep).last().copied(), newest);
+        }
+
+        #[test]
+        fn more_generous_rules_keep_no_less(stamps in stamps(), keep in rules(), more in rules()) {
+            let sum = Keep {
+                last: keep.last.saturating_add(more.last),
+                daily: keep.daily.saturating_add(more.daily),
+                weekly: keep.weekly.saturating_add(more.weekly),
+                monthly: keep.monthly.saturating_add(more.monthly),
+                yearly: keep.yearly.saturating_add(more.yearly),
+            };
+            let (few, many) = (kept(&stamps, &keep), kept(&stamps, &sum));
+            prop_assert!(few.iter().all(|stamp| many.contains(stamp)), "{few:?} {many:?}");
+        }
+
+        /// So a prune that was cut short and done again ends where it would have ended at once.
+        #[test]
+        fn anything_between_what_is_kept_and_all_is_judged_the_same(
+            stamps in stamps(), keep in rules(), left in vec(any::<bool>(), 40),
+        ) {
+            let first = kept(&stamps, &keep);
+            prop_assert_eq!(&kept(&first, &keep), &first);
+            let between: Vec<_> =
+                stamps.iter().zip(left).filter(|(s, left)| *left || first.contains(s)).map(|(s, _)| *s).collect();
+            prop_assert_eq!(kept(&between, &keep), first);
+        }
+    }
+}

@@ -1,0 +1,761 @@
+//! Pruning: what the rules keep stays and restores, what nobody needs goes, and nothing else is touched.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use ibt::entry::Entry;
+use ibt::error::{Error, Kind};
+use ibt::job::{
+    Action, Cancel, Codec, Counter, Flow, Keep, Observer, OnFileError, Options, ProblemKind, Progress,
+    Report, Select,
+};
+use ibt::stamp::{Stamp, Time};
+use ibt::store::{DirStore, Draft, Lock, LockMode, Need, Object, Store};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, Index};
+use support::series::{around, one_full, refused, remove, KEY};
+use support::tools::command;
+use support::*;
+
+const ONLY_NEWEST: Keep = Keep { last: 1, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+
+/// A full, an increment, a full and two more increments, of files that grow, stay and go.
+fn five_snapshots() -> Series {
+    let mut series = Series::new();
+    let mut bytes = noise(1, 50_000);
+    series.write("stays", noise(2, 20_000));
+    for round in 0..5 {
+        bytes.extend_from_slice(&noise(round, 500));
+        series.write("grows", &bytes);
+        series.write(&format!("only-in-{round}"), noise(100 + round, 3000));
+        if round > 0 {
+            fs::remove_file(series.source.join(format!("only-in-{}", round - 1))).unwrap();
+        }
+        let made = if round % 2 == 0 && round < 4 { series.full() } else { series.incremental() };
+        let report = made.whole();
+        series.keep(&report);
+    }
+    series
+}
+
+fn stamps(series: &Series) -> Vec<Stamp> {
+    series.list().ok().snapshots.iter().map(|snapshot| snapshot.stamp).collect()
+}
+
+fn names(series: &Series) -> BTreeSet<String> {
+    series.stored().into_keys().collect()
+}
+
+/// What the states in the store say is needed, and they themselves: read with zstd(1) and as plain JSON.
+fn named(store: &Path) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for name in series::stored(store).into_keys().filter(|name| name.contains(".state.")) {
+        let state = stored::parse(&store.join(&name));
+        let archives = state["archives"].as_array().unwrap().iter();
+        named.extend(archives.map(|archive| archive["name"].as_str().unwrap().to_string()));
+        named.insert(name);
+    }
+    named
+}
+
+/// The store holds what its states need and nothing more, and exactly the points of `series` restore.
+#[track_caller]
+fn assert_consistent(series: &Series) {
+    assert_eq!(names(series), named(&series.store));
+    if !series.points.is_empty() {
+        assert_eq!(stamps(series), series.points.iter().map(|point| point.stamp).collect::<Vec<_>>());
+    }
+    for point in &series.points {
+        let dest = series.beside("restored");
+        series.restore(Select::Exactly(point.stamp), &dest).whole();
+        assert_same_facts(&point.kept.facts, &facts(&dest));
+        remove(&dest);
+    }
+}
+
+/// Removes the points that a prune's report says are removed.
+fn forget_removed(series: &mut Series, report: &Report) {
+    let removed = |stamp| {
+        let listed = report.snapshots.iter().find(|snapshot| snapshot.stamp == stamp);
+        listed.is_some_and(|snapshot| snapshot.action == Action::Removed)
+    };
+    series.points.retain(|point| !removed(point.stamp));
+}
+
+/// Name, size and kind of the files a report lists.
+fn files(report: &Report) -> BTreeMap<String, (u64, &'static str)> {
+    report.files.iter().map(|file| (file.name.clone(), (file.size, file.kind))).collect()
+}
+
+fn decisions(report: &Report) -> Vec<(Stamp, Action, String)> {
+    report.snapshots.iter().map(|s| (s.stamp, s.action, s.reason.clone())).collect()
+}
+
+/// Dry first, which must change nothing and foretell what the prune then does.
+#[track_caller]
+fn prune_twice(series: &Series, options: &Options) -> Report {
+    let before = series.stored();
+    let around_before = around(series);
+    let dry = series.prune(&Options { dry_run: true, ..options.clone() }).ok();
+    assert_eq!(around(series), around_before, "a dry run changed something");
+    let report = series.prune(options).ok();
+    assert_eq!((files(&dry), decisions(&dry)), (files(&report), decisions(&report)));
+    assert_eq!(dry.counters, report.counters);
+    let gone: BTreeMap<_, _> =
+        before.into_iter().filter(|(name, _)| !series.store.join(name).exists()).collect();
+    let told: BTreeMap<_, _> = files(&report).into_iter().map(|(name, (size, _))| (name, size)).collect();
+    assert_eq!(told, gone, "the report lists other files than those that are gone");
+    let removed = report.snapshots.iter().filter(|s| s.action == Action::Removed).count() as u64;
+    assert_eq!(report.counters.get(Counter::Deleted), removed);
+    report
+}
+
+#[test]
+fn any_snapshot_can_go() {
+    for index in 0..5 {
+        let mut series = five_snapshots();
+        let stamp = series.points[index].stamp;
+        let report = prune_twice(&series, &series.selecting(Select::Exactly(stamp)));
+        assert!(!report.is_partial());
+        let reasons: Vec<_> = report.snapshots.iter().map(|s| &*s.reason).collect();
+        let expected = |at| if at == index { "selected" } else { "not selected" };
+        assert_eq!(reasons, (0..5).map(expected).collect::<Vec<_>>());
+        forget_removed(&mut series, &report);
+        assert_eq!(series.points.len(), 4);
+        assert_consistent(&series);
+        // And life goes on.
+        series.write("grows", noise(7, 60_000));
+        series.snapshot();
+        series.assert_every_point_restores();
+    }
+}
+
+#[test]
+fn a_moment_selects_the_newest_snapshot_not_after_it() {
+    let mut series = five_snapshots();
+    let just_before = Time::from_nanos(series.points[3].stamp.to_time().to_nanos() - 1);
+    let report = prune_twice(&series, &series.selecting(Select::AsOf(just_before)));
+    let removed = series.points[2].stamp;
+    forget_removed(&mut series, &report);
+    assert!(series.points.len() == 4 && series.points.iter().all(|point| point.stamp != removed));
+    assert_consistent(&series);
+}
+
+#[test]
+fn an_increment_after_the_latest_went_is_small() {
+    for with_cache in [true, false] {
+        let mut series = Series::new();
+        let mut bytes = noise(1, 300_000);
+        for round in 0..3 {
+            bytes.extend_from_slice(&noise(round, 100));
+            series.write("grows", &bytes);
+            series.write("untouched", noise(2, 300_000));
+            series.snapshot();
+        }
+        let latest = series.points.pop().unwrap().stamp;
+        series.prune(&series.selecting(Select::Exactly(latest))).whole();
+        if !with_cache {
+            fs::remove_dir_all(series.cache()).unwrap();
+        }
+        bytes.extend_from_slice(b"and a little more");
+        series.write("grows", &bytes);
+        let (report, added) = series.increment();
+        assert_eq!(report.snapshots.len(), 0);
+        assert!(!added.contains_key("created") && added["updated"] < 5000, "{added:?}");
+        let state = stored::parse(&series.newest("state"));
+        assert_eq!(state["parent"]["snapshot"], series.points[1].stamp.to_string());
+        series.assert_every_point_restores();
+    }
+}
+
+#[test]
+fn the_cache_forgets_what_was_pruned() {
+    let series = five_snapshots();
+    let cached = || {
+        let files = walkdir::WalkDir::new(series.cache()).into_iter().map(Result::unwrap);
+        let files = files.filter(|entry| entry.file_type().is_file());
+        files.map(|entry| entry.file_name().to_str().unwrap().to_string()).collect::<BTreeSet<_>>()
+    };
+    assert!(!cached().is_empty());
+    let latest = series.points[4].stamp;
+    series.prune(&series.selecting(Select::Exactly(latest))).whole();
+    assert!(!cached().is_empty() && cached().is_subset(&names(&series)), "{:?}", cached());
+}
+
+#[test]
+fn nothing_is_touched_where_neither_or_both_are_given() {
+    let series = five_snapshots();
+    let both = Options { keep: ONLY_NEWEST, ..series.selecting(Select::Exactly(series.points[0].stamp)) };
+    for options in [series.options.clone(), both] {
+        let error = refused(&series, Kind::InvalidArg, |series| series.prune(&options));
+        assert!(error.detail.contains("rules"), "{error}");
+    }
+}
+
+#[test]
+fn a_key_or_snapshot_that_is_not_there_is_not_found() {
+    let series = one_full();
+    let absent = Stamp::from_time(Time { secs: 1_000_000, nanos: 0 });
+    for select in [Select::Exactly(absent), Select::AsOf(absent.to_time())] {
+        refused(&series, Kind::NotFound, |series| series.prune(&series.selecting(select)));
+    }
+    let empty = Series::new();
+    for allow_empty in [false, true] {
+        let options = Options { allow_empty, ..empty.keeping(ONLY_NEWEST) };
+        refused(&empty, Kind::NotFound, |empty| empty.prune(&options));
+    }
+    assert!(!empty.store.exists());
+}
+
+#[test]
+fn the_last_snapshot_goes_only_when_that_is_allowed() {
+    let mut series = one_full();
+    let selected = series.selecting(Select::Exactly(series.points[0].stamp));
+    for dry_run in [false, true] {
+        let options = Options { dry_run, ..selected.clone() };
+        refused(&series, Kind::InvalidArg, |series| series.prune(&options));
+    }
+    let report = prune_twice(&series, &Options { allow_empty: true, ..selected });
+    assert_eq!(report.snapshots[0].action, Action::Removed);
+    assert!(series.stored().is_empty(), "{:?}", series.stored());
+    series.points.clear();
+    series.snapshot();
+    series.assert_every_point_restores();
+}
+
+/// Archives whose states are gone may be all that is left of somebody's data.
+#[test]
+fn archives_without_any_state_are_swept_only_when_that_is_allowed() {
+    let series = one_full();
+    fs::remove_file(series.newest("state")).unwrap();
+    let options = series.keeping(ONLY_NEWEST);
+    refused(&series, Kind::NotFound, |series| series.prune(&options));
+    prune_twice(&series, &Options { allow_empty: true, ..options });
+    assert!(series.stored().is_empty(), "{:?}", series.stored());
+}
+
+#[test]
+fn what_killed_runs_left_is_swept() {
+    let series = five_snapshots();
+    let before = names(&series);
+    let orphans = [
+        "created.20200101T000000.000000Z.tar.zst",
+        "full.20990101T000000.000000Z.2.tar",
+        "sigvault.20200101T000000.000000Z.tar.zst",
+    ]
+    .map(|rest| format!("{KEY}.{rest}"));
+    for name in &orphans {
+        fs::write(series.store.join(name), "left over").unwrap();
+    }
+    let all = Keep { last: 99, ..Keep::default() };
+    let report = prune_twice(&series, &series.keeping(all));
+    assert_eq!(files(&report).into_keys().collect::<BTreeSet<_>>(), BTreeSet::from(orphans));
+    assert!(report.snapshots.iter().all(|s| s.action == Action::Kept && s.reason == "last 99"));
+    assert_eq!(names(&series), before);
+
+    let draft = format!(".ibt-tmp-{KEY}.full.20200101T000000.000000Z.tar.zst");
+    fs::write(series.store.join(&draft), "left over").unwrap();
+    let report = series.prune(&series.keeping(all)).whole();
+    assert_eq!(report.problems.len(), 1);
+    assert_eq!(
+        (report.problems[0].kind, report.problems[0].file.as_ref()),
+        (ProblemKind::Leftover, Some(&draft))
+    );
+    assert_eq!(names(&series), before);
+    assert_consistent(&series);
+}
+
+#[test]
+fn foreign_things_and_other_keys_are_left_alone() {
+    let mut series = five_snapshots();
+    let other = Options { key: Some("tree.more".into()), ..series.options.clone() };
+    let backup = |options: &Options| {
+        series.run(options, &Cancel::default(), &mut ibt::job::Silent, |store, job| {
+            ibt::backup::full(store, &series.source, job)
+        })
+    };
+    backup(&other).whole();
+    let stamp = "20200101T000000.000000Z";
+    let foreign = [
+        "README".to_string(),
+        "tree".to_string(),
+        format!("tree.full.{stamp}.tar.zst.part"),
+        format!("tree.nonsense.{stamp}.tar.zst"),
+        format!("trees.full.{stamp}.tar.zst"),
+        format!(".ibt-tmp-trees.full.{stamp}.tar.zst"),
+    ];
+    for name in &foreign {
+        fs::write(series.store.join(name), "not of this key").unwrap();
+    }
+    fs::create_dir(series.store.join(format!("tree.full.{stamp}.tar.zst"))).unwrap();
+    run(command("mkfifo", ["--"]).arg(series.store.join(format!("tree.state.{stamp}.json.zst"))));
+    let others =
+        || names(&series).into_iter().filter(|n| !n.starts_with("tree.") || n.starts_with("tree.more"));
+    let before: BTreeSet<_> = others().collect();
+    assert!(before.len() >= 3 + 4, "{before:?}");
+    let report = series.prune(&series.keeping(ONLY_NEWEST)).whole();
+    assert_eq!(others().collect::<BTreeSet<_>>(), before);
+    for name in
+        [format!("tree.full.{stamp}.tar.zst"), format!("tree.state.{stamp}.json.zst"), foreign[2].clone()]
+    {
+        assert!(names(&series).contains(&name), "{name}");
+    }
+    forget_removed(&mut series, &report);
+    assert_eq!(series.points.len(), 1);
+    series.assert_every_point_restores();
+}
+
+/// Ways to make the state of the middle snapshot one that cannot be read.
+fn unreadable_states() -> Vec<(&'static str, fn(&Path))> {
+    let flip: fn(&Path) = |state| {
+        let mut bytes = fs::read(state).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        fs::write(state, bytes).unwrap();
+    };
+    let newer: fn(&Path) = |state| stored::forge(state, "\"version\":1", "\"version\":2");
+    let empty: fn(&Path) = |state| fs::write(state, "").unwrap();
+    let twin: fn(&Path) = |state| fs::write(state.with_extension(""), "{").unwrap();
+    vec![("flipped", flip), ("newer", newer), ("empty", empty), ("a second file of its stamp", twin)]
+}
+
+fn state_of(series: &Series, index: usize) -> std::path::PathBuf {
+    series.store.join(format!("{KEY}.state.{}.json.zst", series.points[index].stamp))
+}
+
+#[test]
+fn while_a_state_cannot_be_read_every_archive_stays() {
+    for (what, spoil) in unreadable_states() {
+        let mut series = five_snapshots();
+        let middle = series.points[2].stamp;
+        spoil(&state_of(&series, 2));
+        let before = names(&series);
+        let report = prune_twice(&series, &series.keeping(ONLY_NEWEST));
+        assert!(report.is_partial(), "{what}");
+        assert_eq!(report.problems[0].kind, ProblemKind::Damaged, "{what}");
+        assert_eq!(report.problems[0].snapshot, Some(middle), "{what}");
+        assert!(report.files.iter().all(|file| file.kind == "state"), "{what}: {:?}", report.files);
+        // What was left there is listed: it is what the next prune would take.
+        let spared: BTreeSet<_> = report
+            .problems
+            .iter()
+            .filter(|problem| problem.kind == ProblemKind::Leftover)
+            .map(|problem| problem.file.clone().unwrap())
+            .collect();
+        let archives: BTreeSet<_> = before.iter().filter(|name| !name.contains(".state.")).cloned().collect();
+        let needed: BTreeSet<_> = stored::parse(&state_of(&series, 4))["archives"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|archive| archive["name"].as_str().unwrap().to_string())
+            .collect();
+        assert_eq!(spared, archives.difference(&needed).cloned().collect(), "{what}");
+        assert!(archives.is_subset(&names(&series)), "{what}");
+        let dest = series.beside("restored");
+        series.restore(Select::Newest, &dest).whole();
+        series.points[4].kept.assert_is(&dest);
+        remove(&dest);
+
+        // Named exactly it goes, and now everything else can.
+        let report = prune_twice(&series, &series.selecting(Select::Exactly(middle)));
+        assert!(!report.is_partial(), "{what}: {:?}", report.problems);
+        series.points.drain(..4);
+        assert_consistent(&series);
+    }
+}
+
+#[test]
+fn a_damaged_state_takes_no_place_among_those_kept() {
+    let series = five_snapshots();
+    fs::write(state_of(&series, 4), "").unwrap();
+    let report = series.prune(&series.keeping(ONLY_NEWEST)).partial();
+    let kept: Vec<_> =
+        report.snapshots.iter().filter(|s| s.action == Action::Kept).map(|s| s.stamp).collect();
+    assert_eq!(kept, [series.points[3].stamp]);
+    series.assert_point_restores(3);
+}
+
+#[test]
+fn a_damaged_state_is_not_removed_by_a_moment_nor_as_the_last_one() {
+    let series = one_full();
+    fs::write(state_of(&series, 0), "").unwrap();
+    let stamp = series.points[0].stamp;
+    refused(&series, Kind::Corrupt, |series| series.prune(&series.selecting(Select::AsOf(stamp.to_time()))));
+    refused(&series, Kind::InvalidArg, |series| series.prune(&series.selecting(Select::Exactly(stamp))));
+    let report = series.prune(&series.keeping(ONLY_NEWEST)).partial();
+    assert!(report.files.is_empty() && report.snapshots.is_empty());
+    assert_eq!(series.stored().len(), 3);
+}
+
+#[test]
+fn stopping_at_problems_stops_before_anything_is_removed() {
+    let series = five_snapshots();
+    fs::write(state_of(&series, 1), "").unwrap();
+    let options = Options { on_file_error: OnFileError::Stop, ..series.keeping(ONLY_NEWEST) };
+    refused(&series, Kind::Corrupt, |series| series.prune(&options));
+}
+
+#[test]
+fn a_locked_key_is_busy() {
+    let series = one_full();
+    let mut store = DirStore::open(&series.store);
+    let held = store.lock(KEY, LockMode::Shared).unwrap();
+    refused(&series, Kind::Busy, |series| series.prune(&series.keeping(ONLY_NEWEST)));
+    series.prune(&Options { dry_run: true, ..series.keeping(ONLY_NEWEST) }).whole();
+    drop(held);
+    series.prune(&series.keeping(ONLY_NEWEST)).whole();
+}
+
+/// Counts callbacks and cancels at the one numbered `at`.
+struct CancelAt {
+    at: u32,
+    calls: u32,
+    flag: Cancel,
+}
+
+impl Observer for CancelAt {
+    fn progress(&mut self, _: &Progress) -> Flow {
+        self.calls += 1;
+        if self.calls == self.at {
+            self.flag.request();
+        }
+        Flow::Continue
+    }
+    fn change(&mut self, _: u32, _: Option<&Entry>, _: Option<&Entry>) -> Flow {
+        panic!("a prune changes no entries");
+    }
+}
+
+/// Cancels when so many files have been deleted, and otherwise is the directory's store.
+struct Odd {
+    inner: DirStore,
+    flag: Cancel,
+    cancel_after: Option<usize>,
+    deleted: usize,
+    /// Says it has deleted, and has not.
+    lies: bool,
+    cannot: bool,
+}
+
+impl Odd {
+    fn new(series: &Series) -> Odd {
+        let inner = DirStore::open(&series.store);
+        Odd { inner, flag: Cancel::default(), cancel_after: None, deleted: 0, lies: false, cannot: false }
+    }
+
+    fn prune(&mut self, options: &Options) -> Outcome {
+        let flag = self.flag.clone();
+        let mut silent = ibt::job::Silent;
+        let mut job = ibt::job::Job::new(options, &flag, &mut silent);
+        let result = ibt::maintain::prune(self, KEY, &mut job);
+        Outcome { result, report: job.report }
+    }
+}
+
+impl Store for Odd {
+    fn require(&self, need: Need, doing: &str) -> Result<(), Error> {
+        match need {
+            Need::Delete if self.cannot => {
+                Err(Error::new(Kind::Unsupported, doing, "this store deletes nothing"))
+            }
+            _ => Ok(()),
+        }
+    }
+    fn list(&mut self, prefix: &str) -> Result<Vec<Object>, Error> {
+        assert!(!self.cannot, "asked for a list before it was asked whether it deletes");
+        self.inner.list(prefix)
+    }
+    fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        self.inner.read_at(name, offset, buf)
+    }
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, Error> {
+        self.inner.create(name)
+    }
+    fn sync(&mut self) -> Result<(), Error> {
+        self.inner.sync()
+    }
+    fn delete(&mut self, name: &str) -> Result<(), Error> {
+        self.deleted += 1;
+        if self.cancel_after == Some(self.deleted) {
+            self.flag.request();
+        }
+        if self.lies {
+            return Ok(());
+        }
+        self.inner.delete(name)
+    }
+    fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock, Error> {
+        self.inner.lock(key, mode)
+    }
+    fn sweep_drafts(&mut self, key: &str) -> Result<Vec<String>, Error> {
+        self.inner.sweep_drafts(key)
+    }
+    fn path_of(&self, name: &str) -> Option<std::path::PathBuf> {
+        self.inner.path_of(name)
+    }
+}
+
+#[test]
+fn a_store_that_cannot_delete_is_refused_first() {
+    let series = five_snapshots();
+    let mut store = Odd { cannot: true, ..Odd::new(&series) };
+    for dry_run in [false, true] {
+        let options = Options { dry_run, ..series.keeping(ONLY_NEWEST) };
+        refused(&series, Kind::Unsupported, |_| store.prune(&options));
+    }
+}
+
+/// No archive is removed while a state that was to go may still stand.
+#[test]
+fn a_store_that_does_not_delete_what_it_says_loses_nothing() {
+    let mut series = five_snapshots();
+    let before = names(&series);
+    let mut store = Odd { lies: true, ..Odd::new(&series) };
+    store.prune(&series.keeping(ONLY_NEWEST)).refused(Kind::Busy);
+    assert_eq!(store.deleted, 4, "archives as well");
+    assert_eq!(names(&series), before);
+    series.write("grows", "no more");
+    series.snapshot();
+    series.assert_every_point_restores();
+}
+
+/// What was done stays done and is told; the rest is whole, and the next prune ends where this one would.
+#[track_caller]
+fn assert_cut_short(series: &Series, outcome: &Outcome) {
+    let fork = series.fork();
+    let gone: BTreeSet<_> = outcome.report.files.iter().map(|file| file.name.clone()).collect();
+    assert!(gone.iter().all(|name| !names(series).contains(name)));
+    let listed = stamps(series);
+    for (index, point) in series.points.iter().enumerate() {
+        let told = outcome.report.snapshots.iter().find(|s| s.stamp == point.stamp);
+        let removed = told.is_some_and(|s| s.action == Action::Removed);
+        assert_eq!(listed.contains(&point.stamp), !removed);
+        if !removed {
+            fork.assert_point_restores(index);
+        }
+    }
+    fork.twin.prune(&fork.twin.keeping(ONLY_NEWEST)).whole();
+    assert_eq!(names(&fork.twin), named(&fork.twin.store));
+    assert_eq!(stamps(&fork.twin), [series.points[4].stamp]);
+    fork.assert_point_restores(4);
+}
+
+#[test]
+fn a_prune_cancelled_after_any_deletion_can_be_done_again() {
+    let original = five_snapshots();
+    let all = {
+        let rehearsal = original.fork();
+        rehearsal.twin.prune(&rehearsal.twin.keeping(ONLY_NEWEST)).whole().files.len()
+    };
+    assert!(all > 10, "{all} files removed");
+    for cancel_after in (1..=all).step_by(2) {
+        let mut series = original.fork().twin;
+        series.points = clone_points(&original);
+        let mut store = Odd { cancel_after: Some(cancel_after), ..Odd::new(&series) };
+        let outcome = store.prune(&series.keeping(ONLY_NEWEST));
+        assert_eq!(outcome.result.as_ref().unwrap_err().kind, Kind::Cancelled);
+        assert_eq!(outcome.report.files.len(), cancel_after);
+        assert_cut_short(&series, &outcome);
+    }
+}
+
+#[test]
+fn a_prune_cancelled_by_any_callback_can_be_done_again() {
+    let original = five_snapshots();
+    let mut cancelled = 0;
+    for at in 1..100 {
+        let mut series = original.fork().twin;
+        series.points = clone_points(&original);
+        let flag = Cancel::default();
+        let mut observer = CancelAt { at, calls: 0, flag: flag.clone() };
+        let options = series.keeping(ONLY_NEWEST);
+        let outcome =
+            series.run(&options, &flag, &mut observer, |store, job| ibt::maintain::prune(store, KEY, job));
+        if outcome.result.is_ok() {
+            assert!(observer.calls < at, "not cancelled by callback {at}");
+            break;
+        }
+        assert_eq!(outcome.result.as_ref().unwrap_err().kind, Kind::Cancelled);
+        assert_cut_short(&series, &outcome);
+        cancelled += 1;
+    }
+    assert!(cancelled >= 4, "{cancelled}");
+}
+
+fn clone_points(series: &Series) -> Vec<series::Point> {
+    let copy = |kept: &Kept| Kept { copy: kept.copy.clone(), facts: kept.facts.clone() };
+    series.points.iter().map(|point| series::Point { stamp: point.stamp, kept: copy(&point.kept) }).collect()
+}
+
+/// One step in the life of a store.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A backup, so many hours after the one before.
+    Backup {
+        full: bool,
+        edits: Vec<Edit>,
+        hours: i64,
+    },
+    Rules(Keep),
+    One(Index),
+    /// A killed run leaves an archive.
+    Orphan(&'static str),
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let hours = prop_oneof![3 => 0i64..12, 3 => 12i64..48, 2 => 100i64..400, 1 => 2000i64..9000];
+    let backup = (weighted(0.3), edits(5), hours);
+    let n = || prop_oneof![2 => Just(0u32), 3 => 1u32..4];
+    let rules = (n(), n(), n(), n(), n());
+    let kinds = select(vec!["full", "created", "updated", "sigvault"]);
+    prop_oneof![
+        6 => backup.prop_map(|(full, edits, hours)| Step::Backup { full, edits, hours }),
+        2 => rules.prop_map(|(last, daily, weekly, monthly, yearly)| {
+            Step::Rules(Keep { last, daily, weekly, monthly, yearly })
+        }),
+        2 => any::<Index>().prop_map(Step::One),
+        1 => kinds.prop_map(Step::Orphan),
+    ]
+}
+
+fn weighted(p: f64) -> impl Strategy<Value = bool> {
+    proptest::bool::weighted(p)
+}
+
+/// Gives the snapshot made last another stamp, in its files' names and in its state.
+fn travel(series: &Series, from: Stamp, to: Stamp) {
+    let (from, to) = (from.to_string(), to.to_string());
+    for name in names(series).into_iter().filter(|name| name.contains(&from)) {
+        let path = series.store.join(&name);
+        if name.contains(".state.") {
+            let text = String::from_utf8(fs::read(&path).unwrap()).unwrap().replace(&from, &to);
+            fs::write(&path, stored::reseal(text.as_bytes())).unwrap();
+        }
+        fs::rename(&path, series.store.join(name.replace(&from, &to))).unwrap();
+    }
+}
+
+/// Which of `stamps` (ascending) some rule keeps, with the reasons. Periods are what date(1) calls them.
+fn expected(stamps: &[Stamp], keep: &Keep) -> Vec<(Stamp, Option<String>)> {
+    let formats = [
+        (keep.daily, "daily", "%F"),
+        (keep.weekly, "weekly", "%G-W%V"),
+        (keep.monthly, "monthly", "%Y-%m"),
+        (keep.yearly, "yearly", "%Y"),
+    ];
+    let name_of = |stamp: &Stamp, format: &str| {
+        let day = &stamp.to_string()[..8];
+        let said = run(&mut command("date", ["-u", "-d", day, &format!("+{format}")]));
+        String::from_utf8(said).unwrap().trim().to_string()
+    };
+    let mut reasons: BTreeMap<Stamp, Vec<String>> = BTreeMap::new();
+    for stamp in stamps.iter().rev().take(keep.last as usize) {
+        reasons.entry(*stamp).or_default().push(format!("last {}", keep.last));
+    }
+    for (n, word, format) in formats.into_iter().filter(|(n, ..)| *n > 0) {
+        let mut newest: BTreeMap<String, Stamp> = BTreeMap::new();
+        for stamp in stamps {
+            newest.insert(name_of(stamp, format), *stamp);
+        }
+        for (period, stamp) in newest.into_iter().rev().take(n as usize) {
+            reasons.entry(stamp).or_default().push(format!("{word} {period}"));
+        }
+    }
+    stamps.iter().map(|stamp| (*stamp, reasons.get(stamp).map(|said| said.join(", ")))).collect()
+}
+
+/// A store's life, and what should be in it.
+struct Life {
+    series: Series,
+    now: i64,
+    orphans: u32,
+}
+
+impl Life {
+    fn new(tree: &Tree) -> Life {
+        let mut series = Series::new();
+        series.options.codec = Codec::None;
+        series.options.allow_empty = true;
+        tree.make(&series.source);
+        // A Friday before a leap year.
+        Life { series, now: 1_576_800_000, orphans: 0 }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Backup { full, edits, hours } => self.backup(*full, edits, *hours),
+            Step::Rules(keep) => self.rules(keep),
+            Step::One(index) => self.one(index),
+            Step::Orphan(kind) => {
+                self.orphans += 1;
+                let stamp = Stamp::from_time(Time { secs: i64::from(self.orphans), nanos: 0 });
+                fs::write(self.series.store.join(format!("{KEY}.{kind}.{stamp}.tar")), "left over").unwrap();
+            }
+        }
+    }
+
+    fn backup(&mut self, full: bool, edits: &[Edit], hours: i64) {
+        edits.iter().for_each(|edit| edit.apply(&self.series.source));
+        let full = full || self.series.points.is_empty();
+        let mut report = if full { self.series.full() } else { self.series.incremental() }.whole();
+        self.now += hours * 3600 + 1;
+        let stamp = Stamp::from_time(Time { secs: self.now, nanos: 0 });
+        travel(&self.series, report.snapshot.unwrap(), stamp);
+        report.snapshot = Some(stamp);
+        // Kept copies are numbered by how many there are: here some have gone.
+        let kept = Kept { copy: Default::default(), facts: facts(&self.series.source) };
+        self.series.points.push(series::Point { stamp, kept });
+    }
+
+    fn stamps(&self) -> Vec<Stamp> {
+        self.series.points.iter().map(|point| point.stamp).collect()
+    }
+
+    fn rules(&mut self, keep: &Keep) {
+        let options = self.series.keeping(*keep);
+        if *keep == Keep::default() || self.series.points.is_empty() {
+            return;
+        }
+        let report = prune_twice(&self.series, &options);
+        let expected = expected(&self.stamps(), keep).into_iter().map(|(stamp, reason)| match reason {
+            Some(reason) => (stamp, Action::Kept, reason),
+            None => (stamp, Action::Removed, "no rule keeps it".into()),
+        });
+        assert_eq!(decisions(&report), expected.collect::<Vec<_>>(), "{keep:?}");
+        self.pruned(&report);
+    }
+
+    fn one(&mut self, index: &Index) {
+        if self.series.points.is_empty() {
+            return;
+        }
+        let stamp = *index.get(&self.stamps());
+        let report = prune_twice(&self.series, &self.series.selecting(Select::Exactly(stamp)));
+        self.pruned(&report);
+        assert!(!self.stamps().contains(&stamp));
+    }
+
+    fn pruned(&mut self, report: &Report) {
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        let before = self.series.points.len() as u64;
+        forget_removed(&mut self.series, report);
+        assert_eq!(report.counters.get(Counter::Deleted), before - self.series.points.len() as u64);
+        assert_consistent(&self.series);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    #[test]
+    fn a_store_holds_what_its_snapshots_need_and_they_restore(tree in trees(8), steps in vec(steps(), 1..14)) {
+        let mut life = Life::new(&tree);
+        life.backup(true, &[], 0);
+        steps.iter().for_each(|step| life.step(step));
+        life.rules(&Keep { last: 2, ..Keep::default() });
+    }
+}
