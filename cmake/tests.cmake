@@ -33,7 +33,7 @@ function(ibt_add_program name source)
   endforeach()
 endfunction()
 
-foreach(name null options roundtrip cancel default_storage)
+foreach(name null options roundtrip cancel default_storage browse)
   ibt_add_program(test_${name} tests/c/test_${name}.c $<TARGET_OBJECTS:check>)
   foreach(kind ibt static)
     target_include_directories(test_${name}_${kind} PRIVATE tests/c)

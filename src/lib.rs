@@ -25,7 +25,7 @@
 //! |---|---|
 //! | [`ffi`] | check pointers, call one safe function, map the result; one file for each C type |
 //! | [`backup`] | drive walk, merge with the parent, archives, commit; full or incremental |
-//! | [`maintain`] | what is done with snapshots besides: list and consolidate them, rebuild the cache |
+//! | [`maintain`] | list, browse, compare, verify, prune, consolidate, rebuild the cache |
 //! | [`commit`] | write the archives of one snapshot and make it exist: state last, the cache's copies after |
 //! | [`restore`] | stream contents out of archives, write a tree, verify, set metadata |
 //! | [`store`] | hold backup files: list, read a range, write, commit, delete, lock; the cache |

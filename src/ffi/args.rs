@@ -4,6 +4,7 @@ use std::ffi::{c_char, CStr, CString, OsStr};
 use std::path::Path;
 use std::ptr;
 
+use crate::entry;
 use crate::error::{Error, Kind, Result};
 
 /// Hands `value` to C, which owns it from now on.
@@ -47,6 +48,13 @@ pub(super) unsafe fn path<'a>(text: *const c_char, doing: &str, name: &str) -> R
 pub(super) unsafe fn key<'a>(text: *const c_char, doing: &str) -> Result<&'a str> {
     let bytes = bytes(text, doing, "key")?;
     std::str::from_utf8(bytes).map_err(|_| invalid(doing, "key is not UTF-8"))
+}
+
+/// A path in a snapshot as callers may write it: slashes around it are ignored. `Err` is the reason.
+pub(super) fn relative(path: &[u8]) -> Result<entry::Path, String> {
+    let from = path.iter().position(|&b| b != b'/').unwrap_or(path.len());
+    let to = path.iter().rposition(|&b| b != b'/').map_or(from, |last| last + 1);
+    entry::Path::new(&path[from..to]).map_err(|what| format!("not a path in a snapshot: {what}"))
 }
 
 pub(super) fn invalid(doing: &str, reason: impl Into<String>) -> Error {

@@ -47,7 +47,8 @@ pub const IBT_ERR_PANIC: i32 = -99;
 pub const IBT_CALLBACK_OK: i32 = 1;
 /// A callback's answer: stop with failure. So is every negative number.
 pub const IBT_CALLBACK_FAILED: i32 = 0;
-/// A change callback's answer: enough, call no more; the operation goes on.
+/// Enough. A change callback is called no more and the operation goes on; a
+/// call with an entry or sink callback ends early with IBT_OK.
 pub const IBT_CALLBACK_STOP: i32 = 2;
 
 /// ==== Compression: ibt_options_set_compression() ====

@@ -34,6 +34,8 @@ mod storage;
 
 mod ops;
 
+mod snapshot;
+
 mod entry;
 
 mod report;
@@ -51,4 +53,5 @@ pub use ops::*;
 pub use options::*;
 pub use progress::*;
 pub use report::*;
+pub use snapshot::*;
 pub use storage::*;

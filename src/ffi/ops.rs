@@ -325,6 +325,7 @@ impl Uses {
         ..Uses::NOTHING
     };
     const LIST: Uses = Uses { selector: true, ..Uses::NOTHING };
+    pub(super) const BROWSE: Uses = Uses { selector: true, expected_digest: true, ..Uses::NOTHING };
 
     const VERIFY: Uses = Uses { selector: true, expected_digest: true, ..Uses::NOTHING };
     const PRUNE: Uses = Uses { selector: true, dry_run: true, ..Uses::NOTHING };

@@ -23,8 +23,11 @@ use super::library::ibt_status;
 /// Since: 0.1
 pub struct ibt_storage {
     /// Shared with the running call, so that freeing the handle takes effect at that call's end.
-    store: Arc<Mutex<Box<dyn Store + Send>>>,
+    store: SharedStore,
 }
+
+/// A store that a handle, running calls and open snapshots share: one uses it at a time.
+pub(super) type SharedStore = Arc<Mutex<Box<dyn Store + Send>>>;
 
 impl ibt_storage {
     pub(super) fn new(store: impl Store + Send + 'static) -> Self {
@@ -71,17 +74,20 @@ pub unsafe extern "C" fn ibt_storage_free(storage: *mut ibt_storage) {
     guard!((), { take(storage) })
 }
 
-/// Runs `body` on the store behind a handle, or on the default one for NULL. `Busy` while another call does.
-pub(super) unsafe fn with_store<T>(
-    storage: *const ibt_storage,
+/// The store behind a handle, or the default one for NULL. It outlives the handle.
+pub(super) unsafe fn share(storage: *const ibt_storage) -> Result<SharedStore> {
+    match storage.as_ref() {
+        Some(handle) => Ok(Arc::clone(&handle.store)),
+        None => Ok(Arc::new(Mutex::new(Box::new(DirStore::open_default()?)))),
+    }
+}
+
+/// Runs `body` on a store. `Busy` while another call does.
+pub(super) fn with_shared<T>(
+    store: &SharedStore,
     doing: &str,
     body: impl FnOnce(&mut dyn Store) -> Result<T>,
 ) -> Result<T> {
-    let Some(handle) = storage.as_ref() else {
-        return body(&mut DirStore::open_default()?);
-    };
-    // From here on the handle is not looked at: a callback may free it.
-    let store = Arc::clone(&handle.store);
     let mut held = match store.try_lock() {
         Ok(held) => held,
         Err(TryLockError::WouldBlock) => {
@@ -91,4 +97,15 @@ pub(super) unsafe fn with_store<T>(
         Err(TryLockError::Poisoned(held)) => held.into_inner(),
     };
     body(&mut **held)
+}
+
+/// [`with_shared`] for the store behind a handle.
+pub(super) unsafe fn with_store<T>(
+    storage: *const ibt_storage,
+    doing: &str,
+    body: impl FnOnce(&mut dyn Store) -> Result<T>,
+) -> Result<T> {
+    // From here on the handle is not looked at: a callback may free it.
+    let store = share(storage)?;
+    with_shared(&store, doing, body)
 }

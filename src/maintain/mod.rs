@@ -1,5 +1,6 @@
 //! What is done with snapshots besides making and restoring them.
 
+mod browse;
 mod consolidate;
 mod list;
 mod loss;
@@ -8,6 +9,7 @@ mod rebuild;
 mod retention;
 mod states;
 
+pub use browse::Snapshot;
 pub use consolidate::consolidate;
 pub use list::list;
 pub use prune::prune;

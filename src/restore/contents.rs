@@ -1,14 +1,16 @@
 //! Reading contents out of archives: a whole copy, or the pieces of a whole copy and its deltas composed, so
-//! that each byte is read and written once.
+//! that each byte is read and written once. [`Layout`] is the way to one of them.
 
 use std::collections::hash_map::{Entry as Slot, HashMap};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use crate::delta::{self, Plan};
 use crate::entry::{Entry, File, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, FrameCache, FrameIndex};
 use crate::store::{Store, StoredFile};
+
+use super::layout::Layout;
 
 /// Frames kept decompressed, of all archives together: one is enough in path order, deltas jump.
 const FRAMES: usize = 12;
@@ -21,11 +23,13 @@ pub struct Contents {
     archives: Vec<ArchiveRef>,
     open: HashMap<u32, FrameIndex>,
     frames: FrameCache,
+    pub(super) pieces_max: usize,
 }
 
 impl Contents {
     pub fn new(archives: &[ArchiveRef]) -> Self {
-        Contents { archives: archives.to_vec(), open: HashMap::new(), frames: FrameCache::new(FRAMES) }
+        let (open, frames) = (HashMap::new(), FrameCache::new(FRAMES));
+        Contents { archives: archives.to_vec(), open, frames, pieces_max: PIECES_MAX }
     }
 
     /// Hands the data of a file (its extents, concatenated) to `sink`, in order. The caller checks its hash.
@@ -35,36 +39,23 @@ impl Contents {
         entry: &Entry,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        match &entry.place.content[..] {
-            [] => Ok(()),
-            [whole] => self.range(store, *whole, sink),
-            [whole, deltas @ ..] => match self.compose(store, entry, whole, deltas)? {
-                Some(plan) => {
-                    for piece in plan.pieces() {
-                        let source = entry.place.content[piece.source as usize];
-                        let offset = source.offset + piece.offset;
-                        self.range(store, Range { offset, len: piece.len, ..source }, sink)?;
-                    }
-                    Ok(())
-                }
-                None => self.patch_in_turn(store, entry, whole, deltas, sink),
-            },
-        }
+        Layout::of(self, store, entry)?.read(self, store, 0, u64::MAX, sink)
     }
 
     /// Says where each byte of a content lies; `None` if that takes too many pieces. Each delta is read
     /// once for its commands.
-    fn compose(
+    pub(super) fn compose(
         &mut self,
         store: &mut dyn Store,
         entry: &Entry,
         whole: &Range,
         deltas: &[Range],
     ) -> Result<Option<Plan>> {
+        let pieces_max = self.pieces_max;
         let mut plan = Plan::whole(whole.len);
         for (index, delta) in deltas.iter().enumerate() {
             let mut reader = RangeReader::new(self, store, *delta);
-            let applied = plan.apply(index as u32 + 1, &mut reader, u64::MAX, PIECES_MAX);
+            let applied = plan.apply(index as u32 + 1, &mut reader, u64::MAX, pieces_max);
             let error = reader.error;
             plan = match applied {
                 Ok(plan) => plan,
@@ -77,15 +68,14 @@ impl Contents {
     }
 
     /// Applies one delta after the other, the versions between in unlinked temporary files: memory stays
-    /// bounded however many pieces there are.
-    fn patch_in_turn(
+    /// bounded however many pieces there are. Returns the last one.
+    pub(super) fn patch_in_turn(
         &mut self,
         store: &mut dyn Store,
         entry: &Entry,
         whole: &Range,
         deltas: &[Range],
-        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<std::fs::File> {
         let trouble = |e: io::Error| Error::io("use a temporary file for", &entry.path, &e);
         let mut basis = tempfile::tempfile().map_err(trouble)?;
         self.range(store, *whole, &mut |bytes| basis.write_all(bytes).map_err(trouble))?;
@@ -100,14 +90,7 @@ impl Contents {
             basis = out.into_inner().map_err(|e| trouble(e.into_error()))?;
         }
         self.check_len(entry, deltas, len)?;
-        basis.seek(SeekFrom::Start(0)).map_err(trouble)?;
-        let mut buf = vec![0; 1 << 20];
-        loop {
-            match basis.read(&mut buf).map_err(trouble)? {
-                0 => return Ok(()),
-                got => sink(&buf[..got])?,
-            }
-        }
+        Ok(basis)
     }
 
     fn check_len(&self, entry: &Entry, deltas: &[Range], made: u64) -> Result<()> {
@@ -147,7 +130,7 @@ impl Contents {
     }
 
     /// Hands a range of an archive's stream to `sink`.
-    fn range(
+    pub(super) fn range(
         &mut self,
         store: &mut dyn Store,
         range: Range,

@@ -7,6 +7,7 @@
 
 mod contents;
 mod deferred;
+mod layout;
 mod selection;
 mod target;
 mod tree;
@@ -19,6 +20,7 @@ use crate::stamp::Time;
 use crate::store::{lock, path_bytes, Catalog, LockMode, Store, StoredFile};
 
 pub use contents::Contents;
+pub use layout::Layout;
 use selection::Selection;
 use target::Target;
 use tree::Tree;

@@ -203,6 +203,22 @@ static void test_storage(void)
     ibt_storage_free(NULL);
 }
 
+static void test_snapshot(void)
+{
+    ibt_snapshot *snapshot = GARBAGE;
+    ibt_error *err = GARBAGE;
+
+    CHECK_INT(ibt_snapshot_open(NULL, NULL, NULL, &snapshot, &err), IBT_ERR_INVALID_ARG);
+    CHECK(snapshot == NULL);
+    CHECK_TEXT(ibt_error_message(err), "cannot open a snapshot: key is NULL");
+    ibt_error_free(err);
+    CHECK_INT(ibt_snapshot_open(NULL, "key", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_TEXT(ibt_snapshot_stamp(NULL), NULL);
+    CHECK_INT(ibt_snapshot_list(NULL, NULL, 0, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_snapshot_read(NULL, NULL, 0, 0, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    ibt_snapshot_free(NULL);
+}
+
 int main(void)
 {
     check_begin();
@@ -215,5 +231,6 @@ int main(void)
     test_operations();
     test_maintenance();
     test_storage();
+    test_snapshot();
     return check_end();
 }

@@ -2,10 +2,10 @@
 
 use std::ffi::c_char;
 
-use crate::entry::Path;
 use crate::filter::Filter;
 use crate::job::Overwrite;
 
+use super::super::args::relative;
 use super::super::constants::*;
 use super::setters::{bytes, unknown};
 use super::*;
@@ -234,11 +234,4 @@ pub unsafe extern "C" fn ibt_options_set_dry_run(options: *mut ibt_options, on: 
             Ok(())
         })
     })
-}
-
-/// A path in a snapshot as callers may write it.
-fn relative(path: &[u8]) -> Result<Path, Refusal> {
-    let from = path.iter().position(|&b| b != b'/').unwrap_or(path.len());
-    let to = path.iter().rposition(|&b| b != b'/').map_or(from, |last| last + 1);
-    Path::new(&path[from..to]).map_err(|what| format!("not a path in a snapshot: {what}"))
 }

@@ -15,6 +15,9 @@ use crate::format::{Name, ReadAt};
 
 /// Bytes of a document that are kept in memory; longer ones go to an unlinked temporary file.
 const SPOOL_IN_MEMORY: usize = 8 << 20;
+/// Bytes read ahead by a pass over all entries, and where only some are wanted.
+const PASS_BUFFER: usize = 256 << 10;
+const JUMP_BUFFER: usize = 16 << 10;
 const OP: &str = "read the state";
 
 /// A verified state without its entries: what a listing needs.
@@ -133,15 +136,28 @@ impl StateReader {
 
     /// All entries in order, from the first, as often as wanted.
     pub fn entries(&mut self) -> Result<Entries<'_>> {
-        self.seek(self.entries_start)?;
+        let mut entries = self.lines(self.entries_start, PASS_BUFFER)?;
+        entries.order = Some(check::Order::default());
+        Ok(entries)
+    }
+
+    /// The entries from the one whose line [`Entries::line`] placed at `offset`, each checked by itself.
+    /// Their order is not: for a state that [`StateReader::entries`] has given whole.
+    pub fn entries_from(&mut self, offset: u64) -> Result<Entries<'_>> {
+        self.lines(offset, JUMP_BUFFER)
+    }
+
+    fn lines(&mut self, offset: u64, buffer: usize) -> Result<Entries<'_>> {
+        self.seek(offset)?;
+        let left = (self.entries_start + self.entries_len).saturating_sub(offset);
         Ok(Entries {
-            lines: BufReader::with_capacity(256 << 10, Read::take(&mut self.spool, self.entries_len)),
+            lines: BufReader::with_capacity(buffer, Read::take(&mut self.spool, left)),
             name: &self.name,
             archives: &self.summary.trailer.archives,
-            order: check::Order::default(),
+            order: None,
             line: Vec::new(),
-            offset: self.entries_start,
-            next_offset: self.entries_start,
+            offset,
+            next_offset: offset,
             number: self.header_lines,
             failed: false,
         })
@@ -174,11 +190,12 @@ pub struct Entries<'a> {
     lines: BufReader<std::io::Take<&'a mut SpooledTempFile>>,
     name: &'a str,
     archives: &'a [ArchiveRef],
-    order: check::Order,
+    /// `None` where the entries do not begin with the first.
+    order: Option<check::Order>,
     line: Vec<u8>,
     offset: u64,
     next_offset: u64,
-    /// The number of the line in the document, counted from 1.
+    /// The number of the line in the document, counted from 1, if the entries began with the first.
     number: u64,
     failed: bool,
 }
@@ -214,9 +231,18 @@ impl Entries<'_> {
         if !self.read_line()? {
             return Ok(None);
         }
-        let entry = parse_line(&self.line, self.archives)
-            .and_then(|entry| self.order.next(&entry).map(|()| entry).map_err(String::from));
-        entry.map(Some).map_err(|what| Error::corrupt(OP, self.name, format!("line {}: {what}", self.number)))
+        let entry = parse_line(&self.line, self.archives).and_then(|entry| match &mut self.order {
+            Some(order) => order.next(&entry).map(|()| entry).map_err(String::from),
+            None => Ok(entry),
+        });
+        entry.map(Some).map_err(|what| Error::corrupt(OP, self.name, format!("{}: {what}", self.place())))
+    }
+
+    fn place(&self) -> String {
+        match self.order {
+            Some(_) => format!("line {}", self.number),
+            None => format!("offset {}", self.offset),
+        }
     }
 }
 

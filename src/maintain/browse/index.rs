@@ -1,0 +1,127 @@
+//! A sparse index of a state: every so many entries, where one's line lies.
+
+use std::cmp::Ordering;
+
+use crate::entry::Path;
+use crate::error::Result;
+use crate::format::StateReader;
+use crate::job::Job;
+
+/// Entries from one point to the next, to begin with: the most lines read for nothing after a jump.
+const EVERY: u64 = 32;
+/// More points than this, or longer paths together, and every other point goes.
+const POINTS_MAX: usize = 1 << 16;
+const PATH_BYTES_MAX: usize = 8 << 20;
+
+/// Bounded however many entries there are: at most [`POINTS_MAX`] points and [`PATH_BYTES_MAX`] bytes of
+/// paths, a longer path apart.
+#[derive(Debug)]
+pub struct Index {
+    /// Ascending; the first is the root.
+    points: Vec<Point>,
+    /// Entries from one point to the next.
+    every: u64,
+    path_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Point {
+    path: Path,
+    /// Where the entry's line lies in the document.
+    offset: u64,
+}
+
+impl Index {
+    /// Reads all entries once, which checks every line and their order.
+    pub fn build(state: &mut StateReader, job: &mut Job) -> Result<Self> {
+        let mut index = Index { points: Vec::new(), every: EVERY, path_bytes: 0 };
+        let mut entries = state.entries()?;
+        let mut count = 0u64;
+        while let Some(entry) = entries.next().transpose()? {
+            job.step(entry.path.as_bytes())?;
+            if count.is_multiple_of(index.every) {
+                index.push(Point { path: entry.path, offset: entries.line().0 });
+            }
+            count += 1;
+        }
+        Ok(index)
+    }
+
+    fn push(&mut self, point: Point) {
+        self.path_bytes += point.path.as_bytes().len();
+        self.points.push(point);
+        while self.points.len() > 1 && (self.points.len() > POINTS_MAX || self.path_bytes > PATH_BYTES_MAX) {
+            self.thin_out();
+        }
+    }
+
+    fn thin_out(&mut self) {
+        let mut keep = false;
+        self.points.retain(|_| {
+            keep = !keep;
+            keep
+        });
+        self.points.shrink_to_fit();
+        self.every *= 2;
+        self.path_bytes = self.points.iter().map(|point| point.path.as_bytes().len()).sum();
+    }
+
+    /// Where to read on from to find `path`: at most [`Index::every`] lines before it.
+    pub fn before(&self, path: &Path) -> u64 {
+        self.last(|point| point.path.cmp(path) != Ordering::Greater)
+    }
+
+    /// Where to read on from to find the first entry after all that lies in `dir`, as many lines before it.
+    pub fn before_end_of(&self, dir: &Path) -> u64 {
+        self.last(|point| point.path <= *dir || point.path.is_within(dir.as_bytes()))
+    }
+
+    /// The offset of the last point that `is_before`, which holds for a start of the points.
+    fn last(&self, is_before: impl Fn(&Point) -> bool) -> u64 {
+        let count = self.points.partition_point(is_before);
+        self.points[..count.max(1).min(self.points.len())].last().map_or(0, |point| point.offset)
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> usize {
+        self.points.capacity() * size_of::<Point>() + self.path_bytes
+    }
+
+    pub fn every(&self) -> u64 {
+        self.every
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(paths: impl Iterator<Item = String>) -> Index {
+        let mut index = Index { points: Vec::new(), every: 1, path_bytes: 0 };
+        for (count, path) in paths.enumerate() {
+            if (count as u64).is_multiple_of(index.every) {
+                index.push(Point { path: Path::new(path).unwrap(), offset: count as u64 });
+            }
+        }
+        index
+    }
+
+    #[test]
+    fn memory_is_bounded_by_points_and_by_their_paths() {
+        let many = filled((0..500_000).map(|n| format!("{n:06}")));
+        assert_eq!(many.every, 8);
+        assert!(many.points.len() <= POINTS_MAX && many.bytes() < 4 << 20, "{}", many.bytes());
+        let long = filled((0..20_000).map(|n| format!("{n:06}{}", "/long name".repeat(300))));
+        assert_eq!(long.every, 8);
+        assert!(long.path_bytes <= PATH_BYTES_MAX && long.points.len() > 2000);
+    }
+
+    #[test]
+    fn a_thinned_index_still_leads_to_every_entry() {
+        let index = filled((0..200_000).map(|n| format!("{n:06}")));
+        for n in (0..200_000).step_by(997) {
+            let before = index.before(&Path::new(format!("{n:06}")).unwrap());
+            assert!(before <= n && n - before < index.every(), "{n}: {before}");
+        }
+    }
+}

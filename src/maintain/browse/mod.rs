@@ -1,0 +1,144 @@
+//! Looking into one snapshot: its entries, and any part of its files.
+
+mod index;
+mod part;
+
+use crate::entry::{Entry, Hash, Path};
+use crate::error::{Error, Kind, Result};
+use crate::format::{check_key, StateReader};
+use crate::job::{Flow, Job, Phase};
+use crate::restore::{open_selected, Contents};
+use crate::stamp::{Stamp, Time};
+use crate::store::{lock, LockMode, Store};
+
+use index::Index;
+use part::Held;
+
+/// A snapshot that was verified when it was opened.
+///
+/// It holds its state, on disk if that is long, a sparse index of it, and the frames of its archives that
+/// were read last: memory does not grow with the number of entries. It does not keep anyone from removing
+/// the snapshot from its store.
+pub struct Snapshot {
+    state: StateReader,
+    index: Index,
+    contents: Contents,
+    /// The file that was read last.
+    held: Option<Held>,
+    lines_read: u64,
+}
+
+impl Snapshot {
+    /// Opens the selected snapshot of `key`. Its key is locked meanwhile, not afterwards.
+    ///
+    /// Errors: `NotFound` (no such snapshot), `Corrupt` or `Format` (its state), `Mismatch` (not the
+    /// expected digest), `Busy`.
+    pub fn open(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<Self> {
+        let key = check_key(key.as_bytes())?;
+        job.report.date = Time::now();
+        job.report.key = Some(key.clone());
+        let _lock = lock(store, &key, LockMode::Shared, job)?;
+        let mut state = open_selected(store, &key, job)?;
+        job.phase(Phase::Verify, state.trailer().totals.entries, 0)?;
+        let index = Index::build(&mut state, job)?;
+        job.phase_done()?;
+        let contents = Contents::new(&state.trailer().archives);
+        Ok(Snapshot { state, index, contents, held: None, lines_read: 0 })
+    }
+
+    pub fn stamp(&self) -> Stamp {
+        self.state.header().snapshot
+    }
+
+    pub fn tree_digest(&self) -> Hash {
+        self.state.trailer().tree
+    }
+
+    /// Calls `each` with the entry of `path` and, in order, all that lies up to `depth` levels below it.
+    ///
+    /// What lies deeper is jumped over, not read. Errors: `NotFound`, `Cancelled` if `each` says so.
+    pub fn list(&mut self, path: &Path, depth: u32, each: &mut dyn FnMut(&Entry) -> Flow) -> Result<()> {
+        let (_, start) = self.find(path)?;
+        let mut entries = self.state.entries_from(start)?;
+        while let Some(entry) = entries.next().transpose()? {
+            self.lines_read += 1;
+            if !entry.path.is_within(path.as_bytes()) {
+                break;
+            }
+            let level = level_below(&entry.path, path);
+            if level > depth {
+                continue;
+            }
+            match each(&entry) {
+                Flow::Continue if depth > 0 => {}
+                Flow::Continue | Flow::Stop => break,
+                Flow::Cancel => return Err(Error::cancelled()),
+            }
+            let beyond = self.index.before_end_of(&entry.path);
+            if level == depth && beyond > entries.line().0 {
+                entries = self.state.entries_from(beyond)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the bytes of a file from `offset` to `sink`, `len` of them or fewer where the file ends; holes
+    /// are zeros.
+    ///
+    /// A whole file is compared with its hash: until that agreed, what `sink` was given is provisional.
+    /// Errors: `NotFound`; `InvalidArg` if `path` is no file; `Missing` or `Corrupt`, naming the archive;
+    /// `Cancelled` if `sink` says so.
+    pub fn read(
+        &mut self,
+        store: &mut dyn Store,
+        path: &Path,
+        offset: u64,
+        len: u64,
+        sink: &mut dyn FnMut(&[u8]) -> Flow,
+    ) -> Result<()> {
+        let held = match self.held.take().filter(|held| held.entry.path == *path) {
+            Some(held) => held,
+            None => Held::new(self.find(path)?.0, &mut self.contents, store)?,
+        };
+        let result = held.read(&mut self.contents, store, offset, len, sink);
+        self.held = Some(held);
+        result
+    }
+
+    /// The entry of `path` and where its line lies.
+    fn find(&mut self, path: &Path) -> Result<(Entry, u64)> {
+        let mut entries = self.state.entries_from(self.index.before(path))?;
+        while let Some(entry) = entries.next().transpose()? {
+            self.lines_read += 1;
+            if entry.path == *path {
+                return Ok((entry, entries.line().0));
+            }
+            if entry.path > *path {
+                break;
+            }
+        }
+        Err(Error::new(Kind::NotFound, "find in the snapshot", "there is no such entry").at(path))
+    }
+
+    /// Entry lines read since it was opened: what listing and finding cost.
+    pub fn lines_read(&self) -> u64 {
+        self.lines_read
+    }
+
+    /// The most lines read for nothing to find an entry, or to jump over a directory.
+    pub fn lines_per_jump(&self) -> u64 {
+        self.index.every()
+    }
+
+    /// Bytes of memory that the index takes.
+    pub fn index_bytes(&self) -> usize {
+        self.index.bytes()
+    }
+}
+
+/// How many levels `path` lies below `dir`, in which it is; 0 for `dir` itself.
+fn level_below(path: &Path, dir: &Path) -> u32 {
+    let rest = &path.as_bytes()[dir.as_bytes().len()..];
+    let slashes = rest.iter().filter(|&&b| b == b'/').count() as u32;
+    slashes + u32::from(dir.is_root() && !rest.is_empty())
+}

@@ -1,0 +1,133 @@
+//! One file of a snapshot, read from any place to any other.
+
+use crate::entry::{extents, Entry, File};
+use crate::error::{Error, Kind, Result};
+use crate::job::Flow;
+use crate::restore::{Contents, Layout};
+use crate::store::Store;
+
+/// What holes are read as, in pieces.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+type Sink<'s> = dyn FnMut(&[u8]) -> Flow + 's;
+
+/// A file with the way to its bytes: several parts of it are read without working that out again.
+pub struct Held {
+    pub entry: Entry,
+    file: File,
+    layout: Layout,
+    /// Where the file has data, ascending.
+    extents: Vec<Extent>,
+}
+
+/// A part of a file that is not a hole.
+#[derive(Debug, PartialEq, Eq)]
+struct Extent {
+    /// Where it begins in the file.
+    offset: u64,
+    len: u64,
+    /// Where it begins in the content: the extents, concatenated.
+    data: u64,
+}
+
+impl Held {
+    pub fn new(entry: Entry, contents: &mut Contents, store: &mut dyn Store) -> Result<Self> {
+        let Some(file) = entry.file().cloned() else {
+            return Err(Error::new(Kind::InvalidArg, "read", "it is not a file").at(&entry.path));
+        };
+        let layout = Layout::of(contents, store, &entry)?;
+        let mut data = 0;
+        let place = |(offset, len)| {
+            let extent = Extent { offset, len, data };
+            data += len;
+            extent
+        };
+        let extents = extents(file.size, &file.holes).into_iter().map(place).collect();
+        Ok(Held { entry, file, layout, extents })
+    }
+
+    /// See [`Snapshot::read`](super::Snapshot::read).
+    pub fn read(
+        &self,
+        contents: &mut Contents,
+        store: &mut dyn Store,
+        offset: u64,
+        len: u64,
+        sink: &mut Sink,
+    ) -> Result<()> {
+        let end = offset.saturating_add(len).min(self.file.size);
+        let mut hasher = (offset == 0 && end == self.file.size).then(blake3::Hasher::new);
+        let mut delivery = Delivery { sink, ended: None };
+        let result = self.deliver(contents, store, offset, end, &mut hasher, &mut delivery);
+        match delivery.ended {
+            Some(Flow::Stop) => return Ok(()),
+            Some(_) => return Err(Error::cancelled()),
+            None => result?,
+        }
+        match hasher {
+            Some(hasher) if self.file.hash != hasher.finalize().into() => {
+                Err(contents.differs(&self.entry, &self.file))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn deliver(
+        &self,
+        contents: &mut Contents,
+        store: &mut dyn Store,
+        mut at: u64,
+        end: u64,
+        hasher: &mut Option<blake3::Hasher>,
+        delivery: &mut Delivery,
+    ) -> Result<()> {
+        let first = self.extents.partition_point(|extent| extent.offset + extent.len <= at);
+        for extent in &self.extents[first..] {
+            if at >= end || extent.offset >= end {
+                break;
+            }
+            if extent.offset > at {
+                delivery.zeros(extent.offset - at)?;
+                at = extent.offset;
+            }
+            let stop = end.min(extent.offset + extent.len);
+            let from = extent.data + (at - extent.offset);
+            self.layout.read(contents, store, from, stop - at, &mut |bytes| {
+                if let Some(hasher) = hasher {
+                    hasher.update(bytes);
+                }
+                delivery.bytes(bytes)
+            })?;
+            at = stop;
+        }
+        delivery.zeros(end.saturating_sub(at))
+    }
+}
+
+/// A sink that remembers how it wanted to end.
+struct Delivery<'a, 's> {
+    sink: &'a mut Sink<'s>,
+    ended: Option<Flow>,
+}
+
+impl Delivery<'_, '_> {
+    /// Fails as soon as the sink wants no more.
+    fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        match (self.sink)(bytes) {
+            Flow::Continue => Ok(()),
+            flow => {
+                self.ended = Some(flow);
+                Err(Error::cancelled())
+            }
+        }
+    }
+
+    fn zeros(&mut self, mut len: u64) -> Result<()> {
+        while len > 0 {
+            let piece = len.min(ZEROS.len() as u64);
+            self.bytes(&ZEROS[..piece as usize])?;
+            len -= piece;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,444 @@
+//! Looking into a snapshot: what it holds, and any part of its files.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ibt::entry::{compare_paths, Entry, File, Hash, Metadata, Node, Path, Place};
+use ibt::error::{Error, Kind};
+use ibt::format::{FrameWriter, Header, SnapshotKind, StateWriter, Totals};
+use ibt::job::{Cancel, Codec, Flow, Select, Silent};
+use ibt::maintain::Snapshot;
+use ibt::pool::Pool;
+use ibt::stamp::{Stamp, Time};
+use ibt::store::{DirStore, Draft, Lock, LockMode, Object, Store};
+use proptest::collection::{btree_set, vec};
+use proptest::prelude::*;
+use support::series::KEY;
+use support::*;
+
+fn path(bytes: impl AsRef<[u8]>) -> Path {
+    Path::new(bytes.as_ref()).unwrap()
+}
+
+fn try_open(series: &Series, store: &mut dyn Store, select: Select) -> Result<Snapshot, Error> {
+    let options = ibt::job::Options { select, ..series.options.clone() };
+    let mut silent = Silent;
+    let cancel = Cancel::default();
+    let mut job = ibt::job::Job::new(&options, &cancel, &mut silent);
+    Snapshot::open(store, KEY, &mut job)
+}
+
+fn open(series: &Series, select: Select) -> (Snapshot, DirStore) {
+    let mut store = DirStore::open(&series.store);
+    let snapshot = try_open(series, &mut store, select).unwrap();
+    (snapshot, store)
+}
+
+fn list(snapshot: &mut Snapshot, dir: &Path, depth: u32) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let each = &mut |entry: &Entry| {
+        entries.push(entry.clone());
+        Flow::Continue
+    };
+    snapshot.list(dir, depth, each).unwrap();
+    entries
+}
+
+fn read(
+    snapshot: &mut Snapshot,
+    store: &mut dyn Store,
+    file: &Path,
+    offset: u64,
+    len: u64,
+) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let sink = &mut |piece: &[u8]| {
+        assert!(!piece.is_empty());
+        bytes.extend_from_slice(piece);
+        Flow::Continue
+    };
+    snapshot.read(store, file, offset, len, sink).map(|()| bytes)
+}
+
+/// Of `paths`, in any order, those that a list should give.
+fn expected<'p>(paths: impl Iterator<Item = &'p [u8]>, dir: &Path, depth: u32) -> Vec<&'p [u8]> {
+    let names = |path: &[u8]| path.split(|&b| b == b'/').filter(|name| !name.is_empty()).count();
+    let base = names(dir.as_bytes());
+    let below = |path: &&[u8]| {
+        dir.is_root()
+            || *path == dir.as_bytes()
+            || path.strip_prefix(dir.as_bytes()).is_some_and(|rest| rest[0] == b'/')
+    };
+    let mut found: Vec<_> = paths.filter(below).filter(|path| names(path) - base <= depth as usize).collect();
+    found.sort_by(|a, b| compare_paths(a, b));
+    found
+}
+
+fn parts(len: u64, at: &[(f64, f64)]) -> Vec<(u64, u64)> {
+    let ends =
+        [(0, u64::MAX), (0, len), (0, 0), (len, 5), (len.saturating_add(7), u64::MAX), (len / 2, u64::MAX)];
+    let share = |part: f64| (part * len as f64) as u64;
+    ends.into_iter().chain(at.iter().map(|(from, part)| (share(*from), share(*part)))).collect()
+}
+
+proptest! {
+    #![proptest_config(cases(16))]
+
+    /// Every directory at every depth, and any part of any file, of every snapshot.
+    #[test]
+    fn a_snapshot_shows_what_was_backed_up(
+        tree in trees(24), rounds in vec(edits(8), 0..4), codec in prop_oneof![Just(Codec::Zstd(1)), Just(Codec::None)],
+        places in vec((0.0..1.0f64, 0.0..1.0f64), 6),
+    ) {
+        let mut series = Series::new();
+        series.options.codec = codec;
+        series.options.allow_empty = true;
+        tree.make(&series.source);
+        series.snapshot();
+        for round in &rounds {
+            round.iter().for_each(|edit| edit.apply(&series.source));
+            series.snapshot();
+        }
+        for point in &series.points {
+            let (mut snapshot, mut store) = open(&series, Select::Exactly(point.stamp));
+            prop_assert_eq!(snapshot.stamp(), point.stamp);
+            let facts = &point.kept.facts;
+            for (name, fact) in facts {
+                let at = path(name);
+                for depth in [0, 1, 2, u32::MAX] {
+                    let found = list(&mut snapshot, &at, depth);
+                    let found: Vec<_> = found.iter().map(|entry| entry.path.as_bytes()).collect();
+                    prop_assert_eq!(found, expected(facts.keys().map(|name| &name[..]), &at, depth));
+                }
+                let entry = list(&mut snapshot, &at, 0).pop().unwrap();
+                prop_assert_eq!((entry.node.word(), entry.size()), (fact.kind, fact.size));
+                if fact.kind != "file" {
+                    let refused = read(&mut snapshot, &mut store, &at, 0, 1).unwrap_err();
+                    prop_assert_eq!(refused.kind, Kind::InvalidArg);
+                    continue;
+                }
+                let bytes = fs::read(facts::join(&point.kept.copy, name)).unwrap();
+                for (from, len) in parts(fact.size, &places) {
+                    let got = read(&mut snapshot, &mut store, &at, from, len).unwrap();
+                    let end = from.saturating_add(len).min(fact.size);
+                    let wanted = &bytes[from.min(end) as usize..end as usize];
+                    prop_assert!(got == wanted, "{:?}: {len} bytes from {from}", at);
+                }
+            }
+        }
+    }
+
+    /// Lists jump over what they do not show, and never over what they do.
+    #[test]
+    fn lists_of_large_trees_read_few_lines(
+        paths in btree_set("[ab](/[a-d.]{1,2}){0,7}", 0..1500).prop_map(usable), at in any::<prop::sample::Index>(),
+    ) {
+        let series = Series::new();
+        synthetic(&series, paths.iter().map(|path| path.as_bytes()));
+        let (mut snapshot, _) = open(&series, Select::Newest);
+        let all = || paths.iter().map(|path| path.as_bytes());
+        let some = paths.iter().nth(at.index(paths.len())).unwrap();
+        for at in [path(""), path("a"), path(some)] {
+            for depth in [0, 1, 2, 3, u32::MAX] {
+                let wanted = expected(all(), &at, depth);
+                if wanted.is_empty() {
+                    let absent = snapshot.list(&at, depth, &mut |_| Flow::Continue).unwrap_err();
+                    prop_assert_eq!(absent.kind, Kind::NotFound);
+                    continue;
+                }
+                let before = snapshot.lines_read();
+                let found = list(&mut snapshot, &at, depth);
+                let read = snapshot.lines_read() - before;
+                let found: Vec<_> = found.iter().map(|entry| entry.path.as_bytes()).collect();
+                prop_assert!(read <= 2 + (found.len() as u64 + 1) * (1 + snapshot.lines_per_jump()));
+                prop_assert_eq!(found, wanted);
+            }
+        }
+    }
+}
+
+/// The paths that entries can have, and all the directories above them.
+fn usable(paths: BTreeSet<String>) -> BTreeSet<String> {
+    let mut all = BTreeSet::from([String::new()]);
+    for path in paths.into_iter().filter(|path| Path::new(path.as_bytes()).is_ok()) {
+        all.extend(path.match_indices('/').map(|(at, _)| path[..at].to_string()));
+        all.insert(path);
+    }
+    all
+}
+
+/// Makes the store's only snapshot of entries that were never backed up: paths that others lie below are
+/// directories, all others empty files.
+fn synthetic<'p>(series: &Series, paths: impl Iterator<Item = &'p [u8]>) {
+    let stamp = Stamp::parse("20261122T220530.123456Z").unwrap();
+    let header = Header {
+        key: KEY.into(),
+        series: "0123456789abcdef0123456789abcdef".into(),
+        host: "here".into(),
+        snapshot: stamp,
+        kind: SnapshotKind::Full,
+        seq: 1,
+        source: b"/tree".to_vec(),
+        library: "a test".into(),
+        scanned_at: Time::now(),
+        made_at: Time::now(),
+        parent: None,
+        inodes_unstable: false,
+        needs: Vec::new(),
+        unknown: Vec::new(),
+    };
+    let frames = FrameWriter::new(Vec::new(), Codec::Zstd(1), Arc::new(Pool::new(1).unwrap()));
+    let mut writer = StateWriter::new(frames, &header).unwrap();
+    let mut sorted: Vec<_> = paths.collect();
+    sorted.sort_by(|a, b| compare_paths(a, b));
+    let empty = File { size: 0, hash: blake3::hash(b"").into(), holes: Vec::new(), link: 0 };
+    for (index, at) in sorted.iter().enumerate() {
+        let holds = |next: &&[u8]| path(next).parent() == Some(at);
+        let is_dir = at.is_empty() || sorted.get(index + 1).is_some_and(holds);
+        let node = if is_dir { Node::Dir } else { Node::File(empty.clone()) };
+        let (meta, place) = (Metadata::default(), Place::default());
+        let entry =
+            Entry { path: path(at), node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() };
+        writer.entry(&entry).unwrap();
+    }
+    let (state, _) = writer.finish(&[], &Totals::default(), &[], Time::now()).unwrap();
+    fs::create_dir_all(&series.store).unwrap();
+    fs::write(series.store.join(format!("{KEY}.state.{stamp}.json.zst")), state.out).unwrap();
+}
+
+#[test]
+fn one_directory_of_many_entries_costs_a_few_lines() {
+    let series = Series::new();
+    let files = (0..400).flat_map(|dir| (0..500).map(move |file| format!("d{dir:03}/sub/file {file:03}")));
+    let paths = usable(files.collect());
+    synthetic(&series, paths.iter().map(|path| path.as_bytes()));
+    let (mut snapshot, _) = open(&series, Select::Newest);
+    assert_eq!(snapshot.lines_read(), 0);
+    assert_eq!(list(&mut snapshot, &path("d200/sub"), 1).len(), 501);
+    assert!(snapshot.lines_read() < 501 + 2 * snapshot.lines_per_jump(), "{}", snapshot.lines_read());
+    let before = snapshot.lines_read();
+    assert_eq!(list(&mut snapshot, &path(""), 1).len(), 401);
+    let read = snapshot.lines_read() - before;
+    assert!(read < 402 * (1 + snapshot.lines_per_jump()), "{read} of 200,801 lines");
+    assert!(snapshot.index_bytes() < 1 << 20, "{}", snapshot.index_bytes());
+}
+
+/// A store that counts the bytes read from it.
+struct Counting {
+    store: DirStore,
+    read: u64,
+}
+
+impl Store for Counting {
+    fn list(&mut self, prefix: &str) -> Result<Vec<Object>, Error> {
+        self.store.list(prefix)
+    }
+
+    fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        let got = self.store.read_at(name, offset, buf)?;
+        self.read += got as u64;
+        Ok(got)
+    }
+
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, Error> {
+        self.store.create(name)
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        self.store.sync()
+    }
+
+    fn delete(&mut self, name: &str) -> Result<(), Error> {
+        self.store.delete(name)
+    }
+
+    fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock, Error> {
+        self.store.lock(key, mode)
+    }
+
+    fn path_of(&self, name: &str) -> Option<PathBuf> {
+        self.store.path_of(name)
+    }
+}
+
+fn counting(series: &Series) -> (Snapshot, Counting) {
+    let mut store = Counting { store: DirStore::open(&series.store), read: 0 };
+    let snapshot = try_open(series, &mut store, Select::Newest).unwrap();
+    store.read = 0;
+    (snapshot, store)
+}
+
+const FRAME: u64 = 4 << 20;
+
+/// 160 MiB of which zstd leaves about a third.
+fn write_big(series: &Series) -> u64 {
+    let mut bytes = noise(3, 16 << 20);
+    for half in bytes.chunks_mut(4096) {
+        half[1400..].fill(b'x');
+    }
+    let big = bytes.repeat(10);
+    series.write("big", &big);
+    big.len() as u64
+}
+
+#[test]
+fn a_small_file_of_a_large_archive_costs_a_frame() {
+    for codec in [Codec::None, Codec::Zstd(1)] {
+        let mut series = Series::new();
+        series.options.codec = codec;
+        let len = write_big(&series);
+        series.write("small", "only this");
+        series.full().whole();
+        assert!(fs::metadata(series.newest("full")).unwrap().len() > 40 << 20);
+        let (mut snapshot, mut store) = counting(&series);
+        assert_eq!(read(&mut snapshot, &mut store, &path("small"), 0, u64::MAX).unwrap(), b"only this");
+        assert!(store.read < FRAME + (64 << 10), "{} bytes were read for 9", store.read);
+        store.read = 0;
+        let part = read(&mut snapshot, &mut store, &path("big"), len / 2, 10).unwrap();
+        assert_eq!(part, noise(3, 10));
+        assert!(store.read <= FRAME, "{} bytes were read for 10", store.read);
+    }
+}
+
+/// As a file system would: each frame is read once, and the deltas for their commands once.
+#[test]
+fn reading_on_in_a_file_reads_no_frame_twice() {
+    let mut series = Series::new();
+    series.options.codec = Codec::None;
+    let mut bytes = noise(5, 30 << 20);
+    series.write("f", &bytes);
+    series.snapshot();
+    bytes.splice(10 << 20..10 << 20, *b"inserted");
+    series.write("f", &bytes);
+    series.snapshot();
+    let (mut snapshot, mut store) = counting(&series);
+    const STEP: usize = 128 << 10;
+    for (index, wanted) in bytes.chunks(STEP).enumerate() {
+        let offset = (index * STEP) as u64;
+        let got = read(&mut snapshot, &mut store, &path("f"), offset, STEP as u64).unwrap();
+        assert!(got == wanted, "at {offset}");
+    }
+    let stored: u64 = series.stored().values().sum();
+    assert!(store.read < stored + FRAME, "{} bytes were read of {stored}", store.read);
+}
+
+#[test]
+fn holes_are_zeros_and_are_not_read() {
+    let mut series = Series::new();
+    let sparse = fs::File::create(series.source.join("sparse")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"middle", 1 << 30).unwrap();
+    sparse.set_len(2 << 30).unwrap();
+    series.snapshot();
+    let (mut snapshot, mut store) = open(&series, Select::Newest);
+    let got = read(&mut snapshot, &mut store, &path("sparse"), (1 << 30) - 3, 12).unwrap();
+    assert_eq!(got, b"\0\0\0middle\0\0\0");
+    assert_eq!(read(&mut snapshot, &mut store, &path("sparse"), (2 << 30) - 4, 9).unwrap(), [0; 4]);
+    let mut len = 0;
+    let mut sink = |piece: &[u8]| {
+        len += piece.len() as u64;
+        Flow::Continue
+    };
+    snapshot.read(&mut store, &path("sparse"), 0, u64::MAX, &mut sink).unwrap();
+    assert_eq!(len, 2 << 30);
+}
+
+#[test]
+fn a_callback_may_end_it_early() {
+    let mut series = Series::new();
+    series.write("a", noise(1, 9 << 20));
+    series.write("b", "x");
+    series.snapshot();
+    let (mut snapshot, mut store) = open(&series, Select::Newest);
+    for (flow, wanted) in [(Flow::Stop, None), (Flow::Cancel, Some(Kind::Cancelled))] {
+        let mut calls = 0;
+        let listed = snapshot.list(&Path::root(), 1, &mut |_| {
+            calls += 1;
+            flow
+        });
+        assert_eq!((calls, listed.err().map(|error| error.kind)), (1, wanted));
+        let mut calls = 0;
+        let mut sink = |_: &[u8]| {
+            calls += 1;
+            flow
+        };
+        let done = snapshot.read(&mut store, &path("a"), 0, u64::MAX, &mut sink);
+        assert_eq!((calls, done.err().map(|error| error.kind)), (1, wanted));
+    }
+    assert_eq!(read(&mut snapshot, &mut store, &path("a"), 0, u64::MAX).unwrap(), noise(1, 9 << 20));
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let series = series::one_full();
+    let (mut snapshot, mut store) = open(&series, Select::Newest);
+    for absent in ["0", "dir/b", "dir/c/below", "zzz", "b\n"] {
+        let error = snapshot.list(&path(absent), 1, &mut |_| Flow::Continue).unwrap_err();
+        assert_eq!((error.kind, error.path.as_deref()), (Kind::NotFound, Some(absent.as_bytes())));
+        let error = read(&mut snapshot, &mut store, &path(absent), 0, 1).unwrap_err();
+        assert_eq!((error.kind, error.path.as_deref()), (Kind::NotFound, Some(absent.as_bytes())));
+    }
+    assert_eq!(list(&mut snapshot, &path("dir/c"), 7).len(), 1);
+}
+
+#[test]
+fn only_the_expected_snapshot_is_opened() {
+    let mut series = series::one_full();
+    let digest = open(&series, Select::Newest).0.tree_digest();
+    series.options.expected_digest = Some(digest);
+    open(&series, Select::Newest);
+    series.options.expected_digest = Some(Hash([7; 32]));
+    let mut store = DirStore::open(&series.store);
+    let refused = try_open(&series, &mut store, Select::Newest).err().map(|error| error.kind);
+    assert_eq!(refused, Some(Kind::Mismatch));
+    series.options.expected_digest = None;
+    let later = Select::Exactly(Stamp::parse("20991231T235959.000000Z").unwrap());
+    assert_eq!(try_open(&series, &mut store, later).err().map(|error| error.kind), Some(Kind::NotFound));
+}
+
+/// Also a line that is wrong in itself, in a state whose digest is right.
+#[test]
+fn a_damaged_state_is_not_opened() {
+    let series = series::one_full();
+    let state = series.newest("state");
+    stored::forge(&state, "{\"path\":\"b\"", "{\"path\":\"a\"");
+    let error = try_open(&series, &mut DirStore::open(&series.store), Select::Newest).err().unwrap();
+    assert_eq!(error.kind, Kind::Corrupt, "{error}");
+    let mut bytes = fs::read(&state).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    fs::write(&state, bytes).unwrap();
+    let error = try_open(&series, &mut DirStore::open(&series.store), Select::Newest).err().unwrap();
+    assert_eq!(error.kind, Kind::Corrupt, "{error}");
+}
+
+#[test]
+fn a_damaged_archive_is_told_by_whoever_reads_it() {
+    for codec in [Codec::Zstd(1), Codec::None] {
+        let mut series = Series::new();
+        series.options.codec = codec;
+        series.write("1", "before");
+        series.write("2", noise(2, 12 << 20));
+        series.write("3", "after");
+        series.snapshot();
+        let archive = series.newest("full");
+        let mut bytes = fs::read(&archive).unwrap();
+        bytes[6 << 20] ^= 1;
+        fs::write(&archive, bytes).unwrap();
+        let (mut snapshot, mut store) = open(&series, Select::Newest);
+        assert_eq!(read(&mut snapshot, &mut store, &path("1"), 0, u64::MAX).unwrap(), b"before");
+        assert_eq!(read(&mut snapshot, &mut store, &path("3"), 0, u64::MAX).unwrap(), b"after");
+        assert_eq!(read(&mut snapshot, &mut store, &path("2"), 0, 9).unwrap(), noise(2, 9));
+        let error = read(&mut snapshot, &mut store, &path("2"), 0, u64::MAX).unwrap_err();
+        assert_eq!(error.kind, Kind::Corrupt, "{error}");
+        let name = archive.file_name().unwrap().to_str().unwrap();
+        assert!(error.to_string().contains(name) && error.to_string().contains("offset"), "{error}");
+        fs::remove_file(&archive).unwrap();
+        let (mut snapshot, mut store) = open(&series, Select::Newest);
+        assert_eq!(list(&mut snapshot, &Path::root(), 1).len(), 4);
+        let error = read(&mut snapshot, &mut store, &path("1"), 0, 1).unwrap_err();
+        assert_eq!((error.kind, error.path.as_deref()), (Kind::Missing, Some(name.as_bytes())));
+    }
+}
