@@ -3,7 +3,9 @@
  * and a restore to any point in time.
  *
  * A SNAPSHOT is one backup of one source directory. Snapshots of the same
- * source share a KEY. They are held as ordinary files in a STORAGE.
+ * source share a KEY. They are held as ordinary files in a STORAGE: a
+ * directory, or whatever the caller's own functions make of it
+ * (ibt_storage_new()).
  *
  * Errors. Functions that can fail return an ibt_status: IBT_OK, IBT_PARTIAL
  *     (finished, but see the report) or, negative, IBT_ERR_*. Their last
@@ -130,7 +132,8 @@ extern "C" {
 #define IBT_ERR_BUSY -10
 
 /**
- * Not possible on this system, or not built in.
+ * Not possible on this system, or not built in, or a function is missing that
+ * the storage needs for it.
  */
 #define IBT_ERR_UNSUPPORTED -11
 
@@ -506,6 +509,13 @@ typedef struct ibt_entry ibt_entry;
 typedef struct ibt_error ibt_error;
 
 /**
+ * Takes the names that an ibt_list_fn finds. Lent to it for one call.
+ *
+ * Since: 0.1
+ */
+typedef struct ibt_list ibt_list;
+
+/**
  * How an operation is to be done. One type serves every operation, and where a
  * function takes options, NULL means the defaults. Owned by the caller, who
  * frees it with ibt_options_free().
@@ -541,8 +551,8 @@ typedef struct ibt_progress ibt_progress;
 typedef struct ibt_report ibt_report;
 
 /**
- * A place for backup files. Owned by the caller, who frees it with
- * ibt_storage_free().
+ * A place for backup files: a directory, or whatever the caller's functions
+ * make of it. Owned by the caller, who frees it with ibt_storage_free().
  *
  * One call at a time: a second one, from another thread or from a callback,
  * returns IBT_ERR_BUSY. May move between threads. Where a function takes a
@@ -575,9 +585,9 @@ typedef int32_t (*ibt_progress_fn)(void *ud, const ibt_progress *now);
 
 /**
  * Lets go of a callback's userdata: called once, when nothing will use it any
- * more, that is when the options object and every operation begun with it have
- * ended or another callback was set. May be NULL. Not called if the setter
- * that was given it failed.
+ * more, that is when the object it was given to was freed, or another callback
+ * set there, and every operation begun with that has ended. May be NULL. Not
+ * called if the setter that was given it failed.
  *
  * Since: 0.1
  */
@@ -609,6 +619,100 @@ typedef int32_t (*ibt_change_fn)(void *ud,
  * Since: 0.1
  */
 typedef void (*ibt_log_fn)(void *ud, int32_t level, const char *message);
+
+/**
+ * Begins an object named `name`, of unknown size, which nobody sees before its
+ * commit. `*stream` is NULL and may be set to anything: the other functions of
+ * the writer are given it. Up to four streams are open at a time, and written
+ * to in turn.
+ *
+ * After IBT_CALLBACK_OK the stream is ended by exactly one call of the
+ * ibt_commit_fn or the ibt_abort_fn; after a failure by none.
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_create_fn)(void *ud, const char *name, void **stream);
+
+/**
+ * Appends all of `len` bytes, never 0, to a stream. After a failure the stream
+ * is aborted.
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_write_fn)(void *ud,
+                                void *stream,
+                                const uint8_t *data,
+                                size_t len);
+
+/**
+ * Ends a stream: makes the object durable and visible under its name, all of
+ * it at once. It must never replace one: if there is an object of that name,
+ * IBT_ERR_EXISTS.
+ *
+ * The stream is gone whatever the answer. An object whose commit failed may be
+ * there all the same; libibt then deletes it, if an ibt_delete_fn is set and
+ * no snapshot may need it.
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_commit_fn)(void *ud, void *stream);
+
+/**
+ * Ends a stream and forgets what was written to it.
+ *
+ * Since: 0.1
+ */
+typedef void (*ibt_abort_fn)(void *ud, void *stream);
+
+/**
+ * Reads up to `len` bytes, never 0, of a committed object from `offset` into
+ * `buf` and stores their number in `*got`, which is 0 at first. It may read
+ * less: libibt asks again for the rest. IBT_CALLBACK_OK with 0 means at or past
+ * the end. An absent object is IBT_ERR_NOT_FOUND: a restore lists what it held
+ * as missing and goes on; after any other failure it ends.
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_read_at_fn)(void *ud,
+                                  const char *name,
+                                  uint64_t offset,
+                                  uint8_t *buf,
+                                  size_t len,
+                                  size_t *got);
+
+/**
+ * Gives ibt_list_add() every committed object whose name begins with the bytes
+ * of `prefix`, "" for all, with its size: also what was committed a moment ago.
+ * The order does not matter; others, foreign ones and repeated ones may be
+ * among them.
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_list_fn)(void *ud, const char *prefix, ibt_list *out);
+
+/**
+ * Removes a committed object. That there is none is success.
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_delete_fn)(void *ud, const char *name);
+
+/**
+ * Locks `key` for one writer: keeps every other one, also of other programs
+ * and machines that share the storage, out until the ibt_unlock_fn. If another
+ * one has it, IBT_ERR_BUSY at once: libibt tries again, 50 times a second, as
+ * long as ibt_options_set_lock_wait() allows.
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_lock_fn)(void *ud, const char *key);
+
+/**
+ * Gives up a lock: called exactly once for each that was got.
+ *
+ * Since: 0.1
+ */
+typedef void (*ibt_unlock_fn)(void *ud, const char *key);
 
 /**
  * ==== Library ====
@@ -1288,12 +1392,163 @@ ibt_status ibt_storage_open_dir(const char *path,
                                 ibt_error **err);
 
 /**
+ * Makes a storage of the caller's own, which has no function yet. Never
+ * returns NULL.
+ *
+ * `ud` is passed to each of its functions. `destroy`, which may be NULL, lets
+ * go of it: it is called once, when the storage was freed and the last call
+ * that uses it has ended.
+ *
+ * A storage is a flat table of OBJECTS: names, each with some bytes. libibt
+ * makes an object, reads it, perhaps deletes it; it never changes one. Names
+ * are at most 200 bytes of UTF-8 and hold no '/', no NUL and no control
+ * character. Set the functions that there are:
+ *
+ *     ibt_storage_set_reader()   every operation needs it
+ *     ibt_storage_set_list()     every operation needs it
+ *     ibt_storage_set_writer()   backups need it
+ *     ibt_storage_set_delete()   removing snapshots needs it
+ *     ibt_storage_set_lock()     optional
+ *
+ * An operation that needs a function which is not set returns
+ * IBT_ERR_UNSUPPORTED, naming the setter, before it calls any. Every snapshot
+ * is committed by one object, its state, which libibt commits after all others:
+ * a run that fails half-way leaves objects that no state names, or none, but
+ * never half a snapshot.
+ *
+ * Every function but ibt_abort_fn and ibt_unlock_fn answers IBT_CALLBACK_OK or
+ * why it failed. IBT_ERR_NOT_FOUND, IBT_ERR_EXISTS, IBT_ERR_BUSY,
+ * IBT_ERR_CANCELLED and IBT_ERR_UNSUPPORTED become the status of the operation;
+ * everything else that is not positive, 0 among it, becomes IBT_ERR_STORAGE.
+ * ibt_storage_fail() adds a reason. Mind that IBT_OK is 0 and thus a failure
+ * here.
+ *
+ * The functions run on the thread that called the operation, one at a time, and
+ * never outside of an operation. While one runs the storage is busy:
+ * operations and setters called with it return IBT_ERR_BUSY.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_storage *ibt_storage_new(void *ud, ibt_destroy_fn destroy);
+
+/**
  * Closes a storage; nothing stored is touched. During a call that uses it this
  * takes effect when that call ends. NULL is ignored.
  *
  * Since: 0.1
  */
 IBT_API void ibt_storage_free(ibt_storage *storage);
+
+/**
+ * Sets the functions that make an object: create, write, and one of commit and
+ * abort. What was set before is replaced.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or a function is NULL or the
+ * storage is a directory; IBT_ERR_BUSY while an operation uses it.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_storage_set_writer(ibt_storage *storage,
+                                  ibt_create_fn create,
+                                  ibt_write_fn write,
+                                  ibt_commit_fn commit,
+                                  ibt_abort_fn abort);
+
+/**
+ * Sets the function that reads a range of an object. What was set before is
+ * replaced.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or read_at is NULL or the
+ * storage is a directory; IBT_ERR_BUSY while an operation uses it.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_storage_set_reader(ibt_storage *storage,
+                                  ibt_read_at_fn read_at);
+
+/**
+ * Sets the function that lists objects. What was set before is replaced.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or list is NULL or the
+ * storage is a directory; IBT_ERR_BUSY while an operation uses it.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_storage_set_list(ibt_storage *storage, ibt_list_fn list);
+
+/**
+ * Sets the function that removes an object. What was set before is replaced.
+ *
+ * Without it no snapshot can be removed, and what a failed backup had committed
+ * before its state stays in the storage. No snapshot names that: it takes
+ * room, nothing else.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or remove is NULL or the
+ * storage is a directory; IBT_ERR_BUSY while an operation uses it.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_storage_set_delete(ibt_storage *storage,
+                                  ibt_delete_fn remove);
+
+/**
+ * Sets the functions that keep two writers of one key apart. What was set
+ * before is replaced.
+ *
+ * Who changes the storage holds the lock of its key: backups and the removal of
+ * snapshots. Who only reads takes none: a snapshot removed under a restore's
+ * hands is reported as missing.
+ *
+ * Without locks keeping writers apart is the caller's business. Two backups of
+ * one key at the same time then make two snapshots with one parent, both whole,
+ * or one of them returns IBT_ERR_BUSY; and what failed runs left is never
+ * removed automatically, as it might be another run's work.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or a function is NULL or the
+ * storage is a directory; IBT_ERR_BUSY while an operation uses it.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_storage_set_lock(ibt_storage *storage,
+                                ibt_lock_fn lock,
+                                ibt_unlock_fn unlock);
+
+/**
+ * Says why the storage's running function is about to fail: `os_code` is the
+ * system's error number (errno) or 0, `msg` a line of UTF-8 for people, copied,
+ * or NULL for what the system calls os_code. The operation's error repeats
+ * both. Each call replaces the one before.
+ *
+ * Valid while a function of the storage runs, on any thread. At other times,
+ * and if the function then succeeds, it has no effect.
+ *
+ * Returns IBT_OK, which is 0: a function that returns what it got from here
+ * fails. IBT_ERR_INVALID_ARG if storage is NULL or a directory.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_storage_fail(ibt_storage *storage,
+                            int32_t os_code,
+                            const char *msg);
+
+/**
+ * Adds an object to a listing: to be called by an ibt_list_fn, on its thread,
+ * once for each. The name is copied; size is in bytes.
+ *
+ * Names that were not asked for, are no backup file's, are not UTF-8 or were
+ * added before are passed over.
+ *
+ * Returns IBT_OK, which is not what the ibt_list_fn itself answers;
+ * IBT_ERR_INVALID_ARG if out or name is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_list_add(ibt_list *out, const char *name, uint64_t size);
 
 /**
  * ==== Operations ====
@@ -1317,8 +1572,9 @@ IBT_API void ibt_storage_free(ibt_storage *storage);
  * ibt_options_set_allow_source_change()), or the source is empty and was not
  * then (see ibt_options_set_allow_empty()); IBT_ERR_FORMAT if that snapshot was
  * made by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use or
- * was changed meanwhile; IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
- * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
+ * was changed meanwhile; IBT_ERR_UNSUPPORTED if the storage lacks a function;
+ * IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
+ * IBT_ON_ERROR_STOP the first problem's status.
  *
  * After an error no snapshot was made, with one exception: when the storage
  * fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), a whole snapshot may be
@@ -1369,10 +1625,11 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory, or its
  * file system takes two names of the snapshot for one; IBT_ERR_MISMATCH if the
  * snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
- * damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_BUSY,
- * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC;
- * with IBT_ON_ERROR_STOP the first problem's status, IBT_ERR_CORRUPT for
- * damaged contents and IBT_ERR_MISSING for missing ones among them.
+ * damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED
+ * if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE,
+ * IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the
+ * first problem's status, IBT_ERR_CORRUPT for damaged contents and
+ * IBT_ERR_MISSING for missing ones among them.
  *
  * After an error dest is as it was, with one exception: when the system fails
  * at the very end (IBT_ERR_IO), dest may be complete.
@@ -1399,9 +1656,9 @@ ibt_status ibt_restore(ibt_storage *storage,
  * a snapshot is selected, or options were refused, exclude anything or expect a
  * digest; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
  * selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
- * cannot be used; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
- * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
- * status.
+ * cannot be used; IBT_ERR_UNSUPPORTED if the storage lacks a function;
+ * IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+ * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
  *
  * Since: 0.1
  */

@@ -28,6 +28,14 @@ pub enum Kind {
     Panic = -99,
 }
 
+impl Kind {
+    /// True if it says nothing about stored bytes: who reads them stops, and does not take them for lost.
+    pub fn ends_reading(self) -> bool {
+        use Kind::*;
+        matches!(self, Exists | Storage | Cancelled | Busy | Unsupported | Panic)
+    }
+}
+
 /// An error with its context. `Display` gives one line: `cannot OP PATH: DETAIL`.
 #[derive(Clone, Debug)]
 pub struct Error {

@@ -361,7 +361,7 @@ fn stamps_grow_however_fast_snapshots_follow() {
 fn the_same_store_holds_several_keys() {
     let mut series = three_large_files();
     let mut other = Series::new();
-    other.store = series.store.clone();
+    other.share_store_of(&series);
     other.options.key = Some("other.with.dots".into());
     other.write("elsewhere", "in another source");
     other.full().whole();

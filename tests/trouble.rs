@@ -323,7 +323,7 @@ fn an_increment_whose_cache_cannot_be_a_directory_is_as_small() {
 fn an_increment_without_any_sigvault_is_right() {
     let series = one_grown_file();
     let _ = fs::remove_dir_all(series.cache());
-    fs::remove_file(series.newest("sigvault")).unwrap();
+    series.lose("sigvault");
     series.incremental().ok();
     series.assert_newest_is_the_source();
 }
@@ -331,7 +331,7 @@ fn an_increment_without_any_sigvault_is_right() {
 #[test]
 fn an_increment_stores_again_what_an_archive_lost_held() {
     let series = one_grown_file();
-    fs::remove_file(series.newest("full")).unwrap();
+    series.lose("full");
     series.incremental().ok();
     series.assert_newest_is_the_source();
     let lost = series.restore(Select::Exactly(series.points[0].stamp), &series.beside("lost")).partial();
@@ -342,7 +342,7 @@ fn an_increment_stores_again_what_an_archive_lost_held() {
 fn an_increment_stores_again_what_lost_deltas_held() {
     let mut series = one_grown_file();
     series.increment();
-    fs::remove_file(series.newest("updated")).unwrap();
+    series.lose("updated");
     series.incremental().ok();
     series.assert_newest_is_the_source();
     series.assert_point_restores(0);

@@ -280,7 +280,7 @@ impl Storing<'_, '_> {
         let Some(parent) = parent else { return Ok(None) };
         match parent.signature(self.store, sig, file.data_len(), self.job) {
             Ok(signature) => Ok(Some(signature)),
-            Err(error) if matches!(error.kind, Kind::Cancelled | Kind::Storage) => Err(error),
+            Err(error) if error.kind.ends_reading() => Err(error),
             Err(error) => {
                 self.job.trouble(ProblemKind::Damaged, path.as_bytes(), error)?;
                 Ok(None)

@@ -31,14 +31,14 @@ use crate::job::{Detect, Job, Level, Phase, Select};
 use crate::platform::{self, Dir};
 use crate::stamp::Time;
 use crate::state::Guard;
-use crate::store::{self, lock, Cache, Catalog, LockMode, Store};
+use crate::store::{self, lock, Cache, Catalog, LockMode, Need, Store};
 use crate::walk::Source;
 
 use parent::Parent;
 use run::Run;
 
 /// Makes a full backup of `source`. Errors: `Io` when the source cannot be read, `Mismatch` when the key
-/// belongs to another source, `Busy` when the key is locked, and the store's own.
+/// belongs to another source, `Busy` when the key is locked, `Unsupported` when the store cannot be written, and the store's own.
 pub fn full(store: &mut dyn Store, source: &std::path::Path, job: &mut Job) -> Result<()> {
     backup(store, source, job, SnapshotKind::Full)
 }
@@ -59,6 +59,7 @@ struct Origin {
 
 fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: SnapshotKind) -> Result<()> {
     refuse_selectors(job)?;
+    store.require(Need::Write, "make a backup")?;
     let origin = open_source(source, job)?;
     job.report.date = Time::now();
     job.report.key = Some(origin.key.clone());

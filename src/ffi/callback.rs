@@ -12,9 +12,9 @@ use super::entry::ibt_entry;
 use super::progress::ibt_progress;
 
 /// Lets go of a callback's userdata: called once, when nothing will use it any
-/// more, that is when the options object and every operation begun with it have
-/// ended or another callback was set. May be NULL. Not called if the setter
-/// that was given it failed.
+/// more, that is when the object it was given to was freed, or another callback
+/// set there, and every operation begun with that has ended. May be NULL. Not
+/// called if the setter that was given it failed.
 ///
 /// Since: 0.1
 pub type ibt_destroy_fn = Option<unsafe extern "C" fn(ud: *mut c_void)>;
@@ -67,18 +67,29 @@ pub(super) struct Callback<F> {
 impl<F> Callback<F> {
     /// Takes the userdata over. Without a function it is let go at once.
     pub(super) fn new(function: Option<F>, ud: *mut c_void, destroy: ibt_destroy_fn) -> Option<Self> {
-        let userdata = Arc::new(Userdata { pointer: ud, destroy });
+        let userdata = Arc::new(Userdata::new(ud, destroy));
         function.map(|function| Callback { function, userdata })
     }
 
     fn ud(&self) -> *mut c_void {
-        self.userdata.pointer
+        self.userdata.pointer()
     }
 }
 
-struct Userdata {
+/// A pointer of the caller's, let go when dropped.
+pub(super) struct Userdata {
     pointer: *mut c_void,
     destroy: ibt_destroy_fn,
+}
+
+impl Userdata {
+    pub(super) fn new(pointer: *mut c_void, destroy: ibt_destroy_fn) -> Self {
+        Userdata { pointer, destroy }
+    }
+
+    pub(super) fn pointer(&self) -> *mut c_void {
+        self.pointer
+    }
 }
 
 // The pointer is only handed back to the caller's functions; the header says that a handle and with it its

@@ -31,7 +31,8 @@ pub const IBT_ERR_STORAGE: i32 = -8;
 pub const IBT_ERR_CANCELLED: i32 = -9;
 /// In use by another call or another program.
 pub const IBT_ERR_BUSY: i32 = -10;
-/// Not possible on this system, or not built in.
+/// Not possible on this system, or not built in, or a function is missing that
+/// the storage needs for it.
 pub const IBT_ERR_UNSUPPORTED: i32 = -11;
 /// Beyond a documented limit.
 pub const IBT_ERR_LIMIT: i32 = -12;

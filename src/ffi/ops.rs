@@ -39,8 +39,9 @@ use super::storage::{ibt_storage, with_store};
 /// ibt_options_set_allow_source_change()), or the source is empty and was not
 /// then (see ibt_options_set_allow_empty()); IBT_ERR_FORMAT if that snapshot was
 /// made by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use or
-/// was changed meanwhile; IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
-/// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
+/// was changed meanwhile; IBT_ERR_UNSUPPORTED if the storage lacks a function;
+/// IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
+/// IBT_ON_ERROR_STOP the first problem's status.
 ///
 /// After an error no snapshot was made, with one exception: when the storage
 /// fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), a whole snapshot may be
@@ -103,10 +104,11 @@ pub unsafe extern "C" fn ibt_incremental_backup(
 /// snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory, or its
 /// file system takes two names of the snapshot for one; IBT_ERR_MISMATCH if the
 /// snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
-/// damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_BUSY,
-/// IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC;
-/// with IBT_ON_ERROR_STOP the first problem's status, IBT_ERR_CORRUPT for
-/// damaged contents and IBT_ERR_MISSING for missing ones among them.
+/// damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED
+/// if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE,
+/// IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the
+/// first problem's status, IBT_ERR_CORRUPT for damaged contents and
+/// IBT_ERR_MISSING for missing ones among them.
 ///
 /// After an error dest is as it was, with one exception: when the system fails
 /// at the very end (IBT_ERR_IO), dest may be complete.
@@ -140,9 +142,9 @@ pub unsafe extern "C" fn ibt_restore(
 /// a snapshot is selected, or options were refused, exclude anything or expect a
 /// digest; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
 /// selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
-/// cannot be used; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
-/// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
-/// status.
+/// cannot be used; IBT_ERR_UNSUPPORTED if the storage lacks a function;
+/// IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+/// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
 ///
 /// Since: 0.1
 #[no_mangle]

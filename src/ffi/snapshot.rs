@@ -16,7 +16,7 @@ use super::error::ibt_error;
 use super::library::ibt_status;
 use super::ops::Uses;
 use super::options::{ibt_options, settings};
-use super::storage::{ibt_storage, share, with_shared, SharedStore};
+use super::storage::ibt_storage;
 
 /// One snapshot, opened to look into it. Owned by the caller, who frees it with
 /// ibt_snapshot_free().
@@ -37,7 +37,7 @@ pub struct ibt_snapshot {
 
 struct Shared {
     stamp: CString,
-    store: SharedStore,
+    store: Arc<ibt_storage>,
     snapshot: Mutex<Snapshot>,
 }
 
@@ -103,8 +103,8 @@ unsafe fn open(
     if settings.cancel.requested() {
         return Err(Error::cancelled());
     }
-    let store = share(storage)?;
-    let snapshot = with_shared(&store, DOING, |store| {
+    let store = ibt_storage::share(storage)?;
+    let snapshot = store.with(DOING, |store| {
         let mut callbacks = settings.callbacks.clone();
         Snapshot::open(store, key, &mut Job::new(&settings.engine, &settings.cancel, &mut callbacks))
     })?;
@@ -189,7 +189,7 @@ pub unsafe extern "C" fn ibt_snapshot_read(
         let path = path_in(path, DOING)?;
         let callback = sink.ok_or_else(|| invalid(DOING, "sink is NULL"))?;
         with_snapshot(snapshot, DOING, |snapshot, store| {
-            with_shared(store, DOING, |store| {
+            store.with(DOING, |store| {
                 let mut sink = |data: &[u8]| flow(callback(ud, data.as_ptr(), data.len()));
                 snapshot.read(store, &path, offset, len, &mut sink)
             })
@@ -224,7 +224,7 @@ fn flow(answer: i32) -> Flow {
 unsafe fn with_snapshot(
     handle: *const ibt_snapshot,
     doing: &str,
-    body: impl FnOnce(&mut Snapshot, &SharedStore) -> Result<()>,
+    body: impl FnOnce(&mut Snapshot, &ibt_storage) -> Result<()>,
 ) -> Result<ibt_status> {
     let handle = handle.as_ref().ok_or_else(|| invalid(doing, "snapshot is NULL"))?;
     // From here on the handle is not looked at: a callback may free it.

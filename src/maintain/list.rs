@@ -6,7 +6,7 @@ use crate::format::StateSummary;
 use crate::job::{Job, Phase, Select};
 use crate::restore::open_selected;
 use crate::stamp::Time;
-use crate::store::{lock, Catalog, LockMode, Store, StoredFile};
+use crate::store::{lock, Catalog, LockMode, Need, Store, StoredFile};
 
 use super::states::{describe, is_lost, lost_state};
 
@@ -16,6 +16,7 @@ use super::states::{describe, is_lost, lost_state};
 /// A state that does not verify is no snapshot: it is a problem. Errors: `NotFound` (a key without
 /// snapshots, a selector that selects none).
 pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
+    store.require(Need::Read, "list snapshots")?;
     job.report.date = Time::now();
     let keys = match key {
         Some(key) => vec![check_key(key.as_bytes())?],

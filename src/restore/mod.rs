@@ -17,7 +17,7 @@ use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::StateReader;
 use crate::job::{BackupFile, Job, Phase};
 use crate::stamp::Time;
-use crate::store::{lock, path_bytes, Catalog, LockMode, Store, StoredFile};
+use crate::store::{lock, path_bytes, Catalog, LockMode, Need, Store, StoredFile};
 
 pub use contents::Contents;
 pub use layout::Layout;
@@ -33,6 +33,7 @@ use tree::Tree;
 /// empty), `Corrupt` or `Format` (the state), `Mismatch` (not the expected digest), `Io` (the destination).
 pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &mut Job) -> Result<()> {
     let key = check_key(key.as_bytes())?;
+    store.require(Need::Read, "restore")?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
     let _lock = lock(store, &key, LockMode::Shared, job)?;

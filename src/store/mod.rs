@@ -1,6 +1,7 @@
 //! Where backup files are held: list, read a range, write, commit, delete, lock.
 
 pub mod cache;
+pub mod callbacks;
 pub mod catalog;
 pub mod dir;
 mod newest;
@@ -15,6 +16,7 @@ use crate::format::{ReadAt, Sink};
 use crate::job::{Job, Problem, ProblemKind};
 
 pub use cache::Cache;
+pub use callbacks::CallbackStore;
 pub use catalog::{Catalog, StateFile};
 pub use dir::DirStore;
 pub use newest::newest;
@@ -37,11 +39,15 @@ pub enum LockMode {
 
 /// Bytes that [`fetch`] reads at a time.
 const FETCH: u64 = 1 << 20;
-/// What an operation needs of a store besides a listing.
+
+/// What an operation must be able to do with a store. Whoever writes or deletes reads as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
+    /// List and read: restore, list, verify.
     Read,
+    /// And make objects: backup, consolidate.
     Write,
+    /// And remove them: prune.
     Delete,
 }
 
@@ -50,7 +56,8 @@ pub type Lock = Box<dyn Any>;
 
 /// A place for backup files. Committed files never change. All calls come from one thread.
 pub trait Store {
-    /// `Unsupported` if this store cannot do what an operation needs; asked before anything is touched.
+    /// `Unsupported`, naming what is missing, if this store can never meet `need`. Every operation asks
+    /// before it touches anything; `doing` is for the message: "cannot DOING".
     fn require(&self, _need: Need, _doing: &str) -> Result<()> {
         Ok(())
     }
@@ -70,6 +77,12 @@ pub trait Store {
 
     /// Removes an object; an absent one is success.
     fn delete(&mut self, name: &str) -> Result<()>;
+
+    /// False if [`Store::lock`] keeps nobody out. What no state names may then be the work of a run that has
+    /// not ended, so nothing may be swept.
+    fn has_locks(&self) -> bool {
+        true
+    }
 
     /// Locks `key`, or `Busy`. One try: waiting is the caller's loop.
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock>;

@@ -1,16 +1,21 @@
 //! A source, a store and a cache in a temporary directory, and the engine's operations on them.
+//!
+//! The store is a directory; in the test binary `callback_store` it is a [`Memory`] instead, reached through
+//! `store::callbacks`. That binary takes in whole files of tests, which need not know.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ibt::error::{Error, Kind};
 use ibt::job::{Cancel, Counter, Job, Keep, Observer, Options, ProblemKind, Report, Select, Silent};
 use ibt::stamp::Stamp;
-use ibt::store::DirStore;
+use ibt::store::{CallbackStore, DirStore, Store};
 use tempfile::TempDir;
 
 use super::kept::Kept;
+use super::memory::Memory;
 use super::tools::{command, run};
 
 /// The key of every [`Series`]: the source's last component.
@@ -71,7 +76,10 @@ pub struct Point {
 pub struct Series {
     pub dir: TempDir,
     pub source: PathBuf,
+    /// Where the store is, if it is a directory.
     pub store: PathBuf,
+    /// What the store is, if it is none.
+    pub memory: Option<Arc<Memory>>,
     pub options: Options,
     pub points: Vec<Point>,
 }
@@ -79,6 +87,16 @@ pub struct Series {
 impl Series {
     /// An empty source, no store yet.
     pub fn new() -> Series {
+        let over_callbacks = env!("CARGO_CRATE_NAME") == "callback_store";
+        Series { memory: over_callbacks.then(Arc::default), ..Series::in_a_directory() }
+    }
+
+    /// The same over `memory`.
+    pub fn over(memory: Memory) -> Series {
+        Series { memory: Some(Arc::new(memory)), ..Series::in_a_directory() }
+    }
+
+    fn in_a_directory() -> Series {
         let dir = tempfile::Builder::new().prefix("ibt-test-").tempdir().unwrap();
         let source = dir.path().join(KEY);
         fs::create_dir(&source).unwrap();
@@ -88,7 +106,8 @@ impl Series {
             codec: ibt::job::Codec::Zstd(1),
             ..Options::default()
         };
-        Series { source, store: dir.path().join("store"), options, points: Vec::new(), dir }
+        let store = dir.path().join("store");
+        Series { source, store, memory: None, options, points: Vec::new(), dir }
     }
 
     /// A path beside source and store.
@@ -167,12 +186,24 @@ impl Series {
         options: &Options,
         cancel: &Cancel,
         observer: &mut dyn Observer,
-        operation: impl FnOnce(&mut DirStore, &mut Job) -> Result<(), Error>,
+        operation: impl FnOnce(&mut dyn Store, &mut Job) -> Result<(), Error>,
     ) -> Outcome {
-        let mut store = DirStore::open(&self.store);
+        let mut store: Box<dyn Store> = match &self.memory {
+            Some(memory) => Box::new(CallbackStore::new(memory.clone())),
+            None => Box::new(DirStore::open(&self.store)),
+        };
         let mut job = Job::new(options, cancel, observer);
-        let result = operation(&mut store, &mut job);
+        let result = operation(&mut *store, &mut job);
+        if let Some(memory) = &self.memory {
+            memory.assert_balanced();
+        }
         Outcome { result, report: job.report }
+    }
+
+    /// Uses the store of another series.
+    pub fn share_store_of(&mut self, other: &Series) {
+        self.store = other.store.clone();
+        self.memory = other.memory.clone();
     }
 
     /// A full first, then increments: backs the source up and keeps a copy of it.
@@ -209,6 +240,14 @@ impl Series {
         remove(&dest);
     }
 
+    /// Restores the newest snapshot, whichever it is, without a loss.
+    #[track_caller]
+    pub fn assert_newest_is_whole(&self) {
+        let dest = self.beside("restored");
+        self.restore(Select::Newest, &dest).whole();
+        remove(&dest);
+    }
+
     /// Restores the newest snapshot and compares it with the source as it is now.
     #[track_caller]
     pub fn assert_newest_is_the_source(&self) {
@@ -220,7 +259,11 @@ impl Series {
 
     /// Names and sizes of all that lies in the store, lock files aside.
     pub fn stored(&self) -> BTreeMap<String, u64> {
-        stored(&self.store)
+        let size = |(name, bytes): (String, Vec<u8>)| (name, bytes.len() as u64);
+        match &self.memory {
+            Some(memory) => memory.objects().into_iter().map(size).collect(),
+            None => stored(&self.store),
+        }
     }
 
     /// The files that `report`'s backup added, by kind; fails if the store holds others that `before` had not.
@@ -245,12 +288,33 @@ impl Series {
         (report, added)
     }
 
-    /// The path of a file of the newest snapshot: `kind` is "state", "full", "created" ...
     #[track_caller]
-    pub fn newest(&self, kind: &str) -> PathBuf {
+    fn newest_name(&self, kind: &str) -> String {
         let start = format!("{KEY}.{kind}.");
         let name = self.stored().into_keys().rfind(|name| name.starts_with(&start));
-        self.store.join(name.unwrap_or_else(|| panic!("no {kind} in the store")))
+        name.unwrap_or_else(|| panic!("no {kind} in the store"))
+    }
+
+    /// The path of a file of the newest snapshot: `kind` is "state", "full", "created" ... Where the store is
+    /// no directory, that of a copy to look into.
+    #[track_caller]
+    pub fn newest(&self, kind: &str) -> PathBuf {
+        let name = self.newest_name(kind);
+        let Some(memory) = &self.memory else { return self.store.join(name) };
+        let copies = self.beside("copies");
+        fs::create_dir_all(&copies).unwrap();
+        fs::write(copies.join(&name), &memory.objects()[&name]).unwrap();
+        copies.join(name)
+    }
+
+    /// Removes a file of the newest snapshot from the store.
+    #[track_caller]
+    pub fn lose(&self, kind: &str) {
+        let name = self.newest_name(kind);
+        match &self.memory {
+            Some(memory) => memory.remove(&name),
+            None => fs::remove_file(self.store.join(name)).unwrap(),
+        }
     }
 
     /// A copy of everything but the kept copies, with the same points in `self` to compare with.
@@ -261,6 +325,9 @@ impl Series {
             if from.exists() {
                 run(command("cp", ["-a"]).arg(from).arg(to));
             }
+        }
+        if let (Some(memory), Some(copy)) = (&self.memory, &twin.memory) {
+            memory.objects().iter().for_each(|(name, bytes)| copy.put(name, bytes));
         }
         twin.source = self.source.clone();
         twin.options = Options { cache_dir: twin.options.cache_dir.clone(), ..self.options.clone() };
@@ -318,6 +385,7 @@ pub fn around(series: &Series) -> BTreeMap<PathBuf, u64> {
             let size = if entry.file_type().is_file() { entry.metadata().unwrap().len() } else { 0 };
             (entry.into_path(), size)
         })
+        .chain(series.stored().into_iter().map(|(name, size)| (series.store.join(name), size)))
         .collect()
 }
 

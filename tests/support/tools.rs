@@ -128,6 +128,9 @@ pub fn as_ordinary_user(test: &str) -> bool {
         return true;
     }
     assert!(child_role().is_none(), "the child still is root");
+    // The test may lie in a module; the runner names its thread after it.
+    let thread = std::thread::current();
+    let test = thread.name().filter(|name| name.ends_with(test)).unwrap_or(test);
     let place = tempfile::tempdir().unwrap();
     let binary = place.path().join("test");
     fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();

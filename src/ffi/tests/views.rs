@@ -39,7 +39,7 @@ impl Store for Still {
 }
 
 pub(super) fn memory_storage() -> *mut ibt_storage {
-    args::give(ibt_storage::new(Still))
+    ibt_storage::new(Still).give()
 }
 
 fn text(pointer: *const c_char) -> Option<String> {

@@ -94,7 +94,7 @@ impl Tree<'_, '_> {
         match read {
             Ok(()) if out.written == file.data_len() && file.hash == hasher.finalize().into() => Ok(None),
             Ok(()) => Ok(Some(contents.differs(entry, file))),
-            Err(error) if matches!(error.kind, Kind::Cancelled | Kind::Storage | Kind::Panic) => Err(error),
+            Err(error) if error.kind.ends_reading() => Err(error),
             Err(error) => Ok(Some(error)),
         }
     }

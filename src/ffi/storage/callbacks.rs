@@ -1,0 +1,242 @@
+//! The functions that a storage of the caller's is made of: their types, and the [`Backend`] that calls them.
+
+use std::ffi::{c_char, c_void};
+use std::ptr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::error::Kind;
+use crate::store::callbacks::{Answer, Backend, Listing, Refusal};
+use crate::store::Need;
+
+use super::super::args::c_string;
+use super::super::callback::{ibt_destroy_fn, Userdata};
+use super::list::ibt_list;
+
+/// Begins an object named `name`, of unknown size, which nobody sees before its
+/// commit. `*stream` is NULL and may be set to anything: the other functions of
+/// the writer are given it. Up to four streams are open at a time, and written
+/// to in turn.
+///
+/// After IBT_CALLBACK_OK the stream is ended by exactly one call of the
+/// ibt_commit_fn or the ibt_abort_fn; after a failure by none.
+///
+/// Since: 0.1
+pub type ibt_create_fn =
+    Option<unsafe extern "C" fn(ud: *mut c_void, name: *const c_char, stream: *mut *mut c_void) -> i32>;
+
+/// Appends all of `len` bytes, never 0, to a stream. After a failure the stream
+/// is aborted.
+///
+/// Since: 0.1
+pub type ibt_write_fn =
+    Option<unsafe extern "C" fn(ud: *mut c_void, stream: *mut c_void, data: *const u8, len: usize) -> i32>;
+
+/// Ends a stream: makes the object durable and visible under its name, all of
+/// it at once. It must never replace one: if there is an object of that name,
+/// IBT_ERR_EXISTS.
+///
+/// The stream is gone whatever the answer. An object whose commit failed may be
+/// there all the same; libibt then deletes it, if an ibt_delete_fn is set and
+/// no snapshot may need it.
+///
+/// Since: 0.1
+pub type ibt_commit_fn = Option<unsafe extern "C" fn(ud: *mut c_void, stream: *mut c_void) -> i32>;
+
+/// Ends a stream and forgets what was written to it.
+///
+/// Since: 0.1
+pub type ibt_abort_fn = Option<unsafe extern "C" fn(ud: *mut c_void, stream: *mut c_void)>;
+
+/// Reads up to `len` bytes, never 0, of a committed object from `offset` into
+/// `buf` and stores their number in `*got`, which is 0 at first. It may read
+/// less: libibt asks again for the rest. IBT_CALLBACK_OK with 0 means at or past
+/// the end. An absent object is IBT_ERR_NOT_FOUND: a restore lists what it held
+/// as missing and goes on; after any other failure it ends.
+///
+/// Since: 0.1
+pub type ibt_read_at_fn = Option<
+    unsafe extern "C" fn(
+        ud: *mut c_void,
+        name: *const c_char,
+        offset: u64,
+        buf: *mut u8,
+        len: usize,
+        got: *mut usize,
+    ) -> i32,
+>;
+
+/// Gives ibt_list_add() every committed object whose name begins with the bytes
+/// of `prefix`, "" for all, with its size: also what was committed a moment ago.
+/// The order does not matter; others, foreign ones and repeated ones may be
+/// among them.
+///
+/// Since: 0.1
+pub type ibt_list_fn =
+    Option<unsafe extern "C" fn(ud: *mut c_void, prefix: *const c_char, out: *mut ibt_list) -> i32>;
+
+/// Removes a committed object. That there is none is success.
+///
+/// Since: 0.1
+pub type ibt_delete_fn = Option<unsafe extern "C" fn(ud: *mut c_void, name: *const c_char) -> i32>;
+
+/// Locks `key` for one writer: keeps every other one, also of other programs
+/// and machines that share the storage, out until the ibt_unlock_fn. If another
+/// one has it, IBT_ERR_BUSY at once: libibt tries again, 50 times a second, as
+/// long as ibt_options_set_lock_wait() allows.
+///
+/// Since: 0.1
+pub type ibt_lock_fn = Option<unsafe extern "C" fn(ud: *mut c_void, key: *const c_char) -> i32>;
+
+/// Gives up a lock: called exactly once for each that was got.
+///
+/// Since: 0.1
+pub type ibt_unlock_fn = Option<unsafe extern "C" fn(ud: *mut c_void, key: *const c_char)>;
+
+/// The four functions that write an object.
+#[derive(Clone, Copy)]
+pub(super) struct Writer {
+    pub(super) create: unsafe extern "C" fn(*mut c_void, *const c_char, *mut *mut c_void) -> i32,
+    pub(super) write: unsafe extern "C" fn(*mut c_void, *mut c_void, *const u8, usize) -> i32,
+    pub(super) commit: unsafe extern "C" fn(*mut c_void, *mut c_void) -> i32,
+    pub(super) abort: unsafe extern "C" fn(*mut c_void, *mut c_void),
+}
+
+type ReadAtFn = unsafe extern "C" fn(*mut c_void, *const c_char, u64, *mut u8, usize, *mut usize) -> i32;
+type ListFn = unsafe extern "C" fn(*mut c_void, *const c_char, *mut ibt_list) -> i32;
+type DeleteFn = unsafe extern "C" fn(*mut c_void, *const c_char) -> i32;
+
+#[derive(Clone, Copy)]
+pub(super) struct Locks {
+    pub(super) lock: unsafe extern "C" fn(*mut c_void, *const c_char) -> i32,
+    pub(super) unlock: unsafe extern "C" fn(*mut c_void, *const c_char),
+}
+
+/// What the setters have set.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Table {
+    pub(super) writer: Option<Writer>,
+    pub(super) reader: Option<ReadAtFn>,
+    pub(super) list: Option<ListFn>,
+    pub(super) delete: Option<DeleteFn>,
+    pub(super) locks: Option<Locks>,
+}
+
+/// A storage of the caller's.
+pub(super) struct Functions {
+    userdata: Userdata,
+    /// Changed while no operation runs only.
+    table: Mutex<Table>,
+    /// What the running function said about its failure.
+    reason: Mutex<Option<Reason>>,
+}
+
+/// What `ibt_storage_fail` was given.
+pub(super) struct Reason {
+    pub(super) os_code: i32,
+    pub(super) text: Option<String>,
+}
+
+impl Functions {
+    pub(super) fn new(ud: *mut c_void, destroy: ibt_destroy_fn) -> Self {
+        Functions { userdata: Userdata::new(ud, destroy), table: Mutex::default(), reason: Mutex::default() }
+    }
+
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn reason(&self) -> MutexGuard<'_, Option<Reason>> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One of the functions that may not be set.
+    fn function<F>(&self, of: fn(&Table) -> Option<F>) -> Answer<F> {
+        of(&self.table()).ok_or_else(|| Refusal::of(Kind::Unsupported))
+    }
+
+    /// Calls a function with the userdata. No lock is held meanwhile: it may call whatever it likes.
+    fn call(&self, function: impl FnOnce(*mut c_void) -> i32) -> Answer<()> {
+        *self.reason() = None;
+        let status = function(self.userdata.pointer());
+        if status > 0 {
+            return Ok(());
+        }
+        let reason = self.reason().take();
+        let (os_code, reason) = reason.map_or((0, None), |reason| (reason.os_code, reason.text));
+        Err(Refusal { status, os_code, reason })
+    }
+}
+
+impl Backend for Functions {
+    /// What the caller's create function made, with the functions that end it.
+    type Stream = (*mut c_void, Writer);
+
+    fn lacks(&self, need: Need) -> Option<&'static str> {
+        let table = *self.table();
+        let wanted = [
+            ("ibt_storage_set_reader", table.reader.is_some(), true),
+            ("ibt_storage_set_list", table.list.is_some(), true),
+            ("ibt_storage_set_writer", table.writer.is_some(), need == Need::Write),
+            ("ibt_storage_set_delete", table.delete.is_some(), need == Need::Delete),
+        ];
+        wanted.into_iter().find(|(_, set, needed)| *needed && !set).map(|(setter, ..)| setter)
+    }
+
+    fn create(&self, name: &str) -> Answer<Self::Stream> {
+        let writer = self.function(|table| table.writer)?;
+        let (name, mut stream) = (c_string(name), ptr::null_mut());
+        self.call(|ud| unsafe { (writer.create)(ud, name.as_ptr(), &mut stream) })?;
+        Ok((stream, writer))
+    }
+
+    fn write(&self, (stream, writer): &mut Self::Stream, data: &[u8]) -> Answer<()> {
+        self.call(|ud| unsafe { (writer.write)(ud, *stream, data.as_ptr(), data.len()) })
+    }
+
+    fn commit(&self, (stream, writer): Self::Stream) -> Answer<()> {
+        self.call(|ud| unsafe { (writer.commit)(ud, stream) })
+    }
+
+    fn abort(&self, (stream, writer): Self::Stream) {
+        unsafe { (writer.abort)(self.userdata.pointer(), stream) }
+    }
+
+    fn read_at(&self, name: &str, offset: u64, buf: &mut [u8]) -> Answer<usize> {
+        let read_at = self.function(|table| table.reader)?;
+        let (name, mut got) = (c_string(name), 0);
+        let (out, len) = (buf.as_mut_ptr(), buf.len());
+        self.call(|ud| unsafe { read_at(ud, name.as_ptr(), offset, out, len, &mut got) })?;
+        Ok(got)
+    }
+
+    fn list(&self, prefix: &str, out: &mut Listing) -> Answer<()> {
+        let list = self.function(|table| table.list)?;
+        let prefix = c_string(prefix);
+        let mut lent = ibt_list(std::mem::take(out));
+        let listed = self.call(|ud| unsafe { list(ud, prefix.as_ptr(), &mut lent) });
+        *out = lent.0;
+        listed
+    }
+
+    fn delete(&self, name: &str) -> Answer<()> {
+        let delete = self.function(|table| table.delete)?;
+        let name = c_string(name);
+        self.call(|ud| unsafe { delete(ud, name.as_ptr()) })
+    }
+
+    fn has_locks(&self) -> bool {
+        self.table().locks.is_some()
+    }
+
+    fn lock(&self, key: &str) -> Answer<()> {
+        let Locks { lock, .. } = self.function(|table| table.locks)?;
+        let key = c_string(key);
+        self.call(|ud| unsafe { lock(ud, key.as_ptr()) })
+    }
+
+    fn unlock(&self, key: &str) {
+        let Ok(Locks { unlock, .. }) = self.function(|table| table.locks) else { return };
+        let key = c_string(key);
+        unsafe { unlock(self.userdata.pointer(), key.as_ptr()) }
+    }
+}

@@ -1,0 +1,151 @@
+//! The functions of a storage of the caller's own, and how they tell why they fail.
+
+use std::ffi::{c_char, CStr};
+
+use super::super::constants::*;
+use super::super::library::ibt_status;
+use super::callbacks::*;
+use super::ibt_storage;
+
+/// Sets the functions that make an object: create, write, and one of commit and
+/// abort. What was set before is replaced.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or a function is NULL or the
+/// storage is a directory; IBT_ERR_BUSY while an operation uses it.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_storage_set_writer(
+    storage: *mut ibt_storage,
+    create: ibt_create_fn,
+    write: ibt_write_fn,
+    commit: ibt_commit_fn,
+    abort: ibt_abort_fn,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        let all = create.zip(write).zip(commit).zip(abort);
+        let writer = all.map(|(((create, write), commit), abort)| Writer { create, write, commit, abort });
+        set(storage, writer, |table| &mut table.writer)
+    })
+}
+
+/// Sets the function that reads a range of an object. What was set before is
+/// replaced.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or read_at is NULL or the
+/// storage is a directory; IBT_ERR_BUSY while an operation uses it.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_storage_set_reader(
+    storage: *mut ibt_storage,
+    read_at: ibt_read_at_fn,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, { set(storage, read_at, |table| &mut table.reader) })
+}
+
+/// Sets the function that lists objects. What was set before is replaced.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or list is NULL or the
+/// storage is a directory; IBT_ERR_BUSY while an operation uses it.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_storage_set_list(storage: *mut ibt_storage, list: ibt_list_fn) -> ibt_status {
+    guard!(IBT_ERR_PANIC, { set(storage, list, |table| &mut table.list) })
+}
+
+/// Sets the function that removes an object. What was set before is replaced.
+///
+/// Without it no snapshot can be removed, and what a failed backup had committed
+/// before its state stays in the storage. No snapshot names that: it takes
+/// room, nothing else.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or remove is NULL or the
+/// storage is a directory; IBT_ERR_BUSY while an operation uses it.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_storage_set_delete(
+    storage: *mut ibt_storage,
+    remove: ibt_delete_fn,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, { set(storage, remove, |table| &mut table.delete) })
+}
+
+/// Sets the functions that keep two writers of one key apart. What was set
+/// before is replaced.
+///
+/// Who changes the storage holds the lock of its key: backups and the removal of
+/// snapshots. Who only reads takes none: a snapshot removed under a restore's
+/// hands is reported as missing.
+///
+/// Without locks keeping writers apart is the caller's business. Two backups of
+/// one key at the same time then make two snapshots with one parent, both whole,
+/// or one of them returns IBT_ERR_BUSY; and what failed runs left is never
+/// removed automatically, as it might be another run's work.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or a function is NULL or the
+/// storage is a directory; IBT_ERR_BUSY while an operation uses it.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_storage_set_lock(
+    storage: *mut ibt_storage,
+    lock: ibt_lock_fn,
+    unlock: ibt_unlock_fn,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        let locks = lock.zip(unlock).map(|(lock, unlock)| Locks { lock, unlock });
+        set(storage, locks, |table| &mut table.locks)
+    })
+}
+
+/// Says why the storage's running function is about to fail: `os_code` is the
+/// system's error number (errno) or 0, `msg` a line of UTF-8 for people, copied,
+/// or NULL for what the system calls os_code. The operation's error repeats
+/// both. Each call replaces the one before.
+///
+/// Valid while a function of the storage runs, on any thread. At other times,
+/// and if the function then succeeds, it has no effect.
+///
+/// Returns IBT_OK, which is 0: a function that returns what it got from here
+/// fails. IBT_ERR_INVALID_ARG if storage is NULL or a directory.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_storage_fail(
+    storage: *mut ibt_storage,
+    os_code: i32,
+    msg: *const c_char,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        match storage.as_ref().and_then(|storage| storage.functions.as_ref()) {
+            Some(functions) => {
+                let text = (!msg.is_null()).then(|| CStr::from_ptr(msg).to_string_lossy().into_owned());
+                *functions.reason() = Some(Reason { os_code, text });
+                IBT_OK
+            }
+            None => IBT_ERR_INVALID_ARG,
+        }
+    })
+}
+
+/// The body of every setter: puts `function` where `slot` says, if it is one and nobody is using the storage.
+unsafe fn set<F>(
+    storage: *mut ibt_storage,
+    function: Option<F>,
+    slot: fn(&mut Table) -> &mut Option<F>,
+) -> ibt_status {
+    let Some(storage) = storage.as_ref() else { return IBT_ERR_INVALID_ARG };
+    let (Some(functions), Some(function)) = (&storage.functions, function) else {
+        return IBT_ERR_INVALID_ARG;
+    };
+    match storage.try_lock() {
+        Some(_alone) => {
+            *slot(&mut functions.table()) = Some(function);
+            IBT_OK
+        }
+        None => IBT_ERR_BUSY,
+    }
+}

@@ -1,0 +1,290 @@
+//! A store that is somebody else's: every file is created, read and listed through a [`Backend`].
+//!
+//! What a backend may do and the engine does not expect ends here: reads that are short, listings in any
+//! order with more than was asked for, streams that must be ended exactly once, answers in numbers of its own.
+
+use std::collections::btree_map::{BTreeMap, Entry as Slot};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Draft, Lock, LockMode, Need, Object, Store};
+use crate::error::{Error, Kind, Result};
+use crate::format::names::Name;
+
+/// A place for objects, as whoever brings one describes it: the functions of `ibt_storage_set_*()`.
+///
+/// All calls come from the thread that runs the operation, one at a time.
+pub trait Backend: Send + Sync + 'static {
+    /// An object being written.
+    type Stream: 'static;
+
+    /// The name of the setter of a function that is missing and without which `need` cannot be met.
+    fn lacks(&self, _need: Need) -> Option<&'static str> {
+        None
+    }
+
+    /// Begins an object of unknown size. Each stream that is begun is ended by one `commit` or one `abort`;
+    /// up to four are open at a time.
+    fn create(&self, name: &str) -> Answer<Self::Stream>;
+
+    /// Takes all of `data`, which is never empty.
+    fn write(&self, stream: &mut Self::Stream, data: &[u8]) -> Answer<()>;
+
+    /// Makes the object durable and visible under its name, which must be free (`Exists`). One that fails may
+    /// have become visible all the same.
+    fn commit(&self, stream: Self::Stream) -> Answer<()>;
+
+    /// Forgets a stream and what was written to it.
+    fn abort(&self, stream: Self::Stream);
+
+    /// Reads from `offset`: as many bytes as it likes, 0 only at or past the end. `NotFound` if there is no
+    /// such object.
+    fn read_at(&self, name: &str, offset: u64, buf: &mut [u8]) -> Answer<usize>;
+
+    /// Adds every committed object whose name begins with `prefix`, and any others.
+    fn list(&self, prefix: &str, out: &mut Listing) -> Answer<()>;
+
+    /// Removes an object; an absent one is success.
+    fn delete(&self, name: &str) -> Answer<()>;
+
+    /// False if [`Backend::lock`] does nothing.
+    fn has_locks(&self) -> bool;
+
+    /// Keeps all others out of `key` until `unlock`, or `Busy`.
+    fn lock(&self, key: &str) -> Answer<()>;
+
+    /// Gives up what `lock` gave.
+    fn unlock(&self, key: &str);
+}
+
+/// What a function of a [`Backend`] gives back.
+pub type Answer<T> = std::result::Result<T, Refusal>;
+
+/// Why a backend did not do what it was asked to.
+#[derive(Clone, Debug, Default)]
+pub struct Refusal {
+    /// The number of a [`Kind`] that is passed on (see [`PASSED_ON`]); any other is a failure of the backend.
+    pub status: i32,
+    /// The system's errno behind it, or 0.
+    pub os_code: i32,
+    /// The backend's own words, if it has any.
+    pub reason: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal that says no more than its kind.
+    pub fn of(kind: Kind) -> Self {
+        Refusal { status: kind as i32, ..Refusal::default() }
+    }
+
+    /// The error of an operation that could not do `op` to `name` for this.
+    fn into_error(self, op: &str, name: &str) -> Error {
+        let passed_on = PASSED_ON.iter().find(|(kind, _)| *kind as i32 == self.status);
+        let (kind, said) = match passed_on {
+            Some((kind, said)) => (*kind, said.to_string()),
+            None => (Kind::Storage, format!("the storage failed (its answer is {})", self.status)),
+        };
+        let system = || match self.os_code {
+            0 => said,
+            code => Error::io("", b"", &std::io::Error::from_raw_os_error(code)).detail,
+        };
+        let detail = self.reason.unwrap_or_else(system);
+        Error { os_code: self.os_code, ..Error::new(kind, op, detail) }.at(name)
+    }
+}
+
+/// Answers with a meaning of their own, and what they mean when the backend does not say.
+pub const PASSED_ON: [(Kind, &str); 5] = [
+    (Kind::NotFound, "the storage does not have it"),
+    (Kind::Exists, "the storage has it already"),
+    (Kind::Busy, "the storage says that it is in use"),
+    (Kind::Cancelled, "the storage cancelled the operation"),
+    (Kind::Unsupported, "the storage cannot do that"),
+];
+
+/// Gathers what a backend lists and keeps what was asked for: names of backup files that begin with the
+/// prefix, each once.
+#[derive(Debug, Default)]
+pub struct Listing {
+    prefix: String,
+    objects: BTreeMap<String, u64>,
+    /// A name that came twice, of two sizes.
+    contradiction: Option<String>,
+}
+
+impl Listing {
+    pub fn new(prefix: &str) -> Self {
+        Listing { prefix: prefix.to_string(), ..Listing::default() }
+    }
+
+    /// Any name may be added, in any order, any number of times.
+    pub fn add(&mut self, name: &str, size: u64) {
+        if !name.starts_with(&self.prefix) || Name::parse(name).is_none() {
+            return;
+        }
+        match self.objects.entry(name.to_string()) {
+            Slot::Vacant(free) => {
+                free.insert(size);
+            }
+            Slot::Occupied(known) if *known.get() == size => {}
+            Slot::Occupied(known) => self.contradiction = Some(known.key().clone()),
+        }
+    }
+
+    fn finish(self) -> Result<Vec<Object>> {
+        if let Some(name) = self.contradiction {
+            return Err(Error::new(Kind::Storage, LIST, "the storage lists it with two sizes").at(name));
+        }
+        Ok(self.objects.into_iter().map(|(name, size)| Object { name, size }).collect())
+    }
+}
+
+const LIST: &str = "list the storage";
+
+/// Backup files in a [`Backend`].
+pub struct CallbackStore<B> {
+    backend: Arc<B>,
+}
+
+impl<B: Backend> CallbackStore<B> {
+    pub fn new(backend: Arc<B>) -> Self {
+        CallbackStore { backend }
+    }
+}
+
+impl<B: Backend> Store for CallbackStore<B> {
+    fn require(&self, need: Need, doing: &str) -> Result<()> {
+        match self.backend.lacks(need) {
+            None => Ok(()),
+            Some(setter) => {
+                let detail = format!("the storage has not got what {setter}() sets");
+                Err(Error::new(Kind::Unsupported, doing, detail))
+            }
+        }
+    }
+
+    fn list(&mut self, prefix: &str) -> Result<Vec<Object>> {
+        let mut listing = Listing::new(prefix);
+        let listed = self.backend.list(prefix, &mut listing);
+        listed.map_err(|refusal| Error { path: None, ..refusal.into_error(LIST, "") })?;
+        listing.finish()
+    }
+
+    fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let mut done = 0;
+        while done < buf.len() {
+            let rest = &mut buf[done..];
+            let len = rest.len();
+            let got = self.backend.read_at(name, offset.saturating_add(done as u64), rest);
+            match got.map_err(|refusal| refusal.into_error("read", name))? {
+                0 => break,
+                got if got > len => {
+                    let detail = format!("the storage says that it read {got} bytes where {len} were asked");
+                    return Err(Error::new(Kind::Storage, "read", detail).at(name));
+                }
+                got => done += got,
+            }
+        }
+        Ok(done)
+    }
+
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {
+        let stream = self.backend.create(name).map_err(|refusal| refusal.into_error("create", name))?;
+        let (backend, name) = (self.backend.clone(), name.to_string());
+        Ok(Box::new(StreamDraft { backend, name, stream: Some(stream) }))
+    }
+
+    /// What is committed is durable already.
+    fn sync(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn delete(&mut self, name: &str) -> Result<()> {
+        self.backend.delete(name).map_err(|refusal| refusal.into_error("delete", name))
+    }
+
+    fn has_locks(&self) -> bool {
+        self.backend.has_locks()
+    }
+
+    /// A backend knows one kind of lock, which is for who writes: a reader that took it would keep other
+    /// readers out. What a writer removes under a reader's hands the reader finds missing.
+    fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
+        if mode == LockMode::Shared || !self.backend.has_locks() {
+            return Ok(Box::new(()));
+        }
+        self.backend.lock(key).map_err(|refusal| refusal.into_error("lock", key))?;
+        Ok(Box::new(Held { backend: self.backend.clone(), key: key.to_string() }))
+    }
+
+    fn path_of(&self, _name: &str) -> Option<PathBuf> {
+        None
+    }
+}
+
+/// A lock on a key, given up when dropped.
+struct Held<B: Backend> {
+    backend: Arc<B>,
+    key: String,
+}
+
+impl<B: Backend> Drop for Held<B> {
+    fn drop(&mut self) {
+        self.backend.unlock(&self.key);
+    }
+}
+
+/// An object being written to a backend. Dropping it aborts its stream.
+struct StreamDraft<B: Backend> {
+    backend: Arc<B>,
+    name: String,
+    /// `None` once it was committed or aborted.
+    stream: Option<B::Stream>,
+}
+
+impl<B: Backend> StreamDraft<B> {
+    fn abort(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.backend.abort(stream);
+        }
+    }
+
+    fn ended(&self, op: &str) -> Error {
+        Error::new(Kind::Storage, op, "an earlier write failed").at(&self.name)
+    }
+}
+
+impl<B: Backend> Draft for StreamDraft<B> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn write(&mut self, data: &[u8]) -> Result<()> {
+        let Some(stream) = &mut self.stream else { return Err(self.ended("write")) };
+        if data.is_empty() {
+            return Ok(());
+        }
+        let written = self.backend.write(stream, data);
+        written.map_err(|refusal| {
+            // What a stream holds after a failed write nobody knows: it must never be committed.
+            self.abort();
+            refusal.into_error("write", &self.name)
+        })
+    }
+
+    /// A stream becomes durable with its commit.
+    fn seal(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn publish(mut self: Box<Self>) -> Result<()> {
+        let Some(stream) = self.stream.take() else { return Err(self.ended("commit")) };
+        self.backend.commit(stream).map_err(|refusal| refusal.into_error("commit", &self.name))
+    }
+}
+
+impl<B: Backend> Drop for StreamDraft<B> {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}

@@ -1,0 +1,382 @@
+//! Over a store that somebody else brings: everything that is true of a store in a directory, and what is
+//! special when its functions refuse, fail, claim too much or are missing.
+//!
+//! The files of tests named first run here over memory: see `support/series.rs`.
+#![allow(clippy::duplicate_mod)] // each of them brings its own copy of `support`
+
+#[path = "increments.rs"]
+mod increments;
+#[path = "interrupted.rs"]
+mod interrupted;
+#[path = "round_trip.rs"]
+mod round_trip;
+#[path = "selection.rs"]
+mod selection;
+#[path = "trouble.rs"]
+mod trouble;
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ibt::error::{Error, Kind};
+use ibt::job::Select;
+use ibt::store::callbacks::{Answer, Backend, Listing, Refusal, PASSED_ON};
+use ibt::store::{CallbackStore, LockMode, Need, Store};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use support::memory::Trouble;
+use support::series::{refused, KEY};
+use support::*;
+
+const NAMES: [&str; 3] = [
+    "tree.full.20260101T000000.000000Z.tar.zst",
+    "tree.state.20260101T000000.000000Z.json.zst",
+    "trees.state.20260101T000000.000000Z.json.zst",
+];
+
+/// A source of a few files over `memory`.
+fn small(memory: Memory) -> Series {
+    let series = Series::over(memory);
+    series.write("a", noise(1, 40_000));
+    series.write("dir/b", "small");
+    series
+}
+
+fn memory(series: &Series) -> Arc<Memory> {
+    series.memory.clone().unwrap()
+}
+
+fn store(memory: &Arc<Memory>) -> CallbackStore<Memory> {
+    CallbackStore::new(memory.clone())
+}
+
+/// From now on the calls that `which` picks fail with `refusal`.
+fn fail(memory: &Memory, refusal: Refusal, which: impl Fn(&str, u32) -> bool + Send + 'static) {
+    memory.disturb(move |function, number| match which(function, number) {
+        true => Trouble::Refused(refusal.clone()),
+        false => Trouble::None,
+    });
+}
+
+fn broken() -> Refusal {
+    Refusal { status: -77, os_code: libc::ENOSPC, reason: Some("the tape tore".into()) }
+}
+
+#[test]
+fn what_the_storage_lacks_is_named_before_anything_is_touched() {
+    let lacking = |function, operation: fn(&Series) -> Outcome| {
+        let series = small(Memory::without(&[function]));
+        let error = refused(&series, Kind::Unsupported, operation);
+        assert!(error.to_string().contains(function), "{error}");
+        assert_eq!(memory(&series).calls(), 0, "{error}");
+    };
+    for function in ["reader", "list", "writer"] {
+        lacking(function, Series::full);
+        lacking(function, Series::incremental);
+    }
+    for function in ["reader", "list"] {
+        lacking(function, Series::list);
+        lacking(function, |series| series.restore(Select::Newest, &series.beside("restored")));
+    }
+    let no_delete = Arc::new(Memory::without(&["delete"]));
+    assert_eq!(store(&no_delete).require(Need::Delete, "prune").unwrap_err().kind, Kind::Unsupported);
+    assert!(store(&no_delete).require(Need::Write, "back up").is_ok());
+}
+
+#[test]
+fn a_storage_that_only_reads_and_lists_can_be_restored() {
+    let mut series = small(Memory::default());
+    series.snapshot();
+    let reader = Memory::without(&["writer", "delete", "lock"]);
+    memory(&series).objects().iter().for_each(|(name, bytes)| reader.put(name, bytes));
+    series.memory = Some(Arc::new(reader));
+    series.list().whole();
+    series.assert_every_point_restores();
+}
+
+#[test]
+fn without_locks_every_lock_is_granted() {
+    let mut series = small(Memory::without(&["lock"]));
+    series.snapshot();
+    series.snapshot();
+    series.assert_every_point_restores();
+    assert!(!store(&memory(&series)).has_locks());
+}
+
+#[test]
+fn writers_take_the_lock_and_readers_do_not() {
+    let mut series = small(Memory::default());
+    series.snapshot();
+    let memory = memory(&series);
+    memory.lock_from_outside(KEY, true);
+    refused(&series, Kind::Busy, Series::full);
+    refused(&series, Kind::Busy, Series::incremental);
+    series.list().whole();
+    series.assert_every_point_restores();
+    series.options.lock_wait_ms = 30_000;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(200));
+            memory.lock_from_outside(KEY, false);
+        });
+        series.incremental().whole();
+    });
+    let mut store = store(&memory);
+    let held = store.lock(KEY, LockMode::Exclusive).unwrap();
+    assert_eq!(store.lock(KEY, LockMode::Exclusive).err().map(|error| error.kind), Some(Kind::Busy));
+    drop(held);
+    memory.assert_balanced();
+}
+
+/// Fails call number 1, 2, ... of `operation` until it succeeds, and checks after each that nothing is half
+/// done: the first snapshot restores, and so does whatever else is listed.
+fn sweep(operation: fn(&Series) -> Outcome, belied: bool) {
+    let mut series = small(Memory::default());
+    series.snapshot();
+    series.write("a", noise(2, 50_000));
+    series.write("new", noise(3, 50_000));
+    let memory = memory(&series);
+    for nth in 1..200 {
+        let first_call = memory.calls();
+        memory.disturb(move |function, number| match number - first_call {
+            n if n != nth => Trouble::None,
+            _ if belied && function == "commit" => Trouble::Belied(broken()),
+            _ => Trouble::Refused(broken()),
+        });
+        let outcome = operation(&series);
+        memory.mend();
+        let Err(error) = outcome.result else {
+            assert!(nth > 3, "hardly anything was called");
+            series.assert_every_point_restores();
+            return;
+        };
+        assert_eq!((error.kind, error.os_code), (Kind::Storage, libc::ENOSPC), "call {nth}: {error}");
+        assert!(error.to_string().ends_with(": the tape tore"), "{error}");
+        assert!(!series.beside("restored").exists());
+        series.assert_every_point_restores();
+        series.list().whole();
+        series.assert_newest_is_whole();
+    }
+    panic!("it never succeeded");
+}
+
+#[test]
+fn a_storage_that_fails_at_any_call_of_a_backup_leaves_whole_snapshots() {
+    for belied in [false, true] {
+        sweep(Series::full, belied);
+        sweep(Series::incremental, belied);
+    }
+}
+
+#[test]
+fn a_storage_that_fails_at_any_call_of_a_reader_is_told() {
+    sweep(Series::list, false);
+    sweep(
+        |series| {
+            let dest = series.beside("restored");
+            let outcome = series.restore(Select::Newest, &dest);
+            if outcome.result.is_ok() {
+                support::series::remove(&dest);
+            }
+            outcome
+        },
+        false,
+    );
+}
+
+#[test]
+fn archives_that_nobody_may_delete_stay_and_harm_nobody() {
+    let mut series = small(Memory::without(&["delete"]));
+    series.snapshot();
+    let memory = memory(&series);
+    let before = series.stored();
+    series.write("new", noise(3, 50_000));
+    let mut commits = 0;
+    memory.disturb(move |function, _| {
+        commits += u32::from(function == "commit");
+        if commits == 2 {
+            Trouble::Refused(broken())
+        } else {
+            Trouble::None
+        }
+    });
+    series.incremental().refused(Kind::Storage);
+    memory.mend();
+    assert_eq!(series.stored().len(), before.len() + 1, "one archive was committed");
+    series.snapshot();
+    series.assert_every_point_restores();
+}
+
+#[test]
+fn a_storage_s_own_answers_reach_the_caller() {
+    for (kind, said) in PASSED_ON {
+        for function in ["list", "lock", "create", "write", "commit"] {
+            let series = small(Memory::default());
+            fail(&memory(&series), Refusal::of(kind), move |called, _| called == function);
+            let error = series.full().refused(kind);
+            assert!(error.to_string().ends_with(said), "{error}");
+        }
+    }
+    for (status, kind) in [(0, Kind::Storage), (-77, Kind::Storage), (-8, Kind::Storage), (-2, Kind::Storage)]
+    {
+        let series = small(Memory::default());
+        fail(&memory(&series), Refusal { status, ..Refusal::default() }, |called, _| called == "write");
+        let error = series.full().refused(kind);
+        assert!(error.to_string().ends_with(&format!("(its answer is {status})")), "{error}");
+    }
+}
+
+/// What stops a reader, and what it takes for the loss of one archive.
+#[test]
+fn an_absent_archive_is_a_loss_and_any_other_answer_ends_a_restore() {
+    let mut series = small(Memory::default());
+    series.snapshot();
+    let memory = memory(&series);
+    for (kind, _) in PASSED_ON.into_iter().filter(|(kind, _)| *kind != Kind::NotFound) {
+        fail(&memory, Refusal::of(kind), |called, _| called == "read");
+        refused(&series, kind, |series| series.restore(Select::Newest, &series.beside("restored")));
+    }
+    memory.mend();
+    series.lose("full");
+    series.restore(Select::Newest, &series.beside("restored")).partial();
+}
+
+#[test]
+fn a_backend_that_panics_has_its_streams_and_locks_ended() {
+    for function in ["list", "create", "write", "commit"] {
+        let series = small(Memory::default());
+        let memory = memory(&series);
+        memory.disturb(move |called, _| if called == function { Trouble::Panic } else { Trouble::None });
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| series.full())).is_err());
+        memory.mend();
+        memory.assert_balanced();
+        assert_eq!(series.stored().len(), 0);
+        series.full().whole();
+    }
+}
+
+#[test]
+fn a_draft_is_committed_once_or_aborted_once() {
+    let memory = Arc::new(Memory::default());
+    let mut store = store(&memory);
+    drop(store.create(NAMES[0]).unwrap());
+    let mut draft = store.create(NAMES[0]).unwrap();
+    draft.write(b"").unwrap();
+    draft.write(b"content").unwrap();
+    draft.seal().unwrap();
+    assert_eq!(store.list("").unwrap(), []);
+    draft.publish().unwrap();
+    assert_eq!(store.create(NAMES[0]).unwrap().publish().unwrap_err().kind, Kind::Exists);
+    let mut draft = store.create(NAMES[1]).unwrap();
+    fail(&memory, broken(), |called, _| called == "write");
+    assert_eq!(draft.write(b"lost").unwrap_err().kind, Kind::Storage);
+    memory.mend();
+    assert_eq!(draft.write(b"more").unwrap_err().kind, Kind::Storage);
+    assert_eq!(draft.publish().unwrap_err().kind, Kind::Storage);
+    store.sync().unwrap();
+    let listed = store.list("tree.").unwrap();
+    assert_eq!(listed.iter().map(|o| (&*o.name, o.size)).collect::<Vec<_>>(), [(NAMES[0], 7)]);
+    memory.assert_balanced();
+    store.delete(NAMES[0]).unwrap();
+    store.delete(NAMES[0]).unwrap();
+    assert_eq!(store.list("").unwrap(), []);
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    /// However short the reads, the store gives what there is, and less only at the end.
+    #[test]
+    fn ranges_are_read_whole(
+        bytes in vec(any::<u8>(), 0..300), reads in vec((0..400u64, 0..400usize), 1..20),
+    ) {
+        let memory = Arc::new(Memory::default());
+        memory.put(NAMES[0], &bytes);
+        let mut store = store(&memory);
+        for (offset, len) in reads {
+            let mut buf = vec![0; len];
+            let got = store.read_at(NAMES[0], offset, &mut buf).unwrap();
+            let from = bytes.len().min(offset as usize);
+            prop_assert_eq!(&buf[..got], &bytes[from..bytes.len().min(from + len)]);
+        }
+        prop_assert_eq!(store.read_at(NAMES[0], u64::MAX, &mut [0; 8]).unwrap(), 0);
+        prop_assert_eq!(store.read_at(NAMES[1], 0, &mut [0; 8]).unwrap_err().kind, Kind::NotFound);
+    }
+}
+
+/// A backend that answers reads and listings as it is told.
+struct Claims {
+    got: usize,
+    listed: Vec<(&'static str, u64)>,
+}
+
+impl Backend for Claims {
+    type Stream = ();
+    fn create(&self, _: &str) -> Answer<()> {
+        Ok(())
+    }
+    fn write(&self, _: &mut (), _: &[u8]) -> Answer<()> {
+        Ok(())
+    }
+    fn commit(&self, _: ()) -> Answer<()> {
+        Ok(())
+    }
+    fn abort(&self, _: ()) {}
+    fn read_at(&self, _: &str, _: u64, _: &mut [u8]) -> Answer<usize> {
+        Ok(self.got)
+    }
+    fn list(&self, _: &str, out: &mut Listing) -> Answer<()> {
+        self.listed.iter().for_each(|(name, size)| out.add(name, *size));
+        Ok(())
+    }
+    fn delete(&self, _: &str) -> Answer<()> {
+        Ok(())
+    }
+    fn has_locks(&self) -> bool {
+        false
+    }
+    fn lock(&self, _: &str) -> Answer<()> {
+        Ok(())
+    }
+    fn unlock(&self, _: &str) {}
+}
+
+fn claims(got: usize, listed: &[(&'static str, u64)]) -> CallbackStore<Claims> {
+    CallbackStore::new(Arc::new(Claims { got, listed: listed.to_vec() }))
+}
+
+#[test]
+fn a_read_that_claims_more_than_it_was_given_room_for_is_an_error() {
+    for got in [11, usize::MAX] {
+        let error: Error = claims(got, &[]).read_at(NAMES[0], 0, &mut [0; 10]).unwrap_err();
+        assert_eq!(error.kind, Kind::Storage, "{error}");
+        assert_eq!(error.path.as_deref(), Some(NAMES[0].as_bytes()));
+    }
+    assert_eq!(claims(10, &[]).read_at(NAMES[0], 0, &mut [0; 10]).unwrap(), 10);
+}
+
+#[test]
+fn a_listing_keeps_what_was_asked_for_once() {
+    let long = "x".repeat(100_000);
+    let long: &'static str = Box::leak(long.into_boxed_str());
+    let listed =
+        [(NAMES[2], 5), ("", 1), (NAMES[0], 3), (long, 9), (NAMES[1], 0), (NAMES[0], 3), ("tree.", 1)];
+    let kept = claims(0, &listed).list("tree.").unwrap();
+    assert_eq!(kept.iter().map(|o| (&*o.name, o.size)).collect::<Vec<_>>(), [(NAMES[0], 3), (NAMES[1], 0)]);
+    assert_eq!(claims(0, &listed).list("").unwrap().len(), 3);
+    let error = claims(0, &[(NAMES[0], 3), (NAMES[0], 4)]).list("tree.").unwrap_err();
+    assert_eq!((error.kind, error.path.as_deref()), (Kind::Storage, Some(NAMES[0].as_bytes())));
+    // What nobody asked for may contradict itself.
+    assert_eq!(claims(0, &[(NAMES[2], 3), (NAMES[2], 4)]).list("tree.").unwrap(), []);
+}
+
+#[test]
+fn a_refusal_without_words_has_the_system_s() {
+    let memory = Arc::new(Memory::default());
+    fail(&memory, Refusal { status: 0, os_code: libc::ENOSPC, reason: None }, |_, _| true);
+    let error = store(&memory).delete(NAMES[0]).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot delete {}: No space left on device", NAMES[0]));
+    assert_eq!((error.kind, error.os_code), (Kind::Storage, libc::ENOSPC));
+}
