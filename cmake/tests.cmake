@@ -33,8 +33,9 @@ function(ibt_add_program name source)
   endforeach()
 endfunction()
 
-foreach(name null options roundtrip cancel default_storage browse)
-  ibt_add_program(test_${name} tests/c/test_${name}.c $<TARGET_OBJECTS:check>)
+set(more_of_storage_contract tests/c/storage_contract.c)
+foreach(name null options roundtrip cancel default_storage browse storage storage_contract storage_faults)
+  ibt_add_program(test_${name} tests/c/test_${name}.c ${more_of_${name}} $<TARGET_OBJECTS:check>)
   foreach(kind ibt static)
     target_include_directories(test_${name}_${kind} PRIVATE tests/c)
     set(label engine)
@@ -45,11 +46,32 @@ foreach(name null options roundtrip cancel default_storage browse)
   endforeach()
 endforeach()
 
+# The contract sees the mistakes that authors of storages make: each is told by the rule it breaks.
+foreach(mistake
+    "replaces/a commit never replaces an object"
+    "keeps/an abort leaves nothing"
+    "mixes/four streams do not mix"
+    "confuses/an absent object is IBT_ERR_NOT_FOUND"
+    "stumbles/at or past it gives 0 bytes"
+    "boasts/an object holds what was written, and no more"
+    "zero/a storage lists what it holds"
+    "forgets/an object is listed as soon as it is committed"
+    "mismeasures/a backup succeeds"
+    "insists/deleting an absent object succeeds"
+    "grants/a lock that somebody has is IBT_ERR_BUSY")
+  string(REGEX MATCH "^[a-z]*" name "${mistake}")
+  string(REGEX REPLACE "^[a-z]*/" "" rule "${mistake}")
+  add_test(NAME storage_contract.${name} COMMAND test_storage_contract_ibt ${name})
+  set_tests_properties(storage_contract.${name} PROPERTIES LABELS engine TIMEOUT 300
+    PASS_REGULAR_EXPRESSION "does not hold: [^\n]*${rule}")
+endforeach()
+
 ibt_add_program(example_quickstart examples-c/quickstart.c)
 ibt_add_program(example_progress_cancel examples-c/progress_cancel.c)
 ibt_add_program(example_ibt examples-c/ibt.c)
+ibt_add_program(example_memory_backup examples-c/memory_backup.c examples-c/memory_storage.c)
 foreach(kind ibt static)
-  foreach(name quickstart progress_cancel ibt)
+  foreach(name quickstart progress_cancel ibt memory_backup)
     ibt_add_test(example_${name}.${kind} engine
       RUNNER sh "${c_dir}/run_${name}.sh" PROGRAM $<TARGET_FILE:example_${name}_${kind}>)
   endforeach()

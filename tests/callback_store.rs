@@ -228,19 +228,65 @@ fn a_storage_s_own_answers_reach_the_caller() {
     }
 }
 
-/// What stops a reader, and what it takes for the loss of one archive.
+/// Answers `kind` at the 1st, 2nd, ... read of `operation` until there are no more: it must end with that.
+fn refuse_each_read(series: &Series, kind: Kind, operation: fn(&Series) -> Outcome) {
+    let memory = memory(series);
+    for nth in 1..1000 {
+        let mut reads = 0;
+        memory.disturb(move |function, _| {
+            reads += u32::from(function == "read");
+            if function == "read" && reads == nth {
+                Trouble::Refused(Refusal::of(kind))
+            } else {
+                Trouble::None
+            }
+        });
+        let outcome = operation(series);
+        memory.mend();
+        if outcome.result.is_ok() {
+            outcome.whole();
+            assert!(nth > 3, "hardly anything was read");
+            return;
+        }
+        outcome.refused(kind);
+    }
+    panic!("it never succeeded");
+}
+
+const ENDING: [Kind; 4] = [Kind::Exists, Kind::Busy, Kind::Cancelled, Kind::Unsupported];
+
 #[test]
 fn an_absent_archive_is_a_loss_and_any_other_answer_ends_a_restore() {
     let mut series = small(Memory::default());
     series.snapshot();
-    let memory = memory(&series);
-    for (kind, _) in PASSED_ON.into_iter().filter(|(kind, _)| *kind != Kind::NotFound) {
-        fail(&memory, Refusal::of(kind), |called, _| called == "read");
-        refused(&series, kind, |series| series.restore(Select::Newest, &series.beside("restored")));
+    series.write("a", noise(2, 50_000));
+    series.snapshot();
+    for kind in ENDING {
+        refuse_each_read(&series, kind, |series| {
+            let dest = series.beside("restored");
+            let outcome = series.restore(Select::Newest, &dest);
+            assert_eq!(dest.exists(), outcome.result.is_ok());
+            if dest.exists() {
+                support::series::remove(&dest);
+            }
+            outcome
+        });
     }
-    memory.mend();
-    series.lose("full");
+    series.lose("created");
     series.restore(Select::Newest, &series.beside("restored")).partial();
+}
+
+#[test]
+fn a_signature_that_the_storage_does_not_hand_over_ends_an_increment() {
+    for kind in ENDING {
+        let mut series = small(Memory::default());
+        // Signatures are then read from the storage.
+        std::fs::write(series.cache(), "no directory").unwrap();
+        series.snapshot();
+        series.write("a", [&noise(1, 40_000)[..], b"more"].concat());
+        refuse_each_read(&series, kind, Series::incremental);
+        assert!(series.stored().keys().any(|name| name.contains(".updated.")), "no delta was made");
+    }
 }
 
 #[test]

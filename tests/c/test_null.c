@@ -201,6 +201,18 @@ static void test_storage(void)
     CHECK(storage == NULL);
     CHECK_INT(ibt_storage_open_dir("store", NULL, NULL), IBT_ERR_INVALID_ARG);
     ibt_storage_free(NULL);
+    CHECK_INT(ibt_storage_set_writer(NULL, NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_reader(NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_list(NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_delete(NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_lock(NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_fail(NULL, 0, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_add(NULL, NULL, 0), IBT_ERR_INVALID_ARG);
+    storage = ibt_storage_new(NULL, NULL);
+    CHECK(storage != NULL);
+    CHECK_INT(ibt_storage_fail(storage, 0, NULL), IBT_OK);
+    CHECK_INT(ibt_full_backup(storage, "src", NULL, NULL, NULL), IBT_ERR_UNSUPPORTED);
+    ibt_storage_free(storage);
 }
 
 static void test_snapshot(void)

@@ -1,0 +1,245 @@
+/* A storage of the caller's functions as a C object: what setters refuse, what is missing, who owns what, and
+ * functions that call back. */
+#include "check.h"
+
+#include "../../examples-c/memory_storage.c"
+
+#include <stdio.h>
+
+static void test_setters_refuse(void)
+{
+    ibt_storage *own = ibt_storage_new(NULL, NULL), *dir = open_storage("dir");
+
+    CHECK_INT(ibt_storage_set_writer(own, NULL, memory_write, memory_commit, memory_abort),
+              IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_writer(own, memory_create, NULL, memory_commit, memory_abort),
+              IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_writer(own, memory_create, memory_write, NULL, memory_abort),
+              IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_writer(own, memory_create, memory_write, memory_commit, NULL),
+              IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_reader(own, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_list(own, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_delete(own, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_lock(own, memory_lock, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_lock(own, NULL, memory_unlock), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_fail(own, 5, "nobody listens"), IBT_OK);
+
+    CHECK_INT(ibt_storage_set_writer(dir, memory_create, memory_write, memory_commit, memory_abort),
+              IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_reader(dir, memory_read_at), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_list(dir, memory_list), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_delete(dir, memory_delete), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_lock(dir, memory_lock, memory_unlock), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_fail(dir, 5, "nobody listens"), IBT_ERR_INVALID_ARG);
+    ibt_storage_free(own);
+    ibt_storage_free(dir);
+}
+
+static int32_t unexpected(void)
+{
+    CHECK(!"this function is not to be called");
+    return IBT_CALLBACK_FAILED;
+}
+
+static int32_t no_list(void *ud, const char *prefix, ibt_list *out)
+{
+    (void)ud, (void)prefix, (void)out;
+    return unexpected();
+}
+
+static int32_t no_read(void *ud, const char *name, uint64_t offset, uint8_t *buf, size_t len, size_t *got)
+{
+    (void)ud, (void)name, (void)offset, (void)buf, (void)len, (void)got;
+    return unexpected();
+}
+
+static int32_t no_lock(void *ud, const char *key)
+{
+    (void)ud, (void)key;
+    return unexpected();
+}
+
+/* A call's error, which must name what is missing. */
+static void check_names(ibt_status status, ibt_error **err, const char *setter)
+{
+    CHECK_INT(status, IBT_ERR_UNSUPPORTED);
+    CHECK_HAS(ibt_error_message(*err), setter);
+    ibt_error_free(*err);
+}
+
+static void test_missing_functions(void)
+{
+    ibt_storage *storage = ibt_storage_new(NULL, NULL);
+    ibt_error *err;
+
+    ibt_storage_set_lock(storage, no_lock, memory_unlock);
+    check_names(ibt_list_snapshots(storage, NULL, NULL, NULL, &err), &err, "ibt_storage_set_reader()");
+    ibt_storage_set_reader(storage, no_read);
+    check_names(ibt_list_snapshots(storage, "src", NULL, NULL, &err), &err, "ibt_storage_set_list()");
+    check_names(ibt_restore(storage, "src", "dest", NULL, NULL, &err), &err, "ibt_storage_set_list()");
+    ibt_storage_set_list(storage, no_list);
+    check_names(ibt_full_backup(storage, "src", NULL, NULL, &err), &err, "ibt_storage_set_writer()");
+    check_names(ibt_incremental_backup(storage, "src", NULL, NULL, &err), &err, "ibt_storage_set_writer()");
+    CHECK(!exists("dest"));
+    ibt_storage_free(storage);
+}
+
+/* A memory that watches its storage. */
+static struct {
+    struct memory *memory;
+    ibt_storage *handle;
+    int destroyed, entered;
+} watched;
+
+static void destroyed(void *ud)
+{
+    CHECK(ud == watched.memory);
+    watched.destroyed++;
+    memory_destroy(ud);
+}
+
+static ibt_storage *watch(void)
+{
+    ibt_storage *storage;
+
+    memset(&watched, 0, sizeof watched);
+    watched.memory = calloc(1, sizeof *watched.memory);
+    storage = watched.handle = watched.memory->handle = ibt_storage_new(watched.memory, destroyed);
+    ibt_storage_set_writer(storage, memory_create, memory_write, memory_commit, memory_abort);
+    ibt_storage_set_reader(storage, memory_read_at);
+    ibt_storage_set_list(storage, memory_list);
+    ibt_storage_set_delete(storage, memory_delete);
+    ibt_storage_set_lock(storage, memory_lock, memory_unlock);
+    return storage;
+}
+
+/* Calls into the storage that is in use. */
+static int32_t entering_list(void *ud, const char *prefix, ibt_list *out)
+{
+    watched.entered++;
+    CHECK_INT(ibt_list_snapshots(watched.handle, NULL, NULL, NULL, NULL), IBT_ERR_BUSY);
+    CHECK_INT(ibt_full_backup(watched.handle, "src", NULL, NULL, NULL), IBT_ERR_BUSY);
+    CHECK_INT(ibt_storage_set_list(watched.handle, memory_list), IBT_ERR_BUSY);
+    CHECK_INT(ibt_storage_set_reader(watched.handle, memory_read_at), IBT_ERR_BUSY);
+    /* Spoken too soon: the function succeeds after all. */
+    CHECK_INT(ibt_storage_fail(watched.handle, ENOENT, "never seen"), IBT_OK);
+    CHECK_INT(ibt_list_add(NULL, "name", 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_add(out, NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_add(out, "src.state.\377\376.json", 1), IBT_OK);
+    CHECK_INT(ibt_list_add(out, "", UINT64_MAX), IBT_OK);
+    CHECK_INT(ibt_list_add(out, "another program's", 1), IBT_OK);
+    memory_list(ud, "", out);
+    memory_list(ud, prefix, out);
+    return 17; /* every positive number is success */
+}
+
+static int32_t silent_create(void *ud, const char *name, void **stream)
+{
+    (void)ud, (void)name, (void)stream;
+    return IBT_CALLBACK_FAILED;
+}
+
+static void test_reentry(void)
+{
+    ibt_storage *storage = watch();
+    ibt_error *err;
+
+    ibt_storage_set_list(storage, entering_list);
+    CHECK_INT(told(ibt_full_backup(storage, "src", NULL, NULL, &err), &err), IBT_OK);
+    CHECK_INT(told(ibt_incremental_backup(storage, "src", NULL, NULL, &err), &err), IBT_OK);
+    CHECK_INT(told(ibt_list_snapshots(storage, NULL, NULL, NULL, &err), &err), IBT_OK);
+    CHECK(watched.entered >= 5);
+    /* What a function said that succeeded is not the next one's reason. */
+    ibt_storage_set_writer(storage, silent_create, memory_write, memory_commit, memory_abort);
+    CHECK_INT(ibt_full_backup(storage, "src", NULL, NULL, &err), IBT_ERR_STORAGE);
+    CHECK_INT(ibt_error_os_code(err), 0);
+    CHECK_HAS(ibt_error_message(err), "(its answer is 0)");
+    ibt_error_free(err);
+    CHECK_INT(ibt_storage_set_list(storage, memory_list), IBT_OK);
+    CHECK_INT(watched.destroyed, 0);
+    ibt_storage_free(storage);
+    CHECK_INT(watched.destroyed, 1);
+}
+
+/* Frees the storage that is in use, and then has something to say through it. */
+static int32_t freeing_create(void *ud, const char *name, void **stream)
+{
+    (void)ud, (void)name, (void)stream;
+    ibt_storage_free(watched.handle);
+    CHECK_INT(watched.destroyed, 0);
+    ibt_storage_fail(watched.handle, ENOSPC, "an earlier try");
+    ibt_storage_fail(watched.handle, EDQUOT, "the last\nwords");
+    return IBT_CALLBACK_FAILED;
+}
+
+static void test_freed_while_in_use(void)
+{
+    ibt_storage *storage = watch();
+    ibt_error *err;
+
+    ibt_storage_set_writer(storage, freeing_create, memory_write, memory_commit, memory_abort);
+    CHECK_INT(ibt_full_backup(storage, "src", NULL, NULL, &err), IBT_ERR_STORAGE);
+    CHECK_INT(watched.destroyed, 1);
+    CHECK_INT(ibt_error_os_code(err), EDQUOT);
+    CHECK_HAS(ibt_error_message(err), ": the last words");
+    CHECK(strncmp(ibt_error_path(err), "src.", 4) == 0);
+    ibt_error_free(err);
+}
+
+/* Claims to have read more than there was room for. */
+static int32_t boasting_read(void *ud, const char *name, uint64_t offset, uint8_t *buf, size_t len,
+                             size_t *got)
+{
+    int32_t answer = memory_read_at(ud, name, offset, buf, len, got);
+
+    *got = offset % 2 ? SIZE_MAX : len + 1;
+    return answer;
+}
+
+static void test_claims(void)
+{
+    ibt_storage *storage = watch();
+    ibt_error *err;
+
+    CHECK_INT(ibt_full_backup(storage, "src", NULL, NULL, NULL), IBT_OK);
+    ibt_storage_set_reader(storage, boasting_read);
+    CHECK_INT(ibt_restore(storage, "src", "dest", NULL, NULL, &err), IBT_ERR_STORAGE);
+    CHECK_HAS(ibt_error_message(err), "where");
+    CHECK(!exists("dest"));
+    ibt_error_free(err);
+    CHECK_INT(ibt_list_snapshots(storage, "src", NULL, NULL, NULL), IBT_ERR_STORAGE);
+    ibt_storage_free(storage);
+}
+
+/* A key that another program holds. */
+static void test_lock_wait(void)
+{
+    ibt_storage *storage = watch();
+    ibt_options *options = ibt_options_new();
+
+    memory_lock(watched.memory, "src");
+    ibt_options_set_lock_wait(options, 50);
+    CHECK_INT(ibt_full_backup(storage, "src", options, NULL, NULL), IBT_ERR_BUSY);
+    CHECK_INT(ibt_list_snapshots(storage, NULL, options, NULL, NULL), IBT_OK);
+    memory_unlock(watched.memory, "src");
+    CHECK_INT(ibt_full_backup(storage, "src", options, NULL, NULL), IBT_OK);
+    CHECK(watched.memory->locks == NULL);
+    ibt_options_free(options);
+    ibt_storage_free(storage);
+}
+
+int main(void)
+{
+    check_begin();
+    make_dir("src");
+    write_random("src/a", 30000, 1);
+    test_setters_refuse();
+    test_missing_functions();
+    test_reentry();
+    test_freed_while_in_use();
+    test_claims();
+    test_lock_wait();
+    ibt_storage_free(memory_storage_new());
+    return check_end();
+}
