@@ -31,12 +31,12 @@
  * Paths are bytes ended by NUL, as the system has them. So are names in
  * reports.
  *
- * Threads. Objects may move between threads. An ibt_storage serves one call at
- *     a time, a second one gets IBT_ERR_BUSY. Errors and reports never change
- *     and may be shared; so may options while no setter runs. ibt_cancel is
- *     for any thread and for signal handlers. No thread of libibt outlives a
- *     call, and no call touches signals, umask, working directory, environment
- *     or stderr.
+ * Threads. Objects may move between threads. An ibt_storage and an
+ *     ibt_snapshot serve one call at a time, a second one gets IBT_ERR_BUSY.
+ *     Errors and reports never change and may be shared; so may options while
+ *     no setter runs. ibt_cancel is for any thread and for signal handlers. No
+ *     thread of libibt outlives a call, and no call touches signals, umask,
+ *     working directory, environment or stderr.
  *
  * Callbacks run on the thread that called the operation, and never after it
  *     returned. They answer IBT_CALLBACK_OK (1) to go on; 0 and negative
@@ -166,7 +166,8 @@ extern "C" {
 #define IBT_CALLBACK_FAILED 0
 
 /**
- * A change callback's answer: enough, call no more; the operation goes on.
+ * Enough. A change callback is called no more and the operation goes on; a
+ * call with an entry or sink callback ends early with IBT_OK.
  */
 #define IBT_CALLBACK_STOP 2
 
@@ -551,6 +552,22 @@ typedef struct ibt_progress ibt_progress;
 typedef struct ibt_report ibt_report;
 
 /**
+ * One snapshot, opened to look into it. Owned by the caller, who frees it with
+ * ibt_snapshot_free().
+ *
+ * It was verified when it was opened and does not change. It keeps its storage
+ * alive, also after ibt_storage_free(), but does not lock it: if the snapshot
+ * is removed meanwhile, reading its files fails with IBT_ERR_MISSING.
+ *
+ * One call at a time: a second one, from another thread or from a callback,
+ * returns IBT_ERR_BUSY. May move between threads. Memory does not grow with
+ * the number of entries.
+ *
+ * Since: 0.1
+ */
+typedef struct ibt_snapshot ibt_snapshot;
+
+/**
  * A place for backup files: a directory, or whatever the caller's functions
  * make of it. Owned by the caller, who frees it with ibt_storage_free().
  *
@@ -713,6 +730,26 @@ typedef int32_t (*ibt_lock_fn)(void *ud, const char *key);
  * Since: 0.1
  */
 typedef void (*ibt_unlock_fn)(void *ud, const char *key);
+
+/**
+ * Given an entry, valid during the call only.
+ *
+ * Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP to end the call early with
+ * IBT_OK; 0 or a negative number ends it with IBT_ERR_CANCELLED.
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_entry_fn)(void *ud, const ibt_entry *entry);
+
+/**
+ * Given the next `len` bytes, at least one, valid during the call only.
+ *
+ * Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP to end the call early with
+ * IBT_OK; 0 or a negative number ends it with IBT_ERR_CANCELLED.
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_sink_fn)(void *ud, const uint8_t *data, size_t len);
 
 /**
  * ==== Library ====
@@ -1234,7 +1271,8 @@ ibt_status ibt_options_set_allow_source_change(ibt_options *options,
 /**
  * With 1 a backup, full or not, accepts an empty source where the newest
  * snapshot has entries. Else it returns IBT_ERR_MISMATCH: most often a mount is
- * missing.
+ * missing. A prune may then leave no snapshot of its key; else that is
+ * IBT_ERR_INVALID_ARG.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1737,6 +1775,148 @@ ibt_status ibt_rebuild_cache(ibt_storage *storage,
                              const ibt_options *options,
                              ibt_report **report,
                              ibt_error **err);
+
+/**
+ * Removes snapshots of `key`, and then every backup file that no remaining
+ * snapshot needs, left-overs of interrupted backups among them. Which ones:
+ * those that no rule set with ibt_options_set_keep_last(), _keep_daily(),
+ * _keep_weekly(), _keep_monthly() or _keep_yearly() keeps, or exactly the one
+ * that ibt_options_set_snapshot() or ibt_options_set_as_of() selects. Any
+ * snapshot can go, the first, one in the middle or the latest: no other needs
+ * it. The rules look at the snapshots' stamps only, never at the clock.
+ *
+ * `*report` and `*err` as for ibt_full_backup(). The report lists every
+ * snapshot of the key as IBT_ACTION_KEPT or IBT_ACTION_REMOVED with the reason,
+ * such as "last 3, daily 2026-11-22" or "no rule keeps it", and as its files
+ * the backup files that were removed. IBT_COUNT_DELETED counts the snapshots
+ * removed. With ibt_options_set_dry_run() the report is the same and nothing is
+ * touched; only temporary files that interrupted runs left are not looked for.
+ *
+ * A state that is damaged or was made by a newer libibt is counted by no rule
+ * and removed by none, only if ibt_options_set_snapshot() names its stamp.
+ * While one remains, no other kind of file is removed, because it might be
+ * needed: such files are listed as IBT_PROBLEM_LEFTOVER, and the result is
+ * IBT_PARTIAL. Where a storage cannot lock, nobody else may use the key
+ * meanwhile.
+ *
+ * Returns IBT_OK; IBT_PARTIAL if a state cannot be read;
+ * IBT_ERR_INVALID_ARG if key is NULL or malformed, options were refused, set no
+ * rule and select no snapshot, do both, exclude anything or expect a digest, or
+ * if no snapshot would be left (see ibt_options_set_allow_empty());
+ * IBT_ERR_NOT_FOUND if the key has no snapshot or not the selected one;
+ * IBT_ERR_CORRUPT or IBT_ERR_FORMAT if ibt_options_set_as_of() selects a state
+ * that cannot be read; IBT_ERR_UNSUPPORTED if the storage cannot delete;
+ * IBT_ERR_BUSY if the storage or the key is in use or was changed meanwhile;
+ * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+ * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
+ *
+ * After an error, IBT_ERR_CANCELLED too, what was removed stays removed and is
+ * listed; every other snapshot is whole, and another prune removes the rest.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_prune(ibt_storage *storage,
+                     const char *key,
+                     const ibt_options *options,
+                     ibt_report **report,
+                     ibt_error **err);
+
+/**
+ * ==== Looking into a snapshot ====
+ *
+ * Opens a snapshot of `key`: the newest, or the one that options select. Its
+ * state is read and verified, which for a million entries takes seconds; the
+ * files' contents are not. Progress is told as IBT_PHASE_VERIFY.
+ *
+ * `*out` is set to NULL first and owned by the caller after IBT_OK.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if key or out is NULL, key is malformed,
+ * or options were refused or set what has no use here (filters, a root,
+ * delete_extra, dry_run); IBT_ERR_NOT_FOUND without such a snapshot;
+ * IBT_ERR_MISMATCH if it has not the expected digest; IBT_ERR_CORRUPT if its
+ * state is damaged, IBT_ERR_FORMAT if it was made by a newer libibt;
+ * IBT_ERR_BUSY if the storage is in use by another call or the key by a writer
+ * (see ibt_options_set_lock_wait()); IBT_ERR_IO, IBT_ERR_STORAGE,
+ * IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_snapshot_open(ibt_storage *storage,
+                             const char *key,
+                             const ibt_options *options,
+                             ibt_snapshot **out,
+                             ibt_error **err);
+
+/**
+ * The snapshot's stamp, such as "20261122T220530.123456Z": its name within its
+ * key. NULL for NULL. Borrowed until the snapshot is freed.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_snapshot_stamp(const ibt_snapshot *snapshot);
+
+/**
+ * Gives `entry` the entry of `path` and what lies below it: with depth 0 the
+ * entry itself only, with 1 what the directory holds too, with UINT32_MAX all.
+ * Entries come in the order of paths, each directory right before what it
+ * holds. "" is the root; slashes around path are ignored.
+ *
+ * The storage is not used. What lies deeper than asked for is not read either:
+ * one directory of a large snapshot is listed in milliseconds.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot, path or entry is NULL or
+ * path is malformed ("." and ".." are no parts of one); IBT_ERR_NOT_FOUND if
+ * the snapshot has no such entry; IBT_ERR_CANCELLED if entry said so;
+ * IBT_ERR_BUSY if the snapshot is in use by another call; IBT_ERR_IO,
+ * IBT_ERR_PANIC.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_snapshot_list(ibt_snapshot *snapshot,
+                             const char *path,
+                             uint32_t depth,
+                             ibt_entry_fn entry,
+                             void *ud,
+                             ibt_error **err);
+
+/**
+ * Gives `sink` the bytes of a file from `offset` on, in order and in pieces of
+ * any size: `len` of them (UINT64_MAX: all), or fewer where the file ends, none
+ * past its end. Holes read as zeros.
+ *
+ * Only what holds these bytes is read from the storage; reading on in the same
+ * file costs least. A read of a whole file is compared with its hash: until
+ * the call returns IBT_OK, what sink was given is provisional. Parts cannot be
+ * compared; but compressed archives have checksums of their own.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot, path or sink is NULL, or
+ * path is malformed or no file; IBT_ERR_NOT_FOUND if the snapshot has no such
+ * entry; IBT_ERR_MISSING if a backup file that holds the bytes is gone;
+ * IBT_ERR_CORRUPT if they are damaged; IBT_ERR_CANCELLED if sink said so;
+ * IBT_ERR_BUSY if the snapshot or its storage is in use by another call;
+ * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_PANIC.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_snapshot_read(ibt_snapshot *snapshot,
+                             const char *path,
+                             uint64_t offset,
+                             uint64_t len,
+                             ibt_sink_fn sink,
+                             void *ud,
+                             ibt_error **err);
+
+/**
+ * Closes a snapshot. During a call that uses it this takes effect when that
+ * call ends. NULL is ignored.
+ *
+ * Since: 0.1
+ */
+IBT_API void ibt_snapshot_free(ibt_snapshot *snapshot);
 
 /**
  * ==== Entries ====

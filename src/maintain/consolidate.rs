@@ -19,7 +19,7 @@ use crate::format::{Header, ParentRef, SnapshotKind, Special, StateReader, State
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::restore::Contents;
 use crate::stamp::Time;
-use crate::store::{lock, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Store, StoredFile};
+use crate::store::{lock, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Need, Store, StoredFile};
 
 const OP: &str = "consolidate";
 
@@ -29,6 +29,7 @@ const OP: &str = "consolidate";
 /// Errors: `NotFound` (the key has no snapshot), `Corrupt` or `Missing` (the newest state, or a content, named
 /// with its archive), `Format` (made by a newer version), `Busy`, and the store's own.
 pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
+    store.require(Need::Write, "consolidate")?;
     let key = check_key(key.as_bytes())?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());

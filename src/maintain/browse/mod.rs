@@ -9,7 +9,7 @@ use crate::format::{check_key, StateReader};
 use crate::job::{Flow, Job, Phase};
 use crate::restore::{open_selected, Contents};
 use crate::stamp::{Stamp, Time};
-use crate::store::{lock, LockMode, Store};
+use crate::store::{lock, LockMode, Need, Store};
 
 use index::Index;
 use part::Held;
@@ -34,6 +34,7 @@ impl Snapshot {
     /// Errors: `NotFound` (no such snapshot), `Corrupt` or `Format` (its state), `Mismatch` (not the
     /// expected digest), `Busy`.
     pub fn open(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<Self> {
+        store.require(Need::Read, "open the snapshot")?;
         let key = check_key(key.as_bytes())?;
         job.report.date = Time::now();
         job.report.key = Some(key.clone());
