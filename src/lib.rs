@@ -28,7 +28,7 @@
 //! | [`maintain`] | list, browse, compare, verify, prune, consolidate, rebuild the cache |
 //! | [`commit`] | write the archives of one snapshot and make it exist: state last, the cache's copies after |
 //! | [`restore`] | stream contents out of archives, write a tree, verify, set metadata |
-//! | [`store`] | hold backup files: list, read a range, write, commit, delete, lock; the cache |
+//! | [`store`] | hold backup files, in a directory or through a caller's functions; the cache |
 //! | [`mod@format`] | define every name and byte at rest; read and write streams of them |
 //! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
 //! | [`filter`] | which entries of a snapshot an operation is limited to |

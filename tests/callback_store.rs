@@ -186,6 +186,39 @@ fn a_storage_that_fails_at_any_call_of_a_reader_is_told() {
     );
 }
 
+/// The `nth` commit from now on fails in the way of `trouble`.
+fn at_commit(memory: &Memory, nth: u32, trouble: fn(Refusal) -> Trouble) {
+    let mut commits = 0;
+    memory.disturb(move |function, _| {
+        commits += u32::from(function == "commit");
+        if function == "commit" && commits == nth {
+            trouble(broken())
+        } else {
+            Trouble::None
+        }
+    });
+}
+
+/// What a failed commit may have left is removed, until the state's: from then on a snapshot may need it.
+#[test]
+fn a_commit_that_only_claims_to_have_failed_leaves_nothing_or_a_snapshot() {
+    let mut series = small(Memory::default());
+    series.snapshot();
+    let memory = memory(&series);
+    let before = series.stored();
+    for nth in [1, 2] {
+        at_commit(&memory, nth, Trouble::Belied);
+        series.full().refused(Kind::Storage);
+        memory.mend();
+        assert_eq!(series.stored(), before, "after commit {nth}");
+    }
+    at_commit(&memory, 3, Trouble::Belied);
+    series.full().refused(Kind::Storage);
+    memory.mend();
+    assert_eq!(series.list().whole().snapshots.len(), 2);
+    series.assert_newest_is_the_source();
+}
+
 #[test]
 fn archives_that_nobody_may_delete_stay_and_harm_nobody() {
     let mut series = small(Memory::without(&["delete"]));
@@ -193,15 +226,7 @@ fn archives_that_nobody_may_delete_stay_and_harm_nobody() {
     let memory = memory(&series);
     let before = series.stored();
     series.write("new", noise(3, 50_000));
-    let mut commits = 0;
-    memory.disturb(move |function, _| {
-        commits += u32::from(function == "commit");
-        if commits == 2 {
-            Trouble::Refused(broken())
-        } else {
-            Trouble::None
-        }
-    });
+    at_commit(&memory, 2, Trouble::Refused);
     series.incremental().refused(Kind::Storage);
     memory.mend();
     assert_eq!(series.stored().len(), before.len() + 1, "one archive was committed");
