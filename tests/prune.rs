@@ -7,13 +7,13 @@ use std::fs;
 use std::path::Path;
 
 use ibt::entry::Entry;
-use ibt::error::{Error, Kind};
+use ibt::error::Kind;
 use ibt::job::{
     Action, Cancel, Codec, Counter, Flow, Keep, Observer, OnFileError, Options, ProblemKind, Progress,
     Report, Select,
 };
 use ibt::stamp::{Stamp, Time};
-use ibt::store::{DirStore, Draft, Lock, LockMode, Need, Object, Store};
+use ibt::store::{DirStore, LockMode, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, Index};
@@ -309,17 +309,19 @@ fn foreign_things_and_other_keys_are_left_alone() {
     series.assert_every_point_restores();
 }
 
-/// Ways to make the state of the middle snapshot one that cannot be read.
-fn unreadable_states() -> Vec<(&'static str, fn(&Path))> {
-    let flip: fn(&Path) = |state| {
+type Spoil = fn(&Path);
+
+/// Ways to make a state one that cannot be read.
+fn unreadable_states() -> Vec<(&'static str, Spoil)> {
+    let flip: Spoil = |state| {
         let mut bytes = fs::read(state).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 0x10;
         fs::write(state, bytes).unwrap();
     };
-    let newer: fn(&Path) = |state| stored::forge(state, "\"version\":1", "\"version\":2");
-    let empty: fn(&Path) = |state| fs::write(state, "").unwrap();
-    let twin: fn(&Path) = |state| fs::write(state.with_extension(""), "{").unwrap();
+    let newer: Spoil = |state| stored::forge(state, "\"version\":1", "\"version\":2");
+    let empty: Spoil = |state| fs::write(state, "").unwrap();
+    let twin: Spoil = |state| fs::write(state.with_extension(""), "{").unwrap();
     vec![("flipped", flip), ("newer", newer), ("empty", empty), ("a second file of its stamp", twin)]
 }
 
@@ -430,82 +432,17 @@ impl Observer for CancelAt {
     }
 }
 
-/// Cancels when so many files have been deleted, and otherwise is the directory's store.
-struct Odd {
-    inner: DirStore,
-    flag: Cancel,
-    cancel_after: Option<usize>,
-    deleted: usize,
-    /// Says it has deleted, and has not.
-    lies: bool,
-    cannot: bool,
-}
-
-impl Odd {
-    fn new(series: &Series) -> Odd {
-        let inner = DirStore::open(&series.store);
-        Odd { inner, flag: Cancel::default(), cancel_after: None, deleted: 0, lies: false, cannot: false }
-    }
-
-    fn prune(&mut self, options: &Options) -> Outcome {
-        let flag = self.flag.clone();
-        let mut silent = ibt::job::Silent;
-        let mut job = ibt::job::Job::new(options, &flag, &mut silent);
-        let result = ibt::maintain::prune(self, KEY, &mut job);
-        Outcome { result, report: job.report }
-    }
-}
-
-impl Store for Odd {
-    fn require(&self, need: Need, doing: &str) -> Result<(), Error> {
-        match need {
-            Need::Delete if self.cannot => {
-                Err(Error::new(Kind::Unsupported, doing, "this store deletes nothing"))
-            }
-            _ => Ok(()),
-        }
-    }
-    fn list(&mut self, prefix: &str) -> Result<Vec<Object>, Error> {
-        assert!(!self.cannot, "asked for a list before it was asked whether it deletes");
-        self.inner.list(prefix)
-    }
-    fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
-        self.inner.read_at(name, offset, buf)
-    }
-    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, Error> {
-        self.inner.create(name)
-    }
-    fn sync(&mut self) -> Result<(), Error> {
-        self.inner.sync()
-    }
-    fn delete(&mut self, name: &str) -> Result<(), Error> {
-        self.deleted += 1;
-        if self.cancel_after == Some(self.deleted) {
-            self.flag.request();
-        }
-        if self.lies {
-            return Ok(());
-        }
-        self.inner.delete(name)
-    }
-    fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock, Error> {
-        self.inner.lock(key, mode)
-    }
-    fn sweep_drafts(&mut self, key: &str) -> Result<Vec<String>, Error> {
-        self.inner.sweep_drafts(key)
-    }
-    fn path_of(&self, name: &str) -> Option<std::path::PathBuf> {
-        self.inner.path_of(name)
-    }
+fn prune(store: &mut OddStore, options: &Options) -> Outcome {
+    store.run(options, |store, job| ibt::maintain::prune(store, KEY, job))
 }
 
 #[test]
 fn a_store_that_cannot_delete_is_refused_first() {
     let series = five_snapshots();
-    let mut store = Odd { cannot: true, ..Odd::new(&series) };
+    let mut store = OddStore { cannot_delete: true, ..OddStore::new(&series) };
     for dry_run in [false, true] {
         let options = Options { dry_run, ..series.keeping(ONLY_NEWEST) };
-        refused(&series, Kind::Unsupported, |_| store.prune(&options));
+        refused(&series, Kind::Unsupported, |_| prune(&mut store, &options));
     }
 }
 
@@ -514,9 +451,9 @@ fn a_store_that_cannot_delete_is_refused_first() {
 fn a_store_that_does_not_delete_what_it_says_loses_nothing() {
     let mut series = five_snapshots();
     let before = names(&series);
-    let mut store = Odd { lies: true, ..Odd::new(&series) };
-    store.prune(&series.keeping(ONLY_NEWEST)).refused(Kind::Busy);
-    assert_eq!(store.deleted, 4, "archives as well");
+    let mut store = OddStore { lies: true, ..OddStore::new(&series) };
+    prune(&mut store, &series.keeping(ONLY_NEWEST)).refused(Kind::Busy);
+    assert_eq!(store.deleted.len(), 4, "archives as well");
     assert_eq!(names(&series), before);
     series.write("grows", "no more");
     series.snapshot();
@@ -555,8 +492,8 @@ fn a_prune_cancelled_after_any_deletion_can_be_done_again() {
     for cancel_after in (1..=all).step_by(2) {
         let mut series = original.fork().twin;
         series.points = clone_points(&original);
-        let mut store = Odd { cancel_after: Some(cancel_after), ..Odd::new(&series) };
-        let outcome = store.prune(&series.keeping(ONLY_NEWEST));
+        let mut store = OddStore { cancel_after: Some(cancel_after), ..OddStore::new(&series) };
+        let outcome = prune(&mut store, &series.keeping(ONLY_NEWEST));
         assert_eq!(outcome.result.as_ref().unwrap_err().kind, Kind::Cancelled);
         assert_eq!(outcome.report.files.len(), cancel_after);
         assert_cut_short(&series, &outcome);

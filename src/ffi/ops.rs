@@ -295,6 +295,53 @@ pub unsafe extern "C" fn ibt_prune(
     })
 }
 
+/// Reads everything that snapshots need and compares it with its hashes: each
+/// state, each archive, each content as a restore would write it, each
+/// signature. All snapshots of `key`, of every key for NULL; with a selector in
+/// the options that one, with an expected digest alone the newest. Nothing is
+/// changed.
+///
+/// `*report` and `*err` as for ibt_full_backup(). A loss does not end it: each
+/// is a problem that names the path, the backup file
+/// (ibt_report_problem_file()), the snapshot and, in its message, what was
+/// expected and found; IBT_PROBLEM_MISSING if the file is gone, else
+/// IBT_PROBLEM_DAMAGED. What several snapshots share is listed for each.
+/// A problem without a path is about a backup file as such: none of the
+/// snapshot's paths is known to suffer. One in a "sigvault" file costs no
+/// content, only that the next change of its path is stored whole.
+/// The report lists the snapshots verified, each with its losses as
+/// IBT_COUNT_PROBLEMS and a reason such as "3 losses", "" if it is whole; one
+/// whose state cannot be read is a problem only. An archive or a content that
+/// several snapshots share is read once, beyond a million contents of a key
+/// perhaps more often.
+///
+/// Returns IBT_OK if all is as it was written, also for a storage that holds
+/// nothing; IBT_PARTIAL if anything is damaged or missing, or a state was made by
+/// a newer libibt; IBT_ERR_INVALID_ARG if key is malformed, or NULL although a
+/// snapshot is selected or a digest expected, or options were refused or exclude
+/// anything; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
+/// selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
+/// cannot be used; IBT_ERR_MISMATCH if it has not the expected digest;
+/// IBT_ERR_UNSUPPORTED if the storage cannot be read; IBT_ERR_BUSY, IBT_ERR_IO,
+/// IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
+/// IBT_ON_ERROR_STOP the first problem's status.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_verify(
+    storage: *mut ibt_storage,
+    key: *const c_char,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        let call = Call::begin("verify", storage, options, report);
+        let key = if key.is_null() { None } else { Some(args::key(key, call.doing)?) };
+        call.run(Uses::VERIFY, |store, job| maintain::verify(store, key, job))
+    })
+}
+
 /// Which of the options that may not be ignored an operation has a use for.
 #[derive(Clone, Copy)]
 pub(super) struct Uses {

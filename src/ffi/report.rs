@@ -334,7 +334,8 @@ pub unsafe extern "C" fn ibt_report_snapshot_action(report: *const ibt_report, i
 }
 
 /// A counter of snapshot i, as it was when that was made: which is one of
-/// IBT_COUNT_*. 0 for an unknown one.
+/// IBT_COUNT_*. After ibt_verify() IBT_COUNT_PROBLEMS is how many losses were
+/// found in it. 0 for an unknown one.
 ///
 /// Since: 0.1
 #[no_mangle]

@@ -87,6 +87,10 @@ impl Counters {
         self.0[which as usize - 1] += n;
     }
 
+    pub fn set(&mut self, which: Counter, n: u64) {
+        self.0[which as usize - 1] = n;
+    }
+
     fn to_json(&self) -> Value {
         Counter::ALL.iter().map(|c| (c.name().to_string(), json!(self.get(*c)))).collect::<Map<_, _>>().into()
     }

@@ -8,6 +8,7 @@ mod prune;
 mod rebuild;
 mod retention;
 mod states;
+mod verify;
 
 pub use browse::Snapshot;
 pub use consolidate::consolidate;
@@ -15,3 +16,4 @@ pub use list::list;
 pub use prune::prune;
 pub use rebuild::rebuild_cache;
 pub use retention::{judge, Verdict};
+pub use verify::verify;

@@ -8,10 +8,12 @@
 mod contents;
 mod deferred;
 mod layout;
+pub(crate) mod loss;
 mod selection;
 mod target;
 mod tree;
 
+use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::StateReader;
@@ -78,10 +80,7 @@ pub fn open_selected(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
         file.compressed,
     )?;
     let tree = state.trailer().tree;
-    if job.options.expected_digest.is_some_and(|expected| expected != tree) {
-        let detail = format!("its tree digest is {tree}, not the expected one");
-        return Err(Error::new(Kind::Mismatch, "use the snapshot", detail).at(&file.name));
-    }
+    check_expected(&tree, &file.name, job)?;
     job.report.snapshot = Some(file.stamp);
     job.report.digest = Some(tree);
     let archives = state.trailer().archives.iter().map(|a| (a.name.clone(), a.kind, a.size));
@@ -91,4 +90,15 @@ pub fn open_selected(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
         job.report.files.push(BackupFile { name, kind: kind.word(), path, size });
     }
     Ok(state)
+}
+
+/// `Mismatch` if the caller expects another tree digest of the state in `file`.
+pub(crate) fn check_expected(tree: &Hash, file: &str, job: &Job) -> Result<()> {
+    match job.options.expected_digest {
+        Some(expected) if expected != *tree => {
+            let detail = format!("its tree digest is {tree}, not the expected one");
+            Err(Error::new(Kind::Mismatch, "use the snapshot", detail).at(file))
+        }
+        _ => Ok(()),
+    }
 }

@@ -184,6 +184,21 @@ static void test_maintenance(void)
     CHECK_INT(ibt_prune(NULL, "absent", options, NULL, NULL), IBT_ERR_NOT_FOUND);
     CHECK_INT(ibt_options_set_root(options, "dir"), IBT_OK);
     CHECK_INT(ibt_prune(NULL, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_verify(NULL, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+    ibt_options_free(options);
+
+    report = GARBAGE;
+    CHECK_INT(ibt_verify(NULL, "\377", NULL, &report, &err), IBT_ERR_INVALID_ARG);
+    CHECK(report == NULL);
+    ibt_error_free(err);
+    CHECK_INT(ibt_verify(NULL, "absent", NULL, NULL, NULL), IBT_ERR_NOT_FOUND);
+    /* Every key of a storage that holds none; a selector needs a key. */
+    CHECK_INT(ibt_verify(NULL, NULL, NULL, &report, NULL), IBT_OK);
+    CHECK_INT(ibt_report_snapshot_count(report), 0);
+    ibt_report_free(report);
+    options = ibt_options_new();
+    CHECK_INT(ibt_options_set_as_of(options, 0), IBT_OK);
+    CHECK_INT(ibt_verify(NULL, NULL, options, NULL, NULL), IBT_ERR_INVALID_ARG);
     ibt_options_free(options);
 }
 

@@ -170,6 +170,13 @@ impl Series {
         self.run(options, &Cancel::default(), &mut Silent, |store, job| ibt::maintain::prune(store, KEY, job))
     }
 
+    /// Verifies what `options` select, of this series' key.
+    pub fn verify(&self, options: &Options) -> Outcome {
+        self.run(options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::maintain::verify(store, Some(KEY), job)
+        })
+    }
+
     /// The options with rules what a prune keeps.
     pub fn keeping(&self, keep: Keep) -> Options {
         Options { keep, ..self.options.clone() }

@@ -6,9 +6,10 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use crate::entry::{extents, Entry, File};
-use crate::error::{Error, Kind, Result};
-use crate::job::{Counter, Problem, ProblemKind};
+use crate::error::{Error, Result};
+use crate::job::Counter;
 use crate::restore::contents::Contents;
+use crate::restore::loss;
 use crate::store::Store;
 
 use super::standing::{Verdict, Way};
@@ -94,20 +95,14 @@ impl Tree<'_, '_> {
         match read {
             Ok(()) if out.written == file.data_len() && file.hash == hasher.finalize().into() => Ok(None),
             Ok(()) => Ok(Some(contents.differs(entry, file))),
-            Err(error) if error.kind.ends_reading() => Err(error),
-            Err(error) => Ok(Some(error)),
+            Err(error) if loss::costs_one_file(&error) => Ok(Some(error)),
+            Err(error) => Err(error),
         }
     }
 
     /// Lists a file whose content is lost: which file, in which archive, where and why.
     fn lost(&mut self, contents: &Contents, entry: &Entry, error: Error) -> Result<()> {
-        let kind = if error.kind == Kind::Missing { ProblemKind::Missing } else { ProblemKind::Damaged };
-        let named = error.path.as_ref().map(|name| String::from_utf8_lossy(name).into_owned());
-        let archive = named.or_else(|| contents.archive_of(entry).map(str::to_string)).unwrap_or_default();
-        let detail = format!("{archive}: {}", error.detail);
-        let told =
-            Error { op: "restore".into(), path: Some(entry.path.as_bytes().to_vec()), detail, ..error };
-        let mut problem = Problem::new(kind, entry.path.as_bytes(), &told).in_file(&archive);
+        let (mut problem, told) = loss::lost("restore", contents, entry, error);
         problem.snapshot = self.job.report.snapshot;
         self.job.problem(problem, told)
     }

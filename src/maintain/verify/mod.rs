@@ -1,0 +1,350 @@
+//! Reading everything that snapshots need and comparing it with its hashes.
+//!
+//! ```text
+//! states --> each verified; totals
+//! of each snapshot:  archives --> stored bytes against their digests
+//!                    entries  --> contents, composed as a restore would, against their hashes
+//!                             --> signatures against theirs
+//!                    archives that are wrong although no entry suffered
+//! ```
+
+mod known;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::entry::{Entry, File, Hash, Place, Range, SigRef};
+use crate::error::{Error, Kind, Result};
+use crate::format::names::{check_key, Kind as FileKind};
+use crate::format::{Name, StateReader, StateSummary, Trailer};
+use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select};
+use crate::restore::loss::{costs_one_file, lost};
+use crate::restore::{check_expected, Contents};
+use crate::stamp::{Stamp, Time};
+use crate::store::{lock, Catalog, LockMode, Need, StateFile, Store, StoredFile};
+
+use super::states::{describe, is_lost, lost_state};
+use known::{fingerprint, Known, Verdict};
+
+const OP: &str = "verify";
+
+/// Verifies all snapshots of `key`, or of every key; with a selector or an expected digest only the one
+/// selected. Each loss is a problem and does not end it.
+///
+/// Memory: one state's trailer, a name for each archive of the key, a fingerprint for each distinct content
+/// up to a cap.
+///
+/// Errors: `InvalidArg` (a selector or an expected digest without a key), `NotFound` (a key without
+/// snapshots, a selector that selects none), `Corrupt` or `Format` (the selected state), `Mismatch` (not the
+/// expected digest), `Unsupported` (a store that cannot be read).
+pub fn verify(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
+    store.require(Need::Read, OP)?;
+    job.report.date = Time::now();
+    let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
+    if selects && key.is_none() {
+        return Err(Error::new(Kind::InvalidArg, OP, "a selector or an expected digest needs a key"));
+    }
+    job.report.key = key.map(str::to_string);
+    let keys = match key {
+        Some(key) => vec![check_key(key.as_bytes())?],
+        None => Catalog::keys(store)?,
+    };
+    for found in &keys {
+        let _lock = lock(store, found, LockMode::Shared, job)?;
+        let catalog = Catalog::read(store, found)?;
+        // A key of many may have gone meanwhile.
+        if key.is_some() || catalog.states().next().is_some() {
+            verify_key(store, &catalog, selects, job)?;
+        }
+    }
+    Ok(())
+}
+
+fn verify_key(store: &mut dyn Store, catalog: &Catalog, selects: bool, job: &mut Job) -> Result<()> {
+    let selected = catalog.select(job.options.select)?.clone();
+    let states = if selects { vec![selected] } else { state_files(catalog) };
+    let (states, entries, bytes) = scan(store, states, selects, job)?;
+    job.phase(Phase::Verify, entries, bytes)?;
+    let mut known = Known::default();
+    for state in &states {
+        Check::new(state.stamp, &mut known, job).state(store, state)?;
+    }
+    job.phase_done()
+}
+
+/// Every state file, oldest first, also where a stamp has two.
+fn state_files(catalog: &Catalog) -> Vec<StateFile> {
+    let states = catalog.files().into_iter().filter(|(name, _)| name.kind == FileKind::State);
+    let file = |(name, size): (Name, u64)| StateFile {
+        name: name.to_string(),
+        size,
+        stamp: name.stamp,
+        compressed: name.compressed,
+    };
+    states.map(file).collect()
+}
+
+/// Verifies the states by themselves. Returns those that are right, and how many entries and bytes there are
+/// to read: each archive once, and each file's content.
+fn scan(
+    store: &mut dyn Store,
+    states: Vec<StateFile>,
+    selects: bool,
+    job: &mut Job,
+) -> Result<(Vec<StateFile>, u64, u64)> {
+    job.phase(Phase::Scan, states.len() as u64, 0)?;
+    let mut archives: HashMap<String, u64> = HashMap::new();
+    let (mut right, mut entries, mut bytes) = (Vec::with_capacity(states.len()), 0, 0);
+    for file in states {
+        job.step(file.name.as_bytes())?;
+        let mut stored = StoredFile { store, name: &file.name };
+        let state = match StateSummary::read(&mut stored, &file.name, file.size, file.compressed) {
+            Ok(state) => state,
+            Err(error) if is_lost(&error) && !selects => {
+                job.problem(lost_state(&file.name, file.stamp, &error), error)?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if selects {
+            check_expected(&state.trailer.tree, &file.name, job)?;
+            job.report.snapshot = Some(file.stamp);
+            job.report.digest = Some(state.trailer.tree);
+        }
+        entries += state.trailer.totals.entries;
+        bytes += state.trailer.totals.bytes;
+        archives.extend(state.trailer.archives.iter().map(|archive| (archive.name.clone(), archive.size)));
+        right.push(file);
+    }
+    job.phase_done()?;
+    Ok((right, entries, bytes + archives.values().sum::<u64>()))
+}
+
+/// The check of one snapshot.
+struct Check<'a, 'j> {
+    stamp: Stamp,
+    known: &'a mut Known,
+    job: &'a mut Job<'j>,
+    losses: u64,
+    /// Archives that a loss of this snapshot was found in.
+    blamed: HashSet<String>,
+}
+
+/// What the entries of one state are read with.
+struct Sources {
+    trailer: Arc<Trailer>,
+    contents: Contents,
+    /// Signatures are read beside the contents: neither takes the other's frames.
+    signatures: Contents,
+    archives: Vec<Verdict>,
+}
+
+impl<'a, 'j> Check<'a, 'j> {
+    fn new(stamp: Stamp, known: &'a mut Known, job: &'a mut Job<'j>) -> Self {
+        Check { stamp, known, job, losses: 0, blamed: HashSet::new() }
+    }
+
+    /// Verifies the snapshot of a state and lists it in the report.
+    fn state(mut self, store: &mut dyn Store, file: &StateFile) -> Result<()> {
+        let mut stored = StoredFile { store, name: &file.name };
+        let mut state = match StateReader::open(&mut stored, &file.name, file.size, file.compressed) {
+            Ok(state) => state,
+            Err(error) if is_lost(&error) => return self.lost_state(file, error),
+            Err(error) => return Err(error),
+        };
+        let summary = state.summary().clone();
+        // Once more: this is another reading of the file.
+        check_expected(&summary.trailer.tree, &file.name, self.job)?;
+        let named = &summary.trailer.archives;
+        let archives = named.iter().map(|archive| self.known.archive(store, archive, self.job));
+        let archives = archives.collect::<Result<Vec<_>>>()?;
+        let (contents, signatures) = (Contents::new(named), Contents::new(named));
+        let trailer = summary.trailer.clone();
+        let mut sources = Sources { trailer, contents, signatures, archives };
+        self.entries(store, &mut state, file, &mut sources)?;
+        self.other_faults(&sources)?;
+        let mut listed = describe(&summary);
+        listed.counters.set(Counter::Problems, self.losses);
+        listed.reason = match self.losses {
+            0 => String::new(),
+            1 => "1 loss".to_string(),
+            n => format!("{n} losses"),
+        };
+        self.job.report.snapshots.push(listed);
+        Ok(())
+    }
+
+    fn entries(
+        &mut self,
+        store: &mut dyn Store,
+        state: &mut StateReader,
+        file: &StateFile,
+        sources: &mut Sources,
+    ) -> Result<()> {
+        let mut count = 0;
+        for entry in state.entries()? {
+            match entry {
+                Ok(entry) => self.entry(store, sources, &entry)?,
+                Err(error) if is_lost(&error) => return self.lost_state(file, error),
+                Err(error) => return Err(error),
+            }
+            count += 1;
+        }
+        if count == 0 {
+            return self.lost_state(file, Error::corrupt(OP, &file.name, "the snapshot has no root"));
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, store: &mut dyn Store, sources: &mut Sources, entry: &Entry) -> Result<()> {
+        self.job.step(entry.path.as_bytes())?;
+        self.job.report.count(Counter::Entries, 1);
+        self.job.report.count(Counter::Bytes, entry.size());
+        let Some(file) = entry.file() else { return Ok(()) };
+        self.content(store, sources, entry, file)?;
+        match &entry.place.sig {
+            Some(sig) => self.signature(store, sources, entry, sig),
+            None => Ok(()),
+        }
+    }
+
+    fn content(
+        &mut self,
+        store: &mut dyn Store,
+        sources: &mut Sources,
+        entry: &Entry,
+        file: &File,
+    ) -> Result<()> {
+        let named = &sources.trailer.archives;
+        let expected = &file.hash.0[..];
+        let fingerprint = fingerprint(expected, file.data_len(), &entry.place.content, named);
+        if self.known.is_right(&fingerprint) {
+            return self.job.advance(file.size);
+        }
+        let read = self.read(store, &mut sources.contents, entry, file.size)?;
+        let error = match read {
+            Ok((len, hash)) if len == file.data_len() && hash == file.hash => {
+                self.known.add_right(fingerprint);
+                return Ok(());
+            }
+            Ok((len, hash)) => {
+                let mut error = sources.contents.differs(entry, file);
+                error.detail += &format!("; found {len} bytes, {hash}");
+                error
+            }
+            Err(error) => error,
+        };
+        let (problem, told) = lost(OP, &sources.contents, entry, error);
+        self.loss(problem, told)
+    }
+
+    /// A signature that is wrong costs no content: the next change of its file is stored whole.
+    fn signature(
+        &mut self,
+        store: &mut dyn Store,
+        sources: &mut Sources,
+        entry: &Entry,
+        sig: &SigRef,
+    ) -> Result<()> {
+        // Told once of the archive, not of each signature in it.
+        let opens = |archive: u32| sources.archives.get(archive as usize).is_some_and(|a| a.opens);
+        if !sig.ranges.iter().all(|range| opens(range.archive)) {
+            return Ok(());
+        }
+        let len = sig.ranges.iter().map(|range| range.len).sum();
+        let fingerprint = fingerprint(&sig.hash, len, &sig.ranges, &sources.trailer.archives);
+        if self.known.is_right(&fingerprint) {
+            return Ok(());
+        }
+        let error = match self.hash_signature(store, &mut sources.signatures, entry, sig) {
+            Ok(hash) if hash[..16] == sig.hash => {
+                self.known.add_right(fingerprint);
+                return Ok(());
+            }
+            Ok(_) => Error::new(Kind::Corrupt, OP, "its hash is not the recorded one"),
+            Err(error) if costs_one_file(&error) => error,
+            Err(error) => return Err(error),
+        };
+        let detail = format!("the signature is damaged: {}", error.detail);
+        let alone = at(entry, sig.ranges.clone());
+        let (problem, told) = lost(OP, &sources.signatures, &alone, Error { detail, ..error });
+        self.loss(problem, told)
+    }
+
+    fn hash_signature(
+        &mut self,
+        store: &mut dyn Store,
+        signatures: &mut Contents,
+        entry: &Entry,
+        sig: &SigRef,
+    ) -> Result<[u8; 32]> {
+        let mut hasher = blake3::Hasher::new();
+        for range in &sig.ranges {
+            signatures.read(store, &at(entry, vec![*range]), &mut |bytes| {
+                hasher.update(bytes);
+                self.job.report.count(Counter::BytesRead, bytes.len() as u64);
+                self.job.pulse()
+            })?;
+        }
+        Ok(hasher.finalize().into())
+    }
+
+    /// Reads a content: its length and hash, or why it cannot be read. The outer error ends the verify.
+    /// Progress counts `size`, whatever is read.
+    fn read(
+        &mut self,
+        store: &mut dyn Store,
+        contents: &mut Contents,
+        entry: &Entry,
+        size: u64,
+    ) -> Result<Result<(u64, Hash)>> {
+        let mut hasher = blake3::Hasher::new();
+        let mut len = 0;
+        let job = &mut *self.job;
+        let read = contents.read(store, entry, &mut |bytes| {
+            hasher.update(bytes);
+            let got = bytes.len() as u64;
+            job.report.count(Counter::BytesRead, got);
+            let advance = got.min(size.saturating_sub(len));
+            len += got;
+            job.advance(advance)
+        });
+        self.job.advance(size.saturating_sub(len))?;
+        match read {
+            Ok(()) => Ok(Ok((len, hasher.finalize().into()))),
+            Err(error) if costs_one_file(&error) => Ok(Err(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists archives that are wrong although nothing of this snapshot in them was found lost: damage in a
+    /// header or an abandoned member, a SigVault that is gone.
+    fn other_faults(&mut self, sources: &Sources) -> Result<()> {
+        for (archive, verdict) in sources.trailer.archives.iter().zip(&sources.archives) {
+            let Some(fault) = &verdict.fault else { continue };
+            if self.blamed.contains(&archive.name) {
+                continue;
+            }
+            let kind = if fault.kind == Kind::Missing { ProblemKind::Missing } else { ProblemKind::Damaged };
+            let problem = Problem { path: None, ..Problem::new(kind, b"", fault) };
+            self.loss(problem.in_file(&archive.name), fault.clone())?;
+        }
+        Ok(())
+    }
+
+    fn lost_state(&mut self, file: &StateFile, error: Error) -> Result<()> {
+        self.loss(lost_state(&file.name, file.stamp, &error), error)
+    }
+
+    fn loss(&mut self, problem: Problem, error: Error) -> Result<()> {
+        self.losses += 1;
+        self.blamed.extend(problem.file.clone());
+        self.job.problem(Problem { snapshot: Some(self.stamp), ..problem }, error)
+    }
+}
+
+/// An entry whose content are these ranges: to the reader of contents one alone is a whole copy, of a
+/// signature as of a file.
+fn at(entry: &Entry, content: Vec<Range>) -> Entry {
+    Entry { place: Place { content, ..Place::default() }, ..entry.clone() }
+}

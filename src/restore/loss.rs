@@ -1,0 +1,22 @@
+//! Telling that a file's content is lost: which file, in which archive, where and why.
+
+use crate::entry::Entry;
+use crate::error::{Error, Kind};
+use crate::job::{Problem, ProblemKind};
+
+use super::contents::Contents;
+
+/// Whether an error of reading a content costs that content only; the others end the operation.
+pub(crate) fn costs_one_file(error: &Error) -> bool {
+    !error.kind.ends_reading()
+}
+
+/// The problem of an entry whose content is lost, and the error that says so: "cannot OP PATH: ARCHIVE: why".
+pub(crate) fn lost(op: &str, contents: &Contents, entry: &Entry, error: Error) -> (Problem, Error) {
+    let kind = if error.kind == Kind::Missing { ProblemKind::Missing } else { ProblemKind::Damaged };
+    let named = error.path.as_ref().map(|name| String::from_utf8_lossy(name).into_owned());
+    let archive = named.or_else(|| contents.archive_of(entry).map(str::to_string)).unwrap_or_default();
+    let detail = format!("{archive}: {}", error.detail);
+    let told = Error { op: op.into(), path: Some(entry.path.as_bytes().to_vec()), detail, ..error };
+    (Problem::new(kind, entry.path.as_bytes(), &told).in_file(&archive), told)
+}

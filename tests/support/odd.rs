@@ -1,0 +1,113 @@
+//! A directory store that counts what is asked of it and can be told to misbehave.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ibt::error::{Error, Kind, Result};
+use ibt::job::{Cancel, Job, Options, Silent};
+use ibt::store::{DirStore, Draft, Lock, LockMode, Need, Object, Store};
+
+use super::series::{Outcome, Series};
+
+pub struct OddStore {
+    pub inner: DirStore,
+    pub flag: Cancel,
+    /// Cancels when so many files have been deleted.
+    pub cancel_after: Option<usize>,
+    /// Cancels when something is read of a file whose name holds this.
+    pub cancel_at: Option<&'static str>,
+    /// Says it has deleted, and has not.
+    pub lies: bool,
+    pub cannot_delete: bool,
+    /// In the order in which it was asked to.
+    pub deleted: Vec<String>,
+    /// Bytes read of each file.
+    pub read: BTreeMap<String, u64>,
+    /// Reads since it was cancelled.
+    pub late_reads: usize,
+}
+
+impl OddStore {
+    pub fn new(series: &Series) -> OddStore {
+        OddStore {
+            inner: DirStore::open(&series.store),
+            flag: Cancel::default(),
+            cancel_after: None,
+            cancel_at: None,
+            lies: false,
+            cannot_delete: false,
+            deleted: Vec::new(),
+            read: BTreeMap::new(),
+            late_reads: 0,
+        }
+    }
+
+    pub fn run(
+        &mut self,
+        options: &Options,
+        operation: impl FnOnce(&mut dyn Store, &mut Job) -> Result<()>,
+    ) -> Outcome {
+        let flag = self.flag.clone();
+        let mut silent = Silent;
+        let mut job = Job::new(options, &flag, &mut silent);
+        let result = operation(self, &mut job);
+        Outcome { result, report: job.report }
+    }
+}
+
+impl Store for OddStore {
+    fn require(&self, need: Need, doing: &str) -> Result<()> {
+        match need {
+            Need::Delete if self.cannot_delete => {
+                Err(Error::new(Kind::Unsupported, doing, "this store deletes nothing"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn list(&mut self, prefix: &str) -> Result<Vec<Object>> {
+        assert!(!self.cannot_delete, "asked for a list before it was asked whether it deletes");
+        self.inner.list(prefix)
+    }
+
+    fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.late_reads += usize::from(self.flag.requested());
+        if self.cancel_at.is_some_and(|part| name.contains(part)) {
+            self.flag.request();
+        }
+        let got = self.inner.read_at(name, offset, buf)?;
+        *self.read.entry(name.to_string()).or_default() += got as u64;
+        Ok(got)
+    }
+
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {
+        self.inner.create(name)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.inner.sync()
+    }
+
+    fn delete(&mut self, name: &str) -> Result<()> {
+        self.deleted.push(name.to_string());
+        if self.cancel_after == Some(self.deleted.len()) {
+            self.flag.request();
+        }
+        match self.lies {
+            true => Ok(()),
+            false => self.inner.delete(name),
+        }
+    }
+
+    fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
+        self.inner.lock(key, mode)
+    }
+
+    fn sweep_drafts(&mut self, key: &str) -> Result<Vec<String>> {
+        self.inner.sweep_drafts(key)
+    }
+
+    fn path_of(&self, name: &str) -> Option<PathBuf> {
+        self.inner.path_of(name)
+    }
+}

@@ -1,0 +1,528 @@
+//! Verifying: what is whole is said to be whole, and no damage to any file of a store goes unnoticed.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use ibt::error::Kind;
+use ibt::job::{
+    Action, Cancel, Codec, Counter, Flow, Observer, OnFileError, Options, Phase, Problem, ProblemKind,
+    Progress, Report, Select, Silent,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use support::series::{around, one_full, refused, remove, KEY};
+use support::tools::number_from_env;
+use support::*;
+
+/// A full and two increments of a small tree: a file with deltas and a signature, small ones, a moved one,
+/// two names of one file, holes.
+fn three_snapshots(codec: Codec) -> Series {
+    let mut series = Series::new();
+    series.options.codec = codec;
+    let mut bytes = noise(1, 20_000);
+    series.write("grows", &bytes);
+    series.write("dir/small", "a few bytes");
+    series.write("dir/more", noise(5, 1500));
+    series.write("empty", "");
+    fs::hard_link(series.source.join("dir/small"), series.source.join("link")).unwrap();
+    let sparse = fs::File::create(series.source.join("sparse")).unwrap();
+    sparse.set_len(300_000).unwrap();
+    sparse.write_all_at(b"after a hole", 200_000).unwrap();
+    series.snapshot();
+    bytes.splice(10_000..10_000, *b"inserted");
+    series.write("grows", &bytes);
+    series.write("dir/new", noise(6, 700));
+    series.snapshot();
+    bytes.extend_from_slice(b"appended");
+    series.write("grows", &bytes);
+    fs::rename(series.source.join("dir/more"), series.source.join("moved")).unwrap();
+    series.snapshot();
+    series
+}
+
+fn store_path(series: &Series, name: &str) -> PathBuf {
+    series.store.join(name)
+}
+
+/// Everything that a verify must leave as it is: names, bytes and times.
+fn untouched(series: &Series) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
+    let files = fs::read_dir(&series.store).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .map(|path| {
+            (path.clone(), (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap()))
+        })
+        .collect()
+}
+
+/// The paths whose content a report says is lost, of one snapshot. Signatures are no contents.
+fn lost_paths(problems: &[Problem]) -> BTreeSet<Vec<u8>> {
+    let is_content = |problem: &&Problem| !problem.message.contains("signature");
+    problems.iter().filter(is_content).filter_map(|problem| problem.path.clone()).collect()
+}
+
+/// Verifies each snapshot by itself and restores it: both lose the same paths, for the same kind of reason.
+#[track_caller]
+fn assert_as_a_restore(series: &Series, what: &str) {
+    for point in &series.points {
+        let options = series.selecting(Select::Exactly(point.stamp));
+        let verified = series.verify(&options);
+        let dest = series.beside("restored");
+        let restored = series.restore(options.select, &dest);
+        match (&verified.result, &restored.result) {
+            (Ok(()), Ok(())) => {
+                let (found, lost) =
+                    (lost_paths(&verified.report.problems), lost_paths(&restored.report.problems));
+                assert_eq!(found, lost, "{what}");
+                let kinds = |report: &Report| -> BTreeSet<(Option<Vec<u8>>, &str, Option<String>)> {
+                    let contents = report
+                        .problems
+                        .iter()
+                        .filter(|p| p.path.is_some() && !p.message.contains("signature"));
+                    contents.map(|p| (p.path.clone(), p.kind.name(), p.file.clone())).collect()
+                };
+                assert_eq!(kinds(&verified.report), kinds(&restored.report), "{what}");
+            }
+            (Err(a), Err(b)) => assert_eq!(a.kind, b.kind, "{what}"),
+            (a, b) => panic!("{what}: verified {a:?}, restored {b:?}"),
+        }
+        if dest.exists() {
+            remove(&dest);
+        }
+    }
+}
+
+/// Asserts that progress of a phase never falls and ends at its totals.
+#[derive(Default)]
+struct Steady {
+    now: Option<Progress>,
+    verified: u32,
+}
+
+impl Observer for Steady {
+    fn progress(&mut self, now: &Progress) -> Flow {
+        if let Some(before) = self.now.replace(now.clone()) {
+            let same = before.phase == now.phase;
+            assert!(
+                !same || (before.done_bytes <= now.done_bytes && before.done_entries <= now.done_entries)
+            );
+            if before.phase == Phase::Verify && !same {
+                self.end(&before);
+            }
+        }
+        Flow::Continue
+    }
+}
+
+impl Steady {
+    fn end(&mut self, last: &Progress) {
+        assert_eq!(last.done_bytes, last.total_bytes);
+        assert_eq!(last.done_entries, last.total_entries);
+        self.verified += 1;
+    }
+}
+
+/// Verifies all keys; progress must be steady, and the store stay as it is.
+#[track_caller]
+fn verify_all(series: &Series) -> Report {
+    let before = untouched(series);
+    let mut steady = Steady::default();
+    let outcome = series.run(&series.options, &Cancel::default(), &mut steady, |store, job| {
+        ibt::maintain::verify(store, None, job)
+    });
+    let report = outcome.ok();
+    if let Some(last) = steady.now.take().filter(|last| last.phase == Phase::Verify) {
+        steady.end(&last);
+    }
+    assert!(steady.verified > 0);
+    assert!(untouched(series) == before, "the store was changed");
+    report
+}
+
+proptest! {
+    #![proptest_config(cases(12))]
+
+    #[test]
+    fn a_whole_store_verifies(tree in trees(16), rounds in vec(edits(6), 0..4), full_at in 0usize..4, plain: bool) {
+        let mut series = Series::new();
+        series.options.allow_empty = true;
+        series.options.codec = if plain { Codec::None } else { Codec::Zstd(1) };
+        tree.make(&series.source);
+        series.snapshot();
+        for (index, round) in rounds.iter().enumerate() {
+            round.iter().for_each(|edit| edit.apply(&series.source));
+            let made = if index == full_at { series.full() } else { series.incremental() };
+            let report = made.whole();
+            series.keep(&report);
+        }
+        let report = verify_all(&series);
+        prop_assert!(report.problems.is_empty(), "{:#?}", report.problems);
+        let listed: Vec<_> = report.snapshots.iter().map(|s| s.stamp).collect();
+        prop_assert_eq!(listed, series.points.iter().map(|point| point.stamp).collect::<Vec<_>>());
+        for snapshot in &report.snapshots {
+            prop_assert_eq!((snapshot.action, &*snapshot.reason), (Action::Kept, ""));
+            prop_assert_eq!(snapshot.counters.get(Counter::Problems), 0);
+        }
+        for which in [Counter::Entries, Counter::Bytes] {
+            let sum: u64 = report.snapshots.iter().map(|s| s.counters.get(which)).sum();
+            prop_assert_eq!(report.counters.get(which), sum);
+        }
+    }
+}
+
+/// Whether zstd(1) still makes of a state what it made of `good`: a compressed document has more than one
+/// spelling, and nothing but the document counts.
+fn says_the_same(state: &Path, good: &[u8]) -> bool {
+    let copy = state.with_file_name("good.zst");
+    fs::write(&copy, good).unwrap();
+    let said = [state, &copy].map(|path| tools::output(tools::command("zstd", ["-dcq"]).arg(path)));
+    fs::remove_file(copy).unwrap();
+    said.iter().all(|output| output.status.success()) && said[0].stdout == said[1].stdout
+}
+
+fn positions(len: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..len).step_by(len.div_ceil(count.max(1)).max(1)).chain([len - 1])
+}
+
+/// Flips a bit in every byte of every file, or in as many as `each_file`; each must be found.
+fn flip_everywhere(codec: Codec, each_file: usize) {
+    let each_file = number_from_env("IBT_TEST_DAMAGES").map_or(each_file, |count| count as usize * 1000);
+    let series = three_snapshots(codec);
+    let mut flips = 0;
+    for name in series.stored().into_keys() {
+        let path = store_path(&series, &name);
+        let good = fs::read(&path).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let mut spellings = 0;
+        for at in positions(good.len(), each_file) {
+            let mask = 1 << ((at * 7 + at / 8) % 8);
+            file.write_all_at(&[good[at] ^ mask], at as u64).unwrap();
+            let outcome = series.verify(&series.options);
+            let found = outcome.result.is_err() || outcome.report.is_partial();
+            let is_state = name.contains(".state.") && name.ends_with(".zst");
+            let harmless = !found && is_state && says_the_same(&path, &good);
+            assert!(found || harmless, "{name}: bit {mask:#x} of byte {at} was missed");
+            let names_it = outcome.report.problems.iter().any(|problem| problem.file.as_ref() == Some(&name));
+            assert!(names_it || harmless, "{name}: byte {at}: {:?}", outcome.report.problems);
+            file.write_all_at(&good[at..=at], at as u64).unwrap();
+            flips += 1;
+            spellings += usize::from(harmless);
+        }
+        assert!(spellings < 10, "{name}: {spellings} flips are said to be other spellings");
+    }
+    println!("{flips} flips");
+    assert!(series.verify(&series.options).whole().problems.is_empty());
+}
+
+#[test]
+fn no_flip_of_a_plain_store_is_missed() {
+    flip_everywhere(Codec::None, 300);
+}
+
+#[test]
+fn no_flip_of_a_compressed_store_is_missed() {
+    flip_everywhere(Codec::Zstd(1), 1200);
+}
+
+/// Other damage to a file's bytes, with its name.
+fn damages(bytes: &[u8], count: usize) -> Vec<(String, Vec<u8>)> {
+    let mut all = vec![("a byte more".to_string(), [bytes, b"\0"].concat())];
+    all.push(("twice".into(), [bytes, bytes].concat()));
+    for at in positions(bytes.len(), count) {
+        all.push((format!("cut after {at}"), bytes[..at].to_vec()));
+        let mut flipped = bytes.to_vec();
+        flipped[at] ^= 0x21;
+        all.push((format!("byte {at} flipped"), flipped));
+        let end = (at + 700).min(bytes.len());
+        let mut zeroed = bytes.to_vec();
+        zeroed[at..end].fill(0);
+        if zeroed != bytes {
+            all.push((format!("zeros from {at}"), zeroed));
+        }
+        let mut moved = bytes.to_vec();
+        moved.remove(at);
+        moved.push(0);
+        if moved != bytes {
+            all.push((format!("byte {at} left out"), moved));
+        }
+    }
+    all
+}
+
+fn damage_everything(codec: Codec) {
+    let count = number_from_env("IBT_TEST_DAMAGES").unwrap_or(4) as usize;
+    let series = three_snapshots(codec);
+    for name in series.stored().into_keys() {
+        let path = store_path(&series, &name);
+        let good = fs::read(&path).unwrap();
+        for (damage, bytes) in damages(&good, count) {
+            let what = format!("{name}: {damage}");
+            fs::write(&path, bytes).unwrap();
+            let report = series.verify(&series.options).ok();
+            assert!(report.is_partial(), "{what} was missed");
+            assert_as_a_restore(&series, &what);
+        }
+        fs::remove_file(&path).unwrap();
+        let what = format!("{name} gone");
+        let report = series.verify(&series.options).ok();
+        if !name.contains(".state.") {
+            assert!(report.is_partial(), "{what}");
+            let missing = |p: &Problem| p.kind == ProblemKind::Missing && p.file.as_ref() == Some(&name);
+            assert!(report.problems.iter().any(missing), "{what}: {:?}", report.problems);
+        }
+        assert_as_a_restore(&series, &what);
+        fs::write(&path, &good).unwrap();
+    }
+    series.verify(&series.options).whole();
+}
+
+#[test]
+fn damage_to_a_plain_store_loses_what_a_restore_loses() {
+    damage_everything(Codec::None);
+}
+
+#[test]
+fn damage_to_a_compressed_store_loses_what_a_restore_loses() {
+    damage_everything(Codec::Zstd(1));
+}
+
+/// Where a content lies in a store without compression: file, offset and length of the range numbered
+/// `which` of the entry's `content` or signature.
+fn range_of(series: &Series, path: &str, which: usize, of_signature: bool) -> (PathBuf, u64, u64) {
+    let state = stored::parse(&series.newest("state"));
+    let place = stored::entry(&state, path)["at"].clone();
+    let range = if of_signature { &place["sig"]["ranges"][which] } else { &place["content"][which] };
+    let number = |index: usize| range[index].as_u64().unwrap();
+    let archive = state["archives"][number(0) as usize]["name"].as_str().unwrap();
+    (store_path(series, archive), number(1), number(2))
+}
+
+fn flip(path: &Path, at: u64) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
+fn file_name(path: &Path) -> Option<String> {
+    Some(path.file_name().unwrap().to_str().unwrap().to_string())
+}
+
+#[test]
+fn a_loss_says_what_was_expected_and_found_and_is_listed_for_each_snapshot() {
+    let series = three_snapshots(Codec::None);
+    let (archive, offset, _) = range_of(&series, "grows", 0, false);
+    flip(&archive, offset + 5);
+    let report = verify_all(&series);
+    assert_eq!(report.problems.len(), 3, "{:#?}", report.problems);
+    for (problem, snapshot) in report.problems.iter().zip(&report.snapshots) {
+        assert_eq!(problem.path.as_deref(), Some(&b"grows"[..]));
+        assert_eq!((problem.kind, problem.status), (ProblemKind::Damaged, Kind::Corrupt));
+        assert_eq!(problem.snapshot, Some(snapshot.stamp));
+        assert_eq!(problem.file, file_name(&archive));
+        let state = series.store.join(format!("{KEY}.state.{}.json", snapshot.stamp));
+        let expected = stored::entry(&stored::parse(&state), "grows")["hash"].clone();
+        assert!(problem.message.contains(expected.as_str().unwrap()), "{}", problem.message);
+        assert!(problem.message.contains("found") && problem.message.matches("blake3:").count() == 2);
+        assert_eq!((snapshot.counters.get(Counter::Problems), &*snapshot.reason), (1, "1 loss"));
+    }
+    assert_eq!(report.counters.get(Counter::Problems), 3);
+}
+
+#[test]
+fn damage_where_no_content_lies_is_told_of_the_archive() {
+    let series = three_snapshots(Codec::None);
+    // The first bytes of an archive are the header of its first member.
+    let archive = series.newest("full");
+    flip(&archive, 3);
+    let report = verify_all(&series);
+    assert_eq!(report.problems.len(), 3, "{:#?}", report.problems);
+    for problem in &report.problems {
+        assert_eq!((problem.kind, &problem.path), (ProblemKind::Damaged, &None));
+        assert_eq!(problem.file, file_name(&archive));
+        assert!(problem.message.contains("expected blake3:"), "{}", problem.message);
+    }
+    series.assert_every_point_restores();
+}
+
+#[test]
+fn a_damaged_signature_is_told_and_costs_no_content() {
+    let series = three_snapshots(Codec::None);
+    let (vault, offset, len) = range_of(&series, "grows", 0, true);
+    flip(&vault, offset + len - 1);
+    let report = verify_all(&series);
+    let problem = &report.problems[0];
+    assert_eq!((report.problems.len(), problem.kind), (1, ProblemKind::Damaged), "{:#?}", report.problems);
+    assert_eq!((problem.path.as_deref(), &problem.file), (Some(&b"grows"[..]), &file_name(&vault)));
+    assert!(problem.message.contains("signature"), "{}", problem.message);
+    series.assert_every_point_restores();
+}
+
+#[test]
+fn a_sigvault_that_is_gone_is_told_once_for_each_snapshot_that_names_it() {
+    let mut series = three_snapshots(Codec::Zstd(1));
+    series.write("dir/last", noise(9, 30_000));
+    series.snapshot();
+    let vault = series.newest("sigvault");
+    fs::remove_file(&vault).unwrap();
+    let report = verify_all(&series);
+    let problem = &report.problems[0];
+    assert_eq!((report.problems.len(), problem.kind, &problem.path), (1, ProblemKind::Missing, &None));
+    assert_eq!((&problem.file, problem.snapshot), (&file_name(&vault), Some(series.points[3].stamp)));
+    series.assert_every_point_restores();
+}
+
+#[test]
+fn a_state_that_cannot_be_read_is_told_and_the_others_are_verified() {
+    let spoil: [fn(&Path); 2] = [
+        |state| fs::write(state, "").unwrap(),
+        |state| stored::forge(state, "\"version\":1", "\"version\":2"),
+    ];
+    for (spoil, kind) in spoil.into_iter().zip([Kind::Corrupt, Kind::Format]) {
+        let series = three_snapshots(Codec::Zstd(1));
+        let stamp = series.points[1].stamp;
+        let state = series.store.join(format!("{KEY}.state.{stamp}.json.zst"));
+        spoil(&state);
+        let report = verify_all(&series);
+        let problem = &report.problems[0];
+        assert_eq!((report.problems.len(), problem.kind, problem.status), (1, ProblemKind::Damaged, kind));
+        assert_eq!((problem.snapshot, &problem.file), (Some(stamp), &file_name(&state)));
+        assert_eq!(report.snapshots.len(), 2);
+        refused(&series, kind, |series| series.verify(&series.selecting(Select::Exactly(stamp))));
+        series.verify(&series.selecting(Select::Newest)).partial();
+        series.verify(&series.selecting(Select::Exactly(series.points[2].stamp))).whole();
+    }
+}
+
+/// The digest is right, the entries are not: still no snapshot that restores.
+#[test]
+fn a_state_whose_entries_break_a_rule_is_told() {
+    let series = three_snapshots(Codec::Zstd(1));
+    stored::forge(&series.newest("state"), "\"path\":\"dir/small\"", "\"path\":\"dir/a/small\"");
+    let what = "a parent that is missing";
+    let report = series.verify(&series.options).partial();
+    assert_eq!(report.problems[0].file, file_name(&series.newest("state")), "{what}");
+}
+
+#[test]
+fn one_selected_snapshot_is_verified_alone() {
+    let series = three_snapshots(Codec::None);
+    let (archive, ..) = range_of(&series, "dir/new", 0, false);
+    fs::remove_file(archive).unwrap();
+    let of = |index: usize| series.selecting(Select::Exactly(series.points[index].stamp));
+    let report = series.verify(&of(0)).whole();
+    assert_eq!((report.snapshot, report.snapshots.len()), (Some(series.points[0].stamp), 1));
+    series.verify(&of(1)).partial();
+    let before_second = series.points[1].stamp.to_time().plus_secs(-1);
+    assert!(series.points[0].stamp.to_time() > before_second);
+    let just_before = ibt::stamp::Time::from_nanos(series.points[1].stamp.to_time().to_nanos() - 1);
+    series.verify(&series.selecting(Select::AsOf(just_before))).whole();
+    series.verify(&series.options).partial();
+}
+
+#[test]
+fn an_expected_digest_is_that_of_the_selected_or_the_newest() {
+    let series = three_snapshots(Codec::None);
+    let listed = series.list().whole().snapshots;
+    let with = |select, digest| Options { expected_digest: Some(digest), ..series.selecting(select) };
+    let report = series.verify(&with(Select::Newest, listed[2].digest)).whole();
+    assert_eq!((report.snapshots.len(), report.digest), (1, Some(listed[2].digest)));
+    series.verify(&with(Select::Exactly(listed[0].stamp), listed[0].digest)).whole();
+    refused(&series, Kind::Mismatch, |series| series.verify(&with(Select::Newest, listed[1].digest)));
+}
+
+#[test]
+fn all_keys_are_verified_and_selectors_need_one() {
+    let series = three_snapshots(Codec::Zstd(1));
+    let options = Options { key: Some("other.key".into()), ..series.options.clone() };
+    let backup = series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
+        ibt::backup::full(store, &series.source, job)
+    });
+    let other = backup.whole();
+    let verify = |options: &Options| {
+        series.run(options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::maintain::verify(store, None, job)
+        })
+    };
+    let report = verify_all(&series);
+    let keys: Vec<_> = report.snapshots.iter().map(|snapshot| &*snapshot.key).collect();
+    assert_eq!(keys, ["other.key", KEY, KEY, KEY]);
+    fs::remove_file(series.store.join(&other.files[0].name)).unwrap();
+    assert!(verify_all(&series).is_partial());
+    series.verify(&series.options).whole();
+    refused(&series, Kind::InvalidArg, |series| verify(&series.selecting(Select::AsOf(Default::default()))));
+    let digest = report.snapshots[0].digest;
+    refused(&series, Kind::InvalidArg, |_| {
+        verify(&Options { expected_digest: Some(digest), ..series.options.clone() })
+    });
+}
+
+#[test]
+fn a_key_without_snapshots_is_not_found_and_an_empty_store_is_whole() {
+    let series = Series::new();
+    refused(&series, Kind::NotFound, |series| series.verify(&series.options));
+    let all = series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
+        ibt::maintain::verify(store, None, job)
+    });
+    assert!(all.whole().snapshots.is_empty());
+    assert!(!series.store.exists());
+}
+
+#[test]
+fn stopping_at_problems_stops_at_the_first() {
+    let series = three_snapshots(Codec::None);
+    fs::remove_file(series.newest("full")).unwrap();
+    let options = Options { on_file_error: OnFileError::Stop, ..series.options.clone() };
+    let outcome = series.verify(&options);
+    assert_eq!(outcome.report.problems.len(), 1);
+    outcome.refused(Kind::Missing);
+}
+
+#[test]
+fn what_snapshots_share_is_read_once() {
+    let mut series = Series::new();
+    for index in 0..6 {
+        series.write(&format!("large-{index}"), noise(index, 2_000_000));
+    }
+    for round in 0..6 {
+        series.write("small", noise(round, 100));
+        series.snapshot();
+    }
+    let mut store = OddStore::new(&series);
+    store.run(&series.options, |store, job| ibt::maintain::verify(store, Some(KEY), job)).whole();
+    let (full, size) = series.stored().into_iter().find(|(name, _)| name.contains(".full.")).unwrap();
+    // Its bytes, its contents, and a seek table each time that it is opened.
+    let read = store.read[&full];
+    assert!(read > size && read < 2 * size + 20_000, "{read} of {size} bytes");
+}
+
+#[test]
+fn a_cancel_is_heard_within_one_read() {
+    let series = Series::new();
+    series.write("large", noise(1, 30_000_000));
+    series.full().whole();
+    for part in [".state.", ".full.", ".sigvault."] {
+        let mut store = OddStore { cancel_at: Some(part), ..OddStore::new(&series) };
+        let outcome = store.run(&series.options, |store, job| ibt::maintain::verify(store, Some(KEY), job));
+        outcome.refused(Kind::Cancelled);
+        // A state is read as a whole; of an archive it was the first block.
+        assert!(store.late_reads <= 4, "{part}: {} reads after the cancel", store.late_reads);
+    }
+}
+
+#[test]
+fn a_locked_key_is_busy() {
+    use ibt::store::{DirStore, LockMode, Store};
+    let series = one_full();
+    let mut store = DirStore::open(&series.store);
+    let held = store.lock(KEY, LockMode::Exclusive).unwrap();
+    refused(&series, Kind::Busy, |series| series.verify(&series.options));
+    drop(held);
+    let _reader = store.lock(KEY, LockMode::Shared).unwrap();
+    let before = around(&series);
+    series.verify(&series.options).whole();
+    assert_eq!(around(&series), before);
+}
