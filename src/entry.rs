@@ -139,7 +139,7 @@ impl fmt::Debug for Path {
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
-    /// Stands where a content was not read.
+    /// Stands for a content that was not read. Nothing that is stored has it.
     pub const UNKNOWN: Hash = Hash([0; 32]);
 
     pub fn parse(text: &str) -> Option<Self> {

@@ -143,7 +143,8 @@ pub const IBT_CHANGE_CREATED: u32 = 1;
 pub const IBT_CHANGE_DELETED: u32 = 2;
 /// Its content changed, or its type.
 pub const IBT_CHANGE_CONTENT: u32 = 4;
-/// Its mode, owner, times or attributes changed.
+/// Its mode, owner, times or attributes changed; in a comparison also which
+/// names are hard links of one file.
 pub const IBT_CHANGE_METADATA: u32 = 8;
 /// It came from another path.
 pub const IBT_CHANGE_MOVED: u32 = 16;
@@ -152,7 +153,7 @@ pub const IBT_CHANGE_KEPT: u32 = 32;
 
 /// ==== Counters: ibt_report_counter() ====
 ///
-/// Entries of the snapshot, its root included.
+/// Entries of the snapshot, its root included; of a comparison, those compared.
 pub const IBT_COUNT_ENTRIES: i32 = 1;
 pub const IBT_COUNT_CREATED: i32 = 2;
 /// Files with new content, and entries of a new type.
@@ -162,7 +163,8 @@ pub const IBT_COUNT_MOVED: i32 = 5;
 pub const IBT_COUNT_DELETED: i32 = 6;
 /// Entries of which only metadata changed.
 pub const IBT_COUNT_METADATA: i32 = 7;
-/// Bytes read: by a backup from the source, by a restore out of archives.
+/// Bytes read: by a backup from the source, by a restore out of archives, by a
+/// comparison from the tree.
 pub const IBT_COUNT_BYTES_READ: i32 = 8;
 /// Bytes written to the store or to restored files.
 pub const IBT_COUNT_BYTES_WRITTEN: i32 = 9;

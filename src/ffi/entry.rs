@@ -87,8 +87,7 @@ pub unsafe extern "C" fn ibt_entry_target(entry: *const ibt_entry) -> *const c_c
 }
 
 /// The hash of a file's content without its holes, "blake3:" and 64 hex digits;
-/// NULL for every other type, and where the content was not read: what a restore
-/// finds in its destination.
+/// NULL for every other type, and for a file of a tree that was not read.
 ///
 /// Since: 0.1
 #[no_mangle]

@@ -342,6 +342,54 @@ pub unsafe extern "C" fn ibt_verify(
     })
 }
 
+/// Compares a snapshot of `key` with the directory `tree`: the newest, or the
+/// one that options select. Every difference is told to the change callback as
+/// a change from the snapshot to the tree: IBT_CHANGE_CREATED what only the tree
+/// has, _DELETED what only the snapshot has, _CONTENT other bytes or another
+/// type, link target or device, _METADATA another mode, owner, modification time
+/// or extended attributes, or files that are hard-linked with others than they
+/// were. The report counts them.
+///
+/// The tree is walked as a backup would, with its exclude files; a pattern of
+/// ibt_options_add_exclude() takes entries out of both sides. Globs and paths
+/// limit the comparison. Every file whose size is the same is read, whatever
+/// its times and ibt_options_set_change_detection() say: silent damage is found.
+/// Not compared are holes, ctimes, inodes and users' names. Nothing is written,
+/// and no link of the tree is followed. Progress is told as IBT_PHASE_VERIFY.
+///
+/// `*report` and `*err` as for ibt_full_backup().
+///
+/// Returns IBT_OK, whether or not there are differences; IBT_PARTIAL if
+/// something in the tree could not be read, which is listed in the report;
+/// IBT_ERR_INVALID_ARG if key or tree is NULL or malformed, or options were
+/// refused or set what has no use here (a root, delete_extra, dry_run);
+/// IBT_ERR_NOT_FOUND without such a snapshot, or if a glob or path matches on
+/// neither side (this is known, and returned, at the end); IBT_ERR_IO if tree
+/// cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
+/// it is no directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot
+/// has not the expected digest; IBT_ERR_CORRUPT if its state is damaged,
+/// IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_BUSY,
+/// IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
+/// IBT_ON_ERROR_STOP the first problem's status.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_compare(
+    storage: *mut ibt_storage,
+    key: *const c_char,
+    tree: *const c_char,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        let call = Call::begin("compare", storage, options, report);
+        let key = args::key(key, call.doing)?;
+        let tree = args::path(tree, call.doing, "tree")?;
+        call.run(Uses::COMPARE, |store, job| maintain::compare(store, key, tree, job))
+    })
+}
+
 /// Which of the options that may not be ignored an operation has a use for.
 #[derive(Clone, Copy)]
 pub(super) struct Uses {
@@ -378,6 +426,9 @@ impl Uses {
 
     const VERIFY: Uses = Uses { selector: true, expected_digest: true, ..Uses::NOTHING };
     const PRUNE: Uses = Uses { selector: true, dry_run: true, ..Uses::NOTHING };
+
+    const COMPARE: Uses =
+        Uses { selector: true, excludes: true, includes: true, expected_digest: true, ..Uses::NOTHING };
 
     pub(super) fn check(&self, given: &Options, doing: &str) -> Result<()> {
         let filters = !given.includes.is_empty() || !given.paths.is_empty();

@@ -1,6 +1,7 @@
 //! What is done with snapshots besides making and restoring them.
 
 mod browse;
+mod compare;
 mod consolidate;
 mod list;
 mod loss;
@@ -11,6 +12,7 @@ mod states;
 mod verify;
 
 pub use browse::Snapshot;
+pub use compare::compare;
 pub use consolidate::consolidate;
 pub use list::list;
 pub use prune::prune;

@@ -114,7 +114,7 @@ mod tests {
     fn chain(dir: &std::path::Path, job: &mut Job) -> (DirStore, Vec<u8>) {
         let source = dir.join("tree");
         fs::create_dir(&source).unwrap();
-        let mut store = DirStore::open(&dir.join("store"));
+        let mut store = DirStore::open(dir.join("store"));
         let mut bytes = vec![0; LEN];
         blake3::Hasher::new().finalize_xof().fill(&mut bytes);
         fs::write(source.join("f"), &bytes).unwrap();

@@ -164,6 +164,9 @@ static void test_operations(void)
     CHECK_INT(ibt_rebuild_cache(NULL, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
     CHECK(report == NULL);
     CHECK_INT(ibt_rebuild_cache(NULL, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_compare(NULL, NULL, "tree", NULL, &report, NULL), IBT_ERR_INVALID_ARG);
+    CHECK(report == NULL);
+    CHECK_INT(ibt_compare(NULL, "key", NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_full_backup(NULL, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
 }
 

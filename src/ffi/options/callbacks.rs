@@ -33,8 +33,9 @@ pub unsafe extern "C" fn ibt_options_set_progress(
     })
 }
 
-/// Has a function told each change that a backup finds and each entry that a
-/// restore makes; NULL for none. `ud` and `destroy` as for progress.
+/// Has a function told each change that a backup finds, each entry that a
+/// restore makes and each difference that a comparison finds; NULL for none.
+/// `ud` and `destroy` as for progress.
 ///
 /// Default: none.
 ///

@@ -16,7 +16,8 @@ use super::*;
 /// below it. Any number; with ibt_options_add_path(), what any of them matches.
 ///
 /// Restore and compare; the others refuse such options (IBT_ERR_INVALID_ARG).
-/// One that matches nothing: IBT_ERR_NOT_FOUND, and nothing is done.
+/// One that matches nothing: IBT_ERR_NOT_FOUND, and nothing is done. Compare
+/// looks for a match in the tree as well.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or glob is NULL or glob is
 /// malformed, longer than 4096 bytes, or nested deeper than 16.

@@ -64,11 +64,11 @@ pub unsafe extern "C" fn ibt_options_set_cache_dir(
     })
 }
 
-/// Leaves out of a backup what matches a pattern: one line as in a .gitignore
-/// file in the source, '!' included. Any number; later ones win.
+/// Leaves out of a backup, and out of both sides of a comparison, what matches
+/// a pattern: one line as in a .gitignore file in the source, '!' included. Any
+/// number; later ones win.
 ///
-/// An operation that is no backup refuses options with patterns
-/// (IBT_ERR_INVALID_ARG).
+/// Every other operation refuses options with patterns (IBT_ERR_INVALID_ARG).
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL or the
 /// pattern is empty, longer than 4096 bytes or not one line.

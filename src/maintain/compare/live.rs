@@ -1,0 +1,144 @@
+//! The side of the tree: what an entry is now.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place};
+use crate::error::Result;
+use crate::job::Job;
+use crate::platform::{read_xattrs, stat_file, FileKind, Names, Stat};
+use crate::walk::{Source, Walked};
+
+use super::content::{Found, Reader};
+use super::links::Links;
+
+/// A file that changes while it is read is read so often.
+const TRIES: usize = 3;
+
+pub struct Live {
+    source: Source,
+    names: Names,
+    pub links: Links,
+    buf: Vec<u8>,
+}
+
+/// A file that was read.
+pub struct Looked {
+    pub entry: Entry,
+    /// It has the recorded bytes.
+    pub same: bool,
+    /// It held still meanwhile.
+    pub still: bool,
+    /// Why its extended attributes could not be read, if they could not.
+    pub xattrs: io::Result<()>,
+}
+
+impl Live {
+    pub fn new(source: Source) -> Self {
+        Live { source, names: Names::new(), links: Links::default(), buf: Vec::new() }
+    }
+
+    /// What the walk tells, without extended attributes. A file's hash is not known.
+    pub fn entry(&mut self, walked: &Walked) -> Entry {
+        let stat = &walked.stat;
+        let node = match stat.kind {
+            FileKind::File => self.file_node(stat, Hash::UNKNOWN, &[]),
+            FileKind::Dir => Node::Dir,
+            FileKind::Symlink => Node::Symlink(walked.target.clone().unwrap_or_default()),
+            FileKind::Char => Node::Char(stat.rdev),
+            FileKind::Block => Node::Block(stat.rdev),
+            FileKind::Fifo | FileKind::Socket => Node::Fifo,
+        };
+        self.make(&walked.path, stat, node)
+    }
+
+    fn file_node(&mut self, stat: &Stat, hash: Hash, holes: &[(u64, u64)]) -> Node {
+        Node::File(File { size: stat.size, hash, holes: holes.to_vec(), link: self.links.number(stat) })
+    }
+
+    fn make(&mut self, path: &Path, stat: &Stat, node: Node) -> Entry {
+        let meta = Metadata {
+            mode: stat.mode,
+            uid: stat.uid,
+            gid: stat.gid,
+            user: self.names.user(stat.uid),
+            group: self.names.group(stat.gid),
+            mtime: stat.mtime,
+            xattrs: Vec::new(),
+        };
+        let place = Place { ino: stat.ino, ctime: stat.ctime, ..Place::default() };
+        Entry { path: path.clone(), node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() }
+    }
+
+    /// Adds the extended attributes of what need not, or must not, be opened.
+    pub fn add_xattrs(&mut self, entry: &mut Entry) -> io::Result<()> {
+        entry.meta.xattrs = read_xattrs(self.source.open_path(&entry.path)?.as_fd())?;
+        Ok(())
+    }
+
+    /// Reads a file and compares it with `then`; one of another size is not read. The inner error is the
+    /// file's.
+    pub fn look(&mut self, path: &Path, then: &File, job: &mut Job) -> Result<io::Result<Looked>> {
+        let mut left = then.size;
+        for last in (1..=TRIES).map(|try_no| try_no == TRIES) {
+            let looked = match self.open(path) {
+                Ok((file, stat)) => self.look_once(path, &file, &stat, then, &mut left, job)?,
+                Err(error) => Err(error),
+            };
+            match looked {
+                Ok(looked) if !looked.still && !last => {}
+                other => {
+                    job.advance(left)?;
+                    return Ok(other);
+                }
+            }
+        }
+        Ok(Err(io::Error::other("it changes all the time")))
+    }
+
+    fn open(&mut self, path: &Path) -> io::Result<(fs::File, Stat)> {
+        let file = self.source.open(path)?;
+        let stat = stat_file(&file)?;
+        match stat.kind {
+            FileKind::File => Ok((file, stat)),
+            _ => Err(io::Error::other("it is no longer a file")),
+        }
+    }
+
+    fn look_once(
+        &mut self,
+        path: &Path,
+        file: &fs::File,
+        stat: &Stat,
+        then: &File,
+        left: &mut u64,
+        job: &mut Job,
+    ) -> Result<io::Result<Looked>> {
+        let mut reader = Reader { job, buf: &mut self.buf, left: *left };
+        let found = match (stat.size == then.size, self.links.content(stat)) {
+            (false, _) => Ok(Found::Filled),
+            (true, Some(hash)) if then.holes.is_empty() => Ok(Found::Hash(hash)),
+            (true, _) => reader.read(file, then)?,
+        };
+        *left = reader.left;
+        let (found, after) = match found.and_then(|found| Ok((found, stat_file(file)?))) {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        let times = |stat: &Stat| (stat.size, stat.mtime, stat.ctime);
+        let still = found != Found::Short && times(stat) == times(&after);
+        let node = match found {
+            Found::Hash(hash) => {
+                if still && then.holes.is_empty() {
+                    self.links.remember(stat, hash);
+                }
+                self.file_node(stat, hash, &then.holes)
+            }
+            Found::Filled | Found::Short => self.file_node(stat, Hash::UNKNOWN, &[]),
+        };
+        let mut entry = self.make(path, stat, node);
+        let xattrs = read_xattrs(file.as_fd()).map(|xattrs| entry.meta.xattrs = xattrs);
+        Ok(Ok(Looked { entry, same: found == Found::Hash(then.hash), still, xattrs }))
+    }
+}

@@ -1,0 +1,269 @@
+//! Telling a snapshot from a tree.
+//!
+//! ```text
+//! state --> entries, patterns applied --+
+//!                                       +--> merged by path --> looked at, files read --> changes told
+//! tree ---> walk, as for a backup ------+
+//! ```
+
+mod content;
+mod links;
+mod live;
+mod recorded;
+
+use std::io;
+
+use crate::entry::{Entry, Node, Path};
+use crate::error::{Error, Kind, Result};
+use crate::exclude::Excludes;
+use crate::filter::Filter;
+use crate::format::check_key;
+use crate::job::{change, Counter, Job, Phase, ProblemKind};
+use crate::platform::{Dir, FileKind};
+use crate::restore::open_selected;
+use crate::stamp::Time;
+use crate::state::{Merge, Pair};
+use crate::store::{lock, path_bytes, LockMode, Store};
+use crate::walk::{Found, Source, Walk, WalkOptions, Walked};
+
+use live::Live;
+use recorded::Recorded;
+
+/// Tells, as changes from the one to the other, how `tree` differs from the selected snapshot of `key`.
+///
+/// The tree is walked as a backup would; patterns given as options take entries out of both sides. Every
+/// file of the recorded size is read: whatever its times say, other bytes are found. Holes, ctime, inode
+/// and the names of users are not compared. What cannot be read is a problem, and so is not known.
+///
+/// Errors: `NotFound` (no such snapshot; a glob or path that matches on neither side, after all changes),
+/// `Io` (no such tree), `Corrupt` or `Format` (the state), `Mismatch` (not the expected digest).
+pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &mut Job) -> Result<()> {
+    let key = check_key(key.as_bytes())?;
+    job.report.date = Time::now();
+    job.report.key = Some(key.clone());
+    let trouble = |e: &io::Error| Error::io("open the tree", path_bytes(tree), e);
+    let root = Dir::open(tree).map_err(|e| trouble(&e))?;
+    let source = Source::new(root.try_clone().map_err(|e| trouble(&e))?);
+    let filter = Filter::new(&job.options.includes, &job.options.paths)?;
+    let walk = walk(root, job)?;
+    let _lock = lock(store, &key, LockMode::Shared, job)?;
+    let mut state = open_selected(store, &key, job)?;
+    let totals = state.trailer().totals;
+    let known = filter.is_all() && job.options.excludes.is_empty();
+    let (entries, bytes) = if known { (totals.entries, totals.bytes) } else { (0, 0) };
+    job.phase(Phase::Verify, entries, bytes)?;
+    let recorded = Recorded::new(state.entries()?, &job.options.excludes)?;
+    let mut comparison = Comparison { job, filter, live: Live::new(source), unseen: Vec::new() };
+    let pairs =
+        Merge::new(recorded, walk.map(Ok), |e: &Entry| e.path.as_bytes(), |f: &Found| f.path().as_bytes());
+    for pair in pairs {
+        comparison.pair(pair?)?;
+    }
+    comparison.filter.check_used()?;
+    comparison.job.phase_done()
+}
+
+fn walk(root: Dir, job: &Job) -> Result<Walk> {
+    let excludes = Excludes::new(&job.options.excludes, &job.options.exclude_file)?;
+    let (one_file_system, skip_cache_dirs) = (job.options.one_file_system, job.options.skip_cache_dirs);
+    Ok(Walk::new(root, excludes, WalkOptions { one_file_system, skip_cache_dirs }))
+}
+
+struct Comparison<'c, 'j> {
+    job: &'c mut Job<'j>,
+    filter: Filter,
+    live: Live,
+    /// Of the directories above those that could not be seen whole.
+    unseen: Vec<Unseen>,
+}
+
+/// A directory of the tree of which it is not known what it holds.
+struct Unseen {
+    path: Path,
+    /// `None` once it was told.
+    error: Option<Error>,
+}
+
+/// What an entry is, compared.
+struct Verdict {
+    /// Bits of [`change`].
+    what: u32,
+    /// False if a part could not be read.
+    known: bool,
+}
+
+impl Comparison<'_, '_> {
+    fn pair(&mut self, pair: Pair<Entry, Found>) -> Result<()> {
+        let (old, found) = match pair {
+            Pair::Old(old) => (Some(old), None),
+            Pair::New(found) => (None, Some(found)),
+            Pair::Both(old, found) => (Some(old), Some(found)),
+        };
+        let Some(path) = old.as_ref().map(|old| &old.path).or(found.as_ref().map(Found::path)) else {
+            return Ok(());
+        };
+        while self.unseen.last().is_some_and(|dir| !path.is_within(dir.path.as_bytes())) {
+            self.unseen.pop();
+        }
+        let wanted = self.filter.matches(path);
+        if let Some(old) = old.as_ref().filter(|_| wanted) {
+            self.job.report.count(Counter::Entries, 1);
+            self.job.step(old.path.as_bytes())?;
+        }
+        match (old, found) {
+            (_, Some(Found::Broken { path, error })) => self.broken(path, "list", &error, wanted),
+            (_, Some(Found::Unreadable { path, error })) => self.broken(path, "look at", &error, wanted),
+            _ if !wanted => Ok(()),
+            (Some(old), Some(Found::Entry(walked))) => self.both(&old, &walked),
+            (Some(old), Some(found)) => self.found(found).and_then(|()| self.gone(&old)),
+            (Some(old), None) => self.absent(&old),
+            (None, Some(found)) => self.found(found),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// What the tree has that the snapshot has not, or cannot have.
+    fn found(&mut self, found: Found) -> Result<()> {
+        self.job.pulse()?;
+        match found {
+            Found::Entry(walked) => {
+                self.job.report.count(Counter::Created, 1);
+                if !self.job.wants_changes() {
+                    return Ok(());
+                }
+                let (entry, _) = self.live_entry(&walked)?;
+                self.job.change(change::CREATED, None, Some(&entry))
+            }
+            Found::Socket { path } => {
+                let error = Error::new(Kind::Unsupported, "compare", "it is a socket").at(&path);
+                self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)
+            }
+            Found::Note { path, message } => {
+                let error = Error::new(Kind::InvalidArg, "use the exclude file in", message).at(&path);
+                self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)
+            }
+            Found::Vanished { .. } | Found::Broken { .. } | Found::Unreadable { .. } => Ok(()),
+        }
+    }
+
+    /// What lies below `path` is not known, as far as it is not found. Told now, or when it matters.
+    fn broken(&mut self, path: Path, op: &str, error: &io::Error, wanted: bool) -> Result<()> {
+        let error = Error::io(op, &path, error);
+        self.unseen.push(Unseen { path, error: Some(error) });
+        if wanted {
+            self.tell_unseen()?;
+        }
+        Ok(())
+    }
+
+    fn tell_unseen(&mut self) -> Result<()> {
+        let Some(dir) = self.unseen.last_mut() else { return Ok(()) };
+        match dir.error.take() {
+            Some(error) => self.job.trouble(ProblemKind::Unreadable, dir.path.as_bytes(), error),
+            None => Ok(()),
+        }
+    }
+
+    /// What the walk did not give: gone, unless it may lie where nobody can look.
+    fn absent(&mut self, old: &Entry) -> Result<()> {
+        if self.unseen.is_empty() {
+            return self.gone(old);
+        }
+        self.tell_unseen()?;
+        self.job.advance(old.size())
+    }
+
+    fn gone(&mut self, old: &Entry) -> Result<()> {
+        self.job.advance(old.size())?;
+        self.job.report.count(Counter::Deleted, 1);
+        self.job.change(change::DELETED, Some(old), None)
+    }
+
+    fn both(&mut self, old: &Entry, walked: &Walked) -> Result<()> {
+        if let (Node::File(_), FileKind::File) = (&old.node, walked.stat.kind) {
+            return self.file(old, walked);
+        }
+        self.job.advance(old.size())?;
+        let (entry, known) = self.live_entry(walked)?;
+        let what = match (old.node.word() == entry.node.word(), old.node == entry.node) {
+            (false, _) => change::CONTENT,
+            (true, false) => change::CONTENT | metadata(old, &entry, known),
+            (true, true) => metadata(old, &entry, known),
+        };
+        self.tell(old, &entry, &Verdict { what, known })
+    }
+
+    /// The entry of the tree with its extended attributes; false if these could not be read.
+    fn live_entry(&mut self, walked: &Walked) -> Result<(Entry, bool)> {
+        let mut entry = self.live.entry(walked);
+        let xattrs = self.live.add_xattrs(&mut entry);
+        let known = self.metadata_read(&entry.path, xattrs)?;
+        Ok((entry, known))
+    }
+
+    fn metadata_read(&mut self, path: &Path, read: io::Result<()>) -> Result<bool> {
+        if let Err(error) = &read {
+            let error = Error::io("read the metadata of", path, error);
+            self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error)?;
+        }
+        Ok(read.is_ok())
+    }
+
+    fn file(&mut self, old: &Entry, walked: &Walked) -> Result<()> {
+        let Some(then) = old.file() else { return Ok(()) };
+        let linked = if self.live.links.agree(then, &walked.stat) { 0 } else { change::METADATA };
+        let looked = match self.live.look(&old.path, then, self.job)? {
+            Ok(looked) => looked,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.gone(old),
+            Err(error) => return self.unreadable(old, walked, linked, &error),
+        };
+        if !looked.still {
+            let error = Error::new(Kind::Io, "compare", "it changed while it was read").at(&old.path);
+            self.job.trouble(ProblemKind::Changed, old.path.as_bytes(), error)?;
+        }
+        let known = self.metadata_read(&old.path, looked.xattrs)?;
+        let content = if looked.same { 0 } else { change::CONTENT };
+        let what = linked | content | metadata(old, &looked.entry, known);
+        self.tell(old, &looked.entry, &Verdict { what, known: known && looked.still })
+    }
+
+    /// A file of which only that is known which the walk saw.
+    fn unreadable(&mut self, old: &Entry, walked: &Walked, linked: u32, error: &io::Error) -> Result<()> {
+        let told = Error::io("read", &old.path, error);
+        self.job.trouble(ProblemKind::Unreadable, old.path.as_bytes(), told)?;
+        let entry = self.live.entry(walked);
+        let content = if old.size() == entry.size() { 0 } else { change::CONTENT };
+        let what = linked | content | metadata(old, &entry, false);
+        self.tell(old, &entry, &Verdict { what, known: false })
+    }
+
+    fn tell(&mut self, old: &Entry, new: &Entry, verdict: &Verdict) -> Result<()> {
+        let counter = match verdict.what {
+            0 if verdict.known => Some(Counter::Unchanged),
+            0 => None,
+            what if what & change::CONTENT != 0 => Some(Counter::Modified),
+            _ => Some(Counter::Metadata),
+        };
+        if let Some(counter) = counter {
+            self.job.report.count(counter, 1);
+        }
+        match verdict.what {
+            0 => Ok(()),
+            what => self.job.change(what, Some(old), Some(new)),
+        }
+    }
+}
+
+/// [`change::METADATA`] if mode, owner, mtime or, where `xattrs` are known, extended attributes differ. The
+/// mode of a symbolic link means nothing.
+fn metadata(old: &Entry, new: &Entry, xattrs: bool) -> u32 {
+    let (a, b) = (&old.meta, &new.meta);
+    let same_mode = a.mode == b.mode || matches!(old.node, Node::Symlink(_));
+    let same = same_mode && (a.uid, a.gid, a.mtime) == (b.uid, b.gid, b.mtime);
+    let same_xattrs = !xattrs || a.xattrs == b.xattrs;
+    if same && same_xattrs {
+        0
+    } else {
+        change::METADATA
+    }
+}

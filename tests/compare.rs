@@ -1,0 +1,458 @@
+//! Telling a snapshot from a tree: every difference, and nothing else.
+
+mod support;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::os::unix::fs::{symlink, FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ibt::entry::{compare_paths, Entry, Hash};
+use ibt::error::Kind;
+use ibt::job::change::{CONTENT, CREATED, DELETED, METADATA};
+use ibt::job::{Cancel, Counter, Flow, Observer, Options, ProblemKind, Progress, Report, Select};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use support::facts::TreeFacts;
+use support::series::{counter, problem_paths, remove, KEY};
+use support::tools::{as_ordinary_user, set_mode};
+use support::tree::set_mtime;
+use support::*;
+
+type Changes = BTreeMap<Vec<u8>, u32>;
+
+/// Remembers the changes, and checks what can be checked of each.
+#[derive(Default)]
+struct Ears {
+    told: Vec<(Vec<u8>, u32)>,
+    answer: Option<Flow>,
+    progress: Option<Progress>,
+}
+
+impl Observer for Ears {
+    fn progress(&mut self, now: &Progress) -> Flow {
+        assert!(self.progress.as_ref().is_none_or(|before| before.done_bytes <= now.done_bytes));
+        self.progress = Some(now.clone());
+        Flow::Continue
+    }
+
+    fn change(&mut self, what: u32, before: Option<&Entry>, after: Option<&Entry>) -> Flow {
+        assert_eq!((what == CREATED, what == DELETED), (before.is_none(), after.is_none()));
+        let entry = before.or(after).unwrap();
+        assert!([before, after].into_iter().flatten().all(|side| side.path == entry.path));
+        self.told.push((entry.path.as_bytes().to_vec(), what));
+        if let Some((then, now)) = before.zip(after).and_then(|(a, b)| a.file().zip(b.file())) {
+            assert!(what & CONTENT != 0 || then.hash == now.hash || now.hash == Hash::UNKNOWN);
+        }
+        self.answer.unwrap_or(Flow::Continue)
+    }
+}
+
+fn outcome(series: &Series, options: &Options, tree: &Path) -> (Outcome, Ears) {
+    let mut ears = Ears::default();
+    let outcome = series.run(options, &Cancel::default(), &mut ears, |store, job| {
+        ibt::maintain::compare(store, KEY, tree, job)
+    });
+    (outcome, ears)
+}
+
+/// A comparison that must succeed: its changes, which come in order and are counted.
+#[track_caller]
+fn compare(series: &Series, options: &Options, tree: &Path) -> (Changes, Report) {
+    let (outcome, ears) = outcome(series, options, tree);
+    let report = outcome.ok();
+    assert!(ears.told.is_sorted_by(|a, b| compare_paths(&a.0, &b.0).is_lt()), "{:?}", ears.told);
+    let count = |which: &dyn Fn(u32) -> bool| ears.told.iter().filter(|told| which(told.1)).count() as u64;
+    assert_eq!(counter(&report, Counter::Created), count(&|what| what == CREATED));
+    assert_eq!(counter(&report, Counter::Deleted), count(&|what| what == DELETED));
+    assert_eq!(counter(&report, Counter::Modified), count(&|what| what & CONTENT != 0));
+    assert_eq!(counter(&report, Counter::Metadata), count(&|what| what == METADATA));
+    let progress = ears.progress.unwrap();
+    if options.includes.is_empty() && options.paths.is_empty() && options.excludes.is_empty() {
+        assert_eq!(progress.done_entries, progress.total_entries);
+        assert!(progress.done_bytes <= progress.total_bytes, "{progress:?}");
+    }
+    (ears.told.into_iter().collect(), report)
+}
+
+/// A comparison with the source as it is now, without problems.
+#[track_caller]
+fn differences(series: &Series) -> Vec<(String, u32)> {
+    let (changes, report) = compare(series, &series.options, &series.source);
+    assert!(!report.is_partial(), "{:#?}", report.problems);
+    named(changes)
+}
+
+fn named(changes: Changes) -> Vec<(String, u32)> {
+    changes.into_iter().map(|(path, what)| (String::from_utf8(path).unwrap(), what)).collect()
+}
+
+fn told(changes: &[(&str, u32)]) -> Vec<(String, u32)> {
+    changes.iter().map(|(path, what)| (path.to_string(), *what)).collect()
+}
+
+/// What should be told, from an independent look at both trees.
+fn model(then: &TreeFacts, now: &TreeFacts) -> Changes {
+    let mut changes = Changes::new();
+    let (mut first_then, mut first_now) = (HashMap::new(), HashMap::new());
+    let mut paths: Vec<_> = then.keys().chain(now.keys()).collect();
+    paths.sort_by(|a, b| compare_paths(a, b));
+    paths.dedup();
+    for path in paths {
+        let what = match (then.get(path), now.get(path)) {
+            (None, _) => CREATED,
+            (_, None) => DELETED,
+            (Some(a), Some(b)) if a.kind != b.kind => CONTENT,
+            (Some(a), Some(b)) => {
+                let content = |f: &Facts| (f.size, f.rdev, f.target.clone(), f.hash);
+                let meta = |f: &Facts| (f.mode, f.uid, f.gid, f.mtime, f.xattrs.clone());
+                let set = |f: &Facts| f.linked_with.clone().unwrap_or_else(|| path.clone());
+                // The first common name of the set, on either side.
+                let together = a.kind != "file"
+                    || *first_then.entry(set(a)).or_insert(path) == *first_now.entry(set(b)).or_insert(path);
+                let content = if content(a) == content(b) { 0 } else { CONTENT };
+                content | if meta(a) == meta(b) && together { 0 } else { METADATA }
+            }
+        };
+        if what != 0 {
+            changes.insert(path.clone(), what);
+        }
+    }
+    changes
+}
+
+proptest! {
+    #![proptest_config(cases(40))]
+
+    #[test]
+    fn every_difference_is_told_and_no_other(
+        tree in trees(24), rounds in vec(edits(8), 1..3), last in edits(8),
+    ) {
+        let mut series = Series::new();
+        series.options.allow_empty = true;
+        tree.make(&series.source);
+        series.snapshot();
+        for round in &rounds {
+            round.iter().for_each(|edit| edit.apply(&series.source));
+            series.snapshot();
+        }
+        last.iter().for_each(|edit| edit.apply(&series.source));
+        let now = facts(&series.source);
+        for point in &series.points {
+            let options = Options { select: Select::Exactly(point.stamp), ..series.options.clone() };
+            let (changes, report) = compare(&series, &options, &series.source);
+            prop_assert!(!report.is_partial(), "{:?}", report.problems);
+            prop_assert_eq!(changes, model(&point.kept.facts, &now));
+            let entries = point.kept.facts.len() as u64;
+            prop_assert_eq!(counter(&report, Counter::Entries), entries);
+            let seen = [Counter::Deleted, Counter::Modified, Counter::Metadata, Counter::Unchanged];
+            prop_assert_eq!(seen.map(|which| counter(&report, which)).iter().sum::<u64>(), entries);
+        }
+    }
+
+    /// Also where cp(1) laid the holes elsewhere.
+    #[test]
+    fn of_a_copy_nothing_is_told(tree in trees(24)) {
+        let mut series = Series::new();
+        tree.make(&series.source);
+        series.snapshot();
+        let (changes, report) = compare(&series, &series.options, &series.points[0].kept.copy);
+        prop_assert_eq!(changes, Changes::new());
+        prop_assert_eq!(counter(&report, Counter::Unchanged), series.points[0].kept.facts.len() as u64);
+    }
+}
+
+#[test]
+fn bytes_that_changed_on_their_own_are_found() {
+    let mut series = Series::new();
+    let path = series.write("f", noise(1, 300_000));
+    series.snapshot();
+    let before = fs::metadata(&path).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(b"rot", 200_000).unwrap();
+    drop(file);
+    set_mtime(&path, (before.mtime(), before.mtime_nsec() as u32));
+    assert_eq!(differences(&series), told(&[("f", CONTENT)]));
+}
+
+#[test]
+fn a_file_of_another_size_need_not_be_read() {
+    let mut series = Series::new();
+    series.write("f", noise(1, 300_000));
+    series.snapshot();
+    series.write("f", noise(1, 300_001));
+    series.write("new", noise(2, 300_000));
+    let (changes, report) = compare(&series, &series.options, &series.source);
+    assert_eq!(named(changes), told(&[("", METADATA), ("f", CONTENT | METADATA), ("new", CREATED)]));
+    assert_eq!(counter(&report, Counter::BytesRead), 0);
+}
+
+/// Puts back what making and removing names did to the root.
+fn keep_root_times(series: &Series, deed: impl FnOnce()) {
+    let before = fs::metadata(&series.source).unwrap();
+    deed();
+    set_mtime(&series.source, (before.mtime(), before.mtime_nsec() as u32));
+}
+
+#[test]
+fn another_type_is_other_content() {
+    let mut series = Series::new();
+    series.write("file", "x");
+    series.write("dir/below", "y");
+    symlink("a", series.source.join("link")).unwrap();
+    series.snapshot();
+    keep_root_times(&series, || {
+        fs::remove_file(series.source.join("file")).unwrap();
+        fs::create_dir(series.source.join("file")).unwrap();
+        // What lies behind the link is the same tree: it must not be followed.
+        fs::rename(series.source.join("dir"), series.beside("moved")).unwrap();
+        symlink(series.beside("moved"), series.source.join("dir")).unwrap();
+        fs::remove_file(series.source.join("link")).unwrap();
+        symlink("b", series.source.join("link")).unwrap();
+    });
+    let expected =
+        [("dir", CONTENT), ("dir/below", DELETED), ("file", CONTENT), ("link", CONTENT | METADATA)];
+    assert_eq!(differences(&series), told(&expected));
+}
+
+#[test]
+fn which_names_are_one_file_is_metadata() {
+    let mut series = Series::new();
+    for (first, others) in [("a", ["b", "c"]), ("p", ["q", "r"])] {
+        let first = series.write(first, noise(1, 50_000));
+        others.iter().for_each(|other| fs::hard_link(&first, series.source.join(other)).unwrap());
+    }
+    for alone in ["x", "y"] {
+        set_mtime(&series.write(alone, "same"), (7, 7));
+    }
+    series.snapshot();
+    let (_, report) = compare(&series, &series.options, &series.source);
+    assert_eq!(counter(&report, Counter::BytesRead), 2 * 50_000 + 2 * 4, "each file is read once");
+    let place = |name: &str| series.source.join(name);
+    keep_root_times(&series, || {
+        // One more name and one less: the others are together as before.
+        fs::hard_link(place("a"), place("a0")).unwrap();
+        fs::remove_file(place("a")).unwrap();
+        // One apart, two together that were not.
+        run(tools::command("cp", ["-p"]).arg(place("q")).arg(place("q2")));
+        fs::rename(place("q2"), place("q")).unwrap();
+        fs::remove_file(place("y")).unwrap();
+        fs::hard_link(place("x"), place("y")).unwrap();
+    });
+    let expected = [("a", DELETED), ("a0", CREATED), ("q", METADATA), ("y", METADATA)];
+    assert_eq!(differences(&series), told(&expected));
+}
+
+const MIB: u64 = 1 << 20;
+
+/// A file of 4 MiB with data in its second and last one, and its mtime.
+fn write_sparse(path: &Path, seed: u64) {
+    let file = fs::File::create(path).unwrap();
+    file.set_len(4 * MIB).unwrap();
+    file.write_all_at(&noise(seed, MIB as usize), MIB).unwrap();
+    file.write_all_at(&noise(9, 100_000), 4 * MIB - 100_000).unwrap();
+    drop(file);
+    set_mtime(path, (1_000_000, 5));
+}
+
+#[test]
+fn holes_are_the_zeros_that_they_read_as() {
+    let mut series = Series::new();
+    let sparse = series.source.join("sparse");
+    write_sparse(&sparse, 1);
+    let (filled, dense) = (series.source.join("filled"), series.source.join("dense"));
+    write_sparse(&filled, 2);
+    fs::write(&dense, fs::read(&sparse).unwrap()).unwrap();
+    set_mtime(&dense, (1_000_000, 5));
+    series.snapshot();
+    let swap = |a: &Path, bytes: Vec<u8>| {
+        fs::write(a, bytes).unwrap();
+        set_mtime(a, (1_000_000, 5));
+    };
+    // Zeros written where holes were; holes where zeros were.
+    swap(&sparse, fs::read(&sparse).unwrap());
+    write_sparse(&dense, 1);
+    assert_eq!(differences(&series), told(&[]));
+    let file = fs::File::options().write(true).open(&filled).unwrap();
+    file.write_all_at(b"x", 3 * MIB - 70_000).unwrap();
+    drop(file);
+    set_mtime(&filled, (1_000_000, 5));
+    assert_eq!(differences(&series), told(&[("filled", CONTENT)]));
+    write_sparse(&filled, 3);
+    assert_eq!(differences(&series), told(&[("filled", CONTENT)]));
+}
+
+#[test]
+fn what_cannot_be_read_is_a_problem_and_not_gone() {
+    if !as_ordinary_user("what_cannot_be_read_is_a_problem_and_not_gone") {
+        return;
+    }
+    let mut series = Series::new();
+    series.write("closed/below", "1");
+    series.write("secret", "2");
+    series.write("zed", "3");
+    series.snapshot();
+    set_mode(&series.source.join("closed"), 0o000);
+    set_mode(&series.source.join("secret"), 0o000);
+    let (changes, report) = compare(&series, &series.options, &series.source);
+    assert_eq!(named(changes), told(&[("closed", METADATA), ("secret", METADATA)]));
+    assert!(report.is_partial());
+    assert_eq!(problem_paths(&report, ProblemKind::Unreadable), ["closed", "secret"]);
+    assert_eq!(counter(&report, Counter::Unchanged), 2);
+    // Problems elsewhere are none of a limited comparison's.
+    let only = |path: &str| {
+        let paths = vec![ibt::entry::Path::new(path).unwrap()];
+        compare(&series, &Options { paths, ..series.options.clone() }, &series.source)
+    };
+    let (changes, report) = only("zed");
+    assert!(changes.is_empty() && !report.is_partial());
+    let (changes, report) = only("closed/below");
+    assert!(changes.is_empty());
+    assert_eq!(problem_paths(&report, ProblemKind::Unreadable), ["closed"]);
+    remove(&series.source);
+}
+
+#[test]
+fn only_what_is_included_is_compared() {
+    let mut series = Series::new();
+    for path in ["d/a.c", "d/b.h", "e/a.c", "top"] {
+        series.write(path, path);
+    }
+    series.snapshot();
+    for path in ["d/a.c", "d/b.h", "e/a.c", "top"] {
+        series.write(path, "other");
+    }
+    series.write("d/new.c", "new");
+    fs::remove_file(series.source.join("e/a.c")).unwrap();
+    let with = |globs: &[&str], paths: &[&str]| {
+        let includes = globs.iter().map(|glob| glob.as_bytes().to_vec()).collect();
+        let paths = paths.iter().map(|path| ibt::entry::Path::new(*path).unwrap()).collect();
+        Options { includes, paths, ..series.options.clone() }
+    };
+    let changed = |options: &Options| {
+        let (changes, report) = compare(&series, options, &series.source);
+        (
+            named(changes).into_iter().map(|(path, _)| path).collect::<Vec<_>>(),
+            counter(&report, Counter::Entries),
+        )
+    };
+    assert_eq!(changed(&with(&["**/*.c"], &[])), (vec!["d/a.c".into(), "d/new.c".into(), "e/a.c".into()], 2));
+    let of_d = vec!["d", "d/a.c", "d/b.h", "d/new.c"].into_iter().map(String::from).collect();
+    assert_eq!(changed(&with(&[], &["d"])), (of_d, 3));
+    // A rule may match on one side only.
+    assert_eq!(changed(&with(&["d/new.*"], &["e/a.c"])), (vec!["d/new.c".into(), "e/a.c".into()], 1));
+    let (outcome, _) = outcome(&series, &with(&["**/*.c", "*.none"], &[]), &series.source);
+    let error = outcome.refused(Kind::NotFound);
+    assert_eq!(error.path.as_deref(), Some(&b"*.none"[..]));
+}
+
+#[test]
+fn patterns_take_entries_out_of_both_sides() {
+    let mut series = Series::new();
+    for path in ["a.log", "dir/b.log", "skip/c", "kept"] {
+        series.write(path, path);
+    }
+    series.snapshot();
+    series.options.excludes = vec![b"*.log".to_vec(), b"skip/".to_vec()];
+    assert_eq!(differences(&series), told(&[]));
+    series.write("dir/new.log", "new");
+    fs::remove_file(series.source.join("skip/c")).unwrap();
+    fs::remove_file(series.source.join("a.log")).unwrap();
+    assert_eq!(differences(&series), told(&[("", METADATA), ("dir", METADATA)]));
+}
+
+/// As the next backup would have it.
+#[test]
+fn exclude_files_take_entries_out_of_the_tree() {
+    let mut series = Series::new();
+    series.write(".exclude", "*.tmp\n");
+    series.write("a.tmp", "never backed up");
+    series.write("b.log", "backed up");
+    series.snapshot();
+    assert_eq!(differences(&series), told(&[]));
+    series.write(".exclude", "*.tmp\n*.log\n");
+    assert_eq!(differences(&series), told(&[(".exclude", CONTENT | METADATA), ("b.log", DELETED)]));
+    series.options.exclude_file = Vec::new();
+    assert_eq!(differences(&series), told(&[(".exclude", CONTENT | METADATA), ("a.tmp", CREATED)]));
+}
+
+#[test]
+fn a_socket_is_a_note() {
+    let mut series = Series::new();
+    series.write("f", "x");
+    series.snapshot();
+    keep_root_times(&series, || {
+        fs::remove_file(series.source.join("f")).unwrap();
+        for name in ["f", "g"] {
+            std::os::unix::net::UnixListener::bind(series.source.join(name)).unwrap();
+        }
+    });
+    let (changes, report) = compare(&series, &series.options, &series.source);
+    assert_eq!(named(changes), told(&[("f", DELETED)]));
+    assert_eq!(problem_paths(&report, ProblemKind::Skipped), ["f", "g"]);
+    assert!(!report.is_partial());
+}
+
+#[test]
+fn no_tree_no_snapshot_not_the_expected_one() {
+    let mut series = series::one_full();
+    let refused = |series: &Series, options: &Options, tree: &Path, kind: Kind| {
+        outcome(series, options, tree).0.refused(kind)
+    };
+    let absent = series.beside("absent");
+    assert_eq!(refused(&series, &series.options, &absent, Kind::Io).os_code, libc::ENOENT);
+    let file = series.source.join("a");
+    assert_eq!(refused(&series, &series.options, &file, Kind::Io).os_code, libc::ENOTDIR);
+    series.options.expected_digest = Some(Hash([1; 32]));
+    refused(&series, &series.options, &series.source, Kind::Mismatch);
+    series.options.expected_digest = None;
+    let stamp = ibt::stamp::Stamp::parse("20010101T000000.000000Z").unwrap();
+    let options = Options { select: Select::Exactly(stamp), ..series.options.clone() };
+    refused(&series, &options, &series.source, Kind::NotFound);
+}
+
+#[test]
+fn the_caller_may_want_to_hear_no_more() {
+    let mut series = Series::new();
+    series.write("a", "x");
+    series.snapshot();
+    series.write("a", "longer");
+    series.write("b", "y");
+    for (answer, refused) in [(Flow::Stop, None), (Flow::Cancel, Some(Kind::Cancelled))] {
+        let mut ears = Ears { answer: Some(answer), ..Ears::default() };
+        let outcome = series.run(&series.options, &Cancel::default(), &mut ears, |store, job| {
+            ibt::maintain::compare(store, KEY, &series.source, job)
+        });
+        assert_eq!(outcome.result.err().map(|error| error.kind), refused);
+        assert_eq!(ears.told.len(), 1);
+        if refused.is_none() {
+            assert_eq!(counter(&outcome.report, Counter::Created), 1);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_never_holds_still_is_a_problem() {
+    let series = Series::new();
+    let path = series.write("f", noise(1, 64 << 20));
+    series.write("g", "still");
+    series.full().whole();
+    let done = AtomicBool::new(false);
+    let report = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            while !done.load(Ordering::Relaxed) {
+                file.write_all_at(&noise(1, 1), 0).unwrap();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        let (outcome, _) = outcome(&series, &series.options, &series.source);
+        done.store(true, Ordering::Relaxed);
+        outcome.partial()
+    });
+    assert_eq!(problem_paths(&report, ProblemKind::Changed), ["f"]);
+    assert_eq!(counter(&report, Counter::BytesRead), 3 * (64 << 20) + 5);
+}
