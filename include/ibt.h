@@ -351,7 +351,8 @@ extern "C" {
 #define IBT_CHANGE_CONTENT 4
 
 /**
- * Its mode, owner, times or attributes changed.
+ * Its mode, owner, times or attributes changed; in a comparison also which
+ * names are hard links of one file.
  */
 #define IBT_CHANGE_METADATA 8
 
@@ -368,7 +369,7 @@ extern "C" {
 /**
  * ==== Counters: ibt_report_counter() ====
  *
- * Entries of the snapshot, its root included.
+ * Entries of the snapshot, its root included; of a comparison, those compared.
  */
 #define IBT_COUNT_ENTRIES 1
 
@@ -391,7 +392,8 @@ extern "C" {
 #define IBT_COUNT_METADATA 7
 
 /**
- * Bytes read: by a backup from the source, by a restore out of archives.
+ * Bytes read: by a backup from the source, by a restore out of archives, by a
+ * comparison from the tree.
  */
 #define IBT_COUNT_BYTES_READ 8
 
@@ -874,8 +876,9 @@ ibt_status ibt_options_set_progress(ibt_options *options,
                                     ibt_destroy_fn destroy);
 
 /**
- * Has a function told each change that a backup finds and each entry that a
- * restore makes; NULL for none. `ud` and `destroy` as for progress.
+ * Has a function told each change that a backup finds, each entry that a
+ * restore makes and each difference that a comparison finds; NULL for none.
+ * `ud` and `destroy` as for progress.
  *
  * Default: none.
  *
@@ -927,7 +930,8 @@ ibt_status ibt_options_set_cancel(ibt_options *options,
  * below it. Any number; with ibt_options_add_path(), what any of them matches.
  *
  * Restore and compare; the others refuse such options (IBT_ERR_INVALID_ARG).
- * One that matches nothing: IBT_ERR_NOT_FOUND, and nothing is done.
+ * One that matches nothing: IBT_ERR_NOT_FOUND, and nothing is done. Compare
+ * looks for a match in the tree as well.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or glob is NULL or glob is
  * malformed, longer than 4096 bytes, or nested deeper than 16.
@@ -1009,7 +1013,8 @@ ibt_status ibt_options_set_delete_extra(ibt_options *options,
 IBT_API ibt_status ibt_options_set_keep_last(ibt_options *options, uint32_t n);
 
 /**
- * A prune keeps the newest snapshot of each of the last n days that have one, in UTC.
+ * A prune keeps the newest snapshot of each of the last n days, in UTC, that
+ * have one.
  * Several rules add up.
  *
  * Default: 0, no such rule.
@@ -1018,12 +1023,11 @@ IBT_API ibt_status ibt_options_set_keep_last(ibt_options *options, uint32_t n);
  *
  * Since: 0.1
  */
-IBT_API
-ibt_status ibt_options_set_keep_daily(ibt_options *options,
-                                      uint32_t n);
+IBT_API ibt_status ibt_options_set_keep_daily(ibt_options *options, uint32_t n);
 
 /**
- * A prune keeps the same of each of the last n weeks, which begin on Monday, in UTC.
+ * A prune keeps the newest snapshot of each of the last n weeks, in UTC, that
+ * have one. A week begins on Monday.
  * Several rules add up.
  *
  * Default: 0, no such rule.
@@ -1037,7 +1041,8 @@ ibt_status ibt_options_set_keep_weekly(ibt_options *options,
                                        uint32_t n);
 
 /**
- * A prune keeps the same of each of the last n months, in UTC.
+ * A prune keeps the newest snapshot of each of the last n months, in UTC, that
+ * have one.
  * Several rules add up.
  *
  * Default: 0, no such rule.
@@ -1051,7 +1056,8 @@ ibt_status ibt_options_set_keep_monthly(ibt_options *options,
                                         uint32_t n);
 
 /**
- * A prune keeps the same of each of the last n years, in UTC.
+ * A prune keeps the newest snapshot of each of the last n years, in UTC, that
+ * have one.
  * Several rules add up.
  *
  * Default: 0, no such rule.
@@ -1108,11 +1114,11 @@ ibt_status ibt_options_set_cache_dir(ibt_options *options,
                                      const char *path);
 
 /**
- * Leaves out of a backup what matches a pattern: one line as in a .gitignore
- * file in the source, '!' included. Any number; later ones win.
+ * Leaves out of a backup, and out of both sides of a comparison, what matches
+ * a pattern: one line as in a .gitignore file in the source, '!' included. Any
+ * number; later ones win.
  *
- * An operation that is no backup refuses options with patterns
- * (IBT_ERR_INVALID_ARG).
+ * Every other operation refuses options with patterns (IBT_ERR_INVALID_ARG).
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL or the
  * pattern is empty, longer than 4096 bytes or not one line.
@@ -1823,6 +1829,88 @@ ibt_status ibt_prune(ibt_storage *storage,
                      ibt_error **err);
 
 /**
+ * Reads everything that snapshots need and compares it with its hashes: each
+ * state, each archive, each content as a restore would write it, each
+ * signature. All snapshots of `key`, of every key for NULL; with a selector in
+ * the options that one, with an expected digest alone the newest. Nothing is
+ * changed.
+ *
+ * `*report` and `*err` as for ibt_full_backup(). A loss does not end it: each
+ * is a problem that names the path, the backup file
+ * (ibt_report_problem_file()), the snapshot and, in its message, what was
+ * expected and found; IBT_PROBLEM_MISSING if the file is gone, else
+ * IBT_PROBLEM_DAMAGED. What several snapshots share is listed for each.
+ * A problem without a path is about a backup file as such: none of the
+ * snapshot's paths is known to suffer. One in a "sigvault" file costs no
+ * content, only that the next change of its path is stored whole.
+ * The report lists the snapshots verified, each with its losses as
+ * IBT_COUNT_PROBLEMS and a reason such as "3 losses", "" if it is whole; one
+ * whose state cannot be read is a problem only. An archive or a content that
+ * several snapshots share is read once, beyond a million contents of a key
+ * perhaps more often.
+ *
+ * Returns IBT_OK if all is as it was written, also for a storage that holds
+ * nothing; IBT_PARTIAL if anything is damaged or missing, or a state was made
+ * by a newer libibt; IBT_ERR_INVALID_ARG if key is malformed, or NULL although a
+ * snapshot is selected or a digest expected, or options were refused or exclude
+ * anything; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
+ * selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
+ * cannot be used; IBT_ERR_MISMATCH if it has not the expected digest;
+ * IBT_ERR_UNSUPPORTED if the storage cannot be read; IBT_ERR_BUSY, IBT_ERR_IO,
+ * IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
+ * IBT_ON_ERROR_STOP the first problem's status.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_verify(ibt_storage *storage,
+                      const char *key,
+                      const ibt_options *options,
+                      ibt_report **report,
+                      ibt_error **err);
+
+/**
+ * Compares a snapshot of `key` with the directory `tree`: the newest, or the
+ * one that options select. Every difference is told to the change callback as
+ * a change from the snapshot to the tree: IBT_CHANGE_CREATED what only the tree
+ * has, _DELETED what only the snapshot has, _CONTENT other bytes or another
+ * type, link target or device, _METADATA another mode, owner, modification time
+ * or extended attributes, or files that are hard-linked with others than they
+ * were. The report counts them.
+ *
+ * The tree is walked as a backup would, with its exclude files; a pattern of
+ * ibt_options_add_exclude() takes entries out of both sides. Globs and paths
+ * limit the comparison. Every file whose size is the same is read, whatever
+ * its times and ibt_options_set_change_detection() say: silent damage is found.
+ * Not compared are holes, ctimes, inodes and users' names. Nothing is written,
+ * and no link of the tree is followed. Progress is told as IBT_PHASE_VERIFY.
+ *
+ * `*report` and `*err` as for ibt_full_backup().
+ *
+ * Returns IBT_OK, whether or not there are differences; IBT_PARTIAL if
+ * something in the tree could not be read, which is listed in the report;
+ * IBT_ERR_INVALID_ARG if key or tree is NULL or malformed, or options were
+ * refused or set what has no use here (a root, delete_extra, dry_run);
+ * IBT_ERR_NOT_FOUND without such a snapshot, or if a glob or path matches on
+ * neither side (this is known, and returned, at the end); IBT_ERR_IO if tree
+ * cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
+ * it is no directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot
+ * has not the expected digest; IBT_ERR_CORRUPT if its state is damaged,
+ * IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_BUSY,
+ * IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
+ * IBT_ON_ERROR_STOP the first problem's status.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_compare(ibt_storage *storage,
+                       const char *key,
+                       const char *tree,
+                       const ibt_options *options,
+                       ibt_report **report,
+                       ibt_error **err);
+
+/**
  * ==== Looking into a snapshot ====
  *
  * Opens a snapshot of `key`: the newest, or the one that options select. Its
@@ -1944,8 +2032,7 @@ IBT_API const char *ibt_entry_target(const ibt_entry *entry);
 
 /**
  * The hash of a file's content without its holes, "blake3:" and 64 hex digits;
- * NULL for every other type, and where the content was not read: what a restore
- * finds in its destination.
+ * NULL for every other type, and for a file of a tree that was not read.
  *
  * Since: 0.1
  */
@@ -2225,7 +2312,8 @@ IBT_API int32_t ibt_report_snapshot_action(const ibt_report *report, size_t i);
 
 /**
  * A counter of snapshot i, as it was when that was made: which is one of
- * IBT_COUNT_*. 0 for an unknown one.
+ * IBT_COUNT_*. After ibt_verify() IBT_COUNT_PROBLEMS is how many losses were
+ * found in it. 0 for an unknown one.
  *
  * Since: 0.1
  */

@@ -77,12 +77,12 @@ fn assert_as_a_restore(series: &Series, what: &str) {
                 let (found, lost) =
                     (lost_paths(&verified.report.problems), lost_paths(&restored.report.problems));
                 assert_eq!(found, lost, "{what}");
-                let kinds = |report: &Report| -> BTreeSet<(Option<Vec<u8>>, &str, Option<String>)> {
+                let kinds = |report: &Report| {
                     let contents = report
                         .problems
                         .iter()
                         .filter(|p| p.path.is_some() && !p.message.contains("signature"));
-                    contents.map(|p| (p.path.clone(), p.kind.name(), p.file.clone())).collect()
+                    contents.map(|p| (p.path.clone(), p.kind.name(), p.file.clone())).collect::<BTreeSet<_>>()
                 };
                 assert_eq!(kinds(&verified.report), kinds(&restored.report), "{what}");
             }

@@ -145,7 +145,8 @@ pub unsafe extern "C" fn ibt_options_set_keep_last(options: *mut ibt_options, n:
     })
 }
 
-/// A prune keeps the newest snapshot of each of the last n days that have one, in UTC.
+/// A prune keeps the newest snapshot of each of the last n days, in UTC, that
+/// have one.
 /// Several rules add up.
 ///
 /// Default: 0, no such rule.
@@ -163,7 +164,8 @@ pub unsafe extern "C" fn ibt_options_set_keep_daily(options: *mut ibt_options, n
     })
 }
 
-/// A prune keeps the same of each of the last n weeks, which begin on Monday, in UTC.
+/// A prune keeps the newest snapshot of each of the last n weeks, in UTC, that
+/// have one. A week begins on Monday.
 /// Several rules add up.
 ///
 /// Default: 0, no such rule.
@@ -181,7 +183,8 @@ pub unsafe extern "C" fn ibt_options_set_keep_weekly(options: *mut ibt_options, 
     })
 }
 
-/// A prune keeps the same of each of the last n months, in UTC.
+/// A prune keeps the newest snapshot of each of the last n months, in UTC, that
+/// have one.
 /// Several rules add up.
 ///
 /// Default: 0, no such rule.
@@ -199,7 +202,8 @@ pub unsafe extern "C" fn ibt_options_set_keep_monthly(options: *mut ibt_options,
     })
 }
 
-/// A prune keeps the same of each of the last n years, in UTC.
+/// A prune keeps the newest snapshot of each of the last n years, in UTC, that
+/// have one.
 /// Several rules add up.
 ///
 /// Default: 0, no such rule.

@@ -1,135 +1,16 @@
-//! The operations: each copies the options, takes the storage, runs one function of the engine and hands
-//! out its report.
+//! What is done with snapshots besides.
 
 use std::ffi::c_char;
-use std::ptr;
 
-use crate::error::{Error, Result};
-use crate::job::{Job, Options, Select};
-use crate::stamp::Time;
-use crate::store::Store;
-use crate::{backup, maintain, restore};
+use crate::maintain;
 
-use super::args::{self, give, invalid, put};
-use super::error::ibt_error;
-use super::guard::attempt;
-use super::library::ibt_status;
-use super::options::{ibt_options, settings};
-use super::report::ibt_report;
-use super::storage::{ibt_storage, with_store};
-
-/// ==== Operations ====
-///
-/// Makes a full backup of the directory `source`: a new snapshot that needs no
-/// other.
-///
-/// The report lists the backup files made; `*report` and `*err`, both of which
-/// may be NULL, are set as the rules above say.
-///
-/// The newest snapshot of the key says which source this is. One whose state is
-/// damaged is listed in the report and passed over for the next.
-///
-/// Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
-/// they were, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL or
-/// empty, options were refused, select a snapshot or expect a digest, or the
-/// source's name is not a valid key and none is set; IBT_ERR_IO if the source
-/// cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
-/// it is no directory) or the storage failed; IBT_ERR_MISMATCH if the newest
-/// snapshot is of another source or host (see
-/// ibt_options_set_allow_source_change()), or the source is empty and was not
-/// then (see ibt_options_set_allow_empty()); IBT_ERR_FORMAT if that snapshot was
-/// made by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use or
-/// was changed meanwhile; IBT_ERR_UNSUPPORTED if the storage lacks a function;
-/// IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
-/// IBT_ON_ERROR_STOP the first problem's status.
-///
-/// After an error no snapshot was made, with one exception: when the storage
-/// fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), a whole snapshot may be
-/// there; ibt_list_snapshots() tells.
-///
-/// Since: 0.1
-#[no_mangle]
-pub unsafe extern "C" fn ibt_full_backup(
-    storage: *mut ibt_storage,
-    source: *const c_char,
-    options: *const ibt_options,
-    report: *mut *mut ibt_report,
-    err: *mut *mut ibt_error,
-) -> ibt_status {
-    guard!(err, err, {
-        let call = Call::begin("back up", storage, options, report);
-        let source = args::path(source, call.doing, "source")?;
-        call.run(Uses::BACKUP, |store, job| backup::full(store, source, job))
-    })
-}
-
-/// Makes an increment: a new snapshot of `source` that stores only what changed
-/// since the newest one of its key. It is restored like a full one.
-///
-/// Arguments and report as for ibt_full_backup(). An unreadable entry keeps its
-/// previous version; it never counts as deleted. What a backup file held that is
-/// gone or of a wrong size is stored again.
-///
-/// Returns the same, IBT_PARTIAL also if there is such a file (but not for one
-/// with signatures that the cache has, see ibt_rebuild_cache()), and
-/// IBT_ERR_NOT_FOUND if the key has no undamaged snapshot to build on: make a
-/// full backup first.
-///
-/// Since: 0.1
-#[no_mangle]
-pub unsafe extern "C" fn ibt_incremental_backup(
-    storage: *mut ibt_storage,
-    source: *const c_char,
-    options: *const ibt_options,
-    report: *mut *mut ibt_report,
-    err: *mut *mut ibt_error,
-) -> ibt_status {
-    guard!(err, err, {
-        let call = Call::begin("back up", storage, options, report);
-        let source = args::path(source, call.doing, "source")?;
-        call.run(Uses::BACKUP, |store, job| backup::incremental(store, source, job))
-    })
-}
-
-/// Restores a snapshot of `key` as the directory `dest`, which must be absent
-/// or empty: the newest, or the one that options select. The tree appears
-/// whole, when everything is written and checked.
-///
-/// `*report` and `*err` as for ibt_full_backup().
-///
-/// Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, or some
-/// metadata could not be set: what is listed in the report is not restored, or
-/// not entirely; IBT_ERR_INVALID_ARG if key or dest is NULL or malformed, or
-/// options were refused or exclude anything; IBT_ERR_NOT_FOUND without such a
-/// snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory, or its
-/// file system takes two names of the snapshot for one; IBT_ERR_MISMATCH if the
-/// snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
-/// damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED
-/// if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE,
-/// IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the
-/// first problem's status, IBT_ERR_CORRUPT for damaged contents and
-/// IBT_ERR_MISSING for missing ones among them.
-///
-/// After an error dest is as it was, with one exception: when the system fails
-/// at the very end (IBT_ERR_IO), dest may be complete.
-///
-/// Since: 0.1
-#[no_mangle]
-pub unsafe extern "C" fn ibt_restore(
-    storage: *mut ibt_storage,
-    key: *const c_char,
-    dest: *const c_char,
-    options: *const ibt_options,
-    report: *mut *mut ibt_report,
-    err: *mut *mut ibt_error,
-) -> ibt_status {
-    guard!(err, err, {
-        let call = Call::begin("restore", storage, options, report);
-        let key = args::key(key, call.doing)?;
-        let dest = args::path(dest, call.doing, "dest")?;
-        call.run(Uses::RESTORE, |store, job| restore::restore(store, key, dest, job))
-    })
-}
+use super::super::args;
+use super::super::error::ibt_error;
+use super::super::library::ibt_status;
+use super::super::options::ibt_options;
+use super::super::report::ibt_report;
+use super::super::storage::ibt_storage;
+use super::{Call, Uses};
 
 /// Lists the snapshots of `key`, of every key for NULL: oldest first, in the
 /// report's ibt_report_snapshot_*(). With a selector in the options it lists
@@ -316,8 +197,8 @@ pub unsafe extern "C" fn ibt_prune(
 /// perhaps more often.
 ///
 /// Returns IBT_OK if all is as it was written, also for a storage that holds
-/// nothing; IBT_PARTIAL if anything is damaged or missing, or a state was made by
-/// a newer libibt; IBT_ERR_INVALID_ARG if key is malformed, or NULL although a
+/// nothing; IBT_PARTIAL if anything is damaged or missing, or a state was made
+/// by a newer libibt; IBT_ERR_INVALID_ARG if key is malformed, or NULL although a
 /// snapshot is selected or a digest expected, or options were refused or exclude
 /// anything; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
 /// selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
@@ -388,110 +269,4 @@ pub unsafe extern "C" fn ibt_compare(
         let tree = args::path(tree, call.doing, "tree")?;
         call.run(Uses::COMPARE, |store, job| maintain::compare(store, key, tree, job))
     })
-}
-
-/// Which of the options that may not be ignored an operation has a use for.
-#[derive(Clone, Copy)]
-pub(super) struct Uses {
-    selector: bool,
-    excludes: bool,
-    /// Globs and paths.
-    includes: bool,
-    /// A root, and the removal of what is not in the snapshot.
-    destination: bool,
-    expected_digest: bool,
-    dry_run: bool,
-}
-
-impl Uses {
-    const NOTHING: Uses = Uses {
-        selector: false,
-        excludes: false,
-        includes: false,
-        destination: false,
-        expected_digest: false,
-        dry_run: false,
-    };
-    const BACKUP: Uses = Uses { excludes: true, ..Uses::NOTHING };
-    const RESTORE: Uses = Uses {
-        selector: true,
-        includes: true,
-        destination: true,
-        expected_digest: true,
-        dry_run: true,
-        ..Uses::NOTHING
-    };
-    const LIST: Uses = Uses { selector: true, ..Uses::NOTHING };
-    pub(super) const BROWSE: Uses = Uses { selector: true, expected_digest: true, ..Uses::NOTHING };
-
-    const VERIFY: Uses = Uses { selector: true, expected_digest: true, ..Uses::NOTHING };
-    const PRUNE: Uses = Uses { selector: true, dry_run: true, ..Uses::NOTHING };
-
-    const COMPARE: Uses =
-        Uses { selector: true, excludes: true, includes: true, expected_digest: true, ..Uses::NOTHING };
-
-    pub(super) fn check(&self, given: &Options, doing: &str) -> Result<()> {
-        let filters = !given.includes.is_empty() || !given.paths.is_empty();
-        let useless = [
-            ("a snapshot", !self.selector && given.select != Select::Newest),
-            ("an exclude pattern", !self.excludes && !given.excludes.is_empty()),
-            ("an include glob or path", !self.includes && filters),
-            ("a root", !self.destination && !given.root.is_root()),
-            ("delete_extra", !self.destination && given.delete_extra),
-            ("an expected digest", !self.expected_digest && given.expected_digest.is_some()),
-            ("dry_run", !self.dry_run && given.dry_run),
-        ];
-        match useless.iter().find(|(_, refused)| *refused) {
-            Some((what, _)) => Err(invalid(doing, format!("the options set {what}, which has no use here"))),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The arguments that every operation has.
-struct Call {
-    /// For messages: "cannot DOING".
-    doing: &'static str,
-    storage: *mut ibt_storage,
-    options: *const ibt_options,
-    report: *mut *mut ibt_report,
-}
-
-impl Call {
-    /// Clears `*report`, so that it is set only when [`Call::run`] has something to report.
-    unsafe fn begin(
-        doing: &'static str,
-        storage: *mut ibt_storage,
-        options: *const ibt_options,
-        report: *mut *mut ibt_report,
-    ) -> Self {
-        put(report, ptr::null_mut());
-        Call { doing, storage, options, report }
-    }
-
-    /// Runs `work` and hands out its report, failed or not.
-    unsafe fn run(
-        self,
-        uses: Uses,
-        work: impl FnOnce(&mut dyn Store, &mut Job<'_>) -> Result<()>,
-    ) -> Result<ibt_status> {
-        let settings = settings(self.options, self.doing)?;
-        uses.check(&settings.engine, self.doing)?;
-        if settings.cancel.requested() {
-            return Err(Error::cancelled());
-        }
-        with_store(self.storage, self.doing, |store| {
-            let mut callbacks = settings.callbacks.clone();
-            let mut job = Job::new(&settings.engine, &settings.cancel, &mut callbacks);
-            job.report.date = Time::now();
-            // A panic is caught here already, so that even then the report tells what was done.
-            let outcome = attempt(|| work(store, &mut job)).and_then(|result| result);
-            job.report.failed = outcome.as_ref().err().map(|error| error.kind);
-            let status = job.report.status();
-            if !self.report.is_null() {
-                *self.report = give(ibt_report::new(job.report));
-            }
-            outcome.map(|()| status)
-        })
-    }
 }

@@ -1,0 +1,126 @@
+//! Backups and restores.
+
+use std::ffi::c_char;
+
+use crate::{backup, restore};
+
+use super::super::args;
+use super::super::error::ibt_error;
+use super::super::library::ibt_status;
+use super::super::options::ibt_options;
+use super::super::report::ibt_report;
+use super::super::storage::ibt_storage;
+use super::{Call, Uses};
+
+/// ==== Operations ====
+///
+/// Makes a full backup of the directory `source`: a new snapshot that needs no
+/// other.
+///
+/// The report lists the backup files made; `*report` and `*err`, both of which
+/// may be NULL, are set as the rules above say.
+///
+/// The newest snapshot of the key says which source this is. One whose state is
+/// damaged is listed in the report and passed over for the next.
+///
+/// Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
+/// they were, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL or
+/// empty, options were refused, select a snapshot or expect a digest, or the
+/// source's name is not a valid key and none is set; IBT_ERR_IO if the source
+/// cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
+/// it is no directory) or the storage failed; IBT_ERR_MISMATCH if the newest
+/// snapshot is of another source or host (see
+/// ibt_options_set_allow_source_change()), or the source is empty and was not
+/// then (see ibt_options_set_allow_empty()); IBT_ERR_FORMAT if that snapshot was
+/// made by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use or
+/// was changed meanwhile; IBT_ERR_UNSUPPORTED if the storage lacks a function;
+/// IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
+/// IBT_ON_ERROR_STOP the first problem's status.
+///
+/// After an error no snapshot was made, with one exception: when the storage
+/// fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), a whole snapshot may be
+/// there; ibt_list_snapshots() tells.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_full_backup(
+    storage: *mut ibt_storage,
+    source: *const c_char,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        let call = Call::begin("back up", storage, options, report);
+        let source = args::path(source, call.doing, "source")?;
+        call.run(Uses::BACKUP, |store, job| backup::full(store, source, job))
+    })
+}
+
+/// Makes an increment: a new snapshot of `source` that stores only what changed
+/// since the newest one of its key. It is restored like a full one.
+///
+/// Arguments and report as for ibt_full_backup(). An unreadable entry keeps its
+/// previous version; it never counts as deleted. What a backup file held that is
+/// gone or of a wrong size is stored again.
+///
+/// Returns the same, IBT_PARTIAL also if there is such a file (but not for one
+/// with signatures that the cache has, see ibt_rebuild_cache()), and
+/// IBT_ERR_NOT_FOUND if the key has no undamaged snapshot to build on: make a
+/// full backup first.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_incremental_backup(
+    storage: *mut ibt_storage,
+    source: *const c_char,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        let call = Call::begin("back up", storage, options, report);
+        let source = args::path(source, call.doing, "source")?;
+        call.run(Uses::BACKUP, |store, job| backup::incremental(store, source, job))
+    })
+}
+
+/// Restores a snapshot of `key` as the directory `dest`, which must be absent
+/// or empty: the newest, or the one that options select. The tree appears
+/// whole, when everything is written and checked.
+///
+/// `*report` and `*err` as for ibt_full_backup().
+///
+/// Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, or some
+/// metadata could not be set: what is listed in the report is not restored, or
+/// not entirely; IBT_ERR_INVALID_ARG if key or dest is NULL or malformed, or
+/// options were refused or exclude anything; IBT_ERR_NOT_FOUND without such a
+/// snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory, or its
+/// file system takes two names of the snapshot for one; IBT_ERR_MISMATCH if the
+/// snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
+/// damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED
+/// if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE,
+/// IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the
+/// first problem's status, IBT_ERR_CORRUPT for damaged contents and
+/// IBT_ERR_MISSING for missing ones among them.
+///
+/// After an error dest is as it was, with one exception: when the system fails
+/// at the very end (IBT_ERR_IO), dest may be complete.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_restore(
+    storage: *mut ibt_storage,
+    key: *const c_char,
+    dest: *const c_char,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        let call = Call::begin("restore", storage, options, report);
+        let key = args::key(key, call.doing)?;
+        let dest = args::path(dest, call.doing, "dest")?;
+        call.run(Uses::RESTORE, |store, job| restore::restore(store, key, dest, job))
+    })
+}

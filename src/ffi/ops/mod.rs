@@ -1,0 +1,129 @@
+//! The operations: each copies the options, takes the storage, runs one function of the engine and hands
+//! out its report.
+
+mod make;
+
+mod keep;
+
+pub use keep::*;
+pub use make::*;
+
+use std::ptr;
+
+use crate::error::{Error, Result};
+use crate::job::{Job, Options, Select};
+use crate::stamp::Time;
+use crate::store::Store;
+
+use super::args::{give, invalid, put};
+use super::guard::attempt;
+use super::library::ibt_status;
+use super::options::{ibt_options, settings};
+use super::report::ibt_report;
+use super::storage::{ibt_storage, with_store};
+
+/// Which of the options that may not be ignored an operation has a use for.
+#[derive(Clone, Copy)]
+pub(super) struct Uses {
+    selector: bool,
+    excludes: bool,
+    /// Globs and paths.
+    includes: bool,
+    /// A root, and the removal of what is not in the snapshot.
+    destination: bool,
+    expected_digest: bool,
+    dry_run: bool,
+}
+
+impl Uses {
+    pub(super) const NOTHING: Uses = Uses {
+        selector: false,
+        excludes: false,
+        includes: false,
+        destination: false,
+        expected_digest: false,
+        dry_run: false,
+    };
+    pub(super) const BACKUP: Uses = Uses { excludes: true, ..Uses::NOTHING };
+    pub(super) const RESTORE: Uses = Uses {
+        selector: true,
+        includes: true,
+        destination: true,
+        expected_digest: true,
+        dry_run: true,
+        ..Uses::NOTHING
+    };
+    pub(super) const LIST: Uses = Uses { selector: true, ..Uses::NOTHING };
+    pub(super) const BROWSE: Uses = Uses { selector: true, expected_digest: true, ..Uses::NOTHING };
+
+    pub(super) const VERIFY: Uses = Uses { selector: true, expected_digest: true, ..Uses::NOTHING };
+    pub(super) const PRUNE: Uses = Uses { selector: true, dry_run: true, ..Uses::NOTHING };
+
+    pub(super) const COMPARE: Uses =
+        Uses { selector: true, excludes: true, includes: true, expected_digest: true, ..Uses::NOTHING };
+
+    pub(super) fn check(&self, given: &Options, doing: &str) -> Result<()> {
+        let filters = !given.includes.is_empty() || !given.paths.is_empty();
+        let useless = [
+            ("a snapshot", !self.selector && given.select != Select::Newest),
+            ("an exclude pattern", !self.excludes && !given.excludes.is_empty()),
+            ("an include glob or path", !self.includes && filters),
+            ("a root", !self.destination && !given.root.is_root()),
+            ("delete_extra", !self.destination && given.delete_extra),
+            ("an expected digest", !self.expected_digest && given.expected_digest.is_some()),
+            ("dry_run", !self.dry_run && given.dry_run),
+        ];
+        match useless.iter().find(|(_, refused)| *refused) {
+            Some((what, _)) => Err(invalid(doing, format!("the options set {what}, which has no use here"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The arguments that every operation has.
+struct Call {
+    /// For messages: "cannot DOING".
+    doing: &'static str,
+    storage: *mut ibt_storage,
+    options: *const ibt_options,
+    report: *mut *mut ibt_report,
+}
+
+impl Call {
+    /// Clears `*report`, so that it is set only when [`Call::run`] has something to report.
+    unsafe fn begin(
+        doing: &'static str,
+        storage: *mut ibt_storage,
+        options: *const ibt_options,
+        report: *mut *mut ibt_report,
+    ) -> Self {
+        put(report, ptr::null_mut());
+        Call { doing, storage, options, report }
+    }
+
+    /// Runs `work` and hands out its report, failed or not.
+    unsafe fn run(
+        self,
+        uses: Uses,
+        work: impl FnOnce(&mut dyn Store, &mut Job<'_>) -> Result<()>,
+    ) -> Result<ibt_status> {
+        let settings = settings(self.options, self.doing)?;
+        uses.check(&settings.engine, self.doing)?;
+        if settings.cancel.requested() {
+            return Err(Error::cancelled());
+        }
+        with_store(self.storage, self.doing, |store| {
+            let mut callbacks = settings.callbacks.clone();
+            let mut job = Job::new(&settings.engine, &settings.cancel, &mut callbacks);
+            job.report.date = Time::now();
+            // A panic is caught here already, so that even then the report tells what was done.
+            let outcome = attempt(|| work(store, &mut job)).and_then(|result| result);
+            job.report.failed = outcome.as_ref().err().map(|error| error.kind);
+            let status = job.report.status();
+            if !self.report.is_null() {
+                *self.report = give(ibt_report::new(job.report));
+            }
+            outcome.map(|()| status)
+        })
+    }
+}
