@@ -1,0 +1,420 @@
+//! A store's whole life in any order: backups, pruning, consolidation, lost caches, damaged archives. A model
+//! says after each step which snapshots there are and which files of them damage may have cost; the rest
+//! restores exactly, and what is lost is listed.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ibt::error::Kind;
+use ibt::job::{Codec, Keep, Options, ProblemKind, Report, Select};
+use ibt::stamp::Stamp;
+use ibt::text::decode_name;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, Index};
+use support::series::remove;
+use support::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Edit(Vec<Edit>),
+    Full,
+    Increment,
+    /// Prune to this many of the newest.
+    KeepLast(u32),
+    PruneOne(Which),
+    Consolidate,
+    RebuildCache,
+    LoseCache,
+    /// Another cache is used from now on: the one before this one, or an empty one.
+    SwapCaches,
+    Damage(Index, Harm),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    First,
+    Middle,
+    Latest,
+}
+
+/// What is done to an archive.
+#[derive(Clone, Debug)]
+enum Harm {
+    /// So many bytes become others from here on: its size does not tell.
+    Flip(Index, usize),
+    Cut(Index),
+    Delete,
+}
+
+/// The state a damaged archive is in, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Broken {
+    Flipped,
+    Cut,
+    Deleted,
+}
+
+fn harms() -> impl Strategy<Value = Harm> {
+    prop_oneof![
+        2 => (any::<Index>(), select(vec![1usize, 8, 3000])).prop_map(|(at, len)| Harm::Flip(at, len)),
+        1 => any::<Index>().prop_map(Harm::Cut),
+        1 => Just(Harm::Delete),
+    ]
+}
+
+fn steps(damage: u32) -> impl Strategy<Value = Vec<Step>> {
+    let which = select(vec![Which::First, Which::Middle, Which::Latest]);
+    let steady = prop_oneof![
+        6 => edits(5).prop_map(Step::Edit),
+        7 => Just(Step::Increment),
+        1 => Just(Step::Full),
+        1 => (1u32..4).prop_map(Step::KeepLast),
+        2 => which.prop_map(Step::PruneOne),
+        2 => Just(Step::Consolidate),
+        1 => Just(Step::RebuildCache),
+        1 => Just(Step::LoseCache),
+        1 => Just(Step::SwapCaches),
+    ];
+    let harm = (any::<Index>(), harms()).prop_map(|(which, harm)| Step::Damage(which, harm));
+    vec(prop_oneof![24 => steady, damage => harm], 6..13)
+}
+
+/// What the model knows of a snapshot.
+struct Snap {
+    stamp: Stamp,
+    kept: Rc<Kept>,
+    /// What its state names, the state itself left out.
+    archives: BTreeSet<String>,
+    /// The archives that each path's content lies in.
+    needs: BTreeMap<Vec<u8>, BTreeSet<String>>,
+}
+
+struct Life {
+    series: Series,
+    snaps: Vec<Snap>,
+    broken: BTreeMap<String, Broken>,
+}
+
+impl Life {
+    /// A first full. `aged`: the tree is old enough to be taken for unchanged without a look inside.
+    fn new(mut series: Series, codec: Codec, tree: &Tree, aged: bool) -> Life {
+        series.options.codec = codec;
+        series.options.allow_empty = true;
+        tree.make(&series.source);
+        if aged {
+            std::thread::sleep(Duration::from_millis(2100));
+            // What is as new as the newest is looked into.
+            series.write("newest of all", "now");
+        }
+        let mut life = Life { series, snaps: Vec::new(), broken: BTreeMap::new() };
+        life.full();
+        life.check();
+        life
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Edit(edits) => return edits.iter().for_each(|edit| edit.apply(&self.series.source)),
+            Step::Full => self.full(),
+            Step::Increment => self.increment(),
+            Step::KeepLast(last) => self.keep_last(*last),
+            Step::PruneOne(which) => self.prune_one(*which),
+            Step::Consolidate => self.consolidate(),
+            Step::RebuildCache => self.rebuild_cache(),
+            Step::LoseCache => drop(fs::remove_dir_all(self.series.cache())),
+            Step::SwapCaches => self.swap_caches(),
+            Step::Damage(which, harm) => self.damage(which, harm),
+        }
+        self.check();
+    }
+
+    fn full(&mut self) {
+        let report = self.series.full().whole();
+        self.made_from_source(&report);
+        self.assert_newest_stands_alone();
+    }
+
+    fn increment(&mut self) {
+        let Some(newest) = self.snaps.last() else {
+            self.series.incremental().refused(Kind::NotFound);
+            return;
+        };
+        let worst = |archive: &String| self.broken.get(archive).copied();
+        let outcome = self.series.incremental();
+        if !newest.archives.iter().any(|archive| worst(archive).is_some()) {
+            let report = outcome.whole();
+            return self.made_from_source(&report);
+        }
+        let contents: BTreeSet<_> = newest.needs.values().flatten().collect();
+        let must_tell = contents.into_iter().any(|archive| worst(archive) > Some(Broken::Flipped));
+        let report = outcome.ok();
+        assert!(report.is_partial() || !must_tell, "the loss of an archive is not told");
+        self.made_from_source(&report);
+        let newest = self.snaps.last().unwrap();
+        let names_lost = |name: &&String| self.broken.get(*name) > Some(&Broken::Flipped);
+        let lost: Vec<_> = newest.archives.iter().filter(names_lost).collect();
+        assert!(lost.is_empty(), "an increment names what it could see to be lost: {lost:?}");
+    }
+
+    fn consolidate(&mut self) {
+        let outcome = self.series.consolidate();
+        let Some(newest) = self.snaps.last() else {
+            outcome.refused(Kind::NotFound);
+            return;
+        };
+        if let Err(error) = &outcome.result {
+            assert!(matches!(error.kind, Kind::Corrupt | Kind::Missing), "{error}");
+            assert!(!self.lost(newest, Broken::Flipped).is_empty(), "nothing it needs is damaged: {error}");
+            return;
+        }
+        assert!(self.lost(newest, Broken::Deleted).is_empty(), "made of what is not there");
+        let report = outcome.whole();
+        if report.snapshot != Some(newest.stamp) {
+            self.made(&report, newest.kept.clone());
+            self.assert_newest_stands_alone();
+        }
+    }
+
+    fn rebuild_cache(&mut self) {
+        let outcome = self.series.rebuild_cache();
+        let Some(newest) = self.snaps.last() else {
+            outcome.refused(Kind::NotFound);
+            return;
+        };
+        if newest.archives.iter().any(|archive| self.broken.contains_key(archive)) {
+            outcome.ok();
+        } else {
+            outcome.whole();
+        }
+    }
+
+    fn keep_last(&mut self, last: u32) {
+        if !self.snaps.is_empty() {
+            self.prune(&self.series.keeping(Keep { last, ..Keep::default() }));
+            let gone = self.snaps.len().saturating_sub(last as usize);
+            self.snaps.drain(..gone);
+        }
+    }
+
+    fn prune_one(&mut self, which: Which) {
+        if self.snaps.is_empty() {
+            return;
+        }
+        let at = match which {
+            Which::First => 0,
+            Which::Middle => self.snaps.len() / 2,
+            Which::Latest => self.snaps.len() - 1,
+        };
+        self.prune(&self.series.selecting(Select::Exactly(self.snaps[at].stamp)));
+        self.snaps.remove(at);
+    }
+
+    fn prune(&self, options: &Options) {
+        self.series.prune(options).whole();
+    }
+
+    fn swap_caches(&self) {
+        let (now, other, aside) = (self.series.cache(), self.series.beside("c2"), self.series.beside("c3"));
+        for (from, to) in [(&now, &aside), (&other, &now), (&aside, &other)] {
+            let _ = fs::rename(from, to);
+        }
+    }
+
+    fn damage(&mut self, which: &Index, harm: &Harm) {
+        let mut archives: Vec<_> = self.series.stored().into_iter().collect();
+        archives.retain(|(name, size)| !name.contains(".state.") && *size > 0);
+        if archives.is_empty() {
+            return;
+        }
+        let name = which.get(&archives).0.clone();
+        let mut bytes = self.read(&name);
+        let broken = match harm {
+            Harm::Flip(at, len) => {
+                let at = at.index(bytes.len());
+                bytes[at..].iter_mut().take(*len).for_each(|byte| *byte ^= 0x55);
+                Broken::Flipped
+            }
+            Harm::Cut(at) => {
+                bytes.truncate(at.index(bytes.len()));
+                Broken::Cut
+            }
+            Harm::Delete => Broken::Deleted,
+        };
+        self.replace(&name, (broken != Broken::Deleted).then_some(bytes));
+        let worst = self.broken.entry(name).or_insert(broken);
+        *worst = broken.max(*worst);
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        match &self.series.memory {
+            Some(memory) => memory.objects()[name].clone(),
+            None => fs::read(self.series.store.join(name)).unwrap(),
+        }
+    }
+
+    fn replace(&self, name: &str, bytes: Option<Vec<u8>>) {
+        let path = self.series.store.join(name);
+        match (&self.series.memory, bytes) {
+            (Some(memory), Some(bytes)) => memory.put(name, &bytes),
+            (Some(memory), None) => memory.remove(name),
+            (None, Some(bytes)) => fs::write(path, bytes).unwrap(),
+            (None, None) => fs::remove_file(path).unwrap(),
+        }
+    }
+
+    fn made_from_source(&mut self, report: &Report) {
+        let stamp = report.snapshot.expect("a backup reports its snapshot");
+        let copy = self.series.beside(&format!("kept-{stamp}"));
+        let kept = Rc::new(Kept::new(&self.series.source, &copy));
+        self.made(report, kept);
+    }
+
+    /// A snapshot that should restore as `kept`; what it needs is read without the engine.
+    fn made(&mut self, report: &Report, kept: Rc<Kept>) {
+        let stamp = report.snapshot.expect("the snapshot made");
+        assert!(self.snaps.last().is_none_or(|newest| newest.stamp < stamp));
+        let state = stored::parse(&self.series.newest("state"));
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_string();
+        assert_eq!(text(&state["snapshot"]), stamp.to_string());
+        let archives: Vec<_> =
+            state["archives"].as_array().unwrap().iter().map(|archive| text(&archive["name"])).collect();
+        let mut needs = BTreeMap::new();
+        for entry in state["entries"].as_array().unwrap() {
+            let path = decode_name(&text(&entry["path"])).unwrap();
+            let ranges = entry["at"]["content"].as_array().into_iter().flatten();
+            let lies_in = ranges.map(|range| archives[range[0].as_u64().unwrap() as usize].clone());
+            needs.insert(path, lies_in.collect());
+        }
+        let archives = archives.into_iter().collect();
+        self.snaps.push(Snap { stamp, kept, archives, needs });
+    }
+
+    #[track_caller]
+    fn assert_newest_stands_alone(&self) {
+        let newest = self.snaps.last().unwrap();
+        let stamp = newest.stamp.to_string();
+        assert!(newest.archives.iter().all(|name| name.contains(&stamp)), "{:?}", newest.archives);
+    }
+
+    /// The paths of a snapshot whose content lies in an archive at least so broken.
+    fn lost(&self, snap: &Snap, broken: Broken) -> BTreeSet<Vec<u8>> {
+        let is_broken = |archive: &String| self.broken.get(archive) >= Some(&broken);
+        let lost = snap.needs.iter().filter(|(_, archives)| archives.iter().any(is_broken));
+        lost.map(|(path, _)| path.clone()).collect()
+    }
+
+    fn check(&self) {
+        self.check_list();
+        self.check_files();
+        self.snaps.iter().for_each(|snap| self.check_restore(snap));
+    }
+
+    fn check_list(&self) {
+        let listed = self.series.list();
+        if self.snaps.is_empty() {
+            listed.refused(Kind::NotFound);
+            return;
+        }
+        let listed: Vec<_> = listed.whole().snapshots.iter().map(|snapshot| snapshot.stamp).collect();
+        assert_eq!(listed, self.snaps.iter().map(|snap| snap.stamp).collect::<Vec<_>>());
+    }
+
+    /// The store holds what the snapshots name, but for what was deleted, and nothing else.
+    fn check_files(&self) {
+        let is_state = |name: &String| name.contains(".state.");
+        let (states, archives): (BTreeSet<_>, BTreeSet<_>) =
+            self.series.stored().into_keys().partition(is_state);
+        let named = self.snaps.iter().flat_map(|snap| &snap.archives).cloned();
+        let deleted = |name: &String| self.broken.get(name) == Some(&Broken::Deleted);
+        assert_eq!(archives, named.filter(|name| !deleted(name)).collect());
+        assert_eq!(states.len(), self.snaps.len());
+    }
+
+    fn check_restore(&self, snap: &Snap) {
+        let dest = self.series.beside("restored");
+        let outcome = self.series.restore(Select::Exactly(snap.stamp), &dest);
+        let may = self.lost(snap, Broken::Flipped);
+        if may.is_empty() {
+            outcome.whole();
+            snap.kept.assert_is(&dest);
+        } else {
+            let report = outcome.ok();
+            let lost = told_lost(&report);
+            assert_eq!(report.is_partial(), !lost.is_empty());
+            assert!(lost.is_subset(&may), "files that need no damaged archive: {:?}", names(&lost - &may));
+            let must = self.lost(snap, Broken::Deleted);
+            assert!(must.is_subset(&lost), "restored out of nothing: {:?}", names(&must - &lost));
+            let mut wanted = snap.kept.facts.clone();
+            wanted.retain(|path, _| !lost.contains(path));
+            assert_same_facts(&wanted, &facts(&dest));
+        }
+        remove(&dest);
+    }
+
+    /// Whatever was damaged: a full makes the series whole, and it goes on from there.
+    fn heal(&mut self, last: &[Edit]) {
+        self.full();
+        self.check();
+        last.iter().for_each(|edit| edit.apply(&self.series.source));
+        self.increment();
+        let newest = self.snaps.last().unwrap();
+        assert!(self.lost(newest, Broken::Flipped).is_empty());
+        self.check();
+        // What was damaged goes with the snapshots that needed it.
+        self.keep_last(2);
+        self.check();
+        assert!(self.series.stored().keys().all(|name| !self.broken.contains_key(name)));
+    }
+}
+
+/// The paths a report says are lost.
+fn told_lost(report: &Report) -> BTreeSet<Vec<u8>> {
+    let problems = report.problems.iter();
+    problems
+        .map(|problem| {
+            assert!(matches!(problem.kind, ProblemKind::Damaged | ProblemKind::Missing), "{problem:?}");
+            problem.path.clone().expect("the path of what is lost")
+        })
+        .collect()
+}
+
+fn names(paths: BTreeSet<Vec<u8>>) -> Vec<String> {
+    paths.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect()
+}
+
+fn codecs() -> impl Strategy<Value = Codec> {
+    prop_oneof![3 => Just(Codec::Zstd(1)), 1 => Just(Codec::None)]
+}
+
+fn aged() -> impl Strategy<Value = bool> {
+    proptest::bool::weighted(0.25)
+}
+
+fn live(series: Series, codec: Codec, tree: &Tree, aged: bool, steps: &[Step], last: &[Edit]) {
+    let mut life = Life::new(series, codec, tree, aged);
+    steps.iter().for_each(|step| life.step(step));
+    life.heal(last);
+}
+
+proptest! {
+    #![proptest_config(cases(8))]
+
+    #[test]
+    fn whatever_happens_to_a_directory_the_model_holds(
+        codec in codecs(), aged in aged(), tree in trees(12), steps in steps(6), last in edits(5),
+    ) {
+        live(Series::new(), codec, &tree, aged, &steps, &last);
+    }
+
+    #[test]
+    fn whatever_is_done_with_a_store_of_callbacks_the_model_holds(
+        codec in codecs(), aged in aged(), tree in trees(12), steps in steps(2), last in edits(5),
+    ) {
+        live(Series::over(Memory::default()), codec, &tree, aged, &steps, &last);
+    }
+}
