@@ -54,6 +54,17 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_allow_empty(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_restore_metadata(NULL, 0), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_expected_digest(NULL, ""), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_add_include(NULL, "*"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_add_path(NULL, "p"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_root(NULL, "p"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_overwrite(NULL, IBT_OVERWRITE_KEEP), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_delete_extra(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_dry_run(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_keep_last(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_keep_daily(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_keep_weekly(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_keep_monthly(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_keep_yearly(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_lock_wait(NULL, 0), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_progress(NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_change(NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);

@@ -75,6 +75,66 @@ static void test_refused_texts(void)
     REFUSED(ibt_options_set_expected_digest(options, NULL));
 }
 
+static void test_refused_filters(void)
+{
+    static const char *const bad_globs[] = { NULL, "", "/", "[", "{a", "\377" };
+    static const char *const bad_paths[] = { NULL, "", "/", "..", "a/../b", "a//b", "./a" };
+    ibt_options *options;
+    size_t i;
+
+    for (i = 0; i < sizeof bad_globs / sizeof bad_globs[0]; i++) {
+        options = ibt_options_new();
+        REFUSED(ibt_options_add_include(options, bad_globs[i]));
+    }
+    for (i = 0; i < sizeof bad_paths / sizeof bad_paths[0]; i++) {
+        options = ibt_options_new();
+        REFUSED(ibt_options_add_path(options, bad_paths[i]));
+    }
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_root(options, NULL));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_root(options, "a/.."));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_overwrite(options, 5));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_overwrite(options, -1));
+}
+
+/* Filters, delete_extra and dry_run are refused by whatever would ignore them. */
+static void test_useless_filters(void)
+{
+    enum { INCLUDE, PATH, ROOT, DELETE_EXTRA, DRY_RUN, KINDS };
+    ibt_options *options;
+    int kind;
+
+    for (kind = 0; kind < KINDS; kind++) {
+        options = ibt_options_new();
+        if (kind == INCLUDE)
+            ibt_options_add_include(options, "*");
+        else if (kind == PATH)
+            ibt_options_add_path(options, "a");
+        else if (kind == ROOT)
+            ibt_options_set_root(options, "a");
+        else if (kind == DELETE_EXTRA)
+            ibt_options_set_delete_extra(options, 1);
+        else
+            ibt_options_set_dry_run(options, 1);
+        CHECK_INT(ibt_full_backup(NULL, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_incremental_backup(NULL, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_list_snapshots(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_verify(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_consolidate(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_rebuild_cache(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        if (kind != INCLUDE && kind != PATH)
+            CHECK_INT(ibt_compare(NULL, "key", "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        ibt_options_set_keep_last(options, 1);
+        CHECK_INT(ibt_prune(NULL, "key", options, NULL, NULL),
+                  kind == DRY_RUN ? IBT_ERR_NOT_FOUND : IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_restore(NULL, "key", "dest", options, NULL, NULL), IBT_ERR_NOT_FOUND);
+        ibt_options_free(options);
+    }
+}
+
 static void ignore_log(void *ud, int32_t level, const char *message)
 {
     (void)ud;
@@ -134,6 +194,13 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_restore_metadata(options, 63), IBT_OK);
     CHECK_INT(ibt_options_set_expected_digest(options, digest), IBT_OK);
     CHECK_INT(ibt_options_set_lock_wait(options, -1), IBT_OK);
+    CHECK_INT(ibt_options_add_include(options, "/d/**/*.{c,h}"), IBT_OK);
+    CHECK_INT(ibt_options_add_path(options, "/d/\377/"), IBT_OK);
+    CHECK_INT(ibt_options_set_root(options, ""), IBT_OK);
+    CHECK_INT(ibt_options_set_overwrite(options, IBT_OVERWRITE_IF_OLDER), IBT_OK);
+    CHECK_INT(ibt_options_set_delete_extra(options, 1), IBT_OK);
+    CHECK_INT(ibt_options_set_dry_run(options, 1), IBT_OK);
+    CHECK_INT(ibt_options_set_keep_yearly(options, UINT32_MAX), IBT_OK);
     CHECK_INT(ibt_options_set_log(options, IBT_LOG_DEBUG, ignore_log, NULL, NULL), IBT_OK);
     ibt_options_free(options);
 }
@@ -238,9 +305,11 @@ int main(void)
     check_begin();
     test_refused_texts();
     test_refused_numbers();
+    test_refused_filters();
     test_accepted();
     test_a_refusal_stays();
     test_useless_options();
+    test_useless_filters();
     test_userdata_is_let_go_once();
     return check_end();
 }
