@@ -68,7 +68,7 @@ endforeach()
 
 ibt_add_program(example_quickstart examples-c/quickstart.c)
 ibt_add_program(example_progress_cancel examples-c/progress_cancel.c)
-ibt_add_program(example_ibt examples-c/ibt.c)
+ibt_add_program(example_ibt ${ibt_tool_sources})
 ibt_add_program(example_memory_backup examples-c/memory_backup.c examples-c/memory_storage.c)
 foreach(kind ibt static)
   foreach(name quickstart progress_cancel ibt memory_backup)

@@ -1,0 +1,351 @@
+/* ibt_args.c - the options of each command, and how the command line is read. */
+#include "ibt_tool.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An option: how it is written, who takes it, and what it does with its argument.
+ * apply returns 0 if the argument makes no sense. */
+struct option {
+    const char *name;
+    const char *argument; /* NULL if it takes none */
+    int groups;
+    const char *help;
+    int (*apply)(struct run *run, const char *argument);
+};
+
+static int accepted(ibt_status status)
+{
+    return status >= 0;
+}
+
+static int apply_store(struct run *run, const char *argument)
+{
+    run->store = argument;
+    return *argument != '\0';
+}
+
+static int apply_cache(struct run *run, const char *argument)
+{
+    return accepted(ibt_options_set_cache_dir(run->options, argument));
+}
+
+static int apply_key(struct run *run, const char *argument)
+{
+    return accepted(ibt_options_set_key(run->options, argument));
+}
+
+static int apply_exclude(struct run *run, const char *argument)
+{
+    return accepted(ibt_options_add_exclude(run->options, argument));
+}
+
+/* Reads a whole decimal number from 0 to max. Returns 0 if it is none. */
+static int read_number(const char *text, long max, long *number)
+{
+    char *end;
+
+    errno = 0;
+    *number = strtol(text, &end, 10);
+    return end != text && *end == '\0' && errno == 0 && *number >= 0 && *number <= max;
+}
+
+static int apply_threads(struct run *run, const char *argument)
+{
+    long n;
+
+    return read_number(argument, INT_MAX, &n)
+        && accepted(ibt_options_set_threads(run->options, (uint32_t)n));
+}
+
+static int apply_level(struct run *run, const char *argument)
+{
+    long level;
+
+    if (!read_number(argument, INT_MAX, &level))
+        return 0;
+    return accepted(level == 0
+        ? ibt_options_set_compression(run->options, IBT_COMPRESSION_NONE, 0)
+        : ibt_options_set_compression(run->options, IBT_COMPRESSION_ZSTD, (int32_t)level));
+}
+
+/* A stamp as `ibt list` shows it, or a time: then the newest snapshot not after it. */
+static int apply_at(struct run *run, const char *argument)
+{
+    int64_t nanoseconds;
+
+    run->selects = 1;
+    if (read_time(argument, &nanoseconds))
+        return accepted(ibt_options_set_as_of(run->options, nanoseconds));
+    return accepted(ibt_options_set_snapshot(run->options, argument));
+}
+
+static int apply_include(struct run *run, const char *argument)
+{
+    return accepted(ibt_options_add_include(run->options, argument));
+}
+
+static int apply_root(struct run *run, const char *argument)
+{
+    return accepted(ibt_options_set_root(run->options, argument));
+}
+
+static int apply_overwrite(struct run *run, const char *argument)
+{
+    static const struct { const char *word; int32_t policy; } words[] = {
+        { "never", IBT_OVERWRITE_NEVER },
+        { "always", IBT_OVERWRITE_ALWAYS },
+        { "different", IBT_OVERWRITE_IF_DIFFERENT },
+        { "older", IBT_OVERWRITE_IF_OLDER },
+        { "keep", IBT_OVERWRITE_KEEP },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(words[i].word, argument) == 0)
+            return accepted(ibt_options_set_overwrite(run->options, words[i].policy));
+    return 0;
+}
+
+static int apply_delete(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_delete_extra(run->options, 1));
+}
+
+static int apply_dry_run(struct run *run, const char *argument)
+{
+    (void)argument;
+    run->dry_run = 1;
+    return accepted(ibt_options_set_dry_run(run->options, 1));
+}
+
+/* A rule of 0 is none, as if it had not been given. */
+static int apply_keep(struct run *run, const char *argument, ibt_status (*set)(ibt_options *, uint32_t))
+{
+    long n;
+
+    if (!read_number(argument, INT_MAX, &n))
+        return 0;
+    run->keeps |= n > 0;
+    return accepted(set(run->options, (uint32_t)n));
+}
+
+static int apply_last(struct run *run, const char *argument)
+{
+    return apply_keep(run, argument, ibt_options_set_keep_last);
+}
+
+static int apply_daily(struct run *run, const char *argument)
+{
+    return apply_keep(run, argument, ibt_options_set_keep_daily);
+}
+
+static int apply_weekly(struct run *run, const char *argument)
+{
+    return apply_keep(run, argument, ibt_options_set_keep_weekly);
+}
+
+static int apply_monthly(struct run *run, const char *argument)
+{
+    return apply_keep(run, argument, ibt_options_set_keep_monthly);
+}
+
+static int apply_yearly(struct run *run, const char *argument)
+{
+    return apply_keep(run, argument, ibt_options_set_keep_yearly);
+}
+
+static int apply_recursive(struct run *run, const char *argument)
+{
+    (void)argument;
+    return run->recursive = 1;
+}
+
+static int apply_json(struct run *run, const char *argument)
+{
+    (void)argument;
+    return run->json = 1;
+}
+
+static int apply_quiet(struct run *run, const char *argument)
+{
+    (void)argument;
+    return run->quiet = 1;
+}
+
+enum { AT = RESTORE | LIST | FILES | CAT | VERIFY | COMPARE | PRUNE };
+enum { REPORTS = EVERY & ~CAT };
+enum { WORKERS = BACKUP | RESTORE | VERIFY | COMPARE | CONSOLIDATE | REBUILD };
+
+static const struct option options[] = {
+    { "--store", "DIR", EVERY, "where the backup files are (default: a private directory in $TMPDIR)",
+      apply_store },
+    { "--cache", "DIR", EVERY, "where copies of states are kept (default: ~/.cache/ibt)", apply_cache },
+    { "--key", "K", BACKUP, "the name of the series (default: the last component of SOURCE)", apply_key },
+    { "--exclude", "P", BACKUP | COMPARE, "leave out what matches P, as in .gitignore; may be repeated",
+      apply_exclude },
+    { "--at", "WHEN", AT,
+      "the snapshot of that stamp, or the last one until a time: 2026-11-22T22:05:30Z,\n"
+      "                   or \"2026-11-22 22:05\" in local time", apply_at },
+    { "--include", "GLOB", RESTORE | COMPARE,
+      "only what matches, from the snapshot's root: 'src/**/*.c'; may be repeated", apply_include },
+    { "--root", "PATH", RESTORE, "restore this directory of the snapshot as DEST itself", apply_root },
+    { "--overwrite", "HOW", RESTORE,
+      "what is in DEST already: never (default; DEST must be empty), always,\n"
+      "                   different (size or time), older, keep", apply_overwrite },
+    { "--delete", NULL, RESTORE, "remove from DEST what the snapshot has not", apply_delete },
+    { "--keep-last", "N", PRUNE, "keep the newest N", apply_last },
+    { "--keep-daily", "N", PRUNE, "keep the newest of each of the last N days that have one (UTC)",
+      apply_daily },
+    { "--keep-weekly", "N", PRUNE, "the same for weeks", apply_weekly },
+    { "--keep-monthly", "N", PRUNE, "the same for months", apply_monthly },
+    { "--keep-yearly", "N", PRUNE, "the same for years", apply_yearly },
+    { "--dry-run", NULL, RESTORE | PRUNE, "only tell what would be done", apply_dry_run },
+    { "--recursive", NULL, FILES, "list everything below PATH", apply_recursive },
+    { "--threads", "N", WORKERS, "worker threads (default 0: one for each core)", apply_threads },
+    { "--level", "N", BACKUP | CONSOLIDATE, "compression, 1 (fast) to 19 (small), 0 for none (default 3)",
+      apply_level },
+    { "--json", NULL, REPORTS, "print the report as JSON", apply_json },
+    { "--quiet", NULL, EVERY, "print what went wrong only", apply_quiet },
+};
+
+enum { OPTION_COUNT = sizeof options / sizeof options[0] };
+
+static void print_options(FILE *out, int group)
+{
+    int i;
+
+    for (i = 0; i < OPTION_COUNT; i++) {
+        char form[40];
+
+        if ((options[i].groups & group) == 0)
+            continue;
+        snprintf(form, sizeof form, "%s %s", options[i].name,
+                 options[i].argument != NULL ? options[i].argument : "");
+        fprintf(out, "  %-16s %s\n", form, options[i].help);
+    }
+}
+
+int help(const struct command *command)
+{
+    int i;
+
+    if (command != NULL) {
+        printf("usage: ibt %s\n\n", command->use);
+        print_options(stdout, command->group);
+        return EXIT_OK;
+    }
+    printf("usage: ibt COMMAND ...\n\n"
+           "Incremental backups. Each command explains itself: ibt COMMAND --help\n\n");
+    for (i = 0; commands[i].name != NULL; i++)
+        printf("  ibt %.*s\n", (int)strcspn(commands[i].use, "\n"), commands[i].use);
+    printf("\nExit status: 0 done, 3 done but not everything (see the messages), 1 error, 2 wrong usage.\n");
+    return EXIT_OK;
+}
+
+/* Says what is wrong with which argument. Both command and argument may be NULL. */
+int wrong_usage(const struct command *command, const char *what, const char *which)
+{
+    fprintf(stderr, "ibt: %s", what);
+    if (which != NULL) {
+        fputs(": ", stderr);
+        print_name(stderr, which);
+    }
+    if (command != NULL)
+        fprintf(stderr, "; see ibt %s --help\n", command->name);
+    else
+        fputs("; see ibt --help\n", stderr);
+    return EXIT_USAGE;
+}
+
+const struct command *find_command(const char *name)
+{
+    int i;
+
+    for (i = 0; commands[i].name != NULL; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+/* The option that an argument begins with, as in "--key=K" or "--key". */
+static const struct option *find_option(const char *argument, int group)
+{
+    size_t length = strcspn(argument, "=");
+    int i;
+
+    for (i = 0; i < OPTION_COUNT; i++)
+        if (strlen(options[i].name) == length && strncmp(options[i].name, argument, length) == 0
+            && (options[i].groups & group) != 0)
+            return &options[i];
+    return NULL;
+}
+
+/* Takes the option at argv[0]. Returns how many arguments it took, 0 after a message. */
+static int take_option(const struct command *command, struct run *run, char **argv)
+{
+    const struct option *option = find_option(argv[0], command->group);
+    const char *equals = strchr(argv[0], '=');
+    const char *argument = equals != NULL ? equals + 1 : argv[1];
+    char what[64];
+
+    if (option == NULL)
+        return wrong_usage(command, "unknown option", argv[0]), 0;
+    if (option->argument == NULL && equals != NULL)
+        return wrong_usage(command, "this option takes no argument", argv[0]), 0;
+    if (option->argument != NULL && argument == NULL)
+        return wrong_usage(command, "this option needs an argument", argv[0]), 0;
+    snprintf(what, sizeof what, "not a valid %s for %s", option->argument != NULL ? option->argument : "",
+             option->name);
+    if (!option->apply(run, argument))
+        return wrong_usage(command, what, argument), 0;
+    return option->argument == NULL || equals != NULL ? 1 : 2;
+}
+
+/* What no option can say of itself. */
+static int check_together(const struct command *command, const struct run *run)
+{
+    if (run->selects && run->operand_count == 0)
+        return wrong_usage(command, "--at needs a KEY", NULL);
+    if (command->group == PRUNE && run->selects && run->keeps)
+        return wrong_usage(command, "either --at or --keep-..., not both", NULL);
+    if (command->group == PRUNE && !run->selects && !run->keeps)
+        return wrong_usage(command, "say what to keep, or with --at what to remove", NULL);
+    return EXIT_OK;
+}
+
+/* Fills `run` from the arguments after the command. Returns EXIT_OK if they are right. */
+int read_arguments(const struct command *command, struct run *run, char **argv)
+{
+    int only_operands = 0;
+
+    while (*argv != NULL) {
+        if (!only_operands && strcmp(*argv, "--") == 0) {
+            only_operands = 1;
+            argv++;
+        } else if (!only_operands && argv[0][0] == '-' && argv[0][1] != '\0') {
+            int taken = take_option(command, run, argv);
+
+            if (taken == 0)
+                return EXIT_USAGE;
+            argv += taken;
+        } else if (run->operand_count == command->operands_max) {
+            return wrong_usage(command, "too many arguments", *argv);
+        } else {
+            run->operands[run->operand_count++] = *argv++;
+        }
+    }
+    if (run->operand_count < command->operands_min)
+        return wrong_usage(command, "arguments are missing", NULL);
+    return check_together(command, run);
+}
+
+int asks_for_help(char **argv)
+{
+    for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++)
+        if (strcmp(*argv, "--help") == 0 || strcmp(*argv, "-h") == 0)
+            return 1;
+    return 0;
+}

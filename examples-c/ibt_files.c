@@ -1,0 +1,212 @@
+/* ibt_files.c - looking into a snapshot: files and cat. */
+#include "ibt_tool.h"
+#include <inttypes.h>
+#include <string.h>
+
+/* What the columns need to be as wide as, and the path that is listed: that of a directory is left out. */
+struct listing {
+    const struct run *run;
+    size_t owner, group, size;
+};
+
+/* These calls have no options: their callbacks look for Ctrl-C themselves. */
+static int32_t go_on(const struct run *run)
+{
+    return ferror(stdout) || ibt_cancel_requested(run->cancel) ? IBT_CALLBACK_FAILED : IBT_CALLBACK_OK;
+}
+
+static const char *type_name(const ibt_entry *entry)
+{
+    static const char *const names[] = { "?", "file", "dir", "symlink", "fifo", "char", "block" };
+    int32_t type = ibt_entry_type(entry);
+
+    return names[type >= 1 && type <= 6 ? type : 0];
+}
+
+/* "-rw-r--r--", as ls writes it. */
+static void format_mode(const ibt_entry *entry, char out[11])
+{
+    static const char types[] = "?-dlpcb", letters[] = "rwxrwxrwx";
+    int32_t type = ibt_entry_type(entry);
+    uint32_t mode = ibt_entry_mode(entry);
+    int i;
+
+    out[0] = types[type >= 1 && type <= 6 ? type : 0];
+    for (i = 0; i < 9; i++)
+        out[i + 1] = mode & (0400u >> i) ? letters[i] : '-';
+    if (mode & 04000)
+        out[3] = mode & 0100 ? 's' : 'S';
+    if (mode & 02000)
+        out[6] = mode & 0010 ? 's' : 'S';
+    if (mode & 01000)
+        out[9] = mode & 0001 ? 't' : 'T';
+    out[10] = '\0';
+}
+
+/* A name, or the number where there is none. */
+static const char *owner(const char *name, uint32_t number, char out[16])
+{
+    if (name != NULL)
+        return name;
+    snprintf(out, 16, "%" PRIu32, number);
+    return out;
+}
+
+/* The listed directory itself is not among what it holds. */
+static int is_left_out(const ibt_entry *entry, const struct run *run)
+{
+    const char *path = ibt_entry_path(entry), *listed = run->operands[1];
+    size_t length;
+
+    if (ibt_entry_type(entry) != IBT_TYPE_DIR)
+        return 0;
+    for (listed = listed != NULL ? listed : ""; *listed == '/';)
+        listed++;
+    for (length = strlen(listed); length > 0 && listed[length - 1] == '/';)
+        length--;
+    return strlen(path) == length && strncmp(path, listed, length) == 0;
+}
+
+static void format_entry_size(const ibt_entry *entry, char out[32])
+{
+    if (ibt_entry_type(entry) == IBT_TYPE_FILE)
+        format_size(ibt_entry_size(entry), out, 32);
+    else
+        snprintf(out, 32, "-");
+}
+
+static size_t widest(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static int32_t measure(void *ud, const ibt_entry *entry)
+{
+    struct listing *listing = ud;
+    char text[32];
+
+    if (is_left_out(entry, listing->run))
+        return IBT_CALLBACK_OK;
+    listing->owner = widest(listing->owner,
+                            name_width(owner(ibt_entry_user(entry), ibt_entry_uid(entry), text)));
+    listing->group = widest(listing->group,
+                            name_width(owner(ibt_entry_group(entry), ibt_entry_gid(entry), text)));
+    format_entry_size(entry, text);
+    listing->size = widest(listing->size, strlen(text));
+    return IBT_CALLBACK_OK;
+}
+
+/* "-rw-r--r--  me  users  1.5 KiB  2026-11-22 23:05:30  dir/name -> target" */
+static int32_t print_entry(void *ud, const ibt_entry *entry)
+{
+    const struct listing *listing = ud;
+    const char *path = ibt_entry_path(entry), *target = ibt_entry_target(entry);
+    char mode[11], text[32];
+
+    if (is_left_out(entry, listing->run))
+        return IBT_CALLBACK_OK;
+    format_mode(entry, mode);
+    printf("%s  ", mode);
+    print_cell(owner(ibt_entry_user(entry), ibt_entry_uid(entry), text), listing->owner);
+    fputs("  ", stdout);
+    print_cell(owner(ibt_entry_group(entry), ibt_entry_gid(entry), text), listing->group);
+    format_entry_size(entry, text);
+    printf("  %*s  ", (int)listing->size, text);
+    format_time(ibt_entry_mtime(entry), text, sizeof text);
+    printf("%s  ", text);
+    print_name(stdout, path);
+    if (target != NULL) {
+        fputs(" -> ", stdout);
+        print_name(stdout, target);
+    }
+    putchar('\n');
+    return go_on(listing->run);
+}
+
+static void print_member(const char *name, const char *value)
+{
+    if (value == NULL)
+        return;
+    printf(",\"%s\":", name);
+    print_json_text(value);
+}
+
+/* "SECONDS.NNNNNNNNN", as the report has it; before 1970 the fraction still counts forwards. */
+static void print_json_time(const char *name, int64_t nanoseconds)
+{
+    int64_t seconds = nanoseconds / 1000000000, fraction = nanoseconds % 1000000000;
+
+    if (fraction < 0) {
+        seconds--;
+        fraction += 1000000000;
+    }
+    printf(",\"%s\":\"%" PRId64 ".%09" PRId64 "\"", name, seconds, fraction);
+}
+
+/* An entry as one line of JSON, members as in docs/format.md. */
+static int32_t print_json_entry(void *ud, const ibt_entry *entry)
+{
+    const struct listing *listing = ud;
+
+    if (is_left_out(entry, listing->run))
+        return IBT_CALLBACK_OK;
+    fputs("{\"path\":", stdout);
+    print_json_text(ibt_entry_path(entry));
+    printf(",\"type\":\"%s\",\"mode\":\"%04" PRIo32 "\",\"uid\":%" PRIu32 ",\"gid\":%" PRIu32, type_name(entry),
+           ibt_entry_mode(entry), ibt_entry_uid(entry), ibt_entry_gid(entry));
+    print_member("user", ibt_entry_user(entry));
+    print_member("group", ibt_entry_group(entry));
+    print_json_time("mtime", ibt_entry_mtime(entry));
+    if (ibt_entry_type(entry) == IBT_TYPE_FILE)
+        printf(",\"size\":%" PRIu64, ibt_entry_size(entry));
+    print_member("hash", ibt_entry_hash(entry));
+    print_member("target", ibt_entry_target(entry));
+    if (ibt_entry_rdev(entry) != 0)
+        printf(",\"rdev\":%" PRIu64, ibt_entry_rdev(entry));
+    if (ibt_entry_link(entry) != 0)
+        printf(",\"link\":%" PRIu64, ibt_entry_link(entry));
+    puts("}");
+    return go_on(listing->run);
+}
+
+static ibt_status open_snapshot(struct run *run, ibt_snapshot **snapshot)
+{
+    ibt_status status = ibt_snapshot_open(run->storage, run->operands[0], run->options, snapshot, &run->err);
+
+    erase_progress(run);
+    return status;
+}
+
+ibt_status do_files(struct run *run)
+{
+    const char *path = run->operands[1] != NULL ? run->operands[1] : "";
+    uint32_t depth = run->recursive ? UINT32_MAX : 1;
+    struct listing listing = { run, 0, 0, 0 };
+    ibt_snapshot *snapshot;
+    ibt_status status = open_snapshot(run, &snapshot);
+
+    if (status >= 0 && !run->json)
+        status = ibt_snapshot_list(snapshot, path, depth, measure, &listing, &run->err);
+    if (status >= 0)
+        status = ibt_snapshot_list(snapshot, path, depth, run->json ? print_json_entry : print_entry, &listing,
+                                   &run->err);
+    ibt_snapshot_free(snapshot);
+    return status;
+}
+
+static int32_t write_out(void *ud, const uint8_t *data, size_t length)
+{
+    fwrite(data, 1, length, stdout);
+    return go_on(ud);
+}
+
+ibt_status do_cat(struct run *run)
+{
+    ibt_snapshot *snapshot;
+    ibt_status status = open_snapshot(run, &snapshot);
+
+    if (status >= 0)
+        status = ibt_snapshot_read(snapshot, run->operands[1], 0, UINT64_MAX, write_out, run, &run->err);
+    ibt_snapshot_free(snapshot);
+    return status;
+}

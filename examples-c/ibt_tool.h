@@ -1,0 +1,119 @@
+/*
+ * ibt_tool.h - what the parts of the command line tool share.
+ *
+ *   ibt.c           the commands, and main()
+ *   ibt_args.c      the options of each, and how the command line is read
+ *   ibt_names.c     names as text that is safe to print
+ *   ibt_print.c     what is printed: changes, problems, reports
+ *   ibt_tables.c    reports with many snapshots: list, prune, verify
+ *   ibt_files.c     looking into a snapshot: files, cat
+ *   ibt_progress.c  the progress bar and Ctrl-C
+ *   ibt_time.c      times and sizes, read and written
+ */
+#ifndef IBT_TOOL_H
+#define IBT_TOOL_H
+
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L /* sigaction, isatty, localtime_r */
+#endif
+
+#include <ibt.h>
+#include <stdio.h>
+
+/* The exit statuses of the program. */
+enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_PARTIAL = 3 };
+
+/* One run of the program: what was asked for, and what the answer goes through. */
+struct run {
+    const char *operands[2];
+    int operand_count;
+    const char *store;
+    int json;
+    int quiet;
+    int dry_run;
+    int recursive;
+    int selects; /* --at was given */
+    int keeps;   /* so was a --keep-... */
+    int drawing; /* a progress bar */
+    ibt_cancel *cancel;
+    ibt_storage *storage;
+    ibt_options *options;
+    ibt_report *report;
+    ibt_error *err;
+};
+
+/* Which commands an option belongs to: a set of these. */
+enum {
+    BACKUP = 1,
+    RESTORE = 2,
+    LIST = 4,
+    FILES = 8,
+    CAT = 16,
+    VERIFY = 32,
+    COMPARE = 64,
+    PRUNE = 128,
+    CONSOLIDATE = 256,
+    REBUILD = 512,
+    EVERY = 1023
+};
+
+struct command {
+    const char *name; /* NULL ends the table */
+    int group;
+    int operands_min, operands_max;
+    const char *use;
+    ibt_status (*work)(struct run *run);
+    void (*print)(const struct run *run); /* NULL if work itself prints */
+};
+
+/* ibt.c */
+extern const struct command commands[];
+
+/* ibt_args.c */
+const struct command *find_command(const char *name);
+int help(const struct command *command);
+int asks_for_help(char **argv);
+int wrong_usage(const struct command *command, const char *what, const char *which);
+int read_arguments(const struct command *command, struct run *run, char **argv);
+
+/* ibt_names.c */
+void print_name(FILE *out, const char *name);
+void print_text(FILE *out, const char *text);
+void print_json_text(const char *name);
+size_t name_width(const char *name);
+void print_cell(const char *name, size_t width);
+
+/* ibt_print.c */
+const char *or_dash(const char *text);
+uint64_t count_of(const struct run *run, int32_t which);
+const char *plural(uint64_t count);
+int32_t print_change(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
+void print_problems(const struct run *run);
+void print_backup(const struct run *run);
+void print_restore(const struct run *run);
+void print_compare(const struct run *run);
+void print_consolidate(const struct run *run);
+void print_rebuild(const struct run *run);
+
+/* ibt_tables.c */
+void print_list(const struct run *run);
+void print_prune(const struct run *run);
+void print_verify(const struct run *run);
+
+/* ibt_files.c */
+ibt_status do_files(struct run *run);
+ibt_status do_cat(struct run *run);
+
+/* ibt_progress.c */
+void catch_interrupts(ibt_cancel *cancel);
+void release_interrupts(void);
+int wants_progress(const struct run *run);
+int32_t draw(void *ud, const ibt_progress *now);
+void erase_progress(const struct run *run);
+
+/* ibt_time.c */
+int read_time(const char *text, int64_t *nanoseconds);
+void format_time(int64_t nanoseconds, char *out, size_t size);
+void format_size(uint64_t bytes, char *out, size_t size);
+
+#endif
