@@ -1,4 +1,4 @@
-# What is installed: header, libraries, pkg-config file, CMake package, tool. Everything finds the rest relative
+# What is installed: header, libraries, pkg-config file, CMake package, tool and its manual. Everything finds the rest relative
 # to itself, so that the tree can be moved.
 
 include(CMakePackageConfigHelpers)
@@ -41,4 +41,5 @@ function(ibt_install_tool target)
   ibt_relative(way "$ORIGIN" "${CMAKE_INSTALL_BINDIR}" "${CMAKE_INSTALL_LIBDIR}")
   set_target_properties(${target} PROPERTIES INSTALL_RPATH "${way}")
   install(TARGETS ${target} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+  install(FILES docs/ibt.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
 endfunction()

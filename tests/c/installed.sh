@@ -19,7 +19,10 @@ fi
 "$cmake" --build "$scratch/consumer" >/dev/null
 "$scratch/consumer/consumer_ibt"
 "$scratch/consumer/consumer_static"
-if [ -x "$tree/bin/ibt" ]; then "$tree/bin/ibt" --version; fi
+if [ -x "$tree/bin/ibt" ]; then
+    "$tree/bin/ibt" --version
+    [ -n "$(find "$tree" -path '*/man1/ibt.1')" ] || { echo "no manual of ibt is installed" >&2; exit 1; }
+fi
 
 if ! command -v pkg-config >/dev/null; then
     echo "skipped: pkg-config is not installed"
