@@ -33,6 +33,103 @@ expect 1 "$@" list other --store store
 expect 0 "$@" list --store elsewhere
 grep -q '^no snapshots' out || fail "an empty store lists something"
 
+# Restores into a tree that is there.
+expect 0 "$@" restore docs some --store store --include 'dir/*' --include '*.txt'
+[ -f some/dir/numbers ] && [ -f some/a.txt ] && [ ! -e some/new ] || fail "--include restored something else"
+expect 0 "$@" restore docs below --store store --root dir
+diff -r --no-dereference src/dir below
+cp -a newest changed
+echo changed >changed/a.txt
+echo more >changed/extra
+rm changed/new
+cp -a changed untouched
+expect 1 "$@" restore docs changed --store store
+expect 0 "$@" restore docs changed --store store --overwrite always --delete --dry-run
+for line in '^M a.txt$' '^- extra$' '^+ new$' 'would be restored'; do
+    grep -q "$line" out || fail "the dry run does not tell $line"
+done
+diff -r --no-dereference untouched changed
+expect 0 "$@" restore docs changed --store store --overwrite keep
+[ "$(cat changed/a.txt)" = changed ] && [ -f changed/new ] || fail "--overwrite keep"
+expect 0 "$@" restore docs changed --store store --overwrite different --delete
+diff -r --no-dereference src changed
+
+# Looking into a snapshot.
+expect 0 "$@" files docs --store store
+grep -q '^-rw.* a.txt$' out && grep -q '^d.* dir$' out || fail "files shows no root directory"
+! grep -q numbers out || fail "files shows more than a directory"
+expect 0 "$@" files docs dir/ --store=store
+grep -q '^l.* dir/link -> ../a.txt$' out && ! grep -q '^d' out || fail "files shows no directory"
+expect 0 "$@" files docs a.txt --store store --at "$stamp"
+[ "$(wc -l <out)" = 1 ] || fail "files shows no single file"
+expect 0 "$@" files docs --recursive --json --store store
+grep -q '^{"path":"dir/numbers","type":"file",.*"hash":"blake3:.*}$' out || fail "files --json"
+[ "$(wc -l <out)" = 5 ] || fail "files --recursive shows not every entry"
+expect 1 "$@" files docs nowhere --store store
+expect 0 "$@" cat docs dir/numbers --store store
+cmp src/dir/numbers out
+expect 0 "$@" cat docs new --store store
+expect 1 "$@" cat docs new --store store --at "$stamp"
+expect 1 "$@" cat docs dir --store store
+
+# A name cannot command the terminal.
+plant odd
+: >"odd/$(printf '\033[2J%%\377')"
+expect 0 "$@" full odd --store store
+expect 0 "$@" files odd --store store
+grep -q '%1B\[2J%25%FF$' out || fail "an odd name is not spelled out"
+
+# Against a tree, and against its own hashes.
+expect 0 "$@" compare docs newest --store store
+grep -q 'no differences$' out || fail "differences in a tree just restored"
+cp -a newest other
+echo changed >other/a.txt
+echo more >other/extra
+rm other/dir/numbers
+chmod 700 other/new
+expect 0 "$@" compare docs other --store store
+for line in '^M a.txt$' '^+ extra$' '^- dir/numbers$' '^m new$'; do
+    grep -q "$line" out || fail "compare does not tell $line"
+done
+expect 0 "$@" compare docs before --store store --at "$stamp" --json
+grep -q '^{' out || fail "compare --json is no JSON"
+expect 1 "$@" compare docs nowhere --store store
+expect 0 "$@" verify --store store
+grep -q '^docs .* whole$' out && grep -q '^odd ' out || fail "verify shows not every snapshot"
+expect 0 "$@" verify docs --at "$stamp" --store store
+[ "$(grep -c '^docs ' out)" = 1 ] || fail "verify --at shows others"
+cp -R store damaged
+rm damaged/docs.full.*
+expect 3 "$@" verify docs --store damaged
+grep -q '^ibt: missing: ' err && grep -q 'loss' out || fail "the loss is not told"
+
+# Chains: drawn, consolidated, removed.
+expect 0 "$@" list docs --store store
+grep -q '^docs .*`- 2.* incremental ' out || fail "no chain is drawn"
+expect 0 "$@" list docs --store store --at "$stamp"
+grep -q ' docs.full' out || fail "list --at shows no files"
+expect 0 "$@" consolidate docs --store store
+expect 0 "$@" consolidate docs --store store
+grep -q 'full snapshot already$' out || fail "a second consolidation"
+rm -rf cache
+expect 0 "$@" rebuild-cache docs --store store
+[ -n "$(find cache -type f)" ] || fail "no cache was made"
+expect 0 "$@" rebuild-cache docs --store store
+grep -q 'the cache was whole$' out || fail "a second cache was made"
+expect 0 "$@" prune docs --keep-last 1 --store store --dry-run
+grep -q '^kept .* last 1$' out && grep -q '^dry run' out || fail "prune --dry-run gives no reasons"
+expect 0 "$@" list docs --store store
+[ "$(grep -c '^docs ' out)" = 3 ] || fail "the dry run removed something"
+expect 0 "$@" prune docs --at "$stamp" --store store
+grep -q "^removed  $stamp" out || fail "prune --at"
+expect 0 "$@" prune docs --keep-last 1 --keep-yearly 1 --store store
+expect 0 "$@" list docs --store store
+[ "$(grep -c '^docs ' out)" = 1 ] || fail "prune left more than one"
+expect 1 "$@" prune other --keep-last 1 --store store
+expect 0 "$@" restore docs last --store store
+diff -r --no-dereference src last
+expect 0 "$@" incr src --store store --key docs
+
 # Something unreadable: the rest is stored, and the status says so. Root reads everything.
 if [ "$(id -u)" != 0 ]; then
     chmod 000 src/new

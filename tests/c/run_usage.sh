@@ -5,7 +5,7 @@ expect 0 "$@" --version
 grep -q '^ibt [0-9]' out || fail "no version"
 expect 0 "$@" --help
 grep -q 'ibt restore KEY DEST' out || fail "no overview"
-for command in full incr restore list; do
+for command in full incr restore list files cat verify compare prune consolidate rebuild-cache; do
     expect 0 "$@" $command --help
     grep -q "^usage: ibt $command" out && grep -q -- --store out && grep -q -- --cache out ||
         fail "no help for $command"
@@ -23,6 +23,34 @@ expect 2 "$@" full a --threads many
 expect 2 "$@" full a --threads -1
 expect 2 "$@" full a --level 20
 expect 2 "$@" full a --json=yes
+expect 2 "$@" restore key dest --overwrite maybe
+expect 2 "$@" restore key dest --keep-last 1
+expect 2 "$@" restore key dest --include '[a'
+expect 2 "$@" restore key dest --root ../up
+expect 2 "$@" files
+expect 2 "$@" files key path more
+expect 2 "$@" cat key
+expect 2 "$@" cat key path --json
+expect 2 "$@" verify a b
+expect 2 "$@" verify --at 20261122T220530.123456Z
+expect 2 "$@" list --at 20261122T220530.123456Z
+expect 2 "$@" compare key
+expect 2 "$@" compare key tree --delete
+expect 2 "$@" prune
+expect 2 "$@" prune key
+grep -q 'what to keep' err || fail "prune does not say what is missing"
+expect 2 "$@" prune key --keep-last 0
+expect 2 "$@" prune key --keep-daily some
+expect 2 "$@" prune key --keep-last 1 --at 20261122T220530.123456Z
+expect 2 "$@" consolidate
+expect 2 "$@" consolidate key --dry-run
+expect 2 "$@" rebuild-cache
+for when in 2026-02-29T00:00:00Z '2026-11-31 10:00' '2026-11-22 25:00' '2026-11-22 10:00x'; do
+    expect 2 "$@" restore key dest --at "$when"
+done
+for when in '2026-11-22 22:05' '2026-11-22 22:05:30' '2028-02-29 22:05:30.5+01:00' 2026-11-22t22:05:30.123456789z; do
+    expect 1 "$@" restore key dest --at "$when"
+done
 for when in yesterday 2026-11-22 2026-11-22T22:05:30 2026-13-22T22:05:30Z 2026-11-22T22:05:30+2 20261122T2205Z; do
     expect 2 "$@" restore key dest --at $when
     grep -q "$when\|--at" err || fail "the message does not say what is wrong"
