@@ -1,5 +1,5 @@
-# What is installed: header, libraries, pkg-config file, CMake package, tool and its manual. Everything finds the rest relative
-# to itself, so that the tree can be moved.
+# What is installed: header, libraries, pkg-config file, CMake package, tool and its manual. Everything finds the
+# rest relative to itself, so that the tree can be moved.
 
 include(CMakePackageConfigHelpers)
 

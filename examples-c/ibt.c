@@ -103,7 +103,7 @@ static int finish(const struct command *command, const struct run *run, ibt_stat
     else if (status >= 0 && !run->quiet && command->print != NULL)
         command->print(run);
     print_problems(run);
-    if (status < 0) {
+    if (status < 0 && !ferror(stdout)) { /* a full disk reads as cancelled */
         fputs("ibt: ", stderr);
         print_text(stderr, status == IBT_ERR_CANCELLED ? "cancelled" : ibt_error_message(run->err));
         fputc('\n', stderr);
