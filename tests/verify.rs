@@ -64,6 +64,13 @@ fn lost_paths(problems: &[Problem]) -> BTreeSet<Vec<u8>> {
     problems.iter().filter(is_content).filter_map(|problem| problem.path.clone()).collect()
 }
 
+/// The same with what kind of loss it is and the archive it is in.
+fn lost_in(report: &Report) -> BTreeSet<String> {
+    let is_content = |p: &&Problem| p.path.is_some() && !p.message.contains("signature");
+    let told = |p: &Problem| format!("{:?} {} {:?}", p.path, p.kind.name(), p.file);
+    report.problems.iter().filter(is_content).map(told).collect()
+}
+
 /// Verifies each snapshot by itself and restores it: both lose the same paths, for the same kind of reason.
 #[track_caller]
 fn assert_as_a_restore(series: &Series, what: &str) {
@@ -77,14 +84,7 @@ fn assert_as_a_restore(series: &Series, what: &str) {
                 let (found, lost) =
                     (lost_paths(&verified.report.problems), lost_paths(&restored.report.problems));
                 assert_eq!(found, lost, "{what}");
-                let kinds = |report: &Report| {
-                    let contents = report
-                        .problems
-                        .iter()
-                        .filter(|p| p.path.is_some() && !p.message.contains("signature"));
-                    contents.map(|p| (p.path.clone(), p.kind.name(), p.file.clone())).collect::<BTreeSet<_>>()
-                };
-                assert_eq!(kinds(&verified.report), kinds(&restored.report), "{what}");
+                assert_eq!(lost_in(&verified.report), lost_in(&restored.report), "{what}");
             }
             (Err(a), Err(b)) => assert_eq!(a.kind, b.kind, "{what}"),
             (a, b) => panic!("{what}: verified {a:?}, restored {b:?}"),
@@ -348,6 +348,27 @@ fn damage_where_no_content_lies_is_told_of_the_archive() {
     series.assert_every_point_restores();
 }
 
+/// Two fulls of one tree are alike byte by byte: what is right in one says nothing of the other.
+#[test]
+fn a_content_that_is_right_in_one_archive_is_looked_at_in_the_next() {
+    let series = one_full();
+    let options = Options { codec: Codec::None, ..series.options.clone() };
+    let full = || {
+        let backup = series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::backup::full(store, &series.source, job)
+        });
+        backup.whole().snapshot.unwrap()
+    };
+    full();
+    let last = full();
+    let (archive, offset, _) = range_of(&series, "b", 0, false);
+    flip(&archive, offset);
+    let report = verify_all(&series);
+    let problem = &report.problems[0];
+    assert_eq!((report.problems.len(), problem.path.as_deref()), (1, Some(&b"b"[..])), "{problem:?}");
+    assert_eq!(problem.snapshot, Some(last));
+}
+
 #[test]
 fn a_damaged_signature_is_told_and_costs_no_content() {
     let series = three_snapshots(Codec::None);
@@ -397,14 +418,31 @@ fn a_state_that_cannot_be_read_is_told_and_the_others_are_verified() {
     }
 }
 
-/// The digest is right, the entries are not: still no snapshot that restores.
+/// Both digests are right and an entry is not: still no snapshot that restores.
 #[test]
 fn a_state_whose_entries_break_a_rule_is_told() {
     let series = three_snapshots(Codec::Zstd(1));
-    stored::forge(&series.newest("state"), "\"path\":\"dir/small\"", "\"path\":\"dir/a/small\"");
-    let what = "a parent that is missing";
+    let state = series.newest("state");
+    stored::forge(&state, "\"content\":[[0,", "\"content\":[[99,");
     let report = series.verify(&series.options).partial();
-    assert_eq!(report.problems[0].file, file_name(&series.newest("state")), "{what}");
+    let problem = &report.problems[0];
+    assert_eq!((report.problems.len(), &problem.file), (1, &file_name(&state)), "{:#?}", report.problems);
+    assert_eq!(problem.snapshot, Some(series.points[2].stamp));
+    assert_eq!(report.snapshots[2].reason, "1 loss");
+    let newest = series.restore(Select::Newest, &series.beside("restored"));
+    newest.refused(Kind::Corrupt);
+}
+
+#[test]
+fn an_archive_of_another_size_is_told_with_both_sizes() {
+    let series = three_snapshots(Codec::Zstd(1));
+    let vault = series.newest("sigvault");
+    let size = fs::metadata(&vault).unwrap().len();
+    fs::write(&vault, [&fs::read(&vault).unwrap()[..], b"more"].concat()).unwrap();
+    let report = verify_all(&series);
+    let of_vault = report.problems.iter().find(|problem| problem.path.is_none()).unwrap();
+    let said = format!("it has {} bytes, not {size}", size + 4);
+    assert!(of_vault.message.contains(&said), "{}", of_vault.message);
 }
 
 #[test]
