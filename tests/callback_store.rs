@@ -4,10 +4,14 @@
 //! The files of tests named first run here over memory: see `support/series.rs`.
 #![allow(clippy::duplicate_mod)] // each of them brings its own copy of `support`
 
+#[path = "compare.rs"]
+mod compare;
 #[path = "increments.rs"]
 mod increments;
 #[path = "interrupted.rs"]
 mod interrupted;
+#[path = "overwrite.rs"]
+mod overwrite;
 #[path = "round_trip.rs"]
 mod round_trip;
 #[path = "selection.rs"]

@@ -370,7 +370,7 @@ fn a_cancelled_restore_leaves_each_file_old_or_new() {
 #[test]
 fn a_lost_content_leaves_the_old_file() {
     let (series, dest) = with_copy(&[("a", "content"), ("b", "content of b")]);
-    fs::remove_file(series.newest("full")).unwrap();
+    series.lose("full");
     fs::write(dest.join("a"), "edited").unwrap();
     let report = restore(&series, &mirror(&series), &dest, &mut Silent).partial();
     assert_eq!(problem_paths(&report, ProblemKind::Missing), ["a"]);
