@@ -126,11 +126,11 @@ unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt
 /// are at most 200 bytes of UTF-8 and hold no '/', no NUL and no control
 /// character. Set the functions that there are:
 ///
-///     ibt_storage_set_reader()   every operation needs it
-///     ibt_storage_set_list()     every operation needs it
-///     ibt_storage_set_writer()   backups need it
-///     ibt_storage_set_delete()   removing snapshots needs it
-///     ibt_storage_set_lock()     optional
+///   ibt_storage_set_reader()   every operation needs it
+///   ibt_storage_set_list()     every operation needs it
+///   ibt_storage_set_writer()   backups need it
+///   ibt_storage_set_delete()   removing snapshots needs it
+///   ibt_storage_set_lock()     optional
 ///
 /// An operation that needs a function which is not set returns
 /// IBT_ERR_UNSUPPORTED, naming the setter, before it calls any. Every snapshot
