@@ -12,15 +12,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
 
 use crate::entry::Hash;
 use crate::error::{Error, Result};
 use crate::format::names::{Name, TEMP_PREFIX};
-use crate::platform::Dir;
+use crate::platform::{self, Dir};
 
 /// What follows the name of a SigVault in that of the signatures made again.
 const STREAM: &str = ".stream";
@@ -73,8 +71,8 @@ impl Cache {
     pub fn begin(&self, name: &str) -> Result<Copy> {
         let path = self.path(name);
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
-        let file = made.and_then(|()| tempfile::Builder::new().prefix(TEMP_PREFIX).tempfile_in(&self.dir));
-        Ok(Copy { file: Ok(file.map_err(|e| cannot_write(&path, &e))?), path })
+        let file = made.and_then(|()| Temporary::new(&self.dir)).map_err(|e| cannot_write(&path, &e))?;
+        Ok(Copy { file: Ok(file), path })
     }
 
     /// Begins what stands in for the SigVault `name`: signatures made again, each where it was in the stream.
@@ -140,7 +138,7 @@ fn default_root() -> Option<PathBuf> {
 /// A copy being written, under a temporary name; dropping it abandons it.
 pub struct Copy {
     /// The first error is kept until the end.
-    file: Result<NamedTempFile>,
+    file: Result<Temporary>,
     path: PathBuf,
 }
 
@@ -150,12 +148,12 @@ impl Copy {
     }
 
     pub fn write_at(&mut self, offset: u64, data: &[u8]) {
-        self.attempt(|file| file.as_file().write_all_at(data, offset));
+        self.attempt(|file| file.write_all_at(data, offset));
     }
 
-    fn attempt(&mut self, write: impl FnOnce(&mut NamedTempFile) -> io::Result<()>) {
-        if let Ok(file) = &mut self.file {
-            if let Err(error) = write(file) {
+    fn attempt(&mut self, write: impl FnOnce(&mut File) -> io::Result<()>) {
+        if let Ok(temporary) = &mut self.file {
+            if let Err(error) = write(&mut temporary.file) {
                 self.file = Err(cannot_write(&self.path, &error));
             }
         }
@@ -164,13 +162,40 @@ impl Copy {
     /// Puts the copy in place, once the real file is committed, and returns its size. `Io` if it could not be
     /// made.
     pub fn publish(self) -> Result<u64> {
-        let named = self.file?.persist(&self.path);
-        let named = named.map_err(|e| cannot_write(&self.path, &e.error))?;
-        named.metadata().map(|meta| meta.len()).map_err(|e| cannot_write(&self.path, &e))
+        let size = self.file?.rename(&self.path);
+        size.map_err(|e| cannot_write(&self.path, &e))
     }
 
     /// Where the copy will stand.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// A file under a random name, removed when it is dropped. (The names of `tempfile` are made from the calling
+/// thread's handle, which valgrind then takes for lost.)
+struct Temporary {
+    file: File,
+    path: PathBuf,
+}
+
+impl Temporary {
+    fn new(dir: &Path) -> io::Result<Self> {
+        let random: String = platform::random_bytes16()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = dir.join(format!("{TEMP_PREFIX}{random}"));
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Temporary { file, path })
+    }
+
+    /// Gives the file its name, and returns its size.
+    fn rename(self, path: &Path) -> io::Result<u64> {
+        fs::rename(&self.path, path)?;
+        Ok(self.file.metadata()?.len())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
     }
 }
