@@ -195,6 +195,9 @@ impl Tree<'_, '_> {
             }
         };
         if self.job.options.dry_run {
+            if now.is_some_and(|now| now.kind == FileKind::Dir) && self.job.options.delete_extra {
+                self.each_below(&entry.path, &mut |tree, path, now| tree.tell_removed(path, now))?;
+            }
             self.told(entry, verdict)?;
             return Ok(Way::Done);
         }
