@@ -3,20 +3,19 @@
 use std::fs::File as SourceFile;
 
 use crate::commit::{spool_error, Archives, Slot, Spool};
-use crate::delta::{DeltaWriter, Params, Signature, Signer};
+use crate::delta::{Params, Signature};
 use crate::entry::{Entry, File, Hash, Node, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::job::{Job, ProblemKind};
-use crate::platform::Names;
+use crate::job::{Counter, Job, ProblemKind};
+use crate::platform::{Names, Stat};
+use crate::pool::Pool;
 use crate::store::Store;
 
 use super::parent::Parent;
 use super::reading::{read_data, FileResult, Read, Shape, Trouble};
+use super::signing::PoolSigner;
+use super::small::{self, longest_delta, Basis, Form, Made, Old, Small, ATTEMPTS};
 
-/// A file that changed while it was read is read this many times in all before it is stored dirty.
-const ATTEMPTS: u32 = 4;
-/// Files up to this many data bytes are read into memory once; everything is then made from there.
-const IN_MEMORY: u64 = 1 << 20;
 /// A content has at most this many deltas; the next change is stored whole.
 const DELTAS_MAX: usize = 64;
 
@@ -36,8 +35,8 @@ pub struct Storing<'r, 'j> {
     pub parent: Option<&'r mut Parent>,
     pub archives: &'r mut Archives,
     pub names: &'r mut Names,
+    pub pool: &'r Pool,
     pub buf: &'r mut Vec<u8>,
-    pub small: &'r mut Vec<u8>,
 }
 
 /// One file of the source, open.
@@ -45,8 +44,6 @@ pub struct Storing<'r, 'j> {
 struct Opened<'f> {
     path: &'f Path,
     file: &'f SourceFile,
-    /// The entry of the parent whose content it may have, or may be a change of; its archives are there.
-    old: Option<&'f Entry>,
 }
 
 /// One pass over a file.
@@ -57,87 +54,76 @@ struct Pass {
     dirty: bool,
 }
 
-/// A delta and the signature of what it makes, not yet in archives.
-struct Made {
-    delta: Spool,
-    signature: Option<Spool>,
-}
-
 type Stored = (Entry, Outcome);
 
 impl Storing<'_, '_> {
-    /// Stores the content of `file`. `old` is the entry of the parent whose content it may have, or may be
-    /// a change of; its archives are all there.
-    pub fn store(&mut self, path: &Path, file: &SourceFile, old: Option<&Entry>) -> FileResult<Stored> {
-        let opened = Opened { path, file, old };
-        let mut shape = self.shape(opened)?;
-        if shape.data_len() <= IN_MEMORY {
-            if let Some(done) = self.store_small(opened, shape)? {
-                return Ok(done);
-            }
-            // It grew meanwhile.
-            shape = self.shape(opened)?;
-        }
-        let Some(old) = old else { return self.store_whole(opened, shape) };
-        if let Some(basis) = self.basis(path, old, shape.data_len())? {
-            if let Some(done) = self.try_delta(opened, shape, old, &basis)? {
-                return Ok(done);
-            }
-            shape = self.shape(opened)?;
-        } else if old.file().map(File::data_len) == Some(shape.data_len()) {
-            if let Some(done) = self.try_same(opened, shape, old)? {
-                return Ok(done);
-            }
-            shape = self.shape(opened)?;
-        }
-        self.store_whole(opened, shape)
+    /// What a worker is told of the old content of a file that is `now`. The signature is fetched if the
+    /// content is probably another.
+    pub fn old(&mut self, old: Option<&Entry>, now: &Stat) -> Result<Option<Old>> {
+        let Some(old) = old else { return Ok(None) };
+        let probably_same = old.size() == now.size && old.meta.mtime == now.mtime;
+        let basis = if probably_same { Basis::Unfetched } else { self.basis(old, now.size)? };
+        Ok(Old::of(old, basis))
     }
 
-    /// Reads the file once into memory and decides there. `None` if it became too large for that.
-    fn store_small(&mut self, opened: Opened, shape: Shape) -> FileResult<Option<Stored>> {
-        let mut bytes = std::mem::take(self.small);
-        let read = self.attempts(opened, shape, |this, shape| {
-            bytes.clear();
-            if shape.data_len() > IN_MEMORY {
-                return Ok((None, Read::Stopped));
+    /// Stores the content of a file that was read into memory. `old` is the entry of the parent whose
+    /// content it may have, or may be a change of; its archives are all there.
+    pub fn store_small(
+        &mut self,
+        path: &Path,
+        small: Small,
+        bytes: &[u8],
+        old: Option<&Entry>,
+    ) -> Result<Stored> {
+        let Small { shape, hash, dirty, compared, form, .. } = small;
+        self.job.report.count(Counter::BytesRead, bytes.len() as u64);
+        self.job.advance(bytes.len() as u64)?;
+        if dirty {
+            self.tell_dirty(path)?;
+        }
+        let pass = Pass { shape, hash, dirty };
+        let form = match form {
+            Form::Open => self.form_now(bytes, &hash, old)?,
+            _ if compared != old.and_then(Entry::file).map(|file| file.hash) => {
+                self.form_now(bytes, &hash, old)?
             }
-            let read = read_data(opened.file, shape, this.buf, this.job, |piece| {
-                bytes.extend_from_slice(piece);
-                Ok(true)
-            })?;
-            Ok((Some(blake3::hash(&bytes).into()), read))
-        });
-        let done = match read {
-            Ok(Some(pass)) => self.place_small(opened, pass, &bytes).map(Some).map_err(Trouble::Fatal),
-            Ok(None) => Ok(None),
-            Err(trouble) => Err(trouble),
+            form => form,
         };
-        *self.small = bytes;
-        done
+        match (form, old) {
+            (Form::Same, Some(old)) => Ok((self.same(path, pass, old)?, Outcome::Same)),
+            (Form::Delta(made), Some(old)) => self.put_delta(path, pass, made, old),
+            (Form::Whole { signature, lost }, _) => {
+                if let Some(error) = lost {
+                    self.job.trouble(ProblemKind::Damaged, path.as_bytes(), error)?;
+                }
+                self.put_bytes(path, pass, bytes, signature)
+            }
+            _ => Err(Error::new(Kind::Panic, "store", "a change of nothing").at(path)),
+        }
     }
 
-    fn place_small(&mut self, opened: Opened, pass: Pass, bytes: &[u8]) -> Result<Stored> {
-        let params = Params::for_len(bytes.len() as u64);
-        if let Some(old) = opened.old {
-            if is_content_of(old, &pass.hash) {
-                return Ok((self.same(opened.path, pass, old)?, Outcome::Same));
-            }
-            let basis = self.basis(opened.path, old, bytes.len() as u64)?;
-            if let (Some(params), Some(basis)) = (params, basis) {
-                let mut writer = delta_writer(&basis, old, params)?;
-                writer.update(bytes).map_err(|e| spool_error(&e))?;
-                let made = finish(writer)?;
-                if made.delta.len() <= longest_delta(bytes.len() as u64, old) {
-                    return self.put_delta(opened.path, pass, made, old);
-                }
-            }
-        }
-        let signature = params.map(|params| sign(params, bytes)).transpose()?;
-        let mut entry = new_entry(opened.path, &pass);
+    /// Decides about bytes whose old content was not known when they were read.
+    fn form_now(&mut self, bytes: &[u8], hash: &Hash, old: Option<&Entry>) -> Result<Form> {
+        let old = match old {
+            Some(entry) if is_content_of(entry, hash) => Old::of(entry, Basis::Unfetched),
+            Some(entry) => Old::of(entry, self.basis(entry, bytes.len() as u64)?),
+            None => None,
+        };
+        small::form(bytes, hash, old.as_ref())
+    }
+
+    fn put_bytes(
+        &mut self,
+        path: &Path,
+        pass: Pass,
+        bytes: &[u8],
+        signature: Option<Spool>,
+    ) -> Result<Stored> {
+        let mut entry = self.new_entry(path, &pass)?;
         if !bytes.is_empty() || self.archives.is_full() {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
-            let Shape { stat, holes, meta, .. } = &pass.shape;
-            let offset = writer.begin_file(opened.path, meta, stat.size, holes)?;
+            let Shape { stat, holes, .. } = &pass.shape;
+            let offset = writer.begin_file(path, &entry.meta, stat.size, holes)?;
             writer.write(bytes)?;
             writer.end()?;
             self.put_whole(&mut entry, offset);
@@ -146,23 +132,47 @@ impl Storing<'_, '_> {
         Ok((entry, Outcome::Whole))
     }
 
+    /// Stores the content of a file of any size, read in pieces. `old` as in [`Storing::store_small`].
+    pub fn store_large(&mut self, path: &Path, file: &SourceFile, old: Option<&Entry>) -> FileResult<Stored> {
+        let opened = Opened { path, file };
+        let mut shape = Shape::take(file)?;
+        let Some(old) = old else { return self.store_whole(opened, shape) };
+        match self.signature_of(path, old, shape.data_len())? {
+            Some(basis) => {
+                if let Some(done) = self.try_delta(opened, shape, old, &basis)? {
+                    return Ok(done);
+                }
+                shape = Shape::take(file)?;
+            }
+            None if old.file().map(File::data_len) == Some(shape.data_len()) => {
+                if let Some(done) = self.try_same(opened, shape, old)? {
+                    return Ok(done);
+                }
+                shape = Shape::take(file)?;
+            }
+            None => {}
+        }
+        self.store_whole(opened, shape)
+    }
+
     /// Reads the file and stores it whole as it comes. A file that changes meanwhile leaves an abandoned
     /// member behind, and is read again.
     fn store_whole(&mut self, opened: Opened, shape: Shape) -> FileResult<Stored> {
         let mut made = None;
         let pass = self.attempts(opened, shape, |this, shape| {
             let mut hasher = blake3::Hasher::new();
-            let mut signer = match Params::for_len(shape.data_len()) {
-                Some(params) => Some(Signer::new(params, Spool::new()).map_err(|e| spool_error(&e))?),
-                None => None,
-            };
+            let mut signer =
+                Params::for_len(shape.data_len()).map(|params| PoolSigner::new(params, this.pool));
             let archives = &mut *this.archives;
             let writer = archives.writer(this.store, Slot::Whole)?;
-            let offset = writer.begin_file(opened.path, &shape.meta, shape.stat.size, &shape.holes)?;
-            let read = read_data(opened.file, shape, this.buf, this.job, |piece| {
+            let meta = shape.metadata(this.names);
+            let offset = writer.begin_file(opened.path, &meta, shape.stat.size, &shape.holes)?;
+            let job = &mut *this.job;
+            let read = read_data(opened.file, shape, this.buf, |piece| {
+                count_read(job, piece)?;
                 hasher.update(piece);
                 if let Some(signer) = &mut signer {
-                    signer.update(piece).map_err(|e| spool_error(&e))?;
+                    signer.update(piece)?;
                 }
                 writer.write(piece)?;
                 Ok(true)
@@ -173,14 +183,13 @@ impl Storing<'_, '_> {
                 Err(Trouble::Fatal(_)) => {}
             }
             let read = read?;
-            made = Some((offset, signer));
+            made = Some((offset, signer.map(PoolSigner::finish).transpose()?));
             Ok((Some(hasher.finalize().into()), read))
         })?;
-        let (Some(pass), Some((offset, signer))) = (pass, made) else {
+        let (Some(pass), Some((offset, signature))) = (pass, made) else {
             return Err(Error::new(Kind::Panic, "store", "nothing was read").at(opened.path).into());
         };
-        let mut entry = new_entry(opened.path, &pass);
-        let signature = signer.map(Signer::finish).transpose().map_err(|e| spool_error(&e))?;
+        let mut entry = self.new_entry(opened.path, &pass)?;
         self.put_whole(&mut entry, offset);
         self.put_signature(&mut entry, signature)?;
         Ok((entry, Outcome::Whole))
@@ -195,17 +204,20 @@ impl Storing<'_, '_> {
         basis: &Signature,
     ) -> FileResult<Option<Stored>> {
         let mut made = None;
+        let basis_len = old.file().map_or(0, File::data_len);
         let pass = self.attempts(opened, shape, |this, shape| {
             let Some(params) = Params::for_len(shape.data_len()) else { return Ok((None, Read::Stopped)) };
-            let longest = longest_delta(shape.data_len(), old);
+            let longest = longest_delta(shape.data_len(), deltas_len(old));
             let mut hasher = blake3::Hasher::new();
-            let mut writer = delta_writer(basis, old, params)?;
-            let read = read_data(opened.file, shape, this.buf, this.job, |piece| {
+            let mut writer = small::delta_writer(basis, basis_len, params)?;
+            let job = &mut *this.job;
+            let read = read_data(opened.file, shape, this.buf, |piece| {
+                count_read(job, piece)?;
                 hasher.update(piece);
                 writer.update(piece).map_err(|e| spool_error(&e))?;
                 Ok(writer.bytes_out() <= longest)
             })?;
-            let done = finish(writer)?;
+            let done = small::finish(writer)?;
             if read == Read::Stopped || done.delta.len() > longest {
                 return Ok((None, Read::Stopped));
             }
@@ -223,7 +235,9 @@ impl Storing<'_, '_> {
     fn try_same(&mut self, opened: Opened, shape: Shape, old: &Entry) -> FileResult<Option<Stored>> {
         let pass = self.attempts(opened, shape, |this, shape| {
             let mut hasher = blake3::Hasher::new();
-            let read = read_data(opened.file, shape, this.buf, this.job, |piece| {
+            let job = &mut *this.job;
+            let read = read_data(opened.file, shape, this.buf, |piece| {
+                count_read(job, piece)?;
                 hasher.update(piece);
                 Ok(true)
             })?;
@@ -234,16 +248,6 @@ impl Storing<'_, '_> {
         let same =
             pass.filter(|pass| !pass.dirty).map(|pass| self.same(opened.path, pass, old)).transpose()?;
         Ok(same.map(|entry| (entry, Outcome::Same)))
-    }
-
-    /// What the file is now. Extended attributes that cannot be read are a problem, the rest is kept.
-    fn shape(&mut self, opened: Opened) -> FileResult<Shape> {
-        let (shape, error) = Shape::take(opened.file, self.names).map_err(Trouble::Source)?;
-        if let Some(error) = error {
-            let error = Error::io("read the extended attributes of", opened.path, &error);
-            self.job.trouble(ProblemKind::Metadata, opened.path.as_bytes(), error)?;
-        }
-        Ok(shape)
     }
 
     /// Runs `attempt` until the file holds still, [`ATTEMPTS`] times at most; then it is a problem. It
@@ -258,29 +262,47 @@ impl Storing<'_, '_> {
             match attempt(self, &shape)? {
                 (None, _) => return Ok(None),
                 (Some(hash), Read::Still) => return Ok(Some(Pass { shape, hash, dirty: false })),
-                _ => shape = self.shape(opened)?,
+                _ => shape = Shape::take(opened.file)?,
             }
         }
         let (Some(hash), read) = attempt(self, &shape)? else { return Ok(None) };
         let dirty = read != Read::Still;
         if dirty {
-            let error = Error::new(Kind::Io, "read", "it changed while it was read").at(opened.path);
-            self.job.trouble(ProblemKind::Changed, opened.path.as_bytes(), error)?;
+            self.tell_dirty(opened.path)?;
         }
         Ok(Some(Pass { shape, hash, dirty }))
     }
 
-    /// The signature against which a delta of `old` can be made, if one may be.
-    fn basis(&mut self, path: &Path, old: &Entry, new_len: u64) -> Result<Option<Signature>> {
-        let (Some(sig), Some(file)) = (&old.place.sig, old.file()) else { return Ok(None) };
-        let worth = longest_delta(new_len, old) > 0 && deltas(old).len() < DELTAS_MAX;
+    fn tell_dirty(&mut self, path: &Path) -> Result<()> {
+        let error = Error::new(Kind::Io, "read", "it changed while it was read").at(path);
+        self.job.trouble(ProblemKind::Changed, path.as_bytes(), error)
+    }
+
+    /// The signature against which a delta of `old` can be made, if one may be. An error ends the backup.
+    fn basis(&mut self, old: &Entry, new_len: u64) -> Result<Basis> {
+        let (Some(sig), Some(file)) = (&old.place.sig, old.file()) else { return Ok(Basis::None) };
+        let deltas = old.place.content.len().saturating_sub(1);
+        let worth = longest_delta(new_len, deltas_len(old)) > 0 && deltas < DELTAS_MAX;
         let useful = worth && Params::for_len(new_len).is_some();
         // A SigVault that is gone was told of when the parent was opened.
         let parent = self.parent.as_deref_mut().filter(|parent| useful && parent.has_signature(old));
-        let Some(parent) = parent else { return Ok(None) };
+        let Some(parent) = parent else { return Ok(Basis::None) };
         match parent.signature(self.store, sig, file.data_len(), self.job) {
-            Ok(signature) => Ok(Some(signature)),
+            Ok(bytes) => Ok(Basis::Bytes(bytes)),
             Err(error) if error.kind.ends_reading() => Err(error),
+            Err(error) => Ok(Basis::Lost(error)),
+        }
+    }
+
+    /// [`Storing::basis`], parsed. One that cannot be used is a problem.
+    fn signature_of(&mut self, path: &Path, old: &Entry, new_len: u64) -> Result<Option<Signature>> {
+        let parsed = match self.basis(old, new_len)? {
+            Basis::Bytes(bytes) => small::parse_signature(&bytes, old.file().map_or(0, File::data_len)),
+            Basis::Lost(error) => Err(error),
+            Basis::None | Basis::Unfetched => return Ok(None),
+        };
+        match parsed {
+            Ok(signature) => Ok(Some(signature)),
             Err(error) => {
                 self.job.trouble(ProblemKind::Damaged, path.as_bytes(), error)?;
                 Ok(None)
@@ -290,7 +312,7 @@ impl Storing<'_, '_> {
 
     /// The new entry with the content that the parent has.
     fn same(&mut self, path: &Path, pass: Pass, old: &Entry) -> Result<Entry> {
-        let mut entry = new_entry(path, &pass);
+        let mut entry = self.new_entry(path, &pass)?;
         if let Some(parent) = self.parent.as_deref_mut() {
             (entry.place.content, entry.place.sig) =
                 parent.carry(self.archives, self.store, old, self.job)?;
@@ -299,7 +321,7 @@ impl Storing<'_, '_> {
     }
 
     fn put_delta(&mut self, path: &Path, pass: Pass, made: Made, old: &Entry) -> Result<Stored> {
-        let mut entry = new_entry(path, &pass);
+        let mut entry = self.new_entry(path, &pass)?;
         entry.place.content = self.archives.inherit(&old.place, false).0;
         let range = self.archives.add_spool(self.store, Slot::Deltas, &entry, made.delta)?;
         entry.place.content.push(range);
@@ -322,60 +344,36 @@ impl Storing<'_, '_> {
         entry.place.sig = Some(SigRef { ranges: vec![range], hash });
         Ok(())
     }
+
+    /// The entry of what was read, its content's place still to be noted. Extended attributes that could
+    /// not be read are a problem, and dirty.
+    fn new_entry(&mut self, path: &Path, pass: &Pass) -> Result<Entry> {
+        let Shape { stat, holes, incomplete, .. } = &pass.shape;
+        if let Some(error) = incomplete {
+            let error = Error::io("read the extended attributes of", path, error);
+            self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error)?;
+        }
+        let dirty = pass.dirty || incomplete.is_some();
+        Ok(Entry {
+            path: path.clone(),
+            node: Node::File(File { size: stat.size, hash: pass.hash, holes: holes.clone(), link: 0 }),
+            meta: pass.shape.metadata(self.names),
+            place: Place { ino: stat.ino, ctime: stat.ctime, dirty, ..Place::default() },
+            unknown: Vec::new(),
+            unknown_place: Vec::new(),
+        })
+    }
 }
 
-/// The longest delta worth storing for a content of `data_len` bytes: shorter than three quarters of it,
-/// and with the deltas before it no more than half.
-fn longest_delta(data_len: u64, old: &Entry) -> u64 {
-    let before: u64 = deltas(old).iter().map(|range| range.len).sum();
-    (data_len / 4 * 3).saturating_sub(1).min((data_len / 2).saturating_sub(before))
+fn count_read(job: &mut Job, piece: &[u8]) -> Result<()> {
+    job.report.count(Counter::BytesRead, piece.len() as u64);
+    job.advance(piece.len() as u64)
 }
 
-fn deltas(entry: &Entry) -> &[Range] {
-    entry.place.content.get(1..).unwrap_or(&[])
+fn deltas_len(entry: &Entry) -> u64 {
+    entry.place.content.get(1..).unwrap_or_default().iter().map(|range| range.len).sum()
 }
 
 fn is_content_of(old: &Entry, hash: &Hash) -> bool {
     old.file().is_some_and(|file| file.hash == *hash)
-}
-
-fn new_entry(path: &Path, pass: &Pass) -> Entry {
-    let Shape { stat, holes, meta, incomplete } = &pass.shape;
-    Entry {
-        path: path.clone(),
-        node: Node::File(File { size: stat.size, hash: pass.hash, holes: holes.clone(), link: 0 }),
-        meta: meta.clone(),
-        place: Place {
-            ino: stat.ino,
-            ctime: stat.ctime,
-            dirty: pass.dirty || *incomplete,
-            ..Place::default()
-        },
-        unknown: Vec::new(),
-        unknown_place: Vec::new(),
-    }
-}
-
-fn sign(params: Params, bytes: &[u8]) -> Result<Spool> {
-    let signed = Signer::new(params, Spool::new()).and_then(|mut signer| {
-        signer.update(bytes)?;
-        signer.finish()
-    });
-    signed.map_err(|e| spool_error(&e))
-}
-
-/// Makes a delta against `old` and, in the same pass, the signature of what it makes.
-fn delta_writer<'s>(
-    basis: &'s Signature,
-    old: &Entry,
-    params: Params,
-) -> Result<DeltaWriter<'s, Spool, Spool>> {
-    let basis_len = old.file().map_or(0, File::data_len);
-    let made = DeltaWriter::with_signature(basis, basis_len, params, Spool::new(), Spool::new());
-    made.map_err(|e| Error::corrupt("make a delta of", &old.path, e.to_string()))
-}
-
-fn finish(writer: DeltaWriter<'_, Spool, Spool>) -> Result<Made> {
-    let (delta, signature) = writer.finish_both().map_err(|e| spool_error(&e))?;
-    Ok(Made { delta, signature })
 }

@@ -7,17 +7,22 @@
 //!                                    +--> merge --> deleted, links, totals      (scan)
 //!          parent state -------------+
 //! pass 2   spool ----+
-//!                    +--> merge --> new entry of each path                      (run)
+//!                    +--> merge --> small files read by workers, in batches     (ahead, small)
 //!          parent ---+                |
+//!                                     +--> new entry of each path, in order     (run)
+//!                                     |
 //!                                     +--> archives: whole files, deltas, signatures  (content)
 //!                                     +--> state ------- commit, last                 (crate::commit)
 //! ```
 
+mod ahead;
 mod content;
 mod parent;
 mod reading;
 mod run;
 mod scan;
+mod signing;
+mod small;
 mod spool;
 mod vaults;
 
@@ -223,11 +228,17 @@ impl Snapshot {
             Some(basis) => Some(Parent::new(basis.trailer().clone(), &self.catalog, cache(), job)?),
             None => None,
         };
-        let archives =
-            Archives::new(&self.header.key, self.header.snapshot, job.options.codec, pool, full, cache());
+        let archives = Archives::new(
+            &self.header.key,
+            self.header.snapshot,
+            job.options.codec,
+            pool.clone(),
+            full,
+            cache(),
+        );
         let cache = cache();
         let state = StateWriter::new(archives.draft(store, FileKind::State, true)?, &self.header)?;
-        let mut run = Run::new(job, store, source, parent, archives, state, self.guard, &mut scan);
+        let mut run = Run::new(job, store, pool, source, parent, archives, state, self.guard, &mut scan);
         run.go(self.basis.as_mut(), scan)?;
         let Run { parent, archives, state, .. } = run;
         job.phase(Phase::Commit, 0, 0)?;

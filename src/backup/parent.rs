@@ -4,7 +4,6 @@ use std::io::Write;
 use std::sync::Arc;
 
 use crate::commit::{spool_error, Archives, Slot, Spool};
-use crate::delta::Signature;
 use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Trailer};
@@ -70,22 +69,16 @@ impl Parent {
         entry.place.sig.as_ref().is_some_and(|sig| sig.ranges.iter().all(kept))
     }
 
-    /// The signature of an entry's content of `data_len` bytes. An error says why it cannot be used: the
-    /// file is then stored whole.
+    /// The bytes of the signature of an entry's content of `data_len` bytes. An error says why it cannot be
+    /// used: the file is then stored whole.
     pub fn signature(
         &mut self,
         store: &mut dyn Store,
         sig: &SigRef,
         data_len: u64,
         job: &mut Job,
-    ) -> Result<Signature> {
-        let bytes = self.vaults.read(store, sig, data_len, job)?;
-        let damaged = |detail: String| Error::new(Kind::Corrupt, "use a signature", detail);
-        let parsed = Signature::parse(&bytes).map_err(|e| damaged(e.to_string()))?;
-        if parsed.blocks() != data_len.div_ceil(u64::from(parsed.block_len())) {
-            return Err(damaged("it is of a file of another size".into()));
-        }
-        Ok(parsed)
+    ) -> Result<Vec<u8>> {
+        self.vaults.read(store, sig, data_len, job)
     }
 
     /// Where the content and the signature of an entry of the parent lie, in the numbers of the new state. A

@@ -7,7 +7,6 @@ use std::os::unix::fs::FileExt;
 
 use crate::entry::{data_len, extents, Metadata};
 use crate::error::{Error, Result};
-use crate::job::{Counter, Job};
 use crate::platform::{self, FileKind, Names, Stat};
 
 /// Bytes read at a time.
@@ -24,6 +23,12 @@ pub enum Trouble {
     Fatal(Error),
 }
 
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Trouble::Source(error)
+    }
+}
+
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         Trouble::Fatal(error)
@@ -33,35 +38,41 @@ impl From<Error> for Trouble {
 pub type FileResult<T> = Result<T, Trouble>;
 
 /// A file as it was just before it was read.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Shape {
     pub stat: Stat,
     pub holes: Vec<(u64, u64)>,
-    pub meta: Metadata,
-    /// Not all of the metadata could be read.
-    pub incomplete: bool,
+    pub xattrs: Xattrs,
+    /// Why the extended attributes could not be read.
+    pub incomplete: Option<io::Error>,
 }
 
+type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 impl Shape {
-    /// What `file` is now, and why its extended attributes could not be read, if they could not.
-    pub fn take(file: &File, names: &mut Names) -> io::Result<(Self, Option<io::Error>)> {
+    /// What `file` is now. Extended attributes that cannot be read leave the rest as it is.
+    pub fn take(file: &File) -> FileResult<Self> {
         let stat = platform::stat_file(file)?;
         if stat.kind != FileKind::File {
-            return Err(io::Error::other("it is no longer a file"));
+            return Err(io::Error::other("it is no longer a file").into());
         }
         // Its count of blocks does not tell: blocks of attributes are among them.
         let mut holes = if stat.size > 0 { platform::holes(file, stat.size)? } else { Vec::new() };
         holes.truncate(HOLES_MAX);
-        let (meta, error) = match metadata(&stat, file.as_fd(), names) {
-            Ok(meta) => (meta, None),
-            Err(error) => (plain_metadata(&stat, names), Some(error)),
+        let (xattrs, incomplete) = match platform::read_xattrs(file.as_fd()) {
+            Ok(xattrs) => (xattrs, None),
+            Err(error) => (Vec::new(), Some(error)),
         };
-        Ok((Shape { stat, holes, meta, incomplete: error.is_some() }, error))
+        Ok(Shape { stat, holes, xattrs, incomplete })
     }
 
     /// Bytes outside holes.
     pub fn data_len(&self) -> u64 {
         data_len(self.stat.size, &self.holes)
+    }
+
+    pub fn metadata(&self, names: &mut Names) -> Metadata {
+        Metadata { xattrs: self.xattrs.clone(), ..plain_metadata(&self.stat, names) }
     }
 }
 
@@ -101,7 +112,6 @@ pub fn read_data(
     file: &File,
     shape: &Shape,
     buf: &mut Vec<u8>,
-    job: &mut Job,
     mut feed: impl FnMut(&[u8]) -> Result<bool>,
 ) -> FileResult<Read> {
     buf.resize(CHUNK, 0);
@@ -109,15 +119,12 @@ pub fn read_data(
     for (mut offset, mut len) in extents(shape.stat.size, &shape.holes) {
         while len > 0 {
             let want = len.min(CHUNK as u64) as usize;
-            let mut got =
-                if short { 0 } else { read_once(file, &mut buf[..want], offset).map_err(Trouble::Source)? };
+            let mut got = if short { 0 } else { read_once(file, &mut buf[..want], offset)? };
             if got == 0 {
                 short = true;
                 buf[..want].fill(0);
                 got = want;
             }
-            job.report.count(Counter::BytesRead, got as u64);
-            job.advance(got as u64)?;
             if !feed(&buf[..got])? {
                 return Ok(Read::Stopped);
             }
@@ -125,8 +132,27 @@ pub fn read_data(
             len -= got as u64;
         }
     }
-    let still = !short && held_still(file, &shape.stat).map_err(Trouble::Source)?;
+    let still = !short && held_still(file, &shape.stat)?;
     Ok(if still { Read::Still } else { Read::Changed })
+}
+
+/// Appends the data of `file` in the shape it had to `buf`, zeros for what is missing at its end. Returns
+/// whether the file held still.
+pub fn read_into(file: &File, shape: &Shape, buf: &mut Vec<u8>) -> FileResult<bool> {
+    let mut at = buf.len();
+    buf.resize(at + shape.data_len() as usize, 0);
+    for (mut offset, mut len) in extents(shape.stat.size, &shape.holes) {
+        while len > 0 {
+            let got = read_once(file, &mut buf[at..at + len as usize], offset)?;
+            if got == 0 {
+                return Ok(false);
+            }
+            at += got;
+            offset += got as u64;
+            len -= got as u64;
+        }
+    }
+    Ok(held_still(file, &shape.stat)?)
 }
 
 fn read_once(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -1,9 +1,10 @@
 //! The second pass: every path of the parent and the source, in order, becomes an entry of the new state,
 //! or is gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use crate::commit::{Archives, Slot};
 use crate::entry::{Entry, Metadata, Node, Path, Place};
@@ -11,15 +12,21 @@ use crate::error::{Error, Kind, Result};
 use crate::format::{Special, StateReader, StateWriter};
 use crate::job::{change, Counter, Job, Phase, ProblemKind};
 use crate::platform::{self, FileKind, Names, Stat};
+use crate::pool::Pool;
 use crate::state::{is_unchanged, same_metadata, Guard, Merge, Pair};
 use crate::store::{DraftSink, Store};
 use crate::walk::Source;
 
+use super::ahead::{Ahead, Reader};
 use super::content::{Outcome, Storing};
 use super::parent::Parent;
-use super::reading::{metadata, plain_metadata, Trouble};
+use super::reading::{metadata, plain_metadata, FileResult, Trouble};
 use super::scan::{facts, LinkCounts, Origins, Scan};
+use super::small::{self, IN_MEMORY};
 use super::spool::{Finding, What};
+
+/// Pairs taken from the merge before the first of them is completed, at most.
+const STEPS_MAX: usize = 1024;
 
 /// What the second pass works with.
 pub struct Run<'r, 'j> {
@@ -30,6 +37,11 @@ pub struct Run<'r, 'j> {
     pub archives: Archives,
     pub state: StateWriter<DraftSink>,
     pub guard: Guard,
+    pool: Arc<Pool>,
+    /// Reads the files of `steps`.
+    reader: Reader,
+    /// What is to be completed next, in order.
+    steps: VecDeque<Step>,
     names: Names,
     links: Links,
     origins: Origins,
@@ -38,7 +50,13 @@ pub struct Run<'r, 'j> {
     /// Paths below which nothing counts as deleted: what was not seen there may still be there.
     unseen: Vec<Path>,
     buf: Vec<u8>,
-    small: Vec<u8>,
+}
+
+/// A path of the parent, the source or both, on its way to becoming an entry.
+struct Step {
+    pair: Pair<Entry, Finding>,
+    /// Its file is being read: the next result of the reader is this one's.
+    ahead: bool,
 }
 
 /// The hard-link sets of the source.
@@ -69,6 +87,7 @@ impl<'r, 'j> Run<'r, 'j> {
     pub fn new(
         job: &'r mut Job<'j>,
         store: &'r mut dyn Store,
+        pool: Arc<Pool>,
         source: Source,
         parent: Option<Parent>,
         archives: Archives,
@@ -79,6 +98,9 @@ impl<'r, 'j> Run<'r, 'j> {
         Run {
             job,
             store,
+            reader: Reader::new(pool.clone(), source.another()),
+            pool,
+            steps: VecDeque::new(),
             source,
             parent,
             archives,
@@ -90,7 +112,6 @@ impl<'r, 'j> Run<'r, 'j> {
             open_dirs: OpenDirs::default(),
             unseen: Vec::new(),
             buf: Vec::new(),
-            small: Vec::new(),
         }
     }
 
@@ -98,22 +119,13 @@ impl<'r, 'j> Run<'r, 'j> {
     pub fn go(&mut self, parent: Option<&mut StateReader>, scan: Scan) -> Result<()> {
         self.job.phase(Phase::Read, scan.entries, scan.bytes)?;
         match parent {
-            Some(parent) => {
-                let pairs = Merge::new(
-                    parent.entries()?,
-                    scan.findings,
-                    |e: &Entry| e.path.as_bytes(),
-                    |f: &Finding| f.path.as_bytes(),
-                );
-                for pair in pairs {
-                    self.pair(pair?)?;
-                }
-            }
-            None => {
-                for finding in scan.findings {
-                    self.pair(Pair::New(finding?))?;
-                }
-            }
+            Some(parent) => self.run(Merge::new(
+                parent.entries()?,
+                scan.findings,
+                |e: &Entry| e.path.as_bytes(),
+                |f: &Finding| f.path.as_bytes(),
+            ))?,
+            None => self.run(scan.findings.map(|finding| finding.map(Pair::New)))?,
         }
         for entry in std::mem::take(&mut self.origins).into_deleted() {
             self.gone(&entry)?;
@@ -121,8 +133,47 @@ impl<'r, 'j> Run<'r, 'j> {
         self.job.phase_done()
     }
 
-    fn pair(&mut self, pair: Pair<Entry, Finding>) -> Result<()> {
+    /// Completes the pairs in order, with as many read ahead as keep the workers busy.
+    fn run(&mut self, mut pairs: impl Iterator<Item = Result<Pair<Entry, Finding>>>) -> Result<()> {
+        loop {
+            while self.steps.len() < STEPS_MAX && !self.reader.is_busy() {
+                let Some(pair) = pairs.next().transpose()? else { break };
+                let ahead = self.read_ahead(&pair)?;
+                self.steps.push_back(Step { pair, ahead });
+            }
+            match self.steps.pop_front() {
+                Some(step) => self.complete(step)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Has a worker read a small file that will probably be stored. What is decided here is only a guess of
+    /// what [`Run::file`] will want when the steps before have been completed.
+    fn read_ahead(&mut self, pair: &Pair<Entry, Finding>) -> Result<bool> {
         let (old, finding) = match pair {
+            Pair::Old(_) => return Ok(false),
+            Pair::New(finding) => (None, finding),
+            Pair::Both(old, finding) => (Some(old), finding),
+        };
+        let What::Node { stat, .. } = &finding.what else { return Ok(false) };
+        let small = stat.kind == FileKind::File && stat.size <= IN_MEMORY;
+        if !small || self.links.counts.contains_key(&stat.id()) {
+            return Ok(false);
+        }
+        let usable = old.filter(|old| self.has_content(old));
+        if usable.is_some_and(|old| is_unchanged(old, &facts(stat), &self.guard)) {
+            return Ok(false);
+        }
+        let origin = if old.is_none() { self.origin(stat) } else { None };
+        let old = usable.or(origin.as_ref().map(|origin| &origin.entry));
+        let old = self.storing().old(old, stat)?;
+        Ok(self.reader.add(&finding.path, stat.size, old))
+    }
+
+    fn complete(&mut self, step: Step) -> Result<()> {
+        let ahead = if step.ahead { self.reader.next() } else { None };
+        let (old, finding) = match step.pair {
             Pair::Old(old) => return self.unseen_entry(old),
             Pair::New(finding) => (None, finding),
             Pair::Both(old, finding) => (Some(old), finding),
@@ -130,7 +181,13 @@ impl<'r, 'j> Run<'r, 'j> {
         self.job.step(finding.path.as_bytes())?;
         let Finding { path, what } = finding;
         match what {
-            What::Node { stat, target, broken } => self.node(&path, &stat, target, broken, old),
+            What::Node { stat, target, broken } => {
+                self.tell_broken(&path, broken)?;
+                match stat.kind {
+                    FileKind::File => self.file(&path, &stat, old, ahead),
+                    _ => self.node(&path, &stat, target, old),
+                }
+            }
             What::Unreadable(code) => {
                 let error = io::Error::from_raw_os_error(code);
                 self.unreadable(&path, "look at", &error, old)?;
@@ -204,23 +261,17 @@ impl<'r, 'j> Run<'r, 'j> {
         self.write(Made { entry, counter: None, what: change::KEPT }, Some(&old))
     }
 
-    fn node(
-        &mut self,
-        path: &Path,
-        stat: &Stat,
-        target: Vec<u8>,
-        broken: Option<i32>,
-        old: Option<Entry>,
-    ) -> Result<()> {
+    /// Below a directory whose listing broke off nothing counts as deleted.
+    fn tell_broken(&mut self, path: &Path, broken: Option<i32>) -> Result<()> {
         self.leave_unseen(path);
-        if let Some(code) = broken {
-            let error = Error::io("list", path, &io::Error::from_raw_os_error(code));
-            self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)?;
-            self.unseen.push(path.clone());
-        }
-        if stat.kind == FileKind::File {
-            return self.file(path, stat, old);
-        }
+        let Some(code) = broken else { return Ok(()) };
+        let error = Error::io("list", path, &io::Error::from_raw_os_error(code));
+        self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)?;
+        self.unseen.push(path.clone());
+        Ok(())
+    }
+
+    fn node(&mut self, path: &Path, stat: &Stat, target: Vec<u8>, old: Option<Entry>) -> Result<()> {
         let old = match old {
             Some(old) if is_unchanged(&old, &facts(stat), &self.guard) => return self.unchanged(old, stat),
             old => old,
@@ -267,24 +318,21 @@ impl<'r, 'j> Run<'r, 'j> {
         self.write_linked(Made { entry, counter: Some(Counter::Unchanged), what: 0 }, stat, None)
     }
 
-    fn file(&mut self, path: &Path, stat: &Stat, old: Option<Entry>) -> Result<()> {
+    fn file(&mut self, path: &Path, stat: &Stat, old: Option<Entry>, ahead: Option<Ahead>) -> Result<()> {
         if let Some(first) = self.links.sets.get(&stat.id()) {
             let entry = Entry { path: path.clone(), ..first.clone() };
             let outcome = if same_content(&entry, old.as_ref()) { Outcome::Same } else { Outcome::Whole };
             let made = judge(entry, old.as_ref(), outcome);
             return self.write_linked(made, stat, old.as_ref());
         }
-        let has_content = |old: &Entry| {
-            old.file().is_some() && self.parent.as_ref().is_some_and(|parent| parent.has_content(old))
-        };
-        let usable = old.as_ref().is_some_and(has_content);
+        let usable = old.as_ref().is_some_and(|old| self.has_content(old));
         let old = match old {
             Some(old) if usable && is_unchanged(&old, &facts(stat), &self.guard) => {
                 return self.unchanged(old, stat);
             }
             old => old,
         };
-        match self.store_file(path, stat, old.as_ref().filter(|_| usable)) {
+        match self.store_file(path, stat, old.as_ref().filter(|_| usable), ahead) {
             Ok((entry, outcome, origin)) => self.stored(entry, outcome, origin, stat, old),
             Err(Trouble::Fatal(error)) => Err(error),
             Err(Trouble::Source(error)) if error.kind() == io::ErrorKind::NotFound => {
@@ -294,30 +342,65 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    /// Opens and stores a file. A new name may have the content of one that was deleted or linked: then
-    /// that comes back too.
-    fn store_file(
-        &mut self,
-        path: &Path,
-        stat: &Stat,
-        old: Option<&Entry>,
-    ) -> Result<(Entry, Outcome, Option<Origin>), Trouble> {
-        let file = self.source.open(path).map_err(Trouble::Source)?;
-        let parent = self.parent.as_ref();
-        let found = if old.is_none() { self.origins.find(stat) } else { None };
-        let found = found.filter(|(entry, _)| parent.is_some_and(|parent| parent.has_content(entry)));
-        let origin = found.map(|(entry, deleted)| Origin { entry: entry.clone(), deleted });
-        let mut storing = Storing {
+    /// Whether a file's old content is there to be kept.
+    fn has_content(&self, old: &Entry) -> bool {
+        old.file().is_some() && self.parent.as_ref().is_some_and(|parent| parent.has_content(old))
+    }
+
+    /// The deleted or linked entry whose content a new name may have.
+    fn origin(&self, stat: &Stat) -> Option<Origin> {
+        let (entry, deleted) = self.origins.find(stat)?;
+        self.has_content(entry).then(|| Origin { entry: entry.clone(), deleted })
+    }
+
+    fn storing(&mut self) -> Storing<'_, 'j> {
+        Storing {
             job: self.job,
             store: self.store,
             parent: self.parent.as_mut(),
             archives: &mut self.archives,
             names: &mut self.names,
+            pool: &self.pool,
             buf: &mut self.buf,
-            small: &mut self.small,
+        }
+    }
+
+    /// Stores a file, read ahead or now. A new name may have the content of one that was deleted or linked:
+    /// then that comes back too.
+    fn store_file(
+        &mut self,
+        path: &Path,
+        stat: &Stat,
+        old: Option<&Entry>,
+        ahead: Option<Ahead>,
+    ) -> FileResult<(Entry, Outcome, Option<Origin>)> {
+        let origin = if old.is_none() { self.origin(stat) } else { None };
+        let old = old.or(origin.as_ref().map(|o| &o.entry));
+        let ahead = match ahead {
+            None if stat.size <= IN_MEMORY => Some(self.read_now(path, stat, old)?),
+            ahead => ahead,
         };
-        let (entry, outcome) = storing.store(path, &file, old.or(origin.as_ref().map(|o| &o.entry)))?;
+        let small = ahead.map(|ahead| Ok::<_, Trouble>((ahead.small?, ahead.buffer))).transpose()?;
+        let (entry, outcome) = match small {
+            Some((Some(small), buffer)) => {
+                let bytes = &buffer[small.bytes.clone()];
+                self.storing().store_small(path, small, bytes, old)?
+            }
+            _ => {
+                let file = self.source.open(path)?;
+                self.storing().store_large(path, &file, old)?
+            }
+        };
         Ok((entry, outcome, origin.filter(|_| outcome == Outcome::Same)))
+    }
+
+    /// Reads a small file that was not read ahead.
+    fn read_now(&mut self, path: &Path, stat: &Stat, old: Option<&Entry>) -> FileResult<Ahead> {
+        let file = self.source.open(path)?;
+        let old = self.storing().old(old, stat)?;
+        let mut buffer = Vec::new();
+        let small = small::read(&file, old.as_ref(), &mut buffer);
+        Ok(Ahead { small, buffer: Arc::new(buffer) })
     }
 
     fn stored(

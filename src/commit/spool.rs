@@ -1,8 +1,7 @@
 //! Bytes whose length must be known before they go into an archive.
 
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-
-use tempfile::SpooledTempFile;
 
 use crate::error::{Error, Result};
 
@@ -10,15 +9,18 @@ use crate::error::{Error, Result};
 const BYTES_IN_MEMORY: usize = 1 << 20;
 
 /// Bytes on their way into an archive: a delta, a signature.
+#[derive(Default)]
 pub struct Spool {
-    bytes: SpooledTempFile,
+    /// All of them, or what comes after those in `file`.
+    bytes: Vec<u8>,
+    file: Option<File>,
     len: u64,
     hasher: blake3::Hasher,
 }
 
 impl Spool {
     pub fn new() -> Self {
-        Spool { bytes: SpooledTempFile::new(BYTES_IN_MEMORY), len: 0, hasher: blake3::Hasher::new() }
+        Spool::default()
     }
 
     pub fn len(&self) -> u64 {
@@ -27,31 +29,49 @@ impl Spool {
 
     /// The first 16 bytes of the BLAKE3 of what was written.
     pub fn short_hash(&self) -> [u8; 16] {
+        let mut hasher = self.hasher.clone();
+        hasher.update(&self.bytes);
         let mut short = [0; 16];
-        short.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
+        short.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         short
     }
 
     /// Hands everything to `take`, from the start.
     pub fn drain(mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        self.bytes.seek(SeekFrom::Start(0)).map_err(|e| spool_error(&e))?;
-        let mut buf = vec![0; (self.len.min(1 << 16)) as usize];
-        let mut left = self.len;
-        while left > 0 {
-            let want = left.min(buf.len() as u64) as usize;
-            self.bytes.read_exact(&mut buf[..want]).map_err(|e| spool_error(&e))?;
-            take(&buf[..want])?;
-            left -= want as u64;
+        if let Some(file) = &mut self.file {
+            file.seek(SeekFrom::Start(0)).map_err(|e| spool_error(&e))?;
+            let mut buf = vec![0; 1 << 16];
+            let mut left = self.len - self.bytes.len() as u64;
+            while left > 0 {
+                let want = left.min(buf.len() as u64) as usize;
+                file.read_exact(&mut buf[..want]).map_err(|e| spool_error(&e))?;
+                take(&buf[..want])?;
+                left -= want as u64;
+            }
         }
+        take(&self.bytes)
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(tempfile::tempfile()?);
+        }
+        if let Some(file) = &mut self.file {
+            file.write_all(&self.bytes)?;
+        }
+        self.hasher.update(&self.bytes);
+        self.bytes.clear();
         Ok(())
     }
 }
 
 impl Write for Spool {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.bytes.write_all(data)?;
-        self.hasher.update(data);
+        self.bytes.extend_from_slice(data);
         self.len += data.len() as u64;
+        if self.bytes.len() > BYTES_IN_MEMORY {
+            self.spill()?;
+        }
         Ok(data.len())
     }
 
@@ -63,4 +83,29 @@ impl Write for Spool {
 /// The error of a spool, or of a codec that writes into one.
 pub fn spool_error(error: &io::Error) -> Error {
     Error::io("use a temporary file in", std::env::temp_dir().as_os_str().as_encoded_bytes(), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out_whether_it_fits_memory_or_not() {
+        for len in [0, 1, BYTES_IN_MEMORY, BYTES_IN_MEMORY + 1, 3 * BYTES_IN_MEMORY + 7] {
+            let mut bytes = vec![0; len];
+            blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+            let mut spool = Spool::new();
+            bytes.chunks(100_003).for_each(|piece| spool.write_all(piece).unwrap());
+            assert_eq!(spool.len(), len as u64);
+            assert_eq!(spool.short_hash(), blake3::hash(&bytes).as_bytes()[..16]);
+            let mut out = Vec::new();
+            spool
+                .drain(|piece| {
+                    out.extend_from_slice(piece);
+                    Ok(())
+                })
+                .unwrap();
+            assert!(out == bytes, "{len} bytes");
+        }
+    }
 }

@@ -14,11 +14,9 @@ pub fn maybe_sparse(stat: &Stat) -> bool {
 }
 
 /// The holes in the first `size` bytes as (offset, length): ascending, apart, not empty. None where the
-/// file system cannot tell. Leaves the file's offset at 0.
+/// file system cannot tell. Leaves the file's offset anywhere.
 pub fn holes(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
-    let found = find_holes(file, size);
-    seek(file, SeekFrom::Start(0))?;
-    match found {
+    match find_holes(file, size) {
         Err(Errno::INVAL | Errno::NOTSUP) => Ok(Vec::new()),
         result => Ok(result?),
     }

@@ -1,0 +1,174 @@
+//! Small files, read whole into memory by one worker each: hash, signature and delta come from that one read.
+//! Nothing here touches the store, the archives or the caller.
+
+use std::fs::File as SourceFile;
+use std::ops::Range;
+
+use crate::commit::{spool_error, Spool};
+use crate::delta::{DeltaWriter, Params, Signature, Signer};
+use crate::entry::{Entry, File, Hash};
+use crate::error::{Error, Kind, Result};
+
+use super::reading::{read_into, FileResult, Shape};
+
+/// A file that changed while it was read is read this many times in all before it is stored dirty.
+pub const ATTEMPTS: u32 = 4;
+/// Files up to this many data bytes are read into memory once; everything is then made from there.
+pub const IN_MEMORY: u64 = 1 << 20;
+
+/// The content that a file may still have, or have a change of.
+#[derive(Debug)]
+pub struct Old {
+    pub hash: Hash,
+    pub data_len: u64,
+    /// Bytes of its deltas so far.
+    pub deltas_len: u64,
+    pub basis: Basis,
+}
+
+/// The signature to make a delta against.
+#[derive(Debug)]
+pub enum Basis {
+    /// No delta can be made, or none may be.
+    None,
+    /// There is one; it is fetched when the content turns out to be another.
+    Unfetched,
+    Bytes(Vec<u8>),
+    /// It cannot be used, for this reason.
+    Lost(Error),
+}
+
+/// A small file as a worker read it.
+pub struct Small {
+    pub shape: Shape,
+    pub hash: Hash,
+    /// It changed in every attempt.
+    pub dirty: bool,
+    /// Where its bytes lie in the buffer that was read into.
+    pub bytes: Range<usize>,
+    /// The hash of the old content that it was compared with.
+    pub compared: Option<Hash>,
+    pub form: Form,
+}
+
+/// What a content is stored as.
+pub enum Form {
+    /// It is the old content.
+    Same,
+    Delta(Made),
+    Whole {
+        signature: Option<Spool>,
+        /// Why it is no delta, if the basis is to blame.
+        lost: Option<Error>,
+    },
+    /// It is another content than the old one, whose signature was not fetched.
+    Open,
+}
+
+/// A delta and the signature of what it makes, not yet in archives.
+pub struct Made {
+    pub delta: Spool,
+    pub signature: Option<Spool>,
+}
+
+/// Reads a file to the end of `buf`. `None` if it is too large for that.
+pub fn read(file: &SourceFile, old: Option<&Old>, buf: &mut Vec<u8>) -> FileResult<Option<Small>> {
+    let start = buf.len();
+    for attempt in 1.. {
+        let shape = Shape::take(file)?;
+        buf.truncate(start);
+        if shape.data_len() > IN_MEMORY {
+            return Ok(None);
+        }
+        let still = read_into(file, &shape, buf)?;
+        if still || attempt == ATTEMPTS {
+            let bytes = &buf[start..];
+            let hash = blake3::hash(bytes).into();
+            let form = form(bytes, &hash, old)?;
+            let compared = old.map(|old| old.hash);
+            return Ok(Some(Small { shape, hash, dirty: !still, bytes: start..buf.len(), compared, form }));
+        }
+    }
+    Ok(None)
+}
+
+/// Decides how a content in memory is stored, and makes what that takes.
+pub fn form(bytes: &[u8], hash: &Hash, old: Option<&Old>) -> Result<Form> {
+    let len = bytes.len() as u64;
+    let mut lost = None;
+    if let Some(old) = old {
+        if old.hash == *hash {
+            return Ok(Form::Same);
+        }
+        match (&old.basis, Params::for_len(len)) {
+            (Basis::Unfetched, Some(_)) if longest_delta(len, old.deltas_len) > 0 => return Ok(Form::Open),
+            (Basis::Bytes(signature), Some(params)) => match delta(bytes, signature, old, params)? {
+                Ok(Some(made)) => return Ok(Form::Delta(made)),
+                Ok(None) => {}
+                Err(error) => lost = Some(error),
+            },
+            (Basis::Lost(error), Some(_)) => lost = Some(error.clone()),
+            _ => {}
+        }
+    }
+    let signature = Params::for_len(len).map(|params| sign(params, bytes)).transpose()?;
+    Ok(Form::Whole { signature, lost })
+}
+
+/// A delta, if it is short enough. The inner error is the signature's.
+fn delta(bytes: &[u8], signature: &[u8], old: &Old, params: Params) -> Result<Result<Option<Made>>> {
+    let signature = match parse_signature(signature, old.data_len) {
+        Ok(signature) => signature,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut writer = delta_writer(&signature, old.data_len, params)?;
+    writer.update(bytes).map_err(|e| spool_error(&e))?;
+    let made = finish(writer)?;
+    let pays = made.delta.len() <= longest_delta(bytes.len() as u64, old.deltas_len);
+    Ok(Ok(pays.then_some(made)))
+}
+
+/// A signature of a content of `data_len` bytes; `Corrupt` if it cannot be one.
+pub fn parse_signature(bytes: &[u8], data_len: u64) -> Result<Signature> {
+    let damaged = |detail: String| Error::new(Kind::Corrupt, "use a signature", detail);
+    let parsed = Signature::parse(bytes).map_err(|e| damaged(e.to_string()))?;
+    if parsed.blocks() != data_len.div_ceil(u64::from(parsed.block_len())) {
+        return Err(damaged("it is of a file of another size".into()));
+    }
+    Ok(parsed)
+}
+
+/// Makes a delta and, in the same pass, the signature of what it makes.
+pub fn delta_writer(basis: &Signature, len: u64, params: Params) -> Result<DeltaWriter<'_, Spool, Spool>> {
+    let made = DeltaWriter::with_signature(basis, len, params, Spool::new(), Spool::new());
+    made.map_err(|e| Error::new(Kind::Corrupt, "make a delta", e.to_string()))
+}
+
+pub fn finish(writer: DeltaWriter<'_, Spool, Spool>) -> Result<Made> {
+    let (delta, signature) = writer.finish_both().map_err(|e| spool_error(&e))?;
+    Ok(Made { delta, signature })
+}
+
+fn sign(params: Params, bytes: &[u8]) -> Result<Spool> {
+    let signed = Signer::new(params, Spool::new()).and_then(|mut signer| {
+        signer.update(bytes)?;
+        signer.finish()
+    });
+    signed.map_err(|e| spool_error(&e))
+}
+
+/// The longest delta worth storing for a content of `data_len` bytes: shorter than three quarters of it,
+/// and with the `deltas_len` bytes of deltas before it no more than half.
+pub fn longest_delta(data_len: u64, deltas_len: u64) -> u64 {
+    (data_len / 4 * 3).saturating_sub(1).min((data_len / 2).saturating_sub(deltas_len))
+}
+
+impl Old {
+    /// `None` for what is no file.
+    pub fn of(entry: &Entry, basis: Basis) -> Option<Old> {
+        let file: &File = entry.file()?;
+        let deltas = entry.place.content.get(1..).unwrap_or_default();
+        let deltas_len = deltas.iter().map(|range| range.len).sum();
+        Some(Old { hash: file.hash, data_len: file.data_len(), deltas_len, basis })
+    }
+}
