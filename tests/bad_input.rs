@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use ibt::entry::Hash;
 use ibt::error::{Error, Kind};
@@ -215,7 +216,7 @@ fn a_damaged_state() {
     }
 }
 
-/// A forged state with a digest of its own that fits: what it says is checked as well.
+/// A forged state whose digests fit: what it says is checked as well.
 #[test]
 fn states_that_lie() {
     let lies = [
@@ -262,21 +263,33 @@ fn a_state_made_by_a_newer_version() {
     }
 }
 
-/// A field that a newer version may have added without asking for more is no reason to refuse.
+/// Fields that a newer version may have added without asking for more are no reason to refuse, and stay with
+/// what is carried forward.
 #[test]
-fn a_state_with_a_field_nobody_knows() {
-    let mut series = one_full();
-    stored::forge(&series.newest("state"), r#""mtime":"#, r#""mood":{"of":["the",1]},"mtime":"#);
-    let dest = series.beside("restored");
-    // Its tree digest no longer fits its lines; what is asked for is only that nothing breaks.
-    let outcome = series.restore(Select::Newest, &dest);
-    if let Err(error) = &outcome.result {
-        assert_eq!(error.kind, Kind::Corrupt, "{error}");
-    } else {
-        series.points[0].kept.assert_is(&dest);
-        series.options.allow_source_change = true;
-        series.incremental().whole();
+fn a_state_with_fields_nobody_knows() {
+    let mut series = Series::new();
+    series.write("dir/c", "old enough to be carried forward");
+    std::thread::sleep(Duration::from_millis(2100));
+    series.write("a", "new");
+    series.snapshot();
+    let state = series.newest("state");
+    for path in ["a", "dir", "dir/c"] {
+        let line = stored::line(&state, path);
+        let newer = line.replace(r#","at":{"#, r#","mood":{"of":["the",1]},"at":{"#);
+        let newer = format!(r#"{},"tide":17}}}}"#, newer.strip_suffix("}}").unwrap());
+        stored::forge(&state, &line, &newer);
     }
+    let dest = series.beside("restored");
+    series.restore(Select::Newest, &dest).whole();
+    series.points[0].kept.assert_is(&dest);
+    series::remove(&dest);
+    series.snapshot();
+    let state = stored::parse(&series.newest("state"));
+    for path in ["dir", "dir/c"] {
+        let entry = stored::entry(&state, path);
+        assert_eq!((&entry["mood"]["of"][1], &entry["at"]["tide"]), (&1.into(), &17.into()), "{path}");
+    }
+    series.assert_every_point_restores();
 }
 
 /// Files of random bytes over several frames, so that damage to one leaves the others.

@@ -28,18 +28,31 @@ pub fn entry(state: &Value, path: &str) -> Value {
     found.unwrap_or_else(|| panic!("no entry {path:?}")).clone()
 }
 
+/// The line of `path`'s entry, without what ends lines.
+#[track_caller]
+pub fn line(state: &Path, path: &str) -> String {
+    let text = String::from_utf8(document(state)).unwrap();
+    let start = format!(r#"{{"path":"{path}","#);
+    let found = text.lines().find(|line| line.starts_with(&start));
+    found.unwrap_or_else(|| panic!("no entry {path:?}")).trim_end_matches(',').to_string()
+}
+
 /// Where the document's digest is taken from and the digest line begins.
 pub fn digest_line(document: &[u8]) -> usize {
     let key = b"\n\"digest\":\"";
     document.windows(key.len()).rposition(|window| window == key).expect("a digest line") + 1
 }
 
-/// The document with its own digest made right again.
+/// The document with both its digests made right again: what it says is wrong is the only thing wrong with it.
 pub fn reseal(document: &[u8]) -> Vec<u8> {
-    let signed = &document[..digest_line(document)];
-    let mut sealed = signed.to_vec();
-    sealed
-        .extend_from_slice(format!("\"digest\":\"blake3:{}\"}}\n", blake3::hash(signed).to_hex()).as_bytes());
+    let mut sealed = document[..digest_line(document)].to_vec();
+    let key = b"\"tree\":\"blake3:";
+    let tree =
+        sealed.windows(key.len()).rposition(|window| window == key).expect("a tree digest") + key.len();
+    let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex();
+    sealed[tree..tree + 64].copy_from_slice(digest(&logical_lines(document)).as_bytes());
+    let line = format!("\"digest\":\"blake3:{}\"}}\n", digest(&sealed));
+    sealed.extend_from_slice(line.as_bytes());
     sealed
 }
 
@@ -70,7 +83,8 @@ pub fn b3sum_file(path: &Path) -> String {
 /// The tree digest's input: each entry line's bytes before its physical part, then LF.
 pub fn logical_lines(document: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    for line in document.split(|&b| b == b'\n').filter(|line| line.starts_with(b"{\"path\":")) {
+    let lines = document.split(|&b| b == b'\n').skip_while(|line| line != b"\"entries\":[").skip(1);
+    for line in lines.take_while(|line| line != b"],") {
         let key = b",\"at\":{";
         let at = line.windows(key.len()).position(|window| window == key).expect("a physical part");
         out.extend_from_slice(&line[..at]);
