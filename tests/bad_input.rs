@@ -67,8 +67,10 @@ fn an_empty_source_where_the_parent_was_not() {
     let mut series = one_full();
     series::remove(&series.source);
     fs::create_dir(&series.source).unwrap();
-    let error = refused(&series, Kind::Mismatch, Series::incremental);
-    assert_names(&error, &series.source);
+    for operation in [Series::full, Series::incremental] {
+        let error = refused(&series, Kind::Mismatch, operation);
+        assert_names(&error, &series.source);
+    }
     series.options.allow_empty = true;
     series.snapshot();
     series.assert_every_point_restores();
@@ -93,6 +95,22 @@ fn an_increment_of_another_source() {
     assert!(error.to_string().contains("source"), "{error}");
     series.options.allow_source_change = true;
     series.snapshot();
+    series.assert_every_point_restores();
+}
+
+#[test]
+fn an_increment_on_another_host() {
+    let mut series = one_full();
+    let host = stored::parse(&series.newest("state"))["host"].as_str().unwrap().to_string();
+    let from = format!("\"host\":\"{host}\"");
+    stored::forge(&series.newest("state"), &from, r#""host":"elsewhere""#);
+    for operation in [Series::full, Series::incremental] {
+        let error = refused(&series, Kind::Mismatch, operation);
+        assert!(error.to_string().contains("host elsewhere"), "{error}");
+    }
+    series.options.allow_source_change = true;
+    series.snapshot();
+    assert_eq!(stored::parse(&series.newest("state"))["host"], *host);
     series.assert_every_point_restores();
 }
 
