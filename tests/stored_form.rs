@@ -29,9 +29,16 @@ fn untar(archive: &Path, dest: &Path) {
     run(tar.arg("-f").arg(archive).arg("-C").arg(dest));
 }
 
+/// Restores a snapshot as a stranger would, by the recipes of `docs/format.md`.
 fn by_hand(series: &Series, state: &Path, dest: &Path) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/by_hand.sh");
-    run(command("bash", [&script, &series.store, state, dest]).env("LC_ALL", "C"));
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/format.md");
+    let page = fs::read_to_string(page).unwrap();
+    let recipes = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let program = format!("set -e\n{}\ncheck\ntree \"$1\"", recipes.collect::<String>());
+    let work = tempfile::tempdir().unwrap();
+    let mut bash = command("bash", ["-c", &program, "bash"]);
+    bash.arg(dest).current_dir(&series.store).env("LC_ALL", "C");
+    run(bash.env("STATE", state.file_name().unwrap()).env("work", work.path()));
 }
 
 /// The state files of the store, oldest first.
@@ -92,6 +99,30 @@ proptest! {
             series.points[index].kept.assert_is(&dest);
         }
     }
+}
+
+/// What is easily forgotten.
+#[test]
+fn rare_attributes_and_devices_are_restored_by_hand() {
+    let mut series = Series::new();
+    for (name, mtime) in [("old", (-2, 750_000_000)), ("before", (-1, 1)), ("even", (-7, 0)), ("new", (1, 5))]
+    {
+        set_mtime(&series.write(name, name), mtime);
+    }
+    let empty = series.write("empty value", "");
+    let set = tools::output(command("setfattr", ["-n", "user.nothing"]).arg(&empty));
+    if !set.status.success() {
+        skip("no extended attributes here");
+    }
+    for (name, kind, major, minor) in [("c", "c", "5", "77"), ("b", "b", "259", "70000")] {
+        if is_root() {
+            run(command("mknod", [name, kind, major, minor]).current_dir(&series.source));
+        }
+    }
+    series.snapshot();
+    let dest = series.beside("by-hand");
+    by_hand(&series, &states(&series)[0], &dest);
+    series.points[0].kept.assert_is(&dest);
 }
 
 /// A large file through many deltas: rdiff applies every one of them.
