@@ -461,7 +461,7 @@ extern "C" {
 #define IBT_PROBLEM_LEFTOVER 8
 
 /**
- * A note: the clock is more than a day away from the newest snapshot.
+ * A note: the clock is more than a day behind the newest snapshot.
  */
 #define IBT_PROBLEM_CLOCK 9
 

@@ -563,19 +563,6 @@ fn weighted(p: f64) -> impl Strategy<Value = bool> {
     proptest::bool::weighted(p)
 }
 
-/// Gives the snapshot made last another stamp, in its files' names and in its state.
-fn travel(series: &Series, from: Stamp, to: Stamp) {
-    let (from, to) = (from.to_string(), to.to_string());
-    for name in names(series).into_iter().filter(|name| name.contains(&from)) {
-        let path = series.store.join(&name);
-        if name.contains(".state.") {
-            let text = String::from_utf8(fs::read(&path).unwrap()).unwrap().replace(&from, &to);
-            fs::write(&path, stored::reseal(text.as_bytes())).unwrap();
-        }
-        fs::rename(&path, series.store.join(name.replace(&from, &to))).unwrap();
-    }
-}
-
 /// Which of `stamps` (ascending) some rule keeps, with the reasons. Periods are what date(1) calls them.
 fn expected(stamps: &[Stamp], keep: &Keep) -> Vec<(Stamp, Option<String>)> {
     let formats = [
@@ -641,7 +628,7 @@ impl Life {
         let mut report = if full { self.series.full() } else { self.series.incremental() }.whole();
         self.now += hours * 3600 + 1;
         let stamp = Stamp::from_time(Time { secs: self.now, nanos: 0 });
-        travel(&self.series, report.snapshot.unwrap(), stamp);
+        stored::travel(&self.series.store, report.snapshot.unwrap(), stamp);
         report.snapshot = Some(stamp);
         // Kept copies are numbered by how many there are: here some have gone.
         let kept = Kept { copy: Default::default(), facts: facts(&self.series.source) };

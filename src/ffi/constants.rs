@@ -194,7 +194,7 @@ pub const IBT_PROBLEM_MISSING: i32 = 6;
 pub const IBT_PROBLEM_METADATA: i32 = 7;
 /// A note: something an earlier run left in the store.
 pub const IBT_PROBLEM_LEFTOVER: i32 = 8;
-/// A note: the clock is more than a day away from the newest snapshot.
+/// A note: the clock is more than a day behind the newest snapshot.
 pub const IBT_PROBLEM_CLOCK: i32 = 9;
 /// Something in the destination of a restore is in the way, or its permissions
 /// are.

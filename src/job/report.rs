@@ -116,7 +116,7 @@ pub enum ProblemKind {
     Metadata = 7,
     /// Something an earlier run left in the store.
     Leftover = 8,
-    /// The clock disagrees with the newest snapshot by more than a day.
+    /// The clock is more than a day behind the newest snapshot.
     Clock = 9,
     /// Something in the destination is in the way, or its permissions are.
     Obstructed = 10,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use ibt::stamp::Stamp;
 use serde_json::Value;
 
 use super::tools::{command, run};
@@ -66,6 +67,19 @@ pub fn forge(state: &Path, from: &str, to: &str) {
     fs::write(&plain, sealed).unwrap();
     fs::remove_file(state).unwrap();
     run(command("zstd", ["-q", "--rm", "-o"]).arg(state).arg(&plain));
+}
+
+/// Gives the snapshot made last another stamp, in its files' names and in its state. Without compression.
+pub fn travel(store: &Path, from: Stamp, to: Stamp) {
+    let (from, to) = (from.to_string(), to.to_string());
+    for (name, _) in super::series::stored(store).into_iter().filter(|(name, _)| name.contains(&from)) {
+        let path = store.join(&name);
+        if name.contains(".state.") {
+            let text = String::from_utf8(fs::read(&path).unwrap()).unwrap().replace(&from, &to);
+            fs::write(&path, reseal(text.as_bytes())).unwrap();
+        }
+        fs::rename(&path, store.join(name.replace(&from, &to))).unwrap();
+    }
 }
 
 /// The digest b3sum(1) gives of some bytes.
