@@ -266,6 +266,54 @@ fn an_fsync_that_fails_fails_the_backup() {
     }
 }
 
+/// Which calls of getdents64 list something of the source.
+fn listings(tracer: &Tracer, series: &Series, operation: &str) -> Vec<usize> {
+    let rehearsal = series.fork();
+    let calls = tracer.trace(&Task::of(&rehearsal.twin, operation));
+    let of_source = |call: &&Call| call.name == "getdents64" && call.is_below(&rehearsal.twin.source);
+    let mut numbers: Vec<_> = calls.iter().filter(of_source).map(|call| call.number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert!(numbers.len() >= 3, "{numbers:?}");
+    numbers
+}
+
+/// Whatever listing breaks off, and wherever, nothing counts as deleted, and of nothing there is no snapshot.
+#[test]
+fn listings_that_break_off_lose_nothing() {
+    let Some(tracer) = Tracer::new() else { return };
+    let mut series = Series::new();
+    // More names than one call lists.
+    for index in 0..400 {
+        series.write(&format!("dir/{index}-{}", "n".repeat(200)), "x");
+    }
+    series.snapshot();
+    let mut partial = 0;
+    for number in listings(&tracer, &series, "incremental") {
+        let fork = series.fork();
+        let fault = format!("getdents64:error=EIO:when={number}");
+        let outcome = tracer.inject(&Task::of(&fork.twin, "incremental"), &fault);
+        let known = ["ok", "partial", "Io 5", tracing::MISSED];
+        assert!(outcome.as_deref().is_some_and(|outcome| known.contains(&outcome)), "{fault}: {outcome:?}");
+        partial += usize::from(outcome.as_deref() == Some("partial"));
+        fork.twin.assert_newest_is_the_source();
+    }
+    assert!(partial > 0, "no listing broke off");
+    let mut refused = 0;
+    for number in listings(&tracer, &series, "full") {
+        let fork = series.fork();
+        fs::remove_dir_all(&fork.twin.store).unwrap();
+        let fault = format!("getdents64:error=EIO:when={number}");
+        let outcome = tracer.inject(&Task::of(&fork.twin, "full"), &fault);
+        refused += usize::from(outcome.as_deref() == Some("Io 5"));
+        if fork.twin.store.exists() && fork.twin.stored().keys().any(|name| name.contains(".state.")) {
+            let entries = stored::parse(&fork.twin.newest("state"))["entries"].as_array().unwrap().len();
+            assert!(entries > 1, "{fault}: {outcome:?}");
+        }
+    }
+    assert!(refused > 1, "the root's listing did not fail");
+}
+
 /// Each call that can fail, failing once: an error of its kind or success, never a crash or a loss.
 #[test]
 fn calls_that_fail_are_errors_and_hurt_nothing() {

@@ -214,6 +214,11 @@ impl Snapshot {
         let trouble = |error: std::io::Error| Error::io("open the source", &self.origin.path, &error);
         let source = Source::new(self.origin.root.try_clone().map_err(trouble)?);
         let mut scan = scan::scan(self.origin.root, self.basis.as_mut(), &self.guard, job)?;
+        if let Some(code) = scan.root_trouble.filter(|_| scan.empty) {
+            // Of what it holds nothing was seen: no backup of nothing.
+            let error = std::io::Error::from_raw_os_error(code);
+            return Err(Error::io("list the source", &self.origin.path, &error));
+        }
         if scan.empty && self.previous_had_entries && !job.options.allow_empty {
             let detail =
                 "it is empty, and its last snapshot was not: is it mounted? (or allow an empty source)";

@@ -110,6 +110,8 @@ pub struct Scan {
     pub bytes: u64,
     /// The source holds nothing but its root.
     pub empty: bool,
+    /// The errno that kept the root from being looked at or listed whole.
+    pub root_trouble: Option<i32>,
 }
 
 /// Equal files by size and times whose inode is another one, against those where it is the same.
@@ -135,6 +137,7 @@ pub fn scan(root: Dir, parent: Option<&mut StateReader>, guard: &Guard, job: &mu
         out: FindingsWriter::new(),
         links: LinkCounts::new(),
         names: 0,
+        root_trouble: None,
         job,
     };
     let mut learnt = Learnt { newest_ctime: Time { secs: i64::MIN, nanos: 0 }, ..Learnt::default() };
@@ -155,7 +158,7 @@ pub fn scan(root: Dir, parent: Option<&mut StateReader>, guard: &Guard, job: &mu
             }
         }
     }
-    let Spooler { out, links, names, job, .. } = spool;
+    let Spooler { out, links, names, root_trouble, job, .. } = spool;
     job.phase_done()?;
     Ok(Scan {
         findings: out.finish()?,
@@ -166,6 +169,7 @@ pub fn scan(root: Dir, parent: Option<&mut StateReader>, guard: &Guard, job: &mu
         entries: names,
         bytes: learnt.bytes,
         empty: names <= 1,
+        root_trouble,
     })
 }
 
@@ -240,6 +244,7 @@ struct Spooler<'j, 'o> {
     out: FindingsWriter,
     links: LinkCounts,
     names: u64,
+    root_trouble: Option<i32>,
     job: &'j mut Job<'o>,
 }
 
@@ -285,6 +290,11 @@ impl Spooler<'_, '_> {
             }
         };
         self.names += 1;
+        if let (true, What::Unreadable(code) | What::Node { broken: Some(code), .. }) =
+            (path.is_root(), &what)
+        {
+            self.root_trouble = Some(*code);
+        }
         self.job.step(path.as_bytes())?;
         Ok(Some(Finding { path, what }))
     }
