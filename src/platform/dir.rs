@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -14,10 +15,12 @@ use super::stat::{stat_fd, FileKind, Stat};
 ///
 /// Where a method takes a `name`, that is one component, never followed if it is a link; anything else is
 /// `EINVAL`. Where it takes a `rel`, that is a path of such components, resolved strictly below this
-/// directory and through no link. Not meant for use by several threads at once: listings share one offset.
+/// directory and through no link. Several threads may use it at once, but for listing it: that has one offset.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
+    /// It was listed, or could be through another descriptor of the same opening: its offset may not be 0.
+    moved: AtomicBool,
 }
 
 /// The names in a directory, unsorted, without `.` and `..`.
@@ -35,12 +38,16 @@ const READ_FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::N
 impl Dir {
     /// Opens a directory by the caller's own path: links in it are followed.
     pub fn open(path: &std::path::Path) -> io::Result<Dir> {
-        Ok(Dir { fd: rustix::fs::open(path, DIRECTORY, Mode::empty())? })
+        Ok(Dir::opened(rustix::fs::open(path, DIRECTORY, Mode::empty())?))
     }
 
     /// Opens a directory below this one.
     pub fn open_dir(&self, rel: &[u8]) -> io::Result<Dir> {
-        Ok(Dir { fd: open_quietly(self.as_fd(), rel, DIRECTORY)? })
+        open_quietly(self.as_fd(), rel, DIRECTORY).map(Dir::opened)
+    }
+
+    fn opened(fd: OwnedFd) -> Dir {
+        Dir { fd, moved: AtomicBool::new(false) }
     }
 
     /// Opens a file below this directory for reading, without waiting for whoever is at the other end of
@@ -56,7 +63,7 @@ impl Dir {
 
     /// The parent, if it still is the directory `id` (see [`Stat::id`]); else `ESTALE`.
     pub fn open_parent(&self, id: (u64, u64)) -> io::Result<Dir> {
-        let parent = Dir { fd: rustix::fs::openat(self, "..", DIRECTORY, Mode::empty())? };
+        let parent = Dir::opened(rustix::fs::openat(self, "..", DIRECTORY, Mode::empty())?);
         match parent.stat_self()?.id() == id {
             true => Ok(parent),
             false => Err(Errno::STALE.into()),
@@ -65,7 +72,8 @@ impl Dir {
 
     /// Another descriptor of the same directory.
     pub fn try_clone(&self) -> io::Result<Dir> {
-        Ok(Dir { fd: self.fd.try_clone()? })
+        self.moved.store(true, Ordering::Relaxed);
+        Ok(Dir { fd: self.fd.try_clone()?, moved: AtomicBool::new(true) })
     }
 
     pub fn stat(&self, name: &[u8]) -> io::Result<Stat> {
@@ -89,7 +97,9 @@ impl Dir {
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn read_names(&self, listing: &mut Listing) -> io::Result<()> {
-        rustix::fs::seek(self, rustix::fs::SeekFrom::Start(0))?;
+        if self.moved.swap(true, Ordering::Relaxed) {
+            rustix::fs::seek(self, rustix::fs::SeekFrom::Start(0))?;
+        }
         let mut buffer = Vec::with_capacity(32 * 1024);
         let mut entries = rustix::fs::RawDir::new(self.as_fd(), buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
