@@ -213,7 +213,8 @@ impl Snapshot {
     fn make(mut self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
         let trouble = |error: std::io::Error| Error::io("open the source", &self.origin.path, &error);
         let source = Source::new(self.origin.root.try_clone().map_err(trouble)?);
-        let mut scan = scan::scan(self.origin.root, self.basis.as_mut(), &self.guard, job)?;
+        let pool = commit::start_pool(job)?;
+        let mut scan = scan::scan(self.origin.root, self.basis.as_mut(), &self.guard, &pool, job)?;
         if let Some(code) = scan.root_trouble.filter(|_| scan.empty) {
             // Of what it holds nothing was seen: no backup of nothing.
             let error = std::io::Error::from_raw_os_error(code);
@@ -226,7 +227,6 @@ impl Snapshot {
         }
         self.guard.newest_ctime = scan.newest_ctime;
         self.header.inodes_unstable = scan.inodes_unstable;
-        let pool = commit::start_pool(job)?;
         let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &self.header.series);
         let full = self.header.kind == SnapshotKind::Full;
         let parent = match &self.basis {

@@ -2,12 +2,14 @@
 //! pass cannot know in time: what was deleted, what is linked, how much there is to read.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
 use crate::job::{Job, Phase, ProblemKind};
 use crate::platform::{Dir, FileKind, Stat};
+use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::{is_unchanged, Facts, Guard, Merge, Pair};
 use crate::walk::{Found, Walk, WalkOptions};
@@ -124,7 +126,14 @@ struct InodeTally {
 /// Fewer than this many files say nothing about a file system's inodes.
 const TALLY_MIN: u64 = 8;
 
-pub fn scan(root: Dir, parent: Option<&mut StateReader>, guard: &Guard, job: &mut Job) -> Result<Scan> {
+/// Threads of `pool` walk ahead of the comparison, which is this thread's.
+pub fn scan(
+    root: Dir,
+    parent: Option<&mut StateReader>,
+    guard: &Guard,
+    pool: &Arc<Pool>,
+    job: &mut Job,
+) -> Result<Scan> {
     job.phase(Phase::Scan, 0, 0)?;
     let excludes = Excludes::new(&job.options.excludes, &job.options.exclude_file)?;
     let options = WalkOptions {
@@ -132,7 +141,7 @@ pub fn scan(root: Dir, parent: Option<&mut StateReader>, guard: &Guard, job: &mu
         skip_cache_dirs: job.options.skip_cache_dirs,
     };
     let mut spool = Spooler {
-        walk: Walk::new(root, excludes, options),
+        walk: Walk::ahead(root, excludes, options, pool.clone()),
         next: None,
         out: FindingsWriter::new(),
         links: LinkCounts::new(),

@@ -18,6 +18,7 @@ mod tests;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
@@ -34,13 +35,14 @@ pub const EXCLUDE_FILE_MAX: usize = 1 << 20;
 /// About how many bytes of patterns are compiled together: the size of a compiled set is limited.
 const PART_LEN: usize = 32 * 1024;
 
-/// Decides about paths during one walk, which tells it when it enters and leaves a directory.
-#[derive(Debug)]
+/// Decides about paths during one walk, which tells it when it enters and leaves a directory. A clone costs
+/// little and goes its own way from where it was made.
+#[derive(Clone, Debug)]
 pub struct Excludes {
-    options: Rules,
-    file_name: Box<[u8]>,
+    options: Arc<Rules>,
+    file_name: Arc<[u8]>,
     /// Of the directories on the way here those that have rules, outermost first.
-    files: Vec<FileRules>,
+    files: Vec<Arc<FileRules>>,
     /// How many directories have been entered.
     depth: usize,
 }
@@ -79,7 +81,8 @@ impl Excludes {
             let why = "an exclude file is named by one path component";
             return Err(Error::new(Kind::InvalidArg, "use the exclude file name", why).at(exclude_file_name));
         }
-        Ok(Excludes { options, file_name: exclude_file_name.into(), files: Vec::new(), depth: 0 })
+        let (options, file_name) = (Arc::new(options), exclude_file_name.into());
+        Ok(Excludes { options, file_name, files: Vec::new(), depth: 0 })
     }
 
     /// The name of the exclude files; `None` if there are none.
@@ -94,7 +97,7 @@ impl Excludes {
         let (rules, bad) = contents.map_or_else(Default::default, read_rules);
         if !rules.parts.is_empty() {
             let base = if path.is_empty() { 0 } else { path.len() + 1 };
-            self.files.push(FileRules { depth: self.depth, base, rules });
+            self.files.push(Arc::new(FileRules { depth: self.depth, base, rules }));
         }
         bad
     }

@@ -1,6 +1,7 @@
 //! A directory on the walk's current path.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use crate::entry::{NAME_MAX, PATH_LEN_MAX};
 use crate::exclude::EXCLUDE_FILE_MAX;
@@ -12,11 +13,12 @@ pub(super) const HELD_MAX: usize = 128;
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8; 43] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
-type Name = (Box<[u8]>, Option<FileKind>);
+/// A name with the type that the listing told.
+pub(super) type Name = (Box<[u8]>, Option<FileKind>);
 
 pub(super) struct Frame {
     /// `None` while it is closed because the walk is far below.
-    pub dir: Option<Dir>,
+    pub dir: Option<Arc<Dir>>,
     /// Device and inode: tells the directory again.
     pub id: (u64, u64),
     /// Names not looked at yet, sorted.
@@ -34,13 +36,20 @@ impl Frame {
         let mut listing = dir.list();
         listing.names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let names = listing.names.into_iter();
-        Ok((Frame { dir: Some(dir), id, names, parent_len: parent_len(path), lost: false }, listing.error))
+        let dir = Some(Arc::new(dir));
+        Ok((Frame { dir, id, names, parent_len: parent_len(path), lost: false }, listing.error))
+    }
+
+    /// Takes the next `count` names off into a frame of their own.
+    pub fn split(&mut self, count: usize) -> Frame {
+        let names = self.names.by_ref().take(count).collect::<Vec<_>>().into_iter();
+        Frame { dir: self.dir.clone(), names, ..*self }
     }
 
     /// The open directory. `ESTALE` if it could not be found again, never `ENOENT`: what it holds is out
     /// of reach, not gone.
     pub fn dir(&self) -> io::Result<&Dir> {
-        self.dir.as_ref().ok_or_else(stale)
+        self.dir.as_deref().ok_or_else(stale)
     }
 
     /// The attributes of a name and, if it is a link, where it points.
@@ -62,7 +71,7 @@ impl Frame {
             }
         };
         let from_child = child.ok_or_else(stale).and_then(|dir| dir.open_parent(self.id));
-        self.dir = from_child.or_else(from_root).ok();
+        self.dir = from_child.or_else(from_root).ok().map(Arc::new);
         self.lost = self.dir.is_none();
     }
 

@@ -1,23 +1,34 @@
 //! The source as a sorted stream of entries, and the way back to each for reading it.
 //!
-//! [`Walk`] goes down one directory at a time, each opened beneath its parent's descriptor, so that a
+//! A [`Cursor`] goes down one directory at a time, each opened beneath its parent's descriptor, so that a
 //! directory swapped for a link meanwhile is never followed. It keeps the names of the directories on the
-//! current path and nothing else, at most [`HELD_MAX`] of them open: an ancestor closed on the way down is
-//! found again through `..`, or from the root, and must be the same directory.
+//! current path and nothing else, at most [`HELD_MAX`](frame::HELD_MAX) of them open: an ancestor closed on
+//! the way down is found again through `..`, or from the root, and must be the same directory.
+//!
+//! [`Walk`] is one cursor, or many: what lies ahead is cut into parts that threads walk at once
+//! ([`ahead`]), and put together again in order.
+//!
+//! ```text
+//! cursor --> found | the rest of each directory on its path, deepest first --> cursors --> ...
+//! ```
 
+mod ahead;
+mod cursor;
 mod frame;
 mod source;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
-use crate::entry::{Path, DEPTH_MAX};
+use crate::entry::Path;
 use crate::exclude::Excludes;
-use crate::platform::{Dir, FileKind, Stat};
+use crate::platform::{Dir, Stat};
+use crate::pool::Pool;
 
-use frame::{Frame, HELD_MAX};
+use ahead::{Ahead, Limits, LIMITS};
+use cursor::{Cursor, Terms};
 pub use source::Source;
 
 /// Which directories a walk enters.
@@ -83,154 +94,48 @@ impl Found {
 /// Iterates over a tree: each directory right before what it holds, names of one directory by their bytes,
 /// which together is the order of [`compare_paths`](crate::entry::compare_paths). The root comes first,
 /// with the empty path, and is never excluded.
-pub struct Walk {
-    root: Dir,
-    excludes: Excludes,
-    options: WalkOptions,
-    /// The device of the root.
-    dev: u64,
-    /// The directories on the current path, the root's first.
-    frames: Vec<Frame>,
-    /// The path of the last of `frames`.
-    here: Vec<u8>,
-    /// The directory yielded last, still to be entered.
-    enter: Option<Enter>,
-    /// What is to be yielded before going on.
-    pending: VecDeque<Found>,
-    started: bool,
-}
+pub struct Walk(Steps);
 
-/// A directory about to be entered.
-enum Enter {
-    Root,
-    Name(Box<[u8]>),
+enum Steps {
+    New { root: Dir, excludes: Excludes, options: WalkOptions, ahead: Option<(Arc<Pool>, Limits)> },
+    Lazy(Box<Cursor>),
+    Ahead(Box<Ahead>),
+    Done,
 }
 
 impl Walk {
+    /// A walk that looks at a name when it is asked for it.
     pub fn new(root: Dir, excludes: Excludes, options: WalkOptions) -> Walk {
-        Walk {
-            root,
-            excludes,
-            options,
-            dev: 0,
-            frames: Vec::new(),
-            here: Vec::new(),
-            enter: None,
-            pending: VecDeque::new(),
-            started: false,
-        }
+        Walk(Steps::New { root, excludes, options, ahead: None })
     }
 
-    fn start(&mut self) -> Found {
-        self.started = true;
-        match self.root.stat_self() {
+    /// A walk that looks at some thousand names ahead of what it is asked for, in the threads of `pool`.
+    pub fn ahead(root: Dir, excludes: Excludes, options: WalkOptions, pool: Arc<Pool>) -> Walk {
+        Walk::within(root, excludes, options, pool, LIMITS)
+    }
+
+    fn within(root: Dir, excludes: Excludes, options: WalkOptions, pool: Arc<Pool>, limits: Limits) -> Walk {
+        Walk(Steps::New { root, excludes, options, ahead: Some((pool, limits)) })
+    }
+
+    fn start(
+        &mut self,
+        root: Dir,
+        excludes: Excludes,
+        options: WalkOptions,
+        ahead: Option<(Arc<Pool>, Limits)>,
+    ) -> Found {
+        match root.stat_self() {
             Ok(stat) => {
-                self.dev = stat.dev;
-                self.enter = Some(Enter::Root);
+                let cursor = Cursor::new(Terms { root, options, dev: stat.dev }, excludes);
+                self.0 = match ahead {
+                    None => Steps::Lazy(Box::new(cursor)),
+                    Some((pool, limits)) => Steps::Ahead(Box::new(Ahead::new(pool, limits, cursor))),
+                };
                 Found::Entry(Walked { path: Path::root(), stat, target: None })
             }
             Err(error) => Found::Unreadable { path: Path::root(), error },
         }
-    }
-
-    /// Opens and lists the directory yielded last.
-    fn enter(&mut self, which: Enter) {
-        let opened = match &which {
-            Enter::Root => self.root.try_clone(),
-            Enter::Name(name) => {
-                self.here = frame::join(&self.here, name);
-                self.frames.last().map_or(Ok(&self.root), Frame::dir).and_then(|dir| dir.open_dir(name))
-            }
-        };
-        match opened.and_then(|dir| Frame::open(dir, &self.here)) {
-            // Its device may differ from what its name told: opening can mount.
-            Ok((frame, _)) if self.is_foreign(frame.id.0) => self.leave_path(frame.parent_len),
-            Ok((frame, broken)) => self.push(frame, broken),
-            Err(error) => {
-                let path = self.path_here();
-                self.pending.push_back(Found::Broken { path, error });
-                self.leave_path(frame::parent_len(&self.here));
-            }
-        }
-    }
-
-    fn push(&mut self, mut frame: Frame, broken: Option<io::Error>) {
-        let depth = self.frames.len();
-        let broken = broken.or(frame.drop_unfit(self.here.len(), depth < DEPTH_MAX));
-        if let Some(error) = broken {
-            self.pending.push_back(Found::Broken { path: self.path_here(), error });
-        }
-        if self.options.skip_cache_dirs {
-            frame.keep_only_cache_tag();
-        }
-        let contents = self.excludes.file_name().and_then(|name| frame.read_exclude_file(name));
-        let contents = contents.transpose().unwrap_or_else(|message| {
-            self.pending.push_back(Found::Note { path: self.path_here(), message });
-            None
-        });
-        for bad in self.excludes.enter_dir(&self.here, contents.as_deref()) {
-            let message = format!("line {}: {}", bad.line, bad.message);
-            let message = if bad.line == 0 { bad.message } else { message };
-            self.pending.push_back(Found::Note { path: self.path_here(), message });
-        }
-        self.frames.push(frame);
-        if let Some(far) = self.frames.len().checked_sub(HELD_MAX + 1) {
-            self.frames[far].dir = None;
-        }
-    }
-
-    /// Goes back to the parent of a directory that has nothing left.
-    fn leave(&mut self) {
-        let Some(done) = self.frames.pop() else { return };
-        self.excludes.leave_dir();
-        self.leave_path(done.parent_len);
-        if let Some(parent) = self.frames.last_mut() {
-            if parent.dir.is_none() && !parent.lost {
-                parent.find_again(done.dir.as_ref(), &self.root, &self.here);
-            }
-        }
-    }
-
-    fn leave_path(&mut self, parent_len: usize) {
-        self.here.truncate(parent_len);
-    }
-
-    fn is_foreign(&self, dev: u64) -> bool {
-        self.options.one_file_system && dev != self.dev
-    }
-
-    fn path_here(&self) -> Path {
-        // `here` is made of components that were checked when their directory was listed.
-        Path::new(self.here.clone()).unwrap_or_default()
-    }
-
-    fn is_excluded(&self, path: &[u8], kind: FileKind) -> bool {
-        self.excludes.is_excluded(path, kind == FileKind::Dir)
-    }
-
-    /// Looks at one name of the current directory; nothing if it is excluded.
-    fn look_at(&mut self, name: Box<[u8]>, hint: Option<FileKind>) -> Option<Found> {
-        let bytes = frame::join(&self.here, &name);
-        if hint.is_some_and(|kind| self.is_excluded(&bytes, kind)) {
-            return None;
-        }
-        let seen = self.frames.last()?.look_at(&name);
-        if hint.is_none() && matches!(&seen, Ok((stat, _)) if self.is_excluded(&bytes, stat.kind)) {
-            return None;
-        }
-        Some(match (Path::new(bytes), seen) {
-            (Ok(path), Ok((stat, _))) if stat.kind == FileKind::Socket => Found::Socket { path },
-            (Ok(path), Ok((stat, target))) => {
-                if stat.kind == FileKind::Dir && !self.is_foreign(stat.dev) {
-                    self.enter = Some(Enter::Name(name));
-                }
-                Found::Entry(Walked { path, stat, target })
-            }
-            (Ok(path), Err(error)) if error.kind() == io::ErrorKind::NotFound => Found::Vanished { path },
-            (Ok(path), Err(error)) => Found::Unreadable { path, error },
-            // Such names were dropped when the directory was listed.
-            (Err(why), _) => Found::Broken { path: self.path_here(), error: io::Error::other(why) },
-        })
     }
 }
 
@@ -238,25 +143,16 @@ impl Iterator for Walk {
     type Item = Found;
 
     fn next(&mut self) -> Option<Found> {
-        if !self.started {
-            return Some(self.start());
-        }
-        loop {
-            if let Some(found) = self.pending.pop_front() {
-                return Some(found);
-            }
-            if let Some(which) = self.enter.take() {
-                self.enter(which);
-                continue;
-            }
-            match self.frames.last_mut()?.names.next() {
-                Some((name, hint)) => {
-                    if let Some(found) = self.look_at(name, hint) {
-                        return Some(found);
-                    }
+        match &mut self.0 {
+            Steps::Lazy(cursor) => cursor.next(),
+            Steps::Ahead(ahead) => ahead.next(),
+            Steps::Done => None,
+            Steps::New { .. } => match std::mem::replace(&mut self.0, Steps::Done) {
+                Steps::New { root, excludes, options, ahead } => {
+                    Some(self.start(root, excludes, options, ahead))
                 }
-                None => self.leave(),
-            }
+                _ => None,
+            },
         }
     }
 }

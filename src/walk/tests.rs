@@ -1,15 +1,18 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{symlink, PermissionsExt};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::frame::{Frame, HELD_MAX};
 use super::*;
 use crate::entry::compare_paths;
 use crate::platform::testing::{as_ordinary_user, without_openat2};
-use crate::platform::{effective_uid, is_privileged, stat_fd, stat_file};
+use crate::platform::{effective_uid, is_privileged, stat_fd, stat_file, FileKind};
 
 fn temp() -> (TempDir, Dir) {
     let temp = tempfile::tempdir().unwrap();
@@ -20,6 +23,12 @@ fn temp() -> (TempDir, Dir) {
 fn walk(root: &std::path::Path, patterns: &[&str], options: WalkOptions) -> Walk {
     let patterns: Vec<_> = patterns.iter().map(|p| p.as_bytes().to_vec()).collect();
     Walk::new(Dir::open(root).unwrap(), Excludes::new(&patterns, b".exclude").unwrap(), options)
+}
+
+fn walk_ahead(root: &std::path::Path, patterns: &[&str], options: WalkOptions, threads: usize) -> Walk {
+    let patterns: Vec<_> = patterns.iter().map(|p| p.as_bytes().to_vec()).collect();
+    let excludes = Excludes::new(&patterns, b".exclude").unwrap();
+    Walk::ahead(Dir::open(root).unwrap(), excludes, options, Arc::new(Pool::new(threads).unwrap()))
 }
 
 /// The entries, each written as its path; anything else with what it is in front.
@@ -120,17 +129,20 @@ proptest! {
             let names: Vec<_> = path.iter().map(|n| std::ffi::OsStr::from_bytes(n)).collect();
             let _ = fs::create_dir_all(temp.path().join(names.iter().collect::<std::path::PathBuf>()));
         }
-        let walked: Vec<_> = walk(temp.path(), &[], WalkOptions::default()).map(|f| f.path().as_bytes().to_vec()).collect();
+        let paths_of = |walk: Walk| walk.map(|f| f.path().as_bytes().to_vec()).collect::<Vec<_>>();
+        let walked = paths_of(walk(temp.path(), &[], WalkOptions::default()));
+        let ahead = paths_of(walk_ahead(temp.path(), &[], WalkOptions::default(), 2));
         let mut expected: Vec<_> = walkdir::WalkDir::new(temp.path())
             .into_iter()
             .map(|e| e.unwrap().path().strip_prefix(temp.path()).unwrap().as_os_str().as_bytes().to_vec())
             .collect();
         expected.sort_by(|a, b| compare_paths(a, b));
-        prop_assert_eq!(walked, expected);
+        prop_assert_eq!(&walked, &expected);
+        prop_assert_eq!(ahead, expected);
     }
 }
 
-fn deep_tree_is_walked_and_read() {
+fn deep_tree_is_walked_and_read(walk: impl Fn(&std::path::Path) -> Walk) {
     const DEPTH: usize = 5000;
     let (temp, dir) = temp();
     let mut at = dir.try_clone().unwrap();
@@ -143,7 +155,7 @@ fn deep_tree_is_walked_and_read() {
     let mut open_most = 0;
     let mut source = Source::new(dir.try_clone().unwrap());
     let mut count = 0;
-    for (n, found) in walk(temp.path(), &[], WalkOptions::default()).enumerate() {
+    for (n, found) in walk(temp.path()).enumerate() {
         let Found::Entry(walked) = found else { panic!("{found:?}") };
         count += 1;
         if n % 499 == 0 {
@@ -160,7 +172,12 @@ fn deep_tree_is_walked_and_read() {
 
 #[test]
 fn a_tree_deeper_than_any_path() {
-    deep_tree_is_walked_and_read();
+    deep_tree_is_walked_and_read(|root| walk(root, &[], WalkOptions::default()));
+}
+
+#[test]
+fn a_tree_deeper_than_any_path_walked_ahead() {
+    deep_tree_is_walked_and_read(|root| walk_ahead(root, &[], WalkOptions::default(), 2));
 }
 
 #[test]
@@ -181,6 +198,20 @@ fn an_ancestor_is_found_again_from_the_root_and_must_be_the_same() {
 
 #[test]
 fn names_below_an_ancestor_that_was_moved_away_are_unreadable() {
+    ancestor_moved_away(|root| walk(root, &[], WalkOptions::default()));
+}
+
+#[test]
+fn names_below_an_ancestor_that_was_moved_away_are_unreadable_to_a_walk_ahead() {
+    // One find a task and one task at a time: nothing is looked at before it is asked for.
+    let limits = Limits { batch: 1, depth: 1, waiting: 1 };
+    ancestor_moved_away(|root| {
+        let (root, excludes) = (Dir::open(root).unwrap(), Excludes::new(&[], b"").unwrap());
+        Walk::within(root, excludes, WalkOptions::default(), Arc::new(Pool::new(1).unwrap()), limits)
+    });
+}
+
+fn ancestor_moved_away(walk: impl Fn(&std::path::Path) -> Walk) {
     let (temp, dir) = temp();
     let mut at = dir.try_clone().unwrap();
     for _ in 0..HELD_MAX + 10 {
@@ -188,7 +219,7 @@ fn names_below_an_ancestor_that_was_moved_away_are_unreadable() {
         at.create_file(b"e", 0o600).unwrap();
         at = at.open_dir(b"d").unwrap();
     }
-    let mut walk = walk(temp.path(), &[], WalkOptions::default());
+    let mut walk = walk(temp.path());
     let deepest = walk.by_ref().take(HELD_MAX + 11).last().unwrap();
     assert_eq!(deepest.path().as_bytes().len(), 2 * (HELD_MAX + 10) - 1);
     // The walk holds the directories below this one, and not its ancestors.
@@ -223,6 +254,15 @@ fn swapped_directory() {
     }
     let stop = AtomicBool::new(false);
     let (real, aside) = (source.join("real"), temp.path().join("aside"));
+    let pool = Arc::new(Pool::new(2).unwrap());
+    let walk_and_read = |n: usize| {
+        let (root, excludes) = (Dir::open(&source).unwrap(), Excludes::new(&[], b"").unwrap());
+        let walk = match n % 2 {
+            0 => Walk::new(root, excludes, WalkOptions::default()),
+            _ => Walk::ahead(root, excludes, WalkOptions::default(), pool.clone()),
+        };
+        walk_and_read(&source, walk);
+    };
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
@@ -232,15 +272,15 @@ fn swapped_directory() {
                 fs::rename(&aside, &real).unwrap();
             }
         });
-        let result = std::panic::catch_unwind(|| (0..1500).for_each(|_| walk_and_read(&source)));
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| (0..2000).for_each(walk_and_read)));
         stop.store(true, Ordering::Relaxed);
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
 }
 
-fn walk_and_read(source: &std::path::Path) {
+fn walk_and_read(source: &std::path::Path, walk: Walk) {
     let mut reader = Source::new(Dir::open(source).unwrap());
-    for found in walk(source, &[], WalkOptions::default()) {
+    for found in walk {
         assert!(!found.path().as_bytes().ends_with(b"outside"), "{found:?}");
         let path = Path::new(&b"real/sub/deep/inside"[..]).unwrap();
         for path in [found.path(), &path] {
@@ -364,14 +404,19 @@ fn the_source_names_links_and_devices_without_opening_them() {
     assert_eq!(stat_file(&source.open(&Path::root()).unwrap()).unwrap().kind, FileKind::Dir);
 }
 
-/// Not a test: run it on a large tree with `IBT_WALK=/path cargo test --release -- --ignored measure_walk`.
+/// Not a test: run it on a large tree with `IBT_WALK=/path IBT_THREADS=2 cargo test --release -- --ignored measure_walk`.
 #[test]
 #[ignore = "measures; needs IBT_WALK"]
 fn measure_walk() {
     let Some(root) = std::env::var_os("IBT_WALK") else { return };
+    let threads = std::env::var("IBT_THREADS").ok().and_then(|n| n.parse().ok());
     for _ in 0..5 {
         let begun = std::time::Instant::now();
-        let count = walk(root.as_ref(), &[], WalkOptions::default()).count();
+        let walk = match threads {
+            Some(threads) => walk_ahead(root.as_ref(), &[], WalkOptions::default(), threads),
+            None => walk(root.as_ref(), &[], WalkOptions::default()),
+        };
+        let count = walk.count();
         eprintln!("{count} entries in {:?}", begun.elapsed());
     }
 }

@@ -13,6 +13,7 @@ mod recorded;
 
 use std::io;
 
+use crate::commit::start_pool;
 use crate::entry::{Entry, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
@@ -66,7 +67,8 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
 fn walk(root: Dir, job: &Job) -> Result<Walk> {
     let excludes = Excludes::new(&job.options.excludes, &job.options.exclude_file)?;
     let (one_file_system, skip_cache_dirs) = (job.options.one_file_system, job.options.skip_cache_dirs);
-    Ok(Walk::new(root, excludes, WalkOptions { one_file_system, skip_cache_dirs }))
+    let options = WalkOptions { one_file_system, skip_cache_dirs };
+    Ok(Walk::ahead(root, excludes, options, start_pool(job)?))
 }
 
 struct Comparison<'c, 'j> {

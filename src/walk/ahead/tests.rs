@@ -1,0 +1,157 @@
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{symlink, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::exclude::Excludes;
+use crate::platform::testing::as_ordinary_user;
+use crate::walk::cursor::Terms;
+use crate::walk::{Walk, WalkOptions};
+
+/// Small enough that a tree of a few entries is cut into many parts.
+const SMALL: Limits = Limits { batch: 3, depth: 2, waiting: 12 };
+
+fn temp() -> (TempDir, Dir) {
+    let temp = tempfile::tempdir().unwrap();
+    fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let dir = Dir::open(temp.path()).unwrap();
+    (temp, dir)
+}
+
+#[derive(Clone, Debug)]
+enum Made {
+    Dir,
+    File,
+    Link,
+    Socket,
+    Excluding(&'static str),
+    CacheTag,
+    /// A directory without permissions.
+    Closed,
+}
+
+fn tree() -> impl Strategy<Value = Vec<(Vec<&'static [u8]>, Made)>> {
+    let name =
+        proptest::sample::select(vec![&b"a"[..], b"b", b"a.o", b"a-b", b"c", b"\xff", b"\x01", b"B\n", b"d"]);
+    let made = prop_oneof![
+        3 => Just(Made::Dir),
+        6 => Just(Made::File),
+        1 => Just(Made::Link),
+        1 => Just(Made::Socket),
+        2 => proptest::sample::select(vec!["*.o", "a/", "/b", "!a.o\nc", "[\n*", "!b"]).prop_map(Made::Excluding),
+        1 => Just(Made::CacheTag),
+        1 => Just(Made::Closed),
+    ];
+    proptest::collection::vec((proptest::collection::vec(name, 0..7), made), 0..60)
+}
+
+/// What cannot be made, for what is there already, is left out. Returns the sockets.
+fn make(root: &Path, tree: &[(Vec<&[u8]>, Made)]) -> Vec<UnixListener> {
+    let mut sockets = Vec::new();
+    let mut closed = Vec::new();
+    for (names, made) in tree {
+        let path = root.join(names.iter().map(|n| std::ffi::OsStr::from_bytes(n)).collect::<PathBuf>());
+        let _ = path.parent().map(fs::create_dir_all);
+        let _ = match made {
+            Made::Dir => fs::create_dir_all(&path),
+            Made::File => fs::File::create_new(&path).map(drop),
+            Made::Link => symlink("../a", &path),
+            Made::Socket => UnixListener::bind(&path).map(|socket| sockets.push(socket)),
+            Made::Excluding(lines) => {
+                fs::create_dir_all(&path).and_then(|()| fs::write(path.join(".exclude"), lines))
+            }
+            Made::CacheTag => fs::create_dir_all(&path).and_then(|()| {
+                fs::write(path.join("CACHEDIR.TAG"), "Signature: 8a477f597d28d172789f06886806bc55")
+            }),
+            Made::Closed => fs::create_dir_all(&path).map(|()| closed.push(path)),
+        };
+    }
+    for path in closed.iter().filter(|path| *path != root) {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    sockets
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// However many threads there are and however the tree is cut, a walk ahead finds what a walk of one
+    /// step at a time finds.
+    #[test]
+    fn a_walk_ahead_finds_the_same(tree in tree(), skip_cache_dirs: bool, batch in 1usize..9) {
+        let (temp, dir) = temp();
+        let _sockets = make(temp.path(), &tree);
+        let options = WalkOptions { skip_cache_dirs, one_file_system: true };
+        let patterns = [b"a-b/c".to_vec(), b"!/c/b".to_vec()];
+        let seen = |pool: Option<(usize, Limits)>| {
+            let (root, excludes) = (dir.try_clone().unwrap(), Excludes::new(&patterns, b".exclude").unwrap());
+            let walk = match pool {
+                None => Walk::new(root, excludes, options),
+                Some((threads, limits)) => {
+                    Walk::within(root, excludes, options, Arc::new(Pool::new(threads).unwrap()), limits)
+                }
+            };
+            walk.map(|found| format!("{found:?}")).collect::<Vec<_>>()
+        };
+        as_ordinary_user(|| {
+            let expected = seen(None);
+            for threads in [1, 2, 4] {
+                for limits in [Limits { batch, ..SMALL }, LIMITS] {
+                    prop_assert_eq!(&seen(Some((threads, limits))), &expected, "{} {:?}", threads, limits);
+                }
+            }
+            Ok(())
+        })?;
+    }
+}
+
+/// Directories of `width` directories each and so on, `depth` levels.
+fn grow(dir: &Dir, width: usize, depth: usize) -> usize {
+    let names = (0..width).map(|n| format!("{n}").into_bytes());
+    names.fold(0, |count, name| {
+        dir.mkdir(&name, 0o755).unwrap();
+        count + 1 + if depth > 1 { grow(&dir.open_dir(&name).unwrap(), width, depth - 1) } else { 0 }
+    })
+}
+
+#[test]
+fn what_waits_and_what_is_held_open_is_bounded() {
+    let (temp, dir) = temp();
+    let entries = grow(&dir, 6, 5);
+    let terms = Terms { root: Dir::open(temp.path()).unwrap(), options: WalkOptions::default(), dev: 0 };
+    let cursor = Cursor::new(terms, Excludes::new(&[], b"").unwrap());
+    let mut ahead = Ahead::new(Arc::new(Pool::new(3).unwrap()), SMALL, cursor);
+    let mut count = 0;
+    while ahead.next().is_some() {
+        count += 1;
+        assert!(ahead.waiting < SMALL.waiting + 2 * SMALL.batch, "{}", ahead.waiting);
+        let open = |piece: &&Piece| matches!(piece, Piece::Todo(cursor) if cursor.dir().is_some());
+        assert_eq!(ahead.held, ahead.pieces.iter().filter(open).count());
+        let waiting = ahead.pieces.iter().map(|piece| match piece {
+            Piece::Todo(_) => 0,
+            Piece::Running(_) => SMALL.batch,
+            Piece::Found(found) => found.len(),
+        });
+        assert_eq!(ahead.waiting, waiting.sum::<usize>());
+    }
+    assert_eq!((count, ahead.waiting, ahead.held), (entries, 0, 0));
+}
+
+#[test]
+fn a_walk_left_half_way_leaves_the_threads_free() {
+    let (_temp, dir) = temp();
+    grow(&dir, 6, 4);
+    let pool = Arc::new(Pool::new(1).unwrap());
+    for n in 0..20 {
+        let (root, excludes) = (dir.try_clone().unwrap(), Excludes::new(&[], b"").unwrap());
+        let walk = Walk::within(root, excludes, WalkOptions::default(), pool.clone(), SMALL);
+        assert_eq!(walk.take(n).count(), n);
+    }
+    assert_eq!(pool.run(|| 1).wait(), 1);
+}

@@ -1,0 +1,277 @@
+//! A walk, or a part of one, that goes one step at a time.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use crate::entry::{Path, DEPTH_MAX};
+use crate::exclude::Excludes;
+use crate::platform::{Dir, FileKind};
+
+use super::frame::{self, Frame, HELD_MAX};
+use super::{Found, WalkOptions, Walked};
+
+/// What all parts of a walk go by.
+pub(super) struct Terms {
+    pub root: Dir,
+    pub options: WalkOptions,
+    /// The device of the root.
+    pub dev: u64,
+}
+
+pub(super) struct Cursor {
+    terms: Arc<Terms>,
+    excludes: Excludes,
+    /// How many directories lie above the first of `frames`.
+    above: usize,
+    /// The directories on the current path, the part's topmost first.
+    frames: Vec<Frame>,
+    /// The path of the last of `frames`.
+    here: Vec<u8>,
+    /// The directory yielded last, still to be entered.
+    enter: Option<Enter>,
+    /// What is to be yielded before going on.
+    pending: VecDeque<Found>,
+    /// How many directories were opened.
+    opened: usize,
+}
+
+/// A directory about to be entered.
+enum Enter {
+    Root,
+    Name(Box<[u8]>),
+}
+
+/// What a part of a walk came across.
+pub(super) struct Part {
+    pub found: Vec<Found>,
+    /// How many directories were opened.
+    pub opened: usize,
+    /// What comes after `found`, in this order: a cursor of one frame for each directory that is not done.
+    pub rest: Vec<Cursor>,
+}
+
+impl Cursor {
+    /// Yields what the root holds.
+    pub fn new(terms: Terms, excludes: Excludes) -> Cursor {
+        let enter = Some(Enter::Root);
+        Cursor { enter, ..Cursor::part(Arc::new(terms), excludes, 0, Vec::new(), Vec::new()) }
+    }
+
+    fn part(
+        terms: Arc<Terms>,
+        excludes: Excludes,
+        above: usize,
+        frames: Vec<Frame>,
+        here: Vec<u8>,
+    ) -> Cursor {
+        Cursor { terms, excludes, above, frames, here, enter: None, pending: VecDeque::new(), opened: 0 }
+    }
+
+    /// Takes steps until `count` finds are made or directories are entered `depth` deep; more finds only
+    /// where they tell about the directory entered last.
+    pub fn run(mut self, count: usize, depth: usize) -> Part {
+        let mut found = Vec::with_capacity(count);
+        self.settle(&mut found);
+        while found.len() < count && self.frames.len() <= depth {
+            match self.next() {
+                Some(next) => found.push(next),
+                None => break,
+            }
+            self.settle(&mut found);
+        }
+        found.shrink_to_fit();
+        Part { found, opened: self.opened, rest: self.into_rest() }
+    }
+
+    /// Enters a directory that was yielded, so that all that remains is names.
+    fn settle(&mut self, found: &mut Vec<Found>) {
+        if let Some(which) = self.enter.take() {
+            self.enter(which);
+        }
+        found.extend(self.pending.drain(..));
+    }
+
+    fn into_rest(mut self) -> Vec<Cursor> {
+        let mut rest = Vec::new();
+        while let Some(frame) = self.frames.pop() {
+            let parent_len = frame.parent_len;
+            if frame.names.len() > 0 {
+                let (terms, excludes) = (self.terms.clone(), self.excludes.clone());
+                let above = self.above + self.frames.len();
+                rest.push(Cursor::part(terms, excludes, above, vec![frame], self.here.clone()));
+            }
+            self.excludes.leave_dir();
+            self.leave_path(parent_len);
+        }
+        rest
+    }
+
+    /// Takes names off the front that weigh at least `limit` together, where a directory weighs `dir_weight`
+    /// and anything else 1. The second value is a cursor for the names that are left, if there are any.
+    pub fn split(mut self, limit: usize, dir_weight: usize) -> (Cursor, Option<Cursor>) {
+        let [frame] = &mut self.frames[..] else { return (self, None) };
+        let mut weight = 0;
+        let mut fits = |(_, kind): &frame::Name| {
+            let before = weight;
+            weight += if *kind == Some(FileKind::Dir) { dir_weight } else { 1 };
+            before < limit
+        };
+        let count = frame.names.as_slice().iter().take_while(|name| fits(name)).count();
+        if count == frame.names.len() {
+            return (self, None);
+        }
+        let frames = vec![frame.split(count)];
+        let (terms, excludes) = (self.terms.clone(), self.excludes.clone());
+        (Cursor::part(terms, excludes, self.above, frames, self.here.clone()), Some(self))
+    }
+
+    /// The directory of a cursor that has one frame, while it is open.
+    pub fn dir(&self) -> Option<&Arc<Dir>> {
+        self.frames.last()?.dir.as_ref()
+    }
+
+    /// True if its directory has to be found again.
+    pub fn is_closed(&self) -> bool {
+        self.frames.last().is_some_and(|frame| frame.dir.is_none() && !frame.lost)
+    }
+
+    /// Closes the directory of a cursor that has one frame.
+    pub fn close(&mut self) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.dir = None;
+        }
+    }
+
+    /// Opens the directory again: as the parent of `child`, else by its path.
+    pub fn find_again(&mut self, child: Option<&Dir>) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.find_again(child, &self.terms.root, &self.here);
+        }
+    }
+
+    /// Opens and lists the directory yielded last.
+    fn enter(&mut self, which: Enter) {
+        self.opened += 1;
+        let opened = match &which {
+            Enter::Root => self.terms.root.try_clone(),
+            Enter::Name(name) => {
+                self.here = frame::join(&self.here, name);
+                self.frames.last().map_or(Ok(&self.terms.root), Frame::dir).and_then(|dir| dir.open_dir(name))
+            }
+        };
+        match opened.and_then(|dir| Frame::open(dir, &self.here)) {
+            // Its device may differ from what its name told: opening can mount.
+            Ok((frame, _)) if self.is_foreign(frame.id.0) => self.leave_path(frame.parent_len),
+            Ok((frame, broken)) => self.push(frame, broken),
+            Err(error) => {
+                let path = self.path_here();
+                self.pending.push_back(Found::Broken { path, error });
+                self.leave_path(frame::parent_len(&self.here));
+            }
+        }
+    }
+
+    fn push(&mut self, mut frame: Frame, broken: Option<io::Error>) {
+        let depth = self.above + self.frames.len();
+        let broken = broken.or(frame.drop_unfit(self.here.len(), depth < DEPTH_MAX));
+        if let Some(error) = broken {
+            self.pending.push_back(Found::Broken { path: self.path_here(), error });
+        }
+        if self.terms.options.skip_cache_dirs {
+            frame.keep_only_cache_tag();
+        }
+        let contents = self.excludes.file_name().and_then(|name| frame.read_exclude_file(name));
+        let contents = contents.transpose().unwrap_or_else(|message| {
+            self.pending.push_back(Found::Note { path: self.path_here(), message });
+            None
+        });
+        for bad in self.excludes.enter_dir(&self.here, contents.as_deref()) {
+            let message = format!("line {}: {}", bad.line, bad.message);
+            let message = if bad.line == 0 { bad.message } else { message };
+            self.pending.push_back(Found::Note { path: self.path_here(), message });
+        }
+        self.frames.push(frame);
+        if let Some(far) = self.frames.len().checked_sub(HELD_MAX + 1) {
+            self.frames[far].dir = None;
+        }
+    }
+
+    /// Goes back to the parent of a directory that has nothing left.
+    fn leave(&mut self) {
+        let Some(done) = self.frames.pop() else { return };
+        self.excludes.leave_dir();
+        self.leave_path(done.parent_len);
+        if let Some(parent) = self.frames.last_mut() {
+            if parent.dir.is_none() && !parent.lost {
+                parent.find_again(done.dir.as_deref(), &self.terms.root, &self.here);
+            }
+        }
+    }
+
+    fn leave_path(&mut self, parent_len: usize) {
+        self.here.truncate(parent_len);
+    }
+
+    fn is_foreign(&self, dev: u64) -> bool {
+        self.terms.options.one_file_system && dev != self.terms.dev
+    }
+
+    fn path_here(&self) -> Path {
+        // `here` is made of components that were checked when their directory was listed.
+        Path::new(self.here.clone()).unwrap_or_default()
+    }
+
+    fn is_excluded(&self, path: &[u8], kind: FileKind) -> bool {
+        self.excludes.is_excluded(path, kind == FileKind::Dir)
+    }
+
+    /// Looks at one name of the current directory; nothing if it is excluded.
+    fn look_at(&mut self, name: Box<[u8]>, hint: Option<FileKind>) -> Option<Found> {
+        let bytes = frame::join(&self.here, &name);
+        if hint.is_some_and(|kind| self.is_excluded(&bytes, kind)) {
+            return None;
+        }
+        let seen = self.frames.last()?.look_at(&name);
+        if hint.is_none() && matches!(&seen, Ok((stat, _)) if self.is_excluded(&bytes, stat.kind)) {
+            return None;
+        }
+        Some(match (Path::new(bytes), seen) {
+            (Ok(path), Ok((stat, _))) if stat.kind == FileKind::Socket => Found::Socket { path },
+            (Ok(path), Ok((stat, target))) => {
+                if stat.kind == FileKind::Dir && !self.is_foreign(stat.dev) {
+                    self.enter = Some(Enter::Name(name));
+                }
+                Found::Entry(Walked { path, stat, target })
+            }
+            (Ok(path), Err(error)) if error.kind() == io::ErrorKind::NotFound => Found::Vanished { path },
+            (Ok(path), Err(error)) => Found::Unreadable { path, error },
+            // Such names were dropped when the directory was listed.
+            (Err(why), _) => Found::Broken { path: self.path_here(), error: io::Error::other(why) },
+        })
+    }
+}
+
+impl Iterator for Cursor {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Found> {
+        loop {
+            if let Some(found) = self.pending.pop_front() {
+                return Some(found);
+            }
+            if let Some(which) = self.enter.take() {
+                self.enter(which);
+                continue;
+            }
+            match self.frames.last_mut()?.names.next() {
+                Some((name, hint)) => {
+                    if let Some(found) = self.look_at(name, hint) {
+                        return Some(found);
+                    }
+                }
+                None => self.leave(),
+            }
+        }
+    }
+}
