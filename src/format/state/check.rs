@@ -3,8 +3,8 @@
 
 use std::cmp::Ordering;
 
-use super::{ArchiveRef, RANGES_MAX, XATTRS_MAX};
-use crate::entry::{compare_paths, Entry, File, Node, Place, Range, PATH_LEN_MAX};
+use super::{ArchiveRef, ARCHIVES_MAX, RANGES_MAX, XATTRS_MAX};
+use crate::entry::{compare_paths, data_len, Entry, Node, Range, PATH_LEN_MAX};
 
 /// Checks one entry by itself.
 pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
@@ -16,7 +16,10 @@ pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
         return Err("a second has 1,000,000,000 nanoseconds");
     }
     match &entry.node {
-        Node::File(file) => content(file, &entry.place),
+        Node::File(file) => {
+            let sig = entry.place.sig.as_ref().map(|sig| &sig.ranges[..]);
+            content(file.size, &file.holes, &entry.place.content, sig)
+        }
         _ if !entry.place.content.is_empty() || entry.place.sig.is_some() => {
             Err("content of what is not a file")
         }
@@ -26,7 +29,7 @@ pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
     }
 }
 
-fn xattrs(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), &'static str> {
+pub(super) fn xattrs(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), &'static str> {
     if xattrs.iter().any(|(name, _)| name.is_empty() || name.contains(&0)) {
         return Err("xattr name empty or with NUL");
     }
@@ -39,26 +42,32 @@ fn xattrs(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), &'static str> {
     }
 }
 
-fn content(file: &File, place: &Place) -> Result<(), &'static str> {
-    holes(file)?;
-    ranges(&place.content)?;
-    match (file.data_len(), place.content.as_slice()) {
-        (0, []) if place.sig.is_none() => Ok(()),
+/// Checks the holes of a file of `size`, and the ranges of its content and of its signature against them.
+pub(super) fn content(
+    size: u64,
+    holes: &[(u64, u64)],
+    content: &[Range],
+    sig: Option<&[Range]>,
+) -> Result<(), &'static str> {
+    apart(size, holes)?;
+    ranges(content)?;
+    match (data_len(size, holes), content) {
+        (0, []) if sig.is_none() => Ok(()),
         (0, _) => Err("content of a file without data"),
         (_, []) => Err("a file without its content"),
         (data, [whole]) if whole.len != data => Err("content is not as long as the file's data"),
-        _ => match &place.sig {
-            Some(sig) if sig.ranges.is_empty() => Err("a signature without ranges"),
-            Some(sig) => ranges(&sig.ranges),
+        _ => match sig {
+            Some([]) => Err("a signature without ranges"),
+            Some(sig) => ranges(sig),
             None => Ok(()),
         },
     }
 }
 
-fn holes(file: &File) -> Result<(), &'static str> {
+fn apart(size: u64, holes: &[(u64, u64)]) -> Result<(), &'static str> {
     let mut free = Some(0);
-    for &(offset, len) in &file.holes {
-        let end = offset.checked_add(len).filter(|&end| end <= file.size && len > 0);
+    for &(offset, len) in holes {
+        let end = offset.checked_add(len).filter(|&end| end <= size && len > 0);
         match (free, end) {
             (Some(free), Some(_)) if offset >= free => {}
             _ => return Err("holes empty, touching, out of order or past the end"),
@@ -78,41 +87,63 @@ fn ranges(ranges: &[Range]) -> Result<(), &'static str> {
     }
 }
 
-/// Checks that all ranges of an entry lie inside the streams of their archives.
-pub(super) fn places(place: &Place, archives: &[ArchiveRef]) -> Result<(), &'static str> {
-    let sig = place.sig.iter().flat_map(|sig| &sig.ranges);
-    for range in place.content.iter().chain(sig) {
-        let Some(archive) = archives.get(range.archive as usize) else {
-            return Err("a range of an archive that the state does not name");
-        };
-        if range.offset.checked_add(range.len).is_none_or(|end| end > archive.stream) {
-            return Err("a range past its archive's end");
+/// How far into each archive the ranges of entries reach.
+#[derive(Debug, Default)]
+pub(super) struct Reach(Vec<u64>);
+
+impl Reach {
+    /// False if there cannot be so many archives.
+    pub fn note(&mut self, ranges: &[Range]) -> bool {
+        for range in ranges {
+            let index = range.archive as usize;
+            if index >= ARCHIVES_MAX {
+                return false;
+            }
+            if self.0.len() <= index {
+                self.0.resize(index + 1, 0);
+            }
+            self.0[index] = self.0[index].max(range.offset.saturating_add(range.len));
         }
+        true
     }
-    Ok(())
+
+    /// Whether all lie inside the streams of `archives`.
+    pub fn is_within(&self, archives: &[ArchiveRef]) -> bool {
+        let inside = |(&reach, archive): (&u64, &ArchiveRef)| reach <= archive.stream;
+        self.0.len() <= archives.len() && self.0.iter().zip(archives).all(inside)
+    }
+}
+
+/// Checks that a range of an entry lies inside the stream of its archive.
+pub(super) fn place(range: &Range, archives: &[ArchiveRef]) -> Result<(), &'static str> {
+    let Some(archive) = archives.get(range.archive as usize) else {
+        return Err("a range of an archive that the state does not name");
+    };
+    match range.offset.checked_add(range.len).is_none_or(|end| end > archive.stream) {
+        true => Err("a range past its archive's end"),
+        false => Ok(()),
+    }
 }
 
 /// Checks that entries come in order, each after its parent, the root first.
 ///
 /// In depth-first order the parent of an entry is the entry before it or one of that entry's
 /// ancestors, which were checked when it came: remembering one path is enough.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Order {
     last: Option<(Vec<u8>, bool)>,
 }
 
 impl Order {
-    pub fn next(&mut self, entry: &Entry) -> Result<(), &'static str> {
-        let is_dir = entry.node == Node::Dir;
-        let path = entry.path.as_bytes();
-        match (&mut self.last, entry.path.parent()) {
-            (None, None) if is_dir => {}
-            (None, _) => return Err("the first entry is not the root directory"),
-            (Some((last, last_is_dir)), parent) => {
+    pub fn next(&mut self, path: &[u8], is_dir: bool) -> Result<(), &'static str> {
+        match &self.last {
+            None if path.is_empty() && is_dir => {}
+            None => return Err("the first entry is not the root directory"),
+            Some((last, last_is_dir)) => {
                 if compare_paths(last, path) != Ordering::Less {
                     return Err("entries out of order or repeated");
                 }
-                let parent = parent.unwrap_or_default();
+                let parent = path.iter().rposition(|&b| b == b'/').map_or(&[][..], |slash| &path[..slash]);
                 let above =
                     last.starts_with(parent) && (parent.is_empty() || last.get(parent.len()) == Some(&b'/'));
                 let is_last = last == parent;

@@ -12,20 +12,26 @@
 //! over the logical part of every entry line, each with an LF.
 
 mod check;
+mod cursor;
 mod document;
+mod entries;
 mod intake;
 mod json;
 mod line;
 mod object;
 mod parse;
+mod plain;
 mod reader;
+mod recorded;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use entries::{Entries, Records};
 pub use line::write_entry_line;
 pub use parse::parse_entry_line;
-pub use reader::{Entries, StateReader, StateSummary};
+pub use reader::{StateReader, StateSummary};
+pub use recorded::Recorded;
 pub use writer::StateWriter;
 
 use super::Kind;

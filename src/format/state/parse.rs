@@ -8,7 +8,7 @@ use base64::Engine;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{check, AT, RANGES_MAX, UNKNOWN_MAX};
+use super::{check, plain, AT, RANGES_MAX, UNKNOWN_MAX};
 use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place, Range, SigRef, Unknown};
 use crate::error::{Error, Kind, Result};
 use crate::stamp::Time;
@@ -19,9 +19,11 @@ use crate::text::decode_name;
 pub fn parse_entry_line(line: &[u8]) -> Result<Entry> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b",").unwrap_or(line);
-    parse(line).map_err(|what| Error::new(Kind::Corrupt, "read an entry", what))
+    let entry = plain::parse(line).map_or_else(|| parse(line), Ok);
+    entry.map_err(|what| Error::new(Kind::Corrupt, "read an entry", what))
 }
 
+/// Reads a line of any form that is valid.
 pub(super) fn parse(line: &[u8]) -> Result<Entry, String> {
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
     let mut json = serde_json::Deserializer::from_str(text);

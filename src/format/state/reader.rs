@@ -1,13 +1,14 @@
 //! Reads a state: verifies the whole document first, then gives its parts.
 
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 use tempfile::SpooledTempFile;
 
 use super::document::{is_newer, read_header, read_trailer, Refused, NEWER};
+use super::entries::Lines;
 use super::intake::{Intake, Parts};
-use super::{check, parse, ArchiveRef, Header, Trailer, LINE_MAX};
+use super::{Entries, Header, Recorded, Records, Trailer, LINE_MAX};
 use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::read_stream;
@@ -18,7 +19,7 @@ const SPOOL_IN_MEMORY: usize = 8 << 20;
 /// Bytes read ahead by a pass over all entries, and where only some are wanted.
 const PASS_BUFFER: usize = 256 << 10;
 const JUMP_BUFFER: usize = 16 << 10;
-const OP: &str = "read the state";
+pub(super) const OP: &str = "read the state";
 
 /// A verified state without its entries: what a listing needs.
 #[derive(Clone, Debug)]
@@ -136,125 +137,43 @@ impl StateReader {
 
     /// All entries in order, from the first, as often as wanted.
     pub fn entries(&mut self) -> Result<Entries<'_>> {
-        let mut entries = self.lines(self.entries_start, PASS_BUFFER)?;
-        entries.order = Some(check::Order::default());
-        Ok(entries)
+        Ok(Entries(self.recorded()?))
+    }
+
+    /// The same, each as it was recorded: for what looks at a little of many entries.
+    pub fn recorded(&mut self) -> Result<Records<'_>> {
+        let number = self.header_lines;
+        Ok(Records::new(self.lines(self.entries_start, PASS_BUFFER)?, Some(number)))
     }
 
     /// The entries from the one whose line [`Entries::line`] placed at `offset`, each checked by itself.
     /// Their order is not: for a state that [`StateReader::entries`] has given whole.
     pub fn entries_from(&mut self, offset: u64) -> Result<Entries<'_>> {
-        self.lines(offset, JUMP_BUFFER)
+        Ok(Entries(Records::new(self.lines(offset, JUMP_BUFFER)?, None)))
     }
 
-    fn lines(&mut self, offset: u64, buffer: usize) -> Result<Entries<'_>> {
+    fn lines(&mut self, offset: u64, buffer: usize) -> Result<Lines<'_>> {
         self.seek(offset)?;
         let left = (self.entries_start + self.entries_len).saturating_sub(offset);
-        Ok(Entries {
-            lines: BufReader::with_capacity(buffer, Read::take(&mut self.spool, left)),
-            name: &self.name,
-            archives: &self.summary.trailer.archives,
-            order: None,
-            line: Vec::new(),
-            offset,
-            next_offset: offset,
-            number: self.header_lines,
-            failed: false,
-        })
+        let spool = BufReader::with_capacity(buffer, Read::take(&mut self.spool, left));
+        Ok(Lines { spool, name: &self.name, archives: &self.summary.trailer.archives, offset })
     }
 
     /// The entry whose line [`Entries::line`] placed at `offset`, checked by itself and against the
     /// archives.
     pub fn entry_at(&mut self, offset: u64, len: usize) -> Result<Entry> {
         self.seek(offset)?;
-        let mut line = vec![0; len.min(LINE_MAX)];
-        self.spool.read_exact(&mut line).map_err(|e| Error::io(OP, &self.name, &e))?;
-        parse_line(&line, &self.summary.trailer.archives)
-            .map_err(|what| Error::corrupt(OP, &self.name, format!("offset {offset}: {what}")))
+        let mut recorded = Recorded::default();
+        recorded.buffer().resize(len.min(LINE_MAX), 0);
+        self.spool.read_exact(recorded.buffer()).map_err(|e| Error::io(OP, &self.name, &e))?;
+        let archives = &self.summary.trailer.archives;
+        let taken = recorded.take().and_then(|()| Ok(recorded.check_places(archives)?));
+        taken.map_err(|what| Error::corrupt(OP, &self.name, format!("offset {offset}: {what}")))?;
+        recorded.entry()
     }
 
     fn seek(&mut self, offset: u64) -> Result<()> {
         self.spool.seek(SeekFrom::Start(offset)).map_err(|e| Error::io(OP, &self.name, &e))?;
         Ok(())
-    }
-}
-
-fn parse_line(line: &[u8], archives: &[ArchiveRef]) -> Result<Entry, String> {
-    let entry = parse::parse(line)?;
-    check::places(&entry.place, archives)?;
-    Ok(entry)
-}
-
-/// The entries of a state. Ends after the first error.
-pub struct Entries<'a> {
-    lines: BufReader<std::io::Take<&'a mut SpooledTempFile>>,
-    name: &'a str,
-    archives: &'a [ArchiveRef],
-    /// `None` where the entries do not begin with the first.
-    order: Option<check::Order>,
-    line: Vec<u8>,
-    offset: u64,
-    next_offset: u64,
-    /// The number of the line in the document, counted from 1, if the entries began with the first.
-    number: u64,
-    failed: bool,
-}
-
-impl Entries<'_> {
-    /// Where the line of the entry given last lies in the document: for [`StateReader::entry_at`].
-    pub fn line(&self) -> (u64, usize) {
-        (self.offset, self.line.len())
-    }
-
-    /// That line, without comma and LF: for [`parse_entry_line`](super::parse_entry_line).
-    pub fn line_bytes(&self) -> &[u8] {
-        &self.line
-    }
-
-    /// Reads the next line; false at the end.
-    fn read_line(&mut self) -> Result<bool> {
-        self.line.clear();
-        let read = self.lines.read_until(b'\n', &mut self.line);
-        let read = read.map_err(|e| Error::io(OP, self.name, &e))?;
-        self.offset = self.next_offset;
-        self.next_offset += read as u64;
-        self.number += 1;
-        for end in [b'\n', b','] {
-            if self.line.last() == Some(&end) {
-                self.line.pop();
-            }
-        }
-        Ok(read > 0)
-    }
-
-    fn read_entry(&mut self) -> Result<Option<Entry>> {
-        if !self.read_line()? {
-            return Ok(None);
-        }
-        let entry = parse_line(&self.line, self.archives).and_then(|entry| match &mut self.order {
-            Some(order) => order.next(&entry).map(|()| entry).map_err(String::from),
-            None => Ok(entry),
-        });
-        entry.map(Some).map_err(|what| Error::corrupt(OP, self.name, format!("{}: {what}", self.place())))
-    }
-
-    fn place(&self) -> String {
-        match self.order {
-            Some(_) => format!("line {}", self.number),
-            None => format!("offset {}", self.offset),
-        }
-    }
-}
-
-impl Iterator for Entries<'_> {
-    type Item = Result<Entry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let next = self.read_entry().transpose();
-        self.failed = matches!(next, Some(Err(_)) | None);
-        next
     }
 }

@@ -1,8 +1,8 @@
 //! Writes a state as a stream.
 
-use super::{check, document, json, line, ArchiveRef, Header, StateProblem, Totals, Trailer};
+use super::{check, document, json, line, ArchiveRef, Header, Recorded, StateProblem, Totals, Trailer};
 use super::{ARCHIVES_MAX, DIGEST_LINE_LEN, LINE_MAX, TRAILER_MAX};
-use crate::entry::{Entry, Hash};
+use crate::entry::{Entry, Hash, Node, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::{FrameWriter, Written};
 use crate::format::{bug, Sink};
@@ -10,6 +10,7 @@ use crate::stamp::Time;
 
 /// Bytes gathered before they are hashed and handed on: enough for BLAKE3 to hash many chunks at once.
 const GATHER: usize = 256 << 10;
+const OP: &str = "write the state";
 
 /// Writes header, entries in order, trailer and digest.
 pub struct StateWriter<W: Sink> {
@@ -23,8 +24,9 @@ pub struct StateWriter<W: Sink> {
     order: check::Order,
     entries: u64,
     bytes: u64,
-    /// How far into each archive the entries reach.
-    reach: Vec<u64>,
+    reach: check::Reach,
+    /// Ranges in the numbers of the new state.
+    moved: Vec<Range>,
 }
 
 impl<W: Sink> StateWriter<W> {
@@ -32,7 +34,7 @@ impl<W: Sink> StateWriter<W> {
         let mut text = Vec::with_capacity(2 * GATHER);
         document::write_header(header, &mut text);
         if text.len() > LINE_MAX {
-            return Err(Error::new(Kind::Limit, "write the state", "its header is longer than 16 MiB"));
+            return Err(Error::new(Kind::Limit, OP, "its header is longer than 16 MiB"));
         }
         Ok(StateWriter {
             frames,
@@ -43,7 +45,8 @@ impl<W: Sink> StateWriter<W> {
             order: check::Order::default(),
             entries: 0,
             bytes: 0,
-            reach: Vec::new(),
+            reach: check::Reach::default(),
+            moved: Vec::new(),
         })
     }
 
@@ -51,22 +54,65 @@ impl<W: Sink> StateWriter<W> {
     /// the format is an error of kind `Panic`: the caller's bug.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
         check::entry(entry)
-            .and_then(|()| self.order.next(entry))
-            .map_err(|what| bug("write the state", what).at(entry.path.as_bytes()))?;
-        self.note_reach(entry)?;
+            .and_then(|()| self.order.next(entry.path.as_bytes(), entry.node == Node::Dir))
+            .map_err(|what| bug(OP, what).at(entry.path.as_bytes()))?;
+        self.note_reach(&entry.place.content)?;
+        self.note_reach(entry.place.sig.as_ref().map_or(&[], |sig| &sig.ranges))?;
+        let start = self.begin_line();
+        let logical = line::write(entry, &mut self.text);
+        self.end_line(start, logical, entry.path.as_bytes(), entry.size())
+    }
+
+    /// Adds an entry as it was recorded: what [`StateWriter::entry`] would write of it with `renumber`ed
+    /// archives, which is asked for each range in order, those of the content first.
+    pub fn carry(&mut self, recorded: &Recorded, mut renumber: impl FnMut(u32) -> u32) -> Result<()> {
+        let Some(plain) = recorded.plain() else {
+            let mut entry = recorded.entry()?;
+            let sig = entry.place.sig.iter_mut().flat_map(|sig| &mut sig.ranges);
+            for range in entry.place.content.iter_mut().chain(sig) {
+                range.archive = renumber(range.archive);
+            }
+            return self.entry(&entry);
+        };
+        let path = recorded.path();
+        self.order.next(path, plain.is_dir()).map_err(|what| bug(OP, what).at(path))?;
+        let start = self.begin_line();
+        let line = recorded.line();
+        let mut copied = 0;
+        let lists = [(plain.content_at, plain.content()), (plain.sig_at, plain.sig().unwrap_or_default())];
+        for (span, ranges) in lists {
+            let Some(span) = span else { continue };
+            self.text.extend_from_slice(&line[copied..span.start]);
+            self.moved.clear();
+            self.moved
+                .extend(ranges.iter().map(|range| Range { archive: renumber(range.archive), ..*range }));
+            if !self.reach.note(&self.moved) {
+                return Err(too_many_archives());
+            }
+            json::ranges(&mut self.text, &self.moved);
+            copied = span.end;
+        }
+        self.text.extend_from_slice(&line[copied..]);
+        self.end_line(start, plain.logical, path, plain.size)
+    }
+
+    fn begin_line(&mut self) -> usize {
         if self.entries > 0 {
             self.text.extend_from_slice(b",\n");
         }
-        let start = self.text.len();
-        let logical = line::write(entry, &mut self.text);
+        self.text.len()
+    }
+
+    /// Takes note of the line that was written from `start`.
+    fn end_line(&mut self, start: usize, logical: usize, path: &[u8], size: u64) -> Result<()> {
         if self.text.len() - start > LINE_MAX - 2 {
             let what = "its metadata is longer than 16 MiB";
-            return Err(Error::new(Kind::Limit, "write the entry of", what).at(entry.path.as_bytes()));
+            return Err(Error::new(Kind::Limit, "write the entry of", what).at(path));
         }
         self.logical.extend_from_slice(&self.text[start..start + logical]);
         self.logical.push(b'\n');
         self.entries += 1;
-        self.bytes += entry.size();
+        self.bytes += size;
         self.hand_on(GATHER)
     }
 
@@ -94,7 +140,7 @@ impl<W: Sink> StateWriter<W> {
         };
         document::write_trailer(&trailer, &mut self.text);
         if self.text.len() + DIGEST_LINE_LEN > TRAILER_MAX {
-            return Err(Error::new(Kind::Limit, "write the state", "its trailer is longer than 48 MiB"));
+            return Err(Error::new(Kind::Limit, OP, "its trailer is longer than 48 MiB"));
         }
         self.hand_on(0)?;
         self.text.extend_from_slice(b"\"digest\":");
@@ -117,30 +163,21 @@ impl<W: Sink> StateWriter<W> {
         Ok(())
     }
 
-    fn note_reach(&mut self, entry: &Entry) -> Result<()> {
-        let sig = entry.place.sig.iter().flat_map(|sig| &sig.ranges);
-        for range in entry.place.content.iter().chain(sig) {
-            let index = range.archive as usize;
-            if index >= ARCHIVES_MAX {
-                return Err(Error::new(Kind::Limit, "write the state", "too many archives"));
-            }
-            if self.reach.len() <= index {
-                self.reach.resize(index + 1, 0);
-            }
-            self.reach[index] = self.reach[index].max(range.offset + range.len);
-        }
-        Ok(())
+    fn note_reach(&mut self, ranges: &[Range]) -> Result<()> {
+        self.reach.note(ranges).then_some(()).ok_or_else(too_many_archives)
     }
 
     fn check_archives(&self, archives: &[ArchiveRef]) -> Result<()> {
         if archives.len() > ARCHIVES_MAX {
-            return Err(Error::new(Kind::Limit, "write the state", "too many archives"));
+            return Err(too_many_archives());
         }
-        let covered = self.reach.len() <= archives.len()
-            && self.reach.iter().zip(archives).all(|(&reach, archive)| reach <= archive.stream);
-        match covered && self.entries > 0 {
+        match self.reach.is_within(archives) && self.entries > 0 {
             true => Ok(()),
-            false => Err(bug("write the state", "no entries, or ranges outside the archives named")),
+            false => Err(bug(OP, "no entries, or ranges outside the archives named")),
         }
     }
+}
+
+fn too_many_archives() -> Error {
+    Error::new(Kind::Limit, OP, "too many archives")
 }

@@ -1,3 +1,5 @@
+mod recorded;
+
 use std::sync::Arc;
 
 use proptest::collection::vec;

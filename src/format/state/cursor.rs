@@ -1,0 +1,188 @@
+//! Steps through an entry line, byte by byte what the writer writes. `None` everywhere: something else stands
+//! there.
+
+use crate::stamp::Time;
+
+/// A part of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Span {
+    pub fn of<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        &line[self.start..self.end]
+    }
+
+    /// The bytes that hex digits stand for.
+    pub fn unhex<const N: usize>(&self, line: &[u8]) -> Option<[u8; N]> {
+        let digits = self.of(line);
+        let mut bytes = [0; N];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        }
+        (digits.len() == 2 * N).then_some(bytes)
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// A name as it is written, and whether bytes of it are escaped.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Text {
+    pub span: Span,
+    pub escaped: bool,
+}
+
+/// What a byte is inside a string; 0 for most.
+const ENDS: u8 = 1;
+const HIGH: u8 = 2;
+const PERCENT: u8 = 4;
+const DELETE: u8 = 8;
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            0..0x20 | b'"' | b'\\' => ENDS,
+            b'%' => PERCENT,
+            0x7f => DELETE,
+            0x80.. => HIGH,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+}
+
+pub(super) struct Cursor<'a> {
+    line: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(line: &'a [u8]) -> Self {
+        Cursor { line, at: 0 }
+    }
+
+    pub fn line(&self) -> &'a [u8] {
+        self.line
+    }
+
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    pub fn is_at_end(&self) -> bool {
+        self.at == self.line.len()
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        &self.line[self.at..]
+    }
+
+    /// Passes `text` if it stands here.
+    #[inline]
+    pub fn has(&mut self, text: &[u8]) -> bool {
+        let has = self.rest().starts_with(text);
+        self.at += if has { text.len() } else { 0 };
+        has
+    }
+
+    #[inline]
+    pub fn skip(&mut self, text: &[u8]) -> Option<()> {
+        self.has(text).then_some(())
+    }
+
+    /// What is left of a string without escapes, and the quote that ends it.
+    pub fn string(&mut self) -> Option<Span> {
+        self.classified().map(|(span, _)| span)
+    }
+
+    /// What is left of a name, and the quote that ends it. Escapes of a name are not checked.
+    pub fn name(&mut self) -> Option<Text> {
+        let (span, seen) = self.classified()?;
+        (seen & DELETE == 0).then_some(Text { span, escaped: seen & PERCENT != 0 })
+    }
+
+    fn classified(&mut self) -> Option<(Span, u8)> {
+        let (rest, mut seen) = (self.rest(), 0);
+        let len = rest.iter().position(|&byte| {
+            let class = CLASSES[usize::from(byte)];
+            seen |= class;
+            class & ENDS != 0
+        })?;
+        let span = Span { start: self.at, end: self.at + len };
+        let fine = rest[len] == b'"' && (seen & HIGH == 0 || std::str::from_utf8(&rest[..len]).is_ok());
+        self.at = span.end + 1;
+        fine.then_some((span, seen))
+    }
+
+    /// A decimal number without leading zeros.
+    #[inline]
+    pub fn number(&mut self) -> Option<u64> {
+        let (rest, mut value) = (self.rest(), 0u64);
+        let mut len = 0;
+        while let Some(digit) = rest.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit < 10)
+        {
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            len += 1;
+        }
+        self.at += len;
+        match len {
+            1 => Some(value),
+            // Nineteen digits are below 2^64.
+            2..=19 => (rest[0] != b'0').then_some(value),
+            20 if rest[0] != b'0' => std::str::from_utf8(&rest[..len]).ok()?.parse().ok(),
+            _ => None,
+        }
+    }
+
+    pub fn octal4(&mut self) -> Option<u32> {
+        let digits: &[u8; 4] = self.rest().first_chunk()?;
+        self.at += 4;
+        digits.iter().try_fold(0, |mode, digit| {
+            (b'0'..=b'7').contains(digit).then(|| mode << 3 | u32::from(digit - b'0'))
+        })
+    }
+
+    /// A time and the quote after it.
+    pub fn time(&mut self) -> Option<Time> {
+        let negative = self.has(b"-");
+        let magnitude = self.number()?;
+        let secs = match negative {
+            false => i64::try_from(magnitude).ok()?,
+            true if magnitude == 0 => return None,
+            true => 0i64.checked_sub_unsigned(magnitude)?,
+        };
+        let [b'.', digits @ .., b'"'] = self.rest().first_chunk::<11>()? else { return None };
+        self.at += 11;
+        let nanos = digits.iter().try_fold(0, |nanos, digit| {
+            digit.is_ascii_digit().then(|| nanos * 10 + u32::from(digit - b'0'))
+        })?;
+        Some(Time { secs, nanos })
+    }
+
+    /// `len` lower-case hex digits and the quote after them.
+    pub fn hex(&mut self, len: usize) -> Option<Span> {
+        let span = Span { start: self.at, end: self.at + len };
+        let digits = self.rest().get(..len)?;
+        // Without a way out of the loop it takes many digits at once.
+        let good = digits
+            .iter()
+            .fold(true, |good, digit| good & (digit.wrapping_sub(b'0') < 10 || digit.wrapping_sub(b'a') < 6));
+        self.at = span.end;
+        good.then_some(())?;
+        self.skip(b"\"")?;
+        Some(span)
+    }
+}

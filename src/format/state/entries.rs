@@ -1,0 +1,131 @@
+//! The entries of a verified state, one after the other.
+
+use std::io::{BufRead, BufReader, Take};
+
+use tempfile::SpooledTempFile;
+
+use super::reader::OP;
+use super::{check, ArchiveRef, Recorded};
+use crate::entry::Entry;
+use crate::error::{Error, Result};
+
+/// Entry lines of a state, and what they are checked against.
+pub(super) struct Lines<'a> {
+    pub spool: BufReader<Take<&'a mut SpooledTempFile>>,
+    pub name: &'a str,
+    pub archives: &'a [ArchiveRef],
+    /// Where the first line lies in the document.
+    pub offset: u64,
+}
+
+/// The entries of a state as they were recorded. Ends after the first error.
+pub struct Records<'a> {
+    lines: Lines<'a>,
+    /// `None` where the entries do not begin with the first.
+    order: Option<check::Order>,
+    recorded: Recorded,
+    /// It stands at an entry: not before the first, nor at the end.
+    is_at_entry: bool,
+    ended: bool,
+    next_offset: u64,
+    /// The number of the line in the document, counted from 1, if the entries began with the first.
+    number: u64,
+}
+
+impl<'a> Records<'a> {
+    /// `number` is that of the last line before the first entry, if `lines` begin with that.
+    pub(super) fn new(lines: Lines<'a>, number: Option<u64>) -> Self {
+        Records {
+            next_offset: lines.offset,
+            lines,
+            order: number.map(|_| check::Order::default()),
+            recorded: Recorded::default(),
+            is_at_entry: false,
+            ended: false,
+            number: number.unwrap_or_default(),
+        }
+    }
+
+    /// Goes to the next entry; `None` at the end. Its buffers are those of the entry before.
+    pub fn advance(&mut self) -> Result<Option<&Recorded>> {
+        self.is_at_entry = false;
+        if !self.ended {
+            // After an error nothing comes.
+            self.ended = true;
+            self.is_at_entry = self.read()?;
+            self.ended = !self.is_at_entry;
+        }
+        Ok(self.current())
+    }
+
+    /// The entry it stands at; `None` before the first and at the end.
+    pub fn current(&self) -> Option<&Recorded> {
+        self.is_at_entry.then_some(&self.recorded)
+    }
+
+    /// Reads the next line; false at the end.
+    fn read(&mut self) -> Result<bool> {
+        if !self.read_line()? {
+            return Ok(false);
+        }
+        let taken = self.recorded.take().and_then(|()| {
+            self.recorded.check_places(self.lines.archives)?;
+            match &mut self.order {
+                Some(order) => Ok(order.next(self.recorded.path(), self.recorded.is_dir())?),
+                None => Ok(()),
+            }
+        });
+        let corrupt = |what| Error::corrupt(OP, self.lines.name, format!("{}: {what}", self.place()));
+        taken.map(|()| true).map_err(corrupt)
+    }
+
+    fn read_line(&mut self) -> Result<bool> {
+        let line = self.recorded.buffer();
+        line.clear();
+        let read = self.lines.spool.read_until(b'\n', line);
+        let read = read.map_err(|e| Error::io(OP, self.lines.name, &e))?;
+        for end in [b'\n', b','] {
+            if line.last() == Some(&end) {
+                line.pop();
+            }
+        }
+        self.lines.offset = self.next_offset;
+        self.next_offset += read as u64;
+        self.number += 1;
+        Ok(read > 0)
+    }
+
+    fn place(&self) -> String {
+        match self.order {
+            Some(_) => format!("line {}", self.number),
+            None => format!("offset {}", self.lines.offset),
+        }
+    }
+}
+
+/// The entries of a state, each whole. Ends after the first error.
+pub struct Entries<'a>(pub(super) Records<'a>);
+
+impl Entries<'_> {
+    /// Where the line of the entry given last lies in the document: for
+    /// [`StateReader::entry_at`](super::StateReader::entry_at).
+    pub fn line(&self) -> (u64, usize) {
+        (self.0.lines.offset, self.0.recorded.line().len())
+    }
+
+    /// That line, without comma and LF: for [`parse_entry_line`](super::parse_entry_line).
+    pub fn line_bytes(&self) -> &[u8] {
+        self.0.recorded.line()
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.0.advance() {
+            Ok(recorded) => recorded.map(Recorded::entry),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}

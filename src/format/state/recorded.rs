@@ -1,0 +1,122 @@
+//! A line of a verified state, taken apart only as far as it is asked.
+
+use super::plain::Plain;
+use super::{check, parse, ArchiveRef};
+use crate::entry::{Entry, Range};
+use crate::error::Result;
+use crate::format::bug;
+use crate::stamp::Time;
+
+/// An entry as a state recorded it. To ask for what change detection compares costs nothing; the whole
+/// [`Entry`] is made by [`Recorded::entry`]. [`StateWriter::carry`](super::StateWriter::carry) writes it again.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// Without comma and LF.
+    line: Vec<u8>,
+    plain: Plain,
+    /// The entry of a line that is not in the writer's own form; `plain` says nothing then.
+    parsed: Option<Box<Entry>>,
+}
+
+impl Recorded {
+    /// Takes the line that `read` puts into the buffer it is given. `Err` says what is wrong with it.
+    pub(super) fn take(&mut self) -> std::result::Result<(), String> {
+        self.parsed = None;
+        if !self.plain.read(&self.line) {
+            self.parsed = Some(Box::new(parse::parse(&self.line)?));
+        }
+        Ok(())
+    }
+
+    /// The buffer to put a line into before [`Recorded::take`].
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.line
+    }
+
+    /// The line in the writer's own form, if it has that.
+    pub(super) fn plain(&self) -> Option<&Plain> {
+        self.parsed.is_none().then_some(&self.plain)
+    }
+
+    /// The line without comma and LF.
+    pub(super) fn line(&self) -> &[u8] {
+        &self.line
+    }
+
+    /// The path's raw bytes.
+    pub fn path(&self) -> &[u8] {
+        match &self.parsed {
+            None => self.plain.path(&self.line),
+            Some(entry) => entry.path.as_bytes(),
+        }
+    }
+
+    /// The type's word, as [`Node::word`](crate::entry::Node::word) gives it.
+    pub fn word(&self) -> &'static str {
+        self.parsed.as_ref().map_or_else(|| self.plain.word(), |entry| entry.node.word())
+    }
+
+    pub fn is_dir(&self) -> bool {
+        self.word() == "dir"
+    }
+
+    pub fn is_file(&self) -> bool {
+        self.word() == "file"
+    }
+
+    /// Logical size of a file, 0 for everything else.
+    pub fn size(&self) -> u64 {
+        self.parsed.as_ref().map_or(self.plain.size, |entry| entry.size())
+    }
+
+    pub fn mtime(&self) -> Time {
+        self.parsed.as_ref().map_or(self.plain.mtime, |entry| entry.meta.mtime)
+    }
+
+    pub fn ctime(&self) -> Time {
+        self.parsed.as_ref().map_or(self.plain.ctime, |entry| entry.place.ctime)
+    }
+
+    pub fn ino(&self) -> u64 {
+        self.parsed.as_ref().map_or(self.plain.ino, |entry| entry.place.ino)
+    }
+
+    pub fn is_dirty(&self) -> bool {
+        self.parsed.as_ref().map_or(self.plain.dirty, |entry| entry.place.dirty)
+    }
+
+    /// The number of the file's hard-link set; 0 if it has one name.
+    pub fn link(&self) -> u64 {
+        let link = |entry: &Entry| entry.file().map_or(0, |file| file.link);
+        self.parsed.as_ref().map_or(self.plain.link, |entry| link(entry))
+    }
+
+    /// The ranges of the content, numbered as the state that recorded them numbers its archives.
+    pub fn content(&self) -> &[Range] {
+        self.parsed.as_ref().map_or_else(|| self.plain.content(), |entry| &entry.place.content)
+    }
+
+    /// The ranges of the signature, if there is one.
+    pub fn sig(&self) -> Option<&[Range]> {
+        match &self.parsed {
+            None => self.plain.sig(),
+            Some(entry) => entry.place.sig.as_ref().map(|sig| &sig.ranges[..]),
+        }
+    }
+
+    /// Everything that was recorded.
+    pub fn entry(&self) -> Result<Entry> {
+        match &self.parsed {
+            None => self.plain.entry(&self.line).ok_or_else(|| bug("read an entry", "it was read before")),
+            Some(entry) => Ok((**entry).clone()),
+        }
+    }
+
+    /// Checks that the ranges lie inside the streams of their archives.
+    pub(super) fn check_places(&self, archives: &[ArchiveRef]) -> std::result::Result<(), &'static str> {
+        self.content()
+            .iter()
+            .chain(self.sig().unwrap_or_default())
+            .try_for_each(|range| check::place(range, archives))
+    }
+}

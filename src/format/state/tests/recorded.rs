@@ -1,0 +1,287 @@
+//! The fast way through entry lines against the thorough one.
+
+use super::*;
+use crate::format::state::{parse, plain};
+
+/// What a mutation does to a line.
+#[derive(Clone, Debug)]
+enum Damage {
+    Byte(u8),
+    Insert(&'static str),
+    Delete(usize),
+    /// A piece of the line again, elsewhere.
+    Repeat(usize, prop::sample::Index),
+    /// Every such piece becomes another one.
+    Replace(&'static str, &'static str),
+}
+
+/// Where hand-made damage is likely to meet something.
+const INSERTS: [&str; 26] = [
+    " ",
+    "\t",
+    "\\",
+    "\"",
+    "\\u0041",
+    "\\n",
+    "%41",
+    "%C3",
+    "%2f",
+    "%00",
+    "%",
+    "/",
+    "//",
+    ".",
+    "..",
+    "../",
+    "0",
+    "-",
+    "1.5",
+    "1e3",
+    ",",
+    "[",
+    "}",
+    "\u{e9}",
+    "\u{7f}",
+    "99999999999999999999",
+];
+const REPLACES: [(&str, &str); 32] = [
+    ("\"uid\":0", "\"uid\":00"),
+    ("\"uid\":", "\"uid\": "),
+    ("\"uid\":", "\"uid\":4294967296"),
+    ("\"uid\":", "\"uid\":-"),
+    ("\"uid\":", "\"gid\":"),
+    ("\"mode\":\"0", "\"mode\":\"8"),
+    ("\"mode\":\"", "\"mode\":\"1"),
+    ("\"size\":", "\"size\":18446744073709551616"),
+    ("\"size\":", "\"size\":1844674407370955161"),
+    ("\"size\":", "\"size\":0"),
+    ("\"mtime\":\"", "\"mtime\":\"-"),
+    ("\"mtime\":\"", "\"mtime\":\"0"),
+    ("\"ctime\":\"-", "\"ctime\":\"+"),
+    ("\"ctime\":\"", "\"ctime\":\"9223372036854775808"),
+    ("\"type\":\"file\"", "\"type\":\"dir\""),
+    ("\"type\":\"dir\"", "\"type\":\"fifo\""),
+    ("\"type\":\"fifo\"", "\"type\":\"socket\""),
+    ("\"type\":\"char\"", "\"type\":\"block\""),
+    ("blake3:", "blake3"),
+    ("a", "A"),
+    ("\"at\":{", "\"at\":{\"x\":1,"),
+    (",\"at\":{", ",\"x\":{\"at\":{}},\"at\":{"),
+    ("\"content\":[", "\"content\":[[0,0,0],"),
+    ("\"content\":", "\"content\":[],\"x\":"),
+    ("\"sig\":{", "\"sig\":{\"ranges\":[],"),
+    ("\"holes\":[", "\"holes\":[[0,1],"),
+    ("\"holes\":[[", "\"holes\":[],\"y\":[["),
+    ("=\"", "\""),
+    ("=", "=="),
+    ("\"dirty\":true", "\"dirty\":false"),
+    ("\"link\":", "\"link\":0"),
+    ("\"xattrs\":{", "\"xattrs\":{\"%25\":\"AB==\","),
+];
+
+fn any_damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        any::<u8>().prop_map(Damage::Byte),
+        (b'!'..b'~').prop_map(Damage::Byte),
+        prop::sample::select(&INSERTS[..]).prop_map(Damage::Insert),
+        (1..40usize).prop_map(Damage::Delete),
+        (1..80usize, any::<prop::sample::Index>()).prop_map(|(len, to)| Damage::Repeat(len, to)),
+        prop::sample::select(&REPLACES[..]).prop_map(|(from, to)| Damage::Replace(from, to)),
+        prop::sample::select(&REPLACES[..]).prop_map(|(from, to)| Damage::Replace(from, to)),
+    ]
+}
+
+fn damage(line: &mut Vec<u8>, what: &Damage, at: prop::sample::Index) {
+    if line.is_empty() {
+        return;
+    }
+    let at = at.index(line.len());
+    match what {
+        Damage::Byte(byte) => line[at] = *byte,
+        Damage::Insert(text) => drop(line.splice(at..at, text.bytes())),
+        Damage::Delete(len) => drop(line.drain(at..(at + len).min(line.len()))),
+        Damage::Repeat(len, to) => {
+            let piece = line[at..(at + len).min(line.len())].to_vec();
+            let to = to.index(line.len());
+            line.splice(to..to, piece);
+        }
+        Damage::Replace(from, to) => {
+            let text = String::from_utf8_lossy(line).replace(from, to);
+            *line = text.into_bytes();
+        }
+    }
+}
+
+fn line_of(entry: &Entry) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_entry_line(entry, &mut line);
+    line
+}
+
+/// Whether the writer's own form of an entry needs the general parser.
+fn is_special(entry: &Entry) -> bool {
+    let escaped = |bytes: &[u8]| bytes.iter().any(|b| matches!(b, b'"' | b'\\'));
+    let text = |text: &Option<String>| {
+        text.as_ref().is_some_and(|t| t.bytes().any(|b| b < 0x20) || escaped(t.as_bytes()))
+    };
+    let target = matches!(&entry.node, Node::Symlink(target) if escaped(target));
+    let xattr = entry.meta.xattrs.iter().any(|(name, _)| escaped(name));
+    let unknown = !entry.unknown.is_empty() || !entry.unknown_place.is_empty();
+    unknown
+        || target
+        || xattr
+        || escaped(entry.path.as_bytes())
+        || text(&entry.meta.user)
+        || text(&entry.meta.group)
+}
+
+fn renumbered(mut entry: Entry, map: impl Fn(u32) -> u32) -> Entry {
+    let sig = entry.place.sig.iter_mut().flat_map(|sig| &mut sig.ranges);
+    for range in entry.place.content.iter_mut().chain(sig) {
+        range.archive = map(range.archive);
+    }
+    entry
+}
+
+/// The document that `add` makes of entries below a root.
+fn document(add: impl FnOnce(&mut StateWriter<Vec<u8>>) -> Result<()>) -> Vec<u8> {
+    let mut writer = StateWriter::new(frames(Codec::None), &header()).unwrap();
+    add(&mut writer).unwrap();
+    let archive = archives().remove(0);
+    let many = vec![ArchiveRef { stream: u64::MAX, ..archive }; 300];
+    writer.finish(&many, &Totals::default(), &[], Time::default()).unwrap().0.out
+}
+
+/// A tree of one level.
+fn tree(entries: Vec<Entry>) -> Vec<Entry> {
+    let flat = entries.into_iter().filter(|e| !e.path.as_bytes().contains(&b'/'));
+    let mut tree = vec![entry(b"", Node::Dir)];
+    tree.extend(
+        flat.map(|e| (e.path.clone(), e)).collect::<std::collections::BTreeMap<_, _>>().into_values(),
+    );
+    tree
+}
+
+/// The entry that a cursor stands at, put together from what it tells without being asked for the whole.
+fn assert_tells(recorded: &Recorded, entry: &Entry) {
+    assert_eq!(recorded.path(), entry.path.as_bytes());
+    assert_eq!(recorded.word(), entry.node.word());
+    assert_eq!((recorded.is_dir(), recorded.is_file()), (entry.node == Node::Dir, entry.file().is_some()));
+    assert_eq!(recorded.size(), entry.size());
+    assert_eq!((recorded.mtime(), recorded.ctime()), (entry.meta.mtime, entry.place.ctime));
+    assert_eq!((recorded.ino(), recorded.is_dirty()), (entry.place.ino, entry.place.dirty));
+    assert_eq!(recorded.link(), entry.file().map_or(0, |file| file.link));
+    assert_eq!(recorded.content(), entry.place.content);
+    assert_eq!(recorded.sig(), entry.place.sig.as_ref().map(|sig| &sig.ranges[..]));
+    assert_eq!(recorded.entry().unwrap(), *entry);
+}
+
+#[test]
+fn extreme_numbers_are_read_as_elsewhere() {
+    let line = String::from_utf8(line_of(&file(b"f", 12))).unwrap();
+    for number in [
+        "0",
+        "9",
+        "10",
+        "18446744073709551615",
+        "18446744073709551616",
+        "99999999999999999999",
+        "00",
+        "-0",
+        "",
+    ] {
+        for (from, to) in
+            [("\"uid\":0", "\"uid\":"), ("12", ""), ("\"ino\":\"1152921504606846976", "\"ino\":\"")]
+        {
+            let line = line.replace(from, &format!("{to}{number}"));
+            let strict = parse::parse(line.as_bytes()).ok();
+            assert_eq!(plain::parse(line.as_bytes()), strict, "{line}");
+        }
+    }
+    for secs in [
+        "9223372036854775807",
+        "-9223372036854775808",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "-0",
+        "-1",
+    ] {
+        let line = line.replace("\"mtime\":\"0", &format!("\"mtime\":\"{secs}"));
+        assert_eq!(plain::parse(line.as_bytes()), parse::parse(line.as_bytes()).ok(), "{line}");
+    }
+}
+
+#[test]
+fn an_error_ends_a_cursor_as_it_ends_the_entries() {
+    let bad = forged("\"type\":\"fifo\"", "\"type\":\"socket\"");
+    let mut state = open(&bad).unwrap();
+    let mut records = state.recorded().unwrap();
+    for _ in 0..4 {
+        assert!(records.advance().unwrap().is_some());
+    }
+    let error = records.advance().unwrap_err().to_string();
+    assert!(error.contains("line 11: unknown type"), "{error}");
+    assert!(records.current().is_none() && records.advance().unwrap().is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn what_the_writer_writes_is_read_fast(entry in any_entry()) {
+        let read = plain::parse(&line_of(&entry));
+        prop_assert_eq!(read, (!is_special(&entry)).then_some(entry));
+    }
+
+    #[test]
+    fn a_line_accepted_fast_means_what_it_means_elsewhere(
+        entry in any_entry(),
+        keep_unknown: bool,
+        damages in vec((any_damage(), any::<prop::sample::Index>()), 1..4),
+    ) {
+        let unknown = |unknown: Unknown| if keep_unknown { unknown } else { Unknown::new() };
+        let (logical, physical) = (unknown(entry.unknown.clone()), unknown(entry.unknown_place.clone()));
+        let mut line = line_of(&Entry { unknown: logical, unknown_place: physical, ..entry });
+        for (what, at) in &damages {
+            damage(&mut line, what, *at);
+            if let Some(fast) = plain::parse(&line) {
+                prop_assert_eq!(Ok(fast.clone()), parse::parse(&line), "{}", String::from_utf8_lossy(&line));
+                prop_assert_eq!(&line_of(&fast), &line);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn carried_lines_are_those_written_anew(entries in vec(any_entry(), 0..12), shift in 0..254u32) {
+        let tree = tree(entries);
+        let map = |archive| archive * shift + shift % 2;
+        let first = document(|writer| tree.iter().try_for_each(|entry| writer.entry(entry)));
+        let anew = tree.iter().map(|entry| renumbered(entry.clone(), map)).collect::<Vec<_>>();
+        let anew = document(|writer| anew.iter().try_for_each(|entry| writer.entry(entry)));
+        let mut state = open(&first).unwrap();
+        let mut records = state.recorded().unwrap();
+        let carried = document(|writer| {
+            while let Some(recorded) = records.advance()? {
+                writer.carry(recorded, map)?;
+            }
+            Ok(())
+        });
+        prop_assert_eq!(String::from_utf8(carried).unwrap(), String::from_utf8(anew).unwrap());
+    }
+
+    #[test]
+    fn a_recorded_line_tells_what_its_entry_tells(entries in vec(any_entry(), 0..12)) {
+        let tree = tree(entries);
+        let document = document(|writer| tree.iter().try_for_each(|entry| writer.entry(entry)));
+        let mut state = open(&document).unwrap();
+        let mut records = state.recorded().unwrap();
+        assert!(records.current().is_none());
+        for entry in &tree {
+            assert_tells(records.advance().unwrap().unwrap(), entry);
+            assert_tells(records.current().unwrap(), entry);
+        }
+        assert!(records.advance().unwrap().is_none() && records.current().is_none());
+    }
+}
