@@ -64,6 +64,22 @@ const fn classes() -> [u8; 256] {
     classes
 }
 
+/// The number that eight decimal digits are, computed for all of them at once: neighbours become pairs, pairs
+/// fours.
+#[inline]
+fn eight_digits(text: &[u8; 8]) -> Option<u64> {
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    let text = u64::from_le_bytes(*text);
+    // Six more than a digit has the same upper half only up to 9.
+    let sixes = text.wrapping_add(0x0606_0606_0606_0606);
+    (text & HIGH == ZEROS && sixes & HIGH == ZEROS).then_some(())?;
+    let digits = text - ZEROS;
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
+}
+
 pub(super) struct Cursor<'a> {
     line: &'a [u8],
     at: usize,
@@ -130,8 +146,9 @@ impl<'a> Cursor<'a> {
     /// A decimal number without leading zeros.
     #[inline]
     pub fn number(&mut self) -> Option<u64> {
-        let (rest, mut value) = (self.rest(), 0u64);
-        let mut len = 0;
+        let rest = self.rest();
+        let (mut value, mut len) =
+            rest.first_chunk().and_then(eight_digits).map_or((0, 0), |value| (value, 8));
         while let Some(digit) = rest.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit < 10)
         {
             value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
@@ -164,11 +181,10 @@ impl<'a> Cursor<'a> {
             true if magnitude == 0 => return None,
             true => 0i64.checked_sub_unsigned(magnitude)?,
         };
-        let [b'.', digits @ .., b'"'] = self.rest().first_chunk::<11>()? else { return None };
+        let [b'.', digits @ .., last, b'"'] = self.rest().first_chunk::<11>()? else { return None };
         self.at += 11;
-        let nanos = digits.iter().try_fold(0, |nanos, digit| {
-            digit.is_ascii_digit().then(|| nanos * 10 + u32::from(digit - b'0'))
-        })?;
+        let tens = eight_digits(digits)? as u32;
+        let nanos = last.is_ascii_digit().then(|| tens * 10 + u32::from(last - b'0'))?;
         Some(Time { secs, nanos })
     }
 

@@ -1,7 +1,8 @@
 //! The entries of a verified state, one after the other.
 
-use std::io::{BufRead, BufReader, Take};
+use std::io::{self, BufRead, BufReader, Take};
 
+use memchr::memchr;
 use tempfile::SpooledTempFile;
 
 use super::reader::OP;
@@ -13,7 +14,8 @@ use crate::error::{Error, Result};
 pub(super) struct Lines<'a> {
     pub spool: BufReader<Take<&'a mut SpooledTempFile>>,
     pub name: &'a str,
-    pub archives: &'a [ArchiveRef],
+    /// `None` if every line was checked before.
+    pub archives: Option<&'a [ArchiveRef]>,
     /// Where the first line lies in the document.
     pub offset: u64,
 }
@@ -69,7 +71,8 @@ impl<'a> Records<'a> {
             return Ok(false);
         }
         let taken = self.recorded.take().and_then(|()| {
-            self.recorded.check_places(self.lines.archives)?;
+            let Some(archives) = self.lines.archives else { return Ok(()) };
+            self.recorded.check_places(archives)?;
             match &mut self.order {
                 Some(order) => Ok(order.next(self.recorded.path(), self.recorded.is_dir())?),
                 None => Ok(()),
@@ -82,8 +85,8 @@ impl<'a> Records<'a> {
     fn read_line(&mut self) -> Result<bool> {
         let line = self.recorded.buffer();
         line.clear();
-        let read = self.lines.spool.read_until(b'\n', line);
-        let read = read.map_err(|e| Error::io(OP, self.lines.name, &e))?;
+        let read =
+            append_line(&mut self.lines.spool, line).map_err(|e| Error::io(OP, self.lines.name, &e))?;
         for end in [b'\n', b','] {
             if line.last() == Some(&end) {
                 line.pop();
@@ -99,6 +102,22 @@ impl<'a> Records<'a> {
         match self.order {
             Some(_) => format!("line {}", self.number),
             None => format!("offset {}", self.lines.offset),
+        }
+    }
+}
+
+/// [`BufRead::read_until`] an LF, with the faster search.
+fn append_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    let mut read = 0;
+    loop {
+        let ahead = lines.fill_buf()?;
+        let end = memchr(b'\n', ahead).map(|end| end + 1);
+        let len = end.unwrap_or(ahead.len());
+        line.extend_from_slice(&ahead[..len]);
+        lines.consume(len);
+        read += len;
+        if end.is_some() || len == 0 {
+            return Ok(read);
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Nothing is believed before the digest agrees, so a fault of the layout is only kept in mind until then.
 
+use memchr::memchr;
+
+use super::survey::Survey;
 use super::{AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
 use crate::entry::Hash;
 
@@ -26,11 +29,13 @@ pub(super) struct Intake {
     /// Whether the entry before ended in a comma; `None` before the first.
     comma: Option<bool>,
     lines: u64,
+    /// Of the entries, where they are wanted.
+    survey: Option<Survey>,
     parts: Parts,
 }
 
 /// What a verified document consists of.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Parts {
     /// Up to and without the line `"entries":[`.
     pub header: Vec<u8>,
@@ -46,10 +51,11 @@ pub(super) struct Parts {
     pub digest: Option<Hash>,
     /// The first thing wrong with the layout.
     pub fault: Option<String>,
+    pub survey: Option<Survey>,
 }
 
 impl Intake {
-    pub fn new() -> Self {
+    pub fn new(survey: Option<Survey>) -> Self {
         Intake {
             part: Part::Header,
             digest: blake3::Hasher::new(),
@@ -59,16 +65,14 @@ impl Intake {
             carry: Vec::new(),
             comma: None,
             lines: 0,
+            survey,
             parts: Parts::default(),
         }
     }
 
     /// The next piece. False once the layout is known to be wrong: no need to keep the bytes.
     pub fn feed(&mut self, piece: &[u8]) -> bool {
-        self.tail.extend_from_slice(piece);
-        let covered = self.tail.len().saturating_sub(DIGEST_LINE_LEN);
-        self.digest.update(&self.tail[..covered]);
-        self.tail.drain(..covered);
+        self.digest(piece);
         if self.parts.fault.is_none() {
             if let Err(what) = self.split(piece) {
                 self.parts.fault = Some(format!("line {}: {what}", self.lines));
@@ -77,6 +81,17 @@ impl Intake {
         self.tree.update(&self.logical);
         self.logical.clear();
         self.parts.fault.is_none()
+    }
+
+    /// Hashes all but the last bytes.
+    fn digest(&mut self, piece: &[u8]) {
+        let kept = DIGEST_LINE_LEN.saturating_sub(piece.len()).min(self.tail.len());
+        let (covered, _) = self.tail.split_at(self.tail.len() - kept);
+        self.digest.update(covered);
+        self.tail.drain(..self.tail.len() - kept);
+        let (covered, tail) = piece.split_at(piece.len().saturating_sub(DIGEST_LINE_LEN - kept));
+        self.digest.update(covered);
+        self.tail.extend_from_slice(tail);
     }
 
     /// The header's lines, as far as they have come.
@@ -94,6 +109,7 @@ impl Intake {
         }
         self.parts.digest = Some(digest);
         self.parts.tree = Some(self.tree.finalize().into());
+        self.parts.survey = self.survey;
         let end = self.parts.trailer.len().saturating_sub(line.len());
         self.parts.trailer.truncate(end);
         if self.parts.fault.is_none() && !self.parts.trailer.ends_with(b"\n") {
@@ -103,7 +119,7 @@ impl Intake {
     }
 
     fn split(&mut self, mut piece: &[u8]) -> Result<(), String> {
-        while let Some(end) = piece.iter().position(|&b| b == b'\n') {
+        while let Some(end) = memchr(b'\n', piece) {
             let (line, rest) = piece.split_at(end + 1);
             piece = rest;
             if self.carry.is_empty() {
@@ -161,10 +177,15 @@ impl Intake {
         if self.comma == Some(false) {
             return Err("no comma after the entry before".into());
         }
-        let Some(end) = logical_len(line) else { return Err("an entry without its \"at\"".into()) };
+        let text = &line[..line.len() - 1];
+        let text = text.strip_suffix(b",").unwrap_or(text);
+        let known = self.survey.as_mut().and_then(|survey| survey.look(text));
+        let Some(end) = known.or_else(|| logical_len(line)) else {
+            return Err("an entry without its \"at\"".into());
+        };
         self.logical.extend_from_slice(&line[..end]);
         self.logical.push(b'\n');
-        self.comma = Some(line.ends_with(b",\n"));
+        self.comma = Some(text.len() + 2 == line.len());
         self.parts.entries += 1;
         self.parts.entries_len += line.len() as u64;
         Ok(())
@@ -174,12 +195,11 @@ impl Intake {
 /// Where the first `,"at":{` of a line begins. Looks at braces, of which a line has few.
 fn logical_len(line: &[u8]) -> Option<usize> {
     let mut from = 0;
-    while let Some(at) = line[from..].iter().position(|&b| b == b'{') {
-        let end = from + at + 1;
-        if line[..end].ends_with(AT) {
-            return Some(end - AT.len());
+    while let Some(at) = memchr(b'{', &line[from..]) {
+        from += at + 1;
+        if line[..from].ends_with(AT) {
+            return Some(from - AT.len());
         }
-        from = end;
     }
     None
 }

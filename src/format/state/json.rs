@@ -36,12 +36,29 @@ pub(super) fn number(out: &mut Vec<u8>, value: u64) {
 fn digits<const MIN: usize>(out: &mut Vec<u8>, mut value: u64) {
     let mut text = [b'0'; 20];
     let mut at = text.len();
-    while value > 0 {
+    while value >= 10 {
+        at -= 2;
+        text[at..at + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
+        value /= 100;
+    }
+    if value > 0 {
         at -= 1;
-        text[at] = b'0' + (value % 10) as u8;
-        value /= 10;
+        text[at] = b'0' + value as u8;
     }
     out.extend_from_slice(&text[at.min(text.len() - MIN)..]);
+}
+
+/// The digits of 0 to 99.
+static PAIRS: [[u8; 2]; 100] = pairs();
+
+const fn pairs() -> [[u8; 2]; 100] {
+    let mut pairs = [[0; 2]; 100];
+    let mut n = 0;
+    while n < 100 {
+        pairs[n] = [b'0' + n as u8 / 10, b'0' + n as u8 % 10];
+        n += 1;
+    }
+    pairs
 }
 
 /// A number that may exceed 2^53, as a string.
@@ -71,12 +88,11 @@ pub(super) fn hash(out: &mut Vec<u8>, hash: &Hash) {
 }
 
 /// Lower-case hex digits, without quotes.
-pub(super) fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn hex<const N: usize>(out: &mut Vec<u8>, bytes: &[u8; N]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
-    }
+    out.extend_from_slice(
+        bytes.map(|byte| [byte >> 4, byte & 15].map(|n| DIGITS[usize::from(n)])).as_flattened(),
+    );
 }
 
 /// `[[archive,offset,length],...]`.

@@ -23,6 +23,7 @@ mod parse;
 mod plain;
 mod reader;
 mod recorded;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod writer;

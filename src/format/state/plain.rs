@@ -91,13 +91,7 @@ impl Plain {
             self.decoded = decode(path)?;
             path = &self.decoded;
         }
-        let good = |name: &[u8]| {
-            !matches!(name, b"" | b"." | b"..")
-                && name.len() <= NAME_MAX
-                && !(self.path.escaped && name.contains(&0))
-        };
-        let fine = path.is_empty() || path.split(|&b| b == b'/').all(good);
-        (fine && path.len() <= PLAIN_PATH_MAX).then_some(())
+        is_path(path, self.path.escaped).then_some(())
     }
 
     fn read_metadata(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
@@ -218,6 +212,11 @@ impl Plain {
         self.sig_at.map(|_| &self.ranges[self.contents..])
     }
 
+    /// Ranges of content and signature.
+    pub fn ranges(&self) -> &[Range] {
+        &self.ranges
+    }
+
     /// Everything that `line` says, if it was the line read last.
     pub fn entry(&self, line: &[u8]) -> Option<Entry> {
         let text = |span: Option<Span>| match span {
@@ -262,6 +261,23 @@ impl Plain {
             }),
         })
     }
+}
+
+/// Whether bytes without control characters, or with them if they were `escaped`, are a path and not
+/// extraordinarily long.
+fn is_path(path: &[u8], escaped: bool) -> bool {
+    let Some((&first, rest)) = path.split_first() else { return true };
+    // Without a way out of the loop it takes many bytes at once.
+    let suspects =
+        path.iter().zip(rest).fold(false, |any, (&a, &b)| any | (a == b'/') & ((b == b'/') | (b == b'.')));
+    let suspect = suspects || first == b'/' || first == b'.' || path.ends_with(b"/");
+    if !suspect && !escaped && path.len() <= NAME_MAX {
+        return true;
+    }
+    let good = |name: &[u8]| {
+        !matches!(name, b"" | b"." | b"..") && name.len() <= NAME_MAX && !(escaped && name.contains(&0))
+    };
+    path.len() <= PLAIN_PATH_MAX && path.split(|&b| b == b'/').all(good)
 }
 
 /// The type's word with the quote after it.

@@ -8,17 +8,23 @@ use tempfile::SpooledTempFile;
 use super::document::{is_newer, read_header, read_trailer, Refused, NEWER};
 use super::entries::Lines;
 use super::intake::{Intake, Parts};
+use super::survey::Survey;
 use super::{Entries, Header, Recorded, Records, Trailer, LINE_MAX};
 use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::read_stream;
 use crate::format::{Name, ReadAt};
+use crate::stamp::Time;
 
 /// Bytes of a document that are kept in memory; longer ones go to an unlinked temporary file.
 const SPOOL_IN_MEMORY: usize = 8 << 20;
+/// How many times longer than its stored file a document is, at least.
+const USUAL_RATIO: u64 = 3;
 /// Bytes read ahead by a pass over all entries, and where only some are wanted.
 const PASS_BUFFER: usize = 256 << 10;
 const JUMP_BUFFER: usize = 16 << 10;
+/// Bytes taken in at a time: what every step of it finds in the processor's cache.
+const PIECE: usize = 128 << 10;
 pub(super) const OP: &str = "read the state";
 
 /// A verified state without its entries: what a listing needs.
@@ -73,8 +79,8 @@ fn take_in(
     compressed: bool,
     mut spool: Option<&mut SpooledTempFile>,
 ) -> Result<Parts> {
-    let mut intake = Intake::new();
-    read_stream(source, name, size, compressed, &mut |piece| {
+    let mut intake = Intake::new(spool.is_some().then(Survey::new));
+    let mut take = |piece: &[u8]| {
         if !intake.feed(piece) {
             spool = None;
         }
@@ -82,7 +88,8 @@ fn take_in(
             Some(spool) => spool.write_all(piece).map_err(|e| Error::io("spool the state", name, &e)),
             None => Ok(()),
         }
-    })?;
+    };
+    read_stream(source, name, size, compressed, &mut |frame| frame.chunks(PIECE).try_for_each(&mut take))?;
     // How a newer version makes its digest is not known here.
     if is_newer(intake.header()) {
         return Err(Error::new(Kind::Format, OP, NEWER).at(name));
@@ -90,7 +97,8 @@ fn take_in(
     intake.finish().map_err(|what| Error::corrupt(OP, name, what))
 }
 
-/// A verified state. Its document lies in private storage and is parsed as it is asked for.
+/// A verified state. Its document lies in private storage and is parsed as it is asked for. What is wrong with
+/// an entry is found out when the state is taken in, and told when that entry is asked for.
 #[derive(Debug)]
 pub struct StateReader {
     name: String,
@@ -99,6 +107,9 @@ pub struct StateReader {
     entries_start: u64,
     entries_len: u64,
     header_lines: u64,
+    /// Every entry was checked when it was taken in, and nothing found wrong.
+    checked: bool,
+    newest_ctime: Time,
 }
 
 impl StateReader {
@@ -108,10 +119,18 @@ impl StateReader {
     /// unknown version, or a need that is not known ("made by a newer libibt").
     pub fn open(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
         let mut spool = SpooledTempFile::new(SPOOL_IN_MEMORY);
+        if compressed && size.saturating_mul(USUAL_RATIO) > SPOOL_IN_MEMORY as u64 {
+            // It would go there in the end, after memory was filled for nothing.
+            spool.roll().map_err(|e| Error::io("spool the state", name, &e))?;
+        }
         let parts = take_in(source, name, size, compressed, Some(&mut spool))?;
+        let summary = StateSummary::new(name, &parts)?;
+        let survey = parts.survey.unwrap_or_else(Survey::new);
         Ok(StateReader {
             name: name.to_string(),
-            summary: StateSummary::new(name, &parts)?,
+            checked: survey.is_sound(&summary.trailer.archives),
+            newest_ctime: survey.newest_ctime(),
+            summary,
             spool,
             entries_start: parts.entries_start,
             entries_len: parts.entries_len,
@@ -135,6 +154,11 @@ impl StateReader {
         &self.summary
     }
 
+    /// The newest ctime of all entries that [`StateReader::entries`] gives without an error.
+    pub fn newest_ctime(&self) -> Time {
+        self.newest_ctime
+    }
+
     /// All entries in order, from the first, as often as wanted.
     pub fn entries(&mut self) -> Result<Entries<'_>> {
         Ok(Entries(self.recorded()?))
@@ -156,7 +180,8 @@ impl StateReader {
         self.seek(offset)?;
         let left = (self.entries_start + self.entries_len).saturating_sub(offset);
         let spool = BufReader::with_capacity(buffer, Read::take(&mut self.spool, left));
-        Ok(Lines { spool, name: &self.name, archives: &self.summary.trailer.archives, offset })
+        let archives = (!self.checked).then_some(&self.summary.trailer.archives[..]);
+        Ok(Lines { spool, name: &self.name, archives, offset })
     }
 
     /// The entry whose line [`Entries::line`] placed at `offset`, checked by itself and against the

@@ -76,21 +76,20 @@ impl<W: Sink> StateWriter<W> {
         };
         let path = recorded.path();
         self.order.next(path, plain.is_dir()).map_err(|what| bug(OP, what).at(path))?;
+        self.moved.clear();
+        self.moved
+            .extend(plain.ranges().iter().map(|range| Range { archive: renumber(range.archive), ..*range }));
+        self.reach.note(&self.moved).then_some(()).ok_or_else(too_many_archives)?;
         let start = self.begin_line();
-        let line = recorded.line();
-        let mut copied = 0;
-        let lists = [(plain.content_at, plain.content()), (plain.sig_at, plain.sig().unwrap_or_default())];
-        for (span, ranges) in lists {
-            let Some(span) = span else { continue };
-            self.text.extend_from_slice(&line[copied..span.start]);
-            self.moved.clear();
-            self.moved
-                .extend(ranges.iter().map(|range| Range { archive: renumber(range.archive), ..*range }));
-            if !self.reach.note(&self.moved) {
-                return Err(too_many_archives());
+        let (line, mut copied) = (recorded.line(), 0);
+        if self.moved != plain.ranges() {
+            let (content, sig) = self.moved.split_at(plain.content().len());
+            for (span, ranges) in [(plain.content_at, content), (plain.sig_at, sig)] {
+                let Some(span) = span else { continue };
+                self.text.extend_from_slice(&line[copied..span.start]);
+                json::ranges(&mut self.text, ranges);
+                copied = span.end;
             }
-            json::ranges(&mut self.text, &self.moved);
-            copied = span.end;
         }
         self.text.extend_from_slice(&line[copied..]);
         self.end_line(start, plain.logical, path, plain.size)

@@ -1,7 +1,8 @@
 //! The fast way through entry lines against the thorough one.
 
 use super::*;
-use crate::format::state::{parse, plain};
+use crate::format::state::parse;
+use crate::format::state::plain::parse as parse_fast;
 
 /// What a mutation does to a line.
 #[derive(Clone, Debug)]
@@ -195,7 +196,7 @@ fn extreme_numbers_are_read_as_elsewhere() {
         {
             let line = line.replace(from, &format!("{to}{number}"));
             let strict = parse::parse(line.as_bytes()).ok();
-            assert_eq!(plain::parse(line.as_bytes()), strict, "{line}");
+            assert_eq!(parse_fast(line.as_bytes()), strict, "{line}");
         }
     }
     for secs in [
@@ -207,8 +208,20 @@ fn extreme_numbers_are_read_as_elsewhere() {
         "-1",
     ] {
         let line = line.replace("\"mtime\":\"0", &format!("\"mtime\":\"{secs}"));
-        assert_eq!(plain::parse(line.as_bytes()), parse::parse(line.as_bytes()).ok(), "{line}");
+        assert_eq!(parse_fast(line.as_bytes()), parse::parse(line.as_bytes()).ok(), "{line}");
     }
+}
+
+#[test]
+fn the_newest_ctime_is_learnt_while_a_state_is_taken_in() {
+    let mut tree = small();
+    for (entry, secs) in tree.iter_mut().zip([3, 5, 9, 7, -1]) {
+        entry.place.ctime = Time { secs, nanos: 1 };
+    }
+    assert_eq!(open(&plain(&tree)).unwrap().newest_ctime(), Time { secs: 9, nanos: 1 });
+    // The general parser reads the second line.
+    tree[1].place.ctime.secs = 10;
+    assert_eq!(open(&plain(&tree)).unwrap().newest_ctime(), Time { secs: 10, nanos: 1 });
 }
 
 #[test]
@@ -229,7 +242,7 @@ proptest! {
 
     #[test]
     fn what_the_writer_writes_is_read_fast(entry in any_entry()) {
-        let read = plain::parse(&line_of(&entry));
+        let read = parse_fast(&line_of(&entry));
         prop_assert_eq!(read, (!is_special(&entry)).then_some(entry));
     }
 
@@ -244,7 +257,7 @@ proptest! {
         let mut line = line_of(&Entry { unknown: logical, unknown_place: physical, ..entry });
         for (what, at) in &damages {
             damage(&mut line, what, *at);
-            if let Some(fast) = plain::parse(&line) {
+            if let Some(fast) = parse_fast(&line) {
                 prop_assert_eq!(Ok(fast.clone()), parse::parse(&line), "{}", String::from_utf8_lossy(&line));
                 prop_assert_eq!(&line_of(&fast), &line);
             }
