@@ -1,0 +1,281 @@
+#!/bin/sh
+# Compares libibt with the tools one would use instead: time, memory and size of a full backup, of
+# increments, of one where nothing changed, and of the restore, on the trees of workloads.sh.
+#
+#   peers.sh [--small] [--only K,D] [--tools ibt,tar] [--rounds N] [--repetitions M] [--chain]
+#            [--dir DIR] [--out DIR]
+#
+#   --small        smaller trees: minutes instead of hours
+#   --only         these workloads of K, D, S, V, L
+#   --tools        these of tar, ibt, ibt-memory, duplicity, rdiff-backup, restic, rustic, borg, dar, bup;
+#                  by default all that are installed or that apt-get can install; rustic is not in Debian
+#   --rounds       so many increments, 2 by default
+#   --repetitions  each from empty stores, 3 by default
+#   --chain        also restores the tip of 30 increments of L, beside a full of the same tree
+#   --dir          where trees and stores are made, build/bench by default
+#   --out          where samples.tsv, peers.md and peers.svg are written, DIR/results by default
+#
+# Within a repetition the tools take turns at each operation, so that what disturbs the machine disturbs
+# all of them; ratios are taken within a repetition. What tar and libibt restore is compared with its source.
+set -eu
+cd "$(dirname "$0")/.."
+# shellcheck source=benches/common.sh
+. benches/common.sh
+
+workloads="K D S V L"
+tools="tar ibt ibt-memory duplicity rdiff-backup restic rustic borg dar bup"
+rounds=2 repetitions=3 dir=build/bench out='' chain=
+chain_length=30
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --small) export IBT_BENCH_SMALL=1 ;;
+    --only) shift && workloads=$(echo "$1" | tr , ' ') ;;
+    --tools) shift && tools=$(echo "$1" | tr , ' ') ;;
+    --rounds) shift && rounds=$1 ;;
+    --repetitions) shift && repetitions=$1 ;;
+    --chain) chain=1 ;;
+    --dir) shift && dir=$1 ;;
+    --out) shift && out=$1 ;;
+    --help) usage 0 ;;
+    *) usage 2 >&2 ;;
+    esac
+    shift
+done
+mkdir -p "$dir" "${out:=$dir/results}"
+dir=$(cd "$dir" && pwd) results=$(cd "$out" && pwd) room=$dir/run
+memory=/dev/shm/ibt-bench.$$
+export source="$room/tree"
+
+workloads() { sh benches/workloads.sh "$dir" "$@"; }
+
+# ---- which tools
+
+need_tools
+need mkfs.ext4 e2fsprogs
+install_missing
+build_ibt
+
+# command_of TOOL, which is also the name of its package.
+command_of() {
+    case $1 in borg) echo borgbackup borg ;; *) echo "$1 $1" ;; esac
+}
+
+# is_usable TOOL: installed, if need be now.
+is_usable() {
+    case $1 in
+    ibt | tar) return ;;
+    ibt-memory) [ -d /dev/shm ] && return ;;
+    rustic) command -v rustic >/dev/null && return ;;
+    *) # shellcheck disable=SC2046 # two words
+        set -- $(command_of "$1") && (missing='' && need "$2" "$1" && install_missing) && return ;;
+    esac
+    say "$1 is not there: left out"
+    return 1
+}
+
+usable=
+for tool in $tools; do
+    ! is_usable "$tool" || usable="$usable $tool"
+done
+
+# ---- one operation
+
+# take TOOL: sets the directories of this tool.
+take() {
+    tool=$1
+    case $tool in ibt-memory) home=$memory ;; *) home=$room/$tool ;; esac
+    export store="$home/store" cache="$home/cache"
+}
+
+# operate OPERATION [NAME]: runs it with the tool taken, and notes a sample. A peer that fails is left out
+# of the rest of this workload, and then the status is 1.
+operate() {
+    bytes=$(bytes_below "$store")
+    state_bytes=$(bytes_below "$store" '*.state.*')
+    clock sh benches/tools.sh "$tool" "$1" || {
+        tail -n 5 "$room/log" >&2
+        case $tool in ibt* | tar) fail "$tool $1 failed on $workload" ;; esac
+        say "  $tool $1 failed: left out of $workload"
+        present=$(echo " $present " | sed "s/ $tool / /")
+        return 1
+    }
+    state_bytes=$(($(bytes_below "$store" '*.state.*') - state_bytes))
+    bytes=$(($(bytes_below "$store") - bytes - state_bytes))
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$workload" "$tool" "${2:-$1}" "$repetition" \
+        "$seconds" "$rss_kb" "$bytes" "$state_bytes" | tee -a "$results/samples.tsv" |
+        awk '{ printf "  %-2s %-13s %-13s %9.3f s %6d MB of memory %7.1f MB stored\n", $1, $2, $3, $5, $6 / 1024, $7 / 1e6 }'
+}
+
+# in_turn OPERATION [NAME]: with every tool.
+in_turn() {
+    for one in $present; do
+        take "$one"
+        operate "$@" || continue
+    done
+}
+
+# restore OPERATION TREE: with every tool, and whether it is TREE again. On disk it stays until the end of the
+# repetition: see discard.
+restore() {
+    for one in $present; do
+        take "$one"
+        can "$1" || continue
+        export dest="$home/$1" first
+        first=$(first_stamp)
+        mkdir "$dest"
+        if operate "$1" && [ "$repetition" = 1 ]; then compare "$2"; fi
+        [ "$tool" != ibt-memory ] || rm -rf "$dest"
+    done
+}
+
+# can OPERATION: whether the tool taken has it; only libibt and tar restore more than the tip here.
+can() {
+    case $tool-$1 in *-restore | ibt*-* | tar-restore_full) ;; *) return 1 ;; esac
+}
+
+# The stamp of libibt's oldest snapshot in the store taken.
+first_stamp() {
+    find "$store" -name 'tree.state.*' | sort | sed -n '1s/.*state\.\([^.]*\.[^.]*\)\..*/\1/p'
+}
+
+# compare TREE: fails unless it was restored: by libibt and tar exactly, by the others in size.
+compare() {
+    case $tool in ibt* | tar) ;; *)
+        [ "$(bytes_below "$dest")" = "$(bytes_below "$1")" ] || fail "$tool did not restore all of $workload"
+        return ;;
+    esac
+    difference=$(rsync -aHnc --delete --itemize-changes "$1/" "$dest/" | head -n 10)
+    [ -z "$difference" ] || fail "$tool restored something else on $workload:
+$difference"
+}
+
+# ---- one repetition of one workload
+
+repeat() {
+    discard "$room" "$memory"
+    mkdir -p "$room"
+    workloads start "$workload" "$source"
+    fitting
+    for one in $present; do
+        take "$one"
+        mkdir -p "$store" "$cache"
+        export n=0
+        sh benches/tools.sh "$tool" init >>"$room/log" 2>&1 || fail "$tool could not begin: see $room/log"
+    done
+    settle
+    warm "$source"
+
+    in_turn full
+    n=1
+    [ "$repetition" != 1 ] || cp -a "$source" "$room/first"
+    while [ $n -le "$steps" ]; do
+        workloads step "$workload" $n "$source"
+        settle
+        warm "$source"
+        in_turn incr incr.$n
+        n=$((n + 1))
+    done
+    settle
+    in_turn incr nochange
+    n=$((n + 1))
+
+    restore restore "$source"
+    restore restore_full "$room/first"
+    export path && path=$(small_file)
+    [ -z "$path" ] || one_file
+}
+
+# Leaves out of $present the store in memory if there is no room for store and restored tree.
+fitting() {
+    megabytes=$(du -sm "$source" | cut -f 1)
+    [ "$(free_mb "$room")" -gt $((megabytes * 20)) ] || fail "$room has no room for $megabytes MB twenty times"
+    case $present in *ibt-memory*) ;; *) return 0 ;; esac
+    [ "$(free_mb /dev/shm)" -le $((megabytes * 3)) ] || return 0
+    say "  /dev/shm has no room: ibt-memory left out of $workload"
+    present=$(echo " $present " | sed 's/ ibt-memory / /')
+}
+
+# A file in the middle of many, or nothing.
+small_file() {
+    (cd "$source" && find . -type f -size -8k -name '*[a-z0-9]' | LC_ALL=C sort |
+        awk '{ path[NR] = $0 } END { if (NR > 100) print substr(path[int(NR / 2)], 3) }')
+}
+
+one_file() {
+    for one in $present; do
+        take "$one"
+        can one_file || continue
+        export dest="$home/one_file"
+        mkdir "$dest"
+        operate one_file
+        cmp "$source/$path" "$dest/$path" || fail "$tool restored another $path"
+    done
+}
+
+# ---- a long chain
+
+# The tip of a chain of increments, and beside it a full of the same tree, in a store of its own.
+restore_chain() {
+    workload=L n=0
+    discard "$room"
+    take ibt
+    mkdir -p "$store" "$cache"
+    workloads start $workload "$source"
+    sh benches/tools.sh ibt full
+    while [ $n -lt $chain_length ]; do
+        n=$((n + 1))
+        workloads step $workload $n "$source"
+        sh benches/tools.sh ibt incr
+    done
+    mkdir "$room/flat"
+    store=$room/flat sh benches/tools.sh ibt full
+    repetition=1
+    while [ "$repetition" -le "$repetitions" ]; do
+        store=$home/store
+        restore_tip restore_chain
+        store=$room/flat
+        restore_tip restore_flat
+        repetition=$((repetition + 1))
+    done
+}
+
+# restore_tip NAME: from $store, under this name.
+restore_tip() {
+    export dest="$home/$1"
+    mkdir "$dest"
+    operate restore "$1"
+    compare "$source"
+    discard "$dest"
+}
+
+# ---- all of it
+
+trap 'rm -rf "$memory"' EXIT
+trap 'exit 130' INT TERM
+
+about_machine "$dir" >"$results/machine.txt"
+for tool in $usable; do
+    take "$tool"
+    [ "$tool" = ibt-memory ] || sh benches/tools.sh "$tool" version
+done >"$results/versions.txt"
+printf 'workload\ttool\toperation\trepetition\tseconds\trss_kb\tbytes\tstate_bytes\n' >"$results/samples.tsv"
+
+say "Workloads"
+# shellcheck disable=SC2086 # a list
+workloads $workloads
+for workload in $workloads; do
+    present=$usable
+    offered=$(workloads rounds "$workload")
+    steps=$rounds
+    [ "$steps" -le "$offered" ] || { say "$workload has only $offered rounds"; steps=$offered; }
+    repetition=1
+    while [ "$repetition" -le "$repetitions" ]; do
+        say "$workload, repetition $repetition of $repetitions"
+        repeat
+        repetition=$((repetition + 1))
+    done
+done
+[ -z "$chain" ] || restore_chain
+rm -rf "$room"
+python3 benches/report.py peers "$results"
