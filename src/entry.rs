@@ -82,8 +82,13 @@ impl Path {
 
     /// True for the directory itself and for everything below it.
     pub fn is_within(&self, dir: &[u8]) -> bool {
-        dir.is_empty() || (self.0.starts_with(dir) && matches!(self.0.get(dir.len()), None | Some(b'/')))
+        is_within(&self.0, dir)
     }
+}
+
+/// [`Path::is_within`] for a path's raw bytes.
+pub fn is_within(path: &[u8], dir: &[u8]) -> bool {
+    dir.is_empty() || (path.starts_with(dir) && matches!(path.get(dir.len()), None | Some(b'/')))
 }
 
 /// Why a single component cannot stand in a path.

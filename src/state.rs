@@ -10,7 +10,7 @@ use crate::stamp::Time;
 /// seconds only (FAT two of them), so a later change can carry the same stamp.
 const SETTLED_SECS: i64 = 2;
 
-/// What the source's metadata says of an entry now.
+/// What metadata says of an entry, now or when it was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The type's word, as in [`Node::word`].
@@ -20,6 +20,22 @@ pub struct Facts {
     pub mtime: Time,
     pub ctime: Time,
     pub ino: u64,
+    /// Of a recorded entry: it is not believed, whatever else is equal.
+    pub dirty: bool,
+}
+
+impl Facts {
+    /// What was recorded.
+    pub fn of(entry: &Entry) -> Facts {
+        Facts {
+            kind: entry.node.word(),
+            size: entry.size(),
+            mtime: entry.meta.mtime,
+            ctime: entry.place.ctime,
+            ino: entry.place.ino,
+            dirty: entry.place.dirty,
+        }
+    }
 }
 
 /// What a time stamp must precede to be believed.
@@ -40,13 +56,13 @@ pub struct Guard {
 /// Type, size, mtime, ctime and inode must be equal, and the younger of both times older, by two
 /// seconds, than the parent's scan and than the newest ctime which that scan saw. What remains: a file
 /// system with whole-second stamps whose clock was set back between two runs.
-pub fn is_unchanged(then: &Entry, now: &Facts, guard: &Guard) -> bool {
-    let same_node = then.node.word() == now.kind && then.size() == now.size;
-    let same_times = then.meta.mtime == now.mtime && then.place.ctime == now.ctime;
-    let same_inode = guard.ignore_inodes || then.place.ino == now.ino;
+pub fn is_unchanged(then: &Facts, now: &Facts, guard: &Guard) -> bool {
+    let same_node = then.kind == now.kind && then.size == now.size;
+    let same_times = then.mtime == now.mtime && then.ctime == now.ctime;
+    let same_inode = guard.ignore_inodes || then.ino == now.ino;
     let youngest = now.mtime.max(now.ctime).plus_secs(SETTLED_SECS);
     let settled = youngest < guard.scanned_at && youngest < guard.newest_ctime;
-    same_node && same_times && same_inode && settled && !then.place.dirty && !guard.distrust
+    same_node && same_times && same_inode && settled && !then.dirty && !guard.distrust
 }
 
 /// Whether two versions of one path say the same of everything but content: type, metadata, target,
@@ -57,6 +73,32 @@ pub fn same_metadata(a: &Entry, b: &Entry) -> bool {
         (x, y) => x == y,
     };
     same_node && a.meta == b.meta
+}
+
+/// Which of two sorted streams has the next path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Only the parent.
+    Old,
+    /// Only the source.
+    New,
+    Both,
+}
+
+impl Side {
+    /// Compares the paths at the heads of the parent's stream and the source's. `None` when both have ended.
+    pub fn next(old: Option<&[u8]>, new: Option<&[u8]>) -> Option<Side> {
+        Some(match (old, new) {
+            (None, None) => return None,
+            (Some(_), None) => Side::Old,
+            (None, Some(_)) => Side::New,
+            (Some(old), Some(new)) => match compare_paths(old, new) {
+                Ordering::Less => Side::Old,
+                Ordering::Greater => Side::New,
+                Ordering::Equal => Side::Both,
+            },
+        })
+    }
 }
 
 /// One path of two sorted streams.
@@ -100,16 +142,18 @@ where
     type Item = Result<Pair<TA, TB>, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let order = match (self.old.peek(), self.new.peek()) {
-            (None, None) => return None,
-            (Some(Err(_)), _) | (Some(_), None) => Ordering::Less,
-            (_, Some(Err(_))) | (None, Some(_)) => Ordering::Greater,
-            (Some(Ok(old)), Some(Ok(new))) => compare_paths((self.old_path)(old), (self.new_path)(new)),
+        let side = match (self.old.peek(), self.new.peek()) {
+            (Some(Err(_)), _) => Side::Old,
+            (_, Some(Err(_))) => Side::New,
+            (old, new) => Side::next(
+                old.and_then(|item| item.as_ref().ok()).map(&self.old_path),
+                new.and_then(|item| item.as_ref().ok()).map(&self.new_path),
+            )?,
         };
-        match order {
-            Ordering::Less => Some(self.old.next()?.map(Pair::Old)),
-            Ordering::Greater => Some(self.new.next()?.map(Pair::New)),
-            Ordering::Equal => match (self.old.next()?, self.new.next()?) {
+        match side {
+            Side::Old => Some(self.old.next()?.map(Pair::Old)),
+            Side::New => Some(self.new.next()?.map(Pair::New)),
+            Side::Both => match (self.old.next()?, self.new.next()?) {
                 (Ok(old), Ok(new)) => Some(Ok(Pair::Both(old, new))),
                 (Err(error), _) | (_, Err(error)) => Some(Err(error)),
             },
@@ -145,6 +189,7 @@ mod tests {
         mtime: Time { secs: 100, nanos: 5 },
         ctime: Time { secs: 101, nanos: 5 },
         ino: 9,
+        dirty: false,
     };
 
     fn guard() -> Guard {
@@ -153,7 +198,7 @@ mod tests {
 
     #[test]
     fn equal_and_settled_is_unchanged() {
-        assert!(is_unchanged(&recorded(), &NOW, &guard()));
+        assert!(is_unchanged(&Facts::of(&recorded()), &NOW, &guard()));
     }
 
     #[test]
@@ -166,26 +211,30 @@ mod tests {
             Facts { ino: 10, ..NOW },
         ];
         for facts in changed {
-            assert!(!is_unchanged(&recorded(), &facts, &guard()), "{facts:?}");
+            assert!(!is_unchanged(&Facts::of(&recorded()), &facts, &guard()), "{facts:?}");
         }
         let unstable = Guard { ignore_inodes: true, ..guard() };
-        assert!(is_unchanged(&recorded(), &Facts { ino: 10, ..NOW }, &unstable));
+        assert!(is_unchanged(&Facts::of(&recorded()), &Facts { ino: 10, ..NOW }, &unstable));
     }
 
     #[test]
     fn a_stamp_too_young_to_be_believed_is_a_change() {
         for secs in [103, 102, 0] {
-            assert!(!is_unchanged(&recorded(), &NOW, &Guard { scanned_at: at(secs), ..guard() }));
-            assert!(!is_unchanged(&recorded(), &NOW, &Guard { newest_ctime: at(secs), ..guard() }));
+            assert!(!is_unchanged(&Facts::of(&recorded()), &NOW, &Guard { scanned_at: at(secs), ..guard() }));
+            assert!(!is_unchanged(
+                &Facts::of(&recorded()),
+                &NOW,
+                &Guard { newest_ctime: at(secs), ..guard() }
+            ));
         }
-        assert!(!is_unchanged(&recorded(), &NOW, &Guard { distrust: true, ..guard() }));
+        assert!(!is_unchanged(&Facts::of(&recorded()), &NOW, &Guard { distrust: true, ..guard() }));
     }
 
     #[test]
     fn a_dirty_entry_is_never_unchanged() {
         let mut dirty = recorded();
         dirty.place.dirty = true;
-        assert!(!is_unchanged(&dirty, &NOW, &guard()));
+        assert!(!is_unchanged(&Facts::of(&dirty), &NOW, &guard()));
     }
 
     #[test]

@@ -214,7 +214,16 @@ impl Snapshot {
         let trouble = |error: std::io::Error| Error::io("open the source", &self.origin.path, &error);
         let source = Source::new(self.origin.root.try_clone().map_err(trouble)?);
         let pool = commit::start_pool(job)?;
-        let mut scan = scan::scan(self.origin.root, self.basis.as_mut(), &self.guard, &pool, job)?;
+        let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &self.header.series);
+        let parent = match &self.basis {
+            Some(basis) => {
+                self.guard.newest_ctime = basis.newest_ctime();
+                Some(Parent::new(basis.trailer().clone(), &self.catalog, cache(), job)?)
+            }
+            None => None,
+        };
+        let basis = self.basis.as_mut().zip(parent.as_ref());
+        let mut scan = scan::scan(self.origin.root, basis, &self.guard, &pool, job)?;
         if let Some(code) = scan.root_trouble.filter(|_| scan.empty) {
             // Of what it holds nothing was seen: no backup of nothing.
             let error = std::io::Error::from_raw_os_error(code);
@@ -225,14 +234,8 @@ impl Snapshot {
                 "it is empty, and its last snapshot was not: is it mounted? (or allow an empty source)";
             return Err(Error::new(Kind::Mismatch, "back up", detail).at(&self.origin.path));
         }
-        self.guard.newest_ctime = scan.newest_ctime;
         self.header.inodes_unstable = scan.inodes_unstable;
-        let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &self.header.series);
         let full = self.header.kind == SnapshotKind::Full;
-        let parent = match &self.basis {
-            Some(basis) => Some(Parent::new(basis.trailer().clone(), &self.catalog, cache(), job)?),
-            None => None,
-        };
         let archives = Archives::new(
             &self.header.key,
             self.header.snapshot,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::commit::{spool_error, Archives, Slot, Spool};
 use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveRef, Trailer};
+use crate::format::{ArchiveRef, Recorded, Trailer};
 use crate::job::{Job, Level, Problem, ProblemKind};
 use crate::store::{Cache, Catalog, Store};
 
@@ -55,6 +55,12 @@ impl Parent {
     /// Whether every archive that an entry's content needs is there.
     pub fn has_content(&self, entry: &Entry) -> bool {
         entry.place.content.iter().all(|range| is(&self.present, range))
+    }
+
+    /// Whether the new state can say of an entry what the old one says: every archive stays.
+    pub fn keeps(&self, recorded: &Recorded) -> bool {
+        let kept = |range: &Range| is(&self.present, range) && !is(&self.only_cached, range);
+        recorded.content().iter().chain(recorded.sig().unwrap_or_default()).all(kept)
     }
 
     /// Whether an entry's signature is to be had, in the store or in the cache.

@@ -7,13 +7,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::commit::{Archives, Slot};
-use crate::entry::{Entry, Metadata, Node, Path, Place};
+use crate::entry::{is_within, Entry, Metadata, Node, Path, Place};
 use crate::error::{Error, Kind, Result};
-use crate::format::{Special, StateReader, StateWriter};
+use crate::format::{Recorded, Records, Special, StateReader, StateWriter};
 use crate::job::{change, Counter, Job, Phase, ProblemKind};
 use crate::platform::{self, FileKind, Names, Stat};
 use crate::pool::Pool;
-use crate::state::{is_unchanged, same_metadata, Guard, Merge, Pair};
+use crate::state::{is_unchanged, same_metadata, Facts, Guard, Pair};
 use crate::store::{DraftSink, Store};
 use crate::walk::Source;
 
@@ -23,9 +23,9 @@ use super::parent::Parent;
 use super::reading::{metadata, plain_metadata, FileResult, Trouble};
 use super::scan::{facts, LinkCounts, Origins, Scan};
 use super::small::{self, IN_MEMORY};
-use super::spool::{Finding, What};
+use super::spool::{Finding, Task, Tasks, What};
 
-/// Pairs taken from the merge before the first of them is completed, at most.
+/// Steps planned before the first of them is completed, at most.
 const STEPS_MAX: usize = 1024;
 
 /// What the second pass works with.
@@ -53,10 +53,13 @@ pub struct Run<'r, 'j> {
 }
 
 /// A path of the parent, the source or both, on its way to becoming an entry.
-struct Step {
-    pair: Pair<Entry, Finding>,
-    /// Its file is being read: the next result of the reader is this one's.
-    ahead: bool,
+enum Step {
+    Carry(Recorded),
+    Pair {
+        pair: Pair<Entry, Finding>,
+        /// Its file is being read: the next result of the reader is this one's.
+        ahead: bool,
+    },
 }
 
 /// The hard-link sets of the source.
@@ -118,33 +121,64 @@ impl<'r, 'j> Run<'r, 'j> {
     /// Turns all pairs into entries.
     pub fn go(&mut self, parent: Option<&mut StateReader>, scan: Scan) -> Result<()> {
         self.job.phase(Phase::Read, scan.entries, scan.bytes)?;
-        match parent {
-            Some(parent) => self.run(Merge::new(
-                parent.entries()?,
-                scan.findings,
-                |e: &Entry| e.path.as_bytes(),
-                |f: &Finding| f.path.as_bytes(),
-            ))?,
-            None => self.run(scan.findings.map(|finding| finding.map(Pair::New)))?,
-        }
+        self.run(parent, scan.tasks)?;
         for entry in std::mem::take(&mut self.origins).into_deleted() {
             self.gone(&entry)?;
         }
         self.job.phase_done()
     }
 
-    /// Completes the pairs in order, with as many read ahead as keep the workers busy.
-    fn run(&mut self, mut pairs: impl Iterator<Item = Result<Pair<Entry, Finding>>>) -> Result<()> {
+    /// Completes the tasks in order, with as many files read ahead as keep the workers busy.
+    fn run(&mut self, parent: Option<&mut StateReader>, mut tasks: Tasks) -> Result<()> {
+        let mut records = parent.map(StateReader::recorded).transpose()?;
         loop {
             while self.steps.len() < STEPS_MAX && !self.reader.is_busy() {
-                let Some(pair) = pairs.next().transpose()? else { break };
-                let ahead = self.read_ahead(&pair)?;
-                self.steps.push_back(Step { pair, ahead });
+                let step = match tasks.next().transpose()? {
+                    None => break,
+                    Some(Task::Carry) if self.steps.is_empty() => {
+                        self.carry(next(&mut records)?)?;
+                        continue;
+                    }
+                    Some(Task::Carry) => Step::Carry(next(&mut records)?.clone()),
+                    Some(Task::Old) => self.plan(Pair::Old(next(&mut records)?.entry()?))?,
+                    Some(Task::New(finding)) => self.plan(Pair::New(finding))?,
+                    Some(Task::Both(finding)) => {
+                        self.plan(Pair::Both(next(&mut records)?.entry()?, finding))?
+                    }
+                };
+                self.steps.push_back(step);
             }
             match self.steps.pop_front() {
-                Some(step) => self.complete(step)?,
+                Some(Step::Carry(recorded)) => self.carry(&recorded)?,
+                Some(Step::Pair { pair, ahead }) => self.complete(pair, ahead)?,
                 None => return Ok(()),
             }
+        }
+    }
+
+    fn plan(&mut self, pair: Pair<Entry, Finding>) -> Result<Step> {
+        let ahead = self.read_ahead(&pair)?;
+        Ok(Step::Pair { pair, ahead })
+    }
+
+    /// Writes the parent's entry again as it stands.
+    fn carry(&mut self, recorded: &Recorded) -> Result<()> {
+        let path = recorded.path();
+        self.job.step(path)?;
+        self.leave_unseen(path);
+        self.open_dirs.pass(path, recorded.is_dir());
+        let archives = &mut self.archives;
+        self.state.carry(recorded, |parents| archives.inherit_one(parents))?;
+        self.count(recorded.size(), Some(Counter::Unchanged));
+        Ok(())
+    }
+
+    fn count(&mut self, size: u64, counter: Option<Counter>) {
+        let report = &mut self.job.report;
+        report.count(Counter::Entries, 1);
+        report.count(Counter::Bytes, size);
+        if let Some(counter) = counter {
+            report.count(counter, 1);
         }
     }
 
@@ -162,7 +196,7 @@ impl<'r, 'j> Run<'r, 'j> {
             return Ok(false);
         }
         let usable = old.filter(|old| self.has_content(old));
-        if usable.is_some_and(|old| is_unchanged(old, &facts(stat), &self.guard)) {
+        if usable.is_some_and(|old| is_unchanged(&Facts::of(old), &facts(stat), &self.guard)) {
             return Ok(false);
         }
         let origin = if old.is_none() { self.origin(stat) } else { None };
@@ -171,9 +205,9 @@ impl<'r, 'j> Run<'r, 'j> {
         Ok(self.reader.add(&finding.path, stat.size, old))
     }
 
-    fn complete(&mut self, step: Step) -> Result<()> {
-        let ahead = if step.ahead { self.reader.next() } else { None };
-        let (old, finding) = match step.pair {
+    fn complete(&mut self, pair: Pair<Entry, Finding>, ahead: bool) -> Result<()> {
+        let ahead = if ahead { self.reader.next() } else { None };
+        let (old, finding) = match pair {
             Pair::Old(old) => return self.unseen_entry(old),
             Pair::New(finding) => (None, finding),
             Pair::Both(old, finding) => (Some(old), finding),
@@ -205,7 +239,7 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// A path of the parent that the walk did not give: deleted, unless its directory was not seen whole.
     fn unseen_entry(&mut self, old: Entry) -> Result<()> {
-        self.leave_unseen(&old.path);
+        self.leave_unseen(old.path.as_bytes());
         if self.unseen.is_empty() {
             return if self.origins.awaits(&old) { Ok(()) } else { self.gone(&old) };
         }
@@ -216,8 +250,8 @@ impl<'r, 'j> Run<'r, 'j> {
         self.carry_forward(old)
     }
 
-    fn leave_unseen(&mut self, path: &Path) {
-        while self.unseen.last().is_some_and(|dir| !path.is_within(dir.as_bytes())) {
+    fn leave_unseen(&mut self, path: &[u8]) {
+        while self.unseen.last().is_some_and(|dir| !is_within(path, dir.as_bytes())) {
             self.unseen.pop();
         }
     }
@@ -263,7 +297,7 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// Below a directory whose listing broke off nothing counts as deleted.
     fn tell_broken(&mut self, path: &Path, broken: Option<i32>) -> Result<()> {
-        self.leave_unseen(path);
+        self.leave_unseen(path.as_bytes());
         let Some(code) = broken else { return Ok(()) };
         let error = Error::io("list", path, &io::Error::from_raw_os_error(code));
         self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)?;
@@ -273,7 +307,9 @@ impl<'r, 'j> Run<'r, 'j> {
 
     fn node(&mut self, path: &Path, stat: &Stat, target: Vec<u8>, old: Option<Entry>) -> Result<()> {
         let old = match old {
-            Some(old) if is_unchanged(&old, &facts(stat), &self.guard) => return self.unchanged(old, stat),
+            Some(old) if is_unchanged(&Facts::of(&old), &facts(stat), &self.guard) => {
+                return self.unchanged(old, stat)
+            }
             old => old,
         };
         let node = match stat.kind {
@@ -327,7 +363,7 @@ impl<'r, 'j> Run<'r, 'j> {
         }
         let usable = old.as_ref().is_some_and(|old| self.has_content(old));
         let old = match old {
-            Some(old) if usable && is_unchanged(&old, &facts(stat), &self.guard) => {
+            Some(old) if usable && is_unchanged(&Facts::of(&old), &facts(stat), &self.guard) => {
                 return self.unchanged(old, stat);
             }
             old => old,
@@ -458,23 +494,27 @@ impl<'r, 'j> Run<'r, 'j> {
     /// Writes an entry to the state and tells of it.
     fn write(&mut self, made: Made, old: Option<&Entry>) -> Result<()> {
         let Made { entry, counter, what } = made;
-        self.open_dirs.pass(&entry);
+        self.open_dirs.pass(entry.path.as_bytes(), entry.node == Node::Dir);
         if let Some(special) = Special::of(&entry.node).filter(|_| self.archives.is_full()) {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
             writer.add_node(&entry.path, &entry.meta, special)?;
         }
         self.state.entry(&entry)?;
-        let report = &mut self.job.report;
-        report.count(Counter::Entries, 1);
-        report.count(Counter::Bytes, entry.size());
-        if let Some(counter) = counter {
-            report.count(counter, 1);
-        }
+        self.count(entry.size(), counter);
         if what != 0 {
             self.job.change(what, old, Some(&entry))?;
         }
         Ok(())
     }
+}
+
+/// The next of the entries that the first pass went through.
+fn next<'r>(records: &'r mut Option<Records<'_>>) -> Result<&'r Recorded> {
+    let next = match records {
+        Some(records) => records.advance()?,
+        None => None,
+    };
+    next.ok_or_else(|| Error::new(Kind::Panic, "read the state", "it has ended early"))
 }
 
 fn same_content(entry: &Entry, old: Option<&Entry>) -> bool {
@@ -510,13 +550,13 @@ struct OpenDirs {
 }
 
 impl OpenDirs {
-    fn pass(&mut self, entry: &Entry) {
-        while self.ends.last().is_some_and(|&end| !entry.path.is_within(&self.path[..end])) {
+    fn pass(&mut self, path: &[u8], is_dir: bool) {
+        while self.ends.last().is_some_and(|&end| !is_within(path, &self.path[..end])) {
             self.ends.pop();
         }
-        if entry.node == Node::Dir {
+        if is_dir {
             self.path.clear();
-            self.path.extend_from_slice(entry.path.as_bytes());
+            self.path.extend_from_slice(path);
             self.ends.push(self.path.len());
         }
     }
@@ -531,23 +571,17 @@ impl OpenDirs {
 mod tests {
     use super::*;
 
-    fn entry(path: &str, node: Node) -> Entry {
-        let (meta, place) = (Metadata::default(), Place::default());
-        let path = Path::new(path).unwrap();
-        Entry { path, node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() }
-    }
-
     #[test]
     fn only_directories_of_the_current_path_are_open() {
         let mut open = OpenDirs::default();
-        for (path, node) in [("", Node::Dir), ("a", Node::Dir), ("a/b", Node::Dir), ("a/b/f", Node::Fifo)] {
-            open.pass(&entry(path, node));
+        for (path, is_dir) in [("", true), ("a", true), ("a/b", true), ("a/b/f", false)] {
+            open.pass(path.as_bytes(), is_dir);
         }
         assert!(open.has(b"") && open.has(b"a") && open.has(b"a/b"));
         assert!(!open.has(b"a/b/f") && !open.has(b"a/c") && !open.has(b"b"));
-        open.pass(&entry("a/c", Node::Fifo));
+        open.pass(b"a/c", false);
         assert!(open.has(b"") && open.has(b"a") && !open.has(b"a/b"));
-        open.pass(&entry("ab", Node::Dir));
+        open.pass(b"ab", true);
         assert!(open.has(b"") && open.has(b"ab") && !open.has(b"a"));
     }
 }

@@ -11,11 +11,12 @@ use crate::job::{Job, Phase, ProblemKind};
 use crate::platform::{Dir, FileKind, Stat};
 use crate::pool::Pool;
 use crate::stamp::Time;
-use crate::state::{is_unchanged, Facts, Guard, Merge, Pair};
+use crate::state::{is_unchanged, Facts, Guard, Side};
 use crate::walk::{Found, Walk, WalkOptions};
 
-use super::spool::{Finding, Findings, FindingsWriter, What};
-use crate::format::StateReader;
+use super::parent::Parent;
+use super::spool::{Finding, Task, Tasks, TasksWriter, What};
+use crate::format::{Recorded, StateReader};
 
 /// Entries remembered as possible origins of moved files; past it moved files are stored again.
 const ORIGINS_MAX: usize = 50_000;
@@ -101,11 +102,9 @@ pub type LinkCounts = HashMap<(u64, u64), u32>;
 
 /// What the first pass learnt.
 pub struct Scan {
-    pub findings: Findings,
+    pub tasks: Tasks,
     pub origins: Origins,
     pub links: LinkCounts,
-    /// The newest ctime that the parent saw.
-    pub newest_ctime: Time,
     pub inodes_unstable: bool,
     pub entries: u64,
     /// Bytes the second pass will probably read.
@@ -129,7 +128,7 @@ const TALLY_MIN: u64 = 8;
 /// Threads of `pool` walk ahead of the comparison, which is this thread's.
 pub fn scan(
     root: Dir,
-    parent: Option<&mut StateReader>,
+    parent: Option<(&mut StateReader, &Parent)>,
     guard: &Guard,
     pool: &Arc<Pool>,
     job: &mut Job,
@@ -140,40 +139,30 @@ pub fn scan(
         one_file_system: job.options.one_file_system,
         skip_cache_dirs: job.options.skip_cache_dirs,
     };
-    let mut spool = Spooler {
+    let mut source = Findings {
         walk: Walk::ahead(root, excludes, options, pool.clone()),
         next: None,
-        out: FindingsWriter::new(),
         links: LinkCounts::new(),
         names: 0,
         root_trouble: None,
         job,
     };
-    let mut learnt = Learnt { newest_ctime: Time { secs: i64::MIN, nanos: 0 }, ..Learnt::default() };
+    let mut learnt = Learnt::default();
+    let mut tasks = TasksWriter::new();
     match parent {
-        Some(parent) => {
-            for pair in Merge::new(
-                parent.entries()?,
-                &mut spool,
-                |e: &Entry| e.path.as_bytes(),
-                |f: &Finding| f.path.as_bytes(),
-            ) {
-                learnt.learn(&pair?, guard);
-            }
-        }
+        Some((state, parent)) => compare(state, parent, &mut source, &mut learnt, &mut tasks, guard)?,
         None => {
-            for finding in &mut spool {
-                learnt.learn(&Pair::New(finding?), guard);
+            while let Some(finding) = source.next()? {
+                tasks.push(&learnt.new(finding))?;
             }
         }
     }
-    let Spooler { out, links, names, root_trouble, job, .. } = spool;
+    let Findings { links, names, root_trouble, job, .. } = source;
     job.phase_done()?;
     Ok(Scan {
-        findings: out.finish()?,
+        tasks: tasks.finish()?,
         origins: learnt.origins,
         links: links.into_iter().filter(|(_, names)| *names > 1).collect(),
-        newest_ctime: learnt.newest_ctime,
         inodes_unstable: learnt.tally.other > learnt.tally.same && learnt.tally.other >= TALLY_MIN,
         entries: names,
         bytes: learnt.bytes,
@@ -182,44 +171,81 @@ pub fn scan(
     })
 }
 
+/// Joins the parent's entries with what is found.
+fn compare(
+    state: &mut StateReader,
+    parent: &Parent,
+    source: &mut Findings,
+    learnt: &mut Learnt,
+    tasks: &mut TasksWriter,
+    guard: &Guard,
+) -> Result<()> {
+    let mut records = state.recorded()?;
+    records.advance()?;
+    let mut found = source.next()?;
+    loop {
+        let recorded = records.current();
+        let path = found.as_ref().map(|finding| finding.path.as_bytes());
+        let Some(side) = Side::next(recorded.map(Recorded::path), path) else { return Ok(()) };
+        let finding = if side == Side::Old { None } else { found.take() };
+        let task = match (recorded.filter(|_| side != Side::New), finding) {
+            (Some(recorded), Some(finding)) => learnt.both(recorded, finding, parent, guard)?,
+            (Some(recorded), None) => {
+                learnt.origins.remember_deleted(&recorded.entry()?);
+                Task::Old
+            }
+            (None, Some(finding)) => learnt.new(finding),
+            (None, None) => return Ok(()),
+        };
+        tasks.push(&task)?;
+        if side != Side::New {
+            records.advance()?;
+        }
+        if side != Side::Old {
+            found = source.next()?;
+        }
+    }
+}
+
 #[derive(Default)]
 struct Learnt {
     origins: Origins,
-    newest_ctime: Time,
     tally: InodeTally,
     bytes: u64,
 }
 
 impl Learnt {
-    fn learn(&mut self, pair: &Pair<Entry, Finding>, guard: &Guard) {
-        if let Pair::Old(entry) | Pair::Both(entry, _) = pair {
-            self.newest_ctime = self.newest_ctime.max(entry.place.ctime);
-        }
-        match pair {
-            Pair::Old(entry) => self.origins.remember_deleted(entry),
-            Pair::New(finding) => self.bytes += file_size(finding),
-            Pair::Both(entry, finding) => self.compare(entry, finding, guard),
-        }
+    fn new(&mut self, finding: Finding) -> Task {
+        self.bytes += file_size(&finding);
+        Task::New(finding)
     }
 
-    fn compare(&mut self, entry: &Entry, finding: &Finding, guard: &Guard) {
-        let What::Node { stat, .. } = &finding.what else { return };
-        let facts = facts(stat);
-        if stat.kind == FileKind::File && stat.nlink > 1 && stat.ino == entry.place.ino {
-            self.origins.remember_linked(entry);
+    /// What is to be done with a path that both have.
+    fn both(&mut self, was: &Recorded, finding: Finding, parent: &Parent, guard: &Guard) -> Result<Task> {
+        let What::Node { stat, broken, .. } = &finding.what else { return Ok(Task::Both(finding)) };
+        let (then, now) = (was.facts(), facts(stat));
+        let unchanged = is_unchanged(&then, &now, guard);
+        let is_file = stat.kind == FileKind::File;
+        let linked = is_file && stat.nlink > 1;
+        if is_file {
+            self.tally.count(&then, &now);
+            self.bytes += if unchanged { 0 } else { now.size };
         }
-        if stat.kind != FileKind::File {
-            return;
+        if linked && then.ino == now.ino {
+            self.origins.remember_linked(&was.entry()?);
         }
-        let twin =
-            entry.size() == facts.size && entry.meta.mtime == facts.mtime && entry.place.ctime == facts.ctime;
-        match entry.place.ino == facts.ino {
-            true if twin => self.tally.same += 1,
-            false if twin => self.tally.other += 1,
-            _ => {}
-        }
-        if !is_unchanged(entry, &facts, guard) {
-            self.bytes += facts.size;
+        // Numbers of link sets and of inodes may be others in the new state.
+        let as_it_is = !linked && was.link() == 0 && then.ino == now.ino && broken.is_none();
+        let carried = unchanged && as_it_is && parent.keeps(was);
+        Ok(if carried { Task::Carry } else { Task::Both(finding) })
+    }
+}
+
+impl InodeTally {
+    fn count(&mut self, then: &Facts, now: &Facts) {
+        if (then.size, then.mtime, then.ctime) == (now.size, now.mtime, now.ctime) {
+            let same = then.ino == now.ino;
+            *(if same { &mut self.same } else { &mut self.other }) += 1;
         }
     }
 }
@@ -242,37 +268,30 @@ pub fn facts(stat: &Stat) -> Facts {
         FileKind::Block => ("block", 0),
         FileKind::Socket => ("socket", 0),
     };
-    Facts { kind, size, mtime: stat.mtime, ctime: stat.ctime, ino: stat.ino }
+    Facts { kind, size, mtime: stat.mtime, ctime: stat.ctime, ino: stat.ino, dirty: false }
 }
 
-/// The walk as a stream of findings, each written to the spool as it passes.
-struct Spooler<'j, 'o> {
+/// The walk as a stream of findings.
+struct Findings<'j, 'o> {
     walk: Walk,
     /// The find after a directory, read to learn whether its listing broke off.
     next: Option<Found>,
-    out: FindingsWriter,
     links: LinkCounts,
     names: u64,
     root_trouble: Option<i32>,
     job: &'j mut Job<'o>,
 }
 
-impl Iterator for &mut Spooler<'_, '_> {
-    type Item = Result<Finding>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Findings<'_, '_> {
+    fn next(&mut self) -> Result<Option<Finding>> {
         loop {
-            let found = self.next.take().or_else(|| self.walk.next())?;
-            match self.finding(found) {
-                Ok(None) => {}
-                Ok(Some(finding)) => return Some(self.out.push(&finding).map(|()| finding)),
-                Err(error) => return Some(Err(error)),
+            let Some(found) = self.next.take().or_else(|| self.walk.next()) else { return Ok(None) };
+            if let Some(finding) = self.finding(found)? {
+                return Ok(Some(finding));
             }
         }
     }
-}
 
-impl Spooler<'_, '_> {
     /// A note is told at once; everything else is a finding.
     fn finding(&mut self, found: Found) -> Result<Option<Finding>> {
         let (path, what) = match found {

@@ -42,16 +42,35 @@ impl AsRef<[u8]> for Finding {
     }
 }
 
-/// Findings in the order of the walk, written once, then read.
-pub struct FindingsWriter(BufWriter<SpooledTempFile>);
+/// What the first pass leaves to do with one path: of the parent, the source, or both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The parent's entry is carried over as it is.
+    Carry,
+    /// Only the parent has the path.
+    Old,
+    /// Only the source has it.
+    New(Finding),
+    Both(Finding),
+}
 
-impl FindingsWriter {
+/// Tasks in the order of paths, written once, then read beside the parent's entries.
+pub struct TasksWriter(BufWriter<SpooledTempFile>);
+
+impl TasksWriter {
     pub fn new() -> Self {
-        FindingsWriter(BufWriter::with_capacity(1 << 16, SpooledTempFile::new(FINDINGS_IN_MEMORY)))
+        TasksWriter(BufWriter::with_capacity(1 << 16, SpooledTempFile::new(FINDINGS_IN_MEMORY)))
     }
 
-    pub fn push(&mut self, finding: &Finding) -> Result<()> {
-        self.write(finding).map_err(|e| spool_error(&e))
+    pub fn push(&mut self, task: &Task) -> Result<()> {
+        let (kind, finding) = match task {
+            Task::Carry => (0, None),
+            Task::Old => (1, None),
+            Task::New(finding) => (2, Some(finding)),
+            Task::Both(finding) => (3, Some(finding)),
+        };
+        let written = self.0.write_all(&[kind]);
+        written.and_then(|()| finding.map_or(Ok(()), |f| self.write(f))).map_err(|e| spool_error(&e))
     }
 
     fn write(&mut self, finding: &Finding) -> io::Result<()> {
@@ -74,20 +93,29 @@ impl FindingsWriter {
         }
     }
 
-    pub fn finish(self) -> Result<Findings> {
+    pub fn finish(self) -> Result<Tasks> {
         let rewound = self.0.into_inner().map_err(|e| e.into_error()).and_then(|mut spool| {
             spool.seek(SeekFrom::Start(0))?;
             Ok(spool)
         });
-        Ok(Findings(BufReader::with_capacity(1 << 16, rewound.map_err(|e| spool_error(&e))?)))
+        Ok(Tasks(BufReader::with_capacity(1 << 16, rewound.map_err(|e| spool_error(&e))?)))
     }
 }
 
-/// The findings again, in the same order.
-pub struct Findings(BufReader<SpooledTempFile>);
+/// The tasks again, in the same order.
+pub struct Tasks(BufReader<SpooledTempFile>);
 
-impl Findings {
-    fn read(&mut self) -> io::Result<Finding> {
+impl Tasks {
+    fn read(&mut self) -> io::Result<Task> {
+        Ok(match read_array::<1>(&mut self.0)?[0] {
+            0 => Task::Carry,
+            1 => Task::Old,
+            2 => Task::New(self.read_finding()?),
+            _ => Task::Both(self.read_finding()?),
+        })
+    }
+
+    fn read_finding(&mut self) -> io::Result<Finding> {
         let path = read_bytes(&mut self.0)?;
         let path = Path::new(path).map_err(io::Error::other)?;
         let what = match read_array::<1>(&mut self.0)?[0] {
@@ -106,8 +134,8 @@ impl Findings {
     }
 }
 
-impl Iterator for Findings {
-    type Item = Result<Finding>;
+impl Iterator for Tasks {
+    type Item = Result<Task>;
 
     fn next(&mut self) -> Option<Self::Item> {
         use std::io::BufRead;
@@ -209,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn findings_come_back_as_they_went_in() {
+    fn tasks_come_back_as_they_went_in() {
         let time = Time { secs: -5, nanos: 999_999_999 };
         let stat = Stat {
             kind: FileKind::Symlink,
@@ -227,13 +255,14 @@ mod tests {
         };
         let node = |broken| What::Node { stat, target: b"t\xff".to_vec(), broken };
         let whats = [node(None), node(Some(5)), What::Unreadable(13), What::Vanished, What::Socket];
-        let all: Vec<_> = whats
+        let findings = whats
             .into_iter()
             .enumerate()
-            .map(|(n, what)| Finding { path: Path::new(vec![b'a' + n as u8]).unwrap(), what })
-            .collect();
-        let mut writer = FindingsWriter::new();
-        all.iter().for_each(|finding| writer.push(finding).unwrap());
+            .map(|(n, what)| Finding { path: Path::new(vec![b'a' + n as u8]).unwrap(), what });
+        let of = |finding: Finding| [Task::Carry, Task::New(finding.clone()), Task::Old, Task::Both(finding)];
+        let all: Vec<_> = findings.flat_map(of).collect();
+        let mut writer = TasksWriter::new();
+        all.iter().for_each(|task| writer.push(task).unwrap());
         let back: Result<Vec<_>> = writer.finish().unwrap().collect();
         assert_eq!(back.unwrap(), all);
     }

@@ -136,7 +136,7 @@ impl Archives {
     }
 
     /// The number of one of the parent's archives in the new state.
-    fn inherit_one(&mut self, parents: u32) -> u32 {
+    pub fn inherit_one(&mut self, parents: u32) -> u32 {
         let next = self.order.len() as u32;
         *self.inherited.entry(parents).or_insert_with(|| {
             self.order.push(Origin::Parent(parents));

@@ -6,6 +6,7 @@ use crate::entry::{Entry, Range};
 use crate::error::Result;
 use crate::format::bug;
 use crate::stamp::Time;
+use crate::state::Facts;
 
 /// An entry as a state recorded it. To ask for what change detection compares costs nothing; the whole
 /// [`Entry`] is made by [`Recorded::entry`]. [`StateWriter::carry`](super::StateWriter::carry) writes it again.
@@ -62,6 +63,21 @@ impl Recorded {
 
     pub fn is_file(&self) -> bool {
         self.word() == "file"
+    }
+
+    /// What change detection compares.
+    pub fn facts(&self) -> Facts {
+        match &self.parsed {
+            None => Facts {
+                kind: self.plain.word(),
+                size: self.plain.size,
+                mtime: self.plain.mtime,
+                ctime: self.plain.ctime,
+                ino: self.plain.ino,
+                dirty: self.plain.dirty,
+            },
+            Some(entry) => Facts::of(entry),
+        }
     }
 
     /// Logical size of a file, 0 for everything else.
