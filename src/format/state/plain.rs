@@ -126,7 +126,7 @@ impl Plain {
                 self.target = cursor.name()?;
                 let target = self.target.span.of(cursor.line());
                 let long = target.len() > PATH_LEN_MAX;
-                (!long && !(self.target.escaped && decode(target)?.contains(&0))).then_some(())?;
+                (!(long || self.target.escaped && decode(target)?.contains(&0))).then_some(())?;
             }
             Type::Char | Type::Block => {
                 cursor.skip(b",\"rdev\":\"")?;
