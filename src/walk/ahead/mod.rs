@@ -119,8 +119,7 @@ impl Ahead {
     /// Puts what a task made of the piece at `at` in its place.
     fn done(&mut self, at: usize, part: Part) {
         self.waiting = self.waiting - self.limits.batch + part.found.len();
-        if part.opened > 0 {
-            let weight = part.found.len() / part.opened;
+        if let Some(weight) = part.found.len().checked_div(part.opened) {
             self.dir_weight = (3 * self.dir_weight + weight).div_ceil(4);
         }
         self.pieces[at] = Piece::Found(part.found);

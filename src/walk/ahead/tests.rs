@@ -79,7 +79,7 @@ fn make(root: &Path, tree: &[(Vec<&[u8]>, Made)]) -> Vec<UnixListener> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// However many threads there are and however the tree is cut, a walk ahead finds what a walk of one
     /// step at a time finds.
@@ -123,7 +123,7 @@ fn grow(dir: &Dir, width: usize, depth: usize) -> usize {
 #[test]
 fn what_waits_and_what_is_held_open_is_bounded() {
     let (temp, dir) = temp();
-    let entries = grow(&dir, 6, 5);
+    let entries = grow(&dir, 4, 5);
     let terms = Terms { root: Dir::open(temp.path()).unwrap(), options: WalkOptions::default(), dev: 0 };
     let cursor = Cursor::new(terms, Excludes::new(&[], b"").unwrap());
     let mut ahead = Ahead::new(Arc::new(Pool::new(3).unwrap()), SMALL, cursor);
@@ -146,7 +146,7 @@ fn what_waits_and_what_is_held_open_is_bounded() {
 #[test]
 fn a_walk_left_half_way_leaves_the_threads_free() {
     let (_temp, dir) = temp();
-    grow(&dir, 6, 4);
+    grow(&dir, 4, 4);
     let pool = Arc::new(Pool::new(1).unwrap());
     for n in 0..20 {
         let (root, excludes) = (dir.try_clone().unwrap(), Excludes::new(&[], b"").unwrap());
