@@ -153,7 +153,7 @@ pub fn scan(
         Some((state, parent)) => compare(state, parent, &mut source, &mut learnt, &mut tasks, guard)?,
         None => {
             while let Some(finding) = source.next()? {
-                tasks.push(&learnt.new(finding))?;
+                tasks.push(&learnt.created(finding))?;
             }
         }
     }
@@ -194,7 +194,7 @@ fn compare(
                 learnt.origins.remember_deleted(&recorded.entry()?);
                 Task::Old
             }
-            (None, Some(finding)) => learnt.new(finding),
+            (None, Some(finding)) => learnt.created(finding),
             (None, None) => return Ok(()),
         };
         tasks.push(&task)?;
@@ -215,7 +215,7 @@ struct Learnt {
 }
 
 impl Learnt {
-    fn new(&mut self, finding: Finding) -> Task {
+    fn created(&mut self, finding: Finding) -> Task {
         self.bytes += file_size(&finding);
         Task::New(finding)
     }

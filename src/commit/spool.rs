@@ -11,10 +11,15 @@ const BYTES_IN_MEMORY: usize = 1 << 20;
 /// Bytes on their way into an archive: a delta, a signature.
 #[derive(Default)]
 pub struct Spool {
-    /// All of them, or what comes after those in `file`.
+    /// All of them, or what comes after those that were spilled.
     bytes: Vec<u8>,
-    file: Option<File>,
+    spilled: Option<Box<Spilled>>,
     len: u64,
+}
+
+/// The start of a long spool.
+struct Spilled {
+    file: File,
     hasher: blake3::Hasher,
 }
 
@@ -29,16 +34,19 @@ impl Spool {
 
     /// The first 16 bytes of the BLAKE3 of what was written.
     pub fn short_hash(&self) -> [u8; 16] {
-        let mut hasher = self.hasher.clone();
-        hasher.update(&self.bytes);
+        let hash = match &self.spilled {
+            None => blake3::hash(&self.bytes),
+            Some(spilled) => spilled.hasher.clone().update(&self.bytes).finalize(),
+        };
         let mut short = [0; 16];
-        short.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        short.copy_from_slice(&hash.as_bytes()[..16]);
         short
     }
 
     /// Hands everything to `take`, from the start.
-    pub fn drain(mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        if let Some(file) = &mut self.file {
+    pub fn drain(self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        if let Some(mut spilled) = self.spilled {
+            let file = &mut spilled.file;
             file.seek(SeekFrom::Start(0)).map_err(|e| spool_error(&e))?;
             let mut buf = vec![0; 1 << 16];
             let mut left = self.len - self.bytes.len() as u64;
@@ -53,13 +61,14 @@ impl Spool {
     }
 
     fn spill(&mut self) -> io::Result<()> {
-        if self.file.is_none() {
-            self.file = Some(tempfile::tempfile()?);
-        }
-        if let Some(file) = &mut self.file {
-            file.write_all(&self.bytes)?;
-        }
-        self.hasher.update(&self.bytes);
+        let spilled = match &mut self.spilled {
+            Some(spilled) => spilled,
+            free => {
+                free.insert(Box::new(Spilled { file: tempfile::tempfile()?, hasher: blake3::Hasher::new() }))
+            }
+        };
+        spilled.file.write_all(&self.bytes)?;
+        spilled.hasher.update(&self.bytes);
         self.bytes.clear();
         Ok(())
     }

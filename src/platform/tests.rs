@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{symlink, FileExt, MetadataExt, PermissionsExt};
 
