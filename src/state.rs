@@ -20,6 +20,8 @@ pub struct Facts {
     pub mtime: Time,
     pub ctime: Time,
     pub ino: u64,
+    /// The device that it lies on now; not recorded, not compared.
+    pub dev: u64,
     /// Of a recorded entry: it is not believed, whatever else is equal.
     pub dirty: bool,
 }
@@ -33,6 +35,7 @@ impl Facts {
             mtime: entry.meta.mtime,
             ctime: entry.place.ctime,
             ino: entry.place.ino,
+            dev: 0,
             dirty: entry.place.dirty,
         }
     }
@@ -45,6 +48,8 @@ pub struct Guard {
     pub scanned_at: Time,
     /// The newest ctime that scan saw: the clock of the file system had reached it.
     pub newest_ctime: Time,
+    /// A device whose stamps are made by the clock of this machine: there `newest_ctime` says nothing more.
+    pub local_dev: Option<u64>,
     /// Read everything: the caller asked for it, or the clock stands before the parent's end.
     pub distrust: bool,
     /// The parent found that this file system's inode numbers do not last.
@@ -54,14 +59,16 @@ pub struct Guard {
 /// Whether `now` is certainly what `then` recorded, so that nothing need be read.
 ///
 /// Type, size, mtime, ctime and inode must be equal, and the younger of both times older, by two
-/// seconds, than the parent's scan and than the newest ctime which that scan saw. What remains: a file
-/// system with whole-second stamps whose clock was set back between two runs.
+/// seconds, than the parent's scan and, where another machine's clock may make the stamps, than the newest
+/// ctime which that scan saw. What remains: a file system with whole-second stamps whose clock was set back
+/// between two runs.
 pub fn is_unchanged(then: &Facts, now: &Facts, guard: &Guard) -> bool {
     let same_node = then.kind == now.kind && then.size == now.size;
     let same_times = then.mtime == now.mtime && then.ctime == now.ctime;
     let same_inode = guard.ignore_inodes || then.ino == now.ino;
     let youngest = now.mtime.max(now.ctime).plus_secs(SETTLED_SECS);
-    let settled = youngest < guard.scanned_at && youngest < guard.newest_ctime;
+    let local = guard.local_dev.is_some_and(|dev| dev == now.dev);
+    let settled = youngest < guard.scanned_at && (local || youngest < guard.newest_ctime);
     same_node && same_times && same_inode && settled && !then.dirty && !guard.distrust
 }
 
@@ -189,11 +196,18 @@ mod tests {
         mtime: Time { secs: 100, nanos: 5 },
         ctime: Time { secs: 101, nanos: 5 },
         ino: 9,
+        dev: 3,
         dirty: false,
     };
 
     fn guard() -> Guard {
-        Guard { scanned_at: at(104), newest_ctime: at(104), distrust: false, ignore_inodes: false }
+        Guard {
+            scanned_at: at(104),
+            newest_ctime: at(104),
+            local_dev: None,
+            distrust: false,
+            ignore_inodes: false,
+        }
     }
 
     #[test]

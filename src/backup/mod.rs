@@ -179,6 +179,7 @@ impl Snapshot {
         let guard = Guard {
             scanned_at: before.map_or(now, |(header, _)| header.scanned_at),
             newest_ctime: Time { secs: i64::MAX, nanos: 0 },
+            local_dev: origin.root.local_device(),
             distrust: job.options.detect == Detect::Content
                 || before.is_some_and(|(_, trailer)| now < trailer.finished_at),
             ignore_inodes: before.is_some_and(|(header, _)| header.inodes_unstable),

@@ -268,7 +268,7 @@ pub fn facts(stat: &Stat) -> Facts {
         FileKind::Block => ("block", 0),
         FileKind::Socket => ("socket", 0),
     };
-    Facts { kind, size, mtime: stat.mtime, ctime: stat.ctime, ino: stat.ino, dirty: false }
+    Facts { kind, size, mtime: stat.mtime, ctime: stat.ctime, ino: stat.ino, dev: stat.dev, dirty: false }
 }
 
 /// The walk as a stream of findings.

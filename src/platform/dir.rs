@@ -84,6 +84,21 @@ impl Dir {
         stat_fd(self.as_fd())
     }
 
+    /// The device of this directory, if time stamps on it are certainly made by the clock of this machine:
+    /// its file system is one of those that no other machine serves.
+    pub fn local_device(&self) -> Option<u64> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            /// `statfs(2)`: ext2 to ext4, XFS, Btrfs, F2FS, tmpfs.
+            const LOCAL: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+            let kind = rustix::fs::fstatfs(self).ok()?.f_type as u64 & 0xffff_ffff;
+            if LOCAL.contains(&kind) {
+                return self.stat_self().ok().map(|stat| stat.dev);
+            }
+        }
+        None
+    }
+
     /// A link's target, of any length.
     pub fn read_link(&self, name: &[u8]) -> io::Result<Vec<u8>> {
         Ok(rustix::fs::readlinkat(self, component(name)?, Vec::new())?.into_bytes())

@@ -74,6 +74,7 @@ impl Recorded {
                 mtime: self.plain.mtime,
                 ctime: self.plain.ctime,
                 ino: self.plain.ino,
+                dev: 0,
                 dirty: self.plain.dirty,
             },
             Some(entry) => Facts::of(entry),
