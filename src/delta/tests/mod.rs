@@ -4,7 +4,6 @@ mod codec;
 mod composition;
 mod edits;
 mod hostile;
-mod speed;
 mod sums;
 
 use std::io::Cursor;
