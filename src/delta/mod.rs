@@ -34,30 +34,31 @@
 
 mod commands;
 mod encode;
-mod filter;
 mod params;
 mod patch;
 mod plan;
-mod search;
-mod shared;
 mod signature;
-mod signer;
-mod strong;
-mod sums;
 #[cfg(test)]
 mod tests;
-mod view;
-mod weak;
-mod writer;
+
+// What signs, searches and patches: ours, or the C engine.
+#[cfg(feature = "librsync")]
+mod librsync;
+#[cfg(feature = "librsync")]
+use librsync as engine;
+#[cfg(not(feature = "librsync"))]
+mod native;
+#[cfg(not(feature = "librsync"))]
+use native as engine;
 
 pub use commands::{Command, Commands};
+pub use engine::{patch_up_to, DeltaWriter, Signer};
+#[cfg(not(feature = "librsync"))]
+pub use native::Effort;
 pub use params::Params;
-pub use patch::{patch, patch_up_to};
+pub use patch::patch;
 pub use plan::{Piece, Plan};
-pub use search::Effort;
 pub use signature::Signature;
-pub use signer::Signer;
-pub use writer::DeltaWriter;
 
 use std::io;
 

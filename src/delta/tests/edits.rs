@@ -144,7 +144,10 @@ fn delta_len(basis: &[u8], new: &[u8]) -> usize {
 fn an_unchanged_content_is_one_copy() {
     let basis = noise(1, 1_000_001);
     assert_eq!(delta_len(&basis, &basis), 4 + 1 + 1 + 4 + 1);
-    assert_eq!(delta_len(&[0; 300_000], &[0; 300_000]), 4 + 1 + 1 + 4 + 1);
+    // Where all blocks are equal, the C engine copies the first of them again and again.
+    if cfg!(not(feature = "librsync")) {
+        assert_eq!(delta_len(&[0; 300_000], &[0; 300_000]), 4 + 1 + 1 + 4 + 1);
+    }
     assert_eq!(delta_len(&[], &[]), 5);
 }
 
@@ -161,6 +164,7 @@ fn an_edit_costs_little_more_than_the_blocks_it_touches() {
     assert!(delta_len(&basis, &swapped) < 2 * 2048 + 40);
 }
 
+#[cfg(not(feature = "librsync"))]
 #[test]
 fn after_an_insertion_equal_blocks_go_on_as_in_the_basis() {
     // Every other block is the same: only where the basis is expected to go on do copies merge.
@@ -170,6 +174,7 @@ fn after_an_insertion_equal_blocks_go_on_as_in_the_basis() {
     assert!(delta_len(&basis, &inserted) < 50 + 40);
 }
 
+#[cfg(not(feature = "librsync"))]
 #[test]
 fn a_block_kept_in_place_is_hashed_once_for_delta_and_signature() {
     let params = Params { block_len: 2048, strong_len: 16 };
@@ -190,5 +195,7 @@ fn bytes_out_tells_of_a_delta_that_grows_too_long() {
     let signature = Signature::parse(&sign(&basis, params)).unwrap();
     let mut writer = DeltaWriter::new(&signature, 1 << 20, std::io::sink()).unwrap();
     writer.update(&noise(2, 500_000)).unwrap();
-    assert!((500_000 - 4096..501_000).contains(&writer.bytes_out()), "{}", writer.bytes_out());
+    // The C engine does not tell of what it has not written.
+    let undecided = if cfg!(feature = "librsync") { 128 << 10 } else { 4096 };
+    assert!((500_000 - undecided..501_000).contains(&writer.bytes_out()), "{}", writer.bytes_out());
 }

@@ -4,6 +4,10 @@ mod codec;
 mod composition;
 mod edits;
 mod hostile;
+#[cfg(not(feature = "librsync"))]
+mod lies;
+mod params;
+#[cfg(not(feature = "librsync"))]
 mod sums;
 
 use std::io::Cursor;

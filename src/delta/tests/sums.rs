@@ -1,11 +1,11 @@
-//! Weak sums, their table, and parameters.
+//! Weak sums and their table.
 
 use proptest::prelude::*;
 
 use super::noise;
-use crate::delta::filter::Table;
-use crate::delta::weak::{rabinkarp, Kind, Roller};
-use crate::delta::Params;
+use crate::delta::native::filter::Table;
+use crate::delta::native::weak::{rabinkarp, Roller};
+use crate::delta::signature::Kind;
 
 /// As `rabinkarp.h` has it.
 fn plain_rabinkarp(block: &[u8]) -> u32 {
@@ -62,18 +62,4 @@ fn the_filter_lets_little_through() {
         let through = keys(2, 50_000).iter().filter(|&&key| table.filter.may_hold(key)).count();
         assert!(through < 50_000 / 100, "{through} of 50,000 with {blocks} blocks");
     }
-}
-
-#[test]
-fn block_lengths_grow_with_the_content() {
-    let block_len = |len| Params::for_len(len).map(|params| params.block_len);
-    assert_eq!(block_len(16383), None);
-    assert_eq!(block_len(16384), Some(2048));
-    assert_eq!(block_len(256 << 20), Some(2048));
-    assert_eq!(block_len((256 << 20) + 1), Some(4096));
-    assert_eq!(block_len(8 << 30), Some(4096));
-    assert_eq!(block_len((8 << 30) + 1), Some(8192));
-    assert_eq!(block_len(1 << 40), Some(1 << 19));
-    assert_eq!(block_len(u64::MAX), Some(1 << 30));
-    assert_eq!(Params::for_len(1 << 20).map(|params| params.strong_len), Some(16));
 }

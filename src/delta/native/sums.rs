@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
+use super::super::{Params, SIGNATURE_MAGIC};
 use super::strong::{self, Sum, GROUP};
-use super::{weak, Params, SIGNATURE_MAGIC};
+use super::weak;
 
 /// Entries are gathered up to this many bytes before they are written.
 const BUFFER: usize = 16 << 10;

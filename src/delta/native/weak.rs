@@ -3,11 +3,12 @@
 //! RabinKarp (librsync's `rabinkarp.h`): a polynomial over the bytes modulo 2^32, started at 1.
 //! Rollsum (`rollsum.h`): Adler-like, two sums of 16 bits.
 
+use super::super::signature::Kind;
 use super::filter::{test, Filter};
 
 const MULT: u32 = 0x0810_4225;
 /// What the start value 1 leaves behind when a byte rolls out.
-const ADJ: u32 = MULT.wrapping_sub(1);
+pub const ADJ: u32 = MULT.wrapping_sub(1);
 /// Rollsum adds this to each byte.
 const OFFSET: u32 = 31;
 /// Rollsum's halves are no good as table keys: its keys are multiplied by this (odd, hence reversible).
@@ -33,15 +34,8 @@ const fn halves() -> ([i16; STEP], [i16; STEP]) {
     (low, high)
 }
 
-const fn power(exponent: usize) -> u32 {
+pub const fn power(exponent: usize) -> u32 {
     MULT.wrapping_pow(exponent as u32)
-}
-
-/// Which weak sum a signature holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    RabinKarp,
-    Rollsum,
 }
 
 impl Kind {
@@ -63,7 +57,7 @@ impl Kind {
 }
 
 /// The RabinKarp sum of a block.
-pub(super) fn rabinkarp(block: &[u8]) -> u32 {
+pub fn rabinkarp(block: &[u8]) -> u32 {
     const STEP_POWER: u32 = power(STEP);
     let mut steps = block.chunks_exact(STEP);
     let mut hash = 1u32;
@@ -95,7 +89,7 @@ fn rollsum(block: &[u8]) -> u32 {
 }
 
 /// Rolls the sum of a window of fixed length over a stream.
-pub(super) struct Roller {
+pub struct Roller {
     kind: Kind,
     window: u32,
     /// For each byte, what RabinKarp subtracts when it leaves the window: `(byte + ADJ) * MULT^window`.

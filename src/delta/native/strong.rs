@@ -3,18 +3,18 @@
 use blake2b_simd::many::{hash_many, HashManyJob};
 
 /// A whole strong sum, before truncation.
-pub(super) type Sum = [u8; 32];
+pub type Sum = [u8; 32];
 
 /// Blocks hashed side by side: a multiple of the SIMD lanes of every platform.
-pub(super) const GROUP: usize = 8;
+pub const GROUP: usize = 8;
 
 /// The strong sum of one block.
-pub(super) fn sum(block: &[u8]) -> Sum {
+pub fn sum(block: &[u8]) -> Sum {
     truncate(params().hash(block).as_bytes())
 }
 
 /// The strong sums of at most [`GROUP`] blocks, side by side; sums past the blocks are zeros.
-pub(super) fn sums(blocks: &[&[u8]]) -> [Sum; GROUP] {
+pub fn sums(blocks: &[&[u8]]) -> [Sum; GROUP] {
     debug_assert!(blocks.len() <= GROUP);
     let params = params();
     let mut jobs: [HashManyJob; GROUP] =

@@ -8,9 +8,10 @@
 
 use std::io::{self, Write};
 
-use super::encode::Encoder;
+use super::super::encode::Encoder;
+use super::super::Signature;
+use super::basis::Basis;
 use super::shared::SharedSums;
-use super::signature::Signature;
 use super::strong::{self, Sum, GROUP};
 use super::view::View;
 use super::weak::Roller;
@@ -31,7 +32,7 @@ pub struct Effort {
 }
 
 pub(super) struct Search<'s> {
-    signature: &'s Signature,
+    basis: &'s Basis,
     block_len: usize,
     /// Blocks of full length.
     whole_blocks: u64,
@@ -53,11 +54,11 @@ impl<'s> Search<'s> {
     pub fn new(signature: &'s Signature, basis_len: u64) -> Self {
         let block_len = u64::from(signature.block_len());
         Search {
-            signature,
+            basis: &signature.basis,
             block_len: block_len as usize,
             whole_blocks: basis_len / block_len,
             tail_len: (basis_len % block_len) as usize,
-            roller: Roller::new(signature.kind, signature.block_len()),
+            roller: Roller::new(signature.basis.kind, signature.block_len()),
             at: 0,
             sum: None,
             drift: 0,
@@ -124,8 +125,8 @@ impl<'s> Search<'s> {
             // A known strong sum decides alone; else the weak one spares hashing what differs.
             let at = self.at + (len * self.block_len) as u64;
             let likely = match shared.and_then(|shared| shared.at(at)) {
-                Some(sum) => self.signature.strong_is(number, sum),
-                None => self.weak_is(number, self.signature.kind.sum(block)),
+                Some(sum) => self.basis.strong_is(number, sum),
+                None => self.weak_is(number, self.basis.kind.sum(block)),
             };
             if !likely {
                 break;
@@ -137,7 +138,7 @@ impl<'s> Search<'s> {
         if shared.and_then(|shared| shared.at(self.at)).is_none() {
             self.effort.hashed += len as u64;
             let sums = strong::sums(&group[..len]);
-            len = (0..len).take_while(|&i| self.signature.strong_is(first + i as u32, &sums[i])).count();
+            len = (0..len).take_while(|&i| self.basis.strong_is(first + i as u32, &sums[i])).count();
         }
         if len > 0 {
             self.copy(first, len, out)?;
@@ -147,8 +148,8 @@ impl<'s> Search<'s> {
 
     /// The block of the basis that starts at `view`'s position `at`, if one does.
     fn find<S: Write>(&mut self, sum: u32, view: View, shared: Option<&SharedSums<S>>) -> Option<u32> {
-        let signature = self.signature;
-        let blocks = signature.table.blocks_of(signature.kind.key(sum));
+        let basis = self.basis;
+        let blocks = basis.table.blocks_of(basis.kind.key(sum));
         let whole = match blocks {
             [others @ .., last] if u64::from(*last) >= self.whole_blocks => others,
             all => all,
@@ -161,7 +162,7 @@ impl<'s> Search<'s> {
         let mut compared = 0;
         let found = expected.into_iter().chain(whole.iter().copied().take(MAX_CANDIDATES)).find(|&block| {
             compared += 1;
-            signature.strong_is(block, &strong)
+            basis.strong_is(block, &strong)
         });
         self.effort.compared += compared;
         if found.is_none() {
@@ -174,7 +175,7 @@ impl<'s> Search<'s> {
     fn roll<W: Write>(&mut self, mut sum: u32, view: View, out: &mut Encoder<W>) -> io::Result<()> {
         let entering = view.from(self.at + self.block_len as u64);
         let leaving = view.range(self.at, entering.len());
-        let steps = self.roller.roll(&mut sum, leaving, entering, &self.signature.table.filter);
+        let steps = self.roller.roll(&mut sum, leaving, entering, &self.basis.table.filter);
         self.at += steps as u64;
         self.sum = Some(sum);
         out.literal(&leaving[..steps])
@@ -196,11 +197,11 @@ impl<'s> Search<'s> {
     }
 
     fn fresh_sum(&self, view: View) -> u32 {
-        self.signature.kind.sum(view.range(self.at, self.block_len))
+        self.basis.kind.sum(view.range(self.at, self.block_len))
     }
 
     fn weak_is(&self, block: u32, sum: u32) -> bool {
-        self.signature.table.key(block) == self.signature.kind.key(sum)
+        self.basis.table.key(block) == self.basis.kind.key(sum)
     }
 
     fn strong_sum<S: Write>(&mut self, view: View, shared: Option<&SharedSums<S>>) -> Sum {
@@ -215,8 +216,8 @@ impl<'s> Search<'s> {
     fn is_tail(&self, bytes: &[u8]) -> bool {
         let block = self.whole_blocks as u32;
         self.tail_len > 0
-            && self.weak_is(block, self.signature.kind.sum(bytes))
-            && self.signature.strong_is(block, &strong::sum(bytes))
+            && self.weak_is(block, self.basis.kind.sum(bytes))
+            && self.basis.strong_is(block, &strong::sum(bytes))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
+use super::super::Params;
 use super::strong::GROUP;
 use super::sums::SumsWriter;
-use super::Params;
 
 /// Writes the signature of what is pushed into it.
 ///

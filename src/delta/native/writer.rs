@@ -2,15 +2,14 @@
 
 use std::io::{self, Sink, Write};
 
-use super::encode::Encoder;
+use super::super::encode::Encoder;
+use super::super::{Params, Result, Signature};
 use super::search::{Effort, Search};
 use super::shared::SharedSums;
-use super::signature::Signature;
 use super::signer::Signer;
 use super::strong::GROUP;
 use super::sums::SumsWriter;
 use super::view::View;
-use super::{Params, Result};
 
 /// Pushed slices are gone through in stretches of this many bytes, or of eight blocks, so that what
 /// the new signature has brought into the cache is still there for the search.

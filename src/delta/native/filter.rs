@@ -6,7 +6,7 @@
 /// A Bloom filter whose two bits lie in one word, so that a key costs one load.
 ///
 /// The number of its words is known to the compiler, so that testing a key needs no bounds check.
-pub(super) enum Filter {
+pub enum Filter {
     W9(Box<[u64; 1 << 9]>),
     W12(Box<[u64; 1 << 12]>),
     W15(Box<[u64; 1 << 15]>),
@@ -22,7 +22,7 @@ const BLOCKS_PER_WORD: usize = 2;
 ///
 /// The upper bits of the key choose the word, the lowest twelve its two bits.
 #[inline(always)]
-pub(super) fn test<const N: usize>(words: &[u64; N], key: u32) -> u64 {
+pub fn test<const N: usize>(words: &[u64; N], key: u32) -> u64 {
     let word = words[word_of::<N>(key)];
     (word >> (key % 64)) & (word >> (key / 64 % 64))
 }
@@ -69,7 +69,7 @@ fn word_of<const N: usize>(key: u32) -> usize {
 }
 
 /// Finds the blocks of a key.
-pub(super) struct Table {
+pub struct Table {
     pub filter: Filter,
     /// The key of each block.
     keys: Box<[u32]>,
@@ -109,10 +109,6 @@ impl Table {
             starts: starts.into(),
             shift,
         }
-    }
-
-    pub fn len(&self) -> u32 {
-        self.keys.len() as u32
     }
 
     pub fn key(&self, block: u32) -> u32 {

@@ -1,0 +1,22 @@
+//! The engine: signing, searching, patching, in Rust.
+
+mod basis;
+pub(super) mod filter;
+mod patch;
+mod search;
+mod shared;
+mod signer;
+pub(super) mod strong;
+mod sums;
+mod view;
+pub(super) mod weak;
+mod writer;
+
+/// Blocks are numbered with 32 bits.
+pub(super) const MAX_BLOCKS: u64 = u32::MAX as u64;
+
+pub(super) use basis::Basis;
+pub use patch::patch_up_to;
+pub use search::Effort;
+pub use signer::Signer;
+pub use writer::DeltaWriter;
