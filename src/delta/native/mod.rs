@@ -10,6 +10,8 @@ pub(super) mod strong;
 mod sums;
 mod view;
 pub(super) mod weak;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 mod writer;
 
 /// Blocks are numbered with 32 bits.

@@ -88,19 +88,37 @@ fn rollsum(block: &[u8]) -> u32 {
     (s2 << 16) | (s1 & 0xffff)
 }
 
+#[cfg(target_arch = "x86_64")]
+fn has_wide() -> bool {
+    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_wide() -> bool {
+    false
+}
+
 /// Rolls the sum of a window of fixed length over a stream.
 pub struct Roller {
     kind: Kind,
     window: u32,
     /// For each byte, what RabinKarp subtracts when it leaves the window: `(byte + ADJ) * MULT^window`.
     leaving: [u32; 256],
+    /// The processor has what `wide` needs.
+    wide: bool,
 }
 
 impl Roller {
     pub fn new(kind: Kind, window: u32) -> Self {
         let power = MULT.wrapping_pow(window);
         let leaving = std::array::from_fn(|byte| power.wrapping_mul((byte as u32).wrapping_add(ADJ)));
-        Roller { kind, window, leaving }
+        Roller { kind, window, leaving, wide: has_wide() }
+    }
+
+    /// The same, whatever the processor has.
+    #[cfg(test)]
+    pub fn portable(self) -> Self {
+        Roller { wide: false, ..self }
     }
 
     /// Rolls `sum` on, `leaving[i]` out and `entering[i]` in, until the filter lets the key through.
@@ -118,9 +136,43 @@ impl Roller {
         }
     }
 
+    fn roll_rabinkarp<const N: usize>(
+        &self,
+        sum: &mut u32,
+        leaving: &[u8],
+        entering: &[u8],
+        words: &[u64; N],
+    ) -> usize {
+        let len = leaving.len().min(entering.len());
+        let (leaving, entering) = (&leaving[..len], &entering[..len]);
+        let wide = if self.wide { self.roll_wide(sum, leaving, entering, words) } else { (0, false) };
+        let (mut done, found) = wide;
+        if !found {
+            done += self.roll_portable(sum, &leaving[done..], &entering[done..], words);
+        }
+        done
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn roll_wide<const N: usize>(
+        &self,
+        sum: &mut u32,
+        leaving: &[u8],
+        entering: &[u8],
+        words: &[u64; N],
+    ) -> (usize, bool) {
+        // SAFETY: `wide` says that the processor has the features.
+        unsafe { super::wide::roll(power(self.window as usize), sum, leaving, entering, words) }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn roll_wide<const N: usize>(&self, _: &mut u32, _: &[u8], _: &[u8], _: &[u64; N]) -> (usize, bool) {
+        (0, false)
+    }
+
     /// Four steps at a time, two by two: the second sum of a pair comes straight from the one before
     /// the pair, which halves the chain of dependent multiplications.
-    fn roll_rabinkarp<const N: usize>(
+    fn roll_portable<const N: usize>(
         &self,
         sum: &mut u32,
         leaving: &[u8],

@@ -1,9 +1,10 @@
-//! Weak sums and their table.
+//! Weak and strong sums, and the table.
 
 use proptest::prelude::*;
 
 use super::noise;
 use crate::delta::native::filter::Table;
+use crate::delta::native::strong::{sum, sums, Sum, GROUP};
 use crate::delta::native::weak::{rabinkarp, Roller};
 use crate::delta::signature::Kind;
 
@@ -23,18 +24,20 @@ proptest! {
     #[test]
     fn a_rolled_sum_is_that_of_its_window(
         bytes in proptest::collection::vec(any::<u8>(), 1..900), window in 1..300usize, rollsum in any::<bool>(),
+        stride in prop_oneof![Just(5usize), Just(41), Just(usize::MAX)], portable in any::<bool>(),
     ) {
         prop_assume!(window < bytes.len());
         let kind = if rollsum { Kind::Rollsum } else { Kind::RabinKarp };
-        // Every fifth window is let through, so that rolling stops there at the latest.
+        // Every `stride`-th window is let through, so that rolling stops there at the latest.
         let sums: Vec<u32> = bytes.windows(window).map(|block| kind.sum(block)).collect();
-        let table = Table::new(sums.iter().step_by(5).map(|&sum| kind.key(sum)).collect());
+        let table = Table::new(sums.iter().step_by(stride).map(|&sum| kind.key(sum)).collect());
         let roller = Roller::new(kind, window as u32);
+        let roller = if portable { roller.portable() } else { roller };
         let (mut at, mut sum) = (0, sums[0]);
         while at + window < bytes.len() {
             let entering = &bytes[at + window..];
             let steps = roller.roll(&mut sum, &bytes[at..][..entering.len()], entering, &table.filter);
-            prop_assert!(steps > 0 && steps <= 5 - at % 5, "{} steps at {}", steps, at);
+            prop_assert!(steps > 0 && steps <= stride - at % stride, "{} steps at {}", steps, at);
             at += steps;
             prop_assert_eq!(sum, sums[at]);
         }
@@ -48,6 +51,73 @@ proptest! {
             let blocks: Vec<u32> = (0..keys.len() as u32).filter(|&block| keys[block as usize] == key).collect();
             prop_assert_eq!(table.blocks_of(key), &blocks[..]);
         }
+    }
+}
+
+/// BLAKE2b with a digest of 32 bytes, as RFC 7693 has it.
+fn plain_blake2b(message: &[u8]) -> Sum {
+    const IV: [u64; 8] = [
+        0x6a09e667f3bcc908,
+        0xbb67ae8584caa73b,
+        0x3c6ef372fe94f82b,
+        0xa54ff53a5f1d36f1,
+        0x510e527fade682d1,
+        0x9b05688c2b3e6c1f,
+        0x1f83d9abfb41bd6b,
+        0x5be0cd19137e2179,
+    ];
+    const SIGMA: [&[u8; 16]; 10] = [
+        b"0123456789abcdef",
+        b"ea489fd61c02b753",
+        b"b8c052fdae367194",
+        b"7931dcbe265a40f8",
+        b"905724afe1bc683d",
+        b"2c6a0b834d75fe19",
+        b"c51fed4a0763928b",
+        b"db7ec13950f4862a",
+        b"6fe9b308c2d714a5",
+        b"a2847615fb9e3cd0",
+    ];
+    let mut h = IV;
+    h[0] ^= 0x0101_0020;
+    let blocks = message.len().div_ceil(128).max(1);
+    for block in 0..blocks {
+        let bytes = &message[128 * block..message.len().min(128 * block + 128)];
+        let mut padded = [0; 128];
+        padded[..bytes.len()].copy_from_slice(bytes);
+        let m: Vec<u64> = padded.chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+        let mut v: Vec<u64> = h.iter().chain(&IV).copied().collect();
+        v[12] ^= (128 * block + bytes.len()) as u64;
+        v[14] ^= if block + 1 == blocks { u64::MAX } else { 0 };
+        for round in 0..12 {
+            let word = |i: usize| m[(SIGMA[round % 10][i] as char).to_digit(16).unwrap() as usize];
+            for i in 0..8 {
+                let (row, turn) = (i % 4, i / 4);
+                let [a, b, c, d] = std::array::from_fn(|r| 4 * r + (row + r * turn) % 4);
+                for (x, (first, second)) in [(word(2 * i), (32, 24)), (word(2 * i + 1), (16, 63))] {
+                    v[a] = v[a].wrapping_add(v[b]).wrapping_add(x);
+                    v[d] = (v[d] ^ v[a]).rotate_right(first);
+                    v[c] = v[c].wrapping_add(v[d]);
+                    v[b] = (v[b] ^ v[c]).rotate_right(second);
+                }
+            }
+        }
+        (0..8).for_each(|i| h[i] ^= v[i] ^ v[i + 8]);
+    }
+    let digest: Vec<u8> = h[..4].iter().flat_map(|word| word.to_le_bytes()).collect();
+    digest.try_into().unwrap()
+}
+
+#[test]
+fn strong_sums_side_by_side_and_alone_are_plain_blake2b() {
+    for len in [0, 1, 127, 128, 129, 2048, 5000] {
+        let blocks: Vec<Vec<u8>> = (0..GROUP as u64).map(|seed| noise(seed, len)).collect();
+        let blocks: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
+        let plain: Vec<Sum> = blocks.iter().map(|block| plain_blake2b(block)).collect();
+        for count in 0..=GROUP {
+            assert_eq!(sums(&blocks[..count])[..count], plain[..count]);
+        }
+        assert!(blocks.iter().zip(&plain).all(|(block, plain)| sum(block) == *plain));
     }
 }
 

@@ -1,0 +1,73 @@
+//! RabinKarp rolled eight bytes at once, for processors that have AVX2.
+//!
+//! Rolling by one byte takes the sum `h` to `MULT * h + c`, where `c` comes of the byte that enters and
+//! of the one that leaves. So eight sums in a row are a prefix sum over eight `c`, weighted with powers of
+//! MULT, plus `h` times MULT to the powers 1 to 8.
+
+use std::arch::x86_64::*;
+
+use super::filter::test;
+use super::weak::{power, ADJ};
+
+/// Bytes per step.
+const LANES: usize = 8;
+
+/// Rolls `sum` on in whole steps of eight, `leaving[i]` out and `entering[i]` in, until the filter lets a
+/// key through. Returns how far, and whether that was it.
+///
+/// `leaving_power` is MULT to the power of the window's length.
+#[target_feature(enable = "avx2,bmi2")]
+pub(super) fn roll<const N: usize>(
+    leaving_power: u32,
+    sum: &mut u32,
+    leaving: &[u8],
+    entering: &[u8],
+    words: &[u64; N],
+) -> (usize, bool) {
+    let power_of = |exponent: usize| power(exponent) as i32;
+    let (p1, p2, p3, p4) = (power_of(1), power_of(2), power_of(3), power_of(4));
+    let powers = _mm256_setr_epi32(p1, p2, p3, p4, power_of(5), power_of(6), power_of(7), power_of(8));
+    let carried = _mm256_setr_epi32(0, 0, 0, 0, p1, p2, p3, p4);
+    let (once, twice) = (_mm256_set1_epi32(p1), _mm256_set1_epi32(p2));
+    let (fourth, last) = (_mm256_set1_epi32(3), _mm256_set1_epi32(7));
+    let leaving_power = leaving_power as i32;
+    let out_factor = _mm256_set1_epi32(leaving_power.wrapping_neg());
+    let start_left = _mm256_set1_epi32(leaving_power.wrapping_mul(ADJ as i32).wrapping_neg());
+
+    let mut before = _mm256_set1_epi32(*sum as i32);
+    let mut done = 0;
+    for (out, into) in leaving.as_chunks::<LANES>().0.iter().zip(entering.as_chunks::<LANES>().0) {
+        let (out, into) = (widen(*out), widen(*into));
+        let change =
+            _mm256_add_epi32(_mm256_mullo_epi32(out, out_factor), _mm256_add_epi32(into, start_left));
+        // Within each half of four lanes, then from the lower half to the upper one.
+        let pairs = _mm256_add_epi32(change, _mm256_mullo_epi32(_mm256_slli_si256(change, 4), once));
+        let fours = _mm256_add_epi32(pairs, _mm256_mullo_epi32(_mm256_slli_si256(pairs, 8), twice));
+        let lower = _mm256_permutevar8x32_epi32(fours, fourth);
+        let eights = _mm256_add_epi32(fours, _mm256_mullo_epi32(lower, carried));
+        let sums = _mm256_add_epi32(eights, _mm256_mullo_epi32(before, powers));
+        before = _mm256_permutevar8x32_epi32(sums, last);
+        let sums = array(sums);
+        if sums.iter().fold(0, |any, &sum| any | test(words, sum)) & 1 != 0 {
+            let first = sums.iter().position(|&sum| test(words, sum) & 1 != 0).unwrap_or(LANES - 1);
+            *sum = sums[first];
+            return (done + first + 1, true);
+        }
+        *sum = sums[LANES - 1];
+        done += LANES;
+    }
+    (done, false)
+}
+
+#[target_feature(enable = "avx2")]
+fn widen(bytes: [u8; LANES]) -> __m256i {
+    _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(bytes)))
+}
+
+#[target_feature(enable = "avx2")]
+fn array(lanes: __m256i) -> [u32; LANES] {
+    let mut array = [0; LANES];
+    // SAFETY: the array has the 32 bytes that are written; no alignment is asked for.
+    unsafe { _mm256_storeu_si256(array.as_mut_ptr().cast(), lanes) };
+    array
+}
