@@ -1,7 +1,7 @@
 //! `ibt::delta` against librsync: the `rdiff` tool (2.3) and the `librsync` crate (2.2.2 inside).
 
 use std::ffi::OsStr;
-use std::io::{Cursor, Read};
+use std::io::{BufReader, Cursor, Read};
 use std::process::Command;
 
 use ibt::delta::{patch, DeltaWriter, Error, Params, Plan, Signature, Signer};
@@ -51,23 +51,49 @@ fn rdiff_patch(basis: &[u8], delta: &[u8]) -> Vec<u8> {
     rdiff(&["patch", "basis", "delta", "new"], &[("basis", basis), ("delta", delta)], "new").unwrap()
 }
 
+/// Lengths of pushes, reads and buffers.
+const BUFFERS: [usize; 8] = [1, 2, 3, 7, 15, 100, 5000, 1 << 20];
+
 fn our_signature(basis: &[u8], params: Params) -> Vec<u8> {
+    our_signature_by(basis, params, 5000)
+}
+
+fn our_signature_by(basis: &[u8], params: Params, push: usize) -> Vec<u8> {
     let mut signer = Signer::new(params, Vec::new()).unwrap();
-    basis.chunks(5000).for_each(|piece| signer.update(piece).unwrap());
+    basis.chunks(push).for_each(|piece| signer.update(piece).unwrap());
     signer.finish().unwrap()
 }
 
 fn our_delta(signature: &[u8], basis_len: usize, new: &[u8]) -> Vec<u8> {
+    our_delta_by(signature, basis_len, new, 5000)
+}
+
+fn our_delta_by(signature: &[u8], basis_len: usize, new: &[u8], push: usize) -> Vec<u8> {
     let signature = Signature::parse(signature).unwrap();
     let mut writer = DeltaWriter::new(&signature, basis_len as u64, Vec::new()).unwrap();
-    new.chunks(5000).for_each(|piece| writer.update(piece).unwrap());
+    new.chunks(push).for_each(|piece| writer.update(piece).unwrap());
     writer.finish().unwrap()
 }
 
 fn our_patch(basis: &[u8], delta: &[u8], out_len: usize) -> Result<Vec<u8>, Error> {
+    our_patch_by(basis, delta, out_len, usize::MAX)
+}
+
+fn our_patch_by(basis: &[u8], delta: &[u8], out_len: usize, read: usize) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
-    patch(&mut Cursor::new(basis), &mut &delta[..], basis.len() as u64, &mut out, out_len as u64)?;
+    let mut delta = Short(delta, read);
+    patch(&mut Cursor::new(basis), &mut delta, basis.len() as u64, &mut out, out_len as u64)?;
     Ok(out)
+}
+
+/// Gives at most so many bytes a read.
+struct Short<'b>(&'b [u8], usize);
+
+impl Read for Short<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let len = out.len().min(self.1);
+        self.0.read(&mut out[..len])
+    }
 }
 
 /// What the plan of one delta over the basis makes.
@@ -131,13 +157,20 @@ proptest! {
     }
 
     #[test]
-    fn the_librsync_crate_agrees((basis, new) in contents(), params in params()) {
+    fn the_librsync_crate_agrees_whatever_the_buffers(
+        (basis, new) in contents(), params in params(),
+        ours_by in proptest::sample::select(&BUFFERS), theirs_by in proptest::sample::select(&BUFFERS),
+    ) {
         let (block, strong) = (params.block_len as usize, params.strong_len as usize);
+        fn buffered(bytes: &[u8], len: usize) -> BufReader<&[u8]> {
+            BufReader::with_capacity(len, bytes)
+        }
         let mut rollsums = Vec::new();
+        let kind = SignatureType::Blake2;
         let mut signature =
-            librsync::Signature::with_options(&basis[..], block, strong, SignatureType::Blake2).unwrap();
+            librsync::Signature::with_buf_read(buffered(&basis[..], theirs_by), block, strong, kind).unwrap();
         signature.read_to_end(&mut rollsums).unwrap();
-        let sums = our_signature(&basis, params);
+        let sums = our_signature_by(&basis, params, ours_by);
         // The crate writes rollsum signatures: the strong sums are the same.
         let strong_sums = |sums: &[u8]| -> Vec<Vec<u8>> {
             sums[12..].chunks(4 + strong).map(|entry| entry[4..].to_vec()).collect()
@@ -146,13 +179,14 @@ proptest! {
         prop_assert!(strong_sums(&rollsums) == strong_sums(&sums));
         for sums in [&sums, &rollsums] {
             let mut made = Vec::new();
-            let ours = our_delta(sums, basis.len(), &new);
-            let mut patch = librsync::Patch::new(Cursor::new(&basis), &ours[..]).unwrap();
+            let ours = our_delta_by(sums, basis.len(), &new, ours_by);
+            let mut patch = librsync::Patch::with_buf_read(Cursor::new(&basis), buffered(&ours[..], theirs_by)).unwrap();
             patch.read_to_end(&mut made).unwrap();
             prop_assert!(made == new);
             let mut theirs = Vec::new();
-            librsync::Delta::new(&new[..], &mut &sums[..]).unwrap().read_to_end(&mut theirs).unwrap();
-            prop_assert!(our_patch(&basis, &theirs, new.len()).unwrap() == new);
+            let mut delta = librsync::Delta::with_buf_read(buffered(&new[..], theirs_by), &mut &sums[..]).unwrap();
+            delta.read_to_end(&mut theirs).unwrap();
+            prop_assert!(our_patch_by(&basis, &theirs, new.len(), ours_by).unwrap() == new);
         }
     }
 }
