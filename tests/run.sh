@@ -16,6 +16,7 @@ cbindgen=build/tools/bin/cbindgen
 . tests/support/tools.sh
 need gcc gcc libc6-dev
 need g++ g++
+need musl-gcc musl-tools
 need make make
 need cmake cmake
 need pkg-config pkg-config
@@ -86,6 +87,32 @@ c_programs() {
         ctest --test-dir build/tests --output-on-failure --no-tests=error
 }
 
+# The C engine in place of ours: what it makes is taken back, also by other tools.
+c_engine() {
+    cargo test --locked --features librsync --lib --test delta_oracle --test delta_far \
+        --test round_trip --test increments --test stored_form &&
+        cargo clippy --locked --features librsync --all-targets -- -D warnings
+}
+
+# A C program with the library in it, wholly static, where the target's standard library can be had.
+musl() {
+    target=x86_64-unknown-linux-musl
+    std=$(rustc --print target-libdir --target $target)
+    [ -d "$std" ] || rustup target add $target || true
+    if [ ! -d "$std" ] || [ "$(uname -m)" != x86_64 ]; then
+        echo "skipped: no standard library for $target"
+        return
+    fi
+    mkdir -p build && cargo rustc --locked --lib --crate-type staticlib --target $target &&
+        musl-gcc -static -Iinclude -o build/quickstart-musl examples-c/quickstart.c \
+            "${CARGO_TARGET_DIR:-target}/$target/debug/libibt.a" "$std/self-contained/libunwind.a" || return 1
+    room=$(mktemp -d) && TMPDIR=$room build/quickstart-musl "$PWD/include" "$room/restored" >/dev/null &&
+        diff -r include "$room/restored"
+    ended=$?
+    rm -rf "$room"
+    return $ended
+}
+
 # What root is never refused must work for others too.
 ordinary_user() {
     [ "$(id -u)" = 0 ] || { echo "this was one already"; return; }
@@ -102,6 +129,8 @@ step scripts scripts
 step fmt cargo fmt --check
 step clippy cargo clippy --locked --all-targets -- -D warnings
 step test cargo test --locked
+step librsync c_engine
+step musl musl
 step ordinary_user ordinary_user
 step doc docs
 step header header
