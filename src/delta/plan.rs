@@ -84,7 +84,7 @@ impl Plan {
 
     /// The pieces of the `len` bytes at `offset`, the first and the last one cut to fit; fewer bytes
     /// where the content ends.
-    pub fn range(&self, offset: u64, len: u64) -> impl Iterator<Item = Piece> + '_ {
+    pub fn range(&self, offset: u64, len: u64) -> impl Iterator<Item = Piece> + Clone + '_ {
         let (first, mut skip) = self.find(offset).unwrap_or((self.pieces.len(), 0));
         let mut left = len;
         self.pieces[first..].iter().map_while(move |piece| {

@@ -46,7 +46,8 @@ pub mod state;
 
 pub use archive::{ArchiveWriter, Special};
 pub use frame::{
-    read_stream, FrameCache, FrameIndex, FrameReader, FrameWriter, Written, FRAME_LEN, SHORT_FRAME_LEN,
+    read_stream, Decoded, Frame, FrameCache, FrameIndex, FrameReader, FrameWriter, Part, Written, FRAME_LEN,
+    SHORT_FRAME_LEN,
 };
 pub use io::{ReadAt, Sink};
 pub use names::{check_key, default_key, lock_name, Kind, Name, TEMP_PREFIX};

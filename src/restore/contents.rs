@@ -1,35 +1,52 @@
 //! Reading contents out of archives: a whole copy, or the pieces of a whole copy and its deltas composed, so
-//! that each byte is read and written once. [`Layout`] is the way to one of them.
+//! that each byte is read and written once. [`Layout`] is the way to one of them, [`Gathered`] a small one that
+//! any thread can make.
 
 use std::collections::hash_map::{Entry as Slot, HashMap};
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::sync::Arc;
 
 use crate::delta::{self, Plan};
 use crate::entry::{Entry, File, Range};
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveRef, FrameCache, FrameIndex};
+use crate::format::{ArchiveRef, Decoded, Frame, FrameCache, FrameIndex, Part};
+use crate::pool::Pool;
 use crate::store::{Store, StoredFile};
 
+use super::ahead::Ahead;
+use super::archives::Archives;
+use super::gathered::{Gathered, Slice};
 use super::layout::Layout;
 
-/// Frames kept decompressed, of all archives together: one is enough in path order, deltas jump.
-const FRAMES: usize = 12;
+/// Frames kept, of all archives together: one is enough in path order, deltas jump.
+const FRAMES: usize = 10;
 /// A composed content has at most this many pieces in memory (32 bytes each, and twice that while the
 /// next delta is composed); longer chains go through temporary files.
 const PIECES_MAX: usize = 1 << 20;
 
+/// A frame of one of the archives.
+pub(super) type FrameId = (u32, usize);
+
 /// The archives of one state, opened as they are needed.
 pub struct Contents {
-    archives: Vec<ArchiveRef>,
-    open: HashMap<u32, FrameIndex>,
+    archives: Arc<Archives>,
+    open: HashMap<u32, Arc<FrameIndex>>,
     frames: FrameCache,
+    /// Decodes frames before they are wanted.
+    pool: Option<Arc<Pool>>,
     pub(super) pieces_max: usize,
 }
 
 impl Contents {
     pub fn new(archives: &[ArchiveRef]) -> Self {
         let (open, frames) = (HashMap::new(), FrameCache::new(FRAMES));
-        Contents { archives: archives.to_vec(), open, frames, pieces_max: PIECES_MAX }
+        let archives = Arc::new(Archives::new(archives));
+        Contents { archives, open, frames, pool: None, pieces_max: PIECES_MAX }
+    }
+
+    /// Decodes frames on `pool`, as far ahead as memory allows.
+    pub fn with_pool(self, pool: Arc<Pool>) -> Self {
+        Contents { pool: Some(pool), ..self }
     }
 
     /// Hands the data of a file (its extents, concatenated) to `sink`, in order. The caller checks its hash.
@@ -40,6 +57,21 @@ impl Contents {
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         Layout::of(self, store, entry)?.read(self, store, 0, u64::MAX, sink)
+    }
+
+    /// Fetches all that a content is made of, so that any thread can make it. For small ones: everything is
+    /// held until then.
+    pub(super) fn gather(&mut self, store: &mut dyn Store, entry: &Entry) -> Result<Gathered> {
+        let mut ranges = Vec::with_capacity(entry.place.content.len());
+        for range in &entry.place.content {
+            let mut slices = Vec::new();
+            for part in self.index(store, range.archive)?.parts(range.offset, range.len)? {
+                let id = (range.archive, part.frame);
+                slices.push(Slice { id, frame: self.frame(store, id)?, bytes: part.bytes });
+            }
+            ranges.push(slices);
+        }
+        Ok(Gathered::new(ranges))
     }
 
     /// Says where each byte of a content lies; `None` if that takes too many pieces. Each delta is read
@@ -60,10 +92,12 @@ impl Contents {
             plan = match applied {
                 Ok(plan) => plan,
                 Err(delta::Error::TooManyPieces { .. }) => return Ok(None),
-                Err(refused) => return Err(error.unwrap_or_else(|| self.bad_delta(entry, delta, &refused))),
+                Err(refused) => {
+                    return Err(error.unwrap_or_else(|| self.archives.bad_delta(entry, delta, &refused)))
+                }
             };
         }
-        self.check_len(entry, deltas, plan.content_len())?;
+        self.archives.check_len(entry, plan.content_len())?;
         Ok(Some(plan))
     }
 
@@ -78,7 +112,7 @@ impl Contents {
     ) -> Result<std::fs::File> {
         let trouble = |e: io::Error| Error::io("use a temporary file for", &entry.path, &e);
         let mut basis = tempfile::tempfile().map_err(trouble)?;
-        self.range(store, *whole, &mut |bytes| basis.write_all(bytes).map_err(trouble))?;
+        self.each(store, std::iter::once(*whole), &mut |bytes| basis.write_all(bytes).map_err(trouble))?;
         let mut len = whole.len;
         for delta in deltas {
             let mut out = BufWriter::with_capacity(1 << 16, tempfile::tempfile().map_err(trouble)?);
@@ -86,69 +120,92 @@ impl Contents {
             let made =
                 delta::patch_up_to(&mut basis, &mut BufReader::new(&mut reader), len, &mut out, u64::MAX);
             let error = reader.error;
-            len = made.map_err(|e| error.unwrap_or_else(|| self.bad_delta(entry, delta, &e)))?;
+            len = made.map_err(|e| error.unwrap_or_else(|| self.archives.bad_delta(entry, delta, &e)))?;
             basis = out.into_inner().map_err(|e| trouble(e.into_error()))?;
         }
-        self.check_len(entry, deltas, len)?;
+        self.archives.check_len(entry, len)?;
         Ok(basis)
-    }
-
-    fn check_len(&self, entry: &Entry, deltas: &[Range], made: u64) -> Result<()> {
-        let wanted = entry.file().map_or(0, File::data_len);
-        match deltas.last().filter(|_| made != wanted) {
-            None => Ok(()),
-            Some(last) => {
-                let detail = format!("the deltas of {:?} make {made} bytes, not {wanted}", entry.path);
-                Err(self.damaged(last, detail))
-            }
-        }
-    }
-
-    fn bad_delta(&self, entry: &Entry, delta: &Range, error: &delta::Error) -> Error {
-        self.damaged(delta, format!("the delta of {:?} is damaged: {error}", entry.path))
-    }
-
-    fn damaged(&self, range: &Range, detail: String) -> Error {
-        let name = self.archives.get(range.archive as usize).map_or("", |archive| &archive.name);
-        Error::corrupt("read", name, format!("at offset {}: {detail}", range.offset))
     }
 
     /// The error of a content that was read whole and is not what was backed up.
     pub fn differs(&self, entry: &Entry, file: &File) -> Error {
-        let detail =
-            format!("the content of {:?} is not what was backed up (expected {})", entry.path, file.hash);
-        match entry.place.content.first() {
-            Some(range) => self.damaged(range, detail),
-            None => Error::corrupt("read", b"", detail),
+        self.archives.differs(entry, file)
+    }
+
+    pub(super) fn archives(&self) -> &Arc<Archives> {
+        &self.archives
+    }
+
+    /// Hands ranges of archives' streams to `sink`, one after the other.
+    pub(super) fn each(
+        &mut self,
+        store: &mut dyn Store,
+        ranges: impl Iterator<Item = Range> + Clone,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut ahead = Ahead::new(ranges.clone());
+        for range in ranges {
+            let index = self.index(store, range.archive)?;
+            for part in index.parts(range.offset, range.len)? {
+                self.part(store, &mut ahead, range.archive, part, sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn part<I: Iterator<Item = Range>>(
+        &mut self,
+        store: &mut dyn Store,
+        ahead: &mut Ahead<I>,
+        archive: u32,
+        part: Part,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let id = (archive, part.frame);
+        let frame = self.frame(store, id)?;
+        ahead.follow(id, self, store)?;
+        sink(&frame.bytes()?[part.bytes])
+    }
+
+    /// A frame, from the store if it was not used lately.
+    pub(super) fn frame(&mut self, store: &mut dyn Store, (archive, number): FrameId) -> Result<Arc<Frame>> {
+        if let Some(held) = self.frames.get(archive, number) {
+            return Ok(held);
+        }
+        let index = self.index(store, archive)?;
+        let name = &self.archives.get(archive)?.name;
+        let mut file = StoredFile { store, name };
+        index.load(&mut file, &mut self.frames, archive, number).map_err(|error| in_archive(error, name))
+    }
+
+    pub(super) fn holds(&mut self, (archive, number): FrameId) -> bool {
+        self.frames.get(archive, number).is_some()
+    }
+
+    /// Lets the pool decode a frame, if there is one.
+    pub(super) fn decode(&self, frame: Arc<Frame>) {
+        if let Some(pool) = &self.pool {
+            // Whoever wants the bytes asks the frame for them, and for the error.
+            drop(pool.run(move || drop(frame.bytes())));
         }
     }
 
-    /// The name of the first archive that an entry needs, for messages.
-    pub fn archive_of(&self, entry: &Entry) -> Option<&str> {
-        let range = entry.place.content.first()?;
-        self.archives.get(range.archive as usize).map(|archive| archive.name.as_str())
+    pub(super) fn has_pool(&self) -> bool {
+        self.pool.is_some()
     }
 
-    /// Hands a range of an archive's stream to `sink`.
-    pub(super) fn range(
-        &mut self,
-        store: &mut dyn Store,
-        range: Range,
-        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
-        let archive = self.archives.get(range.archive as usize);
-        let archive =
-            archive.ok_or_else(|| Error::new(Kind::Corrupt, "read", "the state names no such archive"))?;
-        let mut file = StoredFile { store, name: &archive.name };
-        let named = |error| in_archive(error, &archive.name);
-        let index = match self.open.entry(range.archive) {
-            Slot::Occupied(open) => open.into_mut(),
+    /// The seek table of an archive.
+    pub(super) fn index(&mut self, store: &mut dyn Store, archive: u32) -> Result<Arc<FrameIndex>> {
+        match self.open.entry(archive) {
+            Slot::Occupied(open) => Ok(open.get().clone()),
             Slot::Vacant(free) => {
-                let opened = FrameIndex::open(&mut file, &archive.name, archive.size, archive.compressed());
-                free.insert(opened.map_err(named)?)
+                let named = self.archives.get(archive)?;
+                let mut file = StoredFile { store, name: &named.name };
+                let opened = FrameIndex::open(&mut file, &named.name, named.size, named.compressed());
+                let opened = opened.map_err(|error| in_archive(error, &named.name))?;
+                Ok(free.insert(Arc::new(opened)).clone())
             }
-        };
-        index.read(&mut file, &mut self.frames, range.archive, range.offset, range.len, sink).map_err(named)
+        }
     }
 }
 
@@ -168,49 +225,47 @@ struct RangeReader<'c, 's> {
     contents: &'c mut Contents,
     store: &'s mut dyn Store,
     range: Range,
-    /// Bytes of the range fetched so far.
-    fetched: u64,
-    buf: Vec<u8>,
-    /// Bytes of `buf` handed out.
-    taken: usize,
+    ahead: Ahead<std::iter::Once<Range>>,
+    /// Where the range starts in the frame that is read, how much of it is left, and its bytes.
+    bytes: Arc<Decoded>,
+    left: std::ops::Range<usize>,
     /// What a failed read really was.
     error: Option<Error>,
 }
 
-/// Bytes fetched at a time.
-const FETCH: u64 = 64 << 10;
-
 impl<'c, 's> RangeReader<'c, 's> {
     fn new(contents: &'c mut Contents, store: &'s mut dyn Store, range: Range) -> Self {
-        RangeReader { contents, store, range, fetched: 0, buf: Vec::new(), taken: 0, error: None }
+        let ahead = Ahead::new(std::iter::once(range));
+        RangeReader { contents, store, range, ahead, bytes: Arc::default(), left: 0..0, error: None }
     }
 
+    /// Takes in what the next frame has of the range.
     fn fetch(&mut self) -> Result<()> {
-        let len = (self.range.len - self.fetched).min(FETCH);
-        let part = Range { offset: self.range.offset + self.fetched, len, ..self.range };
-        self.taken = 0;
-        self.buf.clear();
-        let buf = &mut self.buf;
-        self.contents.range(self.store, part, &mut |bytes| {
-            buf.extend_from_slice(bytes);
-            Ok(())
-        })?;
-        self.fetched += len;
+        let Range { archive, offset, len } = self.range;
+        let next = self.contents.index(self.store, archive)?.parts(offset, len)?.next();
+        let Some(Part { frame, bytes }) = next else { return Ok(()) };
+        let held = self.contents.frame(self.store, (archive, frame))?;
+        self.ahead.follow((archive, frame), self.contents, self.store)?;
+        self.bytes = held.bytes()?;
+        let taken = bytes.len() as u64;
+        self.range = Range { archive, offset: offset + taken, len: len - taken };
+        self.left = bytes;
         Ok(())
     }
 }
 
 impl Read for RangeReader<'_, '_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.taken == self.buf.len() && self.fetched < self.range.len {
+        if self.left.is_empty() && self.range.len > 0 {
             if let Err(error) = self.fetch() {
                 self.error = Some(error);
                 return Err(io::Error::other("the archive could not be read"));
             }
         }
-        let count = out.len().min(self.buf.len() - self.taken);
-        out[..count].copy_from_slice(&self.buf[self.taken..self.taken + count]);
-        self.taken += count;
+        let count = out.len().min(self.left.len());
+        let from = self.left.start;
+        out[..count].copy_from_slice(&self.bytes[from..from + count]);
+        self.left.start += count;
         Ok(count)
     }
 }

@@ -11,7 +11,7 @@ use crate::store::Store;
 
 use super::Contents;
 
-/// Bytes copied at a time out of a temporary file.
+/// Bytes handed on at a time where they are copied.
 const CHUNK: usize = 256 << 10;
 
 /// The way to a content (a file's extents, concatenated). Belongs to the [`Contents`] that it was made with.
@@ -62,19 +62,50 @@ impl Layout {
                 let len = len.min(whole.len.saturating_sub(offset));
                 match len {
                     0 => Ok(()),
-                    _ => contents.range(store, Range { offset: whole.offset + offset, len, ..*whole }, sink),
+                    _ => {
+                        let part = Range { offset: whole.offset + offset, len, ..*whole };
+                        contents.each(store, std::iter::once(part), sink)
+                    }
                 }
             }
             Way::Composed(plan) => {
-                for piece in plan.range(offset, len) {
+                let pieces = plan.range(offset, len).map(|piece| {
                     let source = self.ranges[piece.source as usize];
-                    let offset = source.offset + piece.offset;
-                    contents.range(store, Range { offset, len: piece.len, ..source }, sink)?;
-                }
-                Ok(())
+                    Range { offset: source.offset + piece.offset, len: piece.len, ..source }
+                });
+                let mut joined = Joined { sink, buf: Vec::new() };
+                contents.each(store, pieces, &mut |bytes| joined.take(bytes))?;
+                joined.flush()
             }
             Way::Patched(file) => copy(file, offset, len, sink),
         }
+    }
+}
+
+/// Hands bytes on in longer pieces: those of a composed content are often as short as a page.
+struct Joined<'s> {
+    sink: &'s mut dyn FnMut(&[u8]) -> Result<()>,
+    buf: Vec<u8>,
+}
+
+impl Joined<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.buf.len() + bytes.len() > CHUNK {
+            self.flush()?;
+        }
+        if bytes.len() >= CHUNK {
+            return (self.sink)(bytes);
+        }
+        self.buf.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if !self.buf.is_empty() {
+            (self.sink)(&self.buf)?;
+        }
+        self.buf.clear();
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn costs_one_file(error: &Error) -> bool {
 pub(crate) fn lost(op: &str, contents: &Contents, entry: &Entry, error: Error) -> (Problem, Error) {
     let kind = if error.kind == Kind::Missing { ProblemKind::Missing } else { ProblemKind::Damaged };
     let named = error.path.as_ref().map(|name| String::from_utf8_lossy(name).into_owned());
-    let archive = named.or_else(|| contents.archive_of(entry).map(str::to_string)).unwrap_or_default();
+    let archive = named.or_else(|| contents.archives().of(entry).map(str::to_string)).unwrap_or_default();
     let detail = format!("{archive}: {}", error.detail);
     let told = Error { op: op.into(), path: Some(entry.path.as_bytes().to_vec()), detail, ..error };
     (Problem::new(kind, entry.path.as_bytes(), &told).in_file(&archive), told)

@@ -2,22 +2,29 @@
 //!
 //! ```text
 //! state --> entries in path order = archive order --> contents (whole, or deltas composed)
-//!       --> write file --> check size and hash --> metadata by descriptor --> links --> directories' metadata
+//!       --> write file, check size and hash --> metadata by descriptor --> links --> directories' metadata
 //! ```
 
+mod ahead;
+mod archives;
 mod contents;
 mod deferred;
+mod gathered;
 mod layout;
 pub(crate) mod loss;
 mod selection;
 mod target;
 mod tree;
 
+use std::sync::Arc;
+
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::StateReader;
 use crate::job::{BackupFile, Job, Phase};
+use crate::platform;
+use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::store::{lock, path_bytes, Catalog, LockMode, Need, Store, StoredFile};
 
@@ -44,12 +51,14 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let plan = selection.plan(&mut state, job.options)?;
     let mut target = Target::prepare(dest, job.options)?;
     job.phase(Phase::Restore, plan.entries, plan.bytes)?;
-    let mut contents = Contents::new(&state.trailer().archives);
-    let mut tree = Tree::new(&target, plan.names, job)?;
+    let pool = start_pool(job)?;
+    let mut contents = Contents::new(&state.trailer().archives).with_pool(pool.clone());
+    let mut tree = Tree::new(&target, plan.names, (pool, &contents), job)?;
     selection.each(&mut state, &mut |entry, asked_for| match asked_for {
         true => tree.entry(store, &mut contents, entry),
-        false => tree.way(entry),
+        false => tree.way(store, &mut contents, entry),
     })?;
+    tree.finish_files(store, &mut contents)?;
     tree.make_links(store, &mut contents)?;
     if tree.job.options.delete_extra && target.is_existing() {
         tree.remove_extra(&mut state, &mut selection)?;
@@ -67,6 +76,13 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
         tree.finish_root(root)?;
     }
     target.publish()
+}
+
+/// As many threads as the options say. They are gone before what the restore made is removed, if it fails.
+fn start_pool(job: &Job) -> Result<Arc<Pool>> {
+    Pool::prepared(job.options.threads as usize, platform::block_signals_in_this_thread)
+        .map(Arc::new)
+        .map_err(|e| Error::io("start threads", b"", &e))
 }
 
 /// Opens and verifies the state that the options select, and checks the digest that the caller expects.

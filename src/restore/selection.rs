@@ -68,7 +68,7 @@ impl Selection {
     pub fn each(
         &mut self,
         state: &mut StateReader,
-        each: &mut dyn FnMut(&Entry, bool) -> Result<()>,
+        each: &mut dyn FnMut(Entry, bool) -> Result<()>,
     ) -> Result<()> {
         // Directories that were not meant themselves: whether they lead anywhere shows later.
         let mut above: Vec<Entry> = Vec::new();
@@ -81,9 +81,9 @@ impl Selection {
             while above.pop_if(|dir| !entry.path.is_within(dir.path.as_bytes())).is_some() {}
             if self.filter.matches(&entry.path) {
                 for dir in above.drain(..) {
-                    each(&dir, false)?;
+                    each(dir, false)?;
                 }
-                each(&entry, true)?;
+                each(entry, true)?;
             } else if entry.node == Node::Dir {
                 above.push(entry);
             }

@@ -3,25 +3,29 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::FRAME_LEN;
+use super::buffers::Buffers;
+use super::{Frame, FRAME_LEN};
 
-/// Decoded frames by (file, frame), least recently used first out. Small: looked through in order.
+/// Frames by (file, frame), least recently used first out. Small: looked through in order.
 #[derive(Debug)]
 pub struct FrameCache {
     /// Most recently used first.
-    held: VecDeque<(u32, usize, Arc<Vec<u8>>)>,
+    held: VecDeque<(u32, usize, Arc<Frame>)>,
     bytes: usize,
     bytes_max: usize,
+    /// What frames that went leave to those that come.
+    pub(super) buffers: Arc<Buffers>,
 }
 
 impl FrameCache {
     /// Room for `frames` of [`FRAME_LEN`]; larger ones of other tools count for more. One frame is always
     /// held.
     pub fn new(frames: usize) -> Self {
-        FrameCache { held: VecDeque::new(), bytes: 0, bytes_max: frames.saturating_mul(FRAME_LEN) }
+        let bytes_max = frames.saturating_mul(FRAME_LEN);
+        FrameCache { held: VecDeque::new(), bytes: 0, bytes_max, buffers: Arc::default() }
     }
 
-    pub fn get(&mut self, file: u32, frame: usize) -> Option<Arc<Vec<u8>>> {
+    pub fn get(&mut self, file: u32, frame: usize) -> Option<Arc<Frame>> {
         let at = self.held.iter().position(|held| held.0 == file && held.1 == frame)?;
         if at > 0 {
             let hit = self.held.remove(at)?;
@@ -30,10 +34,10 @@ impl FrameCache {
         self.held.front().map(|hit| hit.2.clone())
     }
 
-    /// Adds a frame that [`FrameCache::get`] did not find.
-    pub fn put(&mut self, file: u32, frame: usize, bytes: Arc<Vec<u8>>) {
-        self.bytes += bytes.len();
-        self.held.push_front((file, frame, bytes));
+    /// Adds a frame that [`FrameCache::get`] did not find. It counts as what it makes, decoded or not.
+    pub fn put(&mut self, file: u32, number: usize, frame: Arc<Frame>) {
+        self.bytes += frame.len();
+        self.held.push_front((file, number, frame));
         while self.held.len() > 1 && self.bytes > self.bytes_max {
             if let Some(oldest) = self.held.pop_back() {
                 self.bytes -= oldest.2.len();

@@ -33,14 +33,13 @@ pub(super) fn compress(level: i32, data: &[u8], out: &mut Vec<u8>) -> io::Result
     })
 }
 
-/// Decompresses one frame of exactly `len` bytes.
-pub(super) fn decompress(frame: &[u8], len: usize) -> Result<Vec<u8>, String> {
+/// Decompresses one frame of exactly `len` bytes into `out`, which is empty.
+pub(super) fn decompress(frame: &[u8], len: usize, mut out: Vec<u8>) -> Result<Vec<u8>, String> {
     check_window(frame)?;
     DECOMPRESSOR.with_borrow_mut(|slot| {
         if slot.is_none() {
             *slot = Some(Decompressor::new().map_err(|e| e.to_string())?);
         }
-        let mut out = Vec::new();
         out.try_reserve_exact(len).map_err(|e| e.to_string())?;
         if let Some(decompressor) = slot {
             decompressor.decompress_to_buffer(frame, &mut out).map_err(|e| e.to_string())?;

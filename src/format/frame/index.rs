@@ -1,18 +1,18 @@
 //! Where the frames of a file lie. Reading is three steps that may run on different threads:
-//! [`FrameIndex::locate`], [`FrameIndex::fetch`] (the store's thread), [`FrameIndex::decode`] (any).
+//! [`FrameIndex::locate`], [`FrameIndex::fetch`] (the store's thread), [`Frame::bytes`] (any).
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::table::{self, corrupt, read_full, Starts};
-use super::{codec, FrameCache, SHORT_FRAME_LEN};
+use super::table::{self, read_full, Starts};
+use super::{Frame, FrameCache, SHORT_FRAME_LEN};
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
 
 /// The seek table of one file, checked. Immutable; share it through an `Arc`.
 #[derive(Debug)]
 pub struct FrameIndex {
-    name: String,
+    name: Arc<str>,
     frames: Frames,
 }
 
@@ -24,6 +24,14 @@ enum Frames {
     Plain(u64),
 }
 
+/// Some bytes of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub frame: usize,
+    /// Counted from the frame's first.
+    pub bytes: Range<usize>,
+}
+
 impl FrameIndex {
     /// Reads and checks the seek table of a file of `size` bytes. `name` stands in errors.
     pub fn open(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
@@ -31,7 +39,7 @@ impl FrameIndex {
             true => Frames::Zstd(table::read(source, name, size)?),
             false => Frames::Plain(size),
         };
-        Ok(FrameIndex { name: name.to_string(), frames })
+        Ok(FrameIndex { name: name.into(), frames })
     }
 
     pub fn name(&self) -> &str {
@@ -84,41 +92,45 @@ impl FrameIndex {
         }
     }
 
-    /// Reads the stored bytes of `frame`.
-    pub fn fetch(&self, source: &mut dyn ReadAt, frame: usize) -> Result<Vec<u8>> {
-        let stored = self.stored(frame);
+    /// Reads the stored bytes of `frame`. Its own bytes are made when they are asked for, on any thread.
+    pub fn fetch(&self, source: &mut dyn ReadAt, frame: usize) -> Result<Frame> {
+        let (stored, span) = (self.stored(frame), self.span(frame));
         let mut bytes = vec![0; (stored.end - stored.start) as usize];
         read_full(source, &self.name, stored.start, &mut bytes)?;
-        Ok(bytes)
+        let (len, compressed) = ((span.end - span.start) as usize, matches!(self.frames, Frames::Zstd(_)));
+        Ok(Frame::new(self.name.clone(), stored.start, len, compressed, bytes))
     }
 
-    /// Turns the stored bytes of `frame` into its part of the stream. Touches no store: may run on any
-    /// thread.
-    pub fn decode(&self, frame: usize, stored: Vec<u8>) -> Result<Vec<u8>> {
-        let span = self.span(frame);
-        let len = (span.end - span.start) as usize;
-        match &self.frames {
-            Frames::Zstd(_) => codec::decompress(&stored, len)
-                .map_err(|what| corrupt(&self.name, self.stored(frame).start, &what)),
-            Frames::Plain(_) => Ok(stored),
-        }
-    }
-
-    /// The decoded `frame`, from `cache` if it is there. `id` tells this file from others that share
-    /// the cache.
+    /// `frame`, from `cache` if it is there. `id` tells this file from others that share the cache.
     pub fn load(
         &self,
         source: &mut dyn ReadAt,
         cache: &mut FrameCache,
         id: u32,
         frame: usize,
-    ) -> Result<Arc<Vec<u8>>> {
+    ) -> Result<Arc<Frame>> {
         if let Some(hit) = cache.get(id, frame) {
             return Ok(hit);
         }
-        let decoded = Arc::new(self.decode(frame, self.fetch(source, frame)?)?);
-        cache.put(id, frame, decoded.clone());
-        Ok(decoded)
+        let fetched = self.fetch(source, frame)?.with_buffers(cache.buffers.clone());
+        let fetched = Arc::new(fetched);
+        cache.put(id, frame, fetched.clone());
+        Ok(fetched)
+    }
+
+    /// Where the `len` bytes of the stream from `offset` lie: frames in order, and which of each one's bytes.
+    /// A range that ends past the stream is `Corrupt`.
+    pub fn parts(&self, offset: u64, len: u64) -> Result<impl Iterator<Item = Part> + '_> {
+        self.check_range(offset, len)?;
+        let (mut at, end) = (offset, offset + len);
+        Ok(std::iter::from_fn(move || {
+            let frame = self.locate(at).filter(|_| at < end)?;
+            let span = self.span(frame);
+            let stop = end.min(span.end);
+            let bytes = (at - span.start) as usize..(stop - span.start) as usize;
+            at = stop;
+            Some(Part { frame, bytes })
+        }))
     }
 
     /// Hands `len` bytes of the stream from `offset` to `each`, in order, in pieces of at most a frame,
@@ -133,18 +145,9 @@ impl FrameIndex {
         len: u64,
         each: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        self.check_range(offset, len)?;
-        let end = offset + len;
-        let mut at = offset;
-        while at < end {
-            let Some(frame) = self.locate(at) else {
-                return Err(corrupt(&self.name, at, "past the stream"));
-            };
-            let span = self.span(frame);
-            let bytes = self.load(source, cache, id, frame)?;
-            let stop = end.min(span.end);
-            each(&bytes[(at - span.start) as usize..(stop - span.start) as usize])?;
-            at = stop;
+        for part in self.parts(offset, len)? {
+            let bytes = self.load(source, cache, id, part.frame)?.bytes()?;
+            each(&bytes[part.bytes])?;
         }
         Ok(())
     }
@@ -158,7 +161,7 @@ impl FrameIndex {
                 "read",
                 format!("{len} bytes at {offset} lie past the stream's {} bytes", self.stream_len()),
             )
-            .at(&self.name)),
+            .at(&*self.name)),
         }
     }
 }

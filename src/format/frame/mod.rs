@@ -16,9 +16,11 @@
 //! Without compression the file is the stream itself; it is read in pieces of
 //! [`SHORT_FRAME_LEN`].
 
+mod buffers;
 mod cache;
 mod codec;
 mod index;
+mod lazy;
 mod reader;
 mod stream;
 mod table;
@@ -26,8 +28,10 @@ mod table;
 mod tests;
 mod writer;
 
+pub use buffers::Decoded;
 pub use cache::FrameCache;
-pub use index::FrameIndex;
+pub use index::{FrameIndex, Part};
+pub use lazy::Frame;
 pub use reader::FrameReader;
 pub use stream::read_stream;
 pub use writer::{FrameWriter, Written};

@@ -27,7 +27,7 @@ pub fn read_stream(
         Err(_) => return read_unframed(source, name, size, each),
     };
     for frame in 0..index.count() {
-        each(&index.decode(frame, index.fetch(source, frame)?)?)?;
+        each(&index.fetch(source, frame)?.bytes()?)?;
     }
     Ok(())
 }

@@ -98,15 +98,15 @@ fn fetched_frames_are_decoded_on_other_threads() {
     let data = sample(FRAME_LEN + 1);
     let written = pack(&data, Codec::Zstd(3));
     let mut source = &written.out[..];
-    let index = Arc::new(FrameIndex::open(&mut source, "f", written.size, true).unwrap());
+    let index = FrameIndex::open(&mut source, "f", written.size, true).unwrap();
     let pool = Pool::new(2).unwrap();
     let pending: Vec<_> = (0..index.count())
         .map(|frame| {
-            let (bytes, index) = (index.fetch(&mut source, frame).unwrap(), index.clone());
-            pool.run(move || index.decode(frame, bytes))
+            let frame = index.fetch(&mut source, frame).unwrap();
+            pool.run(move || frame.bytes())
         })
         .collect();
-    let whole: Vec<u8> = pending.into_iter().flat_map(|p| p.wait().unwrap()).collect();
+    let whole: Vec<u8> = pending.into_iter().flat_map(|p| p.wait().unwrap().to_vec()).collect();
     assert!(whole == data);
 }
 
@@ -128,15 +128,17 @@ fn a_sink_that_fails_fails_the_writer() {
 #[test]
 fn the_cache_drops_what_was_used_least_recently() {
     let mut cache = FrameCache::new(2);
-    let frame = |n: u8| Arc::new(vec![n; FRAME_LEN]);
+    let of = |bytes: Vec<u8>| Arc::new(Frame::new("f".into(), 0, bytes.len(), false, bytes));
+    let frame = |n: u8| of(vec![n; FRAME_LEN]);
+    let first = |found: Option<Arc<Frame>>| found.unwrap().bytes().unwrap()[0];
     cache.put(1, 0, frame(1));
     cache.put(2, 0, frame(2));
     assert!(cache.get(1, 0).is_some());
     cache.put(1, 1, frame(3));
     assert!(cache.get(2, 0).is_none());
-    assert_eq!(cache.get(1, 0).unwrap()[0], 1);
-    assert_eq!(cache.get(1, 1).unwrap()[0], 3);
-    cache.put(9, 9, Arc::new(vec![0; 5 * FRAME_LEN]));
+    assert_eq!(first(cache.get(1, 0)), 1);
+    assert_eq!(first(cache.get(1, 1)), 3);
+    cache.put(9, 9, of(vec![0; 5 * FRAME_LEN]));
     assert!(cache.get(9, 9).is_some() && cache.get(1, 1).is_none());
 }
 

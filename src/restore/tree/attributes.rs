@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::entry::{Entry, Metadata, Node, Path};
 use crate::error::{Error, Result};
 use crate::job::{meta, ProblemKind};
-use crate::platform::{self, FileKind, Stat};
+use crate::platform::{self, Dir, FileKind, Stat};
 
 use super::Tree;
 
@@ -18,6 +18,9 @@ const ACL: &[u8] = b"system.posix_acl_";
 pub(super) struct Wanted {
     pub(super) mask: u32,
     pub(super) privileged: bool,
+    /// Extended attributes that the snapshot has not are removed from what is there: its own from before, or an
+    /// ACL that its directory gave it.
+    pub(super) strips: bool,
 }
 
 impl Wanted {
@@ -35,40 +38,47 @@ impl Wanted {
     fn removes(self, name: &[u8]) -> bool {
         self.sets(name) && (!name.starts_with(b"security.") || name == b"security.capability")
     }
-}
 
-impl Tree<'_, '_> {
     /// Sets what is open: owner, extended attributes, mode, times, in this order, as each undoes part of
-    /// the ones after it.
-    pub(super) fn metadata(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
-        self.attempt(path, meta::OWNER, "set the owner of", || platform::set_owner(fd, data.uid, data.gid))?;
-        self.xattrs(path, data, fd)?;
+    /// the ones after it. `owned` is by whom it is known to be owned. Returns what could not be set.
+    pub(super) fn set(
+        self,
+        path: &Path,
+        data: &Metadata,
+        fd: BorrowedFd<'_>,
+        owned: Option<(u32, u32)>,
+    ) -> Vec<Error> {
+        let mut attempts = Attempts { wanted: self, path, failed: Vec::new() };
+        if owned != Some((data.uid, data.gid)) {
+            attempts.set(meta::OWNER, "set the owner of", || platform::set_owner(fd, data.uid, data.gid));
+        }
+        attempts.xattrs(data, fd);
         let mode = self.mode(data, || platform::stat_fd(fd));
-        self.attempt(path, meta::MODE, "set the mode of", || platform::set_mode(fd, mode?))?;
-        self.attempt(path, meta::TIMES, "set the times of", || platform::set_times(fd, data.mtime))
+        attempts.set(meta::MODE, "set the mode of", || platform::set_mode(fd, mode?));
+        attempts.set(meta::TIMES, "set the times of", || platform::set_times(fd, data.mtime));
+        attempts.failed
     }
 
     /// The same for what cannot be opened: links and special files. `name` is what it is called now.
-    pub(super) fn metadata_by_path(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
+    fn set_by_name(self, entry: &Entry, dir: &Dir, name: &[u8]) -> Result<Vec<Error>> {
         let (path, data) = (&entry.path, &entry.meta);
-        let dir = self.parent(entry)?.try_clone();
-        let dir = dir.map_err(|e| Error::io("open the directory of", path, &e))?;
-        let own = || dir.set_owner_of(name, data.uid, data.gid);
-        self.attempt(path, meta::OWNER, "set the owner of", own)?;
-        if !data.xattrs.is_empty() || self.existing {
+        let mut attempts = Attempts { wanted: self, path, failed: Vec::new() };
+        attempts.set(meta::OWNER, "set the owner of", || dir.set_owner_of(name, data.uid, data.gid));
+        if !data.xattrs.is_empty() || self.strips {
             let fd = dir.open_path(name).map_err(|e| Error::io("open", path, &e))?;
-            self.xattrs(path, data, fd.as_fd())?;
+            attempts.xattrs(data, fd.as_fd());
         }
         if !matches!(entry.node, Node::Symlink(_)) {
             let mode = self.mode(data, || dir.stat(name));
-            self.attempt(path, meta::MODE, "set the mode of", || dir.set_mode_of(name, mode?))?;
+            attempts.set(meta::MODE, "set the mode of", || dir.set_mode_of(name, mode?));
         }
-        self.attempt(path, meta::TIMES, "set the times of", || dir.set_times_of(name, data.mtime))
+        attempts.set(meta::TIMES, "set the times of", || dir.set_times_of(name, data.mtime));
+        Ok(attempts.failed)
     }
 
     /// setuid only with the owner, setgid only with the group that they were given with. On a directory
     /// setgid gives no right.
-    fn mode(&self, data: &Metadata, now: impl FnOnce() -> io::Result<Stat>) -> io::Result<u32> {
+    fn mode(self, data: &Metadata, now: impl FnOnce() -> io::Result<Stat>) -> io::Result<u32> {
         if data.mode & 0o6000 == 0 {
             return Ok(data.mode);
         }
@@ -77,15 +87,81 @@ impl Tree<'_, '_> {
     }
 
     /// The mode that something of this owner and group gets.
-    fn mode_for(&self, data: &Metadata, uid: u32, gid: u32, kind: FileKind) -> u32 {
+    fn mode_for(self, data: &Metadata, uid: u32, gid: u32, kind: FileKind) -> u32 {
         let mut mode = data.mode;
-        if !self.wanted.has(meta::SETID) || uid != data.uid {
+        if !self.has(meta::SETID) || uid != data.uid {
             mode &= !0o4000;
         }
-        if !self.wanted.has(meta::SETID) || (gid != data.gid && kind != FileKind::Dir) {
+        if !self.has(meta::SETID) || (gid != data.gid && kind != FileKind::Dir) {
             mode &= !0o2000;
         }
         mode
+    }
+}
+
+/// Setting one thing after the other, whatever fails.
+struct Attempts<'p> {
+    wanted: Wanted,
+    path: &'p Path,
+    failed: Vec<Error>,
+}
+
+impl Attempts<'_> {
+    /// Sets one thing if it is wanted.
+    fn set(&mut self, bit: u32, op: &str, set: impl FnOnce() -> io::Result<()>) {
+        if self.wanted.has(bit) {
+            self.failed.extend(set().err().map(|error| Error::io(op, self.path, &error)));
+        }
+    }
+
+    /// ACLs come last: they change the mode, and where it allows its owner no writing it allows no `user.*`.
+    fn xattrs(&mut self, data: &Metadata, fd: BorrowedFd<'_>) {
+        self.remove_xattrs(data, fd);
+        let wanted = self.wanted;
+        let settable = data.xattrs.iter().filter(|(name, _)| wanted.sets(name));
+        let (acls, others): (Vec<_>, Vec<_>) = settable.partition(|(name, _)| name.starts_with(ACL));
+        for (name, value) in others.into_iter().chain(acls) {
+            self.set(meta::XATTRS, "set an extended attribute of", || platform::set_xattr(fd, name, value));
+        }
+    }
+
+    fn remove_xattrs(&mut self, data: &Metadata, fd: BorrowedFd<'_>) {
+        if !self.wanted.strips || !self.wanted.has(meta::XATTRS) {
+            return;
+        }
+        let now = match platform::read_xattrs(fd) {
+            Ok(now) => now,
+            Err(error) => {
+                return self.failed.push(Error::io("read the extended attributes of", self.path, &error))
+            }
+        };
+        for (name, _) in now {
+            if self.wanted.removes(&name) && !data.xattrs.iter().any(|(kept, _)| *kept == name) {
+                let remove = || platform::remove_xattr(fd, &name);
+                self.set(meta::XATTRS, "remove an extended attribute of", remove);
+            }
+        }
+    }
+}
+
+impl Tree<'_, '_> {
+    /// Sets the metadata of what is open; what cannot be set is a problem.
+    pub(super) fn metadata(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
+        let failed = self.wanted.set(path, data, fd, None);
+        self.not_set(path, failed)
+    }
+
+    /// The same for what cannot be opened: links and special files. `name` is what it is called now.
+    pub(super) fn metadata_by_path(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
+        let wanted = self.wanted;
+        let failed = wanted.set_by_name(entry, self.parent(entry)?, name)?;
+        self.not_set(&entry.path, failed)
+    }
+
+    /// Lists what could not be set.
+    pub(super) fn not_set(&mut self, path: &Path, failed: Vec<Error>) -> Result<()> {
+        let mut failed = failed.into_iter();
+        failed.try_for_each(|error| self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error))
     }
 
     /// Whether what stands in an entry's place has all the metadata that would be set.
@@ -93,7 +169,8 @@ impl Tree<'_, '_> {
         let (data, wanted) = (&entry.meta, self.wanted);
         let owned = now.uid == data.uid && now.gid == data.gid;
         let (uid, gid) = if wanted.has(meta::OWNER) { (data.uid, data.gid) } else { (now.uid, now.gid) };
-        let same_mode = now.kind == FileKind::Symlink || self.mode_for(data, uid, gid, now.kind) == now.mode;
+        let same_mode =
+            now.kind == FileKind::Symlink || wanted.mode_for(data, uid, gid, now.kind) == now.mode;
         let same = (!wanted.has(meta::OWNER) || owned)
             && (!wanted.has(meta::MODE) || same_mode)
             && (!wanted.has(meta::TIMES) || now.mtime == data.mtime);
@@ -109,59 +186,5 @@ impl Tree<'_, '_> {
         let kept = |name: &[u8]| data.xattrs.iter().any(|(kept, _)| kept == name);
         let now = now.iter().filter(|(name, _)| wanted.removes(name) || kept(name));
         Ok(now.eq(data.xattrs.iter().filter(|(name, _)| wanted.sets(name))))
-    }
-
-    /// ACLs come last: they change the mode, and where it allows its owner no writing it allows no `user.*`.
-    fn xattrs(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
-        self.remove_xattrs(path, data, fd)?;
-        let wanted = self.wanted;
-        let settable = data.xattrs.iter().filter(|(name, _)| wanted.sets(name));
-        let (acls, others): (Vec<_>, Vec<_>) = settable.partition(|(name, _)| name.starts_with(ACL));
-        for (name, value) in others.into_iter().chain(acls) {
-            let set = || platform::set_xattr(fd, name, value);
-            self.attempt(path, meta::XATTRS, "set an extended attribute of", set)?;
-        }
-        Ok(())
-    }
-
-    /// Removes what the snapshot has not from something in an existing tree: its own from before, or an
-    /// ACL that its directory gave it.
-    fn remove_xattrs(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
-        if !self.existing || !self.wanted.has(meta::XATTRS) {
-            return Ok(());
-        }
-        let now = match platform::read_xattrs(fd) {
-            Ok(now) => now,
-            Err(error) => {
-                let error = Error::io("read the extended attributes of", path, &error);
-                return self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error);
-            }
-        };
-        for (name, _) in now {
-            if self.wanted.removes(&name) && !data.xattrs.iter().any(|(kept, _)| *kept == name) {
-                let remove = || platform::remove_xattr(fd, &name);
-                self.attempt(path, meta::XATTRS, "remove an extended attribute of", remove)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets one thing if it is wanted; a failure is a problem.
-    fn attempt(
-        &mut self,
-        path: &Path,
-        bit: u32,
-        op: &str,
-        set: impl FnOnce() -> io::Result<()>,
-    ) -> Result<()> {
-        if !self.wanted.has(bit) {
-            return Ok(());
-        }
-        match set() {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.job.trouble(ProblemKind::Metadata, path.as_bytes(), Error::io(op, path, &error))
-            }
-        }
     }
 }

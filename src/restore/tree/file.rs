@@ -15,6 +15,9 @@ use crate::store::Store;
 use super::standing::{Verdict, Way};
 use super::{clash, First, Tree};
 
+/// Bytes written at a time: so often it is looked whether to go on.
+const CHUNK: usize = 1 << 20;
+
 impl Tree<'_, '_> {
     pub(super) fn file(
         &mut self,
@@ -50,7 +53,13 @@ impl Tree<'_, '_> {
         self.told(entry, &verdict)
     }
 
-    fn remember_first(&mut self, entry: &Entry, file: &File, verdict: &Verdict) {
+    /// Whether a file has been restored under another name of its hard-link set.
+    pub(super) fn is_further_name(&self, file: &File) -> bool {
+        let first = self.firsts.get(&file.link);
+        file.link != 0 && first.is_some_and(|first| same_bytes(&first.file, file))
+    }
+
+    pub(super) fn remember_first(&mut self, entry: &Entry, file: &File, verdict: &Verdict) {
         if file.link != 0 && !self.firsts.contains_key(&file.link) {
             let made = matches!(verdict, Verdict::Create | Verdict::Replace(_));
             self.firsts.insert(file.link, First { path: entry.path.clone(), file: file.clone(), made });
@@ -68,25 +77,19 @@ impl Tree<'_, '_> {
         output: &Output,
     ) -> Result<Option<Error>> {
         let write_error = |e: io::Error| Error::io("write", &entry.path, &e);
-        if !file.holes.is_empty() {
-            output.set_len(file.size).map_err(write_error)?;
-        }
         let mut hasher = blake3::Hasher::new();
-        let mut out = ExtentWriter {
-            output,
-            extents: extents(file.size, &file.holes).into_iter(),
-            now: (0, 0),
-            written: 0,
-        };
+        let mut out = ExtentWriter::new(output, file).map_err(write_error)?;
         let job = &mut *self.job;
         let mut stopped = None;
-        let read = contents.read(store, entry, &mut |bytes| {
+        let mut take = |bytes: &[u8]| {
             hasher.update(bytes);
-            let taken = out.write(bytes).map_err(write_error).and_then(|()| {
-                job.report.count(Counter::BytesRead, bytes.len() as u64);
-                job.report.count(Counter::BytesWritten, bytes.len() as u64);
-                job.advance(bytes.len() as u64)
-            });
+            out.write(bytes).map_err(write_error)?;
+            job.report.count(Counter::BytesRead, bytes.len() as u64);
+            job.report.count(Counter::BytesWritten, bytes.len() as u64);
+            job.advance(bytes.len() as u64)
+        };
+        let read = contents.read(store, entry, &mut |bytes| {
+            let taken = bytes.chunks(CHUNK).try_for_each(&mut take);
             taken.inspect_err(|error| stopped = Some(error.clone()))
         });
         if let Some(error) = stopped {
@@ -101,19 +104,19 @@ impl Tree<'_, '_> {
     }
 
     /// Lists a file whose content is lost: which file, in which archive, where and why.
-    fn lost(&mut self, contents: &Contents, entry: &Entry, error: Error) -> Result<()> {
+    pub(super) fn lost(&mut self, contents: &Contents, entry: &Entry, error: Error) -> Result<()> {
         let (mut problem, told) = loss::lost("restore", contents, entry, error);
         problem.snapshot = self.job.report.snapshot;
         self.job.problem(problem, told)
     }
 }
 
-pub(super) fn same_bytes(a: &File, b: &File) -> bool {
+fn same_bytes(a: &File, b: &File) -> bool {
     a.hash == b.hash && a.size == b.size && a.holes == b.holes
 }
 
 /// Writes a stream of data into a file's extents.
-struct ExtentWriter<'f> {
+pub(super) struct ExtentWriter<'f> {
     output: &'f Output,
     extents: std::vec::IntoIter<(u64, u64)>,
     /// Where the next byte goes, and how much room there is.
@@ -121,8 +124,17 @@ struct ExtentWriter<'f> {
     written: u64,
 }
 
-impl ExtentWriter<'_> {
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+impl<'f> ExtentWriter<'f> {
+    /// `output` is new and empty.
+    pub(super) fn new(output: &'f Output, file: &File) -> io::Result<Self> {
+        if !file.holes.is_empty() {
+            output.set_len(file.size)?;
+        }
+        let extents = extents(file.size, &file.holes).into_iter();
+        Ok(ExtentWriter { output, extents, now: (0, 0), written: 0 })
+    }
+
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.now.1 == 0 {
                 // More data than extents: the length check tells.

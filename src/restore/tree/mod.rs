@@ -1,31 +1,36 @@
 //! Writing entries beneath a destination's descriptor: directories and files first, links then,
 //! directories' metadata last.
 //!
-//! In a new tree every entry is made under its own name. In a tree that exists ([`standing`] judges what
-//! is there already) each is made under a temporary name beside its place and renamed over it when it is
-//! complete: at any moment a name has its old content or its new one.
+//! In a new tree every entry is made under its own name, small files on other threads ([`flight`]). In a tree
+//! that exists ([`standing`] judges what is there already) each is made under a temporary name beside its
+//! place and renamed over it when it is complete: at any moment a name has its old content or its new one.
 
 mod attributes;
 mod extra;
 mod file;
+mod flight;
 mod links;
+mod small;
 mod standing;
 
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use crate::entry::{Entry, File, Metadata, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::job::{change, meta, Counter, Job, ProblemKind};
 use crate::platform::{self, Dir, FileKind};
+use crate::pool::Pool;
 use crate::store::Store;
 
 use super::contents::Contents;
 use super::deferred::Deferred;
 use super::target::Target;
 use attributes::Wanted;
-use file::same_bytes;
+use flight::Flight;
+use small::Place;
 use standing::{seen, Verdict, Way};
 
 /// A tree under construction.
@@ -40,7 +45,9 @@ pub struct Tree<'t, 'j> {
     /// What new entries are called in an existing tree until they are complete.
     temp: Vec<u8>,
     /// The directory worked in last, by its path below the root.
-    current: Option<(Vec<u8>, Dir)>,
+    current: Option<(Vec<u8>, Arc<Place>)>,
+    /// What other threads make of a new tree.
+    flight: Option<Flight>,
     wanted: Wanted,
     links: Deferred,
     dirs: Deferred,
@@ -65,10 +72,18 @@ struct First {
 
 impl<'t, 'j> Tree<'t, 'j> {
     /// `names` counts the names of each hard-link set; an empty one will do for a new tree.
-    pub fn new(target: &Target, names: HashMap<u64, u64>, job: &'t mut Job<'j>) -> Result<Self> {
+    pub fn new(
+        target: &Target,
+        names: HashMap<u64, u64>,
+        (pool, contents): (Arc<Pool>, &Contents),
+        job: &'t mut Job<'j>,
+    ) -> Result<Self> {
         let privileged = platform::is_privileged();
         let default = if privileged { meta::ALL } else { meta::ALL & !meta::OWNER };
-        let wanted = Wanted { mask: job.options.restore_metadata.unwrap_or(default), privileged };
+        let mask = job.options.restore_metadata.unwrap_or(default);
+        let wanted = Wanted { mask, privileged, strips: target.is_existing() };
+        let is_new = !target.is_existing() && !job.options.dry_run;
+        let flight = is_new.then(|| Flight::new(pool, wanted, contents.archives().clone()));
         Ok(Tree {
             root: target.root()?,
             base: job.options.root.clone(),
@@ -76,6 +91,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             temp: target.temp_name().to_vec(),
             job,
             current: None,
+            flight,
             wanted,
             links: Deferred::new(),
             dirs: Deferred::new(),
@@ -87,33 +103,45 @@ impl<'t, 'j> Tree<'t, 'j> {
         })
     }
 
-    /// Writes one entry, or remembers it for later.
-    pub fn entry(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: &Entry) -> Result<()> {
+    /// Writes one entry, has it written, or remembers it for later.
+    pub fn entry(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: Entry) -> Result<()> {
         self.job.step(entry.path.as_bytes())?;
-        if self.is_below_lost(entry) {
+        if let Some(mut flight) = self.flight.take() {
+            let sent = self.send(store, contents, &mut flight, entry);
+            self.flight = Some(flight);
+            return sent;
+        }
+        if self.is_below_lost(&entry) {
             return Ok(());
         }
         let done = match &entry.node {
-            Node::Dir => self.directory(entry, true),
-            Node::Symlink(_) => self.links.push(entry),
-            Node::File(file) => match self.firsts.get(&file.link) {
-                Some(first) if file.link != 0 && same_bytes(&first.file, file) => self.links.push(entry),
-                _ => self.file(store, contents, entry, file),
-            },
-            Node::Fifo => self.special(entry, FileKind::Fifo, 0),
-            Node::Char(rdev) => self.special(entry, FileKind::Char, *rdev),
-            Node::Block(rdev) => self.special(entry, FileKind::Block, *rdev),
+            Node::Dir => self.directory(&entry, true),
+            Node::Symlink(_) => self.links.push(&entry),
+            Node::File(file) if self.is_further_name(file) => self.links.push(&entry),
+            Node::File(file) => self.file(store, contents, &entry, file),
+            Node::Fifo | Node::Char(_) | Node::Block(_) => self.special(&entry),
         };
-        self.or_obstructed(entry, done)
+        self.or_obstructed(&entry, done)
+    }
+
+    /// Waits for what other threads make.
+    pub fn finish_files(&mut self, store: &mut dyn Store, contents: &mut Contents) -> Result<()> {
+        let Some(mut flight) = self.flight.take() else { return Ok(()) };
+        self.land_all(store, contents, &mut flight)
     }
 
     /// Makes a directory that was not asked for but leads to what was. One that exists stays as it is.
-    pub fn way(&mut self, entry: &Entry) -> Result<()> {
-        if self.is_below_lost(entry) {
+    pub fn way(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: Entry) -> Result<()> {
+        if let Some(mut flight) = self.flight.take() {
+            let sent = self.send(store, contents, &mut flight, entry);
+            self.flight = Some(flight);
+            return sent;
+        }
+        if self.is_below_lost(&entry) {
             return Ok(());
         }
-        let done = self.directory(entry, false);
-        self.or_obstructed(entry, done)
+        let done = self.directory(&entry, false);
+        self.or_obstructed(&entry, done)
     }
 
     fn is_below_lost(&self, entry: &Entry) -> bool {
@@ -154,17 +182,26 @@ impl<'t, 'j> Tree<'t, 'j> {
                 return self.told(entry, &verdict);
             }
         }
-        self.dirs.push(entry)?;
         if self.job.options.dry_run {
+            self.dirs.push(entry)?;
             self.absent.get_or_insert_with(|| entry.path.clone());
-        } else if entry.path != self.base {
+        } else {
             if let Verdict::Replace(now) = &verdict {
                 self.make_way(entry, now)?;
             }
-            let made = self.parent(entry)?.mkdir(entry.path.name(), 0o700);
-            made.map_err(|e| clash(&e, "make the directory", entry))?;
+            self.make_dir(entry)?;
         }
         self.told(entry, &verdict)
+    }
+
+    /// Makes a directory where nothing is, unless it is the destination itself.
+    fn make_dir(&mut self, entry: &Entry) -> Result<()> {
+        self.dirs.push(entry)?;
+        if entry.path == self.base {
+            return Ok(());
+        }
+        let made = self.parent(entry)?.mkdir(entry.path.name(), 0o700);
+        made.map_err(|e| clash(&e, "make the directory", entry))
     }
 
     /// Lets us work in an existing directory whose mode does not; its mode is set again at the end.
@@ -182,7 +219,14 @@ impl<'t, 'j> Tree<'t, 'j> {
         Ok(())
     }
 
-    fn special(&mut self, entry: &Entry, kind: FileKind, rdev: u64) -> Result<()> {
+    /// Makes a FIFO or a device.
+    fn special(&mut self, entry: &Entry) -> Result<()> {
+        let (kind, rdev) = match entry.node {
+            Node::Fifo => (FileKind::Fifo, 0),
+            Node::Char(rdev) => (FileKind::Char, rdev),
+            Node::Block(rdev) => (FileKind::Block, rdev),
+            _ => return Ok(()),
+        };
         if !self.wanted.has(meta::SPECIAL) {
             return Ok(());
         }
@@ -229,11 +273,12 @@ impl<'t, 'j> Tree<'t, 'j> {
         Ok(None)
     }
 
-    /// Sets the root's own metadata: the last thing that is done to the tree.
+    /// Sets the root's own metadata, and makes it durable: the last thing that is done to the tree.
     pub fn finish_root(&mut self, meta: Metadata) -> Result<()> {
         let root = self.open_dir(self.base.as_bytes());
         let root = root.map_err(|e| Error::io("open the destination", b"", &e))?;
-        self.metadata(&self.base.clone(), &meta, root.as_fd())
+        self.metadata(&self.base.clone(), &meta, root.as_fd())?;
+        root.sync().map_err(|e| Error::io("sync the destination", b"", &e))
     }
 
     fn finish_dir(&mut self, entry: &Entry) -> Result<()> {
@@ -289,17 +334,27 @@ impl<'t, 'j> Tree<'t, 'j> {
     }
 
     fn dir_of(&mut self, path: &Path) -> io::Result<&Dir> {
+        self.place_of(path).map(|place| &place.dir)
+    }
+
+    /// The same to be kept.
+    fn place(&mut self, entry: &Entry) -> Result<Arc<Place>> {
+        let place = self.place_of(&entry.path).cloned();
+        place.map_err(|e| Error::io("open the directory of", &entry.path, &e))
+    }
+
+    fn place_of(&mut self, path: &Path) -> io::Result<&Arc<Place>> {
         let wanted = self.rel(path.parent().unwrap_or(&[]));
         if self.current.as_ref().is_none_or(|(path, _)| path != wanted) {
-            let below = self.current.as_ref().and_then(|(path, dir)| Some((dir, below(wanted, path)?)));
+            let below = self.current.as_ref().and_then(|(path, at)| Some((at, below(wanted, path)?)));
             let dir = match (below, &self.root) {
-                (Some((dir, rest)), _) => dir.open_dir(rest)?,
+                (Some((at, rest)), _) => at.dir.open_dir(rest)?,
                 (None, Some(root)) => root.open_dir(wanted)?,
                 (None, None) => return Err(io::ErrorKind::NotFound.into()),
             };
-            self.current = Some((wanted.to_vec(), dir));
+            self.current = Some((wanted.to_vec(), Arc::new(Place::new(dir))));
         }
-        self.current.as_ref().map(|(_, dir)| dir).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.current.as_ref().map(|(_, place)| place).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 

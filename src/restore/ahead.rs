@@ -1,0 +1,77 @@
+//! Looking ahead: frames that will be wanted soon are fetched, and decoded on other threads meanwhile.
+
+use std::collections::VecDeque;
+
+use crate::entry::Range;
+use crate::error::Result;
+use crate::store::Store;
+
+use super::contents::{Contents, FrameId};
+
+/// Bytes of frames that are fetched before they are wanted. Longer frames are never fetched ahead.
+const BYTES_AHEAD: u64 = 16 << 20;
+
+/// Walks along ranges of archives, some frames before their reader.
+pub(super) struct Ahead<I> {
+    /// `None` once nothing is left, or something could not be fetched: its reader will be told.
+    ranges: Option<I>,
+    /// What is left of the range that was come to.
+    range: Option<Range>,
+    /// Frames fetched that the reader has not come to, with their lengths.
+    waiting: VecDeque<(FrameId, u64)>,
+    bytes: u64,
+}
+
+impl<I: Iterator<Item = Range>> Ahead<I> {
+    pub fn new(ranges: I) -> Self {
+        Ahead { ranges: Some(ranges), range: None, waiting: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Notes that the reader has come to the frame `now`, and goes on. An error says nothing about stored
+    /// bytes, and ends all reading.
+    pub fn follow(&mut self, now: FrameId, contents: &mut Contents, store: &mut dyn Store) -> Result<()> {
+        if !contents.has_pool() {
+            return Ok(());
+        }
+        if let Some((_, len)) = self.waiting.front().copied().filter(|(id, _)| *id == now) {
+            self.waiting.pop_front();
+            self.bytes -= len;
+        }
+        while self.bytes < BYTES_AHEAD && self.ranges.is_some() {
+            match self.step(now, contents, store) {
+                Err(error) if error.kind.ends_reading() => return Err(error),
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => self.ranges = None,
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on by one frame. False if there is no room for it.
+    fn step(&mut self, now: FrameId, contents: &mut Contents, store: &mut dyn Store) -> Result<bool> {
+        let Some(range) = self.range.take().or_else(|| self.ranges.as_mut().and_then(I::next)) else {
+            self.ranges = None;
+            return Ok(true);
+        };
+        let index = contents.index(store, range.archive)?;
+        let Some(part) = index.parts(range.offset, range.len)?.next() else { return Ok(true) };
+        let id = (range.archive, part.frame);
+        if id != now && !contents.holds(id) {
+            let span = index.span(part.frame);
+            let len = span.end - span.start;
+            if self.bytes + len > BYTES_AHEAD {
+                self.range = Some(range);
+                return Ok(false);
+            }
+            let frame = contents.frame(store, id)?;
+            contents.decode(frame);
+            self.waiting.push_back((id, len));
+            self.bytes += len;
+        }
+        let taken = part.bytes.len() as u64;
+        let (offset, len) = (range.offset + taken, range.len - taken);
+        self.range = (len > 0).then_some(Range { offset, len, ..range });
+        Ok(true)
+    }
+}

@@ -1,0 +1,58 @@
+//! The archives that a state names, and what is said of losses in them.
+
+use crate::delta;
+use crate::entry::{Entry, File, Range};
+use crate::error::{Error, Kind, Result};
+use crate::format::ArchiveRef;
+
+/// The archives of one state. Shared with the threads that make contents.
+#[derive(Debug)]
+pub struct Archives(Vec<ArchiveRef>);
+
+impl Archives {
+    pub fn new(archives: &[ArchiveRef]) -> Self {
+        Archives(archives.to_vec())
+    }
+
+    pub fn get(&self, archive: u32) -> Result<&ArchiveRef> {
+        let found = self.0.get(archive as usize);
+        found.ok_or_else(|| Error::new(Kind::Corrupt, "read", "the state names no such archive"))
+    }
+
+    /// The name of the first archive that an entry needs, for messages.
+    pub fn of(&self, entry: &Entry) -> Option<&str> {
+        let range = entry.place.content.first()?;
+        self.get(range.archive).ok().map(|archive| archive.name.as_str())
+    }
+
+    /// The error of a content that was read whole and is not what was backed up.
+    pub fn differs(&self, entry: &Entry, file: &File) -> Error {
+        let detail =
+            format!("the content of {:?} is not what was backed up (expected {})", entry.path, file.hash);
+        match entry.place.content.first() {
+            Some(range) => self.damaged(range, detail),
+            None => Error::corrupt("read", b"", detail),
+        }
+    }
+
+    /// Checks what the deltas of `entry`, if it has any, make against its size.
+    pub fn check_len(&self, entry: &Entry, made: u64) -> Result<()> {
+        let wanted = entry.file().map_or(0, File::data_len);
+        match entry.place.content.get(1..).and_then(<[Range]>::last).filter(|_| made != wanted) {
+            None => Ok(()),
+            Some(last) => {
+                let detail = format!("the deltas of {:?} make {made} bytes, not {wanted}", entry.path);
+                Err(self.damaged(last, detail))
+            }
+        }
+    }
+
+    pub fn bad_delta(&self, entry: &Entry, delta: &Range, error: &delta::Error) -> Error {
+        self.damaged(delta, format!("the delta of {:?} is damaged: {error}", entry.path))
+    }
+
+    fn damaged(&self, range: &Range, detail: String) -> Error {
+        let name = self.get(range.archive).map_or("", |archive| &archive.name);
+        Error::corrupt("read", name, format!("at offset {}: {detail}", range.offset))
+    }
+}

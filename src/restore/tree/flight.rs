@@ -1,0 +1,261 @@
+//! What of a new tree is being made on other threads: batches of small files, and what was made between
+//! them. It is all told in the order of the entries, when its batch has landed.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use crate::entry::{Entry, File, Node};
+use crate::error::{Error, Result};
+use crate::job::Counter;
+use crate::pool::{Pending, Pool};
+use crate::restore::archives::Archives;
+use crate::restore::contents::{Contents, FrameId};
+use crate::restore::loss::costs_one_file;
+use crate::store::Store;
+
+use super::attributes::Wanted;
+use super::small::{is_small, Maker, Outcome, Small, Step};
+use super::standing::Verdict;
+use super::Tree;
+
+/// A batch has at most this many entries, files and directories that they lie in (each is held open), ...
+const STEPS_MAX: usize = 256;
+const FILES_MAX: usize = 64;
+const PLACES_MAX: usize = 8;
+/// ... and ends once it has this many bytes of contents, or its frames make this many.
+const DATA_ENOUGH: u64 = 4 << 20;
+const FRAMES_ENOUGH: usize = 8 << 20;
+/// Batches in flight, and what the frames make that they hold together.
+const BATCHES_MAX: usize = 16;
+const FRAMES_MAX: usize = 16 << 20;
+
+pub(super) struct Flight {
+    pool: Arc<Pool>,
+    maker: Maker,
+    boarding: Batch,
+    flying: VecDeque<Flying>,
+    /// The frames held by batches in flight: by how many, and what each makes.
+    frames: HashMap<FrameId, (usize, usize)>,
+    frame_bytes: usize,
+    /// Hard-link sets with a name among all that.
+    sets: HashSet<u64>,
+}
+
+/// A batch on its way.
+struct Flying {
+    made: Pending<Vec<(Entry, Outcome)>>,
+    /// The frames that it holds.
+    frames: Vec<FrameId>,
+}
+
+/// Consecutive entries.
+#[derive(Default)]
+struct Batch {
+    steps: Vec<Step>,
+    files: usize,
+    places: usize,
+    data: u64,
+    frames: Vec<(FrameId, usize)>,
+    frame_bytes: usize,
+}
+
+impl Batch {
+    fn add(&mut self, step: Step) {
+        if let Step::File(small) = &step {
+            let here = Some(Arc::as_ptr(&small.place));
+            let last = self.steps.iter().rev().find_map(|step| match step {
+                Step::File(small) => Some(Arc::as_ptr(&small.place)),
+                Step::Made(_) => None,
+            });
+            self.places += usize::from(last != here);
+            self.files += 1;
+            self.data += small.entry.size();
+            for (id, len) in small.content.iter().flat_map(|content| content.frames()) {
+                if !self.frames.iter().any(|(held, _)| *held == id) {
+                    self.frames.push((id, len));
+                    self.frame_bytes += len;
+                }
+            }
+        }
+        self.steps.push(step);
+    }
+
+    fn is_full(&self) -> bool {
+        self.steps.len() >= STEPS_MAX
+            || self.files >= FILES_MAX
+            || self.places >= PLACES_MAX
+            || self.data >= DATA_ENOUGH
+            || self.frame_bytes >= FRAMES_ENOUGH
+    }
+}
+
+impl Flight {
+    pub fn new(pool: Arc<Pool>, wanted: Wanted, archives: Arc<Archives>) -> Self {
+        let maker = Maker { wanted, archives, stopped: Arc::new(AtomicBool::new(false)) };
+        Flight {
+            pool,
+            maker,
+            boarding: Batch::default(),
+            flying: VecDeque::new(),
+            frames: HashMap::new(),
+            frame_bytes: 0,
+            sets: HashSet::new(),
+        }
+    }
+
+    fn add(&mut self, step: Step) {
+        if let Step::File(small) = &step {
+            self.sets.extend(small.entry.file().map(|file| file.link).filter(|&link| link != 0));
+        }
+        self.boarding.add(step);
+    }
+
+    /// Hands the entries gathered to the pool.
+    fn start(&mut self) {
+        let batch = std::mem::take(&mut self.boarding);
+        if batch.steps.is_empty() {
+            return;
+        }
+        for &(id, len) in &batch.frames {
+            let held = self.frames.entry(id).or_insert((0, len));
+            self.frame_bytes += if held.0 == 0 { len } else { 0 };
+            held.0 += 1;
+        }
+        let maker = self.maker.clone();
+        let made = self.pool.run(move || maker.run(batch.steps));
+        let frames = batch.frames.into_iter().map(|(id, _)| id).collect();
+        self.flying.push_back(Flying { made, frames });
+    }
+
+    fn is_crowded(&self) -> bool {
+        let enough = (2 * self.pool.threads() + 2).min(BATCHES_MAX);
+        self.flying.len() > enough || (self.flying.len() > 1 && self.frame_bytes > FRAMES_MAX)
+    }
+
+    /// Waits for the oldest batch.
+    fn land(&mut self) -> Option<Vec<(Entry, Outcome)>> {
+        let Flying { made, frames } = self.flying.pop_front()?;
+        let landed = made.wait();
+        for id in frames {
+            if let Some(held) = self.frames.get_mut(&id) {
+                held.0 -= 1;
+                if held.0 == 0 {
+                    self.frame_bytes -= held.1;
+                    self.frames.remove(&id);
+                }
+            }
+        }
+        for (entry, _) in &landed {
+            entry.file().map(|file| self.sets.remove(&file.link));
+        }
+        Some(landed)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.maker.stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Tree<'_, '_> {
+    /// Makes an entry of a new tree, or has it made.
+    pub(super) fn send(
+        &mut self,
+        store: &mut dyn Store,
+        contents: &mut Contents,
+        flight: &mut Flight,
+        entry: Entry,
+    ) -> Result<()> {
+        match &entry.node {
+            Node::Dir => {}
+            Node::Symlink(_) => return self.links.push(&entry),
+            Node::File(file) => {
+                if flight.sets.contains(&file.link) {
+                    self.land_all(store, contents, flight)?;
+                }
+                if self.is_further_name(file) {
+                    return self.links.push(&entry);
+                }
+                if !is_small(&entry, file) {
+                    self.land_all(store, contents, flight)?;
+                    return self.file(store, contents, &entry, file);
+                }
+            }
+            Node::Fifo | Node::Char(_) | Node::Block(_) => {
+                self.land_all(store, contents, flight)?;
+                return self.special(&entry);
+            }
+        }
+        match self.step(store, contents, entry) {
+            Ok(step) => flight.add(step),
+            Err(error) => {
+                // What comes before it is told before it.
+                self.land_all(store, contents, flight)?;
+                return Err(error);
+            }
+        }
+        if flight.boarding.is_full() {
+            flight.start();
+        }
+        while flight.is_crowded() {
+            self.land(store, contents, flight)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a directory, or fetches a file.
+    fn step(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: Entry) -> Result<Step> {
+        if entry.node == Node::Dir {
+            return self.make_dir(&entry).map(|()| Step::Made(entry));
+        }
+        let content = match contents.gather(store, &entry) {
+            Err(error) if !costs_one_file(&error) => return Err(error),
+            content => content,
+        };
+        let place = self.place(&entry)?;
+        Ok(Step::File(Small { entry, place, content }))
+    }
+
+    /// Waits for all that is in flight.
+    pub(super) fn land_all(
+        &mut self,
+        store: &mut dyn Store,
+        contents: &mut Contents,
+        flight: &mut Flight,
+    ) -> Result<()> {
+        flight.start();
+        while self.land(store, contents, flight)? {}
+        Ok(())
+    }
+
+    /// Waits for the oldest batch and tells what has become of it. False if there is none.
+    fn land(&mut self, store: &mut dyn Store, contents: &mut Contents, flight: &mut Flight) -> Result<bool> {
+        let Some(landed) = flight.land() else { return Ok(false) };
+        for (entry, outcome) in landed {
+            match (outcome, entry.file()) {
+                (Outcome::Made, _) | (_, None) => self.told(&entry, &Verdict::Create)?,
+                (Outcome::Written(failed), Some(file)) => self.written(&entry, file, failed)?,
+                (Outcome::Lost(read, error), Some(_)) => {
+                    self.job.report.count(Counter::BytesRead, read);
+                    self.job.advance(read)?;
+                    self.lost(contents, &entry, error)?;
+                }
+                (Outcome::Large, Some(file)) => self.file(store, contents, &entry, file)?,
+                (Outcome::Failed(error), _) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    fn written(&mut self, entry: &Entry, file: &File, failed: Vec<Error>) -> Result<()> {
+        let len = file.data_len();
+        self.job.report.count(Counter::BytesRead, len);
+        self.job.report.count(Counter::BytesWritten, len);
+        self.job.advance(len)?;
+        self.not_set(&entry.path, failed)?;
+        self.remember_first(entry, file, &Verdict::Create);
+        self.told(entry, &Verdict::Create)
+    }
+}

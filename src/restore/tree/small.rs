@@ -1,0 +1,128 @@
+//! Small files of a new tree: what is done with some of them at a time, on another thread.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::entry::{Entry, File};
+use crate::error::{Error, Result};
+use crate::format::FRAME_LEN;
+use crate::platform::{self, Dir};
+use crate::restore::archives::Archives;
+use crate::restore::gathered::Gathered;
+use crate::restore::loss::costs_one_file;
+
+use super::attributes::Wanted;
+use super::clash;
+use super::file::ExtentWriter;
+
+/// A directory that files are made in.
+pub(super) struct Place {
+    pub dir: Dir,
+    /// Owner and group that the system gives what is made here, once that was seen.
+    owner: OnceLock<(u32, u32)>,
+}
+
+impl Place {
+    pub fn new(dir: Dir) -> Self {
+        Place { dir, owner: OnceLock::new() }
+    }
+
+    /// By whom a file is owned that was just made here.
+    fn owner_of(&self, made: &std::fs::File) -> Option<(u32, u32)> {
+        if self.owner.get().is_none() {
+            let stat = platform::stat_file(made).ok()?;
+            let _ = self.owner.set((stat.uid, stat.gid));
+        }
+        self.owner.get().copied()
+    }
+}
+
+/// Something of a new tree, in the order of its entries.
+pub(super) enum Step {
+    /// It was made already.
+    Made(Entry),
+    File(Small),
+}
+
+pub(super) struct Small {
+    pub entry: Entry,
+    pub place: Arc<Place>,
+    /// Or why it could not be fetched.
+    pub content: Result<Gathered>,
+}
+
+/// What has become of an entry.
+pub(super) enum Outcome {
+    Made,
+    /// Written; this could not be set.
+    Written(Vec<Error>),
+    /// Its content is lost, of which so much was read.
+    Lost(u64, Error),
+    /// It needs more memory than there is for a small one.
+    Large,
+    /// The restore ends.
+    Failed(Error),
+}
+
+/// Whether an entry's content is small enough to be held whole.
+pub(super) fn is_small(entry: &Entry, file: &File) -> bool {
+    let stored = entry.place.content.iter().fold(0, |sum: u64, range| sum.saturating_add(range.len));
+    stored.max(file.data_len()) <= FRAME_LEN as u64
+}
+
+/// What making files takes. Each thread has one.
+#[derive(Clone)]
+pub(super) struct Maker {
+    pub wanted: Wanted,
+    pub archives: Arc<Archives>,
+    /// Nobody waits for what is made any more.
+    pub stopped: Arc<AtomicBool>,
+}
+
+impl Maker {
+    pub fn run(&self, steps: Vec<Step>) -> Vec<(Entry, Outcome)> {
+        let each = |step| match step {
+            Step::Made(entry) => (entry, Outcome::Made),
+            Step::File(small) => {
+                let outcome = self.file(&small).unwrap_or_else(Outcome::Failed);
+                (small.entry, outcome)
+            }
+        };
+        steps.into_iter().map(each).collect()
+    }
+
+    /// Makes one file. Its content is checked before anything is written.
+    fn file(&self, Small { entry, place, content }: &Small) -> Result<Outcome> {
+        let Some(file) = entry.file() else { return Ok(Outcome::Made) };
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(Error::cancelled());
+        }
+        let made = match content {
+            Ok(content) => content.make(entry, &self.archives),
+            Err(error) => Err(error.clone()),
+        };
+        let bytes = match made {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(Outcome::Large),
+            Err(error) if costs_one_file(&error) => return Ok(Outcome::Lost(0, error)),
+            Err(error) => return Err(error),
+        };
+        let (mut hasher, mut len) = (blake3::Hasher::new(), 0);
+        for piece in &bytes {
+            hasher.update(piece.as_ref());
+            len += piece.as_ref().len() as u64;
+        }
+        if len != file.data_len() || file.hash != hasher.finalize().into() {
+            return Ok(Outcome::Lost(len, self.archives.differs(entry, file)));
+        }
+        let created = place.dir.create_file(entry.path.name(), 0o600);
+        let output = created.map_err(|e| clash(&e, "create", entry))?;
+        let write_error = |e: io::Error| Error::io("write", &entry.path, &e);
+        let mut out = ExtentWriter::new(&output, file).map_err(write_error)?;
+        bytes.iter().try_for_each(|piece| out.write(piece.as_ref())).map_err(write_error)?;
+        let owned = place.owner_of(&output);
+        Ok(Outcome::Written(self.wanted.set(&entry.path, &entry.meta, output.as_fd(), owned)))
+    }
+}
