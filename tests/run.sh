@@ -61,7 +61,7 @@ step() {
 scripts() {
     for script in tests/*.sh tests/support/*.sh examples-c/*.sh benches/*.sh .ci/run; do
         [ -f "$script" ] || continue
-        case $(head -n 1 "$script") in *bash*) shell=bash ;; *) shell=sh ;; esac
+        case $(head -n 1 "$script") in *bash*) shell="bash" ;; *) shell="sh" ;; esac
         $shell -n "$script" || return 1
         ! command -v shellcheck >/dev/null 2>&1 || shellcheck -x "$script" || return 1
     done
