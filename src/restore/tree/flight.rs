@@ -20,8 +20,8 @@ use super::standing::Verdict;
 use super::Tree;
 
 /// A batch has at most this many entries, files and directories that they lie in (each is held open), ...
-const STEPS_MAX: usize = 256;
-const FILES_MAX: usize = 64;
+const STEPS_MAX: usize = 512;
+const FILES_MAX: usize = 256;
 const PLACES_MAX: usize = 8;
 /// ... and ends once it has this many bytes of contents, or its frames make this many.
 const DATA_ENOUGH: u64 = 4 << 20;
