@@ -3,7 +3,7 @@
 
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
-use crate::entry::Path;
+use crate::entry::{is_within, Path};
 use crate::error::{Error, Kind, Result};
 
 /// Longer globs are refused: what they compile to grows with them.
@@ -55,7 +55,8 @@ impl Filter {
     }
 
     /// Whether an entry is meant, itself or as part of a directory. Remembers which rules had a use.
-    pub fn matches(&mut self, path: &Path) -> bool {
+    pub fn matches(&mut self, path: impl AsRef<[u8]>) -> bool {
+        let path = path.as_ref();
         let mut any = self.rules.is_empty();
         for rule in &mut self.rules {
             // A rule that was used already decides nothing once another one matched.
@@ -75,10 +76,10 @@ impl Filter {
 }
 
 impl What {
-    fn matches(&self, path: &Path) -> bool {
+    fn matches(&self, path: &[u8]) -> bool {
         match self {
-            What::Literal(dir) => path.is_within(dir.as_bytes()),
-            What::Glob(glob) => prefixes(path.as_bytes()).any(|prefix| is_match(glob, prefix)),
+            What::Literal(dir) => is_within(path, dir.as_bytes()),
+            What::Glob(glob) => prefixes(path).any(|prefix| is_match(glob, prefix)),
         }
     }
 }

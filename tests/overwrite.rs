@@ -409,6 +409,29 @@ fn partial(series: &Series, options: Options, dest: &Path) -> Result<Vec<String>
     Ok(names)
 }
 
+/// What is selected is remembered if it is little, and looked for again if not.
+#[test]
+fn a_large_part_restores_like_a_small_one() {
+    let mut series = Series::new();
+    for file in 0..1200 {
+        series.write(&format!("d/e/{file:04}"), format!("file {file}"));
+        series.write(&format!("f/{file:04}"), "not meant");
+    }
+    series.snapshot();
+    for (glob, files) in [("d/e/0*", 1000), ("d/e/00*", 100), ("d/*/*", 1200), ("d/e/0[0-8]*", 900)] {
+        let options = Options { includes: vec![glob.into()], ..series.options.clone() };
+        let (dest, mut told) = (series.beside("part"), Told::default());
+        let report = restore(&series, &options, &dest, &mut told).whole();
+        let wanted = |path: &[u8]| path.starts_with(b"d/e/") || [&b""[..], b"d", b"d/e"].contains(&path);
+        let found = facts(&dest);
+        assert_eq!(found.len(), files + 3, "{glob}");
+        assert!(found.iter().all(|(path, one)| wanted(path)
+            && (one.kind == "dir" || one.hash == series.points[0].kept.facts[path].hash)));
+        assert_eq!(told.0.len() as u64, counter(&report, Counter::Created));
+        series::remove(&dest);
+    }
+}
+
 #[test]
 fn a_part_of_a_snapshot_comes_with_the_directories_that_lead_there() {
     let (series, _) = with_copy(&[("a/b/c", "1"), ("a/b/d", "2"), ("a/e", "3"), ("f", "4")]);

@@ -48,13 +48,13 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let _lock = lock(store, &key, LockMode::Shared, job)?;
     let mut state = open_selected(store, &key, job)?;
     let mut selection = Selection::new(job.options)?;
-    let plan = selection.plan(&mut state, job.options)?;
+    let mut plan = selection.plan(&mut state, job.options)?;
     let mut target = Target::prepare(dest, job.options)?;
     job.phase(Phase::Restore, plan.entries, plan.bytes)?;
     let pool = start_pool(job)?;
     let mut contents = Contents::new(&state.trailer().archives).with_pool(pool.clone());
-    let mut tree = Tree::new(&target, plan.names, (pool, &contents), job)?;
-    selection.each(&mut state, &mut |entry, asked_for| match asked_for {
+    let mut tree = Tree::new(&target, std::mem::take(&mut plan.names), (pool, &contents), job)?;
+    selection.each(&mut state, &mut plan, &mut |entry, asked_for| match asked_for {
         true => tree.entry(store, &mut contents, entry),
         false => tree.way(store, &mut contents, entry),
     })?;

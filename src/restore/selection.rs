@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::entry::{Entry, Node, Path};
+use crate::entry::{is_within, Entry, Path};
 use crate::error::{Error, Kind, Result};
 use crate::filter::Filter;
-use crate::format::StateReader;
+use crate::format::{Recorded, StateReader};
 use crate::job::{Options, Overwrite};
+
+/// A selection of at most this many entries is remembered from planning it: the state is not read again.
+const FEW: usize = 1000;
 
 pub struct Selection {
     pub filter: Filter,
@@ -21,6 +24,8 @@ pub struct Plan {
     pub bytes: u64,
     /// How many names each hard-link set has among the entries; only counted where it matters.
     pub names: HashMap<u64, u64>,
+    /// All that [`Selection::each`] gives, if that is not much.
+    few: Option<Vec<(Entry, bool)>>,
 }
 
 impl Selection {
@@ -38,17 +43,24 @@ impl Selection {
         if whole && options.overwrite == Overwrite::Never {
             return Ok(Plan { entries, bytes, ..Plan::default() });
         }
-        let mut plan = Plan::default();
+        let mut plan = Plan { few: Some(Vec::new()), ..Plan::default() };
         let mut found = false;
-        self.each(state, &mut |entry, asked_for| {
+        self.each_recorded(state, &mut |recorded, asked_for| {
             found = true;
             if asked_for {
                 plan.entries += 1;
-                plan.bytes += entry.size();
-                if let Some(file) = entry.file().filter(|file| file.link != 0) {
-                    *plan.names.entry(file.link).or_default() += 1;
+                plan.bytes += recorded.size();
+                if recorded.link() != 0 {
+                    *plan.names.entry(recorded.link()).or_default() += 1;
                 }
             }
+            plan.few = match plan.few.take().filter(|few| few.len() < FEW) {
+                Some(mut few) => {
+                    few.push((recorded.entry()?, asked_for));
+                    Some(few)
+                }
+                None => None,
+            };
             Ok(())
         })?;
         self.filter.check_used()?;
@@ -68,24 +80,37 @@ impl Selection {
     pub fn each(
         &mut self,
         state: &mut StateReader,
+        plan: &mut Plan,
         each: &mut dyn FnMut(Entry, bool) -> Result<()>,
     ) -> Result<()> {
+        match plan.few.take() {
+            Some(few) => few.into_iter().try_for_each(|(entry, asked_for)| each(entry, asked_for)),
+            None => self.each_recorded(state, &mut |recorded, asked_for| each(recorded.entry()?, asked_for)),
+        }
+    }
+
+    fn each_recorded(
+        &mut self,
+        state: &mut StateReader,
+        each: &mut dyn FnMut(&Recorded, bool) -> Result<()>,
+    ) -> Result<()> {
         // Directories that were not meant themselves: whether they lead anywhere shows later.
-        let mut above: Vec<Entry> = Vec::new();
-        for entry in state.entries()? {
-            let entry = entry?;
-            if !self.is_in_root(&entry) {
+        let mut above: Vec<Recorded> = Vec::new();
+        let mut records = state.recorded()?;
+        while let Some(recorded) = records.advance()? {
+            let path = recorded.path();
+            if !is_within(path, self.root.as_bytes()) {
                 continue;
             }
-            check_root(&entry, &self.root)?;
-            while above.pop_if(|dir| !entry.path.is_within(dir.path.as_bytes())).is_some() {}
-            if self.filter.matches(&entry.path) {
+            check_root(recorded, &self.root)?;
+            while above.pop_if(|dir| !is_within(path, dir.path())).is_some() {}
+            if self.filter.matches(path) {
                 for dir in above.drain(..) {
-                    each(dir, false)?;
+                    each(&dir, false)?;
                 }
-                each(entry, true)?;
-            } else if entry.node == Node::Dir {
-                above.push(entry);
+                each(recorded, true)?;
+            } else if recorded.is_dir() {
+                above.push(recorded.clone());
             }
         }
         Ok(())
@@ -93,8 +118,8 @@ impl Selection {
 }
 
 /// What becomes the destination is a directory: anything else cannot be restored as a tree.
-fn check_root(entry: &Entry, root: &Path) -> Result<()> {
-    if entry.path != *root || entry.node == Node::Dir {
+fn check_root(recorded: &Recorded, root: &Path) -> Result<()> {
+    if recorded.path() != root.as_bytes() || recorded.is_dir() {
         return Ok(());
     }
     let detail = "it is not a directory";

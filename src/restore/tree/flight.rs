@@ -15,7 +15,7 @@ use crate::restore::loss::costs_one_file;
 use crate::store::Store;
 
 use super::attributes::Wanted;
-use super::small::{is_small, Maker, Outcome, Small, Step};
+use super::small::{is_small, Landed, Maker, Outcome, Small, Step};
 use super::standing::Verdict;
 use super::Tree;
 
@@ -44,7 +44,7 @@ pub(super) struct Flight {
 
 /// A batch on its way.
 struct Flying {
-    made: Pending<Vec<(Entry, Outcome)>>,
+    made: Pending<Landed>,
     /// The frames that it holds.
     frames: Vec<FrameId>,
 }
@@ -134,7 +134,7 @@ impl Flight {
     }
 
     /// Waits for the oldest batch.
-    fn land(&mut self) -> Option<Vec<(Entry, Outcome)>> {
+    fn land(&mut self) -> Option<Landed> {
         let Flying { made, frames } = self.flying.pop_front()?;
         let landed = made.wait();
         for id in frames {

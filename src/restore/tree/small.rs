@@ -66,6 +66,9 @@ pub(super) enum Outcome {
     Failed(Error),
 }
 
+/// What has become of a batch, in order.
+pub(super) type Landed = Vec<(Entry, Outcome)>;
+
 /// Whether an entry's content is small enough to be held whole.
 pub(super) fn is_small(entry: &Entry, file: &File) -> bool {
     let stored = entry.place.content.iter().fold(0, |sum: u64, range| sum.saturating_add(range.len));
@@ -82,7 +85,7 @@ pub(super) struct Maker {
 }
 
 impl Maker {
-    pub fn run(&self, steps: Vec<Step>) -> Vec<(Entry, Outcome)> {
+    pub fn run(&self, steps: Vec<Step>) -> Landed {
         let each = |step| match step {
             Step::Made(entry) => (entry, Outcome::Made),
             Step::File(small) => {
