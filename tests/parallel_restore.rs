@@ -4,6 +4,7 @@
 mod support;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
@@ -173,24 +174,27 @@ fn a_damaged_frame_costs_the_same_files() {
     fs::write(&full, bytes).unwrap();
     let said = assert_threads_agree(&series);
     assert!(said.problems.len() > 5 && said.tree.len() > 500, "{} lost", said.problems.len());
+    let why: BTreeSet<_> = said.problems.iter().map(|told| &told[told.find("offset").unwrap()..]).collect();
+    assert_eq!(why.len(), 1, "each is told why: {why:?}");
 }
 
 /// Whenever the caller says cancel it is told nothing more, and nothing is left.
 #[test]
 fn cancelled_at_any_change_nothing_is_left() {
     let mut series = Series::new();
-    for file in 0..150 {
-        series.write(&format!("d{}/f{file:03}", file / 20), noise(file, 500));
+    // More than are in flight at any time.
+    for file in 0..600 {
+        series.write(&format!("d{}/f{file:03}", file / 60), noise(file, 100));
     }
     series.snapshot();
     let dest = series.beside("dest");
     let before = series::around(&series);
     for threads in [1, 4] {
-        for at in (1..).step_by(7) {
+        for at in (1..).step_by(41) {
             let mut told = Told { cancel_at: Some(at), ..Told::default() };
             let outcome = restore(&series, threads, &dest, &mut told);
             if outcome.result.is_ok() {
-                assert!(at > 150);
+                assert!(at > 600);
                 series::remove(&dest);
                 break;
             }
