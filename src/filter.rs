@@ -55,7 +55,7 @@ impl Filter {
     }
 
     /// Whether an entry is meant, itself or as part of a directory. Remembers which rules had a use.
-    pub fn matches(&mut self, path: impl AsRef<[u8]>) -> bool {
+    pub fn matches(&mut self, path: &(impl AsRef<[u8]> + ?Sized)) -> bool {
         let path = path.as_ref();
         let mut any = self.rules.is_empty();
         for rule in &mut self.rules {
