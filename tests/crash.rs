@@ -311,7 +311,8 @@ fn listings_that_break_off_lose_nothing() {
             assert!(entries > 1, "{fault}: {outcome:?}");
         }
     }
-    assert!(refused > 1, "the root's listing did not fail");
+    // That of the walk is another thread's: `trouble.rs` has the root that is gone by then.
+    assert!(refused > 1, "no listing of the root failed");
 }
 
 /// Each call that can fail, failing once: an error of its kind or success, never a crash or a loss.

@@ -1,30 +1,19 @@
 //! Contents beyond 4 GiB: zeros up to there, then noise. Offsets and lengths of 32 bits would not do.
 
+mod support;
+
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use ibt::delta::{patch, Command as DeltaCommand, Commands, DeltaWriter, Params, Plan, Signature, Signer};
+use support::noise;
 
 /// Where the noise starts: at a multiple of the block length.
 const FAR: u64 = (1 << 32) + (3 << 16);
 const PARAMS: Params = Params { block_len: 1 << 16, strong_len: 16 };
 const TAIL: usize = 5 << 16;
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
-
-/// `len` bytes that repeat nothing (xorshift64*).
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        bytes.extend_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
-}
 
 fn sign(content: &[u8]) -> Vec<u8> {
     let mut signer = Signer::new(PARAMS, Vec::new()).unwrap();

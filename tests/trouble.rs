@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ibt::job::{ProblemKind, Report, Select};
+use ibt::error::Kind;
+use ibt::job::{Cancel, Flow, Observer, Phase, ProblemKind, Progress, Report, Select};
 use support::series::problem_paths;
 use support::tools::{as_ordinary_user, set_mode};
 use support::*;
@@ -27,6 +28,43 @@ fn restored(series: &Series) -> std::path::PathBuf {
     assert!(report.problems.is_empty(), "{:?}", report.problems);
     run(tools::command("chmod", ["-R", "u+rwX"]).arg(&dest));
     dest
+}
+
+/// Removes the source when the walk is about to begin: it was seen to be there, and cannot be listed.
+struct Gone<'p>(&'p Path);
+
+impl Observer for Gone<'_> {
+    fn progress(&mut self, now: &Progress) -> Flow {
+        if now.phase == Phase::Scan && self.0.exists() {
+            fs::remove_dir_all(self.0).unwrap();
+        }
+        Flow::Continue
+    }
+}
+
+/// Neither a snapshot of nothing nor blame on a mount: the error of the listing, and its path.
+#[test]
+fn a_root_that_cannot_be_listed_any_more_is_an_error() {
+    for increment in [false, true] {
+        let mut series = Series::new();
+        series.write("file", "content");
+        if increment {
+            series.snapshot();
+        }
+        let states =
+            |series: &Series| series.stored().into_keys().filter(|name| name.contains(".state.")).count();
+        let before = states(&series);
+        let mut gone = Gone(&series.source);
+        let outcome =
+            series.run(&series.options, &Cancel::default(), &mut gone, |store, job| match increment {
+                true => ibt::backup::incremental(store, &series.source, job),
+                false => ibt::backup::full(store, &series.source, job),
+            });
+        let error = outcome.refused(Kind::Io);
+        assert_eq!((error.os_code, error.op.as_str()), (libc::ENOENT, "list the source"), "{error}");
+        assert!(error.to_string().contains(series.source.to_str().unwrap()), "{error}");
+        assert_eq!(states(&series), before);
+    }
 }
 
 #[test]

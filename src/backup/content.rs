@@ -14,7 +14,7 @@ use crate::store::Store;
 use super::parent::Parent;
 use super::reading::{read_data, FileResult, Read, Shape, Trouble};
 use super::signing::PoolSigner;
-use super::small::{self, longest_delta, Basis, Form, Made, Old, Small, ATTEMPTS};
+use super::small::{self, deltas_len, longest_delta, Basis, Form, Made, Old, Small, ATTEMPTS};
 
 /// A content has at most this many deltas; the next change is stored whole.
 const DELTAS_MAX: usize = 64;
@@ -368,10 +368,6 @@ impl Storing<'_, '_> {
 fn count_read(job: &mut Job, piece: &[u8]) -> Result<()> {
     job.report.count(Counter::BytesRead, piece.len() as u64);
     job.advance(piece.len() as u64)
-}
-
-fn deltas_len(entry: &Entry) -> u64 {
-    entry.place.content.get(1..).unwrap_or_default().iter().map(|range| range.len).sum()
 }
 
 fn is_content_of(old: &Entry, hash: &Hash) -> bool {

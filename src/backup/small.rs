@@ -163,12 +163,15 @@ pub fn longest_delta(data_len: u64, deltas_len: u64) -> u64 {
     (data_len / 4 * 3).saturating_sub(1).min((data_len / 2).saturating_sub(deltas_len))
 }
 
+/// Bytes of the deltas of an entry's content.
+pub fn deltas_len(entry: &Entry) -> u64 {
+    entry.place.content.get(1..).unwrap_or_default().iter().map(|range| range.len).sum()
+}
+
 impl Old {
     /// `None` for what is no file.
     pub fn of(entry: &Entry, basis: Basis) -> Option<Old> {
         let file: &File = entry.file()?;
-        let deltas = entry.place.content.get(1..).unwrap_or_default();
-        let deltas_len = deltas.iter().map(|range| range.len).sum();
-        Some(Old { hash: file.hash, data_len: file.data_len(), deltas_len, basis })
+        Some(Old { hash: file.hash, data_len: file.data_len(), deltas_len: deltas_len(entry), basis })
     }
 }
