@@ -1,9 +1,10 @@
 //! Storing the content of one file: nothing if it is the old content, a delta where that pays, else whole.
 
 use std::fs::File as SourceFile;
+use std::sync::Arc;
 
-use crate::commit::{spool_error, Archives, Slot, Spool};
-use crate::delta::{Params, Signature};
+use crate::commit::{Archives, Slot, Spool};
+use crate::delta::Params;
 use crate::entry::{Entry, File, Hash, Node, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Counter, Job, ProblemKind};
@@ -13,8 +14,8 @@ use crate::store::Store;
 
 use super::parent::Parent;
 use super::reading::{read_data, FileResult, Read, Shape, Trouble};
-use super::signing::PoolSigner;
 use super::small::{self, deltas_len, longest_delta, Basis, Form, Made, Old, Small, ATTEMPTS};
+use super::stretches::{self, Content, Stretches};
 
 /// A content has at most this many deltas; the next change is stored whole.
 const DELTAS_MAX: usize = 64;
@@ -160,9 +161,7 @@ impl Storing<'_, '_> {
     fn store_whole(&mut self, opened: Opened, shape: Shape) -> FileResult<Stored> {
         let mut made = None;
         let pass = self.attempts(opened, shape, |this, shape| {
-            let mut hasher = blake3::Hasher::new();
-            let mut signer =
-                Params::for_len(shape.data_len()).map(|params| PoolSigner::new(params, this.pool));
+            let mut stretches = Stretches::new(this.pool, Params::for_len(shape.data_len()), None);
             let archives = &mut *this.archives;
             let writer = archives.writer(this.store, Slot::Whole)?;
             let meta = shape.metadata(this.names);
@@ -170,10 +169,7 @@ impl Storing<'_, '_> {
             let job = &mut *this.job;
             let read = read_data(opened.file, shape, this.buf, |piece| {
                 count_read(job, piece)?;
-                hasher.update(piece);
-                if let Some(signer) = &mut signer {
-                    signer.update(piece)?;
-                }
+                stretches.update(piece)?;
                 writer.write(piece)?;
                 Ok(true)
             });
@@ -183,8 +179,9 @@ impl Storing<'_, '_> {
                 Err(Trouble::Fatal(_)) => {}
             }
             let read = read?;
-            made = Some((offset, signer.map(PoolSigner::finish).transpose()?));
-            Ok((Some(hasher.finalize().into()), read))
+            let Content { hash, signature, .. } = stretches.finish()?;
+            made = Some((offset, signature));
+            Ok((Some(hash), read))
         })?;
         let (Some(pass), Some((offset, signature))) = (pass, made) else {
             return Err(Error::new(Kind::Panic, "store", "nothing was read").at(opened.path).into());
@@ -201,28 +198,28 @@ impl Storing<'_, '_> {
         opened: Opened,
         shape: Shape,
         old: &Entry,
-        basis: &Signature,
+        basis: &Arc<stretches::Old>,
     ) -> FileResult<Option<Stored>> {
         let mut made = None;
-        let basis_len = old.file().map_or(0, File::data_len);
         let pass = self.attempts(opened, shape, |this, shape| {
             let Some(params) = Params::for_len(shape.data_len()) else { return Ok((None, Read::Stopped)) };
             let longest = longest_delta(shape.data_len(), deltas_len(old));
-            let mut hasher = blake3::Hasher::new();
-            let mut writer = small::delta_writer(basis, basis_len, params)?;
+            let mut stretches = Stretches::new(this.pool, Some(params), Some(basis.clone()));
             let job = &mut *this.job;
             let read = read_data(opened.file, shape, this.buf, |piece| {
                 count_read(job, piece)?;
-                hasher.update(piece);
-                writer.update(piece).map_err(|e| spool_error(&e))?;
-                Ok(writer.bytes_out() <= longest)
+                stretches.update(piece)?;
+                Ok(stretches.delta_len() <= longest)
             })?;
-            let done = small::finish(writer)?;
-            if read == Read::Stopped || done.delta.len() > longest {
+            if read == Read::Stopped {
                 return Ok((None, Read::Stopped));
             }
-            made = Some(done);
-            Ok((Some(hasher.finalize().into()), read))
+            let Content { hash, signature, delta } = stretches.finish()?;
+            let Some(delta) = delta.filter(|delta| delta.len() <= longest) else {
+                return Ok((None, Read::Stopped));
+            };
+            made = Some(Made { delta, signature });
+            Ok((Some(hash), read))
         })?;
         let (Some(pass), Some(made)) = (pass, made) else { return Ok(None) };
         if !pass.dirty && is_content_of(old, &pass.hash) {
@@ -234,14 +231,14 @@ impl Storing<'_, '_> {
     /// Reads the file for its hash alone. `None` if it is not the old content.
     fn try_same(&mut self, opened: Opened, shape: Shape, old: &Entry) -> FileResult<Option<Stored>> {
         let pass = self.attempts(opened, shape, |this, shape| {
-            let mut hasher = blake3::Hasher::new();
+            let mut stretches = Stretches::new(this.pool, None, None);
             let job = &mut *this.job;
             let read = read_data(opened.file, shape, this.buf, |piece| {
                 count_read(job, piece)?;
-                hasher.update(piece);
+                stretches.update(piece)?;
                 Ok(true)
             })?;
-            let hash = hasher.finalize().into();
+            let hash = stretches.finish()?.hash;
             // A file that is changing is stored as it is found, with one read instead of two.
             Ok(if is_content_of(old, &hash) { (Some(hash), read) } else { (None, Read::Stopped) })
         })?;
@@ -295,14 +292,20 @@ impl Storing<'_, '_> {
     }
 
     /// [`Storing::basis`], parsed. One that cannot be used is a problem.
-    fn signature_of(&mut self, path: &Path, old: &Entry, new_len: u64) -> Result<Option<Signature>> {
+    fn signature_of(
+        &mut self,
+        path: &Path,
+        old: &Entry,
+        new_len: u64,
+    ) -> Result<Option<Arc<stretches::Old>>> {
+        let len = old.file().map_or(0, File::data_len);
         let parsed = match self.basis(old, new_len)? {
-            Basis::Bytes(bytes) => small::parse_signature(&bytes, old.file().map_or(0, File::data_len)),
+            Basis::Bytes(bytes) => small::parse_signature(&bytes, len),
             Basis::Lost(error) => Err(error),
             Basis::None | Basis::Unfetched => return Ok(None),
         };
         match parsed {
-            Ok(signature) => Ok(Some(signature)),
+            Ok(signature) => Ok(Some(Arc::new(stretches::Old { signature, len }))),
             Err(error) => {
                 self.job.trouble(ProblemKind::Damaged, path.as_bytes(), error)?;
                 Ok(None)

@@ -21,9 +21,10 @@ mod parent;
 mod reading;
 mod run;
 mod scan;
-mod signing;
 mod small;
 mod spool;
+mod stretches;
+mod tree_hash;
 mod vaults;
 
 use std::os::unix::ffi::OsStrExt;

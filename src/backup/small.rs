@@ -139,12 +139,12 @@ pub fn parse_signature(bytes: &[u8], data_len: u64) -> Result<Signature> {
 }
 
 /// Makes a delta and, in the same pass, the signature of what it makes.
-pub fn delta_writer(basis: &Signature, len: u64, params: Params) -> Result<DeltaWriter<'_, Spool, Spool>> {
+fn delta_writer(basis: &Signature, len: u64, params: Params) -> Result<DeltaWriter<'_, Spool, Spool>> {
     let made = DeltaWriter::with_signature(basis, len, params, Spool::new(), Spool::new());
     made.map_err(|e| Error::new(Kind::Corrupt, "make a delta", e.to_string()))
 }
 
-pub fn finish(writer: DeltaWriter<'_, Spool, Spool>) -> Result<Made> {
+fn finish(writer: DeltaWriter<'_, Spool, Spool>) -> Result<Made> {
     let (delta, signature) = writer.finish_both().map_err(|e| spool_error(&e))?;
     Ok(Made { delta, signature })
 }

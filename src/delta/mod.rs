@@ -34,6 +34,7 @@
 
 mod commands;
 mod encode;
+mod joiner;
 mod params;
 mod patch;
 mod plan;
@@ -52,7 +53,8 @@ mod native;
 use native as engine;
 
 pub use commands::{Command, Commands};
-pub use engine::{patch_up_to, DeltaWriter, Signer};
+pub use engine::{patch_up_to, DeltaWriter, Signer, STRETCH};
+pub use joiner::DeltaJoiner;
 #[cfg(not(feature = "librsync"))]
 pub use native::Effort;
 pub use params::Params;

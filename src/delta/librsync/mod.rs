@@ -26,6 +26,10 @@ pub use patch::patch_up_to;
 /// The C engine counts blocks with an `int`.
 pub(super) const MAX_BLOCKS: u64 = i32::MAX as u64;
 
+/// Bytes of a stretch that is worth comparing by itself, a power of two: the C engine loads the whole signature
+/// for each.
+pub const STRETCH: usize = 16 << 20;
+
 /// Pushes are gathered to this length: what the C engine makes of an empty signature depends on it, and each
 /// call has a cost.
 const PIECE: usize = 64 << 10;

@@ -16,6 +16,8 @@ mod writer;
 
 /// Blocks are numbered with 32 bits.
 pub(super) const MAX_BLOCKS: u64 = u32::MAX as u64;
+/// Bytes of a stretch that is worth comparing by itself, a power of two.
+pub const STRETCH: usize = 1 << 20;
 
 pub(super) use basis::Basis;
 pub use patch::patch_up_to;

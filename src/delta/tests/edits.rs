@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{delta, noise, patched, sign};
-use crate::delta::{DeltaWriter, Params, Signature, Signer};
+use crate::delta::{DeltaJoiner, DeltaWriter, Params, Signature, Signer};
 
 const PUSHES: [usize; 7] = [1, 2, 3, 7, 15, 4096, usize::MAX];
 
@@ -124,6 +124,29 @@ proptest! {
         let (made, sums) = writer.finish_both().unwrap();
         prop_assert!(sums.unwrap() == sign(&new, new_params));
         prop_assert!(made == delta(&signature, basis_len, &new, usize::MAX));
+    }
+
+    #[test]
+    fn deltas_of_stretches_are_together_one_of_the_whole(
+        basis in content(), edits in edits(), params in params(), stretch in 1..5000usize,
+    ) {
+        let new = edited(&basis, &edits);
+        let signature = Signature::parse(&sign(&basis, params)).unwrap();
+        let (basis_len, margin) = (basis.len() as u64, params.block_len as usize);
+        let mut joiner = DeltaJoiner::new(basis_len, Vec::new());
+        let mut cuts = 0;
+        for start in (0..new.len()).step_by(stretch) {
+            let (end, read) = ((start + stretch).min(new.len()), (start + stretch + margin).min(new.len()));
+            let made = delta(&signature, basis_len, &new[start..read], usize::MAX);
+            joiner.add(&made, (end - start) as u64, (read - end) as u64).unwrap();
+            cuts += 1;
+        }
+        let made = joiner.finish().unwrap();
+        prop_assert!(patched(&basis, &made, new.len()).unwrap() == new);
+        // A stretch may meet another one of equal blocks first: that costs commands, no literals.
+        let whole = delta(&signature, basis_len, &new, usize::MAX).len();
+        let most = whole + cuts * (margin + 24) + new.len() / margin * 24;
+        prop_assert!(made.len() <= most, "{} bytes, at once {}", made.len(), whole);
     }
 
     #[test]
