@@ -8,6 +8,9 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::error::{Error, Result};
+use crate::platform;
+
 type Task = Box<dyn FnOnce() + Send>;
 
 /// A fixed set of threads. Dropping the pool waits for them: none outlives it.
@@ -37,13 +40,13 @@ struct Slot<T> {
 }
 
 impl Pool {
-    /// `threads` 0 means one for each core this process may use.
-    pub fn new(threads: usize) -> std::io::Result<Self> {
-        Pool::prepared(threads, || ())
+    /// The threads of one call of the library, as many as its options say.
+    pub fn start(threads: u32) -> Result<Arc<Self>> {
+        Pool::new(threads as usize).map(Arc::new).map_err(|e| Error::io("start threads", b"", &e))
     }
 
-    /// [`Pool::new`] with something that each thread does first.
-    pub fn prepared(threads: usize, prepare: fn()) -> std::io::Result<Self> {
+    /// `threads` 0 means one for each core this process may use. They take no signals, which are the program's.
+    pub fn new(threads: usize) -> std::io::Result<Self> {
         let count = match threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n,
@@ -52,7 +55,7 @@ impl Pool {
         for _ in 0..count {
             let queue = pool.queue.clone();
             let work = move || {
-                prepare();
+                platform::block_signals_in_this_thread();
                 while let Some(task) = queue.next() {
                     task();
                 }
@@ -120,7 +123,7 @@ impl<T> Pending<T> {
     }
 
     /// The result if it is there already, else the pending task again.
-    pub fn try_wait(self) -> Result<T, Self> {
+    pub fn try_wait(self) -> std::result::Result<T, Self> {
         if lock(&self.0.result).is_none() {
             return Err(self);
         }

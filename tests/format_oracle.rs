@@ -617,7 +617,8 @@ fn the_state_agrees_with_the_tools_about_its_digests() {
     let mut backup = backup(Codec::Zstd(3));
     let tree = backup.write_state();
     let file = fs::read(backup.dir.path().join(backup.name(Kind::State))).unwrap();
-    let state = StateReader::open(&mut &file[..], "docs", file.len() as u64, true).unwrap();
+    let state =
+        StateReader::open(&mut &file[..], "docs", file.len() as u64, true, &Pool::new(1).unwrap()).unwrap();
     let output = backup.recipe("jq -r .tree,.digest \"$work/state\"; check");
     assert!(output.status.success(), "{}", told(&output));
     let expected = format!("{tree}\n{}\n", state.trailer().digest);

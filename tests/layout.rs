@@ -13,9 +13,9 @@ const BOTTOM: &[(&str, &[&str])] = &[
     ("error", &["text"]),
     ("entry", &["stamp", "text"]),
     ("job", &["entry", "error", "stamp", "text"]),
-    ("pool", &["entry", "error", "stamp", "text"]),
     ("delta", &[]),
     ("platform", &["entry", "error", "stamp", "text"]),
+    ("pool", &["error", "platform"]),
 ];
 
 /// The modules above, which may import every shared word ([`SHARED`]) as well. Lower rows never import

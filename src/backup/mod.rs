@@ -28,6 +28,7 @@ mod tree_hash;
 mod vaults;
 
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use crate::commit::{self, Archives, Commit};
 use crate::error::{Error, Kind, Result};
@@ -35,6 +36,7 @@ use crate::format::names::{check_key, default_key, Kind as FileKind};
 use crate::format::{Header, ParentRef, SnapshotKind, StateReader, StateWriter};
 use crate::job::{Detect, Job, Level, Phase, Select};
 use crate::platform::{self, Dir};
+use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::Guard;
 use crate::store::{self, lock, Cache, Catalog, LockMode, Need, Store};
@@ -79,10 +81,11 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
     let _lock = lock(store, &origin.key, LockMode::Exclusive, job)?;
     store::sweep_drafts(store, &origin.key, job)?;
     let catalog = Catalog::read(store, &origin.key)?;
-    let previous = store::newest(store, &catalog, job)?;
+    let pool = Pool::start(job.options.threads)?;
+    let previous = store::newest(store, &catalog, &pool, job)?;
     check_previous(previous.as_ref(), &catalog, &origin, kind, job)?;
     let snapshot = Snapshot::begin(origin, catalog, previous, kind, job)?;
-    snapshot.make(store, job)
+    snapshot.make(store, pool, job)
 }
 
 fn refuse_selectors(job: &Job) -> Result<()> {
@@ -212,10 +215,9 @@ impl Snapshot {
         Ok(Snapshot { origin, catalog, header, basis, guard, previous_had_entries })
     }
 
-    fn make(mut self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
+    fn make(mut self, store: &mut dyn Store, pool: Arc<Pool>, job: &mut Job) -> Result<()> {
         let trouble = |error: std::io::Error| Error::io("open the source", &self.origin.path, &error);
         let source = Source::new(self.origin.root.try_clone().map_err(trouble)?);
-        let pool = commit::start_pool(job)?;
         let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &self.header.series);
         let parent = match &self.basis {
             Some(basis) => {

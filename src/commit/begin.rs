@@ -1,11 +1,7 @@
 //! What every writer of a snapshot does first.
 
-use std::sync::Arc;
-
 use crate::error::{Error, Kind, Result};
 use crate::job::{Job, Problem, ProblemKind};
-use crate::platform;
-use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
 use crate::store::Catalog;
 
@@ -24,11 +20,4 @@ pub fn next_stamp(catalog: &Catalog, now: Time, job: &mut Job) -> Result<Stamp> 
     newest.next().ok_or_else(|| {
         Error::new(Kind::Limit, "name the snapshot", "the newest stamp is the last possible one")
     })
-}
-
-/// The threads of one run, as many as the options say.
-pub fn start_pool(job: &Job) -> Result<Arc<Pool>> {
-    Pool::prepared(job.options.threads as usize, platform::block_signals_in_this_thread)
-        .map(Arc::new)
-        .map_err(|e| Error::io("start threads", b"", &e))
 }

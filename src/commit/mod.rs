@@ -10,7 +10,7 @@ mod begin;
 mod spool;
 
 pub use archives::{Archives, Slot};
-pub use begin::{next_stamp, start_pool};
+pub use begin::next_stamp;
 pub(crate) use spool::{spool_error, Spool};
 
 use crate::error::{Error, Kind, Result};

@@ -8,6 +8,7 @@
 //! gained: it stays the newest, and nothing is written.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::loss::{ends_all, of_file};
 use crate::commit::{self, spool_error, Archives, Commit, Slot, Spool};
@@ -17,6 +18,7 @@ use crate::error::Result;
 use crate::format::names::{check_key, Kind as FileKind, Name};
 use crate::format::{Header, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
 use crate::job::{Counter, Job, Level, Phase, Select};
+use crate::pool::Pool;
 use crate::restore::Contents;
 use crate::stamp::Time;
 use crate::store::{lock, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Need, Store, StoredFile};
@@ -40,14 +42,15 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     let catalog = Catalog::read(store, &key)?;
     let file = catalog.select(Select::Newest)?;
     let mut source = StoredFile { store, name: &file.name };
-    let newest = StateReader::open(&mut source, &file.name, file.size, file.compressed)?;
+    let pool = Pool::start(job.options.threads)?;
+    let newest = StateReader::open(&mut source, &file.name, file.size, file.compressed, &pool)?;
     if stands_alone(&newest, &catalog) {
         job.report.snapshot = Some(newest.header().snapshot);
         job.report.digest = Some(newest.trailer().tree);
         job.log(Level::Info, &format!("snapshot {} of '{key}' needs no other already", file.stamp));
         return Ok(());
     }
-    make(store, &catalog, newest, job)
+    make(store, &catalog, newest, pool, job)
 }
 
 /// Whether a snapshot is a full whose every archive is its own, and there.
@@ -58,10 +61,15 @@ fn stands_alone(state: &StateReader, catalog: &Catalog) -> bool {
         && archives.all(|a| own(&a.name) && catalog.size_of(&a.name) == Some(a.size))
 }
 
-fn make(store: &mut dyn Store, catalog: &Catalog, mut newest: StateReader, job: &mut Job) -> Result<()> {
+fn make(
+    store: &mut dyn Store,
+    catalog: &Catalog,
+    mut newest: StateReader,
+    pool: Arc<Pool>,
+    job: &mut Job,
+) -> Result<()> {
     let header = header(&newest, catalog, job)?;
     let trailer = newest.trailer().clone();
-    let pool = commit::start_pool(job)?;
     let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &header.series);
     let archives = Archives::new(&header.key, header.snapshot, job.options.codec, pool, true, cache());
     let cache = cache();

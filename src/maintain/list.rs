@@ -4,6 +4,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::names::check_key;
 use crate::format::StateSummary;
 use crate::job::{Job, Phase, Select};
+use crate::pool::Pool;
 use crate::restore::open_selected;
 use crate::stamp::Time;
 use crate::store::{lock, Catalog, LockMode, Need, Store, StoredFile};
@@ -30,7 +31,8 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
     for key in &keys {
         let _lock = lock(store, key, LockMode::Shared, job)?;
         if selects {
-            let state = open_selected(store, key, job)?;
+            let pool = Pool::start(job.options.threads)?;
+            let state = open_selected(store, key, &pool, job)?;
             job.report.snapshots.push(describe(state.summary()));
         } else {
             list_key(store, key, job)?;

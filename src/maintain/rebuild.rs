@@ -19,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{ArchiveRef, StateReader};
 use crate::job::{BackupFile, Counter, Job, Level, Phase, Problem, ProblemKind, Select};
+use crate::pool::Pool;
 use crate::restore::Contents;
 use crate::stamp::Time;
 use crate::store::cache::Copy;
@@ -39,7 +40,8 @@ pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
     let catalog = Catalog::read(store, &key)?;
     catalog.select(Select::Newest)?;
     let none = || Error::new(Kind::NotFound, OP, format!("no snapshot of key '{key}' is undamaged"));
-    let mut state = newest(store, &catalog, job)?.ok_or_else(none)?;
+    let pool = Pool::start(job.options.threads)?;
+    let mut state = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;
     let cache = Cache::of_series(job.options.cache_dir.as_deref(), &state.header().series);
     let nowhere = || Error::new(Kind::InvalidArg, OP, "the user has no cache directory: set one");
     let cache = &cache.ok_or_else(nowhere)?;

@@ -136,6 +136,7 @@ fn copy(
 mod tests {
     use super::*;
     use crate::job::{Cancel, Job, Options, Silent};
+    use crate::pool::Pool;
     use crate::restore::open_selected;
     use crate::store::DirStore;
 
@@ -166,7 +167,7 @@ mod tests {
         let (cancel, mut silent) = (Cancel::default(), Silent);
         let mut job = Job::new(&options, &cancel, &mut silent);
         let (mut store, bytes) = chain(dir.path(), &mut job);
-        let mut state = open_selected(&mut store, "tree", &mut job).unwrap();
+        let mut state = open_selected(&mut store, "tree", &Pool::new(1).unwrap(), &mut job).unwrap();
         let entry = state.entries().unwrap().last().unwrap().unwrap();
         assert_eq!(entry.place.content.len(), 3);
         for pieces_max in [usize::MAX, 1] {

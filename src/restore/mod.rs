@@ -16,14 +16,11 @@ mod selection;
 mod target;
 mod tree;
 
-use std::sync::Arc;
-
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::StateReader;
 use crate::job::{BackupFile, Job, Phase};
-use crate::platform;
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::store::{lock, path_bytes, Catalog, LockMode, Need, Store, StoredFile};
@@ -46,12 +43,13 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
     let _lock = lock(store, &key, LockMode::Shared, job)?;
-    let mut state = open_selected(store, &key, job)?;
+    // Its threads are gone before what the restore made is removed, if it fails.
+    let pool = Pool::start(job.options.threads)?;
+    let mut state = open_selected(store, &key, &pool, job)?;
     let mut selection = Selection::new(job.options)?;
     let mut plan = selection.plan(&mut state, job.options)?;
     let mut target = Target::prepare(dest, job.options)?;
     job.phase(Phase::Restore, plan.entries, plan.bytes)?;
-    let pool = start_pool(job)?;
     let mut contents = Contents::new(&state.trailer().archives).with_pool(pool.clone());
     let mut tree = Tree::new(&target, std::mem::take(&mut plan.names), (pool, &contents), job)?;
     selection.each(&mut state, &mut plan, &mut |entry, asked_for| match asked_for {
@@ -78,15 +76,8 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     target.publish()
 }
 
-/// As many threads as the options say. They are gone before what the restore made is removed, if it fails.
-fn start_pool(job: &Job) -> Result<Arc<Pool>> {
-    Pool::prepared(job.options.threads as usize, platform::block_signals_in_this_thread)
-        .map(Arc::new)
-        .map_err(|e| Error::io("start threads", b"", &e))
-}
-
 /// Opens and verifies the state that the options select, and checks the digest that the caller expects.
-pub fn open_selected(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<StateReader> {
+pub fn open_selected(store: &mut dyn Store, key: &str, pool: &Pool, job: &mut Job) -> Result<StateReader> {
     let catalog = Catalog::read(store, key)?;
     let file = catalog.select(job.options.select)?.clone();
     let state = StateReader::open(
@@ -94,6 +85,7 @@ pub fn open_selected(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
         &file.name,
         file.size,
         file.compressed,
+        pool,
     )?;
     let tree = state.trailer().tree;
     check_expected(&tree, &file.name, job)?;

@@ -2,23 +2,29 @@
 //! tool compressed the file anew, as plain zstd.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
 
 use super::table::{corrupt, has_remains};
 use super::FrameIndex;
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
+use crate::pool::Pool;
 
 /// The largest window a frame may ask for, as a power of two.
 const WINDOW_LOG_MAX: u32 = 27;
 const PIECE: usize = 256 << 10;
 
-/// Hands the stream of a file of `size` bytes to `each`, in order. `Corrupt` names the file and how far
-/// reading came.
+/// Longer frames, which other tools make, are decoded when their turn comes: two of them may not fit memory.
+const AHEAD_MAX: usize = 8 << 20;
+
+/// Hands the stream of a file of `size` bytes to `each`, in order, while `pool`, if there is one, decodes the
+/// next frame. `Corrupt` names the file and how far reading came.
 pub fn read_stream(
     source: &mut dyn ReadAt,
     name: &str,
     size: u64,
     compressed: bool,
+    pool: Option<&Pool>,
     each: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let index = match FrameIndex::open(source, name, size, compressed) {
@@ -26,8 +32,22 @@ pub fn read_stream(
         Err(error) if error.kind != Kind::Corrupt || has_remains(source, size)? => return Err(error),
         Err(_) => return read_unframed(source, name, size, each),
     };
-    for frame in 0..index.count() {
-        each(&index.fetch(source, frame)?.bytes()?)?;
+    let buffers = Arc::default();
+    let mut fetch = |number: usize| {
+        let frame = Arc::new(index.fetch(source, number)?.with_buffers(Arc::clone(&buffers)));
+        if let Some(pool) = pool.filter(|_| number > 0 && frame.len() <= AHEAD_MAX) {
+            let frame = frame.clone();
+            // Whether it could be decoded is told to whoever asks for its bytes.
+            pool.run(move || drop(frame.bytes()));
+        }
+        Result::Ok(frame)
+    };
+    let mut ahead = None;
+    for number in 0..index.count() {
+        let frame = ahead.take().map_or_else(|| fetch(number), Ok)?;
+        // A fault of the next one must not keep this one from being handed out.
+        ahead = (number + 1 < index.count()).then(|| fetch(number + 1)).and_then(Result::ok);
+        each(&frame.bytes()?)?;
     }
     Ok(())
 }

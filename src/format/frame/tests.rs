@@ -52,6 +52,33 @@ fn refused(file: &[u8], word: &str) {
 }
 
 #[test]
+fn a_stream_comes_in_order_up_to_the_first_bad_frame_whether_or_not_frames_are_decoded_ahead() {
+    let data = sample(5 * SHORT_FRAME_LEN + 99);
+    let mut file = pack_in(&data, Codec::Zstd(1), SHORT_FRAME_LEN).out;
+    let pool = Pool::new(2).unwrap();
+    let stream = |file: &[u8], pool: Option<&Pool>| {
+        let mut got = Vec::new();
+        let read = read_stream(&mut &*file, "f.zst", file.len() as u64, true, pool, &mut |piece| {
+            got.extend_from_slice(piece);
+            Ok(())
+        });
+        (read, got)
+    };
+    for pool in [None, Some(&pool)] {
+        let (read, got) = stream(&file, pool);
+        assert!(read.is_ok() && got == data);
+    }
+    let third =
+        file.windows(4).enumerate().filter(|(_, magic)| magic == b"\x28\xb5\x2f\xfd").nth(2).unwrap().0;
+    file[third + 100] ^= 0xff;
+    for pool in [None, Some(&pool)] {
+        let (read, got) = stream(&file, pool);
+        assert_eq!(read.unwrap_err().kind, Kind::Corrupt);
+        assert!(got == data[..2 * SHORT_FRAME_LEN], "{}", got.len());
+    }
+}
+
+#[test]
 fn any_range_is_read_back_from_either_codec() {
     let data = sample(2 * FRAME_LEN + 12_345);
     let kinds =

@@ -14,6 +14,7 @@ use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::read_stream;
 use crate::format::{Name, ReadAt};
+use crate::pool::Pool;
 use crate::stamp::Time;
 
 /// Bytes of a document that are kept in memory; longer ones go to an unlinked temporary file.
@@ -38,7 +39,7 @@ impl StateSummary {
     /// Reads a whole state of `size` stored bytes and verifies it as [`StateReader::open`] does, keeping
     /// no entries and making no files.
     pub fn read(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
-        let parts = take_in(source, name, size, compressed, None)?;
+        let parts = take_in(source, name, size, compressed, None, None)?;
         StateSummary::new(name, &parts)
     }
 
@@ -77,6 +78,7 @@ fn take_in(
     name: &str,
     size: u64,
     compressed: bool,
+    pool: Option<&Pool>,
     mut spool: Option<&mut SpooledTempFile>,
 ) -> Result<Parts> {
     let mut intake = Intake::new(spool.is_some().then(Survey::new));
@@ -89,7 +91,8 @@ fn take_in(
             None => Ok(()),
         }
     };
-    read_stream(source, name, size, compressed, &mut |frame| frame.chunks(PIECE).try_for_each(&mut take))?;
+    let mut each = |frame: &[u8]| frame.chunks(PIECE).try_for_each(&mut take);
+    read_stream(source, name, size, compressed, pool, &mut each)?;
     // How a newer version makes its digest is not known here.
     if is_newer(intake.header()) {
         return Err(Error::new(Kind::Format, OP, NEWER).at(name));
@@ -113,17 +116,23 @@ pub struct StateReader {
 }
 
 impl StateReader {
-    /// Takes in a state of `size` stored bytes. `name` is the backup file's.
+    /// Takes in a state of `size` stored bytes; `pool` helps with it. `name` is the backup file's.
     ///
     /// `Corrupt`: a digest does not agree, header or trailer break a rule. `Format`: not a state, an
     /// unknown version, or a need that is not known ("made by a newer libibt").
-    pub fn open(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
+    pub fn open(
+        source: &mut dyn ReadAt,
+        name: &str,
+        size: u64,
+        compressed: bool,
+        pool: &Pool,
+    ) -> Result<Self> {
         let mut spool = SpooledTempFile::new(SPOOL_IN_MEMORY);
         if compressed && size.saturating_mul(USUAL_RATIO) > SPOOL_IN_MEMORY as u64 {
             // It would go there in the end, after memory was filled for nothing.
             spool.roll().map_err(|e| Error::io("spool the state", name, &e))?;
         }
-        let parts = take_in(source, name, size, compressed, Some(&mut spool))?;
+        let parts = take_in(source, name, size, compressed, Some(pool), Some(&mut spool))?;
         let summary = StateSummary::new(name, &parts)?;
         let survey = parts.survey.unwrap_or_else(Survey::new);
         Ok(StateReader {

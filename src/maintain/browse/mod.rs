@@ -7,6 +7,7 @@ use crate::entry::{Entry, Hash, Path};
 use crate::error::{Error, Kind, Result};
 use crate::format::{check_key, StateReader};
 use crate::job::{Flow, Job, Phase};
+use crate::pool::Pool;
 use crate::restore::{open_selected, Contents};
 use crate::stamp::{Stamp, Time};
 use crate::store::{lock, LockMode, Need, Store};
@@ -39,7 +40,8 @@ impl Snapshot {
         job.report.date = Time::now();
         job.report.key = Some(key.clone());
         let _lock = lock(store, &key, LockMode::Shared, job)?;
-        let mut state = open_selected(store, &key, job)?;
+        let pool = Pool::start(job.options.threads)?;
+        let mut state = open_selected(store, &key, &pool, job)?;
         job.phase(Phase::Verify, state.trailer().totals.entries, 0)?;
         let index = Index::build(&mut state, job)?;
         job.phase_done()?;

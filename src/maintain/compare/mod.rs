@@ -12,8 +12,8 @@ mod live;
 mod recorded;
 
 use std::io;
+use std::sync::Arc;
 
-use crate::commit::start_pool;
 use crate::entry::{Entry, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
@@ -21,6 +21,7 @@ use crate::filter::Filter;
 use crate::format::check_key;
 use crate::job::{change, Counter, Job, Phase, ProblemKind};
 use crate::platform::{Dir, FileKind};
+use crate::pool::Pool;
 use crate::restore::open_selected;
 use crate::stamp::Time;
 use crate::state::{Merge, Pair};
@@ -46,9 +47,10 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     let root = Dir::open(tree).map_err(|e| trouble(&e))?;
     let source = Source::new(root.try_clone().map_err(|e| trouble(&e))?);
     let filter = Filter::new(&job.options.includes, &job.options.paths)?;
-    let walk = walk(root, job)?;
+    let pool = Pool::start(job.options.threads)?;
+    let walk = walk(root, pool.clone(), job)?;
     let _lock = lock(store, &key, LockMode::Shared, job)?;
-    let mut state = open_selected(store, &key, job)?;
+    let mut state = open_selected(store, &key, &pool, job)?;
     let totals = state.trailer().totals;
     let known = filter.is_all() && job.options.excludes.is_empty();
     let (entries, bytes) = if known { (totals.entries, totals.bytes) } else { (0, 0) };
@@ -64,11 +66,11 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     comparison.job.phase_done()
 }
 
-fn walk(root: Dir, job: &Job) -> Result<Walk> {
+fn walk(root: Dir, pool: Arc<Pool>, job: &Job) -> Result<Walk> {
     let excludes = Excludes::new(&job.options.excludes, &job.options.exclude_file)?;
     let (one_file_system, skip_cache_dirs) = (job.options.one_file_system, job.options.skip_cache_dirs);
     let options = WalkOptions { one_file_system, skip_cache_dirs };
-    Ok(Walk::ahead(root, excludes, options, start_pool(job)?))
+    Ok(Walk::ahead(root, excludes, options, pool))
 }
 
 struct Comparison<'c, 'j> {

@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{Name, StateReader, StateSummary, Trailer};
 use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select};
+use crate::pool::Pool;
 use crate::restore::loss::{costs_one_file, lost};
 use crate::restore::{check_expected, Contents};
 use crate::stamp::{Stamp, Time};
@@ -65,9 +66,10 @@ fn verify_key(store: &mut dyn Store, catalog: &Catalog, selects: bool, job: &mut
     let states = if selects { vec![selected] } else { state_files(catalog) };
     let (states, entries, bytes) = scan(store, states, selects, job)?;
     job.phase(Phase::Verify, entries, bytes)?;
+    let pool = Pool::start(job.options.threads)?;
     let mut known = Known::default();
     for state in &states {
-        Check::new(state.stamp, &mut known, job).state(store, state)?;
+        Check::new(state.stamp, &mut known, &pool, job).state(store, state)?;
     }
     job.phase_done()
 }
@@ -124,6 +126,7 @@ fn scan(
 struct Check<'a, 'j> {
     stamp: Stamp,
     known: &'a mut Known,
+    pool: &'a Arc<Pool>,
     job: &'a mut Job<'j>,
     losses: u64,
     /// Archives that a loss of this snapshot was found in.
@@ -140,25 +143,27 @@ struct Sources {
 }
 
 impl<'a, 'j> Check<'a, 'j> {
-    fn new(stamp: Stamp, known: &'a mut Known, job: &'a mut Job<'j>) -> Self {
-        Check { stamp, known, job, losses: 0, blamed: HashSet::new() }
+    fn new(stamp: Stamp, known: &'a mut Known, pool: &'a Arc<Pool>, job: &'a mut Job<'j>) -> Self {
+        Check { stamp, known, pool, job, losses: 0, blamed: HashSet::new() }
     }
 
     /// Verifies the snapshot of a state and lists it in the report.
     fn state(mut self, store: &mut dyn Store, file: &StateFile) -> Result<()> {
         let mut stored = StoredFile { store, name: &file.name };
-        let mut state = match StateReader::open(&mut stored, &file.name, file.size, file.compressed) {
-            Ok(state) => state,
-            Err(error) if is_lost(&error) => return self.lost_state(file, error),
-            Err(error) => return Err(error),
-        };
+        let mut state =
+            match StateReader::open(&mut stored, &file.name, file.size, file.compressed, self.pool) {
+                Ok(state) => state,
+                Err(error) if is_lost(&error) => return self.lost_state(file, error),
+                Err(error) => return Err(error),
+            };
         let summary = state.summary().clone();
         // Once more: this is another reading of the file.
         check_expected(&summary.trailer.tree, &file.name, self.job)?;
         let named = &summary.trailer.archives;
         let archives = named.iter().map(|archive| self.known.archive(store, archive, self.job));
         let archives = archives.collect::<Result<Vec<_>>>()?;
-        let (contents, signatures) = (Contents::new(named), Contents::new(named));
+        let contents = Contents::new(named).with_pool(self.pool.clone());
+        let signatures = Contents::new(named);
         let trailer = summary.trailer.clone();
         let mut sources = Sources { trailer, contents, signatures, archives };
         self.entries(store, &mut state, file, &mut sources)?;

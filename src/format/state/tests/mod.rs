@@ -91,7 +91,7 @@ fn plain(entries: &[Entry]) -> Vec<u8> {
 }
 
 fn open(document: &[u8]) -> Result<StateReader> {
-    StateReader::open(&mut &*document, "s.json", document.len() as u64, false)
+    StateReader::open(&mut &*document, "s.json", document.len() as u64, false, &Pool::new(1).unwrap())
 }
 
 fn read(document: &[u8]) -> Result<Vec<Entry>> {
@@ -160,7 +160,9 @@ fn a_state_is_read_back_whole_and_again() {
     for codec in [Codec::None, Codec::Zstd(3)] {
         let (written, tree) = write(&small(), codec);
         let mut source = &written.out[..];
-        let mut state = StateReader::open(&mut source, "s", written.size, codec != Codec::None).unwrap();
+        let mut state =
+            StateReader::open(&mut source, "s", written.size, codec != Codec::None, &Pool::new(1).unwrap())
+                .unwrap();
         assert_eq!(**state.header(), header());
         let trailer = state.trailer().clone();
         assert_eq!((trailer.tree, &trailer.archives), (tree, &archives()));
@@ -197,7 +199,14 @@ fn every_truncation_and_every_flipped_bit_is_an_error() {
     for codec in [Codec::None, Codec::Zstd(3)] {
         let good = write(&small(), codec).0.out;
         let open = |bytes: &[u8]| {
-            StateReader::open(&mut &*bytes, "s", bytes.len() as u64, codec != Codec::None).map(drop)
+            StateReader::open(
+                &mut &*bytes,
+                "s",
+                bytes.len() as u64,
+                codec != Codec::None,
+                &Pool::new(1).unwrap(),
+            )
+            .map(drop)
         };
         open(&good).unwrap();
         for len in 0..good.len() {
@@ -229,7 +238,8 @@ fn table_start(file: &[u8]) -> usize {
 }
 
 fn unpacked(file: &[u8]) -> Vec<Entry> {
-    let mut state = StateReader::open(&mut &*file, "s", file.len() as u64, true).unwrap();
+    let mut state =
+        StateReader::open(&mut &*file, "s", file.len() as u64, true, &Pool::new(1).unwrap()).unwrap();
     let entries = state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap();
     entries
 }
@@ -282,7 +292,10 @@ fn hostile_headers_and_trailers_are_refused() {
     let mut source = &plain(&small())[..];
     let size = source.len() as u64;
     let other = "docs.state.20261122T220530.123457Z.json";
-    assert_eq!(StateReader::open(&mut source, other, size, false).unwrap_err().kind, ErrorKind::Corrupt);
+    assert_eq!(
+        StateReader::open(&mut source, other, size, false, &Pool::new(1).unwrap()).unwrap_err().kind,
+        ErrorKind::Corrupt
+    );
 }
 
 #[test]
@@ -477,7 +490,7 @@ proptest! {
         let flat = entries.into_iter().filter(|e| !e.path.as_bytes().contains(&b'/'));
         tree.extend(flat.map(|e| (e.path.clone(), e)).collect::<std::collections::BTreeMap<_, _>>().into_values());
         let (written, digest) = write(&tree, Codec::Zstd(1));
-        let mut state = StateReader::open(&mut &written.out[..], "s", written.size, true).unwrap();
+        let mut state = StateReader::open(&mut &written.out[..], "s", written.size, true, &Pool::new(1).unwrap()).unwrap();
         prop_assert_eq!(state.trailer().tree, digest);
         prop_assert_eq!(state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap(), tree);
     }
