@@ -16,6 +16,8 @@ pub(super) struct Lines<'a> {
     pub name: &'a str,
     /// `None` if every line was checked before.
     pub archives: Option<&'a [ArchiveRef]>,
+    /// To be set when every line was.
+    pub checked: &'a mut bool,
     /// Where the first line lies in the document.
     pub offset: u64,
 }
@@ -68,6 +70,7 @@ impl<'a> Records<'a> {
     /// Reads the next line; false at the end.
     fn read(&mut self) -> Result<bool> {
         if !self.read_line()? {
+            *self.lines.checked |= self.order.is_some();
             return Ok(false);
         }
         let taken = self.recorded.take().and_then(|()| {

@@ -4,9 +4,10 @@
 
 use memchr::memchr;
 
-use super::survey::Survey;
-use super::{AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
+use super::cursor::Cursor;
+use super::{parse, AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
 use crate::entry::Hash;
+use crate::stamp::Time;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -29,8 +30,6 @@ pub(super) struct Intake {
     /// Whether the entry before ended in a comma; `None` before the first.
     comma: Option<bool>,
     lines: u64,
-    /// Of the entries, where they are wanted.
-    survey: Option<Survey>,
     parts: Parts,
 }
 
@@ -51,11 +50,12 @@ pub(super) struct Parts {
     pub digest: Option<Hash>,
     /// The first thing wrong with the layout.
     pub fault: Option<String>,
-    pub survey: Option<Survey>,
+    /// The newest ctime of the entries that have one.
+    pub newest_ctime: Option<Time>,
 }
 
 impl Intake {
-    pub fn new(survey: Option<Survey>) -> Self {
+    pub fn new() -> Self {
         Intake {
             part: Part::Header,
             digest: blake3::Hasher::new(),
@@ -65,7 +65,6 @@ impl Intake {
             carry: Vec::new(),
             comma: None,
             lines: 0,
-            survey,
             parts: Parts::default(),
         }
     }
@@ -109,7 +108,6 @@ impl Intake {
         }
         self.parts.digest = Some(digest);
         self.parts.tree = Some(self.tree.finalize().into());
-        self.parts.survey = self.survey;
         let end = self.parts.trailer.len().saturating_sub(line.len());
         self.parts.trailer.truncate(end);
         if self.parts.fault.is_none() && !self.parts.trailer.ends_with(b"\n") {
@@ -179,10 +177,11 @@ impl Intake {
         }
         let text = &line[..line.len() - 1];
         let text = text.strip_suffix(b",").unwrap_or(text);
-        let known = self.survey.as_mut().and_then(|survey| survey.look(text));
-        let Some(end) = known.or_else(|| logical_len(line)) else {
+        let Some(end) = logical_len(line) else {
             return Err("an entry without its \"at\"".into());
         };
+        let ctime = plain_ctime(&line[end..]).or_else(|| Some(parse::parse(text).ok()?.place.ctime));
+        self.parts.newest_ctime = self.parts.newest_ctime.max(ctime);
         self.logical.extend_from_slice(&line[..end]);
         self.logical.push(b'\n');
         self.comma = Some(text.len() + 2 == line.len());
@@ -190,6 +189,16 @@ impl Intake {
         self.parts.entries_len += line.len() as u64;
         Ok(())
     }
+}
+
+/// The ctime that a line has in its `,"at":{`, if that is in the writer's own form.
+fn plain_ctime(place: &[u8]) -> Option<Time> {
+    let mut cursor = Cursor::new(place);
+    cursor.skip(AT)?;
+    cursor.skip(b"\"ino\":\"")?;
+    cursor.number()?;
+    cursor.skip(b"\",\"ctime\":\"")?;
+    cursor.time()
 }
 
 /// Where the first `,"at":{` of a line begins. Looks at braces, of which a line has few.

@@ -23,7 +23,6 @@ mod parse;
 mod plain;
 mod reader;
 mod recorded;
-mod survey;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -8,7 +8,6 @@ use tempfile::SpooledTempFile;
 use super::document::{is_newer, read_header, read_trailer, Refused, NEWER};
 use super::entries::Lines;
 use super::intake::{Intake, Parts};
-use super::survey::Survey;
 use super::{Entries, Header, Recorded, Records, Trailer, LINE_MAX};
 use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
@@ -81,7 +80,7 @@ fn take_in(
     pool: Option<&Pool>,
     mut spool: Option<&mut SpooledTempFile>,
 ) -> Result<Parts> {
-    let mut intake = Intake::new(spool.is_some().then(Survey::new));
+    let mut intake = Intake::new();
     let mut take = |piece: &[u8]| {
         if !intake.feed(piece) {
             spool = None;
@@ -101,7 +100,7 @@ fn take_in(
 }
 
 /// A verified state. Its document lies in private storage and is parsed as it is asked for. What is wrong with
-/// an entry is found out when the state is taken in, and told when that entry is asked for.
+/// an entry is told when that entry is asked for.
 #[derive(Debug)]
 pub struct StateReader {
     name: String,
@@ -110,7 +109,7 @@ pub struct StateReader {
     entries_start: u64,
     entries_len: u64,
     header_lines: u64,
-    /// Every entry was checked when it was taken in, and nothing found wrong.
+    /// A pass over all entries came to the end, and found nothing wrong.
     checked: bool,
     newest_ctime: Time,
 }
@@ -134,11 +133,10 @@ impl StateReader {
         }
         let parts = take_in(source, name, size, compressed, Some(pool), Some(&mut spool))?;
         let summary = StateSummary::new(name, &parts)?;
-        let survey = parts.survey.unwrap_or_else(Survey::new);
         Ok(StateReader {
             name: name.to_string(),
-            checked: survey.is_sound(&summary.trailer.archives),
-            newest_ctime: survey.newest_ctime(),
+            checked: false,
+            newest_ctime: parts.newest_ctime.unwrap_or(Time { secs: i64::MIN, nanos: 0 }),
             summary,
             spool,
             entries_start: parts.entries_start,
@@ -163,7 +161,7 @@ impl StateReader {
         &self.summary
     }
 
-    /// The newest ctime of all entries that [`StateReader::entries`] gives without an error.
+    /// The newest ctime of all entries.
     pub fn newest_ctime(&self) -> Time {
         self.newest_ctime
     }
@@ -190,7 +188,7 @@ impl StateReader {
         let left = (self.entries_start + self.entries_len).saturating_sub(offset);
         let spool = BufReader::with_capacity(buffer, Read::take(&mut self.spool, left));
         let archives = (!self.checked).then_some(&self.summary.trailer.archives[..]);
-        Ok(Lines { spool, name: &self.name, archives, offset })
+        Ok(Lines { spool, name: &self.name, archives, offset, checked: &mut self.checked })
     }
 
     /// The entry whose line [`Entries::line`] placed at `offset`, checked by itself and against the
