@@ -13,7 +13,7 @@
 #   --repetitions  each from empty stores, 3 by default
 #   --chain        also restores the tip of 30 increments of L, beside a full of the same tree
 #   --dir          where trees and stores are made, build/bench by default
-#   --out          where samples.tsv, peers.md and peers.svg are written, DIR/results by default
+#   --out          where samples.tsv, peers.md, summary.md and peers.svg are written, DIR/results by default
 #
 # Within a repetition the tools take turns at each operation, so that what disturbs the machine disturbs
 # all of them; ratios are taken within a repetition. What tar and libibt restore is compared with its source.

@@ -1,7 +1,7 @@
 """Turns the samples of a benchmark into tables and plots.
 
-    report.py peers DIR    DIR/samples.tsv -> peers.md, peers.svg    (written by peers.sh)
-    report.py scale DIR    DIR/scale.tsv   -> scale.md, scale.svg    (written by scale.sh)
+    report.py peers DIR    DIR/samples.tsv -> peers.md, summary.md, peers.svg   (written by peers.sh)
+    report.py scale DIR    DIR/scale.tsv   -> scale.md, scale.svg               (written by scale.sh)
 """
 
 import csv
@@ -88,6 +88,7 @@ def peers(directory):
     parts += [peers_table(samples, workload) for workload in samples.workloads()]
     parts.append(restores_table(samples))
     (directory / "peers.md").write_text("\n\n".join(part for part in parts if part) + "\n")
+    (directory / "summary.md").write_text(f"{machine}.\n\n{summary_table(samples)}\n")
     (directory / "peers.svg").write_text(peers_chart(samples, machine))
 
 
@@ -114,6 +115,37 @@ def cell(samples, workload, tool, operation):
         state = samples.middle(workload, tool, operation, "state_bytes")
         text += f" + {megabytes(state)}" if state else ""
     return text + f" · {samples.middle(workload, tool, operation, 'rss_kb') / 1024:.0f}"
+
+
+# What the short table shows of the workloads that it has room for.
+SUMMARY = {"K": ["full", "incr", "nochange", "restore"], "D": ["full", "incr", "restore"],
+           "S": ["full", "nochange", "restore"]}
+
+
+def summary_table(samples):
+    shown = [w for w in samples.workloads() if w in SUMMARY]
+    columns = [(w, operation) for w in shown for operation in SUMMARY[w]]
+    tools = [t for t in TOOLS if any(t in samples.tools(w) for w in shown)]
+    heads = [f"{WORKLOADS[w]}: {OPERATIONS[operation]}" if operation == SUMMARY[w][0] else OPERATIONS[operation]
+             for w, operation in columns]
+    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
+    for tool in tools:
+        name = f"**{TOOLS[tool]}**" if tool == "ibt" else TOOLS[tool]
+        cells = [summary_cell(samples, workload, tool, operation) for workload, operation in columns]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        if tool == "ibt":
+            ratios = [samples.ratio(workload, tool, operation) for workload, operation in columns]
+            lines.append("| against tar and zstd | " +
+                         " | ".join(f"{significant(ratio)}×" if ratio else "-" for ratio in ratios) + " |")
+    return "\n".join(lines)
+
+
+def summary_cell(samples, workload, tool, operation):
+    seconds = samples.middle(workload, tool, operation, "seconds")
+    if seconds is None:
+        return "-"
+    size = f" {megabytes(samples.middle(workload, tool, operation, 'bytes'))} MB"
+    return f"{significant(seconds)} s" + (size if operation in ("full", "incr") else "")
 
 
 # Restores of libibt that most of the others have no equal of: what, and what it is held against.
