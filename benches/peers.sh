@@ -2,8 +2,8 @@
 # Compares libibt with the tools one would use instead: time, memory and size of a full backup, of
 # increments, of one where nothing changed, and of the restore, on the trees of workloads.sh.
 #
-#   peers.sh [--small] [--only K,D] [--tools ibt,tar] [--rounds N] [--repetitions M] [--chain]
-#            [--dir DIR] [--out DIR]
+#   peers.sh [--small] [--only K,D] [--tools ibt,tar] [--rounds N] [--repetitions M] [--peers-once]
+#            [--chain] [--dir DIR] [--out DIR]
 #
 #   --small        smaller trees: minutes instead of hours
 #   --only         these workloads of K, D, S, V, L
@@ -11,6 +11,7 @@
 #                  by default all that are installed or that apt-get can install; rustic is not in Debian
 #   --rounds       so many increments, 2 by default
 #   --repetitions  each from empty stores, 3 by default
+#   --peers-once   after the first repetition only tar and libibt: the others take most of the time
 #   --chain        also restores the tip of 30 increments of L, beside a full of the same tree
 #   --dir          where trees and stores are made, build/bench by default
 #   --out          where samples.tsv, peers.md, summary.md and peers.svg are written, DIR/results by default
@@ -24,7 +25,7 @@ cd "$(dirname "$0")/.."
 
 workloads="K D S V L"
 tools="tar ibt ibt-memory duplicity rdiff-backup restic rustic borg dar bup"
-rounds=2 repetitions=3 dir=build/bench out='' chain=
+rounds=2 repetitions=3 peers_once='' dir=build/bench out='' chain=
 chain_length=30
 
 while [ $# -gt 0 ]; do
@@ -34,6 +35,7 @@ while [ $# -gt 0 ]; do
     --tools) shift && tools=$(echo "$1" | tr , ' ') ;;
     --rounds) shift && rounds=$1 ;;
     --repetitions) shift && repetitions=$1 ;;
+    --peers-once) peers_once=1 ;;
     --chain) chain=1 ;;
     --dir) shift && dir=$1 ;;
     --out) shift && out=$1 ;;
@@ -196,6 +198,15 @@ fitting() {
     present=$(echo " $present " | sed 's/ ibt-memory / /')
 }
 
+# Leaves the peers out of $present.
+only_reference_and_ours() {
+    remaining=
+    for one in $present; do
+        case $one in tar | ibt*) remaining="$remaining $one" ;; esac
+    done
+    present=$remaining
+}
+
 # A file in the middle of many, or nothing.
 small_file() {
     (cd "$source" && find . -type f -size -8k -name '*[a-z0-9]' | LC_ALL=C sort |
@@ -272,6 +283,7 @@ for workload in $workloads; do
     repetition=1
     while [ "$repetition" -le "$repetitions" ]; do
         say "$workload, repetition $repetition of $repetitions"
+        [ "$repetition" = 1 ] || [ -z "$peers_once" ] || only_reference_and_ours
         repeat
         repetition=$((repetition + 1))
     done
