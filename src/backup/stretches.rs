@@ -78,10 +78,13 @@ impl<'p> Stretches<'p> {
     pub fn new(pool: &'p Pool, params: Option<Params>, old: Option<Arc<Old>>) -> Self {
         let block = params.map_or(1, |params| params.block_len as usize);
         debug_assert!(block.is_power_of_two());
+        // No margin longer than the stretch: it is copied, and compared twice.
+        let margin = old.as_ref().map_or(0, |old| old.signature.block_len() as usize);
+        let stretch = delta::STRETCH.max(block).max(margin.next_power_of_two());
         let joiner = old.as_ref().map(|old| DeltaJoiner::new(old.len, Spool::new()));
         Stretches {
             pool,
-            work: Arc::new(Work { stretch: block.max(delta::STRETCH), params, old }),
+            work: Arc::new(Work { stretch, params, old }),
             in_flight: VecDeque::new(),
             filling: Vec::new(),
             start: 0,
@@ -278,7 +281,7 @@ mod tests {
             ("short", short),
             ("nothing", &[]),
         ] {
-            for (old_block, new_block) in [(2048, 2048), (2048, 4096), (1000, 2048)] {
+            for (old_block, new_block) in [(2048, 2048), (2048, 4096), (1000, 2048), (4 << 20, 2048)] {
                 let sums = signed(&basis, Params { block_len: old_block, strong_len: 16 });
                 let params = Params { block_len: new_block, strong_len: 16 };
                 let old = || Old { signature: Signature::parse(&sums).unwrap(), len: LEN as u64 };
