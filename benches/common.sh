@@ -1,4 +1,4 @@
-# Sourced by peers.sh and scale.sh, from the repository's root: building ibt, the clock, sizes.
+# Sourced by peers.sh, scale.sh and parameters.sh, from the repository's root: building ibt, the clock, sizes.
 # $room is a directory of the script for what is made on the way.
 # shellcheck shell=sh disable=SC2034,SC2154 # variables go both ways
 
@@ -41,16 +41,18 @@ build_ibt() {
     export IBT
 }
 
-# clock COMMAND...: runs it and sets $seconds, and $rss_kb: the peak of the largest process below it.
+# clock COMMAND...: runs it and sets $seconds, $cpu_seconds of it and all below it, and $rss_kb: the peak of the
+# largest of these processes.
 # What others wrote before must not be paid for within, so dirty pages are flushed first.
 clock() {
     sync
     began=$(date +%s%N)
-    command /usr/bin/time -q -o "$room/rss" -f %M "$@" >>"$room/log" 2>&1 || return
+    command /usr/bin/time -q -o "$room/rss" -f '%M %U %S' "$@" >>"$room/log" 2>&1 || return
     ended=$(date +%s%N)
     microseconds=$(((ended - began) / 1000))
     seconds=$(printf '%d.%06d' $((microseconds / 1000000)) $((microseconds % 1000000)))
-    rss_kb=$(cat "$room/rss")
+    read -r rss_kb user system <"$room/rss"
+    cpu_seconds=$(awk "BEGIN { printf \"%.2f\", $user + $system }")
 }
 
 # bytes_below DIR [NAME-PATTERN]: what its files hold.

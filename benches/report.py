@@ -1,7 +1,8 @@
 """Turns the samples of a benchmark into tables and plots.
 
-    report.py peers DIR    DIR/samples.tsv -> peers.md, summary.md, peers.svg   (written by peers.sh)
-    report.py scale DIR    DIR/scale.tsv   -> scale.md, scale.svg               (written by scale.sh)
+    report.py peers DIR         DIR/samples.tsv    -> peers.md, summary.md, peers.svg  (written by peers.sh)
+    report.py scale DIR         DIR/scale.tsv      -> scale.md, scale.svg              (written by scale.sh)
+    report.py parameters DIR    DIR/parameters.tsv -> parameters.md                    (written by parameters.sh)
 """
 
 import csv
@@ -391,5 +392,99 @@ def curves(drawing, points, sweep, column, title, box):
         drawing.curve([(across(x), up(y)) for x, y in line], LINES[operation])
 
 
+# ---- parameters
+
+# What an increment adds to the store, apart from its state.
+INCREMENT = ("created", "updated", "sigvault")
+WHAT_IS_TIMED = ("full", "incr", "restore")
+
+
+def parameters(directory):
+    samples = Variants(read_samples(directory / "parameters.tsv"))
+    machine = (directory / "machine.txt").read_text().strip()
+    (directory / "parameters.md").write_text("\n\n".join([
+        f"Measured on: {machine}.",
+        "MB stored: the full with its signatures | all increments: created + updated + sigvault | everything, against "
+        f"{TODAY}. States are left out. A dash: the parameter makes no difference there.",
+        parameters_table(samples, bytes_heads, bytes_cells),
+        "CPU seconds of all threads: full + all increments + restore of the newest | peak memory, MB.",
+        parameters_table(samples, cpu_heads, cpu_cells),
+        "Wall seconds: full + all increments + restore of the newest.",
+        parameters_table(samples, wall_heads, wall_cells),
+    ]) + "\n")
+
+
+TODAY = "today"
+
+
+class Variants:
+    def __init__(self, rows):
+        self.rows = defaultdict(list)
+        for row in rows:
+            self.rows[row["workload"], row["variant"], row["operation"].partition(".")[0]].append(row)
+        self.names = list(dict.fromkeys(row["variant"] for row in rows))
+        self.workloads = [w for w in WORKLOADS if any(key[0] == w for key in self.rows)]
+
+    def has(self, workload, variant):
+        return (workload, variant, "restore") in self.rows
+
+    def sum(self, workload, variant, operation, *columns):
+        """Over all increments, if the operation is incr."""
+        return sum(float(row[column]) for row in self.rows[workload, variant, operation] for column in columns)
+
+    def stored(self, workload, variant):
+        return (self.sum(workload, variant, "full", "full", "sigvault")
+                + self.sum(workload, variant, "incr", *INCREMENT))
+
+    def peak(self, workload, variant):
+        return max(float(row["rss_kb"]) for operation in WHAT_IS_TIMED
+                   for row in self.rows[workload, variant, operation]) / 1024
+
+
+def parameters_table(samples, heads, cells):
+    columns = [head for workload in samples.workloads for head in heads(workload)]
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for variant in samples.names:
+        row = []
+        for workload in samples.workloads:
+            row += cells(samples, workload, variant) if samples.has(workload, variant) else ["-"] * len(heads(workload))
+        lines.append(f"| {variant} | " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def bytes_heads(workload):
+    return [f"{workload}: full", "increments", "all"]
+
+
+def bytes_cells(samples, workload, variant):
+    kinds = [samples.sum(workload, variant, "incr", kind) for kind in INCREMENT]
+    all_, today = samples.stored(workload, variant), samples.stored(workload, TODAY) if samples.has(workload, TODAY) else 0
+    return [
+        megabytes(samples.sum(workload, variant, "full", "full", "sigvault")),
+        f"{megabytes(sum(kinds))} = " + " + ".join(megabytes(kind) for kind in kinds),
+        f"{all_ / today * 100 - 100:+.1f} %" if today else megabytes(all_),
+    ]
+
+
+def cpu_heads(workload):
+    return [f"{workload}: CPU", "MB"]
+
+
+def cpu_cells(samples, workload, variant):
+    return [timed(samples, workload, variant, "cpu_seconds"), f"{samples.peak(workload, variant):.0f}"]
+
+
+def wall_heads(workload):
+    return [workload]
+
+
+def wall_cells(samples, workload, variant):
+    return [timed(samples, workload, variant, "seconds")]
+
+
+def timed(samples, workload, variant, column):
+    return " + ".join(significant(samples.sum(workload, variant, operation, column)) for operation in WHAT_IS_TIMED)
+
+
 if __name__ == "__main__":
-    {"peers": peers, "scale": scale}[sys.argv[1]](Path(sys.argv[2]))
+    {"peers": peers, "scale": scale, "parameters": parameters}[sys.argv[1]](Path(sys.argv[2]))

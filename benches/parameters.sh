@@ -1,0 +1,251 @@
+#!/bin/sh
+# Tries other parameters than those libibt has: what a chain of backups then takes in bytes, time and memory.
+#
+#   parameters.sh [--small] [--only K,D] [--variants today,level-1] [--rounds N] [--dir DIR] [--out DIR]
+#
+#   --small     smaller trees: minutes instead of an hour
+#   --only      these workloads of K, D, V, L (see workloads.sh)
+#   --variants  these of the list below, by default all of them
+#   --rounds    so many increments, 5 by default
+#   --dir       where libraries, trees and stores are made, build/bench by default
+#   --out       where parameters.tsv and parameters.md are written, DIR/results by default
+#
+# Each variant is the library built from src/ with one or a few constants changed. All of them back up the same
+# tree as it moves on from round to round, taking turns; at the end each restores the newest snapshot, which is
+# compared with the tree.
+set -eu
+cd "$(dirname "$0")/.."
+# shellcheck source=benches/common.sh
+. benches/common.sh
+
+# NAME WORKLOADS [FILE EXPRESSION]...
+# EXPRESSION is sed's, for src/FILE, without spaces. With "level" instead of a file it is an argument of --level.
+# A variant is tried on those workloads only where it makes a difference. "again" is the same as "today": what
+# these two differ by means nothing.
+list_variants() {
+    cat <<'END'
+today           K,D,V,L
+again           K,D,V,L
+block-512       K,L      delta/params.rs s/2048/512/
+block-1k        K,L      delta/params.rs s/2048/1024/
+block-4k        K,L      delta/params.rs s/2048/4096/
+block-8k        K,L      delta/params.rs s/2048/8192/
+long-block-2k   D,V      delta/params.rs s/clamp(4096/clamp(2048/
+long-block-8k   D,V      delta/params.rs s/clamp(4096/clamp(8192/
+long-block-16k  D,V      delta/params.rs s/clamp(4096/clamp(16384/
+strong-8        K,D,V,L  delta/params.rs s/strong_len:.16/strong_len:8/
+strong-12       K,D,V,L  delta/params.rs s/strong_len:.16/strong_len:12/
+strong-20       K,D,V,L  delta/params.rs s/strong_len:.16/strong_len:20/
+signed-4k       K        delta/params.rs /^const.MIN_DATA/s/16/4/
+signed-8k       K        delta/params.rs /^const.MIN_DATA/s/16/8/
+signed-32k      K        delta/params.rs /^const.MIN_DATA/s/16/32/
+signed-64k      K        delta/params.rs /^const.MIN_DATA/s/16/64/
+sum-1/4         K,D,V,L  backup/small.rs s,data_len./.2),data_len/4),
+sum-1           K,D,V,L  backup/small.rs s,data_len./.2),data_len),
+sum-1-each-1/2  K        backup/small.rs s,data_len./.2),data_len),;s,data_len./.4.[*].3,data_len/2,
+sum-1-each-7/8  K        backup/small.rs s,data_len./.2),data_len),;s,data_len./.4.[*].3,data_len/8*7,
+frame-1m        K,D,V,L  format/frame/mod.rs /^pub.const.FRAME/s/4/1/ format/frame/cache.rs s/mul(FRAME_LEN/&*4/
+frame-2m        K,D,V,L  format/frame/mod.rs /^pub.const.FRAME/s/4/2/ format/frame/cache.rs s/mul(FRAME_LEN/&*2/
+frame-8m        K,D,V,L  format/frame/mod.rs /^pub.const.FRAME/s/4/8/ format/frame/cache.rs s,mul(FRAME_LEN,&/2,
+short-128k      K,D,V,L  format/frame/mod.rs /^pub.const.SHORT/s/512/128/
+short-256k      K,D,V,L  format/frame/mod.rs /^pub.const.SHORT/s/512/256/
+short-1m        K,D,V,L  format/frame/mod.rs /^pub.const.SHORT/s/512/1024/
+short-2m        K,D,V,L  format/frame/mod.rs /^pub.const.SHORT/s/512/2048/
+short-4m        K,D,V,L  format/frame/mod.rs /^pub.const.SHORT/s/512/4096/
+level-1         K,D,V,L  level 1
+level-2         K,D,V,L  level 2
+level-4         K,D,V,L  level 4
+level-5         K,D,V,L  level 5
+level-6         K,D,V,L  level 6
+END
+}
+
+workloads="K D V L"
+variants='' rounds=5 dir=build/bench out=''
+# Restored trees are removed so many at a time: see discard.
+trees_kept=8
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --small) export IBT_BENCH_SMALL=1 ;;
+    --only) shift && workloads=$(echo "$1" | tr , ' ') ;;
+    --variants) shift && variants=$(echo "$1" | tr , ' ') ;;
+    --rounds) shift && rounds=$1 ;;
+    --dir) shift && dir=$1 ;;
+    --out) shift && out=$1 ;;
+    --help) usage 0 ;;
+    *) usage 2 >&2 ;;
+    esac
+    shift
+done
+mkdir -p "$dir" "${out:=$dir/results}"
+dir=$(cd "$dir" && pwd) results=$(cd "$out" && pwd) room=$dir/run
+source=$room/tree
+
+workloads() { sh benches/workloads.sh "$dir" "$@"; }
+
+need_tools
+need mkfs.ext4 e2fsprogs
+install_missing
+build_ibt
+
+# variant NAME: its line of the list.
+variant() { list_variants | awk -v name="$1" '$1 == name'; }
+
+all=$(list_variants | awk '{ print $1 }')
+: "${variants:=$all}"
+for name in $variants; do
+    [ -n "$(variant "$name")" ] || fail "there is no variant $name"
+done
+
+# ---- building
+
+# build NAME: makes $dir/libraries/NAME/libibt.so.0; what is there already, from the same sources, is used again.
+build() {
+    copy=$dir/copy
+    rm -rf "$copy"
+    mkdir -p "$copy"
+    cp -R src build.rs Cargo.toml Cargo.lock benches "$copy"
+    # shellcheck disable=SC2046 # words
+    change $(variant "$1")
+    sources=$(cd "$copy" && find src build.rs Cargo.* -type f | LC_ALL=C sort | xargs cksum | cksum | cut -d ' ' -f 1)
+    library=$dir/libraries/made-from-$sources
+    if [ ! -f "$library/libibt.so.0" ]; then
+        say "Building $1"
+        mkdir -p "$library"
+        (cd "$copy" && nice -n 5 cargo rustc --lib --crate-type cdylib --release --locked \
+            --target-dir "$dir/cargo") >"$library/log" 2>&1 || fail "$1 cannot be built: see $library/log"
+        cp "$dir/cargo/release/libibt.so" "$library/libibt.so.0"
+    fi
+    ln -sfn "${library##*/}" "$dir/libraries/$(directory_of "$1")"
+}
+
+directory_of() { echo "$1" | tr / _; }
+
+# change NAME WORKLOADS [FILE EXPRESSION]...: in $copy.
+change() {
+    name=$1
+    shift 2
+    while [ $# -gt 0 ]; do
+        if [ "$1" != level ]; then
+            sed "$2" "src/$1" >"$copy/src/$1"
+            ! cmp -s "src/$1" "$copy/src/$1" || fail "$name: $2 changes nothing in src/$1"
+        fi
+        shift 2
+    done
+}
+
+# ---- one operation
+
+# take NAME: sets the variant, its directories and the library that ibt loads.
+take() {
+    taken=$1
+    directory=$(directory_of "$taken")
+    store=$room/$directory/store cache=$room/$directory/cache
+    export LD_LIBRARY_PATH="$dir/libraries/$directory"
+    level=$(variant "$taken" | sed -n 's/.* level //p')
+}
+
+# operate OPERATION COMMAND ARGUMENT...: runs ibt and notes a sample.
+operate() {
+    operation=$1
+    shift
+    clock "$IBT" "$@" --store "$store" --cache "$cache" --quiet || {
+        tail -n 5 "$room/log" >&2
+        fail "$operation of $taken failed on $workload"
+    }
+    case $operation in restore) added='0 0 0 0 0' ;; *) added=$(bytes_of_newest) ;; esac
+    # shellcheck disable=SC2086 # the numbers of $added
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' \
+        "$workload" "$taken" "$operation" "$seconds" "$cpu_seconds" "$rss_kb" $added |
+        tee -a "$results/parameters.tsv" |
+        awk '{ printf "  %-2s %-15s %-8s %8.3f s %8.2f s of CPU %4d MB of memory %7.1f MB stored\n",
+            $1, $2, $3, $4, $5, $6 / 1024, ($7 + $8 + $9 + $10) / 1e6 }'
+}
+
+# Bytes of the newest snapshot's own files: full, created, updated, sigvault, state.
+bytes_of_newest() {
+    find "$store" -name 'tree.*.zst' -printf '%f %s\n' | awk '
+        { split($1, part, "."); stamp = part[3] "." part[4]; bytes[stamp, part[2]] += $2
+          if (stamp > newest) newest = stamp }
+        END { printf "%d %d %d %d %d\n", bytes[newest, "full"], bytes[newest, "created"],
+            bytes[newest, "updated"], bytes[newest, "sigvault"], bytes[newest, "state"] }'
+}
+
+# back_up full|incr [NAME]: with every variant that is tried here.
+back_up() {
+    for one in $present; do
+        take "$one"
+        mkdir -p "$store" "$cache"
+        operate "${2:-$1}" "$1" "$source" --key tree ${level:+--level "$level"}
+    done
+}
+
+restore() {
+    trees=0
+    for one in $present; do
+        take "$one"
+        dest=$room/restored/$(directory_of "$one")
+        mkdir -p "$dest"
+        warm "$store"
+        operate restore restore tree "$dest"
+        difference=$(rsync -aHnc --delete --itemize-changes "$source/" "$dest/" | head -n 10)
+        [ -z "$difference" ] || fail "$one restored something else on $workload:
+$difference"
+        trees=$((trees + 1))
+        [ $((trees % trees_kept)) != 0 ] || discard "$room/restored"
+    done
+}
+
+# ---- one workload
+
+run() {
+    present=
+    for one in $variants; do
+        case $(variant "$one" | awk '{ print "," $2 "," }') in *",$workload,"*) present="$present $one" ;; esac
+    done
+    [ -n "$present" ] || return 0
+    discard "$room"
+    mkdir -p "$room"
+    workloads start "$workload" "$source"
+    megabytes=$(du -sm "$source" | cut -f 1)
+    # shellcheck disable=SC2086 # words
+    set -- $present
+    [ "$(free_mb "$room")" -gt $((megabytes * ($# + trees_kept + 1))) ] ||
+        fail "$room has no room for the $workload of $# variants"
+    settle
+    warm "$source"
+    back_up full
+    n=1
+    while [ $n -le "$steps" ]; do
+        workloads step "$workload" $n "$source"
+        settle
+        warm "$source"
+        back_up incr incr.$n
+        n=$((n + 1))
+    done
+    restore
+}
+
+# ---- all of it
+
+for name in $variants; do
+    build "$name"
+done
+
+about_machine "$dir" >"$results/machine.txt"
+printf 'workload\tvariant\toperation\tseconds\tcpu_seconds\trss_kb\tfull\tcreated\tupdated\tsigvault\tstate\n' \
+    >"$results/parameters.tsv"
+
+say "Workloads"
+# shellcheck disable=SC2086 # a list
+workloads $workloads
+for workload in $workloads; do
+    offered=$(workloads rounds "$workload")
+    steps=$rounds
+    [ "$steps" -le "$offered" ] || { say "$workload has only $offered rounds"; steps=$offered; }
+    say "$workload, $steps increments"
+    run
+done
+discard "$room" "$dir/copy"
+python3 benches/report.py parameters "$results"
