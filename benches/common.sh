@@ -41,8 +41,8 @@ build_ibt() {
     export IBT
 }
 
-# clock COMMAND...: runs it and sets $seconds, $cpu_seconds of it and all below it, and $rss_kb: the peak of the
-# largest of these processes.
+# clock COMMAND...: runs it and sets $seconds, $user_seconds and $system_seconds of CPU, and $rss_kb: the peak of the
+# largest process below it.
 # What others wrote before must not be paid for within, so dirty pages are flushed first.
 clock() {
     sync
@@ -51,8 +51,7 @@ clock() {
     ended=$(date +%s%N)
     microseconds=$(((ended - began) / 1000))
     seconds=$(printf '%d.%06d' $((microseconds / 1000000)) $((microseconds % 1000000)))
-    read -r rss_kb user system <"$room/rss"
-    cpu_seconds=$(awk "BEGIN { printf \"%.2f\", $user + $system }")
+    read -r rss_kb user_seconds system_seconds <"$room/rss"
 }
 
 # bytes_below DIR [NAME-PATTERN]: what its files hold.

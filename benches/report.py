@@ -397,6 +397,7 @@ def curves(drawing, points, sweep, column, title, box):
 # What an increment adds to the store, apart from its state.
 INCREMENT = ("created", "updated", "sigvault")
 WHAT_IS_TIMED = ("full", "incr", "restore")
+NUMBERS = ("seconds", "user_seconds", "system_seconds", "rss_kb", "full", *INCREMENT)
 
 
 def parameters(directory):
@@ -407,7 +408,8 @@ def parameters(directory):
         "MB stored: the full with its signatures | all increments: created + updated + sigvault | everything, against "
         f"{TODAY}. States are left out. A dash: the parameter makes no difference there.",
         parameters_table(samples, bytes_heads, bytes_cells),
-        "CPU seconds of all threads: full + all increments + restore of the newest | peak memory, MB.",
+        "CPU seconds of all threads: full + all increments + restore of the newest, of this one user time alone | peak "
+        "memory, MB. A virtual machine's system time depends on how much memory its host must find for the tree.",
         parameters_table(samples, cpu_heads, cpu_cells),
         "Wall seconds: full + all increments + restore of the newest.",
         parameters_table(samples, wall_heads, wall_cells),
@@ -418,10 +420,16 @@ TODAY = "today"
 
 
 class Variants:
+    """Medians of what was measured more than once: tables of several runs may be joined."""
+
     def __init__(self, rows):
-        self.rows = defaultdict(list)
+        repeats = defaultdict(list)
         for row in rows:
-            self.rows[row["workload"], row["variant"], row["operation"].partition(".")[0]].append(row)
+            repeats[row["workload"], row["variant"], row["operation"]].append(row)
+        self.rows = defaultdict(list)
+        for (workload, variant, operation), group in repeats.items():
+            middle = {column: median(float(row[column]) for row in group) for column in NUMBERS}
+            self.rows[workload, variant, operation.partition(".")[0]].append(middle)
         self.names = list(dict.fromkeys(row["variant"] for row in rows))
         self.workloads = [w for w in WORKLOADS if any(key[0] == w for key in self.rows)]
 
@@ -430,14 +438,14 @@ class Variants:
 
     def sum(self, workload, variant, operation, *columns):
         """Over all increments, if the operation is incr."""
-        return sum(float(row[column]) for row in self.rows[workload, variant, operation] for column in columns)
+        return sum(row[column] for row in self.rows[workload, variant, operation] for column in columns)
 
     def stored(self, workload, variant):
         return (self.sum(workload, variant, "full", "full", "sigvault")
                 + self.sum(workload, variant, "incr", *INCREMENT))
 
     def peak(self, workload, variant):
-        return max(float(row["rss_kb"]) for operation in WHAT_IS_TIMED
+        return max(row["rss_kb"] for operation in WHAT_IS_TIMED
                    for row in self.rows[workload, variant, operation]) / 1024
 
 
@@ -458,11 +466,12 @@ def bytes_heads(workload):
 
 def bytes_cells(samples, workload, variant):
     kinds = [samples.sum(workload, variant, "incr", kind) for kind in INCREMENT]
-    all_, today = samples.stored(workload, variant), samples.stored(workload, TODAY) if samples.has(workload, TODAY) else 0
+    all_ = samples.stored(workload, variant)
+    today = samples.stored(workload, TODAY) if samples.has(workload, TODAY) else None
     return [
         megabytes(samples.sum(workload, variant, "full", "full", "sigvault")),
         f"{megabytes(sum(kinds))} = " + " + ".join(megabytes(kind) for kind in kinds),
-        f"{all_ / today * 100 - 100:+.1f} %" if today else megabytes(all_),
+        f"{round(all_ / today * 100 - 100, 1) + 0.0:+.1f} %" if today else megabytes(all_),
     ]
 
 
@@ -471,7 +480,9 @@ def cpu_heads(workload):
 
 
 def cpu_cells(samples, workload, variant):
-    return [timed(samples, workload, variant, "cpu_seconds"), f"{samples.peak(workload, variant):.0f}"]
+    seconds = [samples.sum(workload, variant, operation, "user_seconds", "system_seconds")
+               for operation in ("full", "incr")] + [samples.sum(workload, variant, "restore", "user_seconds")]
+    return [sums(seconds), f"{samples.peak(workload, variant):.0f}"]
 
 
 def wall_heads(workload):
@@ -479,11 +490,11 @@ def wall_heads(workload):
 
 
 def wall_cells(samples, workload, variant):
-    return [timed(samples, workload, variant, "seconds")]
+    return [sums([samples.sum(workload, variant, operation, "seconds") for operation in WHAT_IS_TIMED])]
 
 
-def timed(samples, workload, variant, column):
-    return " + ".join(significant(samples.sum(workload, variant, operation, column)) for operation in WHAT_IS_TIMED)
+def sums(numbers):
+    return " + ".join(significant(number) for number in numbers)
 
 
 if __name__ == "__main__":
