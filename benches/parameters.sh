@@ -42,8 +42,6 @@ signed-32k      K        delta/params.rs /^const.MIN_DATA/s/16/32/
 signed-64k      K        delta/params.rs /^const.MIN_DATA/s/16/64/
 sum-1/4         K,D,V,L  backup/small.rs s,data_len./.2),data_len/4),
 sum-1           K,D,V,L  backup/small.rs s,data_len./.2),data_len),
-sum-1-each-1/2  K        backup/small.rs s,data_len./.2),data_len),;s,data_len./.4.[*].3,data_len/2,
-sum-1-each-7/8  K        backup/small.rs s,data_len./.2),data_len),;s,data_len./.4.[*].3,data_len/8*7,
 frame-1m        K,D,V,L  format/frame/mod.rs /^pub.const.FRAME/s/4/1/ format/frame/cache.rs s/mul(FRAME_LEN/&*4/
 frame-2m        K,D,V,L  format/frame/mod.rs /^pub.const.FRAME/s/4/2/ format/frame/cache.rs s/mul(FRAME_LEN/&*2/
 frame-8m        K,D,V,L  format/frame/mod.rs /^pub.const.FRAME/s/4/8/ format/frame/cache.rs s,mul(FRAME_LEN,&/2,

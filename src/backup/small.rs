@@ -157,10 +157,10 @@ fn sign(params: Params, bytes: &[u8]) -> Result<Spool> {
     signed.map_err(|e| spool_error(&e))
 }
 
-/// The longest delta worth storing for a content of `data_len` bytes: shorter than three quarters of it,
-/// and with the `deltas_len` bytes of deltas before it no more than half.
+/// The longest delta worth storing for a content of `data_len` bytes after `deltas_len` bytes of deltas: together no
+/// more than half of the content.
 pub fn longest_delta(data_len: u64, deltas_len: u64) -> u64 {
-    (data_len / 4 * 3).saturating_sub(1).min((data_len / 2).saturating_sub(deltas_len))
+    (data_len / 2).saturating_sub(deltas_len)
 }
 
 /// Bytes of the deltas of an entry's content.
