@@ -15,7 +15,7 @@ use crate::store::Store;
 use super::parent::Parent;
 use super::reading::{read_data, FileResult, Read, Shape, Trouble};
 use super::small::{self, deltas_len, longest_delta, Basis, Form, Made, Old, Small, ATTEMPTS};
-use super::stretches::{self, Content, Stretches};
+use super::stretches::{self, Processed, Stretches};
 
 /// A content has at most this many deltas; the next change is stored whole.
 const DELTAS_MAX: usize = 64;
@@ -179,7 +179,7 @@ impl Storing<'_, '_> {
                 Err(Trouble::Fatal(_)) => {}
             }
             let read = read?;
-            let Content { hash, signature, .. } = stretches.finish()?;
+            let Processed { hash, signature, .. } = stretches.finish()?;
             made = Some((offset, signature));
             Ok((Some(hash), read))
         })?;
@@ -198,7 +198,7 @@ impl Storing<'_, '_> {
         opened: Opened,
         shape: Shape,
         old: &Entry,
-        basis: &Arc<stretches::Old>,
+        basis: &Arc<stretches::Basis>,
     ) -> FileResult<Option<Stored>> {
         let mut made = None;
         let pass = self.attempts(opened, shape, |this, shape| {
@@ -214,7 +214,7 @@ impl Storing<'_, '_> {
             if read == Read::Stopped {
                 return Ok((None, Read::Stopped));
             }
-            let Content { hash, signature, delta } = stretches.finish()?;
+            let Processed { hash, signature, delta } = stretches.finish()?;
             let Some(delta) = delta.filter(|delta| delta.len() <= longest) else {
                 return Ok((None, Read::Stopped));
             };
@@ -297,7 +297,7 @@ impl Storing<'_, '_> {
         path: &Path,
         old: &Entry,
         new_len: u64,
-    ) -> Result<Option<Arc<stretches::Old>>> {
+    ) -> Result<Option<Arc<stretches::Basis>>> {
         let len = old.file().map_or(0, File::data_len);
         let parsed = match self.basis(old, new_len)? {
             Basis::Bytes(bytes) => small::parse_signature(&bytes, len),
@@ -305,7 +305,7 @@ impl Storing<'_, '_> {
             Basis::None | Basis::Unfetched => return Ok(None),
         };
         match parsed {
-            Ok(signature) => Ok(Some(Arc::new(stretches::Old { signature, len }))),
+            Ok(signature) => Ok(Some(Arc::new(stretches::Basis { signature, len }))),
             Err(error) => {
                 self.job.trouble(ProblemKind::Damaged, path.as_bytes(), error)?;
                 Ok(None)

@@ -12,6 +12,7 @@
 //!                                     +--> new entry of each path, in order     (run)
 //!                                     |
 //!                                     +--> archives: whole files, deltas, signatures  (content)
+//!                                     |       long contents in stretches, by workers  (stretches, tree_hash)
 //!                                     +--> state ------- commit, last                 (crate::commit)
 //! ```
 

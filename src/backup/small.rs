@@ -135,6 +135,10 @@ pub fn parse_signature(bytes: &[u8], data_len: u64) -> Result<Signature> {
     if parsed.blocks() != data_len.div_ceil(u64::from(parsed.block_len())) {
         return Err(damaged("it is of a file of another size".into()));
     }
+    if parsed.block_len() > Params::MAX_BLOCK_LEN {
+        // Blocks are held in memory, several at once.
+        return Err(damaged(format!("its blocks are of {} bytes", parsed.block_len())));
+    }
     Ok(parsed)
 }
 

@@ -14,7 +14,7 @@ use crate::pool::{Pending, Pool};
 
 use super::tree_hash::TreeHash;
 
-/// Bytes of all buffers together, unless stretches are so long that two do not fit.
+/// Bytes of stretches and their margins that are worked on at once, if one is not longer.
 const IN_FLIGHT: usize = 32 << 20;
 
 /// Takes a content in pieces.
@@ -33,14 +33,14 @@ pub struct Stretches<'p> {
 }
 
 /// What was made of a content.
-pub struct Content {
+pub struct Processed {
     pub hash: Hash,
     pub signature: Option<Spool>,
     pub delta: Option<Spool>,
 }
 
-/// The old content that a delta is made against.
-pub struct Old {
+/// What a delta is made against: the old content's signature and length.
+pub struct Basis {
     pub signature: Signature,
     pub len: u64,
 }
@@ -50,7 +50,7 @@ struct Work {
     /// Bytes of a stretch: a power of two, and whole blocks.
     stretch: usize,
     params: Option<Params>,
-    old: Option<Arc<Old>>,
+    basis: Option<Arc<Basis>>,
 }
 
 /// A stretch in its buffer, with the margin behind it that its delta needs.
@@ -74,17 +74,17 @@ struct Done {
 type Sums = delta::Result<(Option<Vec<u8>>, Option<Vec<u8>>)>;
 
 impl<'p> Stretches<'p> {
-    /// Without `params` no signature is made, without `old` no delta. Blocks must have a power of two of bytes.
-    pub fn new(pool: &'p Pool, params: Option<Params>, old: Option<Arc<Old>>) -> Self {
+    /// Without `params` no signature is made, without `basis` no delta. Blocks must have a power of two of bytes.
+    pub fn new(pool: &'p Pool, params: Option<Params>, basis: Option<Arc<Basis>>) -> Self {
         let block = params.map_or(1, |params| params.block_len as usize);
         debug_assert!(block.is_power_of_two());
         // No margin longer than the stretch: it is copied, and compared twice.
-        let margin = old.as_ref().map_or(0, |old| old.signature.block_len() as usize);
+        let margin = basis.as_ref().map_or(0, |basis| basis.signature.block_len() as usize);
         let stretch = delta::STRETCH.max(block).max(margin.next_power_of_two());
-        let joiner = old.as_ref().map(|old| DeltaJoiner::new(old.len, Spool::new()));
+        let joiner = basis.as_ref().map(|basis| DeltaJoiner::new(basis.len, Spool::new()));
         Stretches {
             pool,
-            work: Arc::new(Work { stretch, params, old }),
+            work: Arc::new(Work { stretch, params, basis }),
             in_flight: VecDeque::new(),
             filling: Vec::new(),
             start: 0,
@@ -115,7 +115,7 @@ impl<'p> Stretches<'p> {
         self.delta.as_ref().map_or(0, DeltaJoiner::bytes_out)
     }
 
-    pub fn finish(mut self) -> Result<Content> {
+    pub fn finish(mut self) -> Result<Processed> {
         while self.filling.len() > self.work.stretch {
             self.hand_over(self.work.stretch, false)?;
         }
@@ -124,12 +124,13 @@ impl<'p> Stretches<'p> {
             self.collect(done)?;
         }
         let delta = self.delta.map(DeltaJoiner::finish).transpose().map_err(|e| spool_error(&e))?;
-        Ok(Content { hash: self.hash.finish(), signature: self.signature, delta })
+        Ok(Processed { hash: self.hash.finish(), signature: self.signature, delta })
     }
 
     /// Hands the first `len` bytes of what was taken to the pool, and the others as their margin.
     fn hand_over(&mut self, len: usize, last: bool) -> Result<()> {
-        let at_once = (IN_FLIGHT / self.work.stretch).clamp(1, self.pool.threads() + 1);
+        let at_once =
+            (IN_FLIGHT / (self.work.stretch + self.work.margin())).clamp(1, self.pool.threads() + 1);
         if self.in_flight.len() >= at_once {
             if let Some(done) = self.in_flight.pop_front() {
                 self.collect(done)?;
@@ -170,7 +171,7 @@ impl<'p> Stretches<'p> {
 impl Work {
     /// Bytes behind a stretch that its delta needs.
     fn margin(&self) -> usize {
-        self.old.as_ref().map_or(0, |old| old.signature.block_len() as usize)
+        self.basis.as_ref().map_or(0, |basis| basis.signature.block_len() as usize)
     }
 
     fn of(&self, stretch: Stretch) -> Done {
@@ -184,11 +185,10 @@ impl Work {
     }
 
     fn sums(&self, stretch: &Stretch) -> Sums {
-        match (self.params, &self.old) {
-            (Some(params), Some(old)) => {
-                let (delta, signature) = (Vec::new(), Vec::new());
-                let mut writer =
-                    DeltaWriter::with_signature(&old.signature, old.len, params, delta, signature)?;
+        match (self.params, self.basis.as_deref()) {
+            (Some(params), Some(Basis { signature, len })) => {
+                let writer = DeltaWriter::with_signature(signature, *len, params, Vec::new(), Vec::new())?;
+                let mut writer = writer.starting_at(stretch.start);
                 writer.update(&stretch.buffer)?;
                 let (delta, signature) = writer.finish_both()?;
                 Ok((signature, Some(delta)))
@@ -198,8 +198,9 @@ impl Work {
                 signer.update(&stretch.buffer)?;
                 Ok((Some(signer.finish()?), None))
             }
-            (None, Some(old)) => {
-                let mut writer = DeltaWriter::new(&old.signature, old.len, Vec::new())?;
+            (None, Some(Basis { signature, len })) => {
+                let writer = DeltaWriter::new(signature, *len, Vec::new())?;
+                let mut writer = writer.starting_at(stretch.start);
                 writer.update(&stretch.buffer)?;
                 Ok((None, Some(writer.finish()?)))
             }
@@ -227,9 +228,9 @@ mod tests {
         bytes
     }
 
-    fn content(bytes: &[u8], params: Option<Params>, old: Option<Arc<Old>>) -> Content {
+    fn content(bytes: &[u8], params: Option<Params>, basis: Option<Arc<Basis>>) -> Processed {
         let pool = Pool::new(3).unwrap();
-        let mut stretches = Stretches::new(&pool, params, old);
+        let mut stretches = Stretches::new(&pool, params, basis);
         bytes.chunks(300_001).for_each(|piece| stretches.update(piece).unwrap());
         stretches.finish().unwrap()
     }
@@ -284,7 +285,7 @@ mod tests {
             for (old_block, new_block) in [(2048, 2048), (2048, 4096), (1000, 2048), (4 << 20, 2048)] {
                 let sums = signed(&basis, Params { block_len: old_block, strong_len: 16 });
                 let params = Params { block_len: new_block, strong_len: 16 };
-                let old = || Old { signature: Signature::parse(&sums).unwrap(), len: LEN as u64 };
+                let old = || Basis { signature: Signature::parse(&sums).unwrap(), len: LEN as u64 };
                 let made = content(new, Some(params), Some(Arc::new(old())));
                 assert!(made.hash == blake3::hash(new).into(), "{what}");
                 assert!(bytes_of(made.signature) == signed(new, params), "{what}");
@@ -303,12 +304,26 @@ mod tests {
         }
     }
 
+    #[cfg(not(feature = "librsync"))]
+    #[test]
+    fn equal_blocks_that_kept_their_place_are_one_copy() {
+        let params = Params { block_len: 2048, strong_len: 16 };
+        // The first of the zeros stands alone: whoever takes it for the next one has to look again.
+        let basis = [&[0; 2048], &noise(LEN)[..], &vec![0; 8 * delta::STRETCH], &noise(LEN)].concat();
+        let mut new = basis.clone();
+        new[3_000_000] ^= 1;
+        let signature = Signature::parse(&signed(&basis, params)).unwrap();
+        let basis = Basis { signature, len: basis.len() as u64 };
+        let delta = bytes_of(content(&new, Some(params), Some(Arc::new(basis))).delta);
+        assert!(delta.len() < 2048 + 100, "{} bytes", delta.len());
+    }
+
     #[test]
     fn it_tells_of_a_delta_that_grows_too_long() {
         let params = Params { block_len: 2048, strong_len: 16 };
         let signature = Signature::parse(&signed(&[0; 5000], params)).unwrap();
         let pool = Pool::new(1).unwrap();
-        let mut stretches = Stretches::new(&pool, None, Some(Arc::new(Old { signature, len: 5000 })));
+        let mut stretches = Stretches::new(&pool, None, Some(Arc::new(Basis { signature, len: 5000 })));
         stretches.update(&noise(LEN)).unwrap();
         assert!(stretches.delta_len() > delta::STRETCH as u64);
     }

@@ -33,7 +33,6 @@ impl<W: Write> Encoder<W> {
     }
 
     /// Length of the delta so far, including what is not written yet.
-    #[cfg_attr(feature = "librsync", allow(dead_code))]
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out + self.literal.len() as u64
     }

@@ -50,6 +50,9 @@ impl<W: Write> DeltaJoiner<W> {
             }
             self.made = end;
         }
+        if commands.made() != len + margin {
+            return Err(Error::OutputTooShort { made: commands.made(), declared: len + margin });
+        }
         self.start = stretch_end;
         Ok(())
     }

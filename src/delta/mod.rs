@@ -10,6 +10,8 @@
 //!  new content -----------------------------------+                                      \--> Plan
 //! ```
 //!
+//! Long contents are compared in stretches, on several threads, and [`DeltaJoiner`] makes one delta of theirs.
+//!
 //! # The bytes
 //!
 //! All integers are big endian. A signature:

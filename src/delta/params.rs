@@ -18,16 +18,18 @@ const MIN_DATA_LEN: u64 = 16 << 10;
 const SHORT_BLOCKS_UP_TO: u64 = 256 << 20;
 /// Longer contents get about this many blocks at most, so that a signature fits memory.
 const MAX_BLOCKS: u64 = 1 << 21;
-const MAX_BLOCK_LEN: u64 = 1 << 30;
 
 /// Bytes before the first entry of a signature.
 pub(super) const SIGNATURE_HEADER: u64 = 12;
 
 impl Params {
+    /// The longest block that is made, in bytes: contents of more than 32 TiB have more blocks, not longer ones.
+    pub const MAX_BLOCK_LEN: u32 = 16 << 20;
+
     /// The parameters for a content of `data_len` bytes; `None` where a signature does not repay.
     ///
     /// Strong length 16. Blocks of 2 KiB up to 256 MiB, beyond it of 4 KiB or the next power of two
-    /// that keeps the signature at no more than 2^21 blocks.
+    /// that keeps the signature at no more than 2^21 blocks, up to 16 MiB.
     pub fn for_len(data_len: u64) -> Option<Params> {
         if data_len < MIN_DATA_LEN {
             return None;
@@ -35,7 +37,7 @@ impl Params {
         let block_len = if data_len <= SHORT_BLOCKS_UP_TO {
             2048
         } else {
-            data_len.div_ceil(MAX_BLOCKS).next_power_of_two().clamp(4096, MAX_BLOCK_LEN)
+            data_len.div_ceil(MAX_BLOCKS).next_power_of_two().clamp(4096, u64::from(Self::MAX_BLOCK_LEN))
         };
         Some(Params { block_len: block_len as u32, strong_len: 16 })
     }

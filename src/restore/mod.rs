@@ -43,7 +43,6 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
     let _lock = lock(store, &key, LockMode::Shared, job)?;
-    // Its threads are gone before what the restore made is removed, if it fails.
     let pool = Pool::start(job.options.threads)?;
     let mut state = open_selected(store, &key, &pool, job)?;
     let mut selection = Selection::new(job.options)?;
@@ -51,6 +50,7 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let mut target = Target::prepare(dest, job.options)?;
     job.phase(Phase::Restore, plan.entries, plan.bytes)?;
     let mut contents = Contents::new(&state.trailer().archives).with_pool(pool.clone());
+    // The pool is the tree's now: its threads are gone before `target` removes what was made, if this fails.
     let mut tree = Tree::new(&target, std::mem::take(&mut plan.names), (pool, &contents), job)?;
     selection.each(&mut state, &mut plan, &mut |entry, asked_for| match asked_for {
         true => tree.entry(store, &mut contents, entry),

@@ -74,7 +74,7 @@ pub struct DeltaWriter<'s, W: Write, S: Write = Sink> {
     /// Goes before the sums it looks into.
     job: Job,
     _sums: Sums,
-    out: Counted<W>,
+    out: W,
     /// What was pushed and not yet handed on.
     held: Vec<u8>,
     signer: Option<Signer<S>>,
@@ -113,11 +113,16 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
             // The sums are kept beside it.
             job: sums.delta()?,
             _sums: sums,
-            out: Counted { out, count: 0 },
+            out,
             held: Vec::new(),
             signer,
             signature: PhantomData,
         })
+    }
+
+    /// Where in the new content it is that what is pushed begins: nothing to the C engine.
+    pub fn starting_at(self, _: u64) -> Self {
+        self
     }
 
     /// Takes the next bytes of the new content.
@@ -136,34 +141,12 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         Ok(())
     }
 
-    /// Length of the delta as far as it is written. A caller may give up when it grows too long.
-    pub fn bytes_out(&self) -> u64 {
-        self.out.count
-    }
-
     /// Writes what is left and gives the outputs of the delta and of the signature back.
     ///
     /// The latter is `None` only without [`with_signature`](DeltaWriter::with_signature).
     pub fn finish_both(mut self) -> io::Result<(W, Option<S>)> {
         self.job.finish(&self.held, &mut self.out)?;
         let signed = self.signer.map(Signer::finish).transpose()?;
-        Ok((self.out.out, signed))
-    }
-}
-
-struct Counted<W> {
-    out: W,
-    count: u64,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.out.write(bytes)?;
-        self.count += len as u64;
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        Ok((self.out, signed))
     }
 }

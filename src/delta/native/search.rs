@@ -67,6 +67,11 @@ impl<'s> Search<'s> {
         }
     }
 
+    /// The stream begins at `offset` of a content that is expected to be the basis still.
+    pub fn expect_at(&mut self, offset: u64) {
+        self.drift = offset;
+    }
+
     /// From here on the stream is still needed.
     pub fn at(&self) -> u64 {
         self.at

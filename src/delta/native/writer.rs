@@ -11,9 +11,9 @@ use super::strong::GROUP;
 use super::sums::SumsWriter;
 use super::view::View;
 
-/// Pushed slices are gone through in stretches of this many bytes, or of eight blocks, so that what
+/// Pushed slices are gone through in portions of this many bytes, or of eight blocks, so that what
 /// the new signature has brought into the cache is still there for the search.
-const STRETCH: usize = 128 << 10;
+const PORTION: usize = 128 << 10;
 
 /// Writes the delta that makes the content pushed into it out of a basis; made by
 /// [`with_signature`](DeltaWriter::with_signature), also that content's signature in the same pass.
@@ -81,15 +81,21 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         })
     }
 
+    /// What is pushed begins at `offset` of the new content: there in the basis it is looked for first.
+    pub fn starting_at(mut self, offset: u64) -> Self {
+        self.search.expect_at(offset);
+        self
+    }
+
     /// Takes the next bytes of the new content.
     pub fn update(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Signing::Apart(signer) = &mut self.signing {
             signer.update(bytes)?;
         }
         let mut rest = if self.held.is_empty() { bytes } else { self.join(bytes)? };
-        let stretch = self.block_len.saturating_mul(GROUP).max(STRETCH).saturating_add(1);
+        let portion = self.block_len.saturating_mul(GROUP).max(PORTION).saturating_add(1);
         while !rest.is_empty() {
-            let view = View { bytes: &rest[..rest.len().min(stretch)], start: self.held_at };
+            let view = View { bytes: &rest[..rest.len().min(portion)], start: self.held_at };
             self.advance(view)?;
             let needed = view.from(self.needed());
             if view.bytes.len() == rest.len() {
@@ -101,11 +107,6 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
             self.held_at = view.end() - needed.len() as u64;
         }
         Ok(())
-    }
-
-    /// Length of the delta as far as it is decided. A caller may give up when it grows too long.
-    pub fn bytes_out(&self) -> u64 {
-        self.encoder.bytes_out()
     }
 
     /// What the search has cost so far.

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read};
 use proptest::prelude::*;
 
 use super::{delta, noise, patched, sign};
-use crate::delta::{patch, DeltaWriter, Error, Params, Plan, Result, Signature, Signer};
+use crate::delta::{patch, DeltaJoiner, DeltaWriter, Error, Params, Plan, Result, Signature, Signer};
 
 const PARAMS: Params = Params { block_len: 1000, strong_len: 8 };
 
@@ -24,6 +24,16 @@ fn apply(commands: &[u8]) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     patch(&mut Cursor::new(basis), &mut &delta[..], 100, &mut out, 200)?;
     Ok(out)
+}
+
+#[test]
+fn a_stretch_is_made_to_its_end_or_refused() {
+    let signature = Signature::parse(&sign(&noise(1, 5500), PARAMS)).unwrap();
+    let made = delta(&signature, 5500, &noise(1, 3000), usize::MAX);
+    let add = |len, margin| DeltaJoiner::new(5500, io::sink()).add(&made, len, margin);
+    add(2000, 1000).unwrap();
+    assert!(matches!(add(2001, 1000), Err(Error::OutputTooShort { made: 3000, declared: 3001 })));
+    assert!(matches!(add(2000, 999), Err(Error::OutputTooLong { limit: 2999 })));
 }
 
 #[test]

@@ -14,8 +14,8 @@ use crate::pool::Pool;
 const WINDOW_LOG_MAX: u32 = 27;
 const PIECE: usize = 256 << 10;
 
-/// Longer frames, which other tools make, are decoded when their turn comes: two of them may not fit memory.
-const AHEAD_MAX: usize = 8 << 20;
+/// Longer frames, which other tools make, are fetched when their turn comes: two of them may not fit memory.
+const AHEAD_MAX: u64 = 8 << 20;
 
 /// Hands the stream of a file of `size` bytes to `each`, in order, while `pool`, if there is one, decodes the
 /// next frame. `Corrupt` names the file and how far reading came.
@@ -33,20 +33,22 @@ pub fn read_stream(
         Err(_) => return read_unframed(source, name, size, each),
     };
     let buffers = Arc::default();
-    let mut fetch = |number: usize| {
-        let frame = Arc::new(index.fetch(source, number)?.with_buffers(Arc::clone(&buffers)));
-        if let Some(pool) = pool.filter(|_| number > 0 && frame.len() <= AHEAD_MAX) {
-            let frame = frame.clone();
-            // Whether it could be decoded is told to whoever asks for its bytes.
-            pool.run(move || drop(frame.bytes()));
-        }
-        Result::Ok(frame)
-    };
+    let mut fetch =
+        |number| Result::Ok(Arc::new(index.fetch(source, number)?.with_buffers(Arc::clone(&buffers))));
     let mut ahead = None;
     for number in 0..index.count() {
-        let frame = ahead.take().map_or_else(|| fetch(number), Ok)?;
-        // A fault of the next one must not keep this one from being handed out.
-        ahead = (number + 1 < index.count()).then(|| fetch(number + 1)).and_then(Result::ok);
+        let frame = ahead.take().unwrap_or_else(|| fetch(number))?;
+        let next = index.span(number + 1);
+        if let Some(pool) = pool.filter(|_| !next.is_empty() && next.end - next.start <= AHEAD_MAX) {
+            let fetched = fetch(number + 1);
+            if let Ok(next) = &fetched {
+                let next = Arc::downgrade(next);
+                // Whether it could be decoded is told to whoever asks for its bytes.
+                pool.run(move || drop(next.upgrade().map(|next| next.bytes())));
+            }
+            // If it could not be fetched, this one is handed out all the same.
+            ahead = Some(fetched);
+        }
         each(&frame.bytes()?)?;
     }
     Ok(())

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::{Error, Kind, Result};
+use crate::format::ReadAt;
 use crate::job::Codec;
 use crate::pool::Pool;
 
@@ -75,6 +76,46 @@ fn a_stream_comes_in_order_up_to_the_first_bad_frame_whether_or_not_frames_are_d
         let (read, got) = stream(&file, pool);
         assert_eq!(read.unwrap_err().kind, Kind::Corrupt);
         assert!(got == data[..2 * SHORT_FRAME_LEN], "{}", got.len());
+    }
+}
+
+/// A file of which one read fails, and the reads so far.
+struct Failing<'f> {
+    file: &'f [u8],
+    fails: usize,
+    reads: usize,
+}
+
+impl ReadAt for Failing<'_> {
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.reads += 1;
+        match self.reads == self.fails {
+            true => Err(Error::new(Kind::Storage, "read", "deliberate")),
+            false => self.file.read_at(offset, buf),
+        }
+    }
+}
+
+#[test]
+fn a_store_that_fails_while_a_frame_is_fetched_ahead_is_not_asked_again() {
+    let data = sample(4 * SHORT_FRAME_LEN);
+    let file = pack_in(&data, Codec::Zstd(1), SHORT_FRAME_LEN).out;
+    let pool = Pool::new(1).unwrap();
+    let stream = |fails| {
+        let mut source = Failing { file: &file, fails, reads: 0 };
+        let mut got = 0;
+        let read = read_stream(&mut source, "f.zst", file.len() as u64, true, Some(&pool), &mut |piece| {
+            got += piece.len();
+            Ok(())
+        });
+        (read, got, source.reads)
+    };
+    let (read, _, reads) = stream(0);
+    read.unwrap();
+    for fails in reads - 3..=reads {
+        let (read, got, done) = stream(fails);
+        assert_eq!((read.unwrap_err().kind, done), (Kind::Storage, fails));
+        assert_eq!(got, (fails + 3 - reads) * SHORT_FRAME_LEN, "what came before is handed out");
     }
 }
 
