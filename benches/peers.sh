@@ -16,8 +16,9 @@
 #   --dir          where trees and stores are made, build/bench by default
 #   --out          where samples.tsv, peers.md, summary.md and peers.svg are written, DIR/results by default
 #
-# Within a repetition the tools take turns at each operation, so that what disturbs the machine disturbs
-# all of them; ratios are taken within a repetition. What tar and libibt restore is compared with its source.
+# Within a repetition the tools take turns at each operation, so that what disturbs the machine disturbs all of
+# them, and every other repetition the last is first; ratios are taken within a repetition. What tar and libibt
+# restore is compared with its source.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=benches/common.sh
@@ -207,6 +208,12 @@ only_reference_and_ours() {
     present=$remaining
 }
 
+reversed() {
+    last_first=
+    for one in "$@"; do last_first="$one $last_first"; done
+    echo "$last_first"
+}
+
 # A file in the middle of many, or nothing.
 small_file() {
     (cd "$source" && find . -type f -size -8k -name '*[a-z0-9]' | LC_ALL=C sort |
@@ -284,6 +291,9 @@ for workload in $workloads; do
     while [ "$repetition" -le "$repetitions" ]; do
         say "$workload, repetition $repetition of $repetitions"
         [ "$repetition" = 1 ] || [ -z "$peers_once" ] || only_reference_and_ours
+        # Who comes first finds memory and disk in another state than who comes last.
+        # shellcheck disable=SC2086 # a list
+        [ "$repetition" = 1 ] || present=$(reversed $present)
         repeat
         repetition=$((repetition + 1))
     done
