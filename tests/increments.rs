@@ -98,6 +98,35 @@ fn a_moved_directory_costs_no_content() {
 }
 
 #[test]
+fn rotated_logs_cost_no_content() {
+    let mut series = three_large_files();
+    let log = |name: &str| series.source.join(name);
+    let (newest, older, oldest) = (log("log"), log("log.1"), log("log.2"));
+    fs::write(&newest, noise(1, 400_000)).unwrap();
+    fs::write(&older, noise(2, 2_000_000)).unwrap();
+    series.increment();
+    fs::rename(&older, &oldest).unwrap();
+    fs::rename(&newest, &older).unwrap();
+    fs::write(&newest, noise(3, 1000)).unwrap();
+    let (report, added) = series.increment();
+    assert!(added["created"] < 5000 && !added.contains_key("updated"), "{added:?}");
+    assert_eq!(counter(&report, Counter::Created), 1);
+    assert_eq!(counter(&report, Counter::Modified), 2);
+    series.assert_every_point_restores();
+}
+
+#[test]
+fn a_file_that_takes_the_place_of_another_brings_its_content() {
+    let mut series = three_large_files();
+    fs::rename(series.source.join("a"), series.source.join("b")).unwrap();
+    let (report, added) = series.increment();
+    assert_only_a_state(&added);
+    let counts = [Counter::Modified, Counter::Moved, Counter::Deleted].map(|c| counter(&report, c));
+    assert_eq!(counts, [1, 0, 1]);
+    series.assert_every_point_restores();
+}
+
+#[test]
 fn a_file_moved_and_then_changed_makes_a_delta_again_later() {
     let mut series = three_large_files();
     fs::rename(series.source.join("a"), series.source.join("moved")).unwrap();

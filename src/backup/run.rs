@@ -199,8 +199,8 @@ impl<'r, 'j> Run<'r, 'j> {
         if usable.is_some_and(|old| is_unchanged(&Facts::of(old), &facts(stat), &self.guard)) {
             return Ok(false);
         }
-        let origin = if old.is_none() { self.origin(stat) } else { None };
-        let old = usable.or(origin.as_ref().map(|origin| &origin.entry));
+        let origin = self.origin(stat, usable);
+        let old = origin.as_ref().map(|origin| &origin.entry).or(usable);
         let old = self.storing().old(old, stat)?;
         Ok(self.reader.add(&finding.path, stat.size, old))
     }
@@ -383,9 +383,15 @@ impl<'r, 'j> Run<'r, 'j> {
         old.file().is_some() && self.parent.as_ref().is_some_and(|parent| parent.has_content(old))
     }
 
-    /// The deleted or linked entry whose content a new name may have.
-    fn origin(&self, stat: &Stat) -> Option<Origin> {
+    /// The entry of another path whose content a file may have that is new, or another one than its path was
+    /// `old` for.
+    fn origin(&self, stat: &Stat, old: Option<&Entry>) -> Option<Origin> {
+        if old.is_some_and(|old| old.place.ino == stat.ino) {
+            return None;
+        }
         let (entry, deleted) = self.origins.find(stat)?;
+        // What takes the place of something was not moved, but changed it.
+        let deleted = deleted && old.is_none();
         self.has_content(entry).then(|| Origin { entry: entry.clone(), deleted })
     }
 
@@ -401,8 +407,8 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    /// Stores a file, read ahead or now. A new name may have the content of one that was deleted or linked:
-    /// then that comes back too.
+    /// Stores a file, read ahead or now. If it turned out to have the content of another path, that comes back
+    /// too.
     fn store_file(
         &mut self,
         path: &Path,
@@ -410,24 +416,26 @@ impl<'r, 'j> Run<'r, 'j> {
         old: Option<&Entry>,
         ahead: Option<Ahead>,
     ) -> FileResult<(Entry, Outcome, Option<Origin>)> {
-        let origin = if old.is_none() { self.origin(stat) } else { None };
-        let old = old.or(origin.as_ref().map(|o| &o.entry));
+        let origin = self.origin(stat, old);
+        let basis = origin.as_ref().map(|origin| &origin.entry).or(old);
         let ahead = match ahead {
-            None if stat.size <= IN_MEMORY => Some(self.read_now(path, stat, old)?),
+            None if stat.size <= IN_MEMORY => Some(self.read_now(path, stat, basis)?),
             ahead => ahead,
         };
         let small = ahead.map(|ahead| Ok::<_, Trouble>((ahead.small?, ahead.buffer))).transpose()?;
         let (entry, outcome) = match small {
             Some((Some(small), buffer)) => {
                 let bytes = &buffer[small.bytes.clone()];
-                self.storing().store_small(path, small, bytes, old)?
+                self.storing().store_small(path, small, bytes, basis)?
             }
             _ => {
                 let file = self.source.open(path)?;
-                self.storing().store_large(path, &file, old)?
+                self.storing().store_large(path, &file, basis)?
             }
         };
-        Ok((entry, outcome, origin.filter(|_| outcome == Outcome::Same)))
+        let found = origin.filter(|_| outcome == Outcome::Same);
+        let is_others = found.is_some() && old.is_some() && !same_content(&entry, old);
+        Ok((entry, if is_others { Outcome::Whole } else { outcome }, found))
     }
 
     /// Reads a small file that was not read ahead.

@@ -29,8 +29,9 @@ type Identity = (u64, u64, Time);
 pub struct Origins {
     /// Of paths that are gone.
     deleted: HashMap<Identity, Deleted>,
-    /// Of files with several names, of which at least one is still there.
-    linked: HashMap<Identity, Entry>,
+    /// Of paths that are still there: of files with several names, and of files that another one took the
+    /// place of, as when logs are rotated.
+    standing: HashMap<Identity, Entry>,
 }
 
 struct Deleted {
@@ -46,9 +47,9 @@ impl Origins {
         }
     }
 
-    fn remember_linked(&mut self, entry: &Entry) {
-        if let Some(identity) = identity(entry).filter(|_| self.linked.len() < ORIGINS_MAX) {
-            self.linked.entry(identity).or_insert_with(|| entry.clone());
+    fn remember_standing(&mut self, entry: &Entry) {
+        if let Some(identity) = identity(entry).filter(|_| self.standing.len() < ORIGINS_MAX) {
+            self.standing.entry(identity).or_insert_with(|| entry.clone());
         }
     }
 
@@ -58,7 +59,7 @@ impl Origins {
         let deleted = self.deleted.get(&identity).filter(|deleted| !deleted.found);
         match deleted {
             Some(deleted) => Some((&deleted.entry, true)),
-            None => self.linked.get(&identity).map(|entry| (entry, false)),
+            None => self.standing.get(&identity).map(|entry| (entry, false)),
         }
     }
 
@@ -231,11 +232,13 @@ impl Learnt {
             self.tally.count(&then, &now);
             self.bytes += if unchanged { 0 } else { now.size };
         }
-        if linked && then.ino == now.ino {
-            self.origins.remember_linked(&was.entry()?);
+        let same_file = then.ino == now.ino;
+        let replaced = was.is_file() && !same_file && (then.size, then.mtime) != (now.size, now.mtime);
+        if replaced || linked && same_file {
+            self.origins.remember_standing(&was.entry()?);
         }
         // Numbers of link sets and of inodes may be others in the new state.
-        let as_it_is = !linked && was.link() == 0 && then.ino == now.ino && broken.is_none();
+        let as_it_is = !linked && was.link() == 0 && same_file && broken.is_none();
         let carried = unchanged && as_it_is && parent.keeps(was);
         Ok(if carried { Task::Carry } else { Task::Both(finding) })
     }
