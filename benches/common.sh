@@ -43,9 +43,10 @@ build_ibt() {
 
 # clock COMMAND...: runs it and sets $seconds, $user_seconds and $system_seconds of CPU, and $rss_kb: the peak of the
 # largest process below it.
-# What others wrote before must not be paid for within, so dirty pages are flushed first.
+# What others wrote before must not be paid for within, so dirty pages are flushed first, and $memory_mb are at hand.
 clock() {
     sync
+    [ -z "${memory_mb-}" ] || touch_memory "$memory_mb"
     began=$(date +%s%N)
     command /usr/bin/time -q -o "$room/rss" -f '%M %U %S' "$@" >>"$room/log" 2>&1 || return
     ended=$(date +%s%N)
@@ -70,6 +71,14 @@ discard() {
     rm -rf "$@"
     sync
     { echo 1 >/proc/sys/vm/drop_caches; } 2>/dev/null || sleep 65
+}
+
+# touch_memory MEGABYTES: has so much memory at hand, half of all at most. The host of a virtual machine may take free
+# memory back: what is restored then waits until it comes again, for longer than the restore takes.
+touch_memory() {
+    half=$(awk '/^MemTotal/ { printf "%d", $2 / 2048 }' /proc/meminfo)
+    python3 -c 'import sys; held = bytearray(int(sys.argv[1]) << 20); held[::4096] = bytes(len(held[::4096]))' \
+        "$(($1 < half ? $1 : half))"
 }
 
 # Files touched just now are suspect to every tool that goes by times.

@@ -127,8 +127,10 @@ restore() {
         export dest="$home/$1" first
         first=$(first_stamp)
         mkdir "$dest"
+        memory_mb=$megabytes
         if operate "$1" && [ "$repetition" = 1 ]; then compare "$2"; fi
         [ "$tool" != ibt-memory ] || rm -rf "$dest"
+        memory_mb=
     done
 }
 
@@ -189,7 +191,8 @@ repeat() {
     [ -z "$path" ] || one_file
 }
 
-# Leaves out of $present the store in memory if there is no room for store and restored tree.
+# Sets $megabytes, the size of the tree; leaves out of $present the store in memory if there is no room for store and
+# restored tree.
 fitting() {
     megabytes=$(du -sm "$source" | cut -f 1)
     [ "$(free_mb "$room")" -gt $((megabytes * 20)) ] || fail "$room has no room for $megabytes MB twenty times"

@@ -65,7 +65,9 @@ empty_store() {
 
 restore_sample() {
     mkdir "$dest"
+    memory_mb=$(du -sm "$source" | cut -f 1)
     sample "$1" "$2" restore sh benches/tools.sh ibt restore
+    memory_mb=
 }
 
 # fits MEGABYTES WHAT
