@@ -64,13 +64,26 @@ bytes_below() {
 # Reads all of TREE, so that the page cache is warm. tar would not read into /dev/null itself.
 warm() { tar -cf - -C "$1" . | cat >/dev/null; }
 
-# discard PATH...: removes them so that what follows is not slowed down. For a minute after an inode was
-# freed ext4 does not give it out again, and looks at all such ones whenever a file is made: after 16,384
-# files were removed, making as many took 18 s instead of 2 s. It looks only at inodes that are cached.
+# discard PATH...: takes them away so that what follows is not slowed down. For minutes after an inode was freed ext4
+# does not give it out again, and looks at all such ones whenever a file is made: after 16,384 files were removed,
+# making as many took 18 s instead of 2 s. So what is on the disk is put aside until make_room or the end.
 discard() {
-    rm -rf "$@"
+    for old in "$@"; do
+        case $old in
+        "$dir"/*)
+            [ ! -e "$old" ] || { mkdir -p "$dir/discarded" && mv "$old" "$dir/discarded/$(date +%s%N)"; }
+            ;;
+        *) rm -rf "$old" ;;
+        esac
+    done
+}
+
+# make_room MEGABYTES: true if they are free, if need be after removing what was put aside.
+make_room() {
+    [ "$(free_mb "$dir")" -le "$1" ] || return 0
+    rm -rf "$dir/discarded"
     sync
-    { echo 1 >/proc/sys/vm/drop_caches; } 2>/dev/null || sleep 65
+    [ "$(free_mb "$dir")" -gt "$1" ]
 }
 
 # touch_memory MEGABYTES: has so much memory at hand, half of all at most. The host of a virtual machine may take free

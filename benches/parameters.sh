@@ -189,7 +189,8 @@ restore() {
         [ -z "$difference" ] || fail "$one restored something else on $workload:
 $difference"
         # Removing a tree slows down what comes after, and takes long: see discard.
-        [ "$(free_mb "$room")" -gt $((megabytes * 3)) ] || discard "$room/restored"
+        discard "$dest"
+        make_room $((megabytes * 3)) || fail "$room has no room for one more $workload"
     done
 }
 
@@ -207,7 +208,7 @@ run() {
     megabytes=$(du -sm "$source" | cut -f 1)
     # shellcheck disable=SC2086 # words
     set -- $present
-    [ "$(free_mb "$room")" -gt $((megabytes * ($# + 3))) ] ||
+    make_room $((megabytes * ($# + 3))) ||
         fail "$room has no room for the $workload of $# variants"
     settle
     warm "$source"
@@ -243,5 +244,5 @@ for workload in $workloads; do
     say "$workload, $steps increments"
     run
 done
-discard "$room" "$dir/copy"
+rm -rf "$room" "$dir/copy" "$dir/discarded"
 python3 benches/report.py parameters "$results"

@@ -195,7 +195,7 @@ repeat() {
 # restored tree.
 fitting() {
     megabytes=$(du -sm "$source" | cut -f 1)
-    [ "$(free_mb "$room")" -gt $((megabytes * 20)) ] || fail "$room has no room for $megabytes MB twenty times"
+    make_room $((megabytes * 20)) || fail "$room has no room for $megabytes MB twenty times"
     case $present in *ibt-memory*) ;; *) return 0 ;; esac
     [ "$(free_mb /dev/shm)" -le $((megabytes * 3)) ] || return 0
     say "  /dev/shm has no room: ibt-memory left out of $workload"
@@ -302,5 +302,5 @@ for workload in $workloads; do
     done
 done
 [ -z "$chain" ] || restore_chain
-rm -rf "$room"
+rm -rf "$room" "$dir/discarded"
 python3 benches/report.py peers "$results"

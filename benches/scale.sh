@@ -72,7 +72,7 @@ restore_sample() {
 
 # fits MEGABYTES WHAT
 fits() {
-    [ "$(free_mb "$room")" -le "$1" ] || return 0
+    ! make_room "$1" || return 0
     say "$2 and its backup do not fit on the disk: left out"
     return 1
 }
@@ -159,5 +159,5 @@ for sweep in $sweeps; do
     mkdir -p "$room"
     "sweep_$sweep"
 done
-rm -rf "$room"
+rm -rf "$room" "$dir/discarded"
 python3 benches/report.py scale "$results"
