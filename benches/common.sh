@@ -11,6 +11,14 @@ usage() {
     exit "$1"
 }
 
+# Makes $dir and $out, absolute from here on, and sets $results, the latter, and $room.
+open_directories() {
+    mkdir -p "$dir" "${out:=$dir/results}"
+    dir=$(cd "$dir" && pwd) results=$(cd "$out" && pwd) room=$dir/run
+}
+
+workloads() { sh benches/workloads.sh "$dir" "$@"; }
+
 # The tools of the benchmark itself; a script adds what else it needs before install_missing.
 need_tools() {
     # shellcheck source=tests/support/tools.sh

@@ -74,11 +74,8 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-mkdir -p "$dir" "${out:=$dir/results}"
-dir=$(cd "$dir" && pwd) results=$(cd "$out" && pwd) room=$dir/run
+open_directories
 source=$room/tree
-
-workloads() { sh benches/workloads.sh "$dir" "$@"; }
 
 need_tools
 need mkfs.ext4 e2fsprogs

@@ -45,12 +45,9 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-mkdir -p "$dir" "${out:=$dir/results}"
-dir=$(cd "$dir" && pwd) results=$(cd "$out" && pwd) room=$dir/run
+open_directories
 memory=/dev/shm/ibt-bench.$$
 export source="$room/tree"
-
-workloads() { sh benches/workloads.sh "$dir" "$@"; }
 
 # ---- which tools
 

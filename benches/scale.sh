@@ -38,11 +38,8 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-mkdir -p "$dir" "${out:=$dir/results}"
-dir=$(cd "$dir" && pwd) results=$(cd "$out" && pwd) room=$dir/run
+open_directories
 export source="$room/tree" store="$room/store" cache="$room/cache" dest="$room/restored"
-
-workloads() { sh benches/workloads.sh "$dir" "$@"; }
 
 need_tools
 install_missing
