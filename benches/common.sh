@@ -19,6 +19,20 @@ open_directories() {
 
 workloads() { sh benches/workloads.sh "$dir" "$@"; }
 
+# Sets $steps: as many as $rounds, or as $workload has.
+count_steps() {
+    offered=$(workloads rounds "$workload")
+    steps=$rounds
+    [ "$steps" -le "$offered" ] || { say "$workload has only $offered rounds"; steps=$offered; }
+}
+
+# expect_same TREE RESTORED WHO: fails unless they are the same.
+expect_same() {
+    difference=$(rsync -aHnc --delete --itemize-changes "$1/" "$2/" | head -n 10)
+    [ -z "$difference" ] || fail "$3 restored something else on $workload:
+$difference"
+}
+
 # The tools of the benchmark itself; a script adds what else it needs before install_missing.
 need_tools() {
     # shellcheck source=tests/support/tools.sh

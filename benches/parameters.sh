@@ -182,9 +182,7 @@ restore() {
         mkdir -p "$dest"
         warm "$store"
         operate restore restore tree "$dest"
-        difference=$(rsync -aHnc --delete --itemize-changes "$source/" "$dest/" | head -n 10)
-        [ -z "$difference" ] || fail "$one restored something else on $workload:
-$difference"
+        expect_same "$source" "$dest" "$one"
         # Removing a tree slows down what comes after, and takes long: see discard.
         discard "$dest"
         make_room $((megabytes * 3)) || fail "$room has no room for one more $workload"
@@ -235,9 +233,7 @@ say "Workloads"
 # shellcheck disable=SC2086 # a list
 workloads $workloads
 for workload in $workloads; do
-    offered=$(workloads rounds "$workload")
-    steps=$rounds
-    [ "$steps" -le "$offered" ] || { say "$workload has only $offered rounds"; steps=$offered; }
+    count_steps
     say "$workload, $steps increments"
     run
 done

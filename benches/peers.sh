@@ -147,9 +147,7 @@ compare() {
         [ "$(bytes_below "$dest")" = "$(bytes_below "$1")" ] || fail "$tool did not restore all of $workload"
         return ;;
     esac
-    difference=$(rsync -aHnc --delete --itemize-changes "$1/" "$dest/" | head -n 10)
-    [ -z "$difference" ] || fail "$tool restored something else on $workload:
-$difference"
+    expect_same "$1" "$dest" "$tool"
 }
 
 # ---- one repetition of one workload
@@ -284,9 +282,7 @@ say "Workloads"
 workloads $workloads
 for workload in $workloads; do
     present=$usable
-    offered=$(workloads rounds "$workload")
-    steps=$rounds
-    [ "$steps" -le "$offered" ] || { say "$workload has only $offered rounds"; steps=$offered; }
+    count_steps
     repetition=1
     while [ "$repetition" -le "$repetitions" ]; do
         say "$workload, repetition $repetition of $repetitions"

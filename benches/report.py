@@ -42,6 +42,12 @@ def megabytes(number):
     return f"{number / 1e6:.{0 if number >= 99.5e6 else 1}f}"
 
 
+def table(heads, rows):
+    """The first head is that of the column which names the rows; empty, as a rule."""
+    return "\n".join(["|" + "".join(f" {head} |" if head else " |" for head in heads), "|---" * len(heads) + "|"]
+                     + ["| " + " | ".join(row) + " |" for row in rows])
+
+
 # ---- peers
 
 
@@ -94,13 +100,13 @@ def peers(directory):
 
 
 def peers_table(samples, workload):
-    lines = [f"**{workload}, {WORKLOADS[workload]}**", "", "| | " + " | ".join(OPERATIONS.values()) + " |",
-             "|---" * (len(OPERATIONS) + 1) + "|"]
-    for tool in samples.tools(workload):
-        name = f"**{TOOLS[tool]}**" if tool == "ibt" else TOOLS[tool]
-        cells = [cell(samples, workload, tool, operation) for operation in OPERATIONS]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    rows = [[name(tool)] + [cell(samples, workload, tool, operation) for operation in OPERATIONS]
+            for tool in samples.tools(workload)]
+    return f"**{workload}, {WORKLOADS[workload]}**\n\n" + table(["", *OPERATIONS.values()], rows)
+
+
+def name(tool):
+    return f"**{TOOLS[tool]}**" if tool == "ibt" else TOOLS[tool]
 
 
 def cell(samples, workload, tool, operation):
@@ -129,16 +135,13 @@ def summary_table(samples):
     tools = [t for t in TOOLS if any(t in samples.tools(w) for w in shown)]
     heads = [f"{WORKLOADS[w]}: {OPERATIONS[operation]}" if operation == SUMMARY[w][0] else OPERATIONS[operation]
              for w, operation in columns]
-    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(columns) + 1) + "|"]
+    rows = []
     for tool in tools:
-        name = f"**{TOOLS[tool]}**" if tool == "ibt" else TOOLS[tool]
-        cells = [summary_cell(samples, workload, tool, operation) for workload, operation in columns]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        rows.append([name(tool)] + [summary_cell(samples, workload, tool, operation) for workload, operation in columns])
         if tool == "ibt":
             ratios = [samples.ratio(workload, tool, operation) for workload, operation in columns]
-            lines.append("| against tar and zstd | " +
-                         " | ".join(f"{significant(ratio)}×" if ratio else "-" for ratio in ratios) + " |")
-    return "\n".join(lines)
+            rows.append(["against tar and zstd"] + [f"{significant(ratio)}×" if ratio else "-" for ratio in ratios])
+    return table(["", *heads], rows)
 
 
 def summary_cell(samples, workload, tool, operation):
@@ -159,7 +162,7 @@ RESTORES = [
 
 
 def restores_table(samples):
-    lines = []
+    rows = []
     for operation, what, to_tool, to_operation, against in RESTORES:
         for workload in WORKLOADS:
             seconds = samples.middle(workload, "ibt", operation, "seconds")
@@ -168,10 +171,8 @@ def restores_table(samples):
             ratio = samples.ratio(workload, "ibt", operation, to_tool, to_operation) if to_tool else None
             held = f"{significant(ratio)}× {against}" if ratio else ""
             memory = samples.middle(workload, "ibt", operation, "rss_kb") / 1024
-            lines.append(f"| {workload}: {what} | {significant(seconds)} s | {held} | {memory:.0f} |")
-    if not lines:
-        return ""
-    return "\n".join(["**Other restores of libibt**", "", "| | | against | memory, MB |", "|---|---|---|---|"] + lines)
+            rows.append([f"{workload}: {what}", f"{significant(seconds)} s", held, f"{memory:.0f}"])
+    return "**Other restores of libibt**\n\n" + table(["", "", "against", "memory, MB"], rows) if rows else ""
 
 
 # ---- drawing
@@ -329,17 +330,15 @@ def scale_table(points, sweep):
         return ""
     unit, title = SWEEPS[sweep]
     columns = operations(points, sweep)
-    lines = [f"**{title[0].upper()}{title[1:]}**", "",
-             f"| {unit} | " + " | ".join(OPERATIONS[column] for column in columns) + " |",
-             "|---" * (len(columns) + 1) + "|"]
+    rows = []
     for x in positions(points, sweep):
         cells = []
         for operation in columns:
             point = points.get((sweep, x, operation))
             cells.append(scale_cell(points, sweep, x, operation, point) if point else "-")
-        lines.append(f"| {x:g} | " if x < 1e5 else f"| {x:.0f} | ")
-        lines[-1] += " | ".join(cells) + " |"
-    return "\n".join(lines)
+        rows.append([f"{x:g}" if x < 1e5 else f"{x:.0f}"] + cells)
+    heads = [unit] + [OPERATIONS[column] for column in columns]
+    return f"**{title[0].upper()}{title[1:]}**\n\n" + table(heads, rows)
 
 
 def scale_cell(points, sweep, x, operation, point):
@@ -451,13 +450,13 @@ class Variants:
 
 def parameters_table(samples, heads, cells):
     columns = [head for workload in samples.workloads for head in heads(workload)]
-    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    rows = []
     for variant in samples.names:
-        row = []
+        row = [variant]
         for workload in samples.workloads:
             row += cells(samples, workload, variant) if samples.has(workload, variant) else ["-"] * len(heads(workload))
-        lines.append(f"| {variant} | " + " | ".join(row) + " |")
-    return "\n".join(lines)
+        rows.append(row)
+    return table(["", *columns], rows)
 
 
 def bytes_heads(workload):
