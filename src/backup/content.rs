@@ -15,7 +15,7 @@ use crate::store::Store;
 use super::parent::Parent;
 use super::reading::{read_data, FileResult, Read, Shape, Trouble};
 use super::small::{self, deltas_len, longest_delta, Basis, Form, Made, Old, Small, ATTEMPTS};
-use super::stretches::{self, Processed, Stretches};
+use super::stretches::{self, Processed, Purpose, Stretches};
 
 /// A content has at most this many deltas; the next change is stored whole.
 const DELTAS_MAX: usize = 64;
@@ -161,7 +161,8 @@ impl Storing<'_, '_> {
     fn store_whole(&mut self, opened: Opened, shape: Shape) -> FileResult<Stored> {
         let mut made = None;
         let pass = self.attempts(opened, shape, |this, shape| {
-            let mut stretches = Stretches::new(this.pool, Params::for_len(shape.data_len()), None);
+            let purpose = Params::for_len(shape.data_len()).map_or(Purpose::Hash, Purpose::Sign);
+            let mut stretches = Stretches::new(this.pool, purpose);
             let archives = &mut *this.archives;
             let writer = archives.writer(this.store, Slot::Whole)?;
             let meta = shape.metadata(this.names);
@@ -204,7 +205,7 @@ impl Storing<'_, '_> {
         let pass = self.attempts(opened, shape, |this, shape| {
             let Some(params) = Params::for_len(shape.data_len()) else { return Ok((None, Read::Stopped)) };
             let longest = longest_delta(shape.data_len(), deltas_len(old));
-            let mut stretches = Stretches::new(this.pool, Some(params), Some(basis.clone()));
+            let mut stretches = Stretches::new(this.pool, Purpose::Compare(params, basis.clone()));
             let job = &mut *this.job;
             let read = read_data(opened.file, shape, this.buf, |piece| {
                 count_read(job, piece)?;
@@ -231,7 +232,7 @@ impl Storing<'_, '_> {
     /// Reads the file for its hash alone. `None` if it is not the old content.
     fn try_same(&mut self, opened: Opened, shape: Shape, old: &Entry) -> FileResult<Option<Stored>> {
         let pass = self.attempts(opened, shape, |this, shape| {
-            let mut stretches = Stretches::new(this.pool, None, None);
+            let mut stretches = Stretches::new(this.pool, Purpose::Hash);
             let job = &mut *this.job;
             let read = read_data(opened.file, shape, this.buf, |piece| {
                 count_read(job, piece)?;

@@ -45,12 +45,21 @@ pub struct Basis {
     pub len: u64,
 }
 
+/// What is made of a content besides its hash.
+pub enum Purpose {
+    Hash,
+    Sign(Params),
+    /// Its signature, and its delta against the basis.
+    Compare(Params, Arc<Basis>),
+}
+
 /// What is done with each stretch.
 struct Work {
+    purpose: Purpose,
     /// Bytes of a stretch: a power of two, and whole blocks.
     stretch: usize,
-    params: Option<Params>,
-    basis: Option<Arc<Basis>>,
+    /// Bytes behind a stretch that its delta needs.
+    margin: usize,
 }
 
 /// A stretch in its buffer, with the margin behind it that its delta needs.
@@ -74,30 +83,34 @@ struct Done {
 type Sums = delta::Result<(Option<Vec<u8>>, Option<Vec<u8>>)>;
 
 impl<'p> Stretches<'p> {
-    /// Without `params` no signature is made, without `basis` no delta. Blocks must have a power of two of bytes.
-    pub fn new(pool: &'p Pool, params: Option<Params>, basis: Option<Arc<Basis>>) -> Self {
-        let block = params.map_or(1, |params| params.block_len as usize);
+    /// Blocks must have a power of two of bytes.
+    pub fn new(pool: &'p Pool, purpose: Purpose) -> Self {
+        let block = purpose.params().map_or(1, |params| params.block_len as usize);
         debug_assert!(block.is_power_of_two());
+        let (margin, joiner) = match &purpose {
+            Purpose::Compare(_, basis) => {
+                (basis.signature.block_len() as usize, Some(DeltaJoiner::new(basis.len, Spool::new())))
+            }
+            _ => (0, None),
+        };
         // No margin longer than the stretch: it is copied, and compared twice.
-        let margin = basis.as_ref().map_or(0, |basis| basis.signature.block_len() as usize);
         let stretch = delta::STRETCH.max(block).max(margin.next_power_of_two());
-        let joiner = basis.as_ref().map(|basis| DeltaJoiner::new(basis.len, Spool::new()));
         Stretches {
             pool,
-            work: Arc::new(Work { stretch, params, basis }),
             in_flight: VecDeque::new(),
             filling: Vec::new(),
             start: 0,
             spare: Vec::new(),
             hash: TreeHash::default(),
-            signature: params.map(|_| Spool::new()),
+            signature: purpose.params().map(|_| Spool::new()),
             delta: joiner,
+            work: Arc::new(Work { purpose, stretch, margin }),
         }
     }
 
     /// Takes the next bytes of the content.
     pub fn update(&mut self, mut bytes: &[u8]) -> Result<()> {
-        let full = self.work.stretch + self.work.margin();
+        let full = self.work.stretch + self.work.margin;
         while !bytes.is_empty() {
             // Not before there is more: what is left in the end is the last stretch.
             if self.filling.len() == full {
@@ -129,8 +142,7 @@ impl<'p> Stretches<'p> {
 
     /// Hands the first `len` bytes of what was taken to the pool, and the others as their margin.
     fn hand_over(&mut self, len: usize, last: bool) -> Result<()> {
-        let at_once =
-            (IN_FLIGHT / (self.work.stretch + self.work.margin())).clamp(1, self.pool.threads() + 1);
+        let at_once = (IN_FLIGHT / (self.work.stretch + self.work.margin)).clamp(1, self.pool.threads() + 1);
         if self.in_flight.len() >= at_once {
             if let Some(done) = self.in_flight.pop_front() {
                 self.collect(done)?;
@@ -153,7 +165,9 @@ impl<'p> Stretches<'p> {
         let Stretch { mut buffer, len, start, .. } = stretch;
         let (signature, delta) = sums.map_err(|e| of_delta(&e))?;
         self.hash.add(hash);
-        if let (Some(out), Some(made), Some(params)) = (&mut self.signature, signature, self.work.params) {
+        if let (Some(out), Some(made), Some(params)) =
+            (&mut self.signature, signature, self.work.purpose.params())
+        {
             // The header is that of the first; the margin's blocks are signed with the next stretch.
             let header = if start == 0 { 0 } else { params.signature_len(0) as usize };
             let entries = &made[header..params.signature_len(len as u64) as usize];
@@ -168,12 +182,16 @@ impl<'p> Stretches<'p> {
     }
 }
 
-impl Work {
-    /// Bytes behind a stretch that its delta needs.
-    fn margin(&self) -> usize {
-        self.basis.as_ref().map_or(0, |basis| basis.signature.block_len() as usize)
+impl Purpose {
+    fn params(&self) -> Option<Params> {
+        match self {
+            Purpose::Hash => None,
+            Purpose::Sign(params) | Purpose::Compare(params, _) => Some(*params),
+        }
     }
+}
 
+impl Work {
     fn of(&self, stretch: Stretch) -> Done {
         let bytes = &stretch.buffer[..stretch.len];
         let hash = if stretch.only {
@@ -185,26 +203,22 @@ impl Work {
     }
 
     fn sums(&self, stretch: &Stretch) -> Sums {
-        match (self.params, self.basis.as_deref()) {
-            (Some(params), Some(Basis { signature, len })) => {
-                let writer = DeltaWriter::with_signature(signature, *len, params, Vec::new(), Vec::new())?;
+        match &self.purpose {
+            Purpose::Hash => Ok((None, None)),
+            Purpose::Sign(params) => {
+                let mut signer = Signer::new(*params, Vec::new())?;
+                signer.update(&stretch.buffer)?;
+                Ok((Some(signer.finish()?), None))
+            }
+            Purpose::Compare(params, basis) => {
+                let (delta, signature) = (Vec::new(), Vec::new());
+                let writer =
+                    DeltaWriter::with_signature(&basis.signature, basis.len, *params, delta, signature)?;
                 let mut writer = writer.starting_at(stretch.start);
                 writer.update(&stretch.buffer)?;
                 let (delta, signature) = writer.finish_both()?;
                 Ok((signature, Some(delta)))
             }
-            (Some(params), None) => {
-                let mut signer = Signer::new(params, Vec::new())?;
-                signer.update(&stretch.buffer)?;
-                Ok((Some(signer.finish()?), None))
-            }
-            (None, Some(Basis { signature, len })) => {
-                let writer = DeltaWriter::new(signature, *len, Vec::new())?;
-                let mut writer = writer.starting_at(stretch.start);
-                writer.update(&stretch.buffer)?;
-                Ok((None, Some(writer.finish()?)))
-            }
-            (None, None) => Ok((None, None)),
         }
     }
 }
@@ -228,9 +242,9 @@ mod tests {
         bytes
     }
 
-    fn content(bytes: &[u8], params: Option<Params>, basis: Option<Arc<Basis>>) -> Processed {
+    fn content(bytes: &[u8], purpose: Purpose) -> Processed {
         let pool = Pool::new(3).unwrap();
-        let mut stretches = Stretches::new(&pool, params, basis);
+        let mut stretches = Stretches::new(&pool, purpose);
         bytes.chunks(300_001).for_each(|piece| stretches.update(piece).unwrap());
         stretches.finish().unwrap()
     }
@@ -256,7 +270,7 @@ mod tests {
         for len in [0, 1, delta::STRETCH, delta::STRETCH + 1, 4 * delta::STRETCH, LEN] {
             for block_len in [2048, 4096, 2 * delta::STRETCH as u32] {
                 let params = Params { block_len, strong_len: 16 };
-                let made = content(&bytes[..len], Some(params), None);
+                let made = content(&bytes[..len], Purpose::Sign(params));
                 assert!(made.hash == blake3::hash(&bytes[..len]).into(), "{len} bytes");
                 let same = bytes_of(made.signature) == signed(&bytes[..len], params);
                 assert!(same && made.delta.is_none(), "{len} bytes, blocks of {block_len}");
@@ -286,7 +300,7 @@ mod tests {
                 let sums = signed(&basis, Params { block_len: old_block, strong_len: 16 });
                 let params = Params { block_len: new_block, strong_len: 16 };
                 let old = || Basis { signature: Signature::parse(&sums).unwrap(), len: LEN as u64 };
-                let made = content(new, Some(params), Some(Arc::new(old())));
+                let made = content(new, Purpose::Compare(params, Arc::new(old())));
                 assert!(made.hash == blake3::hash(new).into(), "{what}");
                 assert!(bytes_of(made.signature) == signed(new, params), "{what}");
                 let delta = bytes_of(made.delta);
@@ -314,7 +328,7 @@ mod tests {
         new[3_000_000] ^= 1;
         let signature = Signature::parse(&signed(&basis, params)).unwrap();
         let basis = Basis { signature, len: basis.len() as u64 };
-        let delta = bytes_of(content(&new, Some(params), Some(Arc::new(basis))).delta);
+        let delta = bytes_of(content(&new, Purpose::Compare(params, Arc::new(basis))).delta);
         assert!(delta.len() < 2048 + 100, "{} bytes", delta.len());
     }
 
@@ -323,7 +337,8 @@ mod tests {
         let params = Params { block_len: 2048, strong_len: 16 };
         let signature = Signature::parse(&signed(&[0; 5000], params)).unwrap();
         let pool = Pool::new(1).unwrap();
-        let mut stretches = Stretches::new(&pool, None, Some(Arc::new(Basis { signature, len: 5000 })));
+        let mut stretches =
+            Stretches::new(&pool, Purpose::Compare(params, Arc::new(Basis { signature, len: 5000 })));
         stretches.update(&noise(LEN)).unwrap();
         assert!(stretches.delta_len() > delta::STRETCH as u64);
     }
