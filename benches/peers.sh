@@ -5,7 +5,7 @@
 #   peers.sh [--small] [--only K,D] [--tools ibt,tar] [--rounds N] [--repetitions M] [--peers-once]
 #            [--chain] [--dir DIR] [--out DIR]
 #
-#   --small        smaller trees: minutes instead of hours
+#   --small        smaller trees, and --peers-once: within ten minutes
 #   --only         these workloads of K, D, S, V, L
 #   --tools        these of tar, ibt, ibt-memory, duplicity, rdiff-backup, restic, rustic, borg, dar, bup;
 #                  by default all that are installed or that apt-get can install; rustic is not in Debian
@@ -31,7 +31,10 @@ chain_length=30
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --small) export IBT_BENCH_SMALL=1 ;;
+    --small)
+        export IBT_BENCH_SMALL=1
+        peers_once=1
+        ;;
     --only) shift && workloads=$(echo "$1" | tr , ' ') ;;
     --tools) shift && tools=$(echo "$1" | tr , ' ') ;;
     --rounds) shift && rounds=$1 ;;

@@ -96,7 +96,8 @@ make_K() {
 }
 
 release_is_offered() {
-    [ -f "$packages/${kernel}_$1_all.deb" ] || apt-cache madison $kernel | grep -qF "| $1 |"
+    [ -f "$packages/${kernel}_$1_all.deb" ] || apt-cache madison $kernel |
+        awk -F ' *[|] *' -v release="$1" '$2 == release { found = 1 } END { exit !found }'
 }
 
 # unpack_release RELEASE TREE
