@@ -29,7 +29,12 @@ set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/ibt")
 configure_package_config_file(cmake/ibtConfig.cmake.in ibtConfig.cmake
   INSTALL_DESTINATION "${package_dir}"
   PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
-write_basic_package_version_file(ibtConfigVersion.cmake COMPATIBILITY SameMajorVersion)
+# Before 1.0 each minor release may have another ABI: see docs/abi.md.
+set(compatibility SameMajorVersion)
+if(PROJECT_VERSION_MAJOR EQUAL 0)
+  set(compatibility SameMinorVersion)
+endif()
+write_basic_package_version_file(ibtConfigVersion.cmake COMPATIBILITY ${compatibility})
 install(FILES "${CMAKE_BINARY_DIR}/ibtConfig.cmake" "${CMAKE_BINARY_DIR}/ibtConfigVersion.cmake"
   DESTINATION "${package_dir}")
 

@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 build=build/demo
-ibt=$build/examples-c/ibt
+ibt=$build/ibt
 
 say() { printf '\n* %s\n' "$*"; }
 fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
@@ -31,7 +31,6 @@ mkdir -p build
     tail -n 30 build/demo.log >&2
     fail "the build failed (all of it: build/demo.log)"
 }
-[ -x $ibt ] || ibt=$build/ibt
 [ -x $ibt ] || fail "the build made no ibt"
 echo "  $ibt"
 

@@ -10,7 +10,7 @@ static int64_t days_from_date(int64_t year, int month, int day)
     int64_t era, year_of_era, day_of_year;
 
     year -= month <= 2;
-    era = year / 400; /* years are 0 to 9999 here, and 0 is not before March */
+    era = (year + 400) / 400 - 1; /* rounded down: January of the year 0 belongs to -1 */
     year_of_era = year - era * 400;
     day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
@@ -77,8 +77,8 @@ static int64_t first_day_after(const struct moment *m)
 
 static int is_possible(const struct moment *m)
 {
-    if (m->year < 1678 || m->year > 2261 || m->month < 1 || m->month > 12 || m->day < 1)
-        return 0; /* 64 bits of nanoseconds end in 1677 and 2262 */
+    if (m->year < 0 || m->month < 1 || m->month > 12 || m->day < 1)
+        return 0;
     if (days_from_date(m->year, m->month, m->day) >= first_day_after(m))
         return 0;
     return m->hour >= 0 && m->hour <= 23 && m->minute >= 0 && m->minute <= 59 && m->second >= 0
@@ -108,6 +108,16 @@ static int in_local_time(const struct moment *m, int64_t *seconds)
     return local.tm_wday != -1;
 }
 
+/* 64 bits of nanoseconds end in 1677 and 2262: a time beyond is the first or the last there is. */
+static int64_t in_nanoseconds(int64_t seconds, int fraction)
+{
+    if (seconds >= INT64_MAX / 1000000000)
+        return INT64_MAX;
+    if (seconds < INT64_MIN / 1000000000)
+        return INT64_MIN;
+    return seconds * 1000000000 + fraction;
+}
+
 /* Reads "2026-11-22T22:05:30[.123](Z|+02:00)", or in local time "2026-11-22 22:05[:30[.123]]".
  * Returns 0 if it is anything else. */
 int read_time(const char *text, int64_t *nanoseconds)
@@ -135,7 +145,7 @@ int read_time(const char *text, int64_t *nanoseconds)
     } else {
         return 0;
     }
-    *nanoseconds = seconds * 1000000000 + m.fraction;
+    *nanoseconds = in_nanoseconds(seconds, m.fraction);
     return 1;
 }
 

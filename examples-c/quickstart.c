@@ -9,11 +9,18 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The key under which a source is kept: the last component of its path. */
+/* The key under which a source is kept: the last component of its path, whatever slashes follow it. */
 static const char *key_of(const char *source)
 {
-    const char *slash = strrchr(source, '/');
-    return slash ? slash + 1 : source;
+    static char key[129]; /* a key has at most 128 bytes */
+    size_t start, end;
+
+    for (end = strlen(source); end > 0 && source[end - 1] == '/';)
+        end--;
+    for (start = end; start > 0 && source[start - 1] != '/';)
+        start--;
+    snprintf(key, sizeof key, "%.*s", (int)(end - start), source + start);
+    return key;
 }
 
 int main(int argc, char **argv)

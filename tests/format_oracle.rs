@@ -1,6 +1,8 @@
 //! What is stored, read by other people's tools: GNU tar, bsdtar, zstd, b3sum, jq and rdiff. The recipes of
 //! `docs/format.md` run as they stand there.
 
+mod support;
+
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -16,6 +18,7 @@ use ibt::format::{
 use ibt::job::Codec;
 use ibt::pool::Pool;
 use ibt::stamp::{Stamp, Time};
+use support::skip;
 
 type Archive = ArchiveWriter<Vec<u8>>;
 
@@ -176,7 +179,7 @@ fn times_modes_and_owners_are_restored() {
                 assert_eq!((found.uid(), found.gid()), (3_000_000, 4_000_000_000), "{tool}");
                 assert_eq!(mode("owned"), 0o6755, "{tool}");
             } else {
-                println!("skipped: owners need root");
+                skip("owners need root");
             }
         },
     );
@@ -214,7 +217,7 @@ fn links_fifos_and_devices_are_restored() {
                     assert_eq!(fs::metadata(dest.join(name)).unwrap().rdev(), 0x0010_3407, "{tool}");
                 }
             } else {
-                println!("skipped: devices need root");
+                skip("devices need root");
             }
         },
     );
@@ -278,7 +281,7 @@ fn can(program: &str, args: &[&str]) -> bool {
     let file = tempfile::NamedTempFile::new().unwrap();
     let works = Command::new(program).args(args).arg(file.path()).output().unwrap().status.success();
     if !works {
-        println!("skipped: {program} does not work in the temporary directory");
+        skip(&format!("{program} does not work in the temporary directory"));
     }
     works
 }
@@ -319,8 +322,7 @@ fn xattrs_are_restored() {
 #[test]
 fn capabilities_are_restored_by_gnu_tar() {
     if ids().0 != 0 {
-        println!("skipped: capabilities need root");
-        return;
+        return skip("capabilities need root");
     }
     let capability = [0x0200_0001u32, 0x2000, 0, 0, 0].map(u32::to_le_bytes).concat();
     let mut archive = ArchiveWriter::new(frames(Codec::Zstd(3)));

@@ -19,6 +19,15 @@ fi
 "$cmake" --build "$scratch/consumer" >/dev/null
 "$scratch/consumer/consumer_ibt"
 "$scratch/consumer/consumer_static"
+# A program of another minor release gets none: see docs/abi.md.
+mkdir "$scratch/older"
+sed 's/find_package(ibt [0-9.]*/find_package(ibt 0.0/' "$consumer/CMakeLists.txt" >"$scratch/older/CMakeLists.txt"
+if "$cmake" -S "$scratch/older" -B "$scratch/older/b" -DCMAKE_PREFIX_PATH="$tree" >"$scratch/said" 2>&1 ||
+    ! grep -q 'requested version "0.0"' "$scratch/said"; then
+    cat "$scratch/said" >&2
+    echo "version 0.0 was asked for, and not refused" >&2
+    exit 1
+fi
 if [ -x "$tree/bin/ibt" ]; then
     "$tree/bin/ibt" --version
     [ -n "$(find "$tree" -path '*/man1/ibt.1')" ] || { echo "no manual of ibt is installed" >&2; exit 1; }

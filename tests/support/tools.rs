@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::mpsc;
@@ -29,9 +30,12 @@ pub fn number_from_env(name: &str) -> Option<u32> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-/// Says why a test did not do its work.
+/// Says why a test did not do its work; tests/run.sh collects these lines.
 pub fn skip(why: &str) {
-    println!("skipped: {why}");
+    let thread = std::thread::current();
+    let line = format!("skipped: {}: {why}\n", thread.name().unwrap_or("a test"));
+    // What println! and eprintln! print is shown of failing tests only. In one piece, as others write as well.
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 pub fn is_root() -> bool {
@@ -163,6 +167,16 @@ impl Mount {
         let mut mount = command("mount", ["-t", "tmpfs", "-o", options, "tmpfs"]);
         let done = mount.arg(at).output().is_ok_and(|output| output.status.success());
         done.then(|| Mount(at.to_path_buf()))
+    }
+
+    /// An exFAT file system of 8 MiB in `image`, which does not tell names apart by case.
+    pub fn exfat(image: &Path, at: &Path) -> Option<Mount> {
+        fs::write(image, vec![0; 8 << 20]).ok()?;
+        let made = |mut command: Command| command.output().is_ok_and(|output| output.status.success());
+        let image = image.to_str()?;
+        let mut mount = command("mount", ["-t", "exfat-fuse", "-o", "loop", image]);
+        mount.arg(at);
+        (made(command("mkfs.exfat", [image])) && made(mount)).then(|| Mount(at.to_path_buf()))
     }
 
     pub fn remount(&self, options: &str) {
