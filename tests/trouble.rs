@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -64,6 +64,53 @@ fn a_root_that_cannot_be_listed_any_more_is_an_error() {
         assert_eq!((error.os_code, error.op.as_str()), (libc::ENOENT, "list the source"), "{error}");
         assert!(error.to_string().contains(series.source.to_str().unwrap()), "{error}");
         assert_eq!(states(&series), before);
+    }
+}
+
+/// Does something when files are about to be read.
+struct BeforeReading<F>(F);
+
+impl<F: FnMut()> Observer for BeforeReading<F> {
+    fn progress(&mut self, now: &Progress) -> Flow {
+        if now.phase == Phase::Read && now.done_entries == 0 {
+            (self.0)();
+        }
+        Flow::Continue
+    }
+}
+
+/// Between the walk and the reading one name of a hard-link set becomes another file: it gets its own content, not
+/// that of the name stored first. With the inode that the walk saw as well.
+#[test]
+fn a_further_name_of_a_set_is_looked_at_again() {
+    for in_place in [false, true] {
+        let series = Series::new();
+        let (first, second, third) =
+            (series.write("a", "one"), series.source.join("b"), series.source.join("c"));
+        for name in [&second, &third] {
+            fs::hard_link(&first, name).unwrap();
+        }
+        let mut change = BeforeReading(|| {
+            fs::remove_file(&second).unwrap();
+            fs::write(&second, "two").unwrap();
+            if in_place {
+                fs::write(&first, "1").unwrap();
+            }
+        });
+        let outcome = series.run(&series.options, &Cancel::default(), &mut change, |store, job| {
+            ibt::backup::full(store, &series.source, job)
+        });
+        outcome.ok();
+        let dest = restored(&series);
+        assert_eq!(fs::read(dest.join("b")).unwrap(), b"two");
+        for name in ["a", "c"] {
+            assert_eq!(
+                fs::read(dest.join(name)).unwrap(),
+                fs::read(series.source.join(name)).unwrap(),
+                "{name}"
+            );
+        }
+        assert_eq!(fs::metadata(dest.join("a")).unwrap().nlink(), 2);
     }
 }
 

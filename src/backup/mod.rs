@@ -18,6 +18,8 @@
 
 mod ahead;
 mod content;
+mod links;
+mod open_dirs;
 mod parent;
 mod reading;
 mod run;

@@ -1,7 +1,7 @@
 //! The second pass: every path of the parent and the source, in order, becomes an entry of the new state,
 //! or is gone.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -19,9 +19,11 @@ use crate::walk::Source;
 
 use super::ahead::{Ahead, Reader};
 use super::content::{Outcome, Storing};
+use super::links::Links;
+use super::open_dirs::OpenDirs;
 use super::parent::Parent;
 use super::reading::{metadata, plain_metadata, FileResult, Trouble};
-use super::scan::{facts, LinkCounts, Origins, Scan};
+use super::scan::{facts, Origins, Scan};
 use super::small::{self, IN_MEMORY};
 use super::spool::{Finding, Task, Tasks, What};
 
@@ -60,14 +62,6 @@ enum Step {
         /// Its file is being read: the next result of the reader is this one's.
         ahead: bool,
     },
-}
-
-/// The hard-link sets of the source.
-struct Links {
-    /// Names of each inode that has several.
-    counts: LinkCounts,
-    sets: HashMap<(u64, u64), Entry>,
-    last_number: u64,
 }
 
 /// An entry of the parent whose content a new name may have.
@@ -110,7 +104,7 @@ impl<'r, 'j> Run<'r, 'j> {
             state,
             guard,
             names: Names::new(),
-            links: Links { counts: std::mem::take(&mut scan.links), sets: HashMap::new(), last_number: 0 },
+            links: Links::new(std::mem::take(&mut scan.links)),
             origins: std::mem::take(&mut scan.origins),
             open_dirs: OpenDirs::default(),
             unseen: Vec::new(),
@@ -192,7 +186,7 @@ impl<'r, 'j> Run<'r, 'j> {
         };
         let What::Node { stat, .. } = &finding.what else { return Ok(false) };
         let small = stat.kind == FileKind::File && stat.size <= IN_MEMORY;
-        if !small || self.links.counts.contains_key(&stat.id()) {
+        if !small || self.links.has_several(stat) {
             return Ok(false);
         }
         let usable = old.filter(|old| self.has_content(old));
@@ -219,7 +213,7 @@ impl<'r, 'j> Run<'r, 'j> {
                 self.tell_broken(&path, broken)?;
                 match stat.kind {
                     FileKind::File => self.file(&path, &stat, old, ahead),
-                    _ => self.node(&path, &stat, target, old),
+                    _ => self.node(&path, &stat, (target, broken.is_some()), old),
                 }
             }
             What::Unreadable(code) => {
@@ -305,9 +299,16 @@ impl<'r, 'j> Run<'r, 'j> {
         Ok(())
     }
 
-    fn node(&mut self, path: &Path, stat: &Stat, target: Vec<u8>, old: Option<Entry>) -> Result<()> {
+    /// Anything but a file. A directory is `unseen` that could not be listed whole.
+    fn node(
+        &mut self,
+        path: &Path,
+        stat: &Stat,
+        (target, unseen): (Vec<u8>, bool),
+        old: Option<Entry>,
+    ) -> Result<()> {
         let old = match old {
-            Some(old) if is_unchanged(&Facts::of(&old), &facts(stat), &self.guard) => {
+            Some(old) if !unseen && is_unchanged(&Facts::of(&old), &facts(stat), &self.guard) => {
                 return self.unchanged(old, stat)
             }
             old => old,
@@ -323,7 +324,8 @@ impl<'r, 'j> Run<'r, 'j> {
         let place = Place { ino: stat.ino, ctime: stat.ctime, dirty, ..Place::default() };
         let entry =
             Entry { path: path.clone(), node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() };
-        let made = judge(entry, old.as_ref(), Outcome::Same);
+        let mut made = judge(entry, old.as_ref(), Outcome::Same);
+        made.entry.place.dirty |= unseen;
         self.write(made, old.as_ref())
     }
 
@@ -355,11 +357,8 @@ impl<'r, 'j> Run<'r, 'j> {
     }
 
     fn file(&mut self, path: &Path, stat: &Stat, old: Option<Entry>, ahead: Option<Ahead>) -> Result<()> {
-        if let Some(first) = self.links.sets.get(&stat.id()) {
-            let entry = Entry { path: path.clone(), ..first.clone() };
-            let outcome = if same_content(&entry, old.as_ref()) { Outcome::Same } else { Outcome::Whole };
-            let made = judge(entry, old.as_ref(), outcome);
-            return self.write_linked(made, stat, old.as_ref());
+        if let Some(first) = self.first_name(path, stat) {
+            return self.link(path, first, old.as_ref());
         }
         let usable = old.as_ref().is_some_and(|old| self.has_content(old));
         let old = match old {
@@ -467,35 +466,28 @@ impl<'r, 'j> Run<'r, 'j> {
         self.write_linked(made, stat, Some(&origin.entry))
     }
 
-    /// Writes a file's entry, with the number of its hard-link set if it has one, and adds it to a full's
-    /// archive as a link if it is not the first of the set.
+    /// Another name of the same file, if that was stored already and is still what it was then.
+    fn first_name(&mut self, path: &Path, stat: &Stat) -> Option<Entry> {
+        let first = self.links.first(stat)?;
+        let now = self.source.stat(path).ok()?;
+        let is_same = now.id() == stat.id() && now.ctime == first.place.ctime;
+        is_same.then(|| first.clone())
+    }
+
+    /// Writes a further name of a file, to a full's archive as a link.
+    fn link(&mut self, path: &Path, first: Entry, old: Option<&Entry>) -> Result<()> {
+        let entry = Entry { path: path.clone(), ..first };
+        if self.archives.is_full() {
+            let writer = self.archives.writer(self.store, Slot::Whole)?;
+            writer.add_node(path, &entry.meta, Special::HardLink(&first.path))?;
+        }
+        let outcome = if same_content(&entry, old) { Outcome::Same } else { Outcome::Whole };
+        self.write(judge(entry, old, outcome), old)
+    }
+
+    /// Writes the entry of a file that has its content under this name, with the number of its hard-link set.
     fn write_linked(&mut self, mut made: Made, stat: &Stat, old: Option<&Entry>) -> Result<()> {
-        let id = stat.id();
-        // What was read may be another file than the one that the first pass found under this name.
-        let in_set = self.links.counts.contains_key(&id) && made.entry.place.ino == stat.ino;
-        let number = match self.links.sets.get(&id).filter(|_| in_set) {
-            Some(first) => first.file().map_or(0, |file| file.link),
-            None if in_set => {
-                self.links.last_number += 1;
-                self.links.last_number
-            }
-            None => 0,
-        };
-        if let Node::File(file) = &mut made.entry.node {
-            file.link = number;
-        }
-        match self.links.sets.get(&id).filter(|_| in_set) {
-            Some(first) if self.archives.is_full() => {
-                let link = Special::HardLink(&first.path);
-                let writer = self.archives.writer(self.store, Slot::Whole)?;
-                writer.add_node(&made.entry.path, &made.entry.meta, link)?;
-            }
-            Some(_) => {}
-            None if in_set => {
-                self.links.sets.insert(id, made.entry.clone());
-            }
-            None => {}
-        }
+        self.links.join(&mut made.entry, stat);
         self.write(made, old)
     }
 
@@ -546,50 +538,4 @@ fn judge(entry: Entry, old: Option<&Entry>, outcome: Outcome) -> Made {
         (false, false) => (Counter::Modified, change::CONTENT | change::METADATA),
     };
     Made { entry, counter: Some(counter), what }
-}
-
-/// The directories that the entry written last lies in, itself included if it is one. They are prefixes of
-/// one path, so that depth costs a number each.
-#[derive(Default)]
-struct OpenDirs {
-    path: Vec<u8>,
-    /// Lengths of the prefixes, ascending.
-    ends: Vec<usize>,
-}
-
-impl OpenDirs {
-    fn pass(&mut self, path: &[u8], is_dir: bool) {
-        while self.ends.last().is_some_and(|&end| !is_within(path, &self.path[..end])) {
-            self.ends.pop();
-        }
-        if is_dir {
-            self.path.clear();
-            self.path.extend_from_slice(path);
-            self.ends.push(self.path.len());
-        }
-    }
-
-    fn has(&self, dir: &[u8]) -> bool {
-        let found = self.ends.binary_search(&dir.len()).is_ok();
-        found && self.path[..dir.len()] == *dir
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_directories_of_the_current_path_are_open() {
-        let mut open = OpenDirs::default();
-        for (path, is_dir) in [("", true), ("a", true), ("a/b", true), ("a/b/f", false)] {
-            open.pass(path.as_bytes(), is_dir);
-        }
-        assert!(open.has(b"") && open.has(b"a") && open.has(b"a/b"));
-        assert!(!open.has(b"a/b/f") && !open.has(b"a/c") && !open.has(b"b"));
-        open.pass(b"a/c", false);
-        assert!(open.has(b"") && open.has(b"a") && !open.has(b"a/b"));
-        open.pass(b"ab", true);
-        assert!(open.has(b"") && open.has(b"ab") && !open.has(b"a"));
-    }
 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::entry::Path;
-use crate::platform::Dir;
+use crate::platform::{Dir, Stat};
 
 /// Opens entries beneath a root, through no link. Quick for entries in the order of a walk: the directory
 /// of the last one stays open.
@@ -32,6 +32,11 @@ impl Source {
     /// FIFO's other end.
     pub fn open(&mut self, path: &Path) -> io::Result<File> {
         self.dir_of(path)?.open_file(path.name())
+    }
+
+    /// What stands at a path now; of a link, the link.
+    pub fn stat(&mut self, path: &Path) -> io::Result<Stat> {
+        self.dir_of(path)?.stat(path.name())
     }
 
     /// Names an entry without opening it: for links, FIFOs and devices.
