@@ -12,7 +12,7 @@ use ibt::error::{Error, Kind};
 use ibt::job::{change, Cancel, Counter, Flow, Observer, Options, Overwrite, ProblemKind, Progress, Silent};
 use proptest::prelude::*;
 use support::series::{counter, problem_paths, KEY};
-use support::tools::{as_ordinary_user, command, run, set_mode};
+use support::tools::{as_ordinary_user, command, run, set_mode, skip, Mount};
 use support::tree::set_mtime;
 use support::*;
 
@@ -236,6 +236,87 @@ fn what_is_extra_stays_unless_it_is_to_go() {
     let deleted = |path: &[u8]| (change::DELETED, path.to_vec());
     assert!(told.0.contains(&deleted(b"extra")) && told.0.contains(&deleted(b"extra/file")));
     assert_eq!(counter(&report, Counter::Deleted), 2);
+}
+
+/// A file system that is mounted where the snapshot has an empty directory was left out of the backup. One that the
+/// snapshot has entries of is like any directory.
+#[test]
+fn what_is_mounted_is_not_extra() {
+    let (mut series, dest) = with_copy(&[("mnt/keep", "1"), ("seen/f", "1"), ("f", "1")]);
+    fs::remove_file(series.source.join("mnt/keep")).unwrap();
+    series.snapshot();
+    fs::create_dir_all(dest.join("extra/below/mnt")).unwrap();
+    let mounted: Vec<_> =
+        ["mnt", "seen", "extra/below/mnt"].map(|at| Mount::tmpfs(&dest.join(at), "size=1m")).into();
+    if mounted.iter().any(Option::is_none) {
+        return skip("mounting is not allowed here");
+    }
+    for extra in ["mnt/disk", "seen/g", "extra/below/mnt/disk"] {
+        fs::write(dest.join(extra), "2").unwrap();
+    }
+    let mut told = Told::default();
+    let outcome = restore(&series, &mirror(&series), &dest, &mut told);
+    assert_eq!(problem_paths(&outcome.report, ProblemKind::Obstructed), ["extra", "mnt"]);
+    assert!(dest.join("mnt/disk").exists() && dest.join("extra/below/mnt/disk").exists());
+    assert!(!dest.join("seen/g").exists() && dest.join("seen/f").exists());
+    assert!(!told.0.iter().any(|(_, path)| path.ends_with(b"disk")), "{:?}", told.0);
+}
+
+/// What is in a directory that the backup could not list is not known to be extra.
+#[test]
+fn what_the_backup_could_not_see_is_not_extra() {
+    if !as_ordinary_user("what_the_backup_could_not_see_is_not_extra") {
+        return;
+    }
+    let series = Series::new();
+    series.write("secret/f", "1");
+    series.write("seen/f", "1");
+    set_mode(&series.source.join("secret"), 0o000);
+    assert!(series.full().ok().status() > 0);
+    set_mode(&series.source.join("secret"), 0o700);
+    let dest = copy(&series);
+    fs::write(dest.join("seen/extra"), "2").unwrap();
+    let outcome = restore(&series, &mirror(&series), &dest, &mut Silent);
+    set_mode(&dest.join("secret"), 0o700);
+    assert_eq!(problem_paths(&outcome.report, ProblemKind::Obstructed), ["secret"]);
+    assert!(dest.join("secret/f").exists() && !dest.join("seen/extra").exists());
+}
+
+/// An extra directory that cannot be listed does not end the restore.
+#[test]
+fn an_unreadable_extra_directory_goes_like_any_other() {
+    if !as_ordinary_user("an_unreadable_extra_directory_goes_like_any_other") {
+        return;
+    }
+    let (series, dest) = with_copy(&[("f", "1")]);
+    fs::create_dir_all(dest.join("extra/closed")).unwrap();
+    fs::write(dest.join("extra/closed/f"), "2").unwrap();
+    set_mode(&dest.join("extra/closed"), 0o000);
+    restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+    assert!(!dest.join("extra").exists());
+}
+
+/// On a file system that takes names of different case for the same, entries do not replace each other, and what
+/// was restored under another spelling is not extra.
+#[test]
+fn names_that_differ_in_case_do_not_merge() {
+    let (series, dest) =
+        with_copy(&[("d/Makefile", "1"), ("d/makefile", "2"), ("e/readme", "3"), ("other", "4")]);
+    fs::remove_dir_all(&dest).unwrap();
+    fs::create_dir(&dest).unwrap();
+    let Some(_mount) = Mount::exfat(&series.beside("image"), &dest) else {
+        return skip("there is no exFAT here, or mounting is not allowed");
+    };
+    fs::create_dir(dest.join("e")).unwrap();
+    fs::write(dest.join("e/README"), "mine").unwrap();
+    let options = Options { restore_metadata: Some(0), ..mirror(&series) };
+    let outcome = restore(&series, &options, &dest, &mut Silent);
+    let obstructed = problem_paths(&outcome.report, ProblemKind::Obstructed);
+    assert_eq!(obstructed, ["d/makefile", "e", "e/readme"]);
+    assert!(outcome.report.problems[0].message.contains("Makefile"), "{:?}", outcome.report.problems);
+    assert_eq!(fs::read(dest.join("d/Makefile")).unwrap(), b"1");
+    assert_eq!(fs::read(dest.join("e/README")).unwrap(), b"mine");
+    assert_eq!(fs::read(dest.join("other")).unwrap(), b"4");
 }
 
 /// What the filters do not mean is not touched, though it is not in the snapshot.

@@ -133,6 +133,23 @@ impl Dir {
         Ok(())
     }
 
+    /// Whether this directory takes another spelling of `name`, which is found in it, for the same: upper case
+    /// for lower case. `None` if this name cannot tell.
+    pub fn folds_case(&self, name: &[u8]) -> io::Result<Option<bool>> {
+        let Some(letter) = name.iter().rposition(u8::is_ascii_alphabetic) else { return Ok(None) };
+        let mut other = name.to_vec();
+        other[letter] ^= 0x20;
+        if let Err(error) = self.stat(&other) {
+            let differs = error.kind() == io::ErrorKind::NotFound;
+            return if differs { Ok(Some(false)) } else { Err(error) };
+        }
+        // Where names are folded only one of them is listed.
+        let listing = self.list();
+        let listed = |wanted: &[u8]| listing.names.iter().any(|(name, _)| **name == *wanted);
+        let both = listed(name) && listed(&other);
+        listing.error.map_or(Ok(Some(!both)), Err)
+    }
+
     /// Makes a new file, open for reading and writing; `EEXIST` if anything has that name.
     pub fn create_file(&self, name: &[u8], mode: u32) -> io::Result<File> {
         let flags = OFlags::RDWR

@@ -20,18 +20,20 @@ struct Level {
 
 impl Dir {
     /// Removes `name` and, if it is a directory, everything below it. What other processes remove
-    /// meanwhile is no error; what they add is (`ENOTEMPTY`).
+    /// meanwhile is no error; what they add is (`ENOTEMPTY`), and so is another file system that is mounted
+    /// there (`EXDEV`): nothing in that is touched.
     ///
     /// Holds two descriptors at most: the way up is `..`, taken only if it leads to where we came from.
     pub fn remove_tree(&self, name: &[u8]) -> io::Result<()> {
         if self.stat(name)?.kind != FileKind::Dir {
             return self.unlink(name);
         }
-        let mut dir = self.enter_to_remove(name)?;
+        let device = self.stat_self()?.dev;
+        let mut dir = self.enter_to_remove(name, device)?;
         let mut levels = vec![dir.remove_files(name.into())?];
         while let Some(level) = levels.last_mut() {
             if let Some(subdir) = level.subdirs.pop() {
-                if let Some(child) = gone_is_fine(dir.enter_to_remove(&subdir))? {
+                if let Some(child) = gone_is_fine(dir.enter_to_remove(&subdir, device))? {
                     levels.push(child.remove_files(subdir)?);
                     dir = child;
                 }
@@ -50,7 +52,10 @@ impl Dir {
     }
 
     /// Opens a directory that is to be emptied and makes it writable for us if it is not.
-    fn enter_to_remove(&self, name: &[u8]) -> io::Result<Dir> {
+    fn enter_to_remove(&self, name: &[u8], device: u64) -> io::Result<Dir> {
+        if self.stat(name)?.dev != device {
+            return Err(Errno::XDEV.into());
+        }
         let dir = match self.open_dir(name) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 set_mode(self.open_path(name)?.as_fd(), 0o700)?;
@@ -58,7 +63,11 @@ impl Dir {
             }
             result => result?,
         };
-        if !super::is_privileged() && dir.stat_self()?.mode & 0o700 != 0o700 {
+        let stat = dir.stat_self()?;
+        if stat.dev != device {
+            return Err(Errno::XDEV.into());
+        }
+        if !super::is_privileged() && stat.mode & 0o700 != 0o700 {
             // If this fails, removing what is inside fails too and says why.
             let _ = set_mode(dir.as_fd(), 0o700);
         }

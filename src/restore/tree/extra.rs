@@ -1,4 +1,5 @@
-//! Removing from an existing tree what the snapshot has not.
+//! Removing from an existing tree what the snapshot has not, as far as the snapshot knows: what the backup did not
+//! see stays.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,18 +13,28 @@ use crate::platform::{FileKind, Stat};
 use crate::restore::selection::Selection;
 
 use super::standing::seen;
-use super::Tree;
+use super::{is_obstacle, Tree};
 
 /// An existing directory of the snapshot.
 struct Level {
     path: Path,
     /// Names in the destination, ascending, that no entry has been compared with.
     names: VecDeque<Box<[u8]>>,
+    device: u64,
+    /// Why what is not in the snapshot stays all the same.
+    spared: Option<&'static str>,
 }
+
+const UNLISTED: &str = "the backup could not list this directory: what else is in it stays";
+const MOUNTED: &str =
+    "another file system is mounted here, of which the snapshot has nothing: it is left alone";
+const FOLDED: &str = "the file system does not tell names apart by case: what else is in it stays";
 
 impl Tree<'_, '_> {
     /// Removes what the destination has and the snapshot has not, as far as the filter reaches.
     pub fn remove_extra(&mut self, state: &mut StateReader, selection: &mut Selection) -> Result<()> {
+        // A directory opened before has names of before.
+        self.current = None;
         let mut open: Vec<Level> = Vec::new();
         for entry in state.entries()? {
             let entry = entry?;
@@ -35,18 +46,13 @@ impl Tree<'_, '_> {
             while let Some(done) = open.pop_if(|level| !entry.path.is_within(level.path.as_bytes())) {
                 self.remove_rest(done, None, filter)?;
             }
-            if let Some(level) =
-                open.last_mut().filter(|level| entry.path.parent() == Some(level.path.as_bytes()))
-            {
-                let level = Level { path: level.path.clone(), names: std::mem::take(&mut level.names) };
-                let rest = self.remove_rest(level, Some(entry.path.name()), filter)?;
-                if let Some(level) = open.last_mut() {
-                    level.names = rest;
-                }
+            let above = open.pop_if(|level| entry.path.parent() == Some(level.path.as_bytes()));
+            let device = above.as_ref().map(|level| level.device);
+            if let Some(mut level) = above {
+                level.spared = level.spared.filter(|&why| why != MOUNTED);
+                open.push(self.remove_rest(level, Some(entry.path.name()), filter)?);
             }
-            if let Some(names) = self.names_in(&entry)? {
-                open.push(Level { path: entry.path.clone(), names });
-            }
+            open.extend(self.level(&entry, device)?);
         }
         while let Some(done) = open.pop() {
             self.remove_rest(done, None, &mut selection.filter)?;
@@ -54,18 +60,44 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// The sorted names in a directory of the snapshot, if it is one in the destination too.
-    fn names_in(&mut self, entry: &Entry) -> Result<Option<VecDeque<Box<[u8]>>>> {
+    /// A directory of the snapshot, if it is one in the destination too. `above` is the device of its parent.
+    fn level(&mut self, entry: &Entry, above: Option<u64>) -> Result<Option<Level>> {
         if entry.node != crate::entry::Node::Dir {
             return Ok(None);
         }
-        match self.standing(entry)? {
-            Some(now) if now.kind == FileKind::Dir => match self.list(&entry.path) {
-                Ok(names) => Ok(Some(names)),
-                Err(error) => self.obstructed(&entry.path, error).map(|()| None),
-            },
-            _ => Ok(None),
+        let standing = match self.standing(entry) {
+            Err(error) if is_obstacle(&error) => None,
+            standing => standing?,
+        };
+        let Some(now) = standing.filter(|now| now.kind == FileKind::Dir) else { return Ok(None) };
+        let names = match self.list(&entry.path) {
+            Ok(names) => names,
+            Err(error) => return self.obstructed(&entry.path, error).map(|()| None),
+        };
+        let spared = if entry.place.dirty {
+            Some(UNLISTED)
+        } else if above.is_some_and(|above| above != now.dev) {
+            Some(MOUNTED)
+        } else if self.folds(&entry.path, &names)? {
+            Some(FOLDED)
+        } else {
+            None
+        };
+        Ok(Some(Level { path: entry.path.clone(), names, device: now.dev, spared }))
+    }
+
+    /// Whether a directory takes names of different case for the same.
+    fn folds(&self, path: &Path, names: &VecDeque<Box<[u8]>>) -> Result<bool> {
+        let dir = self.open_dir(path.as_bytes()).map_err(|e| Error::io("open the directory", path, &e))?;
+        for name in names {
+            match dir.folds_case(name) {
+                Ok(None) => {}
+                Ok(Some(folds)) => return Ok(folds),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io("look into the directory", path, &error)),
+            }
         }
+        Ok(false)
     }
 
     fn list(&mut self, path: &Path) -> Result<VecDeque<Box<[u8]>>> {
@@ -79,26 +111,30 @@ impl Tree<'_, '_> {
         Ok(names.into())
     }
 
-    /// Removes the names below `until`, all without it, and returns those above.
-    fn remove_rest(
-        &mut self,
-        mut level: Level,
-        until: Option<&[u8]>,
-        filter: &mut Filter,
-    ) -> Result<VecDeque<Box<[u8]>>> {
+    /// Removes the names below `until`, all without it, and returns what is left.
+    fn remove_rest(&mut self, mut level: Level, until: Option<&[u8]>, filter: &mut Filter) -> Result<Level> {
         while level.names.front().is_some_and(|name| until.is_none_or(|until| **name <= *until)) {
             let name = level.names.pop_front().unwrap_or_default();
-            if until != Some(&*name) {
-                let path = level.path.join(&name);
-                let path = path.map_err(|what| Error::new(Kind::Limit, "remove", what).at(&level.path))?;
-                self.remove_matching(path, filter)?;
+            if until == Some(&*name) {
+                continue;
             }
+            if let Some(why) = level.spared {
+                // Told once.
+                level.names.clear();
+                let error = Error::new(Kind::Unsupported, "remove what is not in the snapshot from", why);
+                self.obstructed(&level.path, error.at(&level.path))?;
+                break;
+            }
+            let path = level.path.join(&name);
+            let path = path.map_err(|what| Error::new(Kind::Limit, "remove", what).at(&level.path))?;
+            self.remove_matching(path, level.device, filter)?;
         }
-        Ok(level.names)
+        Ok(level)
     }
 
-    /// Removes one name and all below it if the filter means it, else what the filter means below it.
-    fn remove_matching(&mut self, path: Path, filter: &mut Filter) -> Result<()> {
+    /// Removes one name and all below it if the filter means it, else what the filter means below it; of
+    /// another `device` nothing.
+    fn remove_matching(&mut self, path: Path, device: u64, filter: &mut Filter) -> Result<()> {
         let mut waiting = vec![path];
         while let Some(path) = waiting.pop() {
             self.job.pulse()?;
@@ -108,8 +144,8 @@ impl Tree<'_, '_> {
                 Err(error) => return Err(Error::io("look at", &path, &error)),
             };
             if filter.matches(&path) {
-                self.remove(&path, &now)?;
-            } else if now.kind == FileKind::Dir {
+                self.remove(&path, &now, device)?;
+            } else if now.kind == FileKind::Dir && now.dev == device {
                 let names = match self.list(&path) {
                     Ok(names) => names,
                     Err(error) => {
@@ -124,7 +160,11 @@ impl Tree<'_, '_> {
     }
 
     /// Told before it is done: afterwards nobody knows what was there.
-    fn remove(&mut self, path: &Path, now: &Stat) -> Result<()> {
+    fn remove(&mut self, path: &Path, now: &Stat, device: u64) -> Result<()> {
+        if now.dev != device {
+            let error = Error::new(Kind::Unsupported, "remove", MOUNTED).at(path);
+            return self.obstructed(path, error);
+        }
         self.tell_removed(path, now)?;
         if now.kind == FileKind::Dir {
             self.each_below(path, &mut |tree, path, now| tree.tell_removed(path, now))?;
@@ -149,7 +189,8 @@ impl Tree<'_, '_> {
         self.job.trouble(ProblemKind::Obstructed, path.as_bytes(), error)
     }
 
-    /// Calls `each` for everything below a directory of the destination, in path order.
+    /// Calls `each` for everything below a directory of the destination, in path order, as far as it can be
+    /// listed and is not of another file system.
     pub(super) fn each_below(
         &mut self,
         path: &Path,
@@ -158,13 +199,17 @@ impl Tree<'_, '_> {
         let below = |dir: &Path, names: VecDeque<Box<[u8]>>| {
             names.into_iter().rev().filter_map(|name| dir.join(&name).ok()).collect::<Vec<_>>()
         };
-        let mut waiting = below(path, self.list(path)?);
+        let Ok(top) = self.dir_of(path).and_then(|dir| dir.stat(path.name())) else { return Ok(()) };
+        let mut waiting = below(path, self.list(path).unwrap_or_default());
         while let Some(path) = waiting.pop() {
             self.job.pulse()?;
             let Ok(now) = self.dir_of(&path).and_then(|dir| dir.stat(path.name())) else { continue };
+            if now.dev != top.dev {
+                continue;
+            }
             each(self, &path, &now)?;
             if now.kind == FileKind::Dir {
-                waiting.extend(below(&path, self.list(&path)?));
+                waiting.extend(below(&path, self.list(&path).unwrap_or_default()));
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Small files of a new tree: what is done with some of them at a time, on another thread.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,11 +23,31 @@ pub(super) struct Place {
     pub dir: Dir,
     /// Owner and group that the system gives what is made here, once that was seen.
     owner: OnceLock<(u32, u32)>,
+    /// What was here when it was first asked for, if names are not told apart by case here.
+    folded: OnceLock<Option<HashSet<Box<[u8]>>>>,
 }
 
 impl Place {
     pub fn new(dir: Dir) -> Self {
-        Place { dir, owner: OnceLock::new() }
+        Place { dir, owner: OnceLock::new(), folded: OnceLock::new() }
+    }
+
+    /// The names in this directory, if it does not tell them apart by case. `name` stands there, perhaps for
+    /// another one.
+    pub fn folded_names(&self, name: &[u8]) -> io::Result<Option<&HashSet<Box<[u8]>>>> {
+        if let Some(known) = self.folded.get() {
+            return Ok(known.as_ref());
+        }
+        let names = match self.dir.folds_case(name)? {
+            None => return Ok(None),
+            Some(false) => None,
+            Some(true) => {
+                let listing = self.dir.list();
+                listing.error.map_or(Ok(()), Err)?;
+                Some(listing.names.into_iter().map(|(name, _)| name).collect())
+            }
+        };
+        Ok(self.folded.get_or_init(|| names).as_ref())
     }
 
     /// By whom a file is owned that was just made here.

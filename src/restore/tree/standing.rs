@@ -6,9 +6,10 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use crate::entry::{extents, Entry, File, Hash, Metadata, Node, Path, Place};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::job::Overwrite;
 use crate::platform::{self, FileKind, Stat};
+use crate::text::encode_name;
 
 use super::Tree;
 
@@ -44,10 +45,36 @@ impl Tree<'_, '_> {
             _ => self.dir_of(&entry.path).and_then(|dir| dir.stat(entry.path.name())),
         };
         match found {
-            Ok(stat) => Ok(Some(stat)),
+            Ok(stat) => self.is_named_so(entry, &stat).map(|()| Some(stat)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("look at", &entry.path, &error)),
         }
+    }
+
+    /// `Exists` if what was found in an entry's place has another name there: on a file system that does not tell
+    /// names apart by case, one entry must not take the place of another.
+    fn is_named_so(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
+        if entry.path == self.base {
+            return Ok(());
+        }
+        let trouble = |e: &io::Error| Error::io("look into the directory of", &entry.path, e);
+        let place = self.place(entry)?;
+        let Some(listed) = place.folded_names(entry.path.name()).map_err(|e| trouble(&e))? else {
+            return Ok(());
+        };
+        if listed.contains(entry.path.name()) {
+            return Ok(());
+        }
+        let is_it = |name: &[u8]| {
+            // Some file systems give every spelling an inode of its own.
+            let same = || place.dir.stat(name).is_ok_and(|stat| stat.id() == now.id());
+            name.eq_ignore_ascii_case(entry.path.name()) || same()
+        };
+        let other = listed.iter().find(|name| is_it(name));
+        let other = other.map_or("?".into(), |name| encode_name(name));
+        let detail = format!("the file system takes it for '{other}', which is there");
+        let error = Error::new(Kind::Exists, "restore", detail).at(&entry.path);
+        Err(Error { os_code: libc::EEXIST, ..error })
     }
 
     pub(super) fn judge(&mut self, entry: &Entry) -> Result<Verdict> {
