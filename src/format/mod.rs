@@ -52,7 +52,7 @@ pub use frame::{
 pub use io::{ReadAt, Sink};
 pub use names::{check_key, default_key, lock_name, Kind, Name, TEMP_PREFIX};
 pub use state::{
-    parse_entry_line, write_entry_line, ArchiveRef, Entries, Header, ParentRef, Recorded, Records,
+    parse_entry_line, write_entry_line, ArchiveRef, Entries, Header, Meant, ParentRef, Recorded, Records,
     SnapshotKind, StateProblem, StateReader, StateSummary, StateWriter, Totals, Trailer,
 };
 

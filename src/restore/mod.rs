@@ -19,7 +19,7 @@ mod tree;
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
-use crate::format::StateReader;
+use crate::format::{Meant, StateReader};
 use crate::job::{BackupFile, Job, Phase};
 use crate::pool::Pool;
 use crate::stamp::Time;
@@ -44,8 +44,11 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     job.report.key = Some(key.clone());
     let _lock = lock(store, &key, LockMode::Shared, job)?;
     let pool = Pool::start(job.options.threads)?;
-    let mut state = open_selected(store, &key, &pool, job)?;
     let mut selection = Selection::new(job.options)?;
+    // What the snapshot has besides what is meant matters where what it has not is removed.
+    let all = selection.is_whole() || job.options.delete_extra;
+    let meant = &mut |path: &[u8]| selection.needs(path);
+    let mut state = open(store, &key, &pool, (!all).then_some(meant), job)?;
     let mut plan = selection.plan(&mut state, job.options)?;
     let mut target = Target::prepare(dest, job.options)?;
     job.phase(Phase::Restore, plan.entries, plan.bytes)?;
@@ -78,15 +81,26 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
 
 /// Opens and verifies the state that the options select, and checks the digest that the caller expects.
 pub fn open_selected(store: &mut dyn Store, key: &str, pool: &Pool, job: &mut Job) -> Result<StateReader> {
+    open(store, key, pool, None, job)
+}
+
+/// The same; of the entries, only what is `meant` and all directories, if something is.
+fn open(
+    store: &mut dyn Store,
+    key: &str,
+    pool: &Pool,
+    meant: Option<Meant<'_>>,
+    job: &mut Job,
+) -> Result<StateReader> {
     let catalog = Catalog::read(store, key)?;
     let file = catalog.select(job.options.select)?.clone();
-    let state = StateReader::open(
-        &mut StoredFile { store, name: &file.name },
-        &file.name,
-        file.size,
-        file.compressed,
-        pool,
-    )?;
+    let mut stored = StoredFile { store, name: &file.name };
+    let state = match meant {
+        Some(meant) => {
+            StateReader::open_part(&mut stored, &file.name, file.size, file.compressed, pool, meant)
+        }
+        None => StateReader::open(&mut stored, &file.name, file.size, file.compressed, pool),
+    }?;
     let tree = state.trailer().tree;
     check_expected(&tree, &file.name, job)?;
     job.report.snapshot = Some(file.stamp);

@@ -34,13 +34,22 @@ impl Selection {
         Ok(Selection { filter, root: options.root.clone() })
     }
 
+    /// Everything is meant.
+    pub fn is_whole(&self) -> bool {
+        self.filter.is_all() && self.root.is_root()
+    }
+
+    /// Whether [`Selection::each`] needs an entry, or a directory, of this path.
+    pub fn needs(&mut self, path: &[u8]) -> bool {
+        is_within(path, self.root.as_bytes()) && (path == self.root.as_bytes() || self.filter.matches(path))
+    }
+
     /// Looks at every entry once, if the trailer does not say enough. `NotFound` if the snapshot has no
     /// such directory, or a glob or path means nothing in it.
     pub fn plan(&mut self, state: &mut StateReader, options: &Options) -> Result<Plan> {
         let totals = &state.trailer().totals;
         let (entries, bytes) = (totals.entries, totals.bytes);
-        let whole = self.filter.is_all() && self.root.is_root();
-        if whole && options.overwrite == Overwrite::Never {
+        if self.is_whole() && options.overwrite == Overwrite::Never {
             return Ok(Plan { entries, bytes, ..Plan::default() });
         }
         let mut plan = Plan { few: Some(Vec::new()), ..Plan::default() };

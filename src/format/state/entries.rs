@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Take};
 use memchr::memchr;
 use tempfile::SpooledTempFile;
 
-use super::reader::OP;
+use super::reader::{Numbering, OP};
 use super::{check, ArchiveRef, Recorded};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
@@ -27,26 +27,28 @@ pub struct Records<'a> {
     lines: Lines<'a>,
     /// `None` where the entries do not begin with the first.
     order: Option<check::Order>,
+    numbering: Option<Numbering>,
     recorded: Recorded,
     /// It stands at an entry: not before the first, nor at the end.
     is_at_entry: bool,
     ended: bool,
     next_offset: u64,
-    /// The number of the line in the document, counted from 1, if the entries began with the first.
+    /// Lines read.
     number: u64,
 }
 
 impl<'a> Records<'a> {
-    /// `number` is that of the last line before the first entry, if `lines` begin with that.
-    pub(super) fn new(lines: Lines<'a>, number: Option<u64>) -> Self {
+    /// There is a `numbering` if `lines` begin with the first.
+    pub(super) fn new(lines: Lines<'a>, numbering: Option<Numbering>) -> Self {
         Records {
             next_offset: lines.offset,
             lines,
-            order: number.map(|_| check::Order::default()),
+            order: numbering.map(|_| check::Order::default()),
+            numbering,
             recorded: Recorded::default(),
             is_at_entry: false,
             ended: false,
-            number: number.unwrap_or_default(),
+            number: 0,
         }
     }
 
@@ -102,8 +104,8 @@ impl<'a> Records<'a> {
     }
 
     fn place(&self) -> String {
-        match self.order {
-            Some(_) => format!("line {}", self.number),
+        match self.numbering {
+            Some(Numbering { what, before }) => format!("{what} {}", before + self.number),
             None => format!("offset {}", self.lines.offset),
         }
     }

@@ -5,6 +5,7 @@
 use memchr::memchr;
 
 use super::cursor::Cursor;
+use super::plain::Plain;
 use super::{parse, AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
 use crate::entry::Hash;
 use crate::stamp::Time;
@@ -16,8 +17,11 @@ enum Part {
     Trailer,
 }
 
+/// Says of a path whether its entry is meant.
+pub type Meant<'m> = &'m mut dyn FnMut(&[u8]) -> bool;
+
 /// Takes a document piece by piece.
-pub(super) struct Intake {
+pub(super) struct Intake<'m> {
     part: Part,
     digest: blake3::Hasher,
     /// The last bytes so far, as many as the digest's line has: the digest does not cover that line.
@@ -30,7 +34,26 @@ pub(super) struct Intake {
     /// Whether the entry before ended in a comma; `None` before the first.
     comma: Option<bool>,
     lines: u64,
+    selection: Option<Selection<'m>>,
     parts: Parts,
+}
+
+/// The entries to keep of a document, where that is not all of it.
+struct Selection<'m> {
+    meant: Meant<'m>,
+    plain: Plain,
+    /// Their lines in the last piece.
+    kept: Vec<u8>,
+}
+
+impl Selection<'_> {
+    /// Keeps what is meant, directories, which may lead there, and what this quick look does not understand.
+    fn take(&mut self, line: &[u8]) {
+        let understood = self.plain.read_start(line);
+        if !understood || self.plain.is_dir() || (self.meant)(self.plain.path(line)) {
+            self.kept.extend_from_slice(line);
+        }
+    }
 }
 
 /// What a verified document consists of.
@@ -54,8 +77,9 @@ pub(super) struct Parts {
     pub newest_ctime: Option<Time>,
 }
 
-impl Intake {
-    pub fn new() -> Self {
+impl<'m> Intake<'m> {
+    /// Keeps all, or the lines of what is `meant` and of directories.
+    pub fn new(meant: Option<Meant<'m>>) -> Self {
         Intake {
             part: Part::Header,
             digest: blake3::Hasher::new(),
@@ -65,12 +89,16 @@ impl Intake {
             carry: Vec::new(),
             comma: None,
             lines: 0,
+            selection: meant.map(|meant| Selection { meant, plain: Plain::default(), kept: Vec::new() }),
             parts: Parts::default(),
         }
     }
 
-    /// The next piece. False once the layout is known to be wrong: no need to keep the bytes.
-    pub fn feed(&mut self, piece: &[u8]) -> bool {
+    /// The next piece. Gives what is to be kept of the document: nothing once the layout is known to be wrong.
+    pub fn feed<'a>(&'a mut self, piece: &'a [u8]) -> &'a [u8] {
+        if let Some(selection) = &mut self.selection {
+            selection.kept.clear();
+        }
         self.digest(piece);
         if self.parts.fault.is_none() {
             if let Err(what) = self.split(piece) {
@@ -79,7 +107,11 @@ impl Intake {
         }
         self.tree.update(&self.logical);
         self.logical.clear();
-        self.parts.fault.is_none()
+        match &self.selection {
+            _ if self.parts.fault.is_some() => &[],
+            Some(selection) => &selection.kept,
+            None => piece,
+        }
     }
 
     /// Hashes all but the last bytes.
@@ -187,6 +219,9 @@ impl Intake {
         self.comma = Some(text.len() + 2 == line.len());
         self.parts.entries += 1;
         self.parts.entries_len += line.len() as u64;
+        if let Some(selection) = &mut self.selection {
+            selection.take(line);
+        }
         Ok(())
     }
 }

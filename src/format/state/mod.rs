@@ -28,6 +28,7 @@ mod tests;
 mod writer;
 
 pub use entries::{Entries, Records};
+pub use intake::Meant;
 pub use line::write_entry_line;
 pub use parse::parse_entry_line;
 pub use reader::{StateReader, StateSummary};

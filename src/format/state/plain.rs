@@ -72,9 +72,16 @@ impl Plain {
         self.read_line(line).is_some()
     }
 
+    /// Reads no more of a line than the path and the type. False: declined.
+    pub fn read_start(&mut self, line: &[u8]) -> bool {
+        let mut cursor = Cursor::new(line);
+        self.read_path(&mut cursor).and_then(|()| self.read_kind(&mut cursor)).is_some()
+    }
+
     fn read_line(&mut self, line: &[u8]) -> Option<()> {
         let mut cursor = Cursor::new(line);
         self.read_path(&mut cursor)?;
+        self.read_kind(&mut cursor)?;
         self.read_metadata(&mut cursor)?;
         self.read_node(&mut cursor)?;
         self.logical = cursor.at();
@@ -94,9 +101,13 @@ impl Plain {
         is_path(path, self.path.escaped).then_some(())
     }
 
-    fn read_metadata(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+    fn read_kind(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
         cursor.skip(b",\"type\":\"")?;
         self.kind = read_type(cursor)?;
+        Some(())
+    }
+
+    fn read_metadata(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
         cursor.skip(b",\"mode\":\"")?;
         self.mode = cursor.octal4()?;
         cursor.skip(b"\",\"uid\":")?;

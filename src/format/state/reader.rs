@@ -7,7 +7,7 @@ use tempfile::SpooledTempFile;
 
 use super::document::{is_newer, read_header, read_trailer, Refused, NEWER};
 use super::entries::Lines;
-use super::intake::{Intake, Parts};
+use super::intake::{Intake, Meant, Parts};
 use super::{Entries, Header, Recorded, Records, Trailer, LINE_MAX};
 use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
@@ -38,7 +38,7 @@ impl StateSummary {
     /// Reads a whole state of `size` stored bytes and verifies it as [`StateReader::open`] does, keeping
     /// no entries and making no files.
     pub fn read(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
-        let parts = take_in(source, name, size, compressed, None, None)?;
+        let parts = take_in(source, name, size, compressed, None, Kept::Nothing)?;
         StateSummary::new(name, &parts)
     }
 
@@ -71,22 +71,33 @@ fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str> {
     std::str::from_utf8(bytes).map_err(|_| Error::corrupt(OP, name, "not UTF-8"))
 }
 
-/// Streams a document through an [`Intake`] and, if there is one, into a spool.
+/// What is kept of a document that is taken in, and where.
+enum Kept<'k> {
+    Nothing,
+    All(&'k mut SpooledTempFile),
+    /// The lines of what is meant and of directories.
+    Part(&'k mut SpooledTempFile, Meant<'k>),
+}
+
+/// Streams a document through an [`Intake`].
 fn take_in(
     source: &mut dyn ReadAt,
     name: &str,
     size: u64,
     compressed: bool,
     pool: Option<&Pool>,
-    mut spool: Option<&mut SpooledTempFile>,
+    kept: Kept<'_>,
 ) -> Result<Parts> {
-    let mut intake = Intake::new();
+    let (mut spool, meant) = match kept {
+        Kept::Nothing => (None, None),
+        Kept::All(spool) => (Some(spool), None),
+        Kept::Part(spool, meant) => (Some(spool), Some(meant)),
+    };
+    let mut intake = Intake::new(meant);
     let mut take = |piece: &[u8]| {
-        if !intake.feed(piece) {
-            spool = None;
-        }
+        let kept = intake.feed(piece);
         match &mut spool {
-            Some(spool) => spool.write_all(piece).map_err(|e| Error::io("spool the state", name, &e)),
+            Some(spool) => spool.write_all(kept).map_err(|e| Error::io("spool the state", name, &e)),
             None => Ok(()),
         }
     };
@@ -99,8 +110,16 @@ fn take_in(
     intake.finish().map_err(|what| Error::corrupt(OP, name, what))
 }
 
-/// A verified state. Its document lies in private storage and is parsed as it is asked for. What is wrong with
-/// an entry is told when that entry is asked for.
+/// How messages count lines.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbering {
+    pub what: &'static str,
+    /// The number of the last one before the first entry.
+    pub before: u64,
+}
+
+/// A verified state, whole or with some of its entries. They lie in private storage and are parsed as they are
+/// asked for. What is wrong with an entry is told when that entry is asked for.
 #[derive(Debug)]
 pub struct StateReader {
     name: String,
@@ -108,7 +127,7 @@ pub struct StateReader {
     spool: SpooledTempFile,
     entries_start: u64,
     entries_len: u64,
-    header_lines: u64,
+    numbering: Numbering,
     /// A pass over all entries came to the end, and found nothing wrong.
     checked: bool,
     newest_ctime: Time,
@@ -131,17 +150,38 @@ impl StateReader {
             // It would go there in the end, after memory was filled for nothing.
             spool.roll().map_err(|e| Error::io("spool the state", name, &e))?;
         }
-        let parts = take_in(source, name, size, compressed, Some(pool), Some(&mut spool))?;
-        let summary = StateSummary::new(name, &parts)?;
+        let parts = take_in(source, name, size, compressed, Some(pool), Kept::All(&mut spool))?;
+        StateReader::new(name, spool, &parts)
+    }
+
+    /// Takes in and verifies the whole document as [`StateReader::open`] does, and keeps the entries that are
+    /// `meant` and all directories: the reader has no others. That saves most of the time where few are meant.
+    pub fn open_part(
+        source: &mut dyn ReadAt,
+        name: &str,
+        size: u64,
+        compressed: bool,
+        pool: &Pool,
+        meant: Meant<'_>,
+    ) -> Result<Self> {
+        let mut spool = SpooledTempFile::new(SPOOL_IN_MEMORY);
+        let parts = take_in(source, name, size, compressed, Some(pool), Kept::Part(&mut spool, meant))?;
+        let entries_len = spool.stream_position().map_err(|e| Error::io("spool the state", name, &e))?;
+        let reader = StateReader::new(name, spool, &parts)?;
+        let numbering = Numbering { what: "kept entry", before: 0 };
+        Ok(StateReader { entries_start: 0, entries_len, numbering, ..reader })
+    }
+
+    fn new(name: &str, spool: SpooledTempFile, parts: &Parts) -> Result<Self> {
         Ok(StateReader {
             name: name.to_string(),
             checked: false,
             newest_ctime: parts.newest_ctime.unwrap_or(Time { secs: i64::MIN, nanos: 0 }),
-            summary,
+            summary: StateSummary::new(name, parts)?,
             spool,
             entries_start: parts.entries_start,
             entries_len: parts.entries_len,
-            header_lines: parts.header_lines,
+            numbering: Numbering { what: "line", before: parts.header_lines },
         })
     }
 
@@ -173,8 +213,8 @@ impl StateReader {
 
     /// The same, each as it was recorded: for what looks at a little of many entries.
     pub fn recorded(&mut self) -> Result<Records<'_>> {
-        let number = self.header_lines;
-        Ok(Records::new(self.lines(self.entries_start, PASS_BUFFER)?, Some(number)))
+        let numbering = self.numbering;
+        Ok(Records::new(self.lines(self.entries_start, PASS_BUFFER)?, Some(numbering)))
     }
 
     /// The entries from the one whose line [`Entries::line`] placed at `offset`, each checked by itself.

@@ -475,6 +475,15 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     )
 }
 
+/// A directory with entries, some of which may be directories, and the root.
+fn any_tree() -> impl Strategy<Value = Vec<Entry>> {
+    vec(any_entry(), 0..12).prop_map(|entries| {
+        let flat = entries.into_iter().filter(|e| !e.path.as_bytes().contains(&b'/'));
+        let named: std::collections::BTreeMap<_, _> = flat.map(|e| (e.path.clone(), e)).collect();
+        [entry(b"", Node::Dir)].into_iter().chain(named.into_values()).collect()
+    })
+}
+
 proptest! {
     #[test]
     fn any_entry_survives_its_line(entry in any_entry()) {
@@ -485,14 +494,30 @@ proptest! {
     }
 
     #[test]
-    fn any_tree_survives_its_state(entries in vec(any_entry(), 0..12)) {
-        let mut tree = vec![entry(b"", Node::Dir)];
-        let flat = entries.into_iter().filter(|e| !e.path.as_bytes().contains(&b'/'));
-        tree.extend(flat.map(|e| (e.path.clone(), e)).collect::<std::collections::BTreeMap<_, _>>().into_values());
+    fn any_tree_survives_its_state(tree in any_tree()) {
         let (written, digest) = write(&tree, Codec::Zstd(1));
         let mut state = StateReader::open(&mut &written.out[..], "s", written.size, true, &Pool::new(1).unwrap()).unwrap();
         prop_assert_eq!(state.trailer().tree, digest);
         prop_assert_eq!(state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap(), tree);
+    }
+
+    /// A part of a state has what is meant and directories, and perhaps lines whose path takes more to read.
+    #[test]
+    fn any_part_of_a_state(tree in any_tree(), below: u8, codec in prop_oneof![Just(Codec::None), Just(Codec::Zstd(1))]) {
+        let (written, digest) = write(&tree, codec);
+        let pool = Pool::new(1).unwrap();
+        let part = |bytes: &[u8], meant: Meant<'_>| {
+            StateReader::open_part(&mut &*bytes, "s", bytes.len() as u64, codec != Codec::None, &pool, meant)
+        };
+        let is_meant = |path: &[u8]| path.last().is_some_and(|&last| last < below);
+        let mut state = part(&written.out, &mut { is_meant }).unwrap();
+        prop_assert_eq!(state.trailer().tree, digest);
+        let kept = state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap();
+        let needed = |e: &&Entry| e.node == Node::Dir || is_meant(e.path.as_bytes());
+        let simple = |e: &&Entry| needed(e) || e.path.as_bytes().iter().any(|b| b"\"\\\n".contains(b));
+        prop_assert_eq!(kept.iter().filter(needed).collect::<Vec<_>>(), tree.iter().filter(needed).collect::<Vec<_>>());
+        prop_assert!(kept.iter().all(|e| simple(&e)), "{:?}", kept);
+        prop_assert!(part(&written.out[1..], &mut |_| false).is_err());
     }
 
     /// A damaged line is refused or is a line with another meaning: it never panics.
