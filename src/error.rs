@@ -28,14 +28,6 @@ pub enum Kind {
     Panic = -99,
 }
 
-impl Kind {
-    /// True if it says nothing about stored bytes: who reads them stops, and does not take them for lost.
-    pub fn ends_reading(self) -> bool {
-        use Kind::*;
-        matches!(self, Exists | Storage | Cancelled | Busy | Unsupported | Panic)
-    }
-}
-
 /// An error with its context. `Display` gives one line: `cannot OP PATH: DETAIL`.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -47,18 +39,30 @@ pub struct Error {
     /// The system's errno, or 0.
     pub os_code: i32,
     pub detail: String,
+    /// What failed is libibt's own: a temporary file, a thread.
+    pub is_own: bool,
 }
 
 impl Error {
     pub fn new(kind: Kind, op: impl Into<String>, detail: impl Into<String>) -> Self {
-        Error { kind, op: op.into(), path: None, os_code: 0, detail: detail.into() }
+        Error { kind, op: op.into(), path: None, os_code: 0, detail: detail.into(), is_own: false }
     }
 
     /// An input/output error of the system while doing `op` to `path`.
     pub fn io(op: impl Into<String>, path: impl AsRef<[u8]>, error: &io::Error) -> Self {
-        let mut made = Error::new(Kind::Io, op, describe(error)).at(path);
-        made.os_code = error.raw_os_error().unwrap_or(0);
-        made
+        Error { is_own: false, ..Error::own(op, error).at(path) }
+    }
+
+    /// An error of the system with something of libibt's own, which has no path that would tell anybody anything.
+    pub fn own(op: impl Into<String>, error: &io::Error) -> Self {
+        let made = Error::new(Kind::Io, op, describe(error));
+        Error { os_code: error.raw_os_error().unwrap_or(0), is_own: true, ..made }
+    }
+
+    /// True if it says nothing about stored bytes: who reads them stops, and does not take them for lost.
+    pub fn ends_reading(&self) -> bool {
+        use Kind::*;
+        self.is_own || matches!(self.kind, Exists | Storage | Cancelled | Busy | Unsupported | Panic)
     }
 
     pub fn corrupt(op: impl Into<String>, path: impl AsRef<[u8]>, detail: impl Into<String>) -> Self {
@@ -77,7 +81,7 @@ impl Error {
 }
 
 /// The system's words for an error, without Rust's "(os error N)".
-fn describe(error: &io::Error) -> String {
+pub fn describe(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
         Some(end) => text[..end].to_string(),

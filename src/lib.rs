@@ -12,14 +12,14 @@
 //! every state before it.
 //!
 //! ```text
-//! backup    walk --> spool --> merge with the parent's entries --> archives --> state, written last
+//! backup    walk --> tasks --> merge with the parent's entries --> archives --> state, written last
 //! restore   state --> contents out of archives --> files, checked --> links --> directories' metadata
 //! ```
 //!
 //! # Rooms
 //!
 //! Lower rows never import higher ones; `tests/layout.rs` keeps it so. `unsafe` lives in [`ffi`] and
-//! [`platform`] only.
+//! [`platform`] and, for measured kernels and the C engine, in [`delta`].
 //!
 //! | module | responsibility |
 //! |---|---|
@@ -34,8 +34,9 @@
 //! | [`filter`] | which entries of a snapshot an operation is limited to |
 //! | [`delta`] | librsync's formats: signature, delta, patch, composition; knows no files |
 //! | [`state`] | compare what was recorded with what is: the merge, the rule of change detection (pure) |
+//! | [`job`] | what a call is given and gives back |
+//! | [`pool`] | the threads of one call |
 //! | [`platform`] | metadata, opening beneath a directory, fsync, rename, locks; every `cfg(target_os)` |
-//! | [`job`], [`pool`] | what a call is given and gives back; the threads of one call |
 //! | [`entry`], [`error`], [`stamp`], [`text`] | shared words |
 
 // Modules explain themselves by naming their private parts; the stable interface is the C header.

@@ -42,7 +42,7 @@ struct Slot<T> {
 impl Pool {
     /// The threads of one call of the library, as many as its options say.
     pub fn start(threads: u32) -> Result<Arc<Self>> {
-        Pool::new(threads as usize).map(Arc::new).map_err(|e| Error::io("start threads", b"", &e))
+        Pool::new(threads as usize).map(Arc::new).map_err(|e| Error::own("start threads", &e))
     }
 
     /// `threads` 0 means one for each core this process may use. They take no signals, which are the program's.

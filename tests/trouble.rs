@@ -432,3 +432,34 @@ fn an_increment_stores_again_what_lost_deltas_held() {
     series.assert_newest_is_the_source();
     series.assert_point_restores(0);
 }
+
+/// No room for temporary files says nothing of what is stored: the newest snapshot is not taken for damaged.
+#[test]
+fn without_room_for_temporary_files_nothing_counts_as_damaged() {
+    if let Some(room) = tools::child_role() {
+        let mut series = Series::new();
+        let (source, store) = room.split_once(':').unwrap();
+        (series.source, series.store) = (source.into(), store.into());
+        series.options.codec = ibt::job::Codec::None;
+        // From here on no file can be made where temporary ones go.
+        std::env::set_var("TMPDIR", "/nonexistent");
+        for outcome in [series.incremental(), series.full()] {
+            let error = outcome.refused(Kind::Io);
+            assert!(error.is_own && error.op.contains("temporary file"), "{error}");
+        }
+        return;
+    }
+    let mut series = Series::new();
+    series.options.codec = ibt::job::Codec::None;
+    // More entries than a state's document may have in memory.
+    for number in 0..20_000 {
+        series.write(&format!("{number:0>240}"), "");
+    }
+    series.full().whole();
+    let room = format!("{}:{}", series.source.display(), series.store.display());
+    let states = || series.stored().into_keys().filter(|name| name.contains(".state.")).count();
+    let binary = std::env::current_exe().unwrap();
+    let test = "without_room_for_temporary_files_nothing_counts_as_damaged";
+    tools::run(&mut tools::this_test_again(&binary, test, &room));
+    assert_eq!(states(), 1);
+}

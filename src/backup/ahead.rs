@@ -12,7 +12,7 @@ use crate::walk::Source;
 use super::reading::FileResult;
 use super::small::{self, Old, Small, IN_MEMORY};
 
-/// A batch is handed over when its files have this many bytes together,
+/// A batch is handed over when its files have this many bytes together, signatures of their old contents included,
 const BATCH_BYTES: u64 = IN_MEMORY;
 /// or are this many,
 const BATCH_FILES: usize = 64;
@@ -80,7 +80,7 @@ impl Reader {
         if self.filling.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, dir)) {
             self.filling_dirs += 1;
         }
-        self.filling_bytes += size;
+        self.filling_bytes += size + old.as_ref().map_or(0, Old::signature_len);
         self.filling.push(Wanted { dir: dir.clone(), name: path.name().into(), old });
         let full = self.filling.len() >= BATCH_FILES || self.filling_dirs >= BATCH_DIRS;
         if full || self.filling_bytes >= BATCH_BYTES {

@@ -287,7 +287,7 @@ impl Storing<'_, '_> {
         let Some(parent) = parent else { return Ok(Basis::None) };
         match parent.signature(self.store, sig, file.data_len(), self.job) {
             Ok(bytes) => Ok(Basis::Bytes(bytes)),
-            Err(error) if error.kind.ends_reading() => Err(error),
+            Err(error) if error.ends_reading() => Err(error),
             Err(error) => Ok(Basis::Lost(error)),
         }
     }

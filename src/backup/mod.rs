@@ -3,10 +3,10 @@
 //! Full and incremental are one path; a full is an increment whose parent is the empty state.
 //!
 //! ```text
-//! pass 1   walk (sorted) --> spool --+
+//! pass 1   walk (sorted) --> tasks --+
 //!                                    +--> merge --> deleted, links, totals      (scan)
 //!          parent state -------------+
-//! pass 2   spool ----+
+//! pass 2   tasks ----+
 //!                    +--> merge --> small files read by workers, in batches     (ahead, small)
 //!          parent ---+                |
 //!                                     +--> new entry of each path, in order     (run)
@@ -25,8 +25,8 @@ mod reading;
 mod run;
 mod scan;
 mod small;
-mod spool;
 mod stretches;
+mod tasks;
 mod tree_hash;
 mod vaults;
 
@@ -201,7 +201,7 @@ impl Snapshot {
             host: origin.host.clone(),
             snapshot: stamp,
             kind,
-            seq: before.map_or(1, |(header, _)| header.seq + 1),
+            seq: before.map_or(1, |(header, _)| header.seq.saturating_add(1)),
             source: origin.path.clone(),
             library: concat!("ibt ", env!("CARGO_PKG_VERSION")).to_string(),
             scanned_at: now,
@@ -274,6 +274,6 @@ impl Snapshot {
 }
 
 fn new_series() -> Result<String> {
-    let id = platform::random_bytes16().map_err(|e| Error::io("get random bytes", b"", &e))?;
+    let id = platform::random_bytes16().map_err(|e| Error::own("get random bytes", &e))?;
     Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -117,9 +117,9 @@ impl Parent {
     ) -> Result<Option<SigRef>> {
         let bytes = match self.vaults.read(store, sig, file.data_len(), job) {
             Ok(bytes) => bytes,
-            Err(error) if matches!(error.kind, Kind::Cancelled | Kind::Storage) => return Err(error),
+            Err(error) if error.ends_reading() => return Err(error),
             Err(error) => {
-                job.log(Level::Warn, &format!("the signature of {:?} is lost: {error}", old.path));
+                job.trouble(ProblemKind::Damaged, old.path.as_bytes(), error)?;
                 return Ok(None);
             }
         };

@@ -25,7 +25,7 @@ use super::parent::Parent;
 use super::reading::{metadata, plain_metadata, FileResult, Trouble};
 use super::scan::{facts, Origins, Scan};
 use super::small::{self, IN_MEMORY};
-use super::spool::{Finding, Task, Tasks, What};
+use super::tasks::{Finding, Task, Tasks, What};
 
 /// Steps planned before the first of them is completed, at most.
 const STEPS_MAX: usize = 1024;

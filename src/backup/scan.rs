@@ -15,7 +15,7 @@ use crate::state::{is_unchanged, Facts, Guard, Side};
 use crate::walk::{Found, Walk, WalkOptions};
 
 use super::parent::Parent;
-use super::spool::{Finding, Task, Tasks, TasksWriter, What};
+use super::tasks::{Finding, Task, Tasks, TasksWriter, What};
 use crate::format::{Recorded, StateReader};
 
 /// Entries remembered as possible origins of moved files; past it moved files are stored again.

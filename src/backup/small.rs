@@ -74,7 +74,9 @@ pub struct Made {
 /// Reads a file to the end of `buf`. `None` if it is too large for that.
 pub fn read(file: &SourceFile, old: Option<&Old>, buf: &mut Vec<u8>) -> FileResult<Option<Small>> {
     let start = buf.len();
-    for attempt in 1.. {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
         let shape = Shape::take(file)?;
         buf.truncate(start);
         if shape.data_len() > IN_MEMORY {
@@ -89,7 +91,6 @@ pub fn read(file: &SourceFile, old: Option<&Old>, buf: &mut Vec<u8>) -> FileResu
             return Ok(Some(Small { shape, hash, dirty: !still, bytes: start..buf.len(), compared, form }));
         }
     }
-    Ok(None)
 }
 
 /// Decides how a content in memory is stored, and makes what that takes.
@@ -135,6 +136,10 @@ pub fn parse_signature(bytes: &[u8], data_len: u64) -> Result<Signature> {
     if parsed.blocks() != data_len.div_ceil(u64::from(parsed.block_len())) {
         return Err(damaged("it is of a file of another size".into()));
     }
+    if parsed.strong_len() < Params::MIN_STRONG_LEN {
+        // Other blocks would be taken for these.
+        return Err(damaged(format!("its strong sums are of {} bytes only", parsed.strong_len())));
+    }
     if parsed.block_len() > Params::MAX_BLOCK_LEN {
         // Blocks are held in memory, several at once.
         return Err(damaged(format!("its blocks are of {} bytes", parsed.block_len())));
@@ -177,5 +182,42 @@ impl Old {
     pub fn of(entry: &Entry, basis: Basis) -> Option<Old> {
         let file: &File = entry.file()?;
         Some(Old { hash: file.hash, data_len: file.data_len(), deltas_len: deltas_len(entry), basis })
+    }
+
+    /// Bytes of its signature, as far as it is held.
+    pub fn signature_len(&self) -> u64 {
+        match &self.basis {
+            Basis::Bytes(bytes) => bytes.len() as u64,
+            Basis::None | Basis::Unfetched | Basis::Lost(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signature(block_len: u32, strong_len: u32, data: &[u8]) -> Vec<u8> {
+        let mut signer = Signer::new(Params { block_len, strong_len }, Vec::new()).unwrap();
+        signer.update(data).unwrap();
+        signer.finish().unwrap()
+    }
+
+    #[test]
+    fn a_signature_that_would_mislead_is_not_used() {
+        let data = vec![7; 100_000];
+        let parse = |block_len, strong_len, data_len| {
+            parse_signature(&signature(block_len, strong_len, &data), data_len).map(drop)
+        };
+        parse(2048, 16, 100_000).unwrap();
+        parse(500, 32, 100_000).unwrap();
+        for (block_len, strong_len, data_len, word) in [
+            (2048, 15, 100_000, "15 bytes"),
+            (2048, 1, 100_000, "1 bytes"),
+            (2048, 16, 90_000, "another size"),
+        ] {
+            let error = parse(block_len, strong_len, data_len).unwrap_err();
+            assert!(error.kind == Kind::Corrupt && error.detail.contains(word), "{error}");
+        }
     }
 }

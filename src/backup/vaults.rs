@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::entry::{Range, SigRef};
-use crate::error::{Error, Kind, Result};
+use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::Kind as FileKind;
 use crate::format::{ArchiveRef, FrameCache, FrameIndex, ReadAt, Trailer};
 use crate::job::Job;
@@ -18,6 +18,8 @@ use crate::store::{fetch, Cache, LocalFile, Store, StoredFile};
 const SIGNATURE_FRAMES: usize = 8;
 /// What a signature has before its blocks. One longer than its file would never have been made.
 const SIGNATURE_HEAD: u64 = 12;
+/// The longest signature that is held in memory: that of a content of 200 TiB. A state may claim any length.
+const SIGNATURE_MAX: u64 = 256 << 20;
 
 /// The SigVaults of one state, opened as they are needed.
 pub struct Vaults {
@@ -64,12 +66,12 @@ impl Vaults {
         data_len: u64,
         job: &mut Job,
     ) -> Result<Vec<u8>> {
-        let len: u64 = sig.ranges.iter().map(|range| range.len).sum();
-        if len > data_len.saturating_add(SIGNATURE_HEAD) {
-            return Err(Error::new(Kind::Corrupt, "read a signature", "it is longer than its file"));
+        let len = sig.ranges.iter().fold(0u64, |sum, range| sum.saturating_add(range.len));
+        if len > data_len.saturating_add(SIGNATURE_HEAD).min(SIGNATURE_MAX) {
+            return Err(Error::new(Kind::Corrupt, "read a signature", format!("it claims {len} bytes")));
         }
         match self.gather(store, sig, false, job) {
-            Err(error) if !ends_all(&error) && self.some_made_again(sig) => {
+            Err(error) if !error.ends_reading() && self.some_made_again(sig) => {
                 self.gather(store, sig, true, job).map_err(|_| error)
             }
             other => other,
@@ -173,7 +175,7 @@ impl Vaults {
         let mut stored = StoredFile { store, name: &archive.name };
         match fetch(&mut stored, archive.size, &mut |piece| copy.write(piece), job) {
             Ok(digest) if digest == archive.digest => Ok(copy.publish().ok().and_then(|_| open())),
-            Err(error) if ends_all(&error) => Err(error),
+            Err(error) if error.ends_reading() => Err(error),
             // Some of its frames may be good.
             _ => Ok(None),
         }
@@ -182,7 +184,7 @@ impl Vaults {
 
 /// Appends a range of what was made again to `bytes`.
 fn read_made_again(stream: &File, range: &Range, bytes: &mut Vec<u8>) -> Result<()> {
-    let trouble = |e: std::io::Error| Error::io("read the cache", b"", &e);
+    let trouble = |e: std::io::Error| Error::new(Kind::Io, "read the cache", describe(&e));
     let len = stream.metadata().map_err(trouble)?.len();
     if range.offset.checked_add(range.len).is_none_or(|end| end > len) {
         return Err(Error::new(Kind::Corrupt, "read the cache", "a signature was not made again"));
@@ -190,9 +192,4 @@ fn read_made_again(stream: &File, range: &Range, bytes: &mut Vec<u8>) -> Result<
     let start = bytes.len();
     bytes.resize(start + range.len as usize, 0);
     stream.read_exact_at(&mut bytes[start..], range.offset).map_err(trouble)
-}
-
-/// What is not a fault of one SigVault.
-fn ends_all(error: &Error) -> bool {
-    matches!(error.kind, Kind::Cancelled | Kind::Storage)
 }

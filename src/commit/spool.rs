@@ -91,7 +91,7 @@ impl Write for Spool {
 
 /// The error of a spool, or of a codec that writes into one.
 pub fn spool_error(error: &io::Error) -> Error {
-    Error::io("use a temporary file in", std::env::temp_dir().as_os_str().as_encoded_bytes(), error)
+    Error::own("use a temporary file in", error).at(std::env::temp_dir().as_os_str().as_encoded_bytes())
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub(super) const SIGNATURE_HEADER: u64 = 12;
 impl Params {
     /// The longest block that is made, in bytes: contents of more than 32 TiB have more blocks, not longer ones.
     pub const MAX_BLOCK_LEN: u32 = 16 << 20;
+    /// Of shorter strong sums, in bytes, two that are equal do not mean that blocks are.
+    pub const MIN_STRONG_LEN: u32 = 16;
 
     /// The parameters for a content of `data_len` bytes; `None` where a signature does not repay.
     ///
@@ -39,7 +41,7 @@ impl Params {
         } else {
             data_len.div_ceil(MAX_BLOCKS).next_power_of_two().clamp(4096, u64::from(Self::MAX_BLOCK_LEN))
         };
-        Some(Params { block_len: block_len as u32, strong_len: 16 })
+        Some(Params { block_len: block_len as u32, strong_len: Self::MIN_STRONG_LEN })
     }
 
     /// The exact length of the signature of a content of `data_len` bytes (`u64::MAX` if it has none).

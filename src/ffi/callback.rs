@@ -38,8 +38,10 @@ pub type ibt_progress_fn = Option<unsafe extern "C" fn(ud: *mut c_void, now: *co
 /// backup tells at the end, in any order, what was deleted but might have been
 /// found again under another name.
 ///
-/// Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP to be told no more; 0 or
-/// a negative number cancels the operation (IBT_ERR_CANCELLED).
+/// Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP for enough: a comparison,
+/// which does nothing but tell, then ends with what it has found; a backup or a
+/// restore is completed without telling more. 0 or a negative number cancels
+/// the operation (IBT_ERR_CANCELLED).
 ///
 /// Since: 0.1
 pub type ibt_change_fn = Option<

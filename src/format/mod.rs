@@ -46,7 +46,7 @@ pub mod state;
 
 pub use archive::{ArchiveWriter, Special};
 pub use frame::{
-    read_stream, Decoded, Frame, FrameCache, FrameIndex, FrameReader, FrameWriter, Part, Written, FRAME_LEN,
+    read_stream, Decoded, Frame, FrameCache, FrameIndex, FrameWriter, Part, Written, FRAME_LEN,
     SHORT_FRAME_LEN,
 };
 pub use io::{ReadAt, Sink};

@@ -123,6 +123,7 @@ pub struct Job<'a> {
     progress: Progress,
     told: Instant,
     changes_wanted: bool,
+    had_enough: bool,
 }
 
 impl<'a> Job<'a> {
@@ -144,6 +145,7 @@ impl<'a> Job<'a> {
             progress,
             told: Instant::now(),
             changes_wanted,
+            had_enough: false,
         }
     }
 
@@ -170,7 +172,7 @@ impl<'a> Job<'a> {
 
     /// Counts bytes as done and goes on unless cancelled. Called at least once for each MiB.
     pub fn advance(&mut self, bytes: u64) -> Result<()> {
-        self.progress.done_bytes += bytes;
+        self.progress.done_bytes = self.progress.done_bytes.saturating_add(bytes);
         self.pulse()
     }
 
@@ -201,11 +203,16 @@ impl<'a> Job<'a> {
         match self.observer.change(what, before, after) {
             Flow::Continue => Ok(()),
             Flow::Stop => {
-                self.changes_wanted = false;
+                (self.changes_wanted, self.had_enough) = (false, true);
                 Ok(())
             }
             Flow::Cancel => Err(Error::cancelled()),
         }
+    }
+
+    /// The observer wants no further changes: what is done for nothing but telling them may end.
+    pub fn had_enough(&self) -> bool {
+        self.had_enough
     }
 
     pub fn wants_changes(&self) -> bool {

@@ -84,7 +84,8 @@ impl Counters {
     }
 
     pub fn add(&mut self, which: Counter, n: u64) {
-        self.0[which as usize - 1] += n;
+        let counter = &mut self.0[which as usize - 1];
+        *counter = counter.saturating_add(n);
     }
 
     pub fn set(&mut self, which: Counter, n: u64) {

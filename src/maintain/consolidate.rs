@@ -10,7 +10,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::loss::{ends_all, of_file};
 use crate::commit::{self, spool_error, Archives, Commit, Slot, Spool};
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Path, Place, Range, SigRef};
@@ -19,6 +18,7 @@ use crate::format::names::{check_key, Kind as FileKind, Name};
 use crate::format::{Header, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
+use crate::restore::loss::lost;
 use crate::restore::Contents;
 use crate::stamp::Time;
 use crate::store::{lock, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Need, Store, StoredFile};
@@ -97,7 +97,7 @@ fn header(newest: &StateReader, catalog: &Catalog, job: &mut Job) -> Result<Head
     Ok(Header {
         snapshot: commit::next_stamp(catalog, now, job)?,
         kind: SnapshotKind::Full,
-        seq: old.seq + 1,
+        seq: old.seq.saturating_add(1),
         library: concat!("ibt ", env!("CARGO_PKG_VERSION")).to_string(),
         made_at: now,
         parent: Some(ParentRef { snapshot: old.snapshot, tree: newest.trailer().tree }),
@@ -194,9 +194,9 @@ impl Copying<'_, '_> {
         }
         match read {
             Ok(()) if file.hash == hasher.finalize().into() => {}
-            Ok(()) => return Err(of_file(OP, entry, self.contents.differs(entry, file))),
-            Err(error) if ends_all(&error) => return Err(error),
-            Err(error) => return Err(of_file(OP, entry, error)),
+            Ok(()) => return Err(lost(OP, &self.contents, entry, self.contents.differs(entry, file)).1),
+            Err(error) if error.ends_reading() => return Err(error),
+            Err(error) => return Err(lost(OP, &self.contents, entry, error).1),
         }
         writer.end()?;
         Ok((offset, signer.map(Signer::finish).transpose().map_err(spooled)?))

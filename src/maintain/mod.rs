@@ -4,7 +4,6 @@ mod browse;
 mod compare;
 mod consolidate;
 mod list;
-mod loss;
 mod prune;
 mod rebuild;
 mod retention;

@@ -12,14 +12,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 
-use super::loss::{archive_of, ends_all, of_file};
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{ArchiveRef, StateReader};
-use crate::job::{BackupFile, Counter, Job, Level, Phase, Problem, ProblemKind, Select};
+use crate::job::{BackupFile, Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
+use crate::restore::loss::lost;
 use crate::restore::Contents;
 use crate::stamp::Time;
 use crate::store::cache::Copy;
@@ -102,7 +102,7 @@ impl Filling<'_, '_> {
                     return Ok(true);
                 }
                 Ok(_) => "is damaged".to_string(),
-                Err(error) if ends_all(&error) => return Err(error),
+                Err(error) if error.ends_reading() => return Err(error),
                 Err(error) => format!("cannot be read ({error})"),
             }
         } else {
@@ -201,7 +201,7 @@ impl Signing<'_, '_> {
         });
         match (read, stopped) {
             (_, Some(error)) => return Err(error),
-            (Err(error), _) if ends_all(&error) => return Err(error),
+            (Err(error), _) if error.ends_reading() => return Err(error),
             (Err(error), _) => return Ok(Some(error)),
             (Ok(()), _) => {}
         }
@@ -213,11 +213,7 @@ impl Signing<'_, '_> {
     }
 
     fn lost(&mut self, entry: &Entry, error: Error) -> Result<()> {
-        let kind = if error.kind == Kind::Missing { ProblemKind::Missing } else { ProblemKind::Damaged };
-        let archive = archive_of(&error);
-        let told = of_file("sign again", entry, error);
-        let mut problem = Problem::new(kind, entry.path.as_bytes(), &told);
-        problem.file = Some(archive).filter(|name| !name.is_empty());
+        let (problem, told) = lost("sign again", &self.contents, entry, error);
         self.job.problem(problem, told)
     }
 }

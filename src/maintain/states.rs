@@ -8,7 +8,7 @@ use crate::stamp::Stamp;
 /// Whether an error of reading a state means that this state cannot be used, rather than that the store
 /// does not answer: the others are gone on with.
 pub fn is_lost(error: &Error) -> bool {
-    matches!(error.kind, Kind::Corrupt | Kind::Format | Kind::Io | Kind::Limit)
+    matches!(error.kind, Kind::Corrupt | Kind::Format | Kind::Io | Kind::Limit) && !error.is_own
 }
 
 /// The problem of a state for which [`is_lost`] is true.

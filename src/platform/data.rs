@@ -6,13 +6,6 @@ use std::io;
 use rustix::fs::{seek, SeekFrom};
 use rustix::io::Errno;
 
-use super::stat::{FileKind, Stat};
-
-/// True for a file that occupies less than its size: it has holes, or its file system compresses.
-pub fn maybe_sparse(stat: &Stat) -> bool {
-    stat.kind == FileKind::File && stat.blocks.saturating_mul(512) < stat.size
-}
-
 /// The holes in the first `size` bytes as (offset, length): ascending, apart, not empty. None where the
 /// file system cannot tell. Leaves the file's offset anywhere.
 pub fn holes(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
@@ -23,7 +16,7 @@ pub fn holes(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
 }
 
 fn find_holes(file: &File, size: u64) -> Result<Vec<(u64, u64)>, Errno> {
-    let mut holes = Vec::new();
+    let mut holes: Vec<(u64, u64)> = Vec::new();
     let mut at = 0;
     while at < size {
         let hole = match seek(file, SeekFrom::Hole(at)) {
@@ -38,23 +31,24 @@ fn find_holes(file: &File, size: u64) -> Result<Vec<(u64, u64)>, Errno> {
             Err(Errno::NXIO) => size,
             result => result?.min(size),
         };
-        if data > hole {
-            holes.push((hole, data - hole));
-        }
+        add_hole(&mut holes, hole, data);
         // A writer may have filled the hole meanwhile; go on past it in any case.
         at = data.max(hole + 1);
     }
     Ok(holes)
 }
 
-/// Makes the file's bytes and size durable. After an error the bytes must be written anew to another
-/// file: the system may have thrown them away.
-pub fn sync_file(file: &File) -> io::Result<()> {
-    Ok(rustix::fs::fsync(file)?)
+/// Adds a hole up to `end`. Where a writer has made the one before longer, they touch, and are one.
+pub(super) fn add_hole(holes: &mut Vec<(u64, u64)>, start: u64, end: u64) {
+    match holes.last_mut() {
+        Some((offset, len)) if *offset + *len == start => *len = end - *offset,
+        _ if end > start => holes.push((start, end - start)),
+        _ => {}
+    }
 }
 
 /// Asks the system to begin writing a range to disk and returns at once. Only a hint, so its errors mean
-/// nothing: a failed write shows in [`sync_file`], which remains due.
+/// nothing: a failed write shows in [`sync_and_close`](super::sync_and_close), which remains due.
 pub fn start_writeback(file: &File, offset: u64, len: u64) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let (Ok(offset), Ok(len)) = (libc::off64_t::try_from(offset), libc::off64_t::try_from(len)) {

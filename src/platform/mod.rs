@@ -26,7 +26,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use data::{holes, maybe_sparse, start_writeback, sync_file};
+pub use data::{holes, start_writeback};
 pub use dir::{Dir, Listing};
 pub use lock::{try_lock, unlock};
 pub use meta::{set_mode, set_owner, set_times};

@@ -53,8 +53,6 @@ pub struct Stat {
     pub nlink: u64,
     /// Device number of a device, else 0.
     pub rdev: u64,
-    /// Blocks of 512 bytes that the file occupies.
-    pub blocks: u64,
 }
 
 impl Stat {
@@ -81,7 +79,6 @@ impl Stat {
             dev: raw.st_dev as u64,
             nlink: raw.st_nlink as u64,
             rdev: if device { raw.st_rdev as u64 } else { 0 },
-            blocks: raw.st_blocks as u64,
         })
     }
 }

@@ -37,6 +37,8 @@ pub fn read_xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         }
     }
     xattrs.sort();
+    // Some file systems of other programs list a name twice.
+    xattrs.dedup_by(|later, earlier| later.0 == earlier.0);
     Ok(xattrs)
 }
 

@@ -10,6 +10,8 @@ use super::contents::{Contents, FrameId};
 
 /// Bytes of frames that are fetched before they are wanted. Longer frames are never fetched ahead.
 const BYTES_AHEAD: u64 = 16 << 20;
+/// And no more frames than this, however short they are.
+const FRAMES_AHEAD: usize = 64;
 
 /// Walks along ranges of archives, some frames before their reader.
 pub(super) struct Ahead<I> {
@@ -37,9 +39,9 @@ impl<I: Iterator<Item = Range>> Ahead<I> {
             self.waiting.pop_front();
             self.bytes -= len;
         }
-        while self.bytes < BYTES_AHEAD && self.ranges.is_some() {
+        while self.bytes < BYTES_AHEAD && self.waiting.len() < FRAMES_AHEAD && self.ranges.is_some() {
             match self.step(now, contents, store) {
-                Err(error) if error.kind.ends_reading() => return Err(error),
+                Err(error) if error.ends_reading() => return Err(error),
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(_) => self.ranges = None,

@@ -24,6 +24,9 @@ const FRAMES: usize = 10;
 /// next delta is composed); longer chains go through temporary files.
 const PIECES_MAX: usize = 1 << 20;
 
+/// Frames that are held for one small content make no more than this, decoded.
+const GATHERED_MAX: usize = 40 << 20;
+
 /// A frame of one of the archives.
 pub(super) type FrameId = (u32, usize);
 
@@ -35,13 +38,14 @@ pub struct Contents {
     /// Decodes frames before they are wanted.
     pool: Option<Arc<Pool>>,
     pub(super) pieces_max: usize,
+    pub(super) gathered_max: usize,
 }
 
 impl Contents {
     pub fn new(archives: &[ArchiveRef]) -> Self {
         let (open, frames) = (HashMap::new(), FrameCache::new(FRAMES));
         let archives = Arc::new(Archives::new(archives));
-        Contents { archives, open, frames, pool: None, pieces_max: PIECES_MAX }
+        Contents { archives, open, frames, pool: None, pieces_max: PIECES_MAX, gathered_max: GATHERED_MAX }
     }
 
     /// Decodes frames on `pool`, as far ahead as memory allows.
@@ -60,18 +64,24 @@ impl Contents {
     }
 
     /// Fetches all that a content is made of, so that any thread can make it. For small ones: everything is
-    /// held until then.
-    pub(super) fn gather(&mut self, store: &mut dyn Store, entry: &Entry) -> Result<Gathered> {
+    /// held until then. `None` if that is too much: many deltas, each in a frame of its own.
+    pub(super) fn gather(&mut self, store: &mut dyn Store, entry: &Entry) -> Result<Option<Gathered>> {
         let mut ranges = Vec::with_capacity(entry.place.content.len());
+        let mut held = 0;
         for range in &entry.place.content {
             let mut slices = Vec::new();
             for part in self.index(store, range.archive)?.parts(range.offset, range.len)? {
                 let id = (range.archive, part.frame);
-                slices.push(Slice { id, frame: self.frame(store, id)?, bytes: part.bytes });
+                let slice = Slice { id, frame: self.frame(store, id)?, bytes: part.bytes };
+                held += slice.frame.len();
+                if held > self.gathered_max {
+                    return Ok(None);
+                }
+                slices.push(slice);
             }
             ranges.push(slices);
         }
-        Ok(Gathered::new(ranges))
+        Ok(Some(Gathered::new(ranges)))
     }
 
     /// Says where each byte of a content lies; `None` if that takes too many pieces. Each delta is read
@@ -110,7 +120,7 @@ impl Contents {
         whole: &Range,
         deltas: &[Range],
     ) -> Result<std::fs::File> {
-        let trouble = |e: io::Error| Error::io("use a temporary file for", &entry.path, &e);
+        let trouble = |e: io::Error| Error::own("use a temporary file for", &e).at(&entry.path);
         let mut basis = tempfile::tempfile().map_err(trouble)?;
         self.each(store, std::iter::once(*whole), &mut |bytes| basis.write_all(bytes).map_err(trouble))?;
         let mut len = whole.len;
@@ -120,7 +130,11 @@ impl Contents {
             let made =
                 delta::patch_up_to(&mut basis, &mut BufReader::new(&mut reader), len, &mut out, u64::MAX);
             let error = reader.error;
-            len = made.map_err(|e| error.unwrap_or_else(|| self.archives.bad_delta(entry, delta, &e)))?;
+            len = made.map_err(|refused| match (error, refused) {
+                (Some(error), _) => error,
+                (None, delta::Error::Io(error)) => trouble(error),
+                (None, refused) => self.archives.bad_delta(entry, delta, &refused),
+            })?;
             basis = out.into_inner().map_err(|e| trouble(e.into_error()))?;
         }
         self.archives.check_len(entry, len)?;

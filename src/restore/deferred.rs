@@ -26,11 +26,13 @@ impl Deferred {
         self.line.clear();
         write_entry_line(entry, &mut self.line);
         self.line.push(b'\n');
-        self.spool.write_all(&self.line).map_err(|e| Error::io("use a temporary file for", &entry.path, &e))
+        self.spool
+            .write_all(&self.line)
+            .map_err(|e| Error::own("use a temporary file for", &e).at(&entry.path))
     }
 
     pub fn replay(&mut self, mut each: impl FnMut(Entry) -> Result<()>) -> Result<()> {
-        let trouble = |e: &io::Error| Error::io("read a temporary file", b"", e);
+        let trouble = |e: &io::Error| Error::own("read a temporary file", e);
         self.spool.seek(SeekFrom::Start(0)).map_err(|e| trouble(&e))?;
         let mut lines = BufReader::with_capacity(1 << 16, &mut self.spool);
         loop {

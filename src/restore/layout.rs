@@ -126,7 +126,7 @@ fn copy(
                 left -= got as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io("read a temporary file", b"", &error)),
+            Err(error) => return Err(Error::own("read a temporary file", &error)),
         }
     }
     Ok(())
@@ -170,6 +170,10 @@ mod tests {
         let mut state = open_selected(&mut store, "tree", &Pool::new(1).unwrap(), &mut job).unwrap();
         let entry = state.entries().unwrap().last().unwrap().unwrap();
         assert_eq!(entry.place.content.len(), 3);
+        let mut contents = Contents::new(&state.trailer().archives);
+        assert!(contents.gather(&mut store, &entry).unwrap().is_some());
+        contents.gathered_max = 1000;
+        assert!(contents.gather(&mut store, &entry).unwrap().is_none());
         for pieces_max in [usize::MAX, 1] {
             let mut contents = Contents::new(&state.trailer().archives);
             contents.pieces_max = pieces_max;

@@ -6,11 +6,6 @@ use crate::job::{Problem, ProblemKind};
 
 use super::contents::Contents;
 
-/// Whether an error of reading a content costs that content only; the others end the operation.
-pub(crate) fn costs_one_file(error: &Error) -> bool {
-    !error.kind.ends_reading()
-}
-
 /// The problem of an entry whose content is lost, and the error that says so: "cannot OP PATH: ARCHIVE: why".
 pub(crate) fn lost(op: &str, contents: &Contents, entry: &Entry, error: Error) -> (Problem, Error) {
     let kind = if error.kind == Kind::Missing { ProblemKind::Missing } else { ProblemKind::Damaged };

@@ -20,7 +20,7 @@ use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{Meant, StateReader};
-use crate::job::{BackupFile, Job, Phase};
+use crate::job::{BackupFile, Counter, Job, Phase};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::store::{lock, path_bytes, Catalog, LockMode, Need, Store, StoredFile};
@@ -52,6 +52,9 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let mut plan = selection.plan(&mut state, job.options)?;
     let mut target = Target::prepare(dest, job.options)?;
     job.phase(Phase::Restore, plan.entries, plan.bytes)?;
+    let totals = state.trailer().totals;
+    job.report.count(Counter::Entries, totals.entries);
+    job.report.count(Counter::Bytes, totals.bytes);
     let mut contents = Contents::new(&state.trailer().archives).with_pool(pool.clone());
     // The pool is the tree's now: its threads are gone before `target` removes what was made, if this fails.
     let mut tree = Tree::new(&target, std::mem::take(&mut plan.names), (pool, &contents), job)?;

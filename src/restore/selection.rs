@@ -58,7 +58,7 @@ impl Selection {
             found = true;
             if asked_for {
                 plan.entries += 1;
-                plan.bytes += recorded.size();
+                plan.bytes = plan.bytes.saturating_add(recorded.size());
                 if recorded.link() != 0 {
                     *plan.names.entry(recorded.link()).or_default() += 1;
                 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Draft, Lock, LockMode, Need, Object, Store};
-use crate::error::{Error, Kind, Result};
+use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::Name;
 
 /// A place for objects, as whoever brings one describes it: the functions of `ibt_storage_set_*()`.
@@ -86,7 +86,7 @@ impl Refusal {
         };
         let system = || match self.os_code {
             0 => said,
-            code => Error::io("", b"", &std::io::Error::from_raw_os_error(code)).detail,
+            code => describe(&std::io::Error::from_raw_os_error(code)),
         };
         let detail = self.reason.unwrap_or_else(system);
         Error { os_code: self.os_code, ..Error::new(kind, op, detail) }.at(name)

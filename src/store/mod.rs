@@ -196,6 +196,6 @@ pub struct LocalFile(pub std::fs::File);
 impl ReadAt for LocalFile {
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         use std::os::unix::fs::FileExt;
-        self.0.read_at(buf, offset).map_err(|e| Error::io("read the cache", b"", &e))
+        self.0.read_at(buf, offset).map_err(|e| Error::own("read the cache", &e))
     }
 }

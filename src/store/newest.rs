@@ -23,7 +23,8 @@ pub fn newest(
     for state in catalog.states().rev() {
         match open(store, state, cache_root.as_deref(), pool) {
             Ok(reader) => return Ok(Some(reader)),
-            Err(error) if matches!(error.kind, Kind::Corrupt | Kind::Io | Kind::Limit) => {
+            // What a newer version wrote is not damaged: nothing may be built on what is older.
+            Err(error) if matches!(error.kind, Kind::Corrupt | Kind::Io | Kind::Limit) && !error.is_own => {
                 let problem = Problem { path: None, ..Problem::new(ProblemKind::Damaged, b"", &error) };
                 let problem = Problem { snapshot: Some(state.stamp), ..problem };
                 job.problem(problem.in_file(&state.name), error)?;

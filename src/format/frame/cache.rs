@@ -6,6 +6,9 @@ use std::sync::Arc;
 use super::buffers::Buffers;
 use super::{Frame, FRAME_LEN};
 
+/// More frames than this are not held, however short they are.
+const HELD_MAX: usize = 256;
+
 /// Frames by (file, frame), least recently used first out. Small: looked through in order.
 #[derive(Debug)]
 pub struct FrameCache {
@@ -38,7 +41,7 @@ impl FrameCache {
     pub fn put(&mut self, file: u32, number: usize, frame: Arc<Frame>) {
         self.bytes += frame.len();
         self.held.push_front((file, number, frame));
-        while self.held.len() > 1 && self.bytes > self.bytes_max {
+        while self.held.len() > 1 && (self.bytes > self.bytes_max || self.held.len() > HELD_MAX) {
             if let Some(oldest) = self.held.pop_back() {
                 self.bytes -= oldest.2.len();
             }

@@ -21,6 +21,7 @@ mod cache;
 mod codec;
 mod index;
 mod lazy;
+#[cfg(test)]
 mod reader;
 mod stream;
 mod table;
@@ -32,7 +33,6 @@ pub use buffers::Decoded;
 pub use cache::FrameCache;
 pub use index::{FrameIndex, Part};
 pub use lazy::Frame;
-pub use reader::FrameReader;
 pub use stream::read_stream;
 pub use writer::{FrameWriter, Written};
 

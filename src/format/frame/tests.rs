@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::reader::FrameReader;
 use super::*;
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
@@ -278,4 +279,18 @@ proptest! {
             }
         }
     }
+}
+
+/// However short frames are, only so many are looked through.
+#[test]
+fn a_cache_of_short_frames_is_short() {
+    let written = pack(&[1; 2000], Codec::None);
+    let index = FrameIndex::open(&mut &written.out[..], "f", written.size, false).unwrap();
+    let frame = Arc::new(index.fetch(&mut &written.out[..], 0).unwrap());
+    let mut cache = FrameCache::default();
+    for number in 0..1000 {
+        cache.put(0, number, frame.clone());
+    }
+    let held = (0..1000).filter(|&number| cache.get(0, number).is_some()).count();
+    assert_eq!(held, 256);
 }

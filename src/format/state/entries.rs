@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Take};
 use memchr::memchr;
 use tempfile::SpooledTempFile;
 
-use super::reader::{Numbering, OP};
+use super::reader::{spool_error, Numbering, OP};
 use super::{check, ArchiveRef, Recorded};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
@@ -90,8 +90,7 @@ impl<'a> Records<'a> {
     fn read_line(&mut self) -> Result<bool> {
         let line = self.recorded.buffer();
         line.clear();
-        let read =
-            append_line(&mut self.lines.spool, line).map_err(|e| Error::io(OP, self.lines.name, &e))?;
+        let read = append_line(&mut self.lines.spool, line).map_err(|e| spool_error(&e, self.lines.name))?;
         for end in [b'\n', b','] {
             if line.last() == Some(&end) {
                 line.pop();
@@ -132,14 +131,9 @@ pub struct Entries<'a>(pub(super) Records<'a>);
 
 impl Entries<'_> {
     /// Where the line of the entry given last lies in the document: for
-    /// [`StateReader::entry_at`](super::StateReader::entry_at).
-    pub fn line(&self) -> (u64, usize) {
-        (self.0.lines.offset, self.0.recorded.line().len())
-    }
-
-    /// That line, without comma and LF: for [`parse_entry_line`](super::parse_entry_line).
-    pub fn line_bytes(&self) -> &[u8] {
-        self.0.recorded.line()
+    /// [`StateReader::entries_from`](super::StateReader::entries_from).
+    pub fn offset(&self) -> u64 {
+        self.0.lines.offset
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads a state: verifies the whole document first, then gives its parts.
 
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 use tempfile::SpooledTempFile;
@@ -8,8 +8,7 @@ use tempfile::SpooledTempFile;
 use super::document::{is_newer, read_header, read_trailer, Refused, NEWER};
 use super::entries::Lines;
 use super::intake::{Intake, Meant, Parts};
-use super::{Entries, Header, Recorded, Records, Trailer, LINE_MAX};
-use crate::entry::Entry;
+use super::{Entries, Header, Records, Trailer};
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::read_stream;
 use crate::format::{Name, ReadAt};
@@ -97,7 +96,7 @@ fn take_in(
     let mut take = |piece: &[u8]| {
         let kept = intake.feed(piece);
         match &mut spool {
-            Some(spool) => spool.write_all(kept).map_err(|e| Error::io("spool the state", name, &e)),
+            Some(spool) => spool.write_all(kept).map_err(|e| spool_error(&e, name)),
             None => Ok(()),
         }
     };
@@ -108,6 +107,11 @@ fn take_in(
         return Err(Error::new(Kind::Format, OP, NEWER).at(name));
     }
     intake.finish().map_err(|what| Error::corrupt(OP, name, what))
+}
+
+/// An error of the private storage that a state lies in.
+pub(super) fn spool_error(error: &io::Error, name: &str) -> Error {
+    Error::own("use a temporary file for", error).at(name)
 }
 
 /// How messages count lines.
@@ -148,7 +152,7 @@ impl StateReader {
         let mut spool = SpooledTempFile::new(SPOOL_IN_MEMORY);
         if compressed && size.saturating_mul(USUAL_RATIO) > SPOOL_IN_MEMORY as u64 {
             // It would go there in the end, after memory was filled for nothing.
-            spool.roll().map_err(|e| Error::io("spool the state", name, &e))?;
+            spool.roll().map_err(|e| spool_error(&e, name))?;
         }
         let parts = take_in(source, name, size, compressed, Some(pool), Kept::All(&mut spool))?;
         StateReader::new(name, spool, &parts)
@@ -166,7 +170,7 @@ impl StateReader {
     ) -> Result<Self> {
         let mut spool = SpooledTempFile::new(SPOOL_IN_MEMORY);
         let parts = take_in(source, name, size, compressed, Some(pool), Kept::Part(&mut spool, meant))?;
-        let entries_len = spool.stream_position().map_err(|e| Error::io("spool the state", name, &e))?;
+        let entries_len = spool.stream_position().map_err(|e| spool_error(&e, name))?;
         let reader = StateReader::new(name, spool, &parts)?;
         let numbering = Numbering { what: "kept entry", before: 0 };
         Ok(StateReader { entries_start: 0, entries_len, numbering, ..reader })
@@ -231,21 +235,8 @@ impl StateReader {
         Ok(Lines { spool, name: &self.name, archives, offset, checked: &mut self.checked })
     }
 
-    /// The entry whose line [`Entries::line`] placed at `offset`, checked by itself and against the
-    /// archives.
-    pub fn entry_at(&mut self, offset: u64, len: usize) -> Result<Entry> {
-        self.seek(offset)?;
-        let mut recorded = Recorded::default();
-        recorded.buffer().resize(len.min(LINE_MAX), 0);
-        self.spool.read_exact(recorded.buffer()).map_err(|e| Error::io(OP, &self.name, &e))?;
-        let archives = &self.summary.trailer.archives;
-        let taken = recorded.take().and_then(|()| Ok(recorded.check_places(archives)?));
-        taken.map_err(|what| Error::corrupt(OP, &self.name, format!("offset {offset}: {what}")))?;
-        recorded.entry()
-    }
-
     fn seek(&mut self, offset: u64) -> Result<()> {
-        self.spool.seek(SeekFrom::Start(offset)).map_err(|e| Error::io(OP, &self.name, &e))?;
+        self.spool.seek(SeekFrom::Start(offset)).map_err(|e| spool_error(&e, &self.name))?;
         Ok(())
     }
 }

@@ -5,7 +5,6 @@ use super::{check, parse, ArchiveRef};
 use crate::entry::{Entry, Range};
 use crate::error::Result;
 use crate::format::bug;
-use crate::stamp::Time;
 use crate::state::Facts;
 
 /// An entry as a state recorded it. To ask for what change detection compares costs nothing; the whole
@@ -20,7 +19,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Takes the line that `read` puts into the buffer it is given. `Err` says what is wrong with it.
+    /// Takes the line that is in the buffer now. `Err` says what is wrong with it.
     pub(super) fn take(&mut self) -> std::result::Result<(), String> {
         self.parsed = None;
         if !self.plain.read(&self.line) {
@@ -84,22 +83,6 @@ impl Recorded {
     /// Logical size of a file, 0 for everything else.
     pub fn size(&self) -> u64 {
         self.parsed.as_ref().map_or(self.plain.size, |entry| entry.size())
-    }
-
-    pub fn mtime(&self) -> Time {
-        self.parsed.as_ref().map_or(self.plain.mtime, |entry| entry.meta.mtime)
-    }
-
-    pub fn ctime(&self) -> Time {
-        self.parsed.as_ref().map_or(self.plain.ctime, |entry| entry.place.ctime)
-    }
-
-    pub fn ino(&self) -> u64 {
-        self.parsed.as_ref().map_or(self.plain.ino, |entry| entry.place.ino)
-    }
-
-    pub fn is_dirty(&self) -> bool {
-        self.parsed.as_ref().map_or(self.plain.dirty, |entry| entry.place.dirty)
     }
 
     /// The number of the file's hard-link set; 0 if it has one name.

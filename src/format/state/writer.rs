@@ -111,7 +111,7 @@ impl<W: Sink> StateWriter<W> {
         self.logical.extend_from_slice(&self.text[start..start + logical]);
         self.logical.push(b'\n');
         self.entries += 1;
-        self.bytes += size;
+        self.bytes = self.bytes.saturating_add(size);
         self.hand_on(GATHER)
     }
 

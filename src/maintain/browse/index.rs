@@ -40,7 +40,7 @@ impl Index {
         while let Some(entry) = entries.next().transpose()? {
             job.step(entry.path.as_bytes())?;
             if count.is_multiple_of(index.every) {
-                index.push(Point { path: entry.path, offset: entries.line().0 });
+                index.push(Point { path: entry.path, offset: entries.offset() });
             }
             count += 1;
         }

@@ -78,7 +78,7 @@ impl Snapshot {
                 Flow::Cancel => return Err(Error::cancelled()),
             }
             let beyond = self.index.before_end_of(&entry.path);
-            if level == depth && beyond > entries.line().0 {
+            if level == depth && beyond > entries.offset() {
                 entries = self.state.entries_from(beyond)?;
             }
         }
@@ -114,7 +114,7 @@ impl Snapshot {
         while let Some(entry) = entries.next().transpose()? {
             self.lines_read += 1;
             if entry.path == *path {
-                return Ok((entry, entries.line().0));
+                return Ok((entry, entries.offset()));
             }
             if entry.path > *path {
                 break;

@@ -25,7 +25,7 @@ use crate::pool::Pool;
 use crate::restore::open_selected;
 use crate::stamp::Time;
 use crate::state::{Merge, Pair};
-use crate::store::{lock, path_bytes, LockMode, Store};
+use crate::store::{lock, path_bytes, LockMode, Need, Store};
 use crate::walk::{Found, Source, Walk, WalkOptions, Walked};
 
 use live::Live;
@@ -35,11 +35,13 @@ use recorded::Recorded;
 ///
 /// The tree is walked as a backup would; patterns given as options take entries out of both sides. Every
 /// file of the recorded size is read: whatever its times say, other bytes are found. Holes, ctime, inode
-/// and the names of users are not compared. What cannot be read is a problem, and so is not known.
+/// and the names of users are not compared. What cannot be read is a problem, and so is not known. An observer
+/// that has heard enough ends it.
 ///
 /// Errors: `NotFound` (no such snapshot; a glob or path that matches on neither side, after all changes),
 /// `Io` (no such tree), `Corrupt` or `Format` (the state), `Mismatch` (not the expected digest).
 pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &mut Job) -> Result<()> {
+    store.require(Need::Read, "compare")?;
     let key = check_key(key.as_bytes())?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
@@ -61,6 +63,9 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
         Merge::new(recorded, walk.map(Ok), |e: &Entry| e.path.as_bytes(), |f: &Found| f.path().as_bytes());
     for pair in pairs {
         comparison.pair(pair?)?;
+        if comparison.job.had_enough() {
+            return comparison.job.phase_done();
+        }
     }
     comparison.filter.check_used()?;
     comparison.job.phase_done()

@@ -7,7 +7,6 @@ use crate::entry::{Hash, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, FrameIndex};
 use crate::job::{Counter, Job};
-use crate::restore::loss::costs_one_file;
 use crate::store::{Store, StoredFile};
 
 /// Contents remembered as right: about 40 MiB of memory. Those beyond are read again in each snapshot.
@@ -103,7 +102,7 @@ impl Stored {
             Err(error) => Err(error.clone()),
         };
         match opened {
-            Err(error) if !costs_one_file(&error) => Err(error),
+            Err(error) if error.ends_reading() => Err(error),
             opened => Ok(Stored { whole, opens: opened.map(|_| ()) }),
         }
     }
@@ -127,7 +126,7 @@ fn read_whole(store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Resu
             Err(error) if error.kind == Kind::NotFound => {
                 break Err(Error::new(Kind::Missing, "verify", "it is gone").at(&wanted.name));
             }
-            Err(error) if costs_one_file(&error) => break Err(error.at(&wanted.name)),
+            Err(error) if !error.ends_reading() => break Err(error.at(&wanted.name)),
             Err(error) => return Err(error),
         }
     };

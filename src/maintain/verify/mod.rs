@@ -19,7 +19,7 @@ use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{Name, StateReader, StateSummary, Trailer};
 use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
-use crate::restore::loss::{costs_one_file, lost};
+use crate::restore::loss::lost;
 use crate::restore::{check_expected, Contents};
 use crate::stamp::{Stamp, Time};
 use crate::store::{lock, Catalog, LockMode, Need, StateFile, Store, StoredFile};
@@ -96,7 +96,8 @@ fn scan(
 ) -> Result<(Vec<StateFile>, u64, u64)> {
     job.phase(Phase::Scan, states.len() as u64, 0)?;
     let mut archives: HashMap<String, u64> = HashMap::new();
-    let (mut right, mut entries, mut bytes) = (Vec::with_capacity(states.len()), 0, 0);
+    let add = u64::saturating_add;
+    let (mut right, mut entries, mut bytes) = (Vec::with_capacity(states.len()), 0u64, 0u64);
     for file in states {
         job.step(file.name.as_bytes())?;
         let mut stored = StoredFile { store, name: &file.name };
@@ -113,13 +114,13 @@ fn scan(
             job.report.snapshot = Some(file.stamp);
             job.report.digest = Some(state.trailer.tree);
         }
-        entries += state.trailer.totals.entries;
-        bytes += state.trailer.totals.bytes;
+        entries = add(entries, state.trailer.totals.entries);
+        bytes = add(bytes, state.trailer.totals.bytes);
         archives.extend(state.trailer.archives.iter().map(|archive| (archive.name.clone(), archive.size)));
         right.push(file);
     }
     job.phase_done()?;
-    Ok((right, entries, bytes + archives.values().sum::<u64>()))
+    Ok((right, entries, archives.into_values().fold(bytes, add)))
 }
 
 /// The check of one snapshot.
@@ -267,7 +268,7 @@ impl<'a, 'j> Check<'a, 'j> {
                 return Ok(());
             }
             Ok(_) => Error::new(Kind::Corrupt, OP, "its hash is not the recorded one"),
-            Err(error) if costs_one_file(&error) => error,
+            Err(error) if !error.ends_reading() => error,
             Err(error) => return Err(error),
         };
         let detail = format!("the signature is damaged: {}", error.detail);
@@ -317,7 +318,7 @@ impl<'a, 'j> Check<'a, 'j> {
         self.job.advance(size.saturating_sub(len))?;
         match read {
             Ok(()) => Ok(Ok((len, hasher.finalize().into()))),
-            Err(error) if costs_one_file(&error) => Ok(Err(error)),
+            Err(error) if !error.ends_reading() => Ok(Err(error)),
             Err(error) => Err(error),
         }
     }

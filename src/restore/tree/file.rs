@@ -98,7 +98,7 @@ impl Tree<'_, '_> {
         match read {
             Ok(()) if out.written == file.data_len() && file.hash == hasher.finalize().into() => Ok(None),
             Ok(()) => Ok(Some(contents.differs(entry, file))),
-            Err(error) if loss::costs_one_file(&error) => Ok(Some(error)),
+            Err(error) if !error.ends_reading() => Ok(Some(error)),
             Err(error) => Err(error),
         }
     }

@@ -11,7 +11,6 @@ use crate::job::Counter;
 use crate::pool::{Pending, Pool};
 use crate::restore::archives::Archives;
 use crate::restore::contents::{Contents, FrameId};
-use crate::restore::loss::costs_one_file;
 use crate::store::Store;
 
 use super::attributes::Wanted;
@@ -71,7 +70,7 @@ impl Batch {
             self.places += usize::from(last != here);
             self.files += 1;
             self.data += small.entry.size();
-            for (id, len) in small.content.iter().flat_map(|content| content.frames()) {
+            for (id, len) in small.content.iter().flatten().flat_map(|content| content.frames()) {
                 if !self.frames.iter().any(|(held, _)| *held == id) {
                     self.frames.push((id, len));
                     self.frame_bytes += len;
@@ -211,7 +210,7 @@ impl Tree<'_, '_> {
             return self.make_dir(&entry).map(|()| Step::Made(entry));
         }
         let content = match contents.gather(store, &entry) {
-            Err(error) if !costs_one_file(&error) => return Err(error),
+            Err(error) if error.ends_reading() => return Err(error),
             content => content,
         };
         let place = self.place(&entry)?;

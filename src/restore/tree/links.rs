@@ -23,7 +23,7 @@ impl Tree<'_, '_> {
                 Node::File(file) => self.hard_link(store, contents, &entry, file),
                 _ => Ok(()),
             };
-            self.or_obstructed(&entry, done)
+            self.or_obstructed(&entry.path, false, done)
         })
     }
 

@@ -19,7 +19,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::entry::{Entry, File, Metadata, Node, Path};
-use crate::error::{Error, Kind, Result};
+use crate::error::{describe, Error, Kind, Result};
 use crate::job::{change, meta, Counter, Job, ProblemKind};
 use crate::platform::{self, Dir, FileKind};
 use crate::pool::Pool;
@@ -121,7 +121,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             Node::File(file) => self.file(store, contents, &entry, file),
             Node::Fifo | Node::Char(_) | Node::Block(_) => self.special(&entry),
         };
-        self.or_obstructed(&entry, done)
+        self.or_obstructed(&entry.path, entry.node == Node::Dir, done)
     }
 
     /// Waits for what other threads make.
@@ -141,7 +141,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             return Ok(());
         }
         let done = self.directory(&entry, false);
-        self.or_obstructed(&entry, done)
+        self.or_obstructed(&entry.path, true, done)
     }
 
     fn is_below_lost(&self, entry: &Entry) -> bool {
@@ -149,13 +149,13 @@ impl<'t, 'j> Tree<'t, 'j> {
     }
 
     /// In an existing tree what is in the way of one entry does not end the restore.
-    fn or_obstructed(&mut self, entry: &Entry, done: Result<()>) -> Result<()> {
+    fn or_obstructed(&mut self, path: &Path, is_dir: bool, done: Result<()>) -> Result<()> {
         match done {
             Err(error) if self.existing && is_obstacle(&error) => {
-                if entry.node == Node::Dir {
-                    self.lost_dir = Some(entry.path.clone());
+                if is_dir {
+                    self.lost_dir = Some(path.clone());
                 }
-                self.job.trouble(ProblemKind::Obstructed, entry.path.as_bytes(), error)
+                self.job.trouble(ProblemKind::Obstructed, path.as_bytes(), error)
             }
             done => done,
         }
@@ -255,20 +255,23 @@ impl<'t, 'j> Tree<'t, 'j> {
         if self.job.options.dry_run {
             return Ok(None);
         }
-        // The open directories lie within each other.
-        let mut open: Vec<Entry> = Vec::new();
+        // The open directories lie within each other: of the last one's path, as much as each has, and its metadata.
+        let mut path = Vec::new();
+        let mut open: Vec<(usize, Metadata)> = Vec::new();
         dirs.replay(|entry| {
-            while let Some(done) = open.pop_if(|dir| !entry.path.is_within(dir.path.as_bytes())) {
-                self.finish_dir(&done)?;
+            while let Some((len, meta)) = open.pop_if(|(len, _)| !entry.path.is_within(&path[..*len])) {
+                self.finish_dir(&path[..len], meta)?;
             }
-            open.push(entry);
+            path.clear();
+            path.extend_from_slice(entry.path.as_bytes());
+            open.push((path.len(), entry.meta));
             Ok(())
         })?;
-        while let Some(done) = open.pop() {
-            if done.path == self.base {
-                return Ok(Some(done.meta));
+        while let Some((len, meta)) = open.pop() {
+            if path[..len] == *self.base.as_bytes() {
+                return Ok(Some(meta));
             }
-            self.finish_dir(&done)?;
+            self.finish_dir(&path[..len], meta)?;
         }
         Ok(None)
     }
@@ -276,19 +279,21 @@ impl<'t, 'j> Tree<'t, 'j> {
     /// Sets the root's own metadata, and makes it durable: the last thing that is done to the tree.
     pub fn finish_root(&mut self, meta: Metadata) -> Result<()> {
         let root = self.open_dir(self.base.as_bytes());
-        let root = root.map_err(|e| Error::io("open the destination", b"", &e))?;
+        let root = root.map_err(|e| Error::new(Kind::Io, "open the destination", describe(&e)))?;
         self.metadata(&self.base.clone(), &meta, root.as_fd())?;
-        root.sync().map_err(|e| Error::io("sync the destination", b"", &e))
+        root.sync().map_err(|e| Error::new(Kind::Io, "sync the destination", describe(&e)))
     }
 
-    fn finish_dir(&mut self, entry: &Entry) -> Result<()> {
+    fn finish_dir(&mut self, path: &[u8], meta: Metadata) -> Result<()> {
         self.job.pulse()?;
-        let dir = self.open_dir(entry.path.as_bytes());
-        let done = match dir.map_err(|e| Error::io("open the directory", &entry.path, &e)) {
-            Ok(dir) => self.metadata(&entry.path, &entry.meta, dir.as_fd()),
+        let path =
+            Path::new(path).map_err(|what| Error::new(Kind::Panic, "finish a directory", what).at(path))?;
+        let dir = self.open_dir(path.as_bytes());
+        let done = match dir.map_err(|e| Error::io("open the directory", &path, &e)) {
+            Ok(dir) => self.metadata(&path, &meta, dir.as_fd()),
             Err(error) => Err(error),
         };
-        self.or_obstructed(entry, done)
+        self.or_obstructed(&path, true, done)
     }
 
     /// Counts and streams what was done with an entry, or in a dry run would be.

@@ -12,7 +12,6 @@ use crate::format::FRAME_LEN;
 use crate::platform::{self, Dir};
 use crate::restore::archives::Archives;
 use crate::restore::gathered::Gathered;
-use crate::restore::loss::costs_one_file;
 
 use super::attributes::Wanted;
 use super::clash;
@@ -70,8 +69,8 @@ pub(super) enum Step {
 pub(super) struct Small {
     pub entry: Entry,
     pub place: Arc<Place>,
-    /// Or why it could not be fetched.
-    pub content: Result<Gathered>,
+    /// `None` if it is too much to hold, or why it could not be fetched.
+    pub content: Result<Option<Gathered>>,
 }
 
 /// What has become of an entry.
@@ -124,13 +123,14 @@ impl Maker {
             return Err(Error::cancelled());
         }
         let made = match content {
-            Ok(content) => content.make(entry, &self.archives),
+            Ok(Some(content)) => content.make(entry, &self.archives),
+            Ok(None) => Ok(None),
             Err(error) => Err(error.clone()),
         };
         let bytes = match made {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Outcome::Large),
-            Err(error) if costs_one_file(&error) => return Ok(Outcome::Lost(0, error)),
+            Err(error) if !error.ends_reading() => return Ok(Outcome::Lost(0, error)),
             Err(error) => return Err(error),
         };
         let (mut hasher, mut len) = (blake3::Hasher::new(), 0);

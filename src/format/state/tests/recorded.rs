@@ -4,6 +4,7 @@ use super::*;
 use crate::format::state::intake::Intake;
 use crate::format::state::parse;
 use crate::format::state::plain::parse as parse_fast;
+use crate::state::Facts;
 
 /// What a mutation does to a line.
 #[derive(Clone, Debug)]
@@ -185,8 +186,7 @@ fn assert_tells(recorded: &Recorded, entry: &Entry) {
     assert_eq!(recorded.word(), entry.node.word());
     assert_eq!((recorded.is_dir(), recorded.is_file()), (entry.node == Node::Dir, entry.file().is_some()));
     assert_eq!(recorded.size(), entry.size());
-    assert_eq!((recorded.mtime(), recorded.ctime()), (entry.meta.mtime, entry.place.ctime));
-    assert_eq!((recorded.ino(), recorded.is_dirty()), (entry.place.ino, entry.place.dirty));
+    assert_eq!(recorded.facts(), Facts::of(entry));
     assert_eq!(recorded.link(), entry.file().map_or(0, |file| file.link));
     assert_eq!(recorded.content(), entry.place.content);
     assert_eq!(recorded.sig(), entry.place.sig.as_ref().map(|sig| &sig.ranges[..]));

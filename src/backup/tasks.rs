@@ -1,4 +1,4 @@
-//! The walk's findings between the two passes, in private storage.
+//! What the first pass leaves to do, in path order, between the two passes: in private storage.
 
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
@@ -34,12 +34,6 @@ pub enum What {
     /// Was listed, then gone.
     Vanished,
     Socket,
-}
-
-impl AsRef<[u8]> for Finding {
-    fn as_ref(&self) -> &[u8] {
-        self.path.as_bytes()
-    }
 }
 
 /// What the first pass leaves to do with one path: of the parent, the source, or both.
@@ -175,7 +169,6 @@ fn write_stat(out: &mut impl Write, stat: &Stat) -> io::Result<()> {
         stat.dev,
         stat.nlink,
         stat.rdev,
-        stat.blocks,
     ];
     for word in wide {
         out.write_all(&word.to_le_bytes())?;
@@ -205,7 +198,7 @@ const KINDS: [FileKind; 7] = [
 ];
 
 fn read_stat(src: &mut impl Read) -> io::Result<Stat> {
-    let mut wide = [0u64; 8];
+    let mut wide = [0u64; 7];
     for word in &mut wide {
         *word = u64::from_le_bytes(read_array(src)?);
     }
@@ -213,7 +206,7 @@ fn read_stat(src: &mut impl Read) -> io::Result<Stat> {
     for word in &mut narrow {
         *word = u32::from_le_bytes(read_array(src)?);
     }
-    let [size, mtime, ctime, ino, dev, nlink, rdev, blocks] = wide;
+    let [size, mtime, ctime, ino, dev, nlink, rdev] = wide;
     let [mode, uid, gid, mtime_nanos, ctime_nanos, kind] = narrow;
     let kind = KINDS.get(kind as usize).copied();
     Ok(Stat {
@@ -228,7 +221,6 @@ fn read_stat(src: &mut impl Read) -> io::Result<Stat> {
         dev,
         nlink,
         rdev,
-        blocks,
     })
 }
 
@@ -251,7 +243,6 @@ mod tests {
             dev: 5,
             nlink: 6,
             rdev: 7,
-            blocks: 8,
         };
         let node = |broken| What::Node { stat, target: b"t\xff".to_vec(), broken };
         let whats = [node(None), node(Some(5)), What::Unreadable(13), What::Vanished, What::Socket];
