@@ -9,6 +9,7 @@ use std::time::Duration;
 use ibt::entry::Entry;
 use ibt::error::Kind;
 use ibt::job::{Cancel, Flow, Observer, Options, Progress, Select, Silent};
+use ibt::store::{DirStore, LockMode, Store};
 use support::series::{around, one_full, refused, KEY};
 use support::*;
 
@@ -52,6 +53,63 @@ fn readers_keep_writers_out_but_not_each_other() {
     refused(&series, Kind::Busy, Series::consolidate);
     series.restore(Select::Newest, &series.beside("restored")).whole();
     drop(held);
+}
+
+/// A store that was not there before is not there after a first backup that did not come about; one that was there
+/// stays.
+#[test]
+fn a_backup_that_fails_makes_no_store() {
+    for existing in [false, true] {
+        let series = Series::new();
+        series.write("file", "content");
+        if series.memory.is_some() {
+            return skip("this store is no directory");
+        }
+        if existing {
+            fs::create_dir(&series.store).unwrap();
+        }
+        let mut observer = CancelAt { at: 1, calls: 0, flag: None };
+        let outcome = series.run(&series.options, &Cancel::default(), &mut observer, |store, job| {
+            ibt::backup::full(store, &series.source, job)
+        });
+        outcome.refused(Kind::Cancelled);
+        assert_eq!(series.store.exists(), existing);
+        series.full().whole();
+    }
+}
+
+/// Two processes make the store at once, and one of them gives up.
+#[test]
+fn a_store_that_others_came_to_use_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let (mut one, mut other) = (DirStore::open(&path), DirStore::open(&path));
+    let first = one.lock("a", LockMode::Exclusive).unwrap();
+    let second = other.lock("b", LockMode::Exclusive).unwrap();
+    drop(first);
+    assert!(path.join("b.lock").exists());
+    assert_eq!(other.lock("b", LockMode::Exclusive).map(drop).unwrap_err().kind, Kind::Busy);
+    drop(second);
+    let third = one.lock("a", LockMode::Exclusive).unwrap();
+    assert!(path.join("a.lock").exists());
+    drop(third);
+}
+
+/// A handle on a store that was removed meanwhile makes it anew, as a new handle would.
+#[test]
+fn a_store_that_was_removed_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let mut store = DirStore::open(&path);
+    for _ in 0..2 {
+        let lock = store.lock("a", LockMode::Exclusive).unwrap();
+        let name = "a.state.20261122T220530.123456Z.json";
+        assert!(store.list("").unwrap().is_empty());
+        store.create(name).unwrap().publish().unwrap();
+        assert_eq!(store.list("a.").unwrap().len(), 1);
+        drop(lock);
+        fs::remove_dir_all(&path).unwrap();
+    }
 }
 
 #[test]

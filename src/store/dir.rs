@@ -14,11 +14,17 @@ use crate::platform::{self, Dir, FileKind};
 /// Write-back is started each time this much has been written, so that the last fsync is short.
 const WRITEBACK_EVERY: u64 = 8 << 20;
 
-/// Backup files in a directory. Nothing is made on disk before the first backup.
+/// How often a lock file is opened that others remove as often.
+const LOCK_TRIES: u32 = 100;
+
+/// Backup files in a directory. Nothing is made on disk before the first backup, and nothing is left if that does not
+/// come about.
 pub struct DirStore {
     path: PathBuf,
     /// Opened when first needed and found.
     dir: Option<Arc<Dir>>,
+    /// It was made through this handle, for a first backup.
+    is_ours: bool,
     /// The file read last: ranges of one file come in rows.
     reading: Option<(String, File)>,
     private: bool,
@@ -27,7 +33,7 @@ pub struct DirStore {
 impl DirStore {
     /// The store at `path`, which need not exist yet; its parent directory must when a backup is made.
     pub fn open(path: impl Into<PathBuf>) -> DirStore {
-        DirStore { path: path.into(), dir: None, reading: None, private: false }
+        DirStore { path: path.into(), dir: None, is_ours: false, reading: None, private: false }
     }
 
     /// The default store: `ibt-UID` in `$TMPDIR`, `$TEMP`, `$TMP` or `/tmp`. It must be a directory of
@@ -42,16 +48,14 @@ impl DirStore {
     }
 
     fn trouble(&self, op: &str, name: &str, error: &io::Error) -> Error {
-        let kind = match error.kind() {
-            io::ErrorKind::NotFound => Kind::NotFound,
-            io::ErrorKind::AlreadyExists => Kind::Exists,
-            _ => Kind::Io,
-        };
+        let kind = if error.kind() == io::ErrorKind::AlreadyExists { Kind::Exists } else { Kind::Io };
         Error { kind, ..Error::io(op, path_bytes(&self.path.join(name)), error) }
     }
 
     /// The directory if it is there.
     fn existing(&mut self) -> Result<Option<Arc<Dir>>> {
+        // One that was removed since is not the one that may be there now.
+        self.dir.take_if(|dir| dir.stat_self().is_ok_and(|stat| stat.nlink == 0));
         if self.dir.is_none() {
             match Dir::open(&self.path) {
                 Ok(dir) => {
@@ -72,7 +76,10 @@ impl DirStore {
         }
         let making = |error: &io::Error| Error::io("make the store", path_bytes(&self.path), error);
         match platform::make_dir(&self.path, 0o700) {
-            Ok(()) => platform::sync_parent(&self.path).map_err(|e| making(&e))?,
+            Ok(()) => {
+                self.is_ours = true;
+                platform::sync_parent(&self.path).map_err(|e| making(&e))?;
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(making(&error)),
         }
@@ -103,6 +110,13 @@ impl DirStore {
         Ok(())
     }
 
+    /// Whether a lock file still is the one of this name.
+    fn is_named(&self, name: &str, file: &File) -> bool {
+        let named = self.dir.as_ref().and_then(|dir| dir.stat(name.as_bytes()).ok());
+        let opened = platform::stat_file(file).ok();
+        named.zip(opened).is_some_and(|(named, opened)| named.id() == opened.id())
+    }
+
     /// The lock file for a reader: made only where there is something to read, and not needed where nobody
     /// can write.
     fn open_shared(&mut self, key: &str, name: &str) -> Result<io::Result<Option<File>>> {
@@ -129,7 +143,10 @@ impl DirStore {
                 let path = self.path.join(name);
                 return Err(Error::new(Kind::NotFound, "read", "no such backup file").at(path_bytes(&path)));
             };
-            let file = dir.open_file(name.as_bytes()).map_err(|e| self.trouble("read", name, &e))?;
+            let file = dir.open_file(name.as_bytes()).map_err(|e| match e.kind() {
+                io::ErrorKind::NotFound => Error { kind: Kind::NotFound, ..self.trouble("read", name, &e) },
+                _ => self.trouble("read", name, &e),
+            })?;
             self.reading = Some((name.to_string(), file));
         }
         match &self.reading {
@@ -214,20 +231,34 @@ impl Store for DirStore {
 
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
         let name = lock_name(key);
-        let opened = match mode {
-            LockMode::Exclusive => self.made()?.open_or_create(name.as_bytes(), 0o600).map(Some),
-            LockMode::Shared => self.open_shared(key, &name)?,
-        };
-        // Without a lock no writer was here, or none can come: there is nothing to wait for.
-        let Some(file) = opened.map_err(|e| self.trouble("open the lock", &name, &e))? else {
-            return Ok(Box::new(()));
-        };
-        match platform::try_lock(&file, mode == LockMode::Exclusive) {
-            Ok(true) => Ok(Box::new(Held(file))),
-            Ok(false) => Err(Error::new(Kind::Busy, "lock", "another operation holds it")
-                .at(path_bytes(&self.path.join(name)))),
-            Err(error) => Err(self.trouble("lock", &name, &error)),
+        let busy = Error::new(Kind::Busy, "lock", "another operation holds it");
+        let busy = busy.at(path_bytes(&self.path.join(&name)));
+        for _ in 0..LOCK_TRIES {
+            let opened = match mode {
+                LockMode::Exclusive => match self.made()?.open_or_create(name.as_bytes(), 0o600) {
+                    // Whoever made the directory has removed it again.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    opened => opened.map(Some),
+                },
+                LockMode::Shared => self.open_shared(key, &name)?,
+            };
+            // Without a lock no writer was here, or none can come: there is nothing to wait for.
+            let Some(file) = opened.map_err(|e| self.trouble("open the lock", &name, &e))? else {
+                return Ok(Box::new(()));
+            };
+            match platform::try_lock(&file, mode == LockMode::Exclusive) {
+                Ok(true) if self.is_named(&name, &file) => {
+                    let made = self.dir.clone().filter(|_| self.is_ours && mode == LockMode::Exclusive);
+                    let made = made.map(|dir| Made { dir, path: self.path.clone(), lock: name });
+                    return Ok(Box::new(Held { file, made }));
+                }
+                // It was removed while we waited for it.
+                Ok(true) => {}
+                Ok(false) => return Err(busy),
+                Err(error) => return Err(self.trouble("lock", &name, &error)),
+            }
         }
+        Err(busy)
     }
 
     fn sweep_drafts(&mut self, key: &str) -> Result<Vec<String>> {
@@ -255,11 +286,38 @@ impl Store for DirStore {
 }
 
 /// A lock on a key, given up when dropped.
-struct Held(File);
+struct Held {
+    file: File,
+    made: Option<Made>,
+}
+
+/// A store's directory that was made for the backup that holds this lock.
+struct Made {
+    dir: Arc<Dir>,
+    path: PathBuf,
+    lock: String,
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
-        platform::unlock(&self.0);
+        if let Some(made) = &self.made {
+            made.remove_if_unused();
+        }
+        platform::unlock(&self.file);
+    }
+}
+
+impl Made {
+    /// Takes the directory away again if no backup came of it: nothing but the lock is there. Whoever has opened the
+    /// lock meanwhile sees that it has no name any more.
+    fn remove_if_unused(&self) {
+        let listing = self.dir.list();
+        let unused =
+            listing.error.is_none() && listing.names.iter().all(|(name, _)| **name == *self.lock.as_bytes());
+        if unused && self.dir.unlink(self.lock.as_bytes()).is_ok() {
+            // Others may have come to use it: then it stays.
+            let _ = std::fs::remove_dir(&self.path);
+        }
     }
 }
 
