@@ -5,7 +5,7 @@
 #   peers.sh [--small] [--only K,D] [--tools ibt,tar] [--rounds N] [--repetitions M] [--peers-once]
 #            [--chain] [--dir DIR] [--out DIR]
 #
-#   --small        smaller trees, and --peers-once: within ten minutes
+#   --small        smaller trees, one increment, and --peers-once: within ten minutes
 #   --only         these workloads of K, D, S, V, L
 #   --tools        these of tar, ibt, ibt-memory, duplicity, rdiff-backup, restic, rustic, borg, dar, bup;
 #                  by default all that are installed or that apt-get can install; rustic is not in Debian
@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --small)
         export IBT_BENCH_SMALL=1
-        peers_once=1
+        peers_once=1 rounds=1
         ;;
     --only) shift && workloads=$(echo "$1" | tr , ' ') ;;
     --tools) shift && tools=$(echo "$1" | tr , ' ') ;;
