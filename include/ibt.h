@@ -22,7 +22,9 @@
  *     out argument, is the caller's and freed with the *_free() of its type,
  *     which ignores NULL. Out arguments are overwritten, never freed. A const
  *     char * that is returned is borrowed: it lives as long as the object it
- *     came from. What is passed in is copied.
+ *     came from. What setters are given is copied, userdata aside (see
+ *     ibt_destroy_fn). What other functions are given must stay valid and
+ *     unchanged until the call returns.
  *
  * NULL and numbers out of range. Functions that return a status answer
  *     IBT_ERR_INVALID_ARG. All others return 0 or NULL, and "" where they say
@@ -272,12 +274,14 @@ extern "C" {
 /**
  * ==== Phases: ibt_progress_phase() ====
  *
- * Looking for what changed.
+ * Looking for what changed. Reading states, of a list, a prune or a verify.
+ * Waiting for the lock, before an operation's first phase.
  */
 #define IBT_PHASE_SCAN 1
 
 /**
- * Reading files and writing archives.
+ * Reading files and writing archives; copying contents, in ibt_consolidate();
+ * filling the cache, in ibt_rebuild_cache().
  */
 #define IBT_PHASE_READ 2
 
@@ -292,7 +296,8 @@ extern "C" {
 #define IBT_PHASE_RESTORE 4
 
 /**
- * Checking stored bytes.
+ * Checking stored bytes; comparing, in ibt_compare(); reading the state, in
+ * ibt_snapshot_open().
  */
 #define IBT_PHASE_VERIFY 5
 
@@ -362,7 +367,8 @@ extern "C" {
 #define IBT_CHANGE_MOVED 16
 
 /**
- * It could not be read: the previous version was carried forward.
+ * It could not be read: the previous version was carried forward. In a restore:
+ * what stands there was left, because of the overwrite policy.
  */
 #define IBT_CHANGE_KEPT 32
 
@@ -392,8 +398,9 @@ extern "C" {
 #define IBT_COUNT_METADATA 7
 
 /**
- * Bytes read: by a backup from the source, by a restore out of archives, by a
- * comparison from the tree.
+ * Bytes read: by a backup from the source; by a restore, a consolidation and a
+ * rebuild of the cache out of archives; by a comparison from the tree; by a
+ * verify and a prune from the storage.
  */
 #define IBT_COUNT_BYTES_READ 8
 
@@ -621,8 +628,10 @@ typedef void (*ibt_destroy_fn)(void *ud);
  * backup tells at the end, in any order, what was deleted but might have been
  * found again under another name.
  *
- * Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP to be told no more; 0 or
- * a negative number cancels the operation (IBT_ERR_CANCELLED).
+ * Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP for enough: a comparison,
+ * which does nothing but tell, then ends with what it has found; a backup or a
+ * restore is completed without telling more. 0 or a negative number cancels
+ * the operation (IBT_ERR_CANCELLED).
  *
  * Since: 0.1
  */
@@ -934,7 +943,8 @@ ibt_status ibt_options_set_cancel(ibt_options *options,
  * looks for a match in the tree as well.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or glob is NULL or glob is
- * malformed, longer than 4096 bytes, or nested deeper than 16.
+ * malformed, longer than 4096 bytes, or nested deeper than 16, or after 10,000
+ * globs and paths.
  *
  * Since: 0.1
  */
@@ -947,7 +957,7 @@ ibt_status ibt_options_add_include(ibt_options *options,
  * snapshot's root, without "." and "..". Slashes around it are ignored.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
- * empty or malformed.
+ * empty or malformed, or after 10,000 globs and paths.
  *
  * Since: 0.1
  */
@@ -985,8 +995,18 @@ ibt_status ibt_options_set_overwrite(ibt_options *options,
                                      int32_t policy);
 
 /**
- * With 1 a restore removes from its destination what the snapshot has not, as
- * far as globs and paths reach.
+ * With 1 a restore over an existing tree (ibt_options_set_overwrite()) removes
+ * from it what the snapshot has not, as far as globs, paths and root reach. That
+ * is everything else in the destination: what the backup left out is removed as
+ * well, such as what exclude patterns match. Only with 1 does a directory that
+ * is not empty make way for an entry of another type.
+ *
+ * Nothing is removed in a directory that the backup could not list, nor in one
+ * whose file system does not tell names apart by case. A directory of another
+ * file system than its parent is not entered, unless the snapshot has entries
+ * in it; an extra directory with such a one inside is not removed, though part
+ * of what is in it may be. What stays for one of these reasons is listed as
+ * IBT_PROBLEM_OBSTRUCTED.
  *
  * Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
  *
@@ -1120,8 +1140,9 @@ ibt_status ibt_options_set_cache_dir(ibt_options *options,
  *
  * Every other operation refuses options with patterns (IBT_ERR_INVALID_ARG).
  *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL or the
- * pattern is empty, longer than 4096 bytes or not one line.
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL, if the
+ * pattern is empty, longer than 4096 bytes, not one line, malformed (a class
+ * without end, a backslash at the end) or not UTF-8, or after 10,000 of them.
  *
  * Since: 0.1
  */
@@ -1131,7 +1152,7 @@ ibt_status ibt_options_add_exclude(ibt_options *options,
 
 /**
  * The name of files in the source that hold patterns for their directory, in
- * the manner of .gitignore. Backups only; ignored elsewhere.
+ * the manner of .gitignore. Backups and comparisons; ignored elsewhere.
  *
  * Default: ".exclude". "" for none.
  *
@@ -1216,8 +1237,9 @@ ibt_status ibt_options_set_change_detection(ibt_options *options,
                                             int32_t rule);
 
 /**
- * With 1 a backup does not enter other file systems mounted in the source;
- * their mount points are kept as empty directories.
+ * With 1 a backup does not enter other file systems mounted in the source, and
+ * a comparison none in the tree; their mount points count as empty directories.
+ * Backups and comparisons; ignored elsewhere.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1230,8 +1252,8 @@ ibt_status ibt_options_set_one_file_system(ibt_options *options,
                                            int32_t on);
 
 /**
- * With 1 a backup leaves out what lies in directories marked with a valid
- * CACHEDIR.TAG file.
+ * With 1 what lies in directories marked with a valid CACHEDIR.TAG file is left
+ * out, but for that file. Backups and comparisons; ignored elsewhere.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1381,7 +1403,10 @@ IBT_API void ibt_cancel_free(ibt_cancel *cancel);
 IBT_API int32_t ibt_progress_phase(const ibt_progress *now);
 
 /**
- * The entry being worked on, relative to the source: raw bytes.
+ * What is being worked on, as raw bytes: the path of an entry, relative to the
+ * source or the snapshot's root. While states are read (IBT_PHASE_SCAN of a
+ * list, a prune or a verify) and while backup files are removed
+ * (IBT_PHASE_DELETE) it is the name of that file in the storage.
  *
  * Never NULL: "" for the root, between entries, and for NULL. Borrowed until
  * the callback returns.
@@ -1656,18 +1681,43 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
                                   ibt_error **err);
 
 /**
- * Restores a snapshot of `key` as the directory `dest`, which must be absent
- * or empty: the newest, or the one that options select. The tree appears
- * whole, when everything is written and checked.
+ * Restores a snapshot of `key` as the directory `dest`: the newest, or the one
+ * that options select. Without an overwrite policy dest must be absent or
+ * empty, and the tree appears whole, when everything is written and checked.
+ * ibt_options_add_include(), ibt_options_add_path() and ibt_options_set_root()
+ * limit the restore to a part of the snapshot. With ibt_options_set_dry_run()
+ * it only tells; stored contents are not read then, so no damage is found.
  *
- * `*report` and `*err` as for ibt_full_backup().
+ * Over an existing tree (ibt_options_set_overwrite(), where dest is there) it
+ * works in place, entry by entry: the policy says what becomes of what stands
+ * there, and each file is the old or the new one at any moment. A directory that
+ * only leads to what globs and paths match stays as it is, and so does all that
+ * the snapshot has not, unless ibt_options_set_delete_extra() removes it. What
+ * stands in the way of one entry, such as a directory that is not empty where a
+ * file belongs, is listed as IBT_PROBLEM_OBSTRUCTED, and the others are
+ * restored.
  *
- * Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, or some
- * metadata could not be set: what is listed in the report is not restored, or
- * not entirely; IBT_ERR_INVALID_ARG if key or dest is NULL or malformed, or
- * options were refused or exclude anything; IBT_ERR_NOT_FOUND without such a
- * snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory, or its
- * file system takes two names of the snapshot for one; IBT_ERR_MISMATCH if the
+ * The change callback is told what is done with each entry, as a change from
+ * dest to the snapshot: IBT_CHANGE_CREATED made where nothing was, _CONTENT put
+ * in the place of something else, _METADATA only its metadata was set, _KEPT
+ * left by the policy although its type, size or modification time is another
+ * (counted as IBT_COUNT_UNCHANGED too), _DELETED removed. An entry that is
+ * right already is not told. Where the policy leaves something in the place of
+ * a directory, nothing below that is restored. `before` has only what lstat()
+ * gives: a link's target is "", user and group are NULL, hash, hard links and
+ * extended attributes are not known, and a socket is shown as a FIFO.
+ *
+ * `*report` and `*err` as for ibt_full_backup(), but the report's files are
+ * those that the snapshot needs.
+ *
+ * Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, some
+ * metadata could not be set, or something stood in the way of an entry: what is
+ * listed in the report is not restored, or not entirely; IBT_ERR_INVALID_ARG if
+ * key or dest is NULL or malformed, or options were refused or exclude
+ * anything; IBT_ERR_NOT_FOUND without such a snapshot, or if a glob, a path or
+ * the root matches nothing in it; IBT_ERR_EXISTS if dest is there and not an
+ * empty directory (with an overwrite policy: not a directory), or if the file
+ * system takes two names of a new tree for one; IBT_ERR_MISMATCH if the
  * snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
  * damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED
  * if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE,
@@ -1676,7 +1726,8 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * IBT_ERR_MISSING for missing ones among them.
  *
  * After an error dest is as it was, with one exception: when the system fails
- * at the very end (IBT_ERR_IO), dest may be complete.
+ * at the very end (IBT_ERR_IO), dest may be complete. In an existing tree what
+ * was done until then stays.
  *
  * Since: 0.1
  */
@@ -1731,9 +1782,10 @@ ibt_status ibt_list_snapshots(ibt_storage *storage,
  * IBT_ERR_CORRUPT or IBT_ERR_MISSING if the newest one's state is damaged, or
  * any content of it is damaged or gone: a full snapshot is whole or is not
  * made, and ibt_error_path() says whose content it is; IBT_ERR_FORMAT if it
- * was made by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use
- * or was changed meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
- * IBT_ERR_CANCELLED, IBT_ERR_PANIC.
+ * was made by a newer libibt; IBT_ERR_UNSUPPORTED if the storage lacks a
+ * function; IBT_ERR_BUSY if the storage or the key is in use or was changed
+ * meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+ * IBT_ERR_PANIC.
  *
  * After an error no snapshot was made, with the exception that
  * ibt_full_backup() has.
@@ -1769,9 +1821,9 @@ ibt_status ibt_consolidate(ibt_storage *storage,
  * set a dry run, or no cache directory is set and the user has none;
  * IBT_ERR_NOT_FOUND if the key has no undamaged snapshot; IBT_ERR_FORMAT if it
  * was made by a newer libibt; IBT_ERR_IO if the cache cannot be written or the
- * storage failed; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
- * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
- * status.
+ * storage failed; IBT_ERR_UNSUPPORTED if the storage lacks a function;
+ * IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+ * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
  *
  * Since: 0.1
  */
@@ -1896,9 +1948,10 @@ ibt_status ibt_verify(ibt_storage *storage,
  * cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
  * it is no directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot
  * has not the expected digest; IBT_ERR_CORRUPT if its state is damaged,
- * IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_BUSY,
- * IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
- * IBT_ON_ERROR_STOP the first problem's status.
+ * IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED if the
+ * storage lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
+ * status.
  *
  * Since: 0.1
  */
@@ -1924,9 +1977,10 @@ ibt_status ibt_compare(ibt_storage *storage,
  * delete_extra, dry_run); IBT_ERR_NOT_FOUND without such a snapshot;
  * IBT_ERR_MISMATCH if it has not the expected digest; IBT_ERR_CORRUPT if its
  * state is damaged, IBT_ERR_FORMAT if it was made by a newer libibt;
- * IBT_ERR_BUSY if the storage is in use by another call or the key by a writer
- * (see ibt_options_set_lock_wait()); IBT_ERR_IO, IBT_ERR_STORAGE,
- * IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC.
+ * IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if the
+ * storage is in use by another call or the key by a writer (see
+ * ibt_options_set_lock_wait()); IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * IBT_ERR_CANCELLED, IBT_ERR_PANIC.
  *
  * Since: 0.1
  */
@@ -2178,8 +2232,8 @@ IBT_API const char *ibt_report_digest(const ibt_report *report);
 IBT_API int64_t ibt_report_date(const ibt_report *report);
 
 /**
- * How many backup files the operation made, removed or, for a list, found
- * needed.
+ * How many backup files the operation made or removed; of a restore, a
+ * comparison and the list of one snapshot, how many that snapshot needs.
  *
  * Since: 0.1
  */
@@ -2278,8 +2332,9 @@ const char *ibt_report_snapshot_source(const ibt_report *report,
                                        size_t i);
 
 /**
- * The stamp of the snapshot that snapshot i was compared with when it was
- * made; NULL for a full one. It may be gone: no snapshot needs another.
+ * The stamp of the snapshot that snapshot i was compared with when it was made
+ * or, for a full one of ibt_consolidate(), copied from; NULL for every other
+ * full one. It may be gone: no snapshot needs another.
  *
  * Since: 0.1
  */
@@ -2348,8 +2403,8 @@ const char *ibt_report_problem_message(const ibt_report *report,
                                        size_t i);
 
 /**
- * The stamp of the snapshot that problem i is about; NULL if it is the
- * report's own or none.
+ * The stamp of the snapshot that problem i is about; NULL if none is named: it
+ * is about the report's own then, if about any.
  *
  * Since: 0.1
  */

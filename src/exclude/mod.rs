@@ -85,6 +85,13 @@ impl Excludes {
         Ok(Excludes { options, file_name, files: Vec::new(), depth: 0 })
     }
 
+    /// Whether a pattern can be used; `Err` says why not.
+    pub fn check_pattern(pattern: &[u8]) -> std::result::Result<(), String> {
+        let mut builder = RulesBuilder::new();
+        builder.add_line(pattern)?;
+        builder.finish().map(drop)
+    }
+
     /// The name of the exclude files; `None` if there are none.
     pub fn file_name(&self) -> Option<&[u8]> {
         (!self.file_name.is_empty()).then_some(&*self.file_name)

@@ -106,15 +106,18 @@ pub const IBT_META_SETID: u32 = 32;
 
 /// ==== Phases: ibt_progress_phase() ====
 ///
-/// Looking for what changed.
+/// Looking for what changed. Reading states, of a list, a prune or a verify.
+/// Waiting for the lock, before an operation's first phase.
 pub const IBT_PHASE_SCAN: i32 = 1;
-/// Reading files and writing archives.
+/// Reading files and writing archives; copying contents, in ibt_consolidate();
+/// filling the cache, in ibt_rebuild_cache().
 pub const IBT_PHASE_READ: i32 = 2;
 /// Making the backup or the restored tree durable and visible.
 pub const IBT_PHASE_COMMIT: i32 = 3;
 /// Writing the restored tree.
 pub const IBT_PHASE_RESTORE: i32 = 4;
-/// Checking stored bytes.
+/// Checking stored bytes; comparing, in ibt_compare(); reading the state, in
+/// ibt_snapshot_open().
 pub const IBT_PHASE_VERIFY: i32 = 5;
 /// Removing backup files.
 pub const IBT_PHASE_DELETE: i32 = 6;
@@ -148,7 +151,8 @@ pub const IBT_CHANGE_CONTENT: u32 = 4;
 pub const IBT_CHANGE_METADATA: u32 = 8;
 /// It came from another path.
 pub const IBT_CHANGE_MOVED: u32 = 16;
-/// It could not be read: the previous version was carried forward.
+/// It could not be read: the previous version was carried forward. In a restore:
+/// what stands there was left, because of the overwrite policy.
 pub const IBT_CHANGE_KEPT: u32 = 32;
 
 /// ==== Counters: ibt_report_counter() ====
@@ -163,8 +167,9 @@ pub const IBT_COUNT_MOVED: i32 = 5;
 pub const IBT_COUNT_DELETED: i32 = 6;
 /// Entries of which only metadata changed.
 pub const IBT_COUNT_METADATA: i32 = 7;
-/// Bytes read: by a backup from the source, by a restore out of archives, by a
-/// comparison from the tree.
+/// Bytes read: by a backup from the source; by a restore, a consolidation and a
+/// rebuild of the cache out of archives; by a comparison from the tree; by a
+/// verify and a prune from the storage.
 pub const IBT_COUNT_BYTES_READ: i32 = 8;
 /// Bytes written to the store or to restored files.
 pub const IBT_COUNT_BYTES_WRITTEN: i32 = 9;

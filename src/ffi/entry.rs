@@ -216,6 +216,9 @@ pub unsafe extern "C" fn ibt_entry_xattr_name(entry: *const ibt_entry, i: usize)
     })
 }
 
+/// What an empty value is said to lie at.
+static NOTHING: [u8; 1] = [0];
+
 /// The value of extended attribute i: any bytes, not ended by NUL. Its length
 /// goes to `*len`, which may be NULL. NULL, and 0 in `*len`, if there is none.
 ///
@@ -231,7 +234,11 @@ pub unsafe extern "C" fn ibt_entry_xattr_value(
         let xattr = entry.as_ref().and_then(|view| view.entry.meta.xattrs.get(i));
         xattr.map_or(ptr::null(), |(_, value)| {
             put(len, value.len());
-            value.as_ptr()
+            match value.is_empty() {
+                // What an empty vector points to is no address that every language lets pass.
+                true => NOTHING.as_ptr(),
+                false => value.as_ptr(),
+            }
         })
     })
 }

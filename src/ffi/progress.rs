@@ -30,7 +30,10 @@ pub unsafe extern "C" fn ibt_progress_phase(now: *const ibt_progress) -> i32 {
     guard!(0, { now.as_ref().map_or(0, |view| view.now.phase as i32) })
 }
 
-/// The entry being worked on, relative to the source: raw bytes.
+/// What is being worked on, as raw bytes: the path of an entry, relative to the
+/// source or the snapshot's root. While states are read (IBT_PHASE_SCAN of a
+/// list, a prune or a verify) and while backup files are removed
+/// (IBT_PHASE_DELETE) it is the name of that file in the storage.
 ///
 /// Never NULL: "" for the root, between entries, and for NULL. Borrowed until
 /// the callback returns.

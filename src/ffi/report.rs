@@ -195,8 +195,8 @@ pub unsafe extern "C" fn ibt_report_date(report: *const ibt_report) -> i64 {
     guard!(0, { report.as_ref().map_or(0, |report| report.report.date.to_nanos_i64()) })
 }
 
-/// How many backup files the operation made, removed or, for a list, found
-/// needed.
+/// How many backup files the operation made or removed; of a restore, a
+/// comparison and the list of one snapshot, how many that snapshot needs.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -300,8 +300,9 @@ pub unsafe extern "C" fn ibt_report_snapshot_source(report: *const ibt_report, i
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.source)) })
 }
 
-/// The stamp of the snapshot that snapshot i was compared with when it was
-/// made; NULL for a full one. It may be gone: no snapshot needs another.
+/// The stamp of the snapshot that snapshot i was compared with when it was made
+/// or, for a full one of ibt_consolidate(), copied from; NULL for every other
+/// full one. It may be gone: no snapshot needs another.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -369,8 +370,8 @@ pub unsafe extern "C" fn ibt_report_problem_message(report: *const ibt_report, i
     guard!(ptr::null(), { problem_text(report, i, |problem| Some(&problem.message)) })
 }
 
-/// The stamp of the snapshot that problem i is about; NULL if it is the
-/// report's own or none.
+/// The stamp of the snapshot that problem i is about; NULL if none is named: it
+/// is about the report's own then, if about any.
 ///
 /// Since: 0.1
 #[no_mangle]

@@ -70,9 +70,10 @@ pub type ibt_sink_fn = Option<unsafe extern "C" fn(ud: *mut c_void, data: *const
 /// delete_extra, dry_run); IBT_ERR_NOT_FOUND without such a snapshot;
 /// IBT_ERR_MISMATCH if it has not the expected digest; IBT_ERR_CORRUPT if its
 /// state is damaged, IBT_ERR_FORMAT if it was made by a newer libibt;
-/// IBT_ERR_BUSY if the storage is in use by another call or the key by a writer
-/// (see ibt_options_set_lock_wait()); IBT_ERR_IO, IBT_ERR_STORAGE,
-/// IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC.
+/// IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if the
+/// storage is in use by another call or the key by a writer (see
+/// ibt_options_set_lock_wait()); IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+/// IBT_ERR_CANCELLED, IBT_ERR_PANIC.
 ///
 /// Since: 0.1
 #[no_mangle]

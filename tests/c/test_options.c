@@ -75,6 +75,27 @@ static void test_refused_texts(void)
     REFUSED(ibt_options_set_expected_digest(options, NULL));
 }
 
+/* What no operation could use is refused where it is given. */
+static void test_refused_excludes(void)
+{
+    static const char *const bad[] = { "[a", "a\\", "\377*", "[[:nonsense:]]" };
+    ibt_options *options;
+    size_t i;
+
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        options = ibt_options_new();
+        REFUSED(ibt_options_add_exclude(options, bad[i]));
+    }
+    options = ibt_options_new();
+    for (i = 0; i < 10000; i++)
+        CHECK_INT(ibt_options_add_exclude(options, "*.o"), IBT_OK);
+    REFUSED(ibt_options_add_exclude(options, "*.o"));
+    options = ibt_options_new();
+    for (i = 0; i < 10000; i++)
+        CHECK_INT(ibt_options_add_path(options, "a"), IBT_OK);
+    REFUSED(ibt_options_add_include(options, "*"));
+}
+
 static void test_refused_filters(void)
 {
     static const char *const bad_globs[] = { NULL, "", "/", "[", "{a", "\377" };
@@ -175,7 +196,7 @@ static void test_accepted(void)
 
     CHECK_INT(ibt_options_set_key(options, "a b.c-\303\251"), IBT_OK);
     CHECK_INT(ibt_options_set_cache_dir(options, "cache"), IBT_OK);
-    CHECK_INT(ibt_options_add_exclude(options, "!\377*"), IBT_OK);
+    CHECK_INT(ibt_options_add_exclude(options, "!keep*"), IBT_OK);
     CHECK_INT(ibt_options_set_exclude_file(options, ""), IBT_OK);
     CHECK_INT(ibt_options_set_exclude_file(options, ".ignore"), IBT_OK);
     CHECK_INT(ibt_options_set_snapshot(options, stamp), IBT_OK);
@@ -300,11 +321,35 @@ static void test_userdata_is_let_go_once(void)
     CHECK(first == 1 && second == 1 && third == 1 && fourth == 1 && none == 1 && refused == 0);
 }
 
+static ibt_options *held;
+
+/* Uses the very options that are letting go of it. */
+static void reentering_destroy(void *ud)
+{
+    ++*(int *)ud;
+    CHECK_INT(ibt_options_set_progress(held, NULL, NULL, NULL), IBT_OK);
+    CHECK_INT(ibt_options_set_threads(held, 1), IBT_OK);
+}
+
+static void test_a_destroy_function_may_use_its_options(void)
+{
+    int first = 0, second = 0;
+
+    held = ibt_options_new();
+    CHECK_INT(ibt_options_set_progress(held, go_on, &first, reentering_destroy), IBT_OK);
+    CHECK_INT(ibt_options_set_progress(held, go_on, &second, count_destroy), IBT_OK);
+    CHECK_INT(first, 1);
+    CHECK_INT(second, 1); /* the first took it out again */
+    ibt_options_free(held);
+}
+
 int main(void)
 {
     check_begin();
     test_refused_texts();
     test_refused_numbers();
+    test_refused_excludes();
+    test_a_destroy_function_may_use_its_options();
     test_refused_filters();
     test_accepted();
     test_a_refusal_stays();

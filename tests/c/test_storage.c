@@ -75,6 +75,7 @@ static void test_missing_functions(void)
 
     ibt_storage_set_lock(storage, no_lock, memory_unlock);
     check_names(ibt_list_snapshots(storage, NULL, NULL, NULL, &err), &err, "ibt_storage_set_reader()");
+    check_names(ibt_compare(storage, "src", ".", NULL, NULL, &err), &err, "ibt_storage_set_reader()");
     ibt_storage_set_reader(storage, no_read);
     check_names(ibt_list_snapshots(storage, "src", NULL, NULL, &err), &err, "ibt_storage_set_list()");
     check_names(ibt_restore(storage, "src", "dest", NULL, NULL, &err), &err, "ibt_storage_set_list()");

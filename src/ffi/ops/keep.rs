@@ -60,9 +60,10 @@ pub unsafe extern "C" fn ibt_list_snapshots(
 /// IBT_ERR_CORRUPT or IBT_ERR_MISSING if the newest one's state is damaged, or
 /// any content of it is damaged or gone: a full snapshot is whole or is not
 /// made, and ibt_error_path() says whose content it is; IBT_ERR_FORMAT if it
-/// was made by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use
-/// or was changed meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
-/// IBT_ERR_CANCELLED, IBT_ERR_PANIC.
+/// was made by a newer libibt; IBT_ERR_UNSUPPORTED if the storage lacks a
+/// function; IBT_ERR_BUSY if the storage or the key is in use or was changed
+/// meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+/// IBT_ERR_PANIC.
 ///
 /// After an error no snapshot was made, with the exception that
 /// ibt_full_backup() has.
@@ -104,9 +105,9 @@ pub unsafe extern "C" fn ibt_consolidate(
 /// set a dry run, or no cache directory is set and the user has none;
 /// IBT_ERR_NOT_FOUND if the key has no undamaged snapshot; IBT_ERR_FORMAT if it
 /// was made by a newer libibt; IBT_ERR_IO if the cache cannot be written or the
-/// storage failed; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
-/// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
-/// status.
+/// storage failed; IBT_ERR_UNSUPPORTED if the storage lacks a function;
+/// IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+/// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -249,9 +250,10 @@ pub unsafe extern "C" fn ibt_verify(
 /// cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
 /// it is no directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot
 /// has not the expected digest; IBT_ERR_CORRUPT if its state is damaged,
-/// IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_BUSY,
-/// IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
-/// IBT_ON_ERROR_STOP the first problem's status.
+/// IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED if the
+/// storage lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+/// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
+/// status.
 ///
 /// Since: 0.1
 #[no_mangle]

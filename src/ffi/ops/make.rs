@@ -85,18 +85,43 @@ pub unsafe extern "C" fn ibt_incremental_backup(
     })
 }
 
-/// Restores a snapshot of `key` as the directory `dest`, which must be absent
-/// or empty: the newest, or the one that options select. The tree appears
-/// whole, when everything is written and checked.
+/// Restores a snapshot of `key` as the directory `dest`: the newest, or the one
+/// that options select. Without an overwrite policy dest must be absent or
+/// empty, and the tree appears whole, when everything is written and checked.
+/// ibt_options_add_include(), ibt_options_add_path() and ibt_options_set_root()
+/// limit the restore to a part of the snapshot. With ibt_options_set_dry_run()
+/// it only tells; stored contents are not read then, so no damage is found.
 ///
-/// `*report` and `*err` as for ibt_full_backup().
+/// Over an existing tree (ibt_options_set_overwrite(), where dest is there) it
+/// works in place, entry by entry: the policy says what becomes of what stands
+/// there, and each file is the old or the new one at any moment. A directory that
+/// only leads to what globs and paths match stays as it is, and so does all that
+/// the snapshot has not, unless ibt_options_set_delete_extra() removes it. What
+/// stands in the way of one entry, such as a directory that is not empty where a
+/// file belongs, is listed as IBT_PROBLEM_OBSTRUCTED, and the others are
+/// restored.
 ///
-/// Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, or some
-/// metadata could not be set: what is listed in the report is not restored, or
-/// not entirely; IBT_ERR_INVALID_ARG if key or dest is NULL or malformed, or
-/// options were refused or exclude anything; IBT_ERR_NOT_FOUND without such a
-/// snapshot; IBT_ERR_EXISTS if dest is there and not an empty directory, or its
-/// file system takes two names of the snapshot for one; IBT_ERR_MISMATCH if the
+/// The change callback is told what is done with each entry, as a change from
+/// dest to the snapshot: IBT_CHANGE_CREATED made where nothing was, _CONTENT put
+/// in the place of something else, _METADATA only its metadata was set, _KEPT
+/// left by the policy although its type, size or modification time is another
+/// (counted as IBT_COUNT_UNCHANGED too), _DELETED removed. An entry that is
+/// right already is not told. Where the policy leaves something in the place of
+/// a directory, nothing below that is restored. `before` has only what lstat()
+/// gives: a link's target is "", user and group are NULL, hash, hard links and
+/// extended attributes are not known, and a socket is shown as a FIFO.
+///
+/// `*report` and `*err` as for ibt_full_backup(), but the report's files are
+/// those that the snapshot needs.
+///
+/// Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, some
+/// metadata could not be set, or something stood in the way of an entry: what is
+/// listed in the report is not restored, or not entirely; IBT_ERR_INVALID_ARG if
+/// key or dest is NULL or malformed, or options were refused or exclude
+/// anything; IBT_ERR_NOT_FOUND without such a snapshot, or if a glob, a path or
+/// the root matches nothing in it; IBT_ERR_EXISTS if dest is there and not an
+/// empty directory (with an overwrite policy: not a directory), or if the file
+/// system takes two names of a new tree for one; IBT_ERR_MISMATCH if the
 /// snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
 /// damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED
 /// if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE,
@@ -105,7 +130,8 @@ pub unsafe extern "C" fn ibt_incremental_backup(
 /// IBT_ERR_MISSING for missing ones among them.
 ///
 /// After an error dest is as it was, with one exception: when the system fails
-/// at the very end (IBT_ERR_IO), dest may be complete.
+/// at the very end (IBT_ERR_IO), dest may be complete. In an existing tree what
+/// was done until then stays.
 ///
 /// Since: 0.1
 #[no_mangle]

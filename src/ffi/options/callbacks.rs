@@ -27,8 +27,8 @@ pub unsafe extern "C" fn ibt_options_set_progress(
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         set(options, "ibt_options_set_progress", |settings| {
-            settings.callbacks.progress = Callback::new(progress, ud, destroy);
-            Ok(())
+            let new = Callback::new(progress, ud, destroy);
+            Ok(std::mem::replace(&mut settings.callbacks.progress, new))
         })
     })
 }
@@ -51,8 +51,8 @@ pub unsafe extern "C" fn ibt_options_set_change(
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         set(options, "ibt_options_set_change", |settings| {
-            settings.callbacks.change = Callback::new(change, ud, destroy);
-            Ok(())
+            let new = Callback::new(change, ud, destroy);
+            Ok(std::mem::replace(&mut settings.callbacks.change, new))
         })
     })
 }
@@ -82,8 +82,8 @@ pub unsafe extern "C" fn ibt_options_set_log(
                 IBT_LOG_DEBUG => Level::Debug,
                 _ => return Err(format!("level {level} is unknown")),
             };
-            settings.callbacks.log = Callback::new(log, ud, destroy).map(|callback| (level, callback));
-            Ok(())
+            let new = Callback::new(log, ud, destroy).map(|callback| (level, callback));
+            Ok(std::mem::replace(&mut settings.callbacks.log, new))
         })
     })
 }

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use crate::filter::Filter;
-use crate::job::Overwrite;
+use crate::job::{Options, Overwrite};
 
 use super::super::args::relative;
 use super::super::constants::*;
@@ -20,7 +20,8 @@ use super::*;
 /// looks for a match in the tree as well.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or glob is NULL or glob is
-/// malformed, longer than 4096 bytes, or nested deeper than 16.
+/// malformed, longer than 4096 bytes, or nested deeper than 16, or after 10,000
+/// globs and paths.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -32,17 +33,27 @@ pub unsafe extern "C" fn ibt_options_add_include(
         set(options, "ibt_options_add_include", |settings| {
             let glob = bytes(glob, "glob")?;
             Filter::check_glob(glob)?;
+            room_for_one(&settings.engine)?;
             settings.engine.includes.push(glob.to_vec());
             Ok(())
         })
     })
 }
 
+/// Every entry of a snapshot is held against every glob.
+fn room_for_one(options: &Options) -> Result<(), Refusal> {
+    const RULES_MAX: usize = 10_000;
+    match options.includes.len() + options.paths.len() < RULES_MAX {
+        true => Ok(()),
+        false => Err(format!("more than {RULES_MAX} globs and paths")),
+    }
+}
+
 /// The same, but the path is taken literally: raw bytes, relative to the
 /// snapshot's root, without "." and "..". Slashes around it are ignored.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
-/// empty or malformed.
+/// empty or malformed, or after 10,000 globs and paths.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -53,6 +64,7 @@ pub unsafe extern "C" fn ibt_options_add_path(options: *mut ibt_options, path: *
             if path.is_root() {
                 return Err("path is empty".into());
             }
+            room_for_one(&settings.engine)?;
             settings.engine.paths.push(path);
             Ok(())
         })
@@ -107,8 +119,18 @@ pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, po
     })
 }
 
-/// With 1 a restore removes from its destination what the snapshot has not, as
-/// far as globs and paths reach.
+/// With 1 a restore over an existing tree (ibt_options_set_overwrite()) removes
+/// from it what the snapshot has not, as far as globs, paths and root reach. That
+/// is everything else in the destination: what the backup left out is removed as
+/// well, such as what exclude patterns match. Only with 1 does a directory that
+/// is not empty make way for an entry of another type.
+///
+/// Nothing is removed in a directory that the backup could not list, nor in one
+/// whose file system does not tell names apart by case. A directory of another
+/// file system than its parent is not entered, unless the snapshot has entries
+/// in it; an extra directory with such a one inside is not removed, though part
+/// of what is in it may be. What stays for one of these reasons is listed as
+/// IBT_PROBLEM_OBSTRUCTED.
 ///
 /// Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
 ///

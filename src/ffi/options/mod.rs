@@ -73,15 +73,19 @@ pub(super) unsafe fn settings(options: *const ibt_options, doing: &str) -> Resul
 /// Why a setter refuses: the rest of "SETTER: ...".
 type Refusal = String;
 
-/// The body of every setter: applies `change`, or marks the object with its refusal.
-unsafe fn set(
+/// The body of every setter: applies `change`, or marks the object with its refusal. What `change` gives back, a
+/// callback that was set before, is let go of when nobody is at work on the options: its destroy function may use them.
+unsafe fn set<T>(
     options: *mut ibt_options,
     setter: &str,
-    change: impl FnOnce(&mut Settings) -> Result<(), Refusal>,
+    change: impl FnOnce(&mut Settings) -> Result<T, Refusal>,
 ) -> ibt_status {
     let Some(options) = options.as_mut() else { return IBT_ERR_INVALID_ARG };
     match change(&mut options.settings) {
-        Ok(()) => IBT_OK,
+        Ok(before) => {
+            drop(before);
+            IBT_OK
+        }
         Err(reason) => {
             let refusal = Error::new(Kind::InvalidArg, "", format!("{setter}: {reason}"));
             options.refused.get_or_insert(refusal);

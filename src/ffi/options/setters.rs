@@ -3,6 +3,8 @@
 use std::ffi::{c_char, CStr};
 
 use crate::entry::{Hash, NAME_MAX};
+use crate::exclude::{Excludes, PATTERNS_MAX};
+use crate::format::check_key;
 use crate::job::{meta, Codec, Detect, OnFileError, Select};
 use crate::stamp::{Stamp, Time};
 
@@ -12,8 +14,6 @@ use super::*;
 
 /// The most worker threads one may ask for.
 const THREADS_MAX: u32 = 1024;
-const PATTERN_MAX: usize = 4096;
-const KEY_MAX: usize = 128;
 
 /// The key of the series of snapshots that a backup continues or begins.
 /// Backups only: other operations take the key as an argument.
@@ -29,13 +29,7 @@ const KEY_MAX: usize = 128;
 pub unsafe extern "C" fn ibt_options_set_key(options: *mut ibt_options, key: *const c_char) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         set(options, "ibt_options_set_key", |settings| {
-            let key = std::str::from_utf8(bytes(key, "key")?).map_err(|_| "key is not UTF-8")?;
-            let begins_badly = key.starts_with(['.', '-']);
-            let has_bad = key.contains('/') || key.contains(char::is_control);
-            if key.is_empty() || key.len() > KEY_MAX || begins_badly || has_bad {
-                return Err("not a valid key".into());
-            }
-            settings.engine.key = Some(key.into());
+            settings.engine.key = Some(check_key(bytes(key, "key")?).map_err(|error| error.detail)?);
             Ok(())
         })
     })
@@ -70,8 +64,9 @@ pub unsafe extern "C" fn ibt_options_set_cache_dir(
 ///
 /// Every other operation refuses options with patterns (IBT_ERR_INVALID_ARG).
 ///
-/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL or the
-/// pattern is empty, longer than 4096 bytes or not one line.
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL, if the
+/// pattern is empty, longer than 4096 bytes, not one line, malformed (a class
+/// without end, a backslash at the end) or not UTF-8, or after 10,000 of them.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -82,8 +77,12 @@ pub unsafe extern "C" fn ibt_options_add_exclude(
     guard!(IBT_ERR_PANIC, {
         set(options, "ibt_options_add_exclude", |settings| {
             let pattern = bytes(gitignore_pattern, "pattern")?;
-            if pattern.is_empty() || pattern.len() > PATTERN_MAX || pattern.contains(&b'\n') {
-                return Err("pattern is not one line of 1 to 4096 bytes".into());
+            if pattern.is_empty() || pattern.contains(&b'\n') {
+                return Err("pattern is not one line".into());
+            }
+            Excludes::check_pattern(pattern)?;
+            if settings.engine.excludes.len() >= PATTERNS_MAX {
+                return Err(format!("more than {PATTERNS_MAX} patterns"));
             }
             settings.engine.excludes.push(pattern.into());
             Ok(())
@@ -92,7 +91,7 @@ pub unsafe extern "C" fn ibt_options_add_exclude(
 }
 
 /// The name of files in the source that hold patterns for their directory, in
-/// the manner of .gitignore. Backups only; ignored elsewhere.
+/// the manner of .gitignore. Backups and comparisons; ignored elsewhere.
 ///
 /// Default: ".exclude". "" for none.
 ///
@@ -241,8 +240,9 @@ pub unsafe extern "C" fn ibt_options_set_change_detection(
     })
 }
 
-/// With 1 a backup does not enter other file systems mounted in the source;
-/// their mount points are kept as empty directories.
+/// With 1 a backup does not enter other file systems mounted in the source, and
+/// a comparison none in the tree; their mount points count as empty directories.
+/// Backups and comparisons; ignored elsewhere.
 ///
 /// Default: 0. Every other number counts as 1.
 ///
@@ -259,8 +259,8 @@ pub unsafe extern "C" fn ibt_options_set_one_file_system(options: *mut ibt_optio
     })
 }
 
-/// With 1 a backup leaves out what lies in directories marked with a valid
-/// CACHEDIR.TAG file.
+/// With 1 what lies in directories marked with a valid CACHEDIR.TAG file is left
+/// out, but for that file. Backups and comparisons; ignored elsewhere.
 ///
 /// Default: 0. Every other number counts as 1.
 ///

@@ -120,7 +120,8 @@ fn extended_attributes_are_bytes_with_a_length() {
         assert_eq!(text(ibt_entry_xattr_name(view, 1)), some("user.b"));
         let value = ibt_entry_xattr_value(view, 0, &mut len);
         assert_eq!(std::slice::from_raw_parts(value, len), b"\0x");
-        assert!(!ibt_entry_xattr_value(view, 1, &mut len).is_null() && len == 0);
+        // Go takes low addresses in pointers for corruption.
+        assert!(ibt_entry_xattr_value(view, 1, &mut len).addr() > 4096 && len == 0);
         len = 99;
         assert!(ibt_entry_xattr_value(view, 2, &mut len).is_null() && len == 0);
         assert!(ibt_entry_xattr_name(view, usize::MAX).is_null());
