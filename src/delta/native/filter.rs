@@ -3,69 +3,75 @@
 /// Says of nearly every key that is in no block that it is in none. 4 KiB to 8 MiB; in the L2 cache
 /// for bases up to 128 MiB with blocks of 2 KiB.
 ///
-/// A Bloom filter whose two bits lie in one word, so that a key costs one load.
+/// A Bloom filter whose bits of one key lie in one word, so that a key costs one load; words of 32 bits, of which
+/// eight can be loaded at once.
 ///
 /// The number of its words is known to the compiler, so that testing a key needs no bounds check.
 pub enum Filter {
-    W9(Box<[u64; 1 << 9]>),
-    W12(Box<[u64; 1 << 12]>),
-    W15(Box<[u64; 1 << 15]>),
-    W17(Box<[u64; 1 << 17]>),
-    W20(Box<[u64; 1 << 20]>),
+    W10(Box<[u32; 1 << 10]>),
+    W13(Box<[u32; 1 << 13]>),
+    W16(Box<[u32; 1 << 16]>),
+    W18(Box<[u32; 1 << 18]>),
+    W21(Box<[u32; 1 << 21]>),
 }
 
-/// Blocks per word of 64 bits, where the cap allows it: about one position in 256 or fewer asks the
-/// table for nothing.
-const BLOCKS_PER_WORD: usize = 2;
-
-/// Whether the filter lets a key through, as the lowest bit; the others mean nothing.
-///
-/// The upper bits of the key choose the word, the lowest twelve its two bits.
+/// Whether the filter lets a key through. The upper bits of the key choose the word, the lowest fifteen its three
+/// bits.
 #[inline(always)]
-pub fn test<const N: usize>(words: &[u64; N], key: u32) -> u64 {
-    let word = words[word_of::<N>(key)];
-    (word >> (key % 64)) & (word >> (key / 64 % 64))
+pub fn test<const N: usize>(words: &[u32; N], key: u32) -> bool {
+    let word = words[(key >> shift::<N>()) as usize];
+    hint(words, key) & (word >> (key / 1024 % 32)) & 1 != 0
+}
+
+/// What two of the three bits say, as the lowest bit; the others mean nothing. Where keys are tested one by one, the
+/// third one is worth asking for only after these.
+#[inline(always)]
+pub fn hint<const N: usize>(words: &[u32; N], key: u32) -> u32 {
+    let word = words[(key >> shift::<N>()) as usize];
+    (word >> (key % 32)) & (word >> (key / 32 % 32))
+}
+
+/// How far a key is shifted to be the number of its word.
+#[inline(always)]
+pub const fn shift<const N: usize>() -> u32 {
+    32 - N.trailing_zeros()
 }
 
 impl Filter {
+    /// At least one word for each block, where the cap allows it: one position in 200 asks the table for nothing, one in
+    /// 1,000 where there are two words.
     fn new(keys: &[u32]) -> Self {
-        match keys.len() / BLOCKS_PER_WORD {
-            0..=0x200 => Filter::W9(fill(keys)),
-            0x201..=0x1000 => Filter::W12(fill(keys)),
-            0x1001..=0x8000 => Filter::W15(fill(keys)),
-            0x8001..=0x2_0000 => Filter::W17(fill(keys)),
-            _ => Filter::W20(fill(keys)),
+        match keys.len() {
+            0..=0x400 => Filter::W10(fill(keys)),
+            0x401..=0x2000 => Filter::W13(fill(keys)),
+            0x2001..=0x1_0000 => Filter::W16(fill(keys)),
+            0x1_0001..=0x4_0000 => Filter::W18(fill(keys)),
+            _ => Filter::W21(fill(keys)),
         }
     }
 
     /// False only if no block has this key.
     pub fn may_hold(&self, key: u32) -> bool {
-        let bit = match self {
-            Filter::W9(words) => test(words, key),
-            Filter::W12(words) => test(words, key),
-            Filter::W15(words) => test(words, key),
-            Filter::W17(words) => test(words, key),
-            Filter::W20(words) => test(words, key),
-        };
-        bit & 1 != 0
+        match self {
+            Filter::W10(words) => test(words, key),
+            Filter::W13(words) => test(words, key),
+            Filter::W16(words) => test(words, key),
+            Filter::W18(words) => test(words, key),
+            Filter::W21(words) => test(words, key),
+        }
     }
 }
 
-fn fill<const N: usize>(keys: &[u32]) -> Box<[u64; N]> {
-    let mut words = vec![0u64; N];
+fn fill<const N: usize>(keys: &[u32]) -> Box<[u32; N]> {
+    let mut words = vec![0u32; N];
     for &key in keys {
-        words[word_of::<N>(key)] |= 1 << (key % 64) | 1 << (key / 64 % 64);
+        words[(key >> shift::<N>()) as usize] |=
+            1 << (key % 32) | 1 << (key / 32 % 32) | 1 << (key / 1024 % 32);
     }
     match words.into_boxed_slice().try_into() {
         Ok(words) => words,
         Err(_) => unreachable!("as many words as asked for"),
     }
-}
-
-/// The word of a key: its upper bits.
-#[inline(always)]
-fn word_of<const N: usize>(key: u32) -> usize {
-    (key >> (32 - N.trailing_zeros())) as usize
 }
 
 /// Finds the blocks of a key.

@@ -4,7 +4,7 @@
 //! Rollsum (`rollsum.h`): Adler-like, two sums of 16 bits.
 
 use super::super::signature::Kind;
-use super::filter::{test, Filter};
+use super::filter::{hint, test, Filter};
 
 const MULT: u32 = 0x0810_4225;
 /// What the start value 1 leaves behind when a byte rolls out.
@@ -90,7 +90,7 @@ fn rollsum(block: &[u8]) -> u32 {
 
 #[cfg(target_arch = "x86_64")]
 fn has_wide() -> bool {
-    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi2")
+    std::arch::is_x86_feature_detected!("avx2")
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -128,11 +128,11 @@ impl Roller {
     pub fn roll(&self, sum: &mut u32, leaving: &[u8], entering: &[u8], filter: &Filter) -> usize {
         match (self.kind, filter) {
             (Kind::Rollsum, _) => self.roll_rollsum(sum, leaving, entering, filter),
-            (Kind::RabinKarp, Filter::W9(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, Filter::W12(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, Filter::W15(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, Filter::W17(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, Filter::W20(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, Filter::W10(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, Filter::W13(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, Filter::W16(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, Filter::W18(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, Filter::W21(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
         }
     }
 
@@ -141,7 +141,7 @@ impl Roller {
         sum: &mut u32,
         leaving: &[u8],
         entering: &[u8],
-        words: &[u64; N],
+        words: &[u32; N],
     ) -> usize {
         let len = leaving.len().min(entering.len());
         let (leaving, entering) = (&leaving[..len], &entering[..len]);
@@ -159,14 +159,14 @@ impl Roller {
         sum: &mut u32,
         leaving: &[u8],
         entering: &[u8],
-        words: &[u64; N],
+        words: &[u32; N],
     ) -> (usize, bool) {
         // SAFETY: `wide` says that the processor has the features.
         unsafe { super::wide::roll(power(self.window as usize), sum, leaving, entering, words) }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn roll_wide<const N: usize>(&self, _: &mut u32, _: &[u8], _: &[u8], _: &[u64; N]) -> (usize, bool) {
+    fn roll_wide<const N: usize>(&self, _: &mut u32, _: &[u8], _: &[u8], _: &[u32; N]) -> (usize, bool) {
         (0, false)
     }
 
@@ -177,7 +177,7 @@ impl Roller {
         sum: &mut u32,
         leaving: &[u8],
         entering: &[u8],
-        words: &[u64; N],
+        words: &[u32; N],
     ) -> usize {
         let change = |out: u8, into: u8| u32::from(into).wrapping_sub(self.leaving[usize::from(out)]);
         let pair = |hash: u32, c0: u32, c1: u32| {
@@ -189,11 +189,12 @@ impl Roller {
         for (out, into) in leaving.chunks_exact(4).zip(entering.chunks_exact(4)) {
             let (h0, h1) = pair(hash, change(out[0], into[0]), change(out[1], into[1]));
             let (h2, h3) = pair(h1, change(out[2], into[2]), change(out[3], into[3]));
-            if (test(words, h0) | test(words, h1) | test(words, h2) | test(words, h3)) & 1 != 0 {
+            if (hint(words, h0) | hint(words, h1) | hint(words, h2) | hint(words, h3)) & 1 != 0 {
                 let hashes = [h0, h1, h2, h3];
-                let first = hashes.iter().position(|&hash| test(words, hash) & 1 != 0).unwrap_or(3);
-                *sum = hashes[first];
-                return done + first + 1;
+                if let Some(first) = hashes.iter().position(|&hash| test(words, hash)) {
+                    *sum = hashes[first];
+                    return done + first + 1;
+                }
             }
             hash = h3;
             done += 4;
@@ -201,7 +202,7 @@ impl Roller {
         for (&out, &into) in leaving[done..].iter().zip(&entering[done..]) {
             hash = hash.wrapping_mul(MULT).wrapping_add(change(out, into));
             done += 1;
-            if test(words, hash) & 1 != 0 {
+            if test(words, hash) {
                 break;
             }
         }

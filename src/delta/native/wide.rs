@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::filter::test;
+use super::filter::shift;
 use super::weak::{power, ADJ};
 
 /// Bytes per step.
@@ -16,13 +16,13 @@ const LANES: usize = 8;
 /// key through. Returns how far, and whether that was it.
 ///
 /// `leaving_power` is MULT to the power of the window's length.
-#[target_feature(enable = "avx2,bmi2")]
+#[target_feature(enable = "avx2")]
 pub(super) fn roll<const N: usize>(
     leaving_power: u32,
     sum: &mut u32,
     leaving: &[u8],
     entering: &[u8],
-    words: &[u64; N],
+    words: &[u32; N],
 ) -> (usize, bool) {
     let power_of = |exponent: usize| power(exponent) as i32;
     let (p1, p2, p3, p4) = (power_of(1), power_of(2), power_of(3), power_of(4));
@@ -34,6 +34,7 @@ pub(super) fn roll<const N: usize>(
     let out_factor = _mm256_set1_epi32(leaving_power.wrapping_neg());
     let start_left = _mm256_set1_epi32(leaving_power.wrapping_mul(ADJ as i32).wrapping_neg());
 
+    let one = _mm256_set1_epi32(1);
     let mut before = _mm256_set1_epi32(*sum as i32);
     let mut done = 0;
     for (out, into) in leaving.as_chunks::<LANES>().0.iter().zip(entering.as_chunks::<LANES>().0) {
@@ -47,16 +48,32 @@ pub(super) fn roll<const N: usize>(
         let eights = _mm256_add_epi32(fours, _mm256_mullo_epi32(lower, carried));
         let sums = _mm256_add_epi32(eights, _mm256_mullo_epi32(before, powers));
         before = _mm256_permutevar8x32_epi32(sums, last);
-        let sums = array(sums);
-        if sums.iter().fold(0, |any, &sum| any | test(words, sum)) & 1 != 0 {
-            let first = sums.iter().position(|&sum| test(words, sum) & 1 != 0).unwrap_or(LANES - 1);
-            *sum = sums[first];
+        let through = test(words, sums);
+        if _mm256_testz_si256(through, one) == 0 {
+            // The lowest bits as signs, of which one mask is made.
+            let signs = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_slli_epi32(through, 31)));
+            let first = signs.trailing_zeros() as usize;
+            *sum = array(sums)[first];
             return (done + first + 1, true);
         }
-        *sum = sums[LANES - 1];
         done += LANES;
     }
+    if done > 0 {
+        *sum = array(before)[0];
+    }
     (done, false)
+}
+
+/// Of eight keys what [`test`](super::filter::test) is of one.
+#[target_feature(enable = "avx2")]
+fn test<const N: usize>(words: &[u32; N], keys: __m256i) -> __m256i {
+    let places = _mm256_srl_epi32(keys, _mm_cvtsi32_si128(shift::<N>() as i32));
+    // SAFETY: what is left of a key after the shift is less than N, which is a power of two of 2^21 at most.
+    let words = unsafe { _mm256_i32gather_epi32::<4>(words.as_ptr().cast(), places) };
+    let low = _mm256_set1_epi32(31);
+    let bit = |keys| _mm256_srlv_epi32(words, _mm256_and_si256(keys, low));
+    let (second, third) = (_mm256_srli_epi32(keys, 5), _mm256_srli_epi32(keys, 10));
+    _mm256_and_si256(_mm256_and_si256(bit(keys), bit(second)), bit(third))
 }
 
 #[target_feature(enable = "avx2")]
