@@ -309,6 +309,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// One without unknown fields.
+    pub fn new(path: Path, node: Node, meta: Metadata, place: Place) -> Self {
+        Entry { path, node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() }
+    }
+
     pub fn file(&self) -> Option<&File> {
         match &self.node {
             Node::File(file) => Some(file),

@@ -358,14 +358,9 @@ impl Storing<'_, '_> {
             self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error)?;
         }
         let dirty = pass.dirty || incomplete.is_some();
-        Ok(Entry {
-            path: path.clone(),
-            node: Node::File(File { size: stat.size, hash: pass.hash, holes: holes.clone(), link: 0 }),
-            meta: pass.shape.metadata(self.names),
-            place: Place { ino: stat.ino, ctime: stat.ctime, dirty, ..Place::default() },
-            unknown: Vec::new(),
-            unknown_place: Vec::new(),
-        })
+        let node = Node::File(File { size: stat.size, hash: pass.hash, holes: holes.clone(), link: 0 });
+        let place = Place { ino: stat.ino, ctime: stat.ctime, dirty, ..Place::default() };
+        Ok(Entry::new(path.clone(), node, pass.shape.metadata(self.names), place))
     }
 }
 

@@ -144,6 +144,6 @@ fn tell_lost(archive: &ArchiveRef, found: Option<u64>, job: &mut Job) -> Result<
     };
     let detail = format!("{what}; what it held is stored again");
     let error = Error::new(kind, "use the archive", detail).at(&archive.name);
-    let problem = Problem { path: None, ..Problem::new(class, b"", &error) };
+    let problem = Problem::of_whole(class, &error);
     job.problem(problem.in_file(&archive.name), error)
 }

@@ -72,27 +72,14 @@ impl Shape {
     }
 
     pub fn metadata(&self, names: &mut Names) -> Metadata {
-        Metadata { xattrs: self.xattrs.clone(), ..plain_metadata(&self.stat, names) }
+        Metadata { xattrs: self.xattrs.clone(), ..self.stat.metadata(names) }
     }
 }
 
 /// The metadata of something that is open, if only as a path.
 pub fn metadata(stat: &Stat, fd: BorrowedFd<'_>, names: &mut Names) -> io::Result<Metadata> {
     let xattrs = platform::read_xattrs(fd)?;
-    Ok(Metadata { xattrs, ..plain_metadata(stat, names) })
-}
-
-/// Metadata without extended attributes.
-pub fn plain_metadata(stat: &Stat, names: &mut Names) -> Metadata {
-    Metadata {
-        mode: stat.mode,
-        uid: stat.uid,
-        gid: stat.gid,
-        user: names.user(stat.uid),
-        group: names.group(stat.gid),
-        mtime: stat.mtime,
-        xattrs: Vec::new(),
-    }
+    Ok(Metadata { xattrs, ..stat.metadata(names) })
 }
 
 /// How a read ended.

@@ -22,7 +22,7 @@ use super::content::{Outcome, Storing};
 use super::links::Links;
 use super::open_dirs::OpenDirs;
 use super::parent::Parent;
-use super::reading::{metadata, plain_metadata, FileResult, Trouble};
+use super::reading::{metadata, FileResult, Trouble};
 use super::scan::{facts, Origins, Scan};
 use super::small::{self, IN_MEMORY};
 use super::tasks::{Finding, Task, Tasks, What};
@@ -322,8 +322,7 @@ impl<'r, 'j> Run<'r, 'j> {
         };
         let (meta, dirty) = self.node_metadata(path, stat)?;
         let place = Place { ino: stat.ino, ctime: stat.ctime, dirty, ..Place::default() };
-        let entry =
-            Entry { path: path.clone(), node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() };
+        let entry = Entry::new(path.clone(), node, meta, place);
         let mut made = judge(entry, old.as_ref(), Outcome::Same);
         made.entry.place.dirty |= unseen;
         self.write(made, old.as_ref())
@@ -342,7 +341,7 @@ impl<'r, 'j> Run<'r, 'j> {
         opened.map(|meta| (meta, false)).or_else(|error| {
             let told = Error::io("read the metadata of", path, &error);
             self.job.trouble(ProblemKind::Metadata, path.as_bytes(), told)?;
-            Ok((plain_metadata(stat, &mut self.names), true))
+            Ok((stat.metadata(&mut self.names), true))
         })
     }
 

@@ -15,7 +15,7 @@ pub fn next_stamp(catalog: &Catalog, now: Time, job: &mut Job) -> Result<Stamp> 
     if newest.to_time() > now.plus_secs(CLOCK_SLACK_SECS) {
         let detail = format!("the clock says {stamp}, more than a day before the newest snapshot {newest}");
         let error = Error::new(Kind::Io, "trust the clock", detail);
-        job.problem(Problem { path: None, ..Problem::new(ProblemKind::Clock, b"", &error) }, error)?;
+        job.problem(Problem::of_whole(ProblemKind::Clock, &error), error)?;
     }
     newest.next().ok_or_else(|| {
         Error::new(Kind::Limit, "name the snapshot", "the newest stamp is the last possible one")

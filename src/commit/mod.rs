@@ -19,7 +19,7 @@ use crate::format::{ArchiveRef, Header, StateProblem, StateWriter, Totals, Trail
 use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX};
 use crate::stamp::Time;
 use crate::store::cache::Copy;
-use crate::store::{path_bytes, Cache, Catalog, DraftSink, Store};
+use crate::store::{backup_file, Cache, Catalog, DraftSink, Store};
 
 use archives::Finished;
 
@@ -126,8 +126,7 @@ impl FileMade {
     }
 
     fn into_backup_file(self, store: &dyn Store) -> BackupFile {
-        let path = store.path_of(&self.name).map(|path| path_bytes(&path).to_vec());
-        BackupFile { name: self.name, kind: self.kind.word(), path, size: self.size }
+        backup_file(store, self.name, self.kind, self.size)
     }
 }
 

@@ -190,6 +190,11 @@ impl Problem {
         }
     }
 
+    /// A problem of no entry, but of the whole.
+    pub fn of_whole(kind: ProblemKind, error: &Error) -> Self {
+        Problem { path: None, ..Problem::new(kind, b"", error) }
+    }
+
     pub fn in_file(mut self, file: &str) -> Self {
         self.file = Some(file.to_string());
         self

@@ -185,19 +185,10 @@ impl Copying<'_, '_> {
             job.report.count(Counter::BytesRead, piece.len() as u64);
             job.advance(piece.len() as u64)
         };
-        let mut stopped = None;
-        let read = self.contents.read(self.store, entry, &mut |piece| {
-            take(piece).inspect_err(|error| stopped = Some(error.clone()))
-        });
-        if let Some(error) = stopped {
-            return Err(error);
-        }
-        match read {
-            Ok(()) if file.hash == hasher.finalize().into() => {}
-            Ok(()) => return Err(lost(OP, &self.contents, entry, self.contents.differs(entry, file)).1),
-            Err(error) if error.ends_reading() => return Err(error),
-            Err(error) => return Err(lost(OP, &self.contents, entry, error).1),
-        }
+        let read = self.contents.read(self.store, entry, &mut take)?;
+        let right = file.hash == hasher.finalize().into();
+        let read = read.and_then(|()| if right { Ok(()) } else { Err(self.contents.differs(entry, file)) });
+        read.map_err(|error| lost(OP, &self.contents, entry, error).1)?;
         writer.end()?;
         Ok((offset, signer.map(Signer::finish).transpose().map_err(spooled)?))
     }

@@ -15,11 +15,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind, Name};
 use crate::format::StateSummary;
-use crate::job::{
-    Action, BackupFile, Counter, Job, Keep, Level, Options, Phase, Problem, ProblemKind, Select,
-};
+use crate::job::{Action, Counter, Job, Keep, Level, Options, Phase, Problem, ProblemKind, Select};
 use crate::stamp::{Stamp, Time};
-use crate::store::{lock, path_bytes, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile};
+use crate::store::{backup_file, lock, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile};
 
 use super::retention::judge;
 use super::states::{describe, is_lost, lost_state};
@@ -226,7 +224,7 @@ impl Holding {
             let name = self.archives[*index].0.to_string();
             let detail = "only states that cannot be read may need it; it was left there";
             let error = Error::new(Kind::Corrupt, "tell whether to remove", detail).at(&name);
-            let problem = Problem { path: None, ..Problem::new(ProblemKind::Leftover, b"", &error) };
+            let problem = Problem::of_whole(ProblemKind::Leftover, &error);
             job.problem(problem.in_file(&name), error)?;
         }
         Ok(())
@@ -336,8 +334,5 @@ fn delete(name: &Name, size: u64, store: &mut dyn Store, job: &mut Job) -> Resul
 }
 
 fn file_gone(name: &Name, size: u64, store: &dyn Store, job: &mut Job) {
-    let kind = name.kind.word();
-    let name = name.to_string();
-    let path = store.path_of(&name).map(|path| path_bytes(&path).to_vec());
-    job.report.files.push(BackupFile { name, kind, path, size });
+    job.report.files.push(backup_file(store, name.to_string(), name.kind, size));
 }

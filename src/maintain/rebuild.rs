@@ -190,20 +190,15 @@ impl Signing<'_, '_> {
         let broken = |e: io::Error| Error::new(Kind::Panic, "sign", e.to_string());
         let mut signer = Signer::new(params, out).map_err(broken)?;
         let mut hasher = blake3::Hasher::new();
-        let (job, mut stopped) = (&mut *self.job, None);
+        let job = &mut *self.job;
         let read = self.contents.read(self.store, entry, &mut |piece| {
             hasher.update(piece);
-            let taken = signer.update(piece).map_err(broken).and_then(|()| {
-                job.report.count(Counter::BytesRead, piece.len() as u64);
-                job.advance(piece.len() as u64)
-            });
-            taken.inspect_err(|error| stopped = Some(error.clone()))
-        });
-        match (read, stopped) {
-            (_, Some(error)) => return Err(error),
-            (Err(error), _) if error.ends_reading() => return Err(error),
-            (Err(error), _) => return Ok(Some(error)),
-            (Ok(()), _) => {}
+            signer.update(piece).map_err(broken)?;
+            job.report.count(Counter::BytesRead, piece.len() as u64);
+            job.advance(piece.len() as u64)
+        })?;
+        if let Err(error) = read {
+            return Ok(Some(error));
         }
         if file.hash != hasher.finalize().into() {
             return Ok(Some(self.contents.differs(entry, file)));

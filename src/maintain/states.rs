@@ -13,8 +13,7 @@ pub fn is_lost(error: &Error) -> bool {
 
 /// The problem of a state for which [`is_lost`] is true.
 pub fn lost_state(name: &str, stamp: Stamp, error: &Error) -> Problem {
-    let problem = Problem::new(ProblemKind::Damaged, b"", error).in_file(name);
-    Problem { path: None, snapshot: Some(stamp), ..problem }
+    Problem { snapshot: Some(stamp), ..Problem::of_whole(ProblemKind::Damaged, error).in_file(name) }
 }
 
 /// A snapshot as reports list it: there, for no reason that was asked for.

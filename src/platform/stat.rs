@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::FileType;
 
+use super::names::Names;
+use crate::entry::Metadata;
 use crate::stamp::Time;
 
 /// The types of files.
@@ -59,6 +61,19 @@ impl Stat {
     /// What tells a directory from any other while somebody holds it open.
     pub fn id(&self) -> (u64, u64) {
         (self.dev, self.ino)
+    }
+
+    /// What a backup records of it, without extended attributes.
+    pub fn metadata(&self, names: &mut Names) -> Metadata {
+        Metadata {
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            user: names.user(self.uid),
+            group: names.group(self.gid),
+            mtime: self.mtime,
+            xattrs: Vec::new(),
+        }
     }
 
     // The widths and signs of the fields differ between systems.

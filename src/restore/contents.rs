@@ -53,14 +53,23 @@ impl Contents {
         Contents { pool: Some(pool), ..self }
     }
 
-    /// Hands the data of a file (its extents, concatenated) to `sink`, in order. The caller checks its hash.
+    /// Hands the data of a file (its extents, concatenated) to `sink`, in order. The caller checks its hash. The
+    /// outer error is the sink's, or says nothing about stored bytes; the inner one costs this content.
     pub fn read(
         &mut self,
         store: &mut dyn Store,
         entry: &Entry,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
-        Layout::of(self, store, entry)?.read(self, store, 0, u64::MAX, sink)
+    ) -> Result<Result<()>> {
+        let mut refused = None;
+        let mut sink = |bytes: &[u8]| sink(bytes).inspect_err(|error| refused = Some(error.clone()));
+        let layout = Layout::of(self, store, entry);
+        let read = layout.and_then(|layout| layout.read(self, store, 0, u64::MAX, &mut sink));
+        match (read, refused) {
+            (_, Some(error)) => Err(error),
+            (Err(error), None) if error.ends_reading() => Err(error),
+            (read, None) => Ok(read),
+        }
     }
 
     /// Fetches all that a content is made of, so that any thread can make it. For small ones: everything is

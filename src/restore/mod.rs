@@ -20,10 +20,10 @@ use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{Meant, StateReader};
-use crate::job::{BackupFile, Counter, Job, Phase};
+use crate::job::{Counter, Job, Phase};
 use crate::pool::Pool;
 use crate::stamp::Time;
-use crate::store::{lock, path_bytes, Catalog, LockMode, Need, Store, StoredFile};
+use crate::store::{backup_file, lock, Catalog, LockMode, Need, Store, StoredFile};
 
 pub use contents::Contents;
 pub use layout::Layout;
@@ -111,8 +111,7 @@ fn open(
     let archives = state.trailer().archives.iter().map(|a| (a.name.clone(), a.kind, a.size));
     let needed: Vec<_> = archives.chain([(file.name, FileKind::State, file.size)]).collect();
     for (name, kind, size) in needed {
-        let path = store.path_of(&name).map(|path| path_bytes(&path).to_vec());
-        job.report.files.push(BackupFile { name, kind: kind.word(), path, size });
+        job.report.files.push(backup_file(store, name, kind, size));
     }
     Ok(state)
 }

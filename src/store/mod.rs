@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
+use crate::format::names::Kind as FileKind;
 use crate::format::{ReadAt, Sink};
-use crate::job::{Job, Problem, ProblemKind};
+use crate::job::{BackupFile, Job, Problem, ProblemKind};
 
 pub use cache::Cache;
 pub use callbacks::CallbackStore;
@@ -107,6 +108,12 @@ pub trait Draft {
     fn publish(self: Box<Self>) -> Result<()>;
 }
 
+/// A file of a store as reports list it.
+pub fn backup_file(store: &dyn Store, name: String, kind: FileKind, size: u64) -> BackupFile {
+    let path = store.path_of(&name).map(|path| path_bytes(&path).to_vec());
+    BackupFile { name, kind: kind.word(), path, size }
+}
+
 /// How often a lock that is held is tried again.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 
@@ -132,7 +139,7 @@ pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> 
 pub fn sweep_drafts(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     for name in store.sweep_drafts(key)? {
         let error = Error::new(Kind::Io, "keep", "a killed run left it; it was removed").at(&name);
-        let problem = Problem { path: None, ..Problem::new(ProblemKind::Leftover, b"", &error) };
+        let problem = Problem::of_whole(ProblemKind::Leftover, &error);
         job.problem(problem.in_file(&name), error)?;
     }
     Ok(())

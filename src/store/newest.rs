@@ -25,9 +25,8 @@ pub fn newest(
             Ok(reader) => return Ok(Some(reader)),
             // What a newer version wrote is not damaged: nothing may be built on what is older.
             Err(error) if matches!(error.kind, Kind::Corrupt | Kind::Io | Kind::Limit) && !error.is_own => {
-                let problem = Problem { path: None, ..Problem::new(ProblemKind::Damaged, b"", &error) };
-                let problem = Problem { snapshot: Some(state.stamp), ..problem };
-                job.problem(problem.in_file(&state.name), error)?;
+                let problem = Problem::of_whole(ProblemKind::Damaged, &error).in_file(&state.name);
+                job.problem(Problem { snapshot: Some(state.stamp), ..problem }, error)?;
             }
             Err(error) => return Err(error),
         }

@@ -253,7 +253,7 @@ impl Plain {
         let content = self.content().to_vec();
         let place = Place { ino: self.ino, ctime: self.ctime, content, sig, dirty: self.dirty };
         let (node, path) = (self.node(line)?, Path::new(self.path(line)).ok()?);
-        Some(Entry { path, node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() })
+        Some(Entry::new(path, node, meta, place))
     }
 
     fn node(&self, line: &[u8]) -> Option<Node> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place};
+use crate::entry::{Entry, File, Hash, Node, Path, Place};
 use crate::error::Result;
 use crate::job::Job;
 use crate::platform::{read_xattrs, stat_file, FileKind, Names, Stat};
@@ -58,17 +58,8 @@ impl Live {
     }
 
     fn make(&mut self, path: &Path, stat: &Stat, node: Node) -> Entry {
-        let meta = Metadata {
-            mode: stat.mode,
-            uid: stat.uid,
-            gid: stat.gid,
-            user: self.names.user(stat.uid),
-            group: self.names.group(stat.gid),
-            mtime: stat.mtime,
-            xattrs: Vec::new(),
-        };
         let place = Place { ino: stat.ino, ctime: stat.ctime, ..Place::default() };
-        Entry { path: path.clone(), node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() }
+        Entry::new(path.clone(), node, stat.metadata(&mut self.names), place)
     }
 
     /// Adds the extended attributes of what need not, or must not, be opened.

@@ -262,14 +262,13 @@ impl<'a, 'j> Check<'a, 'j> {
         if self.known.is_right(&fingerprint) {
             return Ok(());
         }
-        let error = match self.hash_signature(store, &mut sources.signatures, entry, sig) {
+        let error = match self.hash_signature(store, &mut sources.signatures, entry, sig)? {
             Ok(hash) if hash[..16] == sig.hash => {
                 self.known.add_right(fingerprint);
                 return Ok(());
             }
             Ok(_) => Error::new(Kind::Corrupt, OP, "its hash is not the recorded one"),
-            Err(error) if !error.ends_reading() => error,
-            Err(error) => return Err(error),
+            Err(error) => error,
         };
         let detail = format!("the signature is damaged: {}", error.detail);
         let alone = at(entry, sig.ranges.clone());
@@ -277,22 +276,26 @@ impl<'a, 'j> Check<'a, 'j> {
         self.loss(problem, told)
     }
 
+    /// The hash of a signature, or why it cannot be read. The outer error ends the verify.
     fn hash_signature(
         &mut self,
         store: &mut dyn Store,
         signatures: &mut Contents,
         entry: &Entry,
         sig: &SigRef,
-    ) -> Result<[u8; 32]> {
+    ) -> Result<Result<[u8; 32]>> {
         let mut hasher = blake3::Hasher::new();
         for range in &sig.ranges {
-            signatures.read(store, &at(entry, vec![*range]), &mut |bytes| {
+            let read = signatures.read(store, &at(entry, vec![*range]), &mut |bytes| {
                 hasher.update(bytes);
                 self.job.report.count(Counter::BytesRead, bytes.len() as u64);
                 self.job.pulse()
             })?;
+            if let Err(error) = read {
+                return Ok(Err(error));
+            }
         }
-        Ok(hasher.finalize().into())
+        Ok(Ok(hasher.finalize().into()))
     }
 
     /// Reads a content: its length and hash, or why it cannot be read. The outer error ends the verify.
@@ -316,11 +319,7 @@ impl<'a, 'j> Check<'a, 'j> {
             job.advance(advance)
         });
         self.job.advance(size.saturating_sub(len))?;
-        match read {
-            Ok(()) => Ok(Ok((len, hasher.finalize().into()))),
-            Err(error) if !error.ends_reading() => Ok(Err(error)),
-            Err(error) => Err(error),
-        }
+        Ok(read?.map(|()| (len, hasher.finalize().into())))
     }
 
     /// Lists archives that are wrong although nothing of this snapshot in them was found lost: damage in a
@@ -332,7 +331,7 @@ impl<'a, 'j> Check<'a, 'j> {
                 continue;
             }
             let kind = if fault.kind == Kind::Missing { ProblemKind::Missing } else { ProblemKind::Damaged };
-            let problem = Problem { path: None, ..Problem::new(kind, b"", fault) };
+            let problem = Problem::of_whole(kind, fault);
             self.loss(problem.in_file(&archive.name), fault.clone())?;
         }
         Ok(())

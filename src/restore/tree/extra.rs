@@ -118,16 +118,18 @@ impl Tree<'_, '_> {
             if until == Some(&*name) {
                 continue;
             }
-            if let Some(why) = level.spared {
-                // Told once.
-                level.names.clear();
-                let error = Error::new(Kind::Unsupported, "remove what is not in the snapshot from", why);
-                self.obstructed(&level.path, error.at(&level.path))?;
-                break;
-            }
             let path = level.path.join(&name);
             let path = path.map_err(|what| Error::new(Kind::Limit, "remove", what).at(&level.path))?;
-            self.remove_matching(path, level.device, filter)?;
+            match level.spared {
+                None => self.remove_matching(path, level.device, filter)?,
+                Some(why) if filter.matches(&path) => {
+                    // Told once.
+                    level.names.clear();
+                    let error = Error::new(Kind::Unsupported, "remove what is not in the snapshot from", why);
+                    self.obstructed(&level.path, error.at(&level.path))?;
+                }
+                Some(_) => {}
+            }
         }
         Ok(level)
     }

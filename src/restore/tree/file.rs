@@ -80,7 +80,6 @@ impl Tree<'_, '_> {
         let mut hasher = blake3::Hasher::new();
         let mut out = ExtentWriter::new(output, file).map_err(write_error)?;
         let job = &mut *self.job;
-        let mut stopped = None;
         let mut take = |bytes: &[u8]| {
             hasher.update(bytes);
             out.write(bytes).map_err(write_error)?;
@@ -88,19 +87,12 @@ impl Tree<'_, '_> {
             job.report.count(Counter::BytesWritten, bytes.len() as u64);
             job.advance(bytes.len() as u64)
         };
-        let read = contents.read(store, entry, &mut |bytes| {
-            let taken = bytes.chunks(CHUNK).try_for_each(&mut take);
-            taken.inspect_err(|error| stopped = Some(error.clone()))
-        });
-        if let Some(error) = stopped {
-            return Err(error);
-        }
-        match read {
-            Ok(()) if out.written == file.data_len() && file.hash == hasher.finalize().into() => Ok(None),
-            Ok(()) => Ok(Some(contents.differs(entry, file))),
-            Err(error) if !error.ends_reading() => Ok(Some(error)),
-            Err(error) => Err(error),
-        }
+        let read = contents.read(store, entry, &mut |bytes| bytes.chunks(CHUNK).try_for_each(&mut take))?;
+        Ok(match read {
+            Ok(()) if out.written == file.data_len() && file.hash == hasher.finalize().into() => None,
+            Ok(()) => Some(contents.differs(entry, file)),
+            Err(error) => Some(error),
+        })
     }
 
     /// Lists a file whose content is lost: which file, in which archive, where and why.

@@ -327,5 +327,5 @@ pub(super) fn seen(path: &Path, now: &Stat) -> Entry {
     let meta =
         Metadata { mode: now.mode, uid: now.uid, gid: now.gid, mtime: now.mtime, ..Metadata::default() };
     let place = Place { ino: now.ino, ctime: now.ctime, ..Place::default() };
-    Entry { path: path.clone(), node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() }
+    Entry::new(path.clone(), node, meta, place)
 }

@@ -50,7 +50,7 @@ fn entry(path: &[u8], node: Node) -> Entry {
     let meta = Metadata { mode: 0o755, ..Metadata::default() };
     let place = Place { ino: 1 << 60, ..Place::default() };
     let path = Path::new(path).unwrap();
-    Entry { path, node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() }
+    Entry::new(path, node, meta, place)
 }
 
 fn file(path: &[u8], size: u64) -> Entry {
