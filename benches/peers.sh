@@ -12,7 +12,7 @@
 #   --rounds       so many increments, 2 by default
 #   --repetitions  each from empty stores, 3 by default
 #   --peers-once   after the first repetition only tar and libibt: the others take most of the time
-#   --chain        also restores the tip of 30 increments of L, beside a full of the same tree
+#   --chain        also restores the tips of 30 increments of L and of 10 of D, beside fulls of the same trees
 #   --dir          where trees and stores are made, build/bench by default
 #   --out          where samples.tsv, peers.md, summary.md and peers.svg are written, DIR/results by default
 #
@@ -27,7 +27,6 @@ cd "$(dirname "$0")/.."
 workloads="K D S V L"
 tools="tar ibt ibt-memory duplicity rdiff-backup restic rustic borg dar bup"
 rounds=2 repetitions=3 peers_once='' dir=build/bench out='' chain=
-chain_length=30
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -234,17 +233,19 @@ one_file() {
 
 # ---- a long chain
 
-# The tip of a chain of increments, and beside it a full of the same tree, in a store of its own.
+# restore_chain WORKLOAD LENGTH: the tip of so many increments, and beside it a full of the same tree, in a store of
+# its own.
 restore_chain() {
-    workload=L n=0
+    workload=$1 chain_length=$2 n=0
+    workloads "$workload"
     discard "$room"
     take ibt
     mkdir -p "$store" "$cache"
-    workloads start $workload "$source"
+    workloads start "$workload" "$source"
     sh benches/tools.sh ibt full
-    while [ $n -lt $chain_length ]; do
+    while [ "$n" -lt "$chain_length" ]; do
         n=$((n + 1))
-        workloads step $workload $n "$source"
+        workloads step "$workload" "$n" "$source"
         sh benches/tools.sh ibt incr
     done
     mkdir "$room/flat"
@@ -297,6 +298,9 @@ for workload in $workloads; do
         repetition=$((repetition + 1))
     done
 done
-[ -z "$chain" ] || restore_chain
+if [ -n "$chain" ]; then
+    restore_chain L 30
+    restore_chain D 10
+fi
 rm -rf "$room" "$dir/discarded"
 python3 benches/report.py peers "$results"

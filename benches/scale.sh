@@ -69,7 +69,8 @@ restore_sample() {
 
 # fits MEGABYTES WHAT
 fits() {
-    ! make_room "$1" || return 0
+    needed=$1
+    ! make_room "$needed" || return 0
     say "$2 and its backup do not fit on the disk: left out"
     return 1
 }
@@ -79,6 +80,8 @@ repeat() {
     repetition=1
     while [ "$repetition" -le "$repetitions" ]; do
         empty_store
+        # What was put aside goes where it would be in the way; the tree is there already.
+        make_room "${needed:-0}" || :
         settle
         warm "$source"
         "$1" "$2"
