@@ -77,8 +77,9 @@ extern "C" {
 #define IBT_OK 0
 
 /**
- * Finished, but entries were unreadable, changed while being read, or damaged:
- * the report lists each.
+ * Finished, but not everything went well: entries were unreadable, changed
+ * while being read, or damaged, metadata could not be set, something stood in
+ * the way, stored files were lost. The report lists each.
  */
 #define IBT_PARTIAL 1
 
@@ -94,7 +95,7 @@ extern "C" {
 #define IBT_ERR_IO -2
 
 /**
- * No such key or snapshot.
+ * No such key, snapshot or entry, or a glob or path that matches nothing.
  */
 #define IBT_ERR_NOT_FOUND -3
 
@@ -375,7 +376,8 @@ extern "C" {
 /**
  * ==== Counters: ibt_report_counter() ====
  *
- * Entries of the snapshot, its root included; of a comparison, those compared.
+ * Entries of the snapshot, its root included; of a comparison, those compared;
+ * of a verify, those of all snapshots.
  */
 #define IBT_COUNT_ENTRIES 1
 
@@ -405,7 +407,7 @@ extern "C" {
 #define IBT_COUNT_BYTES_READ 8
 
 /**
- * Bytes written to the store or to restored files.
+ * Bytes written to the store, to restored files or, by a rebuild, to the cache.
  */
 #define IBT_COUNT_BYTES_WRITTEN 9
 
@@ -421,7 +423,8 @@ extern "C" {
 #define IBT_COUNT_PROBLEMS 11
 
 /**
- * Logical bytes of the snapshot's files.
+ * Logical bytes of the snapshot's files; of a verify, those of all snapshots. 0
+ * after a comparison.
  */
 #define IBT_COUNT_BYTES 12
 
@@ -623,10 +626,11 @@ typedef void (*ibt_destroy_fn)(void *ud);
  * Told each change. `what` is made of IBT_CHANGE_* bits; `before` is NULL for
  * what is new, `after` for what is gone. Both are valid during the call only.
  *
- * Changes come in the order of paths, with two exceptions: a restore tells
- * symbolic links and further names of hard links after everything else, and a
- * backup tells at the end, in any order, what was deleted but might have been
- * found again under another name.
+ * Changes come in the order of paths, with these exceptions: a restore tells
+ * symbolic links and further names of hard links after everything else, what it
+ * removes because the snapshot has it not after these, and what makes way for
+ * an entry just before that; a backup tells at the end, in any order, what was
+ * deleted but might have been found again under another name.
  *
  * Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP for enough: a comparison,
  * which does nothing but tell, then ends with what it has found; a backup or a
@@ -886,7 +890,8 @@ ibt_status ibt_options_set_progress(ibt_options *options,
 
 /**
  * Has a function told each change that a backup finds, each entry that a
- * restore makes and each difference that a comparison finds; NULL for none.
+ * restore makes, mends, leaves or removes, and each difference that a
+ * comparison finds; NULL for none.
  * `ud` and `destroy` as for progress.
  *
  * Default: none.
@@ -1475,7 +1480,7 @@ ibt_status ibt_storage_open_dir(const char *path,
  *
  *   ibt_storage_set_reader()   every operation needs it
  *   ibt_storage_set_list()     every operation needs it
- *   ibt_storage_set_writer()   backups need it
+ *   ibt_storage_set_writer()   backups and consolidations need it
  *   ibt_storage_set_delete()   removing snapshots needs it
  *   ibt_storage_set_lock()     optional
  *

@@ -33,10 +33,11 @@ pub type ibt_progress_fn = Option<unsafe extern "C" fn(ud: *mut c_void, now: *co
 /// Told each change. `what` is made of IBT_CHANGE_* bits; `before` is NULL for
 /// what is new, `after` for what is gone. Both are valid during the call only.
 ///
-/// Changes come in the order of paths, with two exceptions: a restore tells
-/// symbolic links and further names of hard links after everything else, and a
-/// backup tells at the end, in any order, what was deleted but might have been
-/// found again under another name.
+/// Changes come in the order of paths, with these exceptions: a restore tells
+/// symbolic links and further names of hard links after everything else, what it
+/// removes because the snapshot has it not after these, and what makes way for
+/// an entry just before that; a backup tells at the end, in any order, what was
+/// deleted but might have been found again under another name.
 ///
 /// Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP for enough: a comparison,
 /// which does nothing but tell, then ends with what it has found; a backup or a

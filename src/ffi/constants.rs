@@ -7,15 +7,16 @@ use crate::job::{change, meta, Action, Counter, Level, Phase, ProblemKind};
 ///
 /// Done.
 pub const IBT_OK: i32 = 0;
-/// Finished, but entries were unreadable, changed while being read, or damaged:
-/// the report lists each.
+/// Finished, but not everything went well: entries were unreadable, changed
+/// while being read, or damaged, metadata could not be set, something stood in
+/// the way, stored files were lost. The report lists each.
 pub const IBT_PARTIAL: i32 = 1;
 /// An argument or option is NULL, malformed, unknown, or of no use here.
 pub const IBT_ERR_INVALID_ARG: i32 = -1;
 /// The system refused to read or write: no such source, no room, no permission;
 /// ibt_error_os_code() tells.
 pub const IBT_ERR_IO: i32 = -2;
-/// No such key or snapshot.
+/// No such key, snapshot or entry, or a glob or path that matches nothing.
 pub const IBT_ERR_NOT_FOUND: i32 = -3;
 /// What was to be made exists already.
 pub const IBT_ERR_EXISTS: i32 = -4;
@@ -157,7 +158,8 @@ pub const IBT_CHANGE_KEPT: u32 = 32;
 
 /// ==== Counters: ibt_report_counter() ====
 ///
-/// Entries of the snapshot, its root included; of a comparison, those compared.
+/// Entries of the snapshot, its root included; of a comparison, those compared;
+/// of a verify, those of all snapshots.
 pub const IBT_COUNT_ENTRIES: i32 = 1;
 pub const IBT_COUNT_CREATED: i32 = 2;
 /// Files with new content, and entries of a new type.
@@ -171,14 +173,15 @@ pub const IBT_COUNT_METADATA: i32 = 7;
 /// rebuild of the cache out of archives; by a comparison from the tree; by a
 /// verify and a prune from the storage.
 pub const IBT_COUNT_BYTES_READ: i32 = 8;
-/// Bytes written to the store or to restored files.
+/// Bytes written to the store, to restored files or, by a rebuild, to the cache.
 pub const IBT_COUNT_BYTES_WRITTEN: i32 = 9;
 /// Entries restored.
 pub const IBT_COUNT_RESTORED: i32 = 10;
 /// Problems, notes included: all of them, also those the report no longer
 /// lists.
 pub const IBT_COUNT_PROBLEMS: i32 = 11;
-/// Logical bytes of the snapshot's files.
+/// Logical bytes of the snapshot's files; of a verify, those of all snapshots. 0
+/// after a comparison.
 pub const IBT_COUNT_BYTES: i32 = 12;
 
 /// ==== Problems: ibt_report_problem_kind() ====

@@ -26,6 +26,9 @@ expect 0 "$@" restore docs older --store store --cache cache --at "$stamp"
 diff -r --no-dereference before older
 expect 0 "$@" restore docs then --store store --at "$at"
 diff -r --no-dereference before then
+expect 0 "$@" restore docs latest --store store --at 9999-12-31T23:59:59Z
+diff -r --no-dereference newest latest
+expect 1 "$@" restore docs never --store store --at 0001-01-01T00:00:00Z
 expect 1 "$@" restore docs then --store store
 expect 1 "$@" restore other dest --store store
 expect 1 "$@" restore docs dest --store store --at 1999-01-01T00:00:00+01:00

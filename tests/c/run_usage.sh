@@ -26,6 +26,7 @@ expect 2 "$@" full a --json=yes
 expect 2 "$@" restore key dest --overwrite maybe
 expect 2 "$@" restore key dest --keep-last 1
 expect 2 "$@" restore key dest --include '[a'
+expect 2 "$@" full a --exclude '[a'
 expect 2 "$@" restore key dest --root ../up
 expect 2 "$@" files
 expect 2 "$@" files key path more

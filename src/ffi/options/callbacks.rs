@@ -34,7 +34,8 @@ pub unsafe extern "C" fn ibt_options_set_progress(
 }
 
 /// Has a function told each change that a backup finds, each entry that a
-/// restore makes and each difference that a comparison finds; NULL for none.
+/// restore makes, mends, leaves or removes, and each difference that a
+/// comparison finds; NULL for none.
 /// `ud` and `destroy` as for progress.
 ///
 /// Default: none.

@@ -128,7 +128,7 @@ unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt
 ///
 ///   ibt_storage_set_reader()   every operation needs it
 ///   ibt_storage_set_list()     every operation needs it
-///   ibt_storage_set_writer()   backups need it
+///   ibt_storage_set_writer()   backups and consolidations need it
 ///   ibt_storage_set_delete()   removing snapshots needs it
 ///   ibt_storage_set_lock()     optional
 ///

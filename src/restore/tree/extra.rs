@@ -25,7 +25,7 @@ struct Level {
     spared: Option<&'static str>,
 }
 
-const UNLISTED: &str = "the backup could not list this directory: what else is in it stays";
+const UNLISTED: &str = "the backup could not read all of this directory: what else is in it stays";
 const MOUNTED: &str =
     "another file system is mounted here, of which the snapshot has nothing: it is left alone";
 const FOLDED: &str = "the file system does not tell names apart by case: what else is in it stays";
