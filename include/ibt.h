@@ -1006,12 +1006,12 @@ ibt_status ibt_options_set_overwrite(ibt_options *options,
  * well, such as what exclude patterns match. Only with 1 does a directory that
  * is not empty make way for an entry of another type.
  *
- * Nothing is removed in a directory that the backup could not list, nor in one
- * whose file system does not tell names apart by case. A directory of another
- * file system than its parent is not entered, unless the snapshot has entries
- * in it; an extra directory with such a one inside is not removed, though part
- * of what is in it may be. What stays for one of these reasons is listed as
- * IBT_PROBLEM_OBSTRUCTED.
+ * What the backup saw and could not read stays. Nothing is removed in a
+ * directory that it could not list, nor in one whose file system does not tell
+ * names apart by case. A directory of another file system than its parent is
+ * not entered, unless the snapshot has entries in it; an extra directory with
+ * such a one inside is not removed, though part of what is in it may be. What
+ * stays for one of these reasons is listed as IBT_PROBLEM_OBSTRUCTED.
  *
  * Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
  *

@@ -246,18 +246,22 @@ fn what_is_mounted_is_not_extra() {
     fs::remove_file(series.source.join("mnt/keep")).unwrap();
     series.snapshot();
     fs::create_dir_all(dest.join("extra/below/mnt")).unwrap();
+    fs::remove_file(dest.join("f")).unwrap();
+    fs::create_dir_all(dest.join("f/mnt")).unwrap();
     let mounted: Vec<_> =
-        ["mnt", "seen", "extra/below/mnt"].map(|at| Mount::tmpfs(&dest.join(at), "size=1m")).into();
+        ["mnt", "seen", "extra/below/mnt", "f/mnt"].map(|at| Mount::tmpfs(&dest.join(at), "size=1m")).into();
     if mounted.iter().any(Option::is_none) {
         return skip("mounting is not allowed here");
     }
-    for extra in ["mnt/disk", "seen/g", "extra/below/mnt/disk"] {
+    for extra in ["mnt/disk", "seen/g", "extra/below/mnt/disk", "f/mnt/disk"] {
         fs::write(dest.join(extra), "2").unwrap();
     }
     let mut told = Told::default();
     let outcome = restore(&series, &mirror(&series), &dest, &mut told);
-    assert_eq!(problem_paths(&outcome.report, ProblemKind::Obstructed), ["extra", "mnt"]);
-    assert!(dest.join("mnt/disk").exists() && dest.join("extra/below/mnt/disk").exists());
+    assert_eq!(problem_paths(&outcome.report, ProblemKind::Obstructed), ["extra", "f", "mnt"]);
+    for disk in ["mnt/disk", "extra/below/mnt/disk", "f/mnt/disk"] {
+        assert!(dest.join(disk).exists(), "{disk}");
+    }
     assert!(!dest.join("seen/g").exists() && dest.join("seen/f").exists());
     assert!(!told.0.iter().any(|(_, path)| path.ends_with(b"disk")), "{:?}", told.0);
 }
@@ -271,15 +275,27 @@ fn what_the_backup_could_not_see_is_not_extra() {
     let series = Series::new();
     series.write("secret/f", "1");
     series.write("seen/f", "1");
+    // One of which only the names are seen, and a file.
+    series.write("listed/f", "1");
+    series.write("seen/closed", "1");
+    set_mode(&series.source.join("seen/closed"), 0o000);
+    set_mode(&series.source.join("listed"), 0o400);
     set_mode(&series.source.join("secret"), 0o000);
     assert!(series.full().ok().status() > 0);
     set_mode(&series.source.join("secret"), 0o700);
+    set_mode(&series.source.join("listed"), 0o700);
+    set_mode(&series.source.join("seen/closed"), 0o600);
     let dest = copy(&series);
     fs::write(dest.join("seen/extra"), "2").unwrap();
     let outcome = restore(&series, &mirror(&series), &dest, &mut Silent);
     set_mode(&dest.join("secret"), 0o700);
-    assert_eq!(problem_paths(&outcome.report, ProblemKind::Obstructed), ["secret"]);
-    assert!(dest.join("secret/f").exists() && !dest.join("seen/extra").exists());
+    set_mode(&dest.join("listed"), 0o700);
+    let obstructed = problem_paths(&outcome.report, ProblemKind::Obstructed);
+    assert_eq!(obstructed, ["listed/f", "secret", "seen/closed"]);
+    for there in ["secret/f", "listed/f", "seen/closed"] {
+        assert!(dest.join(there).exists(), "{there}");
+    }
+    assert!(!dest.join("seen/extra").exists());
 }
 
 /// An extra directory that cannot be listed does not end the restore.
@@ -300,8 +316,13 @@ fn an_unreadable_extra_directory_goes_like_any_other() {
 /// was restored under another spelling is not extra.
 #[test]
 fn names_that_differ_in_case_do_not_merge() {
-    let (series, dest) =
-        with_copy(&[("d/Makefile", "1"), ("d/makefile", "2"), ("e/readme", "3"), ("other", "4")]);
+    let (series, dest) = with_copy(&[
+        ("d/Makefile", "1"),
+        ("d/makefile", "2"),
+        ("e/readme", "3"),
+        ("other", "4"),
+        ("г/фото", "5"),
+    ]);
     fs::remove_dir_all(&dest).unwrap();
     fs::create_dir(&dest).unwrap();
     let Some(_mount) = Mount::exfat(&series.beside("image"), &dest) else {
@@ -309,13 +330,16 @@ fn names_that_differ_in_case_do_not_merge() {
     };
     fs::create_dir(dest.join("e")).unwrap();
     fs::write(dest.join("e/README"), "mine").unwrap();
+    fs::create_dir(dest.join("г")).unwrap();
+    fs::write(dest.join("г/ФОТО"), "mine").unwrap();
     let options = Options { restore_metadata: Some(0), ..mirror(&series) };
     let outcome = restore(&series, &options, &dest, &mut Silent);
     let obstructed = problem_paths(&outcome.report, ProblemKind::Obstructed);
-    assert_eq!(obstructed, ["d/makefile", "e", "e/readme"]);
+    assert_eq!(obstructed, ["d/makefile", "e", "e/readme", "г", "г/фото"]);
     assert!(outcome.report.problems[0].message.contains("Makefile"), "{:?}", outcome.report.problems);
     assert_eq!(fs::read(dest.join("d/Makefile")).unwrap(), b"1");
     assert_eq!(fs::read(dest.join("e/README")).unwrap(), b"mine");
+    assert_eq!(fs::read(dest.join("г/ФОТО")).unwrap(), b"mine");
     assert_eq!(fs::read(dest.join("other")).unwrap(), b"4");
 }
 

@@ -114,6 +114,36 @@ fn a_further_name_of_a_set_is_looked_at_again() {
     }
 }
 
+/// Changes the mode of the first name of a set once that was stored.
+struct Touch<'p>(&'p Path);
+
+impl Observer for Touch<'_> {
+    fn change(&mut self, _: u32, _: Option<&ibt::entry::Entry>, after: Option<&ibt::entry::Entry>) -> Flow {
+        if after.is_some_and(|entry| entry.path.as_bytes() == b"a") {
+            set_mode(self.0, 0o640);
+        }
+        Flow::Continue
+    }
+}
+
+/// What changes the inode of a set while it is stored, another link for one, does not undo the links, and costs one
+/// more copy of the content at most.
+#[test]
+fn names_of_a_set_stay_linked_when_its_inode_changes() {
+    let series = Series::new();
+    let first = series.write("a", noise(1, 300_000));
+    for name in ["b", "c", "d", "e"] {
+        fs::hard_link(&first, series.source.join(name)).unwrap();
+    }
+    let outcome = series.run(&series.options, &Cancel::default(), &mut Touch(&first), |store, job| {
+        ibt::backup::full(store, &series.source, job)
+    });
+    outcome.ok();
+    let dest = restored(&series);
+    assert_eq!(fs::metadata(dest.join("a")).unwrap().nlink(), 5);
+    assert!(fs::metadata(series.newest("full")).unwrap().len() < 700_000);
+}
+
 #[test]
 fn an_unreadable_file_is_carried_forward() {
     if !as_ordinary_user("an_unreadable_file_is_carried_forward") {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::scan::LinkCounts;
-use crate::entry::{Entry, Node};
+use crate::entry::{Entry, File, Node};
 use crate::platform::Stat;
 
 /// Goes by the inodes that the first pass saw. The second pass finds other files under some of these names, and
@@ -11,7 +11,7 @@ use crate::platform::Stat;
 pub struct Links {
     /// Names of each inode that has several.
     counts: LinkCounts,
-    /// The entry of each that was stored first.
+    /// The entry of each that was stored last under a name of its own.
     sets: HashMap<(u64, u64), Entry>,
     last_number: u64,
 }
@@ -25,29 +25,29 @@ impl Links {
         self.counts.contains_key(&stat.id())
     }
 
-    /// The entry of the first name of a set.
+    /// The entry of the name of a set that others may be links of.
     pub fn first(&self, stat: &Stat) -> Option<&Entry> {
         self.sets.get(&stat.id())
     }
 
-    /// Gives the entry of a file that the first pass saw as `stat` the number of its set; it is the first of that,
-    /// or has the same content at the same moment. 0 if it is in none.
+    /// Gives the entry of a file that the first pass saw as `stat`, and whose content is stored under its own name,
+    /// the number of its set: that of the name before it if both have the same content, else a new one, which the
+    /// names to come join. 0 if it is in none.
     pub fn join(&mut self, entry: &mut Entry, stat: &Stat) {
         let in_set = self.has_several(stat) && entry.place.ino == stat.ino;
         let number = match self.sets.get(&stat.id()).filter(|_| in_set) {
-            Some(first) if is_same(first, entry) => number(first),
-            Some(_) => 0,
-            None if in_set => {
+            Some(before) if is_same(before, entry) => number(before),
+            _ if in_set => {
                 self.last_number += 1;
                 self.last_number
             }
-            None => 0,
+            _ => 0,
         };
         if let Node::File(file) = &mut entry.node {
             file.link = number;
         }
-        if number != 0 {
-            self.sets.entry(stat.id()).or_insert_with(|| entry.clone());
+        if in_set {
+            self.sets.insert(stat.id(), entry.clone());
         }
     }
 }
@@ -57,6 +57,6 @@ fn number(entry: &Entry) -> u64 {
 }
 
 fn is_same(a: &Entry, b: &Entry) -> bool {
-    let content = |entry: &Entry| entry.file().map(|file| (file.hash, file.size, file.holes.clone()));
-    a.place.ctime == b.place.ctime && content(a) == content(b)
+    let same = |(a, b): (&File, &File)| (a.hash, a.size, &a.holes) == (b.hash, b.size, &b.holes);
+    a.file().zip(b.file()).is_some_and(same)
 }

@@ -136,9 +136,7 @@ impl Dir {
     /// Whether this directory takes another spelling of `name`, which is found in it, for the same: upper case
     /// for lower case. `None` if this name cannot tell.
     pub fn folds_case(&self, name: &[u8]) -> io::Result<Option<bool>> {
-        let Some(letter) = name.iter().rposition(u8::is_ascii_alphabetic) else { return Ok(None) };
-        let mut other = name.to_vec();
-        other[letter] ^= 0x20;
+        let Some(other) = in_other_case(name) else { return Ok(None) };
         if let Err(error) = self.stat(&other) {
             let differs = error.kind() == io::ErrorKind::NotFound;
             return if differs { Ok(Some(false)) } else { Err(error) };
@@ -147,7 +145,8 @@ impl Dir {
         let listing = self.list();
         let listed = |wanted: &[u8]| listing.names.iter().any(|(name, _)| **name == *wanted);
         let both = listed(name) && listed(&other);
-        listing.error.map_or(Ok(Some(!both)), Err)
+        // One that may not be listed cannot tell.
+        Ok(listing.error.is_none().then_some(!both))
     }
 
     /// Makes a new file, open for reading and writing; `EEXIST` if anything has that name.
@@ -186,6 +185,23 @@ impl Dir {
         rustix::fs::sync();
         Ok(())
     }
+}
+
+/// A name with its last letter that has two cases in the other one.
+fn in_other_case(name: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(name).ok()?;
+    let swap = |(at, letter): (usize, char)| Some((at, letter, other_case(letter)?));
+    let (at, letter, other) = text.char_indices().rev().find_map(swap)?;
+    let (before, after) = (&text[..at], &text[at + letter.len_utf8()..]);
+    Some([before, other.encode_utf8(&mut [0; 4]), after].concat().into_bytes())
+}
+
+fn other_case(letter: char) -> Option<char> {
+    fn single(mut letters: impl Iterator<Item = char>) -> Option<char> {
+        letters.next().filter(|_| letters.next().is_none())
+    }
+    let cases = [single(letter.to_uppercase()), single(letter.to_lowercase())];
+    cases.into_iter().flatten().find(|&other| other != letter)
 }
 
 impl Listing {

@@ -478,6 +478,24 @@ fn holes_that_touch_are_one() {
 }
 
 #[test]
+fn names_of_different_case_are_told_apart_here() {
+    let (_temp, dir) = temp();
+    for name in ["abc", "aBc", "ФОТО", "фото", "ß", "123", "x1"] {
+        dir.create_file(name.as_bytes(), 0o600).unwrap();
+    }
+    for (name, folds) in [
+        ("abc", Some(false)),
+        ("ФОТО", Some(false)),
+        ("фото", Some(false)),
+        ("x1", Some(false)),
+        ("123", None),
+    ] {
+        assert_eq!(dir.folds_case(name.as_bytes()).unwrap(), folds, "{name}");
+    }
+    assert_eq!(dir.folds_case(b"\xff").unwrap(), None);
+}
+
+#[test]
 fn the_system_answers() {
     assert_eq!(hostname(), fs::read("/proc/sys/kernel/hostname").unwrap().trim_ascii());
     assert_ne!(random_bytes16().unwrap(), random_bytes16().unwrap());

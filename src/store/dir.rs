@@ -112,9 +112,16 @@ impl DirStore {
 
     /// Whether a lock file still is the one of this name.
     fn is_named(&self, name: &str, file: &File) -> bool {
-        let named = self.dir.as_ref().and_then(|dir| dir.stat(name.as_bytes()).ok());
-        let opened = platform::stat_file(file).ok();
-        named.zip(opened).is_some_and(|(named, opened)| named.id() == opened.id())
+        // Both by descriptor: some file systems give a name another inode number than what is open.
+        let named = match self.dir.as_ref().map(|dir| dir.open_file(name.as_bytes())) {
+            Some(Ok(named)) => named,
+            Some(Err(error)) => return error.kind() != io::ErrorKind::NotFound,
+            None => return false,
+        };
+        match (platform::stat_file(&named), platform::stat_file(file)) {
+            (Ok(named), Ok(opened)) => named.id() == opened.id(),
+            _ => true,
+        }
     }
 
     /// The lock file for a reader: made only where there is something to read, and not needed where nobody
@@ -237,7 +244,10 @@ impl Store for DirStore {
             let opened = match mode {
                 LockMode::Exclusive => match self.made()?.open_or_create(name.as_bytes(), 0o600) {
                     // Whoever made the directory has removed it again.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        self.dir = None;
+                        continue;
+                    }
                     opened => opened.map(Some),
                 },
                 LockMode::Shared => self.open_shared(key, &name)?,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::entry::Hash;
-use crate::error::{Error, Kind, Result};
+use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::Kind as FileKind;
 use crate::format::{ReadAt, Sink};
 use crate::job::{BackupFile, Job, Problem, ProblemKind};
@@ -203,6 +203,6 @@ pub struct LocalFile(pub std::fs::File);
 impl ReadAt for LocalFile {
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         use std::os::unix::fs::FileExt;
-        self.0.read_at(buf, offset).map_err(|e| Error::own("read the cache", &e))
+        self.0.read_at(buf, offset).map_err(|e| Error::new(Kind::Io, "read the cache", describe(&e)))
     }
 }

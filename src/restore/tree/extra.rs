@@ -15,6 +15,9 @@ use crate::restore::selection::Selection;
 use super::standing::seen;
 use super::{is_obstacle, Tree};
 
+/// The status of entries that a state has no version of.
+const UNREADABLE: &str = "unreadable";
+
 /// An existing directory of the snapshot.
 struct Level {
     path: Path,
@@ -28,6 +31,7 @@ struct Level {
 const UNLISTED: &str = "the backup could not read all of this directory: what else is in it stays";
 const MOUNTED: &str =
     "another file system is mounted here, of which the snapshot has nothing: it is left alone";
+const UNREAD: &str = "the backup saw it and could not read it";
 const FOLDED: &str = "the file system does not tell names apart by case: what else is in it stays";
 
 impl Tree<'_, '_> {
@@ -35,6 +39,8 @@ impl Tree<'_, '_> {
     pub fn remove_extra(&mut self, state: &mut StateReader, selection: &mut Selection) -> Result<()> {
         // A directory opened before has names of before.
         self.current = None;
+        let unread = state.trailer().problems.iter().filter(|problem| problem.status == UNREADABLE);
+        self.unread = unread.filter_map(|problem| problem.path.clone()).collect();
         let mut open: Vec<Level> = Vec::new();
         for entry in state.entries()? {
             let entry = entry?;
@@ -78,10 +84,11 @@ impl Tree<'_, '_> {
             Some(UNLISTED)
         } else if above.is_some_and(|above| above != now.dev) {
             Some(MOUNTED)
-        } else if self.folds(&entry.path, &names)? {
-            Some(FOLDED)
         } else {
-            None
+            match self.folds(&entry.path, &names) {
+                Ok(folds) => folds.then_some(FOLDED),
+                Err(error) => return self.obstructed(&entry.path, error).map(|()| None),
+            }
         };
         Ok(Some(Level { path: entry.path.clone(), names, device: now.dev, spared }))
     }
@@ -145,7 +152,9 @@ impl Tree<'_, '_> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::io("look at", &path, &error)),
             };
-            if filter.matches(&path) {
+            if self.unread.contains(path.as_bytes()) {
+                self.obstructed(&path, Error::new(Kind::Unsupported, "remove", UNREAD).at(&path))?;
+            } else if filter.matches(&path) {
                 self.remove(&path, &now, device)?;
             } else if now.kind == FileKind::Dir && now.dev == device {
                 let names = match self.list(&path) {
@@ -163,7 +172,8 @@ impl Tree<'_, '_> {
 
     /// Told before it is done: afterwards nobody knows what was there.
     fn remove(&mut self, path: &Path, now: &Stat, device: u64) -> Result<()> {
-        if now.dev != device {
+        // Of directories only: a union of file systems has files with the numbers of all of them.
+        if now.kind == FileKind::Dir && now.dev != device {
             let error = Error::new(Kind::Unsupported, "remove", MOUNTED).at(path);
             return self.obstructed(path, error);
         }
@@ -201,16 +211,21 @@ impl Tree<'_, '_> {
         let below = |dir: &Path, names: VecDeque<Box<[u8]>>| {
             names.into_iter().rev().filter_map(|name| dir.join(&name).ok()).collect::<Vec<_>>()
         };
-        let Ok(top) = self.dir_of(path).and_then(|dir| dir.stat(path.name())) else { return Ok(()) };
+        let stats = self.dir_of(path).and_then(|dir| Ok((dir.stat_self()?, dir.stat(path.name())?)));
+        let Ok((above, top)) = stats else { return Ok(()) };
+        if top.dev != above.dev {
+            return Ok(());
+        }
         let mut waiting = below(path, self.list(path).unwrap_or_default());
         while let Some(path) = waiting.pop() {
             self.job.pulse()?;
             let Ok(now) = self.dir_of(&path).and_then(|dir| dir.stat(path.name())) else { continue };
-            if now.dev != top.dev {
+            let is_dir = now.kind == FileKind::Dir;
+            if is_dir && now.dev != top.dev {
                 continue;
             }
             each(self, &path, &now)?;
-            if now.kind == FileKind::Dir {
+            if is_dir {
                 waiting.extend(below(&path, self.list(&path).unwrap_or_default()));
             }
         }

@@ -13,7 +13,7 @@ mod links;
 mod small;
 mod standing;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -61,6 +61,8 @@ pub struct Tree<'t, 'j> {
     lost_dir: Option<Path>,
     /// A directory that a dry run would make: nothing is below it.
     absent: Option<Path>,
+    /// What the backup could not read: nothing that is extra.
+    unread: HashSet<Vec<u8>>,
 }
 
 struct First {
@@ -100,6 +102,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             claimed: HashMap::new(),
             lost_dir: None,
             absent: None,
+            unread: HashSet::new(),
         })
     }
 
@@ -374,10 +377,11 @@ fn below<'p>(path: &'p [u8], dir: &[u8]) -> Option<&'p [u8]> {
 /// Whether something that was there before, or its permissions, is in the way of a single entry. What is
 /// wrong with the file system as a whole is not.
 fn is_obstacle(error: &Error) -> bool {
-    const CODES: [i32; 10] = [
+    const CODES: [i32; 11] = [
         libc::EACCES,
         libc::EPERM,
         libc::EBUSY,
+        libc::EXDEV,
         libc::ETXTBSY,
         libc::EEXIST,
         libc::ENOTEMPTY,

@@ -70,8 +70,9 @@ impl Tree<'_, '_> {
             let same = || place.dir.stat(name).is_ok_and(|stat| stat.id() == now.id());
             name.eq_ignore_ascii_case(entry.path.name()) || same()
         };
-        let other = listed.iter().find(|name| is_it(name));
-        let other = other.map_or("?".into(), |name| encode_name(name));
+        let now_listed = place.dir.list().names;
+        let mut names = listed.iter().chain(now_listed.iter().map(|(name, _)| name));
+        let other = names.find(|name| is_it(name)).map_or("?".into(), |name| encode_name(name));
         let detail = format!("the file system takes it for '{other}', which is there");
         let error = Error::new(Kind::Exists, "restore", detail).at(&entry.path);
         Err(Error { os_code: libc::EEXIST, ..error })
