@@ -221,7 +221,7 @@ impl StateReader {
         Ok(Records::new(self.lines(self.entries_start, PASS_BUFFER)?, Some(numbering)))
     }
 
-    /// The entries from the one whose line [`Entries::line`] placed at `offset`, each checked by itself.
+    /// The entries from the one whose line [`Entries::offset`] placed at `offset`, each checked by itself.
     /// Their order is not: for a state that [`StateReader::entries`] has given whole.
     pub fn entries_from(&mut self, offset: u64) -> Result<Entries<'_>> {
         Ok(Entries(Records::new(self.lines(offset, JUMP_BUFFER)?, None)))
