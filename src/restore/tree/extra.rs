@@ -55,6 +55,7 @@ impl Tree<'_, '_> {
             let above = open.pop_if(|level| entry.path.parent() == Some(level.path.as_bytes()));
             let device = above.as_ref().map(|level| level.device);
             if let Some(mut level) = above {
+                // The snapshot has something of it.
                 level.spared = level.spared.filter(|&why| why != MOUNTED);
                 open.push(self.remove_rest(level, Some(entry.path.name()), filter)?);
             }
@@ -80,15 +81,17 @@ impl Tree<'_, '_> {
             Ok(names) => names,
             Err(error) => return self.obstructed(&entry.path, error).map(|()| None),
         };
+        let folds = match self.folds(&entry.path, &names) {
+            Ok(folds) => folds,
+            Err(error) => return self.obstructed(&entry.path, error).map(|()| None),
+        };
+        // The last one may turn out not to be so.
         let spared = if entry.place.dirty {
             Some(UNLISTED)
-        } else if above.is_some_and(|above| above != now.dev) {
-            Some(MOUNTED)
+        } else if folds {
+            Some(FOLDED)
         } else {
-            match self.folds(&entry.path, &names) {
-                Ok(folds) => folds.then_some(FOLDED),
-                Err(error) => return self.obstructed(&entry.path, error).map(|()| None),
-            }
+            above.filter(|&above| above != now.dev).map(|_| MOUNTED)
         };
         Ok(Some(Level { path: entry.path.clone(), names, device: now.dev, spared }))
     }
@@ -150,7 +153,10 @@ impl Tree<'_, '_> {
             let now = match self.dir_of(&path).and_then(|dir| dir.stat(path.name())) {
                 Ok(now) => now,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(Error::io("look at", &path, &error)),
+                Err(error) => {
+                    self.obstructed(&path, Error::io("look at", &path, &error))?;
+                    continue;
+                }
             };
             if self.unread.contains(path.as_bytes()) {
                 self.obstructed(&path, Error::new(Kind::Unsupported, "remove", UNREAD).at(&path))?;
