@@ -190,6 +190,40 @@ fn a_dry_run_for_a_destination_that_is_not_there_makes_none() {
 }
 
 /// Only what is older gives way, whatever it holds.
+/// Two files of the destination would make way for directories: of neither a dry run looks for what is below.
+#[test]
+fn a_dry_run_looks_for_nothing_below_what_would_make_way() {
+    let (mut series, dest) = with_copy(&[("a/f", "1"), ("b", "1"), ("c/f", "1"), ("d/e/f", "1")]);
+    // Links are come to when everything else is done.
+    symlink("f", series.source.join("a/link")).unwrap();
+    series.snapshot();
+    for dir in ["a", "c"] {
+        fs::remove_dir_all(dest.join(dir)).unwrap();
+        fs::write(dest.join(dir), "a file").unwrap();
+    }
+    fs::remove_dir_all(dest.join("d")).unwrap();
+    symlink("elsewhere", dest.join("d")).unwrap();
+    let (mut foretold, mut told) = (Told::default(), Told::default());
+    let dry = Options { dry_run: true, ..mirror(&series) };
+    restore(&series, &dry, &dest, &mut foretold).whole();
+    restore(&series, &mirror(&series), &dest, &mut told).whole();
+    assert_eq!(foretold.sorted(), told.sorted());
+}
+
+/// A name that would be replaced is one less of an inode whose other name is right but for that.
+#[test]
+fn a_dry_run_counts_the_names_that_would_go() {
+    let (series, dest) = with_copy(&[("a", "1"), ("b", "2"), ("c/f", "3")]);
+    fs::remove_file(dest.join("a")).unwrap();
+    fs::hard_link(dest.join("b"), dest.join("a")).unwrap();
+    let (mut foretold, mut told) = (Told::default(), Told::default());
+    let dry = Options { dry_run: true, ..mirror(&series) };
+    restore(&series, &dry, &dest, &mut foretold).whole();
+    restore(&series, &mirror(&series), &dest, &mut told).whole();
+    assert!(!told.0.iter().any(|(what, path)| *path == b"b" && what & change::CONTENT != 0), "{:?}", told.0);
+    assert_eq!(foretold.sorted(), told.sorted());
+}
+
 #[test]
 fn if_older_goes_by_the_modification_time() {
     let (series, dest) = with_copy(&[("older", "snapshot"), ("newer", "snapshot"), ("same", "snapshot")]);

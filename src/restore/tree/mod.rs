@@ -61,6 +61,8 @@ pub struct Tree<'t, 'j> {
     lost_dir: Option<Path>,
     /// A directory that a dry run would make: nothing is below it.
     absent: Option<Path>,
+    /// Names that a dry run would take from existing inodes that have several.
+    unlinked: HashMap<(u64, u64), u64>,
     /// What the backup could not read: nothing that is extra.
     unread: HashSet<Vec<u8>>,
 }
@@ -102,6 +104,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             claimed: HashMap::new(),
             lost_dir: None,
             absent: None,
+            unlinked: HashMap::new(),
             unread: HashSet::new(),
         })
     }
@@ -186,8 +189,11 @@ impl<'t, 'j> Tree<'t, 'j> {
             }
         }
         if self.job.options.dry_run {
+            self.would_make_way(&verdict);
             self.dirs.push(entry)?;
-            self.absent.get_or_insert_with(|| entry.path.clone());
+            if self.absent.as_ref().is_none_or(|above| !entry.path.is_within(above.as_bytes())) {
+                self.absent = Some(entry.path.clone());
+            }
         } else {
             if let Verdict::Replace(now) = &verdict {
                 self.make_way(entry, now)?;

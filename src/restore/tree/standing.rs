@@ -47,6 +47,8 @@ impl Tree<'_, '_> {
         match found {
             Ok(stat) => self.is_named_so(entry, &stat).map(|()| Some(stat)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // In a dry run what would have made way for a directory is still there.
+            Err(error) if self.job.options.dry_run && is_no_directory(&error) => Ok(None),
             Err(error) => Err(Error::io("look at", &entry.path, &error)),
         }
     }
@@ -131,7 +133,8 @@ impl Tree<'_, '_> {
         // Names that are linked must not stay linked with more than their own set.
         let names = self.names.get(&file.link).copied().unwrap_or(1);
         let of_others = self.claimed.get(&now.id()).is_some_and(|&link| link != file.link);
-        if now.nlink > names || of_others {
+        let unlinked = self.unlinked.get(&now.id()).copied().unwrap_or(0);
+        if now.nlink.saturating_sub(unlinked) > names || of_others {
             return Ok(false);
         }
         let quick = self.job.options.overwrite == Overwrite::IfDifferent && now.mtime == entry.meta.mtime;
@@ -226,10 +229,20 @@ impl Tree<'_, '_> {
             if now.is_some_and(|now| now.kind == FileKind::Dir) && self.job.options.delete_extra {
                 self.each_below(&entry.path, &mut |tree, path, now| tree.tell_removed(path, now))?;
             }
+            self.would_make_way(verdict);
             self.told(entry, verdict)?;
             return Ok(Way::Done);
         }
         Ok(Way::Make(now))
+    }
+
+    /// Remembers in a dry run that an inode would have a name less by now.
+    pub(super) fn would_make_way(&mut self, verdict: &Verdict) {
+        if let Verdict::Replace(now) = verdict {
+            if now.kind == FileKind::File && now.nlink > 1 {
+                *self.unlinked.entry(now.id()).or_default() += 1;
+            }
+        }
     }
 
     fn refresh(&mut self, entry: &Entry) -> Result<()> {
@@ -293,6 +306,10 @@ impl Tree<'_, '_> {
             let _ = dir.unlink(&name);
         }
     }
+}
+
+fn is_no_directory(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP))
 }
 
 /// What stays where it is: worth telling only if it is not what the snapshot has anyway.
