@@ -225,6 +225,11 @@ impl File {
     pub fn data_len(&self) -> u64 {
         data_len(self.size, &self.holes)
     }
+
+    /// Whether both read the same and have the same holes.
+    pub fn same_bytes(&self, other: &File) -> bool {
+        self.hash == other.hash && self.size == other.size && self.holes == other.holes
+    }
 }
 
 /// Bytes of a file of `size` that are not in `holes`.

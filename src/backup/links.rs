@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::scan::LinkCounts;
-use crate::entry::{Entry, File, Node};
+use crate::entry::{Entry, Node};
 use crate::platform::Stat;
 
 /// Goes by the inodes that the first pass saw. The second pass finds other files under some of these names, and
@@ -36,7 +36,7 @@ impl Links {
     pub fn join(&mut self, entry: &mut Entry, stat: &Stat) {
         let in_set = self.has_several(stat) && entry.place.ino == stat.ino;
         let number = match self.sets.get(&stat.id()).filter(|_| in_set) {
-            Some(before) if is_same(before, entry) => number(before),
+            Some(before) if has_bytes_of(entry, before) => number(before),
             _ if in_set => {
                 self.last_number += 1;
                 self.last_number
@@ -56,7 +56,6 @@ fn number(entry: &Entry) -> u64 {
     entry.file().map_or(0, |file| file.link)
 }
 
-fn is_same(a: &Entry, b: &Entry) -> bool {
-    let same = |(a, b): (&File, &File)| (a.hash, a.size, &a.holes) == (b.hash, b.size, &b.holes);
-    a.file().zip(b.file()).is_some_and(same)
+fn has_bytes_of(a: &Entry, b: &Entry) -> bool {
+    a.file().zip(b.file()).is_some_and(|(a, b)| a.same_bytes(b))
 }

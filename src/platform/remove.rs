@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::dir::Dir;
 use super::meta::set_mode;
-use super::stat::FileKind;
+use super::stat::{stat_fd, FileKind, Stat};
 use std::os::fd::AsFd;
 
 /// A directory being emptied.
@@ -53,20 +53,17 @@ impl Dir {
 
     /// Opens a directory that is to be emptied and makes it writable for us if it is not.
     fn enter_to_remove(&self, name: &[u8], device: u64) -> io::Result<Dir> {
-        if self.stat(name)?.dev != device {
-            return Err(Errno::XDEV.into());
-        }
+        let of_device = |stat: Stat| if stat.dev == device { Ok(stat) } else { Err(Errno::XDEV) };
         let dir = match self.open_dir(name) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                set_mode(self.open_path(name)?.as_fd(), 0o700)?;
+                let named = self.open_path(name)?;
+                of_device(stat_fd(named.as_fd())?)?;
+                set_mode(named.as_fd(), 0o700)?;
                 self.open_dir(name)?
             }
             result => result?,
         };
-        let stat = dir.stat_self()?;
-        if stat.dev != device {
-            return Err(Errno::XDEV.into());
-        }
+        let stat = of_device(dir.stat_self()?)?;
         if !super::is_privileged() && stat.mode & 0o700 != 0o700 {
             // If this fails, removing what is inside fails too and says why.
             let _ = set_mode(dir.as_fd(), 0o700);

@@ -15,9 +15,6 @@ use crate::restore::selection::Selection;
 use super::standing::seen;
 use super::{is_obstacle, Tree};
 
-/// The status of entries that a state has no version of.
-const UNREADABLE: &str = "unreadable";
-
 /// An existing directory of the snapshot.
 struct Level {
     path: Path,
@@ -39,7 +36,8 @@ impl Tree<'_, '_> {
     pub fn remove_extra(&mut self, state: &mut StateReader, selection: &mut Selection) -> Result<()> {
         // A directory opened before has names of before.
         self.current = None;
-        let unread = state.trailer().problems.iter().filter(|problem| problem.status == UNREADABLE);
+        let unreadable = ProblemKind::Unreadable.name();
+        let unread = state.trailer().problems.iter().filter(|problem| problem.status == unreadable);
         self.unread = unread.filter_map(|problem| problem.path.clone()).collect();
         let mut open: Vec<Level> = Vec::new();
         for entry in state.entries()? {

@@ -56,7 +56,7 @@ impl Tree<'_, '_> {
     /// Whether a file has been restored under another name of its hard-link set.
     pub(super) fn is_further_name(&self, file: &File) -> bool {
         let first = self.firsts.get(&file.link);
-        file.link != 0 && first.is_some_and(|first| same_bytes(&first.file, file))
+        file.link != 0 && first.is_some_and(|first| first.file.same_bytes(file))
     }
 
     pub(super) fn remember_first(&mut self, entry: &Entry, file: &File, verdict: &Verdict) {
@@ -101,10 +101,6 @@ impl Tree<'_, '_> {
         problem.snapshot = self.job.report.snapshot;
         self.job.problem(problem, told)
     }
-}
-
-fn same_bytes(a: &File, b: &File) -> bool {
-    a.hash == b.hash && a.size == b.size && a.holes == b.holes
 }
 
 /// Writes a stream of data into a file's extents.
