@@ -26,8 +26,7 @@ pub(super) struct Lines<'a> {
 pub struct Records<'a> {
     lines: Lines<'a>,
     /// `None` where the entries do not begin with the first.
-    order: Option<check::Order>,
-    numbering: Option<Numbering>,
+    order: Option<(check::Order, Numbering)>,
     recorded: Recorded,
     /// It stands at an entry: not before the first, nor at the end.
     is_at_entry: bool,
@@ -43,8 +42,7 @@ impl<'a> Records<'a> {
         Records {
             next_offset: lines.offset,
             lines,
-            order: numbering.map(|_| check::Order::default()),
-            numbering,
+            order: numbering.map(|numbering| (check::Order::default(), numbering)),
             recorded: Recorded::default(),
             is_at_entry: false,
             ended: false,
@@ -79,7 +77,7 @@ impl<'a> Records<'a> {
             let Some(archives) = self.lines.archives else { return Ok(()) };
             self.recorded.check_places(archives)?;
             match &mut self.order {
-                Some(order) => Ok(order.next(self.recorded.path(), self.recorded.is_dir())?),
+                Some((order, _)) => Ok(order.next(self.recorded.path(), self.recorded.is_dir())?),
                 None => Ok(()),
             }
         });
@@ -103,8 +101,8 @@ impl<'a> Records<'a> {
     }
 
     fn place(&self) -> String {
-        match self.numbering {
-            Some(Numbering { what, before }) => format!("{what} {}", before + self.number),
+        match self.order {
+            Some((_, Numbering { what, before })) => format!("{what} {}", before + self.number),
             None => format!("offset {}", self.lines.offset),
         }
     }
