@@ -39,7 +39,7 @@ pub struct Error {
     /// The system's errno, or 0.
     pub os_code: i32,
     pub detail: String,
-    /// What failed is libibt's own: a temporary file, a thread.
+    /// What failed is libibt's own: a temporary file, a thread, a descriptor or memory (see [`is_shortage`]).
     pub is_own: bool,
 }
 
@@ -48,9 +48,10 @@ impl Error {
         Error { kind, op: op.into(), path: None, os_code: 0, detail: detail.into(), is_own: false }
     }
 
-    /// An input/output error of the system while doing `op` to `path`.
+    /// An input/output error of the system while doing `op` to `path`. A shortage is libibt's own (see
+    /// [`is_shortage`]); anything else is the file's at `path`.
     pub fn io(op: impl Into<String>, path: impl AsRef<[u8]>, error: &io::Error) -> Self {
-        Error { is_own: false, ..Error::own(op, error).at(path) }
+        Error { is_own: is_shortage(error), ..Error::own(op, error).at(path) }
     }
 
     /// An error of the system with something of libibt's own, which has no path that would tell anybody anything.
@@ -78,6 +79,15 @@ impl Error {
         self.path = Some(path.as_ref().to_vec());
         self
     }
+}
+
+/// True if this process or the whole system ran out of descriptors or of memory. Such an error says nothing
+/// about the file that was being opened or read: it is an error of the call, and never a reason to skip an
+/// entry or to take stored bytes for damaged. `EAGAIN` is not among these, because a file can cause it (a
+/// lease); a thread that cannot be started is reported with [`Error::own`].
+pub fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+        || error.kind() == io::ErrorKind::OutOfMemory
 }
 
 /// The system's words for an error, without Rust's "(os error N)".
@@ -113,5 +123,17 @@ mod tests {
         let error = Error::io("open", b"a\nb", &io::Error::from_raw_os_error(libc::ENOENT));
         assert_eq!(error.to_string(), "cannot open a%0Ab: No such file or directory");
         assert_eq!(error.os_code, libc::ENOENT);
+    }
+
+    #[test]
+    fn a_shortage_is_never_the_fault_of_a_file() {
+        let of = |code| Error::io("open", "a", &io::Error::from_raw_os_error(code));
+        for code in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
+            assert!(of(code).is_own && of(code).ends_reading(), "{code}");
+        }
+        for code in [libc::EACCES, libc::EIO, libc::ENOENT, libc::ENOSPC, libc::EAGAIN, libc::ELOOP] {
+            assert!(!of(code).is_own && !of(code).ends_reading(), "{code}");
+        }
+        assert!(is_shortage(&io::ErrorKind::OutOfMemory.into()));
     }
 }
