@@ -79,6 +79,10 @@ foreach(kind ibt static)
   add_test(NAME example_usage.${kind}
     COMMAND sh "${c_dir}/run_usage.sh" $<TARGET_FILE:example_ibt_${kind}>)
   set_tests_properties(example_usage.${kind} PROPERTIES LABELS boundary)
+  # It sets the clock, by a library that is loaded before every other.
+  add_test(NAME example_times.${kind}
+    COMMAND sh "${c_dir}/run_times.sh" $<TARGET_FILE:example_ibt_${kind}>)
+  set_tests_properties(example_times.${kind} PROPERTIES LABELS engine TIMEOUT 300)
 endforeach()
 
 # The header alone, in every language a program may be written in.

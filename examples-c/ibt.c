@@ -7,6 +7,7 @@
  *   cc -Iinclude examples-c/ibt*.c -libt -o ibt
  */
 #include "ibt_tool.h"
+#include <stdlib.h>
 #include <string.h>
 
 static ibt_status do_full(struct run *run)
@@ -45,11 +46,6 @@ static ibt_status do_compare(struct run *run)
                        &run->err);
 }
 
-static ibt_status do_prune(struct run *run)
-{
-    return ibt_prune(run->storage, run->operands[0], run->options, &run->report, &run->err);
-}
-
 static ibt_status do_consolidate(struct run *run)
 {
     return ibt_consolidate(run->storage, run->operands[0], run->options, &run->report, &run->err);
@@ -85,8 +81,9 @@ const struct command commands[] = {
       "compare KEY TREE\n\nTells how the directory TREE differs from a snapshot: + only in TREE, - only in the\n"
       "snapshot, M other content, m other metadata. Differences are no error.", do_compare, print_compare },
     { "prune", PRUNE, 1, 1,
-      "prune KEY --keep-... N | --at STAMP\n\nRemoves the snapshots of KEY that no --keep-... keeps, or exactly "
-      "that of --at, and the\nbackup files that nothing needs then.", do_prune, print_prune },
+      "prune KEY --keep-... N | --at WHEN\n\nRemoves the snapshots of KEY that no --keep-... keeps, or exactly "
+      "the one of --at (if\nthat is a time, the only one of that day, minute or second), and the backup files that\nnothing "
+      "needs then.", do_prune, print_prune },
     { "consolidate", CONSOLIDATE, 1, 1,
       "consolidate KEY\n\nMakes a full snapshot of the newest one of KEY, from the store alone.",
       do_consolidate, print_consolidate },
@@ -100,12 +97,14 @@ static int finish(const struct command *command, const struct run *run, ibt_stat
 {
     if (run->json && run->report != NULL)
         puts(ibt_report_json(run->report));
+    else if (run->json && status < 0)
+        print_json_error(status, error_text(run, status));
     else if (status >= 0 && !run->quiet && command->print != NULL)
         command->print(run);
     print_problems(run);
     if (status < 0 && !ferror(stdout)) { /* a full disk reads as cancelled */
         fputs("ibt: ", stderr);
-        print_text(stderr, status == IBT_ERR_CANCELLED ? "cancelled" : ibt_error_message(run->err));
+        print_text(stderr, error_text(run, status));
         fputc('\n', stderr);
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {
@@ -160,6 +159,7 @@ int main(int argc, char **argv)
     if (status == EXIT_OK)
         status = perform(command, &run);
 
+    free(run.message);
     ibt_error_free(run.err);
     ibt_report_free(run.report);
     ibt_options_free(run.options);

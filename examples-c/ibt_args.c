@@ -70,15 +70,19 @@ static int apply_level(struct run *run, const char *argument)
         : ibt_options_set_compression(run->options, IBT_COMPRESSION_ZSTD, (int32_t)level));
 }
 
-/* A stamp as `ibt list` shows it, or a time: then the newest snapshot not after it. */
+/* A stamp as `ibt list` shows it, or a time: then the newest snapshot until its end. What prune removes is the one
+ * snapshot of that time: see do_prune(). */
 static int apply_at(struct run *run, const char *argument)
 {
-    int64_t nanoseconds;
-
-    run->selects = 1;
-    if (read_time(argument, &nanoseconds))
-        return accepted(ibt_options_set_as_of(run->options, nanoseconds));
-    return accepted(ibt_options_set_snapshot(run->options, argument));
+    run->at = argument;
+    run->at_is_time = !read_stamp(argument, &run->span.first);
+    if (!run->at_is_time) {
+        run->span.last = run->span.first;
+        return accepted(ibt_options_set_snapshot(run->options, argument));
+    }
+    if (!read_time(argument, &run->span))
+        return 0;
+    return accepted(ibt_options_set_as_of(run->options, run->span.last));
 }
 
 static int apply_include(struct run *run, const char *argument)
@@ -187,8 +191,8 @@ static const struct option options[] = {
     { "--exclude", "P", BACKUP | COMPARE, "leave out what matches P, as in .gitignore; may be repeated",
       apply_exclude },
     { "--at", "WHEN", AT,
-      "the snapshot of that stamp, or the last one until a time: 2026-11-22T22:05:30Z,\n"
-      "                   or \"2026-11-22 22:05\" in local time", apply_at },
+      "the snapshot of that stamp, or the last one until the end of a time:\n"
+      "                   " TIME_FORMS, apply_at },
     { "--include", "GLOB", RESTORE | COMPARE,
       "only what matches, from the snapshot's root: 'src/**/*.c'; may be repeated", apply_include },
     { "--root", "PATH", RESTORE, "restore this directory of the snapshot as DEST itself", apply_root },
@@ -299,19 +303,24 @@ static int take_option(const struct command *command, struct run *run, char **ar
         return wrong_usage(command, "this option needs an argument", argv[0]), 0;
     snprintf(what, sizeof what, "not a valid %s for %s", option->argument != NULL ? option->argument : "",
              option->name);
-    if (!option->apply(run, argument))
-        return wrong_usage(command, what, argument), 0;
+    if (!option->apply(run, argument)) {
+        wrong_usage(command, what, argument);
+        if (option->apply == apply_at)
+            fputs("WHEN is a stamp as ibt list shows it, or a time:\n"
+                  "                   " TIME_FORMS "\n", stderr);
+        return 0;
+    }
     return option->argument == NULL || equals != NULL ? 1 : 2;
 }
 
 /* What no option can say of itself. */
 static int check_together(const struct command *command, const struct run *run)
 {
-    if (run->selects && run->operand_count == 0)
+    if (run->at != NULL && run->operand_count == 0)
         return wrong_usage(command, "--at needs a KEY", NULL);
-    if (command->group == PRUNE && run->selects && run->keeps)
+    if (command->group == PRUNE && run->at != NULL && run->keeps)
         return wrong_usage(command, "either --at or --keep-..., not both", NULL);
-    if (command->group == PRUNE && !run->selects && !run->keeps)
+    if (command->group == PRUNE && run->at == NULL && !run->keeps)
         return wrong_usage(command, "say what to keep, or with --at what to remove", NULL);
     return EXIT_OK;
 }

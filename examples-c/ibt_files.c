@@ -44,7 +44,7 @@ static void format_mode(const ibt_entry *entry, char out[11])
 }
 
 /* A name, or the number where there is none. */
-static const char *owner(const char *name, uint32_t number, char out[16])
+static const char *owner(const char *name, uint32_t number, char *out)
 {
     if (name != NULL)
         return name;
@@ -101,7 +101,7 @@ static int32_t print_entry(void *ud, const ibt_entry *entry)
 {
     const struct listing *listing = ud;
     const char *path = ibt_entry_path(entry), *target = ibt_entry_target(entry);
-    char mode[11], text[32];
+    char mode[11], text[TIME_SIZE];
 
     if (is_left_out(entry, listing->run))
         return IBT_CALLBACK_OK;
@@ -112,7 +112,7 @@ static int32_t print_entry(void *ud, const ibt_entry *entry)
     print_cell(owner(ibt_entry_group(entry), ibt_entry_gid(entry), text), listing->group);
     format_entry_size(entry, text);
     printf("  %*s  ", (int)listing->size, text);
-    format_time(ibt_entry_mtime(entry), text, sizeof text);
+    format_time(ibt_entry_mtime(entry), TO_SECOND, text, sizeof text);
     printf("%s  ", text);
     print_name(stdout, path);
     if (target != NULL) {

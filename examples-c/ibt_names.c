@@ -6,6 +6,7 @@
  * a control character of ASCII.
  */
 #include "ibt_tool.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* How many bytes the UTF-8 character at `at` has, and which it is; 0 if there is none. */
@@ -42,14 +43,14 @@ static int is_obeyed(uint32_t code)
         || (code >= 0x2066 && code <= 0x2069);
 }
 
-/* What stays as it is: the characters of text, of names, of names in JSON. */
-enum form { TEXT, NAME, JSON };
+/* What stays as it is: the characters of text, of names, of names in JSON, of text in JSON. */
+enum form { TEXT, NAME, JSON, JSON_TEXT };
 
 static int stays(uint32_t code, enum form form)
 {
-    if (is_control(code) || (form != TEXT && code == '%'))
+    if (is_control(code) || ((form == NAME || form == JSON) && code == '%'))
         return 0;
-    return form == JSON || !is_obeyed(code);
+    return form == JSON || form == JSON_TEXT || !is_obeyed(code);
 }
 
 /* Writes `name` to `out`, which may be NULL. Returns how many characters that are. */
@@ -63,7 +64,7 @@ static size_t write_name(FILE *out, const char *name, enum form form)
         size_t length = character_at(at, &code);
 
         if (length > 0 && stays(code, form)) {
-            if (out != NULL && form == JSON && (code == '"' || code == '\\'))
+            if (out != NULL && form >= JSON && (code == '"' || code == '\\'))
                 fputc('\\', out);
             if (out != NULL)
                 fwrite(at, 1, length, out);
@@ -95,6 +96,40 @@ void print_json_text(const char *name)
     putchar('"');
     write_name(stdout, name, JSON);
     putchar('"');
+}
+
+/* A message, in which names are encoded already, as a string of JSON. */
+void print_json_message(const char *message)
+{
+    putchar('"');
+    write_name(stdout, message, JSON_TEXT);
+    putchar('"');
+}
+
+static char *as_text(const char *name, enum form form)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *memory = open_memstream(&text, &size);
+
+    if (memory == NULL)
+        return NULL;
+    write_name(memory, name, form);
+    if (fclose(memory) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* What print_name() and print_text() print, made by malloc(). NULL if there is no memory. */
+char *name_as_text(const char *name)
+{
+    return as_text(name, NAME);
+}
+
+char *message_as_text(const char *message)
+{
+    return as_text(message, TEXT);
 }
 
 size_t name_width(const char *name)

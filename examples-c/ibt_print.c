@@ -41,6 +41,34 @@ int32_t print_change(void *ud, uint32_t what, const ibt_entry *before, const ibt
     return ferror(stdout) ? IBT_CALLBACK_FAILED : IBT_CALLBACK_OK;
 }
 
+/* Begins an error message of the program's own; NULL if there is no memory. */
+FILE *begin_message(struct run *run)
+{
+    return open_memstream(&run->message, &run->message_size);
+}
+
+void end_message(struct run *run, FILE *out)
+{
+    if (out == NULL || fclose(out) != 0)
+        run->message = NULL;
+}
+
+/* Why the run failed, in a sentence. */
+const char *error_text(const struct run *run, ibt_status status)
+{
+    if (status == IBT_ERR_CANCELLED)
+        return "cancelled";
+    return run->message != NULL ? run->message : ibt_error_message(run->err);
+}
+
+/* An error before there is a report, in the members that a report has too. */
+void print_json_error(ibt_status status, const char *message)
+{
+    printf("{\"status\":%d,\"error\":", (int)status);
+    print_json_message(message);
+    puts("}");
+}
+
 /* Good to know, but nothing went wrong. */
 static int is_note(int32_t problem)
 {

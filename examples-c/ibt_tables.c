@@ -4,23 +4,92 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STAMP_WIDTH = 23, DEEPEST = 4 };
+enum { DEEPEST = 4 };
 
 static const char *key_of(const struct run *run, size_t i)
 {
     return or_dash(ibt_report_snapshot_key(run->report, i));
 }
 
-static size_t key_width(const struct run *run)
+static void add_size(struct table *table, uint64_t bytes)
 {
-    size_t widest = strlen("KEY"), i;
+    char size[32];
 
-    for (i = 0; i < ibt_report_snapshot_count(run->report); i++) {
-        size_t width = name_width(key_of(run, i));
+    format_size(bytes, size, sizeof size);
+    add_cell(table, strdup(size));
+}
 
-        widest = width > widest ? width : widest;
+static void add_count(struct table *table, uint64_t count)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%" PRIu64, count);
+    add_cell(table, strdup(text));
+}
+
+/* ---------------------------------------------------------------- times that tell snapshots apart */
+
+/* A snapshot of the report, to be sorted by key and time. */
+struct dated {
+    size_t index;
+    const char *key;
+    int64_t date;
+};
+
+static int by_key_and_date(const void *a, const void *b)
+{
+    const struct dated *one = a, *other = b;
+    int order = strcmp(one->key, other->key);
+
+    return order != 0 ? order : (one->date > other->date) - (one->date < other->date);
+}
+
+/* Whether `text`, given to --at, is the time of this snapshot and of no other: its neighbours are outside. */
+static int tells_apart(const struct dated *at, const struct dated *all, size_t count, const char *text)
+{
+    struct span span;
+
+    if (!read_time(text, &span) || at->date < span.first || at->date > span.last)
+        return 0;
+    if (at > all && strcmp(at[-1].key, at->key) == 0 && at[-1].date >= span.first)
+        return 0;
+    return at + 1 == all + count || strcmp(at[1].key, at->key) != 0 || at[1].date > span.last;
+}
+
+typedef char time_text[TIME_SIZE];
+
+/* The local time of every snapshot of the report, to the second where --at then selects just that snapshot, else
+ * more exactly. NULL if there is no memory. The caller frees it. */
+static time_text *times_of(const struct run *run)
+{
+    size_t count = ibt_report_snapshot_count(run->report), i;
+    struct dated *sorted = malloc((count + 1) * sizeof *sorted);
+    time_text *times = calloc(count + 1, sizeof *times);
+
+    for (i = 0; sorted != NULL && times != NULL && i < count; i++) {
+        sorted[i].index = i;
+        sorted[i].key = key_of(run, i);
+        sorted[i].date = ibt_report_snapshot_date(run->report, i);
     }
-    return widest;
+    if (sorted != NULL && times != NULL)
+        qsort(sorted, count, sizeof *sorted, by_key_and_date);
+    for (i = 0; sorted != NULL && times != NULL && i < count; i++) {
+        char *text = times[sorted[i].index];
+        int how;
+
+        for (how = TO_SECOND; how <= TO_MICROSECOND_IN_ZONE; how++) {
+            format_time(sorted[i].date, (enum exactness)how, text, TIME_SIZE);
+            if (tells_apart(&sorted[i], sorted, count, text))
+                break;
+        }
+    }
+    free(sorted);
+    return times;
+}
+
+static void add_time(struct table *table, time_text *times, size_t i)
+{
+    add_cell(table, strdup(times != NULL ? times[i] : "?"));
 }
 
 /* ------------------------------------------------------------ the tree of a list */
@@ -69,32 +138,36 @@ static void plant(const struct run *run, struct node *nodes, size_t count)
     }
 }
 
-static void print_snapshot(const struct run *run, size_t i, int level, int is_last, size_t widths[2])
+static const struct column list_columns[] = {
+    { "KEY", 0, 0 }, { "SNAPSHOT", 0, 0 }, { "LOCAL TIME", 0, 4 }, { "KIND", 0, 2 }, { "ENTRIES", 1, 1 }, { "SIZE", 1, 3 },
+};
+
+static void add_snapshot(struct table *table, const struct run *run, size_t i, int level, int is_last,
+                         time_text *times)
 {
     const ibt_report *report = run->report;
-    char when[32], size[32];
-    int used;
+    char stamp[64];
 
-    format_time(ibt_report_snapshot_date(report, i), when, sizeof when);
-    format_size(ibt_report_snapshot_counter(report, i, IBT_COUNT_BYTES), size, sizeof size);
-    print_cell(key_of(run, i), widths[0]);
-    used = level == 0 ? 0 : 3 * level;
-    printf("  %*s%s", used > 0 ? used - 3 : 0, "", level == 0 ? "" : is_last ? "`- " : "|- ");
-    printf("%-*s  %-19s  %-11s  %10" PRIu64 "  %10s\n", (int)widths[1] - used,
-           or_dash(ibt_report_snapshot_stamp(report, i)), when, or_dash(ibt_report_snapshot_kind(report, i)),
-           ibt_report_snapshot_counter(report, i, IBT_COUNT_ENTRIES), size);
+    snprintf(stamp, sizeof stamp, "%*s%s%s", level > 0 ? 3 * (level - 1) : 0, "",
+             level == 0 ? "" : is_last ? "`- " : "|- ", or_dash(ibt_report_snapshot_stamp(report, i)));
+    add_cell(table, name_as_text(key_of(run, i)));
+    add_cell(table, strdup(stamp));
+    add_time(table, times, i);
+    add_cell(table, strdup(or_dash(ibt_report_snapshot_kind(report, i))));
+    add_count(table, ibt_report_snapshot_counter(report, i, IBT_COUNT_ENTRIES));
+    add_size(table, ibt_report_snapshot_counter(report, i, IBT_COUNT_BYTES));
 }
 
 /* The chain that begins with `root`. */
-static void print_chain(const struct run *run, const struct node *nodes, size_t count, size_t root,
-                        size_t widths[2])
+static void add_chain(struct table *table, const struct run *run, const struct node *nodes, size_t count,
+                      size_t root, time_text *times)
 {
     size_t at = root, next;
 
     for (; at < count; at = next) {
         for (next = at + 1; next < count && nodes[next].root != root; next++)
             ;
-        print_snapshot(run, at, nodes[at].level, next == count || nodes[next].level < nodes[at].level, widths);
+        add_snapshot(table, run, at, nodes[at].level, next == count || nodes[next].level < nodes[at].level, times);
     }
 }
 
@@ -120,53 +193,78 @@ static void print_needed(const struct run *run)
 void print_list(const struct run *run)
 {
     size_t count = ibt_report_snapshot_count(run->report), i;
-    size_t widths[2];
+    struct table table = { list_columns, 6, 0, NULL, 0, 0 };
     struct node *nodes = malloc((count + 1) * sizeof *nodes);
+    time_text *times = times_of(run);
 
     if (count == 0 || nodes == NULL) {
         puts(count == 0 ? "no snapshots" : "too many snapshots");
         free(nodes);
+        free(times);
         return;
     }
     plant(run, nodes, count);
-    widths[0] = key_width(run);
-    widths[1] = STAMP_WIDTH;
-    for (i = 0; i < count; i++)
-        if (widths[1] < STAMP_WIDTH + 3 * (size_t)nodes[i].level)
-            widths[1] = STAMP_WIDTH + 3 * (size_t)nodes[i].level;
-    printf("%-*s  %-*s  %-19s  %-11s  %10s  %10s\n", (int)widths[0], "KEY", (int)widths[1], "SNAPSHOT",
-           "LOCAL TIME", "KIND", "ENTRIES", "SIZE");
     for (i = 0; i < count; i++)
         if (nodes[i].root == i)
-            print_chain(run, nodes, count, i, widths);
+            add_chain(&table, run, nodes, count, i, times);
+    print_table(&table);
     free(nodes);
+    free(times);
     print_needed(run);
 }
 
 /* ----------------------------------------------------------------- what was decided */
 
+static const struct column prune_columns[] = {
+    { "", 0, 0 }, { "SNAPSHOT", 0, 0 }, { "LOCAL TIME", 0, 2 }, { "KIND", 0, 1 }, { "WHY", 0, 0 },
+};
+
+/* State files among what was removed: a snapshot that cannot be read is not in the report, its state is. */
+static size_t states_removed(const struct run *run)
+{
+    size_t count = ibt_report_file_count(run->report), states = 0, i;
+
+    for (i = 0; i < count; i++)
+        states += strcmp(or_dash(ibt_report_file_kind(run->report, i)), "state") == 0;
+    return states;
+}
+
+static void print_pruned(const struct run *run)
+{
+    size_t listed = ibt_report_snapshot_count(run->report), files = ibt_report_file_count(run->report);
+    size_t removed = (size_t)count_of(run, IBT_COUNT_DELETED), states = states_removed(run);
+    size_t unreadable = states > removed ? states - removed : 0;
+    const char *would = run->dry_run ? "would be " : "";
+    char size[32];
+
+    format_size(ibt_report_total_size(run->report), size, sizeof size);
+    printf("%s%zu of %zu snapshot%s %sremoved", run->dry_run ? "dry run, nothing was touched: " : "",
+           removed + unreadable, listed + unreadable, plural(listed + unreadable), would);
+    if (unreadable > 0)
+        printf(" (%zu of them unreadable)", unreadable);
+    printf(": %s in %zu file%s\n", size, files, plural(files));
+}
+
 void print_prune(const struct run *run)
 {
     const ibt_report *report = run->report;
     size_t count = ibt_report_snapshot_count(report), i;
-    size_t files = ibt_report_file_count(report);
-    uint64_t removed = count_of(run, IBT_COUNT_DELETED);
-    char when[32], size[32];
+    struct table table = { prune_columns, 5, 1, NULL, 0, 0 };
+    time_text *times = times_of(run);
 
-    printf("%-7s  %-23s  %-19s  %-11s  %s\n", "", "SNAPSHOT", "LOCAL TIME", "KIND", "WHY");
     for (i = 0; i < count; i++) {
         int goes = ibt_report_snapshot_action(report, i) == IBT_ACTION_REMOVED;
 
-        format_time(ibt_report_snapshot_date(report, i), when, sizeof when);
-        printf("%-7s  %-23s  %-19s  %-11s  ", goes ? "removed" : "kept",
-               or_dash(ibt_report_snapshot_stamp(report, i)), when, or_dash(ibt_report_snapshot_kind(report, i)));
-        print_text(stdout, or_dash(ibt_report_snapshot_reason(report, i)));
-        putchar('\n');
+        add_cell(&table, strdup(!goes ? "kept" : run->dry_run ? "would be removed" : "removed"));
+        add_cell(&table, strdup(or_dash(ibt_report_snapshot_stamp(report, i))));
+        add_time(&table, times, i);
+        add_cell(&table, strdup(or_dash(ibt_report_snapshot_kind(report, i))));
+        add_cell(&table, message_as_text(or_dash(ibt_report_snapshot_reason(report, i))));
     }
-    format_size(ibt_report_total_size(report), size, sizeof size);
-    printf("%s%" PRIu64 " of %zu snapshot%s removed: %s in %zu file%s\n",
-           run->dry_run ? "dry run, nothing was touched: " : "", removed, count, plural(count), size, files,
-           plural(files));
+    if (count > 0)
+        print_table(&table);
+    free(times);
+    print_pruned(run);
 }
 
 static uint64_t losses(const struct run *run)
@@ -179,28 +277,32 @@ static uint64_t losses(const struct run *run)
     return count_of(run, IBT_COUNT_PROBLEMS) - notes;
 }
 
+static const struct column verify_columns[] = {
+    { "KEY", 0, 0 }, { "SNAPSHOT", 0, 0 }, { "LOCAL TIME", 0, 3 }, { "ENTRIES", 1, 1 }, { "SIZE", 1, 2 }, { "RESULT", 0, 0 },
+};
+
 void print_verify(const struct run *run)
 {
     const ibt_report *report = run->report;
     size_t count = ibt_report_snapshot_count(report), i;
-    size_t width = key_width(run);
+    struct table table = { verify_columns, 6, 1, NULL, 0, 0 };
+    time_text *times = times_of(run);
     uint64_t lost = losses(run);
-    char when[32], size[32];
+    char size[32];
 
-    if (count > 0)
-        printf("%-*s  %-23s  %-19s  %10s  %10s  RESULT\n", (int)width, "KEY", "SNAPSHOT", "LOCAL TIME",
-               "ENTRIES", "SIZE");
     for (i = 0; i < count; i++) {
         const char *reason = ibt_report_snapshot_reason(report, i);
 
-        format_time(ibt_report_snapshot_date(report, i), when, sizeof when);
-        format_size(ibt_report_snapshot_counter(report, i, IBT_COUNT_BYTES), size, sizeof size);
-        print_cell(key_of(run, i), width);
-        printf("  %-23s  %-19s  %10" PRIu64 "  %10s  ", or_dash(ibt_report_snapshot_stamp(report, i)), when,
-               ibt_report_snapshot_counter(report, i, IBT_COUNT_ENTRIES), size);
-        print_text(stdout, reason == NULL || *reason == '\0' ? "whole" : reason);
-        putchar('\n');
+        add_cell(&table, name_as_text(key_of(run, i)));
+        add_cell(&table, strdup(or_dash(ibt_report_snapshot_stamp(report, i))));
+        add_time(&table, times, i);
+        add_count(&table, ibt_report_snapshot_counter(report, i, IBT_COUNT_ENTRIES));
+        add_size(&table, ibt_report_snapshot_counter(report, i, IBT_COUNT_BYTES));
+        add_cell(&table, message_as_text(reason == NULL || *reason == '\0' ? "whole" : reason));
     }
+    if (count > 0)
+        print_table(&table);
+    free(times);
     format_size(count_of(run, IBT_COUNT_BYTES_READ), size, sizeof size);
     printf("%zu snapshot%s, %s read: ", count, plural(count), size);
     if (lost == 0)

@@ -34,21 +34,26 @@ static int skip(const char **at, const char *any_of)
     return **at != '\0' && strchr(any_of, **at) != NULL && (*at)++ != NULL;
 }
 
-/* Reads ".123" as nanoseconds, however many digits; nothing is 0. */
-static int read_fraction(const char **at)
+/* Reads ".123" as nanoseconds, however many digits, and makes *unit the worth of the last one; without a fraction
+ * *unit stays. */
+static int read_fraction(const char **at, int64_t *unit)
 {
-    int nanoseconds = 0, unit = 100000000;
+    int nanoseconds = 0;
+    int64_t worth = 1000000000;
 
     if (!skip(at, "."))
         return 0;
     if (**at < '0' || **at > '9')
         return -1;
-    for (; **at >= '0' && **at <= '9'; (*at)++, unit /= 10)
-        nanoseconds += (**at - '0') * unit;
+    for (; **at >= '0' && **at <= '9'; (*at)++) {
+        worth /= 10;
+        nanoseconds += (int)((**at - '0') * worth);
+    }
+    *unit = worth > 0 ? worth : 1;
     return nanoseconds;
 }
 
-/* Reads "Z" or "+02:00" as seconds to subtract. Returns 0 if it is neither. */
+/* Reads "Z", "+02:00" or "+0200" as seconds to subtract. Returns 0 if it is none of them. */
 static int read_zone(const char **at, int64_t *seconds)
 {
     int sign = **at == '-' ? -1 : 1;
@@ -60,15 +65,19 @@ static int read_zone(const char **at, int64_t *seconds)
     if (!skip(at, "+-"))
         return 0;
     hours = read_digits(at, 2);
-    minutes = skip(at, ":") ? read_digits(at, 2) : -1;
+    skip(at, ":");
+    minutes = read_digits(at, 2);
     *seconds = sign * (hours * 3600 + minutes * 60);
     return hours >= 0 && hours <= 23 && minutes >= 0 && minutes <= 59;
 }
 
-/* A date and a time of day as they were written. */
+/* A date and a time of day as they were written; `unit`, in nanoseconds, is the worth of the last part. */
 struct moment {
     int year, month, day, hour, minute, second, fraction;
+    int64_t unit;
 };
+
+static const int64_t SECOND = 1000000000;
 
 static int64_t first_day_after(const struct moment *m)
 {
@@ -90,74 +99,228 @@ static int64_t in_utc(const struct moment *m)
     return ((days_from_date(m->year, m->month, m->day) * 24 + m->hour) * 60 + m->minute) * 60 + m->second;
 }
 
-/* Where summer time makes an hour twice or never, the system's choice. Returns 0 if it has none. */
-static int in_local_time(const struct moment *m, int64_t *seconds)
+/* 64 bits of nanoseconds end in 1677 and 2262: a time beyond is the first or the last there is. */
+static int64_t in_nanoseconds(int64_t seconds, int64_t fraction)
+{
+    if (seconds >= INT64_MAX / SECOND)
+        return INT64_MAX;
+    if (seconds < INT64_MIN / SECOND)
+        return INT64_MIN;
+    return seconds * SECOND + fraction;
+}
+
+static void set_span(struct span *span, int64_t first, int64_t last, const struct moment *m)
+{
+    span->first = in_nanoseconds(first, m->fraction);
+    span->last = in_nanoseconds(last + (m->unit - 1) / SECOND, m->fraction + (m->unit - 1) % SECOND);
+}
+
+static void local_fields(const struct moment *m, int day, struct tm *local)
+{
+    memset(local, 0, sizeof *local);
+    local->tm_year = m->year - 1900;
+    local->tm_mon = m->month - 1;
+    local->tm_mday = day;
+    local->tm_hour = m->hour;
+    local->tm_min = m->minute;
+    local->tm_sec = m->second;
+    local->tm_isdst = -1;
+    local->tm_wday = -1; /* stays so only if mktime() fails: it may return -1 for a time, too */
+}
+
+/* Seconds since 1970 of a local time, on another `day` of its month. Returns 0 if the system has none. */
+static int in_local_time(const struct moment *m, int day, int64_t *seconds)
 {
     struct tm local;
 
-    memset(&local, 0, sizeof local);
-    local.tm_year = m->year - 1900;
-    local.tm_mon = m->month - 1;
-    local.tm_mday = m->day;
-    local.tm_hour = m->hour;
-    local.tm_min = m->minute;
-    local.tm_sec = m->second;
-    local.tm_isdst = -1;
-    local.tm_wday = -1; /* stays so only if mktime() fails: it may return -1 for a time, too */
+    local_fields(m, day, &local);
     *seconds = (int64_t)mktime(&local);
     return local.tm_wday != -1;
 }
 
-/* 64 bits of nanoseconds end in 1677 and 2262: a time beyond is the first or the last there is. */
-static int64_t in_nanoseconds(int64_t seconds, int fraction)
+/* Whether the clocks show this time of day then. */
+static int is_shown(const struct moment *m, int64_t seconds)
 {
-    if (seconds >= INT64_MAX / 1000000000)
-        return INT64_MAX;
-    if (seconds < INT64_MIN / 1000000000)
-        return INT64_MIN;
-    return seconds * 1000000000 + fraction;
+    time_t then = (time_t)seconds;
+    struct tm local;
+
+    return localtime_r(&then, &local) != NULL && local.tm_hour == m->hour && local.tm_min == m->minute
+        && local.tm_sec == m->second;
 }
 
-/* Reads "2026-11-22T22:05:30[.123](Z|+02:00)", or in local time "2026-11-22 22:05[:30[.123]]".
- * Returns 0 if it is anything else. */
-int read_time(const char *text, int64_t *nanoseconds)
+/* The time that local clocks show, from the first to the last if they show it twice (where they are set back).
+ * One that they skip is the system's choice. */
+static int local_span(const struct moment *m, struct span *span)
+{
+    static const int shifts[] = { 1800, 3600, 7200 };
+    int64_t middle, first, last;
+    size_t i;
+
+    if (!in_local_time(m, m->day, &middle))
+        return 0;
+    first = last = middle;
+    for (i = 0; is_shown(m, middle) && i < sizeof shifts / sizeof shifts[0]; i++) {
+        if (is_shown(m, middle - shifts[i]))
+            first = middle - shifts[i];
+        if (is_shown(m, middle + shifts[i]))
+            last = middle + shifts[i];
+    }
+    set_span(span, first, last, m);
+    return 1;
+}
+
+/* The local day of a moment at midnight, some days on: days may have 23 or 25 hours. */
+static int day_span(const struct moment *m, int days, struct span *span)
+{
+    int64_t first, next;
+
+    if (!in_local_time(m, m->day + days, &first) || !in_local_time(m, m->day + days + 1, &next))
+        return 0;
+    span->first = in_nanoseconds(first, 0);
+    span->last = in_nanoseconds(next - 1, SECOND - 1);
+    return 1;
+}
+
+/* Now, in seconds since 1970 and as local clocks show it. */
+static int read_clock(struct moment *m, int64_t *seconds)
+{
+    struct timespec now;
+    struct tm local;
+
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0 || localtime_r(&now.tv_sec, &local) == NULL)
+        return 0;
+    *seconds = (int64_t)now.tv_sec;
+    m->year = local.tm_year + 1900;
+    m->month = local.tm_mon + 1;
+    m->day = local.tm_mday;
+    m->hour = local.tm_hour;
+    m->minute = local.tm_min;
+    m->second = local.tm_sec;
+    m->fraction = (int)now.tv_nsec;
+    m->unit = 1;
+    return 1;
+}
+
+/* "now", "today", "yesterday" */
+static int read_word(const char *text, struct span *span)
+{
+    struct moment m;
+    int64_t now;
+
+    if (!read_clock(&m, &now))
+        return 0;
+    if (strcmp(text, "now") == 0) {
+        set_span(span, now, now, &m);
+        return 1;
+    }
+    m.hour = m.minute = m.second = 0;
+    if (strcmp(text, "today") == 0)
+        return day_span(&m, 0, span);
+    return strcmp(text, "yesterday") == 0 && day_span(&m, -1, span);
+}
+
+/* "90s", "15min", "6h", "2d", "3w", with " ago" or without: a moment, so long before now. Days and weeks are
+ * those of the calendar. */
+static int read_age(const char *text, struct span *span)
+{
+    static const struct { const char *name; int seconds, days; } units[] = {
+        { "s", 1, 0 }, { "min", 60, 0 }, { "h", 3600, 0 }, { "d", 0, 1 }, { "w", 0, 7 },
+    };
+    const char *at = text;
+    size_t length, i;
+    int64_t count = 0, then;
+    struct moment m;
+
+    for (; *at >= '0' && *at <= '9' && at - text < 7; at++)
+        count = count * 10 + (*at - '0');
+    length = strcspn(at, " ");
+    if (at == text || (at[length] != '\0' && strcmp(at + length, " ago") != 0) || !read_clock(&m, &then))
+        return 0;
+    for (i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strlen(units[i].name) == length && strncmp(units[i].name, at, length) == 0) {
+            if (units[i].days > 0 && !in_local_time(&m, m.day - (int)count * units[i].days, &then))
+                return 0;
+            then -= count * units[i].seconds;
+            set_span(span, then, then, &m);
+            return 1;
+        }
+    return 0;
+}
+
+/* "2026-11-22", "2026-11-22 22:05[:30[.123]][ZONE]", also with a "T" between. */
+static int read_date(const char *text, struct span *span)
 {
     const char *at = text;
-    struct moment m;
-    int64_t zone, seconds;
-    int spaced;
+    struct moment m = { 0, 0, 0, 0, 0, 0, 0, 0 };
+    int64_t zone;
 
     m.year = read_digits(&at, 4);
     m.month = skip(&at, "-") ? read_digits(&at, 2) : -1;
     m.day = skip(&at, "-") ? read_digits(&at, 2) : -1;
-    spaced = *at == ' ';
+    if (*at == '\0')
+        return is_possible(&m) && day_span(&m, 0, span);
     m.hour = skip(&at, "Tt ") ? read_digits(&at, 2) : -1;
     m.minute = skip(&at, ":") ? read_digits(&at, 2) : -1;
-    m.second = spaced && *at == '\0' ? 0 : skip(&at, ":") ? read_digits(&at, 2) : -1;
-    m.fraction = read_fraction(&at);
+    m.unit = 60 * SECOND;
+    if (skip(&at, ":")) {
+        m.second = read_digits(&at, 2);
+        m.unit = SECOND;
+        m.fraction = read_fraction(&at, &m.unit);
+    }
     if (!is_possible(&m))
         return 0;
-    if (spaced && *at == '\0') {
-        if (!in_local_time(&m, &seconds))
-            return 0;
-    } else if (read_zone(&at, &zone) && *at == '\0') {
-        seconds = in_utc(&m) - zone;
-    } else {
+    if (*at == '\0')
+        return local_span(&m, span);
+    skip(&at, " ");
+    if (!read_zone(&at, &zone) || *at != '\0')
         return 0;
-    }
-    *nanoseconds = in_nanoseconds(seconds, m.fraction);
+    set_span(span, in_utc(&m) - zone, in_utc(&m) - zone, &m);
     return 1;
 }
 
-/* "2026-11-22 23:05:30" in local time. */
-void format_time(int64_t nanoseconds, char *out, size_t size)
+/* Reads a stamp as `ibt list` shows it, such as 20261122T220530.123456Z. Returns 0 if it is none. */
+int read_stamp(const char *text, int64_t *nanoseconds)
 {
-    int64_t whole = nanoseconds / 1000000000 - (nanoseconds % 1000000000 < 0);
+    const char *at = text;
+    struct moment m = { 0, 0, 0, 0, 0, 0, 0, 0 };
+
+    m.year = read_digits(&at, 4);
+    m.month = m.year < 0 ? -1 : read_digits(&at, 2);
+    m.day = m.month < 0 ? -1 : read_digits(&at, 2);
+    m.hour = skip(&at, "T") ? read_digits(&at, 2) : -1;
+    m.minute = m.hour < 0 ? -1 : read_digits(&at, 2);
+    m.second = m.minute < 0 ? -1 : read_digits(&at, 2);
+    m.fraction = read_fraction(&at, &m.unit);
+    if (!is_possible(&m) || m.unit != 1000 || strcmp(at, "Z") != 0)
+        return 0;
+    *nanoseconds = in_nanoseconds(in_utc(&m), m.fraction);
+    return 1;
+}
+
+/* Reads a time in any form that TIME_FORMS names: from its first to its last nanosecond. Returns 0 if it is
+ * anything else. */
+int read_time(const char *text, struct span *span)
+{
+    return read_date(text, span) || read_word(text, span) || read_age(text, span);
+}
+
+/* "2026-11-22 23:05:30" in local time; more exactly with the microsecond, the zone's offset, or both. */
+void format_time(int64_t nanoseconds, enum exactness how, char *out, size_t size)
+{
+    int64_t whole = nanoseconds / SECOND - (nanoseconds % SECOND < 0);
     time_t seconds = (time_t)whole;
+    char date[32] = "", zone[16] = "", fraction[16] = "";
     struct tm local;
 
-    if (localtime_r(&seconds, &local) == NULL || strftime(out, size, "%Y-%m-%d %H:%M:%S", &local) == 0)
+    if (localtime_r(&seconds, &local) == NULL || strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &local) == 0) {
         snprintf(out, size, "?");
+        return;
+    }
+    if (how == TO_MICROSECOND || how == TO_MICROSECOND_IN_ZONE)
+        snprintf(fraction, sizeof fraction, ".%06d", (int)((nanoseconds - whole * SECOND) / 1000));
+    if (how == TO_SECOND_IN_ZONE || how == TO_MICROSECOND_IN_ZONE)
+        strftime(zone, sizeof zone, "%z", &local);
+    snprintf(out, size, "%s%s%s", date, fraction, zone);
 }
 
 /* "1.5 MiB" */

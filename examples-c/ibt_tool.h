@@ -6,6 +6,8 @@
  *   ibt_names.c     names as text that is safe to print
  *   ibt_print.c     what is printed: changes, problems, reports
  *   ibt_tables.c    reports with many snapshots: list, prune, verify
+ *   ibt_columns.c   text in columns, as wide as the terminal allows
+ *   ibt_prune.c     which snapshot a prune removes
  *   ibt_files.c     looking into a snapshot: files, cat
  *   ibt_progress.c  the progress bar and Ctrl-C
  *   ibt_time.c      times and sizes, read and written
@@ -23,6 +25,19 @@
 /* The exit statuses of the program. */
 enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_PARTIAL = 3 };
 
+/* The time that a text says, as nanoseconds since 1970: a second is all of that second, a day all of that day. */
+struct span {
+    int64_t first, last;
+};
+
+/* How exactly a time is written. */
+enum exactness { TO_SECOND, TO_MICROSECOND, TO_SECOND_IN_ZONE, TO_MICROSECOND_IN_ZONE };
+enum { TIME_SIZE = 48 };
+
+#define TIME_FORMS \
+    "2026-11-22, \"2026-11-22 22:05\" or with seconds (all of that day, minute or second, in local time;\n" \
+    "                   UTC with Z, others with +01:00), today, yesterday, now, 90s, 15min, 6h, 2d or 3w (so long ago)"
+
 /* One run of the program: what was asked for, and what the answer goes through. */
 struct run {
     const char *operands[2];
@@ -32,7 +47,9 @@ struct run {
     int quiet;
     int dry_run;
     int recursive;
-    int selects; /* --at was given */
+    const char *at; /* the argument of --at, NULL without */
+    int at_is_time; /* it is a time, no stamp */
+    struct span span; /* that time */
     int keeps;   /* so was a --keep-... */
     int drawing; /* a progress bar */
     ibt_cancel *cancel;
@@ -40,6 +57,8 @@ struct run {
     ibt_options *options;
     ibt_report *report;
     ibt_error *err;
+    char *message; /* an error of the program itself */
+    size_t message_size;
 };
 
 /* Which commands an option belongs to: a set of these. */
@@ -80,6 +99,9 @@ int read_arguments(const struct command *command, struct run *run, char **argv);
 void print_name(FILE *out, const char *name);
 void print_text(FILE *out, const char *text);
 void print_json_text(const char *name);
+void print_json_message(const char *message);
+char *name_as_text(const char *name);
+char *message_as_text(const char *message);
 size_t name_width(const char *name);
 void print_cell(const char *name, size_t width);
 
@@ -88,6 +110,10 @@ const char *or_dash(const char *text);
 uint64_t count_of(const struct run *run, int32_t which);
 const char *plural(uint64_t count);
 int32_t print_change(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
+FILE *begin_message(struct run *run);
+void end_message(struct run *run, FILE *out);
+const char *error_text(const struct run *run, ibt_status status);
+void print_json_error(ibt_status status, const char *message);
 void print_problems(const struct run *run);
 void print_backup(const struct run *run);
 void print_restore(const struct run *run);
@@ -99,6 +125,31 @@ void print_rebuild(const struct run *run);
 void print_list(const struct run *run);
 void print_prune(const struct run *run);
 void print_verify(const struct run *run);
+
+/* ibt_columns.c */
+enum { COLUMNS_MAX = 8 };
+
+struct column {
+    const char *title;
+    int is_number;   /* stands at the right */
+    int dispensable; /* where the terminal is too narrow: 1 is left out first; 0 never */
+};
+
+/* Zero but for the columns, of which the last may be a text that wraps; add_cell() fills it. */
+struct table {
+    const struct column *columns;
+    int column_count;
+    int wraps;
+    char **cells;
+    size_t count, room;
+};
+
+size_t terminal_width(int stream);
+void add_cell(struct table *table, char *text);
+void print_table(struct table *table);
+
+/* ibt_prune.c */
+ibt_status do_prune(struct run *run);
 
 /* ibt_files.c */
 ibt_status do_files(struct run *run);
@@ -112,8 +163,9 @@ int32_t draw(void *ud, const ibt_progress *now);
 void erase_progress(const struct run *run);
 
 /* ibt_time.c */
-int read_time(const char *text, int64_t *nanoseconds);
-void format_time(int64_t nanoseconds, char *out, size_t size);
+int read_stamp(const char *text, int64_t *nanoseconds);
+int read_time(const char *text, struct span *span);
+void format_time(int64_t nanoseconds, enum exactness how, char *out, size_t size);
 void format_size(uint64_t bytes, char *out, size_t size);
 
 #endif

@@ -37,6 +37,7 @@ need mount mount
 need mkfs.exfat exfatprogs
 need mount.exfat-fuse exfat-fuse
 need go golang
+ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || need no-such-command libfaketime
 ruby -rffi -e '' 2>/dev/null || need no-such-command ruby ruby-ffi
 need_rust "$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
 if ! command -v rustup >/dev/null 2>&1; then

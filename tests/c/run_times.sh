@@ -1,0 +1,100 @@
+#!/bin/sh
+# Times given to --at: which snapshot they select, and which one prune removes.   run_times.sh COMMAND...
+. "$(dirname "$0")/scratch.sh"
+faketime=$(ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null | head -n 1)
+[ -n "$faketime" ] || { echo "skipped: times given to --at (no libfaketime)"; exit 0; }
+mkdir src
+
+# Runs a command while the clock stands at a UTC time.
+at_clock() {
+    clock=$1
+    shift
+    env FAKETIME="$(date -u -d "$clock" '+%Y-%m-%d %H:%M:%S')" FAKETIME_FMT='%Y-%m-%d %H:%M:%S' FAKETIME_DONT_RESET=1 \
+        NO_FAKE_STAT=1 TZ=UTC LD_PRELOAD="$faketime" "$@"
+}
+
+# A snapshot of a file that says its number.
+snapshot() {
+    echo "$2" >src/number
+    expect 0 at_clock "$1" "$tool" $([ -d store ] && echo incr || echo full) src --store store
+}
+
+# The number that --at selects in a time zone, "none" for no snapshot.
+selected() {
+    TZ=$1 "$tool" cat src number --at "$2" --store store 2>err || echo none
+}
+
+selects() {
+    got=$(selected "$2" "$3")
+    [ "$got" = "$1" ] || fail "--at '$3' in $2 selects $got, not $1"
+}
+
+tool=$1
+zone=Europe/Berlin
+snapshot 2026-10-25T00:30:10Z 1 # 02:30:10, summer time
+snapshot 2026-10-25T01:30:10Z 2 # 02:30:10 again
+snapshot 2026-10-25T12:00:00Z 3
+snapshot 2026-10-25T12:00:00Z 4 # a microsecond later
+snapshot 2026-10-25T23:30:00Z 5 # the next day in Berlin
+
+# A time is as long as it was written.
+selects 4 UTC "2026-10-25 12:00:00"
+selects 4 UTC 2026-10-25T12:00:00Z
+selects 4 UTC "2026-10-25 12:00"
+selects 4 UTC "2026-10-25 12:00:00.0"
+selects 3 UTC "2026-10-25 12:00:00.000000"
+selects 4 UTC "2026-10-25 12:00:00.000001"
+selects 2 UTC "2026-10-25 11:59"
+selects 5 UTC 2026-10-25
+selects 4 $zone 2026-10-25
+selects 5 $zone 2026-10-26
+selects none UTC 2026-10-24
+selects 4 $zone "2026-10-25T13:00"
+selects 2 $zone "2026-10-25T12:59:59.9"
+selects 4 Asia/Kolkata "2026-10-25 17:30"
+selects 2 Asia/Kolkata "2026-10-25 17:29"
+selects 4 Pacific/Chatham "2026-10-25 14:00:00 +0200"
+selects 2 Pacific/Chatham "2026-10-25 14:00+02:01"
+
+# The hour that comes twice: its later one, unless the offset says which.
+selects 2 $zone "2026-10-25 02:30"
+selects 1 $zone "2026-10-25 02:30:10+02:00"
+selects 2 $zone "2026-10-25 02:30:10+01:00"
+selects none $zone "2026-10-25 01:59"
+
+# Words and ages.
+for case in "5 now" "5 today" "5 yesterday" "5 90s" "5 1h" "4 61min" "4 2h ago" "1 1d" "none 2d" "none 1w ago"; do
+    # shellcheck disable=SC2086 # the two parts
+    set -- $case
+    number=$1
+    shift
+    got=$(at_clock 2026-10-26T00:30:10Z "$tool" cat src number --at "$*" --store store 2>err || echo none)
+    [ "$got" = "$number" ] || fail "at half past midnight --at '$*' selects $got, not $number"
+done
+
+# Each time that list prints selects its own row, and prune removes that row only.
+for zone in UTC $zone America/New_York Pacific/Chatham; do
+    TZ=$zone "$tool" list src --store store >listed
+    sed -n 's/^src  *[`|]*-* *\([^ ]*Z\)  \(.*[0-9]\)  *[a-z][a-z]* .*$/\1 \2/p' listed | sed 's/ *$//' >rows
+    [ "$(wc -l <rows)" = 5 ] || { cat listed; fail "not five rows"; }
+    number=0
+    while read -r stamp time; do
+        number=$((number + 1))
+        selects $number $zone "$time"
+        expect 0 env TZ=$zone "$tool" prune src --at "$time" --dry-run --store store
+        [ "$(awk '/^would be removed/ { print $4 }' out)" = "$stamp" ] ||
+            { cat out; fail "prune --at '$time' in $zone would not remove $stamp"; }
+        grep -q '^dry run.* would be removed' out || fail "the dry run says that it did something"
+    done <rows
+done
+
+# Prune takes the one snapshot of a time, never one before it.
+expect 1 env TZ=UTC "$tool" prune src --at "2026-10-25 12:00:00" --store store
+grep -q '2 snapshots.*20261025T120000.000000Z 20261025T120000.000001Z' err || fail "the two are not named"
+expect 1 env TZ=UTC "$tool" prune src --at "2026-10-25 12:00:01" --store store
+grep -q 'the last before it is 20261025T120000.000001Z' err || fail "the one before is not named"
+expect 1 env TZ=UTC "$tool" prune src --at now --store store --json
+grep -q '^{"status":-[0-9]*,"error":".*nothing was removed' out || fail "no error as JSON"
+[ "$("$tool" list src --store store | grep -c '^src ')" = 5 ] || fail "something was removed"
+expect 0 env TZ=UTC "$tool" prune src --at "2026-10-25 01:30" --store store
+selects 1 UTC "2026-10-25 02:00"
