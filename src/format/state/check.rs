@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::{ArchiveRef, ARCHIVES_MAX, RANGES_MAX, XATTRS_MAX};
+use super::{ArchiveRef, ARCHIVES_MAX, RANGES_MAX, XATTRS_MAX, XATTR_COUNT_MAX};
 use crate::entry::{compare_paths, data_len, Entry, Node, Range, PATH_LEN_MAX};
 
 /// Checks one entry by itself.
@@ -35,6 +35,9 @@ pub(super) fn xattrs(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), &'static str> 
     }
     if xattrs.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
         return Err("xattrs repeated or out of order");
+    }
+    if xattrs.len() > XATTR_COUNT_MAX {
+        return Err("more than 65,536 xattrs");
     }
     match xattrs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > XATTRS_MAX {
         true => Err("xattrs longer than 8 MiB"),

@@ -1,12 +1,14 @@
 //! Header and trailer of a state: written as text, read from it.
 
-use super::object::{Capped, Object};
+use serde_json::value::RawValue;
+
+use super::object::{Capped, FromObject, Object};
 use super::parse::time;
 use super::{
     json, ArchiveRef, Header, ParentRef, SnapshotKind, StateProblem, Totals, Trailer, ARCHIVES_MAX,
-    PROBLEMS_MAX, PROBLEM_BYTES_MAX, VERSION,
+    HEADER_TEXT_MAX, PROBLEMS_MAX, PROBLEM_BYTES_MAX, VERSION,
 };
-use crate::entry::Hash;
+use crate::entry::{Hash, Unknown};
 use crate::format::{check_key, Kind};
 use crate::stamp::Stamp;
 use crate::text::decode_name;
@@ -113,11 +115,13 @@ fn count(out: &mut Vec<u8>, key: &str, value: u64) {
     json::number(out, value);
 }
 
+/// The beginning of every version's states.
+const BEGINNING: &[u8] = b"{\"format\":\"ibt-state\",\"version\":";
 pub(super) const NEWER: &str = "made by a newer libibt";
 
 /// Whether a document begins as every version does, but with the number of another one.
 pub(super) fn is_newer(header: &[u8]) -> bool {
-    let Some(rest) = header.strip_prefix(b"{\"format\":\"ibt-state\",\"version\":") else { return false };
+    let Some(rest) = header.strip_prefix(BEGINNING) else { return false };
     let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
     digits > 0 && &rest[..digits] != VERSION.to_string().as_bytes()
 }
@@ -130,6 +134,12 @@ pub(super) enum Refused {
     Damaged(String),
 }
 
+impl From<&str> for Refused {
+    fn from(what: &str) -> Self {
+        Refused::Damaged(what.into())
+    }
+}
+
 impl From<String> for Refused {
     fn from(what: String) -> Self {
         Refused::Damaged(what)
@@ -137,19 +147,20 @@ impl From<String> for Refused {
 }
 
 /// Reads what stands before the line `"entries":[`.
-pub(super) fn read_header(text: &str) -> Result<Header, Refused> {
-    let text = closed(text.trim_end());
-    let mut fields = Object::parse(&text)?;
-    if fields.take::<String>("format")?.as_deref() != Some("ibt-state") {
+pub(super) fn read_header(text: Vec<u8>) -> Result<Header, Refused> {
+    if !text.starts_with(BEGINNING) {
         return Err(Refused::Foreign("not a state of libibt".into()));
     }
+    let text = closed(text)?;
+    let mut fields = Object::parse(&text)?;
+    fields.need::<&RawValue>("format")?;
     let version: u64 = fields.need("version")?;
-    let needs: Vec<String> = fields.need("needs")?;
-    if version != VERSION || !needs.is_empty() {
+    let needs: &RawValue = fields.need("needs")?;
+    if version != VERSION || !is_empty_list(needs.get()) {
         return Err(Refused::Foreign(NEWER.into()));
     }
     let header = Header {
-        needs,
+        needs: Vec::new(),
         key: fields.need_text("key", |key| check_key(key.as_bytes()).ok())?,
         series: fields.need_text("series", series)?,
         host: fields.need("host")?,
@@ -162,9 +173,23 @@ pub(super) fn read_header(text: &str) -> Result<Header, Refused> {
         made_at: fields.need_text("made_at", time)?,
         parent: fields.take::<Object>("parent")?.map(read_parent).transpose()?,
         inodes_unstable: fields.take::<String>("inodes")?.as_deref() == Some("unstable"),
-        unknown: fields.rest(),
+        unknown: fields.rest()?,
     };
+    check_header(&header)?;
     Ok(header)
+}
+
+/// Checks what the writer is given of a header, and the reader reads.
+pub(super) fn check_header(header: &Header) -> Result<(), &'static str> {
+    let longest = header.host.len().max(header.library.len()).max(header.source.len());
+    match longest > HEADER_TEXT_MAX {
+        true => Err("host, library or source of more than 64 KiB"),
+        false => Ok(()),
+    }
+}
+
+fn is_empty_list(json: &str) -> bool {
+    json.bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"[]")
 }
 
 fn read_parent(mut fields: Object<'_>) -> Result<ParentRef, String> {
@@ -174,50 +199,98 @@ fn read_parent(mut fields: Object<'_>) -> Result<ParentRef, String> {
     })
 }
 
-/// Reads what stands between the line `],` and the digest's.
-pub(super) fn read_trailer(text: &str, digest: Hash) -> Result<Trailer, String> {
-    let text = closed(&format!("{{{}", text.trim_end()));
+/// Reads what stands between the line `],` and the digest's. The document's object goes on there: no key of
+/// `header` may come again.
+pub(super) fn read_trailer(mut text: Vec<u8>, digest: Hash, header: &Header) -> Result<Trailer, String> {
+    text.insert(0, b'{');
+    let text = closed(text)?;
     let mut fields = Object::parse(&text)?;
-    let Capped(archives) = fields.need::<Capped<Object, ARCHIVES_MAX>>("archives")?;
-    let Capped(problems) = fields.need::<Capped<Object, PROBLEMS_MAX>>("problems")?;
-    Ok(Trailer {
-        archives: archives.into_iter().map(read_archive).collect::<Result<_, _>>()?,
-        totals: read_totals(fields.need("totals")?)?,
-        problems: problems.into_iter().map(read_problem).collect::<Result<_, _>>()?,
+    let Capped(archives) = fields.need::<Capped<ArchiveRef, ARCHIVES_MAX>>("archives")?;
+    let Capped(problems) = fields.need::<Capped<StateProblem, PROBLEMS_MAX>>("problems")?;
+    let trailer = Trailer {
+        archives,
+        totals: Totals::from_object(fields.need("totals")?)?,
+        problems,
         finished_at: fields.need_text("finished_at", time)?,
         tree: fields.need_text("tree", Hash::parse)?,
         digest,
-        unknown: fields.rest(),
-    })
+        unknown: fields.rest()?,
+    };
+    check_keys_of_both(header, &trailer)?;
+    Ok(trailer)
 }
 
-fn read_archive(mut fields: Object<'_>) -> Result<ArchiveRef, String> {
-    Ok(ArchiveRef {
-        name: fields.need_text("name", archive_name)?,
-        kind: fields.need_text("kind", |word| Kind::from_word(word).filter(|&kind| kind != Kind::State))?,
-        size: fields.need("size")?,
-        stream: fields.need("stream")?,
-        digest: fields.need_text("digest", Hash::parse)?,
-    })
+/// The keys of a document that are known, without those that only stand in front of all others.
+const KNOWN: [&str; 21] = [
+    "format",
+    "version",
+    "needs",
+    "key",
+    "series",
+    "host",
+    "snapshot",
+    "kind",
+    "seq",
+    "source",
+    "library",
+    "scanned_at",
+    "made_at",
+    "parent",
+    "inodes",
+    "entries",
+    "archives",
+    "totals",
+    "problems",
+    "finished_at",
+    "tree",
+];
+
+/// Checks that no key of the document's object stands in the wrong one of its two parts, or in both.
+fn check_keys_of_both(header: &Header, trailer: &Trailer) -> Result<(), String> {
+    let keys = |unknown: &'_ Unknown| -> Vec<String> { unknown.iter().map(|(key, _)| key.clone()).collect() };
+    let (before, after) = (keys(&header.unknown), keys(&trailer.unknown));
+    let is_wrong = |key: &&String| KNOWN.contains(&key.as_str()) || *key == "digest";
+    let wrong = before.iter().chain(&after).find(is_wrong);
+    match wrong.or_else(|| after.iter().find(|key| before.contains(key))) {
+        Some(key) => Err(format!("{key:?} is repeated, or in the wrong place")),
+        None => Ok(()),
+    }
 }
 
-fn read_totals(mut fields: Object<'_>) -> Result<Totals, String> {
-    Ok(Totals {
-        entries: fields.need("entries")?,
-        bytes: fields.need("bytes")?,
-        created: fields.need("created")?,
-        modified: fields.need("modified")?,
-        unchanged: fields.need("unchanged")?,
-        moved: fields.need("moved")?,
-        deleted: fields.need("deleted")?,
-        metadata: fields.take("metadata")?.unwrap_or_default(),
-    })
+impl FromObject for ArchiveRef {
+    fn from_object(mut fields: Object<'_>) -> Result<Self, String> {
+        Ok(ArchiveRef {
+            name: fields.need_text("name", archive_name)?,
+            kind: fields
+                .need_text("kind", |word| Kind::from_word(word).filter(|&kind| kind != Kind::State))?,
+            size: fields.need("size")?,
+            stream: fields.need("stream")?,
+            digest: fields.need_text("digest", Hash::parse)?,
+        })
+    }
 }
 
-fn read_problem(mut fields: Object<'_>) -> Result<StateProblem, String> {
-    let path = fields.take::<String>("path")?;
-    let path = path.map(|text| decode_name(&text).ok_or("path is not valid")).transpose()?;
-    Ok(StateProblem { path, status: fields.need("status")?, message: fields.need("message")? })
+impl FromObject for Totals {
+    fn from_object(mut fields: Object<'_>) -> Result<Self, String> {
+        Ok(Totals {
+            entries: fields.need("entries")?,
+            bytes: fields.need("bytes")?,
+            created: fields.need("created")?,
+            modified: fields.need("modified")?,
+            unchanged: fields.need("unchanged")?,
+            moved: fields.need("moved")?,
+            deleted: fields.need("deleted")?,
+            metadata: fields.take("metadata")?.unwrap_or_default(),
+        })
+    }
+}
+
+impl FromObject for StateProblem {
+    fn from_object(mut fields: Object<'_>) -> Result<Self, String> {
+        let path = fields.take::<String>("path")?;
+        let path = path.map(|text| decode_name(&text).ok_or("path is not valid")).transpose()?;
+        Ok(StateProblem { path, status: fields.need("status")?, message: fields.need("message")? })
+    }
 }
 
 /// Any name a store can hold beside the others: one component, not hidden, nothing unprintable.
@@ -231,7 +304,14 @@ fn series(text: &str) -> Option<String> {
     (text.len() == 32 && hex).then(|| text.to_string())
 }
 
-/// An object whose last comma is where a piece of the document was cut off.
-fn closed(text: &str) -> String {
-    format!("{}}}", text.strip_suffix(',').unwrap_or(text))
+/// The object that a piece of the document is without its last comma, which is where it was cut off.
+fn closed(mut text: Vec<u8>) -> Result<String, String> {
+    while text.last().is_some_and(u8::is_ascii_whitespace) {
+        text.pop();
+    }
+    if text.pop() != Some(b',') {
+        return Err("it does not end in a comma".into());
+    }
+    text.push(b'}');
+    String::from_utf8(text).map_err(|_| "not UTF-8".into())
 }

@@ -6,7 +6,7 @@ use memchr::memchr;
 
 use super::cursor::Cursor;
 use super::plain::Plain;
-use super::{parse, AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
+use super::{AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
 use crate::entry::Hash;
 use crate::stamp::Time;
 
@@ -212,8 +212,7 @@ impl<'m> Intake<'m> {
         let Some(end) = logical_len(line) else {
             return Err("an entry without its \"at\"".into());
         };
-        let ctime = plain_ctime(&line[end..]).or_else(|| Some(parse::parse(text).ok()?.place.ctime));
-        self.parts.newest_ctime = self.parts.newest_ctime.max(ctime);
+        self.parts.newest_ctime = self.parts.newest_ctime.max(ctime(&line[end..]));
         self.logical.extend_from_slice(&line[..end]);
         self.logical.push(b'\n');
         self.comma = Some(text.len() + 2 == line.len());
@@ -226,8 +225,8 @@ impl<'m> Intake<'m> {
     }
 }
 
-/// The ctime that a line has in its `,"at":{`, if that is in the writer's own form.
-fn plain_ctime(place: &[u8]) -> Option<Time> {
+/// The ctime that a line has in its `,"at":{`; `None` in a line that is refused when its entry is asked for.
+fn ctime(place: &[u8]) -> Option<Time> {
     let mut cursor = Cursor::new(place);
     cursor.skip(AT)?;
     cursor.skip(b"\"ino\":\"")?;

@@ -49,8 +49,16 @@ pub const ARCHIVES_MAX: usize = 1 << 16;
 pub const RANGES_MAX: usize = 65;
 /// Names and values of one entry's xattrs together, in bytes.
 pub const XATTRS_MAX: usize = 8 << 20;
-/// Unknown fields of one JSON object.
+/// How many xattrs one entry has at most: no system lists more names than fit 64 KiB.
+pub const XATTR_COUNT_MAX: usize = 1 << 16;
+/// Unknown fields of one JSON object; also all fields of an object that is the value of one.
 pub const UNKNOWN_MAX: usize = 256;
+/// Unknown fields of the header, and of the trailer, together, in bytes.
+pub const UNKNOWN_BYTES_MAX: usize = 1 << 20;
+/// How deep objects and lists may nest.
+pub const NESTING_MAX: usize = 100;
+/// The longest host, source and library of a header, in bytes.
+pub const HEADER_TEXT_MAX: usize = 64 << 10;
 /// Problems a state keeps; the writer leaves out what comes after them, or after so many bytes.
 pub const PROBLEMS_MAX: usize = 10_000;
 pub const PROBLEM_BYTES_MAX: usize = 16 << 20;

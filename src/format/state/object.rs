@@ -1,5 +1,6 @@
 //! A JSON object taken apart field by field: for header and trailer, which are read once.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,16 +8,18 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::UNKNOWN_MAX;
+use super::{NESTING_MAX, UNKNOWN_BYTES_MAX, UNKNOWN_MAX};
 use crate::entry::Unknown;
 
 /// The fields that were not taken yet, in their order.
 pub(super) struct Object<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    /// Reads an object; repeated keys are refused.
+    /// Reads an object; keys repeated in it or in any value of it are refused.
     pub fn parse(text: &'a str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| error.to_string())
+        let object = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        check_keys(text)?;
+        Ok(object)
     }
 
     /// The value of `key`, if it is there.
@@ -37,8 +40,12 @@ impl<'a> Object<'a> {
     }
 
     /// All that was not taken.
-    pub fn rest(self) -> Unknown {
-        self.0.into_iter().map(|(key, raw)| (key, raw.get().to_string())).collect()
+    pub fn rest(self) -> Result<Unknown, String> {
+        let bytes: usize = self.0.iter().map(|(key, raw)| key.len() + raw.get().len()).sum();
+        if bytes > UNKNOWN_BYTES_MAX {
+            return Err("unknown fields of more than 1 MiB".into());
+        }
+        Ok(self.0.into_iter().map(|(key, raw)| (key, raw.get().to_string())).collect())
     }
 }
 
@@ -58,23 +65,27 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut fields, mut seen) = (Vec::new(), HashSet::new());
-        while let Some((key, raw)) = map.next_entry::<String, &RawValue>()? {
-            if fields.len() == UNKNOWN_MAX || !seen.insert(key.clone()) {
-                return Err(A::Error::custom(format_args!(
-                    "{key:?} is repeated, or there are too many fields"
-                )));
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry::<String, &RawValue>()? {
+            if fields.len() == UNKNOWN_MAX {
+                return Err(A::Error::custom("too many fields"));
             }
-            fields.push((key, raw));
+            fields.push(field);
         }
         Ok(fields)
     }
 }
 
+/// What an object of a list is made into as soon as it is read: the list never holds more than one object's
+/// fields.
+pub(super) trait FromObject: Sized {
+    fn from_object(fields: Object<'_>) -> Result<Self, String>;
+}
+
 /// A list of at most `N` elements: the next one is refused before it is kept.
 pub(super) struct Capped<T, const N: usize>(pub Vec<T>);
 
-impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Capped<T, N> {
+impl<'de, T: FromObject, const N: usize> Deserialize<'de> for Capped<T, N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(CappedVisitor(PhantomData))
     }
@@ -82,7 +93,7 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Capped<T, N>
 
 struct CappedVisitor<T, const N: usize>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for CappedVisitor<T, N> {
+impl<'de, T: FromObject, const N: usize> Visitor<'de> for CappedVisitor<T, N> {
     type Value = Capped<T, N>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,12 +102,98 @@ impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for CappedVisitor<T,
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut held = Vec::new();
-        while let Some(element) = seq.next_element()? {
+        while let Some(fields) = seq.next_element::<Object>()? {
             if held.len() == N {
                 return Err(A::Error::custom("too many elements"));
             }
-            held.push(element);
+            held.push(T::from_object(fields).map_err(A::Error::custom)?);
         }
         Ok(Capped(held))
+    }
+}
+
+/// Checks that no object of `json`, which is valid, repeats a key, however the key is spelled, and that neither
+/// depth nor fields exceed their limits.
+pub(super) fn check_keys(json: &str) -> Result<(), String> {
+    // The keys of each object that is open; `None` for a list.
+    let mut open: Vec<Option<HashSet<Cow<'_, str>>>> = Vec::new();
+    let (mut at, mut is_key) = (0, false);
+    while let Some(&byte) = json.as_bytes().get(at) {
+        match byte {
+            b'{' | b'[' if open.len() == NESTING_MAX => {
+                return Err(format!("nested more than {NESTING_MAX} deep"))
+            }
+            b'{' => open.push(Some(HashSet::new())),
+            b'[' => open.push(None),
+            b'}' | b']' => drop(open.pop()),
+            _ => {}
+        }
+        let end = if byte == b'"' { string_end(json.as_bytes(), at) } else { at + 1 };
+        match open.last_mut() {
+            Some(Some(keys)) if is_key && byte == b'"' => add_key(keys, &json[at..end])?,
+            _ => {}
+        }
+        let in_object = matches!(open.last(), Some(Some(_)));
+        is_key = byte == b'{' || (byte == b',' && in_object) || (is_key && byte.is_ascii_whitespace());
+        at = end;
+    }
+    Ok(())
+}
+
+/// Where the string ends whose first quote is at `at`.
+fn string_end(json: &[u8], at: usize) -> usize {
+    let mut end = at + 1;
+    loop {
+        match json.get(end) {
+            Some(b'\\') => end += 2,
+            Some(b'"') => return end + 1,
+            Some(_) => end += 1,
+            None => return json.len(),
+        }
+    }
+}
+
+fn add_key<'j>(keys: &mut HashSet<Cow<'j, str>>, quoted: &'j str) -> Result<(), String> {
+    let bare = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
+    let key = match bare.contains('\\') {
+        true => Cow::Owned(serde_json::from_str(quoted).map_err(|error| error.to_string())?),
+        false => Cow::Borrowed(bare),
+    };
+    match keys.len() < UNKNOWN_MAX && keys.insert(key) {
+        true => Ok(()),
+        false => Err(format!("{bare:?} is repeated, or there are too many fields")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_occurs_again_is_found_at_any_depth() {
+        for good in [
+            "{}",
+            "[]",
+            "7",
+            "\"{\\\"a\\\":1,\\\"a\\\":2}\"",
+            "{\"a\":1,\"b\":{\"a\":1},\"c\":[{\"a\":1},{\"a\":\"a\"}]}",
+            "{\"a\":[\"a\",\"a\"],\"\\\"\":[{}],\"b\\\\\":\"b\\\\\"}",
+        ] {
+            assert_eq!(check_keys(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "{\"a\":1,\"a\":1}",
+            "{\"a\":1 , \"a\" :1}",
+            "{ \"a\":1,\n\"\\u0061\":1}",
+            "[0,{\"b\":[{\"a\":{},\"c\":[1,2],\"a\":1}]}]",
+            "{\"\\ud800\":1}",
+            "{\"a\\\"\":1,\"a\\\"\":1}",
+        ] {
+            assert!(check_keys(bad).is_err(), "{bad}");
+        }
+        let nested = |depth| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(check_keys(&nested(NESTING_MAX)).is_ok() && check_keys(&nested(NESTING_MAX + 1)).is_err());
+        let wide = |n| format!("{{{}}}", (0..n).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(","));
+        assert!(check_keys(&wide(UNKNOWN_MAX)).is_ok() && check_keys(&wide(UNKNOWN_MAX + 1)).is_err());
     }
 }

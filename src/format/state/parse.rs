@@ -5,10 +5,11 @@ use std::fmt;
 
 use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::Engine;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{check, plain, AT, RANGES_MAX, UNKNOWN_MAX};
+use super::object::check_keys;
+use super::{check, line, plain, AT, RANGES_MAX, UNKNOWN_MAX, XATTR_COUNT_MAX};
 use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place, Range, SigRef, Unknown};
 use crate::error::{Error, Kind, Result};
 use crate::stamp::Time;
@@ -23,14 +24,20 @@ pub fn parse_entry_line(line: &[u8]) -> Result<Entry> {
     entry.map_err(|what| Error::new(Kind::Corrupt, "read an entry", what))
 }
 
-/// Reads a line of any form that is valid.
+/// Reads any line that the writer may have written. Of one entry there is one line: any other spelling of it
+/// would have another tree digest, and would read differently in other tools.
 pub(super) fn parse(line: &[u8]) -> Result<Entry, String> {
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
     let mut json = serde_json::Deserializer::from_str(text);
     let entry = json.deserialize_map(EntryVisitor).map_err(without_position)?;
     json.end().map_err(without_position)?;
     check::entry(&entry)?;
-    Ok(entry)
+    let mut written = Vec::with_capacity(line.len());
+    line::write(&entry, &mut written);
+    match written == line {
+        true => Ok(entry),
+        false => Err("not spelled as a state spells its entries".into()),
+    }
 }
 
 /// serde_json ends its messages with "at line 1 column N"; the line is that of the document, known to
@@ -190,6 +197,9 @@ impl<'de> Visitor<'de> for Xattrs {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut xattrs = Vec::new();
         while let Some(name) = map.next_key_seed(Text(decode_name, "an encoded name"))? {
+            if xattrs.len() == XATTR_COUNT_MAX {
+                return Err(A::Error::custom("more than 65,536 xattrs"));
+            }
             xattrs.push((name, map.next_value_seed(Text(base64, "base64"))?));
         }
         Ok(xattrs)
@@ -218,7 +228,7 @@ impl<'de> Visitor<'de> for Sig {
                 "ranges" if ranges.is_none() => ranges = Some(map.next_value_seed(Ranges)?),
                 "hash" if hash.is_none() => hash = Some(map.next_value_seed(Text(hex16, "32 hex digits"))?),
                 "ranges" | "hash" => return Err(A::Error::custom("repeated field of a signature")),
-                _ => drop(map.next_value::<IgnoredAny>()?),
+                _ => return Err(A::Error::custom("unknown field of a signature")),
             }
         }
         match (ranges, hash) {
@@ -233,7 +243,9 @@ fn keep<'de, A: MapAccess<'de>>(map: &mut A, unknown: &mut Unknown, key: String)
     if unknown.len() == UNKNOWN_MAX || unknown.iter().any(|(known, _)| *known == key) {
         return Err(A::Error::custom("an unknown field is repeated, or there are too many"));
     }
-    unknown.push((key, map.next_value::<&RawValue>()?.get().to_string()));
+    let value = map.next_value::<&RawValue>()?.get();
+    check_keys(value).map_err(A::Error::custom)?;
+    unknown.push((key, value.to_string()));
     Ok(())
 }
 

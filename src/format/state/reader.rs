@@ -37,21 +37,22 @@ impl StateSummary {
     /// Reads a whole state of `size` stored bytes and verifies it as [`StateReader::open`] does, keeping
     /// no entries and making no files.
     pub fn read(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
-        let parts = take_in(source, name, size, compressed, None, Kept::Nothing)?;
-        StateSummary::new(name, &parts)
+        let mut parts = take_in(source, name, size, compressed, None, Kept::Nothing)?;
+        StateSummary::new(name, &mut parts)
     }
 
-    fn new(name: &str, parts: &Parts) -> Result<Self> {
+    /// Takes header and trailer out of `parts`: they may be long, and are not kept twice.
+    fn new(name: &str, parts: &mut Parts) -> Result<Self> {
         let corrupt = |what: String| Error::corrupt(OP, name, what);
         if let Some(fault) = &parts.fault {
             return Err(corrupt(fault.clone()));
         }
-        let header = read_header(text(name, &parts.header)?).map_err(|refused| match refused {
+        let header = read_header(std::mem::take(&mut parts.header)).map_err(|refused| match refused {
             Refused::Foreign(what) => Error::new(Kind::Format, OP, what).at(name),
             Refused::Damaged(what) => corrupt(format!("header: {what}")),
         })?;
         let Some(digest) = parts.digest else { return Err(corrupt("no digest".into())) };
-        let trailer = read_trailer(text(name, &parts.trailer)?, digest)
+        let trailer = read_trailer(std::mem::take(&mut parts.trailer), digest, &header)
             .map_err(|what| corrupt(format!("trailer: {what}")))?;
         if parts.tree != Some(trailer.tree) {
             return Err(corrupt("the tree digest does not agree".into()));
@@ -64,10 +65,6 @@ impl StateSummary {
         }
         Ok(StateSummary { header: Arc::new(header), trailer: Arc::new(trailer) })
     }
-}
-
-fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str> {
-    std::str::from_utf8(bytes).map_err(|_| Error::corrupt(OP, name, "not UTF-8"))
 }
 
 /// What is kept of a document that is taken in, and where.
@@ -154,8 +151,8 @@ impl StateReader {
             // It would go there in the end, after memory was filled for nothing.
             spool.roll().map_err(|e| spool_error(&e, name))?;
         }
-        let parts = take_in(source, name, size, compressed, Some(pool), Kept::All(&mut spool))?;
-        StateReader::new(name, spool, &parts)
+        let mut parts = take_in(source, name, size, compressed, Some(pool), Kept::All(&mut spool))?;
+        StateReader::new(name, spool, &mut parts)
     }
 
     /// Takes in and verifies the whole document as [`StateReader::open`] does, and keeps the entries that are
@@ -169,14 +166,14 @@ impl StateReader {
         meant: Meant<'_>,
     ) -> Result<Self> {
         let mut spool = SpooledTempFile::new(SPOOL_IN_MEMORY);
-        let parts = take_in(source, name, size, compressed, Some(pool), Kept::Part(&mut spool, meant))?;
+        let mut parts = take_in(source, name, size, compressed, Some(pool), Kept::Part(&mut spool, meant))?;
         let entries_len = spool.stream_position().map_err(|e| spool_error(&e, name))?;
-        let reader = StateReader::new(name, spool, &parts)?;
+        let reader = StateReader::new(name, spool, &mut parts)?;
         let numbering = Numbering { what: "kept entry", before: 0 };
         Ok(StateReader { entries_start: 0, entries_len, numbering, ..reader })
     }
 
-    fn new(name: &str, spool: SpooledTempFile, parts: &Parts) -> Result<Self> {
+    fn new(name: &str, spool: SpooledTempFile, parts: &mut Parts) -> Result<Self> {
         Ok(StateReader {
             name: name.to_string(),
             checked: false,

@@ -31,6 +31,7 @@ pub struct StateWriter<W: Sink> {
 
 impl<W: Sink> StateWriter<W> {
     pub fn new(frames: FrameWriter<W>, header: &Header) -> Result<Self> {
+        document::check_header(header).map_err(|what| Error::new(Kind::Limit, OP, what))?;
         let mut text = Vec::with_capacity(2 * GATHER);
         document::write_header(header, &mut text);
         if text.len() > LINE_MAX {
