@@ -7,12 +7,14 @@ mod tracing;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use ibt::error::Kind;
-use ibt::job::{Keep, Select};
+use ibt::job::{Keep, Overwrite, Select};
 use support::series::{remove, stored, Fork};
 use support::tools::{child_role, number_from_env, Mount};
+use support::tree::set_mtime;
 use support::*;
 use tracing::{Call, Task, Tracer};
 
@@ -158,6 +160,51 @@ fn archives_are_durable_before_the_state_stands() {
     };
     assert!(directory_synced(last, state), "the archives' names were not durable before the state's");
     assert!(directory_synced(state, calls.len()), "the state's name was not durable at the end");
+}
+
+/// Over an existing tree no name leads to content that a power cut can still take away: each file is written,
+/// then made durable, then named, whatever the policy.
+#[test]
+fn a_restore_over_a_tree_names_files_that_are_durable() {
+    let Some(tracer) = Tracer::new() else { return };
+    let mut series = Series::new();
+    let sizes = [0, 1, 4096, 100_000, 3_000_000];
+    for size in sizes {
+        series.write(&format!("new/{size}"), noise(size, size as usize));
+        series.write(&format!("old/{size}"), noise(size, size as usize));
+    }
+    let sparse = fs::File::create(series.write("new/sparse", "data")).unwrap();
+    sparse.write_at(b"data", 300_000).unwrap();
+    fs::hard_link(series.source.join("new/4096"), series.source.join("new/link")).unwrap();
+    series.snapshot();
+    let dest = series.beside("dest");
+    for (operation, overwrite) in tracing::POLICIES {
+        fs::create_dir_all(dest.join("old")).unwrap();
+        for size in sizes {
+            let old = dest.join(format!("old/{size}"));
+            fs::write(&old, format!("the old {size}")).unwrap();
+            set_mtime(&old, (1, 0));
+        }
+        let calls = tracer.trace(&Task::of(&series, operation));
+        let mut named = 0;
+        for (at, call) in calls.iter().enumerate() {
+            let Some((from, to)) = call.renames().filter(|(_, to)| to.starts_with(&dest)) else { continue };
+            let filled = calls[..at].iter().rposition(|call| call.fills(&from)).unwrap_or(0);
+            let durable = calls[filled..at].iter().any(|call| {
+                (call.name == "syncfs" && call.is_below(&dest))
+                    || (call.name.starts_with("f") && call.name.ends_with("sync") && call.is_of(&from))
+            });
+            let linked = call.name.starts_with("link");
+            assert!(linked || durable || to.ends_with("link"), "{operation}: {to:?} was not durable");
+            named += usize::from(!linked);
+        }
+        let replaced = if overwrite == Overwrite::Keep { 0 } else { sizes.len() };
+        // With the sparse file and the link.
+        assert_eq!(named, sizes.len() + replaced + 2, "{operation}");
+        let syncs = calls.iter().filter(|call| call.name.contains("sync") && call.name != "sync_file_range");
+        assert!(syncs.count() < named, "{operation}: a sync for each file");
+        remove(&dest);
+    }
 }
 
 /// What a prune did before it was stopped: snapshots are whole or gone, and the next prune ends where this

@@ -75,6 +75,7 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
         return tree.job.phase_done();
     }
     target.sync()?;
+    tree.sync_mounts()?;
     if let Some(root) = root {
         target.clear_root()?;
         tree.finish_root(root)?;

@@ -109,14 +109,17 @@ impl Target {
         self.filled().map(Dir::try_clone).transpose().map_err(|e| self.trouble("open", &e))
     }
 
-    /// Moves the children of an inner temporary directory up, so that directories' metadata can be set in
-    /// their final place. Any other tree stays where it is.
+    /// Moves the children of an inner temporary directory up, durable, so that directories' metadata can be set
+    /// in their final place. Any other tree stays where it is.
     pub fn settle(&mut self) -> Result<()> {
         let Place::Inside { holder, root: root @ Some(_), moved, .. } = &mut self.place else {
             return Ok(());
         };
         let settled = match root.take() {
-            Some(from) => move_up(&from, holder, moved).and_then(|()| holder.rmdir(&self.temp)),
+            Some(from) => from
+                .syncfs()
+                .and_then(|()| move_up(&from, holder, moved))
+                .and_then(|()| holder.rmdir(&self.temp)),
             None => Ok(()),
         };
         settled.map_err(|e| self.trouble("restore to", &e))

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ibt::job::{Keep, Select};
+use ibt::job::{Cancel, Keep, Options, Overwrite, Select, Silent};
 use tempfile::TempDir;
 
+use crate::support::series::KEY;
 use crate::support::tools::{command, output, this_test_again};
 use crate::support::{skip, Outcome, Series};
 
@@ -26,8 +27,8 @@ pub struct Task {
 }
 
 impl Task {
-    /// `operation` is "full", "incremental", "consolidate", "restore" (as `dest` beside the store) or "prune"
-    /// (all but the newest).
+    /// `operation` is "full", "incremental", "consolidate", "restore" (as `dest` beside the store), "restore
+    /// over" with the name of a policy (the same, over what is there) or "prune" (all but the newest).
     pub fn of(series: &Series, operation: &str) -> Task {
         let outcome = series.beside("outcome");
         let paths = [&series.source, &series.store, &series.cache(), &series.beside("dest"), &outcome];
@@ -50,10 +51,28 @@ pub fn act(role: &str) {
         "incremental" => series.incremental(),
         "consolidate" => series.consolidate(),
         "prune" => series.prune(&series.keeping(Keep { last: 1, ..Keep::default() })),
-        _ => series.restore(Select::Newest, Path::new(dest)),
+        "restore" => series.restore(Select::Newest, Path::new(dest)),
+        _ => restore_over(&series, operation, Path::new(dest)),
     };
     assert!(!Path::new(ENDS).exists());
     fs::write(outcome, summary(&done)).unwrap();
+}
+
+/// The policies, by the names that tasks have.
+pub const POLICIES: [(&str, Overwrite); 4] = [
+    ("restore over always", Overwrite::Always),
+    ("restore over different", Overwrite::IfDifferent),
+    ("restore over older", Overwrite::IfOlder),
+    ("restore over keep", Overwrite::Keep),
+];
+
+fn restore_over(series: &Series, operation: &str, dest: &Path) -> Outcome {
+    let policy = POLICIES.iter().find(|(name, _)| *name == operation);
+    let (_, overwrite) = policy.unwrap_or_else(|| panic!("{operation:?}"));
+    let options = Options { overwrite: *overwrite, ..series.options.clone() };
+    series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
+        ibt::restore::restore(store, KEY, dest, job)
+    })
 }
 
 fn summary(done: &Outcome) -> String {
@@ -99,6 +118,12 @@ impl Call {
 
     pub fn is_of(&self, path: &Path) -> bool {
         self.descriptor() == path
+    }
+
+    /// Whether the call changes the content or the length of the file that is its first argument.
+    pub fn fills(&self, path: &Path) -> bool {
+        let fills = ["write", "pwrite64", "writev", "ftruncate", "fallocate", "copy_file_range"];
+        fills.contains(&&*self.name) && self.is_of(path)
     }
 
     pub fn is_below(&self, dir: &Path) -> bool {

@@ -12,6 +12,7 @@ use crate::restore::contents::Contents;
 use crate::restore::loss;
 use crate::store::Store;
 
+use super::batch::CompleteFile;
 use super::standing::{Verdict, Way};
 use super::{clash, First, Tree};
 
@@ -27,30 +28,57 @@ impl Tree<'_, '_> {
         file: &File,
     ) -> Result<()> {
         let verdict = self.judge(entry)?;
-        let Way::Make(now) = self.unless_right(entry, &verdict)? else {
+        let Way::Make(_) = self.unless_right(entry, &verdict)? else {
             // A name that stays as it is by policy says nothing of what its set has.
             if !matches!(verdict, Verdict::Keep(_)) {
                 self.remember_first(entry, file, &verdict);
             }
             return Ok(());
         };
-        let name = self.work_name(entry);
-        let created = self.parent(entry)?.create_file(&name, 0o600);
-        let output = created.map_err(|e| clash(&e, "create", entry))?;
-        let filled = self.fill(store, contents, entry, file, &output);
-        if let Some(loss) = filled.inspect_err(|_| self.abandon(entry))? {
-            let removed = self.parent(entry)?.unlink(&name);
-            removed.map_err(|e| Error::io("remove", &entry.path, &e))?;
+        match self.new_file(store, contents, entry, file, &verdict) {
+            // The files that wait take room that the ones they replace will leave.
+            Err(error) if is_out_of_room(&error) && !self.batch.is_empty() => {
+                self.install_batch()?;
+                self.new_file(store, contents, entry, file, &verdict)
+            }
+            done => done,
+        }
+    }
+
+    /// Makes a file in the place of what the verdict says, in an existing tree as soon as it is durable.
+    fn new_file(
+        &mut self,
+        store: &mut dyn Store,
+        contents: &mut Contents,
+        entry: &Entry,
+        file: &File,
+        verdict: &Verdict,
+    ) -> Result<()> {
+        let name = match self.existing {
+            true => self.batch.next_name(&self.temp),
+            false => entry.path.name().to_vec(),
+        };
+        let place = self.place(entry)?;
+        let output = place.dir.create_file(&name, 0o600).map_err(|e| clash(&e, "create", entry))?;
+        let written = self.fill(store, contents, entry, file, &output).and_then(|loss| match loss {
+            Some(loss) => Ok(Some(loss)),
+            None => self.metadata(&entry.path, &entry.meta, output.as_fd()).map(|()| None),
+        });
+        let whole = self.existing && place.syncs_whole();
+        let written = written.and_then(|loss| match self.existing && !whole && loss.is_none() {
+            true => output.sync_all().map_err(|e| Error::io("sync", &entry.path, &e)).map(|()| loss),
+            false => Ok(loss),
+        });
+        if let Some(loss) = written.inspect_err(|_| drop(place.dir.unlink(&name)))? {
+            place.dir.unlink(&name).map_err(|e| Error::io("remove", &entry.path, &e))?;
             return self.lost(contents, entry, loss);
         }
-        let set = self.metadata(&entry.path, &entry.meta, output.as_fd()).and_then(|()| match now {
-            // After a power cut the old content or the new one is there, never an empty file.
-            Some(_) => output.sync_data().map_err(|e| Error::io("sync", &entry.path, &e)),
-            None => Ok(()),
-        });
-        self.install(entry, now.as_ref(), set)?;
-        self.remember_first(entry, file, &verdict);
-        self.told(entry, &verdict)
+        self.remember_first(entry, file, verdict);
+        if !self.existing {
+            return self.told(entry, verdict);
+        }
+        let unsynced = whole.then_some(place);
+        self.install_later(CompleteFile { entry: entry.clone(), verdict: *verdict, temp: name, unsynced })
     }
 
     /// Whether a file has been restored under another name of its hard-link set.
@@ -63,6 +91,14 @@ impl Tree<'_, '_> {
         if file.link != 0 && !self.firsts.contains_key(&file.link) {
             let made = matches!(verdict, Verdict::Create | Verdict::Replace(_));
             self.firsts.insert(file.link, First { path: entry.path.clone(), file: file.clone(), made });
+        }
+    }
+
+    /// Forgets that `entry` is the first restored name of its hard-link set, as it is not restored.
+    pub(super) fn forget_first(&mut self, entry: &Entry) {
+        let Some(link) = entry.file().map(|file| file.link) else { return };
+        if self.firsts.get(&link).is_some_and(|first| first.path == entry.path) {
+            self.firsts.remove(&link);
         }
     }
 
@@ -101,6 +137,11 @@ impl Tree<'_, '_> {
         problem.snapshot = self.job.report.snapshot;
         self.job.problem(problem, told)
     }
+}
+
+/// Whether a file system, or what this user may have of it, is full.
+fn is_out_of_room(error: &Error) -> bool {
+    matches!(error.os_code, libc::ENOSPC | libc::EDQUOT)
 }
 
 /// Writes a stream of data into a file's extents.

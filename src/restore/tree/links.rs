@@ -47,6 +47,10 @@ impl Tree<'_, '_> {
         entry: &Entry,
         file: &File,
     ) -> Result<()> {
+        if !self.is_further_name(file) {
+            // The name that was to be the first could not be put in its place.
+            return self.file(store, contents, entry, file).and_then(|()| self.install_batch());
+        }
         let Some(first) = self.firsts.get(&file.link) else { return Ok(()) };
         let (first, made) = (first.path.clone(), first.made);
         let verdict = self.judge_link(entry, &first, made)?;
@@ -62,7 +66,7 @@ impl Tree<'_, '_> {
             Err(error) if cannot_link(&error) => {
                 let told = Error::io("link to its first name", &entry.path, &error);
                 self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), told)?;
-                self.file(store, contents, entry, file)
+                self.file(store, contents, entry, file).and_then(|()| self.install_batch())
             }
             Err(error) => Err(clash(&error, "link", entry)),
         }

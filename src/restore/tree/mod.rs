@@ -3,9 +3,11 @@
 //!
 //! In a new tree every entry is made under its own name, small files on other threads ([`flight`]). In a tree
 //! that exists ([`standing`] judges what is there already) each is made under a temporary name beside its
-//! place and renamed over it when it is complete: at any moment a name has its old content or its new one.
+//! place and renamed over it when it is complete and durable ([`batch`]): at any moment, and after a power cut, a
+//! name has its old content or its new one.
 
 mod attributes;
+mod batch;
 mod extra;
 mod file;
 mod flight;
@@ -13,7 +15,7 @@ mod links;
 mod small;
 mod standing;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use super::contents::Contents;
 use super::deferred::Deferred;
 use super::target::Target;
 use attributes::Wanted;
+use batch::InstallBatch;
 use flight::Flight;
 use small::Place;
 use standing::{seen, Verdict, Way};
@@ -48,6 +51,11 @@ pub struct Tree<'t, 'j> {
     current: Option<(Vec<u8>, Arc<Place>)>,
     /// What other threads make of a new tree.
     flight: Option<Flight>,
+    /// Files of an existing tree that wait to be durable.
+    batch: InstallBatch,
+    /// The device of an existing destination, and a directory on each other one that is mounted below it.
+    device: Option<u64>,
+    mounts: BTreeMap<u64, Vec<u8>>,
     wanted: Wanted,
     links: Deferred,
     dirs: Deferred,
@@ -61,7 +69,7 @@ pub struct Tree<'t, 'j> {
     lost_dir: Option<Path>,
     /// A directory that a dry run would make: nothing is below it.
     absent: Option<Path>,
-    /// Names that a dry run would take from existing inodes that have several.
+    /// Names that a dry run would take from existing inodes that have several, or files that wait will take.
     unlinked: HashMap<(u64, u64), u64>,
     /// What the backup could not read: nothing that is extra.
     unread: HashSet<Vec<u8>>,
@@ -88,14 +96,21 @@ impl<'t, 'j> Tree<'t, 'j> {
         let wanted = Wanted { mask, privileged, strips: target.is_existing() };
         let is_new = !target.is_existing() && !job.options.dry_run;
         let flight = is_new.then(|| Flight::new(pool, wanted, contents.archives().clone()));
+        let root = target.root()?;
+        let changed = root.as_ref().filter(|_| target.is_existing() && !job.options.dry_run);
+        let device = changed.map(|root| root.stat_self().map(|now| now.dev)).transpose();
+        let device = device.map_err(|e| Error::new(Kind::Io, "look at the destination", describe(&e)))?;
         Ok(Tree {
-            root: target.root()?,
+            root,
             base: job.options.root.clone(),
             existing: target.is_existing(),
             temp: target.temp_name().to_vec(),
             job,
             current: None,
             flight,
+            batch: InstallBatch::default(),
+            device,
+            mounts: BTreeMap::new(),
             wanted,
             links: Deferred::new(),
             dirs: Deferred::new(),
@@ -130,9 +145,9 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.or_obstructed(&entry.path, entry.node == Node::Dir, done)
     }
 
-    /// Waits for what other threads make.
+    /// Waits for what other threads make, and puts what waits in its place.
     pub fn finish_files(&mut self, store: &mut dyn Store, contents: &mut Contents) -> Result<()> {
-        let Some(mut flight) = self.flight.take() else { return Ok(()) };
+        let Some(mut flight) = self.flight.take() else { return self.install_batch() };
         self.land_all(store, contents, &mut flight)
     }
 
@@ -305,8 +320,15 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.or_obstructed(&path, true, done)
     }
 
-    /// Counts and streams what was done with an entry, or in a dry run would be.
+    /// Counts and streams what was done with an entry, or in a dry run would be: after the files before it.
     fn told(&mut self, entry: &Entry, verdict: &Verdict) -> Result<()> {
+        match self.batch.is_empty() {
+            true => self.tell(entry, verdict),
+            false => self.tell_later(entry, *verdict),
+        }
+    }
+
+    fn tell(&mut self, entry: &Entry, verdict: &Verdict) -> Result<()> {
         let (what, counter, before) = match verdict {
             Verdict::Right => {
                 self.job.report.count(Counter::Unchanged, 1);
@@ -366,9 +388,18 @@ impl<'t, 'j> Tree<'t, 'j> {
                 (None, Some(root)) => root.open_dir(wanted)?,
                 (None, None) => return Err(io::ErrorKind::NotFound.into()),
             };
-            self.current = Some((wanted.to_vec(), Arc::new(Place::new(dir))));
+            let place = Place::new(dir)?;
+            self.note_device(wanted, place.id.0);
+            self.current = Some((wanted.to_vec(), Arc::new(place)));
         }
         self.current.as_ref().map(|(_, place)| place).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Drop for Tree<'_, '_> {
+    /// After a restore that has failed: what waits is not put in its place.
+    fn drop(&mut self) {
+        self.abandon_batch();
     }
 }
 

@@ -20,6 +20,10 @@ use super::file::ExtentWriter;
 /// A directory that files are made in.
 pub(super) struct Place {
     pub dir: Dir,
+    /// Its device and inode.
+    pub id: (u64, u64),
+    /// Whether one sync of the file system makes what lies here durable, once that was asked.
+    syncs_whole: OnceLock<bool>,
     /// Owner and group that the system gives what is made here, once that was seen.
     owner: OnceLock<(u32, u32)>,
     /// What was here when it was first asked for, if names are not told apart by case here.
@@ -27,8 +31,15 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub fn new(dir: Dir) -> Self {
-        Place { dir, owner: OnceLock::new(), folded: OnceLock::new() }
+    pub fn new(dir: Dir) -> io::Result<Self> {
+        let id = dir.stat_self()?.id();
+        let (syncs_whole, owner, folded) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Ok(Place { dir, id, syncs_whole, owner, folded })
+    }
+
+    /// Whether one sync of the whole file system makes files here durable.
+    pub fn syncs_whole(&self) -> bool {
+        *self.syncs_whole.get_or_init(|| self.dir.syncs_whole())
     }
 
     /// The names in this directory, if it does not tell them apart by case. `name` stands there, perhaps for

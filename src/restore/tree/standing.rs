@@ -14,6 +14,7 @@ use crate::text::encode_name;
 use super::Tree;
 
 /// What is to be done with an entry.
+#[derive(Clone, Copy)]
 pub(super) enum Verdict {
     /// Nothing is there: make it.
     Create,
@@ -117,7 +118,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    fn may_replace(&self, entry: &Entry, now: &Stat) -> bool {
+    pub(super) fn may_replace(&self, entry: &Entry, now: &Stat) -> bool {
         match self.job.options.overwrite {
             Overwrite::Keep => false,
             Overwrite::IfOlder => now.mtime < entry.meta.mtime,
@@ -236,11 +237,21 @@ impl Tree<'_, '_> {
         Ok(Way::Make(now))
     }
 
-    /// Remembers in a dry run that an inode would have a name less by now.
+    /// Remembers that an existing inode will have a name less, or in a dry run would have.
     pub(super) fn would_make_way(&mut self, verdict: &Verdict) {
         if let Verdict::Replace(now) = verdict {
             if now.kind == FileKind::File && now.nlink > 1 {
                 *self.unlinked.entry(now.id()).or_default() += 1;
+            }
+        }
+    }
+
+    /// Forgets that again: by now the name is gone, or stays.
+    pub(super) fn made_way(&mut self, now: &Stat) {
+        if let Some(names) = self.unlinked.get_mut(&now.id()) {
+            *names -= 1;
+            if *names == 0 {
+                self.unlinked.remove(&now.id());
             }
         }
     }
@@ -281,29 +292,31 @@ impl Tree<'_, '_> {
         if !self.existing {
             return made;
         }
-        let renamed = made.and_then(|()| {
-            if let Some(now) = now.filter(|now| now.kind == FileKind::Dir) {
-                self.make_way(entry, now)?;
-            }
-            let temp = self.temp.clone();
-            let dir = self.parent(entry)?;
-            let renamed = match now {
-                Some(_) => dir.rename(&temp, dir, entry.path.name()),
-                None => dir.rename_noreplace(&temp, dir, entry.path.name()),
-            };
-            renamed.map_err(|e| Error::io("put in place", &entry.path, &e))
-        });
+        let temp = self.temp.clone();
+        let renamed = made.and_then(|()| self.put_in_place(entry, now, &temp));
         if renamed.is_err() {
-            self.abandon(entry);
+            self.remove_temp(entry, &temp);
         }
         renamed
     }
 
-    /// Removes what was made under the temporary name. The error that led here is being reported.
-    pub(super) fn abandon(&mut self, entry: &Entry) {
-        let name = self.work_name(entry);
+    /// Gives what is called `temp` the name of `entry`, where `now` is.
+    pub(super) fn put_in_place(&mut self, entry: &Entry, now: Option<&Stat>, temp: &[u8]) -> Result<()> {
+        if let Some(now) = now.filter(|now| now.kind == FileKind::Dir) {
+            self.make_way(entry, now)?;
+        }
+        let dir = self.parent(entry)?;
+        let renamed = match now {
+            Some(_) => dir.rename(temp, dir, entry.path.name()),
+            None => dir.rename_noreplace(temp, dir, entry.path.name()),
+        };
+        renamed.map_err(|e| Error::io("put in place", &entry.path, &e))
+    }
+
+    /// Removes what was made under a temporary name. The error that led here is being reported.
+    pub(super) fn remove_temp(&mut self, entry: &Entry, temp: &[u8]) {
         if let Ok(dir) = self.parent(entry) {
-            let _ = dir.unlink(&name);
+            let _ = dir.unlink(temp);
         }
     }
 }

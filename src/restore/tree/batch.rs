@@ -1,0 +1,187 @@
+//! Files of an existing tree that are complete but not yet in their places.
+//!
+//! A name must not lead to content that a power cut can still take away: its size and time would say that it is
+//! right. So each file waits under a temporary name until one sync of its file system has made the whole batch
+//! durable, and is renamed then. What was done with the entries between the files is told after them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::error::{describe, Error, Kind, Result};
+use crate::platform::Stat;
+
+use super::small::Place;
+use super::standing::Verdict;
+use super::Tree;
+
+/// A batch has at most this many steps, of which so many are files, ...
+const STEPS_MAX: usize = 4096;
+const FILES_MAX: usize = 1024;
+/// ... and ends once its files have this many bytes: so much more than the finished tree may lie on the disk.
+const DATA_ENOUGH: u64 = 64 << 20;
+
+/// Hexadecimal digits at the end of a temporary name.
+const DIGITS: usize = 16;
+
+/// Entries in path order, the first of them a file.
+#[derive(Default)]
+pub(super) struct InstallBatch {
+    steps: VecDeque<InstallStep>,
+    files: usize,
+    data: u64,
+    /// Temporary names given out so far.
+    named: u64,
+    /// A directory on each file system that is to be synced first, by its device.
+    unsynced: BTreeMap<u64, Arc<Place>>,
+}
+
+enum InstallStep {
+    /// It is done, and is to be told.
+    Done(Box<Entry>, Verdict),
+    File(Box<CompleteFile>),
+}
+
+/// A file under its temporary name, with its content and its metadata.
+pub(super) struct CompleteFile {
+    pub entry: Entry,
+    pub verdict: Verdict,
+    pub temp: Vec<u8>,
+    /// The directory that it is in, if its file system is to be synced before the file takes its place; `None`
+    /// if the file is durable.
+    pub unsynced: Option<Arc<Place>>,
+}
+
+impl InstallBatch {
+    /// A name like `temp`, which ends in random digits, and another one at each call.
+    pub fn next_name(&mut self, temp: &[u8]) -> Vec<u8> {
+        let (prefix, digits) = temp.split_at(temp.len().saturating_sub(DIGITS));
+        let digits = std::str::from_utf8(digits).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
+        self.named += 1;
+        let next = digits.unwrap_or(0).wrapping_add(self.named);
+        [prefix, format!("{next:016x}").as_bytes()].concat()
+    }
+
+    fn is_full(&self) -> bool {
+        self.steps.len() >= STEPS_MAX || self.files >= FILES_MAX || self.data >= DATA_ENOUGH
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    fn next(&mut self) -> Option<InstallStep> {
+        let step = self.steps.pop_front();
+        if self.steps.is_empty() {
+            (self.files, self.data) = (0, 0);
+        }
+        step
+    }
+}
+
+impl Tree<'_, '_> {
+    /// Has a complete file put in its place once it is durable.
+    pub(super) fn install_later(&mut self, mut file: CompleteFile) -> Result<()> {
+        // The name that it takes from another inode counts as taken, as in a dry run.
+        self.would_make_way(&file.verdict);
+        let unsynced = file.unsynced.take();
+        let waits = unsynced.is_some();
+        self.batch.unsynced.extend(unsynced.map(|place| (place.id.0, place)));
+        self.batch.files += 1;
+        self.batch.data = self.batch.data.saturating_add(file.entry.size());
+        self.batch.steps.push_back(InstallStep::File(Box::new(file)));
+        match waits && !self.batch.is_full() {
+            true => Ok(()),
+            false => self.install_batch(),
+        }
+    }
+
+    /// Has an entry told after the files that come before it.
+    pub(super) fn tell_later(&mut self, entry: &Entry, verdict: Verdict) -> Result<()> {
+        self.batch.steps.push_back(InstallStep::Done(Box::new(entry.clone()), verdict));
+        match self.batch.is_full() {
+            true => self.install_batch(),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes the files that wait durable and puts them in their places.
+    pub(super) fn install_batch(&mut self) -> Result<()> {
+        for (_, place) in std::mem::take(&mut self.batch.unsynced) {
+            place.dir.syncfs().map_err(|e| Error::new(Kind::Io, "sync the destination", describe(&e)))?;
+        }
+        while let Some(step) = self.batch.next() {
+            match step {
+                InstallStep::Done(entry, verdict) => self.tell(&entry, &verdict)?,
+                InstallStep::File(file) => {
+                    let done = self.install_file(&file);
+                    self.or_obstructed(&file.entry.path, false, done)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn install_file(&mut self, file: &CompleteFile) -> Result<()> {
+        let CompleteFile { entry, verdict, temp, .. } = file;
+        if let Verdict::Replace(now) = verdict {
+            self.made_way(now);
+        }
+        let installed =
+            self.still(entry, verdict).and_then(|now| self.put_in_place(entry, now.as_ref(), temp));
+        match installed {
+            Ok(()) => self.tell(entry, verdict),
+            Err(error) => {
+                self.remove_temp(entry, temp);
+                self.forget_first(entry);
+                Err(error)
+            }
+        }
+    }
+
+    /// What is in the place of an entry by now; an error if the policy keeps that.
+    fn still(&mut self, entry: &Entry, verdict: &Verdict) -> Result<Option<Stat>> {
+        let now = self.standing(entry)?;
+        let is_new = |now: &Stat| matches!(verdict, Verdict::Create) || !self.may_replace(entry, now);
+        match now.filter(is_new) {
+            None => Ok(now),
+            Some(_) => {
+                let detail = "something else was put there meanwhile, which stays";
+                let error = Error::new(Kind::Exists, "restore", detail).at(&entry.path);
+                Err(Error { os_code: libc::EEXIST, ..error })
+            }
+        }
+    }
+
+    /// Removes the files that wait, of a restore that has failed.
+    pub(super) fn abandon_batch(&mut self) {
+        while let Some(step) = self.batch.next() {
+            if let InstallStep::File(file) = step {
+                self.remove_temp(&file.entry, &file.temp);
+            }
+        }
+    }
+
+    /// Notes a directory, by its path below the destination, if it is of another file system.
+    pub(super) fn note_device(&mut self, dir: &[u8], device: u64) {
+        if self.device.is_some_and(|own| own != device) {
+            self.mounts.entry(device).or_insert_with(|| dir.to_vec());
+        }
+    }
+
+    /// Makes durable what was made on other file systems than that of the destination itself.
+    pub fn sync_mounts(&mut self) -> Result<()> {
+        for (device, path) in std::mem::take(&mut self.mounts) {
+            let trouble = |e: &io::Error| Error::io("sync the file system of", &path, e);
+            let root = self.root.as_ref().ok_or_else(|| trouble(&io::ErrorKind::NotFound.into()))?;
+            let dir = root.open_dir(&path).map_err(|e| trouble(&e))?;
+            if dir.stat_self().map_err(|e| trouble(&e))?.dev != device {
+                let error = Error::new(Kind::Io, "sync the file system of", "it is mounted there no more");
+                return Err(error.at(&path));
+            }
+            dir.syncfs().map_err(|e| trouble(&e))?;
+        }
+        Ok(())
+    }
+}
