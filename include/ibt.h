@@ -446,7 +446,8 @@ extern "C" {
 #define IBT_PROBLEM_CHANGED 3
 
 /**
- * A note: not backed up by design (a socket).
+ * A note: left out by design (a socket, the store itself), or left where it is
+ * because the backup left it out.
  */
 #define IBT_PROBLEM_SKIPPED 4
 
@@ -1001,17 +1002,23 @@ ibt_status ibt_options_set_overwrite(ibt_options *options,
 
 /**
  * With 1 a restore over an existing tree (ibt_options_set_overwrite()) removes
- * from it what the snapshot has not, as far as globs, paths and root reach. That
- * is everything else in the destination: what the backup left out is removed as
- * well, such as what exclude patterns match. Only with 1 does a directory that
- * is not empty make way for an entry of another type.
+ * from it what the snapshot has not, as far as globs, paths and root reach. Only
+ * with 1 does a directory that is not empty make way for an entry of another
+ * type.
  *
- * What the backup saw and could not read stays. Nothing is removed in a
- * directory that it could not list, nor in one whose file system does not tell
- * names apart by case. A directory of another file system than its parent is
- * not entered, unless the snapshot has entries in it; an extra directory with
- * such a one inside is not removed, though part of what is in it may be. What
- * stays for one of these reasons is listed as IBT_PROBLEM_OBSTRUCTED.
+ * What the backup saw and did not store stays, with all that lies below it. Of
+ * what it was told to leave out, or leaves out by design (excluded names,
+ * sockets, other file systems, marked caches, its own store and cache), the
+ * report has a note for each directory, IBT_PROBLEM_SKIPPED; of what it could
+ * not read, IBT_PROBLEM_OBSTRUCTED. Where the backup saw very many such names,
+ * everything extra in that directory stays.
+ *
+ * Nothing is removed in a directory that the backup could not list, nor in one
+ * whose file system does not tell names apart by case. A directory of another
+ * file system than its parent is not entered, unless the snapshot has entries
+ * in it; an extra directory with such a one inside is not removed, though part
+ * of what is in it may be. What stays for one of these reasons is listed as
+ * IBT_PROBLEM_OBSTRUCTED.
  *
  * Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
  *
@@ -1633,14 +1640,17 @@ IBT_API ibt_status ibt_list_add(ibt_list *out, const char *name, uint64_t size);
  * The report lists the backup files made; `*report` and `*err`, both of which
  * may be NULL, are set as the rules above say.
  *
+ * The storage's own directory and the cache are left out wherever they lie in
+ * the source, each with a note, IBT_PROBLEM_SKIPPED.
+ *
  * The newest snapshot of the key says which source this is. One whose state is
  * damaged is listed in the report and passed over for the next.
  *
  * Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
  * they were, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL or
- * empty, options were refused, select a snapshot or expect a digest, or the
- * source's name is not a valid key and none is set; IBT_ERR_IO if the source
- * cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
+ * empty, options were refused, select a snapshot or expect a digest, the source
+ * is the storage's directory itself, or the source's name is not a valid key
+ * and none is set; IBT_ERR_IO if the source cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
  * it is no directory) or the storage failed; IBT_ERR_MISMATCH if the newest
  * snapshot is of another source or host (see
  * ibt_options_set_allow_source_change()), or the source is empty and was not
@@ -1935,7 +1945,8 @@ ibt_status ibt_verify(ibt_storage *storage,
  * or extended attributes, or files that are hard-linked with others than they
  * were. The report counts them.
  *
- * The tree is walked as a backup would, with its exclude files; a pattern of
+ * The tree is walked as a backup would, with its exclude files and without the
+ * storage's directory and the cache; a pattern of
  * ibt_options_add_exclude() takes entries out of both sides. Globs and paths
  * limit the comparison. Every file whose size is the same is read, whatever
  * its times and ibt_options_set_change_detection() say: silent damage is found.

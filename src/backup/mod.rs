@@ -42,7 +42,7 @@ use crate::platform::{self, Dir};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::Guard;
-use crate::store::{self, lock, Cache, Catalog, LockMode, Need, Store};
+use crate::store::{self, lock, own_places, Cache, Catalog, LockMode, Need, OwnPlace, Store};
 use crate::walk::Source;
 
 use parent::Parent;
@@ -230,7 +230,9 @@ impl Snapshot {
             None => None,
         };
         let basis = self.basis.as_mut().zip(parent.as_ref());
-        let mut scan = scan::scan(self.origin.root, basis, &self.guard, &pool, job)?;
+        let own = own_places(store, job.options, Some(&self.header.series))?;
+        refuse_own(&self.origin, &own)?;
+        let mut scan = scan::scan(self.origin.root, basis, &self.guard, own, &pool, job)?;
         if let Some(code) = scan.root_trouble.filter(|_| scan.empty) {
             // Of what it holds nothing was seen: no backup of nothing.
             let error = std::io::Error::from_raw_os_error(code);
@@ -270,6 +272,15 @@ impl Snapshot {
         .commit(store, job)?;
         job.log(Level::Info, &format!("made snapshot {} of '{}'", self.header.snapshot, self.header.key));
         Ok(())
+    }
+}
+
+/// A backup of its own store would hold nothing else.
+fn refuse_own(origin: &Origin, own: &[OwnPlace]) -> Result<()> {
+    let root = origin.root.stat_self().map_err(|e| Error::io("look at the source", &origin.path, &e))?;
+    match own.iter().find(|own| own.id == root.id()) {
+        Some(own) => Err(Error::new(Kind::InvalidArg, "back up", own.what).at(&origin.path)),
+        None => Ok(()),
     }
 }
 

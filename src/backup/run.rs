@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::commit::{Archives, Slot};
 use crate::entry::{is_within, Entry, Metadata, Node, Path, Place};
 use crate::error::{Error, Kind, Result};
-use crate::format::{Recorded, Records, Special, StateReader, StateWriter};
+use crate::format::{OmissionCause, Recorded, Records, Special, StateReader, StateWriter};
 use crate::job::{change, Counter, Job, Phase, ProblemKind};
 use crate::platform::{self, FileKind, Names, Stat};
 use crate::pool::Pool;
@@ -88,10 +88,11 @@ impl<'r, 'j> Run<'r, 'j> {
         source: Source,
         parent: Option<Parent>,
         archives: Archives,
-        state: StateWriter<DraftSink>,
+        mut state: StateWriter<DraftSink>,
         guard: Guard,
         scan: &mut Scan,
     ) -> Self {
+        state.omissions = std::mem::take(&mut scan.omissions);
         Run {
             job,
             store,
@@ -226,6 +227,7 @@ impl<'r, 'j> Run<'r, 'j> {
             What::Socket => {
                 let error = Error::new(Kind::Unsupported, "back up", "it is a socket").at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)?;
+                self.state.omissions.add(&path, OmissionCause::LeftOut);
                 old.map_or(Ok(()), |old| self.gone(&old))
             }
         }
@@ -258,6 +260,8 @@ impl<'r, 'j> Run<'r, 'j> {
     fn vanished(&mut self, path: &Path, old: Option<Entry>) -> Result<()> {
         let error = Error::new(Kind::NotFound, "read", "it vanished during the backup").at(path);
         self.job.trouble(ProblemKind::Vanished, path.as_bytes(), error)?;
+        // It may come back, as when a program replaces a file by removing it first.
+        self.state.omissions.add(path, OmissionCause::Unread);
         old.map_or(Ok(()), |old| self.gone(&old))
     }
 
@@ -265,18 +269,26 @@ impl<'r, 'j> Run<'r, 'j> {
     fn unreadable(&mut self, path: &Path, op: &str, error: &io::Error, old: Option<Entry>) -> Result<()> {
         let error = Error::io(op, path, error);
         self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)?;
-        old.map_or(Ok(()), |old| self.carry_forward(old))
+        match old {
+            Some(old) => self.carry_forward(old),
+            None => {
+                self.state.omissions.add(path, OmissionCause::Unread);
+                Ok(())
+            }
+        }
     }
 
     /// Keeps the parent's entry, dirty: restored like any other, read again next time.
     fn carry_forward(&mut self, old: Entry) -> Result<()> {
         if !old.path.parent().is_none_or(|dir| self.open_dirs.has(dir)) {
             // Where its directory was, there is something else now.
+            self.state.omissions.add(&old.path, OmissionCause::Unread);
             return self.gone(&old);
         }
         let Some(parent) = self.parent.as_mut().filter(|parent| parent.has_content(&old)) else {
             let error =
                 Error::new(Kind::Missing, "keep the last version of", "its archive is gone").at(&old.path);
+            self.state.omissions.add(&old.path, OmissionCause::Unread);
             return self.job.trouble(ProblemKind::Missing, old.path.as_bytes(), error);
         };
         let mut entry = old.clone();

@@ -12,11 +12,12 @@ use crate::platform::{Dir, FileKind, Stat};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::{is_unchanged, Facts, Guard, Side};
+use crate::store::OwnPlace;
 use crate::walk::{Found, Walk, WalkOptions};
 
 use super::parent::Parent;
 use super::tasks::{Finding, Task, Tasks, TasksWriter, What};
-use crate::format::{Recorded, StateReader};
+use crate::format::{OmissionCause, Omissions, Recorded, StateReader};
 
 /// Entries remembered as possible origins of moved files; past it moved files are stored again.
 const ORIGINS_MAX: usize = 50_000;
@@ -114,6 +115,8 @@ pub struct Scan {
     pub empty: bool,
     /// The errno that kept the root from being looked at or listed whole.
     pub root_trouble: Option<i32>,
+    /// What the walk was told to leave out.
+    pub omissions: Omissions,
 }
 
 /// Equal files by size and times whose inode is another one, against those where it is the same.
@@ -126,11 +129,12 @@ struct InodeTally {
 /// Fewer than this many files say nothing about a file system's inodes.
 const TALLY_MIN: u64 = 8;
 
-/// Threads of `pool` walk ahead of the comparison, which is this thread's.
+/// What is the backup's `own` is left out. Threads of `pool` walk ahead of the comparison, which is this thread's.
 pub fn scan(
     root: Dir,
     parent: Option<(&mut StateReader, &Parent)>,
     guard: &Guard,
+    own: Vec<OwnPlace>,
     pool: &Arc<Pool>,
     job: &mut Job,
 ) -> Result<Scan> {
@@ -139,6 +143,7 @@ pub fn scan(
     let options = WalkOptions {
         one_file_system: job.options.one_file_system,
         skip_cache_dirs: job.options.skip_cache_dirs,
+        left_out: own.iter().map(|own| own.id).collect(),
     };
     let mut source = Findings {
         walk: Walk::ahead(root, excludes, options, pool.clone()),
@@ -146,6 +151,8 @@ pub fn scan(
         links: LinkCounts::new(),
         names: 0,
         root_trouble: None,
+        omissions: Omissions::default(),
+        own,
         job,
     };
     let mut learnt = Learnt::default();
@@ -158,7 +165,7 @@ pub fn scan(
             }
         }
     }
-    let Findings { links, names, root_trouble, job, .. } = source;
+    let Findings { links, names, root_trouble, omissions, job, .. } = source;
     job.phase_done()?;
     Ok(Scan {
         tasks: tasks.finish()?,
@@ -169,6 +176,7 @@ pub fn scan(
         bytes: learnt.bytes,
         empty: names <= 1,
         root_trouble,
+        omissions,
     })
 }
 
@@ -282,6 +290,8 @@ struct Findings<'j, 'o> {
     links: LinkCounts,
     names: u64,
     root_trouble: Option<i32>,
+    omissions: Omissions,
+    own: Vec<OwnPlace>,
     job: &'j mut Job<'o>,
 }
 
@@ -295,7 +305,7 @@ impl Findings<'_, '_> {
         }
     }
 
-    /// A note is told at once; everything else is a finding.
+    /// A note is told at once, what is excluded is noted; everything else is a finding.
     fn finding(&mut self, found: Found) -> Result<Option<Finding>> {
         let (path, what) = match found {
             Found::Entry(walked) => {
@@ -311,6 +321,22 @@ impl Findings<'_, '_> {
             }
             Found::Vanished { path } => (path, What::Vanished),
             Found::Socket { path } => (path, What::Socket),
+            Found::Excluded { path } => {
+                self.omissions.add(&path, OmissionCause::LeftOut);
+                self.job.pulse()?;
+                return Ok(None);
+            }
+            Found::LeftOut { path, id } => {
+                self.omissions.add(&path, OmissionCause::LeftOut);
+                let what = self.own.iter().find(|own| own.id == id).map_or("", |own| own.what);
+                let error = Error::new(Kind::Unsupported, "back up", what).at(&path);
+                self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)?;
+                return Ok(None);
+            }
+            Found::Unlisted { path } => {
+                self.omissions.add_all(&path, OmissionCause::LeftOut);
+                return Ok(None);
+            }
             Found::Broken { .. } => {
                 return Err(Error::new(Kind::Panic, "walk", "a broken listing without its directory"))
             }

@@ -192,7 +192,8 @@ pub const IBT_PROBLEM_UNREADABLE: i32 = 1;
 pub const IBT_PROBLEM_VANISHED: i32 = 2;
 /// Changed while it was read.
 pub const IBT_PROBLEM_CHANGED: i32 = 3;
-/// A note: not backed up by design (a socket).
+/// A note: left out by design (a socket, the store itself), or left where it is
+/// because the backup left it out.
 pub const IBT_PROBLEM_SKIPPED: i32 = 4;
 /// Stored bytes are not what they should be.
 pub const IBT_PROBLEM_DAMAGED: i32 = 5;

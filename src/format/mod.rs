@@ -52,8 +52,9 @@ pub use frame::{
 pub use io::{ReadAt, Sink};
 pub use names::{check_key, default_key, lock_name, Kind, Name, TEMP_PREFIX};
 pub use state::{
-    parse_entry_line, write_entry_line, ArchiveRef, Entries, Header, Meant, ParentRef, Recorded, Records,
-    SnapshotKind, StateProblem, StateReader, StateSummary, StateWriter, Totals, Trailer,
+    parse_entry_line, write_entry_line, ArchiveRef, Entries, Header, Meant, OmissionCause, Omissions,
+    ParentRef, Recorded, Records, SnapshotKind, StateProblem, StateReader, StateSummary, StateWriter, Totals,
+    Trailer,
 };
 
 use crate::error::{Error, Kind as ErrorKind};

@@ -117,6 +117,8 @@ pub struct Options {
     pub keep: Keep,
     /// Bits of [`meta`]; `None` is everything, owners only with privilege.
     pub restore_metadata: Option<u32>,
+    /// Paths that a restore leaves alone and a backup leaves out, with all that lies below them.
+    pub protected: Vec<PathBuf>,
     /// The tree digest that the selected snapshot must have.
     pub expected_digest: Option<Hash>,
     /// How long to wait for a lock, in milliseconds; 0 not at all, -1 for ever.
@@ -147,6 +149,7 @@ impl Default for Options {
             dry_run: false,
             keep: Keep::default(),
             restore_metadata: None,
+            protected: Vec::new(),
             expected_digest: None,
             lock_wait_ms: 0,
         }

@@ -107,7 +107,7 @@ pub enum ProblemKind {
     Vanished = 2,
     /// Changed while it was read.
     Changed = 3,
-    /// Not backed up by design (a socket).
+    /// Left out by design (a socket, the store itself), or left where it is because the backup left it out.
     Skipped = 4,
     /// Stored bytes are not what they should be.
     Damaged = 5,

@@ -15,7 +15,7 @@ use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Path, Place, Range, SigRef};
 use crate::error::Result;
 use crate::format::names::{check_key, Kind as FileKind, Name};
-use crate::format::{Header, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
+use crate::format::{Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
 use crate::restore::loss::lost;
@@ -73,7 +73,8 @@ fn make(
     let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &header.series);
     let archives = Archives::new(&header.key, header.snapshot, job.options.codec, pool, true, cache());
     let cache = cache();
-    let state = StateWriter::new(archives.draft(store, FileKind::State, true)?, &header)?;
+    let mut state = StateWriter::new(archives.draft(store, FileKind::State, true)?, &header)?;
+    state.omissions = Omissions::clone(&trailer.omissions);
     let contents = Contents::new(&trailer.archives);
     let mut copying = Copying { job, store, contents, archives, state, sets: HashMap::new() };
     copying.job.phase(Phase::Read, trailer.totals.entries, trailer.totals.bytes)?;

@@ -127,6 +127,13 @@ pub fn find_state(root: Option<&Path>, name: &str, size: u64) -> Option<File> {
     right.next()
 }
 
+/// The directories that a cache below `root` has: its own, and that of `series`.
+pub fn directories(root: Option<&Path>, series: Option<&str>) -> Vec<PathBuf> {
+    let Some(root) = root.map(Path::to_path_buf).or_else(default_root) else { return Vec::new() };
+    let series = series.map(|series| root.join(series));
+    std::iter::once(root).chain(series).collect()
+}
+
 /// `$XDG_CACHE_HOME/ibt` or `~/.cache/ibt`.
 fn default_root() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -290,6 +290,12 @@ impl Store for DirStore {
         Ok(swept)
     }
 
+    fn directory(&mut self) -> Result<Option<(u64, u64)>> {
+        let Some(dir) = self.existing()? else { return Ok(None) };
+        let stat = dir.stat_self().map_err(|e| self.trouble("look at the store", "", &e))?;
+        Ok(Some(stat.id()))
+    }
+
     fn path_of(&self, name: &str) -> Option<PathBuf> {
         Some(self.path.join(name))
     }

@@ -5,6 +5,7 @@ pub mod callbacks;
 pub mod catalog;
 pub mod dir;
 mod newest;
+mod own;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub use callbacks::CallbackStore;
 pub use catalog::{Catalog, StateFile};
 pub use dir::DirStore;
 pub use newest::newest;
+pub use own::{own_places, OwnPlace};
 
 /// A committed backup file, or anything else the place holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +94,11 @@ pub trait Store {
     /// the exclusive lock of `key`.
     fn sweep_drafts(&mut self, _key: &str) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+
+    /// Device and inode of the store's directory, if the store is one and it is there.
+    fn directory(&mut self) -> Result<Option<(u64, u64)>> {
+        Ok(None)
     }
 
     /// The object's path, if the store is a directory.

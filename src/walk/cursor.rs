@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::entry::{Path, DEPTH_MAX};
 use crate::exclude::Excludes;
-use crate::platform::{Dir, FileKind};
+use crate::platform::{Dir, FileKind, Stat};
 
 use super::frame::{self, Frame, HELD_MAX};
 use super::{Found, WalkOptions, Walked};
@@ -162,7 +162,10 @@ impl Cursor {
         };
         match opened.and_then(|dir| Frame::open(dir, &self.here)) {
             // Its device may differ from what its name told: opening can mount.
-            Ok((frame, _)) if self.is_foreign(frame.id.0) => self.leave_path(frame.parent_len),
+            Ok((frame, _)) if self.is_foreign(frame.id.0) => {
+                self.pending.push_back(Found::Unlisted { path: self.path_here() });
+                self.leave_path(frame.parent_len);
+            }
             Ok((frame, broken)) => self.push(frame, broken),
             Err(error) => {
                 let path = self.path_here();
@@ -178,8 +181,8 @@ impl Cursor {
         if let Some(error) = broken {
             self.pending.push_back(Found::Broken { path: self.path_here(), error });
         }
-        if self.terms.options.skip_cache_dirs {
-            frame.keep_only_cache_tag();
+        if self.terms.options.skip_cache_dirs && frame.keep_only_cache_tag() {
+            self.pending.push_back(Found::Unlisted { path: self.path_here() });
         }
         let contents = self.excludes.file_name().and_then(|name| frame.read_exclude_file(name));
         let contents = contents.transpose().unwrap_or_else(|message| {
@@ -222,25 +225,34 @@ impl Cursor {
         Path::new(self.here.clone()).unwrap_or_default()
     }
 
+    fn is_left_out(&self, stat: &Stat) -> bool {
+        self.terms.options.left_out.contains(&stat.id())
+    }
+
     fn is_excluded(&self, path: &[u8], kind: FileKind) -> bool {
         self.excludes.is_excluded(path, kind == FileKind::Dir)
     }
 
-    /// Looks at one name of the current directory; nothing if it is excluded.
+    /// Looks at one name of the current directory.
     fn look_at(&mut self, name: Box<[u8]>, hint: Option<FileKind>) -> Option<Found> {
         let bytes = frame::join(&self.here, &name);
         if hint.is_some_and(|kind| self.is_excluded(&bytes, kind)) {
-            return None;
+            return Path::new(bytes).ok().map(|path| Found::Excluded { path });
         }
         let seen = self.frames.last()?.look_at(&name);
-        if hint.is_none() && matches!(&seen, Ok((stat, _)) if self.is_excluded(&bytes, stat.kind)) {
-            return None;
-        }
+        let excluded =
+            hint.is_none() && matches!(&seen, Ok((stat, _)) if self.is_excluded(&bytes, stat.kind));
         Some(match (Path::new(bytes), seen) {
+            (Ok(path), _) if excluded => Found::Excluded { path },
             (Ok(path), Ok((stat, _))) if stat.kind == FileKind::Socket => Found::Socket { path },
+            (Ok(path), Ok((stat, _))) if self.is_left_out(&stat) => Found::LeftOut { path, id: stat.id() },
             (Ok(path), Ok((stat, target))) => {
-                if stat.kind == FileKind::Dir && !self.is_foreign(stat.dev) {
-                    self.enter = Some(Enter::Name(name));
+                match stat.kind {
+                    FileKind::Dir if self.is_foreign(stat.dev) => {
+                        self.pending.push_back(Found::Unlisted { path: path.clone() });
+                    }
+                    FileKind::Dir => self.enter = Some(Enter::Name(name)),
+                    _ => {}
                 }
                 Found::Entry(Walked { path, stat, target })
             }

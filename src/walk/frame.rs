@@ -97,11 +97,14 @@ impl Frame {
         Some(names[at].1)
     }
 
-    /// Drops everything but a valid `CACHEDIR.TAG`. A tag that cannot be read marks nothing.
-    pub fn keep_only_cache_tag(&mut self) {
-        if self.find(CACHE_TAG).is_some() && self.has_cache_signature().unwrap_or(false) {
+    /// Drops everything but a valid `CACHEDIR.TAG`; false if there is none. A tag that cannot be read marks
+    /// nothing.
+    pub fn keep_only_cache_tag(&mut self) -> bool {
+        let marked = self.find(CACHE_TAG).is_some() && self.has_cache_signature().unwrap_or(false);
+        if marked {
             self.retain(|(name, _)| **name == *CACHE_TAG);
         }
+        marked
     }
 
     fn has_cache_signature(&self) -> io::Result<bool> {

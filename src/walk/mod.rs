@@ -32,12 +32,14 @@ use cursor::{Cursor, Terms};
 pub use source::Source;
 
 /// Which directories a walk enters.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct WalkOptions {
     /// Directories on another device than the root are entries but not entered.
     pub one_file_system: bool,
     /// Of a directory with a valid `CACHEDIR.TAG` only the tag is kept (<https://bford.info/cachedir/>).
     pub skip_cache_dirs: bool,
+    /// What is left out wherever the walk meets it: device and inode of each.
+    pub left_out: Arc<[(u64, u64)]>,
 }
 
 /// An entry as the walk saw it.
@@ -65,6 +67,20 @@ pub enum Found {
     Socket {
         path: Path,
     },
+    /// A pattern leaves it out, with everything below it.
+    Excluded {
+        path: Path,
+    },
+    /// One of [`WalkOptions::left_out`].
+    LeftOut {
+        path: Path,
+        id: (u64, u64),
+    },
+    /// What this directory holds is left out, but for what follows: it lies on another file system, or is a
+    /// marked cache. Comes after the directory's entry.
+    Unlisted {
+        path: Path,
+    },
     /// A directory that could not be opened or whose listing is not complete. Comes right after its entry;
     /// names that were listed still follow.
     Broken {
@@ -85,6 +101,9 @@ impl Found {
             Found::Unreadable { path, .. }
             | Found::Vanished { path }
             | Found::Socket { path }
+            | Found::Excluded { path }
+            | Found::LeftOut { path, .. }
+            | Found::Unlisted { path }
             | Found::Broken { path, .. }
             | Found::Note { path, .. } => path,
         }

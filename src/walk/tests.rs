@@ -31,8 +31,14 @@ fn walk_ahead(root: &std::path::Path, patterns: &[&str], options: WalkOptions, t
     Walk::ahead(Dir::open(root).unwrap(), excludes, options, Arc::new(Pool::new(threads).unwrap()))
 }
 
-/// The entries, each written as its path; anything else with what it is in front.
+/// The entries, each written as its path; anything else with what it is in front. What is left out is not there.
 fn found(walk: Walk) -> Vec<String> {
+    all_found(walk).into_iter().filter(|found| !LEFT_OUT.iter().any(|word| found.starts_with(word))).collect()
+}
+
+const LEFT_OUT: [&str; 3] = ["excluded:", "left out:", "unlisted:"];
+
+fn all_found(walk: Walk) -> Vec<String> {
     walk.map(|found| {
         let path = String::from_utf8_lossy(found.path().as_bytes()).into_owned();
         match found {
@@ -40,6 +46,9 @@ fn found(walk: Walk) -> Vec<String> {
             Found::Unreadable { .. } => format!("unreadable:{path}"),
             Found::Vanished { .. } => format!("vanished:{path}"),
             Found::Socket { .. } => format!("socket:{path}"),
+            Found::Excluded { .. } => format!("excluded:{path}"),
+            Found::LeftOut { .. } => format!("left out:{path}"),
+            Found::Unlisted { .. } => format!("unlisted:{path}"),
             Found::Broken { .. } => format!("broken:{path}"),
             Found::Note { .. } => format!("note:{path}"),
         }
@@ -352,12 +361,12 @@ fn exclude_files_and_options_keep_names_out() {
     fs::write(temp.path().join("d/.exclude"), "cache/\n!keep.o\n").unwrap();
     let options = WalkOptions::default();
     let kept = ["", "note:", ".exclude", "d", "d/.exclude", "d/keep.o", "d/\u{e9}"];
-    assert_eq!(found(walk(temp.path(), &["/b"], options)), kept);
+    assert_eq!(found(walk(temp.path(), &["/b"], options.clone())), kept);
     fs::remove_file(temp.path().join("d/.exclude")).unwrap();
     symlink("../.exclude", temp.path().join("d/.exclude")).unwrap();
     let kept =
         ["", "note:", ".exclude", "b", "d", "note:d", "d/.exclude", "d/cache", "d/cache/x", "d/cache/x/y"];
-    assert_eq!(found(walk(temp.path(), &["[^a-z.]"], options)), [&kept[..], &["d/\u{e9}"]].concat());
+    assert_eq!(found(walk(temp.path(), &["[^a-z.]"], options.clone())), [&kept[..], &["d/\u{e9}"]].concat());
 }
 
 #[test]
@@ -376,6 +385,32 @@ fn of_a_cache_directory_only_the_tag_is_kept() {
     assert_eq!(plain(temp.path()).len(), 8);
 }
 
+/// Whatever leaves something out, the walk names it, and nothing below it.
+#[test]
+fn what_is_left_out_is_named() {
+    let (temp, dir) = temp();
+    for path in ["cache/sub/f", "d/own/f", "d/x.o", "d/y.o/f", "d/z"] {
+        fs::create_dir_all(temp.path().join(path).parent().unwrap()).unwrap();
+        fs::write(temp.path().join(path), "").unwrap();
+    }
+    fs::write(temp.path().join("cache/CACHEDIR.TAG"), "Signature: 8a477f597d28d172789f06886806bc55").unwrap();
+    let own = dir.open_dir(b"d/own").unwrap().stat_self().unwrap().id();
+    let options = WalkOptions { skip_cache_dirs: true, left_out: Arc::new([own]), ..Default::default() };
+    let expected = [
+        "",
+        "cache",
+        "unlisted:cache",
+        "cache/CACHEDIR.TAG",
+        "d",
+        "left out:d/own",
+        "excluded:d/x.o",
+        "excluded:d/y.o",
+        "d/z",
+    ];
+    assert_eq!(all_found(walk(temp.path(), &["*.o"], options.clone())), expected);
+    assert_eq!(all_found(walk_ahead(temp.path(), &["*.o"], options, 2)), expected);
+}
+
 #[test]
 fn another_file_system_is_not_entered() {
     let dev = |path: &str| fs::metadata(path).map(|m| std::os::unix::fs::MetadataExt::dev(&m)).ok();
@@ -383,8 +418,8 @@ fn another_file_system_is_not_entered() {
         return eprintln!("skipped: nothing is mounted on /dev/pts");
     }
     let options = WalkOptions { one_file_system: true, ..Default::default() };
-    let entries = found(walk("/dev".as_ref(), &[], options));
-    assert!(entries.contains(&"pts".to_string()));
+    let entries = all_found(walk("/dev".as_ref(), &[], options));
+    assert!(entries.contains(&"pts".to_string()) && entries.contains(&"unlisted:pts".to_string()));
     assert!(!entries.iter().any(|entry| entry.contains("pts/")));
     assert!(found(walk("/dev".as_ref(), &[], WalkOptions::default())).iter().any(|e| e.contains("pts/")));
 }

@@ -169,6 +169,12 @@ impl Mount {
         done.then(|| Mount(at.to_path_buf()))
     }
 
+    /// `from` at `at` as well; `None` where mounting is not allowed.
+    pub fn bind(from: &Path, at: &Path) -> Option<Mount> {
+        let done = command("mount", ["--bind"]).arg(from).arg(at).output();
+        done.is_ok_and(|output| output.status.success()).then(|| Mount(at.to_path_buf()))
+    }
+
     /// An exFAT file system of 8 MiB in `image`, which does not tell names apart by case.
     pub fn exfat(image: &Path, at: &Path) -> Option<Mount> {
         fs::write(image, vec![0; 8 << 20]).ok()?;

@@ -232,7 +232,8 @@ pub unsafe extern "C" fn ibt_verify(
 /// or extended attributes, or files that are hard-linked with others than they
 /// were. The report counts them.
 ///
-/// The tree is walked as a backup would, with its exclude files; a pattern of
+/// The tree is walked as a backup would, with its exclude files and without the
+/// storage's directory and the cache; a pattern of
 /// ibt_options_add_exclude() takes entries out of both sides. Globs and paths
 /// limit the comparison. Every file whose size is the same is read, whatever
 /// its times and ibt_options_set_change_detection() say: silent damage is found.

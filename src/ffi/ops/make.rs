@@ -20,14 +20,17 @@ use super::{Call, Uses};
 /// The report lists the backup files made; `*report` and `*err`, both of which
 /// may be NULL, are set as the rules above say.
 ///
+/// The storage's own directory and the cache are left out wherever they lie in
+/// the source, each with a note, IBT_PROBLEM_SKIPPED.
+///
 /// The newest snapshot of the key says which source this is. One whose state is
 /// damaged is listed in the report and passed over for the next.
 ///
 /// Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
 /// they were, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL or
-/// empty, options were refused, select a snapshot or expect a digest, or the
-/// source's name is not a valid key and none is set; IBT_ERR_IO if the source
-/// cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
+/// empty, options were refused, select a snapshot or expect a digest, the source
+/// is the storage's directory itself, or the source's name is not a valid key
+/// and none is set; IBT_ERR_IO if the source cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
 /// it is no directory) or the storage failed; IBT_ERR_MISMATCH if the newest
 /// snapshot is of another source or host (see
 /// ibt_options_set_allow_source_change()), or the source is empty and was not

@@ -120,17 +120,23 @@ pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, po
 }
 
 /// With 1 a restore over an existing tree (ibt_options_set_overwrite()) removes
-/// from it what the snapshot has not, as far as globs, paths and root reach. That
-/// is everything else in the destination: what the backup left out is removed as
-/// well, such as what exclude patterns match. Only with 1 does a directory that
-/// is not empty make way for an entry of another type.
+/// from it what the snapshot has not, as far as globs, paths and root reach. Only
+/// with 1 does a directory that is not empty make way for an entry of another
+/// type.
 ///
-/// What the backup saw and could not read stays. Nothing is removed in a
-/// directory that it could not list, nor in one whose file system does not tell
-/// names apart by case. A directory of another file system than its parent is
-/// not entered, unless the snapshot has entries in it; an extra directory with
-/// such a one inside is not removed, though part of what is in it may be. What
-/// stays for one of these reasons is listed as IBT_PROBLEM_OBSTRUCTED.
+/// What the backup saw and did not store stays, with all that lies below it. Of
+/// what it was told to leave out, or leaves out by design (excluded names,
+/// sockets, other file systems, marked caches, its own store and cache), the
+/// report has a note for each directory, IBT_PROBLEM_SKIPPED; of what it could
+/// not read, IBT_PROBLEM_OBSTRUCTED. Where the backup saw very many such names,
+/// everything extra in that directory stays.
+///
+/// Nothing is removed in a directory that the backup could not list, nor in one
+/// whose file system does not tell names apart by case. A directory of another
+/// file system than its parent is not entered, unless the snapshot has entries
+/// in it; an extra directory with such a one inside is not removed, though part
+/// of what is in it may be. What stays for one of these reasons is listed as
+/// IBT_PROBLEM_OBSTRUCTED.
 ///
 /// Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
 ///

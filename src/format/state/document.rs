@@ -1,12 +1,14 @@
 //! Header and trailer of a state: written as text, read from it.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
 use super::object::{Capped, FromObject, Object};
 use super::parse::time;
 use super::{
-    json, ArchiveRef, Header, ParentRef, SnapshotKind, StateProblem, Totals, Trailer, ARCHIVES_MAX,
-    HEADER_TEXT_MAX, PROBLEMS_MAX, PROBLEM_BYTES_MAX, VERSION,
+    json, ArchiveRef, Header, Omissions, ParentRef, SnapshotKind, StateProblem, Totals, Trailer,
+    ARCHIVES_MAX, HEADER_TEXT_MAX, PROBLEMS_MAX, PROBLEM_BYTES_MAX, VERSION,
 };
 use crate::entry::{Hash, Unknown};
 use crate::format::{check_key, Kind};
@@ -62,6 +64,7 @@ pub(super) fn write_trailer(trailer: &Trailer, out: &mut Vec<u8>) {
     out.extend_from_slice(b"],\n");
     write_totals(&trailer.totals, out);
     write_problems(&trailer.problems, out);
+    trailer.omissions.write(out);
     out.extend_from_slice(b"\"finished_at\":");
     json::time(out, trailer.finished_at);
     out.extend_from_slice(b",\"tree\":");
@@ -207,10 +210,12 @@ pub(super) fn read_trailer(mut text: Vec<u8>, digest: Hash, header: &Header) -> 
     let mut fields = Object::parse(&text)?;
     let Capped(archives) = fields.need::<Capped<ArchiveRef, ARCHIVES_MAX>>("archives")?;
     let Capped(problems) = fields.need::<Capped<StateProblem, PROBLEMS_MAX>>("problems")?;
+    let omissions = fields.take::<&RawValue>("omitted")?;
     let trailer = Trailer {
         archives,
         totals: Totals::from_object(fields.need("totals")?)?,
         problems,
+        omissions: Arc::new(omissions.map(Omissions::read).transpose()?.unwrap_or_default()),
         finished_at: fields.need_text("finished_at", time)?,
         tree: fields.need_text("tree", Hash::parse)?,
         digest,

@@ -3,7 +3,7 @@
 //! ```text
 //! header     {"format":"ibt-state","version":1,...       some lines, the last one is   "entries":[
 //! entries    {"path":...,"at":{...}},                    one a line, in order of paths
-//! trailer    ],                                          archives, totals, problems, tree
+//! trailer    ],                                          archives, totals, problems, omissions, tree
 //! last line  "digest":"blake3:..."}                      BLAKE3 of all bytes before this line
 //! ```
 //!
@@ -19,6 +19,7 @@ mod intake;
 mod json;
 mod line;
 mod object;
+mod omissions;
 mod parse;
 mod plain;
 mod reader;
@@ -30,10 +31,13 @@ mod writer;
 pub use entries::{Entries, Records};
 pub use intake::Meant;
 pub use line::write_entry_line;
+pub use omissions::{OmissionCause, Omissions};
 pub use parse::parse_entry_line;
 pub use reader::{StateReader, StateSummary};
 pub use recorded::Recorded;
 pub use writer::StateWriter;
+
+use std::sync::Arc;
 
 use super::Kind;
 use crate::entry::{Hash, Unknown};
@@ -178,6 +182,8 @@ pub struct Trailer {
     pub archives: Vec<ArchiveRef>,
     pub totals: Totals,
     pub problems: Vec<StateProblem>,
+    /// Empty in a summary that is read without entries.
+    pub omissions: Arc<Omissions>,
     pub finished_at: Time,
     /// The snapshot's identity: what was backed up, independent of where it lies.
     pub tree: Hash,

@@ -38,7 +38,10 @@ impl StateSummary {
     /// no entries and making no files.
     pub fn read(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
         let mut parts = take_in(source, name, size, compressed, None, Kept::Nothing)?;
-        StateSummary::new(name, &mut parts)
+        let summary = StateSummary::new(name, &mut parts)?;
+        // Whoever asks for no entries keeps many summaries and needs no omissions.
+        let trailer = Trailer { omissions: Arc::default(), ..Trailer::clone(&summary.trailer) };
+        Ok(StateSummary { trailer: Arc::new(trailer), ..summary })
     }
 
     /// Takes header and trailer out of `parts`: they may be long, and are not kept twice.

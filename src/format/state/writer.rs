@@ -1,6 +1,10 @@
 //! Writes a state as a stream.
 
-use super::{check, document, json, line, ArchiveRef, Header, Recorded, StateProblem, Totals, Trailer};
+use std::sync::Arc;
+
+use super::{
+    check, document, json, line, ArchiveRef, Header, Omissions, Recorded, StateProblem, Totals, Trailer,
+};
 use super::{ARCHIVES_MAX, DIGEST_LINE_LEN, LINE_MAX, TRAILER_MAX};
 use crate::entry::{Entry, Hash, Node, Range};
 use crate::error::{Error, Kind, Result};
@@ -27,6 +31,8 @@ pub struct StateWriter<W: Sink> {
     reach: check::Reach,
     /// Ranges in the numbers of the new state.
     moved: Vec<Range>,
+    /// What the state's maker saw and did not store.
+    pub omissions: Omissions,
 }
 
 impl<W: Sink> StateWriter<W> {
@@ -48,6 +54,7 @@ impl<W: Sink> StateWriter<W> {
             bytes: 0,
             reach: check::Reach::default(),
             moved: Vec::new(),
+            omissions: Omissions::default(),
         })
     }
 
@@ -133,6 +140,7 @@ impl<W: Sink> StateWriter<W> {
             archives: archives.to_vec(),
             totals: Totals { entries: self.entries, bytes: self.bytes, ..*totals },
             problems: problems.to_vec(),
+            omissions: Arc::new(std::mem::take(&mut self.omissions)),
             finished_at,
             tree,
             digest: tree,

@@ -25,7 +25,7 @@ use crate::pool::Pool;
 use crate::restore::open_selected;
 use crate::stamp::Time;
 use crate::state::{Merge, Pair};
-use crate::store::{lock, path_bytes, LockMode, Need, Store};
+use crate::store::{lock, own_places, path_bytes, LockMode, Need, OwnPlace, Store};
 use crate::walk::{Found, Source, Walk, WalkOptions, Walked};
 
 use live::Live;
@@ -50,15 +50,18 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     let source = Source::new(root.try_clone().map_err(|e| trouble(&e))?);
     let filter = Filter::new(&job.options.includes, &job.options.paths)?;
     let pool = Pool::start(job.options.threads)?;
-    let walk = walk(root, pool.clone(), job)?;
     let _lock = lock(store, &key, LockMode::Shared, job)?;
     let mut state = open_selected(store, &key, &pool, job)?;
     let totals = state.trailer().totals;
     let known = filter.is_all() && job.options.excludes.is_empty();
     let (entries, bytes) = if known { (totals.entries, totals.bytes) } else { (0, 0) };
     job.phase(Phase::Verify, entries, bytes)?;
+    let own = own_places(store, job.options, Some(&state.header().series))?;
+    let walk = walk(root, &own, pool, job)?;
     let recorded = Recorded::new(state.entries()?, &job.options.excludes)?;
-    let mut comparison = Comparison { job, filter, live: Live::new(source), unseen: Vec::new() };
+    let mut comparison = Comparison { job, filter, live: Live::new(source), own, unseen: Vec::new() };
+    let is_compared = |found: &Found| !matches!(found, Found::Excluded { .. } | Found::Unlisted { .. });
+    let walk = walk.filter(is_compared);
     let pairs =
         Merge::new(recorded, walk.map(Ok), |e: &Entry| e.path.as_bytes(), |f: &Found| f.path().as_bytes());
     for pair in pairs {
@@ -71,10 +74,11 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     comparison.job.phase_done()
 }
 
-fn walk(root: Dir, pool: Arc<Pool>, job: &Job) -> Result<Walk> {
+fn walk(root: Dir, own: &[OwnPlace], pool: Arc<Pool>, job: &Job) -> Result<Walk> {
     let excludes = Excludes::new(&job.options.excludes, &job.options.exclude_file)?;
     let (one_file_system, skip_cache_dirs) = (job.options.one_file_system, job.options.skip_cache_dirs);
-    let options = WalkOptions { one_file_system, skip_cache_dirs };
+    let left_out = own.iter().map(|own| own.id).collect();
+    let options = WalkOptions { one_file_system, skip_cache_dirs, left_out };
     Ok(Walk::ahead(root, excludes, options, pool))
 }
 
@@ -82,6 +86,8 @@ struct Comparison<'c, 'j> {
     job: &'c mut Job<'j>,
     filter: Filter,
     live: Live,
+    /// What the walk leaves out.
+    own: Vec<OwnPlace>,
     /// Of the directories above those that could not be seen whole.
     unseen: Vec<Unseen>,
 }
@@ -147,11 +153,17 @@ impl Comparison<'_, '_> {
                 let error = Error::new(Kind::Unsupported, "compare", "it is a socket").at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)
             }
+            Found::LeftOut { path, id } => {
+                let what = self.own.iter().find(|own| own.id == id).map_or("", |own| own.what);
+                let error = Error::new(Kind::Unsupported, "compare", what).at(&path);
+                self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)
+            }
             Found::Note { path, message } => {
                 let error = Error::new(Kind::InvalidArg, "use the exclude file in", message).at(&path);
                 self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)
             }
             Found::Vanished { .. } | Found::Broken { .. } | Found::Unreadable { .. } => Ok(()),
+            Found::Excluded { .. } | Found::Unlisted { .. } => Ok(()),
         }
     }
 

@@ -7,7 +7,7 @@ use std::io;
 use crate::entry::{Entry, Path};
 use crate::error::{Error, Kind, Result};
 use crate::filter::Filter;
-use crate::format::StateReader;
+use crate::format::{OmissionCause, StateReader};
 use crate::job::{change, Counter, ProblemKind};
 use crate::platform::{FileKind, Stat};
 use crate::restore::selection::Selection;
@@ -23,12 +23,16 @@ struct Level {
     device: u64,
     /// Why what is not in the snapshot stays all the same.
     spared: Option<&'static str>,
+    /// Causes that were told of what the backup omitted here.
+    told: Vec<OmissionCause>,
 }
 
 const UNLISTED: &str = "the backup could not read all of this directory: what else is in it stays";
 const MOUNTED: &str =
     "another file system is mounted here, of which the snapshot has nothing: it is left alone";
-const UNREAD: &str = "the backup saw it and could not read it";
+const UNREAD: &str = "the backup saw some of it and could not read it: that stays";
+const LEFT_OUT: &str = "the backup left some of it out, as it was told: that stays";
+const UNREAD_BELOW: &str = "the backup could not read all that was below it";
 const FOLDED: &str = "the file system does not tell names apart by case: what else is in it stays";
 
 impl Tree<'_, '_> {
@@ -36,9 +40,7 @@ impl Tree<'_, '_> {
     pub fn remove_extra(&mut self, state: &mut StateReader, selection: &mut Selection) -> Result<()> {
         // A directory opened before has names of before.
         self.current = None;
-        let unreadable = ProblemKind::Unreadable.name();
-        let unread = state.trailer().problems.iter().filter(|problem| problem.status == unreadable);
-        self.unread = unread.filter_map(|problem| problem.path.clone()).collect();
+        self.omissions = state.trailer().omissions.clone();
         let mut open: Vec<Level> = Vec::new();
         for entry in state.entries()? {
             let entry = entry?;
@@ -91,7 +93,7 @@ impl Tree<'_, '_> {
         } else {
             above.filter(|&above| above != now.dev).map(|_| MOUNTED)
         };
-        Ok(Some(Level { path: entry.path.clone(), names, device: now.dev, spared }))
+        Ok(Some(Level { path: entry.path.clone(), names, device: now.dev, spared, told: Vec::new() }))
     }
 
     /// Whether a directory takes names of different case for the same.
@@ -128,18 +130,31 @@ impl Tree<'_, '_> {
             }
             let path = level.path.join(&name);
             let path = path.map_err(|what| Error::new(Kind::Limit, "remove", what).at(&level.path))?;
-            match level.spared {
-                None => self.remove_matching(path, level.device, filter)?,
-                Some(why) if filter.matches(&path) => {
+            match (level.spared, self.omissions.cause(&level.path, &name)) {
+                (None, None) => self.remove_matching(path, level.device, filter)?,
+                (None, Some(cause)) if !level.told.contains(&cause) && filter.matches(&path) => {
+                    level.told.push(cause);
+                    self.tell_omitted(&level.path, cause)?;
+                }
+                (Some(why), _) if filter.matches(&path) => {
                     // Told once.
                     level.names.clear();
-                    let error = Error::new(Kind::Unsupported, "remove what is not in the snapshot from", why);
-                    self.obstructed(&level.path, error.at(&level.path))?;
+                    self.obstructed(&level.path, stays(why).at(&level.path))?;
                 }
-                Some(_) => {}
+                _ => {}
             }
         }
         Ok(level)
+    }
+
+    /// Tells, once for each directory, that what the backup omitted there stays.
+    fn tell_omitted(&mut self, dir: &Path, cause: OmissionCause) -> Result<()> {
+        match cause {
+            OmissionCause::Unread => self.obstructed(dir, stays(UNREAD).at(dir)),
+            OmissionCause::LeftOut => {
+                self.job.trouble(ProblemKind::Skipped, dir.as_bytes(), stays(LEFT_OUT).at(dir))
+            }
+        }
     }
 
     /// Removes one name and all below it if the filter means it, else what the filter means below it; of
@@ -156,8 +171,8 @@ impl Tree<'_, '_> {
                     continue;
                 }
             };
-            if self.unread.contains(path.as_bytes()) {
-                self.obstructed(&path, Error::new(Kind::Unsupported, "remove", UNREAD).at(&path))?;
+            if self.omissions.are_within(&path) {
+                self.obstructed(&path, Error::new(Kind::Unsupported, "remove", UNREAD_BELOW).at(&path))?;
             } else if filter.matches(&path) {
                 self.remove(&path, &now, device)?;
             } else if now.kind == FileKind::Dir && now.dev == device {
@@ -235,4 +250,9 @@ impl Tree<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Why something that is not in the snapshot stays.
+fn stays(why: &str) -> Error {
+    Error::new(Kind::Unsupported, "remove what is not in the snapshot from", why)
 }

@@ -15,13 +15,14 @@ mod links;
 mod small;
 mod standing;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::entry::{Entry, File, Metadata, Node, Path};
 use crate::error::{describe, Error, Kind, Result};
+use crate::format::Omissions;
 use crate::job::{change, meta, Counter, Job, ProblemKind};
 use crate::platform::{self, Dir, FileKind};
 use crate::pool::Pool;
@@ -71,8 +72,8 @@ pub struct Tree<'t, 'j> {
     absent: Option<Path>,
     /// Names that a dry run would take from existing inodes that have several, or files that wait will take.
     unlinked: HashMap<(u64, u64), u64>,
-    /// What the backup could not read: nothing that is extra.
-    unread: HashSet<Vec<u8>>,
+    /// What the backup saw and did not store: nothing that is extra.
+    omissions: Arc<Omissions>,
 }
 
 struct First {
@@ -120,7 +121,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             lost_dir: None,
             absent: None,
             unlinked: HashMap::new(),
-            unread: HashSet::new(),
+            omissions: Arc::default(),
         })
     }
 

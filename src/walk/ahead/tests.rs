@@ -87,14 +87,14 @@ proptest! {
     fn a_walk_ahead_finds_the_same(tree in tree(), skip_cache_dirs: bool, batch in 1usize..9) {
         let (temp, dir) = temp();
         let _sockets = make(temp.path(), &tree);
-        let options = WalkOptions { skip_cache_dirs, one_file_system: true };
+        let options = WalkOptions { skip_cache_dirs, one_file_system: true, ..Default::default() };
         let patterns = [b"a-b/c".to_vec(), b"!/c/b".to_vec()];
         let seen = |pool: Option<(usize, Limits)>| {
             let (root, excludes) = (dir.try_clone().unwrap(), Excludes::new(&patterns, b".exclude").unwrap());
             let walk = match pool {
-                None => Walk::new(root, excludes, options),
+                None => Walk::new(root, excludes, options.clone()),
                 Some((threads, limits)) => {
-                    Walk::within(root, excludes, options, Arc::new(Pool::new(threads).unwrap()), limits)
+                    Walk::within(root, excludes, options.clone(), Arc::new(Pool::new(threads).unwrap()), limits)
                 }
             };
             walk.map(|found| format!("{found:?}")).collect::<Vec<_>>()

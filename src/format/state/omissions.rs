@@ -1,0 +1,384 @@
+//! What a backup saw in the source and did not store. A restore must not take such things for extra.
+//!
+//! ```text
+//! "omitted":[{"path":"d","left_out":["x.o","y.o"]},{"path":"e","left_out":true,"unread":["f"]}],
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::value::RawValue;
+
+use super::json;
+use super::object::{Capped, FromObject, Object};
+use crate::entry::Path;
+use crate::text::decode_name;
+
+/// Names of one directory and one cause; where there are more, or longer ones, every name counts as omitted.
+const NAMES_MAX: usize = 1000;
+const NAME_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a list of names as it is written: a reader accepts no more.
+const NAMES_TEXT_MAX: usize = 2 * NAME_BYTES_MAX;
+/// Bytes of the whole as it is written: a reader accepts no more.
+const BYTES_MAX: usize = 8 << 20;
+/// The least bytes of a record, and the most that it takes beside its path and names.
+const RECORD_MIN: usize = 10;
+const RECORD_BYTES: usize = 64;
+
+/// Why a backup did not store what it saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OmissionCause {
+    /// It was told to, or does so by design: what is excluded, sockets, other file systems, marked caches, its
+    /// own store and cache.
+    LeftOut,
+    /// It could not read it, and has no earlier version.
+    Unread,
+}
+
+impl OmissionCause {
+    const ALL: [OmissionCause; 2] = [OmissionCause::LeftOut, OmissionCause::Unread];
+
+    fn key(self) -> &'static str {
+        match self {
+            OmissionCause::LeftOut => "left_out",
+            OmissionCause::Unread => "unread",
+        }
+    }
+}
+
+/// Names of one directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Names {
+    Listed {
+        names: BTreeSet<Box<[u8]>>,
+        bytes: usize,
+    },
+    /// Every name that the snapshot has no entry of.
+    All,
+}
+
+impl Names {
+    fn none() -> Names {
+        Names::Listed { names: BTreeSet::new(), bytes: 0 }
+    }
+
+    fn is_none(&self) -> bool {
+        matches!(self, Names::Listed { names, .. } if names.is_empty())
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        match self {
+            Names::Listed { names, .. } => names.contains(name),
+            Names::All => true,
+        }
+    }
+
+    fn add(&mut self, name: &[u8]) {
+        let Names::Listed { names, bytes } = self else { return };
+        if names.insert(name.into()) {
+            *bytes += encoded_len(name);
+        }
+        if names.len() > NAMES_MAX || *bytes > NAME_BYTES_MAX {
+            *self = Names::All;
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Names::Listed { bytes, .. } => *bytes,
+            Names::All => 0,
+        }
+    }
+}
+
+/// How long a name and a comma are as JSON.
+fn encoded_len(name: &[u8]) -> usize {
+    let mut text = Vec::new();
+    json::name(&mut text, name);
+    text.len() + 1
+}
+
+/// One directory's omissions, for each [`OmissionCause`].
+type DirOmissions = [Names; 2];
+
+/// All omissions of a snapshot, by directory. However many there are, the list stays short: it says "every
+/// name of this directory", and at last "anything anywhere", where it would have to name too many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Omissions {
+    dirs: BTreeMap<Path, DirOmissions>,
+    /// The most that `dirs` takes when it is written.
+    bytes: usize,
+    /// More was omitted than can be listed: it may be anything.
+    anything: bool,
+}
+
+impl Omissions {
+    pub fn is_empty(&self) -> bool {
+        self.dirs.is_empty() && !self.anything
+    }
+
+    /// Notes that `path` was omitted, with all that lies below it.
+    pub fn add(&mut self, path: &Path, cause: OmissionCause) {
+        let Some(Ok(dir)) = path.parent().map(Path::new) else { return self.add_all(path, cause) };
+        self.change(dir, cause, |names| names.add(path.name()));
+    }
+
+    /// Notes that everything in the directory `dir` was omitted that is no entry.
+    pub fn add_all(&mut self, dir: &Path, cause: OmissionCause) {
+        self.change(dir.clone(), cause, |names| *names = Names::All);
+    }
+
+    fn change(&mut self, dir: Path, cause: OmissionCause, change: impl FnOnce(&mut Names)) {
+        if self.anything {
+            return;
+        }
+        let new = RECORD_BYTES + encoded_len(dir.as_bytes());
+        let names = self.dirs.entry(dir).or_insert_with(|| {
+            self.bytes += new;
+            [Names::none(), Names::none()]
+        });
+        let names = &mut names[cause as usize];
+        let before = names.bytes();
+        change(names);
+        self.bytes = self.bytes + names.bytes() - before;
+        if self.bytes > BYTES_MAX {
+            self.shorten();
+        }
+    }
+
+    /// Says less precisely what was omitted.
+    fn shorten(&mut self) {
+        for names in self.dirs.values_mut().flatten().filter(|names| !names.is_none()) {
+            self.bytes -= names.bytes();
+            *names = Names::All;
+        }
+        // Half is free again, or this would soon be done for every name.
+        if self.bytes > BYTES_MAX / 2 {
+            *self = Omissions { anything: true, ..Omissions::default() };
+        }
+    }
+
+    /// Why the backup may have omitted `name` in the directory `dir`, of which the snapshot has no entry.
+    pub fn cause(&self, dir: &Path, name: &[u8]) -> Option<OmissionCause> {
+        if self.anything {
+            return Some(OmissionCause::Unread);
+        }
+        let dir = self.dirs.get(dir)?;
+        OmissionCause::ALL.into_iter().rev().find(|&cause| dir[cause as usize].has(name))
+    }
+
+    /// Whether anything was omitted in `dir` or below it.
+    pub fn are_within(&self, dir: &Path) -> bool {
+        let next = self.dirs.range(dir.clone()..).next();
+        self.anything || next.is_some_and(|(path, _)| path.is_within(dir.as_bytes()))
+    }
+
+    /// Appends the field with the line's end; nothing if nothing was omitted.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        if self.is_empty() {
+            return;
+        }
+        out.extend_from_slice(b"\"omitted\":");
+        if self.anything {
+            return out.extend_from_slice(b"true,\n");
+        }
+        for (n, (path, causes)) in self.dirs.iter().enumerate() {
+            out.extend_from_slice(if n > 0 { b",\n{\"path\":" } else { b"[{\"path\":" });
+            json::name(out, path.as_bytes());
+            for cause in OmissionCause::ALL {
+                write_names(cause, &causes[cause as usize], out);
+            }
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"],\n");
+    }
+
+    /// Reads the value of the field. `Err` says what is wrong with it.
+    pub(super) fn read(value: &RawValue) -> Result<Self, String> {
+        if value.get() == "true" {
+            return Ok(Omissions { anything: true, ..Omissions::default() });
+        }
+        if value.get().len() > BYTES_MAX {
+            return Err("omitted: longer than 8 MiB".into());
+        }
+        let records: Result<Capped<Record, { BYTES_MAX / RECORD_MIN }>, _> =
+            serde_json::from_str(value.get());
+        let Capped(records) = records.map_err(|error| format!("omitted: {error}"))?;
+        let mut read = Omissions::default();
+        for Record { dir, omissions } in records {
+            if read.dirs.last_key_value().is_some_and(|(last, _)| *last >= dir) {
+                return Err("omitted: directories repeated or out of order".into());
+            }
+            read.dirs.insert(dir, omissions);
+        }
+        Ok(read)
+    }
+}
+
+/// One object of the list.
+struct Record {
+    dir: Path,
+    omissions: DirOmissions,
+}
+
+impl FromObject for Record {
+    fn from_object(mut fields: Object<'_>) -> Result<Self, String> {
+        let dir = fields.need_text("path", |text| Path::new(decode_name(text)?).ok())?;
+        let mut omissions = [Names::none(), Names::none()];
+        for cause in OmissionCause::ALL {
+            if let Some(value) = fields.take::<&RawValue>(cause.key())? {
+                omissions[cause as usize] = read_names(value)?;
+            }
+        }
+        Ok(Record { dir, omissions })
+    }
+}
+
+fn write_names(cause: OmissionCause, names: &Names, out: &mut Vec<u8>) {
+    if names.is_none() {
+        return;
+    }
+    out.extend_from_slice(format!(",\"{}\":", cause.key()).as_bytes());
+    let Names::Listed { names, .. } = names else { return out.extend_from_slice(b"true") };
+    for (n, name) in names.iter().enumerate() {
+        out.push(if n > 0 { b',' } else { b'[' });
+        json::name(out, name);
+    }
+    out.push(b']');
+}
+
+fn read_names(value: &RawValue) -> Result<Names, String> {
+    if value.get() == "true" {
+        return Ok(Names::All);
+    }
+    if value.get().len() > NAMES_TEXT_MAX {
+        return Err("a list of names longer than 128 KiB".into());
+    }
+    let listed: Vec<String> = serde_json::from_str(value.get()).map_err(|error| error.to_string())?;
+    if listed.len() > NAMES_MAX {
+        return Err("more than 1,000 names".into());
+    }
+    let mut names = BTreeSet::new();
+    for text in &listed {
+        let name = decode_name(text).filter(|name| Path::root().join(name).is_ok());
+        let name = name.ok_or("not a name")?.into_boxed_slice();
+        if names.last().is_some_and(|last| *last >= name) {
+            return Err("names repeated or out of order".into());
+        }
+        names.insert(name);
+    }
+    let bytes = names.iter().map(|name| encoded_len(name)).sum();
+    Ok(Names::Listed { names, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path(text: &[u8]) -> Path {
+        Path::new(text).unwrap()
+    }
+
+    fn written(omissions: &Omissions) -> String {
+        let mut text = Vec::new();
+        omissions.write(&mut text);
+        let text = String::from_utf8(text).unwrap();
+        text.strip_prefix("\"omitted\":").unwrap().strip_suffix(",\n").unwrap().to_string()
+    }
+
+    fn read(text: &str) -> Result<Omissions, String> {
+        Omissions::read(&serde_json::from_str::<Box<RawValue>>(text).unwrap())
+    }
+
+    /// What was read back says the same; how many bytes it takes only matters to who writes.
+    fn assert_reads_back(omissions: &Omissions) {
+        let back = read(&written(omissions)).unwrap();
+        assert_eq!((&back.dirs, back.anything), (&omissions.dirs, omissions.anything));
+    }
+
+    fn paths() -> impl Strategy<Value = Path> {
+        vec("[ab\"\u{1}%]{1,2}", 1..4).prop_map(|names| path(names.join("/").as_bytes()))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_added_is_known(added in vec((paths(), any::<bool>(), any::<bool>()), 1..12), asked in paths()) {
+            let cause = |unread| if unread { OmissionCause::Unread } else { OmissionCause::LeftOut };
+            let mut omissions = Omissions::default();
+            for (path, unread, all) in &added {
+                match all {
+                    true => omissions.add_all(path, cause(*unread)),
+                    false => omissions.add(path, cause(*unread)),
+                }
+            }
+            assert_reads_back(&omissions);
+            let dir = path(asked.parent().unwrap());
+            let is = |(path, unread, all): &&(Path, bool, bool), wanted: bool| {
+                *unread == wanted && *(if *all { &dir } else { &asked }) == *path
+            };
+            let model = match (added.iter().any(|one| is(&one, true)), added.iter().any(|one| is(&one, false))) {
+                (true, _) => Some(OmissionCause::Unread),
+                (false, true) => Some(OmissionCause::LeftOut),
+                (false, false) => None,
+            };
+            prop_assert_eq!(omissions.cause(&dir, asked.name()), model);
+            let dir_of = |(path, _, all): &(Path, bool, bool)| match all {
+                true => path.clone(),
+                false => Path::new(path.parent().unwrap()).unwrap(),
+            };
+            let within = added.iter().any(|one| dir_of(one).is_within(asked.as_bytes()));
+            prop_assert_eq!(omissions.are_within(&asked), within);
+        }
+    }
+
+    #[test]
+    fn however_many_there_are_none_is_forgotten_and_the_list_stays_short() {
+        let long = "n".repeat(200);
+        let (mut one_dir, mut many_dirs, mut too_many) =
+            (Omissions::default(), Omissions::default(), Omissions::default());
+        for n in 0..3000 {
+            one_dir.add(&path(format!("d/{n}").as_bytes()), OmissionCause::Unread);
+            for name in 0..20 {
+                many_dirs.add(&path(format!("{n}/{name}{long}").as_bytes()), OmissionCause::LeftOut);
+            }
+        }
+        for n in 0..60_000 {
+            too_many.add(&path(format!("{long}/{n}/f").as_bytes()), OmissionCause::LeftOut);
+        }
+        assert!(written(&one_dir).len() < 100 && one_dir.cause(&path(b"d"), b"x").is_some());
+        assert_eq!(one_dir.cause(&path(b""), b"d"), None);
+        assert_eq!(many_dirs.cause(&path(b"7"), b"any"), Some(OmissionCause::LeftOut));
+        assert_eq!(many_dirs.cause(&path(b""), b"any"), None);
+        assert_eq!(written(&too_many), "true");
+        assert!(too_many.cause(&path(b"x"), b"y").is_some() && too_many.are_within(&path(b"z")));
+        for omissions in [&one_dir, &many_dirs, &too_many] {
+            assert!(written(omissions).len() < BYTES_MAX);
+            assert_reads_back(omissions);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_list_of_omissions_is_refused() {
+        for bad in [
+            "false",
+            "{}",
+            "[{}]",
+            r#"[{"path":"/"}]"#,
+            r#"[{"path":"a"},{"path":"a"}]"#,
+            r#"[{"path":"b"},{"path":"a"}]"#,
+            r#"[{"path":"a","unread":["y","x"]}]"#,
+            r#"[{"path":"a","unread":["x","x"]}]"#,
+            r#"[{"path":"a","unread":["x/y"]}]"#,
+            r#"[{"path":"a","unread":["%41"]}]"#,
+            r#"[{"path":"a","left_out":false}]"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(
+            read(&format!("[{{\"path\":\"\",\"unread\":[{}\"z\"]}}]", "\"a\",".repeat(NAMES_MAX))).is_err()
+        );
+        assert!(read(r#"[{"path":"","later":1,"unread":["x"],"left_out":true}]"#).is_ok());
+    }
+}
