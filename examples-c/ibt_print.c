@@ -72,7 +72,7 @@ void print_json_error(ibt_status status, const char *message)
 /* Good to know, but nothing went wrong. */
 static int is_note(int32_t problem)
 {
-    return problem == IBT_PROBLEM_SKIPPED || problem == IBT_PROBLEM_LEFTOVER || problem == IBT_PROBLEM_CLOCK;
+    return problem == IBT_PROBLEM_SKIPPED || problem == IBT_PROBLEM_LEFTOVER;
 }
 
 /* Adds what the message does not say itself. */

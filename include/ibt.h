@@ -472,7 +472,9 @@ extern "C" {
 #define IBT_PROBLEM_LEFTOVER 8
 
 /**
- * A note: the clock is more than a day behind the newest snapshot.
+ * Snapshots say that they were made more than a day after what the clock says:
+ * either clock was wrong. Each backup says so until they are removed; what was
+ * made after them is in order.
  */
 #define IBT_PROBLEM_CLOCK 9
 
@@ -1194,8 +1196,14 @@ ibt_status ibt_options_set_snapshot(ibt_options *options,
                                     const char *stamp);
 
 /**
- * Selects the newest snapshot not after a moment, in nanoseconds since 1970,
- * UTC. Of the two selectors the one set later counts.
+ * Selects the last snapshot made at a moment or before, in nanoseconds since
+ * 1970, UTC. When each was made is ibt_report_snapshot_date(), exact to a
+ * microsecond; of two made at once, the one with the later stamp. For the last
+ * one of a whole second, minute or day give the last nanosecond of that time.
+ * ibt_prune() removes that snapshot too, however long before the moment it was
+ * made: where that matters, list first and give it the stamp.
+ *
+ * Of the two selectors the one set later counts.
  *
  * Backups refuse options with a selector (IBT_ERR_INVALID_ARG).
  *
@@ -2368,11 +2376,15 @@ const char *ibt_report_snapshot_reason(const ibt_report *report,
                                        size_t i);
 
 /**
- * The moment of snapshot i, that of its stamp, in nanoseconds since 1970, UTC.
+ * When snapshot i was made, in nanoseconds since 1970, UTC. That is the moment of
+ * its stamp, unless an earlier stamp of its key was ahead of the clock: stamps
+ * only grow, so the stamp is then later than the moment.
  *
  * Since: 0.1
  */
-IBT_API int64_t ibt_report_snapshot_date(const ibt_report *report, size_t i);
+IBT_API
+int64_t ibt_report_snapshot_date(const ibt_report *report,
+                                 size_t i);
 
 /**
  * What became of snapshot i: one of IBT_ACTION_*.

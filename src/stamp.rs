@@ -84,6 +84,11 @@ impl Stamp {
         (self.0 < STAMP_MAX).then_some(Stamp(self.0 + 1))
     }
 
+    /// Microseconds between two stamps, whichever is later.
+    pub fn distance(self, other: Self) -> u64 {
+        self.0.abs_diff(other.0)
+    }
+
     /// Reads exactly the form that [`Display`](fmt::Display) writes.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();

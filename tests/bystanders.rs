@@ -8,8 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use ibt::entry::Entry;
 use ibt::error::Kind;
-use ibt::job::{change, Cancel, Counter, Flow, Observer, Options, Phase, ProblemKind, Progress, Select};
-use ibt::stamp::Stamp;
+use ibt::job::{change, Cancel, Counter, Flow, Observer, Options, Phase, Progress, Select};
 use support::series::{one_full, KEY};
 use support::*;
 
@@ -184,25 +183,4 @@ fn deletions_are_told_once_each_and_in_path_order() {
     let deleted: Vec<_> =
         told.0.iter().filter(|(what, _)| *what == change::DELETED).map(|(_, path)| path).collect();
     assert_eq!(deleted, [b"a", b"b", b"c", b"d", b"e"]);
-}
-
-/// A clock that went back is told once the newest snapshot lies more than a day ahead of it. Stamps grow all the
-/// same.
-#[test]
-fn a_clock_behind_the_newest_snapshot_is_a_note() {
-    const DAY: i64 = 86_400;
-    for (ahead, told) in [(DAY - 600, 0), (DAY + 600, 1)] {
-        let mut series = Series::new();
-        series.options.codec = ibt::job::Codec::None;
-        series.write("f", "as it was");
-        let now = series.full().whole().snapshot.unwrap();
-        let future = Stamp::from_time(now.to_time().plus_secs(ahead));
-        stored::travel(&series.store, now, future);
-        series.write("f", "changed");
-        let report = series.snapshot();
-        assert_eq!(report.snapshot, future.next());
-        let notes = report.problems.iter().filter(|problem| problem.kind == ProblemKind::Clock);
-        assert_eq!(notes.count(), told, "{:?}", report.problems);
-        series.assert_newest_is_the_source();
-    }
 }

@@ -87,7 +87,7 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
     let pool = Pool::start(job.options.threads)?;
     let previous = store::newest(store, &catalog, &pool, job)?;
     check_previous(previous.as_ref(), &catalog, &origin, kind, job)?;
-    let snapshot = Snapshot::begin(origin, catalog, previous, kind, job)?;
+    let snapshot = Snapshot::begin(store, origin, catalog, previous, kind, job)?;
     snapshot.make(store, pool, job)
 }
 
@@ -174,6 +174,7 @@ struct Snapshot {
 
 impl Snapshot {
     fn begin(
+        store: &mut dyn Store,
         origin: Origin,
         catalog: Catalog,
         previous: Option<StateReader>,
@@ -181,7 +182,7 @@ impl Snapshot {
         job: &mut Job,
     ) -> Result<Self> {
         let now = Time::now();
-        let stamp = commit::next_stamp(&catalog, now, job)?;
+        let stamp = commit::next_stamp(store, &catalog, now, job)?;
         let before = previous.as_ref().map(|reader| (reader.header(), reader.trailer()));
         let guard = Guard {
             scanned_at: before.map_or(now, |(header, _)| header.scanned_at),

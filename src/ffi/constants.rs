@@ -203,7 +203,9 @@ pub const IBT_PROBLEM_MISSING: i32 = 6;
 pub const IBT_PROBLEM_METADATA: i32 = 7;
 /// A note: something an earlier run left in the store.
 pub const IBT_PROBLEM_LEFTOVER: i32 = 8;
-/// A note: the clock is more than a day behind the newest snapshot.
+/// Snapshots say that they were made more than a day after what the clock says:
+/// either clock was wrong. Each backup says so until they are removed; what was
+/// made after them is in order.
 pub const IBT_PROBLEM_CLOCK: i32 = 9;
 /// Something in the destination of a restore is in the way, or its permissions
 /// are.

@@ -318,12 +318,14 @@ pub unsafe extern "C" fn ibt_report_snapshot_reason(report: *const ibt_report, i
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.reason)) })
 }
 
-/// The moment of snapshot i, that of its stamp, in nanoseconds since 1970, UTC.
+/// When snapshot i was made, in nanoseconds since 1970, UTC. That is the moment of
+/// its stamp, unless an earlier stamp of its key was ahead of the clock: stamps
+/// only grow, so the stamp is then later than the moment.
 ///
 /// Since: 0.1
 #[no_mangle]
 pub unsafe extern "C" fn ibt_report_snapshot_date(report: *const ibt_report, i: usize) -> i64 {
-    guard!(0, { snapshot(report, i).map_or(0, |snapshot| snapshot.stamp.to_time().to_nanos_i64()) })
+    guard!(0, { snapshot(report, i).map_or(0, |snapshot| snapshot.date.to_time().to_nanos_i64()) })
 }
 
 /// What became of snapshot i: one of IBT_ACTION_*.

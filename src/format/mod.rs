@@ -34,7 +34,8 @@
 //! 5. What is not committed is called [`TEMP_PREFIX`]`*`, which [`Name::parse`] calls foreign: it can never
 //!    be taken for a part of a snapshot.
 //! 6. A new [`Stamp`] exceeds every stamp of its key that the store lists, so the order of names is the
-//!    order of snapshots; a state's parent is evidence, not navigation.
+//!    order of snapshots; a state's parent is evidence, not navigation. When a snapshot was made is told by
+//!    [`Header::date`], which is earlier than its stamp where another stamp was ahead of the clock.
 //!
 //! [`Stamp`]: crate::stamp::Stamp
 

@@ -12,7 +12,7 @@ pub enum Select {
     #[default]
     Newest,
     Exactly(Stamp),
-    /// The newest one not after this moment.
+    /// The last one made at this moment or before.
     AsOf(Time),
 }
 

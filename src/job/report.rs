@@ -117,7 +117,7 @@ pub enum ProblemKind {
     Metadata = 7,
     /// Something an earlier run left in the store.
     Leftover = 8,
-    /// The clock is more than a day behind the newest snapshot.
+    /// A snapshot says that it was made more than a day after what the clock says.
     Clock = 9,
     /// Something in the destination is in the way, or its permissions are.
     Obstructed = 10,
@@ -158,7 +158,7 @@ impl ProblemKind {
 
     /// Notes are listed but do not make a result partial.
     pub fn is_note(self) -> bool {
-        matches!(self, ProblemKind::Skipped | ProblemKind::Leftover | ProblemKind::Clock)
+        matches!(self, ProblemKind::Skipped | ProblemKind::Leftover)
     }
 }
 
@@ -242,6 +242,8 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub stamp: Stamp,
+    /// When it was made: its stamp, or earlier.
+    pub date: Stamp,
     pub key: String,
     /// "full" or "incremental".
     pub kind: &'static str,
@@ -258,7 +260,7 @@ pub struct Snapshot {
 impl Snapshot {
     fn to_json(&self) -> Value {
         json!({
-            "snapshot": self.stamp.to_string(), "key": self.key, "kind": self.kind,
+            "snapshot": self.stamp.to_string(), "date": self.date.to_time().to_string(), "key": self.key, "kind": self.kind,
             "digest": self.digest.to_string(), "source": encode_name(&self.source),
             "parent": self.parent.map(|p| p.to_string()), "counters": self.counters.to_json(),
             "action": self.action as i32, "reason": self.reason,

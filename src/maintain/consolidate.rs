@@ -36,11 +36,11 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
     // Before the lock, which would leave a trace in a store whose name was mistyped.
-    Catalog::read(store, &key)?.select(Select::Newest)?;
+    Catalog::read(store, &key)?.select(store, Select::Newest)?;
     let _lock = lock(store, &key, LockMode::Exclusive, job)?;
     sweep_drafts(store, &key, job)?;
     let catalog = Catalog::read(store, &key)?;
-    let file = catalog.select(Select::Newest)?;
+    let file = catalog.select(store, Select::Newest)?;
     let mut source = StoredFile { store, name: &file.name };
     let pool = Pool::start(job.options.threads)?;
     let newest = StateReader::open(&mut source, &file.name, file.size, file.compressed, &pool)?;
@@ -68,7 +68,7 @@ fn make(
     pool: Arc<Pool>,
     job: &mut Job,
 ) -> Result<()> {
-    let header = header(&newest, catalog, job)?;
+    let header = header(&newest, store, catalog, job)?;
     let trailer = newest.trailer().clone();
     let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &header.series);
     let archives = Archives::new(&header.key, header.snapshot, job.options.codec, pool, true, cache());
@@ -93,10 +93,10 @@ fn make(
 }
 
 /// The header of the new snapshot: the newest's source, host and scan.
-fn header(newest: &StateReader, catalog: &Catalog, job: &mut Job) -> Result<Header> {
+fn header(newest: &StateReader, store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> Result<Header> {
     let (old, now) = (newest.header(), Time::now());
     Ok(Header {
-        snapshot: commit::next_stamp(catalog, now, job)?,
+        snapshot: commit::next_stamp(store, catalog, now, job)?,
         kind: SnapshotKind::Full,
         seq: old.seq.saturating_add(1),
         library: concat!("ibt ", env!("CARGO_PKG_VERSION")).to_string(),

@@ -49,7 +49,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
 
 fn list_key(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let catalog = Catalog::read(store, key)?;
-    catalog.select(Select::Newest)?;
+    catalog.select(store, Select::Newest)?;
     for file in catalog.states() {
         job.step(file.name.as_bytes())?;
         let mut stored = StoredFile { store, name: &file.name };

@@ -16,5 +16,5 @@ pub use consolidate::consolidate;
 pub use list::list;
 pub use prune::prune;
 pub use rebuild::rebuild_cache;
-pub use retention::{judge, Verdict};
+pub use retention::{judge, Dated, Verdict};
 pub use verify::verify;

@@ -19,7 +19,7 @@ use crate::job::{Action, Counter, Job, Keep, Level, Options, Phase, Problem, Pro
 use crate::stamp::{Stamp, Time};
 use crate::store::{backup_file, lock, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile};
 
-use super::retention::judge;
+use super::retention::{judge, Dated};
 use super::states::{describe, is_lost, lost_state};
 
 const OP: &str = "prune";
@@ -41,14 +41,15 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
     // Before the lock, which would leave a trace in a store whose name was mistyped.
-    choice.check(&Catalog::read(store, &key)?, job.options)?;
+    let catalog = Catalog::read(store, &key)?;
+    choice.check(store, &catalog, job.options)?;
     let dry_run = job.options.dry_run;
     let mode = if dry_run { LockMode::Shared } else { LockMode::Exclusive };
     let _lock = lock(store, &key, mode, job)?;
     let catalog = Catalog::read(store, &key)?;
-    choice.check(&catalog, job.options)?;
+    choice.check(store, &catalog, job.options)?;
     let holding = Holding::read(store, &catalog, job)?;
-    let goes = holding.choose(&choice, &catalog, job)?;
+    let goes = holding.choose(&choice, &catalog, store, job)?;
     holding.tell_lost(&goes, job)?;
     let plan = holding.plan(&goes);
     holding.tell_spared(&plan, job)?;
@@ -83,11 +84,11 @@ impl Choice {
 
     /// `NotFound` where there is nothing to choose from. Archives whose states are all gone may be all that
     /// is left of somebody's data: they are swept only where keeping nothing is allowed.
-    fn check(&self, catalog: &Catalog, options: &Options) -> Result<()> {
+    fn check(&self, store: &mut dyn Store, catalog: &Catalog, options: &Options) -> Result<()> {
         match self {
-            Choice::One(select) => catalog.select(*select).map(|_| ()),
+            Choice::One(select) => catalog.select(store, *select).map(|_| ()),
             Choice::Rules(_) if options.allow_empty && !catalog.files().is_empty() => Ok(()),
-            Choice::Rules(_) => catalog.select(Select::Newest).map(|_| ()),
+            Choice::Rules(_) => catalog.select(store, Select::Newest).map(|_| ()),
         }
     }
 }
@@ -140,10 +141,16 @@ impl Holding {
     }
 
     /// Which states go, by index; the report's snapshots are given their reasons.
-    fn choose(&self, choice: &Choice, catalog: &Catalog, job: &mut Job) -> Result<BTreeSet<usize>> {
+    fn choose(
+        &self,
+        choice: &Choice,
+        catalog: &Catalog,
+        store: &mut dyn Store,
+        job: &mut Job,
+    ) -> Result<BTreeSet<usize>> {
         let goes = match choice {
             Choice::Rules(keep) => self.not_kept(keep, job),
-            Choice::One(select) => self.selected(*select, catalog, job)?,
+            Choice::One(select) => self.selected(*select, catalog.select(store, *select)?.stamp, job)?,
         };
         let stays = |index: &usize| !goes.contains(index) && self.states[*index].told.is_ok();
         if !goes.is_empty() && !(0..self.states.len()).any(|index| stays(&index)) && !job.options.allow_empty
@@ -157,8 +164,8 @@ impl Holding {
     /// What cannot be read is not counted and does not go.
     fn not_kept(&self, keep: &Keep, job: &mut Job) -> BTreeSet<usize> {
         let readable = || self.states.iter().enumerate().filter(|(_, state)| state.told.is_ok());
-        let stamps: Vec<Stamp> = readable().map(|(_, state)| state.name.stamp).collect();
-        let verdicts = judge(&stamps, keep);
+        let dated: Vec<Dated> = job.report.snapshots.iter().map(Dated::of).collect();
+        let verdicts = judge(&dated, keep);
         let mut goes = BTreeSet::new();
         for (index, state) in readable() {
             let found = verdicts.binary_search_by_key(&state.name.stamp, |verdict| verdict.stamp);
@@ -173,8 +180,7 @@ impl Holding {
     }
 
     /// The file of the selected stamp, both where it has two. A moment may select only what can be read.
-    fn selected(&self, select: Select, catalog: &Catalog, job: &mut Job) -> Result<BTreeSet<usize>> {
-        let stamp = catalog.select(select)?.stamp;
+    fn selected(&self, select: Select, stamp: Stamp, job: &mut Job) -> Result<BTreeSet<usize>> {
         let mut goes = BTreeSet::new();
         for (index, state) in self.states.iter().enumerate() {
             let is_it = state.name.stamp == stamp;

@@ -38,7 +38,7 @@ pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
     job.report.key = Some(key.clone());
     let _lock = lock(store, &key, LockMode::Shared, job)?;
     let catalog = Catalog::read(store, &key)?;
-    catalog.select(Select::Newest)?;
+    catalog.select(store, Select::Newest)?;
     let none = || Error::new(Kind::NotFound, OP, format!("no snapshot of key '{key}' is undamaged"));
     let pool = Pool::start(job.options.threads)?;
     let mut state = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;

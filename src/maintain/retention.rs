@@ -1,8 +1,8 @@
-//! Which snapshots the rules keep: stamps in, verdicts out. Touches no disk and asks no clock.
+//! Which snapshots the rules keep: stamps and dates in, verdicts out. Touches no disk and asks no clock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::job::Keep;
+use crate::job::{Keep, Snapshot};
 use crate::stamp::{civil_from_days, days_from_civil, Stamp};
 
 /// What the rules say of one snapshot.
@@ -31,16 +31,34 @@ impl Verdict {
 /// Names the period that a day, counted from 1970-01-01, lies in.
 type PeriodOf = fn(i64) -> String;
 
+/// A snapshot to be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dated {
+    /// When it was made.
+    pub date: Stamp,
+    pub stamp: Stamp,
+}
+
+impl Dated {
+    pub fn of(snapshot: &Snapshot) -> Self {
+        Dated { date: snapshot.date, stamp: snapshot.stamp }
+    }
+}
+
 /// Judges snapshots, given in any order: one verdict for each stamp, oldest first.
 ///
-/// `last` keeps the newest n. A period's rule keeps the newest snapshot of each of the newest n periods
-/// that have one, so gaps in a series cost nothing. Periods are those of UTC, weeks begin on Monday. Only
+/// `last` keeps the newest n by their stamps. A period's rule keeps the newest snapshot of each of the newest n
+/// periods that have one, so gaps in a series cost nothing; here snapshots go by their dates, because the stamps
+/// that follow one from a wrong clock all fall into one period. Periods are those of UTC, weeks begin on Monday.
+/// With any rule the snapshot with the newest stamp stays, even if the clock was behind when it was made. Only
 /// what is kept decides: judging anything between what is kept and all of them keeps the same.
-pub fn judge(stamps: &[Stamp], keep: &Keep) -> Vec<Verdict> {
-    let sorted: BTreeSet<Stamp> = stamps.iter().copied().collect();
-    let mut verdicts: Vec<_> = sorted.into_iter().map(|stamp| Verdict { stamp, rules: Vec::new() }).collect();
-    for verdict in verdicts.iter_mut().rev().take(keep.last as usize) {
-        verdict.rules.push(format!("last {}", keep.last));
+pub fn judge(snapshots: &[Dated], keep: &Keep) -> Vec<Verdict> {
+    let stamps: BTreeSet<Stamp> = snapshots.iter().map(|snapshot| snapshot.stamp).collect();
+    let by_date: BTreeSet<Dated> = snapshots.iter().copied().collect();
+    let mut rules: BTreeMap<Stamp, Vec<String>> = BTreeMap::new();
+    let mut rule = |stamp: Stamp, words: String| rules.entry(stamp).or_default().push(words);
+    for stamp in stamps.iter().rev().take(keep.last as usize) {
+        rule(*stamp, format!("last {}", keep.last));
     }
     let periods: [(u32, &str, PeriodOf); 4] = [
         (keep.daily, "daily", day),
@@ -51,16 +69,21 @@ pub fn judge(stamps: &[Stamp], keep: &Keep) -> Vec<Verdict> {
     for (n, word, name_of) in periods {
         let mut left = n;
         let mut newest_seen = None;
-        for verdict in verdicts.iter_mut().rev() {
-            let period = Some(name_of(verdict.stamp.day()));
+        for snapshot in by_date.iter().rev() {
+            let period = Some(name_of(snapshot.date.day()));
             if left > 0 && period != newest_seen {
-                verdict.rules.push(format!("{word} {}", period.as_deref().unwrap_or_default()));
+                rule(snapshot.stamp, format!("{word} {}", period.as_deref().unwrap_or_default()));
                 newest_seen = period;
                 left -= 1;
             }
         }
     }
-    verdicts
+    let newest = stamps.last().filter(|_| *keep != Keep::default());
+    if let Some(stamp) = newest.filter(|stamp| !rules.contains_key(stamp)) {
+        rules.insert(*stamp, vec!["newest".to_string()]);
+    }
+    let verdict = |stamp| Verdict { stamp, rules: rules.remove(&stamp).unwrap_or_default() };
+    stamps.into_iter().map(verdict).collect()
 }
 
 /// A day since 1970-01-01 as `2026-11-22`.
@@ -102,12 +125,21 @@ mod tests {
         stamp(&format!("{day}T000000.000000Z"))
     }
 
+    /// Snapshots that were made when their stamps say.
+    fn honest(stamps: &[Stamp]) -> Vec<Dated> {
+        stamps.iter().map(|stamp| Dated { date: *stamp, stamp: *stamp }).collect()
+    }
+
     fn kept(stamps: &[Stamp], keep: &Keep) -> Vec<Stamp> {
-        judge(stamps, keep).into_iter().filter(Verdict::keeps).map(|verdict| verdict.stamp).collect()
+        kept_of(&honest(stamps), keep)
+    }
+
+    fn kept_of(snapshots: &[Dated], keep: &Keep) -> Vec<Stamp> {
+        judge(snapshots, keep).into_iter().filter(Verdict::keeps).map(|verdict| verdict.stamp).collect()
     }
 
     fn reasons(stamps: &[Stamp], keep: &Keep) -> Vec<String> {
-        judge(stamps, keep).iter().map(Verdict::reason).collect()
+        judge(&honest(stamps), keep).iter().map(Verdict::reason).collect()
     }
 
     #[test]
@@ -192,6 +224,33 @@ mod tests {
         assert_eq!(kept(&[midnight("20260101")], &most), [midnight("20260101")]);
     }
 
+    /// The first of November, the second, then one from a clock in 2099, and five more days whose stamps had to
+    /// follow that.
+    #[test]
+    fn a_period_counts_when_a_snapshot_was_made_not_its_stamp() {
+        let mut snapshots = honest(&[midnight("20261101"), midnight("20261102"), midnight("20990101")]);
+        for day in ["20261104", "20261105", "20261106", "20261107", "20261108"] {
+            let stamp = snapshots.last().unwrap().stamp.next().unwrap();
+            snapshots.push(Dated { date: midnight(day), stamp });
+        }
+        let all: Vec<_> = snapshots.iter().map(|snapshot| snapshot.stamp).collect();
+        assert_eq!(kept_of(&snapshots, &Keep { daily: 8, ..Keep::default() }), all);
+        assert_eq!(
+            kept_of(&snapshots, &Keep { daily: 4, ..Keep::default() }),
+            [all[2], all[5], all[6], all[7]]
+        );
+        assert_eq!(kept_of(&snapshots, &Keep { last: 2, ..Keep::default() }), all[6..]);
+    }
+
+    #[test]
+    fn a_newest_snapshot_from_a_clock_that_was_behind_stays() {
+        let mut snapshots = honest(&[midnight("20261101"), midnight("20261102")]);
+        snapshots.push(Dated { date: midnight("19700101"), stamp: snapshots[1].stamp.next().unwrap() });
+        let verdicts = judge(&snapshots, &Keep { daily: 1, ..Keep::default() });
+        assert_eq!(verdicts.iter().map(Verdict::keeps).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(verdicts[2].reason(), "newest");
+    }
+
     /// Days apart by hours to years, so that periods hold none, one or several.
     fn stamps() -> impl Strategy<Value = Vec<Stamp>> {
         let hours = prop_oneof![4 => 0i64..30, 3 => 0i64..24 * 40, 2 => 0i64..24 * 800, 1 => Just(0i64)];
@@ -203,6 +262,18 @@ mod tests {
                 at(secs)
             };
             steps.into_iter().map(next).collect()
+        })
+    }
+
+    /// Some of them were made before another one: their stamps are later than their dates.
+    fn snapshots() -> impl Strategy<Value = Vec<Dated>> {
+        (stamps(), vec(0i64..24 * 800, 40)).prop_map(|(mut stamps, back)| {
+            stamps.dedup();
+            let date = |(stamp, hours): (&Stamp, i64)| Dated {
+                date: Stamp::from_time(stamp.to_time().plus_secs(-3600 * (hours - 700).max(0))),
+                stamp: *stamp,
+            };
+            stamps.iter().zip(back).map(date).collect()
         })
     }
 
@@ -237,7 +308,7 @@ mod tests {
     proptest! {
         #[test]
         fn rules_keep_what_the_model_keeps(stamps in stamps(), keep in rules()) {
-            for verdict in judge(&stamps, &keep) {
+            for verdict in judge(&honest(&stamps), &keep) {
                 let by = |n, period| model(verdict.stamp, &stamps, n, period);
                 let expected = [
                     (by(keep.last, |stamp| stamp.to_string()), "last "),
@@ -259,16 +330,16 @@ mod tests {
             sorted.sort();
             sorted.dedup();
             let reversed: Vec<_> = stamps.iter().rev().copied().collect();
-            prop_assert_eq!(judge(&reversed, &keep), judge(&stamps, &keep));
-            let judged: Vec<_> = judge(&stamps, &keep).iter().map(|verdict| verdict.stamp).collect();
+            prop_assert_eq!(judge(&honest(&reversed), &keep), judge(&honest(&stamps), &keep));
+            let judged: Vec<_> = judge(&honest(&stamps), &keep).iter().map(|verdict| verdict.stamp).collect();
             prop_assert_eq!(judged, sorted);
         }
 
         #[test]
-        fn the_newest_stays_whatever_the_rule(stamps in stamps(), keep in rules()) {
-            let newest = stamps.iter().max().copied();
+        fn the_newest_stays_whatever_the_rule(snapshots in snapshots(), keep in rules()) {
+            let newest = snapshots.iter().map(|snapshot| snapshot.stamp).max();
             prop_assume!(keep != Keep::default());
-            prop_assert_eq!(kept(&stamps, &keep).last().copied(), newest);
+            prop_assert_eq!(kept_of(&snapshots, &keep).last().copied(), newest);
         }
 
         #[test]
@@ -287,13 +358,15 @@ mod tests {
         /// So a prune that was cut short and done again ends where it would have ended at once.
         #[test]
         fn anything_between_what_is_kept_and_all_is_judged_the_same(
-            stamps in stamps(), keep in rules(), left in vec(any::<bool>(), 40),
+            snapshots in snapshots(), keep in rules(), left in vec(any::<bool>(), 40),
         ) {
-            let first = kept(&stamps, &keep);
-            prop_assert_eq!(&kept(&first, &keep), &first);
-            let between: Vec<_> =
-                stamps.iter().zip(left).filter(|(s, left)| *left || first.contains(s)).map(|(s, _)| *s).collect();
-            prop_assert_eq!(kept(&between, &keep), first);
+            let first = kept_of(&snapshots, &keep);
+            let rest = |left: &dyn Fn(usize) -> bool| -> Vec<Dated> {
+                let numbered = snapshots.iter().enumerate();
+                numbered.filter(|(i, s)| left(*i) || first.contains(&s.stamp)).map(|(_, s)| *s).collect()
+            };
+            prop_assert_eq!(&kept_of(&rest(&|_| false), &keep), &first);
+            prop_assert_eq!(kept_of(&rest(&|i| left[i]), &keep), first);
         }
     }
 }

@@ -37,6 +37,7 @@ pub fn describe(state: &StateSummary) -> Snapshot {
     }
     Snapshot {
         stamp: header.snapshot,
+        date: header.date(),
         key: header.key.clone(),
         kind: header.kind.word(),
         digest: trailer.tree,

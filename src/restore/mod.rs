@@ -97,7 +97,7 @@ fn open(
     job: &mut Job,
 ) -> Result<StateReader> {
     let catalog = Catalog::read(store, key)?;
-    let file = catalog.select(job.options.select)?.clone();
+    let file = catalog.select(store, job.options.select)?.clone();
     let mut stored = StoredFile { store, name: &file.name };
     let state = match meant {
         Some(meant) => {

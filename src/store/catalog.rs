@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::Store;
+use super::{Dates, Store};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{Kind as FileKind, Name};
 use crate::job::Select;
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, Time};
 
 /// Stamps named in the message about a snapshot that is not there.
 const NEAREST: usize = 3;
@@ -74,16 +74,22 @@ impl Catalog {
         self.sizes.keys().filter_map(|name| Name::parse(name)).map(|name| name.stamp).max()
     }
 
+    /// The stamps of all files of the key, states or not.
+    pub fn stamps(&self) -> BTreeSet<Stamp> {
+        self.sizes.keys().filter_map(|name| Name::parse(name)).map(|name| name.stamp).collect()
+    }
+
     pub fn size_of(&self, name: &str) -> Option<u64> {
         self.sizes.get(name).copied()
     }
 
-    /// The state that `select` means, or `NotFound` naming the nearest there are.
-    pub fn select(&self, select: Select) -> Result<&StateFile> {
+    /// The state that `select` means, or `NotFound` naming the nearest there are. A moment may have the beginnings
+    /// of some states read: see [`Dates`].
+    pub fn select(&self, store: &mut dyn Store, select: Select) -> Result<&StateFile> {
         let found = match select {
             Select::Newest => self.states.values().next_back(),
             Select::Exactly(stamp) => self.states.get(&stamp),
-            Select::AsOf(time) => self.states.values().rev().find(|state| state.stamp.to_time() <= time),
+            Select::AsOf(time) => Dates::of(self, Time::now()).as_of(store, self, time)?,
         };
         found.ok_or_else(|| self.not_found(select))
     }

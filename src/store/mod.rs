@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod callbacks;
 pub mod catalog;
+pub mod dates;
 pub mod dir;
 mod newest;
 mod own;
@@ -20,6 +21,7 @@ use crate::job::{BackupFile, Job, Problem, ProblemKind};
 pub use cache::Cache;
 pub use callbacks::CallbackStore;
 pub use catalog::{Catalog, StateFile};
+pub use dates::Dates;
 pub use dir::DirStore;
 pub use newest::newest;
 pub use own::{own_places, OwnPlace};

@@ -98,3 +98,26 @@ grep -q '^{"status":-[0-9]*,"error":".*nothing was removed' out || fail "no erro
 [ "$("$tool" list src --store store | grep -c '^src ')" = 5 ] || fail "something was removed"
 expect 0 env TZ=UTC "$tool" prune src --at "2026-10-25 01:30" --store store
 selects 1 UTC "2026-10-25 02:00"
+
+# A clock that was in 2099 once: days are told apart all the same, and each backup says how to be rid of it.
+rm -rf store src
+mkdir src
+for day in 2026-11-01 2026-11-02 2099-01-01 2026-11-04 2026-11-05; do
+    echo $day >src/number
+    wanted=0
+    case $day in 2026-11-04 | 2026-11-05) wanted=3 ;; esac
+    expect $wanted at_clock ${day}T03:00:00Z "$tool" $([ -d store ] && echo incr || echo full) src --store store
+    [ $wanted = 0 ] || grep -q '^ibt: clock: .*ibt prune KEY --at' err || fail "no cure is told"
+done
+for day in 2026-11-01 2026-11-02 2026-11-04 2026-11-05; do
+    selects $day UTC "$day 12:00"
+done
+expect 0 env TZ=UTC "$tool" list src --store store
+grep -q ' 2026-11-04 03:00:00 ' out || fail "the list does not say when a snapshot was made"
+expect 0 at_clock 2026-11-05T04:00:00Z "$tool" prune src --keep-daily 5 --store store
+grep -q '^0 of 5 ' out || { cat out; fail "five days are not five days"; }
+expect 0 at_clock 2026-11-05T04:00:00Z "$tool" prune src --at 20990101T030000.000000Z --store store
+echo 2026-11-06 >src/number
+expect 0 at_clock 2026-11-06T03:00:00Z "$tool" incr src --store store
+selects 2026-11-05 UTC "2026-11-05 12:00"
+selects 2026-11-06 UTC "2026-11-06 12:00"

@@ -69,17 +69,31 @@ pub fn forge(state: &Path, from: &str, to: &str) {
     run(command("zstd", ["-q", "--rm", "-o"]).arg(state).arg(&plain));
 }
 
-/// Gives the snapshot made last another stamp, in its files' names and in its state. Without compression.
+/// Gives the snapshot made last another stamp, in its files' names and in its state, as if the clock had said so when
+/// it was made. Without compression.
 pub fn travel(store: &Path, from: Stamp, to: Stamp) {
-    let (from, to) = (from.to_string(), to.to_string());
-    for (name, _) in super::series::stored(store).into_iter().filter(|(name, _)| name.contains(&from)) {
+    let (old, new) = (from.to_string(), to.to_string());
+    for (name, _) in super::series::stored(store).into_iter().filter(|(name, _)| name.contains(&old)) {
         let path = store.join(&name);
         if name.contains(".state.") {
-            let text = String::from_utf8(fs::read(&path).unwrap()).unwrap().replace(&from, &to);
+            let text = String::from_utf8(fs::read(&path).unwrap()).unwrap().replace(&old, &new);
             fs::write(&path, reseal(text.as_bytes())).unwrap();
         }
-        fs::rename(&path, store.join(name.replace(&from, &to))).unwrap();
+        fs::rename(&path, store.join(name.replace(&old, &new))).unwrap();
     }
+    set_date(store, to, to);
+}
+
+/// Has a snapshot's state say that it was made at another moment. Without compression.
+pub fn set_date(store: &Path, stamp: Stamp, date: Stamp) {
+    let name = format!(".state.{stamp}.");
+    let state = super::series::stored(store).into_keys().find(|file| file.contains(&name)).expect("a state");
+    let text = String::from_utf8(fs::read(store.join(&state)).unwrap()).unwrap();
+    let key = "\"made_at\":\"";
+    let from = text.find(key).expect("a header") + key.len();
+    let to = from + text[from..].find('"').unwrap();
+    let text = [&text[..from], &date.to_time().to_string(), &text[to..]].concat();
+    fs::write(store.join(&state), reseal(text.as_bytes())).unwrap();
 }
 
 /// The digest b3sum(1) gives of some bytes.

@@ -145,8 +145,14 @@ pub unsafe extern "C" fn ibt_options_set_snapshot(
     })
 }
 
-/// Selects the newest snapshot not after a moment, in nanoseconds since 1970,
-/// UTC. Of the two selectors the one set later counts.
+/// Selects the last snapshot made at a moment or before, in nanoseconds since
+/// 1970, UTC. When each was made is ibt_report_snapshot_date(), exact to a
+/// microsecond; of two made at once, the one with the later stamp. For the last
+/// one of a whole second, minute or day give the last nanosecond of that time.
+/// ibt_prune() removes that snapshot too, however long before the moment it was
+/// made: where that matters, list first and give it the stamp.
+///
+/// Of the two selectors the one set later counts.
 ///
 /// Backups refuse options with a selector (IBT_ERR_INVALID_ARG).
 ///

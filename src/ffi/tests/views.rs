@@ -141,6 +141,7 @@ fn full_report() -> Report {
     let mut counters = Counters::default();
     counters.add(Counter::Bytes, 77);
     report.snapshots.push(Snapshot {
+        date: Stamp::parse("20261122T220530.123456Z").unwrap(),
         stamp,
         key: "k".into(),
         kind: "full",

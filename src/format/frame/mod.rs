@@ -33,7 +33,7 @@ pub use buffers::Decoded;
 pub use cache::FrameCache;
 pub use index::{FrameIndex, Part};
 pub use lazy::Frame;
-pub use stream::read_stream;
+pub use stream::{read_beginning, read_stream};
 pub use writer::{FrameWriter, Written};
 
 /// Uncompressed bytes of each frame but the last.

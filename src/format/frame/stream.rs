@@ -13,6 +13,8 @@ use crate::pool::Pool;
 /// The largest window a frame may ask for, as a power of two.
 const WINDOW_LOG_MAX: u32 = 27;
 const PIECE: usize = 256 << 10;
+/// Bytes of the stream that [`read_beginning`] hands out at a time.
+const BEGINNING: usize = 4 << 10;
 
 /// Longer frames, which other tools make, are fetched when their turn comes: two of them may not fit memory.
 const AHEAD_MAX: u64 = 8 << 20;
@@ -52,6 +54,40 @@ pub fn read_stream(
         each(&frame.bytes()?)?;
     }
     Ok(())
+}
+
+/// Hands the beginning of the stream to `each`, piece by piece, until that says false: fetches little more than is
+/// asked for.
+pub fn read_beginning(
+    source: &mut dyn ReadAt,
+    name: &str,
+    size: u64,
+    compressed: bool,
+    each: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<()> {
+    let mut file = WholeFile { source, at: 0, size, error: None };
+    let read = match compressed {
+        true => zstd::Decoder::new(&mut file).and_then(|mut plain| {
+            plain.window_log_max(WINDOW_LOG_MAX)?;
+            read_while(&mut plain, each)
+        }),
+        false => read_while(&mut file, each),
+    };
+    match (read, file.error) {
+        (Err(_), Some(error)) => Err(error),
+        (Err(error), None) => Err(corrupt(name, file.at, &error.to_string())),
+        (Ok(()), _) => Ok(()),
+    }
+}
+
+fn read_while(plain: &mut dyn Read, each: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let mut piece = vec![0; BEGINNING];
+    loop {
+        let len = plain.read(&mut piece)?;
+        if len == 0 || !each(&piece[..len]) {
+            return Ok(());
+        }
+    }
 }
 
 fn read_unframed(

@@ -72,6 +72,8 @@ const AT: &[u8] = b",\"at\":{";
 /// The header's last line and the entries' end.
 const ENTRIES_BEGIN: &[u8] = b"\"entries\":[\n";
 const ENTRIES_END: &[u8] = b"],\n";
+/// Microseconds that a snapshot's stamp may be later than its clock said, and still count as its date.
+const DATE_SLACK: u64 = 1_000_000;
 /// `"digest":"blake3:HEX"}` and its LF.
 const DIGEST_LINE_LEN: usize = 10 + 7 + 64 + 2 + 1;
 const VERSION: u64 = 1;
@@ -128,6 +130,19 @@ pub struct Header {
     /// What a reader must know besides the version. Nothing is defined yet, so every word is refused.
     pub needs: Vec<String>,
     pub unknown: Unknown,
+}
+
+impl Header {
+    /// When the snapshot was made. That is its stamp, unless an earlier stamp of its key was ahead of the clock
+    /// then: stamps only grow, so this one was moved behind that. By less than a second it stays the stamp, so that
+    /// snapshots made at once have dates of their own.
+    pub fn date(&self) -> Stamp {
+        let made = Stamp::from_time(self.made_at);
+        match made < self.snapshot && made.distance(self.snapshot) >= DATE_SLACK {
+            true => made,
+            false => self.snapshot,
+        }
+    }
 }
 
 /// An archive that entries of a state lie in.

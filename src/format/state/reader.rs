@@ -8,9 +8,9 @@ use tempfile::SpooledTempFile;
 use super::document::{is_newer, read_header, read_trailer, Refused, NEWER};
 use super::entries::Lines;
 use super::intake::{Intake, Meant, Parts};
-use super::{Entries, Header, Records, Trailer};
+use super::{Entries, Header, Records, Trailer, ENTRIES_BEGIN, LINE_MAX};
 use crate::error::{Error, Kind, Result};
-use crate::format::frame::read_stream;
+use crate::format::frame::{read_beginning, read_stream};
 use crate::format::{Name, ReadAt};
 use crate::pool::Pool;
 use crate::stamp::Time;
@@ -67,6 +67,31 @@ impl StateSummary {
             return Err(corrupt("the name is that of another snapshot".into()));
         }
         Ok(StateSummary { header: Arc::new(header), trailer: Arc::new(trailer) })
+    }
+}
+
+impl Header {
+    /// Reads only the beginning of a state, which no digest covers: what it says is a hint, of which nothing is
+    /// restored.
+    pub fn read(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
+        let corrupt = |what: &str| Error::corrupt(OP, name, format!("header: {what}"));
+        let mut bytes = Vec::new();
+        let mut end = None;
+        read_beginning(source, name, size, compressed, &mut |piece| {
+            let from = bytes.len().saturating_sub(ENTRIES_BEGIN.len());
+            bytes.extend_from_slice(piece);
+            end = memchr::memmem::find(&bytes[from..], ENTRIES_BEGIN).map(|at| from + at);
+            end.is_none() && bytes.len() <= LINE_MAX
+        })?;
+        bytes.truncate(end.ok_or_else(|| corrupt("it has no end"))?);
+        let header = read_header(bytes).map_err(|refused| match refused {
+            Refused::Foreign(what) => Error::new(Kind::Format, OP, what).at(name),
+            Refused::Damaged(what) => corrupt(&what),
+        })?;
+        match Name::parse(name).is_some_and(|n| n.key != header.key || n.stamp != header.snapshot) {
+            true => Err(corrupt("it is that of another snapshot")),
+            false => Ok(header),
+        }
     }
 }
 

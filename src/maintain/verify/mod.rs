@@ -62,7 +62,7 @@ pub fn verify(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result
 }
 
 fn verify_key(store: &mut dyn Store, catalog: &Catalog, selects: bool, job: &mut Job) -> Result<()> {
-    let selected = catalog.select(job.options.select)?.clone();
+    let selected = catalog.select(store, job.options.select)?.clone();
     let states = if selects { vec![selected] } else { state_files(catalog) };
     let (states, entries, bytes) = scan(store, states, selects, job)?;
     job.phase(Phase::Verify, entries, bytes)?;

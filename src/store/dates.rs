@@ -1,0 +1,76 @@
+//! When snapshots were made: by their names, and by their states where a name may be late.
+//!
+//! A stamp is later than every stamp of its key that was there before. Made after a stamp that was ahead of the
+//! clock, a snapshot therefore has a stamp one microsecond behind that, and only its state says when it was made
+//! ([`Header::date`]). Such stamps are found by their names, so that a store of honest ones is not read: they lie
+//! in the future, or close to another one.
+
+use std::collections::BTreeSet;
+
+use super::{Catalog, StateFile, Store, StoredFile};
+use crate::error::{Error, Kind, Result};
+use crate::format::Header;
+use crate::stamp::{Stamp, Time};
+
+/// Two stamps as close as this, in microseconds, may have been made one after the other in place of the clock's.
+const CLOSE: u64 = 1_000_000;
+
+/// Says of each state of a catalog when its snapshot was made.
+pub struct Dates {
+    /// Every stamp of the key, of archives too.
+    stamps: BTreeSet<Stamp>,
+    now: Stamp,
+}
+
+impl Dates {
+    pub fn of(catalog: &Catalog, now: Time) -> Self {
+        Dates { stamps: catalog.stamps(), now: Stamp::from_time(now) }
+    }
+
+    /// Reads the beginning of a state if its stamp may be late. A state that is damaged or of a newer version is
+    /// as old as its stamp says.
+    pub fn date(&self, store: &mut dyn Store, state: &StateFile) -> Result<Stamp> {
+        if !self.may_be_late(state.stamp) {
+            return Ok(state.stamp);
+        }
+        let mut stored = StoredFile { store, name: &state.name };
+        match Header::read(&mut stored, &state.name, state.size, state.compressed) {
+            Ok(header) => Ok(header.date()),
+            Err(error) if is_damage(&error) => Ok(state.stamp),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn may_be_late(&self, stamp: Stamp) -> bool {
+        let close = |other: Option<&Stamp>| other.is_some_and(|other| other.distance(stamp) <= CLOSE);
+        stamp > self.now
+            || close(self.stamps.range(..stamp).next_back())
+            || stamp.next().is_some_and(|next| close(self.stamps.range(next..).next()))
+    }
+
+    /// The state whose snapshot was the last made at a moment or before; of two made at once, that with the later
+    /// stamp.
+    pub fn as_of<'c>(
+        &self,
+        store: &mut dyn Store,
+        catalog: &'c Catalog,
+        time: Time,
+    ) -> Result<Option<&'c StateFile>> {
+        let mut best: Option<(Stamp, &StateFile)> = None;
+        for state in catalog.states().rev() {
+            // None is made after its stamp.
+            if best.is_some_and(|(date, _)| state.stamp <= date) {
+                break;
+            }
+            let date = self.date(store, state)?;
+            if date.to_time() <= time && best.is_none_or(|(latest, _)| date > latest) {
+                best = Some((date, state));
+            }
+        }
+        Ok(best.map(|(_, state)| state))
+    }
+}
+
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind, Kind::Corrupt | Kind::Format | Kind::Limit) && !error.is_own
+}

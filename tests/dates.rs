@@ -1,0 +1,149 @@
+//! When snapshots were made, where a clock was wrong: their stamps only grow, their dates do not.
+
+mod support;
+
+use ibt::job::{Keep, ProblemKind, Report, Select};
+use ibt::stamp::{Stamp, Time};
+use support::series::{problem_paths, Series};
+use support::stored;
+
+const DAY: i64 = 86_400;
+
+fn days_from_now(days: i64) -> Stamp {
+    Stamp::from_time(Time::now().plus_secs(days * DAY))
+}
+
+/// A series without compression, so that states can be rewritten, of which the snapshots were made at `days` from now,
+/// in this order. Where a stamp would not grow it follows the one before.
+fn series_of(days: &[i64]) -> (Series, Vec<Stamp>) {
+    let mut series = Series::new();
+    series.options.codec = ibt::job::Codec::None;
+    let mut dates: Vec<Stamp> = Vec::new();
+    for (number, day) in days.iter().enumerate() {
+        let date = days_from_now(*day);
+        let newest = series.points.last().map(|point| point.stamp);
+        series.write("number", number.to_string());
+        let made = if number == 0 { series.full() } else { series.incremental() };
+        let mut report = made.ok();
+        let stamp = match newest {
+            Some(newest) if newest >= date => newest.next().unwrap(),
+            _ => date,
+        };
+        stored::travel(&series.store, report.snapshot.unwrap(), stamp);
+        stored::set_date(&series.store, stamp, date);
+        report.snapshot = Some(stamp);
+        series.keep(&report);
+        dates.push(date);
+    }
+    (series, dates)
+}
+
+/// The stamp that a moment selects; `None` for no snapshot.
+fn as_of(series: &Series, time: Time) -> Option<Stamp> {
+    let dest = series.beside("as-of");
+    let outcome = series.restore(Select::AsOf(time), &dest);
+    if outcome.result.is_err() {
+        outcome.refused(ibt::error::Kind::NotFound);
+        return None;
+    }
+    let stamp = outcome.whole().snapshot;
+    support::series::remove(&dest);
+    stamp
+}
+
+/// The last one made at a moment or before, and of two the later one.
+fn expected(series: &Series, dates: &[Stamp], time: Time) -> Option<Stamp> {
+    let stamps = series.points.iter().map(|point| point.stamp);
+    let made = dates.iter().zip(stamps).filter(|(date, _)| date.to_time() <= time);
+    made.max().map(|(_, stamp)| stamp)
+}
+
+fn assert_moments(series: &Series, dates: &[Stamp]) {
+    for date in dates {
+        for time in
+            [date.to_time(), Time::from_nanos(date.to_time().to_nanos() - 1), date.to_time().plus_secs(9)]
+        {
+            assert_eq!(as_of(series, time), expected(series, dates, time), "{time}");
+        }
+    }
+}
+
+fn listed_dates(series: &Series) -> Vec<Stamp> {
+    series.list().whole().snapshots.iter().map(|snapshot| snapshot.date).collect()
+}
+
+fn kept(report: &Report) -> usize {
+    report.snapshots.iter().filter(|snapshot| snapshot.action == ibt::job::Action::Kept).count()
+}
+
+#[test]
+fn a_moment_selects_by_when_snapshots_were_made() {
+    // A clock seventy years ahead; one that was ahead, and is not any more; one that was behind.
+    for days in
+        [&[-7, -6, 26_000, -4, -3, -2][..], &[-40, -39, -20, -38, -37, -10, -9], &[-7, -20_000, -5, -4]]
+    {
+        let (mut series, mut dates) = series_of(days);
+        assert_eq!(listed_dates(&series), dates);
+        assert_moments(&series, &dates);
+        // The one from the wrong clock goes; what follows its stamp stays.
+        let stamp = series.points.remove(2).stamp;
+        dates.remove(2);
+        series.prune(&series.selecting(Select::Exactly(stamp))).whole();
+        assert_moments(&series, &dates);
+    }
+}
+
+#[test]
+fn rules_count_days_by_when_snapshots_were_made() {
+    let (series, dates) = series_of(&[-7, -6, 26_000, -4, -3, -2, -1]);
+    let report = series.prune(&series.keeping(Keep { daily: 7, ..Keep::default() })).whole();
+    assert_eq!(kept(&report), 7, "{:?}", report.snapshots);
+    let report = series.prune(&series.keeping(Keep { daily: 4, ..Keep::default() })).whole();
+    assert_eq!(kept(&report), 4, "{:?}", report.snapshots);
+    assert_eq!(listed_dates(&series), [dates[2], dates[4], dates[5], dates[6]]);
+}
+
+/// A snapshot of the future makes every backup partial until it is gone. Stamps grow all the same, and what was made
+/// after it is in order.
+#[test]
+fn a_snapshot_of_the_future_is_a_problem_until_it_is_removed() {
+    let (mut series, _) = series_of(&[-3, 26_000, -1]);
+    let future = series.points[1].stamp;
+    series.write("number", "now");
+    let report = series.incremental().partial();
+    let clock: Vec<_> = report.problems.iter().filter(|problem| problem.kind == ProblemKind::Clock).collect();
+    assert_eq!(clock.len(), 1, "{:?}", report.problems);
+    assert_eq!(clock[0].snapshot, Some(future));
+    assert!(clock[0].message.contains(&format!("1 snapshot has a date more than a day later: {future};")));
+    assert_eq!(report.snapshot, series.points[2].stamp.next());
+    series.prune(&series.selecting(Select::Exactly(future))).whole();
+    series.points.remove(1);
+    series.write("number", "later");
+    let after = series.incremental().whole();
+    assert!(problem_paths(&after, ProblemKind::Clock).is_empty());
+    assert!(after.snapshot > report.snapshot);
+    series.assert_newest_is_the_source();
+}
+
+/// A clock less than a day behind is no problem.
+#[test]
+fn a_clock_a_little_behind_is_no_problem() {
+    let (series, _) = series_of(&[0]);
+    let stamp = series.points[0].stamp;
+    let ahead = Stamp::from_time(stamp.to_time().plus_secs(DAY - 600));
+    stored::travel(&series.store, stamp, ahead);
+    series.write("number", "now");
+    assert_eq!(series.incremental().whole().snapshot, ahead.next());
+}
+
+/// A store whose clocks were right is not read to find a moment: one state is, the selected one.
+#[test]
+fn stamps_of_a_right_clock_are_believed_unread() {
+    let (series, dates) = series_of(&[-9, -7, -5, -3]);
+    // What another state says is not looked at, so that it does not matter what stands there.
+    for point in [0, 2, 3] {
+        stored::set_date(&series.store, series.points[point].stamp, days_from_now(-8));
+    }
+    let found = as_of(&series, dates[1].to_time().plus_secs(DAY));
+    assert_eq!(found, Some(series.points[1].stamp));
+}
