@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::io;
+use std::num::TryFromIntError;
+
+use crate::text::{encode_name, shortened};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -28,7 +31,8 @@ pub enum Kind {
     Panic = -99,
 }
 
-/// An error with its context. `Display` gives one line: `cannot OP PATH: DETAIL`.
+/// An error with its context. `Display` gives one line: `cannot OP PATH: DETAIL`, path and detail shortened to
+/// 4 KiB each.
 #[derive(Clone, Debug)]
 pub struct Error {
     pub kind: Kind,
@@ -45,7 +49,9 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: Kind, op: impl Into<String>, detail: impl Into<String>) -> Self {
-        Error { kind, op: op.into(), path: None, os_code: 0, detail: detail.into(), is_own: false }
+        // Values out of stored files are in it, which may be long and many.
+        let detail = shortened(detail.into());
+        Error { kind, op: op.into(), path: None, os_code: 0, detail, is_own: false }
     }
 
     /// An input/output error of the system while doing `op` to `path`. A shortage is libibt's own (see
@@ -92,6 +98,10 @@ pub fn is_shortage(error: &io::Error) -> bool {
 
 /// The system's words for an error, without Rust's "(os error N)".
 pub fn describe(error: &io::Error) -> String {
+    if error.get_ref().is_some_and(|inner| inner.is::<TryFromIntError>()) {
+        // What the standard library says of sizes and offsets that it cannot pass to the system.
+        return "a size or an offset of 2^63 bytes or more, which no file can have".into();
+    }
     let text = error.to_string();
     match text.rfind(" (os error ") {
         Some(end) => text[..end].to_string(),
@@ -103,10 +113,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}", self.op)?;
         if let Some(path) = &self.path {
-            write!(f, " {}", crate::text::encode_name(path))?;
+            write!(f, " {}", shortened(encode_name(path).into_owned()))?;
         }
         if !self.detail.is_empty() {
-            write!(f, ": {}", self.detail)?;
+            write!(f, ": {}", shortened(self.detail.clone()))?;
         }
         Ok(())
     }
@@ -123,6 +133,21 @@ mod tests {
         let error = Error::io("open", b"a\nb", &io::Error::from_raw_os_error(libc::ENOENT));
         assert_eq!(error.to_string(), "cannot open a%0Ab: No such file or directory");
         assert_eq!(error.os_code, libc::ENOENT);
+    }
+
+    #[test]
+    fn a_long_path_or_detail_is_cut_for_people_only() {
+        let long = vec![b'a'; 1 << 20];
+        let error = Error::corrupt("read", &long, "\u{e9}".repeat(1 << 20));
+        assert!(error.to_string().len() < 9 << 10 && error.detail.len() <= 4 << 10, "{error}");
+        assert_eq!(error.path, Some(long));
+    }
+
+    #[test]
+    fn a_size_that_no_file_has_is_said_so() {
+        let file = tempfile::tempfile().unwrap();
+        let error = Error::io("write", "a", &file.set_len(1 << 63).unwrap_err());
+        assert!(error.detail.contains("2^63 bytes or more"), "{error}");
     }
 
     #[test]

@@ -47,6 +47,20 @@ pub fn decode_name(text: &str) -> Option<Vec<u8>> {
     (encode_name(&out) == text).then_some(out)
 }
 
+/// The longest path or value in a message for people, in bytes.
+const MESSAGE_PART_MAX: usize = 4 << 10;
+
+/// A text for people: both ends of a long one, with an ellipsis between them.
+pub fn shortened(text: String) -> String {
+    if text.len() <= MESSAGE_PART_MAX {
+        return text;
+    }
+    let half = MESSAGE_PART_MAX / 2 - 2;
+    let start = (0..=half).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    let end = (text.len() - half..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+    format!("{}\u{2026}{}", &text[..start], &text[end..])
+}
+
 fn must_escape(byte: u8) -> bool {
     byte < 0x20 || byte == 0x7f || byte == b'%'
 }
@@ -83,6 +97,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_long_text_keeps_its_ends(start in "[a\u{e9}\u{20ac}\u{1f600}]{0,5}", many in 0..3000usize) {
+            let text = format!("{start}{}z", "\u{20ac}".repeat(many));
+            let short = shortened(text.clone());
+            prop_assert!(short.len() <= MESSAGE_PART_MAX && short.ends_with('z') && short.starts_with(&start));
+            prop_assert_eq!(short == text, text.len() <= MESSAGE_PART_MAX);
+        }
+
         #[test]
         fn every_name_survives(name in proptest::collection::vec(any::<u8>(), 0..40)) {
             let text = encode_name(&name).into_owned();

@@ -80,7 +80,8 @@ impl Reader {
         if self.filling.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, dir)) {
             self.filling_dirs += 1;
         }
-        self.filling_bytes += size + old.as_ref().map_or(0, Old::signature_len);
+        let bytes = size.saturating_add(old.as_ref().map_or(0, Old::signature_len));
+        self.filling_bytes = self.filling_bytes.saturating_add(bytes);
         self.filling.push(Wanted { dir: dir.clone(), name: path.name().into(), old });
         let full = self.filling.len() >= BATCH_FILES || self.filling_dirs >= BATCH_DIRS;
         if full || self.filling_bytes >= BATCH_BYTES {

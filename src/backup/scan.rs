@@ -225,7 +225,7 @@ struct Learnt {
 
 impl Learnt {
     fn created(&mut self, finding: Finding) -> Task {
-        self.bytes += file_size(&finding);
+        self.bytes = self.bytes.saturating_add(file_size(&finding));
         Task::New(finding)
     }
 
@@ -238,7 +238,7 @@ impl Learnt {
         let linked = is_file && stat.nlink > 1;
         if is_file {
             self.tally.count(&then, &now);
-            self.bytes += if unchanged { 0 } else { now.size };
+            self.bytes = self.bytes.saturating_add(if unchanged { 0 } else { now.size });
         }
         let same_file = then.ino == now.ino;
         let replaced = was.is_file() && !same_file && (then.size, then.mtime) != (now.size, now.mtime);

@@ -8,6 +8,7 @@ use crate::commit::{spool_error, Spool};
 use crate::delta::{DeltaWriter, Params, Signature, Signer};
 use crate::entry::{Entry, File, Hash};
 use crate::error::{Error, Kind, Result};
+use crate::job::sum;
 
 use super::reading::{read_into, FileResult, Shape};
 
@@ -174,7 +175,7 @@ pub fn longest_delta(data_len: u64, deltas_len: u64) -> u64 {
 
 /// Bytes of the deltas of an entry's content.
 pub fn deltas_len(entry: &Entry) -> u64 {
-    entry.place.content.get(1..).unwrap_or_default().iter().map(|range| range.len).sum()
+    sum(entry.place.content.get(1..).unwrap_or_default().iter().map(|range| range.len))
 }
 
 impl Old {

@@ -7,6 +7,11 @@ use crate::error::{Error, Kind};
 use crate::stamp::{Stamp, Time};
 use crate::text::encode_name;
 
+/// The sum of sizes that others tell, or 2^64 - 1 where that is less.
+pub fn sum(sizes: impl IntoIterator<Item = u64>) -> u64 {
+    sizes.into_iter().fold(0, u64::saturating_add)
+}
+
 /// Problems kept in a report; the counter stays exact beyond it.
 pub const PROBLEMS_MAX: usize = 10_000;
 
@@ -311,7 +316,7 @@ impl Report {
     }
 
     pub fn total_size(&self) -> u64 {
-        self.files.iter().map(|f| f.size).sum()
+        sum(self.files.iter().map(|f| f.size))
     }
 
     /// All of it as one JSON document. Names are percent-encoded as in states, times are
@@ -331,5 +336,18 @@ impl Report {
             "problems": self.problems.iter().map(Problem::to_json).collect::<Vec<_>>(),
         })
         .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_others_tell_add_up_to_2_64_minus_1_at_most() {
+        assert_eq!(sum([]), 0);
+        assert_eq!(sum([1, 2, u64::MAX - 3]), u64::MAX);
+        assert_eq!(sum([u64::MAX, u64::MAX, 7]), u64::MAX);
+        assert_eq!(sum([1 << 63, 1 << 63, 1024]), u64::MAX);
     }
 }

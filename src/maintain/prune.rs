@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind, Name};
 use crate::format::StateSummary;
-use crate::job::{Action, Counter, Job, Keep, Level, Options, Phase, Problem, ProblemKind, Select};
+use crate::job::{sum, Action, Counter, Job, Keep, Level, Options, Phase, Problem, ProblemKind, Select};
 use crate::stamp::{Stamp, Time};
 use crate::store::{backup_file, lock, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile};
 
@@ -121,7 +121,7 @@ impl Holding {
             catalog.files().into_iter().partition(|(name, _)| name.kind == FileKind::State);
         let numbers: HashMap<String, usize> =
             archives.iter().enumerate().map(|(number, (name, _))| (name.to_string(), number)).collect();
-        job.phase(Phase::Scan, states.len() as u64, states.iter().map(|(_, size)| size).sum())?;
+        job.phase(Phase::Scan, states.len() as u64, sum(states.iter().map(|(_, size)| *size)))?;
         let mut holding = Holding { states: Vec::with_capacity(states.len()), archives };
         for (name, size) in states {
             let file = name.to_string();
@@ -250,7 +250,7 @@ impl Holding {
     fn carry_out(&self, plan: &Plan, store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
         let states = || plan.states.iter().map(|index| &self.states[*index]);
         let archives = || plan.archives.iter().map(|index| &self.archives[*index]);
-        let bytes = states().map(|state| state.size).chain(archives().map(|(_, size)| *size)).sum();
+        let bytes = sum(states().map(|state| state.size).chain(archives().map(|(_, size)| *size)));
         job.phase(Phase::Delete, (plan.states.len() + plan.archives.len()) as u64, bytes)?;
         for (index, state) in plan.states.iter().zip(states()) {
             delete(&state.name, state.size, store, job)?;

@@ -84,9 +84,12 @@ fn ranges(ranges: &[Range]) -> Result<(), &'static str> {
     if ranges.len() > RANGES_MAX {
         return Err("more than 65 ranges");
     }
-    match ranges.iter().all(|range| range.len > 0 && range.offset.checked_add(range.len).is_some()) {
-        true => Ok(()),
-        false => Err("an empty range, or one past 2^64"),
+    if !ranges.iter().all(|range| range.len > 0 && range.offset.checked_add(range.len).is_some()) {
+        return Err("an empty range, or one past 2^64");
+    }
+    match ranges.iter().try_fold(0, |sum: u64, range| sum.checked_add(range.len)) {
+        Some(_) => Ok(()),
+        None => Err("ranges of more than 2^64 bytes in all"),
     }
 }
 

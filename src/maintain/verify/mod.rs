@@ -17,7 +17,7 @@ use crate::entry::{Entry, File, Hash, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{Name, StateReader, StateSummary, Trailer};
-use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select};
+use crate::job::{sum, Counter, Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::restore::loss::lost;
 use crate::restore::{check_expected, Contents};
@@ -257,7 +257,7 @@ impl<'a, 'j> Check<'a, 'j> {
         if !sig.ranges.iter().all(|range| opens(range.archive)) {
             return Ok(());
         }
-        let len = sig.ranges.iter().map(|range| range.len).sum();
+        let len = sum(sig.ranges.iter().map(|range| range.len));
         let fingerprint = fingerprint(&sig.hash, len, &sig.ranges, &sources.trailer.archives);
         if self.known.is_right(&fingerprint) {
             return Ok(());
