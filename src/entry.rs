@@ -234,7 +234,7 @@ impl File {
 
 /// Bytes of a file of `size` that are not in `holes`.
 pub fn data_len(size: u64, holes: &[(u64, u64)]) -> u64 {
-    size.saturating_sub(holes.iter().map(|&(_, len)| len).sum())
+    size.saturating_sub(holes.iter().fold(0, |sum: u64, &(_, len)| sum.saturating_add(len)))
 }
 
 /// The parts of a file of `size` that are not in `holes`, as (offset, length), ascending.
@@ -324,6 +324,20 @@ impl Entry {
             Node::File(file) => Some(file),
             _ => None,
         }
+    }
+
+    /// Bytes of memory that the entry takes besides its own size, roughly: a hostile one takes many MiB.
+    pub fn heap_len(&self) -> usize {
+        let unknown = |fields: &Unknown| fields.iter().map(|(key, value)| 48 + key.len() + value.len()).sum();
+        let xattrs = self.meta.xattrs.iter().map(|(name, value)| 48 + name.len() + value.len());
+        let node = match &self.node {
+            Node::File(file) => 16 * file.holes.len(),
+            Node::Symlink(target) => target.len(),
+            Node::Dir | Node::Fifo | Node::Char(_) | Node::Block(_) => 0,
+        };
+        let names = [&self.meta.user, &self.meta.group].map(|name| name.as_ref().map_or(0, String::len));
+        let fields: usize = [&self.unknown, &self.unknown_place].map(unknown).iter().sum();
+        self.path.as_bytes().len() + node + names[0] + names[1] + fields + xattrs.sum::<usize>()
     }
 
     /// Logical size of a file, 0 for everything else.

@@ -8,8 +8,10 @@ use crate::store::Store;
 
 use super::contents::{Contents, FrameId};
 
-/// Bytes of frames that are fetched before they are wanted. Longer frames are never fetched ahead.
+/// Bytes of frames that are fetched before they are wanted, decoded. Longer frames are never fetched ahead.
 const BYTES_AHEAD: u64 = 16 << 20;
+/// The same as they are stored, which is more than decoded where nothing could be compressed.
+const STORED_AHEAD: u64 = 17 << 20;
 /// And no more frames than this, however short they are.
 const FRAMES_AHEAD: usize = 64;
 
@@ -19,14 +21,15 @@ pub(super) struct Ahead<I> {
     ranges: Option<I>,
     /// What is left of the range that was come to.
     range: Option<Range>,
-    /// Frames fetched that the reader has not come to, with their lengths.
-    waiting: VecDeque<(FrameId, u64)>,
+    /// Frames fetched that the reader has not come to, with their lengths decoded and stored.
+    waiting: VecDeque<(FrameId, u64, u64)>,
     bytes: u64,
+    stored: u64,
 }
 
 impl<I: Iterator<Item = Range>> Ahead<I> {
     pub fn new(ranges: I) -> Self {
-        Ahead { ranges: Some(ranges), range: None, waiting: VecDeque::new(), bytes: 0 }
+        Ahead { ranges: Some(ranges), range: None, waiting: VecDeque::new(), bytes: 0, stored: 0 }
     }
 
     /// Notes that the reader has come to the frame `now`, and goes on. An error says nothing about stored
@@ -35,9 +38,10 @@ impl<I: Iterator<Item = Range>> Ahead<I> {
         if !contents.has_pool() {
             return Ok(());
         }
-        if let Some((_, len)) = self.waiting.front().copied().filter(|(id, _)| *id == now) {
+        if let Some((_, len, stored)) = self.waiting.front().copied().filter(|(id, ..)| *id == now) {
             self.waiting.pop_front();
             self.bytes -= len;
+            self.stored -= stored;
         }
         while self.bytes < BYTES_AHEAD && self.waiting.len() < FRAMES_AHEAD && self.ranges.is_some() {
             match self.step(now, contents, store) {
@@ -60,16 +64,17 @@ impl<I: Iterator<Item = Range>> Ahead<I> {
         let Some(part) = index.parts(range.offset, range.len)?.next() else { return Ok(true) };
         let id = (range.archive, part.frame);
         if id != now && !contents.holds(id) {
-            let span = index.span(part.frame);
-            let len = span.end - span.start;
-            if self.bytes + len > BYTES_AHEAD {
+            let (span, file_span) = (index.span(part.frame), index.stored(part.frame));
+            let (len, stored) = (span.end - span.start, file_span.end - file_span.start);
+            if self.bytes + len > BYTES_AHEAD || self.stored + stored > STORED_AHEAD {
                 self.range = Some(range);
                 return Ok(false);
             }
             let frame = contents.frame(store, id)?;
             contents.decode(frame);
-            self.waiting.push_back((id, len));
+            self.waiting.push_back((id, len, stored));
             self.bytes += len;
+            self.stored += stored;
         }
         let taken = part.bytes.len() as u64;
         let (offset, len) = (range.offset + taken, range.len - taken);

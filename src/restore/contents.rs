@@ -27,6 +27,9 @@ const PIECES_MAX: usize = 1 << 20;
 /// Frames that are held for one small content make no more than this, decoded.
 const GATHERED_MAX: usize = 40 << 20;
 
+/// What a frame counts for at least: with what is kept of it besides its bytes, of which it may have one.
+const SLICE_MIN: usize = 1 << 10;
+
 /// A frame of one of the archives.
 pub(super) type FrameId = (u32, usize);
 
@@ -82,7 +85,7 @@ impl Contents {
             for part in self.index(store, range.archive)?.parts(range.offset, range.len)? {
                 let id = (range.archive, part.frame);
                 let slice = Slice { id, frame: self.frame(store, id)?, bytes: part.bytes };
-                held += slice.frame.len();
+                held += slice.frame.len().max(SLICE_MIN);
                 if held > self.gathered_max {
                     return Ok(None);
                 }

@@ -154,6 +154,10 @@ impl DirStore {
                 io::ErrorKind::NotFound => Error { kind: Kind::NotFound, ..self.trouble("read", name, &e) },
                 _ => self.trouble("read", name, &e),
             })?;
+            if !file.metadata().map_err(|e| self.trouble("read", name, &e))?.is_file() {
+                let path = self.path.join(name);
+                return Err(Error::corrupt("read", path_bytes(&path), "it is not a regular file"));
+            }
             self.reading = Some((name.to_string(), file));
         }
         match &self.reading {

@@ -85,7 +85,7 @@ impl FrameIndex {
     }
 
     /// The part of the file that `frame` is stored in.
-    fn stored(&self, frame: usize) -> Range<u64> {
+    pub fn stored(&self, frame: usize) -> Range<u64> {
         match &self.frames {
             Frames::Zstd(starts) => starts.get(frame..frame + 2).map_or(0..0, |pair| pair[0].0..pair[1].0),
             Frames::Plain(_) => self.span(frame),
@@ -95,7 +95,7 @@ impl FrameIndex {
     /// Reads the stored bytes of `frame`. Its own bytes are made when they are asked for, on any thread.
     pub fn fetch(&self, source: &mut dyn ReadAt, frame: usize) -> Result<Frame> {
         let (stored, span) = (self.stored(frame), self.span(frame));
-        let mut bytes = vec![0; (stored.end - stored.start) as usize];
+        let mut bytes = table::zeros(&self.name, (stored.end - stored.start) as usize)?;
         read_full(source, &self.name, stored.start, &mut bytes)?;
         let (len, compressed) = ((span.end - span.start) as usize, matches!(self.frames, Frames::Zstd(_)));
         Ok(Frame::new(self.name.clone(), stored.start, len, compressed, bytes))

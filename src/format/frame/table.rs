@@ -1,5 +1,7 @@
 //! The seek table's bytes.
 
+use std::io;
+
 use super::FOREIGN_FRAME_MAX;
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
@@ -16,6 +18,8 @@ const RESERVED: u8 = 0x7c;
 const FRAMES_MAX: u32 = 0x0800_0000;
 /// A stored frame is at most this long: a frame of incompressible bytes with headers to spare.
 const STORED_FRAME_MAX: u32 = FOREIGN_FRAME_MAX + (1 << 20);
+/// And at most twice as long as what it makes, and this: memory is counted by what frames make.
+const STORED_OVERHEAD_MAX: u32 = 64 << 10;
 /// A table of a few thousand frames: a state of many million entries.
 const REMAINS_MAX: u64 = 64 << 10;
 
@@ -66,6 +70,10 @@ pub(super) fn read(source: &mut dyn ReadAt, name: &str, size: u64) -> Result<Sta
             let (stored_len, plain_len) = (u32_at(entry, 0), u32_at(entry, 4));
             check_frame(stored_len, plain_len)
                 .map_err(|what| corrupt(name, at + (n * entry_len) as u64, what))?;
+            if starts.len() == starts.capacity() {
+                // A table of 2^27 frames takes 2 GiB. Its file has as many bytes, but the machine may not.
+                starts.try_reserve(starts.len().max(1024)).map_err(|_| out_of_memory(name))?;
+            }
             starts.push((stored, plain));
             stored += u64::from(stored_len);
             plain += u64::from(plain_len);
@@ -129,6 +137,9 @@ fn check_frame(stored: u32, plain: u32) -> Result<(), &'static str> {
     match (stored, plain) {
         (0, _) | (_, 0) => Err("an empty frame"),
         _ if plain > FOREIGN_FRAME_MAX || stored > STORED_FRAME_MAX => Err("a frame of more than 64 MiB"),
+        _ if stored > 2 * plain + STORED_OVERHEAD_MAX => {
+            Err("a frame stored in far more bytes than it makes")
+        }
         _ => Ok(()),
     }
 }
@@ -143,6 +154,18 @@ pub(super) fn read_full(source: &mut dyn ReadAt, name: &str, offset: u64, buf: &
         }
     }
     Ok(())
+}
+
+/// Memory to read `len` bytes of the file `name` into.
+pub(super) fn zeros(name: &str, len: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| out_of_memory(name))?;
+    bytes.resize(len, 0);
+    Ok(bytes)
+}
+
+fn out_of_memory(name: &str) -> Error {
+    Error::io("read", name, &io::ErrorKind::OutOfMemory.into())
 }
 
 pub(super) fn corrupt(name: &str, offset: u64, what: &str) -> Error {

@@ -22,12 +22,14 @@ use super::Tree;
 const STEPS_MAX: usize = 512;
 const FILES_MAX: usize = 256;
 const PLACES_MAX: usize = 8;
-/// ... and ends once it has this many bytes of contents, or its frames make this many.
+/// ... and ends once it has this many bytes of contents, its entries take this much, or its frames make it.
 const DATA_ENOUGH: u64 = 4 << 20;
+const ENTRIES_ENOUGH: usize = 4 << 20;
 const FRAMES_ENOUGH: usize = 8 << 20;
-/// Batches in flight, and what the frames make that they hold together.
+/// Batches in flight, and what the frames make that they hold together, and what their entries take.
 const BATCHES_MAX: usize = 16;
 const FRAMES_MAX: usize = 16 << 20;
+const ENTRIES_MAX: usize = 16 << 20;
 
 pub(super) struct Flight {
     pool: Arc<Pool>,
@@ -37,6 +39,7 @@ pub(super) struct Flight {
     /// The frames held by batches in flight: by how many, and what each makes.
     frames: HashMap<FrameId, (usize, usize)>,
     frame_bytes: usize,
+    entry_bytes: usize,
     /// Hard-link sets with a name among all that.
     sets: HashSet<u64>,
 }
@@ -46,6 +49,7 @@ struct Flying {
     made: Pending<Landed>,
     /// The frames that it holds.
     frames: Vec<FrameId>,
+    entry_bytes: usize,
 }
 
 /// Consecutive entries.
@@ -57,10 +61,13 @@ struct Batch {
     data: u64,
     frames: Vec<(FrameId, usize)>,
     frame_bytes: usize,
+    entry_bytes: usize,
 }
 
 impl Batch {
     fn add(&mut self, step: Step) {
+        let (Step::Made(entry) | Step::File(Small { entry, .. })) = &step;
+        self.entry_bytes += entry.heap_len();
         if let Step::File(small) = &step {
             let here = Some(Arc::as_ptr(&small.place));
             let last = self.steps.iter().rev().find_map(|step| match step {
@@ -69,7 +76,7 @@ impl Batch {
             });
             self.places += usize::from(last != here);
             self.files += 1;
-            self.data += small.entry.size();
+            self.data += small.entry.file().map_or(0, File::data_len);
             for (id, len) in small.content.iter().flatten().flat_map(|content| content.frames()) {
                 if !self.frames.iter().any(|(held, _)| *held == id) {
                     self.frames.push((id, len));
@@ -85,6 +92,7 @@ impl Batch {
             || self.files >= FILES_MAX
             || self.places >= PLACES_MAX
             || self.data >= DATA_ENOUGH
+            || self.entry_bytes >= ENTRIES_ENOUGH
             || self.frame_bytes >= FRAMES_ENOUGH
     }
 }
@@ -99,6 +107,7 @@ impl Flight {
             flying: VecDeque::new(),
             frames: HashMap::new(),
             frame_bytes: 0,
+            entry_bytes: 0,
             sets: HashSet::new(),
         }
     }
@@ -121,20 +130,23 @@ impl Flight {
             self.frame_bytes += if held.0 == 0 { len } else { 0 };
             held.0 += 1;
         }
-        let maker = self.maker.clone();
+        let (maker, entry_bytes) = (self.maker.clone(), batch.entry_bytes);
         let made = self.pool.run(move || maker.run(batch.steps));
         let frames = batch.frames.into_iter().map(|(id, _)| id).collect();
-        self.flying.push_back(Flying { made, frames });
+        self.entry_bytes += entry_bytes;
+        self.flying.push_back(Flying { made, frames, entry_bytes });
     }
 
     fn is_crowded(&self) -> bool {
         let enough = (2 * self.pool.threads() + 2).min(BATCHES_MAX);
-        self.flying.len() > enough || (self.flying.len() > 1 && self.frame_bytes > FRAMES_MAX)
+        let heavy = self.frame_bytes > FRAMES_MAX || self.entry_bytes > ENTRIES_MAX;
+        self.flying.len() > enough || (self.flying.len() > 1 && heavy)
     }
 
     /// Waits for the oldest batch.
     fn land(&mut self) -> Option<Landed> {
-        let Flying { made, frames } = self.flying.pop_front()?;
+        let Flying { made, frames, entry_bytes } = self.flying.pop_front()?;
+        self.entry_bytes -= entry_bytes;
         let landed = made.wait();
         for id in frames {
             if let Some(held) = self.frames.get_mut(&id) {
