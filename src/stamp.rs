@@ -11,6 +11,10 @@ pub struct Time {
     pub nanos: u32,
 }
 
+/// How far a time stamp must lie in the past before it is believed: a file system may keep whole
+/// seconds only (FAT two of them), so a later change can carry the same stamp.
+const SETTLED_SECS: i64 = 2;
+
 impl Time {
     pub fn now() -> Self {
         match SystemTime::now().duration_since(UNIX_EPOCH) {
@@ -36,6 +40,11 @@ impl Time {
     /// This moment moved by whole seconds, saturating.
     pub fn plus_secs(self, secs: i64) -> Self {
         Time { secs: self.secs.saturating_add(secs), ..self }
+    }
+
+    /// True if no change after the moment `reached`, by the clock that made this stamp, can carry the same stamp.
+    pub fn is_settled_by(self, reached: Time) -> bool {
+        self.plus_secs(SETTLED_SECS) < reached
     }
 
     /// Reads `SECONDS.NNNNNNNNN` as [`Display`](fmt::Display) writes it; any other spelling is `None`.

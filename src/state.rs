@@ -6,10 +6,6 @@ use std::iter::Peekable;
 use crate::entry::{compare_paths, Entry, Node};
 use crate::stamp::Time;
 
-/// How far a time stamp must lie in the past before it is believed: a file system may keep whole
-/// seconds only (FAT two of them), so a later change can carry the same stamp.
-const SETTLED_SECS: i64 = 2;
-
 /// What metadata says of an entry, now or when it was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -66,9 +62,10 @@ pub fn is_unchanged(then: &Facts, now: &Facts, guard: &Guard) -> bool {
     let same_node = then.kind == now.kind && then.size == now.size;
     let same_times = then.mtime == now.mtime && then.ctime == now.ctime;
     let same_inode = guard.ignore_inodes || then.ino == now.ino;
-    let youngest = now.mtime.max(now.ctime).plus_secs(SETTLED_SECS);
+    let youngest = now.mtime.max(now.ctime);
     let local = guard.local_dev.is_some_and(|dev| dev == now.dev);
-    let settled = youngest < guard.scanned_at && (local || youngest < guard.newest_ctime);
+    let settled =
+        youngest.is_settled_by(guard.scanned_at) && (local || youngest.is_settled_by(guard.newest_ctime));
     same_node && same_times && same_inode && settled && !then.dirty && !guard.distrust
 }
 

@@ -35,6 +35,7 @@ need bsdtar libarchive-tools
 need setpriv util-linux
 need mount mount
 need mkfs.exfat exfatprogs
+need mke2fs e2fsprogs
 need mount.exfat-fuse exfat-fuse
 need go golang
 ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || need no-such-command libfaketime

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::entry::Path;
 use crate::platform::Dir;
 use crate::pool::{Pending, Pool};
-use crate::walk::Source;
+use crate::walk::{Devices, Source};
 
 use super::reading::FileResult;
 use super::small::{self, Old, Small, IN_MEMORY};
@@ -45,6 +45,7 @@ struct Batch {
 pub struct Reader {
     pool: Arc<Pool>,
     source: Source,
+    devices: Arc<Devices>,
     filling: Vec<Wanted>,
     filling_bytes: u64,
     filling_dirs: usize,
@@ -55,10 +56,11 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(pool: Arc<Pool>, source: Source) -> Self {
+    pub fn new(pool: Arc<Pool>, source: Source, devices: Arc<Devices>) -> Self {
         Reader {
             pool,
             source,
+            devices,
             filling: Vec::new(),
             filling_bytes: 0,
             filling_dirs: 0,
@@ -112,14 +114,15 @@ impl Reader {
         }
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
+        let devices = self.devices.clone();
         self.in_flight.push_back(self.pool.run(move || {
-            let files = wanted.iter().map(|file| read(file, &mut buffer)).collect();
+            let files = wanted.iter().map(|file| read(file, &devices, &mut buffer)).collect();
             Batch { files, buffer: Arc::new(buffer) }
         }));
     }
 }
 
-fn read(wanted: &Wanted, buffer: &mut Vec<u8>) -> FileResult<Option<Small>> {
+fn read(wanted: &Wanted, devices: &Devices, buffer: &mut Vec<u8>) -> FileResult<Option<Small>> {
     let file = wanted.dir.open_file(&wanted.name)?;
-    small::read(&file, wanted.old.as_ref(), buffer)
+    small::read(&file, devices, wanted.old.as_ref(), buffer)
 }

@@ -11,6 +11,7 @@ use crate::job::{Counter, Job, ProblemKind};
 use crate::platform::{Names, Stat};
 use crate::pool::Pool;
 use crate::store::Store;
+use crate::walk::Devices;
 
 use super::parent::Parent;
 use super::reading::{read_data, FileResult, Read, Shape, Trouble};
@@ -37,6 +38,7 @@ pub struct Storing<'r, 'j> {
     pub archives: &'r mut Archives,
     pub names: &'r mut Names,
     pub pool: &'r Pool,
+    pub devices: &'r Devices,
     pub buf: &'r mut Vec<u8>,
 }
 
@@ -136,20 +138,20 @@ impl Storing<'_, '_> {
     /// Stores the content of a file of any size, read in pieces. `old` as in [`Storing::store_small`].
     pub fn store_large(&mut self, path: &Path, file: &SourceFile, old: Option<&Entry>) -> FileResult<Stored> {
         let opened = Opened { path, file };
-        let mut shape = Shape::take(file)?;
+        let mut shape = Shape::take(file, self.devices)?;
         let Some(old) = old else { return self.store_whole(opened, shape) };
         match self.signature_of(path, old, shape.data_len())? {
             Some(basis) => {
                 if let Some(done) = self.try_delta(opened, shape, old, &basis)? {
                     return Ok(done);
                 }
-                shape = Shape::take(file)?;
+                shape = Shape::take(file, self.devices)?;
             }
             None if old.file().map(File::data_len) == Some(shape.data_len()) => {
                 if let Some(done) = self.try_same(opened, shape, old)? {
                     return Ok(done);
                 }
-                shape = Shape::take(file)?;
+                shape = Shape::take(file, self.devices)?;
             }
             None => {}
         }
@@ -174,15 +176,18 @@ impl Storing<'_, '_> {
                 writer.write(piece)?;
                 Ok(true)
             });
+            let processed = stretches.finish()?;
+            let read = match read {
+                Ok(Read::Still) => look_again(opened, shape, &processed.hash, job, this.pool, this.buf),
+                read => read,
+            };
             match &read {
                 Ok(Read::Still) => writer.end()?,
                 Ok(_) | Err(Trouble::Source(_)) => writer.abandon()?,
                 Err(Trouble::Fatal(_)) => {}
             }
-            let read = read?;
-            let Processed { hash, signature, .. } = stretches.finish()?;
-            made = Some((offset, signature));
-            Ok((Some(hash), read))
+            made = Some((offset, processed.signature));
+            Ok((Some(processed.hash), read?))
         })?;
         let (Some(pass), Some((offset, signature))) = (pass, made) else {
             return Err(Error::new(Kind::Panic, "store", "nothing was read").at(opened.path).into());
@@ -220,7 +225,11 @@ impl Storing<'_, '_> {
                 return Ok((None, Read::Stopped));
             };
             made = Some(Made { delta, signature });
-            Ok((Some(hash), read))
+            // The recorded content needs no second look: that much is one version.
+            if read != Read::Still || is_all_of(old, &hash, shape) {
+                return Ok((Some(hash), read));
+            }
+            Ok((Some(hash), look_again(opened, shape, &hash, job, this.pool, this.buf)?))
         })?;
         let (Some(pass), Some(made)) = (pass, made) else { return Ok(None) };
         if !pass.dirty && is_content_of(old, &pass.hash) {
@@ -240,8 +249,14 @@ impl Storing<'_, '_> {
                 Ok(true)
             })?;
             let hash = stretches.finish()?.hash;
-            // A file that is changing is stored as it is found, with one read instead of two.
-            Ok(if is_content_of(old, &hash) { (Some(hash), read) } else { (None, Read::Stopped) })
+            if !is_content_of(old, &hash) {
+                // A file that is changing is stored as it is found, with one read instead of two.
+                return Ok((None, Read::Stopped));
+            }
+            if read != Read::Still || is_all_of(old, &hash, shape) {
+                return Ok((Some(hash), read));
+            }
+            Ok((Some(hash), look_again(opened, shape, &hash, job, this.pool, this.buf)?))
         })?;
         let same =
             pass.filter(|pass| !pass.dirty).map(|pass| self.same(opened.path, pass, old)).transpose()?;
@@ -260,7 +275,7 @@ impl Storing<'_, '_> {
             match attempt(self, &shape)? {
                 (None, _) => return Ok(None),
                 (Some(hash), Read::Still) => return Ok(Some(Pass { shape, hash, dirty: false })),
-                _ => shape = Shape::take(opened.file)?,
+                _ => shape = Shape::take(opened.file, self.devices)?,
             }
         }
         let (Some(hash), read) = attempt(self, &shape)? else { return Ok(None) };
@@ -364,9 +379,38 @@ impl Storing<'_, '_> {
     }
 }
 
+/// Reads the file once more where its stamps do not prove that it held still. [`Read::Still`] if that gives the
+/// same `hash`.
+fn look_again(
+    opened: Opened,
+    shape: &Shape,
+    hash: &Hash,
+    job: &mut Job,
+    pool: &Pool,
+    buf: &mut Vec<u8>,
+) -> FileResult<Read> {
+    if shape.is_settled {
+        return Ok(Read::Still);
+    }
+    let mut stretches = Stretches::new(pool, Purpose::Hash);
+    let read = read_data(opened.file, shape, buf, |piece| {
+        // Neither progress nor the count of bytes knows of second looks.
+        job.pulse()?;
+        stretches.update(piece)?;
+        Ok(true)
+    })?;
+    let same = stretches.finish()?.hash == *hash && shape.has_holes_of(opened.file)?;
+    Ok(if same { read } else { Read::Changed })
+}
+
 fn count_read(job: &mut Job, piece: &[u8]) -> Result<()> {
     job.report.count(Counter::BytesRead, piece.len() as u64);
     job.advance(piece.len() as u64)
+}
+
+/// True if `old` has this content, and no holes that may have changed.
+fn is_all_of(old: &Entry, hash: &Hash, shape: &Shape) -> bool {
+    is_content_of(old, hash) && shape.holes.is_empty()
 }
 
 fn is_content_of(old: &Entry, hash: &Hash) -> bool {

@@ -38,7 +38,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, default_key, Kind as FileKind};
 use crate::format::{Header, ParentRef, SnapshotKind, StateReader, StateWriter};
 use crate::job::{Detect, Job, Level, Phase, Select};
-use crate::platform::{self, Dir};
+use crate::platform::{self, Dir, FileSystem};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::Guard;
@@ -187,7 +187,7 @@ impl Snapshot {
         let guard = Guard {
             scanned_at: before.map_or(now, |(header, _)| header.scanned_at),
             newest_ctime: Time { secs: i64::MAX, nanos: 0 },
-            local_dev: origin.root.local_device(),
+            local_dev: local_device(&origin.root),
             distrust: job.options.detect == Detect::Content
                 || before.is_some_and(|(_, trailer)| now < trailer.finished_at),
             ignore_inodes: before.is_some_and(|(header, _)| header.inodes_unstable),
@@ -283,6 +283,12 @@ fn refuse_own(origin: &Origin, own: &[OwnPlace]) -> Result<()> {
         Some(own) => Err(Error::new(Kind::InvalidArg, "back up", own.what).at(&origin.path)),
         None => Ok(()),
     }
+}
+
+/// The device of the root, if the clock of this machine makes its stamps.
+fn local_device(root: &Dir) -> Option<u64> {
+    let stat = root.stat_self().ok().filter(|_| FileSystem::of(root).is_local);
+    stat.map(|stat| stat.dev)
 }
 
 fn new_series() -> Result<String> {

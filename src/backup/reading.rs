@@ -8,6 +8,8 @@ use std::os::unix::fs::FileExt;
 use crate::entry::{data_len, extents, Metadata};
 use crate::error::{Error, Result};
 use crate::platform::{self, FileKind, Names, Stat};
+use crate::stamp::Time;
+use crate::walk::Devices;
 
 /// Bytes read at a time.
 pub const CHUNK: usize = 256 << 10;
@@ -45,25 +47,31 @@ pub struct Shape {
     pub xattrs: Xattrs,
     /// Why the extended attributes could not be read.
     pub incomplete: Option<io::Error>,
+    /// Equal stamps after the read prove that the file held still; else only a second read does.
+    pub is_settled: bool,
 }
 
 type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Shape {
     /// What `file` is now. Extended attributes that cannot be read leave the rest as it is.
-    pub fn take(file: &File) -> FileResult<Self> {
+    pub fn take(file: &File, devices: &Devices) -> FileResult<Self> {
+        let now = Time::now();
         let stat = platform::stat_file(file)?;
         if stat.kind != FileKind::File {
             return Err(io::Error::other("it is no longer a file").into());
         }
-        // Its count of blocks does not tell: blocks of attributes are among them.
-        let mut holes = if stat.size > 0 { platform::holes(file, stat.size)? } else { Vec::new() };
-        holes.truncate(HOLES_MAX);
+        let holes = holes(file, stat.size)?;
         let (xattrs, incomplete) = match platform::read_xattrs(file.as_fd()) {
             Ok(xattrs) => (xattrs, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        Ok(Shape { stat, holes, xattrs, incomplete })
+        Ok(Shape { stat, holes, xattrs, incomplete, is_settled: devices.prove(&stat, now) })
+    }
+
+    /// True if `file` still has the holes that it had.
+    pub fn has_holes_of(&self, file: &File) -> FileResult<bool> {
+        Ok(holes(file, self.stat.size)? == self.holes)
     }
 
     /// Bytes outside holes.
@@ -74,6 +82,13 @@ impl Shape {
     pub fn metadata(&self, names: &mut Names) -> Metadata {
         Metadata { xattrs: self.xattrs.clone(), ..self.stat.metadata(names) }
     }
+}
+
+fn holes(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
+    // Its count of blocks does not tell: blocks of attributes are among them.
+    let mut holes = if size > 0 { platform::holes(file, size)? } else { Vec::new() };
+    holes.truncate(HOLES_MAX);
+    Ok(holes)
 }
 
 /// The metadata of something that is open, if only as a path.

@@ -15,7 +15,7 @@ use crate::platform::{self, FileKind, Names, Stat};
 use crate::pool::Pool;
 use crate::state::{is_unchanged, same_metadata, Facts, Guard, Pair};
 use crate::store::{DraftSink, Store};
-use crate::walk::Source;
+use crate::walk::{Devices, Source};
 
 use super::ahead::{Ahead, Reader};
 use super::content::{Outcome, Storing};
@@ -45,6 +45,7 @@ pub struct Run<'r, 'j> {
     /// What is to be completed next, in order.
     steps: VecDeque<Step>,
     names: Names,
+    devices: Arc<Devices>,
     links: Links,
     origins: Origins,
     /// Where an entry carried forward may stand.
@@ -93,10 +94,11 @@ impl<'r, 'j> Run<'r, 'j> {
         scan: &mut Scan,
     ) -> Self {
         state.omissions = std::mem::take(&mut scan.omissions);
+        let devices = Arc::new(std::mem::take(&mut scan.devices));
         Run {
             job,
             store,
-            reader: Reader::new(pool.clone(), source.another()),
+            reader: Reader::new(pool.clone(), source.another(), devices.clone()),
             pool,
             steps: VecDeque::new(),
             source,
@@ -105,6 +107,7 @@ impl<'r, 'j> Run<'r, 'j> {
             state,
             guard,
             names: Names::new(),
+            devices,
             links: Links::new(std::mem::take(&mut scan.links)),
             origins: std::mem::take(&mut scan.origins),
             open_dirs: OpenDirs::default(),
@@ -413,6 +416,7 @@ impl<'r, 'j> Run<'r, 'j> {
             archives: &mut self.archives,
             names: &mut self.names,
             pool: &self.pool,
+            devices: &self.devices,
             buf: &mut self.buf,
         }
     }
@@ -453,7 +457,7 @@ impl<'r, 'j> Run<'r, 'j> {
         let file = self.source.open(path)?;
         let old = self.storing().old(old, stat)?;
         let mut buffer = Vec::new();
-        let small = small::read(&file, old.as_ref(), &mut buffer);
+        let small = small::read(&file, &self.devices, old.as_ref(), &mut buffer);
         Ok(Ahead { small, buffer: Arc::new(buffer) })
     }
 

@@ -13,7 +13,7 @@ use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::{is_unchanged, Facts, Guard, Side};
 use crate::store::OwnPlace;
-use crate::walk::{Found, Walk, WalkOptions};
+use crate::walk::{Devices, Found, Walk, WalkOptions};
 
 use super::parent::Parent;
 use super::tasks::{Finding, Task, Tasks, TasksWriter, What};
@@ -107,6 +107,7 @@ pub struct Scan {
     pub tasks: Tasks,
     pub origins: Origins,
     pub links: LinkCounts,
+    pub devices: Devices,
     pub inodes_unstable: bool,
     pub entries: u64,
     /// Bytes the second pass will probably read.
@@ -145,7 +146,10 @@ pub fn scan(
         skip_cache_dirs: job.options.skip_cache_dirs,
         left_out: own.iter().map(|own| own.id).collect(),
     };
+    let seen_from = root.try_clone().map_err(|e| Error::own("open the source again", &e))?;
     let mut source = Findings {
+        root: seen_from,
+        devices: Devices::default(),
         walk: Walk::ahead(root, excludes, options, pool.clone()),
         next: None,
         links: LinkCounts::new(),
@@ -165,12 +169,13 @@ pub fn scan(
             }
         }
     }
-    let Findings { links, names, root_trouble, omissions, job, .. } = source;
+    let Findings { links, devices, names, root_trouble, omissions, job, .. } = source;
     job.phase_done()?;
     Ok(Scan {
         tasks: tasks.finish()?,
         origins: learnt.origins,
         links: links.into_iter().filter(|(_, names)| *names > 1).collect(),
+        devices,
         inodes_unstable: learnt.tally.other > learnt.tally.same && learnt.tally.other >= TALLY_MIN,
         entries: names,
         bytes: learnt.bytes,
@@ -284,7 +289,9 @@ pub fn facts(stat: &Stat) -> Facts {
 
 /// The walk as a stream of findings.
 struct Findings<'j, 'o> {
+    root: Dir,
     walk: Walk,
+    devices: Devices,
     /// The find after a directory, read to learn whether its listing broke off.
     next: Option<Found>,
     links: LinkCounts,
@@ -311,6 +318,7 @@ impl Findings<'_, '_> {
             Found::Entry(walked) => {
                 let broken = if walked.stat.kind == FileKind::Dir { self.broken_after()? } else { None };
                 let stat = walked.stat;
+                self.devices.see(&self.root, &walked.path, &stat);
                 if stat.kind == FileKind::File && stat.nlink > 1 {
                     *self.links.entry((stat.dev, stat.ino)).or_insert(0) += 1;
                 }

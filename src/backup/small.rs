@@ -9,6 +9,7 @@ use crate::delta::{DeltaWriter, Params, Signature, Signer};
 use crate::entry::{Entry, File, Hash};
 use crate::error::{Error, Kind, Result};
 use crate::job::sum;
+use crate::walk::Devices;
 
 use super::reading::{read_into, FileResult, Shape};
 
@@ -73,25 +74,44 @@ pub struct Made {
 }
 
 /// Reads a file to the end of `buf`. `None` if it is too large for that.
-pub fn read(file: &SourceFile, old: Option<&Old>, buf: &mut Vec<u8>) -> FileResult<Option<Small>> {
+pub fn read(
+    file: &SourceFile,
+    devices: &Devices,
+    old: Option<&Old>,
+    buf: &mut Vec<u8>,
+) -> FileResult<Option<Small>> {
     let start = buf.len();
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let shape = Shape::take(file)?;
+        let shape = Shape::take(file, devices)?;
         buf.truncate(start);
         if shape.data_len() > IN_MEMORY {
             return Ok(None);
         }
-        let still = read_into(file, &shape, buf)?;
+        let mut still = read_into(file, &shape, buf)?;
+        let hash: Hash = blake3::hash(&buf[start..]).into();
+        // The recorded content needs no second look: that much is one version.
+        let is_old = shape.holes.is_empty() && old.is_some_and(|old| old.hash == hash);
+        if still && !shape.is_settled && !is_old {
+            still = reads_the_same(file, &shape, start, buf)?;
+        }
         if still || attempt == ATTEMPTS {
             let bytes = &buf[start..];
-            let hash = blake3::hash(bytes).into();
             let form = form(bytes, &hash, old)?;
             let compared = old.map(|old| old.hash);
             return Ok(Some(Small { shape, hash, dirty: !still, bytes: start..buf.len(), compared, form }));
         }
     }
+}
+
+/// Reads the file once more. True if that gives what `buf` has from `start` on.
+fn reads_the_same(file: &SourceFile, shape: &Shape, start: usize, buf: &mut Vec<u8>) -> FileResult<bool> {
+    let end = buf.len();
+    let still = read_into(file, shape, buf)?;
+    let same = buf[start..end] == buf[end..];
+    buf.truncate(end);
+    Ok(still && same && shape.has_holes_of(file)?)
 }
 
 /// Decides how a content in memory is stored, and makes what that takes.

@@ -84,21 +84,6 @@ impl Dir {
         stat_fd(self.as_fd())
     }
 
-    /// The device of this directory, if time stamps on it are certainly made by the clock of this machine:
-    /// its file system is one of those that no other machine serves.
-    pub fn local_device(&self) -> Option<u64> {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        {
-            /// `statfs(2)`: ext2 to ext4, XFS, Btrfs, F2FS, tmpfs.
-            const LOCAL: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
-            let kind = rustix::fs::fstatfs(self).ok()?.f_type as u64 & 0xffff_ffff;
-            if LOCAL.contains(&kind) {
-                return self.stat_self().ok().map(|stat| stat.dev);
-            }
-        }
-        None
-    }
-
     /// Whether [`Dir::syncfs`] makes the files of this file system durable for certain. One that a program or
     /// another machine serves may never hear of it.
     pub fn syncs_whole(&self) -> bool {

@@ -10,6 +10,7 @@
 mod beneath;
 mod data;
 mod dir;
+mod file_system;
 mod lock;
 mod meta;
 mod names;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use data::{holes, start_writeback};
 pub use dir::{Dir, Listing};
+pub use file_system::FileSystem;
 pub use lock::{try_lock, unlock};
 pub use meta::{set_mode, set_owner, set_times};
 pub use names::Names;

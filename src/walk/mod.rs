@@ -14,6 +14,7 @@
 
 mod ahead;
 mod cursor;
+mod devices;
 mod frame;
 mod source;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::pool::Pool;
 
 use ahead::{Ahead, Limits, LIMITS};
 use cursor::{Cursor, Terms};
+pub use devices::Devices;
 pub use source::Source;
 
 /// Which directories a walk enters.

@@ -185,6 +185,17 @@ impl Mount {
         (made(command("mkfs.exfat", [image])) && made(mount)).then(|| Mount(at.to_path_buf()))
     }
 
+    /// A file system of 64 MiB in `image`, made with `mke2fs` and these `options`.
+    pub fn ext(image: &Path, at: &Path, options: &[&str]) -> Option<Mount> {
+        fs::File::create(image).and_then(|file| file.set_len(64 << 20)).ok()?;
+        let made = |mut command: Command| command.output().is_ok_and(|output| output.status.success());
+        let mut make = command("mke2fs", ["-q", "-F"]);
+        make.args(options).arg(image);
+        let mut mount = command("mount", ["-o", "loop"]);
+        mount.args([image, at]);
+        (made(make) && made(mount)).then(|| Mount(at.to_path_buf()))
+    }
+
     pub fn remount(&self, options: &str) {
         run(command("mount", ["-o", &format!("remount,{options}")]).arg(&self.0));
     }

@@ -7,8 +7,9 @@ use std::os::fd::AsFd;
 use crate::entry::{Entry, File, Hash, Node, Path, Place};
 use crate::error::Result;
 use crate::job::Job;
-use crate::platform::{read_xattrs, stat_file, FileKind, Names, Stat};
-use crate::walk::{Source, Walked};
+use crate::platform::{read_xattrs, stat_file, Dir, FileKind, Names, Stat};
+use crate::stamp::Time;
+use crate::walk::{Devices, Source, Walked};
 
 use super::content::{Found, Reader};
 use super::links::Links;
@@ -17,10 +18,20 @@ use super::links::Links;
 const TRIES: usize = 3;
 
 pub struct Live {
+    root: Dir,
     source: Source,
+    devices: Devices,
     names: Names,
     pub links: Links,
     buf: Vec<u8>,
+}
+
+/// A file of the tree, open.
+struct Opened {
+    file: fs::File,
+    stat: Stat,
+    /// Equal stamps after the read prove that the file held still.
+    is_settled: bool,
 }
 
 /// A file that was read.
@@ -35,8 +46,14 @@ pub struct Looked {
 }
 
 impl Live {
-    pub fn new(source: Source) -> Self {
-        Live { source, names: Names::new(), links: Links::default(), buf: Vec::new() }
+    pub fn new(root: Dir) -> io::Result<Self> {
+        let (source, devices) = (Source::new(root.try_clone()?), Devices::default());
+        Ok(Live { root, source, devices, names: Names::new(), links: Links::default(), buf: Vec::new() })
+    }
+
+    /// Takes note of what the walk came across: before it is looked at.
+    pub fn see(&mut self, walked: &Walked) {
+        self.devices.see(&self.root, &walked.path, &walked.stat);
     }
 
     /// What the walk tells, without extended attributes. A file's hash is not known.
@@ -74,7 +91,7 @@ impl Live {
         let mut left = then.size;
         for last in (1..=TRIES).map(|try_no| try_no == TRIES) {
             let looked = match self.open(path) {
-                Ok((file, stat)) => self.look_once(path, &file, &stat, then, &mut left, job)?,
+                Ok(opened) => self.look_once(path, &opened, then, &mut left, job)?,
                 Err(error) => Err(error),
             };
             match looked {
@@ -88,11 +105,12 @@ impl Live {
         Ok(Err(io::Error::other("it changes all the time")))
     }
 
-    fn open(&mut self, path: &Path) -> io::Result<(fs::File, Stat)> {
+    fn open(&mut self, path: &Path) -> io::Result<Opened> {
         let file = self.source.open(path)?;
+        let now = Time::now();
         let stat = stat_file(&file)?;
         match stat.kind {
-            FileKind::File => Ok((file, stat)),
+            FileKind::File => Ok(Opened { is_settled: self.devices.prove(&stat, now), file, stat }),
             _ => Err(io::Error::other("it is no longer a file")),
         }
     }
@@ -100,25 +118,32 @@ impl Live {
     fn look_once(
         &mut self,
         path: &Path,
-        file: &fs::File,
-        stat: &Stat,
+        opened: &Opened,
         then: &File,
         left: &mut u64,
         job: &mut Job,
     ) -> Result<io::Result<Looked>> {
+        let Opened { file, stat, is_settled } = opened;
         let mut reader = Reader { job, buf: &mut self.buf, left: *left };
         let found = match (stat.size == then.size, self.links.content(stat)) {
             (false, _) => Ok(Found::Filled),
             (true, Some(hash)) if then.holes.is_empty() => Ok(Found::Hash(hash)),
             (true, _) => reader.read(file, then)?,
         };
-        *left = reader.left;
-        let (found, after) = match found.and_then(|found| Ok((found, stat_file(file)?))) {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
+        // Stamps that may be those of a later write prove nothing: a second read does. The recorded content needs
+        // none: that much is one version.
+        let again = match &found {
+            Ok(Found::Hash(hash)) if !is_settled && *hash != then.hash => reader.read(file, then)?,
+            _ => found.as_ref().map_or(Ok(Found::Short), |found| Ok(*found)),
         };
+        *left = reader.left;
+        let (found, agree, after) =
+            match found.and_then(|found| Ok((found, again? == found, stat_file(file)?))) {
+                Ok(looked) => looked,
+                Err(error) => return Ok(Err(error)),
+            };
         let times = |stat: &Stat| (stat.size, stat.mtime, stat.ctime);
-        let still = found != Found::Short && times(stat) == times(&after);
+        let still = agree && found != Found::Short && times(stat) == times(&after);
         let node = match found {
             Found::Hash(hash) => {
                 if still && then.holes.is_empty() {

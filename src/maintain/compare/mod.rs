@@ -26,7 +26,7 @@ use crate::restore::open_selected;
 use crate::stamp::Time;
 use crate::state::{Merge, Pair};
 use crate::store::{lock, own_places, path_bytes, LockMode, Need, OwnPlace, Store};
-use crate::walk::{Found, Source, Walk, WalkOptions, Walked};
+use crate::walk::{Found, Walk, WalkOptions, Walked};
 
 use live::Live;
 use recorded::Recorded;
@@ -47,7 +47,7 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     job.report.key = Some(key.clone());
     let trouble = |e: &io::Error| Error::io("open the tree", path_bytes(tree), e);
     let root = Dir::open(tree).map_err(|e| trouble(&e))?;
-    let source = Source::new(root.try_clone().map_err(|e| trouble(&e))?);
+    let live = root.try_clone().and_then(Live::new).map_err(|e| trouble(&e))?;
     let filter = Filter::new(&job.options.includes, &job.options.paths)?;
     let pool = Pool::start(job.options.threads)?;
     let _lock = lock(store, &key, LockMode::Shared, job)?;
@@ -59,7 +59,7 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     let own = own_places(store, job.options, Some(&state.header().series))?;
     let walk = walk(root, &own, pool, job)?;
     let recorded = Recorded::new(state.entries()?, &job.options.excludes)?;
-    let mut comparison = Comparison { job, filter, live: Live::new(source), own, unseen: Vec::new() };
+    let mut comparison = Comparison { job, filter, live, own, unseen: Vec::new() };
     let is_compared = |found: &Found| !matches!(found, Found::Excluded { .. } | Found::Unlisted { .. });
     let walk = walk.filter(is_compared);
     let pairs =
@@ -121,6 +121,9 @@ impl Comparison<'_, '_> {
             self.unseen.pop();
         }
         let wanted = self.filter.matches(path);
+        if let Some(Found::Entry(walked)) = &found {
+            self.live.see(walked);
+        }
         if let Some(old) = old.as_ref().filter(|_| wanted) {
             self.job.report.count(Counter::Entries, 1);
             self.job.step(old.path.as_bytes())?;

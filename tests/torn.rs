@@ -1,0 +1,164 @@
+//! Files that are written while they are read, where no time stamp shows it: through a memory map, or within one
+//! tick of the file system's clock. What is stored as good was the file's content at one moment.
+
+mod support;
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ibt::job::{Counter, ProblemKind, Report, Select};
+use support::series::{counter, problem_paths};
+use support::tools::Mount;
+use support::*;
+
+/// A memory map of a whole file, for storing into it.
+struct Map {
+    words: *const AtomicU64,
+    count: usize,
+}
+
+// SAFETY: the words are atomic, and mapped for as long as the value lives.
+unsafe impl Sync for Map {}
+
+impl Map {
+    fn new(path: &Path) -> Map {
+        let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let len = file.metadata().unwrap().len() as usize;
+        // SAFETY: a new mapping of `len` bytes that the file has.
+        let at = unsafe {
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            libc::mmap(std::ptr::null_mut(), len, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        };
+        assert_ne!(at, libc::MAP_FAILED);
+        Map { words: at.cast(), count: len / 8 }
+    }
+
+    /// Stores `round` into every word, first to last.
+    fn fill(&self, round: u64) {
+        for at in 0..self.count {
+            // SAFETY: inside the mapping.
+            unsafe { &*self.words.add(at) }.store(round, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: what was mapped, and nobody has a part of it any more.
+        unsafe { libc::munmap(self.words as *mut libc::c_void, self.count * 8) };
+    }
+}
+
+/// True if a file that is filled with one number after the other, first word to last, can have had these bytes at
+/// one moment: the newer number up to some place, and the one before it from there on.
+fn is_of_one_moment(bytes: &[u8]) -> bool {
+    let words: Vec<u64> =
+        bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+    let newer = words.iter().take_while(|&&word| word == words[0]).count();
+    words[newer..].iter().all(|&word| word + 1 == words[0])
+}
+
+/// Calls `fill` with one number after the other while `work` runs.
+fn while_filling<T>(fill: impl Fn(u64) + Sync, work: impl FnOnce() -> T) -> T {
+    struct Stop<'s>(&'s AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        scope.spawn(|| {
+            for round in 2.. {
+                fill(round);
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        work()
+    })
+}
+
+/// A file marked as good has bytes of one moment; one that is not is listed.
+fn assert_good_or_listed(series: &Series, report: &Report, doing: &str) {
+    let entry = stored::entry(&stored::parse(&series.newest("state")), "f");
+    let is_dirty = entry["at"]["dirty"] == true;
+    let told: &[&str] = if is_dirty { &["f"] } else { &[] };
+    assert_eq!(problem_paths(report, ProblemKind::Changed), told, "{doing}");
+    let dest = series.beside("restored");
+    series.restore(Select::Newest, &dest).whole();
+    assert!(
+        is_dirty || is_of_one_moment(&fs::read(dest.join("f")).unwrap()),
+        "{doing}: torn, and called good"
+    );
+    series::remove(&dest);
+}
+
+/// Stores into a page that is dirty already change no time stamp.
+#[test]
+fn a_file_written_through_a_map_is_of_one_moment_or_marked() {
+    let mut noticed = 0;
+    for len in [4096, 400_000, 6 << 20] {
+        let series = Series::new();
+        let map = Map::new(&series.write("f", 1u64.to_le_bytes().repeat(len / 8)));
+        for round in 0..6 {
+            let report = while_filling(
+                |word| map.fill(word),
+                || match round {
+                    0 => series.full().ok(),
+                    _ => series.incremental().ok(),
+                },
+            );
+            assert_good_or_listed(&series, &report, &format!("{len} bytes"));
+            noticed += report.problems.len();
+        }
+        // It holds still at last.
+        series.incremental().whole();
+        series.assert_newest_is_the_source();
+    }
+    assert!(noticed > 0, "no write was ever noticed");
+}
+
+/// With whole-second stamps all of this happens within one of them, most of the time.
+#[test]
+fn a_file_written_within_one_tick_is_of_one_moment_or_marked() {
+    let kinds: [&[&str]; 3] = [&["-t", "ext4", "-I", "128"], &["-t", "ext2"], &["-t", "ext3"]];
+    for kind in kinds {
+        let series = Series::new();
+        let at = series.source.clone();
+        let Some(mount) = Mount::ext(&series.beside("image"), &at, kind) else {
+            return support::tools::skip("no file system can be mounted here");
+        };
+        for (pause, len) in [(0, 3 << 20), (0, 600_000), (500, 600_000), (5000, 600_000), (20_000, 3 << 20)] {
+            let path = series.write("f", 1u64.to_le_bytes().repeat(len / 8));
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            let write = |word: u64| {
+                file.write_all_at(&word.to_le_bytes().repeat(len / 8), 0).unwrap();
+                std::thread::sleep(Duration::from_micros(pause));
+            };
+            for _ in 0..3 {
+                let report = while_filling(write, || series.full().ok());
+                assert_good_or_listed(&series, &report, &format!("{kind:?}, {pause} us, {len} bytes"));
+            }
+        }
+        drop(mount);
+    }
+}
+
+/// A second look is for files that changed just now: it is neither counted as read, nor needed for the recorded
+/// content.
+#[test]
+fn a_file_that_holds_still_is_read_once_as_far_as_anybody_can_tell() {
+    let series = Series::new();
+    series.write("small", noise(1, 100_000));
+    series.write("large", noise(2, 3 << 20));
+    let size = (3 << 20) + 100_000;
+    assert_eq!(counter(&series.full().whole(), Counter::BytesRead), size);
+    assert_eq!(counter(&series.incremental().whole(), Counter::BytesRead), size, "too young to be unchanged");
+}
