@@ -480,7 +480,7 @@ extern "C" {
 
 /**
  * Something in the destination of a restore is in the way, or its permissions
- * are.
+ * are, or its file system has no such name, size or type of entry.
  */
 #define IBT_PROBLEM_OBSTRUCTED 10
 
@@ -1033,6 +1033,24 @@ ibt_status ibt_options_set_overwrite(ibt_options *options,
 IBT_API
 ibt_status ibt_options_set_delete_extra(ibt_options *options,
                                         int32_t on);
+
+/**
+ * With 1 a restore that ends with an error, also because it was cancelled,
+ * leaves what it has restored as dest, where with 0 it leaves nothing in a
+ * place that was absent or empty. Each file in it is whole; directories may
+ * still have mode 0700 and other metadata than the snapshot's. A restore over it
+ * (ibt_options_set_overwrite()) completes it. Over an existing tree what was
+ * done always stays. Restore only; ignored elsewhere.
+ *
+ * Default: 0. Every other number counts as 1.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_leave_partial(ibt_options *options,
+                                         int32_t on);
 
 /**
  * A prune keeps the newest n snapshots.
@@ -1715,10 +1733,17 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * works in place, entry by entry: the policy says what becomes of what stands
  * there, and each file is the old or the new one at any moment. A directory that
  * only leads to what globs and paths match stays as it is, and so does all that
- * the snapshot has not, unless ibt_options_set_delete_extra() removes it. What
- * stands in the way of one entry, such as a directory that is not empty where a
- * file belongs, is listed as IBT_PROBLEM_OBSTRUCTED, and the others are
- * restored.
+ * the snapshot has not, unless ibt_options_set_delete_extra() removes it.
+ *
+ * In a new tree and in an existing one, an entry that the destination refuses
+ * is listed as IBT_PROBLEM_OBSTRUCTED, and the others are restored: a directory
+ * that is not empty stands where a file belongs, or the file system has no
+ * symbolic links, no such name, or takes two names for one. Of a refused
+ * directory all below it is left out, and only the directory is listed. A name
+ * that cannot be linked to the others of its file becomes a file of its own,
+ * which is listed as IBT_PROBLEM_METADATA. Only what every further entry would
+ * meet ends the restore, such as a full file system (see
+ * ibt_options_set_leave_partial()).
  *
  * The change callback is told what is done with each entry, as a change from
  * dest to the snapshot: IBT_CHANGE_CREATED made where nothing was, _CONTENT put
@@ -1734,14 +1759,13 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * those that the snapshot needs.
  *
  * Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, some
- * metadata could not be set, or something stood in the way of an entry: what is
+ * metadata could not be set, or the destination refused an entry: what is
  * listed in the report is not restored, or not entirely; IBT_ERR_INVALID_ARG if
  * key or dest is NULL or malformed, or options were refused or exclude
  * anything; IBT_ERR_NOT_FOUND without such a snapshot, or if a glob, a path or
  * the root matches nothing in it; IBT_ERR_EXISTS if dest is there and not an
- * empty directory (with an overwrite policy: not a directory), or if the file
- * system takes two names of a new tree for one; IBT_ERR_MISMATCH if the
- * snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
+ * empty directory (with an overwrite policy: not a directory); IBT_ERR_MISMATCH
+ * if the snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
  * damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED
  * if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE,
  * IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the

@@ -437,6 +437,31 @@ fn a_full_disk_fails_a_restore_without_a_trace() {
     drop(room);
 }
 
+/// Whatever the system answers for one entry, the rest is restored and the entry listed; only what every entry would
+/// meet ends the restore, and then nothing is left.
+#[test]
+fn a_refused_link_costs_the_link_unless_everything_is_refused() {
+    let Some(tracer) = Tracer::new() else { return };
+    let mut series = two_snapshots();
+    std::os::unix::fs::symlink("grows", series.source.join("dir/link")).unwrap();
+    series.snapshot();
+    let rest = series.points[2].kept.facts.len() - 1;
+    let of_one = "EACCES EPERM EINVAL EILSEQ ENAMETOOLONG EFBIG EROFS ENOSYS EOPNOTSUPP EMLINK EDQUOT EIO ENOENT ENOTDIR \
+                  EEXIST EBADMSG EREMOTEIO ESTALE EOVERFLOW";
+    for code in of_one.split_whitespace() {
+        let fork = series.fork();
+        let outcome = tracer.inject(&Task::of(&fork.twin, "restore"), &format!("symlinkat:error={code}"));
+        assert_eq!(outcome.as_deref(), Some("partial"), "{code}");
+        assert_eq!(facts(&fork.twin.beside("dest")).len(), rest, "{code}");
+    }
+    for code in ["ENOSPC", "ENOMEM", "EMFILE", "ENFILE"] {
+        let fork = series.fork();
+        let outcome = tracer.inject(&Task::of(&fork.twin, "restore"), &format!("symlinkat:error={code}"));
+        assert!(outcome.as_ref().is_some_and(|outcome| outcome.starts_with("Io ")), "{code}: {outcome:?}");
+        assert!(!fork.twin.beside("dest").exists(), "{code}");
+    }
+}
+
 #[test]
 fn a_read_only_store_is_an_error_for_writers_only() {
     let series = Series::new();

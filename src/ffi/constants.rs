@@ -208,7 +208,7 @@ pub const IBT_PROBLEM_LEFTOVER: i32 = 8;
 /// made after them is in order.
 pub const IBT_PROBLEM_CLOCK: i32 = 9;
 /// Something in the destination of a restore is in the way, or its permissions
-/// are.
+/// are, or its file system has no such name, size or type of entry.
 pub const IBT_PROBLEM_OBSTRUCTED: i32 = 10;
 
 /// ==== Actions: ibt_report_snapshot_action() ====

@@ -112,6 +112,8 @@ pub struct Options {
     pub overwrite: Overwrite,
     /// Remove from a destination what the snapshot has not.
     pub delete_extra: bool,
+    /// A restore that ends with an error leaves what it has restored.
+    pub leave_partial: bool,
     /// Say what would be done, and do nothing.
     pub dry_run: bool,
     pub keep: Keep,
@@ -146,6 +148,7 @@ impl Default for Options {
             allow_empty: false,
             overwrite: Overwrite::Never,
             delete_extra: false,
+            leave_partial: false,
             dry_run: false,
             keep: Keep::default(),
             restore_metadata: None,

@@ -124,7 +124,7 @@ pub enum ProblemKind {
     Leftover = 8,
     /// A snapshot says that it was made more than a day after what the clock says.
     Clock = 9,
-    /// Something in the destination is in the way, or its permissions are.
+    /// Something in the destination is in the way, or its permissions are, or its file system has no such entry.
     Obstructed = 10,
 }
 

@@ -11,7 +11,11 @@ use super::meta::by_path;
 /// The most bytes of names and values that one file's attributes may have together.
 pub const XATTRS_MAX: usize = 8 << 20;
 
-/// All extended attributes, sorted by name; none where the file system knows no such thing. An attribute
+/// What XFS shows of POSIX ACLs in its own form on disk, in the initial user namespace. Other file systems take these
+/// names for ordinary attributes, and the ACLs are read in the portable form anyway.
+const SHOWN_TWICE: [&[u8]; 2] = [b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"];
+
+/// All extended attributes but [`SHOWN_TWICE`], sorted by name; none where the file system knows no such thing. An attribute
 /// removed meanwhile is left out. More than [`XATTRS_MAX`] bytes are `E2BIG`.
 ///
 /// Takes descriptors of [`Dir::open_path`](super::Dir::open_path) too.
@@ -22,7 +26,7 @@ pub fn read_xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     };
     let mut total = list.len();
     let mut xattrs = Vec::new();
-    for name in list.split(|&b| b == 0).filter(|name| !name.is_empty()) {
+    for name in list.split(|&b| b == 0).filter(|name| !name.is_empty() && !SHOWN_TWICE.contains(name)) {
         match read_growing(|buf| get_xattr(fd, name, buf)) {
             Ok(value) => {
                 total += value.len();
@@ -58,8 +62,14 @@ pub fn remove_xattr(fd: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     };
     match removed {
         Err(error) if is_unsupported(&error) || is_absent(&error) => Ok(()),
+        // Of another user's file the system refuses to remove even what is absent.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && lacks_xattr(fd, name) => Ok(()),
         result => result,
     }
+}
+
+fn lacks_xattr(fd: BorrowedFd<'_>, name: &[u8]) -> bool {
+    get_xattr(fd, name, &mut []).is_err_and(|error| is_absent(&error) || is_unsupported(&error))
 }
 
 fn list_xattr(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {

@@ -16,6 +16,8 @@ mod selection;
 mod target;
 mod tree;
 
+use std::sync::Arc;
+
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
@@ -27,7 +29,7 @@ use crate::store::{backup_file, lock, Catalog, LockMode, Need, Store, StoredFile
 
 pub use contents::Contents;
 pub use layout::Layout;
-use selection::Selection;
+use selection::{Plan, Selection};
 use target::Target;
 use tree::Tree;
 
@@ -49,23 +51,41 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let all = selection.is_whole() || job.options.delete_extra;
     let meant = &mut |path: &[u8]| selection.needs(path);
     let mut state = open(store, &key, &pool, (!all).then_some(meant), job)?;
-    let mut plan = selection.plan(&mut state, job.options)?;
+    let plan = selection.plan(&mut state, job.options)?;
     let mut target = Target::prepare(dest, job.options)?;
     job.phase(Phase::Restore, plan.entries, plan.bytes)?;
     let totals = state.trailer().totals;
     job.report.count(Counter::Entries, totals.entries);
     job.report.count(Counter::Bytes, totals.bytes);
+    let built = build(store, (&mut state, &mut selection, plan), pool, &mut target, job);
+    match built {
+        Ok(()) if job.options.dry_run => Ok(()),
+        Ok(()) => target.publish(),
+        Err(error) if job.options.leave_partial && !job.options.dry_run => Err(target.leave(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Restores what is selected into `target`, all but its name. The threads that write into it are gone when this
+/// returns.
+fn build(
+    store: &mut dyn Store,
+    (state, selection, mut plan): (&mut StateReader, &mut Selection, Plan),
+    pool: Arc<Pool>,
+    target: &mut Target,
+    job: &mut Job,
+) -> Result<()> {
     let mut contents = Contents::new(&state.trailer().archives).with_pool(pool.clone());
     // The pool is the tree's now: its threads are gone before `target` removes what was made, if this fails.
-    let mut tree = Tree::new(&target, std::mem::take(&mut plan.names), (pool, &contents), job)?;
-    selection.each(&mut state, &mut plan, &mut |entry, asked_for| match asked_for {
+    let mut tree = Tree::new(target, std::mem::take(&mut plan.names), (pool, &contents), job)?;
+    selection.each(state, &mut plan, &mut |entry, asked_for| match asked_for {
         true => tree.entry(store, &mut contents, entry),
         false => tree.way(store, &mut contents, entry),
     })?;
     tree.finish_files(store, &mut contents)?;
     tree.make_links(store, &mut contents)?;
     if tree.job.options.delete_extra && target.is_existing() {
-        tree.remove_extra(&mut state, &mut selection)?;
+        tree.remove_extra(state, selection)?;
     }
     target.settle()?;
     let root = tree.finish_dirs(target.root()?)?;
@@ -77,10 +97,9 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     target.sync()?;
     tree.sync_mounts()?;
     if let Some(root) = root {
-        target.clear_root()?;
-        tree.finish_root(root)?;
+        tree.finish_root(root, &*target)?;
     }
-    target.publish()
+    Ok(())
 }
 
 /// Opens and verifies the state that the options select, and checks the digest that the caller expects.

@@ -115,14 +115,18 @@ impl Target {
         let Place::Inside { holder, root: root @ Some(_), moved, .. } = &mut self.place else {
             return Ok(());
         };
-        let settled = match root.take() {
+        let settled = match root {
             Some(from) => from
                 .syncfs()
-                .and_then(|()| move_up(&from, holder, moved))
+                .and_then(|()| move_up(from, holder, moved))
                 .and_then(|()| holder.rmdir(&self.temp)),
             None => Ok(()),
         };
-        settled.map_err(|e| self.trouble("restore to", &e))
+        match settled {
+            Ok(()) => *root = None,
+            Err(error) => return Err(self.trouble("restore to", &error)),
+        }
+        Ok(())
     }
 
     /// Makes what was written durable.
@@ -131,14 +135,35 @@ impl Target {
     }
 
     /// Prepares the root of a new tree for its own metadata: an ACL that the destination had is not the
-    /// snapshot's.
+    /// snapshot's. An empty destination may be another user's, who alone may change its ACLs.
     pub fn clear_root(&self) -> Result<()> {
         match &self.place {
             Place::Beside { root: dir, .. } | Place::Inside { holder: dir, .. } => {
-                remove_acls(dir).map_err(|e| self.trouble("restore to", &e))
+                remove_acls(dir).map_err(|e| Error::io("remove an ACL of", &self.dest, &e))
             }
             Place::Existing(_) | Place::Nowhere => Ok(()),
         }
+    }
+
+    /// Leaves what was restored before `error` under the destination's name, and returns `error`. What cannot be
+    /// renamed stays where it is, and the error names that place.
+    pub fn leave(mut self, error: Error) -> Error {
+        let named = match &self.place {
+            Place::Beside { root, holder, name } => {
+                root.syncfs().and_then(|()| holder.rename_noreplace(&self.temp, holder, name)).is_ok()
+            }
+            Place::Inside { .. } => self.settle().is_ok(),
+            Place::Existing(_) | Place::Nowhere => return error,
+        };
+        self.published = true;
+        let detail = match named {
+            true => format!("{} (what was restored before stays)", error.detail),
+            false => {
+                let place = String::from_utf8_lossy(&self.temp).into_owned();
+                format!("{} (what was restored before stays in {place})", error.detail)
+            }
+        };
+        Error { detail, ..error }
     }
 
     /// Gives the tree its name.

@@ -220,6 +220,7 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_root(options, ""), IBT_OK);
     CHECK_INT(ibt_options_set_overwrite(options, IBT_OVERWRITE_IF_OLDER), IBT_OK);
     CHECK_INT(ibt_options_set_delete_extra(options, 1), IBT_OK);
+    CHECK_INT(ibt_options_set_leave_partial(options, -3), IBT_OK);
     CHECK_INT(ibt_options_set_dry_run(options, 1), IBT_OK);
     CHECK_INT(ibt_options_set_keep_yearly(options, UINT32_MAX), IBT_OK);
     CHECK_INT(ibt_options_set_log(options, IBT_LOG_DEBUG, ignore_log, NULL, NULL), IBT_OK);

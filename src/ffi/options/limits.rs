@@ -155,6 +155,28 @@ pub unsafe extern "C" fn ibt_options_set_delete_extra(options: *mut ibt_options,
     })
 }
 
+/// With 1 a restore that ends with an error, also because it was cancelled,
+/// leaves what it has restored as dest, where with 0 it leaves nothing in a
+/// place that was absent or empty. Each file in it is whole; directories may
+/// still have mode 0700 and other metadata than the snapshot's. A restore over it
+/// (ibt_options_set_overwrite()) completes it. Over an existing tree what was
+/// done always stays. Restore only; ignored elsewhere.
+///
+/// Default: 0. Every other number counts as 1.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_leave_partial(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_leave_partial", |settings| {
+            settings.engine.leave_partial = on != 0;
+            Ok(())
+        })
+    })
+}
+
 /// A prune keeps the newest n snapshots.
 /// Several rules add up.
 ///

@@ -11,10 +11,11 @@ use crate::job::Counter;
 use crate::pool::{Pending, Pool};
 use crate::restore::archives::Archives;
 use crate::restore::contents::{Contents, FrameId};
+use crate::restore::gathered::Gathered;
 use crate::store::Store;
 
 use super::attributes::Wanted;
-use super::small::{is_small, Landed, Maker, Outcome, Small, Step};
+use super::small::{is_small, Landed, Maker, Outcome, Place, Small, Step};
 use super::standing::Verdict;
 use super::Tree;
 
@@ -164,6 +165,9 @@ impl Flight {
     }
 }
 
+/// Where a file goes, and its content as in [`Small`].
+type FetchedFile = (Arc<Place>, Result<Option<Gathered>>);
+
 impl Drop for Flight {
     fn drop(&mut self) {
         self.maker.stopped.store(true, Ordering::Relaxed);
@@ -191,20 +195,23 @@ impl Tree<'_, '_> {
                 }
                 if !is_small(&entry, file) {
                     self.land_all(store, contents, flight)?;
-                    return self.file(store, contents, &entry, file);
+                    let done = self.file(store, contents, &entry, file);
+                    return self.or_obstructed(&entry.path, false, done);
                 }
             }
             Node::Fifo | Node::Char(_) | Node::Block(_) => {
                 self.land_all(store, contents, flight)?;
-                return self.special(&entry);
+                let done = self.special(&entry);
+                return self.or_obstructed(&entry.path, false, done);
             }
         }
-        match self.step(store, contents, entry) {
-            Ok(step) => flight.add(step),
+        match self.step(store, contents, &entry) {
+            Ok(Some((place, content))) => flight.add(Step::File(Small { entry, place, content })),
+            Ok(None) => flight.add(Step::Made(entry)),
             Err(error) => {
                 // What comes before it is told before it.
                 self.land_all(store, contents, flight)?;
-                return Err(error);
+                return self.or_obstructed(&entry.path, entry.node == Node::Dir, Err(error));
             }
         }
         if flight.boarding.is_full() {
@@ -216,17 +223,21 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// Makes a directory, or fetches a file.
-    fn step(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: Entry) -> Result<Step> {
+    /// Makes a directory, or fetches a file's content and says where the file goes.
+    fn step(
+        &mut self,
+        store: &mut dyn Store,
+        contents: &mut Contents,
+        entry: &Entry,
+    ) -> Result<Option<FetchedFile>> {
         if entry.node == Node::Dir {
-            return self.make_dir(&entry).map(|()| Step::Made(entry));
+            return self.make_dir(entry).map(|()| None);
         }
-        let content = match contents.gather(store, &entry) {
+        let content = match contents.gather(store, entry) {
             Err(error) if error.ends_reading() => return Err(error),
             content => content,
         };
-        let place = self.place(&entry)?;
-        Ok(Step::File(Small { entry, place, content }))
+        Ok(Some((self.place(entry)?, content)))
     }
 
     /// Waits for all that is in flight.
@@ -253,8 +264,11 @@ impl Tree<'_, '_> {
                     self.job.advance(read)?;
                     self.lost(contents, &entry, error)?;
                 }
-                (Outcome::Large, Some(file)) => self.file(store, contents, &entry, file)?,
-                (Outcome::Failed(error), _) => return Err(error),
+                (Outcome::Large, Some(file)) => {
+                    let done = self.file(store, contents, &entry, file);
+                    self.or_obstructed(&entry.path, false, done)?;
+                }
+                (Outcome::Failed(error), _) => self.or_obstructed(&entry.path, false, Err(error))?,
             }
         }
         Ok(true)

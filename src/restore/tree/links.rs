@@ -75,6 +75,7 @@ impl Tree<'_, '_> {
 
 /// Errors after which a hard link can be a file of its own.
 fn cannot_link(error: &io::Error) -> bool {
-    let code = error.raw_os_error();
-    matches!(code, Some(libc::EMLINK | libc::EPERM | libc::EOPNOTSUPP | libc::EXDEV | libc::ENOSYS))
+    const CODES: [i32; 7] =
+        [libc::EMLINK, libc::EPERM, libc::EACCES, libc::EINVAL, libc::EOPNOTSUPP, libc::EXDEV, libc::ENOSYS];
+    error.raw_os_error().is_some_and(|code| CODES.contains(&code))
 }

@@ -12,6 +12,7 @@ mod extra;
 mod file;
 mod flight;
 mod links;
+mod refused;
 mod small;
 mod standing;
 
@@ -34,6 +35,7 @@ use super::target::Target;
 use attributes::Wanted;
 use batch::InstallBatch;
 use flight::Flight;
+use refused::is_obstacle;
 use small::Place;
 use standing::{seen, Verdict, Way};
 
@@ -128,13 +130,13 @@ impl<'t, 'j> Tree<'t, 'j> {
     /// Writes one entry, has it written, or remembers it for later.
     pub fn entry(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: Entry) -> Result<()> {
         self.job.step(entry.path.as_bytes())?;
+        if self.is_below_lost(&entry) {
+            return Ok(());
+        }
         if let Some(mut flight) = self.flight.take() {
             let sent = self.send(store, contents, &mut flight, entry);
             self.flight = Some(flight);
             return sent;
-        }
-        if self.is_below_lost(&entry) {
-            return Ok(());
         }
         let done = match &entry.node {
             Node::Dir => self.directory(&entry, true),
@@ -154,33 +156,16 @@ impl<'t, 'j> Tree<'t, 'j> {
 
     /// Makes a directory that was not asked for but leads to what was. One that exists stays as it is.
     pub fn way(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: Entry) -> Result<()> {
+        if self.is_below_lost(&entry) {
+            return Ok(());
+        }
         if let Some(mut flight) = self.flight.take() {
             let sent = self.send(store, contents, &mut flight, entry);
             self.flight = Some(flight);
             return sent;
         }
-        if self.is_below_lost(&entry) {
-            return Ok(());
-        }
         let done = self.directory(&entry, false);
         self.or_obstructed(&entry.path, true, done)
-    }
-
-    fn is_below_lost(&self, entry: &Entry) -> bool {
-        self.lost_dir.as_ref().is_some_and(|lost| entry.path.is_within(lost.as_bytes()))
-    }
-
-    /// In an existing tree what is in the way of one entry does not end the restore.
-    fn or_obstructed(&mut self, path: &Path, is_dir: bool, done: Result<()>) -> Result<()> {
-        match done {
-            Err(error) if self.existing && is_obstacle(&error) => {
-                if is_dir {
-                    self.lost_dir = Some(path.clone());
-                }
-                self.job.trouble(ProblemKind::Obstructed, path.as_bytes(), error)
-            }
-            done => done,
-        }
     }
 
     fn directory(&mut self, entry: &Entry, asked_for: bool) -> Result<()> {
@@ -221,12 +206,11 @@ impl<'t, 'j> Tree<'t, 'j> {
 
     /// Makes a directory where nothing is, unless it is the destination itself.
     fn make_dir(&mut self, entry: &Entry) -> Result<()> {
-        self.dirs.push(entry)?;
-        if entry.path == self.base {
-            return Ok(());
+        if entry.path != self.base {
+            let made = self.parent(entry)?.mkdir(entry.path.name(), 0o700);
+            made.map_err(|e| clash(&e, "make the directory", entry))?;
         }
-        let made = self.parent(entry)?.mkdir(entry.path.name(), 0o700);
-        made.map_err(|e| clash(&e, "make the directory", entry))
+        self.dirs.push(entry)
     }
 
     /// Lets us work in an existing directory whose mode does not; its mode is set again at the end.
@@ -264,7 +248,13 @@ impl<'t, 'j> Tree<'t, 'j> {
                 let error = Error::io(format!("make the {}", entry.node.word()), &entry.path, &error);
                 return self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), error);
             }
-            Err(error) => return Err(clash(&error, "make", entry)),
+            Err(error) => {
+                if self.existing {
+                    // Some file systems make an empty file before they refuse. The temporary name is ours alone.
+                    self.remove_temp(entry, &name);
+                }
+                return Err(clash(&error, "make", entry));
+            }
         }
         let set = self.metadata_by_path(entry, &name);
         self.install(entry, now.as_ref(), set)?;
@@ -301,8 +291,11 @@ impl<'t, 'j> Tree<'t, 'j> {
         Ok(None)
     }
 
-    /// Sets the root's own metadata, and makes it durable: the last thing that is done to the tree.
-    pub fn finish_root(&mut self, meta: Metadata) -> Result<()> {
+    /// Sets the root's own metadata, and makes it durable: the last thing that is done to the tree. Nothing of it is
+    /// worth the tree: what cannot be set is a problem.
+    pub fn finish_root(&mut self, meta: Metadata, target: &Target) -> Result<()> {
+        let not_cleared = target.clear_root().err().into_iter().collect();
+        self.not_set(&self.base.clone(), not_cleared)?;
         let root = self.open_dir(self.base.as_bytes());
         let root = root.map_err(|e| Error::new(Kind::Io, "open the destination", describe(&e)))?;
         self.metadata(&self.base.clone(), &meta, root.as_fd())?;
@@ -410,25 +403,6 @@ fn below<'p>(path: &'p [u8], dir: &[u8]) -> Option<&'p [u8]> {
         b"" => Some(path),
         _ => path.strip_prefix(dir)?.strip_prefix(b"/"),
     }
-}
-
-/// Whether something that was there before, or its permissions, is in the way of a single entry. What is
-/// wrong with the file system as a whole is not.
-fn is_obstacle(error: &Error) -> bool {
-    const CODES: [i32; 11] = [
-        libc::EACCES,
-        libc::EPERM,
-        libc::EBUSY,
-        libc::EXDEV,
-        libc::ETXTBSY,
-        libc::EEXIST,
-        libc::ENOTEMPTY,
-        libc::EISDIR,
-        libc::ENOTDIR,
-        libc::ELOOP,
-        libc::ENOENT,
-    ];
-    matches!(error.kind, Kind::Io | Kind::Exists) && CODES.contains(&error.os_code)
 }
 
 /// On a file system that folds names, two entries can meet: an error that names the path, no silent merge.

@@ -93,7 +93,7 @@ pub(super) enum Outcome {
     Lost(u64, Error),
     /// It needs more memory than there is for a small one.
     Large,
-    /// The restore ends.
+    /// It could not be made, and nothing of it is left.
     Failed(Error),
 }
 
@@ -155,8 +155,13 @@ impl Maker {
         let created = place.dir.create_file(entry.path.name(), 0o600);
         let output = created.map_err(|e| clash(&e, "create", entry))?;
         let write_error = |e: io::Error| Error::io("write", &entry.path, &e);
-        let mut out = ExtentWriter::new(&output, file).map_err(write_error)?;
-        bytes.iter().try_for_each(|piece| out.write(piece.as_ref())).map_err(write_error)?;
+        let written = ExtentWriter::new(&output, file)
+            .and_then(|mut out| bytes.iter().try_for_each(|piece| out.write(piece.as_ref())));
+        if let Err(error) = written {
+            // The error is being reported: a half file must not stay.
+            let _ = place.dir.unlink(entry.path.name());
+            return Err(write_error(error));
+        }
         let owned = place.owner_of(&output);
         Ok(Outcome::Written(self.wanted.set(&entry.path, &entry.meta, output.as_fd(), owned)))
     }

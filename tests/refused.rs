@@ -1,0 +1,211 @@
+//! Destinations that refuse single entries, or everything: what is listed, what is restored, what ends the call.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{symlink, MetadataExt};
+use std::path::Path;
+
+use ibt::entry::Entry;
+use ibt::error::Kind;
+use ibt::job::{meta, Cancel, Flow, Observer, OnFileError, Options, Overwrite, ProblemKind, Silent};
+use support::series::{problem_paths, Outcome, KEY};
+use support::tools::{command, run, set_mode, Mount};
+use support::*;
+
+fn restore(series: &Series, options: &Options, dest: &Path, observer: &mut dyn Observer) -> Outcome {
+    series
+        .run(options, &Cancel::default(), observer, |store, job| ibt::restore::restore(store, KEY, dest, job))
+}
+
+fn over(series: &Series) -> Options {
+    Options { overwrite: Overwrite::Always, ..series.options.clone() }
+}
+
+/// A source with something of everything that FAT and its kin do not have, and files around it.
+fn full_of_odd_entries() -> Series {
+    let series = Series::new();
+    for file in ["a", "d/1", "d/2", "z/deep/file", "Readme", "readme"] {
+        series.write(file, file);
+    }
+    series.write("large", noise(1, 1_500_000));
+    series.write("d/a:b", "no such name");
+    series.write("q?/below", "its directory has no such name");
+    series.write("q?/below2/file", "its directory has no such name");
+    symlink("a", series.source.join("link")).unwrap();
+    fs::hard_link(series.source.join("a"), series.source.join("hard")).unwrap();
+    run(&mut command("mkfifo", [series.source.join("fifo")]));
+    series
+}
+
+/// On a file system without links, FIFOs, colons and case: the same is listed and the same restored in a new tree, an
+/// empty directory and an existing tree.
+#[test]
+fn what_a_destination_refuses_costs_that_entry_only() {
+    let series = full_of_odd_entries();
+    series.full().whole();
+    let place = series.beside("place");
+    fs::create_dir(&place).unwrap();
+    let Some(_mount) = Mount::exfat(&series.beside("image"), &place) else {
+        return skip("there is no exFAT here, or mounting is not allowed");
+    };
+    let (new, empty, existing) = (place.join("new"), place.join("empty"), place.join("existing"));
+    fs::create_dir(&empty).unwrap();
+    fs::create_dir(&existing).unwrap();
+    fs::write(existing.join("own"), "own").unwrap();
+    let plain = Options { restore_metadata: Some(meta::SPECIAL), ..series.options.clone() };
+    let overwriting = Options { overwrite: Overwrite::Always, ..plain.clone() };
+    for (dest, options) in [(&new, &plain), (&empty, &plain), (&existing, &overwriting)] {
+        let report = restore(&series, options, dest, &mut Silent).partial();
+        let (mut obstructed, mut metadata) =
+            (problem_paths(&report, ProblemKind::Obstructed), problem_paths(&report, ProblemKind::Metadata));
+        obstructed.extend(metadata.iter().filter(|path| *path == "fifo").cloned());
+        metadata.retain(|path| path != "fifo");
+        obstructed.sort();
+        assert_eq!(obstructed, ["d/a:b", "fifo", "link", "q?", "readme"], "{dest:?}");
+        assert_eq!(metadata, ["hard"], "{dest:?}");
+        for file in ["a", "d/1", "d/2", "z/deep/file", "Readme"] {
+            assert_eq!(fs::read(dest.join(file)).unwrap(), file.as_bytes(), "{dest:?}");
+        }
+        assert_eq!(fs::read(dest.join("hard")).unwrap(), b"a", "{dest:?}");
+        assert_eq!(fs::read(dest.join("large")).unwrap(), noise(1, 1_500_000), "{dest:?}");
+        // This exFAT refuses a FIFO and makes an empty file of its name all the same.
+        let names = fs::read_dir(dest).unwrap().map(|entry| entry.unwrap().file_name());
+        let names: Vec<_> = names.filter(|name| name != "fifo").collect();
+        assert_eq!(names.len(), if *dest == existing { 7 } else { 6 }, "{names:?} {:#?}", report.problems);
+    }
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 3, "a temporary tree was left");
+    let stopping = Options { on_file_error: OnFileError::Stop, ..plain };
+    let other = place.join("other");
+    restore(&series, &stopping, &other, &mut Silent).refused(Kind::Io);
+    assert!(!other.exists());
+}
+
+/// Takes the destination away, or what it is built in, after the first entry that is told.
+struct Remove<'p>(&'p Path, bool);
+
+impl Observer for Remove<'_> {
+    fn change(&mut self, _: u32, _: Option<&Entry>, _: Option<&Entry>) -> Flow {
+        if !std::mem::replace(&mut self.1, true) {
+            let built = fs::read_dir(self.0).unwrap().map(|entry| entry.unwrap().path());
+            let built: Vec<_> = built.filter(|path| path.to_str().unwrap().contains("dest")).collect();
+            let temp = fs::read_dir(self.0).unwrap().map(|entry| entry.unwrap().path());
+            let temp = temp.filter(|path| path.to_str().unwrap().contains(".ibt-tmp-restore"));
+            built.into_iter().chain(temp).for_each(|path| fs::remove_dir_all(path).unwrap());
+        }
+        Flow::Continue
+    }
+}
+
+/// A destination that is gone takes nothing any more: an error, not a list of all its entries.
+#[test]
+fn a_destination_that_is_gone_ends_the_restore() {
+    let series = Series::new();
+    for index in 0..40 {
+        series.write(&format!("{index:02}"), noise(index, 300_000));
+    }
+    series.full().whole();
+    let place = series.beside("place");
+    for existing in [false, true] {
+        fs::create_dir_all(&place).unwrap();
+        let (dest, mut options) = (place.join("dest"), series.options.clone());
+        if existing {
+            fs::create_dir(&dest).unwrap();
+            options = over(&series);
+        }
+        let outcome = restore(&series, &options, &dest, &mut Remove(&place, false));
+        let listed = outcome.report.problems.len();
+        outcome.refused(Kind::Io);
+        assert!(listed <= 1, "{listed} problems");
+    }
+}
+
+/// What was restored before the file system was full stays if that was asked for, whole, and the same restore over it
+/// completes it.
+#[test]
+fn what_was_restored_before_an_error_stays_if_asked_for() {
+    let series = Series::new();
+    for index in 0..20 {
+        series.write(&format!("d/{index:02}"), noise(index, 300_000));
+    }
+    series.full().whole();
+    let place = series.beside("place");
+    fs::create_dir(&place).unwrap();
+    let Some(room) = Mount::tmpfs(&place, "size=3m") else {
+        return skip("mounting is not allowed here");
+    };
+    let leaving = Options { leave_partial: true, ..series.options.clone() };
+    for empty in [false, true] {
+        let dest = place.join("dest");
+        for options in [&series.options, &leaving] {
+            if empty {
+                fs::create_dir_all(&dest).unwrap();
+            }
+            let error = restore(&series, options, &dest, &mut Silent).refused(Kind::Io);
+            assert_eq!(error.os_code, libc::ENOSPC, "{error}");
+            let left = walkdir::WalkDir::new(&place).min_depth(1).into_iter().count();
+            assert!(options.leave_partial || left == usize::from(empty), "{left} left");
+        }
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
+        let files: Vec<_> =
+            fs::read_dir(dest.join("d")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.len() > 5, "{files:?}");
+        for file in &files {
+            let of_source = series.source.join(file.strip_prefix(&dest).unwrap());
+            assert!(fs::read(file).unwrap() == fs::read(of_source).unwrap(), "{file:?}");
+        }
+        room.remount("size=64m");
+        restore(&series, &over(&series), &dest, &mut Silent).whole();
+        assert_same_tree(&series.source, &dest);
+        fs::remove_dir_all(&dest).unwrap();
+        room.remount("size=3m");
+    }
+}
+
+/// An empty directory that everybody may write, of another owner: its own metadata cannot be set, and that is a problem,
+/// not the end of what was written.
+#[test]
+fn an_empty_destination_of_another_owner_is_filled() {
+    if is_root() {
+        for mode in [0o777, 0o1777] {
+            fill_another_s(mode);
+        }
+    } else {
+        skip("another owner takes root");
+    }
+}
+
+/// Runs `act` in a thread with the rights of another user; threads that it starts have them too.
+fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    const NOBODY: u32 = 65534;
+    std::thread::scope(|scope| {
+        let run = || {
+            // SAFETY: no memory is passed. The raw calls concern this thread alone, unlike libc's.
+            unsafe {
+                libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
+                libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY);
+                libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY);
+            }
+            act()
+        };
+        scope.spawn(run).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn fill_another_s(mode: u32) {
+    let series = Series::new();
+    series.write("d/file", "content");
+    set_mode(&series.source, 0o755);
+    series.full().whole();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    set_mode(&dest, mode);
+    run(command("chmod", ["-R", "a+rwX"]).arg(series.dir.path()));
+    set_mode(&dest, mode);
+    let outcome = as_nobody(|| restore(&series, &series.options, &dest, &mut Silent));
+    let report = outcome.partial();
+    assert!(report.problems.iter().all(|problem| problem.kind == ProblemKind::Metadata), "{report:#?}");
+    assert_eq!(fs::read(dest.join("d/file")).unwrap(), b"content");
+    assert_eq!(fs::read_dir(&dest).unwrap().count(), 1);
+    assert_eq!(fs::metadata(&dest).unwrap().uid(), 0);
+}
