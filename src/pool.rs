@@ -45,7 +45,8 @@ impl Pool {
         Pool::new(threads as usize).map(Arc::new).map_err(|e| Error::own("start threads", &e))
     }
 
-    /// `threads` 0 means one for each core this process may use. They take no signals, which are the program's.
+    /// `threads` 0 means one for each core this process may use; fewer are started where the system gives no more,
+    /// at least one. They take no signals, which are the program's.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let count = match threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
@@ -60,7 +61,12 @@ impl Pool {
                     task();
                 }
             };
-            pool.threads.push(std::thread::Builder::new().name("ibt".into()).spawn(work)?);
+            match std::thread::Builder::new().name("ibt".into()).spawn(work) {
+                Ok(thread) => pool.threads.push(thread),
+                // Fewer threads do the same work. What was made does not depend on their number.
+                Err(_) if !pool.threads.is_empty() => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(pool)
     }

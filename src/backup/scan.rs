@@ -345,6 +345,7 @@ impl Findings<'_, '_> {
                 self.omissions.add_all(&path, OmissionCause::LeftOut);
                 return Ok(None);
             }
+            Found::Shortage { path, error } => return Err(Error::io("look at", &path, &error)),
             Found::Broken { .. } => {
                 return Err(Error::new(Kind::Panic, "walk", "a broken listing without its directory"))
             }

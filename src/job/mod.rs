@@ -224,8 +224,12 @@ impl<'a> Job<'a> {
     }
 
     /// Lists a problem in the report and logs it. With [`OnFileError::Stop`] a problem that makes the
-    /// result partial is the operation's error instead.
+    /// result partial is the operation's error instead. An error of libibt's own always is: it says nothing about
+    /// the entry or backup file that it happened to.
     pub fn problem(&mut self, problem: Problem, error: Error) -> Result<()> {
+        if error.is_own && !problem.kind.is_note() {
+            return Err(error);
+        }
         let level = if problem.kind.is_note() { Level::Info } else { Level::Warn };
         self.observer.log(level, &error.to_string());
         let stops = self.options.on_file_error == OnFileError::Stop && !problem.kind.is_note();

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 
 use crate::entry::{Path, DEPTH_MAX};
+use crate::error::is_shortage;
 use crate::exclude::Excludes;
 use crate::platform::{Dir, FileKind, Stat};
 
-use super::frame::{self, Frame, HELD_MAX};
+use super::frame::{self, Frame, Unused, HELD_MAX};
 use super::{Found, WalkOptions, Walked};
 
 /// What all parts of a walk go by.
@@ -133,7 +134,7 @@ impl Cursor {
 
     /// True if its directory has to be found again.
     pub fn is_closed(&self) -> bool {
-        self.frames.last().is_some_and(|frame| frame.dir.is_none() && !frame.lost)
+        self.frames.last().is_some_and(|frame| frame.dir.is_none() && frame.lost.is_none())
     }
 
     /// Closes the directory of a cursor that has one frame.
@@ -166,27 +167,35 @@ impl Cursor {
                 self.pending.push_back(Found::Unlisted { path: self.path_here() });
                 self.leave_path(frame.parent_len);
             }
-            Ok((frame, broken)) => self.push(frame, broken),
+            Ok((frame, broken_off)) => self.push(frame, broken_off),
             Err(error) => {
-                let path = self.path_here();
-                self.pending.push_back(Found::Broken { path, error });
+                let found = broken(self.path_here(), error);
+                self.pending.push_back(found);
                 self.leave_path(frame::parent_len(&self.here));
             }
         }
     }
 
-    fn push(&mut self, mut frame: Frame, broken: Option<io::Error>) {
+    fn push(&mut self, mut frame: Frame, broken_off: Option<io::Error>) {
         let depth = self.above + self.frames.len();
-        let broken = broken.or(frame.drop_unfit(self.here.len(), depth < DEPTH_MAX));
-        if let Some(error) = broken {
-            self.pending.push_back(Found::Broken { path: self.path_here(), error });
+        let incomplete = broken_off.or(frame.drop_unfit(self.here.len(), depth < DEPTH_MAX));
+        if let Some(error) = incomplete {
+            self.pending.push_back(broken(self.path_here(), error));
         }
-        if self.terms.options.skip_cache_dirs && frame.keep_only_cache_tag() {
-            self.pending.push_back(Found::Unlisted { path: self.path_here() });
+        if self.terms.options.skip_cache_dirs {
+            match frame.keep_only_cache_tag() {
+                Ok(true) => self.pending.push_back(Found::Unlisted { path: self.path_here() }),
+                Ok(false) => {}
+                Err(error) => self.pending.push_back(Found::Shortage { path: self.path_here(), error }),
+            }
         }
-        let contents = self.excludes.file_name().and_then(|name| frame.read_exclude_file(name));
-        let contents = contents.transpose().unwrap_or_else(|message| {
-            self.pending.push_back(Found::Note { path: self.path_here(), message });
+        let contents = self.excludes.file_name().map_or(Ok(None), |name| frame.read_exclude_file(name));
+        let contents = contents.unwrap_or_else(|unused| {
+            let path = self.path_here();
+            self.pending.push_back(match unused {
+                Unused::Shortage(error) => Found::Shortage { path, error },
+                Unused::Message(message) => Found::Note { path, message },
+            });
             None
         });
         for bad in self.excludes.enter_dir(&self.here, contents.as_deref()) {
@@ -206,7 +215,7 @@ impl Cursor {
         self.excludes.leave_dir();
         self.leave_path(done.parent_len);
         if let Some(parent) = self.frames.last_mut() {
-            if parent.dir.is_none() && !parent.lost {
+            if parent.dir.is_none() && parent.lost.is_none() {
                 parent.find_again(done.dir.as_deref(), &self.terms.root, &self.here);
             }
         }
@@ -257,10 +266,19 @@ impl Cursor {
                 Found::Entry(Walked { path, stat, target })
             }
             (Ok(path), Err(error)) if error.kind() == io::ErrorKind::NotFound => Found::Vanished { path },
+            (Ok(path), Err(error)) if is_shortage(&error) => Found::Shortage { path, error },
             (Ok(path), Err(error)) => Found::Unreadable { path, error },
             // Such names were dropped when the directory was listed.
             (Err(why), _) => Found::Broken { path: self.path_here(), error: io::Error::other(why) },
         })
+    }
+}
+
+/// A directory that could not be opened or listed whole.
+fn broken(path: Path, error: io::Error) -> Found {
+    match is_shortage(&error) {
+        true => Found::Shortage { path, error },
+        false => Found::Broken { path, error },
     }
 }
 

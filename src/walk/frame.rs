@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::entry::{NAME_MAX, PATH_LEN_MAX};
+use crate::error::{describe, is_shortage};
 use crate::exclude::EXCLUDE_FILE_MAX;
 use crate::platform::{stat_file, Dir, FileKind, Stat};
 
@@ -25,8 +26,15 @@ pub(super) struct Frame {
     pub names: std::vec::IntoIter<Name>,
     /// How long the path of the parent is.
     pub parent_len: usize,
-    /// The directory could not be found again.
-    pub lost: bool,
+    /// The errno for which the directory could not be found again.
+    pub lost: Option<i32>,
+}
+
+/// Why an exclude file is not used.
+pub(super) enum Unused {
+    Shortage(io::Error),
+    /// For people.
+    Message(String),
 }
 
 impl Frame {
@@ -37,7 +45,7 @@ impl Frame {
         listing.names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let names = listing.names.into_iter();
         let dir = Some(Arc::new(dir));
-        Ok((Frame { dir, id, names, parent_len: parent_len(path), lost: false }, listing.error))
+        Ok((Frame { dir, id, names, parent_len: parent_len(path), lost: None }, listing.error))
     }
 
     /// Takes the next `count` names off into a frame of their own.
@@ -46,10 +54,10 @@ impl Frame {
         Frame { dir: self.dir.clone(), names, ..*self }
     }
 
-    /// The open directory. `ESTALE` if it could not be found again, never `ENOENT`: what it holds is out
-    /// of reach, not gone.
+    /// The open directory. `ESTALE` if it could not be found again, or a shortage, never `ENOENT`: what it holds
+    /// is out of reach, not gone.
     pub fn dir(&self) -> io::Result<&Dir> {
-        self.dir.as_deref().ok_or_else(stale)
+        self.dir.as_deref().ok_or_else(|| self.lost.map_or_else(stale, io::Error::from_raw_os_error))
     }
 
     /// The attributes of a name and, if it is a link, where it points.
@@ -71,8 +79,13 @@ impl Frame {
             }
         };
         let from_child = child.ok_or_else(stale).and_then(|dir| dir.open_parent(self.id));
-        self.dir = from_child.or_else(from_root).ok().map(Arc::new);
-        self.lost = self.dir.is_none();
+        match from_child.or_else(from_root) {
+            Ok(dir) => (self.dir, self.lost) = (Some(Arc::new(dir)), None),
+            Err(error) => {
+                let shortage = error.raw_os_error().filter(|_| is_shortage(&error));
+                (self.dir, self.lost) = (None, Some(shortage.unwrap_or(libc::ESTALE)));
+            }
+        }
     }
 
     /// Drops the names that no entry can have (`deeper` is false where none may lie below), and says so.
@@ -98,13 +111,16 @@ impl Frame {
     }
 
     /// Drops everything but a valid `CACHEDIR.TAG`; false if there is none. A tag that cannot be read marks
-    /// nothing.
-    pub fn keep_only_cache_tag(&mut self) -> bool {
-        let marked = self.find(CACHE_TAG).is_some() && self.has_cache_signature().unwrap_or(false);
+    /// nothing; only a shortage is an error.
+    pub fn keep_only_cache_tag(&mut self) -> io::Result<bool> {
+        let marked = match self.find(CACHE_TAG).map(|_| self.has_cache_signature()) {
+            Some(Err(error)) if is_shortage(&error) => return Err(error),
+            signature => matches!(signature, Some(Ok(true))),
+        };
         if marked {
             self.retain(|(name, _)| **name == *CACHE_TAG);
         }
-        marked
+        Ok(marked)
     }
 
     fn has_cache_signature(&self) -> io::Result<bool> {
@@ -118,12 +134,14 @@ impl Frame {
     }
 
     /// The contents of the exclude file `name`, a byte more than the limit at most; `None` if there is no
-    /// such file. `Err` is a message for people.
-    pub fn read_exclude_file(&self, name: &[u8]) -> Option<Result<Vec<u8>, String>> {
-        match self.find(name)? {
-            Some(FileKind::Dir | FileKind::Socket) => return None,
-            Some(FileKind::File) | None => {}
-            Some(_) => return Some(Err("the exclude file is no regular file: not used".into())),
+    /// such file.
+    pub fn read_exclude_file(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Unused> {
+        match self.find(name) {
+            None | Some(Some(FileKind::Dir | FileKind::Socket)) => return Ok(None),
+            Some(Some(FileKind::File) | None) => {}
+            Some(Some(_)) => {
+                return Err(Unused::Message("the exclude file is no regular file: not used".into()))
+            }
         }
         let read = || -> io::Result<Option<Vec<u8>>> {
             let file = self.dir()?.open_file(name)?;
@@ -135,9 +153,11 @@ impl Frame {
             Ok(Some(contents))
         };
         match read() {
-            Ok(contents) => contents.map(Ok),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => Some(Err(format!("cannot read the exclude file: {error}"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_shortage(&error) => Err(Unused::Shortage(error)),
+            read => {
+                read.map_err(|e| Unused::Message(format!("cannot read the exclude file: {}", describe(&e))))
+            }
         }
     }
 }

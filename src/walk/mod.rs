@@ -24,6 +24,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::entry::Path;
+use crate::error::is_shortage;
 use crate::exclude::Excludes;
 use crate::platform::{Dir, Stat};
 use crate::pool::Pool;
@@ -89,6 +90,12 @@ pub enum Found {
         path: Path,
         error: io::Error,
     },
+    /// This process ran out of descriptors or memory at `path` (see
+    /// [`is_shortage`](crate::error::is_shortage)): nothing that follows is complete.
+    Shortage {
+        path: Path,
+        error: io::Error,
+    },
     /// The exclude file of the directory `path` has this wrong; nothing was excluded by it.
     Note {
         path: Path,
@@ -107,6 +114,7 @@ impl Found {
             | Found::LeftOut { path, .. }
             | Found::Unlisted { path }
             | Found::Broken { path, .. }
+            | Found::Shortage { path, .. }
             | Found::Note { path, .. } => path,
         }
     }
@@ -155,6 +163,7 @@ impl Walk {
                 };
                 Found::Entry(Walked { path: Path::root(), stat, target: None })
             }
+            Err(error) if is_shortage(&error) => Found::Shortage { path: Path::root(), error },
             Err(error) => Found::Unreadable { path: Path::root(), error },
         }
     }

@@ -50,6 +50,7 @@ fn all_found(walk: Walk) -> Vec<String> {
             Found::LeftOut { .. } => format!("left out:{path}"),
             Found::Unlisted { .. } => format!("unlisted:{path}"),
             Found::Broken { .. } => format!("broken:{path}"),
+            Found::Shortage { .. } => format!("shortage:{path}"),
             Found::Note { .. } => format!("note:{path}"),
         }
     })

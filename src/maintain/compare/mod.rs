@@ -129,6 +129,7 @@ impl Comparison<'_, '_> {
             self.job.step(old.path.as_bytes())?;
         }
         match (old, found) {
+            (_, Some(Found::Shortage { path, error })) => Err(Error::io("look at", &path, &error)),
             (_, Some(Found::Broken { path, error })) => self.broken(path, "list", &error, wanted),
             (_, Some(Found::Unreadable { path, error })) => self.broken(path, "look at", &error, wanted),
             _ if !wanted => Ok(()),
@@ -165,6 +166,7 @@ impl Comparison<'_, '_> {
                 let error = Error::new(Kind::InvalidArg, "use the exclude file in", message).at(&path);
                 self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)
             }
+            Found::Shortage { path, error } => Err(Error::io("look at", &path, &error)),
             Found::Vanished { .. } | Found::Broken { .. } | Found::Unreadable { .. } => Ok(()),
             Found::Excluded { .. } | Found::Unlisted { .. } => Ok(()),
         }
