@@ -68,10 +68,18 @@ pub(super) struct Callback<F> {
 }
 
 impl<F> Callback<F> {
-    /// Takes the userdata over. Without a function it is let go at once.
-    pub(super) fn new(function: Option<F>, ud: *mut c_void, destroy: ibt_destroy_fn) -> Option<Self> {
-        let userdata = Arc::new(Userdata::new(ud, destroy));
-        function.map(|function| Callback { function, userdata })
+    /// Takes the userdata over. Without a function it is given back, for the caller to drop when nobody is at work
+    /// on the object: its destroy function may use that.
+    pub(super) fn new(
+        function: Option<F>,
+        ud: *mut c_void,
+        destroy: ibt_destroy_fn,
+    ) -> (Option<Self>, Option<Userdata>) {
+        let userdata = Userdata::new(ud, destroy);
+        match function {
+            Some(function) => (Some(Callback { function, userdata: Arc::new(userdata) }), None),
+            None => (None, Some(userdata)),
+        }
     }
 
     fn ud(&self) -> *mut c_void {

@@ -344,6 +344,41 @@ static void test_a_destroy_function_may_use_its_options(void)
     ibt_options_free(held);
 }
 
+static int installed;
+
+/* Sets another callback in the options that are letting go of this one. */
+static void installing_destroy(void *ud)
+{
+    ++*(int *)ud;
+    CHECK_INT(ibt_options_set_progress(held, go_on, &installed, count_destroy), IBT_OK);
+    CHECK_INT(ibt_options_set_change(held, go_on_change, &installed, count_destroy), IBT_OK);
+    CHECK_INT(ibt_options_set_log(held, IBT_LOG_WARN, ignore_log, &installed, count_destroy), IBT_OK);
+}
+
+/* Without a function userdata is let go of at once, after the call is done with the options: what its destroy function
+ * sets stays. */
+static void test_userdata_without_a_function_is_let_go_of_last(void)
+{
+    int round;
+
+    for (round = 0; round < 3; round++) {
+        int gone = 0;
+
+        held = ibt_options_new();
+        installed = 0;
+        if (round == 0)
+            CHECK_INT(ibt_options_set_progress(held, NULL, &gone, installing_destroy), IBT_OK);
+        else if (round == 1)
+            CHECK_INT(ibt_options_set_change(held, NULL, &gone, installing_destroy), IBT_OK);
+        else
+            CHECK_INT(ibt_options_set_log(held, IBT_LOG_WARN, NULL, &gone, installing_destroy), IBT_OK);
+        CHECK_INT(gone, 1);
+        CHECK_INT(installed, 0);
+        ibt_options_free(held);
+        CHECK_INT(installed, 3);
+    }
+}
+
 int main(void)
 {
     check_begin();
@@ -351,6 +386,7 @@ int main(void)
     test_refused_numbers();
     test_refused_excludes();
     test_a_destroy_function_may_use_its_options();
+    test_userdata_without_a_function_is_let_go_of_last();
     test_refused_filters();
     test_accepted();
     test_a_refusal_stays();

@@ -27,8 +27,8 @@ pub unsafe extern "C" fn ibt_options_set_progress(
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         set(options, "ibt_options_set_progress", |settings| {
-            let new = Callback::new(progress, ud, destroy);
-            Ok(std::mem::replace(&mut settings.callbacks.progress, new))
+            let (new, unused) = Callback::new(progress, ud, destroy);
+            Ok((std::mem::replace(&mut settings.callbacks.progress, new), unused))
         })
     })
 }
@@ -52,8 +52,8 @@ pub unsafe extern "C" fn ibt_options_set_change(
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         set(options, "ibt_options_set_change", |settings| {
-            let new = Callback::new(change, ud, destroy);
-            Ok(std::mem::replace(&mut settings.callbacks.change, new))
+            let (new, unused) = Callback::new(change, ud, destroy);
+            Ok((std::mem::replace(&mut settings.callbacks.change, new), unused))
         })
     })
 }
@@ -83,8 +83,9 @@ pub unsafe extern "C" fn ibt_options_set_log(
                 IBT_LOG_DEBUG => Level::Debug,
                 _ => return Err(format!("level {level} is unknown")),
             };
-            let new = Callback::new(log, ud, destroy).map(|callback| (level, callback));
-            Ok(std::mem::replace(&mut settings.callbacks.log, new))
+            let (new, unused) = Callback::new(log, ud, destroy);
+            let new = new.map(|callback| (level, callback));
+            Ok((std::mem::replace(&mut settings.callbacks.log, new), unused))
         })
     })
 }

@@ -233,8 +233,8 @@ unsafe extern "C" fn destroy(_: *mut c_void) {
 #[test]
 fn only_positive_answers_of_a_callback_let_the_operation_go_on() {
     let mut callbacks = Callbacks {
-        progress: Callback::new(Some(progress), ptr::null_mut(), Some(destroy)),
-        change: Callback::new(Some(change), ptr::null_mut(), Some(destroy)),
+        progress: Callback::new(Some(progress as _), ptr::null_mut(), Some(destroy)).0,
+        change: Callback::new(Some(change as _), ptr::null_mut(), Some(destroy)).0,
         log: None,
     };
     let now = Progress {
@@ -273,7 +273,7 @@ unsafe extern "C" fn log(ud: *mut c_void, level: i32, message: *const c_char) {
 fn messages_come_in_one_line_and_down_to_the_level_asked_for() {
     let mut lines: Vec<(i32, Option<String>)> = Vec::new();
     let ud: *mut c_void = (&raw mut lines).cast();
-    let callback = Callback::new(Some(log as _), ud, None).unwrap();
+    let callback = Callback::new(Some(log as _), ud, None).0.unwrap();
     let mut callbacks = Callbacks { log: Some((Level::Warn, callback)), ..Callbacks::default() };
     callbacks.log(Level::Error, "one\ntwo");
     callbacks.log(Level::Warn, "three");
