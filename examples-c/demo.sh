@@ -25,8 +25,9 @@ room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 trap 'exit 130' INT TERM
 
-say "Building libibt and its example command line"
+say "Building libibt and its example command line: some minutes the first time, seconds after that"
 mkdir -p build
+echo "  (what is being built: tail -f $PWD/build/demo.log)"
 { cmake -S . -B $build && cmake --build $build; } >build/demo.log 2>&1 || {
     tail -n 30 build/demo.log >&2
     fail "the build failed (all of it: build/demo.log)"
