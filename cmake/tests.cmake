@@ -79,6 +79,9 @@ foreach(kind ibt static)
   add_test(NAME example_usage.${kind}
     COMMAND sh "${c_dir}/run_usage.sh" $<TARGET_FILE:example_ibt_${kind}>)
   set_tests_properties(example_usage.${kind} PROPERTIES LABELS boundary)
+  add_test(NAME example_signals.${kind}
+    COMMAND sh "${c_dir}/run_signals.sh" $<TARGET_FILE:example_ibt_${kind}>)
+  set_tests_properties(example_signals.${kind} PROPERTIES LABELS engine TIMEOUT 60)
   # It sets the clock, by a library that is loaded before every other.
   add_test(NAME example_times.${kind}
     COMMAND sh "${c_dir}/run_times.sh" $<TARGET_FILE:example_ibt_${kind}>)

@@ -23,7 +23,7 @@ static ibt_status do_incr(struct run *run)
 static ibt_status do_restore(struct run *run)
 {
     if (run->dry_run && !run->json && !run->quiet)
-        ibt_options_set_change(run->options, print_change, run, NULL);
+        ibt_options_set_change(run->options, print_restored, run, NULL);
     return ibt_restore(run->storage, run->operands[0], run->operands[1], run->options, &run->report,
                        &run->err);
 }
@@ -41,7 +41,7 @@ static ibt_status do_verify(struct run *run)
 static ibt_status do_compare(struct run *run)
 {
     if (!run->json && !run->quiet)
-        ibt_options_set_change(run->options, print_change, run, NULL);
+        ibt_options_set_change(run->options, print_difference, run, NULL);
     return ibt_compare(run->storage, run->operands[0], run->operands[1], run->options, &run->report,
                        &run->err);
 }
@@ -56,72 +56,106 @@ static ibt_status do_rebuild(struct run *run)
     return ibt_rebuild_cache(run->storage, run->operands[0], run->options, &run->report, &run->err);
 }
 
+/* One meaning in both commands that print them. */
+#define SIGNS \
+    "  +  only in the snapshot: a restore makes it\n" \
+    "  -  only in the directory: a restore with --delete removes it\n" \
+    "  M  other content (or type) there: a restore replaces it\n" \
+    "  m  other metadata there: a restore sets it\n" \
+    "  =  nothing would change (in a dry run)\n"
+
 const struct command commands[] = {
-    { "full", BACKUP, 1, 1, "full SOURCE\n\nMakes a full backup of the directory SOURCE.",
+    { "full", BACKUP, 1, 1, "make a full backup",
+      "full SOURCE\n\nMakes a full backup of the directory SOURCE.",
       do_full, print_backup },
-    { "incr", BACKUP, 1, 1, "incr SOURCE\n\nStores what changed in SOURCE since the last backup.",
+    { "incr", BACKUP, 1, 1, "store what changed since the last backup",
+      "incr SOURCE\n\nStores what changed in SOURCE since the last backup.",
       do_incr, print_backup },
-    { "restore", RESTORE, 2, 2,
+    { "restore", RESTORE, 2, 2, "write a snapshot, or a part of it, as a directory",
       "restore KEY DEST\n\nRestores the newest snapshot of KEY, or that of --at, as the directory DEST, which\n"
-      "must be absent or empty unless --overwrite says what to do with what is there.",
+      "must be absent or empty unless --overwrite says what to do with what is there. With\n"
+      "--dry-run it only prints what it would do, a line for each entry:\n" SIGNS,
       do_restore, print_restore },
-    { "list", LIST, 0, 1,
+    { "list", LIST, 0, 1, "list the snapshots",
       "list [KEY]\n\nLists the snapshots of KEY, or all: increments below what they continue. With --at,\n"
       "one snapshot and every backup file it needs.", do_list, print_list },
-    { "files", FILES, 1, 2,
+    { "files", FILES, 1, 2, "list a directory of a snapshot",
       "files KEY [PATH]\n\nLists a directory of a snapshot, its root or PATH. With --json, an object a line.",
       do_files, NULL },
-    { "cat", CAT, 2, 2,
+    { "cat", CAT, 2, 2, "print a file of a snapshot",
       "cat KEY PATH\n\nWrites a file of a snapshot to the standard output. Trust it when the exit status is 0:\n"
       "its hash is known to be right at the end only.", do_cat, NULL },
-    { "verify", VERIFY, 0, 1,
+    { "verify", VERIFY, 0, 1, "read everything that snapshots need, and check it",
       "verify [KEY]\n\nReads everything that the snapshots of KEY, or all, need, and compares it with its\n"
       "hashes. Exit status 3 if anything is damaged or missing.", do_verify, print_verify },
-    { "compare", COMPARE, 2, 2,
-      "compare KEY TREE\n\nTells how the directory TREE differs from a snapshot: + only in TREE, - only in the\n"
-      "snapshot, M other content, m other metadata. Differences are no error.", do_compare, print_compare },
-    { "prune", PRUNE, 1, 1,
+    { "compare", COMPARE, 2, 2, "say how a directory differs from a snapshot",
+      "compare KEY TREE\n\nTells how the directory TREE differs from a snapshot, a line for each entry:\n"
+      SIGNS "Differences are no error.", do_compare, print_compare },
+    { "prune", PRUNE, 1, 1, "remove snapshots and what only they need",
       "prune KEY --keep-... N | --at WHEN\n\nRemoves the snapshots of KEY that no --keep-... keeps, or exactly "
-      "the one of --at (if\nthat is a time, the only one of that day, minute or second), and the backup files that\nnothing "
-      "needs then.", do_prune, print_prune },
-    { "consolidate", CONSOLIDATE, 1, 1,
+      "the one of --at (if\nthat is a time, the only one of that day, minute or second), and the backup files that\n"
+      "nothing needs then.", do_prune, print_prune },
+    { "consolidate", CONSOLIDATE, 1, 1, "make a full snapshot of the newest one, without the source",
       "consolidate KEY\n\nMakes a full snapshot of the newest one of KEY, from the store alone.",
       do_consolidate, print_consolidate },
-    { "rebuild-cache", REBUILD, 1, 1,
+    { "rebuild-cache", REBUILD, 1, 1, "make the cache whole again",
       "rebuild-cache KEY\n\nMakes the cache of KEY whole again, so that an increment need not fetch from the "
       "store.", do_rebuild, print_rebuild },
-    { NULL, 0, 0, 0, NULL, NULL, NULL },
+    { NULL, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
+
+/* Standard output is complete; else a message, and EXIT_ERROR in place of `status`. */
+int all_is_written(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    perror("ibt: cannot write the output");
+    return EXIT_ERROR;
+}
+
+/* A verification of nothing must not pass for one of something. */
+static ibt_status judge(const struct command *command, struct run *run, ibt_status status)
+{
+    FILE *out;
+
+    if (command->group != VERIFY || status < 0 || ibt_report_snapshot_count(run->report) > 0
+        || ibt_report_problem_count(run->report) > 0)
+        return status;
+    out = begin_message(run);
+    if (out != NULL)
+        fputs("verify: nothing was verified, the store holds no snapshot", out);
+    end_message(run, out);
+    return IBT_ERR_NOT_FOUND;
+}
 
 static int finish(const struct command *command, const struct run *run, ibt_status status)
 {
-    if (run->json && run->report != NULL)
+    if (run->json && run->report != NULL && run->message == NULL)
         puts(ibt_report_json(run->report));
     else if (run->json && status < 0)
         print_json_error(status, error_text(run, status));
     else if (status >= 0 && !run->quiet && command->print != NULL)
         command->print(run);
+    fflush(stdout); /* before what goes to the other stream: both may be one file */
     print_problems(run);
+    print_cure(run, command);
     if (status < 0 && !ferror(stdout)) { /* a full disk reads as cancelled */
         fputs("ibt: ", stderr);
         print_text(stderr, error_text(run, status));
         fputc('\n', stderr);
     }
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        perror("ibt: cannot write the output");
-        return EXIT_ERROR;
-    }
-    return status < 0 ? EXIT_ERROR : status == IBT_PARTIAL ? EXIT_PARTIAL : EXIT_OK;
+    return all_is_written(status < 0 ? EXIT_ERROR : status == IBT_PARTIAL ? EXIT_PARTIAL : EXIT_OK);
 }
 
 static int perform(const struct command *command, struct run *run)
 {
     ibt_status status = IBT_OK;
-    int result;
+    int result, number;
 
     run->cancel = ibt_cancel_new();
     catch_interrupts(run->cancel);
     ibt_options_set_cancel(run->options, run->cancel);
+    ibt_options_set_log(run->options, IBT_LOG_WARN, print_at_once, run, NULL);
     run->drawing = wants_progress(run);
     if (run->drawing)
         ibt_options_set_progress(run->options, draw, NULL, NULL);
@@ -130,11 +164,25 @@ static int perform(const struct command *command, struct run *run)
     if (status >= 0)
         status = command->work(run);
     erase_progress(run);
+    status = judge(command, run, status);
     result = finish(command, run, status);
 
-    release_interrupts();
+    number = release_interrupts();
     ibt_cancel_free(run->cancel);
-    return result;
+    /* As a shell tells the end by a signal. */
+    return status == IBT_ERR_CANCELLED && number != 0 ? 128 + number : result;
+}
+
+/* The answers that need no command. Returns -1 if the arguments ask for none of them. */
+static int answer(char **argv)
+{
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        printf("ibt %s\n", ibt_version());
+        return all_is_written(EXIT_OK);
+    }
+    if (strcmp(argv[1], "help") == 0)
+        return help_on(argv[2]);
+    return asks_for_help(argv + 1) ? help(find_command(argv[1])) : -1;
 }
 
 int main(int argc, char **argv)
@@ -145,11 +193,10 @@ int main(int argc, char **argv)
 
     if (argc < 2)
         return wrong_usage(NULL, "a command is missing", NULL);
-    if (strcmp(argv[1], "--version") == 0)
-        return printf("ibt %s\n", ibt_version()) < 0 ? EXIT_ERROR : EXIT_OK;
+    status = answer(argv);
+    if (status >= 0)
+        return status;
     command = find_command(argv[1]);
-    if (asks_for_help(argv + 1))
-        return help(command);
     if (command == NULL)
         return wrong_usage(NULL, "unknown command", argv[1]);
 
@@ -160,6 +207,8 @@ int main(int argc, char **argv)
         status = perform(command, &run);
 
     free(run.message);
+    free(run.names[0]);
+    free(run.names[1]);
     ibt_error_free(run.err);
     ibt_report_free(run.report);
     ibt_options_free(run.options);

@@ -90,9 +90,14 @@ static int apply_include(struct run *run, const char *argument)
     return accepted(ibt_options_add_include(run->options, argument));
 }
 
+/* A path of the snapshot may be given as it is printed. */
 static int apply_root(struct run *run, const char *argument)
 {
-    return accepted(ibt_options_set_root(run->options, argument));
+    char *name = name_of_text(argument);
+    ibt_status status = ibt_options_set_root(run->options, name != NULL ? name : argument);
+
+    free(name);
+    return accepted(status);
 }
 
 static int apply_overwrite(struct run *run, const char *argument)
@@ -239,14 +244,28 @@ int help(const struct command *command)
     if (command != NULL) {
         printf("usage: ibt %s\n\n", command->use);
         print_options(stdout, command->group);
-        return EXIT_OK;
+        return all_is_written(EXIT_OK);
     }
-    printf("usage: ibt COMMAND ...\n\n"
-           "Incremental backups. Each command explains itself: ibt COMMAND --help\n\n");
+    printf("usage: ibt COMMAND ...\n\nIncremental backups. The commands:\n\n");
+    for (i = 0; commands[i].name != NULL; i++)
+        printf("  %-13s  %s\n", commands[i].name, commands[i].word);
+    printf("\nTheir arguments; ibt COMMAND --help and ibt help COMMAND explain them:\n\n");
     for (i = 0; commands[i].name != NULL; i++)
         printf("  ibt %.*s\n", (int)strcspn(commands[i].use, "\n"), commands[i].use);
-    printf("\nExit status: 0 done, 3 done but not everything (see the messages), 1 error, 2 wrong usage.\n");
-    return EXIT_OK;
+    printf("\nibt --help and ibt help print this, ibt --version and -V the version.\n"
+           "\nExit status: 0 done, 3 done but not everything (see the messages), 1 error, 2 wrong usage,\n"
+           "130 Ctrl-C (128 and the signal's number: 129 SIGHUP, 143 SIGTERM).\n");
+    return all_is_written(EXIT_OK);
+}
+
+/* "ibt help [COMMAND]" */
+int help_on(const char *name)
+{
+    const struct command *command = name != NULL ? find_command(name) : NULL;
+
+    if (name != NULL && command == NULL)
+        return wrong_usage(NULL, "unknown command", name);
+    return help(command);
 }
 
 /* Says what is wrong with which argument. Both command and argument may be NULL. */
@@ -325,6 +344,20 @@ static int check_together(const struct command *command, const struct run *run)
     return EXIT_OK;
 }
 
+/* Keys and paths of a snapshot may be given as they are printed; SOURCE, DEST and TREE are what they are. */
+static void take_names(const struct command *command, struct run *run)
+{
+    int i;
+
+    for (i = 0; i < run->operand_count; i++) {
+        int is_printed = i == 0 ? command->group != BACKUP : (command->group & (FILES | CAT)) != 0;
+
+        run->names[i] = is_printed ? name_of_text(run->operands[i]) : NULL;
+        if (run->names[i] != NULL)
+            run->operands[i] = run->names[i];
+    }
+}
+
 /* Fills `run` from the arguments after the command. Returns EXIT_OK if they are right. */
 int read_arguments(const struct command *command, struct run *run, char **argv)
 {
@@ -348,6 +381,7 @@ int read_arguments(const struct command *command, struct run *run, char **argv)
     }
     if (run->operand_count < command->operands_min)
         return wrong_usage(command, "arguments are missing", NULL);
+    take_names(command, run);
     return check_together(command, run);
 }
 

@@ -145,3 +145,40 @@ void print_cell(const char *name, size_t width)
     for (; used < width; used++)
         putchar(' ');
 }
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static int is_printed_as(const char *name, enum form form, const char *text)
+{
+    char *printed = as_text(name, form);
+    int is_same = printed != NULL && strcmp(printed, text) == 0;
+
+    free(printed);
+    return is_same;
+}
+
+/* The name that is printed as `text`, on paper or in JSON; NULL if none is. The caller frees it. So "100%25" is the
+ * name 100%, while "100%" and "a%41" are printed for no name: they stand for themselves. */
+char *name_of_text(const char *text)
+{
+    char *name = strdup(text), *to = name;
+    const char *at = text;
+
+    while (name != NULL && *at != '\0') {
+        if (at[0] == '%' && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0) {
+            *to++ = (char)(hex_digit(at[1]) * 16 + hex_digit(at[2]));
+            at += 3;
+        } else {
+            *to++ = *at++;
+        }
+    }
+    if (name != NULL)
+        *to = '\0';
+    if (name != NULL && (is_printed_as(name, NAME, text) || is_printed_as(name, JSON, text)))
+        return name;
+    free(name);
+    return NULL;
+}

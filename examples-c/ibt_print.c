@@ -1,6 +1,7 @@
-/* ibt_print.c - what is printed: changes, problems, and the reports that are a few lines. */
+/* ibt_print.c - what is printed: changes, errors, and the reports that are a few lines. */
 #include "ibt_tool.h"
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *or_dash(const char *text)
@@ -18,27 +19,39 @@ uint64_t count_of(const struct run *run, int32_t which)
     return ibt_report_counter(run->report, which);
 }
 
-static char letter(uint32_t what)
+static char letter(uint32_t what, uint32_t plus, uint32_t minus)
 {
-    if (what & IBT_CHANGE_CREATED)
+    if (what & plus)
         return '+';
-    if (what & IBT_CHANGE_DELETED)
+    if (what & minus)
         return '-';
     if (what & IBT_CHANGE_CONTENT)
         return 'M';
     return what & IBT_CHANGE_METADATA ? 'm' : '=';
 }
 
-/* "+ path": an ibt_change_fn whose userdata is the run. */
-int32_t print_change(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after)
+static int32_t print_sign(struct run *run, char sign, const ibt_entry *before, const ibt_entry *after)
 {
     const char *path = ibt_entry_path(after != NULL ? after : before);
 
-    erase_progress(ud);
-    printf("%c ", letter(what));
+    erase_progress(run);
+    printf("%c ", sign);
     print_name(stdout, path == NULL || *path == '\0' ? "." : path);
     putchar('\n');
     return ferror(stdout) ? IBT_CALLBACK_FAILED : IBT_CALLBACK_OK;
+}
+
+/* "+ path": an ibt_change_fn whose userdata is the run. In compare and in the dry run of a restore a sign says the same
+ * of the tree: + the snapshot has the entry and the tree has not, - the other way round. */
+int32_t print_restored(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after)
+{
+    return print_sign(ud, letter(what, IBT_CHANGE_CREATED, IBT_CHANGE_DELETED), before, after);
+}
+
+/* The same for a comparison, which tells how the tree came out of the snapshot. */
+int32_t print_difference(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after)
+{
+    return print_sign(ud, letter(what, IBT_CHANGE_DELETED, IBT_CHANGE_CREATED), before, after);
 }
 
 /* Begins an error message of the program's own; NULL if there is no memory. */
@@ -69,49 +82,16 @@ void print_json_error(ibt_status status, const char *message)
     puts("}");
 }
 
-/* Good to know, but nothing went wrong. */
-static int is_note(int32_t problem)
-{
-    return problem == IBT_PROBLEM_SKIPPED || problem == IBT_PROBLEM_LEFTOVER;
-}
-
-/* Adds what the message does not say itself. */
-static void print_where(const char *label, const char *where, const char *message)
-{
-    if (where == NULL || strstr(message, where) != NULL)
-        return;
-    fprintf(stderr, " (%s ", label);
-    print_name(stderr, where);
-    fputc(')', stderr);
-}
-
-void print_problems(const struct run *run)
-{
-    size_t count = ibt_report_problem_count(run->report);
-    uint64_t all = count_of(run, IBT_COUNT_PROBLEMS);
-    size_t i;
-
-    for (i = 0; i < count; i++) {
-        int32_t kind = ibt_report_problem_kind(run->report, i);
-        const char *message = ibt_report_problem_message(run->report, i);
-
-        if (run->quiet && is_note(kind))
-            continue;
-        fprintf(stderr, "ibt: %s: ", or_dash(ibt_problem_name(kind)));
-        print_text(stderr, message);
-        print_where("snapshot", ibt_report_problem_snapshot(run->report, i), message);
-        print_where("in", ibt_report_problem_file(run->report, i), message);
-        fputc('\n', stderr);
-    }
-    if (all > count)
-        fprintf(stderr, "ibt: and %" PRIu64 " more problem%s\n", all - count, plural(all - count));
-}
-
 /* "docs  20261122T220530.123456Z  " */
 static void print_subject(const struct run *run)
 {
     print_name(stdout, or_dash(ibt_report_key(run->report)));
     printf("  %s  ", or_dash(ibt_report_snapshot(run->report)));
+}
+
+static const char *entries_word(uint64_t count)
+{
+    return count == 1 ? "entry" : "entries";
 }
 
 static void print_files_made(const struct run *run)
@@ -123,16 +103,38 @@ static void print_files_made(const struct run *run)
     printf("%s in %zu file%s\n", size, files, plural(files));
 }
 
+/* Where the backup is: nobody who gave no --store knows that else. */
+static void print_store(const struct run *run)
+{
+    const char *path = ibt_report_file_count(run->report) > 0 ? ibt_report_file_path(run->report, 0) : NULL;
+    const char *end = path != NULL ? strrchr(path, '/') : NULL;
+    char *directory;
+
+    if (run->store != NULL) {
+        fputs("stored in ", stdout);
+        print_name(stdout, run->store);
+        putchar('\n');
+    } else if (end != NULL && (directory = strndup(path, (size_t)(end - path))) != NULL) {
+        fputs("stored in ", stdout);
+        print_name(stdout, directory);
+        puts(", a temporary directory that is good for trying only: --store names another");
+        free(directory);
+    }
+}
+
 void print_backup(const struct run *run)
 {
+    uint64_t entries = count_of(run, IBT_COUNT_ENTRIES);
+
     print_subject(run);
     print_files_made(run);
-    printf("%" PRIu64 " entries: %" PRIu64 " created, %" PRIu64 " modified, %" PRIu64 " metadata only, "
+    printf("%" PRIu64 " %s: %" PRIu64 " created, %" PRIu64 " modified, %" PRIu64 " metadata only, "
            "%" PRIu64 " moved, %" PRIu64 " unchanged; %" PRIu64 " deleted\n",
-           count_of(run, IBT_COUNT_ENTRIES), count_of(run, IBT_COUNT_CREATED),
+           entries, entries_word(entries), count_of(run, IBT_COUNT_CREATED),
            count_of(run, IBT_COUNT_MODIFIED), count_of(run, IBT_COUNT_METADATA),
            count_of(run, IBT_COUNT_MOVED), count_of(run, IBT_COUNT_UNCHANGED),
            count_of(run, IBT_COUNT_DELETED));
+    print_store(run);
 }
 
 void print_restore(const struct run *run)
@@ -143,16 +145,18 @@ void print_restore(const struct run *run)
 
     format_size(count_of(run, IBT_COUNT_BYTES_WRITTEN), size, sizeof size);
     print_subject(run);
-    printf("%" PRIu64 " entr%s", entries, entries == 1 ? "y" : "ies");
+    printf("%" PRIu64 " %s", entries, entries_word(entries));
     if (run->dry_run)
         fputs(" would be restored", stdout);
     else
         printf(", %s restored", size);
     if (deleted > 0)
-        printf("; %" PRIu64 " deleted", deleted);
+        printf("; %" PRIu64 " %s", deleted, run->dry_run ? "would be deleted" : "deleted");
     putchar('\n');
 }
 
+/* The signs are those of print_change(). The report counts from the snapshot to the tree: what is
+ * created is only in the tree. */
 void print_compare(const struct run *run)
 {
     uint64_t created = count_of(run, IBT_COUNT_CREATED), deleted = count_of(run, IBT_COUNT_DELETED);
@@ -162,8 +166,9 @@ void print_compare(const struct run *run)
     if (created + deleted + modified + metadata == 0)
         puts("no differences");
     else
-        printf("%" PRIu64 " created, %" PRIu64 " deleted, %" PRIu64 " modified, %" PRIu64 " metadata only\n",
-               created, deleted, modified, metadata);
+        printf("%" PRIu64 " only in the snapshot (+), %" PRIu64 " only in the tree (-), %" PRIu64
+               " with other content (M), %" PRIu64 " with other metadata (m)\n",
+               deleted, created, modified, metadata);
 }
 
 void print_consolidate(const struct run *run)

@@ -7,11 +7,20 @@
 #include <unistd.h>
 
 static ibt_cancel *on_request;
+static volatile sig_atomic_t caught;
 
 static void on_interrupt(int number)
 {
-    (void)number;
+    caught = number;
     ibt_cancel_request(on_request);
+}
+
+/* A closed terminal's SIGHUP stays ignored under nohup(1). */
+static int is_ignored(int number)
+{
+    struct sigaction action;
+
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 /* A second Ctrl-C ends the program at once: SA_RESETHAND. */
@@ -26,13 +35,18 @@ void catch_interrupts(ibt_cancel *cancel)
     sigaction(SIGINT, &action, NULL);
     action.sa_flags = 0;
     sigaction(SIGTERM, &action, NULL);
+    if (!is_ignored(SIGHUP))
+        sigaction(SIGHUP, &action, NULL);
 }
 
-/* To be called before what the handler uses goes away. */
-void release_interrupts(void)
+/* To be called before what the handler uses goes away. Returns the signal that came last, 0 for none. */
+int release_interrupts(void)
 {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    if (!is_ignored(SIGHUP))
+        signal(SIGHUP, SIG_DFL);
+    return caught;
 }
 
 static const char *phase_name(int32_t phase)
@@ -61,7 +75,20 @@ static const char *end_of(const char *name, size_t most)
     return name;
 }
 
-/* One line that is drawn over and over, so it must not be wrapped: less than 80 columns.
+/* A byte may be printed as three characters: as much of the end as fits. */
+static void print_end_of_name(const char *name, size_t most)
+{
+    size_t bytes;
+
+    for (bytes = most; bytes > 0 && name_width(end_of(name, bytes)) > most; bytes--)
+        ;
+    if (bytes > 0)
+        print_name(stderr, end_of(name, bytes));
+}
+
+enum { LINE_MAX_WIDTH = 79, BAR_WIDTH = 20, WIDTH_WITH_BAR = 60 };
+
+/* One line that is drawn over and over, so it must not be wrapped: narrower than the terminal.
  * "reading    [##########..........]  50%    1.5 GiB  path", or while the total is unknown
  * "scanning   1234 entries  path". */
 int32_t draw(void *ud, const ibt_progress *now)
@@ -70,17 +97,26 @@ int32_t draw(void *ud, const ibt_progress *now)
     uint64_t done = ibt_progress_done_bytes(now), total = ibt_progress_total_bytes(now);
     uint64_t entries = ibt_progress_done_entries(now);
     double part = total == 0 ? 0.0 : (double)done / (double)total;
-    char size[32];
+    size_t width = terminal_width(STDERR_FILENO), used;
+    char size[32], line[LINE_MAX_WIDTH + 1], graph[BAR_WIDTH + 4] = "";
 
     (void)ud;
+    width = width == 0 || width > LINE_MAX_WIDTH ? LINE_MAX_WIDTH : width - 1;
     part = part > 1.0 ? 1.0 : part;
     format_size(done, size, sizeof size);
-    fprintf(stderr, "\r%-10s ", phase_name(ibt_progress_phase(now)));
+    if (width >= WIDTH_WITH_BAR)
+        snprintf(graph, sizeof graph, "[%.20s] ", bar + BAR_WIDTH - (int)(part * BAR_WIDTH));
     if (total > 0)
-        fprintf(stderr, "[%.20s] %3d%% %10s  ", bar + 20 - (int)(part * 20), (int)(part * 100), size);
+        snprintf(line, sizeof line, "%-10s %s%3d%% %10s  ", phase_name(ibt_progress_phase(now)), graph,
+                 (int)(part * 100), size);
     else if (entries > 0)
-        fprintf(stderr, "%" PRIu64 " entries  ", entries);
-    print_name(stderr, end_of(ibt_progress_path(now), 28));
+        snprintf(line, sizeof line, "%-10s %" PRIu64 " entries  ", phase_name(ibt_progress_phase(now)), entries);
+    else
+        snprintf(line, sizeof line, "%-10s ", phase_name(ibt_progress_phase(now)));
+    used = strlen(line);
+    fprintf(stderr, "\r%.*s", (int)width, line);
+    if (used + 4 <= width)
+        print_end_of_name(ibt_progress_path(now), width - used);
     fputs("\033[K", stderr);
     return IBT_CALLBACK_OK;
 }

@@ -54,8 +54,8 @@ static ibt_status refuse(struct run *run, const struct found *found)
             fprintf(out, ", the last before it is %s", found->before);
         fputs("; nothing was removed", out);
     } else if (out != NULL) {
-        fprintf(out, "prune: %zu snapshots of key '%s' are of the time '%s', nothing was removed; give the stamp of one:",
-                found->count, run->operands[0], run->at);
+        fprintf(out, "prune: %zu snapshots of key '%s' are of the time '%s', nothing was removed; give the stamp "
+                "of one:", found->count, run->operands[0], run->at);
         for (i = 0; i < found->count && i < shown; i++)
             fprintf(out, " %s", found->stamps[i]);
         if (found->count > shown)

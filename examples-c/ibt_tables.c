@@ -139,7 +139,8 @@ static void plant(const struct run *run, struct node *nodes, size_t count)
 }
 
 static const struct column list_columns[] = {
-    { "KEY", 0, 0 }, { "SNAPSHOT", 0, 0 }, { "LOCAL TIME", 0, 4 }, { "KIND", 0, 2 }, { "ENTRIES", 1, 1 }, { "SIZE", 1, 3 },
+    { "KEY", 0, 0 },  { "SNAPSHOT", 0, 0 }, { "LOCAL TIME", 0, 4 },
+    { "KIND", 0, 2 }, { "ENTRIES", 1, 1 },  { "SIZE", 1, 3 },
 };
 
 static void add_snapshot(struct table *table, const struct run *run, size_t i, int level, int is_last,
@@ -238,7 +239,7 @@ static void print_pruned(const struct run *run)
     char size[32];
 
     format_size(ibt_report_total_size(run->report), size, sizeof size);
-    printf("%s%zu of %zu snapshot%s %sremoved", run->dry_run ? "dry run, nothing was touched: " : "",
+    printf("%s%zu of %zu snapshot%s %sremoved", run->dry_run ? "dry run: " : "",
            removed + unreadable, listed + unreadable, plural(listed + unreadable), would);
     if (unreadable > 0)
         printf(" (%zu of them unreadable)", unreadable);
@@ -278,7 +279,8 @@ static uint64_t losses(const struct run *run)
 }
 
 static const struct column verify_columns[] = {
-    { "KEY", 0, 0 }, { "SNAPSHOT", 0, 0 }, { "LOCAL TIME", 0, 3 }, { "ENTRIES", 1, 1 }, { "SIZE", 1, 2 }, { "RESULT", 0, 0 },
+    { "KEY", 0, 0 },     { "SNAPSHOT", 0, 0 }, { "LOCAL TIME", 0, 3 },
+    { "ENTRIES", 1, 1 }, { "SIZE", 1, 2 },     { "RESULT", 0, 0 },
 };
 
 void print_verify(const struct run *run)

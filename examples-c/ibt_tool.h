@@ -4,7 +4,8 @@
  *   ibt.c           the commands, and main()
  *   ibt_args.c      the options of each, and how the command line is read
  *   ibt_names.c     names as text that is safe to print
- *   ibt_print.c     what is printed: changes, problems, reports
+ *   ibt_print.c     what is printed: changes, errors, short reports
+ *   ibt_problems.c  problems, as they happen and at the end
  *   ibt_tables.c    reports with many snapshots: list, prune, verify
  *   ibt_columns.c   text in columns, as wide as the terminal allows
  *   ibt_prune.c     which snapshot a prune removes
@@ -38,6 +39,9 @@ enum { TIME_SIZE = 48 };
     "2026-11-22, \"2026-11-22 22:05\" or with seconds (all of that day, minute or second, in local time;\n" \
     "                   UTC with Z, others with +01:00), today, yesterday, now, 90s, 15min, 6h, 2d or 3w (so long ago)"
 
+/* More than there are kinds of problems. */
+enum { KINDS_MAX = 32 };
+
 /* One run of the program: what was asked for, and what the answer goes through. */
 struct run {
     const char *operands[2];
@@ -59,6 +63,8 @@ struct run {
     ibt_error *err;
     char *message; /* an error of the program itself */
     size_t message_size;
+    size_t shown[KINDS_MAX]; /* how many problems of each kind were printed as they happened */
+    char *names[2]; /* operands that were given as they are printed */
 };
 
 /* Which commands an option belongs to: a set of these. */
@@ -80,6 +86,7 @@ struct command {
     const char *name; /* NULL ends the table */
     int group;
     int operands_min, operands_max;
+    const char *word; /* what it does, for the list of commands */
     const char *use;
     ibt_status (*work)(struct run *run);
     void (*print)(const struct run *run); /* NULL if work itself prints */
@@ -91,6 +98,8 @@ extern const struct command commands[];
 /* ibt_args.c */
 const struct command *find_command(const char *name);
 int help(const struct command *command);
+int help_on(const char *name);
+int all_is_written(int status);
 int asks_for_help(char **argv);
 int wrong_usage(const struct command *command, const char *what, const char *which);
 int read_arguments(const struct command *command, struct run *run, char **argv);
@@ -100,6 +109,7 @@ void print_name(FILE *out, const char *name);
 void print_text(FILE *out, const char *text);
 void print_json_text(const char *name);
 void print_json_message(const char *message);
+char *name_of_text(const char *text);
 char *name_as_text(const char *name);
 char *message_as_text(const char *message);
 size_t name_width(const char *name);
@@ -109,17 +119,22 @@ void print_cell(const char *name, size_t width);
 const char *or_dash(const char *text);
 uint64_t count_of(const struct run *run, int32_t which);
 const char *plural(uint64_t count);
-int32_t print_change(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
+int32_t print_restored(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
+int32_t print_difference(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
 FILE *begin_message(struct run *run);
 void end_message(struct run *run, FILE *out);
 const char *error_text(const struct run *run, ibt_status status);
 void print_json_error(ibt_status status, const char *message);
-void print_problems(const struct run *run);
 void print_backup(const struct run *run);
 void print_restore(const struct run *run);
 void print_compare(const struct run *run);
 void print_consolidate(const struct run *run);
 void print_rebuild(const struct run *run);
+
+/* ibt_problems.c */
+void print_at_once(void *ud, int32_t level, const char *line);
+void print_problems(const struct run *run);
+void print_cure(const struct run *run, const struct command *command);
 
 /* ibt_tables.c */
 void print_list(const struct run *run);
@@ -157,7 +172,7 @@ ibt_status do_cat(struct run *run);
 
 /* ibt_progress.c */
 void catch_interrupts(ibt_cancel *cancel);
-void release_interrupts(void);
+int release_interrupts(void);
 int wants_progress(const struct run *run);
 int32_t draw(void *ud, const ibt_progress *now);
 void erase_progress(const struct run *run);

@@ -223,15 +223,15 @@ impl<'a> Job<'a> {
         self.observer.log(level, message);
     }
 
-    /// Lists a problem in the report and logs it. With [`OnFileError::Stop`] a problem that makes the
-    /// result partial is the operation's error instead. An error of libibt's own always is: it says nothing about
-    /// the entry or backup file that it happened to.
+    /// Lists a problem in the report and logs it, the name of its kind first. With [`OnFileError::Stop`] a problem
+    /// that makes the result partial is the operation's error instead. An error of libibt's own always is: it says
+    /// nothing about the entry or backup file that it happened to.
     pub fn problem(&mut self, problem: Problem, error: Error) -> Result<()> {
         if error.is_own && !problem.kind.is_note() {
             return Err(error);
         }
         let level = if problem.kind.is_note() { Level::Info } else { Level::Warn };
-        self.observer.log(level, &error.to_string());
+        self.observer.log(level, &format!("{}: {error}", problem.kind.name()));
         let stops = self.options.on_file_error == OnFileError::Stop && !problem.kind.is_note();
         self.report.add_problem(problem);
         if stops {

@@ -276,8 +276,8 @@ impl Snapshot {
 /// The outcome of an operation, handed out whenever work was begun.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// `None` for OK or PARTIAL (see [`Report::is_partial`]), else the error's kind.
-    pub failed: Option<Kind>,
+    /// `None` for OK or PARTIAL (see [`Report::is_partial`]), else why the operation failed.
+    pub failed: Option<Error>,
     pub key: Option<String>,
     /// The snapshot made or used.
     pub snapshot: Option<Stamp>,
@@ -312,7 +312,7 @@ impl Report {
 
     /// The status of the C ABI: 0 OK, 1 PARTIAL, negative the error's.
     pub fn status(&self) -> i32 {
-        self.failed.map_or(i32::from(self.partial), |kind| kind as i32)
+        self.failed.as_ref().map_or(i32::from(self.partial), |error| error.kind as i32)
     }
 
     pub fn total_size(&self) -> u64 {
@@ -325,6 +325,7 @@ impl Report {
         let file = |f: &BackupFile| json!({"name": f.name, "kind": f.kind, "size": f.size, "path": f.path.as_deref().map(encode_name)});
         json!({
             "status": self.status(),
+            "error": self.failed.as_ref().map(Error::to_string),
             "key": self.key,
             "snapshot": self.snapshot.map(|s| s.to_string()),
             "digest": self.digest.map(|d| d.to_string()),

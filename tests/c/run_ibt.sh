@@ -75,6 +75,38 @@ expect 0 "$@" cat docs new --store store
 expect 1 "$@" cat docs new --store store --at "$stamp"
 expect 1 "$@" cat docs dir --store store
 
+# What a backup prints says where it is, also where nobody named a store.
+expect 0 "$@" full src --store store --key where
+grep -q '^stored in store$' out && grep -q '^[0-9]* entries: ' out || fail "the store is not named"
+mkdir lonely
+expect 0 "$@" full lonely
+grep -q '^1 entry: ' out || fail "one entries"
+grep -q "^stored in $PWD/tmp/.*, a temporary directory" out || fail "the default store is not named"
+
+# Names are taken back as they are printed, and keys.
+mkdir 50% 50%/d%
+for name in '100%' 'a%41' 'x%25' "$(printf 'n\nl')" "$(printf '\377')"; do
+    printf '%s' "$name" >"50%/d%/$name"
+done
+expect 0 "$@" full 50% --store store
+expect 0 "$@" list 50%25 --store store
+expect 0 "$@" files 50%25 d%25 --store store
+sed -n 's/^-.* d%25/d%25/p' out >printed
+[ "$(wc -l <printed)" = 5 ] || fail "not five names"
+while read -r name; do
+    expect 0 "$@" files 50% "$name" --store store
+    grep -qF " $name" out || fail "$name is not taken back by files"
+    expect 0 "$@" cat 50% "$name" --store store
+    cmp -s out "50%/d%/$(cat out)" || fail "$name is not taken back by cat"
+done <printed
+expect 0 "$@" cat 50% 'd%25/100%25' --store store
+[ "$(cat out)" = '100%' ] || fail "an encoded name is not decoded"
+expect 0 "$@" cat 50% 'd%/100%' --store store
+expect 0 "$@" cat 50% 'd%/a%41' --store store
+[ "$(cat out)" = 'a%41' ] || fail "a name that is never printed so was decoded"
+expect 0 "$@" restore 50%25 byroot --root d%25 --store store
+[ "$(ls byroot | wc -l)" -ge 5 ] || fail "--root takes no printed name"
+
 # A name cannot command the terminal.
 plant odd
 : >"odd/$(printf '\033[2J%%\377')"
@@ -91,9 +123,13 @@ echo more >other/extra
 rm other/dir/numbers
 chmod 700 other/new
 expect 0 "$@" compare docs other --store store
-for line in '^M a.txt$' '^+ extra$' '^- dir/numbers$' '^m new$'; do
+for line in '^M a.txt$' '^- extra$' '^+ dir/numbers$' '^m new$' '1 only in the snapshot (+), 1 only in the tree (-)'; do
     grep -q "$line" out || fail "compare does not tell $line"
 done
+# The signs are those of the restore that would make the tree so.
+grep '^[+M-] ' out | sort >compared
+expect 0 "$@" restore docs other --store store --overwrite always --delete --dry-run
+grep '^[+M-] ' out | sort | diff compared - || fail "a sign means two things"
 expect 0 "$@" compare docs before --store store --at "$stamp" --json
 grep -q '^{' out || fail "compare --json is no JSON"
 expect 1 "$@" compare docs nowhere --store store
@@ -105,6 +141,31 @@ cp -R store damaged
 rm damaged/docs.full.*
 expect 3 "$@" verify docs --store damaged
 grep -q '^ibt: missing: ' err && grep -q 'loss' out || fail "the loss is not told"
+grep -q 'only a new full' err || fail "no cure is told"
+expect 1 "$@" verify --store nothing-here
+grep -q '^ibt: .*nothing was verified' err || fail "a verification of nothing is a good one"
+
+# Many losses of one cause are few lines for people, and all in JSON.
+mkdir many
+for number in $(seq 300); do echo "$number" >"many/$number"; done
+expect 0 "$@" full many --store damaged
+rm damaged/many.full.*
+expect 3 "$@" restore many lost --store damaged --json
+[ "$(wc -l <err)" -lt 12 ] || fail "$(wc -l <err) lines of problems"
+grep -q 'more of this cause' err || fail "problems of one cause are not put together"
+[ "$(grep -o '"kind":"missing"' out | wc -l)" -ge 300 ] || fail "not every problem is in JSON"
+mkdir over
+expect 1 "$@" restore many over --root nowhere --store damaged --json
+grep -q '"error":"' out || fail "no error in JSON"
+expect 1 "$@" list nobody --store damaged --json
+grep -q '"error":"' out || fail "no error in JSON"
+
+# A state that cannot be read is removed by its stamp, and counted.
+expect 0 "$@" full many --store damaged
+gone=$(ls damaged | sed -n 's/^many.state.\(.*Z\)\.json.*$/\1/p' | head -n 1)
+dd if=/dev/zero of="$(ls damaged/many.state."$gone".*)" bs=1 seek=100 count=50 conv=notrunc 2>dd.err
+expect 0 "$@" prune many --at "$gone" --store damaged
+grep -q '^1 of 2 snapshots removed (1 of them unreadable)' out || { cat out; fail "a removed snapshot is not counted"; }
 
 # Chains: drawn, consolidated, removed.
 expect 0 "$@" list docs --store store

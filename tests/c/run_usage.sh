@@ -3,12 +3,28 @@
 . "$(dirname "$0")/scratch.sh"
 expect 0 "$@" --version
 grep -q '^ibt [0-9]' out || fail "no version"
+expect 0 "$@" -V
+grep -q '^ibt [0-9]' out || fail "no version"
 expect 0 "$@" --help
 grep -q 'ibt restore KEY DEST' out || fail "no overview"
+cp out overview
+expect 0 "$@" help
+cmp -s out overview || fail "help is not --help"
+expect 2 "$@" help frobnicate
+for question in --help --version -V help 'help full' 'list --help'; do
+    got=0
+    # shellcheck disable=SC2086 # a question has two words
+    "$@" $question >/dev/full 2>err || got=$?
+    [ $got = 1 ] && grep -q 'cannot write' err || fail "status $got for $question on a full disk"
+done
 for command in full incr restore list files cat verify compare prune consolidate rebuild-cache; do
     expect 0 "$@" $command --help
     grep -q "^usage: ibt $command" out && grep -q -- --store out && grep -q -- --cache out ||
         fail "no help for $command"
+    cp out help
+    grep -q "^  $command  *[a-z]" overview || fail "no word on $command"
+    expect 0 "$@" help $command
+    cmp -s out help || fail "help $command is not $command --help"
 done
 expect 2 "$@"
 expect 2 "$@" frobnicate

@@ -118,7 +118,7 @@ impl Call {
             job.report.date = Time::now();
             // A panic is caught here already, so that even then the report tells what was done.
             let outcome = attempt(|| work(store, &mut job)).and_then(|result| result);
-            job.report.failed = outcome.as_ref().err().map(|error| error.kind);
+            job.report.failed = outcome.as_ref().err().cloned();
             let status = job.report.status();
             if !self.report.is_null() {
                 *self.report = give(ibt_report::new(job.report));

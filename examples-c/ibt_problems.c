@@ -1,0 +1,193 @@
+/* ibt_problems.c - problems for people: the first as they happen, at the end the rest, those of one cause together. */
+#include "ibt_tool.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of each kind so many are printed as they happen, and of a group at the end so many paths. */
+enum { SHOWN_AT_ONCE = 5, PATHS_SHOWN = 3 };
+
+/* Good to know, but nothing went wrong. */
+static int is_note(int32_t problem)
+{
+    return problem == IBT_PROBLEM_SKIPPED || problem == IBT_PROBLEM_LEFTOVER;
+}
+
+/* -------------------------------------------------------------- as they happen */
+
+/* The number of the kind that a logged line begins with, "unreadable: ..."; 0 for a line of another sort. */
+static int32_t kind_of_line(const char *line)
+{
+    size_t length = strcspn(line, ":");
+    int32_t kind;
+
+    for (kind = 1; kind < KINDS_MAX; kind++) {
+        const char *name = ibt_problem_name(kind);
+
+        if (name != NULL && strlen(name) == length && strncmp(name, line, length) == 0)
+            return kind;
+    }
+    return 0;
+}
+
+/* An ibt_log_fn whose userdata is the run. */
+void print_at_once(void *ud, int32_t level, const char *line)
+{
+    struct run *run = ud;
+    int32_t kind = kind_of_line(line);
+
+    (void)level;
+    if (kind != 0 && run->shown[kind] == SHOWN_AT_ONCE)
+        return;
+    if (kind != 0)
+        run->shown[kind]++;
+    erase_progress(run);
+    fputs("ibt: ", stderr);
+    print_text(stderr, line);
+    fputc('\n', stderr);
+}
+
+/* -------------------------------------------------------------------- at the end */
+
+/* Problems of one kind in one file of the store or, where none is named, with one error of the system. */
+struct group {
+    size_t first; /* the first one's number in the report */
+    size_t count;
+    size_t paths[PATHS_SHOWN];
+    size_t path_count;
+};
+
+static int is_same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static int is_same_cause(const ibt_report *report, size_t a, size_t b)
+{
+    if (ibt_report_problem_kind(report, a) != ibt_report_problem_kind(report, b)
+        || !is_same_text(ibt_report_problem_file(report, a), ibt_report_problem_file(report, b)))
+        return 0;
+    return ibt_report_problem_file(report, a) != NULL
+        || (ibt_report_problem_path(report, a) != NULL && ibt_report_problem_path(report, b) != NULL
+            && ibt_report_problem_os_code(report, a) == ibt_report_problem_os_code(report, b)
+            && ibt_report_problem_status(report, a) == ibt_report_problem_status(report, b));
+}
+
+/* Puts problem i into its group, or into a new one. Returns how many groups there are then. */
+static size_t add_to_group(const ibt_report *report, size_t i, struct group *groups, size_t count)
+{
+    struct group *group;
+    size_t at = 0;
+
+    while (at < count && !is_same_cause(report, groups[at].first, i))
+        at++;
+    group = &groups[at];
+    if (at == count) {
+        memset(group, 0, sizeof *group);
+        group->first = i;
+        count++;
+    }
+    group->count++;
+    if (group->path_count < PATHS_SHOWN && ibt_report_problem_path(report, i) != NULL && group->count > 1)
+        group->paths[group->path_count++] = i;
+    return count;
+}
+
+/* Adds what the message does not say itself. */
+static void print_where(const char *label, const char *where, const char *message)
+{
+    if (where == NULL || strstr(message, where) != NULL)
+        return;
+    fprintf(stderr, " (%s ", label);
+    print_name(stderr, where);
+    fputc(')', stderr);
+}
+
+static void print_problem(const ibt_report *report, size_t i)
+{
+    const char *message = ibt_report_problem_message(report, i);
+
+    fprintf(stderr, "ibt: %s: ", or_dash(ibt_problem_name(ibt_report_problem_kind(report, i))));
+    print_text(stderr, message);
+    print_where("snapshot", ibt_report_problem_snapshot(report, i), message);
+    print_where("in", ibt_report_problem_file(report, i), message);
+    fputc('\n', stderr);
+}
+
+/* "ibt: missing: 311 more of this cause, in docs.full.X: a/b, c/d, e/f and 308 more" */
+static void print_more(const ibt_report *report, const struct group *group)
+{
+    const char *file = ibt_report_problem_file(report, group->first);
+    size_t more = group->count - 1, i;
+
+    fprintf(stderr, "ibt: %s: %zu more of this cause",
+            or_dash(ibt_problem_name(ibt_report_problem_kind(report, group->first))), more);
+    if (file != NULL) {
+        fputs(", in ", stderr);
+        print_name(stderr, file);
+    }
+    for (i = 0; i < group->path_count; i++) {
+        fputs(i == 0 ? ": " : ", ", stderr);
+        print_name(stderr, ibt_report_problem_path(report, group->paths[i]));
+    }
+    if (group->path_count > 0 && more > group->path_count)
+        fprintf(stderr, " and %zu more", more - group->path_count);
+    fputc('\n', stderr);
+}
+
+/* Whether problem i was printed as it happened: the first ones of each kind, in the report's order. */
+static int was_shown(const struct run *run, size_t i, size_t *passed)
+{
+    int32_t kind = ibt_report_problem_kind(run->report, i);
+
+    return kind > 0 && kind < KINDS_MAX && passed[kind]++ < run->shown[kind];
+}
+
+static void print_group(const struct run *run, const struct group *group)
+{
+    if (run->quiet && is_note(ibt_report_problem_kind(run->report, group->first)))
+        return;
+    print_problem(run->report, group->first);
+    if (group->count > 1)
+        print_more(run->report, group);
+}
+
+/* Prints what was not printed as it happened. */
+void print_problems(const struct run *run)
+{
+    size_t count = ibt_report_problem_count(run->report), group_count = 0, i;
+    uint64_t all = count_of(run, IBT_COUNT_PROBLEMS);
+    size_t passed[KINDS_MAX] = { 0 };
+    struct group *groups = malloc((count + 1) * sizeof *groups);
+
+    for (i = 0; groups != NULL && i < count; i++)
+        if (!was_shown(run, i, passed))
+            group_count = add_to_group(run->report, i, groups, group_count);
+    for (i = 0; i < group_count; i++)
+        print_group(run, &groups[i]);
+    free(groups);
+    if (all > count)
+        fprintf(stderr, "ibt: and %" PRIu64 " more problem%s\n", all - count, plural(all - count));
+}
+
+/* Whether stored bytes were found to be damaged or gone. */
+static int is_damaged(const ibt_report *report)
+{
+    size_t i;
+
+    for (i = 0; i < ibt_report_problem_count(report); i++) {
+        int32_t kind = ibt_report_problem_kind(report, i);
+
+        if (kind == IBT_PROBLEM_DAMAGED || kind == IBT_PROBLEM_MISSING)
+            return 1;
+    }
+    return 0;
+}
+
+/* Says what to do about damage: increments go on from what is lost. */
+void print_cure(const struct run *run, const struct command *command)
+{
+    if ((command->group & (BACKUP | VERIFY | LIST)) != 0 && is_damaged(run->report))
+        fputs("ibt: what is damaged or missing in the store stays so, and increments need it again: only a new full "
+              "backup (ibt full) stores it anew\n", stderr);
+}
