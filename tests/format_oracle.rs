@@ -1,4 +1,4 @@
-//! What is stored, read by other people's tools: GNU tar, bsdtar, zstd, b3sum, jq and rdiff. The recipes of
+//! What is stored, read by other people's tools: GNU tar, bsdtar, Python, zstd, b3sum, jq and rdiff. The recipes of
 //! `docs/format.md` run as they stand there.
 
 mod support;
@@ -125,6 +125,56 @@ fn names_of_every_kind_are_restored() {
             }
         },
     );
+}
+
+/// The names of an archive's members, as CPython's tarfile module reads them.
+fn names_for_python(archive: &FsPath) -> Vec<Vec<u8>> {
+    const LIST: &str = "import os, sys, tarfile\n\
+        for member in tarfile.open(sys.argv[1]): print(os.fsencode(member.name).hex())";
+    let listed = text(run(Command::new("python3").args(["-c", LIST]).arg(archive)));
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    listed.lines().map(|hex| hex.as_bytes().chunks(2).map(byte).collect()).collect()
+}
+
+/// A sparse member's real name is in one record; a second name beside it would be taken by some.
+#[test]
+fn files_with_holes_have_one_name_in_every_tool() {
+    let deep = vec![vec![b'd'; 60]; 5].join(&b'/');
+    let names: Vec<Vec<u8>> = vec![
+        b"short".to_vec(),
+        b"new\nline".to_vec(),
+        b"latin-\xe9".to_vec(),
+        "\u{e9}\u{4e2d}".into(),
+        vec![b'h'; 100],
+        vec![b'n'; 255],
+        "\u{4e2d}".repeat(70).into(),
+        vec![b'\xff'; 200],
+        [&deep[..], b"/", &b"f".repeat(200)].concat(),
+        [&deep[..], b"/\xc3", &b"g".repeat(200)].concat(),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.tar");
+    let mut archive = ArchiveWriter::new(frames(Codec::None));
+    for name in &names {
+        archive.begin_file(&path(name), &meta(0o644), 1 << 20, &[(4096, (1 << 20) - 4096)]).unwrap();
+        archive.write(&vec![1; 4096]).unwrap();
+        archive.end().unwrap();
+    }
+    fs::write(&file, archive.finish().unwrap().out).unwrap();
+    assert_eq!(names_for_python(&file), names);
+    for tool in ["tar", "bsdtar"] {
+        let dest = dir.path().join(tool);
+        fs::create_dir(&dest).unwrap();
+        let mut extract = Command::new(tool);
+        let output =
+            extract.arg("-xf").arg(&file).arg("-C").arg(&dest).env("LC_ALL", "C.UTF-8").output().unwrap();
+        // bsdtar takes all names for UTF-8, warns of those that are not, and gives them right.
+        assert!(output.status.success() || tool == "bsdtar", "{tool}: {output:?}");
+        for name in &names {
+            let size = fs::metadata(at(&dest, name)).map(|stat| stat.len()).ok();
+            assert_eq!(size, Some(1 << 20), "{tool}: {}", String::from_utf8_lossy(name));
+        }
+    }
 }
 
 /// bsdtar takes pax names for UTF-8 and warns about this one, so it is GNU tar's alone.

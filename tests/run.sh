@@ -32,6 +32,7 @@ need b3sum b3sum
 need setfacl acl
 need getfattr attr
 need bsdtar libarchive-tools
+need python3 python3
 need setpriv util-linux
 need mount mount
 need mkfs.exfat exfatprogs

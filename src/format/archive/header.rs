@@ -22,13 +22,21 @@ pub(super) struct Head<'a> {
     link: &'a [u8],
     device: Option<u64>,
     /// Records that come before all others.
-    pub extra: Records,
+    extra: Records,
+    /// The records give the member its name: `path` beside them would be another one, and the one that some
+    /// readers take.
+    is_named: bool,
 }
 
 impl<'a> Head<'a> {
     pub fn file(name: Vec<u8>, meta: &'a Metadata, size: u64) -> Self {
         let (entry_type, extra) = (EntryType::Regular, Records::new());
-        Head { name, meta, entry_type, size, link: &[], device: None, extra }
+        Head { name, meta, entry_type, size, link: &[], device: None, extra, is_named: false }
+    }
+
+    /// A file whose real name is in `records`; those that do not know them see `stand_in`, perhaps cut.
+    pub fn sparse(stand_in: Vec<u8>, records: Records, meta: &'a Metadata, size: u64) -> Self {
+        Head { extra: records, is_named: true, ..Head::file(stand_in, meta, size) }
     }
 
     pub fn special(name: Vec<u8>, meta: &'a Metadata, what: Special<'a>) -> Self {
@@ -100,7 +108,9 @@ impl<'a> Head<'a> {
                 put(&mut fields.name, name);
             }
             None => {
-                push_record(records, b"path", &self.name);
+                if !self.is_named {
+                    push_record(records, b"path", &self.name);
+                }
                 put(&mut fields.name, last_component(&self.name));
             }
         }

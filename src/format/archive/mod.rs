@@ -17,7 +17,7 @@
 //! | owner's names, 32 bytes and more or not ASCII | `uname`, `gname` |
 //! | POSIX ACLs | `SCHILY.acl.access`, `SCHILY.acl.default`: text with numeric ids |
 //! | other xattrs | `SCHILY.xattr.NAME`, `%` and `=` of the name as `%25` and `%3D` |
-//! | holes | `GNU.sparse.major=1`, `minor=0`, `name`, `realsize`, and a map before the data |
+//! | holes | `GNU.sparse.major=1`, `minor=0`, `name`, `realsize` and never `path`, and a map before the data |
 
 mod acl;
 mod header;
@@ -94,8 +94,8 @@ impl<W: Sink> ArchiveWriter<W> {
             return self.begin(&Head::file(member_name(path), meta, len), len);
         }
         let map = sparse::map(size, holes);
-        let mut head = Head::file(sparse::stand_in(path), meta, len + map.len() as u64);
-        head.extra = sparse::records(&member_name(path), size);
+        let records = sparse::records(&member_name(path), size);
+        let head = Head::sparse(sparse::stand_in(path), records, meta, len + map.len() as u64);
         self.begin(&head, len)?;
         self.frames.write(&map)?;
         Ok(self.position())
