@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
@@ -12,8 +13,11 @@ use ibt::error::{Kind, Result};
 use ibt::job::{Cancel, Codec, Job, Options, Silent};
 use ibt::store::DirStore;
 use ibt::{maintain, restore};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::TestRunner;
 use rustix::process::{setrlimit, Resource, Rlimit};
-use support::tools::{child_role, this_test_again, CHILD};
+use support::tools::{cases, child_role, noise, this_test_again, CHILD};
 
 const STAMP: &str = "20261101T000000.000000Z";
 const ARCHIVE: &str = "k.full.20261101T000000.000000Z.tar.zst";
@@ -203,4 +207,183 @@ fn sums_of_sizes_do_not_wrap_around() {
     put_state(dir.path(), &[root(), file("a", 9, empty, "", &content)], &archive, "");
     assert_eq!(cost("restore", dir.path()), "Corrupt");
     assert_eq!(cost("consolidate", dir.path()), "Corrupt");
+}
+
+/// What a forger does to a document.
+#[derive(Clone, Debug)]
+enum Forgery {
+    /// Every number of the line becomes this one.
+    Numbers(&'static str),
+    Byte(u8),
+    Delete(usize),
+    /// A piece of the document again, elsewhere.
+    Repeat(usize, Index),
+    Insert(&'static str),
+    /// Two lines change places.
+    Swap(Index),
+}
+
+fn any_forgery() -> impl Strategy<Value = Forgery> {
+    let numbers =
+        ["0", "1", "4294967296", "9223372036854775808", "18446744073709551615", "1e400", "-1", "01"];
+    let texts =
+        ["\n", "],\n", ",", "{", "}", "\"", "\\u0061", "%00", "/", "../", ",\"x\":[[[1]]]", "\u{9b}", "\0"];
+    prop_oneof![
+        proptest::sample::select(numbers.to_vec()).prop_map(Forgery::Numbers),
+        (b' '..b'~').prop_map(Forgery::Byte),
+        (1..200usize).prop_map(Forgery::Delete),
+        (1..400usize, any::<Index>()).prop_map(|(len, to)| Forgery::Repeat(len, to)),
+        proptest::sample::select(texts.to_vec()).prop_map(Forgery::Insert),
+        any::<Index>().prop_map(Forgery::Swap),
+    ]
+}
+
+fn forge(document: &mut Vec<u8>, what: &Forgery, at: Index) {
+    let place = at.index(document.len());
+    match what {
+        Forgery::Byte(byte) => document[place] = *byte,
+        Forgery::Delete(len) => drop(document.drain(place..(place + len).min(document.len()))),
+        Forgery::Insert(text) => drop(document.splice(place..place, text.bytes())),
+        Forgery::Repeat(len, to) => {
+            let piece = document[place..(place + len).min(document.len())].to_vec();
+            let to = to.index(document.len());
+            document.splice(to..to, piece);
+        }
+        Forgery::Numbers(number) => {
+            let mut lines: Vec<_> = document.split_inclusive(|&b| b == b'\n').map(<[u8]>::to_vec).collect();
+            let line = at.index(lines.len());
+            let text = String::from_utf8_lossy(&lines[line]).into_owned();
+            let mut out = String::new();
+            for piece in text.split_inclusive(|c: char| !c.is_ascii_digit()) {
+                let end = piece.trim_start_matches(|c: char| c.is_ascii_digit());
+                out += if end.len() < piece.len() { number } else { "" };
+                out += end;
+            }
+            lines[line] = out.into_bytes();
+            *document = lines.concat();
+        }
+        Forgery::Swap(other) => {
+            let mut lines: Vec<_> = document.split_inclusive(|&b| b == b'\n').map(<[u8]>::to_vec).collect();
+            let (a, b) = (at.index(lines.len()), other.index(lines.len()));
+            lines.swap(a, b);
+            *document = lines.concat();
+        }
+    }
+    if document.is_empty() {
+        document.push(b'\n');
+    }
+}
+
+/// The document with tree digest, number of entries and digest made right, as far as it still has them.
+fn sealed(document: &[u8]) -> Vec<u8> {
+    let find = |text: &[u8], what: &[u8]| text.windows(what.len()).position(|window| window == what);
+    let without_lf = document.strip_suffix(b"\n").unwrap_or(document);
+    let last_line = without_lf.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    let mut body = document[..last_line].to_vec();
+    let begin = find(&body, b"\"entries\":[\n").map_or(0, |at| at + 12);
+    let (mut tree, mut count) = (blake3::Hasher::new(), 0);
+    for line in body[begin..].split(|&b| b == b'\n').take_while(|line| *line != b"],") {
+        tree.update(&line[..find(line, b",\"at\":{").unwrap_or(line.len())]).update(b"\n");
+        count += 1;
+    }
+    let replace = |body: &mut Vec<u8>, key: &[u8], len: &dyn Fn(&[u8]) -> usize, value: String| {
+        if let Some(at) = find(&body[begin..], key).map(|at| begin + at + key.len()) {
+            let len = len(&body[at..]).min(body.len() - at);
+            body.splice(at..at + len, value.bytes());
+        }
+    };
+    let digits = |rest: &[u8]| rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    replace(&mut body, b"\"totals\":{\"entries\":", &digits, count.to_string());
+    replace(&mut body, b",\"tree\":\"", &|_| 71, Hash::from(tree.finalize()).to_string());
+    let digest = Hash::from(blake3::hash(&body));
+    [&body[..], format!("\"digest\":\"{digest}\"}}\n").as_bytes()].concat()
+}
+
+fn document_of(path: &Path) -> Vec<u8> {
+    zstd::stream::decode_all(fs::File::open(path).unwrap()).unwrap()
+}
+
+/// Two keys in one store, the first with two snapshots; the newest state of the first, and its document.
+fn two_keys(dir: &Path) -> (std::path::PathBuf, Vec<u8>) {
+    let options = Options { cache_dir: Some(dir.join("cache")), threads: 1, ..Options::default() };
+    let (cancel, mut silent) = (Cancel::default(), Silent);
+    let mut job = Job::new(&options, &cancel, &mut silent);
+    let mut store = DirStore::open(dir.join("store"));
+    for key in ["a", "b"] {
+        let source = dir.join(key);
+        fs::create_dir_all(source.join("dir")).unwrap();
+        fs::write(source.join("dir/f"), noise(1, 40_000)).unwrap();
+        fs::write(source.join("small"), "small").unwrap();
+        fs::hard_link(source.join("small"), source.join("dir/link")).unwrap();
+        std::os::unix::fs::symlink("small", source.join("to")).unwrap();
+        ibt::backup::full(&mut store, &source, &mut job).unwrap();
+    }
+    fs::write(dir.join("a/dir/f"), [noise(1, 30_000), noise(2, 9000)].concat()).unwrap();
+    ibt::backup::incremental(&mut store, &dir.join("a"), &mut job).unwrap();
+    let names = fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path());
+    let is_state =
+        |path: &std::path::PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("a.state.");
+    let newest = names.filter(is_state).max().unwrap();
+    let document = document_of(&newest);
+    (newest, document)
+}
+
+/// Whatever a state says that carries the right digests: nothing panics, and the other snapshots, of this key and
+/// of others, are listed and verified.
+#[test]
+fn a_forged_state_costs_no_other_snapshot_and_is_never_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let (newest, good) = two_keys(dir.path());
+    assert_eq!(sealed(&good), good);
+    let forgeries = proptest::collection::vec((any_forgery(), any::<Index>()), 1..4);
+    let accepted = Cell::new(0);
+    let mut runner = TestRunner::new(cases(150));
+    let result = runner.run(&forgeries, |forgeries| {
+        let mut document = good.clone();
+        forgeries.iter().for_each(|(what, at)| forge(&mut document, what, *at));
+        let _ = fs::remove_file(&newest);
+        let path = newest.with_extension("");
+        fs::write(&path, sealed(&document)).unwrap();
+        accepted.set(accepted.get() + u32::from(use_all(dir.path())?));
+        fs::remove_file(&path).unwrap();
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(accepted.get() > 0, "every forged state was refused by its digest or layout");
+}
+
+/// Lists, verifies, restores and looks at the store. Whether the newest state of "a" was taken for a snapshot.
+fn use_all(dir: &Path) -> std::result::Result<bool, TestCaseError> {
+    let options = Options { cache_dir: Some(dir.join("other-cache")), threads: 1, ..Options::default() };
+    let (cancel, mut silent) = (Cancel::default(), Silent);
+    let mut snapshots = 0;
+    let mut store = DirStore::open(dir.join("store"));
+    for verifies in [false, true] {
+        let mut job = Job::new(&options, &cancel, &mut silent);
+        let done = match verifies {
+            false => maintain::list(&mut store, None, &mut job),
+            true => maintain::verify(&mut store, None, &mut job),
+        };
+        prop_assert!(done.is_ok(), "{verifies}: {done:?}");
+        let listed = &job.report.snapshots;
+        let of = |key: &str| listed.iter().filter(|snapshot| snapshot.key == key).count();
+        prop_assert!(of("a") >= 1 && of("b") == 1, "{verifies}: {listed:?}");
+        snapshots = snapshots.max(of("a"));
+    }
+    let restored = dir.join("restored");
+    let mut job = Job::new(&options, &cancel, &mut silent);
+    let done = restore::restore(&mut store, "a", &restored, &mut job);
+    let _ = fs::remove_dir_all(&restored);
+    prop_assert!(done.as_ref().err().is_none_or(|error| error.kind != Kind::Panic), "restore: {done:?}");
+    let before: Vec<_> =
+        fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut job = Job::new(&options, &cancel, &mut silent);
+    let done = maintain::consolidate(&mut store, "a", &mut job);
+    prop_assert!(done.as_ref().err().is_none_or(|error| error.kind != Kind::Panic), "consolidate: {done:?}");
+    for path in fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path()) {
+        if !before.contains(&path) {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    Ok(snapshots == 2)
 }
