@@ -189,7 +189,10 @@ extern "C" {
 /**
  * ==== Change detection: ibt_options_set_change_detection() ====
  *
- * An entry is unchanged if size, times and inode are equal and old enough.
+ * An entry is unchanged if size, times and inode are equal and old enough. Where
+ * the file system keeps no ctime of its own (FAT, exFAT, squashfs; any other of
+ * which this is not known and where every file's ctime is its mtime, as with
+ * many FUSE file systems) every file is read.
  */
 #define IBT_DETECT_METADATA 0
 

@@ -18,6 +18,8 @@ pub struct Facts {
     pub ino: u64,
     /// The device that it lies on now; not recorded, not compared.
     pub dev: u64,
+    /// The file system has no ctime of its own, so that equal times tell nothing; not recorded.
+    pub no_ctime: bool,
     /// Of a recorded entry: it is not believed, whatever else is equal.
     pub dirty: bool,
 }
@@ -32,6 +34,7 @@ impl Facts {
             ctime: entry.place.ctime,
             ino: entry.place.ino,
             dev: 0,
+            no_ctime: false,
             dirty: entry.place.dirty,
         }
     }
@@ -56,7 +59,7 @@ pub struct Guard {
 ///
 /// Type, size, mtime, ctime and inode must be equal, and the younger of both times older, by two
 /// seconds, than the parent's scan and, where another machine's clock may make the stamps, than the newest
-/// ctime which that scan saw. What remains: a file system with whole-second stamps whose clock was set back
+/// ctime which that scan saw. The file system must keep a ctime: an mtime can be put back. What remains: a file system with whole-second stamps whose clock was set back
 /// between two runs.
 pub fn is_unchanged(then: &Facts, now: &Facts, guard: &Guard) -> bool {
     let same_node = then.kind == now.kind && then.size == now.size;
@@ -66,7 +69,8 @@ pub fn is_unchanged(then: &Facts, now: &Facts, guard: &Guard) -> bool {
     let local = guard.local_dev.is_some_and(|dev| dev == now.dev);
     let settled =
         youngest.is_settled_by(guard.scanned_at) && (local || youngest.is_settled_by(guard.newest_ctime));
-    same_node && same_times && same_inode && settled && !then.dirty && !guard.distrust
+    let believed = !then.dirty && !now.no_ctime && !guard.distrust;
+    same_node && same_times && same_inode && settled && believed
 }
 
 /// Whether two versions of one path say the same of everything but content: type, metadata, target,
@@ -194,6 +198,7 @@ mod tests {
         ctime: Time { secs: 101, nanos: 5 },
         ino: 9,
         dev: 3,
+        no_ctime: false,
         dirty: false,
     };
 
@@ -239,6 +244,12 @@ mod tests {
             ));
         }
         assert!(!is_unchanged(&Facts::of(&recorded()), &NOW, &Guard { distrust: true, ..guard() }));
+    }
+
+    #[test]
+    fn without_a_ctime_nothing_is_unchanged() {
+        let facts = Facts { no_ctime: true, ..NOW };
+        assert!(!is_unchanged(&Facts::of(&recorded()), &facts, &guard()));
     }
 
     #[test]

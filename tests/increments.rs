@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ibt::job::{Counter, Detect, Select};
 use support::series::counter;
+use support::tools::{skip, Mount};
 use support::tree::set_mtime;
 use support::*;
 
@@ -408,4 +409,25 @@ fn the_same_store_holds_several_keys() {
         })
         .whole();
     assert_same_tree(&other.source, &dest);
+}
+
+/// An mtime that was put back shows in the ctime only, which exFAT has not.
+#[test]
+fn where_no_ctime_is_kept_a_change_is_found_by_reading() {
+    let series = Series::new();
+    let Some(_mount) = Mount::exfat(&series.beside("image"), &series.source) else {
+        return skip("there is no exFAT here, or mounting is not allowed");
+    };
+    let write = |name: &str, content: &str, mtime: i64| set_mtime(&series.write(name, content), (mtime, 0));
+    write("file", "AAAA", 1_600_000_000);
+    write("same", "same", 1_600_000_000);
+    // The clock behind these stamps has come further: nothing is too young to be believed.
+    write("later", "later", 1_700_000_000);
+    series.full().whole();
+    write("file", "BBBB", 1_600_000_000);
+    let report = series.incremental().whole();
+    assert_eq!((counter(&report, Counter::Modified), counter(&report, Counter::BytesRead)), (1, 13));
+    let dest = series.beside("restored");
+    series.restore(Select::Newest, &dest).whole();
+    assert_eq!(fs::read(dest.join("file")).unwrap(), b"BBBB");
 }

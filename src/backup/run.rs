@@ -194,7 +194,7 @@ impl<'r, 'j> Run<'r, 'j> {
             return Ok(false);
         }
         let usable = old.filter(|old| self.has_content(old));
-        if usable.is_some_and(|old| is_unchanged(&Facts::of(old), &facts(stat), &self.guard)) {
+        if usable.is_some_and(|old| is_unchanged(&Facts::of(old), &facts(stat, &self.devices), &self.guard)) {
             return Ok(false);
         }
         let origin = self.origin(stat, usable);
@@ -323,7 +323,9 @@ impl<'r, 'j> Run<'r, 'j> {
         old: Option<Entry>,
     ) -> Result<()> {
         let old = match old {
-            Some(old) if !unseen && is_unchanged(&Facts::of(&old), &facts(stat), &self.guard) => {
+            Some(old)
+                if !unseen && is_unchanged(&Facts::of(&old), &facts(stat, &self.devices), &self.guard) =>
+            {
                 return self.unchanged(old, stat)
             }
             old => old,
@@ -376,7 +378,9 @@ impl<'r, 'j> Run<'r, 'j> {
         }
         let usable = old.as_ref().is_some_and(|old| self.has_content(old));
         let old = match old {
-            Some(old) if usable && is_unchanged(&Facts::of(&old), &facts(stat), &self.guard) => {
+            Some(old)
+                if usable && is_unchanged(&Facts::of(&old), &facts(stat, &self.devices), &self.guard) =>
+            {
                 return self.unchanged(old, stat);
             }
             old => old,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
-use crate::job::{Job, Phase, ProblemKind};
+use crate::job::{Job, Level, Phase, ProblemKind};
 use crate::platform::{Dir, FileKind, Stat};
 use crate::pool::Pool;
 use crate::stamp::Time;
@@ -159,6 +159,7 @@ pub fn scan(
         own,
         job,
     };
+    let is_increment = parent.is_some();
     let mut learnt = Learnt::default();
     let mut tasks = TasksWriter::new();
     match parent {
@@ -171,6 +172,9 @@ pub fn scan(
     }
     let Findings { links, devices, names, root_trouble, omissions, job, .. } = source;
     job.phase_done()?;
+    if is_increment && !devices.all_keep_ctime() {
+        job.log(Level::Info, "files are read where the file system keeps no ctime of its own");
+    }
     Ok(Scan {
         tasks: tasks.finish()?,
         origins: learnt.origins,
@@ -203,7 +207,10 @@ fn compare(
         let Some(side) = Side::next(recorded.map(Recorded::path), path) else { return Ok(()) };
         let finding = if side == Side::Old { None } else { found.take() };
         let task = match (recorded.filter(|_| side != Side::New), finding) {
-            (Some(recorded), Some(finding)) => learnt.both(recorded, finding, parent, guard)?,
+            // What the walk has learnt so far of ctimes: less than the second pass will know.
+            (Some(recorded), Some(finding)) => {
+                learnt.both(recorded, finding, parent, (guard, &source.devices))?
+            }
             (Some(recorded), None) => {
                 learnt.origins.remember_deleted(&recorded.entry()?);
                 Task::Old
@@ -235,9 +242,15 @@ impl Learnt {
     }
 
     /// What is to be done with a path that both have.
-    fn both(&mut self, was: &Recorded, finding: Finding, parent: &Parent, guard: &Guard) -> Result<Task> {
+    fn both(
+        &mut self,
+        was: &Recorded,
+        finding: Finding,
+        parent: &Parent,
+        (guard, devices): (&Guard, &Devices),
+    ) -> Result<Task> {
         let What::Node { stat, broken, .. } = &finding.what else { return Ok(Task::Both(finding)) };
-        let (then, now) = (was.facts(), facts(stat));
+        let (then, now) = (was.facts(), facts(stat, devices));
         let unchanged = is_unchanged(&then, &now, guard);
         let is_file = stat.kind == FileKind::File;
         let linked = is_file && stat.nlink > 1;
@@ -274,7 +287,7 @@ fn file_size(finding: &Finding) -> u64 {
 }
 
 /// What change detection asks of a stat.
-pub fn facts(stat: &Stat) -> Facts {
+pub fn facts(stat: &Stat, devices: &Devices) -> Facts {
     let (kind, size) = match stat.kind {
         FileKind::File => ("file", stat.size),
         FileKind::Dir => ("dir", 0),
@@ -284,7 +297,9 @@ pub fn facts(stat: &Stat) -> Facts {
         FileKind::Block => ("block", 0),
         FileKind::Socket => ("socket", 0),
     };
-    Facts { kind, size, mtime: stat.mtime, ctime: stat.ctime, ino: stat.ino, dev: stat.dev, dirty: false }
+    let no_ctime = !devices.keep_ctime(stat.dev);
+    let Stat { mtime, ctime, ino, dev, .. } = *stat;
+    Facts { kind, size, mtime, ctime, ino, dev, no_ctime, dirty: false }
 }
 
 /// The walk as a stream of findings.

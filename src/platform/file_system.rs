@@ -7,14 +7,29 @@ use std::os::fd::AsFd;
 pub struct FileSystem {
     /// The clock of this machine makes the stamps: no other machine serves this file system.
     pub is_local: bool,
+    pub ctime: CtimeKind,
+}
+
+/// What a file's ctime tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CtimeKind {
+    /// That of its last change; nobody can put it back.
+    Kept,
+    /// Nothing: it is a copy of the mtime, or the file's time of birth.
+    Copied,
+    /// The type does not tell.
+    Unknown,
 }
 
 impl FileSystem {
     /// The file system of an open file, of its path or of a directory. What cannot be asked is not known, and
     /// not believed.
     pub fn of(fd: impl AsFd) -> FileSystem {
-        kind(fd).map_or(FileSystem { is_local: false }, by_kind)
+        kind(fd).map_or(FileSystem::UNKNOWN, by_kind)
     }
+
+    /// One of which nothing is known.
+    pub const UNKNOWN: FileSystem = FileSystem { is_local: false, ctime: CtimeKind::Unknown };
 }
 
 /// The number of the type, `f_type` of `statfs(2)`.
@@ -31,5 +46,19 @@ fn kind(_: impl AsFd) -> Option<u32> {
 fn by_kind(kind: u32) -> FileSystem {
     /// ext2 to ext4, XFS, Btrfs, F2FS, tmpfs.
     const LOCAL: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
-    FileSystem { is_local: LOCAL.contains(&kind) }
+    /// Besides these: NFS, ZFS, Ceph, bcachefs, JFS, NILFS, GFS2, OCFS2. A FUSE file system, SMB, 9p and overlayfs
+    /// may be either.
+    const KEPT: [u32; 8] =
+        [0x6969, 0x2fc1_2fc1, 0x00c3_6400, 0xca45_1a4e, 0x3153_464a, 0x3434, 0x0116_1970, 0x7461_636f];
+    /// squashfs, EROFS, cramfs, romfs, ISO 9660, FAT, exFAT, HFS. The read-only ones change when an image takes
+    /// another's place.
+    const COPIED: [u32; 8] =
+        [0x7371_7368, 0xe0f5_e1e2, 0x28cd_3d45, 0x7275, 0x9660, 0x4d44, 0x2011_bab0, 0x4244];
+    let is_local = LOCAL.contains(&kind);
+    let ctime = match kind {
+        _ if is_local || KEPT.contains(&kind) => CtimeKind::Kept,
+        _ if COPIED.contains(&kind) => CtimeKind::Copied,
+        _ => CtimeKind::Unknown,
+    };
+    FileSystem { is_local, ctime }
 }

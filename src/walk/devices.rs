@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::entry::Path;
-use crate::platform::{Dir, FileSystem, Stat};
+use crate::platform::{CtimeKind, Dir, FileKind, FileSystem, Stat};
 use crate::stamp::Time;
 
 /// The file systems that a walk came across, by device number.
@@ -15,6 +15,8 @@ struct Device {
     file_system: FileSystem,
     /// The newest ctime seen: the clock that makes the stamps has reached it.
     newest_ctime: Time,
+    /// A file was seen whose ctime is not its mtime.
+    ctime_differs: bool,
 }
 
 impl Devices {
@@ -22,11 +24,22 @@ impl Devices {
     pub fn see(&mut self, root: &Dir, path: &Path, stat: &Stat) {
         let ask = || {
             let fd = root.open_path(path.as_bytes());
-            let file_system = fd.map_or(FileSystem { is_local: false }, FileSystem::of);
-            Device { file_system, newest_ctime: stat.ctime }
+            let file_system = fd.map_or(FileSystem::UNKNOWN, FileSystem::of);
+            Device { file_system, newest_ctime: stat.ctime, ctime_differs: false }
         };
         let device = self.0.entry(stat.dev).or_insert_with(ask);
         device.newest_ctime = device.newest_ctime.max(stat.ctime);
+        device.ctime_differs |= stat.kind == FileKind::File && stat.ctime != stat.mtime;
+    }
+
+    /// Whether the ctime of files on a device tells of changes. Where the type of the file system does not say so,
+    /// one file must show it: its ctime is not its mtime.
+    pub fn keep_ctime(&self, dev: u64) -> bool {
+        self.0.get(&dev).is_some_and(Device::keeps_ctime)
+    }
+
+    pub fn all_keep_ctime(&self) -> bool {
+        self.0.values().all(Device::keeps_ctime)
     }
 
     /// True if a write to the file after the moment `now` would certainly change `stat`. `now` is by the clock of
@@ -48,10 +61,19 @@ impl Devices {
     }
 }
 
+impl Device {
+    fn keeps_ctime(&self) -> bool {
+        match self.file_system.ctime {
+            CtimeKind::Kept => true,
+            CtimeKind::Copied => false,
+            CtimeKind::Unknown => self.ctime_differs,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::FileKind;
 
     const STAT: Stat = Stat {
         kind: FileKind::File,
@@ -72,7 +94,8 @@ mod tests {
     }
 
     fn devices(is_local: bool, newest: i64) -> Devices {
-        let device = Device { file_system: FileSystem { is_local }, newest_ctime: at(newest) };
+        let file_system = FileSystem { is_local, ctime: CtimeKind::Unknown };
+        let device = Device { file_system, newest_ctime: at(newest), ctime_differs: false };
         Devices(HashMap::from([(STAT.dev, device)]))
     }
 
@@ -92,5 +115,31 @@ mod tests {
         assert!(devices(false, 103).prove(&STAT, at(103)));
         assert!(!devices(false, 102).prove(&STAT, at(1000)));
         assert!(!devices(false, 1000).prove(&STAT, at(102)));
+    }
+
+    #[test]
+    fn a_ctime_is_believed_where_the_type_or_a_file_shows_that_it_is_kept() {
+        let keeps = |ctime, ctime_differs| {
+            let file_system = FileSystem { is_local: false, ctime };
+            Device { file_system, newest_ctime: at(0), ctime_differs }.keeps_ctime()
+        };
+        assert!(keeps(CtimeKind::Kept, false) && keeps(CtimeKind::Unknown, true));
+        assert!(!keeps(CtimeKind::Copied, true) && !keeps(CtimeKind::Unknown, false));
+    }
+
+    #[test]
+    fn only_a_file_shows_that_ctimes_are_kept() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Dir::open(temp.path()).unwrap();
+        let mut devices = devices(false, 0);
+        let mut see = |kind, ctime| {
+            devices.see(&root, &Path::root(), &Stat { kind, ctime, ..STAT });
+            devices.keep_ctime(STAT.dev)
+        };
+        assert!(!see(FileKind::File, STAT.mtime));
+        assert!(!see(FileKind::Dir, at(60)), "the root of a mount is often made up");
+        assert!(see(FileKind::File, at(60)));
+        assert!(devices.all_keep_ctime());
+        assert!(!devices.keep_ctime(STAT.dev + 1), "an unknown device");
     }
 }

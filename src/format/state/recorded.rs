@@ -74,6 +74,7 @@ impl Recorded {
                 ctime: self.plain.ctime,
                 ino: self.plain.ino,
                 dev: 0,
+                no_ctime: false,
                 dirty: self.plain.dirty,
             },
             Some(entry) => Facts::of(entry),
