@@ -1018,12 +1018,16 @@ ibt_status ibt_options_set_overwrite(ibt_options *options,
  * not read, IBT_PROBLEM_OBSTRUCTED. Where the backup saw very many such names,
  * everything extra in that directory stays.
  *
- * Nothing is removed in a directory that the backup could not list, nor in one
- * whose file system does not tell names apart by case. A directory of another
- * file system than its parent is not entered, unless the snapshot has entries
- * in it; an extra directory with such a one inside is not removed, though part
- * of what is in it may be. What stays for one of these reasons is listed as
- * IBT_PROBLEM_OBSTRUCTED.
+ * Nothing is removed in a directory that the backup could not list, in one
+ * whose file system does not tell names apart by case, or in one that holds a
+ * snapshot's state: the store of another backup. Never removed are the
+ * storage's own directory, the cache, what ibt_options_add_protected_path()
+ * names, and the links and directories that lead to them. A directory of
+ * another file system than its parent, or an extra one on which anything is
+ * mounted, is not entered, unless the snapshot has entries in it. An extra
+ * directory with one of these inside stays, and loses what else is in it; it
+ * does not make way for an entry. What stays for one of these reasons is listed
+ * as IBT_PROBLEM_OBSTRUCTED.
  *
  * Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
  *
@@ -1167,6 +1171,27 @@ IBT_API ibt_status ibt_options_set_key(ibt_options *options, const char *key);
 IBT_API
 ibt_status ibt_options_set_cache_dir(ibt_options *options,
                                      const char *path);
+
+/**
+ * Protects what lies at a path, with all below it, by whatever name it is
+ * reached: a restore neither removes, replaces nor enters it, and lists an
+ * entry whose place it is as IBT_PROBLEM_OBSTRUCTED; a backup or comparison
+ * leaves it out, with a note. The path is looked at, and links in it are
+ * followed, when the operation begins; IBT_ERR_IO if there is nothing (then
+ * ibt_error_os_code() is ENOENT).
+ *
+ * Needed where a storage of the caller's own functions keeps its objects in a
+ * directory: of a directory storage, and of the cache, libibt knows. Any number.
+ * Restores, backups and comparisons; ignored elsewhere.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
+ * empty, or after 10,000 of them.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_add_protected_path(ibt_options *options,
+                                          const char *path);
 
 /**
  * Leaves out of a backup, and out of both sides of a comparison, what matches
@@ -1670,7 +1695,8 @@ IBT_API ibt_status ibt_list_add(ibt_list *out, const char *name, uint64_t size);
  * may be NULL, are set as the rules above say.
  *
  * The storage's own directory and the cache are left out wherever they lie in
- * the source, each with a note, IBT_PROBLEM_SKIPPED.
+ * the source, and so are the paths of ibt_options_add_protected_path(), each
+ * with a note, IBT_PROBLEM_SKIPPED.
  *
  * The newest snapshot of the key says which source this is. One whose state is
  * damaged is listed in the report and passed over for the next.
@@ -1741,7 +1767,9 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * In a new tree and in an existing one, an entry that the destination refuses
  * is listed as IBT_PROBLEM_OBSTRUCTED, and the others are restored: a directory
  * that is not empty stands where a file belongs, or the file system has no
- * symbolic links, no such name, or takes two names for one. Of a refused
+ * symbolic links, no such name, or takes two names for one, or its place is
+ * the storage's own directory, the cache or a protected path, or lies in one
+ * (ibt_options_add_protected_path()). Of a refused
  * directory all below it is left out, and only the directory is listed. A name
  * that cannot be linked to the others of its file becomes a file of its own,
  * which is listed as IBT_PROBLEM_METADATA. Only what every further entry would
@@ -1764,11 +1792,13 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, some
  * metadata could not be set, or the destination refused an entry: what is
  * listed in the report is not restored, or not entirely; IBT_ERR_INVALID_ARG if
- * key or dest is NULL or malformed, or options were refused or exclude
- * anything; IBT_ERR_NOT_FOUND without such a snapshot, or if a glob, a path or
- * the root matches nothing in it; IBT_ERR_EXISTS if dest is there and not an
- * empty directory (with an overwrite policy: not a directory); IBT_ERR_MISMATCH
- * if the snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
+ * key or dest is NULL or malformed, options were refused or exclude anything,
+ * or an existing dest lies in the storage's own directory, the cache or a
+ * protected path; IBT_ERR_NOT_FOUND without such a snapshot, or if a glob, a
+ * path or the root matches nothing in it; IBT_ERR_EXISTS if dest is there and
+ * not an empty directory (with an overwrite policy: not a directory);
+ * IBT_ERR_MISMATCH if the snapshot has not the expected digest;
+ * IBT_ERR_CORRUPT if its state is
  * damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED
  * if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE,
  * IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the

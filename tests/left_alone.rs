@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ibt::error::Kind;
 use ibt::job::{Cancel, Counter, Options, Overwrite, ProblemKind, Select, Silent};
@@ -285,4 +285,154 @@ fn a_protected_path_is_left_out() {
     series.options.protected = vec![series.source.join("mistyped")];
     let error = series.full().refused(Kind::Io);
     assert!(error.to_string().contains("mistyped"), "{error}");
+}
+
+/// What is restored over, with everything in it that must not be lost.
+struct Around {
+    series: Series,
+    home: PathBuf,
+}
+
+/// A snapshot of a few files whose destination holds the store, the cache, another backup's store and a directory
+/// that only the caller knows. `at` is where in the destination the store lies.
+fn around(at: &str) -> Around {
+    let mut series = Series::new();
+    series.memory = None;
+    series.write("doc/f", "content");
+    let home = series.beside("home");
+    fs::create_dir_all(home.join(at).parent().unwrap()).unwrap();
+    series.store = home.join(at);
+    series.options.cache_dir = Some(home.join("a/cache"));
+    series.options.protected = vec![home.join("mine/objects")];
+    for path in ["mine/objects/x", "mine/extra", "b/extra"] {
+        fs::create_dir_all(home.join(path).parent().unwrap()).unwrap();
+        fs::write(home.join(path), "precious").unwrap();
+    }
+    fs::create_dir_all(home.join("a")).unwrap();
+    series.full().whole();
+    let other = Series { store: home.join("other/store"), memory: None, ..Series::new() };
+    other.write("f", "content");
+    fs::create_dir(home.join("other")).unwrap();
+    other.full().whole();
+    fs::write(home.join("other/extra"), "extra").unwrap();
+    Around { series, home }
+}
+
+impl Around {
+    fn precious(&self) -> Vec<PathBuf> {
+        let dirs = [
+            &self.series.store,
+            &self.home.join("a/cache"),
+            &self.home.join("other/store"),
+            &self.home.join("mine/objects"),
+        ];
+        let files = dirs.iter().flat_map(|dir| walkdir::WalkDir::new(dir).follow_root_links(true));
+        files
+            .map(|entry| entry.unwrap().into_path())
+            .filter(|path| path.extension().is_none_or(|ext| ext != "lock"))
+            .collect()
+    }
+
+    /// Restores over it, first as a dry run; gives the paths that are told to stay.
+    fn restored(&self) -> Vec<String> {
+        let before = self.precious();
+        assert!(before.len() > 8, "{before:?}");
+        let foretold = restore(&self.series, true, &self.home).partial();
+        let report = restore(&self.series, false, &self.home).partial();
+        let stay = problem_paths(&report, ProblemKind::Obstructed);
+        assert_eq!(problem_paths(&foretold, ProblemKind::Obstructed), stay);
+        assert_eq!(counter(&foretold, Counter::Deleted), counter(&report, Counter::Deleted));
+        assert_eq!(self.precious(), before);
+        self.series.verify(&self.series.options).whole();
+        stay
+    }
+}
+
+/// What is extra goes, but not the store it is restored from, nor the cache, nor another backup's store, nor what
+/// the caller protects; the directories that hold these stay, and lose what else is in them.
+#[test]
+fn a_restore_does_not_remove_what_it_needs() {
+    let around = around("b/c/store");
+    let stay = around.restored();
+    assert_eq!(stay, ["a/cache", "b/c/store", "mine/objects", "other/store"]);
+    for extra in ["b/extra", "mine/extra", "other/extra"] {
+        assert!(!around.home.join(extra).exists(), "{extra}");
+    }
+    assert_eq!(fs::read(around.home.join("doc/f")).unwrap(), b"content");
+}
+
+/// The store is the same by whatever name it is reached: the link that leads to it stays, and so does what is
+/// mounted from it.
+#[test]
+fn a_restore_does_not_remove_what_leads_to_its_store() {
+    let mut around = around("b/c/store");
+    symlink("c", around.home.join("b/link")).unwrap();
+    around.series.store = around.home.join("b/link/store");
+    fs::create_dir_all(around.home.join("d/bound")).unwrap();
+    let bound = Mount::bind(&around.home.join("b/c"), &around.home.join("d/bound"));
+    let mut expected = vec!["a/cache", "b/c/store", "b/link", "mine/objects", "other/store"];
+    if bound.is_some() {
+        expected.insert(3, "d/bound");
+    }
+    assert_eq!(around.restored(), expected);
+    assert!(around.home.join("b/link/store").exists());
+}
+
+/// An entry whose place is the store, or lies in it, is not restored; nor is one that the way to it would go for.
+#[test]
+fn nothing_is_restored_over_the_store() {
+    for (entry, stays) in [
+        ("b/c/store", "b/c/store"),
+        ("b/c/store/tree.state.x", "b/c/store"),
+        ("b/c/store/below/f", "b/c/store"),
+        ("b/c", "b/c"),
+        ("b", "b"),
+    ] {
+        for overwrite in [Overwrite::Always, Overwrite::Keep] {
+            let around = around("b/c/store");
+            around.series.write(entry, "of the snapshot");
+            around.series.incremental().whole();
+            let before = around.precious();
+            for delete_extra in [false, true] {
+                for dry_run in [true, false] {
+                    let options =
+                        Options { delete_extra, overwrite, dry_run, ..around.series.options.clone() };
+                    let outcome =
+                        around.series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
+                            ibt::restore::restore(store, KEY, &around.home, job)
+                        });
+                    let stay = problem_paths(&outcome.ok(), ProblemKind::Obstructed);
+                    let kept = overwrite == Overwrite::Keep && entry.starts_with(stays) && entry.len() < 4;
+                    assert!(kept || stay.iter().any(|path| path == stays), "{entry} {overwrite:?}: {stay:?}");
+                    assert_eq!(around.precious(), before, "{entry} {overwrite:?}");
+                }
+            }
+        }
+    }
+}
+
+/// The files of another backup that lie in a directory which the snapshot has.
+#[test]
+fn a_directory_of_the_snapshot_that_became_a_store_loses_nothing() {
+    let mut series = Series::new();
+    series.write("d/f", "content");
+    series.snapshot();
+    let other = Series { store: series.source.join("d"), memory: None, ..Series::new() };
+    other.write("f", "content");
+    other.full().whole();
+    let before = other.stored();
+    let report = restore(&series, false, &series.source).partial();
+    assert_eq!(problem_paths(&report, ProblemKind::Obstructed), ["d"]);
+    assert_eq!(other.stored(), before);
+}
+
+#[test]
+fn a_store_is_no_destination() {
+    let around = around("b/c/store");
+    for inside in ["", "sub"] {
+        let dest = around.series.store.join(inside);
+        fs::create_dir_all(&dest).unwrap();
+        restore(&around.series, false, &dest).refused(Kind::InvalidArg);
+    }
+    around.series.verify(&around.series.options).whole();
 }

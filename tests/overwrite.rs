@@ -292,7 +292,7 @@ fn what_is_mounted_is_not_extra() {
     }
     let mut told = Told::default();
     let outcome = restore(&series, &mirror(&series), &dest, &mut told);
-    assert_eq!(problem_paths(&outcome.report, ProblemKind::Obstructed), ["extra", "f", "mnt"]);
+    assert_eq!(problem_paths(&outcome.report, ProblemKind::Obstructed), ["extra/below/mnt", "f", "mnt"]);
     for disk in ["mnt/disk", "extra/below/mnt/disk", "f/mnt/disk"] {
         assert!(dest.join(disk).exists(), "{disk}");
     }

@@ -42,7 +42,7 @@ use crate::platform::{self, Dir, FileSystem};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::Guard;
-use crate::store::{self, lock, own_places, Cache, Catalog, LockMode, Need, OwnPlace, Store};
+use crate::store::{self, lock, Cache, Catalog, LockMode, Need, OwnPlaces, Store};
 use crate::walk::Source;
 
 use parent::Parent;
@@ -231,7 +231,7 @@ impl Snapshot {
             None => None,
         };
         let basis = self.basis.as_mut().zip(parent.as_ref());
-        let own = own_places(store, job.options, Some(&self.header.series))?;
+        let own = OwnPlaces::find(store, job.options, Some(&self.header.series))?;
         refuse_own(&self.origin, &own)?;
         let mut scan = scan::scan(self.origin.root, basis, &self.guard, own, &pool, job)?;
         if let Some(code) = scan.root_trouble.filter(|_| scan.empty) {
@@ -277,10 +277,10 @@ impl Snapshot {
 }
 
 /// A backup of its own store would hold nothing else.
-fn refuse_own(origin: &Origin, own: &[OwnPlace]) -> Result<()> {
+fn refuse_own(origin: &Origin, own: &OwnPlaces) -> Result<()> {
     let root = origin.root.stat_self().map_err(|e| Error::io("look at the source", &origin.path, &e))?;
-    match own.iter().find(|own| own.id == root.id()) {
-        Some(own) => Err(Error::new(Kind::InvalidArg, "back up", own.what).at(&origin.path)),
+    match own.what(root.id()) {
+        Some(what) => Err(Error::new(Kind::InvalidArg, "back up", what).at(&origin.path)),
         None => Ok(()),
     }
 }

@@ -12,7 +12,7 @@ use crate::platform::{Dir, FileKind, Stat};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::{is_unchanged, Facts, Guard, Side};
-use crate::store::OwnPlace;
+use crate::store::OwnPlaces;
 use crate::walk::{Devices, Found, Walk, WalkOptions};
 
 use super::parent::Parent;
@@ -135,7 +135,7 @@ pub fn scan(
     root: Dir,
     parent: Option<(&mut StateReader, &Parent)>,
     guard: &Guard,
-    own: Vec<OwnPlace>,
+    own: OwnPlaces,
     pool: &Arc<Pool>,
     job: &mut Job,
 ) -> Result<Scan> {
@@ -144,7 +144,7 @@ pub fn scan(
     let options = WalkOptions {
         one_file_system: job.options.one_file_system,
         skip_cache_dirs: job.options.skip_cache_dirs,
-        left_out: own.iter().map(|own| own.id).collect(),
+        left_out: own.ids().collect(),
     };
     let seen_from = root.try_clone().map_err(|e| Error::own("open the source again", &e))?;
     let mut source = Findings {
@@ -313,7 +313,7 @@ struct Findings<'j, 'o> {
     names: u64,
     root_trouble: Option<i32>,
     omissions: Omissions,
-    own: Vec<OwnPlace>,
+    own: OwnPlaces,
     job: &'j mut Job<'o>,
 }
 
@@ -351,7 +351,7 @@ impl Findings<'_, '_> {
             }
             Found::LeftOut { path, id } => {
                 self.omissions.add(&path, OmissionCause::LeftOut);
-                let what = self.own.iter().find(|own| own.id == id).map_or("", |own| own.what);
+                let what = self.own.what(id).unwrap_or_default();
                 let error = Error::new(Kind::Unsupported, "back up", what).at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)?;
                 return Ok(None);

@@ -25,7 +25,7 @@ use crate::format::{Meant, StateReader};
 use crate::job::{Counter, Job, Phase};
 use crate::pool::Pool;
 use crate::stamp::Time;
-use crate::store::{backup_file, lock, Catalog, LockMode, Need, Store, StoredFile};
+use crate::store::{self, backup_file, lock, Catalog, LockMode, Need, OwnPlaces, Store, StoredFile};
 
 pub use contents::Contents;
 pub use layout::Layout;
@@ -52,12 +52,16 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let meant = &mut |path: &[u8]| selection.needs(path);
     let mut state = open(store, &key, &pool, (!all).then_some(meant), job)?;
     let plan = selection.plan(&mut state, job.options)?;
+    let own = OwnPlaces::find(store, job.options, Some(&state.header().series))?;
     let mut target = Target::prepare(dest, job.options)?;
+    if let Some(what) = own.around(dest).filter(|_| target.is_existing()) {
+        return Err(Error::new(Kind::InvalidArg, "restore over", what).at(store::path_bytes(dest)));
+    }
     job.phase(Phase::Restore, plan.entries, plan.bytes)?;
     let totals = state.trailer().totals;
     job.report.count(Counter::Entries, totals.entries);
     job.report.count(Counter::Bytes, totals.bytes);
-    let built = build(store, (&mut state, &mut selection, plan), pool, &mut target, job);
+    let built = build(store, (&mut state, &mut selection, plan), (pool, own), &mut target, job);
     match built {
         Ok(()) if job.options.dry_run => Ok(()),
         Ok(()) => target.publish(),
@@ -71,13 +75,13 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
 fn build(
     store: &mut dyn Store,
     (state, selection, mut plan): (&mut StateReader, &mut Selection, Plan),
-    pool: Arc<Pool>,
+    (pool, own): (Arc<Pool>, OwnPlaces),
     target: &mut Target,
     job: &mut Job,
 ) -> Result<()> {
     let mut contents = Contents::new(&state.trailer().archives).with_pool(pool.clone());
     // The pool is the tree's now: its threads are gone before `target` removes what was made, if this fails.
-    let mut tree = Tree::new(target, std::mem::take(&mut plan.names), (pool, &contents), job)?;
+    let mut tree = Tree::new(target, std::mem::take(&mut plan.names), own, (pool, &contents), job)?;
     selection.each(state, &mut plan, &mut |entry, asked_for| match asked_for {
         true => tree.entry(store, &mut contents, entry),
         false => tree.way(store, &mut contents, entry),

@@ -24,7 +24,7 @@ pub use catalog::{Catalog, StateFile};
 pub use dates::Dates;
 pub use dir::DirStore;
 pub use newest::newest;
-pub use own::{own_places, OwnPlace};
+pub use own::OwnPlaces;
 
 /// A committed backup file, or anything else the place holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

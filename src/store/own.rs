@@ -2,42 +2,124 @@
 //! protects. A backup leaves them out, and a restore leaves them alone, wherever they lie and by whatever path
 //! they are reached: what counts is device and inode.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::{cache, path_bytes, Store};
 use crate::error::{Error, Result};
 use crate::job::Options;
 
+/// Device and inode.
+type Id = (u64, u64);
+
+/// The own places of one operation.
+#[derive(Clone, Debug, Default)]
+pub struct OwnPlaces {
+    places: Vec<OwnPlace>,
+    /// Every directory and link that a path to a place leads through, and the temporary directory.
+    ways: HashSet<Id>,
+}
+
 /// A directory, or anything else that the caller protects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnPlace {
-    /// Device and inode.
-    pub id: (u64, u64),
-    /// Why it is left alone, for messages.
-    pub what: &'static str,
+#[derive(Clone, Debug)]
+struct OwnPlace {
+    id: Id,
+    what: &'static str,
 }
 
 const STORE: &str = "it is the store in use";
 const CACHE: &str = "it is the cache in use";
 const PROTECTED: &str = "it is a protected path";
 
-/// The places there are when this is called. `series` names the directory in the cache, if it is known by
-/// then. `Io` if a path that the caller protects cannot be looked at.
-pub fn own_places(store: &mut dyn Store, options: &Options, series: Option<&str>) -> Result<Vec<OwnPlace>> {
-    let store = store.directory()?;
-    let mut places: Vec<_> = store.into_iter().map(|id| OwnPlace { id, what: STORE }).collect();
-    for dir in cache::directories(options.cache_dir.as_deref(), series) {
-        // A cache that cannot be looked at is not used either.
-        places.extend(identify(&dir).ok().map(|id| OwnPlace { id, what: CACHE }));
+/// Links that a path may lead through.
+const LINKS_MAX: usize = 40;
+
+impl OwnPlaces {
+    /// The places there are when this is called. `series` names the directory in the cache, if it is known by
+    /// then. `Io` if a path that the caller protects cannot be looked at.
+    pub fn find(store: &mut dyn Store, options: &Options, series: Option<&str>) -> Result<OwnPlaces> {
+        let mut own = OwnPlaces::default();
+        if let Some(id) = store.directory()? {
+            own.places.push(OwnPlace { id, what: STORE });
+            store.path_of("").iter().for_each(|path| own.add_ways(path));
+        }
+        for dir in cache::directories(options.cache_dir.as_deref(), series) {
+            // A cache that cannot be looked at is not used either.
+            if let Ok(id) = identify(&dir) {
+                own.places.push(OwnPlace { id, what: CACHE });
+                own.add_ways(&dir);
+            }
+        }
+        for path in &options.protected {
+            let id = identify(path).map_err(|e| Error::io("protect", path_bytes(path), &e))?;
+            own.places.push(OwnPlace { id, what: PROTECTED });
+            own.add_ways(path);
+        }
+        // Temporary files have no names there, but the next one could not be made.
+        own.add_ways(&std::env::temp_dir());
+        Ok(own)
     }
-    for path in &options.protected {
-        let id = identify(path).map_err(|e| Error::io("protect", path_bytes(path), &e))?;
-        places.push(OwnPlace { id, what: PROTECTED });
+
+    /// What place has this identity, in words for a message.
+    pub fn what(&self, id: Id) -> Option<&'static str> {
+        self.places.iter().find(|place| place.id == id).map(|place| place.what)
     }
-    Ok(places)
+
+    /// What place `path` is or lies in.
+    pub fn around(&self, path: &Path) -> Option<&'static str> {
+        let real = std::fs::canonicalize(path).ok()?;
+        let found = real.ancestors().find_map(|dir| self.what(identify(dir).ok()?));
+        found
+    }
+
+    /// Whether a place is reached through a directory or link of this identity.
+    pub fn is_way(&self, id: Id) -> bool {
+        self.ways.contains(&id)
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
+        self.places.iter().map(|place| place.id)
+    }
+
+    fn add_ways(&mut self, path: &Path) {
+        let Ok(path) = std::path::absolute(path) else { return };
+        // What is left of the path, its next component last.
+        let mut rest = reversed(&path);
+        let (mut at, mut links) = (PathBuf::from("/"), 0);
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                at.pop();
+                continue;
+            }
+            let next = at.join(name);
+            let Ok(meta) = next.symlink_metadata() else { return };
+            self.ways.insert((meta.dev(), meta.ino()));
+            if !meta.is_symlink() {
+                at = next;
+                continue;
+            }
+            let Ok(target) = next.read_link() else { return };
+            links += 1;
+            if links > LINKS_MAX {
+                return;
+            }
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+            }
+            rest.extend(reversed(&target));
+        }
+    }
 }
 
-fn identify(path: &Path) -> std::io::Result<(u64, u64)> {
+/// The components of a path that are names or `..`, the last one first.
+fn reversed(path: &Path) -> Vec<OsString> {
+    let named = |part: &Component| matches!(part, Component::Normal(_) | Component::ParentDir);
+    let parts = path.components().filter(named).map(|part| part.as_os_str().to_os_string());
+    parts.collect::<Vec<_>>().into_iter().rev().collect()
+}
+
+fn identify(path: &Path) -> std::io::Result<Id> {
     std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()))
 }

@@ -194,6 +194,14 @@ expect 0 "$@" restore docs last --store store
 diff -r --no-dereference src last
 expect 0 "$@" incr src --store store --key docs
 
+# What is protected stays, whatever the snapshot has not.
+mkdir last/mine
+expect 3 "$@" restore docs last --overwrite always --delete --protect last/mine --store store
+grep -q '^ibt: obstructed: .*mine' err && [ -d last/mine ] || fail "the protected path is not told, or gone"
+expect 1 "$@" restore docs last --overwrite always --delete --protect last/none --store store
+expect 0 "$@" restore docs last --overwrite always --delete --store store
+[ ! -d last/mine ] || fail "what is extra stayed"
+
 # Something unreadable: the rest is stored, and the status says so. Root reads everything.
 if [ "$(id -u)" != 0 ]; then
     chmod 000 src/new

@@ -56,6 +56,7 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_expected_digest(NULL, ""), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_add_include(NULL, "*"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_add_path(NULL, "p"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_add_protected_path(NULL, "p"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_root(NULL, "p"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_overwrite(NULL, IBT_OVERWRITE_KEEP), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_leave_partial(NULL, 1), IBT_ERR_INVALID_ARG);

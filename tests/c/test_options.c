@@ -94,6 +94,14 @@ static void test_refused_excludes(void)
     for (i = 0; i < 10000; i++)
         CHECK_INT(ibt_options_add_path(options, "a"), IBT_OK);
     REFUSED(ibt_options_add_include(options, "*"));
+    options = ibt_options_new();
+    REFUSED(ibt_options_add_protected_path(options, NULL));
+    options = ibt_options_new();
+    REFUSED(ibt_options_add_protected_path(options, ""));
+    options = ibt_options_new();
+    for (i = 0; i < 10000; i++)
+        CHECK_INT(ibt_options_add_protected_path(options, "a"), IBT_OK);
+    REFUSED(ibt_options_add_protected_path(options, "a"));
 }
 
 static void test_refused_filters(void)
@@ -217,6 +225,7 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_lock_wait(options, -1), IBT_OK);
     CHECK_INT(ibt_options_add_include(options, "/d/**/*.{c,h}"), IBT_OK);
     CHECK_INT(ibt_options_add_path(options, "/d/\377/"), IBT_OK);
+    CHECK_INT(ibt_options_add_protected_path(options, "/a/../\377"), IBT_OK);
     CHECK_INT(ibt_options_set_root(options, ""), IBT_OK);
     CHECK_INT(ibt_options_set_overwrite(options, IBT_OVERWRITE_IF_OLDER), IBT_OK);
     CHECK_INT(ibt_options_set_delete_extra(options, 1), IBT_OK);

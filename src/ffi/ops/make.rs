@@ -21,7 +21,8 @@ use super::{Call, Uses};
 /// may be NULL, are set as the rules above say.
 ///
 /// The storage's own directory and the cache are left out wherever they lie in
-/// the source, each with a note, IBT_PROBLEM_SKIPPED.
+/// the source, and so are the paths of ibt_options_add_protected_path(), each
+/// with a note, IBT_PROBLEM_SKIPPED.
 ///
 /// The newest snapshot of the key says which source this is. One whose state is
 /// damaged is listed in the report and passed over for the next.
@@ -104,7 +105,9 @@ pub unsafe extern "C" fn ibt_incremental_backup(
 /// In a new tree and in an existing one, an entry that the destination refuses
 /// is listed as IBT_PROBLEM_OBSTRUCTED, and the others are restored: a directory
 /// that is not empty stands where a file belongs, or the file system has no
-/// symbolic links, no such name, or takes two names for one. Of a refused
+/// symbolic links, no such name, or takes two names for one, or its place is
+/// the storage's own directory, the cache or a protected path, or lies in one
+/// (ibt_options_add_protected_path()). Of a refused
 /// directory all below it is left out, and only the directory is listed. A name
 /// that cannot be linked to the others of its file becomes a file of its own,
 /// which is listed as IBT_PROBLEM_METADATA. Only what every further entry would
@@ -127,11 +130,13 @@ pub unsafe extern "C" fn ibt_incremental_backup(
 /// Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, some
 /// metadata could not be set, or the destination refused an entry: what is
 /// listed in the report is not restored, or not entirely; IBT_ERR_INVALID_ARG if
-/// key or dest is NULL or malformed, or options were refused or exclude
-/// anything; IBT_ERR_NOT_FOUND without such a snapshot, or if a glob, a path or
-/// the root matches nothing in it; IBT_ERR_EXISTS if dest is there and not an
-/// empty directory (with an overwrite policy: not a directory); IBT_ERR_MISMATCH
-/// if the snapshot has not the expected digest; IBT_ERR_CORRUPT if its state is
+/// key or dest is NULL or malformed, options were refused or exclude anything,
+/// or an existing dest lies in the storage's own directory, the cache or a
+/// protected path; IBT_ERR_NOT_FOUND without such a snapshot, or if a glob, a
+/// path or the root matches nothing in it; IBT_ERR_EXISTS if dest is there and
+/// not an empty directory (with an overwrite policy: not a directory);
+/// IBT_ERR_MISMATCH if the snapshot has not the expected digest;
+/// IBT_ERR_CORRUPT if its state is
 /// damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED
 /// if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE,
 /// IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the

@@ -131,12 +131,16 @@ pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, po
 /// not read, IBT_PROBLEM_OBSTRUCTED. Where the backup saw very many such names,
 /// everything extra in that directory stays.
 ///
-/// Nothing is removed in a directory that the backup could not list, nor in one
-/// whose file system does not tell names apart by case. A directory of another
-/// file system than its parent is not entered, unless the snapshot has entries
-/// in it; an extra directory with such a one inside is not removed, though part
-/// of what is in it may be. What stays for one of these reasons is listed as
-/// IBT_PROBLEM_OBSTRUCTED.
+/// Nothing is removed in a directory that the backup could not list, in one
+/// whose file system does not tell names apart by case, or in one that holds a
+/// snapshot's state: the store of another backup. Never removed are the
+/// storage's own directory, the cache, what ibt_options_add_protected_path()
+/// names, and the links and directories that lead to them. A directory of
+/// another file system than its parent, or an extra one on which anything is
+/// mounted, is not entered, unless the snapshot has entries in it. An extra
+/// directory with one of these inside stays, and loses what else is in it; it
+/// does not make way for an entry. What stays for one of these reasons is listed
+/// as IBT_PROBLEM_OBSTRUCTED.
 ///
 /// Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
 ///

@@ -58,6 +58,39 @@ pub unsafe extern "C" fn ibt_options_set_cache_dir(
     })
 }
 
+/// Protects what lies at a path, with all below it, by whatever name it is
+/// reached: a restore neither removes, replaces nor enters it, and lists an
+/// entry whose place it is as IBT_PROBLEM_OBSTRUCTED; a backup or comparison
+/// leaves it out, with a note. The path is looked at, and links in it are
+/// followed, when the operation begins; IBT_ERR_IO if there is nothing (then
+/// ibt_error_os_code() is ENOENT).
+///
+/// Needed where a storage of the caller's own functions keeps its objects in a
+/// directory: of a directory storage, and of the cache, libibt knows. Any number.
+/// Restores, backups and comparisons; ignored elsewhere.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
+/// empty, or after 10,000 of them.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_add_protected_path(
+    options: *mut ibt_options,
+    path: *const c_char,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_add_protected_path", |settings| {
+            const PATHS_MAX: usize = 10_000;
+            let path = args::path(path, "", "path").map_err(|error| error.detail)?;
+            if settings.engine.protected.len() >= PATHS_MAX {
+                return Err(format!("more than {PATHS_MAX} protected paths"));
+            }
+            settings.engine.protected.push(path.into());
+            Ok(())
+        })
+    })
+}
+
 /// Leaves out of a backup, and out of both sides of a comparison, what matches
 /// a pattern: one line as in a .gitignore file in the source, '!' included. Any
 /// number; later ones win.

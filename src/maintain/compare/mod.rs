@@ -25,7 +25,7 @@ use crate::pool::Pool;
 use crate::restore::open_selected;
 use crate::stamp::Time;
 use crate::state::{Merge, Pair};
-use crate::store::{lock, own_places, path_bytes, LockMode, Need, OwnPlace, Store};
+use crate::store::{lock, path_bytes, LockMode, Need, OwnPlaces, Store};
 use crate::walk::{Found, Walk, WalkOptions, Walked};
 
 use live::Live;
@@ -56,7 +56,7 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     let known = filter.is_all() && job.options.excludes.is_empty();
     let (entries, bytes) = if known { (totals.entries, totals.bytes) } else { (0, 0) };
     job.phase(Phase::Verify, entries, bytes)?;
-    let own = own_places(store, job.options, Some(&state.header().series))?;
+    let own = OwnPlaces::find(store, job.options, Some(&state.header().series))?;
     let walk = walk(root, &own, pool, job)?;
     let recorded = Recorded::new(state.entries()?, &job.options.excludes)?;
     let mut comparison = Comparison { job, filter, live, own, unseen: Vec::new() };
@@ -74,10 +74,10 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     comparison.job.phase_done()
 }
 
-fn walk(root: Dir, own: &[OwnPlace], pool: Arc<Pool>, job: &Job) -> Result<Walk> {
+fn walk(root: Dir, own: &OwnPlaces, pool: Arc<Pool>, job: &Job) -> Result<Walk> {
     let excludes = Excludes::new(&job.options.excludes, &job.options.exclude_file)?;
     let (one_file_system, skip_cache_dirs) = (job.options.one_file_system, job.options.skip_cache_dirs);
-    let left_out = own.iter().map(|own| own.id).collect();
+    let left_out = own.ids().collect();
     let options = WalkOptions { one_file_system, skip_cache_dirs, left_out };
     Ok(Walk::ahead(root, excludes, options, pool))
 }
@@ -87,7 +87,7 @@ struct Comparison<'c, 'j> {
     filter: Filter,
     live: Live,
     /// What the walk leaves out.
-    own: Vec<OwnPlace>,
+    own: OwnPlaces,
     /// Of the directories above those that could not be seen whole.
     unseen: Vec<Unseen>,
 }
@@ -158,7 +158,7 @@ impl Comparison<'_, '_> {
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)
             }
             Found::LeftOut { path, id } => {
-                let what = self.own.iter().find(|own| own.id == id).map_or("", |own| own.what);
+                let what = self.own.what(id).unwrap_or_default();
                 let error = Error::new(Kind::Unsupported, "compare", what).at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)
             }

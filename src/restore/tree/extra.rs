@@ -1,7 +1,7 @@
 //! Removing from an existing tree what the snapshot has not, as far as the snapshot knows: what the backup did not
 //! see stays.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use crate::entry::{Entry, Path};
@@ -13,6 +13,7 @@ use crate::platform::{FileKind, Stat};
 use crate::restore::selection::Selection;
 
 use super::standing::seen;
+use super::stays::{MOUNTED, STORE};
 use super::{is_obstacle, Tree};
 
 /// An existing directory of the snapshot.
@@ -28,8 +29,6 @@ struct Level {
 }
 
 const UNLISTED: &str = "the backup could not read all of this directory: what else is in it stays";
-const MOUNTED: &str =
-    "another file system is mounted here, of which the snapshot has nothing: it is left alone";
 const UNREAD: &str = "the backup saw some of it and could not read it: that stays";
 const LEFT_OUT: &str = "the backup left some of it out, as it was told: that stays";
 const UNREAD_BELOW: &str = "the backup could not read all that was below it";
@@ -41,10 +40,11 @@ impl Tree<'_, '_> {
         // A directory opened before has names of before.
         self.current = None;
         self.omissions = state.trailer().omissions.clone();
+        self.lost_dir = None;
         let mut open: Vec<Level> = Vec::new();
         for entry in state.entries()? {
             let entry = entry?;
-            if !selection.is_in_root(&entry) {
+            if !selection.is_in_root(&entry) || self.is_below_lost(&entry) {
                 continue;
             }
             let filter = &mut selection.filter;
@@ -73,7 +73,11 @@ impl Tree<'_, '_> {
             return Ok(None);
         }
         let standing = match self.standing(entry) {
-            Err(error) if is_obstacle(&error) => None,
+            Err(error) if is_obstacle(&error) => {
+                // What is there is not this directory, or must not be touched: neither must what lies below.
+                self.lost_dir = Some(entry.path.clone());
+                None
+            }
             standing => standing?,
         };
         let Some(now) = standing.filter(|now| now.kind == FileKind::Dir) else { return Ok(None) };
@@ -90,6 +94,8 @@ impl Tree<'_, '_> {
             Some(UNLISTED)
         } else if folds {
             Some(FOLDED)
+        } else if self.holds_states(&entry.path, &names) {
+            Some(STORE)
         } else {
             above.filter(|&above| above != now.dev).map(|_| MOUNTED)
         };
@@ -110,7 +116,7 @@ impl Tree<'_, '_> {
         Ok(false)
     }
 
-    fn list(&mut self, path: &Path) -> Result<VecDeque<Box<[u8]>>> {
+    pub(super) fn list(&mut self, path: &Path) -> Result<VecDeque<Box<[u8]>>> {
         let dir = self.open_dir(path.as_bytes()).map_err(|e| Error::io("open the directory", path, &e))?;
         let listing = dir.list();
         if let Some(error) = listing.error {
@@ -139,7 +145,7 @@ impl Tree<'_, '_> {
                 (Some(why), _) if filter.matches(&path) => {
                     // Told once.
                     level.names.clear();
-                    self.obstructed(&level.path, stays(why).at(&level.path))?;
+                    self.obstructed(&level.path, stays(&level.path, why))?;
                 }
                 _ => {}
             }
@@ -150,9 +156,9 @@ impl Tree<'_, '_> {
     /// Tells, once for each directory, that what the backup omitted there stays.
     fn tell_omitted(&mut self, dir: &Path, cause: OmissionCause) -> Result<()> {
         match cause {
-            OmissionCause::Unread => self.obstructed(dir, stays(UNREAD).at(dir)),
+            OmissionCause::Unread => self.obstructed(dir, stays(dir, UNREAD)),
             OmissionCause::LeftOut => {
-                self.job.trouble(ProblemKind::Skipped, dir.as_bytes(), stays(LEFT_OUT).at(dir))
+                self.job.trouble(ProblemKind::Skipped, dir.as_bytes(), stays(dir, LEFT_OUT))
             }
         }
     }
@@ -183,19 +189,46 @@ impl Tree<'_, '_> {
                         continue;
                     }
                 };
-                waiting.extend(names.iter().rev().filter_map(|name| path.join(name).ok()));
+                if self.why_stays(&path, &now, device, Some(&names)).is_none() {
+                    waiting.extend(names.iter().rev().filter_map(|name| path.join(name).ok()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is extra, but for what must stay there and what leads to that.
+    fn remove(&mut self, path: &Path, now: &Stat, device: u64) -> Result<()> {
+        let staying = self.find_staying(path, now, device)?;
+        if staying.is_empty() {
+            return self.remove_whole(path, now);
+        }
+        for one in staying.iter().filter(|one| one.is_told) {
+            self.obstructed(&one.path, Error::new(Kind::Unsupported, "remove", one.why).at(&one.path))?;
+        }
+        let staying: BTreeMap<_, _> = staying.into_iter().map(|one| (one.path, one.is_entered)).collect();
+        let mut waiting = vec![path.clone()];
+        while let Some(path) = waiting.pop() {
+            let next =
+                staying.range(path.clone()..).next().filter(|(next, _)| next.is_within(path.as_bytes()));
+            match next {
+                None => match self.dir_of(&path).and_then(|dir| dir.stat(path.name())) {
+                    Ok(now) => self.remove_whole(&path, &now)?,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => self.obstructed(&path, Error::io("look at", &path, &error))?,
+                },
+                Some((next, false)) if *next == path => {}
+                Some(_) => match self.list(&path) {
+                    Ok(names) => waiting.extend(names.iter().rev().filter_map(|name| path.join(name).ok())),
+                    Err(error) => self.obstructed(&path, error)?,
+                },
             }
         }
         Ok(())
     }
 
     /// Told before it is done: afterwards nobody knows what was there.
-    fn remove(&mut self, path: &Path, now: &Stat, device: u64) -> Result<()> {
-        // Of directories only: a union of file systems has files with the numbers of all of them.
-        if now.kind == FileKind::Dir && now.dev != device {
-            let error = Error::new(Kind::Unsupported, "remove", MOUNTED).at(path);
-            return self.obstructed(path, error);
-        }
+    fn remove_whole(&mut self, path: &Path, now: &Stat) -> Result<()> {
         self.tell_removed(path, now)?;
         if now.kind == FileKind::Dir {
             self.each_below(path, &mut |tree, path, now| tree.tell_removed(path, now))?;
@@ -252,7 +285,11 @@ impl Tree<'_, '_> {
     }
 }
 
-/// Why something that is not in the snapshot stays.
-fn stays(why: &str) -> Error {
-    Error::new(Kind::Unsupported, "remove what is not in the snapshot from", why)
+/// Why something extra stays in a directory.
+fn stays(dir: &Path, why: &str) -> Error {
+    let op = "remove what is not in the snapshot";
+    match dir.is_root() {
+        true => Error::new(Kind::Unsupported, op, why),
+        false => Error::new(Kind::Unsupported, format!("{op} from"), why).at(dir),
+    }
 }

@@ -15,6 +15,7 @@ mod links;
 mod refused;
 mod small;
 mod standing;
+mod stays;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -27,7 +28,7 @@ use crate::format::Omissions;
 use crate::job::{change, meta, Counter, Job, ProblemKind};
 use crate::platform::{self, Dir, FileKind};
 use crate::pool::Pool;
-use crate::store::Store;
+use crate::store::{OwnPlaces, Store};
 
 use super::contents::Contents;
 use super::deferred::Deferred;
@@ -74,6 +75,8 @@ pub struct Tree<'t, 'j> {
     absent: Option<Path>,
     /// Names that a dry run would take from existing inodes that have several, or files that wait will take.
     unlinked: HashMap<(u64, u64), u64>,
+    /// Places that stay whatever the snapshot has there.
+    own: OwnPlaces,
     /// What the backup saw and did not store: nothing that is extra.
     omissions: Arc<Omissions>,
 }
@@ -90,6 +93,7 @@ impl<'t, 'j> Tree<'t, 'j> {
     pub fn new(
         target: &Target,
         names: HashMap<u64, u64>,
+        own: OwnPlaces,
         (pool, contents): (Arc<Pool>, &Contents),
         job: &'t mut Job<'j>,
     ) -> Result<Self> {
@@ -123,6 +127,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             lost_dir: None,
             absent: None,
             unlinked: HashMap::new(),
+            own,
             omissions: Arc::default(),
         })
     }

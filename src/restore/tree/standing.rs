@@ -46,7 +46,10 @@ impl Tree<'_, '_> {
             _ => self.dir_of(&entry.path).and_then(|dir| dir.stat(entry.path.name())),
         };
         match found {
-            Ok(stat) => self.is_named_so(entry, &stat).map(|()| Some(stat)),
+            Ok(stat) => {
+                self.refuse_own(&entry.path, &stat)?;
+                self.is_named_so(entry, &stat).map(|()| Some(stat))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             // In a dry run what would have made way for a directory is still there.
             Err(error) if self.job.options.dry_run && is_no_directory(&error) => Ok(None),
@@ -95,7 +98,7 @@ impl Tree<'_, '_> {
             Node::Block(rdev) => now.kind == FileKind::Block && now.rdev == *rdev,
         };
         if !same {
-            return Ok(Verdict::Replace(now));
+            return self.check_way(entry, &now).map(|()| Verdict::Replace(now));
         }
         match self.has_attributes(entry, &now)? {
             true => Ok(Verdict::Right),
@@ -114,7 +117,7 @@ impl Tree<'_, '_> {
         match first {
             // What a dry run would have made is not what stands there.
             Ok(first) if first.id() == now.id() && !(made && self.job.options.dry_run) => Ok(Verdict::Right),
-            _ => Ok(Verdict::Replace(now)),
+            _ => self.check_way(entry, &now).map(|()| Verdict::Replace(now)),
         }
     }
 
@@ -271,6 +274,7 @@ impl Tree<'_, '_> {
         let (extra_goes, name) = (self.job.options.delete_extra, entry.path.name());
         let is_dir = now.kind == FileKind::Dir;
         if is_dir && extra_goes {
+            self.check_way(entry, now)?;
             self.each_below(&entry.path, &mut |tree, path, now| tree.tell_removed(path, now))?;
         }
         let dir = self.parent(entry)?;
