@@ -275,9 +275,24 @@ int help_on(const char *name)
     return help(command);
 }
 
+/* --json is among the arguments: an error is an object too. */
+static int json_is_wanted;
+
+static void print_json_usage(const char *what, const char *which)
+{
+    char *argument = which != NULL ? name_as_text(which) : NULL;
+    char message[512];
+
+    snprintf(message, sizeof message, "%s%s%s", what, argument != NULL ? ": " : "", argument != NULL ? argument : "");
+    print_json_error(IBT_ERR_INVALID_ARG, message);
+    free(argument);
+}
+
 /* Says what is wrong with which argument. Both command and argument may be NULL. */
 int wrong_usage(const struct command *command, const char *what, const char *which)
 {
+    if (json_is_wanted)
+        print_json_usage(what, which);
     fprintf(stderr, "ibt: %s", what);
     if (which != NULL) {
         fputs(": ", stderr);
@@ -369,7 +384,10 @@ static void take_names(const struct command *command, struct run *run)
 int read_arguments(const struct command *command, struct run *run, char **argv)
 {
     int only_operands = 0;
+    char **at;
 
+    for (at = argv; *at != NULL && strcmp(*at, "--") != 0; at++)
+        json_is_wanted |= strcmp(*at, "--json") == 0;
     while (*argv != NULL) {
         if (!only_operands && strcmp(*argv, "--") == 0) {
             only_operands = 1;

@@ -110,7 +110,8 @@ int32_t draw(void *ud, const ibt_progress *now)
         snprintf(line, sizeof line, "%-10s %s%3d%% %10s  ", phase_name(ibt_progress_phase(now)), graph,
                  (int)(part * 100), size);
     else if (entries > 0)
-        snprintf(line, sizeof line, "%-10s %" PRIu64 " entries  ", phase_name(ibt_progress_phase(now)), entries);
+        snprintf(line, sizeof line, "%-10s %" PRIu64 " %s  ", phase_name(ibt_progress_phase(now)), entries,
+                 entries == 1 ? "entry" : "entries");
     else
         snprintf(line, sizeof line, "%-10s ", phase_name(ibt_progress_phase(now)));
     used = strlen(line);

@@ -167,6 +167,19 @@ dd if=/dev/zero of="$(ls damaged/many.state."$gone".*)" bs=1 seek=100 count=50 c
 expect 0 "$@" prune many --at "$gone" --store damaged
 grep -q '^1 of 2 snapshots removed (1 of them unreadable)' out || { cat out; fail "a removed snapshot is not counted"; }
 
+# Lines are no longer than a terminal is wide, down to the stamp and the key. Its width is that of script(1)'s.
+if command -v script >/dev/null; then
+    for width in 100 80 60 45; do
+        script -qec "stty cols $width; $* list docs --store store; $* verify docs --store store;
+            $* prune docs --keep-daily 3 --keep-weekly 3 --keep-monthly 3 --dry-run --store store" \
+            /dev/null </dev/null | tr -d '\r' | sed "s/.*$(printf '\033')\[K//" | grep '^docs\|^kept\|^would\|^KEY' >lines
+        [ "$(awk -v width=$width 'length($0) > width' lines | wc -l)" = 0 ] && grep -q '^docs .*Z' lines ||
+            { cat lines; fail "a line is wider than $width columns"; }
+    done
+else
+    echo "skipped: tables on narrow terminals (no script(1))"
+fi
+
 # Chains: drawn, consolidated, removed.
 expect 0 "$@" list docs --store store
 grep -q '^docs .*`- 2.* incremental ' out || fail "no chain is drawn"

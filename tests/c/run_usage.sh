@@ -40,6 +40,8 @@ expect 2 "$@" full a --threads -1
 expect 2 "$@" full a --level 20
 expect 2 "$@" full a --json=yes
 expect 2 "$@" restore key dest --overwrite maybe
+expect 2 "$@" restore key dest --overwrite 'may"be' --json
+grep -q '^{"status":-1,"error":"not a valid HOW for --overwrite: may\\"be"}$' out || fail "wrong usage is not told in JSON"
 expect 2 "$@" restore key dest --keep-last 1
 expect 2 "$@" restore key dest --include '[a'
 expect 2 "$@" full a --exclude '[a'
