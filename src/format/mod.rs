@@ -46,6 +46,8 @@ pub mod names;
 pub mod state;
 
 pub use archive::{ArchiveWriter, Special};
+#[cfg(test)]
+pub use frame::OUT_OF_MEMORY;
 pub use frame::{
     read_stream, Decoded, Frame, FrameCache, FrameIndex, FrameWriter, Part, Written, FRAME_LEN,
     SHORT_FRAME_LEN,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::buffers::{Buffers, Decoded};
-use super::codec;
+use super::codec::{self, Refusal};
 use super::table::corrupt;
 use crate::error::{Error, Result};
 
@@ -57,29 +57,35 @@ impl Frame {
     }
 
     /// Exactly [`Frame::len`] bytes of the stream. Touches no store. A thread that asks while another one
-    /// decodes waits for it; `Corrupt` is told to every one that asks.
+    /// decodes waits for it; `Corrupt` is told to every one that asks. Memory that ran out says nothing about
+    /// the frame: an error of the call.
     pub fn bytes(&self) -> Result<Arc<Decoded>> {
         let mut state = self.state();
         if let State::Stored(stored, out) = &mut *state {
             let (stored, out) = (std::mem::take(stored), std::mem::take(out));
-            *state = match self.decode(stored, out) {
-                Ok(bytes) => State::Decoded(Arc::new(Decoded::new(bytes, self.buffers.clone()))),
-                Err(error) => State::Failed(error),
-            };
+            *state = self.decode(stored, out);
         }
         match &*state {
             State::Decoded(bytes) => Ok(bytes.clone()),
             State::Failed(error) => Err(error.clone()),
-            State::Stored(..) => Err(corrupt(&self.name, self.offset, "the frame was not decoded")),
+            State::Stored(..) => Err(codec::no_memory()),
         }
     }
 
-    fn decode(&self, stored: Vec<u8>, out: Vec<u8>) -> Result<Vec<u8>> {
-        let damaged = |what: &str| corrupt(&self.name, self.offset, what);
-        match self.compressed {
-            true => codec::decompress(&stored, self.len, out).map_err(|what| damaged(&what)),
-            false if stored.len() == self.len => Ok(stored),
-            false => Err(damaged("the file ends early")),
+    fn decode(&self, stored: Vec<u8>, out: Vec<u8>) -> State {
+        let decoded = |bytes| State::Decoded(Arc::new(Decoded::new(bytes, self.buffers.clone())));
+        let damaged = |what: &str| State::Failed(corrupt(&self.name, self.offset, what));
+        if !self.compressed {
+            return match stored.len() == self.len {
+                true => decoded(stored),
+                false => damaged("the file ends early"),
+            };
+        }
+        match codec::decompress(&stored, self.len, out) {
+            Ok(bytes) => decoded(bytes),
+            Err(Refusal::Damaged(what)) => damaged(&what),
+            // The next one that asks may find memory.
+            Err(Refusal::NoMemory) => State::Stored(stored, Vec::new()),
         }
     }
 

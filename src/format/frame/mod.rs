@@ -31,6 +31,8 @@ mod writer;
 
 pub use buffers::Decoded;
 pub use cache::FrameCache;
+#[cfg(test)]
+pub use codec::OUT_OF_MEMORY;
 pub use index::{FrameIndex, Part};
 pub use lazy::Frame;
 pub use stream::{read_beginning, read_stream};

@@ -4,14 +4,14 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
+use zstd::zstd_safe::DCtx;
+
 use super::table::{corrupt, has_remains};
-use super::FrameIndex;
+use super::{codec, FrameIndex};
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
 use crate::pool::Pool;
 
-/// The largest window a frame may ask for, as a power of two.
-const WINDOW_LOG_MAX: u32 = 27;
 const PIECE: usize = 256 << 10;
 /// Bytes of the stream that [`read_beginning`] hands out at a time.
 const BEGINNING: usize = 4 << 10;
@@ -67,14 +67,15 @@ pub fn read_beginning(
 ) -> Result<()> {
     let mut file = WholeFile { source, at: 0, size, error: None };
     let read = match compressed {
-        true => zstd::Decoder::new(&mut file).and_then(|mut plain| {
-            plain.window_log_max(WINDOW_LOG_MAX)?;
-            read_while(&mut plain, each)
+        true => codec::new_context().and_then(|mut context| {
+            let stored = BufReader::with_capacity(DCtx::in_size(), &mut file);
+            read_while(&mut zstd::Decoder::with_context(stored, &mut context), each)
         }),
         false => read_while(&mut file, each),
     };
     match (read, file.error) {
         (Err(_), Some(error)) => Err(error),
+        (Err(error), None) if codec::is_no_memory(&error) => Err(codec::no_memory()),
         (Err(error), None) => Err(corrupt(name, file.at, &error.to_string())),
         (Ok(()), _) => Ok(()),
     }
@@ -100,6 +101,7 @@ fn read_unframed(
     let result = decode_all(&mut file, each);
     match (result, file.error) {
         (Err(Failure::Each(error)), _) | (Err(Failure::Read(_)), Some(error)) => Err(error),
+        (Err(Failure::Read(error)), None) if codec::is_no_memory(&error) => Err(codec::no_memory()),
         (Err(Failure::Read(error)), None) => Err(corrupt(name, file.at, &error.to_string())),
         (Ok(()), _) => Ok(()),
     }
@@ -112,8 +114,8 @@ enum Failure {
 }
 
 fn decode_all(file: &mut WholeFile<'_>, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<(), Failure> {
-    let mut decoder = zstd::Decoder::new(file).map_err(Failure::Read)?;
-    decoder.window_log_max(WINDOW_LOG_MAX).map_err(Failure::Read)?;
+    let mut context = codec::new_context().map_err(Failure::Read)?;
+    let decoder = zstd::Decoder::with_context(BufReader::with_capacity(PIECE, file), &mut context);
     let mut plain = BufReader::with_capacity(PIECE, decoder);
     loop {
         let piece = plain.fill_buf().map_err(Failure::Read)?;

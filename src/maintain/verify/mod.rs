@@ -353,3 +353,56 @@ impl<'a, 'j> Check<'a, 'j> {
 fn at(entry: &Entry, content: Vec<Range>) -> Entry {
     Entry { place: Place { content, ..Place::default() }, ..entry.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use crate::error::{Error, Kind};
+    use crate::format::OUT_OF_MEMORY;
+    use crate::job::{Cancel, Job, Options, Silent};
+    use crate::store::DirStore;
+
+    fn options(dir: &Path) -> Options {
+        Options { cache_dir: Some(dir.join("cache")), threads: 1, ..Options::default() }
+    }
+
+    /// A file of the store in `dir`.
+    fn stored(dir: &Path, kind: &str) -> PathBuf {
+        let names = fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path());
+        let is_kind = |path: &PathBuf| path.to_string_lossy().contains(kind);
+        names.into_iter().find(is_kind).unwrap()
+    }
+
+    #[test]
+    fn memory_that_runs_out_ends_the_call_and_is_no_damage() {
+        for kind in [".full.", ".state."] {
+            let dir = tempfile::tempdir().unwrap();
+            let dir = dir.path();
+            let (options, cancel) = (options(dir), Cancel::default());
+            let mut silent = Silent;
+            fs::create_dir(dir.join("tree")).unwrap();
+            for name in ["a", "b"] {
+                fs::write(dir.join("tree").join(name), vec![b'x'; 100_000]).unwrap();
+            }
+            let mut store = DirStore::open(dir.join("store"));
+            crate::backup::full(&mut store, &dir.join("tree"), &mut Job::new(&options, &cancel, &mut silent))
+                .unwrap();
+            let path = stored(dir, kind);
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[..OUT_OF_MEMORY.len()].copy_from_slice(OUT_OF_MEMORY);
+            fs::write(&path, bytes).unwrap();
+
+            let is_own = |error: Error| {
+                assert_eq!((error.kind, error.os_code), (Kind::Io, libc::ENOMEM), "{kind}: {error}");
+                assert!(error.is_own, "{kind}: {error}");
+            };
+            let mut job = Job::new(&options, &cancel, &mut silent);
+            is_own(crate::restore::restore(&mut store, "tree", &dir.join("out"), &mut job).unwrap_err());
+            assert!(!dir.join("out").exists(), "{kind}");
+            let mut job = Job::new(&options, &cancel, &mut silent);
+            is_own(super::verify(&mut store, None, &mut job).unwrap_err());
+        }
+    }
+}
