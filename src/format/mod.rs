@@ -49,7 +49,7 @@ pub use archive::{ArchiveWriter, Special};
 #[cfg(test)]
 pub use frame::OUT_OF_MEMORY;
 pub use frame::{
-    read_stream, Decoded, Frame, FrameCache, FrameIndex, FrameWriter, Part, Written, FRAME_LEN,
+    read_stream, Decoded, Frame, FrameCache, FrameIndex, FrameWriter, Part, RecentFrames, Written, FRAME_LEN,
     SHORT_FRAME_LEN,
 };
 pub use io::{ReadAt, Sink};

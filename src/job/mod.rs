@@ -176,6 +176,11 @@ impl<'a> Job<'a> {
         self.pulse()
     }
 
+    /// The flag that ends it.
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
     /// Looks at the cancel flag, and tells progress when a tenth of a second has passed.
     pub fn pulse(&mut self) -> Result<()> {
         if self.cancel.requested() {

@@ -75,7 +75,7 @@ fn make(
     let cache = cache();
     let mut state = StateWriter::new(archives.draft(store, FileKind::State, true)?, &header)?;
     state.omissions = Omissions::clone(&trailer.omissions);
-    let contents = Contents::new(&trailer.archives);
+    let contents = Contents::new(&trailer.archives).with_cancel(job.cancel());
     let mut copying = Copying { job, store, contents, archives, state, sets: HashMap::new() };
     copying.job.phase(Phase::Read, trailer.totals.entries, trailer.totals.bytes)?;
     for entry in newest.entries()? {

@@ -118,7 +118,7 @@ impl Filling<'_, '_> {
         for (index, archive) in lost {
             streams.insert(*index, self.cache.begin_stream(&archive.name)?);
         }
-        let contents = Contents::new(&state.trailer().archives);
+        let contents = Contents::new(&state.trailer().archives).with_cancel(self.job.cancel());
         let (job, store) = (&mut *self.job, &mut *self.store);
         let mut signing =
             Signing { job, store, contents, streams, filled: BTreeSet::new(), sets: HashMap::new() };

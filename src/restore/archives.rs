@@ -5,6 +5,9 @@ use crate::entry::{Entry, File, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::ArchiveRef;
 
+/// The deltas of a content are together no longer than its data, or than this: what it can cost to read them.
+const DELTAS_LEN: u64 = 32 << 20;
+
 /// The archives of one state. Shared with the threads that make contents.
 #[derive(Debug)]
 pub struct Archives(Vec<ArchiveRef>);
@@ -42,6 +45,19 @@ impl Archives {
             None => Ok(()),
             Some(last) => {
                 let detail = format!("the deltas of {:?} make {made} bytes, not {wanted}", entry.path);
+                Err(self.damaged(last, detail))
+            }
+        }
+    }
+
+    /// Checks that the deltas of `entry` are not longer than any that was worth storing.
+    pub fn check_deltas(&self, entry: &Entry, deltas: &[Range]) -> Result<()> {
+        let limit = entry.file().map_or(0, File::data_len).max(DELTAS_LEN);
+        let sum = deltas.iter().fold(0, |sum: u64, delta| sum.saturating_add(delta.len));
+        match deltas.last().filter(|_| sum > limit) {
+            None => Ok(()),
+            Some(last) => {
+                let detail = format!("the deltas of {:?} have {sum} bytes, more than {limit}", entry.path);
                 Err(self.damaged(last, detail))
             }
         }

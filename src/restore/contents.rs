@@ -3,32 +3,61 @@
 //! any thread can make.
 
 use std::collections::hash_map::{Entry as Slot, HashMap};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::delta::{self, Plan};
 use crate::entry::{Entry, File, Range};
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveRef, Decoded, Frame, FrameCache, FrameIndex, Part};
+use crate::format::{ArchiveRef, Decoded, Frame, FrameCache, FrameIndex, Part, FRAME_LEN};
+use crate::job::Cancel;
 use crate::pool::Pool;
 use crate::store::{Store, StoredFile};
 
 use super::ahead::Ahead;
 use super::archives::Archives;
-use super::gathered::{Gathered, Slice};
+use super::by_frame;
+use super::chain::{self, Chain, ChainBuilder};
+use super::gathered::{Gathered, Slice, HELD_FRAME};
+use super::joined::Joined;
 use super::layout::Layout;
+use super::read_cost::ReadCost;
 
 /// Frames kept, of all archives together: one is enough in path order, deltas jump.
 const FRAMES: usize = 10;
 /// A composed content has at most this many pieces in memory (32 bytes each, and twice that while the
-/// next delta is composed); longer chains go through temporary files.
+/// next delta is composed, or while they are read in the order of their frames); the commands of longer chains
+/// go through a temporary file.
 const PIECES_MAX: usize = 1 << 20;
+/// A content whose pieces are read in the order of their frames is put together in memory up to this length.
+const MEMORY_MAX: u64 = 16 << 20;
 
-/// Frames that are held for one small content make no more than this, decoded.
+/// Frames that are held for one small content take no more memory than this, decoded.
 const GATHERED_MAX: usize = 40 << 20;
 
-/// What a frame counts for at least: with what is kept of it besides its bytes, of which it may have one.
-const SLICE_MIN: usize = 1 << 10;
+/// What reading may take; tests take less.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadLimits {
+    pub pieces_max: usize,
+    pub gathered_max: usize,
+    pub memory_max: u64,
+    /// Frames kept.
+    pub frames: usize,
+    /// Bytes decoded again that are not worth another order.
+    pub repeated: u64,
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        ReadLimits {
+            pieces_max: PIECES_MAX,
+            gathered_max: GATHERED_MAX,
+            memory_max: MEMORY_MAX,
+            frames: FRAMES,
+            repeated: 2 * FRAME_LEN as u64,
+        }
+    }
+}
 
 /// A frame of one of the archives.
 pub(super) type FrameId = (u32, usize);
@@ -40,15 +69,32 @@ pub struct Contents {
     frames: FrameCache,
     /// Decodes frames before they are wanted.
     pool: Option<Arc<Pool>>,
-    pub(super) pieces_max: usize,
-    pub(super) gathered_max: usize,
+    cancel: Cancel,
+    pub(super) limits: ReadLimits,
+    /// Bytes of the frames taken out of the store, decoded.
+    pub(super) fetched: u64,
 }
 
 impl Contents {
     pub fn new(archives: &[ArchiveRef]) -> Self {
-        let (open, frames) = (HashMap::new(), FrameCache::new(FRAMES));
-        let archives = Arc::new(Archives::new(archives));
-        Contents { archives, open, frames, pool: None, pieces_max: PIECES_MAX, gathered_max: GATHERED_MAX }
+        Contents::within(archives, ReadLimits::default())
+    }
+
+    pub(super) fn within(archives: &[ArchiveRef], limits: ReadLimits) -> Self {
+        Contents {
+            archives: Arc::new(Archives::new(archives)),
+            open: HashMap::new(),
+            frames: FrameCache::new(limits.frames),
+            pool: None,
+            cancel: Cancel::default(),
+            limits,
+            fetched: 0,
+        }
+    }
+
+    /// Fetches no more frames once `cancel` was requested, however long a content takes.
+    pub fn with_cancel(self, cancel: &Cancel) -> Self {
+        Contents { cancel: cancel.clone(), ..self }
     }
 
     /// Decodes frames on `pool`, as far ahead as memory allows.
@@ -67,7 +113,7 @@ impl Contents {
         let mut refused = None;
         let mut sink = |bytes: &[u8]| sink(bytes).inspect_err(|error| refused = Some(error.clone()));
         let layout = Layout::of(self, store, entry);
-        let read = layout.and_then(|layout| layout.read(self, store, 0, u64::MAX, &mut sink));
+        let read = layout.and_then(|mut layout| layout.read(self, store, 0, u64::MAX, &mut sink));
         match (read, refused) {
             (_, Some(error)) => Err(error),
             (Err(error), None) if error.ends_reading() => Err(error),
@@ -81,12 +127,20 @@ impl Contents {
         let mut ranges = Vec::with_capacity(entry.place.content.len());
         let mut held = 0;
         for range in &entry.place.content {
+            let index = self.index(store, range.archive)?;
+            // There may be millions of frames in it.
+            if index.frames_in(range.offset, range.len) > self.limits.gathered_max / HELD_FRAME {
+                return Ok(None);
+            }
             let mut slices = Vec::new();
-            for part in self.index(store, range.archive)?.parts(range.offset, range.len)? {
+            for part in index.parts(range.offset, range.len)? {
                 let id = (range.archive, part.frame);
-                let slice = Slice { id, frame: self.frame(store, id)?, bytes: part.bytes };
-                held += slice.frame.len().max(SLICE_MIN);
-                if held > self.gathered_max {
+                let stored = index.stored(part.frame);
+                let frame = self.frame(store, id)?;
+                let memory = frame.len().max((stored.end - stored.start) as usize) + HELD_FRAME;
+                let slice = Slice { id, frame, bytes: part.bytes, memory };
+                held += memory;
+                if held > self.limits.gathered_max {
                     return Ok(None);
                 }
                 slices.push(slice);
@@ -105,7 +159,7 @@ impl Contents {
         whole: &Range,
         deltas: &[Range],
     ) -> Result<Option<Plan>> {
-        let pieces_max = self.pieces_max;
+        let pieces_max = self.limits.pieces_max;
         let mut plan = Plan::whole(whole.len);
         for (index, delta) in deltas.iter().enumerate() {
             let mut reader = RangeReader::new(self, store, *delta);
@@ -123,34 +177,44 @@ impl Contents {
         Ok(Some(plan))
     }
 
-    /// Applies one delta after the other, the versions between in unlinked temporary files: memory stays
-    /// bounded however many pieces there are. Returns the last one.
-    pub(super) fn patch_in_turn(
+    /// Reads the commands of each delta into a temporary file: memory stays bounded however many there are.
+    pub(super) fn chain(
         &mut self,
         store: &mut dyn Store,
         entry: &Entry,
         whole: &Range,
         deltas: &[Range],
-    ) -> Result<std::fs::File> {
-        let trouble = |e: io::Error| Error::own("use a temporary file for", &e).at(&entry.path);
-        let mut basis = tempfile::tempfile().map_err(trouble)?;
-        self.each(store, std::iter::once(*whole), &mut |bytes| basis.write_all(bytes).map_err(trouble))?;
-        let mut len = whole.len;
+    ) -> Result<Chain> {
+        let mut builder = ChainBuilder::new(whole.len)?;
         for delta in deltas {
-            let mut out = BufWriter::with_capacity(1 << 16, tempfile::tempfile().map_err(trouble)?);
             let mut reader = RangeReader::new(self, store, *delta);
-            let made =
-                delta::patch_up_to(&mut basis, &mut BufReader::new(&mut reader), len, &mut out, u64::MAX);
+            let added = builder.add(&mut reader);
             let error = reader.error;
-            len = made.map_err(|refused| match (error, refused) {
+            added.map_err(|refused| match (error, refused) {
                 (Some(error), _) => error,
-                (None, delta::Error::Io(error)) => trouble(error),
+                (None, delta::Error::Io(error)) => chain::trouble(&error),
                 (None, refused) => self.archives.bad_delta(entry, delta, &refused),
             })?;
-            basis = out.into_inner().map_err(|e| trouble(e.into_error()))?;
         }
-        self.archives.check_len(entry, len)?;
-        Ok(basis)
+        let chain = builder.finish()?;
+        self.archives.check_len(entry, chain.content_len())?;
+        Ok(chain)
+    }
+
+    /// Hands pieces of a content to `sink`, in order. Whatever order their frames have, few are decoded more
+    /// than once.
+    pub(super) fn pieces(
+        &mut self,
+        store: &mut dyn Store,
+        pieces: impl Iterator<Item = Range> + Clone,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        if ReadCost::of(self, store, pieces.clone())?.is_too_high(&self.limits) {
+            return by_frame::read(self, store, pieces, sink);
+        }
+        let mut joined = Joined::new(sink);
+        self.each(store, pieces, &mut |bytes| joined.take(bytes))?;
+        joined.flush()
     }
 
     /// The error of a content that was read whole and is not what was backed up.
@@ -198,9 +262,14 @@ impl Contents {
         if let Some(held) = self.frames.get(archive, number) {
             return Ok(held);
         }
+        if self.cancel.requested() {
+            return Err(Error::cancelled());
+        }
         let index = self.index(store, archive)?;
         let name = &self.archives.get(archive)?.name;
         let mut file = StoredFile { store, name };
+        let span = index.span(number);
+        self.fetched += span.end - span.start;
         index.load(&mut file, &mut self.frames, archive, number).map_err(|error| in_archive(error, name))
     }
 

@@ -14,6 +14,9 @@ use super::contents::FrameId;
 /// A composed content has at most this many pieces here: 2 MiB of memory, on each thread.
 const PIECES_MAX: usize = 1 << 16;
 
+/// Bytes of memory that a frame takes besides its own.
+pub(super) const HELD_FRAME: usize = 1 << 10;
+
 /// A whole copy and deltas, fetched. Any thread can make the content of it.
 pub(super) struct Gathered {
     /// The whole copy first, if there is any, then the deltas: where the bytes of each lie, in order.
@@ -25,6 +28,8 @@ pub(super) struct Slice {
     pub id: FrameId,
     pub frame: Arc<Frame>,
     pub bytes: Range<usize>,
+    /// What the frame takes.
+    pub memory: usize,
 }
 
 /// Bytes of a content, in order.
@@ -48,9 +53,9 @@ impl Gathered {
         Gathered { ranges }
     }
 
-    /// The frames that it holds in memory, some of them repeatedly.
+    /// The frames that it holds, some of them repeatedly, and the memory that each takes.
     pub fn frames(&self) -> impl Iterator<Item = (FrameId, usize)> + '_ {
-        self.ranges.iter().flatten().map(|slice| (slice.id, slice.frame.len()))
+        self.ranges.iter().flatten().map(|slice| (slice.id, slice.memory))
     }
 
     /// Makes the content of `entry`. `None` if that takes too many pieces for this way.

@@ -1,135 +1,137 @@
 //! Where the bytes of one content lie: worked out once, then read from any place.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Write};
 
-use crate::delta::Plan;
+use crate::delta::{Piece, Plan};
 use crate::entry::{Entry, Range};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::format::FRAME_LEN;
 use crate::store::Store;
 
+use super::by_frame;
+use super::chain::Chain;
 use super::Contents;
 
-/// Bytes handed on at a time where they are copied.
-const CHUNK: usize = 256 << 10;
-
 /// The way to a content (a file's extents, concatenated). Belongs to the [`Contents`] that it was made with.
-#[derive(Debug)]
 pub struct Layout {
     /// The whole copy and the deltas.
     ranges: Vec<Range>,
     way: Way,
+    /// Bytes of frames that reading parts has taken, and how many it may take before the content is put
+    /// together: a caller that reads a part at a time has frames decoded again for each.
+    spent: u64,
+    budget: u64,
+    /// The content itself, in an unlinked temporary file.
+    together: Option<fs::File>,
 }
 
-#[derive(Debug)]
 enum Way {
     /// The whole copy is the content; without one there is none.
     Whole,
     /// Pieces of the whole copy and of the deltas.
     Composed(Plan),
-    /// Too many pieces: the content itself, in an unlinked temporary file.
-    Patched(fs::File),
+    /// Too many pieces to hold: the commands that lead to them.
+    Traced(Chain),
 }
 
 impl Layout {
-    /// Reads the deltas of `entry`, once, for their commands.
+    /// Reads the deltas of `entry`, once or twice, for their commands.
     pub fn of(contents: &mut Contents, store: &mut dyn Store, entry: &Entry) -> Result<Self> {
         let ranges = entry.place.content.clone();
         let way = match &ranges[..] {
             [] | [_] => Way::Whole,
-            [whole, deltas @ ..] => match contents.compose(store, entry, whole, deltas)? {
-                Some(plan) => Way::Composed(plan),
-                None => Way::Patched(contents.patch_in_turn(store, entry, whole, deltas)?),
-            },
+            [whole, deltas @ ..] => {
+                contents.archives().check_deltas(entry, deltas)?;
+                match contents.compose(store, entry, whole, deltas)? {
+                    Some(plan) => Way::Composed(plan),
+                    None => Way::Traced(contents.chain(store, entry, whole, deltas)?),
+                }
+            }
         };
-        Ok(Layout { ranges, way })
+        let stored = ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.len));
+        let budget = stored.saturating_add(16 * FRAME_LEN as u64).saturating_mul(2);
+        Ok(Layout { ranges, way, spent: 0, budget, together: None })
     }
 
     /// Hands `len` bytes from `offset` to `sink`, in order, fewer where the content ends. Only frames that
-    /// hold some of them are read.
+    /// hold some of them are read, until that has cost more than to read all once.
     pub fn read(
-        &self,
+        &mut self,
         contents: &mut Contents,
         store: &mut dyn Store,
         offset: u64,
         len: u64,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        match &self.way {
+        if self.spent > self.budget && self.together.is_none() && !matches!(self.way, Way::Whole) {
+            self.put_together(contents, store)?;
+        }
+        if let Some(file) = &self.together {
+            return by_frame::each(file, offset, len, sink);
+        }
+        let before = contents.fetched;
+        let read = self.read_pieces(contents, store, offset, len, sink);
+        self.spent = self.spent.saturating_add(contents.fetched - before);
+        read
+    }
+
+    /// Without room for a temporary file, parts are read as before.
+    fn put_together(&mut self, contents: &mut Contents, store: &mut dyn Store) -> Result<()> {
+        self.budget = self.budget.saturating_mul(2);
+        let Ok(mut file) = tempfile::tempfile() else { return Ok(()) };
+        let mut failed = false;
+        let read = self.read_pieces(contents, store, 0, u64::MAX, &mut |bytes| {
+            file.write_all(bytes).map_err(|e: io::Error| {
+                failed = true;
+                super::chain::trouble(&e)
+            })
+        });
+        match read {
+            Err(_) if failed => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.together = Some(file);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_pieces(
+        &mut self,
+        contents: &mut Contents,
+        store: &mut dyn Store,
+        offset: u64,
+        len: u64,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let ranges = &self.ranges;
+        let stored = |piece: Piece| {
+            let source = ranges[piece.source as usize];
+            Range { offset: source.offset + piece.offset, len: piece.len, ..source }
+        };
+        match &mut self.way {
             Way::Whole => {
-                let Some(whole) = self.ranges.first() else { return Ok(()) };
-                let len = len.min(whole.len.saturating_sub(offset));
-                match len {
+                let Some(whole) = ranges.first() else { return Ok(()) };
+                match len.min(whole.len.saturating_sub(offset)) {
                     0 => Ok(()),
-                    _ => {
-                        let part = Range { offset: whole.offset + offset, len, ..*whole };
-                        contents.each(store, std::iter::once(part), sink)
+                    len => {
+                        contents.each(store, std::iter::once(stored(Piece { len, source: 0, offset })), sink)
                     }
                 }
             }
-            Way::Composed(plan) => {
-                let pieces = plan.range(offset, len).map(|piece| {
-                    let source = self.ranges[piece.source as usize];
-                    Range { offset: source.offset + piece.offset, len: piece.len, ..source }
-                });
-                let mut joined = Joined { sink, buf: Vec::new() };
-                contents.each(store, pieces, &mut |bytes| joined.take(bytes))?;
-                joined.flush()
+            Way::Composed(plan) => contents.pieces(store, plan.range(offset, len).map(stored), sink),
+            Way::Traced(chain) => {
+                let (mut at, end) = (offset, offset.saturating_add(len).min(chain.content_len()));
+                let mut pieces = Vec::new();
+                while at < end {
+                    at = chain.trace(at, end, contents.limits.pieces_max, &mut pieces)?;
+                    contents.pieces(store, pieces.iter().copied().map(stored), sink)?;
+                }
+                Ok(())
             }
-            Way::Patched(file) => copy(file, offset, len, sink),
         }
     }
-}
-
-/// Hands bytes on in longer pieces: those of a composed content are often as short as a page.
-struct Joined<'s> {
-    sink: &'s mut dyn FnMut(&[u8]) -> Result<()>,
-    buf: Vec<u8>,
-}
-
-impl Joined<'_> {
-    fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.buf.len() + bytes.len() > CHUNK {
-            self.flush()?;
-        }
-        if bytes.len() >= CHUNK {
-            return (self.sink)(bytes);
-        }
-        self.buf.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        if !self.buf.is_empty() {
-            (self.sink)(&self.buf)?;
-        }
-        self.buf.clear();
-        Ok(())
-    }
-}
-
-fn copy(
-    file: &fs::File,
-    mut at: u64,
-    mut left: u64,
-    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    let mut buf = vec![0; CHUNK];
-    while left > 0 {
-        let want = left.min(CHUNK as u64) as usize;
-        match file.read_at(&mut buf[..want], at) {
-            Ok(0) => break,
-            Ok(got) => {
-                sink(&buf[..got])?;
-                at += got as u64;
-                left -= got as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::own("read a temporary file", &error)),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -159,7 +161,7 @@ mod tests {
         (store, bytes)
     }
 
-    /// Whole copies, pieces and temporary files give the same parts.
+    /// Whole copies, pieces and traced commands give the same parts.
     #[test]
     fn every_way_leads_to_the_same_bytes() {
         let dir = tempfile::tempdir().unwrap();
@@ -172,13 +174,13 @@ mod tests {
         assert_eq!(entry.place.content.len(), 3);
         let mut contents = Contents::new(&state.trailer().archives);
         assert!(contents.gather(&mut store, &entry).unwrap().is_some());
-        contents.gathered_max = 1000;
+        contents.limits.gathered_max = 1000;
         assert!(contents.gather(&mut store, &entry).unwrap().is_none());
         for pieces_max in [usize::MAX, 1] {
             let mut contents = Contents::new(&state.trailer().archives);
-            contents.pieces_max = pieces_max;
-            let layout = Layout::of(&mut contents, &mut store, &entry).unwrap();
-            assert_eq!(matches!(layout.way, Way::Patched(_)), pieces_max == 1);
+            contents.limits.pieces_max = pieces_max;
+            let mut layout = Layout::of(&mut contents, &mut store, &entry).unwrap();
+            assert_eq!(matches!(layout.way, Way::Traced(_)), pieces_max == 1);
             for (from, len) in
                 [(0, u64::MAX), (LEN / 3 - 5, 20), (LEN / 2, 70_000), (LEN + 10, 50), (9 * LEN, 1)]
             {

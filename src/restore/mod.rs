@@ -7,13 +7,19 @@
 
 mod ahead;
 mod archives;
+mod by_frame;
+mod chain;
 mod contents;
 mod deferred;
 mod gathered;
+mod joined;
 mod layout;
 pub(crate) mod loss;
+mod read_cost;
 mod selection;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::sync::Arc;
@@ -79,7 +85,8 @@ fn build(
     target: &mut Target,
     job: &mut Job,
 ) -> Result<()> {
-    let mut contents = Contents::new(&state.trailer().archives).with_pool(pool.clone());
+    let mut contents =
+        Contents::new(&state.trailer().archives).with_pool(pool.clone()).with_cancel(job.cancel());
     // The pool is the tree's now: its threads are gone before `target` removes what was made, if this fails.
     let mut tree = Tree::new(target, std::mem::take(&mut plan.names), own, (pool, &contents), job)?;
     selection.each(state, &mut plan, &mut |entry, asked_for| match asked_for {

@@ -73,6 +73,15 @@ impl FrameIndex {
         })
     }
 
+    /// How many frames hold some of the `len` bytes at `offset`.
+    pub fn frames_in(&self, offset: u64, len: u64) -> usize {
+        let last = offset.saturating_add(len).min(self.stream_len()).checked_sub(1);
+        match (self.locate(offset), last.and_then(|last| self.locate(last))) {
+            (Some(first), Some(last)) if first <= last => last - first + 1,
+            _ => 0,
+        }
+    }
+
     /// The part of the stream that `frame` holds; empty for a frame that does not exist.
     pub fn span(&self, frame: usize) -> Range<u64> {
         match &self.frames {
@@ -123,8 +132,11 @@ impl FrameIndex {
     pub fn parts(&self, offset: u64, len: u64) -> Result<impl Iterator<Item = Part> + '_> {
         self.check_range(offset, len)?;
         let (mut at, end) = (offset, offset + len);
+        // Found once: a range may have millions of frames.
+        let mut next = self.locate(at);
         Ok(std::iter::from_fn(move || {
-            let frame = self.locate(at).filter(|_| at < end)?;
+            let frame = next.filter(|_| at < end)?;
+            next = Some(frame + 1);
             let span = self.span(frame);
             let stop = end.min(span.end);
             let bytes = (at - span.start) as usize..(stop - span.start) as usize;

@@ -30,7 +30,7 @@ mod tests;
 mod writer;
 
 pub use buffers::Decoded;
-pub use cache::FrameCache;
+pub use cache::{FrameCache, RecentFrames};
 #[cfg(test)]
 pub use codec::OUT_OF_MEMORY;
 pub use index::{FrameIndex, Part};

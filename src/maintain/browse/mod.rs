@@ -99,7 +99,7 @@ impl Snapshot {
         len: u64,
         sink: &mut dyn FnMut(&[u8]) -> Flow,
     ) -> Result<()> {
-        let held = match self.held.take().filter(|held| held.entry.path == *path) {
+        let mut held = match self.held.take().filter(|held| held.entry.path == *path) {
             Some(held) => held,
             None => Held::new(self.find(path)?.0, &mut self.contents, store)?,
         };

@@ -48,7 +48,7 @@ impl Held {
 
     /// See [`Snapshot::read`](super::Snapshot::read).
     pub fn read(
-        &self,
+        &mut self,
         contents: &mut Contents,
         store: &mut dyn Store,
         offset: u64,
@@ -73,7 +73,7 @@ impl Held {
     }
 
     fn deliver(
-        &self,
+        &mut self,
         contents: &mut Contents,
         store: &mut dyn Store,
         mut at: u64,

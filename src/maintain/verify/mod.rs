@@ -163,7 +163,7 @@ impl<'a, 'j> Check<'a, 'j> {
         let named = &summary.trailer.archives;
         let archives = named.iter().map(|archive| self.known.archive(store, archive, self.job));
         let archives = archives.collect::<Result<Vec<_>>>()?;
-        let contents = Contents::new(named).with_pool(self.pool.clone());
+        let contents = Contents::new(named).with_pool(self.pool.clone()).with_cancel(self.job.cancel());
         let signatures = Contents::new(named);
         let trailer = summary.trailer.clone();
         let mut sources = Sources { trailer, contents, signatures, archives };

@@ -60,7 +60,7 @@ struct Batch {
     files: usize,
     places: usize,
     data: u64,
-    frames: Vec<(FrameId, usize)>,
+    frames: HashMap<FrameId, usize>,
     frame_bytes: usize,
     entry_bytes: usize,
 }
@@ -79,8 +79,7 @@ impl Batch {
             self.files += 1;
             self.data += small.entry.file().map_or(0, File::data_len);
             for (id, len) in small.content.iter().flatten().flat_map(|content| content.frames()) {
-                if !self.frames.iter().any(|(held, _)| *held == id) {
-                    self.frames.push((id, len));
+                if self.frames.insert(id, len).is_none() {
                     self.frame_bytes += len;
                 }
             }
@@ -126,14 +125,14 @@ impl Flight {
         if batch.steps.is_empty() {
             return;
         }
-        for &(id, len) in &batch.frames {
+        for (&id, &len) in &batch.frames {
             let held = self.frames.entry(id).or_insert((0, len));
             self.frame_bytes += if held.0 == 0 { len } else { 0 };
             held.0 += 1;
         }
         let (maker, entry_bytes) = (self.maker.clone(), batch.entry_bytes);
         let made = self.pool.run(move || maker.run(batch.steps));
-        let frames = batch.frames.into_iter().map(|(id, _)| id).collect();
+        let frames = batch.frames.into_keys().collect();
         self.entry_bytes += entry_bytes;
         self.flying.push_back(Flying { made, frames, entry_bytes });
     }

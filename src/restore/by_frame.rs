@@ -1,0 +1,234 @@
+//! Reading pieces in the order of the archives they lie in, each frame once, whatever order the content has
+//! them in: a database whose pages moved around has its blocks anywhere in the old content.
+//!
+//! ```text
+//! pieces, sorted by where they lie --> ranges that cover them --> frames, each decoded once
+//!     --> each piece to its place in a buffer --> the buffer, in the order of the content
+//! ```
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::entry::Range;
+use crate::error::{Error, Result};
+use crate::store::Store;
+
+use super::contents::Contents;
+
+/// Bytes handed on at a time.
+const CHUNK: usize = 256 << 10;
+
+/// A piece of a content.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlacedPiece {
+    /// Where it lies.
+    range: Range,
+    /// Where it goes, counted from the start of the buffer.
+    to: u64,
+}
+
+/// Hands `pieces` to `sink` in order. Decodes each of their frames once, and writes as many bytes as they
+/// have to a temporary file if they are many.
+pub(super) fn read(
+    contents: &mut Contents,
+    store: &mut dyn Store,
+    pieces: impl Iterator<Item = Range>,
+    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let (mut placed, len) = place(pieces);
+    if len <= contents.limits.memory_max {
+        return read_in_memory(contents, store, &mut placed, len, sink);
+    }
+    let Ok(file) = tempfile::tempfile() else { return read_in_parts(contents, store, placed, sink) };
+    let mut buffer = Buffer::File { file, failed: false };
+    match fill(contents, store, &mut placed, &mut buffer) {
+        Ok(()) => buffer.each(len, sink),
+        // What fits memory at a time takes longer, and no room on a disk.
+        Err(_) if buffer.has_failed() => read_in_parts(contents, store, placed, sink),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives each piece its place. Returns how long they are together as well.
+pub(super) fn place(pieces: impl Iterator<Item = Range>) -> (Vec<PlacedPiece>, u64) {
+    let mut len = 0;
+    let each = |range: Range| {
+        let placed = PlacedPiece { range, to: len };
+        len += range.len;
+        placed
+    };
+    let placed = pieces.map(each).collect();
+    (placed, len)
+}
+
+/// The same without a temporary file: frames are decoded once for every `memory_max` bytes of the content.
+pub(super) fn read_in_parts(
+    contents: &mut Contents,
+    store: &mut dyn Store,
+    mut placed: Vec<PlacedPiece>,
+    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let memory_max = contents.limits.memory_max;
+    placed.sort_unstable_by_key(|piece| piece.to);
+    let mut rest = &mut placed[..];
+    while let Some(first) = rest.first() {
+        let start = first.to;
+        let fits = rest.partition_point(|piece| piece.to + piece.range.len - start <= memory_max);
+        let (now, later) = rest.split_at_mut(fits.max(1));
+        rest = later;
+        match now {
+            [long] if long.range.len > memory_max => {
+                contents.each(store, std::iter::once(long.range), sink)?;
+            }
+            _ => {
+                now.iter_mut().for_each(|piece| piece.to -= start);
+                let len = now.last().map_or(0, |last| last.to + last.range.len);
+                read_in_memory(contents, store, now, len, sink)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_in_memory(
+    contents: &mut Contents,
+    store: &mut dyn Store,
+    placed: &mut [PlacedPiece],
+    len: u64,
+    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut buffer = Buffer::in_memory(len)?;
+    fill(contents, store, placed, &mut buffer)?;
+    buffer.each(len, sink)
+}
+
+/// Puts every piece in its place.
+fn fill(
+    contents: &mut Contents,
+    store: &mut dyn Store,
+    placed: &mut [PlacedPiece],
+    buffer: &mut Buffer,
+) -> Result<()> {
+    placed.sort_unstable_by_key(|piece| (piece.range.archive, piece.range.offset));
+    let cover = Cover { rest: placed };
+    let mut coming = cover.clone();
+    let mut now = Range { archive: 0, offset: 0, len: 0 };
+    let (mut next, mut begun) = (0, Vec::new());
+    contents.each(store, cover, &mut |bytes| {
+        if now.len == 0 {
+            now = coming.next().unwrap_or(now);
+        }
+        let end = now.offset + bytes.len() as u64;
+        let starts_here =
+            |piece: &PlacedPiece| (piece.range.archive, piece.range.offset) < (now.archive, end);
+        while placed.get(next).is_some_and(starts_here) {
+            begun.push(next);
+            next += 1;
+        }
+        for &index in &begun {
+            let PlacedPiece { range, to } = placed[index];
+            let from = range.offset.max(now.offset);
+            let stop = (range.offset + range.len).min(end);
+            let part = (from - now.offset) as usize..(stop - now.offset) as usize;
+            buffer.write_at(to + (from - range.offset), &bytes[part])?;
+        }
+        begun.retain(|&index| placed[index].range.offset + placed[index].range.len > end);
+        now = Range { offset: end, len: now.len - bytes.len() as u64, ..now };
+        Ok(())
+    })
+}
+
+/// The ranges that cover sorted pieces: ascending, and apart from each other.
+#[derive(Clone)]
+struct Cover<'p> {
+    rest: &'p [PlacedPiece],
+}
+
+impl Iterator for Cover<'_> {
+    type Item = Range;
+
+    fn next(&mut self) -> Option<Range> {
+        let (first, mut rest) = self.rest.split_first()?;
+        let mut range = first.range;
+        while let Some((piece, later)) = rest.split_first() {
+            let end = range.offset + range.len;
+            if piece.range.archive != range.archive || piece.range.offset > end {
+                break;
+            }
+            range.len = end.max(piece.range.offset + piece.range.len) - range.offset;
+            rest = later;
+        }
+        self.rest = rest;
+        Some(range)
+    }
+}
+
+/// Where pieces are put together.
+enum Buffer {
+    Memory(Vec<u8>),
+    /// Unlinked, and whether it could not be written.
+    File {
+        file: fs::File,
+        failed: bool,
+    },
+}
+
+impl Buffer {
+    fn in_memory(len: u64) -> Result<Self> {
+        let mut bytes = Vec::new();
+        let no_memory = |_| Error::own("put a content together", &io::ErrorKind::OutOfMemory.into());
+        bytes.try_reserve_exact(len as usize).map_err(no_memory)?;
+        bytes.resize(len as usize, 0);
+        Ok(Buffer::Memory(bytes))
+    }
+
+    fn write_at(&mut self, at: u64, part: &[u8]) -> Result<()> {
+        match self {
+            Buffer::Memory(bytes) => {
+                bytes[at as usize..at as usize + part.len()].copy_from_slice(part);
+                Ok(())
+            }
+            Buffer::File { file, failed } => file.write_all_at(part, at).map_err(|e| {
+                *failed = true;
+                Error::own("write a temporary file", &e)
+            }),
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self, Buffer::File { failed: true, .. })
+    }
+
+    /// Hands on its `len` bytes.
+    fn each(&self, len: u64, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        match self {
+            Buffer::Memory(bytes) => bytes.chunks(CHUNK).try_for_each(sink),
+            Buffer::File { file, .. } => each(file, 0, len, sink),
+        }
+    }
+}
+
+/// Hands on `len` bytes of a temporary file, fewer where it ends.
+pub(super) fn each(
+    file: &fs::File,
+    mut at: u64,
+    mut left: u64,
+    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut buf = vec![0; CHUNK];
+    while left > 0 {
+        let want = left.min(CHUNK as u64) as usize;
+        match file.read_at(&mut buf[..want], at) {
+            Ok(0) => break,
+            Ok(got) => {
+                sink(&buf[..got])?;
+                at += got as u64;
+                left -= got as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::own("read a temporary file", &error)),
+        }
+    }
+    Ok(())
+}

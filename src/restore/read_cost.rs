@@ -1,0 +1,63 @@
+//! How many frames would be decoded to read pieces in their order: foretold from the pieces alone.
+
+use std::collections::HashMap;
+
+use crate::entry::Range;
+use crate::error::Result;
+use crate::format::RecentFrames;
+use crate::store::Store;
+
+use super::contents::{Contents, ReadLimits};
+
+/// What reading in order decodes, in bytes.
+#[derive(Debug, Default)]
+pub(super) struct ReadCost {
+    decoded: u64,
+    /// The same, each frame counted once.
+    distinct: u64,
+}
+
+impl ReadCost {
+    /// The cost of reading `pieces` one after the other, with a cache as [`Contents`] has it.
+    pub fn of(
+        contents: &mut Contents,
+        store: &mut dyn Store,
+        pieces: impl Iterator<Item = Range>,
+    ) -> Result<Self> {
+        let mut cost = ReadCost::default();
+        let mut recent = RecentFrames::new(contents.limits.frames);
+        let mut seen: HashMap<u32, Vec<u64>> = HashMap::new();
+        // The frame of the last piece, which often has the next one too.
+        let mut last = (0, 0..0);
+        for piece in pieces {
+            let (archive, span) = &last;
+            if *archive == piece.archive
+                && span.contains(&piece.offset)
+                && piece.len <= span.end - piece.offset
+            {
+                continue;
+            }
+            let index = contents.index(store, piece.archive)?;
+            let seen = seen.entry(piece.archive).or_insert_with(|| vec![0; index.count().div_ceil(64)]);
+            for part in index.parts(piece.offset, piece.len)? {
+                let span = index.span(part.frame);
+                let len = span.end - span.start;
+                if recent.get(piece.archive, part.frame).is_none() {
+                    recent.put(piece.archive, part.frame, len as usize, ());
+                    cost.decoded += len;
+                    let (word, bit) = (&mut seen[part.frame / 64], 1 << (part.frame % 64));
+                    cost.distinct += if *word & bit == 0 { len } else { 0 };
+                    *word |= bit;
+                }
+                last = (piece.archive, span);
+            }
+        }
+        Ok(cost)
+    }
+
+    /// Whether more than half of the frames would be decoded again.
+    pub fn is_too_high(&self, limits: &ReadLimits) -> bool {
+        let repeated = self.decoded - self.distinct;
+        repeated > limits.repeated && repeated > self.distinct / 2
+    }
+}
