@@ -29,8 +29,11 @@ use crate::text::encode_name;
 pub const PATTERN_LEN_MAX: usize = 4096;
 /// The most patterns that the options or one exclude file may have.
 pub const PATTERNS_MAX: usize = 10_000;
-/// The largest exclude file, in bytes.
+/// The most bytes that the exclude files of a directory and of those above it have together, each one included:
+/// compiled they take some hundred times as much memory.
 pub const EXCLUDE_FILE_MAX: usize = 1 << 20;
+/// Lines of one exclude file that are reported one by one.
+const BAD_LINES_MAX: usize = 100;
 
 /// About how many bytes of patterns are compiled together: the size of a compiled set is limited.
 const PART_LEN: usize = 32 * 1024;
@@ -53,6 +56,8 @@ struct FileRules {
     /// Where a path relative to this directory begins in a path relative to the source.
     base: usize,
     rules: Rules,
+    /// Bytes of the file.
+    len: usize,
 }
 
 /// A line of an exclude file that was skipped.
@@ -98,13 +103,27 @@ impl Excludes {
     }
 
     /// Enters the directory `path` with the contents of its exclude file, if it has one. Lines that cannot
-    /// be used are returned and skipped; of a file beyond [`EXCLUDE_FILE_MAX`] nothing is used.
+    /// be used are returned and skipped. Of a file that would exceed [`EXCLUDE_FILE_MAX`] or [`PATTERNS_MAX`]
+    /// together with those of the directories above nothing is used, so that too much is backed up, not too little.
     pub fn enter_dir(&mut self, path: &[u8], contents: Option<&[u8]>) -> Vec<BadLine> {
         self.depth += 1;
-        let (rules, bad) = contents.map_or_else(Default::default, read_rules);
+        let Some(contents) = contents else { return Vec::new() };
+        let unused = |what: String| {
+            let message = format!("not used: with those of the directories above {what}");
+            vec![BadLine { line: 0, message }]
+        };
+        let above =
+            |amount: fn(&FileRules) -> usize| self.files.iter().map(|file| amount(file)).sum::<usize>();
+        if contents.len() <= EXCLUDE_FILE_MAX && above(|file| file.len) + contents.len() > EXCLUDE_FILE_MAX {
+            return unused(format!("larger than {EXCLUDE_FILE_MAX} bytes"));
+        }
+        let (rules, bad) = read_rules(contents);
+        if above(|file| file.rules.count) + rules.count > PATTERNS_MAX {
+            return unused(format!("more than {PATTERNS_MAX} patterns"));
+        }
         if !rules.parts.is_empty() {
             let base = if path.is_empty() { 0 } else { path.len() + 1 };
-            self.files.push(Arc::new(FileRules { depth: self.depth, base, rules }));
+            self.files.push(Arc::new(FileRules { depth: self.depth, base, rules, len: contents.len() }));
         }
         bad
     }
@@ -131,6 +150,8 @@ impl Excludes {
 #[derive(Debug, Default)]
 struct Rules {
     parts: Vec<Gitignore>,
+    /// How many patterns they have together.
+    count: usize,
 }
 
 impl Rules {
@@ -192,7 +213,7 @@ impl RulesBuilder {
 
     fn finish(mut self) -> Result<Rules, String> {
         self.finish_part()?;
-        Ok(Rules { parts: self.parts })
+        Ok(Rules { parts: self.parts, count: self.count })
     }
 }
 
@@ -205,14 +226,21 @@ fn read_rules(contents: &[u8]) -> (Rules, Vec<BadLine>) {
     let contents = contents.strip_prefix(b"\xef\xbb\xbf").unwrap_or(contents);
     let mut builder = RulesBuilder::new();
     let mut bad = Vec::new();
+    let mut more = 0;
     for (at, line) in contents.split(|&b| b == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if let Err(message) = builder.add_line(line) {
-            bad.push(BadLine { line: at + 1, message });
+            match bad.len() < BAD_LINES_MAX {
+                true => bad.push(BadLine { line: at + 1, message }),
+                false => more += 1,
+            }
         }
         if builder.count == PATTERNS_MAX && !bad.is_empty() {
             break;
         }
+    }
+    if more > 0 {
+        bad.push(BadLine { line: 0, message: format!("{more} more lines cannot be used") });
     }
     let rules = builder.finish().unwrap_or_else(|message| {
         bad.push(BadLine { line: 0, message });

@@ -264,3 +264,34 @@ fn an_exclude_file_beyond_the_limits_keeps_everything_it_cannot_say() {
     assert_eq!(excludes.enter_dir(b"d", Some(&many)).len(), 1);
     assert!(excludes.is_excluded(b"d/a", false));
 }
+
+/// As many levels as anybody may make, each with the largest exclude file: what is held stays that of one.
+#[test]
+fn exclude_files_of_all_levels_share_one_limit() {
+    let lines = |line: &dyn Fn(usize) -> String, count: usize| (0..count).map(line).collect::<String>();
+    let large = lines(&|n| format!("{}{n:03}\n", "x".repeat(4000)), 140);
+    let many = lines(&|n| format!("a{n}\n"), 6000);
+    for (contents, word) in [(&large, "larger"), (&many, "patterns")] {
+        let mut excludes = Excludes::new(&[], b".exclude").unwrap();
+        assert_eq!(excludes.enter_dir(b"", Some(contents.as_bytes())), []);
+        for path in ["d", "d/d", "d/d/d"] {
+            let bad = excludes.enter_dir(path.as_bytes(), Some(contents.as_bytes()));
+            assert!(matches!(&bad[..], [bad] if bad.line == 0 && bad.message.contains(word)), "{bad:?}");
+            assert_eq!(excludes.files.len(), 1);
+            assert!(!excludes.is_excluded(b"unheard", false));
+        }
+        // A small one has room, and once the large one is left, so has another.
+        assert_eq!(excludes.enter_dir(b"d/d/d/d", Some(b"small")), []);
+        assert!(excludes.is_excluded(b"d/d/d/d/small", false));
+        (0..5).for_each(|_| excludes.leave_dir());
+        assert_eq!(excludes.enter_dir(b"", Some(contents.as_bytes())), []);
+    }
+}
+
+#[test]
+fn of_many_bad_lines_the_first_are_told_and_the_others_counted() {
+    let mut excludes = Excludes::new(&[], b".exclude").unwrap();
+    let bad = excludes.enter_dir(b"", Some("[\n".repeat(5000).as_bytes()));
+    assert_eq!((bad.len(), bad[99].line, bad[100].line), (101, 100, 0));
+    assert!(bad[100].message.starts_with("4900 more"), "{:?}", bad[100]);
+}

@@ -126,6 +126,10 @@ pub unsafe extern "C" fn ibt_options_add_exclude(
 /// The name of files in the source that hold patterns for their directory, in
 /// the manner of .gitignore. Backups and comparisons; ignored elsewhere.
 ///
+/// The file of a directory and those of the directories above it have at most
+/// 1 MiB and 10,000 patterns together. One that exceeds this is not used, which
+/// is a problem: what its patterns name is backed up.
+///
 /// Default: ".exclude". "" for none.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL or name is
