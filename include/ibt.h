@@ -1780,6 +1780,11 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * meet ends the restore, such as a full file system (see
  * ibt_options_set_leave_partial()).
  *
+ * What a restore that was killed left of dest, under a name that begins with
+ * ".ibt-tmp-restore-", is removed by the next restore of dest, where the file
+ * system tells for certain that no restore works in it any more. Backups and
+ * comparisons leave such names out (IBT_PROBLEM_SKIPPED).
+ *
  * The change callback is told what is done with each entry, as a change from
  * dest to the snapshot: IBT_CHANGE_CREATED made where nothing was, _CONTENT put
  * in the place of something else, _METADATA only its metadata was set, _KEPT

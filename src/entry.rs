@@ -13,6 +13,19 @@ pub const NAME_MAX: usize = 255;
 /// The deepest an entry may lie below its root, in components.
 pub const DEPTH_MAX: usize = 100_000;
 
+/// How a restore names what it works in until that has its place. Two numbers of 16 hexadecimal digits follow, with a
+/// dash between: of the destination, and a random one.
+pub const RESTORE_TEMP_PREFIX: &str = ".ibt-tmp-restore-";
+
+/// True if a name is one that only restores give, and only until they are done.
+pub fn is_restore_temp(name: &[u8]) -> bool {
+    let digits = |part: &[u8]| part.len() == 16 && part.iter().all(|byte| byte.is_ascii_hexdigit());
+    let rest = name.strip_prefix(RESTORE_TEMP_PREFIX.as_bytes());
+    rest.is_some_and(|rest| {
+        rest.len() == 33 && digits(&rest[..16]) && rest[16] == b'-' && digits(&rest[17..])
+    })
+}
+
 /// A path relative to the source: raw bytes, components joined by single slashes, no `.`, no `..`, no
 /// NUL. The root itself is the empty path.
 ///

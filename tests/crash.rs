@@ -128,6 +128,8 @@ fn a_restore_killed_at_any_call_leaves_no_half_tree() {
         assert!(left.len() <= 1 && left.iter().all(|name| name.starts_with(".ibt-tmp")), "{what}: {left:?}");
         fork.twin.restore(Select::Newest, &dest).whole();
         newest.kept.assert_is(&dest);
+        let left = stored(fork.twin.dir.path()).into_keys().find(|name| name.starts_with(".ibt-tmp"));
+        assert_eq!(left, None, "{what}: the next restore left it");
     });
 }
 

@@ -4,11 +4,13 @@ mod support;
 
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ibt::entry::Entry;
 use ibt::error::Kind;
-use ibt::job::{Cancel, Flow, Observer, Options, Progress, Select, Silent};
+use ibt::job::{Cancel, Counter, Flow, Observer, Options, Overwrite, ProblemKind, Progress, Select, Silent};
 use ibt::store::{DirStore, LockMode, Store};
 use support::series::{around, one_full, refused, KEY};
 use support::*;
@@ -273,4 +275,134 @@ fn what_is_cancelled_before_it_starts_does_nothing() {
     });
     series.snapshot();
     series.assert_every_point_restores();
+}
+
+/// A name as a restore gives it, of the destination with this tag.
+fn temp_of(tag: u64, random: u64) -> String {
+    format!(".ibt-tmp-restore-{tag:016x}-{random:016x}")
+}
+
+fn ino(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().ino()
+}
+
+fn left_tree(at: PathBuf) -> PathBuf {
+    fs::create_dir_all(at.join("d")).unwrap();
+    fs::write(at.join("d/half"), "half").unwrap();
+    at
+}
+
+/// What restores that were killed left of this destination goes with the next one, wherever it lies; of another
+/// destination it stays.
+#[test]
+fn left_overs_of_killed_restores_go_with_the_next_of_the_same_destination() {
+    let mut series = Series::new();
+    series.write("d/file", "content");
+    series.snapshot();
+    let hash = blake3::hash(b"dest");
+    let beside = u64::from_be_bytes(hash.as_bytes()[..8].try_into().unwrap());
+    let dest = series.beside("dest");
+    for existing in [None, Some(Overwrite::Never), Some(Overwrite::Always)] {
+        let (mine, other) = (series.beside(&temp_of(beside, 1)), series.beside(&temp_of(beside + 1, 1)));
+        let (mut mine, mut others) = (vec![left_tree(mine)], vec![left_tree(other)]);
+        if existing.is_some() {
+            fs::create_dir(&dest).unwrap();
+            mine.push(left_tree(dest.join(temp_of(ino(&dest), 7))));
+        }
+        if existing == Some(Overwrite::Always) {
+            fs::create_dir(dest.join("d")).unwrap();
+            for (tag, all) in [(ino(&dest), &mut mine), (ino(&dest) + 1, &mut others)] {
+                let path = dest.join("d").join(temp_of(tag, 9));
+                fs::write(&path, "half").unwrap();
+                all.push(path);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let overwrite = existing.unwrap_or_default();
+        let options =
+            Options { overwrite, delete_extra: overwrite != Overwrite::Never, ..series.options.clone() };
+        let outcome = series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::restore::restore(store, KEY, &dest, job)
+        });
+        outcome.whole();
+        assert!(mine.iter().all(|path| !path.exists()), "{mine:?}");
+        assert!(others.iter().all(|path| path.exists()), "{others:?}");
+        if overwrite == Overwrite::Never {
+            series.points[0].kept.assert_is(&dest);
+        }
+        assert_eq!(fs::read(dest.join("d/file")).unwrap(), b"content");
+        others
+            .iter()
+            .filter(|path| !path.starts_with(&dest))
+            .for_each(|path| fs::remove_dir_all(path).unwrap());
+        fs::remove_dir_all(&dest).unwrap();
+    }
+}
+
+/// Restores into the same destination while another one works there.
+struct Meanwhile<'p> {
+    series: &'p Series,
+    dest: &'p Path,
+    overwrite: Overwrite,
+    met: bool,
+}
+
+impl Observer for Meanwhile<'_> {
+    fn change(&mut self, _: u32, _: Option<&Entry>, _: Option<&Entry>) -> Flow {
+        if !std::mem::replace(&mut self.met, true) {
+            let options = Options { overwrite: self.overwrite, ..self.series.options.clone() };
+            let outcome = self.series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
+                ibt::restore::restore(store, KEY, self.dest, job)
+            });
+            if let Err(error) = outcome.result {
+                assert_eq!((error.kind, self.overwrite), (Kind::Exists, Overwrite::Never), "{error}");
+            }
+        }
+        Flow::Continue
+    }
+}
+
+/// Restores of one destination at once take nothing from each other.
+#[test]
+fn restores_at_once_do_not_take_each_other_for_left_overs() {
+    let mut series = Series::new();
+    for index in 0..30 {
+        series.write(&format!("d{}/{index}", index % 3), noise(index, 5_000));
+    }
+    series.snapshot();
+    let dest = series.beside("dest");
+    for overwrite in [Overwrite::Never, Overwrite::Always] {
+        fs::create_dir(&dest).unwrap();
+        let mut observer = Meanwhile { series: &series, dest: &dest, overwrite, met: false };
+        let options = Options { overwrite, ..series.options.clone() };
+        let outcome = series.run(&options, &Cancel::default(), &mut observer, |store, job| {
+            ibt::restore::restore(store, KEY, &dest, job)
+        });
+        assert!(observer.met);
+        outcome.ok();
+        assert_same_tree(&series.source, &dest);
+        fs::remove_dir_all(&dest).unwrap();
+    }
+}
+
+/// A backup stores no left-over of a restore, and a comparison does not miss it: both name it, and are whole.
+#[test]
+fn left_overs_of_restores_are_not_backed_up() {
+    let series = Series::new();
+    series.write("d/file", "content");
+    left_tree(series.source.join(temp_of(1, 2)));
+    series.write(&format!("d/{}", temp_of(3, 4)), "half");
+    series.write(&format!("d/{}x", temp_of(3, 4)), "a name of somebody else's");
+    let named = [temp_of(1, 2), format!("d/{}", temp_of(3, 4))];
+    let report = series.full().whole();
+    let mut skipped = series::problem_paths(&report, ProblemKind::Skipped);
+    skipped.sort();
+    assert_eq!(skipped, named);
+    assert_eq!(series::counter(&report, Counter::Entries), 4);
+    let compared = series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
+        ibt::maintain::compare(store, KEY, &series.source, job)
+    });
+    let report = compared.whole();
+    assert_eq!(series::problem_paths(&report, ProblemKind::Skipped).len(), 2);
+    assert_eq!(series::counter(&report, Counter::Created), 0);
 }

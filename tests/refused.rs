@@ -91,7 +91,12 @@ impl Observer for Remove<'_> {
             let built: Vec<_> = built.filter(|path| path.to_str().unwrap().contains("dest")).collect();
             let temp = fs::read_dir(self.0).unwrap().map(|entry| entry.unwrap().path());
             let temp = temp.filter(|path| path.to_str().unwrap().contains(".ibt-tmp-restore"));
-            built.into_iter().chain(temp).for_each(|path| fs::remove_dir_all(path).unwrap());
+            for path in built.into_iter().chain(temp) {
+                // Other threads may still write into it.
+                while path.exists() {
+                    let _ = fs::remove_dir_all(&path);
+                }
+            }
         }
         Flow::Continue
     }
@@ -208,4 +213,26 @@ fn fill_another_s(mode: u32) {
     assert_eq!(fs::read(dest.join("d/file")).unwrap(), b"content");
     assert_eq!(fs::read_dir(&dest).unwrap().count(), 1);
     assert_eq!(fs::metadata(&dest).unwrap().uid(), 0);
+}
+
+/// The directory that `mkfs` leaves in the root of a file system is nothing that a restore could harm; one with
+/// something in it, or in any other place, is.
+#[test]
+fn an_empty_lost_and_found_leaves_a_file_system_empty() {
+    let mut series = Series::new();
+    series.write("d/file", "content");
+    fs::create_dir(series.source.join("lost+found")).unwrap();
+    series.snapshot();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    fs::create_dir(dest.join("lost+found")).unwrap();
+    restore(&series, &series.options, &dest, &mut Silent).refused(Kind::Exists);
+    let Some(_mount) = Mount::tmpfs(&dest, "size=8m") else { return skip("mounting is not allowed here") };
+    let lost = dest.join("lost+found");
+    fs::create_dir(&lost).unwrap();
+    fs::write(lost.join("#12"), "precious").unwrap();
+    restore(&series, &series.options, &dest, &mut Silent).refused(Kind::Exists);
+    fs::remove_file(lost.join("#12")).unwrap();
+    restore(&series, &series.options, &dest, &mut Silent).whole();
+    series.points[0].kept.assert_is(&dest);
 }

@@ -13,7 +13,7 @@ use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::{is_unchanged, Facts, Guard, Side};
 use crate::store::OwnPlaces;
-use crate::walk::{Devices, Found, Walk, WalkOptions};
+use crate::walk::{Devices, Found, Walk, WalkOptions, RESTORE_TEMP};
 
 use super::parent::Parent;
 use super::tasks::{Finding, Task, Tasks, TasksWriter, What};
@@ -351,7 +351,7 @@ impl Findings<'_, '_> {
             }
             Found::LeftOut { path, id } => {
                 self.omissions.add(&path, OmissionCause::LeftOut);
-                let what = self.own.what(id).unwrap_or_default();
+                let what = self.own.what(id).unwrap_or(RESTORE_TEMP);
                 let error = Error::new(Kind::Unsupported, "back up", what).at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)?;
                 return Ok(None);

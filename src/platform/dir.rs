@@ -61,9 +61,14 @@ impl Dir {
         open_beneath(self.as_fd(), rel, PATH)
     }
 
+    /// The directory that holds this one, whichever that is by now.
+    pub fn above(&self) -> io::Result<Dir> {
+        Ok(Dir::opened(rustix::fs::openat(self, "..", DIRECTORY, Mode::empty())?))
+    }
+
     /// The parent, if it still is the directory `id` (see [`Stat::id`]); else `ESTALE`.
     pub fn open_parent(&self, id: (u64, u64)) -> io::Result<Dir> {
-        let parent = Dir::opened(rustix::fs::openat(self, "..", DIRECTORY, Mode::empty())?);
+        let parent = self.above()?;
         match parent.stat_self()?.id() == id {
             true => Ok(parent),
             false => Err(Errno::STALE.into()),

@@ -14,6 +14,7 @@ mod deferred;
 mod gathered;
 mod joined;
 mod layout;
+mod leftover;
 pub(crate) mod loss;
 mod read_cost;
 mod selection;
@@ -59,7 +60,7 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let mut state = open(store, &key, &pool, (!all).then_some(meant), job)?;
     let plan = selection.plan(&mut state, job.options)?;
     let own = OwnPlaces::find(store, job.options, Some(&state.header().series))?;
-    let mut target = Target::prepare(dest, job.options)?;
+    let mut target = Target::prepare(dest, job)?;
     if let Some(what) = own.around(dest).filter(|_| target.is_existing()) {
         return Err(Error::new(Kind::InvalidArg, "restore over", what).at(store::path_bytes(dest)));
     }

@@ -6,12 +6,16 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::entry::is_restore_temp;
 use crate::error::{Error, Kind, Result};
-use crate::job::{Options, Overwrite};
-use crate::platform::{self, Dir, Stat};
+use crate::job::{Job, Level, Overwrite};
+use crate::platform::{self, Dir, FileKind, Stat};
+use crate::text::encode_name;
 
-/// How a temporary tree is named.
-const TEMP_PREFIX: &str = ".ibt-tmp-restore-";
+use super::leftover::{make_temp, tag_of_name, temp_name, Sweep, Swept};
+
+/// What `mkfs` puts into the root of some file systems.
+const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 /// A directory being filled. Dropping it before [`Target::publish`] removes what was made.
 pub struct Target {
@@ -20,6 +24,7 @@ pub struct Target {
     temp: Vec<u8>,
     place: Place,
     published: bool,
+    sweep: Option<Sweep>,
 }
 
 enum Place {
@@ -50,7 +55,7 @@ enum Found {
 impl Target {
     /// Prepares a destination. `Exists` if it is no directory, or holds something although the policy is
     /// [`Overwrite::Never`].
-    pub fn prepare(dest: &Path, options: &Options) -> Result<Self> {
+    pub fn prepare(dest: &Path, job: &mut Job) -> Result<Self> {
         let bytes = dest.as_os_str().as_bytes();
         let trouble = |error: &io::Error| Error::io("restore to", bytes, error);
         let exists = |what: &str| Error::new(Kind::Exists, "restore to", what).at(bytes);
@@ -62,23 +67,33 @@ impl Target {
             }
             Err(error) => return Err(trouble(&error)),
         };
-        let random = platform::random_bytes16().map_err(|e| trouble(&e))?;
-        let suffix: String = random[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let temp = format!("{TEMP_PREFIX}{suffix}").into_bytes();
-        let place = match found {
-            Found::Dir(dir) if options.overwrite != Overwrite::Never => Place::Existing(dir),
-            Found::Dir(dir) if !dir.is_empty().map_err(|e| trouble(&e))? => {
-                return Err(exists("the destination is not empty"))
+        let (overwrite, dry_run) = (job.options.overwrite, job.options.dry_run);
+        if !dry_run {
+            sweep_beside(dest, job);
+        }
+        let (temp, place, sweep) = match found {
+            Found::Dir(dir) if overwrite != Overwrite::Never => {
+                let tag = dir.stat_self().map_err(|e| trouble(&e))?.ino;
+                let sweep = (!dry_run).then(|| Sweep::of_tree(tag, &dir));
+                (temp_name(tag).map_err(|e| trouble(&e))?, Place::Existing(dir), sweep)
             }
-            Found::Dir(_) | Found::Nothing if options.dry_run => Place::Nowhere,
             Found::Dir(dir) => {
-                let before = dir.stat_self().map_err(|e| trouble(&e))?;
-                let root = make_temp(&dir, &temp).map_err(|e| trouble(&e))?;
-                Place::Inside { holder: dir, root: Some(root), before, moved: Vec::new() }
+                check_empty(&dir, bytes, job)?;
+                let (temp, place) = if dry_run { (Vec::new(), Place::Nowhere) } else { inside(dir, bytes)? };
+                (temp, place, None)
             }
-            Found::Nothing => beside(dest, &temp)?,
+            Found::Nothing if dry_run => (Vec::new(), Place::Nowhere, None),
+            Found::Nothing => {
+                let (temp, place) = beside(dest)?;
+                (temp, place, None)
+            }
         };
-        Ok(Target { dest: bytes.to_vec(), temp, place, published: false })
+        Ok(Target { dest: bytes.to_vec(), temp, place, published: false, sweep })
+    }
+
+    /// How left-overs of earlier restores are removed from an existing tree, unless this is a dry run.
+    pub fn sweep(&self) -> Option<Sweep> {
+        self.sweep
     }
 
     /// Whether entries may meet what was there before.
@@ -182,25 +197,97 @@ impl Target {
     }
 }
 
-fn beside(dest: &Path, temp: &[u8]) -> Result<Place> {
+/// The directory that holds the destination, and its name there.
+fn place_of(dest: &Path) -> Result<(Dir, Vec<u8>)> {
     let bytes = dest.as_os_str().as_bytes();
-    let trouble = |error: &io::Error| Error::io("restore to", bytes, error);
-    let absolute = std::path::absolute(dest).map_err(|e| trouble(&e))?;
+    let absolute = std::path::absolute(dest).map_err(|e| Error::io("restore to", bytes, &e))?;
     let named = absolute.parent().zip(absolute.file_name());
     let (parent, name) =
         named.ok_or_else(|| Error::new(Kind::InvalidArg, "restore to", "no name").at(bytes))?;
     let holder = Dir::open(parent).map_err(|e| Error::io("open", parent.as_os_str().as_bytes(), &e))?;
-    let root = make_temp(&holder, temp).map_err(|e| trouble(&e))?;
-    Ok(Place::Beside { holder, name: name.as_bytes().to_vec(), root })
+    Ok((holder, name.as_bytes().to_vec()))
 }
 
-/// A default ACL of the directory around must not find its way into the tree.
-fn make_temp(holder: &Dir, temp: &[u8]) -> io::Result<Dir> {
-    holder.mkdir(temp, 0o700)?;
-    let opened = holder.open_dir(temp).and_then(|root| remove_acls(&root).map(|()| root));
-    opened.inspect_err(|_| {
-        let _ = holder.rmdir(temp);
-    })
+fn beside(dest: &Path) -> Result<(Vec<u8>, Place)> {
+    let (holder, name) = place_of(dest)?;
+    let made = make_temp(&holder, tag_of_name(&name));
+    let (temp, root) = made.map_err(|e| Error::io("restore to", dest.as_os_str().as_bytes(), &e))?;
+    Ok((temp, Place::Beside { holder, name, root }))
+}
+
+fn inside(dir: Dir, dest: &[u8]) -> Result<(Vec<u8>, Place)> {
+    let trouble = |error: &io::Error| Error::io("restore to", dest, error);
+    let before = dir.stat_self().map_err(|e| trouble(&e))?;
+    let (temp, root) = make_temp(&dir, before.ino).map_err(|e| trouble(&e))?;
+    Ok((temp, Place::Inside { holder: dir, root: Some(root), before, moved: Vec::new() }))
+}
+
+/// Removes what killed restores of this destination left beside it. A place that cannot be looked at has none.
+fn sweep_beside(dest: &Path, job: &mut Job) {
+    let Ok((holder, name)) = place_of(dest) else { return };
+    let listing = holder.list();
+    let names = listing.names.iter().map(|(name, _)| &**name);
+    let swept = Sweep::of_dirs(tag_of_name(&name)).run(&holder, names);
+    tell_removed(&swept, job);
+}
+
+/// Logs what was removed of earlier restores.
+pub(super) fn tell_removed(swept: &Swept, job: &mut Job) {
+    for name in &swept.removed {
+        let name = encode_name(name);
+        job.log(Level::Info, &format!("removed {name}, which a restore that was stopped had left"));
+    }
+}
+
+/// `Exists` if a destination holds anything but left-overs of killed restores, which are removed unless this is a dry
+/// run, and the `lost+found` of a file system.
+fn check_empty(dir: &Dir, dest: &[u8], job: &mut Job) -> Result<()> {
+    let trouble = |error: &io::Error| Error::io("restore to", dest, error);
+    let listing = dir.list();
+    listing
+        .error
+        .map_or(Ok(()), |error| if listing.names.is_empty() { Err(trouble(&error)) } else { Ok(()) })?;
+    let names: Vec<_> = listing.names.into_iter().map(|(name, _)| name).collect();
+    let (temps, others): (Vec<_>, Vec<_>) = names.iter().partition(|name| is_restore_temp(name));
+    let exists = |what: String| Error::new(Kind::Exists, "restore to", what).at(dest);
+    let left = || {
+        temps.first().map_or(String::new(), |name| {
+            format!(" (besides, {} is what a restore that was stopped left)", encode_name(name))
+        })
+    };
+    if !others.iter().all(|name| is_lost_and_found(dir, name)) {
+        return Err(exists(format!("the destination is not empty{}", left())));
+    }
+    if job.options.dry_run {
+        return Ok(());
+    }
+    let tag = dir.stat_self().map_err(|e| trouble(&e))?.ino;
+    let swept = Sweep::of_tree(tag, dir).run(dir, temps.iter().map(|name| &***name));
+    tell_removed(&swept, job);
+    match temps.iter().find(|name| !swept.removed.contains(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let name = encode_name(name);
+            Err(exists(format!(
+                "the destination is not empty: another restore works in {name}, or has left it"
+            )))
+        }
+    }
+}
+
+/// Whether a name is that which the system keeps in the root of a file system, with nothing in it that we could see.
+fn is_lost_and_found(dir: &Dir, name: &[u8]) -> bool {
+    let is_mounted = || {
+        let above = dir.above().and_then(|above| above.stat_self());
+        dir.stat_self().is_ok_and(|own| above.is_ok_and(|above| above.dev != own.dev))
+    };
+    name == LOST_AND_FOUND
+        && dir.stat(name).is_ok_and(|stat| stat.kind == FileKind::Dir && stat.uid == 0)
+        && is_mounted()
+        && match dir.open_dir(name).and_then(|inner| inner.is_empty()) {
+            Ok(empty) => empty,
+            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+        }
 }
 
 fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<Box<[u8]>>) -> io::Result<()> {
@@ -209,13 +296,24 @@ fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<Box<[u8]>>) -> io::Result<()> {
         return Err(error);
     }
     for (name, _) in listing.names {
-        from.rename_noreplace(&name, to, &name)?;
-        moved.push(name);
+        match from.rename_noreplace(&name, to, &name) {
+            // The destination has an empty one of its own, which gets the metadata.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && *name == *LOST_AND_FOUND => {
+                let (from, to) = (from.open_dir(&name)?, to.open_dir(&name)?);
+                move_up(&from, &to, &mut Vec::new())?;
+            }
+            result => {
+                result?;
+                moved.push(name);
+                continue;
+            }
+        }
+        from.rmdir(&name)?;
     }
     Ok(())
 }
 
-fn remove_acls(dir: &Dir) -> io::Result<()> {
+pub(super) fn remove_acls(dir: &Dir) -> io::Result<()> {
     platform::remove_xattr(dir.as_fd(), b"system.posix_acl_default")?;
     platform::remove_xattr(dir.as_fd(), b"system.posix_acl_access")
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use crate::entry::{Path, DEPTH_MAX};
+use crate::entry::{is_restore_temp, Path, DEPTH_MAX};
 use crate::error::is_shortage;
 use crate::exclude::Excludes;
 use crate::platform::{Dir, FileKind, Stat};
@@ -254,7 +254,9 @@ impl Cursor {
         Some(match (Path::new(bytes), seen) {
             (Ok(path), _) if excluded => Found::Excluded { path },
             (Ok(path), Ok((stat, _))) if stat.kind == FileKind::Socket => Found::Socket { path },
-            (Ok(path), Ok((stat, _))) if self.is_left_out(&stat) => Found::LeftOut { path, id: stat.id() },
+            (Ok(path), Ok((stat, _))) if self.is_left_out(&stat) || is_restore_temp(&name) => {
+                Found::LeftOut { path, id: stat.id() }
+            }
             (Ok(path), Ok((stat, target))) => {
                 match stat.kind {
                     FileKind::Dir if self.is_foreign(stat.dev) => {

@@ -31,6 +31,9 @@ use crate::pool::Pool;
 
 use ahead::{Ahead, Limits, LIMITS};
 use cursor::{Cursor, Terms};
+/// Why an entry is left out that [`is_restore_temp`](crate::entry::is_restore_temp) tells by its name.
+pub const RESTORE_TEMP: &str = "it is what a restore works in, or what one that was stopped left";
+
 pub use devices::Devices;
 pub use source::Source;
 

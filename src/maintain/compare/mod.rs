@@ -26,7 +26,7 @@ use crate::restore::open_selected;
 use crate::stamp::Time;
 use crate::state::{Merge, Pair};
 use crate::store::{lock, path_bytes, LockMode, Need, OwnPlaces, Store};
-use crate::walk::{Found, Walk, WalkOptions, Walked};
+use crate::walk::{Found, Walk, WalkOptions, Walked, RESTORE_TEMP};
 
 use live::Live;
 use recorded::Recorded;
@@ -158,7 +158,7 @@ impl Comparison<'_, '_> {
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)
             }
             Found::LeftOut { path, id } => {
-                let what = self.own.what(id).unwrap_or_default();
+                let what = self.own.what(id).unwrap_or(RESTORE_TEMP);
                 let error = Error::new(Kind::Unsupported, "compare", what).at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)
             }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
-use crate::entry::{Entry, Path};
+use crate::entry::{is_restore_temp, Entry, Path};
 use crate::error::{Error, Kind, Result};
 use crate::filter::Filter;
 use crate::format::{OmissionCause, StateReader};
@@ -82,7 +82,8 @@ impl Tree<'_, '_> {
         };
         let Some(now) = standing.filter(|now| now.kind == FileKind::Dir) else { return Ok(None) };
         let names = match self.list(&entry.path) {
-            Ok(names) => names,
+            // What restores work in is theirs to remove, also by the next one of the same destination.
+            Ok(names) => names.into_iter().filter(|name| !is_restore_temp(name)).collect(),
             Err(error) => return self.obstructed(&entry.path, error).map(|()| None),
         };
         let folds = match self.folds(&entry.path, &names) {

@@ -32,7 +32,8 @@ use crate::store::{OwnPlaces, Store};
 
 use super::contents::Contents;
 use super::deferred::Deferred;
-use super::target::Target;
+use super::leftover::Sweep;
+use super::target::{tell_removed, Target};
 use attributes::Wanted;
 use batch::InstallBatch;
 use flight::Flight;
@@ -75,6 +76,8 @@ pub struct Tree<'t, 'j> {
     absent: Option<Path>,
     /// Names that a dry run would take from existing inodes that have several, or files that wait will take.
     unlinked: HashMap<(u64, u64), u64>,
+    /// Removes what killed restores left in an existing tree.
+    sweep: Option<Sweep>,
     /// Places that stay whatever the snapshot has there.
     own: OwnPlaces,
     /// What the backup saw and did not store: nothing that is extra.
@@ -112,6 +115,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             base: job.options.root.clone(),
             existing: target.is_existing(),
             temp: target.temp_name().to_vec(),
+            sweep: target.sweep(),
             job,
             current: None,
             flight,
@@ -174,6 +178,7 @@ impl<'t, 'j> Tree<'t, 'j> {
     }
 
     fn directory(&mut self, entry: &Entry, asked_for: bool) -> Result<()> {
+        self.sweep_dir(entry);
         let verdict = match self.judge(entry)? {
             Verdict::Refresh(_) | Verdict::Keep(_) if !asked_for => Verdict::Right,
             verdict => verdict,
@@ -207,6 +212,16 @@ impl<'t, 'j> Tree<'t, 'j> {
             self.make_dir(entry)?;
         }
         self.told(entry, &verdict)
+    }
+
+    /// Removes what killed restores of this destination left in a directory. One that cannot be looked at stays as it is:
+    /// what is to be restored in it fails and says why.
+    fn sweep_dir(&mut self, entry: &Entry) {
+        let Some(sweep) = self.sweep else { return };
+        let Ok(dir) = self.open_dir(entry.path.as_bytes()) else { return };
+        let listing = dir.list();
+        let swept = sweep.run(&dir, listing.names.iter().map(|(name, _)| &**name));
+        tell_removed(&swept, self.job);
     }
 
     /// Makes a directory where nothing is, unless it is the destination itself.

@@ -63,12 +63,12 @@ impl Tree<'_, '_> {
 
     /// Whether the destination still takes entries after it refused one with `error`. Some codes have both meanings:
     /// EROFS comes from a mount within the destination or from the destination itself.
-    fn takes_others(&self, error: &Error) -> bool {
+    fn takes_others(&mut self, error: &Error) -> bool {
         if OF_ONE_ENTRY.contains(&error.os_code) || self.job.options.dry_run {
             return true;
         }
         let Some(root) = &self.root else { return false };
-        let name = [&self.temp[..], b"-try"].concat();
+        let name = self.batch.next_name(&self.temp);
         match root.create_file(&name, 0o600).and_then(|_| root.unlink(&name)) {
             Ok(()) => true,
             Err(error) => error.raw_os_error().is_some_and(|code| OF_ONE_ENTRY.contains(&code)),
