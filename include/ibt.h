@@ -995,6 +995,11 @@ IBT_API ibt_status ibt_options_set_root(ibt_options *options, const char *path);
  * IBT_OVERWRITE_*. A file that is already right is never written, and each file
  * is the old or the new one at any moment.
  *
+ * Names of a file that the snapshot has not, in the destination or elsewhere, do
+ * not matter, as in ibt_compare(): a right file stays linked with them. One that
+ * lacks only metadata is replaced by a file of its own where there are such
+ * names, so that they keep theirs.
+ *
  * Default: IBT_OVERWRITE_NEVER.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or policy is unknown.

@@ -466,6 +466,35 @@ fn hard_links_end_up_as_in_the_snapshot() {
     }
 }
 
+/// A name outside of the destination is nothing that a comparison tells, and no reason to write: the file stays what
+/// it is. Metadata that is another one is not set on the other name.
+#[test]
+fn names_outside_of_the_destination_do_not_matter() {
+    let (series, dest) = with_copy(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    for name in ["a", "b"] {
+        fs::hard_link(dest.join(name), series.beside(name)).unwrap();
+    }
+    set_mode(&dest.join("b"), 0o600);
+    set_mode(&series.source.join("b"), 0o640);
+    series.incremental().whole();
+    let compared = series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
+        ibt::maintain::compare(store, KEY, &dest, job)
+    });
+    let compared = compared.whole();
+    assert_eq!((counter(&compared, Counter::Metadata), counter(&compared, Counter::Modified)), (1, 0));
+    let before = touched(&dest);
+    for dry_run in [true, false] {
+        let mut told = Told::default();
+        let options = Options { dry_run, ..mirror(&series) };
+        restore(&series, &options, &dest, &mut told).whole();
+        assert_eq!(told.sorted(), [(change::CONTENT, b"b".to_vec())]);
+    }
+    let after = touched(&dest);
+    assert_eq!(before[&dest.join("a")], after[&dest.join("a")]);
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!((mode(dest.join("b")), mode(series.beside("b"))), (0o640, 0o600));
+}
+
 /// Says stop after so many calls.
 struct StopAfter(u32);
 

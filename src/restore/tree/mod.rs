@@ -68,7 +68,7 @@ pub struct Tree<'t, 'j> {
     firsts: HashMap<u64, First>,
     /// Names that each hard-link set has among the entries to restore; filled for existing trees only.
     names: HashMap<u64, u64>,
-    /// Existing inodes that stay, as the hard-link set they now are.
+    /// Existing inodes that stay, as the hard-link set they now are; 0 is that of one entry alone.
     claimed: HashMap<(u64, u64), u64>,
     /// A directory that could not be made: nothing below it can.
     lost_dir: Option<Path>,

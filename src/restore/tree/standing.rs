@@ -102,6 +102,10 @@ impl Tree<'_, '_> {
         }
         match self.has_attributes(entry, &now)? {
             true => Ok(Verdict::Right),
+            // The metadata that its further names have is not the snapshot's to change.
+            false if entry.file().is_some_and(|file| self.has_further_names(file, &now)) => {
+                Ok(Verdict::Replace(now))
+            }
             false => Ok(Verdict::Refresh(now)),
         }
     }
@@ -134,21 +138,26 @@ impl Tree<'_, '_> {
         if now.kind != FileKind::File || now.size != file.size {
             return Ok(false);
         }
-        // Names that are linked must not stay linked with more than their own set.
-        let names = self.names.get(&file.link).copied().unwrap_or(1);
-        let of_others = self.claimed.get(&now.id()).is_some_and(|&link| link != file.link);
-        let unlinked = self.unlinked.get(&now.id()).copied().unwrap_or(0);
-        if now.nlink.saturating_sub(unlinked) > names || of_others {
+        // Entries that are linked must not stay linked with other entries than those of their own set.
+        let claimed = self.claimed.get(&now.id());
+        if claimed.is_some_and(|&link| link != file.link || link == 0) {
             return Ok(false);
         }
         let quick = self.job.options.overwrite == Overwrite::IfDifferent && now.mtime == entry.meta.mtime;
         if !quick && !self.has_content(entry, file)? {
             return Ok(false);
         }
-        if file.link != 0 {
+        if file.link != 0 || now.nlink > 1 {
             self.claimed.insert(now.id(), file.link);
         }
         Ok(true)
+    }
+
+    /// Whether an existing file has names that are none of its hard-link set's, in the destination or elsewhere.
+    fn has_further_names(&self, file: &File, now: &Stat) -> bool {
+        let names = self.names.get(&file.link).copied().unwrap_or(1);
+        let unlinked = self.unlinked.get(&now.id()).copied().unwrap_or(0);
+        now.nlink.saturating_sub(unlinked) > names
     }
 
     /// Reads an existing file of the right size. One that cannot be read is not the same.
