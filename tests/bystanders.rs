@@ -5,11 +5,17 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use ibt::entry::Entry;
 use ibt::error::Kind;
-use ibt::job::{change, Cancel, Counter, Flow, Observer, Options, Phase, Progress, Select};
-use support::series::{one_full, KEY};
+use ibt::job::{
+    change, Cancel, Counter, Flow, Observer, Options, Overwrite, Phase, ProblemKind, Progress, Select,
+};
+use support::series::{one_full, problem_paths, Outcome, KEY};
+use support::tools::{command, run};
 use support::*;
 
 /// Does something when the change of the path `at` is told.
@@ -183,4 +189,123 @@ fn deletions_are_told_once_each_and_in_path_order() {
     let deleted: Vec<_> =
         told.0.iter().filter(|(what, _)| *what == change::DELETED).map(|(_, path)| path).collect();
     assert_eq!(deleted, [b"a", b"b", b"c", b"d", b"e"]);
+}
+
+/// Whoever owns what root restores into. Does only what the owner of the directory may: give things in it other names.
+const OWNER: u32 = 65534;
+
+fn over(series: &Series, dest: &Path, observer: &mut dyn Observer) -> Outcome {
+    let options = Options { overwrite: Overwrite::Always, ..series.options.clone() };
+    series.run(&options, &Cancel::default(), observer, |store, job| {
+        ibt::restore::restore(store, KEY, dest, job)
+    })
+}
+
+fn give(path: &Path) {
+    std::os::unix::fs::lchown(path, Some(OWNER), Some(OWNER)).unwrap();
+}
+
+fn owner_and_mode(path: &Path) -> (u32, u32) {
+    let now = path.symlink_metadata().unwrap();
+    (now.uid(), now.mode() & 0o7777)
+}
+
+/// A directory of root's in the place of one that was made, or judged, a moment ago stays root's.
+#[test]
+fn a_directory_that_was_swapped_in_is_not_given_away() {
+    if !is_root() {
+        return skip("only root has something to give away");
+    }
+    for is_there in [false, true] {
+        let mut series = Series::new();
+        series.write("d/file", "restored");
+        series.write("z", "last");
+        let _ = ["d", "d/file", "z", ""].map(|path| give(&series.source.join(path)));
+        fs::set_permissions(series.source.join("d"), fs::Permissions::from_mode(0o777)).unwrap();
+        series.snapshot();
+        let dest = series.beside("dest");
+        fs::create_dir(&dest).unwrap();
+        give(&dest);
+        let (name, roots) = (dest.join("d"), dest.join("roots"));
+        if is_there {
+            fs::create_dir(&name).unwrap();
+            give(&name);
+        }
+        fs::create_dir(&roots).unwrap();
+        fs::set_permissions(&roots, fs::Permissions::from_mode(0o700)).unwrap();
+        let swap = || {
+            fs::rename(&name, dest.join("mine")).unwrap();
+            fs::rename(&roots, &name).unwrap();
+        };
+        let outcome = over(&series, &dest, &mut At { at: b"d", act: Some(swap) });
+        assert_eq!(owner_and_mode(&name), (0, 0o700), "there before: {is_there}");
+        assert_eq!(fs::read_dir(&name).unwrap().count(), 0, "there before: {is_there}");
+        let obstructed = problem_paths(&outcome.partial(), ProblemKind::Obstructed);
+        assert!(obstructed.contains(&"d".to_string()), "{obstructed:?}");
+        assert_eq!(fs::read(dest.join("z")).unwrap(), b"last");
+    }
+}
+
+/// A file of root's, linked to under the temporary name of a link, a FIFO or a file, stays root's.
+#[test]
+fn a_file_that_was_swapped_in_is_not_given_away() {
+    if !is_root() {
+        return skip("only root has something to give away");
+    }
+    let mut series = Series::new();
+    for index in 0..150 {
+        let name = series.source.join(format!("link{index}"));
+        std::os::unix::fs::symlink("somewhere", &name).unwrap();
+        give(&name);
+        let name = series.source.join(format!("fifo{index}"));
+        run(command("mkfifo", ["-m", "666"]).arg(&name));
+        give(&name);
+        give(&series.write(&format!("file{index}"), format!("of the snapshot {index}")));
+    }
+    give(&series.source);
+    series.snapshot();
+    let secret = series.beside("secret");
+    fs::write(&secret, "root's").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let dest = series.beside("dest");
+    let stop = AtomicBool::new(false);
+    for round in 0..8 {
+        fs::create_dir(&dest).unwrap();
+        give(&dest);
+        let links: Vec<_> = (0..2000).map(|index| dest.join(format!("bait{round}-{index}"))).collect();
+        links.iter().for_each(|link| fs::hard_link(&secret, link).unwrap());
+        stop.store(false, Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            scope.spawn(|| swap_temporary_names(&dest, &links, &stop));
+            let outcome = over(&series, &dest, &mut ibt::job::Silent);
+            stop.store(true, Ordering::Relaxed);
+            outcome.result.unwrap();
+        });
+        assert_eq!(owner_and_mode(&secret), (0, 0o600), "round {round}");
+        assert_eq!(fs::read(&secret).unwrap(), b"root's");
+        series::remove(&dest);
+    }
+}
+
+/// Puts one of `links` after the other in the place of whatever has a temporary name, as often as possible.
+fn swap_temporary_names(dest: &Path, links: &[PathBuf], stop: &AtomicBool) {
+    let mut links = links.iter();
+    let mut temps: Vec<PathBuf> = Vec::new();
+    let mut last_look = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        if temps.is_empty() {
+            let names = fs::read_dir(dest).unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+            temps.extend(names.filter(|path| path.to_string_lossy().contains(".ibt-tmp-restore-")));
+        }
+        // The same temporary name serves one entry after the other.
+        let Some(temp) = temps.iter().find(|temp| temp.symlink_metadata().is_ok()) else {
+            if last_look.elapsed() > Duration::from_millis(2) {
+                temps.clear();
+                last_look = Instant::now();
+            }
+            continue;
+        };
+        let Some(link) = links.next() else { return };
+        let _ = fs::rename(link, temp);
+    }
 }

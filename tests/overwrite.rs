@@ -560,6 +560,82 @@ fn permissions_in_the_destination() {
     series.points[0].kept.assert_is(&dest);
 }
 
+/// The modes of directories that an ordinary user has closed to himself.
+const CLOSED: [u32; 4] = [0o000, 0o300, 0o500, 0o555];
+
+/// A snapshot with directories of those modes, and a destination that is alike but for a file that is missing in
+/// each, and one that is extra.
+fn closed_directories() -> (Series, PathBuf) {
+    let series = Series::new();
+    let names = CLOSED.map(|mode| format!("{mode:03o}"));
+    for name in &names {
+        series.write(&format!("{name}/missing"), "snapshot");
+        series.write(&format!("{name}/unreadable"), "snapshot");
+        fs::create_dir(series.source.join(format!("{name}/inner"))).unwrap();
+    }
+    series.full().whole();
+    let dest = series.beside("dest");
+    restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+    for (name, mode) in names.iter().zip(CLOSED) {
+        fs::remove_file(dest.join(name).join("missing")).unwrap();
+        fs::write(dest.join(name).join("extra"), "extra").unwrap();
+        set_mode(&dest.join(name).join("unreadable"), 0);
+        set_mode(&dest.join(name), mode);
+    }
+    (series, dest)
+}
+
+/// An ordinary user's closed directories are opened while he restores, and are closed again after.
+#[test]
+fn closed_directories_are_no_obstacle_to_their_owner() {
+    if !as_ordinary_user("closed_directories_are_no_obstacle_to_their_owner") {
+        return;
+    }
+    let mode_of = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    let all_but_modes = ibt::job::meta::ALL & !(ibt::job::meta::OWNER | ibt::job::meta::MODE);
+    for overwrite in [Overwrite::Always, Overwrite::IfDifferent, Overwrite::IfOlder, Overwrite::Keep] {
+        for delete_extra in [false, true] {
+            let (series, dest) = closed_directories();
+            let wanted = Some(all_but_modes);
+            let options = Options { delete_extra, restore_metadata: wanted, ..policy(&series, overwrite) };
+            let dry = Options { dry_run: true, ..options.clone() };
+            restore(&series, &dry, &dest, &mut Silent).result.unwrap();
+            let modes = || CLOSED.map(|mode| mode_of(&dest.join(format!("{mode:03o}"))));
+            assert_eq!(modes(), CLOSED, "a dry run");
+            let cancelled = restore(&series, &options, &dest, &mut StopAfter(3));
+            assert!(cancelled.result.is_err() || overwrite == Overwrite::Keep);
+            assert_eq!(modes(), CLOSED, "after a cancelled run");
+            restore(&series, &options, &dest, &mut Silent).whole();
+            assert_eq!(modes(), CLOSED);
+            for mode in CLOSED {
+                let dir = dest.join(format!("{mode:03o}"));
+                set_mode(&dir, 0o700);
+                assert_eq!(fs::read(dir.join("missing")).unwrap(), b"snapshot", "{mode:o}");
+                assert_eq!(dir.join("extra").exists(), !delete_extra, "{mode:o}");
+                assert_eq!(mode_of(&dir.join("unreadable")), 0);
+            }
+            // Where modes are restored they are the snapshot's.
+            CLOSED.iter().for_each(|&mode| set_mode(&dest.join(format!("{mode:03o}")), mode));
+            restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+            assert_eq!(modes(), [0o755; 4]);
+        }
+    }
+}
+
+/// A file of his own that its owner may not read is compared all the same, and not written again.
+#[test]
+fn an_unreadable_file_that_is_right_stays() {
+    if !as_ordinary_user("an_unreadable_file_that_is_right_stays") {
+        return;
+    }
+    let (series, dest) = with_copy(&[("f", "snapshot")]);
+    let before = touched(&dest)[&dest.join("f")].0;
+    set_mode(&dest.join("f"), 0);
+    restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+    assert_eq!(touched(&dest)[&dest.join("f")].0, before, "another inode");
+    series.points[0].kept.assert_is(&dest);
+}
+
 /// A directory's default ACL is inherited by what is made in it: the snapshot's attributes count.
 #[test]
 fn inherited_acls_are_not_the_snapshot_s() {

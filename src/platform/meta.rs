@@ -1,13 +1,12 @@
 //! Owners, permissions and times, applied without following links.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, Gid, Timespec, Timestamps, Uid, UTIME_OMIT};
 use rustix::io::Errno;
 
-use super::beneath::component;
-use super::dir::{bits, Dir};
+use super::dir::bits;
 use crate::stamp::Time;
 
 /// Sets owner and group of what the descriptor names, [`Dir::open_path`]'s descriptors included. The
@@ -15,7 +14,8 @@ use crate::stamp::Time;
 pub fn set_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
     let (uid, gid) = owner(uid, gid)?;
     match rustix::fs::fchown(fd, uid, gid) {
-        Err(Errno::BADF) => by_path(fd, |path| rustix::fs::chown(path, uid, gid)),
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        Err(Errno::BADF) => Ok(rustix::fs::chownat(fd, "", uid, gid, AtFlags::EMPTY_PATH)?),
         result => Ok(result?),
     }
 }
@@ -36,23 +36,6 @@ pub fn set_times(fd: BorrowedFd<'_>, mtime: Time) -> io::Result<()> {
             by_path(fd, |path| rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty()))
         }
         result => Ok(result?),
-    }
-}
-
-/// The same by name, for what must not be opened: links, FIFOs, devices.
-impl Dir {
-    pub fn set_owner_of(&self, name: &[u8], uid: u32, gid: u32) -> io::Result<()> {
-        let (uid, gid) = owner(uid, gid)?;
-        Ok(rustix::fs::chownat(self, component(name)?, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?)
-    }
-
-    /// Sets the permission bits of anything but a link (`EOPNOTSUPP`).
-    pub fn set_mode_of(&self, name: &[u8], mode: u32) -> io::Result<()> {
-        set_mode(self.open_path(component(name)?)?.as_fd(), mode)
-    }
-
-    pub fn set_times_of(&self, name: &[u8], mtime: Time) -> io::Result<()> {
-        Ok(rustix::fs::utimensat(self, component(name)?, &timestamps(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 }
 

@@ -3,10 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::entry::{Entry, Metadata, Node, Path};
+use crate::entry::{Entry, Metadata, Path};
 use crate::error::{Error, Result};
 use crate::job::{meta, ProblemKind};
-use crate::platform::{self, Dir, FileKind, Stat};
+use crate::platform::{self, FileKind, Stat};
 
 use super::Tree;
 
@@ -57,23 +57,6 @@ impl Wanted {
         attempts.set(meta::MODE, "set the mode of", || platform::set_mode(fd, mode?));
         attempts.set(meta::TIMES, "set the times of", || platform::set_times(fd, data.mtime));
         attempts.failed
-    }
-
-    /// The same for what cannot be opened: links and special files. `name` is what it is called now.
-    fn set_by_name(self, entry: &Entry, dir: &Dir, name: &[u8]) -> Result<Vec<Error>> {
-        let (path, data) = (&entry.path, &entry.meta);
-        let mut attempts = Attempts { wanted: self, path, failed: Vec::new() };
-        attempts.set(meta::OWNER, "set the owner of", || dir.set_owner_of(name, data.uid, data.gid));
-        if !data.xattrs.is_empty() || self.strips {
-            let fd = dir.open_path(name).map_err(|e| Error::io("open", path, &e))?;
-            attempts.xattrs(data, fd.as_fd());
-        }
-        if !matches!(entry.node, Node::Symlink(_)) {
-            let mode = self.mode(data, || dir.stat(name));
-            attempts.set(meta::MODE, "set the mode of", || dir.set_mode_of(name, mode?));
-        }
-        attempts.set(meta::TIMES, "set the times of", || dir.set_times_of(name, data.mtime));
-        Ok(attempts.failed)
     }
 
     /// setuid only with the owner, setgid only with the group that they were given with. On a directory
@@ -151,13 +134,6 @@ impl Tree<'_, '_> {
         self.not_set(path, failed)
     }
 
-    /// The same for what cannot be opened: links and special files. `name` is what it is called now.
-    pub(super) fn metadata_by_path(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
-        let wanted = self.wanted;
-        let failed = wanted.set_by_name(entry, self.parent(entry)?, name)?;
-        self.not_set(&entry.path, failed)
-    }
-
     /// Lists what could not be set.
     pub(super) fn not_set(&mut self, path: &Path, failed: Vec<Error>) -> Result<()> {
         let mut failed = failed.into_iter();
@@ -181,7 +157,8 @@ impl Tree<'_, '_> {
             true => self.open_dir(entry.path.as_bytes()).map(OwnedFd::from),
             false => self.dir_of(&entry.path).and_then(|dir| dir.open_path(entry.path.name())),
         };
-        let now = named.and_then(|fd| platform::read_xattrs(fd.as_fd()));
+        let read = |fd: OwnedFd| self.with_read_right(fd.as_fd(), now, || platform::read_xattrs(fd.as_fd()));
+        let now = named.and_then(read);
         let now = now.map_err(|e| Error::io("read the extended attributes of", &entry.path, &e))?;
         let kept = |name: &[u8]| data.xattrs.iter().any(|(kept, _)| kept == name);
         let now = now.iter().filter(|(name, _)| wanted.removes(name) || kept(name));

@@ -12,6 +12,7 @@ use crate::entry::Entry;
 use crate::error::{describe, Error, Kind, Result};
 use crate::platform::Stat;
 
+use super::known::{replaced, FileId};
 use super::small::Place;
 use super::standing::Verdict;
 use super::Tree;
@@ -48,6 +49,8 @@ pub(super) struct CompleteFile {
     pub entry: Entry,
     pub verdict: Verdict,
     pub temp: Vec<u8>,
+    /// The directory that it was made in.
+    pub dir: FileId,
     /// The directory that it is in, if its file system is to be synced before the file takes its place; `None`
     /// if the file is durable.
     pub unsynced: Option<Arc<Place>>,
@@ -124,12 +127,17 @@ impl Tree<'_, '_> {
     }
 
     fn install_file(&mut self, file: &CompleteFile) -> Result<()> {
-        let CompleteFile { entry, verdict, temp, .. } = file;
+        let CompleteFile { entry, verdict, temp, dir, .. } = file;
         if let Verdict::Replace(now) = verdict {
             self.made_way(now);
         }
-        let installed =
-            self.still(entry, verdict).and_then(|now| self.put_in_place(entry, now.as_ref(), temp));
+        let installed = self.place(entry).and_then(|place| match place.is_same(place.id, *dir) {
+            true => {
+                let now = self.still(entry, verdict)?;
+                self.put_in_place(entry, now.as_ref(), temp)
+            }
+            false => Err(Error::io("open the directory of", &entry.path, &replaced())),
+        });
         match installed {
             Ok(()) => self.tell(entry, verdict),
             Err(error) => {

@@ -8,11 +8,13 @@ use std::os::unix::fs::FileExt;
 use crate::entry::{extents, Entry, File};
 use crate::error::{Error, Result};
 use crate::job::Counter;
+use crate::platform;
 use crate::restore::contents::Contents;
 use crate::restore::loss;
 use crate::store::Store;
 
 use super::batch::CompleteFile;
+use super::known::FileId;
 use super::standing::{Verdict, Way};
 use super::{clash, First, Tree};
 
@@ -30,8 +32,12 @@ impl Tree<'_, '_> {
         let verdict = self.judge(entry)?;
         let Way::Make(_) = self.unless_right(entry, &verdict)? else {
             // A name that stays as it is by policy says nothing of what its set has.
-            if !matches!(verdict, Verdict::Keep(_)) {
-                self.remember_first(entry, file, &verdict);
+            match &verdict {
+                Verdict::Keep(_) => {}
+                Verdict::Right(now) | Verdict::Refresh(now) => {
+                    self.remember_first(entry, file, &verdict, Some(now.id()));
+                }
+                Verdict::Create | Verdict::Replace(_) => self.remember_first(entry, file, &verdict, None),
             }
             return Ok(());
         };
@@ -73,12 +79,19 @@ impl Tree<'_, '_> {
             place.dir.unlink(&name).map_err(|e| Error::io("remove", &entry.path, &e))?;
             return self.lost(contents, entry, loss);
         }
-        self.remember_first(entry, file, verdict);
+        let id = match self.existing && file.link != 0 {
+            true => {
+                Some(platform::stat_file(&output).map_err(|e| Error::io("look at", &entry.path, &e))?.id())
+            }
+            false => None,
+        };
+        self.remember_first(entry, file, verdict, id);
         if !self.existing {
             return self.told(entry, verdict);
         }
+        let (entry, verdict, dir) = (entry.clone(), *verdict, place.id);
         let unsynced = whole.then_some(place);
-        self.install_later(CompleteFile { entry: entry.clone(), verdict: *verdict, temp: name, unsynced })
+        self.install_later(CompleteFile { entry, verdict, temp: name, dir, unsynced })
     }
 
     /// Whether a file has been restored under another name of its hard-link set.
@@ -87,10 +100,17 @@ impl Tree<'_, '_> {
         file.link != 0 && first.is_some_and(|first| first.file.same_bytes(file))
     }
 
-    pub(super) fn remember_first(&mut self, entry: &Entry, file: &File, verdict: &Verdict) {
+    pub(super) fn remember_first(
+        &mut self,
+        entry: &Entry,
+        file: &File,
+        verdict: &Verdict,
+        id: Option<FileId>,
+    ) {
         if file.link != 0 && !self.firsts.contains_key(&file.link) {
             let made = matches!(verdict, Verdict::Create | Verdict::Replace(_));
-            self.firsts.insert(file.link, First { path: entry.path.clone(), file: file.clone(), made });
+            let first = First { path: entry.path.clone(), file: file.clone(), id, made };
+            self.firsts.insert(file.link, first);
         }
     }
 

@@ -184,13 +184,13 @@ impl Tree<'_, '_> {
     ) -> Result<()> {
         match &entry.node {
             Node::Dir => {}
-            Node::Symlink(_) => return self.links.push(&entry),
+            Node::Symlink(_) => return self.push_link(&entry),
             Node::File(file) => {
                 if flight.sets.contains(&file.link) {
                     self.land_all(store, contents, flight)?;
                 }
                 if self.is_further_name(file) {
-                    return self.links.push(&entry);
+                    return self.push_link(&entry);
                 }
                 if !is_small(&entry, file) {
                     self.land_all(store, contents, flight)?;
@@ -279,7 +279,7 @@ impl Tree<'_, '_> {
         self.job.report.count(Counter::BytesWritten, len);
         self.job.advance(len)?;
         self.not_set(&entry.path, failed)?;
-        self.remember_first(entry, file, &Verdict::Create);
+        self.remember_first(entry, file, &Verdict::Create, None);
         self.told(entry, &Verdict::Create)
     }
 }

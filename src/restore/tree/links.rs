@@ -2,13 +2,14 @@
 
 use std::io;
 
-use crate::entry::{Entry, File, Node};
-use crate::error::{Error, Result};
+use crate::entry::{Entry, File, Node, Path};
+use crate::error::{Error, Kind, Result};
 use crate::job::ProblemKind;
 use crate::restore::contents::Contents;
 use crate::restore::deferred::Deferred;
 use crate::store::Store;
 
+use super::known::{replaced, FileId};
 use super::standing::Way;
 use super::{clash, Tree};
 
@@ -16,15 +17,22 @@ impl Tree<'_, '_> {
     /// Makes the links that were remembered.
     pub fn make_links(&mut self, store: &mut dyn Store, contents: &mut Contents) -> Result<()> {
         let mut links = std::mem::replace(&mut self.links, Deferred::new());
-        links.replay(|entry| {
+        links.replay(|entry, dir| {
             self.job.pulse()?;
+            if self.existing && !self.job.options.dry_run {
+                let parent = Path::new(entry.path.parent().unwrap_or_default());
+                let wrong = |what| Error::new(Kind::Panic, "make a link", what).at(&entry.path);
+                self.known.enter(&parent.map_err(wrong)?, dir);
+            }
             let done = match &entry.node {
                 Node::Symlink(target) => self.symlink(&entry, target),
                 Node::File(file) => self.hard_link(store, contents, &entry, file),
                 _ => Ok(()),
             };
             self.or_obstructed(&entry.path, false, done)
-        })
+        })?;
+        self.known.clear();
+        Ok(())
     }
 
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<()> {
@@ -33,7 +41,7 @@ impl Tree<'_, '_> {
         let name = self.work_name(entry);
         let made = self.parent(entry)?.symlink(target, &name);
         made.map_err(|e| clash(&e, "make the symbolic link", entry))?;
-        let set = self.metadata_by_path(entry, &name);
+        let set = self.metadata_by_name(entry, &name, None);
         self.install(entry, now.as_ref(), set)?;
         self.told(entry, &verdict)
     }
@@ -52,7 +60,7 @@ impl Tree<'_, '_> {
             return self.file(store, contents, entry, file).and_then(|()| self.install_batch());
         }
         let Some(first) = self.firsts.get(&file.link) else { return Ok(()) };
-        let (first, made) = (first.path.clone(), first.made);
+        let (first, made, id) = (first.path.clone(), first.made, first.id);
         let verdict = self.judge_link(entry, &first, made)?;
         let Way::Make(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
         let from = self.open_dir(first.parent().unwrap_or(&[]));
@@ -60,7 +68,8 @@ impl Tree<'_, '_> {
         let name = self.work_name(entry);
         match self.parent(entry)?.hard_link(&from, first.name(), &name) {
             Ok(()) => {
-                self.install(entry, now.as_ref(), Ok(()))?;
+                let linked = self.is_linked(entry, &name, id);
+                self.install(entry, now.as_ref(), linked)?;
                 self.told(entry, &verdict)
             }
             Err(error) if cannot_link(&error) => {
@@ -69,6 +78,18 @@ impl Tree<'_, '_> {
                 self.file(store, contents, entry, file).and_then(|()| self.install_batch())
             }
             Err(error) => Err(clash(&error, "link", entry)),
+        }
+    }
+
+    /// Checks that a new link leads to the inode that the set's first name had.
+    fn is_linked(&mut self, entry: &Entry, name: &[u8], first: Option<FileId>) -> Result<()> {
+        let trouble = |e: &io::Error| Error::io("link to its first name", &entry.path, e);
+        let Some(first) = first else { return Ok(()) };
+        let place = self.place(entry)?;
+        let now = place.dir.stat(name).map_err(|e| trouble(&e))?;
+        match place.is_same(now.id(), first) {
+            true => Ok(()),
+            false => Err(trouble(&replaced())),
         }
     }
 }

@@ -11,6 +11,7 @@ mod batch;
 mod extra;
 mod file;
 mod flight;
+mod known;
 mod links;
 mod refused;
 mod small;
@@ -19,7 +20,6 @@ mod stays;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::entry::{Entry, File, Metadata, Node, Path};
@@ -37,6 +37,7 @@ use super::target::{tell_removed, Target};
 use attributes::Wanted;
 use batch::InstallBatch;
 use flight::Flight;
+use known::{is_still, replaced, FileId, KnownDirs, OpenedUp};
 use refused::is_obstacle;
 use small::Place;
 use standing::{seen, Verdict, Way};
@@ -62,6 +63,10 @@ pub struct Tree<'t, 'j> {
     device: Option<u64>,
     mounts: BTreeMap<u64, Vec<u8>>,
     wanted: Wanted,
+    /// The directories that lead to the entry that is worked on, as they were judged or made.
+    known: KnownDirs,
+    /// Directories that were opened up.
+    opened_up: BTreeMap<Path, OpenedUp>,
     links: Deferred,
     dirs: Deferred,
     /// The first restored name of each hard-link set.
@@ -87,6 +92,8 @@ pub struct Tree<'t, 'j> {
 struct First {
     path: Path,
     file: File,
+    /// Its inode, in an existing tree.
+    id: Option<FileId>,
     /// It is, or in a dry run would be, a new file.
     made: bool,
 }
@@ -123,6 +130,8 @@ impl<'t, 'j> Tree<'t, 'j> {
             device,
             mounts: BTreeMap::new(),
             wanted,
+            known: KnownDirs::default(),
+            opened_up: BTreeMap::new(),
             links: Deferred::new(),
             dirs: Deferred::new(),
             firsts: HashMap::new(),
@@ -149,8 +158,8 @@ impl<'t, 'j> Tree<'t, 'j> {
         }
         let done = match &entry.node {
             Node::Dir => self.directory(&entry, true),
-            Node::Symlink(_) => self.links.push(&entry),
-            Node::File(file) if self.is_further_name(file) => self.links.push(&entry),
+            Node::Symlink(_) => self.push_link(&entry),
+            Node::File(file) if self.is_further_name(file) => self.push_link(&entry),
             Node::File(file) => self.file(store, contents, &entry, file),
             Node::Fifo | Node::Char(_) | Node::Block(_) => self.special(&entry),
         };
@@ -180,20 +189,19 @@ impl<'t, 'j> Tree<'t, 'j> {
     fn directory(&mut self, entry: &Entry, asked_for: bool) -> Result<()> {
         self.sweep_dir(entry);
         let verdict = match self.judge(entry)? {
-            Verdict::Refresh(_) | Verdict::Keep(_) if !asked_for => Verdict::Right,
+            Verdict::Refresh(now) | Verdict::Keep(now) if !asked_for => Verdict::Right(now),
             verdict => verdict,
         };
         match verdict {
             Verdict::Create | Verdict::Replace(_) => {}
             // What stands there is a directory, and the entries below it have their own verdicts.
-            Verdict::Right if !asked_for => return Ok(()),
-            Verdict::Right | Verdict::Refresh(_) => {
+            Verdict::Right(now) if !asked_for => return self.enter(entry, &now, false),
+            Verdict::Right(now) | Verdict::Refresh(now) => {
                 // Its time is set again even so: what is made in it changes that.
-                self.dirs.push(entry)?;
-                self.open_up(entry)?;
+                self.enter(entry, &now, true)?;
                 return self.told(entry, &verdict);
             }
-            Verdict::Keep(now) if now.kind == FileKind::Dir => return Ok(()),
+            Verdict::Keep(now) if now.kind == FileKind::Dir => return self.enter(entry, &now, false),
             Verdict::Keep(_) => {
                 self.lost_dir = Some(entry.path.clone());
                 return self.told(entry, &verdict);
@@ -201,7 +209,6 @@ impl<'t, 'j> Tree<'t, 'j> {
         }
         if self.job.options.dry_run {
             self.would_make_way(&verdict);
-            self.dirs.push(entry)?;
             if self.absent.as_ref().is_none_or(|above| !entry.path.is_within(above.as_bytes())) {
                 self.absent = Some(entry.path.clone());
             }
@@ -226,26 +233,32 @@ impl<'t, 'j> Tree<'t, 'j> {
 
     /// Makes a directory where nothing is, unless it is the destination itself.
     fn make_dir(&mut self, entry: &Entry) -> Result<()> {
-        if entry.path != self.base {
-            let made = self.parent(entry)?.mkdir(entry.path.name(), 0o700);
-            made.map_err(|e| clash(&e, "make the directory", entry))?;
+        let name = entry.path.name();
+        let trouble = |e: &io::Error| Error::io("open the directory", &entry.path, e);
+        let id = if entry.path == self.base {
+            self.open_dir(entry.path.as_bytes()).and_then(|root| root.stat_self()).map(|now| now.id())
+        } else {
+            let place = self.place(entry)?;
+            place.dir.mkdir(name, 0o700).map_err(|e| clash(&e, "make the directory", entry))?;
+            match self.existing {
+                true => place.made_dir(name),
+                false => place.dir.stat(name).map(|now| now.id()),
+            }
+        };
+        let id = id.map_err(|e| trouble(&e))?;
+        if self.existing {
+            self.known.enter(&entry.path, id);
         }
-        self.dirs.push(entry)
+        self.dirs.push(entry, id)
     }
 
-    /// Lets us work in an existing directory whose mode does not; its mode is set again at the end.
-    fn open_up(&mut self, entry: &Entry) -> Result<()> {
-        if self.wanted.privileged || self.job.options.dry_run || !self.wanted.has(meta::MODE) {
-            return Ok(());
-        }
-        let dir = self.open_dir(entry.path.as_bytes()).map_err(|e| Error::io("open", &entry.path, &e));
-        let Ok(dir) = dir else { return Ok(()) };
-        let mode = dir.stat_self().map_or(0o700, |stat| stat.mode);
-        if mode & 0o700 != 0o700 {
-            // If this fails, working in it fails too and says why.
-            let _ = platform::set_mode(dir.as_fd(), mode | 0o700);
-        }
-        Ok(())
+    /// Remembers a link to be made, and the directory that it is to be in.
+    fn push_link(&mut self, entry: &Entry) -> Result<()> {
+        let dir = match self.existing && !self.job.options.dry_run {
+            true => self.place(entry)?.id,
+            false => (0, 0),
+        };
+        self.links.push(entry, dir)
     }
 
     /// Makes a FIFO or a device.
@@ -276,7 +289,7 @@ impl<'t, 'j> Tree<'t, 'j> {
                 return Err(clash(&error, "make", entry));
             }
         }
-        let set = self.metadata_by_path(entry, &name);
+        let set = self.metadata_by_name(entry, &name, None);
         self.install(entry, now.as_ref(), set)?;
         self.told(entry, &verdict)
     }
@@ -292,21 +305,22 @@ impl<'t, 'j> Tree<'t, 'j> {
         }
         // The open directories lie within each other: of the last one's path, as much as each has, and its metadata.
         let mut path = Vec::new();
-        let mut open: Vec<(usize, Metadata)> = Vec::new();
-        dirs.replay(|entry| {
-            while let Some((len, meta)) = open.pop_if(|(len, _)| !entry.path.is_within(&path[..*len])) {
-                self.finish_dir(&path[..len], meta)?;
+        let mut open: Vec<(usize, Metadata, FileId)> = Vec::new();
+        dirs.replay(|entry, id| {
+            let is_done = |(len, ..): &mut (usize, Metadata, FileId)| !entry.path.is_within(&path[..*len]);
+            while let Some((len, meta, id)) = open.pop_if(is_done) {
+                self.finish_dir(&path[..len], meta, id)?;
             }
             path.clear();
             path.extend_from_slice(entry.path.as_bytes());
-            open.push((path.len(), entry.meta));
+            open.push((path.len(), entry.meta, id));
             Ok(())
         })?;
-        while let Some((len, meta)) = open.pop() {
+        while let Some((len, meta, id)) = open.pop() {
             if path[..len] == *self.base.as_bytes() {
                 return Ok(Some(meta));
             }
-            self.finish_dir(&path[..len], meta)?;
+            self.finish_dir(&path[..len], meta, id)?;
         }
         Ok(None)
     }
@@ -318,17 +332,23 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.not_set(&self.base.clone(), not_cleared)?;
         let root = self.open_dir(self.base.as_bytes());
         let root = root.map_err(|e| Error::new(Kind::Io, "open the destination", describe(&e)))?;
-        self.metadata(&self.base.clone(), &meta, root.as_fd())?;
+        self.close_dir(&self.base.clone(), &meta, &root)?;
         root.sync().map_err(|e| Error::new(Kind::Io, "sync the destination", describe(&e)))
     }
 
-    fn finish_dir(&mut self, path: &[u8], meta: Metadata) -> Result<()> {
+    fn finish_dir(&mut self, path: &[u8], meta: Metadata, id: FileId) -> Result<()> {
         self.job.pulse()?;
         let path =
             Path::new(path).map_err(|what| Error::new(Kind::Panic, "finish a directory", what).at(path))?;
-        let dir = self.open_dir(path.as_bytes());
+        let dir = self.open_dir(path.as_bytes()).and_then(|dir| match is_still(&dir, id)? {
+            true => Ok(dir),
+            false => Err(replaced()),
+        });
         let done = match dir.map_err(|e| Error::io("open the directory", &path, &e)) {
-            Ok(dir) => self.metadata(&path, &meta, dir.as_fd()),
+            Ok(dir) => {
+                self.note_device(self.rel(path.as_bytes()), id.0);
+                self.close_dir(&path, &meta, &dir)
+            }
             Err(error) => Err(error),
         };
         self.or_obstructed(&path, true, done)
@@ -344,7 +364,7 @@ impl<'t, 'j> Tree<'t, 'j> {
 
     fn tell(&mut self, entry: &Entry, verdict: &Verdict) -> Result<()> {
         let (what, counter, before) = match verdict {
-            Verdict::Right => {
+            Verdict::Right(_) => {
                 self.job.report.count(Counter::Unchanged, 1);
                 return Ok(());
             }
@@ -403,6 +423,9 @@ impl<'t, 'j> Tree<'t, 'j> {
                 (None, None) => return Err(io::ErrorKind::NotFound.into()),
             };
             let place = Place::new(dir)?;
+            if !self.known.agrees(path.parent().unwrap_or(&[]), place.id) && place.syncs_whole() {
+                return Err(replaced());
+            }
             self.note_device(wanted, place.id.0);
             self.current = Some((wanted.to_vec(), Arc::new(place)));
         }
@@ -414,6 +437,7 @@ impl Drop for Tree<'_, '_> {
     /// After a restore that has failed: what waits is not put in its place.
     fn drop(&mut self) {
         self.abandon_batch();
+        self.close_all();
     }
 }
 

@@ -11,7 +11,7 @@ use crate::job::ProblemKind;
 use super::Tree;
 
 /// Codes that concern one name, one file or one permission, never the whole file system.
-const OF_ONE_ENTRY: [i32; 20] = [
+const OF_ONE_ENTRY: [i32; 21] = [
     libc::EACCES,
     libc::EPERM,
     libc::EBUSY,
@@ -21,6 +21,8 @@ const OF_ONE_ENTRY: [i32; 20] = [
     libc::ENOTEMPTY,
     libc::EISDIR,
     libc::ELOOP,
+    // Something else was put in its place.
+    libc::ESTALE,
     // A name or a size that the file system does not have.
     libc::EINVAL,
     libc::EILSEQ,

@@ -6,11 +6,13 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use crate::entry::{extents, Entry, File, Hash, Metadata, Node, Path, Place};
-use crate::error::{Error, Kind, Result};
+use crate::error::{is_shortage, Error, Kind, Result};
 use crate::job::Overwrite;
 use crate::platform::{self, FileKind, Stat};
 use crate::text::encode_name;
 
+use super::known::replaced;
+use super::small::Place as TargetDir;
 use super::Tree;
 
 /// What is to be done with an entry.
@@ -22,7 +24,7 @@ pub(super) enum Verdict {
     Replace(Stat),
     /// What is there is right but for its metadata.
     Refresh(Stat),
-    Right,
+    Right(Stat),
     /// What is there stays, because the policy says so.
     Keep(Stat),
 }
@@ -86,6 +88,9 @@ impl Tree<'_, '_> {
 
     pub(super) fn judge(&mut self, entry: &Entry) -> Result<Verdict> {
         let Some(now) = self.standing(entry)? else { return Ok(Verdict::Create) };
+        if entry.node == Node::Dir && now.kind == FileKind::Dir {
+            self.open_up(entry, &now)?;
+        }
         if !self.may_replace(entry, &now) {
             return Ok(kept(entry, now));
         }
@@ -101,7 +106,7 @@ impl Tree<'_, '_> {
             return self.check_way(entry, &now).map(|()| Verdict::Replace(now));
         }
         match self.has_attributes(entry, &now)? {
-            true => Ok(Verdict::Right),
+            true => Ok(Verdict::Right(now)),
             // The metadata that its further names have is not the snapshot's to change.
             false if entry.file().is_some_and(|file| self.has_further_names(file, &now)) => {
                 Ok(Verdict::Replace(now))
@@ -120,7 +125,9 @@ impl Tree<'_, '_> {
         let first = self.dir_of(first).and_then(|dir| dir.stat(first.name()));
         match first {
             // What a dry run would have made is not what stands there.
-            Ok(first) if first.id() == now.id() && !(made && self.job.options.dry_run) => Ok(Verdict::Right),
+            Ok(first) if first.id() == now.id() && !(made && self.job.options.dry_run) => {
+                Ok(Verdict::Right(now))
+            }
             _ => self.check_way(entry, &now).map(|()| Verdict::Replace(now)),
         }
     }
@@ -144,7 +151,7 @@ impl Tree<'_, '_> {
             return Ok(false);
         }
         let quick = self.job.options.overwrite == Overwrite::IfDifferent && now.mtime == entry.meta.mtime;
-        if !quick && !self.has_content(entry, file)? {
+        if !quick && !self.has_content(entry, file, now)? {
             return Ok(false);
         }
         if file.link != 0 || now.nlink > 1 {
@@ -160,12 +167,23 @@ impl Tree<'_, '_> {
         now.nlink.saturating_sub(unlinked) > names
     }
 
-    /// Reads an existing file of the right size. One that cannot be read is not the same.
-    fn has_content(&mut self, entry: &Entry, file: &File) -> Result<bool> {
-        let Ok(open) = self.parent(entry)?.open_file(entry.path.name()) else { return Ok(false) };
+    /// Reads an existing file of the right size. One that cannot be read is not the same; of one that a dry run may
+    /// not make readable the time is believed.
+    fn has_content(&mut self, entry: &Entry, file: &File, now: &Stat) -> Result<bool> {
+        let trouble = |e: &io::Error| Error::io("read", &entry.path, e);
+        let place = self.place(entry)?;
+        let open = match self.open_to_compare(&place, entry, now) {
+            Ok(open) => open,
+            Err(error) if is_trouble_of_now(&error) => return Err(trouble(&error)),
+            Err(_) => return Ok(self.job.options.dry_run && now.mtime == entry.meta.mtime),
+        };
+        if !place.is_same(platform::stat_file(&open).map_err(|e| trouble(&e))?.id(), now.id()) {
+            return Ok(false);
+        }
+        let open = (&open, &entry.path);
         let mut hasher = blake3::Hasher::new();
         for (offset, len) in extents(file.size, &file.holes) {
-            let whole = self.each_block(&open, offset, len, &mut |block| {
+            let whole = self.each_block(open, offset, len, &mut |block| {
                 hasher.update(block);
                 true
             })?;
@@ -173,15 +191,24 @@ impl Tree<'_, '_> {
                 return Ok(false);
             }
         }
-        Ok(file.hash == hasher.finalize().into() && self.has_zeros(&open, file)?)
+        Ok(file.hash == hasher.finalize().into() && self.has_zeros(open, file)?)
+    }
+
+    fn open_to_compare(&self, place: &TargetDir, entry: &Entry, now: &Stat) -> io::Result<Open> {
+        let named = place.dir.open_path(entry.path.name())?;
+        self.with_read_right(named.as_fd(), now, || place.dir.open_file(entry.path.name()))
     }
 
     /// Whether an open file reads as zeros where `file` has holes.
-    fn has_zeros(&mut self, open: &Open, file: &File) -> Result<bool> {
+    fn has_zeros(&mut self, open: (&Open, &Path), file: &File) -> Result<bool> {
         if file.holes.is_empty() {
             return Ok(true);
         }
-        let Ok(there) = platform::holes(open, file.size) else { return Ok(false) };
+        let there = match platform::holes(open.0, file.size) {
+            Err(error) if is_trouble_of_now(&error) => return Err(Error::io("read", open.1, &error)),
+            Err(_) => return Ok(false),
+            Ok(there) => there,
+        };
         for (offset, len) in extents(file.size, &there) {
             // The data of the file, as far as it lies in the wanted holes.
             for &(hole, hole_len) in &file.holes {
@@ -199,7 +226,7 @@ impl Tree<'_, '_> {
     /// cannot be read.
     fn each_block(
         &mut self,
-        open: &Open,
+        (open, path): (&Open, &Path),
         offset: u64,
         len: u64,
         each: &mut dyn FnMut(&[u8]) -> bool,
@@ -211,6 +238,8 @@ impl Tree<'_, '_> {
             self.job.pulse()?;
             match open.read_at(&mut buf[..want], offset + done) {
                 Ok(got) if got > 0 && each(&buf[..got]) => done += got as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_trouble_of_now(&error) => return Err(Error::io("read", path, &error)),
                 _ => return Ok(false),
             }
         }
@@ -228,12 +257,12 @@ impl Tree<'_, '_> {
         let now = match verdict {
             Verdict::Create => None,
             Verdict::Replace(now) => Some(*now),
-            Verdict::Refresh(_) if !self.job.options.dry_run => {
-                self.refresh(entry)?;
+            Verdict::Refresh(now) if !self.job.options.dry_run => {
+                self.metadata_by_name(entry, entry.path.name(), Some(now))?;
                 self.told(entry, verdict)?;
                 return Ok(Way::Done);
             }
-            Verdict::Right | Verdict::Refresh(_) | Verdict::Keep(_) => {
+            Verdict::Right(_) | Verdict::Refresh(_) | Verdict::Keep(_) => {
                 self.told(entry, verdict)?;
                 return Ok(Way::Done);
             }
@@ -268,15 +297,6 @@ impl Tree<'_, '_> {
         }
     }
 
-    fn refresh(&mut self, entry: &Entry) -> Result<()> {
-        if entry.file().is_none() {
-            return self.metadata_by_path(entry, entry.path.name());
-        }
-        let named = self.parent(entry)?.open_path(entry.path.name());
-        let named = named.map_err(|e| Error::io("open", &entry.path, &e))?;
-        self.metadata(&entry.path, &entry.meta, named.as_fd())
-    }
-
     /// Removes what stands in an entry's place, if the entry cannot just be renamed over it. A directory
     /// that is not empty goes only if everything extra is to go.
     pub(super) fn make_way(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
@@ -287,6 +307,10 @@ impl Tree<'_, '_> {
             self.each_below(&entry.path, &mut |tree, path, now| tree.tell_removed(path, now))?;
         }
         let dir = self.parent(entry)?;
+        let is_other = || dir.stat(name).map(|found| found.id()).ok() != Some(now.id());
+        if is_dir && dir.syncs_whole() && is_other() {
+            return Err(Error::io("make way for", &entry.path, &replaced()));
+        }
         let removed = match (is_dir, extra_goes) {
             (true, true) => dir.remove_tree(name),
             (true, false) => dir.rmdir(name),
@@ -334,6 +358,11 @@ impl Tree<'_, '_> {
     }
 }
 
+/// Whether an error tells of the system as it is now, and nothing of the file.
+fn is_trouble_of_now(error: &io::Error) -> bool {
+    is_shortage(error) || error.raw_os_error() == Some(libc::EIO)
+}
+
 fn is_no_directory(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP))
 }
@@ -350,7 +379,7 @@ fn kept(entry: &Entry, now: Stat) -> Verdict {
     };
     let same_size = kind != FileKind::File || now.size == entry.size();
     match kind == now.kind && now.mtime == entry.meta.mtime && same_size && kind != FileKind::Dir {
-        true => Verdict::Right,
+        true => Verdict::Right(now),
         false => Verdict::Keep(now),
     }
 }
