@@ -232,7 +232,8 @@ extern "C" {
 #define IBT_OVERWRITE_IF_DIFFERENT 2
 
 /**
- * Replace only what was modified before the snapshot's entry was.
+ * Replace only what was modified before the snapshot's entry was. A directory that
+ * is there gets the snapshot's metadata whenever it was modified.
  */
 #define IBT_OVERWRITE_IF_OLDER 3
 

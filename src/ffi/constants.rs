@@ -86,7 +86,8 @@ pub const IBT_OVERWRITE_ALWAYS: i32 = 1;
 /// The same, but take a file of the same size and modification time to be
 /// right.
 pub const IBT_OVERWRITE_IF_DIFFERENT: i32 = 2;
-/// Replace only what was modified before the snapshot's entry was.
+/// Replace only what was modified before the snapshot's entry was. A directory that
+/// is there gets the snapshot's metadata whenever it was modified.
 pub const IBT_OVERWRITE_IF_OLDER: i32 = 3;
 /// Restore only what is absent; touch nothing that is there.
 pub const IBT_OVERWRITE_KEEP: i32 = 4;

@@ -133,9 +133,11 @@ impl Tree<'_, '_> {
     }
 
     pub(super) fn may_replace(&self, entry: &Entry, now: &Stat) -> bool {
+        let is_dir = entry.node == Node::Dir && now.kind == FileKind::Dir;
         match self.job.options.overwrite {
             Overwrite::Keep => false,
-            Overwrite::IfOlder => now.mtime < entry.meta.mtime,
+            // The time of a directory tells when names in it came and went, by this restore too.
+            Overwrite::IfOlder => is_dir || now.mtime < entry.meta.mtime,
             _ => true,
         }
     }
