@@ -99,7 +99,7 @@ fn build(
     if tree.job.options.delete_extra && target.is_existing() {
         tree.remove_extra(state, selection)?;
     }
-    target.settle()?;
+    tree.kept = target.settle()?;
     let root = tree.finish_dirs(target.root()?)?;
     tree.job.phase_done()?;
     tree.job.phase(Phase::Commit, 0, 0)?;

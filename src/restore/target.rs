@@ -125,23 +125,23 @@ impl Target {
     }
 
     /// Moves the children of an inner temporary directory up, durable, so that directories' metadata can be set
-    /// in their final place. Any other tree stays where it is.
-    pub fn settle(&mut self) -> Result<()> {
+    /// in their final place. Any other tree stays where it is. Returns device and inode of the `lost+found` that the
+    /// destination keeps in the place of the restored one.
+    pub fn settle(&mut self) -> Result<Option<(u64, u64)>> {
         let Place::Inside { holder, root: root @ Some(_), moved, .. } = &mut self.place else {
-            return Ok(());
+            return Ok(None);
         };
         let settled = match root {
             Some(from) => from
                 .syncfs()
                 .and_then(|()| move_up(from, holder, moved))
-                .and_then(|()| holder.rmdir(&self.temp)),
-            None => Ok(()),
+                .and_then(|kept| holder.rmdir(&self.temp).map(|()| kept)),
+            None => Ok(None),
         };
-        match settled {
-            Ok(()) => *root = None,
-            Err(error) => return Err(self.trouble("restore to", &error)),
+        if settled.is_ok() {
+            *root = None;
         }
-        Ok(())
+        settled.map_err(|e| self.trouble("restore to", &e))
     }
 
     /// Makes what was written durable.
@@ -290,17 +290,21 @@ fn is_lost_and_found(dir: &Dir, name: &[u8]) -> bool {
         }
 }
 
-fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<Box<[u8]>>) -> io::Result<()> {
+/// Moves all that is in one directory to another, and notes the names. Returns device and inode of a `lost+found`
+/// that was there already.
+fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<Box<[u8]>>) -> io::Result<Option<(u64, u64)>> {
     let listing = from.list();
     if let Some(error) = listing.error {
         return Err(error);
     }
+    let mut kept = None;
     for (name, _) in listing.names {
         match from.rename_noreplace(&name, to, &name) {
             // The destination has an empty one of its own, which gets the metadata.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && *name == *LOST_AND_FOUND => {
                 let (from, to) = (from.open_dir(&name)?, to.open_dir(&name)?);
                 move_up(&from, &to, &mut Vec::new())?;
+                kept = Some(to.stat_self()?.id());
             }
             result => {
                 result?;
@@ -310,7 +314,7 @@ fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<Box<[u8]>>) -> io::Result<()> {
         }
         from.rmdir(&name)?;
     }
-    Ok(())
+    Ok(kept)
 }
 
 pub(super) fn remove_acls(dir: &Dir) -> io::Result<()> {

@@ -67,6 +67,8 @@ pub struct Tree<'t, 'j> {
     known: KnownDirs,
     /// Directories that were opened up.
     opened_up: BTreeMap<Path, OpenedUp>,
+    /// A directory that the destination keeps in the place of a restored one, and that gets the metadata.
+    pub kept: Option<FileId>,
     links: Deferred,
     dirs: Deferred,
     /// The first restored name of each hard-link set.
@@ -132,6 +134,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             wanted,
             known: KnownDirs::default(),
             opened_up: BTreeMap::new(),
+            kept: None,
             links: Deferred::new(),
             dirs: Deferred::new(),
             firsts: HashMap::new(),
@@ -340,9 +343,11 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.job.pulse()?;
         let path =
             Path::new(path).map_err(|what| Error::new(Kind::Panic, "finish a directory", what).at(path))?;
-        let dir = self.open_dir(path.as_bytes()).and_then(|dir| match is_still(&dir, id)? {
-            true => Ok(dir),
-            false => Err(replaced()),
+        let dir = self.open_dir(path.as_bytes()).and_then(|dir| {
+            match is_still(&dir, id)? || Some(dir.stat_self()?.id()) == self.kept {
+                true => Ok(dir),
+                false => Err(replaced()),
+            }
         });
         let done = match dir.map_err(|e| Error::io("open the directory", &path, &e)) {
             Ok(dir) => {
