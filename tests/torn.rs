@@ -151,6 +151,43 @@ fn a_file_written_within_one_tick_is_of_one_moment_or_marked() {
     }
 }
 
+/// A writer that loses its core half-way through a write leaves a half of each version for some milliseconds, and
+/// whole-second stamps do not show when the other half comes. Two reads in a row agree then. How long a writer is
+/// stopped is up to the machine, so a few may stay unseen; without a pause between the reads it is most of them.
+#[test]
+fn a_file_whose_writer_stops_half_way_is_one_version_or_marked() {
+    const ROUNDS: usize = 12;
+    for len in [16_384, 2 << 20] {
+        let series = Series::new();
+        let at = series.source.clone();
+        let Some(mount) = Mount::ext(&series.beside("image"), &at, &["-t", "ext4", "-I", "128"]) else {
+            return support::tools::skip("no file system can be mounted here");
+        };
+        let file = fs::OpenOptions::new().write(true).open(series.write("f", vec![0; len])).unwrap();
+        let write = |round: u64| {
+            let half = vec![round as u8; len / 2];
+            for offset in [0, len / 2] {
+                file.write_all_at(&half, offset as u64).unwrap();
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        };
+        let mut torn = 0;
+        for round in 0..ROUNDS {
+            let report = while_filling(write, || series.full().ok());
+            let is_told = !problem_paths(&report, ProblemKind::Changed).is_empty();
+            let dest = series.beside("restored");
+            series.restore(Select::Newest, &dest).whole();
+            let bytes = fs::read(dest.join("f")).unwrap();
+            let is_whole = bytes.iter().all(|&byte| byte == bytes[0]);
+            torn += usize::from(!is_told && !is_whole);
+            eprintln!("{len} bytes, round {round}: told {is_told}, one version {is_whole}");
+            series::remove(&dest);
+        }
+        assert!(torn <= ROUNDS / 4, "{len} bytes: {torn} of {ROUNDS} are torn, and called good");
+        drop(mount);
+    }
+}
+
 /// A second look is for files that changed just now: it is neither counted as read, nor needed for the recorded
 /// content.
 #[test]

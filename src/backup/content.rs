@@ -392,6 +392,7 @@ fn look_again(
     if shape.is_settled {
         return Ok(Read::Still);
     }
+    shape.pause();
     let mut stretches = Stretches::new(pool, Purpose::Hash);
     let read = read_data(opened.file, shape, buf, |piece| {
         // Neither progress nor the count of bytes knows of second looks.
@@ -408,9 +409,9 @@ fn count_read(job: &mut Job, piece: &[u8]) -> Result<()> {
     job.advance(piece.len() as u64)
 }
 
-/// True if `old` has this content, and no holes that may have changed.
+/// True if `old` has this content, all of one version, and no holes that may have changed.
 fn is_all_of(old: &Entry, hash: &Hash, shape: &Shape) -> bool {
-    is_content_of(old, hash) && shape.holes.is_empty()
+    is_content_of(old, hash) && !old.place.dirty && shape.holes.is_empty()
 }
 
 fn is_content_of(old: &Entry, hash: &Hash) -> bool {

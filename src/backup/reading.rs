@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use crate::entry::{data_len, extents, Metadata};
 use crate::error::{Error, Result};
@@ -15,6 +16,13 @@ use crate::walk::Devices;
 pub const CHUNK: usize = 256 << 10;
 /// Holes recorded of one file; what lies beyond is stored as zeros. An entry's line stays small.
 const HOLES_MAX: usize = 100_000;
+
+/// A writer that waits for its core gets it again within this time, almost always.
+const WRITE_PAUSE: Duration = Duration::from_millis(10);
+/// And one that waited for longer is not waited for.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// File systems with whole seconds have ticks of one or two.
+const COARSEST_TICK: Duration = Duration::from_secs(2);
 
 /// Why a file could not be stored.
 #[derive(Debug)]
@@ -49,6 +57,8 @@ pub struct Shape {
     pub incomplete: Option<io::Error>,
     /// Equal stamps after the read prove that the file held still; else only a second read does.
     pub is_settled: bool,
+    /// A write that set the stamps may still be going on.
+    is_just_written: bool,
 }
 
 type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -66,7 +76,18 @@ impl Shape {
             Ok(xattrs) => (xattrs, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        Ok(Shape { stat, holes, xattrs, incomplete, is_settled: devices.prove(&stat, now) })
+        let is_settled = devices.prove(&stat, now);
+        let is_just_written = !is_settled && is_just_written(stat.ctime, now);
+        Ok(Shape { stat, holes, xattrs, incomplete, is_settled, is_just_written })
+    }
+
+    /// Pauses if the file was written just now, and says so: a writer that lost its core half-way through a write
+    /// has left a half of each version, and two reads in a row find the same.
+    pub fn pause(&self) -> bool {
+        if self.is_just_written {
+            std::thread::sleep(WRITE_PAUSE);
+        }
+        self.is_just_written
     }
 
     /// True if `file` still has the holes that it had.
@@ -82,6 +103,15 @@ impl Shape {
     pub fn metadata(&self, names: &mut Names) -> Metadata {
         Metadata { xattrs: self.xattrs.clone(), ..self.stat.metadata(names) }
     }
+}
+
+/// Whether a write that set `ctime`, as it does when it begins, may have to wait for its core since. However many
+/// files there are, the pauses end soon: as time goes on, stamps leave the span.
+fn is_just_written(ctime: Time, now: Time) -> bool {
+    let age = now.to_nanos() - ctime.to_nanos();
+    let whole_seconds = if ctime.nanos == 0 { COARSEST_TICK } else { Duration::ZERO };
+    // A clock of another machine may be ahead by as much.
+    (-(COARSEST_TICK.as_nanos() as i128)..(whole_seconds + LONGEST_WAIT).as_nanos() as i128).contains(&age)
 }
 
 fn holes(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
@@ -169,4 +199,20 @@ fn read_once(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
 fn held_still(file: &File, before: &Stat) -> io::Result<bool> {
     let after = platform::stat_file(file)?;
     Ok(after.size == before.size && after.mtime == before.mtime && after.ctime == before.ctime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_may_be_going_on_for_a_moment_after_its_stamp() {
+        let at = |secs, millis: u32| Time { secs, nanos: millis * 1_000_000 };
+        let fine = |millis| is_just_written(at(50, 500), at(50, millis));
+        assert!(fine(500) && fine(599) && !fine(600) && !fine(999));
+        // Of a stamp in whole seconds the rest is not known.
+        let whole = |secs, millis| is_just_written(at(50, 0), at(secs, millis));
+        assert!(whole(50, 0) && whole(51, 999) && whole(52, 99) && !whole(52, 100));
+        assert!(whole(48, 0) && !whole(47, 999), "a clock that is ahead, and one that is wrong");
+    }
 }

@@ -25,6 +25,8 @@ pub struct Old {
     pub data_len: u64,
     /// Bytes of its deltas so far.
     pub deltas_len: u64,
+    /// It may be of more than one version.
+    pub dirty: bool,
     pub basis: Basis,
 }
 
@@ -91,10 +93,11 @@ pub fn read(
         }
         let mut still = read_into(file, &shape, buf)?;
         let hash: Hash = blake3::hash(&buf[start..]).into();
-        // The recorded content needs no second look: that much is one version.
-        let is_old = shape.holes.is_empty() && old.is_some_and(|old| old.hash == hash);
+        // The recorded content needs no second look: that much is one version, unless it was recorded dirty.
+        let is_old = shape.holes.is_empty() && old.is_some_and(|old| old.hash == hash && !old.dirty);
         if still && !shape.is_settled && !is_old {
-            still = reads_the_same(file, &shape, start, buf)?;
+            still = reads_the_same(file, &shape, start, buf)?
+                && (!shape.pause() || reads_the_same(file, &shape, start, buf)?);
         }
         if still || attempt == ATTEMPTS {
             let bytes = &buf[start..];
@@ -202,7 +205,13 @@ impl Old {
     /// `None` for what is no file.
     pub fn of(entry: &Entry, basis: Basis) -> Option<Old> {
         let file: &File = entry.file()?;
-        Some(Old { hash: file.hash, data_len: file.data_len(), deltas_len: deltas_len(entry), basis })
+        Some(Old {
+            hash: file.hash,
+            data_len: file.data_len(),
+            deltas_len: deltas_len(entry),
+            dirty: entry.place.dirty,
+            basis,
+        })
     }
 
     /// Bytes of its signature, as far as it is held.
