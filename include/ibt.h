@@ -435,7 +435,8 @@ extern "C" {
 /**
  * ==== Problems: ibt_report_problem_kind() ====
  *
- * Could not be read; its previous version, if any, was carried forward.
+ * Could not be read; its previous version, if any, was carried forward. Of
+ * stored bytes: they cannot be read now, which says nothing of what they are.
  */
 #define IBT_PROBLEM_UNREADABLE 1
 
@@ -1165,7 +1166,8 @@ IBT_API ibt_status ibt_options_set_key(ibt_options *options, const char *key);
 
 /**
  * The directory that holds copies of the newest states and signatures, so that
- * an increment need not fetch them. It may be removed at any time.
+ * an increment need not fetch them. It may be removed at any time. A relative
+ * path is that of the current directory of this call.
  *
  * Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
  *
@@ -1420,7 +1422,9 @@ ibt_status ibt_options_set_expected_digest(ibt_options *options,
 
 /**
  * How long an operation waits for another one that holds the same key, in
- * milliseconds; then it returns IBT_ERR_BUSY. -1 is for ever.
+ * milliseconds; then it returns IBT_ERR_BUSY. -1 is for ever. While a backup, a
+ * prune or a consolidation waits, operations that only read and come later go
+ * after it.
  *
  * Default: 0, not at all.
  *
@@ -1432,6 +1436,23 @@ ibt_status ibt_options_set_expected_digest(ibt_options *options,
 IBT_API
 ibt_status ibt_options_set_lock_wait(ibt_options *options,
                                      int64_t milliseconds);
+
+/**
+ * Non-zero lets backups, prunes and consolidations go on where nothing can be
+ * locked: the file system of the storage has no locks, or something that is no
+ * file stands under the lock's name. The caller then guarantees that nobody else
+ * writes to the key meanwhile: two writers at a time can remove what the other
+ * needs. What only reads goes on without a lock in any case, and logs it.
+ *
+ * Default: 0, IBT_ERR_UNSUPPORTED.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+ibt_status ibt_options_set_allow_unlocked(ibt_options *options,
+                                          int32_t on);
 
 /**
  * ==== Cancelling ====
@@ -1523,7 +1544,8 @@ IBT_API uint64_t ibt_progress_total_entries(const ibt_progress *now);
  * ==== Storage ====
  *
  * Opens a directory as a storage. It need not exist: the first backup makes
- * it.
+ * it. A relative path is that of the current directory of this call. In the
+ * directory, only regular files are taken for backup files.
  *
  * `*out` is set to NULL first and owned by the caller after IBT_OK.
  *
@@ -1842,12 +1864,13 @@ ibt_status ibt_restore(ibt_storage *storage,
  * `*report` and `*err` as for ibt_full_backup().
  *
  * Returns IBT_OK, also for a storage that holds none; IBT_PARTIAL if a state
- * could not be read; IBT_ERR_INVALID_ARG if key is malformed, or NULL although
+ * is damaged or was made by a newer libibt; IBT_ERR_IO if one cannot be read
+ * now, after the others were listed; IBT_ERR_INVALID_ARG if key is malformed, or NULL although
  * a snapshot is selected, or options were refused, exclude anything or expect a
  * digest; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
  * selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
  * cannot be used; IBT_ERR_UNSUPPORTED if the storage lacks a function;
- * IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+ * IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
  * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
  *
  * Since: 0.1
@@ -1869,14 +1892,16 @@ ibt_status ibt_list_snapshots(ibt_storage *storage,
  * are not told, as nothing changed. `*report` and `*err` as for
  * ibt_full_backup(): the report lists the backup files made. Where the newest
  * snapshot is a full one already, whose files are all there, nothing is to be
- * gained: the report names that snapshot and no files.
+ * gained: the report names that snapshot and no files. Where the newest state is
+ * damaged the newest one that is not takes its place, as for increments.
  *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if key is NULL or malformed, or options
+ * Returns IBT_OK; IBT_PARTIAL if the newest state is damaged, so that an older
+ * snapshot counts as the newest; IBT_ERR_INVALID_ARG if key is NULL or malformed, or options
  * were refused, select a snapshot, expect a digest, exclude or include
  * anything, or set a dry run; IBT_ERR_NOT_FOUND if the key has no snapshot;
- * IBT_ERR_CORRUPT or IBT_ERR_MISSING if the newest one's state is damaged, or
- * any content of it is damaged or gone: a full snapshot is whole or is not
- * made, and ibt_error_path() says whose content it is; IBT_ERR_FORMAT if it
+ * or none that is undamaged; IBT_ERR_CORRUPT or IBT_ERR_MISSING if any content
+ * of it is damaged or gone: a full snapshot is whole or is not made, and
+ * ibt_error_path() says whose content it is; IBT_ERR_FORMAT if it
  * was made by a newer libibt; IBT_ERR_UNSUPPORTED if the storage lacks a
  * function; IBT_ERR_BUSY if the storage or the key is in use or was changed
  * meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
@@ -1949,16 +1974,18 @@ ibt_status ibt_rebuild_cache(ibt_storage *storage,
  * and removed by none, only if ibt_options_set_snapshot() names its stamp.
  * While one remains, no other kind of file is removed, because it might be
  * needed: such files are listed as IBT_PROBLEM_LEFTOVER, and the result is
- * IBT_PARTIAL. Where a storage cannot lock, nobody else may use the key
+ * IBT_PARTIAL. A state that cannot be read now (IBT_ERR_IO, IBT_ERR_STORAGE) may
+ * be whole: nothing is removed then, unless it is the one that
+ * ibt_options_set_snapshot() names. Where a storage cannot lock, nobody else may use the key
  * meanwhile.
  *
- * Returns IBT_OK; IBT_PARTIAL if a state cannot be read;
+ * Returns IBT_OK; IBT_PARTIAL if a state that stays is damaged;
  * IBT_ERR_INVALID_ARG if key is NULL or malformed, options were refused, set no
  * rule and select no snapshot, do both, exclude anything or expect a digest, or
  * if no snapshot would be left (see ibt_options_set_allow_empty());
  * IBT_ERR_NOT_FOUND if the key has no snapshot or not the selected one;
  * IBT_ERR_CORRUPT or IBT_ERR_FORMAT if ibt_options_set_as_of() selects a state
- * that cannot be read; IBT_ERR_UNSUPPORTED if the storage cannot delete;
+ * that cannot be used; IBT_ERR_UNSUPPORTED if the storage cannot delete;
  * IBT_ERR_BUSY if the storage or the key is in use or was changed meanwhile;
  * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
  * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
@@ -1985,8 +2012,10 @@ ibt_status ibt_prune(ibt_storage *storage,
  * `*report` and `*err` as for ibt_full_backup(). A loss does not end it: each
  * is a problem that names the path, the backup file
  * (ibt_report_problem_file()), the snapshot and, in its message, what was
- * expected and found; IBT_PROBLEM_MISSING if the file is gone, else
- * IBT_PROBLEM_DAMAGED. What several snapshots share is listed for each.
+ * expected and found; IBT_PROBLEM_MISSING if the file is gone,
+ * IBT_PROBLEM_UNREADABLE if it cannot be read now, else IBT_PROBLEM_DAMAGED. What
+ * cannot be read now does not end it either, but its first error is what is
+ * returned in the end. What several snapshots share is listed for each.
  * A problem without a path is about a backup file as such: none of the
  * snapshot's paths is known to suffer. One in a "sigvault" file costs no
  * content, only that the next change of its path is stored whole.

@@ -72,6 +72,12 @@ impl Error {
         self.is_own || matches!(self.kind, Exists | Storage | Cancelled | Busy | Unsupported | Panic)
     }
 
+    /// True if stored bytes were read and do not verify. Any other error says only that they cannot be read now:
+    /// whoever takes what is older instead would lose what is newer.
+    pub fn is_damage(&self) -> bool {
+        !self.is_own && matches!(self.kind, Kind::Corrupt | Kind::Format | Kind::Limit)
+    }
+
     pub fn corrupt(op: impl Into<String>, path: impl AsRef<[u8]>, detail: impl Into<String>) -> Self {
         Error::new(Kind::Corrupt, op, detail).at(path)
     }

@@ -152,6 +152,16 @@ fn replace_by_a_directory(path: &Path) {
     fs::create_dir(path).unwrap();
 }
 
+fn replace_by_a_fifo(path: &Path) {
+    remove(path);
+    run(tools::command("mkfifo", [""; 0]).arg(path));
+}
+
+fn replace_by_a_link(path: &Path) {
+    remove(path);
+    std::os::unix::fs::symlink("/dev/zero", path).unwrap();
+}
+
 fn is_state(path: &Path) -> bool {
     path.to_str().unwrap().contains(".state.")
 }
@@ -166,11 +176,13 @@ fn exchange(fork: &Fork, with: &Path) {
 fn a_cache_damaged_in_any_way_costs_nothing() {
     let series = a_chain();
     let expected = increment(&series.fork());
-    let deeds: [Deed; 5] = [
+    let deeds: [Deed; 7] = [
         ("spoilt", spoil),
         ("cut", cut),
         ("gone", remove),
         ("a directory", replace_by_a_directory),
+        ("a FIFO", replace_by_a_fifo),
+        ("a link to a device", replace_by_a_link),
         ("empty", |path| fs::write(path, "").unwrap()),
     ];
     for (what, deed) in deeds {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use ibt::error::Kind;
-use ibt::job::{Cancel, Codec, Counter, Report, Select, Silent};
+use ibt::job::{Cancel, Codec, Counter, ProblemKind, Report, Select, Silent};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::counting::Counting;
@@ -388,10 +388,17 @@ fn content_that_is_another_is_refused() {
     assert!(error.to_string().contains("not what was backed up"), "{error}");
 }
 
-/// An older snapshot is not passed off as the newest.
+/// As for an increment: a foreign file or a damaged one holds nobody up, and is told.
 #[test]
-fn a_newest_state_that_is_damaged_is_refused() {
+fn a_newest_state_that_is_damaged_is_told_and_the_one_before_is_made_a_full() {
     let series = a_chain();
-    damage(&series.newest("state"), false);
-    refused(&series, Kind::Corrupt, Series::consolidate);
+    let damaged = series.newest("state");
+    damage(&damaged, false);
+    let report = series.consolidate().partial();
+    let problem = &report.problems[0];
+    assert_eq!(problem.kind, ProblemKind::Damaged);
+    assert_eq!(problem.file.as_deref(), damaged.file_name().and_then(|name| name.to_str()));
+    let made = series.beside("made");
+    series.restore(Select::Exactly(report.snapshot.unwrap()), &made).whole();
+    series.points[series.points.len() - 2].kept.assert_is(&made);
 }

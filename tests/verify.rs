@@ -499,14 +499,18 @@ fn all_keys_are_verified_and_selectors_need_one() {
 }
 
 #[test]
-fn a_key_without_snapshots_is_not_found_and_an_empty_store_is_whole() {
+fn a_key_without_snapshots_is_not_found_nor_a_store_that_is_not_there_and_an_empty_one_is_whole() {
     let series = Series::new();
+    let all = |series: &Series| {
+        series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
+            ibt::maintain::verify(store, None, job)
+        })
+    };
     refused(&series, Kind::NotFound, |series| series.verify(&series.options));
-    let all = series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
-        ibt::maintain::verify(store, None, job)
-    });
-    assert!(all.whole().snapshots.is_empty());
-    assert!(!series.store.exists());
+    refused(&series, Kind::NotFound, all);
+    fs::create_dir(&series.store).unwrap();
+    refused(&series, Kind::NotFound, |series| series.verify(&series.options));
+    assert!(all(&series).whole().snapshots.is_empty());
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Storing<'_, '_> {
             (Form::Delta(made), Some(old)) => self.put_delta(path, pass, made, old),
             (Form::Whole { signature, lost }, _) => {
                 if let Some(error) = lost {
-                    self.job.trouble(ProblemKind::Damaged, path.as_bytes(), error)?;
+                    self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)?;
                 }
                 self.put_bytes(path, pass, bytes, signature)
             }
@@ -323,7 +323,7 @@ impl Storing<'_, '_> {
         match parsed {
             Ok(signature) => Ok(Some(Arc::new(stretches::Basis { signature, len }))),
             Err(error) => {
-                self.job.trouble(ProblemKind::Damaged, path.as_bytes(), error)?;
+                self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)?;
                 Ok(None)
             }
         }

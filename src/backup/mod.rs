@@ -182,8 +182,9 @@ impl Snapshot {
         job: &mut Job,
     ) -> Result<Self> {
         let now = Time::now();
-        let stamp = commit::next_stamp(store, &catalog, now, job)?;
         let before = previous.as_ref().map(|reader| (reader.header(), reader.trailer()));
+        let newest = before.map(|(header, _)| header.snapshot);
+        let stamp = commit::next_stamp(store, &catalog, newest, now, job)?;
         let guard = Guard {
             scanned_at: before.map_or(now, |(header, _)| header.scanned_at),
             newest_ctime: Time { secs: i64::MAX, nanos: 0 },

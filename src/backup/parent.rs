@@ -119,7 +119,7 @@ impl Parent {
             Ok(bytes) => bytes,
             Err(error) if error.ends_reading() => return Err(error),
             Err(error) => {
-                job.trouble(ProblemKind::Damaged, old.path.as_bytes(), error)?;
+                job.trouble(ProblemKind::of_stored(&error), old.path.as_bytes(), error)?;
                 return Ok(None);
             }
         };
@@ -142,7 +142,10 @@ fn tell_lost(archive: &ArchiveRef, found: Option<u64>, job: &mut Job) -> Result<
             (Kind::Corrupt, ProblemKind::Damaged, format!("it has {size} bytes, not {}", archive.size))
         }
     };
-    let detail = format!("{what}; what it held is stored again");
+    let detail = format!(
+        "{what}; what it held is stored again as far as the source still has it; older snapshots have lost it; \
+         a new full backup needs nothing that was stored before"
+    );
     let error = Error::new(kind, "use the archive", detail).at(&archive.name);
     let problem = Problem::of_whole(class, &error);
     job.problem(problem.in_file(&archive.name), error)

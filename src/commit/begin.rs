@@ -3,19 +3,41 @@
 use crate::error::{Error, Kind, Result};
 use crate::job::{Job, Problem, ProblemKind};
 use crate::stamp::{Stamp, Time};
-use crate::store::{Catalog, Dates, Store};
+use crate::store::{far_after, Catalog, Dates, Store};
 
 /// A clock this far behind the newest snapshot is a problem worth telling.
 const CLOCK_SLACK_SECS: i64 = 86_400;
 /// Stamps named in the message about snapshots of the future.
 const NAMED: usize = 3;
 
-/// The stamp of a snapshot made now: later than every stamp of its key.
-pub fn next_stamp(store: &mut dyn Store, catalog: &Catalog, now: Time, job: &mut Job) -> Result<Stamp> {
-    let stamp = Stamp::from_time(now);
-    let Some(newest) = catalog.newest_stamp().filter(|newest| *newest >= stamp) else { return Ok(stamp) };
-    tell_ahead(store, catalog, now, job)?;
-    newest.next().ok_or_else(|| {
+/// The stamp of a snapshot made now: later than that of `newest`, the newest snapshot that verifies, and than every
+/// stamp of its key that is not far in the future (see [`far_after`]): what lies there is no snapshot, but a foreign
+/// file or one of a run whose clock was wrong, and is not followed.
+pub fn next_stamp(
+    store: &mut dyn Store,
+    catalog: &Catalog,
+    newest: Option<Stamp>,
+    now: Time,
+    job: &mut Job,
+) -> Result<Stamp> {
+    let stamps = catalog.stamps();
+    let mut stamp = Stamp::from_time(now);
+    if stamps.last().is_some_and(|last| *last >= stamp) {
+        tell_ahead(store, catalog, now, job)?;
+    }
+    let latest = stamps.range(..=far_after(now, newest)).next_back();
+    if let Some(latest) = latest.filter(|latest| **latest >= stamp) {
+        stamp = after(*latest)?;
+    }
+    // A name that a file beyond the limit has already is not given again.
+    while stamps.contains(&stamp) {
+        stamp = after(stamp)?;
+    }
+    Ok(stamp)
+}
+
+fn after(stamp: Stamp) -> Result<Stamp> {
+    stamp.next().ok_or_else(|| {
         Error::new(Kind::Limit, "name the snapshot", "the newest stamp is the last possible one")
     })
 }

@@ -18,7 +18,7 @@ use crate::format::names::Kind as FileKind;
 use crate::format::{ArchiveRef, Header, StateProblem, StateWriter, Totals, Trailer, Written};
 use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX};
 use crate::stamp::Time;
-use crate::store::cache::Copy;
+use crate::store::cache::{self, Copy};
 use crate::store::{backup_file, Cache, Catalog, DraftSink, Store};
 
 use archives::Finished;
@@ -92,8 +92,7 @@ fn check_store(
 ) -> Result<()> {
     let now = Catalog::read(store, &header.key)?;
     let busy = |detail: &str| Error::new(Kind::Busy, "commit the snapshot", detail);
-    let newest = |catalog: &Catalog| catalog.states().next_back().map(|state| state.stamp);
-    if newest(&now) != newest(before) {
+    if now.states().any(|state| before.size_of(&state.name).is_none()) {
         return Err(busy("another snapshot of this key appeared meanwhile"));
     }
     for archive in references {
@@ -112,6 +111,7 @@ fn fill_cache(cache: &Cache, copies: Vec<Copy>, needed: &dyn Fn(&str) -> bool, j
         job.log(Level::Warn, "the cache could not be written; the next increment reads the store instead");
     }
     cache.keep_only(needed);
+    cache::sweep(job.options.cache_dir.as_deref());
 }
 
 struct FileMade {

@@ -190,7 +190,8 @@ pub const IBT_COUNT_BYTES: i32 = 12;
 
 /// ==== Problems: ibt_report_problem_kind() ====
 ///
-/// Could not be read; its previous version, if any, was carried forward.
+/// Could not be read; its previous version, if any, was carried forward. Of
+/// stored bytes: they cannot be read now, which says nothing of what they are.
 pub const IBT_PROBLEM_UNREADABLE: i32 = 1;
 /// Was gone when it was to be read.
 pub const IBT_PROBLEM_VANISHED: i32 = 2;

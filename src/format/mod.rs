@@ -33,8 +33,9 @@
 //!    ([`Trailer::archives`] is the whole list of what a snapshot needs).
 //! 5. What is not committed is called [`TEMP_PREFIX`]`*`, which [`Name::parse`] calls foreign: it can never
 //!    be taken for a part of a snapshot.
-//! 6. A new [`Stamp`] exceeds every stamp of its key that the store lists, so the order of names is the
-//!    order of snapshots; a state's parent is evidence, not navigation. When a snapshot was made is told by
+//! 6. A new [`Stamp`] exceeds that of every snapshot of its key that verifies, so the order of names is the
+//!    order of snapshots; a state's parent is evidence, not navigation. Files that are no snapshots and lie
+//!    more than a year in the future are not followed. When a snapshot was made is told by
 //!    [`Header::date`], which is earlier than its stamp where another stamp was ahead of the clock.
 //!
 //! [`Stamp`]: crate::stamp::Stamp

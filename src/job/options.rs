@@ -125,6 +125,8 @@ pub struct Options {
     pub expected_digest: Option<Hash>,
     /// How long to wait for a lock, in milliseconds; 0 not at all, -1 for ever.
     pub lock_wait_ms: i64,
+    /// Write without a lock where the store cannot lock.
+    pub allow_unlocked: bool,
 }
 
 impl Default for Options {
@@ -155,6 +157,7 @@ impl Default for Options {
             protected: Vec::new(),
             expected_digest: None,
             lock_wait_ms: 0,
+            allow_unlocked: false,
         }
     }
 }

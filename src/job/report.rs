@@ -106,7 +106,7 @@ impl Counters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum ProblemKind {
-    /// Could not be read; its previous version, if any, was carried forward.
+    /// Could not be read; its previous version, if any, was carried forward. Stored bytes that cannot be read now.
     Unreadable = 1,
     /// Was gone when it was to be read.
     Vanished = 2,
@@ -154,6 +154,15 @@ impl ProblemKind {
             ProblemKind::Leftover => "leftover",
             ProblemKind::Clock => "clock",
             ProblemKind::Obstructed => "obstructed",
+        }
+    }
+
+    /// What an error of reading stored bytes means for them.
+    pub fn of_stored(error: &Error) -> Self {
+        match error.kind {
+            Kind::Missing | Kind::NotFound => ProblemKind::Missing,
+            _ if error.is_damage() => ProblemKind::Damaged,
+            _ => ProblemKind::Unreadable,
         }
     }
 

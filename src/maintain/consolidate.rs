@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::commit::{self, spool_error, Archives, Commit, Slot, Spool};
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Path, Place, Range, SigRef};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind, Name};
 use crate::format::{Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
 use crate::job::{Counter, Job, Level, Phase, Select};
@@ -21,17 +21,21 @@ use crate::pool::Pool;
 use crate::restore::loss::lost;
 use crate::restore::Contents;
 use crate::stamp::Time;
-use crate::store::{lock, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Need, Store, StoredFile};
+use crate::store::{
+    lock, newest, require_existing, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Need, Store,
+};
 
 const OP: &str = "consolidate";
 
 /// Makes a full snapshot of what the newest of `key` holds. A full is whole or is not: the first content that
 /// cannot be read exactly ends it.
 ///
-/// Errors: `NotFound` (the key has no snapshot), `Corrupt` or `Missing` (the newest state, or a content, named
+/// A newest state that is damaged is a problem, and the newest one that verifies takes its place, as for increments.
+///
+/// Errors: `NotFound` (the key has no snapshot, or none that is undamaged), `Corrupt` or `Missing` (a content, named
 /// with its archive), `Format` (made by a newer version), `Busy`, and the store's own.
 pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    store.require(Need::Write, "consolidate")?;
+    require_existing(store, Need::Write, "consolidate")?;
     let key = check_key(key.as_bytes())?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
@@ -40,14 +44,16 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     let _lock = lock(store, &key, LockMode::Exclusive, job)?;
     sweep_drafts(store, &key, job)?;
     let catalog = Catalog::read(store, &key)?;
-    let file = catalog.select(store, Select::Newest)?;
-    let mut source = StoredFile { store, name: &file.name };
     let pool = Pool::start(job.options.threads)?;
-    let newest = StateReader::open(&mut source, &file.name, file.size, file.compressed, &pool)?;
+    let none = || Error::new(Kind::NotFound, OP, format!("no snapshot of key '{key}' is undamaged"));
+    let newest = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;
     if stands_alone(&newest, &catalog) {
         job.report.snapshot = Some(newest.header().snapshot);
         job.report.digest = Some(newest.trailer().tree);
-        job.log(Level::Info, &format!("snapshot {} of '{key}' needs no other already", file.stamp));
+        job.log(
+            Level::Info,
+            &format!("snapshot {} of '{key}' needs no other already", newest.header().snapshot),
+        );
         return Ok(());
     }
     make(store, &catalog, newest, pool, job)
@@ -96,7 +102,7 @@ fn make(
 fn header(newest: &StateReader, store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> Result<Header> {
     let (old, now) = (newest.header(), Time::now());
     Ok(Header {
-        snapshot: commit::next_stamp(store, catalog, now, job)?,
+        snapshot: commit::next_stamp(store, catalog, Some(old.snapshot), now, job)?,
         kind: SnapshotKind::Full,
         seq: old.seq.saturating_add(1),
         library: concat!("ibt ", env!("CARGO_PKG_VERSION")).to_string(),

@@ -1,65 +1,109 @@
 //! Which snapshots a store holds.
 
 use crate::error::{Error, Kind, Result};
-use crate::format::names::check_key;
-use crate::format::StateSummary;
-use crate::job::{Job, Phase, Select};
+use crate::format::names::{check_key, Kind as FileKind};
+use crate::format::{ArchiveRef, StateSummary};
+use crate::job::{Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::restore::open_selected;
 use crate::stamp::Time;
-use crate::store::{lock, Catalog, LockMode, Need, Store, StoredFile};
+use crate::store::{lock, require_existing, Catalog, LockMode, Need, Store, StoredFile};
 
-use super::states::{describe, is_lost, lost_state};
+use super::states::{describe, lost_state, Unread, NEW_FULL};
 
 /// Lists the snapshots of `key`, or of every key, oldest first. With a selector, only the selected snapshot,
 /// and as the report's files everything it needs.
 ///
+/// An archive that a state names and the store does not list is a problem, told for each snapshot that needs it.
 /// A state that does not verify is no snapshot: it is a problem. Errors: `NotFound` (a key without
-/// snapshots, a selector that selects none).
+/// snapshots, a selector that selects none), `Io` (a state that cannot be read now, after the others were listed).
 pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
-    store.require(Need::Read, "list snapshots")?;
+    require_existing(store, Need::Read, "list snapshots")?;
     job.report.date = Time::now();
-    let keys = match key {
-        Some(key) => vec![check_key(key.as_bytes())?],
-        None => Catalog::keys(store)?,
-    };
+    let key = key.map(|key| check_key(key.as_bytes())).transpose()?;
     let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
     if selects && key.is_none() {
         return Err(Error::new(Kind::InvalidArg, "list snapshots", "a selector needs a key"));
     }
     job.phase(Phase::Scan, 0, 0)?;
-    let asked_for_all = key.is_none();
-    for key in &keys {
-        let _lock = lock(store, key, LockMode::Shared, job)?;
-        if selects {
-            let pool = Pool::start(job.options.threads)?;
-            let state = open_selected(store, key, &pool, job)?;
-            job.report.snapshots.push(describe(state.summary()));
-        } else {
-            match list_key(store, key, job) {
-                // Whoever asked for no key in particular does not miss one that has gone meanwhile.
-                Err(error) if error.kind == Kind::NotFound && asked_for_all => {}
-                listed => listed?,
+    let mut unread = Unread::default();
+    match &key {
+        None => {
+            for catalog in Catalog::all(store)?.into_values() {
+                let _lock = lock(store, catalog.key(), LockMode::Shared, job)?;
+                list_key(store, catalog, true, &mut unread, job)?;
+            }
+        }
+        Some(key) => {
+            let _lock = lock(store, key, LockMode::Shared, job)?;
+            if selects {
+                let pool = Pool::start(job.options.threads)?;
+                let state = open_selected(store, key, &pool, job)?;
+                job.report.snapshots.push(describe(state.summary()));
+            } else {
+                let catalog = Catalog::read(store, key)?;
+                catalog.select(store, Select::Newest)?;
+                list_key(store, catalog, false, &mut unread, job)?;
             }
         }
     }
-    job.report.key = key.map(str::to_string);
-    job.phase_done()
+    job.report.key = key;
+    job.phase_done()?;
+    unread.end()
 }
 
-fn list_key(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    let catalog = Catalog::read(store, key)?;
-    catalog.select(store, Select::Newest)?;
-    for file in catalog.states() {
+/// Lists the states of one key. `listed_before`: the catalog is older than the lock, so that states may be gone.
+fn list_key(
+    store: &mut dyn Store,
+    mut catalog: Catalog,
+    listed_before: bool,
+    unread: &mut Unread,
+    job: &mut Job,
+) -> Result<()> {
+    let files: Vec<_> = catalog.states().cloned().collect();
+    for file in &files {
         job.step(file.name.as_bytes())?;
-        let mut stored = StoredFile { store, name: &file.name };
+        let mut stored = StoredFile { store: &mut *store, name: &file.name };
         match StateSummary::read(&mut stored, &file.name, file.size, file.compressed) {
-            Ok(state) => job.report.snapshots.push(describe(&state)),
-            Err(error) if is_lost(&error) => {
+            Ok(state) => {
+                if listed_before && !archives_lost(&state, &catalog).is_empty() {
+                    // Made while the store was listed.
+                    catalog = Catalog::read(store, catalog.key())?;
+                }
+                tell_archives_lost(&state, &catalog, job)?;
+                job.report.snapshots.push(describe(&state));
+            }
+            Err(error) if listed_before && error.kind == Kind::NotFound => {}
+            Err(error) if unread.goes_on(&error) => {
                 job.problem(lost_state(&file.name, file.stamp, &error), error)?
             }
             Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+/// The archives of a state that the store does not list with their sizes.
+fn archives_lost<'s>(state: &'s StateSummary, catalog: &Catalog) -> Vec<&'s ArchiveRef> {
+    let archives = state.trailer.archives.iter();
+    archives.filter(|archive| catalog.size_of(&archive.name) != Some(archive.size)).collect()
+}
+
+/// Lists which archives a snapshot has lost. That they are there says nothing of their bytes: only a verify reads them.
+fn tell_archives_lost(state: &StateSummary, catalog: &Catalog, job: &mut Job) -> Result<()> {
+    for archive in archives_lost(state, catalog) {
+        let (kind, what) = match catalog.size_of(&archive.name) {
+            None => (Kind::Missing, "it is gone".to_string()),
+            Some(size) => (Kind::Corrupt, format!("it has {size} bytes, not {}", archive.size)),
+        };
+        let cost = match archive.kind {
+            FileKind::SigVault => "it costs no content, only larger increments",
+            _ => "the snapshot has lost what lies there",
+        };
+        let detail = format!("{what}; {cost}; {NEW_FULL}");
+        let error = Error::new(kind, "use the archive", detail).at(&archive.name);
+        let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error).in_file(&archive.name);
+        job.problem(Problem { snapshot: Some(state.header.snapshot), ..problem }, error)?;
     }
     Ok(())
 }

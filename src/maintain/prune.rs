@@ -17,25 +17,29 @@ use crate::format::names::{check_key, Kind as FileKind, Name};
 use crate::format::StateSummary;
 use crate::job::{sum, Action, Counter, Job, Keep, Level, Options, Phase, Problem, ProblemKind, Select};
 use crate::stamp::{Stamp, Time};
-use crate::store::{backup_file, lock, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile};
+use crate::store::{
+    backup_file, lock, require_existing, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile,
+};
 
 use super::retention::{judge, Dated};
-use super::states::{describe, is_lost, lost_state};
+use super::states::{describe, lost_state};
 
 const OP: &str = "prune";
 
 /// Removes the snapshots of `key` that the rules do not keep, or exactly the selected one, and then every
 /// archive that no remaining state names, left over by whatever run.
 ///
-/// A state that cannot be read is removed only if its stamp is selected exactly. While one remains, archives
-/// stay: it might need them. That is a problem, as is the state.
+/// A state that is damaged is removed only if its stamp is selected exactly. While one remains, archives
+/// stay: it might need them. That is a problem, as is the state. One that cannot be read now may be whole: it is an
+/// error before anything is removed, unless its stamp is selected exactly.
 ///
 /// Errors: `InvalidArg` (neither rules nor a selector, or both; no snapshot would be left and that is not
 /// allowed), `NotFound` (a key without snapshots, a selector that selects none), `Unsupported` (the store
-/// cannot delete), `Corrupt` or `Format` (the state that a moment selects), `Busy`. After an error, a cancel
+/// cannot delete), `Corrupt` or `Format` (the state that a moment selects), `Io` (a state that cannot be read now),
+/// `Busy`. After an error, a cancel
 /// too, what the report lists is gone and the rest is whole.
 pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    store.require(Need::Delete, OP)?;
+    require_existing(store, Need::Delete, OP)?;
     let choice = Choice::of(job.options)?;
     let key = check_key(key.as_bytes())?;
     job.report.date = Time::now();
@@ -48,7 +52,7 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let _lock = lock(store, &key, mode, job)?;
     let catalog = Catalog::read(store, &key)?;
     choice.check(store, &catalog, job.options)?;
-    let holding = Holding::read(store, &catalog, job)?;
+    let holding = Holding::read(store, &catalog, &choice, job)?;
     let goes = holding.choose(&choice, &catalog, store, job)?;
     holding.tell_lost(&goes, job)?;
     let plan = holding.plan(&goes);
@@ -80,6 +84,11 @@ impl Choice {
             (select, keep) if keep == Keep::default() => Ok(Choice::One(select)),
             _ => invalid("rules what to keep and a snapshot to remove were both given"),
         }
+    }
+
+    /// Whether the caller named this very snapshot as the one to be removed.
+    fn is_exactly(&self, stamp: Stamp) -> bool {
+        matches!(self, Choice::One(Select::Exactly(selected)) if *selected == stamp)
     }
 
     /// `NotFound` where there is nothing to choose from. Archives whose states are all gone may be all that
@@ -115,8 +124,9 @@ struct Told {
 }
 
 impl Holding {
-    /// Reads and verifies every state. The readable ones are listed in the report.
-    fn read(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> Result<Self> {
+    /// Reads and verifies every state. The readable ones are listed in the report. One that cannot be read now ends
+    /// the prune, as nobody can say what it needs, unless it is the one to be removed.
+    fn read(store: &mut dyn Store, catalog: &Catalog, choice: &Choice, job: &mut Job) -> Result<Self> {
         let (states, archives): (Vec<_>, Vec<_>) =
             catalog.files().into_iter().partition(|(name, _)| name.kind == FileKind::State);
         let numbers: HashMap<String, usize> =
@@ -129,8 +139,9 @@ impl Holding {
             let mut stored = StoredFile { store, name: &file };
             let told = match StateSummary::read(&mut stored, &file, size, name.compressed) {
                 Ok(state) => Ok(Told::of(&state, &numbers, job)),
-                Err(error) if is_lost(&error) => Err(error),
-                Err(error) => return Err(error),
+                Err(error) if error.is_damage() => Err(error),
+                Err(error) if !error.ends_reading() && choice.is_exactly(name.stamp) => Err(error),
+                Err(error) => return Err(nothing_removed(error)),
             };
             holding.states.push(State { name, size, told });
             job.report.count(Counter::BytesRead, size);
@@ -321,6 +332,12 @@ impl Told {
         job.report.snapshots.push(describe(state));
         Told { listed: job.report.snapshots.len() - 1, series: state.header.series.clone(), needs }
     }
+}
+
+/// The error of a state that cannot be read now.
+fn nothing_removed(error: Error) -> Error {
+    let detail = format!("{}; nothing was removed, as nobody can say what it needs", error.detail);
+    Error { detail, ..error }
 }
 
 /// What is deleted, by index, in this order.

@@ -23,7 +23,9 @@ use crate::restore::loss::lost;
 use crate::restore::Contents;
 use crate::stamp::Time;
 use crate::store::cache::Copy;
-use crate::store::{fetch, lock, newest, path_bytes, Cache, Catalog, LockMode, Need, Store, StoredFile};
+use crate::store::{
+    fetch, lock, newest, path_bytes, require_existing, Cache, Catalog, LockMode, Need, Store, StoredFile,
+};
 
 const OP: &str = "rebuild the cache";
 
@@ -32,7 +34,7 @@ const OP: &str = "rebuild the cache";
 /// A signature that cannot be made again is a problem. Errors: `NotFound` (no snapshot, or none that is
 /// undamaged), `InvalidArg` (no cache directory), `Io` (it cannot be written), `Busy`, and the store's own.
 pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    store.require(Need::Read, "rebuild the cache")?;
+    require_existing(store, Need::Read, "rebuild the cache")?;
     let key = check_key(key.as_bytes())?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());

@@ -1,19 +1,45 @@
 //! What operations on many snapshots tell of each state.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::format::StateSummary;
 use crate::job::{Action, Counter, Counters, Problem, ProblemKind, Snapshot};
 use crate::stamp::Stamp;
 
-/// Whether an error of reading a state means that this state cannot be used, rather than that the store
-/// does not answer: the others are gone on with.
-pub fn is_lost(error: &Error) -> bool {
-    matches!(error.kind, Kind::Corrupt | Kind::Format | Kind::Io | Kind::Limit) && !error.is_own
+/// The remedy where archives are lost.
+pub const NEW_FULL: &str = "a new full backup needs nothing that was stored before";
+
+/// The problem of a state that does not verify, or that cannot be read now.
+pub fn lost_state(name: &str, stamp: Stamp, error: &Error) -> Problem {
+    let problem = Problem::of_whole(ProblemKind::of_stored(error), error);
+    Problem { snapshot: Some(stamp), ..problem.in_file(name) }
 }
 
-/// The problem of a state for which [`is_lost`] is true.
-pub fn lost_state(name: &str, stamp: Stamp, error: &Error) -> Problem {
-    Problem { snapshot: Some(stamp), ..Problem::of_whole(ProblemKind::Damaged, error).in_file(name) }
+/// Stored files that cannot be read now. They are no losses: the operation goes on with the others, so that one bad
+/// sector does not hide everything behind it, and then ends with the first such error.
+#[derive(Default)]
+pub struct Unread(Option<Error>);
+
+impl Unread {
+    /// Whether an operation goes on after `error`: stored bytes do not verify, or one file cannot be read now.
+    pub fn goes_on(&mut self, error: &Error) -> bool {
+        self.note(error);
+        error.is_damage() || is_unread(error)
+    }
+
+    pub fn note(&mut self, error: &Error) {
+        if is_unread(error) {
+            self.0.get_or_insert_with(|| error.clone());
+        }
+    }
+
+    /// The first error that was noted.
+    pub fn end(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+fn is_unread(error: &Error) -> bool {
+    error.kind == Kind::Io && !error.is_own
 }
 
 /// A snapshot as reports list it: there, for no reason that was asked for.

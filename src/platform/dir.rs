@@ -56,6 +56,21 @@ impl Dir {
         open_quietly(self.as_fd(), rel, READ_FILE).map(File::from)
     }
 
+    /// Opens the regular file `name` for reading; the inner error is what stands there instead. Nothing else is opened:
+    /// opening a device can do something.
+    pub fn open_regular(&self, name: &[u8]) -> io::Result<Result<File, FileKind>> {
+        let kind = self.stat(name)?.kind;
+        if kind != FileKind::File {
+            return Ok(Err(kind));
+        }
+        let file = self.open_file(component(name)?)?;
+        // It may have been exchanged meanwhile.
+        Ok(match stat_fd(file.as_fd())?.kind {
+            FileKind::File => Ok(file),
+            kind => Err(kind),
+        })
+    }
+
     /// Names whatever lies at `rel`, a link or device itself, without opening it.
     pub fn open_path(&self, rel: &[u8]) -> io::Result<OwnedFd> {
         open_beneath(self.as_fd(), rel, PATH)

@@ -7,13 +7,23 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::dir::Dir;
 
-/// Tries to lock the whole file; false if another open file holds a lock that excludes this one. The lock
+/// Which part of a lock file is locked. On systems without locks of parts the turn is always free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockPart {
+    /// The key itself: byte 0.
+    Key = 0,
+    /// The turn of a writer that waits for the key: byte 1. Readers pass it before they lock the key, so that readers
+    /// in a row do not keep a writer waiting for ever.
+    Turn = 1,
+}
+
+/// Tries to lock a part of the file; false if another open file holds a lock that excludes this one. The lock
 /// goes when the last descriptor of `file` is closed, however the process ends.
 ///
 /// On Linux an open-file-description lock (works over NFS; `fcntl_locking(2)`), so exclusive needs a file
 /// open for writing and shared one open for reading; elsewhere `flock`.
-pub fn try_lock(file: &File, exclusive: bool) -> io::Result<bool> {
-    let result = lock(file, exclusive);
+pub fn try_lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<bool> {
+    let result = lock(file, part, exclusive);
     match result.as_ref().map_err(io::Error::raw_os_error) {
         Ok(()) => Ok(true),
         Err(Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
@@ -23,15 +33,22 @@ pub fn try_lock(file: &File, exclusive: bool) -> io::Result<bool> {
 
 /// Gives a lock up at once. Closing the file is not enough: a child that another thread forks holds the
 /// same open file until it executes its program.
-pub fn unlock(file: &File) {
+pub fn unlock(file: &File, part: LockPart) {
     // Of a valid descriptor with a lock this cannot fail; without a lock there is nothing to do.
-    let _ = release(file);
+    let _ = release(file, part);
+}
+
+/// Whether an error of [`try_lock`] means that the file system has no locks, or that no server hands them out.
+pub fn lacks_locks(error: &io::Error) -> bool {
+    const CODES: [i32; 6] =
+        [libc::ENOLCK, libc::ENOSYS, libc::EOPNOTSUPP, libc::ENOTSUP, libc::EINVAL, libc::EBADF];
+    error.raw_os_error().is_some_and(|code| CODES.contains(&code))
 }
 
 /// Holds a directory as long as it is open, together with any number of others: see [`is_dir_held`].
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn hold_dir(dir: &Dir) -> io::Result<()> {
-    set(dir.as_fd(), libc::F_RDLCK)
+    set(dir.as_fd(), whole_file(libc::F_RDLCK))
 }
 
 /// Whether a directory is held by another opening of it, of any process. `None` if that cannot be known: locks are
@@ -63,13 +80,18 @@ pub fn is_dir_held(_: &Dir) -> Option<bool> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn lock(file: &File, exclusive: bool) -> io::Result<()> {
-    set(file.as_fd(), if exclusive { libc::F_WRLCK } else { libc::F_RDLCK })
+fn lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<()> {
+    set(file.as_fd(), part_of_file(part, if exclusive { libc::F_WRLCK } else { libc::F_RDLCK }))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn release(file: &File) -> io::Result<()> {
-    set(file.as_fd(), libc::F_UNLCK)
+fn release(file: &File, part: LockPart) -> io::Result<()> {
+    set(file.as_fd(), part_of_file(part, libc::F_UNLCK))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn part_of_file(part: LockPart, kind: libc::c_int) -> libc::flock {
+    libc::flock { l_start: part as libc::off_t, l_len: 1, ..whole_file(kind) }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -82,10 +104,9 @@ fn whole_file(kind: libc::c_int) -> libc::flock {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn set(file: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {
+fn set(file: BorrowedFd<'_>, wanted: libc::flock) -> io::Result<()> {
     use std::os::fd::AsRawFd;
 
-    let wanted = whole_file(kind);
     // SAFETY: the descriptor is open and `wanted` outlives the call, which only reads it.
     match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &wanted) } {
         -1 => Err(io::Error::last_os_error()),
@@ -94,14 +115,22 @@ fn set(file: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn lock(file: &File, exclusive: bool) -> io::Result<()> {
+fn lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<()> {
     use rustix::fs::{flock, FlockOperation};
 
     let shared = FlockOperation::NonBlockingLockShared;
-    Ok(flock(file, if exclusive { FlockOperation::NonBlockingLockExclusive } else { shared })?)
+    match part {
+        LockPart::Turn => Ok(()),
+        LockPart::Key => {
+            Ok(flock(file, if exclusive { FlockOperation::NonBlockingLockExclusive } else { shared })?)
+        }
+    }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn release(file: &File) -> io::Result<()> {
-    Ok(rustix::fs::flock(file, rustix::fs::FlockOperation::Unlock)?)
+fn release(file: &File, part: LockPart) -> io::Result<()> {
+    match part {
+        LockPart::Turn => Ok(()),
+        LockPart::Key => Ok(rustix::fs::flock(file, rustix::fs::FlockOperation::Unlock)?),
+    }
 }

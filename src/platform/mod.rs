@@ -30,7 +30,7 @@ mod tests;
 pub use data::{holes, start_writeback};
 pub use dir::{Dir, Listing};
 pub use file_system::{CtimeKind, FileSystem};
-pub use lock::{hold_dir, is_dir_held, try_lock, unlock};
+pub use lock::{hold_dir, is_dir_held, lacks_locks, try_lock, unlock, LockPart};
 pub use meta::{set_mode, set_owner, set_times};
 pub use names::Names;
 pub use place::{make_dir, sync_and_close, sync_parent};

@@ -23,6 +23,19 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    /// For messages: "it is a WORD".
+    pub fn word(self) -> &'static str {
+        match self {
+            FileKind::File => "regular file",
+            FileKind::Dir => "directory",
+            FileKind::Symlink => "symbolic link",
+            FileKind::Fifo => "FIFO",
+            FileKind::Char => "character device",
+            FileKind::Block => "block device",
+            FileKind::Socket => "socket",
+        }
+    }
+
     /// `None` for what this system has besides, and for a directory listing that does not tell.
     pub(super) fn from_type(kind: FileType) -> Option<Self> {
         Some(match kind {

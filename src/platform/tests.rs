@@ -426,17 +426,19 @@ fn locks_exclude_other_open_files_until_dropped() {
     dir.create_file(b"lock", 0o600).unwrap();
     let open = || File::options().read(true).write(true).open(temp.path().join("lock")).unwrap();
     let (first, second, third) = (open(), open(), open());
-    assert!(try_lock(&first, false).unwrap() && try_lock(&second, false).unwrap());
-    assert!(!try_lock(&third, true).unwrap());
+    assert!(
+        try_lock(&first, LockPart::Key, false).unwrap() && try_lock(&second, LockPart::Key, false).unwrap()
+    );
+    assert!(!try_lock(&third, LockPart::Key, true).unwrap());
     drop(first);
-    assert!(!try_lock(&third, true).unwrap());
+    assert!(!try_lock(&third, LockPart::Key, true).unwrap());
     drop(second);
-    assert!(try_lock(&third, true).unwrap());
-    assert!(!try_lock(&open(), false).unwrap());
+    assert!(try_lock(&third, LockPart::Key, true).unwrap());
+    assert!(!try_lock(&open(), LockPart::Key, false).unwrap());
     drop(third);
-    assert!(try_lock(&open(), true).unwrap());
+    assert!(try_lock(&open(), LockPart::Key, true).unwrap());
     let read_only = dir.open_file(b"lock").unwrap();
-    assert_eq!(errno(try_lock(&read_only, true)), libc::EBADF);
+    assert_eq!(errno(try_lock(&read_only, LockPart::Key, true)), libc::EBADF);
 }
 
 #[test]
@@ -445,12 +447,12 @@ fn a_lock_given_up_does_not_live_on_in_a_copy_of_its_descriptor() {
     dir.create_file(b"lock", 0o600).unwrap();
     let open = || File::options().read(true).write(true).open(temp.path().join("lock")).unwrap();
     let held = open();
-    assert!(try_lock(&held, true).unwrap());
+    assert!(try_lock(&held, LockPart::Key, true).unwrap());
     // What a forked child holds until it executes its program.
     let copy = held.try_clone().unwrap();
-    unlock(&held);
+    unlock(&held, LockPart::Key);
     drop(held);
-    assert!(try_lock(&open(), true).unwrap());
+    assert!(try_lock(&open(), LockPart::Key, true).unwrap());
     drop(copy);
 }
 

@@ -28,11 +28,14 @@ use std::sync::Arc;
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
-use crate::format::{Meant, StateReader};
-use crate::job::{Counter, Job, Phase};
+use crate::format::{Meant, StateReader, StateSummary};
+use crate::job::{Counter, Job, Phase, Select};
 use crate::pool::Pool;
 use crate::stamp::Time;
-use crate::store::{self, backup_file, lock, Catalog, LockMode, Need, OwnPlaces, Store, StoredFile};
+use crate::store::{
+    self, backup_file, lock, newest_file, require_existing, Catalog, LockMode, Need, OwnPlaces, StateFile,
+    Store, StoredFile,
+};
 
 pub use contents::Contents;
 pub use layout::Layout;
@@ -48,7 +51,7 @@ use tree::Tree;
 /// empty), `Corrupt` or `Format` (the state), `Mismatch` (not the expected digest), `Io` (the destination).
 pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &mut Job) -> Result<()> {
     let key = check_key(key.as_bytes())?;
-    store.require(Need::Read, "restore")?;
+    require_existing(store, Need::Read, "restore")?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
     let _lock = lock(store, &key, LockMode::Shared, job)?;
@@ -128,14 +131,18 @@ fn open(
     job: &mut Job,
 ) -> Result<StateReader> {
     let catalog = Catalog::read(store, key)?;
-    let file = catalog.select(store, job.options.select)?.clone();
+    let file = match job.options.select {
+        Select::Newest => newest_file(store, &catalog, job)?,
+        select => catalog.select(store, select)?.clone(),
+    };
     let mut stored = StoredFile { store, name: &file.name };
     let state = match meant {
         Some(meant) => {
             StateReader::open_part(&mut stored, &file.name, file.size, file.compressed, pool, meant)
         }
         None => StateReader::open(&mut stored, &file.name, file.size, file.compressed, pool),
-    }?;
+    };
+    let state = state.map_err(|error| name_older(store, &catalog, &file, error))?;
     let tree = state.trailer().tree;
     check_expected(&tree, &file.name, job)?;
     job.report.snapshot = Some(file.stamp);
@@ -146,6 +153,26 @@ fn open(
         job.report.files.push(backup_file(store, name, kind, size));
     }
     Ok(state)
+}
+
+/// Adds to the error of a state that is damaged which older snapshot verifies, and how it is selected.
+fn name_older(store: &mut dyn Store, catalog: &Catalog, file: &StateFile, error: Error) -> Error {
+    if !error.is_damage() {
+        return error;
+    }
+    let verifies = |older: &&StateFile| {
+        let mut stored = StoredFile { store: &mut *store, name: &older.name };
+        StateSummary::read(&mut stored, &older.name, older.size, older.compressed).is_ok()
+    };
+    let older = catalog.states().rev().filter(|state| state.stamp < file.stamp).find(verifies);
+    let advice = match older {
+        Some(older) => format!(
+            "the newest older snapshot that verifies is {0}: select it (ibt --at {0}, ibt_options_set_snapshot())",
+            older.stamp
+        ),
+        None => "no older snapshot of the key verifies".to_string(),
+    };
+    Error { detail: format!("{}; {advice}", error.detail), ..error }
 }
 
 /// `Mismatch` if the caller expects another tree digest of the state in `file`.

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::entry::Hash;
 use crate::error::{Error, Result};
 use crate::format::names::{Name, TEMP_PREFIX};
-use crate::platform::{self, Dir};
+use crate::platform::{self, Dir, LockPart};
 
 /// What follows the name of a SigVault in that of the signatures made again.
 const STREAM: &str = ".stream";
@@ -38,9 +38,8 @@ impl Cache {
 
     /// Opens the copy of `name` if it is exactly the file of this size and digest.
     pub fn open(&self, name: &str, size: u64, digest: &Hash) -> Option<File> {
-        let path = self.path(name);
-        let mut file =
-            File::open(&path).ok().filter(|f| f.metadata().is_ok_and(|m| m.is_file() && m.len() == size))?;
+        let dir = Dir::open(&self.dir).ok()?;
+        let mut file = regular(&dir, name).filter(|f| f.metadata().is_ok_and(|m| m.len() == size))?;
         let mut hasher = blake3::Hasher::new();
         let mut buf = vec![0; 1 << 16];
         loop {
@@ -53,13 +52,14 @@ impl Cache {
         if Hash::from(hasher.finalize()) == *digest {
             return Some(file);
         }
-        let _ = fs::remove_file(&path);
+        let _ = dir.unlink(name.as_bytes());
         None
     }
 
     /// Opens a copy that [`Cache::open`] found right a moment ago.
     pub fn reopen(&self, name: &str, size: u64) -> Option<File> {
-        File::open(self.path(name)).ok().filter(|f| f.metadata().is_ok_and(|m| m.len() == size))
+        let dir = Dir::open(&self.dir).ok()?;
+        regular(&dir, name).filter(|f| f.metadata().is_ok_and(|m| m.len() == size))
     }
 
     /// Begins a copy. Its errors are kept to itself: it is then not there when it is wanted.
@@ -82,7 +82,7 @@ impl Cache {
 
     /// The signatures of the SigVault `name` that were made again, as far as that could be.
     pub fn stream(&self, name: &str) -> Option<File> {
-        File::open(self.path(&stream_name(name))).ok().filter(|f| f.metadata().is_ok_and(|m| m.is_file()))
+        regular(&Dir::open(&self.dir).ok()?, &stream_name(name))
     }
 
     pub fn remove_stream(&self, name: &str) {
@@ -100,11 +100,49 @@ impl Cache {
             let Ok(name) = std::str::from_utf8(&name) else { continue };
             let original = name.strip_suffix(STREAM).unwrap_or(name);
             let stale = Name::parse(original).is_some() && !needed(original);
-            if stale || name.starts_with(TEMP_PREFIX) {
+            if stale || (name.starts_with(TEMP_PREFIX) && is_abandoned(&dir, name)) {
                 let _ = dir.unlink(name.as_bytes());
             }
         }
     }
+}
+
+/// Removes what killed runs left in the cache of any series: of a killed first full nobody else would, as the next one
+/// begins another series.
+pub fn sweep(root: Option<&Path>) {
+    let Some(root) = root.map(Path::to_path_buf).or_else(default_root) else { return };
+    let Ok(root) = Dir::open(&root) else { return };
+    for (series, _) in root.list().names {
+        // The root may be a directory of the user's that holds other things as well.
+        let Some(dir) =
+            Some(&series).filter(|name| is_random(name)).and_then(|name| root.open_dir(name).ok())
+        else {
+            continue;
+        };
+        for (name, _) in dir.list().names {
+            let random = name.strip_prefix(TEMP_PREFIX.as_bytes()).is_some_and(is_random);
+            if std::str::from_utf8(&name).is_ok_and(|name| random && is_abandoned(&dir, name)) {
+                let _ = dir.unlink(&name);
+                // Refused unless this was all that it held.
+                let _ = root.rmdir(&series);
+            }
+        }
+    }
+}
+
+/// 32 hex digits, as series and temporary files are named.
+fn is_random(name: &[u8]) -> bool {
+    name.len() == 32 && name.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
+}
+
+/// Whether a temporary file is one that nobody writes any more: its writer holds a lock on it.
+fn is_abandoned(dir: &Dir, name: &str) -> bool {
+    regular(dir, name).is_some_and(|file| platform::try_lock(&file, LockPart::Key, false).unwrap_or(false))
+}
+
+/// Opens a regular file; a link, a FIFO or a device is no copy.
+fn regular(dir: &Dir, name: &str) -> Option<File> {
+    dir.open_regular(name.as_bytes()).ok()?.ok()
 }
 
 fn stream_name(name: &str) -> String {
@@ -121,9 +159,8 @@ pub fn find_state(root: Option<&Path>, name: &str, size: u64) -> Option<File> {
     let root = root.map(Path::to_path_buf).or_else(default_root)?;
     let root = Dir::open(&root).ok()?;
     let series = root.list().names;
-    let found =
-        series.iter().filter_map(|(dir, _)| root.open_file(&[&dir[..], b"/", name.as_bytes()].concat()).ok());
-    let mut right = found.filter(|file| file.metadata().is_ok_and(|m| m.is_file() && m.len() == size));
+    let found = series.iter().filter_map(|(dir, _)| regular(&root.open_dir(dir).ok()?, name));
+    let mut right = found.filter(|file| file.metadata().is_ok_and(|m| m.len() == size));
     right.next()
 }
 
@@ -188,10 +225,18 @@ struct Temporary {
 
 impl Temporary {
     fn new(dir: &Path) -> io::Result<Self> {
-        let random: String = platform::random_bytes16()?.iter().map(|byte| format!("{byte:02x}")).collect();
-        let path = dir.join(format!("{TEMP_PREFIX}{random}"));
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Temporary { file, path })
+        loop {
+            let random: String =
+                platform::random_bytes16()?.iter().map(|byte| format!("{byte:02x}")).collect();
+            let path = dir.join(format!("{TEMP_PREFIX}{random}"));
+            let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            // It tells others that the file is being written; without locks nobody sweeps.
+            let _ = platform::try_lock(&file, LockPart::Key, true);
+            // Another process may have swept it before it was locked.
+            if platform::stat_file(&file)?.nlink > 0 {
+                return Ok(Temporary { file, path });
+            }
+        }
     }
 
     /// Gives the file its name, and returns its size.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Dates, Store};
+use super::{Dates, Object, Store};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{Kind as FileKind, Name};
 use crate::job::Select;
@@ -32,27 +32,41 @@ impl Catalog {
     pub fn read(store: &mut dyn Store, key: &str) -> Result<Self> {
         let mut catalog = Catalog { key: key.to_string(), ..Catalog::default() };
         for object in store.list(&format!("{key}."))? {
-            let Some(name) = Name::parse(&object.name).filter(|name| name.key == key) else { continue };
-            if name.kind == FileKind::State {
-                let state = StateFile {
-                    name: object.name.clone(),
-                    size: object.size,
-                    stamp: name.stamp,
-                    compressed: name.compressed,
-                };
-                catalog.states.insert(name.stamp, state);
+            if let Some(name) = Name::parse(&object.name).filter(|name| name.key == key) {
+                catalog.add(name, object);
             }
-            catalog.sizes.insert(object.name, object.size);
         }
         Ok(catalog)
     }
 
-    /// Every key that has a state in the store, ascending.
-    pub fn keys(store: &mut dyn Store) -> Result<Vec<String>> {
-        let names = store.list("")?;
-        let states =
-            names.iter().filter_map(|object| Name::parse(&object.name)).filter(|n| n.kind == FileKind::State);
-        Ok(states.map(|name| name.key).collect::<BTreeSet<_>>().into_iter().collect())
+    /// Every key that has a state in the store, by one listing. It is taken before any key is locked: whoever locks one
+    /// then may find states of it gone.
+    pub fn all(store: &mut dyn Store) -> Result<BTreeMap<String, Catalog>> {
+        let mut catalogs: BTreeMap<String, Catalog> = BTreeMap::new();
+        for object in store.list("")? {
+            let Some(name) = Name::parse(&object.name) else { continue };
+            let new = || Catalog { key: name.key.clone(), ..Catalog::default() };
+            catalogs.entry(name.key.clone()).or_insert_with(new).add(name, object);
+        }
+        catalogs.retain(|_, catalog| !catalog.states.is_empty());
+        Ok(catalogs)
+    }
+
+    fn add(&mut self, name: Name, object: Object) {
+        if name.kind == FileKind::State {
+            let state = StateFile {
+                name: object.name.clone(),
+                size: object.size,
+                stamp: name.stamp,
+                compressed: name.compressed,
+            };
+            self.states.insert(name.stamp, state);
+        }
+        self.sizes.insert(object.name, object.size);
+    }
+
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// The states, oldest first.
@@ -67,11 +81,6 @@ impl Catalog {
         let mut files: Vec<_> = parsed.collect();
         files.sort_by(|(a, _), (b, _)| (a.stamp, a).cmp(&(b.stamp, b)));
         files
-    }
-
-    /// The youngest stamp among all files of the key, states or not.
-    pub fn newest_stamp(&self) -> Option<Stamp> {
-        self.sizes.keys().filter_map(|name| Name::parse(name)).map(|name| name.stamp).max()
     }
 
     /// The stamps of all files of the key, states or not.

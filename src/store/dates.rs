@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::{Catalog, StateFile, Store, StoredFile};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::format::Header;
 use crate::stamp::{Stamp, Time};
 
@@ -36,7 +36,7 @@ impl Dates {
         let mut stored = StoredFile { store, name: &state.name };
         match Header::read(&mut stored, &state.name, state.size, state.compressed) {
             Ok(header) => Ok(header.date()),
-            Err(error) if is_damage(&error) => Ok(state.stamp),
+            Err(error) if error.is_damage() => Ok(state.stamp),
             Err(error) => Err(error),
         }
     }
@@ -69,8 +69,4 @@ impl Dates {
         }
         Ok(best.map(|(_, state)| state))
     }
-}
-
-fn is_damage(error: &Error) -> bool {
-    matches!(error.kind, Kind::Corrupt | Kind::Format | Kind::Limit) && !error.is_own
 }

@@ -1,5 +1,8 @@
 //! A store that is a directory: one file for each backup file, one lock file for each key.
 
+mod lock;
+
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -8,14 +11,16 @@ use std::sync::Arc;
 
 use super::{path_bytes, Draft, Lock, LockMode, Object, Store};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{lock_name, Name, TEMP_PREFIX};
-use crate::platform::{self, Dir, FileKind};
+use crate::format::names::{Name, TEMP_PREFIX};
+use crate::platform::{self, Dir, FileKind, LockPart};
+use crate::stamp::Time;
 
 /// Write-back is started each time this much has been written, so that the last fsync is short.
 const WRITEBACK_EVERY: u64 = 8 << 20;
 
-/// How often a lock file is opened that others remove as often.
-const LOCK_TRIES: u32 = 100;
+/// A draft of another key that nobody holds open is a killed run's, but only when it is as old as this (seconds): where
+/// other machines write, their locks may not be seen here.
+const ABANDONED_SECS: i64 = 86_400;
 
 /// Backup files in a directory. Nothing is made on disk before the first backup, and nothing is left if that does not
 /// come about.
@@ -28,12 +33,19 @@ pub struct DirStore {
     /// The file read last: ranges of one file come in rows.
     reading: Option<(String, File)>,
     private: bool,
+    /// Keys that some listing showed files of.
+    keys_listed: HashSet<String>,
 }
 
 impl DirStore {
-    /// The store at `path`, which need not exist yet; its parent directory must when a backup is made.
+    /// The store at `path`, which need not exist yet; its parent directory must when a backup is made. A relative
+    /// path is that of the current directory of now.
     pub fn open(path: impl Into<PathBuf>) -> DirStore {
-        DirStore { path: path.into(), dir: None, is_ours: false, reading: None, private: false }
+        let path = path.into();
+        // Without a current directory a relative path leads nowhere, whatever is made of it.
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let (reading, keys_listed) = (None, HashSet::new());
+        DirStore { path, dir: None, is_ours: false, reading, private: false, keys_listed }
     }
 
     /// The default store: `ibt-UID` in `$TMPDIR`, `$TEMP`, `$TMP` or `/tmp`. It must be a directory of
@@ -110,54 +122,19 @@ impl DirStore {
         Ok(())
     }
 
-    /// Whether a lock file still is the one of this name.
-    fn is_named(&self, name: &str, file: &File) -> bool {
-        // Both by descriptor: some file systems give a name another inode number than what is open.
-        let named = match self.dir.as_ref().map(|dir| dir.open_file(name.as_bytes())) {
-            Some(Ok(named)) => named,
-            Some(Err(error)) => return error.kind() != io::ErrorKind::NotFound,
-            None => return false,
-        };
-        match (platform::stat_file(&named), platform::stat_file(file)) {
-            (Ok(named), Ok(opened)) => named.id() == opened.id(),
-            _ => true,
-        }
-    }
-
-    /// The lock file for a reader: made only where there is something to read, and not needed where nobody
-    /// can write.
-    fn open_shared(&mut self, key: &str, name: &str) -> Result<io::Result<Option<File>>> {
-        let Some(dir) = self.existing()? else { return Ok(Ok(None)) };
-        let found = match dir.open_file(name.as_bytes()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if self.list(&format!("{key}."))?.is_empty() {
-                    return Ok(Ok(None));
-                }
-                dir.open_or_create(name.as_bytes(), 0o600)
-            }
-            found => found,
-        };
-        Ok(match found {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if is_read_only(&error) => Ok(None),
-            Err(error) => Err(error),
-        })
-    }
-
     fn file(&mut self, name: &str) -> Result<&File> {
         if self.reading.as_ref().is_none_or(|(open, _)| open != name) {
             let Some(dir) = self.existing()? else {
                 let path = self.path.join(name);
                 return Err(Error::new(Kind::NotFound, "read", "no such backup file").at(path_bytes(&path)));
             };
-            let file = dir.open_file(name.as_bytes()).map_err(|e| match e.kind() {
+            let opened = dir.open_regular(name.as_bytes()).map_err(|e| match e.kind() {
                 io::ErrorKind::NotFound => Error { kind: Kind::NotFound, ..self.trouble("read", name, &e) },
                 _ => self.trouble("read", name, &e),
             })?;
-            if !file.metadata().map_err(|e| self.trouble("read", name, &e))?.is_file() {
-                let path = self.path.join(name);
-                return Err(Error::corrupt("read", path_bytes(&path), "it is not a regular file"));
-            }
+            let file = opened.map_err(|kind| {
+                Error::corrupt("read", path_bytes(&self.path.join(name)), not_regular(kind))
+            })?;
             self.reading = Some((name.to_string(), file));
         }
         match &self.reading {
@@ -167,7 +144,22 @@ impl DirStore {
     }
 }
 
+/// Says what stands under the name of a file of the store.
+fn not_regular(kind: FileKind) -> String {
+    format!("it is a {}, not a regular file", kind.word())
+}
+
 impl Store for DirStore {
+    fn check_exists(&mut self) -> Result<()> {
+        match self.existing()? {
+            Some(_) => Ok(()),
+            None => {
+                let error = Error::new(Kind::NotFound, "open the store", "there is no such directory");
+                Err(error.at(path_bytes(&self.path)))
+            }
+        }
+    }
+
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>> {
         let Some(dir) = self.existing()? else { return Ok(Vec::new()) };
         let listing = dir.list();
@@ -178,12 +170,11 @@ impl Store for DirStore {
         for (name, _) in listing.names {
             // Names that are not UTF-8, temporary ones, directories and the like are none of ours.
             let Ok(name) = std::str::from_utf8(&name) else { continue };
-            if !name.starts_with(prefix) || Name::parse(name).is_none() {
-                continue;
-            }
+            let Some(parsed) = Name::parse(name).filter(|_| name.starts_with(prefix)) else { continue };
             match dir.stat(name.as_bytes()) {
                 Ok(stat) if stat.kind == FileKind::File => {
-                    objects.push(Object { name: name.to_string(), size: stat.size })
+                    objects.push(Object { name: name.to_string(), size: stat.size });
+                    self.keys_listed.insert(parsed.key);
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -210,6 +201,8 @@ impl Store for DirStore {
         let dir = self.made()?;
         let temp = format!("{TEMP_PREFIX}{name}");
         let file = dir.create_file(temp.as_bytes(), 0o600).map_err(|e| self.trouble("create", &temp, &e))?;
+        // It tells others that the draft is being written. Where there are no locks its age does.
+        let _ = platform::try_lock(&file, LockPart::Key, true);
         let path = self.path.join(name);
         Ok(Box::new(FileDraft {
             dir,
@@ -241,38 +234,11 @@ impl Store for DirStore {
     }
 
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
-        let name = lock_name(key);
-        let busy = Error::new(Kind::Busy, "lock", "another operation holds it");
-        let busy = busy.at(path_bytes(&self.path.join(&name)));
-        for _ in 0..LOCK_TRIES {
-            let opened = match mode {
-                LockMode::Exclusive => match self.made()?.open_or_create(name.as_bytes(), 0o600) {
-                    // Whoever made the directory has removed it again.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        self.dir = None;
-                        continue;
-                    }
-                    opened => opened.map(Some),
-                },
-                LockMode::Shared => self.open_shared(key, &name)?,
-            };
-            // Without a lock no writer was here, or none can come: there is nothing to wait for.
-            let Some(file) = opened.map_err(|e| self.trouble("open the lock", &name, &e))? else {
-                return Ok(Box::new(()));
-            };
-            match platform::try_lock(&file, mode == LockMode::Exclusive) {
-                Ok(true) if self.is_named(&name, &file) => {
-                    let made = self.dir.clone().filter(|_| self.is_ours && mode == LockMode::Exclusive);
-                    let made = made.map(|dir| Made { dir, path: self.path.clone(), lock: name });
-                    return Ok(Box::new(Held { file, made }));
-                }
-                // It was removed while we waited for it.
-                Ok(true) => {}
-                Ok(false) => return Err(busy),
-                Err(error) => return Err(self.trouble("lock", &name, &error)),
-            }
-        }
-        Err(busy)
+        self.lock_key(key, mode)
+    }
+
+    fn take_turn(&mut self, key: &str) -> Result<Option<Lock>> {
+        self.take_turn_of(key)
     }
 
     fn sweep_drafts(&mut self, key: &str) -> Result<Vec<String>> {
@@ -281,10 +247,12 @@ impl Store for DirStore {
         for (found, _) in dir.list().names {
             let Ok(temp) = std::str::from_utf8(&found) else { continue };
             let Some(name) = temp.strip_prefix(TEMP_PREFIX) else { continue };
-            // What has no name of ours in it nobody is writing; what has another key may be being written.
-            let abandoned = Name::parse(name).is_none_or(|name| name.key == key);
-            let is_file = || dir.stat(temp.as_bytes()).is_ok_and(|stat| stat.kind == FileKind::File);
-            if abandoned && is_file() {
+            // Nobody else writes this key now; what has another key may be being written.
+            let age = match Name::parse(name) {
+                Some(name) if name.key != key => ABANDONED_SECS,
+                _ => 0,
+            };
+            if is_abandoned(&dir, temp, age) {
                 // What cannot be removed (another user's, in a sticky directory) harms nobody.
                 if dir.unlink(temp.as_bytes()).is_ok() {
                     swept.push(temp.to_string());
@@ -305,44 +273,18 @@ impl Store for DirStore {
     }
 }
 
-/// A lock on a key, given up when dropped.
-struct Held {
-    file: File,
-    made: Option<Made>,
-}
-
-/// A store's directory that was made for the backup that holds this lock.
-struct Made {
-    dir: Arc<Dir>,
-    path: PathBuf,
-    lock: String,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(made) = &self.made {
-            made.remove_if_unused();
-        }
-        platform::unlock(&self.file);
+/// Whether a draft is one that nobody has open for writing, and of this age in seconds, if any is asked for.
+fn is_abandoned(dir: &Dir, temp: &str, age: i64) -> bool {
+    let Ok(stat) = dir.stat(temp.as_bytes()) else { return false };
+    if stat.kind != FileKind::File || (age > 0 && stat.mtime.max(stat.ctime) > Time::now().plus_secs(-age)) {
+        return false;
     }
-}
-
-impl Made {
-    /// Takes the directory away again if no backup came of it: nothing but the lock is there. Whoever has opened the
-    /// lock meanwhile sees that it has no name any more.
-    fn remove_if_unused(&self) {
-        let listing = self.dir.list();
-        let unused =
-            listing.error.is_none() && listing.names.iter().all(|(name, _)| **name == *self.lock.as_bytes());
-        if unused && self.dir.unlink(self.lock.as_bytes()).is_ok() {
-            // Others may have come to use it: then it stays.
-            let _ = std::fs::remove_dir(&self.path);
-        }
+    match dir.open_regular(temp.as_bytes()) {
+        Ok(Ok(file)) => platform::try_lock(&file, LockPart::Key, false).unwrap_or(age == 0),
+        Ok(Err(_)) => false,
+        // Another user's.
+        Err(_) => age == 0,
     }
-}
-
-fn is_read_only(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 /// A backup file under its temporary name.

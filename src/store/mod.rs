@@ -16,14 +16,14 @@ use crate::entry::Hash;
 use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::Kind as FileKind;
 use crate::format::{ReadAt, Sink};
-use crate::job::{BackupFile, Job, Problem, ProblemKind};
+use crate::job::{BackupFile, Job, Level, Problem, ProblemKind};
 
 pub use cache::Cache;
 pub use callbacks::CallbackStore;
 pub use catalog::{Catalog, StateFile};
 pub use dates::Dates;
 pub use dir::DirStore;
-pub use newest::newest;
+pub use newest::{far_after, newest, newest_file};
 pub use own::OwnPlaces;
 
 /// A committed backup file, or anything else the place holds.
@@ -67,6 +67,11 @@ pub trait Store {
         Ok(())
     }
 
+    /// `NotFound`, naming it, if the whole store is not there: whoever only reads or removes asks.
+    fn check_exists(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Every committed object whose name starts with `prefix`, in any order.
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>>;
 
@@ -89,8 +94,14 @@ pub trait Store {
         true
     }
 
-    /// Locks `key`, or `Busy`. One try: waiting is the caller's loop.
+    /// Locks `key`, or `Busy`. One try: waiting is the caller's loop. `Unsupported` where nothing can be locked.
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock>;
+
+    /// Takes the turn of a writer that waits for `key`: readers that come meanwhile are told `Busy`. `None` if another
+    /// writer has it, or the store knows no turns.
+    fn take_turn(&mut self, _key: &str) -> Result<Option<Lock>> {
+        Ok(None)
+    }
 
     /// Removes what killed runs of `key` left under temporary names, and tells which. Only called under
     /// the exclusive lock of `key`.
@@ -126,21 +137,43 @@ pub fn backup_file(store: &dyn Store, name: String, kind: FileKind, size: u64) -
 /// How often a lock that is held is tried again.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 
-/// Locks `key`, waiting as long as the options allow. `Busy` when that was not long enough.
+/// Meets `need` of a store that is there: what every operation that makes nothing new asks for first.
+pub fn require_existing(store: &mut dyn Store, need: Need, doing: &str) -> Result<()> {
+    store.require(need, doing)?;
+    store.check_exists()
+}
+
+/// Locks `key`, waiting as long as the options allow. `Busy` when that was not long enough. Where nothing can be
+/// locked readers go on, and writers if the options allow it.
 pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> Result<Lock> {
     let wait = job.options.lock_wait_ms;
     let start = Instant::now();
+    // Of a writer that waits: who comes later to read goes after it.
+    let mut turn = None;
     loop {
         job.pulse()?;
         match store.lock(key, mode) {
             Err(error)
                 if error.kind == Kind::Busy && (wait < 0 || start.elapsed().as_millis() < wait as u128) =>
             {
+                if mode == LockMode::Exclusive && turn.is_none() {
+                    turn = store.take_turn(key)?;
+                }
                 std::thread::sleep(LOCK_RETRY);
             }
+            Err(error) if error.kind == Kind::Unsupported => return without_lock(error, mode, job),
             other => return other,
         }
     }
+}
+
+/// Goes on although nothing can be locked, if that is allowed.
+fn without_lock(error: Error, mode: LockMode, job: &mut Job) -> Result<Lock> {
+    if mode == LockMode::Exclusive && !job.options.allow_unlocked {
+        return Err(error);
+    }
+    job.log(Level::Warn, &format!("{error}; going on without a lock"));
+    Ok(Box::new(()))
 }
 
 /// Removes what killed runs of `key` left under temporary names, and notes each. Only under the exclusive

@@ -3,16 +3,56 @@
 use std::path::Path;
 
 use super::{cache, Catalog, LocalFile, StateFile, Store, StoredFile};
-use crate::error::{Kind, Result};
-use crate::format::{ReadAt, StateReader};
-use crate::job::{Job, Problem, ProblemKind};
+use crate::error::{Error, Kind, Result};
+use crate::format::{ReadAt, StateReader, StateSummary};
+use crate::job::{Job, Problem, ProblemKind, Select};
 use crate::pool::Pool;
+use crate::stamp::{Stamp, Time};
 
 /// How much of a state's end is compared with the store's before a cached copy is believed: the seek
 /// table and, of a small state, everything.
 const TAIL: u64 = 4096;
 
-/// The newest snapshot of the key that verifies. Damaged ones are problems, and passed over.
+/// No clock is wrong by more than this, in seconds, unless a snapshot that verifies says so.
+const FAR_SECS: i64 = 366 * 86_400;
+
+/// The last stamp that is not far in the future: a year after now, and after `newest`, a snapshot that verifies. A file
+/// beyond it that does not verify was never a snapshot.
+pub fn far_after(now: Time, newest: Option<Stamp>) -> Stamp {
+    let known = newest.map_or(now, |newest| newest.to_time().max(now));
+    Stamp::from_time(known.plus_secs(FAR_SECS))
+}
+
+/// The state that readers mean by the newest: the one with the youngest stamp. States far in the future that do not
+/// verify are notes, and passed over; any other is the caller's to open, damaged or not.
+pub fn newest_file(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> Result<StateFile> {
+    let newest = catalog.select(store, Select::Newest)?.clone();
+    let now = Time::now();
+    if newest.stamp <= far_after(now, None) {
+        return Ok(newest);
+    }
+    let mut passed = Vec::new();
+    for state in catalog.states().rev() {
+        let mut stored = StoredFile { store: &mut *store, name: &state.name };
+        match StateSummary::read(&mut stored, &state.name, state.size, state.compressed) {
+            Ok(_) if passed.iter().all(|(far, _)| *far > far_after(now, Some(state.stamp))) => {
+                for (stamp, error) in passed {
+                    let problem = Problem::of_whole(ProblemKind::Leftover, &error);
+                    job.problem(Problem { snapshot: Some(stamp), ..problem }, error)?;
+                }
+                return Ok(state.clone());
+            }
+            Err(error) if error.is_damage() && error.kind != Kind::Format => {
+                passed.push((state.stamp, error))
+            }
+            _ => break,
+        }
+    }
+    Ok(newest)
+}
+
+/// The newest snapshot of the key that verifies. Damaged ones are problems, and passed over. One that cannot be
+/// read now is an error: what is older must not take its place.
 pub fn newest(
     store: &mut dyn Store,
     catalog: &Catalog,
@@ -24,14 +64,26 @@ pub fn newest(
         match open(store, state, cache_root.as_deref(), pool) {
             Ok(reader) => return Ok(Some(reader)),
             // What a newer version wrote is not damaged: nothing may be built on what is older.
-            Err(error) if matches!(error.kind, Kind::Corrupt | Kind::Io | Kind::Limit) && !error.is_own => {
+            Err(error) if error.is_damage() && error.kind != Kind::Format => {
                 let problem = Problem::of_whole(ProblemKind::Damaged, &error).in_file(&state.name);
                 job.problem(Problem { snapshot: Some(state.stamp), ..problem }, error)?;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(unread(error, state)),
         }
     }
     Ok(None)
+}
+
+/// Says what can be done about the newest state if it will never be readable again.
+fn unread(error: Error, state: &StateFile) -> Error {
+    if error.kind != Kind::Io || error.is_own {
+        return error;
+    }
+    let detail = format!(
+        "{}; it is the newest snapshot, and nothing older takes its place (if it is lost for good: prune {})",
+        error.detail, state.stamp
+    );
+    Error { detail, ..error }
 }
 
 /// Opens a state from the cache if its copy is the store's file, else from the store.

@@ -68,6 +68,7 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_keep_monthly(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_keep_yearly(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_lock_wait(NULL, 0), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_allow_unlocked(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_progress(NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_change(NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_log(NULL, IBT_LOG_INFO, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
@@ -208,8 +209,8 @@ static void test_maintenance(void)
     CHECK(report == NULL);
     ibt_error_free(err);
     CHECK_INT(ibt_verify(NULL, "absent", NULL, NULL, NULL), IBT_ERR_NOT_FOUND);
-    /* Every key of a storage that holds none; a selector needs a key. */
-    CHECK_INT(ibt_verify(NULL, NULL, NULL, &report, NULL), IBT_OK);
+    /* Every key of a storage that is not there; a selector needs a key. */
+    CHECK_INT(ibt_verify(NULL, NULL, NULL, &report, NULL), IBT_ERR_NOT_FOUND);
     CHECK_INT(ibt_report_snapshot_count(report), 0);
     ibt_report_free(report);
     options = ibt_options_new();

@@ -223,6 +223,9 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_restore_metadata(options, 63), IBT_OK);
     CHECK_INT(ibt_options_set_expected_digest(options, digest), IBT_OK);
     CHECK_INT(ibt_options_set_lock_wait(options, -1), IBT_OK);
+    CHECK_INT(ibt_options_set_allow_unlocked(options, 1), IBT_OK);
+    CHECK_INT(ibt_options_set_allow_unlocked(options, -7), IBT_OK);
+    CHECK_INT(ibt_options_set_allow_unlocked(options, 0), IBT_OK);
     CHECK_INT(ibt_options_add_include(options, "/d/**/*.{c,h}"), IBT_OK);
     CHECK_INT(ibt_options_add_path(options, "/d/\377/"), IBT_OK);
     CHECK_INT(ibt_options_add_protected_path(options, "/a/../\377"), IBT_OK);

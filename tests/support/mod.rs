@@ -5,6 +5,7 @@
 pub mod counting;
 pub mod edits;
 pub mod facts;
+pub mod failing;
 pub mod kept;
 pub mod memory;
 pub mod odd;

@@ -19,12 +19,13 @@ use super::{Call, Uses};
 /// `*report` and `*err` as for ibt_full_backup().
 ///
 /// Returns IBT_OK, also for a storage that holds none; IBT_PARTIAL if a state
-/// could not be read; IBT_ERR_INVALID_ARG if key is malformed, or NULL although
+/// is damaged or was made by a newer libibt; IBT_ERR_IO if one cannot be read
+/// now, after the others were listed; IBT_ERR_INVALID_ARG if key is malformed, or NULL although
 /// a snapshot is selected, or options were refused, exclude anything or expect a
 /// digest; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
 /// selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
 /// cannot be used; IBT_ERR_UNSUPPORTED if the storage lacks a function;
-/// IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+/// IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
 /// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
 ///
 /// Since: 0.1
@@ -52,14 +53,16 @@ pub unsafe extern "C" fn ibt_list_snapshots(
 /// are not told, as nothing changed. `*report` and `*err` as for
 /// ibt_full_backup(): the report lists the backup files made. Where the newest
 /// snapshot is a full one already, whose files are all there, nothing is to be
-/// gained: the report names that snapshot and no files.
+/// gained: the report names that snapshot and no files. Where the newest state is
+/// damaged the newest one that is not takes its place, as for increments.
 ///
-/// Returns IBT_OK; IBT_ERR_INVALID_ARG if key is NULL or malformed, or options
+/// Returns IBT_OK; IBT_PARTIAL if the newest state is damaged, so that an older
+/// snapshot counts as the newest; IBT_ERR_INVALID_ARG if key is NULL or malformed, or options
 /// were refused, select a snapshot, expect a digest, exclude or include
 /// anything, or set a dry run; IBT_ERR_NOT_FOUND if the key has no snapshot;
-/// IBT_ERR_CORRUPT or IBT_ERR_MISSING if the newest one's state is damaged, or
-/// any content of it is damaged or gone: a full snapshot is whole or is not
-/// made, and ibt_error_path() says whose content it is; IBT_ERR_FORMAT if it
+/// or none that is undamaged; IBT_ERR_CORRUPT or IBT_ERR_MISSING if any content
+/// of it is damaged or gone: a full snapshot is whole or is not made, and
+/// ibt_error_path() says whose content it is; IBT_ERR_FORMAT if it
 /// was made by a newer libibt; IBT_ERR_UNSUPPORTED if the storage lacks a
 /// function; IBT_ERR_BUSY if the storage or the key is in use or was changed
 /// meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
@@ -144,16 +147,18 @@ pub unsafe extern "C" fn ibt_rebuild_cache(
 /// and removed by none, only if ibt_options_set_snapshot() names its stamp.
 /// While one remains, no other kind of file is removed, because it might be
 /// needed: such files are listed as IBT_PROBLEM_LEFTOVER, and the result is
-/// IBT_PARTIAL. Where a storage cannot lock, nobody else may use the key
+/// IBT_PARTIAL. A state that cannot be read now (IBT_ERR_IO, IBT_ERR_STORAGE) may
+/// be whole: nothing is removed then, unless it is the one that
+/// ibt_options_set_snapshot() names. Where a storage cannot lock, nobody else may use the key
 /// meanwhile.
 ///
-/// Returns IBT_OK; IBT_PARTIAL if a state cannot be read;
+/// Returns IBT_OK; IBT_PARTIAL if a state that stays is damaged;
 /// IBT_ERR_INVALID_ARG if key is NULL or malformed, options were refused, set no
 /// rule and select no snapshot, do both, exclude anything or expect a digest, or
 /// if no snapshot would be left (see ibt_options_set_allow_empty());
 /// IBT_ERR_NOT_FOUND if the key has no snapshot or not the selected one;
 /// IBT_ERR_CORRUPT or IBT_ERR_FORMAT if ibt_options_set_as_of() selects a state
-/// that cannot be read; IBT_ERR_UNSUPPORTED if the storage cannot delete;
+/// that cannot be used; IBT_ERR_UNSUPPORTED if the storage cannot delete;
 /// IBT_ERR_BUSY if the storage or the key is in use or was changed meanwhile;
 /// IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
 /// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
@@ -186,8 +191,10 @@ pub unsafe extern "C" fn ibt_prune(
 /// `*report` and `*err` as for ibt_full_backup(). A loss does not end it: each
 /// is a problem that names the path, the backup file
 /// (ibt_report_problem_file()), the snapshot and, in its message, what was
-/// expected and found; IBT_PROBLEM_MISSING if the file is gone, else
-/// IBT_PROBLEM_DAMAGED. What several snapshots share is listed for each.
+/// expected and found; IBT_PROBLEM_MISSING if the file is gone,
+/// IBT_PROBLEM_UNREADABLE if it cannot be read now, else IBT_PROBLEM_DAMAGED. What
+/// cannot be read now does not end it either, but its first error is what is
+/// returned in the end. What several snapshots share is listed for each.
 /// A problem without a path is about a backup file as such: none of the
 /// snapshot's paths is known to suffer. One in a "sigvault" file costs no
 /// content, only that the next change of its path is stored whole.

@@ -36,7 +36,8 @@ pub unsafe extern "C" fn ibt_options_set_key(options: *mut ibt_options, key: *co
 }
 
 /// The directory that holds copies of the newest states and signatures, so that
-/// an increment need not fetch them. It may be removed at any time.
+/// an increment need not fetch them. It may be removed at any time. A relative
+/// path is that of the current directory of this call.
 ///
 /// Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
 ///
@@ -52,7 +53,8 @@ pub unsafe extern "C" fn ibt_options_set_cache_dir(
     guard!(IBT_ERR_PANIC, {
         set(options, "ibt_options_set_cache_dir", |settings| {
             let path = args::path(path, "", "path").map_err(|error| error.detail)?;
-            settings.engine.cache_dir = Some(path.into());
+            // A later change of the current directory does not move the cache.
+            settings.engine.cache_dir = Some(std::path::absolute(path).unwrap_or(path.into()));
             Ok(())
         })
     })
@@ -437,7 +439,9 @@ pub unsafe extern "C" fn ibt_options_set_expected_digest(
 }
 
 /// How long an operation waits for another one that holds the same key, in
-/// milliseconds; then it returns IBT_ERR_BUSY. -1 is for ever.
+/// milliseconds; then it returns IBT_ERR_BUSY. -1 is for ever. While a backup, a
+/// prune or a consolidation waits, operations that only read and come later go
+/// after it.
 ///
 /// Default: 0, not at all.
 ///
@@ -456,6 +460,27 @@ pub unsafe extern "C" fn ibt_options_set_lock_wait(
                 return Err(format!("{milliseconds} milliseconds are less than -1"));
             }
             settings.engine.lock_wait_ms = milliseconds;
+            Ok(())
+        })
+    })
+}
+
+/// Non-zero lets backups, prunes and consolidations go on where nothing can be
+/// locked: the file system of the storage has no locks, or something that is no
+/// file stands under the lock's name. The caller then guarantees that nobody else
+/// writes to the key meanwhile: two writers at a time can remove what the other
+/// needs. What only reads goes on without a lock in any case, and logs it.
+///
+/// Default: 0, IBT_ERR_UNSUPPORTED.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1.0
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_allow_unlocked(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        set(options, "ibt_options_set_allow_unlocked", |settings| {
+            settings.engine.allow_unlocked = on != 0;
             Ok(())
         })
     })

@@ -87,7 +87,8 @@ impl ibt_storage {
 /// ==== Storage ====
 ///
 /// Opens a directory as a storage. It need not exist: the first backup makes
-/// it.
+/// it. A relative path is that of the current directory of this call. In the
+/// directory, only regular files are taken for backup files.
 ///
 /// `*out` is set to NULL first and owned by the caller after IBT_OK.
 ///

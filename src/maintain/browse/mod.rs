@@ -10,7 +10,7 @@ use crate::job::{Flow, Job, Phase};
 use crate::pool::Pool;
 use crate::restore::{open_selected, Contents};
 use crate::stamp::{Stamp, Time};
-use crate::store::{lock, LockMode, Need, Store};
+use crate::store::{lock, require_existing, LockMode, Need, Store};
 
 use index::Index;
 use part::Held;
@@ -35,7 +35,7 @@ impl Snapshot {
     /// Errors: `NotFound` (no such snapshot), `Corrupt` or `Format` (its state), `Mismatch` (not the
     /// expected digest), `Busy`.
     pub fn open(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<Self> {
-        store.require(Need::Read, "open the snapshot")?;
+        require_existing(store, Need::Read, "open the snapshot")?;
         let key = check_key(key.as_bytes())?;
         job.report.date = Time::now();
         job.report.key = Some(key.clone());

@@ -25,7 +25,7 @@ use crate::pool::Pool;
 use crate::restore::open_selected;
 use crate::stamp::Time;
 use crate::state::{Merge, Pair};
-use crate::store::{lock, path_bytes, LockMode, Need, OwnPlaces, Store};
+use crate::store::{lock, path_bytes, require_existing, LockMode, Need, OwnPlaces, Store};
 use crate::walk::{Found, Walk, WalkOptions, Walked, RESTORE_TEMP};
 
 use live::Live;
@@ -41,7 +41,7 @@ use recorded::Recorded;
 /// Errors: `NotFound` (no such snapshot; a glob or path that matches on neither side, after all changes),
 /// `Io` (no such tree), `Corrupt` or `Format` (the state), `Mismatch` (not the expected digest).
 pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &mut Job) -> Result<()> {
-    store.require(Need::Read, "compare")?;
+    require_existing(store, Need::Read, "compare")?;
     let key = check_key(key.as_bytes())?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());

@@ -9,6 +9,8 @@ use crate::format::{ArchiveRef, FrameIndex};
 use crate::job::{Counter, Job};
 use crate::store::{Store, StoredFile};
 
+use super::super::states::NEW_FULL;
+
 /// Contents remembered as right: about 40 MiB of memory. Those beyond are read again in each snapshot.
 const RIGHT_MAX: usize = 1 << 20;
 /// Stored bytes read at a time.
@@ -124,7 +126,9 @@ fn read_whole(store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Resu
                 size += got as u64;
             }
             Err(error) if error.kind == Kind::NotFound => {
-                break Err(Error::new(Kind::Missing, "verify", "it is gone").at(&wanted.name));
+                break Err(
+                    Error::new(Kind::Missing, "verify", format!("it is gone; {NEW_FULL}")).at(&wanted.name)
+                );
             }
             Err(error) if !error.ends_reading() => break Err(error.at(&wanted.name)),
             Err(error) => return Err(error),

@@ -22,9 +22,9 @@ use crate::pool::Pool;
 use crate::restore::loss::lost;
 use crate::restore::{check_expected, Contents};
 use crate::stamp::{Stamp, Time};
-use crate::store::{lock, Catalog, LockMode, Need, StateFile, Store, StoredFile};
+use crate::store::{lock, require_existing, Catalog, LockMode, Need, StateFile, Store, StoredFile};
 
-use super::states::{describe, is_lost, lost_state};
+use super::states::{describe, lost_state, Unread};
 use known::{fingerprint, Known, Verdict};
 
 const OP: &str = "verify";
@@ -37,39 +37,54 @@ const OP: &str = "verify";
 ///
 /// Errors: `InvalidArg` (a selector or an expected digest without a key), `NotFound` (a key without
 /// snapshots, a selector that selects none), `Corrupt` or `Format` (the selected state), `Mismatch` (not the
-/// expected digest), `Unsupported` (a store that cannot be read).
+/// expected digest), `Unsupported` (a store that cannot be read), `Io` (a stored file that cannot be read now,
+/// after everything else was).
 pub fn verify(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
-    store.require(Need::Read, OP)?;
+    require_existing(store, Need::Read, OP)?;
     job.report.date = Time::now();
     let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
     if selects && key.is_none() {
         return Err(Error::new(Kind::InvalidArg, OP, "a selector or an expected digest needs a key"));
     }
     job.report.key = key.map(str::to_string);
-    let keys = match key {
-        Some(key) => vec![check_key(key.as_bytes())?],
-        None => Catalog::keys(store)?,
-    };
-    for found in &keys {
-        let _lock = lock(store, found, LockMode::Shared, job)?;
-        let catalog = Catalog::read(store, found)?;
-        // A key of many may have gone meanwhile.
-        if key.is_some() || catalog.states().next().is_some() {
-            verify_key(store, &catalog, selects, job)?;
-        }
+    let mut unread = Unread::default();
+    if let Some(key) = key {
+        let key = check_key(key.as_bytes())?;
+        let _lock = lock(store, &key, LockMode::Shared, job)?;
+        let catalog = Catalog::read(store, &key)?;
+        verify_key(store, &catalog, Listed::Locked, &mut unread, job)?;
+        return unread.end();
     }
-    Ok(())
+    for catalog in Catalog::all(store)?.values() {
+        let _lock = lock(store, catalog.key(), LockMode::Shared, job)?;
+        verify_key(store, catalog, Listed::Before, &mut unread, job)?;
+    }
+    unread.end()
 }
 
-fn verify_key(store: &mut dyn Store, catalog: &Catalog, selects: bool, job: &mut Job) -> Result<()> {
+/// When the catalog of a key was read: under its lock, or before, so that states of it may be gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    Locked,
+    Before,
+}
+
+fn verify_key(
+    store: &mut dyn Store,
+    catalog: &Catalog,
+    listed: Listed,
+    unread: &mut Unread,
+    job: &mut Job,
+) -> Result<()> {
+    let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
     let selected = catalog.select(store, job.options.select)?.clone();
     let states = if selects { vec![selected] } else { state_files(catalog) };
-    let (states, entries, bytes) = scan(store, states, selects, job)?;
+    let (states, entries, bytes) = scan(store, states, (selects, listed), unread, job)?;
     job.phase(Phase::Verify, entries, bytes)?;
     let pool = Pool::start(job.options.threads)?;
     let mut known = Known::default();
     for state in &states {
-        Check::new(state.stamp, &mut known, &pool, job).state(store, state)?;
+        Check::new(state.stamp, &mut known, &pool, unread, job).state(store, state)?;
     }
     job.phase_done()
 }
@@ -91,7 +106,8 @@ fn state_files(catalog: &Catalog) -> Vec<StateFile> {
 fn scan(
     store: &mut dyn Store,
     states: Vec<StateFile>,
-    selects: bool,
+    (selects, listed): (bool, Listed),
+    unread: &mut Unread,
     job: &mut Job,
 ) -> Result<(Vec<StateFile>, u64, u64)> {
     job.phase(Phase::Scan, states.len() as u64, 0)?;
@@ -103,7 +119,8 @@ fn scan(
         let mut stored = StoredFile { store, name: &file.name };
         let state = match StateSummary::read(&mut stored, &file.name, file.size, file.compressed) {
             Ok(state) => state,
-            Err(error) if is_lost(&error) && !selects => {
+            Err(error) if error.kind == Kind::NotFound && listed == Listed::Before => continue,
+            Err(error) if !selects && unread.goes_on(&error) => {
                 job.problem(lost_state(&file.name, file.stamp, &error), error)?;
                 continue;
             }
@@ -128,6 +145,7 @@ struct Check<'a, 'j> {
     stamp: Stamp,
     known: &'a mut Known,
     pool: &'a Arc<Pool>,
+    unread: &'a mut Unread,
     job: &'a mut Job<'j>,
     losses: u64,
     /// Archives that a loss of this snapshot was found in.
@@ -144,8 +162,14 @@ struct Sources {
 }
 
 impl<'a, 'j> Check<'a, 'j> {
-    fn new(stamp: Stamp, known: &'a mut Known, pool: &'a Arc<Pool>, job: &'a mut Job<'j>) -> Self {
-        Check { stamp, known, pool, job, losses: 0, blamed: HashSet::new() }
+    fn new(
+        stamp: Stamp,
+        known: &'a mut Known,
+        pool: &'a Arc<Pool>,
+        unread: &'a mut Unread,
+        job: &'a mut Job<'j>,
+    ) -> Self {
+        Check { stamp, known, pool, unread, job, losses: 0, blamed: HashSet::new() }
     }
 
     /// Verifies the snapshot of a state and lists it in the report.
@@ -154,7 +178,7 @@ impl<'a, 'j> Check<'a, 'j> {
         let mut state =
             match StateReader::open(&mut stored, &file.name, file.size, file.compressed, self.pool) {
                 Ok(state) => state,
-                Err(error) if is_lost(&error) => return self.lost_state(file, error),
+                Err(error) if self.unread.goes_on(&error) => return self.lost_state(file, error),
                 Err(error) => return Err(error),
             };
         let summary = state.summary().clone();
@@ -191,7 +215,7 @@ impl<'a, 'j> Check<'a, 'j> {
         for entry in state.entries()? {
             match entry {
                 Ok(entry) => self.entry(store, sources, &entry)?,
-                Err(error) if is_lost(&error) => return self.lost_state(file, error),
+                Err(error) if self.unread.goes_on(&error) => return self.lost_state(file, error),
                 Err(error) => return Err(error),
             }
             count += 1;
@@ -330,8 +354,7 @@ impl<'a, 'j> Check<'a, 'j> {
             if self.blamed.contains(&archive.name) {
                 continue;
             }
-            let kind = if fault.kind == Kind::Missing { ProblemKind::Missing } else { ProblemKind::Damaged };
-            let problem = Problem::of_whole(kind, fault);
+            let problem = Problem::of_whole(ProblemKind::of_stored(fault), fault);
             self.loss(problem.in_file(&archive.name), fault.clone())?;
         }
         Ok(())
@@ -343,6 +366,7 @@ impl<'a, 'j> Check<'a, 'j> {
 
     fn loss(&mut self, problem: Problem, error: Error) -> Result<()> {
         self.losses += 1;
+        self.unread.note(&error);
         self.blamed.extend(problem.file.clone());
         self.job.problem(Problem { snapshot: Some(self.stamp), ..problem }, error)
     }

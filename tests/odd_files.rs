@@ -1,0 +1,404 @@
+//! What else can stand under the names of a store: FIFOs, devices, links, sockets and directories. None is opened,
+//! none is taken for a backup file, and each is told by its name.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use ibt::error::{Error, Kind};
+use ibt::job::{Cancel, Job, Level, Observer, Options, ProblemKind, Select, Silent};
+use ibt::maintain;
+use ibt::store::{lock, DirStore, LockMode, Store};
+use support::series::{refused, remove, KEY};
+use support::tools::{child_role, command, run, this_test_again};
+use support::{is_root, noise, skip, Outcome, Series};
+
+type Operation<'a> = &'a dyn Fn(&mut dyn Store, &mut Job) -> Result<(), Error>;
+type Writer = (&'static str, fn(&Series) -> Outcome);
+
+/// Puts something that is no regular file there, and its word in messages.
+type Oddity = (&'static str, fn(&Path));
+
+fn oddities() -> Vec<Oddity> {
+    let mut oddities: Vec<Oddity> = vec![
+        ("FIFO", |path| drop(run(command("mkfifo", [""; 0]).arg(path)))),
+        ("symbolic link", |path| symlink("/dev/zero", path).unwrap()),
+        ("directory", |path| fs::create_dir(path).unwrap()),
+        ("socket", |path| {
+            // A socket's path may be no longer than 107 bytes.
+            let near = tempfile::tempdir().unwrap();
+            UnixListener::bind(near.path().join("s")).unwrap();
+            run(command("mv", [""; 0]).arg(near.path().join("s")).arg(path));
+        }),
+    ];
+    if is_root() {
+        oddities.push(("character device", |path| {
+            drop(run(command("mknod", [""; 0]).arg(path).args(["c", "1", "5"])))
+        }));
+    } else {
+        skip("only root can make a device under a name of the store");
+    }
+    oddities
+}
+
+fn two_snapshots() -> Series {
+    let mut series = Series::new();
+    series.write("a", noise(1, 60_000));
+    series.snapshot();
+    series.write("a", [noise(1, 60_000), noise(2, 500)].concat());
+    series.write("b", noise(3, 500));
+    series.snapshot();
+    series
+}
+
+#[test]
+fn what_stands_under_an_archive_s_name_is_told_and_never_opened() {
+    let series = two_snapshots();
+    for (word, plant) in oddities() {
+        for kind in ["full", "updated", "sigvault"] {
+            let fork = series.fork();
+            let path = fork.twin.newest(kind);
+            fs::remove_file(&path).unwrap();
+            plant(&path);
+            let report = fork.twin.verify(&fork.twin.options).partial();
+            let told = format!("it is a {word}, not a regular file");
+            assert!(report.problems.iter().any(|problem| problem.message.contains(&told)), "{report:#?}");
+            let restored = fork.twin.restore(Select::Newest, &fork.twin.beside("out")).ok();
+            assert_eq!(restored.is_partial(), kind != "sigvault", "{word} {kind}");
+            fork.twin.list().partial();
+            fork.twin.incremental().ok();
+            fork.twin.full().ok();
+            fork.twin.assert_newest_is_the_source();
+        }
+    }
+}
+
+#[test]
+fn what_stands_under_a_state_s_name_is_no_snapshot() {
+    let series = two_snapshots();
+    for (_, plant) in oddities() {
+        let fork = series.fork();
+        let path = fork.twin.newest("state");
+        fs::remove_file(&path).unwrap();
+        plant(&path);
+        assert_eq!(fork.twin.list().ok().snapshots.len(), 1);
+        fork.assert_point_restores(0);
+        fork.twin.incremental().ok();
+        fork.twin.assert_newest_is_the_source();
+    }
+}
+
+/// Keeps what is logged.
+#[derive(Default)]
+struct Log(String);
+
+impl Observer for Log {
+    fn wants_changes(&self) -> bool {
+        false
+    }
+    fn log(&mut self, level: Level, message: &str) {
+        if level <= Level::Warn {
+            self.0 += message;
+        }
+    }
+}
+
+/// Every operation that only reads: it must work, and say once that it does so without a lock.
+fn assert_readers_go_on(series: &Series, why: &str) {
+    let dest = series.beside("out");
+    let readers: [(&str, Operation); 6] = [
+        ("restore", &|store, job| ibt::restore::restore(store, KEY, &dest, job)),
+        ("list", &|store, job| maintain::list(store, Some(KEY), job)),
+        ("verify", &|store, job| maintain::verify(store, None, job)),
+        ("browse", &|store, job| maintain::Snapshot::open(store, KEY, job).map(drop)),
+        ("compare", &|store, job| maintain::compare(store, KEY, &series.source, job)),
+        ("rebuild", &|store, job| maintain::rebuild_cache(store, KEY, job)),
+    ];
+    for (name, reader) in readers {
+        let mut log = Log::default();
+        series.run(&series.options, &Cancel::default(), &mut log, |store, job| reader(store, job)).whole();
+        assert!(log.0.contains(why) && log.0.contains("without a lock"), "{name}: {}", log.0);
+    }
+    remove(&dest);
+}
+
+fn writers() -> [Writer; 4] {
+    [
+        ("full", Series::full),
+        ("increment", Series::incremental),
+        ("consolidate", Series::consolidate),
+        ("prune", |series| {
+            let options =
+                Options { allow_empty: true, ..series.selecting(Select::Exactly(series.points[0].stamp)) };
+            series.prune(&options)
+        }),
+    ]
+}
+
+#[test]
+fn what_stands_under_a_lock_s_name_holds_up_no_reader_and_is_told_to_writers() {
+    let series = two_snapshots();
+    for (word, plant) in oddities() {
+        let path = series.store.join(format!("{KEY}.lock"));
+        fs::remove_file(&path).unwrap();
+        plant(&path);
+        assert_readers_go_on(&series, word);
+        for (name, writer) in writers() {
+            let error = refused(&series, Kind::Unsupported, writer);
+            let told = error.to_string();
+            assert!(
+                told.contains(word) && told.contains(".lock") && told.contains("--no-lock"),
+                "{name}: {told}"
+            );
+        }
+        let mut fork = series.fork();
+        fork.twin.options.allow_unlocked = true;
+        fork.twin.incremental().whole();
+        fork.twin.assert_newest_is_the_source();
+        let is_dir = fs::symlink_metadata(&path).unwrap().is_dir();
+        if is_dir {
+            fs::remove_dir(&path).unwrap()
+        } else {
+            fs::remove_file(&path).unwrap()
+        }
+        fs::write(&path, "").unwrap();
+    }
+}
+
+#[test]
+fn waiting_writers_go_before_readers_that_come_later() {
+    let series = two_snapshots();
+    let open = || DirStore::open(&series.store);
+    let first = open().lock(KEY, LockMode::Shared).unwrap();
+    // A writer that does not wait leaves no trace.
+    assert_eq!(open().lock(KEY, LockMode::Exclusive).err().unwrap().kind, Kind::Busy);
+    let second = open().lock(KEY, LockMode::Shared).unwrap();
+    let turn = open().take_turn(KEY).unwrap();
+    assert!(turn.is_some());
+    assert!(open().take_turn(KEY).unwrap().is_none(), "two writers have the turn");
+    assert_eq!(open().lock(KEY, LockMode::Shared).err().unwrap().kind, Kind::Busy);
+    drop((first, second));
+    let writer = open().lock(KEY, LockMode::Exclusive).unwrap();
+    drop((writer, turn));
+    open().lock(KEY, LockMode::Shared).unwrap();
+}
+
+#[test]
+fn a_writer_that_waits_gets_the_key_however_many_read() {
+    let series = two_snapshots();
+    let options = Options { lock_wait_ms: 20_000, ..series.options.clone() };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                // Each reader takes the key anew before the other two give it up.
+                let mut held = None;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let next = DirStore::open(&series.store).lock(KEY, LockMode::Shared).ok();
+                    drop(std::mem::replace(&mut held, next));
+                    std::thread::sleep(std::time::Duration::from_millis(3));
+                }
+                drop(held);
+            });
+        }
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let mut silent = Silent;
+        let mut job = Job::new(&options, &Cancel::default(), &mut silent);
+        let locked = lock(&mut DirStore::open(&series.store), KEY, LockMode::Exclusive, &mut job);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        locked.unwrap();
+    });
+}
+
+#[test]
+fn a_store_that_is_not_there_is_not_found() {
+    let series = Series::new();
+    series.write("a", "a");
+    let dest = series.beside("out");
+    let operations: [Operation; 8] = [
+        &|store, job| ibt::restore::restore(store, KEY, &dest, job),
+        &|store, job| maintain::list(store, None, job),
+        &|store, job| maintain::list(store, Some(KEY), job),
+        &|store, job| maintain::verify(store, None, job),
+        &|store, job| maintain::Snapshot::open(store, KEY, job).map(drop),
+        &|store, job| maintain::compare(store, KEY, &series.source, job),
+        &|store, job| maintain::consolidate(store, KEY, job),
+        &|store, job| maintain::rebuild_cache(store, KEY, job),
+    ];
+    for operation in operations {
+        let error = refused(&series, Kind::NotFound, |series| {
+            series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| operation(store, job))
+        });
+        assert_eq!(error.path.as_deref(), series.store.to_str().map(str::as_bytes), "{error}");
+    }
+    let prune = series.selecting(Select::Exactly(ibt::stamp::Stamp::from_time(Default::default())));
+    refused(&series, Kind::NotFound, |series| series.prune(&prune));
+}
+
+/// What killed runs leave in a store and a cache.
+#[test]
+fn drafts_that_nobody_writes_are_swept_and_others_stay() {
+    let mut series = two_snapshots();
+    let root = series.cache();
+    let hex = |digit: &str| digit.repeat(32);
+    let abandoned_series = root.join(hex("a"));
+    let foreign = root.join("pictures");
+    [&abandoned_series, &foreign].iter().for_each(|dir| fs::create_dir(dir).unwrap());
+    let killed = abandoned_series.join(format!(".ibt-tmp-{}", hex("0")));
+    let holding = root.join(hex("b"));
+    fs::create_dir(&holding).unwrap();
+    let written = holding.join(format!(".ibt-tmp-{}", hex("1")));
+    let other = foreign.join(format!(".ibt-tmp-{}", hex("2")));
+    [&killed, &written, &other].iter().for_each(|path| fs::write(path, "x").unwrap());
+    let old = series.store.join(".ibt-tmp-other.full.20200101T000000.000000Z.tar.zst");
+    let young = series.store.join(".ibt-tmp-other.full.20200101T000000.000001Z.tar.zst");
+    let held_old = series.store.join(".ibt-tmp-other.full.20200101T000000.000002Z.tar.zst");
+    [&old, &young, &held_old].iter().for_each(|path| fs::write(path, "x").unwrap());
+    let hold = |path: &Path| {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        assert!(ibt::platform::try_lock(&file, ibt::platform::LockPart::Key, true).unwrap());
+        file
+    };
+    let held = (hold(&written), hold(&held_old));
+    series.write("c", "c");
+    series.snapshot();
+    assert!(!killed.exists() && !abandoned_series.exists(), "a killed run's draft stays in the cache");
+    assert!(written.exists() && other.exists());
+    assert!(old.exists() && young.exists() && held_old.exists(), "drafts of another key that are young");
+    drop(held);
+    series.write("c", "cc");
+    series.snapshot();
+    assert!(!written.exists() && other.exists());
+}
+
+#[test]
+fn a_relative_store_stays_where_it_was_opened() {
+    // The current directory is the process's: a child changes it.
+    if let Some(dir) = child_role() {
+        std::env::set_current_dir(&dir).unwrap();
+        let mut store = DirStore::open("store");
+        std::env::set_current_dir("/").unwrap();
+        let options = Options { cache_dir: Some(Path::new(&dir).join("cache")), ..Options::default() };
+        let (cancel, mut silent) = (Cancel::default(), Silent);
+        let mut job = Job::new(&options, &cancel, &mut silent);
+        ibt::backup::full(&mut store, &Path::new(&dir).join(KEY), &mut job).unwrap();
+        return;
+    }
+    let series = Series::new();
+    series.write("a", "a");
+    let test = "a_relative_store_stays_where_it_was_opened";
+    run(&mut this_test_again(&std::env::current_exe().unwrap(), test, series.dir.path().to_str().unwrap()));
+    assert_eq!(series.stored().len(), 3);
+    series.assert_newest_is_the_source();
+}
+
+#[test]
+fn a_listing_of_all_keys_lists_the_store_once() {
+    let series = two_snapshots();
+    for index in 0..40 {
+        let options = Options { key: Some(format!("key{index}")), ..series.options.clone() };
+        series
+            .run(&options, &Cancel::default(), &mut Silent, |store, job| {
+                ibt::backup::full(store, &series.source, job)
+            })
+            .whole();
+    }
+    let operations: [Operation; 2] =
+        [&|store, job| maintain::list(store, None, job), &|store, job| maintain::verify(store, None, job)];
+    for operation in operations {
+        let mut listings = 0;
+        let report = series
+            .run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
+                let mut failing =
+                    support::failing::Failing::new(store, "/", Error::new(Kind::Io, "read", "never"));
+                let done = operation(&mut failing, job);
+                listings = failing.listings;
+                done
+            })
+            .whole();
+        assert_eq!((report.snapshots.len(), listings), (42, 1));
+    }
+}
+
+#[test]
+fn a_lost_archive_is_told_by_a_list_and_by_every_increment_that_needs_it() {
+    let mut series = two_snapshots();
+    series.lose("full");
+    let lost = |outcome: Outcome| {
+        let report = outcome.partial();
+        let of_archive = report.problems.iter().filter(|problem| problem.path.is_none());
+        let told: Vec<_> = of_archive.map(|problem| (problem.kind, problem.snapshot)).collect();
+        assert!(
+            report.problems.iter().all(|problem| problem.message.contains("new full backup")),
+            "{report:#?}"
+        );
+        told
+    };
+    let stamps = || series.points.iter().map(|point| Some(point.stamp));
+    let expected: Vec<_> = stamps().map(|stamp| (ProblemKind::Missing, stamp)).collect();
+    assert_eq!(lost(series.list()), expected);
+    assert_eq!(lost(series.incremental()), [(ProblemKind::Missing, None)]);
+    series.points.clear();
+    series.snapshot();
+    series.assert_newest_is_the_source();
+}
+
+/// Makes every lock fail with the error number in `LOCK_ERRNO`.
+const NO_LOCKS: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+static int pass(const char *name, int fd, int command, void *argument)
+{
+    int (*real)(int, int, ...) = dlsym(RTLD_NEXT, name);
+    if (command == F_OFD_SETLK) { errno = atoi(getenv("LOCK_ERRNO")); return -1; }
+    return real(fd, command, argument);
+}
+#define DEFINE(name) int name(int fd, int command, ...) \
+{ va_list list; va_start(list, command); void *a = va_arg(list, void *); va_end(list); return pass(#name, fd, command, a); }
+DEFINE(fcntl)
+DEFINE(fcntl64)
+"#;
+
+#[test]
+fn where_nothing_can_be_locked_readers_go_on_and_writers_ask() {
+    if let Some(dir) = child_role() {
+        let mut series = Series::new();
+        let (dir, source) = dir.split_once('\n').unwrap();
+        (series.source, series.store) = (source.into(), Path::new(dir).join("store"));
+        assert_readers_go_on(&series, "has no locks");
+        for (name, writer) in &writers()[..3] {
+            let error = refused(&series, Kind::Unsupported, writer);
+            assert!(error.to_string().contains("--no-lock"), "{name}: {error}");
+        }
+        series.store = series.beside("new");
+        refused(&series, Kind::Unsupported, Series::full);
+        assert!(!series.store.exists(), "a store that nothing came of stays");
+        series.store = Path::new(dir).join("store");
+        series.options.allow_unlocked = true;
+        series.incremental().whole();
+        series.consolidate().whole();
+        series.assert_newest_is_the_source();
+        return;
+    }
+    let series = two_snapshots();
+    let (source, shim) = (series.beside("shim.c"), series.beside("shim.so"));
+    fs::write(&source, NO_LOCKS).unwrap();
+    let mut compiler = command("cc", ["-shared", "-fPIC", "-o"]);
+    if !compiler.arg(&shim).arg(&source).arg("-ldl").status().is_ok_and(|status| status.success()) {
+        return skip("no C compiler for a library that refuses locks");
+    }
+    let test = "where_nothing_can_be_locked_readers_go_on_and_writers_ask";
+    for code in [libc::ENOLCK, libc::ENOSYS, libc::EOPNOTSUPP, libc::EINVAL, libc::EBADF] {
+        let fork = series.fork();
+        let role = format!("{}\n{}", fork.twin.dir.path().display(), series.source.display());
+        let mut child = this_test_again(&std::env::current_exe().unwrap(), test, &role);
+        run(child.env("LD_PRELOAD", &shim).env("LOCK_ERRNO", code.to_string()));
+    }
+}
