@@ -33,9 +33,19 @@ static ibt_status do_list(struct run *run)
     return ibt_list_snapshots(run->storage, run->operands[0], run->options, &run->report, &run->err);
 }
 
+/* A verify of nothing proves nothing: of a store without snapshots it is an error. */
 static ibt_status do_verify(struct run *run)
 {
-    return ibt_verify(run->storage, run->operands[0], run->options, &run->report, &run->err);
+    ibt_status status = ibt_verify(run->storage, run->operands[0], run->options, &run->report, &run->err);
+    FILE *message;
+
+    if (status != IBT_OK || ibt_report_snapshot_count(run->report) > 0)
+        return status;
+    message = begin_message(run);
+    if (message != NULL)
+        fputs("cannot verify: the store holds no snapshots", message);
+    end_message(run, message);
+    return IBT_ERR_NOT_FOUND;
 }
 
 static ibt_status do_compare(struct run *run)
@@ -87,7 +97,8 @@ const struct command commands[] = {
       "its hash is known to be right at the end only.", do_cat, NULL },
     { "verify", VERIFY, 0, 1, "read everything that snapshots need, and check it",
       "verify [KEY]\n\nReads everything that the snapshots of KEY, or all, need, and compares it with its\n"
-      "hashes. Exit status 3 if anything is damaged or missing.", do_verify, print_verify },
+      "hashes. Exit status 3 if anything is damaged or missing, 1 if there is nothing to verify.",
+      do_verify, print_verify },
     { "compare", COMPARE, 2, 2, "say how a directory differs from a snapshot",
       "compare KEY TREE\n\nTells how the directory TREE differs from a snapshot, a line for each entry:\n"
       SIGNS "Differences are no error.", do_compare, print_compare },

@@ -177,6 +177,12 @@ static int apply_recursive(struct run *run, const char *argument)
     return run->recursive = 1;
 }
 
+static int apply_no_lock(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_allow_unlocked(run->options, 1));
+}
+
 static int apply_json(struct run *run, const char *argument)
 {
     (void)argument;
@@ -223,6 +229,8 @@ static const struct option options[] = {
     { "--threads", "N", WORKERS, "worker threads (default 0: one for each core)", apply_threads },
     { "--level", "N", BACKUP | CONSOLIDATE, "compression, 1 (fast) to 19 (small), 0 for none (default 3)",
       apply_level },
+    { "--no-lock", NULL, BACKUP | PRUNE | CONSOLIDATE,
+      "go on where the store cannot be locked: nobody else may write to the KEY", apply_no_lock },
     { "--json", NULL, REPORTS, "print the report as JSON", apply_json },
     { "--quiet", NULL, EVERY, "print what went wrong only", apply_quiet },
 };

@@ -179,6 +179,14 @@ if command -v script >/dev/null; then
 else
     echo "skipped: tables on narrow terminals (no script(1))"
 fi
+# A store that is not there, or holds nothing, is not verified.
+expect 1 "$@" verify --store nowhere
+expect 1 "$@" list --store nowhere
+expect 1 "$@" restore docs got --store nowhere
+grep -q nowhere err && [ ! -e nowhere ] || fail "a store that is not there is not named"
+mkdir empty
+expect 1 "$@" verify --store empty
+grep -q 'no snapshots' err || fail "a verify of nothing does not say so"
 
 # Chains: drawn, consolidated, removed.
 expect 0 "$@" list docs --store store
