@@ -35,8 +35,8 @@ const OP: &str = "consolidate";
 /// Errors: `NotFound` (the key has no snapshot, or none that is undamaged), `Corrupt` or `Missing` (a content, named
 /// with its archive), `Format` (made by a newer version), `Busy`, and the store's own.
 pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    require_existing(store, Need::Write, "consolidate")?;
     let key = check_key(key.as_bytes())?;
+    require_existing(store, Need::Write, "consolidate")?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
     // Before the lock, which would leave a trace in a store whose name was mistyped.

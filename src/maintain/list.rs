@@ -18,13 +18,13 @@ use super::states::{describe, lost_state, Unread, NEW_FULL};
 /// A state that does not verify is no snapshot: it is a problem. Errors: `NotFound` (a key without
 /// snapshots, a selector that selects none), `Io` (a state that cannot be read now, after the others were listed).
 pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
-    require_existing(store, Need::Read, "list snapshots")?;
     job.report.date = Time::now();
     let key = key.map(|key| check_key(key.as_bytes())).transpose()?;
     let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
     if selects && key.is_none() {
         return Err(Error::new(Kind::InvalidArg, "list snapshots", "a selector needs a key"));
     }
+    require_existing(store, Need::Read, "list snapshots")?;
     job.phase(Phase::Scan, 0, 0)?;
     let mut unread = Unread::default();
     match &key {

@@ -39,9 +39,9 @@ const OP: &str = "prune";
 /// `Busy`. After an error, a cancel
 /// too, what the report lists is gone and the rest is whole.
 pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    require_existing(store, Need::Delete, OP)?;
     let choice = Choice::of(job.options)?;
     let key = check_key(key.as_bytes())?;
+    require_existing(store, Need::Delete, OP)?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
     // Before the lock, which would leave a trace in a store whose name was mistyped.

@@ -34,8 +34,8 @@ const OP: &str = "rebuild the cache";
 /// A signature that cannot be made again is a problem. Errors: `NotFound` (no snapshot, or none that is
 /// undamaged), `InvalidArg` (no cache directory), `Io` (it cannot be written), `Busy`, and the store's own.
 pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    require_existing(store, Need::Read, "rebuild the cache")?;
     let key = check_key(key.as_bytes())?;
+    require_existing(store, Need::Read, "rebuild the cache")?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
     let _lock = lock(store, &key, LockMode::Shared, job)?;

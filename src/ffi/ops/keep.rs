@@ -22,10 +22,10 @@ use super::{Call, Uses};
 /// is damaged or was made by a newer libibt; IBT_ERR_IO if one cannot be read
 /// now, after the others were listed; IBT_ERR_INVALID_ARG if key is malformed, or NULL although
 /// a snapshot is selected, or options were refused, exclude anything or expect a
-/// digest; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
-/// selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
-/// cannot be used; IBT_ERR_UNSUPPORTED if the storage lacks a function;
-/// IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+/// digest; IBT_ERR_NOT_FOUND if the storage is a directory that does not exist,
+/// or key is given and has no snapshot, or not the selected one; IBT_ERR_CORRUPT
+/// or IBT_ERR_FORMAT if the selected one's state cannot be used;
+/// IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
 /// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
 ///
 /// Since: 0.1

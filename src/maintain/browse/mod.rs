@@ -35,8 +35,8 @@ impl Snapshot {
     /// Errors: `NotFound` (no such snapshot), `Corrupt` or `Format` (its state), `Mismatch` (not the
     /// expected digest), `Busy`.
     pub fn open(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<Self> {
-        require_existing(store, Need::Read, "open the snapshot")?;
         let key = check_key(key.as_bytes())?;
+        require_existing(store, Need::Read, "open the snapshot")?;
         job.report.date = Time::now();
         job.report.key = Some(key.clone());
         let _lock = lock(store, &key, LockMode::Shared, job)?;

@@ -40,16 +40,16 @@ const OP: &str = "verify";
 /// expected digest), `Unsupported` (a store that cannot be read), `Io` (a stored file that cannot be read now,
 /// after everything else was).
 pub fn verify(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
-    require_existing(store, Need::Read, OP)?;
     job.report.date = Time::now();
     let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
     if selects && key.is_none() {
         return Err(Error::new(Kind::InvalidArg, OP, "a selector or an expected digest needs a key"));
     }
-    job.report.key = key.map(str::to_string);
+    let key = key.map(|key| check_key(key.as_bytes())).transpose()?;
+    require_existing(store, Need::Read, OP)?;
+    job.report.key = key.clone();
     let mut unread = Unread::default();
     if let Some(key) = key {
-        let key = check_key(key.as_bytes())?;
         let _lock = lock(store, &key, LockMode::Shared, job)?;
         let catalog = Catalog::read(store, &key)?;
         verify_key(store, &catalog, Listed::Locked, &mut unread, job)?;
