@@ -88,9 +88,21 @@ impl Stamp {
         self.0.div_euclid(DAY)
     }
 
-    /// The next possible stamp, one microsecond on; `None` at the end of the year 9999.
-    pub fn next(self) -> Option<Self> {
-        (self.0 < STAMP_MAX).then_some(Stamp(self.0 + 1))
+    /// The stamp of a snapshot that is made at a moment, to two microseconds: it is even.
+    pub fn of_clock(time: Time) -> Self {
+        Stamp(Self::from_time(time).0 & !1)
+    }
+
+    /// The stamp of a snapshot whose own would not be later than this one: the next odd one. `None` at the end of the
+    /// year 9999.
+    pub fn moved_behind(self) -> Option<Self> {
+        let next = (self.0 + 1) | 1;
+        (next <= STAMP_MAX).then_some(Stamp(next))
+    }
+
+    /// Whether this is a stamp of [`Stamp::moved_behind`], which does not say when its snapshot was made.
+    pub fn is_moved(self) -> bool {
+        self.0 & 1 == 1
     }
 
     /// Microseconds between two stamps, whichever is later.

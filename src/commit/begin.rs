@@ -21,7 +21,7 @@ pub fn next_stamp(
     job: &mut Job,
 ) -> Result<Stamp> {
     let stamps = catalog.stamps();
-    let mut stamp = Stamp::from_time(now);
+    let mut stamp = Stamp::of_clock(now);
     if stamps.last().is_some_and(|last| *last >= stamp) {
         tell_ahead(store, catalog, now, job)?;
     }
@@ -37,7 +37,7 @@ pub fn next_stamp(
 }
 
 fn after(stamp: Stamp) -> Result<Stamp> {
-    stamp.next().ok_or_else(|| {
+    stamp.moved_behind().ok_or_else(|| {
         Error::new(Kind::Limit, "name the snapshot", "the newest stamp is the last possible one")
     })
 }
@@ -46,7 +46,7 @@ fn after(stamp: Stamp) -> Result<Stamp> {
 /// was made since, and only has a stamp behind theirs, is in order.
 fn tell_ahead(store: &mut dyn Store, catalog: &Catalog, now: Time, job: &mut Job) -> Result<()> {
     let limit = Stamp::from_time(now.plus_secs(CLOCK_SLACK_SECS));
-    let dates = Dates::of(catalog, now);
+    let dates = Dates::of(now);
     let mut ahead = Vec::new();
     for state in catalog.states().filter(|state| state.stamp > limit) {
         if dates.date(store, state)? > limit {

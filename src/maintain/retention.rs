@@ -230,7 +230,7 @@ mod tests {
     fn a_period_counts_when_a_snapshot_was_made_not_its_stamp() {
         let mut snapshots = honest(&[midnight("20261101"), midnight("20261102"), midnight("20990101")]);
         for day in ["20261104", "20261105", "20261106", "20261107", "20261108"] {
-            let stamp = snapshots.last().unwrap().stamp.next().unwrap();
+            let stamp = snapshots.last().unwrap().stamp.moved_behind().unwrap();
             snapshots.push(Dated { date: midnight(day), stamp });
         }
         let all: Vec<_> = snapshots.iter().map(|snapshot| snapshot.stamp).collect();
@@ -245,7 +245,8 @@ mod tests {
     #[test]
     fn a_newest_snapshot_from_a_clock_that_was_behind_stays() {
         let mut snapshots = honest(&[midnight("20261101"), midnight("20261102")]);
-        snapshots.push(Dated { date: midnight("19700101"), stamp: snapshots[1].stamp.next().unwrap() });
+        snapshots
+            .push(Dated { date: midnight("19700101"), stamp: snapshots[1].stamp.moved_behind().unwrap() });
         let verdicts = judge(&snapshots, &Keep { daily: 1, ..Keep::default() });
         assert_eq!(verdicts.iter().map(Verdict::keeps).collect::<Vec<_>>(), [false, true, true]);
         assert_eq!(verdicts[2].reason(), "newest");

@@ -98,7 +98,7 @@ impl Catalog {
         let found = match select {
             Select::Newest => self.states.values().next_back(),
             Select::Exactly(stamp) => self.states.get(&stamp),
-            Select::AsOf(time) => Dates::of(self, Time::now()).as_of(store, self, time)?,
+            Select::AsOf(time) => Dates::of(Time::now()).as_of(store, self, time)?,
         };
         found.ok_or_else(|| self.not_found(select))
     }

@@ -1,36 +1,28 @@
 //! When snapshots were made: by their names, and by their states where a name may be late.
 //!
 //! A stamp is later than every stamp of its key that was there before. Made after a stamp that was ahead of the
-//! clock, a snapshot therefore has a stamp one microsecond behind that, and only its state says when it was made
-//! ([`Header::date`]). Such stamps are found by their names, so that a store of honest ones is not read: they lie
-//! in the future, or close to another one.
-
-use std::collections::BTreeSet;
+//! clock, a snapshot therefore has a stamp behind that, and only its state says when it was made
+//! ([`Header::date`]). Such a stamp is odd ([`Stamp::is_moved`]), so that the states of honest ones are not read.
 
 use super::{Catalog, StateFile, Store, StoredFile};
 use crate::error::Result;
 use crate::format::Header;
 use crate::stamp::{Stamp, Time};
 
-/// Two stamps as close as this, in microseconds, may have been made one after the other in place of the clock's.
-const CLOSE: u64 = 1_000_000;
-
-/// Says of each state of a catalog when its snapshot was made.
+/// Says of each state when its snapshot was made.
 pub struct Dates {
-    /// Every stamp of the key, of archives too.
-    stamps: BTreeSet<Stamp>,
     now: Stamp,
 }
 
 impl Dates {
-    pub fn of(catalog: &Catalog, now: Time) -> Self {
-        Dates { stamps: catalog.stamps(), now: Stamp::from_time(now) }
+    pub fn of(now: Time) -> Self {
+        Dates { now: Stamp::from_time(now) }
     }
 
     /// Reads the beginning of a state if its stamp may be late. A state that is damaged or of a newer version is
     /// as old as its stamp says.
     pub fn date(&self, store: &mut dyn Store, state: &StateFile) -> Result<Stamp> {
-        if !self.may_be_late(state.stamp) {
+        if state.stamp <= self.now && !state.stamp.is_moved() {
             return Ok(state.stamp);
         }
         let mut stored = StoredFile { store, name: &state.name };
@@ -39,13 +31,6 @@ impl Dates {
             Err(error) if error.is_damage() => Ok(state.stamp),
             Err(error) => Err(error),
         }
-    }
-
-    fn may_be_late(&self, stamp: Stamp) -> bool {
-        let close = |other: Option<&Stamp>| other.is_some_and(|other| other.distance(stamp) <= CLOSE);
-        stamp > self.now
-            || close(self.stamps.range(..stamp).next_back())
-            || stamp.next().is_some_and(|next| close(self.stamps.range(next..).next()))
     }
 
     /// The state whose snapshot was the last made at a moment or before; of two made at once, that with the later
