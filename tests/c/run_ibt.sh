@@ -33,7 +33,10 @@ expect 1 "$@" restore docs then --store store
 expect 1 "$@" restore other dest --store store
 expect 1 "$@" restore docs dest --store store --at 1999-01-01T00:00:00+01:00
 expect 1 "$@" list other --store store
-expect 0 "$@" list --store elsewhere
+expect 1 "$@" list --store elsewhere
+grep -q 'elsewhere: there is no such directory' err || fail "a store that is not there is not named"
+mkdir empty
+expect 0 "$@" list --store empty
 grep -q '^no snapshots' out || fail "an empty store lists something"
 
 # Restores into a tree that is there.
@@ -143,6 +146,8 @@ expect 3 "$@" verify docs --store damaged
 grep -q '^ibt: missing: ' err && grep -q 'loss' out || fail "the loss is not told"
 grep -q 'only a new full' err || fail "no cure is told"
 expect 1 "$@" verify --store nothing-here
+grep -q 'nothing-here: there is no such directory' err || fail "a store that is not there is not named"
+expect 1 "$@" verify --store empty
 grep -q '^ibt: .*nothing was verified' err || fail "a verification of nothing is a good one"
 
 # Many losses of one cause are few lines for people, and all in JSON.
