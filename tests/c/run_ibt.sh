@@ -35,8 +35,8 @@ expect 1 "$@" restore docs dest --store store --at 1999-01-01T00:00:00+01:00
 expect 1 "$@" list other --store store
 expect 1 "$@" list --store elsewhere
 grep -q 'elsewhere: there is no such directory' err || fail "a store that is not there is not named"
-mkdir empty
-expect 0 "$@" list --store empty
+mkdir bare
+expect 0 "$@" list --store bare
 grep -q '^no snapshots' out || fail "an empty store lists something"
 
 # Restores into a tree that is there.
@@ -147,7 +147,7 @@ grep -q '^ibt: missing: ' err && grep -q 'loss' out || fail "the loss is not tol
 grep -q 'only a new full' err || fail "no cure is told"
 expect 1 "$@" verify --store nothing-here
 grep -q 'nothing-here: there is no such directory' err || fail "a store that is not there is not named"
-expect 1 "$@" verify --store empty
+expect 1 "$@" verify --store bare
 grep -q '^ibt: .*nothing was verified' err || fail "a verification of nothing is a good one"
 
 # Many losses of one cause are few lines for people, and all in JSON.
@@ -189,9 +189,8 @@ expect 1 "$@" verify --store nowhere
 expect 1 "$@" list --store nowhere
 expect 1 "$@" restore docs got --store nowhere
 grep -q nowhere err && [ ! -e nowhere ] || fail "a store that is not there is not named"
-mkdir empty
-expect 1 "$@" verify --store empty
-grep -q 'no snapshots' err || fail "a verify of nothing does not say so"
+expect 1 "$@" verify --store bare
+grep -q 'nothing was verified' err || fail "a verify of nothing does not say so"
 
 # Chains: drawn, consolidated, removed.
 expect 0 "$@" list docs --store store
