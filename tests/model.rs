@@ -320,7 +320,17 @@ impl Life {
             listed.refused(Kind::NotFound);
             return;
         }
-        let listed: Vec<_> = listed.whole().snapshots.iter().map(|snapshot| snapshot.stamp).collect();
+        // An archive that is not there with its size is told for each snapshot that names it.
+        let is_lost = |name: &&String| self.broken.get(*name) > Some(&Broken::Flipped);
+        let lost_of = |snap: &Snap| {
+            let lost = snap.archives.iter().filter(is_lost);
+            lost.map(|name| (Some(snap.stamp), Some(name.clone()))).collect::<Vec<_>>()
+        };
+        let lost: BTreeSet<_> = self.snaps.iter().flat_map(lost_of).collect();
+        let report = if lost.is_empty() { listed.whole() } else { listed.partial() };
+        let told = report.problems.iter().map(|problem| (problem.snapshot, problem.file.clone()));
+        assert_eq!(told.collect::<BTreeSet<_>>(), lost);
+        let listed: Vec<_> = report.snapshots.iter().map(|snapshot| snapshot.stamp).collect();
         assert_eq!(listed, self.snaps.iter().map(|snap| snap.stamp).collect::<Vec<_>>());
     }
 
