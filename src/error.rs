@@ -119,6 +119,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}", self.op)?;
         if let Some(path) = &self.path {
+            // The root of a tree has an empty path.
+            let path = if path.is_empty() { b"." } else { &path[..] };
             write!(f, " {}", shortened(encode_name(path).into_owned()))?;
         }
         if !self.detail.is_empty() {
@@ -138,6 +140,8 @@ mod tests {
     fn one_line_names_the_deed_the_path_and_the_reason() {
         let error = Error::io("open", b"a\nb", &io::Error::from_raw_os_error(libc::ENOENT));
         assert_eq!(error.to_string(), "cannot open a%0Ab: No such file or directory");
+        let of_root = Error::io("set the mode of", b"", &io::Error::from_raw_os_error(libc::EPERM));
+        assert_eq!(of_root.to_string(), "cannot set the mode of .: Operation not permitted");
         assert_eq!(error.os_code, libc::ENOENT);
     }
 

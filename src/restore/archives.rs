@@ -34,7 +34,7 @@ impl Archives {
             format!("the content of {:?} is not what was backed up (expected {})", entry.path, file.hash);
         match entry.place.content.first() {
             Some(range) => self.damaged(range, detail),
-            None => Error::corrupt("read", b"", detail),
+            None => Error::new(Kind::Corrupt, "read", detail),
         }
     }
 
