@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::dir::bits;
 use crate::stamp::Time;
 
-/// Sets owner and group of what the descriptor names, [`Dir::open_path`]'s descriptors included. The
+/// Sets owner and group of what the descriptor names, [`Dir::open_path`](super::Dir::open_path)'s descriptors included. The
 /// system takes setuid and setgid off a file whose owner changes: set the mode afterwards.
 pub fn set_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
     let (uid, gid) = owner(uid, gid)?;

@@ -94,7 +94,7 @@ pub enum Found {
         error: io::Error,
     },
     /// This process ran out of descriptors or memory at `path` (see
-    /// [`is_shortage`](crate::error::is_shortage)): nothing that follows is complete.
+    /// [`is_shortage`]): nothing that follows is complete.
     Shortage {
         path: Path,
         error: io::Error,
