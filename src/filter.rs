@@ -24,9 +24,18 @@ struct Rule {
 }
 
 enum What {
-    /// Not asked about paths that do not begin with what stands in the glob before anything special.
-    Glob(GlobMatcher, Vec<u8>),
+    Glob(Pattern),
     Literal(Path),
+}
+
+/// A glob that is asked about a path once: asking it about each directory above too would cost the square of
+/// the path's length.
+struct Pattern {
+    /// What every path begins with that the glob matches.
+    beginning: Vec<u8>,
+    itself: GlobMatcher,
+    /// All that is below something the glob matches.
+    below: GlobMatcher,
 }
 
 impl Filter {
@@ -35,8 +44,7 @@ impl Filter {
         let mut rules = Vec::with_capacity(globs.len() + paths.len());
         for glob in globs {
             let refused = |what: String| Error::new(Kind::InvalidArg, "use the glob", what).at(glob);
-            let compiled = compile(glob).map_err(refused)?;
-            let what = What::Glob(compiled.compile_matcher(), beginning(compiled.glob()).into());
+            let what = What::Glob(Pattern::new(glob).map_err(refused)?);
             rules.push(Rule { what, text: glob.clone(), used: false });
         }
         for path in paths {
@@ -48,7 +56,7 @@ impl Filter {
 
     /// Whether a glob can be used; `Err` says why not.
     pub fn check_glob(glob: &[u8]) -> Result<(), String> {
-        compile(glob).map(|_| ())
+        check(glob).and_then(build).map(|_| ())
     }
 
     /// Everything matches.
@@ -81,10 +89,26 @@ impl What {
     fn matches(&self, path: &[u8]) -> bool {
         match self {
             What::Literal(dir) => is_within(path, dir.as_bytes()),
-            What::Glob(glob, beginning) => {
-                path.starts_with(beginning) && prefixes(path).any(|prefix| is_match(glob, prefix))
-            }
+            What::Glob(pattern) => pattern.matches(path),
         }
+    }
+}
+
+impl Pattern {
+    fn new(glob: &[u8]) -> Result<Self, String> {
+        let text = check(glob)?;
+        Ok(Pattern {
+            beginning: beginning(text).into(),
+            itself: build(text)?.compile_matcher(),
+            below: build(&format!("{text}/**"))?.compile_matcher(),
+        })
+    }
+
+    /// Whether the glob matches the path or a directory above it. It means nothing to the root.
+    fn matches(&self, path: &[u8]) -> bool {
+        !path.is_empty()
+            && path.starts_with(&self.beginning)
+            && (is_match(&self.itself, path) || is_match(&self.below, path))
     }
 }
 
@@ -99,13 +123,8 @@ fn is_match(glob: &GlobMatcher, path: &[u8]) -> bool {
     glob.is_match(std::ffi::OsStr::from_bytes(path))
 }
 
-/// A path and the directories above it, the root left out.
-fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = path.iter().enumerate().filter(|(_, &b)| b == b'/').map(|(at, _)| at);
-    ends.chain(Some(path.len())).map(|end| &path[..end]).filter(|prefix| !prefix.is_empty())
-}
-
-fn compile(glob: &[u8]) -> std::result::Result<Glob, String> {
+/// The text of a glob that can be built, without slashes around it.
+fn check(glob: &[u8]) -> Result<&str, String> {
     if glob.len() > GLOB_MAX {
         return Err(format!("longer than {GLOB_MAX} bytes"));
     }
@@ -125,20 +144,47 @@ fn compile(glob: &[u8]) -> std::result::Result<Glob, String> {
             return Err(format!("braces nested deeper than {NESTING_MAX}"));
         }
     }
+    Ok(text)
+}
+
+fn build(text: &str) -> Result<Glob, String> {
     let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
     glob.map_err(|e| e.kind().to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
+    use crate::entry::DEPTH_MAX;
 
     fn path(text: &str) -> Path {
         Path::new(text).unwrap()
     }
 
-    fn matches(glob: &str, text: &str) -> bool {
-        Filter::new(&[glob.into()], &[]).unwrap().matches(&path(text))
+    fn matches(glob: &str, path: &(impl AsRef<[u8]> + ?Sized)) -> bool {
+        Filter::new(&[glob.into()], &[]).unwrap().matches(path)
+    }
+
+    /// What globs are put together of.
+    const GLOB_PARTS: &[&str] = &[
+        "a", "b", "*", "**", "/", "/**", "**/", "/**/", "?", "[a]", "[!a]", "[/b]", "{a,", "{", "}", ",",
+        "\\*",
+    ];
+
+    /// A path and the directories above it, the root left out.
+    fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let ends = path.iter().enumerate().filter(|(_, &b)| b == b'/').map(|(at, _)| at);
+        ends.chain(Some(path.len())).map(|end| &path[..end]).filter(|prefix| !prefix.is_empty())
+    }
+
+    /// What a glob means, plainly: it matches the path or a directory above it.
+    fn means(glob: &str, path: &[u8]) -> bool {
+        let bare = build(glob).unwrap().compile_matcher();
+        prefixes(path).any(|prefix| is_match(&bare, prefix))
     }
 
     #[test]
@@ -175,14 +221,38 @@ mod tests {
         ];
         let mut hits = 0;
         for glob in globs {
-            let bare = compile(glob.as_bytes()).unwrap().compile_matcher();
             for path in paths {
-                let meant = prefixes(path.as_bytes()).any(|prefix| is_match(&bare, prefix));
+                let meant = means(glob, path.as_bytes());
                 assert_eq!(matches(glob, path), meant, "{glob} {path}");
                 hits += usize::from(meant);
             }
         }
         assert!(hits > 20, "{hits}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 3000, max_local_rejects: 100_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_glob_means_what_it_matches_and_all_below(
+            glob in vec(select(GLOB_PARTS), 1..8).prop_map(|parts| parts.concat())
+                .prop_filter("malformed", |glob| Filter::check_glob(glob.as_bytes()).is_ok()),
+            names in vec("[ab,*\\n]{1,2}", 0..6),
+        ) {
+            let text = glob.trim_matches('/');
+            let path = path(&names.join("/"));
+            prop_assert_eq!(matches(&glob, path.as_bytes()), means(text, path.as_bytes()));
+        }
+    }
+
+    /// A tree as deep as one can be: with time that grew with the square of its paths this would not end.
+    #[test]
+    fn the_deepest_path_is_looked_at_once() {
+        let deep = ["a"; DEPTH_MAX].join("/");
+        for glob in ["**/zz", "a/**/b/**/c/**/zz*", "*/**/a/**/[!a]", "{a,**/b}/zz"] {
+            assert!(!matches(glob, &deep), "{glob}");
+        }
+        assert!(matches("a/**/a/*", &deep) && matches("a/?/a", &deep));
     }
 
     #[test]
