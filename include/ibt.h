@@ -38,7 +38,8 @@
  *     Errors and reports never change and may be shared; so may options while
  *     no setter runs. ibt_cancel is for any thread and for signal handlers. No
  *     thread of libibt outlives a call, and no call touches signals, umask,
- *     working directory, environment or stderr.
+ *     working directory, environment or stderr. Of the calling thread's stack a
+ *     call needs 96 KiB at most, without what its callbacks use.
  *
  * Callbacks run on the thread that called the operation, and never after it
  *     returned. They answer IBT_CALLBACK_OK (1) to go on; 0 and negative

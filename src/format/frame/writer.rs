@@ -45,7 +45,7 @@ pub struct FrameWriter<W: Sink> {
     spare_plain: Vec<Vec<u8>>,
     spare_stored: Vec<Vec<u8>>,
     table: table::Builder,
-    hasher: blake3::Hasher,
+    hasher: Box<blake3::Hasher>,
     size: u64,
     stream: u64,
 }
@@ -62,7 +62,7 @@ impl<W: Sink> FrameWriter<W> {
             spare_plain: Vec::new(),
             spare_stored: Vec::new(),
             table: table::Builder::default(),
-            hasher: blake3::Hasher::new(),
+            hasher: Box::default(),
             size: 0,
             stream: 0,
         }

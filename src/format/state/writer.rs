@@ -21,10 +21,10 @@ pub struct StateWriter<W: Sink> {
     frames: FrameWriter<W>,
     /// The document from where `frames` ends.
     text: Vec<u8>,
-    digest: blake3::Hasher,
+    digest: Box<blake3::Hasher>,
     /// Logical parts that `tree` has not seen yet.
     logical: Vec<u8>,
-    tree: blake3::Hasher,
+    tree: Box<blake3::Hasher>,
     order: check::Order,
     entries: u64,
     bytes: u64,
@@ -46,9 +46,9 @@ impl<W: Sink> StateWriter<W> {
         Ok(StateWriter {
             frames,
             text,
-            digest: blake3::Hasher::new(),
+            digest: Box::default(),
             logical: Vec::with_capacity(2 * GATHER),
-            tree: blake3::Hasher::new(),
+            tree: Box::default(),
             order: check::Order::default(),
             entries: 0,
             bytes: 0,
