@@ -14,16 +14,9 @@ pub fn is_privileged() -> bool {
 /// Asks for the effective capabilities; `None` where there are none to ask for.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn may_chown() -> Option<bool> {
-    /// `_LINUX_CAPABILITY_VERSION_3` of `linux/capability.h`: two words of each set.
-    const VERSION: u32 = 0x2008_0522;
-    const CAP_CHOWN: u32 = 0;
+    use rustix::thread::{capabilities, CapabilitySet};
 
-    let mut header = [VERSION, 0];
-    // Effective, permitted and inheritable; low words, then high words.
-    let mut sets = [0u32; 6];
-    // SAFETY: both arrays have the layout and size that version 3 asks for, and outlive the call.
-    let code = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
-    (code == 0).then(|| sets[0] & (1 << CAP_CHOWN) != 0)
+    Some(capabilities(None).ok()?.effective.contains(CapabilitySet::CHOWN))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -33,13 +26,7 @@ fn may_chown() -> Option<bool> {
 
 /// This machine's name; empty if it has none.
 pub fn hostname() -> Vec<u8> {
-    let mut name = vec![0u8; 256];
-    // SAFETY: the buffer is as long as said.
-    if unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) } != 0 {
-        return Vec::new();
-    }
-    name.truncate(name.iter().position(|&b| b == 0).unwrap_or(name.len()));
-    name
+    rustix::system::uname().nodename().to_bytes().into()
 }
 
 /// Sixteen bytes that nobody can guess.
