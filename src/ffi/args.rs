@@ -13,30 +13,81 @@ pub(super) fn give<T>(value: T) -> *mut T {
 }
 
 /// Takes back what [`give`] handed out and drops it. NULL is nothing.
+///
+/// # Safety
+///
+/// `pointer` is NULL or comes from [`give`], and nobody uses it any more.
 pub(super) unsafe fn take<T>(pointer: *mut T) {
     if !pointer.is_null() {
-        drop(Box::from_raw(pointer));
+        // SAFETY: the caller's promise: `give` made it of a box.
+        drop(unsafe { Box::from_raw(pointer) });
     }
 }
 
 /// Stores `value` where C wants it; NULL means that it does not.
+///
+/// # Safety
+///
+/// `out` is NULL or may be written. The value there is overwritten, not dropped.
 pub(super) unsafe fn put<T>(out: *mut T, value: T) {
     if !out.is_null() {
-        *out = value;
+        // SAFETY: the caller's promise.
+        unsafe { out.write(value) };
+    }
+}
+
+/// An object of the caller as it came from C: NULL, or valid until the call returns.
+///
+/// It stays a pointer, because a callback may use the same object while the call goes on; a reference is made only
+/// for the moment that needs one.
+pub(super) struct Handle<T>(*mut T);
+
+impl<T> Handle<T> {
+    /// # Safety
+    ///
+    /// `pointer` is NULL or points to a `T` that outlives the handle.
+    pub(super) unsafe fn new(pointer: *mut T) -> Self {
+        Handle(pointer)
+    }
+
+    /// The object, to look at; `None` for NULL.
+    pub(super) fn get(&self) -> Option<&T> {
+        // SAFETY: `new` was promised so.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The object, to change; `None` for NULL.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses the object as long as the reference lives.
+    pub(super) unsafe fn get_mut(&mut self) -> Option<&mut T> {
+        // SAFETY: valid as `new` was promised, and alone as the caller promises.
+        unsafe { self.0.as_mut() }
     }
 }
 
 /// The bytes of an argument. `doing` and `name` are for the message: "cannot DOING: NAME is NULL".
+///
+/// # Safety
+///
+/// `text` is NULL or a string closed by NUL, which stays unchanged as long as the bytes are used.
 pub(super) unsafe fn bytes<'a>(text: *const c_char, doing: &str, name: &str) -> Result<&'a [u8]> {
     if text.is_null() {
         return Err(invalid(doing, format!("{name} is NULL")));
     }
-    Ok(CStr::from_ptr(text).to_bytes())
+    // SAFETY: the caller's promise.
+    Ok(unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
 /// A path argument: raw bytes on Unix, UTF-8 elsewhere, never empty.
+///
+/// # Safety
+///
+/// As for [`bytes`].
 pub(super) unsafe fn path<'a>(text: *const c_char, doing: &str, name: &str) -> Result<&'a Path> {
-    let bytes = bytes(text, doing, name)?;
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { bytes(text, doing, name) }?;
     if bytes.is_empty() {
         return Err(invalid(doing, format!("{name} is empty")));
     }
@@ -44,9 +95,24 @@ pub(super) unsafe fn path<'a>(text: *const c_char, doing: &str, name: &str) -> R
     Ok(Path::new(text))
 }
 
+/// A key argument that may be NULL, which gives `None`.
+///
+/// # Safety
+///
+/// As for [`bytes`].
+pub(super) unsafe fn optional_key<'a>(text: *const c_char, doing: &str) -> Result<Option<&'a str>> {
+    // SAFETY: the caller's promise.
+    (!text.is_null()).then(|| unsafe { key(text, doing) }).transpose()
+}
+
 /// A key argument; the engine checks its form.
+///
+/// # Safety
+///
+/// As for [`bytes`].
 pub(super) unsafe fn key<'a>(text: *const c_char, doing: &str) -> Result<&'a str> {
-    let bytes = bytes(text, doing, "key")?;
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { bytes(text, doing, "key") }?;
     std::str::from_utf8(bytes).map_err(|_| invalid(doing, "key is not UTF-8"))
 }
 

@@ -103,14 +103,16 @@ impl Userdata {
     }
 }
 
-// The pointer is only handed back to the caller's functions; the header says that a handle and with it its
+// SAFETY: the pointer is only handed back to the caller's functions; the header says that a handle and with it its
 // userdata may move between threads, and that callbacks run on the calling thread.
 unsafe impl Send for Userdata {}
+// SAFETY: as for `Send`: nothing here looks at what it points to.
 unsafe impl Sync for Userdata {}
 
 impl Drop for Userdata {
     fn drop(&mut self) {
         if let Some(destroy) = self.destroy {
+            // SAFETY: the caller's function with its own userdata, called once.
             unsafe { destroy(self.pointer) };
         }
     }
@@ -137,6 +139,7 @@ impl Observer for Callbacks {
     fn progress(&mut self, now: &Progress) -> Flow {
         let Some(callback) = &self.progress else { return Flow::Continue };
         let view = ibt_progress::new(now);
+        // SAFETY: the caller's function with its own userdata; the view lives until it returns.
         match unsafe { (callback.function)(callback.ud(), &view) } {
             1.. => Flow::Continue,
             _ => Flow::Cancel,
@@ -147,6 +150,7 @@ impl Observer for Callbacks {
         let Some(callback) = &self.change else { return Flow::Continue };
         let (before, after) = (before.map(ibt_entry::new), after.map(ibt_entry::new));
         let (before, after) = (pointer(before.as_ref()), pointer(after.as_ref()));
+        // SAFETY: the caller's function with its own userdata; the views live until it returns.
         match unsafe { (callback.function)(callback.ud(), what, before, after) } {
             IBT_CALLBACK_STOP => Flow::Stop,
             1.. => Flow::Continue,
@@ -162,6 +166,7 @@ impl Observer for Callbacks {
         match &self.log {
             Some((wanted, callback)) if level <= *wanted => {
                 let message = c_line(message);
+                // SAFETY: the caller's function with its own userdata; the line lives until it returns.
                 unsafe { (callback.function)(callback.ud(), level as i32, message.as_ptr()) };
             }
             _ => {}

@@ -19,7 +19,7 @@ pub struct ibt_cancel(pub(super) Cancel);
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_cancel_new() -> *mut ibt_cancel {
+pub extern "C" fn ibt_cancel_new() -> *mut ibt_cancel {
     guard!(std::ptr::null_mut(), { give(ibt_cancel(Cancel::default())) })
 }
 
@@ -33,7 +33,8 @@ pub unsafe extern "C" fn ibt_cancel_new() -> *mut ibt_cancel {
 #[no_mangle]
 pub unsafe extern "C" fn ibt_cancel_request(cancel: *mut ibt_cancel) {
     guard!(signal_safe(), {
-        if let Some(cancel) = cancel.as_ref() {
+        // SAFETY: NULL or a handle that is not freed yet; sharing it is allowed, it is an atomic flag.
+        if let Some(cancel) = unsafe { cancel.as_ref() } {
             cancel.0.request();
         }
     })
@@ -45,8 +46,8 @@ pub unsafe extern "C" fn ibt_cancel_request(cancel: *mut ibt_cancel) {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_cancel_requested(cancel: *const ibt_cancel) -> i32 {
-    guard!(signal_safe 0, { cancel.as_ref().map_or(0, |cancel| i32::from(cancel.0.requested())) })
+pub extern "C" fn ibt_cancel_requested(cancel: Option<&ibt_cancel>) -> i32 {
+    guard!(signal_safe 0, { cancel.map_or(0, |cancel| i32::from(cancel.0.requested())) })
 }
 
 /// Frees the object. NULL is ignored. No signal handler may use it any more.
@@ -54,5 +55,8 @@ pub unsafe extern "C" fn ibt_cancel_requested(cancel: *const ibt_cancel) -> i32 
 /// Since: 0.1
 #[no_mangle]
 pub unsafe extern "C" fn ibt_cancel_free(cancel: *mut ibt_cancel) {
-    guard!((), { take(cancel) })
+    guard!((), {
+        // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.
+        unsafe { take(cancel) }
+    })
 }

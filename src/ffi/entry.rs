@@ -50,9 +50,9 @@ fn cached(cell: &OnceCell<CString>, text: Option<impl AsRef<[u8]>>) -> *const c_
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_path(entry: *const ibt_entry) -> *const c_char {
+pub extern "C" fn ibt_entry_path(entry: Option<&ibt_entry>) -> *const c_char {
     guard!(ptr::null(), {
-        entry.as_ref().map_or(ptr::null(), |view| cached(&view.path, Some(view.entry.path.as_bytes())))
+        entry.map_or(ptr::null(), |view| cached(&view.path, Some(view.entry.path.as_bytes())))
     })
 }
 
@@ -60,9 +60,9 @@ pub unsafe extern "C" fn ibt_entry_path(entry: *const ibt_entry) -> *const c_cha
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_type(entry: *const ibt_entry) -> i32 {
+pub extern "C" fn ibt_entry_type(entry: Option<&ibt_entry>) -> i32 {
     guard!(0, {
-        entry.as_ref().map_or(0, |view| match view.entry.node {
+        entry.map_or(0, |view| match view.entry.node {
             Node::File(_) => IBT_TYPE_FILE,
             Node::Dir => IBT_TYPE_DIR,
             Node::Symlink(_) => IBT_TYPE_SYMLINK,
@@ -77,9 +77,9 @@ pub unsafe extern "C" fn ibt_entry_type(entry: *const ibt_entry) -> i32 {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_target(entry: *const ibt_entry) -> *const c_char {
+pub extern "C" fn ibt_entry_target(entry: Option<&ibt_entry>) -> *const c_char {
     guard!(ptr::null(), {
-        entry.as_ref().map_or(ptr::null(), |view| match &view.entry.node {
+        entry.map_or(ptr::null(), |view| match &view.entry.node {
             Node::Symlink(target) => cached(&view.target, Some(target)),
             _ => ptr::null(),
         })
@@ -91,9 +91,9 @@ pub unsafe extern "C" fn ibt_entry_target(entry: *const ibt_entry) -> *const c_c
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_hash(entry: *const ibt_entry) -> *const c_char {
+pub extern "C" fn ibt_entry_hash(entry: Option<&ibt_entry>) -> *const c_char {
     guard!(ptr::null(), {
-        entry.as_ref().map_or(ptr::null(), |view| {
+        entry.map_or(ptr::null(), |view| {
             let known = view.entry.file().filter(|file| file.hash != Hash::UNKNOWN);
             cached(&view.hash, known.map(|file| file.hash.to_string()))
         })
@@ -104,41 +104,41 @@ pub unsafe extern "C" fn ibt_entry_hash(entry: *const ibt_entry) -> *const c_cha
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_size(entry: *const ibt_entry) -> u64 {
-    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.size()) })
+pub extern "C" fn ibt_entry_size(entry: Option<&ibt_entry>) -> u64 {
+    guard!(0, { entry.map_or(0, |view| view.entry.size()) })
 }
 
 /// Permission bits with setuid, setgid and sticky, at most octal 7777.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_mode(entry: *const ibt_entry) -> u32 {
-    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.meta.mode) })
+pub extern "C" fn ibt_entry_mode(entry: Option<&ibt_entry>) -> u32 {
+    guard!(0, { entry.map_or(0, |view| view.entry.meta.mode) })
 }
 
 /// The owner's number.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_uid(entry: *const ibt_entry) -> u32 {
-    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.meta.uid) })
+pub extern "C" fn ibt_entry_uid(entry: Option<&ibt_entry>) -> u32 {
+    guard!(0, { entry.map_or(0, |view| view.entry.meta.uid) })
 }
 
 /// The group's number.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_gid(entry: *const ibt_entry) -> u32 {
-    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.meta.gid) })
+pub extern "C" fn ibt_entry_gid(entry: Option<&ibt_entry>) -> u32 {
+    guard!(0, { entry.map_or(0, |view| view.entry.meta.gid) })
 }
 
 /// The owner's name when the backup was made; NULL if the system knew none.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_user(entry: *const ibt_entry) -> *const c_char {
+pub extern "C" fn ibt_entry_user(entry: Option<&ibt_entry>) -> *const c_char {
     guard!(ptr::null(), {
-        entry.as_ref().map_or(ptr::null(), |view| cached(&view.user, view.entry.meta.user.as_ref()))
+        entry.map_or(ptr::null(), |view| cached(&view.user, view.entry.meta.user.as_ref()))
     })
 }
 
@@ -146,9 +146,9 @@ pub unsafe extern "C" fn ibt_entry_user(entry: *const ibt_entry) -> *const c_cha
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_group(entry: *const ibt_entry) -> *const c_char {
+pub extern "C" fn ibt_entry_group(entry: Option<&ibt_entry>) -> *const c_char {
     guard!(ptr::null(), {
-        entry.as_ref().map_or(ptr::null(), |view| cached(&view.group, view.entry.meta.group.as_ref()))
+        entry.map_or(ptr::null(), |view| cached(&view.group, view.entry.meta.group.as_ref()))
     })
 }
 
@@ -157,8 +157,8 @@ pub unsafe extern "C" fn ibt_entry_group(entry: *const ibt_entry) -> *const c_ch
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_mtime(entry: *const ibt_entry) -> i64 {
-    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.meta.mtime.to_nanos_i64()) })
+pub extern "C" fn ibt_entry_mtime(entry: Option<&ibt_entry>) -> i64 {
+    guard!(0, { entry.map_or(0, |view| view.entry.meta.mtime.to_nanos_i64()) })
 }
 
 /// The time of the last change of metadata, in the same unit; a restore cannot
@@ -166,17 +166,17 @@ pub unsafe extern "C" fn ibt_entry_mtime(entry: *const ibt_entry) -> i64 {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_ctime(entry: *const ibt_entry) -> i64 {
-    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.place.ctime.to_nanos_i64()) })
+pub extern "C" fn ibt_entry_ctime(entry: Option<&ibt_entry>) -> i64 {
+    guard!(0, { entry.map_or(0, |view| view.entry.place.ctime.to_nanos_i64()) })
 }
 
 /// A device's number (st_rdev); 0 for every other type.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_rdev(entry: *const ibt_entry) -> u64 {
+pub extern "C" fn ibt_entry_rdev(entry: Option<&ibt_entry>) -> u64 {
     guard!(0, {
-        entry.as_ref().map_or(0, |view| match view.entry.node {
+        entry.map_or(0, |view| match view.entry.node {
             Node::Char(device) | Node::Block(device) => device,
             _ => 0,
         })
@@ -188,16 +188,16 @@ pub unsafe extern "C" fn ibt_entry_rdev(entry: *const ibt_entry) -> u64 {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_link(entry: *const ibt_entry) -> u64 {
-    guard!(0, { entry.as_ref().and_then(|view| view.entry.file()).map_or(0, |file| file.link) })
+pub extern "C" fn ibt_entry_link(entry: Option<&ibt_entry>) -> u64 {
+    guard!(0, { entry.and_then(|view| view.entry.file()).map_or(0, |file| file.link) })
 }
 
 /// How many extended attributes the entry has.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_xattr_count(entry: *const ibt_entry) -> usize {
-    guard!(0, { entry.as_ref().map_or(0, |view| view.entry.meta.xattrs.len()) })
+pub extern "C" fn ibt_entry_xattr_count(entry: Option<&ibt_entry>) -> usize {
+    guard!(0, { entry.map_or(0, |view| view.entry.meta.xattrs.len()) })
 }
 
 /// The name of extended attribute i, such as "user.mime_type"; NULL if there is
@@ -205,9 +205,9 @@ pub unsafe extern "C" fn ibt_entry_xattr_count(entry: *const ibt_entry) -> usize
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_entry_xattr_name(entry: *const ibt_entry, i: usize) -> *const c_char {
+pub extern "C" fn ibt_entry_xattr_name(entry: Option<&ibt_entry>, i: usize) -> *const c_char {
     guard!(ptr::null(), {
-        entry.as_ref().map_or(ptr::null(), |view| {
+        entry.map_or(ptr::null(), |view| {
             let xattrs = &view.entry.meta.xattrs;
             let names =
                 view.xattr_names.get_or_init(|| xattrs.iter().map(|(name, _)| c_string(name)).collect());
@@ -225,15 +225,17 @@ static NOTHING: [u8; 1] = [0];
 /// Since: 0.1
 #[no_mangle]
 pub unsafe extern "C" fn ibt_entry_xattr_value(
-    entry: *const ibt_entry,
+    entry: Option<&ibt_entry>,
     i: usize,
     len: *mut usize,
 ) -> *const u8 {
     guard!(ptr::null(), {
-        put(len, 0);
-        let xattr = entry.as_ref().and_then(|view| view.entry.meta.xattrs.get(i));
+        // SAFETY: NULL or may be written.
+        unsafe { put(len, 0) };
+        let xattr = entry.and_then(|view| view.entry.meta.xattrs.get(i));
         xattr.map_or(ptr::null(), |(_, value)| {
-            put(len, value.len());
+            // SAFETY: NULL or may be written.
+            unsafe { put(len, value.len()) };
             match value.is_empty() {
                 // What an empty vector points to is no address that every language lets pass.
                 true => NOTHING.as_ptr(),

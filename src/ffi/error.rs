@@ -38,16 +38,16 @@ impl ibt_error {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_error_status(error: *const ibt_error) -> ibt_status {
-    guard!(IBT_OK, { error.as_ref().map_or(IBT_OK, |error| error.status) })
+pub extern "C" fn ibt_error_status(error: Option<&ibt_error>) -> ibt_status {
+    guard!(IBT_OK, { error.map_or(IBT_OK, |error| error.status) })
 }
 
 /// The system's error number (errno) behind the failure, or 0.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_error_os_code(error: *const ibt_error) -> i32 {
-    guard!(0, { error.as_ref().map_or(0, |error| error.os_code) })
+pub extern "C" fn ibt_error_os_code(error: Option<&ibt_error>) -> i32 {
+    guard!(0, { error.map_or(0, |error| error.os_code) })
 }
 
 /// One line for people: what could not be done, to which path, and why.
@@ -56,8 +56,8 @@ pub unsafe extern "C" fn ibt_error_os_code(error: *const ibt_error) -> i32 {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_error_message(error: *const ibt_error) -> *const c_char {
-    guard!(c"".as_ptr(), { error.as_ref().map_or(c"".as_ptr(), |error| error.message.as_ptr()) })
+pub extern "C" fn ibt_error_message(error: Option<&ibt_error>) -> *const c_char {
+    guard!(c"".as_ptr(), { error.map_or(c"".as_ptr(), |error| error.message.as_ptr()) })
 }
 
 /// The path or backup file concerned, as raw bytes; NULL if there is none.
@@ -65,8 +65,8 @@ pub unsafe extern "C" fn ibt_error_message(error: *const ibt_error) -> *const c_
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_error_path(error: *const ibt_error) -> *const c_char {
-    guard!(ptr::null(), { lend(error.as_ref().and_then(|error| error.path.as_ref())) })
+pub extern "C" fn ibt_error_path(error: Option<&ibt_error>) -> *const c_char {
+    guard!(ptr::null(), { lend(error.and_then(|error| error.path.as_ref())) })
 }
 
 /// Frees an error and the strings borrowed from it. NULL is ignored.
@@ -74,5 +74,8 @@ pub unsafe extern "C" fn ibt_error_path(error: *const ibt_error) -> *const c_cha
 /// Since: 0.1
 #[no_mangle]
 pub unsafe extern "C" fn ibt_error_free(error: *mut ibt_error) {
-    guard!((), { take(error) })
+    guard!((), {
+        // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.
+        unsafe { take(error) }
+    })
 }

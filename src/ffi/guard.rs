@@ -42,14 +42,16 @@ pub(super) fn attempt<T>(body: impl FnOnce() -> T) -> Result<T> {
 /// returns its status.
 pub(super) fn with_error(err: *mut *mut ibt_error, body: impl FnOnce() -> Result<i32>) -> i32 {
     if !err.is_null() {
-        unsafe { *err = std::ptr::null_mut() };
+        // SAFETY: an export passes what C gave it for an error: it may be written where it is not NULL.
+        unsafe { err.write(std::ptr::null_mut()) };
     }
     match attempt(body).and_then(|result| result) {
         Ok(status) => status,
         Err(error) => {
             let status = error.kind as i32;
             if !err.is_null() {
-                unsafe { *err = super::args::give(ibt_error::new(&error)) };
+                // SAFETY: as above.
+                unsafe { err.write(super::args::give(ibt_error::new(&error))) };
             }
             status
         }

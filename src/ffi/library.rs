@@ -22,7 +22,7 @@ pub type ibt_status = i32;
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_version() -> *const c_char {
+pub extern "C" fn ibt_version() -> *const c_char {
     guard!(c"".as_ptr(), { concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast() })
 }
 
@@ -31,7 +31,7 @@ pub unsafe extern "C" fn ibt_version() -> *const c_char {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_version_number() -> u32 {
+pub extern "C" fn ibt_version_number() -> u32 {
     guard!(0, { VERSION_NUMBER })
 }
 
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn ibt_version_number() -> u32 {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_status_name(status: ibt_status) -> *const c_char {
+pub extern "C" fn ibt_status_name(status: ibt_status) -> *const c_char {
     guard!(c"IBT_ERR_UNKNOWN".as_ptr(), {
         let name = match status {
             IBT_OK => c"IBT_OK",
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn ibt_status_name(status: ibt_status) -> *const c_char {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_counter_name(which: i32) -> *const c_char {
+pub extern "C" fn ibt_counter_name(which: i32) -> *const c_char {
     static NAMES: OnceLock<Vec<CString>> = OnceLock::new();
     guard!(ptr::null(), { name(&NAMES, which, |number| Counter::from_number(number).map(Counter::name)) })
 }
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn ibt_counter_name(which: i32) -> *const c_char {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_problem_name(kind: i32) -> *const c_char {
+pub extern "C" fn ibt_problem_name(kind: i32) -> *const c_char {
     static NAMES: OnceLock<Vec<CString>> = OnceLock::new();
     guard!(ptr::null(), { name(&NAMES, kind, |n| ProblemKind::from_number(n).map(ProblemKind::name)) })
 }

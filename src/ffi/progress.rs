@@ -26,8 +26,8 @@ impl ibt_progress {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_progress_phase(now: *const ibt_progress) -> i32 {
-    guard!(0, { now.as_ref().map_or(0, |view| view.now.phase as i32) })
+pub extern "C" fn ibt_progress_phase(now: Option<&ibt_progress>) -> i32 {
+    guard!(0, { now.map_or(0, |view| view.now.phase as i32) })
 }
 
 /// What is being worked on, as raw bytes: the path of an entry, relative to the
@@ -40,38 +40,38 @@ pub unsafe extern "C" fn ibt_progress_phase(now: *const ibt_progress) -> i32 {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_progress_path(now: *const ibt_progress) -> *const c_char {
-    guard!(c"".as_ptr(), { now.as_ref().map_or(c"".as_ptr(), |view| view.path.as_ptr()) })
+pub extern "C" fn ibt_progress_path(now: Option<&ibt_progress>) -> *const c_char {
+    guard!(c"".as_ptr(), { now.map_or(c"".as_ptr(), |view| view.path.as_ptr()) })
 }
 
 /// Bytes done in this phase; 0 for NULL.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_progress_done_bytes(now: *const ibt_progress) -> u64 {
-    guard!(0, { now.as_ref().map_or(0, |view| view.now.done_bytes) })
+pub extern "C" fn ibt_progress_done_bytes(now: Option<&ibt_progress>) -> u64 {
+    guard!(0, { now.map_or(0, |view| view.now.done_bytes) })
 }
 
 /// Bytes to do in this phase; 0 while unknown, and for NULL.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_progress_total_bytes(now: *const ibt_progress) -> u64 {
-    guard!(0, { now.as_ref().map_or(0, |view| view.now.total_bytes) })
+pub extern "C" fn ibt_progress_total_bytes(now: Option<&ibt_progress>) -> u64 {
+    guard!(0, { now.map_or(0, |view| view.now.total_bytes) })
 }
 
 /// Entries done in this phase; 0 for NULL.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_progress_done_entries(now: *const ibt_progress) -> u64 {
-    guard!(0, { now.as_ref().map_or(0, |view| view.now.done_entries) })
+pub extern "C" fn ibt_progress_done_entries(now: Option<&ibt_progress>) -> u64 {
+    guard!(0, { now.map_or(0, |view| view.now.done_entries) })
 }
 
 /// Entries to do in this phase; 0 while unknown, and for NULL.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_progress_total_entries(now: *const ibt_progress) -> u64 {
-    guard!(0, { now.as_ref().map_or(0, |view| view.now.total_entries) })
+pub extern "C" fn ibt_progress_total_entries(now: Option<&ibt_progress>) -> u64 {
+    guard!(0, { now.map_or(0, |view| view.now.total_entries) })
 }

@@ -106,44 +106,44 @@ impl ibt_report {
 }
 
 /// A string of the report itself.
-unsafe fn own(report: *const ibt_report, field: fn(&ibt_report) -> Option<&CString>) -> *const c_char {
-    lend(report.as_ref().and_then(field))
+fn own(report: Option<&ibt_report>, field: fn(&ibt_report) -> Option<&CString>) -> *const c_char {
+    lend(report.and_then(field))
 }
 
-unsafe fn file(report: *const ibt_report, i: usize) -> Option<&'static BackupFile> {
-    report.as_ref()?.report.files.get(i)
+fn file(report: Option<&ibt_report>, i: usize) -> Option<&BackupFile> {
+    report?.report.files.get(i)
 }
 
-unsafe fn file_text(
-    report: *const ibt_report,
+fn file_text(
+    report: Option<&ibt_report>,
     i: usize,
     field: fn(&FileText) -> Option<&CString>,
 ) -> *const c_char {
-    lend(report.as_ref().and_then(|report| report.files.get(i)).and_then(field))
+    lend(report.and_then(|report| report.files.get(i)).and_then(field))
 }
 
-unsafe fn snapshot(report: *const ibt_report, i: usize) -> Option<&'static Snapshot> {
-    report.as_ref()?.report.snapshots.get(i)
+fn snapshot(report: Option<&ibt_report>, i: usize) -> Option<&Snapshot> {
+    report?.report.snapshots.get(i)
 }
 
-unsafe fn snapshot_text(
-    report: *const ibt_report,
+fn snapshot_text(
+    report: Option<&ibt_report>,
     i: usize,
     field: fn(&SnapshotText) -> Option<&CString>,
 ) -> *const c_char {
-    lend(report.as_ref().and_then(|report| report.snapshots.get(i)).and_then(field))
+    lend(report.and_then(|report| report.snapshots.get(i)).and_then(field))
 }
 
-unsafe fn problem(report: *const ibt_report, i: usize) -> Option<&'static Problem> {
-    report.as_ref()?.report.problems.get(i)
+fn problem(report: Option<&ibt_report>, i: usize) -> Option<&Problem> {
+    report?.report.problems.get(i)
 }
 
-unsafe fn problem_text(
-    report: *const ibt_report,
+fn problem_text(
+    report: Option<&ibt_report>,
     i: usize,
     field: fn(&ProblemText) -> Option<&CString>,
 ) -> *const c_char {
-    lend(report.as_ref().and_then(|report| report.problems.get(i)).and_then(field))
+    lend(report.and_then(|report| report.problems.get(i)).and_then(field))
 }
 
 fn counter(counters: &Counters, which: i32) -> u64 {
@@ -156,15 +156,15 @@ fn counter(counters: &Counters, which: i32) -> u64 {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_status(report: *const ibt_report) -> ibt_status {
-    guard!(IBT_OK, { report.as_ref().map_or(IBT_OK, |report| report.report.status()) })
+pub extern "C" fn ibt_report_status(report: Option<&ibt_report>) -> ibt_status {
+    guard!(IBT_OK, { report.map_or(IBT_OK, |report| report.report.status()) })
 }
 
 /// The key that the operation worked on; NULL if on none or on all.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_key(report: *const ibt_report) -> *const c_char {
+pub extern "C" fn ibt_report_key(report: Option<&ibt_report>) -> *const c_char {
     guard!(ptr::null(), { own(report, |report| report.key.as_ref()) })
 }
 
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn ibt_report_key(report: *const ibt_report) -> *const c_c
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot(report: *const ibt_report) -> *const c_char {
+pub extern "C" fn ibt_report_snapshot(report: Option<&ibt_report>) -> *const c_char {
     guard!(ptr::null(), { own(report, |report| report.snapshot.as_ref()) })
 }
 
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn ibt_report_snapshot(report: *const ibt_report) -> *cons
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_digest(report: *const ibt_report) -> *const c_char {
+pub extern "C" fn ibt_report_digest(report: Option<&ibt_report>) -> *const c_char {
     guard!(ptr::null(), { own(report, |report| report.digest.as_ref()) })
 }
 
@@ -191,8 +191,8 @@ pub unsafe extern "C" fn ibt_report_digest(report: *const ibt_report) -> *const 
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_date(report: *const ibt_report) -> i64 {
-    guard!(0, { report.as_ref().map_or(0, |report| report.report.date.to_nanos_i64()) })
+pub extern "C" fn ibt_report_date(report: Option<&ibt_report>) -> i64 {
+    guard!(0, { report.map_or(0, |report| report.report.date.to_nanos_i64()) })
 }
 
 /// How many backup files the operation made or removed; of a restore, a
@@ -200,15 +200,15 @@ pub unsafe extern "C" fn ibt_report_date(report: *const ibt_report) -> i64 {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_file_count(report: *const ibt_report) -> usize {
-    guard!(0, { report.as_ref().map_or(0, |report| report.files.len()) })
+pub extern "C" fn ibt_report_file_count(report: Option<&ibt_report>) -> usize {
+    guard!(0, { report.map_or(0, |report| report.files.len()) })
 }
 
 /// The name of backup file i in the storage.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_file_name(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_file_name(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { file_text(report, i, |file| Some(&file.name)) })
 }
 
@@ -216,7 +216,7 @@ pub unsafe extern "C" fn ibt_report_file_name(report: *const ibt_report, i: usiz
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_file_kind(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_file_kind(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { file_text(report, i, |file| Some(&file.kind)) })
 }
 
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn ibt_report_file_kind(report: *const ibt_report, i: usiz
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_file_path(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_file_path(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { file_text(report, i, |file| file.path.as_ref()) })
 }
 
@@ -232,7 +232,7 @@ pub unsafe extern "C" fn ibt_report_file_path(report: *const ibt_report, i: usiz
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_file_size(report: *const ibt_report, i: usize) -> u64 {
+pub extern "C" fn ibt_report_file_size(report: Option<&ibt_report>, i: usize) -> u64 {
     guard!(0, { file(report, i).map_or(0, |file| file.size) })
 }
 
@@ -240,31 +240,31 @@ pub unsafe extern "C" fn ibt_report_file_size(report: *const ibt_report, i: usiz
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_total_size(report: *const ibt_report) -> u64 {
-    guard!(0, { report.as_ref().map_or(0, |report| report.report.total_size()) })
+pub extern "C" fn ibt_report_total_size(report: Option<&ibt_report>) -> u64 {
+    guard!(0, { report.map_or(0, |report| report.report.total_size()) })
 }
 
 /// A counter: which is one of IBT_COUNT_*. 0 for an unknown one.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_counter(report: *const ibt_report, which: i32) -> u64 {
-    guard!(0, { report.as_ref().map_or(0, |report| counter(&report.report.counters, which)) })
+pub extern "C" fn ibt_report_counter(report: Option<&ibt_report>, which: i32) -> u64 {
+    guard!(0, { report.map_or(0, |report| counter(&report.report.counters, which)) })
 }
 
 /// How many snapshots are listed.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot_count(report: *const ibt_report) -> usize {
-    guard!(0, { report.as_ref().map_or(0, |report| report.snapshots.len()) })
+pub extern "C" fn ibt_report_snapshot_count(report: Option<&ibt_report>) -> usize {
+    guard!(0, { report.map_or(0, |report| report.snapshots.len()) })
 }
 
 /// The stamp of snapshot i: its name within its key, UTC.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot_stamp(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_snapshot_stamp(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.stamp)) })
 }
 
@@ -272,7 +272,7 @@ pub unsafe extern "C" fn ibt_report_snapshot_stamp(report: *const ibt_report, i:
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot_key(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_snapshot_key(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.key)) })
 }
 
@@ -280,7 +280,7 @@ pub unsafe extern "C" fn ibt_report_snapshot_key(report: *const ibt_report, i: u
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot_kind(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_snapshot_kind(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.kind)) })
 }
 
@@ -288,7 +288,7 @@ pub unsafe extern "C" fn ibt_report_snapshot_kind(report: *const ibt_report, i: 
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot_digest(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_snapshot_digest(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.digest)) })
 }
 
@@ -296,7 +296,7 @@ pub unsafe extern "C" fn ibt_report_snapshot_digest(report: *const ibt_report, i
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot_source(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_snapshot_source(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.source)) })
 }
 
@@ -306,7 +306,7 @@ pub unsafe extern "C" fn ibt_report_snapshot_source(report: *const ibt_report, i
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot_parent(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_snapshot_parent(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| snapshot.parent.as_ref()) })
 }
 
@@ -314,7 +314,7 @@ pub unsafe extern "C" fn ibt_report_snapshot_parent(report: *const ibt_report, i
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot_reason(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_snapshot_reason(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.reason)) })
 }
 
@@ -324,7 +324,7 @@ pub unsafe extern "C" fn ibt_report_snapshot_reason(report: *const ibt_report, i
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot_date(report: *const ibt_report, i: usize) -> i64 {
+pub extern "C" fn ibt_report_snapshot_date(report: Option<&ibt_report>, i: usize) -> i64 {
     guard!(0, { snapshot(report, i).map_or(0, |snapshot| snapshot.date.to_time().to_nanos_i64()) })
 }
 
@@ -332,7 +332,7 @@ pub unsafe extern "C" fn ibt_report_snapshot_date(report: *const ibt_report, i: 
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot_action(report: *const ibt_report, i: usize) -> i32 {
+pub extern "C" fn ibt_report_snapshot_action(report: Option<&ibt_report>, i: usize) -> i32 {
     guard!(0, { snapshot(report, i).map_or(0, |snapshot| snapshot.action as i32) })
 }
 
@@ -342,7 +342,7 @@ pub unsafe extern "C" fn ibt_report_snapshot_action(report: *const ibt_report, i
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_snapshot_counter(report: *const ibt_report, i: usize, which: i32) -> u64 {
+pub extern "C" fn ibt_report_snapshot_counter(report: Option<&ibt_report>, i: usize, which: i32) -> u64 {
     guard!(0, { snapshot(report, i).map_or(0, |snapshot| counter(&snapshot.counters, which)) })
 }
 
@@ -351,8 +351,8 @@ pub unsafe extern "C" fn ibt_report_snapshot_counter(report: *const ibt_report, 
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_problem_count(report: *const ibt_report) -> usize {
-    guard!(0, { report.as_ref().map_or(0, |report| report.problems.len()) })
+pub extern "C" fn ibt_report_problem_count(report: Option<&ibt_report>) -> usize {
+    guard!(0, { report.map_or(0, |report| report.problems.len()) })
 }
 
 /// The path of the entry that problem i is about, as raw bytes; NULL if it is
@@ -360,7 +360,7 @@ pub unsafe extern "C" fn ibt_report_problem_count(report: *const ibt_report) -> 
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_problem_path(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_problem_path(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { problem_text(report, i, |problem| problem.path.as_ref()) })
 }
 
@@ -368,7 +368,7 @@ pub unsafe extern "C" fn ibt_report_problem_path(report: *const ibt_report, i: u
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_problem_message(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_problem_message(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { problem_text(report, i, |problem| Some(&problem.message)) })
 }
 
@@ -377,7 +377,7 @@ pub unsafe extern "C" fn ibt_report_problem_message(report: *const ibt_report, i
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_problem_snapshot(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_problem_snapshot(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { problem_text(report, i, |problem| problem.snapshot.as_ref()) })
 }
 
@@ -386,7 +386,7 @@ pub unsafe extern "C" fn ibt_report_problem_snapshot(report: *const ibt_report, 
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_problem_file(report: *const ibt_report, i: usize) -> *const c_char {
+pub extern "C" fn ibt_report_problem_file(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { problem_text(report, i, |problem| problem.file.as_ref()) })
 }
 
@@ -394,7 +394,7 @@ pub unsafe extern "C" fn ibt_report_problem_file(report: *const ibt_report, i: u
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_problem_status(report: *const ibt_report, i: usize) -> ibt_status {
+pub extern "C" fn ibt_report_problem_status(report: Option<&ibt_report>, i: usize) -> ibt_status {
     guard!(IBT_OK, { problem(report, i).map_or(IBT_OK, |problem| problem.status as ibt_status) })
 }
 
@@ -402,7 +402,7 @@ pub unsafe extern "C" fn ibt_report_problem_status(report: *const ibt_report, i:
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_problem_kind(report: *const ibt_report, i: usize) -> i32 {
+pub extern "C" fn ibt_report_problem_kind(report: Option<&ibt_report>, i: usize) -> i32 {
     guard!(0, { problem(report, i).map_or(0, |problem| problem.kind as i32) })
 }
 
@@ -410,7 +410,7 @@ pub unsafe extern "C" fn ibt_report_problem_kind(report: *const ibt_report, i: u
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_problem_os_code(report: *const ibt_report, i: usize) -> i32 {
+pub extern "C" fn ibt_report_problem_os_code(report: Option<&ibt_report>, i: usize) -> i32 {
     guard!(0, { problem(report, i).map_or(0, |problem| problem.os_code) })
 }
 
@@ -421,9 +421,9 @@ pub unsafe extern "C" fn ibt_report_problem_os_code(report: *const ibt_report, i
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_report_json(report: *const ibt_report) -> *const c_char {
+pub extern "C" fn ibt_report_json(report: Option<&ibt_report>) -> *const c_char {
     guard!(c"".as_ptr(), {
-        report.as_ref().map_or(c"".as_ptr(), |report| {
+        report.map_or(c"".as_ptr(), |report| {
             report.json.get_or_init(|| c_string(report.report.to_json())).as_ptr()
         })
     })
@@ -434,5 +434,8 @@ pub unsafe extern "C" fn ibt_report_json(report: *const ibt_report) -> *const c_
 /// Since: 0.1
 #[no_mangle]
 pub unsafe extern "C" fn ibt_report_free(report: *mut ibt_report) {
-    guard!((), { take(report) })
+    guard!((), {
+        // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.
+        unsafe { take(report) }
+    })
 }

@@ -84,9 +84,15 @@ pub unsafe extern "C" fn ibt_snapshot_open(
     out: *mut *mut ibt_snapshot,
     err: *mut *mut ibt_error,
 ) -> ibt_status {
-    guard!(err, err, { open(storage, key, options, out) })
+    guard!(err, err, {
+        // SAFETY: the arguments are as the header says.
+        unsafe { open(storage, key, options, out) }
+    })
 }
 
+/// # Safety
+///
+/// The arguments are those of [`ibt_snapshot_open`].
 unsafe fn open(
     storage: *mut ibt_storage,
     key: *const c_char,
@@ -94,24 +100,29 @@ unsafe fn open(
     out: *mut *mut ibt_snapshot,
 ) -> Result<ibt_status> {
     const DOING: &str = "open a snapshot";
-    put(out, ptr::null_mut());
-    let key = args::key(key, DOING)?;
+    // SAFETY: NULL or may be written.
+    unsafe { put(out, ptr::null_mut()) };
+    // SAFETY: NULL or a string.
+    let key = unsafe { args::key(key, DOING) }?;
     if out.is_null() {
         return Err(invalid(DOING, "out is NULL"));
     }
-    let settings = settings(options, DOING)?;
+    // SAFETY: NULL, or options that no setter changes meanwhile.
+    let settings = unsafe { settings(options, DOING) }?;
     Uses::BROWSE.check(&settings.engine, DOING)?;
     if settings.cancel.requested() {
         return Err(Error::cancelled());
     }
-    let store = ibt_storage::share(storage)?;
+    // SAFETY: NULL, or a storage of the caller.
+    let store = unsafe { ibt_storage::share(storage) }?;
     let snapshot = store.with(DOING, |store| {
         let mut callbacks = settings.callbacks.clone();
         Snapshot::open(store, key, &mut Job::new(&settings.engine, &settings.cancel, &mut callbacks))
     })?;
     let stamp = c_string(snapshot.stamp().to_string());
     let shared = Shared { stamp, store, snapshot: Mutex::new(snapshot) };
-    *out = give(ibt_snapshot { shared: Arc::new(shared) });
+    // SAFETY: not NULL, so it may be written.
+    unsafe { put(out, give(ibt_snapshot { shared: Arc::new(shared) })) };
     Ok(IBT_OK)
 }
 
@@ -120,8 +131,8 @@ unsafe fn open(
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_snapshot_stamp(snapshot: *const ibt_snapshot) -> *const c_char {
-    guard!(ptr::null(), { snapshot.as_ref().map_or(ptr::null(), |snapshot| snapshot.shared.stamp.as_ptr()) })
+pub extern "C" fn ibt_snapshot_stamp(snapshot: Option<&ibt_snapshot>) -> *const c_char {
+    guard!(ptr::null(), { snapshot.map_or(ptr::null(), |snapshot| snapshot.shared.stamp.as_ptr()) })
 }
 
 /// Gives `entry` the entry of `path` and what lies below it: with depth 0 the
@@ -150,10 +161,16 @@ pub unsafe extern "C" fn ibt_snapshot_list(
 ) -> ibt_status {
     guard!(err, err, {
         const DOING: &str = "list a snapshot";
-        let path = path_in(path, DOING)?;
+        // SAFETY: NULL or a string.
+        let path = unsafe { path_in(path, DOING) }?;
         let callback = entry.ok_or_else(|| invalid(DOING, "entry is NULL"))?;
-        with_snapshot(snapshot, DOING, |snapshot, _| {
-            snapshot.list(&path, depth, &mut |entry| flow(callback(ud, &ibt_entry::new(entry))))
+        // SAFETY: NULL, or a snapshot that is not freed yet.
+        let shared = unsafe { share(snapshot, DOING) }?;
+        with_snapshot(&shared, DOING, |snapshot, _| {
+            snapshot.list(&path, depth, &mut |entry| {
+                // SAFETY: the caller's function with its own userdata; the entry lives until it returns.
+                flow(unsafe { callback(ud, &ibt_entry::new(entry)) })
+            })
         })
     })
 }
@@ -187,11 +204,15 @@ pub unsafe extern "C" fn ibt_snapshot_read(
 ) -> ibt_status {
     guard!(err, err, {
         const DOING: &str = "read a file of a snapshot";
-        let path = path_in(path, DOING)?;
+        // SAFETY: NULL or a string.
+        let path = unsafe { path_in(path, DOING) }?;
         let callback = sink.ok_or_else(|| invalid(DOING, "sink is NULL"))?;
-        with_snapshot(snapshot, DOING, |snapshot, store| {
+        // SAFETY: NULL, or a snapshot that is not freed yet.
+        let shared = unsafe { share(snapshot, DOING) }?;
+        with_snapshot(&shared, DOING, |snapshot, store| {
             store.with(DOING, |store| {
-                let mut sink = |data: &[u8]| flow(callback(ud, data.as_ptr(), data.len()));
+                // SAFETY: the caller's function with its own userdata; the bytes live until it returns.
+                let mut sink = |data: &[u8]| flow(unsafe { callback(ud, data.as_ptr(), data.len()) });
                 snapshot.read(store, &path, offset, len, &mut sink)
             })
         })
@@ -204,11 +225,18 @@ pub unsafe extern "C" fn ibt_snapshot_read(
 /// Since: 0.1
 #[no_mangle]
 pub unsafe extern "C" fn ibt_snapshot_free(snapshot: *mut ibt_snapshot) {
-    guard!((), { take(snapshot) })
+    guard!((), {
+        // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.
+        unsafe { take(snapshot) }
+    })
 }
 
+/// # Safety
+///
+/// `path` is NULL or a string.
 unsafe fn path_in(path: *const c_char, doing: &str) -> Result<Path> {
-    let path = bytes(path, doing, "path")?;
+    // SAFETY: the caller's promise.
+    let path = unsafe { bytes(path, doing, "path") }?;
     relative(path).map_err(|reason| invalid(doing, reason).at(path))
 }
 
@@ -221,15 +249,23 @@ fn flow(answer: i32) -> Flow {
     }
 }
 
-/// Runs `body` on the snapshot behind a handle and its store. `Busy` while another call does.
-unsafe fn with_snapshot(
-    handle: *const ibt_snapshot,
+/// A share in the snapshot behind a handle. From here on the handle is not looked at: a callback may free it.
+///
+/// # Safety
+///
+/// `handle` is NULL or a snapshot that is not freed yet.
+unsafe fn share(handle: *const ibt_snapshot, doing: &str) -> Result<Arc<Shared>> {
+    // SAFETY: the caller's promise.
+    let handle = unsafe { handle.as_ref() }.ok_or_else(|| invalid(doing, "snapshot is NULL"))?;
+    Ok(Arc::clone(&handle.shared))
+}
+
+/// Runs `body` on a snapshot and its store. `Busy` while another call does.
+fn with_snapshot(
+    shared: &Shared,
     doing: &str,
     body: impl FnOnce(&mut Snapshot, &ibt_storage) -> Result<()>,
 ) -> Result<ibt_status> {
-    let handle = handle.as_ref().ok_or_else(|| invalid(doing, "snapshot is NULL"))?;
-    // From here on the handle is not looked at: a callback may free it.
-    let shared = Arc::clone(&handle.shared);
     let mut held = match shared.snapshot.try_lock() {
         Ok(held) => held,
         Err(TryLockError::WouldBlock) => {

@@ -38,8 +38,10 @@ pub unsafe extern "C" fn ibt_list_snapshots(
     err: *mut *mut ibt_error,
 ) -> ibt_status {
     guard!(err, err, {
-        let call = Call::begin("list snapshots", storage, options, report);
-        let key = if key.is_null() { None } else { Some(args::key(key, call.doing)?) };
+        // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
+        let call = unsafe { Call::begin("list snapshots", storage, options, report) };
+        // SAFETY: NULL or a string.
+        let key = unsafe { args::optional_key(key, call.doing) }?;
         call.run(Uses::LIST, |store, job| maintain::list(store, key, job))
     })
 }
@@ -81,8 +83,10 @@ pub unsafe extern "C" fn ibt_consolidate(
     err: *mut *mut ibt_error,
 ) -> ibt_status {
     guard!(err, err, {
-        let call = Call::begin("consolidate", storage, options, report);
-        let key = args::key(key, call.doing)?;
+        // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
+        let call = unsafe { Call::begin("consolidate", storage, options, report) };
+        // SAFETY: NULL or a string.
+        let key = unsafe { args::key(key, call.doing) }?;
         call.run(Uses::NOTHING, |store, job| maintain::consolidate(store, key, job))
     })
 }
@@ -122,8 +126,10 @@ pub unsafe extern "C" fn ibt_rebuild_cache(
     err: *mut *mut ibt_error,
 ) -> ibt_status {
     guard!(err, err, {
-        let call = Call::begin("rebuild the cache", storage, options, report);
-        let key = args::key(key, call.doing)?;
+        // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
+        let call = unsafe { Call::begin("rebuild the cache", storage, options, report) };
+        // SAFETY: NULL or a string.
+        let key = unsafe { args::key(key, call.doing) }?;
         call.run(Uses::NOTHING, |store, job| maintain::rebuild_cache(store, key, job))
     })
 }
@@ -176,8 +182,10 @@ pub unsafe extern "C" fn ibt_prune(
     err: *mut *mut ibt_error,
 ) -> ibt_status {
     guard!(err, err, {
-        let call = Call::begin("prune", storage, options, report);
-        let key = args::key(key, call.doing)?;
+        // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
+        let call = unsafe { Call::begin("prune", storage, options, report) };
+        // SAFETY: NULL or a string.
+        let key = unsafe { args::key(key, call.doing) }?;
         call.run(Uses::PRUNE, |store, job| maintain::prune(store, key, job))
     })
 }
@@ -225,8 +233,10 @@ pub unsafe extern "C" fn ibt_verify(
     err: *mut *mut ibt_error,
 ) -> ibt_status {
     guard!(err, err, {
-        let call = Call::begin("verify", storage, options, report);
-        let key = if key.is_null() { None } else { Some(args::key(key, call.doing)?) };
+        // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
+        let call = unsafe { Call::begin("verify", storage, options, report) };
+        // SAFETY: NULL or a string.
+        let key = unsafe { args::optional_key(key, call.doing) }?;
         call.run(Uses::VERIFY, |store, job| maintain::verify(store, key, job))
     })
 }
@@ -274,9 +284,12 @@ pub unsafe extern "C" fn ibt_compare(
     err: *mut *mut ibt_error,
 ) -> ibt_status {
     guard!(err, err, {
-        let call = Call::begin("compare", storage, options, report);
-        let key = args::key(key, call.doing)?;
-        let tree = args::path(tree, call.doing, "tree")?;
+        // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
+        let call = unsafe { Call::begin("compare", storage, options, report) };
+        // SAFETY: NULL or a string.
+        let key = unsafe { args::key(key, call.doing) }?;
+        // SAFETY: NULL or a string.
+        let tree = unsafe { args::path(tree, call.doing, "tree") }?;
         call.run(Uses::COMPARE, |store, job| maintain::compare(store, key, tree, job))
     })
 }

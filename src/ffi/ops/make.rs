@@ -55,8 +55,10 @@ pub unsafe extern "C" fn ibt_full_backup(
     err: *mut *mut ibt_error,
 ) -> ibt_status {
     guard!(err, err, {
-        let call = Call::begin("back up", storage, options, report);
-        let source = args::path(source, call.doing, "source")?;
+        // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
+        let call = unsafe { Call::begin("back up", storage, options, report) };
+        // SAFETY: NULL or a string.
+        let source = unsafe { args::path(source, call.doing, "source") }?;
         call.run(Uses::BACKUP, |store, job| backup::full(store, source, job))
     })
 }
@@ -83,8 +85,10 @@ pub unsafe extern "C" fn ibt_incremental_backup(
     err: *mut *mut ibt_error,
 ) -> ibt_status {
     guard!(err, err, {
-        let call = Call::begin("back up", storage, options, report);
-        let source = args::path(source, call.doing, "source")?;
+        // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
+        let call = unsafe { Call::begin("back up", storage, options, report) };
+        // SAFETY: NULL or a string.
+        let source = unsafe { args::path(source, call.doing, "source") }?;
         call.run(Uses::BACKUP, |store, job| backup::incremental(store, source, job))
     })
 }
@@ -163,9 +167,12 @@ pub unsafe extern "C" fn ibt_restore(
     err: *mut *mut ibt_error,
 ) -> ibt_status {
     guard!(err, err, {
-        let call = Call::begin("restore", storage, options, report);
-        let key = args::key(key, call.doing)?;
-        let dest = args::path(dest, call.doing, "dest")?;
+        // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
+        let call = unsafe { Call::begin("restore", storage, options, report) };
+        // SAFETY: NULL or a string.
+        let key = unsafe { args::key(key, call.doing) }?;
+        // SAFETY: NULL or a string.
+        let dest = unsafe { args::path(dest, call.doing, "dest") }?;
         call.run(Uses::RESTORE, |store, job| restore::restore(store, key, dest, job))
     })
 }

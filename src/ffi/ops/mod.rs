@@ -91,28 +91,35 @@ struct Call {
 
 impl Call {
     /// Clears `*report`, so that it is set only when [`Call::run`] has something to report.
+    ///
+    /// # Safety
+    ///
+    /// Until [`Call::run`] returns, `storage` is NULL or a storage of the caller, `options` NULL or options that no
+    /// setter changes, and `report` NULL or may be written. `run` itself lets the first two be freed by callbacks.
     unsafe fn begin(
         doing: &'static str,
         storage: *mut ibt_storage,
         options: *const ibt_options,
         report: *mut *mut ibt_report,
     ) -> Self {
-        put(report, ptr::null_mut());
+        // SAFETY: the caller's promise.
+        unsafe { put(report, ptr::null_mut()) };
         Call { doing, storage, options, report }
     }
 
     /// Runs `work` and hands out its report, failed or not.
-    unsafe fn run(
+    fn run(
         self,
         uses: Uses,
         work: impl FnOnce(&mut dyn Store, &mut Job<'_>) -> Result<()>,
     ) -> Result<ibt_status> {
-        let settings = settings(self.options, self.doing)?;
+        // SAFETY: promised to `begin`. The options are copied here and not looked at again.
+        let settings = unsafe { settings(self.options, self.doing) }?;
         uses.check(&settings.engine, self.doing)?;
         if settings.cancel.requested() {
             return Err(Error::cancelled());
         }
-        with_store(self.storage, self.doing, |store| {
+        let on_store = |store: &mut dyn Store| {
             let mut callbacks = settings.callbacks.clone();
             let mut job = Job::new(&settings.engine, &settings.cancel, &mut callbacks);
             job.report.date = Time::now();
@@ -121,9 +128,12 @@ impl Call {
             job.report.failed = outcome.as_ref().err().cloned();
             let status = job.report.status();
             if !self.report.is_null() {
-                *self.report = give(ibt_report::new(job.report));
+                // SAFETY: promised to `begin`.
+                unsafe { put(self.report, give(ibt_report::new(job.report))) };
             }
             outcome.map(|()| status)
-        })
+        };
+        // SAFETY: promised to `begin`. The call has a share of its own of the storage.
+        unsafe { with_store(self.storage, self.doing, on_store) }
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::c_void;
 
 use crate::job::{Cancel, Level};
 
+use super::super::args::Handle;
 use super::super::callback::{ibt_change_fn, ibt_destroy_fn, ibt_log_fn, ibt_progress_fn, Callback};
 use super::super::cancel::ibt_cancel;
 use super::super::constants::*;
@@ -26,6 +27,8 @@ pub unsafe extern "C" fn ibt_options_set_progress(
     destroy: ibt_destroy_fn,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_progress", |settings| {
             let (new, unused) = Callback::new(progress, ud, destroy);
             Ok((std::mem::replace(&mut settings.callbacks.progress, new), unused))
@@ -51,6 +54,8 @@ pub unsafe extern "C" fn ibt_options_set_change(
     destroy: ibt_destroy_fn,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_change", |settings| {
             let (new, unused) = Callback::new(change, ud, destroy);
             Ok((std::mem::replace(&mut settings.callbacks.change, new), unused))
@@ -75,6 +80,8 @@ pub unsafe extern "C" fn ibt_options_set_log(
     destroy: ibt_destroy_fn,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_log", |settings| {
             let level = match level {
                 IBT_LOG_ERROR => Level::Error,
@@ -104,8 +111,12 @@ pub unsafe extern "C" fn ibt_options_set_cancel(
     cancel: *mut ibt_cancel,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_cancel", |settings| {
-            settings.cancel = cancel.as_ref().map_or_else(Cancel::default, |shared| shared.0.clone());
+            // SAFETY: NULL, or a handle that is not freed yet.
+            let cancel = unsafe { cancel.as_ref() };
+            settings.cancel = cancel.map_or_else(Cancel::default, |shared| shared.0.clone());
             Ok(())
         })
     })

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use crate::filter::Filter;
 use crate::job::{Options, Overwrite};
 
-use super::super::args::relative;
+use super::super::args::{relative, Handle};
 use super::super::constants::*;
 use super::setters::{bytes, unknown};
 use super::*;
@@ -30,8 +30,11 @@ pub unsafe extern "C" fn ibt_options_add_include(
     glob: *const c_char,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_add_include", |settings| {
-            let glob = bytes(glob, "glob")?;
+            // SAFETY: NULL or a string.
+            let glob = unsafe { bytes(glob, "glob") }?;
             Filter::check_glob(glob)?;
             room_for_one(&settings.engine)?;
             settings.engine.includes.push(glob.to_vec());
@@ -59,8 +62,11 @@ fn room_for_one(options: &Options) -> Result<(), Refusal> {
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_add_path(options: *mut ibt_options, path: *const c_char) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_add_path", |settings| {
-            let path = relative(bytes(path, "path")?)?;
+            // SAFETY: NULL or a string.
+            let path = relative(unsafe { bytes(path, "path") }?)?;
             if path.is_root() {
                 return Err("path is empty".into());
             }
@@ -86,8 +92,11 @@ pub unsafe extern "C" fn ibt_options_add_path(options: *mut ibt_options, path: *
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_root(options: *mut ibt_options, path: *const c_char) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_root", |settings| {
-            settings.engine.root = relative(bytes(path, "path")?)?;
+            // SAFETY: NULL or a string.
+            settings.engine.root = relative(unsafe { bytes(path, "path") }?)?;
             Ok(())
         })
     })
@@ -110,6 +119,8 @@ pub unsafe extern "C" fn ibt_options_set_root(options: *mut ibt_options, path: *
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, policy: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_overwrite", |settings| {
             settings.engine.overwrite = match policy {
                 IBT_OVERWRITE_NEVER => Overwrite::Never,
@@ -157,6 +168,8 @@ pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, po
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_delete_extra(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_delete_extra", |settings| {
             settings.engine.delete_extra = on != 0;
             Ok(())
@@ -179,6 +192,8 @@ pub unsafe extern "C" fn ibt_options_set_delete_extra(options: *mut ibt_options,
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_leave_partial(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_leave_partial", |settings| {
             settings.engine.leave_partial = on != 0;
             Ok(())
@@ -197,6 +212,8 @@ pub unsafe extern "C" fn ibt_options_set_leave_partial(options: *mut ibt_options
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_keep_last(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_keep_last", |settings| {
             settings.engine.keep.last = n;
             Ok(())
@@ -216,6 +233,8 @@ pub unsafe extern "C" fn ibt_options_set_keep_last(options: *mut ibt_options, n:
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_keep_daily(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_keep_daily", |settings| {
             settings.engine.keep.daily = n;
             Ok(())
@@ -235,6 +254,8 @@ pub unsafe extern "C" fn ibt_options_set_keep_daily(options: *mut ibt_options, n
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_keep_weekly(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_keep_weekly", |settings| {
             settings.engine.keep.weekly = n;
             Ok(())
@@ -254,6 +275,8 @@ pub unsafe extern "C" fn ibt_options_set_keep_weekly(options: *mut ibt_options, 
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_keep_monthly(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_keep_monthly", |settings| {
             settings.engine.keep.monthly = n;
             Ok(())
@@ -273,6 +296,8 @@ pub unsafe extern "C" fn ibt_options_set_keep_monthly(options: *mut ibt_options,
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_keep_yearly(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_keep_yearly", |settings| {
             settings.engine.keep.yearly = n;
             Ok(())
@@ -293,6 +318,8 @@ pub unsafe extern "C" fn ibt_options_set_keep_yearly(options: *mut ibt_options, 
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_dry_run(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_dry_run", |settings| {
             settings.engine.dry_run = on != 0;
             Ok(())

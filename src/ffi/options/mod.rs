@@ -11,7 +11,7 @@ pub use setters::*;
 use crate::error::{Error, Kind, Result};
 use crate::job::{Cancel, Options};
 
-use super::args::{give, take};
+use super::args::{give, take, Handle};
 use super::callback::Callbacks;
 use super::constants::{IBT_ERR_INVALID_ARG, IBT_OK};
 use super::library::ibt_status;
@@ -49,7 +49,7 @@ pub(super) struct Settings {
 ///
 /// Since: 0.1
 #[no_mangle]
-pub unsafe extern "C" fn ibt_options_new() -> *mut ibt_options {
+pub extern "C" fn ibt_options_new() -> *mut ibt_options {
     guard!(std::ptr::null_mut(), { give(ibt_options { settings: Settings::default(), refused: None }) })
 }
 
@@ -58,12 +58,20 @@ pub unsafe extern "C" fn ibt_options_new() -> *mut ibt_options {
 /// Since: 0.1
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_free(options: *mut ibt_options) {
-    guard!((), { take(options) })
+    guard!((), {
+        // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.
+        unsafe { take(options) }
+    })
 }
 
 /// A copy of what `options` say, the defaults for NULL; the error of the setter that refused, if one did.
+///
+/// # Safety
+///
+/// `options` is NULL or points to options that no setter changes meanwhile.
 pub(super) unsafe fn settings(options: *const ibt_options, doing: &str) -> Result<Settings> {
-    let Some(options) = options.as_ref() else { return Ok(Settings::default()) };
+    // SAFETY: the caller's promise.
+    let Some(options) = (unsafe { options.as_ref() }) else { return Ok(Settings::default()) };
     match &options.refused {
         Some(refusal) => Err(Error { op: doing.into(), ..refusal.clone() }),
         None => Ok(options.settings.clone()),
@@ -75,20 +83,21 @@ type Refusal = String;
 
 /// The body of every setter: applies `change`, or marks the object with its refusal. What `change` gives back, a
 /// callback that was set before, is let go of when nobody is at work on the options: its destroy function may use them.
-unsafe fn set<T>(
-    options: *mut ibt_options,
+fn set<T>(
+    mut options: Handle<ibt_options>,
     setter: &str,
     change: impl FnOnce(&mut Settings) -> Result<T, Refusal>,
 ) -> ibt_status {
-    let Some(options) = options.as_mut() else { return IBT_ERR_INVALID_ARG };
-    match change(&mut options.settings) {
+    // SAFETY: while a setter runs, the header forbids every other use. The reference ends before `before` is dropped.
+    let Some(object) = (unsafe { options.get_mut() }) else { return IBT_ERR_INVALID_ARG };
+    match change(&mut object.settings) {
         Ok(before) => {
             drop(before);
             IBT_OK
         }
         Err(reason) => {
             let refusal = Error::new(Kind::InvalidArg, "", format!("{setter}: {reason}"));
-            options.refused.get_or_insert(refusal);
+            object.refused.get_or_insert(refusal);
             IBT_ERR_INVALID_ARG
         }
     }

@@ -8,7 +8,7 @@ use crate::format::check_key;
 use crate::job::{meta, Codec, Detect, OnFileError, Select};
 use crate::stamp::{Stamp, Time};
 
-use super::super::args;
+use super::super::args::{self, Handle};
 use super::super::constants::*;
 use super::*;
 
@@ -28,8 +28,12 @@ const THREADS_MAX: u32 = 1024;
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_key(options: *mut ibt_options, key: *const c_char) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_key", |settings| {
-            settings.engine.key = Some(check_key(bytes(key, "key")?).map_err(|error| error.detail)?);
+            // SAFETY: NULL or a string.
+            let key = unsafe { bytes(key, "key") }?;
+            settings.engine.key = Some(check_key(key).map_err(|error| error.detail)?);
             Ok(())
         })
     })
@@ -51,8 +55,11 @@ pub unsafe extern "C" fn ibt_options_set_cache_dir(
     path: *const c_char,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_cache_dir", |settings| {
-            let path = args::path(path, "", "path").map_err(|error| error.detail)?;
+            // SAFETY: NULL or a string.
+            let path = unsafe { args::path(path, "", "path") }.map_err(|error| error.detail)?;
             // A later change of the current directory does not move the cache.
             settings.engine.cache_dir = Some(std::path::absolute(path).unwrap_or(path.into()));
             Ok(())
@@ -81,9 +88,12 @@ pub unsafe extern "C" fn ibt_options_add_protected_path(
     path: *const c_char,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_add_protected_path", |settings| {
             const PATHS_MAX: usize = 10_000;
-            let path = args::path(path, "", "path").map_err(|error| error.detail)?;
+            // SAFETY: NULL or a string.
+            let path = unsafe { args::path(path, "", "path") }.map_err(|error| error.detail)?;
             if settings.engine.protected.len() >= PATHS_MAX {
                 return Err(format!("more than {PATHS_MAX} protected paths"));
             }
@@ -110,8 +120,11 @@ pub unsafe extern "C" fn ibt_options_add_exclude(
     gitignore_pattern: *const c_char,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_add_exclude", |settings| {
-            let pattern = bytes(gitignore_pattern, "pattern")?;
+            // SAFETY: NULL or a string.
+            let pattern = unsafe { bytes(gitignore_pattern, "pattern") }?;
             if pattern.is_empty() || pattern.contains(&b'\n') {
                 return Err("pattern is not one line".into());
             }
@@ -144,8 +157,11 @@ pub unsafe extern "C" fn ibt_options_set_exclude_file(
     name: *const c_char,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_exclude_file", |settings| {
-            let name = bytes(name, "name")?;
+            // SAFETY: NULL or a string.
+            let name = unsafe { bytes(name, "name") }?;
             if name.len() > NAME_MAX || name.contains(&b'/') || matches!(name, b"." | b"..") {
                 return Err("name is not a file's name".into());
             }
@@ -171,11 +187,14 @@ pub unsafe extern "C" fn ibt_options_set_snapshot(
     stamp: *const c_char,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_snapshot", |settings| {
             settings.engine.select = match stamp.is_null() {
                 true => Select::Newest,
                 false => {
-                    let text = CStr::from_ptr(stamp).to_str().ok();
+                    // SAFETY: not NULL, so a string.
+                    let text = unsafe { CStr::from_ptr(stamp) }.to_str().ok();
                     Select::Exactly(text.and_then(Stamp::parse).ok_or("not a stamp")?)
                 }
             };
@@ -204,6 +223,8 @@ pub unsafe extern "C" fn ibt_options_set_as_of(
     unix_nanoseconds: i64,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_as_of", |settings| {
             settings.engine.select = Select::AsOf(Time::from_nanos(unix_nanoseconds.into()));
             Ok(())
@@ -228,6 +249,8 @@ pub unsafe extern "C" fn ibt_options_set_compression(
     level: i32,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_compression", |settings| {
             settings.engine.codec = match (codec, level) {
                 (IBT_COMPRESSION_NONE, _) => Codec::None,
@@ -251,6 +274,8 @@ pub unsafe extern "C" fn ibt_options_set_compression(
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_threads(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_threads", |settings| {
             if n > THREADS_MAX {
                 return Err(format!("{n} threads are more than {THREADS_MAX}"));
@@ -274,6 +299,8 @@ pub unsafe extern "C" fn ibt_options_set_change_detection(
     rule: i32,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_change_detection", |settings| {
             settings.engine.detect = match rule {
                 IBT_DETECT_METADATA => Detect::Metadata,
@@ -297,6 +324,8 @@ pub unsafe extern "C" fn ibt_options_set_change_detection(
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_one_file_system(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_one_file_system", |settings| {
             settings.engine.one_file_system = on != 0;
             Ok(())
@@ -315,6 +344,8 @@ pub unsafe extern "C" fn ibt_options_set_one_file_system(options: *mut ibt_optio
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_skip_cache_dirs(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_skip_cache_dirs", |settings| {
             settings.engine.skip_cache_dirs = on != 0;
             Ok(())
@@ -336,6 +367,8 @@ pub unsafe extern "C" fn ibt_options_set_skip_cache_dirs(options: *mut ibt_optio
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_on_file_error(options: *mut ibt_options, policy: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_on_file_error", |settings| {
             settings.engine.on_file_error = match policy {
                 IBT_ON_ERROR_SKIP => OnFileError::Skip,
@@ -361,6 +394,8 @@ pub unsafe extern "C" fn ibt_options_set_allow_source_change(
     on: i32,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_allow_source_change", |settings| {
             settings.engine.allow_source_change = on != 0;
             Ok(())
@@ -381,6 +416,8 @@ pub unsafe extern "C" fn ibt_options_set_allow_source_change(
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_allow_empty(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_allow_empty", |settings| {
             settings.engine.allow_empty = on != 0;
             Ok(())
@@ -403,6 +440,8 @@ pub unsafe extern "C" fn ibt_options_set_restore_metadata(
     mask: u32,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_restore_metadata", |settings| {
             if mask & !meta::ALL != 0 {
                 return Err(format!("mask {mask} has unknown bits"));
@@ -428,8 +467,12 @@ pub unsafe extern "C" fn ibt_options_set_expected_digest(
     tree_digest: *const c_char,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_expected_digest", |settings| {
-            let text = std::str::from_utf8(bytes(tree_digest, "tree_digest")?).ok();
+            // SAFETY: NULL or a string.
+            let text = unsafe { bytes(tree_digest, "tree_digest") }?;
+            let text = std::str::from_utf8(text).ok();
             let digest =
                 text.and_then(Hash::parse).ok_or("tree_digest is not \"blake3:\" and 64 hex digits")?;
             settings.engine.expected_digest = Some(digest);
@@ -455,6 +498,8 @@ pub unsafe extern "C" fn ibt_options_set_lock_wait(
     milliseconds: i64,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_lock_wait", |settings| {
             if milliseconds < -1 {
                 return Err(format!("{milliseconds} milliseconds are less than -1"));
@@ -479,6 +524,8 @@ pub unsafe extern "C" fn ibt_options_set_lock_wait(
 #[no_mangle]
 pub unsafe extern "C" fn ibt_options_set_allow_unlocked(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_allow_unlocked", |settings| {
             settings.engine.allow_unlocked = on != 0;
             Ok(())
@@ -486,8 +533,12 @@ pub unsafe extern "C" fn ibt_options_set_allow_unlocked(options: *mut ibt_option
     })
 }
 
+/// # Safety
+///
+/// As for [`args::bytes`].
 pub(super) unsafe fn bytes<'a>(text: *const c_char, name: &str) -> Result<&'a [u8], Refusal> {
-    args::bytes(text, "", name).map_err(|error| error.detail)
+    // SAFETY: the caller's promise.
+    unsafe { args::bytes(text, "", name) }.map_err(|error| error.detail)
 }
 
 pub(super) fn unknown(what: &str, number: i32) -> Refusal {

@@ -185,19 +185,23 @@ impl Backend for Functions {
     fn create(&self, name: &str) -> Answer<Self::Stream> {
         let writer = self.function(|table| table.writer)?;
         let (name, mut stream) = (c_string(name), ptr::null_mut());
+        // SAFETY: the function and the userdata are the caller's; the name and the place for the stream outlive the call.
         self.call(|ud| unsafe { (writer.create)(ud, name.as_ptr(), &mut stream) })?;
         Ok((stream, writer))
     }
 
     fn write(&self, (stream, writer): &mut Self::Stream, data: &[u8]) -> Answer<()> {
+        // SAFETY: the function and the userdata are the caller's; the stream is not ended yet, and the data outlive the call.
         self.call(|ud| unsafe { (writer.write)(ud, *stream, data.as_ptr(), data.len()) })
     }
 
     fn commit(&self, (stream, writer): Self::Stream) -> Answer<()> {
+        // SAFETY: the function and the userdata are the caller's; the stream is not ended yet, and is used no more.
         self.call(|ud| unsafe { (writer.commit)(ud, stream) })
     }
 
     fn abort(&self, (stream, writer): Self::Stream) {
+        // SAFETY: the function and the userdata are the caller's; the stream is not ended yet, and is used no more.
         unsafe { (writer.abort)(self.userdata.pointer(), stream) }
     }
 
@@ -205,6 +209,7 @@ impl Backend for Functions {
         let read_at = self.function(|table| table.reader)?;
         let (name, mut got) = (c_string(name), 0);
         let (out, len) = (buf.as_mut_ptr(), buf.len());
+        // SAFETY: the function and the userdata are the caller's; the buffer has `len` bytes and outlives the call, as do name and `got`.
         self.call(|ud| unsafe { read_at(ud, name.as_ptr(), offset, out, len, &mut got) })?;
         Ok(got)
     }
@@ -213,6 +218,7 @@ impl Backend for Functions {
         let list = self.function(|table| table.list)?;
         let prefix = c_string(prefix);
         let mut lent = ibt_list(std::mem::take(out));
+        // SAFETY: the function and the userdata are the caller's; the prefix and the list outlive the call.
         let listed = self.call(|ud| unsafe { list(ud, prefix.as_ptr(), &mut lent) });
         *out = lent.0;
         listed
@@ -221,6 +227,7 @@ impl Backend for Functions {
     fn delete(&self, name: &str) -> Answer<()> {
         let delete = self.function(|table| table.delete)?;
         let name = c_string(name);
+        // SAFETY: the function and the userdata are the caller's; the name outlives the call.
         self.call(|ud| unsafe { delete(ud, name.as_ptr()) })
     }
 
@@ -231,12 +238,14 @@ impl Backend for Functions {
     fn lock(&self, key: &str) -> Answer<()> {
         let Locks { lock, .. } = self.function(|table| table.locks)?;
         let key = c_string(key);
+        // SAFETY: the function and the userdata are the caller's; the key outlives the call.
         self.call(|ud| unsafe { lock(ud, key.as_ptr()) })
     }
 
     fn unlock(&self, key: &str) {
         let Ok(Locks { unlock, .. }) = self.function(|table| table.locks) else { return };
         let key = c_string(key);
+        // SAFETY: the function and the userdata are the caller's; the key outlives the call.
         unsafe { unlock(self.userdata.pointer(), key.as_ptr()) }
     }
 }

@@ -25,10 +25,12 @@ pub struct ibt_list(pub(super) Listing);
 #[no_mangle]
 pub unsafe extern "C" fn ibt_list_add(out: *mut ibt_list, name: *const c_char, size: u64) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
-        match out.as_mut() {
+        // SAFETY: NULL, or the list that the caller's list function was lent, which nobody else uses meanwhile.
+        match unsafe { out.as_mut() } {
             Some(out) if !name.is_null() => {
                 // libibt's own names are UTF-8: another one is foreign.
-                if let Ok(name) = CStr::from_ptr(name).to_str() {
+                // SAFETY: not NULL, so a string.
+                if let Ok(name) = unsafe { CStr::from_ptr(name) }.to_str() {
                     out.0.add(name, size);
                 }
                 IBT_OK

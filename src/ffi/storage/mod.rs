@@ -57,12 +57,19 @@ impl ibt_storage {
     }
 
     /// A share in the storage behind a handle, which it outlives; in the default one for NULL.
+    ///
+    /// # Safety
+    ///
+    /// `storage` is NULL or comes from [`give`](Self::give) and is not freed yet.
     pub(super) unsafe fn share(storage: *const ibt_storage) -> Result<Arc<ibt_storage>> {
         if storage.is_null() {
             return Ok(Arc::new(ibt_storage::new(DirStore::open_default()?)));
         }
-        Arc::increment_strong_count(storage);
-        Ok(Arc::from_raw(storage))
+        // SAFETY: `give` made the pointer of an `Arc`, whose share the handle still has; the new share is counted.
+        unsafe {
+            Arc::increment_strong_count(storage);
+            Ok(Arc::from_raw(storage))
+        }
     }
 
     /// The store, unless another call has it.
@@ -101,17 +108,26 @@ pub unsafe extern "C" fn ibt_storage_open_dir(
     out: *mut *mut ibt_storage,
     err: *mut *mut ibt_error,
 ) -> ibt_status {
-    guard!(err, err, { open_dir(path, out) })
+    guard!(err, err, {
+        // SAFETY: the arguments are as the header says.
+        unsafe { open_dir(path, out) }
+    })
 }
 
+/// # Safety
+///
+/// `dir` is NULL or a string, `out` NULL or may be written.
 unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt_status> {
     const DOING: &str = "open a storage";
-    put(out, ptr::null_mut());
-    let dir = path(dir, DOING, "path")?;
+    // SAFETY: the caller's promise.
+    unsafe { put(out, ptr::null_mut()) };
+    // SAFETY: the caller's promise.
+    let dir = unsafe { path(dir, DOING, "path") }?;
     if out.is_null() {
         return Err(invalid(DOING, "out is NULL"));
     }
-    *out = ibt_storage::new(DirStore::open(dir)).give();
+    // SAFETY: not NULL, so it may be written.
+    unsafe { put(out, ibt_storage::new(DirStore::open(dir)).give()) };
     Ok(IBT_OK)
 }
 
@@ -164,17 +180,23 @@ pub unsafe extern "C" fn ibt_storage_new(ud: *mut c_void, destroy: ibt_destroy_f
 pub unsafe extern "C" fn ibt_storage_free(storage: *mut ibt_storage) {
     guard!((), {
         if !storage.is_null() {
-            drop(Arc::from_raw(storage));
+            // SAFETY: the handle's share, which the caller gives back and uses no more.
+            drop(unsafe { Arc::from_raw(storage) });
         }
     })
 }
 
 /// Runs `body` on the store behind a handle, or on the default one for NULL. `Busy` while another call does.
+///
+/// # Safety
+///
+/// As for [`ibt_storage::share`].
 pub(super) unsafe fn with_store<T>(
     storage: *const ibt_storage,
     doing: &str,
     body: impl FnOnce(&mut dyn Store) -> Result<T>,
 ) -> Result<T> {
     // A callback may free the handle: the share keeps it until the call ends.
-    ibt_storage::share(storage)?.with(doing, body)
+    // SAFETY: the caller's promise.
+    unsafe { ibt_storage::share(storage) }?.with(doing, body)
 }

@@ -1,7 +1,9 @@
 //! The functions of a storage of the caller's own, and how they tell why they fail.
 
+use std::borrow::Cow;
 use std::ffi::{c_char, CStr};
 
+use super::super::args::Handle;
 use super::super::constants::*;
 use super::super::library::ibt_status;
 use super::callbacks::*;
@@ -25,6 +27,8 @@ pub unsafe extern "C" fn ibt_storage_set_writer(
     guard!(IBT_ERR_PANIC, {
         let all = create.zip(write).zip(commit).zip(abort);
         let writer = all.map(|(((create, write), commit), abort)| Writer { create, write, commit, abort });
+        // SAFETY: NULL, or a storage of the caller.
+        let storage = unsafe { Handle::new(storage) };
         set(storage, writer, |table| &mut table.writer)
     })
 }
@@ -41,7 +45,11 @@ pub unsafe extern "C" fn ibt_storage_set_reader(
     storage: *mut ibt_storage,
     read_at: ibt_read_at_fn,
 ) -> ibt_status {
-    guard!(IBT_ERR_PANIC, { set(storage, read_at, |table| &mut table.reader) })
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or a storage of the caller.
+        let storage = unsafe { Handle::new(storage) };
+        set(storage, read_at, |table| &mut table.reader)
+    })
 }
 
 /// Sets the function that lists objects. What was set before is replaced.
@@ -52,7 +60,11 @@ pub unsafe extern "C" fn ibt_storage_set_reader(
 /// Since: 0.1
 #[no_mangle]
 pub unsafe extern "C" fn ibt_storage_set_list(storage: *mut ibt_storage, list: ibt_list_fn) -> ibt_status {
-    guard!(IBT_ERR_PANIC, { set(storage, list, |table| &mut table.list) })
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or a storage of the caller.
+        let storage = unsafe { Handle::new(storage) };
+        set(storage, list, |table| &mut table.list)
+    })
 }
 
 /// Sets the function that removes an object. What was set before is replaced.
@@ -70,7 +82,11 @@ pub unsafe extern "C" fn ibt_storage_set_delete(
     storage: *mut ibt_storage,
     remove: ibt_delete_fn,
 ) -> ibt_status {
-    guard!(IBT_ERR_PANIC, { set(storage, remove, |table| &mut table.delete) })
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or a storage of the caller.
+        let storage = unsafe { Handle::new(storage) };
+        set(storage, remove, |table| &mut table.delete)
+    })
 }
 
 /// Sets the functions that keep two writers of one key apart. What was set
@@ -97,6 +113,8 @@ pub unsafe extern "C" fn ibt_storage_set_lock(
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         let locks = lock.zip(unlock).map(|(lock, unlock)| Locks { lock, unlock });
+        // SAFETY: NULL, or a storage of the caller.
+        let storage = unsafe { Handle::new(storage) };
         set(storage, locks, |table| &mut table.locks)
     })
 }
@@ -120,9 +138,13 @@ pub unsafe extern "C" fn ibt_storage_fail(
     msg: *const c_char,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
-        match storage.as_ref().and_then(|storage| storage.functions.as_ref()) {
+        // SAFETY: NULL, or a storage of the caller.
+        let storage = unsafe { Handle::new(storage) };
+        match storage.get().and_then(|storage| storage.functions.as_ref()) {
             Some(functions) => {
-                let text = (!msg.is_null()).then(|| CStr::from_ptr(msg).to_string_lossy().into_owned());
+                // SAFETY: not NULL, so a string.
+                let text = (!msg.is_null()).then(|| unsafe { CStr::from_ptr(msg) }.to_string_lossy());
+                let text = text.map(Cow::into_owned);
                 *functions.reason() = Some(Reason { os_code, text });
                 IBT_OK
             }
@@ -132,12 +154,12 @@ pub unsafe extern "C" fn ibt_storage_fail(
 }
 
 /// The body of every setter: puts `function` where `slot` says, if it is one and nobody is using the storage.
-unsafe fn set<F>(
-    storage: *mut ibt_storage,
+fn set<F>(
+    storage: Handle<ibt_storage>,
     function: Option<F>,
     slot: fn(&mut Table) -> &mut Option<F>,
 ) -> ibt_status {
-    let Some(storage) = storage.as_ref() else { return IBT_ERR_INVALID_ARG };
+    let Some(storage) = storage.get() else { return IBT_ERR_INVALID_ARG };
     let (Some(functions), Some(function)) = (&storage.functions, function) else {
         return IBT_ERR_INVALID_ARG;
     };

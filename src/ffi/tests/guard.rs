@@ -1,9 +1,10 @@
-use std::ffi::{c_void, CStr};
+use std::ffi::CStr;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Kind, Result};
 use crate::pool::Pool;
+use crate::store::Store;
 
 use super::super::error::*;
 use super::super::*;
@@ -14,8 +15,26 @@ fn alone() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn message(error: *const ibt_error) -> String {
-    unsafe { CStr::from_ptr(ibt_error_message(error)) }.to_str().unwrap().to_string()
+/// An error that an export or [`operation`] handed out.
+struct Handed(*mut ibt_error);
+
+impl Handed {
+    fn get(&self) -> Option<&ibt_error> {
+        // SAFETY: NULL or an error that is freed when this is dropped.
+        unsafe { self.0.as_ref() }
+    }
+
+    fn message(&self) -> String {
+        // SAFETY: a message is a string, also that of no error.
+        unsafe { CStr::from_ptr(ibt_error_message(self.get())) }.to_str().unwrap().to_string()
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        // SAFETY: NULL or an error of ours, freed once.
+        unsafe { ibt_error_free(self.0) };
+    }
 }
 
 extern "C" fn accessor(panics: bool) -> i32 {
@@ -48,23 +67,21 @@ fn a_panic_gives_the_neutral_value() {
 #[test]
 fn a_panic_becomes_an_error_with_its_text_and_place() {
     let _turn = alone();
-    let mut err = ptr::null_mut();
-    assert_eq!(operation(&mut err, || panic!("deliberate {}", 17)), IBT_ERR_PANIC);
-    assert_eq!(unsafe { ibt_error_status(err) }, IBT_ERR_PANIC);
-    let text = message(err);
+    let mut err = Handed(ptr::null_mut());
+    assert_eq!(operation(&mut err.0, || panic!("deliberate {}", 17)), IBT_ERR_PANIC);
+    assert_eq!(ibt_error_status(err.get()), IBT_ERR_PANIC);
+    let text = err.message();
     assert!(text.contains("deliberate 17") && text.contains("guard.rs:"), "{text}");
-    unsafe { ibt_error_free(err) };
     assert_eq!(operation(ptr::null_mut(), || panic!("nobody listens")), IBT_ERR_PANIC);
 }
 
 #[test]
 fn a_panic_of_a_worker_tells_its_own_reason() {
     let _turn = alone();
-    let mut err = ptr::null_mut();
+    let mut err = Handed(ptr::null_mut());
     let work = || Ok(Pool::new(1).unwrap().run(|| panic!("deliberate in a worker")).wait());
-    assert_eq!(operation(&mut err, work), IBT_ERR_PANIC);
-    assert!(message(err).contains("deliberate in a worker"), "{}", message(err));
-    unsafe { ibt_error_free(err) };
+    assert_eq!(operation(&mut err.0, work), IBT_ERR_PANIC);
+    assert!(err.message().contains("deliberate in a worker"), "{}", err.message());
 }
 
 #[test]
@@ -72,31 +89,30 @@ fn the_error_is_set_exactly_when_the_status_is_negative() {
     let mut err = ptr::NonNull::<ibt_error>::dangling().as_ptr();
     assert_eq!(operation(&mut err, || Ok(IBT_PARTIAL)), IBT_PARTIAL);
     assert!(err.is_null());
-    assert_eq!(operation(&mut err, || Err(Error::new(Kind::Limit, "go\non", "too\r\nmuch").at("a\nb"))), -12);
-    assert_eq!(message(err), "cannot go on a%0Ab: too  much");
-    assert_eq!(unsafe { CStr::from_ptr(ibt_error_path(err)) }, c"a\nb");
-    unsafe { ibt_error_free(err) };
-}
-
-unsafe extern "C" fn free_the_storage(ud: *mut c_void, _: *const ibt_progress) -> i32 {
-    ibt_storage_free(ud.cast());
-    IBT_CALLBACK_OK
+    let mut err = Handed(err);
+    let failing = || Err(Error::new(Kind::Limit, "go\non", "too\r\nmuch").at("a\nb"));
+    assert_eq!(operation(&mut err.0, failing), -12);
+    assert_eq!(err.message(), "cannot go on a%0Ab: too  much");
+    // SAFETY: the error has a path, which is a string.
+    assert_eq!(unsafe { CStr::from_ptr(ibt_error_path(err.get())) }, c"a\nb");
 }
 
 #[test]
 fn a_storage_freed_in_a_callback_lives_until_the_call_ends() {
     let storage = super::views::memory_storage();
     let mut busy = 0;
-    let outcome = unsafe {
-        storage::with_store(storage, "test", |store| {
-            let mut second = ptr::null_mut();
-            busy = ibt_list_snapshots(storage, ptr::null(), ptr::null(), ptr::null_mut(), &mut second);
-            assert_eq!(message(second), "cannot list snapshots: the storage is in use by another call");
-            ibt_error_free(second);
-            free_the_storage(storage.cast(), ptr::null());
-            store.list("")
-        })
+    let work = |store: &mut dyn Store| {
+        let mut second = Handed(ptr::null_mut());
+        // SAFETY: the storage is not freed yet, and the error may be written.
+        busy =
+            unsafe { ibt_list_snapshots(storage, ptr::null(), ptr::null(), ptr::null_mut(), &mut second.0) };
+        assert_eq!(second.message(), "cannot list snapshots: the storage is in use by another call");
+        // SAFETY: freed once. The call that runs this has a share of its own.
+        unsafe { ibt_storage_free(storage) };
+        store.list("")
     };
+    // SAFETY: the storage comes from `give`.
+    let outcome = unsafe { storage::with_store(storage, "test", work) };
     assert_eq!(busy, IBT_ERR_BUSY);
     assert_eq!(outcome.unwrap().len(), 1);
 }

@@ -43,6 +43,7 @@ pub(super) fn memory_storage() -> *mut ibt_storage {
 }
 
 fn text(pointer: *const c_char) -> Option<String> {
+    // SAFETY: every text of a view is NULL or a string.
     (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned())
 }
 
@@ -69,22 +70,16 @@ fn entry(path: &str, node: Node) -> Entry {
 fn an_entry_is_seen_as_it_is() {
     let hash = Hash([0xab; 32]);
     let file = entry("a/b", Node::File(File { size: 12, hash, holes: vec![], link: 3 }));
-    let view = ibt_entry::new(&file);
-    let view: *const ibt_entry = &view;
-    unsafe {
-        assert_eq!(text(ibt_entry_path(view)), some("a/b"));
-        assert_eq!(ibt_entry_path(view), ibt_entry_path(view), "a borrowed string stays where it is");
-        assert_eq!(text(ibt_entry_hash(view)), some(&hash.to_string()));
-        assert_eq!((text(ibt_entry_user(view)), text(ibt_entry_group(view))), (some("ann"), None));
-        assert_eq!(text(ibt_entry_target(view)), None);
-        assert_eq!(
-            (ibt_entry_type(view), ibt_entry_size(view), ibt_entry_link(view)),
-            (IBT_TYPE_FILE, 12, 3)
-        );
-        assert_eq!((ibt_entry_mode(view), ibt_entry_uid(view), ibt_entry_gid(view)), (0o4755, 7, 8));
-        assert_eq!((ibt_entry_mtime(view), ibt_entry_ctime(view)), (-999_999_995, i64::MAX));
-        assert_eq!(ibt_entry_rdev(view), 0);
-    }
+    let view = Some(&ibt_entry::new(&file));
+    assert_eq!(text(ibt_entry_path(view)), some("a/b"));
+    assert_eq!(ibt_entry_path(view), ibt_entry_path(view), "a borrowed string stays where it is");
+    assert_eq!(text(ibt_entry_hash(view)), some(&hash.to_string()));
+    assert_eq!((text(ibt_entry_user(view)), text(ibt_entry_group(view))), (some("ann"), None));
+    assert_eq!(text(ibt_entry_target(view)), None);
+    assert_eq!((ibt_entry_type(view), ibt_entry_size(view), ibt_entry_link(view)), (IBT_TYPE_FILE, 12, 3));
+    assert_eq!((ibt_entry_mode(view), ibt_entry_uid(view), ibt_entry_gid(view)), (0o4755, 7, 8));
+    assert_eq!((ibt_entry_mtime(view), ibt_entry_ctime(view)), (-999_999_995, i64::MAX));
+    assert_eq!(ibt_entry_rdev(view), 0);
 }
 
 #[test]
@@ -98,23 +93,23 @@ fn the_other_types_have_what_is_theirs() {
     ];
     for (node, number, target, device) in cases {
         let entry = entry("", node);
-        let view = ibt_entry::new(&entry);
-        unsafe {
-            assert_eq!(text(ibt_entry_path(&view)), some(""));
-            assert_eq!((ibt_entry_type(&view), ibt_entry_rdev(&view)), (number, device));
-            let seen = ibt_entry_target(&view);
-            assert_eq!((!seen.is_null()).then(|| CStr::from_ptr(seen).to_bytes().to_vec()), target);
-            assert!(ibt_entry_hash(&view).is_null());
-        }
+        let view = Some(&ibt_entry::new(&entry));
+        assert_eq!(text(ibt_entry_path(view)), some(""));
+        assert_eq!((ibt_entry_type(view), ibt_entry_rdev(view)), (number, device));
+        let seen = ibt_entry_target(view);
+        // SAFETY: not NULL, so a string.
+        let seen = (!seen.is_null()).then(|| unsafe { CStr::from_ptr(seen) }.to_bytes().to_vec());
+        assert_eq!(seen, target);
+        assert!(ibt_entry_hash(view).is_null());
     }
 }
 
 #[test]
 fn extended_attributes_are_bytes_with_a_length() {
     let entry = entry("", Node::Dir);
-    let view = ibt_entry::new(&entry);
-    let view: *const ibt_entry = &view;
+    let view = Some(&ibt_entry::new(&entry));
     let mut len = 99;
+    // SAFETY: `len` may be written, and a value has as many bytes as its length says.
     unsafe {
         assert_eq!(ibt_entry_xattr_count(view), 2);
         assert_eq!(text(ibt_entry_xattr_name(view, 1)), some("user.b"));
@@ -159,56 +154,52 @@ fn full_report() -> Report {
 
 #[test]
 fn a_report_is_seen_as_it_is() {
-    let report = args::give(ibt_report::new(full_report()));
-    unsafe {
-        assert_eq!(ibt_report_status(report), IBT_PARTIAL);
-        assert_eq!(text(ibt_report_key(report)), some("k"));
-        assert_eq!(text(ibt_report_snapshot(report)), some("20261122T220530.123456Z"));
-        assert_eq!(text(ibt_report_digest(report)), some(&Hash([1; 32]).to_string()));
-        assert_eq!(ibt_report_date(report), 2_000_000_003);
-        assert_eq!((ibt_report_file_count(report), ibt_report_total_size(report)), (2, 11));
-        assert_eq!(text(ibt_report_file_name(report, 1)), some("m"));
-        assert_eq!(text(ibt_report_file_kind(report, 1)), some("state"));
-        assert_eq!(text(ibt_report_file_path(report, 0)), some("/s/n"));
-        assert!(ibt_report_file_path(report, 1).is_null() && ibt_report_file_name(report, 2).is_null());
-        assert_eq!((ibt_report_file_size(report, 1), ibt_report_file_size(report, 2)), (6, 0));
-        assert_eq!(ibt_report_counter(report, IBT_COUNT_PROBLEMS), 1);
-        assert!(text(ibt_report_json(report)).unwrap().contains("\"total_size\":11"));
-        ibt_report_free(report);
-    }
+    let report = Some(&ibt_report::new(full_report()));
+    assert_eq!(ibt_report_status(report), IBT_PARTIAL);
+    assert_eq!(text(ibt_report_key(report)), some("k"));
+    assert_eq!(text(ibt_report_snapshot(report)), some("20261122T220530.123456Z"));
+    assert_eq!(text(ibt_report_digest(report)), some(&Hash([1; 32]).to_string()));
+    assert_eq!(ibt_report_date(report), 2_000_000_003);
+    assert_eq!((ibt_report_file_count(report), ibt_report_total_size(report)), (2, 11));
+    assert_eq!(text(ibt_report_file_name(report, 1)), some("m"));
+    assert_eq!(text(ibt_report_file_kind(report, 1)), some("state"));
+    assert_eq!(text(ibt_report_file_path(report, 0)), some("/s/n"));
+    assert!(ibt_report_file_path(report, 1).is_null() && ibt_report_file_name(report, 2).is_null());
+    assert_eq!((ibt_report_file_size(report, 1), ibt_report_file_size(report, 2)), (6, 0));
+    assert_eq!(ibt_report_counter(report, IBT_COUNT_PROBLEMS), 1);
+    assert!(text(ibt_report_json(report)).unwrap().contains("\"total_size\":11"));
 }
 
 #[test]
 fn snapshots_and_problems_of_a_report_are_seen_as_they_are() {
-    let report = args::give(ibt_report::new(full_report()));
-    unsafe {
-        assert_eq!((ibt_report_snapshot_count(report), ibt_report_problem_count(report)), (1, 1));
-        assert_eq!(text(ibt_report_snapshot_stamp(report, 0)), some("20261122T220530.123456Z"));
-        assert_eq!(text(ibt_report_snapshot_key(report, 0)), some("k"));
-        assert_eq!(text(ibt_report_snapshot_kind(report, 0)), some("full"));
-        assert_eq!(text(ibt_report_snapshot_digest(report, 0)), text(ibt_report_digest(report)));
-        assert_eq!(text(ibt_report_snapshot_source(report, 0)), some("/src"));
-        assert_eq!(text(ibt_report_snapshot_parent(report, 0)), None);
-        assert_eq!(text(ibt_report_snapshot_reason(report, 0)), some(""));
-        assert_eq!(ibt_report_snapshot_date(report, 0), 1_795_385_130_123_456_000);
-        assert_eq!(ibt_report_snapshot_action(report, 0), IBT_ACTION_KEPT);
-        assert_eq!(ibt_report_snapshot_counter(report, 0, IBT_COUNT_BYTES), 77);
-        assert_eq!(ibt_report_snapshot_counter(report, 1, IBT_COUNT_BYTES), 0);
-        assert_eq!(text(ibt_report_problem_path(report, 0)), some("p"));
-        assert_eq!(text(ibt_report_problem_message(report, 0)), some("cannot open p: Permission denied"));
-        assert_eq!(text(ibt_report_problem_file(report, 0)), some("n"));
-        assert_eq!(text(ibt_report_problem_snapshot(report, 0)), None);
-        assert_eq!(ibt_report_problem_status(report, 0), IBT_ERR_IO);
-        assert_eq!(ibt_report_problem_kind(report, 0), IBT_PROBLEM_UNREADABLE);
-        assert_eq!(ibt_report_problem_os_code(report, 0), 13);
-        ibt_report_free(report);
-    }
+    let report = Some(&ibt_report::new(full_report()));
+    assert_eq!((ibt_report_snapshot_count(report), ibt_report_problem_count(report)), (1, 1));
+    assert_eq!(text(ibt_report_snapshot_stamp(report, 0)), some("20261122T220530.123456Z"));
+    assert_eq!(text(ibt_report_snapshot_key(report, 0)), some("k"));
+    assert_eq!(text(ibt_report_snapshot_kind(report, 0)), some("full"));
+    assert_eq!(text(ibt_report_snapshot_digest(report, 0)), text(ibt_report_digest(report)));
+    assert_eq!(text(ibt_report_snapshot_source(report, 0)), some("/src"));
+    assert_eq!(text(ibt_report_snapshot_parent(report, 0)), None);
+    assert_eq!(text(ibt_report_snapshot_reason(report, 0)), some(""));
+    assert_eq!(ibt_report_snapshot_date(report, 0), 1_795_385_130_123_456_000);
+    assert_eq!(ibt_report_snapshot_action(report, 0), IBT_ACTION_KEPT);
+    assert_eq!(ibt_report_snapshot_counter(report, 0, IBT_COUNT_BYTES), 77);
+    assert_eq!(ibt_report_snapshot_counter(report, 1, IBT_COUNT_BYTES), 0);
+    assert_eq!(text(ibt_report_problem_path(report, 0)), some("p"));
+    assert_eq!(text(ibt_report_problem_message(report, 0)), some("cannot open p: Permission denied"));
+    assert_eq!(text(ibt_report_problem_file(report, 0)), some("n"));
+    assert_eq!(text(ibt_report_problem_snapshot(report, 0)), None);
+    assert_eq!(ibt_report_problem_status(report, 0), IBT_ERR_IO);
+    assert_eq!(ibt_report_problem_kind(report, 0), IBT_PROBLEM_UNREADABLE);
+    assert_eq!(ibt_report_problem_os_code(report, 0), 13);
 }
 
 static ANSWER: AtomicI32 = AtomicI32::new(0);
 static DESTROYED: AtomicUsize = AtomicUsize::new(0);
 
 unsafe extern "C" fn progress(_: *mut c_void, now: *const ibt_progress) -> i32 {
+    // SAFETY: it is lent for the call.
+    let now = unsafe { now.as_ref() };
     assert_eq!((ibt_progress_phase(now), text(ibt_progress_path(now))), (IBT_PHASE_READ, some("a")));
     assert_eq!((ibt_progress_done_bytes(now), ibt_progress_total_bytes(now)), (1, 2));
     assert_eq!((ibt_progress_done_entries(now), ibt_progress_total_entries(now)), (3, 4));
@@ -222,6 +213,8 @@ unsafe extern "C" fn change(
     after: *const ibt_entry,
 ) -> i32 {
     assert!(what == IBT_CHANGE_DELETED && after.is_null());
+    // SAFETY: it is lent for the call.
+    let before = unsafe { before.as_ref() };
     assert_eq!(text(ibt_entry_path(before)), some("gone"));
     ANSWER.load(Ordering::Relaxed)
 }
@@ -265,7 +258,8 @@ fn only_positive_answers_of_a_callback_let_the_operation_go_on() {
 }
 
 unsafe extern "C" fn log(ud: *mut c_void, level: i32, message: *const c_char) {
-    let lines = &mut *ud.cast::<Vec<(i32, Option<String>)>>();
+    // SAFETY: the userdata of this callback is such a list, which nobody else uses meanwhile.
+    let lines = unsafe { &mut *ud.cast::<Vec<(i32, Option<String>)>>() };
     lines.push((level, text(message)));
 }
 
