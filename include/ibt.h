@@ -1673,7 +1673,8 @@ ibt_status ibt_storage_set_delete(ibt_storage *storage,
  * Without locks keeping writers apart is the caller's business. Two backups of
  * one key at the same time then make two snapshots with one parent, both whole,
  * or one of them returns IBT_ERR_BUSY; and what failed runs left is never
- * removed automatically, as it might be another run's work.
+ * removed automatically, as it might be another run's work: ibt_prune() removes
+ * it once a newer snapshot exists.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or a function is NULL or the
  * storage is a directory; IBT_ERR_BUSY while an operation uses it.
@@ -1975,10 +1976,13 @@ ibt_status ibt_rebuild_cache(ibt_storage *storage,
  * and removed by none, only if ibt_options_set_snapshot() names its stamp.
  * While one remains, no other kind of file is removed, because it might be
  * needed: such files are listed as IBT_PROBLEM_LEFTOVER, and the result is
- * IBT_PARTIAL. A state that cannot be read now (IBT_ERR_IO, IBT_ERR_STORAGE) may
- * be whole: nothing is removed then, unless it is the one that
- * ibt_options_set_snapshot() names. Where a storage cannot lock, nobody else may use the key
- * meanwhile.
+ * IBT_PARTIAL. The same goes for a state that somebody replaced by a symbolic
+ * link. A state that cannot be read now (IBT_ERR_IO, IBT_ERR_STORAGE,
+ * IBT_ERR_UNSUPPORTED) may be whole: nothing is removed then, unless it is the
+ * one that ibt_options_set_snapshot() names. Where a storage cannot lock, nobody
+ * else may use the key meanwhile; backup files newer than every snapshot are
+ * then left there, as a backup may be making them, and are listed as
+ * IBT_PROBLEM_LEFTOVER.
  *
  * Returns IBT_OK; IBT_PARTIAL if a state that stays is damaged;
  * IBT_ERR_INVALID_ARG if key is NULL or malformed, options were refused, set no

@@ -109,6 +109,25 @@ fn without_locks_every_lock_is_granted() {
     assert!(!store(&memory(&series)).has_locks());
 }
 
+/// What no state names yet may be another run's, which lists its state last.
+#[test]
+fn without_locks_a_prune_leaves_what_is_newer_than_every_snapshot() {
+    for (without, stays) in [(&["lock"][..], true), (&[], false)] {
+        let mut series = small(Memory::without(without));
+        series.snapshot();
+        series.snapshot();
+        let stamp = ibt::stamp::Stamp::of_clock(ibt::stamp::Time::now().plus_secs(60));
+        let new = format!("{KEY}.full.{stamp}.tar.zst");
+        memory(&series).put(&new, b"x");
+        for select in [Select::Exactly(series.points[0].stamp), Select::Exactly(series.points[1].stamp)] {
+            let options = ibt::job::Options { allow_empty: true, ..series.selecting(select) };
+            let report = series.prune(&options).whole();
+            assert_eq!(memory(&series).objects().contains_key(&new), stays);
+            assert_eq!(report.problems.len(), usize::from(stays));
+        }
+    }
+}
+
 #[test]
 fn writers_take_the_lock_and_readers_do_not() {
     let mut series = small(Memory::default());

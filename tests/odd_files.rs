@@ -274,6 +274,28 @@ fn drafts_that_nobody_writes_are_swept_and_others_stay() {
     assert!(!written.exists() && other.exists());
 }
 
+/// Only where the key is locked is a young draft without a holder a killed run's. One that is sealed is still held.
+#[test]
+fn young_drafts_are_swept_where_their_key_is_locked_alone() {
+    let series = two_snapshots();
+    let name = |key: &str, micros: u32| format!("{key}.full.20200101T000000.00000{micros}Z.tar.zst");
+    let young = series.store.join(format!(".ibt-tmp-{}", name(KEY, 0)));
+    let other = series.store.join(format!(".ibt-tmp-{}", name("other", 0)));
+    let unparsable = series.store.join(".ibt-tmp-of-another-version");
+    [&young, &other, &unparsable].iter().for_each(|path| fs::write(path, "x").unwrap());
+    let open = || DirStore::open(&series.store);
+    let mut drafts: Vec<_> = [1, 2].iter().map(|at| open().create(&name(KEY, *at)).unwrap()).collect();
+    drafts[1].write(b"x").unwrap();
+    drafts[1].seal().unwrap();
+    assert_eq!(open().sweep_drafts(None).unwrap(), [""; 0], "nothing is locked");
+    assert_eq!(open().sweep_drafts(Some("another")).unwrap(), [""; 0]);
+    assert_eq!(open().sweep_drafts(Some(KEY)).unwrap(), [young.file_name().unwrap().to_str().unwrap()]);
+    assert!(other.exists() && unparsable.exists());
+    for draft in drafts {
+        draft.publish().unwrap();
+    }
+}
+
 #[test]
 fn a_relative_store_stays_where_it_was_opened() {
     // The current directory is the process's: a child changes it.
@@ -382,8 +404,13 @@ fn where_nothing_can_be_locked_readers_go_on_and_writers_ask() {
         assert!(!series.store.exists(), "a store that nothing came of stays");
         series.store = Path::new(dir).join("store");
         series.options.allow_unlocked = true;
+        // Without locks nobody can tell whether it is being written.
+        let draft = series.store.join(format!(".ibt-tmp-{KEY}.full.20200101T000000.000000Z.tar.zst"));
+        fs::write(&draft, "x").unwrap();
         series.incremental().whole();
         series.consolidate().whole();
+        series.prune(&series.keeping(ibt::job::Keep { last: 1, ..Default::default() })).whole();
+        assert!(draft.exists(), "a draft that may be written goes");
         series.assert_newest_is_the_source();
         return;
     }

@@ -106,7 +106,7 @@ fn prune_twice(series: &Series, options: &Options) -> Report {
     assert_eq!((files(&dry), decisions(&dry)), (files(&report), decisions(&report)));
     assert_eq!(dry.counters, report.counters);
     let gone: BTreeMap<_, _> =
-        before.into_iter().filter(|(name, _)| !series.store.join(name).exists()).collect();
+        before.into_iter().filter(|(name, _)| series.store.join(name).symlink_metadata().is_err()).collect();
     let told: BTreeMap<_, _> = files(&report).into_iter().map(|(name, (size, _))| (name, size)).collect();
     assert_eq!(told, gone, "the report lists other files than those that are gone");
     let removed = report.snapshots.iter().filter(|s| s.action == Action::Removed).count() as u64;
@@ -366,6 +366,71 @@ fn while_a_state_cannot_be_read_every_archive_stays() {
         let report = prune_twice(&series, &series.selecting(Select::Exactly(middle)));
         assert!(!report.is_partial(), "{what}: {:?}", report.problems);
         series.points.drain(..4);
+        assert_consistent(&series);
+    }
+}
+
+/// Somebody moved a state to another place and left a link, which leads there or not.
+#[test]
+fn while_a_state_is_a_link_every_archive_stays() {
+    for (leads, exactly) in [(true, false), (false, false), (true, true)] {
+        let mut series = five_snapshots();
+        let (state, elsewhere) = (state_of(&series, 1), series.beside("elsewhere"));
+        fs::rename(&state, &elsewhere).unwrap();
+        let target = if leads { &elsewhere } else { Path::new("/nonexistent/state") };
+        std::os::unix::fs::symlink(target, &state).unwrap();
+        let options = match exactly {
+            true => series.selecting(Select::Exactly(series.points[0].stamp)),
+            false => series.keeping(ONLY_NEWEST),
+        };
+        let report = prune_twice(&series, &options);
+        assert!(report.is_partial());
+        let told = &report.problems[0];
+        assert_eq!((told.kind, told.snapshot), (ProblemKind::Unreadable, Some(series.points[1].stamp)));
+        assert!(told.message.contains("symbolic link"), "{}", told.message);
+        assert!(report.problems[1..].iter().all(|problem| problem.kind == ProblemKind::Leftover));
+        assert!(report.files.iter().all(|file| file.kind == "state"), "{:?}", report.files);
+        // Put back, it is the snapshot that it was.
+        fs::rename(&elsewhere, &state).unwrap();
+        series.assert_point_restores(1);
+        let stamp = series.points[1].stamp;
+        let report = prune_twice(&series, &series.selecting(Select::Exactly(stamp)));
+        assert!(!report.is_partial());
+        forget_removed(&mut series, &report);
+        assert_eq!(names(&series), named(&series.store));
+    }
+}
+
+/// An archive that a backup has named whose state is still to come is newer than every state.
+#[test]
+fn where_nothing_is_locked_what_is_newer_than_every_snapshot_stays() {
+    let unlocked = |series: &Series| {
+        let lock = series.store.join(format!("{KEY}.lock"));
+        fs::remove_file(&lock).unwrap();
+        fs::create_dir(&lock).unwrap();
+    };
+    for locks in [true, false] {
+        let mut series = five_snapshots();
+        let old = format!("{KEY}.created.20200101T000000.000000Z.tar.zst");
+        let new = format!("{KEY}.created.{}.tar.zst", Stamp::of_clock(Time::now().plus_secs(60)));
+        [&old, &new].iter().for_each(|name| fs::write(series.store.join(name), "x").unwrap());
+        if !locks {
+            unlocked(&series);
+        }
+        let options = Options { allow_unlocked: true, ..series.keeping(ONLY_NEWEST) };
+        let report = prune_twice(&series, &options);
+        assert!(!report.is_partial());
+        assert!(!series.store.join(&old).exists());
+        assert_eq!(series.store.join(&new).exists(), !locks);
+        let told: Vec<_> =
+            report.problems.iter().map(|problem| (problem.kind, problem.file.clone())).collect();
+        let expected = vec![(ProblemKind::Leftover, Some(new.clone()))];
+        assert_eq!(told, if locks { Vec::new() } else { expected });
+        if !locks {
+            fs::remove_file(series.store.join(&new)).unwrap();
+            fs::remove_dir(series.store.join(format!("{KEY}.lock"))).unwrap();
+        }
+        forget_removed(&mut series, &report);
         assert_consistent(&series);
     }
 }

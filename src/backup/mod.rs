@@ -81,8 +81,8 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
             return Err(nothing_to_build_on(&catalog, &origin));
         }
     }
-    let _lock = lock(store, &origin.key, LockMode::Exclusive, job)?;
-    store::sweep_drafts(store, &origin.key, job)?;
+    let lock = lock(store, &origin.key, LockMode::Exclusive, job)?;
+    store::sweep_drafts(store, &origin.key, &lock, job)?;
     let catalog = Catalog::read(store, &origin.key)?;
     let pool = Pool::start(job.options.threads)?;
     let previous = store::newest(store, &catalog, &pool, job)?;

@@ -41,8 +41,8 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     job.report.key = Some(key.clone());
     // Before the lock, which would leave a trace in a store whose name was mistyped.
     Catalog::read(store, &key)?.select(store, Select::Newest)?;
-    let _lock = lock(store, &key, LockMode::Exclusive, job)?;
-    sweep_drafts(store, &key, job)?;
+    let lock = lock(store, &key, LockMode::Exclusive, job)?;
+    sweep_drafts(store, &key, &lock, job)?;
     let catalog = Catalog::read(store, &key)?;
     let pool = Pool::start(job.options.threads)?;
     let none = || Error::new(Kind::NotFound, OP, format!("no snapshot of key '{key}' is undamaged"));

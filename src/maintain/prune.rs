@@ -30,8 +30,9 @@ const OP: &str = "prune";
 /// archive that no remaining state names, left over by whatever run.
 ///
 /// A state that is damaged is removed only if its stamp is selected exactly. While one remains, archives
-/// stay: it might need them. That is a problem, as is the state. One that cannot be read now may be whole: it is an
-/// error before anything is removed, unless its stamp is selected exactly.
+/// stay: it might need them. That is a problem, as is the state. So it is while a symbolic link stands under a state's
+/// name. A state that cannot be read now may be whole: it is an error before anything is removed, unless its stamp is
+/// selected exactly. Where no lock keeps other writers out, archives newer than every state stay as well.
 ///
 /// Errors: `InvalidArg` (neither rules nor a selector, or both; no snapshot would be left and that is not
 /// allowed), `NotFound` (a key without snapshots, a selector that selects none), `Unsupported` (the store
@@ -49,19 +50,20 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     choice.check(store, &catalog, job.options)?;
     let dry_run = job.options.dry_run;
     let mode = if dry_run { LockMode::Shared } else { LockMode::Exclusive };
-    let _lock = lock(store, &key, mode, job)?;
+    let lock = lock(store, &key, mode, job)?;
     let catalog = Catalog::read(store, &key)?;
     choice.check(store, &catalog, job.options)?;
-    let holding = Holding::read(store, &catalog, &choice, job)?;
+    let mut holding = Holding::read(store, &catalog, &choice, job)?;
+    holding.links = state_links(store, &key)?;
     let goes = holding.choose(&choice, &catalog, store, job)?;
     holding.tell_lost(&goes, job)?;
-    let plan = holding.plan(&goes);
+    let plan = holding.plan(&goes, lock.keeps_writers_out());
     holding.tell_spared(&plan, job)?;
     if dry_run {
         holding.pretend(&plan, store, job);
         return Ok(());
     }
-    sweep_drafts(store, &key, job)?;
+    sweep_drafts(store, &key, &lock, job)?;
     holding.carry_out(&plan, store, &key, job)
 }
 
@@ -106,6 +108,8 @@ impl Choice {
 struct Holding {
     states: Vec<State>,
     archives: Vec<(Name, u64)>,
+    /// Symbolic links under names of states.
+    links: Vec<Name>,
 }
 
 /// A state's file and what it says.
@@ -132,7 +136,7 @@ impl Holding {
         let numbers: HashMap<String, usize> =
             archives.iter().enumerate().map(|(number, (name, _))| (name.to_string(), number)).collect();
         job.phase(Phase::Scan, states.len() as u64, sum(states.iter().map(|(_, size)| *size)))?;
-        let mut holding = Holding { states: Vec::with_capacity(states.len()), archives };
+        let mut holding = Holding { states: Vec::with_capacity(states.len()), archives, links: Vec::new() };
         for (name, size) in states {
             let file = name.to_string();
             job.step(file.as_bytes())?;
@@ -140,7 +144,7 @@ impl Holding {
             let told = match StateSummary::read(&mut stored, &file, size, name.compressed) {
                 Ok(state) => Ok(Told::of(&state, &numbers, job)),
                 Err(error) if error.is_damage() => Err(error),
-                Err(error) if !error.ends_reading() && choice.is_exactly(name.stamp) => Err(error),
+                Err(error) if is_of_file(&error) && choice.is_exactly(name.stamp) => Err(error),
                 Err(error) => return Err(nothing_removed(error)),
             };
             holding.states.push(State { name, size, told });
@@ -212,6 +216,14 @@ impl Holding {
 
     /// Lists the remaining states that cannot be read.
     fn tell_lost(&self, goes: &BTreeSet<usize>, job: &mut Job) -> Result<()> {
+        for name in &self.links {
+            let detail =
+                "it is a symbolic link, which is not followed: put the file itself there, or remove the \
+                          link if nothing needs that snapshot";
+            let file = name.to_string();
+            let error = Error::new(Kind::Io, "read the state", detail).at(&file);
+            job.problem(lost_state(&file, name.stamp, &error), error)?;
+        }
         for (index, state) in self.states.iter().enumerate() {
             if let (Err(error), false) = (&state.told, goes.contains(&index)) {
                 let problem = lost_state(&state.name.to_string(), state.name.stamp, error);
@@ -221,26 +233,37 @@ impl Holding {
         Ok(())
     }
 
-    fn plan(&self, goes: &BTreeSet<usize>) -> Plan {
+    fn plan(&self, goes: &BTreeSet<usize>, alone: bool) -> Plan {
         let mut needed = vec![false; self.archives.len()];
-        let mut all_read = true;
+        let mut all_read = self.links.is_empty();
         for (_, state) in self.states.iter().enumerate().filter(|(index, _)| !goes.contains(index)) {
             match &state.told {
                 Ok(told) => told.needs.iter().for_each(|archive| needed[*archive] = true),
                 Err(_) => all_read = false,
             }
         }
-        let unnamed = (0..needed.len()).filter(|archive| !needed[*archive]).collect();
-        let (archives, spared) = if all_read { (unnamed, Vec::new()) } else { (Vec::new(), unnamed) };
-        Plan { states: goes.iter().copied().collect(), archives, spared }
+        // A writer names its archives after every state that is there, and its state comes last.
+        let newest = self.states.iter().map(|state| state.name.stamp).max();
+        let unfinished = |archive: &Name| !alone && newest.is_none_or(|newest| archive.stamp > newest);
+        let mut plan =
+            Plan { states: goes.iter().copied().collect(), archives: Vec::new(), spared: Vec::new() };
+        for archive in (0..needed.len()).filter(|archive| !needed[*archive]) {
+            if !all_read {
+                plan.spared.push((archive, MAY_BE_NEEDED));
+            } else if unfinished(&self.archives[archive].0) {
+                plan.spared.push((archive, MAY_BE_IN_THE_MAKING));
+            } else {
+                plan.archives.push(archive);
+            }
+        }
+        plan
     }
 
     /// Lists archives that stay although no state that can be read names them.
     fn tell_spared(&self, plan: &Plan, job: &mut Job) -> Result<()> {
-        for index in &plan.spared {
+        for (index, detail) in &plan.spared {
             let name = self.archives[*index].0.to_string();
-            let detail = "only states that cannot be read may need it; it was left there";
-            let error = Error::new(Kind::Corrupt, "tell whether to remove", detail).at(&name);
+            let error = Error::new(Kind::Corrupt, "tell whether to remove", *detail).at(&name);
             let problem = Problem::of_whole(ProblemKind::Leftover, &error);
             job.problem(problem.in_file(&name), error)?;
         }
@@ -334,6 +357,18 @@ impl Told {
     }
 }
 
+/// The names of states of a key that are symbolic links.
+fn state_links(store: &mut dyn Store, key: &str) -> Result<Vec<Name>> {
+    let links = store.links(&format!("{key}."))?;
+    let names = links.iter().filter_map(|link| Name::parse(link));
+    Ok(names.filter(|name| name.key == key && name.kind == FileKind::State).collect())
+}
+
+/// Whether an error is one of the file that was read, whatever the store says of it, and not of the whole call.
+fn is_of_file(error: &Error) -> bool {
+    !error.ends_reading() || matches!(error.kind, Kind::Storage | Kind::Unsupported)
+}
+
 /// The error of a state that cannot be read now.
 fn nothing_removed(error: Error) -> Error {
     let detail = format!("{}; nothing was removed, as nobody can say what it needs", error.detail);
@@ -344,9 +379,13 @@ fn nothing_removed(error: Error) -> Error {
 struct Plan {
     states: Vec<usize>,
     archives: Vec<usize>,
-    /// Archives that no readable state names, but an unreadable one may.
-    spared: Vec<usize>,
+    /// Archives that no readable state names and that stay all the same, and why.
+    spared: Vec<(usize, &'static str)>,
 }
+
+const MAY_BE_NEEDED: &str = "only states that cannot be read may need it; it was left there";
+const MAY_BE_IN_THE_MAKING: &str =
+    "it is newer than every snapshot and nothing is locked, so that a backup may be making it; it was left there";
 
 fn delete(name: &Name, size: u64, store: &mut dyn Store, job: &mut Job) -> Result<()> {
     let name = name.to_string();

@@ -18,8 +18,8 @@ use crate::stamp::Time;
 /// Write-back is started each time this much has been written, so that the last fsync is short.
 const WRITEBACK_EVERY: u64 = 8 << 20;
 
-/// A draft of another key that nobody holds open is a killed run's, but only when it is as old as this (seconds): where
-/// other machines write, their locks may not be seen here.
+/// A draft is a killed run's if nobody holds it open and it is as old as this (seconds), unless its key is locked: where
+/// other machines write, or file systems have no locks at times, a lock on the draft alone may not be seen.
 const ABANDONED_SECS: i64 = 86_400;
 
 /// Backup files in a directory. Nothing is made on disk before the first backup, and nothing is left if that does not
@@ -67,7 +67,8 @@ impl DirStore {
     /// The directory if it is there.
     fn existing(&mut self) -> Result<Option<Arc<Dir>>> {
         // One that was removed since is not the one that may be there now.
-        self.dir.take_if(|dir| dir.stat_self().is_ok_and(|stat| stat.nlink == 0));
+        // What cannot be looked at any more (ESTALE) is not it either.
+        self.dir.take_if(|dir| dir.stat_self().map_or(true, |stat| stat.nlink == 0));
         if self.dir.is_none() {
             match Dir::open(&self.path) {
                 Ok(dir) => {
@@ -122,6 +123,32 @@ impl DirStore {
         Ok(())
     }
 
+    /// What is of `kind` under a backup file's name that starts with `prefix`.
+    fn list_kind(&mut self, prefix: &str, kind: FileKind) -> Result<Vec<Object>> {
+        let Some(dir) = self.existing()? else { return Ok(Vec::new()) };
+        let listing = dir.list();
+        if let Some(error) = listing.error {
+            return Err(self.trouble("list the store", "", &error));
+        }
+        let mut objects = Vec::new();
+        for (name, _) in listing.names {
+            // Names that are not UTF-8 and temporary ones are none of ours.
+            let Ok(name) = std::str::from_utf8(&name) else { continue };
+            if !name.starts_with(prefix) || Name::parse(name).is_none() {
+                continue;
+            }
+            match dir.stat(name.as_bytes()) {
+                Ok(stat) if stat.kind == kind => {
+                    objects.push(Object { name: name.to_string(), size: stat.size })
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(self.trouble("list", name, &error)),
+            }
+        }
+        Ok(objects)
+    }
+
     fn file(&mut self, name: &str) -> Result<&File> {
         if self.reading.as_ref().is_none_or(|(open, _)| open != name) {
             let Some(dir) = self.existing()? else {
@@ -161,27 +188,14 @@ impl Store for DirStore {
     }
 
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>> {
-        let Some(dir) = self.existing()? else { return Ok(Vec::new()) };
-        let listing = dir.list();
-        if let Some(error) = listing.error {
-            return Err(self.trouble("list the store", "", &error));
-        }
-        let mut objects = Vec::new();
-        for (name, _) in listing.names {
-            // Names that are not UTF-8, temporary ones, directories and the like are none of ours.
-            let Ok(name) = std::str::from_utf8(&name) else { continue };
-            let Some(parsed) = Name::parse(name).filter(|_| name.starts_with(prefix)) else { continue };
-            match dir.stat(name.as_bytes()) {
-                Ok(stat) if stat.kind == FileKind::File => {
-                    objects.push(Object { name: name.to_string(), size: stat.size });
-                    self.keys_listed.insert(parsed.key);
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(self.trouble("list", name, &error)),
-            }
-        }
-        Ok(objects)
+        // Directories and the like are none of ours.
+        let files = self.list_kind(prefix, FileKind::File)?;
+        self.keys_listed.extend(files.iter().filter_map(|file| Name::parse(&file.name)).map(|name| name.key));
+        Ok(files)
+    }
+
+    fn links(&mut self, prefix: &str) -> Result<Vec<String>> {
+        Ok(self.list_kind(prefix, FileKind::Symlink)?.into_iter().map(|link| link.name).collect())
     }
 
     fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize> {
@@ -210,6 +224,7 @@ impl Store for DirStore {
             temp: Some(temp),
             path,
             file: Some(file),
+            held: None,
             written: 0,
             started: 0,
         }))
@@ -241,18 +256,14 @@ impl Store for DirStore {
         self.take_turn_of(key)
     }
 
-    fn sweep_drafts(&mut self, key: &str) -> Result<Vec<String>> {
+    fn sweep_drafts(&mut self, locked: Option<&str>) -> Result<Vec<String>> {
         let Some(dir) = self.existing()? else { return Ok(Vec::new()) };
         let mut swept = Vec::new();
         for (found, _) in dir.list().names {
             let Ok(temp) = std::str::from_utf8(&found) else { continue };
             let Some(name) = temp.strip_prefix(TEMP_PREFIX) else { continue };
-            // Nobody else writes this key now; what has another key may be being written.
-            let age = match Name::parse(name) {
-                Some(name) if name.key != key => ABANDONED_SECS,
-                _ => 0,
-            };
-            if is_abandoned(&dir, temp, age) {
+            let is_locked = locked.is_some() && Name::parse(name).map(|name| name.key).as_deref() == locked;
+            if is_abandoned(&dir, temp, is_locked) {
                 // What cannot be removed (another user's, in a sticky directory) harms nobody.
                 if dir.unlink(temp.as_bytes()).is_ok() {
                     swept.push(temp.to_string());
@@ -273,17 +284,19 @@ impl Store for DirStore {
     }
 }
 
-/// Whether a draft is one that nobody has open for writing, and of this age in seconds, if any is asked for.
-fn is_abandoned(dir: &Dir, temp: &str, age: i64) -> bool {
+/// Whether a draft is one that nobody has open for writing. Where its key is not locked that is believed of old ones
+/// only ([`ABANDONED_SECS`]).
+fn is_abandoned(dir: &Dir, temp: &str, is_locked: bool) -> bool {
     let Ok(stat) = dir.stat(temp.as_bytes()) else { return false };
-    if stat.kind != FileKind::File || (age > 0 && stat.mtime.max(stat.ctime) > Time::now().plus_secs(-age)) {
+    let is_old = || stat.mtime.max(stat.ctime) <= Time::now().plus_secs(-ABANDONED_SECS);
+    if stat.kind != FileKind::File || !(is_locked || is_old()) {
         return false;
     }
     match dir.open_regular(temp.as_bytes()) {
-        Ok(Ok(file)) => platform::try_lock(&file, LockPart::Key, false).unwrap_or(age == 0),
+        Ok(Ok(file)) => platform::try_lock(&file, LockPart::Key, false).unwrap_or(is_locked),
         Ok(Err(_)) => false,
         // Another user's.
-        Err(_) => age == 0,
+        Err(_) => is_locked,
     }
 }
 
@@ -296,6 +309,8 @@ struct FileDraft {
     path: PathBuf,
     /// `None` once sealed.
     file: Option<File>,
+    /// Keeps the draft locked from its seal until it has its own name.
+    held: Option<File>,
     written: u64,
     /// How far write-back was started.
     started: u64,
@@ -330,7 +345,11 @@ impl Draft for FileDraft {
 
     fn seal(&mut self) -> Result<()> {
         match self.file.take() {
-            Some(file) => platform::sync_and_close(file).map_err(|e| self.trouble("sync", &e)),
+            Some(file) => {
+                // Where there is no descriptor left the lock on the key has to do.
+                self.held = file.try_clone().ok();
+                platform::sync_and_close(file).map_err(|e| self.trouble("sync", &e))
+            }
             None => Ok(()),
         }
     }

@@ -103,9 +103,15 @@ pub trait Store {
         Ok(None)
     }
 
-    /// Removes what killed runs of `key` left under temporary names, and tells which. Only called under
-    /// the exclusive lock of `key`.
-    fn sweep_drafts(&mut self, _key: &str) -> Result<Vec<String>> {
+    /// Removes what killed runs left under temporary names, and tells which. `locked` is the key whose exclusive lock
+    /// the caller holds: nobody else writes to that key. `None` where nothing could be locked.
+    fn sweep_drafts(&mut self, _locked: Option<&str>) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Names of backup files that start with `prefix` and are symbolic links. They are not listed and never read, but
+    /// whoever moved a state elsewhere may have left a link to it.
+    fn links(&mut self, _prefix: &str) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
 
@@ -143,9 +149,22 @@ pub fn require_existing(store: &mut dyn Store, need: Need, doing: &str) -> Resul
     store.check_exists()
 }
 
+/// The lock of a key as an operation has it: none where nothing could be locked and that is allowed.
+pub struct KeyLock {
+    keeps_writers_out: bool,
+    _held: Lock,
+}
+
+impl KeyLock {
+    /// Whether no other writer can be at work. If not, what no state names may be the work of a run that has not ended.
+    pub fn keeps_writers_out(&self) -> bool {
+        self.keeps_writers_out
+    }
+}
+
 /// Locks `key`, waiting as long as the options allow. `Busy` when that was not long enough. Where nothing can be
 /// locked readers go on, and writers if the options allow it.
-pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> Result<Lock> {
+pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> Result<KeyLock> {
     let wait = job.options.lock_wait_ms;
     let start = Instant::now();
     // Of a writer that waits: who comes later to read goes after it.
@@ -162,24 +181,23 @@ pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> 
                 std::thread::sleep(LOCK_RETRY);
             }
             Err(error) if error.kind == Kind::Unsupported => return without_lock(error, mode, job),
-            other => return other,
+            other => return Ok(KeyLock { keeps_writers_out: store.has_locks(), _held: other? }),
         }
     }
 }
 
 /// Goes on although nothing can be locked, if that is allowed.
-fn without_lock(error: Error, mode: LockMode, job: &mut Job) -> Result<Lock> {
+fn without_lock(error: Error, mode: LockMode, job: &mut Job) -> Result<KeyLock> {
     if mode == LockMode::Exclusive && !job.options.allow_unlocked {
         return Err(error);
     }
     job.log(Level::Warn, &format!("{error}; going on without a lock"));
-    Ok(Box::new(()))
+    Ok(KeyLock { keeps_writers_out: false, _held: Box::new(()) })
 }
 
-/// Removes what killed runs of `key` left under temporary names, and notes each. Only under the exclusive
-/// lock of `key`.
-pub fn sweep_drafts(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    for name in store.sweep_drafts(key)? {
+/// Removes what killed runs of `key` left under temporary names, and notes each. `lock` is the writer's of `key`.
+pub fn sweep_drafts(store: &mut dyn Store, key: &str, lock: &KeyLock, job: &mut Job) -> Result<()> {
+    for name in store.sweep_drafts(Some(key).filter(|_| lock.keeps_writers_out()))? {
         let error = Error::new(Kind::Io, "keep", "a killed run left it; it was removed").at(&name);
         let problem = Problem::of_whole(ProblemKind::Leftover, &error);
         job.problem(problem.in_file(&name), error)?;

@@ -42,8 +42,11 @@ impl Store for Failing<'_> {
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
         self.store.lock(key, mode)
     }
-    fn sweep_drafts(&mut self, key: &str) -> Result<Vec<String>> {
-        self.store.sweep_drafts(key)
+    fn sweep_drafts(&mut self, locked: Option<&str>) -> Result<Vec<String>> {
+        self.store.sweep_drafts(locked)
+    }
+    fn links(&mut self, prefix: &str) -> Result<Vec<String>> {
+        self.store.links(prefix)
     }
     fn path_of(&self, name: &str) -> Option<PathBuf> {
         self.store.path_of(name)

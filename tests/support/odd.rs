@@ -103,8 +103,11 @@ impl Store for OddStore {
         self.inner.lock(key, mode)
     }
 
-    fn sweep_drafts(&mut self, key: &str) -> Result<Vec<String>> {
-        self.inner.sweep_drafts(key)
+    fn sweep_drafts(&mut self, locked: Option<&str>) -> Result<Vec<String>> {
+        self.inner.sweep_drafts(locked)
+    }
+    fn links(&mut self, prefix: &str) -> Result<Vec<String>> {
+        self.inner.links(prefix)
     }
 
     fn path_of(&self, name: &str) -> Option<PathBuf> {

@@ -99,7 +99,8 @@ pub unsafe extern "C" fn ibt_storage_set_delete(
 /// Without locks keeping writers apart is the caller's business. Two backups of
 /// one key at the same time then make two snapshots with one parent, both whole,
 /// or one of them returns IBT_ERR_BUSY; and what failed runs left is never
-/// removed automatically, as it might be another run's work.
+/// removed automatically, as it might be another run's work: ibt_prune() removes
+/// it once a newer snapshot exists.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or a function is NULL or the
 /// storage is a directory; IBT_ERR_BUSY while an operation uses it.

@@ -156,12 +156,13 @@ impl DirStore {
         // Both by descriptor: some file systems give a name another inode number than what is open.
         let named = match self.dir.as_ref().map(|dir| dir.open_file(name.as_bytes())) {
             Some(Ok(named)) => named,
-            Some(Err(error)) => return error.kind() != io::ErrorKind::NotFound,
+            Some(Err(error)) => return !is_gone(&error),
             None => return false,
         };
         match (platform::stat_file(&named), platform::stat_file(file)) {
             (Ok(named), Ok(opened)) => named.id() == opened.id(),
-            _ => true,
+            // What cannot be looked at any more is gone.
+            _ => false,
         }
     }
 }
@@ -179,6 +180,11 @@ fn lock_as_reader(file: &File) -> io::Result<bool> {
 /// What stands under a name, if it is no regular file.
 fn other_kind(dir: &Dir, name: &str) -> Option<FileKind> {
     dir.stat(name.as_bytes()).ok().map(|stat| stat.kind).filter(|kind| *kind != FileKind::File)
+}
+
+/// Whether there is no such file, or not any more.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
 }
 
 fn is_read_only(error: &io::Error) -> bool {
