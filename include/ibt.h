@@ -239,7 +239,10 @@ extern "C" {
 #define IBT_OVERWRITE_IF_OLDER 3
 
 /**
- * Restore only what is absent; touch nothing that is there.
+ * Restore only what is absent; touch nothing that is there. A directory that a
+ * restore made and could not finish (it failed, or the power did) is there as
+ * well and keeps the mode 0700: complete such a restore with
+ * IBT_OVERWRITE_IF_OLDER, which sets it.
  */
 #define IBT_OVERWRITE_KEEP 4
 

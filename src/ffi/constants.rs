@@ -89,7 +89,10 @@ pub const IBT_OVERWRITE_IF_DIFFERENT: i32 = 2;
 /// Replace only what was modified before the snapshot's entry was. A directory that
 /// is there gets the snapshot's metadata whenever it was modified.
 pub const IBT_OVERWRITE_IF_OLDER: i32 = 3;
-/// Restore only what is absent; touch nothing that is there.
+/// Restore only what is absent; touch nothing that is there. A directory that a
+/// restore made and could not finish (it failed, or the power did) is there as
+/// well and keeps the mode 0700: complete such a restore with
+/// IBT_OVERWRITE_IF_OLDER, which sets it.
 pub const IBT_OVERWRITE_KEEP: i32 = 4;
 
 /// ==== Metadata, bits: ibt_options_set_restore_metadata() ====
