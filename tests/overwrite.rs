@@ -466,6 +466,85 @@ fn hard_links_end_up_as_in_the_snapshot() {
     }
 }
 
+/// A file that stays because of its size and time is nothing to link a missing name to before it was read: the name
+/// would have whatever is in it.
+#[test]
+fn a_missing_name_is_linked_to_what_the_snapshot_has() {
+    let mut series = Series::new();
+    series.write("a", "right");
+    set_mode(&series.source.join("a"), 0o640);
+    set_mtime(&series.source.join("a"), (1_700_000_000, 5));
+    for name in ["b", "c"] {
+        fs::hard_link(series.source.join("a"), series.source.join(name)).unwrap();
+    }
+    series.snapshot();
+    for overwrite in [Overwrite::Keep, Overwrite::IfOlder, Overwrite::IfDifferent, Overwrite::Always] {
+        for (content, mode) in [("wrong", 0o640), ("right", 0o600), ("right", 0o640)] {
+            let dest = series.beside("dest");
+            fs::create_dir(&dest).unwrap();
+            fs::write(dest.join("a"), content).unwrap();
+            set_mode(&dest.join("a"), mode);
+            set_mtime(&dest.join("a"), (1_700_000_000, 5));
+            let before = touched(&dest);
+            restore(&series, &policy(&series, overwrite), &dest, &mut Silent).whole();
+            let case = format!("{overwrite:?}, {content}, {mode:o}");
+            let inode = |name: &str| fs::metadata(dest.join(name)).unwrap().ino();
+            let stays = matches!(overwrite, Overwrite::Keep | Overwrite::IfOlder);
+            let is_right = (content, mode) == ("right", 0o640);
+            assert_eq!(inode("a") == inode("b"), is_right || !stays, "{case}");
+            if stays && !is_right {
+                assert_eq!(before[&dest.join("a")], touched(&dest)[&dest.join("a")], "{case}");
+            }
+            if !stays {
+                assert_same_facts(&series.points[0].kept.facts, &facts(&dest));
+            }
+            for name in ["b", "c"] {
+                assert_eq!(fs::read(dest.join(name)).unwrap(), b"right", "{case}");
+                assert_eq!(fs::metadata(dest.join(name)).unwrap().mode() & 0o777, 0o640, "{case}");
+            }
+            assert_eq!(inode("b"), inode("c"), "{case}");
+            series::remove(&dest);
+        }
+    }
+}
+
+/// However the names of a set and a name outside of the destination are tied together, the tree becomes the snapshot,
+/// and the file outside stays what it is.
+#[test]
+fn what_has_a_name_outside_keeps_its_metadata() {
+    let mut series = Series::new();
+    series.write("a", "the same content");
+    set_mode(&series.source.join("a"), 0o640);
+    set_mtime(&series.source.join("a"), (1_700_000_000, 5));
+    for name in ["b", "c"] {
+        fs::hard_link(series.source.join("a"), series.source.join(name)).unwrap();
+    }
+    series.snapshot();
+    for overwrite in [Overwrite::Always, Overwrite::IfDifferent] {
+        // Each name is missing, a file of its own, or another name of the file outside.
+        for ties in 0..27 {
+            let (dest, outside) = (series.beside("dest"), series.beside("outside"));
+            fs::create_dir(&dest).unwrap();
+            fs::write(&outside, "the same content").unwrap();
+            set_mode(&outside, 0o600);
+            for (index, name) in ["a", "b", "c"].iter().enumerate() {
+                match ties / 3usize.pow(index as u32) % 3 {
+                    0 => {}
+                    1 => fs::write(dest.join(name), "the same content").unwrap(),
+                    _ => fs::hard_link(&outside, dest.join(name)).unwrap(),
+                }
+            }
+            let mtime = fs::metadata(&outside).unwrap().modified().unwrap();
+            restore(&series, &policy(&series, overwrite), &dest, &mut Silent).whole();
+            assert_same_facts(&series.points[0].kept.facts, &facts(&dest));
+            let after = fs::metadata(&outside).unwrap();
+            assert_eq!((after.mode() & 0o777, after.modified().unwrap()), (0o600, mtime), "{ties}");
+            series::remove(&dest);
+            fs::remove_file(&outside).unwrap();
+        }
+    }
+}
+
 /// A name outside of the destination is nothing that a comparison tells, and no reason to write: the file stays what
 /// it is. Metadata that is another one is not set on the other name.
 #[test]

@@ -18,6 +18,7 @@ mod leftover;
 pub(crate) mod loss;
 mod read_cost;
 mod selection;
+mod set_names;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{Meant, StateReader, StateSummary};
-use crate::job::{Counter, Job, Phase, Select};
+use crate::job::{Counter, Job, Options, Overwrite, Phase, Select};
+use crate::platform::Dir;
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::store::{
@@ -40,6 +42,7 @@ use crate::store::{
 pub use contents::Contents;
 pub use layout::Layout;
 use selection::{Plan, Selection};
+use set_names::Survey;
 use target::Target;
 use tree::Tree;
 
@@ -61,7 +64,7 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let all = selection.is_whole() || job.options.delete_extra;
     let meant = &mut |path: &[u8]| selection.needs(path);
     let mut state = open(store, &key, &pool, (!all).then_some(meant), job)?;
-    let plan = selection.plan(&mut state, job.options)?;
+    let plan = selection.plan(&mut state, job.options, survey(dest, job.options))?;
     let own = OwnPlaces::find(store, job.options, Some(&state.header().series))?;
     let mut target = Target::prepare(dest, job)?;
     if let Some(what) = own.around(dest).filter(|_| target.is_existing()) {
@@ -78,6 +81,12 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
         Err(error) if job.options.leave_partial && !job.options.dry_run => Err(target.leave(error)),
         Err(error) => Err(error),
     }
+}
+
+/// What is in a destination that may hold something. One that cannot be opened is told by [`Target::prepare`].
+fn survey(dest: &std::path::Path, options: &Options) -> Option<Survey> {
+    let holds = options.overwrite != Overwrite::Never;
+    holds.then(|| Dir::open(dest).ok()).flatten().map(Survey::new)
 }
 
 /// Restores what is selected into `target`, all but its name. The threads that write into it are gone when this

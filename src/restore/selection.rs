@@ -1,12 +1,12 @@
 //! The part of a snapshot that is restored: a directory of it, and in that what a filter means.
 
-use std::collections::HashMap;
-
 use crate::entry::{is_within, Entry, Path};
 use crate::error::{Error, Kind, Result};
 use crate::filter::Filter;
 use crate::format::{Recorded, StateReader};
 use crate::job::{Options, Overwrite};
+
+use super::set_names::{SetNames, Survey};
 
 /// A selection of at most this many entries is remembered from planning it: the state is not read again.
 const FEW: usize = 1000;
@@ -22,8 +22,8 @@ pub struct Plan {
     pub entries: u64,
     /// Logical bytes of the files.
     pub bytes: u64,
-    /// How many names each hard-link set has among the entries; only counted where it matters.
-    pub names: HashMap<u64, u64>,
+    /// The names of hard-link sets among the entries; only counted where it matters.
+    pub names: SetNames,
     /// All that [`Selection::each`] gives, if that is not much.
     few: Option<Vec<(Entry, bool)>>,
 }
@@ -46,7 +46,12 @@ impl Selection {
 
     /// Looks at every entry once, if the trailer does not say enough. `NotFound` if the snapshot has no
     /// such directory, or a glob or path means nothing in it.
-    pub fn plan(&mut self, state: &mut StateReader, options: &Options) -> Result<Plan> {
+    pub fn plan(
+        &mut self,
+        state: &mut StateReader,
+        options: &Options,
+        mut survey: Option<Survey>,
+    ) -> Result<Plan> {
         let totals = &state.trailer().totals;
         let (entries, bytes) = (totals.entries, totals.bytes);
         if self.is_whole() && options.overwrite == Overwrite::Never {
@@ -54,13 +59,15 @@ impl Selection {
         }
         let mut plan = Plan { few: Some(Vec::new()), ..Plan::default() };
         let mut found = false;
+        let root = self.root.clone();
         self.each_recorded(state, &mut |recorded, asked_for| {
             found = true;
             if asked_for {
                 plan.entries += 1;
                 plan.bytes = plan.bytes.saturating_add(recorded.size());
                 if recorded.link() != 0 {
-                    *plan.names.entry(recorded.link()).or_default() += 1;
+                    let path = path_below(recorded.path(), &root);
+                    plan.names.add(recorded.link(), path, survey.as_mut());
                 }
             }
             plan.few = match plan.few.take().filter(|few| few.len() < FEW) {
@@ -123,6 +130,14 @@ impl Selection {
             }
         }
         Ok(())
+    }
+}
+
+/// The path below the destination of a path in the snapshot, whose directory `root` is restored as that.
+pub fn path_below<'p>(path: &'p [u8], root: &Path) -> &'p [u8] {
+    match root.is_root() {
+        true => path,
+        false => path.get(root.as_bytes().len() + 1..).unwrap_or_default(),
     }
 }
 

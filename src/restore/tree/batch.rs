@@ -87,7 +87,7 @@ impl Tree<'_, '_> {
     /// Has a complete file put in its place once it is durable.
     pub(super) fn install_later(&mut self, mut file: CompleteFile) -> Result<()> {
         // The name that it takes from another inode counts as taken, as in a dry run.
-        self.would_make_way(&file.verdict);
+        self.would_make_way(&file.entry, &file.verdict);
         let unsynced = file.unsynced.take();
         let waits = unsynced.is_some();
         self.batch.unsynced.extend(unsynced.map(|place| (place.id.0, place)));

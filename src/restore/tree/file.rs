@@ -109,7 +109,11 @@ impl Tree<'_, '_> {
     ) {
         if file.link != 0 && !self.firsts.contains_key(&file.link) {
             let made = matches!(verdict, Verdict::Create | Verdict::Replace(_));
-            let first = First { path: entry.path.clone(), file: file.clone(), id, made };
+            let is_believed = match verdict {
+                Verdict::Right(now) | Verdict::Refresh(now) => self.is_believed(entry, now),
+                _ => false,
+            };
+            let first = First { path: entry.path.clone(), file: file.clone(), id, made, is_believed };
             self.firsts.insert(file.link, first);
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use crate::entry::{Entry, File, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::job::ProblemKind;
+use crate::platform::FileKind;
 use crate::restore::contents::Contents;
 use crate::restore::deferred::Deferred;
 use crate::store::Store;
@@ -63,6 +64,12 @@ impl Tree<'_, '_> {
         let (first, made, id) = (first.path.clone(), first.made, first.id);
         let verdict = self.judge_link(entry, &first, made)?;
         let Way::Make(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
+        if !self.confirm_first(entry, file)? {
+            return self.file(store, contents, entry, file).and_then(|()| self.install_batch());
+        }
+        if let Some(now) = &now {
+            self.names.remove(file.link, now.id());
+        }
         let from = self.open_dir(first.parent().unwrap_or(&[]));
         let from = from.map_err(|e| Error::io("open the directory of", &first, &e))?;
         let name = self.work_name(entry);
@@ -79,6 +86,29 @@ impl Tree<'_, '_> {
             }
             Err(error) => Err(clash(&error, "link", entry)),
         }
+    }
+
+    /// Compares the first name of a set with the snapshot before `entry` is linked to it, if it was there already and
+    /// was not compared. False if it is not what the snapshot has, in content or in metadata: it stays by policy, and is
+    /// the first name no more.
+    fn confirm_first(&mut self, entry: &Entry, file: &File) -> Result<bool> {
+        let Some(first) = self.firsts.get(&file.link).filter(|first| first.is_believed) else {
+            return Ok(true);
+        };
+        let (path, id) = (first.path.clone(), first.id);
+        let named = Entry { path: path.clone(), ..entry.clone() };
+        let place = self.place(&named)?;
+        let now = place.dir.stat(path.name()).map_err(|e| Error::io("look at", &path, &e))?;
+        let is_first = now.kind == FileKind::File && now.size == file.size;
+        let is_first = is_first && id.is_some_and(|id| place.is_same(now.id(), id));
+        if !is_first || !self.has_content(&named, file, &now)? || !self.has_attributes(&named, &now)? {
+            self.forget_first(&named);
+            return Ok(false);
+        }
+        if let Some(first) = self.firsts.get_mut(&file.link) {
+            first.is_believed = false;
+        }
+        Ok(true)
     }
 
     /// Checks that a new link leads to the inode that the set's first name had.

@@ -33,11 +33,14 @@ use crate::store::{OwnPlaces, Store};
 use super::contents::Contents;
 use super::deferred::Deferred;
 use super::leftover::Sweep;
+use super::selection::path_below;
+use super::set_names::SetNames;
 use super::target::{tell_removed, Target};
 use attributes::Wanted;
 use batch::InstallBatch;
 use flight::Flight;
-use known::{is_still, replaced, FileId, KnownDirs, OpenedUp};
+pub(super) use known::FileId;
+use known::{is_still, replaced, KnownDirs, OpenedUp};
 use refused::is_obstacle;
 use small::Place;
 use standing::{seen, Verdict, Way};
@@ -73,8 +76,8 @@ pub struct Tree<'t, 'j> {
     dirs: Deferred,
     /// The first restored name of each hard-link set.
     firsts: HashMap<u64, First>,
-    /// Names that each hard-link set has among the entries to restore; filled for existing trees only.
-    names: HashMap<u64, u64>,
+    /// The names of hard-link sets; filled for existing trees only.
+    names: SetNames,
     /// Existing inodes that stay, as the hard-link set they now are; 0 is that of one entry alone.
     claimed: HashMap<(u64, u64), u64>,
     /// A directory that could not be made: nothing below it can.
@@ -98,13 +101,15 @@ struct First {
     id: Option<FileId>,
     /// It is, or in a dry run would be, a new file.
     made: bool,
+    /// It was there already, and its content was not read.
+    is_believed: bool,
 }
 
 impl<'t, 'j> Tree<'t, 'j> {
-    /// `names` counts the names of each hard-link set; an empty one will do for a new tree.
+    /// `names` are those of hard-link sets; none will do for a new tree.
     pub fn new(
         target: &Target,
-        names: HashMap<u64, u64>,
+        names: SetNames,
         own: OwnPlaces,
         (pool, contents): (Arc<Pool>, &Contents),
         job: &'t mut Job<'j>,
@@ -211,7 +216,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             }
         }
         if self.job.options.dry_run {
-            self.would_make_way(&verdict);
+            self.would_make_way(entry, &verdict);
             if self.absent.as_ref().is_none_or(|above| !entry.path.is_within(above.as_bytes())) {
                 self.absent = Some(entry.path.clone());
             }
@@ -391,10 +396,7 @@ impl<'t, 'j> Tree<'t, 'j> {
 
     /// The path below the destination of a path in the snapshot.
     fn rel<'p>(&self, path: &'p [u8]) -> &'p [u8] {
-        match self.base.is_root() {
-            true => path,
-            false => path.get(self.base.as_bytes().len() + 1..).unwrap_or_default(),
-        }
+        path_below(path, &self.base)
     }
 
     /// Opens a directory of the destination by its path in the snapshot.

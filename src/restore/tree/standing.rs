@@ -152,8 +152,7 @@ impl Tree<'_, '_> {
         if claimed.is_some_and(|&link| link != file.link || link == 0) {
             return Ok(false);
         }
-        let quick = self.job.options.overwrite == Overwrite::IfDifferent && now.mtime == entry.meta.mtime;
-        if !quick && !self.has_content(entry, file, now)? {
+        if !self.is_believed(entry, now) && !self.has_content(entry, file, now)? {
             return Ok(false);
         }
         if file.link != 0 || now.nlink > 1 {
@@ -162,16 +161,24 @@ impl Tree<'_, '_> {
         Ok(true)
     }
 
+    /// Whether an existing file that has the size and the time of `entry` is taken for that, and not read.
+    pub(super) fn is_believed(&self, entry: &Entry, now: &Stat) -> bool {
+        let is_different = self.job.options.overwrite == Overwrite::IfDifferent;
+        // A name that is missing would be linked to it: a wrong content would have one name more.
+        let is_alone = || self.names.has_all(entry.file().map_or(0, |file| file.link), now.id());
+        !self.may_replace(entry, now) || (is_different && now.mtime == entry.meta.mtime && is_alone())
+    }
+
     /// Whether an existing file has names that are none of its hard-link set's, in the destination or elsewhere.
     fn has_further_names(&self, file: &File, now: &Stat) -> bool {
-        let names = self.names.get(&file.link).copied().unwrap_or(1);
+        let names = self.names.of_inode(file.link, now.id());
         let unlinked = self.unlinked.get(&now.id()).copied().unwrap_or(0);
         now.nlink.saturating_sub(unlinked) > names
     }
 
     /// Reads an existing file of the right size. One that cannot be read is not the same; of one that a dry run may
     /// not make readable the time is believed.
-    fn has_content(&mut self, entry: &Entry, file: &File, now: &Stat) -> Result<bool> {
+    pub(super) fn has_content(&mut self, entry: &Entry, file: &File, now: &Stat) -> Result<bool> {
         let trouble = |e: &io::Error| Error::io("read", &entry.path, e);
         let place = self.place(entry)?;
         let open = match self.open_to_compare(&place, entry, now) {
@@ -273,7 +280,7 @@ impl Tree<'_, '_> {
             if now.is_some_and(|now| now.kind == FileKind::Dir) && self.job.options.delete_extra {
                 self.each_below(&entry.path, &mut |tree, path, now| tree.tell_removed(path, now))?;
             }
-            self.would_make_way(verdict);
+            self.would_make_way(entry, verdict);
             self.told(entry, verdict)?;
             return Ok(Way::Done);
         }
@@ -281,9 +288,10 @@ impl Tree<'_, '_> {
     }
 
     /// Remembers that an existing inode will have a name less, or in a dry run would have.
-    pub(super) fn would_make_way(&mut self, verdict: &Verdict) {
+    pub(super) fn would_make_way(&mut self, entry: &Entry, verdict: &Verdict) {
         if let Verdict::Replace(now) = verdict {
             if now.kind == FileKind::File && now.nlink > 1 {
+                self.names.remove(entry.file().map_or(0, |file| file.link), now.id());
                 *self.unlinked.entry(now.id()).or_default() += 1;
             }
         }
