@@ -129,6 +129,19 @@ fn a_snapshot_of_the_future_is_a_problem_until_it_is_removed() {
     series.assert_newest_is_the_source();
 }
 
+/// A clock that has lost its battery is decades behind: what it takes for the future is the present.
+#[test]
+fn a_clock_far_behind_does_not_pass_over_a_damaged_newest_snapshot() {
+    for age in [100, 1000] {
+        let (series, _) = series_of(&[20_000 - age, 20_000]);
+        std::fs::write(series.newest("state"), "garbage").unwrap();
+        let error = series.restore(Select::Newest, &series.beside("out")).refused(ibt::error::Kind::Corrupt);
+        let other = series.points[0].stamp.to_string();
+        assert!(error.to_string().contains(&other), "{error}");
+        series.assert_point_restores(0);
+    }
+}
+
 /// A clock less than a day behind is no problem.
 #[test]
 fn a_clock_a_little_behind_is_no_problem() {

@@ -24,7 +24,8 @@ pub fn far_after(now: Time, newest: Option<Stamp>) -> Stamp {
 }
 
 /// The state that readers mean by the newest: the one with the youngest stamp. States far in the future that do not
-/// verify are notes, and passed over; any other is the caller's to open, damaged or not.
+/// verify are notes, and passed over; any other is the caller's to open, damaged or not. A clock that is far behind a
+/// snapshot that verifies says nothing about the future.
 pub fn newest_file(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> Result<StateFile> {
     let newest = catalog.select(store, Select::Newest)?.clone();
     let now = Time::now();
@@ -35,7 +36,10 @@ pub fn newest_file(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> R
     for state in catalog.states().rev() {
         let mut stored = StoredFile { store: &mut *store, name: &state.name };
         match StateSummary::read(&mut stored, &state.name, state.size, state.compressed) {
-            Ok(_) if passed.iter().all(|(far, _)| *far > far_after(now, Some(state.stamp))) => {
+            Ok(_)
+                if state.stamp <= far_after(now, None)
+                    && passed.iter().all(|(far, _)| *far > far_after(now, Some(state.stamp))) =>
+            {
                 for (stamp, error) in passed {
                     let problem = Problem::of_whole(ProblemKind::Leftover, &error);
                     job.problem(Problem { snapshot: Some(stamp), ..problem }, error)?;
