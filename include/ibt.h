@@ -1427,8 +1427,10 @@ ibt_status ibt_options_set_expected_digest(ibt_options *options,
 /**
  * How long an operation waits for another one that holds the same key, in
  * milliseconds; then it returns IBT_ERR_BUSY. -1 is for ever. While a backup, a
- * prune or a consolidation waits, operations that only read and come later go
- * after it.
+ * prune or a consolidation waits, it keeps operations that only read and come
+ * later out for a second, then lets them in for a second, and so on, each time
+ * for twice as long, up to 256 seconds. Who reads and waits for longer than that
+ * gets in before the writer does.
  *
  * Default: 0, not at all.
  *

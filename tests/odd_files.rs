@@ -176,10 +176,13 @@ fn waiting_writers_go_before_readers_that_come_later() {
     // A writer that does not wait leaves no trace.
     assert_eq!(open().lock(KEY, LockMode::Exclusive).err().unwrap().kind, Kind::Busy);
     let second = open().lock(KEY, LockMode::Shared).unwrap();
-    let turn = open().take_turn(KEY).unwrap();
-    assert!(turn.is_some());
+    let mut turn = open().take_turn(KEY).unwrap().unwrap();
     assert!(open().take_turn(KEY).unwrap().is_none(), "two writers have the turn");
+    turn.keep_readers_out(true);
     assert_eq!(open().lock(KEY, LockMode::Shared).err().unwrap().kind, Kind::Busy);
+    turn.keep_readers_out(false);
+    open().lock(KEY, LockMode::Shared).unwrap();
+    turn.keep_readers_out(true);
     drop((first, second));
     let writer = open().lock(KEY, LockMode::Exclusive).unwrap();
     drop((writer, turn));
@@ -211,6 +214,40 @@ fn a_writer_that_waits_gets_the_key_however_many_read() {
         done.store(true, std::sync::atomic::Ordering::Relaxed);
         locked.unwrap();
     });
+}
+
+/// Two of them, so that neither keeps readers out when the other lets them in.
+#[test]
+fn readers_get_in_while_writers_wait_for_one_that_takes_long() {
+    let series = two_snapshots();
+    let options = |lock_wait_ms| Options { lock_wait_ms, ..series.options.clone() };
+    let long = DirStore::open(&series.store).lock(KEY, LockMode::Shared).unwrap();
+    let take = |mode, wait, cancel: &Cancel| {
+        let (options, mut silent) = (options(wait), Silent);
+        let mut job = Job::new(&options, cancel, &mut silent);
+        lock(&mut DirStore::open(&series.store), KEY, mode, &mut job).map(drop).map_err(|error| error.kind)
+    };
+    let stop = Cancel::default();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| assert_eq!(take(LockMode::Exclusive, -1, &stop), Err(Kind::Cancelled)));
+        }
+        let kept_out = || take(LockMode::Shared, 0, &Cancel::default()) == Err(Kind::Busy);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let until = |wanted: bool| {
+            let mut is_so = kept_out() == wanted;
+            while !is_so && std::time::Instant::now() < deadline {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                is_so = kept_out() == wanted;
+            }
+            is_so
+        };
+        let seen = [until(true), until(false), until(true)];
+        let waited = take(LockMode::Shared, 60_000, &Cancel::default());
+        stop.request();
+        assert_eq!((seen, waited), ([true; 3], Ok(())));
+    });
+    drop(long);
 }
 
 #[test]

@@ -7,14 +7,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::dir::Dir;
 
-/// Which part of a lock file is locked. On systems without locks of parts the turn is always free.
+/// Which part of a lock file is locked. On systems without locks of parts all but the key are always free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockPart {
     /// The key itself: byte 0.
     Key = 0,
-    /// The turn of a writer that waits for the key: byte 1. Readers pass it before they lock the key, so that readers
-    /// in a row do not keep a writer waiting for ever.
-    Turn = 1,
+    /// Byte 1, which readers lock for a moment before they lock the key: a writer that waits locks it to keep them out.
+    Readers = 1,
+    /// Byte 2: the turn of the one writer that may keep readers out while it waits.
+    Turn = 2,
 }
 
 /// Tries to lock a part of the file; false if another open file holds a lock that excludes this one. The lock
@@ -120,7 +121,7 @@ fn lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<()> {
 
     let shared = FlockOperation::NonBlockingLockShared;
     match part {
-        LockPart::Turn => Ok(()),
+        LockPart::Readers | LockPart::Turn => Ok(()),
         LockPart::Key => {
             Ok(flock(file, if exclusive { FlockOperation::NonBlockingLockExclusive } else { shared })?)
         }
@@ -130,7 +131,7 @@ fn lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<()> {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn release(file: &File, part: LockPart) -> io::Result<()> {
     match part {
-        LockPart::Turn => Ok(()),
+        LockPart::Readers | LockPart::Turn => Ok(()),
         LockPart::Key => Ok(rustix::fs::flock(file, rustix::fs::FlockOperation::Unlock)?),
     }
 }

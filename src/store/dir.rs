@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{path_bytes, Draft, Lock, LockMode, Object, Store};
+use super::{path_bytes, Draft, Lock, LockMode, Object, Store, Turn};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{Name, TEMP_PREFIX};
 use crate::platform::{self, Dir, FileKind, LockPart};
@@ -252,7 +252,7 @@ impl Store for DirStore {
         self.lock_key(key, mode)
     }
 
-    fn take_turn(&mut self, key: &str) -> Result<Option<Lock>> {
+    fn take_turn(&mut self, key: &str) -> Result<Option<Box<dyn Turn>>> {
         self.take_turn_of(key)
     }
 

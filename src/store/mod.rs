@@ -5,24 +5,25 @@ pub mod callbacks;
 pub mod catalog;
 pub mod dates;
 pub mod dir;
+mod key_lock;
 mod newest;
 mod own;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use crate::entry::Hash;
 use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::Kind as FileKind;
 use crate::format::{ReadAt, Sink};
-use crate::job::{BackupFile, Job, Level, Problem, ProblemKind};
+use crate::job::{BackupFile, Job, Problem, ProblemKind};
 
 pub use cache::Cache;
 pub use callbacks::CallbackStore;
 pub use catalog::{Catalog, StateFile};
 pub use dates::Dates;
 pub use dir::DirStore;
+pub use key_lock::{lock, KeyLock, Turn};
 pub use newest::{far_after, newest, newest_file};
 pub use own::OwnPlaces;
 
@@ -97,9 +98,8 @@ pub trait Store {
     /// Locks `key`, or `Busy`. One try: waiting is the caller's loop. `Unsupported` where nothing can be locked.
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock>;
 
-    /// Takes the turn of a writer that waits for `key`: readers that come meanwhile are told `Busy`. `None` if another
-    /// writer has it, or the store knows no turns.
-    fn take_turn(&mut self, _key: &str) -> Result<Option<Lock>> {
+    /// Takes the turn of a writer that waits for `key`. `None` if another writer has it, or the store knows no turns.
+    fn take_turn(&mut self, _key: &str) -> Result<Option<Box<dyn Turn>>> {
         Ok(None)
     }
 
@@ -140,59 +140,10 @@ pub fn backup_file(store: &dyn Store, name: String, kind: FileKind, size: u64) -
     BackupFile { name, kind: kind.word(), path, size }
 }
 
-/// How often a lock that is held is tried again.
-const LOCK_RETRY: Duration = Duration::from_millis(20);
-
 /// Meets `need` of a store that is there: what every operation that makes nothing new asks for first.
 pub fn require_existing(store: &mut dyn Store, need: Need, doing: &str) -> Result<()> {
     store.require(need, doing)?;
     store.check_exists()
-}
-
-/// The lock of a key as an operation has it: none where nothing could be locked and that is allowed.
-pub struct KeyLock {
-    keeps_writers_out: bool,
-    _held: Lock,
-}
-
-impl KeyLock {
-    /// Whether no other writer can be at work. If not, what no state names may be the work of a run that has not ended.
-    pub fn keeps_writers_out(&self) -> bool {
-        self.keeps_writers_out
-    }
-}
-
-/// Locks `key`, waiting as long as the options allow. `Busy` when that was not long enough. Where nothing can be
-/// locked readers go on, and writers if the options allow it.
-pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> Result<KeyLock> {
-    let wait = job.options.lock_wait_ms;
-    let start = Instant::now();
-    // Of a writer that waits: who comes later to read goes after it.
-    let mut turn = None;
-    loop {
-        job.pulse()?;
-        match store.lock(key, mode) {
-            Err(error)
-                if error.kind == Kind::Busy && (wait < 0 || start.elapsed().as_millis() < wait as u128) =>
-            {
-                if mode == LockMode::Exclusive && turn.is_none() {
-                    turn = store.take_turn(key)?;
-                }
-                std::thread::sleep(LOCK_RETRY);
-            }
-            Err(error) if error.kind == Kind::Unsupported => return without_lock(error, mode, job),
-            other => return Ok(KeyLock { keeps_writers_out: store.has_locks(), _held: other? }),
-        }
-    }
-}
-
-/// Goes on although nothing can be locked, if that is allowed.
-fn without_lock(error: Error, mode: LockMode, job: &mut Job) -> Result<KeyLock> {
-    if mode == LockMode::Exclusive && !job.options.allow_unlocked {
-        return Err(error);
-    }
-    job.log(Level::Warn, &format!("{error}; going on without a lock"));
-    Ok(KeyLock { keeps_writers_out: false, _held: Box::new(()) })
 }
 
 /// Removes what killed runs of `key` left under temporary names, and notes each. `lock` is the writer's of `key`.

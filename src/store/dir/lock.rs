@@ -1,4 +1,4 @@
-//! The lock files of a directory store: `KEY.lock`, of which two bytes are locked ([`LockPart`]).
+//! The lock files of a directory store: `KEY.lock`, of which three bytes are locked ([`LockPart`]).
 
 use std::fs::File;
 use std::io;
@@ -9,7 +9,7 @@ use super::{not_regular, DirStore};
 use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::lock_name;
 use crate::platform::{self, Dir, FileKind, LockPart};
-use crate::store::{path_bytes, Lock, LockMode, Store};
+use crate::store::{path_bytes, Lock, LockMode, Store, Turn};
 
 /// How often a lock file is opened that others remove as often.
 const LOCK_TRIES: u32 = 100;
@@ -69,7 +69,7 @@ impl DirStore {
     }
 
     /// Takes the turn of a writer that waits for `key`. `None` if another writer has it.
-    pub(super) fn take_turn_of(&mut self, key: &str) -> Result<Option<Lock>> {
+    pub(super) fn take_turn_of(&mut self, key: &str) -> Result<Option<Box<dyn Turn>>> {
         let name = lock_name(key);
         let Some(dir) = self.existing()? else { return Ok(None) };
         if other_kind(&dir, &name).is_some() {
@@ -78,7 +78,7 @@ impl DirStore {
         // Whatever is wrong with the lock file, the next try to lock the key says so.
         let Ok(file) = dir.open_or_create(name.as_bytes(), 0o600) else { return Ok(None) };
         match platform::try_lock(&file, LockPart::Turn, true) {
-            Ok(true) => Ok(Some(Box::new(Locked { file, part: LockPart::Turn }))),
+            Ok(true) => Ok(Some(Box::new(WriterTurn { file, readers_are_out: false }))),
             _ => Ok(None),
         }
     }
@@ -86,7 +86,7 @@ impl DirStore {
     fn held(&self, file: File, lock: String, mode: LockMode) -> Lock {
         let dir = self.dir.clone().filter(|_| self.is_ours && mode == LockMode::Exclusive);
         let made = dir.map(|dir| Made { dir, path: self.path.clone(), lock });
-        Box::new(Held { made, _locked: Locked { file, part: LockPart::Key } })
+        Box::new(Held { made, _locked: LockedKey(file) })
     }
 
     fn open_for_writer(&mut self, name: &str) -> Result<Opened> {
@@ -167,13 +167,13 @@ impl DirStore {
     }
 }
 
-/// Passes the turn, which a waiting writer may have, then locks the key beside other readers.
+/// Passes the byte that a waiting writer locks to keep readers out, then locks the key beside other readers.
 fn lock_as_reader(file: &File) -> io::Result<bool> {
-    if !platform::try_lock(file, LockPart::Turn, false)? {
+    if !platform::try_lock(file, LockPart::Readers, false)? {
         return Ok(false);
     }
     let locked = platform::try_lock(file, LockPart::Key, false);
-    platform::unlock(file, LockPart::Turn);
+    platform::unlock(file, LockPart::Readers);
     locked
 }
 
@@ -191,22 +191,49 @@ fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
-/// A part of a lock file, given up when dropped.
-struct Locked {
+/// The turn of a writer that waits, given up when dropped.
+struct WriterTurn {
     file: File,
-    part: LockPart,
+    readers_are_out: bool,
 }
 
-impl Drop for Locked {
+impl Turn for WriterTurn {
+    fn keep_readers_out(&mut self, out: bool) {
+        match (out, self.readers_are_out) {
+            // A reader may be passing just now.
+            (true, false) => {
+                let tried = platform::try_lock(&self.file, LockPart::Readers, true);
+                self.readers_are_out = tried.unwrap_or(false);
+            }
+            (false, true) => {
+                platform::unlock(&self.file, LockPart::Readers);
+                self.readers_are_out = false;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for WriterTurn {
     fn drop(&mut self) {
-        platform::unlock(&self.file, self.part);
+        self.keep_readers_out(false);
+        platform::unlock(&self.file, LockPart::Turn);
+    }
+}
+
+/// The key's part of a lock file, given up when dropped.
+struct LockedKey(File);
+
+impl Drop for LockedKey {
+    fn drop(&mut self) {
+        platform::unlock(&self.0, LockPart::Key);
     }
 }
 
 /// A lock on a key.
 struct Held {
     made: Option<Made>,
-    _locked: Locked,
+    _locked: LockedKey,
 }
 
 /// A store's directory that was made for the backup that holds this lock.
