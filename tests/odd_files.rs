@@ -388,6 +388,7 @@ fn a_lost_archive_is_told_by_a_list_and_by_every_increment_that_needs_it() {
     series.lose("full");
     let lost = |outcome: Outcome| {
         let report = outcome.partial();
+        assert!(!report.problems.is_empty());
         let of_archive = report.problems.iter().filter(|problem| problem.path.is_none());
         let told: Vec<_> = of_archive.map(|problem| (problem.kind, problem.snapshot)).collect();
         assert!(
@@ -399,6 +400,9 @@ fn a_lost_archive_is_told_by_a_list_and_by_every_increment_that_needs_it() {
     let stamps = || series.points.iter().map(|point| Some(point.stamp));
     let expected: Vec<_> = stamps().map(|stamp| (ProblemKind::Missing, stamp)).collect();
     assert_eq!(lost(series.list()), expected);
+    // Those of contents name the cure as well.
+    lost(series.verify(&series.options));
+    lost(series.restore(Select::Newest, &series.beside("out")));
     assert_eq!(lost(series.incremental()), [(ProblemKind::Missing, None)]);
     series.points.clear();
     series.snapshot();

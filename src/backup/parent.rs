@@ -8,7 +8,7 @@ use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Recorded, Trailer};
 use crate::job::{Job, Level, Problem, ProblemKind};
-use crate::store::{Cache, Catalog, Store};
+use crate::store::{archive_fault, Cache, Catalog, Store, NEW_FULL};
 
 use super::vaults::Vaults;
 
@@ -34,15 +34,15 @@ impl Parent {
         let (mut present, mut only_cached) = (Vec::new(), Vec::new());
         for archive in &trailer.archives {
             let found = catalog.size_of(&archive.name);
-            let intact = found == Some(archive.size);
-            let cached = vaults.only_cached(archive, intact);
-            present.push(intact);
+            let fault = archive_fault(archive, found);
+            let cached = vaults.only_cached(archive, fault.is_none());
+            present.push(fault.is_none());
             only_cached.push(cached);
             if cached {
                 let message = format!("the store lost {}; the cache has its signatures", archive.name);
                 job.log(Level::Warn, &message);
-            } else if !intact {
-                tell_lost(archive, found, job)?;
+            } else if let Some((kind, what)) = fault {
+                tell_lost(archive, kind, &what, job)?;
             }
         }
         Ok(Parent { trailer, present, only_cached, vaults })
@@ -134,19 +134,13 @@ fn is(flags: &[bool], range: &Range) -> bool {
     flags.get(range.archive as usize).copied().unwrap_or(false)
 }
 
-/// An archive that is not in the store, or of another size there.
-fn tell_lost(archive: &ArchiveRef, found: Option<u64>, job: &mut Job) -> Result<()> {
-    let (kind, class, what) = match found {
-        None => (Kind::Missing, ProblemKind::Missing, "it is gone".to_string()),
-        Some(size) => {
-            (Kind::Corrupt, ProblemKind::Damaged, format!("it has {size} bytes, not {}", archive.size))
-        }
-    };
+/// Lists an archive that is not in the store, or of another size there.
+fn tell_lost(archive: &ArchiveRef, kind: Kind, what: &str, job: &mut Job) -> Result<()> {
     let detail = format!(
         "{what}; what it held is stored again as far as the source still has it; older snapshots have lost it; \
-         a new full backup needs nothing that was stored before"
+         {NEW_FULL}"
     );
     let error = Error::new(kind, "use the archive", detail).at(&archive.name);
-    let problem = Problem::of_whole(class, &error);
+    let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error);
     job.problem(problem.in_file(&archive.name), error)
 }

@@ -14,7 +14,7 @@ use crate::job::{change, Counter, Job, Phase, ProblemKind};
 use crate::platform::{self, FileKind, Names, Stat};
 use crate::pool::Pool;
 use crate::state::{is_unchanged, same_metadata, Facts, Guard, Pair};
-use crate::store::{DraftSink, Store};
+use crate::store::{DraftSink, Store, NEW_FULL};
 use crate::walk::{Devices, Source};
 
 use super::ahead::{Ahead, Reader};
@@ -289,8 +289,8 @@ impl<'r, 'j> Run<'r, 'j> {
             return self.gone(&old);
         }
         let Some(parent) = self.parent.as_mut().filter(|parent| parent.has_content(&old)) else {
-            let error =
-                Error::new(Kind::Missing, "keep the last version of", "its archive is gone").at(&old.path);
+            let detail = format!("its archive is gone; {NEW_FULL}");
+            let error = Error::new(Kind::Missing, "keep the last version of", detail).at(&old.path);
             self.state.omissions.add(&old.path, OmissionCause::Unread);
             return self.job.trouble(ProblemKind::Missing, old.path.as_bytes(), error);
         };

@@ -7,9 +7,11 @@ use crate::job::{Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::restore::open_selected;
 use crate::stamp::Time;
-use crate::store::{lock, require_existing, Catalog, LockMode, Need, Store, StoredFile};
+use crate::store::{
+    archive_fault, lock, require_existing, Catalog, LockMode, Need, Store, StoredFile, NEW_FULL,
+};
 
-use super::states::{describe, lost_state, Unread, NEW_FULL};
+use super::states::{describe, lost_state, Listed, Unread};
 
 /// Lists the snapshots of `key`, or of every key, oldest first. With a selector, only the selected snapshot,
 /// and as the report's files everything it needs.
@@ -31,7 +33,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
         None => {
             for catalog in Catalog::all(store)?.into_values() {
                 let _lock = lock(store, catalog.key(), LockMode::Shared, job)?;
-                list_key(store, catalog, true, &mut unread, job)?;
+                list_key(store, catalog, Listed::Before, &mut unread, job)?;
             }
         }
         Some(key) => {
@@ -43,7 +45,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
             } else {
                 let catalog = Catalog::read(store, key)?;
                 catalog.select(store, Select::Newest)?;
-                list_key(store, catalog, false, &mut unread, job)?;
+                list_key(store, catalog, Listed::Locked, &mut unread, job)?;
             }
         }
     }
@@ -52,11 +54,11 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
     unread.end()
 }
 
-/// Lists the states of one key. `listed_before`: the catalog is older than the lock, so that states may be gone.
+/// Lists the states of one key.
 fn list_key(
     store: &mut dyn Store,
     mut catalog: Catalog,
-    listed_before: bool,
+    listed: Listed,
     unread: &mut Unread,
     job: &mut Job,
 ) -> Result<()> {
@@ -66,14 +68,14 @@ fn list_key(
         let mut stored = StoredFile { store: &mut *store, name: &file.name };
         match StateSummary::read(&mut stored, &file.name, file.size, file.compressed) {
             Ok(state) => {
-                if listed_before && !archives_lost(&state, &catalog).is_empty() {
+                if listed == Listed::Before && archives_lost(&state, &catalog).next().is_some() {
                     // Made while the store was listed.
                     catalog = Catalog::read(store, catalog.key())?;
                 }
                 tell_archives_lost(&state, &catalog, job)?;
                 job.report.snapshots.push(describe(&state));
             }
-            Err(error) if listed_before && error.kind == Kind::NotFound => {}
+            Err(error) if listed == Listed::Before && error.kind == Kind::NotFound => {}
             Err(error) if unread.goes_on(&error) => {
                 job.problem(lost_state(&file.name, file.stamp, &error), error)?
             }
@@ -83,19 +85,19 @@ fn list_key(
     Ok(())
 }
 
-/// The archives of a state that the store does not list with their sizes.
-fn archives_lost<'s>(state: &'s StateSummary, catalog: &Catalog) -> Vec<&'s ArchiveRef> {
-    let archives = state.trailer.archives.iter();
-    archives.filter(|archive| catalog.size_of(&archive.name) != Some(archive.size)).collect()
+/// The archives of a state that the store does not list with their sizes, with the kind of the loss and its words.
+fn archives_lost<'a>(
+    state: &'a StateSummary,
+    catalog: &'a Catalog,
+) -> impl Iterator<Item = (&'a ArchiveRef, Kind, String)> {
+    state.trailer.archives.iter().filter_map(|archive| {
+        archive_fault(archive, catalog.size_of(&archive.name)).map(|(kind, what)| (archive, kind, what))
+    })
 }
 
 /// Lists which archives a snapshot has lost. That they are there says nothing of their bytes: only a verify reads them.
 fn tell_archives_lost(state: &StateSummary, catalog: &Catalog, job: &mut Job) -> Result<()> {
-    for archive in archives_lost(state, catalog) {
-        let (kind, what) = match catalog.size_of(&archive.name) {
-            None => (Kind::Missing, "it is gone".to_string()),
-            Some(size) => (Kind::Corrupt, format!("it has {size} bytes, not {}", archive.size)),
-        };
+    for (archive, kind, what) in archives_lost(state, catalog) {
         let cost = match archive.kind {
             FileKind::SigVault => "it costs no content, only larger increments",
             _ => "the snapshot has lost what lies there",

@@ -5,8 +5,12 @@ use crate::format::StateSummary;
 use crate::job::{Action, Counter, Counters, Problem, ProblemKind, Snapshot};
 use crate::stamp::Stamp;
 
-/// The remedy where archives are lost.
-pub const NEW_FULL: &str = "a new full backup needs nothing that was stored before";
+/// When the catalog of a key was read: under its lock, or before, so that states of it may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    Locked,
+    Before,
+}
 
 /// The problem of a state that does not verify, or that cannot be read now.
 pub fn lost_state(name: &str, stamp: Stamp, error: &Error) -> Problem {

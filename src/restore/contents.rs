@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Decoded, Frame, FrameCache, FrameIndex, Part, FRAME_LEN};
 use crate::job::Cancel;
 use crate::pool::Pool;
-use crate::store::{Store, StoredFile};
+use crate::store::{Store, StoredFile, NEW_FULL};
 
 use super::ahead::Ahead;
 use super::archives::Archives;
@@ -308,7 +308,8 @@ impl Contents {
 fn in_archive(error: Error, name: &str) -> Error {
     match error.kind {
         Kind::NotFound => {
-            Error { kind: Kind::Missing, detail: "the archive is gone".into(), ..error }.at(name)
+            let detail = format!("the archive is gone; {NEW_FULL}");
+            Error { kind: Kind::Missing, detail, ..error }.at(name)
         }
         Kind::Io => error.at(name),
         _ => error,

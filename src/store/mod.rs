@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod dates;
 pub mod dir;
 mod key_lock;
+mod lost;
 mod newest;
 mod own;
 
@@ -24,6 +25,7 @@ pub use catalog::{Catalog, StateFile};
 pub use dates::Dates;
 pub use dir::DirStore;
 pub use key_lock::{lock, KeyLock, Turn};
+pub use lost::{archive_fault, NEW_FULL};
 pub use newest::{far_after, newest, newest_file};
 pub use own::OwnPlaces;
 

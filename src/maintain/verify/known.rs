@@ -7,9 +7,7 @@ use crate::entry::{Hash, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, FrameIndex};
 use crate::job::{Counter, Job};
-use crate::store::{Store, StoredFile};
-
-use super::super::states::NEW_FULL;
+use crate::store::{archive_fault, Store, StoredFile, NEW_FULL};
 
 /// Contents remembered as right: about 40 MiB of memory. Those beyond are read again in each snapshot.
 const RIGHT_MAX: usize = 1 << 20;
@@ -48,16 +46,13 @@ impl Known {
             self.archives.insert(wanted.name.clone(), stored);
         }
         let stored = &self.archives[&wanted.name];
-        let damaged = |detail: String| Some(Error::corrupt("verify", &wanted.name, detail));
         let fault = match &stored.whole {
             Err(error) => Some(error.clone()),
-            Ok((size, _)) if *size != wanted.size => {
-                damaged(format!("it has {size} bytes, not {}", wanted.size))
-            }
-            Ok((_, digest)) if *digest != wanted.digest => {
-                damaged(format!("its digest is {digest}, expected {}", wanted.digest))
-            }
-            Ok(_) => stored.opens.as_ref().err().cloned(),
+            Ok((size, digest)) => wanted_fault(wanted, Some(*size)).or_else(|| {
+                let detail = format!("its digest is {digest}, expected {}", wanted.digest);
+                let differs = || Error::corrupt("verify", &wanted.name, detail);
+                (*digest != wanted.digest).then(differs).or_else(|| stored.opens.as_ref().err().cloned())
+            }),
         };
         Ok(Verdict { fault, opens: stored.opens.is_ok() })
     }
@@ -110,6 +105,12 @@ impl Stored {
     }
 }
 
+/// Why a stored file of this size, or none, is not the archive that a state names.
+fn wanted_fault(wanted: &ArchiveRef, found: Option<u64>) -> Option<Error> {
+    let (kind, what) = archive_fault(wanted, found)?;
+    Some(Error::new(kind, "verify", format!("{what}; {NEW_FULL}")).at(&wanted.name))
+}
+
 /// Reads a stored file to its end. The outer error ends the verify. Progress counts the size that the state
 /// names, whatever is there.
 fn read_whole(store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Result<Result<(u64, Hash)>> {
@@ -126,9 +127,7 @@ fn read_whole(store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Resu
                 size += got as u64;
             }
             Err(error) if error.kind == Kind::NotFound => {
-                break Err(
-                    Error::new(Kind::Missing, "verify", format!("it is gone; {NEW_FULL}")).at(&wanted.name)
-                );
+                break Err(wanted_fault(wanted, None).unwrap_or(error));
             }
             Err(error) if !error.ends_reading() => break Err(error.at(&wanted.name)),
             Err(error) => return Err(error),

@@ -24,7 +24,7 @@ use crate::restore::{check_expected, Contents};
 use crate::stamp::{Stamp, Time};
 use crate::store::{lock, require_existing, Catalog, LockMode, Need, StateFile, Store, StoredFile};
 
-use super::states::{describe, lost_state, Unread};
+use super::states::{describe, lost_state, Listed, Unread};
 use known::{fingerprint, Known, Verdict};
 
 const OP: &str = "verify";
@@ -60,13 +60,6 @@ pub fn verify(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result
         verify_key(store, catalog, Listed::Before, &mut unread, job)?;
     }
     unread.end()
-}
-
-/// When the catalog of a key was read: under its lock, or before, so that states of it may be gone.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Listed {
-    Locked,
-    Before,
 }
 
 fn verify_key(
