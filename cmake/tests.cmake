@@ -4,7 +4,6 @@
 # Labels: boundary (makes no backup), engine (does), valgrind, package (builds against an installed tree).
 
 find_program(VALGRIND valgrind)
-find_program(CBINDGEN cbindgen)
 include(CheckLanguage)
 check_language(CXX)
 
@@ -99,11 +98,6 @@ if(CMAKE_CXX_COMPILER)
     add_test(NAME header.${standard}
       COMMAND "${CMAKE_CXX_COMPILER}" -x c++ -std=${standard} -Wno-long-long ${strict} "${c_dir}/header.c")
   endforeach()
-endif()
-if(CBINDGEN)
-  add_test(NAME header.generated
-    COMMAND "${CBINDGEN}" --quiet --config cbindgen.toml --output include/ibt.h --verify src/ffi/mod.rs
-    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
 endif()
 
 add_test(NAME symbols

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs everything that must pass before a change is done: style, lints, tests, documentation, header, C
-# programs under ctest, the demonstration. Installs the tools it needs where apt-get may be used.
+# Runs everything that must pass before a change is done: style, lints, tests, documentation, C programs
+# under ctest, the demonstration. Installs the tools it needs where apt-get may be used.
 #
 #   sh tests/run.sh            all of it
 #   sh tests/run.sh clippy doc only the steps named so (see the end of this file)
@@ -9,8 +9,6 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export CARGO_TERM_COLOR=never
-cbindgen_version=0.29.4
-cbindgen=build/tools/bin/cbindgen
 log=build/step.log
 
 # shellcheck source=tests/support/tools.sh
@@ -96,17 +94,6 @@ docs() {
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 }
 
-header() {
-    case $($cbindgen --version 2>/dev/null) in
-    "cbindgen $cbindgen_version") ;;
-    *) cargo install cbindgen --quiet --version $cbindgen_version --locked --root build/tools || return 1 ;;
-    esac
-    $cbindgen --quiet --config cbindgen.toml --output include/ibt.h --verify src/ffi/mod.rs || {
-        echo "include/ibt.h is not what cbindgen makes of src/ffi: run $cbindgen --config cbindgen.toml --output include/ibt.h src/ffi/mod.rs" >&2
-        return 1
-    }
-}
-
 c_programs() {
     cmake -S . -B build/tests -DIBT_WERROR=ON && cmake --build build/tests --parallel 2 &&
         ctest --test-dir build/tests --output-on-failure --no-tests=error || return 1
@@ -160,7 +147,6 @@ step librsync c_engine
 step musl musl
 step ordinary_user ordinary_user
 step doc docs
-step header header
 step c c_programs
 step demo sh examples-c/demo.sh
 

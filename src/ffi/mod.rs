@@ -2,7 +2,7 @@
 //!
 //! `include/ibt.h` is generated from these files by cbindgen, in the order of the `mod` lines below: doc
 //! comments here are the header's comments, addressed to C programmers. `cbindgen.toml` holds the command
-//! and the header's introduction.
+//! and the header's introduction, `tests/header.rs` checks that the header is up to date.
 //!
 //! Every export is a thin shell around [`guard!`](guard), which keeps a panic from crossing into C. Memory
 //! that C holds is always a `Box` turned into a raw pointer by [`args::give`] and taken back by
