@@ -1,5 +1,5 @@
-//! The archives one run writes, each begun when it has something to hold, and the numbers under which the
-//! new state knows them and the parent's.
+//! The archives that one run writes, and the numbers of all archives in the new state: those of this run and
+//! those inherited from the parent's state. An archive is begun when its first member is written.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,21 +15,23 @@ use crate::store::{Cache, DraftSink, Store};
 
 use super::spool::Spool;
 
-/// Which of a run's archives.
+/// One of the three archives that a run can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
-    /// Whole files: `full` or `created`.
+    /// Whole files: the `full` archive of a full, the `created` archive of an increment.
     Whole = 0,
-    /// Deltas: `updated`.
+    /// Deltas: the `updated` archive.
     Deltas = 1,
+    /// Signatures: the SigVault.
     Signatures = 2,
 }
 
-/// Where a numbered archive comes from.
+/// Where an archive of the new state comes from.
 #[derive(Clone, Copy, Debug)]
 enum Origin {
+    /// This run writes the archive.
     Own(Slot),
-    /// Index into the parent's archives.
+    /// The parent's state names the archive, at this index.
     Parent(u32),
 }
 
@@ -41,8 +43,11 @@ pub struct Archives {
     full: bool,
     cache: Option<Cache>,
     writers: [Option<ArchiveWriter<DraftSink>>; 3],
+    /// All archives of the new state; an archive's number is its index here.
     order: Vec<Origin>,
+    /// The numbers of this run's archives, by slot; `None` until an entry refers to the archive.
     own: [Option<u32>; 3],
+    /// The numbers of inherited archives, by their numbers in the parent's state.
     inherited: HashMap<u32, u32>,
 }
 
@@ -88,13 +93,14 @@ impl Archives {
         }
     }
 
-    /// The name of a file of this run.
+    /// The name of this run's file of the given kind.
     pub fn name(&self, kind: FileKind) -> String {
         let compressed = self.codec != Codec::None;
         Name { key: self.key.clone(), kind, stamp: self.stamp, part: 1, compressed }.to_string()
     }
 
-    /// A stream of frames into a new draft; `cached` ones are copied to the cache too.
+    /// Begins a file of the store and returns the writer of its frames. If `cached`, the file is copied into
+    /// the cache too.
     pub fn draft(
         &self,
         store: &mut dyn Store,
@@ -105,7 +111,8 @@ impl Archives {
         let draft = store.create(&name)?;
         let copy = self.cache.as_ref().filter(|_| cached).and_then(|cache| cache.copy(&name));
         let codec = match self.codec {
-            // Of lines so alike the lowest level makes less, in half the time.
+            // The lines of a state are so alike that level 1 compresses them better than higher levels do, in
+            // half the time.
             Codec::Zstd(_) if kind == FileKind::State => Codec::Zstd(1),
             codec => codec,
         };
@@ -116,7 +123,7 @@ impl Archives {
         })
     }
 
-    /// The archive of a slot, begun if need be.
+    /// The archive of a slot; begins the archive if nothing was written to it yet.
     pub fn writer(&mut self, store: &mut dyn Store, slot: Slot) -> Result<&mut ArchiveWriter<DraftSink>> {
         if self.writers[slot as usize].is_none() {
             let frames = self.draft(store, self.kind(slot), slot == Slot::Signatures)?;
@@ -131,7 +138,7 @@ impl Archives {
         self.writers[slot as usize].as_mut().ok_or_else(missing)
     }
 
-    /// The number of one of this run's archives in the new state.
+    /// The number of this run's archive `slot` in the new state; assigns the next number on the first call.
     pub fn number(&mut self, slot: Slot) -> u32 {
         let next = self.order.len() as u32;
         *self.own[slot as usize].get_or_insert_with(|| {
@@ -140,7 +147,8 @@ impl Archives {
         })
     }
 
-    /// The number of one of the parent's archives in the new state.
+    /// The number in the new state of the archive that has number `parents` in the parent's state; assigns
+    /// the next number on the first call.
     pub fn inherit_one(&mut self, parents: u32) -> u32 {
         let next = self.order.len() as u32;
         *self.inherited.entry(parents).or_insert_with(|| {
@@ -153,8 +161,8 @@ impl Archives {
         ranges.iter().map(|range| Range { archive: self.inherit_one(range.archive), ..*range }).collect()
     }
 
-    /// Where the parent says a content and its signature lie, in the numbers of the new state. `keep_sig`
-    /// false leaves the signature behind.
+    /// Translates the ranges of a content and of its signature from the parent's archive numbers to those of
+    /// the new state. Without `keep_sig` the signature is dropped.
     pub fn inherit(&mut self, place: &Place, keep_sig: bool) -> (Vec<Range>, Option<SigRef>) {
         let content = self.inherit_ranges(&place.content);
         let sig = place.sig.as_ref().filter(|_| keep_sig);
@@ -162,7 +170,7 @@ impl Archives {
         (content, sig)
     }
 
-    /// Adds a delta or a signature as a member named after its entry.
+    /// Adds a delta or a signature as a member with the path of its entry; returns where the bytes lie.
     pub fn add_spool(
         &mut self,
         store: &mut dyn Store,
@@ -178,8 +186,10 @@ impl Archives {
         Ok(Range { archive: self.number(slot), offset, len })
     }
 
-    /// Completes every archive that the state names. What no entry names is given up: it holds only
-    /// abandoned members. A full always has its archive and its SigVault.
+    /// Completes every archive that the new state names; returns all of them in the order of their numbers,
+    /// and those of this run. An archive of this run without a number is discarded: no entry refers to it, so
+    /// it holds only abandoned members. A full always has its `full` archive and its SigVault, even if both
+    /// are empty.
     pub fn finish(
         &mut self,
         store: &mut dyn Store,

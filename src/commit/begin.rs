@@ -1,18 +1,19 @@
-//! What every writer of a snapshot does first.
+//! The first step of every operation that writes a snapshot: choose its stamp and check the clock.
 
 use crate::error::{Error, Kind, Result};
 use crate::job::{Job, Problem, ProblemKind};
 use crate::stamp::{Stamp, Time};
 use crate::store::{far_after, Catalog, Dates, Store};
 
-/// A clock this far behind the newest snapshot is a problem worth telling.
+/// Seconds by which snapshots may be ahead of the clock before that is reported as a problem.
 const CLOCK_SLACK_SECS: i64 = 86_400;
-/// Stamps named in the message about snapshots of the future.
+/// How many stamps the message about snapshots of the future names at most.
 const NAMED: usize = 3;
 
-/// The stamp of a snapshot made now: later than that of `newest`, the newest snapshot that verifies, and than every
-/// stamp of its key that is not far in the future (see [`far_after`]): what lies there is no snapshot, but a foreign
-/// file or one of a run whose clock was wrong, and is not followed.
+/// The stamp of a snapshot made now. It is later than `newest`, the stamp of the newest snapshot that verifies, and
+/// later than every stamp of the key that is not far in the future (see [`far_after`]). A file with a stamp beyond
+/// that limit is foreign or left by a run with a wrong clock; the new stamp does not have to be later than such
+/// stamps.
 pub fn next_stamp(
     store: &mut dyn Store,
     catalog: &Catalog,
@@ -29,7 +30,7 @@ pub fn next_stamp(
     if let Some(latest) = latest.filter(|latest| **latest >= stamp) {
         stamp = after(*latest)?;
     }
-    // A name that a file beyond the limit has already is not given again.
+    // The loop skips stamps that files beyond the limit already have: no stamp is used twice.
     while stamps.contains(&stamp) {
         stamp = after(stamp)?;
     }
@@ -42,8 +43,9 @@ fn after(stamp: Stamp) -> Result<Stamp> {
     })
 }
 
-/// A problem if snapshots say that they were made more than a day from now: that clock was wrong, or this one is. What
-/// was made since, and only has a stamp behind theirs, is in order.
+/// Reports a problem if the states of snapshots say that these were made more than a day from now: either their clock
+/// was wrong, or this clock is. A snapshot that only has such a stamp, because it had to be later than the stamp of a
+/// snapshot of the future, is not reported: its state has the true date.
 fn tell_ahead(store: &mut dyn Store, catalog: &Catalog, now: Time, job: &mut Job) -> Result<()> {
     let limit = Stamp::from_time(now.plus_secs(CLOCK_SLACK_SECS));
     let dates = Dates::of(now);

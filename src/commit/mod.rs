@@ -1,8 +1,9 @@
-//! Writing the archives of one snapshot and making it exist: archives first, then the state that names them,
-//! the cache's copies last. See the invariants in [`crate::format`].
+//! Commits one snapshot: publishes its archives first, then the state that names them, then the cache's
+//! copies. A run that is interrupted before the state has its name leaves no snapshot. The invariants are
+//! numbered in [`crate::format`].
 //!
 //! ```text
-//! Archives: begun as needed --> finish --> published, durable --> still all there? --> state --> cache
+//! Archives: begun as needed --> finish --> published, durable --> store checked --> state --> cache
 //! ```
 
 mod archives;
@@ -23,18 +24,19 @@ use crate::store::{backup_file, Cache, Catalog, DraftSink, Store};
 
 use archives::Finished;
 
-/// A snapshot whose every entry is written.
+/// A snapshot that is ready to be committed: all its entries are written.
 pub struct Commit<'c> {
     pub header: &'c Header,
-    /// What the store held when the operation began.
+    /// The files of this key in the store when the operation began.
     pub catalog: &'c Catalog,
-    /// The archives that [`Archives::inherit`] counted in.
+    /// The parent's archives; [`Archives::inherit`] refers to them by their index in this slice.
     pub parents: &'c [ArchiveRef],
     pub archives: Archives,
     pub state: StateWriter<DraftSink>,
     pub cache: Option<Cache>,
-    /// The end of the snapshot that this one holds once more: its problems are told again, the new one is
-    /// not finished before it, and both must be of one tree.
+    /// For a consolidation: the trailer of the snapshot that this one copies; `None` for a backup. The copy
+    /// lists the original's problems too, its `finished_at` is never earlier than the original's, and both
+    /// must have the same tree digest.
     pub copy_of: Option<&'c Trailer>,
 }
 
@@ -56,7 +58,8 @@ impl Commit<'_> {
         }
         let Written { size, out: DraftSink { mut draft, copy }, .. } = written;
         draft.seal()?;
-        // From here on the state may stand, whatever is answered: nothing it names is removed.
+        // From here on the state may exist even if `publish` reports an error, so the archives that the state
+        // names must stay.
         published.names.clear();
         let store = &mut *published.store;
         draft.publish()?;
@@ -83,7 +86,8 @@ impl Commit<'_> {
     }
 }
 
-/// Everything the state will name is there, and nobody made a snapshot meanwhile.
+/// Checks that the store still has every archive of the new state, and no new snapshot of this key. Otherwise
+/// the error is `Busy`: another process prunes or writes this key at the same time.
 fn check_store(
     store: &mut dyn Store,
     header: &Header,
@@ -103,9 +107,10 @@ fn check_store(
     Ok(())
 }
 
-/// Losing the cache costs a rebuild, never data: nothing here fails the backup.
+/// Publishes the cache's copies and removes old ones. A lost cache costs a rebuild, never data, so an error
+/// here does not fail the backup.
 fn fill_cache(cache: &Cache, copies: Vec<Copy>, needed: &dyn Fn(&str) -> bool, job: &mut Job) {
-    // Each is tried, whatever became of the one before.
+    // A copy that fails does not keep the next copies from being published.
     let lost = copies.into_iter().map(Copy::publish).filter(Result::is_err).count();
     if lost > 0 {
         job.log(Level::Warn, "the cache could not be written; the next increment reads the store instead");
@@ -144,7 +149,7 @@ fn totals(job: &Job) -> Totals {
     }
 }
 
-/// The problems of the snapshot that is held once more, then those of this run.
+/// The problems of the snapshot that is copied, if there is one, then the problems of this run.
 fn problems(copy_of: Option<&Trailer>, job: &Job) -> Vec<StateProblem> {
     let carried = copy_of.map_or(&[][..], |original| &original.problems).iter().cloned();
     let own = job.report.problems.iter().map(|p| StateProblem {
@@ -155,15 +160,16 @@ fn problems(copy_of: Option<&Trailer>, job: &Job) -> Vec<StateProblem> {
     carried.chain(own).take(PROBLEMS_MAX).collect()
 }
 
-/// Archives of this run that stand under their names while no state names them yet; dropping it removes
-/// them again.
+/// Archives of this run that have their final names while no state names them yet. Dropping this value
+/// removes them from the store.
 struct Published<'s> {
     store: &'s mut dyn Store,
     names: Vec<String>,
 }
 
 impl Published<'_> {
-    /// Seals all, names all, then makes the names durable.
+    /// Seals all drafts, then gives each its final name, then makes the names durable. Returns the copies for
+    /// the cache.
     fn publish(&mut self, finished: Vec<Finished>, job: &mut Job) -> Result<Vec<Copy>> {
         let mut drafts = Vec::with_capacity(finished.len());
         let mut copies = Vec::new();
@@ -176,7 +182,8 @@ impl Published<'_> {
         for draft in drafts {
             let name = draft.name().to_string();
             let published = draft.publish();
-            // A failed publish may have succeeded after all, but what was there before is not ours.
+            // A publish that failed may still have given the archive its name, so the name is noted for
+            // removal. After `Exists`, the file under that name is not ours and stays.
             if !matches!(&published, Err(error) if error.kind == Kind::Exists) {
                 self.names.push(name);
             }
@@ -192,7 +199,7 @@ impl Published<'_> {
 impl Drop for Published<'_> {
     fn drop(&mut self) {
         for name in &self.names {
-            // What cannot be removed stays behind, named by no state, until a prune.
+            // An archive that cannot be removed stays until a prune: no state names it.
             let _ = self.store.delete(name);
         }
     }

@@ -1,25 +1,27 @@
-//! Bytes whose length must be known before they go into an archive.
+//! A buffer for bytes whose length must be known before they go into an archive: the tar header of a member
+//! comes first and holds the length.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::error::{Error, Result};
 
-/// What is kept in memory before an unlinked temporary file is used.
+/// Bytes kept in memory; a longer spool goes to an unlinked temporary file.
 const BYTES_IN_MEMORY: usize = 1 << 20;
 
-/// Bytes on their way into an archive: a delta, a signature.
+/// A delta or a signature on its way into an archive.
 #[derive(Default)]
 pub struct Spool {
-    /// All of them, or what comes after those that were spilled.
+    /// The bytes that are not in the temporary file: all of them, or the last ones.
     bytes: Vec<u8>,
     spilled: Option<Box<Spilled>>,
     len: u64,
 }
 
-/// The start of a long spool.
+/// The first bytes of a long spool, in a temporary file.
 struct Spilled {
     file: File,
+    /// Has hashed exactly the bytes of `file`.
     hasher: blake3::Hasher,
 }
 
@@ -32,7 +34,7 @@ impl Spool {
         self.len
     }
 
-    /// The first 16 bytes of the BLAKE3 of what was written.
+    /// The first 16 bytes of the BLAKE3 of all bytes written.
     pub fn short_hash(&self) -> [u8; 16] {
         let hash = match &self.spilled {
             None => blake3::hash(&self.bytes),
@@ -43,7 +45,7 @@ impl Spool {
         short
     }
 
-    /// Hands everything to `take`, from the start.
+    /// Passes all bytes to `take`, in order, in pieces.
     pub fn drain(self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         if let Some(mut spilled) = self.spilled {
             let file = &mut spilled.file;
@@ -89,7 +91,7 @@ impl Write for Spool {
     }
 }
 
-/// The error of a spool, or of a codec that writes into one.
+/// The error of a spool, or of a codec that writes into a spool. Names the directory of temporary files.
 pub fn spool_error(error: &io::Error) -> Error {
     Error::own("use a temporary file in", error).at(std::env::temp_dir().as_os_str().as_encoded_bytes())
 }
