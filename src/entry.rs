@@ -1,4 +1,5 @@
-//! The words every module shares: a validated relative [`Path`], [`Metadata`], [`Entry`] and where its content lies.
+//! The types that every module shares: a validated relative [`Path`], [`Metadata`], [`Entry`] and the [`Place`] of
+//! its content.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -6,18 +7,18 @@ use std::fmt;
 use crate::stamp::Time;
 use crate::text::encode_name;
 
-/// The longest path an entry may have, in bytes; the longest component is [`NAME_MAX`].
+/// Longest path of an entry, in bytes; [`NAME_MAX`] limits each component.
 pub const PATH_LEN_MAX: usize = 1 << 20;
-/// The longest component of a path, in bytes.
+/// Longest component of a path, in bytes.
 pub const NAME_MAX: usize = 255;
-/// The deepest an entry may lie below its root, in components.
+/// Deepest place of an entry below its root, in components.
 pub const DEPTH_MAX: usize = 100_000;
 
-/// How a restore names what it works in until that has its place. Two numbers of 16 hexadecimal digits follow, with a
-/// dash between: of the destination, and a random one.
+/// Start of the name of every temporary file and directory of a restore. The tag of the destination (16 hexadecimal
+/// digits), a dash and a random number (16 hexadecimal digits) follow.
 pub const RESTORE_TEMP_PREFIX: &str = ".ibt-tmp-restore-";
 
-/// True if a name is one that only restores give, and only until they are done.
+/// True for the name of a temporary file or directory of a restore. libibt gives such names to nothing else.
 pub fn is_restore_temp(name: &[u8]) -> bool {
     let digits = |part: &[u8]| part.len() == 16 && part.iter().all(|byte| byte.is_ascii_hexdigit());
     let rest = name.strip_prefix(RESTORE_TEMP_PREFIX.as_bytes());
@@ -29,7 +30,7 @@ pub fn is_restore_temp(name: &[u8]) -> bool {
 /// A path relative to the source: raw bytes, components joined by single slashes, no `.`, no `..`, no
 /// NUL. The root itself is the empty path.
 ///
-/// Ordered depth first, component by component, bytes compared: `/` sorts below every other byte.
+/// Paths sort component by component, in byte order, as [`compare_paths`] says: for example `a/b` sorts before `a-b`.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Path(Box<[u8]>);
 
@@ -38,7 +39,7 @@ impl Path {
         Path::default()
     }
 
-    /// Checks `bytes`; `Err` says in a few words what is wrong with them.
+    /// Checks `bytes`; `Err` names the fault in a few words.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, &'static str> {
         let bytes = bytes.into();
         if bytes.len() > PATH_LEN_MAX {
@@ -57,7 +58,7 @@ impl Path {
         Ok(Path(bytes.into()))
     }
 
-    /// The path of `name` in this directory.
+    /// The path of the entry `name` in this directory.
     pub fn join(&self, name: &[u8]) -> Result<Self, &'static str> {
         check_name(name)?;
         let mut bytes = Vec::with_capacity(self.0.len() + 1 + name.len());
@@ -93,7 +94,7 @@ impl Path {
         self.0.iter().rposition(|&b| b == b'/').map_or(&self.0[..], |slash| &self.0[slash + 1..])
     }
 
-    /// True for the directory itself and for everything below it.
+    /// True if this path is `dir` or lies below `dir`.
     pub fn is_within(&self, dir: &[u8]) -> bool {
         is_within(&self.0, dir)
     }
@@ -104,7 +105,7 @@ pub fn is_within(path: &[u8], dir: &[u8]) -> bool {
     dir.is_empty() || (path.starts_with(dir) && matches!(path.get(dir.len()), None | Some(b'/')))
 }
 
-/// Why a single component cannot stand in a path.
+/// Checks one component; `Err` says why no path may contain it.
 fn check_name(name: &[u8]) -> Result<(), &'static str> {
     match name {
         b"" => Err("empty path component"),
@@ -117,8 +118,8 @@ fn check_name(name: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// The order of entries: writer, walker and merge all use this one function. NUL cannot occur in a
-/// path, so ranking `/` as 0 puts it below every other byte.
+/// The order of entries, depth first. The writer, the walk and the merge all use this function. `/` sorts
+/// below every other byte: it ranks as 0, because no path contains NUL.
 pub fn compare_paths(a: &[u8], b: &[u8]) -> Ordering {
     let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
     let at = common_len(a, b);
@@ -128,7 +129,8 @@ pub fn compare_paths(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
-/// How many bytes both begin with. Eight are compared at a time: neighbours share most of their paths.
+/// Length of the common prefix of `a` and `b`. Eight bytes are compared at a time, because neighbouring entries share
+/// most of their paths.
 fn common_len(a: &[u8], b: &[u8]) -> usize {
     let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0).take_while(|(x, y)| x == y).count();
     let rest = a[8 * words..].iter().zip(&b[8 * words..]).take_while(|(x, y)| x == y).count();
@@ -164,7 +166,7 @@ impl fmt::Debug for Path {
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
-    /// Stands for a content that was not read. Nothing that is stored has it.
+    /// The hash of a content that was not read. No stored entry has this hash.
     pub const UNKNOWN: Hash = Hash([0; 32]);
 
     pub fn parse(text: &str) -> Option<Self> {
@@ -192,21 +194,22 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// What an entry is, with what only that type has. Sockets are never entries.
+/// The type of an entry, with the fields that only this type has. A socket never becomes an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
     File(File),
     Dir,
-    /// The link's target: raw bytes, any text a file system can hold.
+    /// The target of the link: raw bytes, in any encoding.
     Symlink(Vec<u8>),
     Fifo,
-    /// Character device with its device number (`st_rdev`).
+    /// A character device with its device number (`st_rdev`).
     Char(u64),
+    /// A block device with its device number (`st_rdev`).
     Block(u64),
 }
 
 impl Node {
-    /// The type's word in states and reports.
+    /// The word for this type in states and reports.
     pub fn word(&self) -> &'static str {
         match self {
             Node::File(_) => "file",
@@ -219,38 +222,38 @@ impl Node {
     }
 }
 
-/// The logical side of a regular file's bytes.
+/// The content of a regular file as programs see it; [`Place`] says where the content is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// Logical size in bytes, holes included.
     pub size: u64,
     /// BLAKE3 of the data extents, concatenated.
     pub hash: Hash,
-    /// Holes as (offset, length): ascending, apart, inside `size`, not empty.
+    /// Holes as (offset, length), ascending. No hole is empty, touches the next hole or ends beyond `size`.
     pub holes: Vec<(u64, u64)>,
-    /// The number of the file's hard-link set in this snapshot, counted from 1 by first name; 0 if it
-    /// has one name here.
+    /// The number of the file's hard-link group in this snapshot. Groups are numbered from 1, in the order of
+    /// their first names. 0 if the file has one name in this snapshot.
     pub link: u64,
 }
 
 impl File {
-    /// Bytes outside holes: what content, hash, signature and delta are about.
+    /// Number of bytes outside of holes. The stored content, hash, signature and deltas cover these bytes only.
     pub fn data_len(&self) -> u64 {
         data_len(self.size, &self.holes)
     }
 
-    /// Whether both read the same and have the same holes.
+    /// True if both files have the same bytes and the same holes.
     pub fn same_bytes(&self, other: &File) -> bool {
         self.hash == other.hash && self.size == other.size && self.holes == other.holes
     }
 }
 
-/// Bytes of a file of `size` that are not in `holes`.
+/// Number of bytes of a file of `size` bytes that lie outside of `holes`.
 pub fn data_len(size: u64, holes: &[(u64, u64)]) -> u64 {
     size.saturating_sub(holes.iter().fold(0, |sum: u64, &(_, len)| sum.saturating_add(len)))
 }
 
-/// The parts of a file of `size` that are not in `holes`, as (offset, length), ascending.
+/// The ranges of a file of `size` bytes that lie outside of `holes`, as (offset, length), ascending.
 pub fn extents(size: u64, holes: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let mut out = Vec::with_capacity(holes.len() + 1);
     let mut at = 0;
@@ -266,18 +269,18 @@ pub fn extents(size: u64, holes: &[(u64, u64)]) -> Vec<(u64, u64)> {
     out
 }
 
-/// Who may do what, and since when.
+/// Permissions, owner, modification time and extended attributes of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// Permission bits with setuid, setgid and sticky: at most 0o7777.
+    /// Permission bits including setuid, setgid and sticky: at most 0o7777.
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// Names of owner and group at backup time, for people; `None` if the system knew none.
+    /// Names of owner and group at the time of the backup, for people; `None` if the system had no name.
     pub user: Option<String>,
     pub group: Option<String>,
     pub mtime: Time,
-    /// Extended attributes (ACLs and capabilities among them) by name, ascending.
+    /// Extended attributes as (name, value), ascending by name. ACLs and capabilities are among them.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -290,28 +293,29 @@ pub struct Range {
     pub len: u64,
 }
 
-/// Where the newest signature of a content lies.
+/// The place of the newest signature of a content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigRef {
-    /// Concatenated they are the signature.
+    /// The ranges whose bytes, concatenated, are the signature.
     pub ranges: Vec<Range>,
     /// The first 16 bytes of the signature's BLAKE3.
     pub hash: [u8; 16],
 }
 
-/// The physical side of an entry: where its bytes lie and what tells that it has not changed.
+/// Where the bytes of an entry are stored, and the fields that detect a change of the entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     pub ino: u64,
     pub ctime: Time,
-    /// The whole copy first, then deltas, oldest first; empty for a file without data.
+    /// The whole copy, then the deltas, oldest first. Empty for an entry without data.
     pub content: Vec<Range>,
     pub sig: Option<SigRef>,
-    /// Changed while read, or carried forward because it could not be read: never counted as unchanged.
+    /// The entry changed while it was read, or could not be read whole, or is the previous version of an entry that
+    /// could not be read. The next backup reads a dirty entry again.
     pub dirty: bool,
 }
 
-/// Fields of a newer writer, kept as they stand: name and JSON text.
+/// Fields that a newer version of libibt wrote, as (name, JSON text). They are written again unchanged.
 pub type Unknown = Vec<(String, String)>;
 
 /// One file, directory, link or device at one moment.
@@ -322,12 +326,12 @@ pub struct Entry {
     pub meta: Metadata,
     pub place: Place,
     pub unknown: Unknown,
-    /// Unknown fields of the physical part.
+    /// Unknown fields of `place`.
     pub unknown_place: Unknown,
 }
 
 impl Entry {
-    /// One without unknown fields.
+    /// An entry without unknown fields.
     pub fn new(path: Path, node: Node, meta: Metadata, place: Place) -> Self {
         Entry { path, node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() }
     }
@@ -339,7 +343,8 @@ impl Entry {
         }
     }
 
-    /// Bytes of memory that the entry takes besides its own size, roughly: a hostile one takes many MiB.
+    /// Approximate size in bytes of the heap memory that the entry owns. Readers count it against their limits,
+    /// because an entry of a hostile state can own many MiB.
     pub fn heap_len(&self) -> usize {
         let unknown = |fields: &Unknown| fields.iter().map(|(key, value)| 48 + key.len() + value.len()).sum();
         let xattrs = self.meta.xattrs.iter().map(|(name, value)| 48 + name.len() + value.len());
@@ -392,7 +397,7 @@ mod tests {
     }
 
     proptest! {
-        /// The order is the order of the lists of components.
+        /// Model: the order of the lists of components. The root sorts first.
         #[test]
         fn order_is_component_by_component(same in "[ab/]{0,20}", a in "[ab/.-]{0,8}", b in "[ab/.-]{0,8}") {
             let (a, b) = (format!("{same}{a}"), format!("{same}{b}"));

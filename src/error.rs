@@ -1,4 +1,4 @@
-//! What went wrong: a kind that maps one to one to an `ibt_status`, what was being done, and to which path.
+//! The error type of libibt: a kind that maps one to one to an `ibt_status`, the operation, and the path concerned.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use crate::text::{encode_name, shortened};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The class of an error. The numbers are those of `ibt_status`: pinned, append only.
+/// The class of an error. Its numbers are the values of `ibt_status`: no number changes, new ones are appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Kind {
@@ -17,7 +17,7 @@ pub enum Kind {
     NotFound = -3,
     Exists = -4,
     Corrupt = -5,
-    /// Written by a newer version, or not one of our files at all.
+    /// A newer version wrote the file, or the file is no file of libibt.
     Format = -6,
     /// A backup file that a snapshot needs is gone.
     Missing = -7,
@@ -31,49 +31,52 @@ pub enum Kind {
     Panic = -99,
 }
 
-/// An error with its context. `Display` gives one line: `cannot OP PATH: DETAIL`, path and detail shortened to
+/// An error with its context. `Display` writes one line, `cannot OP PATH: DETAIL`. Path and detail are shortened to
 /// 4 KiB each.
 #[derive(Clone, Debug)]
 pub struct Error {
     pub kind: Kind,
-    /// What was being done, as the end of "cannot ...": "open", "read the state".
+    /// The operation, as the end of "cannot ...": for example "open" or "read the state".
     pub op: String,
-    /// The path or backup file concerned, raw bytes.
+    /// The path, or the name of the backup file, as raw bytes. The root of a tree is the empty path.
     pub path: Option<Vec<u8>>,
-    /// The system's errno, or 0.
+    /// The errno of the system call, or 0.
     pub os_code: i32,
     pub detail: String,
-    /// What failed is libibt's own: a temporary file, a thread, a descriptor or memory (see [`is_shortage`]).
+    /// True if the cause is libibt's own and not the file at `path`: a temporary file, a thread, a descriptor or
+    /// memory (see [`is_shortage`]).
     pub is_own: bool,
 }
 
 impl Error {
     pub fn new(kind: Kind, op: impl Into<String>, detail: impl Into<String>) -> Self {
-        // Values out of stored files are in it, which may be long and many.
+        // The detail can quote values from stored files, and a hostile file has long values and many of them.
         let detail = shortened(detail.into());
         Error { kind, op: op.into(), path: None, os_code: 0, detail, is_own: false }
     }
 
-    /// An input/output error of the system while doing `op` to `path`. A shortage is libibt's own (see
-    /// [`is_shortage`]); anything else is the file's at `path`.
+    /// A system error of the operation `op` on `path`. The error counts as libibt's own if it is a shortage (see
+    /// [`is_shortage`]), else as an error of the file at `path`.
     pub fn io(op: impl Into<String>, path: impl AsRef<[u8]>, error: &io::Error) -> Self {
         Error { is_own: is_shortage(error), ..Error::own(op, error).at(path) }
     }
 
-    /// An error of the system with something of libibt's own, which has no path that would tell anybody anything.
+    /// A system error with something of libibt's own, for example a temporary file or a thread. The error has no
+    /// path, because no path would help a user.
     pub fn own(op: impl Into<String>, error: &io::Error) -> Self {
         let made = Error::new(Kind::Io, op, describe(error));
         Error { os_code: error.raw_os_error().unwrap_or(0), is_own: true, ..made }
     }
 
-    /// True if it says nothing about stored bytes: who reads them stops, and does not take them for lost.
+    /// True if the error says nothing about the stored bytes that were being read. A reader returns such an error
+    /// instead of counting the bytes as lost.
     pub fn ends_reading(&self) -> bool {
         use Kind::*;
         self.is_own || matches!(self.kind, Exists | Storage | Cancelled | Busy | Unsupported | Panic)
     }
 
-    /// True if stored bytes were read and do not verify. Any other error says only that they cannot be read now:
-    /// whoever takes what is older instead would lose what is newer.
+    /// True if stored bytes were read and do not verify. After any other error the bytes may be readable later: a
+    /// caller that went on with an older version would lose the newer one.
     pub fn is_damage(&self) -> bool {
         !self.is_own && matches!(self.kind, Kind::Corrupt | Kind::Format | Kind::Limit)
     }
@@ -86,7 +89,7 @@ impl Error {
         Error::new(Kind::Cancelled, "go on", "the operation was cancelled")
     }
 
-    /// Names the path concerned.
+    /// Sets the path concerned.
     pub fn at(mut self, path: impl AsRef<[u8]>) -> Self {
         self.path = Some(path.as_ref().to_vec());
         self
@@ -94,18 +97,18 @@ impl Error {
 }
 
 /// True if this process or the whole system ran out of descriptors or of memory. Such an error says nothing
-/// about the file that was being opened or read: it is an error of the call, and never a reason to skip an
-/// entry or to take stored bytes for damaged. `EAGAIN` is not among these, because a file can cause it (a
-/// lease); a thread that cannot be started is reported with [`Error::own`].
+/// about the file that was being opened or read. The call fails with it; no entry is skipped and no stored
+/// byte counts as damaged because of it. `EAGAIN` is no shortage, because a file can cause it (a lease). A
+/// thread that cannot be started is reported with [`Error::own`].
 pub fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
         || error.kind() == io::ErrorKind::OutOfMemory
 }
 
-/// The system's words for an error, without Rust's "(os error N)".
+/// The system's text for an error, without the "(os error N)" that Rust appends.
 pub fn describe(error: &io::Error) -> String {
     if error.get_ref().is_some_and(|inner| inner.is::<TryFromIntError>()) {
-        // What the standard library says of sizes and offsets that it cannot pass to the system.
+        // The standard library returns this error for a size or offset that does not fit into the system's `off_t`.
         return "a size or an offset of 2^63 bytes or more, which no file can have".into();
     }
     let text = error.to_string();

@@ -1,24 +1,24 @@
-//! Which entries of a snapshot an operation is limited to: globs and literal paths, both from the
-//! snapshot's root; a directory that matches includes all below it.
+//! Selects the entries of a snapshot that an operation works on, by globs and literal paths. Both start at
+//! the root of the snapshot. A directory that matches includes everything below it.
 
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
 use crate::entry::{is_within, Path};
 use crate::error::{Error, Kind, Result};
 
-/// Longer globs are refused: what they compile to grows with them.
+/// Longest glob, in bytes. The compiled form of a glob grows with its length.
 const GLOB_MAX: usize = 4096;
-/// Braces nested deeper are refused: globset recurses into them.
+/// Deepest nesting of braces in a glob, because globset recurses into them.
 const NESTING_MAX: usize = 16;
 
-/// A set of globs and paths. Without any it matches everything.
+/// A set of globs and paths. An empty set matches everything.
 pub struct Filter {
     rules: Vec<Rule>,
 }
 
 struct Rule {
     what: What,
-    /// What the caller wrote, for messages.
+    /// The glob or path as the caller wrote it, for messages.
     text: Vec<u8>,
     used: bool,
 }
@@ -28,18 +28,18 @@ enum What {
     Literal(Path),
 }
 
-/// A glob that is asked about a path once: asking it about each directory above too would cost the square of
-/// the path's length.
+/// A glob that matches a path and all below it with two tests of the whole path. One test for each directory above
+/// the path would cost the square of the path's length.
 struct Pattern {
-    /// What every path begins with that the glob matches.
+    /// Literal prefix of the glob; paths without it skip the matchers.
     beginning: Vec<u8>,
     itself: GlobMatcher,
-    /// All that is below something the glob matches.
+    /// Matches everything below a directory that the glob matches.
     below: GlobMatcher,
 }
 
 impl Filter {
-    /// Refuses malformed globs (`InvalidArg`).
+    /// A malformed glob is an error (`InvalidArg`).
     pub fn new(globs: &[Vec<u8>], paths: &[Path]) -> Result<Self> {
         let mut rules = Vec::with_capacity(globs.len() + paths.len());
         for glob in globs {
@@ -54,22 +54,22 @@ impl Filter {
         Ok(Filter { rules })
     }
 
-    /// Whether a glob can be used; `Err` says why not.
+    /// Checks a glob; `Err` says why it is malformed.
     pub fn check_glob(glob: &[u8]) -> Result<(), String> {
         check(glob).and_then(build).map(|_| ())
     }
 
-    /// Everything matches.
+    /// True if the filter matches everything.
     pub fn is_all(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// Whether an entry is meant, itself or as part of a directory. Remembers which rules had a use.
+    /// True if a rule matches the path or a directory above it. Marks every rule that matches as used.
     pub fn matches(&mut self, path: &(impl AsRef<[u8]> + ?Sized)) -> bool {
         let path = path.as_ref();
         let mut any = self.rules.is_empty();
         for rule in &mut self.rules {
-            // A rule that was used already decides nothing once another one matched.
+            // After the first match, only rules without a use need a test: the others change nothing.
             if !(any && rule.used) && rule.what.matches(path) {
                 rule.used = true;
                 any = true;
@@ -78,7 +78,7 @@ impl Filter {
         any
     }
 
-    /// `NotFound` for the first rule that matched none of the entries it was asked about.
+    /// `NotFound` for the first rule that matched no entry. Call it after the last entry.
     pub fn check_used(&self) -> Result<()> {
         let Some(rule) = self.rules.iter().find(|rule| !rule.used) else { return Ok(()) };
         Err(Error::new(Kind::NotFound, "find in the snapshot", "nothing matches").at(&rule.text))
@@ -104,7 +104,7 @@ impl Pattern {
         })
     }
 
-    /// Whether the glob matches the path or a directory above it. It means nothing to the root.
+    /// True if the glob matches the path or a directory above it. No glob matches the root.
     fn matches(&self, path: &[u8]) -> bool {
         !path.is_empty()
             && path.starts_with(&self.beginning)
@@ -112,7 +112,7 @@ impl Pattern {
     }
 }
 
-/// What every path begins with that a glob matches.
+/// Literal prefix of the glob, up to the first special character.
 fn beginning(glob: &str) -> &[u8] {
     let special = glob.find(['*', '?', '[', ']', '{', '}', ',', '\\']);
     &glob.as_bytes()[..special.unwrap_or(glob.len())]
@@ -123,7 +123,7 @@ fn is_match(glob: &GlobMatcher, path: &[u8]) -> bool {
     glob.is_match(std::ffi::OsStr::from_bytes(path))
 }
 
-/// The text of a glob that can be built, without slashes around it.
+/// Checks length, encoding and nesting of a glob. Returns its text without leading and trailing slashes.
 fn check(glob: &[u8]) -> Result<&str, String> {
     if glob.len() > GLOB_MAX {
         return Err(format!("longer than {GLOB_MAX} bytes"));
@@ -169,19 +169,19 @@ mod tests {
         Filter::new(&[glob.into()], &[]).unwrap().matches(path)
     }
 
-    /// What globs are put together of.
+    /// The parts that random globs are made of.
     const GLOB_PARTS: &[&str] = &[
         "a", "b", "*", "**", "/", "/**", "**/", "/**/", "?", "[a]", "[!a]", "[/b]", "{a,", "{", "}", ",",
         "\\*",
     ];
 
-    /// A path and the directories above it, the root left out.
+    /// The path and every directory above it, without the root.
     fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
         let ends = path.iter().enumerate().filter(|(_, &b)| b == b'/').map(|(at, _)| at);
         ends.chain(Some(path.len())).map(|end| &path[..end]).filter(|prefix| !prefix.is_empty())
     }
 
-    /// What a glob means, plainly: it matches the path or a directory above it.
+    /// The model: a glob matches the path or a directory above it, tested one by one.
     fn means(glob: &str, path: &[u8]) -> bool {
         let bare = build(glob).unwrap().compile_matcher();
         prefixes(path).any(|prefix| is_match(&bare, prefix))
@@ -210,7 +210,7 @@ mod tests {
         }
     }
 
-    /// What a glob begins with only saves asking it.
+    /// The literal prefix saves time only: with it and without it the same paths match.
     #[test]
     fn a_glob_means_what_it_says_without_its_beginning() {
         let globs = [
@@ -245,7 +245,8 @@ mod tests {
         }
     }
 
-    /// A tree as deep as one can be: with time that grew with the square of its paths this would not end.
+    /// The deepest path that is allowed. With a cost that grows with the square of the path's length, this test
+    /// would not end.
     #[test]
     fn the_deepest_path_is_looked_at_once() {
         let deep = ["a"; DEPTH_MAX].join("/");

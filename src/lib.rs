@@ -5,11 +5,11 @@
 //!
 //! # From the top
 //!
-//! A **snapshot** is one committed backup of one **source** directory under one **key**. It is described by
-//! one **state**: a sorted list of **entries**, each with its metadata, the hash of its content, and where
-//! that content lies: one whole copy in some **archive**, then zero or more **deltas**. A state is
-//! self-contained, so restoring or listing needs one state and the archives it names, never a replay of
-//! every state before it.
+//! A **snapshot** is one committed backup of one **source** directory under one **key**. One **state**
+//! describes the snapshot: a sorted list of **entries**, each with its metadata, the hash of its content, and
+//! the place of that content: one whole copy in some **archive**, then zero or more **deltas**. A state is
+//! self-contained, so a restore or a listing needs one state and the archives that it names, and never reads
+//! the earlier states.
 //!
 //! ```text
 //! backup    walk --> tasks --> merge with the parent's entries --> archives --> state, written last
@@ -18,7 +18,7 @@
 //!
 //! # Rooms
 //!
-//! Lower rows never import higher ones; `tests/layout.rs` keeps it so. `unsafe` lives in [`ffi`] and
+//! Lower rows never import higher rows; `tests/layout.rs` checks that. `unsafe` is allowed in [`ffi`],
 //! [`platform`] and, for measured kernels and the C engine, in [`delta`].
 //!
 //! | module | responsibility |
@@ -26,20 +26,20 @@
 //! | [`ffi`] | check pointers, call one safe function, map the result; one file for each C type |
 //! | [`backup`] | drive walk, merge with the parent, archives, commit; full or incremental |
 //! | [`maintain`] | list, browse, compare, verify, prune, consolidate, rebuild the cache |
-//! | [`commit`] | write the archives of one snapshot and make it exist: state last, the cache's copies after |
+//! | [`commit`] | write the archives of one snapshot, then its state, then the cache's copies |
 //! | [`restore`] | stream contents out of archives, write a tree, verify, set metadata |
 //! | [`store`] | hold backup files, in a directory or through a caller's functions; the cache |
 //! | [`mod@format`] | define every name and byte at rest; read and write streams of them |
 //! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
-//! | [`filter`] | which entries of a snapshot an operation is limited to |
+//! | [`filter`] | select entries of a snapshot by globs and paths |
 //! | [`delta`] | librsync's formats: signature, delta, patch, composition; knows no files |
-//! | [`state`] | compare what was recorded with what is: the merge, the rule of change detection (pure) |
-//! | [`job`] | what a call is given and gives back |
+//! | [`state`] | compare recorded entries with the source: the merge, the rule of change detection (pure) |
+//! | [`job`] | options, callbacks and report of one call |
 //! | [`pool`] | the threads of one call |
 //! | [`platform`] | metadata, opening beneath a directory, fsync, rename, locks; every `cfg(target_os)` |
-//! | [`entry`], [`error`], [`stamp`], [`text`] | shared words |
+//! | [`entry`], [`error`], [`stamp`], [`text`] | types that every module shares |
 
-// Modules explain themselves by naming their private parts; the stable interface is the C header.
+// Module docs link to private items, because they are written for readers of the code. Users read the C header.
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod backup;

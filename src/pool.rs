@@ -1,7 +1,8 @@
 //! Worker threads that live as long as one call of the library.
 //!
-//! Mutexes and condition variables, not channels: those of the standard library and of crossbeam make
-//! the calling thread's handle, which no later code frees, so that leak checkers report the program.
+//! The pool uses mutexes and condition variables instead of channels. The channels of the standard library
+//! and of crossbeam create a handle for the calling thread that is never freed, so leak checkers would
+//! report the program.
 
 use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -13,7 +14,7 @@ use crate::platform;
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// A fixed set of threads. Dropping the pool waits for them: none outlives it.
+/// A fixed set of threads. Dropping the pool waits for all of them, so no thread outlives the pool.
 pub struct Pool {
     queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
@@ -31,7 +32,7 @@ struct Tasks {
     closed: bool,
 }
 
-/// The result of a task that was handed to a [`Pool`].
+/// The future result of a task of a [`Pool`].
 pub struct Pending<T>(Arc<Slot<T>>);
 
 struct Slot<T> {
@@ -40,13 +41,14 @@ struct Slot<T> {
 }
 
 impl Pool {
-    /// The threads of one call of the library, as many as its options say.
+    /// Starts the threads of one call; `threads` is the number in the call's options.
     pub fn start(threads: u32) -> Result<Arc<Self>> {
         Pool::new(threads as usize).map(Arc::new).map_err(|e| Error::own("start threads", &e))
     }
 
-    /// `threads` 0 means one for each core this process may use; fewer are started where the system gives no more,
-    /// at least one. They take no signals, which are the program's.
+    /// `threads` 0 means one thread for each core that this process may use. If the system refuses more threads, the
+    /// pool works with fewer; it fails only without any. The threads block all signals, because signals belong to the
+    /// program that called the library.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let count = match threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
@@ -63,7 +65,7 @@ impl Pool {
             };
             match std::thread::Builder::new().name("ibt".into()).spawn(work) {
                 Ok(thread) => pool.threads.push(thread),
-                // Fewer threads do the same work. What was made does not depend on their number.
+                // Fewer threads do the same work: the result does not depend on their number.
                 Err(_) if !pool.threads.is_empty() => break,
                 Err(error) => return Err(error),
             }
@@ -75,7 +77,7 @@ impl Pool {
         self.threads.len()
     }
 
-    /// Runs `task` on one of the threads; tasks start in the order in which they were handed over.
+    /// Runs `task` on one of the threads. Tasks start in the order of the calls.
     pub fn run<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
         let slot = Arc::new(Slot { result: Mutex::new(None), done: Condvar::new() });
         let theirs = slot.clone();
@@ -90,7 +92,7 @@ impl Pool {
 }
 
 impl Queue {
-    /// Waits for the next task; `None` when there will be no more.
+    /// Waits for the next task; `None` when the queue is empty and closed.
     fn next(&self) -> Option<Task> {
         let mut tasks = lock(&self.tasks);
         loop {
@@ -116,7 +118,7 @@ impl Drop for Pool {
 }
 
 impl<T> Pending<T> {
-    /// Waits for the task. Panics as the task did.
+    /// Waits for the task and returns its result. If the task panicked, the same panic goes on here.
     pub fn wait(self) -> T {
         let mut result = lock(&self.0.result);
         loop {
@@ -128,7 +130,7 @@ impl<T> Pending<T> {
         }
     }
 
-    /// The result if it is there already, else the pending task again.
+    /// Returns the result if the task has ended, else gives the pending task back.
     pub fn try_wait(self) -> std::result::Result<T, Self> {
         if lock(&self.0.result).is_none() {
             return Err(self);
@@ -137,7 +139,7 @@ impl<T> Pending<T> {
     }
 }
 
-/// No task runs while a lock is held, so nothing can be left half done by a panic.
+/// Locks a mutex, poisoned or not: no task runs while a lock is held, so a panic leaves no data half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,9 @@
-//! Moments: a file's nanosecond [`Time`] and a snapshot's [`Stamp`].
+//! Moments: the [`Time`] of a file, in nanoseconds, and the [`Stamp`] of a snapshot.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A moment as file systems keep it: whole seconds since 1970 (negative before) and nanoseconds after them.
+/// A moment as file systems store it: whole seconds since 1970 (negative before 1970), plus nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time {
     pub secs: i64,
@@ -11,8 +11,8 @@ pub struct Time {
     pub nanos: u32,
 }
 
-/// How far a time stamp must lie in the past before it is believed: a file system may keep whole
-/// seconds only (FAT two of them), so a later change can carry the same stamp.
+/// A time stamp is believed when it is older than this many seconds. A file system may store whole seconds
+/// only (FAT: steps of two seconds), so a file that changes twice can keep its stamp.
 const SETTLED_SECS: i64 = 2;
 
 impl Time {
@@ -32,17 +32,18 @@ impl Time {
         i128::from(self.secs) * 1_000_000_000 + i128::from(self.nanos)
     }
 
-    /// Unix nanoseconds, saturating at the ends of 64 bits (years 1677 and 2262).
+    /// Nanoseconds since 1970, saturating at the limits of 64 bits (years 1677 and 2262).
     pub fn to_nanos_i64(self) -> i64 {
         self.to_nanos().clamp(i64::MIN as i128, i64::MAX as i128) as i64
     }
 
-    /// This moment moved by whole seconds, saturating.
+    /// This moment plus `secs` seconds, saturating.
     pub fn plus_secs(self, secs: i64) -> Self {
         Time { secs: self.secs.saturating_add(secs), ..self }
     }
 
-    /// True if no change after the moment `reached`, by the clock that made this stamp, can carry the same stamp.
+    /// True if a change after the moment `reached` cannot get this stamp again. `reached` is a moment of the clock
+    /// that made the stamp.
     pub fn is_settled_by(self, reached: Time) -> bool {
         self.plus_secs(SETTLED_SECS) < reached
     }
@@ -55,19 +56,20 @@ impl Time {
     }
 }
 
-/// `SECONDS.NNNNNNNNN`: floor seconds (may be negative) and nine digits counted upwards from them.
+/// `SECONDS.NNNNNNNNN`: seconds rounded down (may be negative), then the nanoseconds to add, as nine digits. For
+/// example half a second before 1970 is `-1.500000000`.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:09}", self.secs, self.nanos)
     }
 }
 
-/// A snapshot's name: a UTC moment in microseconds, written `20261122T220530.123456Z`. Name order is
-/// snapshot order.
+/// The name of a snapshot: a UTC moment in microseconds since 1970, written `20261122T220530.123456Z`. Names
+/// sort as their snapshots do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp(i64);
 
-/// Years 1970 to 9999: what the sixteen-digit form can say.
+/// The last microsecond of the year 9999: the text form has four digits for the year.
 const STAMP_MAX: i64 = 253_402_300_799_999_999;
 const DAY: i64 = 86_400_000_000;
 const TEXT_LEN: usize = "20261122T220530.123456Z".len();
@@ -83,34 +85,35 @@ impl Stamp {
         Time::from_nanos(i128::from(self.0) * 1000)
     }
 
-    /// The UTC day it falls on, counted from 1970-01-01.
+    /// The UTC day of this stamp, counted from 1970-01-01.
     pub fn day(self) -> i64 {
         self.0.div_euclid(DAY)
     }
 
-    /// The stamp of a snapshot that is made at a moment, to two microseconds: it is even.
+    /// The stamp of a snapshot made at `time`, rounded down to an even number of microseconds. Odd stamps are
+    /// those of [`Stamp::moved_behind`].
     pub fn of_clock(time: Time) -> Self {
         Stamp(Self::from_time(time).0 & !1)
     }
 
-    /// The stamp of a snapshot whose own would not be later than this one: the next odd one. `None` at the end of the
-    /// year 9999.
+    /// The next odd stamp after this one. A new snapshot gets it if the stamp of the clock would not be later
+    /// than this stamp. `None` at the end of the year 9999.
     pub fn moved_behind(self) -> Option<Self> {
         let next = (self.0 + 1) | 1;
         (next <= STAMP_MAX).then_some(Stamp(next))
     }
 
-    /// Whether this is a stamp of [`Stamp::moved_behind`], which does not say when its snapshot was made.
+    /// True for a stamp made by [`Stamp::moved_behind`]: such a stamp does not say when its snapshot was made.
     pub fn is_moved(self) -> bool {
         self.0 & 1 == 1
     }
 
-    /// Microseconds between two stamps, whichever is later.
+    /// Microseconds between two stamps, in either order.
     pub fn distance(self, other: Self) -> u64 {
         self.0.abs_diff(other.0)
     }
 
-    /// Reads exactly the form that [`Display`](fmt::Display) writes.
+    /// Reads the form that [`Display`](fmt::Display) writes; any other spelling is `None`.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         if bytes.len() != TEXT_LEN || bytes[8] != b'T' || bytes[15] != b'.' || bytes[22] != b'Z' {
@@ -139,7 +142,7 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar
 /// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
@@ -149,7 +152,8 @@ pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// Year, month and day of a number of days since 1970-01-01 (the same source).
+/// Year, month and day of the date `days` days after 1970-01-01: the inverse of [`days_from_civil`], from the
+/// same source.
 pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);

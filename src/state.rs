@@ -1,4 +1,4 @@
-//! Comparing what a snapshot recorded with what the source holds now: pure functions over sorted streams.
+//! Compares the entries that a snapshot recorded with the source of now: pure functions over sorted streams.
 
 use std::cmp::Ordering;
 use std::iter::Peekable;
@@ -6,26 +6,26 @@ use std::iter::Peekable;
 use crate::entry::{compare_paths, Entry, Node};
 use crate::stamp::Time;
 
-/// What metadata says of an entry, now or when it was recorded.
+/// The fields of an entry that change detection compares: those of a recorded entry, or those of the source now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// The type's word, as in [`Node::word`].
+    /// The word for the type, as in [`Node::word`].
     pub kind: &'static str,
     /// A file's logical size; 0 for everything else.
     pub size: u64,
     pub mtime: Time,
     pub ctime: Time,
     pub ino: u64,
-    /// The device that it lies on now; not recorded, not compared.
+    /// The device of the source's entry, to look up in [`Guard::local_dev`]. 0 in a recorded entry; not compared.
     pub dev: u64,
-    /// The file system has no ctime of its own, so that equal times tell nothing; not recorded.
+    /// The source's file system has no ctime of its own, so equal times prove nothing. False in a recorded entry.
     pub no_ctime: bool,
-    /// Of a recorded entry: it is not believed, whatever else is equal.
+    /// The recorded entry is dirty: it never counts as unchanged. False in an entry of the source.
     pub dirty: bool,
 }
 
 impl Facts {
-    /// What was recorded.
+    /// The facts of a recorded entry.
     pub fn of(entry: &Entry) -> Facts {
         Facts {
             kind: entry.node.word(),
@@ -40,27 +40,34 @@ impl Facts {
     }
 }
 
-/// What a time stamp must precede to be believed.
+/// The moments before which a time stamp is believed, and the reasons to believe none.
 #[derive(Clone, Copy, Debug)]
 pub struct Guard {
-    /// When the parent's scan started, by the clock of the machine.
+    /// The start of the parent's scan, by the clock of its machine.
     pub scanned_at: Time,
-    /// The newest ctime that scan saw: the clock of the file system had reached it.
+    /// The newest ctime that the parent recorded: proof that the file system's clock had reached this moment.
     pub newest_ctime: Time,
-    /// A device whose stamps are made by the clock of this machine: there `newest_ctime` says nothing more.
+    /// A device that gets its stamps from the clock of this machine. Entries on it are not compared with
+    /// `newest_ctime`.
     pub local_dev: Option<u64>,
-    /// Read everything: the caller asked for it, or the clock stands before the parent's end.
+    /// Every file is read: the caller asked for it, or the clock shows a moment before the end of the parent's
+    /// backup.
     pub distrust: bool,
-    /// The parent found that this file system's inode numbers do not last.
+    /// The parent found that the inode numbers of this file system are not stable.
     pub ignore_inodes: bool,
 }
 
-/// Whether `now` is certainly what `then` recorded, so that nothing need be read.
+/// True if the entry certainly has not changed since `then` was recorded, so the backup need not read it.
 ///
-/// Type, size, mtime, ctime and inode must be equal, and the younger of both times older, by two
-/// seconds, than the parent's scan and, where another machine's clock may make the stamps, than the newest
-/// ctime which that scan saw. The file system must keep a ctime: an mtime can be put back. What remains: a file system with whole-second stamps whose clock was set back
-/// between two runs.
+/// The conditions:
+/// - Type, size, mtime, ctime and, where inode numbers are stable, inode are equal.
+/// - The later of mtime and ctime is more than two seconds before the start of the parent's scan and, unless this
+///   machine's clock makes the stamps, more than two seconds before the newest ctime that the parent recorded.
+/// - The file system has a ctime, because a program can set an mtime back.
+/// - The recorded entry is not dirty, and the guard does not distrust everything.
+///
+/// One change can be missed: on a file system with stamps of whole seconds whose clock was set back between two
+/// backups.
 pub fn is_unchanged(then: &Facts, now: &Facts, guard: &Guard) -> bool {
     let same_node = then.kind == now.kind && then.size == now.size;
     let same_times = then.mtime == now.mtime && then.ctime == now.ctime;
@@ -73,8 +80,8 @@ pub fn is_unchanged(then: &Facts, now: &Facts, guard: &Guard) -> bool {
     same_node && same_times && same_inode && settled && believed
 }
 
-/// Whether two versions of one path say the same of everything but content: type, metadata, target,
-/// device number.
+/// True if two versions of one path differ in content at most: type, metadata, link target and device number are
+/// equal.
 pub fn same_metadata(a: &Entry, b: &Entry) -> bool {
     let same_node = match (&a.node, &b.node) {
         (Node::File(_), Node::File(_)) => true,
@@ -83,7 +90,7 @@ pub fn same_metadata(a: &Entry, b: &Entry) -> bool {
     same_node && a.meta == b.meta
 }
 
-/// Which of two sorted streams has the next path.
+/// Which of two sorted streams has the next path, the parent's or the source's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Only the parent.
@@ -94,7 +101,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// Compares the paths at the heads of the parent's stream and the source's. `None` when both have ended.
+    /// Compares the first paths of the parent's stream and of the source's. `None` when both streams have ended.
     pub fn next(old: Option<&[u8]>, new: Option<&[u8]>) -> Option<Side> {
         Some(match (old, new) {
             (None, None) => return None,
@@ -109,7 +116,7 @@ impl Side {
     }
 }
 
-/// One path of two sorted streams.
+/// The items of one path in two sorted streams.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pair<A, B> {
     /// Only the parent has it.
@@ -119,7 +126,7 @@ pub enum Pair<A, B> {
     Both(A, B),
 }
 
-/// Joins two streams that are strictly ascending by path. An error of either stream comes out at once.
+/// Joins two streams that are strictly ascending by path. An error at the head of either stream comes out first.
 pub struct Merge<A: Iterator, B: Iterator, PA, PB> {
     old: Peekable<A>,
     new: Peekable<B>,
@@ -134,7 +141,7 @@ where
     PA: Fn(&TA) -> &[u8],
     PB: Fn(&TB) -> &[u8],
 {
-    /// `old_path` and `new_path` give the path of an item.
+    /// `old_path` and `new_path` return the path of an item.
     pub fn new(old: A, new: B, old_path: PA, new_path: PB) -> Self {
         Merge { old: old.peekable(), new: new.peekable(), old_path, new_path }
     }
@@ -281,7 +288,7 @@ mod tests {
             fn path(byte: &u8) -> &[u8] {
                 std::slice::from_ref(byte)
             }
-            // In the order of paths '/' ranks lowest, so these sets would not be sorted with it.
+            // [`compare_paths`] ranks '/' lowest, so a set of bytes with '/' is not sorted by path.
             prop_assume!(!old.contains(&b'/') && !new.contains(&b'/'));
             let merged: Result<Vec<_>, ()> = Merge::new(old.iter().map(|n| Ok(*n)), new.iter().map(|n| Ok(*n)), path, path).collect();
             prop_assert_eq!(merged.unwrap(), model.into_values().collect::<Vec<_>>());

@@ -1,10 +1,10 @@
-//! The one text form of names and times: used by states, reports and messages alike.
+//! The text form of names, which states, reports and messages share.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Writes a name as JSON-safe text: exactly the bytes 00-1F, 7F, 25 (`%`) and every byte outside a
-/// maximal valid UTF-8 sequence become `%XX`, upper case. The inverse is [`decode_name`].
+/// Writes a name as text that is safe in JSON. Only the bytes 00-1F, 7F, 25 (`%`) and every byte outside of a
+/// maximal valid UTF-8 sequence become `%XX`, in upper case. The inverse is [`decode_name`].
 pub fn encode_name(name: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(name) {
         if !text.bytes().any(must_escape) {
@@ -26,7 +26,7 @@ pub fn encode_name(name: &[u8]) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Reads what [`encode_name`] wrote. `None` for any other spelling: every name has one encoding only.
+/// Reads the output of [`encode_name`]. `None` for any other text, because every name has one encoding only.
 pub fn decode_name(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
     if !bytes.iter().any(|&b| must_escape(b)) {
@@ -50,7 +50,7 @@ pub fn decode_name(text: &str) -> Option<Vec<u8>> {
 /// The longest path or value in a message for people, in bytes.
 const MESSAGE_PART_MAX: usize = 4 << 10;
 
-/// A text for people: both ends of a long one, with an ellipsis between them.
+/// Shortens a text for people: a long text keeps both its ends, with an ellipsis between them.
 pub fn shortened(text: String) -> String {
     if text.len() <= MESSAGE_PART_MAX {
         return text;
