@@ -1,4 +1,4 @@
-//! What a caller gives an operation and gets back: options, callbacks, a cancel flag, a report.
+//! The interface between a caller and one operation: options, callbacks, a cancel flag and a report.
 
 mod options;
 mod report;
@@ -15,7 +15,8 @@ pub use report::{
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 
-/// One-shot request to stop, shared between threads. Setting it is async-signal-safe.
+/// A request to stop the operation, shared between threads. It cannot be taken back. [`Cancel::request`] is
+/// async-signal-safe.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -29,7 +30,7 @@ impl Cancel {
     }
 }
 
-/// What an operation is busy with. The numbers are those of `IBT_PHASE_*`.
+/// The current part of an operation. The numbers are the values of `IBT_PHASE_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Phase {
@@ -41,11 +42,11 @@ pub enum Phase {
     Delete = 6,
 }
 
-/// How far an operation is. `done_*` never fall within a phase; totals are 0 while unknown.
+/// How far an operation is. Within a phase the `done_*` numbers never decrease. A total is 0 while it is unknown.
 #[derive(Clone, Debug)]
 pub struct Progress {
     pub phase: Phase,
-    /// The path being worked on, raw bytes; empty if none.
+    /// The path of the current entry, raw bytes; empty without an entry.
     pub path: Vec<u8>,
     pub done_bytes: u64,
     pub total_bytes: u64,
@@ -53,7 +54,7 @@ pub struct Progress {
     pub total_entries: u64,
 }
 
-/// The numbers are those of `IBT_LOG_*`.
+/// The level of a log message. The numbers are the values of `IBT_LOG_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i32)]
 pub enum Level {
@@ -63,7 +64,7 @@ pub enum Level {
     Debug = 4,
 }
 
-/// What happened to an entry; bits as in `IBT_CHANGE_*`.
+/// Bits that say how an entry changed, with the values of `IBT_CHANGE_*`.
 pub mod change {
     pub const CREATED: u32 = 1;
     pub const DELETED: u32 = 2;
@@ -73,28 +74,28 @@ pub mod change {
     pub const KEPT: u32 = 32;
 }
 
-/// A callback's answer.
+/// The answer of a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     Continue,
-    /// Enough: no further calls of this callback.
+    /// The operation goes on without further calls of this callback.
     Stop,
     /// The operation ends with `Cancelled`.
     Cancel,
 }
 
-/// The caller's callbacks. All run on the thread that called the operation.
+/// The callbacks of the caller. All of them run on the thread that called the operation.
 pub trait Observer {
     fn progress(&mut self, _now: &Progress) -> Flow {
         Flow::Continue
     }
 
-    /// One change; `before` is `None` for what is new, `after` for what is gone.
+    /// Gets one change. `before` is `None` for a new entry, `after` is `None` for a deleted entry.
     fn change(&mut self, _what: u32, _before: Option<&Entry>, _after: Option<&Entry>) -> Flow {
         Flow::Continue
     }
 
-    /// False lets the engine skip making the entries for [`Observer::change`].
+    /// If false, the engine does not build the entries for [`Observer::change`], which saves time.
     fn wants_changes(&self) -> bool {
         true
     }
@@ -102,7 +103,7 @@ pub trait Observer {
     fn log(&mut self, _level: Level, _message: &str) {}
 }
 
-/// An observer that wants nothing.
+/// An observer that ignores everything.
 pub struct Silent;
 
 impl Observer for Silent {
@@ -111,10 +112,10 @@ impl Observer for Silent {
     }
 }
 
-/// How often progress is told within a phase.
+/// Shortest time between two progress reports within a phase.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-/// One running operation: its options, its caller's ears, and the report it fills.
+/// One running operation: its options, the caller's observer, and the report to fill.
 pub struct Job<'a> {
     pub options: &'a Options,
     pub report: Report,
@@ -149,20 +150,20 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Begins a phase and tells it.
+    /// Begins a phase and reports its progress at once.
     pub fn phase(&mut self, phase: Phase, total_entries: u64, total_bytes: u64) -> Result<()> {
         self.progress =
             Progress { phase, path: Vec::new(), done_bytes: 0, total_bytes, done_entries: 0, total_entries };
         self.tell()
     }
 
-    /// Ends a phase: tells its last numbers.
+    /// Ends a phase and reports its last numbers.
     pub fn phase_done(&mut self) -> Result<()> {
         self.progress.path.clear();
         self.tell()
     }
 
-    /// Names the entry that is worked on, counts it as done, and goes on unless cancelled.
+    /// Sets the current entry and counts it as done. Fails if the operation was cancelled.
     pub fn step(&mut self, path: &[u8]) -> Result<()> {
         self.progress.path.clear();
         self.progress.path.extend_from_slice(path);
@@ -170,18 +171,19 @@ impl<'a> Job<'a> {
         self.pulse()
     }
 
-    /// Counts bytes as done and goes on unless cancelled. Called at least once for each MiB.
+    /// Counts `bytes` as done. Fails if the operation was cancelled. Workers call this at least once for each
+    /// MiB, so that a request to cancel takes effect soon.
     pub fn advance(&mut self, bytes: u64) -> Result<()> {
         self.progress.done_bytes = self.progress.done_bytes.saturating_add(bytes);
         self.pulse()
     }
 
-    /// The flag that ends it.
+    /// The flag that cancels this operation.
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
     }
 
-    /// Looks at the cancel flag, and tells progress when a tenth of a second has passed.
+    /// Fails if the operation was cancelled. Reports progress if [`PROGRESS_EVERY`] has passed since the last report.
     pub fn pulse(&mut self) -> Result<()> {
         if self.cancel.requested() {
             return Err(Error::cancelled());
@@ -200,7 +202,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Streams a change to the caller.
+    /// Passes one change to the observer.
     pub fn change(&mut self, what: u32, before: Option<&Entry>, after: Option<&Entry>) -> Result<()> {
         if !self.changes_wanted {
             return Ok(());
@@ -215,7 +217,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The observer wants no further changes: what is done for nothing but telling them may end.
+    /// True once the observer answered [`Flow::Stop`] to a change. Work that only finds further changes may then end.
     pub fn had_enough(&self) -> bool {
         self.had_enough
     }
@@ -228,9 +230,12 @@ impl<'a> Job<'a> {
         self.observer.log(level, message);
     }
 
-    /// Lists a problem in the report and logs it, the name of its kind first. With [`OnFileError::Stop`] a problem
-    /// that makes the result partial is the operation's error instead. An error of libibt's own always is: it says
-    /// nothing about the entry or backup file that it happened to.
+    /// Lists a problem in the report and logs it as `KIND: ERROR`, for example `unreadable: cannot open a: ...`.
+    ///
+    /// Returns `error` instead, which ends the operation, in two cases. Neither case concerns notes
+    /// ([`ProblemKind::is_note`]).
+    /// - The error is libibt's own: it says nothing about the entry or backup file at hand, and nothing is listed.
+    /// - The option is [`OnFileError::Stop`]: the problem is listed, too.
     pub fn problem(&mut self, problem: Problem, error: Error) -> Result<()> {
         if error.is_own && !problem.kind.is_note() {
             return Err(error);
@@ -245,7 +250,7 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// [`Job::problem`] for an error that names its path itself.
+    /// [`Job::problem`] for a problem made of `kind`, `path` and `error`.
     pub fn trouble(&mut self, kind: ProblemKind, path: &[u8], error: Error) -> Result<()> {
         self.problem(Problem::new(kind, path, &error), error)
     }

@@ -1,65 +1,69 @@
-//! The options of every operation. One type, because the C ABI has one: an operation refuses the ones
-//! it may not ignore.
+//! The options of every operation. All operations share one type, because the C ABI has one type. An operation
+//! refuses an option that it does not support and must not ignore.
 
 use std::path::PathBuf;
 
 use crate::entry::{Hash, Path};
 use crate::stamp::{Stamp, Time};
 
-/// Which snapshot of a key is meant.
+/// Selects one snapshot of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Select {
     #[default]
     Newest,
     Exactly(Stamp),
-    /// The last one made at this moment or before.
+    /// The last snapshot made at this moment or before.
     AsOf(Time),
 }
 
-/// How archives and states are compressed.
+/// The compression of archives and states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
     None,
-    /// zstd at this level, 1 to 19.
+    /// zstd with this level, 1 to 19.
     Zstd(i32),
 }
 
-/// When an entry counts as unchanged.
+/// How a backup finds out that an entry is unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Detect {
-    /// Size, times and inode are equal and old enough.
+    /// By metadata: size, times and inode are equal, and the times are old enough to be believed.
     #[default]
     Metadata,
-    /// Never without reading it.
+    /// By content: the backup reads every file.
     Content,
 }
 
+/// Says whether a problem with one entry ends the operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFileError {
-    /// List it and go on.
+    /// List the problem and go on.
     #[default]
     Skip,
+    /// End the operation with the first problem that is no note.
     Stop,
 }
 
-/// What a restore does where its destination holds something already.
+/// How a restore treats a file that exists in its destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overwrite {
     /// The destination must be absent or an empty directory.
     #[default]
     Never,
-    /// Every file whose content is another is replaced; all are read to find out.
+    /// Every file with other content is replaced. The restore reads every file to compare.
     Always,
-    /// The same, but a file of the snapshot's size and modification time is taken to be right.
+    /// Like `Always`, but a file with the size and modification time of the snapshot's entry counts as equal
+    /// and is not read.
     IfDifferent,
-    /// Only what was modified before the snapshot's entry is replaced.
+    /// A file is replaced if it was modified before the snapshot's entry. An existing directory gets the
+    /// snapshot's metadata in any case.
     IfOlder,
-    /// Nothing that is there is touched.
+    /// Nothing that exists is changed.
     Keep,
 }
 
-/// Which snapshots a prune keeps: for each rule the newest of each of the last `n` days, weeks ... that
-/// have one. All zero is no rule.
+/// The rules of a prune. `last` keeps that many newest snapshots. Each other rule keeps the newest snapshot of
+/// each of the last `n` days, weeks, months or years that have a snapshot. All zero means that no rule is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     pub last: u32,
@@ -69,7 +73,7 @@ pub struct Keep {
     pub yearly: u32,
 }
 
-/// Metadata a restore sets; bits as in `IBT_META_*`.
+/// Bits for the metadata that a restore sets, with the values of `IBT_META_*`.
 pub mod meta {
     pub const MODE: u32 = 1;
     pub const OWNER: u32 = 2;
@@ -82,50 +86,51 @@ pub mod meta {
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The series' key; `None` takes the last component of the source's path.
+    /// The key of the series. `None` means the last component of the source's path.
     pub key: Option<String>,
-    /// `None` is `$XDG_CACHE_HOME/ibt` or `~/.cache/ibt`.
+    /// The directory of the cache. `None` means `$XDG_CACHE_HOME/ibt`, or `~/.cache/ibt`.
     pub cache_dir: Option<PathBuf>,
-    /// Patterns with gitignore semantics, relative to the source.
+    /// Patterns of gitignore, relative to the source. A backup leaves out the entries that match.
     pub excludes: Vec<Vec<u8>>,
-    /// Name of the files in the source that hold more of them; empty for none.
+    /// Name of the files in the source that contain further patterns; empty for no such files.
     pub exclude_file: Vec<u8>,
     pub select: Select,
-    /// Globs over a snapshot's paths; with `paths`, what an operation is limited to. Both empty: everything.
+    /// Globs over the paths of a snapshot. An operation is limited to the entries that a glob or one of `paths`
+    /// matches; if both are empty, to none.
     pub includes: Vec<Vec<u8>>,
-    /// Paths in a snapshot, literally.
+    /// Literal paths in a snapshot.
     pub paths: Vec<Path>,
-    /// The directory of the snapshot that is restored as the destination.
+    /// The directory of the snapshot that becomes the destination of a restore.
     pub root: Path,
     pub codec: Codec,
-    /// 0 is one for each core.
+    /// Number of worker threads; 0 means one for each core.
     pub threads: u32,
     pub detect: Detect,
     pub one_file_system: bool,
-    /// Leave out what lies below a directory with a `CACHEDIR.TAG`.
+    /// Leave out everything below a directory with a `CACHEDIR.TAG`.
     pub skip_cache_dirs: bool,
     pub on_file_error: OnFileError,
-    /// Accept a parent made from another source path or on another host.
+    /// Accept a parent snapshot of another source path or of another host.
     pub allow_source_change: bool,
-    /// Accept an empty source where the parent was not, and a prune that leaves no snapshot.
+    /// Accept an empty source although the parent snapshot was not empty, and a prune that leaves no snapshot.
     pub allow_empty: bool,
     pub overwrite: Overwrite,
-    /// Remove from a destination what the snapshot has not.
+    /// Remove entries of the destination that the snapshot does not contain.
     pub delete_extra: bool,
-    /// A restore that ends with an error leaves what it has restored.
+    /// A restore that ends with an error keeps the entries that it has restored.
     pub leave_partial: bool,
-    /// Say what would be done, and do nothing.
+    /// Report the changes that the operation would make, and make none.
     pub dry_run: bool,
     pub keep: Keep,
-    /// Bits of [`meta`]; `None` is everything, owners only with privilege.
+    /// Bits of [`meta`]. `None` means all metadata, but owners only if the process may set them.
     pub restore_metadata: Option<u32>,
-    /// Paths that a restore leaves alone and a backup leaves out, with all that lies below them.
+    /// Paths that a backup leaves out and a restore does not touch, with everything below them.
     pub protected: Vec<PathBuf>,
     /// The tree digest that the selected snapshot must have.
     pub expected_digest: Option<Hash>,
-    /// How long to wait for a lock, in milliseconds; 0 not at all, -1 for ever.
+    /// Longest wait for a lock, in milliseconds; 0 means no wait, -1 no limit.
     pub lock_wait_ms: i64,
-    /// Write without a lock where the store cannot lock.
+    /// Write without a lock if the store cannot lock.
     pub allow_unlocked: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What an operation did: files made, counters, snapshots concerned, problems.
+//! The report of an operation: the backup files made, counters, snapshots and problems.
 
 use serde_json::{json, Map, Value};
 
@@ -7,37 +7,38 @@ use crate::error::{Error, Kind};
 use crate::stamp::{Stamp, Time};
 use crate::text::encode_name;
 
-/// The sum of sizes that others tell, or 2^64 - 1 where that is less.
+/// The sum of sizes that a store or a state claims. It saturates at 2^64 - 1, because the claims can be wrong.
 pub fn sum(sizes: impl IntoIterator<Item = u64>) -> u64 {
     sizes.into_iter().fold(0, u64::saturating_add)
 }
 
-/// Problems kept in a report; the counter stays exact beyond it.
+/// Most problems that a report lists. [`Counter::Problems`] counts the further ones, too.
 pub const PROBLEMS_MAX: usize = 10_000;
 
-/// What is counted. The numbers are those of `IBT_COUNT_*`: pinned, append only.
+/// The counters of a report. The numbers are the values of `IBT_COUNT_*`: no number changes, new ones are appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Counter {
-    /// Entries of the snapshot, the root included.
+    /// Entries of the snapshot, with the root. A comparison counts the entries compared, a verify the entries of all
+    /// snapshots.
     Entries = 1,
     Created = 2,
-    /// Files whose content changed, and entries whose type did.
+    /// Files with changed content, and entries of another type.
     Modified = 3,
     Unchanged = 4,
     Moved = 5,
     Deleted = 6,
-    /// Entries of which only metadata changed.
+    /// Entries with changed metadata and nothing else changed.
     Metadata = 7,
-    /// Bytes read from the source, or out of archives.
+    /// Bytes read: from the source, from archives, from a compared tree or from the store, as the operation does.
     BytesRead = 8,
-    /// Bytes written to the store, or to restored files.
+    /// Bytes written to the store, to restored files or, when the cache is rebuilt, to the cache.
     BytesWritten = 9,
     /// Entries restored.
     Restored = 10,
-    /// Problems, notes included, all of them.
+    /// All problems, notes included, with those that the report does not list.
     Problems = 11,
-    /// Logical bytes of the files of the snapshot.
+    /// Logical bytes of the snapshot's files. A verify counts the files of all snapshots, a comparison nothing.
     Bytes = 12,
 }
 
@@ -102,29 +103,34 @@ impl Counters {
     }
 }
 
-/// The class of a problem. The numbers are those of `IBT_PROBLEM_*`.
+/// The class of a problem. The numbers are the values of `IBT_PROBLEM_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum ProblemKind {
-    /// Could not be read; its previous version, if any, was carried forward. Stored bytes that cannot be read now.
+    /// A source entry could not be read; its previous version, if any, was carried forward. Or stored bytes cannot
+    /// be read now. Or an exclude file in the source cannot be used.
     Unreadable = 1,
-    /// Was gone when it was to be read.
+    /// The entry was deleted between the walk and the read.
     Vanished = 2,
-    /// Changed while it was read.
+    /// The file changed while it was read.
     Changed = 3,
-    /// Left out by design (a socket, the store itself), or left where it is because the backup left it out.
+    /// A backup left the entry out by design (for example a socket or the store), or a restore did not remove the
+    /// entry because the backup had left it out.
     Skipped = 4,
-    /// Stored bytes are not what they should be.
+    /// Stored bytes were read and do not verify.
     Damaged = 5,
-    /// Stored bytes are gone.
+    /// A backup file that a snapshot needs is gone.
     Missing = 6,
-    /// Metadata that could not be read or set.
+    /// Metadata could not be read or set.
     Metadata = 7,
-    /// Something an earlier run left in the store.
+    /// A file of the store that no snapshot is known to use: the temporary file of an interrupted run (removed), an
+    /// archive of which a prune cannot say whether a snapshot needs it (kept), or a damaged state with a stamp far in
+    /// the future (passed over).
     Leftover = 8,
-    /// A snapshot says that it was made more than a day after what the clock says.
+    /// A snapshot's date is more than a day later than the clock: either this clock or the earlier one was wrong.
     Clock = 9,
-    /// Something in the destination is in the way, or its permissions are, or its file system has no such entry.
+    /// A restore could not write an entry: an existing entry or permissions of the destination prevent it, or the
+    /// file system of the destination does not support such an entry.
     Obstructed = 10,
 }
 
@@ -157,7 +163,7 @@ impl ProblemKind {
         }
     }
 
-    /// What an error of reading stored bytes means for them.
+    /// The kind of problem for an error that occurred while stored bytes were read.
     pub fn of_stored(error: &Error) -> Self {
         match error.kind {
             Kind::Missing | Kind::NotFound => ProblemKind::Missing,
@@ -170,22 +176,22 @@ impl ProblemKind {
         ProblemKind::ALL.into_iter().find(|k| *k as i32 == number)
     }
 
-    /// Notes are listed but do not make a result partial.
+    /// True for a note: a report lists notes, but a note does not make the result partial.
     pub fn is_note(self) -> bool {
         matches!(self, ProblemKind::Skipped | ProblemKind::Leftover)
     }
 }
 
-/// One thing that was not as it should be.
+/// One problem of an operation.
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub kind: ProblemKind,
-    /// The entry concerned, raw bytes; `None` if it concerns the whole.
+    /// The entry concerned, raw bytes; `None` if the problem concerns no single entry.
     pub path: Option<Vec<u8>>,
     pub status: Kind,
     pub os_code: i32,
     pub message: String,
-    /// The snapshot concerned, if not the report's own.
+    /// The snapshot concerned, if it is not the snapshot of the report.
     pub snapshot: Option<Stamp>,
     /// The backup file concerned.
     pub file: Option<String>,
@@ -204,7 +210,7 @@ impl Problem {
         }
     }
 
-    /// A problem of no entry, but of the whole.
+    /// A problem that concerns no single entry.
     pub fn of_whole(kind: ProblemKind, error: &Error) -> Self {
         Problem { path: None, ..Problem::new(kind, b"", error) }
     }
@@ -233,18 +239,18 @@ impl Problem {
     }
 }
 
-/// A backup file that was made, removed or is needed.
+/// A backup file that the operation made, removed, or lists as needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupFile {
     pub name: String,
     /// "full", "created", "updated", "sigvault" or "state".
     pub kind: &'static str,
-    /// Its path, raw bytes, if the store is a directory.
+    /// The path of the file, raw bytes; `None` if the store is no directory.
     pub path: Option<Vec<u8>>,
     pub size: u64,
 }
 
-/// What happened to a snapshot. The numbers are those of `IBT_ACTION_*`.
+/// What an operation did with a snapshot. The numbers are the values of `IBT_ACTION_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Action {
@@ -252,18 +258,18 @@ pub enum Action {
     Removed = 2,
 }
 
-/// One snapshot of a list.
+/// One snapshot that a report lists.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub stamp: Stamp,
-    /// When it was made: its stamp, or earlier.
+    /// When the snapshot was made. Equal to its stamp, or earlier if the stamp was moved behind another stamp.
     pub date: Stamp,
     pub key: String,
     /// "full" or "incremental".
     pub kind: &'static str,
-    /// The tree digest.
+    /// The tree digest of the snapshot.
     pub digest: Hash,
-    /// The source's absolute path, raw bytes.
+    /// The absolute path of the source, raw bytes.
     pub source: Vec<u8>,
     pub parent: Option<Stamp>,
     pub counters: Counters,
@@ -282,15 +288,15 @@ impl Snapshot {
     }
 }
 
-/// The outcome of an operation, handed out whenever work was begun.
+/// The outcome of an operation. The caller gets a report whenever the operation began its work, also if it failed.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// `None` for OK or PARTIAL (see [`Report::is_partial`]), else why the operation failed.
+    /// The error that ended the operation. `None` for OK and for PARTIAL (see [`Report::is_partial`]).
     pub failed: Option<Error>,
     pub key: Option<String>,
-    /// The snapshot made or used.
+    /// The snapshot that the operation made or used.
     pub snapshot: Option<Stamp>,
-    /// Its tree digest.
+    /// The tree digest of that snapshot.
     pub digest: Option<Hash>,
     /// When the operation began.
     pub date: Time,
@@ -314,12 +320,12 @@ impl Report {
         }
     }
 
-    /// Finished, but something was unreadable, changed while being read, or damaged.
+    /// True if the operation met a problem that is no note, for example an unreadable file.
     pub fn is_partial(&self) -> bool {
         self.partial
     }
 
-    /// The status of the C ABI: 0 OK, 1 PARTIAL, negative the error's.
+    /// The status of the C ABI: 0 for OK, 1 for PARTIAL, the negative number of the error if the operation failed.
     pub fn status(&self) -> i32 {
         self.failed.as_ref().map_or(i32::from(self.partial), |error| error.kind as i32)
     }
@@ -328,7 +334,7 @@ impl Report {
         sum(self.files.iter().map(|f| f.size))
     }
 
-    /// All of it as one JSON document. Names are percent-encoded as in states, times are
+    /// The whole report as one JSON document. Names are percent-encoded as in states; times are written
     /// `SECONDS.NNNNNNNNN`.
     pub fn to_json(&self) -> String {
         let file = |f: &BackupFile| json!({"name": f.name, "kind": f.kind, "size": f.size, "path": f.path.as_deref().map(encode_name)});
