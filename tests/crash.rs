@@ -209,6 +209,41 @@ fn a_restore_over_a_tree_names_files_that_are_durable() {
     }
 }
 
+/// The system tells an error of writing back to the descriptors that were open then: a file system is synced by one
+/// that was opened before anything was written there, or its errors could be missed.
+#[test]
+fn a_restore_syncs_by_descriptors_that_hear_of_every_error() {
+    let Some(tracer) = Tracer::new() else { return };
+    let mut series = Series::new();
+    for name in ["a/1", "b/2", "mnt/c/3", "mnt/d/4", "x/5"] {
+        series.write(name, name);
+    }
+    series.snapshot();
+    let dest = series.beside("dest");
+    let mnt = dest.join("mnt");
+    fs::create_dir_all(&mnt).unwrap();
+    let Some(_mounted) = Mount::tmpfs(&mnt, "size=1m") else {
+        return skip("mounting is not allowed here");
+    };
+    let calls = tracer.trace(&Task::of(&series, "restore over always"));
+    let mut synced = 0;
+    for (at, call) in calls.iter().enumerate() {
+        if call.name != "syncfs" || !call.is_below(&dest) {
+            continue;
+        }
+        let on_it = |other: &&Call| other.is_below(&dest) && other.is_below(&mnt) == call.is_below(&mnt);
+        // The root of the destination is opened by a call that is not watched, before all others.
+        let opened = tracing::opening(&calls[..at], call).unwrap_or(0);
+        let last = calls[..at].iter().rposition(|call| call.name == "syncfs" && on_it(&call));
+        let missed = last.map_or(0, |last| last + 1)..opened.max(last.map_or(0, |last| last + 1));
+        let written = calls[missed].iter().filter(on_it).find(|call| call.fills_any());
+        assert!(written.is_none(), "{call:?}, opened by call {opened}, misses errors of {written:?}");
+        synced += 1;
+    }
+    // The files that wait on each of the two, and all else on each.
+    assert_eq!(synced, 4);
+}
+
 /// What a prune did before it was stopped: snapshots are whole or gone, and the next prune ends where this
 /// one would have.
 #[track_caller]

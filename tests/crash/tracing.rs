@@ -126,6 +126,22 @@ impl Call {
         fills.contains(&&*self.name) && self.is_of(path)
     }
 
+    /// The number of the descriptor that is the first argument.
+    fn number_of_descriptor(&self) -> Option<&str> {
+        self.arguments.split_once('<').map(|(number, _)| number)
+    }
+
+    /// The number of the descriptor that the call returns.
+    fn returned_descriptor(&self) -> Option<&str> {
+        let (_, returned) = self.arguments.rsplit_once(" = ")?;
+        returned.split_once('<').map(|(number, _)| number.trim())
+    }
+
+    /// Whether the call writes to the file that is its first argument, whichever that is.
+    pub fn fills_any(&self) -> bool {
+        self.fills(self.descriptor())
+    }
+
     pub fn is_below(&self, dir: &Path) -> bool {
         self.descriptor().starts_with(dir)
     }
@@ -193,6 +209,17 @@ impl Tracer {
             );
         }
         noted
+    }
+}
+
+/// The last of `calls` that opened the file of the descriptor that `call` has.
+pub fn opening(calls: &[Call], call: &Call) -> Option<usize> {
+    let number = call.number_of_descriptor();
+    let at = calls.iter().rposition(|call| number.is_some() && call.returned_descriptor() == number)?;
+    match calls[at].name.as_str() {
+        // Another descriptor of the same opening.
+        "fcntl" => opening(&calls[..at], &calls[at]),
+        _ => Some(at),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::entry::Entry;
 use crate::error::{describe, Error, Kind, Result};
-use crate::platform::Stat;
+use crate::platform::{Dir, Stat};
 
 use super::known::{replaced, FileId};
 use super::small::Place;
@@ -34,7 +34,8 @@ pub(super) struct InstallBatch {
     data: u64,
     /// Temporary names given out so far.
     named: u64,
-    /// A directory on each file system that is to be synced first, by its device.
+    /// A directory on each file system that is to be synced first, by its device: the first that was opened there.
+    /// A descriptor hears of errors of writing back only from its opening on, so that is before anything was written.
     unsynced: BTreeMap<u64, Arc<Place>>,
 }
 
@@ -90,7 +91,9 @@ impl Tree<'_, '_> {
         self.would_make_way(&file.entry, &file.verdict);
         let unsynced = file.unsynced.take();
         let waits = unsynced.is_some();
-        self.batch.unsynced.extend(unsynced.map(|place| (place.id.0, place)));
+        if let Some(place) = unsynced {
+            self.batch.unsynced.entry(place.id.0).or_insert(place);
+        }
         self.batch.files += 1;
         self.batch.data = self.batch.data.saturating_add(file.entry.size());
         self.batch.steps.push_back(InstallStep::File(Box::new(file)));
@@ -171,24 +174,19 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Notes a directory, by its path below the destination, if it is of another file system.
-    pub(super) fn note_device(&mut self, dir: &[u8], device: u64) {
-        if self.device.is_some_and(|own| own != device) {
-            self.mounts.entry(device).or_insert_with(|| dir.to_vec());
+    /// Keeps a directory open, by its path below the destination, if it is the first that was opened on a file system
+    /// other than that of the destination: what fails to be written back from now on is told to its descriptor.
+    pub(super) fn note_device(&mut self, path: &[u8], device: u64, dir: &Dir) -> io::Result<()> {
+        if self.device.is_some_and(|own| own != device) && !self.mounts.contains_key(&device) {
+            self.mounts.insert(device, (path.to_vec(), dir.try_clone()?));
         }
+        Ok(())
     }
 
     /// Makes durable what was made on other file systems than that of the destination itself.
     pub fn sync_mounts(&mut self) -> Result<()> {
-        for (device, path) in std::mem::take(&mut self.mounts) {
-            let trouble = |e: &io::Error| Error::io("sync the file system of", &path, e);
-            let root = self.root.as_ref().ok_or_else(|| trouble(&io::ErrorKind::NotFound.into()))?;
-            let dir = root.open_dir(&path).map_err(|e| trouble(&e))?;
-            if dir.stat_self().map_err(|e| trouble(&e))?.dev != device {
-                let error = Error::new(Kind::Io, "sync the file system of", "it is mounted there no more");
-                return Err(error.at(&path));
-            }
-            dir.syncfs().map_err(|e| trouble(&e))?;
+        for (path, dir) in std::mem::take(&mut self.mounts).into_values() {
+            dir.syncfs().map_err(|e| Error::io("sync the file system of", &path, &e))?;
         }
         Ok(())
     }

@@ -64,7 +64,7 @@ pub struct Tree<'t, 'j> {
     batch: InstallBatch,
     /// The device of an existing destination, and a directory on each other one that is mounted below it.
     device: Option<u64>,
-    mounts: BTreeMap<u64, Vec<u8>>,
+    mounts: BTreeMap<u64, (Vec<u8>, Dir)>,
     wanted: Wanted,
     /// The directories that lead to the entry that is worked on, as they were judged or made.
     known: KnownDirs,
@@ -356,8 +356,10 @@ impl<'t, 'j> Tree<'t, 'j> {
         });
         let done = match dir.map_err(|e| Error::io("open the directory", &path, &e)) {
             Ok(dir) => {
-                self.note_device(self.rel(path.as_bytes()), id.0);
-                self.close_dir(&path, &meta, &dir)
+                let rel = self.rel(path.as_bytes()).to_vec();
+                let noted = self.note_device(&rel, id.0, &dir);
+                let noted = noted.map_err(|e| Error::io("open the directory", &path, &e));
+                noted.and_then(|()| self.close_dir(&path, &meta, &dir))
             }
             Err(error) => Err(error),
         };
@@ -433,8 +435,9 @@ impl<'t, 'j> Tree<'t, 'j> {
             if !self.known.agrees(path.parent().unwrap_or(&[]), place.id) && place.syncs_whole() {
                 return Err(replaced());
             }
-            self.note_device(wanted, place.id.0);
-            self.current = Some((wanted.to_vec(), Arc::new(place)));
+            let wanted = wanted.to_vec();
+            self.note_device(&wanted, place.id.0, &place.dir)?;
+            self.current = Some((wanted, Arc::new(place)));
         }
         self.current.as_ref().map(|(_, place)| place).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
