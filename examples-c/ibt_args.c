@@ -123,6 +123,12 @@ static int apply_delete(struct run *run, const char *argument)
     return accepted(ibt_options_set_delete_extra(run->options, 1));
 }
 
+static int apply_leave_partial(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_leave_partial(run->options, 1));
+}
+
 static int apply_protect(struct run *run, const char *argument)
 {
     return accepted(ibt_options_add_protected_path(run->options, argument));
@@ -216,6 +222,8 @@ static const struct option options[] = {
       "what is in DEST already: never (default; DEST must be empty), always,\n"
       "                   different (size or time), older, keep", apply_overwrite },
     { "--delete", NULL, RESTORE, "remove from DEST what the snapshot has not", apply_delete },
+    { "--leave-partial", NULL, RESTORE, "after an error leave in a new DEST what was restored until then",
+      apply_leave_partial },
     { "--protect", "PATH", BACKUP | RESTORE | COMPARE,
       "leave PATH alone, or out, with all below it; may be repeated", apply_protect },
     { "--keep-last", "N", PRUNE, "keep the newest N", apply_last },

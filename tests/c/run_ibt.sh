@@ -227,6 +227,27 @@ expect 1 "$@" restore docs last --overwrite always --delete --protect last/none 
 expect 0 "$@" restore docs last --overwrite always --delete --store store
 [ ! -d last/mine ] || fail "what is extra stayed"
 
+# A restore that ends with an error leaves nothing, or if asked to what it restored until then.
+mkdir full small
+echo one >full/a.txt
+seq 1 1000000 >full/z.txt
+expect 0 "$@" full full --store store
+if unshare -rm mount -t tmpfs none small 2>/dev/null; then
+    for left in "" --leave-partial; do
+        expect 1 unshare -rm sh -c 'mount -t tmpfs -o size=1m none small
+            status=0; "$@" || status=$?
+            [ ! -e small/dest ] || cat small/dest/a.txt
+            ls -A small >names; exit $status' sh "$@" restore full small/dest $left --store store
+        grep -q 'No space left' err || fail "the full file system is not told"
+        case $left in
+        "") [ ! -s names ] || fail "a restore that failed left $(cat names)" ;;
+        *) [ "$(cat names)" = dest ] && grep -q '^one$' out || fail "$left left nothing" ;;
+        esac
+    done
+else
+    echo "skipped: what a failed restore leaves (no mount namespaces)"
+fi
+
 # Something unreadable: the rest is stored, and the status says so. Root reads everything.
 if [ "$(id -u)" != 0 ]; then
     chmod 000 src/new
