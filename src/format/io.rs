@@ -1,8 +1,8 @@
-//! The two ends of a backup file, as the writers and readers of this module see them.
+//! The two interfaces to the bytes of a backup file: [`Sink`] for writers, [`ReadAt`] for readers.
 
 use crate::error::Result;
 
-/// Takes the bytes of a file being written, in order.
+/// Receives the bytes of a file that is being written, in order.
 pub trait Sink {
     /// Takes all of `data` or fails.
     fn write(&mut self, data: &[u8]) -> Result<()>;
@@ -15,10 +15,10 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// Gives bytes of a committed file.
+/// Reads bytes of a committed file at any offset.
 pub trait ReadAt {
-    /// Reads into `buf` from `offset`; returns the bytes read, maybe fewer than asked, 0 only at or past
-    /// the end (or for an empty `buf`).
+    /// Reads into `buf` from `offset`; returns how many bytes were read. That may be fewer than `buf` holds;
+    /// it is 0 only at or past the end of the file, or for an empty `buf`.
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize>;
 }
 

@@ -1,6 +1,6 @@
-//! Every name and byte at rest, version 1: this module defines them, writes them and reads them.
+//! The storage format, version 1: this module defines, writes and reads every name and byte of backup files.
 //!
-//! A snapshot is up to four files in a store, all of them named after its key and [`Stamp`]:
+//! A snapshot is up to four files in a store. Their names hold its key and its [`Stamp`]:
 //!
 //! ```text
 //! KEY.full.STAMP.tar.zst       every file of a full backup
@@ -11,32 +11,34 @@
 //! ```
 //!
 //! ```text
-//! file     = frame* seek-table          a zstd frame for each 4 MiB or 512 KiB of it ...... frame
+//! file     = frame* seek-table          a zstd frame for each 4 MiB or 512 KiB of stream .. frame
 //!          | stream                     without compression; the names lose ".zst"
 //! stream   = member* 1024 zeros         of an archive: a POSIX pax tar ................... archive
 //!          | header entry-line* trailer digest-line     of a state: one JSON document ..... state
 //! member   = [x header, records] header [sparse map] data, padded to 512
 //! ```
 //!
-//! `docs/format.md` is the public form of this, complete enough to write a reader from.
+//! The last column names the module. `docs/format.md` is the public description, complete enough to write a
+//! reader from.
 //!
 //! # The commit
 //!
-//! 1. A snapshot exists only when its state stands under its final name and verifies: the last line of
-//!    the document ([`StateWriter::finish`]) is the digest of all before it, and [`StateReader::open`]
-//!    believes nothing of a document whose digest does not agree.
-//! 2. Everything a state names is durable before the state gets its name. `format` makes that possible:
-//!    [`ArchiveWriter::finish`] says size and digest of an archive before the state is finished, and the
-//!    state's trailer, where they stand, is written last.
-//! 3. Committed files never change: there is no function here that writes into an existing file.
-//! 4. Removal goes the other way round: a state first, then the archives that no remaining state names
-//!    ([`Trailer::archives`] is the whole list of what a snapshot needs).
-//! 5. What is not committed is called [`TEMP_PREFIX`]`*`, which [`Name::parse`] calls foreign: it can never
-//!    be taken for a part of a snapshot.
-//! 6. A new [`Stamp`] exceeds that of every snapshot of its key that verifies, so the order of names is the
-//!    order of snapshots; a state's parent is evidence, not navigation. Files that are no snapshots and lie
-//!    more than a year in the future are not followed. When a snapshot was made is told by
-//!    [`Header::date`], which is earlier than its stamp where another stamp was ahead of the clock.
+//! 1. A snapshot exists only when its state has its final name and verifies: the last line of the document
+//!    ([`StateWriter::finish`]) is the digest of all bytes before it, and [`StateReader::open`] refuses a
+//!    document whose digest does not agree.
+//! 2. Every archive that a state names is durable before the state gets its name. `format` makes that
+//!    possible: [`ArchiveWriter::finish`] returns the size and the digest of an archive, and the state's
+//!    trailer, which records them, is the last part of the state to be written.
+//! 3. Committed files never change: no function here writes into an existing file.
+//! 4. Removal has the opposite order: a state first, then the archives that no remaining state names
+//!    ([`Trailer::archives`] lists every archive that a snapshot needs).
+//! 5. A file that is not committed is named [`TEMP_PREFIX`]`*`. [`Name::parse`] does not accept such a name,
+//!    so a temporary file is never taken for a part of a snapshot.
+//! 6. A new [`Stamp`] is later than the stamp of every snapshot of its key that verifies, so the order of
+//!    names is the order of snapshots. The parent that a state records is for people and checks; no reader
+//!    needs it. A file that does not verify and whose stamp is more than a year in the future has no
+//!    influence on the next stamp. [`Header::date`] is the time when a snapshot was made; it is earlier than
+//!    the snapshot's stamp if another stamp was ahead of the clock.
 //!
 //! [`Stamp`]: crate::stamp::Stamp
 
@@ -63,7 +65,7 @@ pub use state::{
 
 use crate::error::{Error, Kind as ErrorKind};
 
-/// A caller inside this library broke a rule of a writer: never the fault of stored bytes.
+/// The error for a caller inside this library that breaks a rule of a writer. Stored bytes never cause it.
 fn bug(op: &str, detail: &str) -> Error {
     Error::new(ErrorKind::Panic, op, format!("bug in libibt: {detail}"))
 }

@@ -1,18 +1,19 @@
-//! The names of backup files, and what may be a key.
+//! The names of backup files, and the rules for keys.
 
 use std::fmt;
 
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::stamp::Stamp;
 
-/// What is being written, and whatever else a writer left behind, starts with this.
+/// Names of temporary files start with this: a file that is being written, or that an interrupted writer
+/// left.
 pub const TEMP_PREFIX: &str = ".ibt-tmp-";
 /// The longest key, in bytes.
 pub const KEY_LEN_MAX: usize = 128;
 
 const STAMP_LEN: usize = "20261122T220530.123456Z".len();
 
-/// What a backup file holds.
+/// The kind of a backup file, which says what the file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Every file of a full backup.
@@ -21,9 +22,9 @@ pub enum Kind {
     Created,
     /// Deltas of an increment.
     Updated,
-    /// Signatures.
+    /// Signatures of files, for the deltas of later increments.
     SigVault,
-    /// The commit record.
+    /// The state: without it there is no snapshot.
     State,
 }
 
@@ -54,7 +55,8 @@ impl Kind {
     }
 }
 
-/// The name of a backup file: `KEY.KIND.STAMP.tar.zst`, of a state `KEY.state.STAMP.json.zst`.
+/// The name of a backup file: `KEY.KIND.STAMP.tar.zst` for an archive, `KEY.state.STAMP.json.zst` for a
+/// state.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     pub key: String,
@@ -71,8 +73,8 @@ impl Name {
         Name { key: key.to_string(), kind, stamp, part: 1, compressed }
     }
 
-    /// Reads exactly what [`Display`](fmt::Display) writes for a valid key; `None` is a foreign name.
-    /// Parsed from the right, because a key may contain dots.
+    /// Accepts exactly the names that [`Display`](fmt::Display) writes for valid keys; `None` for any other
+    /// name. A name is parsed from the right, because a key may contain dots: `my.docs.full.STAMP.tar`.
     pub fn parse(text: &str) -> Option<Self> {
         let (rest, compressed) = text.strip_suffix(".zst").map_or((text, false), |rest| (rest, true));
         let (rest, is_state) = match rest.strip_suffix(".json") {
@@ -113,13 +115,13 @@ impl fmt::Display for Name {
     }
 }
 
-/// The name of the file that a directory store locks for `key`. It is never removed.
+/// The name of the file that a directory store locks for `key`. The file is never removed.
 pub fn lock_name(key: &str) -> String {
     format!("{key}.lock")
 }
 
 /// Checks a key: 1 to 128 bytes of UTF-8 without `/`, NUL or control characters, not starting with `.`
-/// or `-`; anything else is `InvalidArg`.
+/// or `-`. Any other key is `InvalidArg`.
 pub fn check_key(key: &[u8]) -> Result<String> {
     let fault = |what: &str| Err(Error::new(ErrorKind::InvalidArg, "use the key", what).at(key));
     let Ok(text) = std::str::from_utf8(key) else { return fault("a key must be UTF-8") };
@@ -133,8 +135,9 @@ pub fn check_key(key: &[u8]) -> Result<String> {
     }
 }
 
-/// The key of a source that was given none: the last component of its absolute path. Where that cannot
-/// be a key (`/`, `/home/me/.config`), `InvalidArg` asks for one.
+/// The key of a source whose caller set none: the last component of its absolute path, for example `docs` for
+/// `/home/me/docs`. If that cannot be a key (`/`, `/home/me/.config`), the error is `InvalidArg` and its
+/// message asks for a key.
 pub fn default_key(source: &[u8]) -> Result<String> {
     let end = source.iter().rposition(|&b| b != b'/').map_or(0, |last| last + 1);
     let name = source[..end].rsplit(|&b| b == b'/').next().unwrap_or_default();

@@ -1,9 +1,11 @@
-//! POSIX ACLs: from the kernel's xattr form to the text that tar archives carry.
+//! Converts POSIX ACLs from the kernel's xattr form to the text form of tar archives.
 //!
-//! The xattr (`linux/posix_acl_xattr.h`), little-endian: version 2 (u32), then for each entry tag (u16),
-//! permissions (u16), id (u32). The text: entries `TAG:QUALIFIER:PERMISSIONS` between commas.
+//! The xattr (`linux/posix_acl_xattr.h`) is little-endian: version 2 (u32), then for each entry the tag
+//! (u16), the permissions (u16) and the id (u32). The text is a list of entries `TAG:QUALIFIER:PERMISSIONS`
+//! with commas between them, for example `user::rw-,user:1000:rwx`.
 
-/// The record's key and value if the xattr is an ACL in the known form. What is not stays an xattr.
+/// The key and the value of the record if the xattr is an ACL in this form. `None` otherwise: the caller then
+/// stores the value as an ordinary xattr.
 pub(super) fn record(name: &[u8], value: &[u8]) -> Option<(&'static [u8], String)> {
     let key: &[u8] = match name {
         b"system.posix_acl_access" => b"SCHILY.acl.access",

@@ -1,4 +1,5 @@
-//! A member's header: an `x` record block where ustar has no room, and the ustar block.
+//! The header of a member: the ustar block, after an `x` header with records for values that ustar cannot
+//! hold.
 
 use tar::{EntryType, Header};
 
@@ -6,25 +7,29 @@ use super::{acl, pad_to_block, push_record, Special};
 use crate::entry::Metadata;
 use crate::stamp::Time;
 
-/// Records of an `x` header, encoded one behind the other.
+/// The encoded records of an `x` header.
 pub(super) type Records = Vec<u8>;
 
-/// The largest numbers of ustar's fields of 8 and 12 bytes: octal, NUL-terminated.
+/// The largest number of an 8-byte ustar field: 7 octal digits and a NUL.
 const OCTAL_7: u64 = 0o7_777_777;
+/// The largest number of a 12-byte ustar field: 11 octal digits and a NUL.
 const OCTAL_11: u64 = 0o77_777_777_777;
 
+/// The contents of one member's header.
 pub(super) struct Head<'a> {
     pub name: Vec<u8>,
     meta: &'a Metadata,
     entry_type: EntryType,
-    /// Bytes that follow the header, padding aside.
+    /// Bytes of the member after the header, without padding.
     size: u64,
+    /// The target of a symbolic link, or the other name of a hard link; else empty.
     link: &'a [u8],
+    /// The number of a device (`st_rdev`).
     device: Option<u64>,
-    /// Records that come before all others.
+    /// Records that are written before all others.
     extra: Records,
-    /// The records give the member its name: `path` beside them would be another one, and the one that some
-    /// readers take.
+    /// True if `extra` holds the member's name. No `path` record is written then: some readers would use that
+    /// name instead.
     is_named: bool,
 }
 
@@ -34,7 +39,8 @@ impl<'a> Head<'a> {
         Head { name, meta, entry_type, size, link: &[], device: None, extra, is_named: false }
     }
 
-    /// A file whose real name is in `records`; those that do not know them see `stand_in`, perhaps cut.
+    /// A file with holes, whose real name is in `records`. Readers that do not know these records see the
+    /// name `stand_in`, or only a part of it if it is long.
     pub fn sparse(stand_in: Vec<u8>, records: Records, meta: &'a Metadata, size: u64) -> Self {
         Head { extra: records, is_named: true, ..Head::file(stand_in, meta, size) }
     }
@@ -59,7 +65,7 @@ impl<'a> Head<'a> {
         head
     }
 
-    /// Appends the header to `out`; `Err` says what tar cannot say.
+    /// Appends the encoded header to `out`. `Err` names a value that is too long for tar.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), &'static str> {
         let mut records = self.extra.clone();
         let mut header = Header::new_ustar();
@@ -77,7 +83,7 @@ impl<'a> Head<'a> {
         Ok(())
     }
 
-    /// The `x` header block and its records.
+    /// Appends the `x` header block and `records`, padded to a block.
     fn encode_records(&self, records: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
         let mut header = Header::new_ustar();
         header.set_entry_type(EntryType::XHeader);
@@ -175,7 +181,8 @@ impl<'a> Head<'a> {
     }
 }
 
-/// `value` for its field; one that does not fit also becomes a record, which readers prefer.
+/// Returns the number for a ustar field. A `value` above `max` is also added to `records`, because readers
+/// prefer the record to the field.
 fn number(records: &mut Records, key: &[u8], value: u64, max: u64) -> u64 {
     if value > max {
         push_record(records, key, value.to_string().as_bytes());
@@ -183,12 +190,13 @@ fn number(records: &mut Records, key: &[u8], value: u64, max: u64) -> u64 {
     value.min(max)
 }
 
+/// Whole seconds for a ustar field, limited to the field's range: 1970 to 2242.
 fn ustar_seconds(time: Time) -> u64 {
     u64::try_from(time.secs).unwrap_or(0).min(OCTAL_11)
 }
 
-/// Seconds as a decimal number. [`Time`] counts nanoseconds upwards from the floor, so a moment before
-/// 1970 is turned round: -2 s and 0.75 s are -1.25.
+/// Seconds as a decimal number. [`Time`] counts nanoseconds upwards from the lower whole second, so before
+/// 1970 the fraction changes: for example -2 s and 750,000,000 ns are -1.25 s.
 fn decimal(time: Time) -> String {
     match (time.secs, time.nanos) {
         (secs, 0) => secs.to_string(),
@@ -197,7 +205,7 @@ fn decimal(time: Time) -> String {
     }
 }
 
-/// Splits a name into ustar's prefix and name; `None` if they cannot hold it.
+/// Splits a name at a `/` into ustar's fields prefix and name; `None` if the fields cannot hold the name.
 fn split_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
     const PREFIX: usize = 155;
     const NAME: usize = 100;
@@ -209,13 +217,13 @@ fn split_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
     (1..=PREFIX).contains(&slash).then(|| (&name[..slash], &name[slash + 1..]))
 }
 
-/// What stands in a block whose real name is in a record.
+/// The name without its directories: for header blocks whose real name is in a record.
 fn last_component(name: &[u8]) -> &[u8] {
     let name = name.strip_suffix(b"/").unwrap_or(name);
     name.rsplit(|&b| b == b'/').next().unwrap_or(name)
 }
 
-/// Copies as much of `value` as `field` holds.
+/// Copies `value` into `field`, cut at the field's length.
 fn put(field: &mut [u8], value: &[u8]) {
     let len = value.len().min(field.len());
     field[..len].copy_from_slice(&value[..len]);

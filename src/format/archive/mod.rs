@@ -1,15 +1,15 @@
-//! Archives: POSIX pax tar streams in frames.
+//! Writes archives: POSIX pax tar streams, stored in frames.
 //!
 //! ```text
 //! archive = member* 1024 zeros
 //! member  = [x header block, records, padding] header block [sparse map] data, padding
 //! ```
 //!
-//! libibt restores by byte ranges and never parses a header; headers serve people and other tools. So a
-//! member's name, owner, times, xattrs, ACLs and holes are written the way GNU tar and bsdtar read them:
-//! ustar fields where the value fits, pax records where it does not.
+//! libibt restores by byte ranges and never parses a tar header. The headers are for people and other tools,
+//! so a member's name, owner, times, xattrs, ACLs and holes are written the way GNU tar and bsdtar read them:
+//! in a ustar field if the value fits, otherwise in a pax record.
 //!
-//! | what | where |
+//! | value | field or record |
 //! |---|---|
 //! | name, link target | ustar fields if they fit, else `path`, `linkpath`: raw bytes, no `hdrcharset` |
 //! | uid, gid > 2,097,151; size >= 8 GiB | `uid`, `gid`, `size` |
@@ -31,25 +31,26 @@ use crate::format::frame::{FrameWriter, Written};
 use crate::format::{bug, Sink};
 use header::{Head, Records};
 
-/// Tar works in blocks of this many bytes.
+/// Bytes of a tar block. Headers and data begin at multiples of it.
 const BLOCK: u64 = 512;
 
 /// A member without data.
 #[derive(Clone, Copy, Debug)]
 pub enum Special<'a> {
     Dir,
-    /// With its target.
+    /// A symbolic link with this target.
     Symlink(&'a [u8]),
     Fifo,
-    /// With its device number (`st_rdev`).
+    /// A character device with this number (`st_rdev`).
     Char(u64),
+    /// A block device with this number (`st_rdev`).
     Block(u64),
-    /// Another name of a file that is already in the archive.
+    /// Another name of the file that is in the archive under this path.
     HardLink(&'a Path),
 }
 
 impl<'a> Special<'a> {
-    /// `None` for a file.
+    /// The member for `node`; `None` for a file, which has data.
     pub fn of(node: &'a Node) -> Option<Self> {
         Some(match node {
             Node::File(_) => return None,
@@ -62,11 +63,12 @@ impl<'a> Special<'a> {
     }
 }
 
-/// Writes an archive. Between `begin_*` and `end` or `abandon` only `write` is allowed.
+/// Writes an archive. Between `begin_*` and `end` or `abandon` the caller may only call `write`.
 pub struct ArchiveWriter<W: Sink> {
     frames: FrameWriter<W>,
-    /// Data bytes the open member still wants.
+    /// Data bytes that the open member still needs; `None` between members.
     open: Option<u64>,
+    /// The encoded header of the last member; kept to reuse its memory.
     head: Vec<u8>,
 }
 
@@ -75,13 +77,13 @@ impl<W: Sink> ArchiveWriter<W> {
         ArchiveWriter { frames, open: None, head: Vec::new() }
     }
 
-    /// Bytes of the stream so far.
+    /// Bytes of the stream written so far.
     pub fn position(&self) -> u64 {
         self.frames.position()
     }
 
-    /// Begins a file of logical `size`; what is written next is its data outside `holes`, exactly
-    /// [`data_len`] bytes. Returns the offset in the stream where the data starts.
+    /// Begins a file of `size` logical bytes. The caller then writes the file's data outside `holes`, exactly
+    /// [`data_len`] bytes. Returns the offset in the stream at which the data starts.
     pub fn begin_file(
         &mut self,
         path: &Path,
@@ -101,14 +103,15 @@ impl<W: Sink> ArchiveWriter<W> {
         Ok(self.position())
     }
 
-    /// Begins a delta or a signature of `len` bytes: a plain file with the entry's path, owner and mtime,
-    /// readable by its owner only, without xattrs. Returns the offset where the data starts.
+    /// Begins a delta or a signature of `len` bytes: a regular file with the path, the owner and the mtime of
+    /// the entry, with mode 0600 and without xattrs. Returns the offset in the stream at which the data
+    /// starts.
     pub fn begin_raw(&mut self, path: &Path, meta: &Metadata, len: u64) -> Result<u64> {
         let meta = Metadata { mode: 0o600, xattrs: Vec::new(), ..meta.clone() };
         self.begin(&Head::file(member_name(path), &meta, len), len)
     }
 
-    /// Data of the open member.
+    /// Writes the next data of the open member.
     pub fn write(&mut self, data: &[u8]) -> Result<()> {
         let left = self.open.and_then(|left| left.checked_sub(data.len() as u64));
         let Some(left) = left else {
@@ -118,7 +121,7 @@ impl<W: Sink> ArchiveWriter<W> {
         self.frames.write(data)
     }
 
-    /// Ends the open member, all of whose data was written.
+    /// Ends the open member. All its data must have been written.
     pub fn end(&mut self) -> Result<()> {
         match self.open.take() {
             Some(0) => self.pad(),
@@ -126,7 +129,8 @@ impl<W: Sink> ArchiveWriter<W> {
         }
     }
 
-    /// Ends the open member wherever it is; the rest of its data are zeros. No entry may name it.
+    /// Ends the open member early and fills the rest of its data with zeros. No entry may refer to this
+    /// member.
     pub fn abandon(&mut self) -> Result<()> {
         match self.open.take() {
             Some(left) => self.frames.write_zeros(left).and_then(|()| self.pad()),
@@ -141,7 +145,7 @@ impl<W: Sink> ArchiveWriter<W> {
         self.end()
     }
 
-    /// Ends the archive and writes its last frame.
+    /// Ends the archive with two zero blocks and writes its last frame.
     pub fn finish(mut self) -> Result<Written<W>> {
         if self.open.is_some() {
             return Err(bug("write an archive", "a member is still open"));
@@ -169,7 +173,7 @@ impl<W: Sink> ArchiveWriter<W> {
     }
 }
 
-/// The name of `path` in an archive: relative; the root is `./`.
+/// The name of `path` in an archive. The name is relative; the root is `./`.
 fn member_name(path: &Path) -> Vec<u8> {
     match path.is_root() {
         true => b"./".to_vec(),
@@ -177,12 +181,13 @@ fn member_name(path: &Path) -> Vec<u8> {
     }
 }
 
-/// Bytes up to the next block's start, as zeros behind `out`.
+/// Appends zeros to `out` up to the next multiple of [`BLOCK`].
 fn pad_to_block(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(BLOCK as usize), 0);
 }
 
-/// One `LENGTH KEY=VALUE` record of an `x` header; the length counts itself.
+/// Appends one record `LENGTH KEY=VALUE` of an `x` header. The length counts the whole record, its own digits
+/// and the LF included.
 fn push_record(records: &mut Records, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut len = rest + 1;

@@ -1,12 +1,13 @@
 //! Files with holes: members of GNU's sparse format 1.0 ("Storing Sparse Files", GNU tar manual).
 //!
-//! The data is preceded by a map: decimal numbers, each with its LF, the count first, then offset and
-//! length of each extent, padded with NULs to a block. A file that ends in a hole ends with an extent of
-//! no length at its size.
+//! A map comes before the data. It is a list of decimal numbers, each with an LF: the number of extents, then
+//! the offset and the length of each extent. NULs pad the map to a block. If a file ends in a hole, its map
+//! ends with an empty extent at the file's size.
 
 use super::{pad_to_block, push_record, Records};
 use crate::entry::{extents, Path};
 
+/// The map of a file of `size` logical bytes with these holes.
 pub(super) fn map(size: u64, holes: &[(u64, u64)]) -> Vec<u8> {
     let mut extents = extents(size, holes);
     if extents.last().is_none_or(|&(offset, len)| offset + len < size) {
@@ -20,7 +21,7 @@ pub(super) fn map(size: u64, holes: &[(u64, u64)]) -> Vec<u8> {
     out
 }
 
-/// The records that make a member sparse.
+/// The records that mark a member as sparse, with its real name and logical size.
 pub(super) fn records(name: &[u8], size: u64) -> Records {
     let mut records = Records::new();
     push_record(&mut records, b"GNU.sparse.major", b"1");
@@ -30,7 +31,7 @@ pub(super) fn records(name: &[u8], size: u64) -> Records {
     records
 }
 
-/// The name that tools see which do not know the format: `DIR/GNUSparseFile.0/NAME`.
+/// The name for tools that do not know the sparse format: `DIR/GNUSparseFile.0/NAME`.
 pub(super) fn stand_in(path: &Path) -> Vec<u8> {
     let (bytes, name) = (path.as_bytes(), path.name());
     let dir = &bytes[..bytes.len() - name.len()];

@@ -1,20 +1,24 @@
-//! Memory for decoded frames, used again: whichever thread decodes one, it is into what an older one left.
-//! Left to the allocator, each thread would keep some frames' worth for itself.
+//! Recycles the memory of decoded frames: a thread decodes a frame into the buffer of an older frame, even if
+//! another thread decoded that one. Otherwise the allocator would keep the memory of several frames for each
+//! thread.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::FRAME_LEN;
 
-/// Buffers kept for the next frames, and bytes in them.
+/// At most so many buffers are kept for later frames.
 const SPARE_MAX: usize = 32;
+/// The kept buffers have at most so many bytes of capacity in all.
 const SPARE_BYTES_MAX: usize = 2 * FRAME_LEN;
 
+/// Empty buffers that wait for the next frames.
 #[derive(Debug, Default)]
 pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
 
 impl Buffers {
-    /// An empty buffer, one with room for `len` bytes, and not much more, if one was left.
+    /// Returns an empty buffer. Its capacity is between `len` and `2 * len` bytes if such a buffer is kept,
+    /// otherwise 0.
     pub fn take(&self, len: usize) -> Vec<u8> {
         let mut spare = self.spare();
         let fits = (0..spare.len()).filter(|&at| (len..=2 * len).contains(&spare[at].capacity()));
@@ -25,7 +29,7 @@ impl Buffers {
     }
 
     fn give(&self, mut buffer: Vec<u8>) {
-        // Other tools' frames may be long, and are rare.
+        // Only files of other tools have such long frames; these are rare, so their buffers are not kept.
         if buffer.capacity() > FRAME_LEN {
             return;
         }
@@ -43,7 +47,7 @@ impl Buffers {
     }
 }
 
-/// The bytes of a frame. Its memory is used again afterwards.
+/// The uncompressed bytes of a frame. Dropping this value gives its memory back to the [`Buffers`].
 #[derive(Debug, Default)]
 pub struct Decoded {
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The frames used last, of any number of files.
+//! Keeps the most recently used frames of any number of files.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::buffers::Buffers;
 use super::{Frame, FRAME_LEN};
 
-/// More frames than this are not held, however short they are.
+/// The most frames that a cache holds, however short the frames are: a lookup goes through all of them.
 const HELD_MAX: usize = 256;
 
-/// Items by (file, frame), least recently used first out, with the bytes that each counts for. Small: looked
-/// through in order.
+/// A cache of items by (file, frame) with a limit of bytes. The least recently used item is dropped first. A
+/// lookup is a linear search, because the cache is small.
 #[derive(Debug)]
 pub struct RecentFrames<T> {
     /// Most recently used first.
@@ -21,19 +21,21 @@ pub struct RecentFrames<T> {
 
 #[derive(Debug)]
 struct RecentFrame<T> {
+    /// The file and the frame.
     id: (u32, usize),
+    /// The bytes that the item counts for.
     len: usize,
     item: T,
 }
 
 impl<T> RecentFrames<T> {
-    /// Room for `frames` of [`FRAME_LEN`]; larger ones of other tools count for more. One frame is always
-    /// held.
+    /// A cache for `frames` frames of [`FRAME_LEN`] bytes. A longer frame of another tool counts as its
+    /// length. The cache holds at least one frame, even if the frame is longer than the limit.
     pub fn new(frames: usize) -> Self {
         RecentFrames { held: VecDeque::new(), bytes: 0, bytes_max: frames.saturating_mul(FRAME_LEN) }
     }
 
-    /// Finds an item, which is the most recently used one then.
+    /// Finds an item and makes it the most recently used one.
     pub fn get(&mut self, file: u32, frame: usize) -> Option<&T> {
         let at = self.held.iter().position(|held| held.id == (file, frame))?;
         if at > 0 {
@@ -43,7 +45,8 @@ impl<T> RecentFrames<T> {
         self.held.front().map(|hit| &hit.item)
     }
 
-    /// Adds an item of `len` bytes that [`RecentFrames::get`] did not find.
+    /// Adds an item that counts for `len` bytes. The caller must try [`RecentFrames::get`] first: the cache
+    /// must not hold the item already.
     pub fn put(&mut self, file: u32, frame: usize, len: usize, item: T) {
         self.bytes += len;
         self.held.push_front(RecentFrame { id: (file, frame), len, item });
@@ -55,16 +58,16 @@ impl<T> RecentFrames<T> {
     }
 }
 
-/// Frames by (file, frame).
+/// A cache of frames by (file, frame).
 #[derive(Debug)]
 pub struct FrameCache {
     recent: RecentFrames<Arc<Frame>>,
-    /// What frames that went leave to those that come.
+    /// The memory of dropped frames, for new frames.
     pub(super) buffers: Arc<Buffers>,
 }
 
 impl FrameCache {
-    /// See [`RecentFrames::new`].
+    /// A cache for `frames` frames; see [`RecentFrames::new`].
     pub fn new(frames: usize) -> Self {
         FrameCache { recent: RecentFrames::new(frames), buffers: Arc::default() }
     }
@@ -73,7 +76,8 @@ impl FrameCache {
         self.recent.get(file, frame).cloned()
     }
 
-    /// Adds a frame that [`FrameCache::get`] did not find. It counts as what it makes, decoded or not.
+    /// Adds a frame that [`FrameCache::get`] did not find. The frame counts as its uncompressed length, even
+    /// before it is decoded.
     pub fn put(&mut self, file: u32, number: usize, frame: Arc<Frame>) {
         self.recent.put(file, number, frame.len(), frame);
     }

@@ -1,4 +1,4 @@
-//! One frame in, one frame out, with the zstd contexts of the thread.
+//! Compresses and decompresses single frames. Each thread keeps its zstd contexts for the next frame.
 
 use std::cell::RefCell;
 use std::io;
@@ -9,27 +9,27 @@ use zstd::zstd_safe::{compress_bound, get_error_name, CCtx, CParameter, DCtx, DP
 use crate::error::Error;
 
 thread_local! {
-    /// The level and the context that has it.
+    /// A context, and the level that is set in it.
     static COMPRESSOR: RefCell<Option<(i32, CCtx<'static>)>> = const { RefCell::new(None) };
     static DECOMPRESSOR: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
 }
 
-/// The largest window a frame may ask for, as a power of two.
+/// The largest window that a frame may require: 2 to this power bytes.
 const WINDOW_LOG_MAX: u32 = 27;
 
-/// zstd's code for memory that it did not get: error N is the `size_t` -N.
+/// zstd's return value when memory runs out: zstd returns error N as the `size_t` -N.
 const NO_MEMORY: ErrorCode = (ZSTD_error_memory_allocation as ErrorCode).wrapping_neg();
 
-/// A frame that begins with this fails in tests as if zstd had not got its memory.
+/// In tests, decompressing a frame that begins with these bytes fails as if memory had run out.
 #[cfg(test)]
 pub const OUT_OF_MEMORY: &[u8] = b"out of memory";
 
 /// Why a frame was not decompressed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The stored bytes are no such frame.
+    /// The stored bytes are no frame of the expected length.
     Damaged(String),
-    /// Memory ran out, which says nothing about the stored bytes.
+    /// Memory ran out; the stored bytes may be good.
     NoMemory,
 }
 
@@ -48,17 +48,18 @@ impl From<String> for Refusal {
     }
 }
 
-/// The error of a call whose frames do not fit memory.
+/// The error of a call for which a frame could not be decompressed because memory ran out.
 pub(super) fn no_memory() -> Error {
     Error::own("decompress a frame", &io::Error::from_raw_os_error(libc::ENOMEM))
 }
 
-/// True for [`NO_MEMORY`] of a zstd stream, which keeps its words alone, and for a context that was not made.
+/// True if `error` says that memory ran out: either no context could be created, or a zstd stream failed with
+/// [`NO_MEMORY`]. Errors of zstd streams hold zstd's message but not its code, so the message is compared.
 pub(super) fn is_no_memory(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::OutOfMemory || error.to_string() == get_error_name(NO_MEMORY)
 }
 
-/// A context for decompressing. A stream's windows have at most 2^[`WINDOW_LOG_MAX`] bytes in it.
+/// A context for decompression. It refuses streams with windows of more than 2^[`WINDOW_LOG_MAX`] bytes.
 pub(super) fn new_context() -> io::Result<DCtx<'static>> {
     let mut fresh = DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
     let set = fresh.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX));
@@ -85,7 +86,7 @@ pub(super) fn compress(level: i32, data: &[u8], out: &mut Vec<u8>) -> io::Result
             Some((_, context)) => match context.compress2(out, data) {
                 Ok(_) => Ok(()),
                 Err(code) => {
-                    // It is left within the frame.
+                    // The context is still in the middle of the frame and cannot begin another one.
                     *slot = None;
                     Err(told(code))
                 }
@@ -95,7 +96,7 @@ pub(super) fn compress(level: i32, data: &[u8], out: &mut Vec<u8>) -> io::Result
     })
 }
 
-/// Decompresses one frame of exactly `len` bytes into `out`, which is empty.
+/// Decompresses one frame of exactly `len` uncompressed bytes into `out`, which is empty on entry.
 pub(super) fn decompress(frame: &[u8], len: usize, mut out: Vec<u8>) -> Result<Vec<u8>, Refusal> {
     #[cfg(test)]
     if frame.starts_with(OUT_OF_MEMORY) {
@@ -116,9 +117,9 @@ pub(super) fn decompress(frame: &[u8], len: usize, mut out: Vec<u8>) -> Result<V
     })
 }
 
-/// Refuses windows above 2^27 and whatever is not a zstd frame (RFC 8878, 3.1.1.1). A frame that is
-/// decompressed in one go needs no window of its own; the limit keeps the files readable for tools
-/// that stream.
+/// Refuses bytes that are not a zstd frame, and windows of more than 2^27 bytes (RFC 8878, 3.1.1.1).
+/// Decompressing a whole frame at once needs no window; the limit keeps the files readable for tools that
+/// decompress a stream.
 fn check_window(frame: &[u8]) -> Result<(), String> {
     let Some((&[0x28, 0xb5, 0x2f, 0xfd], header)) = frame.split_first_chunk() else {
         return Err("not a zstd frame".into());

@@ -1,5 +1,6 @@
-//! Where the frames of a file lie. Reading is three steps that may run on different threads:
-//! [`FrameIndex::locate`], [`FrameIndex::fetch`] (the store's thread), [`Frame::bytes`] (any).
+//! The positions of a file's frames. Reading has three steps, which may run on different threads:
+//! [`FrameIndex::locate`] and [`Frame::bytes`] on any thread, [`FrameIndex::fetch`] on the thread that owns
+//! the store.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use super::{Frame, FrameCache, SHORT_FRAME_LEN};
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
 
-/// The seek table of one file, checked. Immutable; share it through an `Arc`.
+/// The checked seek table of one file. It never changes, so threads may share it through an `Arc`.
 #[derive(Debug)]
 pub struct FrameIndex {
     name: Arc<str>,
@@ -18,22 +19,22 @@ pub struct FrameIndex {
 
 #[derive(Debug)]
 enum Frames {
-    /// Starts of each frame in the file and in the stream, and their ends.
+    /// A compressed file.
     Zstd(Starts),
-    /// Not compressed: this many bytes.
+    /// A file without compression, of so many bytes. Each [`SHORT_FRAME_LEN`] of them count as a frame.
     Plain(u64),
 }
 
-/// Some bytes of a frame.
+/// A range of one frame's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     pub frame: usize,
-    /// Counted from the frame's first.
+    /// Offsets from the frame's first uncompressed byte.
     pub bytes: Range<usize>,
 }
 
 impl FrameIndex {
-    /// Reads and checks the seek table of a file of `size` bytes. `name` stands in errors.
+    /// Reads and checks the seek table of a file of `size` stored bytes. Errors name the file `name`.
     pub fn open(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
         let frames = match compressed {
             true => Frames::Zstd(table::read(source, name, size)?),
@@ -54,7 +55,7 @@ impl FrameIndex {
         }
     }
 
-    /// How many frames there are.
+    /// The number of frames.
     pub fn count(&self) -> usize {
         match &self.frames {
             Frames::Zstd(starts) => starts.len() - 1,
@@ -62,7 +63,7 @@ impl FrameIndex {
         }
     }
 
-    /// The frame that holds the stream's byte at `offset`; `None` past the end.
+    /// The number of the frame that holds the stream's byte at `offset`; `None` at or past the end.
     pub fn locate(&self, offset: u64) -> Option<usize> {
         if offset >= self.stream_len() {
             return None;
@@ -73,7 +74,7 @@ impl FrameIndex {
         })
     }
 
-    /// How many frames hold some of the `len` bytes at `offset`.
+    /// How many frames hold at least one of the `len` stream bytes from `offset`.
     pub fn frames_in(&self, offset: u64, len: u64) -> usize {
         let last = offset.saturating_add(len).min(self.stream_len()).checked_sub(1);
         match (self.locate(offset), last.and_then(|last| self.locate(last))) {
@@ -82,7 +83,7 @@ impl FrameIndex {
         }
     }
 
-    /// The part of the stream that `frame` holds; empty for a frame that does not exist.
+    /// The range of the stream that `frame` holds; empty for a frame that does not exist.
     pub fn span(&self, frame: usize) -> Range<u64> {
         match &self.frames {
             Frames::Zstd(starts) => starts.get(frame..frame + 2).map_or(0..0, |pair| pair[0].1..pair[1].1),
@@ -93,7 +94,7 @@ impl FrameIndex {
         }
     }
 
-    /// The part of the file that `frame` is stored in.
+    /// The range of the file in which `frame` is stored; empty for a frame that does not exist.
     pub fn stored(&self, frame: usize) -> Range<u64> {
         match &self.frames {
             Frames::Zstd(starts) => starts.get(frame..frame + 2).map_or(0..0, |pair| pair[0].0..pair[1].0),
@@ -101,7 +102,7 @@ impl FrameIndex {
         }
     }
 
-    /// Reads the stored bytes of `frame`. Its own bytes are made when they are asked for, on any thread.
+    /// Reads the stored bytes of `frame`. [`Frame::bytes`] decompresses them later, on any thread.
     pub fn fetch(&self, source: &mut dyn ReadAt, frame: usize) -> Result<Frame> {
         let (stored, span) = (self.stored(frame), self.span(frame));
         let mut bytes = table::zeros(&self.name, (stored.end - stored.start) as usize)?;
@@ -110,7 +111,8 @@ impl FrameIndex {
         Ok(Frame::new(self.name.clone(), stored.start, len, compressed, bytes))
     }
 
-    /// `frame`, from `cache` if it is there. `id` tells this file from others that share the cache.
+    /// Returns `frame` from `cache`, or fetches it into `cache`. `id` is the number of this file among the
+    /// files that share the cache.
     pub fn load(
         &self,
         source: &mut dyn ReadAt,
@@ -127,12 +129,13 @@ impl FrameIndex {
         Ok(fetched)
     }
 
-    /// Where the `len` bytes of the stream from `offset` lie: frames in order, and which of each one's bytes.
-    /// A range that ends past the stream is `Corrupt`.
+    /// Splits the `len` stream bytes from `offset` into the parts of frames that hold them, in order. If the
+    /// range ends past the stream, the error is `Corrupt`.
     pub fn parts(&self, offset: u64, len: u64) -> Result<impl Iterator<Item = Part> + '_> {
         self.check_range(offset, len)?;
         let (mut at, end) = (offset, offset + len);
-        // Found once: a range may have millions of frames.
+        // The first frame is searched once and later frames are counted up: a range may have millions of
+        // frames.
         let mut next = self.locate(at);
         Ok(std::iter::from_fn(move || {
             let frame = next.filter(|_| at < end)?;
@@ -145,9 +148,9 @@ impl FrameIndex {
         }))
     }
 
-    /// Hands `len` bytes of the stream from `offset` to `each`, in order, in pieces of at most a frame,
-    /// decoding no frame that `cache` holds under `id`. A range that ends past the stream is `Corrupt`, and
-    /// nothing is handed out.
+    /// Passes `len` bytes of the stream from `offset` to `each`, in order, in pieces of at most one frame. A
+    /// frame that `cache` holds under `id` is not decoded again. If the range ends past the stream, the error
+    /// is `Corrupt` and `each` is not called.
     pub fn read(
         &self,
         source: &mut dyn ReadAt,
@@ -164,7 +167,7 @@ impl FrameIndex {
         Ok(())
     }
 
-    /// Checks that a range lies inside the stream; `Corrupt` if not.
+    /// Checks that a range lies inside the stream. If not, the error is `Corrupt`.
     pub fn check_range(&self, offset: u64, len: u64) -> Result<()> {
         match offset.checked_add(len) {
             Some(end) if end <= self.stream_len() => Ok(()),

@@ -1,4 +1,4 @@
-//! A frame between the store and whoever wants its bytes.
+//! A frame that is fetched from the store first and decoded later, when its bytes are needed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,14 +7,14 @@ use super::codec::{self, Refusal};
 use super::table::corrupt;
 use crate::error::{Error, Result};
 
-/// One frame of a file, fetched, and decoded once, by whichever thread first asks for its bytes.
+/// One fetched frame of a file. The first thread that calls [`Frame::bytes`] decodes the frame, once.
 #[derive(Debug)]
 pub struct Frame {
-    /// The file's, for messages.
+    /// The name of the file, for messages.
     name: Arc<str>,
-    /// Where the frame starts in the file.
+    /// The offset of the frame in the file.
     offset: u64,
-    /// Bytes of the stream that it holds.
+    /// Uncompressed bytes of the frame.
     len: usize,
     compressed: bool,
     state: Mutex<State>,
@@ -23,31 +23,32 @@ pub struct Frame {
 
 #[derive(Debug)]
 enum State {
-    /// As it is in the file, and where its bytes will be.
+    /// The stored bytes of the frame, and the empty buffer for its uncompressed bytes.
     Stored(Vec<u8>, Vec<u8>),
     Decoded(Arc<Decoded>),
     Failed(Error),
 }
 
 impl Frame {
-    /// What `stored` holds, which starts at `offset` of the file and should make `len` bytes.
+    /// A frame that is not decoded yet: `stored` are its bytes from `offset` of the file. They must
+    /// decompress to `len` bytes.
     pub(super) fn new(name: Arc<str>, offset: u64, len: usize, compressed: bool, stored: Vec<u8>) -> Self {
         let (state, buffers) = (Mutex::new(State::Stored(stored, Vec::new())), Arc::default());
         Frame { name, offset, len, compressed, state, buffers }
     }
 
-    /// Has it decoded into what frames with the same `buffers` left, or into memory taken here: what this
-    /// thread takes can be used again for the next frame, whichever thread decodes that.
+    /// Sets the buffer for decoding: a recycled one of `buffers`, or a new one that this thread allocates
+    /// now. Later frames with the same `buffers` use the memory again, whichever thread decodes them.
     pub(super) fn with_buffers(self, buffers: Arc<Buffers>) -> Self {
         if let (true, State::Stored(_, out)) = (self.compressed, &mut *self.state()) {
             *out = buffers.take(self.len);
-            // If there is none, decoding will say so.
+            // If memory runs out here, decoding tries again and reports the error.
             let _ = out.try_reserve_exact(self.len);
         }
         Frame { buffers, ..self }
     }
 
-    /// How many bytes it makes.
+    /// Uncompressed bytes of the frame.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -56,9 +57,9 @@ impl Frame {
         self.len == 0
     }
 
-    /// Exactly [`Frame::len`] bytes of the stream. Touches no store. A thread that asks while another one
-    /// decodes waits for it; `Corrupt` is told to every one that asks. Memory that ran out says nothing about
-    /// the frame: an error of the call.
+    /// The [`Frame::len`] uncompressed bytes of the frame. The call does not use the store. If another thread
+    /// decodes the frame at the moment, the call waits for the result. A damaged frame is `Corrupt` for every
+    /// caller. If memory runs out, only this call fails, because the frame may be good.
     pub fn bytes(&self) -> Result<Arc<Decoded>> {
         let mut state = self.state();
         if let State::Stored(stored, out) = &mut *state {
@@ -84,7 +85,7 @@ impl Frame {
         match codec::decompress(&stored, self.len, out) {
             Ok(bytes) => decoded(bytes),
             Err(Refusal::Damaged(what)) => damaged(&what),
-            // The next one that asks may find memory.
+            // The next caller may find enough memory.
             Err(Refusal::NoMemory) => State::Stored(stored, Vec::new()),
         }
     }

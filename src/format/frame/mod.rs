@@ -1,20 +1,21 @@
-//! A backup file as a row of independent zstd frames that any range can be read from.
+//! A backup file as a sequence of independent zstd frames: a reader decompresses only the frames that hold
+//! the range it needs.
 //!
 //! ```text
 //! file       = frame* seek-table
-//! frame      = one zstd frame of FRAME_LEN or SHORT_FRAME_LEN uncompressed bytes, the same in all of a file
-//!              (the last one: what is left, never none), with content size and checksum
+//! frame      = one zstd frame of FRAME_LEN or SHORT_FRAME_LEN uncompressed bytes, with content size and
+//!              checksum; one length for the whole file, but the last frame is the rest, at least 1 byte
 //! seek-table = 0x184D2A5E  length of what follows (u32)     a skippable frame
 //!              (compressed size (u32), uncompressed size (u32)) for each frame
 //!              number of frames (u32)  descriptor (u8)  0x8F92EAB1
 //! ```
 //!
 //! All integers are little-endian. This is the Zstandard Seekable Format (`contrib/seekable_format` of
-//! zstd). The descriptor written is 0: the frames carry their own checksums, so the table repeats none; a
-//! table with checksums (bit 7) is read and they are ignored.
+//! zstd). The writer's descriptor is 0: each frame has its own checksum, so the table needs none. The reader
+//! accepts a table with checksums (bit 7) and ignores them.
 //!
-//! Without compression the file is the stream itself; it is read in pieces of
-//! [`SHORT_FRAME_LEN`].
+//! Without compression the file is the stream itself. Readers treat each [`SHORT_FRAME_LEN`] bytes of such a
+//! file as a frame.
 
 mod buffers;
 mod cache;
@@ -38,10 +39,12 @@ pub use lazy::Frame;
 pub use stream::{read_beginning, read_stream};
 pub use writer::{FrameWriter, Written};
 
-/// Uncompressed bytes of each frame but the last.
+/// Uncompressed bytes of each frame but the last, in full archives and in states.
 pub const FRAME_LEN: usize = 4 << 20;
-/// The same in the archives of increments. A restore reads all of a chain's archives side by side, a bit of
-/// each for every file: a frame of each must fit its memory, or it decompresses them over and over.
+/// Uncompressed bytes of each frame but the last, in the other archives. For each file a restore reads a few
+/// bytes from every archive of the chain. One frame of each archive must fit the restore's memory; otherwise
+/// the restore decompresses the same frames again and again.
 pub const SHORT_FRAME_LEN: usize = 512 << 10;
-/// The longest frame that is read, uncompressed: other tools may cut a file differently.
+/// The longest frame that a reader accepts, in uncompressed bytes. Files that other tools compressed may have
+/// longer frames than [`FRAME_LEN`].
 pub const FOREIGN_FRAME_MAX: u32 = 64 << 20;

@@ -1,4 +1,4 @@
-//! Ranges of one file's stream: a [`FrameIndex`] with a cache of its own.
+//! Reads ranges of one file's stream with a [`FrameIndex`] and a cache of its own. Only tests use it.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::{FrameCache, FrameIndex};
 use crate::error::Result;
 use crate::format::ReadAt;
 
-/// Reads any range of a file's stream, decompressing just the frames that hold it.
+/// Reads any range of a file's stream; decompresses only the frames that hold the range.
 #[derive(Debug)]
 pub struct FrameReader {
     index: Arc<FrameIndex>,
@@ -14,12 +14,12 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// Reads and checks the seek table of a file of `size` stored bytes. `name` stands in errors.
+    /// Reads and checks the seek table of a file of `size` stored bytes. Errors name the file `name`.
     pub fn open(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
         Self::with_cache(source, name, size, compressed, FrameCache::default())
     }
 
-    /// [`FrameReader::open`] with room for other than 16 frames.
+    /// Like [`FrameReader::open`], with a cache of the caller's choice instead of one for 16 frames.
     pub fn with_cache(
         source: &mut dyn ReadAt,
         name: &str,
@@ -39,8 +39,8 @@ impl FrameReader {
         self.index.stream_len()
     }
 
-    /// Hands `len` bytes of the stream from `offset` to `each`, in order, in pieces of at most a frame.
-    /// A range that ends past the stream is `Corrupt`, and nothing is handed out.
+    /// Passes `len` bytes of the stream from `offset` to `each`, in order, in pieces of at most one frame. If
+    /// the range ends past the stream, the error is `Corrupt` and `each` is not called.
     pub fn read(
         &mut self,
         source: &mut dyn ReadAt,
@@ -51,7 +51,7 @@ impl FrameReader {
         self.index.read(source, &mut self.cache, 0, offset, len, each)
     }
 
-    /// Fills `buf` from `offset`.
+    /// Fills `buf` from `offset` of the stream.
     pub fn read_exact(&mut self, source: &mut dyn ReadAt, offset: u64, buf: &mut [u8]) -> Result<()> {
         let len = buf.len() as u64;
         let mut done = 0;

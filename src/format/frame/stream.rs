@@ -1,5 +1,5 @@
-//! A whole file from start to end: frame by frame, or, where there never was a seek table because another
-//! tool compressed the file anew, as plain zstd.
+//! Reads a whole file from start to end, frame by frame. A file without a seek table, which another tool
+//! compressed again, is read as plain zstd.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -12,15 +12,17 @@ use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
 use crate::pool::Pool;
 
+/// Bytes of the buffers for a file without a seek table.
 const PIECE: usize = 256 << 10;
-/// Bytes of the stream that [`read_beginning`] hands out at a time.
+/// Bytes of the stream that [`read_beginning`] passes on at a time.
 const BEGINNING: usize = 4 << 10;
 
-/// Longer frames, which other tools make, are fetched when their turn comes: two of them may not fit memory.
+/// The longest frame, in uncompressed bytes, that is fetched ahead of its turn. Only other tools make longer
+/// frames, and two of those may not fit memory.
 const AHEAD_MAX: u64 = 8 << 20;
 
-/// Hands the stream of a file of `size` bytes to `each`, in order, while `pool`, if there is one, decodes the
-/// next frame. `Corrupt` names the file and how far reading came.
+/// Passes the stream of a file of `size` bytes to `each`, in order. Meanwhile a thread of `pool`, if there is a
+/// pool, decodes the next frame. `Corrupt` names the file and the offset that reading reached.
 pub fn read_stream(
     source: &mut dyn ReadAt,
     name: &str,
@@ -45,10 +47,10 @@ pub fn read_stream(
             let fetched = fetch(number + 1);
             if let Ok(next) = &fetched {
                 let next = Arc::downgrade(next);
-                // Whether it could be decoded is told to whoever asks for its bytes.
+                // A decoding error stays in the frame; the loop gets it from `bytes` in the next turn.
                 pool.run(move || drop(next.upgrade().map(|next| next.bytes())));
             }
-            // If it could not be fetched, this one is handed out all the same.
+            // If the fetch failed, the current frame is still passed on; the next turn returns the error.
             ahead = Some(fetched);
         }
         each(&frame.bytes()?)?;
@@ -56,8 +58,8 @@ pub fn read_stream(
     Ok(())
 }
 
-/// Hands the beginning of the stream to `each`, piece by piece, until that says false: fetches little more than is
-/// asked for.
+/// Passes the beginning of the stream to `each`, piece by piece, until `each` returns false. Fetches little more
+/// of the file than these pieces need.
 pub fn read_beginning(
     source: &mut dyn ReadAt,
     name: &str,
@@ -107,9 +109,11 @@ fn read_unframed(
     }
 }
 
-/// Which side of a copy failed.
+/// The cause of a failed copy.
 enum Failure {
+    /// The file could not be read or decompressed.
     Read(io::Error),
+    /// The receiver of the stream returned an error.
     Each(Error),
 }
 
@@ -128,12 +132,12 @@ fn decode_all(file: &mut WholeFile<'_>, each: &mut dyn FnMut(&[u8]) -> Result<()
     }
 }
 
-/// A stored file as a reader.
+/// A stored file, as the [`Read`] that the zstd decoder needs.
 struct WholeFile<'s> {
     source: &'s mut dyn ReadAt,
     at: u64,
     size: u64,
-    /// What a failed read really was.
+    /// The store's error when a read failed: [`Read`] cannot return it.
     error: Option<Error>,
 }
 

@@ -1,4 +1,4 @@
-//! The seek table's bytes.
+//! Writes and reads the seek table at the end of a compressed file.
 
 use std::io;
 
@@ -12,29 +12,33 @@ const HEADER_LEN: u64 = 8;
 const FOOTER_LEN: u64 = 9;
 /// Bit 7 of the descriptor: each table entry ends in a checksum.
 const HAS_CHECKSUMS: u8 = 0x80;
-/// Bits that must be zero.
+/// Bits of the descriptor that must be zero.
 const RESERVED: u8 = 0x7c;
 /// The reference implementation's limit (`ZSTD_SEEKABLE_MAXFRAMES`).
 const FRAMES_MAX: u32 = 0x0800_0000;
-/// A stored frame is at most this long: a frame of incompressible bytes with headers to spare.
+/// The longest stored frame, in bytes: 1 MiB more than the longest uncompressed frame is enough for the
+/// headers of a frame of incompressible bytes.
 const STORED_FRAME_MAX: u32 = FOREIGN_FRAME_MAX + (1 << 20);
-/// And at most twice as long as what it makes, and this: memory is counted by what frames make.
+/// A stored frame is also at most twice its uncompressed length plus these bytes. The limits of memory count
+/// uncompressed lengths only, so a forged frame must not have many more stored bytes.
 const STORED_OVERHEAD_MAX: u32 = 64 << 10;
-/// A table of a few thousand frames: a state of many million entries.
+/// [`has_remains`] searches so many bytes. They hold the table of 8,000 frames, which is the table of a state
+/// of many million entries.
 const REMAINS_MAX: u64 = 64 << 10;
 
-/// Collects the sizes of frames as they are written.
+/// Collects the sizes of the frames while they are written. The bytes are the table's entries.
 #[derive(Default)]
 pub(super) struct Builder(Vec<u8>);
 
 impl Builder {
-    /// Both sizes are of one of our own frames and fit 32 bits.
+    /// Adds a frame of `stored` compressed and `plain` uncompressed bytes. The writer's frames are at most 4
+    /// MiB long, so both sizes fit 32 bits.
     pub fn push(&mut self, stored: usize, plain: usize) {
         self.0.extend_from_slice(&(stored as u32).to_le_bytes());
         self.0.extend_from_slice(&(plain as u32).to_le_bytes());
     }
 
-    /// The skippable frame that closes the file.
+    /// The skippable frame with the whole table, the last bytes of the file.
     pub fn finish(self) -> Result<Vec<u8>> {
         let frames = u32::try_from(self.0.len() / 8).ok().filter(|&n| n <= FRAMES_MAX);
         let Some(frames) = frames else {
@@ -51,11 +55,12 @@ impl Builder {
     }
 }
 
-/// Where frames begin: the start of each, stored and uncompressed, and the two ends as the last element.
+/// The offset of each frame in the file and in the uncompressed stream. The last element is the end of the
+/// last frame in both.
 pub(super) type Starts = Vec<(u64, u64)>;
 
-/// Reads the table at the end of a file of `size` bytes. Nothing is allocated for a frame before its
-/// table entry was read. `Corrupt` names the file and an offset.
+/// Reads the table at the end of a file of `size` bytes. Memory for a frame is allocated only after its table
+/// entry was read, so a forged frame count costs no memory. `Corrupt` names the file and an offset.
 pub(super) fn read(source: &mut dyn ReadAt, name: &str, size: u64) -> Result<Starts> {
     let (start, frames, entry_len) = locate(source, name, size)?;
     let mut starts = Starts::new();
@@ -71,7 +76,8 @@ pub(super) fn read(source: &mut dyn ReadAt, name: &str, size: u64) -> Result<Sta
             check_frame(stored_len, plain_len)
                 .map_err(|what| corrupt(name, at + (n * entry_len) as u64, what))?;
             if starts.len() == starts.capacity() {
-                // A table of 2^27 frames takes 2 GiB. Its file has as many bytes, but the machine may not.
+                // A table of 2^27 frames needs 2 GiB of memory. A file with such a table is that long too,
+                // but the machine may have less memory.
                 starts.try_reserve(starts.len().max(1024)).map_err(|_| out_of_memory(name))?;
             }
             starts.push((stored, plain));
@@ -89,7 +95,7 @@ pub(super) fn read(source: &mut dyn ReadAt, name: &str, size: u64) -> Result<Sta
     Ok(starts)
 }
 
-/// Where the table starts, how many frames it has, and the length of one entry.
+/// Returns the offset of the table, its number of frames, and the bytes of one table entry.
 fn locate(source: &mut dyn ReadAt, name: &str, size: u64) -> Result<(u64, u32, usize)> {
     let Some(footer_at) = size.checked_sub(FOOTER_LEN).filter(|&at| at >= HEADER_LEN) else {
         return Err(corrupt(name, 0, "too short for a seek table"));
@@ -114,8 +120,8 @@ fn locate(source: &mut dyn ReadAt, name: &str, size: u64) -> Result<(u64, u32, u
     Ok((start, frames, entry_len))
 }
 
-/// Whether the end of a file looks like a seek table that was damaged: a skippable frame that ends where
-/// the file does. Only the last [`REMAINS_MAX`] bytes are looked at.
+/// True if the file ends in a damaged seek table: a skippable frame whose end is the end of the file. Only
+/// the last [`REMAINS_MAX`] bytes are searched.
 pub(super) fn has_remains(source: &mut dyn ReadAt, size: u64) -> Result<bool> {
     let start = size.saturating_sub(REMAINS_MAX);
     let mut tail = vec![0; (size - start) as usize];
@@ -144,7 +150,7 @@ fn check_frame(stored: u32, plain: u32) -> Result<(), &'static str> {
     }
 }
 
-/// Fills `buf` from `offset`; the file ending before that is `Corrupt`.
+/// Fills `buf` from `offset`. If the file ends before `buf` is full, the error is `Corrupt`.
 pub(super) fn read_full(source: &mut dyn ReadAt, name: &str, offset: u64, buf: &mut [u8]) -> Result<()> {
     let mut done = 0;
     while done < buf.len() {
@@ -156,7 +162,7 @@ pub(super) fn read_full(source: &mut dyn ReadAt, name: &str, offset: u64, buf: &
     Ok(())
 }
 
-/// Memory to read `len` bytes of the file `name` into.
+/// `len` zero bytes to read a part of the file `name` into. If memory runs out, the error names the file.
 pub(super) fn zeros(name: &str, len: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).map_err(|_| out_of_memory(name))?;

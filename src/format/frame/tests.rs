@@ -31,7 +31,8 @@ fn sample(len: usize) -> Vec<u8> {
     (0..len).map(|n| ((n * n / 77) ^ (n >> 9)) as u8).collect()
 }
 
-/// A file of the given frames and a table that says `table` about them.
+/// A file of the stored bytes `frames` and a seek table with any entries, frame count and descriptor. An
+/// entry of `table` is the stored and the uncompressed size of a frame.
 fn forged(frames: &[u8], table: &[(u32, u32)], count: u32, descriptor: u8) -> Vec<u8> {
     let mut out = frames.to_vec();
     out.extend_from_slice(&0x184D_2A5Eu32.to_le_bytes());
@@ -80,7 +81,8 @@ fn a_stream_comes_in_order_up_to_the_first_bad_frame_whether_or_not_frames_are_d
     }
 }
 
-/// A file of which one read fails, and the reads so far.
+/// A file whose read number `fails` fails. `reads` counts the reads so far; 0 for `fails` means that none
+/// fails.
 struct Failing<'f> {
     file: &'f [u8],
     fails: usize,
@@ -265,7 +267,8 @@ fn a_table_with_checksums_is_read() {
 }
 
 proptest! {
-    /// Whatever is damaged in a small file, reading it all gives the right bytes or an error.
+    /// A small file with one bit flipped or its end cut off: reading all of it gives the right bytes or an
+    /// error.
     #[test]
     fn damage_is_never_read_as_data(at in any::<prop::sample::Index>(), bit in 0..8u32, cut: bool) {
         let data = sample(3000);
@@ -281,7 +284,7 @@ proptest! {
     }
 }
 
-/// However short frames are, only so many are looked through.
+/// The cache holds at most 256 frames, however short they are, because a lookup goes through all of them.
 #[test]
 fn a_cache_of_short_frames_is_short() {
     let written = pack(&[1; 2000], Codec::None);

@@ -1,4 +1,4 @@
-//! Cuts a stream into frames, compresses them on the pool and writes them in order.
+//! Cuts a stream into frames, compresses the frames on the pool's threads and writes them in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::format::Sink;
 use crate::job::Codec;
 use crate::pool::{Pending, Pool};
 
-/// A finished file.
+/// A complete file and its sizes and digest.
 #[derive(Debug)]
 pub struct Written<W> {
     /// Bytes stored.
@@ -22,17 +22,17 @@ pub struct Written<W> {
     pub out: W,
 }
 
-/// A frame on its way through a worker: both buffers come back for the next one.
+/// A frame that a worker has compressed. Both buffers are recycled for later frames.
 struct Packed {
     plain: Vec<u8>,
     stored: Vec<u8>,
     result: std::io::Result<()>,
 }
 
-/// Writes a stream to a [`Sink`] as frames and their seek table, or as it is with [`Codec::None`].
+/// Writes a stream to a [`Sink`] as frames and their seek table, or unchanged with [`Codec::None`].
 ///
-/// At most one frame more than the pool has threads is in flight; the thread that calls `write` hands
-/// them to the sink. After an error the file is worthless and the writer only good for dropping.
+/// Workers hold at most one frame more than the pool has threads. The thread that calls `write` passes the
+/// compressed frames to the sink. After an error the file is incomplete: the caller must drop the writer.
 pub struct FrameWriter<W: Sink> {
     out: W,
     codec: Codec,
@@ -41,8 +41,9 @@ pub struct FrameWriter<W: Sink> {
     /// The frame being filled.
     plain: Vec<u8>,
     in_flight: VecDeque<Pending<Packed>>,
-    /// Buffers to use again, each with its capacity.
+    /// Buffers for the uncompressed bytes of later frames: empty, with the capacity of a frame.
     spare_plain: Vec<Vec<u8>>,
+    /// Buffers for the compressed bytes of later frames.
     spare_stored: Vec<Vec<u8>>,
     table: table::Builder,
     hasher: Box<blake3::Hasher>,
@@ -68,12 +69,12 @@ impl<W: Sink> FrameWriter<W> {
         }
     }
 
-    /// Cuts frames of `len` bytes instead of [`FRAME_LEN`].
+    /// Cuts frames of `len` uncompressed bytes instead of [`FRAME_LEN`].
     pub fn with_frame_len(self, len: usize) -> Self {
         FrameWriter { frame_len: len.max(1), ..self }
     }
 
-    /// Bytes of the stream so far.
+    /// Bytes of the stream written so far, uncompressed.
     pub fn position(&self) -> u64 {
         self.stream
     }
@@ -92,7 +93,7 @@ impl<W: Sink> FrameWriter<W> {
         Ok(())
     }
 
-    /// `len` zero bytes.
+    /// Writes `len` zero bytes.
     pub fn write_zeros(&mut self, len: u64) -> Result<()> {
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         let mut left = len;
@@ -104,8 +105,7 @@ impl<W: Sink> FrameWriter<W> {
         Ok(())
     }
 
-    /// Writes what is left and the seek table. The sink is given back as it is: making it durable is the
-    /// caller's.
+    /// Writes the last frame and the seek table, and returns the sink. The caller must make the file durable.
     pub fn finish(mut self) -> Result<Written<W>> {
         if !self.plain.is_empty() {
             self.end_frame()?;
@@ -146,7 +146,7 @@ impl<W: Sink> FrameWriter<W> {
         self.store_ready()
     }
 
-    /// Writes the frames at the front that are done already.
+    /// Writes the finished frames at the front of the queue, up to the first frame that is still compressed.
     fn store_ready(&mut self) -> Result<()> {
         while let Some(pending) = self.in_flight.pop_front() {
             match pending.try_wait() {

@@ -1,12 +1,12 @@
-//! The rules of entries beyond their syntax. Writer and reader share them, so that nothing is written
-//! which would not be read.
+//! The rules for entries beyond their syntax. The writer and the reader share them, so the writer never
+//! writes an entry that the reader refuses.
 
 use std::cmp::Ordering;
 
 use super::{ArchiveRef, ARCHIVES_MAX, RANGES_MAX, XATTRS_MAX, XATTR_COUNT_MAX};
 use crate::entry::{compare_paths, data_len, Entry, Node, Range, PATH_LEN_MAX};
 
-/// Checks one entry by itself.
+/// Checks one entry without its neighbours and its archives.
 pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
     if entry.meta.mode > 0o7777 {
         return Err("mode above 07777");
@@ -45,7 +45,7 @@ pub(super) fn xattrs(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), &'static str> 
     }
 }
 
-/// Checks the holes of a file of `size`, and the ranges of its content and of its signature against them.
+/// Checks the holes of a file of `size` logical bytes, and the ranges of its content and of its signature.
 pub(super) fn content(
     size: u64,
     holes: &[(u64, u64)],
@@ -93,12 +93,13 @@ fn ranges(ranges: &[Range]) -> Result<(), &'static str> {
     }
 }
 
-/// How far into each archive the ranges of entries reach.
+/// For each archive, by number, the end of the range that reaches furthest into its stream.
 #[derive(Debug, Default)]
 pub(super) struct Reach(Vec<u64>);
 
 impl Reach {
-    /// False if there cannot be so many archives.
+    /// Adds `ranges`. False if an archive's number is too high: a state has at most [`ARCHIVES_MAX`]
+    /// archives.
     pub fn note(&mut self, ranges: &[Range]) -> bool {
         for range in ranges {
             let index = range.archive as usize;
@@ -113,7 +114,7 @@ impl Reach {
         true
     }
 
-    /// Whether all lie inside the streams of `archives`.
+    /// True if all ranges lie inside the streams of `archives`.
     pub fn is_within(&self, archives: &[ArchiveRef]) -> bool {
         let inside = |(&reach, archive): (&u64, &ArchiveRef)| reach <= archive.stream;
         self.0.len() <= archives.len() && self.0.iter().zip(archives).all(inside)
@@ -131,16 +132,18 @@ pub(super) fn place(range: &Range, archives: &[ArchiveRef]) -> Result<(), &'stat
     }
 }
 
-/// Checks that entries come in order, each after its parent, the root first.
+/// Checks that the root comes first, that the entries are in order, and that each comes after its parent.
 ///
-/// In depth-first order the parent of an entry is the entry before it or one of that entry's
-/// ancestors, which were checked when it came: remembering one path is enough.
+/// In depth-first order the parent of an entry is either the previous entry or one of the previous entry's
+/// ancestors. The ancestors were checked when the previous entry was, so one path is enough to remember.
 #[derive(Debug, Default)]
 pub(super) struct Order {
+    /// The path of the previous entry, and whether that entry is a directory.
     last: Option<(Vec<u8>, bool)>,
 }
 
 impl Order {
+    /// Checks the next entry.
     pub fn next(&mut self, path: &[u8], is_dir: bool) -> Result<(), &'static str> {
         match &self.last {
             None if path.is_empty() && is_dir => {}

@@ -1,9 +1,9 @@
-//! Steps through an entry line, byte by byte what the writer writes. `None` everywhere: something else stands
-//! there.
+//! Reads an entry line from left to right, in exactly the writer's spelling. Every function returns `None` if
+//! the bytes at the cursor are different.
 
 use crate::stamp::Time;
 
-/// A part of a line.
+/// A part of a line, as offsets of its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
     pub start: usize,
@@ -15,7 +15,7 @@ impl Span {
         &line[self.start..self.end]
     }
 
-    /// The bytes that hex digits stand for.
+    /// Decodes the hex digits of this part.
     pub fn unhex<const N: usize>(&self, line: &[u8]) -> Option<[u8; N]> {
         let digits = self.of(line);
         let mut bytes = [0; N];
@@ -34,17 +34,21 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// A name as it is written, and whether bytes of it are escaped.
+/// A name as the line spells it. `escaped`: the name contains `%XX`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Text {
     pub span: Span,
     pub escaped: bool,
 }
 
-/// What a byte is inside a string; 0 for most.
+/// Bytes inside a string have classes; most bytes have class 0. `ENDS` is `"`, which ends the string, and `\`
+/// and the control characters up to 1F, which need the general parser.
 const ENDS: u8 = 1;
+/// Bytes from 80: parts of characters in UTF-8.
 const HIGH: u8 = 2;
+/// `%`, the escape of names.
 const PERCENT: u8 = 4;
+/// 7F, which names may hold only as `%7F`.
 const DELETE: u8 = 8;
 static CLASSES: [u8; 256] = classes();
 
@@ -64,14 +68,14 @@ const fn classes() -> [u8; 256] {
     classes
 }
 
-/// The number that eight decimal digits are, computed for all of them at once: neighbours become pairs, pairs
-/// fours.
+/// The value of eight decimal digits; `None` if a byte is no digit. The digits are converted together: first
+/// pairs of digits become numbers up to 99, then pairs of those become numbers up to 9,999.
 #[inline]
 fn eight_digits(text: &[u8; 8]) -> Option<u64> {
     const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
     const ZEROS: u64 = 0x3030_3030_3030_3030;
     let text = u64::from_le_bytes(*text);
-    // Six more than a digit has the same upper half only up to 9.
+    // Adding 6 keeps the upper half of a byte at 3 for the digits 0 to 9 only, not for `:` to `?`.
     let sixes = text.wrapping_add(0x0606_0606_0606_0606);
     (text & HIGH == ZEROS && sixes & HIGH == ZEROS).then_some(())?;
     let digits = text - ZEROS;
@@ -106,7 +110,7 @@ impl<'a> Cursor<'a> {
         &self.line[self.at..]
     }
 
-    /// Passes `text` if it stands here.
+    /// Moves past `text` if the line continues with it. Returns whether it does.
     #[inline]
     pub fn has(&mut self, text: &[u8]) -> bool {
         let has = self.rest().starts_with(text);
@@ -114,17 +118,18 @@ impl<'a> Cursor<'a> {
         has
     }
 
+    /// Moves past `text`, which must come next.
     #[inline]
     pub fn skip(&mut self, text: &[u8]) -> Option<()> {
         self.has(text).then_some(())
     }
 
-    /// What is left of a string without escapes, and the quote that ends it.
+    /// Moves past the rest of a string and its closing quote. The string must not contain a backslash.
     pub fn string(&mut self) -> Option<Span> {
         self.classified().map(|(span, _)| span)
     }
 
-    /// What is left of a name, and the quote that ends it. Escapes of a name are not checked.
+    /// Moves past the rest of a name and its closing quote. The `%XX` of the name are not checked.
     pub fn name(&mut self) -> Option<Text> {
         let (span, seen) = self.classified()?;
         (seen & DELETE == 0).then_some(Text { span, escaped: seen & PERCENT != 0 })
@@ -143,7 +148,7 @@ impl<'a> Cursor<'a> {
         fine.then_some((span, seen))
     }
 
-    /// A decimal number without leading zeros.
+    /// Reads a decimal number without leading zeros.
     #[inline]
     pub fn number(&mut self) -> Option<u64> {
         let rest = self.rest();
@@ -157,13 +162,14 @@ impl<'a> Cursor<'a> {
         self.at += len;
         match len {
             1 => Some(value),
-            // Nineteen digits are below 2^64.
+            // A number of 19 digits is always below 2^64.
             2..=19 => (rest[0] != b'0').then_some(value),
             20 if rest[0] != b'0' => std::str::from_utf8(&rest[..len]).ok()?.parse().ok(),
             _ => None,
         }
     }
 
+    /// Reads four octal digits.
     pub fn octal4(&mut self) -> Option<u32> {
         let digits: &[u8; 4] = self.rest().first_chunk()?;
         self.at += 4;
@@ -172,7 +178,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// A time and the quote after it.
+    /// Reads a time and the quote after it.
     pub fn time(&mut self) -> Option<Time> {
         let negative = self.has(b"-");
         let magnitude = self.number()?;
@@ -188,11 +194,11 @@ impl<'a> Cursor<'a> {
         Some(Time { secs, nanos })
     }
 
-    /// `len` lower-case hex digits and the quote after them.
+    /// Moves past `len` lower-case hex digits and the quote after them.
     pub fn hex(&mut self, len: usize) -> Option<Span> {
         let span = Span { start: self.at, end: self.at + len };
         let digits = self.rest().get(..len)?;
-        // Without a way out of the loop it takes many digits at once.
+        // A loop without an early exit lets the compiler check many digits at once.
         let good = digits
             .iter()
             .fold(true, |good, digit| good & (digit.wrapping_sub(b'0') < 10 || digit.wrapping_sub(b'a') < 6));

@@ -1,4 +1,4 @@
-//! Header and trailer of a state: written as text, read from it.
+//! Writes and reads the header and the trailer of a state.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::format::{check_key, Kind};
 use crate::stamp::Stamp;
 use crate::text::decode_name;
 
-/// The header up to and including the line `"entries":[`.
+/// Appends the header, up to and including the line `"entries":[`.
 pub(super) fn write_header(header: &Header, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{{\"format\":\"ibt-state\",\"version\":{VERSION},\"needs\":[").as_bytes());
     for (n, word) in header.needs.iter().enumerate() {
@@ -48,7 +48,7 @@ pub(super) fn write_header(header: &Header, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\n\"entries\":[\n");
 }
 
-/// The trailer from the line `],` to the one before the digest.
+/// Appends the trailer, from the line `],` to the line before the digest.
 pub(super) fn write_trailer(trailer: &Trailer, out: &mut Vec<u8>) {
     out.extend_from_slice(b"],\n\"archives\":[");
     for (n, archive) in trailer.archives.iter().enumerate() {
@@ -85,7 +85,7 @@ fn write_totals(totals: &Totals, out: &mut Vec<u8>) {
     out.extend_from_slice(b"},\n");
 }
 
-/// As many as the caps allow.
+/// Appends the first problems, as many as [`PROBLEMS_MAX`] and [`PROBLEM_BYTES_MAX`] allow.
 fn write_problems(problems: &[StateProblem], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"problems\":[");
     let start = out.len();
@@ -118,11 +118,11 @@ fn count(out: &mut Vec<u8>, key: &str, value: u64) {
     json::number(out, value);
 }
 
-/// The beginning of every version's states.
+/// States of every version begin with these bytes.
 const BEGINNING: &[u8] = b"{\"format\":\"ibt-state\",\"version\":";
 pub(super) const NEWER: &str = "made by a newer libibt";
 
-/// Whether a document begins as every version does, but with the number of another one.
+/// True if `header` is the beginning of a state of another version than [`VERSION`].
 pub(super) fn is_newer(header: &[u8]) -> bool {
     let Some(rest) = header.strip_prefix(BEGINNING) else { return false };
     let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -132,8 +132,9 @@ pub(super) fn is_newer(header: &[u8]) -> bool {
 /// Why a header cannot be used.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// Not a state, or of a version or with needs that are not known here.
+    /// The document is not a state, or has a version or a need that this library does not know.
     Foreign(String),
+    /// The document is a state, but its header breaks a rule.
     Damaged(String),
 }
 
@@ -149,7 +150,7 @@ impl From<String> for Refused {
     }
 }
 
-/// Reads what stands before the line `"entries":[`.
+/// Reads the header. `text` ends before the line `"entries":[`.
 pub(super) fn read_header(text: Vec<u8>) -> Result<Header, Refused> {
     if !text.starts_with(BEGINNING) {
         return Err(Refused::Foreign("not a state of libibt".into()));
@@ -182,7 +183,7 @@ pub(super) fn read_header(text: Vec<u8>) -> Result<Header, Refused> {
     Ok(header)
 }
 
-/// Checks what the writer is given of a header, and the reader reads.
+/// Checks the lengths of a header's texts. Both the writer and the reader call it.
 pub(super) fn check_header(header: &Header) -> Result<(), &'static str> {
     let longest = header.host.len().max(header.library.len()).max(header.source.len());
     match longest > HEADER_TEXT_MAX {
@@ -202,8 +203,8 @@ fn read_parent(mut fields: Object<'_>) -> Result<ParentRef, String> {
     })
 }
 
-/// Reads what stands between the line `],` and the digest's. The document's object goes on there: no key of
-/// `header` may come again.
+/// Reads the trailer. `text` are the lines after the line `],` and before the digest's line. Header and
+/// trailer are parts of the same JSON object, so a key of `header` must not occur in the trailer.
 pub(super) fn read_trailer(mut text: Vec<u8>, digest: Hash, header: &Header) -> Result<Trailer, String> {
     text.insert(0, b'{');
     let text = closed(text)?;
@@ -225,7 +226,7 @@ pub(super) fn read_trailer(mut text: Vec<u8>, digest: Hash, header: &Header) -> 
     Ok(trailer)
 }
 
-/// The keys of a document that are known, without those that only stand in front of all others.
+/// The known keys of a document, in the writer's order, without `omitted` and `digest`.
 const KNOWN: [&str; 21] = [
     "format",
     "version",
@@ -250,7 +251,8 @@ const KNOWN: [&str; 21] = [
     "tree",
 ];
 
-/// Checks that no key of the document's object stands in the wrong one of its two parts, or in both.
+/// Checks the unknown fields of both parts: none of them may have the key `digest` or a key of [`KNOWN`],
+/// which would belong to the other part, and no key may occur in both parts.
 fn check_keys_of_both(header: &Header, trailer: &Trailer) -> Result<(), String> {
     let keys = |unknown: &'_ Unknown| -> Vec<String> { unknown.iter().map(|(key, _)| key.clone()).collect() };
     let (before, after) = (keys(&header.unknown), keys(&trailer.unknown));
@@ -298,7 +300,8 @@ impl FromObject for StateProblem {
     }
 }
 
-/// Any name a store can hold beside the others: one component, not hidden, nothing unprintable.
+/// Accepts any file name that a store can hold: one component of 1 to 255 bytes without control characters,
+/// which does not begin with `.` or `-`.
 fn archive_name(name: &str) -> Option<String> {
     let bad = name.is_empty() || name.len() > 255 || name.starts_with(['.', '-']) || name.contains('/');
     (!bad && !name.chars().any(char::is_control)).then(|| name.to_string())
@@ -309,7 +312,7 @@ fn series(text: &str) -> Option<String> {
     (text.len() == 32 && hex).then(|| text.to_string())
 }
 
-/// The object that a piece of the document is without its last comma, which is where it was cut off.
+/// Makes a JSON object of a part of the document: replaces the comma at its end with `}`.
 fn closed(mut text: Vec<u8>) -> Result<String, String> {
     while text.last().is_some_and(u8::is_ascii_whitespace) {
         text.pop();

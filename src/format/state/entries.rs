@@ -1,4 +1,4 @@
-//! The entries of a verified state, one after the other.
+//! Reads the entries of a verified state one after the other.
 
 use std::io::{self, BufRead, BufReader, Take};
 
@@ -10,34 +10,39 @@ use super::{check, ArchiveRef, Recorded};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 
-/// Entry lines of a state, and what they are checked against.
+/// The entry lines of a state, and the data to check them.
 pub(super) struct Lines<'a> {
+    /// The lines to read, from the first one on.
     pub spool: BufReader<Take<&'a mut SpooledTempFile>>,
+    /// The name of the state's file, for messages.
     pub name: &'a str,
-    /// `None` if every line was checked before.
+    /// The state's archives; `None` if an earlier pass has checked every line.
     pub archives: Option<&'a [ArchiveRef]>,
-    /// To be set when every line was.
+    /// Set to true when a pass has checked every line.
     pub checked: &'a mut bool,
-    /// Where the first line lies in the document.
+    /// The offset in the document of the line read last; at first, of the first line to read.
     pub offset: u64,
 }
 
-/// The entries of a state as they were recorded. Ends after the first error.
+/// The entries of a state as [`Recorded`] lines, one at a time. After an error there are no more entries.
 pub struct Records<'a> {
     lines: Lines<'a>,
-    /// `None` where the entries do not begin with the first.
+    /// For a pass over all entries: the check of their order, and the numbers for messages. `None` if reading
+    /// began at a later entry.
     order: Option<(check::Order, Numbering)>,
+    /// The current entry.
     recorded: Recorded,
-    /// It stands at an entry: not before the first, nor at the end.
+    /// True if there is a current entry: not before the first one, not at the end, not after an error.
     is_at_entry: bool,
     ended: bool,
+    /// The offset in the document of the next line.
     next_offset: u64,
-    /// Lines read.
+    /// Lines read so far.
     number: u64,
 }
 
 impl<'a> Records<'a> {
-    /// There is a `numbering` if `lines` begin with the first.
+    /// Reads `lines`. They have a `numbering` if they begin with the state's first entry.
     pub(super) fn new(lines: Lines<'a>, numbering: Option<Numbering>) -> Self {
         Records {
             next_offset: lines.offset,
@@ -50,11 +55,11 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Goes to the next entry; `None` at the end. Its buffers are those of the entry before.
+    /// Reads the next entry; `None` at the end. The new entry uses the buffers of the previous entry.
     pub fn advance(&mut self) -> Result<Option<&Recorded>> {
         self.is_at_entry = false;
         if !self.ended {
-            // After an error nothing comes.
+            // An error of `read` returns here and leaves `ended` true.
             self.ended = true;
             self.is_at_entry = self.read()?;
             self.ended = !self.is_at_entry;
@@ -62,12 +67,13 @@ impl<'a> Records<'a> {
         Ok(self.current())
     }
 
-    /// The entry it stands at; `None` before the first and at the end.
+    /// The entry that [`Records::advance`] returned last; `None` before the first one, at the end and after
+    /// an error.
     pub fn current(&self) -> Option<&Recorded> {
         self.is_at_entry.then_some(&self.recorded)
     }
 
-    /// Reads the next line; false at the end.
+    /// Reads and checks the next line; false at the end.
     fn read(&mut self) -> Result<bool> {
         if !self.read_line()? {
             *self.lines.checked |= self.order.is_some();
@@ -108,7 +114,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// [`BufRead::read_until`] an LF, with the faster search.
+/// Like [`BufRead::read_until`] for an LF, but with the faster search of [`memchr()`].
 fn append_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
     let mut read = 0;
     loop {
@@ -124,11 +130,11 @@ fn append_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize
     }
 }
 
-/// The entries of a state, each whole. Ends after the first error.
+/// Iterates over the entries of a state, each as a complete [`Entry`]. Ends after the first error.
 pub struct Entries<'a>(pub(super) Records<'a>);
 
 impl Entries<'_> {
-    /// Where the line of the entry given last lies in the document: for
+    /// The offset in the document of the line of the entry returned last, for
     /// [`StateReader::entries_from`](super::StateReader::entries_from).
     pub fn offset(&self) -> u64 {
         self.0.lines.offset

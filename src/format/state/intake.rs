@@ -1,6 +1,7 @@
-//! One pass over a document as it comes out of its frames: both digests, and where the parts lie.
+//! Reads a document once, as it comes out of its frames: computes both digests and finds the parts.
 //!
-//! Nothing is believed before the digest agrees, so a fault of the layout is only kept in mind until then.
+//! A fault of the layout is not returned at once but kept in [`Parts::fault`]: a newer version may have
+//! another layout, and only the digest, checked at the end, shows whether the bytes are damaged.
 
 use memchr::memchr;
 
@@ -17,37 +18,41 @@ enum Part {
     Trailer,
 }
 
-/// Says of a path whether its entry is meant.
+/// Says for a path whether its entry is selected.
 pub type Meant<'m> = &'m mut dyn FnMut(&[u8]) -> bool;
 
-/// Takes a document piece by piece.
+/// Receives a document piece by piece.
 pub(super) struct Intake<'m> {
     part: Part,
     digest: blake3::Hasher,
-    /// The last bytes so far, as many as the digest's line has: the digest does not cover that line.
+    /// The last bytes so far, as many as the digest's line has. They are not hashed yet, because the digest
+    /// does not cover that line.
     tail: Vec<u8>,
     tree: blake3::Hasher,
-    /// Logical parts that `tree` has not seen yet.
+    /// Logical parts that `tree` has not hashed yet.
     logical: Vec<u8>,
     /// The beginning of a line whose end is in the next piece.
     carry: Vec<u8>,
-    /// Whether the entry before ended in a comma; `None` before the first.
+    /// Whether the previous entry's line ended in a comma; `None` before the first entry.
     comma: Option<bool>,
+    /// Lines so far.
     lines: u64,
     selection: Option<Selection<'m>>,
     parts: Parts,
 }
 
-/// The entries to keep of a document, where that is not all of it.
+/// The choice of the entries that a reader keeps, if it does not keep all.
 struct Selection<'m> {
+    /// Says which entries are selected.
     meant: Meant<'m>,
     plain: Plain,
-    /// Their lines in the last piece.
+    /// The kept lines of the last piece.
     kept: Vec<u8>,
 }
 
 impl Selection<'_> {
-    /// Keeps what is meant, directories, which may lead there, and what this quick look does not understand.
+    /// Keeps the line of a selected entry. Keeps also the line of every directory, which may be a parent of a
+    /// selected entry, and every line that the fast reader declines.
     fn take(&mut self, line: &[u8]) {
         let understood = self.plain.read_start(line);
         if !understood || self.plain.is_dir() || (self.meant)(self.plain.path(line)) {
@@ -56,29 +61,32 @@ impl Selection<'_> {
     }
 }
 
-/// What a verified document consists of.
+/// The parts of a verified document.
 #[derive(Default)]
 pub(super) struct Parts {
-    /// Up to and without the line `"entries":[`.
+    /// The lines before the line `"entries":[`.
     pub header: Vec<u8>,
-    /// Lines of the header, that one included.
+    /// The number of lines up to and including the line `"entries":[`.
     pub header_lines: u64,
-    /// Where the entry lines lie in the document.
+    /// The offset of the first entry line in the document.
     pub entries_start: u64,
+    /// Bytes of all entry lines.
     pub entries_len: u64,
+    /// The number of entries.
     pub entries: u64,
-    /// From after the line `],` up to the digest's line.
+    /// The lines after the line `],` and before the digest's line.
     pub trailer: Vec<u8>,
+    /// The tree digest of the entry lines.
     pub tree: Option<Hash>,
     pub digest: Option<Hash>,
-    /// The first thing wrong with the layout.
+    /// The first fault of the layout, if there is one.
     pub fault: Option<String>,
-    /// The newest ctime of the entries that have one.
+    /// The newest ctime of all entries in whose lines a ctime was found.
     pub newest_ctime: Option<Time>,
 }
 
 impl<'m> Intake<'m> {
-    /// Keeps all, or the lines of what is `meant` and of directories.
+    /// Keeps the whole document, or only the lines of entries that are `meant` and of directories.
     pub fn new(meant: Option<Meant<'m>>) -> Self {
         Intake {
             part: Part::Header,
@@ -94,7 +102,8 @@ impl<'m> Intake<'m> {
         }
     }
 
-    /// The next piece. Gives what is to be kept of the document: nothing once the layout is known to be wrong.
+    /// Takes the next piece and returns the bytes of the document to keep: the piece itself, or the kept lines
+    /// that ended in it. Returns nothing after a fault of the layout.
     pub fn feed<'a>(&'a mut self, piece: &'a [u8]) -> &'a [u8] {
         if let Some(selection) = &mut self.selection {
             selection.kept.clear();
@@ -114,7 +123,7 @@ impl<'m> Intake<'m> {
         }
     }
 
-    /// Hashes all but the last bytes.
+    /// Hashes the bytes so far, except the last ones, which may be the digest's line.
     fn digest(&mut self, piece: &[u8]) {
         let kept = DIGEST_LINE_LEN.saturating_sub(piece.len()).min(self.tail.len());
         let (covered, _) = self.tail.split_at(self.tail.len() - kept);
@@ -125,13 +134,13 @@ impl<'m> Intake<'m> {
         self.tail.extend_from_slice(tail);
     }
 
-    /// The header's lines, as far as they have come.
+    /// The lines of the header so far.
     pub fn header(&self) -> &[u8] {
         &self.parts.header
     }
 
-    /// Compares the digests. `Err` says what is wrong with the bytes; what is wrong with their layout is
-    /// told by [`Parts::fault`], because a newer version may have another one.
+    /// Checks the document's digest. `Err`: the bytes are damaged. A fault of the layout is in
+    /// [`Parts::fault`].
     pub fn finish(mut self) -> Result<Parts, String> {
         let digest: Hash = self.digest.finalize().into();
         let line = format!("\"digest\":\"{digest}\"}}\n");
@@ -225,7 +234,8 @@ impl<'m> Intake<'m> {
     }
 }
 
-/// The ctime that a line has in its `,"at":{`; `None` in a line that is refused when its entry is asked for.
+/// The ctime in the physical part of a line. `place` begins with `,"at":{`. `None` if there is no ctime in its
+/// place: such a line is refused when its entry is read.
 fn ctime(place: &[u8]) -> Option<Time> {
     let mut cursor = Cursor::new(place);
     cursor.skip(AT)?;
@@ -235,7 +245,7 @@ fn ctime(place: &[u8]) -> Option<Time> {
     cursor.time()
 }
 
-/// Where the first `,"at":{` of a line begins. Looks at braces, of which a line has few.
+/// The offset of the first `,"at":{` of a line. Searches for `{`, because a line has only few of them.
 fn logical_len(line: &[u8]) -> Option<usize> {
     let mut from = 0;
     while let Some(at) = memchr(b'{', &line[from..]) {

@@ -1,10 +1,10 @@
-//! Pieces of JSON, appended to a buffer.
+//! Appends JSON values to a buffer, in the one spelling of states.
 
 use crate::entry::{Hash, Range};
 use crate::stamp::Time;
 use crate::text::encode_name;
 
-/// A string with its quotes. Escaped are `"`, `\` and control characters, nothing else.
+/// A string with its quotes. Only `"`, `\` and the control characters up to 1F are escaped.
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
@@ -48,7 +48,7 @@ fn digits<const MIN: usize>(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(&text[at.min(text.len() - MIN)..]);
 }
 
-/// The digits of 0 to 99.
+/// The two decimal digits of the numbers 0 to 99.
 static PAIRS: [[u8; 2]; 100] = pairs();
 
 const fn pairs() -> [[u8; 2]; 100] {
@@ -61,7 +61,7 @@ const fn pairs() -> [[u8; 2]; 100] {
     pairs
 }
 
-/// A number that may exceed 2^53, as a string.
+/// A number in a string. Numbers above 2^53 need that: many JSON readers would round them.
 pub(super) fn big(out: &mut Vec<u8>, value: u64) {
     out.push(b'"');
     number(out, value);
@@ -110,7 +110,7 @@ pub(super) fn ranges(out: &mut Vec<u8>, ranges: &[Range]) {
     out.push(b']');
 }
 
-/// `,"KEY":VALUE` for each.
+/// `,"KEY":VALUE` for each unknown field; a value is JSON text already.
 pub(super) fn unknown(out: &mut Vec<u8>, fields: &[(String, String)]) {
     for (key, value) in fields {
         out.push(b',');

@@ -1,4 +1,5 @@
-//! Writes an entry line: the logical fields in their fixed order, then `at`, the physical ones.
+//! Writes an entry line: the logical fields in their fixed order, then the physical fields in the object
+//! `at`.
 
 use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::Engine;
@@ -6,13 +7,13 @@ use base64::Engine;
 use super::{json, AT};
 use crate::entry::{Entry, Metadata, Node, Place};
 
-/// Appends `entry` as one line without its LF (and without the comma between lines). The values of
-/// unknown fields are taken as the JSON they are.
+/// Appends `entry` as one line, without the comma and the LF between lines. The values of unknown fields are
+/// copied unchanged: they are JSON already.
 pub fn write_entry_line(entry: &Entry, out: &mut Vec<u8>) {
     write(entry, out);
 }
 
-/// [`write_entry_line`]; returns how many of the bytes are the logical part.
+/// Like [`write_entry_line`]; returns the length of the line's logical part in bytes.
 pub(super) fn write(entry: &Entry, out: &mut Vec<u8>) -> usize {
     let start = out.len();
     write_logical(entry, out);

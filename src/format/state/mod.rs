@@ -1,15 +1,15 @@
-//! The state: one JSON document (RFC 8259), laid out so that it is written and read as a stream.
+//! The state: one JSON document (RFC 8259). Its layout lets libibt write and read it as a stream.
 //!
 //! ```text
-//! header     {"format":"ibt-state","version":1,...       some lines, the last one is   "entries":[
+//! header     {"format":"ibt-state","version":1,...       some lines, the last line is   "entries":[
 //! entries    {"path":...,"at":{...}},                    one a line, in order of paths
 //! trailer    ],                                          archives, totals, problems, omissions, tree
 //! last line  "digest":"blake3:..."}                      BLAKE3 of all bytes before this line
 //! ```
 //!
-//! No string holds a raw LF and none holds a bare `"`, so lines and the logical part of an entry line (all
-//! before its first `,"at":{`) are found without parsing JSON. `tree`, the snapshot's identity, is BLAKE3
-//! over the logical part of every entry line, each with an LF.
+//! Strings hold no raw LF and no unescaped `"`. So a reader finds the lines, and the logical part of an entry
+//! line (all bytes before its first `,"at":{`), without parsing JSON. `tree`, the snapshot's identity, is the
+//! BLAKE3 of the logical parts of all entry lines, each followed by an LF.
 
 mod check;
 mod cursor;
@@ -47,34 +47,36 @@ use crate::stamp::{Stamp, Time};
 pub const LINE_MAX: usize = 16 << 20;
 /// The longest trailer, in bytes.
 pub const TRAILER_MAX: usize = 48 << 20;
-/// The most archives a state names.
+/// The most archives that a state names.
 pub const ARCHIVES_MAX: usize = 1 << 16;
-/// The most ranges of one content: a whole copy and 64 deltas. Also of one signature.
+/// The most ranges of one content (a whole copy and 64 deltas), and of one signature.
 pub const RANGES_MAX: usize = 65;
-/// Names and values of one entry's xattrs together, in bytes.
+/// The most bytes of all names and values of one entry's xattrs.
 pub const XATTRS_MAX: usize = 8 << 20;
-/// How many xattrs one entry has at most: no system lists more names than fit 64 KiB.
+/// The most xattrs of one entry: no system lists more names than fit 64 KiB.
 pub const XATTR_COUNT_MAX: usize = 1 << 16;
-/// Unknown fields of one JSON object; also all fields of an object that is the value of one.
+/// The most unknown fields of one JSON object, and the most fields of an object inside an unknown field.
 pub const UNKNOWN_MAX: usize = 256;
-/// Unknown fields of the header, and of the trailer, together, in bytes.
+/// The most bytes of all unknown fields of the header, and of those of the trailer.
 pub const UNKNOWN_BYTES_MAX: usize = 1 << 20;
-/// How deep objects and lists may nest.
+/// The deepest nesting of objects and lists.
 pub const NESTING_MAX: usize = 100;
-/// The longest host, source and library of a header, in bytes.
+/// The most bytes of a header's host, of its source and of its library.
 pub const HEADER_TEXT_MAX: usize = 64 << 10;
-/// Problems a state keeps; the writer leaves out what comes after them, or after so many bytes.
+/// The most problems of a state. The writer leaves out the problems after these.
 pub const PROBLEMS_MAX: usize = 10_000;
+/// The most bytes of all problems of a state. The writer leaves out the problems that do not fit.
 pub const PROBLEM_BYTES_MAX: usize = 16 << 20;
 
-/// The byte sequence where an entry line's logical part ends.
+/// The bytes that follow the logical part of an entry line.
 const AT: &[u8] = b",\"at\":{";
-/// The header's last line and the entries' end.
+/// The last line of the header.
 const ENTRIES_BEGIN: &[u8] = b"\"entries\":[\n";
+/// The line after the last entry.
 const ENTRIES_END: &[u8] = b"],\n";
-/// Microseconds that a snapshot's stamp may be later than its clock said, and still count as its date.
+/// Microseconds. If a snapshot's stamp is later than its clock by less than this, the stamp is its date.
 const DATE_SLACK: u64 = 1_000_000;
-/// `"digest":"blake3:HEX"}` and its LF.
+/// Bytes of the last line: `"digest":"blake3:HEX"}` and its LF.
 const DIGEST_LINE_LEN: usize = 10 + 7 + 64 + 2 + 1;
 const VERSION: u64 = 1;
 
@@ -85,7 +87,7 @@ pub enum SnapshotKind {
 }
 
 impl SnapshotKind {
-    /// The word in states and reports.
+    /// The kind's word in states and reports.
     pub fn word(self) -> &'static str {
         match self {
             SnapshotKind::Full => "full",
@@ -98,18 +100,19 @@ impl SnapshotKind {
     }
 }
 
-/// The snapshot that an increment was made against. Evidence, not navigation.
+/// The snapshot that an increment was made against. It documents the origin only: no reader needs that snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParentRef {
     pub snapshot: Stamp,
     pub tree: Hash,
 }
 
-/// What is known before the first entry is written.
+/// The first part of a state, written before the entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     pub key: String,
-    /// 32 lower-case hex digits, made by the first full of a key in a store.
+    /// 32 random lower-case hex digits. The first full of a key in a store chooses them, and all later snapshots
+    /// of the key there have the same.
     pub series: String,
     pub host: String,
     pub snapshot: Stamp,
@@ -118,24 +121,25 @@ pub struct Header {
     pub seq: u64,
     /// The source's absolute path, raw bytes.
     pub source: Vec<u8>,
-    /// Who wrote this: "ibt 0.1.0".
+    /// The library that wrote the state: "ibt 0.1.0".
     pub library: String,
-    /// When the walk began. A consolidated snapshot has that of the one it came from.
+    /// When the walk began. A consolidated snapshot has the time of the snapshot that it was made from.
     pub scanned_at: Time,
     /// When the operation began.
     pub made_at: Time,
     pub parent: Option<ParentRef>,
-    /// Inodes change between runs here: the next run must not compare them.
+    /// True if inode numbers of this source change between runs: the next run must not compare them.
     pub inodes_unstable: bool,
-    /// What a reader must know besides the version. Nothing is defined yet, so every word is refused.
+    /// Features that a reader must know besides the version. No word is defined yet, so every word is refused.
     pub needs: Vec<String>,
     pub unknown: Unknown,
 }
 
 impl Header {
-    /// When the snapshot was made. That is its stamp, unless an earlier stamp of its key was ahead of the clock
-    /// then: stamps only grow, so this one was moved behind that. By less than a second it stays the stamp, so that
-    /// snapshots made at once have dates of their own.
+    /// When the snapshot was made. That is its stamp, unless an older stamp of its key was ahead of the clock at
+    /// that time: the new stamp had to be later than the older one, and so it is later than the clock was. If it is
+    /// less than a second later, the stamp is still the date, so that snapshots made at almost the same time have
+    /// different dates.
     pub fn date(&self) -> Stamp {
         let made = Stamp::from_time(self.made_at);
         match made < self.snapshot && made.distance(self.snapshot) >= DATE_SLACK {
@@ -145,31 +149,32 @@ impl Header {
     }
 }
 
-/// An archive that entries of a state lie in.
+/// An archive that holds contents or signatures of a state's entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveRef {
     pub name: String,
     pub kind: Kind,
-    /// Bytes stored.
+    /// Bytes of the stored file.
     pub size: u64,
     /// Bytes of the uncompressed stream.
     pub stream: u64,
-    /// BLAKE3 of the bytes stored.
+    /// BLAKE3 of the stored file.
     pub digest: Hash,
 }
 
 impl ArchiveRef {
-    /// Whether the stored file is made of zstd frames.
+    /// True if the stored file consists of zstd frames.
     pub fn compressed(&self) -> bool {
         self.name.ends_with(".zst")
     }
 }
 
+/// Counts over a whole snapshot: its entries, and the changes since its parent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Entries, the root included. The writer counts them itself.
+    /// Entries, the root included. [`StateWriter`] counts them and ignores the caller's number.
     pub entries: u64,
-    /// Logical bytes of all files. The writer adds them up itself.
+    /// Logical bytes of all files. [`StateWriter`] adds them up and ignores the caller's number.
     pub bytes: u64,
     pub created: u64,
     pub modified: u64,
@@ -180,29 +185,30 @@ pub struct Totals {
     pub metadata: u64,
 }
 
-/// A problem the backup met.
+/// A problem of the backup, as its state records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateProblem {
-    /// The entry concerned, raw bytes; `None` if it concerns the whole.
+    /// The path of the entry, raw bytes; `None` if the problem concerns the whole backup.
     pub path: Option<Vec<u8>>,
-    /// What kind of problem: "unreadable", "skipped".
+    /// The word for the kind of problem, such as "unreadable" or "skipped".
     pub status: String,
     pub message: String,
 }
 
-/// What is known when the last entry was written.
+/// The last part of a state, written after the entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trailer {
-    /// Every archive the entries lie in, in the order of their indices.
+    /// Every archive that ranges of entries refer to. A range holds the index into this list.
     pub archives: Vec<ArchiveRef>,
     pub totals: Totals,
     pub problems: Vec<StateProblem>,
     /// Empty in a summary that is read without entries.
     pub omissions: Arc<Omissions>,
     pub finished_at: Time,
-    /// The snapshot's identity: what was backed up, independent of where it lies.
+    /// The snapshot's identity: a digest of the logical parts of all entries, which say what was backed up and
+    /// not where it is stored.
     pub tree: Hash,
-    /// BLAKE3 of the document up to its last line.
+    /// BLAKE3 of all bytes of the document before its last line.
     pub digest: Hash,
     pub unknown: Unknown,
 }

@@ -1,4 +1,4 @@
-//! A JSON object taken apart field by field: for header and trailer, which are read once.
+//! Takes JSON objects apart field by field. The header and the trailer are read this way, once for each state.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,35 +11,36 @@ use serde_json::value::RawValue;
 use super::{NESTING_MAX, UNKNOWN_BYTES_MAX, UNKNOWN_MAX};
 use crate::entry::Unknown;
 
-/// The fields that were not taken yet, in their order.
+/// The fields of an object that were not taken yet, in their order: keys and JSON texts.
 pub(super) struct Object<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    /// Reads an object; keys repeated in it or in any value of it are refused.
+    /// Reads an object. Refuses repeated keys, in the object itself and in any object inside its values.
     pub fn parse(text: &'a str) -> Result<Self, String> {
         let object = serde_json::from_str(text).map_err(|error| error.to_string())?;
         check_keys(text)?;
         Ok(object)
     }
 
-    /// The value of `key`, if it is there.
+    /// Removes the field `key` and returns its value; `None` if there is no such field.
     pub fn take<T: Deserialize<'a>>(&mut self, key: &str) -> Result<Option<T>, String> {
         let Some(at) = self.0.iter().position(|(name, _)| name == key) else { return Ok(None) };
         let (_, raw) = self.0.remove(at);
         serde_json::from_str(raw.get()).map(Some).map_err(|error| format!("{key}: {error}"))
     }
 
+    /// Like [`Object::take`], but a missing field is an error.
     pub fn need<T: Deserialize<'a>>(&mut self, key: &str) -> Result<T, String> {
         self.take(key)?.ok_or_else(|| format!("{key} is missing"))
     }
 
-    /// A string that `parse` understands.
+    /// Removes the field `key`, which must be a string that `parse` accepts.
     pub fn need_text<T>(&mut self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
         let text: String = self.need(key)?;
         parse(&text).ok_or_else(|| format!("{key} is not valid"))
     }
 
-    /// All that was not taken.
+    /// The fields that were not taken: the unknown ones.
     pub fn rest(self) -> Result<Unknown, String> {
         let bytes: usize = self.0.iter().map(|(key, raw)| key.len() + raw.get().len()).sum();
         if bytes > UNKNOWN_BYTES_MAX {
@@ -76,13 +77,13 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 }
 
-/// What an object of a list is made into as soon as it is read: the list never holds more than one object's
-/// fields.
+/// A value made from one object of a list. Each object is converted before the next one is read, so the fields
+/// of only one object are in memory at a time.
 pub(super) trait FromObject: Sized {
     fn from_object(fields: Object<'_>) -> Result<Self, String>;
 }
 
-/// A list of at most `N` elements: the next one is refused before it is kept.
+/// A list of at most `N` elements. Reading fails at element `N + 1`, so a forged list cannot fill memory.
 pub(super) struct Capped<T, const N: usize>(pub Vec<T>);
 
 impl<'de, T: FromObject, const N: usize> Deserialize<'de> for Capped<T, N> {
@@ -112,10 +113,10 @@ impl<'de, T: FromObject, const N: usize> Visitor<'de> for CappedVisitor<T, N> {
     }
 }
 
-/// Checks that no object of `json`, which is valid, repeats a key, however the key is spelled, and that neither
-/// depth nor fields exceed their limits.
+/// Checks that no object in `json` repeats a key, in any spelling of the key (for example `"a"` and
+/// `"\u0061"`), and that the nesting and the number of fields keep their limits. `json` must be valid JSON.
 pub(super) fn check_keys(json: &str) -> Result<(), String> {
-    // The keys of each object that is open; `None` for a list.
+    // The keys of each open object; `None` for an open list.
     let mut open: Vec<Option<HashSet<Cow<'_, str>>>> = Vec::new();
     let (mut at, mut is_key) = (0, false);
     while let Some(&byte) = json.as_bytes().get(at) {
@@ -140,7 +141,7 @@ pub(super) fn check_keys(json: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Where the string ends whose first quote is at `at`.
+/// The offset after the closing quote of the string whose first quote is at `at`.
 fn string_end(json: &[u8], at: usize) -> usize {
     let mut end = at + 1;
     loop {

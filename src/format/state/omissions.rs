@@ -1,4 +1,5 @@
-//! What a backup saw in the source and did not store. A restore must not take such things for extra.
+//! The list of names that a backup saw in the source and did not store. A restore that deletes extra entries
+//! must keep these names.
 //!
 //! ```text
 //! "omitted":[{"path":"d","left_out":["x.o","y.o"]},{"path":"e","left_out":true,"unread":["f"]}],
@@ -13,24 +14,27 @@ use super::object::{Capped, FromObject, Object};
 use crate::entry::Path;
 use crate::text::decode_name;
 
-/// Names of one directory and one cause; where there are more, or longer ones, every name counts as omitted.
+/// The most names of one directory and one cause. If there are more, all names of the directory count as
+/// omitted.
 const NAMES_MAX: usize = 1000;
+/// The most JSON bytes of these names. If there are more, all names of the directory count as omitted.
 const NAME_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a list of names as it is written: a reader accepts no more.
+/// The longest list of names that a reader accepts, in bytes of JSON.
 const NAMES_TEXT_MAX: usize = 2 * NAME_BYTES_MAX;
-/// Bytes of the whole as it is written: a reader accepts no more.
+/// The longest list of omissions that a reader accepts, in bytes of JSON.
 const BYTES_MAX: usize = 8 << 20;
-/// The least bytes of a record, and the most that it takes beside its path and names.
+/// A record, the JSON object of one directory, has at least so many bytes.
 const RECORD_MIN: usize = 10;
+/// A record has at most so many bytes besides its path and names.
 const RECORD_BYTES: usize = 64;
 
-/// Why a backup did not store what it saw.
+/// Why a backup did not store an entry that it saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OmissionCause {
-    /// It was told to, or does so by design: what is excluded, sockets, other file systems, marked caches, its
-    /// own store and cache.
+    /// The caller's options exclude the entry, or libibt never stores it: sockets, other file systems, marked
+    /// caches, the backup's own store and cache.
     LeftOut,
-    /// It could not read it, and has no earlier version.
+    /// The entry could not be read, and the parent has no earlier version of it.
     Unread,
 }
 
@@ -45,14 +49,15 @@ impl OmissionCause {
     }
 }
 
-/// Names of one directory.
+/// The omitted names of one directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Names {
     Listed {
         names: BTreeSet<Box<[u8]>>,
+        /// Bytes of these names in JSON, each with a comma.
         bytes: usize,
     },
-    /// Every name that the snapshot has no entry of.
+    /// Every name in the directory for which the snapshot has no entry.
     All,
 }
 
@@ -90,24 +95,25 @@ impl Names {
     }
 }
 
-/// How long a name and a comma are as JSON.
+/// Bytes of a name and a comma in JSON.
 fn encoded_len(name: &[u8]) -> usize {
     let mut text = Vec::new();
     json::name(&mut text, name);
     text.len() + 1
 }
 
-/// One directory's omissions, for each [`OmissionCause`].
+/// The omitted names of one directory, for each [`OmissionCause`].
 type DirOmissions = [Names; 2];
 
-/// All omissions of a snapshot, by directory. However many there are, the list stays short: it says "every
-/// name of this directory", and at last "anything anywhere", where it would have to name too many.
+/// All omissions of a snapshot, by directory. The list never exceeds [`BYTES_MAX`]: if a directory has too
+/// many names, the list says "all names of this directory"; if there are too many directories, it says
+/// "anything anywhere".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Omissions {
     dirs: BTreeMap<Path, DirOmissions>,
-    /// The most that `dirs` takes when it is written.
+    /// An upper limit of the bytes of `dirs` in JSON. Not set in a list that was read.
     bytes: usize,
-    /// More was omitted than can be listed: it may be anything.
+    /// True if more was omitted than the list can hold: then every missing path may have been omitted.
     anything: bool,
 }
 
@@ -116,13 +122,13 @@ impl Omissions {
         self.dirs.is_empty() && !self.anything
     }
 
-    /// Notes that `path` was omitted, with all that lies below it.
+    /// Records that the backup omitted `path` and everything below it.
     pub fn add(&mut self, path: &Path, cause: OmissionCause) {
         let Some(Ok(dir)) = path.parent().map(Path::new) else { return self.add_all(path, cause) };
         self.change(dir, cause, |names| names.add(path.name()));
     }
 
-    /// Notes that everything in the directory `dir` was omitted that is no entry.
+    /// Records that the backup may have omitted every name in the directory `dir` that is no entry.
     pub fn add_all(&mut self, dir: &Path, cause: OmissionCause) {
         self.change(dir.clone(), cause, |names| *names = Names::All);
     }
@@ -145,19 +151,20 @@ impl Omissions {
         }
     }
 
-    /// Says less precisely what was omitted.
+    /// Makes the list shorter and less precise: replaces each list of names with "all names".
     fn shorten(&mut self) {
         for names in self.dirs.values_mut().flatten().filter(|names| !names.is_none()) {
             self.bytes -= names.bytes();
             *names = Names::All;
         }
-        // Half is free again, or this would soon be done for every name.
+        // At least half of the limit must be free again; otherwise this pass would soon repeat for every name.
         if self.bytes > BYTES_MAX / 2 {
             *self = Omissions { anything: true, ..Omissions::default() };
         }
     }
 
-    /// Why the backup may have omitted `name` in the directory `dir`, of which the snapshot has no entry.
+    /// The cause for which the backup may have omitted `name` in the directory `dir`; `None` if it was not
+    /// omitted. The snapshot must have no entry for this path. `Unread` wins over `LeftOut`.
     pub fn cause(&self, dir: &Path, name: &[u8]) -> Option<OmissionCause> {
         if self.anything {
             return Some(OmissionCause::Unread);
@@ -166,13 +173,13 @@ impl Omissions {
         OmissionCause::ALL.into_iter().rev().find(|&cause| dir[cause as usize].has(name))
     }
 
-    /// Whether anything was omitted in `dir` or below it.
+    /// True if anything was omitted in `dir` or below it.
     pub fn are_within(&self, dir: &Path) -> bool {
         let next = self.dirs.range(dir.clone()..).next();
         self.anything || next.is_some_and(|(path, _)| path.is_within(dir.as_bytes()))
     }
 
-    /// Appends the field with the line's end; nothing if nothing was omitted.
+    /// Appends the field, its comma and an LF. Appends nothing if nothing was omitted.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         if self.is_empty() {
             return;
@@ -192,7 +199,7 @@ impl Omissions {
         out.extend_from_slice(b"],\n");
     }
 
-    /// Reads the value of the field. `Err` says what is wrong with it.
+    /// Reads the value of the field. The message of `Err` names the broken rule.
     pub(super) fn read(value: &RawValue) -> Result<Self, String> {
         if value.get() == "true" {
             return Ok(Omissions { anything: true, ..Omissions::default() });
@@ -214,7 +221,7 @@ impl Omissions {
     }
 }
 
-/// One object of the list.
+/// The omissions of one directory, as one object of the JSON list.
 struct Record {
     dir: Path,
     omissions: DirOmissions,
@@ -292,7 +299,7 @@ mod tests {
         Omissions::read(&serde_json::from_str::<Box<RawValue>>(text).unwrap())
     }
 
-    /// What was read back says the same; how many bytes it takes only matters to who writes.
+    /// The list that is read back must be equal, except `bytes`, which only a writer needs.
     fn assert_reads_back(omissions: &Omissions) {
         let back = read(&written(omissions)).unwrap();
         assert_eq!((&back.dirs, back.anything), (&omissions.dirs, omissions.anything));

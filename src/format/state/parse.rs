@@ -1,5 +1,6 @@
-//! Reads an entry line. Fields come in the order in which they are written, unknown ones after the known:
-//! that refuses repeated keys too, and keeps the logical part byte for byte the same when written again.
+//! Reads an entry line with a general JSON parser. Fields must come in the order in which the writer writes
+//! them, and unknown fields after the known ones. This rule also refuses repeated keys, and it keeps the
+//! logical part the same byte for byte when the entry is written again.
 
 use std::fmt;
 
@@ -15,8 +16,8 @@ use crate::error::{Error, Kind, Result};
 use crate::stamp::Time;
 use crate::text::decode_name;
 
-/// Reads one entry line, with or without the comma and the LF that end it in a document. Everything is
-/// checked that can be without the lines before it and without the archives; `Corrupt` says what is wrong.
+/// Reads one entry line, with or without the comma and the LF that end it in a document. Checks every rule
+/// that needs neither the lines before nor the archives. The message of `Corrupt` names the broken rule.
 pub fn parse_entry_line(line: &[u8]) -> Result<Entry> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b",").unwrap_or(line);
@@ -24,8 +25,8 @@ pub fn parse_entry_line(line: &[u8]) -> Result<Entry> {
     entry.map_err(|what| Error::new(Kind::Corrupt, "read an entry", what))
 }
 
-/// Reads any line that the writer may have written. Of one entry there is one line: any other spelling of it
-/// would have another tree digest, and would read differently in other tools.
+/// Reads any line that the writer can have written. An entry has exactly one line; any other spelling is
+/// refused, because it would change the tree digest, and other tools might read it differently.
 pub(super) fn parse(line: &[u8]) -> Result<Entry, String> {
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
     let mut json = serde_json::Deserializer::from_str(text);
@@ -40,13 +41,13 @@ pub(super) fn parse(line: &[u8]) -> Result<Entry, String> {
     }
 }
 
-/// serde_json ends its messages with "at line 1 column N"; the line is that of the document, known to
-/// the caller, so only the column says something.
+/// serde_json ends its messages with "at line 1 column N". Only the column is useful: the caller knows the
+/// number of the line in the document.
 fn without_position(error: serde_json::Error) -> String {
     error.to_string().replace(" at line 1 column ", " at byte ")
 }
 
-/// The fields of a line in their order; those of `at` after [`Field::At`].
+/// The fields of a line in their order. The fields of `at` are [`PlaceField`]s.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Field {
     Path,
@@ -68,6 +69,7 @@ enum Field {
     At,
 }
 
+/// The fields of the object `at` in their order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum PlaceField {
     Ino,
@@ -111,7 +113,8 @@ fn place_field(key: &str) -> PlaceField {
     }
 }
 
-/// A key: which field it is, and its text only if that is none of the known.
+/// Reads a key and returns its field, and the key's text only for an unknown field. The first function finds
+/// the field of a key; the second says whether a field is the unknown one.
 struct Key<F>(fn(&str) -> F, fn(F) -> bool);
 
 impl<'de, F: Copy> DeserializeSeed<'de> for Key<F> {
@@ -132,7 +135,7 @@ impl<F: Copy> Visitor<'_> for Key<F> {
     }
 }
 
-/// A string that `parse` understands; the text says what it should be.
+/// Reads a string and converts it with the function. The text describes the expected string in messages.
 struct Text<T>(fn(&str) -> Option<T>, &'static str);
 
 impl<'de, T> DeserializeSeed<'de> for Text<T> {
@@ -152,7 +155,7 @@ impl<T> Visitor<'_> for Text<T> {
     }
 }
 
-/// An array of ranges, at most [`RANGES_MAX`].
+/// Reads an array of at most [`RANGES_MAX`] ranges.
 struct Ranges;
 
 impl<'de> DeserializeSeed<'de> for Ranges {
@@ -179,7 +182,7 @@ impl<'de> Visitor<'de> for Ranges {
     }
 }
 
-/// An object of base64 strings.
+/// Reads an object whose keys are names of xattrs and whose values are base64.
 struct Xattrs;
 
 impl<'de> DeserializeSeed<'de> for Xattrs {
@@ -206,7 +209,7 @@ impl<'de> Visitor<'de> for Xattrs {
     }
 }
 
-/// The object `{"ranges":...,"hash":...}`.
+/// Reads the object `{"ranges":...,"hash":...}` of a signature.
 struct Sig;
 
 impl<'de> DeserializeSeed<'de> for Sig {
@@ -238,7 +241,7 @@ impl<'de> Visitor<'de> for Sig {
     }
 }
 
-/// Adds a field of a newer writer.
+/// Adds an unknown field, which a newer version of libibt wrote.
 fn keep<'de, A: MapAccess<'de>>(map: &mut A, unknown: &mut Unknown, key: String) -> Result<(), A::Error> {
     if unknown.len() == UNKNOWN_MAX || unknown.iter().any(|(known, _)| *known == key) {
         return Err(A::Error::custom("an unknown field is repeated, or there are too many"));
@@ -249,7 +252,7 @@ fn keep<'de, A: MapAccess<'de>>(map: &mut A, unknown: &mut Unknown, key: String)
     Ok(())
 }
 
-/// The object `at`.
+/// Reads the object `at`.
 struct PlaceVisitor;
 
 impl<'de> DeserializeSeed<'de> for PlaceVisitor {
@@ -284,14 +287,15 @@ impl<'de> Visitor<'de> for PlaceVisitor {
     }
 }
 
-/// Every known field must come after the one before it; unknown ones may follow each other.
+/// Checks that `field` comes after `last` in the order of fields. Several unknown fields may follow each
+/// other.
 fn in_order<F: PartialOrd + Copy>(last: &mut Option<F>, field: F, unknown: bool) -> Result<(), &'static str> {
     let fine = last.is_none_or(|last| last < field || (unknown && last == field));
     *last = Some(field);
     fine.then_some(()).ok_or("fields repeated or out of order")
 }
 
-/// The type's word, and what only some types have.
+/// The word of the entry's type, and the fields that only some types have.
 #[derive(Default)]
 struct NodeFields {
     word: String,
@@ -304,7 +308,7 @@ struct NodeFields {
 }
 
 impl NodeFields {
-    /// Exactly the fields of the type, no others.
+    /// Builds the node. The fields must be exactly those of its type.
     fn build(self) -> Result<Node, &'static str> {
         let NodeFields { word, target, rdev, size, hash, holes, link } = self;
         match (word.as_str(), target, rdev, size, hash, holes, link) {
@@ -347,7 +351,7 @@ impl<'de> Visitor<'de> for EntryVisitor {
     }
 }
 
-/// What was read of a line so far.
+/// The fields of a line that were read so far.
 #[derive(Default)]
 struct LineFields {
     path: Option<Path>,
@@ -355,7 +359,7 @@ struct LineFields {
     uid: Option<u32>,
     gid: Option<u32>,
     mtime: Option<Time>,
-    /// Its user, group and xattrs only.
+    /// Only user, group and xattrs are set here.
     meta: Metadata,
     node: NodeFields,
     place: Option<(Place, Unknown)>,
@@ -392,7 +396,8 @@ impl LineFields {
         Ok(())
     }
 
-    /// The first `,"at":{` of a line ends its logical part: no unknown value may hold one.
+    /// Adds an unknown field. Its value must not hold `,"at":{`: the first occurrence in a line is the end of
+    /// the logical part.
     fn keep<'de, A: MapAccess<'de>>(&mut self, map: &mut A, key: String) -> Result<(), A::Error> {
         keep(map, &mut self.unknown, key)?;
         let last = self.unknown.last().map_or(&[][..], |(_, value)| value.as_bytes());
@@ -432,7 +437,7 @@ pub(super) fn big(text: &str) -> Option<u64> {
     canonical.then(|| text.parse().ok()).flatten()
 }
 
-/// [`Time::parse`] without making text to compare with.
+/// Accepts the same texts as [`Time::parse`], without writing the time again to compare the texts.
 pub(super) fn time(text: &str) -> Option<Time> {
     let (secs, nanos) = text.split_once('.')?;
     let magnitude = secs.strip_prefix('-').unwrap_or(secs);

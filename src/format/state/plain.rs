@@ -1,6 +1,6 @@
-//! Reads an entry line several times faster than a general parser can, if the line is a simple one. Whatever else
-//! a line is, a string with a backslash for one, is declined and left to [`parse`](super::parse): what is
-//! accepted here means there exactly the same, and what is declined here and accepted there has a backslash, a
+//! Reads a simple entry line several times faster than a general parser can. This reader declines any other line,
+//! for example a line with a backslash in a string, and the caller then uses [`parse`](super::parse). A line that
+//! this reader accepts is the same entry for both. A line that it declines and `parse` accepts has a backslash, a
 //! long path or unknown fields.
 
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,7 +12,8 @@ use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place, Range, SigRef
 use crate::stamp::Time;
 use crate::text::decode_name;
 
-/// Longer paths are left to the general parser, which also counts their depth.
+/// The longest path, in bytes, that is read here. Longer paths need the general parser, which also counts their
+/// components.
 const PLAIN_PATH_MAX: usize = 4096;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,13 +27,13 @@ enum Type {
     Block,
 }
 
-/// What a line says: small things as values, longer ones as their places in the line. Made once and read into
-/// again and again, so that its buffers last.
+/// The fields of a line: small fields as values, long fields as positions in the line. One value serves for many
+/// lines, so that its buffers are reused.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plain {
     kind: Type,
     path: Text,
-    /// The path's bytes, where the line has them escaped.
+    /// The path's bytes, only if the line has escapes in the path.
     decoded: Vec<u8>,
     mode: u32,
     uid: u32,
@@ -47,33 +48,35 @@ pub(super) struct Plain {
     hash: Span,
     holes: Vec<(u64, u64)>,
     pub link: u64,
-    /// Bytes of the logical part.
+    /// Bytes of the line's logical part.
     pub logical: usize,
     pub ino: u64,
     pub ctime: Time,
-    /// Those of the content, then those of the signature.
+    /// The ranges of the content, then the ranges of the signature.
     ranges: Vec<Range>,
+    /// How many of `ranges` belong to the content.
     contents: usize,
-    /// Where the lists stand, brackets included.
+    /// The position of the content's list of ranges, brackets included.
     pub content_at: Option<Span>,
+    /// The position of the signature's list of ranges, brackets included.
     pub sig_at: Option<Span>,
     sig_hash: Span,
     pub dirty: bool,
 }
 
-/// The entry of a line, or `None` if the line is not in the writer's form.
+/// The entry of a line; `None` if this reader declines the line.
 pub(super) fn parse(line: &[u8]) -> Option<Entry> {
     let mut plain = Plain::default();
     plain.read(line).then(|| plain.entry(line)).flatten()
 }
 
 impl Plain {
-    /// Reads a line without its comma and LF. False: declined, and nothing here means anything.
+    /// Reads a line without its comma and LF. False if the line is declined: then the fields have no meaning.
     pub fn read(&mut self, line: &[u8]) -> bool {
         self.read_line(line).is_some()
     }
 
-    /// Reads no more of a line than the path and the type. False: declined.
+    /// Reads only the path and the type of a line. False if the line is declined.
     pub fn read_start(&mut self, line: &[u8]) -> bool {
         let mut cursor = Cursor::new(line);
         self.read_path(&mut cursor).and_then(|()| self.read_kind(&mut cursor)).is_some()
@@ -183,7 +186,7 @@ impl Plain {
         cursor.skip(b"}}")
     }
 
-    /// What [`check::entry`] asks and the form alone does not give.
+    /// Checks the rules of [`check::entry`] that the spelling alone does not guarantee.
     fn check(&self) -> Option<()> {
         match self.kind {
             Type::File => check::content(self.size, &self.holes, self.content(), self.sig()).ok(),
@@ -275,11 +278,11 @@ impl Plain {
     }
 }
 
-/// Whether bytes without control characters, or with them if they were `escaped`, are a path and not
-/// extraordinarily long.
+/// True if `path` is a valid path of at most [`PLAIN_PATH_MAX`] bytes. Only a path that was `escaped` can hold
+/// control characters, so only such a path is searched for NUL.
 fn is_path(path: &[u8], escaped: bool) -> bool {
     let Some((&first, rest)) = path.split_first() else { return true };
-    // Without a way out of the loop it takes many bytes at once.
+    // A loop without an early exit lets the compiler check many bytes at once.
     let suspects =
         path.iter().zip(rest).fold(false, |any, (&a, &b)| any | (a == b'/') & ((b == b'/') | (b == b'.')));
     let suspect = suspects || first == b'/' || first == b'.' || path.ends_with(b"/");
@@ -292,7 +295,7 @@ fn is_path(path: &[u8], escaped: bool) -> bool {
     path.len() <= PLAIN_PATH_MAX && path.split(|&b| b == b'/').all(good)
 }
 
-/// The type's word with the quote after it.
+/// Reads the type's word and the quote after it.
 fn read_type(cursor: &mut Cursor<'_>) -> Option<Type> {
     let words: [(&[u8], Type); 6] = [
         (b"file\"", Type::File),
@@ -309,7 +312,7 @@ fn decode(name: &[u8]) -> Option<Vec<u8>> {
     decode_name(std::str::from_utf8(name).ok()?)
 }
 
-/// An object of at least one xattr.
+/// Reads an object of at least one xattr.
 fn read_xattrs(cursor: &mut Cursor<'_>) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut xattrs = Vec::new();
     cursor.skip(b"{\"")?;
@@ -325,7 +328,7 @@ fn read_xattrs(cursor: &mut Cursor<'_>) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     }
 }
 
-/// At least one hole, and the bracket that closes the list.
+/// Reads at least one hole, and the bracket that closes the list.
 fn read_holes(cursor: &mut Cursor<'_>, holes: &mut Vec<(u64, u64)>) -> Option<()> {
     loop {
         cursor.skip(b"[")?;
@@ -339,7 +342,7 @@ fn read_holes(cursor: &mut Cursor<'_>, holes: &mut Vec<(u64, u64)>) -> Option<()
     }
 }
 
-/// A list of at least one range; says where it stands.
+/// Reads a list of at least one range and returns the list's position in the line.
 fn read_ranges(cursor: &mut Cursor<'_>, ranges: &mut Vec<Range>) -> Option<Span> {
     let (start, before) = (cursor.at(), ranges.len());
     cursor.skip(b"[")?;

@@ -1,4 +1,4 @@
-//! Reads a state: verifies the whole document first, then gives its parts.
+//! Reads a state: verifies the whole document first, then gives access to its parts.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -15,18 +15,19 @@ use crate::format::{Name, ReadAt};
 use crate::pool::Pool;
 use crate::stamp::Time;
 
-/// Bytes of a document that are kept in memory; longer ones go to an unlinked temporary file.
+/// The longest document, in bytes, that is kept in memory. A longer one goes to an unlinked temporary file.
 const SPOOL_IN_MEMORY: usize = 8 << 20;
-/// How many times longer than its stored file a document is, at least.
+/// A document is usually at least so many times longer than its compressed file.
 const USUAL_RATIO: u64 = 3;
-/// Bytes read ahead by a pass over all entries, and where only some are wanted.
+/// Bytes of the read buffer for a pass over all entries.
 const PASS_BUFFER: usize = 256 << 10;
+/// Bytes of the read buffer for reading some entries from an offset.
 const JUMP_BUFFER: usize = 16 << 10;
-/// Bytes taken in at a time: what every step of it finds in the processor's cache.
+/// Bytes that the intake gets at a time: few enough to stay in the processor's cache for all its steps.
 const PIECE: usize = 128 << 10;
 pub(super) const OP: &str = "read the state";
 
-/// A verified state without its entries: what a listing needs.
+/// A verified state without its entries. A listing needs no more.
 #[derive(Clone, Debug)]
 pub struct StateSummary {
     pub header: Arc<Header>,
@@ -34,17 +35,18 @@ pub struct StateSummary {
 }
 
 impl StateSummary {
-    /// Reads a whole state of `size` stored bytes and verifies it as [`StateReader::open`] does, keeping
-    /// no entries and making no files.
+    /// Reads a whole state of `size` stored bytes and verifies it as [`StateReader::open`] does. Keeps no
+    /// entries and no omissions, and makes no temporary file.
     pub fn read(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
         let mut parts = take_in(source, name, size, compressed, None, Kept::Nothing)?;
         let summary = StateSummary::new(name, &mut parts)?;
-        // Whoever asks for no entries keeps many summaries and needs no omissions.
+        // Callers keep many summaries at once. Omissions may be long, and they matter only beside entries.
         let trailer = Trailer { omissions: Arc::default(), ..Trailer::clone(&summary.trailer) };
         Ok(StateSummary { trailer: Arc::new(trailer), ..summary })
     }
 
-    /// Takes header and trailer out of `parts`: they may be long, and are not kept twice.
+    /// Checks and reads the header and the trailer. Takes their bytes out of `parts`, because they may be long
+    /// and must not be in memory twice.
     fn new(name: &str, parts: &mut Parts) -> Result<Self> {
         let corrupt = |what: String| Error::corrupt(OP, name, what);
         if let Some(fault) = &parts.fault {
@@ -71,8 +73,8 @@ impl StateSummary {
 }
 
 impl Header {
-    /// Reads only the beginning of a state, which no digest covers: what it says is a hint, of which nothing is
-    /// restored.
+    /// Reads only the beginning of a state, without checking the digest. So the header is only a hint, and no
+    /// restore may depend on it.
     pub fn read(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
         let corrupt = |what: &str| Error::corrupt(OP, name, format!("header: {what}"));
         let mut bytes = Vec::new();
@@ -95,15 +97,16 @@ impl Header {
     }
 }
 
-/// What is kept of a document that is taken in, and where.
+/// Which bytes of a document are kept, and in which file.
 enum Kept<'k> {
     Nothing,
+    /// The whole document.
     All(&'k mut SpooledTempFile),
-    /// The lines of what is meant and of directories.
+    /// The lines of selected entries and of directories.
     Part(&'k mut SpooledTempFile, Meant<'k>),
 }
 
-/// Streams a document through an [`Intake`].
+/// Streams a document through an [`Intake`] and checks its digest.
 fn take_in(
     source: &mut dyn ReadAt,
     name: &str,
@@ -127,28 +130,29 @@ fn take_in(
     };
     let mut each = |frame: &[u8]| frame.chunks(PIECE).try_for_each(&mut take);
     read_stream(source, name, size, compressed, pool, &mut each)?;
-    // How a newer version makes its digest is not known here.
+    // A newer version may compute its digest in another way, so its version is checked before the digest.
     if is_newer(intake.header()) {
         return Err(Error::new(Kind::Format, OP, NEWER).at(name));
     }
     intake.finish().map_err(|what| Error::corrupt(OP, name, what))
 }
 
-/// An error of the private storage that a state lies in.
+/// An error of the temporary file that holds the state `name`.
 pub(super) fn spool_error(error: &io::Error, name: &str) -> Error {
     Error::own("use a temporary file for", error).at(name)
 }
 
-/// How messages count lines.
+/// How messages number the entries: for example "line 8" of the document, or "kept entry 3".
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Numbering {
+    /// The word before the number.
     pub what: &'static str,
-    /// The number of the last one before the first entry.
+    /// The number before that of the first entry.
     pub before: u64,
 }
 
-/// A verified state, whole or with some of its entries. They lie in private storage and are parsed as they are
-/// asked for. What is wrong with an entry is told when that entry is asked for.
+/// A verified state with all or some of its entries. The entry lines are in memory or in an unlinked temporary
+/// file and are parsed when the caller reads them. So a damaged entry is an error only when that entry is read.
 #[derive(Debug)]
 pub struct StateReader {
     name: String,
@@ -157,16 +161,17 @@ pub struct StateReader {
     entries_start: u64,
     entries_len: u64,
     numbering: Numbering,
-    /// A pass over all entries came to the end, and found nothing wrong.
+    /// True if a pass over all entries has reached the end without an error.
     checked: bool,
     newest_ctime: Time,
 }
 
 impl StateReader {
-    /// Takes in a state of `size` stored bytes; `pool` helps with it. `name` is the backup file's.
+    /// Reads and verifies a state of `size` stored bytes; `pool` decodes frames meanwhile. `name` is the name
+    /// of the backup file.
     ///
-    /// `Corrupt`: a digest does not agree, header or trailer break a rule. `Format`: not a state, an
-    /// unknown version, or a need that is not known ("made by a newer libibt").
+    /// `Corrupt`: a digest does not agree, or the header or the trailer breaks a rule. `Format`: the file is
+    /// not a state, or it has an unknown version or an unknown need ("made by a newer libibt").
     pub fn open(
         source: &mut dyn ReadAt,
         name: &str,
@@ -176,15 +181,17 @@ impl StateReader {
     ) -> Result<Self> {
         let mut spool = SpooledTempFile::new(SPOOL_IN_MEMORY);
         if compressed && size.saturating_mul(USUAL_RATIO) > SPOOL_IN_MEMORY as u64 {
-            // It would go there in the end, after memory was filled for nothing.
+            // The document will probably not fit memory: use the temporary file at once, and fill no memory
+            // first.
             spool.roll().map_err(|e| spool_error(&e, name))?;
         }
         let mut parts = take_in(source, name, size, compressed, Some(pool), Kept::All(&mut spool))?;
         StateReader::new(name, spool, &mut parts)
     }
 
-    /// Takes in and verifies the whole document as [`StateReader::open`] does, and keeps the entries that are
-    /// `meant` and all directories: the reader has no others. That saves most of the time where few are meant.
+    /// Reads and verifies the whole document as [`StateReader::open`] does, but keeps only the entries that are
+    /// `meant`, all directories, and the few entries whose path the fast reader declines. If few entries are
+    /// selected, this saves most of the time.
     pub fn open_part(
         source: &mut dyn ReadAt,
         name: &str,
@@ -230,24 +237,26 @@ impl StateReader {
         &self.summary
     }
 
-    /// The newest ctime of all entries.
+    /// The newest ctime of all entries, the ones that were not kept included.
     pub fn newest_ctime(&self) -> Time {
         self.newest_ctime
     }
 
-    /// All entries in order, from the first, as often as wanted.
+    /// All entries in order, from the first. May be called again.
     pub fn entries(&mut self) -> Result<Entries<'_>> {
         Ok(Entries(self.recorded()?))
     }
 
-    /// The same, each as it was recorded: for what looks at a little of many entries.
+    /// Like [`StateReader::entries`], but gives [`Recorded`] lines, for callers that need a few fields of many
+    /// entries.
     pub fn recorded(&mut self) -> Result<Records<'_>> {
         let numbering = self.numbering;
         Ok(Records::new(self.lines(self.entries_start, PASS_BUFFER)?, Some(numbering)))
     }
 
-    /// The entries from the one whose line [`Entries::offset`] placed at `offset`, each checked by itself.
-    /// Their order is not: for a state that [`StateReader::entries`] has given whole.
+    /// The entries from the line at `offset`, which [`Entries::offset`] returned, to the end. Each entry is
+    /// checked by itself, but their order is not. So the caller must have read all entries with
+    /// [`StateReader::entries`] before.
     pub fn entries_from(&mut self, offset: u64) -> Result<Entries<'_>> {
         Ok(Entries(Records::new(self.lines(offset, JUMP_BUFFER)?, None)))
     }

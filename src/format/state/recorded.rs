@@ -1,4 +1,4 @@
-//! A line of a verified state, taken apart only as far as it is asked.
+//! A line of a verified state, from which callers read single fields.
 
 use super::plain::Plain;
 use super::{check, parse, ArchiveRef};
@@ -7,19 +7,21 @@ use crate::error::Result;
 use crate::format::bug;
 use crate::state::Facts;
 
-/// An entry as a state recorded it. To ask for what change detection compares costs nothing; the whole
-/// [`Entry`] is made by [`Recorded::entry`]. [`StateWriter::carry`](super::StateWriter::carry) writes it again.
+/// The line of one entry of a state. The fields that change detection compares are read without making an
+/// [`Entry`]; [`Recorded::entry`] makes the whole entry. [`StateWriter::carry`](super::StateWriter::carry)
+/// writes the line into a new state.
 #[derive(Clone, Debug, Default)]
 pub struct Recorded {
-    /// Without comma and LF.
+    /// The line without comma and LF.
     line: Vec<u8>,
+    /// The fields of the line, if the fast reader has accepted it.
     plain: Plain,
-    /// The entry of a line that is not in the writer's own form; `plain` says nothing then.
+    /// The entry of a line that the fast reader has declined; `plain` has no meaning then.
     parsed: Option<Box<Entry>>,
 }
 
 impl Recorded {
-    /// Takes the line that is in the buffer now. `Err` says what is wrong with it.
+    /// Reads the line that is in the buffer now. The message of `Err` names the broken rule.
     pub(super) fn take(&mut self) -> std::result::Result<(), String> {
         self.parsed = None;
         if !self.plain.read(&self.line) {
@@ -28,12 +30,12 @@ impl Recorded {
         Ok(())
     }
 
-    /// The buffer to put a line into before [`Recorded::take`].
+    /// The buffer into which the caller puts a line before [`Recorded::take`].
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.line
     }
 
-    /// The line in the writer's own form, if it has that.
+    /// The fields of the line; `None` if the general parser read it.
     pub(super) fn plain(&self) -> Option<&Plain> {
         self.parsed.is_none().then_some(&self.plain)
     }
@@ -64,7 +66,7 @@ impl Recorded {
         self.word() == "file"
     }
 
-    /// What change detection compares.
+    /// The fields that change detection compares.
     pub fn facts(&self) -> Facts {
         match &self.parsed {
             None => Facts {
@@ -81,18 +83,18 @@ impl Recorded {
         }
     }
 
-    /// Logical size of a file, 0 for everything else.
+    /// The logical size of a file; 0 for any other type.
     pub fn size(&self) -> u64 {
         self.parsed.as_ref().map_or(self.plain.size, |entry| entry.size())
     }
 
-    /// The number of the file's hard-link set; 0 if it has one name.
+    /// The number of the file's hard-link group; 0 if the file has only one name.
     pub fn link(&self) -> u64 {
         let link = |entry: &Entry| entry.file().map_or(0, |file| file.link);
         self.parsed.as_ref().map_or(self.plain.link, |entry| link(entry))
     }
 
-    /// The ranges of the content, numbered as the state that recorded them numbers its archives.
+    /// The ranges of the content, with the archive numbers of the state that this line is from.
     pub fn content(&self) -> &[Range] {
         self.parsed.as_ref().map_or_else(|| self.plain.content(), |entry| &entry.place.content)
     }
@@ -105,7 +107,7 @@ impl Recorded {
         }
     }
 
-    /// Everything that was recorded.
+    /// Makes the whole entry.
     pub fn entry(&self) -> Result<Entry> {
         match &self.parsed {
             None => self.plain.entry(&self.line).ok_or_else(|| bug("read an entry", "it was read before")),

@@ -1,4 +1,4 @@
-//! Writes a state as a stream.
+//! Writes a state as a stream: the header, the entries as they come, the trailer, the digest.
 
 use std::sync::Arc;
 
@@ -12,26 +12,27 @@ use crate::format::frame::{FrameWriter, Written};
 use crate::format::{bug, Sink};
 use crate::stamp::Time;
 
-/// Bytes gathered before they are hashed and handed on: enough for BLAKE3 to hash many chunks at once.
+/// Bytes of the document that are collected before they are hashed and written: enough for BLAKE3 to hash
+/// many of its chunks at once.
 const GATHER: usize = 256 << 10;
 const OP: &str = "write the state";
 
-/// Writes header, entries in order, trailer and digest.
+/// Writes a state. The caller adds the entries in their order.
 pub struct StateWriter<W: Sink> {
     frames: FrameWriter<W>,
-    /// The document from where `frames` ends.
+    /// The bytes of the document that `frames` does not have yet.
     text: Vec<u8>,
     digest: Box<blake3::Hasher>,
-    /// Logical parts that `tree` has not seen yet.
+    /// Logical parts that `tree` has not hashed yet.
     logical: Vec<u8>,
     tree: Box<blake3::Hasher>,
     order: check::Order,
     entries: u64,
     bytes: u64,
     reach: check::Reach,
-    /// Ranges in the numbers of the new state.
+    /// The ranges of a carried entry, with archive numbers of the new state.
     moved: Vec<Range>,
-    /// What the state's maker saw and did not store.
+    /// Names that the backup saw and did not store.
     pub omissions: Omissions,
 }
 
@@ -58,8 +59,8 @@ impl<W: Sink> StateWriter<W> {
         })
     }
 
-    /// Adds an entry. `Limit` if its line would be longer than is read; an entry that breaks the rules of
-    /// the format is an error of kind `Panic`: the caller's bug.
+    /// Adds an entry. `Limit`: the line would be longer than a reader accepts. `Panic`: the entry breaks a
+    /// rule of the format, which is a bug of the caller.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
         check::entry(entry)
             .and_then(|()| self.order.next(entry.path.as_bytes(), entry.node == Node::Dir))
@@ -71,8 +72,9 @@ impl<W: Sink> StateWriter<W> {
         self.end_line(start, logical, entry.path.as_bytes(), entry.size())
     }
 
-    /// Adds an entry as it was recorded: what [`StateWriter::entry`] would write of it with `renumber`ed
-    /// archives, which is asked for each range in order, those of the content first.
+    /// Adds an entry of another state. The new line is the one that [`StateWriter::entry`] would write, with
+    /// the archive numbers that `renumber` returns. `renumber` is called for each range in order, first for
+    /// the ranges of the content, then for those of the signature.
     pub fn carry(&mut self, recorded: &Recorded, mut renumber: impl FnMut(u32) -> u32) -> Result<()> {
         let Some(plain) = recorded.plain() else {
             let mut entry = recorded.entry()?;
@@ -103,6 +105,7 @@ impl<W: Sink> StateWriter<W> {
         self.end_line(start, plain.logical, path, plain.size)
     }
 
+    /// Returns the offset in `text` at which the next entry's line begins.
     fn begin_line(&mut self) -> usize {
         if self.entries > 0 {
             self.text.extend_from_slice(b",\n");
@@ -110,7 +113,8 @@ impl<W: Sink> StateWriter<W> {
         self.text.len()
     }
 
-    /// Takes note of the line that was written from `start`.
+    /// Counts and hashes the line that begins at `start` of `text`. `logical` is the length of its logical
+    /// part.
     fn end_line(&mut self, start: usize, logical: usize, path: &[u8], size: u64) -> Result<()> {
         if self.text.len() - start > LINE_MAX - 2 {
             let what = "its metadata is longer than 16 MiB";
@@ -123,8 +127,8 @@ impl<W: Sink> StateWriter<W> {
         self.hand_on(GATHER)
     }
 
-    /// Writes trailer and digest, and the last frame. Returns the file and its tree digest. Of `totals`,
-    /// entries and bytes are what the writer counted.
+    /// Writes the trailer, the digest and the last frame. Returns the file and the tree digest. The writer's
+    /// own counts replace the entries and the bytes of `totals`.
     pub fn finish(
         mut self,
         archives: &[ArchiveRef],
@@ -158,7 +162,7 @@ impl<W: Sink> StateWriter<W> {
         Ok((self.frames.finish()?, tree))
     }
 
-    /// Hashes and writes what was gathered once it is more than `least` bytes.
+    /// Hashes and writes the collected bytes if there are more than `least` of them.
     fn hand_on(&mut self, least: usize) -> Result<()> {
         if self.text.len() <= least {
             return Ok(());

@@ -12,7 +12,7 @@ use crate::format::{FrameWriter, Written};
 use crate::job::Codec;
 use crate::pool::Pool;
 
-/// How often a property is tried: `normally`, or `IBT_TEST_CASES` times in a longer run.
+/// Runs a property `normally` times, or `IBT_TEST_CASES` times if that variable is set for a longer run.
 fn cases(normally: u32) -> ProptestConfig {
     let longer = std::env::var("IBT_TEST_CASES").ok().and_then(|text| text.parse().ok());
     ProptestConfig::with_cases(longer.unwrap_or(normally))
@@ -104,7 +104,7 @@ fn read(document: &[u8]) -> Result<Vec<Entry>> {
     open(document)?.entries()?.collect()
 }
 
-/// The document with both digests made right again.
+/// The changed document with valid digests: the tree digest and the document's digest are computed again.
 fn sealed(document: &str) -> Vec<u8> {
     let body = &document[..document.len() - DIGEST_LINE_LEN];
     let logical: String = body
@@ -120,7 +120,7 @@ fn sealed(document: &str) -> Vec<u8> {
     format!("{body}\"digest\":\"{}\"}}\n", Hash::from(blake3::hash(body.as_bytes()))).into_bytes()
 }
 
-/// The small state with `from` replaced by `to` and valid digests.
+/// The state of [`small`] with the first `from` replaced by `to`, and with valid digests.
 fn forged(from: &str, to: &str) -> Vec<u8> {
     let text = String::from_utf8(plain(&small())).unwrap();
     assert!(text.contains(from), "{from} is not in {text}");
@@ -215,7 +215,7 @@ fn every_truncation_and_every_flipped_bit_is_an_error() {
         };
         open(&good).unwrap();
         for len in 0..good.len() {
-            // Cut right before its seek table, it is still a whole zstd file with a digest that agrees.
+            // A file cut right before its seek table is still a whole zstd file with a valid digest.
             let whole = codec != Codec::None && len == table_start(&good);
             assert_eq!(open(&good[..len]).is_ok(), whole, "cut at {len}");
         }
@@ -223,11 +223,12 @@ fn every_truncation_and_every_flipped_bit_is_an_error() {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
             if let Err(error) = open(&bad) {
-                // A version with a flipped bit is another version.
+                // A flipped bit in the version number makes another version.
                 let version = codec == Codec::None && error.kind == ErrorKind::Format;
                 assert!(version || error.kind == ErrorKind::Corrupt, "{error}");
             } else {
-                // Of a compressed file some bits say nothing (unused ones of a descriptor).
+                // Some bits of a compressed file have no meaning, such as unused bits of a frame's
+                // descriptor.
                 assert_ne!(codec, Codec::None, "bit {bit}");
                 assert_eq!(unpacked(&bad), unpacked(&good), "bit {bit}");
             }
@@ -237,7 +238,7 @@ fn every_truncation_and_every_flipped_bit_is_an_error() {
     }
 }
 
-/// Where the seek table of a file of one frame starts: header, entry, footer.
+/// The offset of the seek table in a file of one frame. The table is a header, one entry and a footer.
 fn table_start(file: &[u8]) -> usize {
     file.len() - (8 + 8 + 9)
 }
@@ -263,7 +264,7 @@ fn what_a_newer_version_wrote_is_called_so() {
     assert_eq!(refused(&forged("ibt-state", "other"), "not a state").kind, ErrorKind::Format);
 }
 
-/// The document with its last line made right again.
+/// The changed document with a valid digest in its last line.
 fn sealed_digest(document: &str) -> Vec<u8> {
     let body = &document[..document.len() - DIGEST_LINE_LEN];
     format!("{body}\"digest\":\"{}\"}}\n", Hash::from(blake3::hash(body.as_bytes()))).into_bytes()
@@ -289,7 +290,7 @@ fn hostile_headers_and_trailers_are_refused() {
         ("\"entries\":5", "\"entries\":6"),
         ("\"problems\":[", "\"problems\":[7,"),
         ("\"totals\"", "\"totale\""),
-        // What a reader that takes the last of two keys would see instead.
+        // Repeated keys: a reader that uses the last of two equal keys would see another state.
         ("\"finished_at\"", "\"entries\":[],\"finished_at\""),
         ("\"finished_at\"", "\"\\u0065ntries\":[],\"finished_at\""),
         ("\"finished_at\"", "\"source\":\"/other\",\"finished_at\""),
@@ -430,7 +431,7 @@ fn too_many_problems_are_cut_off_not_refused() {
     assert_eq!(open(&written.out).unwrap().trailer().problems.len(), PROBLEMS_MAX);
 }
 
-/// Any bytes but NUL; often with what must be escaped.
+/// Any bytes except NUL; bytes that must be escaped occur often.
 fn any_name(max: usize) -> impl Strategy<Value = Vec<u8>> {
     vec(prop_oneof![Just(b'a'), Just(b'"'), Just(b'\\'), Just(b'%'), Just(b'\n'), 1..=255u8], 1..max)
 }
@@ -497,7 +498,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     )
 }
 
-/// A directory with entries, some of which may be directories, and the root.
+/// The root and some direct children of it, of any type.
 fn any_tree() -> impl Strategy<Value = Vec<Entry>> {
     vec(any_entry(), 0..12).prop_map(|entries| {
         let flat = entries.into_iter().filter(|e| !e.path.as_bytes().contains(&b'/'));
@@ -523,7 +524,8 @@ proptest! {
         prop_assert_eq!(state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap(), tree);
     }
 
-    /// A part of a state has what is meant and directories, and perhaps lines whose path takes more to read.
+    /// A part of a state has the selected entries and all directories. It may also have entries whose path
+    /// only the general parser reads.
     #[test]
     fn any_part_of_a_state(tree in any_tree(), below: u8, codec in prop_oneof![Just(Codec::None), Just(Codec::Zstd(1))]) {
         let (written, digest) = write(&tree, codec);
@@ -542,7 +544,7 @@ proptest! {
         prop_assert!(part(&written.out[1..], &mut |_| false).is_err());
     }
 
-    /// A damaged line is refused or is a line with another meaning: it never panics.
+    /// Reading a damaged line never panics: the line is refused, or it is the line of another entry.
     #[test]
     fn a_damaged_line_never_panics(entry in any_entry(), at in any::<prop::sample::Index>(), byte: u8) {
         let mut line = Vec::new();

@@ -1,4 +1,4 @@
-//! The fast way through entry lines against the thorough one.
+//! Compares the fast reader of entry lines with the general parser.
 
 use super::*;
 use crate::format::state::intake::Intake;
@@ -6,19 +6,19 @@ use crate::format::state::parse;
 use crate::format::state::plain::parse as parse_fast;
 use crate::state::Facts;
 
-/// What a mutation does to a line.
+/// A change to a line.
 #[derive(Clone, Debug)]
 enum Damage {
     Byte(u8),
     Insert(&'static str),
     Delete(usize),
-    /// A piece of the line again, elsewhere.
+    /// Inserts a copy of so many bytes of the line at another position.
     Repeat(usize, prop::sample::Index),
-    /// Every such piece becomes another one.
+    /// Replaces every occurrence of the first text with the second.
     Replace(&'static str, &'static str),
 }
 
-/// Where hand-made damage is likely to meet something.
+/// Texts that often break a rule when they are inserted into a line.
 const INSERTS: [&str; 29] = [
     " ",
     "\\u0061",
@@ -95,7 +95,7 @@ const REPLACES: [(&str, &str); 42] = [
     ("\"xattrs\":{", "\"xattrs\":{\"%25\":\"AB==\","),
 ];
 
-/// An entry whose line seldom needs the general parser.
+/// An entry whose line rarely needs the general parser.
 fn any_plain_entry() -> impl Strategy<Value = Entry> {
     (any_entry(), "[a-c%\u{e9}\n]{1,4}").prop_map(|(entry, path)| Entry {
         path: Path::new(path).unwrap(),
@@ -145,7 +145,7 @@ fn line_of(entry: &Entry) -> Vec<u8> {
     line
 }
 
-/// Whether the writer's own form of an entry needs the general parser.
+/// True if the line that the writer makes of this entry needs the general parser.
 fn is_special(entry: &Entry) -> bool {
     let escaped = |bytes: &[u8]| bytes.iter().any(|b| matches!(b, b'"' | b'\\'));
     let text = |text: &Option<String>| {
@@ -170,7 +170,7 @@ fn renumbered(mut entry: Entry, map: impl Fn(u32) -> u32) -> Entry {
     entry
 }
 
-/// The document that `add` makes of entries below a root.
+/// The document with the entries that `add` writes, and with enough archives for all their ranges.
 fn document(add: impl FnOnce(&mut StateWriter<Vec<u8>>) -> Result<()>) -> Vec<u8> {
     let mut writer = StateWriter::new(frames(Codec::None), &header()).unwrap();
     add(&mut writer).unwrap();
@@ -179,7 +179,7 @@ fn document(add: impl FnOnce(&mut StateWriter<Vec<u8>>) -> Result<()>) -> Vec<u8
     writer.finish(&many, &Totals::default(), &[], Time::default()).unwrap().0.out
 }
 
-/// A tree of one level.
+/// A root with those of `entries` that have no `/` in their path, in order.
 fn tree(entries: Vec<Entry>) -> Vec<Entry> {
     let flat = entries.into_iter().filter(|e| !e.path.as_bytes().contains(&b'/'));
     let mut tree = vec![entry(b"", Node::Dir)];
@@ -189,7 +189,7 @@ fn tree(entries: Vec<Entry>) -> Vec<Entry> {
     tree
 }
 
-/// The entry that a cursor stands at, put together from what it tells without being asked for the whole.
+/// Checks that every field of the line, read by itself, is the field of the entry.
 fn assert_tells(recorded: &Recorded, entry: &Entry) {
     assert_eq!(recorded.path(), entry.path.as_bytes());
     assert_eq!(recorded.word(), entry.node.word());
@@ -202,8 +202,8 @@ fn assert_tells(recorded: &Recorded, entry: &Entry) {
     assert_eq!(recorded.entry().unwrap(), *entry);
 }
 
-/// Spellings that mean the same in JSON, and are not the writer's: other tools would see the same tree, and its
-/// digest would be another one.
+/// Other spellings of the same JSON values are refused: other tools would read the same tree, but the tree digest
+/// would be different.
 #[test]
 fn another_spelling_of_an_entry_is_refused() {
     let mut db = file(b"db", 12);
@@ -286,7 +286,7 @@ fn the_newest_ctime_is_learnt_while_a_state_is_taken_in() {
         entry.place.ctime = Time { secs, nanos: 1 };
     }
     assert_eq!(open(&plain(&tree)).unwrap().newest_ctime(), Time { secs: 9, nanos: 1 });
-    // The general parser reads the second line.
+    // Only the general parser reads the second line.
     tree[1].place.ctime.secs = 10;
     assert_eq!(open(&plain(&tree)).unwrap().newest_ctime(), Time { secs: 10, nanos: 1 });
 }
@@ -326,8 +326,8 @@ proptest! {
         prop_assert_eq!(read, (!is_special(&entry)).then_some(entry));
     }
 
-    /// Of every line both readers say the same, but for what only the general one reads; and of every entry there
-    /// is one line.
+    /// Both readers read every line the same, except lines that only the general parser accepts. Every accepted
+    /// line is the line that the writer makes of the entry.
     #[test]
     fn two_readers_agree_about_every_line(
         entry in prop_oneof![any_entry(), any_plain_entry()],
