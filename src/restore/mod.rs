@@ -75,11 +75,12 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     job.report.count(Counter::Entries, totals.entries);
     job.report.count(Counter::Bytes, totals.bytes);
     let built = build(store, (&mut state, &mut selection, plan), (pool, own), &mut target, job);
-    match built {
-        Ok(()) if job.options.dry_run => Ok(()),
-        Ok(()) => target.publish(),
-        Err(error) if job.options.leave_partial && !job.options.dry_run => Err(target.leave(error)),
-        Err(error) => Err(error),
+    if job.options.dry_run {
+        return built;
+    }
+    match built.and_then(|()| target.publish()) {
+        Err(error) if job.options.leave_partial => Err(target.leave(error)),
+        done => done,
     }
 }
 

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use crate::entry::is_restore_temp;
 use crate::error::{Error, Kind, Result};
-use crate::job::{Job, Level, Overwrite};
+use crate::job::{Job, Overwrite};
 use crate::platform::{self, Dir, FileKind, Stat};
 use crate::text::encode_name;
 
-use super::leftover::{make_temp, tag_of_name, temp_name, Sweep, Swept};
+use super::leftover::{make_temp, set_aside, tag_of_name, temp_name, Sweep};
 
 /// What `mkfs` puts into the root of some file systems.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
@@ -38,12 +38,18 @@ enum Place {
         /// What the destination was before.
         before: Stat,
         /// Children that have moved up.
-        moved: Vec<Box<[u8]>>,
+        moved: Vec<MovedChild>,
     },
     /// The destination is changed where it stands, or in a dry run looked at.
     Existing(Dir),
     /// A dry run for a destination that is not there.
     Nowhere,
+}
+
+/// Something that moved into the destination, by its name, device and inode.
+struct MovedChild {
+    name: Box<[u8]>,
+    id: (u64, u64),
 }
 
 /// What was found under the destination's name.
@@ -69,13 +75,13 @@ impl Target {
         };
         let (overwrite, dry_run) = (job.options.overwrite, job.options.dry_run);
         if !dry_run {
-            sweep_beside(dest, job);
+            sweep_beside(dest, job)?;
         }
         let (temp, place, sweep) = match found {
             Found::Dir(dir) if overwrite != Overwrite::Never => {
-                let tag = dir.stat_self().map_err(|e| trouble(&e))?.ino;
-                let sweep = (!dry_run).then(|| Sweep::of_tree(tag, &dir));
-                (temp_name(tag).map_err(|e| trouble(&e))?, Place::Existing(dir), sweep)
+                let id = dir.stat_self().map_err(|e| trouble(&e))?.id();
+                let sweep = (!dry_run).then(|| Sweep::of_tree(id, &dir));
+                (temp_name(id.1).map_err(|e| trouble(&e))?, Place::Existing(dir), sweep)
             }
             Found::Dir(dir) => {
                 check_empty(&dir, bytes, job)?;
@@ -160,29 +166,49 @@ impl Target {
         }
     }
 
-    /// Leaves what was restored before `error` under the destination's name, and returns `error`. What cannot be
-    /// renamed stays where it is, and the error names that place.
+    /// Leaves what was restored before `error` under the destination's name, and returns `error`. What cannot have that
+    /// name gets another one, which no later restore takes for a left-over, and the error names that place.
     pub fn leave(mut self, error: Error) -> Error {
+        if self.published {
+            return error;
+        }
         let named = match &self.place {
             Place::Beside { root, holder, name } => {
-                root.syncfs().and_then(|()| holder.rename_noreplace(&self.temp, holder, name)).is_ok()
+                let renamed = root.syncfs().and_then(|()| holder.rename_noreplace(&self.temp, holder, name));
+                renamed.map_err(|e| self.trouble("restore to", &e))
             }
-            Place::Inside { .. } => self.settle().is_ok(),
+            Place::Inside { .. } => self.settle().map(drop),
             Place::Existing(_) | Place::Nowhere => return error,
         };
         self.published = true;
         let detail = match named {
-            true => format!("{} (what was restored before stays)", error.detail),
-            false => {
-                let place = String::from_utf8_lossy(&self.temp).into_owned();
-                format!("{} (what was restored before stays in {place})", error.detail)
-            }
+            Ok(()) => format!("{} (what was restored before stays)", error.detail),
+            Err(why) => format!("{} ({})", error.detail, self.set_aside(&why)),
         };
         Error { detail, ..error }
     }
 
+    /// Leaves a tree that cannot have its name, as `why` says, under another one. Returns where it stays, in words.
+    fn set_aside(&self, why: &Error) -> String {
+        let dest = Path::new(std::ffi::OsStr::from_bytes(&self.dest));
+        let (holder, root, at) = match &self.place {
+            Place::Beside { holder, root, .. } => (holder, root, dest.parent()),
+            Place::Inside { holder, root: Some(root), .. } => (holder, root, Some(dest)),
+            Place::Inside { .. } | Place::Existing(_) | Place::Nowhere => {
+                return "what was restored before stays".into()
+            }
+        };
+        let (name, is_safe) = set_aside(holder, &self.temp, root);
+        let _ = holder.sync();
+        let path = at.unwrap_or(dest).join(std::ffi::OsStr::from_bytes(&name));
+        let path = encode_name(path.as_os_str().as_bytes());
+        let advice =
+            if is_safe { "" } else { "; move it, or the next restore of the destination removes it" };
+        format!("what was restored before stays in {path}: {}{advice}", why.detail)
+    }
+
     /// Gives the tree its name.
-    pub fn publish(mut self) -> Result<()> {
+    pub fn publish(&mut self) -> Result<()> {
         let holder = match &self.place {
             Place::Beside { holder, name, .. } => {
                 let renamed = holder.rename_noreplace(&self.temp, holder, name);
@@ -223,20 +249,16 @@ fn inside(dir: Dir, dest: &[u8]) -> Result<(Vec<u8>, Place)> {
 }
 
 /// Removes what killed restores of this destination left beside it. A place that cannot be looked at has none.
-fn sweep_beside(dest: &Path, job: &mut Job) {
-    let Ok((holder, name)) = place_of(dest) else { return };
+fn sweep_beside(dest: &Path, job: &mut Job) -> Result<()> {
+    let Ok((holder, name)) = place_of(dest) else { return Ok(()) };
     let listing = holder.list();
     let names = listing.names.iter().map(|(name, _)| &**name);
     let swept = Sweep::of_dirs(tag_of_name(&name)).run(&holder, names);
-    tell_removed(&swept, job);
-}
-
-/// Logs what was removed of earlier restores.
-pub(super) fn tell_removed(swept: &Swept, job: &mut Job) {
-    for name in &swept.removed {
-        let name = encode_name(name);
-        job.log(Level::Info, &format!("removed {name}, which a restore that was stopped had left"));
-    }
+    let absolute = std::path::absolute(dest).unwrap_or_else(|_| dest.into());
+    let path_of = |name: &[u8]| {
+        absolute.with_file_name(std::ffi::OsStr::from_bytes(name)).into_os_string().into_encoded_bytes()
+    };
+    swept.tell(path_of, job)
 }
 
 /// `Exists` if a destination holds anything but left-overs of killed restores, which are removed unless this is a dry
@@ -261,9 +283,11 @@ fn check_empty(dir: &Dir, dest: &[u8], job: &mut Job) -> Result<()> {
     if job.options.dry_run {
         return Ok(());
     }
-    let tag = dir.stat_self().map_err(|e| trouble(&e))?.ino;
-    let swept = Sweep::of_tree(tag, dir).run(dir, temps.iter().map(|name| &***name));
-    tell_removed(&swept, job);
+    let id = dir.stat_self().map_err(|e| trouble(&e))?.id();
+    let mut swept = Sweep::of_tree(id, dir).run(dir, temps.iter().map(|name| &***name));
+    // What stays is the error.
+    swept.kept.clear();
+    swept.tell(|name| name.to_vec(), job)?;
     match temps.iter().find(|name| !swept.removed.contains(name)) {
         None => Ok(()),
         Some(name) => {
@@ -292,13 +316,14 @@ fn is_lost_and_found(dir: &Dir, name: &[u8]) -> bool {
 
 /// Moves all that is in one directory to another, and notes the names. Returns device and inode of a `lost+found`
 /// that was there already.
-fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<Box<[u8]>>) -> io::Result<Option<(u64, u64)>> {
+fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<MovedChild>) -> io::Result<Option<(u64, u64)>> {
     let listing = from.list();
     if let Some(error) = listing.error {
         return Err(error);
     }
     let mut kept = None;
     for (name, _) in listing.names {
+        let id = from.stat(&name)?.id();
         match from.rename_noreplace(&name, to, &name) {
             // The destination has an empty one of its own, which gets the metadata.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && *name == *LOST_AND_FOUND => {
@@ -308,7 +333,7 @@ fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<Box<[u8]>>) -> io::Result<Optio
             }
             result => {
                 result?;
-                moved.push(name);
+                moved.push(MovedChild { name, id });
                 continue;
             }
         }
@@ -334,8 +359,12 @@ impl Drop for Target {
             }
             Place::Inside { holder, before, moved, .. } => {
                 let _ = platform::set_mode(holder.as_fd(), 0o700);
-                for name in moved {
-                    let _ = holder.remove_tree(name);
+                let is_same = |child: &MovedChild| {
+                    let now = holder.stat(&child.name);
+                    now.is_ok_and(|now| now.id() == child.id || !holder.syncs_whole())
+                };
+                for child in moved.iter().filter(|child| is_same(child)) {
+                    let _ = holder.remove_tree(&child.name);
                 }
                 let _ = holder.remove_tree(&self.temp);
                 let _ = platform::set_owner(holder.as_fd(), before.uid, before.gid);

@@ -35,7 +35,7 @@ use super::deferred::Deferred;
 use super::leftover::Sweep;
 use super::selection::path_below;
 use super::set_names::SetNames;
-use super::target::{tell_removed, Target};
+use super::target::Target;
 use attributes::Wanted;
 use batch::InstallBatch;
 use flight::Flight;
@@ -195,7 +195,7 @@ impl<'t, 'j> Tree<'t, 'j> {
     }
 
     fn directory(&mut self, entry: &Entry, asked_for: bool) -> Result<()> {
-        self.sweep_dir(entry);
+        self.sweep_dir(entry)?;
         let verdict = match self.judge(entry)? {
             Verdict::Refresh(now) | Verdict::Keep(now) if !asked_for => Verdict::Right(now),
             verdict => verdict,
@@ -231,12 +231,16 @@ impl<'t, 'j> Tree<'t, 'j> {
 
     /// Removes what killed restores of this destination left in a directory. One that cannot be looked at stays as it is:
     /// what is to be restored in it fails and says why.
-    fn sweep_dir(&mut self, entry: &Entry) {
-        let Some(sweep) = self.sweep else { return };
-        let Ok(dir) = self.open_dir(entry.path.as_bytes()) else { return };
+    fn sweep_dir(&mut self, entry: &Entry) -> Result<()> {
+        let Some(sweep) = self.sweep else { return Ok(()) };
+        let Ok(dir) = self.open_dir(entry.path.as_bytes()) else { return Ok(()) };
         let listing = dir.list();
         let swept = sweep.run(&dir, listing.names.iter().map(|(name, _)| &**name));
-        tell_removed(&swept, self.job);
+        let path_of = |name: &[u8]| {
+            let path = entry.path.join(name).unwrap_or_else(|_| entry.path.clone());
+            path.as_bytes().to_vec()
+        };
+        swept.tell(path_of, self.job)
     }
 
     /// Makes a directory where nothing is, unless it is the destination itself.
