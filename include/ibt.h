@@ -476,7 +476,8 @@ extern "C" {
 #define IBT_PROBLEM_METADATA 7
 
 /**
- * A note: something an earlier run left in the store.
+ * A note: something an earlier run left in the store, or a restore in its
+ * destination.
  */
 #define IBT_PROBLEM_LEFTOVER 8
 
@@ -1033,12 +1034,20 @@ ibt_status ibt_options_set_overwrite(ibt_options *options,
  * whose file system does not tell names apart by case, or in one that holds a
  * snapshot's state: the store of another backup. Never removed are the
  * storage's own directory, the cache, what ibt_options_add_protected_path()
- * names, and the links and directories that lead to them. A directory of
- * another file system than its parent, or an extra one on which anything is
- * mounted, is not entered, unless the snapshot has entries in it. An extra
- * directory with one of these inside stays, and loses what else is in it; it
- * does not make way for an entry. What stays for one of these reasons is listed
- * as IBT_PROBLEM_OBSTRUCTED.
+ * names, and the links and directories that lead to them. A directory on which
+ * anything is mounted, of the same file system too, is not entered, unless the
+ * snapshot has entries in it; a mounted file stays. Where the system does not
+ * tell mounts apart (before Linux 5.8, and no /proc), every directory of which
+ * the snapshot has nothing stays. What cannot be listed or looked at stays: the
+ * caller's own directories are opened up for that and closed again, in a dry run
+ * they are not, and count as extra with all that is in them. An extra directory
+ * with one of these inside stays, and loses what else is in it; it does not make
+ * way for an entry. What stays for one of these reasons is listed as
+ * IBT_PROBLEM_OBSTRUCTED.
+ *
+ * Nothing that is extra is removed if the content of a file is lost: dest may
+ * still have it under another name. That is listed once as
+ * IBT_PROBLEM_OBSTRUCTED. A dry run reads no contents and cannot foretell it.
  *
  * Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
  *
@@ -1057,8 +1066,10 @@ ibt_status ibt_options_set_delete_extra(ibt_options *options,
  * leaves what it has restored as dest, where with 0 it leaves nothing in a
  * place that was absent or empty. Each file in it is whole; directories may
  * still have mode 0700 and other metadata than the snapshot's. A restore over it
- * (ibt_options_set_overwrite()) completes it. Over an existing tree what was
- * done always stays. Restore only; ignored elsewhere.
+ * (ibt_options_set_overwrite()) completes it. If dest, or a name in it, is taken
+ * meanwhile, what was restored stays beside or in dest, under a name that begins
+ * with "ibt-partial-" and that the error tells; no restore removes that. Over an
+ * existing tree what was done always stays. Restore only; ignored elsewhere.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1817,7 +1828,8 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  *
  * What a restore that was killed left of dest, under a name that begins with
  * ".ibt-tmp-restore-", is removed by the next restore of dest, where the file
- * system tells for certain that no restore works in it any more. Backups and
+ * system tells for certain that no restore works in it any more, and that of
+ * dest itself. What stays is listed as IBT_PROBLEM_LEFTOVER. Backups and
  * comparisons leave such names out (IBT_PROBLEM_SKIPPED).
  *
  * The change callback is told what is done with each entry, as a change from

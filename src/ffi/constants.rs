@@ -209,7 +209,8 @@ pub const IBT_PROBLEM_DAMAGED: i32 = 5;
 pub const IBT_PROBLEM_MISSING: i32 = 6;
 /// Metadata that could not be read or set.
 pub const IBT_PROBLEM_METADATA: i32 = 7;
-/// A note: something an earlier run left in the store.
+/// A note: something an earlier run left in the store, or a restore in its
+/// destination.
 pub const IBT_PROBLEM_LEFTOVER: i32 = 8;
 /// Snapshots say that they were made more than a day after what the clock says:
 /// either clock was wrong. Each backup says so until they are removed; what was

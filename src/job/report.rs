@@ -123,7 +123,8 @@ pub enum ProblemKind {
     Missing = 6,
     /// Metadata could not be read or set.
     Metadata = 7,
-    /// A file of the store that no snapshot is known to use: the temporary file of an interrupted run (removed), an
+    /// What a restore that was stopped left in or beside its destination, or may still work in (kept). Or a file of the
+    /// store that no snapshot is known to use: the temporary file of an interrupted run (removed), an
     /// archive of which a prune cannot say whether a snapshot needs it (kept), or a damaged state with a stamp far in
     /// the future (passed over).
     Leftover = 8,

@@ -100,23 +100,6 @@ impl Dir {
         Stat::from_raw(&rustix::fs::statat(self, component(name)?, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// Whether something is mounted at `name`, of the same file system too, as far as the system tells.
-    pub fn is_mount_point(&self, name: &[u8]) -> bool {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        {
-            let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-            let told = component(name)
-                .and_then(|name| Ok(rustix::fs::statx(self, name, flags, rustix::fs::StatxFlags::TYPE)?));
-            let is_root = rustix::fs::StatxAttributes::MOUNT_ROOT;
-            told.is_ok_and(|told| told.stx_attributes.contains(is_root))
-        }
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        {
-            let _ = name;
-            false
-        }
-    }
-
     pub fn stat_self(&self) -> io::Result<Stat> {
         stat_fd(self.as_fd())
     }

@@ -13,6 +13,7 @@ mod dir;
 mod file_system;
 mod lock;
 mod meta;
+mod mount;
 mod names;
 mod node;
 mod place;

@@ -1,78 +1,104 @@
 //! Removing a whole tree without following anything, however deep it is.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
 use super::dir::Dir;
 use super::meta::set_mode;
 use super::stat::{stat_fd, FileKind, Stat};
-use std::os::fd::AsFd;
 
 /// A directory being emptied.
 struct Level {
     name: Box<[u8]>,
     /// Tells it again when the way leads back up.
     id: (u64, u64),
+    /// The mode that it had before it was opened up, if it was.
+    mode: Option<u32>,
     /// What is left to remove in it.
     subdirs: Vec<Box<[u8]>>,
 }
 
+/// The mount that all of a tree must lie in.
+#[derive(Clone, Copy)]
+struct MountPlace {
+    device: u64,
+    /// `None` where the system does not tell mounts of one device apart.
+    mount: Option<u64>,
+}
+
+impl MountPlace {
+    fn of(dir: &Dir) -> io::Result<MountPlace> {
+        Ok(MountPlace { device: dir.stat_self()?.dev, mount: dir.mount_id() })
+    }
+
+    /// `EXDEV` if a directory lies in another mount.
+    fn check(&self, dir: &Dir, now: &Stat) -> io::Result<()> {
+        match now.dev == self.device && (self.mount.is_none() || dir.mount_id() == self.mount) {
+            true => Ok(()),
+            false => Err(Errno::XDEV.into()),
+        }
+    }
+}
+
 impl Dir {
     /// Removes `name` and, if it is a directory, everything below it. What other processes remove
-    /// meanwhile is no error; what they add is (`ENOTEMPTY`), and so is another file system that is mounted
-    /// there (`EXDEV`): nothing in that is touched.
+    /// meanwhile is no error; what they add is (`ENOTEMPTY`), and so is something that is mounted
+    /// there (`EXDEV`), of the same file system too: nothing in that is touched. Directories that an error leaves
+    /// standing have the modes that they had.
     ///
     /// Holds two descriptors at most: the way up is `..`, taken only if it leads to where we came from.
     pub fn remove_tree(&self, name: &[u8]) -> io::Result<()> {
         if self.stat(name)?.kind != FileKind::Dir {
             return self.unlink(name);
         }
-        let device = self.stat_self()?.dev;
-        let mut dir = self.enter_to_remove(name, device)?;
-        let mut levels = vec![dir.remove_files(name.into())?];
-        while let Some(level) = levels.last_mut() {
-            if let Some(subdir) = level.subdirs.pop() {
-                if let Some(child) = gone_is_fine(dir.enter_to_remove(&subdir, device))? {
-                    levels.push(child.remove_files(subdir)?);
-                    dir = child;
-                }
-                continue;
-            }
-            let emptied = levels.pop().map(|level| level.name).unwrap_or_default();
-            match levels.last() {
-                Some(above) => {
-                    dir = dir.open_parent(above.id)?;
-                    gone_is_fine(dir.rmdir(&emptied))?;
-                }
-                None => return self.rmdir(name),
-            }
-        }
-        Ok(())
+        let place = MountPlace::of(self)?;
+        let (mut dir, level) = self.enter_to_remove(name, place)?;
+        let mut levels = vec![level];
+        let emptied = empty_levels(&mut dir, &mut levels, place);
+        emptied.and_then(|()| self.rmdir(name)).inspect_err(|_| give_modes_back(dir, levels))
     }
 
-    /// Opens a directory that is to be emptied and makes it writable for us if it is not.
-    fn enter_to_remove(&self, name: &[u8], device: u64) -> io::Result<Dir> {
-        let of_device = |stat: Stat| if stat.dev == device { Ok(stat) } else { Err(Errno::XDEV) };
-        let dir = match self.open_dir(name) {
+    /// Opens a directory that is to be emptied, makes it writable for us if it is not, and removes everything in it
+    /// but its directories.
+    fn enter_to_remove(&self, name: &[u8], place: MountPlace) -> io::Result<(Dir, Level)> {
+        let (dir, now, mut opened_up) = match self.open_dir(name) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let named = self.open_path(name)?;
-                of_device(stat_fd(named.as_fd())?)?;
+                let now = stat_fd(named.as_fd())?;
+                if now.dev != place.device {
+                    return Err(Errno::XDEV.into());
+                }
                 set_mode(named.as_fd(), 0o700)?;
-                self.open_dir(name)?
+                let dir = self.open_dir(name).inspect_err(|_| drop(set_mode(named.as_fd(), now.mode)))?;
+                (dir, now, true)
             }
-            result => result?,
+            result => {
+                let dir = result?;
+                let now = dir.stat_self()?;
+                (dir, now, false)
+            }
         };
-        let stat = of_device(dir.stat_self()?)?;
-        if !super::is_privileged() && stat.mode & 0o700 != 0o700 {
-            // If this fails, removing what is inside fails too and says why.
-            let _ = set_mode(dir.as_fd(), 0o700);
+        let level = place.check(&dir, &now).and_then(|()| {
+            if !opened_up && !super::is_privileged() && now.mode & 0o700 != 0o700 {
+                // If this fails, removing what is inside fails too and says why.
+                opened_up = set_mode(dir.as_fd(), 0o700).is_ok();
+            }
+            dir.remove_files()
+        });
+        let mode = opened_up.then_some(now.mode);
+        match level {
+            Ok(subdirs) => Ok((dir, Level { name: name.into(), id: now.id(), mode, subdirs })),
+            Err(error) => {
+                let _ = mode.map(|mode| set_mode(dir.as_fd(), mode));
+                Err(error)
+            }
         }
-        Ok(dir)
     }
 
-    /// Removes everything but the directories in this directory.
-    fn remove_files(&self, name: Box<[u8]>) -> io::Result<Level> {
+    /// Removes everything but the directories in this directory, and gives their names.
+    fn remove_files(&self) -> io::Result<Vec<Box<[u8]>>> {
         let listing = self.list();
         if let Some(error) = listing.error {
             return Err(error);
@@ -83,7 +109,7 @@ impl Dir {
                 subdirs.push(name);
             }
         }
-        Ok(Level { name, id: self.stat_self()?.id(), subdirs })
+        Ok(subdirs)
     }
 
     /// False if `name` turns out to be a directory.
@@ -97,6 +123,39 @@ impl Dir {
                 _ => Err(error),
             },
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// Empties the first of `levels`, which lie within each other; `dir` is the last of them.
+fn empty_levels(dir: &mut Dir, levels: &mut Vec<Level>, place: MountPlace) -> io::Result<()> {
+    while let Some(level) = levels.last_mut() {
+        if let Some(subdir) = level.subdirs.pop() {
+            if let Some((child, level)) = gone_is_fine(dir.enter_to_remove(&subdir, place))? {
+                levels.push(level);
+                *dir = child;
+            }
+            continue;
+        }
+        let [.., above, emptied] = &levels[..] else { break };
+        let parent = dir.open_parent(above.id)?;
+        gone_is_fine(parent.rmdir(&emptied.name))?;
+        *dir = parent;
+        levels.pop();
+    }
+    Ok(())
+}
+
+/// Gives directories that were opened up the modes that they had: `dir`, the last of `levels`, and those above it. Best
+/// effort: an error is being reported.
+fn give_modes_back(mut dir: Dir, mut levels: Vec<Level>) {
+    while let Some(level) = levels.pop() {
+        // Later the way up may be closed.
+        let above = levels.last().map(|above| dir.open_parent(above.id));
+        let _ = level.mode.map(|mode| set_mode(dir.as_fd(), mode));
+        match above {
+            Some(Ok(above)) => dir = above,
+            _ => return,
         }
     }
 }

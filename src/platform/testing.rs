@@ -5,6 +5,8 @@ use std::cell::Cell;
 thread_local! {
     static OPENAT2_MISSING: Cell<bool> = const { Cell::new(false) };
     static NOREPLACE_MISSING: Cell<bool> = const { Cell::new(false) };
+    static STATX_MISSING: Cell<bool> = const { Cell::new(false) };
+    static PROC_MISSING: Cell<bool> = const { Cell::new(false) };
 }
 
 pub fn openat2_is_missing() -> bool {
@@ -13,6 +15,24 @@ pub fn openat2_is_missing() -> bool {
 
 pub fn noreplace_is_missing() -> bool {
     NOREPLACE_MISSING.get()
+}
+
+pub fn statx_is_missing() -> bool {
+    STATX_MISSING.get()
+}
+
+pub fn proc_is_missing() -> bool {
+    PROC_MISSING.get()
+}
+
+/// Runs `act` on a system whose `statx` tells nothing of mounts, with `/proc` or without.
+pub fn without_statx<T>(has_proc: bool, act: impl FnOnce() -> T) -> T {
+    STATX_MISSING.set(true);
+    PROC_MISSING.set(!has_proc);
+    let result = act();
+    STATX_MISSING.set(false);
+    PROC_MISSING.set(false);
+    result
 }
 
 /// Runs `act` on a system without `openat2`.

@@ -249,6 +249,83 @@ fn remove_tree_opens_directories_that_forbid_it() {
     assert!(dir.list().names.is_empty());
 }
 
+/// Something in a closed directory that its owner cannot remove: what stays has the modes that it had.
+#[test]
+fn remove_tree_closes_again_what_it_cannot_remove() {
+    if !is_privileged() {
+        return eprintln!("skipped: another owner takes root");
+    }
+    let (temp, dir) = temp();
+    let inner = temp.path().join("tree/closed/readonly");
+    fs::create_dir_all(inner.join("foreign/full")).unwrap();
+    for path in ["", "tree", "tree/closed", "tree/closed/readonly"] {
+        std::os::unix::fs::chown(temp.path().join(path), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let modes = [("tree/closed/readonly", 0o500), ("tree/closed", 0o000), ("tree", 0o555)];
+    for (path, mode) in modes {
+        fs::set_permissions(temp.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    as_ordinary_user(|| assert_eq!(errno(dir.remove_tree(b"tree")), libc::EACCES));
+    for (path, mode) in modes {
+        let now = fs::metadata(temp.path().join(path)).unwrap().permissions().mode();
+        assert_eq!(now & 0o7777, mode, "{path}");
+    }
+    assert!(inner.join("foreign/full").exists());
+}
+
+/// `from` at `at` as well, until this is dropped.
+struct Bound(std::path::PathBuf);
+
+impl Bound {
+    fn new(from: &std::path::Path, at: &std::path::Path) -> Option<Bound> {
+        let done = std::process::Command::new("mount").arg("--bind").args([from, at]).output();
+        done.is_ok_and(|done| done.status.success()).then(|| Bound(at.to_path_buf()))
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+/// A directory and a file of the same file system that are mounted in a tree.
+#[test]
+fn mounts_of_one_file_system_are_told_and_not_emptied() {
+    let (temp, dir) = temp();
+    fs::create_dir_all(temp.path().join("keep/sub")).unwrap();
+    fs::write(temp.path().join("keep/file"), "").unwrap();
+    fs::create_dir_all(temp.path().join("tree/a/bound")).unwrap();
+    fs::write(temp.path().join("tree/a/file"), "").unwrap();
+    let bound = [("keep", "tree/a/bound"), ("keep/file", "tree/a/file")]
+        .map(|(from, at)| Bound::new(&temp.path().join(from), &temp.path().join(at)));
+    if bound.iter().any(Option::is_none) {
+        return eprintln!("skipped: mounting is not allowed here");
+    }
+    let told = || {
+        let a = dir.open_dir(b"tree/a").unwrap();
+        let is_mounted = |dir: &Dir, name: &[u8]| dir.is_mount_point(name).map_err(|error| error.kind());
+        [
+            is_mounted(&a, b"bound"),
+            is_mounted(&a, b"file"),
+            is_mounted(&dir, b"keep"),
+            is_mounted(&dir, b"tree"),
+        ]
+    };
+    let right = [Ok(true), Ok(true), Ok(false), Ok(false)];
+    assert_eq!(told(), right);
+    assert_eq!(testing::without_statx(true, told), right);
+    assert_eq!(testing::without_statx(false, told), [Err(std::io::ErrorKind::Unsupported); 4]);
+    assert_eq!(errno(dir.is_mount_point(b"none").map(drop)), libc::ENOENT);
+    for path in [&b"tree/a"[..], b"tree"] {
+        let (above, name) = path.split_at(path.iter().position(|&b| b == b'/').map_or(0, |at| at + 1));
+        let above = dir.open_dir(above.strip_suffix(b"/").unwrap_or(above)).unwrap();
+        assert!(matches!(errno(above.remove_tree(name)), libc::EXDEV | libc::EBUSY));
+    }
+    drop(bound);
+    assert!(temp.path().join("keep/sub").exists() && temp.path().join("keep/file").exists());
+}
+
 #[test]
 fn metadata_is_set_on_the_link_not_on_its_target() {
     let (_temp, dir) = temp();

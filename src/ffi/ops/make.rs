@@ -120,7 +120,8 @@ pub unsafe extern "C" fn ibt_incremental_backup(
 ///
 /// What a restore that was killed left of dest, under a name that begins with
 /// ".ibt-tmp-restore-", is removed by the next restore of dest, where the file
-/// system tells for certain that no restore works in it any more. Backups and
+/// system tells for certain that no restore works in it any more, and that of
+/// dest itself. What stays is listed as IBT_PROBLEM_LEFTOVER. Backups and
 /// comparisons leave such names out (IBT_PROBLEM_SKIPPED).
 ///
 /// The change callback is told what is done with each entry, as a change from

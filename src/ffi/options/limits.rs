@@ -151,12 +151,20 @@ pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, po
 /// whose file system does not tell names apart by case, or in one that holds a
 /// snapshot's state: the store of another backup. Never removed are the
 /// storage's own directory, the cache, what ibt_options_add_protected_path()
-/// names, and the links and directories that lead to them. A directory of
-/// another file system than its parent, or an extra one on which anything is
-/// mounted, is not entered, unless the snapshot has entries in it. An extra
-/// directory with one of these inside stays, and loses what else is in it; it
-/// does not make way for an entry. What stays for one of these reasons is listed
-/// as IBT_PROBLEM_OBSTRUCTED.
+/// names, and the links and directories that lead to them. A directory on which
+/// anything is mounted, of the same file system too, is not entered, unless the
+/// snapshot has entries in it; a mounted file stays. Where the system does not
+/// tell mounts apart (before Linux 5.8, and no /proc), every directory of which
+/// the snapshot has nothing stays. What cannot be listed or looked at stays: the
+/// caller's own directories are opened up for that and closed again, in a dry run
+/// they are not, and count as extra with all that is in them. An extra directory
+/// with one of these inside stays, and loses what else is in it; it does not make
+/// way for an entry. What stays for one of these reasons is listed as
+/// IBT_PROBLEM_OBSTRUCTED.
+///
+/// Nothing that is extra is removed if the content of a file is lost: dest may
+/// still have it under another name. That is listed once as
+/// IBT_PROBLEM_OBSTRUCTED. A dry run reads no contents and cannot foretell it.
 ///
 /// Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
 ///
@@ -181,8 +189,10 @@ pub unsafe extern "C" fn ibt_options_set_delete_extra(options: *mut ibt_options,
 /// leaves what it has restored as dest, where with 0 it leaves nothing in a
 /// place that was absent or empty. Each file in it is whole; directories may
 /// still have mode 0700 and other metadata than the snapshot's. A restore over it
-/// (ibt_options_set_overwrite()) completes it. Over an existing tree what was
-/// done always stays. Restore only; ignored elsewhere.
+/// (ibt_options_set_overwrite()) completes it. If dest, or a name in it, is taken
+/// meanwhile, what was restored stays beside or in dest, under a name that begins
+/// with "ibt-partial-" and that the error tells; no restore removes that. Over an
+/// existing tree what was done always stays. Restore only; ignored elsewhere.
 ///
 /// Default: 0. Every other number counts as 1.
 ///

@@ -12,8 +12,9 @@ use crate::job::{change, Counter, ProblemKind};
 use crate::platform::{FileKind, Stat};
 use crate::restore::selection::Selection;
 
+use super::known::replaced;
 use super::standing::seen;
-use super::stays::{MOUNTED, STORE};
+use super::stays::{MOUNTED, STORE, UNTOLD};
 use super::{is_obstacle, Tree};
 
 /// An existing directory of the snapshot.
@@ -32,11 +33,18 @@ const UNLISTED: &str = "the backup could not read all of this directory: what el
 const UNREAD: &str = "the backup saw some of it and could not read it: that stays";
 const LEFT_OUT: &str = "the backup left some of it out, as it was told: that stays";
 const UNREAD_BELOW: &str = "the backup could not read all that was below it";
+const LOST: &str =
+    "a content could not be restored, and what is extra may be the only good copy of it: all stays";
 const FOLDED: &str = "the file system does not tell names apart by case: what else is in it stays";
 
 impl Tree<'_, '_> {
-    /// Removes what the destination has and the snapshot has not, as far as the filter reaches.
+    /// Removes what the destination has and the snapshot has not, as far as the filter reaches. Nothing if a content was
+    /// lost: under the name that a file had before it was moved, the destination may have the content still.
     pub fn remove_extra(&mut self, state: &mut StateReader, selection: &mut Selection) -> Result<()> {
+        if self.content_lost {
+            let base = self.base.clone();
+            return self.obstructed(&base, stays(&base, LOST));
+        }
         // A directory opened before has names of before.
         self.current = None;
         self.omissions = state.trailer().omissions.clone();
@@ -53,13 +61,12 @@ impl Tree<'_, '_> {
                 self.remove_rest(done, None, filter)?;
             }
             let above = open.pop_if(|level| entry.path.parent() == Some(level.path.as_bytes()));
-            let device = above.as_ref().map(|level| level.device);
             if let Some(mut level) = above {
                 // The snapshot has something of it.
-                level.spared = level.spared.filter(|&why| why != MOUNTED);
+                level.spared = level.spared.filter(|&why| why != MOUNTED && why != UNTOLD);
                 open.push(self.remove_rest(level, Some(entry.path.name()), filter)?);
             }
-            open.extend(self.level(&entry, device)?);
+            open.extend(self.level(&entry)?);
         }
         while let Some(done) = open.pop() {
             self.remove_rest(done, None, &mut selection.filter)?;
@@ -67,8 +74,8 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// A directory of the snapshot, if it is one in the destination too. `above` is the device of its parent.
-    fn level(&mut self, entry: &Entry, above: Option<u64>) -> Result<Option<Level>> {
+    /// A directory of the snapshot, if it is one in the destination too.
+    fn level(&mut self, entry: &Entry) -> Result<Option<Level>> {
         if entry.node != crate::entry::Node::Dir {
             return Ok(None);
         }
@@ -81,6 +88,7 @@ impl Tree<'_, '_> {
             standing => standing?,
         };
         let Some(now) = standing.filter(|now| now.kind == FileKind::Dir) else { return Ok(None) };
+        self.known.enter(&entry.path, now.id());
         let names = match self.list(&entry.path) {
             // What restores work in is theirs to remove, also by the next one of the same destination.
             Ok(names) => names.into_iter().filter(|name| !is_restore_temp(name)).collect(),
@@ -90,7 +98,6 @@ impl Tree<'_, '_> {
             Ok(folds) => folds,
             Err(error) => return self.obstructed(&entry.path, error).map(|()| None),
         };
-        // The last one may turn out not to be so.
         let spared = if entry.place.dirty {
             Some(UNLISTED)
         } else if folds {
@@ -98,9 +105,21 @@ impl Tree<'_, '_> {
         } else if self.holds_states(&entry.path, &names) {
             Some(STORE)
         } else {
-            above.filter(|&above| above != now.dev).map(|_| MOUNTED)
+            // This may turn out not to be so.
+            self.why_mounted_on(entry, &now)
         };
         Ok(Some(Level { path: entry.path.clone(), names, device: now.dev, spared, told: Vec::new() }))
+    }
+
+    /// Why an existing directory of the snapshot is taken for one that something is mounted on.
+    fn why_mounted_on(&mut self, entry: &Entry, now: &Stat) -> Option<&'static str> {
+        if entry.path == self.base {
+            return None;
+        }
+        match self.dir_of(&entry.path).and_then(|dir| dir.stat_self()) {
+            Ok(above) => self.why_mounted(&entry.path, now, above.dev),
+            Err(_) => Some(UNTOLD),
+        }
     }
 
     /// Whether a directory takes names of different case for the same.
@@ -118,8 +137,15 @@ impl Tree<'_, '_> {
     }
 
     pub(super) fn list(&mut self, path: &Path) -> Result<VecDeque<Box<[u8]>>> {
-        let dir = self.open_dir(path.as_bytes()).map_err(|e| Error::io("open the directory", path, &e))?;
-        let listing = dir.list();
+        let dir = self.open_dir(path.as_bytes()).and_then(|dir| {
+            let is_known = self.known.agrees(path.as_bytes(), dir.stat_self()?.id());
+            if is_known || !dir.syncs_whole() {
+                Ok(dir)
+            } else {
+                Err(replaced())
+            }
+        });
+        let listing = dir.map_err(|e| Error::io("open the directory", path, &e))?.list();
         if let Some(error) = listing.error {
             return Err(Error::io("list the directory", path, &error));
         }
@@ -182,7 +208,7 @@ impl Tree<'_, '_> {
                 self.obstructed(&path, Error::new(Kind::Unsupported, "remove", UNREAD_BELOW).at(&path))?;
             } else if filter.matches(&path) {
                 self.remove(&path, &now, device)?;
-            } else if now.kind == FileKind::Dir && now.dev == device {
+            } else if now.kind == FileKind::Dir && self.why_stays(&path, &now, device).is_none() {
                 let names = match self.list(&path) {
                     Ok(names) => names,
                     Err(error) => {
@@ -190,7 +216,7 @@ impl Tree<'_, '_> {
                         continue;
                     }
                 };
-                if self.why_stays(&path, &now, device, Some(&names)).is_none() {
+                if !self.holds_states(&path, &names) {
                     waiting.extend(names.iter().rev().filter_map(|name| path.join(name).ok()));
                 }
             }
@@ -205,24 +231,45 @@ impl Tree<'_, '_> {
             return self.remove_whole(path, now);
         }
         for one in staying.iter().filter(|one| one.is_told) {
-            self.obstructed(&one.path, Error::new(Kind::Unsupported, "remove", one.why).at(&one.path))?;
+            self.obstructed(&one.path, Error::new(Kind::Unsupported, "remove", &*one.why).at(&one.path))?;
         }
         let staying: BTreeMap<_, _> = staying.into_iter().map(|one| (one.path, one.is_entered)).collect();
+        let mut lent = Vec::new();
+        let removed = self.remove_around(path, &staying, &mut lent);
+        self.give_rights_back(lent)?;
+        removed
+    }
+
+    /// Removes what lies around what stays: of `staying`, each with whether what lies in it may go. Notes the directories
+    /// that had to be opened up.
+    fn remove_around(
+        &mut self,
+        path: &Path,
+        staying: &BTreeMap<Path, bool>,
+        lent: &mut Vec<(Path, Stat)>,
+    ) -> Result<()> {
         let mut waiting = vec![path.clone()];
         while let Some(path) = waiting.pop() {
             let next =
                 staying.range(path.clone()..).next().filter(|(next, _)| next.is_within(path.as_bytes()));
-            match next {
-                None => match self.dir_of(&path).and_then(|dir| dir.stat(path.name())) {
-                    Ok(now) => self.remove_whole(&path, &now)?,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => self.obstructed(&path, Error::io("look at", &path, &error))?,
-                },
-                Some((next, false)) if *next == path => {}
-                Some(_) => match self.list(&path) {
-                    Ok(names) => waiting.extend(names.iter().rev().filter_map(|name| path.join(name).ok())),
-                    Err(error) => self.obstructed(&path, error)?,
-                },
+            if next == Some((&path, &false)) {
+                continue;
+            }
+            let now = match self.dir_of(&path).and_then(|dir| dir.stat(path.name())) {
+                Ok(now) => now,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    self.obstructed(&path, Error::io("look at", &path, &error))?;
+                    continue;
+                }
+            };
+            if next.is_none() {
+                self.remove_whole(&path, &now)?;
+                continue;
+            }
+            match self.list_closed(&path, &now, 0o700, lent) {
+                Ok(names) => waiting.extend(names.iter().rev().filter_map(|name| path.join(name).ok())),
+                Err(error) => self.obstructed(&path, error)?,
             }
         }
         Ok(())
@@ -237,7 +284,12 @@ impl Tree<'_, '_> {
         if self.job.options.dry_run {
             return Ok(());
         }
-        let removed = self.dir_of(path).and_then(|dir| dir.remove_tree(path.name()));
+        let removed = self.dir_of(path).and_then(|dir| {
+            match dir.stat(path.name())?.id() == now.id() || !dir.syncs_whole() {
+                true => dir.remove_tree(path.name()),
+                false => Err(replaced()),
+            }
+        });
         self.current = None;
         match removed {
             Ok(()) => Ok(()),

@@ -159,6 +159,7 @@ impl Tree<'_, '_> {
     pub(super) fn lost(&mut self, contents: &Contents, entry: &Entry, error: Error) -> Result<()> {
         let (mut problem, told) = loss::lost("restore", contents, entry, error);
         problem.snapshot = self.job.report.snapshot;
+        self.content_lost = true;
         self.job.problem(problem, told)
     }
 }

@@ -7,6 +7,7 @@
 //! Also the rights that an ordinary user lacks in directories and files of his own. They are taken for as long as
 //! they are needed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -120,11 +121,13 @@ impl Tree<'_, '_> {
     }
 
     /// Whether these rights of the owner's are missing, and are ours to take.
-    fn may_lend(&self, now: &Stat, rights: u32) -> bool {
-        !self.wanted.privileged
-            && !self.job.options.dry_run
-            && now.mode & rights != rights
-            && now.uid == platform::effective_uid()
+    pub(super) fn may_lend(&self, now: &Stat, rights: u32) -> bool {
+        !self.job.options.dry_run && self.lacks_rights(now, rights)
+    }
+
+    /// The same, also if a dry run must not take them.
+    pub(super) fn lacks_rights(&self, now: &Stat, rights: u32) -> bool {
+        !self.wanted.privileged && now.mode & rights != rights && now.uid == platform::effective_uid()
     }
 
     /// Does what needs the owner's right to read, on something that was judged as `now`. Where its mode has not got
@@ -190,6 +193,7 @@ impl Tree<'_, '_> {
     /// Sets the metadata of a directory in which nothing is left to do, or only its mode as it was.
     pub(super) fn close_dir(&mut self, path: &Path, data: &crate::entry::Metadata, dir: &Dir) -> Result<()> {
         let opened = self.opened_up.remove(path);
+        self.close_below(path);
         let stays = opened.as_ref().is_some_and(|opened| opened.stays);
         let done = if stays { Ok(()) } else { self.metadata(path, data, dir.as_fd()) };
         if let Some(opened) = opened.filter(|_| stays || !self.wanted.has(meta::MODE)) {
@@ -200,9 +204,23 @@ impl Tree<'_, '_> {
         done
     }
 
+    /// Gives directories below `path` their modes back that were opened up and then refused: once `path` is closed
+    /// nobody reaches them.
+    fn close_below(&mut self, path: &Path) {
+        let below = self.opened_up.range(path.clone()..).map(|(path, _)| path);
+        let below: Vec<_> = below.take_while(|below| below.is_within(path.as_bytes())).cloned().collect();
+        let opened = below.into_iter().filter_map(|path| self.opened_up.remove_entry(&path)).collect();
+        self.close(opened);
+    }
+
     /// Gives directories the modes back that they had, after a restore that has failed.
     pub(super) fn close_all(&mut self) {
-        for (path, before) in std::mem::take(&mut self.opened_up).into_iter().rev() {
+        let opened = std::mem::take(&mut self.opened_up);
+        self.close(opened);
+    }
+
+    fn close(&self, opened: BTreeMap<Path, OpenedUp>) {
+        for (path, before) in opened.into_iter().rev() {
             if let Ok(dir) = self.open_dir(path.as_bytes()) {
                 if dir.stat_self().is_ok_and(|now| now.id() == before.id) {
                     let _ = platform::set_mode(dir.as_fd(), before.mode);
@@ -213,7 +231,7 @@ impl Tree<'_, '_> {
 }
 
 /// Takes all of the owner's rights if the descriptor still leads to what was judged as `now`.
-fn set_mode_if(fd: BorrowedFd<'_>, now: &Stat) -> io::Result<()> {
+pub(super) fn set_mode_if(fd: BorrowedFd<'_>, now: &Stat) -> io::Result<()> {
     match platform::stat_fd(fd)?.id() == now.id() {
         true => platform::set_mode(fd, now.mode | 0o700),
         false => Err(replaced()),

@@ -77,6 +77,10 @@ impl Tree<'_, '_> {
             Ok(()) => {
                 let linked = self.is_linked(entry, &name, id);
                 self.install(entry, now.as_ref(), linked)?;
+                if now.is_some() {
+                    // A rename over another name of the same inode does nothing.
+                    self.remove_temp(entry, &name);
+                }
                 self.told(entry, &verdict)
             }
             Err(error) if cannot_link(&error) => {

@@ -82,6 +82,8 @@ pub struct Tree<'t, 'j> {
     claimed: HashMap<(u64, u64), u64>,
     /// A directory that could not be made: nothing below it can.
     lost_dir: Option<Path>,
+    /// The content of a file is lost: nothing that is extra goes.
+    content_lost: bool,
     /// A directory that a dry run would make: nothing is below it.
     absent: Option<Path>,
     /// Names that a dry run would take from existing inodes that have several, or files that wait will take.
@@ -146,6 +148,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             names,
             claimed: HashMap::new(),
             lost_dir: None,
+            content_lost: false,
             absent: None,
             unlinked: HashMap::new(),
             own,

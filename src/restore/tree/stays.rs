@@ -1,20 +1,25 @@
 //! What stays in an existing destination although it is extra or in the way: own and protected places, the
 //! directories and links on the way to them, the stores of other backups, and what is mounted.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::os::fd::AsFd;
 
 use crate::entry::{Entry, Path};
-use crate::error::{Error, Kind, Result};
+use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::Kind as FileKindInStore;
 use crate::format::Name;
-use crate::platform::{FileKind, Stat};
+use crate::job::ProblemKind;
+use crate::platform::{self, FileKind, Stat};
 use crate::text::encode_name;
 
+use super::known::set_mode_if;
 use super::Tree;
 
 pub(super) const MOUNTED: &str =
-    "another file system is mounted here, of which the snapshot has nothing: it is left alone";
+    "something is mounted here, of which the snapshot has nothing: it is left alone";
+pub(super) const UNTOLD: &str = "the system does not tell whether anything is mounted here: it is left alone";
 pub(super) const STORE: &str = "backup files are in it: it is left alone";
 const LEADS: &str = "what is protected is reached through it";
 const UNREAD: &str = "the backup could not read what was there";
@@ -22,11 +27,26 @@ const UNREAD: &str = "the backup could not read what was there";
 /// Something in the destination that stays.
 pub(super) struct Staying {
     pub path: Path,
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
     /// It is a directory that stays itself, while what lies in it may go.
     pub is_entered: bool,
     /// False if something is told that stays in it.
     pub is_told: bool,
+}
+
+/// What was found in a directory that may go: what stays there, and the directories that are to be looked into.
+#[derive(Default)]
+struct Search {
+    found: Vec<Staying>,
+    waiting: Vec<(Path, Stat)>,
+    /// Directories that were opened up, as they were before.
+    lent: Vec<(Path, Stat)>,
+}
+
+impl Search {
+    fn stays(&mut self, path: Path, why: impl Into<Cow<'static, str>>) {
+        self.found.push(Staying { path, why: why.into(), is_entered: false, is_told: true });
+    }
 }
 
 impl Tree<'_, '_> {
@@ -58,29 +78,16 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// All that must stay of `path` and of what lies below it; `device` is that of its directory. Of what cannot
-    /// be looked at nothing is known to stay.
+    /// All that must stay of `path` and of what lies below it; `device` is that of its directory. What cannot be looked
+    /// at stays. A dry run opens no directory up that its owner has closed: of such a one it takes all for extra.
     pub(super) fn find_staying(&mut self, path: &Path, now: &Stat, device: u64) -> Result<Vec<Staying>> {
-        let mut found = Vec::new();
-        let mut waiting = vec![(path.clone(), *now)];
-        while let Some((path, now)) = waiting.pop() {
-            self.job.pulse()?;
-            let is_dir = now.kind == FileKind::Dir;
-            let names = if is_dir && now.dev == device { self.list(&path).ok() } else { None };
-            if let Some(why) = self.why_stays(&path, &now, device, names.as_ref()) {
-                found.push(Staying { path, why, is_entered: false, is_told: true });
-                continue;
-            }
-            for name in names.unwrap_or_default() {
-                let Ok(path) = path.join(&name) else { continue };
-                let now = self.dir_of(&path).and_then(|dir| dir.stat(&name));
-                waiting.extend(now.ok().map(|now| (path, now)));
-            }
-            if is_dir && self.own.is_way(now.id()) {
-                found.push(Staying { path, why: LEADS, is_entered: true, is_told: true });
-            }
-        }
+        let mut search = Search::default();
+        self.look_at(path.clone(), *now, device, &mut search);
+        let done = self.search(device, &mut search);
+        self.give_rights_back(search.lent)?;
+        done?;
         // A directory on the way to something that was found is not worth telling.
+        let mut found = search.found;
         let all: BTreeSet<Path> = found.iter().map(|one| one.path.clone()).collect();
         for one in &mut found {
             let next = all.range(one.path.clone()..).nth(1);
@@ -90,25 +97,120 @@ impl Tree<'_, '_> {
         Ok(found)
     }
 
-    /// Why something extra stays with all that lies below it. `names` are those in it, if they could be listed.
-    pub(super) fn why_stays(
+    /// Looks into the directories that wait, and into those in them.
+    fn search(&mut self, device: u64, search: &mut Search) -> Result<()> {
+        while let Some((path, now)) = search.waiting.pop() {
+            self.job.pulse()?;
+            let is_way = self.own.is_way(now.id());
+            if self.job.options.dry_run && self.lacks_rights(&now, 0o500) {
+                if is_way {
+                    search.stays(path, LEADS);
+                }
+                continue;
+            }
+            let names = match self.list_closed(&path, &now, 0o500, &mut search.lent) {
+                Ok(names) => names,
+                Err(error) if error.os_code == libc::ENOENT => continue,
+                Err(error) => {
+                    search.stays(path, format!("nobody knows what is in it: {}", error.detail));
+                    continue;
+                }
+            };
+            if self.holds_states(&path, &names) {
+                search.stays(path, STORE);
+                continue;
+            }
+            for name in names {
+                let Ok(below) = path.join(&name) else {
+                    search.stays(path.clone(), "the path of something in it is too long");
+                    continue;
+                };
+                match self.dir_of(&below).and_then(|dir| dir.stat(&name)) {
+                    Ok(now) => self.look_at(below, now, device, search),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => {
+                        search.stays(below, format!("nobody knows what it is: {}", describe(&error)))
+                    }
+                }
+            }
+            if is_way {
+                search.found.push(Staying { path, why: LEADS.into(), is_entered: true, is_told: true });
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that something stays, or is a directory to be looked into.
+    fn look_at(&mut self, path: Path, now: Stat, device: u64, search: &mut Search) {
+        match self.why_stays(&path, &now, device) {
+            Some(why) => search.stays(path, why),
+            None if now.kind == FileKind::Dir => search.waiting.push((path, now)),
+            None => {}
+        }
+    }
+
+    /// The names in a directory. If its owner has closed it to himself, and that is us, it is opened up for these rights
+    /// and noted.
+    pub(super) fn list_closed(
         &mut self,
         path: &Path,
         now: &Stat,
-        device: u64,
-        names: Option<&VecDeque<Box<[u8]>>>,
-    ) -> Option<&'static str> {
+        rights: u32,
+        lent: &mut Vec<(Path, Stat)>,
+    ) -> Result<VecDeque<Box<[u8]>>> {
+        if self.may_lend(now, rights) {
+            let named = self.dir_of(path).and_then(|dir| dir.open_path(path.name()));
+            // If this fails, what needs the rights fails too and says why.
+            if named.and_then(|fd| set_mode_if(fd.as_fd(), now)).is_ok() {
+                lent.push((path.clone(), *now));
+            }
+        }
+        self.list(path)
+    }
+
+    /// Gives directories that were opened up the modes that they had, the deepest first.
+    pub(super) fn give_rights_back(&mut self, lent: Vec<(Path, Stat)>) -> Result<()> {
+        for (path, before) in lent.into_iter().rev() {
+            let named = self.dir_of(&path).and_then(|dir| dir.open_path(path.name()));
+            let back = named.and_then(|fd| match platform::stat_fd(fd.as_fd())?.id() == before.id() {
+                true => platform::set_mode(fd.as_fd(), before.mode),
+                false => Ok(()),
+            });
+            match back {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    let error = Error::io("set the mode of", &path, &error);
+                    self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Why something extra stays with all that lies below it, as far as that is seen without looking into it.
+    pub(super) fn why_stays(&mut self, path: &Path, now: &Stat, device: u64) -> Option<&'static str> {
         if let Some(why) = self.own.what(now.id()) {
             return Some(why);
         }
-        if now.kind != FileKind::Dir {
-            return self.own.is_way(now.id()).then_some(LEADS);
+        if now.kind != FileKind::Dir && self.own.is_way(now.id()) {
+            return Some(LEADS);
         }
-        let mounted = now.dev != device || self.dir_of(path).is_ok_and(|dir| dir.is_mount_point(path.name()));
-        if mounted {
+        self.why_mounted(path, now, device)
+    }
+
+    /// Why what is mounted at `path`, of the same file system too, is left alone; `device` is that of its directory. Where
+    /// the system does not tell, a directory counts as mounted, and a file does not: the system refuses to remove a
+    /// mounted file.
+    pub(super) fn why_mounted(&mut self, path: &Path, now: &Stat, device: u64) -> Option<&'static str> {
+        if now.dev != device {
             return Some(MOUNTED);
         }
-        names.is_some_and(|names| self.holds_states(path, names)).then_some(STORE)
+        match self.dir_of(path).and_then(|dir| dir.is_mount_point(path.name())) {
+            Ok(true) => Some(MOUNTED),
+            Ok(false) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(_) => (now.kind == FileKind::Dir).then_some(UNTOLD),
+        }
     }
 
     /// Whether one of the `names` in a directory is that of a snapshot.

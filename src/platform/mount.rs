@@ -1,0 +1,94 @@
+//! Where one mount ends and another begins. The device number does not tell: a part of a file system can be mounted a
+//! second time within the same file system (`mount --bind`).
+
+use std::io;
+
+use super::dir::Dir;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod system {
+    use std::io;
+    use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+    use rustix::fs::{statx, AtFlags, StatxAttributes, StatxFlags};
+
+    /// Whether `name` is where something is mounted (Linux 5.8); `None` if the system does not tell.
+    pub fn is_mount_root(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<bool>> {
+        #[cfg(test)]
+        if super::super::testing::statx_is_missing() {
+            return Ok(None);
+        }
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        match statx(dir, name, flags, StatxFlags::TYPE) {
+            Ok(told) if told.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
+                Ok(Some(told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)))
+            }
+            // A filter of system calls may answer EPERM for a call it does not know.
+            Ok(_) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The number of the mount that a descriptor leads into (Linux 5.8, or 3.15 with `/proc`); `None` if the system
+    /// does not tell.
+    pub fn mount_id(fd: BorrowedFd<'_>) -> Option<u64> {
+        told_by_statx(fd).or_else(|| told_by_proc(fd))
+    }
+
+    fn told_by_statx(fd: BorrowedFd<'_>) -> Option<u64> {
+        #[cfg(test)]
+        if super::super::testing::statx_is_missing() {
+            return None;
+        }
+        let told = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
+        (told.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(told.stx_mnt_id)
+    }
+
+    fn told_by_proc(fd: BorrowedFd<'_>) -> Option<u64> {
+        #[cfg(test)]
+        if super::super::testing::proc_is_missing() {
+            return None;
+        }
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok()?;
+        info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
+    }
+}
+
+impl Dir {
+    /// Whether something is mounted at `name`, of the same file system too. `Unsupported` where the system does not tell:
+    /// a Linux that is too old for `statx(2)` to tell, without `/proc`. Other systems give what they mount another
+    /// device number than that of the directory around it.
+    pub fn is_mount_point(&self, name: &[u8]) -> io::Result<bool> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            use std::os::fd::AsFd;
+
+            let name = super::beneath::component(name)?;
+            if let Some(told) = system::is_mount_root(self.as_fd(), name)? {
+                return Ok(told);
+            }
+            let named = self.open_path(name)?;
+            match (system::mount_id(self.as_fd()), system::mount_id(named.as_fd())) {
+                (Some(own), Some(other)) => Ok(own != other),
+                _ => Err(io::ErrorKind::Unsupported.into()),
+            }
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        {
+            let (own, other) = (self.stat_self()?, self.stat(name)?);
+            Ok(own.dev != other.dev)
+        }
+    }
+
+    /// The number of the mount that this directory was reached in; `None` where the system does not tell.
+    pub(super) fn mount_id(&self) -> Option<u64> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            use std::os::fd::AsFd;
+
+            system::mount_id(self.as_fd())
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        None
+    }
+}

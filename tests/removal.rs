@@ -1,0 +1,354 @@
+//! What a restore removes, and what it must not: mounts, what cannot be seen, the only good copy of a content, and what
+//! an earlier restore was told to leave.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use ibt::entry::Entry;
+use ibt::error::Kind;
+use ibt::job::{Cancel, Counter, Flow, Observer, Options, Overwrite, ProblemKind, Silent};
+use support::series::{counter, problem_paths, Outcome, KEY};
+use support::tools::{as_ordinary_user, command, set_mode, Mount};
+use support::*;
+
+fn restore(series: &Series, options: &Options, dest: &Path, observer: &mut dyn Observer) -> Outcome {
+    series
+        .run(options, &Cancel::default(), observer, |store, job| ibt::restore::restore(store, KEY, dest, job))
+}
+
+fn mirror(series: &Series) -> Options {
+    Options { delete_extra: true, overwrite: Overwrite::Always, ..series.options.clone() }
+}
+
+fn write(path: &Path, content: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+/// Restores as a dry run and then in earnest: both must name the same obstructed paths.
+#[track_caller]
+fn obstructed(series: &Series, options: &Options, dest: &Path) -> Vec<String> {
+    let dry = Options { dry_run: true, ..options.clone() };
+    let foretold = restore(series, &dry, dest, &mut Silent).ok();
+    let report = restore(series, options, dest, &mut Silent).ok();
+    let paths = problem_paths(&report, ProblemKind::Obstructed);
+    assert_eq!(problem_paths(&foretold, ProblemKind::Obstructed), paths);
+    assert_eq!(counter(&foretold, Counter::Deleted), counter(&report, Counter::Deleted));
+    paths
+}
+
+/// What is mounted from the same file system has the device number of what is around it.
+#[test]
+fn what_is_mounted_from_the_same_file_system_is_not_extra() {
+    let series = Series::new();
+    for dir in ["bound", "seen", "d"] {
+        fs::create_dir(series.source.join(dir)).unwrap();
+    }
+    for file in ["seen/f", "d/f", "way", "clear"] {
+        series.write(file, "snapshot");
+    }
+    series.full().whole();
+    let (dest, other) = (series.beside("dest"), series.beside("other"));
+    for name in ["bound", "seen", "extra", "way"] {
+        write(&other.join(name).join("disk"), "precious");
+    }
+    let at = ["bound", "seen", "extra/below/mnt", "way/below/mnt"].map(|path| dest.join(path));
+    at.iter().for_each(|path| fs::create_dir_all(path).unwrap());
+    for path in ["d/extra", "extra/plain", "extra/file", "way/file", "way/plain"] {
+        write(&dest.join(path), "old");
+    }
+    let mut bound: Vec<_> = at.iter().zip(["bound", "seen", "extra", "way"]).collect::<Vec<_>>();
+    let mut mounts: Vec<_> = bound.drain(..).map(|(at, name)| Mount::bind(&other.join(name), at)).collect();
+    for file in ["extra/file", "way/file"] {
+        mounts.push(Mount::bind(&other.join("bound/disk"), &dest.join(file)));
+    }
+    if mounts.iter().any(Option::is_none) {
+        return skip("mounting is not allowed here");
+    }
+    let paths = obstructed(&series, &mirror(&series), &dest);
+    assert_eq!(paths, ["bound", "extra/below/mnt", "extra/file", "way"]);
+    for path in ["bound/disk", "extra/below/mnt/disk", "way/below/mnt/disk", "way/plain", "extra/file"] {
+        assert!(dest.join(path).exists(), "{path}");
+    }
+    // The snapshot has entries of it.
+    assert!(dest.join("seen/f").exists() && !dest.join("seen/disk").exists());
+    assert!(!dest.join("d/extra").exists() && !dest.join("extra/plain").exists());
+}
+
+/// A file that is mounted in a directory which is to make way: nothing of the directory goes.
+#[test]
+fn a_mounted_file_does_not_make_way() {
+    let series = Series::new();
+    series.write("way", "snapshot");
+    series.full().whole();
+    let (dest, other) = (series.beside("dest"), series.beside("other"));
+    fs::write(&other, "precious").unwrap();
+    for path in ["way/file", "way/plain", "way/a/plain"] {
+        write(&dest.join(path), "old");
+    }
+    let Some(_bound) = Mount::bind(&other, &dest.join("way/file")) else {
+        return skip("mounting is not allowed here");
+    };
+    assert_eq!(obstructed(&series, &mirror(&series), &dest), ["way"]);
+    for path in ["way/file", "way/plain", "way/a/plain"] {
+        assert!(dest.join(path).exists(), "{path}");
+    }
+}
+
+/// The files and directories below `root`, with the modes that they have.
+fn modes(root: &Path) -> BTreeMap<PathBuf, u32> {
+    let entries = walkdir::WalkDir::new(root).into_iter().map(|entry| entry.unwrap());
+    let mode = |entry: &walkdir::DirEntry| entry.metadata().unwrap().mode();
+    entries.map(|entry| (entry.path().to_path_buf(), mode(&entry))).collect()
+}
+
+/// A directory that its owner has closed to himself, with another backup's store in it.
+#[test]
+fn what_is_in_a_closed_directory_stays_as_in_an_open_one() {
+    if !as_ordinary_user("what_is_in_a_closed_directory_stays_as_in_an_open_one") {
+        return;
+    }
+    for closed in [0o000, 0o300, 0o400, 0o500] {
+        let series = Series::new();
+        series.write("f", "snapshot");
+        series.full().whole();
+        let dest = series.beside("dest");
+        for place in ["extra", "f"] {
+            let store = dest.join(place).join("closed/inner/store");
+            fs::create_dir_all(&store).unwrap();
+            let other = Series { store, memory: None, ..Series::new() };
+            other.write("f", "content");
+            other.full().whole();
+        }
+        let before = modes(&dest);
+        let dirs = ["extra/closed/inner", "extra/closed", "f/closed/inner", "f/closed"];
+        dirs.iter().for_each(|dir| set_mode(&dest.join(dir), closed));
+        let report = restore(&series, &mirror(&series), &dest, &mut Silent).partial();
+        let paths = problem_paths(&report, ProblemKind::Obstructed);
+        assert_eq!(paths, ["extra/closed/inner/store", "f"], "{closed:03o}");
+        for dir in dirs.iter().rev() {
+            let now = fs::metadata(dest.join(dir)).unwrap().mode() & 0o7777;
+            assert_eq!(now, closed, "{dir}");
+            set_mode(&dest.join(dir), 0o755);
+        }
+        assert_eq!(modes(&dest), before);
+    }
+}
+
+/// A directory of another owner that we can neither list nor open, in one that is to go or to make way.
+#[test]
+fn what_cannot_be_seen_stays_with_all_that_is_around_it() {
+    if !is_root() {
+        return skip("another owner takes root");
+    }
+    let series = Series::new();
+    series.write("f", "snapshot");
+    series.full().whole();
+    let dest = series.beside("dest");
+    for path in ["extra/closed/f", "extra/g", "f/closed/f", "f/g"] {
+        write(&dest.join(path), "old");
+    }
+    run(command("chown", ["-R", "65534:65534"]).arg(series.dir.path()));
+    for closed in ["extra/closed", "f/closed"] {
+        run(command("chown", ["-R", "0:0"]).arg(dest.join(closed)));
+        set_mode(&dest.join(closed), 0o700);
+    }
+    let before = modes(&dest);
+    let options = Options { cache_dir: None, ..mirror(&series) };
+    let paths = std::thread::scope(|scope| {
+        let run = || {
+            // SAFETY: no memory is passed. The raw calls concern this thread alone, unlike libc's.
+            unsafe {
+                libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
+                libc::syscall(libc::SYS_setresgid, 65534, 65534, 65534);
+                libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534);
+            }
+            obstructed(&series, &options, &dest)
+        };
+        scope.spawn(run).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    assert_eq!(paths, ["extra/closed", "f"]);
+    let mut after = modes(&dest);
+    after.insert(dest.join("extra/g"), before[&dest.join("extra/g")]);
+    assert_eq!(after, before);
+    assert!(!dest.join("extra/g").exists());
+}
+
+/// The old name of a file that was moved may be the only good copy of its content once the store has lost that.
+#[test]
+fn nothing_is_removed_where_a_content_was_lost() {
+    for linked in [false, true] {
+        let series = Series::new();
+        series.write("new/file", noise(1, 50_000));
+        if linked {
+            fs::hard_link(series.source.join("new/file"), series.source.join("new/link")).unwrap();
+        }
+        series.full().whole();
+        let dest = series.beside("dest");
+        fs::create_dir_all(dest.join("old")).unwrap();
+        fs::write(dest.join("old/file"), noise(1, 50_000)).unwrap();
+        series.lose("full");
+        let report = restore(&series, &mirror(&series), &dest, &mut Silent).partial();
+        assert_eq!(counter(&report, Counter::Deleted), 0);
+        assert_eq!(problem_paths(&report, ProblemKind::Obstructed), [""]);
+        assert_eq!(fs::read(dest.join("old/file")).unwrap(), noise(1, 50_000));
+    }
+}
+
+/// Does something at the first change that is told, and goes on or not.
+struct AtFirst<F>(Option<F>, Flow);
+
+impl<F: FnOnce()> Observer for AtFirst<F> {
+    fn change(&mut self, _: u32, _: Option<&Entry>, _: Option<&Entry>) -> Flow {
+        match self.0.take() {
+            Some(act) => {
+                act();
+                self.1
+            }
+            None => Flow::Continue,
+        }
+    }
+}
+
+/// The names in a directory that begin so.
+fn named(dir: &Path, start: &str) -> Vec<PathBuf> {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(start)).collect()
+}
+
+/// Waits until what was just made is older than the sweep of a restore takes for its own.
+fn age() {
+    std::thread::sleep(std::time::Duration::from_millis(60));
+}
+
+/// Somebody else takes the destination's name, or a name in it, while it is restored: what was restored is left under a
+/// name of its own, which the error tells, and which no later restore removes.
+#[test]
+fn what_cannot_have_its_name_is_left_under_another() {
+    for (empty, flow) in
+        [(false, Flow::Continue), (false, Flow::Cancel), (true, Flow::Continue), (true, Flow::Cancel)]
+    {
+        let series = Series::new();
+        for index in 0..5 {
+            series.write(&format!("d/{index}"), noise(index, 20_000));
+        }
+        series.full().whole();
+        let place = series.beside("place");
+        let dest = place.join("dest");
+        fs::create_dir_all(if empty { &dest } else { &place }).unwrap();
+        let leaving = Options { leave_partial: true, ..series.options.clone() };
+        let meanwhile = || write(&dest.join("d/theirs"), "theirs");
+        let error = match restore(&series, &leaving, &dest, &mut AtFirst(Some(meanwhile), flow)).result {
+            Err(error) => error,
+            Ok(()) => panic!("the name was taken"),
+        };
+        assert!(matches!(error.kind, Kind::Exists | Kind::Cancelled), "{error}");
+        let holder = if empty { &dest } else { &place };
+        let [left] = &named(holder, "ibt-partial-")[..] else { panic!("{error}: nothing is left") };
+        let name = left.file_name().unwrap().to_str().unwrap();
+        assert!(error.to_string().contains(name), "{error} does not tell {name}");
+        let kept = || walkdir::WalkDir::new(left).into_iter().filter_map(Result::ok).count();
+        let before = kept();
+        assert!(before > 1);
+        if flow == Flow::Continue && !empty {
+            assert_same_tree(&series.source, left);
+        }
+        age();
+        let over = Options { overwrite: Overwrite::Always, ..series.options.clone() };
+        restore(&series, &over, &dest, &mut Silent).whole();
+        assert_eq!(kept(), before);
+        assert!(named(holder, ".ibt-tmp-restore-").is_empty());
+        assert_eq!(fs::read(dest.join("d/theirs")).unwrap(), b"theirs");
+    }
+}
+
+/// Where nothing can be renamed, what is left stays under its temporary name, and no later restore removes it.
+#[test]
+fn what_can_have_no_other_name_is_no_left_over() {
+    if !as_ordinary_user("what_can_have_no_other_name_is_no_left_over") {
+        return;
+    }
+    for flow in [Flow::Continue, Flow::Cancel] {
+        let series = Series::new();
+        series.write("d/file", "content");
+        series.full().whole();
+        let place = series.beside("place");
+        let dest = place.join("dest");
+        fs::create_dir(&place).unwrap();
+        let leaving = Options { leave_partial: true, ..series.options.clone() };
+        let close = || set_mode(&place, 0o555);
+        let outcome = restore(&series, &leaving, &dest, &mut AtFirst(Some(close), flow));
+        let error = outcome.result.unwrap_err();
+        set_mode(&place, 0o755);
+        let [left] = &named(&place, ".ibt-tmp-restore-")[..] else { panic!("{error}: nothing is left") };
+        assert!(error.to_string().contains(left.file_name().unwrap().to_str().unwrap()), "{error}");
+        age();
+        restore(&series, &series.options, &dest, &mut Silent).whole();
+        assert!(left.join("d").exists());
+    }
+}
+
+/// A name as a restore gives it, of the destination with this tag.
+fn temp_of(tag: u64, random: u64) -> String {
+    format!(".ibt-tmp-restore-{tag:016x}-{random:016x}")
+}
+
+/// The roots of file systems share their inode number: what a restore works in on one of them is no left-over of a
+/// restore into another one, in which the first is mounted.
+#[test]
+fn what_works_on_another_file_system_is_no_left_over() {
+    let series = Series::new();
+    series.write("data/file", "content");
+    series.full().whole();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    let Some(_outer) = Mount::tmpfs(&dest, "size=1m") else { return skip("mounting is not allowed here") };
+    fs::create_dir(dest.join("data")).unwrap();
+    let Some(_inner) = Mount::tmpfs(&dest.join("data"), "size=1m") else {
+        return skip("mounting is not allowed here");
+    };
+    let tag = fs::metadata(&dest).unwrap().ino();
+    assert_eq!(fs::metadata(dest.join("data")).unwrap().ino(), tag);
+    let (own, other) = (dest.join(temp_of(tag, 1)), dest.join("data").join(temp_of(tag, 2)));
+    write(&own, "half");
+    write(&other, "half");
+    write(&dest.join("data").join(temp_of(tag + 1, 3)), "of another destination");
+    age();
+    let report = restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+    assert!(!own.exists());
+    assert!(other.exists());
+    assert_eq!(problem_paths(&report, ProblemKind::Leftover), [format!("data/{}", temp_of(tag, 2))]);
+}
+
+/// What may belong to a restore that runs stays, beside a destination and in it, and is told.
+#[test]
+fn left_overs_that_stay_are_told() {
+    let series = Series::new();
+    series.write("d/file", "content");
+    series.full().whole();
+    let dest = series.beside("dest");
+    let hash = blake3::hash(b"dest");
+    let beside = u64::from_be_bytes(hash.as_bytes()[..8].try_into().unwrap());
+    let beside = series.beside(&temp_of(beside, 1));
+    fs::create_dir_all(dest.join("d")).unwrap();
+    let inside = dest.join("d").join(temp_of(fs::metadata(&dest).unwrap().ino(), 2));
+    let mut held = Vec::new();
+    for path in [&beside, &inside] {
+        write(&path.join("half"), "half");
+        let dir = ibt::platform::Dir::open(path).unwrap();
+        ibt::platform::hold_dir(&dir).unwrap();
+        held.push(dir);
+    }
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_string();
+    let report = restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+    let told = problem_paths(&report, ProblemKind::Leftover);
+    assert_eq!(told, [beside.to_str().unwrap().to_string(), format!("d/{}", name(&inside))]);
+    drop(held);
+    let report = restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+    assert!(problem_paths(&report, ProblemKind::Leftover).is_empty());
+    assert!(!beside.exists() && !inside.exists());
+}
