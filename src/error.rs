@@ -51,7 +51,8 @@ pub struct Error {
 impl Error {
     pub fn new(kind: Kind, op: impl Into<String>, detail: impl Into<String>) -> Self {
         // The detail can quote values from stored files, and a hostile file has long values and many of them.
-        let detail = shortened(detail.into());
+        let detail: String = detail.into();
+        let detail = shortened(detail).into_owned();
         Error { kind, op: op.into(), path: None, os_code: 0, detail, is_own: false }
     }
 
@@ -124,10 +125,10 @@ impl fmt::Display for Error {
         if let Some(path) = &self.path {
             // The root of a tree has an empty path.
             let path = if path.is_empty() { b"." } else { &path[..] };
-            write!(f, " {}", shortened(encode_name(path).into_owned()))?;
+            write!(f, " {}", shortened(encode_name(path)))?;
         }
         if !self.detail.is_empty() {
-            write!(f, ": {}", shortened(self.detail.clone()))?;
+            write!(f, ": {}", shortened(&self.detail))?;
         }
         Ok(())
     }

@@ -51,14 +51,15 @@ pub fn decode_name(text: &str) -> Option<Vec<u8>> {
 const MESSAGE_PART_MAX: usize = 4 << 10;
 
 /// Shortens a text for people: a long text keeps both its ends, with an ellipsis between them.
-pub fn shortened(text: String) -> String {
+pub fn shortened<'t>(text: impl Into<Cow<'t, str>>) -> Cow<'t, str> {
+    let text = text.into();
     if text.len() <= MESSAGE_PART_MAX {
         return text;
     }
     let half = MESSAGE_PART_MAX / 2 - 2;
     let start = (0..=half).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     let end = (text.len() - half..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
-    format!("{}\u{2026}{}", &text[..start], &text[end..])
+    Cow::Owned(format!("{}\u{2026}{}", &text[..start], &text[end..]))
 }
 
 fn must_escape(byte: u8) -> bool {
@@ -100,7 +101,7 @@ mod tests {
         #[test]
         fn a_long_text_keeps_its_ends(start in "[a\u{e9}\u{20ac}\u{1f600}]{0,5}", many in 0..3000usize) {
             let text = format!("{start}{}z", "\u{20ac}".repeat(many));
-            let short = shortened(text.clone());
+            let short = shortened(&text);
             prop_assert!(short.len() <= MESSAGE_PART_MAX && short.ends_with('z') && short.starts_with(&start));
             prop_assert_eq!(short == text, text.len() <= MESSAGE_PART_MAX);
         }

@@ -225,11 +225,7 @@ impl Storing<'_, '_> {
                 return Ok((None, Read::Stopped));
             };
             made = Some(Made { delta, signature });
-            // The recorded content needs no second look: that much is one version.
-            if read != Read::Still || is_all_of(old, &hash, shape) {
-                return Ok((Some(hash), read));
-            }
-            Ok((Some(hash), look_again(opened, shape, &hash, job, this.pool, this.buf)?))
+            Ok((Some(hash), this.confirm(opened, shape, &hash, read, old)?))
         })?;
         let (Some(pass), Some(made)) = (pass, made) else { return Ok(None) };
         if !pass.dirty && is_content_of(old, &pass.hash) {
@@ -253,14 +249,27 @@ impl Storing<'_, '_> {
                 // A file that is changing is stored as it is found, with one read instead of two.
                 return Ok((None, Read::Stopped));
             }
-            if read != Read::Still || is_all_of(old, &hash, shape) {
-                return Ok((Some(hash), read));
-            }
-            Ok((Some(hash), look_again(opened, shape, &hash, job, this.pool, this.buf)?))
+            Ok((Some(hash), this.confirm(opened, shape, &hash, read, old)?))
         })?;
         let same =
             pass.filter(|pass| !pass.dirty).map(|pass| self.same(opened.path, pass, old)).transpose()?;
         Ok(same.map(|entry| (entry, Outcome::Same)))
+    }
+
+    /// How a read that gave `hash` ended, after a second look where one is needed: the content that `old` has
+    /// needs none, as that much is one version.
+    fn confirm(
+        &mut self,
+        opened: Opened,
+        shape: &Shape,
+        hash: &Hash,
+        read: Read,
+        old: &Entry,
+    ) -> FileResult<Read> {
+        if read != Read::Still || is_all_of(old, hash, shape) {
+            return Ok(read);
+        }
+        look_again(opened, shape, hash, self.job, self.pool, self.buf)
     }
 
     /// Runs `attempt` until the file holds still, [`ATTEMPTS`] times at most; then it is a problem. It
