@@ -86,7 +86,9 @@ impl FrameIndex {
     /// The range of the stream that `frame` holds; empty for a frame that does not exist.
     pub fn span(&self, frame: usize) -> Range<u64> {
         match &self.frames {
-            Frames::Zstd(starts) => starts.get(frame..frame + 2).map_or(0..0, |pair| pair[0].1..pair[1].1),
+            Frames::Zstd(starts) => {
+                starts.get(frame..frame.saturating_add(2)).map_or(0..0, |pair| pair[0].1..pair[1].1)
+            }
             Frames::Plain(size) => {
                 let start = (frame as u64).saturating_mul(SHORT_FRAME_LEN as u64).min(*size);
                 start..start.saturating_add(SHORT_FRAME_LEN as u64).min(*size)
@@ -97,7 +99,9 @@ impl FrameIndex {
     /// The range of the file in which `frame` is stored; empty for a frame that does not exist.
     pub fn stored(&self, frame: usize) -> Range<u64> {
         match &self.frames {
-            Frames::Zstd(starts) => starts.get(frame..frame + 2).map_or(0..0, |pair| pair[0].0..pair[1].0),
+            Frames::Zstd(starts) => {
+                starts.get(frame..frame.saturating_add(2)).map_or(0..0, |pair| pair[0].0..pair[1].0)
+            }
             Frames::Plain(_) => self.span(frame),
         }
     }
