@@ -4,7 +4,6 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ibt::entry::{compare_paths, Entry, File, Hash, Metadata, Node, Path, Place};
@@ -14,9 +13,10 @@ use ibt::job::{Cancel, Codec, Flow, Select, Silent};
 use ibt::maintain::Snapshot;
 use ibt::pool::Pool;
 use ibt::stamp::{Stamp, Time};
-use ibt::store::{DirStore, Draft, Lock, LockMode, Object, Store};
+use ibt::store::{DirStore, Store};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
+use support::forward::forward;
 use support::series::KEY;
 use support::*;
 
@@ -233,36 +233,15 @@ struct Counting {
     read: u64,
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Store for Counting {
-    fn list(&mut self, prefix: &str) -> Result<Vec<Object>, Error> {
-        self.store.list(prefix)
-    }
-
     fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
         let got = self.store.read_at(name, offset, buf)?;
         self.read += got as u64;
         Ok(got)
     }
 
-    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, Error> {
-        self.store.create(name)
-    }
-
-    fn sync(&mut self) -> Result<(), Error> {
-        self.store.sync()
-    }
-
-    fn delete(&mut self, name: &str) -> Result<(), Error> {
-        self.store.delete(name)
-    }
-
-    fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock, Error> {
-        self.store.lock(key, mode)
-    }
-
-    fn path_of(&self, name: &str) -> Option<PathBuf> {
-        self.store.path_of(name)
-    }
+    forward!(store: require check_exists list create sync delete locks sweep_drafts links places);
 }
 
 fn counting(series: &Series) -> (Snapshot, Counting) {

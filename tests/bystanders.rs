@@ -14,8 +14,9 @@ use ibt::error::Kind;
 use ibt::job::{
     change, Cancel, Counter, Flow, Observer, Options, Overwrite, Phase, ProblemKind, Progress, Select,
 };
-use support::series::{one_full, problem_paths, Outcome, KEY};
-use support::tools::{command, run};
+use support::nobody::NOBODY;
+use support::series::{one_full, problem_paths, Outcome};
+use support::tools::{command, run, set_mode};
 use support::*;
 
 /// Does something when the change of the path `at` is told.
@@ -79,9 +80,7 @@ fn what_others_put_into_an_empty_destination_survives_a_failed_restore() {
     fs::create_dir(&dest).unwrap();
     let mine = dest.join("a");
     let mut put = At { at: b"a", act: Some(|| fs::write(&mine, "mine").unwrap()) };
-    let outcome = series.run(&series.options, &Cancel::default(), &mut put, |store, job| {
-        ibt::restore::restore(store, KEY, &dest, job)
-    });
+    let outcome = series.restore_with(&series.options, &dest, &mut put);
     outcome.refused(Kind::Exists);
     let left: Vec<_> = fs::read_dir(&dest).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["a"]);
@@ -111,10 +110,7 @@ fn an_empty_destination_is_as_it_was_after_a_cancelled_restore() {
     fs::create_dir(&dest).unwrap();
     fs::set_permissions(&dest, fs::Permissions::from_mode(0o751)).unwrap();
     let before = fs::metadata(&dest).unwrap();
-    let outcome =
-        series.run(&series.options, &Cancel::default(), &mut CancelAt(Phase::Commit), |store, job| {
-            ibt::restore::restore(store, KEY, &dest, job)
-        });
+    let outcome = series.restore_with(&series.options, &dest, &mut CancelAt(Phase::Commit));
     outcome.refused(Kind::Cancelled);
     let after = fs::metadata(&dest).unwrap();
     assert_eq!((after.mode(), after.mtime()), (before.mode(), before.mtime()));
@@ -153,9 +149,7 @@ fn setgid_without_its_group_is_dropped() {
     let dest = series.beside("restored");
     let everything_but_owners = ibt::job::meta::ALL & !ibt::job::meta::OWNER;
     let options = Options { restore_metadata: Some(everything_but_owners), ..series.options.clone() };
-    let outcome = series.run(&options, &Cancel::default(), &mut ibt::job::Silent, |store, job| {
-        ibt::restore::restore(store, KEY, &dest, job)
-    });
+    let outcome = series.restore_with(&options, &dest, &mut ibt::job::Silent);
     outcome.whole();
     let restored = fs::metadata(dest.join("program")).unwrap();
     assert_eq!((restored.gid(), restored.mode() & 0o7777), (0, 0o755));
@@ -191,18 +185,14 @@ fn deletions_are_told_once_each_and_in_path_order() {
     assert_eq!(deleted, [b"a", b"b", b"c", b"d", b"e"]);
 }
 
-/// Whoever owns what root restores into. Does only what the owner of the directory may: give things in it other names.
-const OWNER: u32 = 65534;
-
 fn over(series: &Series, dest: &Path, observer: &mut dyn Observer) -> Outcome {
     let options = Options { overwrite: Overwrite::Always, ..series.options.clone() };
-    series.run(&options, &Cancel::default(), observer, |store, job| {
-        ibt::restore::restore(store, KEY, dest, job)
-    })
+    series.restore_with(&options, dest, observer)
 }
 
+/// Makes nobody the owner, who then gives the things in a directory other names.
 fn give(path: &Path) {
-    std::os::unix::fs::lchown(path, Some(OWNER), Some(OWNER)).unwrap();
+    std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
 }
 
 fn owner_and_mode(path: &Path) -> (u32, u32) {
@@ -233,9 +223,12 @@ fn a_directory_that_was_swapped_in_is_not_given_away() {
         }
         fs::create_dir(&roots).unwrap();
         fs::set_permissions(&roots, fs::Permissions::from_mode(0o700)).unwrap();
+        set_mode(series.dir.path(), 0o755);
         let swap = || {
-            fs::rename(&name, dest.join("mine")).unwrap();
-            fs::rename(&roots, &name).unwrap();
+            as_nobody(|| {
+                fs::rename(&name, dest.join("mine")).unwrap();
+                fs::rename(&roots, &name).unwrap();
+            })
         };
         let outcome = over(&series, &dest, &mut At { at: b"d", act: Some(swap) });
         assert_eq!(owner_and_mode(&name), (0, 0o700), "there before: {is_there}");
@@ -264,6 +257,7 @@ fn a_file_that_was_swapped_in_is_not_given_away() {
     }
     give(&series.source);
     series.snapshot();
+    set_mode(series.dir.path(), 0o755);
     let secret = series.beside("secret");
     fs::write(&secret, "root's").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
@@ -276,7 +270,7 @@ fn a_file_that_was_swapped_in_is_not_given_away() {
         links.iter().for_each(|link| fs::hard_link(&secret, link).unwrap());
         stop.store(false, Ordering::Relaxed);
         std::thread::scope(|scope| {
-            scope.spawn(|| swap_temporary_names(&dest, &links, &stop));
+            scope.spawn(|| as_nobody(|| swap_temporary_names(&dest, &links, &stop)));
             let outcome = over(&series, &dest, &mut ibt::job::Silent);
             stop.store(true, Ordering::Relaxed);
             outcome.result.unwrap();

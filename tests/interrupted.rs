@@ -321,9 +321,7 @@ fn left_overs_of_killed_restores_go_with_the_next_of_the_same_destination() {
         let overwrite = existing.unwrap_or_default();
         let options =
             Options { overwrite, delete_extra: overwrite != Overwrite::Never, ..series.options.clone() };
-        let outcome = series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
-            ibt::restore::restore(store, KEY, &dest, job)
-        });
+        let outcome = series.restore_with(&options, &dest, &mut Silent);
         outcome.whole();
         assert!(mine.iter().all(|path| !path.exists()), "{mine:?}");
         assert!(others.iter().all(|path| path.exists()), "{others:?}");
@@ -351,9 +349,7 @@ impl Observer for Meanwhile<'_> {
     fn change(&mut self, _: u32, _: Option<&Entry>, _: Option<&Entry>) -> Flow {
         if !std::mem::replace(&mut self.met, true) {
             let options = Options { overwrite: self.overwrite, ..self.series.options.clone() };
-            let outcome = self.series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
-                ibt::restore::restore(store, KEY, self.dest, job)
-            });
+            let outcome = self.series.restore_with(&options, self.dest, &mut Silent);
             if let Err(error) = outcome.result {
                 assert_eq!((error.kind, self.overwrite), (Kind::Exists, Overwrite::Never), "{error}");
             }
@@ -375,9 +371,7 @@ fn restores_at_once_do_not_take_each_other_for_left_overs() {
         fs::create_dir(&dest).unwrap();
         let mut observer = Meanwhile { series: &series, dest: &dest, overwrite, met: false };
         let options = Options { overwrite, ..series.options.clone() };
-        let outcome = series.run(&options, &Cancel::default(), &mut observer, |store, job| {
-            ibt::restore::restore(store, KEY, &dest, job)
-        });
+        let outcome = series.restore_with(&options, &dest, &mut observer);
         assert!(observer.met);
         outcome.ok();
         assert_same_tree(&series.source, &dest);

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use ibt::error::Kind;
-use ibt::job::{Cancel, Counter, Options, Overwrite, ProblemKind, Select, Silent};
+use ibt::job::{Counter, Options, Overwrite, ProblemKind, Select, Silent};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::series::{counter, problem_paths, Outcome, KEY};
@@ -23,9 +23,7 @@ fn restore(series: &Series, dry_run: bool, dest: &Path) -> Outcome {
         excludes: Vec::new(),
         ..series.options.clone()
     };
-    series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
-        ibt::restore::restore(store, KEY, dest, job)
-    })
+    series.restore_with(&options, dest, &mut Silent)
 }
 
 /// Something that a backup does not store.
@@ -206,9 +204,7 @@ fn with_store_inside() -> Series {
 }
 
 fn compare(series: &Series) -> Outcome {
-    series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
-        ibt::maintain::compare(store, KEY, &series.source, job)
-    })
+    series.silently(&series.options, |store, job| ibt::maintain::compare(store, KEY, &series.source, job))
 }
 
 /// A store within its source does not store itself, nor the cache, whatever name it has there.
@@ -397,10 +393,7 @@ fn nothing_is_restored_over_the_store() {
                 for dry_run in [true, false] {
                     let options =
                         Options { delete_extra, overwrite, dry_run, ..around.series.options.clone() };
-                    let outcome =
-                        around.series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
-                            ibt::restore::restore(store, KEY, &around.home, job)
-                        });
+                    let outcome = around.series.restore_with(&options, &around.home, &mut Silent);
                     let stay = problem_paths(&outcome.ok(), ProblemKind::Obstructed);
                     let kept = overwrite == Overwrite::Keep && entry.starts_with(stays) && entry.len() < 4;
                     assert!(kept || stay.iter().any(|path| path == stays), "{entry} {overwrite:?}: {stay:?}");

@@ -38,8 +38,7 @@ impl Told {
 }
 
 fn restore(series: &Series, options: &Options, dest: &Path, observer: &mut dyn Observer) -> series::Outcome {
-    series
-        .run(options, &Cancel::default(), observer, |store, job| ibt::restore::restore(store, KEY, dest, job))
+    series.restore_with(options, dest, observer)
 }
 
 fn policy(series: &Series, overwrite: Overwrite) -> Options {

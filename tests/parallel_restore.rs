@@ -12,8 +12,9 @@ use std::rc::Rc;
 use ibt::entry::Entry;
 use ibt::error::{Error, Kind};
 use ibt::job::{Cancel, Codec, Counter, Flow, Job, Observer, Options, Report};
-use ibt::store::{DirStore, Draft, Lock, LockMode, Object, Store};
+use ibt::store::{DirStore, Store};
 use proptest::prelude::*;
+use support::forward::forward;
 use support::series::{counter, KEY};
 use support::*;
 
@@ -39,7 +40,7 @@ impl Observer for Told {
 
 fn restore(series: &Series, threads: u32, dest: &Path, told: &mut Told) -> series::Outcome {
     let options = Options { threads, ..series.options.clone() };
-    series.run(&options, &Cancel::default(), told, |store, job| ibt::restore::restore(store, KEY, dest, job))
+    series.restore_with(&options, dest, told)
 }
 
 /// What is said of a restore.
@@ -217,10 +218,8 @@ impl Watched {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Store for Watched {
-    fn list(&mut self, prefix: &str) -> Result<Vec<Object>, Error> {
-        self.inner.list(prefix)
-    }
     fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
         if !name.contains(".state.") {
             if self.reads_left == 0 {
@@ -231,21 +230,8 @@ impl Store for Watched {
         }
         self.inner.read_at(name, offset, buf)
     }
-    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, Error> {
-        self.inner.create(name)
-    }
-    fn sync(&mut self) -> Result<(), Error> {
-        self.inner.sync()
-    }
-    fn delete(&mut self, name: &str) -> Result<(), Error> {
-        self.inner.delete(name)
-    }
-    fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock, Error> {
-        self.inner.lock(key, mode)
-    }
-    fn path_of(&self, name: &str) -> Option<std::path::PathBuf> {
-        self.inner.path_of(name)
-    }
+
+    forward!(inner: require check_exists list create sync delete locks sweep_drafts links places);
 }
 
 /// Whichever read of the store fails: the restore does, whatever comes before is told, nothing is left.

@@ -2,6 +2,11 @@
 
 use std::cell::Cell;
 
+#[path = "../../tests/support/nobody.rs"]
+mod nobody;
+
+pub use nobody::{as_nobody, NOBODY};
+
 thread_local! {
     static OPENAT2_MISSING: Cell<bool> = const { Cell::new(false) };
     static NOREPLACE_MISSING: Cell<bool> = const { Cell::new(false) };
@@ -49,24 +54,4 @@ pub fn without_noreplace<T>(act: impl FnOnce() -> T) -> T {
     let result = act();
     NOREPLACE_MISSING.set(false);
     result
-}
-
-pub const NOBODY: u32 = 65534;
-
-/// Runs `act` in a thread that reaches files with the rights of nobody, if we are root; else as we are.
-pub fn as_ordinary_user<T: Send>(act: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| {
-        let run = || {
-            if super::effective_uid() == 0 {
-                // SAFETY: no memory is passed. The raw calls concern this thread alone, unlike libc's.
-                unsafe {
-                    libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
-                    libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY);
-                    libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY);
-                }
-            }
-            act()
-        };
-        scope.spawn(run).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{symlink, FileExt, MetadataExt, PermissionsExt};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::testing::{as_ordinary_user, without_noreplace, without_openat2, NOBODY};
+use super::testing::{as_nobody, without_noreplace, without_openat2, NOBODY};
 use super::*;
 use crate::stamp::Time;
 
@@ -240,7 +240,7 @@ fn remove_tree_opens_directories_that_forbid_it() {
     for (path, mode) in [("tree/closed/readonly", 0o500), ("tree/closed", 0o000), ("tree", 0o555)] {
         fs::set_permissions(temp.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
     }
-    as_ordinary_user(|| {
+    as_nobody(|| {
         if effective_uid() != 0 {
             assert_eq!(errno(dir.open_dir(b"tree/closed/readonly")), libc::EACCES);
         }
@@ -578,7 +578,7 @@ fn names_of_different_case_are_told_apart_here() {
 fn the_system_answers() {
     assert_eq!(hostname(), fs::read("/proc/sys/kernel/hostname").unwrap().trim_ascii());
     assert_ne!(random_bytes16().unwrap(), random_bytes16().unwrap());
-    assert!(!as_ordinary_user(is_privileged));
+    assert!(!as_nobody(is_privileged));
     let (_temp, dir) = temp();
     let file = dir.create_file(b"f", 0o600).unwrap();
     start_writeback(&file, 0, u64::MAX);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::frame::{Frame, HELD_MAX};
 use super::*;
 use crate::entry::compare_paths;
-use crate::platform::testing::{as_ordinary_user, without_openat2};
+use crate::platform::testing::{as_nobody, without_openat2};
 use crate::platform::{effective_uid, is_privileged, stat_fd, stat_file, FileKind};
 
 fn temp() -> (TempDir, Dir) {
@@ -323,7 +323,7 @@ fn a_directory_that_forbids_listing_is_broken_and_the_rest_is_found() {
     }
     let excludes = Excludes::new(&[], b"").unwrap();
     let walk = Walk::new(dir.try_clone().unwrap(), excludes, WalkOptions::default());
-    let (seen, privileged) = as_ordinary_user(|| (found(walk), effective_uid() == 0));
+    let (seen, privileged) = as_nobody(|| (found(walk), effective_uid() == 0));
     assert!(!privileged);
     let expected = ["", "a", "a/f", "closed", "broken:closed", "listed", "unreadable:listed/f", "z", "z/f"];
     assert_eq!(seen, expected);

@@ -2,12 +2,16 @@
 //! copy of it, and a driver of the engine.
 #![allow(dead_code, unused_imports)] // each test binary uses a part of it
 
+pub mod allocated;
+pub mod changes;
 pub mod counting;
 pub mod edits;
 pub mod facts;
 pub mod failing;
+pub mod forward;
 pub mod kept;
 pub mod memory;
+pub mod nobody;
 pub mod odd;
 pub mod series;
 pub mod stored;
@@ -18,6 +22,7 @@ pub use edits::{edits, Edit};
 pub use facts::{assert_same_facts, facts, Facts};
 pub use kept::{assert_same_attributes, assert_same_tree, Kept};
 pub use memory::Memory;
+pub use nobody::as_nobody;
 pub use odd::OddStore;
 pub use series::{Outcome, Series};
 pub use tools::{cases, is_root, noise, prose, run, skip};

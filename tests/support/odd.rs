@@ -1,12 +1,12 @@
 //! A directory store that counts what is asked of it and can be told to misbehave.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use ibt::error::{Error, Kind, Result};
 use ibt::job::{Cancel, Job, Options, Silent};
-use ibt::store::{DirStore, Draft, Lock, LockMode, Need, Object, Store};
+use ibt::store::{DirStore, Need, Object, Store};
 
+use super::forward::forward;
 use super::series::{Outcome, Series};
 
 pub struct OddStore {
@@ -55,6 +55,7 @@ impl OddStore {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Store for OddStore {
     fn require(&self, need: Need, doing: &str) -> Result<()> {
         match need {
@@ -80,14 +81,6 @@ impl Store for OddStore {
         Ok(got)
     }
 
-    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {
-        self.inner.create(name)
-    }
-
-    fn sync(&mut self) -> Result<()> {
-        self.inner.sync()
-    }
-
     fn delete(&mut self, name: &str) -> Result<()> {
         self.deleted.push(name.to_string());
         if self.cancel_after == Some(self.deleted.len()) {
@@ -99,18 +92,5 @@ impl Store for OddStore {
         }
     }
 
-    fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
-        self.inner.lock(key, mode)
-    }
-
-    fn sweep_drafts(&mut self, locked: Option<&str>) -> Result<Vec<String>> {
-        self.inner.sweep_drafts(locked)
-    }
-    fn links(&mut self, prefix: &str) -> Result<Vec<String>> {
-        self.inner.links(prefix)
-    }
-
-    fn path_of(&self, name: &str) -> Option<PathBuf> {
-        self.inner.path_of(name)
-    }
+    forward!(inner: check_exists create sync locks sweep_drafts links places);
 }

@@ -128,53 +128,46 @@ impl Series {
     }
 
     pub fn full(&self) -> Outcome {
-        self.run(&self.options, &Cancel::default(), &mut Silent, |store, job| {
-            ibt::backup::full(store, &self.source, job)
-        })
+        self.silently(&self.options, |store, job| ibt::backup::full(store, &self.source, job))
     }
 
     pub fn incremental(&self) -> Outcome {
-        self.run(&self.options, &Cancel::default(), &mut Silent, |store, job| {
-            ibt::backup::incremental(store, &self.source, job)
-        })
+        self.silently(&self.options, |store, job| ibt::backup::incremental(store, &self.source, job))
     }
 
     /// Restores the snapshot that `select` means as `dest`.
     pub fn restore(&self, select: Select, dest: &Path) -> Outcome {
         let options = Options { select, ..self.options.clone() };
-        self.run(&options, &Cancel::default(), &mut Silent, |store, job| {
+        self.restore_with(&options, dest, &mut Silent)
+    }
+
+    /// Restores by `options`, and tells `observer`.
+    pub fn restore_with(&self, options: &Options, dest: &Path, observer: &mut dyn Observer) -> Outcome {
+        self.run(options, &Cancel::default(), observer, |store, job| {
             ibt::restore::restore(store, KEY, dest, job)
         })
     }
 
     pub fn list(&self) -> Outcome {
-        self.run(&self.options, &Cancel::default(), &mut Silent, |store, job| {
-            ibt::maintain::list(store, Some(KEY), job)
-        })
+        self.silently(&self.options, |store, job| ibt::maintain::list(store, Some(KEY), job))
     }
 
     pub fn consolidate(&self) -> Outcome {
-        self.run(&self.options, &Cancel::default(), &mut Silent, |store, job| {
-            ibt::maintain::consolidate(store, KEY, job)
-        })
+        self.silently(&self.options, |store, job| ibt::maintain::consolidate(store, KEY, job))
     }
 
     pub fn rebuild_cache(&self) -> Outcome {
-        self.run(&self.options, &Cancel::default(), &mut Silent, |store, job| {
-            ibt::maintain::rebuild_cache(store, KEY, job)
-        })
+        self.silently(&self.options, |store, job| ibt::maintain::rebuild_cache(store, KEY, job))
     }
 
     /// Prunes by `options`, which say what goes.
     pub fn prune(&self, options: &Options) -> Outcome {
-        self.run(options, &Cancel::default(), &mut Silent, |store, job| ibt::maintain::prune(store, KEY, job))
+        self.silently(options, |store, job| ibt::maintain::prune(store, KEY, job))
     }
 
     /// Verifies what `options` select, of this series' key.
     pub fn verify(&self, options: &Options) -> Outcome {
-        self.run(options, &Cancel::default(), &mut Silent, |store, job| {
-            ibt::maintain::verify(store, Some(KEY), job)
-        })
+        self.silently(options, |store, job| ibt::maintain::verify(store, Some(KEY), job))
     }
 
     /// The options with rules what a prune keeps.
@@ -205,6 +198,15 @@ impl Series {
             memory.assert_balanced();
         }
         Outcome { result, report: job.report }
+    }
+
+    /// Runs one operation that nobody cancels or watches.
+    pub fn silently(
+        &self,
+        options: &Options,
+        operation: impl FnOnce(&mut dyn Store, &mut Job) -> Result<(), Error>,
+    ) -> Outcome {
+        self.run(options, &Cancel::default(), &mut Silent, operation)
     }
 
     /// Uses the store of another series.

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use proptest::test_runner::{Config, RngSeed};
 
+use super::nobody::NOBODY;
+
 /// How often a property is tried: `normally`, or `IBT_TEST_CASES` times in a longer run.
 ///
 /// Normally the cases are the same every time, so that a change is judged by what it changed; a longer run
@@ -144,7 +146,8 @@ pub fn as_ordinary_user(test: &str) -> bool {
         set_mode(path, mode);
     }
     let mut child = Command::new("setpriv");
-    child.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);
+    child.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".into()]);
+    child.arg(&binary);
     child.args(["--exact", test, "--nocapture"]).env(CHILD, "ordinary user");
     child.env("TMPDIR", &room).env("HOME", &room).env_remove("XDG_CACHE_HOME").current_dir(&room);
     let said = run(&mut child);

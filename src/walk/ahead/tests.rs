@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::exclude::Excludes;
-use crate::platform::testing::as_ordinary_user;
+use crate::platform::testing::as_nobody;
 use crate::walk::cursor::Terms;
 use crate::walk::{Walk, WalkOptions};
 
@@ -99,7 +99,7 @@ proptest! {
             };
             walk.map(|found| format!("{found:?}")).collect::<Vec<_>>()
         };
-        as_ordinary_user(|| {
+        as_nobody(|| {
             let expected = seen(None);
             for threads in [1, 2, 4] {
                 for limits in [Limits { batch, ..SMALL }, LIMITS] {

@@ -1,0 +1,79 @@
+//! Passing a store's calls on to another store.
+
+/// In an `impl Store`, passes each function named on to the store in the field `$inner`. The `impl` says
+/// `#[deny(clippy::missing_trait_methods)]`, so that none is forgotten: one that the trait answers itself would hide
+/// what the store within answers.
+macro_rules! forward {
+    ($inner:ident:) => {};
+    ($inner:ident: require $($more:ident)*) => {
+        fn require(&self, need: ibt::store::Need, doing: &str) -> ibt::error::Result<()> {
+            self.$inner.require(need, doing)
+        }
+        forward!($inner: $($more)*);
+    };
+    ($inner:ident: check_exists $($more:ident)*) => {
+        fn check_exists(&mut self) -> ibt::error::Result<()> {
+            self.$inner.check_exists()
+        }
+        forward!($inner: $($more)*);
+    };
+    ($inner:ident: list $($more:ident)*) => {
+        fn list(&mut self, prefix: &str) -> ibt::error::Result<Vec<ibt::store::Object>> {
+            self.$inner.list(prefix)
+        }
+        forward!($inner: $($more)*);
+    };
+    ($inner:ident: create $($more:ident)*) => {
+        fn create(&mut self, name: &str) -> ibt::error::Result<Box<dyn ibt::store::Draft>> {
+            self.$inner.create(name)
+        }
+        forward!($inner: $($more)*);
+    };
+    ($inner:ident: sync $($more:ident)*) => {
+        fn sync(&mut self) -> ibt::error::Result<()> {
+            self.$inner.sync()
+        }
+        forward!($inner: $($more)*);
+    };
+    ($inner:ident: delete $($more:ident)*) => {
+        fn delete(&mut self, name: &str) -> ibt::error::Result<()> {
+            self.$inner.delete(name)
+        }
+        forward!($inner: $($more)*);
+    };
+    ($inner:ident: locks $($more:ident)*) => {
+        fn has_locks(&self) -> bool {
+            self.$inner.has_locks()
+        }
+        fn lock(&mut self, key: &str, mode: ibt::store::LockMode) -> ibt::error::Result<ibt::store::Lock> {
+            self.$inner.lock(key, mode)
+        }
+        fn take_turn(&mut self, key: &str) -> ibt::error::Result<Option<Box<dyn ibt::store::Turn>>> {
+            self.$inner.take_turn(key)
+        }
+        forward!($inner: $($more)*);
+    };
+    ($inner:ident: sweep_drafts $($more:ident)*) => {
+        fn sweep_drafts(&mut self, locked: Option<&str>) -> ibt::error::Result<Vec<String>> {
+            self.$inner.sweep_drafts(locked)
+        }
+        forward!($inner: $($more)*);
+    };
+    ($inner:ident: links $($more:ident)*) => {
+        fn links(&mut self, prefix: &str) -> ibt::error::Result<Vec<String>> {
+            self.$inner.links(prefix)
+        }
+        forward!($inner: $($more)*);
+    };
+    ($inner:ident: places $($more:ident)*) => {
+        fn directory(&mut self) -> ibt::error::Result<Option<(u64, u64)>> {
+            self.$inner.directory()
+        }
+        fn path_of(&self, name: &str) -> Option<std::path::PathBuf> {
+            self.$inner.path_of(name)
+        }
+        forward!($inner: $($more)*);
+    };
+}
+
+pub(crate) use forward;
