@@ -142,6 +142,14 @@ fn a_clock_far_behind_does_not_pass_over_a_damaged_newest_snapshot() {
     }
 }
 
+#[test]
+fn of_snapshots_made_at_one_moment_the_later_one_is_selected() {
+    let (series, mut dates) = series_of(&[-5, -6, -7]);
+    stored::set_date(&series.store, series.points[2].stamp, dates[1]);
+    dates[2] = dates[1];
+    assert_moments(&series, &dates);
+}
+
 /// A clock less than a day behind is no problem.
 #[test]
 fn a_clock_a_little_behind_is_no_problem() {
@@ -158,8 +166,10 @@ fn a_clock_a_little_behind_is_no_problem() {
 fn stamps_of_a_right_clock_are_believed_unread() {
     let (series, dates) = series_of(&[-9, -7, -5, -3]);
     // What another state says is not looked at, so that it does not matter what stands there.
-    for point in [0, 2, 3] {
-        stored::set_date(&series.store, series.points[point].stamp, days_from_now(-8));
+    stored::set_date(&series.store, series.points[0].stamp, days_from_now(-8));
+    for point in [2, 3] {
+        let later = Stamp::of_clock(dates[1].to_time().plus_secs(3600));
+        stored::set_date(&series.store, series.points[point].stamp, later);
     }
     let found = as_of(&series, dates[1].to_time().plus_secs(DAY));
     assert_eq!(found, Some(series.points[1].stamp));

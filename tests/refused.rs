@@ -8,15 +8,11 @@ use std::path::Path;
 
 use ibt::entry::Entry;
 use ibt::error::Kind;
-use ibt::job::{meta, Cancel, Flow, Observer, OnFileError, Options, Overwrite, ProblemKind, Silent};
-use support::series::{problem_paths, Outcome, KEY};
+use ibt::job::{meta, Flow, Observer, OnFileError, Options, Overwrite, ProblemKind, Silent};
+use support::nobody::NOBODY;
+use support::series::problem_paths;
 use support::tools::{command, run, set_mode, Mount};
 use support::*;
-
-fn restore(series: &Series, options: &Options, dest: &Path, observer: &mut dyn Observer) -> Outcome {
-    series
-        .run(options, &Cancel::default(), observer, |store, job| ibt::restore::restore(store, KEY, dest, job))
-}
 
 fn over(series: &Series) -> Options {
     Options { overwrite: Overwrite::Always, ..series.options.clone() }
@@ -56,7 +52,7 @@ fn what_a_destination_refuses_costs_that_entry_only() {
     let plain = Options { restore_metadata: Some(meta::SPECIAL), ..series.options.clone() };
     let overwriting = Options { overwrite: Overwrite::Always, ..plain.clone() };
     for (dest, options) in [(&new, &plain), (&empty, &plain), (&existing, &overwriting)] {
-        let report = restore(&series, options, dest, &mut Silent).partial();
+        let report = series.restore_with(options, dest, &mut Silent).partial();
         let (mut obstructed, mut metadata) =
             (problem_paths(&report, ProblemKind::Obstructed), problem_paths(&report, ProblemKind::Metadata));
         obstructed.extend(metadata.iter().filter(|path| *path == "fifo").cloned());
@@ -77,7 +73,7 @@ fn what_a_destination_refuses_costs_that_entry_only() {
     assert_eq!(fs::read_dir(&place).unwrap().count(), 3, "a temporary tree was left");
     let stopping = Options { on_file_error: OnFileError::Stop, ..plain };
     let other = place.join("other");
-    restore(&series, &stopping, &other, &mut Silent).refused(Kind::Io);
+    series.restore_with(&stopping, &other, &mut Silent).refused(Kind::Io);
     assert!(!other.exists());
 }
 
@@ -118,7 +114,7 @@ fn a_destination_that_is_gone_ends_the_restore() {
             fs::create_dir(&dest).unwrap();
             options = over(&series);
         }
-        let outcome = restore(&series, &options, &dest, &mut Remove(&place, false));
+        let outcome = series.restore_with(&options, &dest, &mut Remove(&place, false));
         let listed = outcome.report.problems.len();
         outcome.refused(Kind::Io);
         assert!(listed <= 1, "{listed} problems");
@@ -146,7 +142,7 @@ fn what_was_restored_before_an_error_stays_if_asked_for() {
             if empty {
                 fs::create_dir_all(&dest).unwrap();
             }
-            let error = restore(&series, options, &dest, &mut Silent).refused(Kind::Io);
+            let error = series.restore_with(options, &dest, &mut Silent).refused(Kind::Io);
             assert_eq!(error.os_code, libc::ENOSPC, "{error}");
             let left = walkdir::WalkDir::new(&place).min_depth(1).into_iter().count();
             assert!(options.leave_partial || left == usize::from(empty), "{left} left");
@@ -160,7 +156,7 @@ fn what_was_restored_before_an_error_stays_if_asked_for() {
             assert!(fs::read(file).unwrap() == fs::read(of_source).unwrap(), "{file:?}");
         }
         room.remount("size=64m");
-        restore(&series, &over(&series), &dest, &mut Silent).whole();
+        series.restore_with(&over(&series), &dest, &mut Silent).whole();
         assert_same_tree(&series.source, &dest);
         fs::remove_dir_all(&dest).unwrap();
         room.remount("size=3m");
@@ -180,23 +176,6 @@ fn an_empty_destination_of_another_owner_is_filled() {
     }
 }
 
-/// Runs `act` in a thread with the rights of another user; threads that it starts have them too.
-fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
-    const NOBODY: u32 = 65534;
-    std::thread::scope(|scope| {
-        let run = || {
-            // SAFETY: no memory is passed. The raw calls concern this thread alone, unlike libc's.
-            unsafe {
-                libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
-                libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY);
-                libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY);
-            }
-            act()
-        };
-        scope.spawn(run).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
 fn fill_another_s(mode: u32) {
     let series = Series::new();
     series.write("d/file", "content");
@@ -207,7 +186,7 @@ fn fill_another_s(mode: u32) {
     set_mode(&dest, mode);
     run(command("chmod", ["-R", "a+rwX"]).arg(series.dir.path()));
     set_mode(&dest, mode);
-    let outcome = as_nobody(|| restore(&series, &series.options, &dest, &mut Silent));
+    let outcome = as_nobody(|| series.restore_with(&series.options, &dest, &mut Silent));
     let report = outcome.partial();
     assert!(report.problems.iter().all(|problem| problem.kind == ProblemKind::Metadata), "{report:#?}");
     assert_eq!(fs::read(dest.join("d/file")).unwrap(), b"content");
@@ -216,23 +195,52 @@ fn fill_another_s(mode: u32) {
 }
 
 /// The directory that `mkfs` leaves in the root of a file system is nothing that a restore could harm; one with
-/// something in it, or in any other place, is.
+/// something in it, or in any other place, is, and so is anything else under that name.
 #[test]
 fn an_empty_lost_and_found_leaves_a_file_system_empty() {
     let mut series = Series::new();
     series.write("d/file", "content");
-    fs::create_dir(series.source.join("lost+found")).unwrap();
+    series.write("lost+found/#1", "of the snapshot");
     series.snapshot();
     let dest = series.beside("dest");
+    let lost = dest.join("lost+found");
+    fs::create_dir_all(&lost).unwrap();
+    let restore = || series.restore_with(&series.options, &dest, &mut Silent);
+    restore().refused(Kind::Exists);
+    let Some(_mount) = Mount::tmpfs(&dest, "size=8m") else { return skip("mounting is not allowed here") };
+    fs::write(&lost, "").unwrap();
+    restore().refused(Kind::Exists);
+    fs::remove_file(&lost).unwrap();
+    fs::create_dir(&lost).unwrap();
+    fs::write(lost.join("#12"), "precious").unwrap();
+    restore().refused(Kind::Exists);
+    fs::remove_file(lost.join("#12")).unwrap();
+    std::os::unix::fs::chown(&lost, Some(NOBODY), None).unwrap();
+    restore().refused(Kind::Exists);
+    std::os::unix::fs::chown(&lost, Some(0), None).unwrap();
+    fs::create_dir(dest.join("other")).unwrap();
+    restore().refused(Kind::Exists);
+    fs::remove_dir(dest.join("other")).unwrap();
+    restore().whole();
+    series.points[0].kept.assert_is(&dest);
+}
+
+/// That it is closed to the user who restores is no reason to refuse.
+#[test]
+fn a_closed_lost_and_found_leaves_a_file_system_empty() {
+    let series = Series::new();
+    series.write("d/file", "content");
+    series.full().whole();
+    let dest = series.beside("dest");
     fs::create_dir(&dest).unwrap();
-    fs::create_dir(dest.join("lost+found")).unwrap();
-    restore(&series, &series.options, &dest, &mut Silent).refused(Kind::Exists);
     let Some(_mount) = Mount::tmpfs(&dest, "size=8m") else { return skip("mounting is not allowed here") };
     let lost = dest.join("lost+found");
     fs::create_dir(&lost).unwrap();
     fs::write(lost.join("#12"), "precious").unwrap();
-    restore(&series, &series.options, &dest, &mut Silent).refused(Kind::Exists);
-    fs::remove_file(lost.join("#12")).unwrap();
-    restore(&series, &series.options, &dest, &mut Silent).whole();
-    series.points[0].kept.assert_is(&dest);
+    run(command("chmod", ["-R", "a+rwX"]).arg(series.dir.path()));
+    set_mode(&lost, 0o700);
+    let outcome = as_nobody(|| series.restore_with(&series.options, &dest, &mut Silent));
+    outcome.partial();
+    assert_eq!(fs::read(dest.join("d/file")).unwrap(), b"content");
+    assert_eq!(fs::read(lost.join("#12")).unwrap(), b"precious");
 }

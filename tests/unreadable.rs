@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 
 use ibt::error::{Error, Kind, Result};
-use ibt::job::{Cancel, Job, Keep, Options, ProblemKind, Select, Silent};
+use ibt::job::{Job, Keep, Options, ProblemKind, Select};
 use ibt::maintain;
 use ibt::stamp::{Stamp, Time};
 use ibt::store::Store;
@@ -38,9 +38,8 @@ type Operation = fn(&mut dyn Store, &Series, &mut Job) -> Result<()>;
 
 /// Runs an operation on a store that answers `error` to every read of a file whose name contains `part`.
 fn failing(series: &Series, part: &str, error: &Error, options: &Options, operation: Operation) -> Outcome {
-    series.run(options, &Cancel::default(), &mut Silent, |store, job| {
-        operation(&mut Failing::new(store, part, error.clone()), series, job)
-    })
+    series
+        .silently(options, |store, job| operation(&mut Failing::new(store, part, error.clone()), series, job))
 }
 
 fn state_of(stamp: Stamp) -> String {
@@ -94,8 +93,12 @@ fn nothing_is_pruned_while_a_state_cannot_be_read() {
             assert_eq!(series.stored(), stored, "{error}");
         }
     }
-    // The one that is lost for good can be named.
     let part = state_of(series.points[0].stamp);
+    // An error of the call says nothing about any file.
+    let own = refusals()[3].clone();
+    failing(&series, &part, &own, &first, |store, _, job| maintain::prune(store, KEY, job)).refused(own.kind);
+    assert_eq!(series.stored(), stored);
+    // The one that is lost for good can be named.
     let unsupported = Error::new(Kind::Unsupported, "read", "it is on a tape in a safe");
     for error in refusals().into_iter().filter(|error| !error.is_own).chain([unsupported]) {
         let mut fork = series.fork().twin;

@@ -221,3 +221,133 @@ impl DeltaCommands {
 pub(super) fn trouble(error: &std::io::Error) -> Error {
     Error::own("use a temporary file", error)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Commands as they stand in a delta: so many literal bytes, or a copy from an offset.
+    #[derive(Clone, Copy, Debug)]
+    enum Spelled {
+        Literal(u16),
+        Copy(u64, u64),
+    }
+
+    fn spell(commands: &[Spelled]) -> Vec<u8> {
+        let mut delta = b"rs\x026".to_vec();
+        for command in commands {
+            match command {
+                Spelled::Literal(len) => {
+                    delta.push(0x42);
+                    delta.extend_from_slice(&len.to_be_bytes());
+                    delta.resize(delta.len() + usize::from(*len), 7);
+                }
+                Spelled::Copy(offset, len) => {
+                    delta.push(0x54);
+                    delta.extend_from_slice(&offset.to_be_bytes());
+                    delta.extend_from_slice(&len.to_be_bytes());
+                }
+            }
+        }
+        delta.push(0);
+        delta
+    }
+
+    /// Where a byte lies: in which source, and at which offset there.
+    type Origin = (u32, u64);
+
+    /// Makes commands of random numbers that fit the version `before`; gives their delta, and what it makes.
+    fn edited(before: &[Origin], source: u32, numbers: &[(bool, u16, u16)]) -> (Vec<u8>, Vec<Origin>) {
+        let (mut commands, mut made, mut at) = (Vec::new(), Vec::new(), 4);
+        for &(is_literal, a, b) in numbers {
+            if is_literal || before.is_empty() {
+                let len = 1 + a % 9;
+                commands.push(Spelled::Literal(len));
+                made.extend((0..u64::from(len)).map(|n| (source, at + 3 + n)));
+                at += 3 + u64::from(len);
+            } else {
+                let offset = usize::from(a) % before.len();
+                let len = (1 + usize::from(b) % 20).min(before.len() - offset);
+                commands.push(Spelled::Copy(offset as u64, len as u64));
+                made.extend_from_slice(&before[offset..offset + len]);
+                at += 17;
+            }
+        }
+        (spell(&commands), made)
+    }
+
+    fn chain_of(len: u64, deltas: &[Vec<u8>]) -> Chain {
+        let mut builder = ChainBuilder::new(len).unwrap();
+        deltas.iter().for_each(|delta| builder.add(&delta[..]).unwrap());
+        builder.finish().unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+        #[test]
+        fn every_byte_is_traced_to_where_it_lies_in_no_more_pieces_than_allowed(
+            len in 1..300u64, rounds in vec(vec(any::<(bool, u16, u16)>(), 1..700), 1..4),
+            pieces_max in 1..20usize, parts in vec((any::<u16>(), any::<u16>()), 5),
+        ) {
+            let mut expected: Vec<Origin> = (0..len).map(|offset| (0, offset)).collect();
+            let mut deltas = Vec::new();
+            for (number, round) in rounds.iter().enumerate() {
+                let (delta, made) = edited(&expected, number as u32 + 1, round);
+                deltas.push(delta);
+                expected = made;
+            }
+            let mut chain = chain_of(len, &deltas);
+            prop_assert_eq!(chain.content_len(), expected.len() as u64);
+            for (offset, len) in parts {
+                let (mut at, mut pieces) = (u64::from(offset) % chain.content_len(), Vec::new());
+                let end = (at + u64::from(len)).min(chain.content_len());
+                while at < end {
+                    let stop = chain.trace(at, end, pieces_max, &mut pieces).unwrap();
+                    let bytes = |piece: &Piece| {
+                        let (source, offset) = (piece.source, piece.offset);
+                        (0..piece.len).map(move |n| (source, offset + n))
+                    };
+                    let traced: Vec<_> = pieces.iter().flat_map(bytes).collect();
+                    prop_assert_eq!(&traced[..], &expected[at as usize..stop as usize]);
+                    prop_assert!(pieces.len() <= pieces_max && (stop == end || pieces.len() == pieces_max));
+                    let is_one = |pair: &[Piece]| {
+                        pair[0].source == pair[1].source && pair[0].offset + pair[0].len == pair[1].offset
+                    };
+                    prop_assert!(!pieces.windows(2).any(is_one), "neighbours that are one piece");
+                    at = stop;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn neighbouring_copies_are_one_command() {
+        let copies: Vec<_> = (0..1000).map(|offset| Spelled::Copy(offset, 1)).collect();
+        assert_eq!(chain_of(1000, &[spell(&copies)]).stored_len().unwrap(), RECORD as u64);
+    }
+
+    #[test]
+    fn a_delta_that_reaches_too_far_is_refused() {
+        use delta::Error::{BeyondBasis, OutputTooLong};
+        let add = |builder: &mut ChainBuilder, commands: &[Spelled]| builder.add(&spell(commands)[..]);
+        let mut builder = ChainBuilder::new(100).unwrap();
+        assert!(matches!(
+            add(&mut builder, &[Spelled::Copy(99, 2)]),
+            Err(BeyondBasis { basis_len: 100, .. })
+        ));
+        let mut builder = ChainBuilder::new(100).unwrap();
+        add(&mut builder, &[Spelled::Copy(0, 40), Spelled::Literal(5)]).unwrap();
+        let second = add(&mut builder, &[Spelled::Copy(45, 1)]);
+        assert!(matches!(second, Err(BeyondBasis { basis_len: 45, .. })), "the basis is what the first made");
+        // Offsets of 2^63 and more would be taken for literals.
+        let mut builder = ChainBuilder::new(u64::MAX).unwrap();
+        assert!(matches!(add(&mut builder, &[Spelled::Copy(LITERAL, 1)]), Err(BeyondBasis { .. })));
+        let mut builder = ChainBuilder::new(u64::MAX).unwrap();
+        let long = [Spelled::Copy(0, LITERAL - 1), Spelled::Copy(0, 1)];
+        assert!(matches!(add(&mut builder, &long), Err(OutputTooLong { .. })));
+    }
+}

@@ -12,7 +12,7 @@ use super::contents::{Contents, ReadLimits};
 /// What reading in order decodes, in bytes.
 #[derive(Debug, Default)]
 pub(super) struct ReadCost {
-    decoded: u64,
+    pub(super) decoded: u64,
     /// The same, each frame counted once.
     distinct: u64,
 }
@@ -59,5 +59,19 @@ impl ReadCost {
     pub fn is_too_high(&self, limits: &ReadLimits) -> bool {
         let repeated = self.decoded - self.distinct;
         repeated > limits.repeated && repeated > self.distinct / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_order_pays_where_more_than_half_is_repeated() {
+        let limits = ReadLimits { repeated: 10, ..ReadLimits::default() };
+        let is_too_high =
+            |distinct, repeated| ReadCost { decoded: distinct + repeated, distinct }.is_too_high(&limits);
+        assert!(!is_too_high(2, 10) && is_too_high(2, 11), "so little is not worth it");
+        assert!(!is_too_high(100, 50) && is_too_high(100, 51));
     }
 }

@@ -17,6 +17,7 @@ use crate::store::DirStore;
 use super::by_frame;
 use super::contents::{Contents, ReadLimits};
 use super::layout::Layout;
+use super::read_cost::ReadCost;
 
 /// Commands of a delta: a literal, or a copy of so many bytes from an offset.
 #[derive(Clone, Debug)]
@@ -213,6 +214,27 @@ proptest! {
     }
 
     #[test]
+    fn what_reading_in_order_decodes_is_foretold(
+        len in 1..20_000usize, pieces in proptest::collection::vec(any::<(u16, u16)>(), 1..60),
+        frame_len in 1..4000usize, frames in 0..2usize,
+    ) {
+        let whole = noise(len);
+        let expected = (len as u64, blake3::hash(&whole).into());
+        let mut fixture = Fixture::new(&whole, &[], expected, frame_len, Codec::Zstd(1));
+        let limits = ReadLimits { frames, ..tight() };
+        let range = |(offset, piece): (u16, u16)| {
+            let offset = u64::from(offset) % len as u64;
+            Range { archive: 0, offset, len: (1 + u64::from(piece) % 3000).min(len as u64 - offset) }
+        };
+        let pieces: Vec<_> = pieces.into_iter().map(range).collect();
+        let mut contents = fixture.contents(limits);
+        let foretold = ReadCost::of(&mut contents, &mut fixture.store, pieces.iter().copied()).unwrap();
+        prop_assert_eq!(contents.fetched, 0);
+        contents.each(&mut fixture.store, pieces.iter().copied(), &mut |_| Ok(())).unwrap();
+        prop_assert_eq!(foretold.decoded, contents.fetched);
+    }
+
+    #[test]
     fn pieces_are_put_together_without_a_temporary_file_too(
         len in 1..20_000usize, edits in proptest::collection::vec(any::<(bool, u16, u16)>(), 1..40),
         frame_len in 1..4000usize, memory_max in 1..5000u64,
@@ -263,7 +285,11 @@ fn blocks_that_are_asked_for_one_by_one_are_put_together_before_it_costs_too_muc
     let mut contents = fixture.contents(tight());
     let entry = fixture.entry.clone();
     let mut layout = Layout::of(&mut contents, &mut fixture.store, &entry).unwrap();
-    for at in (0..expected.len()).step_by(100) {
+    fixture.part(&mut layout, &mut contents, 5000, 100);
+    assert!(contents.fetched <= 4 * frame_len as u64, "{} for a hundred bytes", contents.fetched);
+    // Each part lies in other frames than the one before.
+    for part in 0..expected.len() / 100 {
+        let at = part * 7919 % (expected.len() / 100) * 100;
         let got = fixture.part(&mut layout, &mut contents, at as u64, 100);
         assert!(got == expected[at..(at + 100).min(expected.len())]);
     }

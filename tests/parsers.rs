@@ -1,0 +1,549 @@
+//! Every reader of bytes that others may have written, fed with random bytes and with good bytes that were changed.
+//! None panics; what it allocates is bounded by the length of its input; an error says that the bytes are bad; and
+//! what is read means the same when it is written again.
+
+mod support;
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use ibt::delta::{self, Command, Commands, DeltaWriter, Params, Plan, Signature, Signer};
+use ibt::error::{Error, Kind};
+use ibt::exclude::Excludes;
+use ibt::filter::Filter;
+use ibt::format::frame::read_beginning;
+use ibt::format::{read_stream, FrameIndex, FrameWriter};
+use ibt::job::Codec;
+use ibt::pool::Pool;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use support::allocated::{within, CountingAllocator};
+use support::cases;
+use support::changes::{changed, changes, odd_numbers};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// The error of stored bytes that are bad, which names their file.
+fn assert_corrupt(error: &Error) {
+    assert!(error.kind == Kind::Corrupt && !error.is_own, "{error} ({:?})", error.kind);
+    assert!(error.to_string().contains("f.zst"), "{error}");
+}
+
+/// A file of these bytes in frames of `frame_len`.
+fn packed(data: &[u8], frame_len: usize) -> Vec<u8> {
+    let pool = Arc::new(Pool::new(1).unwrap());
+    let mut writer = FrameWriter::new(Vec::new(), Codec::Zstd(1), pool).with_frame_len(frame_len);
+    writer.write(data).unwrap();
+    writer.finish().unwrap().out
+}
+
+/// The longest frame that is read.
+const FRAME_MAX: usize = 64 << 20;
+/// Buffers of a reader, whatever it reads.
+const BUFFERS: usize = 1 << 20;
+
+/// The stream of a file that may be anything, as far as it can be read, and how reading it ended.
+fn stream(file: &[u8], size: u64) -> (Result<(), Error>, Vec<u8>) {
+    let mut got = Vec::new();
+    let read = read_stream(&mut &*file, "f.zst", size, true, None, &mut |piece| {
+        got.extend_from_slice(piece);
+        Ok(())
+    });
+    (read, got)
+}
+
+/// Checks all that an index says against each other.
+fn assert_consistent(index: &FrameIndex, size: u64) {
+    let (mut stored, mut plain) = (0, 0);
+    for frame in 0..index.count() {
+        assert_eq!((index.stored(frame).start, index.span(frame).start), (stored, plain), "frame {frame}");
+        (stored, plain) = (index.stored(frame).end, index.span(frame).end);
+        assert!(index.span(frame).start < plain && plain - index.span(frame).start <= FRAME_MAX as u64);
+        assert_eq!(index.locate(index.span(frame).start), Some(frame));
+        assert_eq!(index.locate(plain - 1), Some(frame));
+    }
+    assert!(stored < size && plain == index.stream_len());
+    assert_eq!(index.locate(plain), None);
+    assert_eq!(index.frames_in(0, u64::MAX), index.count());
+    for past in [index.count(), index.count() + 1, usize::MAX] {
+        assert!(index.span(past).is_empty() && index.stored(past).is_empty());
+    }
+    assert!(index.check_range(plain, 1).is_err() && index.check_range(1, u64::MAX).is_err());
+}
+
+/// Reads a file that may be anything in every way there is.
+fn assert_file_is_read_or_refused(file: &[u8], size: u64) {
+    // A table entry of 8 bytes takes 16 in memory, and up to three times that while the memory grows.
+    let table_max = BUFFERS + 6 * file.len();
+    let index = within(table_max, || FrameIndex::open(&mut &*file, "f.zst", size, true));
+    let frame_max = table_max + FRAME_MAX + file.len();
+    let (read, got) = stream(file, size);
+    let begun = within(BUFFERS, || read_beginning(&mut &*file, "f.zst", size, true, &mut |_| true));
+    begun.err().iter().for_each(assert_corrupt);
+    match index {
+        Err(error) => assert_corrupt(&error),
+        Ok(index) => {
+            assert_consistent(&index, size);
+            let mut by_frame = Vec::new();
+            let mut refused = None;
+            for frame in 0..index.count() {
+                let bytes =
+                    within(frame_max, || index.fetch(&mut &*file, frame).and_then(|frame| frame.bytes()));
+                match bytes {
+                    Ok(bytes) => by_frame.extend_from_slice(&bytes),
+                    Err(error) => {
+                        refused = Some(error);
+                        break;
+                    }
+                }
+            }
+            assert_eq!(refused.is_some(), read.is_err());
+            assert!(by_frame == got, "a stream is its frames");
+        }
+    }
+    match read {
+        Err(error) => assert_corrupt(&error),
+        Ok(()) => {
+            let again = packed(&got, 1000);
+            let (read, same) = stream(&again, again.len() as u64);
+            assert!(read.is_ok() && same == got, "what was read is written again");
+        }
+    }
+}
+
+/// The end of a file that says of each frame how many bytes it has, stored and plain.
+fn table(frames: &[(u32, u32)], count: u32, descriptor: u8) -> Vec<u8> {
+    let mut out = 0x184D_2A5Eu32.to_le_bytes().to_vec();
+    let entry_len = if descriptor & 0x80 == 0 { 8 } else { 12 };
+    out.extend_from_slice(&((frames.len() * entry_len) as u32 + 9).to_le_bytes());
+    for (stored, plain) in frames {
+        out.extend_from_slice(&stored.to_le_bytes());
+        out.extend_from_slice(&plain.to_le_bytes());
+        out.extend_from_slice(&[7; 4][..entry_len - 8]);
+    }
+    out.extend_from_slice(&count.to_le_bytes());
+    out.push(descriptor);
+    out.extend_from_slice(&0x8F92_EAB1u32.to_le_bytes());
+    out
+}
+
+/// One zstd frame of some bytes, with or without its length and checksum.
+fn frame(data: &[u8], (has_size, has_checksum): (bool, bool)) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.include_contentsize(has_size).unwrap();
+    encoder.include_checksum(has_checksum).unwrap();
+    if has_size {
+        encoder.set_pledged_src_size(Some(data.len() as u64)).unwrap();
+    }
+    std::io::Write::write_all(&mut encoder, data).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_file_of_frames_that_was_changed_is_read_or_refused() {
+    let data = vec(any::<u8>(), 0..2000);
+    proptest!(cases(300), |(data in data, frame_len in prop_oneof![1..4usize, 1..900usize], changes in changes(), more in -3..4i64)| {
+        let good = packed(&data, frame_len);
+        let (read, got) = stream(&good, good.len() as u64);
+        prop_assert!(read.is_ok() && got == data);
+        let file = changed(good, &changes);
+        // A listing that is older than the file says another size.
+        for size in [file.len() as u64, (file.len() as u64).saturating_add_signed(more)] {
+            assert_file_is_read_or_refused(&file, size);
+        }
+    });
+}
+
+#[test]
+fn bytes_that_were_never_a_file_of_frames_are_refused() {
+    let end = select(vec![&b""[..], b"\xb1\xea\x92\x8f", b"\x01\0\0\0\0\xb1\xea\x92\x8f"]);
+    let start = select(vec![&b""[..], b"\x28\xb5\x2f\xfd", b"\x5e\x2a\x4d\x18"]);
+    proptest!(cases(500), |(start in start, bytes in vec(any::<u8>(), 0..200), end in end, more in odd_numbers())| {
+        let file = [start, &bytes, end].concat();
+        assert_file_is_read_or_refused(&file, file.len() as u64);
+        assert_file_is_read_or_refused(&file, (file.len() as u64).saturating_add(more % (1 << 40)));
+    });
+}
+
+/// What a table says of real frames is right, or the frame is refused.
+#[test]
+fn a_frame_has_the_length_that_its_table_says_or_is_refused() {
+    let part = (vec(any::<u8>(), 0..300), any::<(bool, bool)>());
+    let lie = prop_oneof![3 => Just(None), 1 => odd_numbers().prop_map(|number| Some(number as u32))];
+    let frames = vec((vec(part, 1..3), lie.clone(), lie), 1..5);
+    proptest!(cases(400), |(frames in frames, checksums: bool)| {
+        let (mut file, mut claims, mut honest, mut expected) = (Vec::new(), Vec::new(), true, Vec::new());
+        for (parts, stored_lie, plain_lie) in frames {
+            let (stored, plain): (Vec<_>, Vec<_>) =
+                parts.iter().map(|(data, how)| (frame(data, *how), data.clone())).unzip();
+            let (stored, plain) = (stored.concat(), plain.concat());
+            let claim = (stored_lie.unwrap_or(stored.len() as u32), plain_lie.unwrap_or(plain.len() as u32));
+            honest &= claim == (stored.len() as u32, plain.len() as u32) && !plain.is_empty();
+            claims.push(claim);
+            file.extend(stored);
+            expected.extend(plain);
+        }
+        file.extend(table(&claims, claims.len() as u32, if checksums { 0x80 } else { 0 }));
+        assert_file_is_read_or_refused(&file, file.len() as u64);
+        let (read, got) = stream(&file, file.len() as u64);
+        if honest {
+            prop_assert!(read.is_ok() && got == expected);
+        } else {
+            // Whatever is handed out before a lie is found is right.
+            prop_assert!(expected.starts_with(&got), "{read:?}");
+            prop_assert!(read.is_err() || got == expected);
+        }
+    });
+}
+
+fn signature(content: &[u8], params: Params) -> Vec<u8> {
+    let mut signer = Signer::new(params, Vec::new()).unwrap();
+    signer.update(content).unwrap();
+    signer.finish().unwrap()
+}
+
+/// A signature that may be anything: it is refused, or a delta can be made with it, which makes as many bytes as it
+/// was made of.
+fn assert_signature_is_used_or_refused(bytes: &[u8], tail: u64, new: &[u8]) {
+    let parsed = within(BUFFERS + 16 * bytes.len(), || Signature::parse(bytes));
+    let signature = match parsed {
+        Ok(signature) => signature,
+        Err(error) => {
+            assert!(!matches!(error, delta::Error::Io(_)), "{error}");
+            return;
+        }
+    };
+    let (blocks, block_len) = (signature.blocks(), u64::from(signature.block_len()));
+    assert!((1..=32).contains(&signature.strong_len()) && (1..1 << 31).contains(&block_len));
+    assert_eq!(bytes.len() as u64, 12 + blocks * (4 + u64::from(signature.strong_len())));
+    let basis_len = (blocks * block_len).saturating_sub(tail % block_len);
+    for wrong in [(blocks + 1) * block_len, (blocks.saturating_sub(1) * block_len).wrapping_sub(1)] {
+        let refused = DeltaWriter::new(&signature, wrong, Vec::new()).err();
+        assert!(matches!(refused, Some(delta::Error::BlockCount { .. })));
+    }
+    let params = Params { block_len: block_len as u32, strong_len: 16 };
+    let most = BUFFERS + 32 * new.len() + bytes.len();
+    let made = within(most, || {
+        let mut writer =
+            DeltaWriter::with_signature(&signature, basis_len, params, Vec::new(), Vec::new()).unwrap();
+        new.chunks(777).for_each(|piece| writer.update(piece).unwrap());
+        writer.finish_both().unwrap()
+    });
+    assert!(
+        made.1.unwrap() == self::signature(new, params),
+        "the new signature depends on the new bytes alone"
+    );
+    let plan = Plan::whole(basis_len).apply(1, &made.0[..], new.len() as u64, usize::MAX).unwrap();
+    assert_eq!(plan.content_len(), new.len() as u64);
+}
+
+#[test]
+fn a_signature_that_was_changed_is_used_or_refused() {
+    let content = || (vec(any::<u8>(), 0..60), 1..40usize).prop_map(|(bytes, times)| bytes.repeat(times));
+    let params = (prop_oneof![1..8u32, 1..300u32, Just(i32::MAX as u32)], 1..33u32);
+    proptest!(cases(300), |(basis in content(), new in content(), (block_len, strong_len) in params, changes in changes(), tail in odd_numbers())| {
+        let good = signature(&basis, Params { block_len, strong_len });
+        let parsed = Signature::parse(&good).unwrap();
+        prop_assert_eq!((parsed.block_len(), parsed.strong_len()), (block_len, strong_len));
+        prop_assert_eq!(parsed.blocks(), (basis.len() as u64).div_ceil(u64::from(block_len)));
+        let both = [&basis[..basis.len() / 2], &new].concat();
+        assert_signature_is_used_or_refused(&changed(good, &changes), tail, &both);
+    });
+}
+
+#[test]
+fn bytes_that_were_never_a_signature_are_used_or_refused() {
+    let magic = select(vec![0x7273_0147u32, 0x7273_0137, 0x7273_0136, 0x7273_0236, 0]);
+    proptest!(cases(500), |(magic in magic, lens in (odd_numbers(), odd_numbers()), entries in vec(any::<u8>(), 0..200), tail in odd_numbers(), new in vec(0..3u8, 0..1000))| {
+        let words = [magic, lens.0 as u32, lens.1 as u32].map(u32::to_be_bytes).concat();
+        assert_signature_is_used_or_refused(&[&words, &entries[..]].concat(), tail, &new);
+        assert_signature_is_used_or_refused(&entries, tail, &new);
+    });
+}
+
+/// A command as it stands in a delta, with any lengths: those of its integers too.
+#[derive(Clone, Debug)]
+enum Spelled {
+    Literal { class: u8, len: u64, bytes: Vec<u8> },
+    Copy { classes: (u8, u8), offset: u64, len: u64 },
+    End,
+}
+
+/// Bytes of the basis that deltas are applied to.
+const BASIS: usize = 300;
+/// The most bytes that they may make.
+const MADE_MAX: u64 = 2000;
+
+fn spelled() -> impl Strategy<Value = Vec<Spelled>> {
+    let honest = vec(any::<u8>(), 1..70).prop_map(|bytes| Spelled::Literal {
+        class: 3,
+        len: bytes.len() as u64,
+        bytes,
+    });
+    let literal = (0..5u8, odd_numbers(), vec(any::<u8>(), 0..70))
+        .prop_map(|(class, len, bytes)| Spelled::Literal { class, len, bytes });
+    let inside = (0..BASIS as u64, 1..150u64).prop_map(|(offset, len)| Spelled::Copy {
+        classes: (3, 3),
+        offset,
+        len: len.min(BASIS as u64 - offset),
+    });
+    let copy = ((0..4u8, 0..4u8), odd_numbers(), odd_numbers())
+        .prop_map(|(classes, offset, len)| Spelled::Copy { classes, offset, len });
+    let command = prop_oneof![5 => honest, 5 => inside, 1 => literal, 1 => copy];
+    (vec(command, 0..12), prop_oneof![4 => Just(vec![Spelled::End]), 1 => Just(Vec::new())])
+        .prop_map(|(commands, end)| [commands, end].concat())
+}
+
+fn spell(commands: &[Spelled]) -> Vec<u8> {
+    let mut out = 0x7273_0236u32.to_be_bytes().to_vec();
+    let int = |out: &mut Vec<u8>, class: u8, value: u64| {
+        out.extend_from_slice(&value.to_be_bytes()[8 - (1 << class)..]);
+    };
+    for command in commands {
+        match command {
+            Spelled::Literal { class: 4, len, bytes } => {
+                out.push((len % 65) as u8);
+                out.extend_from_slice(bytes);
+            }
+            Spelled::Literal { class, len, bytes } => {
+                out.push(0x41 + class);
+                int(&mut out, *class, *len);
+                out.extend_from_slice(bytes);
+            }
+            Spelled::Copy { classes: (of_offset, of_len), offset, len } => {
+                out.push(0x45 + 4 * of_offset + of_len);
+                int(&mut out, *of_offset, *offset);
+                int(&mut out, *of_len, *len);
+            }
+            Spelled::End => out.push(0),
+        }
+    }
+    out
+}
+
+/// What a delta makes, worked out plainly: `None` if anything is wrong with it.
+fn made_of(delta: &[u8], basis: &[u8], most: u64) -> Option<Vec<u8>> {
+    let (mut rest, mut out) = (delta.strip_prefix(b"rs\x026")?, Vec::new());
+    let int = |rest: &mut &[u8], class: u8| {
+        let (head, tail) = rest.split_at_checked(1 << class)?;
+        *rest = tail;
+        Some(head.iter().fold(0u128, |value, byte| value * 256 + u128::from(*byte)))
+    };
+    loop {
+        let (&op, tail) = rest.split_first()?;
+        rest = tail;
+        let made: &[u8] = match op {
+            0 => return rest.is_empty().then_some(out),
+            0x01..=0x44 => {
+                let len = if op <= 0x40 { u128::from(op) } else { int(&mut rest, op - 0x41)? };
+                let (bytes, tail) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+                rest = tail;
+                bytes
+            }
+            0x45..=0x54 => {
+                let (offset, len) = (int(&mut rest, (op - 0x45) / 4)?, int(&mut rest, (op - 0x45) % 4)?);
+                basis.get(usize::try_from(offset).ok()?..usize::try_from(offset + len).ok()?)?
+            }
+            _ => return None,
+        };
+        out.extend_from_slice(made);
+        if made.is_empty() || out.len() as u64 > most {
+            return None;
+        }
+    }
+}
+
+/// Reads the commands of a delta, and writes them again.
+fn respelled(delta: &[u8]) -> delta::Result<Vec<u8>> {
+    let mut commands = Commands::new(delta, BASIS as u64, MADE_MAX)?;
+    let mut again = Vec::new();
+    while let Some(command) = commands.next()? {
+        again.push(match command {
+            Command::Copy { offset, len } => Spelled::Copy { classes: (1, 1), offset, len },
+            Command::Literal { len, .. } => {
+                let mut bytes = Vec::new();
+                commands.write_literal(&mut bytes)?;
+                Spelled::Literal { class: 1, len, bytes }
+            }
+        });
+    }
+    again.push(Spelled::End);
+    Ok(spell(&again))
+}
+
+/// A delta that may be anything: whoever reads it agrees with a plain reading of its bytes.
+fn assert_delta_is_applied_or_refused(delta: &[u8], basis: &[u8]) {
+    let expected = made_of(delta, basis, MADE_MAX);
+    let most = BUFFERS + 4 * MADE_MAX as usize;
+    let made = within(most, || {
+        let mut out = Vec::new();
+        let basis_len = basis.len() as u64;
+        delta::patch_up_to(&mut Cursor::new(basis), &mut &*delta, basis_len, &mut out, MADE_MAX).map(|_| out)
+    });
+    made.as_ref().err().iter().for_each(|error| assert!(!matches!(error, delta::Error::Io(_)), "{error}"));
+    assert!(made.ok() == expected, "patched");
+    let whole = Plan::whole(basis.len() as u64);
+    let plan = within(BUFFERS + 100 * delta.len(), || whole.apply(1, delta, MADE_MAX, usize::MAX));
+    let by_plan = plan.ok().map(|plan| {
+        let source = |piece: &delta::Piece| if piece.source == 0 { basis } else { delta };
+        let bytes = |piece: &delta::Piece| {
+            source(piece)[piece.offset as usize..(piece.offset + piece.len) as usize].to_vec()
+        };
+        plan.pieces().iter().flat_map(bytes).collect::<Vec<u8>>()
+    });
+    assert!(by_plan == expected, "planned");
+    for short in 0..4 {
+        let capped = whole.apply(1, delta, MADE_MAX, short);
+        assert!(
+            capped.is_err() || (expected.is_some() && capped.is_ok_and(|plan| plan.pieces().len() <= short))
+        );
+    }
+    assert_eq!(respelled(delta).is_ok(), expected.is_some());
+    if let (Ok(again), Some(expected)) = (respelled(delta), expected) {
+        assert!(made_of(&again, basis, MADE_MAX) == Some(expected), "what was read is written again");
+    }
+}
+
+#[test]
+fn a_delta_with_hostile_commands_is_applied_or_refused() {
+    let basis = support::noise(1, BASIS);
+    proptest!(cases(500), |(commands in spelled(), changes in changes())| {
+        let delta = spell(&commands);
+        assert_delta_is_applied_or_refused(&delta, &basis);
+        assert_delta_is_applied_or_refused(&changed(delta, &changes), &basis);
+    });
+}
+
+#[test]
+fn bytes_that_were_never_a_delta_are_applied_or_refused() {
+    let basis = support::noise(1, BASIS);
+    let commands = vec(prop_oneof![any::<u8>(), 0x3e..0x58u8, 0..3u8], 0..80);
+    proptest!(cases(500), |(commands in commands)| {
+        assert_delta_is_applied_or_refused(&commands, &basis);
+        assert_delta_is_applied_or_refused(&[b"rs\x026", &commands[..]].concat(), &basis);
+    });
+}
+
+/// What patterns and globs are put together of.
+fn pattern_text() -> impl Strategy<Value = Vec<u8>> {
+    let parts: Vec<&[u8]> = vec![
+        b"a",
+        b"b",
+        b"*",
+        b"**",
+        b"**/",
+        b"/",
+        b"?",
+        b"[",
+        b"]",
+        b"[a-z]",
+        b"[^a]",
+        b"[[:alpha:]]",
+        b"[:",
+        b"!",
+        b"^",
+        b"-",
+        b"\\",
+        b"{",
+        b"}",
+        b"{a,b}",
+        b",",
+        b"#",
+        b" ",
+        b"\r",
+        b"\t",
+        b"\xff",
+        b"\xc3\xa9",
+        b"\xef\xbb\xbf",
+        b"\0",
+    ];
+    let text = vec(select(parts), 0..12).prop_map(|parts| parts.concat());
+    // Few parts, often repeated: what is compiled grows fastest with these.
+    (text, prop_oneof![6 => Just(1usize), 1 => 2..400usize]).prop_map(|(text, times)| {
+        let mut text = text.repeat(times);
+        text.truncate(5000);
+        text
+    })
+}
+
+fn some_paths() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    vec("[ab*,{}\u{e9} /]{1,12}".prop_map(|path| path.trim_matches('/').as_bytes().to_vec()), 1..8)
+}
+
+/// A text in which nothing means anything but itself.
+fn escaped(name: &str) -> Vec<u8> {
+    let escape = |c: char| match c.is_ascii_punctuation() || c == ' ' {
+        true => format!("\\{c}"),
+        false => c.to_string(),
+    };
+    name.chars().map(escape).collect::<String>().into_bytes()
+}
+
+/// Compiled patterns take this many times the memory of their text, beside what one takes that is empty.
+const COMPILED: usize = 4000;
+const COMPILED_ONCE: usize = 2 << 20;
+
+#[test]
+fn a_pattern_is_used_or_refused_alike_wherever_it_stands() {
+    proptest!(cases(150), |(lines in vec(pattern_text(), 0..6), paths in some_paths(), is_dir: bool)| {
+        let usable = |line: &[u8]| Excludes::check_pattern(line).is_ok();
+        for line in &lines {
+            let most = COMPILED_ONCE + COMPILED * line.len();
+            match within(most, || Excludes::new(std::slice::from_ref(line), b"")) {
+                Ok(_) => prop_assert!(usable(line)),
+                Err(error) => prop_assert!(error.kind == Kind::InvalidArg && !usable(line), "{error}"),
+            }
+        }
+        // In an exclude file the end of a line is no part of it.
+        let line_of = |line: &Vec<u8>| line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+        let read: Vec<_> = lines.iter().map(line_of).collect();
+        let file = [&b"\xef\xbb\xbf"[..], &lines.join(&b'\n')].concat();
+        let mut by_file = Excludes::new(&[], b".exclude").unwrap();
+        let most = COMPILED_ONCE + COMPILED * file.len();
+        let bad = within(most, || by_file.enter_dir(b"", Some(&file)));
+        let bad: Vec<_> = bad.iter().map(|bad| bad.line).collect();
+        let unusable = read.iter().enumerate().filter(|(_, line)| !usable(line)).map(|(at, _)| at + 1);
+        prop_assert_eq!(bad, unusable.collect::<Vec<_>>());
+        let good: Vec<_> = read.into_iter().filter(|line| usable(line)).collect();
+        let by_options = Excludes::new(&good, b"").unwrap();
+        for path in &paths {
+            prop_assert_eq!(by_file.is_excluded(path, is_dir), by_options.is_excluded(path, is_dir));
+        }
+    });
+}
+
+#[test]
+fn a_name_written_as_a_pattern_means_that_name() {
+    let name =
+        "[a-c *?!#\\\\{},\\[\\]\u{e9}^-]{1,10}".prop_filter("a name", |name: &String| !name.contains('/'));
+    proptest!(cases(300), |(name in name.clone(), other in name)| {
+        let anchored = [b"/", &escaped(&name)[..]].concat();
+        let excludes = Excludes::new(&[anchored], b"").unwrap();
+        let mut glob = Filter::new(&[escaped(&name)], &[]).unwrap();
+        for path in [name.clone(), other.clone(), format!("{name}x"), format!("x{name}"), format!("x/{name}")] {
+            prop_assert_eq!(excludes.is_excluded(path.as_bytes(), false), path == name, "{}", path);
+            prop_assert_eq!(glob.matches(path.as_bytes()), path == name, "{}", path);
+        }
+        let below = format!("{name}/{other}");
+        prop_assert!(glob.matches(below.as_bytes()));
+    });
+}
+
+#[test]
+fn a_glob_is_used_or_refused() {
+    proptest!(cases(150), |(glob in pattern_text(), paths in some_paths())| {
+        let most = COMPILED_ONCE + 2 * COMPILED * glob.len();
+        match within(most, || Filter::new(std::slice::from_ref(&glob), &[])) {
+            Ok(mut filter) => {
+                prop_assert!(Filter::check_glob(&glob).is_ok());
+                let found = paths.iter().filter(|path| filter.matches(&path[..])).count();
+                prop_assert_eq!(filter.check_used().is_ok(), found > 0);
+            }
+            Err(error) => {
+                prop_assert!(error.kind == Kind::InvalidArg && Filter::check_glob(&glob).is_err(), "{}", error);
+            }
+        }
+    });
+}

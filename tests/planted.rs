@@ -1,0 +1,203 @@
+//! What others put into a store and a cache under names that are nearly those of backup files, with nearly their
+//! contents: it costs no snapshot and no backup, and stays, unless it can only be the rest of a backup.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use ibt::format::{check_key, Kind, Name, TEMP_PREFIX};
+use ibt::job::{Keep, Select};
+use ibt::stamp::{Stamp, Time};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, Index};
+use support::changes::{changed, changes, Change};
+use support::series::{remove, KEY};
+use support::*;
+
+/// What becomes of the name of a backup file.
+#[derive(Clone, Debug)]
+enum Twist {
+    /// The first text is replaced by the second.
+    Replaced(&'static str, &'static str),
+    Before(&'static str),
+    Behind(&'static str),
+    Changed(Vec<Change>),
+}
+
+fn twists() -> impl Strategy<Value = Twist> {
+    let replaced = vec![
+        (".zst", ""),
+        (".tar", ".2.tar"),
+        (".tar", ".1.tar"),
+        (".2026", ".2099"),
+        (".2026", ".1999"),
+        (".state.", ".full."),
+        (".full.", ".state."),
+        (".sigvault.", ".updated."),
+        (".tar", ".json"),
+        (".json", ".tar"),
+        ("Z.", "z."),
+        ("tree.", "tree.tree."),
+        ("tree.", "Tree."),
+        ("tree.", "tree2."),
+    ];
+    prop_oneof![
+        5 => select(replaced).prop_map(|(from, to)| Twist::Replaced(from, to)),
+        1 => select(vec![".ibt-tmp-", ".", "-", "x"]).prop_map(Twist::Before),
+        1 => select(vec!["~", ".part", ".lock", ".stream", ".zst"]).prop_map(Twist::Behind),
+        3 => changes().prop_map(Twist::Changed),
+    ]
+}
+
+fn twisted(name: &[u8], twist: &Twist) -> Vec<u8> {
+    match twist {
+        Twist::Replaced(from, to) => String::from_utf8_lossy(name).replacen(from, to, 1).into_bytes(),
+        Twist::Before(text) => [text.as_bytes(), name].concat(),
+        Twist::Behind(text) => [name, text.as_bytes()].concat(),
+        Twist::Changed(changes) => changed(name.to_vec(), changes),
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    /// Of the file whose name was twisted, or of it with these changes.
+    Like(Vec<Change>),
+    Bytes(Vec<u8>),
+    /// Longer than any disk.
+    Vast,
+    Directory,
+    Link,
+}
+
+#[derive(Clone, Debug)]
+struct Planted {
+    /// The backup file that it is like.
+    like: Index,
+    twists: Vec<Twist>,
+    content: Content,
+    in_cache: bool,
+}
+
+fn planted() -> impl Strategy<Value = Planted> {
+    let content = prop_oneof![
+        4 => changes().prop_map(Content::Like),
+        2 => vec(any::<u8>(), 0..100).prop_map(Content::Bytes),
+        1 => Just(Content::Vast),
+        1 => Just(Content::Directory),
+        1 => Just(Content::Link),
+    ];
+    (any::<Index>(), vec(twists(), 1..3), content, prop::bool::weighted(0.3))
+        .prop_map(|(like, twists, content, in_cache)| Planted { like, twists, content, in_cache })
+}
+
+/// Puts it into `dir`; gives its path, unless there is something or it is no name of a file.
+fn plant(dir: &Path, planted: &Planted) -> Option<PathBuf> {
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    let like = planted.like.get(&names);
+    let name = planted.twists.iter().fold(like.as_bytes().to_vec(), |name, twist| twisted(&name, twist));
+    let odd = name.iter().any(|byte| matches!(byte, 0 | b'/')) || matches!(&name[..], b"" | b"." | b"..");
+    let path = dir.join(OsStr::from_bytes(&name));
+    if odd || name.len() > 255 || path.symlink_metadata().is_ok() {
+        return None;
+    }
+    match &planted.content {
+        Content::Like(changes) => {
+            let bytes = fs::read(dir.join(like)).unwrap_or_default();
+            fs::write(&path, changed(bytes, changes)).unwrap();
+        }
+        Content::Bytes(bytes) => fs::write(&path, bytes).unwrap(),
+        Content::Vast => fs::File::create(&path).and_then(|file| file.set_len(1 << 42)).unwrap(),
+        Content::Directory => fs::create_dir(&path).unwrap(),
+        Content::Link => std::os::unix::fs::symlink(like, &path).unwrap(),
+    }
+    Some(path)
+}
+
+/// Whether something can only be what a backup of the key left. In the cache of its series that is every backup file.
+fn is_left_over(path: &Path, in_cache: bool) -> bool {
+    let name = path.file_name().unwrap().to_string_lossy();
+    let name = name.strip_suffix(".stream").filter(|_| in_cache).unwrap_or(&name);
+    name.starts_with(TEMP_PREFIX) || Name::parse(name).is_some_and(|name| in_cache || name.key == KEY)
+}
+
+fn two_snapshots() -> Series {
+    let mut series = Series::new();
+    series.write("a", noise(1, 60_000));
+    series.snapshot();
+    series.write("a", [noise(1, 60_000), noise(2, 500)].concat());
+    series.write("b", noise(3, 500));
+    series.snapshot();
+    series
+}
+
+/// The directory of the one series that a cache has.
+fn cache_of(series: &Series) -> PathBuf {
+    fs::read_dir(series.cache()).unwrap().next().unwrap().unwrap().path()
+}
+
+#[test]
+fn what_others_put_beside_backup_files_costs_nothing_and_stays() {
+    let series = two_snapshots();
+    proptest!(cases(24), |(planted in vec(planted(), 1..6))| {
+        let fork = series.fork();
+        let (twin, cache) = (&fork.twin, cache_of(&fork.twin));
+        let place = |planted: &Planted| if planted.in_cache { cache.clone() } else { twin.store.clone() };
+        let paths: Vec<_> = planted.iter().filter_map(|planted| plant(&place(planted), planted)).collect();
+        let foreign: Vec<_> =
+            paths.iter().filter(|path| !is_left_over(path, path.starts_with(&cache))).collect();
+        let look = || -> Vec<_> {
+            let facts = |path: &&PathBuf| path.symlink_metadata().map(|meta| (meta.file_type(), meta.len())).ok();
+            foreign.iter().map(facts).collect()
+        };
+        let before = look();
+        prop_assert!(before.iter().all(Option::is_some));
+        twin.list().ok();
+        (0..2).for_each(|index| fork.assert_point_restores(index));
+        for round in 0..2 {
+            twin.incremental().ok();
+            let dest = twin.beside("restored");
+            twin.restore(Select::Newest, &dest).whole();
+            assert_same_facts(&facts(&twin.source), &facts(&dest));
+            remove(&dest);
+            if round == 0 {
+                twin.prune(&twin.keeping(Keep { last: 2, ..Keep::default() })).ok();
+                fork.assert_point_restores(1);
+            }
+        }
+        prop_assert_eq!(look(), before);
+    });
+}
+
+/// Names of all kinds, one of them an archive's further part.
+fn names() -> Vec<String> {
+    let stamp = Stamp::parse("20261122T220530.123456Z").unwrap();
+    let name = |kind, compressed| Name::new("my.docs", kind, stamp, compressed);
+    let further = Name { part: 4_294_967_295, ..name(Kind::Full, true) };
+    let all = Kind::ALL.into_iter().flat_map(|kind| [name(kind, true), name(kind, false)]);
+    all.chain([further]).map(|name| name.to_string()).collect()
+}
+
+#[test]
+fn a_name_is_read_as_it_is_written_or_foreign() {
+    proptest!(cases(3000), |(like in any::<Index>(), twists in vec(twists(), 0..4), any in "\\PC{0,60}")| {
+        let like = like.get(&names()).clone();
+        let name = twists.iter().fold(like.clone().into_bytes(), |name, twist| twisted(&name, twist));
+        for text in [String::from_utf8_lossy(&name).into_owned(), any] {
+            let parsed = Name::parse(&text);
+            prop_assert!(parsed.is_some() || text != like);
+            if let Some(name) = parsed {
+                prop_assert_eq!(&name.to_string(), &text);
+                prop_assert_eq!(check_key(name.key.as_bytes()).unwrap(), name.key.clone());
+                prop_assert_eq!(Stamp::parse(&name.stamp.to_string()), Some(name.stamp));
+                prop_assert_eq!(Stamp::from_time(name.stamp.to_time()), name.stamp);
+                prop_assert!(name.part >= 1 && (name.part == 1 || name.kind != Kind::State));
+            }
+            prop_assert!(Time::parse(&text).is_none_or(|time| time.to_string() == text));
+        }
+    });
+}
