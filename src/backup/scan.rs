@@ -1,10 +1,10 @@
 //! The first pass: walk the source into a spool and learn, by comparing with the parent, what the second
 //! pass cannot know in time: what was deleted, what is linked, how much there is to read.
 
-use std::collections::HashMap;
+use std::collections::hash_map::{Entry as Slot, HashMap};
 use std::sync::Arc;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Range};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
 use crate::job::{Job, Level, Phase, ProblemKind};
@@ -19,8 +19,10 @@ use super::parent::Parent;
 use super::tasks::{Finding, Task, Tasks, TasksWriter, What};
 use crate::format::{OmissionCause, Omissions, Recorded, StateReader};
 
-/// Entries remembered as possible origins of moved files; past it moved files are stored again.
+/// Entries of each kind remembered as possible origins of moved files; past it moved files are stored again.
 const ORIGINS_MAX: usize = 50_000;
+/// About how much memory all of them take at most, in bytes: extended attributes, holes and deltas make entries large.
+const ORIGINS_BYTES_MAX: usize = 64 << 20;
 
 /// What identifies a file that was moved: inode, size, mtime. The hash decides.
 type Identity = (u64, u64, Time);
@@ -33,6 +35,8 @@ pub struct Origins {
     /// Of paths that are still there: of files with several names, and of files that another one took the
     /// place of, as when logs are rotated.
     standing: HashMap<Identity, Entry>,
+    /// Memory of all entries.
+    bytes: usize,
 }
 
 struct Deleted {
@@ -43,14 +47,24 @@ struct Deleted {
 
 impl Origins {
     fn remember_deleted(&mut self, entry: &Entry) {
-        if let Some(identity) = identity(entry).filter(|_| self.deleted.len() < ORIGINS_MAX) {
-            self.deleted.entry(identity).or_insert_with(|| Deleted { entry: entry.clone(), found: false });
+        let size = footprint(entry);
+        if self.deleted.len() >= ORIGINS_MAX || self.bytes + size > ORIGINS_BYTES_MAX {
+            return;
+        }
+        if let Some(Slot::Vacant(free)) = identity(entry).map(|identity| self.deleted.entry(identity)) {
+            free.insert(Deleted { entry: entry.clone(), found: false });
+            self.bytes += size;
         }
     }
 
     fn remember_standing(&mut self, entry: &Entry) {
-        if let Some(identity) = identity(entry).filter(|_| self.standing.len() < ORIGINS_MAX) {
-            self.standing.entry(identity).or_insert_with(|| entry.clone());
+        let size = footprint(entry);
+        if self.standing.len() >= ORIGINS_MAX || self.bytes + size > ORIGINS_BYTES_MAX {
+            return;
+        }
+        if let Some(Slot::Vacant(free)) = identity(entry).map(|identity| self.standing.entry(identity)) {
+            free.insert(entry.clone());
+            self.bytes += size;
         }
     }
 
@@ -81,6 +95,7 @@ impl Origins {
     pub fn forget(&mut self, entry: &Entry) {
         if let Some(identity) = identity(entry).filter(|_| self.awaits(entry)) {
             self.deleted.remove(&identity);
+            self.bytes -= footprint(entry).min(self.bytes);
         }
     }
 
@@ -91,6 +106,23 @@ impl Origins {
         gone.sort_by(|a, b| a.path.cmp(&b.path));
         gone
     }
+}
+
+/// About how much memory an entry takes, in bytes.
+fn footprint(entry: &Entry) -> usize {
+    let pairs = |pairs: usize, bytes: usize| pairs * size_of::<(String, String)>() + bytes;
+    let xattrs = &entry.meta.xattrs;
+    let xattrs = pairs(xattrs.len(), xattrs.iter().map(|(name, value)| name.len() + value.len()).sum());
+    let unknown = || entry.unknown.iter().chain(&entry.unknown_place);
+    let unknown = pairs(unknown().count(), unknown().map(|(name, json)| name.len() + json.len()).sum());
+    let ranges = entry.place.content.len() + entry.place.sig.as_ref().map_or(0, |sig| sig.ranges.len());
+    let holes = entry.file().map_or(0, |file| file.holes.len());
+    size_of::<Entry>()
+        + entry.path.as_bytes().len()
+        + xattrs
+        + unknown
+        + ranges * size_of::<Range>()
+        + holes * size_of::<(u64, u64)>()
 }
 
 /// What tells a moved file; `None` for what is not worth finding.
@@ -396,5 +428,35 @@ impl Findings<'_, '_> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{File, Hash, Metadata, Node, Path, Place};
+
+    #[test]
+    fn origins_of_moved_files_take_a_bounded_amount_of_memory() {
+        let entry = |ino: u64| {
+            let file = File { size: 1, hash: Hash::UNKNOWN, holes: vec![(0, 1); 1000], link: 0 };
+            let xattrs = vec![(b"user.large".to_vec(), vec![7; 1 << 16])];
+            let meta = Metadata { xattrs, ..Metadata::default() };
+            let path = Path::new(format!("{ino}").into_bytes()).unwrap();
+            Entry::new(path, Node::File(file), meta, Place { ino, ..Place::default() })
+        };
+        let mut origins = Origins::default();
+        for ino in 0..2000 {
+            origins.remember_deleted(&entry(2 * ino));
+            origins.remember_standing(&entry(2 * ino + 1));
+        }
+        let held = || origins.deleted.len() + origins.standing.len();
+        let each = (1 << 16) + 16_000;
+        assert!((500..=ORIGINS_BYTES_MAX / each).contains(&held()), "{}", held());
+        let before = held();
+        origins.forget(&entry(0));
+        origins.remember_deleted(&entry(4000));
+        assert_eq!(origins.deleted.len() + origins.standing.len(), before);
+        assert!(origins.awaits(&entry(4000)) && !origins.awaits(&entry(0)));
     }
 }
