@@ -30,7 +30,8 @@ pub const PATTERN_LEN_MAX: usize = 4096;
 /// The most patterns that the options or one exclude file may have.
 pub const PATTERNS_MAX: usize = 10_000;
 /// The most bytes that the exclude files of a directory and of those above it have together, each one included:
-/// compiled they take some hundred times as much memory.
+/// compiled they take some hundred times as much memory. Of directories side by side a walk compiles one large file at
+/// a time.
 pub const EXCLUDE_FILE_MAX: usize = 1 << 20;
 /// Lines of one exclude file that are reported one by one.
 const BAD_LINES_MAX: usize = 100;
@@ -48,6 +49,9 @@ pub struct Excludes {
     files: Vec<Arc<FileRules>>,
     /// How many directories have been entered.
     depth: usize,
+    /// Shared by the exclude files that are held compiled.
+    #[cfg(test)]
+    pub held: Arc<Arc<()>>,
 }
 
 #[derive(Debug)]
@@ -58,6 +62,8 @@ struct FileRules {
     rules: Rules,
     /// Bytes of the file.
     len: usize,
+    #[cfg(test)]
+    _held: Arc<()>,
 }
 
 /// A line of an exclude file that was skipped.
@@ -87,7 +93,14 @@ impl Excludes {
             return Err(Error::new(Kind::InvalidArg, "use the exclude file name", why).at(exclude_file_name));
         }
         let (options, file_name) = (Arc::new(options), exclude_file_name.into());
-        Ok(Excludes { options, file_name, files: Vec::new(), depth: 0 })
+        Ok(Excludes {
+            options,
+            file_name,
+            files: Vec::new(),
+            depth: 0,
+            #[cfg(test)]
+            held: Arc::default(),
+        })
     }
 
     /// Whether a pattern can be used; `Err` says why not.
@@ -123,7 +136,14 @@ impl Excludes {
         }
         if !rules.parts.is_empty() {
             let base = if path.is_empty() { 0 } else { path.len() + 1 };
-            self.files.push(Arc::new(FileRules { depth: self.depth, base, rules, len: contents.len() }));
+            self.files.push(Arc::new(FileRules {
+                depth: self.depth,
+                base,
+                rules,
+                len: contents.len(),
+                #[cfg(test)]
+                _held: (*self.held).clone(),
+            }));
         }
         bad
     }

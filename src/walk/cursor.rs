@@ -33,6 +33,10 @@ pub(super) struct Cursor {
     enter: Option<Enter>,
     /// What is to be yielded before going on.
     pending: VecDeque<Found>,
+    /// The largest exclude file that this part compiles, in bytes.
+    exclude_max: usize,
+    /// The exclude file of the last of `frames` is larger, and is left to the part that comes first.
+    awaits_excludes: bool,
     /// How many directories were opened.
     opened: usize,
 }
@@ -66,15 +70,31 @@ impl Cursor {
         frames: Vec<Frame>,
         here: Vec<u8>,
     ) -> Cursor {
-        Cursor { terms, excludes, above, frames, here, enter: None, pending: VecDeque::new(), opened: 0 }
+        Cursor {
+            terms,
+            excludes,
+            above,
+            frames,
+            here,
+            enter: None,
+            pending: VecDeque::new(),
+            exclude_max: usize::MAX,
+            awaits_excludes: false,
+            opened: 0,
+        }
     }
 
     /// Takes steps until `count` finds are made or directories are entered `depth` deep; more finds only
-    /// where they tell about the directory entered last.
-    pub fn run(mut self, count: usize, depth: usize) -> Part {
+    /// where they tell about the directory entered last. It ends before a directory whose exclude file has more than
+    /// `exclude_max` bytes.
+    pub fn run(mut self, count: usize, depth: usize, exclude_max: usize) -> Part {
         let mut found = Vec::with_capacity(count);
+        self.exclude_max = exclude_max;
+        if self.awaits_excludes {
+            self.add_excludes();
+        }
         self.settle(&mut found);
-        while found.len() < count && self.frames.len() <= depth {
+        while !self.awaits_excludes && found.len() < count && self.frames.len() <= depth {
             match self.next() {
                 Some(next) => found.push(next),
                 None => break,
@@ -97,12 +117,17 @@ impl Cursor {
         let mut rest = Vec::new();
         while let Some(frame) = self.frames.pop() {
             let parent_len = frame.parent_len;
+            // Only the last frame.
+            let awaits_excludes = std::mem::take(&mut self.awaits_excludes);
             if frame.names.len() > 0 {
                 let (terms, excludes) = (self.terms.clone(), self.excludes.clone());
                 let above = self.above + self.frames.len();
-                rest.push(Cursor::part(terms, excludes, above, vec![frame], self.here.clone()));
+                let part = Cursor::part(terms, excludes, above, vec![frame], self.here.clone());
+                rest.push(Cursor { awaits_excludes, ..part });
             }
-            self.excludes.leave_dir();
+            if !awaits_excludes {
+                self.excludes.leave_dir();
+            }
             self.leave_path(parent_len);
         }
         rest
@@ -112,6 +137,9 @@ impl Cursor {
     /// and anything else 1. The second value is a cursor for the names that are left, if there are any.
     pub fn split(mut self, limit: usize, dir_weight: usize) -> (Cursor, Option<Cursor>) {
         let [frame] = &mut self.frames[..] else { return (self, None) };
+        if self.awaits_excludes {
+            return (self, None);
+        }
         let mut weight = 0;
         let mut fits = |(_, kind): &frame::Name| {
             let before = weight;
@@ -135,6 +163,11 @@ impl Cursor {
     /// True if its directory has to be found again.
     pub fn is_closed(&self) -> bool {
         self.frames.last().is_some_and(|frame| frame.dir.is_none() && frame.lost.is_none())
+    }
+
+    /// True if only the first part may go on with it.
+    pub fn awaits_excludes(&self) -> bool {
+        self.awaits_excludes
     }
 
     /// Closes the directory of a cursor that has one frame.
@@ -189,8 +222,20 @@ impl Cursor {
                 Err(error) => self.pending.push_back(Found::Shortage { path: self.path_here(), error }),
             }
         }
-        let contents = self.excludes.file_name().map_or(Ok(None), |name| frame.read_exclude_file(name));
-        let contents = contents.unwrap_or_else(|unused| {
+        self.frames.push(frame);
+        if let Some(far) = self.frames.len().checked_sub(HELD_MAX + 1) {
+            self.frames[far].dir = None;
+        }
+        self.add_excludes();
+    }
+
+    /// Goes by the exclude file of the last of `frames` from now on, unless it has to wait.
+    fn add_excludes(&mut self) {
+        let read = match (self.excludes.file_name(), self.frames.last()) {
+            (Some(name), Some(frame)) => frame.read_exclude_file(name),
+            _ => Ok(None),
+        };
+        let contents = read.unwrap_or_else(|unused| {
             let path = self.path_here();
             self.pending.push_back(match unused {
                 Unused::Shortage(error) => Found::Shortage { path, error },
@@ -198,14 +243,14 @@ impl Cursor {
             });
             None
         });
+        self.awaits_excludes = contents.as_ref().is_some_and(|contents| contents.len() > self.exclude_max);
+        if self.awaits_excludes {
+            return;
+        }
         for bad in self.excludes.enter_dir(&self.here, contents.as_deref()) {
             let message = format!("line {}: {}", bad.line, bad.message);
             let message = if bad.line == 0 { bad.message } else { message };
             self.pending.push_back(Found::Note { path: self.path_here(), message });
-        }
-        self.frames.push(frame);
-        if let Some(far) = self.frames.len().checked_sub(HELD_MAX + 1) {
-            self.frames[far].dir = None;
         }
     }
 

@@ -214,7 +214,7 @@ fn names_below_an_ancestor_that_was_moved_away_are_unreadable() {
 #[test]
 fn names_below_an_ancestor_that_was_moved_away_are_unreadable_to_a_walk_ahead() {
     // One find a task and one task at a time: nothing is looked at before it is asked for.
-    let limits = Limits { batch: 1, depth: 1, waiting: 1 };
+    let limits = Limits { batch: 1, depth: 1, waiting: 1, exclude_file: 0 };
     ancestor_moved_away(|root| {
         let (root, excludes) = (Dir::open(root).unwrap(), Excludes::new(&[], b"").unwrap());
         Walk::within(root, excludes, WalkOptions::default(), Arc::new(Pool::new(1).unwrap()), limits)

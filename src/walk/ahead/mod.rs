@@ -27,10 +27,13 @@ pub(super) struct Limits {
     /// Finds waiting to be asked for, those that running tasks may make included. At this many only the
     /// task is started without which nothing goes on.
     pub waiting: usize,
+    /// Larger exclude files (in bytes) are compiled only by the task without which nothing goes on: compiled they take
+    /// some hundred times as much memory, and no more than those of one path are held.
+    pub exclude_file: usize,
 }
 
 /// A task runs for a third of a millisecond; what waits takes 2 MB.
-pub(super) const LIMITS: Limits = Limits { batch: 256, depth: 8, waiting: 8192 };
+pub(super) const LIMITS: Limits = Limits { batch: 256, depth: 8, waiting: 8192, exclude_file: 16 << 10 };
 
 enum Piece {
     /// Names of one directory, to be given to a thread.
@@ -88,7 +91,10 @@ impl Ahead {
                     Err(pending) => self.pieces[at] = Piece::Running(pending),
                 },
                 Piece::Todo(cursor)
-                    if at > 0 && (cursor.is_closed() || self.waiting >= self.limits.waiting) =>
+                    if at > 0
+                        && (cursor.is_closed()
+                            || cursor.awaits_excludes()
+                            || self.waiting >= self.limits.waiting) =>
                 {
                     self.pieces[at] = Piece::Todo(cursor);
                     return;
@@ -107,9 +113,10 @@ impl Ahead {
             self.held -= 1;
         }
         self.last = cursor.dir().cloned();
-        let Limits { batch, depth, .. } = self.limits;
+        let Limits { batch, depth, exclude_file, .. } = self.limits;
+        let exclude_max = if at == 0 { usize::MAX } else { exclude_file };
         let (first, rest) = cursor.split(batch, self.dir_weight);
-        self.pieces[at] = Piece::Running(self.pool.run(move || first.run(batch, depth)));
+        self.pieces[at] = Piece::Running(self.pool.run(move || first.run(batch, depth, exclude_max)));
         self.waiting += batch;
         if let Some(rest) = rest {
             self.insert(at + 1, rest);

@@ -15,7 +15,7 @@ use crate::walk::cursor::Terms;
 use crate::walk::{Walk, WalkOptions};
 
 /// Small enough that a tree of a few entries is cut into many parts.
-const SMALL: Limits = Limits { batch: 3, depth: 2, waiting: 12 };
+const SMALL: Limits = Limits { batch: 3, depth: 2, waiting: 12, exclude_file: 2 };
 
 fn temp() -> (TempDir, Dir) {
     let temp = tempfile::tempdir().unwrap();
@@ -141,6 +141,31 @@ fn what_waits_and_what_is_held_open_is_bounded() {
         assert_eq!(ahead.waiting, waiting.sum::<usize>());
     }
     assert_eq!((count, ahead.waiting, ahead.held), (entries, 0, 0));
+}
+
+/// Compiled exclude files take much memory: of those in directories side by side one is held.
+#[test]
+fn large_exclude_files_are_held_one_at_a_time() {
+    let (temp, dir) = temp();
+    for n in 0..40 {
+        let sub = temp.path().join(format!("{n}"));
+        fs::create_dir(&sub).unwrap();
+        fs::write(sub.join(".exclude"), "*.o").unwrap();
+        (0..9).for_each(|n| drop(fs::File::create(sub.join(format!("f{n}"))).unwrap()));
+    }
+    let terms = Terms { root: dir, options: WalkOptions::default(), dev: 0 };
+    let excludes = Excludes::new(&[], b".exclude").unwrap();
+    let held = excludes.held.clone();
+    let mut ahead = Ahead::new(Arc::new(Pool::new(3).unwrap()), SMALL, Cursor::new(terms, excludes));
+    let (mut count, mut most) = (0, 0);
+    while ahead.next().is_some() {
+        // Tasks that are ahead get time to go on.
+        std::thread::sleep(std::time::Duration::from_micros(200));
+        count += 1;
+        most = most.max(Arc::strong_count(&*held) - 1);
+    }
+    // Of each directory itself, its exclude file and the others.
+    assert_eq!((count, most), (40 * 11, 1));
 }
 
 #[test]
