@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::beneath::{component, open_beneath, open_quietly, PATH};
+use super::file_system::FileSystem;
 use super::stat::{stat_fd, FileKind, Stat};
 
 /// A directory held open, so that no rename elsewhere can change which one is meant.
@@ -104,19 +105,9 @@ impl Dir {
         stat_fd(self.as_fd())
     }
 
-    /// Whether [`Dir::syncfs`] makes the files of this file system durable for certain. One that a program or
-    /// another machine serves may never hear of it.
+    /// Whether [`Dir::syncfs`] makes the files of this file system durable for certain.
     pub fn syncs_whole(&self) -> bool {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        {
-            /// `statfs(2)`: ext2 to ext4, XFS, Btrfs, F2FS, tmpfs, overlayfs, ZFS.
-            const SYNCED: [u64; 7] =
-                [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1];
-            let kind = rustix::fs::fstatfs(self).map(|stat| stat.f_type as u64 & 0xffff_ffff);
-            kind.is_ok_and(|kind| SYNCED.contains(&kind))
-        }
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        false
+        FileSystem::of(self).syncs_whole
     }
 
     /// A link's target, of any length.

@@ -1,13 +1,16 @@
-//! What the type of a file system says of the time stamps on it.
+//! What the type of a file system says of the time stamps on it, and of what makes its files durable.
 
 use std::os::fd::AsFd;
 
-/// How far the stamps of a file system can be believed, by its type alone.
+/// How far a file system can be believed, by its type alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSystem {
     /// The clock of this machine makes the stamps: no other machine serves this file system.
     pub is_local: bool,
     pub ctime: CtimeKind,
+    /// `syncfs(2)` makes the files of this file system durable for certain. One that a program or another machine
+    /// serves may never hear of it.
+    pub syncs_whole: bool,
 }
 
 /// What a file's ctime tells.
@@ -29,7 +32,8 @@ impl FileSystem {
     }
 
     /// One of which nothing is known.
-    pub const UNKNOWN: FileSystem = FileSystem { is_local: false, ctime: CtimeKind::Unknown };
+    pub const UNKNOWN: FileSystem =
+        FileSystem { is_local: false, ctime: CtimeKind::Unknown, syncs_whole: false };
 }
 
 /// The number of the type, `f_type` of `statfs(2)`.
@@ -54,11 +58,14 @@ fn by_kind(kind: u32) -> FileSystem {
     /// another's place.
     const COPIED: [u32; 8] =
         [0x7371_7368, 0xe0f5_e1e2, 0x28cd_3d45, 0x7275, 0x9660, 0x4d44, 0x2011_bab0, 0x4244];
+    /// Besides the local ones: overlayfs, ZFS.
+    const SYNCED: [u32; 2] = [0x794c_7630, 0x2fc1_2fc1];
     let is_local = LOCAL.contains(&kind);
+    let syncs_whole = is_local || SYNCED.contains(&kind);
     let ctime = match kind {
         _ if is_local || KEPT.contains(&kind) => CtimeKind::Kept,
         _ if COPIED.contains(&kind) => CtimeKind::Copied,
         _ => CtimeKind::Unknown,
     };
-    FileSystem { is_local, ctime }
+    FileSystem { is_local, ctime, syncs_whole }
 }

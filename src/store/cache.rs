@@ -20,6 +20,8 @@ use crate::error::{Error, Result};
 use crate::format::names::{Name, TEMP_PREFIX};
 use crate::platform::{self, Dir, LockPart};
 
+use super::is_unheld;
+
 /// What follows the name of a SigVault in that of the signatures made again.
 const STREAM: &str = ".stream";
 
@@ -32,7 +34,7 @@ impl Cache {
     /// The cache of `series` below `root`, or below the user's cache directory. `None` if the user has
     /// none.
     pub fn of_series(root: Option<&Path>, series: &str) -> Option<Self> {
-        let root = root.map(Path::to_path_buf).or_else(default_root)?;
+        let root = root_or_default(root)?;
         Some(Cache { dir: root.join(series) })
     }
 
@@ -100,7 +102,7 @@ impl Cache {
             let Ok(name) = std::str::from_utf8(&name) else { continue };
             let original = name.strip_suffix(STREAM).unwrap_or(name);
             let stale = Name::parse(original).is_some() && !needed(original);
-            if stale || (name.starts_with(TEMP_PREFIX) && is_abandoned(&dir, name)) {
+            if stale || (name.starts_with(TEMP_PREFIX) && is_unheld(&dir, name).unwrap_or(false)) {
                 let _ = dir.unlink(name.as_bytes());
             }
         }
@@ -110,7 +112,7 @@ impl Cache {
 /// Removes what killed runs left in the cache of any series: of a killed first full nobody else would, as the next one
 /// begins another series.
 pub fn sweep(root: Option<&Path>) {
-    let Some(root) = root.map(Path::to_path_buf).or_else(default_root) else { return };
+    let Some(root) = root_or_default(root) else { return };
     let Ok(root) = Dir::open(&root) else { return };
     for (series, _) in root.list().names {
         // The root may be a directory of the user's that holds other things as well.
@@ -121,7 +123,7 @@ pub fn sweep(root: Option<&Path>) {
         };
         for (name, _) in dir.list().names {
             let random = name.strip_prefix(TEMP_PREFIX.as_bytes()).is_some_and(is_random);
-            if std::str::from_utf8(&name).is_ok_and(|name| random && is_abandoned(&dir, name)) {
+            if std::str::from_utf8(&name).is_ok_and(|name| random && is_unheld(&dir, name).unwrap_or(false)) {
                 let _ = dir.unlink(&name);
                 // Refused unless this was all that it held.
                 let _ = root.rmdir(&series);
@@ -133,11 +135,6 @@ pub fn sweep(root: Option<&Path>) {
 /// 32 hex digits, as series and temporary files are named.
 fn is_random(name: &[u8]) -> bool {
     name.len() == 32 && name.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
-}
-
-/// Whether a temporary file is one that nobody writes any more: its writer holds a lock on it.
-fn is_abandoned(dir: &Dir, name: &str) -> bool {
-    regular(dir, name).is_some_and(|file| platform::try_lock(&file, LockPart::Key, false).unwrap_or(false))
 }
 
 /// Opens a regular file; a link, a FIFO or a device is no copy.
@@ -156,7 +153,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> Error {
 /// A copy of a state, of whatever series: the series is not known before a state is read. The caller
 /// checks that it is the store's file.
 pub fn find_state(root: Option<&Path>, name: &str, size: u64) -> Option<File> {
-    let root = root.map(Path::to_path_buf).or_else(default_root)?;
+    let root = root_or_default(root)?;
     let root = Dir::open(&root).ok()?;
     let series = root.list().names;
     let found = series.iter().filter_map(|(dir, _)| regular(&root.open_dir(dir).ok()?, name));
@@ -166,9 +163,14 @@ pub fn find_state(root: Option<&Path>, name: &str, size: u64) -> Option<File> {
 
 /// The directories that a cache below `root` has: its own, and that of `series`.
 pub fn directories(root: Option<&Path>, series: Option<&str>) -> Vec<PathBuf> {
-    let Some(root) = root.map(Path::to_path_buf).or_else(default_root) else { return Vec::new() };
+    let Some(root) = root_or_default(root) else { return Vec::new() };
     let series = series.map(|series| root.join(series));
     std::iter::once(root).chain(series).collect()
+}
+
+/// The directory that the caller names, or the user's cache directory, if there is one.
+fn root_or_default(named: Option<&Path>) -> Option<PathBuf> {
+    named.map(Path::to_path_buf).or_else(default_root)
 }
 
 /// `$XDG_CACHE_HOME/ibt` or `~/.cache/ibt`.

@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{path_bytes, Draft, Lock, LockMode, Object, Store, Turn};
+use super::{is_unheld, path_bytes, Draft, Lock, LockMode, Object, Store, Turn};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{Name, TEMP_PREFIX};
 use crate::platform::{self, Dir, FileKind, LockPart};
@@ -292,12 +292,8 @@ fn is_abandoned(dir: &Dir, temp: &str, is_locked: bool) -> bool {
     if stat.kind != FileKind::File || !(is_locked || is_old()) {
         return false;
     }
-    match dir.open_regular(temp.as_bytes()) {
-        Ok(Ok(file)) => platform::try_lock(&file, LockPart::Key, false).unwrap_or(is_locked),
-        Ok(Err(_)) => false,
-        // Another user's.
-        Err(_) => is_locked,
-    }
+    // Another user's cannot be opened.
+    is_unheld(dir, temp).unwrap_or(is_locked)
 }
 
 /// A backup file under its temporary name.

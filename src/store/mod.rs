@@ -18,6 +18,7 @@ use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::Kind as FileKind;
 use crate::format::{ReadAt, Sink};
 use crate::job::{BackupFile, Job, Problem, ProblemKind};
+use crate::platform::{self, Dir, LockPart};
 
 pub use cache::Cache;
 pub use callbacks::CallbackStore;
@@ -156,6 +157,15 @@ pub fn sweep_drafts(store: &mut dyn Store, key: &str, lock: &KeyLock, job: &mut 
         job.problem(problem.in_file(&name), error)?;
     }
     Ok(())
+}
+
+/// Whether nobody writes a temporary file any more: its writer holds a lock on it. `None` if that cannot be known: it
+/// cannot be opened, or nothing can be locked. What is no regular file is nobody's draft.
+fn is_unheld(dir: &Dir, temp: &str) -> Option<bool> {
+    match dir.open_regular(temp.as_bytes()).ok()? {
+        Ok(file) => platform::try_lock(&file, LockPart::Key, false).ok(),
+        Err(_) => Some(false),
+    }
 }
 
 /// A path's raw bytes.

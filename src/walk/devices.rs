@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn devices(is_local: bool, newest: i64) -> Devices {
-        let file_system = FileSystem { is_local, ctime: CtimeKind::Unknown };
+        let file_system = FileSystem { is_local, ..FileSystem::UNKNOWN };
         let device = Device { file_system, newest_ctime: at(newest), ctime_differs: false };
         Devices(HashMap::from([(STAT.dev, device)]))
     }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_ctime_is_believed_where_the_type_or_a_file_shows_that_it_is_kept() {
         let keeps = |ctime, ctime_differs| {
-            let file_system = FileSystem { is_local: false, ctime };
+            let file_system = FileSystem { ctime, ..FileSystem::UNKNOWN };
             Device { file_system, newest_ctime: at(0), ctime_differs }.keeps_ctime()
         };
         assert!(keeps(CtimeKind::Kept, false) && keeps(CtimeKind::Unknown, true));
