@@ -187,15 +187,23 @@ fn nothing_is_removed_where_a_content_was_lost() {
         if linked {
             fs::hard_link(series.source.join("new/file"), series.source.join("new/link")).unwrap();
         }
+        std::os::unix::fs::symlink("new", series.source.join("way")).unwrap();
+        std::os::unix::fs::symlink("new", series.source.join("empty")).unwrap();
         series.full().whole();
         let dest = series.beside("dest");
-        fs::create_dir_all(dest.join("old")).unwrap();
-        fs::write(dest.join("old/file"), noise(1, 50_000)).unwrap();
+        fs::create_dir_all(dest.join("empty")).unwrap();
+        for old in ["old", "way"] {
+            fs::create_dir_all(dest.join(old)).unwrap();
+            fs::write(dest.join(old).join("file"), noise(1, 50_000)).unwrap();
+        }
         series.lose("full");
         let report = restore(&series, &mirror(&series), &dest, &mut Silent).partial();
         assert_eq!(counter(&report, Counter::Deleted), 0);
-        assert_eq!(problem_paths(&report, ProblemKind::Obstructed), [""]);
-        assert_eq!(fs::read(dest.join("old/file")).unwrap(), noise(1, 50_000));
+        assert_eq!(problem_paths(&report, ProblemKind::Obstructed), ["", "way"]);
+        for old in ["old", "way"] {
+            assert_eq!(fs::read(dest.join(old).join("file")).unwrap(), noise(1, 50_000));
+        }
+        assert!(dest.join("empty").is_symlink());
     }
 }
 

@@ -133,7 +133,9 @@ impl Sweep {
     /// Removes one left-over, or tells why it stays.
     fn remove(&self, dir: &Dir, name: &[u8]) -> io::Result<Option<&'static str>> {
         let now = dir.stat(name)?;
-        if self.device.is_some_and(|device| device != now.dev) {
+        // That of a file need not be that of its directory (overlayfs).
+        let here = dir.stat_self()?.dev;
+        if self.device.is_some_and(|device| device != here) {
             return Ok(Some(ELSEWHERE));
         }
         if now.kind != FileKind::Dir {

@@ -162,9 +162,10 @@ pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, po
 /// way for an entry. What stays for one of these reasons is listed as
 /// IBT_PROBLEM_OBSTRUCTED.
 ///
-/// Nothing that is extra is removed if the content of a file is lost: dest may
-/// still have it under another name. That is listed once as
-/// IBT_PROBLEM_OBSTRUCTED. A dry run reads no contents and cannot foretell it.
+/// Nothing that is extra is removed once the content of a file turned out to be
+/// lost, and no directory that is not empty makes way: dest may still have the
+/// content under another name. That is listed as IBT_PROBLEM_OBSTRUCTED. A dry run
+/// reads no contents and cannot foretell it.
 ///
 /// Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
 ///

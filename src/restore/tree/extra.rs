@@ -14,7 +14,7 @@ use crate::restore::selection::Selection;
 
 use super::known::replaced;
 use super::standing::seen;
-use super::stays::{MOUNTED, STORE, UNTOLD};
+use super::stays::{LOST, MOUNTED, STORE, UNTOLD};
 use super::{is_obstacle, Tree};
 
 /// An existing directory of the snapshot.
@@ -33,8 +33,6 @@ const UNLISTED: &str = "the backup could not read all of this directory: what el
 const UNREAD: &str = "the backup saw some of it and could not read it: that stays";
 const LEFT_OUT: &str = "the backup left some of it out, as it was told: that stays";
 const UNREAD_BELOW: &str = "the backup could not read all that was below it";
-const LOST: &str =
-    "a content could not be restored, and what is extra may be the only good copy of it: all stays";
 const FOLDED: &str = "the file system does not tell names apart by case: what else is in it stays";
 
 impl Tree<'_, '_> {

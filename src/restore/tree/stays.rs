@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::entry::{Entry, Path};
-use crate::error::{describe, Error, Kind, Result};
+use crate::error::{describe, is_shortage, Error, Kind, Result};
 use crate::format::names::Kind as FileKindInStore;
 use crate::format::Name;
 use crate::job::ProblemKind;
@@ -21,6 +21,8 @@ pub(super) const MOUNTED: &str =
     "something is mounted here, of which the snapshot has nothing: it is left alone";
 pub(super) const UNTOLD: &str = "the system does not tell whether anything is mounted here: it is left alone";
 pub(super) const STORE: &str = "backup files are in it: it is left alone";
+pub(super) const LOST: &str =
+    "a content could not be restored, and what is extra may be the only good copy of it: all stays";
 const LEADS: &str = "what is protected is reached through it";
 const UNREAD: &str = "the backup could not read what was there";
 
@@ -70,6 +72,9 @@ impl Tree<'_, '_> {
         if entry.place.dirty {
             return refused(UNREAD.into());
         }
+        if self.content_lost && !self.list(&entry.path)?.is_empty() {
+            return refused(LOST.into());
+        }
         let device = self.dir_of(&entry.path).and_then(|dir| dir.stat_self());
         let device = device.map_err(|e| Error::io("look at the directory of", &entry.path, &e))?.dev;
         match self.find_staying(&entry.path, now, device)?.first() {
@@ -111,6 +116,7 @@ impl Tree<'_, '_> {
             let names = match self.list_closed(&path, &now, 0o500, &mut search.lent) {
                 Ok(names) => names,
                 Err(error) if error.os_code == libc::ENOENT => continue,
+                Err(error) if error.is_own => return Err(error),
                 Err(error) => {
                     search.stays(path, format!("nobody knows what is in it: {}", error.detail));
                     continue;
@@ -128,6 +134,7 @@ impl Tree<'_, '_> {
                 match self.dir_of(&below).and_then(|dir| dir.stat(&name)) {
                     Ok(now) => self.look_at(below, now, device, search),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) if is_shortage(&error) => return Err(Error::io("look at", &below, &error)),
                     Err(error) => {
                         search.stays(below, format!("nobody knows what it is: {}", describe(&error)))
                     }
@@ -170,21 +177,23 @@ impl Tree<'_, '_> {
 
     /// Gives directories that were opened up the modes that they had, the deepest first.
     pub(super) fn give_rights_back(&mut self, lent: Vec<(Path, Stat)>) -> Result<()> {
+        let mut done = Ok(());
         for (path, before) in lent.into_iter().rev() {
             let named = self.dir_of(&path).and_then(|dir| dir.open_path(path.name()));
             let back = named.and_then(|fd| match platform::stat_fd(fd.as_fd())?.id() == before.id() {
                 true => platform::set_mode(fd.as_fd(), before.mode),
                 false => Ok(()),
             });
-            match back {
+            let told = match back {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let error = Error::io("set the mode of", &path, &error);
-                    self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error)?;
+                    self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error)
                 }
-                _ => {}
-            }
+                _ => Ok(()),
+            };
+            done = done.and(told);
         }
-        Ok(())
+        done
     }
 
     /// Why something extra stays with all that lies below it, as far as that is seen without looking into it.
@@ -200,16 +209,17 @@ impl Tree<'_, '_> {
 
     /// Why what is mounted at `path`, of the same file system too, is left alone; `device` is that of its directory. Where
     /// the system does not tell, a directory counts as mounted, and a file does not: the system refuses to remove a
-    /// mounted file.
+    /// mounted file. The device number of a file need not be that of its directory (overlayfs).
     pub(super) fn why_mounted(&mut self, path: &Path, now: &Stat, device: u64) -> Option<&'static str> {
-        if now.dev != device {
+        let is_dir = now.kind == FileKind::Dir;
+        if is_dir && now.dev != device {
             return Some(MOUNTED);
         }
         match self.dir_of(path).and_then(|dir| dir.is_mount_point(path.name())) {
             Ok(true) => Some(MOUNTED),
             Ok(false) => None,
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(_) => (now.kind == FileKind::Dir).then_some(UNTOLD),
+            Err(_) => is_dir.then_some(UNTOLD),
         }
     }
 
