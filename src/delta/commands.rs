@@ -1,4 +1,4 @@
-//! Reading a delta, trusting nothing in it.
+//! Reads and checks the commands of a delta. The delta may be damaged or forged.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -9,32 +9,32 @@ const BUFFER: usize = 64 << 10;
 /// One command of a delta. Lengths are never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// `len` bytes, which lie in the delta at offset `at`.
+    /// `len` bytes that follow the command, at offset `at` of the delta.
     Literal { at: u64, len: u64 },
-    /// `len` bytes of the basis, at `offset`.
+    /// `len` bytes at `offset` of the basis.
     Copy { offset: u64, len: u64 },
 }
 
-/// Yields the commands of one delta, which must be all that its reader holds.
+/// Yields the commands of one delta. The reader must hold nothing else.
 ///
-/// Strict: besides what librsync refuses, commands of length 0, copies beyond the basis, more output
-/// than declared and bytes after END are errors. After an error, nothing more should be read.
+/// More is refused than librsync refuses: commands of length 0, copies beyond the end of the basis, more
+/// output than declared, and bytes after END. After an error the caller must not read on.
 pub struct Commands<R> {
     inner: BufReader<R>,
     /// Bytes of the delta read so far.
     at: u64,
     basis_len: u64,
     out_limit: u64,
-    /// Bytes made by the commands so far.
+    /// Bytes of output of the commands so far.
     made: u64,
-    /// Bytes of the last literal not yet read.
+    /// Bytes of the last literal that are not read yet.
     unread: u64,
     ended: bool,
 }
 
 impl<R: Read> Commands<R> {
-    /// Reads the magic. The delta may copy from the `basis_len` bytes of its basis and make at most
-    /// `out_limit` bytes.
+    /// Reads the magic. The delta may copy from the `basis_len` bytes of its basis, and its output may have
+    /// at most `out_limit` bytes.
     pub fn new(delta: R, basis_len: u64, out_limit: u64) -> Result<Self> {
         let inner = BufReader::with_capacity(BUFFER, delta);
         let mut made = Commands { inner, at: 0, basis_len, out_limit, made: 0, unread: 0, ended: false };
@@ -44,9 +44,9 @@ impl<R: Read> Commands<R> {
         }
     }
 
-    /// The next command, `None` after END. Literal bytes that were not taken are skipped.
+    /// The next command; `None` after END. Skips the bytes of the last literal that the caller has not read.
     ///
-    /// (Not an `Iterator`: between two commands the bytes of a literal can be taken.)
+    /// This is no `Iterator`, because the caller can read the bytes of a literal between two commands.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<Command>> {
         self.each_literal_slice(|_| Ok(()))?;
@@ -71,12 +71,12 @@ impl<R: Read> Commands<R> {
         self.accept(command, start).map(Some)
     }
 
-    /// Writes the bytes of the literal just yielded (those not yet taken) to `out`.
+    /// Writes the bytes of the last literal to `out`, those that were not read before.
     pub fn write_literal(&mut self, out: &mut impl Write) -> Result<()> {
         self.each_literal_slice(|bytes| out.write_all(bytes))
     }
 
-    /// Bytes made by the commands yielded so far.
+    /// Bytes of output of the commands yielded so far.
     pub fn made(&self) -> u64 {
         self.made
     }
@@ -127,7 +127,7 @@ impl<R: Read> Commands<R> {
         Ok(())
     }
 
-    /// An integer of `len` bytes, at most 8.
+    /// Reads an integer of `len` bytes, at most 8.
     fn int(&mut self, len: usize) -> Result<u64> {
         let mut value = 0;
         for _ in 0..len {
@@ -139,7 +139,8 @@ impl<R: Read> Commands<R> {
         Ok(value)
     }
 
-    /// The bytes at hand: at least one, except at the end of the delta.
+    /// The buffered bytes of the delta, at least one byte except at the end. Reads again if the buffer is
+    /// empty.
     fn fill(&mut self) -> io::Result<&[u8]> {
         while let Err(error) = self.inner.fill_buf() {
             if error.kind() != io::ErrorKind::Interrupted {

@@ -1,27 +1,28 @@
-//! The encoding of a delta.
+//! Encodes the commands of a delta.
 
 use std::io::{self, Write};
 
 use super::DELTA_MAGIC;
 
-/// The longest literal written: the longest whose length takes two bytes.
+/// The longest literal of one command, in bytes: its length fits two bytes.
 const MAX_LITERAL: usize = 0xffff;
-/// Copies are gathered up to this many bytes before they are written.
+/// Encoded commands are collected up to this many bytes before they are written.
 const BUFFER: usize = 16 << 10;
 
 const OP_END: u8 = 0x00;
 const OP_LITERAL_N1: u8 = 0x41;
 const OP_COPY_N1_N1: u8 = 0x45;
 
-/// Writes commands: literals in bounded pieces, copies merged while they are contiguous.
+/// Writes commands. Splits literals at [`MAX_LITERAL`] bytes, and merges copies of adjacent ranges.
 pub(super) struct Encoder<W> {
     out: W,
-    /// Encoded, not yet written.
+    /// Encoded bytes that are not written yet.
     buffer: Vec<u8>,
-    /// Literal bytes not yet encoded. Not empty only while `copy` is `None`.
+    /// Literal bytes that are not encoded yet. Empty while `copy` is set.
     literal: Vec<u8>,
-    /// The last copy, offset and length, as long as it may grow.
+    /// Offset and length of the last copy, not encoded yet because the next copy may extend it.
     copy: Option<(u64, u64)>,
+    /// Bytes encoded so far.
     bytes_out: u64,
 }
 
@@ -32,11 +33,12 @@ impl<W: Write> Encoder<W> {
         made
     }
 
-    /// Length of the delta so far, including what is not written yet.
+    /// Bytes of the delta so far, those that are not written yet included. The last copy is not counted yet.
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out + self.literal.len() as u64
     }
 
+    /// Adds literal bytes.
     pub fn literal(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             self.flush_copy()?;
@@ -50,6 +52,7 @@ impl<W: Write> Encoder<W> {
         Ok(())
     }
 
+    /// Adds a copy of `len` bytes at `offset` of the basis.
     pub fn copy(&mut self, offset: u64, len: u64) -> io::Result<()> {
         self.flush_literal()?;
         match &mut self.copy {
@@ -62,7 +65,7 @@ impl<W: Write> Encoder<W> {
         Ok(())
     }
 
-    /// Writes END and all that is left.
+    /// Writes the commands that are not written yet, and END.
     pub fn finish(mut self) -> io::Result<W> {
         self.flush_literal()?;
         self.flush_copy()?;
@@ -122,7 +125,7 @@ impl<W: Write> Encoder<W> {
     }
 }
 
-/// 0 to 3 for an integer that takes 1, 2, 4 or 8 bytes.
+/// The size class of an integer: 0 to 3 if it needs 1, 2, 4 or 8 bytes.
 fn size_class(value: u64) -> u8 {
     match value {
         0..=0xff => 0,

@@ -1,21 +1,23 @@
-//! The delta of a long content, made in stretches.
+//! Joins the deltas of a content's stretches into the delta of the content.
 
 use std::io::{self, Write};
 
 use super::encode::Encoder;
 use super::{Command, Commands, Error, Result};
 
-/// Puts the deltas of the stretches of a content together. They are made each for itself, on any thread, of
-/// the stretch and of a margin after it: as many bytes as a block of the basis has, fewer at the content's end.
+/// Joins the deltas of the stretches of a content, in order. Threads make these deltas independently. Each
+/// delta makes its stretch and a margin after it. The margin has as many bytes as a block of the basis, or
+/// fewer at the content's end.
 ///
-/// A block that begins in a stretch and ends in the margin is copied whole, and the next stretch goes on
-/// behind it. So a cut costs nothing where the basis goes on across it.
+/// The margin is needed for a block that begins in a stretch and ends in the next one: the block is copied
+/// whole, and the delta of the next stretch is used only after that block. So a cut costs no bytes where the
+/// content is the same as the basis on both sides of the cut.
 pub struct DeltaJoiner<W> {
     encoder: Encoder<W>,
     basis_len: u64,
-    /// Where the next stretch starts in the content.
+    /// The offset in the content at which the next stretch starts.
     start: u64,
-    /// Everything before is made: more than the stretches so far if a copy reaches over.
+    /// Bytes of the content that the commands so far make. A copy may reach into the next stretch.
     made: u64,
 }
 
@@ -24,7 +26,7 @@ impl<W: Write> DeltaJoiner<W> {
         DeltaJoiner { encoder: Encoder::new(out), basis_len, start: 0, made: 0 }
     }
 
-    /// Adds the next stretch of `len` bytes; its delta makes the `margin` bytes behind it as well.
+    /// Adds the next stretch, of `len` bytes. Its delta also makes the `margin` bytes after the stretch.
     pub fn add(&mut self, delta: &[u8], len: u64, margin: u64) -> Result<()> {
         let stretch_end = self.start + len;
         let mut commands = Commands::new(delta, self.basis_len, len + margin)?;
@@ -57,12 +59,12 @@ impl<W: Write> DeltaJoiner<W> {
         Ok(())
     }
 
-    /// Length of the delta so far.
+    /// Bytes of the joined delta so far.
     pub fn bytes_out(&self) -> u64 {
         self.encoder.bytes_out()
     }
 
-    /// Writes what is left and gives the output back.
+    /// Writes the end of the joined delta and returns the output.
     pub fn finish(self) -> io::Result<W> {
         self.encoder.finish()
     }

@@ -1,8 +1,9 @@
-//! librsync's formats, natively: signature, delta, patch, and the composition of deltas.
+//! librsync's formats in Rust: signatures, deltas, patching, and the composition of deltas.
 //!
-//! A **basis** is old content. Its **signature** holds a weak and a strong sum of each of its
-//! blocks. A **delta** tells how to make new content out of copies from the basis and literal
-//! bytes. This module knows no files: it takes slices and `Read`, gives `Write`.
+//! A **basis** is old content. Its **signature** holds a weak sum and a strong sum of each of its
+//! blocks. A **delta** describes new content as copies from the basis and literal bytes; to **patch**
+//! is to make the new content from the basis and a delta. This module knows no files: it reads slices
+//! and `Read`, and writes to `Write`.
 //!
 //! ```text
 //!  basis --> Signer --> signature --> Signature --+
@@ -10,11 +11,12 @@
 //!  new content -----------------------------------+                                      \--> Plan
 //! ```
 //!
-//! Long contents are compared in stretches, on several threads, and [`DeltaJoiner`] makes one delta of theirs.
+//! A long content is cut into stretches of [`STRETCH`] bytes or more. Several threads make the deltas of the
+//! stretches, and [`DeltaJoiner`] joins these into the delta of the content.
 //!
 //! # The bytes
 //!
-//! All integers are big endian. A signature:
+//! All integers are big-endian. A signature:
 //!
 //! ```text
 //!  u32 magic   0x72730147: RabinKarp weak sums, BLAKE2b strong sums (written and read)
@@ -24,15 +26,15 @@
 //! ```
 //!
 //! Only the last block may be shorter than the block length. A delta is the magic 0x72730236, then
-//! commands, then END; L and O are lengths and offsets of 1, 2, 4 or 8 bytes:
+//! commands, then END. L is a length and O an offset, each of 1, 2, 4 or 8 bytes:
 //!
 //! ```text
 //!  0x00          END                      0x41-0x44  literal of L bytes: L, then the bytes
 //!  0x01-0x40     literal of 1-64 bytes    0x45-0x54  copy: O, L (0x45 + 4 * size class of O + of L)
 //! ```
 //!
-//! Source of both: librsync 2.3, `prototab.c`, `mksum.c`, `emit.c`; `rdiff` 2.3 reads what is
-//! written here, and its files are read here.
+//! Source of both formats: librsync 2.3, `prototab.c`, `mksum.c`, `emit.c`. `rdiff` 2.3 reads the files
+//! of this module, and this module reads the files of `rdiff`.
 
 mod commands;
 mod encode;
@@ -44,7 +46,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
-// What signs, searches and patches: ours, or the C engine.
+// The engine signs, searches and patches. The feature `librsync` replaces the Rust engine with the C library.
 #[cfg(feature = "librsync")]
 mod librsync;
 #[cfg(feature = "librsync")]
@@ -66,9 +68,9 @@ pub use signature::Signature;
 
 use std::io;
 
-/// Magic of the signatures written here: RabinKarp and BLAKE2b.
+/// Magic of the signatures that this module writes: RabinKarp and BLAKE2b.
 pub const SIGNATURE_MAGIC: u32 = 0x7273_0147;
-/// Magic of older signatures with BLAKE2b, whose weak sum is rollsum.
+/// Magic of older signatures: rollsum and BLAKE2b. They are only read.
 pub const ROLLSUM_SIGNATURE_MAGIC: u32 = 0x7273_0137;
 /// Magic of a delta.
 pub const DELTA_MAGIC: u32 = 0x7273_0236;
@@ -77,7 +79,7 @@ pub const MAX_STRONG_LEN: u32 = 32;
 
 const MD4_MAGICS: [u32; 2] = [0x7273_0136, 0x7273_0146];
 
-/// What is wrong with a signature, a delta, or their use.
+/// A fault of a signature or of a delta, or a wrong use of one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{0}")]
@@ -93,7 +95,8 @@ pub enum Error {
     /// Fewer than 12 bytes.
     #[error("signature cut short in its header, at {0} bytes")]
     SignatureHeader(u64),
-    /// The bytes after the header are not a whole number of entries: cut short, or followed by others.
+    /// The bytes after the header are not a whole number of entries: the signature was cut short, or other
+    /// bytes follow it.
     #[error("signature with {0} bytes after its last whole entry")]
     SignatureTail(u64),
     #[error("signature of {0} blocks, more than can be numbered")]
@@ -116,7 +119,7 @@ pub enum Error {
     OutputTooLong { limit: u64 },
     #[error("delta makes {made} bytes of the {declared} declared")]
     OutputTooShort { made: u64, declared: u64 },
-    /// The basis gave fewer bytes than its declared length.
+    /// The basis has fewer bytes than its declared length.
     #[error("basis ends at {at}, before its declared length")]
     BasisTooShort { at: u64 },
     #[error("more than {cap} pieces in a plan")]

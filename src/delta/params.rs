@@ -1,4 +1,4 @@
-//! How finely a content is signed.
+//! The parameters of a signature: how long its blocks and its strong sums are.
 
 use std::io;
 
@@ -12,26 +12,27 @@ pub struct Params {
     pub strong_len: u32,
 }
 
-/// Contents below this length get no signature: they are stored whole when they change.
+/// A shorter content, in bytes, gets no signature: it is stored whole when it changes.
 const MIN_DATA_LEN: u64 = 16 << 10;
-/// Up to this length blocks are of 2 KiB.
+/// The longest content, in bytes, with blocks of 2 KiB.
 const SHORT_BLOCKS_UP_TO: u64 = 256 << 20;
-/// Longer contents get about this many blocks at most, so that a signature fits memory.
+/// The most blocks of a longer content (up to 32 TiB), so that its signature fits memory.
 const MAX_BLOCKS: u64 = 1 << 21;
 
-/// Bytes before the first entry of a signature.
+/// Bytes of a signature's header, before the first entry.
 pub(super) const SIGNATURE_HEADER: u64 = 12;
 
 impl Params {
-    /// The longest block that is made, in bytes: contents of more than 32 TiB have more blocks, not longer ones.
+    /// The longest block, in bytes. A content of more than 32 TiB has more blocks instead of longer ones.
     pub const MAX_BLOCK_LEN: u32 = 16 << 20;
-    /// Of shorter strong sums, in bytes, two that are equal do not mean that blocks are.
+    /// The shortest useful strong sum, in bytes. With shorter ones, different blocks may have equal sums.
     pub const MIN_STRONG_LEN: u32 = 16;
 
-    /// The parameters for a content of `data_len` bytes; `None` where a signature does not repay.
+    /// The parameters for a content of `data_len` bytes; `None` if the content is too short for a signature
+    /// to save space.
     ///
-    /// Strong length 16. Blocks of 2 KiB up to 256 MiB, beyond it of 4 KiB or the next power of two
-    /// that keeps the signature at no more than 2^21 blocks, up to 16 MiB.
+    /// The strong length is 16. Blocks have 2 KiB up to 256 MiB of content. Longer contents have blocks of
+    /// 4 KiB, or of the next power of two with which there are at most 2^21 blocks, but at most 16 MiB.
     pub fn for_len(data_len: u64) -> Option<Params> {
         if data_len < MIN_DATA_LEN {
             return None;
@@ -44,13 +45,14 @@ impl Params {
         Some(Params { block_len: block_len as u32, strong_len: Self::MIN_STRONG_LEN })
     }
 
-    /// The exact length of the signature of a content of `data_len` bytes (`u64::MAX` if it has none).
+    /// The exact length in bytes of the signature of a content of `data_len` bytes; `u64::MAX` if that
+    /// length does not fit 64 bits.
     pub fn signature_len(&self, data_len: u64) -> u64 {
         let blocks = data_len.div_ceil(u64::from(self.block_len).max(1));
         blocks.saturating_mul(self.entry_len() as u64).saturating_add(SIGNATURE_HEADER)
     }
 
-    /// Bytes of one entry: the weak sum and the strong one.
+    /// Bytes of one entry: the weak sum and the strong sum.
     pub(super) fn entry_len(&self) -> usize {
         4 + self.strong_len as usize
     }
@@ -65,7 +67,7 @@ impl Params {
     }
 }
 
-/// librsync keeps the block length in an `int`.
+/// A block length must fit an `int` of C, as in librsync.
 pub(super) fn valid_block_len(block_len: u32) -> bool {
     (1..=i32::MAX as u32).contains(&block_len)
 }

@@ -1,13 +1,14 @@
-//! Applying a delta.
+//! Applies a delta to its basis.
 
 use std::io::{Read, Seek, Write};
 
 use super::{patch_up_to, Error, Result};
 
-/// Writes to `out` what `delta` makes of `basis`: exactly `out_len` bytes, or it is an error.
+/// Applies `delta` to `basis` and writes the new content to `out`. The new content must have exactly
+/// `out_len` bytes; any other length is an error.
 ///
-/// `basis_len` is the length of the basis from its position 0 on. After an error `out` holds a part of
-/// the content, to be thrown away.
+/// `basis_len` is the length of the basis from its position 0. After an error `out` holds a part of the
+/// content, which the caller must discard.
 pub fn patch(
     basis: &mut (impl Read + Seek),
     delta: &mut impl Read,

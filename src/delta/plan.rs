@@ -1,36 +1,38 @@
-//! The composition of deltas.
+//! Composes deltas: finds the bytes of the last content without making the contents between.
 
 use std::io::Read;
 
 use super::{Command, Commands, Error, Result};
 
-/// A stretch of the final content and where its bytes lie.
+/// A range of the final content, and the source of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// In bytes, never 0.
     pub len: u64,
-    /// 0 is the first content, n the n-th delta, as its caller numbered it.
+    /// 0 is the first content; a delta has the number that the caller gave to [`Plan::apply`].
     pub source: u32,
-    /// Where the bytes start in that source: for a delta, within its stream.
+    /// The offset of the bytes in the source. For a delta it counts all bytes of the delta, commands
+    /// included.
     pub offset: u64,
 }
 
-// 32 bytes of memory a piece, with its start.
+// A piece and its entry in `starts` need at most 32 bytes of memory.
 const _: () = assert!(size_of::<Piece>() + size_of::<u64>() <= 32);
 
-/// How to make a content straight from a first content and the literals of the deltas over it.
+/// Makes a content directly from the first content and the literals of the deltas after it.
 ///
-/// The pieces are in the order of the content and leave no gaps; neighbours that could be one piece are.
+/// The pieces are in the order of the content and leave no gaps. Two pieces that are adjacent in the content
+/// and in their source are merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pieces: Vec<Piece>,
-    /// Where each piece starts in the content.
+    /// The offset of each piece in the content.
     starts: Vec<u64>,
     len: u64,
 }
 
 impl Plan {
-    /// The first content itself, `len` bytes: source 0.
+    /// The plan of the first content itself: `len` bytes of source 0.
     pub fn whole(len: u64) -> Plan {
         let mut plan = Plan::empty();
         if len > 0 {
@@ -41,12 +43,12 @@ impl Plan {
         plan
     }
 
-    /// The plan of what `delta` makes of this plan's content: `out_limit` bytes at most. What it should
-    /// have been, the caller compares with [`Plan::content_len`]; of the versions between the first and
-    /// the last, nobody need know the length.
+    /// The plan of the content that `delta` makes of this plan's content. The new content may have at most
+    /// `out_limit` bytes. The lengths of the contents between are not known and not needed; the caller
+    /// compares the length of the last one with [`Plan::content_len`].
     ///
-    /// Its literals become pieces of `source`. Fails with `TooManyPieces` rather than exceed
-    /// `piece_cap`.
+    /// The delta's literals become pieces of `source`. A plan of more than `piece_cap` pieces is the error
+    /// `TooManyPieces`.
     pub fn apply(&self, source: u32, delta: impl Read, out_limit: u64, piece_cap: usize) -> Result<Plan> {
         let mut commands = Commands::new(delta, self.len, out_limit)?;
         let mut next = Plan::empty();
@@ -63,7 +65,7 @@ impl Plan {
         Ok(next)
     }
 
-    /// Length of the content.
+    /// Bytes of the content.
     pub fn content_len(&self) -> u64 {
         self.len
     }
@@ -72,8 +74,8 @@ impl Plan {
         &self.pieces
     }
 
-    /// The index of the piece that holds the byte at `offset` of the content, and which byte of the
-    /// piece it is; `None` beyond the end.
+    /// The index of the piece that holds the content's byte at `offset`, and the offset of that byte in the
+    /// piece; `None` at or beyond the end.
     pub fn find(&self, offset: u64) -> Option<(usize, u64)> {
         if offset >= self.len {
             return None;
@@ -82,8 +84,8 @@ impl Plan {
         Some((index, offset - self.starts[index]))
     }
 
-    /// The pieces of the `len` bytes at `offset`, the first and the last one cut to fit; fewer bytes
-    /// where the content ends.
+    /// The pieces of the `len` bytes at `offset`. The first and the last piece are cut to this range. If the
+    /// content ends earlier, the pieces have fewer bytes.
     pub fn range(&self, offset: u64, len: u64) -> impl Iterator<Item = Piece> + Clone + '_ {
         let (first, mut skip) = self.find(offset).unwrap_or((self.pieces.len(), 0));
         let mut left = len;
@@ -99,7 +101,7 @@ impl Plan {
         Plan { pieces: Vec::new(), starts: Vec::new(), len: 0 }
     }
 
-    /// Adds a piece at the end. The caller keeps the length of the content from overflowing.
+    /// Adds a piece at the end. The caller ensures that the length of the content fits 64 bits.
     fn push(&mut self, piece: Piece, cap: usize) -> Result<()> {
         let count = self.pieces.len();
         match self.pieces.last_mut() {

@@ -1,25 +1,25 @@
-//! A signature in memory.
+//! Reads a signature into memory.
 
 use std::slice::ChunksExact;
 
 use super::params::{valid_block_len, valid_strong_len, SIGNATURE_HEADER};
 use super::{engine, Error, Result, MD4_MAGICS, ROLLSUM_SIGNATURE_MAGIC, SIGNATURE_MAGIC};
 
-/// A signature that has been read whole, ready for making deltas against its basis.
+/// A complete signature, ready for making deltas against its basis.
 pub struct Signature {
     header: Header,
     blocks: u32,
     pub(super) basis: engine::Basis,
 }
 
-/// Which weak sum a signature holds.
+/// The kind of weak sum in a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     RabinKarp,
     Rollsum,
 }
 
-/// What a signature starts with.
+/// The header of a signature.
 pub(super) struct Header {
     #[cfg_attr(feature = "librsync", allow(dead_code))]
     pub kind: Kind,
@@ -28,9 +28,10 @@ pub(super) struct Header {
 }
 
 impl Signature {
-    /// Reads a whole signature; `bytes` must hold nothing else.
+    /// Reads a whole signature. `bytes` must hold nothing else.
     ///
-    /// A signature does not tell how long its basis is: its last block may be a short one.
+    /// The length of the basis is not known from its signature: the last block may be shorter than the
+    /// others.
     pub fn parse(bytes: &[u8]) -> Result<Signature> {
         let header = Header::read(bytes)?;
         let entries = header.entries(bytes);
@@ -45,12 +46,12 @@ impl Signature {
         Ok(Signature { header, blocks: blocks as u32, basis })
     }
 
-    /// Length of every block but the last, in bytes.
+    /// Bytes of every block except the last, which may be shorter.
     pub fn block_len(&self) -> u32 {
         self.header.block_len
     }
 
-    /// Bytes kept of each strong sum.
+    /// Bytes that the signature keeps of each strong sum.
     pub fn strong_len(&self) -> u32 {
         self.header.strong_len
     }
@@ -59,7 +60,7 @@ impl Signature {
         u64::from(self.blocks)
     }
 
-    /// Fails unless a basis of `basis_len` bytes has this many blocks.
+    /// Fails unless a basis of `basis_len` bytes has as many blocks as this signature.
     pub(super) fn check_basis_len(&self, basis_len: u64) -> Result<()> {
         if self.blocks() != basis_len.div_ceil(u64::from(self.block_len())) {
             return Err(Error::BlockCount { blocks: self.blocks(), basis_len });
@@ -83,7 +84,7 @@ impl Header {
         Ok(Header { kind, block_len, strong_len })
     }
 
-    /// The entries of `signature`, whose header this is: a weak sum and a strong one each.
+    /// The entries of `signature`, whose header this is. Each entry is a weak sum and a strong sum.
     pub fn entries<'b>(&self, signature: &'b [u8]) -> ChunksExact<'b, u8> {
         signature[SIGNATURE_HEADER as usize..].chunks_exact(4 + self.strong_len as usize)
     }
@@ -98,7 +99,7 @@ fn kind_of(magic: u32) -> Result<Kind> {
     }
 }
 
-/// The integer in four bytes.
+/// The big-endian integer in four bytes.
 pub(super) fn be32(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte))
 }

@@ -1,4 +1,4 @@
-//! Jobs of the C engine: bytes go in, bytes come out.
+//! Jobs of the C engine. A job takes bytes and makes other bytes from them.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::io::{self, Write};
@@ -7,32 +7,33 @@ use std::sync::Once;
 
 use librsync_sys as c;
 
-/// Room for what one call of the C engine makes.
+/// Bytes of the buffer for the output of one call of the C engine.
 const OUT: usize = 64 << 10;
 
-/// Signing, reading a signature, making a delta, or patching.
+/// A job that signs, reads a signature, makes a delta, or patches.
 pub struct Job {
     raw: NonNull<c::rs_job_t>,
     out: Box<[u8]>,
     done: bool,
 }
 
-// SAFETY: a job is plain memory that belongs to nobody else; what it points to, its maker keeps (see there).
+// SAFETY: a job is plain memory with one owner. The value that creates a job keeps alive the memory to which
+// the job points; the functions below say how.
 unsafe impl Send for Job {}
 
 impl Job {
     pub fn sign(magic: u32, block_len: u32, strong_len: u32) -> io::Result<Job> {
-        // SAFETY: it takes any numbers, and copies them.
+        // SAFETY: `rs_sig_begin` accepts any numbers and copies them.
         Job::own(|| unsafe { c::rs_sig_begin(block_len as usize, strong_len as usize, magic as c_int) })
     }
 
-    /// A job that patches, with copies made by `copy`.
+    /// A job that patches. The job calls `copy` with `basis` to read from the basis.
     ///
     /// # Safety
     ///
-    /// `copy` is called with `basis` until the job is dropped.
+    /// A call of `copy` with `basis` must be sound until the job is dropped.
     pub unsafe fn patch(copy: c::rs_copy_cb, basis: *mut c_void) -> io::Result<Job> {
-        // SAFETY: it keeps both for later; that they are good for it then, the caller warrants.
+        // SAFETY: `rs_patch_begin` only stores both; the caller guarantees that later calls are sound.
         Job::own(|| unsafe { c::rs_patch_begin(copy, basis) })
     }
 
@@ -42,12 +43,12 @@ impl Job {
         Ok(Job { raw, out: vec![0; OUT].into(), done: false })
     }
 
-    /// Hands `bytes` in and writes what comes of them.
+    /// Passes `bytes` to the job and writes its output to `out`.
     pub fn push(&mut self, bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
         self.run(bytes, false, out)
     }
 
-    /// Hands the last bytes in, and writes all that is left.
+    /// Passes the last bytes to the job and writes the rest of its output to `out`.
     pub fn finish(&mut self, bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
         self.run(bytes, true, out)?;
         self.done.then_some(()).ok_or_else(|| failed(c::RS_INPUT_ENDED))
@@ -62,14 +63,14 @@ impl Job {
                 next_out: self.out.as_mut_ptr().cast(),
                 avail_out: self.out.len(),
             };
-            // SAFETY: both buffers are as long as told, and the job keeps neither.
+            // SAFETY: both buffers have the lengths given, and the job keeps no pointer to them.
             let result = unsafe { c::rs_job_iter(self.raw.as_ptr(), &mut buffers) };
             let made = self.out.len() - buffers.avail_out;
             bytes = &bytes[bytes.len() - buffers.avail_in..];
             out.write_all(&self.out[..made])?;
             match result {
                 c::RS_DONE => self.done = true,
-                // With room left in the output, it waits for input.
+                // The output buffer is not full, so the job waits for input.
                 c::RS_BLOCKED if bytes.is_empty() && buffers.avail_out > 0 => return Ok(()),
                 c::RS_BLOCKED => {}
                 other => return Err(failed(other)),
@@ -81,21 +82,22 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        // SAFETY: it came from the C engine and is freed once.
+        // SAFETY: the job came from the C engine and is freed once.
         unsafe { c::rs_job_free(self.raw.as_ptr()) };
     }
 }
 
-/// The sums of a basis in the C engine's memory, with its table.
+/// The sums of a basis and their table, in the C engine's memory.
 pub struct Sums(NonNull<c::rs_signature_t>);
 
-// SAFETY: plain memory; see `Job`.
+// SAFETY: plain memory with one owner, as a `Job` is.
 unsafe impl Send for Sums {}
 
 impl Sums {
     pub fn load(signature: &[u8]) -> io::Result<Sums> {
         let mut raw = ptr::null_mut();
-        // SAFETY: it puts new sums there, which outlive the job that fills them.
+        // SAFETY: `rs_loadsig_begin` stores a pointer to new sums in `raw`. The sums outlive the job that
+        // fills them.
         let mut job = Job::own(|| unsafe { c::rs_loadsig_begin(&mut raw) })?;
         let sums = Sums(NonNull::new(raw).ok_or(io::ErrorKind::OutOfMemory)?);
         job.finish(signature, &mut io::sink())?;
@@ -106,25 +108,26 @@ impl Sums {
         }
     }
 
-    /// A job that makes a delta; it must be dropped before the sums.
+    /// A job that makes a delta. It must be dropped before the sums.
     pub fn delta(&self) -> io::Result<Job> {
-        // SAFETY: the sums have their table.
+        // SAFETY: the sums are loaded and have their table.
         Job::own(|| unsafe { c::rs_delta_begin(self.0.as_ptr()) })
     }
 }
 
 impl Drop for Sums {
     fn drop(&mut self) {
-        // SAFETY: they came from the C engine and are freed once; no job uses them any more.
+        // SAFETY: the sums came from the C engine and are freed once. No job uses them any more.
         unsafe { c::rs_free_sumset(self.0.as_ptr()) };
     }
 }
 
-/// By itself the C engine writes to standard error.
+/// Turns off the C engine's messages, which it would write to standard error.
 fn silence() {
     extern "C" fn nothing(_: c::rs_loglevel, _: *const c_char) {}
     static ONCE: Once = Once::new();
-    // SAFETY: both set a variable; nobody else does, nor reads it meanwhile: every job is begun after this.
+    // SAFETY: each call sets a variable of the C engine. No other code sets these variables, and no job reads
+    // them at this time, because every job begins after this.
     ONCE.call_once(|| unsafe {
         c::rs_trace_to(nothing);
         c::rs_trace_set_level(c::RS_LOG_EMERG);

@@ -1,15 +1,16 @@
-//! The C engine, librsync 2.2, in place of ours: for the feature `librsync`.
+//! The C engine: the feature `librsync` uses librsync 2.2 instead of the Rust engine.
 //!
-//! It signs, searches and patches. What stays ours:
-//! - reading signatures and deltas strictly, since the C reader of signatures takes trailing bytes and the
-//!   patch loop hangs on a copy of no bytes: C is given only commands that have been checked;
-//! - the composition of deltas ([`Plan`](super::Plan)), which librsync does not have.
+//! The C engine signs, searches and patches. Rust code still does the rest:
+//! - It reads signatures and deltas strictly, and C gets only commands that Rust has checked. librsync itself
+//!   accepts bytes after a signature, and its patch loop hangs on a copy of 0 bytes.
+//! - It composes deltas ([`Plan`](super::Plan)); librsync has no such function.
 //!
-//! The functions of `librsync-sys` are called, which the `librsync` crate wraps: the crate's streams pull,
-//! while contents are pushed here, and they cannot write RabinKarp sums, which the format asks for.
+//! This module calls the functions of `librsync-sys` directly. The `librsync` crate, which wraps them, does not
+//! fit: its streams pull, while this module's callers push, and it cannot write RabinKarp sums, which the
+//! format needs.
 //!
-//! The C engine believes a signature. Equal weak sums make its search quadratic, and a whole block that
-//! claims to be the short last one is copied beyond the end of the basis.
+//! The C engine trusts a signature. Equal weak sums make its search quadratic. A whole block that a forged
+//! signature declares as the short last block is copied beyond the end of the basis.
 
 mod job;
 mod patch;
@@ -23,18 +24,18 @@ use job::{Job, Sums};
 
 pub use patch::patch_up_to;
 
-/// The C engine counts blocks with an `int`.
+/// The most blocks of a signature: the C engine counts blocks with an `int`.
 pub(super) const MAX_BLOCKS: u64 = i32::MAX as u64;
 
-/// Bytes of a stretch that is worth comparing by itself, a power of two: the C engine loads the whole signature
-/// for each.
+/// Bytes of a stretch that is long enough for a task of its own; a power of two. It is longer than for the Rust
+/// engine, because the C engine loads the whole signature for each stretch.
 pub const STRETCH: usize = 16 << 20;
 
-/// Pushes are gathered to this length: what the C engine makes of an empty signature depends on it, and each
-/// call has a cost.
+/// Pushed bytes are collected to this length before a call of the C engine. Each call has a cost, and for an
+/// empty signature the delta depends on the lengths of the calls.
 const PIECE: usize = 64 << 10;
 
-/// A checked signature as it was read.
+/// The bytes of a checked signature.
 pub(super) struct Basis(Box<[u8]>);
 
 impl Basis {
@@ -43,14 +44,14 @@ impl Basis {
     }
 }
 
-/// Writes the signature of what is pushed into it.
+/// Writes the signature of the pushed content.
 pub struct Signer<W: Write> {
     job: Job,
     out: W,
 }
 
 impl<W: Write> Signer<W> {
-    /// Fails with `InvalidInput` if `params` are not possible ones.
+    /// Fails with `InvalidInput` if `params` are out of range.
     pub fn new(params: Params, out: W) -> io::Result<Self> {
         params.check()?;
         Ok(Signer { job: Job::sign(SIGNATURE_MAGIC, params.block_len, params.strong_len)?, out })
@@ -61,21 +62,22 @@ impl<W: Write> Signer<W> {
         self.job.push(bytes, &mut self.out)
     }
 
-    /// Signs the last block and gives the output back.
+    /// Signs the last block and returns the output.
     pub fn finish(mut self) -> io::Result<W> {
         self.job.finish(&[], &mut self.out)?;
         Ok(self.out)
     }
 }
 
-/// Writes the delta that makes the content pushed into it out of a basis; made by
-/// [`with_signature`](DeltaWriter::with_signature), also that content's signature in the same pass.
+/// Writes the delta that makes the pushed content from a basis. If
+/// [`with_signature`](DeltaWriter::with_signature) created the writer, it also writes the signature of the
+/// content in the same pass.
 pub struct DeltaWriter<'s, W: Write, S: Write = Sink> {
-    /// Goes before the sums it looks into.
+    /// Declared before `_sums` and so dropped before them: the job reads the sums.
     job: Job,
     _sums: Sums,
     out: W,
-    /// What was pushed and not yet handed on.
+    /// Pushed bytes that `job` does not have yet.
     held: Vec<u8>,
     signer: Option<Signer<S>>,
     signature: PhantomData<&'s Signature>,
@@ -87,14 +89,14 @@ impl<'s, W: Write> DeltaWriter<'s, W> {
         Self::build(signature, basis_len, out, None)
     }
 
-    /// Writes what is left and gives the output back.
+    /// Writes the end of the delta and returns its output.
     pub fn finish(self) -> io::Result<W> {
         Ok(self.finish_both()?.0)
     }
 }
 
 impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
-    /// Makes the new content's signature too, as a [`Signer`] with `new_params` would.
+    /// Also makes the signature of the new content, the same as a [`Signer`] with `new_params` makes.
     pub fn with_signature(
         signature: &'s Signature,
         basis_len: u64,
@@ -110,7 +112,7 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         signature.check_basis_len(basis_len)?;
         let sums = Sums::load(&signature.basis.0)?;
         Ok(DeltaWriter {
-            // The sums are kept beside it.
+            // The job needs the sums, so the writer keeps them.
             job: sums.delta()?,
             _sums: sums,
             out,
@@ -120,7 +122,8 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         })
     }
 
-    /// Where in the new content it is that what is pushed begins: nothing to the C engine.
+    /// For the delta of a stretch: the offset of the first pushed byte in the new content. The C engine does
+    /// not use it.
     pub fn starting_at(self, _: u64) -> Self {
         self
     }
@@ -141,9 +144,10 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         Ok(())
     }
 
-    /// Writes what is left and gives the outputs of the delta and of the signature back.
+    /// Writes the ends of the delta and of the signature, and returns both outputs.
     ///
-    /// The latter is `None` only without [`with_signature`](DeltaWriter::with_signature).
+    /// The second output is `None` only if the writer was created without
+    /// [`with_signature`](DeltaWriter::with_signature).
     pub fn finish_both(mut self) -> io::Result<(W, Option<S>)> {
         self.job.finish(&self.held, &mut self.out)?;
         let signed = self.signer.map(Signer::finish).transpose()?;

@@ -1,4 +1,5 @@
-//! Applying a delta: our reader checks each command and encodes it again for the C engine.
+//! Applies a delta to its basis. [`Commands`] checks each command, and [`Encoder`] encodes it again for the C
+//! engine.
 
 use std::ffi::c_void;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -12,8 +13,8 @@ use super::super::encode::Encoder;
 use super::super::{Command, Commands, Error, Result};
 use super::job::Job;
 
-/// [`patch`](super::super::patch()) for a content of unknown length, `out_limit` bytes at most; returns its
-/// length.
+/// Like [`patch`](super::super::patch()), for a content of unknown length of at most `out_limit` bytes.
+/// Returns the length.
 pub fn patch_up_to(
     basis: &mut (impl Read + Seek),
     delta: &mut impl Read,
@@ -35,7 +36,7 @@ pub fn patch_up_to(
     Ok(commands.made())
 }
 
-/// An error of ours that went through `io::Write`.
+/// Returns the [`Error`] that was passed through `io::Write` inside an `io::Error`, if there is one.
 fn told(error: Error) -> Error {
     match error {
         Error::Io(error) => error.downcast::<Error>().unwrap_or_else(Error::Io),
@@ -56,29 +57,30 @@ impl<W: Write> Write for Literals<'_, W> {
     }
 }
 
-/// Takes a delta, writes what it makes.
+/// Takes the bytes of a delta and writes the new content to `out`.
 struct Patcher<'p, B, W> {
     job: Job,
-    /// A box of its own, which the job points to; freed after the job.
+    /// A leaked box to which the job points. `drop` frees it.
     source: NonNull<Source<'p, B>>,
     out: &'p mut W,
 }
 
+/// The data of [`copy`].
 struct Source<'b, B> {
     basis: &'b mut B,
-    /// Why the last copy failed.
+    /// The error of the last copy, if it failed.
     error: Option<Error>,
 }
 
 impl<'p, B: Read + Seek, W: Write> Patcher<'p, B, W> {
     fn new(basis: &'p mut B, out: &'p mut W) -> io::Result<Self> {
         let source = NonNull::from(Box::leak(Box::new(Source { basis, error: None })));
-        // SAFETY: the source is freed only after the job.
+        // SAFETY: the source is not freed while the job can run.
         let job = unsafe { Job::patch(copy::<B>, source.as_ptr().cast()) };
         match job {
             Ok(job) => Ok(Patcher { job, source, out }),
             Err(error) => {
-                // SAFETY: it is a box that nothing points to.
+                // SAFETY: the pointer came from a box, and no job points to it.
                 drop(unsafe { Box::from_raw(source.as_ptr()) });
                 Err(error)
             }
@@ -90,9 +92,9 @@ impl<'p, B: Read + Seek, W: Write> Patcher<'p, B, W> {
         self.explain(ended)
     }
 
-    /// What a failed copy left, in place of the C engine's error.
+    /// Replaces the C engine's error with the error of a failed copy, if there was one.
     fn explain<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
-        // SAFETY: the job, which alone uses it too, is not running.
+        // SAFETY: only the job uses the source too, and it is not running now.
         let told = unsafe { self.source.as_mut() }.error.take();
         match told {
             Some(error) => Err(io::Error::other(error)),
@@ -115,7 +117,8 @@ impl<B: Read + Seek, W: Write> Write for Patcher<'_, B, W> {
 
 impl<B, W> Drop for Patcher<'_, B, W> {
     fn drop(&mut self) {
-        // SAFETY: it is a box. The job is dropped after this, and dropping it calls nothing back.
+        // SAFETY: the pointer came from a box. The job is dropped after this, and its drop does not call
+        // `copy`.
         drop(unsafe { Box::from_raw(self.source.as_ptr()) });
     }
 }
@@ -129,7 +132,7 @@ extern "C" fn copy<B: Read + Seek>(
 ) -> c::rs_result {
     // SAFETY: the job was made with a source of this type, and nothing else uses it while the job runs.
     let source = unsafe { &mut *source.cast::<Source<B>>() };
-    // SAFETY: the C engine gives room for that many bytes, in an output buffer that is initialized.
+    // SAFETY: `*buf` has room for `*len` bytes, inside the job's output buffer, which is initialized.
     let bytes = unsafe { slice::from_raw_parts_mut((*buf).cast::<u8>(), *len) };
     let at = pos as u64;
     let read = catch_unwind(AssertUnwindSafe(|| {

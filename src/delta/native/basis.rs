@@ -1,11 +1,11 @@
-//! The sums of a basis, ready to be searched.
+//! The sums of a basis in a form that is quick to search.
 
 use super::super::signature::{be32, Header, Kind};
 use super::filter::Table;
 use super::strong::Sum;
 
-/// The sums of the blocks of a basis, and a table over them: about 32 bytes a block with strong sums
-/// of 16 bytes (up to twice that where the filter's next size has just been reached).
+/// The sums of the blocks of a basis, and a table over the weak sums. Memory: about 32 bytes a block with
+/// strong sums of 16 bytes, and up to twice that if the filter has just grown to its next size.
 pub struct Basis {
     pub kind: Kind,
     strong_len: usize,
@@ -14,7 +14,7 @@ pub struct Basis {
 }
 
 impl Basis {
-    /// Takes what `signature` holds, whose header has been read and whose length is right.
+    /// Takes the sums from `signature`. Its `header` must have been read, and its length checked.
     pub fn new(header: &Header, signature: &[u8]) -> Basis {
         let (kind, strong_len) = (header.kind, header.strong_len as usize);
         let entries = header.entries(signature);
@@ -27,7 +27,7 @@ impl Basis {
         Basis { kind, strong_len, strong: strong.into(), table: Table::new(keys) }
     }
 
-    /// Whether the strong sum of the block numbered `block`, as far as it is kept, is that of `sum`.
+    /// True if `sum` begins with the stored strong sum of the block with number `block`.
     pub fn strong_is(&self, block: u32, sum: &Sum) -> bool {
         let at = block as usize * self.strong_len;
         self.strong[at..at + self.strong_len] == sum[..self.strong_len]

@@ -1,12 +1,12 @@
-//! A bit filter and a table over the weak sums of a signature: flat arrays, 14 bytes a block and more.
+//! A bit filter and a table over the weak sums of a signature: flat arrays of at least 14 bytes a block.
 
-/// Says of nearly every key that is in no block that it is in none. 4 KiB to 8 MiB; in the L2 cache
-/// for bases up to 128 MiB with blocks of 2 KiB.
+/// A filter that rejects nearly every key that no block has. It has 4 KiB to 8 MiB, and fits the L2 cache for a
+/// basis of up to 128 MiB with blocks of 2 KiB.
 ///
-/// A Bloom filter whose bits of one key lie in one word, so that a key costs one load; words of 32 bits, of which
-/// eight can be loaded at once.
+/// It is a Bloom filter in which all bits of one key are in one word, so a test costs one load. The words have 32
+/// bits, because a processor can load eight such words at once.
 ///
-/// The number of its words is known to the compiler, so that testing a key needs no bounds check.
+/// The compiler knows the number of words, so testing a key needs no bounds check.
 pub enum Filter {
     W10(Box<[u32; 1 << 10]>),
     W13(Box<[u32; 1 << 13]>),
@@ -15,31 +15,31 @@ pub enum Filter {
     W21(Box<[u32; 1 << 21]>),
 }
 
-/// Whether the filter lets a key through. The upper bits of the key choose the word, the lowest fifteen its three
-/// bits.
+/// True if the filter accepts a key. The upper bits of the key choose the word; the lowest 15 bits choose three bits
+/// of the word.
 #[inline(always)]
 pub fn test<const N: usize>(words: &[u32; N], key: u32) -> bool {
     let word = words[(key >> shift::<N>()) as usize];
     hint(words, key) & (word >> (key / 1024 % 32)) & 1 != 0
 }
 
-/// What two of the three bits say, as the lowest bit; the others mean nothing. Where keys are tested one by one, the
-/// third one is worth asking for only after these.
+/// Tests two of the three bits. The result is in the lowest bit; the other bits have no meaning. When keys are tested
+/// one by one, testing the third bit only after these two is faster.
 #[inline(always)]
 pub fn hint<const N: usize>(words: &[u32; N], key: u32) -> u32 {
     let word = words[(key >> shift::<N>()) as usize];
     (word >> (key % 32)) & (word >> (key / 32 % 32))
 }
 
-/// How far a key is shifted to be the number of its word.
+/// The number of bits by which a key is shifted to get the number of its word.
 #[inline(always)]
 pub const fn shift<const N: usize>() -> u32 {
     32 - N.trailing_zeros()
 }
 
 impl Filter {
-    /// At least one word for each block, where the cap allows it: one position in 200 asks the table for nothing, one in
-    /// 1,000 where there are two words.
+    /// Takes at least one word for each block, up to the largest size. With one word a block, one position in 200 is
+    /// accepted although no block has its key; with two words, one in 1,000.
     fn new(keys: &[u32]) -> Self {
         match keys.len() {
             0..=0x400 => Filter::W10(fill(keys)),
@@ -50,7 +50,7 @@ impl Filter {
         }
     }
 
-    /// False only if no block has this key.
+    /// False if surely no block has this key.
     pub fn may_hold(&self, key: u32) -> bool {
         match self {
             Filter::W10(words) => test(words, key),
@@ -74,20 +74,21 @@ fn fill<const N: usize>(keys: &[u32]) -> Box<[u32; N]> {
     }
 }
 
-/// Finds the blocks of a key.
+/// Finds the blocks that have a key.
 pub struct Table {
     pub filter: Filter,
     /// The key of each block.
     keys: Box<[u32]>,
-    /// Block numbers by bucket (the upper bits of the key), within it by key, then by number.
+    /// Block numbers, sorted by bucket (the upper bits of the key), then by key, then by number.
     order: Box<[u32]>,
-    /// Where each bucket starts in `order`, and where the last one ends.
+    /// The index in `order` at which each bucket starts, and the index at which the last bucket ends.
     starts: Box<[u32]>,
+    /// Bits by which a key is shifted to get the number of its bucket.
     shift: u32,
 }
 
 impl Table {
-    /// Takes the key of each block; there are fewer than 2^32.
+    /// Makes the table from the key of each block, by number. There must be fewer than 2^32 blocks.
     pub fn new(keys: Vec<u32>) -> Self {
         let bits = (keys.len() / 2).next_power_of_two().trailing_zeros();
         let shift = 32 - bits;
@@ -121,7 +122,7 @@ impl Table {
         self.keys[block as usize]
     }
 
-    /// The blocks whose key this is, ascending.
+    /// The numbers of the blocks with this key, ascending.
     pub fn blocks_of(&self, key: u32) -> &[u32] {
         if !self.filter.may_hold(key) {
             return &[];
@@ -134,7 +135,7 @@ impl Table {
     }
 }
 
-/// The bucket of a key; a shift by all 32 bits is that of a single bucket.
+/// The bucket of a key. If there is only one bucket, `shift` is 32, so the shift needs 64 bits.
 fn bucket(key: u32, shift: u32) -> usize {
     (u64::from(key) >> shift) as usize
 }

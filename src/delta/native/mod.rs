@@ -1,4 +1,4 @@
-//! The engine: signing, searching, patching, in Rust.
+//! The engine in Rust: signs, searches and patches.
 
 mod basis;
 pub(super) mod filter;
@@ -14,9 +14,9 @@ pub(super) mod weak;
 mod wide;
 mod writer;
 
-/// Blocks are numbered with 32 bits.
+/// The most blocks of a signature: their numbers have 32 bits.
 pub(super) const MAX_BLOCKS: u64 = u32::MAX as u64;
-/// Bytes of a stretch that is worth comparing by itself, a power of two.
+/// Bytes of a stretch that is long enough for a task of its own; a power of two.
 pub const STRETCH: usize = 1 << 20;
 
 pub(super) use basis::Basis;

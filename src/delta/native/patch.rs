@@ -1,4 +1,4 @@
-//! Applying a delta.
+//! Applies a delta to its basis.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -6,7 +6,8 @@ use super::super::{Command, Commands, Error, Result};
 
 const BUFFER: u64 = 128 << 10;
 
-/// [`patch`](super::super::patch()) for a content of unknown length, `out_limit` bytes at most; returns its length.
+/// Like [`patch`](super::super::patch()), for a content of unknown length of at most `out_limit` bytes. Returns the
+/// length.
 pub fn patch_up_to(
     basis: &mut (impl Read + Seek),
     delta: &mut impl Read,
@@ -27,7 +28,7 @@ pub fn patch_up_to(
 
 struct Copier<'b, B> {
     basis: &'b mut B,
-    /// Where the basis stands, once that is known.
+    /// The position of `basis`; `None` if it is not known.
     at: Option<u64>,
     buffer: Vec<u8>,
 }

@@ -1,10 +1,10 @@
-//! The search for blocks of the basis in a stream.
+//! Searches a stream for blocks of the basis.
 //!
-//! The stream is decided position by position: at each one either a block of the basis starts, which
-//! becomes a copy, or one byte becomes literal. After a copy the block that followed in the basis is
-//! tried first, several at once; elsewhere the weak sum of the next block length rolls over the
-//! stream, and only where the filter lets it through is the table asked. What is decided depends on the
-//! stream alone, never on how it is cut into views.
+//! The search decides about one position of the stream after the other: either a block of the basis
+//! starts there and becomes a copy, or one byte becomes literal. After a copy, the search first tries the
+//! blocks that follow in the basis, several at once. Elsewhere the weak sum of the next block length rolls
+//! over the stream, and the table is searched only where the filter accepts the sum. The result depends on
+//! the stream alone, never on how the stream is cut into views.
 
 use std::io::{self, Write};
 
@@ -16,16 +16,17 @@ use super::strong::{self, Sum, GROUP};
 use super::view::View;
 use super::weak::Roller;
 
-/// Blocks of equal weak sum that are compared at one position.
+/// The most blocks of equal weak sum that are compared at one position.
 const MAX_CANDIDATES: usize = 16;
-/// Positions per block length at which the weak sum may match without the strong one; further ones are
-/// not tried. So the work stays linear whatever a signature claims, and chance never comes near.
+/// The most positions per block length at which a weak sum matches but no strong sum does. After these, no
+/// block is searched until the next block length begins. So the work is linear in the length of the stream,
+/// even for a forged signature with many equal weak sums. Without forgery there are far fewer such positions.
 const MAX_FAILURES: u32 = 16;
 
-/// What the search has cost so far.
+/// The work of the search so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effort {
-    /// Blocks hashed with the strong sum, without those of the new signature.
+    /// Blocks for which a strong sum was computed, without the blocks of the new signature.
     pub hashed: u64,
     /// Strong sums compared.
     pub compared: u64,
@@ -34,23 +35,24 @@ pub struct Effort {
 pub(super) struct Search<'s> {
     basis: &'s Basis,
     block_len: usize,
-    /// Blocks of full length.
+    /// The number of blocks of full length in the basis.
     whole_blocks: u64,
-    /// Length of the short last block, 0 if there is none.
+    /// Bytes of the short last block; 0 if there is none.
     tail_len: usize,
     roller: Roller,
-    /// Everything before is decided.
+    /// The position in the stream up to which the search has decided.
     at: u64,
-    /// The weak sum of the block length from `at` on, once it is known to start no expected block.
+    /// The weak sum of the block length from `at`; `None` until the expected block was tried there.
     sum: Option<u32>,
-    /// Where the last copy started, in the basis less in the stream: the basis is expected to go on so.
+    /// The offset of the last copy in the basis, minus its position in the stream. The block expected at `at`
+    /// is the one at `at + drift` of the basis.
     drift: u64,
     failures: Failures,
     pub effort: Effort,
 }
 
 impl<'s> Search<'s> {
-    /// `signature` must be one of a basis of `basis_len` bytes.
+    /// `signature` must be the signature of a basis of `basis_len` bytes.
     pub fn new(signature: &'s Signature, basis_len: u64) -> Self {
         let block_len = u64::from(signature.block_len());
         Search {
@@ -67,17 +69,19 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// The stream begins at `offset` of a content that is expected to be the basis still.
+    /// The stream's first byte is at `offset` of the content. The search then first tries the block at the
+    /// same offset of the basis.
     pub fn expect_at(&mut self, offset: u64) {
         self.drift = offset;
     }
 
-    /// From here on the stream is still needed.
+    /// The first position of the stream that the search still needs.
     pub fn at(&self) -> u64 {
         self.at
     }
 
-    /// Decides every position of the view that a block and one more byte follow.
+    /// Decides about every position of the view at which a whole block and at least one more byte are in the
+    /// view.
     pub fn scan<W: Write, S: Write>(
         &mut self,
         view: View,
@@ -97,7 +101,7 @@ impl<'s> Search<'s> {
         Ok(())
     }
 
-    /// Decides the rest, after `scan`: the stream ends with the view.
+    /// Decides about the positions that are left after `scan`. The stream must end with the view.
     pub fn finish<W: Write>(mut self, view: View, out: &mut Encoder<W>) -> io::Result<()> {
         if self.at + self.block_len as u64 == view.end() {
             let sum = self.sum.unwrap_or_else(|| self.fresh_sum(view));
@@ -115,7 +119,8 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// Copies blocks from `at` on, at most [`GROUP`], as long as they are the expected ones.
+    /// Copies at most [`GROUP`] blocks from `at`, as long as each is the expected block. Returns whether it
+    /// copied any.
     fn follow<W: Write, S: Write>(
         &mut self,
         view: View,
@@ -127,7 +132,8 @@ impl<'s> Search<'s> {
         let blocks = view.from(self.at).chunks_exact(self.block_len);
         let mut len = 0;
         for ((place, block), number) in group.iter_mut().zip(blocks).zip(first..self.whole_blocks as u32) {
-            // A known strong sum decides alone; else the weak one spares hashing what differs.
+            // A shared strong sum decides alone. Otherwise the weak sum is tried first, which is cheaper than
+            // hashing a block that differs.
             let at = self.at + (len * self.block_len) as u64;
             let likely = match shared.and_then(|shared| shared.at(at)) {
                 Some(sum) => self.basis.strong_is(number, sum),
@@ -151,7 +157,8 @@ impl<'s> Search<'s> {
         Ok(len > 0)
     }
 
-    /// The block of the basis that starts at `view`'s position `at`, if one does.
+    /// The number of the basis's block that starts at the position `at`, if there is one. `sum` is the weak
+    /// sum there.
     fn find<S: Write>(&mut self, sum: u32, view: View, shared: Option<&SharedSums<S>>) -> Option<u32> {
         let basis = self.basis;
         let blocks = basis.table.blocks_of(basis.kind.key(sum));
@@ -176,7 +183,7 @@ impl<'s> Search<'s> {
         found
     }
 
-    /// Makes bytes literal until the filter lets the weak sum through, or to the end of the view.
+    /// Makes bytes literal until the filter accepts the weak sum, or up to the end of the view.
     fn roll<W: Write>(&mut self, mut sum: u32, view: View, out: &mut Encoder<W>) -> io::Result<()> {
         let entering = view.from(self.at + self.block_len as u64);
         let leaving = view.range(self.at, entering.len());
@@ -194,7 +201,8 @@ impl<'s> Search<'s> {
         out.copy(offset, len)
     }
 
-    /// The whole block that starts at `at` if the basis goes on as since the last copy.
+    /// The number of the block that starts at `at` if the stream continues like the basis after the last
+    /// copy.
     fn expected(&self) -> Option<u32> {
         let offset = self.at.wrapping_add(self.drift);
         let block = offset / self.block_len as u64;
@@ -217,7 +225,7 @@ impl<'s> Search<'s> {
         strong::sum(view.range(self.at, self.block_len))
     }
 
-    /// Whether these bytes are the short last block of the basis.
+    /// True if these bytes are the short last block of the basis.
     fn is_tail(&self, bytes: &[u8]) -> bool {
         let block = self.whole_blocks as u32;
         self.tail_len > 0
@@ -226,10 +234,11 @@ impl<'s> Search<'s> {
     }
 }
 
-/// Counts positions where a weak sum matched and no strong one, per block length of stream.
+/// Counts the positions at which a weak sum matched and no strong sum did, for each block length of the
+/// stream.
 #[derive(Default)]
 struct Failures {
-    /// Where the count started.
+    /// The position at which the count started.
     since: u64,
     count: u32,
 }

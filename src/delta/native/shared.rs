@@ -1,4 +1,4 @@
-//! The new signature, made in the same pass as the delta.
+//! Makes the new content's signature in the same pass as the delta.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -7,14 +7,14 @@ use super::strong::{Sum, GROUP};
 use super::sums::SumsWriter;
 use super::view::View;
 
-/// Signs each block of the new content ahead of the search and keeps its strong sum until the search
-/// has passed: a block found at a multiple of the block length is not hashed again.
+/// Signs each block of the new content before the search gets there, and keeps the strong sum until the
+/// search has passed. So the search does not hash a block at a multiple of the block length again.
 pub(super) struct SharedSums<S> {
     sums: SumsWriter<S>,
     block_len: u64,
-    /// Where the next block to sign starts.
+    /// The position of the next block to sign.
     next: u64,
-    /// The strong sums of the last blocks before `next`.
+    /// The strong sums of the blocks directly before `next` that the search may still need.
     ahead: VecDeque<Sum>,
 }
 
@@ -23,12 +23,13 @@ impl<S: Write> SharedSums<S> {
         SharedSums { sums, block_len: u64::from(block_len), next: 0, ahead: VecDeque::new() }
     }
 
-    /// From here on the stream is still needed.
+    /// The first position of the stream that is not signed yet.
     pub fn needs(&self) -> u64 {
         self.next
     }
 
-    /// Signs every whole block in view. The search has come to `searched`.
+    /// Signs every whole block in the view. Drops the strong sums of blocks before `searched`, the search's
+    /// position.
     pub fn sign(&mut self, view: View, searched: u64) -> io::Result<()> {
         self.forget_before(searched);
         loop {
@@ -48,13 +49,14 @@ impl<S: Write> SharedSums<S> {
         }
     }
 
-    /// The strong sum of the whole block at `at`, if it has been signed and kept.
+    /// The strong sum of the whole block at position `at`; `None` if no signed block starts there or its sum
+    /// was dropped.
     pub fn at(&self, at: u64) -> Option<&Sum> {
         let back = self.next.checked_sub(at).filter(|back| back % self.block_len == 0)? / self.block_len;
         self.ahead.get(self.ahead.len().checked_sub(back as usize)?)
     }
 
-    /// Signs the short last block, whose end is that of the view.
+    /// Signs the short last block, which ends with the view, and returns the signature's output.
     pub fn finish(mut self, view: View) -> io::Result<S> {
         if self.next < view.end() {
             self.sums.sign(&[view.from(self.next)])?;

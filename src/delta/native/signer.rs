@@ -1,4 +1,4 @@
-//! Signing a content that is pushed piece by piece.
+//! Signs a content that the caller pushes piece by piece.
 
 use std::io::{self, Write};
 
@@ -6,19 +6,19 @@ use super::super::Params;
 use super::strong::GROUP;
 use super::sums::SumsWriter;
 
-/// Writes the signature of what is pushed into it.
+/// Writes the signature of the pushed content.
 ///
-/// Fastest with pushes of 64 KiB and more: blocks that lie wholly in the pushed slice are hashed
-/// where they are, several at once. Memory: up to eight blocks.
+/// Pushes of 64 KiB and more are fastest: blocks that are whole in the pushed slice are hashed without a
+/// copy, several at once. Memory: up to eight blocks.
 pub struct Signer<W: Write> {
     sums: SumsWriter<W>,
     block_len: usize,
-    /// The start of a block whose end is yet to come, behind whole blocks if pushes are small.
+    /// Pushed bytes that are not signed yet: at most seven whole blocks, then the beginning of a block.
     held: Vec<u8>,
 }
 
 impl<W: Write> Signer<W> {
-    /// Fails with `InvalidInput` if `params` are not possible ones.
+    /// Fails with `InvalidInput` if `params` are out of range.
     pub fn new(params: Params, out: W) -> io::Result<Self> {
         let sums = SumsWriter::new(params, out)?;
         Ok(Signer { sums, block_len: params.block_len as usize, held: Vec::new() })
@@ -42,7 +42,7 @@ impl<W: Write> Signer<W> {
         Ok(())
     }
 
-    /// Signs the last block and gives the output back.
+    /// Signs the last block and returns the output.
     pub fn finish(mut self) -> io::Result<W> {
         sign_all(&mut self.sums, self.held.chunks(self.block_len))?;
         self.sums.finish()

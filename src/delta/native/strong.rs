@@ -1,11 +1,12 @@
-//! Strong sums: BLAKE2b with a digest of 32 bytes, unkeyed; signatures truncate it.
+//! Strong sums: BLAKE2b without a key and with a digest of 32 bytes, of which a signature stores the first
+//! bytes.
 
 use blake2b_simd::many::{hash_many, HashManyJob};
 
-/// A whole strong sum, before truncation.
+/// A whole strong sum. Signatures may store only its first bytes.
 pub type Sum = [u8; 32];
 
-/// Blocks hashed side by side: a multiple of the SIMD lanes of every platform.
+/// Blocks that are hashed at the same time: a multiple of the SIMD lanes of every platform.
 pub const GROUP: usize = 8;
 
 /// The strong sum of one block.
@@ -13,7 +14,8 @@ pub fn sum(block: &[u8]) -> Sum {
     truncate(params().hash(block).as_bytes())
 }
 
-/// The strong sums of at most [`GROUP`] blocks, side by side; sums past the blocks are zeros.
+/// The strong sums of at most [`GROUP`] blocks, hashed at the same time. The sums after the last block are
+/// zeros.
 pub fn sums(blocks: &[&[u8]]) -> [Sum; GROUP] {
     debug_assert!(blocks.len() <= GROUP);
     let params = params();

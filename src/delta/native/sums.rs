@@ -1,4 +1,4 @@
-//! The encoding of a signature.
+//! Encodes a signature.
 
 use std::io::{self, Write};
 
@@ -6,10 +6,10 @@ use super::super::{Params, SIGNATURE_MAGIC};
 use super::strong::{self, Sum, GROUP};
 use super::weak;
 
-/// Entries are gathered up to this many bytes before they are written.
+/// Entries are collected up to this many bytes before they are written.
 const BUFFER: usize = 16 << 10;
 
-/// Writes the header, then entry after entry.
+/// Writes the header of a signature, then one entry for each block.
 pub(super) struct SumsWriter<W> {
     params: Params,
     out: W,
@@ -26,7 +26,8 @@ impl<W: Write> SumsWriter<W> {
         Ok(SumsWriter { params, out, buffer })
     }
 
-    /// Signs the next blocks, at most [`GROUP`], and returns their strong sums (zeros beyond them).
+    /// Signs the next blocks, at most [`GROUP`], and returns their strong sums. The sums after the last block
+    /// are zeros.
     pub fn sign(&mut self, blocks: &[&[u8]]) -> io::Result<[Sum; GROUP]> {
         let sums = strong::sums(blocks);
         for (block, sum) in blocks.iter().zip(&sums) {

@@ -1,6 +1,6 @@
-//! A stretch of a stream that lies in memory.
+//! A part of a stream that is in memory.
 
-/// Bytes of a stream, and where in the stream they start.
+/// Bytes of a stream, and their position in the stream.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub bytes: &'a [u8],
@@ -13,12 +13,12 @@ impl<'a> View<'a> {
         self.start + self.bytes.len() as u64
     }
 
-    /// The bytes from position `at`, which lies within the view, to its end.
+    /// The bytes from position `at` to the end of the view. `at` must be in the view or at its end.
     pub fn from(&self, at: u64) -> &'a [u8] {
         &self.bytes[(at - self.start) as usize..]
     }
 
-    /// The `len` bytes at position `at`, which lie within the view.
+    /// The `len` bytes at position `at`. All of them must be in the view.
     pub fn range(&self, at: u64, len: usize) -> &'a [u8] {
         &self.from(at)[..len]
     }

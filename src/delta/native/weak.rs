@@ -1,24 +1,26 @@
-//! Weak sums of blocks, computed whole and rolled byte by byte.
+//! Weak sums: computed for a whole block, or rolled along a stream byte by byte.
 //!
-//! RabinKarp (librsync's `rabinkarp.h`): a polynomial over the bytes modulo 2^32, started at 1.
-//! Rollsum (`rollsum.h`): Adler-like, two sums of 16 bits.
+//! RabinKarp (librsync's `rabinkarp.h`) is a polynomial over the bytes modulo 2^32 with the start value 1.
+//! Rollsum (`rollsum.h`) is similar to Adler-32: two sums of 16 bits.
 
 use super::super::signature::Kind;
 use super::filter::{hint, test, Filter};
 
 const MULT: u32 = 0x0810_4225;
-/// What the start value 1 leaves behind when a byte rolls out.
+/// RabinKarp adds this to a byte that leaves the window: it corrects the share of the start value 1 in the
+/// sum.
 pub const ADJ: u32 = MULT.wrapping_sub(1);
 /// Rollsum adds this to each byte.
 const OFFSET: u32 = 31;
-/// Rollsum's halves are no good as table keys: its keys are multiplied by this (odd, hence reversible).
+/// The upper bits of a rollsum are badly distributed, so the table key of a rollsum is the sum times this
+/// number. The number is odd, so different sums have different keys.
 const SPREAD: u32 = 0x9e37_79b1;
 
 /// Bytes per step of the whole-block sum.
 const STEP: usize = 64;
 
-/// `MULT^(STEP - 1 - i)` as `LOW[i] + 65536 * HIGH[i]`, both signed: a product of 32 bits becomes two
-/// of 16 bits, which even SSE2 multiplies and adds eight at a time.
+/// `MULT^(STEP - 1 - i)` is `LOW[i] + 65536 * HIGH[i]`, both signed. So a product of 32 bits becomes two
+/// products of 16 bits, and even SSE2 can multiply and add eight of these at a time.
 const LOW: [i16; STEP] = halves().0;
 const HIGH: [i16; STEP] = halves().1;
 
@@ -47,7 +49,8 @@ impl Kind {
         }
     }
 
-    /// The table key of a stored sum: equal exactly where the sums are, and its upper bits well spread.
+    /// The table key of a stored sum. Keys are equal exactly if the sums are, and their upper bits are well
+    /// distributed.
     pub fn key(self, sum: u32) -> u32 {
         match self {
             Kind::RabinKarp => sum,
@@ -67,7 +70,7 @@ pub fn rabinkarp(block: &[u8]) -> u32 {
     steps.remainder().iter().fold(hash, |hash, &byte| hash.wrapping_mul(MULT).wrapping_add(u32::from(byte)))
 }
 
-/// The polynomial over [`STEP`] bytes, in the shape that compilers turn into `pmaddwd`.
+/// The polynomial over [`STEP`] bytes, in a form that compilers turn into `pmaddwd`.
 #[inline(always)]
 fn polynomial(bytes: &[u8]) -> u32 {
     let (mut low, mut high) = (0i32, 0i32);
@@ -78,7 +81,7 @@ fn polynomial(bytes: &[u8]) -> u32 {
     (low as u32).wrapping_add((high as u32) << 16)
 }
 
-/// The rollsum of a block; both halves are taken modulo 2^16 only at the end.
+/// The rollsum of a block. Both halves are reduced modulo 2^16 only at the end.
 fn rollsum(block: &[u8]) -> u32 {
     let (mut s1, mut s2) = (0u32, 0u32);
     for &byte in block {
@@ -102,9 +105,10 @@ fn has_wide() -> bool {
 pub struct Roller {
     kind: Kind,
     window: u32,
-    /// For each byte, what RabinKarp subtracts when it leaves the window: `(byte + ADJ) * MULT^window`.
+    /// For each byte value, the number that RabinKarp subtracts when such a byte leaves the window:
+    /// `(byte + ADJ) * MULT^window`.
     leaving: [u32; 256],
-    /// The processor has what `wide` needs.
+    /// True if the processor has the instructions that the module `wide` needs.
     wide: bool,
 }
 
@@ -115,16 +119,17 @@ impl Roller {
         Roller { kind, window, leaving, wide: has_wide() }
     }
 
-    /// The same, whatever the processor has.
+    /// The same roller without the module `wide`, for tests.
     #[cfg(test)]
     pub fn portable(self) -> Self {
         Roller { wide: false, ..self }
     }
 
-    /// Rolls `sum` on, `leaving[i]` out and `entering[i]` in, until the filter lets the key through.
+    /// Rolls `sum` on until the filter accepts its key. Step `i` removes `leaving[i]` and adds `entering[i]`.
     ///
-    /// Returns the steps taken: all of `leaving.len()`, or fewer where the last one found something.
-    /// (The last step of all may have found something too: the caller looks up in any case.)
+    /// Returns the number of steps: `leaving.len()`, or fewer if the filter accepted the key after the last
+    /// step. The filter may also accept the key after step `leaving.len()`, so the caller must search the
+    /// table in any case.
     pub fn roll(&self, sum: &mut u32, leaving: &[u8], entering: &[u8], filter: &Filter) -> usize {
         match (self.kind, filter) {
             (Kind::Rollsum, _) => self.roll_rollsum(sum, leaving, entering, filter),
@@ -161,7 +166,7 @@ impl Roller {
         entering: &[u8],
         words: &[u32; N],
     ) -> (usize, bool) {
-        // SAFETY: `wide` says that the processor has the features.
+        // SAFETY: `self.wide` is true, so the processor has AVX2.
         unsafe { super::wide::roll(power(self.window as usize), sum, leaving, entering, words) }
     }
 
@@ -170,8 +175,8 @@ impl Roller {
         (0, false)
     }
 
-    /// Four steps at a time, two by two: the second sum of a pair comes straight from the one before
-    /// the pair, which halves the chain of dependent multiplications.
+    /// Takes four steps at a time, in two pairs. Both sums of a pair are computed from the sum before the
+    /// pair, which halves the chain of multiplications that depend on each other.
     fn roll_portable<const N: usize>(
         &self,
         sum: &mut u32,

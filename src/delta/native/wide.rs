@@ -1,19 +1,19 @@
-//! RabinKarp rolled eight bytes at once, for processors that have AVX2.
+//! Rolls RabinKarp sums eight bytes at once, on processors with AVX2.
 //!
-//! Rolling by one byte takes the sum `h` to `MULT * h + c`, where `c` comes of the byte that enters and
-//! of the one that leaves. So eight sums in a row are a prefix sum over eight `c`, weighted with powers of
-//! MULT, plus `h` times MULT to the powers 1 to 8.
+//! Rolling by one byte changes the sum `h` to `MULT * h + c`, where `c` depends on the byte that enters and
+//! on the byte that leaves. So the next eight sums are a prefix sum over eight values of `c`, weighted with
+//! powers of MULT, plus `h` times MULT to the powers 1 to 8.
 
 use std::arch::x86_64::*;
 
 use super::filter::shift;
 use super::weak::{power, ADJ};
 
-/// Bytes per step.
+/// Bytes that are rolled at once.
 const LANES: usize = 8;
 
-/// Rolls `sum` on in whole steps of eight, `leaving[i]` out and `entering[i]` in, until the filter lets a
-/// key through. Returns how far, and whether that was it.
+/// Rolls `sum` on, eight bytes at once, until the filter accepts a key. Byte `leaving[i]` leaves when
+/// `entering[i]` enters. Returns the number of bytes rolled, and whether the filter accepted the last key.
 ///
 /// `leaving_power` is MULT to the power of the window's length.
 #[target_feature(enable = "avx2")]
@@ -41,7 +41,8 @@ pub(super) fn roll<const N: usize>(
         let (out, into) = (widen(*out), widen(*into));
         let change =
             _mm256_add_epi32(_mm256_mullo_epi32(out, out_factor), _mm256_add_epi32(into, start_left));
-        // Within each half of four lanes, then from the lower half to the upper one.
+        // Prefix sums within each half of four lanes; then the last sum of the lower half goes into the upper
+        // half.
         let pairs = _mm256_add_epi32(change, _mm256_mullo_epi32(_mm256_slli_si256(change, 4), once));
         let fours = _mm256_add_epi32(pairs, _mm256_mullo_epi32(_mm256_slli_si256(pairs, 8), twice));
         let lower = _mm256_permutevar8x32_epi32(fours, fourth);
@@ -50,7 +51,7 @@ pub(super) fn roll<const N: usize>(
         before = _mm256_permutevar8x32_epi32(sums, last);
         let through = test(words, sums);
         if _mm256_testz_si256(through, one) == 0 {
-            // The lowest bits as signs, of which one mask is made.
+            // The lowest bit of each lane becomes its sign; `movemask` collects the eight signs.
             let signs = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_slli_epi32(through, 31)));
             let first = signs.trailing_zeros() as usize;
             *sum = array(sums)[first];
@@ -64,11 +65,11 @@ pub(super) fn roll<const N: usize>(
     (done, false)
 }
 
-/// Of eight keys what [`test`](super::filter::test) is of one.
+/// Tests eight keys as [`test`](super::filter::test) tests one. The results are the lowest bits of the lanes.
 #[target_feature(enable = "avx2")]
 fn test<const N: usize>(words: &[u32; N], keys: __m256i) -> __m256i {
     let places = _mm256_srl_epi32(keys, _mm_cvtsi32_si128(shift::<N>() as i32));
-    // SAFETY: what is left of a key after the shift is less than N, which is a power of two of 2^21 at most.
+    // SAFETY: a key after the shift is less than N, which is a power of two and at most 2^21.
     let words = unsafe { _mm256_i32gather_epi32::<4>(words.as_ptr().cast(), places) };
     let low = _mm256_set1_epi32(31);
     let bit = |keys| _mm256_srlv_epi32(words, _mm256_and_si256(keys, low));
@@ -84,7 +85,7 @@ fn widen(bytes: [u8; LANES]) -> __m256i {
 #[target_feature(enable = "avx2")]
 fn array(lanes: __m256i) -> [u32; LANES] {
     let mut array = [0; LANES];
-    // SAFETY: the array has the 32 bytes that are written; no alignment is asked for.
+    // SAFETY: 32 bytes are written, and the array has 32 bytes. The store needs no alignment.
     unsafe { _mm256_storeu_si256(array.as_mut_ptr().cast(), lanes) };
     array
 }

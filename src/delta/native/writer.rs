@@ -1,4 +1,4 @@
-//! Making a delta of a content that is pushed piece by piece.
+//! Makes the delta of a content that the caller pushes piece by piece.
 
 use std::io::{self, Sink, Write};
 
@@ -11,30 +11,33 @@ use super::strong::GROUP;
 use super::sums::SumsWriter;
 use super::view::View;
 
-/// Pushed slices are gone through in portions of this many bytes, or of eight blocks, so that what
-/// the new signature has brought into the cache is still there for the search.
+/// A pushed slice is processed in portions of this many bytes, or of eight blocks if those are longer. So the
+/// bytes that the new signature has read are still in the processor's cache for the search.
 const PORTION: usize = 128 << 10;
 
-/// Writes the delta that makes the content pushed into it out of a basis; made by
-/// [`with_signature`](DeltaWriter::with_signature), also that content's signature in the same pass.
+/// Writes the delta that makes the pushed content from a basis. If
+/// [`with_signature`](DeltaWriter::with_signature) created the writer, it also writes the signature of the
+/// content in the same pass.
 ///
-/// Fastest with pushes of 64 KiB and more. Memory: some ten blocks and 100 KiB, whatever the lengths.
+/// Pushes of 64 KiB and more are fastest. Memory: about ten blocks and 100 KiB, for any length of content.
 pub struct DeltaWriter<'s, W: Write, S: Write = Sink> {
     search: Search<'s>,
     encoder: Encoder<W>,
     signing: Signing<S>,
     block_len: usize,
-    /// The end of what was pushed, from the first position that is still needed (or somewhat before).
+    /// The last pushed bytes, from the first position that is still needed or from a position before it.
     held: Vec<u8>,
-    /// The position in the stream of the first byte held.
+    /// The position in the stream of the first byte in `held`.
     held_at: u64,
 }
 
 /// How the new signature is made.
 enum Signing<S: Write> {
+    /// No signature is made.
     No,
-    /// The block lengths agree: strong sums are shared with the search.
+    /// Both signatures have the same block length: the search uses the new signature's strong sums.
     Shared(SharedSums<S>),
+    /// The block lengths differ: the new signature is computed separately.
     Apart(Signer<S>),
 }
 
@@ -44,16 +47,17 @@ impl<'s, W: Write> DeltaWriter<'s, W> {
         Self::build(signature, basis_len, out, Signing::No)
     }
 
-    /// Writes what is left and gives the output back.
+    /// Writes the end of the delta and returns its output.
     pub fn finish(self) -> io::Result<W> {
         Ok(self.end()?.0)
     }
 }
 
 impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
-    /// Makes the new content's signature too, as a [`Signer`] with `new_params` would.
+    /// Also makes the signature of the new content, the same as a [`Signer`] with `new_params` makes.
     ///
-    /// Where the block lengths agree, blocks that kept their place are hashed once for both.
+    /// If both signatures have the same block length, a block at the same place in both contents is hashed
+    /// only once.
     pub fn with_signature(
         signature: &'s Signature,
         basis_len: u64,
@@ -81,7 +85,8 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         })
     }
 
-    /// What is pushed begins at `offset` of the new content: there in the basis it is looked for first.
+    /// For the delta of a stretch: the first pushed byte is at `offset` of the new content. The search then
+    /// first tries the block at the same offset of the basis.
     pub fn starting_at(mut self, offset: u64) -> Self {
         self.search.expect_at(offset);
         self
@@ -109,14 +114,15 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         Ok(())
     }
 
-    /// What the search has cost so far.
+    /// The work of the search so far.
     pub fn effort(&self) -> Effort {
         self.search.effort
     }
 
-    /// Writes what is left and gives the outputs of the delta and of the signature back.
+    /// Writes the ends of the delta and of the signature, and returns both outputs.
     ///
-    /// The latter is `None` only without [`with_signature`](DeltaWriter::with_signature).
+    /// The second output is `None` only if the writer was created without
+    /// [`with_signature`](DeltaWriter::with_signature).
     pub fn finish_both(self) -> io::Result<(W, Option<S>)> {
         self.end()
     }
@@ -132,8 +138,9 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         Ok((self.encoder.finish()?, signed))
     }
 
-    /// Goes on in the held bytes followed by the first of `bytes`, until the held ones are needed no
-    /// more. Returns the bytes that are, with `held_at` their position: none if all are held.
+    /// Continues in the held bytes followed by the first of `bytes`, until no held byte is needed any more.
+    /// Then returns the rest of `bytes`, with its position in `held_at`. If that is not reached, `held` has
+    /// all of `bytes` and nothing is returned.
     fn join<'b>(&mut self, bytes: &'b [u8]) -> io::Result<&'b [u8]> {
         let old = self.held.len();
         let taken = bytes.len().min(self.block_len.saturating_mul(GROUP));
@@ -148,7 +155,8 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
             self.held_at += done as u64;
             return Ok(&bytes[done - old..]);
         }
-        // More than a block followed the old bytes unless `bytes` are used up.
+        // If there were more `bytes`, eight blocks of them would have followed the old bytes, and the search
+        // would have passed the old bytes.
         debug_assert_eq!(taken, bytes.len());
         if done >= self.held.len() / 2 {
             self.held.drain(..done);
@@ -168,7 +176,7 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         self.search.scan(view, shared, &mut self.encoder)
     }
 
-    /// From here on the stream is still needed.
+    /// The first position of the stream that the search or the signature still needs.
     fn needed(&self) -> u64 {
         match &self.signing {
             Signing::Shared(shared) => self.search.at().min(shared.needs()),

@@ -1,4 +1,4 @@
-//! The encoding of commands.
+//! Tests of the encoding of commands.
 
 use crate::delta::encode::Encoder;
 use crate::delta::{Command, Commands};

@@ -1,4 +1,4 @@
-//! Plans: many deltas at once make what they make one after the other.
+//! Tests of plans: a plan of many deltas gives the same content as the deltas applied one after the other.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::edits::{content, edited, edits, params};
 use super::{delta, patched, sign};
 use crate::delta::{Error, Params, Piece, Plan, Signature};
 
-/// The bytes of pieces, out of the first content and the deltas' streams.
+/// The bytes of `pieces`. `sources` are the first content and the deltas.
 fn read<'a>(pieces: impl IntoIterator<Item = &'a Piece>, sources: &[Vec<u8>]) -> Vec<u8> {
     let bytes = |piece: &Piece| {
         sources[piece.source as usize][piece.offset as usize..][..piece.len as usize].to_vec()

@@ -1,4 +1,5 @@
-//! Random contents and edits; what is made of them comes back whole, however it is pushed.
+//! Tests with random contents and edits: patching gives the new content, and the sizes of pushes change no
+//! byte.
 
 use proptest::prelude::*;
 
@@ -17,7 +18,8 @@ pub(super) enum Edit {
     Zeros(usize, usize),
 }
 
-/// Positions are reduced modulo the content's length, lengths cut at its end.
+/// Applies an edit. Its positions are taken modulo the content's length, and its lengths are cut at the
+/// content's end.
 fn apply(content: &mut Vec<u8>, edit: &Edit) {
     let total = content.len();
     let place = |at: usize, len: usize| {
@@ -65,7 +67,7 @@ pub(super) fn edits() -> impl Strategy<Value = Vec<Edit>> {
     proptest::collection::vec(edit, 0..6)
 }
 
-/// Noise, in part zeros, in part of two letters only.
+/// A content of zeros, of only two different bytes, of noise followed by zeros, or of noise.
 pub(super) fn content() -> impl Strategy<Value = Vec<u8>> {
     (any::<u64>(), 0..30_000usize, 0..4u8).prop_map(|(seed, len, texture)| {
         let mut bytes = noise(seed, len);
@@ -79,7 +81,8 @@ pub(super) fn content() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Block lengths of all sizes. (Strong sums of 1 byte are too weak for contents of two letters.)
+/// Block lengths of all sizes. The strong length is at least 4: shorter sums are too weak for contents of two
+/// different bytes.
 pub(super) fn params() -> impl Strategy<Value = Params> {
     let block_len = prop_oneof![1..40u32, 40..700u32, 700..=8192u32];
     (block_len, 4..=32u32).prop_map(|(block_len, strong_len)| Params { block_len, strong_len })
@@ -143,7 +146,8 @@ proptest! {
         }
         let made = joiner.finish().unwrap();
         prop_assert!(patched(&basis, &made, new.len()).unwrap() == new);
-        // A stretch may meet another one of equal blocks first: that costs commands, no literals.
+        // If blocks of the basis are equal, a stretch may copy another one of them than the whole content
+        // does. That costs commands but no literals.
         let whole = delta(&signature, basis_len, &new, usize::MAX).len();
         let most = whole + cuts * (margin + 24) + new.len() / margin * 24;
         prop_assert!(made.len() <= most, "{} bytes, at once {}", made.len(), whole);
@@ -167,7 +171,7 @@ fn delta_len(basis: &[u8], new: &[u8]) -> usize {
 fn an_unchanged_content_is_one_copy() {
     let basis = noise(1, 1_000_001);
     assert_eq!(delta_len(&basis, &basis), 4 + 1 + 1 + 4 + 1);
-    // Where all blocks are equal, the C engine copies the first of them again and again.
+    // If all blocks are equal, the C engine copies the first block again and again.
     if cfg!(not(feature = "librsync")) {
         assert_eq!(delta_len(&[0; 300_000], &[0; 300_000]), 4 + 1 + 1 + 4 + 1);
     }
@@ -190,7 +194,8 @@ fn an_edit_costs_little_more_than_the_blocks_it_touches() {
 #[cfg(not(feature = "librsync"))]
 #[test]
 fn after_an_insertion_equal_blocks_go_on_as_in_the_basis() {
-    // Every other block is the same: only where the basis is expected to go on do copies merge.
+    // Every second block is the same. Copies merge only if the search first tries the block that follows in
+    // the basis.
     let mut basis = noise(1, 100 * 2048);
     basis.chunks_mut(2048).step_by(2).for_each(|block| block.fill(7));
     let inserted = [&noise(2, 50)[..], &basis].concat();

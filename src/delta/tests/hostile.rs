@@ -1,4 +1,4 @@
-//! Signatures and deltas that lie.
+//! Tests with forged signatures and deltas.
 
 use std::io::{self, Cursor, Read};
 
@@ -17,7 +17,7 @@ fn header(magic: u32, block_len: u32, strong_len: u32) -> Vec<u8> {
     [magic, block_len, strong_len].iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// A delta of these bytes after the magic, applied to 100 bytes; at most 200 may be made.
+/// Applies a delta of the magic and `commands` to a basis of 100 bytes. The output may have 200 bytes.
 fn apply(commands: &[u8]) -> Result<Vec<u8>> {
     let basis = noise(1, 100);
     let delta = [&b"rs\x026"[..], commands].concat();

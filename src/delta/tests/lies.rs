@@ -1,4 +1,4 @@
-//! Signatures that lie about weak sums and lengths: what our own engine makes of them.
+//! Tests of the Rust engine with signatures whose weak sums or lengths are forged.
 
 use std::io;
 
@@ -8,7 +8,8 @@ use crate::delta::{DeltaWriter, Effort, Params, Signature};
 
 const PARAMS: Params = Params { block_len: 1000, strong_len: 8 };
 
-/// A signature of 8,000 blocks, whose weak sums are all `weak` if given, and whose strong sums are noise.
+/// A signature of 8,000 blocks with noise as strong sums. The weak sums are all `weak`, or noise if that is
+/// `None`.
 fn forged(block_len: u32, weak: Option<u32>) -> Vec<u8> {
     let mut bytes = sign(&[], Params { block_len, strong_len: 16 });
     let entries = noise(9, 8000 * 20);
@@ -36,7 +37,8 @@ fn equal_weak_sums_do_not_make_the_search_quadratic() {
     let blocks = new.len() as u64 / 2048 + 1;
     assert_eq!(effort(&forged(block_len, None), block_len, &new), Effort::default());
     let cost = effort(&forged(block_len, Some(zeros)), block_len, &new);
-    // Every one of 40,000 positions matches 8,000 weak sums; 16 of them per block are looked into.
+    // Each of 40,000 positions matches 8,000 weak sums. The search hashes at only 16 positions a block
+    // length.
     assert!(cost.hashed > blocks && cost.hashed <= 17 * blocks, "{cost:?}");
     assert!(cost.compared <= 18 * cost.hashed, "{cost:?}");
 }

@@ -1,4 +1,4 @@
-//! Properties of the engine against itself; `tests/delta_oracle.rs` holds those against librsync.
+//! Tests of the engine without another one. `tests/delta_oracle.rs` compares it with librsync.
 
 mod codec;
 mod composition;
@@ -14,7 +14,7 @@ use std::io::Cursor;
 
 use super::{patch, DeltaWriter, Params, Result, Signature, Signer};
 
-/// `len` bytes that repeat nothing (xorshift64*).
+/// `len` pseudo-random bytes (xorshift64*), in which no block repeats.
 pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(len + 8);

@@ -1,4 +1,4 @@
-//! Parameters.
+//! Tests of the parameters.
 
 use crate::delta::Params;
 

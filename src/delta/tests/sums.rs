@@ -1,4 +1,4 @@
-//! Weak and strong sums, and the table.
+//! Tests of the weak and strong sums and of the table.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::delta::native::strong::{sum, sums, Sum, GROUP};
 use crate::delta::native::weak::{rabinkarp, Roller};
 use crate::delta::signature::Kind;
 
-/// As `rabinkarp.h` has it.
+/// RabinKarp as in `rabinkarp.h`.
 fn plain_rabinkarp(block: &[u8]) -> u32 {
     block.iter().fold(1, |hash: u32, &byte| hash.wrapping_mul(0x0810_4225).wrapping_add(u32::from(byte)))
 }
@@ -28,7 +28,7 @@ proptest! {
     ) {
         prop_assume!(window < bytes.len());
         let kind = if rollsum { Kind::Rollsum } else { Kind::RabinKarp };
-        // Every `stride`-th window is let through, so that rolling stops there at the latest.
+        // The filter accepts every `stride`-th window, so rolling stops there at the latest.
         let sums: Vec<u32> = bytes.windows(window).map(|block| kind.sum(block)).collect();
         let table = Table::new(sums.iter().step_by(stride).map(|&sum| kind.key(sum)).collect());
         let roller = Roller::new(kind, window as u32);
@@ -54,7 +54,7 @@ proptest! {
     }
 }
 
-/// BLAKE2b with a digest of 32 bytes, as RFC 7693 has it.
+/// BLAKE2b with a digest of 32 bytes, as in RFC 7693.
 fn plain_blake2b(message: &[u8]) -> Sum {
     const IV: [u64; 8] = [
         0x6a09e667f3bcc908,
@@ -125,7 +125,7 @@ fn strong_sums_side_by_side_and_alone_are_plain_blake2b() {
 fn the_filter_lets_little_through() {
     let word = |bytes: &[u8]| bytes.iter().fold(0, |word, &byte| word << 8 | u32::from(byte));
     let keys = |seed, len: usize| -> Vec<u32> { noise(seed, 4 * len).chunks_exact(4).map(word).collect() };
-    // The fullest and the emptiest filter of several sizes.
+    // For several filter sizes, the fullest filter and the emptiest one.
     for blocks in [1, 1024, 1030, 8192, 8200, 65_536, 65_540, 262_144, 262_150] {
         let table = Table::new(keys(1, blocks));
         assert!(keys(1, blocks).iter().all(|&key| table.filter.may_hold(key)));
