@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, Gid, Timespec, Timestamps, Uid, UTIME_OMIT};
 use rustix::io::Errno;
 
 use super::dir::bits;
+use super::newer;
 use crate::stamp::Time;
 
 /// Sets owner and group of what the descriptor names, [`Dir::open_path`](super::Dir::open_path)'s descriptors included. The
@@ -23,7 +24,12 @@ pub fn set_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
 /// Sets the permission bits; a link has none (`EOPNOTSUPP`).
 pub fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     match rustix::fs::fchmod(fd, bits(mode)) {
-        Err(Errno::BADF) => by_path(fd, |path| rustix::fs::chmod(path, bits(mode))),
+        Err(Errno::BADF) => match newer::set_mode(fd, mode) {
+            Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => {
+                by_path(fd, |path| rustix::fs::chmod(path, bits(mode)))
+            }
+            result => Ok(result?),
+        },
         result => Ok(result?),
     }
 }
@@ -32,17 +38,30 @@ pub fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
 pub fn set_times(fd: BorrowedFd<'_>, mtime: Time) -> io::Result<()> {
     let times = timestamps(mtime);
     match rustix::fs::futimens(fd, &times) {
-        Err(Errno::BADF) => {
-            by_path(fd, |path| rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty()))
-        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        Err(Errno::BADF) => match rustix::fs::utimensat(fd, "", &times, AtFlags::EMPTY_PATH) {
+            // Before Linux 5.8.
+            Err(Errno::INVAL) => {
+                by_path(fd, |path| rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty()))
+            }
+            result => Ok(result?),
+        },
         result => Ok(result?),
     }
 }
 
 /// Does to the object of an `O_PATH` descriptor what the system does only to a path. The link in `/proc`
-/// leads to the very object; if that is a symbolic link, it is not followed further.
+/// leads to the very object; if that is a symbolic link, it is not followed further. `ENOSYS` if `/proc` is not mounted.
 pub(super) fn by_path<T>(fd: BorrowedFd<'_>, act: impl Fn(&str) -> Result<T, Errno>) -> io::Result<T> {
-    Ok(act(&format!("/proc/self/fd/{}", fd.as_raw_fd()))?)
+    match act(&format!("/proc/self/fd/{}", fd.as_raw_fd())) {
+        Err(Errno::NOENT | Errno::NOTDIR) if lacks_proc() => Err(Errno::NOSYS.into()),
+        done => Ok(done?),
+    }
+}
+
+/// Whether `/proc` is not mounted, through which the system does what no call of its own does.
+pub fn lacks_proc() -> bool {
+    rustix::fs::stat("/proc/self/fd").is_err()
 }
 
 /// The system takes -1 for "leave it", which is nobody's number.

@@ -1,12 +1,15 @@
 //! Extended attributes by descriptor.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
-use super::meta::by_path;
+use super::dir::Dir;
+use super::meta::{by_path, lacks_proc};
+use super::newer;
+use super::stat::stat_fd;
 
 /// The most bytes of names and values that one file's attributes may have together.
 pub const XATTRS_MAX: usize = 8 << 20;
@@ -15,12 +18,50 @@ pub const XATTRS_MAX: usize = 8 << 20;
 /// names for ordinary attributes, and the ACLs are read in the portable form anyway.
 const SHOWN_TWICE: [&[u8]; 2] = [b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"];
 
+/// Something whose attributes are read or set: its descriptor, of [`Dir::open_path`] too, and the directory and name
+/// that it was opened by, if they are known. These serve where the system takes no such descriptor and `/proc` is not
+/// mounted.
+#[derive(Clone, Copy)]
+pub struct Named<'n> {
+    pub fd: BorrowedFd<'n>,
+    pub place: Option<(&'n Dir, &'n [u8])>,
+}
+
+impl<'n> From<BorrowedFd<'n>> for Named<'n> {
+    fn from(fd: BorrowedFd<'n>) -> Self {
+        Named { fd, place: None }
+    }
+}
+
+impl Named<'_> {
+    /// Does by a path in `/proc` what the descriptor is not taken for, or without `/proc` by name. A name may lead
+    /// elsewhere meanwhile: only in a directory of ours that nobody else can write to is that ruled out, else `ENOSYS`.
+    fn unopened<T>(
+        self,
+        by_proc: impl Fn(&str) -> Result<T, Errno>,
+        by_name: impl FnOnce(BorrowedFd<'_>, &[u8]) -> Result<T, Errno>,
+    ) -> io::Result<T> {
+        match (by_path(self.fd, by_proc), self.place) {
+            (Err(error), Some((dir, name))) if is(&error, Errno::NOSYS) => {
+                let holder = dir.stat_self()?;
+                let is_ours = holder.uid == super::effective_uid() && holder.mode & 0o022 == 0;
+                if !is_ours || dir.stat(name)?.id() != stat_fd(self.fd)?.id() {
+                    return Err(error);
+                }
+                Ok(by_name(dir.as_fd(), name)?)
+            }
+            (done, _) => done,
+        }
+    }
+}
+
 /// All extended attributes but [`SHOWN_TWICE`], sorted by name; none where the file system knows no such thing. An attribute
 /// removed meanwhile is left out. More than [`XATTRS_MAX`] bytes are `E2BIG`.
 ///
 /// Takes descriptors of [`Dir::open_path`](super::Dir::open_path) too.
-pub fn read_xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let list = match read_growing(|buf| list_xattr(fd, buf)) {
+pub fn read_xattrs<'n>(of: impl Into<Named<'n>>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let of = of.into();
+    let list = match read_growing(|buf| list_xattr(of, buf)) {
         // Some file systems of other machines say so of a file without any (`ENODATA`).
         Err(error) if is_unsupported(&error) || is_absent(&error) => return Ok(Vec::new()),
         result => result?,
@@ -28,7 +69,7 @@ pub fn read_xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut total = list.len();
     let mut xattrs = Vec::new();
     for name in list.split(|&b| b == 0).filter(|name| !name.is_empty() && !SHOWN_TWICE.contains(name)) {
-        match read_growing(|buf| get_xattr(fd, name, buf)) {
+        match read_growing(|buf| get_xattr(of, name, buf)) {
             Ok(value) => {
                 total += value.len();
                 xattrs.push((name.to_vec(), value));
@@ -48,46 +89,60 @@ pub fn read_xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
 }
 
 /// Sets one extended attribute, replacing the value it had.
-pub fn set_xattr(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> io::Result<()> {
-    match rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()) {
-        Err(Errno::BADF) => by_path(fd, |path| rustix::fs::setxattr(path, name, value, XattrFlags::empty())),
+pub fn set_xattr<'n>(of: impl Into<Named<'n>>, name: &[u8], value: &[u8]) -> io::Result<()> {
+    let of = of.into();
+    match rustix::fs::fsetxattr(of.fd, name, value, XattrFlags::empty()) {
+        Err(Errno::BADF) => of.unopened(
+            |path| rustix::fs::setxattr(path, name, value, XattrFlags::empty()),
+            |dir, file| newer::set_xattr(dir, file, name, value),
+        ),
         result => Ok(result?),
     }
 }
 
 /// Removes one extended attribute; an absent one is success, and so is a file system without any.
-pub fn remove_xattr(fd: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
-    let removed = match rustix::fs::fremovexattr(fd, name) {
-        Err(Errno::BADF) => by_path(fd, |path| rustix::fs::removexattr(path, name)),
+pub fn remove_xattr<'n>(of: impl Into<Named<'n>>, name: &[u8]) -> io::Result<()> {
+    let of = of.into();
+    let removed = match rustix::fs::fremovexattr(of.fd, name) {
+        Err(Errno::BADF) => of.unopened(
+            |path| rustix::fs::removexattr(path, name),
+            |dir, file| newer::remove_xattr(dir, file, name),
+        ),
         result => result.map_err(io::Error::from),
     };
     match removed {
         Err(error) if is_unsupported(&error) || is_absent(&error) => Ok(()),
         // Of another user's file the system refuses to remove even what is absent.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && lacks_xattr(fd, name) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && lacks_xattr(of, name) => Ok(()),
         result => result,
     }
 }
 
-fn lacks_xattr(fd: BorrowedFd<'_>, name: &[u8]) -> bool {
-    get_xattr(fd, name, &mut []).is_err_and(|error| is_absent(&error) || is_unsupported(&error))
+fn lacks_xattr(of: Named<'_>, name: &[u8]) -> bool {
+    get_xattr(of, name, &mut []).is_err_and(|error| is_absent(&error) || is_unsupported(&error))
 }
 
-fn list_xattr(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-    match rustix::fs::flistxattr(fd, &mut *buf) {
+fn list_xattr(of: Named<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    match rustix::fs::flistxattr(of.fd, &mut *buf) {
         Err(Errno::BADF) => {
             let buf = std::cell::RefCell::new(buf);
-            by_path(fd, |path| rustix::fs::listxattr(path, &mut **buf.borrow_mut()))
+            of.unopened(
+                |path| rustix::fs::listxattr(path, &mut **buf.borrow_mut()),
+                |dir, file| newer::list_xattr(dir, file, &mut buf.borrow_mut()),
+            )
         }
         result => Ok(result?),
     }
 }
 
-fn get_xattr(fd: BorrowedFd<'_>, name: &[u8], buf: &mut [u8]) -> io::Result<usize> {
-    match rustix::fs::fgetxattr(fd, name, &mut *buf) {
+fn get_xattr(of: Named<'_>, name: &[u8], buf: &mut [u8]) -> io::Result<usize> {
+    match rustix::fs::fgetxattr(of.fd, name, &mut *buf) {
         Err(Errno::BADF) => {
             let buf = std::cell::RefCell::new(buf);
-            by_path(fd, |path| rustix::fs::getxattr(path, name, &mut **buf.borrow_mut()))
+            of.unopened(
+                |path| rustix::fs::getxattr(path, name, &mut **buf.borrow_mut()),
+                |dir, file| newer::get_xattr(dir, file, name, &mut buf.borrow_mut()),
+            )
         }
         result => Ok(result?),
     }
@@ -114,11 +169,15 @@ fn read_growing(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Res
     }
 }
 
+/// Whether a file system has no extended attributes. Without `/proc` the system says `ENOSYS` of a file that may have.
 fn is_unsupported(error: &io::Error) -> bool {
-    let code = error.raw_os_error();
-    [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS].iter().any(|e| code == Some(e.raw_os_error()))
+    is(error, Errno::NOTSUP) || is(error, Errno::OPNOTSUPP) || (is(error, Errno::NOSYS) && !lacks_proc())
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::NODATA.raw_os_error())
+    is(error, Errno::NODATA)
 }

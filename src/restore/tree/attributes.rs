@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::entry::{Entry, Metadata, Path};
 use crate::error::{Error, Result};
 use crate::job::{meta, ProblemKind};
-use crate::platform::{self, FileKind, Stat};
+use crate::platform::{self, FileKind, Named, Stat};
 
 use super::Tree;
 
@@ -45,14 +45,15 @@ impl Wanted {
         self,
         path: &Path,
         data: &Metadata,
-        fd: BorrowedFd<'_>,
+        of: Named<'_>,
         owned: Option<(u32, u32)>,
     ) -> Vec<Error> {
+        let fd = of.fd;
         let mut attempts = Attempts { wanted: self, path, failed: Vec::new() };
         if owned != Some((data.uid, data.gid)) {
             attempts.set(meta::OWNER, "set the owner of", || platform::set_owner(fd, data.uid, data.gid));
         }
-        attempts.xattrs(data, fd);
+        attempts.xattrs(data, of);
         let mode = self.mode(data, || platform::stat_fd(fd));
         attempts.set(meta::MODE, "set the mode of", || platform::set_mode(fd, mode?));
         attempts.set(meta::TIMES, "set the times of", || platform::set_times(fd, data.mtime));
@@ -93,44 +94,59 @@ impl Attempts<'_> {
     /// Sets one thing if it is wanted.
     fn set(&mut self, bit: u32, op: &str, set: impl FnOnce() -> io::Result<()>) {
         if self.wanted.has(bit) {
-            self.failed.extend(set().err().map(|error| Error::io(op, self.path, &error)));
+            self.failed.extend(set().err().map(|error| not_done(op, self.path, &error)));
         }
     }
 
     /// ACLs come last: they change the mode, and where it allows its owner no writing it allows no `user.*`.
-    fn xattrs(&mut self, data: &Metadata, fd: BorrowedFd<'_>) {
-        self.remove_xattrs(data, fd);
+    fn xattrs(&mut self, data: &Metadata, of: Named<'_>) {
+        self.remove_xattrs(data, of);
         let wanted = self.wanted;
         let settable = data.xattrs.iter().filter(|(name, _)| wanted.sets(name));
         let (acls, others): (Vec<_>, Vec<_>) = settable.partition(|(name, _)| name.starts_with(ACL));
         for (name, value) in others.into_iter().chain(acls) {
-            self.set(meta::XATTRS, "set an extended attribute of", || platform::set_xattr(fd, name, value));
+            self.set(meta::XATTRS, "set an extended attribute of", || platform::set_xattr(of, name, value));
         }
     }
 
-    fn remove_xattrs(&mut self, data: &Metadata, fd: BorrowedFd<'_>) {
+    fn remove_xattrs(&mut self, data: &Metadata, of: Named<'_>) {
         if !self.wanted.strips || !self.wanted.has(meta::XATTRS) {
             return;
         }
-        let now = match platform::read_xattrs(fd) {
+        let now = match platform::read_xattrs(of) {
             Ok(now) => now,
             Err(error) => {
-                return self.failed.push(Error::io("read the extended attributes of", self.path, &error))
+                return self.failed.push(not_done("read the extended attributes of", self.path, &error))
             }
         };
         for (name, _) in now {
             if self.wanted.removes(&name) && !data.xattrs.iter().any(|(kept, _)| *kept == name) {
-                let remove = || platform::remove_xattr(fd, &name);
+                let remove = || platform::remove_xattr(of, &name);
                 self.set(meta::XATTRS, "remove an extended attribute of", remove);
             }
         }
     }
 }
 
+/// Whether something could not be done because `/proc` is not mounted.
+fn needs_proc(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOSYS) && platform::lacks_proc()
+}
+
+fn not_done(op: &str, path: &Path, error: &io::Error) -> Error {
+    let told = Error::io(op, path, error);
+    match needs_proc(error) {
+        true => {
+            Error { detail: "this system does it only through /proc, which is not mounted".into(), ..told }
+        }
+        false => told,
+    }
+}
+
 impl Tree<'_, '_> {
     /// Sets the metadata of what is open; what cannot be set is a problem.
     pub(super) fn metadata(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
-        let failed = self.wanted.set(path, data, fd, None);
+        let failed = self.wanted.set(path, data, fd.into(), None);
         self.not_set(path, failed)
     }
 
@@ -153,12 +169,21 @@ impl Tree<'_, '_> {
         if !same || !wanted.has(meta::XATTRS) {
             return Ok(same);
         }
-        let named = match entry.path == self.base {
-            true => self.open_dir(entry.path.as_bytes()).map(OwnedFd::from),
-            false => self.dir_of(&entry.path).and_then(|dir| dir.open_path(entry.path.name())),
+        let place = if entry.path == self.base { None } else { Some(self.place(entry)?) };
+        let place = place.as_ref().map(|place| (&place.dir, entry.path.name()));
+        let named = match place {
+            None => self.open_dir(entry.path.as_bytes()).map(OwnedFd::from),
+            Some((dir, name)) => dir.open_path(name),
         };
-        let read = |fd: OwnedFd| self.with_read_right(fd.as_fd(), now, || platform::read_xattrs(fd.as_fd()));
-        let now = named.and_then(read);
+        let read = |fd: OwnedFd| {
+            let of = Named { fd: fd.as_fd(), place };
+            self.with_read_right(fd.as_fd(), now, || platform::read_xattrs(of))
+        };
+        let now = match named.and_then(read) {
+            // Setting them tells why.
+            Err(error) if needs_proc(&error) => return Ok(false),
+            now => now,
+        };
         let now = now.map_err(|e| Error::io("read the extended attributes of", &entry.path, &e))?;
         let kept = |name: &[u8]| data.xattrs.iter().any(|(kept, _)| kept == name);
         let now = now.iter().filter(|(name, _)| wanted.removes(name) || kept(name));

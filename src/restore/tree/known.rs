@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::entry::{Entry, Node, Path};
 use crate::error::{Error, Result};
 use crate::job::{meta, ProblemKind};
-use crate::platform::{self, Dir, FileKind, Stat};
+use crate::platform::{self, Dir, FileKind, Named, Stat};
 
 use super::small::Place;
 use super::Tree;
@@ -112,7 +112,12 @@ impl Tree<'_, '_> {
         if lent {
             platform::set_mode(named.as_fd(), found.mode | 0o600).map_err(|e| trouble(&e))?;
         }
-        let mut failed = wanted.set(&entry.path, &entry.meta, named.as_fd(), None);
+        let mut failed = wanted.set(
+            &entry.path,
+            &entry.meta,
+            Named { fd: named.as_fd(), place: Some((&place.dir, name)) },
+            None,
+        );
         if lent && !wanted.has(meta::MODE) {
             let back = platform::set_mode(named.as_fd(), found.mode);
             failed.extend(back.err().map(|e| Error::io("set the mode of", &entry.path, &e)));

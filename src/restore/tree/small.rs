@@ -163,6 +163,6 @@ impl Maker {
             return Err(write_error(error));
         }
         let owned = place.owner_of(&output);
-        Ok(Outcome::Written(self.wanted.set(&entry.path, &entry.meta, output.as_fd(), owned)))
+        Ok(Outcome::Written(self.wanted.set(&entry.path, &entry.meta, output.as_fd().into(), owned)))
     }
 }

@@ -1,0 +1,101 @@
+//! Restores where `/proc` is not mounted, as in some containers and rescue systems.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use ibt::job::{Cancel, Options, Overwrite, Silent};
+use support::series::KEY;
+use support::tools::{child_role, command, output, run, set_mode, this_test_again};
+use support::{assert_same_facts, facts, is_root, skip, Series};
+
+/// Links and FIFOs with attributes, in a directory too, and a copy of that with other attributes. True if they could be
+/// set.
+fn odd_attributes(series: &mut Series) -> bool {
+    let source = series.source.clone();
+    fs::create_dir(source.join("dir")).unwrap();
+    series.write("dir/file", "content");
+    symlink("file", source.join("dir/link")).unwrap();
+    run(&mut command("mkfifo", [source.join("dir/fifo"), source.join("pipe")]));
+    set_mode(&source.join("dir/fifo"), 0o644);
+    set_mode(&source.join("pipe"), 0o664);
+    for name in ["dir/fifo", "dir/link", "pipe", "dir/file"] {
+        let mut set = command("setfattr", ["-h", "-n", "trusted.of", "-v", name]);
+        if !set.arg(source.join(name)).output().is_ok_and(|output| output.status.success()) {
+            return false;
+        }
+    }
+    run(command("touch", ["-h", "-d", "2020-01-02T03:04:05.678Z"]).arg(source.join("dir/link")));
+    series.snapshot();
+    let over = series.beside("over");
+    run(command("cp", ["-a"]).arg(&source).arg(&over));
+    for name in ["dir/fifo", "dir/link", "pipe", "dir/file"] {
+        run(command("setfattr", ["-h", "-n", "trusted.of", "-v", "another"]).arg(over.join(name)));
+        run(command("setfattr", ["-h", "-n", "trusted.more", "-v", "1"]).arg(over.join(name)));
+    }
+    run(command("touch", ["-h", "-d", "2021-01-01"]).arg(over.join("dir/link")));
+    set_mode(&over.join("pipe"), 0o600);
+    set_mode(&over.join("dir/file"), 0o600);
+    true
+}
+
+/// The system sets some attributes of links and FIFOs through /proc only, if it is older than Linux 6.13: without that
+/// nothing is lost, or what could not be set is told with the reason.
+#[test]
+fn attributes_are_restored_without_proc() {
+    const TEST: &str = "attributes_are_restored_without_proc";
+    if let Some(role) = child_role() {
+        return restore_as_told(&role);
+    }
+    let mut series = Series::new();
+    if !is_root() || !odd_attributes(&mut series) {
+        return skip("only root may set such attributes and unmount /proc");
+    }
+    let told = series.beside("told");
+    for dest in ["new", "over"] {
+        let dest = series.beside(dest);
+        let paths =
+            [&series.store, &series.cache(), &dest, &told].map(|path| path.to_str().unwrap().to_string());
+        let again = this_test_again(&std::env::current_exe().unwrap(), TEST, &paths.join("\n"));
+        let mut child = command("unshare", ["-m", "sh", "-c", "umount -l /proc && exec \"$@\"", "sh"]);
+        child.arg(again.get_program()).args(again.get_args());
+        child.envs(again.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let ended = output(&mut child);
+        if String::from_utf8_lossy(&ended.stderr).contains("umount") {
+            return skip("/proc cannot be unmounted here");
+        }
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+        let told = fs::read_to_string(&told).unwrap();
+        let restored = facts(&dest);
+        if told.is_empty() {
+            assert_same_facts(&series.points[0].kept.facts, &restored);
+        } else {
+            assert!(told.lines().all(|line| line.ends_with("/proc, which is not mounted")), "{told}");
+            assert!(!is_since_linux(6, 13), "{told}");
+        }
+    }
+}
+
+/// The side of the child: restores and writes the problems down.
+fn restore_as_told(role: &str) {
+    let [store, cache, dest, told] = role.split('\n').collect::<Vec<_>>()[..] else { panic!("{role:?}") };
+    assert!(!Path::new("/proc/self").exists());
+    let mut series = Series::new();
+    series.store = store.into();
+    series.options.cache_dir = Some(cache.into());
+    let options = Options { overwrite: Overwrite::Always, ..series.options.clone() };
+    let done = series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
+        ibt::restore::restore(store, KEY, Path::new(dest), job)
+    });
+    let problems = done.ok().problems;
+    let lines = problems.iter().map(|problem| format!("{}\n", problem.message));
+    fs::write(told, lines.collect::<String>()).unwrap();
+}
+
+fn is_since_linux(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+}
