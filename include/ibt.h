@@ -3,50 +3,51 @@
  * and a restore to any point in time.
  *
  * A SNAPSHOT is one backup of one source directory. Snapshots of the same
- * source share a KEY. They are held as ordinary files in a STORAGE: a
- * directory, or whatever the caller's own functions make of it
- * (ibt_storage_new()).
+ * source share a KEY. They are kept as ordinary files in a STORAGE: a
+ * directory, or functions of the caller (ibt_storage_new()).
  *
  * Errors. Functions that can fail return an ibt_status: IBT_OK, IBT_PARTIAL
- *     (finished, but see the report) or, negative, IBT_ERR_*. Their last
- *     argument is an ibt_error **, which may be NULL: it is set to NULL first,
- *     and to an error exactly when the status is negative. The caller frees
- *     it. There is no "last error" kept anywhere. Out of memory, libibt aborts
- *     the process.
+ *     (finished with problems that the report lists) or a negative IBT_ERR_*.
+ *     Their last argument is an ibt_error **, which may be NULL. It is set to
+ *     NULL first, and to an error exactly if the status is negative. The caller
+ *     frees the error. libibt keeps no "last error" anywhere. If memory runs
+ *     out, libibt aborts the process.
  *
- * Reports. Operations have an ibt_report **, which may be NULL: it is set to
- *     NULL first, and to a report as soon as work was begun, also when it then
- *     failed. The caller frees it.
+ * Reports. Operations have an ibt_report **, which may be NULL. It is set to
+ *     NULL first, and to a report once the work has begun, even if the work
+ *     then fails. The caller frees the report.
  *
- * Ownership. What comes from a function *_new() or *_open_*(), or through an
- *     out argument, is the caller's and freed with the *_free() of its type,
- *     which ignores NULL. Out arguments are overwritten, never freed. A const
- *     char * that is returned is borrowed: it lives as long as the object it
- *     came from. What setters are given is copied, userdata aside (see
- *     ibt_destroy_fn). What other functions are given must stay valid and
+ * Ownership. An object belongs to the caller if a function *_new() or
+ *     *_open_*() returns it, or if a function stores it in an out argument. The
+ *     caller frees it with the *_free() of its type, which ignores NULL. Out
+ *     arguments are overwritten, and their old value is not freed. A returned
+ *     const char * is borrowed: it is valid as long as the object that it came
+ *     from. Setters copy their arguments, except userdata (see
+ *     ibt_destroy_fn). Arguments of other functions must stay valid and
  *     unchanged until the call returns.
  *
- * NULL and numbers out of range. Functions that return a status answer
- *     IBT_ERR_INVALID_ARG. All others return 0 or NULL, and "" where they say
- *     that they never return NULL. None crashes.
+ * NULL and numbers out of range. Functions that return a status return
+ *     IBT_ERR_INVALID_ARG. All others return 0 or NULL, or "" if their comment
+ *     says that they never return NULL. None crashes.
  *
- * Paths are bytes ended by NUL, as the system has them. So are names in
+ * Paths are bytes ended by NUL, as the system stores them. So are names in
  * reports.
  *
  * Threads. Objects may move between threads. An ibt_storage and an
- *     ibt_snapshot serve one call at a time, a second one gets IBT_ERR_BUSY.
- *     Errors and reports never change and may be shared; so may options while
- *     no setter runs. ibt_cancel is for any thread and for signal handlers. No
- *     thread of libibt outlives a call, and no call touches signals, umask,
- *     working directory, environment or stderr. Of the calling thread's stack a
- *     call needs 96 KiB at most, without what its callbacks use.
+ *     ibt_snapshot serve one call at a time; a second call returns
+ *     IBT_ERR_BUSY. Errors and reports never change and may be shared between
+ *     threads; so may options while no setter runs. Any thread and any signal
+ *     handler may use an ibt_cancel. No thread of libibt outlives a call, and
+ *     no call changes signals, umask, working directory, environment or stderr.
+ *     A call needs at most 96 KiB of the calling thread's stack, not counting
+ *     the stack that its callbacks use.
  *
  * Callbacks run on the thread that called the operation, and never after it
- *     returned. They answer IBT_CALLBACK_OK (1) to go on; 0 and negative
- *     numbers are failures and stop it. They must not throw an exception,
- *     longjmp or panic across libibt. They may call any function, but the
- *     storage that is in use is busy; freeing an object that is in use takes
- *     effect when the operation ends.
+ *     returned. They return IBT_CALLBACK_OK (1) to go on; 0 and negative
+ *     numbers are failures and stop the operation. They must not throw an
+ *     exception, longjmp or panic across libibt. They may call any function of
+ *     libibt, but the storage in use is busy. An object that is freed while it
+ *     is in use stays valid until the operation ends.
  */
 #ifndef IBT_H
 #define IBT_H
@@ -56,9 +57,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The version of this header; ibt_version() is that of the library. */
+/* The version of this header. ibt_version() gives the library's. */
 #define IBT_VERSION "0.1.0"
-/* major * 65536 + minor * 256 + patch, to compare versions with. */
+/* major * 65536 + minor * 256 + patch, for comparing versions. */
 #define IBT_VERSION_NUMBER 0x000100
 
 /* Goes before every function of libibt. */
@@ -73,25 +74,27 @@ extern "C" {
 /**
  * ==== Statuses ====
  *
- * Done.
+ * Success.
  */
 #define IBT_OK 0
 
 /**
- * Finished, but not everything went well: entries were unreadable, changed
- * while being read, or damaged, metadata could not be set, something stood in
- * the way, stored files were lost. The report lists each.
+ * The operation finished with problems: entries were unreadable, changed while
+ * they were read, or are damaged, metadata could not be set, something in the
+ * destination was in the way, or stored files are missing. The report lists
+ * each problem.
  */
 #define IBT_PARTIAL 1
 
 /**
- * An argument or option is NULL, malformed, unknown, or of no use here.
+ * An argument or option is NULL, malformed, unknown, or has no use in this
+ * operation.
  */
 #define IBT_ERR_INVALID_ARG -1
 
 /**
- * The system refused to read or write: no such source, no room, no permission;
- * ibt_error_os_code() tells.
+ * The system could not read or write: for example there is no such source, no
+ * space left, or no permission. See ibt_error_os_code().
  */
 #define IBT_ERR_IO -2
 
@@ -101,17 +104,17 @@ extern "C" {
 #define IBT_ERR_NOT_FOUND -3
 
 /**
- * What was to be made exists already.
+ * The operation would create something that exists already.
  */
 #define IBT_ERR_EXISTS -4
 
 /**
- * Stored bytes are not what they should be.
+ * Stored bytes are damaged.
  */
 #define IBT_ERR_CORRUPT -5
 
 /**
- * Written by a newer libibt, or not a backup file at all.
+ * A file was written by a newer libibt, or is not a backup file at all.
  */
 #define IBT_ERR_FORMAT -6
 
@@ -131,13 +134,13 @@ extern "C" {
 #define IBT_ERR_CANCELLED -9
 
 /**
- * In use by another call or another program.
+ * Another call or another program is using the object or the key.
  */
 #define IBT_ERR_BUSY -10
 
 /**
- * Not possible on this system, or not built in, or a function is missing that
- * the storage needs for it.
+ * Not possible on this system, not built in, or the storage has no function
+ * for it.
  */
 #define IBT_ERR_UNSUPPORTED -11
 
@@ -147,38 +150,39 @@ extern "C" {
 #define IBT_ERR_LIMIT -12
 
 /**
- * Another source or host than the newest snapshot's, an empty source where that
- * had entries, or an unexpected digest.
+ * The source or the host is another one than that of the newest snapshot, the
+ * source is empty although the newest snapshot has entries, or the digest is
+ * not the expected one.
  */
 #define IBT_ERR_MISMATCH -13
 
 /**
- * A bug in libibt, caught; please report the error's message.
+ * A bug in libibt that was caught. Please report it with the error's message.
  */
 #define IBT_ERR_PANIC -99
 
 /**
- * ==== What callbacks answer ====
+ * ==== Answers of callbacks ====
  *
- * A callback's answer: go on.
+ * Go on.
  */
 #define IBT_CALLBACK_OK 1
 
 /**
- * A callback's answer: stop with failure. So is every negative number.
+ * Stop with a failure. Every negative number means the same.
  */
 #define IBT_CALLBACK_FAILED 0
 
 /**
- * Enough. A change callback is called no more and the operation goes on; a
- * call with an entry or sink callback ends early with IBT_OK.
+ * Enough. libibt does not call a change callback again, and the operation goes
+ * on. A call with an entry or sink callback ends early with IBT_OK.
  */
 #define IBT_CALLBACK_STOP 2
 
 /**
  * ==== Compression: ibt_options_set_compression() ====
  *
- * Store archives as they are.
+ * Store archives uncompressed.
  */
 #define IBT_COMPRESSION_NONE 0
 
@@ -190,27 +194,31 @@ extern "C" {
 /**
  * ==== Change detection: ibt_options_set_change_detection() ====
  *
- * An entry is unchanged if size, times and inode are equal and old enough. Where
- * the file system keeps no ctime of its own (FAT, exFAT, squashfs; any other of
- * which this is not known and where every file's ctime is its mtime, as with
- * many FUSE file systems) every file is read.
+ * A file is unchanged if its size, mtime, ctime and inode number are the
+ * recorded ones and its times are at least two seconds older than the last
+ * scan, so that no later change can have the same times. On a file system that
+ * keeps no ctime of its own every file is read. Those are FAT, exFAT, HFS and
+ * file systems of read-only images, such as squashfs. A file system of unknown
+ * kind, such as most FUSE file systems, is treated the same way if the ctime
+ * of every file equals its mtime.
  */
 #define IBT_DETECT_METADATA 0
 
 /**
- * No file is unchanged until it was read.
+ * Read every file, whatever its metadata.
  */
 #define IBT_DETECT_CONTENT 1
 
 /**
  * ==== Files that fail: ibt_options_set_on_file_error() ====
  *
- * List a file that fails in the report and go on.
+ * List the failed file in the report and go on.
  */
 #define IBT_ON_ERROR_SKIP 0
 
 /**
- * Make the first problem that is no note the operation's error.
+ * Stop at the first problem that is not a note. That problem becomes the
+ * operation's error.
  */
 #define IBT_ON_ERROR_STOP 1
 
@@ -222,27 +230,29 @@ extern "C" {
 #define IBT_OVERWRITE_NEVER 0
 
 /**
- * Replace every file whose content is another; read all to find out.
+ * Replace every file whose content differs. Files of equal size are read to
+ * find out.
  */
 #define IBT_OVERWRITE_ALWAYS 1
 
 /**
- * The same, but take a file of the same size and modification time to be
- * right.
+ * Like IBT_OVERWRITE_ALWAYS, but a file with the snapshot's size and
+ * modification time is not read: it counts as equal.
  */
 #define IBT_OVERWRITE_IF_DIFFERENT 2
 
 /**
- * Replace only what was modified before the snapshot's entry was. A directory that
- * is there gets the snapshot's metadata whenever it was modified.
+ * Replace only a file that was modified before the snapshot's file was. An
+ * existing directory always gets the snapshot's metadata, whatever its
+ * modification time.
  */
 #define IBT_OVERWRITE_IF_OLDER 3
 
 /**
- * Restore only what is absent; touch nothing that is there. A directory that a
- * restore made and could not finish (it failed, or the power did) is there as
- * well and keeps the mode 0700: complete such a restore with
- * IBT_OVERWRITE_IF_OLDER, which sets it.
+ * Restore only absent entries and leave existing ones as they are. A directory
+ * that a failed or interrupted restore made exists as well, so it keeps the
+ * mode 0700. Complete such a restore with IBT_OVERWRITE_IF_OLDER, which sets
+ * the mode.
  */
 #define IBT_OVERWRITE_KEEP 4
 
@@ -254,7 +264,7 @@ extern "C" {
 #define IBT_META_MODE 1
 
 /**
- * User and group; by default with privilege only.
+ * User and group. By default only with privilege.
  */
 #define IBT_META_OWNER 2
 
@@ -264,8 +274,8 @@ extern "C" {
 #define IBT_META_TIMES 4
 
 /**
- * Extended attributes, ACLs among them; security.* and trusted.* with
- * privilege only, even if asked for.
+ * Extended attributes, including ACLs. security.* and trusted.* are set only
+ * with privilege, even if this bit is set.
  */
 #define IBT_META_XATTRS 8
 
@@ -275,16 +285,17 @@ extern "C" {
 #define IBT_META_SPECIAL 16
 
 /**
- * The setuid bit where the owner is the snapshot's; the setgid bit where the
- * group is, and on directories.
+ * The setuid bit if the restored file has the snapshot's owner, and the setgid
+ * bit if it has the snapshot's group. On a directory the setgid bit in any
+ * case.
  */
 #define IBT_META_SETID 32
 
 /**
  * ==== Phases: ibt_progress_phase() ====
  *
- * Looking for what changed. Reading states, of a list, a prune or a verify.
- * Waiting for the lock, before an operation's first phase.
+ * Looking for changes; reading states, in a list, a prune or a verify; waiting
+ * for the lock, before an operation's first phase.
  */
 #define IBT_PHASE_SCAN 1
 
@@ -360,32 +371,33 @@ extern "C" {
 #define IBT_CHANGE_DELETED 2
 
 /**
- * Its content changed, or its type.
+ * The content changed, or the type of the entry.
  */
 #define IBT_CHANGE_CONTENT 4
 
 /**
- * Its mode, owner, times or attributes changed; in a comparison also which
- * names are hard links of one file.
+ * Mode, owner, times or extended attributes changed. In a comparison also: the
+ * set of names that are hard links of the file changed.
  */
 #define IBT_CHANGE_METADATA 8
 
 /**
- * It came from another path.
+ * The entry came from another path.
  */
 #define IBT_CHANGE_MOVED 16
 
 /**
- * It could not be read: the previous version was carried forward. In a restore:
- * what stands there was left, because of the overwrite policy.
+ * In a backup: the entry could not be read, and its previous version was
+ * carried forward. In a restore: the overwrite policy left the existing entry
+ * in its place.
  */
 #define IBT_CHANGE_KEPT 32
 
 /**
  * ==== Counters: ibt_report_counter() ====
  *
- * Entries of the snapshot, its root included; of a comparison, those compared;
- * of a verify, those of all snapshots.
+ * Entries of the snapshot, its root included. After a comparison the compared
+ * entries, after a verify the entries of all verified snapshots.
  */
 #define IBT_COUNT_ENTRIES 1
 
@@ -403,19 +415,20 @@ extern "C" {
 #define IBT_COUNT_DELETED 6
 
 /**
- * Entries of which only metadata changed.
+ * Entries of which only the metadata changed.
  */
 #define IBT_COUNT_METADATA 7
 
 /**
  * Bytes read: by a backup from the source; by a restore, a consolidation and a
- * rebuild of the cache out of archives; by a comparison from the tree; by a
+ * rebuild of the cache from archives; by a comparison from the tree; by a
  * verify and a prune from the storage.
  */
 #define IBT_COUNT_BYTES_READ 8
 
 /**
- * Bytes written to the store, to restored files or, by a rebuild, to the cache.
+ * Bytes written: to the store, to restored files or, by a rebuild, to the
+ * cache.
  */
 #define IBT_COUNT_BYTES_WRITTEN 9
 
@@ -425,43 +438,45 @@ extern "C" {
 #define IBT_COUNT_RESTORED 10
 
 /**
- * Problems, notes included: all of them, also those the report no longer
+ * All problems, including notes and the problems that the report no longer
  * lists.
  */
 #define IBT_COUNT_PROBLEMS 11
 
 /**
- * Logical bytes of the snapshot's files; of a verify, those of all snapshots. 0
- * after a comparison.
+ * Logical bytes of the snapshot's files. After a verify the bytes of all
+ * verified snapshots, after a comparison 0.
  */
 #define IBT_COUNT_BYTES 12
 
 /**
  * ==== Problems: ibt_report_problem_kind() ====
  *
- * Could not be read; its previous version, if any, was carried forward. Of
- * stored bytes: they cannot be read now, which says nothing of what they are.
+ * The entry could not be read; its previous version, if any, was carried
+ * forward. Of stored bytes: they cannot be read at the moment and may be whole
+ * or damaged.
  */
 #define IBT_PROBLEM_UNREADABLE 1
 
 /**
- * Was gone when it was to be read.
+ * The entry was gone before it could be read.
  */
 #define IBT_PROBLEM_VANISHED 2
 
 /**
- * Changed while it was read.
+ * The file changed while it was read.
  */
 #define IBT_PROBLEM_CHANGED 3
 
 /**
- * A note: left out by design (a socket, the store itself), or left where it is
- * because the backup left it out.
+ * A note. A backup left the entry out by design (for example a socket, or the
+ * store itself), or a restore left an entry in place because the backup had
+ * left it out.
  */
 #define IBT_PROBLEM_SKIPPED 4
 
 /**
- * Stored bytes are not what they should be.
+ * Stored bytes are damaged.
  */
 #define IBT_PROBLEM_DAMAGED 5
 
@@ -471,55 +486,57 @@ extern "C" {
 #define IBT_PROBLEM_MISSING 6
 
 /**
- * Metadata that could not be read or set.
+ * Metadata could not be read or set.
  */
 #define IBT_PROBLEM_METADATA 7
 
 /**
- * A note: something an earlier run left in the store, or a restore in its
- * destination.
+ * A note. An earlier run left a file in the store, or an earlier restore left
+ * one in or beside its destination.
  */
 #define IBT_PROBLEM_LEFTOVER 8
 
 /**
- * Snapshots say that they were made more than a day after what the clock says:
- * either clock was wrong. Each backup says so until they are removed; what was
- * made after them is in order.
+ * The key has snapshots whose date is more than a day ahead of the clock.
+ * Either the clock is wrong now, or it was wrong when they were made. Each
+ * backup reports this until those snapshots are removed. Snapshots made after
+ * them are valid.
  */
 #define IBT_PROBLEM_CLOCK 9
 
 /**
- * Something in the destination of a restore is in the way, or its permissions
- * are, or its file system has no such name, size or type of entry.
+ * The destination of a restore refused an entry: another entry is in the way,
+ * permissions are missing, or the file system does not support such a name,
+ * size or type of entry.
  */
 #define IBT_PROBLEM_OBSTRUCTED 10
 
 /**
  * ==== Actions: ibt_report_snapshot_action() ====
  *
- * The snapshot is there.
+ * The snapshot exists.
  */
 #define IBT_ACTION_KEPT 1
 
 /**
- * The snapshot was removed, or would be.
+ * The snapshot was removed, or a dry run would remove it.
  */
 #define IBT_ACTION_REMOVED 2
 
 /**
- * A request to stop: one-shot, it cannot be taken back. Owned by the caller,
- * who frees it with ibt_cancel_free(); operations share it, so that freeing it
- * while one runs does no harm to that one.
+ * A request to stop. It is one-shot: a request cannot be taken back. Owned by
+ * the caller, who frees it with ibt_cancel_free(). Operations share the
+ * object, so the caller may free it while an operation runs.
  *
- * Any number of threads may use one at once.
+ * Any number of threads may use one object at once.
  *
  * Since: 0.1
  */
 typedef struct ibt_cancel ibt_cancel;
 
 /**
- * One file, directory, link or device at one moment. Valid inside the callback
- * that was given it only, and so is every string borrowed from it.
+ * One file, directory, link or device at one moment. The entry, and every
+ * string borrowed from it, is valid only during the callback that received it.
  *
  * Since: 0.1
  */
@@ -528,63 +545,67 @@ typedef struct ibt_entry ibt_entry;
 /**
  * Why a call failed. Owned by the caller, who frees it with ibt_error_free().
  *
- * Immutable: may be read by several threads at once, freed by any one.
+ * Immutable: several threads may read it at once, and any of them may free it.
  *
  * Since: 0.1
  */
 typedef struct ibt_error ibt_error;
 
 /**
- * Takes the names that an ibt_list_fn finds. Lent to it for one call.
+ * Receives the names that an ibt_list_fn finds. Valid during the call of that
+ * function only.
  *
  * Since: 0.1
  */
 typedef struct ibt_list ibt_list;
 
 /**
- * How an operation is to be done. One type serves every operation, and where a
- * function takes options, NULL means the defaults. Owned by the caller, who
+ * How an operation is to be done. One type serves every operation. NULL for
+ * the options of an operation means all defaults. Owned by the caller, who
  * frees it with ibt_options_free().
  *
- * Setters copy what they are given. A setter that refuses returns its status
- * and marks the object: every operation given it then returns that status and
- * says which setter refused what. So return values of setters need not be
- * checked.
+ * Setters copy their arguments. A setter that fails returns a status and marks
+ * the object: every later operation with this object returns that status too,
+ * and its error names the setter and the reason. So a program need not check
+ * the return values of setters.
  *
- * Operations copy the object when they begin. Several may use it at once, also
- * from different threads, as long as no setter runs.
+ * Operations copy the object when they begin. Several operations may use it at
+ * once, also from different threads, as long as no setter runs.
  *
  * Since: 0.1
  */
 typedef struct ibt_options ibt_options;
 
 /**
- * How far an operation is. Valid inside its ibt_progress_fn only.
+ * The progress of an operation. Valid during the call of its ibt_progress_fn
+ * only.
  *
  * Since: 0.1
  */
 typedef struct ibt_progress ibt_progress;
 
 /**
- * What an operation did. Owned by the caller, who frees it with
- * ibt_report_free(); every string borrowed from it lives until then.
+ * The result of an operation. Owned by the caller, who frees it with
+ * ibt_report_free(). Every string borrowed from it is valid until then.
  *
- * Immutable: may be read by several threads at once, freed by any one.
- * Functions that take an index return NULL or 0 when it is out of range.
+ * Immutable: several threads may read it at once, and any of them may free it.
+ * Functions that take an index return NULL or 0 when the index is out of
+ * range.
  *
  * Since: 0.1
  */
 typedef struct ibt_report ibt_report;
 
 /**
- * One snapshot, opened to look into it. Owned by the caller, who frees it with
- * ibt_snapshot_free().
+ * One opened snapshot, for listing its entries and reading its files. Owned by
+ * the caller, who frees it with ibt_snapshot_free().
  *
- * It was verified when it was opened and does not change. It keeps its storage
- * alive, also after ibt_storage_free(), but does not lock it: if the snapshot
- * is removed meanwhile, reading its files fails with IBT_ERR_MISSING.
+ * The snapshot was verified when it was opened, and it does not change. It
+ * keeps its storage alive, also after ibt_storage_free(), but does not lock
+ * it: if the snapshot is removed meanwhile, reading its files fails with
+ * IBT_ERR_MISSING.
  *
- * One call at a time: a second one, from another thread or from a callback,
+ * One call at a time: a second call, from another thread or from a callback,
  * returns IBT_ERR_BUSY. May move between threads. Memory does not grow with
  * the number of entries.
  *
@@ -593,13 +614,16 @@ typedef struct ibt_report ibt_report;
 typedef struct ibt_snapshot ibt_snapshot;
 
 /**
- * A place for backup files: a directory, or whatever the caller's functions
- * make of it. Owned by the caller, who frees it with ibt_storage_free().
+ * A place for backup files: a directory, or functions of the caller
+ * (ibt_storage_new()). Owned by the caller, who frees it with
+ * ibt_storage_free().
  *
- * One call at a time: a second one, from another thread or from a callback,
- * returns IBT_ERR_BUSY. May move between threads. Where a function takes a
- * storage, NULL means the default directory: $TMPDIR (or $TEMP, $TMP, /tmp) +
- * "/ibt-UID", mode 0700, refused if it belongs to someone else.
+ * One call at a time: a second call, from another thread or from a callback,
+ * returns IBT_ERR_BUSY. May move between threads.
+ *
+ * NULL for the storage of an operation means the default directory: $TMPDIR
+ * (or $TEMP, $TMP, /tmp) + "/ibt-UID", mode 0700, refused if it belongs to
+ * another user.
  *
  * Since: 0.1
  */
@@ -613,12 +637,12 @@ typedef struct ibt_storage ibt_storage;
 typedef int32_t ibt_status;
 
 /**
- * Told how far an operation is: about ten times a second, and at the beginning
- * and the end of each phase, but not after a commit, when it is too late to
- * cancel. `now` is valid during the call only; done_bytes and done_entries
- * never fall within a phase.
+ * Receives the progress of an operation: about ten times a second, and at the
+ * beginning and at the end of each phase. It is not called after a commit,
+ * because it is then too late to cancel. `now` is valid during the call only.
+ * done_bytes and done_entries never decrease within a phase.
  *
- * Return IBT_CALLBACK_OK to go on; 0 or a negative number cancels the
+ * Return IBT_CALLBACK_OK to go on. 0 or a negative number cancels the
  * operation (IBT_ERR_CANCELLED).
  *
  * Since: 0.1
@@ -626,29 +650,34 @@ typedef int32_t ibt_status;
 typedef int32_t (*ibt_progress_fn)(void *ud, const ibt_progress *now);
 
 /**
- * Lets go of a callback's userdata: called once, when nothing will use it any
- * more, that is when the object it was given to was freed, or another callback
- * set there, and every operation begun with that has ended. May be NULL. Not
- * called if the setter that was given it failed.
+ * Releases the userdata of a callback. May be NULL.
+ *
+ * libibt calls it exactly once, as soon as nothing can use the userdata any
+ * more: the object that holds the callback was freed or another callback was
+ * set in its place, and every operation that began with this callback has
+ * ended. libibt does not call it if the setter that received it failed.
  *
  * Since: 0.1
  */
 typedef void (*ibt_destroy_fn)(void *ud);
 
 /**
- * Told each change. `what` is made of IBT_CHANGE_* bits; `before` is NULL for
- * what is new, `after` for what is gone. Both are valid during the call only.
+ * Receives one change. `what` is a combination of IBT_CHANGE_* bits. `before`
+ * is NULL if the entry is new, `after` is NULL if the entry is gone. Both are
+ * valid during the call only.
  *
- * Changes come in the order of paths, with these exceptions: a restore tells
- * symbolic links and further names of hard links after everything else, what it
- * removes because the snapshot has it not after these, and what makes way for
- * an entry just before that; a backup tells at the end, in any order, what was
- * deleted but might have been found again under another name.
+ * Changes come in the order of paths, with these exceptions. A restore reports
+ * symbolic links and further names of hard links after all other entries.
+ * After these it reports the extra entries that it removes because the
+ * snapshot does not have them. It reports an entry that makes way for another
+ * one just before that other entry. A backup reports at the end, in no
+ * particular order, the deleted files that it might have found again under
+ * another name.
  *
- * Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP for enough: a comparison,
- * which does nothing but tell, then ends with what it has found; a backup or a
- * restore is completed without telling more. 0 or a negative number cancels
- * the operation (IBT_ERR_CANCELLED).
+ * Return IBT_CALLBACK_OK to go on, or IBT_CALLBACK_STOP to receive no further
+ * changes: a comparison then ends with the differences found so far, while a
+ * backup or a restore runs to its end without reporting more changes. 0 or a
+ * negative number cancels the operation (IBT_ERR_CANCELLED).
  *
  * Since: 0.1
  */
@@ -658,29 +687,29 @@ typedef int32_t (*ibt_change_fn)(void *ud,
                                  const ibt_entry *after);
 
 /**
- * Told what an operation is doing, one line at a time. `level` is one of
- * IBT_LOG_*; `message` is valid during the call only.
+ * Receives one line about the work of an operation. `level` is one of
+ * IBT_LOG_*. `message` is valid during the call only.
  *
  * Since: 0.1
  */
 typedef void (*ibt_log_fn)(void *ud, int32_t level, const char *message);
 
 /**
- * Begins an object named `name`, of unknown size, which nobody sees before its
- * commit. `*stream` is NULL and may be set to anything: the other functions of
- * the writer are given it. Up to four streams are open at a time, and written
- * to in turn.
+ * Begins to write an object named `name`. Its size is unknown, and nobody sees
+ * it before its commit. `*stream` is NULL; the function may set it to any
+ * value, which libibt passes to the other functions of the writer. Up to four
+ * streams are open at a time, and are written to alternately.
  *
- * After IBT_CALLBACK_OK the stream is ended by exactly one call of the
- * ibt_commit_fn or the ibt_abort_fn; after a failure by none.
+ * After IBT_CALLBACK_OK libibt ends the stream with exactly one call of the
+ * ibt_commit_fn or the ibt_abort_fn. After a failure it calls neither.
  *
  * Since: 0.1
  */
 typedef int32_t (*ibt_create_fn)(void *ud, const char *name, void **stream);
 
 /**
- * Appends all of `len` bytes, never 0, to a stream. After a failure the stream
- * is aborted.
+ * Appends all of `len` bytes, never 0, to a stream. If it fails, libibt aborts
+ * the stream.
  *
  * Since: 0.1
  */
@@ -690,20 +719,20 @@ typedef int32_t (*ibt_write_fn)(void *ud,
                                 size_t len);
 
 /**
- * Ends a stream: makes the object durable and visible under its name, all of
- * it at once. It must never replace one: if there is an object of that name,
+ * Ends a stream: makes the object durable, and visible under its name in one
+ * step. It must never replace an existing object: if the name is taken, return
  * IBT_ERR_EXISTS.
  *
- * The stream is gone whatever the answer. An object whose commit failed may be
- * there all the same; libibt then deletes it, if an ibt_delete_fn is set and
- * no snapshot may need it.
+ * The stream has ended, whatever the function returns. If a commit fails, the
+ * object may exist nevertheless; libibt then deletes it, if an ibt_delete_fn
+ * is set and no snapshot may need the object.
  *
  * Since: 0.1
  */
 typedef int32_t (*ibt_commit_fn)(void *ud, void *stream);
 
 /**
- * Ends a stream and forgets what was written to it.
+ * Ends a stream and discards the bytes written to it.
  *
  * Since: 0.1
  */
@@ -711,10 +740,11 @@ typedef void (*ibt_abort_fn)(void *ud, void *stream);
 
 /**
  * Reads up to `len` bytes, never 0, of a committed object from `offset` into
- * `buf` and stores their number in `*got`, which is 0 at first. It may read
- * less: libibt asks again for the rest. IBT_CALLBACK_OK with 0 means at or past
- * the end. An absent object is IBT_ERR_NOT_FOUND: a restore lists what it held
- * as missing and goes on; after any other failure it ends.
+ * `buf`, and stores the number of bytes in `*got`, which is 0 at first. It may
+ * read less than `len`: libibt calls it again for the rest. IBT_CALLBACK_OK
+ * with 0 bytes means that offset is at or past the end. Return
+ * IBT_ERR_NOT_FOUND if there is no such object: a restore then lists its
+ * contents as missing and goes on. Any other failure ends the restore.
  *
  * Since: 0.1
  */
@@ -726,54 +756,57 @@ typedef int32_t (*ibt_read_at_fn)(void *ud,
                                   size_t *got);
 
 /**
- * Gives ibt_list_add() every committed object whose name begins with the bytes
- * of `prefix`, "" for all, with its size: also what was committed a moment ago.
- * The order does not matter; others, foreign ones and repeated ones may be
- * among them.
+ * Calls ibt_list_add() for every committed object whose name begins with the
+ * bytes of `prefix` ("" for all), with the object's size. This includes
+ * objects that were committed a moment ago. Names may come in any order, and
+ * other names, names of foreign objects and repeated names do no harm.
  *
  * Since: 0.1
  */
 typedef int32_t (*ibt_list_fn)(void *ud, const char *prefix, ibt_list *out);
 
 /**
- * Removes a committed object. That there is none is success.
+ * Removes a committed object. Return IBT_CALLBACK_OK if there is no such
+ * object.
  *
  * Since: 0.1
  */
 typedef int32_t (*ibt_delete_fn)(void *ud, const char *name);
 
 /**
- * Locks `key` for one writer: keeps every other one, also of other programs
- * and machines that share the storage, out until the ibt_unlock_fn. If another
- * one has it, IBT_ERR_BUSY at once: libibt tries again, 50 times a second, as
- * long as ibt_options_set_lock_wait() allows.
+ * Locks `key` for one writer: keeps out every other writer, also of other
+ * programs and of other machines that share the storage, until the
+ * ibt_unlock_fn is called. If another writer holds the lock, return
+ * IBT_ERR_BUSY at once: libibt tries again 50 times a second, for as long as
+ * ibt_options_set_lock_wait() allows.
  *
  * Since: 0.1
  */
 typedef int32_t (*ibt_lock_fn)(void *ud, const char *key);
 
 /**
- * Gives up a lock: called exactly once for each that was got.
+ * Releases a lock. Called exactly once for each lock that an ibt_lock_fn got.
  *
  * Since: 0.1
  */
 typedef void (*ibt_unlock_fn)(void *ud, const char *key);
 
 /**
- * Given an entry, valid during the call only.
+ * Receives one entry, which is valid during the call only.
  *
- * Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP to end the call early with
- * IBT_OK; 0 or a negative number ends it with IBT_ERR_CANCELLED.
+ * Return IBT_CALLBACK_OK to go on, or IBT_CALLBACK_STOP to end the listing
+ * early with IBT_OK. 0 or a negative number ends it with IBT_ERR_CANCELLED.
  *
  * Since: 0.1
  */
 typedef int32_t (*ibt_entry_fn)(void *ud, const ibt_entry *entry);
 
 /**
- * Given the next `len` bytes, at least one, valid during the call only.
+ * Receives the next `len` bytes, at least one, which are valid during the call
+ * only.
  *
- * Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP to end the call early with
- * IBT_OK; 0 or a negative number ends it with IBT_ERR_CANCELLED.
+ * Return IBT_CALLBACK_OK to go on, or IBT_CALLBACK_STOP to end the read early
+ * with IBT_OK. 0 or a negative number ends it with IBT_ERR_CANCELLED.
  *
  * Since: 0.1
  */
@@ -782,38 +815,37 @@ typedef int32_t (*ibt_sink_fn)(void *ud, const uint8_t *data, size_t len);
 /**
  * ==== Library ====
  *
- * The version of the library that is running, such as "0.1.0".
+ * The version of the running library, such as "0.1.0".
  *
- * Never NULL, valid for ever. Any thread.
+ * Never NULL. Valid until the process ends. Any thread.
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_version(void);
 
 /**
- * The same as a number to compare with IBT_VERSION_NUMBER of the header: major
- * * 65536 + minor * 256 + patch. Any thread.
+ * The version of the running library as a number: major * 65536 + minor * 256
+ * + patch. Compare it with the header's IBT_VERSION_NUMBER. Any thread.
  *
  * Since: 0.1
  */
 IBT_API uint32_t ibt_version_number(void);
 
 /**
- * A status as it is spelled in this header, such as "IBT_ERR_IO".
+ * The name of a status in this header, such as "IBT_ERR_IO".
  *
- * Never NULL, valid for ever; "IBT_ERR_UNKNOWN" for a number that this version
- * does not know. Any thread.
+ * Never NULL: "IBT_ERR_UNKNOWN" for a number that this version does not know.
+ * Valid until the process ends. Any thread.
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_status_name(ibt_status status);
 
 /**
- * The name of a counter (IBT_COUNT_*) as it stands in JSON, such as
- * "bytes_read".
+ * The name of a counter (IBT_COUNT_*) in JSON, such as "bytes_read".
  *
- * Valid for ever; NULL for an unknown number, so that a loop from 1 up to NULL
- * shows every counter. Any thread.
+ * NULL for an unknown number: a loop that counts up from 1 until NULL visits
+ * every counter. Valid until the process ends. Any thread.
  *
  * Since: 0.1
  */
@@ -822,7 +854,7 @@ IBT_API const char *ibt_counter_name(int32_t which);
 /**
  * The name of a kind of problem (IBT_PROBLEM_*), such as "unreadable".
  *
- * Valid for ever; NULL for an unknown number. Any thread.
+ * NULL for an unknown number. Valid until the process ends. Any thread.
  *
  * Since: 0.1
  */
@@ -845,7 +877,7 @@ IBT_API ibt_status ibt_error_status(const ibt_error *error);
 IBT_API int32_t ibt_error_os_code(const ibt_error *error);
 
 /**
- * One line for people: what could not be done, to which path, and why.
+ * One line for people: the action that failed, its path, and the reason.
  *
  * Never NULL: "" for NULL. Borrowed until the error is freed.
  *
@@ -878,16 +910,16 @@ IBT_API void ibt_error_free(ibt_error *error);
 IBT_API ibt_options *ibt_options_new(void);
 
 /**
- * Frees options. Operations that run with them go on. NULL is ignored.
+ * Frees options. Operations that are running with them go on. NULL is ignored.
  *
  * Since: 0.1
  */
 IBT_API void ibt_options_free(ibt_options *options);
 
 /**
- * Has a function told how far an operation is; NULL for none. `ud` is passed
- * to it, and `destroy`, which may be NULL, lets go of `ud`: see
- * ibt_destroy_fn.
+ * Sets the function that receives the progress of an operation; NULL for none.
+ * libibt passes `ud` to it. `destroy` releases `ud`, see ibt_destroy_fn; it
+ * may be NULL.
  *
  * Default: none.
  *
@@ -902,10 +934,10 @@ ibt_status ibt_options_set_progress(ibt_options *options,
                                     ibt_destroy_fn destroy);
 
 /**
- * Has a function told each change that a backup finds, each entry that a
- * restore makes, mends, leaves or removes, and each difference that a
- * comparison finds; NULL for none.
- * `ud` and `destroy` as for progress.
+ * Sets the function that receives each change that a backup finds, each entry
+ * that a restore makes, corrects, leaves or removes, and each difference that
+ * a comparison finds; NULL for none. `ud` and `destroy` as for
+ * ibt_options_set_progress().
  *
  * Default: none.
  *
@@ -920,10 +952,11 @@ ibt_status ibt_options_set_change(ibt_options *options,
                                   ibt_destroy_fn destroy);
 
 /**
- * Has a function told messages as important as `level` (IBT_LOG_*) or more;
- * NULL for none. `ud` and `destroy` as for progress.
+ * Sets the function that receives messages of the importance `level`
+ * (IBT_LOG_*) or higher; NULL for none. For example IBT_LOG_WARN passes on
+ * warnings and errors. `ud` and `destroy` as for ibt_options_set_progress().
  *
- * Default: none; libibt itself writes nowhere.
+ * Default: none; libibt itself writes messages nowhere.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or level is unknown.
  *
@@ -937,8 +970,9 @@ ibt_status ibt_options_set_log(ibt_options *options,
                                ibt_destroy_fn destroy);
 
 /**
- * Lets `cancel` stop operations with these options; NULL for none. The object
- * is shared: it stays the caller's to free, at any time.
+ * Sets the object that can stop operations with these options; NULL for none.
+ * The options share the object. It still belongs to the caller, who may free
+ * it at any time.
  *
  * Default: none.
  *
@@ -951,18 +985,21 @@ ibt_status ibt_options_set_cancel(ibt_options *options,
                                   ibt_cancel *cancel);
 
 /**
- * Limits an operation to what a glob matches in the snapshot: `*` and `?` stop
- * at '/', a component `**` does not, `[a-z]` and `{a,b}` are as in a shell.
- * It begins at the snapshot's root. A directory that matches includes all
- * below it. Any number; with ibt_options_add_path(), what any of them matches.
+ * Limits an operation to the entries of the snapshot that match a glob. `*`
+ * and `?` do not match '/', a component `**` does; `[a-z]` and `{a,b}` work as
+ * in a shell. The glob begins at the snapshot's root, so "*.txt" matches only
+ * there. A directory that matches includes everything below it. Any number; an
+ * entry is included if it matches any of them or a path of
+ * ibt_options_add_path().
  *
- * Restore and compare; the others refuse such options (IBT_ERR_INVALID_ARG).
- * One that matches nothing: IBT_ERR_NOT_FOUND, and nothing is done. Compare
- * looks for a match in the tree as well.
+ * Restore and compare use globs; other operations fail with
+ * IBT_ERR_INVALID_ARG if one is set. If a glob matches nothing, the operation
+ * returns IBT_ERR_NOT_FOUND and does nothing. A comparison looks for a match
+ * in the tree as well.
  *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or glob is NULL or glob is
- * malformed, longer than 4096 bytes, or nested deeper than 16, or after 10,000
- * globs and paths.
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or glob is NULL, the glob is
+ * malformed, longer than 4096 bytes or nested deeper than 16, or there are
+ * 10,000 globs and paths already.
  *
  * Since: 0.1
  */
@@ -971,11 +1008,12 @@ ibt_status ibt_options_add_include(ibt_options *options,
                                    const char *glob);
 
 /**
- * The same, but the path is taken literally: raw bytes, relative to the
- * snapshot's root, without "." and "..". Slashes around it are ignored.
+ * Limits an operation like ibt_options_add_include(), but takes the path
+ * literally: raw bytes, relative to the snapshot's root, without "." and "..".
+ * Slashes at either end are ignored.
  *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
- * empty or malformed, or after 10,000 globs and paths.
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL, the path is
+ * empty or malformed, or there are 10,000 globs and paths already.
  *
  * Since: 0.1
  */
@@ -983,10 +1021,13 @@ IBT_API ibt_status ibt_options_add_path(ibt_options *options, const char *path);
 
 /**
  * Restores this directory of the snapshot as the destination itself, instead
- * of the snapshot's root. Globs and paths still begin at the snapshot's root.
+ * of the snapshot's root. For example with the root "etc", "etc/hosts" becomes
+ * "hosts" in the destination. Globs and paths still begin at the snapshot's
+ * root.
  *
- * Restore only; the others refuse such options (IBT_ERR_INVALID_ARG). If the
- * snapshot has no such directory: IBT_ERR_NOT_FOUND.
+ * Restore uses it; other operations fail with IBT_ERR_INVALID_ARG if it is
+ * set. The restore returns IBT_ERR_NOT_FOUND if the snapshot has no such
+ * directory.
  *
  * Default: "", the snapshot's root.
  *
@@ -998,16 +1039,17 @@ IBT_API ibt_status ibt_options_add_path(ibt_options *options, const char *path);
 IBT_API ibt_status ibt_options_set_root(ibt_options *options, const char *path);
 
 /**
- * What a restore does with what its destination holds already: one of
- * IBT_OVERWRITE_*. A file that is already right is never written, and each file
- * is the old or the new one at any moment.
+ * Sets the policy for entries that the destination of a restore has already:
+ * one of IBT_OVERWRITE_*. A file that is right already is not written, and at
+ * any moment each file has its old or its new content.
  *
- * Names of a file that the snapshot has not, in the destination or elsewhere, do
- * not matter, as in ibt_compare(): a right file stays linked with them. One that
- * lacks only metadata is replaced by a file of its own where there are such
- * names, so that they keep theirs.
+ * A file in the destination may have hard links that are not in the snapshot,
+ * in the destination or elsewhere. As in ibt_compare(), they do not count as a
+ * difference: a file that is right stays linked with them. If only its
+ * metadata is wrong, the restore replaces the file by a separate one, so that
+ * the other links keep their metadata.
  *
- * Default: IBT_OVERWRITE_NEVER.
+ * Default: IBT_OVERWRITE_NEVER. Restore only; ignored elsewhere.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or policy is unknown.
  *
@@ -1019,38 +1061,47 @@ ibt_status ibt_options_set_overwrite(ibt_options *options,
 
 /**
  * With 1 a restore over an existing tree (ibt_options_set_overwrite()) removes
- * from it what the snapshot has not, as far as globs, paths and root reach. Only
- * with 1 does a directory that is not empty make way for an entry of another
- * type.
+ * the entries of the tree that the snapshot does not have, as far as globs,
+ * paths and root reach. Only with 1 may a directory that is not empty be
+ * removed to make way for an entry of another type.
  *
- * What the backup saw and did not store stays, with all that lies below it. Of
- * what it was told to leave out, or leaves out by design (excluded names,
- * sockets, other file systems, marked caches, its own store and cache), the
- * report has a note for each directory, IBT_PROBLEM_SKIPPED; of what it could
- * not read, IBT_PROBLEM_OBSTRUCTED. Where the backup saw very many such names,
+ * Entries that the backup saw and did not store stay, with everything below
+ * them. The report has a note for each directory that holds entries left out
+ * on request or by design (excluded names, sockets, other file systems, marked
+ * caches, the backup's own store and cache): IBT_PROBLEM_SKIPPED. It has an
+ * IBT_PROBLEM_OBSTRUCTED for each directory that holds entries that the backup
+ * could not read. If the backup left out very many names in a directory,
  * everything extra in that directory stays.
  *
- * Nothing is removed in a directory that the backup could not list, in one
- * whose file system does not tell names apart by case, or in one that holds a
- * snapshot's state: the store of another backup. Never removed are the
- * storage's own directory, the cache, what ibt_options_add_protected_path()
- * names, and the links and directories that lead to them. A directory on which
- * anything is mounted, of the same file system too, is not entered, unless the
- * snapshot has entries in it; a mounted file stays. Where the system does not
- * tell mounts apart (before Linux 5.8, and no /proc), every directory of which
- * the snapshot has nothing stays. What cannot be listed or looked at stays: the
- * caller's own directories are opened up for that and closed again, in a dry run
- * they are not, and count as extra with all that is in them. An extra directory
- * with one of these inside stays, and loses what else is in it; it does not make
- * way for an entry. What stays for one of these reasons is listed as
- * IBT_PROBLEM_OBSTRUCTED.
+ * The following entries stay as well, and are listed as
+ * IBT_PROBLEM_OBSTRUCTED:
  *
- * Nothing that is extra is removed once the content of a file turned out to be
- * lost, and no directory that is not empty makes way: dest may still have the
- * content under another name. That is listed as IBT_PROBLEM_OBSTRUCTED. A dry run
- * reads no contents and cannot foretell it.
+ * - everything in a directory that the backup could not list, and in a
+ *   directory on a file system that does not distinguish upper and lower case;
+ * - everything in a directory that holds the state of a snapshot: that is the
+ *   store of another backup;
+ * - the storage's own directory, the cache, the paths of
+ *   ibt_options_add_protected_path(), and the links and directories that lead
+ *   to them;
+ * - a directory on which something is mounted, also from the same file system,
+ *   unless the snapshot has entries in it; a file on which something is
+ *   mounted. If the system does not show mounts (before Linux 5.8 and without
+ *   /proc): every directory of which the snapshot has no entry;
+ * - entries that cannot be listed or examined. A restore makes the caller's
+ *   own directories accessible for this, and restores their mode afterwards. A
+ *   dry run does not, and counts such a directory as extra with everything in
+ *   it.
  *
- * Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
+ * An extra directory with one of these inside stays and loses everything else
+ * in it; it does not make way for another entry.
+ *
+ * Once the content of a file turns out to be lost, nothing extra is removed
+ * any more, and no directory that is not empty makes way: dest may still have
+ * that content under another name. This is listed as IBT_PROBLEM_OBSTRUCTED. A
+ * dry run reads no contents, so it cannot foresee this.
+ *
+ * Restore uses it; other operations fail with IBT_ERR_INVALID_ARG if it is
+ * set.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1063,14 +1114,15 @@ ibt_status ibt_options_set_delete_extra(ibt_options *options,
                                         int32_t on);
 
 /**
- * With 1 a restore that ends with an error, also because it was cancelled,
- * leaves what it has restored as dest, where with 0 it leaves nothing in a
- * place that was absent or empty. Each file in it is whole; directories may
- * still have mode 0700 and other metadata than the snapshot's. A restore over it
- * (ibt_options_set_overwrite()) completes it. If dest, or a name in it, is taken
- * meanwhile, what was restored stays beside or in dest, under a name that begins
- * with "ibt-partial-" and that the error tells; no restore removes that. Over an
- * existing tree what was done always stays. Restore only; ignored elsewhere.
+ * With 1 a restore that ends with an error, or is cancelled, leaves the
+ * entries restored so far as dest. With 0 it leaves nothing where dest was
+ * absent or empty. Each file of a partial tree is whole; directories may still
+ * have the mode 0700 and other metadata than the snapshot's. A restore over
+ * the partial tree (ibt_options_set_overwrite()) completes it. If somebody
+ * else takes dest, or a name in it, meanwhile, the restored entries stay
+ * beside or in dest, under a name that begins with "ibt-partial-"; the error
+ * names it, and no restore removes it. Over an existing tree the entries
+ * restored so far always stay. Restore only; ignored elsewhere.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1083,10 +1135,11 @@ ibt_status ibt_options_set_leave_partial(ibt_options *options,
                                          int32_t on);
 
 /**
- * A prune keeps the newest n snapshots.
- * Several rules add up.
+ * A prune keeps the n snapshots with the newest stamps. Rules add up: a
+ * snapshot stays if any rule keeps it. If any rule is set, the snapshot with
+ * the newest stamp stays as well.
  *
- * Default: 0, no such rule.
+ * Default: 0, no such rule. Prune only; ignored elsewhere.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
@@ -1096,10 +1149,9 @@ IBT_API ibt_status ibt_options_set_keep_last(ibt_options *options, uint32_t n);
 
 /**
  * A prune keeps the newest snapshot of each of the last n days, in UTC, that
- * have one.
- * Several rules add up.
+ * have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
  *
- * Default: 0, no such rule.
+ * Default: 0, no such rule. Prune only; ignored elsewhere.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
@@ -1109,10 +1161,10 @@ IBT_API ibt_status ibt_options_set_keep_daily(ibt_options *options, uint32_t n);
 
 /**
  * A prune keeps the newest snapshot of each of the last n weeks, in UTC, that
- * have one. A week begins on Monday.
- * Several rules add up.
+ * have a snapshot. A week begins on Monday. Rules add up: a snapshot stays if
+ * any rule keeps it.
  *
- * Default: 0, no such rule.
+ * Default: 0, no such rule. Prune only; ignored elsewhere.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
@@ -1124,10 +1176,9 @@ ibt_status ibt_options_set_keep_weekly(ibt_options *options,
 
 /**
  * A prune keeps the newest snapshot of each of the last n months, in UTC, that
- * have one.
- * Several rules add up.
+ * have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
  *
- * Default: 0, no such rule.
+ * Default: 0, no such rule. Prune only; ignored elsewhere.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
@@ -1139,10 +1190,9 @@ ibt_status ibt_options_set_keep_monthly(ibt_options *options,
 
 /**
  * A prune keeps the newest snapshot of each of the last n years, in UTC, that
- * have one.
- * Several rules add up.
+ * have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
  *
- * Default: 0, no such rule.
+ * Default: 0, no such rule. Prune only; ignored elsewhere.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
@@ -1153,10 +1203,10 @@ ibt_status ibt_options_set_keep_yearly(ibt_options *options,
                                        uint32_t n);
 
 /**
- * With 1 a restore or a prune does nothing but tell, through callbacks and
- * report, what it would do.
+ * With 1 a restore or a prune changes nothing. It only reports what it would
+ * do, through callbacks and the report.
  *
- * The other operations refuse such options (IBT_ERR_INVALID_ARG).
+ * Other operations fail with IBT_ERR_INVALID_ARG if it is set.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1167,23 +1217,25 @@ ibt_status ibt_options_set_keep_yearly(ibt_options *options,
 IBT_API ibt_status ibt_options_set_dry_run(ibt_options *options, int32_t on);
 
 /**
- * The key of the series of snapshots that a backup continues or begins.
- * Backups only: other operations take the key as an argument.
+ * The key of a backup's snapshot: the backup continues the series of snapshots
+ * with this key, or begins a new one. Backups only: other operations take the
+ * key as an argument and ignore this one.
  *
- * Default: the last component of the source's absolute path. 1 to 128 bytes of
- * UTF-8 without '/' and control characters, not beginning with '.' or '-'.
+ * Default: the last component of the source's absolute path. A key has 1 to
+ * 128 bytes of UTF-8 without '/' and control characters, and does not begin
+ * with '.' or '-'.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or key is NULL or the key is
- * not such text.
+ * malformed.
  *
  * Since: 0.1
  */
 IBT_API ibt_status ibt_options_set_key(ibt_options *options, const char *key);
 
 /**
- * The directory that holds copies of the newest states and signatures, so that
- * an increment need not fetch them. It may be removed at any time. A relative
- * path is that of the current directory of this call.
+ * The directory with copies of the newest states and signatures, so that an
+ * increment need not fetch them from the storage. It may be removed at any
+ * time. A relative path starts at the current directory of this call.
  *
  * Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
  *
@@ -1197,19 +1249,19 @@ ibt_status ibt_options_set_cache_dir(ibt_options *options,
                                      const char *path);
 
 /**
- * Protects what lies at a path, with all below it, by whatever name it is
- * reached: a restore neither removes, replaces nor enters it, and lists an
- * entry whose place it is as IBT_PROBLEM_OBSTRUCTED; a backup or comparison
- * leaves it out, with a note. The path is looked at, and links in it are
- * followed, when the operation begins; IBT_ERR_IO if there is nothing (then
- * ibt_error_os_code() is ENOENT).
+ * Protects the entry at a path and everything below it, whatever name is used
+ * to reach it. A restore does not remove, replace or enter it, and lists a
+ * snapshot entry that belongs in its place as IBT_PROBLEM_OBSTRUCTED. A backup
+ * or comparison leaves it out, with a note. The path is resolved, including
+ * links, when the operation begins; if there is nothing at the path, the
+ * operation returns IBT_ERR_IO with ENOENT as ibt_error_os_code().
  *
- * Needed where a storage of the caller's own functions keeps its objects in a
- * directory: of a directory storage, and of the cache, libibt knows. Any number.
- * Restores, backups and comparisons; ignored elsewhere.
+ * Set this if a storage made of your own functions keeps its objects in a
+ * directory. libibt protects a directory storage and the cache by itself. Any
+ * number. Restores, backups and comparisons; ignored elsewhere.
  *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
- * empty, or after 10,000 of them.
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL, path is
+ * empty, or there are 10,000 protected paths already.
  *
  * Since: 0.1
  */
@@ -1218,15 +1270,17 @@ ibt_status ibt_options_add_protected_path(ibt_options *options,
                                           const char *path);
 
 /**
- * Leaves out of a backup, and out of both sides of a comparison, what matches
- * a pattern: one line as in a .gitignore file in the source, '!' included. Any
- * number; later ones win.
+ * Excludes the entries that match a pattern from a backup, and from both sides
+ * of a comparison. A pattern is one line as in a .gitignore file at the root
+ * of the source, '!' included. Any number; of two patterns that match, the
+ * later one decides.
  *
- * Every other operation refuses options with patterns (IBT_ERR_INVALID_ARG).
+ * Other operations fail with IBT_ERR_INVALID_ARG if a pattern is set.
  *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL, if the
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL, the
  * pattern is empty, longer than 4096 bytes, not one line, malformed (a class
- * without end, a backslash at the end) or not UTF-8, or after 10,000 of them.
+ * without end, a backslash at the end) or not UTF-8, or there are 10,000
+ * patterns already.
  *
  * Since: 0.1
  */
@@ -1235,17 +1289,19 @@ ibt_status ibt_options_add_exclude(ibt_options *options,
                                    const char *gitignore_pattern);
 
 /**
- * The name of files in the source that hold patterns for their directory, in
- * the manner of .gitignore. Backups and comparisons; ignored elsewhere.
+ * The name of exclude files: a file with this name, in any directory of the
+ * source, holds patterns for its directory, as a .gitignore file does. Backups
+ * and comparisons; ignored elsewhere.
  *
- * The file of a directory and those of the directories above it have at most
- * 1 MiB and 10,000 patterns together. One that exceeds this is not used, which
- * is a problem: what its patterns name is backed up.
+ * The exclude files of a directory and of all directories above it may
+ * together have 1 MiB and 10,000 patterns. A file that exceeds this limit is
+ * not used and is listed as a problem; the entries that its patterns match are
+ * then backed up.
  *
  * Default: ".exclude". "" for none.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL or name is
- * not a file's name.
+ * not a valid file name.
  *
  * Since: 0.1
  */
@@ -1254,11 +1310,13 @@ ibt_status ibt_options_set_exclude_file(ibt_options *options,
                                         const char *name);
 
 /**
- * Selects exactly this snapshot, instead of the newest, by its stamp, such as
- * "20261122T220530.123456Z". NULL selects the newest again. Of the two
- * selectors the one set later counts.
+ * Selects the snapshot with exactly this stamp, such as
+ * "20261122T220530.123456Z", instead of the newest. NULL selects the newest
+ * again. This setter and ibt_options_set_as_of() replace each other: the last
+ * call counts.
  *
- * Backups refuse options with a selector (IBT_ERR_INVALID_ARG).
+ * Backups, consolidations and rebuilds of the cache fail with
+ * IBT_ERR_INVALID_ARG if a snapshot is selected.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or stamp is not a
  * stamp.
@@ -1270,16 +1328,19 @@ ibt_status ibt_options_set_snapshot(ibt_options *options,
                                     const char *stamp);
 
 /**
- * Selects the last snapshot made at a moment or before, in nanoseconds since
- * 1970, UTC. When each was made is ibt_report_snapshot_date(), exact to a
- * microsecond; of two made at once, the one with the later stamp. For the last
- * one of a whole second, minute or day give the last nanosecond of that time.
- * ibt_prune() removes that snapshot too, however long before the moment it was
- * made: where that matters, list first and give it the stamp.
+ * Selects the last snapshot made at this time or before, in nanoseconds since
+ * 1970, UTC. The time of a snapshot is ibt_report_snapshot_date(), exact to a
+ * microsecond; of two with the same time, the one with the later stamp. To
+ * select the last snapshot of a whole second, minute or day, pass the last
+ * nanosecond of it. Mind ibt_prune(): it removes the selected snapshot even if
+ * that was made long before the given time. To be safe, list the snapshots
+ * first and select one by its stamp.
  *
- * Of the two selectors the one set later counts.
+ * This setter and ibt_options_set_snapshot() replace each other: the last call
+ * counts.
  *
- * Backups refuse options with a selector (IBT_ERR_INVALID_ARG).
+ * Backups, consolidations and rebuilds of the cache fail with
+ * IBT_ERR_INVALID_ARG if a snapshot is selected.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
@@ -1290,9 +1351,9 @@ ibt_status ibt_options_set_as_of(ibt_options *options,
                                  int64_t unix_nanoseconds);
 
 /**
- * How backup files are compressed: codec is one of IBT_COMPRESSION_*; level,
- * of IBT_COMPRESSION_ZSTD, is 1 (fast) to 19 (small), and 0 is 3. Every file
- * says how it is compressed, so a series may mix them.
+ * The compression of backup files. `codec` is one of IBT_COMPRESSION_*.
+ * `level` is for IBT_COMPRESSION_ZSTD: 1 (fast) to 19 (small); 0 means 3. Each
+ * file records how it is compressed, so one series may mix codecs and levels.
  *
  * Default: IBT_COMPRESSION_ZSTD, 3.
  *
@@ -1307,7 +1368,8 @@ ibt_status ibt_options_set_compression(ibt_options *options,
                                        int32_t level);
 
 /**
- * How many worker threads an operation may start; they end with it.
+ * The number of worker threads that an operation may start. They end before
+ * the operation returns.
  *
  * Default: 0, one for each core. At most 1024.
  *
@@ -1318,7 +1380,7 @@ ibt_status ibt_options_set_compression(ibt_options *options,
 IBT_API ibt_status ibt_options_set_threads(ibt_options *options, uint32_t n);
 
 /**
- * When an increment takes a file as unchanged: one of IBT_DETECT_*.
+ * How an increment decides that a file is unchanged: one of IBT_DETECT_*.
  *
  * Default: IBT_DETECT_METADATA.
  *
@@ -1331,9 +1393,10 @@ ibt_status ibt_options_set_change_detection(ibt_options *options,
                                             int32_t rule);
 
 /**
- * With 1 a backup does not enter other file systems mounted in the source, and
- * a comparison none in the tree; their mount points count as empty directories.
- * Backups and comparisons; ignored elsewhere.
+ * With 1 a backup does not enter other file systems that are mounted in the
+ * source, and a comparison does not enter those mounted in the tree. Their
+ * mount points count as empty directories. Backups and comparisons; ignored
+ * elsewhere.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1346,8 +1409,9 @@ ibt_status ibt_options_set_one_file_system(ibt_options *options,
                                            int32_t on);
 
 /**
- * With 1 what lies in directories marked with a valid CACHEDIR.TAG file is left
- * out, but for that file. Backups and comparisons; ignored elsewhere.
+ * With 1 a directory with a valid CACHEDIR.TAG file is stored with that file
+ * only, and without the rest of its entries. Backups and comparisons; ignored
+ * elsewhere.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1360,11 +1424,11 @@ ibt_status ibt_options_set_skip_cache_dirs(ibt_options *options,
                                            int32_t on);
 
 /**
- * What becomes of a file that cannot be read or restored, or of anything else
- * that would make the result partial: one of IBT_ON_ERROR_*.
+ * The policy for a file that cannot be read or restored, and for every other
+ * problem that would make the result IBT_PARTIAL: one of IBT_ON_ERROR_*.
  *
- * With IBT_ON_ERROR_STOP the operation returns that problem's status, which
- * may be one that its comment does not name.
+ * With IBT_ON_ERROR_STOP the operation returns the status of the first such
+ * problem. That may be a status that the operation's comment does not list.
  *
  * Default: IBT_ON_ERROR_SKIP.
  *
@@ -1377,8 +1441,9 @@ ibt_status ibt_options_set_on_file_error(ibt_options *options,
                                          int32_t policy);
 
 /**
- * With 1 a backup, full or not, accepts a source path or host other than those
- * of the newest snapshot, where it else returns IBT_ERR_MISMATCH.
+ * With 1 a backup, full or incremental, accepts a source path or host that
+ * differs from that of the newest snapshot. With 0 it returns IBT_ERR_MISMATCH
+ * for such a source. Backups only; ignored elsewhere.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1391,10 +1456,11 @@ ibt_status ibt_options_set_allow_source_change(ibt_options *options,
                                                int32_t on);
 
 /**
- * With 1 a backup, full or not, accepts an empty source where the newest
- * snapshot has entries. Else it returns IBT_ERR_MISMATCH: most often a mount is
- * missing. A prune may then leave no snapshot of its key; else that is
- * IBT_ERR_INVALID_ARG.
+ * With 1 a backup, full or incremental, accepts an empty source although the
+ * newest snapshot has entries. With 0 it returns IBT_ERR_MISMATCH for such a
+ * source, because most often a mount is missing. With 1 a prune may remove all
+ * snapshots of its key. With 0 it returns IBT_ERR_INVALID_ARG instead. Ignored
+ * elsewhere.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1407,13 +1473,14 @@ ibt_status ibt_options_set_allow_empty(ibt_options *options,
                                        int32_t on);
 
 /**
- * What a restore sets beside content: IBT_META_* bits, 0 for nothing.
+ * The metadata that a restore sets: IBT_META_* bits, 0 for nothing but
+ * content. Restore only; ignored elsewhere.
  *
- * Default: all of them, but IBT_META_OWNER only with privilege: for root, or
- * with the capability to give files away.
+ * Default: all bits, but IBT_META_OWNER only with privilege: for root, or with
+ * the capability to change owners (CAP_CHOWN).
  *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or mask has another
- * bit.
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or mask has an
+ * unknown bit.
  *
  * Since: 0.1
  */
@@ -1423,9 +1490,12 @@ ibt_status ibt_options_set_restore_metadata(ibt_options *options,
 
 /**
  * The tree digest ("blake3:" and 64 hex digits) that the selected snapshot
- * must have; any other is refused with IBT_ERR_MISMATCH before anything else
- * is read. An operation that selects no snapshot refuses such options
- * (IBT_ERR_INVALID_ARG).
+ * must have. If it has another one, the operation returns IBT_ERR_MISMATCH
+ * before it reads anything but the state. Operations that select no snapshot,
+ * and ibt_list_snapshots() and ibt_prune(), fail with IBT_ERR_INVALID_ARG if a
+ * digest is set.
+ *
+ * Default: none; every digest is accepted.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or tree_digest is NULL or
  * tree_digest is not a digest.
@@ -1437,14 +1507,15 @@ ibt_status ibt_options_set_expected_digest(ibt_options *options,
                                            const char *tree_digest);
 
 /**
- * How long an operation waits for another one that holds the same key, in
- * milliseconds; then it returns IBT_ERR_BUSY. -1 is for ever. While a backup, a
- * prune or a consolidation waits, it keeps operations that only read and come
- * later out for a second, then lets them in for a second, and so on, each time
- * for twice as long, up to 256 seconds. Who reads and waits for longer than that
- * gets in before the writer does.
+ * The time in milliseconds that an operation waits for another one that holds
+ * the same key. After that it returns IBT_ERR_BUSY. -1 means without limit.
  *
- * Default: 0, not at all.
+ * A backup, a prune or a consolidation that waits keeps later operations that
+ * only read out of the key for one second, then lets them in for one second.
+ * Each time both spans double, up to 256 seconds. A reader that waits longer
+ * than that gets the key before the writer does.
+ *
+ * Default: 0, does not wait.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or milliseconds is
  * less than -1.
@@ -1456,13 +1527,15 @@ ibt_status ibt_options_set_lock_wait(ibt_options *options,
                                      int64_t milliseconds);
 
 /**
- * Non-zero lets backups, prunes and consolidations go on where nothing can be
- * locked: the file system of the storage has no locks, or something that is no
- * file stands under the lock's name. The caller then guarantees that nobody else
- * writes to the key meanwhile: two writers at a time can remove what the other
- * needs. What only reads goes on without a lock in any case, and logs it.
+ * With 1 backups, prunes and consolidations go on where nothing can be locked:
+ * the file system of the storage has no locks, or the name of the lock belongs
+ * to something that is not a file. With 0 they return IBT_ERR_UNSUPPORTED
+ * there. With 1 the caller guarantees that nobody else writes to the key
+ * meanwhile: two writers at the same time can remove files that the other one
+ * needs. Operations that only read go on without a lock in any case and log a
+ * message. Ignored elsewhere.
  *
- * Default: 0, IBT_ERR_UNSUPPORTED.
+ * Default: 0. Every other number counts as 1.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
@@ -1475,16 +1548,17 @@ ibt_status ibt_options_set_allow_unlocked(ibt_options *options,
 /**
  * ==== Cancelling ====
  *
- * Makes a request that nobody has made yet. Never returns NULL.
+ * Makes an object whose stop was not requested yet. Never returns NULL.
  *
  * Since: 0.1
  */
 IBT_API ibt_cancel *ibt_cancel_new(void);
 
 /**
- * Asks every operation given this object to stop: the running ones return
- * IBT_ERR_CANCELLED soon, later ones at once. A backup that is committed
- * already returns as if nothing had been asked. NULL is ignored.
+ * Asks every operation that has this object in its options to stop: running
+ * operations return IBT_ERR_CANCELLED soon, later operations at once. A backup
+ * that is committed already returns as if there were no request. NULL is
+ * ignored.
  *
  * Any thread, and any signal handler: async-signal-safe.
  *
@@ -1511,17 +1585,18 @@ IBT_API void ibt_cancel_free(ibt_cancel *cancel);
 /**
  * ==== Progress ====
  *
- * What the operation is busy with: one of IBT_PHASE_*; 0 for NULL.
+ * The current phase of the operation: one of IBT_PHASE_*; 0 for NULL.
  *
  * Since: 0.1
  */
 IBT_API int32_t ibt_progress_phase(const ibt_progress *now);
 
 /**
- * What is being worked on, as raw bytes: the path of an entry, relative to the
- * source or the snapshot's root. While states are read (IBT_PHASE_SCAN of a
- * list, a prune or a verify) and while backup files are removed
- * (IBT_PHASE_DELETE) it is the name of that file in the storage.
+ * The item that the operation works on, as raw bytes. Normally this is the
+ * path of an entry, relative to the source or the snapshot's root. While
+ * states are read (IBT_PHASE_SCAN of a list, a prune or a verify) and while
+ * backup files are removed (IBT_PHASE_DELETE), it is the name of the backup
+ * file in the storage.
  *
  * Never NULL: "" for the root, between entries, and for NULL. Borrowed until
  * the callback returns.
@@ -1538,7 +1613,8 @@ IBT_API const char *ibt_progress_path(const ibt_progress *now);
 IBT_API uint64_t ibt_progress_done_bytes(const ibt_progress *now);
 
 /**
- * Bytes to do in this phase; 0 while unknown, and for NULL.
+ * Bytes to do in this phase, those done included; 0 while unknown, and for
+ * NULL.
  *
  * Since: 0.1
  */
@@ -1552,7 +1628,8 @@ IBT_API uint64_t ibt_progress_total_bytes(const ibt_progress *now);
 IBT_API uint64_t ibt_progress_done_entries(const ibt_progress *now);
 
 /**
- * Entries to do in this phase; 0 while unknown, and for NULL.
+ * Entries to do in this phase, those done included; 0 while unknown, and for
+ * NULL.
  *
  * Since: 0.1
  */
@@ -1561,11 +1638,12 @@ IBT_API uint64_t ibt_progress_total_entries(const ibt_progress *now);
 /**
  * ==== Storage ====
  *
- * Opens a directory as a storage. It need not exist: the first backup makes
- * it. A relative path is that of the current directory of this call. In the
- * directory, only regular files are taken for backup files.
+ * Opens a directory as a storage. The directory need not exist: the first
+ * backup makes it. A relative path starts at the current directory of this
+ * call. Only regular files in the directory count as backup files.
  *
- * `*out` is set to NULL first and owned by the caller after IBT_OK.
+ * `*out` is set to NULL first. After IBT_OK it holds the storage, which the
+ * caller owns.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if path or out is NULL or path is empty.
  *
@@ -1577,17 +1655,18 @@ ibt_status ibt_storage_open_dir(const char *path,
                                 ibt_error **err);
 
 /**
- * Makes a storage of the caller's own, which has no function yet. Never
- * returns NULL.
+ * Makes a storage from functions of the caller. It has no functions yet: add
+ * them with the setters below. Never returns NULL.
  *
- * `ud` is passed to each of its functions. `destroy`, which may be NULL, lets
- * go of it: it is called once, when the storage was freed and the last call
+ * `ud` is passed to each of the functions. `destroy` releases `ud`; it may be
+ * NULL. libibt calls it once, when the storage was freed and the last call
  * that uses it has ended.
  *
- * A storage is a flat table of OBJECTS: names, each with some bytes. libibt
- * makes an object, reads it, perhaps deletes it; it never changes one. Names
- * are at most 200 bytes of UTF-8 and hold no '/', no NUL and no control
- * character. Set the functions that there are:
+ * A storage holds OBJECTS. Each object has a name and a sequence of bytes;
+ * there are no directories. libibt creates an object, reads it, and may delete
+ * it, but never changes it. A name has at most 200 bytes of UTF-8 and contains
+ * no '/', no NUL and no control character. Set the functions that your storage
+ * supports:
  *
  *   ibt_storage_set_reader()   every operation needs it
  *   ibt_storage_set_list()     every operation needs it
@@ -1596,37 +1675,37 @@ ibt_status ibt_storage_open_dir(const char *path,
  *   ibt_storage_set_lock()     optional
  *
  * An operation that needs a function which is not set returns
- * IBT_ERR_UNSUPPORTED, naming the setter, before it calls any. Every snapshot
- * is committed by one object, its state, which libibt commits after all others:
- * a run that fails half-way leaves objects that no state names, or none, but
- * never half a snapshot.
+ * IBT_ERR_UNSUPPORTED before it calls any function, and its error names the
+ * setter. A snapshot exists as soon as its state is committed, which is one
+ * object. libibt commits it after all others: a run that fails half-way leaves
+ * no objects, or objects that no state names, but never half a snapshot.
  *
- * Every function but ibt_abort_fn and ibt_unlock_fn answers IBT_CALLBACK_OK or
- * why it failed. IBT_ERR_NOT_FOUND, IBT_ERR_EXISTS, IBT_ERR_BUSY,
- * IBT_ERR_CANCELLED and IBT_ERR_UNSUPPORTED become the status of the operation;
- * everything else that is not positive, 0 among it, becomes IBT_ERR_STORAGE.
- * ibt_storage_fail() adds a reason. Mind that IBT_OK is 0 and thus a failure
- * here.
+ * Every function except ibt_abort_fn and ibt_unlock_fn returns
+ * IBT_CALLBACK_OK, or a number that says why it failed. IBT_ERR_NOT_FOUND,
+ * IBT_ERR_EXISTS, IBT_ERR_BUSY, IBT_ERR_CANCELLED and IBT_ERR_UNSUPPORTED
+ * become the status of the operation. Every other number that is not positive
+ * becomes IBT_ERR_STORAGE. That includes 0, which is IBT_OK: do not return
+ * IBT_OK from these functions. ibt_storage_fail() adds a reason.
  *
- * The functions run on the thread that called the operation, one at a time, and
- * never outside of an operation. While one runs the storage is busy:
- * operations and setters called with it return IBT_ERR_BUSY.
+ * The functions run on the thread that called the operation, one at a time,
+ * and never outside of an operation. While a function runs, the storage is
+ * busy: operations and setters called with it return IBT_ERR_BUSY.
  *
  * Since: 0.1
  */
 IBT_API ibt_storage *ibt_storage_new(void *ud, ibt_destroy_fn destroy);
 
 /**
- * Closes a storage; nothing stored is touched. During a call that uses it this
- * takes effect when that call ends. NULL is ignored.
+ * Closes a storage; stored files are not touched. If a call is using the
+ * storage, it is closed when that call ends. NULL is ignored.
  *
  * Since: 0.1
  */
 IBT_API void ibt_storage_free(ibt_storage *storage);
 
 /**
- * Sets the functions that make an object: create, write, and one of commit and
- * abort. What was set before is replaced.
+ * Sets the functions that write an object: create, write, and then either
+ * commit or abort. Replaces earlier ones.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or a function is NULL or the
  * storage is a directory; IBT_ERR_BUSY while an operation uses it.
@@ -1641,8 +1720,7 @@ ibt_status ibt_storage_set_writer(ibt_storage *storage,
                                   ibt_abort_fn abort);
 
 /**
- * Sets the function that reads a range of an object. What was set before is
- * replaced.
+ * Sets the function that reads a range of an object. Replaces an earlier one.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or read_at is NULL or the
  * storage is a directory; IBT_ERR_BUSY while an operation uses it.
@@ -1654,7 +1732,7 @@ ibt_status ibt_storage_set_reader(ibt_storage *storage,
                                   ibt_read_at_fn read_at);
 
 /**
- * Sets the function that lists objects. What was set before is replaced.
+ * Sets the function that lists objects. Replaces an earlier one.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or list is NULL or the
  * storage is a directory; IBT_ERR_BUSY while an operation uses it.
@@ -1664,11 +1742,11 @@ ibt_status ibt_storage_set_reader(ibt_storage *storage,
 IBT_API ibt_status ibt_storage_set_list(ibt_storage *storage, ibt_list_fn list);
 
 /**
- * Sets the function that removes an object. What was set before is replaced.
+ * Sets the function that removes an object. Replaces an earlier one.
  *
- * Without it no snapshot can be removed, and what a failed backup had committed
- * before its state stays in the storage. No snapshot names that: it takes
- * room, nothing else.
+ * Without it no snapshot can be removed. Objects that a failed backup
+ * committed before its state then stay in the storage. They take space and do
+ * no other harm, because no snapshot names them.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or remove is NULL or the
  * storage is a directory; IBT_ERR_BUSY while an operation uses it.
@@ -1680,18 +1758,18 @@ ibt_status ibt_storage_set_delete(ibt_storage *storage,
                                   ibt_delete_fn remove);
 
 /**
- * Sets the functions that keep two writers of one key apart. What was set
- * before is replaced.
+ * Sets the functions that allow one writer at a time for each key. Replaces
+ * earlier ones.
  *
- * Who changes the storage holds the lock of its key: backups and the removal of
- * snapshots. Who only reads takes none: a snapshot removed under a restore's
- * hands is reported as missing.
+ * Operations that change the storage hold the lock of their key: backups,
+ * consolidations and prunes. Operations that only read take no lock: if a
+ * snapshot is removed while it is restored, the restore reports it as missing.
  *
- * Without locks keeping writers apart is the caller's business. Two backups of
- * one key at the same time then make two snapshots with one parent, both whole,
- * or one of them returns IBT_ERR_BUSY; and what failed runs left is never
- * removed automatically, as it might be another run's work: ibt_prune() removes
- * it once a newer snapshot exists.
+ * Without these functions the caller must prevent two writers of one key. Two
+ * backups of one key at the same time then make two whole snapshots with one
+ * parent, or one of them returns IBT_ERR_BUSY. Files that failed runs left are
+ * not removed automatically, because they might belong to another run;
+ * ibt_prune() removes them once a newer snapshot exists.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or a function is NULL or the
  * storage is a directory; IBT_ERR_BUSY while an operation uses it.
@@ -1704,16 +1782,17 @@ ibt_status ibt_storage_set_lock(ibt_storage *storage,
                                 ibt_unlock_fn unlock);
 
 /**
- * Says why the storage's running function is about to fail: `os_code` is the
- * system's error number (errno) or 0, `msg` a line of UTF-8 for people, copied,
- * or NULL for what the system calls os_code. The operation's error repeats
- * both. Each call replaces the one before.
+ * Records why the running function of a storage is about to fail. `os_code` is
+ * the system's error number (errno) or 0. `msg` is one line of UTF-8 for
+ * people, which is copied; NULL means the system's text for os_code. The
+ * operation's error contains both. Each call replaces the one before.
  *
- * Valid while a function of the storage runs, on any thread. At other times,
- * and if the function then succeeds, it has no effect.
+ * Call it while a function of the storage runs, on any thread. At other times,
+ * or if the function then succeeds, it has no effect.
  *
- * Returns IBT_OK, which is 0: a function that returns what it got from here
- * fails. IBT_ERR_INVALID_ARG if storage is NULL or a directory.
+ * Returns IBT_OK, which is 0, so that a function can fail with `return
+ * ibt_storage_fail(...)`. IBT_ERR_INVALID_ARG if storage is NULL or a
+ * directory.
  *
  * Since: 0.1
  */
@@ -1723,14 +1802,15 @@ ibt_status ibt_storage_fail(ibt_storage *storage,
                             const char *msg);
 
 /**
- * Adds an object to a listing: to be called by an ibt_list_fn, on its thread,
- * once for each. The name is copied; size is in bytes.
+ * Adds an object to a listing. An ibt_list_fn calls it on its own thread, once
+ * for each object. Copies the name; `size` is in bytes.
  *
- * Names that were not asked for, are no backup file's, are not UTF-8 or were
- * added before are passed over.
+ * Ignores a name that does not begin with the requested prefix, is not the
+ * name of a backup file, is not UTF-8, or was added before.
  *
- * Returns IBT_OK, which is not what the ibt_list_fn itself answers;
- * IBT_ERR_INVALID_ARG if out or name is NULL.
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if out or name is NULL. Do not return
+ * this IBT_OK from the ibt_list_fn, where 0 is a failure: return
+ * IBT_CALLBACK_OK.
  *
  * Since: 0.1
  */
@@ -1740,35 +1820,38 @@ IBT_API ibt_status ibt_list_add(ibt_list *out, const char *name, uint64_t size);
  * ==== Operations ====
  *
  * Makes a full backup of the directory `source`: a new snapshot that needs no
- * other.
+ * older one.
  *
- * The report lists the backup files made; `*report` and `*err`, both of which
- * may be NULL, are set as the rules above say.
+ * The report lists the new backup files. `*report` and `*err` are set as
+ * described at the top of this header; report and err may be NULL.
  *
- * The storage's own directory and the cache are left out wherever they lie in
- * the source, and so are the paths of ibt_options_add_protected_path(), each
- * with a note, IBT_PROBLEM_SKIPPED.
+ * The backup leaves out the storage's own directory, the cache and the paths
+ * of ibt_options_add_protected_path(), wherever they lie in the source. The
+ * report has a note for each, IBT_PROBLEM_SKIPPED.
  *
- * The newest snapshot of the key says which source this is. One whose state is
- * damaged is listed in the report and passed over for the next.
+ * The newest snapshot of the key tells libibt which source and host belong to
+ * the key. If its state is damaged, the report lists that, and the next older
+ * snapshot takes its place.
  *
  * Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
- * they were, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL or
- * empty, options were refused, select a snapshot or expect a digest, the source
- * is the storage's directory itself, or the source's name is not a valid key
- * and none is set; IBT_ERR_IO if the source cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
- * it is no directory) or the storage failed; IBT_ERR_MISMATCH if the newest
- * snapshot is of another source or host (see
- * ibt_options_set_allow_source_change()), or the source is empty and was not
- * then (see ibt_options_set_allow_empty()); IBT_ERR_FORMAT if that snapshot was
- * made by a newer libibt; IBT_ERR_BUSY if the storage or the key is in use or
- * was changed meanwhile; IBT_ERR_UNSUPPORTED if the storage lacks a function;
+ * they were read, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL
+ * or empty, a setter of options failed, an option has no use here (a snapshot,
+ * globs, paths, a root, delete_extra, an expected digest, dry_run), the source
+ * is the storage's directory itself, or no key is set and the source's name is
+ * not a valid key; IBT_ERR_IO if the source cannot be opened
+ * (ibt_error_os_code() is ENOENT if it does not exist, ENOTDIR if it is not a
+ * directory) or the storage failed; IBT_ERR_MISMATCH if the newest snapshot is
+ * of another source or host (see ibt_options_set_allow_source_change()), or
+ * the source is empty although the newest snapshot has entries (see
+ * ibt_options_set_allow_empty()); IBT_ERR_FORMAT if a newer libibt made that
+ * snapshot; IBT_ERR_BUSY if the storage or the key is in use, or the key was
+ * changed meanwhile; IBT_ERR_UNSUPPORTED if the storage lacks a function;
  * IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
  * IBT_ON_ERROR_STOP the first problem's status.
  *
- * After an error no snapshot was made, with one exception: when the storage
- * fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), a whole snapshot may be
- * there; ibt_list_snapshots() tells.
+ * After an error there is no new snapshot, with one exception: if the storage
+ * fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), there may be a whole
+ * snapshot; ibt_list_snapshots() shows it.
  *
  * Since: 0.1
  */
@@ -1780,17 +1863,18 @@ ibt_status ibt_full_backup(ibt_storage *storage,
                            ibt_error **err);
 
 /**
- * Makes an increment: a new snapshot of `source` that stores only what changed
- * since the newest one of its key. It is restored like a full one.
+ * Makes an increment: a new snapshot of `source` that stores only the changes
+ * since the newest snapshot of its key. It is restored like a full one.
  *
  * Arguments and report as for ibt_full_backup(). An unreadable entry keeps its
- * previous version; it never counts as deleted. What a backup file held that is
- * gone or of a wrong size is stored again.
+ * previous version; it never counts as deleted. If a backup file of the newest
+ * snapshot is gone or has a wrong size, the increment stores again the
+ * contents that the file held.
  *
- * Returns the same, IBT_PARTIAL also if there is such a file (but not for one
- * with signatures that the cache has, see ibt_rebuild_cache()), and
- * IBT_ERR_NOT_FOUND if the key has no undamaged snapshot to build on: make a
- * full backup first.
+ * Returns the statuses of ibt_full_backup(), and: IBT_PARTIAL also if such a
+ * backup file is gone or has a wrong size (but not if it holds signatures that
+ * the cache has, see ibt_rebuild_cache()); IBT_ERR_NOT_FOUND if the key has no
+ * undamaged snapshot to build on: make a full backup first.
  *
  * Since: 0.1
  */
@@ -1802,69 +1886,80 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
                                   ibt_error **err);
 
 /**
- * Restores a snapshot of `key` as the directory `dest`: the newest, or the one
- * that options select. Without an overwrite policy dest must be absent or
- * empty, and the tree appears whole, when everything is written and checked.
+ * Restores a snapshot of `key`, the newest or the one that options select, as
+ * the directory `dest`. Without an overwrite policy dest must be absent or
+ * empty; the tree then appears whole, after everything is written and checked.
  * ibt_options_add_include(), ibt_options_add_path() and ibt_options_set_root()
  * limit the restore to a part of the snapshot. With ibt_options_set_dry_run()
- * it only tells; stored contents are not read then, so no damage is found.
+ * it reports what it would do and writes nothing; it then does not read stored
+ * contents, so it finds no damage in them.
  *
- * Over an existing tree (ibt_options_set_overwrite(), where dest is there) it
- * works in place, entry by entry: the policy says what becomes of what stands
- * there, and each file is the old or the new one at any moment. A directory that
- * only leads to what globs and paths match stays as it is, and so does all that
- * the snapshot has not, unless ibt_options_set_delete_extra() removes it.
+ * If dest exists and a policy is set (ibt_options_set_overwrite()), the
+ * restore works in place, entry by entry. The policy decides about each
+ * existing entry, and at any moment each file has its old or its new content.
+ * A directory that only leads to entries that globs and paths match stays as
+ * it is. Entries that the snapshot does not have stay, unless
+ * ibt_options_set_delete_extra() removes them.
  *
- * In a new tree and in an existing one, an entry that the destination refuses
- * is listed as IBT_PROBLEM_OBSTRUCTED, and the others are restored: a directory
- * that is not empty stands where a file belongs, or the file system has no
- * symbolic links, no such name, or takes two names for one, or its place is
- * the storage's own directory, the cache or a protected path, or lies in one
- * (ibt_options_add_protected_path()). Of a refused
- * directory all below it is left out, and only the directory is listed. A name
- * that cannot be linked to the others of its file becomes a file of its own,
- * which is listed as IBT_PROBLEM_METADATA. Only what every further entry would
- * meet ends the restore, such as a full file system (see
- * ibt_options_set_leave_partial()).
+ * In a new and in an existing tree, an entry that the destination refuses is
+ * listed as IBT_PROBLEM_OBSTRUCTED, and the others are restored. Reasons for a
+ * refusal: a directory that is not empty is in the place of a file; the file
+ * system has no symbolic links, does not allow the name, or treats two names
+ * as one; the entry's place is the storage's own directory, the cache or a
+ * protected path (ibt_options_add_protected_path()), or lies in one of them.
+ * If a directory is refused, everything below it is left out, and only the
+ * directory is listed. A name that cannot be linked to the other names of its
+ * file becomes a file of its own, which is listed as IBT_PROBLEM_METADATA.
+ * Only a failure that every further entry would meet ends the restore, such as
+ * a full file system (see ibt_options_set_leave_partial()).
  *
- * What a restore that was killed left of dest, under a name that begins with
- * ".ibt-tmp-restore-", is removed by the next restore of dest, where the file
- * system tells for certain that no restore works in it any more, and that of
- * dest itself. What stays is listed as IBT_PROBLEM_LEFTOVER. Backups and
- * comparisons leave such names out (IBT_PROBLEM_SKIPPED).
+ * A restore that was killed leaves its work beside or in dest, under a name
+ * that begins with ".ibt-tmp-restore-". The next restore of dest removes it if
+ * it is on dest's file system and that file system shows for certain that no
+ * running restore uses it. Otherwise it stays and is listed as
+ * IBT_PROBLEM_LEFTOVER. Backups and comparisons leave such names out
+ * (IBT_PROBLEM_SKIPPED).
  *
- * The change callback is told what is done with each entry, as a change from
- * dest to the snapshot: IBT_CHANGE_CREATED made where nothing was, _CONTENT put
- * in the place of something else, _METADATA only its metadata was set, _KEPT
- * left by the policy although its type, size or modification time is another
- * (counted as IBT_COUNT_UNCHANGED too), _DELETED removed. An entry that is
- * right already is not told. Where the policy leaves something in the place of
- * a directory, nothing below that is restored. `before` has only what lstat()
- * gives: a link's target is "", user and group are NULL, hash, hard links and
- * extended attributes are not known, and a socket is shown as a FIFO.
+ * The change callback receives the action for each entry, as a change from
+ * dest to the snapshot:
  *
- * `*report` and `*err` as for ibt_full_backup(), but the report's files are
- * those that the snapshot needs.
+ *   IBT_CHANGE_CREATED    made in an empty place
+ *   IBT_CHANGE_CONTENT    put in the place of another entry or content
+ *   IBT_CHANGE_METADATA   only its metadata was set
+ *   IBT_CHANGE_KEPT       left by the policy although its type, size or
+ *                         modification time differs; counted as
+ *                         IBT_COUNT_UNCHANGED too
+ *   IBT_CHANGE_DELETED    removed
+ *
+ * The callback is not called for an entry that is right already. If the policy
+ * leaves another entry in the place of a directory, nothing below that
+ * directory is restored. `before` has only the values that lstat() gives: the
+ * target of a link is "", user and group are NULL, hash, hard links and
+ * extended attributes are unknown, and a socket appears as a FIFO.
+ *
+ * `*report` and `*err` as for ibt_full_backup(), with one difference: the
+ * report lists the backup files that the snapshot needs.
  *
  * Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, some
- * metadata could not be set, or the destination refused an entry: what is
- * listed in the report is not restored, or not entirely; IBT_ERR_INVALID_ARG if
- * key or dest is NULL or malformed, options were refused or exclude anything,
- * or an existing dest lies in the storage's own directory, the cache or a
- * protected path; IBT_ERR_NOT_FOUND without such a snapshot, or if a glob, a
- * path or the root matches nothing in it; IBT_ERR_EXISTS if dest is there and
- * not an empty directory (with an overwrite policy: not a directory);
- * IBT_ERR_MISMATCH if the snapshot has not the expected digest;
- * IBT_ERR_CORRUPT if its state is
- * damaged, IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED
- * if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE,
- * IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the
- * first problem's status, IBT_ERR_CORRUPT for damaged contents and
- * IBT_ERR_MISSING for missing ones among them.
+ * metadata could not be set, or the destination refused an entry: the entries
+ * listed in the report are not restored, or not entirely; IBT_ERR_INVALID_ARG
+ * if key or dest is NULL or malformed, a setter of options failed, options
+ * have an exclude pattern, or an existing dest lies in the storage's own
+ * directory, the cache or a protected path; IBT_ERR_NOT_FOUND if there is no
+ * such snapshot, or a glob, a path or the root matches nothing in it;
+ * IBT_ERR_EXISTS if dest exists and is not an empty directory (with an
+ * overwrite policy: is not a directory); IBT_ERR_MISMATCH if the snapshot's
+ * digest is not the expected one; IBT_ERR_CORRUPT if its state is damaged,
+ * IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
+ * lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
+ * status, which may be IBT_ERR_CORRUPT for damaged contents and
+ * IBT_ERR_MISSING for missing ones.
  *
- * After an error dest is as it was, with one exception: when the system fails
- * at the very end (IBT_ERR_IO), dest may be complete. In an existing tree what
- * was done until then stays.
+ * After an error a dest that was absent or empty is as it was, with two
+ * exceptions: ibt_options_set_leave_partial() keeps the entries restored so
+ * far; and if the system fails at the very end (IBT_ERR_IO), dest may be
+ * complete. In an existing tree the entries restored so far always stay.
  *
  * Since: 0.1
  */
@@ -1877,21 +1972,25 @@ ibt_status ibt_restore(ibt_storage *storage,
                        ibt_error **err);
 
 /**
- * Lists the snapshots of `key`, of every key for NULL: oldest first, in the
- * report's ibt_report_snapshot_*(). With a selector in the options it lists
- * that snapshot, and in ibt_report_file_*() all backup files that it needs.
+ * Lists the snapshots of `key`, or of every key if key is NULL, oldest first:
+ * see ibt_report_snapshot_count(). If options select a snapshot, the report
+ * lists that one, and all backup files that it needs: see
+ * ibt_report_file_count().
  *
  * `*report` and `*err` as for ibt_full_backup().
  *
- * Returns IBT_OK, also for a storage that holds none; IBT_PARTIAL if a state
- * is damaged or was made by a newer libibt; IBT_ERR_IO if one cannot be read
- * now, after the others were listed; IBT_ERR_INVALID_ARG if key is malformed, or NULL although
- * a snapshot is selected, or options were refused, exclude anything or expect a
- * digest; IBT_ERR_NOT_FOUND if the storage is a directory that does not exist,
- * or key is given and has no snapshot, or not the selected one; IBT_ERR_CORRUPT
- * or IBT_ERR_FORMAT if the selected one's state cannot be used;
- * IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
- * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
+ * Returns IBT_OK, also for a storage without snapshots; IBT_PARTIAL if a state
+ * is damaged or was made by a newer libibt; IBT_ERR_IO if a state cannot be
+ * read at the moment, after the other snapshots were listed;
+ * IBT_ERR_INVALID_ARG if key is malformed, key is NULL although options select
+ * a snapshot, a setter of options failed, or an option has no use here
+ * (filters, a root, delete_extra, an expected digest, dry_run);
+ * IBT_ERR_NOT_FOUND if the storage is a directory that does not exist, or key
+ * is given and has no snapshot or not the selected one; IBT_ERR_CORRUPT if the
+ * state of the selected snapshot is damaged, IBT_ERR_FORMAT if a newer libibt
+ * made it; IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY,
+ * IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
+ * IBT_ON_ERROR_STOP the first problem's status.
  *
  * Since: 0.1
  */
@@ -1903,32 +2002,34 @@ ibt_status ibt_list_snapshots(ibt_storage *storage,
                               ibt_error **err);
 
 /**
- * Makes a new full snapshot of what the newest one of `key` holds, from the
- * storage alone: the source is not needed. It restores the same, has the same
- * digest, and increments go on from it; with ibt_prune() the older ones can go
- * then, however long the chain was.
+ * Makes a new full snapshot with the entries and contents of the newest
+ * snapshot of `key`. It reads the storage only and does not need the source.
+ * The new snapshot restores the same tree and has the same digest, and later
+ * increments continue from it. ibt_prune() can then remove the older
+ * snapshots, however long the chain was.
  *
- * Options for compression, threads, the cache and the lock are used; changes
- * are not told, as nothing changed. `*report` and `*err` as for
- * ibt_full_backup(): the report lists the backup files made. Where the newest
- * snapshot is a full one already, whose files are all there, nothing is to be
- * gained: the report names that snapshot and no files. Where the newest state is
- * damaged the newest one that is not takes its place, as for increments.
+ * Uses the options for compression, threads, the cache and the lock. The
+ * change callback is not called, because nothing changed. `*report` and `*err`
+ * as for ibt_full_backup(): the report lists the new backup files. If the
+ * newest snapshot is a full one already and all its files are there, nothing
+ * is written: the report names that snapshot and no files. If the state of the
+ * newest snapshot is damaged, the newest snapshot with an undamaged state
+ * takes its place, as for increments.
  *
  * Returns IBT_OK; IBT_PARTIAL if the newest state is damaged, so that an older
- * snapshot counts as the newest; IBT_ERR_INVALID_ARG if key is NULL or malformed, or options
- * were refused, select a snapshot, expect a digest, exclude or include
- * anything, or set a dry run; IBT_ERR_NOT_FOUND if the key has no snapshot;
- * or none that is undamaged; IBT_ERR_CORRUPT or IBT_ERR_MISSING if any content
- * of it is damaged or gone: a full snapshot is whole or is not made, and
- * ibt_error_path() says whose content it is; IBT_ERR_FORMAT if it
- * was made by a newer libibt; IBT_ERR_UNSUPPORTED if the storage lacks a
- * function; IBT_ERR_BUSY if the storage or the key is in use or was changed
- * meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
- * IBT_ERR_PANIC.
+ * snapshot counts as the newest; IBT_ERR_INVALID_ARG if key is NULL or
+ * malformed, a setter of options failed, or an option has no use here (a
+ * snapshot, filters, a root, delete_extra, an expected digest, dry_run);
+ * IBT_ERR_NOT_FOUND if the key has no snapshot, or none that is undamaged;
+ * IBT_ERR_CORRUPT or IBT_ERR_MISSING if the content of a file is damaged or
+ * gone: a full snapshot is made whole or not at all, and ibt_error_path()
+ * names the file; IBT_ERR_FORMAT if a newer libibt made the snapshot;
+ * IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if the
+ * storage or the key is in use, or the key was changed meanwhile; IBT_ERR_IO,
+ * IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC.
  *
- * After an error no snapshot was made, with the exception that
- * ibt_full_backup() has.
+ * After an error there is no new snapshot, with the same exception as for
+ * ibt_full_backup().
  *
  * Since: 0.1
  */
@@ -1940,29 +2041,29 @@ ibt_status ibt_consolidate(ibt_storage *storage,
                            ibt_error **err);
 
 /**
- * Makes the cache of the newest snapshot of `key` whole again: a copy of its
- * state and of every backup file with signatures that it names. Increments
- * work without a cache and refill it from the storage; this does it
- * beforehand, and also where the storage itself lost or damaged such a file:
- * then its signatures are made again from the stored contents, and the next
- * increment, which is as small as ever, puts them into the storage.
+ * Completes the cache for the newest snapshot of `key`: a copy of its state,
+ * and of every backup file with signatures that the state names. Increments
+ * work without a cache and refill it from the storage; this function does so
+ * beforehand. It also helps if the storage lost or damaged a file with
+ * signatures: it then computes the signatures from the stored contents, and
+ * the next increment stays small and puts them into the storage.
  *
- * Nothing in the storage is changed. `*report` and `*err` as for
- * ibt_full_backup(), except that the report's files are those made in the
- * cache, with their paths there, of kind "state" or "sigvault"; a file of
- * signatures made again is named like the lost one with ".stream" at its end.
- * What was right already is not made again.
+ * Does not change the storage. `*report` and `*err` as for ibt_full_backup(),
+ * with one difference: the report lists the files made in the cache, with
+ * their paths there, of kind "state" or "sigvault". A file of computed
+ * signatures has the name of the lost file with ".stream" at its end. A file
+ * that is right already is not made again.
  *
  * Returns IBT_OK; IBT_PARTIAL if the newest state is damaged, so that an older
- * snapshot counts as the newest, or a signature could not be made again
- * because the content is damaged or gone: its file will be stored whole when
- * it changes; IBT_ERR_INVALID_ARG if key is NULL or malformed, options were
- * refused, select a snapshot, expect a digest, exclude or include anything, or
- * set a dry run, or no cache directory is set and the user has none;
- * IBT_ERR_NOT_FOUND if the key has no undamaged snapshot; IBT_ERR_FORMAT if it
- * was made by a newer libibt; IBT_ERR_IO if the cache cannot be written or the
- * storage failed; IBT_ERR_UNSUPPORTED if the storage lacks a function;
- * IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+ * snapshot counts as the newest, or if a signature could not be computed
+ * because the content is damaged or gone (the next change of that file is then
+ * stored whole); IBT_ERR_INVALID_ARG if key is NULL or malformed, a setter of
+ * options failed, an option has no use here (a snapshot, filters, a root,
+ * delete_extra, an expected digest, dry_run), or no cache directory is set and
+ * the user has none; IBT_ERR_NOT_FOUND if the key has no undamaged snapshot;
+ * IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_IO if the cache cannot be
+ * written or the storage failed; IBT_ERR_UNSUPPORTED if the storage lacks a
+ * function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
  * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
  *
  * Since: 0.1
@@ -1976,45 +2077,53 @@ ibt_status ibt_rebuild_cache(ibt_storage *storage,
 
 /**
  * Removes snapshots of `key`, and then every backup file that no remaining
- * snapshot needs, left-overs of interrupted backups among them. Which ones:
- * those that no rule set with ibt_options_set_keep_last(), _keep_daily(),
- * _keep_weekly(), _keep_monthly() or _keep_yearly() keeps, or exactly the one
- * that ibt_options_set_snapshot() or ibt_options_set_as_of() selects. Any
- * snapshot can go, the first, one in the middle or the latest: no other needs
- * it. The rules look at the snapshots' stamps only, never at the clock.
+ * snapshot needs, including files that interrupted backups left.
+ *
+ * Options say which snapshots to remove, in one of two ways. With rules, the
+ * snapshots that no rule keeps: ibt_options_set_keep_last(), _keep_daily(),
+ * _keep_weekly(), _keep_monthly() and _keep_yearly(). Or exactly one snapshot,
+ * which ibt_options_set_snapshot() or ibt_options_set_as_of() selects. Any
+ * snapshot can be removed, whether it is the first, the last or between
+ * others: no snapshot needs another. ibt_options_set_keep_last() goes by the
+ * snapshots' stamps, the other rules by the times when they were made
+ * (ibt_report_snapshot_date()). No rule uses the clock. If any rule is set,
+ * the snapshot with the newest stamp stays.
  *
  * `*report` and `*err` as for ibt_full_backup(). The report lists every
- * snapshot of the key as IBT_ACTION_KEPT or IBT_ACTION_REMOVED with the reason,
- * such as "last 3, daily 2026-11-22" or "no rule keeps it", and as its files
- * the backup files that were removed. IBT_COUNT_DELETED counts the snapshots
- * removed. With ibt_options_set_dry_run() the report is the same and nothing is
- * touched; only temporary files that interrupted runs left are not looked for.
+ * snapshot of the key as IBT_ACTION_KEPT or IBT_ACTION_REMOVED with the
+ * reason, such as "last 3, daily 2026-11-22" or "no rule keeps it". Its files
+ * are the removed backup files. IBT_COUNT_DELETED counts the removed
+ * snapshots. With ibt_options_set_dry_run() the report is the same and nothing
+ * is touched, except that it does not look for temporary files of interrupted
+ * runs.
  *
- * A state that is damaged or was made by a newer libibt is counted by no rule
- * and removed by none, only if ibt_options_set_snapshot() names its stamp.
- * While one remains, no other kind of file is removed, because it might be
- * needed: such files are listed as IBT_PROBLEM_LEFTOVER, and the result is
- * IBT_PARTIAL. The same goes for a state that somebody replaced by a symbolic
- * link. A state that cannot be read now (IBT_ERR_IO, IBT_ERR_STORAGE,
- * IBT_ERR_UNSUPPORTED) may be whole: nothing is removed then, unless it is the
- * one that ibt_options_set_snapshot() names. Where a storage cannot lock, nobody
- * else may use the key meanwhile; backup files newer than every snapshot are
- * then left there, as a backup may be making them, and are listed as
- * IBT_PROBLEM_LEFTOVER.
+ * No rule counts or removes a state that is damaged or was made by a newer
+ * libibt. It is removed only if ibt_options_set_snapshot() names its stamp. As
+ * long as such a state remains, its snapshot may need any archive of the key,
+ * so prune removes no other kind of file: it lists them as
+ * IBT_PROBLEM_LEFTOVER, and the result is IBT_PARTIAL. The same holds for a
+ * state that somebody replaced by a symbolic link. A state that cannot be read
+ * at the moment (IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_UNSUPPORTED) may be
+ * whole: then nothing is removed, unless ibt_options_set_snapshot() names this
+ * very state. On a storage that cannot lock, nobody else may use the key
+ * meanwhile. Backup files newer than every snapshot then stay, because a
+ * running backup may be making them, and are listed as IBT_PROBLEM_LEFTOVER.
  *
- * Returns IBT_OK; IBT_PARTIAL if a state that stays is damaged;
- * IBT_ERR_INVALID_ARG if key is NULL or malformed, options were refused, set no
- * rule and select no snapshot, do both, exclude anything or expect a digest, or
- * if no snapshot would be left (see ibt_options_set_allow_empty());
- * IBT_ERR_NOT_FOUND if the key has no snapshot or not the selected one;
- * IBT_ERR_CORRUPT or IBT_ERR_FORMAT if ibt_options_set_as_of() selects a state
- * that cannot be used; IBT_ERR_UNSUPPORTED if the storage cannot delete;
- * IBT_ERR_BUSY if the storage or the key is in use or was changed meanwhile;
+ * Returns IBT_OK; IBT_PARTIAL if a damaged state stays; IBT_ERR_INVALID_ARG if
+ * key is NULL or malformed, a setter of options failed, options set no rule
+ * and select no snapshot or do both, an option has no use here (filters, a
+ * root, delete_extra, an expected digest), or no snapshot would be left (see
+ * ibt_options_set_allow_empty()); IBT_ERR_NOT_FOUND if the key has no snapshot
+ * or not the selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if
+ * ibt_options_set_as_of() selects a state that is damaged or was made by a
+ * newer libibt; IBT_ERR_UNSUPPORTED if the storage cannot delete; IBT_ERR_BUSY
+ * if the storage or the key is in use, or the key was changed meanwhile;
  * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
  * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
  *
- * After an error, IBT_ERR_CANCELLED too, what was removed stays removed and is
- * listed; every other snapshot is whole, and another prune removes the rest.
+ * After an error, IBT_ERR_CANCELLED included, the files removed until then
+ * stay removed, and the report lists them. Every other snapshot is whole, and
+ * another prune removes the rest.
  *
  * Since: 0.1
  */
@@ -2027,37 +2136,41 @@ ibt_status ibt_prune(ibt_storage *storage,
 
 /**
  * Reads everything that snapshots need and compares it with its hashes: each
- * state, each archive, each content as a restore would write it, each
- * signature. All snapshots of `key`, of every key for NULL; with a selector in
- * the options that one, with an expected digest alone the newest. Nothing is
- * changed.
+ * state, each archive, each content as a restore would write it, and each
+ * signature. Verifies all snapshots of `key`, or of every key if key is NULL.
+ * If options select a snapshot, verifies that one; with an expected digest and
+ * no selection, the newest one. Changes nothing.
  *
- * `*report` and `*err` as for ibt_full_backup(). A loss does not end it: each
- * is a problem that names the path, the backup file
- * (ibt_report_problem_file()), the snapshot and, in its message, what was
- * expected and found; IBT_PROBLEM_MISSING if the file is gone,
- * IBT_PROBLEM_UNREADABLE if it cannot be read now, else IBT_PROBLEM_DAMAGED. What
- * cannot be read now does not end it either, but its first error is what is
- * returned in the end. What several snapshots share is listed for each.
- * A problem without a path is about a backup file as such: none of the
- * snapshot's paths is known to suffer. One in a "sigvault" file costs no
- * content, only that the next change of its path is stored whole.
- * The report lists the snapshots verified, each with its losses as
- * IBT_COUNT_PROBLEMS and a reason such as "3 losses", "" if it is whole; one
- * whose state cannot be read is a problem only. An archive or a content that
- * several snapshots share is read once, beyond a million contents of a key
- * perhaps more often.
+ * `*report` and `*err` as for ibt_full_backup(). A loss does not end the
+ * operation. Each loss is a problem that names the path, the backup file
+ * (ibt_report_problem_file()), the snapshot and, in its message, the expected
+ * and the found value. Its kind is IBT_PROBLEM_MISSING if the file is gone,
+ * IBT_PROBLEM_UNREADABLE if the file cannot be read at the moment, else
+ * IBT_PROBLEM_DAMAGED. A file that cannot be read does not end the operation
+ * either, but the call returns the first such error in the end. A loss that
+ * concerns several snapshots is listed once for each of them.
+ *
+ * A problem without a path concerns a backup file as such: it is not known to
+ * affect any path of the snapshot. A problem in a "sigvault" file loses no
+ * content; it means that the next change of the path is stored whole. The
+ * report lists each verified snapshot with the number of its losses as
+ * IBT_COUNT_PROBLEMS, and with a reason such as "3 losses", or "" if the
+ * snapshot is whole. A snapshot whose state cannot be read appears as a
+ * problem only. An archive or a content that several snapshots share is read
+ * once; if a key has more than a million contents, perhaps more often.
  *
  * Returns IBT_OK if all is as it was written, also for a storage that holds
  * nothing; IBT_PARTIAL if anything is damaged or missing, or a state was made
- * by a newer libibt; IBT_ERR_INVALID_ARG if key is malformed, or NULL although a
- * snapshot is selected or a digest expected, or options were refused or exclude
- * anything; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
- * selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
- * cannot be used; IBT_ERR_MISMATCH if it has not the expected digest;
- * IBT_ERR_UNSUPPORTED if the storage cannot be read; IBT_ERR_BUSY, IBT_ERR_IO,
- * IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
- * IBT_ON_ERROR_STOP the first problem's status.
+ * by a newer libibt; IBT_ERR_INVALID_ARG if key is malformed, key is NULL
+ * although options select a snapshot or expect a digest, a setter of options
+ * failed, or an option has no use here (filters, a root, delete_extra,
+ * dry_run); IBT_ERR_NOT_FOUND if key is given and has no snapshot or not the
+ * selected one; IBT_ERR_CORRUPT if the state of the selected snapshot is
+ * damaged, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_MISMATCH if its
+ * digest is not the expected one; IBT_ERR_UNSUPPORTED if the storage cannot be
+ * read; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
+ * status.
  *
  * Since: 0.1
  */
@@ -2069,35 +2182,40 @@ ibt_status ibt_verify(ibt_storage *storage,
                       ibt_error **err);
 
 /**
- * Compares a snapshot of `key` with the directory `tree`: the newest, or the
- * one that options select. Every difference is told to the change callback as
- * a change from the snapshot to the tree: IBT_CHANGE_CREATED what only the tree
- * has, _DELETED what only the snapshot has, _CONTENT other bytes or another
- * type, link target or device, _METADATA another mode, owner, modification time
- * or extended attributes, or files that are hard-linked with others than they
- * were. The report counts them.
+ * Compares a snapshot of `key`, the newest or the one that options select,
+ * with the directory `tree`. Passes every difference to the change callback,
+ * as a change from the snapshot to the tree:
  *
- * The tree is walked as a backup would, with its exclude files and without the
- * storage's directory and the cache; a pattern of
- * ibt_options_add_exclude() takes entries out of both sides. Globs and paths
- * limit the comparison. Every file whose size is the same is read, whatever
- * its times and ibt_options_set_change_detection() say: silent damage is found.
- * Not compared are holes, ctimes, inodes and users' names. Nothing is written,
- * and no link of the tree is followed. Progress is told as IBT_PHASE_VERIFY.
+ *   IBT_CHANGE_CREATED    the entry is only in the tree
+ *   IBT_CHANGE_DELETED    the entry is only in the snapshot
+ *   IBT_CHANGE_CONTENT    other bytes, or another type, link target or device
+ *   IBT_CHANGE_METADATA   another mode, owner, modification time or extended
+ *                         attribute, or a file with other hard links
+ *
+ * The report counts the differences.
+ *
+ * The tree is walked as in a backup: its exclude files are obeyed, and the
+ * storage's directory and the cache are left out. A pattern of
+ * ibt_options_add_exclude() leaves entries out of both sides. Globs and paths
+ * limit the comparison. Every file that has the same size on both sides is
+ * read, whatever its times and ibt_options_set_change_detection() say, so that
+ * silent damage is found. Holes, ctimes, inode numbers and the names of users
+ * and groups are not compared. Nothing is written, and no link of the tree is
+ * followed. Progress is reported as IBT_PHASE_VERIFY.
  *
  * `*report` and `*err` as for ibt_full_backup().
  *
- * Returns IBT_OK, whether or not there are differences; IBT_PARTIAL if
- * something in the tree could not be read, which is listed in the report;
- * IBT_ERR_INVALID_ARG if key or tree is NULL or malformed, or options were
- * refused or set what has no use here (a root, delete_extra, dry_run);
- * IBT_ERR_NOT_FOUND without such a snapshot, or if a glob or path matches on
- * neither side (this is known, and returned, at the end); IBT_ERR_IO if tree
- * cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
- * it is no directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot
- * has not the expected digest; IBT_ERR_CORRUPT if its state is damaged,
- * IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED if the
- * storage lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * Returns IBT_OK, with or without differences; IBT_PARTIAL if entries of the
+ * tree could not be read, which the report lists; IBT_ERR_INVALID_ARG if key
+ * or tree is NULL or malformed, a setter of options failed, or an option has
+ * no use here (a root, delete_extra, dry_run); IBT_ERR_NOT_FOUND if there is
+ * no such snapshot, or if a glob or path matches on neither side (known, and
+ * returned, only at the end); IBT_ERR_IO if tree cannot be opened
+ * (ibt_error_os_code() is ENOENT if it does not exist, ENOTDIR if it is not a
+ * directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot's digest
+ * is not the expected one; IBT_ERR_CORRUPT if its state is damaged,
+ * IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
+ * lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
  * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
  * status.
  *
@@ -2114,19 +2232,21 @@ ibt_status ibt_compare(ibt_storage *storage,
 /**
  * ==== Looking into a snapshot ====
  *
- * Opens a snapshot of `key`: the newest, or the one that options select. Its
- * state is read and verified, which for a million entries takes seconds; the
- * files' contents are not. Progress is told as IBT_PHASE_VERIFY.
+ * Opens a snapshot of `key`: the newest, or the one that options select. Reads
+ * and verifies the snapshot's state, which takes seconds for a million
+ * entries. Does not read the contents of files. Reports progress as
+ * IBT_PHASE_VERIFY.
  *
- * `*out` is set to NULL first and owned by the caller after IBT_OK.
+ * `*out` is set to NULL first. After IBT_OK it holds the snapshot, which the
+ * caller owns.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if key or out is NULL, key is malformed,
- * or options were refused or set what has no use here (filters, a root,
- * delete_extra, dry_run); IBT_ERR_NOT_FOUND without such a snapshot;
- * IBT_ERR_MISMATCH if it has not the expected digest; IBT_ERR_CORRUPT if its
- * state is damaged, IBT_ERR_FORMAT if it was made by a newer libibt;
- * IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if the
- * storage is in use by another call or the key by a writer (see
+ * a setter of options failed, or an option has no use here (filters, a root,
+ * delete_extra, dry_run); IBT_ERR_NOT_FOUND if there is no such snapshot;
+ * IBT_ERR_MISMATCH if its digest is not the expected one; IBT_ERR_CORRUPT if
+ * its state is damaged, IBT_ERR_FORMAT if a newer libibt made it;
+ * IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if another
+ * call uses the storage or a writer uses the key (see
  * ibt_options_set_lock_wait()); IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
  * IBT_ERR_CANCELLED, IBT_ERR_PANIC.
  *
@@ -2140,27 +2260,27 @@ ibt_status ibt_snapshot_open(ibt_storage *storage,
                              ibt_error **err);
 
 /**
- * The snapshot's stamp, such as "20261122T220530.123456Z": its name within its
- * key. NULL for NULL. Borrowed until the snapshot is freed.
+ * The snapshot's stamp, such as "20261122T220530.123456Z", which is its name
+ * within its key. NULL for NULL. Borrowed until the snapshot is freed.
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_snapshot_stamp(const ibt_snapshot *snapshot);
 
 /**
- * Gives `entry` the entry of `path` and what lies below it: with depth 0 the
- * entry itself only, with 1 what the directory holds too, with UINT32_MAX all.
- * Entries come in the order of paths, each directory right before what it
- * holds. "" is the root; slashes around path are ignored.
+ * Calls `entry` for the entry at `path` and for the entries below it, down to
+ * `depth` levels: with 0 for the entry itself only, with 1 also for the
+ * entries of that directory, with UINT32_MAX for all. Entries come in the
+ * order of paths: each directory comes right before its own entries. "" is the
+ * root. Slashes at either end of path are ignored.
  *
- * The storage is not used. What lies deeper than asked for is not read either:
- * one directory of a large snapshot is listed in milliseconds.
+ * The call does not use the storage. It does not read entries deeper than
+ * `depth` either: one directory of a large snapshot is listed in milliseconds.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot, path or entry is NULL or
- * path is malformed ("." and ".." are no parts of one); IBT_ERR_NOT_FOUND if
- * the snapshot has no such entry; IBT_ERR_CANCELLED if entry said so;
- * IBT_ERR_BUSY if the snapshot is in use by another call; IBT_ERR_IO,
- * IBT_ERR_PANIC.
+ * path is malformed (no component may be "." or ".."); IBT_ERR_NOT_FOUND if
+ * the snapshot has no such entry; IBT_ERR_CANCELLED if the callback cancelled;
+ * IBT_ERR_BUSY if another call uses the snapshot; IBT_ERR_IO, IBT_ERR_PANIC.
  *
  * Since: 0.1
  */
@@ -2173,20 +2293,21 @@ ibt_status ibt_snapshot_list(ibt_snapshot *snapshot,
                              ibt_error **err);
 
 /**
- * Gives `sink` the bytes of a file from `offset` on, in order and in pieces of
- * any size: `len` of them (UINT64_MAX: all), or fewer where the file ends, none
- * past its end. Holes read as zeros.
+ * Passes `len` bytes of a file, from `offset` on, to `sink`: in order, in
+ * pieces of any size. UINT64_MAX as len means all. Passes fewer bytes if the
+ * file ends before, and none if offset is past its end. Holes read as zeros.
  *
- * Only what holds these bytes is read from the storage; reading on in the same
- * file costs least. A read of a whole file is compared with its hash: until
- * the call returns IBT_OK, what sink was given is provisional. Parts cannot be
- * compared; but compressed archives have checksums of their own.
+ * The call reads only the parts of the storage that hold these bytes. Reading
+ * on from the end of the last read costs least. A read of the whole file
+ * checks its hash: treat the bytes as provisional until the call returns
+ * IBT_OK. A part of a file has no hash to check; compressed archives have
+ * checksums of their own.
  *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot, path or sink is NULL, or
- * path is malformed or no file; IBT_ERR_NOT_FOUND if the snapshot has no such
- * entry; IBT_ERR_MISSING if a backup file that holds the bytes is gone;
- * IBT_ERR_CORRUPT if they are damaged; IBT_ERR_CANCELLED if sink said so;
- * IBT_ERR_BUSY if the snapshot or its storage is in use by another call;
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot, path or sink is NULL, path
+ * is malformed, or the entry is not a file; IBT_ERR_NOT_FOUND if the snapshot
+ * has no such entry; IBT_ERR_MISSING if a backup file that holds the bytes is
+ * gone; IBT_ERR_CORRUPT if the bytes are damaged; IBT_ERR_CANCELLED if sink
+ * cancelled; IBT_ERR_BUSY if another call uses the snapshot or its storage;
  * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_PANIC.
  *
  * Since: 0.1
@@ -2201,7 +2322,7 @@ ibt_status ibt_snapshot_read(ibt_snapshot *snapshot,
                              ibt_error **err);
 
 /**
- * Closes a snapshot. During a call that uses it this takes effect when that
+ * Closes a snapshot. If a call is using it, the snapshot is closed when that
  * call ends. NULL is ignored.
  *
  * Since: 0.1
@@ -2211,8 +2332,8 @@ IBT_API void ibt_snapshot_free(ibt_snapshot *snapshot);
 /**
  * ==== Entries ====
  *
- * The path relative to the source, as raw bytes: components joined by '/', ""
- * for the source itself. NULL for NULL.
+ * The path relative to the source, as raw bytes: components joined by '/'. The
+ * source itself has the path "". NULL for NULL.
  *
  * Since: 0.1
  */
@@ -2226,14 +2347,14 @@ IBT_API const char *ibt_entry_path(const ibt_entry *entry);
 IBT_API int32_t ibt_entry_type(const ibt_entry *entry);
 
 /**
- * A symbolic link's target as raw bytes; NULL for every other type.
+ * The target of a symbolic link, as raw bytes; NULL for every other type.
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_entry_target(const ibt_entry *entry);
 
 /**
- * The hash of a file's content without its holes, "blake3:" and 64 hex digits;
+ * The hash of a file's content without its holes: "blake3:" and 64 hex digits.
  * NULL for every other type, and for a file of a tree that was not read.
  *
  * Since: 0.1
@@ -2241,7 +2362,7 @@ IBT_API const char *ibt_entry_target(const ibt_entry *entry);
 IBT_API const char *ibt_entry_hash(const ibt_entry *entry);
 
 /**
- * A file's logical size in bytes, holes included; 0 for every other type.
+ * The logical size of a file in bytes, holes included; 0 for every other type.
  *
  * Since: 0.1
  */
@@ -2269,45 +2390,48 @@ IBT_API uint32_t ibt_entry_uid(const ibt_entry *entry);
 IBT_API uint32_t ibt_entry_gid(const ibt_entry *entry);
 
 /**
- * The owner's name when the backup was made; NULL if the system knew none.
+ * The owner's name at the time of the backup; NULL if the system had no name
+ * for the number.
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_entry_user(const ibt_entry *entry);
 
 /**
- * The group's name when the backup was made; NULL if the system knew none.
+ * The group's name at the time of the backup; NULL if the system had no name
+ * for the number.
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_entry_group(const ibt_entry *entry);
 
 /**
- * The modification time in nanoseconds since 1970, UTC; clamped to what fits
- * (the years 1677 to 2262).
+ * The modification time in nanoseconds since 1970, UTC. Times outside the
+ * years 1677 to 2262 do not fit and give the nearest number that does.
  *
  * Since: 0.1
  */
 IBT_API int64_t ibt_entry_mtime(const ibt_entry *entry);
 
 /**
- * The time of the last change of metadata, in the same unit; a restore cannot
- * set it.
+ * The time of the last change of metadata, in nanoseconds since 1970, clamped
+ * like the modification time. A restore cannot set it.
  *
  * Since: 0.1
  */
 IBT_API int64_t ibt_entry_ctime(const ibt_entry *entry);
 
 /**
- * A device's number (st_rdev); 0 for every other type.
+ * The number of a device (st_rdev); 0 for every other type.
  *
  * Since: 0.1
  */
 IBT_API uint64_t ibt_entry_rdev(const ibt_entry *entry);
 
 /**
- * The number of a file's hard-link set: equal for all its names in one
- * snapshot; 0 for a file with one name and for every other type.
+ * The number of a file's set of hard links: the same number for all names of
+ * the file in one snapshot. 0 for a file with one name and for every other
+ * type.
  *
  * Since: 0.1
  */
@@ -2321,16 +2445,17 @@ IBT_API uint64_t ibt_entry_link(const ibt_entry *entry);
 IBT_API size_t ibt_entry_xattr_count(const ibt_entry *entry);
 
 /**
- * The name of extended attribute i, such as "user.mime_type"; NULL if there is
- * none.
+ * The name of extended attribute i, such as "user.mime_type"; NULL if i is out
+ * of range.
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_entry_xattr_name(const ibt_entry *entry, size_t i);
 
 /**
- * The value of extended attribute i: any bytes, not ended by NUL. Its length
- * goes to `*len`, which may be NULL. NULL, and 0 in `*len`, if there is none.
+ * The value of extended attribute i: any bytes, not ended by NUL. Stores its
+ * length in `*len`; len may be NULL. If i is out of range, returns NULL and
+ * stores 0.
  *
  * Since: 0.1
  */
@@ -2349,39 +2474,42 @@ const uint8_t *ibt_entry_xattr_value(const ibt_entry *entry,
 IBT_API ibt_status ibt_report_status(const ibt_report *report);
 
 /**
- * The key that the operation worked on; NULL if on none or on all.
+ * The key that the operation worked on; NULL if it worked on no key or on all
+ * keys.
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_report_key(const ibt_report *report);
 
 /**
- * The stamp of the snapshot made or used, such as "20261122T220530.123456Z";
- * NULL if there is none.
+ * The stamp of the snapshot that the operation made or used, such as
+ * "20261122T220530.123456Z". NULL if there is none.
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_report_snapshot(const ibt_report *report);
 
 /**
- * That snapshot's tree digest, "blake3:" and 64 hex digits: it stands for
- * every path, content and attribute. Who signs this signs the snapshot; see
- * ibt_options_set_expected_digest(). NULL if there is none.
+ * The tree digest of that snapshot: "blake3:" and 64 hex digits. The digest
+ * covers every path, content and attribute, so a signature of the digest signs
+ * the whole snapshot; see ibt_options_set_expected_digest(). NULL if there is
+ * no snapshot.
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_report_digest(const ibt_report *report);
 
 /**
- * When the operation began, in nanoseconds since 1970, UTC.
+ * The time when the operation began, in nanoseconds since 1970, UTC.
  *
  * Since: 0.1
  */
 IBT_API int64_t ibt_report_date(const ibt_report *report);
 
 /**
- * How many backup files the operation made or removed; of a restore, a
- * comparison and the list of one snapshot, how many that snapshot needs.
+ * The number of backup files that the operation made or removed. After a
+ * restore, a comparison or the list of one snapshot: the number of backup
+ * files that the snapshot needs.
  *
  * Since: 0.1
  */
@@ -2395,14 +2523,16 @@ IBT_API size_t ibt_report_file_count(const ibt_report *report);
 IBT_API const char *ibt_report_file_name(const ibt_report *report, size_t i);
 
 /**
- * What backup file i is: "full", "created", "updated", "sigvault" or "state".
+ * The kind of backup file i: "full", "created", "updated", "sigvault" or
+ * "state".
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_report_file_kind(const ibt_report *report, size_t i);
 
 /**
- * The path of backup file i as raw bytes; NULL if the storage is no directory.
+ * The path of backup file i, as raw bytes; NULL if the storage is not a
+ * directory.
  *
  * Since: 0.1
  */
@@ -2416,28 +2546,29 @@ IBT_API const char *ibt_report_file_path(const ibt_report *report, size_t i);
 IBT_API uint64_t ibt_report_file_size(const ibt_report *report, size_t i);
 
 /**
- * The sizes of all these files together.
+ * The sum of the sizes of all listed backup files, in bytes.
  *
  * Since: 0.1
  */
 IBT_API uint64_t ibt_report_total_size(const ibt_report *report);
 
 /**
- * A counter: which is one of IBT_COUNT_*. 0 for an unknown one.
+ * The value of counter `which`, one of IBT_COUNT_*; 0 for an unknown counter.
  *
  * Since: 0.1
  */
 IBT_API uint64_t ibt_report_counter(const ibt_report *report, int32_t which);
 
 /**
- * How many snapshots are listed.
+ * The number of snapshots in the report.
  *
  * Since: 0.1
  */
 IBT_API size_t ibt_report_snapshot_count(const ibt_report *report);
 
 /**
- * The stamp of snapshot i: its name within its key, UTC.
+ * The stamp of snapshot i, in UTC. The stamp is the snapshot's name within its
+ * key.
  *
  * Since: 0.1
  */
@@ -2453,7 +2584,7 @@ const char *ibt_report_snapshot_stamp(const ibt_report *report,
 IBT_API const char *ibt_report_snapshot_key(const ibt_report *report, size_t i);
 
 /**
- * How snapshot i was made: "full" or "incremental".
+ * The kind of snapshot i: "full" or "incremental".
  *
  * Since: 0.1
  */
@@ -2480,9 +2611,10 @@ const char *ibt_report_snapshot_source(const ibt_report *report,
                                        size_t i);
 
 /**
- * The stamp of the snapshot that snapshot i was compared with when it was made
- * or, for a full one of ibt_consolidate(), copied from; NULL for every other
- * full one. It may be gone: no snapshot needs another.
+ * The stamp of the parent of snapshot i. For an increment this is the snapshot
+ * that it was compared with; for a full made by ibt_consolidate(), the
+ * snapshot that it was copied from. NULL for every other full. The parent may
+ * have been removed: no snapshot needs another.
  *
  * Since: 0.1
  */
@@ -2491,7 +2623,9 @@ const char *ibt_report_snapshot_parent(const ibt_report *report,
                                        size_t i);
 
 /**
- * Why snapshot i was kept or removed, one line; "" if nothing was decided.
+ * Why snapshot i was kept or removed, in one line; "" if the operation did not
+ * decide about it. After ibt_verify(): the number of losses, such as "3
+ * losses", or "" if the snapshot is whole.
  *
  * Since: 0.1
  */
@@ -2500,27 +2634,26 @@ const char *ibt_report_snapshot_reason(const ibt_report *report,
                                        size_t i);
 
 /**
- * When snapshot i was made, in nanoseconds since 1970, UTC. That is the moment of
- * its stamp, unless an earlier stamp of its key was ahead of the clock: stamps
- * only grow, so the stamp is then later than the moment.
+ * The time when snapshot i was made, in nanoseconds since 1970, UTC. Normally
+ * this is the time in its stamp. The stamp is later if an earlier stamp of the
+ * key was ahead of the clock, because each new stamp of a key is later than
+ * all others.
  *
  * Since: 0.1
  */
-IBT_API
-int64_t ibt_report_snapshot_date(const ibt_report *report,
-                                 size_t i);
+IBT_API int64_t ibt_report_snapshot_date(const ibt_report *report, size_t i);
 
 /**
- * What became of snapshot i: one of IBT_ACTION_*.
+ * The result for snapshot i: one of IBT_ACTION_*.
  *
  * Since: 0.1
  */
 IBT_API int32_t ibt_report_snapshot_action(const ibt_report *report, size_t i);
 
 /**
- * A counter of snapshot i, as it was when that was made: which is one of
- * IBT_COUNT_*. After ibt_verify() IBT_COUNT_PROBLEMS is how many losses were
- * found in it. 0 for an unknown one.
+ * The value of counter `which`, one of IBT_COUNT_*, of the backup that made
+ * snapshot i. After ibt_verify() IBT_COUNT_PROBLEMS is the number of losses
+ * found in the snapshot. 0 for an unknown counter.
  *
  * Since: 0.1
  */
@@ -2530,16 +2663,16 @@ uint64_t ibt_report_snapshot_counter(const ibt_report *report,
                                      int32_t which);
 
 /**
- * How many problems are listed: the first 10,000. IBT_COUNT_PROBLEMS counts
- * all.
+ * The number of problems in the report. The report keeps the first 10,000;
+ * IBT_COUNT_PROBLEMS counts all.
  *
  * Since: 0.1
  */
 IBT_API size_t ibt_report_problem_count(const ibt_report *report);
 
 /**
- * The path of the entry that problem i is about, as raw bytes; NULL if it is
- * about none.
+ * The path of the entry that has problem i, as raw bytes; NULL if the problem
+ * concerns no entry.
  *
  * Since: 0.1
  */
@@ -2555,8 +2688,8 @@ const char *ibt_report_problem_message(const ibt_report *report,
                                        size_t i);
 
 /**
- * The stamp of the snapshot that problem i is about; NULL if none is named: it
- * is about the report's own then, if about any.
+ * The stamp of the snapshot that has problem i. NULL if the problem names no
+ * snapshot; it then belongs to ibt_report_snapshot(), if that is set.
  *
  * Since: 0.1
  */
@@ -2565,15 +2698,15 @@ const char *ibt_report_problem_snapshot(const ibt_report *report,
                                         size_t i);
 
 /**
- * The name of the backup file that problem i is about; NULL if it is about
- * none.
+ * The name of the backup file that has problem i; NULL if the problem concerns
+ * no backup file.
  *
  * Since: 0.1
  */
 IBT_API const char *ibt_report_problem_file(const ibt_report *report, size_t i);
 
 /**
- * Problem i as a status, such as IBT_ERR_IO.
+ * The status of problem i, such as IBT_ERR_IO.
  *
  * Since: 0.1
  */
@@ -2582,7 +2715,7 @@ ibt_status ibt_report_problem_status(const ibt_report *report,
                                      size_t i);
 
 /**
- * What kind of problem i is: one of IBT_PROBLEM_*.
+ * The kind of problem i: one of IBT_PROBLEM_*.
  *
  * Since: 0.1
  */
@@ -2596,10 +2729,11 @@ IBT_API int32_t ibt_report_problem_kind(const ibt_report *report, size_t i);
 IBT_API int32_t ibt_report_problem_os_code(const ibt_report *report, size_t i);
 
 /**
- * All of the report as one line of JSON, UTF-8. Bytes of names that are no
- * text stand as %XX, and so does '%' itself; times are "SECONDS.NNNNNNNNN".
+ * The whole report as one line of JSON in UTF-8. Bytes of names that are not
+ * text are written as %XX, and so is '%' itself. Times are
+ * "SECONDS.NNNNNNNNN". docs/abi.md describes the members.
  *
- * Never NULL: "" for NULL.
+ * Never NULL: "" for NULL. Borrowed until the report is freed.
  *
  * Since: 0.1
  */

@@ -1,4 +1,4 @@
-//! What comes from C and what goes there: pointers that may be NULL, strings, ownership.
+//! Conversion of arguments and results: pointers that may be NULL, strings, ownership.
 
 use std::ffi::{c_char, CStr, CString, OsStr};
 use std::path::Path;
@@ -7,12 +7,12 @@ use std::ptr;
 use crate::entry;
 use crate::error::{Error, Kind, Result};
 
-/// Hands `value` to C, which owns it from now on.
+/// Turns `value` into a raw pointer that C owns from now on.
 pub(super) fn give<T>(value: T) -> *mut T {
     Box::into_raw(Box::new(value))
 }
 
-/// Takes back what [`give`] handed out and drops it. NULL is nothing.
+/// Takes a pointer from [`give`] back and drops its value. Ignores NULL.
 ///
 /// # Safety
 ///
@@ -24,11 +24,11 @@ pub(super) unsafe fn take<T>(pointer: *mut T) {
     }
 }
 
-/// Stores `value` where C wants it; NULL means that it does not.
+/// Writes `value` to an out argument. C passes NULL for an out argument that it does not need.
 ///
 /// # Safety
 ///
-/// `out` is NULL or may be written. The value there is overwritten, not dropped.
+/// `out` is NULL or may be written. The previous value is overwritten, not dropped.
 pub(super) unsafe fn put<T>(out: *mut T, value: T) {
     if !out.is_null() {
         // SAFETY: the caller's promise.
@@ -36,10 +36,10 @@ pub(super) unsafe fn put<T>(out: *mut T, value: T) {
     }
 }
 
-/// An object of the caller as it came from C: NULL, or valid until the call returns.
+/// A pointer to an object that the caller owns: NULL, or valid until the call returns.
 ///
-/// It stays a pointer, because a callback may use the same object while the call goes on; a reference is made only
-/// for the moment that needs one.
+/// `Handle` keeps the pointer and not a reference, because a callback may use the same object during the
+/// call. A reference lives only as long as the access that needs it.
 pub(super) struct Handle<T>(*mut T);
 
 impl<T> Handle<T> {
@@ -50,13 +50,13 @@ impl<T> Handle<T> {
         Handle(pointer)
     }
 
-    /// The object, to look at; `None` for NULL.
+    /// The object, for reading; `None` for NULL.
     pub(super) fn get(&self) -> Option<&T> {
         // SAFETY: `new` was promised so.
         unsafe { self.0.as_ref() }
     }
 
-    /// The object, to change; `None` for NULL.
+    /// The object, for writing; `None` for NULL.
     ///
     /// # Safety
     ///
@@ -67,11 +67,11 @@ impl<T> Handle<T> {
     }
 }
 
-/// The bytes of an argument. `doing` and `name` are for the message: "cannot DOING: NAME is NULL".
+/// The bytes of a string argument. `doing` and `name` go into the message: "cannot DOING: NAME is NULL".
 ///
 /// # Safety
 ///
-/// `text` is NULL or a string closed by NUL, which stays unchanged as long as the bytes are used.
+/// `text` is NULL or a string that ends with NUL. The string stays unchanged as long as the bytes are used.
 pub(super) unsafe fn bytes<'a>(text: *const c_char, doing: &str, name: &str) -> Result<&'a [u8]> {
     if text.is_null() {
         return Err(invalid(doing, format!("{name} is NULL")));
@@ -80,7 +80,7 @@ pub(super) unsafe fn bytes<'a>(text: *const c_char, doing: &str, name: &str) -> 
     Ok(unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
-/// A path argument: raw bytes on Unix, UTF-8 elsewhere, never empty.
+/// A path argument: raw bytes on Unix, UTF-8 elsewhere. Refuses an empty path.
 ///
 /// # Safety
 ///
@@ -95,7 +95,7 @@ pub(super) unsafe fn path<'a>(text: *const c_char, doing: &str, name: &str) -> R
     Ok(Path::new(text))
 }
 
-/// A key argument that may be NULL, which gives `None`.
+/// A key argument, or `None` for NULL.
 ///
 /// # Safety
 ///
@@ -116,7 +116,7 @@ pub(super) unsafe fn key<'a>(text: *const c_char, doing: &str) -> Result<&'a str
     std::str::from_utf8(bytes).map_err(|_| invalid(doing, "key is not UTF-8"))
 }
 
-/// A path in a snapshot as callers may write it: slashes around it are ignored. `Err` is the reason.
+/// Parses a path in a snapshot. Slashes at either end are ignored. `Err` is the reason.
 pub(super) fn relative(path: &[u8]) -> Result<entry::Path, String> {
     let from = path.iter().position(|&b| b != b'/').unwrap_or(path.len());
     let to = path.iter().rposition(|&b| b != b'/').map_or(from, |last| last + 1);
@@ -137,19 +137,19 @@ fn os_str(bytes: &[u8]) -> Option<&OsStr> {
     std::str::from_utf8(bytes).ok().map(OsStr::new)
 }
 
-/// A copy for C. Paths hold no NUL; any other text ends at its first one.
+/// A C string with a copy of `text`. Paths contain no NUL; any other text is cut at its first NUL.
 pub(super) fn c_string(text: impl AsRef<[u8]>) -> CString {
     let text = text.as_ref();
     let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
     CString::new(&text[..end]).unwrap_or_default()
 }
 
-/// A message for C: one line.
+/// A message for C: one line, with a space for each line break.
 pub(super) fn c_line(text: &str) -> CString {
     c_string(text.replace(['\n', '\r'], " "))
 }
 
-/// Lends a string; NULL if there is none.
+/// A borrowed pointer to `text`; NULL for `None`.
 pub(super) fn lend(text: Option<&CString>) -> *const c_char {
     text.map_or(ptr::null(), |text| text.as_ptr())
 }

@@ -11,38 +11,43 @@ use super::constants::IBT_CALLBACK_STOP;
 use super::entry::ibt_entry;
 use super::progress::ibt_progress;
 
-/// Lets go of a callback's userdata: called once, when nothing will use it any
-/// more, that is when the object it was given to was freed, or another callback
-/// set there, and every operation begun with that has ended. May be NULL. Not
-/// called if the setter that was given it failed.
+/// Releases the userdata of a callback. May be NULL.
+///
+/// libibt calls it exactly once, as soon as nothing can use the userdata any
+/// more: the object that holds the callback was freed or another callback was
+/// set in its place, and every operation that began with this callback has
+/// ended. libibt does not call it if the setter that received it failed.
 ///
 /// Since: 0.1
 pub type ibt_destroy_fn = Option<unsafe extern "C" fn(ud: *mut c_void)>;
 
-/// Told how far an operation is: about ten times a second, and at the beginning
-/// and the end of each phase, but not after a commit, when it is too late to
-/// cancel. `now` is valid during the call only; done_bytes and done_entries
-/// never fall within a phase.
+/// Receives the progress of an operation: about ten times a second, and at the
+/// beginning and at the end of each phase. It is not called after a commit,
+/// because it is then too late to cancel. `now` is valid during the call only.
+/// done_bytes and done_entries never decrease within a phase.
 ///
-/// Return IBT_CALLBACK_OK to go on; 0 or a negative number cancels the
+/// Return IBT_CALLBACK_OK to go on. 0 or a negative number cancels the
 /// operation (IBT_ERR_CANCELLED).
 ///
 /// Since: 0.1
 pub type ibt_progress_fn = Option<unsafe extern "C" fn(ud: *mut c_void, now: *const ibt_progress) -> i32>;
 
-/// Told each change. `what` is made of IBT_CHANGE_* bits; `before` is NULL for
-/// what is new, `after` for what is gone. Both are valid during the call only.
+/// Receives one change. `what` is a combination of IBT_CHANGE_* bits. `before`
+/// is NULL if the entry is new, `after` is NULL if the entry is gone. Both are
+/// valid during the call only.
 ///
-/// Changes come in the order of paths, with these exceptions: a restore tells
-/// symbolic links and further names of hard links after everything else, what it
-/// removes because the snapshot has it not after these, and what makes way for
-/// an entry just before that; a backup tells at the end, in any order, what was
-/// deleted but might have been found again under another name.
+/// Changes come in the order of paths, with these exceptions. A restore reports
+/// symbolic links and further names of hard links after all other entries.
+/// After these it reports the extra entries that it removes because the
+/// snapshot does not have them. It reports an entry that makes way for another
+/// one just before that other entry. A backup reports at the end, in no
+/// particular order, the deleted files that it might have found again under
+/// another name.
 ///
-/// Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP for enough: a comparison,
-/// which does nothing but tell, then ends with what it has found; a backup or a
-/// restore is completed without telling more. 0 or a negative number cancels
-/// the operation (IBT_ERR_CANCELLED).
+/// Return IBT_CALLBACK_OK to go on, or IBT_CALLBACK_STOP to receive no further
+/// changes: a comparison then ends with the differences found so far, while a
+/// backup or a restore runs to its end without reporting more changes. 0 or a
+/// negative number cancels the operation (IBT_ERR_CANCELLED).
 ///
 /// Since: 0.1
 pub type ibt_change_fn = Option<
@@ -54,8 +59,8 @@ pub type ibt_change_fn = Option<
     ) -> i32,
 >;
 
-/// Told what an operation is doing, one line at a time. `level` is one of
-/// IBT_LOG_*; `message` is valid during the call only.
+/// Receives one line about the work of an operation. `level` is one of
+/// IBT_LOG_*. `message` is valid during the call only.
 ///
 /// Since: 0.1
 pub type ibt_log_fn = Option<unsafe extern "C" fn(ud: *mut c_void, level: i32, message: *const c_char)>;
@@ -68,8 +73,8 @@ pub(super) struct Callback<F> {
 }
 
 impl<F> Callback<F> {
-    /// Takes the userdata over. Without a function it is given back, for the caller to drop when nobody is at work
-    /// on the object: its destroy function may use that.
+    /// Takes ownership of the userdata. Without a function it returns the userdata, and the caller drops it while
+    /// the object is not in use: the destroy function may use the object.
     pub(super) fn new(
         function: Option<F>,
         ud: *mut c_void,
@@ -87,7 +92,7 @@ impl<F> Callback<F> {
     }
 }
 
-/// A pointer of the caller's, let go when dropped.
+/// A pointer of the caller. Dropping it calls the destroy function.
 pub(super) struct Userdata {
     pointer: *mut c_void,
     destroy: ibt_destroy_fn,
@@ -103,10 +108,10 @@ impl Userdata {
     }
 }
 
-// SAFETY: the pointer is only handed back to the caller's functions; the header says that a handle and with it its
-// userdata may move between threads, and that callbacks run on the calling thread.
+// SAFETY: libibt only passes the pointer to the caller's functions. The header says that an object, and with
+// it its userdata, may move between threads, and that callbacks run on the calling thread.
 unsafe impl Send for Userdata {}
-// SAFETY: as for `Send`: nothing here looks at what it points to.
+// SAFETY: as for `Send`: no code here reads the memory that the pointer points to.
 unsafe impl Sync for Userdata {}
 
 impl Drop for Userdata {
@@ -131,7 +136,7 @@ type LogFn = unsafe extern "C" fn(*mut c_void, i32, *const c_char);
 pub(super) struct Callbacks {
     pub(super) progress: Option<Callback<ProgressFn>>,
     pub(super) change: Option<Callback<ChangeFn>>,
-    /// With the least important level that is wanted.
+    /// The callback, and the least important level that the caller asked for.
     pub(super) log: Option<(Level, Callback<LogFn>)>,
 }
 

@@ -4,18 +4,18 @@ use crate::job::Cancel;
 
 use super::args::{give, take};
 
-/// A request to stop: one-shot, it cannot be taken back. Owned by the caller,
-/// who frees it with ibt_cancel_free(); operations share it, so that freeing it
-/// while one runs does no harm to that one.
+/// A request to stop. It is one-shot: a request cannot be taken back. Owned by
+/// the caller, who frees it with ibt_cancel_free(). Operations share the
+/// object, so the caller may free it while an operation runs.
 ///
-/// Any number of threads may use one at once.
+/// Any number of threads may use one object at once.
 ///
 /// Since: 0.1
 pub struct ibt_cancel(pub(super) Cancel);
 
 /// ==== Cancelling ====
 ///
-/// Makes a request that nobody has made yet. Never returns NULL.
+/// Makes an object whose stop was not requested yet. Never returns NULL.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -23,9 +23,10 @@ pub extern "C" fn ibt_cancel_new() -> *mut ibt_cancel {
     guard!(std::ptr::null_mut(), { give(ibt_cancel(Cancel::default())) })
 }
 
-/// Asks every operation given this object to stop: the running ones return
-/// IBT_ERR_CANCELLED soon, later ones at once. A backup that is committed
-/// already returns as if nothing had been asked. NULL is ignored.
+/// Asks every operation that has this object in its options to stop: running
+/// operations return IBT_ERR_CANCELLED soon, later operations at once. A backup
+/// that is committed already returns as if there were no request. NULL is
+/// ignored.
 ///
 /// Any thread, and any signal handler: async-signal-safe.
 ///
@@ -33,7 +34,7 @@ pub extern "C" fn ibt_cancel_new() -> *mut ibt_cancel {
 #[no_mangle]
 pub unsafe extern "C" fn ibt_cancel_request(cancel: *mut ibt_cancel) {
     guard!(signal_safe(), {
-        // SAFETY: NULL or a handle that is not freed yet; sharing it is allowed, it is an atomic flag.
+        // SAFETY: NULL or a handle that is not freed yet. Sharing it is sound, because it is an atomic flag.
         if let Some(cancel) = unsafe { cancel.as_ref() } {
             cancel.0.request();
         }

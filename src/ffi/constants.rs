@@ -1,28 +1,30 @@
-//! Every `IBT_*` number. Pinned: numbers are never changed and never used again.
+//! Every `IBT_*` number. The numbers are pinned: a number is never changed and never used again.
 
 use crate::error::Kind;
 use crate::job::{change, meta, Action, Counter, Level, Phase, ProblemKind};
 
 /// ==== Statuses ====
 ///
-/// Done.
+/// Success.
 pub const IBT_OK: i32 = 0;
-/// Finished, but not everything went well: entries were unreadable, changed
-/// while being read, or damaged, metadata could not be set, something stood in
-/// the way, stored files were lost. The report lists each.
+/// The operation finished with problems: entries were unreadable, changed while
+/// they were read, or are damaged, metadata could not be set, something in the
+/// destination was in the way, or stored files are missing. The report lists
+/// each problem.
 pub const IBT_PARTIAL: i32 = 1;
-/// An argument or option is NULL, malformed, unknown, or of no use here.
+/// An argument or option is NULL, malformed, unknown, or has no use in this
+/// operation.
 pub const IBT_ERR_INVALID_ARG: i32 = -1;
-/// The system refused to read or write: no such source, no room, no permission;
-/// ibt_error_os_code() tells.
+/// The system could not read or write: for example there is no such source, no
+/// space left, or no permission. See ibt_error_os_code().
 pub const IBT_ERR_IO: i32 = -2;
 /// No such key, snapshot or entry, or a glob or path that matches nothing.
 pub const IBT_ERR_NOT_FOUND: i32 = -3;
-/// What was to be made exists already.
+/// The operation would create something that exists already.
 pub const IBT_ERR_EXISTS: i32 = -4;
-/// Stored bytes are not what they should be.
+/// Stored bytes are damaged.
 pub const IBT_ERR_CORRUPT: i32 = -5;
-/// Written by a newer libibt, or not a backup file at all.
+/// A file was written by a newer libibt, or is not a backup file at all.
 pub const IBT_ERR_FORMAT: i32 = -6;
 /// A backup file that the snapshot needs is gone.
 pub const IBT_ERR_MISSING: i32 = -7;
@@ -30,92 +32,100 @@ pub const IBT_ERR_MISSING: i32 = -7;
 pub const IBT_ERR_STORAGE: i32 = -8;
 /// Cancelled by ibt_cancel_request() or by a callback.
 pub const IBT_ERR_CANCELLED: i32 = -9;
-/// In use by another call or another program.
+/// Another call or another program is using the object or the key.
 pub const IBT_ERR_BUSY: i32 = -10;
-/// Not possible on this system, or not built in, or a function is missing that
-/// the storage needs for it.
+/// Not possible on this system, not built in, or the storage has no function
+/// for it.
 pub const IBT_ERR_UNSUPPORTED: i32 = -11;
 /// Beyond a documented limit.
 pub const IBT_ERR_LIMIT: i32 = -12;
-/// Another source or host than the newest snapshot's, an empty source where that
-/// had entries, or an unexpected digest.
+/// The source or the host is another one than that of the newest snapshot, the
+/// source is empty although the newest snapshot has entries, or the digest is
+/// not the expected one.
 pub const IBT_ERR_MISMATCH: i32 = -13;
-/// A bug in libibt, caught; please report the error's message.
+/// A bug in libibt that was caught. Please report it with the error's message.
 pub const IBT_ERR_PANIC: i32 = -99;
 
-/// ==== What callbacks answer ====
+/// ==== Answers of callbacks ====
 ///
-/// A callback's answer: go on.
+/// Go on.
 pub const IBT_CALLBACK_OK: i32 = 1;
-/// A callback's answer: stop with failure. So is every negative number.
+/// Stop with a failure. Every negative number means the same.
 pub const IBT_CALLBACK_FAILED: i32 = 0;
-/// Enough. A change callback is called no more and the operation goes on; a
-/// call with an entry or sink callback ends early with IBT_OK.
+/// Enough. libibt does not call a change callback again, and the operation goes
+/// on. A call with an entry or sink callback ends early with IBT_OK.
 pub const IBT_CALLBACK_STOP: i32 = 2;
 
 /// ==== Compression: ibt_options_set_compression() ====
 ///
-/// Store archives as they are.
+/// Store archives uncompressed.
 pub const IBT_COMPRESSION_NONE: i32 = 0;
 /// Compress with Zstandard.
 pub const IBT_COMPRESSION_ZSTD: i32 = 1;
 
 /// ==== Change detection: ibt_options_set_change_detection() ====
 ///
-/// An entry is unchanged if size, times and inode are equal and old enough. Where
-/// the file system keeps no ctime of its own (FAT, exFAT, squashfs; any other of
-/// which this is not known and where every file's ctime is its mtime, as with
-/// many FUSE file systems) every file is read.
+/// A file is unchanged if its size, mtime, ctime and inode number are the
+/// recorded ones and its times are at least two seconds older than the last
+/// scan, so that no later change can have the same times. On a file system that
+/// keeps no ctime of its own every file is read. Those are FAT, exFAT, HFS and
+/// file systems of read-only images, such as squashfs. A file system of unknown
+/// kind, such as most FUSE file systems, is treated the same way if the ctime
+/// of every file equals its mtime.
 pub const IBT_DETECT_METADATA: i32 = 0;
-/// No file is unchanged until it was read.
+/// Read every file, whatever its metadata.
 pub const IBT_DETECT_CONTENT: i32 = 1;
 
 /// ==== Files that fail: ibt_options_set_on_file_error() ====
 ///
-/// List a file that fails in the report and go on.
+/// List the failed file in the report and go on.
 pub const IBT_ON_ERROR_SKIP: i32 = 0;
-/// Make the first problem that is no note the operation's error.
+/// Stop at the first problem that is not a note. That problem becomes the
+/// operation's error.
 pub const IBT_ON_ERROR_STOP: i32 = 1;
 
 /// ==== Existing files: ibt_options_set_overwrite() ====
 ///
 /// The destination must be absent or an empty directory.
 pub const IBT_OVERWRITE_NEVER: i32 = 0;
-/// Replace every file whose content is another; read all to find out.
+/// Replace every file whose content differs. Files of equal size are read to
+/// find out.
 pub const IBT_OVERWRITE_ALWAYS: i32 = 1;
-/// The same, but take a file of the same size and modification time to be
-/// right.
+/// Like IBT_OVERWRITE_ALWAYS, but a file with the snapshot's size and
+/// modification time is not read: it counts as equal.
 pub const IBT_OVERWRITE_IF_DIFFERENT: i32 = 2;
-/// Replace only what was modified before the snapshot's entry was. A directory that
-/// is there gets the snapshot's metadata whenever it was modified.
+/// Replace only a file that was modified before the snapshot's file was. An
+/// existing directory always gets the snapshot's metadata, whatever its
+/// modification time.
 pub const IBT_OVERWRITE_IF_OLDER: i32 = 3;
-/// Restore only what is absent; touch nothing that is there. A directory that a
-/// restore made and could not finish (it failed, or the power did) is there as
-/// well and keeps the mode 0700: complete such a restore with
-/// IBT_OVERWRITE_IF_OLDER, which sets it.
+/// Restore only absent entries and leave existing ones as they are. A directory
+/// that a failed or interrupted restore made exists as well, so it keeps the
+/// mode 0700. Complete such a restore with IBT_OVERWRITE_IF_OLDER, which sets
+/// the mode.
 pub const IBT_OVERWRITE_KEEP: i32 = 4;
 
 /// ==== Metadata, bits: ibt_options_set_restore_metadata() ====
 ///
 /// Permission bits.
 pub const IBT_META_MODE: u32 = 1;
-/// User and group; by default with privilege only.
+/// User and group. By default only with privilege.
 pub const IBT_META_OWNER: u32 = 2;
 /// Modification times.
 pub const IBT_META_TIMES: u32 = 4;
-/// Extended attributes, ACLs among them; security.* and trusted.* with
-/// privilege only, even if asked for.
+/// Extended attributes, including ACLs. security.* and trusted.* are set only
+/// with privilege, even if this bit is set.
 pub const IBT_META_XATTRS: u32 = 8;
 /// Make FIFOs and devices.
 pub const IBT_META_SPECIAL: u32 = 16;
-/// The setuid bit where the owner is the snapshot's; the setgid bit where the
-/// group is, and on directories.
+/// The setuid bit if the restored file has the snapshot's owner, and the setgid
+/// bit if it has the snapshot's group. On a directory the setgid bit in any
+/// case.
 pub const IBT_META_SETID: u32 = 32;
 
 /// ==== Phases: ibt_progress_phase() ====
 ///
-/// Looking for what changed. Reading states, of a list, a prune or a verify.
-/// Waiting for the lock, before an operation's first phase.
+/// Looking for changes; reading states, in a list, a prune or a verify; waiting
+/// for the lock, before an operation's first phase.
 pub const IBT_PHASE_SCAN: i32 = 1;
 /// Reading files and writing archives; copying contents, in ibt_consolidate();
 /// filling the cache, in ibt_rebuild_cache().
@@ -152,21 +162,22 @@ pub const IBT_TYPE_BLOCK: i32 = 6;
 pub const IBT_CHANGE_CREATED: u32 = 1;
 /// The entry is gone.
 pub const IBT_CHANGE_DELETED: u32 = 2;
-/// Its content changed, or its type.
+/// The content changed, or the type of the entry.
 pub const IBT_CHANGE_CONTENT: u32 = 4;
-/// Its mode, owner, times or attributes changed; in a comparison also which
-/// names are hard links of one file.
+/// Mode, owner, times or extended attributes changed. In a comparison also: the
+/// set of names that are hard links of the file changed.
 pub const IBT_CHANGE_METADATA: u32 = 8;
-/// It came from another path.
+/// The entry came from another path.
 pub const IBT_CHANGE_MOVED: u32 = 16;
-/// It could not be read: the previous version was carried forward. In a restore:
-/// what stands there was left, because of the overwrite policy.
+/// In a backup: the entry could not be read, and its previous version was
+/// carried forward. In a restore: the overwrite policy left the existing entry
+/// in its place.
 pub const IBT_CHANGE_KEPT: u32 = 32;
 
 /// ==== Counters: ibt_report_counter() ====
 ///
-/// Entries of the snapshot, its root included; of a comparison, those compared;
-/// of a verify, those of all snapshots.
+/// Entries of the snapshot, its root included. After a comparison the compared
+/// entries, after a verify the entries of all verified snapshots.
 pub const IBT_COUNT_ENTRIES: i32 = 1;
 pub const IBT_COUNT_CREATED: i32 = 2;
 /// Files with new content, and entries of a new type.
@@ -174,60 +185,66 @@ pub const IBT_COUNT_MODIFIED: i32 = 3;
 pub const IBT_COUNT_UNCHANGED: i32 = 4;
 pub const IBT_COUNT_MOVED: i32 = 5;
 pub const IBT_COUNT_DELETED: i32 = 6;
-/// Entries of which only metadata changed.
+/// Entries of which only the metadata changed.
 pub const IBT_COUNT_METADATA: i32 = 7;
 /// Bytes read: by a backup from the source; by a restore, a consolidation and a
-/// rebuild of the cache out of archives; by a comparison from the tree; by a
+/// rebuild of the cache from archives; by a comparison from the tree; by a
 /// verify and a prune from the storage.
 pub const IBT_COUNT_BYTES_READ: i32 = 8;
-/// Bytes written to the store, to restored files or, by a rebuild, to the cache.
+/// Bytes written: to the store, to restored files or, by a rebuild, to the
+/// cache.
 pub const IBT_COUNT_BYTES_WRITTEN: i32 = 9;
 /// Entries restored.
 pub const IBT_COUNT_RESTORED: i32 = 10;
-/// Problems, notes included: all of them, also those the report no longer
+/// All problems, including notes and the problems that the report no longer
 /// lists.
 pub const IBT_COUNT_PROBLEMS: i32 = 11;
-/// Logical bytes of the snapshot's files; of a verify, those of all snapshots. 0
-/// after a comparison.
+/// Logical bytes of the snapshot's files. After a verify the bytes of all
+/// verified snapshots, after a comparison 0.
 pub const IBT_COUNT_BYTES: i32 = 12;
 
 /// ==== Problems: ibt_report_problem_kind() ====
 ///
-/// Could not be read; its previous version, if any, was carried forward. Of
-/// stored bytes: they cannot be read now, which says nothing of what they are.
+/// The entry could not be read; its previous version, if any, was carried
+/// forward. Of stored bytes: they cannot be read at the moment and may be whole
+/// or damaged.
 pub const IBT_PROBLEM_UNREADABLE: i32 = 1;
-/// Was gone when it was to be read.
+/// The entry was gone before it could be read.
 pub const IBT_PROBLEM_VANISHED: i32 = 2;
-/// Changed while it was read.
+/// The file changed while it was read.
 pub const IBT_PROBLEM_CHANGED: i32 = 3;
-/// A note: left out by design (a socket, the store itself), or left where it is
-/// because the backup left it out.
+/// A note. A backup left the entry out by design (for example a socket, or the
+/// store itself), or a restore left an entry in place because the backup had
+/// left it out.
 pub const IBT_PROBLEM_SKIPPED: i32 = 4;
-/// Stored bytes are not what they should be.
+/// Stored bytes are damaged.
 pub const IBT_PROBLEM_DAMAGED: i32 = 5;
 /// Stored bytes are gone.
 pub const IBT_PROBLEM_MISSING: i32 = 6;
-/// Metadata that could not be read or set.
+/// Metadata could not be read or set.
 pub const IBT_PROBLEM_METADATA: i32 = 7;
-/// A note: something an earlier run left in the store, or a restore in its
-/// destination.
+/// A note. An earlier run left a file in the store, or an earlier restore left
+/// one in or beside its destination.
 pub const IBT_PROBLEM_LEFTOVER: i32 = 8;
-/// Snapshots say that they were made more than a day after what the clock says:
-/// either clock was wrong. Each backup says so until they are removed; what was
-/// made after them is in order.
+/// The key has snapshots whose date is more than a day ahead of the clock.
+/// Either the clock is wrong now, or it was wrong when they were made. Each
+/// backup reports this until those snapshots are removed. Snapshots made after
+/// them are valid.
 pub const IBT_PROBLEM_CLOCK: i32 = 9;
-/// Something in the destination of a restore is in the way, or its permissions
-/// are, or its file system has no such name, size or type of entry.
+/// The destination of a restore refused an entry: another entry is in the way,
+/// permissions are missing, or the file system does not support such a name,
+/// size or type of entry.
 pub const IBT_PROBLEM_OBSTRUCTED: i32 = 10;
 
 /// ==== Actions: ibt_report_snapshot_action() ====
 ///
-/// The snapshot is there.
+/// The snapshot exists.
 pub const IBT_ACTION_KEPT: i32 = 1;
-/// The snapshot was removed, or would be.
+/// The snapshot was removed, or a dry run would remove it.
 pub const IBT_ACTION_REMOVED: i32 = 2;
 
-// cbindgen cannot evaluate the engine's enums, so the numbers stand twice; this keeps them equal.
+// cbindgen cannot evaluate the engine's enums, so each number is written twice. These assertions keep both
+// equal.
 macro_rules! equal {
     ($($name:ident = $engine:expr),* $(,)?) => { $(const _: () = assert!($name as i64 == $engine as i64);)* };
 }

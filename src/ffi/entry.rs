@@ -9,13 +9,13 @@ use crate::entry::{Entry, Hash, Node};
 use super::args::{c_string, lend, put};
 use super::constants::*;
 
-/// One file, directory, link or device at one moment. Valid inside the callback
-/// that was given it only, and so is every string borrowed from it.
+/// One file, directory, link or device at one moment. The entry, and every
+/// string borrowed from it, is valid only during the callback that received it.
 ///
 /// Since: 0.1
 pub struct ibt_entry<'a> {
     entry: &'a Entry,
-    // Copies that end in NUL, made when first asked for.
+    // Copies that end in NUL, made on the first request.
     path: OnceCell<CString>,
     target: OnceCell<CString>,
     hash: OnceCell<CString>,
@@ -38,15 +38,15 @@ impl<'a> ibt_entry<'a> {
     }
 }
 
-/// Lends the copy of a string that an entry may lack.
+/// A borrowed copy of `text`, made in `cell` on the first request; NULL for `None`.
 fn cached(cell: &OnceCell<CString>, text: Option<impl AsRef<[u8]>>) -> *const c_char {
     text.map_or(ptr::null(), |text| cell.get_or_init(|| c_string(text)).as_ptr())
 }
 
 /// ==== Entries ====
 ///
-/// The path relative to the source, as raw bytes: components joined by '/', ""
-/// for the source itself. NULL for NULL.
+/// The path relative to the source, as raw bytes: components joined by '/'. The
+/// source itself has the path "". NULL for NULL.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -73,7 +73,7 @@ pub extern "C" fn ibt_entry_type(entry: Option<&ibt_entry>) -> i32 {
     })
 }
 
-/// A symbolic link's target as raw bytes; NULL for every other type.
+/// The target of a symbolic link, as raw bytes; NULL for every other type.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -86,7 +86,7 @@ pub extern "C" fn ibt_entry_target(entry: Option<&ibt_entry>) -> *const c_char {
     })
 }
 
-/// The hash of a file's content without its holes, "blake3:" and 64 hex digits;
+/// The hash of a file's content without its holes: "blake3:" and 64 hex digits.
 /// NULL for every other type, and for a file of a tree that was not read.
 ///
 /// Since: 0.1
@@ -100,7 +100,7 @@ pub extern "C" fn ibt_entry_hash(entry: Option<&ibt_entry>) -> *const c_char {
     })
 }
 
-/// A file's logical size in bytes, holes included; 0 for every other type.
+/// The logical size of a file in bytes, holes included; 0 for every other type.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -132,7 +132,8 @@ pub extern "C" fn ibt_entry_gid(entry: Option<&ibt_entry>) -> u32 {
     guard!(0, { entry.map_or(0, |view| view.entry.meta.gid) })
 }
 
-/// The owner's name when the backup was made; NULL if the system knew none.
+/// The owner's name at the time of the backup; NULL if the system had no name
+/// for the number.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -142,7 +143,8 @@ pub extern "C" fn ibt_entry_user(entry: Option<&ibt_entry>) -> *const c_char {
     })
 }
 
-/// The group's name when the backup was made; NULL if the system knew none.
+/// The group's name at the time of the backup; NULL if the system had no name
+/// for the number.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -152,8 +154,8 @@ pub extern "C" fn ibt_entry_group(entry: Option<&ibt_entry>) -> *const c_char {
     })
 }
 
-/// The modification time in nanoseconds since 1970, UTC; clamped to what fits
-/// (the years 1677 to 2262).
+/// The modification time in nanoseconds since 1970, UTC. Times outside the
+/// years 1677 to 2262 do not fit and give the nearest number that does.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -161,8 +163,8 @@ pub extern "C" fn ibt_entry_mtime(entry: Option<&ibt_entry>) -> i64 {
     guard!(0, { entry.map_or(0, |view| view.entry.meta.mtime.to_nanos_i64()) })
 }
 
-/// The time of the last change of metadata, in the same unit; a restore cannot
-/// set it.
+/// The time of the last change of metadata, in nanoseconds since 1970, clamped
+/// like the modification time. A restore cannot set it.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -170,7 +172,7 @@ pub extern "C" fn ibt_entry_ctime(entry: Option<&ibt_entry>) -> i64 {
     guard!(0, { entry.map_or(0, |view| view.entry.place.ctime.to_nanos_i64()) })
 }
 
-/// A device's number (st_rdev); 0 for every other type.
+/// The number of a device (st_rdev); 0 for every other type.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -183,8 +185,9 @@ pub extern "C" fn ibt_entry_rdev(entry: Option<&ibt_entry>) -> u64 {
     })
 }
 
-/// The number of a file's hard-link set: equal for all its names in one
-/// snapshot; 0 for a file with one name and for every other type.
+/// The number of a file's set of hard links: the same number for all names of
+/// the file in one snapshot. 0 for a file with one name and for every other
+/// type.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -200,8 +203,8 @@ pub extern "C" fn ibt_entry_xattr_count(entry: Option<&ibt_entry>) -> usize {
     guard!(0, { entry.map_or(0, |view| view.entry.meta.xattrs.len()) })
 }
 
-/// The name of extended attribute i, such as "user.mime_type"; NULL if there is
-/// none.
+/// The name of extended attribute i, such as "user.mime_type"; NULL if i is out
+/// of range.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -216,11 +219,12 @@ pub extern "C" fn ibt_entry_xattr_name(entry: Option<&ibt_entry>, i: usize) -> *
     })
 }
 
-/// What an empty value is said to lie at.
+/// The address returned for an empty value.
 static NOTHING: [u8; 1] = [0];
 
-/// The value of extended attribute i: any bytes, not ended by NUL. Its length
-/// goes to `*len`, which may be NULL. NULL, and 0 in `*len`, if there is none.
+/// The value of extended attribute i: any bytes, not ended by NUL. Stores its
+/// length in `*len`; len may be NULL. If i is out of range, returns NULL and
+/// stores 0.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -237,7 +241,8 @@ pub unsafe extern "C" fn ibt_entry_xattr_value(
             // SAFETY: NULL or may be written.
             unsafe { put(len, value.len()) };
             match value.is_empty() {
-                // What an empty vector points to is no address that every language lets pass.
+                // The dangling address of an empty vector is a low number, and some languages refuse such a
+                // pointer.
                 true => NOTHING.as_ptr(),
                 false => value.as_ptr(),
             }

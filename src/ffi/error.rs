@@ -1,4 +1,4 @@
-//! `ibt_error`: what went wrong, handed out through the last argument of a call.
+//! `ibt_error`: why a call failed, returned through the call's last argument.
 
 use std::ffi::{c_char, CString};
 use std::ptr;
@@ -11,7 +11,7 @@ use super::library::ibt_status;
 
 /// Why a call failed. Owned by the caller, who frees it with ibt_error_free().
 ///
-/// Immutable: may be read by several threads at once, freed by any one.
+/// Immutable: several threads may read it at once, and any of them may free it.
 ///
 /// Since: 0.1
 pub struct ibt_error {
@@ -50,7 +50,7 @@ pub extern "C" fn ibt_error_os_code(error: Option<&ibt_error>) -> i32 {
     guard!(0, { error.map_or(0, |error| error.os_code) })
 }
 
-/// One line for people: what could not be done, to which path, and why.
+/// One line for people: the action that failed, its path, and the reason.
 ///
 /// Never NULL: "" for NULL. Borrowed until the error is freed.
 ///

@@ -1,4 +1,5 @@
-//! Keeps panics inside: the macro around every export, and the hook that keeps them off stderr.
+//! Keeps panics inside the library: the macro around every export, and the panic hook that keeps libibt's
+//! panics off stderr.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -9,13 +10,13 @@ use crate::error::{Error, Kind, Result};
 
 use super::error::ibt_error;
 
-/// The body of every export. A panic in it never reaches C:
+/// The body of every export. A panic in the body never reaches C:
 ///
-/// - `guard!(neutral, { ... })` gives `neutral` instead;
-/// - `guard!(signal_safe neutral, { ... })` is the same for a body that a signal handler may run: it
+/// - `guard!(neutral, { ... })` returns `neutral` after a panic;
+/// - `guard!(signal_safe neutral, { ... })` does the same for a body that a signal handler may run: it
 ///   touches neither heap nor thread-local storage unless the body panics;
-/// - `guard!(err, err, { ... })` is for a body that is a `Result<ibt_status>`: `*err` is cleared first, set
-///   when it fails or panics, and the status returned.
+/// - `guard!(err, err, { ... })` takes a body that is a `Result<ibt_status>` and returns the status. It
+///   clears `*err` first, and sets it if the body fails or panics.
 macro_rules! guard {
     (signal_safe $neutral:expr, $body:block) => {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| $body)).unwrap_or($neutral)
@@ -28,7 +29,7 @@ macro_rules! guard {
     };
 }
 
-/// Runs `body`; a panic becomes an error of kind `Panic` that says where and why.
+/// Runs `body`. Turns a panic into an error of kind `Panic` with the panic's message and place.
 pub(super) fn attempt<T>(body: impl FnOnce() -> T) -> Result<T> {
     keep_panics_quiet();
     let _inside = Inside::enter();
@@ -38,11 +39,11 @@ pub(super) fn attempt<T>(body: impl FnOnce() -> T) -> Result<T> {
     })
 }
 
-/// [`attempt`] for a body that can fail: hands the error out through `err`, which may be NULL, and
-/// returns its status.
+/// [`attempt`] for a body that can fail: stores the error in `*err`, where `err` may be NULL, and returns the
+/// status.
 pub(super) fn with_error(err: *mut *mut ibt_error, body: impl FnOnce() -> Result<i32>) -> i32 {
     if !err.is_null() {
-        // SAFETY: an export passes what C gave it for an error: it may be written where it is not NULL.
+        // SAFETY: an export passes the error argument of C, which is NULL or may be written.
         unsafe { err.write(std::ptr::null_mut()) };
     }
     match attempt(body).and_then(|result| result) {
@@ -59,11 +60,11 @@ pub(super) fn with_error(err: *mut *mut ibt_error, body: impl FnOnce() -> Result
 }
 
 thread_local! {
-    /// How many guarded calls this thread is in.
+    /// The number of guarded calls that this thread is in.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// While it lives, a panic of this thread is ours.
+/// While an `Inside` lives, a panic of its thread belongs to libibt.
 struct Inside;
 
 impl Inside {
@@ -79,11 +80,12 @@ impl Drop for Inside {
     }
 }
 
-/// What the first panic not yet reported said. A worker's panic comes before the one that it causes in the
-/// calling thread, so the first is the reason.
+/// The message of the first panic that is not reported yet. A panic in a worker comes before the panic that
+/// it causes in the calling thread, so the first message names the cause.
 static TEXT: Mutex<Option<String>> = Mutex::new(None);
 
-/// Sets, once, a hook that keeps our panics off the program's stderr and passes all others on.
+/// Sets a panic hook, once per process. The hook keeps libibt's panics off the program's stderr and passes
+/// all other panics to the previous hook.
 fn keep_panics_quiet() {
     static ONCE: Once = Once::new();
     if ONCE.is_completed() || std::thread::panicking() {
@@ -95,7 +97,7 @@ fn keep_panics_quiet() {
     });
 }
 
-/// True in a guarded call and in the workers it started (`pool` names them).
+/// True in a guarded call and in the workers that such a call started (`pool` gives them their name).
 fn is_ours() -> bool {
     DEPTH.with(Cell::get) > 0 || std::thread::current().name() == Some("ibt")
 }

@@ -16,9 +16,9 @@ pub type ibt_status = i32;
 
 /// ==== Library ====
 ///
-/// The version of the library that is running, such as "0.1.0".
+/// The version of the running library, such as "0.1.0".
 ///
-/// Never NULL, valid for ever. Any thread.
+/// Never NULL. Valid until the process ends. Any thread.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -26,8 +26,8 @@ pub extern "C" fn ibt_version() -> *const c_char {
     guard!(c"".as_ptr(), { concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast() })
 }
 
-/// The same as a number to compare with IBT_VERSION_NUMBER of the header: major
-/// * 65536 + minor * 256 + patch. Any thread.
+/// The version of the running library as a number: major * 65536 + minor * 256
+/// + patch. Compare it with the header's IBT_VERSION_NUMBER. Any thread.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -35,10 +35,10 @@ pub extern "C" fn ibt_version_number() -> u32 {
     guard!(0, { VERSION_NUMBER })
 }
 
-/// A status as it is spelled in this header, such as "IBT_ERR_IO".
+/// The name of a status in this header, such as "IBT_ERR_IO".
 ///
-/// Never NULL, valid for ever; "IBT_ERR_UNKNOWN" for a number that this version
-/// does not know. Any thread.
+/// Never NULL: "IBT_ERR_UNKNOWN" for a number that this version does not know.
+/// Valid until the process ends. Any thread.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -67,11 +67,10 @@ pub extern "C" fn ibt_status_name(status: ibt_status) -> *const c_char {
     })
 }
 
-/// The name of a counter (IBT_COUNT_*) as it stands in JSON, such as
-/// "bytes_read".
+/// The name of a counter (IBT_COUNT_*) in JSON, such as "bytes_read".
 ///
-/// Valid for ever; NULL for an unknown number, so that a loop from 1 up to NULL
-/// shows every counter. Any thread.
+/// NULL for an unknown number: a loop that counts up from 1 until NULL visits
+/// every counter. Valid until the process ends. Any thread.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -82,7 +81,7 @@ pub extern "C" fn ibt_counter_name(which: i32) -> *const c_char {
 
 /// The name of a kind of problem (IBT_PROBLEM_*), such as "unreadable".
 ///
-/// Valid for ever; NULL for an unknown number. Any thread.
+/// NULL for an unknown number. Valid until the process ends. Any thread.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -91,7 +90,7 @@ pub extern "C" fn ibt_problem_name(kind: i32) -> *const c_char {
     guard!(ptr::null(), { name(&NAMES, kind, |n| ProblemKind::from_number(n).map(ProblemKind::name)) })
 }
 
-/// Looks `number` up among the names that `name_of` gives for 1, 2, ... until it gives none.
+/// The name for `number`. `name_of` gives the names for 1, 2, ... and `None` after the last one.
 fn name(
     names: &'static OnceLock<Vec<CString>>,
     number: i32,

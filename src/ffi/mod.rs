@@ -1,12 +1,13 @@
-//! The C ABI: checks pointers, calls one safe function, maps the result. One file for each C type.
+//! The C ABI. Each export checks its pointers, calls one safe function and converts the result. One file for
+//! each C type.
 //!
-//! `include/ibt.h` is generated from these files by cbindgen, in the order of the `mod` lines below: doc
-//! comments here are the header's comments, addressed to C programmers. `cbindgen.toml` holds the command
-//! and the header's introduction, `tests/header.rs` checks that the header is up to date.
+//! cbindgen generates `include/ibt.h` from these files, in the order of the `mod` lines below. The doc
+//! comments here become the comments of the header, so write them for C programmers. `cbindgen.toml` holds
+//! the command and the introduction of the header. `tests/header.rs` checks that the header is up to date.
 //!
-//! Every export is a thin shell around [`guard!`](guard), which keeps a panic from crossing into C. Memory
-//! that C holds is always a `Box` turned into a raw pointer by [`args::give`] and taken back by
-//! [`args::take`]; everything that is only lent is read through [`args`], which knows NULL.
+//! The body of every export is [`guard!`](guard), which stops a panic before it reaches C. Memory that C owns
+//! is always a `Box` that [`args::give`] turned into a raw pointer and that [`args::take`] takes back. Memory
+//! that C only lends is read through [`args`], which checks for NULL.
 
 // The safety contract of an export is its comment in the header, written once for C.
 #![allow(clippy::missing_safety_doc)]

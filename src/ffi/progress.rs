@@ -1,4 +1,4 @@
-//! `ibt_progress`: how far an operation is, lent to a progress callback.
+//! `ibt_progress`: the progress of an operation, lent to a progress callback.
 
 use std::ffi::{c_char, CString};
 
@@ -6,7 +6,8 @@ use crate::job::Progress;
 
 use super::args::c_string;
 
-/// How far an operation is. Valid inside its ibt_progress_fn only.
+/// The progress of an operation. Valid during the call of its ibt_progress_fn
+/// only.
 ///
 /// Since: 0.1
 pub struct ibt_progress {
@@ -22,7 +23,7 @@ impl ibt_progress {
 
 /// ==== Progress ====
 ///
-/// What the operation is busy with: one of IBT_PHASE_*; 0 for NULL.
+/// The current phase of the operation: one of IBT_PHASE_*; 0 for NULL.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -30,10 +31,11 @@ pub extern "C" fn ibt_progress_phase(now: Option<&ibt_progress>) -> i32 {
     guard!(0, { now.map_or(0, |view| view.now.phase as i32) })
 }
 
-/// What is being worked on, as raw bytes: the path of an entry, relative to the
-/// source or the snapshot's root. While states are read (IBT_PHASE_SCAN of a
-/// list, a prune or a verify) and while backup files are removed
-/// (IBT_PHASE_DELETE) it is the name of that file in the storage.
+/// The item that the operation works on, as raw bytes. Normally this is the
+/// path of an entry, relative to the source or the snapshot's root. While
+/// states are read (IBT_PHASE_SCAN of a list, a prune or a verify) and while
+/// backup files are removed (IBT_PHASE_DELETE), it is the name of the backup
+/// file in the storage.
 ///
 /// Never NULL: "" for the root, between entries, and for NULL. Borrowed until
 /// the callback returns.
@@ -52,7 +54,8 @@ pub extern "C" fn ibt_progress_done_bytes(now: Option<&ibt_progress>) -> u64 {
     guard!(0, { now.map_or(0, |view| view.now.done_bytes) })
 }
 
-/// Bytes to do in this phase; 0 while unknown, and for NULL.
+/// Bytes to do in this phase, those done included; 0 while unknown, and for
+/// NULL.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -68,7 +71,8 @@ pub extern "C" fn ibt_progress_done_entries(now: Option<&ibt_progress>) -> u64 {
     guard!(0, { now.map_or(0, |view| view.now.done_entries) })
 }
 
-/// Entries to do in this phase; 0 while unknown, and for NULL.
+/// Entries to do in this phase, those done included; 0 while unknown, and for
+/// NULL.
 ///
 /// Since: 0.1
 #[no_mangle]

@@ -1,4 +1,4 @@
-//! `ibt_report`: what an operation did, as strings and numbers that C can borrow.
+//! `ibt_report`: the result of an operation, as strings and numbers that C can borrow.
 
 use std::ffi::{c_char, CString};
 use std::ptr;
@@ -10,11 +10,12 @@ use super::args::{c_line, c_string, lend, take};
 use super::constants::IBT_OK;
 use super::library::ibt_status;
 
-/// What an operation did. Owned by the caller, who frees it with
-/// ibt_report_free(); every string borrowed from it lives until then.
+/// The result of an operation. Owned by the caller, who frees it with
+/// ibt_report_free(). Every string borrowed from it is valid until then.
 ///
-/// Immutable: may be read by several threads at once, freed by any one.
-/// Functions that take an index return NULL or 0 when it is out of range.
+/// Immutable: several threads may read it at once, and any of them may free it.
+/// Functions that take an index return NULL or 0 when the index is out of
+/// range.
 ///
 /// Since: 0.1
 pub struct ibt_report {
@@ -25,7 +26,7 @@ pub struct ibt_report {
     files: Vec<FileText>,
     snapshots: Vec<SnapshotText>,
     problems: Vec<ProblemText>,
-    /// Made when first asked for.
+    /// Made on the first request.
     json: OnceLock<CString>,
 }
 
@@ -105,7 +106,7 @@ impl ibt_report {
     }
 }
 
-/// A string of the report itself.
+/// Borrows a string of the report itself.
 fn own(report: Option<&ibt_report>, field: fn(&ibt_report) -> Option<&CString>) -> *const c_char {
     lend(report.and_then(field))
 }
@@ -160,7 +161,8 @@ pub extern "C" fn ibt_report_status(report: Option<&ibt_report>) -> ibt_status {
     guard!(IBT_OK, { report.map_or(IBT_OK, |report| report.report.status()) })
 }
 
-/// The key that the operation worked on; NULL if on none or on all.
+/// The key that the operation worked on; NULL if it worked on no key or on all
+/// keys.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -168,8 +170,8 @@ pub extern "C" fn ibt_report_key(report: Option<&ibt_report>) -> *const c_char {
     guard!(ptr::null(), { own(report, |report| report.key.as_ref()) })
 }
 
-/// The stamp of the snapshot made or used, such as "20261122T220530.123456Z";
-/// NULL if there is none.
+/// The stamp of the snapshot that the operation made or used, such as
+/// "20261122T220530.123456Z". NULL if there is none.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -177,9 +179,10 @@ pub extern "C" fn ibt_report_snapshot(report: Option<&ibt_report>) -> *const c_c
     guard!(ptr::null(), { own(report, |report| report.snapshot.as_ref()) })
 }
 
-/// That snapshot's tree digest, "blake3:" and 64 hex digits: it stands for
-/// every path, content and attribute. Who signs this signs the snapshot; see
-/// ibt_options_set_expected_digest(). NULL if there is none.
+/// The tree digest of that snapshot: "blake3:" and 64 hex digits. The digest
+/// covers every path, content and attribute, so a signature of the digest signs
+/// the whole snapshot; see ibt_options_set_expected_digest(). NULL if there is
+/// no snapshot.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -187,7 +190,7 @@ pub extern "C" fn ibt_report_digest(report: Option<&ibt_report>) -> *const c_cha
     guard!(ptr::null(), { own(report, |report| report.digest.as_ref()) })
 }
 
-/// When the operation began, in nanoseconds since 1970, UTC.
+/// The time when the operation began, in nanoseconds since 1970, UTC.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -195,8 +198,9 @@ pub extern "C" fn ibt_report_date(report: Option<&ibt_report>) -> i64 {
     guard!(0, { report.map_or(0, |report| report.report.date.to_nanos_i64()) })
 }
 
-/// How many backup files the operation made or removed; of a restore, a
-/// comparison and the list of one snapshot, how many that snapshot needs.
+/// The number of backup files that the operation made or removed. After a
+/// restore, a comparison or the list of one snapshot: the number of backup
+/// files that the snapshot needs.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -212,7 +216,8 @@ pub extern "C" fn ibt_report_file_name(report: Option<&ibt_report>, i: usize) ->
     guard!(ptr::null(), { file_text(report, i, |file| Some(&file.name)) })
 }
 
-/// What backup file i is: "full", "created", "updated", "sigvault" or "state".
+/// The kind of backup file i: "full", "created", "updated", "sigvault" or
+/// "state".
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -220,7 +225,8 @@ pub extern "C" fn ibt_report_file_kind(report: Option<&ibt_report>, i: usize) ->
     guard!(ptr::null(), { file_text(report, i, |file| Some(&file.kind)) })
 }
 
-/// The path of backup file i as raw bytes; NULL if the storage is no directory.
+/// The path of backup file i, as raw bytes; NULL if the storage is not a
+/// directory.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -236,7 +242,7 @@ pub extern "C" fn ibt_report_file_size(report: Option<&ibt_report>, i: usize) ->
     guard!(0, { file(report, i).map_or(0, |file| file.size) })
 }
 
-/// The sizes of all these files together.
+/// The sum of the sizes of all listed backup files, in bytes.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -244,7 +250,7 @@ pub extern "C" fn ibt_report_total_size(report: Option<&ibt_report>) -> u64 {
     guard!(0, { report.map_or(0, |report| report.report.total_size()) })
 }
 
-/// A counter: which is one of IBT_COUNT_*. 0 for an unknown one.
+/// The value of counter `which`, one of IBT_COUNT_*; 0 for an unknown counter.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -252,7 +258,7 @@ pub extern "C" fn ibt_report_counter(report: Option<&ibt_report>, which: i32) ->
     guard!(0, { report.map_or(0, |report| counter(&report.report.counters, which)) })
 }
 
-/// How many snapshots are listed.
+/// The number of snapshots in the report.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -260,7 +266,8 @@ pub extern "C" fn ibt_report_snapshot_count(report: Option<&ibt_report>) -> usiz
     guard!(0, { report.map_or(0, |report| report.snapshots.len()) })
 }
 
-/// The stamp of snapshot i: its name within its key, UTC.
+/// The stamp of snapshot i, in UTC. The stamp is the snapshot's name within its
+/// key.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -276,7 +283,7 @@ pub extern "C" fn ibt_report_snapshot_key(report: Option<&ibt_report>, i: usize)
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.key)) })
 }
 
-/// How snapshot i was made: "full" or "incremental".
+/// The kind of snapshot i: "full" or "incremental".
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -300,9 +307,10 @@ pub extern "C" fn ibt_report_snapshot_source(report: Option<&ibt_report>, i: usi
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.source)) })
 }
 
-/// The stamp of the snapshot that snapshot i was compared with when it was made
-/// or, for a full one of ibt_consolidate(), copied from; NULL for every other
-/// full one. It may be gone: no snapshot needs another.
+/// The stamp of the parent of snapshot i. For an increment this is the snapshot
+/// that it was compared with; for a full made by ibt_consolidate(), the
+/// snapshot that it was copied from. NULL for every other full. The parent may
+/// have been removed: no snapshot needs another.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -310,7 +318,9 @@ pub extern "C" fn ibt_report_snapshot_parent(report: Option<&ibt_report>, i: usi
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| snapshot.parent.as_ref()) })
 }
 
-/// Why snapshot i was kept or removed, one line; "" if nothing was decided.
+/// Why snapshot i was kept or removed, in one line; "" if the operation did not
+/// decide about it. After ibt_verify(): the number of losses, such as "3
+/// losses", or "" if the snapshot is whole.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -318,9 +328,10 @@ pub extern "C" fn ibt_report_snapshot_reason(report: Option<&ibt_report>, i: usi
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.reason)) })
 }
 
-/// When snapshot i was made, in nanoseconds since 1970, UTC. That is the moment of
-/// its stamp, unless an earlier stamp of its key was ahead of the clock: stamps
-/// only grow, so the stamp is then later than the moment.
+/// The time when snapshot i was made, in nanoseconds since 1970, UTC. Normally
+/// this is the time in its stamp. The stamp is later if an earlier stamp of the
+/// key was ahead of the clock, because each new stamp of a key is later than
+/// all others.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -328,7 +339,7 @@ pub extern "C" fn ibt_report_snapshot_date(report: Option<&ibt_report>, i: usize
     guard!(0, { snapshot(report, i).map_or(0, |snapshot| snapshot.date.to_time().to_nanos_i64()) })
 }
 
-/// What became of snapshot i: one of IBT_ACTION_*.
+/// The result for snapshot i: one of IBT_ACTION_*.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -336,9 +347,9 @@ pub extern "C" fn ibt_report_snapshot_action(report: Option<&ibt_report>, i: usi
     guard!(0, { snapshot(report, i).map_or(0, |snapshot| snapshot.action as i32) })
 }
 
-/// A counter of snapshot i, as it was when that was made: which is one of
-/// IBT_COUNT_*. After ibt_verify() IBT_COUNT_PROBLEMS is how many losses were
-/// found in it. 0 for an unknown one.
+/// The value of counter `which`, one of IBT_COUNT_*, of the backup that made
+/// snapshot i. After ibt_verify() IBT_COUNT_PROBLEMS is the number of losses
+/// found in the snapshot. 0 for an unknown counter.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -346,8 +357,8 @@ pub extern "C" fn ibt_report_snapshot_counter(report: Option<&ibt_report>, i: us
     guard!(0, { snapshot(report, i).map_or(0, |snapshot| counter(&snapshot.counters, which)) })
 }
 
-/// How many problems are listed: the first 10,000. IBT_COUNT_PROBLEMS counts
-/// all.
+/// The number of problems in the report. The report keeps the first 10,000;
+/// IBT_COUNT_PROBLEMS counts all.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -355,8 +366,8 @@ pub extern "C" fn ibt_report_problem_count(report: Option<&ibt_report>) -> usize
     guard!(0, { report.map_or(0, |report| report.problems.len()) })
 }
 
-/// The path of the entry that problem i is about, as raw bytes; NULL if it is
-/// about none.
+/// The path of the entry that has problem i, as raw bytes; NULL if the problem
+/// concerns no entry.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -372,8 +383,8 @@ pub extern "C" fn ibt_report_problem_message(report: Option<&ibt_report>, i: usi
     guard!(ptr::null(), { problem_text(report, i, |problem| Some(&problem.message)) })
 }
 
-/// The stamp of the snapshot that problem i is about; NULL if none is named: it
-/// is about the report's own then, if about any.
+/// The stamp of the snapshot that has problem i. NULL if the problem names no
+/// snapshot; it then belongs to ibt_report_snapshot(), if that is set.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -381,8 +392,8 @@ pub extern "C" fn ibt_report_problem_snapshot(report: Option<&ibt_report>, i: us
     guard!(ptr::null(), { problem_text(report, i, |problem| problem.snapshot.as_ref()) })
 }
 
-/// The name of the backup file that problem i is about; NULL if it is about
-/// none.
+/// The name of the backup file that has problem i; NULL if the problem concerns
+/// no backup file.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -390,7 +401,7 @@ pub extern "C" fn ibt_report_problem_file(report: Option<&ibt_report>, i: usize)
     guard!(ptr::null(), { problem_text(report, i, |problem| problem.file.as_ref()) })
 }
 
-/// Problem i as a status, such as IBT_ERR_IO.
+/// The status of problem i, such as IBT_ERR_IO.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -398,7 +409,7 @@ pub extern "C" fn ibt_report_problem_status(report: Option<&ibt_report>, i: usiz
     guard!(IBT_OK, { problem(report, i).map_or(IBT_OK, |problem| problem.status as ibt_status) })
 }
 
-/// What kind of problem i is: one of IBT_PROBLEM_*.
+/// The kind of problem i: one of IBT_PROBLEM_*.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -414,10 +425,11 @@ pub extern "C" fn ibt_report_problem_os_code(report: Option<&ibt_report>, i: usi
     guard!(0, { problem(report, i).map_or(0, |problem| problem.os_code) })
 }
 
-/// All of the report as one line of JSON, UTF-8. Bytes of names that are no
-/// text stand as %XX, and so does '%' itself; times are "SECONDS.NNNNNNNNN".
+/// The whole report as one line of JSON in UTF-8. Bytes of names that are not
+/// text are written as %XX, and so is '%' itself. Times are
+/// "SECONDS.NNNNNNNNN". docs/abi.md describes the members.
 ///
-/// Never NULL: "" for NULL.
+/// Never NULL: "" for NULL. Borrowed until the report is freed.
 ///
 /// Since: 0.1
 #[no_mangle]

@@ -1,4 +1,4 @@
-//! `ibt_snapshot`: one snapshot, opened to look into it.
+//! `ibt_snapshot`: one opened snapshot, for listing its entries and reading its files.
 
 use std::ffi::{c_char, c_void, CString};
 use std::ptr;
@@ -18,20 +18,22 @@ use super::ops::Uses;
 use super::options::{ibt_options, settings};
 use super::storage::ibt_storage;
 
-/// One snapshot, opened to look into it. Owned by the caller, who frees it with
-/// ibt_snapshot_free().
+/// One opened snapshot, for listing its entries and reading its files. Owned by
+/// the caller, who frees it with ibt_snapshot_free().
 ///
-/// It was verified when it was opened and does not change. It keeps its storage
-/// alive, also after ibt_storage_free(), but does not lock it: if the snapshot
-/// is removed meanwhile, reading its files fails with IBT_ERR_MISSING.
+/// The snapshot was verified when it was opened, and it does not change. It
+/// keeps its storage alive, also after ibt_storage_free(), but does not lock
+/// it: if the snapshot is removed meanwhile, reading its files fails with
+/// IBT_ERR_MISSING.
 ///
-/// One call at a time: a second one, from another thread or from a callback,
+/// One call at a time: a second call, from another thread or from a callback,
 /// returns IBT_ERR_BUSY. May move between threads. Memory does not grow with
 /// the number of entries.
 ///
 /// Since: 0.1
 pub struct ibt_snapshot {
-    /// Shared with the running call, so that freeing the handle takes effect at that call's end.
+    /// A running call shares ownership, so a handle that is freed during the call stays valid until the call
+    /// ends.
     shared: Arc<Shared>,
 }
 
@@ -41,37 +43,40 @@ struct Shared {
     snapshot: Mutex<Snapshot>,
 }
 
-/// Given an entry, valid during the call only.
+/// Receives one entry, which is valid during the call only.
 ///
-/// Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP to end the call early with
-/// IBT_OK; 0 or a negative number ends it with IBT_ERR_CANCELLED.
+/// Return IBT_CALLBACK_OK to go on, or IBT_CALLBACK_STOP to end the listing
+/// early with IBT_OK. 0 or a negative number ends it with IBT_ERR_CANCELLED.
 ///
 /// Since: 0.1
 pub type ibt_entry_fn = Option<unsafe extern "C" fn(ud: *mut c_void, entry: *const ibt_entry) -> i32>;
 
-/// Given the next `len` bytes, at least one, valid during the call only.
+/// Receives the next `len` bytes, at least one, which are valid during the call
+/// only.
 ///
-/// Return IBT_CALLBACK_OK to go on, IBT_CALLBACK_STOP to end the call early with
-/// IBT_OK; 0 or a negative number ends it with IBT_ERR_CANCELLED.
+/// Return IBT_CALLBACK_OK to go on, or IBT_CALLBACK_STOP to end the read early
+/// with IBT_OK. 0 or a negative number ends it with IBT_ERR_CANCELLED.
 ///
 /// Since: 0.1
 pub type ibt_sink_fn = Option<unsafe extern "C" fn(ud: *mut c_void, data: *const u8, len: usize) -> i32>;
 
 /// ==== Looking into a snapshot ====
 ///
-/// Opens a snapshot of `key`: the newest, or the one that options select. Its
-/// state is read and verified, which for a million entries takes seconds; the
-/// files' contents are not. Progress is told as IBT_PHASE_VERIFY.
+/// Opens a snapshot of `key`: the newest, or the one that options select. Reads
+/// and verifies the snapshot's state, which takes seconds for a million
+/// entries. Does not read the contents of files. Reports progress as
+/// IBT_PHASE_VERIFY.
 ///
-/// `*out` is set to NULL first and owned by the caller after IBT_OK.
+/// `*out` is set to NULL first. After IBT_OK it holds the snapshot, which the
+/// caller owns.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if key or out is NULL, key is malformed,
-/// or options were refused or set what has no use here (filters, a root,
-/// delete_extra, dry_run); IBT_ERR_NOT_FOUND without such a snapshot;
-/// IBT_ERR_MISMATCH if it has not the expected digest; IBT_ERR_CORRUPT if its
-/// state is damaged, IBT_ERR_FORMAT if it was made by a newer libibt;
-/// IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if the
-/// storage is in use by another call or the key by a writer (see
+/// a setter of options failed, or an option has no use here (filters, a root,
+/// delete_extra, dry_run); IBT_ERR_NOT_FOUND if there is no such snapshot;
+/// IBT_ERR_MISMATCH if its digest is not the expected one; IBT_ERR_CORRUPT if
+/// its state is damaged, IBT_ERR_FORMAT if a newer libibt made it;
+/// IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if another
+/// call uses the storage or a writer uses the key (see
 /// ibt_options_set_lock_wait()); IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
 /// IBT_ERR_CANCELLED, IBT_ERR_PANIC.
 ///
@@ -126,8 +131,8 @@ unsafe fn open(
     Ok(IBT_OK)
 }
 
-/// The snapshot's stamp, such as "20261122T220530.123456Z": its name within its
-/// key. NULL for NULL. Borrowed until the snapshot is freed.
+/// The snapshot's stamp, such as "20261122T220530.123456Z", which is its name
+/// within its key. NULL for NULL. Borrowed until the snapshot is freed.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -135,19 +140,19 @@ pub extern "C" fn ibt_snapshot_stamp(snapshot: Option<&ibt_snapshot>) -> *const 
     guard!(ptr::null(), { snapshot.map_or(ptr::null(), |snapshot| snapshot.shared.stamp.as_ptr()) })
 }
 
-/// Gives `entry` the entry of `path` and what lies below it: with depth 0 the
-/// entry itself only, with 1 what the directory holds too, with UINT32_MAX all.
-/// Entries come in the order of paths, each directory right before what it
-/// holds. "" is the root; slashes around path are ignored.
+/// Calls `entry` for the entry at `path` and for the entries below it, down to
+/// `depth` levels: with 0 for the entry itself only, with 1 also for the
+/// entries of that directory, with UINT32_MAX for all. Entries come in the
+/// order of paths: each directory comes right before its own entries. "" is the
+/// root. Slashes at either end of path are ignored.
 ///
-/// The storage is not used. What lies deeper than asked for is not read either:
-/// one directory of a large snapshot is listed in milliseconds.
+/// The call does not use the storage. It does not read entries deeper than
+/// `depth` either: one directory of a large snapshot is listed in milliseconds.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot, path or entry is NULL or
-/// path is malformed ("." and ".." are no parts of one); IBT_ERR_NOT_FOUND if
-/// the snapshot has no such entry; IBT_ERR_CANCELLED if entry said so;
-/// IBT_ERR_BUSY if the snapshot is in use by another call; IBT_ERR_IO,
-/// IBT_ERR_PANIC.
+/// path is malformed (no component may be "." or ".."); IBT_ERR_NOT_FOUND if
+/// the snapshot has no such entry; IBT_ERR_CANCELLED if the callback cancelled;
+/// IBT_ERR_BUSY if another call uses the snapshot; IBT_ERR_IO, IBT_ERR_PANIC.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -175,20 +180,21 @@ pub unsafe extern "C" fn ibt_snapshot_list(
     })
 }
 
-/// Gives `sink` the bytes of a file from `offset` on, in order and in pieces of
-/// any size: `len` of them (UINT64_MAX: all), or fewer where the file ends, none
-/// past its end. Holes read as zeros.
+/// Passes `len` bytes of a file, from `offset` on, to `sink`: in order, in
+/// pieces of any size. UINT64_MAX as len means all. Passes fewer bytes if the
+/// file ends before, and none if offset is past its end. Holes read as zeros.
 ///
-/// Only what holds these bytes is read from the storage; reading on in the same
-/// file costs least. A read of a whole file is compared with its hash: until
-/// the call returns IBT_OK, what sink was given is provisional. Parts cannot be
-/// compared; but compressed archives have checksums of their own.
+/// The call reads only the parts of the storage that hold these bytes. Reading
+/// on from the end of the last read costs least. A read of the whole file
+/// checks its hash: treat the bytes as provisional until the call returns
+/// IBT_OK. A part of a file has no hash to check; compressed archives have
+/// checksums of their own.
 ///
-/// Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot, path or sink is NULL, or
-/// path is malformed or no file; IBT_ERR_NOT_FOUND if the snapshot has no such
-/// entry; IBT_ERR_MISSING if a backup file that holds the bytes is gone;
-/// IBT_ERR_CORRUPT if they are damaged; IBT_ERR_CANCELLED if sink said so;
-/// IBT_ERR_BUSY if the snapshot or its storage is in use by another call;
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot, path or sink is NULL, path
+/// is malformed, or the entry is not a file; IBT_ERR_NOT_FOUND if the snapshot
+/// has no such entry; IBT_ERR_MISSING if a backup file that holds the bytes is
+/// gone; IBT_ERR_CORRUPT if the bytes are damaged; IBT_ERR_CANCELLED if sink
+/// cancelled; IBT_ERR_BUSY if another call uses the snapshot or its storage;
 /// IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_PANIC.
 ///
 /// Since: 0.1
@@ -219,7 +225,7 @@ pub unsafe extern "C" fn ibt_snapshot_read(
     })
 }
 
-/// Closes a snapshot. During a call that uses it this takes effect when that
+/// Closes a snapshot. If a call is using it, the snapshot is closed when that
 /// call ends. NULL is ignored.
 ///
 /// Since: 0.1
@@ -240,7 +246,7 @@ unsafe fn path_in(path: *const c_char, doing: &str) -> Result<Path> {
     relative(path).map_err(|reason| invalid(doing, reason).at(path))
 }
 
-/// What an entry or sink callback answered.
+/// Translates the answer of an entry or sink callback.
 fn flow(answer: i32) -> Flow {
     match answer {
         IBT_CALLBACK_STOP => Flow::Stop,
@@ -249,7 +255,8 @@ fn flow(answer: i32) -> Flow {
     }
 }
 
-/// A share in the snapshot behind a handle. From here on the handle is not looked at: a callback may free it.
+/// Shared ownership of the snapshot behind a handle. The call does not read the handle afterwards, because a
+/// callback may free it.
 ///
 /// # Safety
 ///
@@ -260,7 +267,7 @@ unsafe fn share(handle: *const ibt_snapshot, doing: &str) -> Result<Arc<Shared>>
     Ok(Arc::clone(&handle.shared))
 }
 
-/// Runs `body` on a snapshot and its store. `Busy` while another call does.
+/// Runs `body` on a snapshot and its storage. `Busy` if another call is using the snapshot.
 fn with_snapshot(
     shared: &Shared,
     doing: &str,
@@ -271,7 +278,7 @@ fn with_snapshot(
         Err(TryLockError::WouldBlock) => {
             return Err(Error::new(Kind::Busy, doing, "the snapshot is in use by another call"))
         }
-        // A panic leaves at most the file read last unknown.
+        // After a panic at most the file that was read last is in an unknown state.
         Err(TryLockError::Poisoned(held)) => held.into_inner(),
     };
     body(&mut held, &shared.store).map(|()| IBT_OK)

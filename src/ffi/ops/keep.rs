@@ -1,4 +1,4 @@
-//! What is done with snapshots besides.
+//! The operations on existing snapshots: list, consolidate, rebuild the cache, prune, verify, compare.
 
 use std::ffi::c_char;
 
@@ -12,21 +12,25 @@ use super::super::report::ibt_report;
 use super::super::storage::ibt_storage;
 use super::{Call, Uses};
 
-/// Lists the snapshots of `key`, of every key for NULL: oldest first, in the
-/// report's ibt_report_snapshot_*(). With a selector in the options it lists
-/// that snapshot, and in ibt_report_file_*() all backup files that it needs.
+/// Lists the snapshots of `key`, or of every key if key is NULL, oldest first:
+/// see ibt_report_snapshot_count(). If options select a snapshot, the report
+/// lists that one, and all backup files that it needs: see
+/// ibt_report_file_count().
 ///
 /// `*report` and `*err` as for ibt_full_backup().
 ///
-/// Returns IBT_OK, also for a storage that holds none; IBT_PARTIAL if a state
-/// is damaged or was made by a newer libibt; IBT_ERR_IO if one cannot be read
-/// now, after the others were listed; IBT_ERR_INVALID_ARG if key is malformed, or NULL although
-/// a snapshot is selected, or options were refused, exclude anything or expect a
-/// digest; IBT_ERR_NOT_FOUND if the storage is a directory that does not exist,
-/// or key is given and has no snapshot, or not the selected one; IBT_ERR_CORRUPT
-/// or IBT_ERR_FORMAT if the selected one's state cannot be used;
-/// IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
-/// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
+/// Returns IBT_OK, also for a storage without snapshots; IBT_PARTIAL if a state
+/// is damaged or was made by a newer libibt; IBT_ERR_IO if a state cannot be
+/// read at the moment, after the other snapshots were listed;
+/// IBT_ERR_INVALID_ARG if key is malformed, key is NULL although options select
+/// a snapshot, a setter of options failed, or an option has no use here
+/// (filters, a root, delete_extra, an expected digest, dry_run);
+/// IBT_ERR_NOT_FOUND if the storage is a directory that does not exist, or key
+/// is given and has no snapshot or not the selected one; IBT_ERR_CORRUPT if the
+/// state of the selected snapshot is damaged, IBT_ERR_FORMAT if a newer libibt
+/// made it; IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY,
+/// IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
+/// IBT_ON_ERROR_STOP the first problem's status.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -46,32 +50,34 @@ pub unsafe extern "C" fn ibt_list_snapshots(
     })
 }
 
-/// Makes a new full snapshot of what the newest one of `key` holds, from the
-/// storage alone: the source is not needed. It restores the same, has the same
-/// digest, and increments go on from it; with ibt_prune() the older ones can go
-/// then, however long the chain was.
+/// Makes a new full snapshot with the entries and contents of the newest
+/// snapshot of `key`. It reads the storage only and does not need the source.
+/// The new snapshot restores the same tree and has the same digest, and later
+/// increments continue from it. ibt_prune() can then remove the older
+/// snapshots, however long the chain was.
 ///
-/// Options for compression, threads, the cache and the lock are used; changes
-/// are not told, as nothing changed. `*report` and `*err` as for
-/// ibt_full_backup(): the report lists the backup files made. Where the newest
-/// snapshot is a full one already, whose files are all there, nothing is to be
-/// gained: the report names that snapshot and no files. Where the newest state is
-/// damaged the newest one that is not takes its place, as for increments.
+/// Uses the options for compression, threads, the cache and the lock. The
+/// change callback is not called, because nothing changed. `*report` and `*err`
+/// as for ibt_full_backup(): the report lists the new backup files. If the
+/// newest snapshot is a full one already and all its files are there, nothing
+/// is written: the report names that snapshot and no files. If the state of the
+/// newest snapshot is damaged, the newest snapshot with an undamaged state
+/// takes its place, as for increments.
 ///
 /// Returns IBT_OK; IBT_PARTIAL if the newest state is damaged, so that an older
-/// snapshot counts as the newest; IBT_ERR_INVALID_ARG if key is NULL or malformed, or options
-/// were refused, select a snapshot, expect a digest, exclude or include
-/// anything, or set a dry run; IBT_ERR_NOT_FOUND if the key has no snapshot;
-/// or none that is undamaged; IBT_ERR_CORRUPT or IBT_ERR_MISSING if any content
-/// of it is damaged or gone: a full snapshot is whole or is not made, and
-/// ibt_error_path() says whose content it is; IBT_ERR_FORMAT if it
-/// was made by a newer libibt; IBT_ERR_UNSUPPORTED if the storage lacks a
-/// function; IBT_ERR_BUSY if the storage or the key is in use or was changed
-/// meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
-/// IBT_ERR_PANIC.
+/// snapshot counts as the newest; IBT_ERR_INVALID_ARG if key is NULL or
+/// malformed, a setter of options failed, or an option has no use here (a
+/// snapshot, filters, a root, delete_extra, an expected digest, dry_run);
+/// IBT_ERR_NOT_FOUND if the key has no snapshot, or none that is undamaged;
+/// IBT_ERR_CORRUPT or IBT_ERR_MISSING if the content of a file is damaged or
+/// gone: a full snapshot is made whole or not at all, and ibt_error_path()
+/// names the file; IBT_ERR_FORMAT if a newer libibt made the snapshot;
+/// IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if the
+/// storage or the key is in use, or the key was changed meanwhile; IBT_ERR_IO,
+/// IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC.
 ///
-/// After an error no snapshot was made, with the exception that
-/// ibt_full_backup() has.
+/// After an error there is no new snapshot, with the same exception as for
+/// ibt_full_backup().
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -91,29 +97,29 @@ pub unsafe extern "C" fn ibt_consolidate(
     })
 }
 
-/// Makes the cache of the newest snapshot of `key` whole again: a copy of its
-/// state and of every backup file with signatures that it names. Increments
-/// work without a cache and refill it from the storage; this does it
-/// beforehand, and also where the storage itself lost or damaged such a file:
-/// then its signatures are made again from the stored contents, and the next
-/// increment, which is as small as ever, puts them into the storage.
+/// Completes the cache for the newest snapshot of `key`: a copy of its state,
+/// and of every backup file with signatures that the state names. Increments
+/// work without a cache and refill it from the storage; this function does so
+/// beforehand. It also helps if the storage lost or damaged a file with
+/// signatures: it then computes the signatures from the stored contents, and
+/// the next increment stays small and puts them into the storage.
 ///
-/// Nothing in the storage is changed. `*report` and `*err` as for
-/// ibt_full_backup(), except that the report's files are those made in the
-/// cache, with their paths there, of kind "state" or "sigvault"; a file of
-/// signatures made again is named like the lost one with ".stream" at its end.
-/// What was right already is not made again.
+/// Does not change the storage. `*report` and `*err` as for ibt_full_backup(),
+/// with one difference: the report lists the files made in the cache, with
+/// their paths there, of kind "state" or "sigvault". A file of computed
+/// signatures has the name of the lost file with ".stream" at its end. A file
+/// that is right already is not made again.
 ///
 /// Returns IBT_OK; IBT_PARTIAL if the newest state is damaged, so that an older
-/// snapshot counts as the newest, or a signature could not be made again
-/// because the content is damaged or gone: its file will be stored whole when
-/// it changes; IBT_ERR_INVALID_ARG if key is NULL or malformed, options were
-/// refused, select a snapshot, expect a digest, exclude or include anything, or
-/// set a dry run, or no cache directory is set and the user has none;
-/// IBT_ERR_NOT_FOUND if the key has no undamaged snapshot; IBT_ERR_FORMAT if it
-/// was made by a newer libibt; IBT_ERR_IO if the cache cannot be written or the
-/// storage failed; IBT_ERR_UNSUPPORTED if the storage lacks a function;
-/// IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+/// snapshot counts as the newest, or if a signature could not be computed
+/// because the content is damaged or gone (the next change of that file is then
+/// stored whole); IBT_ERR_INVALID_ARG if key is NULL or malformed, a setter of
+/// options failed, an option has no use here (a snapshot, filters, a root,
+/// delete_extra, an expected digest, dry_run), or no cache directory is set and
+/// the user has none; IBT_ERR_NOT_FOUND if the key has no undamaged snapshot;
+/// IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_IO if the cache cannot be
+/// written or the storage failed; IBT_ERR_UNSUPPORTED if the storage lacks a
+/// function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
 /// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
 ///
 /// Since: 0.1
@@ -135,45 +141,53 @@ pub unsafe extern "C" fn ibt_rebuild_cache(
 }
 
 /// Removes snapshots of `key`, and then every backup file that no remaining
-/// snapshot needs, left-overs of interrupted backups among them. Which ones:
-/// those that no rule set with ibt_options_set_keep_last(), _keep_daily(),
-/// _keep_weekly(), _keep_monthly() or _keep_yearly() keeps, or exactly the one
-/// that ibt_options_set_snapshot() or ibt_options_set_as_of() selects. Any
-/// snapshot can go, the first, one in the middle or the latest: no other needs
-/// it. The rules look at the snapshots' stamps only, never at the clock.
+/// snapshot needs, including files that interrupted backups left.
+///
+/// Options say which snapshots to remove, in one of two ways. With rules, the
+/// snapshots that no rule keeps: ibt_options_set_keep_last(), _keep_daily(),
+/// _keep_weekly(), _keep_monthly() and _keep_yearly(). Or exactly one snapshot,
+/// which ibt_options_set_snapshot() or ibt_options_set_as_of() selects. Any
+/// snapshot can be removed, whether it is the first, the last or between
+/// others: no snapshot needs another. ibt_options_set_keep_last() goes by the
+/// snapshots' stamps, the other rules by the times when they were made
+/// (ibt_report_snapshot_date()). No rule uses the clock. If any rule is set,
+/// the snapshot with the newest stamp stays.
 ///
 /// `*report` and `*err` as for ibt_full_backup(). The report lists every
-/// snapshot of the key as IBT_ACTION_KEPT or IBT_ACTION_REMOVED with the reason,
-/// such as "last 3, daily 2026-11-22" or "no rule keeps it", and as its files
-/// the backup files that were removed. IBT_COUNT_DELETED counts the snapshots
-/// removed. With ibt_options_set_dry_run() the report is the same and nothing is
-/// touched; only temporary files that interrupted runs left are not looked for.
+/// snapshot of the key as IBT_ACTION_KEPT or IBT_ACTION_REMOVED with the
+/// reason, such as "last 3, daily 2026-11-22" or "no rule keeps it". Its files
+/// are the removed backup files. IBT_COUNT_DELETED counts the removed
+/// snapshots. With ibt_options_set_dry_run() the report is the same and nothing
+/// is touched, except that it does not look for temporary files of interrupted
+/// runs.
 ///
-/// A state that is damaged or was made by a newer libibt is counted by no rule
-/// and removed by none, only if ibt_options_set_snapshot() names its stamp.
-/// While one remains, no other kind of file is removed, because it might be
-/// needed: such files are listed as IBT_PROBLEM_LEFTOVER, and the result is
-/// IBT_PARTIAL. The same goes for a state that somebody replaced by a symbolic
-/// link. A state that cannot be read now (IBT_ERR_IO, IBT_ERR_STORAGE,
-/// IBT_ERR_UNSUPPORTED) may be whole: nothing is removed then, unless it is the
-/// one that ibt_options_set_snapshot() names. Where a storage cannot lock, nobody
-/// else may use the key meanwhile; backup files newer than every snapshot are
-/// then left there, as a backup may be making them, and are listed as
-/// IBT_PROBLEM_LEFTOVER.
+/// No rule counts or removes a state that is damaged or was made by a newer
+/// libibt. It is removed only if ibt_options_set_snapshot() names its stamp. As
+/// long as such a state remains, its snapshot may need any archive of the key,
+/// so prune removes no other kind of file: it lists them as
+/// IBT_PROBLEM_LEFTOVER, and the result is IBT_PARTIAL. The same holds for a
+/// state that somebody replaced by a symbolic link. A state that cannot be read
+/// at the moment (IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_UNSUPPORTED) may be
+/// whole: then nothing is removed, unless ibt_options_set_snapshot() names this
+/// very state. On a storage that cannot lock, nobody else may use the key
+/// meanwhile. Backup files newer than every snapshot then stay, because a
+/// running backup may be making them, and are listed as IBT_PROBLEM_LEFTOVER.
 ///
-/// Returns IBT_OK; IBT_PARTIAL if a state that stays is damaged;
-/// IBT_ERR_INVALID_ARG if key is NULL or malformed, options were refused, set no
-/// rule and select no snapshot, do both, exclude anything or expect a digest, or
-/// if no snapshot would be left (see ibt_options_set_allow_empty());
-/// IBT_ERR_NOT_FOUND if the key has no snapshot or not the selected one;
-/// IBT_ERR_CORRUPT or IBT_ERR_FORMAT if ibt_options_set_as_of() selects a state
-/// that cannot be used; IBT_ERR_UNSUPPORTED if the storage cannot delete;
-/// IBT_ERR_BUSY if the storage or the key is in use or was changed meanwhile;
+/// Returns IBT_OK; IBT_PARTIAL if a damaged state stays; IBT_ERR_INVALID_ARG if
+/// key is NULL or malformed, a setter of options failed, options set no rule
+/// and select no snapshot or do both, an option has no use here (filters, a
+/// root, delete_extra, an expected digest), or no snapshot would be left (see
+/// ibt_options_set_allow_empty()); IBT_ERR_NOT_FOUND if the key has no snapshot
+/// or not the selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if
+/// ibt_options_set_as_of() selects a state that is damaged or was made by a
+/// newer libibt; IBT_ERR_UNSUPPORTED if the storage cannot delete; IBT_ERR_BUSY
+/// if the storage or the key is in use, or the key was changed meanwhile;
 /// IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
 /// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
 ///
-/// After an error, IBT_ERR_CANCELLED too, what was removed stays removed and is
-/// listed; every other snapshot is whole, and another prune removes the rest.
+/// After an error, IBT_ERR_CANCELLED included, the files removed until then
+/// stay removed, and the report lists them. Every other snapshot is whole, and
+/// another prune removes the rest.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -194,37 +208,41 @@ pub unsafe extern "C" fn ibt_prune(
 }
 
 /// Reads everything that snapshots need and compares it with its hashes: each
-/// state, each archive, each content as a restore would write it, each
-/// signature. All snapshots of `key`, of every key for NULL; with a selector in
-/// the options that one, with an expected digest alone the newest. Nothing is
-/// changed.
+/// state, each archive, each content as a restore would write it, and each
+/// signature. Verifies all snapshots of `key`, or of every key if key is NULL.
+/// If options select a snapshot, verifies that one; with an expected digest and
+/// no selection, the newest one. Changes nothing.
 ///
-/// `*report` and `*err` as for ibt_full_backup(). A loss does not end it: each
-/// is a problem that names the path, the backup file
-/// (ibt_report_problem_file()), the snapshot and, in its message, what was
-/// expected and found; IBT_PROBLEM_MISSING if the file is gone,
-/// IBT_PROBLEM_UNREADABLE if it cannot be read now, else IBT_PROBLEM_DAMAGED. What
-/// cannot be read now does not end it either, but its first error is what is
-/// returned in the end. What several snapshots share is listed for each.
-/// A problem without a path is about a backup file as such: none of the
-/// snapshot's paths is known to suffer. One in a "sigvault" file costs no
-/// content, only that the next change of its path is stored whole.
-/// The report lists the snapshots verified, each with its losses as
-/// IBT_COUNT_PROBLEMS and a reason such as "3 losses", "" if it is whole; one
-/// whose state cannot be read is a problem only. An archive or a content that
-/// several snapshots share is read once, beyond a million contents of a key
-/// perhaps more often.
+/// `*report` and `*err` as for ibt_full_backup(). A loss does not end the
+/// operation. Each loss is a problem that names the path, the backup file
+/// (ibt_report_problem_file()), the snapshot and, in its message, the expected
+/// and the found value. Its kind is IBT_PROBLEM_MISSING if the file is gone,
+/// IBT_PROBLEM_UNREADABLE if the file cannot be read at the moment, else
+/// IBT_PROBLEM_DAMAGED. A file that cannot be read does not end the operation
+/// either, but the call returns the first such error in the end. A loss that
+/// concerns several snapshots is listed once for each of them.
+///
+/// A problem without a path concerns a backup file as such: it is not known to
+/// affect any path of the snapshot. A problem in a "sigvault" file loses no
+/// content; it means that the next change of the path is stored whole. The
+/// report lists each verified snapshot with the number of its losses as
+/// IBT_COUNT_PROBLEMS, and with a reason such as "3 losses", or "" if the
+/// snapshot is whole. A snapshot whose state cannot be read appears as a
+/// problem only. An archive or a content that several snapshots share is read
+/// once; if a key has more than a million contents, perhaps more often.
 ///
 /// Returns IBT_OK if all is as it was written, also for a storage that holds
 /// nothing; IBT_PARTIAL if anything is damaged or missing, or a state was made
-/// by a newer libibt; IBT_ERR_INVALID_ARG if key is malformed, or NULL although a
-/// snapshot is selected or a digest expected, or options were refused or exclude
-/// anything; IBT_ERR_NOT_FOUND if key is given and has no snapshot, or not the
-/// selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if the selected one's state
-/// cannot be used; IBT_ERR_MISMATCH if it has not the expected digest;
-/// IBT_ERR_UNSUPPORTED if the storage cannot be read; IBT_ERR_BUSY, IBT_ERR_IO,
-/// IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
-/// IBT_ON_ERROR_STOP the first problem's status.
+/// by a newer libibt; IBT_ERR_INVALID_ARG if key is malformed, key is NULL
+/// although options select a snapshot or expect a digest, a setter of options
+/// failed, or an option has no use here (filters, a root, delete_extra,
+/// dry_run); IBT_ERR_NOT_FOUND if key is given and has no snapshot or not the
+/// selected one; IBT_ERR_CORRUPT if the state of the selected snapshot is
+/// damaged, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_MISMATCH if its
+/// digest is not the expected one; IBT_ERR_UNSUPPORTED if the storage cannot be
+/// read; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+/// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
+/// status.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -244,35 +262,40 @@ pub unsafe extern "C" fn ibt_verify(
     })
 }
 
-/// Compares a snapshot of `key` with the directory `tree`: the newest, or the
-/// one that options select. Every difference is told to the change callback as
-/// a change from the snapshot to the tree: IBT_CHANGE_CREATED what only the tree
-/// has, _DELETED what only the snapshot has, _CONTENT other bytes or another
-/// type, link target or device, _METADATA another mode, owner, modification time
-/// or extended attributes, or files that are hard-linked with others than they
-/// were. The report counts them.
+/// Compares a snapshot of `key`, the newest or the one that options select,
+/// with the directory `tree`. Passes every difference to the change callback,
+/// as a change from the snapshot to the tree:
 ///
-/// The tree is walked as a backup would, with its exclude files and without the
-/// storage's directory and the cache; a pattern of
-/// ibt_options_add_exclude() takes entries out of both sides. Globs and paths
-/// limit the comparison. Every file whose size is the same is read, whatever
-/// its times and ibt_options_set_change_detection() say: silent damage is found.
-/// Not compared are holes, ctimes, inodes and users' names. Nothing is written,
-/// and no link of the tree is followed. Progress is told as IBT_PHASE_VERIFY.
+///   IBT_CHANGE_CREATED    the entry is only in the tree
+///   IBT_CHANGE_DELETED    the entry is only in the snapshot
+///   IBT_CHANGE_CONTENT    other bytes, or another type, link target or device
+///   IBT_CHANGE_METADATA   another mode, owner, modification time or extended
+///                         attribute, or a file with other hard links
+///
+/// The report counts the differences.
+///
+/// The tree is walked as in a backup: its exclude files are obeyed, and the
+/// storage's directory and the cache are left out. A pattern of
+/// ibt_options_add_exclude() leaves entries out of both sides. Globs and paths
+/// limit the comparison. Every file that has the same size on both sides is
+/// read, whatever its times and ibt_options_set_change_detection() say, so that
+/// silent damage is found. Holes, ctimes, inode numbers and the names of users
+/// and groups are not compared. Nothing is written, and no link of the tree is
+/// followed. Progress is reported as IBT_PHASE_VERIFY.
 ///
 /// `*report` and `*err` as for ibt_full_backup().
 ///
-/// Returns IBT_OK, whether or not there are differences; IBT_PARTIAL if
-/// something in the tree could not be read, which is listed in the report;
-/// IBT_ERR_INVALID_ARG if key or tree is NULL or malformed, or options were
-/// refused or set what has no use here (a root, delete_extra, dry_run);
-/// IBT_ERR_NOT_FOUND without such a snapshot, or if a glob or path matches on
-/// neither side (this is known, and returned, at the end); IBT_ERR_IO if tree
-/// cannot be opened (ibt_error_os_code() is ENOENT if there is none, ENOTDIR if
-/// it is no directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot
-/// has not the expected digest; IBT_ERR_CORRUPT if its state is damaged,
-/// IBT_ERR_FORMAT if it was made by a newer libibt; IBT_ERR_UNSUPPORTED if the
-/// storage lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+/// Returns IBT_OK, with or without differences; IBT_PARTIAL if entries of the
+/// tree could not be read, which the report lists; IBT_ERR_INVALID_ARG if key
+/// or tree is NULL or malformed, a setter of options failed, or an option has
+/// no use here (a root, delete_extra, dry_run); IBT_ERR_NOT_FOUND if there is
+/// no such snapshot, or if a glob or path matches on neither side (known, and
+/// returned, only at the end); IBT_ERR_IO if tree cannot be opened
+/// (ibt_error_os_code() is ENOENT if it does not exist, ENOTDIR if it is not a
+/// directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot's digest
+/// is not the expected one; IBT_ERR_CORRUPT if its state is damaged,
+/// IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
+/// lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
 /// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
 /// status.
 ///

@@ -1,5 +1,5 @@
-//! The operations: each copies the options, takes the storage, runs one function of the engine and hands
-//! out its report.
+//! The operations. Each copies the options, locks the storage, runs one function of the engine and returns
+//! its report.
 
 mod make;
 
@@ -22,14 +22,14 @@ use super::options::{ibt_options, settings};
 use super::report::ibt_report;
 use super::storage::{ibt_storage, with_store};
 
-/// Which of the options that may not be ignored an operation has a use for.
+/// The options that an operation uses, among those that it must refuse rather than ignore.
 #[derive(Clone, Copy)]
 pub(super) struct Uses {
     selector: bool,
     excludes: bool,
     /// Globs and paths.
     includes: bool,
-    /// A root, and the removal of what is not in the snapshot.
+    /// A root, and `delete_extra`.
     destination: bool,
     expected_digest: bool,
     dry_run: bool,
@@ -90,12 +90,13 @@ struct Call {
 }
 
 impl Call {
-    /// Clears `*report`, so that it is set only when [`Call::run`] has something to report.
+    /// Sets `*report` to NULL. [`Call::run`] sets it again only if it has something to report.
     ///
     /// # Safety
     ///
-    /// Until [`Call::run`] returns, `storage` is NULL or a storage of the caller, `options` NULL or options that no
-    /// setter changes, and `report` NULL or may be written. `run` itself lets the first two be freed by callbacks.
+    /// Until [`Call::run`] returns, `storage` is NULL or a storage of the caller, `options` is NULL or
+    /// options that no setter changes, and `report` is NULL or may be written. During `run`, callbacks may
+    /// free the storage and the options.
     unsafe fn begin(
         doing: &'static str,
         storage: *mut ibt_storage,
@@ -107,13 +108,13 @@ impl Call {
         Call { doing, storage, options, report }
     }
 
-    /// Runs `work` and hands out its report, failed or not.
+    /// Runs `work` and returns its report, whether `work` succeeds or fails.
     fn run(
         self,
         uses: Uses,
         work: impl FnOnce(&mut dyn Store, &mut Job<'_>) -> Result<()>,
     ) -> Result<ibt_status> {
-        // SAFETY: promised to `begin`. The options are copied here and not looked at again.
+        // SAFETY: promised to `begin`. The options are copied here and not read again.
         let settings = unsafe { settings(self.options, self.doing) }?;
         uses.check(&settings.engine, self.doing)?;
         if settings.cancel.requested() {
@@ -123,7 +124,8 @@ impl Call {
             let mut callbacks = settings.callbacks.clone();
             let mut job = Job::new(&settings.engine, &settings.cancel, &mut callbacks);
             job.report.date = Time::now();
-            // A panic is caught here already, so that even then the report tells what was done.
+            // A panic is caught here, so that the report of a panicked operation still lists the work that
+            // was done.
             let outcome = attempt(|| work(store, &mut job)).and_then(|result| result);
             job.report.failed = outcome.as_ref().err().cloned();
             let status = job.report.status();
@@ -133,7 +135,7 @@ impl Call {
             }
             outcome.map(|()| status)
         };
-        // SAFETY: promised to `begin`. The call has a share of its own of the storage.
+        // SAFETY: promised to `begin`. The call holds a share of the storage of its own.
         unsafe { with_store(self.storage, self.doing, on_store) }
     }
 }

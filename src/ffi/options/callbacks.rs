@@ -1,4 +1,4 @@
-//! The setters of functions and of the means to cancel.
+//! The setters of callbacks, and of the object that cancels.
 
 use std::ffi::c_void;
 
@@ -10,9 +10,9 @@ use super::super::cancel::ibt_cancel;
 use super::super::constants::*;
 use super::*;
 
-/// Has a function told how far an operation is; NULL for none. `ud` is passed
-/// to it, and `destroy`, which may be NULL, lets go of `ud`: see
-/// ibt_destroy_fn.
+/// Sets the function that receives the progress of an operation; NULL for none.
+/// libibt passes `ud` to it. `destroy` releases `ud`, see ibt_destroy_fn; it
+/// may be NULL.
 ///
 /// Default: none.
 ///
@@ -36,10 +36,10 @@ pub unsafe extern "C" fn ibt_options_set_progress(
     })
 }
 
-/// Has a function told each change that a backup finds, each entry that a
-/// restore makes, mends, leaves or removes, and each difference that a
-/// comparison finds; NULL for none.
-/// `ud` and `destroy` as for progress.
+/// Sets the function that receives each change that a backup finds, each entry
+/// that a restore makes, corrects, leaves or removes, and each difference that
+/// a comparison finds; NULL for none. `ud` and `destroy` as for
+/// ibt_options_set_progress().
 ///
 /// Default: none.
 ///
@@ -63,10 +63,11 @@ pub unsafe extern "C" fn ibt_options_set_change(
     })
 }
 
-/// Has a function told messages as important as `level` (IBT_LOG_*) or more;
-/// NULL for none. `ud` and `destroy` as for progress.
+/// Sets the function that receives messages of the importance `level`
+/// (IBT_LOG_*) or higher; NULL for none. For example IBT_LOG_WARN passes on
+/// warnings and errors. `ud` and `destroy` as for ibt_options_set_progress().
 ///
-/// Default: none; libibt itself writes nowhere.
+/// Default: none; libibt itself writes messages nowhere.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or level is unknown.
 ///
@@ -97,8 +98,9 @@ pub unsafe extern "C" fn ibt_options_set_log(
     })
 }
 
-/// Lets `cancel` stop operations with these options; NULL for none. The object
-/// is shared: it stays the caller's to free, at any time.
+/// Sets the object that can stop operations with these options; NULL for none.
+/// The options share the object. It still belongs to the caller, who may free
+/// it at any time.
 ///
 /// Default: none.
 ///

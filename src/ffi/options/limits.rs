@@ -1,4 +1,4 @@
-//! The setters of what is restored, compared and kept: filters, policies, retention.
+//! The setters that limit an operation: filters, policies of a restore, retention rules.
 
 use std::ffi::c_char;
 
@@ -10,18 +10,21 @@ use super::super::constants::*;
 use super::setters::{bytes, unknown};
 use super::*;
 
-/// Limits an operation to what a glob matches in the snapshot: `*` and `?` stop
-/// at '/', a component `**` does not, `[a-z]` and `{a,b}` are as in a shell.
-/// It begins at the snapshot's root. A directory that matches includes all
-/// below it. Any number; with ibt_options_add_path(), what any of them matches.
+/// Limits an operation to the entries of the snapshot that match a glob. `*`
+/// and `?` do not match '/', a component `**` does; `[a-z]` and `{a,b}` work as
+/// in a shell. The glob begins at the snapshot's root, so "*.txt" matches only
+/// there. A directory that matches includes everything below it. Any number; an
+/// entry is included if it matches any of them or a path of
+/// ibt_options_add_path().
 ///
-/// Restore and compare; the others refuse such options (IBT_ERR_INVALID_ARG).
-/// One that matches nothing: IBT_ERR_NOT_FOUND, and nothing is done. Compare
-/// looks for a match in the tree as well.
+/// Restore and compare use globs; other operations fail with
+/// IBT_ERR_INVALID_ARG if one is set. If a glob matches nothing, the operation
+/// returns IBT_ERR_NOT_FOUND and does nothing. A comparison looks for a match
+/// in the tree as well.
 ///
-/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or glob is NULL or glob is
-/// malformed, longer than 4096 bytes, or nested deeper than 16, or after 10,000
-/// globs and paths.
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or glob is NULL, the glob is
+/// malformed, longer than 4096 bytes or nested deeper than 16, or there are
+/// 10,000 globs and paths already.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -43,7 +46,7 @@ pub unsafe extern "C" fn ibt_options_add_include(
     })
 }
 
-/// Every entry of a snapshot is held against every glob.
+/// Limits the number of rules, because the filter tests every entry of a snapshot against every glob.
 fn room_for_one(options: &Options) -> Result<(), Refusal> {
     const RULES_MAX: usize = 10_000;
     match options.includes.len() + options.paths.len() < RULES_MAX {
@@ -52,11 +55,12 @@ fn room_for_one(options: &Options) -> Result<(), Refusal> {
     }
 }
 
-/// The same, but the path is taken literally: raw bytes, relative to the
-/// snapshot's root, without "." and "..". Slashes around it are ignored.
+/// Limits an operation like ibt_options_add_include(), but takes the path
+/// literally: raw bytes, relative to the snapshot's root, without "." and "..".
+/// Slashes at either end are ignored.
 ///
-/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
-/// empty or malformed, or after 10,000 globs and paths.
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL, the path is
+/// empty or malformed, or there are 10,000 globs and paths already.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -78,10 +82,13 @@ pub unsafe extern "C" fn ibt_options_add_path(options: *mut ibt_options, path: *
 }
 
 /// Restores this directory of the snapshot as the destination itself, instead
-/// of the snapshot's root. Globs and paths still begin at the snapshot's root.
+/// of the snapshot's root. For example with the root "etc", "etc/hosts" becomes
+/// "hosts" in the destination. Globs and paths still begin at the snapshot's
+/// root.
 ///
-/// Restore only; the others refuse such options (IBT_ERR_INVALID_ARG). If the
-/// snapshot has no such directory: IBT_ERR_NOT_FOUND.
+/// Restore uses it; other operations fail with IBT_ERR_INVALID_ARG if it is
+/// set. The restore returns IBT_ERR_NOT_FOUND if the snapshot has no such
+/// directory.
 ///
 /// Default: "", the snapshot's root.
 ///
@@ -102,16 +109,17 @@ pub unsafe extern "C" fn ibt_options_set_root(options: *mut ibt_options, path: *
     })
 }
 
-/// What a restore does with what its destination holds already: one of
-/// IBT_OVERWRITE_*. A file that is already right is never written, and each file
-/// is the old or the new one at any moment.
+/// Sets the policy for entries that the destination of a restore has already:
+/// one of IBT_OVERWRITE_*. A file that is right already is not written, and at
+/// any moment each file has its old or its new content.
 ///
-/// Names of a file that the snapshot has not, in the destination or elsewhere, do
-/// not matter, as in ibt_compare(): a right file stays linked with them. One that
-/// lacks only metadata is replaced by a file of its own where there are such
-/// names, so that they keep theirs.
+/// A file in the destination may have hard links that are not in the snapshot,
+/// in the destination or elsewhere. As in ibt_compare(), they do not count as a
+/// difference: a file that is right stays linked with them. If only its
+/// metadata is wrong, the restore replaces the file by a separate one, so that
+/// the other links keep their metadata.
 ///
-/// Default: IBT_OVERWRITE_NEVER.
+/// Default: IBT_OVERWRITE_NEVER. Restore only; ignored elsewhere.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or policy is unknown.
 ///
@@ -136,38 +144,47 @@ pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, po
 }
 
 /// With 1 a restore over an existing tree (ibt_options_set_overwrite()) removes
-/// from it what the snapshot has not, as far as globs, paths and root reach. Only
-/// with 1 does a directory that is not empty make way for an entry of another
-/// type.
+/// the entries of the tree that the snapshot does not have, as far as globs,
+/// paths and root reach. Only with 1 may a directory that is not empty be
+/// removed to make way for an entry of another type.
 ///
-/// What the backup saw and did not store stays, with all that lies below it. Of
-/// what it was told to leave out, or leaves out by design (excluded names,
-/// sockets, other file systems, marked caches, its own store and cache), the
-/// report has a note for each directory, IBT_PROBLEM_SKIPPED; of what it could
-/// not read, IBT_PROBLEM_OBSTRUCTED. Where the backup saw very many such names,
+/// Entries that the backup saw and did not store stay, with everything below
+/// them. The report has a note for each directory that holds entries left out
+/// on request or by design (excluded names, sockets, other file systems, marked
+/// caches, the backup's own store and cache): IBT_PROBLEM_SKIPPED. It has an
+/// IBT_PROBLEM_OBSTRUCTED for each directory that holds entries that the backup
+/// could not read. If the backup left out very many names in a directory,
 /// everything extra in that directory stays.
 ///
-/// Nothing is removed in a directory that the backup could not list, in one
-/// whose file system does not tell names apart by case, or in one that holds a
-/// snapshot's state: the store of another backup. Never removed are the
-/// storage's own directory, the cache, what ibt_options_add_protected_path()
-/// names, and the links and directories that lead to them. A directory on which
-/// anything is mounted, of the same file system too, is not entered, unless the
-/// snapshot has entries in it; a mounted file stays. Where the system does not
-/// tell mounts apart (before Linux 5.8, and no /proc), every directory of which
-/// the snapshot has nothing stays. What cannot be listed or looked at stays: the
-/// caller's own directories are opened up for that and closed again, in a dry run
-/// they are not, and count as extra with all that is in them. An extra directory
-/// with one of these inside stays, and loses what else is in it; it does not make
-/// way for an entry. What stays for one of these reasons is listed as
-/// IBT_PROBLEM_OBSTRUCTED.
+/// The following entries stay as well, and are listed as
+/// IBT_PROBLEM_OBSTRUCTED:
 ///
-/// Nothing that is extra is removed once the content of a file turned out to be
-/// lost, and no directory that is not empty makes way: dest may still have the
-/// content under another name. That is listed as IBT_PROBLEM_OBSTRUCTED. A dry run
-/// reads no contents and cannot foretell it.
+/// - everything in a directory that the backup could not list, and in a
+///   directory on a file system that does not distinguish upper and lower case;
+/// - everything in a directory that holds the state of a snapshot: that is the
+///   store of another backup;
+/// - the storage's own directory, the cache, the paths of
+///   ibt_options_add_protected_path(), and the links and directories that lead
+///   to them;
+/// - a directory on which something is mounted, also from the same file system,
+///   unless the snapshot has entries in it; a file on which something is
+///   mounted. If the system does not show mounts (before Linux 5.8 and without
+///   /proc): every directory of which the snapshot has no entry;
+/// - entries that cannot be listed or examined. A restore makes the caller's
+///   own directories accessible for this, and restores their mode afterwards. A
+///   dry run does not, and counts such a directory as extra with everything in
+///   it.
 ///
-/// Restore only; the others refuse such options (IBT_ERR_INVALID_ARG).
+/// An extra directory with one of these inside stays and loses everything else
+/// in it; it does not make way for another entry.
+///
+/// Once the content of a file turns out to be lost, nothing extra is removed
+/// any more, and no directory that is not empty makes way: dest may still have
+/// that content under another name. This is listed as IBT_PROBLEM_OBSTRUCTED. A
+/// dry run reads no contents, so it cannot foresee this.
+///
+/// Restore uses it; other operations fail with IBT_ERR_INVALID_ARG if it is
+/// set.
 ///
 /// Default: 0. Every other number counts as 1.
 ///
@@ -186,14 +203,15 @@ pub unsafe extern "C" fn ibt_options_set_delete_extra(options: *mut ibt_options,
     })
 }
 
-/// With 1 a restore that ends with an error, also because it was cancelled,
-/// leaves what it has restored as dest, where with 0 it leaves nothing in a
-/// place that was absent or empty. Each file in it is whole; directories may
-/// still have mode 0700 and other metadata than the snapshot's. A restore over it
-/// (ibt_options_set_overwrite()) completes it. If dest, or a name in it, is taken
-/// meanwhile, what was restored stays beside or in dest, under a name that begins
-/// with "ibt-partial-" and that the error tells; no restore removes that. Over an
-/// existing tree what was done always stays. Restore only; ignored elsewhere.
+/// With 1 a restore that ends with an error, or is cancelled, leaves the
+/// entries restored so far as dest. With 0 it leaves nothing where dest was
+/// absent or empty. Each file of a partial tree is whole; directories may still
+/// have the mode 0700 and other metadata than the snapshot's. A restore over
+/// the partial tree (ibt_options_set_overwrite()) completes it. If somebody
+/// else takes dest, or a name in it, meanwhile, the restored entries stay
+/// beside or in dest, under a name that begins with "ibt-partial-"; the error
+/// names it, and no restore removes it. Over an existing tree the entries
+/// restored so far always stay. Restore only; ignored elsewhere.
 ///
 /// Default: 0. Every other number counts as 1.
 ///
@@ -212,10 +230,11 @@ pub unsafe extern "C" fn ibt_options_set_leave_partial(options: *mut ibt_options
     })
 }
 
-/// A prune keeps the newest n snapshots.
-/// Several rules add up.
+/// A prune keeps the n snapshots with the newest stamps. Rules add up: a
+/// snapshot stays if any rule keeps it. If any rule is set, the snapshot with
+/// the newest stamp stays as well.
 ///
-/// Default: 0, no such rule.
+/// Default: 0, no such rule. Prune only; ignored elsewhere.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
@@ -233,10 +252,9 @@ pub unsafe extern "C" fn ibt_options_set_keep_last(options: *mut ibt_options, n:
 }
 
 /// A prune keeps the newest snapshot of each of the last n days, in UTC, that
-/// have one.
-/// Several rules add up.
+/// have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
 ///
-/// Default: 0, no such rule.
+/// Default: 0, no such rule. Prune only; ignored elsewhere.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
@@ -254,10 +272,10 @@ pub unsafe extern "C" fn ibt_options_set_keep_daily(options: *mut ibt_options, n
 }
 
 /// A prune keeps the newest snapshot of each of the last n weeks, in UTC, that
-/// have one. A week begins on Monday.
-/// Several rules add up.
+/// have a snapshot. A week begins on Monday. Rules add up: a snapshot stays if
+/// any rule keeps it.
 ///
-/// Default: 0, no such rule.
+/// Default: 0, no such rule. Prune only; ignored elsewhere.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
@@ -275,10 +293,9 @@ pub unsafe extern "C" fn ibt_options_set_keep_weekly(options: *mut ibt_options, 
 }
 
 /// A prune keeps the newest snapshot of each of the last n months, in UTC, that
-/// have one.
-/// Several rules add up.
+/// have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
 ///
-/// Default: 0, no such rule.
+/// Default: 0, no such rule. Prune only; ignored elsewhere.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
@@ -296,10 +313,9 @@ pub unsafe extern "C" fn ibt_options_set_keep_monthly(options: *mut ibt_options,
 }
 
 /// A prune keeps the newest snapshot of each of the last n years, in UTC, that
-/// have one.
-/// Several rules add up.
+/// have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
 ///
-/// Default: 0, no such rule.
+/// Default: 0, no such rule. Prune only; ignored elsewhere.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
@@ -316,10 +332,10 @@ pub unsafe extern "C" fn ibt_options_set_keep_yearly(options: *mut ibt_options, 
     })
 }
 
-/// With 1 a restore or a prune does nothing but tell, through callbacks and
-/// report, what it would do.
+/// With 1 a restore or a prune changes nothing. It only reports what it would
+/// do, through callbacks and the report.
 ///
-/// The other operations refuse such options (IBT_ERR_INVALID_ARG).
+/// Other operations fail with IBT_ERR_INVALID_ARG if it is set.
 ///
 /// Default: 0. Every other number counts as 1.
 ///

@@ -16,26 +16,26 @@ use super::callback::Callbacks;
 use super::constants::{IBT_ERR_INVALID_ARG, IBT_OK};
 use super::library::ibt_status;
 
-/// How an operation is to be done. One type serves every operation, and where a
-/// function takes options, NULL means the defaults. Owned by the caller, who
+/// How an operation is to be done. One type serves every operation. NULL for
+/// the options of an operation means all defaults. Owned by the caller, who
 /// frees it with ibt_options_free().
 ///
-/// Setters copy what they are given. A setter that refuses returns its status
-/// and marks the object: every operation given it then returns that status and
-/// says which setter refused what. So return values of setters need not be
-/// checked.
+/// Setters copy their arguments. A setter that fails returns a status and marks
+/// the object: every later operation with this object returns that status too,
+/// and its error names the setter and the reason. So a program need not check
+/// the return values of setters.
 ///
-/// Operations copy the object when they begin. Several may use it at once, also
-/// from different threads, as long as no setter runs.
+/// Operations copy the object when they begin. Several operations may use it at
+/// once, also from different threads, as long as no setter runs.
 ///
 /// Since: 0.1
 pub struct ibt_options {
     settings: Settings,
-    /// The first refusal of a setter.
+    /// The error of the first setter that failed.
     refused: Option<Error>,
 }
 
-/// What the setters have gathered: the engine's options, and the caller's means to watch and to stop.
+/// The values from all setters: the engine's options, the callbacks and the cancel flag.
 #[derive(Clone, Default)]
 pub(super) struct Settings {
     pub(super) engine: Options,
@@ -53,7 +53,7 @@ pub extern "C" fn ibt_options_new() -> *mut ibt_options {
     guard!(std::ptr::null_mut(), { give(ibt_options { settings: Settings::default(), refused: None }) })
 }
 
-/// Frees options. Operations that run with them go on. NULL is ignored.
+/// Frees options. Operations that are running with them go on. NULL is ignored.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn ibt_options_free(options: *mut ibt_options) {
     })
 }
 
-/// A copy of what `options` say, the defaults for NULL; the error of the setter that refused, if one did.
+/// A copy of the settings in `options`, the defaults for NULL, or the error of the first setter that failed.
 ///
 /// # Safety
 ///
@@ -78,11 +78,12 @@ pub(super) unsafe fn settings(options: *const ibt_options, doing: &str) -> Resul
     }
 }
 
-/// Why a setter refuses: the rest of "SETTER: ...".
+/// Why a setter fails: the rest of "SETTER: ...".
 type Refusal = String;
 
-/// The body of every setter: applies `change`, or marks the object with its refusal. What `change` gives back, a
-/// callback that was set before, is let go of when nobody is at work on the options: its destroy function may use them.
+/// The body of every setter: applies `change`, or marks the object with the refusal. `change` returns the
+/// callback that it replaced. That callback is dropped after the last access to the options, because its
+/// destroy function may use them.
 fn set<T>(
     mut options: Handle<ibt_options>,
     setter: &str,

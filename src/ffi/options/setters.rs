@@ -1,4 +1,5 @@
-//! The setters of values. Each checks, copies, and refuses what no operation could use.
+//! The setters of values. Each checks and copies its argument, and refuses a value that no operation could
+//! use.
 
 use std::ffi::{c_char, CStr};
 
@@ -12,17 +13,19 @@ use super::super::args::{self, Handle};
 use super::super::constants::*;
 use super::*;
 
-/// The most worker threads one may ask for.
+/// The largest number of worker threads that a caller may ask for.
 const THREADS_MAX: u32 = 1024;
 
-/// The key of the series of snapshots that a backup continues or begins.
-/// Backups only: other operations take the key as an argument.
+/// The key of a backup's snapshot: the backup continues the series of snapshots
+/// with this key, or begins a new one. Backups only: other operations take the
+/// key as an argument and ignore this one.
 ///
-/// Default: the last component of the source's absolute path. 1 to 128 bytes of
-/// UTF-8 without '/' and control characters, not beginning with '.' or '-'.
+/// Default: the last component of the source's absolute path. A key has 1 to
+/// 128 bytes of UTF-8 without '/' and control characters, and does not begin
+/// with '.' or '-'.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or key is NULL or the key is
-/// not such text.
+/// malformed.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -39,9 +42,9 @@ pub unsafe extern "C" fn ibt_options_set_key(options: *mut ibt_options, key: *co
     })
 }
 
-/// The directory that holds copies of the newest states and signatures, so that
-/// an increment need not fetch them. It may be removed at any time. A relative
-/// path is that of the current directory of this call.
+/// The directory with copies of the newest states and signatures, so that an
+/// increment need not fetch them from the storage. It may be removed at any
+/// time. A relative path starts at the current directory of this call.
 ///
 /// Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
 ///
@@ -60,26 +63,27 @@ pub unsafe extern "C" fn ibt_options_set_cache_dir(
         set(options, "ibt_options_set_cache_dir", |settings| {
             // SAFETY: NULL or a string.
             let path = unsafe { args::path(path, "", "path") }.map_err(|error| error.detail)?;
-            // A later change of the current directory does not move the cache.
+            // The path is made absolute here, so that a later change of the current directory does not move
+            // the cache.
             settings.engine.cache_dir = Some(std::path::absolute(path).unwrap_or(path.into()));
             Ok(())
         })
     })
 }
 
-/// Protects what lies at a path, with all below it, by whatever name it is
-/// reached: a restore neither removes, replaces nor enters it, and lists an
-/// entry whose place it is as IBT_PROBLEM_OBSTRUCTED; a backup or comparison
-/// leaves it out, with a note. The path is looked at, and links in it are
-/// followed, when the operation begins; IBT_ERR_IO if there is nothing (then
-/// ibt_error_os_code() is ENOENT).
+/// Protects the entry at a path and everything below it, whatever name is used
+/// to reach it. A restore does not remove, replace or enter it, and lists a
+/// snapshot entry that belongs in its place as IBT_PROBLEM_OBSTRUCTED. A backup
+/// or comparison leaves it out, with a note. The path is resolved, including
+/// links, when the operation begins; if there is nothing at the path, the
+/// operation returns IBT_ERR_IO with ENOENT as ibt_error_os_code().
 ///
-/// Needed where a storage of the caller's own functions keeps its objects in a
-/// directory: of a directory storage, and of the cache, libibt knows. Any number.
-/// Restores, backups and comparisons; ignored elsewhere.
+/// Set this if a storage made of your own functions keeps its objects in a
+/// directory. libibt protects a directory storage and the cache by itself. Any
+/// number. Restores, backups and comparisons; ignored elsewhere.
 ///
-/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
-/// empty, or after 10,000 of them.
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL, path is
+/// empty, or there are 10,000 protected paths already.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -103,15 +107,17 @@ pub unsafe extern "C" fn ibt_options_add_protected_path(
     })
 }
 
-/// Leaves out of a backup, and out of both sides of a comparison, what matches
-/// a pattern: one line as in a .gitignore file in the source, '!' included. Any
-/// number; later ones win.
+/// Excludes the entries that match a pattern from a backup, and from both sides
+/// of a comparison. A pattern is one line as in a .gitignore file at the root
+/// of the source, '!' included. Any number; of two patterns that match, the
+/// later one decides.
 ///
-/// Every other operation refuses options with patterns (IBT_ERR_INVALID_ARG).
+/// Other operations fail with IBT_ERR_INVALID_ARG if a pattern is set.
 ///
-/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL, if the
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or pattern is NULL, the
 /// pattern is empty, longer than 4096 bytes, not one line, malformed (a class
-/// without end, a backslash at the end) or not UTF-8, or after 10,000 of them.
+/// without end, a backslash at the end) or not UTF-8, or there are 10,000
+/// patterns already.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -138,17 +144,19 @@ pub unsafe extern "C" fn ibt_options_add_exclude(
     })
 }
 
-/// The name of files in the source that hold patterns for their directory, in
-/// the manner of .gitignore. Backups and comparisons; ignored elsewhere.
+/// The name of exclude files: a file with this name, in any directory of the
+/// source, holds patterns for its directory, as a .gitignore file does. Backups
+/// and comparisons; ignored elsewhere.
 ///
-/// The file of a directory and those of the directories above it have at most
-/// 1 MiB and 10,000 patterns together. One that exceeds this is not used, which
-/// is a problem: what its patterns name is backed up.
+/// The exclude files of a directory and of all directories above it may
+/// together have 1 MiB and 10,000 patterns. A file that exceeds this limit is
+/// not used and is listed as a problem; the entries that its patterns match are
+/// then backed up.
 ///
 /// Default: ".exclude". "" for none.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL or name is
-/// not a file's name.
+/// not a valid file name.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -171,11 +179,13 @@ pub unsafe extern "C" fn ibt_options_set_exclude_file(
     })
 }
 
-/// Selects exactly this snapshot, instead of the newest, by its stamp, such as
-/// "20261122T220530.123456Z". NULL selects the newest again. Of the two
-/// selectors the one set later counts.
+/// Selects the snapshot with exactly this stamp, such as
+/// "20261122T220530.123456Z", instead of the newest. NULL selects the newest
+/// again. This setter and ibt_options_set_as_of() replace each other: the last
+/// call counts.
 ///
-/// Backups refuse options with a selector (IBT_ERR_INVALID_ARG).
+/// Backups, consolidations and rebuilds of the cache fail with
+/// IBT_ERR_INVALID_ARG if a snapshot is selected.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or stamp is not a
 /// stamp.
@@ -203,16 +213,19 @@ pub unsafe extern "C" fn ibt_options_set_snapshot(
     })
 }
 
-/// Selects the last snapshot made at a moment or before, in nanoseconds since
-/// 1970, UTC. When each was made is ibt_report_snapshot_date(), exact to a
-/// microsecond; of two made at once, the one with the later stamp. For the last
-/// one of a whole second, minute or day give the last nanosecond of that time.
-/// ibt_prune() removes that snapshot too, however long before the moment it was
-/// made: where that matters, list first and give it the stamp.
+/// Selects the last snapshot made at this time or before, in nanoseconds since
+/// 1970, UTC. The time of a snapshot is ibt_report_snapshot_date(), exact to a
+/// microsecond; of two with the same time, the one with the later stamp. To
+/// select the last snapshot of a whole second, minute or day, pass the last
+/// nanosecond of it. Mind ibt_prune(): it removes the selected snapshot even if
+/// that was made long before the given time. To be safe, list the snapshots
+/// first and select one by its stamp.
 ///
-/// Of the two selectors the one set later counts.
+/// This setter and ibt_options_set_snapshot() replace each other: the last call
+/// counts.
 ///
-/// Backups refuse options with a selector (IBT_ERR_INVALID_ARG).
+/// Backups, consolidations and rebuilds of the cache fail with
+/// IBT_ERR_INVALID_ARG if a snapshot is selected.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
@@ -232,9 +245,9 @@ pub unsafe extern "C" fn ibt_options_set_as_of(
     })
 }
 
-/// How backup files are compressed: codec is one of IBT_COMPRESSION_*; level,
-/// of IBT_COMPRESSION_ZSTD, is 1 (fast) to 19 (small), and 0 is 3. Every file
-/// says how it is compressed, so a series may mix them.
+/// The compression of backup files. `codec` is one of IBT_COMPRESSION_*.
+/// `level` is for IBT_COMPRESSION_ZSTD: 1 (fast) to 19 (small); 0 means 3. Each
+/// file records how it is compressed, so one series may mix codecs and levels.
 ///
 /// Default: IBT_COMPRESSION_ZSTD, 3.
 ///
@@ -264,7 +277,8 @@ pub unsafe extern "C" fn ibt_options_set_compression(
     })
 }
 
-/// How many worker threads an operation may start; they end with it.
+/// The number of worker threads that an operation may start. They end before
+/// the operation returns.
 ///
 /// Default: 0, one for each core. At most 1024.
 ///
@@ -286,7 +300,7 @@ pub unsafe extern "C" fn ibt_options_set_threads(options: *mut ibt_options, n: u
     })
 }
 
-/// When an increment takes a file as unchanged: one of IBT_DETECT_*.
+/// How an increment decides that a file is unchanged: one of IBT_DETECT_*.
 ///
 /// Default: IBT_DETECT_METADATA.
 ///
@@ -312,9 +326,10 @@ pub unsafe extern "C" fn ibt_options_set_change_detection(
     })
 }
 
-/// With 1 a backup does not enter other file systems mounted in the source, and
-/// a comparison none in the tree; their mount points count as empty directories.
-/// Backups and comparisons; ignored elsewhere.
+/// With 1 a backup does not enter other file systems that are mounted in the
+/// source, and a comparison does not enter those mounted in the tree. Their
+/// mount points count as empty directories. Backups and comparisons; ignored
+/// elsewhere.
 ///
 /// Default: 0. Every other number counts as 1.
 ///
@@ -333,8 +348,9 @@ pub unsafe extern "C" fn ibt_options_set_one_file_system(options: *mut ibt_optio
     })
 }
 
-/// With 1 what lies in directories marked with a valid CACHEDIR.TAG file is left
-/// out, but for that file. Backups and comparisons; ignored elsewhere.
+/// With 1 a directory with a valid CACHEDIR.TAG file is stored with that file
+/// only, and without the rest of its entries. Backups and comparisons; ignored
+/// elsewhere.
 ///
 /// Default: 0. Every other number counts as 1.
 ///
@@ -353,11 +369,11 @@ pub unsafe extern "C" fn ibt_options_set_skip_cache_dirs(options: *mut ibt_optio
     })
 }
 
-/// What becomes of a file that cannot be read or restored, or of anything else
-/// that would make the result partial: one of IBT_ON_ERROR_*.
+/// The policy for a file that cannot be read or restored, and for every other
+/// problem that would make the result IBT_PARTIAL: one of IBT_ON_ERROR_*.
 ///
-/// With IBT_ON_ERROR_STOP the operation returns that problem's status, which
-/// may be one that its comment does not name.
+/// With IBT_ON_ERROR_STOP the operation returns the status of the first such
+/// problem. That may be a status that the operation's comment does not list.
 ///
 /// Default: IBT_ON_ERROR_SKIP.
 ///
@@ -380,8 +396,9 @@ pub unsafe extern "C" fn ibt_options_set_on_file_error(options: *mut ibt_options
     })
 }
 
-/// With 1 a backup, full or not, accepts a source path or host other than those
-/// of the newest snapshot, where it else returns IBT_ERR_MISMATCH.
+/// With 1 a backup, full or incremental, accepts a source path or host that
+/// differs from that of the newest snapshot. With 0 it returns IBT_ERR_MISMATCH
+/// for such a source. Backups only; ignored elsewhere.
 ///
 /// Default: 0. Every other number counts as 1.
 ///
@@ -403,10 +420,11 @@ pub unsafe extern "C" fn ibt_options_set_allow_source_change(
     })
 }
 
-/// With 1 a backup, full or not, accepts an empty source where the newest
-/// snapshot has entries. Else it returns IBT_ERR_MISMATCH: most often a mount is
-/// missing. A prune may then leave no snapshot of its key; else that is
-/// IBT_ERR_INVALID_ARG.
+/// With 1 a backup, full or incremental, accepts an empty source although the
+/// newest snapshot has entries. With 0 it returns IBT_ERR_MISMATCH for such a
+/// source, because most often a mount is missing. With 1 a prune may remove all
+/// snapshots of its key. With 0 it returns IBT_ERR_INVALID_ARG instead. Ignored
+/// elsewhere.
 ///
 /// Default: 0. Every other number counts as 1.
 ///
@@ -425,13 +443,14 @@ pub unsafe extern "C" fn ibt_options_set_allow_empty(options: *mut ibt_options, 
     })
 }
 
-/// What a restore sets beside content: IBT_META_* bits, 0 for nothing.
+/// The metadata that a restore sets: IBT_META_* bits, 0 for nothing but
+/// content. Restore only; ignored elsewhere.
 ///
-/// Default: all of them, but IBT_META_OWNER only with privilege: for root, or
-/// with the capability to give files away.
+/// Default: all bits, but IBT_META_OWNER only with privilege: for root, or with
+/// the capability to change owners (CAP_CHOWN).
 ///
-/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or mask has another
-/// bit.
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or mask has an
+/// unknown bit.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -453,9 +472,12 @@ pub unsafe extern "C" fn ibt_options_set_restore_metadata(
 }
 
 /// The tree digest ("blake3:" and 64 hex digits) that the selected snapshot
-/// must have; any other is refused with IBT_ERR_MISMATCH before anything else
-/// is read. An operation that selects no snapshot refuses such options
-/// (IBT_ERR_INVALID_ARG).
+/// must have. If it has another one, the operation returns IBT_ERR_MISMATCH
+/// before it reads anything but the state. Operations that select no snapshot,
+/// and ibt_list_snapshots() and ibt_prune(), fail with IBT_ERR_INVALID_ARG if a
+/// digest is set.
+///
+/// Default: none; every digest is accepted.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or tree_digest is NULL or
 /// tree_digest is not a digest.
@@ -481,14 +503,15 @@ pub unsafe extern "C" fn ibt_options_set_expected_digest(
     })
 }
 
-/// How long an operation waits for another one that holds the same key, in
-/// milliseconds; then it returns IBT_ERR_BUSY. -1 is for ever. While a backup, a
-/// prune or a consolidation waits, it keeps operations that only read and come
-/// later out for a second, then lets them in for a second, and so on, each time
-/// for twice as long, up to 256 seconds. Who reads and waits for longer than that
-/// gets in before the writer does.
+/// The time in milliseconds that an operation waits for another one that holds
+/// the same key. After that it returns IBT_ERR_BUSY. -1 means without limit.
 ///
-/// Default: 0, not at all.
+/// A backup, a prune or a consolidation that waits keeps later operations that
+/// only read out of the key for one second, then lets them in for one second.
+/// Each time both spans double, up to 256 seconds. A reader that waits longer
+/// than that gets the key before the writer does.
+///
+/// Default: 0, does not wait.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or milliseconds is
 /// less than -1.
@@ -512,13 +535,15 @@ pub unsafe extern "C" fn ibt_options_set_lock_wait(
     })
 }
 
-/// Non-zero lets backups, prunes and consolidations go on where nothing can be
-/// locked: the file system of the storage has no locks, or something that is no
-/// file stands under the lock's name. The caller then guarantees that nobody else
-/// writes to the key meanwhile: two writers at a time can remove what the other
-/// needs. What only reads goes on without a lock in any case, and logs it.
+/// With 1 backups, prunes and consolidations go on where nothing can be locked:
+/// the file system of the storage has no locks, or the name of the lock belongs
+/// to something that is not a file. With 0 they return IBT_ERR_UNSUPPORTED
+/// there. With 1 the caller guarantees that nobody else writes to the key
+/// meanwhile: two writers at the same time can remove files that the other one
+/// needs. Operations that only read go on without a lock in any case and log a
+/// message. Ignored elsewhere.
 ///
-/// Default: 0, IBT_ERR_UNSUPPORTED.
+/// Default: 0. Every other number counts as 1.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///

@@ -1,4 +1,4 @@
-//! The functions that a storage of the caller's is made of: their types, and the [`Backend`] that calls them.
+//! The types of the functions of a caller's storage, and the [`Backend`] that calls them.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
@@ -12,46 +12,47 @@ use super::super::args::c_string;
 use super::super::callback::{ibt_destroy_fn, Userdata};
 use super::list::ibt_list;
 
-/// Begins an object named `name`, of unknown size, which nobody sees before its
-/// commit. `*stream` is NULL and may be set to anything: the other functions of
-/// the writer are given it. Up to four streams are open at a time, and written
-/// to in turn.
+/// Begins to write an object named `name`. Its size is unknown, and nobody sees
+/// it before its commit. `*stream` is NULL; the function may set it to any
+/// value, which libibt passes to the other functions of the writer. Up to four
+/// streams are open at a time, and are written to alternately.
 ///
-/// After IBT_CALLBACK_OK the stream is ended by exactly one call of the
-/// ibt_commit_fn or the ibt_abort_fn; after a failure by none.
+/// After IBT_CALLBACK_OK libibt ends the stream with exactly one call of the
+/// ibt_commit_fn or the ibt_abort_fn. After a failure it calls neither.
 ///
 /// Since: 0.1
 pub type ibt_create_fn =
     Option<unsafe extern "C" fn(ud: *mut c_void, name: *const c_char, stream: *mut *mut c_void) -> i32>;
 
-/// Appends all of `len` bytes, never 0, to a stream. After a failure the stream
-/// is aborted.
+/// Appends all of `len` bytes, never 0, to a stream. If it fails, libibt aborts
+/// the stream.
 ///
 /// Since: 0.1
 pub type ibt_write_fn =
     Option<unsafe extern "C" fn(ud: *mut c_void, stream: *mut c_void, data: *const u8, len: usize) -> i32>;
 
-/// Ends a stream: makes the object durable and visible under its name, all of
-/// it at once. It must never replace one: if there is an object of that name,
+/// Ends a stream: makes the object durable, and visible under its name in one
+/// step. It must never replace an existing object: if the name is taken, return
 /// IBT_ERR_EXISTS.
 ///
-/// The stream is gone whatever the answer. An object whose commit failed may be
-/// there all the same; libibt then deletes it, if an ibt_delete_fn is set and
-/// no snapshot may need it.
+/// The stream has ended, whatever the function returns. If a commit fails, the
+/// object may exist nevertheless; libibt then deletes it, if an ibt_delete_fn
+/// is set and no snapshot may need the object.
 ///
 /// Since: 0.1
 pub type ibt_commit_fn = Option<unsafe extern "C" fn(ud: *mut c_void, stream: *mut c_void) -> i32>;
 
-/// Ends a stream and forgets what was written to it.
+/// Ends a stream and discards the bytes written to it.
 ///
 /// Since: 0.1
 pub type ibt_abort_fn = Option<unsafe extern "C" fn(ud: *mut c_void, stream: *mut c_void)>;
 
 /// Reads up to `len` bytes, never 0, of a committed object from `offset` into
-/// `buf` and stores their number in `*got`, which is 0 at first. It may read
-/// less: libibt asks again for the rest. IBT_CALLBACK_OK with 0 means at or past
-/// the end. An absent object is IBT_ERR_NOT_FOUND: a restore lists what it held
-/// as missing and goes on; after any other failure it ends.
+/// `buf`, and stores the number of bytes in `*got`, which is 0 at first. It may
+/// read less than `len`: libibt calls it again for the rest. IBT_CALLBACK_OK
+/// with 0 bytes means that offset is at or past the end. Return
+/// IBT_ERR_NOT_FOUND if there is no such object: a restore then lists its
+/// contents as missing and goes on. Any other failure ends the restore.
 ///
 /// Since: 0.1
 pub type ibt_read_at_fn = Option<
@@ -65,29 +66,31 @@ pub type ibt_read_at_fn = Option<
     ) -> i32,
 >;
 
-/// Gives ibt_list_add() every committed object whose name begins with the bytes
-/// of `prefix`, "" for all, with its size: also what was committed a moment ago.
-/// The order does not matter; others, foreign ones and repeated ones may be
-/// among them.
+/// Calls ibt_list_add() for every committed object whose name begins with the
+/// bytes of `prefix` ("" for all), with the object's size. This includes
+/// objects that were committed a moment ago. Names may come in any order, and
+/// other names, names of foreign objects and repeated names do no harm.
 ///
 /// Since: 0.1
 pub type ibt_list_fn =
     Option<unsafe extern "C" fn(ud: *mut c_void, prefix: *const c_char, out: *mut ibt_list) -> i32>;
 
-/// Removes a committed object. That there is none is success.
+/// Removes a committed object. Return IBT_CALLBACK_OK if there is no such
+/// object.
 ///
 /// Since: 0.1
 pub type ibt_delete_fn = Option<unsafe extern "C" fn(ud: *mut c_void, name: *const c_char) -> i32>;
 
-/// Locks `key` for one writer: keeps every other one, also of other programs
-/// and machines that share the storage, out until the ibt_unlock_fn. If another
-/// one has it, IBT_ERR_BUSY at once: libibt tries again, 50 times a second, as
-/// long as ibt_options_set_lock_wait() allows.
+/// Locks `key` for one writer: keeps out every other writer, also of other
+/// programs and of other machines that share the storage, until the
+/// ibt_unlock_fn is called. If another writer holds the lock, return
+/// IBT_ERR_BUSY at once: libibt tries again 50 times a second, for as long as
+/// ibt_options_set_lock_wait() allows.
 ///
 /// Since: 0.1
 pub type ibt_lock_fn = Option<unsafe extern "C" fn(ud: *mut c_void, key: *const c_char) -> i32>;
 
-/// Gives up a lock: called exactly once for each that was got.
+/// Releases a lock. Called exactly once for each lock that an ibt_lock_fn got.
 ///
 /// Since: 0.1
 pub type ibt_unlock_fn = Option<unsafe extern "C" fn(ud: *mut c_void, key: *const c_char)>;
@@ -111,7 +114,7 @@ pub(super) struct Locks {
     pub(super) unlock: unsafe extern "C" fn(*mut c_void, *const c_char),
 }
 
-/// What the setters have set.
+/// The functions that are set.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Table {
     pub(super) writer: Option<Writer>,
@@ -121,16 +124,16 @@ pub(super) struct Table {
     pub(super) locks: Option<Locks>,
 }
 
-/// A storage of the caller's.
+/// The functions and the userdata of one storage.
 pub(super) struct Functions {
     userdata: Userdata,
-    /// Changed while no operation runs only.
+    /// Changes only while no operation runs.
     table: Mutex<Table>,
-    /// What the running function said about its failure.
+    /// The reason that the running function gave for its failure.
     reason: Mutex<Option<Reason>>,
 }
 
-/// What `ibt_storage_fail` was given.
+/// The arguments of `ibt_storage_fail`.
 pub(super) struct Reason {
     pub(super) os_code: i32,
     pub(super) text: Option<String>,
@@ -149,12 +152,13 @@ impl Functions {
         self.reason.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One of the functions that may not be set.
+    /// A function that may be unset: `Unsupported` if it is.
     fn function<F>(&self, of: fn(&Table) -> Option<F>) -> Answer<F> {
         of(&self.table()).ok_or_else(|| Refusal::of(Kind::Unsupported))
     }
 
-    /// Calls a function with the userdata. No lock is held meanwhile: it may call whatever it likes.
+    /// Calls a function with the userdata. No mutex is held during the call, because the function may call
+    /// libibt.
     fn call(&self, function: impl FnOnce(*mut c_void) -> i32) -> Answer<()> {
         *self.reason() = None;
         let status = function(self.userdata.pointer());
@@ -168,7 +172,7 @@ impl Functions {
 }
 
 impl Backend for Functions {
-    /// What the caller's create function made, with the functions that end it.
+    /// The stream of the caller's create function, and the functions that write and end it.
     type Stream = (*mut c_void, Writer);
 
     fn lacks(&self, need: Need) -> Option<&'static str> {

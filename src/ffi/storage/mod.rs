@@ -24,19 +24,22 @@ use super::error::ibt_error;
 use super::library::ibt_status;
 use callbacks::Functions;
 
-/// A place for backup files: a directory, or whatever the caller's functions
-/// make of it. Owned by the caller, who frees it with ibt_storage_free().
+/// A place for backup files: a directory, or functions of the caller
+/// (ibt_storage_new()). Owned by the caller, who frees it with
+/// ibt_storage_free().
 ///
-/// One call at a time: a second one, from another thread or from a callback,
-/// returns IBT_ERR_BUSY. May move between threads. Where a function takes a
-/// storage, NULL means the default directory: $TMPDIR (or $TEMP, $TMP, /tmp) +
-/// "/ibt-UID", mode 0700, refused if it belongs to someone else.
+/// One call at a time: a second call, from another thread or from a callback,
+/// returns IBT_ERR_BUSY. May move between threads.
+///
+/// NULL for the storage of an operation means the default directory: $TMPDIR
+/// (or $TEMP, $TMP, /tmp) + "/ibt-UID", mode 0700, refused if it belongs to
+/// another user.
 ///
 /// Since: 0.1
 pub struct ibt_storage {
     store: Mutex<Box<dyn Store + Send>>,
-    /// What the store calls, if it is made of the caller's functions. Reached without the store, which is
-    /// in use whenever one of them runs.
+    /// The caller's functions, if the storage is made of them. Kept outside of the mutex, because the store
+    /// is locked whenever one of them runs.
     functions: Option<Arc<Functions>>,
 }
 
@@ -51,12 +54,13 @@ impl ibt_storage {
         ibt_storage { functions: Some(functions), ..ibt_storage::new(store) }
     }
 
-    /// Hands a storage to C. It is counted: running calls hold it too.
+    /// Turns a storage into a handle for C. The handle is one share of an `Arc`: running calls hold others.
     pub(super) fn give(self) -> *mut ibt_storage {
         Arc::into_raw(Arc::new(self)).cast_mut()
     }
 
-    /// A share in the storage behind a handle, which it outlives; in the default one for NULL.
+    /// A share of the storage behind a handle, which may outlive the handle; for NULL, of the default
+    /// storage.
     ///
     /// # Safety
     ///
@@ -65,24 +69,24 @@ impl ibt_storage {
         if storage.is_null() {
             return Ok(Arc::new(ibt_storage::new(DirStore::open_default()?)));
         }
-        // SAFETY: `give` made the pointer of an `Arc`, whose share the handle still has; the new share is counted.
+        // SAFETY: `give` made the pointer from an `Arc` whose share the handle still has. The new share is counted.
         unsafe {
             Arc::increment_strong_count(storage);
             Ok(Arc::from_raw(storage))
         }
     }
 
-    /// The store, unless another call has it.
+    /// The store, or `None` while another call uses it.
     fn try_lock(&self) -> Option<MutexGuard<'_, Box<dyn Store + Send>>> {
         match self.store.try_lock() {
             Ok(held) => Some(held),
             Err(TryLockError::WouldBlock) => None,
-            // A store keeps nothing in memory that a panic could have left half-done.
+            // A store has no state in memory that a panic could leave inconsistent.
             Err(TryLockError::Poisoned(held)) => Some(held.into_inner()),
         }
     }
 
-    /// Runs `body` on the store. `Busy` while another call does.
+    /// Runs `body` on the store. `Busy` while another call uses the store.
     pub(super) fn with<T>(&self, doing: &str, body: impl FnOnce(&mut dyn Store) -> Result<T>) -> Result<T> {
         match self.try_lock() {
             Some(mut held) => body(&mut **held),
@@ -93,11 +97,12 @@ impl ibt_storage {
 
 /// ==== Storage ====
 ///
-/// Opens a directory as a storage. It need not exist: the first backup makes
-/// it. A relative path is that of the current directory of this call. In the
-/// directory, only regular files are taken for backup files.
+/// Opens a directory as a storage. The directory need not exist: the first
+/// backup makes it. A relative path starts at the current directory of this
+/// call. Only regular files in the directory count as backup files.
 ///
-/// `*out` is set to NULL first and owned by the caller after IBT_OK.
+/// `*out` is set to NULL first. After IBT_OK it holds the storage, which the
+/// caller owns.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if path or out is NULL or path is empty.
 ///
@@ -131,17 +136,18 @@ unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt
     Ok(IBT_OK)
 }
 
-/// Makes a storage of the caller's own, which has no function yet. Never
-/// returns NULL.
+/// Makes a storage from functions of the caller. It has no functions yet: add
+/// them with the setters below. Never returns NULL.
 ///
-/// `ud` is passed to each of its functions. `destroy`, which may be NULL, lets
-/// go of it: it is called once, when the storage was freed and the last call
+/// `ud` is passed to each of the functions. `destroy` releases `ud`; it may be
+/// NULL. libibt calls it once, when the storage was freed and the last call
 /// that uses it has ended.
 ///
-/// A storage is a flat table of OBJECTS: names, each with some bytes. libibt
-/// makes an object, reads it, perhaps deletes it; it never changes one. Names
-/// are at most 200 bytes of UTF-8 and hold no '/', no NUL and no control
-/// character. Set the functions that there are:
+/// A storage holds OBJECTS. Each object has a name and a sequence of bytes;
+/// there are no directories. libibt creates an object, reads it, and may delete
+/// it, but never changes it. A name has at most 200 bytes of UTF-8 and contains
+/// no '/', no NUL and no control character. Set the functions that your storage
+/// supports:
 ///
 ///   ibt_storage_set_reader()   every operation needs it
 ///   ibt_storage_set_list()     every operation needs it
@@ -150,21 +156,21 @@ unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt
 ///   ibt_storage_set_lock()     optional
 ///
 /// An operation that needs a function which is not set returns
-/// IBT_ERR_UNSUPPORTED, naming the setter, before it calls any. Every snapshot
-/// is committed by one object, its state, which libibt commits after all others:
-/// a run that fails half-way leaves objects that no state names, or none, but
-/// never half a snapshot.
+/// IBT_ERR_UNSUPPORTED before it calls any function, and its error names the
+/// setter. A snapshot exists as soon as its state is committed, which is one
+/// object. libibt commits it after all others: a run that fails half-way leaves
+/// no objects, or objects that no state names, but never half a snapshot.
 ///
-/// Every function but ibt_abort_fn and ibt_unlock_fn answers IBT_CALLBACK_OK or
-/// why it failed. IBT_ERR_NOT_FOUND, IBT_ERR_EXISTS, IBT_ERR_BUSY,
-/// IBT_ERR_CANCELLED and IBT_ERR_UNSUPPORTED become the status of the operation;
-/// everything else that is not positive, 0 among it, becomes IBT_ERR_STORAGE.
-/// ibt_storage_fail() adds a reason. Mind that IBT_OK is 0 and thus a failure
-/// here.
+/// Every function except ibt_abort_fn and ibt_unlock_fn returns
+/// IBT_CALLBACK_OK, or a number that says why it failed. IBT_ERR_NOT_FOUND,
+/// IBT_ERR_EXISTS, IBT_ERR_BUSY, IBT_ERR_CANCELLED and IBT_ERR_UNSUPPORTED
+/// become the status of the operation. Every other number that is not positive
+/// becomes IBT_ERR_STORAGE. That includes 0, which is IBT_OK: do not return
+/// IBT_OK from these functions. ibt_storage_fail() adds a reason.
 ///
-/// The functions run on the thread that called the operation, one at a time, and
-/// never outside of an operation. While one runs the storage is busy:
-/// operations and setters called with it return IBT_ERR_BUSY.
+/// The functions run on the thread that called the operation, one at a time,
+/// and never outside of an operation. While a function runs, the storage is
+/// busy: operations and setters called with it return IBT_ERR_BUSY.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -172,21 +178,22 @@ pub unsafe extern "C" fn ibt_storage_new(ud: *mut c_void, destroy: ibt_destroy_f
     guard!(ptr::null_mut(), { ibt_storage::with_functions(Functions::new(ud, destroy)).give() })
 }
 
-/// Closes a storage; nothing stored is touched. During a call that uses it this
-/// takes effect when that call ends. NULL is ignored.
+/// Closes a storage; stored files are not touched. If a call is using the
+/// storage, it is closed when that call ends. NULL is ignored.
 ///
 /// Since: 0.1
 #[no_mangle]
 pub unsafe extern "C" fn ibt_storage_free(storage: *mut ibt_storage) {
     guard!((), {
         if !storage.is_null() {
-            // SAFETY: the handle's share, which the caller gives back and uses no more.
+            // SAFETY: this is the handle's share. The caller gives it back and does not use it any more.
             drop(unsafe { Arc::from_raw(storage) });
         }
     })
 }
 
-/// Runs `body` on the store behind a handle, or on the default one for NULL. `Busy` while another call does.
+/// Runs `body` on the store behind a handle, or on the default store for NULL. `Busy` while another call uses
+/// the store.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! The functions of a storage of the caller's own, and how they tell why they fail.
+//! The setters of a storage's functions, and the function that reports why one of them fails.
 
 use std::borrow::Cow;
 use std::ffi::{c_char, CStr};
@@ -9,8 +9,8 @@ use super::super::library::ibt_status;
 use super::callbacks::*;
 use super::ibt_storage;
 
-/// Sets the functions that make an object: create, write, and one of commit and
-/// abort. What was set before is replaced.
+/// Sets the functions that write an object: create, write, and then either
+/// commit or abort. Replaces earlier ones.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or a function is NULL or the
 /// storage is a directory; IBT_ERR_BUSY while an operation uses it.
@@ -33,8 +33,7 @@ pub unsafe extern "C" fn ibt_storage_set_writer(
     })
 }
 
-/// Sets the function that reads a range of an object. What was set before is
-/// replaced.
+/// Sets the function that reads a range of an object. Replaces an earlier one.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or read_at is NULL or the
 /// storage is a directory; IBT_ERR_BUSY while an operation uses it.
@@ -52,7 +51,7 @@ pub unsafe extern "C" fn ibt_storage_set_reader(
     })
 }
 
-/// Sets the function that lists objects. What was set before is replaced.
+/// Sets the function that lists objects. Replaces an earlier one.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or list is NULL or the
 /// storage is a directory; IBT_ERR_BUSY while an operation uses it.
@@ -67,11 +66,11 @@ pub unsafe extern "C" fn ibt_storage_set_list(storage: *mut ibt_storage, list: i
     })
 }
 
-/// Sets the function that removes an object. What was set before is replaced.
+/// Sets the function that removes an object. Replaces an earlier one.
 ///
-/// Without it no snapshot can be removed, and what a failed backup had committed
-/// before its state stays in the storage. No snapshot names that: it takes
-/// room, nothing else.
+/// Without it no snapshot can be removed. Objects that a failed backup
+/// committed before its state then stay in the storage. They take space and do
+/// no other harm, because no snapshot names them.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or remove is NULL or the
 /// storage is a directory; IBT_ERR_BUSY while an operation uses it.
@@ -89,18 +88,18 @@ pub unsafe extern "C" fn ibt_storage_set_delete(
     })
 }
 
-/// Sets the functions that keep two writers of one key apart. What was set
-/// before is replaced.
+/// Sets the functions that allow one writer at a time for each key. Replaces
+/// earlier ones.
 ///
-/// Who changes the storage holds the lock of its key: backups and the removal of
-/// snapshots. Who only reads takes none: a snapshot removed under a restore's
-/// hands is reported as missing.
+/// Operations that change the storage hold the lock of their key: backups,
+/// consolidations and prunes. Operations that only read take no lock: if a
+/// snapshot is removed while it is restored, the restore reports it as missing.
 ///
-/// Without locks keeping writers apart is the caller's business. Two backups of
-/// one key at the same time then make two snapshots with one parent, both whole,
-/// or one of them returns IBT_ERR_BUSY; and what failed runs left is never
-/// removed automatically, as it might be another run's work: ibt_prune() removes
-/// it once a newer snapshot exists.
+/// Without these functions the caller must prevent two writers of one key. Two
+/// backups of one key at the same time then make two whole snapshots with one
+/// parent, or one of them returns IBT_ERR_BUSY. Files that failed runs left are
+/// not removed automatically, because they might belong to another run;
+/// ibt_prune() removes them once a newer snapshot exists.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage or a function is NULL or the
 /// storage is a directory; IBT_ERR_BUSY while an operation uses it.
@@ -120,16 +119,17 @@ pub unsafe extern "C" fn ibt_storage_set_lock(
     })
 }
 
-/// Says why the storage's running function is about to fail: `os_code` is the
-/// system's error number (errno) or 0, `msg` a line of UTF-8 for people, copied,
-/// or NULL for what the system calls os_code. The operation's error repeats
-/// both. Each call replaces the one before.
+/// Records why the running function of a storage is about to fail. `os_code` is
+/// the system's error number (errno) or 0. `msg` is one line of UTF-8 for
+/// people, which is copied; NULL means the system's text for os_code. The
+/// operation's error contains both. Each call replaces the one before.
 ///
-/// Valid while a function of the storage runs, on any thread. At other times,
-/// and if the function then succeeds, it has no effect.
+/// Call it while a function of the storage runs, on any thread. At other times,
+/// or if the function then succeeds, it has no effect.
 ///
-/// Returns IBT_OK, which is 0: a function that returns what it got from here
-/// fails. IBT_ERR_INVALID_ARG if storage is NULL or a directory.
+/// Returns IBT_OK, which is 0, so that a function can fail with `return
+/// ibt_storage_fail(...)`. IBT_ERR_INVALID_ARG if storage is NULL or a
+/// directory.
 ///
 /// Since: 0.1
 #[no_mangle]
@@ -154,7 +154,8 @@ pub unsafe extern "C" fn ibt_storage_fail(
     })
 }
 
-/// The body of every setter: puts `function` where `slot` says, if it is one and nobody is using the storage.
+/// The body of every setter: stores `function` in `slot`. Refuses NULL, a directory storage, and a storage in
+/// use.
 fn set<F>(
     storage: Handle<ibt_storage>,
     function: Option<F>,

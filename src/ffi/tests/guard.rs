@@ -9,7 +9,8 @@ use crate::store::Store;
 use super::super::error::*;
 use super::super::*;
 
-/// The text of a panic is kept for the process: panicking tests take turns.
+/// The text of a panic is stored once for the whole process, so panicking tests
+/// take turns.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

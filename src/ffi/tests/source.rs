@@ -1,9 +1,9 @@
-//! Rules that hold for every export, read off the source.
+//! Rules that hold for every export, checked in the source text.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A function that is exported: its name and what stands between its braces.
+/// A function that is exported: its name, and the text between its braces.
 struct Export {
     name: String,
     body: String,
@@ -80,7 +80,7 @@ fn the_list_of_symbols_is_complete() {
 fn the_header_declares_every_export_and_when_it_came() {
     let header = fs::read_to_string(root().join("include/ibt.h")).unwrap();
     for Export { name, .. } in exports() {
-        // Comments mention a function as `name()`; a declaration has something between the parentheses.
+        // Comments write a function as `name()`. A declaration has text between the parentheses.
         let call = format!("{name}(");
         let mut mentions = header.match_indices(&call).map(|(at, _)| (at, &header[at + call.len()..]));
         let at = mentions.find(|&(at, rest)| !rest.starts_with(')') && " *".contains(&header[at - 1..at]));

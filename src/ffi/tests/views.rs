@@ -115,7 +115,7 @@ fn extended_attributes_are_bytes_with_a_length() {
         assert_eq!(text(ibt_entry_xattr_name(view, 1)), some("user.b"));
         let value = ibt_entry_xattr_value(view, 0, &mut len);
         assert_eq!(std::slice::from_raw_parts(value, len), b"\0x");
-        // Go takes low addresses in pointers for corruption.
+        // Go treats a pointer with a low address as memory corruption.
         assert!(ibt_entry_xattr_value(view, 1, &mut len).addr() > 4096 && len == 0);
         len = 99;
         assert!(ibt_entry_xattr_value(view, 2, &mut len).is_null() && len == 0);
