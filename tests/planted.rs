@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ibt::format::{check_key, Kind, Name, TEMP_PREFIX};
-use ibt::job::{Keep, Select};
+use ibt::job::{Codec, Keep, Select};
 use ibt::stamp::{Stamp, Time};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -172,6 +172,53 @@ fn what_others_put_beside_backup_files_costs_nothing_and_stays() {
         prop_assert_eq!(look(), before);
     });
 }
+
+/// Whichever of the two is listed last. One of a newer version is not passed over for one that is damaged.
+#[test]
+fn of_two_state_files_with_one_stamp_the_one_that_verifies_is_the_snapshot() {
+    for codec in [Codec::None, Codec::Zstd(1)] {
+        let mut series = Series::new();
+        series.options.codec = codec;
+        for round in 0..4 {
+            series.write("a", noise(round, 5000));
+            series.snapshot();
+        }
+        let states = series.stored().into_keys().filter(|name| name.contains(".state."));
+        for state in states.collect::<Vec<_>>() {
+            let other = match state.strip_suffix(".zst") {
+                Some(plain) => plain.to_string(),
+                None => format!("{state}.zst"),
+            };
+            fs::copy(series.store.join(state), series.store.join(other)).unwrap();
+        }
+        assert_eq!(series.list().whole().snapshots.len(), 4);
+        let all =
+            series.silently(&series.options, |store, job| ibt::maintain::list(store, None, job)).whole();
+        assert_eq!(all.snapshots.len(), 4);
+        series.assert_every_point_restores();
+        series.write("a", "changed");
+        series.incremental().whole();
+        series.assert_newest_is_the_source();
+        let newest = series.newest("state");
+        let twin = match codec {
+            Codec::None => {
+                let text = String::from_utf8(fs::read(&newest).unwrap()).unwrap();
+                let newer = text.replacen(VERSION, NEWER, 1);
+                fs::write(&newest, stored::reseal(newer.as_bytes())).unwrap();
+                newest.with_extension("json.zst")
+            }
+            Codec::Zstd(_) => {
+                stored::forge(&newest, VERSION, NEWER);
+                newest.with_extension("")
+            }
+        };
+        fs::write(twin, "garbage").unwrap();
+        series.incremental().refused(ibt::error::Kind::Format);
+    }
+}
+
+const VERSION: &str = "\"version\":1,";
+const NEWER: &str = "\"version\":2,";
 
 /// Names of all kinds, one of them an archive's further part.
 fn names() -> Vec<String> {

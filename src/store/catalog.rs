@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Dates, Object, Store};
+use super::{Dates, Object, Store, StoredFile};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{Kind as FileKind, Name};
+use crate::format::StateSummary;
 use crate::job::Select;
 use crate::stamp::{Stamp, Time};
 
@@ -20,11 +21,36 @@ pub struct StateFile {
     pub compressed: bool,
 }
 
+/// How likely it is that a file is a snapshot's state.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Trust {
+    Damaged,
+    /// A newer version may have written it.
+    Unknown,
+    /// It cannot be read now.
+    Unread,
+    Verified,
+}
+
+impl StateFile {
+    fn trust(&self, store: &mut dyn Store) -> Trust {
+        let mut stored = StoredFile { store, name: &self.name };
+        match StateSummary::read(&mut stored, &self.name, self.size, self.compressed) {
+            Ok(_) => Trust::Verified,
+            Err(error) if !error.is_damage() => Trust::Unread,
+            Err(error) if error.kind == Kind::Format => Trust::Unknown,
+            Err(_) => Trust::Damaged,
+        }
+    }
+}
+
 /// One listing of a key.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     key: String,
     states: BTreeMap<Stamp, StateFile>,
+    /// State files whose stamp another state file has, until one of the two is chosen.
+    twins: Vec<StateFile>,
     sizes: HashMap<String, u64>,
 }
 
@@ -36,6 +62,7 @@ impl Catalog {
                 catalog.add(name, object);
             }
         }
+        catalog.choose_of_twins(store);
         Ok(catalog)
     }
 
@@ -48,6 +75,7 @@ impl Catalog {
             let new = || Catalog { key: name.key.clone(), ..Catalog::default() };
             catalogs.entry(name.key.clone()).or_insert_with(new).add(name, object);
         }
+        catalogs.values_mut().for_each(|catalog| catalog.choose_of_twins(store));
         catalogs.retain(|_, catalog| !catalog.states.is_empty());
         Ok(catalogs)
     }
@@ -60,9 +88,20 @@ impl Catalog {
                 stamp: name.stamp,
                 compressed: name.compressed,
             };
-            self.states.insert(name.stamp, state);
+            self.twins.extend(self.states.insert(name.stamp, state));
         }
         self.sizes.insert(object.name, object.size);
+    }
+
+    /// Of two state files with the same stamp, one compressed and one not, one is the snapshot and the other is foreign:
+    /// the one that verifies is kept.
+    fn choose_of_twins(&mut self, store: &mut dyn Store) {
+        for twin in std::mem::take(&mut self.twins) {
+            let Some(state) = self.states.get_mut(&twin.stamp) else { continue };
+            if twin.trust(store) > state.trust(store) {
+                *state = twin;
+            }
+        }
     }
 
     pub fn key(&self) -> &str {
