@@ -1,15 +1,15 @@
-//! What a backup leaves out: gitignore patterns given as options and found in exclude files.
+//! Decides which entries a backup leaves out, by gitignore patterns from the options and from exclude files.
 //!
-//! The language is that of `gitignore(5)`, the test is `git` itself. The `ignore` crate matches; its own
-//! reading of the language differs from git's in places, so [`pattern`] reads each line the way git does
-//! and hands the crate a spelling that leaves nothing to interpretation. What remains different from git:
+//! The language is that of `gitignore(5)`; the tests compare with `git` itself. The `ignore` crate matches
+//! the paths. The crate reads some patterns in another way than git, so [`pattern`] reads each line as git
+//! does and gives the crate a spelling that has one meaning only. These differences to git remain:
 //!
-//! - a malformed pattern (lone backslash at the end, class without end or of an unknown name) is reported,
-//!   where git silently matches nothing;
-//! - characters beyond ASCII in a class are reported: git would match single bytes of them;
-//! - patterns that are not UTF-8 are reported: the crate cannot match them. Names need not be UTF-8;
-//! - `**` right behind literal text (`ab**/c`) means two plain asterisks, as the manual has it; git takes it
-//!   for a path of any depth.
+//! - A malformed pattern is reported (a lone backslash at the end, a class without an end or with an unknown
+//!   name); git silently matches nothing.
+//! - A character beyond ASCII in a class is reported; git would match its single bytes.
+//! - A pattern that is not UTF-8 is reported, because the crate cannot match it. Names need not be UTF-8.
+//! - `**` directly after literal text (`ab**/c`) means two plain asterisks, as the manual says; git matches a
+//!   path of any depth.
 
 mod pattern;
 #[cfg(test)]
@@ -25,31 +25,33 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use crate::error::{Error, Kind, Result};
 use crate::text::encode_name;
 
-/// The longest pattern, in bytes.
+/// Longest pattern, in bytes.
 pub const PATTERN_LEN_MAX: usize = 4096;
-/// The most patterns that the options or one exclude file may have.
+/// Most patterns in the options, and most patterns in the exclude files of a directory and of all directories
+/// above it together.
 pub const PATTERNS_MAX: usize = 10_000;
-/// The most bytes that the exclude files of a directory and of those above it have together, each one included:
-/// compiled they take some hundred times as much memory. Of directories side by side a walk compiles one large file at
-/// a time.
+/// Largest size in bytes of the exclude files of a directory and of all directories above it together. Compiled
+/// patterns take about a hundred times as much memory. The threads of a walk hold the compiled form of one large
+/// exclude file at a time, apart from those of the directories above it.
 pub const EXCLUDE_FILE_MAX: usize = 1 << 20;
-/// Lines of one exclude file that are reported one by one.
+/// Most lines of one exclude file that are reported one by one; the others are only counted.
 const BAD_LINES_MAX: usize = 100;
 
-/// About how many bytes of patterns are compiled together: the size of a compiled set is limited.
+/// Approximate number of bytes of patterns that are compiled into one set, because the size of a compiled set is
+/// limited.
 const PART_LEN: usize = 32 * 1024;
 
-/// Decides about paths during one walk, which tells it when it enters and leaves a directory. A clone costs
-/// little and goes its own way from where it was made.
+/// Decides about the paths of one walk. The walk calls [`Excludes::enter_dir`] and [`Excludes::leave_dir`]. A clone
+/// is cheap; it continues independently from the directory where it was made.
 #[derive(Clone, Debug)]
 pub struct Excludes {
     options: Arc<Rules>,
     file_name: Arc<[u8]>,
-    /// Of the directories on the way here those that have rules, outermost first.
+    /// The rules of the entered directories, outermost first. A directory without rules has no item.
     files: Vec<Arc<FileRules>>,
-    /// How many directories have been entered.
+    /// Number of directories entered and not yet left.
     depth: usize,
-    /// Shared by the exclude files that are held compiled.
+    /// Its reference count minus one is the number of compiled exclude files in memory.
     #[cfg(test)]
     pub held: Arc<Arc<()>>,
 }
@@ -57,26 +59,27 @@ pub struct Excludes {
 #[derive(Debug)]
 struct FileRules {
     depth: usize,
-    /// Where a path relative to this directory begins in a path relative to the source.
+    /// Length to cut off the front of a path, in bytes, to make it relative to this directory.
     base: usize,
     rules: Rules,
-    /// Bytes of the file.
+    /// Size of the exclude file in bytes.
     len: usize,
     #[cfg(test)]
     _held: Arc<()>,
 }
 
-/// A line of an exclude file that was skipped.
+/// A skipped line of an exclude file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadLine {
-    /// Counted from 1; 0 if the file as a whole was not used.
+    /// The line's number, counted from 1; 0 if the message concerns the whole file.
     pub line: usize,
     pub message: String,
 }
 
 impl Excludes {
-    /// Takes patterns written like lines of an exclude file, and the name of the exclude files (empty:
-    /// there are none). `InvalidArg` names a pattern that is malformed or beyond the limits.
+    /// `patterns` are written like lines of an exclude file. `exclude_file_name` is the name of the exclude
+    /// files in the source; empty for no exclude files. A malformed pattern, or one beyond the limits, is an error
+    /// (`InvalidArg`) that names the pattern.
     pub fn new(patterns: &[Vec<u8>], exclude_file_name: &[u8]) -> Result<Excludes> {
         let invalid = |what: &[u8], why: String| {
             Error::new(Kind::InvalidArg, format!("use the pattern '{}'", encode_name(what)), why)
@@ -103,21 +106,24 @@ impl Excludes {
         })
     }
 
-    /// Whether a pattern can be used; `Err` says why not.
+    /// Checks a pattern; `Err` says why it cannot be used.
     pub fn check_pattern(pattern: &[u8]) -> std::result::Result<(), String> {
         let mut builder = RulesBuilder::new();
         builder.add_line(pattern)?;
         builder.finish().map(drop)
     }
 
-    /// The name of the exclude files; `None` if there are none.
+    /// The name of the exclude files; `None` if the source has none.
     pub fn file_name(&self) -> Option<&[u8]> {
         (!self.file_name.is_empty()).then_some(&*self.file_name)
     }
 
-    /// Enters the directory `path` with the contents of its exclude file, if it has one. Lines that cannot
-    /// be used are returned and skipped. Of a file that would exceed [`EXCLUDE_FILE_MAX`] or [`PATTERNS_MAX`]
-    /// together with those of the directories above nothing is used, so that too much is backed up, not too little.
+    /// Enters the directory `path`. `contents` are those of its exclude file, if it has one. Returns the lines
+    /// that cannot be used; the other lines count.
+    ///
+    /// A file is not used at all if it exceeds [`EXCLUDE_FILE_MAX`] or [`PATTERNS_MAX`] together with the exclude
+    /// files of the directories above. The backup then stores too much rather than too little. If one file alone has
+    /// more than [`PATTERNS_MAX`] patterns, the patterns after these are skipped.
     pub fn enter_dir(&mut self, path: &[u8], contents: Option<&[u8]>) -> Vec<BadLine> {
         self.depth += 1;
         let Some(contents) = contents else { return Vec::new() };
@@ -156,9 +162,9 @@ impl Excludes {
         self.depth -= 1;
     }
 
-    /// True if `path`, relative to the source and lying in the directory entered last, is left out. The
-    /// options decide first, then the exclude files from this directory up to the root; in each the last
-    /// pattern that matches. What lies below an excluded directory is not to be asked about.
+    /// True if the backup leaves out `path`. `path` is relative to the source and lies in the directory entered
+    /// last. The options decide first, then the exclude files from this directory up to the root. In each of them
+    /// the last pattern that matches decides. Never call this for a path below an excluded directory.
     pub fn is_excluded(&self, path: &[u8], is_dir: bool) -> bool {
         let by_file =
             || self.files.iter().rev().find_map(|file| file.rules.verdict(path.get(file.base..)?, is_dir));
@@ -166,16 +172,16 @@ impl Excludes {
     }
 }
 
-/// Patterns of one source, compiled; later parts come later in the source.
+/// The compiled patterns of the options or of one exclude file, in parts, in the order of the lines.
 #[derive(Debug, Default)]
 struct Rules {
     parts: Vec<Gitignore>,
-    /// How many patterns they have together.
+    /// Number of patterns in all parts.
     count: usize,
 }
 
 impl Rules {
-    /// What the last pattern that matches says: leave out (true) or keep.
+    /// The decision of the last pattern that matches: true to leave out, false to keep; `None` if no pattern matches.
     fn verdict(&self, path: &[u8], is_dir: bool) -> Option<bool> {
         let path = Path::new(OsStr::from_bytes(path));
         self.parts.iter().rev().find_map(|part| match part.matched(path, is_dir) {
@@ -198,7 +204,7 @@ impl RulesBuilder {
         RulesBuilder { parts: Vec::new(), part: GitignoreBuilder::new(""), part_len: 0, count: 0 }
     }
 
-    /// Adds a pattern, unless the line is blank or a comment. `Err` says what is wrong with it.
+    /// Adds the pattern of a line, unless the line is blank or a comment. `Err` names the fault of the pattern.
     fn add_line(&mut self, line: &[u8]) -> Result<(), String> {
         let line = trim_spaces(line);
         if line.is_empty() || line[0] == b'#' {
@@ -237,7 +243,8 @@ impl RulesBuilder {
     }
 }
 
-/// Reads an exclude file: one pattern a line, a byte order mark and carriage returns ignored.
+/// Reads an exclude file with one pattern a line. A byte order mark, and a carriage return at the end of a line, are
+/// ignored.
 fn read_rules(contents: &[u8]) -> (Rules, Vec<BadLine>) {
     if contents.len() > EXCLUDE_FILE_MAX {
         let message = format!("not used: larger than {EXCLUDE_FILE_MAX} bytes");
@@ -269,7 +276,7 @@ fn read_rules(contents: &[u8]) -> (Rules, Vec<BadLine>) {
     (rules, bad)
 }
 
-/// Takes trailing spaces off; one behind a backslash stays. (git: `trim_trailing_spaces` in dir.c)
+/// Cuts trailing spaces off, but keeps a space after a backslash. (git: `trim_trailing_spaces` in dir.c)
 fn trim_spaces(line: &[u8]) -> &[u8] {
     let mut end = 0;
     let mut at = 0;

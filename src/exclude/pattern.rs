@@ -1,14 +1,15 @@
-//! Reads a gitignore pattern as git does (dir.c and wildmatch.c) and spells it as one line for
-//! `GitignoreBuilder` that means the same there.
+//! Reads a gitignore pattern as git does (dir.c and wildmatch.c) and writes it as a line with the same meaning
+//! for `GitignoreBuilder`.
 //!
-//! That line begins with a slash, so that the builder adds nothing to it, with `**/` behind it if the
-//! pattern is about names at any depth. Literal punctuation is escaped, braces above all: gitignore has no
-//! alternatives, and deeply nested ones exhaust the stack of globset. Classes are listed out.
+//! The line begins with a slash, so that the builder adds nothing to it, or with `/**/` if the pattern matches
+//! names at any depth. Literal punctuation is escaped, above all braces: gitignore has no alternatives, and
+//! deeply nested alternatives exhaust the stack of globset. A class is written as the list of its members.
 
-/// What cannot occur in a path: stands in a class that must not begin with another character.
+/// First member of a class without `]`, so that the class never begins with `!` or `^`. NUL matches nothing,
+/// because no path contains it.
 const FILLER: char = '\0';
 
-/// The line for the builder; `None` if the pattern matches nothing; `Err` says what is wrong with it.
+/// Returns the line for the builder, or `None` if the pattern matches nothing. `Err` names the fault of the pattern.
 pub(super) fn translate(pattern: &[u8]) -> Result<Option<String>, &'static str> {
     let text = std::str::from_utf8(pattern).map_err(|_| "not UTF-8")?;
     if text.contains('\0') {
@@ -30,11 +31,11 @@ pub(super) fn translate(pattern: &[u8]) -> Result<Option<String>, &'static str> 
 
 struct Translator<'a> {
     text: &'a str,
-    /// Where reading goes on, in bytes.
+    /// Position of the next character in `text`, in bytes.
     at: usize,
     is_path: bool,
     out: String,
-    /// Something has been read that no path has: an empty component, a class without members.
+    /// The pattern cannot match any path: it has an empty component or a class without members.
     futile: bool,
 }
 
@@ -65,8 +66,8 @@ impl Translator<'_> {
         &self.text[self.at..]
     }
 
-    /// A run of asterisks whose first has been read. Two or more reach across slashes if they fill a
-    /// component.
+    /// Translates a run of asterisks whose first one has been read. Two or more asterisks match across slashes
+    /// if they are a whole component.
     fn stars(&mut self) {
         let first = self.at - 1;
         let single = !self.rest().starts_with('*');
@@ -76,7 +77,7 @@ impl Translator<'_> {
         if deep && (self.rest().is_empty() || self.rest().starts_with('/')) {
             self.out.push_str("**");
         } else if deep && self.rest().starts_with("\\/") {
-            // git lets `**/` stand for nothing, but not if the slash is escaped.
+            // In git `**/` also matches no component at all, but `**\/` needs at least one.
             self.out.push_str("**/*");
         } else {
             self.out.push('*');
@@ -85,7 +86,8 @@ impl Translator<'_> {
 
     fn literal(&mut self, c: char) {
         self.futile |= c == '/' && self.out.ends_with('/');
-        // The builder trims white space and takes a backslash before the last slash for an escape.
+        // The builder trims white space at the end, and reads a backslash before a final slash as an escape. Braces
+        // around the last character prevent both.
         let exposed = self.rest().is_empty() && (c.is_whitespace() || c == '\\');
         if exposed {
             self.out.push('{');
@@ -99,7 +101,7 @@ impl Translator<'_> {
         }
     }
 
-    /// A class whose `[` has been read.
+    /// Translates a class whose `[` has been read.
     fn class(&mut self) -> Result<(), &'static str> {
         let negated = self.rest().starts_with(['!', '^']);
         if negated {
@@ -116,8 +118,9 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// globset knows no escapes in classes: `]` is literal in the first place, `-` in the last, `!` and
-    /// `^` in any but the first. A negated class there matches a slash unless told otherwise.
+    /// Writes a class for globset, which has no escapes in classes: `]` is literal in the first place, `-` in the
+    /// last place, `!` and `^` in any place but the first. In globset a negated class matches a slash, so the
+    /// slash becomes a member.
     fn spell_class(&mut self, listed: &[char], negated: bool) {
         self.out.push_str(if negated { "[^" } else { "[" });
         self.out.push(if listed.contains(&']') { ']' } else { FILLER });
@@ -133,10 +136,10 @@ struct Members([bool; 128]);
 const UNCLOSED: &str = "character class without ']'";
 
 impl Members {
-    /// Reads up to and with the closing `]`.
+    /// Reads the members, up to the closing `]` and with it.
     fn read(from: &mut Translator<'_>) -> Result<Self, &'static str> {
         let mut members = Members([false; 128]);
-        // What a range may begin with.
+        // The character before this one, if a range can begin with it.
         let mut previous = None;
         let mut first = true;
         loop {
@@ -159,7 +162,8 @@ impl Members {
         }
     }
 
-    /// Adds `[:name:]`, whose first bracket has been read. False, and nothing more read, if it is none.
+    /// Adds the members of `[:name:]`, whose first bracket has been read. If no such name follows, returns false and
+    /// reads nothing.
     fn add_named(&mut self, from: &mut Translator<'_>) -> Result<bool, &'static str> {
         let Some(inner) = from.rest().strip_prefix(':') else {
             return Ok(false);
@@ -175,7 +179,7 @@ impl Members {
     }
 }
 
-/// The byte of a class member; behind a backslash, that of the next character.
+/// The byte of the class member `c`. If `c` is a backslash, the member is the next character.
 fn ascii(c: Option<char>, from: &mut Translator<'_>) -> Result<u8, &'static str> {
     let c = if c == Some('\\') { from.next() } else { c };
     match u8::try_from(c.ok_or(UNCLOSED)?) {

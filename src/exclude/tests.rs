@@ -8,7 +8,7 @@ use super::*;
 
 const FILE: &[u8] = b".gitignore";
 
-/// The files that a walk with these excludes keeps.
+/// The files that a walk with `excludes` keeps.
 fn kept(root: &Path, excludes: &mut Excludes) -> BTreeSet<Vec<u8>> {
     fn visit(root: &Path, dir: &[u8], excludes: &mut Excludes, out: &mut BTreeSet<Vec<u8>>) {
         let here = root.join(OsStr::from_bytes(dir));
@@ -38,7 +38,7 @@ fn kept(root: &Path, excludes: &mut Excludes) -> BTreeSet<Vec<u8>> {
     out
 }
 
-/// An empty repository whose work tree is wherever one says.
+/// An empty bare repository; `GIT_WORK_TREE` sets its work tree.
 fn repository() -> &'static Path {
     static REPOSITORY: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
     let made = REPOSITORY.get_or_init(|| {
@@ -54,7 +54,7 @@ fn repository() -> &'static Path {
     made.path()
 }
 
-/// The files that git would not ignore.
+/// The files that git does not ignore.
 fn kept_by_git(root: &Path, options: &[Vec<u8>]) -> BTreeSet<Vec<u8>> {
     let mut git = Command::new("git");
     git.current_dir(root).env("GIT_DIR", repository()).env("GIT_WORK_TREE", root).args([
@@ -71,10 +71,11 @@ fn kept_by_git(root: &Path, options: &[Vec<u8>]) -> BTreeSet<Vec<u8>> {
     output.stdout.split(|&b| b == 0).filter(|p| !p.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
-/// The one thing that is knowingly different: `**` right behind literal text, up to a slash or the end.
+/// True for a pattern that has another meaning here than in git: `**` directly after literal text and before a
+/// slash or the end, or a character beyond ASCII next to a class.
 fn is_odd_in_git(pattern: &[u8]) -> bool {
     if pattern.contains(&b'[') && !pattern.is_ascii() {
-        // Bytes of a character inside a class: refused here.
+        // In a class, git matches the single bytes of such a character; libibt reports an error.
         return true;
     }
     let text = pattern.strip_prefix(b"!").unwrap_or(pattern);
@@ -139,7 +140,7 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(<[u8]>::to_vec)
 }
 
-/// A file with its directories; anything already in the way stays.
+/// Makes a file and the directories above it. Existing entries stay, also in the place of the file.
 fn plant(root: &Path, path: &[Vec<u8>]) {
     let dirs: Vec<_> = path[..path.len() - 1].iter().map(|n| OsStr::from_bytes(n)).collect();
     let dir = root.join(dirs.iter().collect::<std::path::PathBuf>());
@@ -151,7 +152,7 @@ fn plant(root: &Path, path: &[Vec<u8>]) {
     }
 }
 
-/// The names on the way to a directory, and the lines of its exclude file.
+/// The components of a directory's path, and the lines of its exclude file.
 type Planted = (Vec<Vec<u8>>, Vec<Vec<u8>>);
 
 fn exclude_files() -> impl Strategy<Value = Vec<Planted>> {
@@ -163,7 +164,7 @@ fn exclude_files() -> impl Strategy<Value = Vec<Planted>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 250, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
-    /// Options and nested exclude files decide about whole trees as git does.
+    /// With the same options and nested exclude files, the walk keeps the same files of a tree as git.
     #[test]
     fn trees_are_pruned_as_git_prunes_them(
         options in proptest::collection::vec(pattern(), 0..3),
@@ -178,14 +179,15 @@ proptest! {
                 fs::write(dir.join(".gitignore"), lines.join(&b"\n"[..])).unwrap();
             }
         }
-        // git takes `-x` as it stands: no comments, no trimming, and never an error.
+        // git uses the pattern of `-x` unchanged: a comment or a trailing space is part of the pattern, and no
+        // pattern is an error.
         let usable = |p: &&Vec<u8>| p[0] != b'#' && trim_spaces(p) == &p[..] && Excludes::new(&[p.to_vec()], FILE).is_ok();
         let options: Vec<_> = options.iter().filter(usable).cloned().collect();
         let mut excludes = Excludes::new(&options, FILE).unwrap();
         prop_assert_eq!(kept(root.path(), &mut excludes), kept_by_git(root.path(), &options));
     }
 
-    /// No pattern makes us panic, and none that is accepted makes matching fail.
+    /// No pattern causes a panic, neither when it is read nor when it is matched.
     #[test]
     fn any_bytes_are_a_pattern_or_an_error(
         pattern in proptest::collection::vec(any::<u8>(), 0..40),
@@ -265,7 +267,7 @@ fn an_exclude_file_beyond_the_limits_keeps_everything_it_cannot_say() {
     assert!(excludes.is_excluded(b"d/a", false));
 }
 
-/// As many levels as anybody may make, each with the largest exclude file: what is held stays that of one.
+/// On every level a large exclude file: all levels together hold no more patterns than one file may have.
 #[test]
 fn exclude_files_of_all_levels_share_one_limit() {
     let lines = |line: &dyn Fn(usize) -> String, count: usize| (0..count).map(line).collect::<String>();
@@ -280,7 +282,8 @@ fn exclude_files_of_all_levels_share_one_limit() {
             assert_eq!(excludes.files.len(), 1);
             assert!(!excludes.is_excluded(b"unheard", false));
         }
-        // A small one has room, and once the large one is left, so has another.
+        // A small exclude file still fits. After the walk has left the large file's directory, a large one fits
+        // again.
         assert_eq!(excludes.enter_dir(b"d/d/d/d", Some(b"small")), []);
         assert!(excludes.is_excluded(b"d/d/d/d/small", false));
         (0..5).for_each(|_| excludes.leave_dir());
