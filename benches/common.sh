@@ -1,6 +1,6 @@
-# Sourced by peers.sh, scale.sh and parameters.sh, from the repository's root: building ibt, the clock, sizes.
-# $room is a directory of the script for what is made on the way.
-# shellcheck shell=sh disable=SC2034,SC2154 # variables go both ways
+# Functions of peers.sh, scale.sh and parameters.sh, which source this file from the repository's root: they build
+# ibt, measure times, and count sizes. $room is the script's directory for temporary files.
+# shellcheck shell=sh disable=SC2034,SC2154 # the scripts and this file use each other's variables
 
 say() { printf '%s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
@@ -11,7 +11,8 @@ usage() {
     exit "$1"
 }
 
-# Makes $dir and $out, absolute from here on, and sets $results, the latter, and $room.
+# Makes the directories $dir and $out. Sets $dir to its absolute path, $results to the absolute path of $out, and
+# $room.
 open_directories() {
     mkdir -p "$dir" "${out:=$dir/results}"
     dir=$(cd "$dir" && pwd) results=$(cd "$out" && pwd) room=$dir/run
@@ -19,21 +20,21 @@ open_directories() {
 
 workloads() { sh benches/workloads.sh "$dir" "$@"; }
 
-# Sets $steps: as many as $rounds, or as $workload has.
+# Sets $steps to $rounds, or to the number of rounds of $workload if that is less.
 count_steps() {
     offered=$(workloads rounds "$workload")
     steps=$rounds
     [ "$steps" -le "$offered" ] || { say "$workload has only $offered rounds"; steps=$offered; }
 }
 
-# expect_same TREE RESTORED WHO: fails unless they are the same.
+# expect_same TREE RESTORED WHO: fails unless both trees are the same. WHO names the tool in the message.
 expect_same() {
     difference=$(rsync -aHnc --delete --itemize-changes "$1/" "$2/" | head -n 10)
     [ -z "$difference" ] || fail "$3 restored something else on $workload:
 $difference"
 }
 
-# The tools of the benchmark itself; a script adds what else it needs before install_missing.
+# Requires the tools that every benchmark needs. A script may require more tools before it calls install_missing.
 need_tools() {
     # shellcheck source=tests/support/tools.sh
     . tests/support/tools.sh
@@ -49,8 +50,8 @@ need_tools() {
     need_rust "$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
 }
 
-# Builds the example command line over the shared library, optimised, and exports IBT, its path.
-# IBT may name one built before.
+# Builds the example command line and the shared library, optimised, and exports the path of the command line as
+# IBT. If IBT is already set, it is the path of a command line to use, and nothing is built.
 build_ibt() {
     if [ -z "${IBT-}" ]; then
         say "Building libibt and its example command line"
@@ -63,9 +64,10 @@ build_ibt() {
     export IBT
 }
 
-# clock COMMAND...: runs it and sets $seconds, $user_seconds and $system_seconds of CPU, and $rss_kb: the peak of the
-# largest process below it.
-# What others wrote before must not be paid for within, so dirty pages are flushed first, and $memory_mb are at hand.
+# clock COMMAND...: runs the command. Sets $seconds to the wall time, $user_seconds and $system_seconds to the CPU
+# time, and $rss_kb to the peak memory of its largest process.
+# Dirty pages of earlier writes are flushed first, so that the command does not wait for them. If $memory_mb is set,
+# so many megabytes of memory are touched first: see touch_memory.
 clock() {
     sync
     [ -z "${memory_mb-}" ] || touch_memory "$memory_mb"
@@ -77,18 +79,20 @@ clock() {
     read -r rss_kb user_seconds system_seconds <"$room/rss"
 }
 
-# bytes_below DIR [NAME-PATTERN]: what its files hold.
+# bytes_below DIR [NAME-PATTERN]: prints the bytes of all files below DIR, or of those whose names match.
 bytes_below() {
     [ -d "$1" ] || { echo 0; return; }
     find "$1" -type f -name "${2:-*}" -printf '%s\n' | awk '{ sum += $1 } END { printf "%d\n", sum }'
 }
 
-# Reads all of TREE, so that the page cache is warm. tar would not read into /dev/null itself.
+# warm TREE: reads all of TREE, so that it is in the page cache. The pipe is needed: with /dev/null as its output tar
+# would not read the files.
 warm() { tar -cf - -C "$1" . | cat >/dev/null; }
 
-# discard PATH...: takes them away so that what follows is not slowed down. For minutes after an inode was freed ext4
-# does not give it out again, and looks at all such ones whenever a file is made: after 16,384 files were removed,
-# making as many took 18 s instead of 2 s. So what is on the disk is put aside until make_room or the end.
+# discard PATH...: takes the paths away without slowing down later measurements. For minutes after an inode was freed,
+# ext4 does not use it again, and it searches all such inodes whenever a file is created: after 16,384 files were
+# removed, creating as many took 18 s instead of 2 s. So paths on the disk are only moved to $dir/discarded, until
+# make_room or the end of the script removes them.
 discard() {
     for old in "$@"; do
         case $old in
@@ -100,7 +104,7 @@ discard() {
     done
 }
 
-# make_room MEGABYTES: true if they are free, if need be after removing what was put aside.
+# make_room MEGABYTES: true if so much is free on the disk. Removes the discarded paths if it is not.
 make_room() {
     [ "$(free_mb "$dir")" -le "$1" ] || return 0
     rm -rf "$dir/discarded"
@@ -108,18 +112,18 @@ make_room() {
     [ "$(free_mb "$dir")" -gt "$1" ]
 }
 
-# touch_memory MEGABYTES: has so much memory at hand, half of all at most. The host of a virtual machine may take free
-# memory back: what is restored then waits until it comes again, for longer than the restore takes.
+# touch_memory MEGABYTES: uses so much memory for a moment, but at most half of the machine's. The host of a virtual
+# machine may take free memory back. A restore would then wait for memory, longer than the restore itself takes.
 touch_memory() {
     half=$(awk '/^MemTotal/ { printf "%d", $2 / 2048 }' /proc/meminfo)
     python3 -c 'import sys; held = bytearray(int(sys.argv[1]) << 20); held[::4096] = bytes(len(held[::4096]))' \
         "$(($1 < half ? $1 : half))"
 }
 
-# Files touched just now are suspect to every tool that goes by times.
+# Waits, because a tool that compares times must read files again that were changed a moment ago.
 settle() { sleep 3; }
 
-# free_mb DIR: what fits there; in memory, no more than half of what is free.
+# free_mb DIR: prints how many megabytes fit into DIR. If DIR is in memory, at most half of the available memory.
 free_mb() {
     on_disk=$(df -Pm "$1" | awk 'NR == 2 { print $4 }')
     in_memory=$(awk '/^MemAvailable/ { printf "%d\n", $2 / 2048 }' /proc/meminfo)
@@ -130,7 +134,7 @@ free_mb() {
     fi
 }
 
-# One line: machine, file system of DIR, day.
+# about_machine DIR: prints one line about the machine, the file system of DIR and the day.
 about_machine() {
     printf '%s, %s cores, %s GB of memory, Linux %s, %s, %s\n' \
         "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" \

@@ -1,13 +1,14 @@
-//! The kernels of `ibt::delta` on one thread, beside the librsync crate (C inside) and fast_rsync, and beside
-//! the hash and the compressor that every content passes too.
+//! Measures the kernels of `ibt::delta` on one thread. Compares them with the librsync crate (a C library) and
+//! with fast_rsync. Measures BLAKE3 and zstd too, because every content also passes through these.
 //!
-//! `IBT_BENCH_TEXT=DIR cargo bench --bench kernels` takes the files below DIR in the order of their paths,
-//! one after the other, up to 87 MB: an unpacked source tree is meant. Without it the text is made up.
+//! `IBT_BENCH_TEXT=DIR cargo bench --bench kernels` uses the files below DIR as the text, in the order of their
+//! paths, up to 87 MB in all. An unpacked source tree is a good DIR. Without this variable the text is
+//! generated.
 //!
-//! Each engine signs in its own way: ours RabinKarp and BLAKE2b, the librsync crate rollsum and BLAKE2b,
-//! fast_rsync rollsum and MD4 (a weaker, faster sum).
+//! The engines use different sums: libibt RabinKarp and BLAKE2b, the librsync crate rollsum and BLAKE2b,
+//! fast_rsync rollsum and MD4 (a weaker and faster sum).
 //!
-//! What is measured is the CPU time of the thread, so that other processes disturb little.
+//! The times are CPU times of the thread, so that other processes disturb the measurement little.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -22,14 +23,17 @@ use ibt::delta::{patch, DeltaWriter, Params, Signature, Signer};
 use librsync::SignatureType;
 use rustix::time::{clock_gettime, ClockId};
 
+/// Bytes of the text.
 const TEXT: usize = 87_000_000;
 const PARAMS: Params = Params { block_len: 2048, strong_len: 16 };
-/// Contents are handed over in pieces of this length: that of a frame of an archive is 4 MiB, reads are shorter.
+/// Contents are pushed in pieces of this length. A frame of an archive has 4 MiB, and reads are shorter than
+/// that.
 const PIECE: usize = 1 << 20;
-/// The C engine copies what it is given at once; more than this only costs it the cache.
+/// Bytes that the C engine gets at a time. It copies them, so longer pieces would only leave the processor's
+/// cache.
 const C_BUFFER: usize = 64 << 10;
 
-/// The CPU time of the calling thread, shown as criterion shows wall time.
+/// Measures the CPU time of the calling thread. The times are formatted as criterion formats wall time.
 struct CpuTime;
 
 impl Measurement for CpuTime {
@@ -87,7 +91,7 @@ fn concatenate(dir: &Path, text: &mut Vec<u8>) {
     }
 }
 
-/// Lines of words, always the same ones.
+/// Generates lines of words. The text is the same in every run.
 fn make_up(text: &mut Vec<u8>) {
     let mut random = Random(1);
     let letters = |random: &mut Random| {
@@ -96,7 +100,7 @@ fn make_up(text: &mut Vec<u8>) {
     };
     let words: Vec<Vec<u8>> = (0..4000).map(|_| letters(&mut random)).collect();
     while text.len() < TEXT {
-        // The product makes low numbers likelier, as some words are in a language.
+        // The product makes low numbers more likely, as some words of a language are more frequent.
         let word = &words[(random.below(64) * random.below(63)) as usize];
         text.extend_from_slice(word);
         text.push(if random.below(8) == 0 { b'\n' } else { b' ' });
@@ -125,7 +129,7 @@ fn noise(len: usize) -> Vec<u8> {
     (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).take(len).collect()
 }
 
-/// 64 bytes are replaced every 200 KiB and some inserted in the middle.
+/// The text with 64 bytes replaced in every 200 KiB, and a few bytes inserted in the middle.
 fn edited(text: &[u8]) -> Vec<u8> {
     let mut new = text.to_vec();
     for stretch in new.chunks_mut(200 << 10) {
@@ -137,7 +141,7 @@ fn edited(text: &[u8]) -> Vec<u8> {
     new
 }
 
-/// What an engine makes of a content before it changes.
+/// The signatures of a content that all engines make before the content changes.
 struct Basis {
     len: u64,
     ours: Signature,
@@ -181,7 +185,7 @@ fn our_delta(basis: &Basis, new: &[u8], out: impl Write) {
     writer.finish().expect("no error");
 }
 
-/// The delta and the new content's signature in one pass: what an increment does.
+/// Makes the delta and the new content's signature in one pass, as an increment does.
 fn our_delta_and_signature(basis: &Basis, new: &[u8]) {
     let writer = DeltaWriter::with_signature(&basis.ours, basis.len, PARAMS, sink(), sink());
     let mut writer = writer.expect("a signature of the basis");
@@ -194,7 +198,7 @@ fn c_delta(basis: &Basis, new: &[u8], out: &mut impl Write) {
     copy(librsync::Delta::with_buf_read(input, &mut &basis.c[..]).expect("a signature"), out);
 }
 
-/// `std::io::copy` with a buffer that does not hold the C engine back.
+/// Like `std::io::copy`, with a buffer that is long enough for the C engine.
 fn copy(mut from: impl Read, to: &mut impl Write) {
     let mut buffer = vec![0; C_BUFFER];
     loop {
@@ -225,7 +229,8 @@ fn deltas(criterion: &mut Criterion, name: &str, basis: &Basis, new: &[u8]) {
     group.bench_function("ibt", |bench| bench.iter(|| our_delta(basis, new, sink())));
     group.bench_function("ibt-and-signature", |bench| bench.iter(|| our_delta_and_signature(basis, new)));
     group.bench_function("librsync", |bench| bench.iter(|| c_delta(basis, new, &mut sink())));
-    // Its index borrows from the signature, so it is a part of what is measured, as it is for the crate above.
+    // The index of fast_rsync borrows from the signature, so each run makes the index anew. The librsync crate
+    // does the same.
     group.bench_function("fast_rsync", |bench| {
         bench.iter(|| fast_rsync::diff(&basis.fast.index(), new, &mut sink()).expect("no error"))
     });
@@ -235,7 +240,7 @@ fn patches(criterion: &mut Criterion, basis: &Basis, text: &[u8], new: &[u8]) {
     let mut delta = Vec::new();
     our_delta(basis, new, &mut delta);
     let mut group = group(criterion, "patch", new.len());
-    // One buffer for all runs: fresh memory would cost more than patching.
+    // All runs use the same buffer: new memory would cost more than patching.
     let mut out = Vec::with_capacity(new.len());
     group.bench_function("ibt", |bench| {
         bench.iter(|| {

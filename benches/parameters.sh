@@ -1,27 +1,27 @@
 #!/bin/sh
-# Tries other parameters than those libibt has: what a chain of backups then takes in bytes, time and memory.
+# Builds libibt with other parameters and measures the bytes, the time and the memory of a chain of backups.
 #
 #   parameters.sh [--small] [--only K,D] [--variants today,level-1] [--rounds N] [--dir DIR] [--out DIR]
 #
 #   --small     smaller trees: minutes instead of an hour
-#   --only      these workloads of K, D, V, L (see workloads.sh)
-#   --variants  these of the list below, by default all of them
-#   --rounds    so many increments, 5 by default
-#   --dir       where libraries, trees and stores are made, build/bench by default
-#   --out       where parameters.tsv and parameters.md are written, DIR/results by default
+#   --only      only these workloads of K, D, V, L (see workloads.sh)
+#   --variants  only these variants of the list below; by default all
+#   --rounds    the number of increments, 5 by default
+#   --dir       the directory for libraries, trees and stores, build/bench by default
+#   --out       the directory for parameters.tsv and parameters.md, DIR/results by default
 #
-# Each variant is the library built from src/ with one or a few constants changed. All of them back up the same
-# tree as it moves on from round to round, taking turns; at the end each restores the newest snapshot, which is
-# compared with the tree.
+# A variant is the library built from src/ with one or a few constants changed. In each round the tree changes, and
+# all variants back it up one after the other. At the end each variant restores the newest snapshot, which is compared
+# with the tree.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=benches/common.sh
 . benches/common.sh
 
 # NAME WORKLOADS [FILE EXPRESSION]...
-# EXPRESSION is sed's, for src/FILE, without spaces. With "level" instead of a file it is an argument of --level.
-# A variant is tried on those workloads only where it makes a difference. "again" is the same as "today": what
-# these two differ by means nothing.
+# EXPRESSION is a sed expression without spaces, which changes src/FILE. If FILE is "level", EXPRESSION is the argument
+# of --level instead. A variant runs only on the workloads on which it makes a difference. The variant "again" is the
+# same as "today": differences as small as between these two have no meaning.
 list_variants() {
     cat <<'END'
 today           K,D,V,L
@@ -82,7 +82,7 @@ need mkfs.ext4 e2fsprogs
 install_missing
 build_ibt
 
-# variant NAME: its line of the list.
+# variant NAME: prints the variant's line of the list.
 variant() { list_variants | awk -v name="$1" '$1 == name'; }
 
 all=$(list_variants | awk '{ print $1 }')
@@ -93,7 +93,8 @@ done
 
 # ---- building
 
-# build NAME: makes $dir/libraries/NAME/libibt.so.0; what is there already, from the same sources, is used again.
+# build NAME: makes $dir/libraries/NAME/libibt.so.0. A library that was built from the same sources before is used
+# again.
 build() {
     copy=$dir/copy
     rm -rf "$copy"
@@ -115,7 +116,7 @@ build() {
 
 directory_of() { echo "$1" | tr / _; }
 
-# change NAME WORKLOADS [FILE EXPRESSION]...: in $copy.
+# change NAME WORKLOADS [FILE EXPRESSION]...: changes the sources in $copy. Fails if an expression changes nothing.
 change() {
     name=$1
     shift 2
@@ -130,7 +131,7 @@ change() {
 
 # ---- one operation
 
-# take NAME: sets the variant, its directories and the library that ibt loads.
+# take NAME: selects the variant: sets its directories, its level and the library that ibt loads.
 take() {
     taken=$1
     directory=$(directory_of "$taken")
@@ -139,7 +140,7 @@ take() {
     level=$(variant "$taken" | sed -n 's/.* level //p')
 }
 
-# operate OPERATION COMMAND ARGUMENT...: runs ibt and notes a sample.
+# operate OPERATION COMMAND ARGUMENT...: runs ibt with the arguments and writes a sample.
 operate() {
     operation=$1
     shift
@@ -156,7 +157,7 @@ operate() {
             $1, $2, $3, $4, $5 + $6, $7 / 1024, ($8 + $9 + $10 + $11) / 1e6 }'
 }
 
-# Bytes of the newest snapshot's own files: full, created, updated, sigvault, state.
+# Prints the bytes of the newest snapshot's own files: full, created, updated, sigvault, state.
 bytes_of_newest() {
     find "$store" -name 'tree.*.zst' -printf '%f %s\n' | awk '
         { split($1, part, "."); stamp = part[3] "." part[4]; bytes[stamp, part[2]] += $2
@@ -165,7 +166,7 @@ bytes_of_newest() {
             bytes[newest, "updated"], bytes[newest, "sigvault"], bytes[newest, "state"] }'
 }
 
-# back_up full|incr [NAME]: with every variant that is tried here.
+# back_up full|incr [NAME]: makes a backup with every variant in $present. NAME is the operation in the samples.
 back_up() {
     for one in $present; do
         take "$one"
@@ -174,7 +175,7 @@ back_up() {
     done
 }
 
-# With every variant, and whether it is the tree again.
+# Restores with every variant in $present and compares the restored tree with the source.
 restore() {
     for one in $present; do
         take "$one"
@@ -183,7 +184,7 @@ restore() {
         warm "$store"
         operate restore restore tree "$dest"
         expect_same "$source" "$dest" "$one"
-        # Removing a tree slows down what comes after, and takes long: see discard.
+        # Removing a tree takes long and slows down the next operations: see discard.
         discard "$dest"
         make_room $((megabytes * 3)) || fail "$room has no room for one more $workload"
     done

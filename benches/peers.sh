@@ -1,24 +1,24 @@
 #!/bin/sh
-# Compares libibt with the tools one would use instead: time, memory and size of a full backup, of
-# increments, of one where nothing changed, and of the restore, on the trees of workloads.sh.
+# Compares libibt with other backup tools on the trees of workloads.sh. Measures the time, the memory and the size of
+# a full backup, of increments, of an increment without changes, and of the restore.
 #
 #   peers.sh [--small] [--only K,D] [--tools ibt,tar] [--rounds N] [--repetitions M] [--peers-once]
 #            [--chain] [--dir DIR] [--out DIR]
 #
 #   --small        smaller trees, one increment, and --peers-once: within ten minutes
-#   --only         these workloads of K, D, S, V, L
-#   --tools        these of tar, ibt, ibt-memory, duplicity, rdiff-backup, restic, rustic, borg, dar, bup;
+#   --only         only these workloads of K, D, S, V, L
+#   --tools        only these of tar, ibt, ibt-memory, duplicity, rdiff-backup, restic, rustic, borg, dar, bup;
 #                  by default all that are installed or that apt-get can install; rustic is not in Debian
-#   --rounds       so many increments, 2 by default
-#   --repetitions  each from empty stores, 3 by default
-#   --peers-once   after the first repetition only tar and libibt: the others take most of the time
-#   --chain        also restores the tips of 30 increments of L and of 10 of D, beside fulls of the same trees
-#   --dir          where trees and stores are made, build/bench by default
-#   --out          where samples.tsv, peers.md, summary.md and peers.svg are written, DIR/results by default
+#   --rounds       the number of increments, 2 by default
+#   --repetitions  the number of repetitions, each from empty stores, 3 by default
+#   --peers-once   after the first repetition run only tar and libibt: the others take most of the time
+#   --chain        also restores the last of 30 increments of L and of 10 of D, and fulls of the same trees
+#   --dir          the directory for trees and stores, build/bench by default
+#   --out          the directory for samples.tsv, peers.md, summary.md and peers.svg, DIR/results by default
 #
-# Within a repetition the tools take turns at each operation, so that what disturbs the machine disturbs all of
-# them, and every other repetition the last is first; ratios are taken within a repetition. What tar and libibt
-# restore is compared with its source.
+# Within a repetition each operation runs with all tools, one after the other, so that a disturbance of the machine
+# disturbs all of them. Every second repetition the order of the tools is reversed. Ratios are computed within a
+# repetition. The trees that tar and libibt restore are compared with the source.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=benches/common.sh
@@ -58,12 +58,12 @@ need mkfs.ext4 e2fsprogs
 install_missing
 build_ibt
 
-# command_of TOOL, which is also the name of its package.
+# command_of TOOL: prints the name of the tool's package and the name of its command.
 command_of() {
     case $1 in borg) echo borgbackup borg ;; *) echo "$1 $1" ;; esac
 }
 
-# is_usable TOOL: installed, if need be now.
+# is_usable TOOL: true if the tool is installed. Installs it if possible.
 is_usable() {
     case $1 in
     ibt | tar) return ;;
@@ -83,15 +83,15 @@ done
 
 # ---- one operation
 
-# take TOOL: sets the directories of this tool.
+# take TOOL: selects the tool and sets its directories.
 take() {
     tool=$1
     case $tool in ibt-memory) home=$memory ;; *) home=$room/$tool ;; esac
     export store="$home/store" cache="$home/cache"
 }
 
-# operate OPERATION [NAME]: runs it with the tool taken, and notes a sample. A peer that fails is left out
-# of the rest of this workload, and then the status is 1.
+# operate OPERATION [NAME]: runs the operation with the selected tool and writes a sample under NAME. If a tool other
+# than tar and libibt fails, the status is 1 and the rest of this workload runs without this tool.
 operate() {
     bytes=$(bytes_below "$store")
     state_bytes=$(bytes_below "$store" '*.state.*')
@@ -109,7 +109,7 @@ operate() {
         awk '{ printf "  %-2s %-13s %-13s %9.3f s %6d MB of memory %7.1f MB stored\n", $1, $2, $3, $5, $6 / 1024, $7 / 1e6 }'
 }
 
-# in_turn OPERATION [NAME]: with every tool.
+# in_turn OPERATION [NAME]: runs the operation with every tool in $present.
 in_turn() {
     for one in $present; do
         take "$one"
@@ -117,8 +117,8 @@ in_turn() {
     done
 }
 
-# restore OPERATION TREE: with every tool, and whether it is TREE again. On disk it stays until the end of the
-# repetition: see discard.
+# restore OPERATION TREE: restores with every tool that has this operation, and compares the restored tree with TREE
+# in the first repetition. Restored trees on disk stay until the end of the repetition: see discard.
 restore() {
     for one in $present; do
         take "$one"
@@ -133,17 +133,18 @@ restore() {
     done
 }
 
-# can OPERATION: whether the tool taken has it; only libibt and tar restore more than the tip here.
+# can OPERATION: true if the selected tool has this operation here. Only libibt and tar restore older snapshots, and
+# only libibt restores one file.
 can() {
     case $tool-$1 in *-restore | ibt*-* | tar-restore_full) ;; *) return 1 ;; esac
 }
 
-# The stamp of libibt's oldest snapshot in the store taken.
+# Prints the stamp of libibt's oldest snapshot in $store.
 first_stamp() {
     find "$store" -name 'tree.state.*' | sort | sed -n '1s/.*state\.\([^.]*\.[^.]*\)\..*/\1/p'
 }
 
-# compare TREE: fails unless it was restored: by libibt and tar exactly, by the others in size.
+# compare TREE: fails unless $dest is the same as TREE. For tools other than libibt and tar only the size is compared.
 compare() {
     case $tool in ibt* | tar) ;; *)
         [ "$(bytes_below "$dest")" = "$(bytes_below "$1")" ] || fail "$tool did not restore all of $workload"
@@ -188,8 +189,8 @@ repeat() {
     [ -z "$path" ] || one_file
 }
 
-# Sets $megabytes, the size of the tree; leaves out of $present the store in memory if there is no room for store and
-# restored tree.
+# Sets $megabytes to the size of the tree. Removes ibt-memory from $present if the memory has no room for its store
+# and the restored tree.
 fitting() {
     megabytes=$(du -sm "$source" | cut -f 1)
     make_room $((megabytes * 20)) || fail "$room has no room for $megabytes MB twenty times"
@@ -199,7 +200,7 @@ fitting() {
     present=$(echo " $present " | sed 's/ ibt-memory / /')
 }
 
-# Leaves the peers out of $present.
+# Leaves only tar and libibt in $present.
 only_reference_and_ours() {
     remaining=
     for one in $present; do
@@ -214,7 +215,7 @@ reversed() {
     echo "$last_first"
 }
 
-# A file in the middle of many, or nothing.
+# Prints the path of a small file in the middle of the tree, or nothing if the tree has at most 100 small files.
 small_file() {
     (cd "$source" && find . -type f -size -8k -name '*[a-z0-9]' | LC_ALL=C sort |
         awk '{ path[NR] = $0 } END { if (NR > 100) print substr(path[int(NR / 2)], 3) }')
@@ -233,8 +234,8 @@ one_file() {
 
 # ---- a long chain
 
-# restore_chain WORKLOAD LENGTH: the tip of so many increments, and beside it a full of the same tree, in a store of
-# its own.
+# restore_chain WORKLOAD LENGTH: restores the last snapshot of a chain of LENGTH increments, and a full of the same tree
+# from another store.
 restore_chain() {
     workload=$1 chain_length=$2 n=0
     workloads "$workload"
@@ -260,7 +261,7 @@ restore_chain() {
     done
 }
 
-# restore_tip NAME: from $store, under this name.
+# restore_tip NAME: restores the newest snapshot of $store and writes the sample under NAME.
 restore_tip() {
     export dest="$home/$1"
     mkdir "$dest"
@@ -291,7 +292,7 @@ for workload in $workloads; do
     while [ "$repetition" -le "$repetitions" ]; do
         say "$workload, repetition $repetition of $repetitions"
         [ "$repetition" = 1 ] || [ -z "$peers_once" ] || only_reference_and_ours
-        # Who comes first finds memory and disk in another state than who comes last.
+        # The first tool finds memory and disk in another state than the last tool.
         # shellcheck disable=SC2086 # a list
         [ "$repetition" = 1 ] || present=$(reversed $present)
         repeat

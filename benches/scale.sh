@@ -1,18 +1,18 @@
 #!/bin/sh
-# Measures how libibt scales: with threads, with the number of files, with the number of bytes.
+# Measures how libibt scales with the number of threads, of files and of bytes.
 #
 #   scale.sh [--small] [--only threads,files,bytes] [--repetitions M] [--dir DIR] [--out DIR]
 #
 #   --small        fewer files and bytes: a few minutes
-#   --only         these sweeps:
-#                  threads  a full of K with 1, 2, 4, 8, 16 threads, as far as there are cores
+#   --only         only these sweeps:
+#                  threads  a full of K with 1, 2, 4, 8, 16 threads, but no more than there are cores
 #                  files    S of 2^16 to 2^20 files of 1 kB
 #                  bytes    1, 2, 4, 8, 16 GB in files of 64 MB that compress to half
-#   --repetitions  3 by default
-#   --dir          where trees and stores are made, build/bench by default
-#   --out          where scale.tsv, scale.md and scale.svg are written, DIR/results by default
+#   --repetitions  the number of repetitions, 3 by default
+#   --dir          the directory for trees and stores, build/bench by default
+#   --out          the directory for scale.tsv, scale.md and scale.svg, DIR/results by default
 #
-# What does not fit on the disk is left out, and said so.
+# A size that does not fit on the disk is left out, and a message says so.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=benches/common.sh
@@ -45,7 +45,7 @@ need_tools
 install_missing
 build_ibt
 
-# sample SWEEP X OPERATION COMMAND...: runs it and notes what it took.
+# sample SWEEP X OPERATION COMMAND...: runs the command and writes its time and memory.
 sample() {
     sweep=$1 x=$2 operation=$3
     shift 3
@@ -67,7 +67,7 @@ restore_sample() {
     memory_mb=
 }
 
-# fits MEGABYTES WHAT
+# fits MEGABYTES NAME: true if so much fits on the disk; otherwise says that NAME is left out. Sets $needed.
 fits() {
     needed=$1
     ! make_room "$needed" || return 0
@@ -75,12 +75,13 @@ fits() {
     return 1
 }
 
-# repeat FUNCTION X: so many times, from an empty store and a warm tree.
+# repeat FUNCTION X: calls the function with X $repetitions times, each time with an empty store and a warm tree.
 repeat() {
     repetition=1
     while [ "$repetition" -le "$repetitions" ]; do
         empty_store
-        # What was put aside goes where it would be in the way; the tree is there already.
+        # Removes the discarded paths if they take the room that is needed. The tree, which is part of $needed, is on
+        # the disk already, so it does not matter if less is free.
         make_room "${needed:-0}" || :
         settle
         warm "$source"
@@ -108,7 +109,7 @@ with_threads() {
         "$IBT" full "$source" --key tree --threads "$1" --store "$store" --cache "$cache" --quiet
 }
 
-# first_cores N: a list for taskset of the first N that this process may use.
+# first_cores N: prints the first N cores that this process may use, as a list for taskset.
 first_cores() {
     python3 -c 'import os, sys; print(*sorted(os.sched_getaffinity(0))[:int(sys.argv[1])], sep=",")' "$1"
 }
@@ -117,7 +118,7 @@ first_cores() {
 
 sweep_files() {
     for count in $file_counts; do
-        # A file of 1 kB takes a block and an inode in the tree and again when restored.
+        # A file of 1 kB needs a block and an inode in the tree, and as much again when it is restored.
         fits $((count * 12 / 1024)) "$count files" || continue
         export IBT_BENCH_FILES="$count"
         workloads start S "$source"

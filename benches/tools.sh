@@ -1,22 +1,22 @@
 #!/bin/sh
-# One operation of one backup tool, as peers.sh puts the clock around it.
+# Runs one operation of one backup tool. peers.sh and scale.sh measure the whole script.
 #
 #   tools.sh TOOL version|init|full|incr|restore|...
 #
-# From the environment: $source, the tree; $store and $cache, two directories of this tool, only the
-# first of which counts as the backup; $dest, where to restore, an empty directory; $n, how many snapshots
-# there are. Every tool compresses with zstd -3 where it lets one choose.
+# The environment sets $source, the tree; $store and $cache, two directories of this tool, of which only
+# the store counts as the backup; $dest, an empty directory for a restore; and $n, the number of snapshots so
+# far. Every tool that has a choice compresses with zstd -3.
 set -eu
 : "${source=}" "${store=}" "${cache=}" "${dest=}" "${n=0}"
 
-# ---- libibt, through the example command line; $IBT is its path
+# ---- libibt, with the example command line; $IBT is its path
 
 ibt_version() { "$IBT" --version; }
 ibt_init() { :; }
 ibt_full() { "$IBT" full "$source" --key tree --store "$store" --cache "$cache" --quiet; }
 ibt_incr() { "$IBT" incr "$source" --key tree --store "$store" --cache "$cache" --quiet; }
 ibt_restore() { "$IBT" restore tree "$dest" --store "$store" --cache "$cache" --quiet; }
-# $first is the stamp of the full, $path one file.
+# $first is the stamp of the full, $path the path of one file.
 : "${first=}" "${path=}"
 ibt_restore_full() { "$IBT" restore tree "$dest" --at "$first" --store "$store" --cache "$cache" --quiet; }
 ibt_one_file() { "$IBT" restore tree "$dest" --include "$path" --store "$store" --cache "$cache" --quiet; }
@@ -54,7 +54,7 @@ rdiff_backup_full() { rdiff-backup backup "$source" "$store"; }
 rdiff_backup_incr() { rdiff_backup_full; }
 rdiff_backup_restore() { rdiff-backup --force restore "$store" "$dest"; }
 
-# ---- restic; 0.14 knows only one level of compression that it calls auto
+# ---- restic; version 0.14 has only one level of compression, which it calls auto
 
 export RESTIC_PASSWORD=x
 restic_version() { restic version | cut -d ' ' -f 1,2; }
@@ -81,7 +81,7 @@ borg_full() { cd "$source" && borg create -C zstd,3 "$store::$n" .; }
 borg_incr() { borg_full; }
 borg_restore() { cd "$dest" && borg extract "$store::$((n - 1))"; }
 
-# ---- dar; restoring goes through all its archives in turn
+# ---- dar; a restore extracts all archives, one after the other
 
 dar_version() { dar -V </dev/null 2>/dev/null | sed -n 's/^ *\(dar version [0-9.]*\).*/\1/p'; }
 dar_init() { :; }
@@ -107,6 +107,6 @@ bup_full() { bup index "$source" && bup save -q -n tree "$source"; }
 bup_incr() { bup_full; }
 bup_restore() { bup restore -q -C "$dest" "/tree/latest$source/."; }
 
-# ibt-memory is ibt with everything but the source in memory.
+# ibt-memory is ibt with the store, the cache and the restored tree in memory.
 case $1 in ibt-memory) tool=ibt ;; *) tool=$(echo "$1" | tr - _) ;; esac
 "${tool}_$2"

@@ -1,20 +1,20 @@
 #!/bin/sh
-# Makes the trees that the benchmarks back up, and moves them on from round to round.
+# Makes the trees that the benchmarks back up, and changes them from round to round.
 #
-#   workloads.sh DIR [K D S V L]       makes what these need below DIR; leaves alone what is complete
-#   workloads.sh DIR start K TREE      puts K as it is at first at TREE, which must not exist
-#   workloads.sh DIR step K N TREE     brings TREE from round N-1 to round N; the first round is 1
-#   workloads.sh DIR rounds K          tells how many rounds there are
+#   workloads.sh DIR [K D S V L]       makes the data of these workloads below DIR, unless it is complete
+#   workloads.sh DIR start K TREE      makes the first tree of K at TREE, which must not exist
+#   workloads.sh DIR step K N TREE     changes TREE from round N-1 to round N; the first round is 1
+#   workloads.sh DIR rounds K          prints the number of rounds
 #
-#   K  kernel source: releases of Debian's linux-source-6.1, brought over each other
-#   D  a database: one SQLite file with an index; rows are updated and inserted
-#   S  small files of 1 kB; one of a thousand is rewritten
-#   V  a virtual disk: an ext4 image; packages are written into it
-#   L  logs: twenty files that grow, two of which are rotated
+#   K  kernel source: each round is the next release of Debian's linux-source-6.1
+#   D  a database: one SQLite file with an index; each round updates and inserts rows
+#   S  small files of 1 kB; each round rewrites one of a thousand
+#   V  a virtual disk: an ext4 image; each round writes a package into it
+#   L  logs: twenty files that grow; each round rotates two of them
 #
 # IBT_BENCH_SMALL=1     the same shapes, a tenth of the size or less
-# IBT_BENCH_FILES=N     so many files in S
-# IBT_BENCH_PACKAGES=D  Debian packages downloaded before, looked for and added to there
+# IBT_BENCH_FILES=N     the number of files in S
+# IBT_BENCH_PACKAGES=D  the directory for Debian packages; packages that are in it are not downloaded again
 set -eu
 
 [ $# -ge 1 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -53,7 +53,7 @@ endless=1000
 say() { printf '  %s\n' "$*"; }
 fail() { printf 'workloads: %s\n' "$*" >&2; exit 1; }
 
-# make WORKLOAD: makes it unless it is complete. make_* run in its directory.
+# make WORKLOAD: makes the workload's data unless it is complete. The make_* functions run in the workload's directory.
 make() {
     [ ! -f "$room/$1/complete" ] || return 0
     say "making $1 ..."
@@ -64,7 +64,7 @@ make() {
     : >"$room/$1/complete"
 }
 
-# package NAME [VERSION]: the path of a Debian package, downloaded if need be.
+# package NAME [VERSION]: prints the path of a Debian package. Downloads the package if it is not there.
 package() {
     mkdir -p "$packages"
     found=$(find "$packages" -name "$1_${2:-*}_*.deb" | sort | tail -n 1)
@@ -75,7 +75,7 @@ package() {
     printf '%s\n' "$found"
 }
 
-# ---- K: first/ is the oldest release, N.batch what rsync changes from round N-1 to round N
+# ---- K: first/ is the oldest release; N.batch has the changes from round N-1 to round N, for rsync
 
 make_K() {
     round=0
@@ -100,7 +100,7 @@ release_is_offered() {
         awk -F ' *[|] *' -v release="$1" '$2 == release { found = 1 } END { exit !found }'
 }
 
-# unpack_release RELEASE TREE
+# unpack_release RELEASE TREE: unpacks the source of a release, or the parts $kernel_parts of it, to TREE.
 unpack_release() {
     archive=$(package $kernel "$1")
     members=
@@ -115,7 +115,7 @@ start_K() { cp -a "$room/K/first" "$1"; }
 step_K() { rsync -rcq --delete --read-batch="$room/K/$1.batch" "$2/"; }
 rounds_K() { find "$room/K" -name '*.batch' | wc -l; }
 
-# ---- D: first/items.db; what a row holds follows from its id and the round that wrote it
+# ---- D: first/items.db; the contents of a row depend only on its id and on the round that wrote it
 
 make_D() {
     mkdir first
@@ -129,7 +129,7 @@ CREATE INDEX item_owner ON item (owner);
 SQL
 }
 
-# insert_rows ROUND FIRST LAST: SQL that inserts rows with these ids.
+# insert_rows ROUND FIRST LAST: prints the SQL that inserts rows with these ids.
 insert_rows() {
     cat <<SQL
 WITH RECURSIVE new(id) AS (SELECT $2 UNION ALL SELECT id + 1 FROM new WHERE id < $3)
@@ -137,7 +137,8 @@ INSERT INTO item SELECT id, hex(substr(sha3($1 || '-' || id), 1, 6)), $(note "$1
 SQL
 }
 
-# Text that compresses, and 192 bytes that do not, of the row id in round $1. sha3() is the shell's.
+# note ROUND prints the SQL for text that compresses; data ROUND for 192 bytes that do not. Both depend on the row's id
+# and on the round. sha3() is a function of the sqlite3 shell.
 note() {
     echo "printf('Order %08d of customer %s was received and sent to %s; reference %s', id," \
         "id % 99991, substr('Amsterdam Barcelona Copenhagen Edinburgh', 1 + id % 27, 12), hex(substr(sha3('$1 ' || id), 1, 24)))"
@@ -160,14 +161,14 @@ SQL
 }
 rounds_D() { echo $endless; }
 
-# ---- S: nothing is kept; making the files anew takes as long as copying them
+# ---- S: no files are kept below DIR, because making the files takes no longer than copying them
 
 make_S() { :; }
 start_S() { python3 "$here/fill.py" small "$1" "$files"; }
 step_S() { python3 "$here/fill.py" small "$2" "$files" "$1"; }
 rounds_S() { echo $endless; }
 
-# ---- V: first/disk.img, and N/, the tree of the package that round N writes into it
+# ---- V: first/disk.img; N/ is the tree of the package that round N writes into the image
 
 make_V() {
     mkdir tree first
@@ -192,8 +193,8 @@ step_V() (
 )
 rounds_V() { find "$room/V" -mindepth 1 -maxdepth 1 -name '[0-9]*' | wc -l; }
 
-# Commands for debugfs that write the tree in the current directory. It makes directories by their
-# path, which fails harmlessly for those that are there, but files only in the one it stands in.
+# Prints the commands with which debugfs writes the tree in the current directory. debugfs makes a directory from its
+# path; that fails without harm if the directory exists. It makes files only in its current directory.
 write_with_debugfs() {
     find . -mindepth 1 -type d -printf 'mkdir "/%P"\n'
     find . -mindepth 1 -type f -printf 'cd "/%h"\nwrite "%p" "%f"\n' | sed 's|^cd "/\./*|cd "/|'
