@@ -356,7 +356,13 @@ fn left_overs_that_stay_are_told() {
     let told = problem_paths(&report, ProblemKind::Leftover);
     assert_eq!(told, [beside.to_str().unwrap().to_string(), format!("d/{}", name(&inside))]);
     drop(held);
-    let report = restore(&series, &mirror(&series), &dest, &mut Silent).whole();
-    assert!(problem_paths(&report, ProblemKind::Leftover).is_empty());
+    // A child that another test forks holds them as well until it executes its program.
+    for _ in 0..200 {
+        let report = restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+        if problem_paths(&report, ProblemKind::Leftover).is_empty() {
+            break;
+        }
+        age();
+    }
     assert!(!beside.exists() && !inside.exists());
 }
