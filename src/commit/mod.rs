@@ -41,7 +41,8 @@ pub struct Commit<'c> {
 }
 
 impl Commit<'_> {
-    /// Makes the snapshot exist, or leaves nothing of it behind.
+    /// Commits the snapshot. An error before the state gets its name leaves no file of the snapshot in the
+    /// store. If naming the state fails, the archives stay, because the state may have its name nevertheless.
     pub fn commit(self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
         let Commit { header, catalog, parents, mut archives, state, cache, copy_of } = self;
         let (references, finished) = archives.finish(store, parents)?;

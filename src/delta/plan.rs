@@ -19,7 +19,9 @@ pub struct Piece {
 // A piece and its entry in `starts` need at most 32 bytes of memory.
 const _: () = assert!(size_of::<Piece>() + size_of::<u64>() <= 32);
 
-/// Makes a content directly from the first content and the literals of the deltas after it.
+/// Makes a content directly from the first content and the literals of the deltas after it. For example, if
+/// the first content has 100 bytes and delta 1 inserts 5 bytes at offset 40, the plan has three pieces: 40
+/// bytes of source 0, 5 bytes of source 1, 60 bytes of source 0.
 ///
 /// The pieces are in the order of the content and leave no gaps. Two pieces that are adjacent in the content
 /// and in their source are merged.
