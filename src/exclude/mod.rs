@@ -51,7 +51,7 @@ pub struct Excludes {
     files: Vec<Arc<FileRules>>,
     /// Number of directories entered and not yet left.
     depth: usize,
-    /// Its reference count minus one is the number of compiled exclude files in memory.
+    /// The count of the inner reference, minus one, is the number of compiled exclude files in memory.
     #[cfg(test)]
     pub held: Arc<Arc<()>>,
 }

@@ -1,4 +1,4 @@
-//! A walk, or a part of one, that goes one step at a time.
+//! A walk, or a part of a walk, that advances one find at a time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,7 +12,7 @@ use crate::platform::{Dir, FileKind, Stat};
 use super::frame::{self, Frame, Unused, HELD_MAX};
 use super::{Found, WalkOptions, Walked};
 
-/// What all parts of a walk go by.
+/// The settings that all parts of a walk share.
 pub(super) struct Terms {
     pub root: Dir,
     pub options: WalkOptions,
@@ -23,41 +23,41 @@ pub(super) struct Terms {
 pub(super) struct Cursor {
     terms: Arc<Terms>,
     excludes: Excludes,
-    /// How many directories lie above the first of `frames`.
+    /// Number of directories above the first of `frames`.
     above: usize,
-    /// The directories on the current path, the part's topmost first.
+    /// The directories on the current path, topmost first.
     frames: Vec<Frame>,
-    /// The path of the last of `frames`.
+    /// The path of the directory of the last frame.
     here: Vec<u8>,
-    /// The directory yielded last, still to be entered.
+    /// The directory that was yielded last and is entered next.
     enter: Option<Enter>,
-    /// What is to be yielded before going on.
+    /// Finds to yield before the cursor advances.
     pending: VecDeque<Found>,
-    /// The largest exclude file that this part compiles, in bytes.
+    /// Largest exclude file that this part compiles, in bytes.
     exclude_max: usize,
-    /// The exclude file of the last of `frames` is larger, and is left to the part that comes first.
+    /// The exclude file of the last frame is larger than `exclude_max`. Only the first part of the walk compiles it.
     awaits_excludes: bool,
-    /// How many directories were opened.
+    /// Number of directories opened.
     opened: usize,
 }
 
-/// A directory about to be entered.
+/// The directory to enter next.
 enum Enter {
     Root,
     Name(Box<[u8]>),
 }
 
-/// What a part of a walk came across.
+/// The result of one part of a walk.
 pub(super) struct Part {
     pub found: Vec<Found>,
-    /// How many directories were opened.
+    /// Number of directories opened.
     pub opened: usize,
-    /// What comes after `found`, in this order: a cursor of one frame for each directory that is not done.
+    /// The rest of the walk after `found`, in order: a cursor with one frame for each directory with names left.
     pub rest: Vec<Cursor>,
 }
 
 impl Cursor {
-    /// Yields what the root holds.
+    /// A cursor that yields everything below the root, but not the root.
     pub fn new(terms: Terms, excludes: Excludes) -> Cursor {
         let enter = Some(Enter::Root);
         Cursor { enter, ..Cursor::part(Arc::new(terms), excludes, 0, Vec::new(), Vec::new()) }
@@ -84,9 +84,9 @@ impl Cursor {
         }
     }
 
-    /// Takes steps until `count` finds are made or directories are entered `depth` deep; more finds only
-    /// where they tell about the directory entered last. It ends before a directory whose exclude file has more than
-    /// `exclude_max` bytes.
+    /// Walks until `count` finds are made or `depth` directories are entered below the first one. The result has
+    /// more finds only if they concern the directory entered last. The part also ends before the first name of a
+    /// directory whose exclude file has more than `exclude_max` bytes.
     pub fn run(mut self, count: usize, depth: usize, exclude_max: usize) -> Part {
         let mut found = Vec::with_capacity(count);
         self.exclude_max = exclude_max;
@@ -105,7 +105,7 @@ impl Cursor {
         Part { found, opened: self.opened, rest: self.into_rest() }
     }
 
-    /// Enters a directory that was yielded, so that all that remains is names.
+    /// Enters the directory that was yielded last, and takes the finds about that directory. Only names remain then.
     fn settle(&mut self, found: &mut Vec<Found>) {
         if let Some(which) = self.enter.take() {
             self.enter(which);
@@ -117,7 +117,7 @@ impl Cursor {
         let mut rest = Vec::new();
         while let Some(frame) = self.frames.pop() {
             let parent_len = frame.parent_len;
-            // Only the last frame.
+            // Only the last frame can await its exclude file.
             let awaits_excludes = std::mem::take(&mut self.awaits_excludes);
             if frame.names.len() > 0 {
                 let (terms, excludes) = (self.terms.clone(), self.excludes.clone());
@@ -133,8 +133,8 @@ impl Cursor {
         rest
     }
 
-    /// Takes names off the front that weigh at least `limit` together, where a directory weighs `dir_weight`
-    /// and anything else 1. The second value is a cursor for the names that are left, if there are any.
+    /// Splits off the first names, as many as weigh at least `limit` together. A directory weighs `dir_weight`, any
+    /// other name 1. The second value is a cursor for the names that are left, if any.
     pub fn split(mut self, limit: usize, dir_weight: usize) -> (Cursor, Option<Cursor>) {
         let [frame] = &mut self.frames[..] else { return (self, None) };
         if self.awaits_excludes {
@@ -155,36 +155,36 @@ impl Cursor {
         (Cursor::part(terms, excludes, self.above, frames, self.here.clone()), Some(self))
     }
 
-    /// The directory of a cursor that has one frame, while it is open.
+    /// The directory of a cursor with one frame; `None` while the directory is closed.
     pub fn dir(&self) -> Option<&Arc<Dir>> {
         self.frames.last()?.dir.as_ref()
     }
 
-    /// True if its directory has to be found again.
+    /// True if the directory is closed and [`Cursor::find_again`] must open it before the cursor can go on.
     pub fn is_closed(&self) -> bool {
         self.frames.last().is_some_and(|frame| frame.dir.is_none() && frame.lost.is_none())
     }
 
-    /// True if only the first part may go on with it.
+    /// True if only the first part of the walk may go on with this cursor.
     pub fn awaits_excludes(&self) -> bool {
         self.awaits_excludes
     }
 
-    /// Closes the directory of a cursor that has one frame.
+    /// Closes the directory of a cursor with one frame.
     pub fn close(&mut self) {
         if let Some(frame) = self.frames.last_mut() {
             frame.dir = None;
         }
     }
 
-    /// Opens the directory again: as the parent of `child`, else by its path.
+    /// Opens the directory again: as the parent of `child`, else by its path from the root.
     pub fn find_again(&mut self, child: Option<&Dir>) {
         if let Some(frame) = self.frames.last_mut() {
             frame.find_again(child, &self.terms.root, &self.here);
         }
     }
 
-    /// Opens and lists the directory yielded last.
+    /// Opens and lists the directory that was yielded last.
     fn enter(&mut self, which: Enter) {
         self.opened += 1;
         let opened = match &which {
@@ -195,7 +195,7 @@ impl Cursor {
             }
         };
         match opened.and_then(|dir| Frame::open(dir, &self.here)) {
-            // Its device may differ from what its name told: opening can mount.
+            // Opening a directory can mount a file system on it, so the device is compared again.
             Ok((frame, _)) if self.is_foreign(frame.id.0) => {
                 self.pending.push_back(Found::Unlisted { path: self.path_here() });
                 self.leave_path(frame.parent_len);
@@ -229,7 +229,8 @@ impl Cursor {
         self.add_excludes();
     }
 
-    /// Goes by the exclude file of the last of `frames` from now on, unless it has to wait.
+    /// Reads the exclude file of the last frame and applies it from now on, unless the file is larger than
+    /// `exclude_max`.
     fn add_excludes(&mut self) {
         let read = match (self.excludes.file_name(), self.frames.last()) {
             (Some(name), Some(frame)) => frame.read_exclude_file(name),
@@ -254,7 +255,7 @@ impl Cursor {
         }
     }
 
-    /// Goes back to the parent of a directory that has nothing left.
+    /// Goes back from a directory without remaining names to its parent.
     fn leave(&mut self) {
         let Some(done) = self.frames.pop() else { return };
         self.excludes.leave_dir();
@@ -275,7 +276,7 @@ impl Cursor {
     }
 
     fn path_here(&self) -> Path {
-        // `here` is made of components that were checked when their directory was listed.
+        // The components of `here` were checked when their directories were listed.
         Path::new(self.here.clone()).unwrap_or_default()
     }
 
@@ -287,7 +288,7 @@ impl Cursor {
         self.excludes.is_excluded(path, kind == FileKind::Dir)
     }
 
-    /// Looks at one name of the current directory.
+    /// Reads the attributes of one name in the current directory. `hint` is its type, if the listing gave one.
     fn look_at(&mut self, name: Box<[u8]>, hint: Option<FileKind>) -> Option<Found> {
         let bytes = frame::join(&self.here, &name);
         if hint.is_some_and(|kind| self.is_excluded(&bytes, kind)) {
@@ -315,13 +316,13 @@ impl Cursor {
             (Ok(path), Err(error)) if error.kind() == io::ErrorKind::NotFound => Found::Vanished { path },
             (Ok(path), Err(error)) if is_shortage(&error) => Found::Shortage { path, error },
             (Ok(path), Err(error)) => Found::Unreadable { path, error },
-            // Such names were dropped when the directory was listed.
+            // Cannot happen: names that make no valid path were dropped when the directory was listed.
             (Err(why), _) => Found::Broken { path: self.path_here(), error: io::Error::other(why) },
         })
     }
 }
 
-/// A directory that could not be opened or listed whole.
+/// The find for a directory that could not be opened or listed completely.
 fn broken(path: Path, error: io::Error) -> Found {
     match is_shortage(&error) {
         true => Found::Shortage { path, error },

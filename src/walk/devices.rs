@@ -1,4 +1,4 @@
-//! Whether the time stamps of the file systems in a source prove anything.
+//! Decides whether the time stamps of a source's file systems prove that a file did not change.
 
 use std::collections::HashMap;
 
@@ -6,21 +6,21 @@ use crate::entry::Path;
 use crate::platform::{CtimeKind, Dir, FileKind, FileSystem, Stat};
 use crate::stamp::Time;
 
-/// The file systems that a walk came across, by device number.
+/// The file systems that a walk met, by device number.
 #[derive(Debug, Default)]
 pub struct Devices(HashMap<u64, Device>);
 
 #[derive(Debug)]
 struct Device {
     file_system: FileSystem,
-    /// The newest ctime seen: the clock that makes the stamps has reached it.
+    /// The newest ctime seen: proof that the clock which makes the stamps has reached this moment.
     newest_ctime: Time,
-    /// A file was seen whose ctime is not its mtime.
+    /// The walk met a file whose ctime differs from its mtime.
     ctime_differs: bool,
 }
 
 impl Devices {
-    /// Takes note of an entry that a walk of `root` found at `path`.
+    /// Records the device and the stamps of an entry that a walk of `root` found at `path`.
     pub fn see(&mut self, root: &Dir, path: &Path, stat: &Stat) {
         let ask = || {
             let fd = root.open_path(path.as_bytes());
@@ -32,8 +32,8 @@ impl Devices {
         device.ctime_differs |= stat.kind == FileKind::File && stat.ctime != stat.mtime;
     }
 
-    /// Whether the ctime of files on a device tells of changes. Where the type of the file system does not say so,
-    /// one file must show it: its ctime is not its mtime.
+    /// True if every change of a file on this device sets its ctime. If the type of the file system does not say
+    /// so, one file whose ctime differs from its mtime must prove it. False for an unknown device.
     pub fn keep_ctime(&self, dev: u64) -> bool {
         self.0.get(&dev).is_some_and(Device::keeps_ctime)
     }
@@ -42,18 +42,18 @@ impl Devices {
         self.0.values().all(Device::keeps_ctime)
     }
 
-    /// True if a write to the file after the moment `now` would certainly change `stat`. `now` is by the clock of
-    /// this machine, and `stat` was taken after it; so stamps that are equal again after a read prove that the file
-    /// held still.
+    /// True if a write to the file after the moment `now` would certainly change `stat`. `now` is a moment of
+    /// this machine's clock, before `stat` was read. If it is true, and a second `stat` after reading the file is
+    /// equal, the file did not change while it was read.
     ///
-    /// A file system's clock advances in ticks: 4 or 10 ms before Linux 6.13, a second on ext4 with inodes of 128
-    /// bytes, two on FAT. Two writes within one tick leave the same stamps. The window is two seconds on every file
-    /// system, also where Linux makes finer stamps: the stamp is set when `write(2)` begins, and the bytes arrive
-    /// later. Another machine's clock may be behind ours; of that one only the newest ctime is known to have passed.
-    /// Stamps in the future prove nothing.
+    /// The clock of a file system advances in ticks: 4 or 10 ms before Linux 6.13, one second on ext4 with inodes
+    /// of 128 bytes, two seconds on FAT. Two writes within one tick leave the same stamps. The window is two
+    /// seconds on every file system, also if Linux makes finer stamps: `write(2)` sets the stamp when it begins,
+    /// and the bytes arrive later. The clock of another machine may be behind this machine's clock, and certainly
+    /// has reached only the newest ctime seen. Stamps in the future prove nothing.
     ///
-    /// What this cannot see: stores through a memory map whose page is dirty already, for as long as the system
-    /// takes to write it back, and one `write(2)` that takes more than two seconds.
+    /// Two kinds of change stay undetected: a store through a memory map whose page is dirty already, until the
+    /// system writes the page back, and a single `write(2)` that takes more than two seconds.
     pub fn prove(&self, stat: &Stat, now: Time) -> bool {
         let Some(device) = self.0.get(&stat.dev) else { return false };
         let reached = if device.file_system.is_local { now } else { now.min(device.newest_ctime) };

@@ -1,4 +1,4 @@
-//! A directory on the walk's current path.
+//! One directory on the current path of a walk.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -8,37 +8,37 @@ use crate::error::{describe, is_shortage};
 use crate::exclude::EXCLUDE_FILE_MAX;
 use crate::platform::{stat_file, Dir, FileKind, Stat};
 
-/// The most directories that a walk holds open, its root apart.
+/// Most directories that a walk holds open, without the root.
 pub(super) const HELD_MAX: usize = 128;
 
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8; 43] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
-/// A name with the type that the listing told.
+/// A name, and its type if the listing gave one.
 pub(super) type Name = (Box<[u8]>, Option<FileKind>);
 
 pub(super) struct Frame {
-    /// `None` while it is closed because the walk is far below.
+    /// The open directory. `None` while it is closed because the walk is far below it or far before it.
     pub dir: Option<Arc<Dir>>,
-    /// Device and inode: tells the directory again.
+    /// Device and inode, to check that a directory opened again is the same one.
     pub id: (u64, u64),
-    /// Names not looked at yet, sorted.
+    /// Names that the walk has not looked at yet, sorted.
     pub names: std::vec::IntoIter<Name>,
-    /// How long the path of the parent is.
+    /// Length of the parent's path, in bytes.
     pub parent_len: usize,
-    /// The errno for which the directory could not be found again.
+    /// The errno of a failed attempt to open the directory again.
     pub lost: Option<i32>,
 }
 
-/// Why an exclude file is not used.
+/// The reason for not using an exclude file.
 pub(super) enum Unused {
     Shortage(io::Error),
-    /// For people.
+    /// A reason for people to read.
     Message(String),
 }
 
 impl Frame {
-    /// Lists a directory whose path is `path`. The second value says why the list is not complete.
+    /// Lists the directory at `path`. The second value is the error that kept the list from being complete, if any.
     pub fn open(dir: Dir, path: &[u8]) -> io::Result<(Frame, Option<io::Error>)> {
         let id = dir.stat_self()?.id();
         let mut listing = dir.list();
@@ -48,19 +48,19 @@ impl Frame {
         Ok((Frame { dir, id, names, parent_len: parent_len(path), lost: None }, listing.error))
     }
 
-    /// Takes the next `count` names off into a frame of their own.
+    /// Moves the next `count` names to a frame of their own.
     pub fn split(&mut self, count: usize) -> Frame {
         let names = self.names.by_ref().take(count).collect::<Vec<_>>().into_iter();
         Frame { dir: self.dir.clone(), names, ..*self }
     }
 
-    /// The open directory. `ESTALE` if it could not be found again, or a shortage, never `ENOENT`: what it holds
-    /// is out of reach, not gone.
+    /// The open directory. If it could not be opened again, the error is `ESTALE` or a shortage, and never `ENOENT`:
+    /// the entries in the directory are out of reach, not deleted.
     pub fn dir(&self) -> io::Result<&Dir> {
         self.dir.as_deref().ok_or_else(|| self.lost.map_or_else(stale, io::Error::from_raw_os_error))
     }
 
-    /// The attributes of a name and, if it is a link, where it points.
+    /// The attributes of a name and, if it is a symbolic link, its target.
     pub fn look_at(&self, name: &[u8]) -> io::Result<(Stat, Option<Vec<u8>>)> {
         let dir = self.dir()?;
         let stat = dir.stat(name)?;
@@ -88,7 +88,8 @@ impl Frame {
         }
     }
 
-    /// Drops the names that no entry can have (`deeper` is false where none may lie below), and says so.
+    /// Drops the names that would make a path too long, and all names if `deeper` is false because the directory lies
+    /// at the deepest level. Returns an error if names were dropped.
     pub fn drop_unfit(&mut self, path_len: usize, deeper: bool) -> Option<io::Error> {
         let fits =
             |name: &Name| deeper && name.0.len() <= NAME_MAX && path_len + 1 + name.0.len() <= PATH_LEN_MAX;
@@ -110,8 +111,8 @@ impl Frame {
         Some(names[at].1)
     }
 
-    /// Drops everything but a valid `CACHEDIR.TAG`; false if there is none. A tag that cannot be read marks
-    /// nothing; only a shortage is an error.
+    /// If the directory has a valid `CACHEDIR.TAG`, drops all other names and returns true. A tag that cannot be
+    /// read counts as no tag; only a shortage is an error.
     pub fn keep_only_cache_tag(&mut self) -> io::Result<bool> {
         let marked = match self.find(CACHE_TAG).map(|_| self.has_cache_signature()) {
             Some(Err(error)) if is_shortage(&error) => return Err(error),
@@ -133,8 +134,9 @@ impl Frame {
         Ok(start == *CACHE_SIGNATURE)
     }
 
-    /// The contents of the exclude file `name`, a byte more than the limit at most; `None` if there is no
-    /// such file.
+    /// The contents of the exclude file `name`; `None` if the directory has no such file. Reads at most one byte
+    /// more than [`EXCLUDE_FILE_MAX`], so that [`enter_dir`](crate::exclude::Excludes::enter_dir) refuses a larger
+    /// file.
     pub fn read_exclude_file(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Unused> {
         match self.find(name) {
             None | Some(Some(FileKind::Dir | FileKind::Socket)) => return Ok(None),
@@ -166,12 +168,12 @@ fn stale() -> io::Error {
     io::Error::from_raw_os_error(libc::ESTALE)
 }
 
-/// The length of the parent's path.
+/// Length of the parent's path, in bytes.
 pub(super) fn parent_len(path: &[u8]) -> usize {
     path.iter().rposition(|&b| b == b'/').unwrap_or(0)
 }
 
-/// The path of `name` in `dir`.
+/// The path of the entry `name` in the directory `dir`.
 pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(dir.len() + 1 + name.len());
     path.extend_from_slice(dir);

@@ -1,15 +1,16 @@
-//! The source as a sorted stream of entries, and the way back to each for reading it.
+//! The source as a sorted stream of entries, and a safe way to open each entry.
 //!
-//! A [`Cursor`] goes down one directory at a time, each opened beneath its parent's descriptor, so that a
-//! directory swapped for a link meanwhile is never followed. It keeps the names of the directories on the
-//! current path and nothing else, at most [`HELD_MAX`](frame::HELD_MAX) of them open: an ancestor closed on
-//! the way down is found again through `..`, or from the root, and must be the same directory.
+//! A [`Cursor`] goes down one directory at a time. It opens each directory beneath its parent's descriptor, so
+//! it never follows a symbolic link that replaced a directory meanwhile. A cursor holds only the directories
+//! on the current path with their remaining names, at most [`HELD_MAX`](frame::HELD_MAX) of them open. An
+//! ancestor that was closed on the way down is opened again through `..`, or from the root, and must be the
+//! same directory (device and inode).
 //!
-//! [`Walk`] is one cursor, or many: what lies ahead is cut into parts that threads walk at once
-//! ([`ahead`]), and put together again in order.
+//! A [`Walk`] is one cursor, or many cursors: [`ahead`] cuts the rest of the walk into parts, lets threads
+//! walk several parts at once, and joins their finds in order.
 //!
 //! ```text
-//! cursor --> found | the rest of each directory on its path, deepest first --> cursors --> ...
+//! cursor --> finds, then a cursor for the rest of each directory on its path, deepest first --> ...
 //! ```
 
 mod ahead;
@@ -31,7 +32,8 @@ use crate::pool::Pool;
 
 use ahead::{Ahead, Limits, LIMITS};
 use cursor::{Cursor, Terms};
-/// Why an entry is left out that [`is_restore_temp`](crate::entry::is_restore_temp) tells by its name.
+/// The reason that a report gives for leaving out a temporary file of a restore, see
+/// [`is_restore_temp`](crate::entry::is_restore_temp).
 pub const RESTORE_TEMP: &str = "it is what a restore works in, or what one that was stopped left";
 
 pub use devices::Devices;
@@ -40,11 +42,11 @@ pub use source::Source;
 /// Which directories a walk enters.
 #[derive(Clone, Debug, Default)]
 pub struct WalkOptions {
-    /// Directories on another device than the root are entries but not entered.
+    /// A directory on another device than the root becomes an entry, but the walk does not enter it.
     pub one_file_system: bool,
-    /// Of a directory with a valid `CACHEDIR.TAG` only the tag is kept (<https://bford.info/cachedir/>).
+    /// In a directory with a valid `CACHEDIR.TAG` the walk keeps only the tag (<https://bford.info/cachedir/>).
     pub skip_cache_dirs: bool,
-    /// What is left out wherever the walk meets it: device and inode of each.
+    /// Entries that the walk leaves out wherever it meets them, as (device, inode).
     pub left_out: Arc<[(u64, u64)]>,
 }
 
@@ -53,53 +55,53 @@ pub struct WalkOptions {
 pub struct Walked {
     pub path: Path,
     pub stat: Stat,
-    /// Where a symbolic link points.
+    /// The target, if the entry is a symbolic link.
     pub target: Option<Vec<u8>>,
 }
 
-/// What a walk comes across, in the order of entries.
+/// One find of a walk. Finds come in the order of entries.
 #[derive(Debug)]
 pub enum Found {
     Entry(Walked),
-    /// There, but its attributes or its target could not be read.
+    /// The entry exists, but its attributes or its link target could not be read.
     Unreadable {
         path: Path,
         error: io::Error,
     },
-    /// Listed, and gone when looked at.
+    /// The entry was deleted after its directory had been listed.
     Vanished {
         path: Path,
     },
     Socket {
         path: Path,
     },
-    /// A pattern leaves it out, with everything below it.
+    /// A pattern leaves out the entry and everything below it.
     Excluded {
         path: Path,
     },
-    /// One of [`WalkOptions::left_out`].
+    /// One of [`WalkOptions::left_out`], or a temporary file of a restore.
     LeftOut {
         path: Path,
         id: (u64, u64),
     },
-    /// What this directory holds is left out, but for what follows: it lies on another file system, or is a
-    /// marked cache. Comes after the directory's entry.
+    /// The walk leaves out the entries in this directory, because the directory lies on another file system or is
+    /// a marked cache (whose tag still follows). Comes after the directory's entry.
     Unlisted {
         path: Path,
     },
-    /// A directory that could not be opened or whose listing is not complete. Comes right after its entry;
-    /// names that were listed still follow.
+    /// The directory could not be opened, or its listing is not complete. Comes directly after the directory's
+    /// entry; the names that were listed still follow.
     Broken {
         path: Path,
         error: io::Error,
     },
-    /// This process ran out of descriptors or memory at `path` (see
-    /// [`is_shortage`]): nothing that follows is complete.
+    /// This process ran out of descriptors or memory at `path` (see [`is_shortage`]): the finds that follow are
+    /// not complete.
     Shortage {
         path: Path,
         error: io::Error,
     },
-    /// The exclude file of the directory `path` has this wrong; nothing was excluded by it.
+    /// The exclude file of the directory `path`, or one of its lines, cannot be used and excludes nothing.
     Note {
         path: Path,
         message: String,
@@ -123,9 +125,9 @@ impl Found {
     }
 }
 
-/// Iterates over a tree: each directory right before what it holds, names of one directory by their bytes,
-/// which together is the order of [`compare_paths`](crate::entry::compare_paths). The root comes first,
-/// with the empty path, and is never excluded.
+/// Iterates over a tree in the order of [`compare_paths`](crate::entry::compare_paths): each directory comes
+/// directly before its entries, and names in one directory are in byte order. The root comes first, with the
+/// empty path, and is never excluded.
 pub struct Walk(Steps);
 
 enum Steps {
@@ -136,12 +138,12 @@ enum Steps {
 }
 
 impl Walk {
-    /// A walk that looks at a name when it is asked for it.
+    /// A walk that looks at a name only when the caller asks for the next find.
     pub fn new(root: Dir, excludes: Excludes, options: WalkOptions) -> Walk {
         Walk(Steps::New { root, excludes, options, ahead: None })
     }
 
-    /// A walk that looks at some thousand names ahead of what it is asked for, in the threads of `pool`.
+    /// A walk that looks at some thousand names before the caller asks for them, in the threads of `pool`.
     pub fn ahead(root: Dir, excludes: Excludes, options: WalkOptions, pool: Arc<Pool>) -> Walk {
         Walk::within(root, excludes, options, pool, LIMITS)
     }

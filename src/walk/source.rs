@@ -1,4 +1,4 @@
-//! Opening what a walk found.
+//! Opens the entries that a walk found.
 
 use std::fs::File;
 use std::io;
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use crate::entry::Path;
 use crate::platform::{Dir, Stat};
 
-/// Opens entries beneath a root, through no link. Quick for entries in the order of a walk: the directory
-/// of the last one stays open.
+/// Opens entries beneath a root and follows no symbolic link. Opening entries in the order of a walk is fast,
+/// because the directory of the last entry stays open.
 #[derive(Debug)]
 pub struct Source {
     root: Arc<Dir>,
-    /// The directory opened last, with its path.
+    /// The path of the directory that was opened last, and the directory.
     parent: Option<(Vec<u8>, Arc<Dir>)>,
 }
 
@@ -22,29 +22,29 @@ impl Source {
         Source { root: Arc::new(root), parent: None }
     }
 
-    /// The same root, for reading elsewhere in it.
+    /// A second source with the same root, to open entries in another order or thread.
     pub fn another(&self) -> Source {
         Source { root: self.root.clone(), parent: None }
     }
 
-    /// Opens a file for reading, or a directory for its attributes. What was opened may have become
-    /// something else since the walk: look at [`stat_file`](crate::platform::stat_file). Never waits for a
-    /// FIFO's other end.
+    /// Opens a file for reading, or a directory for its attributes. Since the walk the entry may have been
+    /// replaced by one of another type: check with [`stat_file`](crate::platform::stat_file). If the entry is now
+    /// a FIFO, opening it does not wait for a writer.
     pub fn open(&mut self, path: &Path) -> io::Result<File> {
         self.dir_of(path)?.open_file(path.name())
     }
 
-    /// What stands at a path now; of a link, the link.
+    /// The attributes of the entry at `path` now. A symbolic link is not followed.
     pub fn stat(&mut self, path: &Path) -> io::Result<Stat> {
         self.dir_of(path)?.stat(path.name())
     }
 
-    /// Names an entry without opening it: for links, FIFOs and devices.
+    /// A descriptor for an entry that does not open it (`O_PATH`): for links, FIFOs and devices.
     pub fn open_path(&mut self, path: &Path) -> io::Result<OwnedFd> {
         self.dir_of(path)?.open_path(path.name())
     }
 
-    /// The directory that holds an entry: opening [`Path::name`] in it is what [`Source::open`] does.
+    /// The directory that contains an entry. [`Source::open`] opens [`Path::name`] in this directory.
     pub fn dir_of(&mut self, path: &Path) -> io::Result<&Arc<Dir>> {
         let parent = path.parent().unwrap_or_default();
         if parent.is_empty() {

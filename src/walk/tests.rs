@@ -31,7 +31,8 @@ fn walk_ahead(root: &std::path::Path, patterns: &[&str], options: WalkOptions, t
     Walk::ahead(Dir::open(root).unwrap(), excludes, options, Arc::new(Pool::new(threads).unwrap()))
 }
 
-/// The entries, each written as its path; anything else with what it is in front. What is left out is not there.
+/// The finds of a walk as text: an entry as its path, any other find with its kind in front, for example
+/// `vanished:a`. Left-out entries are not in the list.
 fn found(walk: Walk) -> Vec<String> {
     all_found(walk).into_iter().filter(|found| !LEFT_OUT.iter().any(|word| found.starts_with(word))).collect()
 }
@@ -131,7 +132,7 @@ fn tree() -> impl Strategy<Value = Vec<Vec<Vec<u8>>>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// The walk finds what a plain walk finds, in the order of entries.
+    /// Both kinds of walk find the same paths as `walkdir`, in the order of entries.
     #[test]
     fn the_walk_is_a_plain_walk_in_the_order_of_entries(paths in tree()) {
         let (temp, _) = temp();
@@ -175,7 +176,7 @@ fn deep_tree_is_walked_and_read(walk: impl Fn(&std::path::Path) -> Walk) {
         }
     }
     assert_eq!(count, 2 * DEPTH + 1);
-    // Other tests open files meanwhile.
+    // The margin of 200 is for other tests, which open files at the same time.
     assert!(open_most < before + HELD_MAX + 200, "{open_most} descriptors");
     dir.remove_tree(b"d").unwrap();
 }
@@ -197,7 +198,7 @@ fn an_ancestor_is_found_again_from_the_root_and_must_be_the_same() {
     let lost = |path: &[u8]| {
         let (mut frame, _) = Frame::open(dir.open_dir(b"a").unwrap(), b"a").unwrap();
         frame.dir = None;
-        // The child has been moved away: its parent is another directory.
+        // As if the child had been moved away: its parent is now another directory.
         frame.find_again(Some(&dir), &dir, path);
         frame.dir().map(|_| ()).map_err(|error| error.raw_os_error())
     };
@@ -213,7 +214,7 @@ fn names_below_an_ancestor_that_was_moved_away_are_unreadable() {
 
 #[test]
 fn names_below_an_ancestor_that_was_moved_away_are_unreadable_to_a_walk_ahead() {
-    // One find a task and one task at a time: nothing is looked at before it is asked for.
+    // One find for each task and one task at a time: the walk looks at no name before the caller asks for it.
     let limits = Limits { batch: 1, depth: 1, waiting: 1, exclude_file: 0 };
     ancestor_moved_away(|root| {
         let (root, excludes) = (Dir::open(root).unwrap(), Excludes::new(&[], b"").unwrap());
@@ -232,7 +233,7 @@ fn ancestor_moved_away(walk: impl Fn(&std::path::Path) -> Walk) {
     let mut walk = walk(temp.path());
     let deepest = walk.by_ref().take(HELD_MAX + 11).last().unwrap();
     assert_eq!(deepest.path().as_bytes().len(), 2 * (HELD_MAX + 10) - 1);
-    // The walk holds the directories below this one, and not its ancestors.
+    // The walk holds the directories below this one open, but not its ancestors.
     let fourth = dir.open_dir(b"d/d/d").unwrap();
     fourth.rename(b"d", &dir, b"elsewhere").unwrap();
     dir.open_dir(b"d").unwrap().rename(b"d", &dir, b"further").unwrap();
@@ -386,7 +387,7 @@ fn of_a_cache_directory_only_the_tag_is_kept() {
     assert_eq!(plain(temp.path()).len(), 8);
 }
 
-/// Whatever leaves something out, the walk names it, and nothing below it.
+/// The walk reports every entry that it leaves out, whatever the reason, and nothing below that entry.
 #[test]
 fn what_is_left_out_is_named() {
     let (temp, dir) = temp();
@@ -440,7 +441,8 @@ fn the_source_names_links_and_devices_without_opening_them() {
     assert_eq!(stat_file(&source.open(&Path::root()).unwrap()).unwrap().kind, FileKind::Dir);
 }
 
-/// Not a test: run it on a large tree with `IBT_WALK=/path IBT_THREADS=2 cargo test --release -- --ignored measure_walk`.
+/// A measurement, not a test. Run it on a large tree:
+/// `IBT_WALK=/path IBT_THREADS=2 cargo test --release -- --ignored measure_walk`.
 #[test]
 #[ignore = "measures; needs IBT_WALK"]
 fn measure_walk() {

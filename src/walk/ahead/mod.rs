@@ -1,8 +1,9 @@
-//! Walking ahead in threads.
+//! Walks ahead of the caller, in several threads.
 //!
-//! What is left of the walk is a list of pieces in order. The first ones are given to the threads; a piece
-//! comes back as what was found and the pieces that take its place. So the order never depends on which
-//! thread was quicker, and no task ever waits for another.
+//! The rest of the walk is a list of pieces, in order. The threads work on the first pieces. A finished task
+//! returns the finds of its piece, and new pieces for the part that it did not walk; both take the place of the
+//! piece. The order of the finds therefore never depends on the speed of the threads, and no task waits for
+//! another task.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,26 +18,28 @@ use super::Found;
 #[cfg(test)]
 mod tests;
 
-/// How much one task does, and how far ahead all go.
+/// The amount of work of one task, and of all tasks together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// About how many finds one task makes.
+    /// Approximate number of finds of one task.
     pub batch: usize,
-    /// How deep below its first directory a task goes, which bounds the directories that it leaves open.
+    /// Most levels that a task goes down below its first directory. This limits the directories that the task leaves
+    /// open.
     pub depth: usize,
-    /// Finds waiting to be asked for, those that running tasks may make included. At this many only the
-    /// task is started without which nothing goes on.
+    /// Most finds that wait for the caller, with [`Limits::batch`] finds counted for each running task. At the limit
+    /// only the first piece is started, because the walk cannot go on without it.
     pub waiting: usize,
-    /// Larger exclude files (in bytes) are compiled only by the task without which nothing goes on: compiled they take
-    /// some hundred times as much memory, and no more than those of one path are held.
+    /// Largest exclude file, in bytes, that any task may compile. Only the task of the first piece compiles a larger
+    /// one. Compiled patterns take about a hundred times as much memory as the file, so the large files in memory are
+    /// those of one path only.
     pub exclude_file: usize,
 }
 
-/// A task runs for a third of a millisecond; what waits takes 2 MB.
+/// With these limits a task runs for a third of a millisecond, and the waiting finds take 2 MB.
 pub(super) const LIMITS: Limits = Limits { batch: 256, depth: 8, waiting: 8192, exclude_file: 16 << 10 };
 
 enum Piece {
-    /// Names of one directory, to be given to a thread.
+    /// Names of one directory that no thread has begun.
     Todo(Cursor),
     Running(Pending<Part>),
     Found(Vec<Found>),
@@ -45,19 +48,19 @@ enum Piece {
 pub(super) struct Ahead {
     pool: Arc<Pool>,
     limits: Limits,
-    /// In the order of the walk.
+    /// The pieces of the rest of the walk, in order.
     pieces: VecDeque<Piece>,
-    /// What was found before all of `pieces`.
+    /// The finds that come before all `pieces`.
     found: std::vec::IntoIter<Found>,
-    /// Finds in `pieces`, a batch for each that is running.
+    /// Number of finds in `pieces`, with one batch for each running piece.
     waiting: usize,
-    /// How many of `pieces` hold a directory open.
+    /// Number of pieces to do that hold a directory open.
     held: usize,
-    /// How many of `pieces`, counted from the last, are known to hold none.
+    /// Number of pieces at the end that are known to hold no open directory.
     closed: usize,
-    /// The directory of the piece started last.
+    /// The directory of the piece that was started last.
     last: Option<Arc<Dir>>,
-    /// About how many finds a directory makes.
+    /// Approximate number of finds for each directory, learnt from the parts walked so far.
     dir_weight: usize,
 }
 
@@ -78,8 +81,8 @@ impl Ahead {
         ahead
     }
 
-    /// Takes in what the threads have done and gives them more, in order: as many pieces as keep them busy
-    /// until this is called again.
+    /// Takes the results of finished tasks and starts further tasks, in order: enough to keep the threads busy
+    /// until the next call.
     fn look_ahead(&mut self) {
         let most = 2 * self.pool.threads() + 4;
         let mut at = 0;
@@ -105,7 +108,7 @@ impl Ahead {
         }
     }
 
-    /// Gives the first names of the piece at `at`, which is `cursor`, to a thread.
+    /// Gives the first names of `cursor`, the piece at index `at`, to a thread.
     fn begin(&mut self, at: usize, mut cursor: Cursor) {
         if cursor.is_closed() {
             cursor.find_again(self.last.as_deref());
@@ -123,7 +126,7 @@ impl Ahead {
         }
     }
 
-    /// Puts what a task made of the piece at `at` in its place.
+    /// Replaces the piece at index `at` by the result of its task.
     fn done(&mut self, at: usize, part: Part) {
         self.waiting = self.waiting - self.limits.batch + part.found.len();
         if let Some(weight) = part.found.len().checked_div(part.opened) {
@@ -138,7 +141,7 @@ impl Ahead {
         }
     }
 
-    /// Closes the directory that is needed last.
+    /// Closes the open directory that the walk needs last.
     fn close_last(&mut self) {
         let open = |piece: &Piece| matches!(piece, Piece::Todo(cursor) if cursor.dir().is_some());
         let may_be_open = self.pieces.len().saturating_sub(self.closed);
@@ -175,7 +178,7 @@ impl Iterator for Ahead {
                     self.pieces.push_front(Piece::Found(Vec::new()));
                     self.done(0, pending.wait());
                 }
-                // The first piece was begun just now.
+                // Cannot happen: `look_ahead` has just started the first piece.
                 piece @ Piece::Todo(_) => self.pieces.push_front(piece),
             }
         }

@@ -14,7 +14,7 @@ use crate::platform::testing::as_nobody;
 use crate::walk::cursor::Terms;
 use crate::walk::{Walk, WalkOptions};
 
-/// Small enough that a tree of a few entries is cut into many parts.
+/// Limits so small that a tree of a few entries is cut into many parts.
 const SMALL: Limits = Limits { batch: 3, depth: 2, waiting: 12, exclude_file: 2 };
 
 fn temp() -> (TempDir, Dir) {
@@ -51,7 +51,8 @@ fn tree() -> impl Strategy<Value = Vec<(Vec<&'static [u8]>, Made)>> {
     proptest::collection::vec((proptest::collection::vec(name, 0..7), made), 0..60)
 }
 
-/// What cannot be made, for what is there already, is left out. Returns the sockets.
+/// Makes the entries of `tree`, without those whose place is taken already. Returns the sockets, which must
+/// stay open.
 fn make(root: &Path, tree: &[(Vec<&[u8]>, Made)]) -> Vec<UnixListener> {
     let mut sockets = Vec::new();
     let mut closed = Vec::new();
@@ -81,8 +82,8 @@ fn make(root: &Path, tree: &[(Vec<&[u8]>, Made)]) -> Vec<UnixListener> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// However many threads there are and however the tree is cut, a walk ahead finds what a walk of one
-    /// step at a time finds.
+    /// With any number of threads and any size of the parts, a walk ahead has the same finds as a walk of one
+    /// cursor.
     #[test]
     fn a_walk_ahead_finds_the_same(tree in tree(), skip_cache_dirs: bool, batch in 1usize..9) {
         let (temp, dir) = temp();
@@ -111,7 +112,8 @@ proptest! {
     }
 }
 
-/// Directories of `width` directories each and so on, `depth` levels.
+/// Makes `width` directories in `dir`, each with `width` directories, and so on for `depth` levels. Returns their
+/// number.
 fn grow(dir: &Dir, width: usize, depth: usize) -> usize {
     let names = (0..width).map(|n| format!("{n}").into_bytes());
     names.fold(0, |count, name| {
@@ -143,7 +145,7 @@ fn what_waits_and_what_is_held_open_is_bounded() {
     assert_eq!((count, ahead.waiting, ahead.held), (entries, 0, 0));
 }
 
-/// Compiled exclude files take much memory: of those in directories side by side one is held.
+/// Compiled exclude files take much memory, so a walk of sibling directories holds one of them at a time.
 #[test]
 fn large_exclude_files_are_held_one_at_a_time() {
     let (temp, dir) = temp();
@@ -159,12 +161,12 @@ fn large_exclude_files_are_held_one_at_a_time() {
     let mut ahead = Ahead::new(Arc::new(Pool::new(3).unwrap()), SMALL, Cursor::new(terms, excludes));
     let (mut count, mut most) = (0, 0);
     while ahead.next().is_some() {
-        // Tasks that are ahead get time to go on.
+        // Gives the tasks that are ahead time to go on.
         std::thread::sleep(std::time::Duration::from_micros(200));
         count += 1;
         most = most.max(Arc::strong_count(&*held) - 1);
     }
-    // Of each directory itself, its exclude file and the others.
+    // Each directory makes 11 finds: itself, its exclude file and nine other files.
     assert_eq!((count, most), (40 * 11, 1));
 }
 
