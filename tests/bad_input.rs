@@ -11,7 +11,7 @@ use ibt::entry::Hash;
 use ibt::error::{Error, Kind};
 use ibt::job::{Cancel, OnFileError, ProblemKind, Select, Silent};
 use ibt::stamp::Stamp;
-use support::series::{around, one_full, problem_paths, refused, KEY};
+use support::series::{one_full, problem_paths, refused, KEY};
 use support::tools::{as_ordinary_user, set_mode};
 use support::*;
 
@@ -121,9 +121,8 @@ fn a_store_that_is_a_file() {
     other.write("a", "x");
     other.store = series.source.join("b");
     for operation in [Series::full, Series::incremental, Series::list] {
-        let outcome = operation(&other);
-        let error = outcome.result.expect_err("a file cannot be a store");
-        assert!(matches!(error.kind, Kind::Io | Kind::InvalidArg | Kind::NotFound), "{error}");
+        let error = operation(&other).refused(Kind::Io);
+        assert_eq!(error.os_code, libc::ENOTDIR, "{error}");
     }
     assert_eq!(fs::read(&other.store).unwrap(), b"small");
 }
@@ -238,33 +237,42 @@ fn a_damaged_state() {
 #[test]
 fn states_that_lie() {
     let lies = [
-        (r#""path":"a""#, r#""path":"../a""#),
-        (r#""path":"a""#, r#""path":"/a""#),
-        (r#""path":"a""#, r#""path":"a%2Fb""#),
-        (r#""path":"a""#, r#""path":"a%00b""#),
-        (r#""path":"a""#, r#""path":"%61""#),
-        (r#""path":"a""#, r#""path":"z""#),
-        (r#""path":"a""#, r#""path":"b""#),
-        (r#""path":"a""#, r#""path":"no/parent""#),
-        (r#""path":"dir","type":"dir""#, r#""path":"dir","type":"fifo""#),
-        (r#""type":"file""#, r#""type":"whiteout""#),
-        (r#""size":40000"#, r#""size":1e400"#),
-        (r#""size":40000"#, r#""size":99999999999999999999"#),
-        (r#""name":"tree.full"#, r#""name":"../tree.full"#),
-        (r#""content":[[0,"#, r#""content":[[9,"#),
-        (r#""content":[[0,"#, r#""content":[[0,99999999999,"#),
-        (r#""format":"ibt-state""#, r#""format":"ibt-state","format":"ibt-state""#),
+        (r#""path":"a""#, r#""path":"../a""#, "expected a relative path"),
+        (r#""path":"a""#, r#""path":"/a""#, "expected a relative path"),
+        (r#""path":"a""#, r#""path":"a%2Fb""#, "expected a relative path"),
+        (r#""path":"a""#, r#""path":"a%00b""#, "expected a relative path"),
+        (r#""path":"a""#, r#""path":"%61""#, "expected a relative path"),
+        (r#""path":"a""#, r#""path":"z""#, "entries out of order or repeated"),
+        (r#""path":"a""#, r#""path":"b""#, "entries out of order or repeated"),
+        (r#""path":"a""#, r#""path":"no/parent""#, "the parent is missing"),
+        (r#""path":"dir","type":"dir""#, r#""path":"dir","type":"fifo""#, "the parent is missing"),
+        (r#""type":"file""#, r#""type":"whiteout""#, "unknown type"),
+        (r#""size":40000"#, r#""size":1e400"#, "number out of range"),
+        (r#""size":40000"#, r#""size":99999999999999999999"#, "expected u64"),
+        (r#""name":"tree.full"#, r#""name":"../tree.full"#, "name is not valid"),
+        (r#""content":[[0,"#, r#""content":[[9,"#, "a range of an archive that the state does not name"),
+        (r#",40000]]"#, r#",99999999999]]"#, "content is not as long as the file's data"),
     ];
-    for (from, to) in lies {
+    for (from, to, reason) in lies {
         let series = one_full();
         stored::forge(&series.newest("state"), from, to);
         let dest = series.beside("restored");
-        let before = around(&series);
-        let outcome = series.restore(Select::Exactly(series.points[0].stamp), &dest);
-        let error = outcome.result.err().unwrap_or_else(|| panic!("believed {to}"));
-        assert!(matches!(error.kind, Kind::Corrupt | Kind::Format | Kind::Limit), "{to}: {error}");
-        assert_eq!(around(&series), before, "{to}");
+        let selected = Select::Exactly(series.points[0].stamp);
+        let error = refused(&series, Kind::Corrupt, |series| series.restore(selected, &dest));
+        assert!(error.to_string().contains(reason), "{to}: {error}");
     }
+}
+
+/// No reader may take the first of two keys and another one the second.
+#[test]
+fn a_state_that_says_twice_what_it_is() {
+    let series = one_full();
+    let format = r#""format":"ibt-state""#;
+    stored::forge(&series.newest("state"), format, &format!("{format},{format}"));
+    let dest = series.beside("restored");
+    let selected = Select::Exactly(series.points[0].stamp);
+    let error = refused(&series, Kind::Format, |series| series.restore(selected, &dest));
+    assert!(error.to_string().contains("not a state of libibt"), "{error}");
 }
 
 #[test]

@@ -288,10 +288,9 @@ fn a_prune_whose_calls_fail_hurts_nothing() {
     let series = much_to_prune();
     let rehearsal = series.fork();
     let calls = tracer.trace(&Task::of(&rehearsal.twin, "prune"));
+    let mut met: BTreeMap<_, usize> = ["unlinkat", "fsync", "getdents64"].map(|name| (name, 0)).into();
     for (name, number) in worth_a_kill(&calls) {
-        if !["unlinkat", "fsync", "getdents64"].contains(&&*name) {
-            continue;
-        }
+        let Some(met) = met.get_mut(&*name) else { continue };
         let fork = series.fork();
         let fault = format!("{name}:error=EIO:when={number}");
         let outcome = tracer.inject(&Task::of(&fork.twin, "prune"), &fault);
@@ -299,8 +298,10 @@ fn a_prune_whose_calls_fail_hurts_nothing() {
         let known = ["ok", "partial", "Io 5", tracing::MISSED];
         assert!(known.contains(&&*outcome), "{fault}: {outcome}");
         assert!(name != "fsync" || outcome == "Io 5" || outcome == tracing::MISSED, "{fault}: {outcome}");
+        *met += usize::from(outcome != tracing::MISSED);
         assert_prune_recovers(&fork, &fault);
     }
+    assert!(met.values().all(|&met| met > 0), "calls that a fault met: {met:?}");
 }
 
 /// No archive is unlinked before it is certain that no state names it any more.
@@ -406,6 +407,7 @@ fn calls_that_fail_are_errors_and_hurt_nothing() {
     let series = two_snapshots();
     let rehearsal = series.fork();
     let calls = tracer.trace(&Task::of(&rehearsal.twin, "incremental"));
+    let (mut met, mut failed) = (0, 0);
     for (name, number) in worth_a_kill(&calls) {
         let error = match &*name {
             "openat" | "openat2" => "EMFILE",
@@ -421,7 +423,9 @@ fn calls_that_fail_are_errors_and_hurt_nothing() {
         if outcome == tracing::MISSED {
             continue;
         }
+        met += 1;
         if outcome != "ok" && outcome != "partial" {
+            failed += 1;
             assert!(outcome.starts_with("Io ") || outcome.starts_with("Busy "), "{fault}: {outcome}");
             let left: Vec<_> =
                 fork.twin.stored().into_keys().filter(|name| name.starts_with(".ibt-tmp")).collect();
@@ -430,6 +434,7 @@ fn calls_that_fail_are_errors_and_hurt_nothing() {
         }
         assert_recovers(&fork, &fault);
     }
+    assert!(met >= 10 && failed >= 5, "{met} faults met a call, and {failed} of them failed the backup");
 }
 
 /// Fills the store's file system as `options` limit it: an error, no trace, and with `more` room success.

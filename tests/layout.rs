@@ -69,7 +69,12 @@ fn sources() -> Vec<(String, PathBuf)> {
 
 /// The code of a file: without comments, strings' contents left in, and without its test module.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let mut tests = text.match_indices("#[cfg(test)]\nmod ");
+    // `mod tests;` is one declaration of many; what is after it is no test.
+    let is_inline = |&(at, attribute): &(usize, &str)| {
+        text[at + attribute.len()..].lines().next().is_some_and(|name| name.ends_with('{'))
+    };
+    let text = tests.find(is_inline).map_or(text, |(at, _)| &text[..at]);
     let uncommented = text.lines().map(|line| match line.find("//") {
         Some(at) if !line[..at].contains('"') => &line[..at],
         _ => line,
@@ -132,6 +137,13 @@ fn imports_are_read_as_written() {
         "use crate::{error::{Error, Kind}, job::Job, self};\nlet x = crate::text::f(); $crate::macros!()";
     let expected = ["error", "job", "self", "text"].map(String::from);
     assert_eq!(imports(code), BTreeSet::from(expected));
+}
+
+#[test]
+fn code_ends_where_a_test_module_begins() {
+    let file = "mod a;\n#[cfg(test)]\nmod tests;\nuse b; // c\n";
+    let inline = "#[cfg(test)]\nmod inner {\nuse d;\n}\n";
+    assert_eq!(code(&format!("{file}{inline}")), "mod a;\n#[cfg(test)]\nmod tests;\nuse b; ");
 }
 
 #[test]
