@@ -1,7 +1,7 @@
 //! What keeps the source tree in order: which module may import which, where `unsafe` may stand, and
 //! numbers that must agree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -167,6 +167,121 @@ fn lower_modules_never_import_higher_ones() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The names of the types that code defines: `struct`, `enum`, `union` and `trait` anywhere, `type` outside of `impl`
+/// and `trait`.
+fn types(code: &str) -> Vec<String> {
+    let name = |line: &str| {
+        let indented = line.starts_with(' ');
+        let line = line.trim_start();
+        let line = match line.strip_prefix("pub") {
+            Some(rest) if rest.starts_with('(') => rest.split_once(')')?.1.trim_start(),
+            Some(rest) => rest.trim_start(),
+            None => line,
+        };
+        let (keyword, rest) = line.strip_prefix("unsafe ").unwrap_or(line).split_once(' ')?;
+        let defines = ["struct", "enum", "union", "trait"].contains(&keyword);
+        (defines || (keyword == "type" && !indented)).then(|| head(rest)).flatten()
+    };
+    code.lines().filter_map(name).collect()
+}
+
+#[test]
+fn types_are_read_as_written() {
+    let code = "pub struct A<T>(T);\n    enum B {\n}\npub(super) unsafe trait C {\n    type D;\n}\ntype E = A<u8>;\nlet structure = 1;";
+    assert_eq!(types(code), ["A", "B", "C", "E"]);
+}
+
+/// A name that two types share makes a reader ask which one is meant. So one name is one type, but for these.
+const SHARED_BY_DESIGN: &[&str] = &[
+    // The errors of `delta` and `format`, which know no paths, beside those of the library.
+    "Error",
+    "Result",
+    // The two engines of `delta`.
+    "Basis",
+    "DeltaWriter",
+    "Signer",
+];
+
+/// Names that are shared still. This list only gets shorter.
+const SHARED_STILL: &[&str] = &[
+    "Ahead",
+    "Archives",
+    "Batch",
+    "Cursor",
+    "Filter",
+    "First",
+    "Found",
+    "Frame",
+    "Header",
+    "Held",
+    "Job",
+    "Kind",
+    "Level",
+    "Links",
+    "Listing",
+    "Made",
+    "Name",
+    "Names",
+    "Object",
+    "Opened",
+    "Origin",
+    "Outcome",
+    "Part",
+    "Piece",
+    "Place",
+    "Plan",
+    "Reader",
+    "Recorded",
+    "Records",
+    "Refusal",
+    "Search",
+    "Selection",
+    "Signing",
+    "Sink",
+    "Slot",
+    "Small",
+    "Snapshot",
+    "Source",
+    "State",
+    "Step",
+    "Stored",
+    "Sums",
+    "Table",
+    "Task",
+    "Tasks",
+    "Text",
+    "Verdict",
+    "Wanted",
+    "Way",
+    "What",
+    "Xattrs",
+];
+
+#[test]
+fn one_name_is_one_type() {
+    let is_test = |path: &Path| {
+        path.components()
+            .any(|part| ["tests", "tests.rs", "testing.rs"].iter().any(|name| part.as_os_str() == *name))
+    };
+    let mut types_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (_, path) in sources().into_iter().filter(|(_, path)| !is_test(path.strip_prefix(root()).unwrap())) {
+        for name in types(&code(&fs::read_to_string(&path).unwrap())) {
+            types_of.entry(name).or_default().push(path.strip_prefix(root()).unwrap().display().to_string());
+        }
+    }
+    let shared: Vec<_> = types_of.iter().filter(|(_, files)| files.len() > 1).collect();
+    println!("{} types, {} names are shared", types_of.len(), shared.len());
+    let known = |name: &&str| shared.iter().any(|(shared, _)| shared == name);
+    let mut wrong: Vec<_> = shared
+        .iter()
+        .filter(|(name, _)| !SHARED_BY_DESIGN.iter().chain(SHARED_STILL).any(|listed| listed == name))
+        .map(|(name, files)| format!("{name} is the name of more than one type: {}", files.join(", ")))
+        .collect();
+    let settled = SHARED_BY_DESIGN.iter().chain(SHARED_STILL).filter(|name| !known(name));
+    wrong.extend(settled.map(|name| format!("{name} is not shared any more: take it off the list")));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn unsafe_stands_only_where_it_may() {
     let mut wrong = Vec::new();
@@ -226,6 +341,27 @@ fn files_are_short() {
         println!("{lines} lines: {}", path.display());
     }
     assert!(long.iter().all(|(lines, _)| *lines <= 700), "{long:?}");
+}
+
+/// Documents for people who change the code: each path in them leads somewhere, and the map has every room.
+#[test]
+fn documents_name_what_is_there() {
+    let mut wrong = Vec::new();
+    for document in ["docs/architecture.md", "CONTRIBUTING.md", "SECURITY.md", "README.md"] {
+        let text = read(document);
+        let quoted = text.split('`').skip(1).step_by(2);
+        let is_path = |word: &&str| {
+            let first = word.split('/').next().unwrap_or_default();
+            word.contains('/') && root().join(first).is_dir() && !word.contains([' ', '*'])
+        };
+        let absent = quoted.filter(is_path).filter(|path| !root().join(path).exists());
+        wrong.extend(absent.map(|path| format!("{document} names {path}, which is not there")));
+    }
+    let map = read("docs/architecture.md");
+    let rooms: BTreeSet<String> = sources().into_iter().map(|(module, _)| module).collect();
+    let missing = rooms.iter().filter(|room| *room != "lib" && !map.contains(&format!("`{room}`")));
+    wrong.extend(missing.map(|room| format!("docs/architecture.md does not name the room {room}")));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
