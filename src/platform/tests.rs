@@ -265,7 +265,7 @@ fn remove_tree_closes_again_what_it_cannot_remove() {
     for (path, mode) in modes {
         fs::set_permissions(temp.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
     }
-    as_ordinary_user(|| assert_eq!(errno(dir.remove_tree(b"tree")), libc::EACCES));
+    as_nobody(|| assert_eq!(errno(dir.remove_tree(b"tree")), libc::EACCES));
     for (path, mode) in modes {
         let now = fs::metadata(temp.path().join(path)).unwrap().permissions().mode();
         assert_eq!(now & 0o7777, mode, "{path}");
