@@ -1,8 +1,8 @@
-//! Opening strictly below a directory, through no symbolic link.
+//! Opens paths strictly below a directory and follows no symbolic link.
 //!
-//! One component needs no more than `O_NOFOLLOW`. A longer path is resolved by the kernel in one go
-//! (`openat2`, Linux 5.6); where that call is missing or forbidden, and on other systems, the components
-//! are opened one by one. Paths longer than the kernel takes are cut into chunks.
+//! For one component `O_NOFOLLOW` is enough. The kernel resolves a longer path in one call (`openat2`, Linux
+//! 5.6). If that call is missing or forbidden, and on other systems, the components are opened one by one.
+//! Paths longer than the kernel accepts are cut into chunks.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,13 +10,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{openat, Mode, OFlags};
 use rustix::io::Errno;
 
-/// A chunk of a path that fits into `PATH_MAX` (4096 with the closing NUL).
+/// Longest chunk of a path, in bytes: it fits into `PATH_MAX` (4096 with the closing NUL).
 const CHUNK_MAX: usize = 4000;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod flags {
     use rustix::fs::OFlags;
-    /// A descriptor that names the object without opening it.
+    /// For a descriptor that refers to an object without opening it.
     pub const PATH: OFlags = OFlags::PATH;
     pub const NOATIME: OFlags = OFlags::NOATIME;
 }
@@ -30,13 +30,13 @@ mod flags {
 
 pub(super) use flags::PATH;
 
-/// How a directory on the way is opened: search permission is enough.
+/// Flags for a directory on the path. With these, search permission on the directory is enough.
 const ENTER: OFlags = PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Opens `rel` below `dir` for reading and leaves its access time alone where the system permits that.
+/// Opens `rel` below `dir` for reading. Reading does not change the access time if the system permits that.
 pub(super) fn open_quietly(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     match open_beneath(dir, rel, flags | flags::NOATIME) {
-        // Only the owner may ask for that.
+        // The system permits `O_NOATIME` to the owner of the file only.
         Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
             open_beneath(dir, rel, flags)
         }
@@ -44,8 +44,8 @@ pub(super) fn open_quietly(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> io
     }
 }
 
-/// Opens `rel` below `dir`; the empty path is the directory itself. Neither `rel` nor what it meets can
-/// lead outside: `.`, `..`, empty components and links are errors (a final link opens with [`PATH`]).
+/// Opens `rel` below `dir`; the empty path is `dir` itself. Nothing can lead outside of `dir`: `.`, `..`,
+/// empty components and symbolic links are errors. Only with [`PATH`] a link as the last component opens.
 pub(super) fn open_beneath(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if rel.is_empty() {
@@ -66,7 +66,7 @@ pub(super) fn open_beneath(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> io
     }
 }
 
-/// The name, if it is one component that stands for nothing but itself.
+/// Returns `name` if it is a single component; `EINVAL` for an empty name, `.`, `..` or a slash.
 pub(super) fn component(name: &[u8]) -> io::Result<&[u8]> {
     match name {
         b"" | b"." | b".." => Err(Errno::INVAL.into()),
@@ -75,7 +75,8 @@ pub(super) fn component(name: &[u8]) -> io::Result<&[u8]> {
     }
 }
 
-/// The longest start of `rel` that the kernel takes and ends at a slash, and what follows that slash.
+/// Splits `rel` at the last slash that leaves a first part short enough for the kernel. Returns both parts without
+/// that slash.
 fn split_chunk(rel: &[u8]) -> (&[u8], &[u8]) {
     if rel.len() <= CHUNK_MAX {
         return (rel, b"");
@@ -91,8 +92,8 @@ fn open_chunk(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> Result<OwnedFd,
         return openat(dir, rel, flags, Mode::empty());
     }
     match open_resolved(dir, rel, flags) {
-        // A filter of system calls may answer EPERM for a call it does not know; so does O_NOATIME on
-        // another user's file, and that answer is the caller's.
+        // A filter of system calls may answer EPERM for a call that it does not know. `O_NOATIME` on another
+        // user's file gives EPERM as well, and that error belongs to the caller.
         Err(Errno::PERM) if flags.intersects(flags::NOATIME) => Err(Errno::PERM),
         Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => open_by_component(dir, rel, flags),
         result => result,
@@ -108,7 +109,7 @@ fn open_resolved(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> Result<Owned
         return Err(Errno::NOSYS);
     }
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    // EAGAIN: something was renamed meanwhile and the kernel could not tell whether that mattered.
+    // EAGAIN: an entry was renamed meanwhile, and the kernel could not decide whether the path is still beneath.
     for _ in 0..32 {
         match openat2(dir, rel, flags, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => continue,

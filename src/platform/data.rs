@@ -1,4 +1,4 @@
-//! A file's bytes: holes, and making them durable.
+//! The bytes of a file: holes, and an early start of writing to disk.
 
 use std::fs::File;
 use std::io;
@@ -6,8 +6,8 @@ use std::io;
 use rustix::fs::{seek, SeekFrom};
 use rustix::io::Errno;
 
-/// The holes in the first `size` bytes as (offset, length): ascending, apart, not empty. None where the
-/// file system cannot tell. Leaves the file's offset anywhere.
+/// The holes in the first `size` bytes as (offset, length): ascending, not touching, not empty. The list is
+/// empty if the file system does not report holes. Changes the file's offset.
 pub fn holes(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
     match find_holes(file, size) {
         Err(Errno::INVAL | Errno::NOTSUP) => Ok(Vec::new()),
@@ -20,7 +20,7 @@ fn find_holes(file: &File, size: u64) -> Result<Vec<(u64, u64)>, Errno> {
     let mut at = 0;
     while at < size {
         let hole = match seek(file, SeekFrom::Hole(at)) {
-            // The file has become shorter.
+            // The file has become shorter than `at`.
             Err(Errno::NXIO) => break,
             result => result?.max(at),
         };
@@ -32,13 +32,14 @@ fn find_holes(file: &File, size: u64) -> Result<Vec<(u64, u64)>, Errno> {
             result => result?.min(size),
         };
         add_hole(&mut holes, hole, data);
-        // A writer may have filled the hole meanwhile; go on past it in any case.
+        // If a writer has filled the hole meanwhile, `data` may equal `hole`: `hole + 1` guarantees progress.
         at = data.max(hole + 1);
     }
     Ok(holes)
 }
 
-/// Adds a hole up to `end`. Where a writer has made the one before longer, they touch, and are one.
+/// Adds the hole from `start` to `end`. If it begins at the end of the hole before, because a writer changed the
+/// file meanwhile, both become one hole.
 pub(super) fn add_hole(holes: &mut Vec<(u64, u64)>, start: u64, end: u64) {
     match holes.last_mut() {
         Some((offset, len)) if *offset + *len == start => *len = end - *offset,
@@ -47,8 +48,9 @@ pub(super) fn add_hole(holes: &mut Vec<(u64, u64)>, start: u64, end: u64) {
     }
 }
 
-/// Asks the system to begin writing a range to disk and returns at once. Only a hint, so its errors mean
-/// nothing: a failed write shows in [`sync_and_close`](super::sync_and_close), which remains due.
+/// Asks the system to begin writing a range of `len` bytes to disk, and returns at once. This is only a hint,
+/// so errors are ignored. The caller must still call [`sync_and_close`](super::sync_and_close), which reports a
+/// failed write.
 pub fn start_writeback(file: &File, offset: u64, len: u64) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let (Ok(offset), Ok(len)) = (libc::off64_t::try_from(offset), libc::off64_t::try_from(len)) {

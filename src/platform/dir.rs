@@ -1,4 +1,4 @@
-//! An open directory: the only way the crate reaches a file of a source, a destination or a store.
+//! An open directory: the crate reaches the files of a source, a destination or a store only through it.
 
 use std::fs::File;
 use std::io;
@@ -12,24 +12,25 @@ use super::beneath::{component, open_beneath, open_quietly, PATH};
 use super::file_system::FileSystem;
 use super::stat::{stat_fd, FileKind, Stat};
 
-/// A directory held open, so that no rename elsewhere can change which one is meant.
+/// An open directory. It stays the same directory whatever other processes rename.
 ///
-/// Where a method takes a `name`, that is one component, never followed if it is a link; anything else is
-/// `EINVAL`. Where it takes a `rel`, that is a path of such components, resolved strictly below this
-/// directory and through no link. Several threads may use it at once, but for listing it: that has one offset.
+/// A `name` parameter is a single component, anything else is `EINVAL`; no method follows the name if it is a
+/// symbolic link. A `rel` parameter is a path of such components; it is resolved strictly below this directory
+/// and through no link. Several threads may use a `Dir` at once, but only one thread may list it: a descriptor
+/// has one offset.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
-    /// It was listed, or could be through another descriptor of the same opening: its offset may not be 0.
+    /// The offset may not be 0, because this descriptor or a duplicate of it may have listed the directory.
     moved: AtomicBool,
 }
 
 /// The names in a directory, unsorted, without `.` and `..`.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Each with its type where the file system tells it in passing; the type may be out of date.
+    /// Each name with its type, if the file system lists types. The type may be out of date.
     pub names: Vec<(Box<[u8]>, Option<FileKind>)>,
-    /// Why the listing broke off. The names read before that are there.
+    /// The error that ended the listing early. `names` has the names read before the error.
     pub error: Option<io::Error>,
 }
 
@@ -37,7 +38,7 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 const READ_FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 impl Dir {
-    /// Opens a directory by the caller's own path: links in it are followed.
+    /// Opens a directory by a path that the caller chose: symbolic links in it are followed.
     pub fn open(path: &std::path::Path) -> io::Result<Dir> {
         Ok(Dir::opened(rustix::fs::open(path, DIRECTORY, Mode::empty())?))
     }
@@ -51,38 +52,38 @@ impl Dir {
         Dir { fd, moved: AtomicBool::new(false) }
     }
 
-    /// Opens a file below this directory for reading, without waiting for whoever is at the other end of
-    /// a FIFO. What was opened need not be a regular file: look at [`stat_file`](super::stat_file).
+    /// Opens a file below this directory for reading. Opening a FIFO does not wait for a writer. The file need
+    /// not be a regular file: check with [`stat_file`](super::stat_file).
     pub fn open_file(&self, rel: &[u8]) -> io::Result<File> {
         open_quietly(self.as_fd(), rel, READ_FILE).map(File::from)
     }
 
-    /// Opens the regular file `name` for reading; the inner error is what stands there instead. Nothing else is opened:
-    /// opening a device can do something.
+    /// Opens the regular file `name` for reading. For any other type the inner error is that type, and the entry is
+    /// not opened, because opening a device can have an effect.
     pub fn open_regular(&self, name: &[u8]) -> io::Result<Result<File, FileKind>> {
         let kind = self.stat(name)?.kind;
         if kind != FileKind::File {
             return Ok(Err(kind));
         }
         let file = self.open_file(component(name)?)?;
-        // It may have been exchanged meanwhile.
+        // Another process may have replaced the file meanwhile.
         Ok(match stat_fd(file.as_fd())?.kind {
             FileKind::File => Ok(file),
             kind => Err(kind),
         })
     }
 
-    /// Names whatever lies at `rel`, a link or device itself, without opening it.
+    /// A descriptor for the entry at `rel` that does not open it (`O_PATH`): for links, FIFOs and devices, too.
     pub fn open_path(&self, rel: &[u8]) -> io::Result<OwnedFd> {
         open_beneath(self.as_fd(), rel, PATH)
     }
 
-    /// The directory that holds this one, whichever that is by now.
+    /// The parent directory of now; this directory may have been moved since it was opened.
     pub fn above(&self) -> io::Result<Dir> {
         Ok(Dir::opened(rustix::fs::openat(self, "..", DIRECTORY, Mode::empty())?))
     }
 
-    /// The parent, if it still is the directory `id` (see [`Stat::id`]); else `ESTALE`.
+    /// The parent, if it still is the directory with this `id` (see [`Stat::id`]); else `ESTALE`.
     pub fn open_parent(&self, id: (u64, u64)) -> io::Result<Dir> {
         let parent = self.above()?;
         match parent.stat_self()?.id() == id {
@@ -91,7 +92,7 @@ impl Dir {
         }
     }
 
-    /// Another descriptor of the same directory.
+    /// A second descriptor for the same directory.
     pub fn try_clone(&self) -> io::Result<Dir> {
         self.moved.store(true, Ordering::Relaxed);
         Ok(Dir { fd: self.fd.try_clone()?, moved: AtomicBool::new(true) })
@@ -105,12 +106,12 @@ impl Dir {
         stat_fd(self.as_fd())
     }
 
-    /// Whether [`Dir::syncfs`] makes the files of this file system durable for certain.
+    /// True if [`Dir::syncfs`] certainly makes the files of this file system durable.
     pub fn syncs_whole(&self) -> bool {
         FileSystem::of(self).syncs_whole
     }
 
-    /// A link's target, of any length.
+    /// The target of a symbolic link, of any length.
     pub fn read_link(&self, name: &[u8]) -> io::Result<Vec<u8>> {
         Ok(rustix::fs::readlinkat(self, component(name)?, Vec::new())?.into_bytes())
     }
@@ -144,19 +145,19 @@ impl Dir {
         Ok(())
     }
 
-    /// Whether this directory takes another spelling of `name`, which is found in it, for the same: upper case
-    /// for lower case. `None` if this name cannot tell.
+    /// True if this directory treats names that differ in case only as the same name. `name` must exist in this
+    /// directory. `None` if this name cannot decide that, for example because it has no letter.
     pub fn folds_case(&self, name: &[u8]) -> io::Result<Option<bool>> {
         let Some(other) = in_other_case(name) else { return Ok(None) };
         if let Err(error) = self.stat(&other) {
             let differs = error.kind() == io::ErrorKind::NotFound;
             return if differs { Ok(Some(false)) } else { Err(error) };
         }
-        // Where names are folded only one of them is listed.
+        // A directory that folds case lists only one of both names.
         let listing = self.list();
         let listed = |wanted: &[u8]| listing.names.iter().any(|(name, _)| **name == *wanted);
         let both = listed(name) && listed(&other);
-        // One that may not be listed cannot tell.
+        // A directory that this process may not list cannot decide it.
         Ok(listing.error.is_none().then_some(!both))
     }
 
@@ -179,8 +180,8 @@ impl Dir {
         Ok(rustix::fs::unlinkat(self, component(name)?, AtFlags::REMOVEDIR)?)
     }
 
-    /// Makes the names in this directory durable. A file system that cannot sync a directory is taken at
-    /// its word that it need not.
+    /// Makes the names in this directory durable. A file system that does not support this for directories counts
+    /// as success, because there is no other way to sync them.
     pub fn sync(&self) -> io::Result<()> {
         match rustix::fs::fsync(self) {
             Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
@@ -198,7 +199,7 @@ impl Dir {
     }
 }
 
-/// A name with its last letter that has two cases in the other one.
+/// `name` with the case of its last cased letter flipped; `None` if it has no such letter.
 fn in_other_case(name: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(name).ok()?;
     let swap = |(at, letter): (usize, char)| Some((at, letter, other_case(letter)?));

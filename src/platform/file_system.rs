@@ -1,42 +1,43 @@
-//! What the type of a file system says of the time stamps on it, and of what makes its files durable.
+//! Properties of a file system that follow from its type: whether time stamps can be believed, and whether
+//! `syncfs(2)` makes its files durable.
 
 use std::os::fd::AsFd;
 
-/// How far a file system can be believed, by its type alone.
+/// The properties of a file system, judged by its type alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSystem {
-    /// The clock of this machine makes the stamps: no other machine serves this file system.
+    /// The clock of this machine makes the stamps, because no other machine serves this file system.
     pub is_local: bool,
     pub ctime: CtimeKind,
-    /// `syncfs(2)` makes the files of this file system durable for certain. One that a program or another machine
-    /// serves may never hear of it.
+    /// `syncfs(2)` certainly makes the files of this file system durable. For a file system that a program or
+    /// another machine serves, `syncfs` may have no effect.
     pub syncs_whole: bool,
 }
 
-/// What a file's ctime tells.
+/// The meaning of a ctime on a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CtimeKind {
-    /// That of its last change; nobody can put it back.
+    /// The ctime is the moment of the last change, and no program can set it back.
     Kept,
-    /// Nothing: it is a copy of the mtime, or the file's time of birth.
+    /// The ctime proves nothing: it is a copy of the mtime, or the moment when the file was made.
     Copied,
-    /// The type does not tell.
+    /// The type of the file system leaves both possible.
     Unknown,
 }
 
 impl FileSystem {
-    /// The file system of an open file, of its path or of a directory. What cannot be asked is not known, and
-    /// not believed.
+    /// The file system of an open file, an `O_PATH` descriptor or a directory. [`FileSystem::UNKNOWN`] if the
+    /// system does not report the type.
     pub fn of(fd: impl AsFd) -> FileSystem {
         kind(fd).map_or(FileSystem::UNKNOWN, by_kind)
     }
 
-    /// One of which nothing is known.
+    /// A file system of unknown type: nothing is believed.
     pub const UNKNOWN: FileSystem =
         FileSystem { is_local: false, ctime: CtimeKind::Unknown, syncs_whole: false };
 }
 
-/// The number of the type, `f_type` of `statfs(2)`.
+/// The number of the file system's type, `f_type` of `statfs(2)`.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn kind(fd: impl AsFd) -> Option<u32> {
     Some(rustix::fs::fstatfs(fd).ok()?.f_type as u32)
@@ -50,15 +51,15 @@ fn kind(_: impl AsFd) -> Option<u32> {
 fn by_kind(kind: u32) -> FileSystem {
     /// ext2 to ext4, XFS, Btrfs, F2FS, tmpfs.
     const LOCAL: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
-    /// Besides these: NFS, ZFS, Ceph, bcachefs, JFS, NILFS, GFS2, OCFS2. A FUSE file system, SMB, 9p and overlayfs
-    /// may be either.
+    /// NFS, ZFS, Ceph, bcachefs, JFS, NILFS, GFS2, OCFS2. The local ones keep a ctime, too. FUSE file systems, SMB,
+    /// 9p and overlayfs may keep a ctime or not.
     const KEPT: [u32; 8] =
         [0x6969, 0x2fc1_2fc1, 0x00c3_6400, 0xca45_1a4e, 0x3153_464a, 0x3434, 0x0116_1970, 0x7461_636f];
-    /// squashfs, EROFS, cramfs, romfs, ISO 9660, FAT, exFAT, HFS. The read-only ones change when an image takes
-    /// another's place.
+    /// squashfs, EROFS, cramfs, romfs, ISO 9660, FAT, exFAT, HFS. Files on the read-only ones change if another
+    /// image is mounted in the same place.
     const COPIED: [u32; 8] =
         [0x7371_7368, 0xe0f5_e1e2, 0x28cd_3d45, 0x7275, 0x9660, 0x4d44, 0x2011_bab0, 0x4244];
-    /// Besides the local ones: overlayfs, ZFS.
+    /// overlayfs, ZFS. `syncfs` works on the local ones, too.
     const SYNCED: [u32; 2] = [0x794c_7630, 0x2fc1_2fc1];
     let is_local = LOCAL.contains(&kind);
     let syncs_whole = is_local || SYNCED.contains(&kind);

@@ -1,4 +1,4 @@
-//! Locks that belong to an open file, not to a process.
+//! File locks that belong to an open file and not to a process.
 
 use std::fs::File;
 use std::io;
@@ -7,22 +7,24 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::dir::Dir;
 
-/// Which part of a lock file is locked. On systems without locks of parts all but the key are always free.
+/// The part of a lock file to lock. On systems that can lock whole files only, just the key is locked; all other
+/// parts always seem free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockPart {
-    /// The key itself: byte 0.
+    /// Byte 0: the lock of the key.
     Key = 0,
-    /// Byte 1, which readers lock for a moment before they lock the key: a writer that waits locks it to keep them out.
+    /// Byte 1: readers lock it for a moment before they lock the key. A writer that waits for the key locks this byte
+    /// to keep new readers out.
     Readers = 1,
-    /// Byte 2: the turn of the one writer that may keep readers out while it waits.
+    /// Byte 2: locked by the one waiting writer that may lock [`LockPart::Readers`].
     Turn = 2,
 }
 
-/// Tries to lock a part of the file; false if another open file holds a lock that excludes this one. The lock
-/// goes when the last descriptor of `file` is closed, however the process ends.
+/// Tries to lock a part of the file, without waiting. Returns false if another open file holds a lock that
+/// excludes this one. The lock ends when the last descriptor of `file` is closed, also if the process is killed.
 ///
-/// On Linux an open-file-description lock (works over NFS; `fcntl_locking(2)`), so exclusive needs a file
-/// open for writing and shared one open for reading; elsewhere `flock`.
+/// On Linux this is an open-file-description lock (`fcntl_locking(2)`), which works over NFS: an exclusive
+/// lock needs a file open for writing, a shared lock a file open for reading. Elsewhere it is `flock`.
 pub fn try_lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<bool> {
     let result = lock(file, part, exclusive);
     match result.as_ref().map_err(io::Error::raw_os_error) {
@@ -32,33 +34,34 @@ pub fn try_lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<bool
     }
 }
 
-/// Gives a lock up at once. Closing the file is not enough: a child that another thread forks holds the
-/// same open file until it executes its program.
+/// Releases a lock at once. Closing the file is not enough: a child process that another thread forked holds
+/// the same open file until the child executes its program.
 pub fn unlock(file: &File, part: LockPart) {
-    // Of a valid descriptor with a lock this cannot fail; without a lock there is nothing to do.
+    // With a lock this cannot fail; without a lock there is nothing to release.
     let _ = release(file, part);
 }
 
-/// Whether an error of [`try_lock`] means that the file system has no locks, or that no server hands them out.
+/// True if an error of [`try_lock`] means that the file system has no locks, or that no lock server is running.
 pub fn lacks_locks(error: &io::Error) -> bool {
     const CODES: [i32; 6] =
         [libc::ENOLCK, libc::ENOSYS, libc::EOPNOTSUPP, libc::ENOTSUP, libc::EINVAL, libc::EBADF];
     error.raw_os_error().is_some_and(|code| CODES.contains(&code))
 }
 
-/// Holds a directory as long as it is open, together with any number of others: see [`is_dir_held`].
+/// Takes a shared lock on a directory, for as long as `dir` is open. Other processes find the lock with
+/// [`is_dir_held`].
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn hold_dir(dir: &Dir) -> io::Result<()> {
     set(dir.as_fd(), whole_file(libc::F_RDLCK))
 }
 
-/// Whether a directory is held by another opening of it, of any process. `None` if that cannot be known: locks are
-/// believed only on file systems that no other machine serves.
+/// True if another open descriptor of this directory, of any process, holds the lock of [`hold_dir`]. `None` if
+/// that is unknown: locks are believed only on file systems that no other machine serves.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn is_dir_held(dir: &Dir) -> Option<bool> {
     use std::os::fd::AsRawFd;
 
-    // These are the file systems of this machine alone.
+    // The file systems with this property are those of this machine alone.
     if !dir.syncs_whole() {
         return None;
     }
@@ -97,8 +100,8 @@ fn part_of_file(part: LockPart, kind: libc::c_int) -> libc::flock {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn whole_file(kind: libc::c_int) -> libc::flock {
-    // SAFETY: `flock` is plain numbers, for which zero is valid: from the start of the file (`SEEK_SET`
-    // is 0) to its end, by no process.
+    // SAFETY: `flock` has only numbers, for which zero is valid. Zeros mean: from the start of the file
+    // (`SEEK_SET` is 0) to its end, held by no process.
     let mut wanted: libc::flock = unsafe { std::mem::zeroed() };
     wanted.l_type = kind as libc::c_short;
     wanted

@@ -1,4 +1,4 @@
-//! Owners, permissions and times, applied without following links.
+//! Sets owners, permissions and times without following symbolic links.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -10,8 +10,9 @@ use super::dir::bits;
 use super::newer;
 use crate::stamp::Time;
 
-/// Sets owner and group of what the descriptor names, [`Dir::open_path`](super::Dir::open_path)'s descriptors included. The
-/// system takes setuid and setgid off a file whose owner changes: set the mode afterwards.
+/// Sets owner and group of the object behind a descriptor. Descriptors of
+/// [`Dir::open_path`](super::Dir::open_path) are allowed. Set the mode afterwards: the system removes setuid and
+/// setgid from a file whose owner changes.
 pub fn set_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
     let (uid, gid) = owner(uid, gid)?;
     match rustix::fs::fchown(fd, uid, gid) {
@@ -21,7 +22,7 @@ pub fn set_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
     }
 }
 
-/// Sets the permission bits; a link has none (`EOPNOTSUPP`).
+/// Sets the permission bits; `EOPNOTSUPP` for a symbolic link, which has none.
 pub fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     match rustix::fs::fchmod(fd, bits(mode)) {
         Err(Errno::BADF) => match newer::set_mode(fd, mode) {
@@ -34,7 +35,7 @@ pub fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     }
 }
 
-/// Sets the modification time; the access time stays.
+/// Sets the modification time and leaves the access time unchanged.
 pub fn set_times(fd: BorrowedFd<'_>, mtime: Time) -> io::Result<()> {
     let times = timestamps(mtime);
     match rustix::fs::futimens(fd, &times) {
@@ -50,8 +51,9 @@ pub fn set_times(fd: BorrowedFd<'_>, mtime: Time) -> io::Result<()> {
     }
 }
 
-/// Does to the object of an `O_PATH` descriptor what the system does only to a path. The link in `/proc`
-/// leads to the very object; if that is a symbolic link, it is not followed further. `ENOSYS` if `/proc` is not mounted.
+/// Applies `act` to the object of an `O_PATH` descriptor, for system calls that accept only a path. The path in
+/// `/proc` leads to exactly this object; if the object is a symbolic link, the link is not followed. `ENOSYS` if
+/// `/proc` is not mounted.
 pub(super) fn by_path<T>(fd: BorrowedFd<'_>, act: impl Fn(&str) -> Result<T, Errno>) -> io::Result<T> {
     match act(&format!("/proc/self/fd/{}", fd.as_raw_fd())) {
         Err(Errno::NOENT | Errno::NOTDIR) if lacks_proc() => Err(Errno::NOSYS.into()),
@@ -59,12 +61,12 @@ pub(super) fn by_path<T>(fd: BorrowedFd<'_>, act: impl Fn(&str) -> Result<T, Err
     }
 }
 
-/// Whether `/proc` is not mounted, through which the system does what no call of its own does.
+/// True if `/proc` is not mounted. Calls that accept only a path then fail for `O_PATH` descriptors.
 pub fn lacks_proc() -> bool {
     rustix::fs::stat("/proc/self/fd").is_err()
 }
 
-/// The system takes -1 for "leave it", which is nobody's number.
+/// Checks owner and group. -1 is an error: for the system it means "do not change", and no user has this number.
 fn owner(uid: u32, gid: u32) -> io::Result<(Option<Uid>, Option<Gid>)> {
     if uid == u32::MAX || gid == u32::MAX {
         return Err(Errno::INVAL.into());

@@ -1,11 +1,10 @@
-//! The operating system: directories worked in by descriptor, metadata, holes, locks, names of users.
+//! The operating system: open directories, metadata, holes, locks, names of users.
 //!
-//! Every `cfg(target_os)` and, outside `ffi/`, nearly every `unsafe` of the crate lives here. Names and
-//! paths are raw bytes.
-//! Errors are [`std::io::Error`]; callers add what was being done and to which path.
+//! All code with `cfg(target_os)` and, apart from `ffi/`, nearly all `unsafe` code of the crate is here. Names
+//! and paths are raw bytes. Errors are [`std::io::Error`]; the callers add the operation and the path.
 //!
-//! Two rules keep an attacker who swaps directories for links outside: a *name* is one component and is
-//! never followed, and a *relative path* is resolved strictly below its [`Dir`], through no link at all.
+//! Two rules keep an attacker outside who replaces directories by symbolic links. A *name* is a single
+//! component and is never followed. A *relative path* is resolved strictly below its [`Dir`], through no link.
 
 mod beneath;
 mod data;

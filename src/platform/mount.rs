@@ -1,5 +1,5 @@
-//! Where one mount ends and another begins. The device number does not tell: a part of a file system can be mounted a
-//! second time within the same file system (`mount --bind`).
+//! Finds the border between two mounts. The device number is not enough: `mount --bind` mounts a part of a file
+//! system a second time within the same file system.
 
 use std::io;
 
@@ -12,7 +12,7 @@ mod system {
 
     use rustix::fs::{statx, AtFlags, StatxAttributes, StatxFlags};
 
-    /// Whether `name` is where something is mounted (Linux 5.8); `None` if the system does not tell.
+    /// True if something is mounted at `name` (Linux 5.8); `None` if the system does not report that.
     pub fn is_mount_root(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<bool>> {
         #[cfg(test)]
         if super::super::testing::statx_is_missing() {
@@ -23,14 +23,14 @@ mod system {
             Ok(told) if told.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
                 Ok(Some(told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)))
             }
-            // A filter of system calls may answer EPERM for a call it does not know.
+            // A filter of system calls may answer EPERM for a call that it does not know.
             Ok(_) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
     /// The number of the mount that a descriptor leads into (Linux 5.8, or 3.15 with `/proc`); `None` if the system
-    /// does not tell.
+    /// does not report it.
     pub fn mount_id(fd: BorrowedFd<'_>) -> Option<u64> {
         told_by_statx(fd).or_else(|| told_by_proc(fd))
     }
@@ -55,9 +55,9 @@ mod system {
 }
 
 impl Dir {
-    /// Whether something is mounted at `name`, of the same file system too. `Unsupported` where the system does not tell:
-    /// a Linux that is too old for `statx(2)` to tell, without `/proc`. Other systems give what they mount another
-    /// device number than that of the directory around it.
+    /// True if something is mounted at `name`, also a part of the same file system. `Unsupported` if the system does
+    /// not report mounts: a Linux before 5.8 without `/proc`. On other systems the device number decides, because
+    /// each mount has another number than the directory around it.
     pub fn is_mount_point(&self, name: &[u8]) -> io::Result<bool> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {
@@ -80,7 +80,7 @@ impl Dir {
         }
     }
 
-    /// The number of the mount that this directory was reached in; `None` where the system does not tell.
+    /// The number of the mount that this directory lies in; `None` if the system does not report it.
     pub(super) fn mount_id(&self) -> Option<u64> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {

@@ -15,7 +15,7 @@ impl Names {
         Names::default()
     }
 
-    /// The user's name; `None` if there is none, or none in UTF-8.
+    /// The name of the user; `None` if the system has no name, or one that is not UTF-8.
     pub fn user(&mut self, uid: u32) -> Option<String> {
         self.users.entry(uid).or_insert_with(|| user_name(uid)).clone()
     }
@@ -49,7 +49,8 @@ fn group_name(gid: u32) -> Option<String> {
     })
 }
 
-/// Repeats a lookup with a larger buffer while it answers `ERANGE`: a group may have many members.
+/// Repeats a lookup with a larger buffer while it returns `ERANGE`, because a group may have many members. Gives up
+/// at 16 MiB.
 fn with_buffer(
     mut look_up: impl FnMut(*mut c_char, usize) -> (c_int, Option<Option<String>>),
 ) -> Option<String> {
@@ -65,7 +66,7 @@ fn with_buffer(
 
 /// # Safety
 ///
-/// `name` is null or points to a string closed by NUL.
+/// `name` is null or points to a string that ends with NUL.
 unsafe fn to_text(name: *const c_char) -> Option<String> {
     if name.is_null() {
         return None;

@@ -1,5 +1,5 @@
-//! Calls of newer kernels that need no `/proc`: the mode of an `O_PATH` descriptor (Linux 6.6), extended attributes by
-//! directory and name, of a link itself (Linux 6.13). `ENOSYS` where they are not there.
+//! System calls of newer kernels that need no `/proc`: the mode of an `O_PATH` descriptor (Linux 6.6), and extended
+//! attributes by directory and name, without following a link (Linux 6.13). `ENOSYS` on a system without them.
 
 #[cfg(all(
     target_os = "linux",
@@ -25,7 +25,7 @@ mod calls {
         flags: u32,
     }
 
-    /// What a raw system call returned.
+    /// The result of a raw system call.
     fn checked(code: libc::c_long) -> Result<usize, Errno> {
         let failed = || Errno::from_io_error(&std::io::Error::last_os_error());
         usize::try_from(code).map_err(|_| failed().unwrap_or(Errno::NOSYS))
@@ -48,7 +48,7 @@ mod calls {
         let (file, name) = (c_string(file)?, c_string(name)?);
         let size = u32::try_from(value.len()).map_err(|_| Errno::TOOBIG)?;
         let args = XattrArgs { value: value.as_ptr() as u64, size, flags: 0 };
-        // SAFETY: both strings end with NUL; the arguments name memory of `size` bytes that outlives the call.
+        // SAFETY: both strings end with NUL; the arguments point to `size` bytes that outlive the call.
         let code = unsafe {
             let (file, name, args_len) = (file.as_ptr(), name.as_ptr(), size_of::<XattrArgs>());
             let (dir, flags) = (dir.as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW);

@@ -1,4 +1,4 @@
-//! Making directories, links and special files.
+//! Makes directories, links and special files.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use super::beneath::component;
 use super::dir::{bits, Dir};
 use super::stat::FileKind;
 
-/// As everywhere in the system the process's umask takes bits off `mode`.
+/// The umask of the process removes bits from `mode`, as in every call that makes a file.
 impl Dir {
     pub fn mkdir(&self, name: &[u8], mode: u32) -> io::Result<()> {
         Ok(rustix::fs::mkdirat(self, component(name)?, bits(mode))?)
@@ -35,7 +35,8 @@ impl Dir {
         Ok(())
     }
 
-    /// Gives the file `from` in `from_dir` the further name `to` here. A link is linked itself.
+    /// Gives the file `from` in `from_dir` the additional name `to` in this directory. A symbolic link is not
+    /// followed.
     pub fn hard_link(&self, from_dir: &Dir, from: &[u8], to: &[u8]) -> io::Result<()> {
         Ok(rustix::fs::linkat(from_dir, component(from)?, self, component(to)?, AtFlags::empty())?)
     }

@@ -1,4 +1,4 @@
-//! Removing a whole tree without following anything, however deep it is.
+//! Removes a whole tree of any depth without following symbolic links.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,22 +9,22 @@ use super::dir::Dir;
 use super::meta::set_mode;
 use super::stat::{stat_fd, FileKind, Stat};
 
-/// A directory being emptied.
+/// A directory that is being emptied.
 struct Level {
     name: Box<[u8]>,
-    /// Tells it again when the way leads back up.
+    /// Device and inode, to check the directory on the way back up.
     id: (u64, u64),
-    /// The mode that it had before it was opened up, if it was.
+    /// The mode before it was set to 0700 for removing; `None` if the mode was not changed.
     mode: Option<u32>,
-    /// What is left to remove in it.
+    /// Subdirectories that are left to remove.
     subdirs: Vec<Box<[u8]>>,
 }
 
-/// The mount that all of a tree must lie in.
+/// The mount that every directory of the tree must lie in.
 #[derive(Clone, Copy)]
 struct MountPlace {
     device: u64,
-    /// `None` where the system does not tell mounts of one device apart.
+    /// `None` if the system cannot distinguish mounts of one device.
     mount: Option<u64>,
 }
 
@@ -33,7 +33,7 @@ impl MountPlace {
         Ok(MountPlace { device: dir.stat_self()?.dev, mount: dir.mount_id() })
     }
 
-    /// `EXDEV` if a directory lies in another mount.
+    /// `EXDEV` if `dir` lies in another mount.
     fn check(&self, dir: &Dir, now: &Stat) -> io::Result<()> {
         match now.dev == self.device && (self.mount.is_none() || dir.mount_id() == self.mount) {
             true => Ok(()),
@@ -43,12 +43,14 @@ impl MountPlace {
 }
 
 impl Dir {
-    /// Removes `name` and, if it is a directory, everything below it. What other processes remove
-    /// meanwhile is no error; what they add is (`ENOTEMPTY`), and so is something that is mounted
-    /// there (`EXDEV`), of the same file system too: nothing in that is touched. Directories that an error leaves
-    /// standing have the modes that they had.
+    /// Removes `name` and, if it is a directory, everything below it.
     ///
-    /// Holds two descriptors at most: the way up is `..`, taken only if it leads to where we came from.
+    /// An entry that another process removes meanwhile is no error. An entry that another process adds is an error
+    /// (`ENOTEMPTY`), and so is a mount in the tree (`EXDEV`), also of a part of the same file system: nothing in
+    /// the mount is removed. After an error the remaining directories have their old modes again.
+    ///
+    /// Holds at most two descriptors. It goes up through `..`, and checks that this is the directory that it came
+    /// from.
     pub fn remove_tree(&self, name: &[u8]) -> io::Result<()> {
         if self.stat(name)?.kind != FileKind::Dir {
             return self.unlink(name);
@@ -60,8 +62,8 @@ impl Dir {
         emptied.and_then(|()| self.rmdir(name)).inspect_err(|_| give_modes_back(dir, levels))
     }
 
-    /// Opens a directory that is to be emptied, makes it writable for us if it is not, and removes everything in it
-    /// but its directories.
+    /// Opens a directory to empty it, and removes everything in it but its subdirectories. If the directory is not
+    /// writable, its mode becomes 0700 first.
     fn enter_to_remove(&self, name: &[u8], place: MountPlace) -> io::Result<(Dir, Level)> {
         let (dir, now, mut opened_up) = match self.open_dir(name) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -82,7 +84,7 @@ impl Dir {
         };
         let level = place.check(&dir, &now).and_then(|()| {
             if !opened_up && !super::is_privileged() && now.mode & 0o700 != 0o700 {
-                // If this fails, removing what is inside fails too and says why.
+                // If this fails, removing the entries fails, too, and that error says why.
                 opened_up = set_mode(dir.as_fd(), 0o700).is_ok();
             }
             dir.remove_files()
@@ -97,7 +99,7 @@ impl Dir {
         }
     }
 
-    /// Removes everything but the directories in this directory, and gives their names.
+    /// Removes everything in this directory but its subdirectories, and returns the names of these.
     fn remove_files(&self) -> io::Result<Vec<Box<[u8]>>> {
         let listing = self.list();
         if let Some(error) = listing.error {
@@ -112,12 +114,12 @@ impl Dir {
         Ok(subdirs)
     }
 
-    /// False if `name` turns out to be a directory.
+    /// Removes `name`; returns false, and removes nothing, if it is a directory.
     fn remove_file(&self, name: &[u8]) -> io::Result<bool> {
         match gone_is_fine(self.unlink(name)) {
             Ok(_) => Ok(true),
             Err(error) if is(&error, Errno::ISDIR) => Ok(false),
-            // What POSIX has for a directory.
+            // POSIX defines this error for a directory.
             Err(error) if is(&error, Errno::PERM) => match self.stat(name)?.kind {
                 FileKind::Dir => Ok(false),
                 _ => Err(error),
@@ -127,7 +129,8 @@ impl Dir {
     }
 }
 
-/// Empties the first of `levels`, which lie within each other; `dir` is the last of them.
+/// Empties the first of `levels`. Each level is a subdirectory of the level before; `dir` is the directory of the
+/// last level.
 fn empty_levels(dir: &mut Dir, levels: &mut Vec<Level>, place: MountPlace) -> io::Result<()> {
     while let Some(level) = levels.last_mut() {
         if let Some(subdir) = level.subdirs.pop() {
@@ -146,11 +149,11 @@ fn empty_levels(dir: &mut Dir, levels: &mut Vec<Level>, place: MountPlace) -> io
     Ok(())
 }
 
-/// Gives directories that were opened up the modes that they had: `dir`, the last of `levels`, and those above it. Best
-/// effort: an error is being reported.
+/// Restores the old modes of `levels`; `dir` is the directory of the last level. Errors are ignored, because the
+/// caller reports an earlier error.
 fn give_modes_back(mut dir: Dir, mut levels: Vec<Level>) {
     while let Some(level) = levels.pop() {
-        // Later the way up may be closed.
+        // Open the parent first: with its old mode this directory may forbid `..`.
         let above = levels.last().map(|above| dir.open_parent(above.id));
         let _ = level.mode.map(|mode| set_mode(dir.as_fd(), mode));
         match above {

@@ -1,4 +1,4 @@
-//! Giving a file another name, with or without replacing one.
+//! Renames files, with or without replacing an existing file.
 
 use std::io;
 
@@ -9,14 +9,14 @@ use super::beneath::component;
 use super::dir::Dir;
 
 impl Dir {
-    /// Renames, replacing what has the new name.
+    /// Renames `from` to `to` and replaces an existing `to`.
     pub fn rename(&self, from: &[u8], to_dir: &Dir, to: &[u8]) -> io::Result<()> {
         Ok(rustix::fs::renameat(self, component(from)?, to_dir, component(to)?)?)
     }
 
-    /// Renames; `EEXIST` if anything has the new name. Where the file system can neither do that nor link
-    /// (FAT over FUSE, directories on old kernels), somebody else may still slip in between the look and
-    /// the rename.
+    /// Renames `from` to `to`; `EEXIST` if `to` exists. If the file system supports neither this call nor hard
+    /// links (FAT over FUSE, directories on old kernels), `to` is checked first, and a file that another process
+    /// makes between the check and the rename is replaced.
     pub fn rename_noreplace(&self, from: &[u8], to_dir: &Dir, to: &[u8]) -> io::Result<()> {
         match self.rename_exclusive(component(from)?, to_dir, component(to)?) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.rename_by_link(from, to_dir, to),
@@ -41,7 +41,7 @@ impl Dir {
     fn rename_by_link(&self, from: &[u8], to_dir: &Dir, to: &[u8]) -> io::Result<()> {
         match rustix::fs::linkat(self, from, to_dir, to, AtFlags::empty()) {
             Ok(()) => self.unlink(from),
-            // A directory, or a file system without hard links.
+            // `from` is a directory, or the file system has no hard links.
             Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::MLINK | Errno::ISDIR) => {
                 self.rename_if_absent(from, to_dir, to)
             }

@@ -1,4 +1,4 @@
-//! What the system knows about a file.
+//! The attributes of a file.
 
 use std::fs::File;
 use std::io;
@@ -23,7 +23,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// For messages: "it is a WORD".
+    /// The word for messages such as "it is a socket".
     pub fn word(self) -> &'static str {
         match self {
             FileKind::File => "regular file",
@@ -36,7 +36,7 @@ impl FileKind {
         }
     }
 
-    /// `None` for what this system has besides, and for a directory listing that does not tell.
+    /// `None` for a type that only this system has, and for an entry of a listing without types.
     pub(super) fn from_type(kind: FileType) -> Option<Self> {
         Some(match kind {
             FileType::RegularFile => FileKind::File,
@@ -51,32 +51,32 @@ impl FileKind {
     }
 }
 
-/// A file's attributes at one moment. A link's are its own.
+/// The attributes of a file at one moment. For a symbolic link they are those of the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     pub kind: FileKind,
-    /// Permission bits with setuid, setgid and sticky: at most 0o7777.
+    /// Permission bits including setuid, setgid and sticky: at most 0o7777.
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// Bytes, holes included.
+    /// Size in bytes, holes included.
     pub size: u64,
     pub mtime: Time,
     pub ctime: Time,
     pub ino: u64,
     pub dev: u64,
     pub nlink: u64,
-    /// Device number of a device, else 0.
+    /// The number of the device if the file is a device, else 0.
     pub rdev: u64,
 }
 
 impl Stat {
-    /// What tells a directory from any other while somebody holds it open.
+    /// Device and inode. While a process holds a directory open, no other directory has the same id.
     pub fn id(&self) -> (u64, u64) {
         (self.dev, self.ino)
     }
 
-    /// What a backup records of it, without extended attributes.
+    /// The metadata that a backup records, without extended attributes.
     pub fn metadata(&self, names: &mut Names) -> Metadata {
         Metadata {
             mode: self.mode,
@@ -89,7 +89,7 @@ impl Stat {
         }
     }
 
-    // The widths and signs of the fields differ between systems.
+    // The fields have other widths and signs on other systems.
     #[allow(clippy::unnecessary_cast)]
     pub(super) fn from_raw(raw: &rustix::fs::Stat) -> io::Result<Self> {
         let kind = FileKind::from_type(FileType::from_raw_mode(raw.st_mode as _))
@@ -116,7 +116,7 @@ pub fn stat_file(file: &File) -> io::Result<Stat> {
     stat_fd(file.as_fd())
 }
 
-/// The attributes of whatever a descriptor names.
+/// The attributes of the object behind a descriptor, also an `O_PATH` descriptor.
 pub fn stat_fd(fd: BorrowedFd<'_>) -> io::Result<Stat> {
     Stat::from_raw(&rustix::fs::fstat(fd)?)
 }

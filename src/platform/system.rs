@@ -1,4 +1,4 @@
-//! Who we are, where we run, randomness and signals.
+//! The user and host of this process, random bytes and signals.
 
 use std::io;
 
@@ -11,7 +11,7 @@ pub fn is_privileged() -> bool {
     may_chown().unwrap_or_else(|| effective_uid() == 0)
 }
 
-/// Asks for the effective capabilities; `None` where there are none to ask for.
+/// True if the thread has the effective capability `CAP_CHOWN`; `None` on a system without capabilities.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn may_chown() -> Option<bool> {
     use rustix::thread::{capabilities, CapabilitySet};
@@ -24,12 +24,12 @@ fn may_chown() -> Option<bool> {
     None
 }
 
-/// This machine's name; empty if it has none.
+/// The name of this machine; empty if it has none.
 pub fn hostname() -> Vec<u8> {
     rustix::system::uname().nodename().to_bytes().into()
 }
 
-/// Sixteen bytes that nobody can guess.
+/// Sixteen random bytes that nobody can predict.
 pub fn random_bytes16() -> io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     fill_random(&mut bytes)?;
@@ -64,14 +64,14 @@ fn read_urandom(bytes: &mut [u8]) -> io::Result<()> {
     std::fs::File::open("/dev/urandom")?.read_exact(bytes)
 }
 
-/// Keeps signals meant for the application off this thread, so that its handlers run on its own threads.
-/// Signals that a faulty instruction raises in this very thread stay deliverable: blocked, they would
-/// kill the process past every handler.
+/// Blocks signals in this thread, so that the signal handlers of the application run on the application's own
+/// threads. Signals that a faulty instruction raises in this thread are not blocked: blocked, they would kill
+/// the process without calling a handler.
 pub fn block_signals_in_this_thread() {
     const OWN: [libc::c_int; 6] =
         [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
-    // SAFETY: a zeroed `sigset_t` is valid memory for `sigfillset`, which sets all of it; the set outlives
-    // each call, and no old mask is asked for.
+    // SAFETY: a zeroed `sigset_t` is valid memory for `sigfillset`, which sets all of it. The set outlives
+    // each call, and the null pointer means that the old mask is not returned.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&mut set);

@@ -1,4 +1,4 @@
-//! What the tests of several modules need: systems that lack calls, and threads without privilege.
+//! Support for the tests of several modules: simulates missing system calls, and runs code without privilege.
 
 use std::cell::Cell;
 
@@ -30,7 +30,7 @@ pub fn proc_is_missing() -> bool {
     PROC_MISSING.get()
 }
 
-/// Runs `act` on a system whose `statx` tells nothing of mounts, with `/proc` or without.
+/// Runs `act` as on a system whose `statx` does not report mounts, with or without `/proc`.
 pub fn without_statx<T>(has_proc: bool, act: impl FnOnce() -> T) -> T {
     STATX_MISSING.set(true);
     PROC_MISSING.set(!has_proc);
@@ -40,7 +40,7 @@ pub fn without_statx<T>(has_proc: bool, act: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs `act` on a system without `openat2`.
+/// Runs `act` as on a system without `openat2`.
 pub fn without_openat2<T>(act: impl FnOnce() -> T) -> T {
     OPENAT2_MISSING.set(true);
     let result = act();
@@ -48,7 +48,7 @@ pub fn without_openat2<T>(act: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs `act` on a file system that cannot rename exclusively.
+/// Runs `act` as on a file system that cannot rename without replacing.
 pub fn without_noreplace<T>(act: impl FnOnce() -> T) -> T {
     NOREPLACE_MISSING.set(true);
     let result = act();

@@ -20,7 +20,8 @@ fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
     result.unwrap_err().raw_os_error().unwrap()
 }
 
-/// Directories within each other, made beneath descriptors: a path for them may be too long.
+/// Makes `depth` nested directories and returns the deepest. It works by descriptors, because the path may be too
+/// long for a system call.
 fn dig(dir: &Dir, name: &[u8], depth: usize) -> Dir {
     let mut at = dir.try_clone().unwrap();
     for _ in 0..depth {
@@ -249,7 +250,7 @@ fn remove_tree_opens_directories_that_forbid_it() {
     assert!(dir.list().names.is_empty());
 }
 
-/// Something in a closed directory that its owner cannot remove: what stays has the modes that it had.
+/// A closed directory contains an entry that its owner cannot remove: the directories that stay keep their modes.
 #[test]
 fn remove_tree_closes_again_what_it_cannot_remove() {
     if !is_privileged() {
@@ -273,7 +274,7 @@ fn remove_tree_closes_again_what_it_cannot_remove() {
     assert!(inner.join("foreign/full").exists());
 }
 
-/// `from` at `at` as well, until this is dropped.
+/// A bind mount of `from` at `at`, until it is dropped.
 struct Bound(std::path::PathBuf);
 
 impl Bound {
@@ -289,7 +290,8 @@ impl Drop for Bound {
     }
 }
 
-/// A directory and a file of the same file system that are mounted in a tree.
+/// A directory and a file of the same file system are mounted in a tree: the mounts are found, and the tree is not
+/// removed through them.
 #[test]
 fn mounts_of_one_file_system_are_told_and_not_emptied() {
     let (temp, dir) = temp();
@@ -457,7 +459,7 @@ fn attributes_changing_while_they_are_read_are_no_error() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Holes lie only where nothing was written, and every block never written is one.
+    /// Holes are exactly the blocks that were never written.
     #[test]
     fn holes_are_the_blocks_never_written(blocks in proptest::collection::vec(any::<bool>(), 0..40), tail in 0..5000u64) {
         const BLOCK: u64 = 64 * 1024;
@@ -525,7 +527,7 @@ fn a_lock_given_up_does_not_live_on_in_a_copy_of_its_descriptor() {
     let open = || File::options().read(true).write(true).open(temp.path().join("lock")).unwrap();
     let held = open();
     assert!(try_lock(&held, LockPart::Key, true).unwrap());
-    // What a forked child holds until it executes its program.
+    // The descriptor that a forked child holds until it executes its program.
     let copy = held.try_clone().unwrap();
     unlock(&held, LockPart::Key);
     drop(held);
@@ -546,7 +548,7 @@ fn users_and_groups_have_the_names_that_getent_gives() {
     assert_eq!((names.user(4_000_000_001), names.group(4_000_000_001)), (None, None));
 }
 
-/// Punched while it is looked for, a hole can begin where the one before ended.
+/// A hole that is punched during the search can begin at the end of the hole before.
 #[test]
 fn holes_that_touch_are_one() {
     let mut holes = Vec::new();

@@ -1,4 +1,4 @@
-//! Extended attributes by descriptor.
+//! Reads and sets extended attributes by descriptor.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,16 +11,17 @@ use super::meta::{by_path, lacks_proc};
 use super::newer;
 use super::stat::stat_fd;
 
-/// The most bytes of names and values that one file's attributes may have together.
+/// Most bytes that the names and values of one file's attributes may have together.
 pub const XATTRS_MAX: usize = 8 << 20;
 
-/// What XFS shows of POSIX ACLs in its own form on disk, in the initial user namespace. Other file systems take these
-/// names for ordinary attributes, and the ACLs are read in the portable form anyway.
+/// Attributes in which XFS shows POSIX ACLs in its own disk format, in the initial user namespace. A backup leaves
+/// them out, because it has the ACLs in the portable form, and other file systems would store these names as
+/// ordinary attributes.
 const SHOWN_TWICE: [&[u8]; 2] = [b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"];
 
-/// Something whose attributes are read or set: its descriptor, of [`Dir::open_path`] too, and the directory and name
-/// that it was opened by, if they are known. These serve where the system takes no such descriptor and `/proc` is not
-/// mounted.
+/// An object whose attributes are read or set: its descriptor, which may come from [`Dir::open_path`], and its
+/// directory and name, if known. Directory and name are used if the system does not accept such a descriptor and
+/// `/proc` is not mounted.
 #[derive(Clone, Copy)]
 pub struct Named<'n> {
     pub fd: BorrowedFd<'n>,
@@ -34,8 +35,9 @@ impl<'n> From<BorrowedFd<'n>> for Named<'n> {
 }
 
 impl Named<'_> {
-    /// Does by a path in `/proc` what the descriptor is not taken for, or without `/proc` by name. A name may lead
-    /// elsewhere meanwhile: only in a directory of ours that nobody else can write to is that ruled out, else `ENOSYS`.
+    /// Works on an object whose descriptor the system does not accept: by its path in `/proc` or, without `/proc`, by
+    /// its name. Another process could replace the name meanwhile. So the name is used only in a directory that this
+    /// user owns and nobody else can write to; otherwise the error is `ENOSYS`.
     fn unopened<T>(
         self,
         by_proc: impl Fn(&str) -> Result<T, Errno>,
@@ -55,14 +57,13 @@ impl Named<'_> {
     }
 }
 
-/// All extended attributes but [`SHOWN_TWICE`], sorted by name; none where the file system knows no such thing. An attribute
-/// removed meanwhile is left out. More than [`XATTRS_MAX`] bytes are `E2BIG`.
-///
-/// Takes descriptors of [`Dir::open_path`](super::Dir::open_path) too.
+/// All extended attributes without [`SHOWN_TWICE`], sorted by name. The list is empty if the file system has no
+/// extended attributes. An attribute that is removed meanwhile is left out. `E2BIG` for more than [`XATTRS_MAX`]
+/// bytes.
 pub fn read_xattrs<'n>(of: impl Into<Named<'n>>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let of = of.into();
     let list = match read_growing(|buf| list_xattr(of, buf)) {
-        // Some file systems of other machines say so of a file without any (`ENODATA`).
+        // Some network file systems return `ENODATA` for a file without attributes.
         Err(error) if is_unsupported(&error) || is_absent(&error) => return Ok(Vec::new()),
         result => result?,
     };
@@ -83,12 +84,12 @@ pub fn read_xattrs<'n>(of: impl Into<Named<'n>>) -> io::Result<Vec<(Vec<u8>, Vec
         }
     }
     xattrs.sort();
-    // Some file systems of other programs list a name twice.
+    // Some FUSE file systems list a name twice.
     xattrs.dedup_by(|later, earlier| later.0 == earlier.0);
     Ok(xattrs)
 }
 
-/// Sets one extended attribute, replacing the value it had.
+/// Sets one extended attribute and replaces its old value.
 pub fn set_xattr<'n>(of: impl Into<Named<'n>>, name: &[u8], value: &[u8]) -> io::Result<()> {
     let of = of.into();
     match rustix::fs::fsetxattr(of.fd, name, value, XattrFlags::empty()) {
@@ -100,7 +101,8 @@ pub fn set_xattr<'n>(of: impl Into<Named<'n>>, name: &[u8], value: &[u8]) -> io:
     }
 }
 
-/// Removes one extended attribute; an absent one is success, and so is a file system without any.
+/// Removes one extended attribute. Success, too, if the attribute is absent or the file system has no extended
+/// attributes.
 pub fn remove_xattr<'n>(of: impl Into<Named<'n>>, name: &[u8]) -> io::Result<()> {
     let of = of.into();
     let removed = match rustix::fs::fremovexattr(of.fd, name) {
@@ -112,7 +114,7 @@ pub fn remove_xattr<'n>(of: impl Into<Named<'n>>, name: &[u8]) -> io::Result<()>
     };
     match removed {
         Err(error) if is_unsupported(&error) || is_absent(&error) => Ok(()),
-        // Of another user's file the system refuses to remove even what is absent.
+        // On another user's file the system refuses to remove even an absent attribute.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && lacks_xattr(of, name) => Ok(()),
         result => result,
     }
@@ -148,8 +150,8 @@ fn get_xattr(of: Named<'_>, name: &[u8], buf: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Calls `read` with ever larger buffers until what it reads fits. Most files have no attribute, and most
-/// attributes are short: the first buffer is on the stack.
+/// Calls `read` with larger and larger buffers until the result fits. The first buffer is on the stack, because
+/// most files have no attribute and most attributes are short.
 fn read_growing(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec<u8>> {
     let mut small = [0; 256];
     let mut large = Vec::new();
@@ -169,7 +171,8 @@ fn read_growing(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Res
     }
 }
 
-/// Whether a file system has no extended attributes. Without `/proc` the system says `ENOSYS` of a file that may have.
+/// True if the error means that the file system has no extended attributes. Without `/proc`, `ENOSYS` does not mean
+/// that.
 fn is_unsupported(error: &io::Error) -> bool {
     is(error, Errno::NOTSUP) || is(error, Errno::OPNOTSUPP) || (is(error, Errno::NOSYS) && !lacks_proc())
 }
