@@ -17,13 +17,13 @@ pub struct Filter {
 }
 
 struct Rule {
-    what: What,
+    what: RuleKind,
     /// The glob or path as the caller wrote it, for messages.
     text: Vec<u8>,
     used: bool,
 }
 
-enum What {
+enum RuleKind {
     Glob(Pattern),
     Literal(Path),
 }
@@ -44,12 +44,12 @@ impl Filter {
         let mut rules = Vec::with_capacity(globs.len() + paths.len());
         for glob in globs {
             let refused = |what: String| Error::new(Kind::InvalidArg, "use the glob", what).at(glob);
-            let what = What::Glob(Pattern::new(glob).map_err(refused)?);
+            let what = RuleKind::Glob(Pattern::new(glob).map_err(refused)?);
             rules.push(Rule { what, text: glob.clone(), used: false });
         }
         for path in paths {
             let text = path.as_bytes().to_vec();
-            rules.push(Rule { what: What::Literal(path.clone()), text, used: false });
+            rules.push(Rule { what: RuleKind::Literal(path.clone()), text, used: false });
         }
         Ok(Filter { rules })
     }
@@ -85,11 +85,11 @@ impl Filter {
     }
 }
 
-impl What {
+impl RuleKind {
     fn matches(&self, path: &[u8]) -> bool {
         match self {
-            What::Literal(dir) => is_within(path, dir.as_bytes()),
-            What::Glob(pattern) => pattern.matches(path),
+            RuleKind::Literal(dir) => is_within(path, dir.as_bytes()),
+            RuleKind::Glob(pattern) => pattern.matches(path),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use crate::error::{Error, Result};
 use crate::platform;
 
-type Task = Box<dyn FnOnce() + Send>;
+type PoolTask = Box<dyn FnOnce() + Send>;
 
 /// A fixed set of threads. Dropping the pool waits for all of them, so no thread outlives the pool.
 pub struct Pool {
@@ -22,20 +22,20 @@ pub struct Pool {
 
 #[derive(Default)]
 struct Queue {
-    tasks: Mutex<Tasks>,
+    tasks: Mutex<QueuedTasks>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Tasks {
-    waiting: VecDeque<Task>,
+struct QueuedTasks {
+    waiting: VecDeque<PoolTask>,
     closed: bool,
 }
 
 /// The future result of a task of a [`Pool`].
-pub struct Pending<T>(Arc<Slot<T>>);
+pub struct Pending<T>(Arc<ResultSlot<T>>);
 
-struct Slot<T> {
+struct ResultSlot<T> {
     result: Mutex<Option<std::thread::Result<T>>>,
     done: Condvar,
 }
@@ -79,7 +79,7 @@ impl Pool {
 
     /// Runs `task` on one of the threads. Tasks start in the order of the calls.
     pub fn run<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
-        let slot = Arc::new(Slot { result: Mutex::new(None), done: Condvar::new() });
+        let slot = Arc::new(ResultSlot { result: Mutex::new(None), done: Condvar::new() });
         let theirs = slot.clone();
         lock(&self.queue.tasks).waiting.push_back(Box::new(move || {
             let result = catch_unwind(AssertUnwindSafe(task));
@@ -93,7 +93,7 @@ impl Pool {
 
 impl Queue {
     /// Waits for the next task; `None` when the queue is empty and closed.
-    fn next(&self) -> Option<Task> {
+    fn next(&self) -> Option<PoolTask> {
         let mut tasks = lock(&self.tasks);
         loop {
             if let Some(task) = tasks.waiting.pop_front() {

@@ -7,7 +7,7 @@ use super::{engine, Error, Result, MD4_MAGICS, ROLLSUM_SIGNATURE_MAGIC, SIGNATUR
 
 /// A complete signature, ready for making deltas against its basis.
 pub struct Signature {
-    header: Header,
+    header: SignatureHeader,
     blocks: u32,
     pub(super) basis: engine::Basis,
 }
@@ -20,7 +20,7 @@ pub(super) enum Kind {
 }
 
 /// The header of a signature.
-pub(super) struct Header {
+pub(super) struct SignatureHeader {
     #[cfg_attr(feature = "librsync", allow(dead_code))]
     pub kind: Kind,
     pub block_len: u32,
@@ -33,7 +33,7 @@ impl Signature {
     /// The length of the basis is not known from its signature: the last block may be shorter than the
     /// others.
     pub fn parse(bytes: &[u8]) -> Result<Signature> {
-        let header = Header::read(bytes)?;
+        let header = SignatureHeader::read(bytes)?;
         let entries = header.entries(bytes);
         if !entries.remainder().is_empty() {
             return Err(Error::SignatureTail(entries.remainder().len() as u64));
@@ -69,8 +69,8 @@ impl Signature {
     }
 }
 
-impl Header {
-    fn read(signature: &[u8]) -> Result<Header> {
+impl SignatureHeader {
+    fn read(signature: &[u8]) -> Result<SignatureHeader> {
         let header = signature.get(..SIGNATURE_HEADER as usize);
         let header = header.ok_or(Error::SignatureHeader(signature.len() as u64))?;
         let kind = kind_of(be32(&header[0..4]))?;
@@ -81,7 +81,7 @@ impl Header {
         if !valid_strong_len(strong_len) {
             return Err(Error::StrongLen(strong_len));
         }
-        Ok(Header { kind, block_len, strong_len })
+        Ok(SignatureHeader { kind, block_len, strong_len })
     }
 
     /// The entries of `signature`, whose header this is. Each entry is a weak sum and a strong sum.

@@ -27,7 +27,7 @@ pub struct Dir {
 
 /// The names in a directory, unsorted, without `.` and `..`.
 #[derive(Debug, Default)]
-pub struct Listing {
+pub struct DirListing {
     /// Each name with its type, if the file system lists types. The type may be out of date.
     pub names: Vec<(Box<[u8]>, Option<FileKind>)>,
     /// The error that ended the listing early. `names` has the names read before the error.
@@ -116,14 +116,14 @@ impl Dir {
         Ok(rustix::fs::readlinkat(self, component(name)?, Vec::new())?.into_bytes())
     }
 
-    pub fn list(&self) -> Listing {
-        let mut listing = Listing::default();
+    pub fn list(&self) -> DirListing {
+        let mut listing = DirListing::default();
         listing.error = self.read_names(&mut listing).err();
         listing
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn read_names(&self, listing: &mut Listing) -> io::Result<()> {
+    fn read_names(&self, listing: &mut DirListing) -> io::Result<()> {
         if self.moved.swap(true, Ordering::Relaxed) {
             rustix::fs::seek(self, rustix::fs::SeekFrom::Start(0))?;
         }
@@ -137,7 +137,7 @@ impl Dir {
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn read_names(&self, listing: &mut Listing) -> io::Result<()> {
+    fn read_names(&self, listing: &mut DirListing) -> io::Result<()> {
         for entry in rustix::fs::Dir::read_from(self)? {
             let entry = entry?;
             listing.push(entry.file_name().to_bytes(), entry.file_type());
@@ -216,7 +216,7 @@ fn other_case(letter: char) -> Option<char> {
     cases.into_iter().flatten().find(|&other| other != letter)
 }
 
-impl Listing {
+impl DirListing {
     fn push(&mut self, name: &[u8], kind: rustix::fs::FileType) {
         if name != b"." && name != b".." {
             self.names.push((name.into(), FileKind::from_type(kind)));

@@ -29,7 +29,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use data::{holes, start_writeback};
-pub use dir::{Dir, Listing};
+pub use dir::{Dir, DirListing};
 pub use file_system::{CtimeKind, FileSystem};
 pub use lock::{hold_dir, is_dir_held, lacks_locks, try_lock, unlock, LockPart};
 pub use meta::{lacks_proc, set_mode, set_owner, set_times};

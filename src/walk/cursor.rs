@@ -9,7 +9,7 @@ use crate::error::is_shortage;
 use crate::exclude::Excludes;
 use crate::platform::{Dir, FileKind, Stat};
 
-use super::frame::{self, Frame, Unused, HELD_MAX};
+use super::frame::{self, Unused, WalkFrame, HELD_MAX};
 use super::{Found, WalkOptions, Walked};
 
 /// The settings that all parts of a walk share.
@@ -26,7 +26,7 @@ pub(super) struct Cursor {
     /// Number of directories above the first of `frames`.
     above: usize,
     /// The directories on the current path, topmost first.
-    frames: Vec<Frame>,
+    frames: Vec<WalkFrame>,
     /// The path of the directory of the last frame.
     here: Vec<u8>,
     /// The directory that was yielded last and is entered next.
@@ -48,7 +48,7 @@ enum Enter {
 }
 
 /// The result of one part of a walk.
-pub(super) struct Part {
+pub(super) struct WalkPart {
     pub found: Vec<Found>,
     /// Number of directories opened.
     pub opened: usize,
@@ -67,7 +67,7 @@ impl Cursor {
         terms: Arc<Terms>,
         excludes: Excludes,
         above: usize,
-        frames: Vec<Frame>,
+        frames: Vec<WalkFrame>,
         here: Vec<u8>,
     ) -> Cursor {
         Cursor {
@@ -87,7 +87,7 @@ impl Cursor {
     /// Walks until `count` finds are made or `depth` directories are entered below the first one. The result has
     /// more finds only if they concern the directory entered last. The part also ends before the first name of a
     /// directory whose exclude file has more than `exclude_max` bytes.
-    pub fn run(mut self, count: usize, depth: usize, exclude_max: usize) -> Part {
+    pub fn run(mut self, count: usize, depth: usize, exclude_max: usize) -> WalkPart {
         let mut found = Vec::with_capacity(count);
         self.exclude_max = exclude_max;
         if self.awaits_excludes {
@@ -102,7 +102,7 @@ impl Cursor {
             self.settle(&mut found);
         }
         found.shrink_to_fit();
-        Part { found, opened: self.opened, rest: self.into_rest() }
+        WalkPart { found, opened: self.opened, rest: self.into_rest() }
     }
 
     /// Enters the directory that was yielded last, and takes the finds about that directory. Only names remain then.
@@ -141,7 +141,7 @@ impl Cursor {
             return (self, None);
         }
         let mut weight = 0;
-        let mut fits = |(_, kind): &frame::Name| {
+        let mut fits = |(_, kind): &frame::ListedName| {
             let before = weight;
             weight += if *kind == Some(FileKind::Dir) { dir_weight } else { 1 };
             before < limit
@@ -191,10 +191,13 @@ impl Cursor {
             Enter::Root => self.terms.root.try_clone(),
             Enter::Name(name) => {
                 self.here = frame::join(&self.here, name);
-                self.frames.last().map_or(Ok(&self.terms.root), Frame::dir).and_then(|dir| dir.open_dir(name))
+                self.frames
+                    .last()
+                    .map_or(Ok(&self.terms.root), WalkFrame::dir)
+                    .and_then(|dir| dir.open_dir(name))
             }
         };
-        match opened.and_then(|dir| Frame::open(dir, &self.here)) {
+        match opened.and_then(|dir| WalkFrame::open(dir, &self.here)) {
             // Opening a directory can mount a file system on it, so the device is compared again.
             Ok((frame, _)) if self.is_foreign(frame.id.0) => {
                 self.pending.push_back(Found::Unlisted { path: self.path_here() });
@@ -209,7 +212,7 @@ impl Cursor {
         }
     }
 
-    fn push(&mut self, mut frame: Frame, broken_off: Option<io::Error>) {
+    fn push(&mut self, mut frame: WalkFrame, broken_off: Option<io::Error>) {
         let depth = self.above + self.frames.len();
         let incomplete = broken_off.or(frame.drop_unfit(self.here.len(), depth < DEPTH_MAX));
         if let Some(error) = incomplete {

@@ -15,15 +15,15 @@ const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8; 43] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
 /// A name, and its type if the listing gave one.
-pub(super) type Name = (Box<[u8]>, Option<FileKind>);
+pub(super) type ListedName = (Box<[u8]>, Option<FileKind>);
 
-pub(super) struct Frame {
+pub(super) struct WalkFrame {
     /// The open directory. `None` while it is closed because the walk is far below it or far before it.
     pub dir: Option<Arc<Dir>>,
     /// Device and inode, to check that a directory opened again is the same one.
     pub id: (u64, u64),
     /// Names that the walk has not looked at yet, sorted.
-    pub names: std::vec::IntoIter<Name>,
+    pub names: std::vec::IntoIter<ListedName>,
     /// Length of the parent's path, in bytes.
     pub parent_len: usize,
     /// The errno of a failed attempt to open the directory again.
@@ -37,21 +37,21 @@ pub(super) enum Unused {
     Message(String),
 }
 
-impl Frame {
+impl WalkFrame {
     /// Lists the directory at `path`. The second value is the error that kept the list from being complete, if any.
-    pub fn open(dir: Dir, path: &[u8]) -> io::Result<(Frame, Option<io::Error>)> {
+    pub fn open(dir: Dir, path: &[u8]) -> io::Result<(WalkFrame, Option<io::Error>)> {
         let id = dir.stat_self()?.id();
         let mut listing = dir.list();
         listing.names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let names = listing.names.into_iter();
         let dir = Some(Arc::new(dir));
-        Ok((Frame { dir, id, names, parent_len: parent_len(path), lost: None }, listing.error))
+        Ok((WalkFrame { dir, id, names, parent_len: parent_len(path), lost: None }, listing.error))
     }
 
     /// Moves the next `count` names to a frame of their own.
-    pub fn split(&mut self, count: usize) -> Frame {
+    pub fn split(&mut self, count: usize) -> WalkFrame {
         let names = self.names.by_ref().take(count).collect::<Vec<_>>().into_iter();
-        Frame { dir: self.dir.clone(), names, ..*self }
+        WalkFrame { dir: self.dir.clone(), names, ..*self }
     }
 
     /// The open directory. If it could not be opened again, the error is `ESTALE` or a shortage, and never `ENOENT`:
@@ -91,8 +91,9 @@ impl Frame {
     /// Drops the names that would make a path too long, and all names if `deeper` is false because the directory lies
     /// at the deepest level. Returns an error if names were dropped.
     pub fn drop_unfit(&mut self, path_len: usize, deeper: bool) -> Option<io::Error> {
-        let fits =
-            |name: &Name| deeper && name.0.len() <= NAME_MAX && path_len + 1 + name.0.len() <= PATH_LEN_MAX;
+        let fits = |name: &ListedName| {
+            deeper && name.0.len() <= NAME_MAX && path_len + 1 + name.0.len() <= PATH_LEN_MAX
+        };
         if self.names.as_slice().iter().all(fits) {
             return None;
         }
@@ -100,7 +101,7 @@ impl Frame {
         Some(io::Error::new(io::ErrorKind::InvalidFilename, "holds names too long or too deep for a backup"))
     }
 
-    fn retain(&mut self, keep: impl Fn(&Name) -> bool) {
+    fn retain(&mut self, keep: impl Fn(&ListedName) -> bool) {
         let names = std::mem::take(&mut self.names);
         self.names = names.filter(keep).collect::<Vec<_>>().into_iter();
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::frame::{Frame, HELD_MAX};
+use super::frame::{WalkFrame, HELD_MAX};
 use super::*;
 use crate::entry::compare_paths;
 use crate::platform::testing::{as_nobody, without_openat2};
@@ -196,7 +196,7 @@ fn an_ancestor_is_found_again_from_the_root_and_must_be_the_same() {
     let (temp, dir) = temp();
     fs::create_dir_all(temp.path().join("a/b")).unwrap();
     let lost = |path: &[u8]| {
-        let (mut frame, _) = Frame::open(dir.open_dir(b"a").unwrap(), b"a").unwrap();
+        let (mut frame, _) = WalkFrame::open(dir.open_dir(b"a").unwrap(), b"a").unwrap();
         frame.dir = None;
         // As if the child had been moved away: its parent is now another directory.
         frame.find_again(Some(&dir), &dir, path);

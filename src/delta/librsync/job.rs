@@ -11,7 +11,7 @@ use librsync_sys as c;
 const OUT: usize = 64 << 10;
 
 /// A job that signs, reads a signature, makes a delta, or patches.
-pub struct Job {
+pub struct EngineJob {
     raw: NonNull<c::rs_job_t>,
     out: Box<[u8]>,
     done: bool,
@@ -19,12 +19,12 @@ pub struct Job {
 
 // SAFETY: a job is plain memory with one owner. The value that creates a job keeps alive the memory to which
 // the job points; the functions below say how.
-unsafe impl Send for Job {}
+unsafe impl Send for EngineJob {}
 
-impl Job {
-    pub fn sign(magic: u32, block_len: u32, strong_len: u32) -> io::Result<Job> {
+impl EngineJob {
+    pub fn sign(magic: u32, block_len: u32, strong_len: u32) -> io::Result<EngineJob> {
         // SAFETY: `rs_sig_begin` accepts any numbers and copies them.
-        Job::own(|| unsafe { c::rs_sig_begin(block_len as usize, strong_len as usize, magic as c_int) })
+        EngineJob::own(|| unsafe { c::rs_sig_begin(block_len as usize, strong_len as usize, magic as c_int) })
     }
 
     /// A job that patches. The job calls `copy` with `basis` to read from the basis.
@@ -32,15 +32,15 @@ impl Job {
     /// # Safety
     ///
     /// A call of `copy` with `basis` must be sound until the job is dropped.
-    pub unsafe fn patch(copy: c::rs_copy_cb, basis: *mut c_void) -> io::Result<Job> {
+    pub unsafe fn patch(copy: c::rs_copy_cb, basis: *mut c_void) -> io::Result<EngineJob> {
         // SAFETY: `rs_patch_begin` only stores both; the caller guarantees that later calls are sound.
-        Job::own(|| unsafe { c::rs_patch_begin(copy, basis) })
+        EngineJob::own(|| unsafe { c::rs_patch_begin(copy, basis) })
     }
 
-    fn own(begin: impl FnOnce() -> *mut c::rs_job_t) -> io::Result<Job> {
+    fn own(begin: impl FnOnce() -> *mut c::rs_job_t) -> io::Result<EngineJob> {
         silence();
         let raw = NonNull::new(begin()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Job { raw, out: vec![0; OUT].into(), done: false })
+        Ok(EngineJob { raw, out: vec![0; OUT].into(), done: false })
     }
 
     /// Passes `bytes` to the job and writes its output to `out`.
@@ -80,7 +80,7 @@ impl Job {
     }
 }
 
-impl Drop for Job {
+impl Drop for EngineJob {
     fn drop(&mut self) {
         // SAFETY: the job came from the C engine and is freed once.
         unsafe { c::rs_job_free(self.raw.as_ptr()) };
@@ -88,18 +88,18 @@ impl Drop for Job {
 }
 
 /// The sums of a basis and their table, in the C engine's memory.
-pub struct Sums(NonNull<c::rs_signature_t>);
+pub struct EngineSums(NonNull<c::rs_signature_t>);
 
-// SAFETY: plain memory with one owner, as a `Job` is.
-unsafe impl Send for Sums {}
+// SAFETY: plain memory with one owner, as a `EngineJob` is.
+unsafe impl Send for EngineSums {}
 
-impl Sums {
-    pub fn load(signature: &[u8]) -> io::Result<Sums> {
+impl EngineSums {
+    pub fn load(signature: &[u8]) -> io::Result<EngineSums> {
         let mut raw = ptr::null_mut();
         // SAFETY: `rs_loadsig_begin` stores a pointer to new sums in `raw`. The sums outlive the job that
         // fills them.
-        let mut job = Job::own(|| unsafe { c::rs_loadsig_begin(&mut raw) })?;
-        let sums = Sums(NonNull::new(raw).ok_or(io::ErrorKind::OutOfMemory)?);
+        let mut job = EngineJob::own(|| unsafe { c::rs_loadsig_begin(&mut raw) })?;
+        let sums = EngineSums(NonNull::new(raw).ok_or(io::ErrorKind::OutOfMemory)?);
         job.finish(signature, &mut io::sink())?;
         // SAFETY: the sums are loaded and have no table yet.
         match unsafe { c::rs_build_hash_table(raw) } {
@@ -109,13 +109,13 @@ impl Sums {
     }
 
     /// A job that makes a delta. It must be dropped before the sums.
-    pub fn delta(&self) -> io::Result<Job> {
+    pub fn delta(&self) -> io::Result<EngineJob> {
         // SAFETY: the sums are loaded and have their table.
-        Job::own(|| unsafe { c::rs_delta_begin(self.0.as_ptr()) })
+        EngineJob::own(|| unsafe { c::rs_delta_begin(self.0.as_ptr()) })
     }
 }
 
-impl Drop for Sums {
+impl Drop for EngineSums {
     fn drop(&mut self) {
         // SAFETY: the sums came from the C engine and are freed once. No job uses them any more.
         unsafe { c::rs_free_sumset(self.0.as_ptr()) };

@@ -18,9 +18,9 @@ mod patch;
 use std::io::{self, Sink, Write};
 use std::marker::PhantomData;
 
-use super::signature::Header;
+use super::signature::SignatureHeader;
 use super::{Params, Result, Signature, SIGNATURE_MAGIC};
-use job::{Job, Sums};
+use job::{EngineJob, EngineSums};
 
 pub use patch::patch_up_to;
 
@@ -39,14 +39,14 @@ const PIECE: usize = 64 << 10;
 pub(super) struct Basis(Box<[u8]>);
 
 impl Basis {
-    pub fn new(_: &Header, signature: &[u8]) -> Basis {
+    pub fn new(_: &SignatureHeader, signature: &[u8]) -> Basis {
         Basis(signature.into())
     }
 }
 
 /// Writes the signature of the pushed content.
 pub struct Signer<W: Write> {
-    job: Job,
+    job: EngineJob,
     out: W,
 }
 
@@ -54,7 +54,7 @@ impl<W: Write> Signer<W> {
     /// Fails with `InvalidInput` if `params` are out of range.
     pub fn new(params: Params, out: W) -> io::Result<Self> {
         params.check()?;
-        Ok(Signer { job: Job::sign(SIGNATURE_MAGIC, params.block_len, params.strong_len)?, out })
+        Ok(Signer { job: EngineJob::sign(SIGNATURE_MAGIC, params.block_len, params.strong_len)?, out })
     }
 
     /// Takes the next bytes of the content.
@@ -74,8 +74,8 @@ impl<W: Write> Signer<W> {
 /// content in the same pass.
 pub struct DeltaWriter<'s, W: Write, S: Write = Sink> {
     /// Declared before `_sums` and so dropped before them: the job reads the sums.
-    job: Job,
-    _sums: Sums,
+    job: EngineJob,
+    _sums: EngineSums,
     out: W,
     /// Pushed bytes that `job` does not have yet.
     held: Vec<u8>,
@@ -110,7 +110,7 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
 
     fn build(signature: &'s Signature, basis_len: u64, out: W, signer: Option<Signer<S>>) -> Result<Self> {
         signature.check_basis_len(basis_len)?;
-        let sums = Sums::load(&signature.basis.0)?;
+        let sums = EngineSums::load(&signature.basis.0)?;
         Ok(DeltaWriter {
             // The job needs the sums, so the writer keeps them.
             job: sums.delta()?,

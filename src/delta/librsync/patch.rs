@@ -11,7 +11,7 @@ use librsync_sys as c;
 
 use super::super::encode::Encoder;
 use super::super::{Command, Commands, Error, Result};
-use super::job::Job;
+use super::job::EngineJob;
 
 /// Like [`patch`](super::super::patch()), for a content of unknown length of at most `out_limit` bytes.
 /// Returns the length.
@@ -59,14 +59,14 @@ impl<W: Write> Write for Literals<'_, W> {
 
 /// Takes the bytes of a delta and writes the new content to `out`.
 struct Patcher<'p, B, W> {
-    job: Job,
+    job: EngineJob,
     /// A leaked box to which the job points. `drop` frees it.
-    source: NonNull<Source<'p, B>>,
+    source: NonNull<BasisSource<'p, B>>,
     out: &'p mut W,
 }
 
 /// The data of [`copy`].
-struct Source<'b, B> {
+struct BasisSource<'b, B> {
     basis: &'b mut B,
     /// The error of the last copy, if it failed.
     error: Option<Error>,
@@ -74,9 +74,9 @@ struct Source<'b, B> {
 
 impl<'p, B: Read + Seek, W: Write> Patcher<'p, B, W> {
     fn new(basis: &'p mut B, out: &'p mut W) -> io::Result<Self> {
-        let source = NonNull::from(Box::leak(Box::new(Source { basis, error: None })));
+        let source = NonNull::from(Box::leak(Box::new(BasisSource { basis, error: None })));
         // SAFETY: the source is not freed while the job can run.
-        let job = unsafe { Job::patch(copy::<B>, source.as_ptr().cast()) };
+        let job = unsafe { EngineJob::patch(copy::<B>, source.as_ptr().cast()) };
         match job {
             Ok(job) => Ok(Patcher { job, source, out }),
             Err(error) => {
@@ -131,7 +131,7 @@ extern "C" fn copy<B: Read + Seek>(
     buf: *mut *mut c_void,
 ) -> c::rs_result {
     // SAFETY: the job was made with a source of this type, and nothing else uses it while the job runs.
-    let source = unsafe { &mut *source.cast::<Source<B>>() };
+    let source = unsafe { &mut *source.cast::<BasisSource<B>>() };
     // SAFETY: `*buf` has room for `*len` bytes, inside the job's output buffer, which is initialized.
     let bytes = unsafe { slice::from_raw_parts_mut((*buf).cast::<u8>(), *len) };
     let at = pos as u64;

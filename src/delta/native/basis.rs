@@ -1,7 +1,7 @@
 //! The sums of a basis in a form that is quick to search.
 
-use super::super::signature::{be32, Header, Kind};
-use super::filter::Table;
+use super::super::signature::{be32, Kind, SignatureHeader};
+use super::filter::SumTable;
 use super::strong::Sum;
 
 /// The sums of the blocks of a basis, and a table over the weak sums. Memory: about 32 bytes a block with
@@ -10,12 +10,12 @@ pub struct Basis {
     pub kind: Kind,
     strong_len: usize,
     strong: Box<[u8]>,
-    pub table: Table,
+    pub table: SumTable,
 }
 
 impl Basis {
     /// Takes the sums from `signature`. Its `header` must have been read, and its length checked.
-    pub fn new(header: &Header, signature: &[u8]) -> Basis {
+    pub fn new(header: &SignatureHeader, signature: &[u8]) -> Basis {
         let (kind, strong_len) = (header.kind, header.strong_len as usize);
         let entries = header.entries(signature);
         let mut keys = Vec::with_capacity(entries.len());
@@ -24,7 +24,7 @@ impl Basis {
             keys.push(kind.key(be32(&entry[..4])));
             strong.extend_from_slice(&entry[4..]);
         }
-        Basis { kind, strong_len, strong: strong.into(), table: Table::new(keys) }
+        Basis { kind, strong_len, strong: strong.into(), table: SumTable::new(keys) }
     }
 
     /// True if `sum` begins with the stored strong sum of the block with number `block`.

@@ -7,7 +7,7 @@
 /// bits, because a processor can load eight such words at once.
 ///
 /// The compiler knows the number of words, so testing a key needs no bounds check.
-pub enum Filter {
+pub enum SumFilter {
     W10(Box<[u32; 1 << 10]>),
     W13(Box<[u32; 1 << 13]>),
     W16(Box<[u32; 1 << 16]>),
@@ -37,27 +37,27 @@ pub const fn shift<const N: usize>() -> u32 {
     32 - N.trailing_zeros()
 }
 
-impl Filter {
+impl SumFilter {
     /// Takes at least one word for each block, up to the largest size. With one word a block, one position in 200 is
     /// accepted although no block has its key; with two words, one in 1,000.
     fn new(keys: &[u32]) -> Self {
         match keys.len() {
-            0..=0x400 => Filter::W10(fill(keys)),
-            0x401..=0x2000 => Filter::W13(fill(keys)),
-            0x2001..=0x1_0000 => Filter::W16(fill(keys)),
-            0x1_0001..=0x4_0000 => Filter::W18(fill(keys)),
-            _ => Filter::W21(fill(keys)),
+            0..=0x400 => SumFilter::W10(fill(keys)),
+            0x401..=0x2000 => SumFilter::W13(fill(keys)),
+            0x2001..=0x1_0000 => SumFilter::W16(fill(keys)),
+            0x1_0001..=0x4_0000 => SumFilter::W18(fill(keys)),
+            _ => SumFilter::W21(fill(keys)),
         }
     }
 
     /// False if surely no block has this key.
     pub fn may_hold(&self, key: u32) -> bool {
         match self {
-            Filter::W10(words) => test(words, key),
-            Filter::W13(words) => test(words, key),
-            Filter::W16(words) => test(words, key),
-            Filter::W18(words) => test(words, key),
-            Filter::W21(words) => test(words, key),
+            SumFilter::W10(words) => test(words, key),
+            SumFilter::W13(words) => test(words, key),
+            SumFilter::W16(words) => test(words, key),
+            SumFilter::W18(words) => test(words, key),
+            SumFilter::W21(words) => test(words, key),
         }
     }
 }
@@ -75,8 +75,8 @@ fn fill<const N: usize>(keys: &[u32]) -> Box<[u32; N]> {
 }
 
 /// Finds the blocks that have a key.
-pub struct Table {
-    pub filter: Filter,
+pub struct SumTable {
+    pub filter: SumFilter,
     /// The key of each block.
     keys: Box<[u32]>,
     /// Block numbers, sorted by bucket (the upper bits of the key), then by key, then by number.
@@ -87,7 +87,7 @@ pub struct Table {
     shift: u32,
 }
 
-impl Table {
+impl SumTable {
     /// Makes the table from the key of each block, by number. There must be fewer than 2^32 blocks.
     pub fn new(keys: Vec<u32>) -> Self {
         let bits = (keys.len() / 2).next_power_of_two().trailing_zeros();
@@ -109,8 +109,8 @@ impl Table {
         for range in starts.windows(2) {
             order[range[0] as usize..range[1] as usize].sort_by_key(|&block| keys[block as usize]);
         }
-        Table {
-            filter: Filter::new(&keys),
+        SumTable {
+            filter: SumFilter::new(&keys),
             keys: keys.into(),
             order: order.into(),
             starts: starts.into(),

@@ -4,7 +4,7 @@
 //! Rollsum (`rollsum.h`) is similar to Adler-32: two sums of 16 bits.
 
 use super::super::signature::Kind;
-use super::filter::{hint, test, Filter};
+use super::filter::{hint, test, SumFilter};
 
 const MULT: u32 = 0x0810_4225;
 /// RabinKarp adds this to a byte that leaves the window: it corrects the share of the start value 1 in the
@@ -130,14 +130,14 @@ impl Roller {
     /// Returns the number of steps: `leaving.len()`, or fewer if the filter accepted the key after the last
     /// step. The filter may also accept the key after step `leaving.len()`, so the caller must search the
     /// table in any case.
-    pub fn roll(&self, sum: &mut u32, leaving: &[u8], entering: &[u8], filter: &Filter) -> usize {
+    pub fn roll(&self, sum: &mut u32, leaving: &[u8], entering: &[u8], filter: &SumFilter) -> usize {
         match (self.kind, filter) {
             (Kind::Rollsum, _) => self.roll_rollsum(sum, leaving, entering, filter),
-            (Kind::RabinKarp, Filter::W10(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, Filter::W13(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, Filter::W16(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, Filter::W18(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, Filter::W21(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, SumFilter::W10(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, SumFilter::W13(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, SumFilter::W16(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, SumFilter::W18(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (Kind::RabinKarp, SumFilter::W21(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
         }
     }
 
@@ -215,7 +215,7 @@ impl Roller {
         done
     }
 
-    fn roll_rollsum(&self, sum: &mut u32, leaving: &[u8], entering: &[u8], filter: &Filter) -> usize {
+    fn roll_rollsum(&self, sum: &mut u32, leaving: &[u8], entering: &[u8], filter: &SumFilter) -> usize {
         let (mut s1, mut s2) = (*sum & 0xffff, *sum >> 16);
         let mut done = 0;
         for (&out, &into) in leaving.iter().zip(entering) {

@@ -23,7 +23,7 @@ const PORTION: usize = 128 << 10;
 pub struct DeltaWriter<'s, W: Write, S: Write = Sink> {
     search: Search<'s>,
     encoder: Encoder<W>,
-    signing: Signing<S>,
+    signing: NewSignature<S>,
     block_len: usize,
     /// The last pushed bytes, from the first position that is still needed or from a position before it.
     held: Vec<u8>,
@@ -32,7 +32,7 @@ pub struct DeltaWriter<'s, W: Write, S: Write = Sink> {
 }
 
 /// How the new signature is made.
-enum Signing<S: Write> {
+enum NewSignature<S: Write> {
     /// No signature is made.
     No,
     /// Both signatures have the same block length: the search uses the new signature's strong sums.
@@ -44,7 +44,7 @@ enum Signing<S: Write> {
 impl<'s, W: Write> DeltaWriter<'s, W> {
     /// Fails unless `signature` has as many blocks as a basis of `basis_len` bytes.
     pub fn new(signature: &'s Signature, basis_len: u64, out: W) -> Result<Self> {
-        Self::build(signature, basis_len, out, Signing::No)
+        Self::build(signature, basis_len, out, NewSignature::No)
     }
 
     /// Writes the end of the delta and returns its output.
@@ -66,14 +66,14 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         sig_out: S,
     ) -> Result<Self> {
         let signing = if new_params.block_len == signature.block_len() {
-            Signing::Shared(SharedSums::new(SumsWriter::new(new_params, sig_out)?, new_params.block_len))
+            NewSignature::Shared(SharedSums::new(SumsWriter::new(new_params, sig_out)?, new_params.block_len))
         } else {
-            Signing::Apart(Signer::new(new_params, sig_out)?)
+            NewSignature::Apart(Signer::new(new_params, sig_out)?)
         };
         Self::build(signature, basis_len, delta_out, signing)
     }
 
-    fn build(signature: &'s Signature, basis_len: u64, out: W, signing: Signing<S>) -> Result<Self> {
+    fn build(signature: &'s Signature, basis_len: u64, out: W, signing: NewSignature<S>) -> Result<Self> {
         signature.check_basis_len(basis_len)?;
         Ok(DeltaWriter {
             search: Search::new(signature, basis_len),
@@ -94,7 +94,7 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
 
     /// Takes the next bytes of the new content.
     pub fn update(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Signing::Apart(signer) = &mut self.signing {
+        if let NewSignature::Apart(signer) = &mut self.signing {
             signer.update(bytes)?;
         }
         let mut rest = if self.held.is_empty() { bytes } else { self.join(bytes)? };
@@ -131,9 +131,9 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         let view = View { bytes: &self.held, start: self.held_at };
         self.search.finish(view, &mut self.encoder)?;
         let signed = match self.signing {
-            Signing::No => None,
-            Signing::Shared(shared) => Some(shared.finish(view)?),
-            Signing::Apart(signer) => Some(signer.finish()?),
+            NewSignature::No => None,
+            NewSignature::Shared(shared) => Some(shared.finish(view)?),
+            NewSignature::Apart(signer) => Some(signer.finish()?),
         };
         Ok((self.encoder.finish()?, signed))
     }
@@ -167,7 +167,7 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
 
     fn advance(&mut self, view: View) -> io::Result<()> {
         let shared = match &mut self.signing {
-            Signing::Shared(shared) => {
+            NewSignature::Shared(shared) => {
                 shared.sign(view, self.search.at())?;
                 Some(&*shared)
             }
@@ -179,7 +179,7 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
     /// The first position of the stream that the search or the signature still needs.
     fn needed(&self) -> u64 {
         match &self.signing {
-            Signing::Shared(shared) => self.search.at().min(shared.needs()),
+            NewSignature::Shared(shared) => self.search.at().min(shared.needs()),
             _ => self.search.at(),
         }
     }

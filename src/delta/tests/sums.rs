@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::noise;
-use crate::delta::native::filter::Table;
+use crate::delta::native::filter::SumTable;
 use crate::delta::native::strong::{sum, sums, Sum, GROUP};
 use crate::delta::native::weak::{rabinkarp, Roller};
 use crate::delta::signature::Kind;

@@ -47,7 +47,7 @@ pub unsafe extern "C" fn ibt_options_add_include(
 }
 
 /// Limits the number of rules, because the filter tests every entry of a snapshot against every glob.
-fn room_for_one(options: &Options) -> Result<(), Refusal> {
+fn room_for_one(options: &Options) -> Result<(), SetterRefusal> {
     const RULES_MAX: usize = 10_000;
     match options.includes.len() + options.paths.len() < RULES_MAX {
         true => Ok(()),

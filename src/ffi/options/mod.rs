@@ -79,7 +79,7 @@ pub(super) unsafe fn settings(options: *const ibt_options, doing: &str) -> Resul
 }
 
 /// Why a setter fails: the rest of "SETTER: ...".
-type Refusal = String;
+type SetterRefusal = String;
 
 /// The body of every setter: applies `change`, or marks the object with the refusal. `change` returns the
 /// callback that it replaced. That callback is dropped after the last access to the options, because its
@@ -87,7 +87,7 @@ type Refusal = String;
 fn set<T>(
     mut options: Handle<ibt_options>,
     setter: &str,
-    change: impl FnOnce(&mut Settings) -> Result<T, Refusal>,
+    change: impl FnOnce(&mut Settings) -> Result<T, SetterRefusal>,
 ) -> ibt_status {
     // SAFETY: while a setter runs, the header forbids every other use. The reference ends before `before` is dropped.
     let Some(object) = (unsafe { options.get_mut() }) else { return IBT_ERR_INVALID_ARG };

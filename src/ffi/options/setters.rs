@@ -563,11 +563,11 @@ pub unsafe extern "C" fn ibt_options_set_allow_unlocked(options: *mut ibt_option
 /// # Safety
 ///
 /// As for [`args::bytes`].
-pub(super) unsafe fn bytes<'a>(text: *const c_char, name: &str) -> Result<&'a [u8], Refusal> {
+pub(super) unsafe fn bytes<'a>(text: *const c_char, name: &str) -> Result<&'a [u8], SetterRefusal> {
     // SAFETY: the caller's promise.
     unsafe { args::bytes(text, "", name) }.map_err(|error| error.detail)
 }
 
-pub(super) fn unknown(what: &str, number: i32) -> Refusal {
+pub(super) fn unknown(what: &str, number: i32) -> SetterRefusal {
     format!("{what} {number} is unknown")
 }

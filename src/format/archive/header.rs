@@ -8,7 +8,7 @@ use crate::entry::Metadata;
 use crate::stamp::Time;
 
 /// The encoded records of an `x` header.
-pub(super) type Records = Vec<u8>;
+pub(super) type PaxRecords = Vec<u8>;
 
 /// The largest number of an 8-byte ustar field: 7 octal digits and a NUL.
 const OCTAL_7: u64 = 0o7_777_777;
@@ -27,7 +27,7 @@ pub(super) struct Head<'a> {
     /// The number of a device (`st_rdev`).
     device: Option<u64>,
     /// Records that are written before all others.
-    extra: Records,
+    extra: PaxRecords,
     /// True if `extra` holds the member's name. No `path` record is written then: some readers would use that
     /// name instead.
     is_named: bool,
@@ -35,13 +35,13 @@ pub(super) struct Head<'a> {
 
 impl<'a> Head<'a> {
     pub fn file(name: Vec<u8>, meta: &'a Metadata, size: u64) -> Self {
-        let (entry_type, extra) = (EntryType::Regular, Records::new());
+        let (entry_type, extra) = (EntryType::Regular, PaxRecords::new());
         Head { name, meta, entry_type, size, link: &[], device: None, extra, is_named: false }
     }
 
     /// A file with holes, whose real name is in `records`. Readers that do not know these records see the
     /// name `stand_in`, or only a part of it if it is long.
-    pub fn sparse(stand_in: Vec<u8>, records: Records, meta: &'a Metadata, size: u64) -> Self {
+    pub fn sparse(stand_in: Vec<u8>, records: PaxRecords, meta: &'a Metadata, size: u64) -> Self {
         Head { extra: records, is_named: true, ..Head::file(stand_in, meta, size) }
     }
 
@@ -106,7 +106,7 @@ impl<'a> Head<'a> {
         Ok(())
     }
 
-    fn set_names(&self, header: &mut Header, records: &mut Records) {
+    fn set_names(&self, header: &mut Header, records: &mut PaxRecords) {
         let fields = ustar(header);
         match split_name(&self.name) {
             Some((prefix, name)) => {
@@ -126,7 +126,7 @@ impl<'a> Head<'a> {
         put(&mut fields.linkname, self.link);
     }
 
-    fn set_owner(&self, header: &mut Header, records: &mut Records) {
+    fn set_owner(&self, header: &mut Header, records: &mut PaxRecords) {
         let (uid, gid) = (u64::from(self.meta.uid), u64::from(self.meta.gid));
         header.set_uid(number(records, b"uid", uid, OCTAL_7));
         header.set_gid(number(records, b"gid", gid, OCTAL_7));
@@ -145,7 +145,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    fn set_numbers(&self, header: &mut Header, records: &mut Records) {
+    fn set_numbers(&self, header: &mut Header, records: &mut PaxRecords) {
         header.set_size(number(records, b"size", self.size, OCTAL_11));
         let mtime = self.meta.mtime;
         let plain = ustar_seconds(mtime);
@@ -162,7 +162,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    fn set_xattrs(&self, records: &mut Records) {
+    fn set_xattrs(&self, records: &mut PaxRecords) {
         for (name, value) in &self.meta.xattrs {
             if let Some((key, text)) = acl::record(name, value) {
                 push_record(records, key, text.as_bytes());
@@ -183,7 +183,7 @@ impl<'a> Head<'a> {
 
 /// Returns the number for a ustar field. A `value` above `max` is also added to `records`, because readers
 /// prefer the record to the field.
-fn number(records: &mut Records, key: &[u8], value: u64, max: u64) -> u64 {
+fn number(records: &mut PaxRecords, key: &[u8], value: u64, max: u64) -> u64 {
     if value > max {
         push_record(records, key, value.to_string().as_bytes());
     }

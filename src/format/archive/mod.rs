@@ -29,7 +29,7 @@ use crate::entry::{data_len, Metadata, Node, Path};
 use crate::error::{Kind, Result};
 use crate::format::frame::{FrameWriter, Written};
 use crate::format::{bug, Sink};
-use header::{Head, Records};
+use header::{Head, PaxRecords};
 
 /// Bytes of a tar block. Headers and data begin at multiples of it.
 const BLOCK: u64 = 512;
@@ -188,7 +188,7 @@ fn pad_to_block(out: &mut Vec<u8>) {
 
 /// Appends one record `LENGTH KEY=VALUE` of an `x` header. The length counts the whole record, its own digits
 /// and the LF included.
-fn push_record(records: &mut Records, key: &[u8], value: &[u8]) {
+fn push_record(records: &mut PaxRecords, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut len = rest + 1;
     while len != rest + len.ilog10() as usize + 1 {

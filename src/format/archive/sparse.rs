@@ -4,7 +4,7 @@
 //! the offset and the length of each extent. NULs pad the map to a block. If a file ends in a hole, its map
 //! ends with an empty extent at the file's size.
 
-use super::{pad_to_block, push_record, Records};
+use super::{pad_to_block, push_record, PaxRecords};
 use crate::entry::{extents, Path};
 
 /// The map of a file of `size` logical bytes with these holes.
@@ -22,8 +22,8 @@ pub(super) fn map(size: u64, holes: &[(u64, u64)]) -> Vec<u8> {
 }
 
 /// The records that mark a member as sparse, with its real name and logical size.
-pub(super) fn records(name: &[u8], size: u64) -> Records {
-    let mut records = Records::new();
+pub(super) fn records(name: &[u8], size: u64) -> PaxRecords {
+    let mut records = PaxRecords::new();
     push_record(&mut records, b"GNU.sparse.major", b"1");
     push_record(&mut records, b"GNU.sparse.minor", b"0");
     push_record(&mut records, b"GNU.sparse.name", name);

@@ -88,7 +88,7 @@ fn a_writer_out_of_step_is_told_so() {
 #[test]
 fn record_lengths_count_themselves() {
     for len in (0..2000).chain([9_980, 9_990, 99_980, 99_990]) {
-        let mut records = Records::new();
+        let mut records = PaxRecords::new();
         push_record(&mut records, b"k", &vec![b'v'; len]);
         let digits = records.iter().position(|&b| b == b' ').unwrap();
         let said: usize = std::str::from_utf8(&records[..digits]).unwrap().parse().unwrap();

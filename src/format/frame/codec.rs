@@ -26,25 +26,25 @@ pub const OUT_OF_MEMORY: &[u8] = b"out of memory";
 
 /// Why a frame was not decompressed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum FrameRefusal {
     /// The stored bytes are no frame of the expected length.
     Damaged(String),
     /// Memory ran out; the stored bytes may be good.
     NoMemory,
 }
 
-impl Refusal {
+impl FrameRefusal {
     fn of(code: ErrorCode) -> Self {
         match code {
-            NO_MEMORY => Refusal::NoMemory,
-            _ => Refusal::Damaged(get_error_name(code).to_string()),
+            NO_MEMORY => FrameRefusal::NoMemory,
+            _ => FrameRefusal::Damaged(get_error_name(code).to_string()),
         }
     }
 }
 
-impl From<String> for Refusal {
+impl From<String> for FrameRefusal {
     fn from(what: String) -> Self {
-        Refusal::Damaged(what)
+        FrameRefusal::Damaged(what)
     }
 }
 
@@ -97,19 +97,19 @@ pub(super) fn compress(level: i32, data: &[u8], out: &mut Vec<u8>) -> io::Result
 }
 
 /// Decompresses one frame of exactly `len` uncompressed bytes into `out`, which is empty on entry.
-pub(super) fn decompress(frame: &[u8], len: usize, mut out: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+pub(super) fn decompress(frame: &[u8], len: usize, mut out: Vec<u8>) -> Result<Vec<u8>, FrameRefusal> {
     #[cfg(test)]
     if frame.starts_with(OUT_OF_MEMORY) {
-        return Err(Refusal::of(NO_MEMORY));
+        return Err(FrameRefusal::of(NO_MEMORY));
     }
     check_window(frame)?;
     DECOMPRESSOR.with_borrow_mut(|slot| {
         let context = match slot {
             Some(context) => context,
-            free => free.insert(new_context().map_err(|_| Refusal::NoMemory)?),
+            free => free.insert(new_context().map_err(|_| FrameRefusal::NoMemory)?),
         };
-        out.try_reserve_exact(len).map_err(|_| Refusal::NoMemory)?;
-        context.decompress(&mut out, frame).map_err(Refusal::of)?;
+        out.try_reserve_exact(len).map_err(|_| FrameRefusal::NoMemory)?;
+        context.decompress(&mut out, frame).map_err(FrameRefusal::of)?;
         match out.len() == len {
             true => Ok(out),
             false => Err(format!("{} bytes where the seek table says {len}", out.len()).into()),
@@ -141,11 +141,11 @@ mod tests {
 
     #[test]
     fn memory_that_zstd_did_not_get_is_told_from_damage() {
-        assert_eq!(Refusal::of(NO_MEMORY), Refusal::NoMemory);
+        assert_eq!(FrameRefusal::of(NO_MEMORY), FrameRefusal::NoMemory);
         assert!(is_no_memory(&io::Error::other(get_error_name(NO_MEMORY))));
         assert!(is_no_memory(&io::ErrorKind::OutOfMemory.into()));
         for code in (1..=120).map(|error: ErrorCode| error.wrapping_neg()).filter(|&code| code != NO_MEMORY) {
-            assert!(matches!(Refusal::of(code), Refusal::Damaged(_)), "{code}");
+            assert!(matches!(FrameRefusal::of(code), FrameRefusal::Damaged(_)), "{code}");
             assert!(!is_no_memory(&io::Error::other(get_error_name(code))), "{code}");
         }
     }

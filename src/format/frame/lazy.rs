@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::buffers::{Buffers, Decoded};
-use super::codec::{self, Refusal};
+use super::codec::{self, FrameRefusal};
 use super::table::corrupt;
 use crate::error::{Error, Result};
 
@@ -17,12 +17,12 @@ pub struct Frame {
     /// Uncompressed bytes of the frame.
     len: usize,
     compressed: bool,
-    state: Mutex<State>,
+    state: Mutex<FrameState>,
     buffers: Arc<Buffers>,
 }
 
 #[derive(Debug)]
-enum State {
+enum FrameState {
     /// The stored bytes of the frame, and the empty buffer for its uncompressed bytes.
     Stored(Vec<u8>, Vec<u8>),
     Decoded(Arc<Decoded>),
@@ -33,14 +33,14 @@ impl Frame {
     /// A frame that is not decoded yet: `stored` are its bytes from `offset` of the file. They must
     /// decompress to `len` bytes.
     pub(super) fn new(name: Arc<str>, offset: u64, len: usize, compressed: bool, stored: Vec<u8>) -> Self {
-        let (state, buffers) = (Mutex::new(State::Stored(stored, Vec::new())), Arc::default());
+        let (state, buffers) = (Mutex::new(FrameState::Stored(stored, Vec::new())), Arc::default());
         Frame { name, offset, len, compressed, state, buffers }
     }
 
     /// Sets the buffer for decoding: a recycled one of `buffers`, or a new one that this thread allocates
     /// now. Later frames with the same `buffers` use the memory again, whichever thread decodes them.
     pub(super) fn with_buffers(self, buffers: Arc<Buffers>) -> Self {
-        if let (true, State::Stored(_, out)) = (self.compressed, &mut *self.state()) {
+        if let (true, FrameState::Stored(_, out)) = (self.compressed, &mut *self.state()) {
             *out = buffers.take(self.len);
             // If memory runs out here, decoding tries again and reports the error.
             let _ = out.try_reserve_exact(self.len);
@@ -62,20 +62,20 @@ impl Frame {
     /// caller. If memory runs out, only this call fails, because the frame may be good.
     pub fn bytes(&self) -> Result<Arc<Decoded>> {
         let mut state = self.state();
-        if let State::Stored(stored, out) = &mut *state {
+        if let FrameState::Stored(stored, out) = &mut *state {
             let (stored, out) = (std::mem::take(stored), std::mem::take(out));
             *state = self.decode(stored, out);
         }
         match &*state {
-            State::Decoded(bytes) => Ok(bytes.clone()),
-            State::Failed(error) => Err(error.clone()),
-            State::Stored(..) => Err(codec::no_memory()),
+            FrameState::Decoded(bytes) => Ok(bytes.clone()),
+            FrameState::Failed(error) => Err(error.clone()),
+            FrameState::Stored(..) => Err(codec::no_memory()),
         }
     }
 
-    fn decode(&self, stored: Vec<u8>, out: Vec<u8>) -> State {
-        let decoded = |bytes| State::Decoded(Arc::new(Decoded::new(bytes, self.buffers.clone())));
-        let damaged = |what: &str| State::Failed(corrupt(&self.name, self.offset, what));
+    fn decode(&self, stored: Vec<u8>, out: Vec<u8>) -> FrameState {
+        let decoded = |bytes| FrameState::Decoded(Arc::new(Decoded::new(bytes, self.buffers.clone())));
+        let damaged = |what: &str| FrameState::Failed(corrupt(&self.name, self.offset, what));
         if !self.compressed {
             return match stored.len() == self.len {
                 true => decoded(stored),
@@ -84,13 +84,13 @@ impl Frame {
         }
         match codec::decompress(&stored, self.len, out) {
             Ok(bytes) => decoded(bytes),
-            Err(Refusal::Damaged(what)) => damaged(&what),
+            Err(FrameRefusal::Damaged(what)) => damaged(&what),
             // The next caller may find enough memory.
-            Err(Refusal::NoMemory) => State::Stored(stored, Vec::new()),
+            Err(FrameRefusal::NoMemory) => FrameState::Stored(stored, Vec::new()),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FrameState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

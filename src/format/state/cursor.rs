@@ -84,14 +84,14 @@ fn eight_digits(text: &[u8; 8]) -> Option<u64> {
     Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
 }
 
-pub(super) struct Cursor<'a> {
+pub(super) struct LineCursor<'a> {
     line: &'a [u8],
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> LineCursor<'a> {
     pub fn new(line: &'a [u8]) -> Self {
-        Cursor { line, at: 0 }
+        LineCursor { line, at: 0 }
     }
 
     pub fn line(&self) -> &'a [u8] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::object::{Capped, FromObject, Object};
+use super::object::{Capped, FromObject, JsonObject};
 use super::parse::time;
 use super::{
     json, ArchiveRef, Header, Omissions, ParentRef, SnapshotKind, StateProblem, Totals, Trailer,
@@ -156,7 +156,7 @@ pub(super) fn read_header(text: Vec<u8>) -> Result<Header, Refused> {
         return Err(Refused::Foreign("not a state of libibt".into()));
     }
     let text = closed(text)?;
-    let mut fields = Object::parse(&text)?;
+    let mut fields = JsonObject::parse(&text)?;
     fields.need::<&RawValue>("format")?;
     let version: u64 = fields.need("version")?;
     let needs: &RawValue = fields.need("needs")?;
@@ -175,7 +175,7 @@ pub(super) fn read_header(text: Vec<u8>) -> Result<Header, Refused> {
         library: fields.need("library")?,
         scanned_at: fields.need_text("scanned_at", time)?,
         made_at: fields.need_text("made_at", time)?,
-        parent: fields.take::<Object>("parent")?.map(read_parent).transpose()?,
+        parent: fields.take::<JsonObject>("parent")?.map(read_parent).transpose()?,
         inodes_unstable: fields.take::<String>("inodes")?.as_deref() == Some("unstable"),
         unknown: fields.rest()?,
     };
@@ -196,7 +196,7 @@ fn is_empty_list(json: &str) -> bool {
     json.bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"[]")
 }
 
-fn read_parent(mut fields: Object<'_>) -> Result<ParentRef, String> {
+fn read_parent(mut fields: JsonObject<'_>) -> Result<ParentRef, String> {
     Ok(ParentRef {
         snapshot: fields.need_text("snapshot", Stamp::parse)?,
         tree: fields.need_text("tree", Hash::parse)?,
@@ -208,7 +208,7 @@ fn read_parent(mut fields: Object<'_>) -> Result<ParentRef, String> {
 pub(super) fn read_trailer(mut text: Vec<u8>, digest: Hash, header: &Header) -> Result<Trailer, String> {
     text.insert(0, b'{');
     let text = closed(text)?;
-    let mut fields = Object::parse(&text)?;
+    let mut fields = JsonObject::parse(&text)?;
     let Capped(archives) = fields.need::<Capped<ArchiveRef, ARCHIVES_MAX>>("archives")?;
     let Capped(problems) = fields.need::<Capped<StateProblem, PROBLEMS_MAX>>("problems")?;
     let omissions = fields.take::<&RawValue>("omitted")?;
@@ -265,7 +265,7 @@ fn check_keys_of_both(header: &Header, trailer: &Trailer) -> Result<(), String> 
 }
 
 impl FromObject for ArchiveRef {
-    fn from_object(mut fields: Object<'_>) -> Result<Self, String> {
+    fn from_object(mut fields: JsonObject<'_>) -> Result<Self, String> {
         Ok(ArchiveRef {
             name: fields.need_text("name", archive_name)?,
             kind: fields
@@ -278,7 +278,7 @@ impl FromObject for ArchiveRef {
 }
 
 impl FromObject for Totals {
-    fn from_object(mut fields: Object<'_>) -> Result<Self, String> {
+    fn from_object(mut fields: JsonObject<'_>) -> Result<Self, String> {
         Ok(Totals {
             entries: fields.need("entries")?,
             bytes: fields.need("bytes")?,
@@ -293,7 +293,7 @@ impl FromObject for Totals {
 }
 
 impl FromObject for StateProblem {
-    fn from_object(mut fields: Object<'_>) -> Result<Self, String> {
+    fn from_object(mut fields: JsonObject<'_>) -> Result<Self, String> {
         let path = fields.take::<String>("path")?;
         let path = path.map(|text| decode_name(&text).ok_or("path is not valid")).transpose()?;
         Ok(StateProblem { path, status: fields.need("status")?, message: fields.need("message")? })

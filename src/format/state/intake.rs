@@ -5,14 +5,14 @@
 
 use memchr::memchr;
 
-use super::cursor::Cursor;
+use super::cursor::LineCursor;
 use super::plain::Plain;
 use super::{AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
 use crate::entry::Hash;
 use crate::stamp::Time;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum Section {
     Header,
     Entries,
     Trailer,
@@ -23,7 +23,7 @@ pub type Meant<'m> = &'m mut dyn FnMut(&[u8]) -> bool;
 
 /// Receives a document piece by piece.
 pub(super) struct Intake<'m> {
-    part: Part,
+    part: Section,
     digest: blake3::Hasher,
     /// The last bytes so far, as many as the digest's line has. They are not hashed yet, because the digest
     /// does not cover that line.
@@ -37,12 +37,12 @@ pub(super) struct Intake<'m> {
     comma: Option<bool>,
     /// Lines so far.
     lines: u64,
-    selection: Option<Selection<'m>>,
+    selection: Option<SelectedEntries<'m>>,
     parts: Parts,
 }
 
 /// The choice of the entries that a reader keeps, if it does not keep all.
-struct Selection<'m> {
+struct SelectedEntries<'m> {
     /// Says which entries are selected.
     meant: Meant<'m>,
     plain: Plain,
@@ -50,7 +50,7 @@ struct Selection<'m> {
     kept: Vec<u8>,
 }
 
-impl Selection<'_> {
+impl SelectedEntries<'_> {
     /// Keeps the line of a selected entry. Keeps also the line of every directory, which may be a parent of a
     /// selected entry, and every line that the fast reader declines.
     fn take(&mut self, line: &[u8]) {
@@ -89,7 +89,7 @@ impl<'m> Intake<'m> {
     /// Keeps the whole document, or only the lines of entries that are `meant` and of directories.
     pub fn new(meant: Option<Meant<'m>>) -> Self {
         Intake {
-            part: Part::Header,
+            part: Section::Header,
             digest: blake3::Hasher::new(),
             tail: Vec::new(),
             tree: blake3::Hasher::new(),
@@ -97,7 +97,11 @@ impl<'m> Intake<'m> {
             carry: Vec::new(),
             comma: None,
             lines: 0,
-            selection: meant.map(|meant| Selection { meant, plain: Plain::default(), kept: Vec::new() }),
+            selection: meant.map(|meant| SelectedEntries {
+                meant,
+                plain: Plain::default(),
+                kept: Vec::new(),
+            }),
             parts: Parts::default(),
         }
     }
@@ -181,25 +185,25 @@ impl<'m> Intake<'m> {
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
         self.lines += 1;
         match self.part {
-            Part::Header if line == ENTRIES_BEGIN => {
-                self.part = Part::Entries;
+            Section::Header if line == ENTRIES_BEGIN => {
+                self.part = Section::Entries;
                 self.parts.header_lines = self.lines;
                 self.parts.entries_start = (self.parts.header.len() + line.len()) as u64;
             }
-            Part::Header => {
+            Section::Header => {
                 self.parts.header.extend_from_slice(line);
                 if self.parts.header.len() > LINE_MAX {
                     return Err("a header of more than 16 MiB".into());
                 }
             }
-            Part::Entries if line == ENTRIES_END => {
-                self.part = Part::Trailer;
+            Section::Entries if line == ENTRIES_END => {
+                self.part = Section::Trailer;
                 if self.comma != Some(false) {
                     return Err("no entries, or a comma after the last".into());
                 }
             }
-            Part::Entries => self.entry_line(line)?,
-            Part::Trailer => {
+            Section::Entries => self.entry_line(line)?,
+            Section::Trailer => {
                 self.parts.trailer.extend_from_slice(line);
                 if self.parts.trailer.len() > TRAILER_MAX {
                     return Err("a trailer of more than 48 MiB".into());
@@ -237,7 +241,7 @@ impl<'m> Intake<'m> {
 /// The ctime in the physical part of a line. `place` begins with `,"at":{`. `None` if there is no ctime in its
 /// place: such a line is refused when its entry is read.
 fn ctime(place: &[u8]) -> Option<Time> {
-    let mut cursor = Cursor::new(place);
+    let mut cursor = LineCursor::new(place);
     cursor.skip(AT)?;
     cursor.skip(b"\"ino\":\"")?;
     cursor.number()?;

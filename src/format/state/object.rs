@@ -12,9 +12,9 @@ use super::{NESTING_MAX, UNKNOWN_BYTES_MAX, UNKNOWN_MAX};
 use crate::entry::Unknown;
 
 /// The fields of an object that were not taken yet, in their order: keys and JSON texts.
-pub(super) struct Object<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct JsonObject<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'a> Object<'a> {
+impl<'a> JsonObject<'a> {
     /// Reads an object. Refuses repeated keys, in the object itself and in any object inside its values.
     pub fn parse(text: &'a str) -> Result<Self, String> {
         let object = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -29,7 +29,7 @@ impl<'a> Object<'a> {
         serde_json::from_str(raw.get()).map(Some).map_err(|error| format!("{key}: {error}"))
     }
 
-    /// Like [`Object::take`], but a missing field is an error.
+    /// Like [`JsonObject::take`], but a missing field is an error.
     pub fn need<T: Deserialize<'a>>(&mut self, key: &str) -> Result<T, String> {
         self.take(key)?.ok_or_else(|| format!("{key} is missing"))
     }
@@ -50,9 +50,9 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for JsonObject<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor).map(Object)
+        deserializer.deserialize_map(ObjectVisitor).map(JsonObject)
     }
 }
 
@@ -80,7 +80,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 /// A value made from one object of a list. Each object is converted before the next one is read, so the fields
 /// of only one object are in memory at a time.
 pub(super) trait FromObject: Sized {
-    fn from_object(fields: Object<'_>) -> Result<Self, String>;
+    fn from_object(fields: JsonObject<'_>) -> Result<Self, String>;
 }
 
 /// A list of at most `N` elements. Reading fails at element `N + 1`, so a forged list cannot fill memory.
@@ -103,7 +103,7 @@ impl<'de, T: FromObject, const N: usize> Visitor<'de> for CappedVisitor<T, N> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut held = Vec::new();
-        while let Some(fields) = seq.next_element::<Object>()? {
+        while let Some(fields) = seq.next_element::<JsonObject>()? {
             if held.len() == N {
                 return Err(A::Error::custom("too many elements"));
             }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::value::RawValue;
 
 use super::json;
-use super::object::{Capped, FromObject, Object};
+use super::object::{Capped, FromObject, JsonObject};
 use crate::entry::Path;
 use crate::text::decode_name;
 
@@ -51,7 +51,7 @@ impl OmissionCause {
 
 /// The omitted names of one directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Names {
+enum OmittedNames {
     Listed {
         names: BTreeSet<Box<[u8]>>,
         /// Bytes of these names in JSON, each with a comma.
@@ -61,36 +61,36 @@ enum Names {
     All,
 }
 
-impl Names {
-    fn none() -> Names {
-        Names::Listed { names: BTreeSet::new(), bytes: 0 }
+impl OmittedNames {
+    fn none() -> OmittedNames {
+        OmittedNames::Listed { names: BTreeSet::new(), bytes: 0 }
     }
 
     fn is_none(&self) -> bool {
-        matches!(self, Names::Listed { names, .. } if names.is_empty())
+        matches!(self, OmittedNames::Listed { names, .. } if names.is_empty())
     }
 
     fn has(&self, name: &[u8]) -> bool {
         match self {
-            Names::Listed { names, .. } => names.contains(name),
-            Names::All => true,
+            OmittedNames::Listed { names, .. } => names.contains(name),
+            OmittedNames::All => true,
         }
     }
 
     fn add(&mut self, name: &[u8]) {
-        let Names::Listed { names, bytes } = self else { return };
+        let OmittedNames::Listed { names, bytes } = self else { return };
         if names.insert(name.into()) {
             *bytes += encoded_len(name);
         }
         if names.len() > NAMES_MAX || *bytes > NAME_BYTES_MAX {
-            *self = Names::All;
+            *self = OmittedNames::All;
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Names::Listed { bytes, .. } => *bytes,
-            Names::All => 0,
+            OmittedNames::Listed { bytes, .. } => *bytes,
+            OmittedNames::All => 0,
         }
     }
 }
@@ -103,7 +103,7 @@ fn encoded_len(name: &[u8]) -> usize {
 }
 
 /// The omitted names of one directory, for each [`OmissionCause`].
-type DirOmissions = [Names; 2];
+type DirOmissions = [OmittedNames; 2];
 
 /// All omissions of a snapshot, by directory. The list never exceeds [`BYTES_MAX`]: if a directory has too
 /// many names, the list says "all names of this directory"; if there are too many directories, it says
@@ -130,17 +130,17 @@ impl Omissions {
 
     /// Records that the backup may have omitted every name in the directory `dir` that is no entry.
     pub fn add_all(&mut self, dir: &Path, cause: OmissionCause) {
-        self.change(dir.clone(), cause, |names| *names = Names::All);
+        self.change(dir.clone(), cause, |names| *names = OmittedNames::All);
     }
 
-    fn change(&mut self, dir: Path, cause: OmissionCause, change: impl FnOnce(&mut Names)) {
+    fn change(&mut self, dir: Path, cause: OmissionCause, change: impl FnOnce(&mut OmittedNames)) {
         if self.anything {
             return;
         }
         let new = RECORD_BYTES + encoded_len(dir.as_bytes());
         let names = self.dirs.entry(dir).or_insert_with(|| {
             self.bytes += new;
-            [Names::none(), Names::none()]
+            [OmittedNames::none(), OmittedNames::none()]
         });
         let names = &mut names[cause as usize];
         let before = names.bytes();
@@ -155,7 +155,7 @@ impl Omissions {
     fn shorten(&mut self) {
         for names in self.dirs.values_mut().flatten().filter(|names| !names.is_none()) {
             self.bytes -= names.bytes();
-            *names = Names::All;
+            *names = OmittedNames::All;
         }
         // At least half of the limit must be free again; otherwise this pass would soon repeat for every name.
         if self.bytes > BYTES_MAX / 2 {
@@ -228,9 +228,9 @@ struct Record {
 }
 
 impl FromObject for Record {
-    fn from_object(mut fields: Object<'_>) -> Result<Self, String> {
+    fn from_object(mut fields: JsonObject<'_>) -> Result<Self, String> {
         let dir = fields.need_text("path", |text| Path::new(decode_name(text)?).ok())?;
-        let mut omissions = [Names::none(), Names::none()];
+        let mut omissions = [OmittedNames::none(), OmittedNames::none()];
         for cause in OmissionCause::ALL {
             if let Some(value) = fields.take::<&RawValue>(cause.key())? {
                 omissions[cause as usize] = read_names(value)?;
@@ -240,12 +240,12 @@ impl FromObject for Record {
     }
 }
 
-fn write_names(cause: OmissionCause, names: &Names, out: &mut Vec<u8>) {
+fn write_names(cause: OmissionCause, names: &OmittedNames, out: &mut Vec<u8>) {
     if names.is_none() {
         return;
     }
     out.extend_from_slice(format!(",\"{}\":", cause.key()).as_bytes());
-    let Names::Listed { names, .. } = names else { return out.extend_from_slice(b"true") };
+    let OmittedNames::Listed { names, .. } = names else { return out.extend_from_slice(b"true") };
     for (n, name) in names.iter().enumerate() {
         out.push(if n > 0 { b',' } else { b'[' });
         json::name(out, name);
@@ -253,9 +253,9 @@ fn write_names(cause: OmissionCause, names: &Names, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn read_names(value: &RawValue) -> Result<Names, String> {
+fn read_names(value: &RawValue) -> Result<OmittedNames, String> {
     if value.get() == "true" {
-        return Ok(Names::All);
+        return Ok(OmittedNames::All);
     }
     if value.get().len() > NAMES_TEXT_MAX {
         return Err("a list of names longer than 128 KiB".into());
@@ -274,7 +274,7 @@ fn read_names(value: &RawValue) -> Result<Names, String> {
         names.insert(name);
     }
     let bytes = names.iter().map(|name| encoded_len(name)).sum();
-    Ok(Names::Listed { names, bytes })
+    Ok(OmittedNames::Listed { names, bytes })
 }
 
 #[cfg(test)]

@@ -136,16 +136,16 @@ impl<F: Copy> Visitor<'_> for Key<F> {
 }
 
 /// Reads a string and converts it with the function. The text describes the expected string in messages.
-struct Text<T>(fn(&str) -> Option<T>, &'static str);
+struct TextSeed<T>(fn(&str) -> Option<T>, &'static str);
 
-impl<'de, T> DeserializeSeed<'de> for Text<T> {
+impl<'de, T> DeserializeSeed<'de> for TextSeed<T> {
     type Value = T;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl<T> Visitor<'_> for Text<T> {
+impl<T> Visitor<'_> for TextSeed<T> {
     type Value = T;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.1)
@@ -183,27 +183,27 @@ impl<'de> Visitor<'de> for Ranges {
 }
 
 /// Reads an object whose keys are names of xattrs and whose values are base64.
-struct Xattrs;
+struct XattrsSeed;
 
-impl<'de> DeserializeSeed<'de> for Xattrs {
+impl<'de> DeserializeSeed<'de> for XattrsSeed {
     type Value = Vec<(Vec<u8>, Vec<u8>)>;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Xattrs {
+impl<'de> Visitor<'de> for XattrsSeed {
     type Value = Vec<(Vec<u8>, Vec<u8>)>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of xattrs")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut xattrs = Vec::new();
-        while let Some(name) = map.next_key_seed(Text(decode_name, "an encoded name"))? {
+        while let Some(name) = map.next_key_seed(TextSeed(decode_name, "an encoded name"))? {
             if xattrs.len() == XATTR_COUNT_MAX {
                 return Err(A::Error::custom("more than 65,536 xattrs"));
             }
-            xattrs.push((name, map.next_value_seed(Text(base64, "base64"))?));
+            xattrs.push((name, map.next_value_seed(TextSeed(base64, "base64"))?));
         }
         Ok(xattrs)
     }
@@ -226,10 +226,12 @@ impl<'de> Visitor<'de> for Sig {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SigRef, A::Error> {
         let (mut ranges, mut hash) = (None, None);
-        while let Some(key) = map.next_key_seed(Text(|key| Some(key.to_string()), "a field's name"))? {
+        while let Some(key) = map.next_key_seed(TextSeed(|key| Some(key.to_string()), "a field's name"))? {
             match key.as_str() {
                 "ranges" if ranges.is_none() => ranges = Some(map.next_value_seed(Ranges)?),
-                "hash" if hash.is_none() => hash = Some(map.next_value_seed(Text(hex16, "32 hex digits"))?),
+                "hash" if hash.is_none() => {
+                    hash = Some(map.next_value_seed(TextSeed(hex16, "32 hex digits"))?)
+                }
                 "ranges" | "hash" => return Err(A::Error::custom("repeated field of a signature")),
                 _ => return Err(A::Error::custom("unknown field of a signature")),
             }
@@ -273,8 +275,8 @@ impl<'de> Visitor<'de> for PlaceVisitor {
         while let Some((field, key)) = map.next_key_seed(Key(place_field, |f| f == PlaceField::Unknown))? {
             in_order(&mut last, field, field == PlaceField::Unknown).map_err(A::Error::custom)?;
             match field {
-                PlaceField::Ino => ino = Some(map.next_value_seed(Text(big, "a number in a string"))?),
-                PlaceField::Ctime => ctime = Some(map.next_value_seed(Text(time, "a time"))?),
+                PlaceField::Ino => ino = Some(map.next_value_seed(TextSeed(big, "a number in a string"))?),
+                PlaceField::Ctime => ctime = Some(map.next_value_seed(TextSeed(time, "a time"))?),
                 PlaceField::Content => place.content = map.next_value_seed(Ranges)?,
                 PlaceField::Sig => place.sig = Some(map.next_value_seed(Sig)?),
                 PlaceField::Dirty => place.dirty = map.next_value()?,
@@ -375,19 +377,21 @@ impl LineFields {
     ) -> Result<(), A::Error> {
         let node = &mut self.node;
         match field {
-            Field::Path => self.path = Some(map.next_value_seed(Text(path, "a relative path"))?),
+            Field::Path => self.path = Some(map.next_value_seed(TextSeed(path, "a relative path"))?),
             Field::Type => node.word = map.next_value()?,
-            Field::Mode => self.mode = Some(map.next_value_seed(Text(mode, "four octal digits"))?),
+            Field::Mode => self.mode = Some(map.next_value_seed(TextSeed(mode, "four octal digits"))?),
             Field::Uid => self.uid = Some(map.next_value()?),
             Field::Gid => self.gid = Some(map.next_value()?),
             Field::User => self.meta.user = Some(map.next_value()?),
             Field::Group => self.meta.group = Some(map.next_value()?),
-            Field::Mtime => self.mtime = Some(map.next_value_seed(Text(time, "a time"))?),
-            Field::Xattrs => self.meta.xattrs = map.next_value_seed(Xattrs)?,
-            Field::Target => node.target = Some(map.next_value_seed(Text(decode_name, "an encoded name"))?),
-            Field::Rdev => node.rdev = Some(map.next_value_seed(Text(big, "a number in a string"))?),
+            Field::Mtime => self.mtime = Some(map.next_value_seed(TextSeed(time, "a time"))?),
+            Field::Xattrs => self.meta.xattrs = map.next_value_seed(XattrsSeed)?,
+            Field::Target => {
+                node.target = Some(map.next_value_seed(TextSeed(decode_name, "an encoded name"))?)
+            }
+            Field::Rdev => node.rdev = Some(map.next_value_seed(TextSeed(big, "a number in a string"))?),
             Field::Size => node.size = Some(map.next_value()?),
-            Field::Hash => node.hash = Some(map.next_value_seed(Text(Hash::parse, "a BLAKE3 hash"))?),
+            Field::Hash => node.hash = Some(map.next_value_seed(TextSeed(Hash::parse, "a BLAKE3 hash"))?),
             Field::Holes => node.holes = Some(map.next_value()?),
             Field::Link => node.link = Some(map.next_value()?),
             Field::Unknown => self.keep(map, key)?,

@@ -6,7 +6,7 @@
 use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::Engine;
 
-use super::cursor::{Cursor, Span, Text};
+use super::cursor::{LineCursor, Span, Text};
 use super::{check, AT, RANGES_MAX, XATTR_COUNT_MAX};
 use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place, Range, SigRef, NAME_MAX, PATH_LEN_MAX};
 use crate::stamp::Time;
@@ -78,12 +78,12 @@ impl Plain {
 
     /// Reads only the path and the type of a line. False if the line is declined.
     pub fn read_start(&mut self, line: &[u8]) -> bool {
-        let mut cursor = Cursor::new(line);
+        let mut cursor = LineCursor::new(line);
         self.read_path(&mut cursor).and_then(|()| self.read_kind(&mut cursor)).is_some()
     }
 
     fn read_line(&mut self, line: &[u8]) -> Option<()> {
-        let mut cursor = Cursor::new(line);
+        let mut cursor = LineCursor::new(line);
         self.read_path(&mut cursor)?;
         self.read_kind(&mut cursor)?;
         self.read_metadata(&mut cursor)?;
@@ -94,7 +94,7 @@ impl Plain {
         self.check()
     }
 
-    fn read_path(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+    fn read_path(&mut self, cursor: &mut LineCursor<'_>) -> Option<()> {
         cursor.skip(b"{\"path\":\"")?;
         self.path = cursor.name()?;
         let mut path = self.path.span.of(cursor.line());
@@ -105,13 +105,13 @@ impl Plain {
         is_path(path, self.path.escaped).then_some(())
     }
 
-    fn read_kind(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+    fn read_kind(&mut self, cursor: &mut LineCursor<'_>) -> Option<()> {
         cursor.skip(b",\"type\":\"")?;
         self.kind = read_type(cursor)?;
         Some(())
     }
 
-    fn read_metadata(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+    fn read_metadata(&mut self, cursor: &mut LineCursor<'_>) -> Option<()> {
         cursor.skip(b",\"mode\":\"")?;
         self.mode = cursor.octal4()?;
         cursor.skip(b"\",\"uid\":")?;
@@ -131,7 +131,7 @@ impl Plain {
         Some(())
     }
 
-    fn read_node(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+    fn read_node(&mut self, cursor: &mut LineCursor<'_>) -> Option<()> {
         (self.size, self.link) = (0, 0);
         self.holes.clear();
         match self.kind {
@@ -164,7 +164,7 @@ impl Plain {
         Some(())
     }
 
-    fn read_place(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+    fn read_place(&mut self, cursor: &mut LineCursor<'_>) -> Option<()> {
         cursor.skip(AT)?;
         cursor.skip(b"\"ino\":\"")?;
         self.ino = cursor.number()?;
@@ -246,7 +246,7 @@ impl Plain {
             group: text(self.group)?,
             mtime: self.mtime,
             xattrs: match self.xattrs {
-                Some(span) => read_xattrs(&mut Cursor::new(span.of(line)))?,
+                Some(span) => read_xattrs(&mut LineCursor::new(span.of(line)))?,
                 None => Vec::new(),
             },
         };
@@ -296,7 +296,7 @@ fn is_path(path: &[u8], escaped: bool) -> bool {
 }
 
 /// Reads the type's word and the quote after it.
-fn read_type(cursor: &mut Cursor<'_>) -> Option<Type> {
+fn read_type(cursor: &mut LineCursor<'_>) -> Option<Type> {
     let words: [(&[u8], Type); 6] = [
         (b"file\"", Type::File),
         (b"dir\"", Type::Dir),
@@ -313,7 +313,7 @@ fn decode(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Reads an object of at least one xattr.
-fn read_xattrs(cursor: &mut Cursor<'_>) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+fn read_xattrs(cursor: &mut LineCursor<'_>) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut xattrs = Vec::new();
     cursor.skip(b"{\"")?;
     loop {
@@ -329,7 +329,7 @@ fn read_xattrs(cursor: &mut Cursor<'_>) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
 }
 
 /// Reads at least one hole, and the bracket that closes the list.
-fn read_holes(cursor: &mut Cursor<'_>, holes: &mut Vec<(u64, u64)>) -> Option<()> {
+fn read_holes(cursor: &mut LineCursor<'_>, holes: &mut Vec<(u64, u64)>) -> Option<()> {
     loop {
         cursor.skip(b"[")?;
         let offset = cursor.number()?;
@@ -343,7 +343,7 @@ fn read_holes(cursor: &mut Cursor<'_>, holes: &mut Vec<(u64, u64)>) -> Option<()
 }
 
 /// Reads a list of at least one range and returns the list's position in the line.
-fn read_ranges(cursor: &mut Cursor<'_>, ranges: &mut Vec<Range>) -> Option<Span> {
+fn read_ranges(cursor: &mut LineCursor<'_>, ranges: &mut Vec<Range>) -> Option<Span> {
     let (start, before) = (cursor.at(), ranges.len());
     cursor.skip(b"[")?;
     loop {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::platform::Dir;
 use crate::pool::{Pending, Pool};
 
-use super::cursor::{Cursor, Part};
+use super::cursor::{Cursor, WalkPart};
 use super::frame::HELD_MAX;
 use super::Found;
 
@@ -38,10 +38,10 @@ pub(super) struct Limits {
 /// With these limits a task runs for a third of a millisecond, and the waiting finds take 2 MB.
 pub(super) const LIMITS: Limits = Limits { batch: 256, depth: 8, waiting: 8192, exclude_file: 16 << 10 };
 
-enum Piece {
+enum WalkPiece {
     /// Names of one directory that no thread has begun.
     Todo(Cursor),
-    Running(Pending<Part>),
+    Running(Pending<WalkPart>),
     Found(Vec<Found>),
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Ahead {
     pool: Arc<Pool>,
     limits: Limits,
     /// The pieces of the rest of the walk, in order.
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<WalkPiece>,
     /// The finds that come before all `pieces`.
     found: std::vec::IntoIter<Found>,
     /// Number of finds in `pieces`, with one batch for each running piece.
@@ -69,7 +69,7 @@ impl Ahead {
         let mut ahead = Ahead {
             pool,
             limits,
-            pieces: VecDeque::from([Piece::Todo(cursor)]),
+            pieces: VecDeque::from([WalkPiece::Todo(cursor)]),
             found: Vec::new().into_iter(),
             waiting: 0,
             held: 0,
@@ -87,22 +87,22 @@ impl Ahead {
         let most = 2 * self.pool.threads() + 4;
         let mut at = 0;
         while at < most.min(self.pieces.len()) {
-            match std::mem::replace(&mut self.pieces[at], Piece::Found(Vec::new())) {
-                Piece::Found(found) => self.pieces[at] = Piece::Found(found),
-                Piece::Running(pending) => match pending.try_wait() {
+            match std::mem::replace(&mut self.pieces[at], WalkPiece::Found(Vec::new())) {
+                WalkPiece::Found(found) => self.pieces[at] = WalkPiece::Found(found),
+                WalkPiece::Running(pending) => match pending.try_wait() {
                     Ok(part) => self.done(at, part),
-                    Err(pending) => self.pieces[at] = Piece::Running(pending),
+                    Err(pending) => self.pieces[at] = WalkPiece::Running(pending),
                 },
-                Piece::Todo(cursor)
+                WalkPiece::Todo(cursor)
                     if at > 0
                         && (cursor.is_closed()
                             || cursor.awaits_excludes()
                             || self.waiting >= self.limits.waiting) =>
                 {
-                    self.pieces[at] = Piece::Todo(cursor);
+                    self.pieces[at] = WalkPiece::Todo(cursor);
                     return;
                 }
-                Piece::Todo(cursor) => self.begin(at, cursor),
+                WalkPiece::Todo(cursor) => self.begin(at, cursor),
             }
             at += 1;
         }
@@ -119,7 +119,7 @@ impl Ahead {
         let Limits { batch, depth, exclude_file, .. } = self.limits;
         let exclude_max = if at == 0 { usize::MAX } else { exclude_file };
         let (first, rest) = cursor.split(batch, self.dir_weight);
-        self.pieces[at] = Piece::Running(self.pool.run(move || first.run(batch, depth, exclude_max)));
+        self.pieces[at] = WalkPiece::Running(self.pool.run(move || first.run(batch, depth, exclude_max)));
         self.waiting += batch;
         if let Some(rest) = rest {
             self.insert(at + 1, rest);
@@ -127,12 +127,12 @@ impl Ahead {
     }
 
     /// Replaces the piece at index `at` by the result of its task.
-    fn done(&mut self, at: usize, part: Part) {
+    fn done(&mut self, at: usize, part: WalkPart) {
         self.waiting = self.waiting - self.limits.batch + part.found.len();
         if let Some(weight) = part.found.len().checked_div(part.opened) {
             self.dir_weight = (3 * self.dir_weight + weight).div_ceil(4);
         }
-        self.pieces[at] = Piece::Found(part.found);
+        self.pieces[at] = WalkPiece::Found(part.found);
         for (n, cursor) in part.rest.into_iter().enumerate() {
             self.insert(at + 1 + n, cursor);
         }
@@ -143,10 +143,10 @@ impl Ahead {
 
     /// Closes the open directory that the walk needs last.
     fn close_last(&mut self) {
-        let open = |piece: &Piece| matches!(piece, Piece::Todo(cursor) if cursor.dir().is_some());
+        let open = |piece: &WalkPiece| matches!(piece, WalkPiece::Todo(cursor) if cursor.dir().is_some());
         let may_be_open = self.pieces.len().saturating_sub(self.closed);
         let at = self.pieces.range(..may_be_open).rposition(open).unwrap_or(0);
-        if let Some(Piece::Todo(cursor)) = self.pieces.get_mut(at) {
+        if let Some(WalkPiece::Todo(cursor)) = self.pieces.get_mut(at) {
             cursor.close();
         }
         self.held -= 1;
@@ -156,7 +156,7 @@ impl Ahead {
     fn insert(&mut self, at: usize, cursor: Cursor) {
         self.closed = self.closed.min(self.pieces.len() - at);
         self.held += usize::from(cursor.dir().is_some());
-        self.pieces.insert(at, Piece::Todo(cursor));
+        self.pieces.insert(at, WalkPiece::Todo(cursor));
     }
 }
 
@@ -170,16 +170,16 @@ impl Iterator for Ahead {
             }
             self.look_ahead();
             match self.pieces.pop_front()? {
-                Piece::Found(found) => {
+                WalkPiece::Found(found) => {
                     self.waiting -= found.len();
                     self.found = found.into_iter();
                 }
-                Piece::Running(pending) => {
-                    self.pieces.push_front(Piece::Found(Vec::new()));
+                WalkPiece::Running(pending) => {
+                    self.pieces.push_front(WalkPiece::Found(Vec::new()));
                     self.done(0, pending.wait());
                 }
                 // Cannot happen: `look_ahead` has just started the first piece.
-                piece @ Piece::Todo(_) => self.pieces.push_front(piece),
+                piece @ WalkPiece::Todo(_) => self.pieces.push_front(piece),
             }
         }
     }

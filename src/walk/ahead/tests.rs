@@ -133,12 +133,12 @@ fn what_waits_and_what_is_held_open_is_bounded() {
     while ahead.next().is_some() {
         count += 1;
         assert!(ahead.waiting < SMALL.waiting + 2 * SMALL.batch, "{}", ahead.waiting);
-        let open = |piece: &&Piece| matches!(piece, Piece::Todo(cursor) if cursor.dir().is_some());
+        let open = |piece: &&WalkPiece| matches!(piece, WalkPiece::Todo(cursor) if cursor.dir().is_some());
         assert_eq!(ahead.held, ahead.pieces.iter().filter(open).count());
         let waiting = ahead.pieces.iter().map(|piece| match piece {
-            Piece::Todo(_) => 0,
-            Piece::Running(_) => SMALL.batch,
-            Piece::Found(found) => found.len(),
+            WalkPiece::Todo(_) => 0,
+            WalkPiece::Running(_) => SMALL.batch,
+            WalkPiece::Found(found) => found.len(),
         });
         assert_eq!(ahead.waiting, waiting.sum::<usize>());
     }
