@@ -1,8 +1,8 @@
 #!/bin/sh
-# Shows libibt at work on a real tree: three published versions of a library's source are backed up one
-# after the other from one directory, then each moment is brought back and compared.
+# Shows libibt with a real tree. Backs up three published versions of a library's source, one after the other
+# from one directory, then restores each snapshot and compares it with its version.
 #
-#   sh examples-c/demo.sh      from anywhere; needs a C compiler and cargo, installs them where it may
+#   sh examples-c/demo.sh      from any directory; needs a C compiler and cargo, installs them where it may
 set -eu
 cd "$(dirname "$0")/.."
 build=build/demo
@@ -47,7 +47,7 @@ mkdir "$tree"
 stamps=
 snapshot=0
 
-# Backs the tree up, with its stamp told by the report, and tells what it cost.
+# Backs up the tree, takes the stamp out of the report, and prints by how many bytes the store grew.
 back_up() {
     before=$(size_of_store)
     $ibt "$1" "$tree" --store "$store" --cache "$cache" --json >"$room/report"

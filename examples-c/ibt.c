@@ -1,7 +1,7 @@
 /*
  * ibt.c - a command line for libibt, written only against ibt.h.
  *
- * Here are the commands and main(); ibt_tool.h says where the rest is.
+ * This file has the commands and main(); ibt_tool.h lists the other files.
  * `ibt --help` and `ibt COMMAND --help` explain the use.
  *
  *   cc -Iinclude examples-c/ibt*.c -libt -o ibt
@@ -56,7 +56,7 @@ static ibt_status do_rebuild(struct run *run)
     return ibt_rebuild_cache(run->storage, run->operands[0], run->options, &run->report, &run->err);
 }
 
-/* One meaning in both commands that print them. */
+/* The signs have the same meaning in both commands that print them. */
 #define SIGNS \
     "  +  only in the snapshot: a restore makes it\n" \
     "  -  only in the directory: a restore with --delete removes it\n" \
@@ -105,7 +105,7 @@ const struct command commands[] = {
     { NULL, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
-/* Standard output is complete; else a message, and EXIT_ERROR in place of `status`. */
+/* Returns `status` if the standard output was written completely. Else prints a message and returns EXIT_ERROR. */
 int all_is_written(int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
@@ -114,7 +114,7 @@ int all_is_written(int status)
     return EXIT_ERROR;
 }
 
-/* A verification of nothing must not pass for one of something. */
+/* Turns a verify that found neither a snapshot nor a problem into an error: nothing was verified. */
 static ibt_status judge(const struct command *command, struct run *run, ibt_status status)
 {
     FILE *out;
@@ -137,10 +137,10 @@ static int finish(const struct command *command, const struct run *run, ibt_stat
         print_json_error(status, error_text(run, status));
     else if (status >= 0 && !run->quiet && command->print != NULL)
         command->print(run);
-    fflush(stdout); /* before what goes to the other stream: both may be one file */
+    fflush(stdout); /* before the messages on stderr, because both streams may go to one file */
     print_problems(run);
     print_cure(run, command);
-    if (status < 0 && !ferror(stdout)) { /* a full disk reads as cancelled */
+    if (status < 0 && !ferror(stdout)) { /* a failed output cancels the operation; all_is_written() reports it */
         fputs("ibt: ", stderr);
         print_text(stderr, error_text(run, status));
         fputc('\n', stderr);
@@ -170,11 +170,11 @@ static int perform(const struct command *command, struct run *run)
 
     number = release_interrupts();
     ibt_cancel_free(run->cancel);
-    /* As a shell tells the end by a signal. */
+    /* The exit status that a shell shows for a program ended by a signal. */
     return status == IBT_ERR_CANCELLED && number != 0 ? 128 + number : result;
 }
 
-/* The answers that need no command. Returns -1 if the arguments ask for none of them. */
+/* Answers --version, help and --help, which need no command. Returns -1 for any other arguments. */
 static int answer(char **argv)
 {
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {

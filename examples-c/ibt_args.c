@@ -1,15 +1,15 @@
-/* ibt_args.c - the options of each command, and how the command line is read. */
+/* ibt_args.c - the options of each command; reads the command line. */
 #include "ibt_tool.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* An option: how it is written, who takes it, and what it does with its argument.
- * apply returns 0 if the argument makes no sense. */
+/* An option: its name and argument, the commands that accept it, and a function that applies it.
+ * apply returns 0 if the argument is not valid. */
 struct option {
     const char *name;
-    const char *argument; /* NULL if it takes none */
+    const char *argument; /* the argument's name in the help, NULL if the option takes none */
     int groups;
     const char *help;
     int (*apply)(struct run *run, const char *argument);
@@ -41,7 +41,7 @@ static int apply_exclude(struct run *run, const char *argument)
     return accepted(ibt_options_add_exclude(run->options, argument));
 }
 
-/* Reads a whole decimal number from 0 to max. Returns 0 if it is none. */
+/* Reads a decimal number from 0 to max. Returns 0 if the text is no such number. */
 static int read_number(const char *text, long max, long *number)
 {
     char *end;
@@ -70,8 +70,8 @@ static int apply_level(struct run *run, const char *argument)
         : ibt_options_set_compression(run->options, IBT_COMPRESSION_ZSTD, (int32_t)level));
 }
 
-/* A stamp as `ibt list` shows it, or a time: then the newest snapshot until its end. What prune removes is the one
- * snapshot of that time: see do_prune(). */
+/* --at: a stamp as `ibt list` shows it, or a time. A time selects the newest snapshot until the end of that time.
+ * Only for a prune it selects the one snapshot within that time: see do_prune(). */
 static int apply_at(struct run *run, const char *argument)
 {
     run->at = argument;
@@ -90,7 +90,7 @@ static int apply_include(struct run *run, const char *argument)
     return accepted(ibt_options_add_include(run->options, argument));
 }
 
-/* A path of the snapshot may be given as it is printed. */
+/* A path of the snapshot may be written as the tool prints it. */
 static int apply_root(struct run *run, const char *argument)
 {
     char *name = name_of_text(argument);
@@ -141,7 +141,7 @@ static int apply_dry_run(struct run *run, const char *argument)
     return accepted(ibt_options_set_dry_run(run->options, 1));
 }
 
-/* A rule of 0 is none, as if it had not been given. */
+/* A rule with the number 0 counts as not given. */
 static int apply_keep(struct run *run, const char *argument, ibt_status (*set)(ibt_options *, uint32_t))
 {
     long n;
@@ -291,7 +291,7 @@ int help_on(const char *name)
     return help(command);
 }
 
-/* --json is among the arguments: an error is an object too. */
+/* --json is among the arguments, so errors are also printed as JSON. */
 static int json_is_wanted;
 
 static void print_json_usage(const char *what, const char *which)
@@ -304,7 +304,7 @@ static void print_json_usage(const char *what, const char *which)
     free(argument);
 }
 
-/* Says what is wrong with which argument. Both command and argument may be NULL. */
+/* Prints the fault `what` of the argument `which`. `command` and `which` may be NULL. */
 int wrong_usage(const struct command *command, const char *what, const char *which)
 {
     if (json_is_wanted)
@@ -331,7 +331,7 @@ const struct command *find_command(const char *name)
     return NULL;
 }
 
-/* The option that an argument begins with, as in "--key=K" or "--key". */
+/* The option that an argument such as "--key=K" or "--key" begins with. NULL if the group has no such option. */
 static const struct option *find_option(const char *argument, int group)
 {
     size_t length = strcspn(argument, "=");
@@ -344,7 +344,7 @@ static const struct option *find_option(const char *argument, int group)
     return NULL;
 }
 
-/* Takes the option at argv[0]. Returns how many arguments it took, 0 after a message. */
+/* Applies the option at argv[0]. Returns the number of arguments used, or 0 after an error message. */
 static int take_option(const struct command *command, struct run *run, char **argv)
 {
     const struct option *option = find_option(argv[0], command->group);
@@ -370,7 +370,7 @@ static int take_option(const struct command *command, struct run *run, char **ar
     return option->argument == NULL || equals != NULL ? 1 : 2;
 }
 
-/* What no option can say of itself. */
+/* Checks the rules that concern several arguments together. */
 static int check_together(const struct command *command, const struct run *run)
 {
     if (run->at != NULL && run->operand_count == 0)
@@ -382,7 +382,8 @@ static int check_together(const struct command *command, const struct run *run)
     return EXIT_OK;
 }
 
-/* Keys and paths of a snapshot may be given as they are printed; SOURCE, DEST and TREE are what they are. */
+/* Decodes keys and paths of a snapshot that are written as the tool prints them. SOURCE, DEST and TREE are paths of
+ * the system and stay unchanged. */
 static void take_names(const struct command *command, struct run *run)
 {
     int i;
@@ -396,7 +397,7 @@ static void take_names(const struct command *command, struct run *run)
     }
 }
 
-/* Fills `run` from the arguments after the command. Returns EXIT_OK if they are right. */
+/* Fills `run` from the arguments after the command. Returns EXIT_OK, or EXIT_USAGE after an error message. */
 int read_arguments(const struct command *command, struct run *run, char **argv)
 {
     int only_operands = 0;

@@ -1,4 +1,4 @@
-/* ibt_columns.c - text in columns, as wide as the terminal allows. */
+/* ibt_columns.c - prints text in columns, as wide as the terminal allows. */
 #include "ibt_tool.h"
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 
 enum { GAP = 2, NARROWEST_TEXT = 20, WRAPPED_INDENT = 4 };
 
-/* Columns of the terminal that `stream` is, 0 if it is none: then lines have any length. */
+/* Width of the terminal `stream` in characters; 0 if `stream` is no terminal, so that lines are not limited. */
 size_t terminal_width(int stream)
 {
     const char *columns = getenv("COLUMNS");
@@ -20,7 +20,7 @@ size_t terminal_width(int stream)
     return columns != NULL && atoi(columns) > 0 ? (size_t)atoi(columns) : 80;
 }
 
-/* How many characters a UTF-8 text has. */
+/* Number of characters in a UTF-8 text. */
 static size_t width_of(const char *text)
 {
     size_t width = 0;
@@ -30,7 +30,8 @@ static size_t width_of(const char *text)
     return width;
 }
 
-/* Adds the next cell, row by row. The table owns `text`, which malloc() made; NULL, for want of memory, is empty. */
+/* Adds the next cell, row by row. `text` comes from malloc(), and the table owns it from now on. NULL, when memory
+ * ran out, gives an empty cell. */
 void add_cell(struct table *table, char *text)
 {
     if (table->count == table->room) {
@@ -54,7 +55,7 @@ static const char *cell(const struct table *table, size_t row, int column)
     return text != NULL ? text : "";
 }
 
-/* The width of every column: that of its widest text. leave_out() makes it 0. */
+/* Sets the width of every column to the width of its widest text. leave_out() sets the width 0. */
 static void measure_columns(const struct table *table, size_t rows, size_t *widths)
 {
     int column;
@@ -81,8 +82,8 @@ static size_t width_until(const size_t *widths, int end)
     return width;
 }
 
-/* Leaves columns out, the least important ones first, until a row fits. Of a last column that is wrapped, only
- * its narrowest form has to. */
+/* Leaves out columns, the least important ones first, until a row fits into `limit` characters. A last column that
+ * wraps counts with NARROWEST_TEXT characters at most. */
 static void leave_out(const struct table *table, size_t *widths, size_t limit)
 {
     int last = table->column_count - 1, rank;
@@ -103,7 +104,8 @@ static void fill(size_t count)
         putchar(' ');
 }
 
-/* Prints `text` word by word, going on at column `indent` of the next line where `limit` is reached. */
+/* Prints `text` word by word, from column `at` on. At column `limit` the text goes on at column `indent` of the next
+ * line. */
 static void print_wrapped(const char *text, size_t at, size_t indent, size_t limit)
 {
     int is_first = 1;
@@ -146,7 +148,7 @@ static void print_last(const struct table *table, const char *text, const size_t
     print_wrapped(text, at, start, limit);
 }
 
-/* Prints a row, or the titles. */
+/* Prints one row, or the titles if is_title is set. */
 static void print_row(const struct table *table, const size_t *widths, size_t row, int is_title, size_t limit)
 {
     int last = table->column_count - 1, column;
@@ -169,7 +171,7 @@ static void print_row(const struct table *table, const size_t *widths, size_t ro
     putchar('\n');
 }
 
-/* Prints the table, and frees its cells. */
+/* Prints the table and frees its cells. */
 void print_table(struct table *table)
 {
     size_t widths[COLUMNS_MAX], limit = terminal_width(STDOUT_FILENO);

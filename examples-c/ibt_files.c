@@ -1,15 +1,15 @@
-/* ibt_files.c - looking into a snapshot: files and cat. */
+/* ibt_files.c - looks into a snapshot: the commands files and cat. */
 #include "ibt_tool.h"
 #include <inttypes.h>
 #include <string.h>
 
-/* What the columns need to be as wide as, and the path that is listed: that of a directory is left out. */
+/* The widths of the columns in characters, and the run with the listed path. */
 struct listing {
     const struct run *run;
     size_t owner, group, size;
 };
 
-/* These calls have no options: their callbacks look for Ctrl-C themselves. */
+/* The calls of a snapshot have no options, so their callbacks check for Ctrl-C and for a failed output. */
 static int32_t go_on(const struct run *run)
 {
     return ferror(stdout) || ibt_cancel_requested(run->cancel) ? IBT_CALLBACK_FAILED : IBT_CALLBACK_OK;
@@ -23,7 +23,7 @@ static const char *type_name(const ibt_entry *entry)
     return names[type >= 1 && type <= 6 ? type : 0];
 }
 
-/* "-rw-r--r--", as ls writes it. */
+/* Writes type and mode as ls does, for example "-rw-r--r--". */
 static void format_mode(const ibt_entry *entry, char out[11])
 {
     static const char types[] = "?-dlpcb", letters[] = "rwxrwxrwx";
@@ -43,7 +43,7 @@ static void format_mode(const ibt_entry *entry, char out[11])
     out[10] = '\0';
 }
 
-/* A name, or the number where there is none. */
+/* The name of an owner or group, or its number if it has no name. */
 static const char *owner(const char *name, uint32_t number, char *out)
 {
     if (name != NULL)
@@ -52,7 +52,7 @@ static const char *owner(const char *name, uint32_t number, char *out)
     return out;
 }
 
-/* The listed directory itself is not among what it holds. */
+/* True for the listed directory itself: the list shows only the entries in it. */
 static int is_left_out(const ibt_entry *entry, const struct run *run)
 {
     const char *path = ibt_entry_path(entry), *listed = run->operands[1];
@@ -96,7 +96,7 @@ static int32_t measure(void *ud, const ibt_entry *entry)
     return IBT_CALLBACK_OK;
 }
 
-/* "-rw-r--r--  me  users  1.5 KiB  2026-11-22 23:05:30  dir/name -> target" */
+/* Prints an entry, for example "-rw-r--r--  me  users  1.5 KiB  2026-11-22 23:05:30  dir/name -> target". */
 static int32_t print_entry(void *ud, const ibt_entry *entry)
 {
     const struct listing *listing = ud;
@@ -131,7 +131,8 @@ static void print_member(const char *name, const char *value)
     print_json_text(value);
 }
 
-/* "SECONDS.NNNNNNNNN", as the report has it; before 1970 the fraction still counts forwards. */
+/* Prints a time as "SECONDS.NNNNNNNNN", as the report does. The fraction is added to the seconds, also before 1970:
+ * half a second before 1970 is "-1.500000000". */
 static void print_json_time(const char *name, int64_t nanoseconds)
 {
     int64_t seconds = nanoseconds / 1000000000, fraction = nanoseconds % 1000000000;
@@ -143,7 +144,7 @@ static void print_json_time(const char *name, int64_t nanoseconds)
     printf(",\"%s\":\"%" PRId64 ".%09" PRId64 "\"", name, seconds, fraction);
 }
 
-/* An entry as one line of JSON, members as in docs/format.md. */
+/* Prints an entry as one line of JSON, with the members of docs/format.md. */
 static int32_t print_json_entry(void *ud, const ibt_entry *entry)
 {
     const struct listing *listing = ud;

@@ -1,15 +1,16 @@
 /*
- * ibt_names.c - names as text that is safe to print.
+ * ibt_names.c - writes names as text that is safe to print.
  *
- * Names are bytes. They are written as libibt's messages and JSON write them: what is no text, control
- * characters and '%' itself as %XX. On paper, but not in JSON, so is what a terminal might obey without being
- * a control character of ASCII.
+ * Names are bytes. The tool writes them as libibt's messages and JSON do: bytes that are not UTF-8, control
+ * characters of ASCII and '%' itself become %XX. Outside of JSON, the other characters that a terminal might
+ * obey become %XX, too.
  */
 #include "ibt_tool.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* How many bytes the UTF-8 character at `at` has, and which it is; 0 if there is none. */
+/* Returns the length in bytes of the UTF-8 character at `at`, and sets its code. Returns 0 if the bytes are not
+ * UTF-8. */
 static size_t character_at(const unsigned char *at, uint32_t *code)
 {
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -36,14 +37,15 @@ static int is_control(uint32_t code)
     return code < 0x20 || code == 0x7F;
 }
 
-/* The controls of ISO 6429, and those that turn the direction of writing. */
+/* The control characters of ISO 6429, and those that change the direction of writing. */
 static int is_obeyed(uint32_t code)
 {
     return (code >= 0x80 && code <= 0x9F) || (code >= 0x202A && code <= 0x202E)
         || (code >= 0x2066 && code <= 0x2069);
 }
 
-/* What stays as it is: the characters of text, of names, of names in JSON, of text in JSON. */
+/* The four ways of writing: a text or a name for people, a name or a text in JSON. A text has its names encoded
+ * already, so '%' stays in it. */
 enum form { TEXT, NAME, JSON, JSON_TEXT };
 
 static int stays(uint32_t code, enum form form)
@@ -53,7 +55,7 @@ static int stays(uint32_t code, enum form form)
     return form == JSON || form == JSON_TEXT || !is_obeyed(code);
 }
 
-/* Writes `name` to `out`, which may be NULL. Returns how many characters that are. */
+/* Writes `name` to `out`; writes nothing if `out` is NULL. Returns the number of characters written. */
 static size_t write_name(FILE *out, const char *name, enum form form)
 {
     const unsigned char *at = (const unsigned char *)name;
@@ -84,13 +86,13 @@ void print_name(FILE *out, const char *name)
     write_name(out, name, NAME);
 }
 
-/* A message, in which names are encoded already. */
+/* Prints a message, in which names are encoded already. */
 void print_text(FILE *out, const char *text)
 {
     write_name(out, text, TEXT);
 }
 
-/* A name as a string of JSON. */
+/* Prints a name as a JSON string. */
 void print_json_text(const char *name)
 {
     putchar('"');
@@ -98,7 +100,7 @@ void print_json_text(const char *name)
     putchar('"');
 }
 
-/* A message, in which names are encoded already, as a string of JSON. */
+/* Prints a message, in which names are encoded already, as a JSON string. */
 void print_json_message(const char *message)
 {
     putchar('"');
@@ -121,7 +123,8 @@ static char *as_text(const char *name, enum form form)
     return NULL;
 }
 
-/* What print_name() and print_text() print, made by malloc(). NULL if there is no memory. */
+/* Returns the text that print_name() prints; message_as_text() does so for print_text(). The caller frees it. NULL if
+ * memory ran out. */
 char *name_as_text(const char *name)
 {
     return as_text(name, NAME);
@@ -137,7 +140,7 @@ size_t name_width(const char *name)
     return write_name(NULL, name, NAME);
 }
 
-/* A name, filled up with spaces. */
+/* Prints a name, and spaces up to `width` characters. */
 void print_cell(const char *name, size_t width)
 {
     size_t used = write_name(stdout, name, NAME);
@@ -160,8 +163,9 @@ static int is_printed_as(const char *name, enum form form, const char *text)
     return is_same;
 }
 
-/* The name that is printed as `text`, on paper or in JSON; NULL if none is. The caller frees it. So "100%25" is the
- * name 100%, while "100%" and "a%41" are printed for no name: they stand for themselves. */
+/* The name that the tool prints as `text`, in JSON or outside of it; NULL if no name is printed so. The caller frees
+ * it. For example "100%25" gives the name 100%, but "100%" and "a%41" give NULL: the caller then takes the text as
+ * the name. */
 char *name_of_text(const char *text)
 {
     char *name = strdup(text), *to = name;

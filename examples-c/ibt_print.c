@@ -1,4 +1,4 @@
-/* ibt_print.c - what is printed: changes, errors, and the reports that are a few lines. */
+/* ibt_print.c - prints changes, errors, and the reports of a few lines. */
 #include "ibt_tool.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -41,20 +41,21 @@ static int32_t print_sign(struct run *run, char sign, const ibt_entry *before, c
     return ferror(stdout) ? IBT_CALLBACK_FAILED : IBT_CALLBACK_OK;
 }
 
-/* "+ path": an ibt_change_fn whose userdata is the run. In compare and in the dry run of a restore a sign says the same
- * of the tree: + the snapshot has the entry and the tree has not, - the other way round. */
+/* Prints a change such as "+ path": an ibt_change_fn whose userdata is the run. A sign has the same meaning in
+ * compare and in the dry run of a restore: + means that only the snapshot has the entry, - that only the tree has
+ * it. */
 int32_t print_restored(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after)
 {
     return print_sign(ud, letter(what, IBT_CHANGE_CREATED, IBT_CHANGE_DELETED), before, after);
 }
 
-/* The same for a comparison, which tells how the tree came out of the snapshot. */
+/* The same for a comparison, where a created entry is only in the tree and a deleted entry only in the snapshot. */
 int32_t print_difference(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after)
 {
     return print_sign(ud, letter(what, IBT_CHANGE_DELETED, IBT_CHANGE_CREATED), before, after);
 }
 
-/* Begins an error message of the program's own; NULL if there is no memory. */
+/* Begins an error message of the program itself; NULL if memory ran out. end_message() ends it. */
 FILE *begin_message(struct run *run)
 {
     return open_memstream(&run->message, &run->message_size);
@@ -66,7 +67,7 @@ void end_message(struct run *run, FILE *out)
         run->message = NULL;
 }
 
-/* Why the run failed, in a sentence. */
+/* The reason for the failure of the run, as one sentence. */
 const char *error_text(const struct run *run, ibt_status status)
 {
     if (status == IBT_ERR_CANCELLED)
@@ -74,7 +75,7 @@ const char *error_text(const struct run *run, ibt_status status)
     return run->message != NULL ? run->message : ibt_error_message(run->err);
 }
 
-/* An error before there is a report, in the members that a report has too. */
+/* Prints an error of a run without a report, with the members `status` and `error` that a report has, too. */
 void print_json_error(ibt_status status, const char *message)
 {
     printf("{\"status\":%d,\"error\":", (int)status);
@@ -82,7 +83,7 @@ void print_json_error(ibt_status status, const char *message)
     puts("}");
 }
 
-/* "docs  20261122T220530.123456Z  " */
+/* Prints key and stamp, for example "docs  20261122T220530.123456Z  ". */
 static void print_subject(const struct run *run)
 {
     print_name(stdout, or_dash(ibt_report_key(run->report)));
@@ -103,7 +104,7 @@ static void print_files_made(const struct run *run)
     printf("%s in %zu file%s\n", size, files, plural(files));
 }
 
-/* Where the backup is: nobody who gave no --store knows that else. */
+/* Prints the place of the backup, because a user who gave no --store would not know it. */
 static void print_store(const struct run *run)
 {
     const char *path = ibt_report_file_count(run->report) > 0 ? ibt_report_file_path(run->report, 0) : NULL;
@@ -155,8 +156,8 @@ void print_restore(const struct run *run)
     putchar('\n');
 }
 
-/* The signs are those of print_change(). The report counts from the snapshot to the tree: what is
- * created is only in the tree. */
+/* The signs are those of print_difference(). The report counts from the snapshot to the tree: a created entry is only
+ * in the tree. */
 void print_compare(const struct run *run)
 {
     uint64_t created = count_of(run, IBT_COUNT_CREATED), deleted = count_of(run, IBT_COUNT_DELETED);

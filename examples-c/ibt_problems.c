@@ -1,13 +1,14 @@
-/* ibt_problems.c - problems for people: the first as they happen, at the end the rest, those of one cause together. */
+/* ibt_problems.c - prints problems: the first ones as they happen, the others at the end, grouped by cause. */
 #include "ibt_tool.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Of each kind so many are printed as they happen, and of a group at the end so many paths. */
+/* Most problems of each kind that are printed as they happen, and most paths that are printed of a group at the
+ * end. */
 enum { SHOWN_AT_ONCE = 5, PATHS_SHOWN = 3 };
 
-/* Good to know, but nothing went wrong. */
+/* A note: it informs the user, but nothing failed. */
 static int is_note(int32_t problem)
 {
     return problem == IBT_PROBLEM_SKIPPED || problem == IBT_PROBLEM_LEFTOVER;
@@ -15,7 +16,7 @@ static int is_note(int32_t problem)
 
 /* -------------------------------------------------------------- as they happen */
 
-/* The number of the kind that a logged line begins with, "unreadable: ..."; 0 for a line of another sort. */
+/* The number of the kind that a log line such as "unreadable: ..." begins with; 0 for a line without a kind. */
 static int32_t kind_of_line(const char *line)
 {
     size_t length = strcspn(line, ":");
@@ -30,7 +31,7 @@ static int32_t kind_of_line(const char *line)
     return 0;
 }
 
-/* An ibt_log_fn whose userdata is the run. */
+/* Prints a log line: an ibt_log_fn whose userdata is the run. */
 void print_at_once(void *ud, int32_t level, const char *line)
 {
     struct run *run = ud;
@@ -49,9 +50,10 @@ void print_at_once(void *ud, int32_t level, const char *line)
 
 /* -------------------------------------------------------------------- at the end */
 
-/* Problems of one kind in one file of the store or, where none is named, with one error of the system. */
+/* Problems of one kind in one file of the store. Without a file: problems of one kind with one error of the
+ * system. */
 struct group {
-    size_t first; /* the first one's number in the report */
+    size_t first; /* the index of the first problem in the report */
     size_t count;
     size_t paths[PATHS_SHOWN];
     size_t path_count;
@@ -73,7 +75,7 @@ static int is_same_cause(const ibt_report *report, size_t a, size_t b)
             && ibt_report_problem_status(report, a) == ibt_report_problem_status(report, b));
 }
 
-/* Puts problem i into its group, or into a new one. Returns how many groups there are then. */
+/* Adds problem i to its group, or to a new group. Returns the number of groups after that. */
 static size_t add_to_group(const ibt_report *report, size_t i, struct group *groups, size_t count)
 {
     struct group *group;
@@ -93,7 +95,7 @@ static size_t add_to_group(const ibt_report *report, size_t i, struct group *gro
     return count;
 }
 
-/* Adds what the message does not say itself. */
+/* Prints a snapshot or file that the message does not name itself. */
 static void print_where(const char *label, const char *where, const char *message)
 {
     if (where == NULL || strstr(message, where) != NULL)
@@ -114,7 +116,8 @@ static void print_problem(const ibt_report *report, size_t i)
     fputc('\n', stderr);
 }
 
-/* "ibt: missing: 311 more of this cause, in docs.full.X: a/b, c/d, e/f and 308 more" */
+/* Prints the rest of a group, for example "ibt: missing: 311 more of this cause, in docs.full.X: a/b, c/d, e/f and
+ * 308 more". */
 static void print_more(const ibt_report *report, const struct group *group)
 {
     const char *file = ibt_report_problem_file(report, group->first);
@@ -135,7 +138,8 @@ static void print_more(const ibt_report *report, const struct group *group)
     fputc('\n', stderr);
 }
 
-/* Whether problem i was printed as it happened: the first ones of each kind, in the report's order. */
+/* True if problem i was printed as it happened. These are the first problems of each kind, in the order of the
+ * report. `passed` counts the problems of each kind so far. */
 static int was_shown(const struct run *run, size_t i, size_t *passed)
 {
     int32_t kind = ibt_report_problem_kind(run->report, i);
@@ -152,7 +156,7 @@ static void print_group(const struct run *run, const struct group *group)
         print_more(run->report, group);
 }
 
-/* Prints what was not printed as it happened. */
+/* Prints the problems that were not printed as they happened. */
 void print_problems(const struct run *run)
 {
     size_t count = ibt_report_problem_count(run->report), group_count = 0, i;
@@ -170,7 +174,7 @@ void print_problems(const struct run *run)
         fprintf(stderr, "ibt: and %" PRIu64 " more problem%s\n", all - count, plural(all - count));
 }
 
-/* Whether stored bytes were found to be damaged or gone. */
+/* True if the report lists stored bytes that are damaged or missing. */
 static int is_damaged(const ibt_report *report)
 {
     size_t i;
@@ -184,7 +188,7 @@ static int is_damaged(const ibt_report *report)
     return 0;
 }
 
-/* Says what to do about damage: increments go on from what is lost. */
+/* After damage, advises a full backup: further increments would need the lost bytes again. */
 void print_cure(const struct run *run, const struct command *command)
 {
     if ((command->group & (BACKUP | VERIFY | LIST)) != 0 && is_damaged(run->report))

@@ -15,7 +15,7 @@ static void on_interrupt(int number)
     ibt_cancel_request(on_request);
 }
 
-/* A closed terminal's SIGHUP stays ignored under nohup(1). */
+/* True if a signal is ignored. Under nohup(1) SIGHUP is ignored, and must stay so when the terminal closes. */
 static int is_ignored(int number)
 {
     struct sigaction action;
@@ -23,7 +23,7 @@ static int is_ignored(int number)
     return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-/* A second Ctrl-C ends the program at once: SA_RESETHAND. */
+/* The first Ctrl-C cancels the operation. A second one ends the program at once, because of SA_RESETHAND. */
 void catch_interrupts(ibt_cancel *cancel)
 {
     struct sigaction action;
@@ -39,7 +39,8 @@ void catch_interrupts(ibt_cancel *cancel)
         sigaction(SIGHUP, &action, NULL);
 }
 
-/* To be called before what the handler uses goes away. Returns the signal that came last, 0 for none. */
+/* Removes the handlers; call it before freeing the ibt_cancel, which the handlers use. Returns the signal that came
+ * last, 0 for none. */
 int release_interrupts(void)
 {
     signal(SIGINT, SIG_DFL);
@@ -62,7 +63,7 @@ static const char *phase_name(int32_t phase)
     }
 }
 
-/* The end of a name, `most` bytes or fewer, not beginning within a character. */
+/* The end of a name, at most `most` bytes. It does not begin in the middle of a character. */
 static const char *end_of(const char *name, size_t most)
 {
     size_t length = strlen(name);
@@ -75,7 +76,7 @@ static const char *end_of(const char *name, size_t most)
     return name;
 }
 
-/* A byte may be printed as three characters: as much of the end as fits. */
+/* Prints as much of the end of a name as fits into `most` characters. One byte may need three characters (%XX). */
 static void print_end_of_name(const char *name, size_t most)
 {
     size_t bytes;
@@ -88,8 +89,8 @@ static void print_end_of_name(const char *name, size_t most)
 
 enum { LINE_MAX_WIDTH = 79, BAR_WIDTH = 20, WIDTH_WITH_BAR = 60 };
 
-/* One line that is drawn over and over, so it must not be wrapped: narrower than the terminal.
- * "reading    [##########..........]  50%    1.5 GiB  path", or while the total is unknown
+/* Draws one line over the previous one. The line is narrower than the terminal, because a wrapped line could not be
+ * drawn over. For example "reading    [##########..........]  50%    1.5 GiB  path", or, while the total is unknown,
  * "scanning   1234 entries  path". */
 int32_t draw(void *ud, const ibt_progress *now)
 {
@@ -129,7 +130,7 @@ int wants_progress(const struct run *run)
     return !run->quiet && isatty(STDERR_FILENO) && terminal != NULL && strcmp(terminal, "dumb") != 0;
 }
 
-/* Clears the line, so that others can be printed. */
+/* Clears the line of the progress bar before another line is printed. */
 void erase_progress(const struct run *run)
 {
     if (run->drawing)

@@ -1,12 +1,13 @@
-/* ibt_prune.c - which snapshot a prune removes: with --at the one of a time, never one before it. */
+/* ibt_prune.c - finds the snapshot that a prune with --at removes: the only one within that time, never an earlier
+ * one. */
 #include "ibt_tool.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The stamps that lie in the time of --at, and the last one before it. */
+/* The stamps of snapshots made within the time of --at, and the stamp of the last snapshot before it. */
 struct found {
-    char stamps[8][32]; /* the first ones */
+    char stamps[8][32]; /* the first eight; count has all */
     size_t count;
     char before[32];
     int64_t before_date;
@@ -25,7 +26,8 @@ static void look_at(struct found *found, const struct span *span, const char *st
     found->count++;
 }
 
-/* Snapshots, and states that cannot be read: of these the list knows the stamp only. */
+/* Looks at all snapshots, and at states that cannot be read: for these the report has only a problem with the
+ * stamp. */
 static void look_through(struct found *found, const struct span *span, const ibt_report *report)
 {
     size_t i;
@@ -41,7 +43,7 @@ static void look_through(struct found *found, const struct span *span, const ibt
     }
 }
 
-/* Says why the time of --at does not name the one snapshot that is to be removed. */
+/* Makes the error message for a time of --at that does not select exactly one snapshot. */
 static ibt_status refuse(struct run *run, const struct found *found)
 {
     const size_t shown = sizeof found->stamps / sizeof found->stamps[0];
@@ -65,7 +67,7 @@ static ibt_status refuse(struct run *run, const struct found *found)
     return found->count == 0 ? IBT_ERR_NOT_FOUND : IBT_ERR_INVALID_ARG;
 }
 
-/* Replaces the time of --at, which is as long as it was written, by the stamp of the only snapshot in it. */
+/* Replaces the time of --at by the stamp of the only snapshot made within that time. */
 static ibt_status settle_on_one(struct run *run)
 {
     ibt_options *options = ibt_options_new();

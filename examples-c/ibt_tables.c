@@ -1,4 +1,4 @@
-/* ibt_tables.c - reports with many snapshots: list, prune, verify. */
+/* ibt_tables.c - prints reports with many snapshots: list, prune, verify. */
 #include "ibt_tool.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -27,9 +27,9 @@ static void add_count(struct table *table, uint64_t count)
     add_cell(table, strdup(text));
 }
 
-/* ---------------------------------------------------------------- times that tell snapshots apart */
+/* ---------------------------------------------------------------- times that identify a snapshot */
 
-/* A snapshot of the report, to be sorted by key and time. */
+/* A snapshot of the report, for sorting by key and time. */
 struct dated {
     size_t index;
     const char *key;
@@ -44,7 +44,8 @@ static int by_key_and_date(const void *a, const void *b)
     return order != 0 ? order : (one->date > other->date) - (one->date < other->date);
 }
 
-/* Whether `text`, given to --at, is the time of this snapshot and of no other: its neighbours are outside. */
+/* True if `text` as the argument of --at means this snapshot and no other: its neighbours in time are outside of the
+ * time. */
 static int tells_apart(const struct dated *at, const struct dated *all, size_t count, const char *text)
 {
     struct span span;
@@ -58,8 +59,8 @@ static int tells_apart(const struct dated *at, const struct dated *all, size_t c
 
 typedef char time_text[TIME_SIZE];
 
-/* The local time of every snapshot of the report, to the second where --at then selects just that snapshot, else
- * more exactly. NULL if there is no memory. The caller frees it. */
+/* The local time of every snapshot of the report: to the second if --at with that text selects exactly this snapshot,
+ * else more exactly. NULL if memory ran out. The caller frees it. */
 static time_text *times_of(const struct run *run)
 {
     size_t count = ibt_report_snapshot_count(run->report), i;
@@ -94,15 +95,16 @@ static void add_time(struct table *table, time_text *times, size_t i)
 
 /* ------------------------------------------------------------ the tree of a list */
 
-/* Where a snapshot stands in the tree. */
+/* The place of a snapshot in the tree. */
 struct node {
-    size_t root;    /* the snapshot that its chain begins with: itself, if nothing listed is its parent */
-    int level;      /* 0 for that one, 1 for what continues it, more for a second continuation */
+    size_t root;    /* the first snapshot of its chain: itself, if its parent is not listed */
+    int level;      /* 0 for the root, 1 for the chain after it, more for a second chain after one snapshot */
     int has_child;
 };
 
-/* The snapshot that i continues: parents are older and listed before. i itself if that is not there, or if i is
- * a full one, which begins a chain even where it was made of another. */
+/* The parent of snapshot i. Parents are older, so they are listed before. Returns i itself if the parent is not
+ * listed, or if i is a full snapshot: a full snapshot begins a chain, also if a consolidation made it from another
+ * one. */
 static size_t parent_of(const struct run *run, size_t i)
 {
     const char *parent = ibt_report_snapshot_parent(run->report, i);
@@ -116,8 +118,8 @@ static size_t parent_of(const struct run *run, size_t i)
     return i;
 }
 
-/* A chain is drawn as one branch below its root, not ever deeper: only where a snapshot is continued twice,
- * the second chain begins a level of its own. */
+/* Sets the level of every snapshot. A chain is one branch below its root and does not get deeper with each snapshot.
+ * Only if a snapshot has two children, the second one begins a deeper level. */
 static void plant(const struct run *run, struct node *nodes, size_t count)
 {
     size_t i;
@@ -159,7 +161,7 @@ static void add_snapshot(struct table *table, const struct run *run, size_t i, i
     add_size(table, ibt_report_snapshot_counter(report, i, IBT_COUNT_BYTES));
 }
 
-/* The chain that begins with `root`. */
+/* Adds the chain that begins with `root`. */
 static void add_chain(struct table *table, const struct run *run, const struct node *nodes, size_t count,
                       size_t root, time_text *times)
 {
@@ -172,7 +174,7 @@ static void add_chain(struct table *table, const struct run *run, const struct n
     }
 }
 
-/* With --at: what the snapshot needs. */
+/* With --at, prints the backup files that the snapshot needs. */
 static void print_needed(const struct run *run)
 {
     size_t count = ibt_report_file_count(run->report), i;
@@ -214,13 +216,14 @@ void print_list(const struct run *run)
     print_needed(run);
 }
 
-/* ----------------------------------------------------------------- what was decided */
+/* ----------------------------------------------------------------- prune and verify */
 
 static const struct column prune_columns[] = {
     { "", 0, 0 }, { "SNAPSHOT", 0, 0 }, { "LOCAL TIME", 0, 2 }, { "KIND", 0, 1 }, { "WHY", 0, 0 },
 };
 
-/* State files among what was removed: a snapshot that cannot be read is not in the report, its state is. */
+/* Number of state files among the removed files. A removed snapshot that cannot be read has no row in the report, but
+ * its state is among the files. */
 static size_t states_removed(const struct run *run)
 {
     size_t count = ibt_report_file_count(run->report), states = 0, i;

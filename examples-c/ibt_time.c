@@ -1,10 +1,10 @@
-/* ibt_time.c - times and sizes as people write and read them. */
+/* ibt_time.c - reads and writes times and sizes as people do. */
 #include "ibt_tool.h"
 #include <string.h>
 #include <time.h>
 
-/* Days since 1970-01-01 of a date of the Gregorian calendar: Howard Hinnant,
- * "chrono-Compatible Low-Level Date Algorithms". timegm() is not everywhere. */
+/* Days from 1970-01-01 to a date of the Gregorian calendar: Howard Hinnant,
+ * "chrono-Compatible Low-Level Date Algorithms". Not all systems have timegm(). */
 static int64_t days_from_date(int64_t year, int month, int day)
 {
     int64_t era, year_of_era, day_of_year;
@@ -16,7 +16,7 @@ static int64_t days_from_date(int64_t year, int month, int day)
     return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
 }
 
-/* Reads exactly `count` digits at *at and moves on. Returns -1 if there are fewer. */
+/* Reads exactly `count` digits at *at and moves *at behind them. Returns -1 if there are fewer digits. */
 static int read_digits(const char **at, int count)
 {
     int number = 0;
@@ -34,8 +34,8 @@ static int skip(const char **at, const char *any_of)
     return **at != '\0' && strchr(any_of, **at) != NULL && (*at)++ != NULL;
 }
 
-/* Reads ".123" as nanoseconds, however many digits, and makes *unit the worth of the last one; without a fraction
- * *unit stays. */
+/* Reads a fraction such as ".123", of any number of digits, as nanoseconds. Sets *unit to the value of the last digit
+ * in nanoseconds, at least 1. Without a fraction it returns 0 and leaves *unit unchanged; -1 for a lone dot. */
 static int read_fraction(const char **at, int64_t *unit)
 {
     int nanoseconds = 0;
@@ -53,7 +53,7 @@ static int read_fraction(const char **at, int64_t *unit)
     return nanoseconds;
 }
 
-/* Reads "Z", "+02:00" or "+0200" as seconds to subtract. Returns 0 if it is none of them. */
+/* Reads "Z", "+02:00" or "+0200" as seconds to subtract. Returns 0 for any other text. */
 static int read_zone(const char **at, int64_t *seconds)
 {
     int sign = **at == '-' ? -1 : 1;
@@ -71,7 +71,8 @@ static int read_zone(const char **at, int64_t *seconds)
     return hours >= 0 && hours <= 23 && minutes >= 0 && minutes <= 59;
 }
 
-/* A date and a time of day as they were written; `unit`, in nanoseconds, is the worth of the last part. */
+/* A date and a time of day as they were written. `unit` is the length of the last part in nanoseconds, for example
+ * that of a minute for "22:05". */
 struct moment {
     int year, month, day, hour, minute, second, fraction;
     int64_t unit;
@@ -99,7 +100,7 @@ static int64_t in_utc(const struct moment *m)
     return ((days_from_date(m->year, m->month, m->day) * 24 + m->hour) * 60 + m->minute) * 60 + m->second;
 }
 
-/* 64 bits of nanoseconds end in 1677 and 2262: a time beyond is the first or the last there is. */
+/* 64 bits of nanoseconds reach from 1677 to 2262. A time beyond becomes the first or the last possible one. */
 static int64_t in_nanoseconds(int64_t seconds, int64_t fraction)
 {
     if (seconds >= INT64_MAX / SECOND)
@@ -125,10 +126,11 @@ static void local_fields(const struct moment *m, int day, struct tm *local)
     local->tm_min = m->minute;
     local->tm_sec = m->second;
     local->tm_isdst = -1;
-    local->tm_wday = -1; /* stays so only if mktime() fails: it may return -1 for a time, too */
+    local->tm_wday = -1; /* stays -1 only if mktime() fails, which may return -1 for a valid time, too */
 }
 
-/* Seconds since 1970 of a local time, on another `day` of its month. Returns 0 if the system has none. */
+/* Sets *seconds to the seconds since 1970 of a local time, on the `day` of its month instead of its own day.
+ * Returns 0 if the system cannot convert it. */
 static int in_local_time(const struct moment *m, int day, int64_t *seconds)
 {
     struct tm local;
@@ -138,7 +140,7 @@ static int in_local_time(const struct moment *m, int day, int64_t *seconds)
     return local.tm_wday != -1;
 }
 
-/* Whether the clocks show this time of day then. */
+/* True if local clocks show the time of day `m` at the moment `seconds`. */
 static int is_shown(const struct moment *m, int64_t seconds)
 {
     time_t then = (time_t)seconds;
@@ -148,8 +150,8 @@ static int is_shown(const struct moment *m, int64_t seconds)
         && local.tm_sec == m->second;
 }
 
-/* The time that local clocks show, from the first to the last if they show it twice (where they are set back).
- * One that they skip is the system's choice. */
+/* The span of a local time. If local clocks show the time twice, because they are set back, the span reaches from the
+ * first moment to the last one. For a time that the clocks skip, the system chooses. */
 static int local_span(const struct moment *m, struct span *span)
 {
     static const int shifts[] = { 1800, 3600, 7200 };
@@ -169,7 +171,7 @@ static int local_span(const struct moment *m, struct span *span)
     return 1;
 }
 
-/* The local day of a moment at midnight, some days on: days may have 23 or 25 hours. */
+/* The local day that begins `days` days after `m`, which is a midnight. A day may have 23 or 25 hours. */
 static int day_span(const struct moment *m, int days, struct span *span)
 {
     int64_t first, next;
@@ -181,7 +183,7 @@ static int day_span(const struct moment *m, int days, struct span *span)
     return 1;
 }
 
-/* Now, in seconds since 1970 and as local clocks show it. */
+/* The current time, in seconds since 1970 and as local clocks show it. */
 static int read_clock(struct moment *m, int64_t *seconds)
 {
     struct timespec now;
@@ -201,7 +203,7 @@ static int read_clock(struct moment *m, int64_t *seconds)
     return 1;
 }
 
-/* "now", "today", "yesterday" */
+/* Reads "now", "today" or "yesterday". */
 static int read_word(const char *text, struct span *span)
 {
     struct moment m;
@@ -219,8 +221,8 @@ static int read_word(const char *text, struct span *span)
     return strcmp(text, "yesterday") == 0 && day_span(&m, -1, span);
 }
 
-/* "90s", "15min", "6h", "2d", "3w", with " ago" or without: a moment, so long before now. Days and weeks are
- * those of the calendar. */
+/* Reads an age such as "90s", "15min", "6h", "2d" or "3w", with or without " ago", as the moment that long before
+ * now. Days and weeks are those of the calendar, so a day may have 23 or 25 hours. */
 static int read_age(const char *text, struct span *span)
 {
     static const struct { const char *name; int seconds, days; } units[] = {
@@ -247,7 +249,7 @@ static int read_age(const char *text, struct span *span)
     return 0;
 }
 
-/* "2026-11-22", "2026-11-22 22:05[:30[.123]][ZONE]", also with a "T" between. */
+/* Reads "2026-11-22" or "2026-11-22 22:05[:30[.123]][ZONE]", also with a "T" between date and time. */
 static int read_date(const char *text, struct span *span)
 {
     const char *at = text;
@@ -278,7 +280,7 @@ static int read_date(const char *text, struct span *span)
     return 1;
 }
 
-/* Reads a stamp as `ibt list` shows it, such as 20261122T220530.123456Z. Returns 0 if it is none. */
+/* Reads a stamp as `ibt list` shows it, such as 20261122T220530.123456Z. Returns 0 for any other text. */
 int read_stamp(const char *text, int64_t *nanoseconds)
 {
     const char *at = text;
@@ -297,14 +299,15 @@ int read_stamp(const char *text, int64_t *nanoseconds)
     return 1;
 }
 
-/* Reads a time in any form that TIME_FORMS names: from its first to its last nanosecond. Returns 0 if it is
- * anything else. */
+/* Reads a time in any form that TIME_FORMS lists, as the span from its first to its last nanosecond. Returns 0 for
+ * any other text. */
 int read_time(const char *text, struct span *span)
 {
     return read_date(text, span) || read_word(text, span) || read_age(text, span);
 }
 
-/* "2026-11-22 23:05:30" in local time; more exactly with the microsecond, the zone's offset, or both. */
+/* Writes a time such as "2026-11-22 23:05:30" in local time. `how` adds the microseconds, the offset of the zone, or
+ * both. */
 void format_time(int64_t nanoseconds, enum exactness how, char *out, size_t size)
 {
     int64_t whole = nanoseconds / SECOND - (nanoseconds % SECOND < 0);
@@ -323,7 +326,7 @@ void format_time(int64_t nanoseconds, enum exactness how, char *out, size_t size
     snprintf(out, size, "%s%s%s", date, fraction, zone);
 }
 
-/* "1.5 MiB" */
+/* Writes a size, for example "1.5 MiB". */
 void format_size(uint64_t bytes, char *out, size_t size)
 {
     static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };

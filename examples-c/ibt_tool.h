@@ -1,17 +1,17 @@
 /*
- * ibt_tool.h - what the parts of the command line tool share.
+ * ibt_tool.h - shared declarations of the command line tool.
  *
  *   ibt.c           the commands, and main()
- *   ibt_args.c      the options of each, and how the command line is read
- *   ibt_names.c     names as text that is safe to print
- *   ibt_print.c     what is printed: changes, errors, short reports
- *   ibt_problems.c  problems, as they happen and at the end
- *   ibt_tables.c    reports with many snapshots: list, prune, verify
- *   ibt_columns.c   text in columns, as wide as the terminal allows
- *   ibt_prune.c     which snapshot a prune removes
- *   ibt_files.c     looking into a snapshot: files, cat
+ *   ibt_args.c      the options of each command; reads the command line
+ *   ibt_names.c     writes names as text that is safe to print
+ *   ibt_print.c     prints changes, errors and short reports
+ *   ibt_problems.c  prints problems, as they happen and at the end
+ *   ibt_tables.c    prints reports with many snapshots: list, prune, verify
+ *   ibt_columns.c   prints text in columns, as wide as the terminal allows
+ *   ibt_prune.c     finds the snapshot that a prune with --at removes
+ *   ibt_files.c     looks into a snapshot: files, cat
  *   ibt_progress.c  the progress bar and Ctrl-C
- *   ibt_time.c      times and sizes, read and written
+ *   ibt_time.c      reads and writes times and sizes
  */
 #ifndef IBT_TOOL_H
 #define IBT_TOOL_H
@@ -26,12 +26,13 @@
 /* The exit statuses of the program. */
 enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_PARTIAL = 3 };
 
-/* The time that a text says, as nanoseconds since 1970: a second is all of that second, a day all of that day. */
+/* A time that a user wrote, from its first to its last nanosecond since 1970. For example a day is all of that
+ * day. */
 struct span {
     int64_t first, last;
 };
 
-/* How exactly a time is written. */
+/* The precision with which a time is written. */
 enum exactness { TO_SECOND, TO_MICROSECOND, TO_SECOND_IN_ZONE, TO_MICROSECOND_IN_ZONE };
 enum { TIME_SIZE = 48 };
 
@@ -39,10 +40,10 @@ enum { TIME_SIZE = 48 };
     "2026-11-22, \"2026-11-22 22:05\" or with seconds (all of that day, minute or second, in local time;\n" \
     "                   UTC with Z, others with +01:00), today, yesterday, now, 90s, 15min, 6h, 2d or 3w (so long ago)"
 
-/* More than there are kinds of problems. */
+/* Larger than the number of every kind of problem (IBT_PROBLEM_*). */
 enum { KINDS_MAX = 32 };
 
-/* One run of the program: what was asked for, and what the answer goes through. */
+/* One run of the program: its arguments, and the objects that it uses. */
 struct run {
     const char *operands[2];
     int operand_count;
@@ -52,22 +53,22 @@ struct run {
     int dry_run;
     int recursive;
     const char *at; /* the argument of --at, NULL without */
-    int at_is_time; /* it is a time, no stamp */
-    struct span span; /* that time */
-    int keeps;   /* so was a --keep-... */
-    int drawing; /* a progress bar */
+    int at_is_time; /* the argument of --at is a time and no stamp */
+    struct span span; /* the time of --at */
+    int keeps;   /* a --keep-... rule was given */
+    int drawing; /* a progress bar is drawn */
     ibt_cancel *cancel;
     ibt_storage *storage;
     ibt_options *options;
     ibt_report *report;
     ibt_error *err;
-    char *message; /* an error of the program itself */
+    char *message; /* an error that the program itself found, NULL without */
     size_t message_size;
-    size_t shown[KINDS_MAX]; /* how many problems of each kind were printed as they happened */
-    char *names[2]; /* operands that were given as they are printed */
+    size_t shown[KINDS_MAX]; /* number of problems of each kind that were printed as they happened */
+    char *names[2]; /* decoded operands, for those that were written as the tool prints them */
 };
 
-/* Which commands an option belongs to: a set of these. */
+/* The groups of commands. An option has the set of groups that accept it. */
 enum {
     BACKUP = 1,
     RESTORE = 2,
@@ -86,7 +87,7 @@ struct command {
     const char *name; /* NULL ends the table */
     int group;
     int operands_min, operands_max;
-    const char *word; /* what it does, for the list of commands */
+    const char *word; /* one line for the list of commands */
     const char *use;
     ibt_status (*work)(struct run *run);
     void (*print)(const struct run *run); /* NULL if work itself prints */
@@ -146,11 +147,12 @@ enum { COLUMNS_MAX = 8 };
 
 struct column {
     const char *title;
-    int is_number;   /* stands at the right */
-    int dispensable; /* where the terminal is too narrow: 1 is left out first; 0 never */
+    int is_number;   /* aligned to the right */
+    int dispensable; /* if the terminal is too narrow: 1 is left out first; 0 never */
 };
 
-/* Zero but for the columns, of which the last may be a text that wraps; add_cell() fills it. */
+/* A table to print. The caller sets columns, column_count and wraps (the last column is wrapped); the rest is zero.
+ * add_cell() fills it. */
 struct table {
     const struct column *columns;
     int column_count;

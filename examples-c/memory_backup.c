@@ -1,18 +1,18 @@
 /*
- * memory_backup.c - backs a directory up twice into memory, lists, and restores it.
+ * memory_backup.c - backs up a directory twice into memory, lists the snapshots, and restores one.
  *
  *     memory_backup SOURCE RESTORED
  *
- * The backup files are gone when the program ends: memory_storage.c is the part to look at.
+ * The backup files are lost when the program ends. The interesting part is memory_storage.c.
  */
 #include "memory_storage.h"
 
 #include <stdio.h>
 
-/* The key under which both backups are kept. */
+/* The key of both backups. */
 #define KEY "memory"
 
-/* Prints and frees what a call handed out. 1 if it succeeded. */
+/* Prints and frees the report and the error of a call. Returns 1 if the call succeeded. */
 static int done(const char *what, ibt_status status, ibt_report *report, ibt_error *err)
 {
     size_t i;

@@ -1,9 +1,10 @@
 /*
- * memory_storage.c - a storage of one's own, here in memory.
+ * memory_storage.c - an example of a caller's own storage, in memory.
  *
- * A storage is a table of names and bytes. libibt asks it to write an object, read ranges of one, list names,
- * delete, and lock; ibt.h says beside each function type what it must do. Replace what lies between the
- * braces by calls of an object store, a database or a tape, and libibt backs up to that.
+ * A storage is a table of names and bytes. libibt calls its functions to write an object, read ranges of an
+ * object, list names, delete, and lock. ibt.h describes for each function type the task of the function. To
+ * back up to an object store, a database or a tape, replace the bodies of these functions by calls of that
+ * system.
  */
 #include "memory_storage.h"
 
@@ -22,15 +23,15 @@ struct lock {
     char key[]; /* ended by NUL */
 };
 
-/* What every function is given as `ud`. */
+/* Every function gets this as `ud`. */
 struct memory {
     ibt_storage *handle;     /* to say why a function failed */
-    struct object **objects; /* committed ones, in the order of their names */
+    struct object **objects; /* committed objects, in the order of their names */
     size_t count, room;
-    struct lock *locks;      /* keys that are locked now */
+    struct lock *locks;      /* the locked keys */
 };
 
-/* Why a function fails. Its status is IBT_ERR_STORAGE, with the system's words for `code`. */
+/* Reports why a function fails. The operation then returns IBT_ERR_STORAGE with the system's text for `code`. */
 static int32_t fail(struct memory *memory, int code)
 {
     ibt_storage_fail(memory->handle, code, NULL);
@@ -46,7 +47,7 @@ static void free_object(struct object *object)
     free(object);
 }
 
-/* Where an object of this name is, or would be. */
+/* Index of the object with this name, or the index where it belongs. */
 static size_t find(const struct memory *memory, const char *name)
 {
     size_t low = 0, high = memory->count;
@@ -69,7 +70,7 @@ static struct object *get(const struct memory *memory, const char *name)
     return at < memory->count && strcmp(memory->objects[at]->name, name) == 0 ? memory->objects[at] : NULL;
 }
 
-/* ---- Writing: an object grows apart from the table, and enters it with its commit. ---- */
+/* ---- Writing: an object grows outside of the table, and its commit adds it to the table. ---- */
 
 static int32_t memory_create(void *ud, const char *name, void **stream)
 {
@@ -127,7 +128,7 @@ static int grow(struct memory *memory)
     return 1;
 }
 
-/* The stream is gone afterwards, whatever the answer; and a name once taken is never taken again. */
+/* A commit ends the stream, whether it succeeds or fails. An existing object is never replaced. */
 static int32_t memory_commit(void *ud, void *stream)
 {
     struct memory *memory = ud;
@@ -166,7 +167,7 @@ static int32_t memory_read_at(void *ud, const char *name, uint64_t offset, uint8
     return IBT_CALLBACK_OK;
 }
 
-/* Names with one prefix stand side by side. */
+/* The objects are sorted, so names with the same prefix are neighbours. */
 static int32_t memory_list(void *ud, const char *prefix, ibt_list *out)
 {
     const struct memory *memory = ud;
@@ -190,16 +191,16 @@ static int32_t memory_delete(void *ud, const char *name)
     size_t at = find(memory, name);
 
     if (get(memory, name) == NULL)
-        return IBT_CALLBACK_OK; /* the wish is fulfilled */
+        return IBT_CALLBACK_OK; /* deleting an absent object is success */
     free_object(memory->objects[at]);
     memory->count--;
     memmove(memory->objects + at, memory->objects + at + 1, (memory->count - at) * sizeof *memory->objects);
     return IBT_CALLBACK_OK;
 }
 
-/* ---- Locking: of use where several programs share a storage. Here it shows how. ---- */
+/* ---- Locking: needed if several programs share a storage. Here it is only an example. ---- */
 
-/* The link that holds `key`, or the last one, which holds NULL. */
+/* The link to the lock of `key`, or the last link, which is NULL, if `key` is not locked. */
 static struct lock **find_lock(struct memory *memory, const char *key)
 {
     struct lock **link = &memory->locks;
@@ -236,9 +237,9 @@ static void memory_unlock(void *ud, const char *key)
     free(held);
 }
 
-/* ---- All of it, begun and ended ---- */
+/* ---- Making and freeing the storage ---- */
 
-/* Called once, when the storage was freed and nothing uses it any more. */
+/* libibt calls this once, after the storage was freed and when nothing uses it any more. */
 static void memory_destroy(void *ud)
 {
     struct memory *memory = ud;

@@ -3,13 +3,13 @@
  *
  *     progress_cancel SOURCE STORE
  *
- * Stopped half-way, it leaves the store as it was: no snapshot, no left-overs.
+ * A backup that is stopped leaves the store as it was: without a new snapshot and without temporary files.
  */
 #include <ibt.h>
 #include <signal.h>
 #include <stdio.h>
 
-/* What the signal handler reaches. Set before the handler is, never changed. */
+/* For the signal handler. Set before the handler is installed, and never changed. */
 static ibt_cancel *cancel;
 
 static void on_interrupt(int number)
@@ -67,7 +67,7 @@ int main(int argc, char **argv)
     else
         printf("snapshot %s\n", ibt_report_snapshot(report));
 
-    signal(SIGINT, SIG_DFL); /* before what the handler uses goes away */
+    signal(SIGINT, SIG_DFL); /* before ibt_cancel_free(): the handler uses `cancel` */
     ibt_error_free(err);
     ibt_report_free(report);
     ibt_options_free(options);

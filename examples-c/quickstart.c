@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The key under which a source is kept: the last component of its path, whatever slashes follow it. */
+/* The default key of a source: the last component of its path, without trailing slashes. */
 static const char *key_of(const char *source)
 {
     static char key[129]; /* a key has at most 128 bytes */
@@ -35,12 +35,12 @@ int main(int argc, char **argv)
     puts(ibt_report_json(report));
     ibt_report_free(report);
 
-    /* after some time */
+    /* some time later */
     if (ibt_incremental_backup(NULL, source, NULL, &report, &err) < 0)
         goto failed;
     ibt_report_free(report);
 
-    /* something happened */
+    /* after a loss */
     if (ibt_restore(NULL, key_of(source), restored, NULL, &report, &err) < 0)
         goto failed;
     ibt_report_free(report);
