@@ -25,7 +25,8 @@
 //! |---|---|
 //! | [`ffi`] | check pointers, call one safe function, map the result; one file for each C type |
 //! | [`backup`] | drive walk, merge with the parent, archives, commit; full or incremental |
-//! | [`maintain`] | list, browse, compare, verify, prune, consolidate, rebuild the cache |
+//! | [`retain`] | prune snapshots, consolidate, rebuild the cache |
+//! | [`inspect`] | list, browse, compare and verify snapshots |
 //! | [`commit`] | write the archives of one snapshot, then its state, then the cache's copies |
 //! | [`restore`] | stream contents out of archives, write a tree, verify, set metadata |
 //! | [`store`] | hold backup files, in a directory or through a caller's functions; the cache |
@@ -51,11 +52,12 @@ pub mod exclude;
 pub mod ffi;
 pub mod filter;
 pub mod format;
+pub mod inspect;
 pub mod job;
-pub mod maintain;
 pub mod platform;
 pub mod pool;
 pub mod restore;
+pub mod retain;
 pub mod stamp;
 pub mod state;
 pub mod store;

@@ -619,7 +619,7 @@ fn a_cancelled_rebuild_leaves_nothing_half_made() {
     let before = series.stored();
     let rebuild = |options: &Options, observer: &mut dyn Observer| {
         series.run(options, &Cancel::default(), observer, |store, job| {
-            ibt::maintain::rebuild_cache(store, KEY, job)
+            ibt::retain::rebuild_cache(store, KEY, job)
         })
     };
     let mut cancelled = 0;

@@ -53,7 +53,7 @@ impl Observer for Ears {
 fn outcome(series: &Series, options: &Options, tree: &Path) -> (Outcome, Ears) {
     let mut ears = Ears::default();
     let outcome = series.run(options, &Cancel::default(), &mut ears, |store, job| {
-        ibt::maintain::compare(store, KEY, tree, job)
+        ibt::inspect::compare(store, KEY, tree, job)
     });
     (outcome, ears)
 }
@@ -423,7 +423,7 @@ fn the_caller_may_want_to_hear_no_more() {
     for (answer, refused) in [(Flow::Stop, None), (Flow::Cancel, Some(Kind::Cancelled))] {
         let mut ears = Ears { answer: Some(answer), ..Ears::default() };
         let outcome = series.run(&series.options, &Cancel::default(), &mut ears, |store, job| {
-            ibt::maintain::compare(store, KEY, &series.source, job)
+            ibt::inspect::compare(store, KEY, &series.source, job)
         });
         assert_eq!(outcome.result.err().map(|error| error.kind), refused);
         assert_eq!(ears.told.len(), 1);

@@ -172,7 +172,7 @@ fn the_tip_of_a_long_chain_costs_what_a_full_costs() {
     let (full, tip) = (restore(&fork.twin), restore(&series));
     println!("{tip} bytes read for the tip of 30 increments, {full} for a full");
     assert!(tip * 10 <= full * 13, "{tip} bytes read for the tip, {full} for a full");
-    let consolidated = bytes_read(&series, |store, job| ibt::maintain::consolidate(store, KEY, job));
+    let consolidated = bytes_read(&series, |store, job| ibt::retain::consolidate(store, KEY, job));
     assert!(consolidated * 10 <= full * 13, "{consolidated} bytes read to consolidate, {full} for a full");
     assert_eq!(restore(&series), full);
 }
@@ -195,7 +195,7 @@ fn increments_that_interleave_cost_what_a_full_costs() {
         series.incremental().whole();
     }
     let all: u64 = series.stored().values().sum();
-    let read = bytes_read(&series, |store, job| ibt::maintain::consolidate(store, KEY, job));
+    let read = bytes_read(&series, |store, job| ibt::retain::consolidate(store, KEY, job));
     println!("{read} bytes read of {all}");
     assert!(read * 10 <= all * 13, "{read} bytes read of {all}");
     series.assert_newest_is_the_source();

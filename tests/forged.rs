@@ -12,7 +12,7 @@ use ibt::entry::Hash;
 use ibt::error::{Kind, Result};
 use ibt::job::{Cancel, Codec, Job, Options, Silent};
 use ibt::store::DirStore;
-use ibt::{maintain, restore};
+use ibt::{inspect, restore, retain};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
@@ -37,10 +37,10 @@ fn child() {
     let mut job = Job::new(&options, &cancel, &mut silent);
     let mut store = DirStore::open(dir.join("store"));
     let done = match operation {
-        "list" => maintain::list(&mut store, None, &mut job),
-        "verify" => maintain::verify(&mut store, Some("k"), &mut job),
+        "list" => inspect::list(&mut store, None, &mut job),
+        "verify" => inspect::verify(&mut store, Some("k"), &mut job),
         "restore" => restore::restore(&mut store, "k", &dir.join("restored"), &mut job),
-        "consolidate" => maintain::consolidate(&mut store, "k", &mut job),
+        "consolidate" => retain::consolidate(&mut store, "k", &mut job),
         _ => panic!("{operation}"),
     };
     println!("ended: {}", ended(&done, &job));
@@ -362,8 +362,8 @@ fn use_all(dir: &Path) -> std::result::Result<bool, TestCaseError> {
     for verifies in [false, true] {
         let mut job = Job::new(&options, &cancel, &mut silent);
         let done = match verifies {
-            false => maintain::list(&mut store, None, &mut job),
-            true => maintain::verify(&mut store, None, &mut job),
+            false => inspect::list(&mut store, None, &mut job),
+            true => inspect::verify(&mut store, None, &mut job),
         };
         prop_assert!(done.is_ok(), "{verifies}: {done:?}");
         let listed = &job.report.snapshots;
@@ -379,7 +379,7 @@ fn use_all(dir: &Path) -> std::result::Result<bool, TestCaseError> {
     let before: Vec<_> =
         fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path()).collect();
     let mut job = Job::new(&options, &cancel, &mut silent);
-    let done = maintain::consolidate(&mut store, "a", &mut job);
+    let done = retain::consolidate(&mut store, "a", &mut job);
     prop_assert!(done.as_ref().err().is_none_or(|error| error.kind != Kind::Panic), "consolidate: {done:?}");
     for path in fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path()) {
         if !before.contains(&path) {

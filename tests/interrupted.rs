@@ -180,7 +180,7 @@ fn cancelled_at(series: &Series, work: Work, at: u32, by_flag: bool) -> (Outcome
     let outcome = series.run(&series.options, &flag, &mut observer, |store, job| match work {
         Work::Full => ibt::backup::full(store, &series.source, job),
         Work::Incremental => ibt::backup::incremental(store, &series.source, job),
-        Work::Consolidate => ibt::maintain::consolidate(store, KEY, job),
+        Work::Consolidate => ibt::retain::consolidate(store, KEY, job),
         Work::Restore => ibt::restore::restore(store, KEY, &dest, job),
     });
     (outcome, observer.calls)
@@ -394,7 +394,7 @@ fn left_overs_of_restores_are_not_backed_up() {
     assert_eq!(skipped, named);
     assert_eq!(series::counter(&report, Counter::Entries), 4);
     let compared = series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
-        ibt::maintain::compare(store, KEY, &series.source, job)
+        ibt::inspect::compare(store, KEY, &series.source, job)
     });
     let report = compared.whole();
     assert_eq!(series::problem_paths(&report, ProblemKind::Skipped).len(), 2);

@@ -30,10 +30,8 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("restore", &["delta", "filter", "format", "store", "state", "platform"]),
     ("commit", &["format", "store", "state", "delta", "platform"]),
     ("backup", &["commit", "walk", "exclude", "state", "delta", "format", "store", "platform"]),
-    (
-        "maintain",
-        &["commit", "restore", "walk", "exclude", "filter", "format", "store", "state", "delta", "platform"],
-    ),
+    ("inspect", &["restore", "walk", "exclude", "filter", "format", "store", "state", "delta", "platform"]),
+    ("retain", &["commit", "restore", "format", "store", "state", "delta", "platform"]),
 ];
 
 const SHARED: &[&str] = &["entry", "error", "stamp", "text", "pool", "job"];

@@ -204,7 +204,7 @@ fn with_store_inside() -> Series {
 }
 
 fn compare(series: &Series) -> Outcome {
-    series.silently(&series.options, |store, job| ibt::maintain::compare(store, KEY, &series.source, job))
+    series.silently(&series.options, |store, job| ibt::inspect::compare(store, KEY, &series.source, job))
 }
 
 /// A store within its source does not store itself, nor the cache, whatever name it has there.

@@ -9,8 +9,9 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use ibt::error::{Error, Kind};
+use ibt::inspect;
 use ibt::job::{Cancel, Job, Level, Observer, Options, ProblemKind, Select, Silent};
-use ibt::maintain;
+use ibt::retain;
 use ibt::store::{lock, DirStore, LockMode, Store};
 use support::series::{refused, remove, KEY};
 use support::tools::{child_role, command, run, this_test_again};
@@ -112,11 +113,11 @@ fn assert_readers_go_on(series: &Series, why: &str) {
     let dest = series.beside("out");
     let readers: [(&str, Operation); 6] = [
         ("restore", &|store, job| ibt::restore::restore(store, KEY, &dest, job)),
-        ("list", &|store, job| maintain::list(store, Some(KEY), job)),
-        ("verify", &|store, job| maintain::verify(store, None, job)),
-        ("browse", &|store, job| maintain::Snapshot::open(store, KEY, job).map(drop)),
-        ("compare", &|store, job| maintain::compare(store, KEY, &series.source, job)),
-        ("rebuild", &|store, job| maintain::rebuild_cache(store, KEY, job)),
+        ("list", &|store, job| inspect::list(store, Some(KEY), job)),
+        ("verify", &|store, job| inspect::verify(store, None, job)),
+        ("browse", &|store, job| inspect::Snapshot::open(store, KEY, job).map(drop)),
+        ("compare", &|store, job| inspect::compare(store, KEY, &series.source, job)),
+        ("rebuild", &|store, job| retain::rebuild_cache(store, KEY, job)),
     ];
     for (name, reader) in readers {
         let mut log = Log::default();
@@ -258,13 +259,13 @@ fn a_store_that_is_not_there_is_not_found() {
     let dest = series.beside("out");
     let operations: [Operation; 8] = [
         &|store, job| ibt::restore::restore(store, KEY, &dest, job),
-        &|store, job| maintain::list(store, None, job),
-        &|store, job| maintain::list(store, Some(KEY), job),
-        &|store, job| maintain::verify(store, None, job),
-        &|store, job| maintain::Snapshot::open(store, KEY, job).map(drop),
-        &|store, job| maintain::compare(store, KEY, &series.source, job),
-        &|store, job| maintain::consolidate(store, KEY, job),
-        &|store, job| maintain::rebuild_cache(store, KEY, job),
+        &|store, job| inspect::list(store, None, job),
+        &|store, job| inspect::list(store, Some(KEY), job),
+        &|store, job| inspect::verify(store, None, job),
+        &|store, job| inspect::Snapshot::open(store, KEY, job).map(drop),
+        &|store, job| inspect::compare(store, KEY, &series.source, job),
+        &|store, job| retain::consolidate(store, KEY, job),
+        &|store, job| retain::rebuild_cache(store, KEY, job),
     ];
     for operation in operations {
         let error = refused(&series, Kind::NotFound, |series| {
@@ -395,7 +396,7 @@ fn a_listing_of_all_keys_lists_the_store_once() {
         series.silently(&options, |store, job| ibt::backup::full(store, &series.source, job)).whole();
     }
     let operations: [Operation; 2] =
-        [&|store, job| maintain::list(store, None, job), &|store, job| maintain::verify(store, None, job)];
+        [&|store, job| inspect::list(store, None, job), &|store, job| inspect::verify(store, None, job)];
     for operation in operations {
         let mut listings = 0;
         let report = series

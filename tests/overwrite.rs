@@ -555,7 +555,7 @@ fn names_outside_of_the_destination_do_not_matter() {
     set_mode(&series.source.join("b"), 0o640);
     series.incremental().whole();
     let compared = series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
-        ibt::maintain::compare(store, KEY, &dest, job)
+        ibt::inspect::compare(store, KEY, &dest, job)
     });
     let compared = compared.whole();
     assert_eq!((counter(&compared, Counter::Metadata), counter(&compared, Counter::Modified)), (1, 0));

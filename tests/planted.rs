@@ -192,8 +192,7 @@ fn of_two_state_files_with_one_stamp_the_one_that_verifies_is_the_snapshot() {
             fs::copy(series.store.join(state), series.store.join(other)).unwrap();
         }
         assert_eq!(series.list().whole().snapshots.len(), 4);
-        let all =
-            series.silently(&series.options, |store, job| ibt::maintain::list(store, None, job)).whole();
+        let all = series.silently(&series.options, |store, job| ibt::inspect::list(store, None, job)).whole();
         assert_eq!(all.snapshots.len(), 4);
         series.assert_every_point_restores();
         series.write("a", "changed");

@@ -500,7 +500,7 @@ impl Observer for CancelAt {
 }
 
 fn prune(store: &mut OddStore, options: &Options) -> Outcome {
-    store.run(options, |store, job| ibt::maintain::prune(store, KEY, job))
+    store.run(options, |store, job| ibt::retain::prune(store, KEY, job))
 }
 
 #[test]
@@ -578,7 +578,7 @@ fn a_prune_cancelled_by_any_callback_can_be_done_again() {
         let mut observer = CancelAt { at, calls: 0, flag: flag.clone() };
         let options = series.keeping(ONLY_NEWEST);
         let outcome =
-            series.run(&options, &flag, &mut observer, |store, job| ibt::maintain::prune(store, KEY, job));
+            series.run(&options, &flag, &mut observer, |store, job| ibt::retain::prune(store, KEY, job));
         if outcome.result.is_ok() {
             assert!(observer.calls < at, "not cancelled by callback {at}");
             break;

@@ -83,7 +83,7 @@ fn without_descriptors_a_call_fails_and_no_file_is_blamed() {
 
 fn compare(series: &Series) -> Outcome {
     let compare = |store: &mut dyn Store, job: &mut Job| {
-        ibt::maintain::compare(store, support::series::KEY, &series.source, job)
+        ibt::inspect::compare(store, support::series::KEY, &series.source, job)
     };
     series.run(&series.options, &Cancel::default(), &mut Silent, compare)
 }

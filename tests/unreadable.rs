@@ -6,8 +6,9 @@ mod support;
 use std::fs;
 
 use ibt::error::{Error, Kind, Result};
+use ibt::inspect;
 use ibt::job::{Job, Keep, Options, ProblemKind, Select};
-use ibt::maintain;
+use ibt::retain;
 use ibt::stamp::{Stamp, Time};
 use ibt::store::Store;
 use support::failing::Failing;
@@ -52,8 +53,8 @@ fn a_newest_state_that_cannot_be_read_now_is_never_replaced_by_an_older_one() {
     let operations: [(&str, Operation); 4] = [
         ("full", |store, series, job| ibt::backup::full(store, &series.source, job)),
         ("increment", |store, series, job| ibt::backup::incremental(store, &series.source, job)),
-        ("consolidate", |store, _, job| maintain::consolidate(store, KEY, job)),
-        ("rebuild", |store, _, job| maintain::rebuild_cache(store, KEY, job)),
+        ("consolidate", |store, _, job| retain::consolidate(store, KEY, job)),
+        ("rebuild", |store, _, job| retain::rebuild_cache(store, KEY, job)),
     ];
     let newest = state_of(series.points[2].stamp);
     let stored = series.stored();
@@ -88,7 +89,7 @@ fn nothing_is_pruned_while_a_state_cannot_be_read() {
     for error in refusals() {
         for (options, unread) in [(&rules, 0), (&rules, 1), (&rules, 2), (&first, 1), (&first, 2)] {
             let part = state_of(series.points[unread].stamp);
-            let prune: Operation = |store, _, job| maintain::prune(store, KEY, job);
+            let prune: Operation = |store, _, job| retain::prune(store, KEY, job);
             failing(&series, &part, &error, options, prune).refused(error.kind);
             assert_eq!(series.stored(), stored, "{error}");
         }
@@ -96,14 +97,14 @@ fn nothing_is_pruned_while_a_state_cannot_be_read() {
     let part = state_of(series.points[0].stamp);
     // An error of the call says nothing about any file.
     let own = refusals()[3].clone();
-    failing(&series, &part, &own, &first, |store, _, job| maintain::prune(store, KEY, job)).refused(own.kind);
+    failing(&series, &part, &own, &first, |store, _, job| retain::prune(store, KEY, job)).refused(own.kind);
     assert_eq!(series.stored(), stored);
     // The one that is lost for good can be named.
     let unsupported = Error::new(Kind::Unsupported, "read", "it is on a tape in a safe");
     for error in refusals().into_iter().filter(|error| !error.is_own).chain([unsupported]) {
         let mut fork = series.fork().twin;
         fork.options = series.options.clone();
-        failing(&fork, &part, &error, &first, |store, _, job| maintain::prune(store, KEY, job)).ok();
+        failing(&fork, &part, &error, &first, |store, _, job| retain::prune(store, KEY, job)).ok();
         assert!(fork.stored().keys().all(|name| !name.contains(&part)), "{error}");
         let dest = fork.beside("restored");
         for point in &series.points[1..] {
@@ -118,10 +119,10 @@ fn nothing_is_pruned_while_a_state_cannot_be_read() {
 fn a_list_and_a_verify_tell_the_others_and_end_with_the_error() {
     let series = three_snapshots();
     let operations: [Operation; 4] = [
-        |store, _, job| maintain::list(store, Some(KEY), job),
-        |store, _, job| maintain::list(store, None, job),
-        |store, _, job| maintain::verify(store, Some(KEY), job),
-        |store, _, job| maintain::verify(store, None, job),
+        |store, _, job| inspect::list(store, Some(KEY), job),
+        |store, _, job| inspect::list(store, None, job),
+        |store, _, job| inspect::verify(store, Some(KEY), job),
+        |store, _, job| inspect::verify(store, None, job),
     ];
     for error in &refusals()[..2] {
         for operation in operations {
@@ -142,7 +143,7 @@ fn an_archive_that_cannot_be_read_now_is_not_damaged() {
     let series = three_snapshots();
     for error in &refusals()[..2] {
         for part in [".full.", ".created.", ".updated.", ".sigvault."] {
-            let verify: Operation = |store, _, job| maintain::verify(store, Some(KEY), job);
+            let verify: Operation = |store, _, job| inspect::verify(store, Some(KEY), job);
             let outcome = failing(&series, part, error, &series.options, verify);
             assert!(!outcome.report.problems.is_empty());
             assert!(outcome.report.problems.iter().all(|problem| problem.kind == ProblemKind::Unreadable));

@@ -131,7 +131,7 @@ fn verify_all(series: &Series) -> Report {
     let before = untouched(series);
     let mut steady = Steady::default();
     let outcome = series.run(&series.options, &Cancel::default(), &mut steady, |store, job| {
-        ibt::maintain::verify(store, None, job)
+        ibt::inspect::verify(store, None, job)
     });
     let report = outcome.ok();
     if let Some(last) = steady.now.take().filter(|last| last.phase == Phase::Verify) {
@@ -480,7 +480,7 @@ fn all_keys_are_verified_and_selectors_need_one() {
     let other = backup.whole();
     let verify = |options: &Options| {
         series.run(options, &Cancel::default(), &mut Silent, |store, job| {
-            ibt::maintain::verify(store, None, job)
+            ibt::inspect::verify(store, None, job)
         })
     };
     let report = verify_all(&series);
@@ -501,7 +501,7 @@ fn a_key_without_snapshots_is_not_found_nor_a_store_that_is_not_there_and_an_emp
     let series = Series::new();
     let all = |series: &Series| {
         series.run(&series.options, &Cancel::default(), &mut Silent, |store, job| {
-            ibt::maintain::verify(store, None, job)
+            ibt::inspect::verify(store, None, job)
         })
     };
     refused(&series, Kind::NotFound, |series| series.verify(&series.options));
@@ -532,7 +532,7 @@ fn what_snapshots_share_is_read_once() {
         series.snapshot();
     }
     let mut store = OddStore::new(&series);
-    store.run(&series.options, |store, job| ibt::maintain::verify(store, Some(KEY), job)).whole();
+    store.run(&series.options, |store, job| ibt::inspect::verify(store, Some(KEY), job)).whole();
     let (full, size) = series.stored().into_iter().find(|(name, _)| name.contains(".full.")).unwrap();
     // Its bytes, its contents, and a seek table each time that it is opened.
     let read = store.read[&full];
@@ -546,7 +546,7 @@ fn a_cancel_is_heard_within_one_read() {
     series.full().whole();
     for part in [".state.", ".full.", ".sigvault."] {
         let mut store = OddStore { cancel_at: Some(part), ..OddStore::new(&series) };
-        let outcome = store.run(&series.options, |store, job| ibt::maintain::verify(store, Some(KEY), job));
+        let outcome = store.run(&series.options, |store, job| ibt::inspect::verify(store, Some(KEY), job));
         outcome.refused(Kind::Cancelled);
         // A state is read as a whole; of an archive it was the first block.
         assert!(store.late_reads <= 4, "{part}: {} reads after the cancel", store.late_reads);

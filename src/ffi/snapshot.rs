@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, TryLockError};
 
 use crate::entry::Path;
 use crate::error::{Error, Kind, Result};
+use crate::inspect::Snapshot;
 use crate::job::{Flow, Job};
-use crate::maintain::Snapshot;
 
 use super::args::{self, bytes, c_string, give, invalid, put, relative, take};
 use super::constants::{IBT_CALLBACK_STOP, IBT_OK};

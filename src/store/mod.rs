@@ -9,6 +9,7 @@ mod key_lock;
 mod lost;
 mod newest;
 mod own;
+pub mod report;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};

@@ -149,25 +149,25 @@ impl Series {
     }
 
     pub fn list(&self) -> Outcome {
-        self.silently(&self.options, |store, job| ibt::maintain::list(store, Some(KEY), job))
+        self.silently(&self.options, |store, job| ibt::inspect::list(store, Some(KEY), job))
     }
 
     pub fn consolidate(&self) -> Outcome {
-        self.silently(&self.options, |store, job| ibt::maintain::consolidate(store, KEY, job))
+        self.silently(&self.options, |store, job| ibt::retain::consolidate(store, KEY, job))
     }
 
     pub fn rebuild_cache(&self) -> Outcome {
-        self.silently(&self.options, |store, job| ibt::maintain::rebuild_cache(store, KEY, job))
+        self.silently(&self.options, |store, job| ibt::retain::rebuild_cache(store, KEY, job))
     }
 
     /// Prunes by `options`, which say what goes.
     pub fn prune(&self, options: &Options) -> Outcome {
-        self.silently(options, |store, job| ibt::maintain::prune(store, KEY, job))
+        self.silently(options, |store, job| ibt::retain::prune(store, KEY, job))
     }
 
     /// Verifies what `options` select, of this series' key.
     pub fn verify(&self, options: &Options) -> Outcome {
-        self.silently(options, |store, job| ibt::maintain::verify(store, Some(KEY), job))
+        self.silently(options, |store, job| ibt::inspect::verify(store, Some(KEY), job))
     }
 
     /// The options with rules what a prune keeps.

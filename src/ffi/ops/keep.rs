@@ -2,7 +2,8 @@
 
 use std::ffi::c_char;
 
-use crate::maintain;
+use crate::inspect;
+use crate::retain;
 
 use super::super::args;
 use super::super::error::ibt_error;
@@ -46,7 +47,7 @@ pub unsafe extern "C" fn ibt_list_snapshots(
         let call = unsafe { Call::begin("list snapshots", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::optional_key(key, call.doing) }?;
-        call.run(Uses::LIST, |store, job| maintain::list(store, key, job))
+        call.run(Uses::LIST, |store, job| inspect::list(store, key, job))
     })
 }
 
@@ -93,7 +94,7 @@ pub unsafe extern "C" fn ibt_consolidate(
         let call = unsafe { Call::begin("consolidate", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::key(key, call.doing) }?;
-        call.run(Uses::NOTHING, |store, job| maintain::consolidate(store, key, job))
+        call.run(Uses::NOTHING, |store, job| retain::consolidate(store, key, job))
     })
 }
 
@@ -136,7 +137,7 @@ pub unsafe extern "C" fn ibt_rebuild_cache(
         let call = unsafe { Call::begin("rebuild the cache", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::key(key, call.doing) }?;
-        call.run(Uses::NOTHING, |store, job| maintain::rebuild_cache(store, key, job))
+        call.run(Uses::NOTHING, |store, job| retain::rebuild_cache(store, key, job))
     })
 }
 
@@ -203,7 +204,7 @@ pub unsafe extern "C" fn ibt_prune(
         let call = unsafe { Call::begin("prune", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::key(key, call.doing) }?;
-        call.run(Uses::PRUNE, |store, job| maintain::prune(store, key, job))
+        call.run(Uses::PRUNE, |store, job| retain::prune(store, key, job))
     })
 }
 
@@ -258,7 +259,7 @@ pub unsafe extern "C" fn ibt_verify(
         let call = unsafe { Call::begin("verify", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::optional_key(key, call.doing) }?;
-        call.run(Uses::VERIFY, |store, job| maintain::verify(store, key, job))
+        call.run(Uses::VERIFY, |store, job| inspect::verify(store, key, job))
     })
 }
 
@@ -316,6 +317,6 @@ pub unsafe extern "C" fn ibt_compare(
         let key = unsafe { args::key(key, call.doing) }?;
         // SAFETY: NULL or a string.
         let tree = unsafe { args::path(tree, call.doing, "tree") }?;
-        call.run(Uses::COMPARE, |store, job| maintain::compare(store, key, tree, job))
+        call.run(Uses::COMPARE, |store, job| inspect::compare(store, key, tree, job))
     })
 }

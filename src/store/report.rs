@@ -1,4 +1,4 @@
-//! What operations on many snapshots tell of each state.
+//! How reports describe snapshots, and states and stored files that cannot be read.
 
 use crate::error::{Error, Kind, Result};
 use crate::format::StateSummary;

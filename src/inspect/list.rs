@@ -11,7 +11,7 @@ use crate::store::{
     archive_fault, lock, require_existing, Catalog, LockMode, Need, Store, StoredFile, NEW_FULL,
 };
 
-use super::states::{describe, lost_state, Listed, Unread};
+use crate::store::report::{describe, lost_state, Listed, Unread};
 
 /// Lists the snapshots of `key`, or of every key, oldest first. With a selector, only the selected snapshot,
 /// and as the report's files everything it needs.

@@ -24,7 +24,7 @@ use crate::restore::{check_expected, Contents};
 use crate::stamp::{Stamp, Time};
 use crate::store::{lock, require_existing, Catalog, LockMode, Need, StateFile, Store, StoredFile};
 
-use super::states::{describe, lost_state, Listed, Unread};
+use crate::store::report::{describe, lost_state, Listed, Unread};
 use known::{fingerprint, Known, Verdict};
 
 const OP: &str = "verify";

@@ -22,7 +22,7 @@ use crate::store::{
 };
 
 use super::retention::{judge, Dated};
-use super::states::{describe, lost_state};
+use crate::store::report::{describe, lost_state};
 
 const OP: &str = "prune";
 

@@ -1,0 +1,11 @@
+//! Which snapshots are kept, and in which files: pruning, consolidating, rebuilding the cache.
+
+mod consolidate;
+mod prune;
+mod rebuild;
+mod retention;
+
+pub use consolidate::consolidate;
+pub use prune::prune;
+pub use rebuild::rebuild_cache;
+pub use retention::{judge, Dated, Verdict};
