@@ -30,7 +30,7 @@ proptest! {
         let kind = if rollsum { Kind::Rollsum } else { Kind::RabinKarp };
         // The filter accepts every `stride`-th window, so rolling stops there at the latest.
         let sums: Vec<u32> = bytes.windows(window).map(|block| kind.sum(block)).collect();
-        let table = Table::new(sums.iter().step_by(stride).map(|&sum| kind.key(sum)).collect());
+        let table = SumTable::new(sums.iter().step_by(stride).map(|&sum| kind.key(sum)).collect());
         let roller = Roller::new(kind, window as u32);
         let roller = if portable { roller.portable() } else { roller };
         let (mut at, mut sum) = (0, sums[0]);
@@ -46,7 +46,7 @@ proptest! {
     #[test]
     fn the_table_finds_every_block_of_a_key(keys in proptest::collection::vec(0..60u32, 0..300), spread in 0..2u32) {
         let keys: Vec<u32> = keys.iter().map(|key| key.wrapping_mul(1 + spread * 0x4321_0000)).collect();
-        let table = Table::new(keys.clone());
+        let table = SumTable::new(keys.clone());
         for key in keys.iter().copied().chain(0..70) {
             let blocks: Vec<u32> = (0..keys.len() as u32).filter(|&block| keys[block as usize] == key).collect();
             prop_assert_eq!(table.blocks_of(key), &blocks[..]);
@@ -127,7 +127,7 @@ fn the_filter_lets_little_through() {
     let keys = |seed, len: usize| -> Vec<u32> { noise(seed, 4 * len).chunks_exact(4).map(word).collect() };
     // For several filter sizes, the fullest filter and the emptiest one.
     for blocks in [1, 1024, 1030, 8192, 8200, 65_536, 65_540, 262_144, 262_150] {
-        let table = Table::new(keys(1, blocks));
+        let table = SumTable::new(keys(1, blocks));
         assert!(keys(1, blocks).iter().all(|&key| table.filter.may_hold(key)));
         let through = keys(2, 50_000).iter().filter(|&&key| table.filter.may_hold(key)).count();
         assert!(through < 50_000 / 200, "{through} of 50,000 with {blocks} blocks");
