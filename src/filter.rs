@@ -28,8 +28,8 @@ enum RuleKind {
     Literal(Path),
 }
 
-/// A glob that matches a path and all below it with two tests of the whole path. One test for each directory above
-/// the path would cost the square of the path's length.
+/// A compiled glob. Two tests of the whole path decide whether the glob matches the path or a directory above the
+/// path. One test for each of these directories would cost the square of the path's length.
 struct Pattern {
     /// Literal prefix of the glob; paths without it skip the matchers.
     beginning: Vec<u8>,

@@ -33,7 +33,7 @@
 //! | [`mod@format`] | define every name and byte at rest; read and write streams of them |
 //! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
 //! | [`filter`] | select entries of a snapshot by globs and paths |
-//! | [`delta`] | librsync's formats: signature, delta, patch, composition; knows no files |
+//! | [`delta`] | librsync's formats: signature, delta, patch, composition; works on bytes, not on files |
 //! | [`state`] | compare recorded entries with the source: the merge, the rule of change detection (pure) |
 //! | [`job`] | options, callbacks and report of one call |
 //! | [`pool`] | the threads of one call |

@@ -1,4 +1,5 @@
-//! Compares the entries that a snapshot recorded with the source of now: pure functions over sorted streams.
+//! Compares the entries that a snapshot recorded with the entries in the source now: pure functions over sorted
+//! streams.
 
 use std::cmp::Ordering;
 use std::iter::Peekable;

@@ -47,7 +47,7 @@ pub fn decode_name(text: &str) -> Option<Vec<u8>> {
     (encode_name(&out) == text).then_some(out)
 }
 
-/// The longest path or value in a message for people, in bytes.
+/// Longest path or value in a message for people, in bytes.
 const MESSAGE_PART_MAX: usize = 4 << 10;
 
 /// Shortens a text for people: a long text keeps both its ends, with an ellipsis between them.

@@ -171,7 +171,7 @@ impl<'a> Job<'a> {
         self.pulse()
     }
 
-    /// Counts `bytes` as done. Fails if the operation was cancelled. Workers call this at least once for each
+    /// Counts `bytes` as done. Fails if the operation was cancelled. Operations call this at least once for each
     /// MiB, so that a request to cancel takes effect soon.
     pub fn advance(&mut self, bytes: u64) -> Result<()> {
         self.progress.done_bytes = self.progress.done_bytes.saturating_add(bytes);

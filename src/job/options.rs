@@ -96,7 +96,7 @@ pub struct Options {
     pub exclude_file: Vec<u8>,
     pub select: Select,
     /// Globs over the paths of a snapshot. An operation is limited to the entries that a glob or one of `paths`
-    /// matches; if both are empty, to none.
+    /// matches. If both lists are empty, the operation works on all entries.
     pub includes: Vec<Vec<u8>>,
     /// Literal paths in a snapshot.
     pub paths: Vec<Path>,

@@ -23,20 +23,20 @@ pub enum Counter {
     /// snapshots.
     Entries = 1,
     Created = 2,
-    /// Files with changed content, and entries of another type.
+    /// Files whose content changed, and entries whose type changed.
     Modified = 3,
     Unchanged = 4,
     Moved = 5,
     Deleted = 6,
-    /// Entries with changed metadata and nothing else changed.
+    /// Entries of which only the metadata changed.
     Metadata = 7,
-    /// Bytes read: from the source, from archives, from a compared tree or from the store, as the operation does.
+    /// Bytes read: depending on the operation from the source, from archives, from a compared tree or from the store.
     BytesRead = 8,
     /// Bytes written to the store, to restored files or, when the cache is rebuilt, to the cache.
     BytesWritten = 9,
     /// Entries restored.
     Restored = 10,
-    /// All problems, notes included, with those that the report does not list.
+    /// All problems, notes included, also those that the report does not list.
     Problems = 11,
     /// Logical bytes of the snapshot's files. A verify counts the files of all snapshots, a comparison nothing.
     Bytes = 12,
@@ -123,12 +123,13 @@ pub enum ProblemKind {
     Missing = 6,
     /// Metadata could not be read or set.
     Metadata = 7,
-    /// What a restore that was stopped left in or beside its destination, or may still work in (kept). Or a file of the
-    /// store that no snapshot is known to use: the temporary file of an interrupted run (removed), an
-    /// archive of which a prune cannot say whether a snapshot needs it (kept), or a damaged state with a stamp far in
-    /// the future (passed over).
+    /// A temporary file or directory in or beside the destination of a restore: an interrupted restore left it, or a
+    /// running restore may still use it (kept). Or a file of the store that no snapshot is known to use: the
+    /// temporary file of an interrupted run (removed), an archive of which a prune cannot say whether a snapshot
+    /// needs it (kept), or a damaged state with a stamp far in the future (passed over).
     Leftover = 8,
-    /// A snapshot's date is more than a day later than the clock: either this clock or the earlier one was wrong.
+    /// The date of a snapshot is more than a day later than this machine's clock: this clock is wrong, or the
+    /// clock was wrong when that backup was made.
     Clock = 9,
     /// A restore could not write an entry: an existing entry or permissions of the destination prevent it, or the
     /// file system of the destination does not support such an entry.

@@ -78,7 +78,7 @@ impl Dir {
         open_beneath(self.as_fd(), rel, PATH)
     }
 
-    /// The parent directory of now; this directory may have been moved since it was opened.
+    /// The current parent directory. This directory may have been moved since it was opened.
     pub fn above(&self) -> io::Result<Dir> {
         Ok(Dir::opened(rustix::fs::openat(self, "..", DIRECTORY, Mode::empty())?))
     }

@@ -43,8 +43,8 @@ impl Devices {
     }
 
     /// True if a write to the file after the moment `now` would certainly change `stat`. `now` is a moment of
-    /// this machine's clock, before `stat` was read. If it is true, and a second `stat` after reading the file is
-    /// equal, the file did not change while it was read.
+    /// this machine's clock, before `stat` was read. If this is true, and a second `stat` after reading the file
+    /// is equal, the file did not change while it was read.
     ///
     /// The clock of a file system advances in ticks: 4 or 10 ms before Linux 6.13, one second on ext4 with inodes
     /// of 128 bytes, two seconds on FAT. Two writes within one tick leave the same stamps. The window is two
