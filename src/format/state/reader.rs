@@ -247,8 +247,8 @@ impl StateReader {
         Ok(Entries(self.recorded()?))
     }
 
-    /// Like [`StateReader::entries`], but gives [`Recorded`] lines, for callers that need a few fields of many
-    /// entries.
+    /// Like [`StateReader::entries`], but gives [`Recorded`](super::recorded::Recorded) lines, for callers that need
+    /// a few fields of many entries.
     pub fn recorded(&mut self) -> Result<Records<'_>> {
         let numbering = self.numbering;
         Ok(Records::new(self.lines(self.entries_start, PASS_BUFFER)?, Some(numbering)))
