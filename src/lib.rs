@@ -28,7 +28,8 @@
 //! | [`retain`] | prune snapshots, consolidate, rebuild the cache |
 //! | [`inspect`] | list, browse, compare and verify snapshots |
 //! | [`commit`] | write the archives of one snapshot, then its state, then the cache's copies |
-//! | [`restore`] | stream contents out of archives, write a tree, verify, set metadata |
+//! | [`restore`] | write a tree of files: contents, metadata, links; over an existing tree too |
+//! | [`contents`] | read stored contents out of archives, through their deltas |
 //! | [`store`] | hold backup files, in a directory or through a caller's functions; the cache |
 //! | [`mod@format`] | define every name and byte at rest; read and write streams of them |
 //! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
@@ -45,6 +46,7 @@
 
 pub mod backup;
 pub mod commit;
+pub mod contents;
 pub mod delta;
 pub mod entry;
 pub mod error;

@@ -27,11 +27,12 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("filter", &[]),
     ("format", &["state"]),
     ("store", &["format", "platform"]),
-    ("restore", &["delta", "filter", "format", "store", "state", "platform"]),
+    ("contents", &["delta", "format", "store"]),
+    ("restore", &["contents", "filter", "format", "store", "state", "platform"]),
     ("commit", &["format", "store", "state", "delta", "platform"]),
     ("backup", &["commit", "walk", "exclude", "state", "delta", "format", "store", "platform"]),
-    ("inspect", &["restore", "walk", "exclude", "filter", "format", "store", "state", "delta", "platform"]),
-    ("retain", &["commit", "restore", "format", "store", "state", "delta", "platform"]),
+    ("inspect", &["contents", "walk", "exclude", "filter", "format", "store", "state", "delta", "platform"]),
+    ("retain", &["commit", "contents", "format", "store", "state", "delta", "platform"]),
 ];
 
 const SHARED: &[&str] = &["entry", "error", "stamp", "text", "pool", "job"];

@@ -5,8 +5,8 @@ use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{ArchiveRef, StateSummary};
 use crate::job::{Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
-use crate::restore::open_selected;
 use crate::stamp::Time;
+use crate::store::open_selected;
 use crate::store::{
     archive_fault, lock, require_existing, Catalog, LockMode, Need, Store, StoredFile, NEW_FULL,
 };

@@ -5,42 +5,27 @@
 //!       --> write file, check size and hash --> metadata by descriptor --> links --> directories' metadata
 //! ```
 
-mod ahead;
-mod archives;
-mod by_frame;
-mod chain;
-mod contents;
 mod deferred;
-mod gathered;
-mod joined;
-mod layout;
 mod leftover;
-pub(crate) mod loss;
-mod read_cost;
 mod selection;
 mod set_names;
 mod target;
-#[cfg(test)]
-mod tests;
 mod tree;
 
 use std::sync::Arc;
 
-use crate::entry::Hash;
+use crate::contents::Contents;
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{check_key, Kind as FileKind};
-use crate::format::{Meant, StateReader, StateSummary};
-use crate::job::{Counter, Job, Options, Overwrite, Phase, Select};
+use crate::format::names::check_key;
+use crate::format::StateReader;
+use crate::job::{Counter, Job, Options, Overwrite, Phase};
 use crate::platform::Dir;
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::store::{
-    self, backup_file, lock, newest_file, require_existing, Catalog, LockMode, Need, OwnPlaces, StateFile,
-    Store, StoredFile,
+    lock, open_selected, open_selected_part, path_bytes, require_existing, LockMode, Need, OwnPlaces, Store,
 };
 
-pub use contents::Contents;
-pub use layout::Layout;
 use selection::{Plan, Selection};
 use set_names::Survey;
 use target::Target;
@@ -63,12 +48,15 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     // What the snapshot has besides what is meant matters where what it has not is removed.
     let all = selection.is_whole() || job.options.delete_extra;
     let meant = &mut |path: &[u8]| selection.needs(path);
-    let mut state = open(store, &key, &pool, (!all).then_some(meant), job)?;
+    let mut state = match all {
+        true => open_selected(store, &key, &pool, job),
+        false => open_selected_part(store, &key, &pool, meant, job),
+    }?;
     let plan = selection.plan(&mut state, job.options, survey(dest, job.options))?;
     let own = OwnPlaces::find(store, job.options, Some(&state.header().series))?;
     let mut target = Target::prepare(dest, job)?;
     if let Some(what) = own.around(dest).filter(|_| target.is_existing()) {
-        return Err(Error::new(Kind::InvalidArg, "restore over", what).at(store::path_bytes(dest)));
+        return Err(Error::new(Kind::InvalidArg, "restore over", what).at(path_bytes(dest)));
     }
     job.phase(Phase::Restore, plan.entries, plan.bytes)?;
     let totals = state.trailer().totals;
@@ -125,73 +113,4 @@ fn build(
         tree.finish_root(root, &*target)?;
     }
     Ok(())
-}
-
-/// Opens and verifies the state that the options select, and checks the digest that the caller expects.
-pub fn open_selected(store: &mut dyn Store, key: &str, pool: &Pool, job: &mut Job) -> Result<StateReader> {
-    open(store, key, pool, None, job)
-}
-
-/// The same; of the entries, only what is `meant` and all directories, if something is.
-fn open(
-    store: &mut dyn Store,
-    key: &str,
-    pool: &Pool,
-    meant: Option<Meant<'_>>,
-    job: &mut Job,
-) -> Result<StateReader> {
-    let catalog = Catalog::read(store, key)?;
-    let file = match job.options.select {
-        Select::Newest => newest_file(store, &catalog, job)?,
-        select => catalog.select(store, select)?.clone(),
-    };
-    let mut stored = StoredFile { store, name: &file.name };
-    let state = match meant {
-        Some(meant) => {
-            StateReader::open_part(&mut stored, &file.name, file.size, file.compressed, pool, meant)
-        }
-        None => StateReader::open(&mut stored, &file.name, file.size, file.compressed, pool),
-    };
-    let state = state.map_err(|error| name_older(store, &catalog, &file, error))?;
-    let tree = state.trailer().tree;
-    check_expected(&tree, &file.name, job)?;
-    job.report.snapshot = Some(file.stamp);
-    job.report.digest = Some(tree);
-    let archives = state.trailer().archives.iter().map(|a| (a.name.clone(), a.kind, a.size));
-    let needed: Vec<_> = archives.chain([(file.name, FileKind::State, file.size)]).collect();
-    for (name, kind, size) in needed {
-        job.report.files.push(backup_file(store, name, kind, size));
-    }
-    Ok(state)
-}
-
-/// Adds to the error of a state that is damaged which older snapshot verifies, and how it is selected.
-fn name_older(store: &mut dyn Store, catalog: &Catalog, file: &StateFile, error: Error) -> Error {
-    if !error.is_damage() {
-        return error;
-    }
-    let verifies = |older: &&StateFile| {
-        let mut stored = StoredFile { store: &mut *store, name: &older.name };
-        StateSummary::read(&mut stored, &older.name, older.size, older.compressed).is_ok()
-    };
-    let older = catalog.states().rev().filter(|state| state.stamp < file.stamp).find(verifies);
-    let advice = match older {
-        Some(older) => format!(
-            "the newest older snapshot that verifies is {0}: select it (ibt --at {0}, ibt_options_set_snapshot())",
-            older.stamp
-        ),
-        None => "no older snapshot of the key verifies".to_string(),
-    };
-    Error { detail: format!("{}; {advice}", error.detail), ..error }
-}
-
-/// `Mismatch` if the caller expects another tree digest of the state in `file`.
-pub(crate) fn check_expected(tree: &Hash, file: &str, job: &Job) -> Result<()> {
-    match job.options.expected_digest {
-        Some(expected) if expected != *tree => {
-            let detail = format!("its tree digest is {tree}, not the expected one");
-            Err(Error::new(Kind::Mismatch, "use the snapshot", detail).at(file))
-        }
-        _ => Ok(()),
-    }
 }

@@ -11,6 +11,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::commit::{self, spool_error, Archives, Commit, Slot, Spool};
+use crate::contents::lost;
+use crate::contents::Contents;
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
@@ -18,8 +20,6 @@ use crate::format::names::{check_key, Kind as FileKind, Name};
 use crate::format::{Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
-use crate::restore::loss::lost;
-use crate::restore::Contents;
 use crate::stamp::Time;
 use crate::store::{
     lock, newest, require_existing, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Need, Store,

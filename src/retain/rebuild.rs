@@ -12,6 +12,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 
+use crate::contents::lost;
+use crate::contents::Contents;
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
@@ -19,8 +21,6 @@ use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{ArchiveRef, StateReader};
 use crate::job::{BackupFile, Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
-use crate::restore::loss::lost;
-use crate::restore::Contents;
 use crate::stamp::Time;
 use crate::store::cache::Copy;
 use crate::store::{

@@ -8,6 +8,7 @@ pub mod dir;
 mod key_lock;
 mod lost;
 mod newest;
+mod open;
 mod own;
 pub mod report;
 
@@ -29,6 +30,7 @@ pub use dir::DirStore;
 pub use key_lock::{lock, KeyLock, Turn};
 pub use lost::{archive_fault, NEW_FULL};
 pub use newest::{far_after, newest, newest_file};
+pub use open::{check_expected, open_selected, open_selected_part};
 pub use own::OwnPlaces;
 
 /// A committed backup file, or anything else the place holds.

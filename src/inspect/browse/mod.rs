@@ -3,13 +3,14 @@
 mod index;
 mod part;
 
+use crate::contents::Contents;
 use crate::entry::{Entry, Hash, Path};
 use crate::error::{Error, Kind, Result};
 use crate::format::{check_key, StateReader};
 use crate::job::{Flow, Job, Phase};
 use crate::pool::Pool;
-use crate::restore::{open_selected, Contents};
 use crate::stamp::{Stamp, Time};
+use crate::store::open_selected;
 use crate::store::{lock, require_existing, LockMode, Need, Store};
 
 use index::Index;

@@ -1,9 +1,9 @@
 //! One file of a snapshot, read from any place to any other.
 
+use crate::contents::{Contents, Layout};
 use crate::entry::{extents, Entry, File};
 use crate::error::{Error, Kind, Result};
 use crate::job::Flow;
-use crate::restore::{Contents, Layout};
 use crate::store::Store;
 
 /// What holes are read as, in pieces.

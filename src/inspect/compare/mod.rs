@@ -22,9 +22,9 @@ use crate::format::check_key;
 use crate::job::{change, Counter, Job, Phase, ProblemKind};
 use crate::platform::{Dir, FileKind};
 use crate::pool::Pool;
-use crate::restore::open_selected;
 use crate::stamp::Time;
 use crate::state::{Merge, Pair};
+use crate::store::open_selected;
 use crate::store::{lock, path_bytes, require_existing, LockMode, Need, OwnPlaces, Store};
 use crate::walk::{Found, Walk, WalkOptions, Walked, RESTORE_TEMP};
 

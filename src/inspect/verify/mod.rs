@@ -13,15 +13,16 @@ mod known;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::contents::lost;
+use crate::contents::Contents;
 use crate::entry::{Entry, File, Hash, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{Name, StateReader, StateSummary, Trailer};
 use crate::job::{sum, Counter, Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
-use crate::restore::loss::lost;
-use crate::restore::{check_expected, Contents};
 use crate::stamp::{Stamp, Time};
+use crate::store::check_expected;
 use crate::store::{lock, require_existing, Catalog, LockMode, Need, StateFile, Store, StoredFile};
 
 use crate::store::report::{describe, lost_state, Listed, Unread};

@@ -5,12 +5,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
+use crate::contents;
+use crate::contents::Contents;
 use crate::entry::{extents, Entry, File};
 use crate::error::{Error, Result};
 use crate::job::Counter;
 use crate::platform;
-use crate::restore::contents::Contents;
-use crate::restore::loss;
 use crate::store::Store;
 
 use super::batch::CompleteFile;
@@ -157,7 +157,7 @@ impl Tree<'_, '_> {
 
     /// Lists a file whose content is lost: which file, in which archive, where and why.
     pub(super) fn lost(&mut self, contents: &Contents, entry: &Entry, error: Error) -> Result<()> {
-        let (mut problem, told) = loss::lost("restore", contents, entry, error);
+        let (mut problem, told) = contents::lost("restore", contents, entry, error);
         problem.snapshot = self.job.report.snapshot;
         self.content_lost = true;
         self.job.problem(problem, told)

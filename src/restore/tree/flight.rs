@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
+use crate::contents::Archives;
+use crate::contents::FetchedContent;
+use crate::contents::{Contents, FrameId};
 use crate::entry::{Entry, File, Node};
 use crate::error::{Error, Result};
 use crate::job::Counter;
 use crate::pool::{Pending, Pool};
-use crate::restore::archives::Archives;
-use crate::restore::contents::{Contents, FrameId};
-use crate::restore::gathered::Gathered;
 use crate::store::Store;
 
 use super::attributes::Wanted;
@@ -165,7 +165,7 @@ impl Flight {
 }
 
 /// Where a file goes, and its content as in [`Small`].
-type FetchedFile = (Arc<Place>, Result<Option<Gathered>>);
+type FetchedFile = (Arc<Place>, Result<Option<FetchedContent>>);
 
 impl Drop for Flight {
     fn drop(&mut self) {

@@ -2,11 +2,11 @@
 
 use std::io;
 
+use crate::contents::Contents;
 use crate::entry::{Entry, File, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::job::ProblemKind;
 use crate::platform::FileKind;
-use crate::restore::contents::Contents;
 use crate::restore::deferred::Deferred;
 use crate::store::Store;
 

@@ -30,12 +30,12 @@ use crate::platform::{self, Dir, FileKind};
 use crate::pool::Pool;
 use crate::store::{OwnPlaces, Store};
 
-use super::contents::Contents;
 use super::deferred::Deferred;
 use super::leftover::Sweep;
 use super::selection::path_below;
 use super::set_names::SetNames;
 use super::target::Target;
+use crate::contents::Contents;
 use attributes::Wanted;
 use batch::InstallBatch;
 use flight::Flight;

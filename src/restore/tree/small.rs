@@ -6,12 +6,12 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::contents::Archives;
+use crate::contents::FetchedContent;
 use crate::entry::{Entry, File};
 use crate::error::{Error, Result};
 use crate::format::FRAME_LEN;
 use crate::platform::{self, Dir};
-use crate::restore::archives::Archives;
-use crate::restore::gathered::Gathered;
 
 use super::attributes::Wanted;
 use super::clash;
@@ -81,7 +81,7 @@ pub(super) struct Small {
     pub entry: Entry,
     pub place: Arc<Place>,
     /// `None` if it is too much to hold, or why it could not be fetched.
-    pub content: Result<Option<Gathered>>,
+    pub content: Result<Option<FetchedContent>>,
 }
 
 /// What has become of an entry.

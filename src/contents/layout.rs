@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::job::{Cancel, Job, Options, Silent};
     use crate::pool::Pool;
-    use crate::restore::open_selected;
+    use crate::store::open_selected;
     use crate::store::DirStore;
 
     const LEN: usize = 200_000;
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(entry.place.content.len(), 3);
         let mut contents = Contents::new(&state.trailer().archives);
         assert!(contents.gather(&mut store, &entry).unwrap().is_some());
-        contents.limits.gathered_max = 1000;
+        contents.limits.fetched_max = 1000;
         assert!(contents.gather(&mut store, &entry).unwrap().is_none());
         for pieces_max in [usize::MAX, 1] {
             let mut contents = Contents::new(&state.trailer().archives);

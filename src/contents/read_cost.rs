@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::format::RecentFrames;
 use crate::store::Store;
 
-use super::contents::{Contents, ReadLimits};
+use super::reader::{Contents, ReadLimits};
 
 /// What reading in order decodes, in bytes.
 #[derive(Debug, Default)]

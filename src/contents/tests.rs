@@ -15,9 +15,9 @@ use crate::pool::Pool;
 use crate::store::DirStore;
 
 use super::by_frame;
-use super::contents::{Contents, ReadLimits};
 use super::layout::Layout;
 use super::read_cost::ReadCost;
+use super::reader::{Contents, ReadLimits};
 
 /// Commands of a delta: a literal, or a copy of so many bytes from an offset.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::format::{Decoded, Frame};
 
 use super::archives::Archives;
-use super::contents::FrameId;
+use super::reader::FrameId;
 
 /// A composed content has at most this many pieces here: 2 MiB of memory, on each thread.
 const PIECES_MAX: usize = 1 << 16;
@@ -18,7 +18,7 @@ const PIECES_MAX: usize = 1 << 16;
 pub(super) const HELD_FRAME: usize = 1 << 10;
 
 /// A whole copy and deltas, fetched. Any thread can make the content of it.
-pub(super) struct Gathered {
+pub struct FetchedContent {
     /// The whole copy first, if there is any, then the deltas: where the bytes of each lie, in order.
     ranges: Vec<Vec<Slice>>,
 }
@@ -33,7 +33,7 @@ pub(super) struct Slice {
 }
 
 /// Bytes of a content, in order.
-pub(super) enum Bytes {
+pub enum Bytes {
     /// Some of a frame's.
     Held(Arc<Decoded>, Range<usize>),
     Made(Vec<u8>),
@@ -48,9 +48,9 @@ impl AsRef<[u8]> for Bytes {
     }
 }
 
-impl Gathered {
-    pub fn new(ranges: Vec<Vec<Slice>>) -> Self {
-        Gathered { ranges }
+impl FetchedContent {
+    pub(super) fn new(ranges: Vec<Vec<Slice>>) -> Self {
+        FetchedContent { ranges }
     }
 
     /// The frames that it holds, some of them repeatedly, and the memory that each takes.

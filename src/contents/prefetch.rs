@@ -6,7 +6,7 @@ use crate::entry::Range;
 use crate::error::Result;
 use crate::store::Store;
 
-use super::contents::{Contents, FrameId};
+use super::reader::{Contents, FrameId};
 
 /// Bytes of frames that are fetched before they are wanted, decoded. Longer frames are never fetched ahead.
 const BYTES_AHEAD: u64 = 16 << 20;
@@ -16,7 +16,7 @@ const STORED_AHEAD: u64 = 17 << 20;
 const FRAMES_AHEAD: usize = 64;
 
 /// Walks along ranges of archives, some frames before their reader.
-pub(super) struct Ahead<I> {
+pub(super) struct Prefetch<I> {
     /// `None` once nothing is left, or something could not be fetched: its reader will be told.
     ranges: Option<I>,
     /// What is left of the range that was come to.
@@ -27,9 +27,9 @@ pub(super) struct Ahead<I> {
     stored: u64,
 }
 
-impl<I: Iterator<Item = Range>> Ahead<I> {
+impl<I: Iterator<Item = Range>> Prefetch<I> {
     pub fn new(ranges: I) -> Self {
-        Ahead { ranges: Some(ranges), range: None, waiting: VecDeque::new(), bytes: 0, stored: 0 }
+        Prefetch { ranges: Some(ranges), range: None, waiting: VecDeque::new(), bytes: 0, stored: 0 }
     }
 
     /// Notes that the reader has come to the frame `now`, and goes on. An error says nothing about stored

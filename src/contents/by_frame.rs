@@ -14,7 +14,7 @@ use crate::entry::Range;
 use crate::error::{Error, Result};
 use crate::store::Store;
 
-use super::contents::Contents;
+use super::reader::Contents;
 
 /// Bytes handed on at a time.
 const CHUNK: usize = 256 << 10;

@@ -1,5 +1,5 @@
 //! Reading contents out of archives: a whole copy, or the pieces of a whole copy and its deltas composed, so
-//! that each byte is read and written once. [`Layout`] is the way to one of them, [`Gathered`] a small one that
+//! that each byte is read and written once. [`Layout`] is the way to one of them, [`FetchedContent`] a small one that
 //! any thread can make.
 
 use std::collections::hash_map::{Entry as Slot, HashMap};
@@ -14,13 +14,13 @@ use crate::job::Cancel;
 use crate::pool::Pool;
 use crate::store::{Store, StoredFile, NEW_FULL};
 
-use super::ahead::Ahead;
 use super::archives::Archives;
 use super::by_frame;
 use super::chain::{self, Chain, ChainBuilder};
-use super::gathered::{Gathered, Slice, HELD_FRAME};
+use super::fetched::{FetchedContent, Slice, HELD_FRAME};
 use super::joined::Joined;
 use super::layout::Layout;
+use super::prefetch::Prefetch;
 use super::read_cost::ReadCost;
 
 /// Frames kept, of all archives together: one is enough in path order, deltas jump.
@@ -33,13 +33,13 @@ const PIECES_MAX: usize = 1 << 20;
 const MEMORY_MAX: u64 = 16 << 20;
 
 /// Frames that are held for one small content take no more memory than this, decoded.
-const GATHERED_MAX: usize = 40 << 20;
+const FETCHED_MAX: usize = 40 << 20;
 
 /// What reading may take; tests take less.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadLimits {
     pub pieces_max: usize,
-    pub gathered_max: usize,
+    pub fetched_max: usize,
     pub memory_max: u64,
     /// Frames kept.
     pub frames: usize,
@@ -51,7 +51,7 @@ impl Default for ReadLimits {
     fn default() -> Self {
         ReadLimits {
             pieces_max: PIECES_MAX,
-            gathered_max: GATHERED_MAX,
+            fetched_max: FETCHED_MAX,
             memory_max: MEMORY_MAX,
             frames: FRAMES,
             repeated: 2 * FRAME_LEN as u64,
@@ -60,7 +60,7 @@ impl Default for ReadLimits {
 }
 
 /// A frame of one of the archives.
-pub(super) type FrameId = (u32, usize);
+pub type FrameId = (u32, usize);
 
 /// The archives of one state, opened as they are needed.
 pub struct Contents {
@@ -123,13 +123,13 @@ impl Contents {
 
     /// Fetches all that a content is made of, so that any thread can make it. For small ones: everything is
     /// held until then. `None` if that is too much: many deltas, each in a frame of its own.
-    pub(super) fn gather(&mut self, store: &mut dyn Store, entry: &Entry) -> Result<Option<Gathered>> {
+    pub(crate) fn gather(&mut self, store: &mut dyn Store, entry: &Entry) -> Result<Option<FetchedContent>> {
         let mut ranges = Vec::with_capacity(entry.place.content.len());
         let mut held = 0;
         for range in &entry.place.content {
             let index = self.index(store, range.archive)?;
             // There may be millions of frames in it.
-            if index.frames_in(range.offset, range.len) > self.limits.gathered_max / HELD_FRAME {
+            if index.frames_in(range.offset, range.len) > self.limits.fetched_max / HELD_FRAME {
                 return Ok(None);
             }
             let mut slices = Vec::new();
@@ -140,14 +140,14 @@ impl Contents {
                 let memory = frame.len().max((stored.end - stored.start) as usize) + HELD_FRAME;
                 let slice = Slice { id, frame, bytes: part.bytes, memory };
                 held += memory;
-                if held > self.limits.gathered_max {
+                if held > self.limits.fetched_max {
                     return Ok(None);
                 }
                 slices.push(slice);
             }
             ranges.push(slices);
         }
-        Ok(Some(Gathered::new(ranges)))
+        Ok(Some(FetchedContent::new(ranges)))
     }
 
     /// Says where each byte of a content lies; `None` if that takes too many pieces. Each delta is read
@@ -222,7 +222,7 @@ impl Contents {
         self.archives.differs(entry, file)
     }
 
-    pub(super) fn archives(&self) -> &Arc<Archives> {
+    pub(crate) fn archives(&self) -> &Arc<Archives> {
         &self.archives
     }
 
@@ -233,11 +233,11 @@ impl Contents {
         ranges: impl Iterator<Item = Range> + Clone,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        let mut ahead = Ahead::new(ranges.clone());
+        let mut frames = Prefetch::new(ranges.clone());
         for range in ranges {
             let index = self.index(store, range.archive)?;
             for part in index.parts(range.offset, range.len)? {
-                self.part(store, &mut ahead, range.archive, part, sink)?;
+                self.part(store, &mut frames, range.archive, part, sink)?;
             }
         }
         Ok(())
@@ -246,14 +246,14 @@ impl Contents {
     fn part<I: Iterator<Item = Range>>(
         &mut self,
         store: &mut dyn Store,
-        ahead: &mut Ahead<I>,
+        frames: &mut Prefetch<I>,
         archive: u32,
         part: Part,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let id = (archive, part.frame);
         let frame = self.frame(store, id)?;
-        ahead.follow(id, self, store)?;
+        frames.follow(id, self, store)?;
         sink(&frame.bytes()?[part.bytes])
     }
 
@@ -321,7 +321,7 @@ struct RangeReader<'c, 's> {
     contents: &'c mut Contents,
     store: &'s mut dyn Store,
     range: Range,
-    ahead: Ahead<std::iter::Once<Range>>,
+    frames: Prefetch<std::iter::Once<Range>>,
     /// Where the range starts in the frame that is read, how much of it is left, and its bytes.
     bytes: Arc<Decoded>,
     left: std::ops::Range<usize>,
@@ -331,8 +331,8 @@ struct RangeReader<'c, 's> {
 
 impl<'c, 's> RangeReader<'c, 's> {
     fn new(contents: &'c mut Contents, store: &'s mut dyn Store, range: Range) -> Self {
-        let ahead = Ahead::new(std::iter::once(range));
-        RangeReader { contents, store, range, ahead, bytes: Arc::default(), left: 0..0, error: None }
+        let frames = Prefetch::new(std::iter::once(range));
+        RangeReader { contents, store, range, frames, bytes: Arc::default(), left: 0..0, error: None }
     }
 
     /// Takes in what the next frame has of the range.
@@ -341,7 +341,7 @@ impl<'c, 's> RangeReader<'c, 's> {
         let next = self.contents.index(self.store, archive)?.parts(offset, len)?.next();
         let Some(Part { frame, bytes }) = next else { return Ok(()) };
         let held = self.contents.frame(self.store, (archive, frame))?;
-        self.ahead.follow((archive, frame), self.contents, self.store)?;
+        self.frames.follow((archive, frame), self.contents, self.store)?;
         self.bytes = held.bytes()?;
         let taken = bytes.len() as u64;
         self.range = Range { archive, offset: offset + taken, len: len - taken };

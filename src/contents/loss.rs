@@ -4,10 +4,10 @@ use crate::entry::Entry;
 use crate::error::Error;
 use crate::job::{Problem, ProblemKind};
 
-use super::contents::Contents;
+use super::reader::Contents;
 
 /// The problem of an entry whose content is lost, and the error that says so: "cannot OP PATH: ARCHIVE: why".
-pub(crate) fn lost(op: &str, contents: &Contents, entry: &Entry, error: Error) -> (Problem, Error) {
+pub fn lost(op: &str, contents: &Contents, entry: &Entry, error: Error) -> (Problem, Error) {
     let kind = ProblemKind::of_stored(&error);
     let named = error.path.as_ref().map(|name| String::from_utf8_lossy(name).into_owned());
     let archive = named.or_else(|| contents.archives().of(entry).map(str::to_string)).unwrap_or_default();

@@ -1,0 +1,26 @@
+//! Reading stored contents out of archives.
+//!
+//! ```text
+//! entry --> its range and its deltas --> one plan, or a chain too large for memory (chain)
+//!       --> frames, fetched and decoded on other threads before they are needed (prefetch)
+//!       --> the content's bytes, in order; or in the order of the frames, where that decodes fewer (by_frame)
+//! ```
+
+mod archives;
+mod by_frame;
+mod chain;
+mod fetched;
+mod joined;
+mod layout;
+mod loss;
+mod prefetch;
+mod read_cost;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use archives::Archives;
+pub use fetched::FetchedContent;
+pub use layout::Layout;
+pub use loss::lost;
+pub use reader::{Contents, FrameId};

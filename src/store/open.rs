@@ -1,0 +1,88 @@
+//! Opening the state of the snapshot that the options select, and checking the digest that the caller expects.
+
+use super::{backup_file, newest_file, Catalog, StateFile, Store, StoredFile};
+use crate::entry::Hash;
+use crate::error::{Error, Kind, Result};
+use crate::format::names::Kind as FileKind;
+use crate::format::{Meant, StateReader, StateSummary};
+use crate::job::{Job, Select};
+use crate::pool::Pool;
+
+/// Opens and verifies the state that the options select, and checks the digest that the caller expects.
+pub fn open_selected(store: &mut dyn Store, key: &str, pool: &Pool, job: &mut Job) -> Result<StateReader> {
+    open(store, key, pool, None, job)
+}
+
+/// Like [`open_selected`], but keeps only the entries that `meant` selects, and all directories.
+pub fn open_selected_part(
+    store: &mut dyn Store,
+    key: &str,
+    pool: &Pool,
+    meant: Meant<'_>,
+    job: &mut Job,
+) -> Result<StateReader> {
+    open(store, key, pool, Some(meant), job)
+}
+
+fn open(
+    store: &mut dyn Store,
+    key: &str,
+    pool: &Pool,
+    meant: Option<Meant<'_>>,
+    job: &mut Job,
+) -> Result<StateReader> {
+    let catalog = Catalog::read(store, key)?;
+    let file = match job.options.select {
+        Select::Newest => newest_file(store, &catalog, job)?,
+        select => catalog.select(store, select)?.clone(),
+    };
+    let mut stored = StoredFile { store, name: &file.name };
+    let state = match meant {
+        Some(meant) => {
+            StateReader::open_part(&mut stored, &file.name, file.size, file.compressed, pool, meant)
+        }
+        None => StateReader::open(&mut stored, &file.name, file.size, file.compressed, pool),
+    };
+    let state = state.map_err(|error| name_older(store, &catalog, &file, error))?;
+    let tree = state.trailer().tree;
+    check_expected(&tree, &file.name, job)?;
+    job.report.snapshot = Some(file.stamp);
+    job.report.digest = Some(tree);
+    let archives = state.trailer().archives.iter().map(|a| (a.name.clone(), a.kind, a.size));
+    let needed: Vec<_> = archives.chain([(file.name, FileKind::State, file.size)]).collect();
+    for (name, kind, size) in needed {
+        job.report.files.push(backup_file(store, name, kind, size));
+    }
+    Ok(state)
+}
+
+/// Adds to the error of a state that is damaged which older snapshot verifies, and how it is selected.
+fn name_older(store: &mut dyn Store, catalog: &Catalog, file: &StateFile, error: Error) -> Error {
+    if !error.is_damage() {
+        return error;
+    }
+    let verifies = |older: &&StateFile| {
+        let mut stored = StoredFile { store: &mut *store, name: &older.name };
+        StateSummary::read(&mut stored, &older.name, older.size, older.compressed).is_ok()
+    };
+    let older = catalog.states().rev().filter(|state| state.stamp < file.stamp).find(verifies);
+    let advice = match older {
+        Some(older) => format!(
+            "the newest older snapshot that verifies is {0}: select it (ibt --at {0}, ibt_options_set_snapshot())",
+            older.stamp
+        ),
+        None => "no older snapshot of the key verifies".to_string(),
+    };
+    Error { detail: format!("{}; {advice}", error.detail), ..error }
+}
+
+/// `Mismatch` if the caller expects another tree digest of the state in `file`.
+pub fn check_expected(tree: &Hash, file: &str, job: &Job) -> Result<()> {
+    match job.options.expected_digest {
+        Some(expected) if expected != *tree => {
+            let detail = format!("its tree digest is {tree}, not the expected one");
+            Err(Error::new(Kind::Mismatch, "use the snapshot", detail).at(file))
+        }
+        _ => Ok(()),
+    }
+}
