@@ -80,11 +80,13 @@ fn the_list_of_symbols_is_complete() {
 fn the_header_declares_every_export_and_when_it_came() {
     let header = fs::read_to_string(root().join("include/ibt.h")).unwrap();
     for Export { name, .. } in exports() {
-        // Comments write a function as `name()`. A declaration has text between the parentheses.
-        let call = format!("{name}(");
-        let mut mentions = header.match_indices(&call).map(|(at, _)| (at, &header[at + call.len()..]));
-        let at = mentions.find(|&(at, rest)| !rest.starts_with(')') && " *".contains(&header[at - 1..at]));
-        let before = &header[..at.unwrap_or_else(|| panic!("{name} is not in the header")).0];
+        // Comments mention functions too. Their lines begin with `/*` or `*`.
+        let line_of = |at: usize| header[..at].rsplit('\n').next().unwrap_or_default();
+        let is_declaration = |&at: &usize| {
+            !line_of(at).trim_start().starts_with(['*', '/']) && " *".contains(&header[at - 1..at])
+        };
+        let at = header.match_indices(&format!("{name}(")).map(|(at, _)| at).find(is_declaration);
+        let before = &header[..at.unwrap_or_else(|| panic!("{name} is not in the header"))];
         let comment = &before[before.rfind("/**").unwrap()..];
         assert!(comment.contains(" * Since: "), "{name} does not say since when it is there");
     }
