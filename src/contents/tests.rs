@@ -1,5 +1,4 @@
-//! What reading contents costs, counted in bytes of frames that are decoded, and that it gives the right bytes
-//! whichever way it goes.
+//! The cost of reading contents, counted in bytes of decoded frames, and the correctness of every way to read them.
 
 use std::fs;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use super::layout::Layout;
 use super::read_cost::ReadCost;
 use super::reader::{Contents, ReadLimits};
 
-/// Commands of a delta: a literal, or a copy of so many bytes from an offset.
+/// Commands of a delta: a literal, or a copy of `.1` bytes from offset `.0` of the basis.
 #[derive(Clone, Debug)]
 enum Edit {
     Literal(Vec<u8>),
@@ -60,7 +59,7 @@ fn noise(len: usize) -> Vec<u8> {
     bytes
 }
 
-/// A store with a whole copy in one archive and deltas in another.
+/// A store with a whole copy in one archive and deltas in another archive.
 struct Fixture {
     _dir: tempfile::TempDir,
     store: DirStore,
@@ -106,7 +105,7 @@ impl Fixture {
         Fixture { store: DirStore::open(store), _dir: dir, archives, entry, streams }
     }
 
-    /// Of edits, one list for each delta. Returns the content too.
+    /// Makes a fixture with one delta for each list of edits. Returns the content too.
     fn edited(whole: &[u8], rounds: &[Vec<Edit>], frame_len: usize, codec: Codec) -> (Self, Vec<u8>) {
         let content = rounds.iter().fold(whole.to_vec(), |basis, edits| apply(&basis, edits));
         let deltas: Vec<_> = rounds.iter().map(|edits| delta(edits)).collect();
@@ -118,7 +117,7 @@ impl Fixture {
         Contents::within(&self.archives, limits)
     }
 
-    /// The content, and how many bytes of frames were decoded for it.
+    /// Reads the content. Returns it and the number of decoded bytes of frames.
     fn read(&mut self, limits: ReadLimits) -> (Vec<u8>, u64) {
         let mut contents = self.contents(limits);
         let mut got = Vec::new();
@@ -130,7 +129,7 @@ impl Fixture {
         (got, contents.fetched)
     }
 
-    /// A part of the content.
+    /// Reads `len` bytes of the content at `offset`.
     fn part(&mut self, layout: &mut Layout, contents: &mut Contents, offset: u64, len: u64) -> Vec<u8> {
         let mut got = Vec::new();
         let mut sink = |bytes: &[u8]| {
@@ -142,15 +141,15 @@ impl Fixture {
     }
 }
 
-/// One frame is kept, and any repetition is worth another order.
+/// Limits that keep one frame, and that choose another reading order for any repetition.
 fn tight() -> ReadLimits {
     ReadLimits { frames: 0, repeated: 0, ..ReadLimits::default() }
 }
 
-/// Blocks of `block` bytes in an order of their own.
+/// Copies of the content's blocks of `block` bytes, in a mixed order.
 fn shuffled(len: usize, block: usize) -> Vec<Edit> {
     let count = len / block;
-    // 7919 is a prime, and divides no count used here.
+    // 7919 is a prime and divides no count used here, so every block occurs once.
     let copy = |n: usize| Edit::Copy((n * 7919 % count * block) as u64, block as u64);
     (0..count).map(copy).collect()
 }
@@ -159,7 +158,7 @@ fn rounds() -> impl Strategy<Value = Vec<Vec<(bool, u16, u16)>>> {
     proptest::collection::vec(proptest::collection::vec(any::<(bool, u16, u16)>(), 1..30), 1..5)
 }
 
-/// Edits that fit, made of random numbers.
+/// Makes edits out of random numbers, with all copies inside their basis.
 fn fitting(whole: &[u8], rounds: &[Vec<(bool, u16, u16)>]) -> Vec<Vec<Edit>> {
     let mut len = whole.len() as u64;
     let mut all = Vec::new();
@@ -198,7 +197,7 @@ proptest! {
         let limits = ReadLimits { pieces_max, memory_max, ..tight() };
         let (got, fetched) = fixture.read(limits);
         prop_assert!(got == expected);
-        // Without compression frames are longer than these streams.
+        // Without compression, frames are longer than these streams.
         if pieces_max == usize::MAX && !plain {
             prop_assert!(fetched <= 3 * fixture.streams + 2 * (frame_len * rounds.len()) as u64, "{fetched}");
         }
@@ -270,7 +269,7 @@ fn blocks_that_moved_around_are_read_with_each_frame_decoded_once() {
             assert!(got == expected);
             assert!(fetched <= fixture.streams + 4 * frame_len as u64, "{fetched} of {}", fixture.streams);
         }
-        // In order each of the 2,048 blocks costs a frame.
+        // In the content's order, each of the 2,048 blocks costs one frame.
         let (got, fetched) = fixture.read(ReadLimits { repeated: u64::MAX, ..tight() });
         assert!(got == expected && fetched > 2000 * frame_len as u64, "{fetched}");
     }
@@ -287,13 +286,13 @@ fn blocks_that_are_asked_for_one_by_one_are_put_together_before_it_costs_too_muc
     let mut layout = Layout::of(&mut contents, &mut fixture.store, &entry).unwrap();
     fixture.part(&mut layout, &mut contents, 5000, 100);
     assert!(contents.fetched <= 4 * frame_len as u64, "{} for a hundred bytes", contents.fetched);
-    // Each part lies in other frames than the one before.
+    // Each part lies in other frames than the part before.
     for part in 0..expected.len() / 100 {
         let at = part * 7919 % (expected.len() / 100) * 100;
         let got = fixture.part(&mut layout, &mut contents, at as u64, 100);
         assert!(got == expected[at..(at + 100).min(expected.len())]);
     }
-    // The budget, and all once more.
+    // The budget, and each stream decoded once more.
     let most = 3 * fixture.streams + (32 << 22) + 4 * frame_len as u64;
     assert!(contents.fetched <= most, "{} of {most}", contents.fetched);
 }
@@ -322,7 +321,7 @@ fn frames_of_one_byte_are_neither_held_nor_fetched_again() {
     assert!(got == whole && fetched == 100_000, "{fetched}");
 }
 
-/// A few bytes of deltas make gigabytes, and then next to nothing of them.
+/// Deltas of a few bytes that make gigabytes, and a last delta that keeps only 1,000 bytes.
 fn bomb() -> (Vec<u8>, Vec<Vec<u8>>) {
     let whole = noise(1000);
     let grown = delta(&vec![Edit::Copy(0, 1000); 2000]);
@@ -338,7 +337,7 @@ fn versions_between_the_first_and_the_last_are_never_made() {
     let mut fixture = Fixture::new(&whole, &deltas, expected, 4096, Codec::Zstd(1));
     let (got, fetched) = fixture.read(ReadLimits::default());
     assert!(got == content);
-    // The deltas for a plan, then for their commands, and the whole copy.
+    // The deltas are read twice, for the plan and for their commands. The whole copy is read too.
     assert!(fetched <= 2 * fixture.streams + (6 * 4096), "{fetched} of {}", fixture.streams);
     let [whole, deltas @ ..] = &fixture.entry.place.content[..] else { panic!() };
     let mut contents = fixture.contents(ReadLimits::default());

@@ -1,4 +1,4 @@
-//! Entries set aside for a later pass of a restore.
+//! Entries that a later pass of the restore handles.
 
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 
@@ -8,13 +8,13 @@ use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::format::{parse_entry_line, write_entry_line};
 
-/// Bytes remembered in memory before an unlinked temporary file is used.
+/// Bytes kept in memory before the list moves to an unlinked temporary file.
 const IN_MEMORY: usize = 16 << 20;
 
-/// Hexadecimal digits of a number before an entry's line.
+/// Number of hexadecimal digits of each of the two numbers before an entry's line.
 const DIGITS: usize = 16;
 
-/// A list of entries, as lines of a state.
+/// A list of entries, stored as lines of a state.
 pub struct Deferred {
     spool: SpooledTempFile,
     line: Vec<u8>,
@@ -25,7 +25,7 @@ impl Deferred {
         Deferred { spool: SpooledTempFile::new(IN_MEMORY), line: Vec::new() }
     }
 
-    /// Adds an entry with the identity of a directory, device and inode, that it will be asked about.
+    /// Adds an entry with the device and inode of a directory. [`Deferred::replay`] returns both.
     pub fn push(&mut self, entry: &Entry, (device, inode): (u64, u64)) -> Result<()> {
         self.line.clear();
         self.line.extend_from_slice(format!("{device:016x}{inode:016x}").as_bytes());
@@ -57,7 +57,7 @@ fn parse_id(digits: &[u8]) -> Option<(u64, u64)> {
     Some((u64::from_str_radix(device, 16).ok()?, u64::from_str_radix(inode, 16).ok()?))
 }
 
-/// Somebody else wrote to the temporary file.
+/// The temporary file was changed by another process.
 fn broken() -> Error {
     Error::new(Kind::Io, "read a temporary file", "it has changed")
 }

@@ -1,9 +1,10 @@
-//! What restores work in, told from what killed ones left.
+//! Temporary names of restores, and the removal of left-overs: files and directories of restores that were killed.
 //!
-//! A temporary name says which destination it was made for: a tag of 16 hexadecimal digits, then 16 random ones. A
-//! restore that runs holds a lock on the directory that it fills; the lock goes however the process ends. So the next
-//! restore of the same destination removes what is its own and held by nobody. What it cannot judge it leaves alone:
-//! locks are believed only on file systems that no other machine serves.
+//! A temporary name contains the destination that it was made for: a tag of 16 hexadecimal digits, then 16 random
+//! digits. A running restore holds a lock on the directory that it fills, and the system releases the lock when the
+//! process ends. The next restore of the same destination removes temporary names that have the destination's tag and
+//! no lock. It keeps every name that it cannot judge, because locks are believed only on file systems that no other
+//! machine serves.
 
 use std::borrow::Cow;
 use std::io;
@@ -17,29 +18,31 @@ use crate::platform::{self, Dir, FileKind};
 use crate::stamp::Time;
 use crate::text::encode_name;
 
-/// Stamps of files lag behind the clock by less than this.
+/// The change time of a file may lag behind the clock by less than this, because the kernel uses a coarse clock for
+/// it.
 const STAMP_LAG: Duration = Duration::from_millis(20);
 
-/// How a tree is called that a restore was told to leave and that could not have its name. Random digits follow.
+/// The name of a partial tree that the caller wants to keep and that could not get the destination's name. Random
+/// digits follow.
 const PARTIAL_PREFIX: &str = "ibt-partial-";
 
-/// The mode of such a tree where it could not even be renamed. A restore that works has 0700 there.
+/// The mode of such a tree if it could not be renamed. The temporary directory of a running restore has mode 0700.
 const LEFT_MODE: u32 = 0o1700;
 
-/// Why something under a temporary name stays.
+/// Reasons why a temporary name stays.
 const IN_USE: &str = "a restore may work in it: remove it if none does";
 const ELSEWHERE: &str =
     "it is on another file system than the destination, and restores of others may work in it: \
                          remove it if none does";
 const LEFT: &str = "a restore that failed was told to leave it";
 
-/// The tag of a destination that is not there yet, by its name in its directory.
+/// The tag of a destination that does not exist yet. `name` is its name in its directory.
 pub(super) fn tag_of_name(name: &[u8]) -> u64 {
     let hash = blake3::hash(name);
     hash.as_bytes()[..8].iter().fold(0, |tag, &byte| tag << 8 | u64::from(byte))
 }
 
-/// A name that nothing has yet.
+/// A new temporary name. Nothing has this name yet, because half of it is random.
 pub(super) fn temp_name(tag: u64) -> io::Result<Vec<u8>> {
     Ok(format!("{RESTORE_TEMP_PREFIX}{tag:016x}-{}", random_digits()?).into_bytes())
 }
@@ -49,8 +52,9 @@ fn random_digits() -> io::Result<String> {
     Ok(random[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Gives a tree that stays another name than a temporary one, which no restore takes for a left-over. Where nothing
-/// can be renamed it gets a mode that tells. Returns its name, and whether it is safe from later restores.
+/// Renames a partial tree from its temporary name to a name that no later restore takes for a left-over. If the
+/// rename fails, the tree gets the mode [`LEFT_MODE`] instead. Returns the tree's name, and whether the tree is safe
+/// from later restores.
 pub(super) fn set_aside(holder: &Dir, temp: &[u8], root: &Dir) -> (Vec<u8>, bool) {
     let name = random_digits().map(|digits| format!("{PARTIAL_PREFIX}{digits}").into_bytes());
     match name.and_then(|name| holder.rename_noreplace(temp, holder, &name).map(|()| name)) {
@@ -59,27 +63,29 @@ pub(super) fn set_aside(holder: &Dir, temp: &[u8], root: &Dir) -> (Vec<u8>, bool
     }
 }
 
-/// What is looked for when left-overs of earlier restores are removed.
+/// Which temporary names count as left-overs of one destination.
 #[derive(Clone, Copy)]
 pub(super) struct Sweep {
     tag: u64,
-    /// That of the destination. On others the same tag may be another destination's: the roots of file systems share
-    /// their inode number. A device number may change with the next mount, so that it is no part of the tag.
+    /// The device of the destination. On another device, the same tag may belong to another destination, because the
+    /// roots of file systems share their inode number. The device is not part of the tag, because a device number may
+    /// change with the next mount.
     device: Option<u64>,
-    /// No other restore works in the destination, so that files older than this are nobody's.
+    /// Files with an older change time belong to no running restore. `None` if another restore may work in the
+    /// destination.
     files_before: Option<Time>,
 }
 
-/// What became of the left-overs in one directory.
+/// The result of a sweep of one directory.
 #[derive(Default)]
 pub(super) struct Swept {
     pub removed: Vec<Box<[u8]>>,
-    /// Of this destination, but perhaps in use, and why they stay.
+    /// Left-overs of this destination that may be in use, each with the reason why it stays.
     pub kept: Vec<(Box<[u8]>, Cow<'static, str>)>,
 }
 
 impl Swept {
-    /// Logs what was removed, and lists what stays. `path_of` is the path of a name.
+    /// Logs the removed left-overs, and lists the ones that stay as problems. `path_of` returns the path of a name.
     pub fn tell(&self, path_of: impl Fn(&[u8]) -> Vec<u8>, job: &mut Job) -> Result<()> {
         for name in &self.removed {
             let name = encode_name(name);
@@ -95,12 +101,12 @@ impl Swept {
 }
 
 impl Sweep {
-    /// Of a destination that is not there, or is empty.
+    /// For a destination that does not exist or is empty.
     pub fn of_dirs(tag: u64) -> Sweep {
         Sweep { tag, device: None, files_before: None }
     }
 
-    /// Of an existing tree. Holds `root`, as long as that is open, against the sweeps of others.
+    /// For an existing tree. Locks `root` until `root` is closed, so that other restores remove nothing in it.
     pub fn of_tree((device, tag): (u64, u64), root: &Dir) -> Sweep {
         let alone = platform::hold_dir(root).is_ok() && platform::is_dir_held(root) == Some(false);
         let now = Time::now();
@@ -116,7 +122,7 @@ impl Sweep {
         crate::entry::is_restore_temp(name) && name.starts_with(tag.as_bytes())
     }
 
-    /// Removes from `dir` what earlier restores of the same destination left in it.
+    /// Removes the left-overs of earlier restores of the same destination from `dir`.
     pub fn run<'n>(&self, dir: &Dir, names: impl Iterator<Item = &'n [u8]>) -> Swept {
         let mut swept = Swept::default();
         for name in names.filter(|name| self.is_mine(name)) {
@@ -130,10 +136,11 @@ impl Sweep {
         swept
     }
 
-    /// Removes one left-over, or tells why it stays.
+    /// Removes one left-over, or returns the reason why it stays.
     fn remove(&self, dir: &Dir, name: &[u8]) -> io::Result<Option<&'static str>> {
         let now = dir.stat(name)?;
-        // That of a file need not be that of its directory (overlayfs).
+        // Asks the directory and not the file: on overlayfs, the device number of a file may differ from that of its
+        // directory.
         let here = dir.stat_self()?.dev;
         if self.device.is_some_and(|device| device != here) {
             return Ok(Some(ELSEWHERE));
@@ -149,8 +156,8 @@ impl Sweep {
         if platform::is_dir_held(&left) != Some(false) {
             return Ok(Some(IN_USE));
         }
-        // A restore that has made it just now takes its lock and then looks whether it still has its name: either
-        // that restore finds the name gone, or its lock is seen here.
+        // A new restore makes its directory, takes the lock and then checks the name. So there are two cases: that
+        // restore finds the name gone and tries another name, or the second look here finds the lock.
         let other = temp_name(self.tag)?;
         dir.rename_noreplace(name, dir, &other)?;
         if platform::is_dir_held(&left) != Some(false) {
@@ -160,21 +167,21 @@ impl Sweep {
     }
 }
 
-/// Makes a temporary directory in `holder` and holds it. A default ACL of the directory around must not find its way
-/// into the tree.
+/// Makes and locks a temporary directory in `holder`. Removes the ACLs that the directory inherited from a default
+/// ACL of `holder`, because they would get into the restored tree.
 pub(super) fn make_temp(holder: &Dir, tag: u64) -> io::Result<(Vec<u8>, Dir)> {
     for _ in 0..16 {
         let name = temp_name(tag)?;
         holder.mkdir(&name, 0o700)?;
         let opened = holder.open_dir(&name).and_then(|root| {
             super::target::remove_acls(&root)?;
-            // Where there are no locks nothing is ever taken for a left-over.
+            // Where the system has no locks, `is_dir_held` returns `None` and no directory counts as a left-over.
             let _ = platform::hold_dir(&root);
             Ok((root.stat_self()?.id(), root))
         });
         match opened {
             Ok((id, root)) if holder.stat(&name).is_ok_and(|now| now.id() == id) => return Ok((name, root)),
-            // Another restore took it for a left-over.
+            // Another restore took the new directory for a left-over.
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {

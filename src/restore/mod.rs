@@ -1,4 +1,4 @@
-//! Rebuilding a snapshot as a tree of files.
+//! Rebuilds a snapshot as a tree of files.
 //!
 //! ```text
 //! state --> entries in path order = archive order --> contents (whole, or deltas composed)
@@ -31,12 +31,12 @@ use set_names::Survey;
 use target::Target;
 use tree::Tree;
 
-/// Restores the selected snapshot of `key`, or the part of it that the options mean, as `dest`. Unless a
-/// policy says what becomes of what is there, `dest` must be absent or an empty directory.
+/// Restores the selected snapshot of `key`, or the selected part of it, as the directory `dest`. With
+/// [`Overwrite::Never`], `dest` must be absent or an empty directory. The other policies change an existing tree.
 ///
-/// Files that cannot be restored exactly are left out and listed; the others are restored. Errors:
-/// `NotFound` (no such snapshot, or nothing in it that is meant), `Exists` (a destination that is not
-/// empty), `Corrupt` or `Format` (the state), `Mismatch` (not the expected digest), `Io` (the destination).
+/// The restore leaves out and lists every file that it cannot restore exactly, and restores the other files. Errors:
+/// `NotFound` (no such snapshot, or the snapshot has no selected entry), `Exists` (the destination is not empty),
+/// `Corrupt` or `Format` (the state), `Mismatch` (the digest is not the expected one), `Io` (the destination).
 pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &mut Job) -> Result<()> {
     let key = check_key(key.as_bytes())?;
     require_existing(store, Need::Read, "restore")?;
@@ -45,7 +45,7 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let _lock = lock(store, &key, LockMode::Shared, job)?;
     let pool = Pool::start(job.options.threads)?;
     let mut selection = Selection::new(job.options)?;
-    // What the snapshot has besides what is meant matters where what it has not is removed.
+    // `delete_extra` needs every entry, not only the selected ones: an entry of the snapshot is not extra.
     let all = selection.is_whole() || job.options.delete_extra;
     let meant = &mut |path: &[u8]| selection.needs(path);
     let mut state = match all {
@@ -72,14 +72,15 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     }
 }
 
-/// What is in a destination that may hold something. One that cannot be opened is told by [`Target::prepare`].
+/// Opens a destination that may hold files, to look names up in it. [`Target::prepare`] reports a destination that
+/// cannot be opened.
 fn survey(dest: &std::path::Path, options: &Options) -> Option<Survey> {
     let holds = options.overwrite != Overwrite::Never;
     holds.then(|| Dir::open(dest).ok()).flatten().map(Survey::new)
 }
 
-/// Restores what is selected into `target`, all but its name. The threads that write into it are gone when this
-/// returns.
+/// Restores the selected entries into `target`. The tree gets its name later, in [`Target::publish`]. The threads
+/// that write into `target` have ended when this function returns.
 fn build(
     store: &mut dyn Store,
     (state, selection, mut plan): (&mut StateReader, &mut Selection, Plan),
@@ -89,7 +90,8 @@ fn build(
 ) -> Result<()> {
     let mut contents =
         Contents::new(&state.trailer().archives).with_pool(pool.clone()).with_cancel(job.cancel());
-    // The pool is the tree's now: its threads are gone before `target` removes what was made, if this fails.
+    // The tree takes over the pool. If this function fails, the pool's threads end before `target` removes the new
+    // tree.
     let mut tree = Tree::new(target, std::mem::take(&mut plan.names), own, (pool, &contents), job)?;
     selection.each(state, &mut plan, &mut |entry, asked_for| match asked_for {
         true => tree.entry(store, &mut contents, entry),

@@ -1,4 +1,5 @@
-//! The part of a snapshot that is restored: a directory of it, and in that what a filter means.
+//! The part of a snapshot that is restored: one directory of the snapshot, and the entries in it that the filter
+//! selects.
 
 use crate::entry::{is_within, Entry, Path};
 use crate::error::{Error, Kind, Result};
@@ -8,7 +9,7 @@ use crate::job::{Options, Overwrite};
 
 use super::set_names::{SetNames, Survey};
 
-/// A selection of at most this many entries is remembered from planning it: the state is not read again.
+/// A selection of at most this many entries stays in memory after the planning, so that the state is read only once.
 const FEW: usize = 1000;
 
 pub struct Selection {
@@ -16,15 +17,16 @@ pub struct Selection {
     root: Path,
 }
 
-/// What will be restored.
+/// The number of entries to restore, and facts about them.
 #[derive(Default)]
 pub struct Plan {
     pub entries: u64,
     /// Logical bytes of the files.
     pub bytes: u64,
-    /// The names of hard-link sets among the entries; only counted where it matters.
+    /// The names of hard-link sets among the entries. Empty if the whole snapshot goes into a new tree, where no
+    /// count is needed.
     pub names: SetNames,
-    /// All that [`Selection::each`] gives, if that is not much.
+    /// Everything that [`Selection::each`] yields, if that is at most [`FEW`] entries.
     few: Option<Vec<(Entry, bool)>>,
 }
 
@@ -34,18 +36,18 @@ impl Selection {
         Ok(Selection { filter, root: options.root.clone() })
     }
 
-    /// Everything is meant.
+    /// Whether the selection is the whole snapshot.
     pub fn is_whole(&self) -> bool {
         self.filter.is_all() && self.root.is_root()
     }
 
-    /// Whether [`Selection::each`] needs an entry, or a directory, of this path.
+    /// Whether [`Selection::each`] needs the entry of this path.
     pub fn needs(&mut self, path: &[u8]) -> bool {
         is_within(path, self.root.as_bytes()) && (path == self.root.as_bytes() || self.filter.matches(path))
     }
 
-    /// Looks at every entry once, if the trailer does not say enough. `NotFound` if the snapshot has no
-    /// such directory, or a glob or path means nothing in it.
+    /// Counts the selected entries. Reads every entry once, unless the totals in the trailer are enough. `NotFound`
+    /// if the snapshot has no such directory, or if a glob or path selects nothing.
     pub fn plan(
         &mut self,
         state: &mut StateReader,
@@ -91,8 +93,8 @@ impl Selection {
         entry.path.is_within(self.root.as_bytes())
     }
 
-    /// Calls `each` for every entry that is meant (true), and before it for the directories that lead
-    /// there (false), in order.
+    /// Calls `each` for every selected entry (with `true`), in path order. Before a selected entry come the
+    /// directories that lead to it and are not selected themselves (with `false`).
     pub fn each(
         &mut self,
         state: &mut StateReader,
@@ -110,7 +112,7 @@ impl Selection {
         state: &mut StateReader,
         each: &mut dyn FnMut(&Recorded, bool) -> Result<()>,
     ) -> Result<()> {
-        // Directories that were not meant themselves: whether they lead anywhere shows later.
+        // Directories that are not selected themselves. A later entry shows whether they lead to a selected one.
         let mut above: Vec<Recorded> = Vec::new();
         let mut records = state.recorded()?;
         while let Some(recorded) = records.advance()? {
@@ -133,7 +135,8 @@ impl Selection {
     }
 }
 
-/// The path below the destination of a path in the snapshot, whose directory `root` is restored as that.
+/// Turns a path in the snapshot into the path below the destination. `root` is the snapshot's directory that is
+/// restored as the destination.
 pub fn path_below<'p>(path: &'p [u8], root: &Path) -> &'p [u8] {
     match root.is_root() {
         true => path,
@@ -141,7 +144,7 @@ pub fn path_below<'p>(path: &'p [u8], root: &Path) -> &'p [u8] {
     }
 }
 
-/// What becomes the destination is a directory: anything else cannot be restored as a tree.
+/// An error if the entry that becomes the destination is not a directory.
 fn check_root(recorded: &Recorded, root: &Path) -> Result<()> {
     if recorded.path() != root.as_bytes() || recorded.is_dir() {
         return Ok(());

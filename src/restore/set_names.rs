@@ -1,7 +1,9 @@
-//! The names of hard-link sets among the entries to restore, and the inodes that have them in an existing destination.
+//! Counts the names of hard-link sets among the entries to restore, and the names that inodes of an existing
+//! destination have.
 //!
-//! The number of names of an inode does not tell where they are: with two names of a set in the snapshot and two of
-//! an inode in the destination, one of these may be outside of it.
+//! The link count of an inode is not enough, because it does not say where the names are. For example, a set has two
+//! names in the snapshot and an inode of the destination has two names, but one of the inode's names may be outside
+//! of the destination.
 
 use std::collections::HashMap;
 
@@ -9,25 +11,25 @@ use crate::platform::{Dir, FileKind};
 
 use super::tree::FileId;
 
-/// Counts of names.
+/// Numbers of names.
 #[derive(Default)]
 pub struct SetNames {
-    /// Names of each hard-link set.
+    /// The number of names to restore for each hard-link set.
     wanted: HashMap<u64, u64>,
-    /// Of those, the names that an inode of the destination has.
+    /// The number of those names that lead to an inode of the destination.
     found: HashMap<(u64, FileId), u64>,
 }
 
-/// An existing destination in which names are looked up, before anything is changed in it.
+/// An existing destination in which names are looked up before the restore changes anything.
 pub struct Survey {
     root: Dir,
-    /// The directory looked into last, by its path below the root; `None` if it cannot be opened.
+    /// The directory used last, with its path below the root. The directory is `None` if it cannot be opened.
     current: Option<(Vec<u8>, Option<Dir>)>,
 }
 
 impl SetNames {
-    /// Counts a name of the set `link`, at `path` below the destination. One that cannot be looked up is not found:
-    /// at worst a file is written that could have stayed.
+    /// Counts a name of the set `link`, at `path` below the destination. A name that cannot be looked up counts as
+    /// not found: at worst, the restore writes a file that could have stayed.
     pub fn add(&mut self, link: u64, path: &[u8], survey: Option<&mut Survey>) {
         *self.wanted.entry(link).or_default() += 1;
         if let Some(id) = survey.and_then(|survey| survey.find(path)) {
@@ -35,17 +37,18 @@ impl SetNames {
         }
     }
 
-    /// Names of the set that the inode `id` has. The name that is asked for is one of them.
+    /// The number of the set's names that lead to the inode `id`. At least the name that the caller asks about is one
+    /// of them.
     pub fn of_inode(&self, link: u64, id: FileId) -> u64 {
         self.found.get(&(link, id)).copied().unwrap_or(1)
     }
 
-    /// Whether the inode `id` has every name of the set; 0 is the set of one entry alone.
+    /// Whether every name of the set leads to the inode `id`. The set 0 stands for an entry without hard links.
     pub fn has_all(&self, link: u64, id: FileId) -> bool {
         link == 0 || self.wanted.get(&link).is_some_and(|&wanted| self.of_inode(link, id) >= wanted)
     }
 
-    /// A name of the set makes way, which the inode `id` has.
+    /// Notes that a name of the set no longer leads to the inode `id`.
     pub fn remove(&mut self, link: u64, id: FileId) {
         if let Some(found) = self.found.get_mut(&(link, id)) {
             *found = found.saturating_sub(1);
@@ -58,7 +61,7 @@ impl Survey {
         Survey { root, current: None }
     }
 
-    /// The inode of a file.
+    /// Looks up the inode of a regular file.
     fn find(&mut self, path: &[u8]) -> Option<FileId> {
         let (dir, name) = match path.iter().rposition(|&byte| byte == b'/') {
             Some(slash) => (&path[..slash], &path[slash + 1..]),

@@ -1,5 +1,5 @@
-//! The destination: a new tree is built under a temporary name and appears whole, or not at all; a tree
-//! that exists is worked in.
+//! The destination of a restore. A new tree is built under a temporary name and then appears whole, or not at all. An
+//! existing tree is changed in place.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -14,13 +14,14 @@ use crate::text::encode_name;
 
 use super::leftover::{make_temp, set_aside, tag_of_name, temp_name, Sweep};
 
-/// What `mkfs` puts into the root of some file systems.
+/// The directory that `mkfs` makes in the root of some file systems.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
-/// A directory being filled. Dropping it before [`Target::publish`] removes what was made.
+/// The directory that a restore fills. Dropping a target before [`Target::publish`] removes the new tree. Changes in
+/// an existing tree stay.
 pub struct Target {
     dest: Vec<u8>,
-    /// A name that nothing has yet: of the tree under construction, or of what is made in an existing one.
+    /// The temporary name: of the new tree, or of a new entry in an existing tree until the entry is complete.
     temp: Vec<u8>,
     place: Place,
     published: bool,
@@ -28,39 +29,40 @@ pub struct Target {
 }
 
 enum Place {
-    /// A temporary directory that is renamed to this name beside it.
+    /// A new tree: `root` has a temporary name in `holder` and is renamed to `name` there.
     Beside { holder: Dir, name: Vec<u8>, root: Dir },
-    /// The destination was there, empty: the temporary directory lies inside, its children move up.
+    /// An existing, empty destination. The new tree is built in a temporary directory inside the destination, and its
+    /// children then move up.
     Inside {
         holder: Dir,
         /// The temporary directory; `None` once its children have moved up.
         root: Option<Dir>,
-        /// What the destination was before.
+        /// The destination's metadata before the restore.
         before: Stat,
         /// Children that have moved up.
         moved: Vec<MovedChild>,
     },
-    /// The destination is changed where it stands, or in a dry run looked at.
+    /// A destination that is changed in place. A dry run only reads it.
     Existing(Dir),
-    /// A dry run for a destination that is not there.
+    /// A dry run of a restore whose destination does not exist or is empty.
     Nowhere,
 }
 
-/// Something that moved into the destination, by its name, device and inode.
+/// A child that moved into the destination: its name, device and inode.
 struct MovedChild {
     name: Box<[u8]>,
     id: (u64, u64),
 }
 
-/// What was found under the destination's name.
+/// The result of opening the destination.
 enum Found {
     Dir(Dir),
     Nothing,
 }
 
 impl Target {
-    /// Prepares a destination. `Exists` if it is no directory, or holds something although the policy is
-    /// [`Overwrite::Never`].
+    /// Prepares a destination. `Exists` if the destination is not a directory, or if it is not empty and the policy
+    /// is [`Overwrite::Never`].
     pub fn prepare(dest: &Path, job: &mut Job) -> Result<Self> {
         let bytes = dest.as_os_str().as_bytes();
         let trouble = |error: &io::Error| Error::io("restore to", bytes, error);
@@ -97,12 +99,12 @@ impl Target {
         Ok(Target { dest: bytes.to_vec(), temp, place, published: false, sweep })
     }
 
-    /// How left-overs of earlier restores are removed from an existing tree, unless this is a dry run.
+    /// The removal of left-overs of earlier restores from an existing tree. `None` in a dry run and for a new tree.
     pub fn sweep(&self) -> Option<Sweep> {
         self.sweep
     }
 
-    /// Whether entries may meet what was there before.
+    /// Whether the destination may already have something under an entry's name.
     pub fn is_existing(&self) -> bool {
         matches!(self.place, Place::Existing(_))
     }
@@ -116,7 +118,7 @@ impl Target {
         Error { kind, ..Error::io(op, &self.dest, error) }
     }
 
-    /// What is filled.
+    /// The directory that receives the entries.
     fn filled(&self) -> Option<&Dir> {
         match &self.place {
             Place::Beside { root, .. } | Place::Existing(root) => Some(root),
@@ -125,14 +127,15 @@ impl Target {
         }
     }
 
-    /// Another descriptor of what is filled; `None` if nothing is to be.
+    /// Another descriptor of the directory that receives the entries. `None` in a dry run for a new tree.
     pub fn root(&self) -> Result<Option<Dir>> {
         self.filled().map(Dir::try_clone).transpose().map_err(|e| self.trouble("open", &e))
     }
 
-    /// Moves the children of an inner temporary directory up, durable, so that directories' metadata can be set
-    /// in their final place. Any other tree stays where it is. Returns device and inode of the `lost+found` that the
-    /// destination keeps in the place of the restored one.
+    /// Moves the children of a temporary directory inside the destination up, and makes their contents durable first.
+    /// Directories get their metadata afterwards, in their final place. Does nothing for the other kinds of
+    /// destination. Returns the device and inode of the destination's own `lost+found`, if the destination keeps that
+    /// instead of the restored directory.
     pub fn settle(&mut self) -> Result<Option<(u64, u64)>> {
         let Place::Inside { holder, root: root @ Some(_), moved, .. } = &mut self.place else {
             return Ok(None);
@@ -150,13 +153,14 @@ impl Target {
         settled.map_err(|e| self.trouble("restore to", &e))
     }
 
-    /// Makes what was written durable.
+    /// Makes the restored entries durable.
     pub fn sync(&self) -> Result<()> {
         self.filled().map_or(Ok(()), Dir::syncfs).map_err(|e| self.trouble("sync", &e))
     }
 
-    /// Prepares the root of a new tree for its own metadata: an ACL that the destination had is not the
-    /// snapshot's. An empty destination may be another user's, who alone may change its ACLs.
+    /// Removes the ACLs of a new tree's root, before the root gets its own metadata: an ACL of the destination from
+    /// before is not part of the snapshot. Fails if the destination was empty and belongs to another user, because
+    /// only that user may change its ACLs.
     pub fn clear_root(&self) -> Result<()> {
         match &self.place {
             Place::Beside { root: dir, .. } | Place::Inside { holder: dir, .. } => {
@@ -166,8 +170,9 @@ impl Target {
         }
     }
 
-    /// Leaves what was restored before `error` under the destination's name, and returns `error`. What cannot have that
-    /// name gets another one, which no later restore takes for a left-over, and the error names that place.
+    /// Keeps the entries that were restored before `error` under the destination's name, and returns `error`. If the
+    /// tree cannot get that name, it gets another name that no later restore takes for a left-over, and the error
+    /// names that place.
     pub fn leave(mut self, error: Error) -> Error {
         if self.published {
             return error;
@@ -188,7 +193,8 @@ impl Target {
         Error { detail, ..error }
     }
 
-    /// Leaves a tree that cannot have its name, as `why` says, under another one. Returns where it stays, in words.
+    /// Renames a tree that cannot get the destination's name because of `why`. Returns a sentence for the user about
+    /// the place of the tree.
     fn set_aside(&self, why: &Error) -> String {
         let dest = Path::new(std::ffi::OsStr::from_bytes(&self.dest));
         let (holder, root, at) = match &self.place {
@@ -207,7 +213,7 @@ impl Target {
         format!("what was restored before stays in {path}: {}{advice}", why.detail)
     }
 
-    /// Gives the tree its name.
+    /// Renames a new tree to its final name and makes the rename durable.
     pub fn publish(&mut self) -> Result<()> {
         let holder = match &self.place {
             Place::Beside { holder, name, .. } => {
@@ -223,7 +229,7 @@ impl Target {
     }
 }
 
-/// The directory that holds the destination, and its name there.
+/// Opens the directory that holds the destination. Returns it with the destination's name there.
 fn place_of(dest: &Path) -> Result<(Dir, Vec<u8>)> {
     let bytes = dest.as_os_str().as_bytes();
     let absolute = std::path::absolute(dest).map_err(|e| Error::io("restore to", bytes, &e))?;
@@ -248,7 +254,8 @@ fn inside(dir: Dir, dest: &[u8]) -> Result<(Vec<u8>, Place)> {
     Ok((temp, Place::Inside { holder: dir, root: Some(root), before, moved: Vec::new() }))
 }
 
-/// Removes what killed restores of this destination left beside it. A place that cannot be looked at has none.
+/// Removes the left-overs that killed restores of this destination left beside it. Does nothing if that directory
+/// cannot be listed.
 fn sweep_beside(dest: &Path, job: &mut Job) -> Result<()> {
     let Ok((holder, name)) = place_of(dest) else { return Ok(()) };
     let listing = holder.list();
@@ -261,8 +268,8 @@ fn sweep_beside(dest: &Path, job: &mut Job) -> Result<()> {
     swept.tell(path_of, job)
 }
 
-/// `Exists` if a destination holds anything but left-overs of killed restores, which are removed unless this is a dry
-/// run, and the `lost+found` of a file system.
+/// `Exists` if a destination holds anything else than the `lost+found` of a file system and left-overs of killed
+/// restores. Removes the left-overs, unless this is a dry run. `Exists` too if a left-over stays.
 fn check_empty(dir: &Dir, dest: &[u8], job: &mut Job) -> Result<()> {
     let trouble = |error: &io::Error| Error::io("restore to", dest, error);
     let listing = dir.list();
@@ -285,7 +292,7 @@ fn check_empty(dir: &Dir, dest: &[u8], job: &mut Job) -> Result<()> {
     }
     let id = dir.stat_self().map_err(|e| trouble(&e))?.id();
     let mut swept = Sweep::of_tree(id, dir).run(dir, temps.iter().map(|name| &***name));
-    // What stays is the error.
+    // The error below reports a left-over that stays, so no problem is listed as well.
     swept.kept.clear();
     swept.tell(|name| name.to_vec(), job)?;
     match temps.iter().find(|name| !swept.removed.contains(name)) {
@@ -299,7 +306,8 @@ fn check_empty(dir: &Dir, dest: &[u8], job: &mut Job) -> Result<()> {
     }
 }
 
-/// Whether a name is that which the system keeps in the root of a file system, with nothing in it that we could see.
+/// Whether `name` is the `lost+found` in the root of a mounted file system, and is empty or not readable for this
+/// user.
 fn is_lost_and_found(dir: &Dir, name: &[u8]) -> bool {
     let is_mounted = || {
         let above = dir.above().and_then(|above| above.stat_self());
@@ -314,8 +322,8 @@ fn is_lost_and_found(dir: &Dir, name: &[u8]) -> bool {
         }
 }
 
-/// Moves all that is in one directory to another, and notes the names. Returns device and inode of a `lost+found`
-/// that was there already.
+/// Moves all children of `from` to `to` and adds them to `moved`. Returns the device and inode of a `lost+found` that
+/// `to` already has.
 fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<MovedChild>) -> io::Result<Option<(u64, u64)>> {
     let listing = from.list();
     if let Some(error) = listing.error {
@@ -325,7 +333,7 @@ fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<MovedChild>) -> io::Result<Opti
     for (name, _) in listing.names {
         let id = from.stat(&name)?.id();
         match from.rename_noreplace(&name, to, &name) {
-            // The destination has an empty one of its own, which gets the metadata.
+            // The destination has its own empty `lost+found`, which gets the restored children and the metadata.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && *name == *LOST_AND_FOUND => {
                 let (from, to) = (from.open_dir(&name)?, to.open_dir(&name)?);
                 move_up(&from, &to, &mut Vec::new())?;
@@ -348,7 +356,7 @@ pub(super) fn remove_acls(dir: &Dir) -> io::Result<()> {
 }
 
 impl Drop for Target {
-    /// Best effort: a failed restore is being reported already. What was done in an existing tree stays.
+    /// Best effort: the caller already reports the error of the restore. Changes in an existing tree stay.
     fn drop(&mut self) {
         if self.published {
             return;
@@ -376,12 +384,12 @@ impl Drop for Target {
     }
 }
 
-/// Whether there is anything under this name, a dangling link too.
+/// Whether the name exists. A dangling symbolic link counts as existing.
 fn is_there(dest: &Path) -> bool {
     std::fs::symlink_metadata(dest).is_ok()
 }
 
-/// A file, a dangling link or a loop of links is in the way.
+/// Whether the destination is a file, a dangling symbolic link or a loop of symbolic links.
 fn is_no_directory(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENOENT | libc::ELOOP))
 }

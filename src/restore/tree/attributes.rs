@@ -1,4 +1,4 @@
-//! Setting metadata, and seeing whether it is set already.
+//! Sets metadata, and finds out whether an existing file has it already.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,16 +10,16 @@ use crate::platform::{self, FileKind, Named, Stat};
 
 use super::Tree;
 
-/// Access and default ACLs, in the kernel's form.
+/// Prefix of the attributes that hold access and default ACLs in the kernel's form.
 const ACL: &[u8] = b"system.posix_acl_";
 
-/// Which metadata is set.
+/// The metadata that the restore sets.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) mask: u32,
     pub(super) privileged: bool,
-    /// Extended attributes that the snapshot has not are removed from what is there: its own from before, or an
-    /// ACL that its directory gave it.
+    /// Removes extended attributes that the snapshot does not have: old attributes of an existing file, or an ACL
+    /// that a new file inherited from its directory.
     pub(super) strips: bool,
 }
 
@@ -28,19 +28,22 @@ impl Wanted {
         self.mask & bit != 0
     }
 
-    /// Whether an extended attribute is set. Without privilege some can never be, like owners.
+    /// Whether the restore sets this extended attribute. Without privilege, nobody can set `security.*` and
+    /// `trusted.*`.
     fn sets(self, name: &[u8]) -> bool {
         let reserved = name.starts_with(b"security.") || name.starts_with(b"trusted.");
         !reserved || self.privileged
     }
 
-    /// Whether it is removed where the snapshot has none: the labels of security modules are the system's.
+    /// Whether the restore removes this attribute where the snapshot does not have it. Labels of security modules
+    /// belong to the system and stay.
     fn removes(self, name: &[u8]) -> bool {
         self.sets(name) && (!name.starts_with(b"security.") || name == b"security.capability")
     }
 
-    /// Sets what is open: owner, extended attributes, mode, times, in this order, as each undoes part of
-    /// the ones after it. `owned` is by whom it is known to be owned. Returns what could not be set.
+    /// Sets the metadata of an open file or directory: owner, extended attributes, mode, times. The order matters,
+    /// because each step changes part of the metadata that a later step sets. `owned`: the current uid and gid, if
+    /// known. Returns the errors.
     pub(super) fn set(
         self,
         path: &Path,
@@ -60,8 +63,8 @@ impl Wanted {
         attempts.failed
     }
 
-    /// setuid only with the owner, setgid only with the group that they were given with. On a directory
-    /// setgid gives no right.
+    /// The mode to set. setuid needs the recorded owner, and setgid needs the recorded group: with another owner or
+    /// group the bit would give away other rights. A directory keeps setgid, because the bit gives no rights there.
     fn mode(self, data: &Metadata, now: impl FnOnce() -> io::Result<Stat>) -> io::Result<u32> {
         if data.mode & 0o6000 == 0 {
             return Ok(data.mode);
@@ -70,7 +73,7 @@ impl Wanted {
         Ok(self.mode_for(data, now.uid, now.gid, now.kind))
     }
 
-    /// The mode that something of this owner and group gets.
+    /// The mode to set on a file of this kind with this owner and group.
     fn mode_for(self, data: &Metadata, uid: u32, gid: u32, kind: FileKind) -> u32 {
         let mut mode = data.mode;
         if !self.has(meta::SETID) || uid != data.uid {
@@ -83,7 +86,7 @@ impl Wanted {
     }
 }
 
-/// Setting one thing after the other, whatever fails.
+/// Sets one kind of metadata after the other, and goes on after an error.
 struct Attempts<'p> {
     wanted: Wanted,
     path: &'p Path,
@@ -91,14 +94,14 @@ struct Attempts<'p> {
 }
 
 impl Attempts<'_> {
-    /// Sets one thing if it is wanted.
+    /// Runs `set` if this kind of metadata is wanted.
     fn set(&mut self, bit: u32, op: &str, set: impl FnOnce() -> io::Result<()>) {
         if self.wanted.has(bit) {
             self.failed.extend(set().err().map(|error| not_done(op, self.path, &error)));
         }
     }
 
-    /// ACLs come last: they change the mode, and where it allows its owner no writing it allows no `user.*`.
+    /// Sets ACLs after the other attributes: an ACL changes the mode, and `user.*` needs the owner's right to write.
     fn xattrs(&mut self, data: &Metadata, of: Named<'_>) {
         self.remove_xattrs(data, of);
         let wanted = self.wanted;
@@ -128,7 +131,7 @@ impl Attempts<'_> {
     }
 }
 
-/// Whether something could not be done because `/proc` is not mounted.
+/// Whether an operation failed because `/proc` is not mounted.
 fn needs_proc(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOSYS) && platform::lacks_proc()
 }
@@ -144,19 +147,19 @@ fn not_done(op: &str, path: &Path, error: &io::Error) -> Error {
 }
 
 impl Tree<'_, '_> {
-    /// Sets the metadata of what is open; what cannot be set is a problem.
+    /// Sets the metadata of an open file or directory. Lists metadata that cannot be set as problems.
     pub(super) fn metadata(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
         let failed = self.wanted.set(path, data, fd.into(), None);
         self.not_set(path, failed)
     }
 
-    /// Lists what could not be set.
+    /// Lists metadata that could not be set as problems.
     pub(super) fn not_set(&mut self, path: &Path, failed: Vec<Error>) -> Result<()> {
         let mut failed = failed.into_iter();
         failed.try_for_each(|error| self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error))
     }
 
-    /// Whether what stands in an entry's place has all the metadata that would be set.
+    /// Whether an existing file already has all the metadata that the restore would set.
     pub(super) fn has_attributes(&mut self, entry: &Entry, now: &Stat) -> Result<bool> {
         let (data, wanted) = (&entry.meta, self.wanted);
         let owned = now.uid == data.uid && now.gid == data.gid;
@@ -180,7 +183,7 @@ impl Tree<'_, '_> {
             self.with_read_right(fd.as_fd(), now, || platform::read_xattrs(of))
         };
         let now = match named.and_then(read) {
-            // Setting them tells why.
+            // The restore sets the attributes then, and that error gives the reason.
             Err(error) if needs_proc(&error) => return Ok(false),
             now => now,
         };

@@ -1,8 +1,8 @@
-//! Files of an existing tree that are complete but not yet in their places.
+//! Files of an existing tree that are complete but not yet under their own names.
 //!
-//! A name must not lead to content that a power cut can still take away: its size and time would say that it is
-//! right. So each file waits under a temporary name until one sync of its file system has made the whole batch
-//! durable, and is renamed then. What was done with the entries between the files is told after them.
+//! A name must not lead to content that a power cut can still destroy, because the file's size and time would say
+//! that the content is right. So each file waits under a temporary name. One sync of its file system makes the whole
+//! batch durable, and the files are then renamed. Entries between the files are reported after the files before them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -17,30 +17,32 @@ use super::small::Place;
 use super::standing::Verdict;
 use super::Tree;
 
-/// A batch has at most this many steps, of which so many are files, ...
+/// A batch has at most this many steps, and at most `FILES_MAX` of the steps are files.
 const STEPS_MAX: usize = 4096;
 const FILES_MAX: usize = 1024;
-/// ... and ends once its files have this many bytes: so much more than the finished tree may lie on the disk.
+/// A batch ends when its files have this many bytes. Until then, the disk holds these files and the ones that they
+/// replace.
 const DATA_ENOUGH: u64 = 64 << 20;
 
-/// Hexadecimal digits at the end of a temporary name.
+/// Number of hexadecimal digits at the end of a temporary name.
 const DIGITS: usize = 16;
 
-/// Entries in path order, the first of them a file.
+/// Entries in path order. The first entry is a file.
 #[derive(Default)]
 pub(super) struct InstallBatch {
     steps: VecDeque<InstallStep>,
     files: usize,
     data: u64,
-    /// Temporary names given out so far.
+    /// Number of temporary names given out so far.
     named: u64,
-    /// A directory on each file system that is to be synced first, by its device: the first that was opened there.
-    /// A descriptor hears of errors of writing back only from its opening on, so that is before anything was written.
+    /// For each device with files that are not durable, the directory that was opened first there. That is the one to
+    /// sync: a descriptor reports only write-back errors that happen after its opening, and this descriptor is older
+    /// than any write.
     unsynced: BTreeMap<u64, Arc<Place>>,
 }
 
 enum InstallStep {
-    /// It is done, and is to be told.
+    /// An entry that is finished and still has to be reported.
     Done(Box<Entry>, Verdict),
     File(Box<CompleteFile>),
 }
@@ -50,15 +52,16 @@ pub(super) struct CompleteFile {
     pub entry: Entry,
     pub verdict: Verdict,
     pub temp: Vec<u8>,
-    /// The directory that it was made in.
+    /// The directory that the file was created in.
     pub dir: FileId,
-    /// The directory that it is in, if its file system is to be synced before the file takes its place; `None`
-    /// if the file is durable.
+    /// The file's directory, if its file system must be synced before the file gets its name. `None` if the file is
+    /// durable.
     pub unsynced: Option<Arc<Place>>,
 }
 
 impl InstallBatch {
-    /// A name like `temp`, which ends in random digits, and another one at each call.
+    /// Returns a new name at each call. `temp` must end in random digits, and the new name differs from `temp` only
+    /// in these.
     pub fn next_name(&mut self, temp: &[u8]) -> Vec<u8> {
         let (prefix, digits) = temp.split_at(temp.len().saturating_sub(DIGITS));
         let digits = std::str::from_utf8(digits).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
@@ -85,9 +88,9 @@ impl InstallBatch {
 }
 
 impl Tree<'_, '_> {
-    /// Has a complete file put in its place once it is durable.
+    /// Installs a complete file as soon as it is durable.
     pub(super) fn install_later(&mut self, mut file: CompleteFile) -> Result<()> {
-        // The name that it takes from another inode counts as taken, as in a dry run.
+        // The existing inode loses a name. The count changes now, as in a dry run, because later verdicts need it.
         self.would_make_way(&file.entry, &file.verdict);
         let unsynced = file.unsynced.take();
         let waits = unsynced.is_some();
@@ -103,7 +106,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Has an entry told after the files that come before it.
+    /// Reports an entry after the files that wait before it.
     pub(super) fn tell_later(&mut self, entry: &Entry, verdict: Verdict) -> Result<()> {
         self.batch.steps.push_back(InstallStep::Done(Box::new(entry.clone()), verdict));
         match self.batch.is_full() {
@@ -112,7 +115,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Makes the files that wait durable and puts them in their places.
+    /// Makes the files that wait durable and gives them their names.
     pub(super) fn install_batch(&mut self) -> Result<()> {
         for (_, place) in std::mem::take(&mut self.batch.unsynced) {
             place.dir.syncfs().map_err(|e| Error::new(Kind::Io, "sync the destination", describe(&e)))?;
@@ -151,7 +154,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// What is in the place of an entry by now; an error if the policy keeps that.
+    /// Looks again at an entry's name before the rename. An error if the policy keeps the file that has the name now.
     fn still(&mut self, entry: &Entry, verdict: &Verdict) -> Result<Option<Stat>> {
         let now = self.standing(entry)?;
         let is_new = |now: &Stat| matches!(verdict, Verdict::Create) || !self.may_replace(entry, now);
@@ -165,7 +168,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Removes the files that wait, of a restore that has failed.
+    /// Removes the files that wait, after a failed restore.
     pub(super) fn abandon_batch(&mut self) {
         while let Some(step) = self.batch.next() {
             if let InstallStep::File(file) = step {
@@ -174,8 +177,9 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Keeps a directory open, by its path below the destination, if it is the first that was opened on a file system
-    /// other than that of the destination: what fails to be written back from now on is told to its descriptor.
+    /// Keeps a directory open if it is the first directory that was opened on its device and that device is not the
+    /// destination's own. Its descriptor reports the write-back errors that happen from now on. `path` is the
+    /// directory's path below the destination.
     pub(super) fn note_device(&mut self, path: &[u8], device: u64, dir: &Dir) -> io::Result<()> {
         if self.device.is_some_and(|own| own != device) && !self.mounts.contains_key(&device) {
             self.mounts.insert(device, (path.to_vec(), dir.try_clone()?));
@@ -183,7 +187,7 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// Makes durable what was made on other file systems than that of the destination itself.
+    /// Syncs the file systems that are mounted below the destination.
     pub fn sync_mounts(&mut self) -> Result<()> {
         for (path, dir) in std::mem::take(&mut self.mounts).into_values() {
             dir.syncfs().map_err(|e| Error::io("sync the file system of", &path, &e))?;

@@ -1,5 +1,4 @@
-//! Removing from an existing tree what the snapshot has not, as far as the snapshot knows: what the backup did not
-//! see stays.
+//! Removes entries from an existing tree that the snapshot does not have. Names that the backup did not see stay.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -17,15 +16,15 @@ use super::standing::seen;
 use super::stays::{LOST, MOUNTED, STORE, UNTOLD};
 use super::{is_obstacle, Tree};
 
-/// An existing directory of the snapshot.
+/// A directory that both the snapshot and the destination have.
 struct Level {
     path: Path,
-    /// Names in the destination, ascending, that no entry has been compared with.
+    /// Names in the destination in ascending order that have not been compared with an entry yet.
     names: VecDeque<Box<[u8]>>,
     device: u64,
-    /// Why what is not in the snapshot stays all the same.
+    /// The reason why extra names in this directory stay, if they do.
     spared: Option<&'static str>,
-    /// Causes that were told of what the backup omitted here.
+    /// Causes of omission that were already reported for this directory.
     told: Vec<OmissionCause>,
 }
 
@@ -36,14 +35,14 @@ const UNREAD_BELOW: &str = "the backup could not read all that was below it";
 const FOLDED: &str = "the file system does not tell names apart by case: what else is in it stays";
 
 impl Tree<'_, '_> {
-    /// Removes what the destination has and the snapshot has not, as far as the filter reaches. Nothing if a content was
-    /// lost: under the name that a file had before it was moved, the destination may have the content still.
+    /// Removes everything that the filter selects and the snapshot does not have. Removes nothing if a content was
+    /// lost: the destination may still have this content under the name that the file had before it was moved.
     pub fn remove_extra(&mut self, state: &mut StateReader, selection: &mut Selection) -> Result<()> {
         if self.content_lost {
             let base = self.base.clone();
             return self.obstructed(&base, stays(&base, LOST));
         }
-        // A directory opened before has names of before.
+        // `current` may have kept the directory's names from before the restore.
         self.current = None;
         self.omissions = state.trailer().omissions.clone();
         self.lost_dir = None;
@@ -60,7 +59,7 @@ impl Tree<'_, '_> {
             }
             let above = open.pop_if(|level| entry.path.parent() == Some(level.path.as_bytes()));
             if let Some(mut level) = above {
-                // The snapshot has something of it.
+                // The snapshot has an entry below the directory, so the backup did see the mounted file system.
                 level.spared = level.spared.filter(|&why| why != MOUNTED && why != UNTOLD);
                 open.push(self.remove_rest(level, Some(entry.path.name()), filter)?);
             }
@@ -72,14 +71,15 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// A directory of the snapshot, if it is one in the destination too.
+    /// Opens a directory of the snapshot as a level, if it is a directory in the destination too.
     fn level(&mut self, entry: &Entry) -> Result<Option<Level>> {
         if entry.node != crate::entry::Node::Dir {
             return Ok(None);
         }
         let standing = match self.standing(entry) {
             Err(error) if is_obstacle(&error) => {
-                // What is there is not this directory, or must not be touched: neither must what lies below.
+                // Another file has this name, or the directory must not be touched. The same is true of everything
+                // below it.
                 self.lost_dir = Some(entry.path.clone());
                 None
             }
@@ -88,7 +88,8 @@ impl Tree<'_, '_> {
         let Some(now) = standing.filter(|now| now.kind == FileKind::Dir) else { return Ok(None) };
         self.known.enter(&entry.path, now.id());
         let names = match self.list(&entry.path) {
-            // What restores work in is theirs to remove, also by the next one of the same destination.
+            // Temporary names of restores are removed by those restores, or by the next restore of the same
+            // destination.
             Ok(names) => names.into_iter().filter(|name| !is_restore_temp(name)).collect(),
             Err(error) => return self.obstructed(&entry.path, error).map(|()| None),
         };
@@ -103,13 +104,13 @@ impl Tree<'_, '_> {
         } else if self.holds_states(&entry.path, &names) {
             Some(STORE)
         } else {
-            // This may turn out not to be so.
+            // An entry below this directory may show that this reason does not hold.
             self.why_mounted_on(entry, &now)
         };
         Ok(Some(Level { path: entry.path.clone(), names, device: now.dev, spared, told: Vec::new() }))
     }
 
-    /// Why an existing directory of the snapshot is taken for one that something is mounted on.
+    /// The reason why an existing directory of the snapshot counts as a mount point, if it does.
     fn why_mounted_on(&mut self, entry: &Entry, now: &Stat) -> Option<&'static str> {
         if entry.path == self.base {
             return None;
@@ -120,7 +121,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Whether a directory takes names of different case for the same.
+    /// Whether a directory ignores the case of names.
     fn folds(&self, path: &Path, names: &VecDeque<Box<[u8]>>) -> Result<bool> {
         let dir = self.open_dir(path.as_bytes()).map_err(|e| Error::io("open the directory", path, &e))?;
         for name in names {
@@ -152,7 +153,8 @@ impl Tree<'_, '_> {
         Ok(names.into())
     }
 
-    /// Removes the names below `until`, all without it, and returns what is left.
+    /// Removes the names up to `until` from the level, or all names if `until` is `None`. The name `until` itself is
+    /// an entry and stays. Returns the remaining level.
     fn remove_rest(&mut self, mut level: Level, until: Option<&[u8]>, filter: &mut Filter) -> Result<Level> {
         while level.names.front().is_some_and(|name| until.is_none_or(|until| **name <= *until)) {
             let name = level.names.pop_front().unwrap_or_default();
@@ -168,7 +170,7 @@ impl Tree<'_, '_> {
                     self.tell_omitted(&level.path, cause)?;
                 }
                 (Some(why), _) if filter.matches(&path) => {
-                    // Told once.
+                    // One report for the whole directory.
                     level.names.clear();
                     self.obstructed(&level.path, stays(&level.path, why))?;
                 }
@@ -178,7 +180,7 @@ impl Tree<'_, '_> {
         Ok(level)
     }
 
-    /// Tells, once for each directory, that what the backup omitted there stays.
+    /// Reports that the names that the backup omitted here stay. Called once for each directory and cause.
     fn tell_omitted(&mut self, dir: &Path, cause: OmissionCause) -> Result<()> {
         match cause {
             OmissionCause::Unread => self.obstructed(dir, stays(dir, UNREAD)),
@@ -188,8 +190,8 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Removes one name and all below it if the filter means it, else what the filter means below it; of
-    /// another `device` nothing.
+    /// Removes `path` with everything below it if the filter selects `path`, else only the selected paths below it.
+    /// Nothing on another `device` is removed.
     fn remove_matching(&mut self, path: Path, device: u64, filter: &mut Filter) -> Result<()> {
         let mut waiting = vec![path];
         while let Some(path) = waiting.pop() {
@@ -222,7 +224,8 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// Removes what is extra, but for what must stay there and what leads to that.
+    /// Removes an extra file or directory. Paths that must stay remain, together with the directories that lead to
+    /// them.
     fn remove(&mut self, path: &Path, now: &Stat, device: u64) -> Result<()> {
         let staying = self.find_staying(path, now, device)?;
         if staying.is_empty() {
@@ -238,8 +241,8 @@ impl Tree<'_, '_> {
         removed
     }
 
-    /// Removes what lies around what stays: of `staying`, each with whether what lies in it may go. Notes the directories
-    /// that had to be opened up.
+    /// Removes everything around the paths that stay. The value in `staying` says whether extra entries in that path
+    /// may go. Adds directories whose rights were widened to `lent`.
     fn remove_around(
         &mut self,
         path: &Path,
@@ -273,7 +276,7 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// Told before it is done: afterwards nobody knows what was there.
+    /// Reports the removed paths before the removal: afterwards they cannot be listed any more.
     fn remove_whole(&mut self, path: &Path, now: &Stat) -> Result<()> {
         self.tell_removed(path, now)?;
         if now.kind == FileKind::Dir {
@@ -304,8 +307,8 @@ impl Tree<'_, '_> {
         self.job.trouble(ProblemKind::Obstructed, path.as_bytes(), error)
     }
 
-    /// Calls `each` for everything below a directory of the destination, in path order, as far as it can be
-    /// listed and is not of another file system.
+    /// Calls `each` for everything below a directory of the destination, in path order. Leaves out directories that
+    /// cannot be listed and other file systems.
     pub(super) fn each_below(
         &mut self,
         path: &Path,
@@ -336,7 +339,7 @@ impl Tree<'_, '_> {
     }
 }
 
-/// Why something extra stays in a directory.
+/// The problem that extra names in a directory stay.
 fn stays(dir: &Path, why: &str) -> Error {
     let op = "remove what is not in the snapshot";
     match dir.is_root() {

@@ -1,4 +1,4 @@
-//! Writing a file's content, and what becomes of one that is lost.
+//! Writes the content of a file, and reports a file whose content is lost.
 
 use std::fs::File as Output;
 use std::io;
@@ -18,7 +18,7 @@ use super::known::FileId;
 use super::standing::{Verdict, Way};
 use super::{clash, First, Tree};
 
-/// Bytes written at a time: so often it is looked whether to go on.
+/// Bytes written at a time. The restore can be cancelled between two chunks.
 const CHUNK: usize = 1 << 20;
 
 impl Tree<'_, '_> {
@@ -31,7 +31,7 @@ impl Tree<'_, '_> {
     ) -> Result<()> {
         let verdict = self.judge(entry)?;
         let Way::Make(_) = self.unless_right(entry, &verdict)? else {
-            // A name that stays as it is by policy says nothing of what its set has.
+            // A name that the policy keeps may have other content than its hard-link set.
             match &verdict {
                 Verdict::Keep(_) => {}
                 Verdict::Right(now) | Verdict::Refresh(now) => {
@@ -42,7 +42,8 @@ impl Tree<'_, '_> {
             return Ok(());
         };
         match self.new_file(store, contents, entry, file, &verdict) {
-            // The files that wait take room that the ones they replace will leave.
+            // The waiting files use disk space together with the files that they replace. Installing them frees that
+            // space.
             Err(error) if is_out_of_room(&error) && !self.batch.is_empty() => {
                 self.install_batch()?;
                 self.new_file(store, contents, entry, file, &verdict)
@@ -51,7 +52,8 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Makes a file in the place of what the verdict says, in an existing tree as soon as it is durable.
+    /// Makes a file in the place that `verdict` describes. In an existing tree, the file gets its name when it is
+    /// durable.
     fn new_file(
         &mut self,
         store: &mut dyn Store,
@@ -94,7 +96,7 @@ impl Tree<'_, '_> {
         self.install_later(CompleteFile { entry, verdict, temp: name, dir, unsynced })
     }
 
-    /// Whether a file has been restored under another name of its hard-link set.
+    /// Whether the content was restored under another name of the same hard-link set.
     pub(super) fn is_further_name(&self, file: &File) -> bool {
         let first = self.firsts.get(&file.link);
         file.link != 0 && first.is_some_and(|first| first.file.same_bytes(file))
@@ -118,7 +120,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Forgets that `entry` is the first restored name of its hard-link set, as it is not restored.
+    /// Forgets `entry` as the first restored name of its hard-link set, because `entry` is not restored.
     pub(super) fn forget_first(&mut self, entry: &Entry) {
         let Some(link) = entry.file().map(|file| file.link) else { return };
         if self.firsts.get(&link).is_some_and(|first| first.path == entry.path) {
@@ -126,8 +128,8 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Writes a file's extents and checks what was written against its size and hash. Returns why the
-    /// content is lost, if it is; an error ends the restore.
+    /// Writes the extents of a file and checks the size and hash of the written data. Returns the reason if the
+    /// content is lost. An error ends the restore.
     fn fill(
         &mut self,
         store: &mut dyn Store,
@@ -155,7 +157,7 @@ impl Tree<'_, '_> {
         })
     }
 
-    /// Lists a file whose content is lost: which file, in which archive, where and why.
+    /// Lists a file whose content is lost as a problem: the file, the archive, the position and the reason.
     pub(super) fn lost(&mut self, contents: &Contents, entry: &Entry, error: Error) -> Result<()> {
         let (mut problem, told) = contents::lost("restore", contents, entry, error);
         problem.snapshot = self.job.report.snapshot;
@@ -164,22 +166,22 @@ impl Tree<'_, '_> {
     }
 }
 
-/// Whether a file system, or what this user may have of it, is full.
+/// Whether the file system or the user's quota is full.
 fn is_out_of_room(error: &Error) -> bool {
     matches!(error.os_code, libc::ENOSPC | libc::EDQUOT)
 }
 
-/// Writes a stream of data into a file's extents.
+/// Writes a stream of data into the extents of a file.
 pub(super) struct ExtentWriter<'f> {
     output: &'f Output,
     extents: std::vec::IntoIter<(u64, u64)>,
-    /// Where the next byte goes, and how much room there is.
+    /// The offset of the next byte, and the bytes that remain in the current extent.
     now: (u64, u64),
     written: u64,
 }
 
 impl<'f> ExtentWriter<'f> {
-    /// `output` is new and empty.
+    /// `output` must be a new, empty file.
     pub(super) fn new(output: &'f Output, file: &File) -> io::Result<Self> {
         if !file.holes.is_empty() {
             output.set_len(file.size)?;
@@ -191,7 +193,8 @@ impl<'f> ExtentWriter<'f> {
     pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.now.1 == 0 {
-                // More data than extents: the length check tells.
+                // The data is longer than the extents. The caller's length check reports that, so the bytes are only
+                // counted.
                 self.written += bytes.len() as u64;
                 let Some(next) = self.extents.next() else { return Ok(()) };
                 self.written -= bytes.len() as u64;

@@ -1,5 +1,5 @@
-//! What of a new tree is being made on other threads: batches of small files, and what was made between
-//! them. It is all told in the order of the entries, when its batch has landed.
+//! The small files of a new tree that other threads are writing, in batches. A batch also holds the entries between
+//! its files, so that the restore reports all entries in path order, when their batch has finished.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,15 +19,16 @@ use super::small::{is_small, Landed, Maker, Outcome, Place, Small, Step};
 use super::standing::Verdict;
 use super::Tree;
 
-/// A batch has at most this many entries, files and directories that they lie in (each is held open), ...
+/// A batch has at most this many entries, this many files, and files from this many directories (each stays open).
 const STEPS_MAX: usize = 512;
 const FILES_MAX: usize = 256;
 const PLACES_MAX: usize = 8;
-/// ... and ends once it has this many bytes of contents, its entries take this much, or its frames make it.
+/// A batch ends when it has this many bytes of content, its entries use this many bytes, or its decoded frames do.
 const DATA_ENOUGH: u64 = 4 << 20;
 const ENTRIES_ENOUGH: usize = 4 << 20;
 const FRAMES_ENOUGH: usize = 8 << 20;
-/// Batches in flight, and what the frames make that they hold together, and what their entries take.
+/// Limits for all started batches together: their number, the bytes of their decoded frames and the bytes of their
+/// entries.
 const BATCHES_MAX: usize = 16;
 const FRAMES_MAX: usize = 16 << 20;
 const ENTRIES_MAX: usize = 16 << 20;
@@ -37,18 +38,19 @@ pub(super) struct Flight {
     maker: Maker,
     boarding: Batch,
     flying: VecDeque<Flying>,
-    /// The frames held by batches in flight: by how many, and what each makes.
+    /// The frames that the started batches hold: for each, the number of those batches and the frame's bytes in
+    /// memory.
     frames: HashMap<FrameId, (usize, usize)>,
     frame_bytes: usize,
     entry_bytes: usize,
-    /// Hard-link sets with a name among all that.
+    /// Hard-link sets that have a name in the current batch or in a started batch.
     sets: HashSet<u64>,
 }
 
-/// A batch on its way.
+/// A batch that the pool is working on.
 struct Flying {
     made: Pending<Landed>,
-    /// The frames that it holds.
+    /// The frames that the batch holds.
     frames: Vec<FrameId>,
     entry_bytes: usize,
 }
@@ -119,7 +121,7 @@ impl Flight {
         self.boarding.add(step);
     }
 
-    /// Hands the entries gathered to the pool.
+    /// Hands the current batch to the pool.
     fn start(&mut self) {
         let batch = std::mem::take(&mut self.boarding);
         if batch.steps.is_empty() {
@@ -164,7 +166,7 @@ impl Flight {
     }
 }
 
-/// Where a file goes, and its content as in [`Small`].
+/// The directory of a file, and its content as in [`Small`].
 type FetchedFile = (Arc<Place>, Result<Option<FetchedContent>>);
 
 impl Drop for Flight {
@@ -174,7 +176,7 @@ impl Drop for Flight {
 }
 
 impl Tree<'_, '_> {
-    /// Makes an entry of a new tree, or has it made.
+    /// Makes an entry of a new tree, or adds the entry to the current batch.
     pub(super) fn send(
         &mut self,
         store: &mut dyn Store,
@@ -208,7 +210,7 @@ impl Tree<'_, '_> {
             Ok(Some((place, content))) => flight.add(Step::File(Small { entry, place, content })),
             Ok(None) => flight.add(Step::Made(entry)),
             Err(error) => {
-                // What comes before it is told before it.
+                // Reports the earlier entries before this error.
                 self.land_all(store, contents, flight)?;
                 return self.or_obstructed(&entry.path, entry.node == Node::Dir, Err(error));
             }
@@ -222,7 +224,7 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// Makes a directory, or fetches a file's content and says where the file goes.
+    /// Makes a directory, or fetches the content of a file and opens its directory.
     fn step(
         &mut self,
         store: &mut dyn Store,
@@ -239,7 +241,7 @@ impl Tree<'_, '_> {
         Ok(Some((self.place(entry)?, content)))
     }
 
-    /// Waits for all that is in flight.
+    /// Starts the current batch and waits for all batches.
     pub(super) fn land_all(
         &mut self,
         store: &mut dyn Store,
@@ -251,7 +253,7 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// Waits for the oldest batch and tells what has become of it. False if there is none.
+    /// Waits for the oldest batch and reports its entries. False if no batch is left.
     fn land(&mut self, store: &mut dyn Store, contents: &mut Contents, flight: &mut Flight) -> Result<bool> {
         let Some(landed) = flight.land() else { return Ok(false) };
         for (entry, outcome) in landed {

@@ -1,11 +1,12 @@
-//! Directories of an existing destination, held to what they were when they were judged or made.
+//! Keeps the identity of the directories of an existing destination, and takes missing rights in the user's own
+//! directories.
 //!
-//! Whoever owns a directory may at any time put another one, or another file, in the place of something in it. A
-//! name that is opened again must lead to the same inode, or nothing is done there: else the owner of a directory
-//! could be given things of root's.
+//! The owner of a directory may at any time replace a file or directory in it. So a name that is opened again must
+//! lead to the inode that was judged or made before, else the restore does nothing there. Otherwise the owner of a
+//! directory could make a restore by root give a file of root to that owner.
 //!
-//! Also the rights that an ordinary user lacks in directories and files of his own. They are taken for as long as
-//! they are needed.
+//! An ordinary user may lack rights in his own directories and files. The restore takes these rights only for as long
+//! as it needs them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,18 +23,18 @@ use super::Tree;
 /// Device and inode.
 pub(in crate::restore) type FileId = (u64, u64);
 
-/// The directories that lead to the entry that is worked on, each with its path.
+/// The directories that lead to the current entry, each with its path.
 #[derive(Default)]
 pub(super) struct KnownDirs(Vec<(Path, FileId)>);
 
 impl KnownDirs {
-    /// Goes on to a directory: of those before it, the ones that it lies in stay.
+    /// Adds a directory. The directories that do not contain it are forgotten.
     pub fn enter(&mut self, path: &Path, id: FileId) {
         while self.0.pop_if(|(above, _)| !path.is_within(above.as_bytes())).is_some() {}
         self.0.push((path.clone(), id));
     }
 
-    /// False if `path` is known as a directory other than this one.
+    /// False if `path` is known as another directory than `id`.
     pub fn agrees(&self, path: &[u8], id: FileId) -> bool {
         self.0.iter().rev().find(|(known, _)| known.as_bytes() == path).is_none_or(|(_, known)| *known == id)
     }
@@ -43,33 +44,33 @@ impl KnownDirs {
     }
 }
 
-/// The mode of a directory before it was opened up for the restore.
+/// The mode of a directory before the restore widened it.
 pub(super) struct OpenedUp {
     id: FileId,
     mode: u32,
-    /// The directory's own metadata is not restored: it gets this mode back.
+    /// The directory's metadata is not restored, so the directory gets this mode back.
     stays: bool,
 }
 
-/// What a name leads to is not what was judged or made.
+/// The error of a name that leads to another inode than the one that was judged or made.
 pub(super) fn replaced() -> io::Error {
     io::Error::from_raw_os_error(libc::ESTALE)
 }
 
-/// Whether a directory is the one that was known. Where programs or other machines number the inodes, one may get
-/// another number while nobody holds it open.
+/// Whether a directory is the one that was known. Where a program or another machine assigns the inode numbers (FUSE,
+/// NFS), a directory may get a new number while nobody holds it open, so the numbers are not compared.
 pub(super) fn is_still(dir: &Dir, id: FileId) -> io::Result<bool> {
     Ok(dir.stat_self()?.id() == id || !dir.syncs_whole())
 }
 
 impl Place {
-    /// Whether two numbers of inodes here are those of one file.
+    /// Whether two identities of files in this directory mean the same file.
     pub(super) fn is_same(&self, one: FileId, other: FileId) -> bool {
         one == other || !self.syncs_whole()
     }
 
-    /// Whether something may have been made here a moment ago by this process, as far as that can be seen: a file
-    /// system that is served from elsewhere may have other owners and counts.
+    /// Whether this process may have made a file here just now, by its owner and link count. A network file system
+    /// may show other owners and counts, so they are not compared there.
     fn may_be_made_here(&self, now: &Stat) -> bool {
         let links = now.kind == FileKind::Dir || now.nlink == 1;
         !self.syncs_whole() || (now.uid == platform::effective_uid() && links)
@@ -87,7 +88,8 @@ impl Place {
 }
 
 impl Tree<'_, '_> {
-    /// Sets the metadata of what has a name, without opening it: of what was judged as `now`, or was just made.
+    /// Sets metadata by name without opening the file for reading. The file must be the one that was judged as `now`,
+    /// or a new one if `now` is `None`.
     pub(super) fn metadata_by_name(&mut self, entry: &Entry, name: &[u8], now: Option<&Stat>) -> Result<()> {
         let trouble = |e: &io::Error| Error::io("open", &entry.path, e);
         let place = self.place(entry)?;
@@ -107,7 +109,7 @@ impl Tree<'_, '_> {
         if found.kind == FileKind::Symlink {
             wanted.mask &= !meta::MODE;
         }
-        // Without the right to write, `user.*` attributes cannot be set.
+        // `user.*` attributes can only be set with the right to write.
         let lent = wanted.has(meta::XATTRS) && found.kind == FileKind::File && self.may_lend(&found, 0o600);
         if lent {
             platform::set_mode(named.as_fd(), found.mode | 0o600).map_err(|e| trouble(&e))?;
@@ -125,18 +127,18 @@ impl Tree<'_, '_> {
         self.not_set(&entry.path, failed)
     }
 
-    /// Whether these rights of the owner's are missing, and are ours to take.
+    /// Whether the owner lacks `rights` on this file and the restore may take them.
     pub(super) fn may_lend(&self, now: &Stat, rights: u32) -> bool {
         !self.job.options.dry_run && self.lacks_rights(now, rights)
     }
 
-    /// The same, also if a dry run must not take them.
+    /// Like [`Tree::may_lend`], but also true in a dry run, which takes no rights.
     pub(super) fn lacks_rights(&self, now: &Stat, rights: u32) -> bool {
         !self.wanted.privileged && now.mode & rights != rights && now.uid == platform::effective_uid()
     }
 
-    /// Does what needs the owner's right to read, on something that was judged as `now`. Where its mode has not got
-    /// that, the mode is changed meanwhile.
+    /// Runs `act`, which needs the owner's right to read. `now` is the metadata of the file `named`. If the mode
+    /// lacks the right, it is changed while `act` runs.
     pub(super) fn with_read_right<T>(
         &self,
         named: BorrowedFd<'_>,
@@ -158,7 +160,8 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Lets us work in an existing directory of ours whose mode does not. The mode is set again at the end.
+    /// Widens the mode of an existing directory of this user, if the owner lacks rights in it. The mode is set again
+    /// at the end.
     pub(super) fn open_up(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
         if !self.may_lend(now, 0o700) || self.opened_up.contains_key(&entry.path) {
             return Ok(());
@@ -170,7 +173,7 @@ impl Tree<'_, '_> {
                 named.and_then(|fd| set_mode_if(fd.as_fd(), now))
             }
         };
-        // If this fails, working in it fails too and says why.
+        // If this fails, the work in the directory fails too and gives the reason.
         if opened.is_err() {
             return Ok(());
         }
@@ -179,7 +182,7 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// Goes on to an existing directory. Its metadata is set at the end if it was asked for.
+    /// Goes on to an existing directory. If the directory is selected, its metadata is set at the end.
     pub(super) fn enter(&mut self, entry: &Entry, now: &Stat, asked_for: bool) -> Result<()> {
         if self.job.options.dry_run {
             return Ok(());
@@ -195,7 +198,7 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// Sets the metadata of a directory in which nothing is left to do, or only its mode as it was.
+    /// Sets the metadata of a finished directory, or gives the directory its earlier mode back.
     pub(super) fn close_dir(&mut self, path: &Path, data: &crate::entry::Metadata, dir: &Dir) -> Result<()> {
         let opened = self.opened_up.remove(path);
         self.close_below(path);
@@ -209,8 +212,8 @@ impl Tree<'_, '_> {
         done
     }
 
-    /// Gives directories below `path` their modes back that were opened up and then refused: once `path` is closed
-    /// nobody reaches them.
+    /// Gives directories below `path` their modes back if the restore widened them and did not finish them. Once
+    /// `path` has its own mode, they may not be reachable.
     fn close_below(&mut self, path: &Path) {
         let below = self.opened_up.range(path.clone()..).map(|(path, _)| path);
         let below: Vec<_> = below.take_while(|below| below.is_within(path.as_bytes())).cloned().collect();
@@ -218,7 +221,7 @@ impl Tree<'_, '_> {
         self.close(opened);
     }
 
-    /// Gives directories the modes back that they had, after a restore that has failed.
+    /// Gives all widened directories their modes back, after a failed restore.
     pub(super) fn close_all(&mut self) {
         let opened = std::mem::take(&mut self.opened_up);
         self.close(opened);
@@ -235,7 +238,7 @@ impl Tree<'_, '_> {
     }
 }
 
-/// Takes all of the owner's rights if the descriptor still leads to what was judged as `now`.
+/// Takes all rights of the owner, if the descriptor still leads to the inode that was judged as `now`.
 pub(super) fn set_mode_if(fd: BorrowedFd<'_>, now: &Stat) -> io::Result<()> {
     match platform::stat_fd(fd)?.id() == now.id() {
         true => platform::set_mode(fd, now.mode | 0o700),

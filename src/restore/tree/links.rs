@@ -1,4 +1,4 @@
-//! Links, made when nothing is written through names any more.
+//! Makes hard and symbolic links after all files, when no file is written by name any more.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use super::standing::Way;
 use super::{clash, Tree};
 
 impl Tree<'_, '_> {
-    /// Makes the links that were remembered.
+    /// Makes the links that earlier passes kept.
     pub fn make_links(&mut self, store: &mut dyn Store, contents: &mut Contents) -> Result<()> {
         let mut links = std::mem::replace(&mut self.links, Deferred::new());
         links.replay(|entry, dir| {
@@ -47,8 +47,8 @@ impl Tree<'_, '_> {
         self.told(entry, &verdict)
     }
 
-    /// Links another name of a set. Where that cannot be (too many names, a file system without links), the
-    /// name gets a file of its own, and that is a problem.
+    /// Links a further name of a set. If that is not possible (too many names, a file system without hard links), the
+    /// name gets its own file, and a problem is listed.
     fn hard_link(
         &mut self,
         store: &mut dyn Store,
@@ -57,7 +57,7 @@ impl Tree<'_, '_> {
         file: &File,
     ) -> Result<()> {
         if !self.is_further_name(file) {
-            // The name that was to be the first could not be put in its place.
+            // The set's first name could not be installed, so this name becomes the first.
             return self.file(store, contents, entry, file).and_then(|()| self.install_batch());
         }
         let Some(first) = self.firsts.get(&file.link) else { return Ok(()) };
@@ -78,7 +78,7 @@ impl Tree<'_, '_> {
                 let linked = self.is_linked(entry, &name, id);
                 self.install(entry, now.as_ref(), linked)?;
                 if now.is_some() {
-                    // A rename over another name of the same inode does nothing.
+                    // A rename over another name of the same inode does nothing, so the temporary name still exists.
                     self.remove_temp(entry, &name);
                 }
                 self.told(entry, &verdict)
@@ -92,9 +92,9 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Compares the first name of a set with the snapshot before `entry` is linked to it, if it was there already and
-    /// was not compared. False if it is not what the snapshot has, in content or in metadata: it stays by policy, and is
-    /// the first name no more.
+    /// Compares the first name of a set with the snapshot before `entry` is linked to it, if the first name existed
+    /// before and was not compared. False if its content or metadata differ: the policy keeps the file, and it is the
+    /// first name no longer.
     fn confirm_first(&mut self, entry: &Entry, file: &File) -> Result<bool> {
         let Some(first) = self.firsts.get(&file.link).filter(|first| first.is_believed) else {
             return Ok(true);
@@ -115,7 +115,7 @@ impl Tree<'_, '_> {
         Ok(true)
     }
 
-    /// Checks that a new link leads to the inode that the set's first name had.
+    /// Checks that a new link leads to the inode of the set's first name.
     fn is_linked(&mut self, entry: &Entry, name: &[u8], first: Option<FileId>) -> Result<()> {
         let trouble = |e: &io::Error| Error::io("link to its first name", &entry.path, e);
         let Some(first) = first else { return Ok(()) };
@@ -128,7 +128,7 @@ impl Tree<'_, '_> {
     }
 }
 
-/// Errors after which a hard link can be a file of its own.
+/// Errors after which the name gets its own file instead of a hard link.
 fn cannot_link(error: &io::Error) -> bool {
     const CODES: [i32; 7] =
         [libc::EMLINK, libc::EPERM, libc::EACCES, libc::EINVAL, libc::EOPNOTSUPP, libc::EXDEV, libc::ENOSYS];

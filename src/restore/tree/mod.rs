@@ -1,10 +1,10 @@
-//! Writing entries beneath a destination's descriptor: directories and files first, links then,
+//! Writes entries beneath the descriptor of the destination: directories and files first, then links, and the
 //! directories' metadata last.
 //!
-//! In a new tree every entry is made under its own name, small files on other threads ([`flight`]). In a tree
-//! that exists ([`standing`] judges what is there already) each is made under a temporary name beside its
-//! place and renamed over it when it is complete and durable ([`batch`]): at any moment, and after a power cut, a
-//! name has its old content or its new one.
+//! In a new tree, every entry is created under its own name, and other threads write the small files ([`flight`]). In
+//! an existing tree, [`standing`] first decides what happens to an existing file of the same name. A new file is then
+//! created under a temporary name in the same directory, and renamed when it is complete and durable ([`batch`]). So
+//! a name always leads to its old content or to its new content, also after a power cut.
 
 mod attributes;
 mod batch;
@@ -45,70 +45,71 @@ use refused::is_obstacle;
 use small::Place;
 use standing::{seen, Verdict, Way};
 
-/// A tree under construction.
+/// A tree that is being restored.
 pub struct Tree<'t, 'j> {
     pub job: &'t mut Job<'j>,
-    /// `None` in a dry run for a destination that is not there.
+    /// The destination. `None` in a dry run for a new tree.
     root: Option<Dir>,
-    /// The directory of the snapshot that is restored as the destination.
+    /// The snapshot's directory that is restored as the destination.
     base: Path,
-    /// There may be something where an entry is to go.
+    /// The destination is an existing tree, so an entry's name may be in use.
     existing: bool,
-    /// What new entries are called in an existing tree until they are complete.
+    /// The temporary name of a new entry in an existing tree, until the entry is complete.
     temp: Vec<u8>,
-    /// The directory worked in last, by its path below the root.
+    /// The directory used last, with its path below the root.
     current: Option<(Vec<u8>, Arc<Place>)>,
-    /// What other threads make of a new tree.
+    /// The small files of a new tree that other threads write. `None` for an existing tree.
     flight: Option<Flight>,
-    /// Files of an existing tree that wait to be durable.
+    /// Files of an existing tree that are not durable yet, and the entries after them.
     batch: InstallBatch,
-    /// The device of an existing destination, and a directory on each other one that is mounted below it.
+    /// The device of an existing destination, and one directory on each other device that is mounted below it.
     device: Option<u64>,
     mounts: BTreeMap<u64, (Vec<u8>, Dir)>,
     wanted: Wanted,
-    /// The directories that lead to the entry that is worked on, as they were judged or made.
+    /// The directories that lead to the current entry, with the inodes that were judged or made.
     known: KnownDirs,
-    /// Directories that were opened up.
+    /// Existing directories whose owner rights were widened for the restore.
     opened_up: BTreeMap<Path, OpenedUp>,
-    /// A directory that the destination keeps in the place of a restored one, and that gets the metadata.
+    /// The destination's own `lost+found` that gets the metadata of the restored one.
     pub kept: Option<FileId>,
     links: Deferred,
     dirs: Deferred,
     /// The first restored name of each hard-link set.
     firsts: HashMap<u64, First>,
-    /// The names of hard-link sets; filled for existing trees only.
+    /// The names of hard-link sets. Empty for a new tree.
     names: SetNames,
-    /// Existing inodes that stay, as the hard-link set they now are; 0 is that of one entry alone.
+    /// Existing inodes that stay, each with the hard-link set that it belongs to. 0 is an entry without hard links.
     claimed: HashMap<(u64, u64), u64>,
-    /// A directory that could not be made: nothing below it can.
+    /// A directory that could not be made. The entries below it are left out.
     lost_dir: Option<Path>,
-    /// The content of a file is lost: nothing that is extra goes.
+    /// A file's content is lost, so no extra entry is removed.
     content_lost: bool,
-    /// A directory that a dry run would make: nothing is below it.
+    /// A directory that a dry run would make. Nothing exists below it.
     absent: Option<Path>,
-    /// Names that a dry run would take from existing inodes that have several, or files that wait will take.
+    /// Existing inodes with several names: the number of names that a dry run would replace, or that waiting files
+    /// will replace.
     unlinked: HashMap<(u64, u64), u64>,
-    /// Removes what killed restores left in an existing tree.
+    /// Removes the left-overs of killed restores from an existing tree.
     sweep: Option<Sweep>,
-    /// Places that stay whatever the snapshot has there.
+    /// Places that are never changed, for example the store itself.
     own: OwnPlaces,
-    /// What the backup saw and did not store: nothing that is extra.
+    /// Names that the backup saw and did not store. They do not count as extra.
     omissions: Arc<Omissions>,
 }
 
 struct First {
     path: Path,
     file: File,
-    /// Its inode, in an existing tree.
+    /// The inode of this name, in an existing tree.
     id: Option<FileId>,
-    /// It is, or in a dry run would be, a new file.
+    /// The file is new, or a dry run would make it new.
     made: bool,
-    /// It was there already, and its content was not read.
+    /// The file existed before the restore, and its content was not read.
     is_believed: bool,
 }
 
 impl<'t, 'j> Tree<'t, 'j> {
-    /// `names` are those of hard-link sets; none will do for a new tree.
+    /// `names` counts the names of hard-link sets. A new tree needs none.
     pub fn new(
         target: &Target,
         names: SetNames,
@@ -156,7 +157,7 @@ impl<'t, 'j> Tree<'t, 'j> {
         })
     }
 
-    /// Writes one entry, has it written, or remembers it for later.
+    /// Writes an entry, hands it to another thread, or keeps it for a later pass.
     pub fn entry(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: Entry) -> Result<()> {
         self.job.step(entry.path.as_bytes())?;
         if self.is_below_lost(&entry) {
@@ -177,13 +178,14 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.or_obstructed(&entry.path, entry.node == Node::Dir, done)
     }
 
-    /// Waits for what other threads make, and puts what waits in its place.
+    /// Waits for the files that other threads write, and installs the files of an existing tree that wait.
     pub fn finish_files(&mut self, store: &mut dyn Store, contents: &mut Contents) -> Result<()> {
         let Some(mut flight) = self.flight.take() else { return self.install_batch() };
         self.land_all(store, contents, &mut flight)
     }
 
-    /// Makes a directory that was not asked for but leads to what was. One that exists stays as it is.
+    /// Makes a directory that is not selected but leads to a selected entry. An existing directory keeps its
+    /// metadata.
     pub fn way(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: Entry) -> Result<()> {
         if self.is_below_lost(&entry) {
             return Ok(());
@@ -205,10 +207,11 @@ impl<'t, 'j> Tree<'t, 'j> {
         };
         match verdict {
             Verdict::Create | Verdict::Replace(_) => {}
-            // What stands there is a directory, and the entries below it have their own verdicts.
+            // The directory exists. The entries below it have their own verdicts.
             Verdict::Right(now) if !asked_for => return self.enter(entry, &now, false),
             Verdict::Right(now) | Verdict::Refresh(now) => {
-                // Its time is set again even so: what is made in it changes that.
+                // The time of the directory is set at the end all the same, because new entries in the directory
+                // change it.
                 self.enter(entry, &now, true)?;
                 return self.told(entry, &verdict);
             }
@@ -232,8 +235,8 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.told(entry, &verdict)
     }
 
-    /// Removes what killed restores of this destination left in a directory. One that cannot be looked at stays as it is:
-    /// what is to be restored in it fails and says why.
+    /// Removes the left-overs of killed restores of this destination from a directory. Does nothing if the directory
+    /// cannot be opened: the entries to restore in it then fail with the reason.
     fn sweep_dir(&mut self, entry: &Entry) -> Result<()> {
         let Some(sweep) = self.sweep else { return Ok(()) };
         let Ok(dir) = self.open_dir(entry.path.as_bytes()) else { return Ok(()) };
@@ -246,7 +249,7 @@ impl<'t, 'j> Tree<'t, 'j> {
         swept.tell(path_of, self.job)
     }
 
-    /// Makes a directory where nothing is, unless it is the destination itself.
+    /// Makes a directory where nothing exists. The root of the destination exists already.
     fn make_dir(&mut self, entry: &Entry) -> Result<()> {
         let name = entry.path.name();
         let trouble = |e: &io::Error| Error::io("open the directory", &entry.path, e);
@@ -267,7 +270,7 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.dirs.push(entry, id)
     }
 
-    /// Remembers a link to be made, and the directory that it is to be in.
+    /// Keeps a link for the pass that makes links, with the identity of its directory.
     fn push_link(&mut self, entry: &Entry) -> Result<()> {
         let dir = match self.existing && !self.job.options.dry_run {
             true => self.place(entry)?.id,
@@ -298,7 +301,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             }
             Err(error) => {
                 if self.existing {
-                    // Some file systems make an empty file before they refuse. The temporary name is ours alone.
+                    // Some file systems make an empty file before they refuse. No one else uses the temporary name.
                     self.remove_temp(entry, &name);
                 }
                 return Err(clash(&error, "make", entry));
@@ -309,8 +312,8 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.told(entry, &verdict)
     }
 
-    /// Sets the metadata of all directories but the root, each after everything below it, in the tree's
-    /// final place. Returns the root's, unless it is to stay as it is.
+    /// Sets the metadata of all directories except the root. Each directory comes after everything below it. The tree
+    /// is in its final place by now. Returns the root's metadata, or `None` if the root keeps its own.
     pub fn finish_dirs(&mut self, root: Option<Dir>) -> Result<Option<Metadata>> {
         self.root = root;
         self.current = None;
@@ -318,7 +321,8 @@ impl<'t, 'j> Tree<'t, 'j> {
         if self.job.options.dry_run {
             return Ok(None);
         }
-        // The open directories lie within each other: of the last one's path, as much as each has, and its metadata.
+        // The open directories lie within each other: for each, the length of its path within `path`, its metadata
+        // and its inode.
         let mut path = Vec::new();
         let mut open: Vec<(usize, Metadata, FileId)> = Vec::new();
         dirs.replay(|entry, id| {
@@ -340,8 +344,8 @@ impl<'t, 'j> Tree<'t, 'j> {
         Ok(None)
     }
 
-    /// Sets the root's own metadata, and makes it durable: the last thing that is done to the tree. Nothing of it is
-    /// worth the tree: what cannot be set is a problem.
+    /// Sets the metadata of the root and makes it durable, as the last change of the tree. Metadata that cannot be
+    /// set is a problem and does not fail the restore.
     pub fn finish_root(&mut self, meta: Metadata, target: &Target) -> Result<()> {
         let not_cleared = target.clear_root().err().into_iter().collect();
         self.not_set(&self.base.clone(), not_cleared)?;
@@ -373,7 +377,8 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.or_obstructed(&path, true, done)
     }
 
-    /// Counts and streams what was done with an entry, or in a dry run would be: after the files before it.
+    /// Counts an entry and reports it as a change. In a dry run, the change is the one that a restore would make. The
+    /// report comes after the files that wait before this entry.
     fn told(&mut self, entry: &Entry, verdict: &Verdict) -> Result<()> {
         match self.batch.is_empty() {
             true => self.tell(entry, verdict),
@@ -403,7 +408,7 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.job.change(what, before.as_ref(), Some(entry))
     }
 
-    /// The path below the destination of a path in the snapshot.
+    /// Turns a path in the snapshot into the path below the destination.
     fn rel<'p>(&self, path: &'p [u8]) -> &'p [u8] {
         path_below(path, &self.base)
     }
@@ -414,7 +419,7 @@ impl<'t, 'j> Tree<'t, 'j> {
         root.open_dir(self.rel(path))
     }
 
-    /// The directory that holds `entry`. In path order most entries share it with the one before.
+    /// The directory that holds `entry`. In path order, most entries share it with the entry before.
     fn parent(&mut self, entry: &Entry) -> Result<&Dir> {
         self.dir_of(&entry.path).map_err(|e| Error::io("open the directory of", &entry.path, &e))
     }
@@ -423,7 +428,7 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.place_of(path).map(|place| &place.dir)
     }
 
-    /// The same to be kept.
+    /// Like [`Tree::parent`], as a shared handle.
     fn place(&mut self, entry: &Entry) -> Result<Arc<Place>> {
         let place = self.place_of(&entry.path).cloned();
         place.map_err(|e| Error::io("open the directory of", &entry.path, &e))
@@ -451,14 +456,14 @@ impl<'t, 'j> Tree<'t, 'j> {
 }
 
 impl Drop for Tree<'_, '_> {
-    /// After a restore that has failed: what waits is not put in its place.
+    /// After a failed restore, removes the files that wait and gives directories their modes back.
     fn drop(&mut self) {
         self.abandon_batch();
         self.close_all();
     }
 }
 
-/// `path` relative to `dir`, if it lies strictly below.
+/// `path` relative to `dir`, if `path` lies strictly below `dir`.
 fn below<'p>(path: &'p [u8], dir: &[u8]) -> Option<&'p [u8]> {
     match dir {
         b"" => Some(path),
@@ -466,7 +471,8 @@ fn below<'p>(path: &'p [u8], dir: &[u8]) -> Option<&'p [u8]> {
     }
 }
 
-/// On a file system that folds names, two entries can meet: an error that names the path, no silent merge.
+/// The error of creating `entry`. On a file system that ignores case, two entries can have the same name there, for
+/// example `A` and `a`: the error says so, and no entry overwrites the other.
 fn clash(error: &io::Error, op: &str, entry: &Entry) -> Error {
     match error.kind() {
         io::ErrorKind::AlreadyExists => {

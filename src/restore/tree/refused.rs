@@ -1,8 +1,9 @@
-//! Which errors cost one entry, and which end the restore.
+//! Decides which errors lose one entry, and which errors end the restore.
 //!
-//! One rule for a new tree and for one that exists: an entry that the destination refuses is a problem, a refused
-//! directory costs what is below it as well, and all else is restored. Only an error that every further entry
-//! would meet ends the restore: no room, no descriptors or memory, a destination that is gone or read-only.
+//! A new tree and an existing tree have the same rule. An entry that the destination refuses is a problem. A refused
+//! directory loses the entries below it as well. All other entries are restored. Only an error that every further
+//! entry would meet ends the restore: a full file system, no descriptors or memory, a destination that is gone or
+//! read-only.
 
 use crate::entry::{Entry, Path};
 use crate::error::{Error, Kind, Result};
@@ -21,15 +22,15 @@ const OF_ONE_ENTRY: [i32; 21] = [
     libc::ENOTEMPTY,
     libc::EISDIR,
     libc::ELOOP,
-    // Something else was put in its place.
+    // Another file was put in the place of the expected one.
     libc::ESTALE,
-    // A name or a size that the file system does not have.
+    // A name or a size that the file system does not support.
     libc::EINVAL,
     libc::EILSEQ,
     libc::ENAMETOOLONG,
     libc::EFBIG,
     libc::EOVERFLOW,
-    // A kind of file, or a link too many.
+    // A kind of file that the file system does not support, or too many hard links.
     libc::ENOSYS,
     libc::EOPNOTSUPP,
     libc::EMLINK,
@@ -38,8 +39,8 @@ const OF_ONE_ENTRY: [i32; 21] = [
     libc::E2BIG,
 ];
 
-/// True if the error may concern a single entry: what was there before, its permissions, or a file system that has
-/// no such entry. A shortage and a full file system never do.
+/// True if the error may concern a single entry: an existing file, permissions, or an entry that the file system does
+/// not support. A shortage (see [`crate::error::is_shortage`]) and a full file system always concern every entry.
 pub(super) fn is_obstacle(error: &Error) -> bool {
     let of_system = matches!(error.kind, Kind::Io | Kind::Exists) && error.os_code != 0;
     of_system && !error.is_own && error.os_code != libc::ENOSPC
@@ -50,7 +51,7 @@ impl Tree<'_, '_> {
         self.lost_dir.as_ref().is_some_and(|lost| entry.path.is_within(lost.as_bytes()))
     }
 
-    /// Lists an entry that the destination refuses. Returns the errors that end the restore.
+    /// Lists an entry that the destination refuses as a problem. Returns the errors that end the restore.
     pub(super) fn or_obstructed(&mut self, path: &Path, is_dir: bool, done: Result<()>) -> Result<()> {
         match done {
             Err(error) if *path != self.base && is_obstacle(&error) && self.takes_others(&error) => {
@@ -63,8 +64,9 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Whether the destination still takes entries after it refused one with `error`. Some codes have both meanings:
-    /// EROFS comes from a mount within the destination or from the destination itself.
+    /// Whether the destination still takes entries after it refused one with `error`. Some codes have two meanings:
+    /// EROFS comes from a read-only mount within the destination, or from a read-only destination. A test file in the
+    /// root decides.
     fn takes_others(&mut self, error: &Error) -> bool {
         if OF_ONE_ENTRY.contains(&error.os_code) || self.job.options.dry_run {
             return true;

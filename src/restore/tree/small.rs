@@ -1,4 +1,4 @@
-//! Small files of a new tree: what is done with some of them at a time, on another thread.
+//! Small files of a new tree, which other threads write in batches.
 
 use std::collections::HashSet;
 use std::io;
@@ -17,16 +17,16 @@ use super::attributes::Wanted;
 use super::clash;
 use super::file::ExtentWriter;
 
-/// A directory that files are made in.
+/// A directory in which files are made.
 pub(super) struct Place {
     pub dir: Dir,
-    /// Its device and inode.
+    /// Device and inode of the directory.
     pub id: (u64, u64),
-    /// Whether one sync of the file system makes what lies here durable, once that was asked.
+    /// Whether one sync of the file system makes the files in this directory durable. Set at the first use.
     syncs_whole: OnceLock<bool>,
-    /// Owner and group that the system gives what is made here, once that was seen.
+    /// Owner and group that the system gives to new files in this directory. Set at the first use.
     owner: OnceLock<(u32, u32)>,
-    /// What was here when it was first asked for, if names are not told apart by case here.
+    /// The names that this directory had at the first use, if the directory ignores case.
     folded: OnceLock<Option<HashSet<Box<[u8]>>>>,
 }
 
@@ -37,13 +37,13 @@ impl Place {
         Ok(Place { dir, id, syncs_whole, owner, folded })
     }
 
-    /// Whether one sync of the whole file system makes files here durable.
+    /// Whether one sync of the whole file system makes the files in this directory durable.
     pub fn syncs_whole(&self) -> bool {
         *self.syncs_whole.get_or_init(|| self.dir.syncs_whole())
     }
 
-    /// The names in this directory, if it does not tell them apart by case. `name` stands there, perhaps for
-    /// another one.
+    /// The names in this directory, if it ignores case; else `None`. `name` must exist here, perhaps in another
+    /// spelling.
     pub fn folded_names(&self, name: &[u8]) -> io::Result<Option<&HashSet<Box<[u8]>>>> {
         if let Some(known) = self.folded.get() {
             return Ok(known.as_ref());
@@ -60,7 +60,7 @@ impl Place {
         Ok(self.folded.get_or_init(|| names).as_ref())
     }
 
-    /// By whom a file is owned that was just made here.
+    /// Owner and group of a file that was just made here.
     fn owner_of(&self, made: &std::fs::File) -> Option<(u32, u32)> {
         if self.owner.get().is_none() {
             let stat = platform::stat_file(made).ok()?;
@@ -70,9 +70,9 @@ impl Place {
     }
 }
 
-/// Something of a new tree, in the order of its entries.
+/// One entry of a new tree, in path order.
 pub(super) enum Step {
-    /// It was made already.
+    /// The entry is made already.
     Made(Entry),
     File(Small),
 }
@@ -80,38 +80,38 @@ pub(super) enum Step {
 pub(super) struct Small {
     pub entry: Entry,
     pub place: Arc<Place>,
-    /// `None` if it is too much to hold, or why it could not be fetched.
+    /// The content's frames. `None` if the content is too large to hold, or the error of fetching it.
     pub content: Result<Option<FetchedContent>>,
 }
 
-/// What has become of an entry.
+/// The result for one entry.
 pub(super) enum Outcome {
     Made,
-    /// Written; this could not be set.
+    /// The file is written. These are the errors of metadata that could not be set.
     Written(Vec<Error>),
-    /// Its content is lost, of which so much was read.
+    /// The content is lost. The number is the bytes read.
     Lost(u64, Error),
-    /// It needs more memory than there is for a small one.
+    /// The file needs more memory than a small file may use.
     Large,
-    /// It could not be made, and nothing of it is left.
+    /// The file could not be made. Nothing of it remains.
     Failed(Error),
 }
 
-/// What has become of a batch, in order.
+/// The results of a batch, in the order of its entries.
 pub(super) type Landed = Vec<(Entry, Outcome)>;
 
-/// Whether an entry's content is small enough to be held whole.
+/// Whether an entry's content is small enough to be held in memory as a whole.
 pub(super) fn is_small(entry: &Entry, file: &File) -> bool {
     let stored = entry.place.content.iter().fold(0, |sum: u64, range| sum.saturating_add(range.len));
     stored.max(file.data_len()) <= FRAME_LEN as u64
 }
 
-/// What making files takes. Each thread has one.
+/// The shared values that a thread needs to make files. Each batch has a clone.
 #[derive(Clone)]
 pub(super) struct Maker {
     pub wanted: Wanted,
     pub archives: Arc<Archives>,
-    /// Nobody waits for what is made any more.
+    /// True when no result is needed any more, for example after an error.
     pub stopped: Arc<AtomicBool>,
 }
 
@@ -127,7 +127,7 @@ impl Maker {
         steps.into_iter().map(each).collect()
     }
 
-    /// Makes one file. Its content is checked before anything is written.
+    /// Makes one file. Checks the content before writing anything.
     fn file(&self, Small { entry, place, content }: &Small) -> Result<Outcome> {
         let Some(file) = entry.file() else { return Ok(Outcome::Made) };
         if self.stopped.load(Ordering::Relaxed) {
@@ -158,7 +158,7 @@ impl Maker {
         let written = ExtentWriter::new(&output, file)
             .and_then(|mut out| bytes.iter().try_for_each(|piece| out.write(piece.as_ref())));
         if let Err(error) = written {
-            // The error is being reported: a half file must not stay.
+            // The caller reports the error. An incomplete file must not stay.
             let _ = place.dir.unlink(entry.path.name());
             return Err(write_error(error));
         }

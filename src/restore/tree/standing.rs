@@ -1,4 +1,4 @@
-//! What stands where an entry is to go, and what becomes of it.
+//! Looks at the file or directory that already has an entry's name, and decides what happens to it.
 
 use std::fs::File as Open;
 use std::io;
@@ -15,29 +15,29 @@ use super::known::replaced;
 use super::small::Place as TargetDir;
 use super::Tree;
 
-/// What is to be done with an entry.
+/// The decision about one entry.
 #[derive(Clone, Copy)]
 pub(super) enum Verdict {
-    /// Nothing is there: make it.
+    /// Nothing has the name: make the entry.
     Create,
-    /// What is there makes way.
+    /// Replace the existing file or directory.
     Replace(Stat),
-    /// What is there is right but for its metadata.
+    /// The content is right. Set the metadata.
     Refresh(Stat),
     Right(Stat),
-    /// What is there stays, because the policy says so.
+    /// The existing file or directory stays, because the policy says so.
     Keep(Stat),
 }
 
-/// What is left to do once a verdict was looked at.
+/// The work that remains after a verdict.
 pub(super) enum Way {
     Done,
-    /// Make the entry; this is what is in its place.
+    /// Make the entry. The value is the existing file or directory to replace.
     Make(Option<Stat>),
 }
 
 impl Tree<'_, '_> {
-    /// What stands in an entry's place.
+    /// The existing file or directory under an entry's name. `Exists` if it must not be touched.
     pub(super) fn standing(&mut self, entry: &Entry) -> Result<Option<Stat>> {
         let absent = |path: &Path| entry.path.is_within(path.as_bytes());
         if !self.existing || self.absent.as_ref().is_some_and(absent) {
@@ -53,14 +53,14 @@ impl Tree<'_, '_> {
                 self.is_named_so(entry, &stat).map(|()| Some(stat))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            // In a dry run what would have made way for a directory is still there.
+            // In a dry run, a file that would have been replaced by a directory still exists.
             Err(error) if self.job.options.dry_run && is_no_directory(&error) => Ok(None),
             Err(error) => Err(Error::io("look at", &entry.path, &error)),
         }
     }
 
-    /// `Exists` if what was found in an entry's place has another name there: on a file system that does not tell
-    /// names apart by case, one entry must not take the place of another.
+    /// `Exists` if the file that was found has a different spelling of the name. On a file system that ignores case,
+    /// one entry must not replace another, for example `a` must not replace `A`.
     fn is_named_so(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
         if entry.path == self.base {
             return Ok(());
@@ -74,7 +74,7 @@ impl Tree<'_, '_> {
             return Ok(());
         }
         let is_it = |name: &[u8]| {
-            // Some file systems give every spelling an inode of its own.
+            // Some file systems give every spelling its own inode number.
             let same = || place.dir.stat(name).is_ok_and(|stat| stat.id() == now.id());
             name.eq_ignore_ascii_case(entry.path.name()) || same()
         };
@@ -107,7 +107,7 @@ impl Tree<'_, '_> {
         }
         match self.has_attributes(entry, &now)? {
             true => Ok(Verdict::Right(now)),
-            // The metadata that its further names have is not the snapshot's to change.
+            // The inode has names that are not part of the snapshot. Their metadata must not change.
             false if entry.file().is_some_and(|file| self.has_further_names(file, &now)) => {
                 Ok(Verdict::Replace(now))
             }
@@ -115,7 +115,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// The verdict on a further name of a hard-link set whose first name is restored; `made` if as a new
+    /// The verdict on a further name of a hard-link set whose first name is restored. `made`: the first name is a new
     /// file.
     pub(super) fn judge_link(&mut self, entry: &Entry, first: &Path, made: bool) -> Result<Verdict> {
         let Some(now) = self.standing(entry)? else { return Ok(Verdict::Create) };
@@ -124,7 +124,7 @@ impl Tree<'_, '_> {
         }
         let first = self.dir_of(first).and_then(|dir| dir.stat(first.name()));
         match first {
-            // What a dry run would have made is not what stands there.
+            // In a dry run, a first name that would be new still has its old inode, so equal inodes say nothing.
             Ok(first) if first.id() == now.id() && !(made && self.job.options.dry_run) => {
                 Ok(Verdict::Right(now))
             }
@@ -136,18 +136,19 @@ impl Tree<'_, '_> {
         let is_dir = entry.node == Node::Dir && now.kind == FileKind::Dir;
         match self.job.options.overwrite {
             Overwrite::Keep => false,
-            // The time of a directory tells when names in it came and went, by this restore too.
+            // A directory's time changes with every name that appears or disappears in it, also by this restore.
             Overwrite::IfOlder => is_dir || now.mtime < entry.meta.mtime,
             _ => true,
         }
     }
 
-    /// Whether an existing file is this one, in content and in what it is linked with.
+    /// Whether an existing file has the entry's content, and is linked to no entry outside of the entry's hard-link
+    /// set.
     fn is_file(&mut self, entry: &Entry, file: &File, now: &Stat) -> Result<bool> {
         if now.kind != FileKind::File || now.size != file.size {
             return Ok(false);
         }
-        // Entries that are linked must not stay linked with other entries than those of their own set.
+        // Two entries must not stay linked to each other unless they belong to the same set.
         let claimed = self.claimed.get(&now.id());
         if claimed.is_some_and(|&link| link != file.link || link == 0) {
             return Ok(false);
@@ -161,23 +162,25 @@ impl Tree<'_, '_> {
         Ok(true)
     }
 
-    /// Whether an existing file that has the size and the time of `entry` is taken for that, and not read.
+    /// Whether an existing file with the size and time of `entry` counts as equal without being read.
     pub(super) fn is_believed(&self, entry: &Entry, now: &Stat) -> bool {
         let is_different = self.job.options.overwrite == Overwrite::IfDifferent;
-        // A name that is missing would be linked to it: a wrong content would have one name more.
+        // A missing name of the set would be linked to this inode. If the content is wrong, one more name would get
+        // it.
         let is_alone = || self.names.has_all(entry.file().map_or(0, |file| file.link), now.id());
         !self.may_replace(entry, now) || (is_different && now.mtime == entry.meta.mtime && is_alone())
     }
 
-    /// Whether an existing file has names that are none of its hard-link set's, in the destination or elsewhere.
+    /// Whether an existing file has names that do not belong to the entry's hard-link set, in the destination or
+    /// elsewhere.
     fn has_further_names(&self, file: &File, now: &Stat) -> bool {
         let names = self.names.of_inode(file.link, now.id());
         let unlinked = self.unlinked.get(&now.id()).copied().unwrap_or(0);
         now.nlink.saturating_sub(unlinked) > names
     }
 
-    /// Reads an existing file of the right size. One that cannot be read is not the same; of one that a dry run may
-    /// not make readable the time is believed.
+    /// Compares the content of an existing file that has the right size. A file that cannot be read counts as
+    /// different. A dry run must not make a file readable, so it believes the file's time instead.
     pub(super) fn has_content(&mut self, entry: &Entry, file: &File, now: &Stat) -> Result<bool> {
         let trouble = |e: &io::Error| Error::io("read", &entry.path, e);
         let place = self.place(entry)?;
@@ -219,7 +222,7 @@ impl Tree<'_, '_> {
             Ok(there) => there,
         };
         for (offset, len) in extents(file.size, &there) {
-            // The data of the file, as far as it lies in the wanted holes.
+            // Data of the existing file that lies in a hole of the entry must be zeros.
             for &(hole, hole_len) in &file.holes {
                 let (from, to) = (hole.max(offset), (hole + hole_len).min(offset + len));
                 let mut zeros = |block: &[u8]| block.iter().all(|&b| b == 0);
@@ -231,8 +234,8 @@ impl Tree<'_, '_> {
         Ok(true)
     }
 
-    /// Hands a range of a file to `each` until that says false. False then, or if the file ends before or
-    /// cannot be read.
+    /// Hands a range of a file to `each` in blocks, until `each` returns false. Returns false in that case, or if the
+    /// file ends before the range does or cannot be read.
     fn each_block(
         &mut self,
         (open, path): (&Open, &Path),
@@ -260,8 +263,8 @@ impl Tree<'_, '_> {
         Ok(now.map_err(|e| Error::io("read the link", &entry.path, &e))? == target)
     }
 
-    /// Does what needs nothing new: nothing at all, or setting metadata. In a dry run it tells and does
-    /// nothing.
+    /// Handles the verdicts that need no new file: nothing to do, or only metadata to set. In a dry run, handles
+    /// every verdict, reports the change and writes nothing.
     pub(super) fn unless_right(&mut self, entry: &Entry, verdict: &Verdict) -> Result<Way> {
         let now = match verdict {
             Verdict::Create => None,
@@ -287,7 +290,7 @@ impl Tree<'_, '_> {
         Ok(Way::Make(now))
     }
 
-    /// Remembers that an existing inode will have a name less, or in a dry run would have.
+    /// Notes that an existing inode will lose one name, or would lose it in a dry run.
     pub(super) fn would_make_way(&mut self, entry: &Entry, verdict: &Verdict) {
         if let Verdict::Replace(now) = verdict {
             if now.kind == FileKind::File && now.nlink > 1 {
@@ -297,7 +300,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Forgets that again: by now the name is gone, or stays.
+    /// Takes that note back: the name is gone now, or it stays.
     pub(super) fn made_way(&mut self, now: &Stat) {
         if let Some(names) = self.unlinked.get_mut(&now.id()) {
             *names -= 1;
@@ -307,8 +310,8 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Removes what stands in an entry's place, if the entry cannot just be renamed over it. A directory
-    /// that is not empty goes only if everything extra is to go.
+    /// Removes the file or directory under an entry's name, if a rename cannot replace it. A directory that is not
+    /// empty goes only if `delete_extra` is set.
     pub(super) fn make_way(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
         let (extra_goes, name) = (self.job.options.delete_extra, entry.path.name());
         let is_dir = now.kind == FileKind::Dir;
@@ -329,12 +332,13 @@ impl Tree<'_, '_> {
         removed.map_err(|e| Error::io("make way for", &entry.path, &e))
     }
 
-    /// What a new entry is called until it is complete.
+    /// The name of a new entry until it is complete.
     pub(super) fn work_name(&self, entry: &Entry) -> Vec<u8> {
         if self.existing { &self.temp } else { entry.path.name() }.to_vec()
     }
 
-    /// Puts what was made under its temporary name into its place, if `made` went well.
+    /// Renames a new entry from its temporary name to its own name, if `made` is a success. Removes the temporary
+    /// name if not.
     pub(super) fn install(&mut self, entry: &Entry, now: Option<&Stat>, made: Result<()>) -> Result<()> {
         if !self.existing {
             return made;
@@ -347,7 +351,7 @@ impl Tree<'_, '_> {
         renamed
     }
 
-    /// Gives what is called `temp` the name of `entry`, where `now` is.
+    /// Renames `temp` to the name of `entry`. `now` is the file or directory that has this name.
     pub(super) fn put_in_place(&mut self, entry: &Entry, now: Option<&Stat>, temp: &[u8]) -> Result<()> {
         if let Some(now) = now.filter(|now| now.kind == FileKind::Dir) {
             self.make_way(entry, now)?;
@@ -360,7 +364,7 @@ impl Tree<'_, '_> {
         renamed.map_err(|e| Error::io("put in place", &entry.path, &e))
     }
 
-    /// Removes what was made under a temporary name. The error that led here is being reported.
+    /// Removes a temporary name. The caller already reports the error that made this necessary.
     pub(super) fn remove_temp(&mut self, entry: &Entry, temp: &[u8]) {
         if let Ok(dir) = self.parent(entry) {
             let _ = dir.unlink(temp);
@@ -368,7 +372,7 @@ impl Tree<'_, '_> {
     }
 }
 
-/// Whether an error tells of the system as it is now, and nothing of the file.
+/// Whether an error comes from the state of the system and says nothing about the file.
 fn is_trouble_of_now(error: &io::Error) -> bool {
     is_shortage(error) || error.raw_os_error() == Some(libc::EIO)
 }
@@ -377,7 +381,8 @@ fn is_no_directory(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP))
 }
 
-/// What stays where it is: worth telling only if it is not what the snapshot has anyway.
+/// The verdict on a file that the policy keeps. Equal kind, time and size count as unchanged, and are not reported as
+/// kept.
 fn kept(entry: &Entry, now: Stat) -> Verdict {
     let kind = match &entry.node {
         Node::File(_) => FileKind::File,
@@ -394,8 +399,7 @@ fn kept(entry: &Entry, now: Stat) -> Verdict {
     }
 }
 
-/// What stands in a destination as an entry, for the caller's eyes: its content and its attributes were
-/// not read.
+/// An existing file as an entry, to report it to the caller. Content and attributes are not read.
 pub(super) fn seen(path: &Path, now: &Stat) -> Entry {
     let node = match now.kind {
         FileKind::File => {

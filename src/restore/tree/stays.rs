@@ -1,5 +1,5 @@
-//! What stays in an existing destination although it is extra or in the way: own and protected places, the
-//! directories and links on the way to them, the stores of other backups, and what is mounted.
+//! Decides what must stay in an existing destination although it is extra or in the way: the library's own and
+//! protected places, the directories and links that lead to them, the stores of other backups, and mount points.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
@@ -26,22 +26,23 @@ pub(super) const LOST: &str =
 const LEADS: &str = "what is protected is reached through it";
 const UNREAD: &str = "the backup could not read what was there";
 
-/// Something in the destination that stays.
+/// A file or directory in the destination that stays.
 pub(super) struct Staying {
     pub path: Path,
     pub why: Cow<'static, str>,
-    /// It is a directory that stays itself, while what lies in it may go.
+    /// The directory itself stays, and extra entries in it may go.
     pub is_entered: bool,
-    /// False if something is told that stays in it.
+    /// False if something below it stays as well: only the deeper path is then reported.
     pub is_told: bool,
 }
 
-/// What was found in a directory that may go: what stays there, and the directories that are to be looked into.
+/// A search for everything that must stay in a directory that may go: the results, and the directories still to be
+/// searched.
 #[derive(Default)]
 struct Search {
     found: Vec<Staying>,
     waiting: Vec<(Path, Stat)>,
-    /// Directories that were opened up, as they were before.
+    /// Directories whose owner rights were widened, with their metadata from before.
     lent: Vec<(Path, Stat)>,
 }
 
@@ -52,7 +53,7 @@ impl Search {
 }
 
 impl Tree<'_, '_> {
-    /// `Exists` if `now` is a place that an entry must not take.
+    /// `Exists` if `now` is a place that no entry may replace.
     pub(super) fn refuse_own(&self, path: &Path, now: &Stat) -> Result<()> {
         match self.own.what(now.id()) {
             Some(why) => Err(refused("restore", path, why.into())),
@@ -60,7 +61,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// `Exists` if what is in the place of `entry` must not make way for it, for itself or for what lies below.
+    /// `Exists` if the file or directory in the place of `entry` must stay, for itself or for something below it.
     pub(super) fn check_way(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
         let refused = |why: String| Err(refused("make way for", &entry.path, why));
         if self.own.is_way(now.id()) {
@@ -83,15 +84,16 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// All that must stay of `path` and of what lies below it; `device` is that of its directory. What cannot be looked
-    /// at stays. A dry run opens no directory up that its owner has closed: of such a one it takes all for extra.
+    /// Finds everything at `path` and below it that must stay. `device` is the device of the directory that holds
+    /// `path`. A file that cannot be looked at stays. A dry run changes no modes, so it counts everything in a
+    /// directory that its owner cannot read as extra.
     pub(super) fn find_staying(&mut self, path: &Path, now: &Stat, device: u64) -> Result<Vec<Staying>> {
         let mut search = Search::default();
         self.look_at(path.clone(), *now, device, &mut search);
         let done = self.search(device, &mut search);
         self.give_rights_back(search.lent)?;
         done?;
-        // A directory on the way to something that was found is not worth telling.
+        // A directory that leads to another found path is not reported: the deeper path says enough.
         let mut found = search.found;
         let all: BTreeSet<Path> = found.iter().map(|one| one.path.clone()).collect();
         for one in &mut found {
@@ -102,7 +104,7 @@ impl Tree<'_, '_> {
         Ok(found)
     }
 
-    /// Looks into the directories that wait, and into those in them.
+    /// Searches the waiting directories and the directories in them.
     fn search(&mut self, device: u64, search: &mut Search) -> Result<()> {
         while let Some((path, now)) = search.waiting.pop() {
             self.job.pulse()?;
@@ -147,7 +149,7 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// Notes that something stays, or is a directory to be looked into.
+    /// Notes that `path` stays, or that it is a directory to be searched.
     fn look_at(&mut self, path: Path, now: Stat, device: u64, search: &mut Search) {
         match self.why_stays(&path, &now, device) {
             Some(why) => search.stays(path, why),
@@ -156,8 +158,8 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// The names in a directory. If its owner has closed it to himself, and that is us, it is opened up for these rights
-    /// and noted.
+    /// The names in a directory. If this user owns the directory but lacks `rights`, the mode is widened and noted in
+    /// `lent`.
     pub(super) fn list_closed(
         &mut self,
         path: &Path,
@@ -167,7 +169,7 @@ impl Tree<'_, '_> {
     ) -> Result<VecDeque<Box<[u8]>>> {
         if self.may_lend(now, rights) {
             let named = self.dir_of(path).and_then(|dir| dir.open_path(path.name()));
-            // If this fails, what needs the rights fails too and says why.
+            // If this fails, listing the directory fails too and gives the reason.
             if named.and_then(|fd| set_mode_if(fd.as_fd(), now)).is_ok() {
                 lent.push((path.clone(), *now));
             }
@@ -175,7 +177,7 @@ impl Tree<'_, '_> {
         self.list(path)
     }
 
-    /// Gives directories that were opened up the modes that they had, the deepest first.
+    /// Gives directories their earlier modes back, the deepest directory first.
     pub(super) fn give_rights_back(&mut self, lent: Vec<(Path, Stat)>) -> Result<()> {
         let mut done = Ok(());
         for (path, before) in lent.into_iter().rev() {
@@ -196,7 +198,8 @@ impl Tree<'_, '_> {
         done
     }
 
-    /// Why something extra stays with all that lies below it, as far as that is seen without looking into it.
+    /// The reason why an extra file or directory stays with everything below it, as far as that is visible without
+    /// searching it.
     pub(super) fn why_stays(&mut self, path: &Path, now: &Stat, device: u64) -> Option<&'static str> {
         if let Some(why) = self.own.what(now.id()) {
             return Some(why);
@@ -207,9 +210,10 @@ impl Tree<'_, '_> {
         self.why_mounted(path, now, device)
     }
 
-    /// Why what is mounted at `path`, of the same file system too, is left alone; `device` is that of its directory. Where
-    /// the system does not tell, a directory counts as mounted, and a file does not: the system refuses to remove a
-    /// mounted file. The device number of a file need not be that of its directory (overlayfs).
+    /// The reason why a mount point at `path` stays, also if the same file system is mounted there. `device` is the
+    /// device of the directory that holds `path`. If the system does not say whether `path` is a mount point, a
+    /// directory counts as one and stays. A file does not: the system refuses to remove a mounted file. On overlayfs,
+    /// the device number of a file may differ from that of its directory, so only a directory's device is compared.
     pub(super) fn why_mounted(&mut self, path: &Path, now: &Stat, device: u64) -> Option<&'static str> {
         let is_dir = now.kind == FileKind::Dir;
         if is_dir && now.dev != device {
@@ -223,7 +227,7 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Whether one of the `names` in a directory is that of a snapshot.
+    /// Whether the directory holds a snapshot of some store: one of `names` is the name of a state.
     pub(super) fn holds_states(&self, dir: &Path, names: &VecDeque<Box<[u8]>>) -> bool {
         let is_state = |name: &[u8]| {
             let parsed = std::str::from_utf8(name).ok().and_then(Name::parse);
@@ -231,7 +235,7 @@ impl Tree<'_, '_> {
         };
         names.iter().filter(|name| is_state(name)).any(|name| {
             let now = self.open_dir(dir.as_bytes()).and_then(|dir| dir.stat(name));
-            // When in doubt it is one.
+            // A file that cannot be looked at counts as a state.
             now.map_or_else(|e| e.kind() != io::ErrorKind::NotFound, |now| now.kind == FileKind::File)
         })
     }
