@@ -1,5 +1,6 @@
-//! Small files read ahead: the workers read, hash, sign and compare them in batches while the calling thread
-//! writes what came of the batches before. Results come back in the order in which files were added.
+//! Reads small files ahead. Workers read, hash, sign and compare the files in batches, while the calling
+//! thread writes the results of earlier batches. Results come back in the order in which the files were
+//! added.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,36 +13,38 @@ use crate::walk::{Devices, Source};
 use super::reading::FileResult;
 use super::small::{self, Old, Small, IN_MEMORY};
 
-/// A batch is handed over when its files have this many bytes together, signatures of their old contents included,
+/// A batch goes to a worker when the sizes of its files and of the old signatures add up to this many bytes.
 const BATCH_BYTES: u64 = IN_MEMORY;
-/// or are this many,
+/// A batch goes to a worker when it has this many files.
 const BATCH_FILES: usize = 64;
-/// or lie in this many directories, which are held open.
+/// A batch goes to a worker when its files lie in this many directories: the batch holds the directories
+/// open.
 const BATCH_DIRS: usize = 4;
 
-/// A file to be read.
+/// A file that a worker will read.
 struct Wanted {
     dir: Arc<Dir>,
     name: Box<[u8]>,
     old: Option<Old>,
 }
 
-/// What came of a file.
+/// The result for one file.
 pub struct Ahead {
-    /// `None` if it turned out too large to be read here.
+    /// `None` if the worker found more data in the file than [`IN_MEMORY`].
     pub small: FileResult<Option<Small>>,
-    /// What [`Small::bytes`] is a range of. Let go of it before asking for the next file.
+    /// Holds the bytes of [`Small::bytes`]. Drop the buffer before the next call of [`Reader::next`], so that
+    /// the reader can use it again.
     pub buffer: Arc<Vec<u8>>,
 }
 
-/// A batch that was read, and the bytes of its files.
+/// The results of one batch, and the bytes of its files.
 #[derive(Default)]
 struct Batch {
     files: VecDeque<FileResult<Option<Small>>>,
     buffer: Arc<Vec<u8>>,
 }
 
-/// Reads files on a pool, a bounded number of batches ahead.
+/// Reads files on a pool, a bounded number of batches ahead of the caller.
 pub struct Reader {
     pool: Arc<Pool>,
     source: Source,
@@ -50,7 +53,7 @@ pub struct Reader {
     filling_bytes: u64,
     filling_dirs: usize,
     in_flight: VecDeque<Pending<Batch>>,
-    /// The batch that is being handed out.
+    /// The batch whose results [`Reader::next`] returns.
     current: Batch,
     spare: Vec<Vec<u8>>,
 }
@@ -70,13 +73,14 @@ impl Reader {
         }
     }
 
-    /// Whether the workers have enough to do.
+    /// True if the workers have enough batches for now.
     pub fn is_busy(&self) -> bool {
         self.in_flight.len() > 2 * self.pool.threads()
     }
 
-    /// Adds a file of probably `size` bytes; `old` is what its content may be, or be a change of. False if its
-    /// directory cannot be opened: whoever reads the file then learns why.
+    /// Adds a file of probably `size` bytes. `old` describes the content that the file may still have, or of
+    /// which the new content may be a change. Returns false if the directory cannot be opened: the later read
+    /// of the file reports the reason.
     pub fn add(&mut self, path: &Path, size: u64, old: Option<Old>) -> bool {
         let Ok(dir) = self.source.dir_of(path) else { return false };
         if self.filling.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, dir)) {
@@ -92,7 +96,7 @@ impl Reader {
         true
     }
 
-    /// The next file that was added, in order; `None` if there is none.
+    /// Returns the result of the next file, in the order of adding; `None` if no file is left.
     pub fn next(&mut self) -> Option<Ahead> {
         if self.current.files.is_empty() {
             if self.in_flight.is_empty() {

@@ -1,4 +1,5 @@
-//! Storing the content of one file: nothing if it is the old content, a delta where that pays, else whole.
+//! Stores the content of one file: nothing if the content is the old one, a delta if a delta pays, else the
+//! whole content.
 
 use std::fs::File as SourceFile;
 use std::sync::Arc;
@@ -18,19 +19,19 @@ use super::reading::{read_data, FileResult, Read, Shape, Trouble};
 use super::small::{self, deltas_len, longest_delta, Basis, Form, Made, Old, Small, ATTEMPTS};
 use super::stretches::{self, Processed, Purpose, Stretches};
 
-/// A content has at most this many deltas; the next change is stored whole.
+/// A content has at most this many deltas. The next change is stored whole.
 const DELTAS_MAX: usize = 64;
 
-/// What became of a file's content.
+/// How the content of a file was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is the old content.
+    /// The content equals the old content.
     Same,
     Delta,
     Whole,
 }
 
-/// The tools of one run that storing a file needs.
+/// The parts of a run that store a file.
 pub struct Storing<'r, 'j> {
     pub job: &'r mut Job<'j>,
     pub store: &'r mut dyn Store,
@@ -42,14 +43,14 @@ pub struct Storing<'r, 'j> {
     pub buf: &'r mut Vec<u8>,
 }
 
-/// One file of the source, open.
+/// An open file of the source.
 #[derive(Clone, Copy)]
 struct Opened<'f> {
     path: &'f Path,
     file: &'f SourceFile,
 }
 
-/// One pass over a file.
+/// The result of reading a file, after one or more attempts.
 struct Pass {
     shape: Shape,
     hash: Hash,
@@ -60,8 +61,8 @@ struct Pass {
 type Stored = (Entry, Outcome);
 
 impl Storing<'_, '_> {
-    /// What a worker is told of the old content of a file that is `now`. The signature is fetched if the
-    /// content is probably another.
+    /// Describes the old content for the worker that reads a file with the stat `now`. Fetches the old
+    /// signature only if size and mtime say that the content probably changed.
     pub fn old(&mut self, old: Option<&Entry>, now: &Stat) -> Result<Option<Old>> {
         let Some(old) = old else { return Ok(None) };
         let probably_same = old.size() == now.size && old.meta.mtime == now.mtime;
@@ -69,8 +70,8 @@ impl Storing<'_, '_> {
         Ok(Old::of(old, basis))
     }
 
-    /// Stores the content of a file that was read into memory. `old` is the entry of the parent whose
-    /// content it may have, or may be a change of; its archives are all there.
+    /// Stores the content of a file that was read into memory. `old` is an entry of the parent: the content
+    /// may be the same, or a change of the content of `old`. The store has all archives of `old`.
     pub fn store_small(
         &mut self,
         path: &Path,
@@ -105,7 +106,7 @@ impl Storing<'_, '_> {
         }
     }
 
-    /// Decides about bytes whose old content was not known when they were read.
+    /// Chooses how to store bytes that were compared with another old content, or without the old signature.
     fn form_now(&mut self, bytes: &[u8], hash: &Hash, old: Option<&Entry>) -> Result<Form> {
         let old = match old {
             Some(entry) if is_content_of(entry, hash) => Old::of(entry, Basis::Unfetched),
@@ -135,7 +136,8 @@ impl Storing<'_, '_> {
         Ok((entry, Outcome::Whole))
     }
 
-    /// Stores the content of a file of any size, read in pieces. `old` as in [`Storing::store_small`].
+    /// Stores the content of a file of any size, which is read in pieces. `old` as in
+    /// [`Storing::store_small`].
     pub fn store_large(&mut self, path: &Path, file: &SourceFile, old: Option<&Entry>) -> FileResult<Stored> {
         let opened = Opened { path, file };
         let mut shape = Shape::take(file, self.devices)?;
@@ -158,8 +160,8 @@ impl Storing<'_, '_> {
         self.store_whole(opened, shape)
     }
 
-    /// Reads the file and stores it whole as it comes. A file that changes meanwhile leaves an abandoned
-    /// member behind, and is read again.
+    /// Reads the file and stores the content whole while reading. If the file changes meanwhile, the archive
+    /// keeps an abandoned member, and the file is read again.
     fn store_whole(&mut self, opened: Opened, shape: Shape) -> FileResult<Stored> {
         let mut made = None;
         let pass = self.attempts(opened, shape, |this, shape| {
@@ -198,7 +200,8 @@ impl Storing<'_, '_> {
         Ok((entry, Outcome::Whole))
     }
 
-    /// Reads the file and makes a delta. `None` if it grew too long, or the file too short for one.
+    /// Reads the file and makes a delta. `None` if the delta grew too long, or if the file is too short for a
+    /// delta.
     fn try_delta(
         &mut self,
         opened: Opened,
@@ -234,7 +237,7 @@ impl Storing<'_, '_> {
         Ok(Some(self.put_delta(opened.path, pass, made, old)?))
     }
 
-    /// Reads the file for its hash alone. `None` if it is not the old content.
+    /// Reads the file only for its hash. `None` if the content is not the old one.
     fn try_same(&mut self, opened: Opened, shape: Shape, old: &Entry) -> FileResult<Option<Stored>> {
         let pass = self.attempts(opened, shape, |this, shape| {
             let mut stretches = Stretches::new(this.pool, Purpose::Hash);
@@ -246,7 +249,8 @@ impl Storing<'_, '_> {
             })?;
             let hash = stretches.finish()?.hash;
             if !is_content_of(old, &hash) {
-                // A file that is changing is stored as it is found, with one read instead of two.
+                // A changing file is stored in the state in which the next read finds it: one read instead of
+                // two.
                 return Ok((None, Read::Stopped));
             }
             Ok((Some(hash), this.confirm(opened, shape, &hash, read, old)?))
@@ -256,8 +260,9 @@ impl Storing<'_, '_> {
         Ok(same.map(|entry| (entry, Outcome::Same)))
     }
 
-    /// How a read that gave `hash` ended, after a second look where one is needed: the content that `old` has
-    /// needs none, as that much is one version.
+    /// Returns how the read that gave `hash` ended, after a second read where one is needed. A content that
+    /// equals the recorded content of `old` needs no second read: the recorded content is known to be of one
+    /// version.
     fn confirm(
         &mut self,
         opened: Opened,
@@ -272,8 +277,9 @@ impl Storing<'_, '_> {
         look_again(opened, shape, hash, self.job, self.pool, self.buf)
     }
 
-    /// Runs `attempt` until the file holds still, [`ATTEMPTS`] times at most; then it is a problem. It
-    /// gives the hash of what it read and how the read ended; without a hash, that is the end of it.
+    /// Runs `attempt` until the file did not change meanwhile, at most [`ATTEMPTS`] times. A file that
+    /// changed in every attempt is reported as a problem. `attempt` returns the hash of the bytes that it
+    /// read, and how the read ended. If `attempt` returns no hash, `attempts` ends at once with `None`.
     fn attempts(
         &mut self,
         opened: Opened,
@@ -300,13 +306,14 @@ impl Storing<'_, '_> {
         self.job.trouble(ProblemKind::Changed, path.as_bytes(), error)
     }
 
-    /// The signature against which a delta of `old` can be made, if one may be. An error ends the backup.
+    /// Returns the signature for a delta against the content of `old`; [`Basis::None`] if no delta can be
+    /// made or would pay. An error ends the backup.
     fn basis(&mut self, old: &Entry, new_len: u64) -> Result<Basis> {
         let (Some(sig), Some(file)) = (&old.place.sig, old.file()) else { return Ok(Basis::None) };
         let deltas = old.place.content.len().saturating_sub(1);
         let worth = longest_delta(new_len, deltas_len(old)) > 0 && deltas < DELTAS_MAX;
         let useful = worth && Params::for_len(new_len).is_some();
-        // A SigVault that is gone was told of when the parent was opened.
+        // `Parent::new` has already reported a SigVault that is gone.
         let parent = self.parent.as_deref_mut().filter(|parent| useful && parent.has_signature(old));
         let Some(parent) = parent else { return Ok(Basis::None) };
         match parent.signature(self.store, sig, file.data_len(), self.job) {
@@ -316,7 +323,7 @@ impl Storing<'_, '_> {
         }
     }
 
-    /// [`Storing::basis`], parsed. One that cannot be used is a problem.
+    /// Like [`Storing::basis`], but parsed. A signature that cannot be used is reported as a problem.
     fn signature_of(
         &mut self,
         path: &Path,
@@ -338,7 +345,7 @@ impl Storing<'_, '_> {
         }
     }
 
-    /// The new entry with the content that the parent has.
+    /// Makes an entry with the parent's content and signature.
     fn same(&mut self, path: &Path, pass: Pass, old: &Entry) -> Result<Entry> {
         let mut entry = self.new_entry(path, &pass)?;
         if let Some(parent) = self.parent.as_deref_mut() {
@@ -357,7 +364,7 @@ impl Storing<'_, '_> {
         Ok((entry, Outcome::Delta))
     }
 
-    /// Notes where the whole copy lies.
+    /// Records where the whole copy lies in the archive.
     fn put_whole(&mut self, entry: &mut Entry, offset: u64) {
         let len = entry.file().map_or(0, File::data_len);
         if len > 0 {
@@ -373,8 +380,8 @@ impl Storing<'_, '_> {
         Ok(())
     }
 
-    /// The entry of what was read, its content's place still to be noted. Extended attributes that could
-    /// not be read are a problem, and dirty.
+    /// Makes the entry of a file that was read; the caller adds the place of the content. Extended attributes
+    /// that could not be read are reported as a problem, and make the entry dirty.
     fn new_entry(&mut self, path: &Path, pass: &Pass) -> Result<Entry> {
         let Shape { stat, holes, incomplete, .. } = &pass.shape;
         if let Some(error) = incomplete {
@@ -388,8 +395,8 @@ impl Storing<'_, '_> {
     }
 }
 
-/// Reads the file once more where its stamps do not prove that it held still. [`Read::Still`] if that gives the
-/// same `hash`.
+/// Reads the file once more if its stamps do not prove that the file held still. [`Read::Still`] if the
+/// second read gives the same `hash`.
 fn look_again(
     opened: Opened,
     shape: &Shape,
@@ -404,7 +411,7 @@ fn look_again(
     shape.pause();
     let mut stretches = Stretches::new(pool, Purpose::Hash);
     let read = read_data(opened.file, shape, buf, |piece| {
-        // Neither progress nor the count of bytes knows of second looks.
+        // A second read counts neither as progress nor as bytes read.
         job.pulse()?;
         stretches.update(piece)?;
         Ok(true)
@@ -418,7 +425,8 @@ fn count_read(job: &mut Job, piece: &[u8]) -> Result<()> {
     job.advance(piece.len() as u64)
 }
 
-/// True if `old` has this content, all of one version, and no holes that may have changed.
+/// True if the content equals the content of `old`, the recorded content is of one version, and there are no
+/// holes that may have moved.
 fn is_all_of(old: &Entry, hash: &Hash, shape: &Shape) -> bool {
     is_content_of(old, hash) && !old.place.dirty && shape.holes.is_empty()
 }

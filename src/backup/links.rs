@@ -1,4 +1,4 @@
-//! The hard-link sets of the source: which names are one file.
+//! The hard-link sets of the source: the names that belong to one file.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,13 @@ use super::scan::LinkCounts;
 use crate::entry::{Entry, Node};
 use crate::platform::Stat;
 
-/// Goes by the inodes that the first pass saw. The second pass finds other files under some of these names, and
-/// inodes that were freed and used again: names are joined only where what was stored is the same.
+/// Joins names by the inodes that the first pass saw. When the second pass reads a name, another file may
+/// have taken the name, or the inode may have been freed and used again. So two names are joined only if the
+/// same content was stored for both.
 pub struct Links {
-    /// Names of each inode that has several.
+    /// The number of names of each inode that has several names.
     counts: LinkCounts,
-    /// The entry of each that was stored last under a name of its own.
+    /// For each inode, the entry that was stored last with a content of its own.
     sets: HashMap<(u64, u64), Entry>,
     last_number: u64,
 }
@@ -25,14 +26,16 @@ impl Links {
         self.counts.contains_key(&stat.id())
     }
 
-    /// The entry of the name of a set that others may be links of.
+    /// The entry that was stored last for the inode of `stat`. A further name may become a link to this
+    /// entry.
     pub fn first(&self, stat: &Stat) -> Option<&Entry> {
         self.sets.get(&stat.id())
     }
 
-    /// Gives the entry of a file that the first pass saw as `stat`, and whose content is stored under its own name,
-    /// the number of its set: that of the name before it if both have the same content, else a new one, which the
-    /// names to come join. 0 if it is in none.
+    /// Sets the hard-link number of `entry`, a file that the first pass saw as `stat` and whose content is
+    /// stored under this name. If the previous name of the set has the same content, `entry` gets the number
+    /// of that name. Otherwise `entry` gets a new number, which later names of the same content share. 0 if
+    /// `entry` belongs to no set.
     pub fn join(&mut self, entry: &mut Entry, stat: &Stat) {
         let in_set = self.has_several(stat) && entry.place.ino == stat.ino;
         let number = match self.sets.get(&stat.id()).filter(|_| in_set) {

@@ -1,6 +1,6 @@
-//! Making a snapshot: walk, compare with the parent, store what changed, commit.
+//! Makes a snapshot: walks the source, compares it with the parent, stores the changes, commits.
 //!
-//! Full and incremental are one path; a full is an increment whose parent is the empty state.
+//! A full backup and an increment run the same code: a full is an increment whose parent is the empty state.
 //!
 //! ```text
 //! pass 1   walk (sorted) --> tasks --+
@@ -48,18 +48,19 @@ use crate::walk::Source;
 use parent::Parent;
 use run::Run;
 
-/// Makes a full backup of `source`. Errors: `Io` when the source cannot be read, `Mismatch` when the key
-/// belongs to another source, `Busy` when the key is locked, `Unsupported` when the store cannot be written, and the store's own.
+/// Makes a full backup of `source`. Errors: `Io` if the source cannot be read, `Mismatch` if the key belongs
+/// to another source, `Busy` if the key is locked, `Unsupported` if the store cannot be written, and the
+/// errors of the store.
 pub fn full(store: &mut dyn Store, source: &std::path::Path, job: &mut Job) -> Result<()> {
     backup(store, source, job, SnapshotKind::Full)
 }
 
-/// Makes an increment: like [`full`], but `NotFound` when the key has no snapshot to build on.
+/// Makes an increment. Like [`full`], and also `NotFound` if the key has no snapshot to build on.
 pub fn incremental(store: &mut dyn Store, source: &std::path::Path, job: &mut Job) -> Result<()> {
     backup(store, source, job, SnapshotKind::Incremental)
 }
 
-/// Where the source is and what its series is called.
+/// The source directory, and the identity of its series of snapshots.
 struct Origin {
     root: Dir,
     /// Absolute path, raw bytes.
@@ -75,7 +76,7 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
     job.report.date = Time::now();
     job.report.key = Some(origin.key.clone());
     if kind == SnapshotKind::Incremental {
-        // Before the lock, which would leave a trace in a store whose name was mistyped.
+        // The check comes before the lock, because a lock leaves a file in a store whose name was mistyped.
         let catalog = Catalog::read(store, &origin.key)?;
         if catalog.states().next().is_none() {
             return Err(nothing_to_build_on(&catalog, &origin));
@@ -120,7 +121,8 @@ fn open_source(source: &std::path::Path, job: &Job) -> Result<Origin> {
     })
 }
 
-/// One key is one source on one host; an increment needs something to build on.
+/// Checks that the key belongs to this source and this host, and that an increment has a snapshot to build
+/// on.
 fn check_previous(
     previous: Option<&StateReader>,
     catalog: &Catalog,
@@ -160,15 +162,15 @@ fn nothing_to_build_on(catalog: &Catalog, origin: &Origin) -> Error {
     Error::new(Kind::NotFound, "make an increment of", detail).at(&origin.path)
 }
 
-/// A snapshot in the making.
+/// A snapshot that is being made.
 struct Snapshot {
     origin: Origin,
     catalog: Catalog,
     header: Header,
-    /// The state that is built on; `None` for a full.
+    /// The parent state; `None` for a full.
     basis: Option<StateReader>,
     guard: Guard,
-    /// The newest snapshot held more than its root.
+    /// The newest snapshot has entries besides its root.
     previous_had_entries: bool,
 }
 
@@ -236,7 +238,7 @@ impl Snapshot {
         refuse_own(&self.origin, &own)?;
         let mut scan = scan::scan(self.origin.root, basis, &self.guard, own, &pool, job)?;
         if let Some(code) = scan.root_trouble.filter(|_| scan.empty) {
-            // Of what it holds nothing was seen: no backup of nothing.
+            // No entry of the source was seen. An empty snapshot would look like a deletion of all files.
             let error = std::io::Error::from_raw_os_error(code);
             return Err(Error::io("list the source", &self.origin.path, &error));
         }
@@ -277,7 +279,7 @@ impl Snapshot {
     }
 }
 
-/// A backup of its own store would hold nothing else.
+/// Refuses to back up the store itself, or another place of the backup, such as the cache.
 fn refuse_own(origin: &Origin, own: &OwnPlaces) -> Result<()> {
     let root = origin.root.stat_self().map_err(|e| Error::io("look at the source", &origin.path, &e))?;
     match own.what(root.id()) {
@@ -286,7 +288,7 @@ fn refuse_own(origin: &Origin, own: &OwnPlaces) -> Result<()> {
     }
 }
 
-/// The device of the root, if the clock of this machine makes its stamps.
+/// The device of the root, if this machine's clock makes the stamps of its file system.
 fn local_device(root: &Dir) -> Option<u64> {
     let stat = root.stat_self().ok().filter(|_| FileSystem::of(root).is_local);
     stat.map(|stat| stat.dev)

@@ -1,9 +1,9 @@
-//! Where in the tree the second pass is.
+//! The directories above the current entry of the second pass.
 
 use crate::entry::is_within;
 
-/// The directories that the entry written last lies in, itself included if it is one. They are prefixes of
-/// one path, so that depth costs a number each.
+/// The directories that contain the entry written last, and that entry if it is a directory. All of them are
+/// prefixes of one path, so each directory costs one number.
 #[derive(Default)]
 pub struct OpenDirs {
     path: Vec<u8>,

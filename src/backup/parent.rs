@@ -1,4 +1,5 @@
-//! The snapshot an increment builds on: its entries, which of its archives are still there, its signatures.
+//! The parent snapshot of an increment: its entries, its archives that the store still has, and its
+//! signatures.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -12,18 +13,20 @@ use crate::store::{archive_fault, Cache, Catalog, Store, NEW_FULL};
 
 use super::vaults::Vaults;
 
-/// What is known of the archives of the state that is built on.
+/// The parent state, and which of its archives can be used.
 pub struct Parent {
     trailer: Arc<Trailer>,
-    /// For each of its archives: is it in the store, of the right size?
+    /// For each archive of the parent: the store lists it with the recorded size.
     present: Vec<bool>,
-    /// For each: a SigVault that only the cache can stand in for. The new state cannot name it.
+    /// For each archive of the parent: a SigVault that the store lost, but whose signatures the cache has.
+    /// The new state cannot name such a SigVault.
     only_cached: Vec<bool>,
     vaults: Vaults,
 }
 
 impl Parent {
-    /// Archives that are gone are problems: what they held will be stored again.
+    /// Finds out which archives of the parent can be used. Lost archives are reported as problems: the backup
+    /// stores their contents again.
     pub fn new(
         trailer: Arc<Trailer>,
         catalog: &Catalog,
@@ -52,31 +55,32 @@ impl Parent {
         &self.trailer.archives
     }
 
-    /// Whether every archive that an entry's content needs is there.
+    /// Whether the store has every archive that the entry's content needs.
     pub fn has_content(&self, entry: &Entry) -> bool {
         entry.place.content.iter().all(|range| is(&self.present, range))
     }
 
-    /// Whether the new state can say of an entry what the old one says: every archive stays.
+    /// Whether the new state can record the entry exactly as the parent does: the store has every archive of
+    /// its content and of its signature.
     pub fn keeps(&self, recorded: &Recorded) -> bool {
         let kept = |range: &Range| is(&self.present, range) && !is(&self.only_cached, range);
         recorded.content().iter().chain(recorded.sig().unwrap_or_default()).all(kept)
     }
 
-    /// Whether an entry's signature is to be had, in the store or in the cache.
+    /// Whether the entry's signature can be read from the store or the cache.
     pub fn has_signature(&self, entry: &Entry) -> bool {
         let there = |range: &Range| is(&self.present, range) || is(&self.only_cached, range);
         entry.place.sig.as_ref().is_some_and(|sig| sig.ranges.iter().all(there))
     }
 
-    /// Whether the new state can name what an entry's signature lies in.
+    /// Whether the new state can name the archives that hold the entry's signature.
     fn keeps_signature(&self, entry: &Entry) -> bool {
         let kept = |range: &Range| is(&self.present, range) && !is(&self.only_cached, range);
         entry.place.sig.as_ref().is_some_and(|sig| sig.ranges.iter().all(kept))
     }
 
-    /// The bytes of the signature of an entry's content of `data_len` bytes. An error says why it cannot be
-    /// used: the file is then stored whole.
+    /// Reads the signature of an entry whose content has `data_len` bytes. The error says why the signature
+    /// cannot be used; the file is then stored whole.
     pub fn signature(
         &mut self,
         store: &mut dyn Store,
@@ -87,8 +91,9 @@ impl Parent {
         self.vaults.read(store, sig, data_len, job)
     }
 
-    /// Where the content and the signature of an entry of the parent lie, in the numbers of the new state. A
-    /// signature that only the cache has is stored again, so that the store has everything afterwards.
+    /// Returns the places of the content and the signature of a parent entry, with the archive numbers of the
+    /// new state. A signature that only the cache has is stored again, so that afterwards the store has all
+    /// signatures.
     pub fn carry(
         &mut self,
         archives: &mut Archives,
@@ -106,7 +111,8 @@ impl Parent {
         Ok((content, self.save(archives, store, old, (file, sig), job)?))
     }
 
-    /// Stores a signature again. One that is lost costs a whole copy when its file changes.
+    /// Stores a signature again. If that fails, a problem is reported, and the file is stored whole at its
+    /// next change.
     fn save(
         &mut self,
         archives: &mut Archives,
@@ -134,7 +140,7 @@ fn is(flags: &[bool], range: &Range) -> bool {
     flags.get(range.archive as usize).copied().unwrap_or(false)
 }
 
-/// Lists an archive that is not in the store, or of another size there.
+/// Reports an archive that the store does not have, or has with another size.
 fn tell_lost(archive: &ArchiveRef, kind: Kind, what: &str, job: &mut Job) -> Result<()> {
     let detail = format!(
         "{what}; what it held is stored again as far as the source still has it; older snapshots have lost it; \

@@ -1,4 +1,4 @@
-//! One read of one file of the source: what it was when opened, its bytes, whether it held still.
+//! One read of one source file: its stat and holes when it was opened, its bytes, and whether it held still.
 
 use std::fs::File;
 use std::io;
@@ -12,16 +12,17 @@ use crate::platform::{self, FileKind, Names, Stat};
 use crate::stamp::Time;
 use crate::walk::Devices;
 
-/// Bytes read at a time.
+/// Bytes of one read.
 pub const CHUNK: usize = 256 << 10;
-/// Holes recorded of one file; what lies beyond is stored as zeros. An entry's line stays small.
+/// At most this many holes of a file are recorded, so that the line of an entry stays small. Holes behind
+/// them are stored as zeros.
 const HOLES_MAX: usize = 100_000;
 
-/// A writer that waits for its core gets it again within this time, almost always.
+/// A writer that waits for its core almost always gets it back within this time.
 const WRITE_PAUSE: Duration = Duration::from_millis(10);
-/// And one that waited for longer is not waited for.
+/// The backup does not wait for a writer whose stamp is older than this.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
-/// File systems with whole seconds have ticks of one or two.
+/// The longest tick of a file system that stamps in whole seconds: ticks are one or two seconds.
 const COARSEST_TICK: Duration = Duration::from_secs(2);
 
 /// Why a file could not be stored.
@@ -29,7 +30,7 @@ const COARSEST_TICK: Duration = Duration::from_secs(2);
 pub enum Trouble {
     /// The source's fault: a problem of this entry.
     Source(io::Error),
-    /// Everything else ends the backup.
+    /// Any other error: ends the backup.
     Fatal(Error),
 }
 
@@ -47,7 +48,7 @@ impl From<Error> for Trouble {
 
 pub type FileResult<T> = Result<T, Trouble>;
 
-/// A file as it was just before it was read.
+/// The stat, holes and extended attributes of a file, taken just before the file is read.
 #[derive(Debug)]
 pub struct Shape {
     pub stat: Stat,
@@ -55,16 +56,18 @@ pub struct Shape {
     pub xattrs: Xattrs,
     /// Why the extended attributes could not be read.
     pub incomplete: Option<io::Error>,
-    /// Equal stamps after the read prove that the file held still; else only a second read does.
+    /// Equal stamps after the read prove that the file held still. If false, only a second read can prove
+    /// that.
     pub is_settled: bool,
-    /// A write that set the stamps may still be going on.
+    /// The write that set the stamps may still be going on.
     is_just_written: bool,
 }
 
 type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Shape {
-    /// What `file` is now. Extended attributes that cannot be read leave the rest as it is.
+    /// Takes the shape of `file` as it is now. If the extended attributes cannot be read, the other fields
+    /// are still valid.
     pub fn take(file: &File, devices: &Devices) -> FileResult<Self> {
         let now = Time::now();
         let stat = platform::stat_file(file)?;
@@ -81,8 +84,9 @@ impl Shape {
         Ok(Shape { stat, holes, xattrs, incomplete, is_settled, is_just_written })
     }
 
-    /// Pauses if the file was written just now, and says so: a writer that lost its core half-way through a write
-    /// has left a half of each version, and two reads in a row find the same.
+    /// Pauses if the file was written just now, and returns whether it paused. Without a pause two reads in a
+    /// row could find the same torn content: a writer that lost its core in the middle of a write has left
+    /// half of each version.
     pub fn pause(&self) -> bool {
         if self.is_just_written {
             std::thread::sleep(WRITE_PAUSE);
@@ -90,7 +94,7 @@ impl Shape {
         self.is_just_written
     }
 
-    /// True if `file` still has the holes that it had.
+    /// True if `file` still has the same holes.
     pub fn has_holes_of(&self, file: &File) -> FileResult<bool> {
         Ok(holes(file, self.stat.size)? == self.holes)
     }
@@ -105,23 +109,24 @@ impl Shape {
     }
 }
 
-/// Whether a write that set `ctime`, as it does when it begins, may have to wait for its core since. However many
-/// files there are, the pauses end soon: as time goes on, stamps leave the span.
+/// Whether the write that set `ctime` may still wait for its core: the stamp is set when a write begins. The
+/// pauses end soon even with many files: while the backup waits, the stamps of the other files grow too old
+/// for a pause.
 fn is_just_written(ctime: Time, now: Time) -> bool {
     let age = now.to_nanos() - ctime.to_nanos();
     let whole_seconds = if ctime.nanos == 0 { COARSEST_TICK } else { Duration::ZERO };
-    // A clock of another machine may be ahead by as much.
+    // The clock of another machine may be ahead by up to `COARSEST_TICK`.
     (-(COARSEST_TICK.as_nanos() as i128)..(whole_seconds + LONGEST_WAIT).as_nanos() as i128).contains(&age)
 }
 
 fn holes(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
-    // Its count of blocks does not tell: blocks of attributes are among them.
+    // The stat's count of blocks cannot show holes, because blocks of attributes are included in it.
     let mut holes = if size > 0 { platform::holes(file, size)? } else { Vec::new() };
     holes.truncate(HOLES_MAX);
     Ok(holes)
 }
 
-/// The metadata of something that is open, if only as a path.
+/// The metadata of an open file, also of one that was opened only as a path (`O_PATH`).
 pub fn metadata(stat: &Stat, fd: BorrowedFd<'_>, names: &mut Names) -> io::Result<Metadata> {
     let xattrs = platform::read_xattrs(fd)?;
     Ok(Metadata { xattrs, ..stat.metadata(names) })
@@ -130,16 +135,17 @@ pub fn metadata(stat: &Stat, fd: BorrowedFd<'_>, names: &mut Names) -> io::Resul
 /// How a read ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// To the end, and the file held still.
+    /// The read reached the end, and the file held still.
     Still,
-    /// To the end, but the file changed meanwhile.
+    /// The read reached the end, but the file changed meanwhile.
     Changed,
-    /// Not to the end: `feed` wanted no more.
+    /// `feed` returned false before the end.
     Stopped,
 }
 
-/// Reads the data of `file` in the shape it had, start to end, and hands it to `feed`, which says whether
-/// to go on. What is missing at the end of a file that shrank is read as zeros.
+/// Reads the data of `file` from start to end, with the size and holes of `shape`, and hands each piece to
+/// `feed`. The read stops when `feed` returns false. If the file has become shorter, the missing bytes are
+/// read as zeros.
 pub fn read_data(
     file: &File,
     shape: &Shape,
@@ -168,8 +174,8 @@ pub fn read_data(
     Ok(if still { Read::Still } else { Read::Changed })
 }
 
-/// Appends the data of `file` in the shape it had to `buf`, zeros for what is missing at its end. Returns
-/// whether the file held still.
+/// Appends the data of `file` to `buf`, with the size and holes of `shape`. If the file has become shorter,
+/// the missing bytes are zeros. Returns whether the file held still.
 pub fn read_into(file: &File, shape: &Shape, buf: &mut Vec<u8>) -> FileResult<bool> {
     let mut at = buf.len();
     buf.resize(at + shape.data_len() as usize, 0);
@@ -210,7 +216,7 @@ mod tests {
         let at = |secs, millis: u32| Time { secs, nanos: millis * 1_000_000 };
         let fine = |millis| is_just_written(at(50, 500), at(50, millis));
         assert!(fine(500) && fine(599) && !fine(600) && !fine(999));
-        // Of a stamp in whole seconds the rest is not known.
+        // A stamp in whole seconds hides the fraction of the second.
         let whole = |secs, millis| is_just_written(at(50, 0), at(secs, millis));
         assert!(whole(50, 0) && whole(51, 999) && whole(52, 99) && !whole(52, 100));
         assert!(whole(48, 0) && !whole(47, 999), "a clock that is ahead, and one that is wrong");

@@ -1,5 +1,5 @@
-//! The second pass: every path of the parent and the source, in order, becomes an entry of the new state,
-//! or is gone.
+//! The second pass. Each path of the parent and of the source, in order, becomes an entry of the new state or
+//! counts as deleted.
 
 use std::collections::VecDeque;
 use std::io;
@@ -27,10 +27,10 @@ use super::scan::{facts, Origins, Scan};
 use super::small::{self, IN_MEMORY};
 use super::tasks::{Finding, Task, Tasks, What};
 
-/// Steps planned before the first of them is completed, at most.
+/// At most this many steps wait to be completed.
 const STEPS_MAX: usize = 1024;
 
-/// What the second pass works with.
+/// The second pass and everything that it uses.
 pub struct Run<'r, 'j> {
     pub job: &'r mut Job<'j>,
     pub store: &'r mut dyn Store,
@@ -42,40 +42,41 @@ pub struct Run<'r, 'j> {
     pool: Arc<Pool>,
     /// Reads the files of `steps`.
     reader: Reader,
-    /// What is to be completed next, in order.
+    /// The steps that wait to be completed, in path order.
     steps: VecDeque<Step>,
     names: Names,
     devices: Arc<Devices>,
     links: Links,
     origins: Origins,
-    /// Where an entry carried forward may stand.
+    /// The directories in which an entry may be carried forward.
     open_dirs: OpenDirs,
-    /// Paths below which nothing counts as deleted: what was not seen there may still be there.
+    /// Paths that could not be read whole. A missing path below them may still exist, so it does not count as
+    /// deleted.
     unseen: Vec<Path>,
     buf: Vec<u8>,
 }
 
-/// A path of the parent, the source or both, on its way to becoming an entry.
+/// A path of the parent, the source or both that has no new entry yet.
 enum Step {
     Carry(Recorded),
     Pair {
         pair: Pair<Entry, Finding>,
-        /// Its file is being read: the next result of the reader is this one's.
+        /// The reader has the file: the next result of the reader belongs to this step.
         ahead: bool,
     },
 }
 
-/// An entry of the parent whose content a new name may have.
+/// A parent entry whose content may have come under a new name.
 struct Origin {
     entry: Entry,
-    /// Its path is gone: if the content is the same, it was moved.
+    /// The path of the entry is gone. If the content is the same, the file was moved.
     deleted: bool,
 }
 
-/// How a path's new entry came about.
+/// A new entry, with how it is counted and reported.
 struct Made {
     entry: Entry,
-    /// How it is counted; an entry carried forward is not.
+    /// The counter of the entry; `None` for an entry that is carried forward.
     counter: Option<Counter>,
     what: u32,
 }
@@ -116,7 +117,7 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    /// Turns all pairs into entries.
+    /// Makes the new entries of all paths, then reports the deleted entries.
     pub fn go(&mut self, parent: Option<&mut StateReader>, scan: Scan) -> Result<()> {
         self.job.phase(Phase::Read, scan.entries, scan.bytes)?;
         self.run(parent, scan.tasks)?;
@@ -126,7 +127,7 @@ impl<'r, 'j> Run<'r, 'j> {
         self.job.phase_done()
     }
 
-    /// Completes the tasks in order, with as many files read ahead as keep the workers busy.
+    /// Completes the tasks in order, and reads enough files ahead to keep the workers busy.
     fn run(&mut self, parent: Option<&mut StateReader>, mut tasks: Tasks) -> Result<()> {
         let mut records = parent.map(StateReader::recorded).transpose()?;
         loop {
@@ -159,7 +160,7 @@ impl<'r, 'j> Run<'r, 'j> {
         Ok(Step::Pair { pair, ahead })
     }
 
-    /// Writes the parent's entry again as it stands.
+    /// Writes the parent's entry again without a change.
     fn carry(&mut self, recorded: &Recorded) -> Result<()> {
         let path = recorded.path();
         self.job.step(path)?;
@@ -180,8 +181,8 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    /// Has a worker read a small file that will probably be stored. What is decided here is only a guess of
-    /// what [`Run::file`] will want when the steps before have been completed.
+    /// Hands a small file that will probably be stored to a worker, and returns whether it did. The choice is
+    /// a guess: [`Run::file`] decides again after the steps before this one are completed.
     fn read_ahead(&mut self, pair: &Pair<Entry, Finding>) -> Result<bool> {
         let (old, finding) = match pair {
             Pair::Old(_) => return Ok(false),
@@ -236,7 +237,8 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    /// A path of the parent that the walk did not give: deleted, unless its directory was not seen whole.
+    /// Handles a parent path that the walk did not find. The path is deleted, unless its directory was not
+    /// read whole.
     fn unseen_entry(&mut self, old: Entry) -> Result<()> {
         self.leave_unseen(old.path.as_bytes());
         if self.unseen.is_empty() {
@@ -263,12 +265,12 @@ impl<'r, 'j> Run<'r, 'j> {
     fn vanished(&mut self, path: &Path, old: Option<Entry>) -> Result<()> {
         let error = Error::new(Kind::NotFound, "read", "it vanished during the backup").at(path);
         self.job.trouble(ProblemKind::Vanished, path.as_bytes(), error)?;
-        // It may come back, as when a program replaces a file by removing it first.
+        // The file may come back: some programs replace a file by removing it first.
         self.state.omissions.add(path, OmissionCause::Unread);
         old.map_or(Ok(()), |old| self.gone(&old))
     }
 
-    /// Lists the problem and keeps the previous version, if there is one.
+    /// Reports the problem, and keeps the parent's version if there is one.
     fn unreadable(&mut self, path: &Path, op: &str, error: &io::Error, old: Option<Entry>) -> Result<()> {
         let error = Error::io(op, path, error);
         self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)?;
@@ -281,10 +283,11 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    /// Keeps the parent's entry, dirty: restored like any other, read again next time.
+    /// Keeps the parent's entry and marks it dirty: a restore treats it like other entries, and the next
+    /// backup reads the file again.
     fn carry_forward(&mut self, old: Entry) -> Result<()> {
         if !old.path.parent().is_none_or(|dir| self.open_dirs.has(dir)) {
-            // Where its directory was, there is something else now.
+            // The path of its directory is now something else.
             self.state.omissions.add(&old.path, OmissionCause::Unread);
             return self.gone(&old);
         }
@@ -304,7 +307,7 @@ impl<'r, 'j> Run<'r, 'j> {
         self.write(Made { entry, counter: None, what: change::KEPT }, Some(&old))
     }
 
-    /// Below a directory whose listing broke off nothing counts as deleted.
+    /// Reports a listing that broke off. Below that directory no missing path counts as deleted.
     fn tell_broken(&mut self, path: &Path, broken: Option<i32>) -> Result<()> {
         self.leave_unseen(path.as_bytes());
         let Some(code) = broken else { return Ok(()) };
@@ -314,7 +317,8 @@ impl<'r, 'j> Run<'r, 'j> {
         Ok(())
     }
 
-    /// Anything but a file. A directory is `unseen` that could not be listed whole.
+    /// Makes the entry of a path that is not a file. `unseen` marks a directory that could not be listed
+    /// whole.
     fn node(
         &mut self,
         path: &Path,
@@ -345,8 +349,8 @@ impl<'r, 'j> Run<'r, 'j> {
         self.write(made, old.as_ref())
     }
 
-    /// The metadata of something that is not a file. What is gone or replaced by now keeps what the first
-    /// pass saw, dirty.
+    /// Reads the metadata of an entry that is not a file. If the entry is gone or replaced by now, it gets
+    /// the stat of the first pass, and is dirty.
     fn node_metadata(&mut self, path: &Path, stat: &Stat) -> Result<(Metadata, bool)> {
         let opened = self.source.open_path(path).and_then(|fd| {
             let now = platform::stat_fd(fd.as_fd())?;
@@ -362,7 +366,7 @@ impl<'r, 'j> Run<'r, 'j> {
         })
     }
 
-    /// Carries the parent's entry over as it is.
+    /// Takes the parent's entry over with the inode of `stat`, which may be another.
     fn unchanged(&mut self, mut entry: Entry, stat: &Stat) -> Result<()> {
         if let Some(parent) = &mut self.parent {
             (entry.place.content, entry.place.sig) =
@@ -395,19 +399,19 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    /// Whether a file's old content is there to be kept.
+    /// Whether `old` is a file whose content the store still has.
     fn has_content(&self, old: &Entry) -> bool {
         old.file().is_some() && self.parent.as_ref().is_some_and(|parent| parent.has_content(old))
     }
 
-    /// The entry of another path whose content a file may have that is new, or another one than its path was
-    /// `old` for.
+    /// Finds a parent entry of another path that may have the content of this file. `old` is the parent entry
+    /// of this path; with an equal inode the file was not moved here.
     fn origin(&self, stat: &Stat, old: Option<&Entry>) -> Option<Origin> {
         if old.is_some_and(|old| old.place.ino == stat.ino) {
             return None;
         }
         let (entry, deleted) = self.origins.find(stat)?;
-        // What takes the place of something was not moved, but changed it.
+        // A file that replaces another one counts as a change of its path, not as a move.
         let deleted = deleted && old.is_none();
         self.has_content(entry).then(|| Origin { entry: entry.clone(), deleted })
     }
@@ -425,8 +429,8 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    /// Stores a file, read ahead or now. If it turned out to have the content of another path, that comes back
-    /// too.
+    /// Stores a file that was read ahead, or reads it now. Also returns the parent entry of another path, if
+    /// the content is the same.
     fn store_file(
         &mut self,
         path: &Path,
@@ -485,7 +489,7 @@ impl<'r, 'j> Run<'r, 'j> {
         self.write_linked(made, stat, Some(&origin.entry))
     }
 
-    /// Another name of the same file, if that was stored already and is still what it was then.
+    /// The name of the same file that was stored before, if the file has not changed since then.
     fn first_name(&mut self, path: &Path, stat: &Stat) -> Option<Entry> {
         let first = self.links.first(stat)?;
         let now = self.source.stat(path).ok()?;
@@ -493,7 +497,7 @@ impl<'r, 'j> Run<'r, 'j> {
         is_same.then(|| first.clone())
     }
 
-    /// Writes a further name of a file, to a full's archive as a link.
+    /// Writes a further name of a file. A full's archive gets the name as a hard link.
     fn link(&mut self, path: &Path, first: Entry, old: Option<&Entry>) -> Result<()> {
         let entry = Entry { path: path.clone(), ..first };
         if self.archives.is_full() {
@@ -504,13 +508,13 @@ impl<'r, 'j> Run<'r, 'j> {
         self.write(judge(entry, old, outcome), old)
     }
 
-    /// Writes the entry of a file that has its content under this name, with the number of its hard-link set.
+    /// Writes the entry of a file whose content is stored under this name, with its hard-link number.
     fn write_linked(&mut self, mut made: Made, stat: &Stat, old: Option<&Entry>) -> Result<()> {
         self.links.join(&mut made.entry, stat);
         self.write(made, old)
     }
 
-    /// Writes an entry to the state and tells of it.
+    /// Writes an entry to the state and reports the change.
     fn write(&mut self, made: Made, old: Option<&Entry>) -> Result<()> {
         let Made { entry, counter, what } = made;
         self.open_dirs.pass(entry.path.as_bytes(), entry.node == Node::Dir);
@@ -527,7 +531,7 @@ impl<'r, 'j> Run<'r, 'j> {
     }
 }
 
-/// The next of the entries that the first pass went through.
+/// Reads the next entry of the parent. The first pass has read the same entries, so an early end is a bug.
 fn next<'r>(records: &'r mut Option<Records<'_>>) -> Result<&'r Recorded> {
     let next = match records {
         Some(records) => records.advance()?,
@@ -541,7 +545,7 @@ fn same_content(entry: &Entry, old: Option<&Entry>) -> bool {
     old.is_some_and(|old| hash(old).is_some() && hash(old) == hash(entry))
 }
 
-/// What an entry is beside the old one of its path.
+/// Compares an entry with the parent's entry of the path, and chooses its counter and change bits.
 fn judge(entry: Entry, old: Option<&Entry>, outcome: Outcome) -> Made {
     let Some(old) = old else {
         return Made { entry, counter: Some(Counter::Created), what: change::CREATED };

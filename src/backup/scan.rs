@@ -1,5 +1,6 @@
-//! The first pass: walk the source into a spool and learn, by comparing with the parent, what the second
-//! pass cannot know in time: what was deleted, what is linked, how much there is to read.
+//! The first pass. It walks the source, compares each path with the parent, and writes the tasks to a spool.
+//! So the second pass knows from its start which entries were deleted, which names are hard links, and how
+//! much there is to read.
 
 use std::collections::hash_map::{Entry as Slot, HashMap};
 use std::sync::Arc;
@@ -19,29 +20,31 @@ use super::parent::Parent;
 use super::tasks::{Finding, Task, Tasks, TasksWriter, What};
 use crate::format::{OmissionCause, Omissions, Recorded, StateReader};
 
-/// Entries of each kind remembered as possible origins of moved files; past it moved files are stored again.
+/// At most this many entries are remembered in each map of origins. The contents of further moved files are
+/// stored again.
 const ORIGINS_MAX: usize = 50_000;
-/// About how much memory all of them take at most, in bytes: extended attributes, holes and deltas make entries large.
+/// The most memory of all origins, about, in bytes. Extended attributes, holes and deltas make some entries
+/// large.
 const ORIGINS_BYTES_MAX: usize = 64 << 20;
 
-/// What identifies a file that was moved: inode, size, mtime. The hash decides.
+/// Identifies a file that may have been moved: inode, size, mtime. Equal hashes then prove the move.
 type Identity = (u64, u64, Time);
 
-/// Contents of the parent that a new name may turn out to have.
+/// Parent entries whose content may have come under a new name.
 #[derive(Default)]
 pub struct Origins {
-    /// Of paths that are gone.
+    /// Entries whose path is gone.
     deleted: HashMap<Identity, Deleted>,
-    /// Of paths that are still there: of files with several names, and of files that another one took the
-    /// place of, as when logs are rotated.
+    /// Entries whose path still exists: files with several names, and files that another file replaced, for
+    /// example when logs are rotated.
     standing: HashMap<Identity, Entry>,
-    /// Memory of all entries.
+    /// The memory of all entries, about, in bytes.
     bytes: usize,
 }
 
 struct Deleted {
     entry: Entry,
-    /// It came back under another path.
+    /// The content was found under another path.
     found: bool,
 }
 
@@ -68,7 +71,7 @@ impl Origins {
         }
     }
 
-    /// The entry whose content a new file may have, and whether its path is gone.
+    /// The entry whose content a new file may have, and whether the entry's path is gone.
     pub fn find(&self, stat: &Stat) -> Option<(&Entry, bool)> {
         let identity = (stat.ino, stat.size, stat.mtime);
         let deleted = self.deleted.get(&identity).filter(|deleted| !deleted.found);
@@ -78,20 +81,21 @@ impl Origins {
         }
     }
 
-    /// Notes that a deleted entry came back under another path.
+    /// Records that the content of a deleted entry was found under another path.
     pub fn found(&mut self, stat: &Stat) {
         if let Some(deleted) = self.deleted.get_mut(&(stat.ino, stat.size, stat.mtime)) {
             deleted.found = true;
         }
     }
 
-    /// True if `entry` is here to be found moved, or was: whether it is deleted is told at the end.
+    /// True if `entry` is one of the deleted entries held here. Only the end of the backup shows whether such
+    /// an entry was moved or deleted, and reports it.
     pub fn awaits(&self, entry: &Entry) -> bool {
         let held = identity(entry).and_then(|identity| self.deleted.get(&identity));
         held.is_some_and(|deleted| deleted.entry.path == entry.path)
     }
 
-    /// Drops an entry that turned out not to be deleted.
+    /// Removes an entry that turned out not to be deleted.
     pub fn forget(&mut self, entry: &Entry) {
         if let Some(identity) = identity(entry).filter(|_| self.awaits(entry)) {
             self.deleted.remove(&identity);
@@ -99,7 +103,7 @@ impl Origins {
         }
     }
 
-    /// Whatever was deleted and never found again, in path order.
+    /// The deleted entries that were not found under another path, in path order.
     pub fn into_deleted(self) -> Vec<Entry> {
         let gone = self.deleted.into_values().filter(|deleted| !deleted.found);
         let mut gone: Vec<Entry> = gone.map(|deleted| deleted.entry).collect();
@@ -125,16 +129,16 @@ fn footprint(entry: &Entry) -> usize {
         + holes * size_of::<(u64, u64)>()
 }
 
-/// What tells a moved file; `None` for what is not worth finding.
+/// The identity of a file; `None` for empty and dirty files and for entries that are not files.
 fn identity(entry: &Entry) -> Option<Identity> {
     let file = entry.file().filter(|file| file.size > 0 && !entry.place.dirty)?;
     Some((entry.place.ino, file.size, entry.meta.mtime))
 }
 
-/// Names of one inode in the source, by device and inode.
+/// How many names the walk saw of each inode, by (device, inode).
 pub type LinkCounts = HashMap<(u64, u64), u32>;
 
-/// What the first pass learnt.
+/// The results of the first pass.
 pub struct Scan {
     pub tasks: Tasks,
     pub origins: Origins,
@@ -146,23 +150,23 @@ pub struct Scan {
     pub bytes: u64,
     /// The source holds nothing but its root.
     pub empty: bool,
-    /// The errno that kept the root from being looked at or listed whole.
+    /// The errno of a failed look at the root, or of a listing of the root that broke off.
     pub root_trouble: Option<i32>,
-    /// What the walk was told to leave out.
+    /// Paths that the snapshot leaves out.
     pub omissions: Omissions,
 }
 
-/// Equal files by size and times whose inode is another one, against those where it is the same.
+/// Counts files with the same size and times as in the parent: with the same inode, and with another one.
 #[derive(Default)]
 struct InodeTally {
     same: u64,
     other: u64,
 }
 
-/// Fewer than this many files say nothing about a file system's inodes.
+/// With fewer files than this, the tally proves nothing about a file system's inodes.
 const TALLY_MIN: u64 = 8;
 
-/// What is the backup's `own` is left out. Threads of `pool` walk ahead of the comparison, which is this thread's.
+/// Scans the source. Leaves out the places in `own`. Threads of `pool` walk ahead; this thread compares.
 pub fn scan(
     root: Dir,
     parent: Option<(&mut StateReader, &Parent)>,
@@ -221,7 +225,7 @@ pub fn scan(
     })
 }
 
-/// Joins the parent's entries with what is found.
+/// Merges the parent's entries with the walk's finds.
 fn compare(
     state: &mut StateReader,
     parent: &Parent,
@@ -239,7 +243,7 @@ fn compare(
         let Some(side) = Side::next(recorded.map(Recorded::path), path) else { return Ok(()) };
         let finding = if side == Side::Old { None } else { found.take() };
         let task = match (recorded.filter(|_| side != Side::New), finding) {
-            // What the walk has learnt so far of ctimes: less than the second pass will know.
+            // `devices` knows the ctimes that the walk has seen so far. The second pass will know all.
             (Some(recorded), Some(finding)) => {
                 learnt.both(recorded, finding, parent, (guard, &source.devices))?
             }
@@ -273,7 +277,7 @@ impl Learnt {
         Task::New(finding)
     }
 
-    /// What is to be done with a path that both have.
+    /// Chooses the task for a path that both the parent and the source have.
     fn both(
         &mut self,
         was: &Recorded,
@@ -295,7 +299,7 @@ impl Learnt {
         if replaced || linked && same_file {
             self.origins.remember_standing(&was.entry()?);
         }
-        // Numbers of link sets and of inodes may be others in the new state.
+        // The new state may need another link number or inode number.
         let as_it_is = !linked && was.link() == 0 && same_file && broken.is_none();
         let carried = unchanged && as_it_is && parent.keeps(was);
         Ok(if carried { Task::Carry } else { Task::Both(finding) })
@@ -318,7 +322,7 @@ fn file_size(finding: &Finding) -> u64 {
     }
 }
 
-/// What change detection asks of a stat.
+/// The fields of a stat that change detection compares.
 pub fn facts(stat: &Stat, devices: &Devices) -> Facts {
     let (kind, size) = match stat.kind {
         FileKind::File => ("file", stat.size),
@@ -334,12 +338,12 @@ pub fn facts(stat: &Stat, devices: &Devices) -> Facts {
     Facts { kind, size, mtime, ctime, ino, dev, no_ctime, dirty: false }
 }
 
-/// The walk as a stream of findings.
+/// Turns the finds of the walk into findings.
 struct Findings<'j, 'o> {
     root: Dir,
     walk: Walk,
     devices: Devices,
-    /// The find after a directory, read to learn whether its listing broke off.
+    /// The find after a directory, which was read to see whether the directory's listing broke off.
     next: Option<Found>,
     links: LinkCounts,
     names: u64,
@@ -359,7 +363,8 @@ impl Findings<'_, '_> {
         }
     }
 
-    /// A note is told at once, what is excluded is noted; everything else is a finding.
+    /// Turns a find into a finding. `None` for a note, which is reported at once, and for an omission, which
+    /// is recorded.
     fn finding(&mut self, found: Found) -> Result<Option<Finding>> {
         let (path, what) = match found {
             Found::Entry(walked) => {
@@ -412,7 +417,8 @@ impl Findings<'_, '_> {
         Ok(Some(Finding { path, what }))
     }
 
-    /// The errno that broke the listing of the directory just found, and any notes that come before it.
+    /// The errno of the break if the next find says that the directory's listing broke off. Handles notes on
+    /// the way.
     fn broken_after(&mut self) -> Result<Option<i32>> {
         loop {
             match self.walk.next() {

@@ -1,5 +1,5 @@
-//! Small files, read whole into memory by one worker each: hash, signature and delta come from that one read.
-//! Nothing here touches the store, the archives or the caller.
+//! Small files. One worker reads a file whole into memory, and makes hash, signature and delta from that one
+//! read. This module touches neither the store nor the archives nor the caller's callbacks.
 
 use std::fs::File as SourceFile;
 use std::ops::Range;
@@ -13,69 +13,70 @@ use crate::walk::Devices;
 
 use super::reading::{read_into, FileResult, Shape};
 
-/// A file that changed while it was read is read this many times in all before it is stored dirty.
+/// A file that changes while it is read is read at most this many times, then stored and marked dirty.
 pub const ATTEMPTS: u32 = 4;
-/// Files up to this many data bytes are read into memory once; everything is then made from there.
+/// A file of at most this many data bytes is read into memory once; hash, signature and delta come from
+/// there.
 pub const IN_MEMORY: u64 = 1 << 20;
 
-/// The content that a file may still have, or have a change of.
+/// The old content of a file: the content may be unchanged, or a delta can be made against it.
 #[derive(Debug)]
 pub struct Old {
     pub hash: Hash,
     pub data_len: u64,
-    /// Bytes of its deltas so far.
+    /// Bytes of all deltas of the old content.
     pub deltas_len: u64,
-    /// It may be of more than one version.
+    /// The old content may be a mixture of versions.
     pub dirty: bool,
     pub basis: Basis,
 }
 
-/// The signature to make a delta against.
+/// The signature for a delta.
 #[derive(Debug)]
 pub enum Basis {
-    /// No delta can be made, or none may be.
+    /// No delta is possible or allowed.
     None,
-    /// There is one; it is fetched when the content turns out to be another.
+    /// A signature exists. It is fetched when the content turns out to differ.
     Unfetched,
     Bytes(Vec<u8>),
-    /// It cannot be used, for this reason.
+    /// The signature cannot be used, for this reason.
     Lost(Error),
 }
 
-/// A small file as a worker read it.
+/// A small file and the results of the worker that read it.
 pub struct Small {
     pub shape: Shape,
     pub hash: Hash,
-    /// It changed in every attempt.
+    /// The file changed in every attempt.
     pub dirty: bool,
-    /// Where its bytes lie in the buffer that was read into.
+    /// The range of the file's bytes in the buffer of the read.
     pub bytes: Range<usize>,
-    /// The hash of the old content that it was compared with.
+    /// The hash of the old content with which the worker compared the file.
     pub compared: Option<Hash>,
     pub form: Form,
 }
 
-/// What a content is stored as.
+/// How a content is stored.
 pub enum Form {
-    /// It is the old content.
+    /// The content equals the old content.
     Same,
     Delta(Made),
     Whole {
         signature: Option<Spool>,
-        /// Why it is no delta, if the basis is to blame.
+        /// The reason for not making a delta, if the old signature is at fault.
         lost: Option<Error>,
     },
-    /// It is another content than the old one, whose signature was not fetched.
+    /// The content differs from the old content, and the old signature was not fetched: not decided yet.
     Open,
 }
 
-/// A delta and the signature of what it makes, not yet in archives.
+/// A delta and the signature of the new content, not yet in archives.
 pub struct Made {
     pub delta: Spool,
     pub signature: Option<Spool>,
 }
 
-/// Reads a file to the end of `buf`. `None` if it is too large for that.
+/// Appends the data of a file to `buf`. `None` if the file has more than [`IN_MEMORY`] bytes of data.
 pub fn read(
     file: &SourceFile,
     devices: &Devices,
@@ -93,7 +94,8 @@ pub fn read(
         }
         let mut still = read_into(file, &shape, buf)?;
         let hash: Hash = blake3::hash(&buf[start..]).into();
-        // The recorded content needs no second look: that much is one version, unless it was recorded dirty.
+        // A content equal to the recorded one needs no second read: it is of one version, unless the entry is
+        // dirty.
         let is_old = shape.holes.is_empty() && old.is_some_and(|old| old.hash == hash && !old.dirty);
         if still && !shape.is_settled && !is_old {
             still = reads_the_same(file, &shape, start, buf)?
@@ -108,7 +110,7 @@ pub fn read(
     }
 }
 
-/// Reads the file once more. True if that gives what `buf` has from `start` on.
+/// Reads the file once more. True if the bytes equal those in `buf` from `start` on.
 fn reads_the_same(file: &SourceFile, shape: &Shape, start: usize, buf: &mut Vec<u8>) -> FileResult<bool> {
     let end = buf.len();
     let still = read_into(file, shape, buf)?;
@@ -117,7 +119,7 @@ fn reads_the_same(file: &SourceFile, shape: &Shape, start: usize, buf: &mut Vec<
     Ok(still && same && shape.has_holes_of(file)?)
 }
 
-/// Decides how a content in memory is stored, and makes what that takes.
+/// Decides how a content in memory is stored, and makes the delta or the signature.
 pub fn form(bytes: &[u8], hash: &Hash, old: Option<&Old>) -> Result<Form> {
     let len = bytes.len() as u64;
     let mut lost = None;
@@ -140,7 +142,8 @@ pub fn form(bytes: &[u8], hash: &Hash, old: Option<&Old>) -> Result<Form> {
     Ok(Form::Whole { signature, lost })
 }
 
-/// A delta, if it is short enough. The inner error is the signature's.
+/// Makes a delta; `None` if the delta is too long to pay. The inner error says that the old signature is
+/// damaged.
 fn delta(bytes: &[u8], signature: &[u8], old: &Old, params: Params) -> Result<Result<Option<Made>>> {
     let signature = match parse_signature(signature, old.data_len) {
         Ok(signature) => signature,
@@ -153,7 +156,7 @@ fn delta(bytes: &[u8], signature: &[u8], old: &Old, params: Params) -> Result<Re
     Ok(Ok(pays.then_some(made)))
 }
 
-/// A signature of a content of `data_len` bytes; `Corrupt` if it cannot be one.
+/// Parses the signature of a content of `data_len` bytes. `Corrupt` if `bytes` cannot be that signature.
 pub fn parse_signature(bytes: &[u8], data_len: u64) -> Result<Signature> {
     let damaged = |detail: String| Error::new(Kind::Corrupt, "use a signature", detail);
     let parsed = Signature::parse(bytes).map_err(|e| damaged(e.to_string()))?;
@@ -161,7 +164,7 @@ pub fn parse_signature(bytes: &[u8], data_len: u64) -> Result<Signature> {
         return Err(damaged("it is of a file of another size".into()));
     }
     if parsed.strong_len() < Params::MIN_STRONG_LEN {
-        // Other blocks would be taken for these.
+        // Short strong sums are equal for different blocks, and the delta would copy wrong bytes.
         return Err(damaged(format!("its strong sums are of {} bytes only", parsed.strong_len())));
     }
     if parsed.block_len() > Params::MAX_BLOCK_LEN {
@@ -171,7 +174,7 @@ pub fn parse_signature(bytes: &[u8], data_len: u64) -> Result<Signature> {
     Ok(parsed)
 }
 
-/// Makes a delta and, in the same pass, the signature of what it makes.
+/// Makes a delta and, in the same pass, the signature of the new content.
 fn delta_writer(basis: &Signature, len: u64, params: Params) -> Result<DeltaWriter<'_, Spool, Spool>> {
     let made = DeltaWriter::with_signature(basis, len, params, Spool::new(), Spool::new());
     made.map_err(|e| Error::new(Kind::Corrupt, "make a delta", e.to_string()))
@@ -190,19 +193,19 @@ fn sign(params: Params, bytes: &[u8]) -> Result<Spool> {
     signed.map_err(|e| spool_error(&e))
 }
 
-/// The longest delta worth storing for a content of `data_len` bytes after `deltas_len` bytes of deltas: together no
-/// more than half of the content.
+/// The longest delta that pays for a content of `data_len` bytes. Together with the `deltas_len` bytes of the
+/// deltas before, the new delta has at most half the length of the content.
 pub fn longest_delta(data_len: u64, deltas_len: u64) -> u64 {
     (data_len / 2).saturating_sub(deltas_len)
 }
 
-/// Bytes of the deltas of an entry's content.
+/// Bytes of all deltas of an entry's content.
 pub fn deltas_len(entry: &Entry) -> u64 {
     sum(entry.place.content.get(1..).unwrap_or_default().iter().map(|range| range.len))
 }
 
 impl Old {
-    /// `None` for what is no file.
+    /// `None` if the entry is not a file.
     pub fn of(entry: &Entry, basis: Basis) -> Option<Old> {
         let file: &File = entry.file()?;
         Some(Old {
@@ -214,7 +217,7 @@ impl Old {
         })
     }
 
-    /// Bytes of its signature, as far as it is held.
+    /// Bytes of the signature, if they are in memory; else 0.
     pub fn signature_len(&self) -> u64 {
         match &self.basis {
             Basis::Bytes(bytes) => bytes.len() as u64,

@@ -1,6 +1,6 @@
-//! What is made of a long content on all cores: its hash, its signature, its delta. The content is cut into
-//! stretches, and each is hashed, signed and compared by itself. What comes out depends on the content alone,
-//! not on the number of threads.
+//! Makes hash, signature and delta of a long content on all cores. The content is cut into stretches, long
+//! pieces of one length. Workers hash, sign and compare each stretch by itself. The results depend only on
+//! the content, not on the number of threads.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -14,17 +14,17 @@ use crate::pool::{Pending, Pool};
 
 use super::tree_hash::TreeHash;
 
-/// Bytes of stretches and their margins that are worked on at once, if one is not longer.
+/// At most this many bytes of stretches and margins are in work at once, or one stretch if it is longer.
 const IN_FLIGHT: usize = 32 << 20;
 
-/// Takes a content in pieces.
+/// Takes the bytes of a content in pieces, and hands stretches to workers.
 pub struct Stretches<'p> {
     pool: &'p Pool,
     work: Arc<Work>,
     in_flight: VecDeque<Pending<Done>>,
-    /// What was taken and not yet handed over: at most a stretch and its margin.
+    /// Bytes that were taken and not yet handed over: at most a stretch and its margin.
     filling: Vec<u8>,
-    /// Where that starts in the content.
+    /// The offset of `filling` in the content.
     start: u64,
     spare: Vec<Vec<u8>>,
     hash: TreeHash,
@@ -32,58 +32,59 @@ pub struct Stretches<'p> {
     delta: Option<DeltaJoiner<Spool>>,
 }
 
-/// What was made of a content.
+/// The results for a whole content.
 pub struct Processed {
     pub hash: Hash,
     pub signature: Option<Spool>,
     pub delta: Option<Spool>,
 }
 
-/// What a delta is made against: the old content's signature and length.
+/// The basis of a delta: the signature and the length of the old content.
 pub struct Basis {
     pub signature: Signature,
     pub len: u64,
 }
 
-/// What is made of a content besides its hash.
+/// The results that a content needs besides its hash.
 pub enum Purpose {
     Hash,
     Sign(Params),
-    /// Its signature, and its delta against the basis.
+    /// The signature of the content, and its delta against the basis.
     Compare(Params, Arc<Basis>),
 }
 
-/// What is done with each stretch.
+/// How each stretch is processed.
 struct Work {
     purpose: Purpose,
-    /// Bytes of a stretch: a power of two, and whole blocks.
+    /// Bytes of a stretch: a power of two, and a multiple of the block length.
     stretch: usize,
-    /// Bytes behind a stretch that its delta needs.
+    /// Bytes after the stretch that the delta of the stretch needs: one block of the basis, or 0 without a
+    /// delta.
     margin: usize,
 }
 
-/// A stretch in its buffer, with the margin behind it that its delta needs.
+/// A stretch in its buffer, followed by its margin.
 struct Stretch {
     buffer: Vec<u8>,
     len: usize,
-    /// Where it starts in the content.
+    /// The offset of the stretch in the content.
     start: u64,
-    /// It is the whole content.
+    /// The stretch is the whole content.
     only: bool,
 }
 
-/// What was made of one stretch, and its buffer.
+/// The results for one stretch, and its buffer.
 struct Done {
     hash: [u8; 32],
     sums: Sums,
     stretch: Stretch,
 }
 
-/// Signature and delta of a stretch, margin included.
+/// Signature and delta of a stretch and its margin.
 type Sums = delta::Result<(Option<Vec<u8>>, Option<Vec<u8>>)>;
 
 impl<'p> Stretches<'p> {
-    /// Blocks must have a power of two of bytes.
+    /// The block length of `purpose` must be a power of two.
     pub fn new(pool: &'p Pool, purpose: Purpose) -> Self {
         let block = purpose.params().map_or(1, |params| params.block_len as usize);
         debug_assert!(block.is_power_of_two());
@@ -93,7 +94,8 @@ impl<'p> Stretches<'p> {
             }
             _ => (0, None),
         };
-        // No margin longer than the stretch: it is copied, and compared twice.
+        // The stretch is at least as long as the margin, because the bytes of the margin are copied and
+        // compared twice.
         let stretch = delta::STRETCH.max(block).max(margin.next_power_of_two());
         Stretches {
             pool,
@@ -112,7 +114,8 @@ impl<'p> Stretches<'p> {
     pub fn update(&mut self, mut bytes: &[u8]) -> Result<()> {
         let full = self.work.stretch + self.work.margin;
         while !bytes.is_empty() {
-            // Not before there is more: what is left in the end is the last stretch.
+            // A full buffer is handed over only when more bytes come: the bytes left at the end are the last
+            // stretch.
             if self.filling.len() == full {
                 self.hand_over(self.work.stretch, false)?;
             }
@@ -123,7 +126,7 @@ impl<'p> Stretches<'p> {
         Ok(())
     }
 
-    /// Length of the delta as far as it is made: a caller may give up when it grows too long.
+    /// Length of the delta so far. The caller can give up when the delta grows too long.
     pub fn delta_len(&self) -> u64 {
         self.delta.as_ref().map_or(0, DeltaJoiner::bytes_out)
     }
@@ -140,7 +143,8 @@ impl<'p> Stretches<'p> {
         Ok(Processed { hash: self.hash.finish(), signature: self.signature, delta })
     }
 
-    /// Hands the first `len` bytes of what was taken to the pool, and the others as their margin.
+    /// Hands the first `len` bytes of `filling` to the pool. The bytes after them are the margin of the
+    /// stretch.
     fn hand_over(&mut self, len: usize, last: bool) -> Result<()> {
         let at_once = (IN_FLIGHT / (self.work.stretch + self.work.margin)).clamp(1, self.pool.threads() + 1);
         if self.in_flight.len() >= at_once {
@@ -159,7 +163,7 @@ impl<'p> Stretches<'p> {
         Ok(())
     }
 
-    /// Puts what was made of the next stretch behind the rest.
+    /// Waits for a stretch, and appends its results to the results so far.
     fn collect(&mut self, done: Pending<Done>) -> Result<()> {
         let Done { hash, sums, stretch } = done.wait();
         let Stretch { mut buffer, len, start, .. } = stretch;
@@ -168,7 +172,8 @@ impl<'p> Stretches<'p> {
         if let (Some(out), Some(made), Some(params)) =
             (&mut self.signature, signature, self.work.purpose.params())
         {
-            // The header is that of the first; the margin's blocks are signed with the next stretch.
+            // Only the first stretch adds its header. The margin's blocks come with the signature of the next
+            // stretch.
             let header = if start == 0 { 0 } else { params.signature_len(0) as usize };
             let entries = &made[header..params.signature_len(len as u64) as usize];
             out.write_all(entries).map_err(|e| spool_error(&e))?;
@@ -322,7 +327,8 @@ mod tests {
     #[test]
     fn equal_blocks_that_kept_their_place_are_one_copy() {
         let params = Params { block_len: 2048, strong_len: 16 };
-        // The first of the zeros stands alone: whoever takes it for the next one has to look again.
+        // The first block of zeros stands apart. A delta that copies it for a later block has to search
+        // again.
         let basis = [&[0; 2048], &noise(LEN)[..], &vec![0; 8 * delta::STRETCH], &noise(LEN)].concat();
         let mut new = basis.clone();
         new[3_000_000] ^= 1;

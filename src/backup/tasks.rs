@@ -1,4 +1,4 @@
-//! What the first pass leaves to do, in path order, between the two passes: in private storage.
+//! The tasks that the first pass leaves to the second, in path order, in a private temporary file.
 
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
@@ -10,10 +10,10 @@ use crate::error::Result;
 use crate::platform::{FileKind, Stat};
 use crate::stamp::Time;
 
-/// What is kept in memory before an unlinked temporary file is used.
+/// Up to this many bytes of tasks stay in memory; more go to an unlinked temporary file.
 const FINDINGS_IN_MEMORY: usize = 8 << 20;
 
-/// One name of the source, as the first pass found it.
+/// A path of the source, as the first pass found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub path: Path,
@@ -24,31 +24,31 @@ pub struct Finding {
 pub enum What {
     Node {
         stat: Stat,
-        /// A symbolic link's target.
+        /// The target of a symbolic link; else empty.
         target: Vec<u8>,
-        /// The errno that kept a directory from being listed whole.
+        /// The errno that broke off the listing of a directory.
         broken: Option<i32>,
     },
-    /// Could not be looked at, for this errno.
+    /// A `stat` failed with this errno.
     Unreadable(i32),
-    /// Was listed, then gone.
+    /// The directory listed the name, then the name was gone.
     Vanished,
     Socket,
 }
 
-/// What the first pass leaves to do with one path: of the parent, the source, or both.
+/// The task for one path of the parent, the source or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// The parent's entry is carried over as it is.
+    /// Copy the parent's entry unchanged.
     Carry,
     /// Only the parent has the path.
     Old,
-    /// Only the source has it.
+    /// Only the source has the path.
     New(Finding),
     Both(Finding),
 }
 
-/// Tasks in the order of paths, written once, then read beside the parent's entries.
+/// Writes tasks in path order. The second pass reads them together with the parent's entries.
 pub struct TasksWriter(BufWriter<SpooledTempFile>);
 
 impl TasksWriter {
@@ -96,7 +96,7 @@ impl TasksWriter {
     }
 }
 
-/// The tasks again, in the same order.
+/// Reads the tasks in the order of writing.
 pub struct Tasks(BufReader<SpooledTempFile>);
 
 impl Tasks {
@@ -159,7 +159,7 @@ fn read_array<const N: usize>(src: &mut impl Read) -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Eight-byte little-endian words, then the four-byte ones.
+/// Writes the eight-byte fields first, then the four-byte fields, all little-endian.
 fn write_stat(out: &mut impl Write, stat: &Stat) -> io::Result<()> {
     let wide = [
         stat.size,
@@ -186,7 +186,7 @@ fn write_stat(out: &mut impl Write, stat: &Stat) -> io::Result<()> {
     Ok(())
 }
 
-/// Every type, in a fixed order.
+/// All file types. A type is written as its index here.
 const KINDS: [FileKind; 7] = [
     FileKind::File,
     FileKind::Dir,

@@ -1,32 +1,35 @@
-//! BLAKE3 of a content in stretches, each hashed by itself.
+//! The BLAKE3 hash of a content, from the hashes of its stretches.
 //!
-//! Source: BLAKE3's paper, section 2.1. Chunks of 1 KiB are the leaves of a binary tree, and of two children the
-//! left one holds as many chunks as the greatest power of two that leaves something for the right one. So
-//! stretches of a power of two of chunks are whole subtrees, and only the last one may be shorter.
+//! Source: BLAKE3's paper, section 2.1. Chunks of 1 KiB are the leaves of a binary tree. The left child of a
+//! node holds as many chunks as the greatest power of two that leaves at least one chunk for the right child.
+//! So a stretch whose number of chunks is a power of two is a whole subtree, and only the last stretch may be
+//! shorter.
 
 use blake3::hazmat::{merge_subtrees_non_root, merge_subtrees_root, ChainingValue, HasherExt, Mode};
 use blake3::Hasher;
 
 use crate::entry::Hash;
 
-/// The hashes of the stretches so far, put together as far as that can be done without knowing the end.
+/// The hashes of the stretches so far, merged as far as is possible without knowing the end of the content.
 #[derive(Default)]
 pub struct TreeHash {
-    /// Subtrees from left to right, each of fewer stretches than the one before.
+    /// Subtrees from left to right. Each holds fewer stretches than the subtree before.
     subtrees: Vec<ChainingValue>,
     stretches: u64,
 }
 
 impl TreeHash {
-    /// What [`TreeHash::add`] takes of the stretch that starts at `offset`: not of the only one, see
-    /// [`TreeHash::finish`]. The stretch must hold something.
+    /// The value of a stretch for [`TreeHash::add`]. `offset` is the offset of the stretch in the content.
+    /// The stretch must not be empty. If the content has only one stretch, use its plain BLAKE3 hash instead,
+    /// see [`TreeHash::finish`].
     pub fn of_stretch(bytes: &[u8], offset: u64) -> ChainingValue {
         Hasher::new().set_input_offset(offset).update(bytes).finalize_non_root()
     }
 
-    /// Adds the next stretch. All but the last have the same length, a power of two of KiB.
+    /// Adds the next stretch. All stretches except the last have the same length, a power of two of KiB.
     pub fn add(&mut self, stretch: ChainingValue) {
-        // As many subtrees as there are ones in the count of what they hold: there is more to come.
+        // Merge until the number of subtrees equals the number of one bits in the count of stretches. The
+        // merge comes only now, because the new stretch proves that no merged subtree is the root.
         while self.subtrees.len() > self.stretches.count_ones() as usize {
             let right = self.subtrees.pop();
             if let (Some(left), Some(right)) = (self.subtrees.last_mut(), right) {
@@ -37,7 +40,8 @@ impl TreeHash {
         self.stretches += 1;
     }
 
-    /// The hash of the whole content, of two stretches or more; of a single one, what was added for it.
+    /// The hash of the whole content, which has two stretches or more. With a single stretch, returns the
+    /// value that was added for it.
     pub fn finish(mut self) -> Hash {
         let mut right = self.subtrees.pop().unwrap_or_default();
         while let Some(left) = self.subtrees.pop() {

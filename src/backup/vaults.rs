@@ -1,5 +1,6 @@
-//! Reading signatures: from the cache's copy of a SigVault, else from the store, else from what was made again
-//! out of the archives. Whichever it was, a signature is checked by its hash.
+//! Reads signatures. A signature comes from the cache's copy of a SigVault, else from the SigVault in the
+//! store, else from the signatures that a rebuild of the cache made again from the archives. Every signature
+//! is checked by its hash.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,27 +14,29 @@ use crate::format::{ArchiveRef, FrameCache, FrameIndex, ReadAt, Trailer};
 use crate::job::Job;
 use crate::store::{fetch, Cache, LocalFile, Store, StoredFile};
 
-/// Frames of SigVaults kept decompressed, of all together: each snapshot's signatures are read in the order
-/// in which they were written.
+/// Frames kept decompressed, of all SigVaults together. A few are enough, because the signatures of a
+/// snapshot are read in the order in which they were written.
 const SIGNATURE_FRAMES: usize = 8;
-/// What a signature has before its blocks. One longer than its file would never have been made.
+/// Bytes of a signature before its blocks. A signature is never longer than the file and these bytes
+/// together.
 const SIGNATURE_HEAD: u64 = 12;
-/// The longest signature that is held in memory: that of a content of 200 TiB. A state may claim any length.
+/// The longest signature that is read into memory: the signature of a content of 200 TiB. The limit is needed
+/// because a damaged state may claim any length.
 const SIGNATURE_MAX: u64 = 256 << 20;
 
-/// The SigVaults of one state, opened as they are needed.
+/// The SigVaults of one state. Each is opened at its first use.
 pub struct Vaults {
     trailer: Arc<Trailer>,
     cache: Option<Cache>,
     opened: HashMap<u32, Result<Vault>>,
-    /// Frames of all of them.
+    /// Frames of all SigVaults.
     frames: FrameCache,
 }
 
-/// A SigVault that was opened.
+/// An open SigVault.
 struct Vault {
     index: FrameIndex,
-    /// The cache has a copy that was verified.
+    /// The cache has a verified copy.
     cached: bool,
 }
 
@@ -42,9 +45,9 @@ impl Vaults {
         Vaults { trailer, cache, opened: HashMap::new(), frames: FrameCache::new(SIGNATURE_FRAMES) }
     }
 
-    /// Whether the cache has the signatures of a SigVault that the store lost. `intact`: the store lists it
-    /// with its size. That says nothing of its bytes, but they were found bad if the signatures were made
-    /// again.
+    /// Whether only the cache has the signatures of a SigVault. `intact` says that the store lists the
+    /// SigVault with its recorded size. The size proves nothing about the bytes. But if the cache has
+    /// signatures that were made again, then the bytes in the store were found damaged.
     pub fn only_cached(&self, archive: &ArchiveRef, intact: bool) -> bool {
         let Some(cache) = self.cache.as_ref().filter(|_| archive.kind == FileKind::SigVault) else {
             return false;
@@ -58,7 +61,7 @@ impl Vaults {
         }
     }
 
-    /// The bytes of the signature of a content of `data_len` bytes.
+    /// Reads the signature of a content of `data_len` bytes.
     pub fn read(
         &mut self,
         store: &mut dyn Store,
@@ -87,7 +90,8 @@ impl Vaults {
         self.cache.as_ref().is_some_and(made_again)
     }
 
-    /// Puts a signature together and checks its hash; `made_again` prefers what was made again.
+    /// Reads the ranges of a signature and checks the hash. `made_again` prefers signatures that were made
+    /// again.
     fn gather(
         &mut self,
         store: &mut dyn Store,
@@ -125,7 +129,7 @@ impl Vaults {
     ) -> Result<()> {
         let id = range.archive;
         if !self.opened.contains_key(&id) {
-            // A SigVault that cannot be opened is not tried again for every file.
+            // A SigVault that cannot be opened is not opened again for every file.
             let opened = self.open(store, archive, job);
             self.opened.insert(id, opened);
         }
@@ -162,7 +166,7 @@ impl Vaults {
         Ok(Vault { index, cached })
     }
 
-    /// The cache's copy of a SigVault, fetched from the store if the cache has none.
+    /// The cache's copy of a SigVault. Fetches the SigVault from the store if the cache has no copy.
     fn cached(&self, store: &mut dyn Store, archive: &ArchiveRef, job: &mut Job) -> Result<Option<File>> {
         let Some(cache) = self.cache.as_ref().filter(|_| archive.kind == FileKind::SigVault) else {
             return Ok(None);
@@ -176,13 +180,13 @@ impl Vaults {
         match fetch(&mut stored, archive.size, &mut |piece| copy.write(piece), job) {
             Ok(digest) if digest == archive.digest => Ok(copy.publish().ok().and_then(|_| open())),
             Err(error) if error.ends_reading() => Err(error),
-            // Some of its frames may be good.
+            // No copy, but some frames in the store may be undamaged.
             _ => Ok(None),
         }
     }
 }
 
-/// Appends a range of what was made again to `bytes`.
+/// Appends a range of the signatures that were made again to `bytes`.
 fn read_made_again(stream: &File, range: &Range, bytes: &mut Vec<u8>) -> Result<()> {
     let trouble = |e: std::io::Error| Error::new(Kind::Io, "read the cache", describe(&e));
     let len = stream.metadata().map_err(trouble)?.len();
