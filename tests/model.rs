@@ -1,6 +1,6 @@
-//! A store's whole life in any order: backups, pruning, consolidation, lost caches, damaged archives. A model
-//! says after each step which snapshots there are and which files of them damage may have cost; the rest
-//! restores exactly, and what is lost is listed.
+//! The whole life of a store in a random order: backups, pruning, consolidation, lost caches, damaged archives. After
+//! each step a model knows the snapshots, and the files that damage may have cost. All other files restore exactly,
+//! and lost files are listed.
 
 mod support;
 
@@ -24,13 +24,13 @@ enum Step {
     Edit(Vec<Edit>),
     Full,
     Increment,
-    /// Prune to this many of the newest.
+    /// Prune to the newest snapshots, this many.
     KeepLast(u32),
     PruneOne(Which),
     Consolidate,
     RebuildCache,
     LoseCache,
-    /// Another cache is used from now on: the one before this one, or an empty one.
+    /// Switches to another cache: the cache that was used before this one, or an empty one.
     SwapCaches,
     Damage(Index, Harm),
 }
@@ -42,16 +42,16 @@ enum Which {
     Latest,
 }
 
-/// What is done to an archive.
+/// A way to damage an archive.
 #[derive(Clone, Debug)]
 enum Harm {
-    /// So many bytes become others from here on: its size does not tell.
+    /// Changes this many bytes from a position on. The archive keeps its size, so the size does not show the damage.
     Flip(Index, usize),
     Cut(Index),
     Delete,
 }
 
-/// The state a damaged archive is in, the worst last.
+/// The damage of an archive, in ascending order of severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Broken {
     Flipped,
@@ -84,13 +84,13 @@ fn steps(damage: u32) -> impl Strategy<Value = Vec<Step>> {
     vec(prop_oneof![24 => steady, damage => harm], 6..13)
 }
 
-/// What the model knows of a snapshot.
+/// The facts that the model knows about a snapshot.
 struct Snap {
     stamp: Stamp,
     kept: Rc<Kept>,
-    /// What its state names, the state itself left out.
+    /// The archives that the snapshot's state names.
     archives: BTreeSet<String>,
-    /// The archives that each path's content lies in.
+    /// The archives that hold the content of each path.
     needs: BTreeMap<Vec<u8>, BTreeSet<String>>,
 }
 
@@ -101,14 +101,15 @@ struct Life {
 }
 
 impl Life {
-    /// A first full. `aged`: the tree is old enough to be taken for unchanged without a look inside.
+    /// Makes a first full backup. With `aged`, the tree is old enough for the backup to believe that files are
+    /// unchanged without reading them.
     fn new(mut series: Series, codec: Codec, tree: &Tree, aged: bool) -> Life {
         series.options.codec = codec;
         series.options.allow_empty = true;
         tree.make(&series.source);
         if aged {
             std::thread::sleep(Duration::from_millis(2100));
-            // What is as new as the newest is looked into.
+            // Files as new as the newest file are read, so this one is newer than the tree.
             series.write("newest of all", "now");
         }
         let mut life = Life { series, snaps: Vec::new(), broken: BTreeMap::new() };
@@ -274,7 +275,8 @@ impl Life {
         self.made(report, kept);
     }
 
-    /// A snapshot that should restore as `kept`; what it needs is read without the engine.
+    /// Adds a snapshot that must restore as `kept`. Reads the archives that the snapshot needs from its state,
+    /// without the library.
     fn made(&mut self, report: &Report, kept: Rc<Kept>) {
         let stamp = report.snapshot.expect("the snapshot made");
         assert!(self.snaps.last().is_none_or(|newest| newest.stamp < stamp));
@@ -301,7 +303,7 @@ impl Life {
         assert!(newest.archives.iter().all(|name| name.contains(&stamp)), "{:?}", newest.archives);
     }
 
-    /// The paths of a snapshot whose content lies in an archive at least so broken.
+    /// The paths of a snapshot whose content lies in an archive with at least this damage.
     fn lost(&self, snap: &Snap, broken: Broken) -> BTreeSet<Vec<u8>> {
         let is_broken = |archive: &String| self.broken.get(archive) >= Some(&broken);
         let lost = snap.needs.iter().filter(|(_, archives)| archives.iter().any(is_broken));
@@ -320,7 +322,7 @@ impl Life {
             listed.refused(Kind::NotFound);
             return;
         }
-        // An archive that is not there with its size is told for each snapshot that names it.
+        // An archive that is missing or has another size is listed once for each snapshot that names it.
         let is_lost = |name: &&String| self.broken.get(*name) > Some(&Broken::Flipped);
         let lost_of = |snap: &Snap| {
             let lost = snap.archives.iter().filter(is_lost);
@@ -334,7 +336,8 @@ impl Life {
         assert_eq!(listed, self.snaps.iter().map(|snap| snap.stamp).collect::<Vec<_>>());
     }
 
-    /// The store holds what the snapshots name, but for what was deleted, and nothing else.
+    /// The store holds exactly the archives that snapshots name, without the deleted ones, and one state for each
+    /// snapshot.
     fn check_files(&self) {
         let is_state = |name: &String| name.contains(".state.");
         let (states, archives): (BTreeSet<_>, BTreeSet<_>) =
@@ -366,7 +369,7 @@ impl Life {
         remove(&dest);
     }
 
-    /// Whatever was damaged: a full makes the series whole, and it goes on from there.
+    /// After any damage, a full backup makes the series whole, and increments work again.
     fn heal(&mut self, last: &[Edit]) {
         self.full();
         self.check();
@@ -375,14 +378,14 @@ impl Life {
         let newest = self.snaps.last().unwrap();
         assert!(self.lost(newest, Broken::Flipped).is_empty());
         self.check();
-        // What was damaged goes with the snapshots that needed it.
+        // Pruning removes the damaged archives with the snapshots that needed them.
         self.keep_last(2);
         self.check();
         assert!(self.series.stored().keys().all(|name| !self.broken.contains_key(name)));
     }
 }
 
-/// The paths a report says are lost.
+/// The paths that a report lists as lost.
 fn told_lost(report: &Report) -> BTreeSet<Vec<u8>> {
     let problems = report.problems.iter();
     problems

@@ -1,5 +1,5 @@
-//! What else can stand under the names of a store: FIFOs, devices, links, sockets and directories. None is opened,
-//! none is taken for a backup file, and each is told by its name.
+//! Files under the names of a store that are no regular files: FIFOs, devices, symbolic links, sockets and
+//! directories. The library opens none of them and takes none for a backup file. Messages name the kind of file.
 
 mod support;
 
@@ -20,7 +20,7 @@ use support::{is_root, noise, skip, Outcome, Series};
 type Operation<'a> = &'a dyn Fn(&mut dyn Store, &mut Job) -> Result<(), Error>;
 type Writer = (&'static str, fn(&Series) -> Outcome);
 
-/// Puts something that is no regular file there, and its word in messages.
+/// The word for a kind of file in messages, and a function that makes such a file.
 type Oddity = (&'static str, fn(&Path));
 
 fn oddities() -> Vec<Oddity> {
@@ -29,7 +29,7 @@ fn oddities() -> Vec<Oddity> {
         ("symbolic link", |path| symlink("/dev/zero", path).unwrap()),
         ("directory", |path| fs::create_dir(path).unwrap()),
         ("socket", |path| {
-            // A socket's path may be no longer than 107 bytes.
+            // The path of a socket may have at most 107 bytes.
             let near = tempfile::tempdir().unwrap();
             UnixListener::bind(near.path().join("s")).unwrap();
             run(command("mv", [""; 0]).arg(near.path().join("s")).arg(path));
@@ -85,7 +85,7 @@ fn what_stands_under_a_state_s_name_is_no_snapshot() {
         let path = fork.twin.newest("state");
         fs::remove_file(&path).unwrap();
         plant(&path);
-        // It is not even damaged.
+        // The state does not even count as damaged.
         assert_eq!(fork.twin.list().whole().snapshots.len(), 1);
         fork.assert_point_restores(0);
         fork.twin.incremental().ok();
@@ -93,7 +93,7 @@ fn what_stands_under_a_state_s_name_is_no_snapshot() {
     }
 }
 
-/// Keeps what is logged.
+/// Collects the messages of level `Warn` and above.
 #[derive(Default)]
 struct Log(String);
 
@@ -108,7 +108,7 @@ impl Observer for Log {
     }
 }
 
-/// Every operation that only reads: it must work, and say once that it does so without a lock.
+/// Runs every operation that only reads. Each must succeed and must log that it works without a lock, and why.
 fn assert_readers_go_on(series: &Series, why: &str) {
     let dest = series.beside("out");
     let readers: [(&str, Operation); 6] = [
@@ -199,7 +199,7 @@ fn a_writer_that_waits_gets_the_key_however_many_read() {
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
-                // Each reader takes the key anew before the other two give it up.
+                // Each reader takes its next lock before it gives up its last one, so the key is never free.
                 let mut held = None;
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
                     let next = DirStore::open(&series.store).lock(KEY, LockMode::Shared).ok();
@@ -218,7 +218,7 @@ fn a_writer_that_waits_gets_the_key_however_many_read() {
     });
 }
 
-/// Two of them, so that neither keeps readers out when the other lets them in.
+/// Two writers wait, so that one writer could keep readers out while the other lets them in.
 #[test]
 fn readers_get_in_while_writers_wait_for_one_that_takes_long() {
     let series = two_snapshots();
@@ -277,7 +277,7 @@ fn a_store_that_is_not_there_is_not_found() {
     refused(&series, Kind::NotFound, |series| series.prune(&prune));
 }
 
-/// What killed runs leave in a store and a cache.
+/// Temporary files that killed runs leave in a store and in a cache.
 #[test]
 fn drafts_that_nobody_writes_are_swept_and_others_stay() {
     let mut series = two_snapshots();
@@ -313,7 +313,8 @@ fn drafts_that_nobody_writes_are_swept_and_others_stay() {
     assert!(!written.exists() && other.exists());
 }
 
-/// Only where the key is locked is a young draft without a holder a killed run's. One that is sealed is still held.
+/// A young temporary file without a holder belongs to a killed run only if the caller holds the key's lock. A sealed
+/// file is still held.
 #[test]
 fn young_drafts_are_swept_where_their_key_is_locked_alone() {
     let series = two_snapshots();
@@ -335,8 +336,8 @@ fn young_drafts_are_swept_where_their_key_is_locked_alone() {
     }
 }
 
-/// However old a draft is, its writer may be slow: what tells is that nobody holds it. Where locks are not seen, a day
-/// tells.
+/// An old temporary file may belong to a slow writer. It goes only if nobody holds it. If this process cannot see
+/// locks, it goes after one day.
 #[test]
 fn old_drafts_of_other_keys_are_swept_unless_somebody_holds_them() {
     let test = "old_drafts_of_other_keys_are_swept_unless_somebody_holds_them";
@@ -369,7 +370,7 @@ fn faketime() -> Option<String> {
 
 #[test]
 fn a_relative_store_stays_where_it_was_opened() {
-    // The current directory is the process's: a child changes it.
+    // The current directory belongs to the whole process, so a child process changes it.
     if let Some(dir) = child_role() {
         std::env::set_current_dir(&dir).unwrap();
         let mut store = DirStore::open("store");
@@ -430,7 +431,7 @@ fn a_lost_archive_is_told_by_a_list_and_by_every_increment_that_needs_it() {
     let stamps = || series.points.iter().map(|point| Some(point.stamp));
     let expected: Vec<_> = stamps().map(|stamp| (ProblemKind::Missing, stamp)).collect();
     assert_eq!(lost(series.list()), expected);
-    // Those of contents name the cure as well.
+    // Problems of files name the cure as well.
     lost(series.verify(&series.options));
     lost(series.restore(Select::Newest, &series.beside("out")));
     assert_eq!(lost(series.incremental()), [(ProblemKind::Missing, None)]);
@@ -475,7 +476,7 @@ fn where_nothing_can_be_locked_readers_go_on_and_writers_ask() {
         assert!(!series.store.exists(), "a store that nothing came of stays");
         series.store = Path::new(dir).join("store");
         series.options.allow_unlocked = true;
-        // Without locks nobody can tell whether it is being written.
+        // Without locks nobody knows whether the temporary file is being written.
         let draft = series.store.join(format!(".ibt-tmp-{KEY}.full.20200101T000000.000000Z.tar.zst"));
         fs::write(&draft, "x").unwrap();
         series.incremental().whole();

@@ -1,4 +1,5 @@
-//! Restoring over a tree that exists: what is replaced, what stays, what is told, what is never half.
+//! Restores over an existing tree: files that are replaced, files that stay, and the report of both. A file is never
+//! half written.
 
 mod support;
 
@@ -16,7 +17,7 @@ use support::tools::{as_ordinary_user, command, run, set_mode, skip, Mount};
 use support::tree::set_mtime;
 use support::*;
 
-/// Remembers what was told.
+/// Remembers the reported changes.
 #[derive(Default)]
 struct Told(Vec<(u32, Vec<u8>)>);
 
@@ -49,14 +50,14 @@ fn mirror(series: &Series) -> Options {
     Options { delete_extra: true, ..policy(series, Overwrite::Always) }
 }
 
-/// A copy of the source as it is now, at a place beside it.
+/// A copy of the current source, next to it.
 fn copy(series: &Series) -> PathBuf {
     let dest = series.beside("dest");
     run(command("cp", ["-a"]).arg(&series.source).arg(&dest));
     dest
 }
 
-/// Inode and change time of everything: what is written to in any way has others.
+/// Inode and change time of every file. Any write changes one of the two.
 fn touched(root: &Path) -> BTreeMap<PathBuf, (u64, i64, i64)> {
     let walk = walkdir::WalkDir::new(root).into_iter().map(Result::unwrap);
     walk.map(|entry| {
@@ -73,7 +74,7 @@ fn forget_holes(all: &mut support::facts::TreeFacts) {
     }
 }
 
-/// Facts without holes: a file of the right bytes stays even where it lies differently on disk.
+/// Facts without holes: a file with the right content stays even if its holes differ.
 fn content_of(root: &Path) -> support::facts::TreeFacts {
     let mut all = facts(root);
     forget_holes(&mut all);
@@ -83,8 +84,8 @@ fn content_of(root: &Path) -> support::facts::TreeFacts {
 proptest! {
     #![proptest_config(cases(24))]
 
-    /// Whatever stands there: with everything replaced and the rest removed it is the snapshot. A dry run
-    /// tells before what is told then, and touches nothing; doing it again does nothing.
+    /// Any tree becomes the snapshot if everything is replaced and extra entries are removed. A dry run reports the
+    /// same changes before and writes nothing. A second restore changes nothing.
     #[test]
     fn any_tree_becomes_the_snapshot(tree in trees(20), round in edits(10), other in trees(8), edited in any::<bool>()) {
         let mut series = Series::new();
@@ -113,13 +114,13 @@ proptest! {
         prop_assert_eq!(foretold.sorted(), told.sorted());
         let before = touched(&dest);
         restore(&series, &mirror(&series), &dest, &mut again).whole();
-        // Directories get their time again: it costs a change time.
+        // A directory's time is set again, which changes its change time.
         let files = |all: BTreeMap<PathBuf, _>| all.into_iter().filter(|(p, _)| !p.is_dir() || p.is_symlink()).collect::<Vec<_>>();
         prop_assert_eq!(files(before), files(touched(&dest)));
         prop_assert_eq!(again.0, vec![]);
     }
 
-    /// Nothing that is there is touched, and all that is not is restored.
+    /// Existing files stay as they are, and missing files are restored.
     #[test]
     fn what_is_kept_is_kept(tree in trees(16), round in edits(6)) {
         let mut series = Series::new();
@@ -135,7 +136,7 @@ proptest! {
             for one in [&mut then, &mut now] {
                 one.linked_with = None;
                 if one.kind == "dir" {
-                    // What is made in a directory changes its time.
+                    // A new entry in a directory changes the directory's time.
                     one.mtime = (0, 0);
                     one.size = 0;
                 }
@@ -152,7 +153,7 @@ proptest! {
     }
 }
 
-/// A series with one snapshot, and a copy of its source to restore over.
+/// A series with one snapshot, and a copy of its source as the destination.
 fn with_copy(files: &[(&str, &str)]) -> (Series, PathBuf) {
     let mut series = Series::new();
     for (path, content) in files {
@@ -188,11 +189,12 @@ fn a_dry_run_for_a_destination_that_is_not_there_makes_none() {
     assert!(!dest.exists() && series::around(&series).keys().all(|path| !path.ends_with("new")));
 }
 
-/// Two files of the destination would make way for directories: of neither a dry run looks for what is below.
+/// Two files and a link of the destination would be replaced by directories. A dry run must not look for anything
+/// below them.
 #[test]
 fn a_dry_run_looks_for_nothing_below_what_would_make_way() {
     let (mut series, dest) = with_copy(&[("a/f", "1"), ("b", "1"), ("c/f", "1"), ("d/e/f", "1")]);
-    // Links are come to when everything else is done.
+    // Links are handled after everything else.
     symlink("f", series.source.join("a/link")).unwrap();
     series.snapshot();
     for dir in ["a", "c"] {
@@ -208,7 +210,7 @@ fn a_dry_run_looks_for_nothing_below_what_would_make_way() {
     assert_eq!(foretold.sorted(), told.sorted());
 }
 
-/// A name that would be replaced is one less of an inode whose other name is right but for that.
+/// Replacing the name `a` takes one name from an inode whose other name, `b`, is right without it.
 #[test]
 fn a_dry_run_counts_the_names_that_would_go() {
     let (series, dest) = with_copy(&[("a", "1"), ("b", "2"), ("c/f", "3")]);
@@ -241,7 +243,7 @@ fn if_older_goes_by_the_modification_time() {
     assert_eq!(counter(&report, Counter::Modified), 1);
 }
 
-/// Size and time are believed by one policy, and by the other they are not.
+/// One policy believes size and time, the other policy does not.
 #[test]
 fn if_different_believes_size_and_time() {
     let (series, dest) = with_copy(&[("secret", "original")]);
@@ -270,8 +272,8 @@ fn what_is_extra_stays_unless_it_is_to_go() {
     assert_eq!(counter(&report, Counter::Deleted), 2);
 }
 
-/// A file system that is mounted where the snapshot has an empty directory was left out of the backup. One that the
-/// snapshot has entries of is like any directory.
+/// A file system that is mounted on an empty directory of the snapshot was not part of the backup. If the snapshot
+/// has entries below the directory, the mount point is like any other directory.
 #[test]
 fn what_is_mounted_is_not_extra() {
     let (mut series, dest) = with_copy(&[("mnt/keep", "1"), ("seen/f", "1"), ("f", "1")]);
@@ -298,7 +300,7 @@ fn what_is_mounted_is_not_extra() {
     assert!(!told.0.iter().any(|(_, path)| path.ends_with(b"disk")), "{:?}", told.0);
 }
 
-/// What is in a directory that the backup could not list is not known to be extra.
+/// Files in a directory that the backup could not list are not known to be extra.
 #[test]
 fn what_the_backup_could_not_see_is_not_extra() {
     if !as_ordinary_user("what_the_backup_could_not_see_is_not_extra") {
@@ -307,7 +309,7 @@ fn what_the_backup_could_not_see_is_not_extra() {
     let series = Series::new();
     series.write("secret/f", "1");
     series.write("seen/f", "1");
-    // One of which only the names are seen, and a file.
+    // A directory that only shows its names, and a file that cannot be read.
     series.write("listed/f", "1");
     series.write("seen/closed", "1");
     set_mode(&series.source.join("seen/closed"), 0o000);
@@ -330,7 +332,7 @@ fn what_the_backup_could_not_see_is_not_extra() {
     assert!(!dest.join("seen/extra").exists());
 }
 
-/// An extra directory that cannot be listed does not end the restore.
+/// An extra directory that cannot be listed is removed, and does not end the restore.
 #[test]
 fn an_unreadable_extra_directory_goes_like_any_other() {
     if !as_ordinary_user("an_unreadable_extra_directory_goes_like_any_other") {
@@ -344,8 +346,8 @@ fn an_unreadable_extra_directory_goes_like_any_other() {
     assert!(!dest.join("extra").exists());
 }
 
-/// On a file system that takes names of different case for the same, entries do not replace each other, and what
-/// was restored under another spelling is not extra.
+/// On a file system that ignores case, entries do not replace each other. A file that has another spelling of an
+/// entry's name is not extra.
 #[test]
 fn names_that_differ_in_case_do_not_merge() {
     let (series, dest) = with_copy(&[
@@ -375,7 +377,7 @@ fn names_that_differ_in_case_do_not_merge() {
     assert_eq!(fs::read(dest.join("other")).unwrap(), b"4");
 }
 
-/// What the filters do not mean is not touched, though it is not in the snapshot.
+/// Files that the filters do not select stay, also if the snapshot does not have them.
 #[test]
 fn only_what_the_filters_mean_is_removed() {
     let (series, dest) = with_copy(&[("d/a.c", "1"), ("d/b.h", "1"), ("e/a.c", "1")]);
@@ -394,7 +396,7 @@ fn only_what_the_filters_mean_is_removed() {
     assert_eq!(fs::read(dest.join("d/b.h")).unwrap(), b"edited");
 }
 
-/// A directory that holds something does not vanish because the snapshot has a file of that name.
+/// A directory that is not empty is not replaced by a file of the same name, unless extra entries are removed.
 #[test]
 fn a_full_directory_in_the_way_is_a_problem() {
     let (series, dest) = with_copy(&[("name", "file"), ("other", "file")]);
@@ -411,7 +413,7 @@ fn a_full_directory_in_the_way_is_a_problem() {
     assert_eq!(fs::read(dest.join("name")).unwrap(), b"file");
 }
 
-/// A link in the destination is replaced, not followed.
+/// A symbolic link in the destination is replaced and not followed.
 #[test]
 fn links_in_the_destination_lead_nowhere() {
     let (series, dest) = with_copy(&[("d/file", "snapshot"), ("f", "snapshot")]);
@@ -427,7 +429,7 @@ fn links_in_the_destination_lead_nowhere() {
     series.points[0].kept.assert_is(&dest);
 }
 
-/// Names that belong together are linked, those that do not are not, whatever they were before.
+/// Names of one set are linked and names of different sets are not, for every earlier way of linking.
 #[test]
 fn hard_links_end_up_as_in_the_snapshot() {
     let mut series = Series::new();
@@ -442,7 +444,7 @@ fn hard_links_end_up_as_in_the_snapshot() {
         set_mtime(&series.source.join(name), (meta.mtime(), 0));
     }
     series.snapshot();
-    // Every way to tie five names together.
+    // Every way to link five names.
     for ties in 0..5usize.pow(5) {
         let dest = series.beside("dest");
         fs::create_dir(&dest).unwrap();
@@ -464,8 +466,8 @@ fn hard_links_end_up_as_in_the_snapshot() {
     }
 }
 
-/// A file that stays because of its size and time is nothing to link a missing name to before it was read: the name
-/// would have whatever is in it.
+/// A file that stays because of its size and time may have wrong content. A missing name of its set must not be
+/// linked to it before the file was read.
 #[test]
 fn a_missing_name_is_linked_to_what_the_snapshot_has() {
     let mut series = Series::new();
@@ -506,8 +508,8 @@ fn a_missing_name_is_linked_to_what_the_snapshot_has() {
     }
 }
 
-/// However the names of a set and a name outside of the destination are tied together, the tree becomes the snapshot,
-/// and the file outside stays what it is.
+/// The names of a set and a name outside of the destination are linked in every possible way. The tree becomes the
+/// snapshot, and the file outside keeps its metadata.
 #[test]
 fn what_has_a_name_outside_keeps_its_metadata() {
     let mut series = Series::new();
@@ -519,7 +521,7 @@ fn what_has_a_name_outside_keeps_its_metadata() {
     }
     series.snapshot();
     for overwrite in [Overwrite::Always, Overwrite::IfDifferent] {
-        // Each name is missing, a file of its own, or another name of the file outside.
+        // Each name is missing, a file of its own, or a further name of the file outside.
         for ties in 0..27 {
             let (dest, outside) = (series.beside("dest"), series.beside("outside"));
             fs::create_dir(&dest).unwrap();
@@ -543,8 +545,8 @@ fn what_has_a_name_outside_keeps_its_metadata() {
     }
 }
 
-/// A name outside of the destination is nothing that a comparison tells, and no reason to write: the file stays what
-/// it is. Metadata that is another one is not set on the other name.
+/// A comparison does not report a name outside of the destination, and a restore writes no file because of it.
+/// Different metadata is not set on the inode that has the name outside.
 #[test]
 fn names_outside_of_the_destination_do_not_matter() {
     let (series, dest) = with_copy(&[("a", "1"), ("b", "2"), ("c", "3")]);
@@ -572,7 +574,7 @@ fn names_outside_of_the_destination_do_not_matter() {
     assert_eq!((mode(dest.join("b")), mode(series.beside("b"))), (0o640, 0o600));
 }
 
-/// Says stop after so many calls.
+/// Cancels after this many changes.
 struct StopAfter(u32);
 
 impl Observer for StopAfter {
@@ -590,7 +592,7 @@ impl Observer for StopAfter {
     }
 }
 
-/// Cancelled anywhere: each file is the old one or the new one, and nothing else is left.
+/// After a cancelled restore, each file has its old or its new content, and no other file remains.
 #[test]
 fn a_cancelled_restore_leaves_each_file_old_or_new() {
     let names = ["a", "b", "c/d", "c/e", "f"];
@@ -611,7 +613,7 @@ fn a_cancelled_restore_leaves_each_file_old_or_new() {
     }
 }
 
-/// What cannot be restored does not cost what is there.
+/// A content that cannot be restored does not replace the existing file.
 #[test]
 fn a_lost_content_leaves_the_old_file() {
     let (series, dest) = with_copy(&[("a", "content"), ("b", "content of b")]);
@@ -623,7 +625,7 @@ fn a_lost_content_leaves_the_old_file() {
     assert_eq!(fs::read_dir(&dest).unwrap().count(), 2);
 }
 
-/// An ordinary user's own read-only directories and files are no obstacle; others' are, one by one.
+/// Read-only directories and files of the same ordinary user are no obstacle.
 #[test]
 fn permissions_in_the_destination() {
     if !as_ordinary_user("permissions_in_the_destination") {
@@ -637,11 +639,11 @@ fn permissions_in_the_destination() {
     series.points[0].kept.assert_is(&dest);
 }
 
-/// The modes of directories that an ordinary user has closed to himself.
+/// Modes of directories whose owner lacks some rights.
 const CLOSED: [u32; 4] = [0o000, 0o300, 0o500, 0o555];
 
-/// A snapshot with directories of those modes, and a destination that is alike but for a file that is missing in
-/// each, and one that is extra.
+/// A snapshot with one directory for each of those modes, and a destination that equals it, except that each
+/// directory lacks one file and has one extra file.
 fn closed_directories() -> (Series, PathBuf) {
     let series = Series::new();
     let names = CLOSED.map(|mode| format!("{mode:03o}"));
@@ -662,7 +664,7 @@ fn closed_directories() -> (Series, PathBuf) {
     (series, dest)
 }
 
-/// An ordinary user's closed directories are opened while he restores, and are closed again after.
+/// Directories that their owner has closed are opened during the restore and closed again afterwards.
 #[test]
 fn closed_directories_are_no_obstacle_to_their_owner() {
     if !as_ordinary_user("closed_directories_are_no_obstacle_to_their_owner") {
@@ -690,7 +692,7 @@ fn closed_directories_are_no_obstacle_to_their_owner() {
                 assert_eq!(dir.join("extra").exists(), !delete_extra, "{mode:o}");
                 assert_eq!(mode_of(&dir.join("unreadable")), 0);
             }
-            // Where modes are restored they are the snapshot's.
+            // If modes are restored, the directories get the snapshot's modes.
             CLOSED.iter().for_each(|&mode| set_mode(&dest.join(format!("{mode:03o}")), mode));
             restore(&series, &mirror(&series), &dest, &mut Silent).whole();
             assert_eq!(modes(), [0o755; 4]);
@@ -698,7 +700,7 @@ fn closed_directories_are_no_obstacle_to_their_owner() {
     }
 }
 
-/// A file of his own that its owner may not read is compared all the same, and not written again.
+/// A file that its owner may not read is still compared, and is not written again.
 #[test]
 fn an_unreadable_file_that_is_right_stays() {
     if !as_ordinary_user("an_unreadable_file_that_is_right_stays") {
@@ -712,7 +714,7 @@ fn an_unreadable_file_that_is_right_stays() {
     series.points[0].kept.assert_is(&dest);
 }
 
-/// A directory's default ACL is inherited by what is made in it: the snapshot's attributes count.
+/// New files inherit the default ACL of their directory. The restore replaces it by the snapshot's attributes.
 #[test]
 fn inherited_acls_are_not_the_snapshot_s() {
     let (series, dest) = with_copy(&[("d/file", "snapshot")]);
@@ -729,7 +731,7 @@ fn partial(series: &Series, options: Options, dest: &Path) -> Result<Vec<String>
     Ok(names)
 }
 
-/// What is selected is remembered if it is little, and looked for again if not.
+/// A small selection is kept in memory, and a large one is searched again. Both restore the same.
 #[test]
 fn a_large_part_restores_like_a_small_one() {
     let mut series = Series::new();
@@ -788,7 +790,7 @@ fn a_part_of_a_snapshot_comes_with_the_directories_that_lead_there() {
 proptest! {
     #![proptest_config(cases(24))]
 
-    /// Any directory restored as the destination is what it was; any path restored alone is what it was.
+    /// A directory that is restored as the destination, and a path that is restored alone, equal the source.
     #[test]
     fn parts_are_what_they_were(tree in trees(20), which in any::<prop::sample::Index>(), as_root in any::<bool>()) {
         let mut series = Series::new();

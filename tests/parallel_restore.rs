@@ -1,5 +1,5 @@
-//! A restore is the same however many threads make it: the tree, what is told and in which order, what is
-//! lost, and what a refusal leaves.
+//! A restore gives the same result with any number of threads: the tree, the reported changes and their order, the
+//! lost files, and the state after an error.
 
 mod support;
 
@@ -20,7 +20,7 @@ use support::*;
 
 const THREADS: [u32; 3] = [1, 2, 4];
 
-/// Remembers what was told, and says cancel at one of the calls.
+/// Remembers the reported changes, and cancels at one of them.
 #[derive(Default)]
 struct Told {
     changes: Vec<(u32, Vec<u8>)>,
@@ -43,7 +43,7 @@ fn restore(series: &Series, threads: u32, dest: &Path, told: &mut Told) -> serie
     series.restore_with(&options, dest, told)
 }
 
-/// What is said of a restore.
+/// Everything that a restore reports and leaves.
 #[derive(Debug, PartialEq)]
 struct Said {
     result: Result<(), String>,
@@ -81,7 +81,7 @@ fn assert_threads_agree(series: &Series) -> Said {
     one
 }
 
-/// Every file of archives in the store.
+/// Every archive in the store except SigVaults.
 fn archives(series: &Series) -> Vec<std::path::PathBuf> {
     let names = series.stored().into_keys();
     let archives =
@@ -92,7 +92,8 @@ fn archives(series: &Series) -> Vec<std::path::PathBuf> {
 proptest! {
     #![proptest_config(cases(16))]
 
-    /// Of a whole store and of one with a flipped byte in each archive; and no byte is ever wrong.
+    /// The result does not depend on the number of threads, for a whole store and for a store with a flipped byte in
+    /// each archive. No restored file has a wrong byte.
     #[test]
     fn any_number_of_threads_restores_the_same(
         codec in prop_oneof![Just(Codec::Zstd(1)), Just(Codec::None)],
@@ -123,8 +124,8 @@ proptest! {
     }
 }
 
-/// Many directories, many small files, some of a few frames, links of all kinds between them, two rounds of
-/// deltas.
+/// Many directories, many small files, some files of several frames, hard and symbolic links between them, and two
+/// rounds of deltas.
 fn many() -> Series {
     let mut series = Series::new();
     series.write("big", noise(1, 9_000_000));
@@ -164,7 +165,7 @@ fn a_tree_of_many_batches_restores_the_same() {
     assert_eq!(files[..sorted.len()], sorted, "not told in the order of the entries");
 }
 
-/// One frame in the middle is damaged: its files are lost, in order, and no other.
+/// One frame in the middle is damaged. Exactly its files are lost, in path order.
 #[test]
 fn a_damaged_frame_costs_the_same_files() {
     let series = many();
@@ -179,11 +180,11 @@ fn a_damaged_frame_costs_the_same_files() {
     assert_eq!(why.len(), 1, "each is told why: {why:?}");
 }
 
-/// Whenever the caller says cancel it is told nothing more, and nothing is left.
+/// After the caller cancels, no further change is reported and no file remains.
 #[test]
 fn cancelled_at_any_change_nothing_is_left() {
     let mut series = Series::new();
-    // More directories than files are made in at any time.
+    // There are more directories than one batch may hold open.
     for file in 0..300 {
         series.write(&format!("d{}/f{file:03}", file / 2), noise(file, 100));
     }
@@ -205,7 +206,7 @@ fn cancelled_at_any_change_nothing_is_left() {
     }
 }
 
-/// A directory store that tells how much was read out of its archives, and fails at one of these reads.
+/// A directory store that counts the bytes read from its archives, and that fails at one of these reads.
 struct Watched {
     inner: DirStore,
     read: Rc<Cell<u64>>,
@@ -234,7 +235,7 @@ impl Store for Watched {
     forward!(inner: require check_exists list create sync delete locks sweep_drafts links places);
 }
 
-/// Whichever read of the store fails: the restore does, whatever comes before is told, nothing is left.
+/// At whichever read the store fails, the restore fails, the earlier entries are reported, and no file remains.
 #[test]
 fn a_store_that_fails_ends_the_restore_alike() {
     let series = many();
@@ -255,14 +256,14 @@ fn a_store_that_fails_ends_the_restore_alike() {
         }
         assert_eq!(one.0.as_ref().unwrap_err().0, Kind::Storage);
         assert_eq!(one, run(4, reads), "{reads} reads");
-        // What comes before the first file that has deltas needs no read of its own after "big".
+        // The entries between "big" and the first file with deltas need no read of their own.
         let told = |path: &[u8]| one.1.iter().any(|(_, told)| told == path);
         assert!(told(b"d0/f9") || !told(b"big"), "{reads} reads");
         assert_eq!(series::around(&series), before, "{reads} reads");
     }
 }
 
-/// Compares what was read out of the archives with what has been told.
+/// Compares the bytes read from the archives with the bytes of the reported files.
 struct Ahead {
     read: Rc<Cell<u64>>,
     told: u64,
@@ -277,7 +278,8 @@ impl Observer for Ahead {
     }
 }
 
-/// However many threads there are, what is read and not yet written is bounded: by memory, not by the tree.
+/// With any number of threads, the bytes that are read and not yet written are limited, independent of the size of
+/// the tree.
 #[test]
 fn reading_ahead_is_bounded() {
     let mut series = Series::new();

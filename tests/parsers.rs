@@ -1,6 +1,6 @@
-//! Every reader of bytes that others may have written, fed with random bytes and with good bytes that were changed.
-//! None panics; what it allocates is bounded by the length of its input; an error says that the bytes are bad; and
-//! what is read means the same when it is written again.
+//! Feeds every reader of foreign bytes with random bytes, and with good bytes that were changed. No reader panics,
+//! and none allocates more than a multiple of its input's length. An error says that the bytes are bad. Bytes that
+//! were read mean the same when they are written again.
 
 mod support;
 
@@ -25,13 +25,13 @@ use support::changes::{changed, changes, odd_numbers};
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// The error of stored bytes that are bad, which names their file.
+/// The error of bad stored bytes. It must name their file.
 fn assert_corrupt(error: &Error) {
     assert!(error.kind == Kind::Corrupt && !error.is_own, "{error} ({:?})", error.kind);
     assert!(error.to_string().contains("f.zst"), "{error}");
 }
 
-/// A file of these bytes in frames of `frame_len`.
+/// A file with these bytes in frames of `frame_len` bytes.
 fn packed(data: &[u8], frame_len: usize) -> Vec<u8> {
     let pool = Arc::new(Pool::new(1).unwrap());
     let mut writer = FrameWriter::new(Vec::new(), Codec::Zstd(1), pool).with_frame_len(frame_len);
@@ -39,12 +39,12 @@ fn packed(data: &[u8], frame_len: usize) -> Vec<u8> {
     writer.finish().unwrap().out
 }
 
-/// The longest frame that is read.
+/// The longest frame that a reader accepts, in bytes.
 const FRAME_MAX: usize = 64 << 20;
-/// Buffers of a reader, whatever it reads.
+/// Bytes of a reader's buffers, for any input.
 const BUFFERS: usize = 1 << 20;
 
-/// The stream of a file that may be anything, as far as it can be read, and how reading it ended.
+/// The stream of a possibly bad file up to the first error, and the result of reading it.
 fn stream(file: &[u8], size: u64) -> (Result<(), Error>, Vec<u8>) {
     let mut got = Vec::new();
     let read = read_stream(&mut &*file, "f.zst", size, true, None, &mut |piece| {
@@ -54,7 +54,7 @@ fn stream(file: &[u8], size: u64) -> (Result<(), Error>, Vec<u8>) {
     (read, got)
 }
 
-/// Checks all that an index says against each other.
+/// Checks that the answers of an index agree with each other.
 fn assert_consistent(index: &FrameIndex, size: u64) {
     let (mut stored, mut plain) = (0, 0);
     for frame in 0..index.count() {
@@ -73,9 +73,9 @@ fn assert_consistent(index: &FrameIndex, size: u64) {
     assert!(index.check_range(plain, 1).is_err() && index.check_range(1, u64::MAX).is_err());
 }
 
-/// Reads a file that may be anything in every way there is.
+/// Reads a possibly bad file in every way.
 fn assert_file_is_read_or_refused(file: &[u8], size: u64) {
-    // A table entry of 8 bytes takes 16 in memory, and up to three times that while the memory grows.
+    // A table entry of 8 bytes takes 16 bytes in memory, and up to three times as many while the memory grows.
     let table_max = BUFFERS + 6 * file.len();
     let index = within(table_max, || FrameIndex::open(&mut &*file, "f.zst", size, true));
     let frame_max = table_max + FRAME_MAX + file.len();
@@ -113,7 +113,7 @@ fn assert_file_is_read_or_refused(file: &[u8], size: u64) {
     }
 }
 
-/// The end of a file that says of each frame how many bytes it has, stored and plain.
+/// The seek table at the end of a file: the stored and the plain length of each frame.
 fn table(frames: &[(u32, u32)], count: u32, descriptor: u8) -> Vec<u8> {
     let mut out = 0x184D_2A5Eu32.to_le_bytes().to_vec();
     let entry_len = if descriptor & 0x80 == 0 { 8 } else { 12 };
@@ -129,7 +129,7 @@ fn table(frames: &[(u32, u32)], count: u32, descriptor: u8) -> Vec<u8> {
     out
 }
 
-/// One zstd frame of some bytes, with or without its length and checksum.
+/// One zstd frame, with or without its content length and checksum.
 fn frame(data: &[u8], (has_size, has_checksum): (bool, bool)) -> Vec<u8> {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
     encoder.include_contentsize(has_size).unwrap();
@@ -149,7 +149,7 @@ fn a_file_of_frames_that_was_changed_is_read_or_refused() {
         let (read, got) = stream(&good, good.len() as u64);
         prop_assert!(read.is_ok() && got == data);
         let file = changed(good, &changes);
-        // A listing that is older than the file says another size.
+        // An outdated listing can give another size than the file has.
         for size in [file.len() as u64, (file.len() as u64).saturating_add_signed(more)] {
             assert_file_is_read_or_refused(&file, size);
         }
@@ -167,7 +167,7 @@ fn bytes_that_were_never_a_file_of_frames_are_refused() {
     });
 }
 
-/// What a table says of real frames is right, or the frame is refused.
+/// The table's lengths of real frames are right, or the frame is refused.
 #[test]
 fn a_frame_has_the_length_that_its_table_says_or_is_refused() {
     let part = (vec(any::<u8>(), 0..300), any::<(bool, bool)>());
@@ -191,7 +191,7 @@ fn a_frame_has_the_length_that_its_table_says_or_is_refused() {
         if honest {
             prop_assert!(read.is_ok() && got == expected);
         } else {
-            // Whatever is handed out before a lie is found is right.
+            // The bytes before the first wrong length are right.
             prop_assert!(expected.starts_with(&got), "{read:?}");
             prop_assert!(read.is_err() || got == expected);
         }
@@ -204,8 +204,8 @@ fn signature(content: &[u8], params: Params) -> Vec<u8> {
     signer.finish().unwrap()
 }
 
-/// A signature that may be anything: it is refused, or a delta can be made with it, which makes as many bytes as it
-/// was made of.
+/// A possibly bad signature is refused, or it can be used to make a delta. That delta makes as many bytes as it was
+/// made from.
 fn assert_signature_is_used_or_refused(bytes: &[u8], tail: u64, new: &[u8]) {
     let parsed = within(BUFFERS + 16 * bytes.len(), || Signature::parse(bytes));
     let signature = match parsed {
@@ -263,7 +263,7 @@ fn bytes_that_were_never_a_signature_are_used_or_refused() {
     });
 }
 
-/// A command as it stands in a delta, with any lengths: those of its integers too.
+/// A command as a delta spells it, with any lengths, also of its integers.
 #[derive(Clone, Debug)]
 enum Spelled {
     Literal { class: u8, len: u64, bytes: Vec<u8> },
@@ -271,9 +271,9 @@ enum Spelled {
     End,
 }
 
-/// Bytes of the basis that deltas are applied to.
+/// Length of the basis that deltas are applied to.
 const BASIS: usize = 300;
-/// The most bytes that they may make.
+/// The longest content that a delta may make.
 const MADE_MAX: u64 = 2000;
 
 fn spelled() -> impl Strategy<Value = Vec<Spelled>> {
@@ -323,7 +323,7 @@ fn spell(commands: &[Spelled]) -> Vec<u8> {
     out
 }
 
-/// What a delta makes, worked out plainly: `None` if anything is wrong with it.
+/// The content that a delta makes, by a plain reading of the format. `None` if the delta is bad.
 fn made_of(delta: &[u8], basis: &[u8], most: u64) -> Option<Vec<u8>> {
     let (mut rest, mut out) = (delta.strip_prefix(b"rs\x026")?, Vec::new());
     let int = |rest: &mut &[u8], class: u8| {
@@ -355,7 +355,7 @@ fn made_of(delta: &[u8], basis: &[u8], most: u64) -> Option<Vec<u8>> {
     }
 }
 
-/// Reads the commands of a delta, and writes them again.
+/// Reads the commands of a delta and writes them again.
 fn respelled(delta: &[u8]) -> delta::Result<Vec<u8>> {
     let mut commands = Commands::new(delta, BASIS as u64, MADE_MAX)?;
     let mut again = Vec::new();
@@ -373,7 +373,7 @@ fn respelled(delta: &[u8]) -> delta::Result<Vec<u8>> {
     Ok(spell(&again))
 }
 
-/// A delta that may be anything: whoever reads it agrees with a plain reading of its bytes.
+/// A possibly bad delta: every reader of deltas agrees with the plain reading.
 fn assert_delta_is_applied_or_refused(delta: &[u8], basis: &[u8]) {
     let expected = made_of(delta, basis, MADE_MAX);
     let most = BUFFERS + 4 * MADE_MAX as usize;
@@ -426,7 +426,7 @@ fn bytes_that_were_never_a_delta_are_applied_or_refused() {
     });
 }
 
-/// What patterns and globs are put together of.
+/// Patterns and globs, put together from parts with a meaning.
 fn pattern_text() -> impl Strategy<Value = Vec<u8>> {
     let parts: Vec<&[u8]> = vec![
         b"a",
@@ -460,7 +460,7 @@ fn pattern_text() -> impl Strategy<Value = Vec<u8>> {
         b"\0",
     ];
     let text = vec(select(parts), 0..12).prop_map(|parts| parts.concat());
-    // Few parts, often repeated: what is compiled grows fastest with these.
+    // Few parts, often repeated: compiled patterns grow fastest with these.
     (text, prop_oneof![6 => Just(1usize), 1 => 2..400usize]).prop_map(|(text, times)| {
         let mut text = text.repeat(times);
         text.truncate(5000);
@@ -472,7 +472,7 @@ fn some_paths() -> impl Strategy<Value = Vec<Vec<u8>>> {
     vec("[ab*,{}\u{e9} /]{1,12}".prop_map(|path| path.trim_matches('/').as_bytes().to_vec()), 1..8)
 }
 
-/// A text in which nothing means anything but itself.
+/// A pattern that matches exactly `name`.
 fn escaped(name: &str) -> Vec<u8> {
     let escape = |c: char| match c.is_ascii_punctuation() || c == ' ' {
         true => format!("\\{c}"),
@@ -481,7 +481,7 @@ fn escaped(name: &str) -> Vec<u8> {
     name.chars().map(escape).collect::<String>().into_bytes()
 }
 
-/// Compiled patterns take this many times the memory of their text, beside what one takes that is empty.
+/// Limits for compiled patterns: bytes of memory for each byte of text, and bytes for an empty pattern.
 const COMPILED: usize = 4000;
 const COMPILED_ONCE: usize = 2 << 20;
 
@@ -496,7 +496,7 @@ fn a_pattern_is_used_or_refused_alike_wherever_it_stands() {
                 Err(error) => prop_assert!(error.kind == Kind::InvalidArg && !usable(line), "{error}"),
             }
         }
-        // In an exclude file the end of a line is no part of it.
+        // In an exclude file, the line end does not belong to the pattern.
         let line_of = |line: &Vec<u8>| line.strip_suffix(b"\r").unwrap_or(line).to_vec();
         let read: Vec<_> = lines.iter().map(line_of).collect();
         let file = [&b"\xef\xbb\xbf"[..], &lines.join(&b'\n')].concat();

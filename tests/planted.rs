@@ -1,5 +1,5 @@
-//! What others put into a store and a cache under names that are nearly those of backup files, with nearly their
-//! contents: it costs no snapshot and no backup, and stays, unless it can only be the rest of a backup.
+//! Foreign files in a store and a cache, with names and contents that resemble backup files. They cost no snapshot
+//! and no backup. They stay, unless they can only be the rest of a backup.
 
 mod support;
 
@@ -18,10 +18,10 @@ use support::changes::{changed, changes, Change};
 use support::series::{remove, KEY};
 use support::*;
 
-/// What becomes of the name of a backup file.
+/// A change of a backup file's name.
 #[derive(Clone, Debug)]
 enum Twist {
-    /// The first text is replaced by the second.
+    /// Replaces the first text by the second.
     Replaced(&'static str, &'static str),
     Before(&'static str),
     Behind(&'static str),
@@ -64,10 +64,10 @@ fn twisted(name: &[u8], twist: &Twist) -> Vec<u8> {
 
 #[derive(Clone, Debug)]
 enum Content {
-    /// Of the file whose name was twisted, or of it with these changes.
+    /// The content of the file whose name was changed, with these changes, perhaps none.
     Like(Vec<Change>),
     Bytes(Vec<u8>),
-    /// Longer than any disk.
+    /// Larger than any disk.
     Vast,
     Directory,
     Link,
@@ -75,7 +75,7 @@ enum Content {
 
 #[derive(Clone, Debug)]
 struct Planted {
-    /// The backup file that it is like.
+    /// The backup file that this file resembles.
     like: Index,
     twists: Vec<Twist>,
     content: Content,
@@ -94,7 +94,7 @@ fn planted() -> impl Strategy<Value = Planted> {
         .prop_map(|(like, twists, content, in_cache)| Planted { like, twists, content, in_cache })
 }
 
-/// Puts it into `dir`; gives its path, unless there is something or it is no name of a file.
+/// Makes the file in `dir` and returns its path. `None` if the name is in use or cannot be a file name.
 fn plant(dir: &Path, planted: &Planted) -> Option<PathBuf> {
     let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
@@ -118,7 +118,8 @@ fn plant(dir: &Path, planted: &Planted) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Whether something can only be what a backup of the key left. In the cache of its series that is every backup file.
+/// Whether a file can only be a left-over of a backup of the key. In the cache of the series, every backup file is
+/// one.
 fn is_left_over(path: &Path, in_cache: bool) -> bool {
     let name = path.file_name().unwrap().to_string_lossy();
     let name = name.strip_suffix(".stream").filter(|_| in_cache).unwrap_or(&name);
@@ -135,7 +136,7 @@ fn two_snapshots() -> Series {
     series
 }
 
-/// The directory of the one series that a cache has.
+/// The cache directory of the only series.
 fn cache_of(series: &Series) -> PathBuf {
     fs::read_dir(series.cache()).unwrap().next().unwrap().unwrap().path()
 }
@@ -173,7 +174,8 @@ fn what_others_put_beside_backup_files_costs_nothing_and_stays() {
     });
 }
 
-/// Whichever of the two is listed last. One of a newer version is not passed over for one that is damaged.
+/// The listing order of the two files does not matter. A state of a newer format version is not ignored in favour of
+/// a damaged one.
 #[test]
 fn of_two_state_files_with_one_stamp_the_one_that_verifies_is_the_snapshot() {
     for codec in [Codec::None, Codec::Zstd(1)] {
@@ -219,7 +221,7 @@ fn of_two_state_files_with_one_stamp_the_one_that_verifies_is_the_snapshot() {
 const VERSION: &str = "\"version\":1,";
 const NEWER: &str = "\"version\":2,";
 
-/// Names of all kinds, one of them an archive's further part.
+/// Names of all kinds, and the name of a further part of an archive.
 fn names() -> Vec<String> {
     let stamp = Stamp::parse("20261122T220530.123456Z").unwrap();
     let name = |kind, compressed| Name::new("my.docs", kind, stamp, compressed);

@@ -1,4 +1,4 @@
-//! Pruning: what the rules keep stays and restores, what nobody needs goes, and nothing else is touched.
+//! Pruning: kept snapshots restore, files that no kept snapshot needs are removed, and nothing else changes.
 
 mod support;
 
@@ -23,7 +23,7 @@ use support::*;
 
 const ONLY_NEWEST: Keep = Keep { last: 1, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 
-/// A full, an increment, a full and two more increments, of files that grow, stay and go.
+/// A full, an increment, a full and two more increments, of files that grow, stay and disappear.
 fn five_snapshots() -> Series {
     let mut series = Series::new();
     let mut bytes = noise(1, 50_000);
@@ -50,7 +50,7 @@ fn names(series: &Series) -> BTreeSet<String> {
     series.stored().into_keys().collect()
 }
 
-/// What the states in the store say is needed, and they themselves: read with zstd(1) and as plain JSON.
+/// The names of the states in the store and of the archives that they need, read with zstd(1) and as plain JSON.
 fn named(store: &Path) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
     for name in series::stored(store).into_keys().filter(|name| name.contains(".state.")) {
@@ -62,7 +62,7 @@ fn named(store: &Path) -> BTreeSet<String> {
     named
 }
 
-/// The store holds what its states need and nothing more, and exactly the points of `series` restore.
+/// The store holds exactly the files that its states need, and exactly the points of `series` restore.
 #[track_caller]
 fn assert_consistent(series: &Series) {
     assert_eq!(names(series), named(&series.store));
@@ -77,7 +77,7 @@ fn assert_consistent(series: &Series) {
     }
 }
 
-/// Removes the points that a prune's report says are removed.
+/// Removes the points that the report of a prune lists as removed.
 fn forget_removed(series: &mut Series, report: &Report) {
     let removed = |stamp| {
         let listed = report.snapshots.iter().find(|snapshot| snapshot.stamp == stamp);
@@ -86,7 +86,7 @@ fn forget_removed(series: &mut Series, report: &Report) {
     series.points.retain(|point| !removed(point.stamp));
 }
 
-/// Name, size and kind of the files a report lists.
+/// Name, size and kind of the files that a report lists.
 fn files(report: &Report) -> BTreeMap<String, (u64, &'static str)> {
     report.files.iter().map(|file| (file.name.clone(), (file.size, file.kind))).collect()
 }
@@ -95,7 +95,7 @@ fn decisions(report: &Report) -> Vec<(Stamp, Action, String)> {
     report.snapshots.iter().map(|s| (s.stamp, s.action, s.reason.clone())).collect()
 }
 
-/// Dry first, which must change nothing and foretell what the prune then does.
+/// Prunes as a dry run first, which must change nothing and report the same as the prune.
 #[track_caller]
 fn prune_twice(series: &Series, options: &Options) -> Report {
     let before = series.stored();
@@ -127,7 +127,7 @@ fn any_snapshot_can_go() {
         forget_removed(&mut series, &report);
         assert_eq!(series.points.len(), 4);
         assert_consistent(&series);
-        // And life goes on.
+        // The series goes on.
         series.write("grows", noise(7, 60_000));
         series.snapshot();
         series.assert_every_point_restores();
@@ -227,7 +227,7 @@ fn the_last_snapshot_goes_only_when_that_is_allowed() {
     series.assert_every_point_restores();
 }
 
-/// Archives whose states are gone may be all that is left of somebody's data.
+/// Archives without states may be all that is left of a user's data.
 #[test]
 fn archives_without_any_state_are_swept_only_when_that_is_allowed() {
     let series = one_full();
@@ -312,7 +312,7 @@ fn foreign_things_and_other_keys_are_left_alone() {
 
 type Spoil = fn(&Path);
 
-/// Ways to make a state one that cannot be read.
+/// Ways to make a state unreadable.
 fn unreadable_states() -> Vec<(&'static str, Spoil)> {
     let flip: Spoil = |state| {
         let mut bytes = fs::read(state).unwrap();
@@ -343,7 +343,7 @@ fn while_a_state_cannot_be_read_every_archive_stays() {
         assert_eq!(report.problems[0].snapshot, Some(middle), "{what}");
         assert!(!report.files.is_empty(), "{what}: nothing was removed");
         assert!(report.files.iter().all(|file| file.kind == "state"), "{what}: {:?}", report.files);
-        // What was left there is listed: it is what the next prune would take.
+        // The kept archives are listed as left-overs: the next prune would remove them.
         let spared: BTreeSet<_> = report
             .problems
             .iter()
@@ -364,7 +364,7 @@ fn while_a_state_cannot_be_read_every_archive_stays() {
         series.points[4].kept.assert_is(&dest);
         remove(&dest);
 
-        // Named exactly it goes, and now everything else can.
+        // A prune that names the bad state exactly removes it. Then the other files can go.
         let report = prune_twice(&series, &series.selecting(Select::Exactly(middle)));
         assert!(!report.is_partial(), "{what}: {:?}", report.problems);
         series.points.drain(..4);
@@ -372,7 +372,7 @@ fn while_a_state_cannot_be_read_every_archive_stays() {
     }
 }
 
-/// Somebody moved a state to another place and left a link, which leads there or not.
+/// A user moved a state to another place and left a symbolic link, which may be dangling.
 #[test]
 fn while_a_state_is_a_link_every_archive_stays() {
     for (leads, exactly) in [(true, false), (false, false), (true, true)] {
@@ -392,7 +392,7 @@ fn while_a_state_is_a_link_every_archive_stays() {
         assert!(told.message.contains("symbolic link"), "{}", told.message);
         assert!(report.problems[1..].iter().all(|problem| problem.kind == ProblemKind::Leftover));
         assert!(!report.files.is_empty() && report.files.iter().all(|file| file.kind == "state"));
-        // Put back, it is the snapshot that it was.
+        // When the state is back, the snapshot restores again.
         fs::rename(&elsewhere, &state).unwrap();
         series.assert_point_restores(1);
         let stamp = series.points[1].stamp;
@@ -403,7 +403,7 @@ fn while_a_state_is_a_link_every_archive_stays() {
     }
 }
 
-/// An archive that a backup has named whose state is still to come is newer than every state.
+/// While a backup writes archives, its state does not exist yet, so these archives are newer than every state.
 #[test]
 fn where_nothing_is_locked_what_is_newer_than_every_snapshot_stays() {
     let unlocked = |series: &Series| {
@@ -479,7 +479,7 @@ fn a_locked_key_is_busy() {
     series.prune(&series.keeping(ONLY_NEWEST)).whole();
 }
 
-/// Counts callbacks and cancels at the one numbered `at`.
+/// Counts callbacks, and cancels at the callback with number `at`.
 struct CancelAt {
     at: u32,
     calls: u32,
@@ -513,7 +513,7 @@ fn a_store_that_cannot_delete_is_refused_first() {
     }
 }
 
-/// No archive is removed while a state that was to go may still stand.
+/// No archive is removed while a state that should be removed may still exist.
 #[test]
 fn a_store_that_does_not_delete_what_it_says_loses_nothing() {
     let mut series = five_snapshots();
@@ -527,7 +527,8 @@ fn a_store_that_does_not_delete_what_it_says_loses_nothing() {
     series.assert_every_point_restores();
 }
 
-/// What was done stays done and is told; the rest is whole, and the next prune ends where this one would.
+/// An interrupted prune reports the removed files. The rest of the store is whole, and the next prune reaches the
+/// same end.
 #[track_caller]
 fn assert_cut_short(series: &Series, outcome: &Outcome) {
     let fork = series.fork();
@@ -598,7 +599,7 @@ fn clone_points(series: &Series) -> Vec<series::Point> {
 /// One step in the life of a store.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A backup, so many hours after the one before.
+    /// A backup, this many hours after the backup before.
     Backup {
         full: bool,
         edits: Vec<Edit>,
@@ -630,7 +631,7 @@ fn weighted(p: f64) -> impl Strategy<Value = bool> {
     proptest::bool::weighted(p)
 }
 
-/// Which of `stamps` (ascending) some rule keeps, with the reasons. Periods are what date(1) calls them.
+/// The reasons why some rule keeps each of `stamps` (ascending), or `None`. date(1) names the periods.
 fn expected(stamps: &[Stamp], keep: &Keep) -> Vec<(Stamp, Option<String>)> {
     let formats = [
         (keep.daily, "daily", "%F"),
@@ -659,7 +660,7 @@ fn expected(stamps: &[Stamp], keep: &Keep) -> Vec<(Stamp, Option<String>)> {
     stamps.iter().map(|stamp| (*stamp, reasons.get(stamp).map(|said| said.join(", ")))).collect()
 }
 
-/// A store's life, and what should be in it.
+/// The life of a store, with the snapshots that it should hold.
 struct Life {
     series: Series,
     now: i64,
@@ -672,7 +673,7 @@ impl Life {
         series.options.codec = Codec::None;
         series.options.allow_empty = true;
         tree.make(&series.source);
-        // A Friday before a leap year.
+        // A Friday, shortly before a leap year.
         Life { series, now: 1_576_800_000, orphans: 0 }
     }
 
@@ -697,7 +698,7 @@ impl Life {
         let stamp = Stamp::from_time(Time { secs: self.now, nanos: 0 });
         stored::travel(&self.series.store, report.snapshot.unwrap(), stamp);
         report.snapshot = Some(stamp);
-        // Kept copies are numbered by how many there are: here some have gone.
+        // Only the facts are compared here, so no copy is made.
         let kept = Kept { copy: Default::default(), facts: facts(&self.series.source) };
         self.series.points.push(series::Point { stamp, kept });
     }

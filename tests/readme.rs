@@ -1,4 +1,4 @@
-//! The README's listing is what it says: a program that compiles, and the one in `examples-c/quickstart.c`.
+//! The listing in the README compiles, and has the same statements as `examples-c/quickstart.c`.
 
 use std::fs;
 use std::path::Path;

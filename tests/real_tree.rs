@@ -1,4 +1,4 @@
-//! A tree nobody made for the purpose, in three published versions.
+//! A real tree in three published versions, which was not made for tests.
 
 mod support;
 
@@ -10,7 +10,7 @@ use ibt::job::{Codec, Counter, Select};
 use support::tools::{command, output};
 use support::*;
 
-/// The directories of the versions, oldest first; none, said aloud, where no registry can be reached.
+/// The directories of the versions, oldest first. Empty, with a `skipped` line, if no registry can be reached.
 fn versions() -> Vec<PathBuf> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _held = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -24,7 +24,7 @@ fn versions() -> Vec<PathBuf> {
     String::from_utf8(said.stdout).unwrap().lines().map(PathBuf::from).collect()
 }
 
-/// Makes the source what `version` is, touching only what differs.
+/// Makes the source equal to `version`, and touches only files that differ.
 fn bring_over(version: &Path, source: &Path) {
     run(command("rsync", ["-rc", "--delete"]).arg(version.join("")).arg(source));
 }
@@ -69,7 +69,7 @@ fn going_back_to_an_older_version_restores_as_well() {
     series.assert_every_point_restores();
 }
 
-/// One directory is moved as a whole, as people do: its files cost nothing.
+/// A user moves a whole directory. Its files take no space in the store.
 #[test]
 fn a_real_tree_moved_costs_nothing() {
     let versions = versions();

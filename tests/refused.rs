@@ -1,4 +1,5 @@
-//! Destinations that refuse single entries, or everything: what is listed, what is restored, what ends the call.
+//! Destinations that refuse single entries or every entry: the listed problems, the restored entries, and the errors
+//! that end the call.
 
 mod support;
 
@@ -18,7 +19,7 @@ fn over(series: &Series) -> Options {
     Options { overwrite: Overwrite::Always, ..series.options.clone() }
 }
 
-/// A source with something of everything that FAT and its kin do not have, and files around it.
+/// A source with one example of everything that FAT and similar file systems lack, and files around these examples.
 fn full_of_odd_entries() -> Series {
     let series = Series::new();
     for file in ["a", "d/1", "d/2", "z/deep/file", "Readme", "readme"] {
@@ -34,7 +35,7 @@ fn full_of_odd_entries() -> Series {
     series
 }
 
-/// On a file system without links, FIFOs, colons and case: the same is listed and the same restored in a new tree, an
+/// A file system without links, FIFOs, colons and case. The same entries are listed and restored in a new tree, an
 /// empty directory and an existing tree.
 #[test]
 fn what_a_destination_refuses_costs_that_entry_only() {
@@ -65,7 +66,7 @@ fn what_a_destination_refuses_costs_that_entry_only() {
         }
         assert_eq!(fs::read(dest.join("hard")).unwrap(), b"a", "{dest:?}");
         assert_eq!(fs::read(dest.join("large")).unwrap(), noise(1, 1_500_000), "{dest:?}");
-        // This exFAT refuses a FIFO and makes an empty file of its name all the same.
+        // This exFAT driver refuses a FIFO, but makes an empty file of that name.
         let names = fs::read_dir(dest).unwrap().map(|entry| entry.unwrap().file_name());
         let names: Vec<_> = names.filter(|name| name != "fifo").collect();
         assert_eq!(names.len(), if *dest == existing { 7 } else { 6 }, "{names:?} {:#?}", report.problems);
@@ -77,7 +78,7 @@ fn what_a_destination_refuses_costs_that_entry_only() {
     assert!(!other.exists());
 }
 
-/// Takes the destination away, or what it is built in, after the first entry that is told.
+/// Removes the destination, or the temporary tree, after the first reported entry.
 struct Remove<'p>(&'p Path, bool);
 
 impl Observer for Remove<'_> {
@@ -88,7 +89,7 @@ impl Observer for Remove<'_> {
             let temp = fs::read_dir(self.0).unwrap().map(|entry| entry.unwrap().path());
             let temp = temp.filter(|path| path.to_str().unwrap().contains(".ibt-tmp-restore"));
             for path in built.into_iter().chain(temp) {
-                // Other threads may still write into it.
+                // Other threads may still write into the tree.
                 while path.exists() {
                     let _ = fs::remove_dir_all(&path);
                 }
@@ -98,7 +99,7 @@ impl Observer for Remove<'_> {
     }
 }
 
-/// A destination that is gone takes nothing any more: an error, not a list of all its entries.
+/// A destination that is gone takes no entry any more. The result is one error, and not a list of all entries.
 #[test]
 fn a_destination_that_is_gone_ends_the_restore() {
     let series = Series::new();
@@ -121,8 +122,8 @@ fn a_destination_that_is_gone_ends_the_restore() {
     }
 }
 
-/// What was restored before the file system was full stays if that was asked for, whole, and the same restore over it
-/// completes it.
+/// With `leave_partial`, the entries that were restored before the file system was full stay complete. The same
+/// restore over them completes the tree.
 #[test]
 fn what_was_restored_before_an_error_stays_if_asked_for() {
     let series = Series::new();
@@ -163,8 +164,8 @@ fn what_was_restored_before_an_error_stays_if_asked_for() {
     }
 }
 
-/// An empty directory that everybody may write, of another owner: its own metadata cannot be set, and that is a problem,
-/// not the end of what was written.
+/// An empty directory of another owner that every user may write. Its own metadata cannot be set: that is a problem,
+/// and the restored entries stay.
 #[test]
 fn an_empty_destination_of_another_owner_is_filled() {
     if is_root() {
@@ -194,8 +195,9 @@ fn fill_another_s(mode: u32) {
     assert_eq!(fs::metadata(&dest).unwrap().uid(), 0);
 }
 
-/// The directory that `mkfs` leaves in the root of a file system is nothing that a restore could harm; one with
-/// something in it, or in any other place, is, and so is anything else under that name.
+/// A destination with nothing but the empty `lost+found` that `mkfs` makes counts as empty. It does not count as
+/// empty if the `lost+found` holds a file, lies in another place than the root of a file system, or is not a
+/// directory of root: a restore could do harm there.
 #[test]
 fn an_empty_lost_and_found_leaves_a_file_system_empty() {
     let mut series = Series::new();
@@ -225,7 +227,7 @@ fn an_empty_lost_and_found_leaves_a_file_system_empty() {
     series.points[0].kept.assert_is(&dest);
 }
 
-/// That it is closed to the user who restores is no reason to refuse.
+/// A `lost+found` that this user cannot read is accepted as well.
 #[test]
 fn a_closed_lost_and_found_leaves_a_file_system_empty() {
     let series = Series::new();

@@ -1,5 +1,5 @@
-//! What a restore removes, and what it must not: mounts, what cannot be seen, the only good copy of a content, and what
-//! an earlier restore was told to leave.
+//! Removals of a restore, and the things that a restore must keep: mount points, files that it cannot see, the only
+//! good copy of a content, and trees that an earlier restore left on request.
 
 mod support;
 
@@ -29,7 +29,7 @@ fn write(path: &Path, content: &str) {
     fs::write(path, content).unwrap();
 }
 
-/// Restores as a dry run and then in earnest: both must name the same obstructed paths.
+/// Restores as a dry run and then for real. Both must list the same obstructed paths.
 #[track_caller]
 fn obstructed(series: &Series, options: &Options, dest: &Path) -> Vec<String> {
     let dry = Options { dry_run: true, ..options.clone() };
@@ -41,7 +41,7 @@ fn obstructed(series: &Series, options: &Options, dest: &Path) -> Vec<String> {
     paths
 }
 
-/// What is mounted from the same file system has the device number of what is around it.
+/// A mount of the same file system has the same device number as the directory around it.
 #[test]
 fn what_is_mounted_from_the_same_file_system_is_not_extra() {
     let series = Series::new();
@@ -74,12 +74,12 @@ fn what_is_mounted_from_the_same_file_system_is_not_extra() {
     for path in ["bound/disk", "extra/below/mnt/disk", "way/below/mnt/disk", "way/plain", "extra/file"] {
         assert!(dest.join(path).exists(), "{path}");
     }
-    // The snapshot has entries of it.
+    // The snapshot has entries below `seen`.
     assert!(dest.join("seen/f").exists() && !dest.join("seen/disk").exists());
     assert!(!dest.join("d/extra").exists() && !dest.join("extra/plain").exists());
 }
 
-/// A file that is mounted in a directory which is to make way: nothing of the directory goes.
+/// A directory that a file must replace contains a mounted file. The whole directory stays.
 #[test]
 fn a_mounted_file_does_not_make_way() {
     let series = Series::new();
@@ -99,14 +99,14 @@ fn a_mounted_file_does_not_make_way() {
     }
 }
 
-/// The files and directories below `root`, with the modes that they have.
+/// The files and directories below `root` with their modes.
 fn modes(root: &Path) -> BTreeMap<PathBuf, u32> {
     let entries = walkdir::WalkDir::new(root).into_iter().map(|entry| entry.unwrap());
     let mode = |entry: &walkdir::DirEntry| entry.metadata().unwrap().mode();
     entries.map(|entry| (entry.path().to_path_buf(), mode(&entry))).collect()
 }
 
-/// A directory that its owner has closed to himself, with another backup's store in it.
+/// A directory that its owner has closed, with the store of another backup in it.
 #[test]
 fn what_is_in_a_closed_directory_stays_as_in_an_open_one() {
     if !as_ordinary_user("what_is_in_a_closed_directory_stays_as_in_an_open_one") {
@@ -139,7 +139,8 @@ fn what_is_in_a_closed_directory_stays_as_in_an_open_one() {
     }
 }
 
-/// A directory of another owner that we can neither list nor open, in one that is to go or to make way.
+/// A directory of another owner that this user can neither list nor open. It lies in a directory that should be
+/// removed or replaced.
 #[test]
 fn what_cannot_be_seen_stays_with_all_that_is_around_it() {
     if !is_root() {
@@ -161,7 +162,7 @@ fn what_cannot_be_seen_stays_with_all_that_is_around_it() {
     let options = Options { cache_dir: None, ..mirror(&series) };
     let paths = std::thread::scope(|scope| {
         let run = || {
-            // SAFETY: no memory is passed. The raw calls concern this thread alone, unlike libc's.
+            // SAFETY: no memory is passed. The raw calls change this thread only, unlike the functions of libc.
             unsafe {
                 libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
                 libc::syscall(libc::SYS_setresgid, 65534, 65534, 65534);
@@ -178,7 +179,7 @@ fn what_cannot_be_seen_stays_with_all_that_is_around_it() {
     assert!(!dest.join("extra/g").exists());
 }
 
-/// The old name of a file that was moved may be the only good copy of its content once the store has lost that.
+/// If the store has lost a content, the old name of a moved file may be its only good copy.
 #[test]
 fn nothing_is_removed_where_a_content_was_lost() {
     for linked in [false, true] {
@@ -207,7 +208,7 @@ fn nothing_is_removed_where_a_content_was_lost() {
     }
 }
 
-/// Does something at the first change that is told, and goes on or not.
+/// Calls a function at the first reported change, and returns this flow.
 struct AtFirst<F>(Option<F>, Flow);
 
 impl<F: FnOnce()> Observer for AtFirst<F> {
@@ -222,19 +223,19 @@ impl<F: FnOnce()> Observer for AtFirst<F> {
     }
 }
 
-/// The names in a directory that begin so.
+/// The paths in a directory whose names start with `start`.
 fn named(dir: &Path, start: &str) -> Vec<PathBuf> {
     let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     paths.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(start)).collect()
 }
 
-/// Waits until what was just made is older than the sweep of a restore takes for its own.
+/// Waits until new files are old enough to count as left-overs for the next restore.
 fn age() {
     std::thread::sleep(std::time::Duration::from_millis(60));
 }
 
-/// Somebody else takes the destination's name, or a name in it, while it is restored: what was restored is left under a
-/// name of its own, which the error tells, and which no later restore removes.
+/// Another process takes the destination's name, or a name in the destination, during the restore. The restored tree
+/// gets a name of its own. The error contains that name, and no later restore removes the tree.
 #[test]
 fn what_cannot_have_its_name_is_left_under_another() {
     for (empty, flow) in
@@ -274,7 +275,7 @@ fn what_cannot_have_its_name_is_left_under_another() {
     }
 }
 
-/// Where nothing can be renamed, what is left stays under its temporary name, and no later restore removes it.
+/// If the tree cannot be renamed, it stays under its temporary name, and no later restore removes it.
 #[test]
 fn what_can_have_no_other_name_is_no_left_over() {
     if !as_ordinary_user("what_can_have_no_other_name_is_no_left_over") {
@@ -300,13 +301,13 @@ fn what_can_have_no_other_name_is_no_left_over() {
     }
 }
 
-/// A name as a restore gives it, of the destination with this tag.
+/// A temporary name of a restore, for the destination with this tag.
 fn temp_of(tag: u64, random: u64) -> String {
     format!(".ibt-tmp-restore-{tag:016x}-{random:016x}")
 }
 
-/// The roots of file systems share their inode number: what a restore works in on one of them is no left-over of a
-/// restore into another one, in which the first is mounted.
+/// The roots of file systems share their inode number. Suppose that one file system is mounted in another. A
+/// temporary name of a restore into the inner file system is no left-over of a restore into the outer one.
 #[test]
 fn what_works_on_another_file_system_is_no_left_over() {
     let series = Series::new();
@@ -332,7 +333,7 @@ fn what_works_on_another_file_system_is_no_left_over() {
     assert_eq!(problem_paths(&report, ProblemKind::Leftover), [format!("data/{}", temp_of(tag, 2))]);
 }
 
-/// What may belong to a restore that runs stays, beside a destination and in it, and is told.
+/// A temporary directory that may belong to a running restore stays, beside the destination and in it, and is listed.
 #[test]
 fn left_overs_that_stay_are_told() {
     let series = Series::new();
@@ -356,7 +357,7 @@ fn left_overs_that_stay_are_told() {
     let told = problem_paths(&report, ProblemKind::Leftover);
     assert_eq!(told, [beside.to_str().unwrap().to_string(), format!("d/{}", name(&inside))]);
     drop(held);
-    // A child that another test forks holds them as well until it executes its program.
+    // A child process that another test forks also holds the locks, until it executes its program.
     for _ in 0..200 {
         let report = restore(&series, &mirror(&series), &dest, &mut Silent).whole();
         if problem_paths(&report, ProblemKind::Leftover).is_empty() {

@@ -1,4 +1,4 @@
-//! Whatever the tree and whatever happens to it: every snapshot restores as it was.
+//! Every snapshot of any tree restores exactly, after any changes of the tree.
 
 mod support;
 
@@ -16,7 +16,7 @@ use support::tools::{as_ordinary_user, run};
 use support::tree::{set_mtime, Content};
 use support::*;
 
-/// What a user may choose without changing what is restored.
+/// Options that do not change the restored tree.
 #[derive(Clone, Debug)]
 struct Setup {
     codec: Codec,
@@ -54,15 +54,16 @@ proptest! {
         series.snapshot();
         for round in &rounds {
             round.iter().for_each(|edit| edit.apply(&series.source));
-            // All may be gone: that is not the question here.
+            // The tree may be empty now. This test does not test that refusal.
             series.options.allow_empty = true;
             series.snapshot();
         }
         series.assert_every_point_restores();
     }
 
-    /// The oracle itself: a copy made by cp is the tree, for our eyes and for rsync's and getfattr's. Of
-    /// holes cp guesses from a file's blocks whether to look for them: they are compared with the source.
+    /// Tests the oracle itself: a copy by cp equals the tree, for the tests' own comparison, for rsync and for
+    /// getfattr. Holes are left out, because cp guesses from a file's blocks whether to look for them. The oracle
+    /// compares holes with the source.
     #[test]
     fn a_kept_copy_is_the_tree(tree in trees(24), round in edits(8)) {
         let series = Series::new();
@@ -78,10 +79,10 @@ proptest! {
         assert_same_attributes(&series.source, &kept.copy);
     }
 
-    /// And it is not blind: whatever an edit changed it sees.
+    /// The oracle notices every change that an edit makes.
     #[test]
     fn a_kept_copy_differs_once_the_tree_is_edited(tree in trees(12), round in edits(4)) {
-        // Not every edit is one that an ordinary user's rsync can see.
+        // The rsync of an ordinary user cannot see every edit.
         if !is_root() {
             return Ok(());
         }
@@ -95,8 +96,8 @@ proptest! {
     }
 }
 
-/// The same with entries old enough to be taken for unchanged without a look inside. Many trees share
-/// the waiting.
+/// Like the first test, with entries that are old enough to count as unchanged without being read. Many trees share
+/// the waiting time.
 #[test]
 fn entries_old_enough_to_be_trusted_restore_as_well() {
     const OLD: Duration = Duration::from_millis(2100);
@@ -160,7 +161,8 @@ fn sparse_files_restore_with_their_holes() {
     let huge = fs::File::create(series.source.join("a terabyte of nothing")).unwrap();
     huge.set_len(1 << 40).unwrap();
     drop(huge);
-    // Hashing a terabyte of zeros is not this test's business: the engine must not read it either.
+    // The library must not read a terabyte of zeros. The test does not hash them either: it removes the file before
+    // it compares the trees.
     let report = series.full().whole();
     let dest = series.beside("restored");
     series.restore(ibt::job::Select::Newest, &dest).whole();
@@ -213,7 +215,7 @@ fn a_deep_and_a_wide_directory_restore() {
     series.assert_every_point_restores();
 }
 
-/// A tree whose own paths are longer than a system call takes, as a relative walk can make it.
+/// A tree with paths longer than a system call accepts. Such a tree can be made with relative paths.
 #[test]
 fn a_path_beyond_path_max_restores() {
     let series = Series::new();
@@ -227,7 +229,7 @@ fn a_path_beyond_path_max_restores() {
     let differ = tools::output(tools::command("diff", ["-r"]).arg(&series.source).arg(&dest));
     let find = |at: &Path| run(tools::command("find", [".", "-printf", "%d %y %m %T@\n"]).current_dir(at));
     assert_eq!(find(&series.source), find(&dest));
-    // diff(1) opens by full path and may refuse what is too long; what it can compare must be equal.
+    // diff(1) opens full paths and may refuse paths that are too long. The files that it compares must be equal.
     assert!(!String::from_utf8_lossy(&differ.stdout).contains("differ"), "{differ:?}");
     for tree in [&series.source, &dest] {
         run(tools::command("rm", ["-rf"]).arg(tree));
@@ -248,7 +250,7 @@ fn a_restore_does_not_hand_a_directory_s_default_acl_to_what_had_none() {
     series.assert_every_point_restores();
 }
 
-/// Setting an ACL changes the mode, and without write permission its owner can set no `user.*` attribute.
+/// Setting an ACL changes the mode. Without the right to write, the owner cannot set `user.*` attributes.
 #[test]
 fn attributes_of_a_file_that_its_owner_may_not_write() {
     if !as_ordinary_user("attributes_of_a_file_that_its_owner_may_not_write") {

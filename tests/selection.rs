@@ -1,4 +1,4 @@
-//! What of a source is backed up: exclude files and patterns, cache directories, file systems, sockets.
+//! Selecting files of a source for a backup: exclude files and patterns, cache directories, file systems, sockets.
 
 mod support;
 
@@ -9,7 +9,7 @@ use ibt::job::{ProblemKind, Select};
 use support::series::problem_paths;
 use support::*;
 
-/// The paths that a full backup of the source restores, directories aside.
+/// The paths that a full backup of the source restores, without directories.
 fn files_backed_up(series: &Series) -> BTreeSet<String> {
     series.full().whole();
     let dest = series.beside("restored");
@@ -23,7 +23,7 @@ fn files_backed_up(series: &Series) -> BTreeSet<String> {
         .collect()
 }
 
-/// The files that git does not ignore, were the exclude files its own.
+/// The files that git would not ignore if the exclude files were its own.
 fn files_git_would_take(series: &Series, patterns: &[&str]) -> BTreeSet<String> {
     let twin = series.beside("git");
     run(tools::command("cp", ["-a"]).arg(&series.source).arg(&twin));
@@ -113,7 +113,8 @@ fn what_becomes_excluded_leaves_later_snapshots_only() {
     series.assert_point_restores(0);
 }
 
-/// As an option each is refused. In a file of the source it is a problem, and the file's other lines count.
+/// As an option, each pattern is refused. In an exclude file of the source, it is a problem, and the other lines
+/// still count.
 #[test]
 fn hostile_patterns_are_refused_and_harmless_in_the_source() {
     let mut series = Series::new();
@@ -182,7 +183,7 @@ fn a_socket_is_a_note_and_no_loss() {
     assert_eq!(facts(&dest).keys().collect::<Vec<_>>(), [&b""[..], b"f"]);
 }
 
-/// Opening either would wait for ever, or ask a device for bytes.
+/// Opening a FIFO would block for ever, and opening a device would read bytes from the device.
 #[test]
 fn a_fifo_or_a_device_never_blocks_a_backup() {
     let mut series = Series::new();
@@ -197,7 +198,7 @@ fn a_fifo_or_a_device_never_blocks_a_backup() {
     });
 }
 
-/// The store may lie inside the source: no backup holds it.
+/// The store may lie inside the source. No backup contains the store.
 #[test]
 fn a_store_inside_its_source_is_left_out() {
     let mut series = Series::new();

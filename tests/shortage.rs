@@ -1,4 +1,4 @@
-//! Out of descriptors or memory: an error of the call, and never a file's fault.
+//! Without descriptors or memory, the call fails. The error never blames a file.
 
 mod support;
 
@@ -10,7 +10,7 @@ use support::series::Outcome;
 use support::tools::{child_role, this_test_again};
 use support::*;
 
-/// Runs `work` with at most `more` descriptors beside those that are open, then with as many as before.
+/// Runs `work` with at most `more` additional descriptors, and then restores the old limit.
 fn with_descriptors<T>(more: u64, work: impl FnOnce() -> T) -> T {
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 - 1;
     let before = getrlimit(Resource::Nofile);
@@ -20,7 +20,7 @@ fn with_descriptors<T>(more: u64, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Whole, or an error that names the shortage. True if whole.
+/// True if the outcome is whole. Otherwise the error must name the shortage.
 fn whole_or_short(outcome: Outcome, doing: &str) -> bool {
     let is_short = |error: &Error| [libc::EMFILE, libc::ENFILE, libc::ENOMEM].contains(&error.os_code);
     match outcome.result {
@@ -47,13 +47,13 @@ fn tree() -> Series {
     series
 }
 
-/// A call with few descriptors works, or fails with that error: it marks nothing as unreadable, stores nothing that
-/// an exclude file leaves out, and takes nothing for lost.
+/// With few descriptors, a call works or fails with that error. It marks no file as unreadable or lost, and stores no
+/// file that an exclude file leaves out.
 #[test]
 fn without_descriptors_a_call_fails_and_no_file_is_blamed() {
     const TEST: &str = "without_descriptors_a_call_fails_and_no_file_is_blamed";
     if child_role().is_none() {
-        // The limit is the whole process's.
+        // The limit belongs to the whole process.
         run(&mut this_test_again(&std::env::current_exe().unwrap(), TEST, "limited"));
         return;
     }

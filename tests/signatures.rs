@@ -1,5 +1,5 @@
-//! SigVaults that are damaged, and states that lie about where signatures lie: the next increment stores the right
-//! content all the same, and takes no more memory than a signature of the file may have.
+//! Damaged SigVaults, and states with wrong ranges of signatures. The next increment still stores the right content,
+//! and needs no more memory than a signature of the file may use.
 
 mod support;
 
@@ -17,12 +17,12 @@ use support::*;
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// Bytes of the files that have signatures.
+/// Length of the files that have signatures.
 const LEN: usize = 60_000;
-/// Memory of an increment's main thread beside the signatures it reads: buffers of archives and states.
+/// Memory of the main thread during an increment, without the signatures: buffers of archives and states.
 const INCREMENT: usize = 64 << 20;
 
-/// Two snapshots of files with signatures, which have changed since.
+/// Two snapshots of files with signatures. The files have changed since then.
 fn with_signatures(codec: Codec) -> Series {
     let mut series = Series::new();
     series.options.codec = codec;
@@ -37,7 +37,7 @@ fn with_signatures(codec: Codec) -> Series {
     series
 }
 
-/// An increment of what was forked, which may be refused with one of these kinds; what it makes is the source.
+/// Makes an increment, which may be refused with one of these kinds. Otherwise its snapshot restores as the source.
 #[track_caller]
 fn assert_increment_is_right(twin: &Series, kinds: &[Kind]) {
     let outcome = within(INCREMENT, || twin.incremental());
@@ -64,12 +64,12 @@ fn a_damaged_sigvault_costs_no_increment() {
             false => fs::remove_file(&copy).unwrap(),
         }
         if of_cache {
-            // What stands in for a SigVault that the store lost.
+            // The cache's replacement for a SigVault that the store lost.
             let stand_in = series.join(format!("{}.stream", vault.file_name().unwrap().to_str().unwrap()));
             fs::write(stand_in, changed(noise(1, 5000), &cache)).unwrap();
         }
         assert_increment_is_right(&fork.twin, &[]);
-        // The signatures are made again, whatever became of them.
+        // Damaged and missing signatures are made again.
         fork.twin.rebuild_cache().ok();
         assert_increment_is_right(&fork.twin, &[]);
         (0..2).for_each(|index| fork.assert_point_restores(index));

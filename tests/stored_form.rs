@@ -1,4 +1,4 @@
-//! What lies in a store, in the eyes of other tools: tar, zstd, rdiff, jq, b3sum.
+//! Other tools read the files of a store: tar, zstd, rdiff, jq, b3sum.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::tools::command;
 use support::tree::set_mtime;
 use support::*;
 
-/// The facts of everything below the root: an archive need not hold the root itself.
+/// The facts of everything below the root. An archive need not hold the root itself.
 fn below_root(mut facts: TreeFacts) -> TreeFacts {
     facts.remove(&b""[..]);
     facts
@@ -29,7 +29,7 @@ fn untar(archive: &Path, dest: &Path) {
     run(tar.arg("-f").arg(archive).arg("-C").arg(dest));
 }
 
-/// Restores a snapshot as a stranger would, by the recipes of `docs/format.md`.
+/// Restores a snapshot without the library, with the recipes of `docs/format.md`.
 fn by_hand(series: &Series, state: &Path, dest: &Path) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/format.md");
     let page = fs::read_to_string(page).unwrap();
@@ -47,12 +47,12 @@ fn states(series: &Series) -> Vec<PathBuf> {
     names.map(|name| series.store.join(name)).collect()
 }
 
-/// The archive's uncompressed stream.
+/// The uncompressed stream of an archive.
 fn stream(archive: &Path) -> Vec<u8> {
     stored::document(archive)
 }
 
-/// Checks what a state says of itself and of the archives it names.
+/// Checks the digests and sizes in a state, of the state itself and of its archives.
 fn assert_state_is_true(series: &Series, path: &Path) {
     let document = stored::document(path);
     let state = stored::parse(path);
@@ -101,7 +101,7 @@ proptest! {
     }
 }
 
-/// What is easily forgotten.
+/// Attributes and devices that are easily forgotten.
 #[test]
 fn rare_attributes_and_devices_are_restored_by_hand() {
     let mut series = Series::new();
@@ -125,7 +125,7 @@ fn rare_attributes_and_devices_are_restored_by_hand() {
     series.points[0].kept.assert_is(&dest);
 }
 
-/// A large file through many deltas: rdiff applies every one of them.
+/// A large file with many deltas. rdiff applies every delta.
 #[test]
 fn rdiff_applies_every_delta_of_a_chain() {
     let mut series = Series::new();
@@ -146,7 +146,7 @@ fn rdiff_applies_every_delta_of_a_chain() {
     series.points[6].kept.assert_is(&dest);
 }
 
-/// The bytes that ranges of a state's archives hold, concatenated.
+/// The bytes in these ranges of a state's archives, in order.
 fn ranges(series: &Series, state: &Value, ranges: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
     for range in ranges.as_array().unwrap() {
@@ -207,7 +207,7 @@ fn zstd_accepts_every_file() {
         run(command("zstd", ["-tq"]).arg(&path));
         run(command("zstd", ["-l"]).arg(&path));
     }
-    // Independent frames of 4 MiB: content size and checksum in each.
+    // Frames of 4 MiB do not depend on each other. Each has its content size and a checksum.
     let said = run(command("zstd", ["-lv"]).arg(series.newest("full")));
     let said = String::from_utf8_lossy(&said);
     assert!(said.contains("XXH64") && said.contains("Decompressed Size"), "{said}");
@@ -229,7 +229,7 @@ fn uncompressed_files_say_so_in_their_names() {
     run(command("tar", ["-tf"]).arg(series.newest("full")));
 }
 
-/// What a person sees who opens archives of increments: whole files under their names, deltas for rdiff.
+/// A person who opens the archives of an increment sees whole files under their names, and deltas for rdiff.
 #[test]
 fn members_of_an_increment_stand_under_their_names() {
     let mut series = Series::new();

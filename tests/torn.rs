@@ -1,5 +1,5 @@
-//! Files that are written while they are read, where no time stamp shows it: through a memory map, or within one
-//! tick of the file system's clock. What is stored as good was the file's content at one moment.
+//! Files that are written while a backup reads them, without a time stamp that shows it: through a memory map, or
+//! within one tick of the file system's clock. A content that is stored as good was the file's content at one moment.
 
 mod support;
 
@@ -15,7 +15,7 @@ use support::series::{counter, problem_paths};
 use support::tools::Mount;
 use support::*;
 
-/// A memory map of a whole file, for storing into it.
+/// A memory map of a whole file, for writing.
 struct Map {
     words: *const AtomicU64,
     count: usize,
@@ -37,7 +37,7 @@ impl Map {
         Map { words: at.cast(), count: len / 8 }
     }
 
-    /// Stores `round` into every word, first to last.
+    /// Writes `round` into every word, from the first to the last.
     fn fill(&self, round: u64) {
         for at in 0..self.count {
             // SAFETY: inside the mapping.
@@ -48,13 +48,13 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
-        // SAFETY: what was mapped, and nobody has a part of it any more.
+        // SAFETY: exactly the mapping of `new`, and no reference into it exists any more.
         unsafe { libc::munmap(self.words as *mut libc::c_void, self.count * 8) };
     }
 }
 
-/// True if a file that is filled with one number after the other, first word to last, can have had these bytes at
-/// one moment: the newer number up to some place, and the one before it from there on.
+/// The file is filled with one number after the other, from the first word to the last. True if the file can have had
+/// these bytes at one moment: the newer number up to some word, and the number before it from there on.
 fn is_of_one_moment(bytes: &[u8]) -> bool {
     let words: Vec<u64> =
         bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
@@ -85,7 +85,7 @@ fn while_filling<T>(fill: impl Fn(u64) + Sync, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// A file marked as good has bytes of one moment; one that is not is listed.
+/// A file that is stored as good has the bytes of one moment. Any other file is listed.
 fn assert_good_or_listed(series: &Series, report: &Report, doing: &str) {
     let entry = stored::entry(&stored::parse(&series.newest("state")), "f");
     let is_dirty = entry["at"]["dirty"] == true;
@@ -100,7 +100,7 @@ fn assert_good_or_listed(series: &Series, report: &Report, doing: &str) {
     series::remove(&dest);
 }
 
-/// Stores into a page that is dirty already change no time stamp.
+/// Writes into a memory page that is already dirty change no time stamp.
 #[test]
 fn a_file_written_through_a_map_is_of_one_moment_or_marked() {
     let mut noticed = 0;
@@ -118,14 +118,14 @@ fn a_file_written_through_a_map_is_of_one_moment_or_marked() {
             assert_good_or_listed(&series, &report, &format!("{len} bytes"));
             noticed += report.problems.len();
         }
-        // It holds still at last.
+        // The file does not change any more.
         series.incremental().whole();
         series.assert_newest_is_the_source();
     }
     assert!(noticed > 0, "no write was ever noticed");
 }
 
-/// With whole-second stamps all of this happens within one of them, most of the time.
+/// With time stamps of whole seconds, usually all of this happens within one second.
 #[test]
 fn a_file_written_within_one_tick_is_of_one_moment_or_marked() {
     let kinds: [&[&str]; 3] = [&["-t", "ext4", "-I", "128"], &["-t", "ext2"], &["-t", "ext3"]];
@@ -151,9 +151,10 @@ fn a_file_written_within_one_tick_is_of_one_moment_or_marked() {
     }
 }
 
-/// A writer that loses its core half-way through a write leaves a half of each version for some milliseconds, and
-/// whole-second stamps do not show when the other half comes. Two reads in a row agree then. How long a writer is
-/// stopped is up to the machine, so a few may stay unseen; without a pause between the reads it is most of them.
+/// A writer that the system stops in the middle of a write leaves half of each version for some milliseconds. Time
+/// stamps of whole seconds do not show when the other half arrives, and two reads in a row agree. The machine decides
+/// how long a writer is stopped, so a few torn files may stay unnoticed. Without a pause between the two reads, most
+/// of them would.
 #[test]
 fn a_file_whose_writer_stops_half_way_is_one_version_or_marked() {
     const ROUNDS: usize = 12;
@@ -188,8 +189,8 @@ fn a_file_whose_writer_stops_half_way_is_one_version_or_marked() {
     }
 }
 
-/// A second look is for files that changed just now: it is neither counted as read, nor needed for the recorded
-/// content.
+/// Only files that changed just now are read twice. The second read is not counted, and it is not needed for the
+/// recorded content.
 #[test]
 fn a_file_that_holds_still_is_read_once_as_far_as_anybody_can_tell() {
     let series = Series::new();

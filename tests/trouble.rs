@@ -1,5 +1,5 @@
-//! Sources that cannot be read or do not hold still, and caches and archives that are lost: a backup
-//! goes on, says so, and never takes what it could not see for deleted.
+//! Sources that cannot be read or that change, and lost caches and archives. A backup goes on, reports the problem,
+//! and never takes a file that it could not see for a deleted file.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn dirty(series: &Series, path: &str) -> bool {
     entry["at"]["dirty"] == true
 }
 
-/// Restores the newest snapshot and opens what is closed in it, to look inside.
+/// Restores the newest snapshot and opens its closed directories, to look inside.
 fn restored(series: &Series) -> std::path::PathBuf {
     let dest = series.beside("restored");
     let report = series.restore(Select::Newest, &dest).ok();
@@ -30,7 +30,7 @@ fn restored(series: &Series) -> std::path::PathBuf {
     dest
 }
 
-/// Removes the source when the walk is about to begin: it was seen to be there, and cannot be listed.
+/// Removes the source when the walk begins: the backup has already seen the source, and then cannot list it.
 struct Gone<'p>(&'p Path);
 
 impl Observer for Gone<'_> {
@@ -42,7 +42,7 @@ impl Observer for Gone<'_> {
     }
 }
 
-/// Neither a snapshot of nothing nor blame on a mount: the error of the listing, and its path.
+/// The backup makes no empty snapshot and does not blame a mount. It returns the error of the listing with the path.
 #[test]
 fn a_root_that_cannot_be_listed_any_more_is_an_error() {
     for increment in [false, true] {
@@ -67,7 +67,7 @@ fn a_root_that_cannot_be_listed_any_more_is_an_error() {
     }
 }
 
-/// Does something when files are about to be read.
+/// Calls a function before files are read.
 struct BeforeReading<F>(F);
 
 impl<F: FnMut()> Observer for BeforeReading<F> {
@@ -79,8 +79,9 @@ impl<F: FnMut()> Observer for BeforeReading<F> {
     }
 }
 
-/// Between the walk and the reading one name of a hard-link set becomes another file: it gets its own content, not
-/// that of the name stored first. With the inode that the walk saw as well.
+/// Between the walk and the reading, one name of a hard-link set becomes another file. That name gets its own
+/// content, and not the content of the set's first stored name. With `in_place`, the content of the set's inode
+/// changes as well.
 #[test]
 fn a_further_name_of_a_set_is_looked_at_again() {
     for in_place in [false, true] {
@@ -114,7 +115,7 @@ fn a_further_name_of_a_set_is_looked_at_again() {
     }
 }
 
-/// Changes the mode of the first name of a set once that was stored.
+/// Changes the mode of a set's first name after that name was stored.
 struct Touch<'p>(&'p Path);
 
 impl Observer for Touch<'_> {
@@ -126,8 +127,8 @@ impl Observer for Touch<'_> {
     }
 }
 
-/// What changes the inode of a set while it is stored, another link for one, does not undo the links, and costs one
-/// more copy of the content at most.
+/// A change of the set's inode during the backup, for example another link, does not separate the names. It costs at
+/// most one more copy of the content.
 #[test]
 fn names_of_a_set_stay_linked_when_its_inode_changes() {
     let series = Series::new();
@@ -163,7 +164,7 @@ fn an_unreadable_file_is_carried_forward() {
     assert_eq!(fs::read(dest.join("other")).unwrap(), b"two");
     series::remove(&dest);
 
-    // Reported again while it lasts, and whole again once it can be read.
+    // The problem is reported again while it lasts. When the file can be read again, the snapshot is whole.
     let report = series.incremental().partial();
     assert_eq!(problem_paths(&report, ProblemKind::Unreadable), ["secret"]);
     set_mode(&secret, 0o600);
@@ -231,7 +232,7 @@ fn stopping_at_file_errors_stops_at_an_unreadable_file() {
     assert_eq!(series.stored(), before);
 }
 
-/// Sets a flag when it goes, so that a failing test does not wait for its thread for ever.
+/// Sets a flag when it is dropped, so that a failing test does not wait for its thread for ever.
 struct SetWhenDone<'a>(&'a AtomicBool);
 
 impl Drop for SetWhenDone<'_> {
@@ -240,7 +241,7 @@ impl Drop for SetWhenDone<'_> {
     }
 }
 
-/// Backs `f` up while `change` is done to it again and again; returns the report of the backup.
+/// Backs up `f` while a thread repeats `change`. Returns the report of the backup.
 fn backup_during(series: &Series, change: impl Fn(&fs::File, u64) + Sync) -> Report {
     let path = series.source.join("f");
     let stop = AtomicBool::new(false);
@@ -289,7 +290,7 @@ fn a_file_rewritten_while_it_is_read_is_stored_dirty() {
     series.keep(&report);
     let report = backup_during(&series, rewrite);
     assert_stored_dirty_but_consistent(&series, &report);
-    // It holds still at last: read again, though nothing changed since.
+    // The file does not change any more. It is read again, although nothing has changed since.
     series.snapshot();
     assert!(!dirty(&series, "f"));
     series.assert_newest_is_the_source();
@@ -315,14 +316,14 @@ fn a_file_shrinking_while_it_is_read_is_stored_dirty() {
         file.set_len(11_000_000 - (round % 2) * 1_000_000).unwrap();
         file.set_len(12_000_000).unwrap();
     };
-    // On a busy machine one of the attempts may fall between two changes.
+    // On a busy machine, an attempt may fall between two changes.
     let noticed = (0..20).find_map(|_| Some(backup_during(&series, shrink)).filter(Report::is_partial));
     let report = noticed.expect("the changes were not noticed");
     assert_eq!(problem_paths(&report, ProblemKind::Changed), ["f"]);
     restored(&series);
 }
 
-/// Files appear and vanish during the walk: a backup goes on, and older ones are not hurt.
+/// Files appear and disappear during the walk. The backup goes on, and older snapshots stay whole.
 #[test]
 fn a_restless_directory_is_backed_up() {
     let mut series = Series::new();
@@ -433,7 +434,7 @@ fn an_increment_whose_cache_cannot_be_a_directory_is_as_small() {
     assert_increment_is_small_and_right(&mut series);
 }
 
-/// SigVaults gone from cache and store: the signature is made again from the archives.
+/// SigVaults are missing in the cache and in the store. The backup makes the signature again from the archives.
 #[test]
 fn an_increment_without_any_sigvault_is_right() {
     let series = one_grown_file();
@@ -463,7 +464,8 @@ fn an_increment_stores_again_what_lost_deltas_held() {
     series.assert_point_restores(0);
 }
 
-/// No room for temporary files says nothing of what is stored: the newest snapshot is not taken for damaged.
+/// Missing space for temporary files says nothing about stored files, so the newest snapshot does not count as
+/// damaged.
 #[test]
 fn without_room_for_temporary_files_nothing_counts_as_damaged() {
     if let Some(room) = tools::child_role() {
@@ -471,7 +473,7 @@ fn without_room_for_temporary_files_nothing_counts_as_damaged() {
         let (source, store) = room.split_once(':').unwrap();
         (series.source, series.store) = (source.into(), store.into());
         series.options.codec = ibt::job::Codec::None;
-        // From here on no file can be made where temporary ones go.
+        // From here on, no temporary file can be made.
         std::env::set_var("TMPDIR", "/nonexistent");
         for outcome in [series.incremental(), series.full()] {
             let error = outcome.refused(Kind::Io);
@@ -481,7 +483,7 @@ fn without_room_for_temporary_files_nothing_counts_as_damaged() {
     }
     let mut series = Series::new();
     series.options.codec = ibt::job::Codec::None;
-    // More entries than a state's document may have in memory.
+    // More entries than a state's document may hold in memory.
     for number in 0..20_000 {
         series.write(&format!("{number:0>240}"), "");
     }

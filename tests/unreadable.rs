@@ -1,5 +1,5 @@
-//! Stored files that cannot be read now, against stored files that were read and do not verify: only the latter are
-//! damaged, and only past those may an older snapshot take the newest one's place.
+//! Stored files that cannot be read now, and stored files that were read and do not verify. Only the latter are
+//! damaged, and only a damaged newest snapshot may be replaced by an older one.
 
 mod support;
 
@@ -28,7 +28,7 @@ fn three_snapshots() -> Series {
     series
 }
 
-/// What a store answers that does not hand a file over: the system, a callback, our own memory.
+/// Errors of a store that cannot hand over a file: from the system, from a callback, from missing memory.
 fn refusals() -> [Error; 4] {
     let system = |code| Error::io("read", b"x", &std::io::Error::from_raw_os_error(code));
     let own = Error::own("read", &std::io::Error::from_raw_os_error(libc::ENOMEM));
@@ -37,7 +37,7 @@ fn refusals() -> [Error; 4] {
 
 type Operation = fn(&mut dyn Store, &Series, &mut Job) -> Result<()>;
 
-/// Runs an operation on a store that answers `error` to every read of a file whose name contains `part`.
+/// Runs an operation on a store that returns `error` for every read of a file whose name contains `part`.
 fn failing(series: &Series, part: &str, error: &Error, options: &Options, operation: Operation) -> Outcome {
     series
         .silently(options, |store, job| operation(&mut Failing::new(store, part, error.clone()), series, job))
@@ -99,7 +99,7 @@ fn nothing_is_pruned_while_a_state_cannot_be_read() {
     let own = refusals()[3].clone();
     failing(&series, &part, &own, &first, |store, _, job| retain::prune(store, KEY, job)).refused(own.kind);
     assert_eq!(series.stored(), stored);
-    // The one that is lost for good can be named.
+    // A user can name a state that is lost for good.
     let unsupported = Error::new(Kind::Unsupported, "read", "it is on a tape in a safe");
     for error in refusals().into_iter().filter(|error| !error.is_own).chain([unsupported]) {
         let mut fork = series.fork().twin;
@@ -158,7 +158,7 @@ fn an_archive_that_cannot_be_read_now_is_not_damaged() {
     }
 }
 
-/// Puts a file under the name of a state of `key` made in the year 2999, and others.
+/// Writes a file under a name of the key, for example the name of a state from the year 2999.
 fn plant(series: &Series, name: &str, bytes: &[u8]) {
     fs::write(series.store.join(format!("{KEY}.{name}")), bytes).unwrap();
 }
@@ -182,7 +182,7 @@ fn foreign_files_from_the_far_future_hold_nothing_up_and_lead_no_stamp_there() {
             assert!(consolidated.snapshot.unwrap() < Stamp::from_time(Time::now().plus_secs(60)), "{name}");
             assert!(series.full().ok().snapshot.unwrap() > consolidated.snapshot.unwrap());
             series.assert_every_point_restores();
-            // Readers of the newest are not held up either.
+            // Readers of the newest snapshot are not held up either.
             series.assert_newest_is_the_source();
         }
     }

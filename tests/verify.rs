@@ -1,4 +1,4 @@
-//! Verifying: what is whole is said to be whole, and no damage to any file of a store goes unnoticed.
+//! Verifying: a whole store counts as whole, and damage to any file of a store is noticed.
 
 mod support;
 
@@ -18,8 +18,8 @@ use support::series::{around, one_full, refused, remove, KEY};
 use support::tools::number_from_env;
 use support::*;
 
-/// A full and two increments of a small tree: a file with deltas and a signature, small ones, a moved one,
-/// two names of one file, holes.
+/// A full and two increments of a small tree: a file with deltas and a signature, small files, a moved file, two
+/// names of one file, holes.
 fn three_snapshots(codec: Codec) -> Series {
     let mut series = Series::new();
     series.options.codec = codec;
@@ -48,7 +48,7 @@ fn store_path(series: &Series, name: &str) -> PathBuf {
     series.store.join(name)
 }
 
-/// Everything that a verify must leave as it is: names, bytes and times.
+/// Everything that a verify must not change: names, bytes and times.
 fn untouched(series: &Series) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
     let files = fs::read_dir(&series.store).unwrap().map(|entry| entry.unwrap().path());
     files
@@ -58,20 +58,20 @@ fn untouched(series: &Series) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTi
         .collect()
 }
 
-/// The paths whose content a report says is lost, of one snapshot. Signatures are no contents.
+/// The paths of one snapshot whose content a report lists as lost. A lost signature is no lost content.
 fn lost_paths(problems: &[Problem]) -> BTreeSet<Vec<u8>> {
     let is_content = |problem: &&Problem| !problem.message.contains("signature");
     problems.iter().filter(is_content).filter_map(|problem| problem.path.clone()).collect()
 }
 
-/// The same with what kind of loss it is and the archive it is in.
+/// Like [`lost_paths`], with the kind of the loss and the archive.
 fn lost_in(report: &Report) -> BTreeSet<String> {
     let is_content = |p: &&Problem| p.path.is_some() && !p.message.contains("signature");
     let told = |p: &Problem| format!("{:?} {} {:?}", p.path, p.kind.name(), p.file);
     report.problems.iter().filter(is_content).map(told).collect()
 }
 
-/// Verifies each snapshot by itself and restores it: both lose the same paths, for the same kind of reason.
+/// Verifies and restores each snapshot by itself. Both lose the same paths, for the same kind of reason.
 #[track_caller]
 fn assert_as_a_restore(series: &Series, what: &str) {
     for point in &series.points {
@@ -95,7 +95,7 @@ fn assert_as_a_restore(series: &Series, what: &str) {
     }
 }
 
-/// Asserts that progress of a phase never falls and ends at its totals.
+/// Checks that the progress of a phase never decreases and ends at its totals.
 #[derive(Default)]
 struct Steady {
     now: Option<Progress>,
@@ -125,7 +125,7 @@ impl Steady {
     }
 }
 
-/// Verifies all keys; progress must be steady, and the store stay as it is.
+/// Verifies all keys. Progress must be steady, and the store must not change.
 #[track_caller]
 fn verify_all(series: &Series) -> Report {
     let before = untouched(series);
@@ -173,8 +173,8 @@ proptest! {
     }
 }
 
-/// Whether zstd(1) still makes of a state what it made of `good`: a compressed document has more than one
-/// spelling, and nothing but the document counts.
+/// Whether zstd(1) decompresses a state to the same document as `good`. A compressed document can have different
+/// bytes, and only the document counts.
 fn says_the_same(state: &Path, good: &[u8]) -> bool {
     let copy = state.with_file_name("good.zst");
     fs::write(&copy, good).unwrap();
@@ -187,7 +187,7 @@ fn positions(len: usize, count: usize) -> impl Iterator<Item = usize> {
     (0..len).step_by(len.div_ceil(count.max(1)).max(1)).chain([len - 1])
 }
 
-/// Flips a bit in every byte of every file, or in as many as `each_file`; each must be found.
+/// Flips a bit in every byte of every file, or in `each_file` bytes of each file. Each flip must be found.
 fn flip_everywhere(codec: Codec, each_file: usize) {
     let each_file = number_from_env("IBT_TEST_DAMAGES").map_or(each_file, |count| count as usize * 1000);
     let series = three_snapshots(codec);
@@ -227,7 +227,7 @@ fn no_flip_of_a_compressed_store_is_missed() {
     flip_everywhere(Codec::Zstd(1), 1200);
 }
 
-/// Other damage to a file's bytes, with its name.
+/// Other damages to a file's bytes, each with a description.
 fn damages(bytes: &[u8], count: usize) -> Vec<(String, Vec<u8>)> {
     let mut all = vec![("a byte more".to_string(), [bytes, b"\0"].concat())];
     all.push(("twice".into(), [bytes, bytes].concat()));
@@ -289,8 +289,8 @@ fn damage_to_a_compressed_store_loses_what_a_restore_loses() {
     damage_everything(Codec::Zstd(1));
 }
 
-/// Where a content lies in a store without compression: file, offset and length of the range numbered
-/// `which` of the entry's `content` or signature.
+/// The place of a content in a store without compression: file, offset and length of range number `which` of the
+/// entry's content or signature.
 fn range_of(series: &Series, path: &str, which: usize, of_signature: bool) -> (PathBuf, u64, u64) {
     let state = stored::parse(&series.newest("state"));
     let place = stored::entry(&state, path)["at"].clone();
@@ -348,7 +348,7 @@ fn damage_where_no_content_lies_is_told_of_the_archive() {
     series.assert_every_point_restores();
 }
 
-/// Two fulls of one tree are alike byte by byte: what is right in one says nothing of the other.
+/// Two fulls of one tree are equal byte by byte. A good content in one archive says nothing about the other archive.
 #[test]
 fn a_content_that_is_right_in_one_archive_is_looked_at_in_the_next() {
     let series = one_full();
@@ -418,7 +418,7 @@ fn a_state_that_cannot_be_read_is_told_and_the_others_are_verified() {
     }
 }
 
-/// Both digests are right and an entry is not: still no snapshot that restores.
+/// Both digests are right, but an entry is not: the snapshot does not restore.
 #[test]
 fn a_state_whose_entries_break_a_rule_is_told() {
     let series = three_snapshots(Codec::Zstd(1));
@@ -534,7 +534,7 @@ fn what_snapshots_share_is_read_once() {
     let mut store = OddStore::new(&series);
     store.run(&series.options, |store, job| ibt::inspect::verify(store, Some(KEY), job)).whole();
     let (full, size) = series.stored().into_iter().find(|(name, _)| name.contains(".full.")).unwrap();
-    // Its bytes, its contents, and a seek table each time that it is opened.
+    // The file's bytes, its contents, and a seek table for each opening.
     let read = store.read[&full];
     assert!(read > size && read < 2 * size + 20_000, "{read} of {size} bytes");
 }
@@ -548,7 +548,7 @@ fn a_cancel_is_heard_within_one_read() {
         let mut store = OddStore { cancel_at: Some(part), ..OddStore::new(&series) };
         let outcome = store.run(&series.options, |store, job| ibt::inspect::verify(store, Some(KEY), job));
         outcome.refused(Kind::Cancelled);
-        // A state is read as a whole; of an archive it was the first block.
+        // A state is read as a whole. The cancel comes at the first block of an archive.
         assert!(store.late_reads <= 4, "{part}: {} reads after the cancel", store.late_reads);
     }
 }

@@ -1,4 +1,4 @@
-//! Restores where `/proc` is not mounted, as in some containers and rescue systems.
+//! Restores without a mounted `/proc`, as in some containers and rescue systems.
 
 mod support;
 
@@ -11,8 +11,8 @@ use support::series::KEY;
 use support::tools::{child_role, command, output, run, set_mode, this_test_again};
 use support::{assert_same_facts, facts, is_root, skip, Series};
 
-/// Links and FIFOs with attributes, in a directory too, and a copy of that with other attributes. True if they could be
-/// set.
+/// Makes links and FIFOs with attributes, some of them in a directory, and a copy of the tree with other attributes.
+/// False if the attributes cannot be set.
 fn odd_attributes(series: &mut Series) -> bool {
     let source = series.source.clone();
     fs::create_dir(source.join("dir")).unwrap();
@@ -41,8 +41,8 @@ fn odd_attributes(series: &mut Series) -> bool {
     true
 }
 
-/// The system sets some attributes of links and FIFOs through /proc only, if it is older than Linux 6.13: without that
-/// nothing is lost, or what could not be set is told with the reason.
+/// Before Linux 6.13, the system sets some attributes of links and FIFOs through /proc only. Without /proc,
+/// everything is restored, or the report lists each attribute that could not be set with the reason.
 #[test]
 fn attributes_are_restored_without_proc() {
     const TEST: &str = "attributes_are_restored_without_proc";
@@ -78,7 +78,7 @@ fn attributes_are_restored_without_proc() {
     }
 }
 
-/// The side of the child: restores and writes the problems down.
+/// The child's part: restores, and writes the problems to a file.
 fn restore_as_told(role: &str) {
     let [store, cache, dest, told] = role.split('\n').collect::<Vec<_>>()[..] else { panic!("{role:?}") };
     assert!(!Path::new("/proc/self").exists());
