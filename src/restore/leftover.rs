@@ -1,10 +1,11 @@
 //! Temporary names of restores, and the removal of left-overs: files and directories of restores that were killed.
 //!
-//! A temporary name contains the destination that it was made for: a tag of 16 hexadecimal digits, then 16 random
-//! digits. A running restore holds a lock on the directory that it fills, and the system releases the lock when the
-//! process ends. The next restore of the same destination removes temporary names that have the destination's tag and
-//! no lock. It keeps every name that it cannot judge, because locks are believed only on file systems that no other
-//! machine serves.
+//! A temporary name contains a tag of its destination, which has 16 hexadecimal digits, and then 16 random digits. A
+//! running restore holds a lock on the directory that it fills, and the system releases the lock when the process
+//! ends. The next restore of the same destination removes a temporary directory that has the destination's tag and no
+//! lock. A temporary file has no lock of its own: it is removed if no other restore works in the destination and the
+//! file is older than this restore. Every name that the restore cannot judge stays, because locks are believed only
+//! on file systems that no other machine serves.
 
 use std::borrow::Cow;
 use std::io;
@@ -26,7 +27,8 @@ const STAMP_LAG: Duration = Duration::from_millis(20);
 /// digits follow.
 const PARTIAL_PREFIX: &str = "ibt-partial-";
 
-/// The mode of such a tree if it could not be renamed. The temporary directory of a running restore has mode 0700.
+/// The mode of a kept partial tree that could not be renamed. The temporary directory of a running restore has mode
+/// 0700.
 const LEFT_MODE: u32 = 0o1700;
 
 /// Reasons why a temporary name stays.

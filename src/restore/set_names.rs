@@ -37,8 +37,8 @@ impl SetNames {
         }
     }
 
-    /// The number of the set's names that lead to the inode `id`. At least the name that the caller asks about is one
-    /// of them.
+    /// The number of the set's names that lead to the inode `id`; 1 if unknown, because the caller asks about such a
+    /// name.
     pub fn of_inode(&self, link: u64, id: FileId) -> u64 {
         self.found.get(&(link, id)).copied().unwrap_or(1)
     }

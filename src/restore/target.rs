@@ -132,8 +132,8 @@ impl Target {
         self.filled().map(Dir::try_clone).transpose().map_err(|e| self.trouble("open", &e))
     }
 
-    /// Moves the children of a temporary directory inside the destination up, and makes their contents durable first.
-    /// Directories get their metadata afterwards, in their final place. Does nothing for the other kinds of
+    /// Moves the children of an inner temporary directory up into the destination, and makes their contents durable
+    /// first. Directories get their metadata afterwards, in their final place. Does nothing for the other kinds of
     /// destination. Returns the device and inode of the destination's own `lost+found`, if the destination keeps that
     /// instead of the restored directory.
     pub fn settle(&mut self) -> Result<Option<(u64, u64)>> {

@@ -42,8 +42,8 @@ impl Wanted {
     }
 
     /// Sets the metadata of an open file or directory: owner, extended attributes, mode, times. The order matters,
-    /// because each step changes part of the metadata that a later step sets. `owned`: the current uid and gid, if
-    /// known. Returns the errors.
+    /// because each step can change metadata that a later step sets: for example, a new owner clears setuid. `owned`:
+    /// the current uid and gid, if known. Returns the errors.
     pub(super) fn set(
         self,
         path: &Path,

@@ -35,9 +35,9 @@ pub(super) struct InstallBatch {
     data: u64,
     /// Number of temporary names given out so far.
     named: u64,
-    /// For each device with files that are not durable, the directory that was opened first there. That is the one to
-    /// sync: a descriptor reports only write-back errors that happen after its opening, and this descriptor is older
-    /// than any write.
+    /// For each device with files that are not durable, the directory that was opened first there. `install_batch`
+    /// syncs this directory: a descriptor reports only write-back errors that happen after its opening, and this
+    /// descriptor is older than any write.
     unsynced: BTreeMap<u64, Arc<Place>>,
 }
 

@@ -31,7 +31,8 @@ impl Tree<'_, '_> {
     ) -> Result<()> {
         let verdict = self.judge(entry)?;
         let Way::Make(_) = self.unless_right(entry, &verdict)? else {
-            // A name that the policy keeps may have other content than its hard-link set.
+            // A name that the policy keeps may have other content than its hard-link set, so it does not become the
+            // set's first name.
             match &verdict {
                 Verdict::Keep(_) => {}
                 Verdict::Right(now) | Verdict::Refresh(now) => {

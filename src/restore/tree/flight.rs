@@ -23,7 +23,7 @@ use super::Tree;
 const STEPS_MAX: usize = 512;
 const FILES_MAX: usize = 256;
 const PLACES_MAX: usize = 8;
-/// A batch ends when it has this many bytes of content, its entries use this many bytes, or its decoded frames do.
+/// A batch ends at this many bytes of content, of entries in memory, or of decoded frames.
 const DATA_ENOUGH: u64 = 4 << 20;
 const ENTRIES_ENOUGH: usize = 4 << 20;
 const FRAMES_ENOUGH: usize = 8 << 20;

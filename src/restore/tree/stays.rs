@@ -85,8 +85,8 @@ impl Tree<'_, '_> {
     }
 
     /// Finds everything at `path` and below it that must stay. `device` is the device of the directory that holds
-    /// `path`. A file that cannot be looked at stays. A dry run changes no modes, so it counts everything in a
-    /// directory that its owner cannot read as extra.
+    /// `path`. A file that cannot be looked at stays. A dry run changes no modes: if the owner lacks the rights to
+    /// list a directory, everything in the directory counts as extra.
     pub(super) fn find_staying(&mut self, path: &Path, now: &Stat, device: u64) -> Result<Vec<Staying>> {
         let mut search = Search::default();
         self.look_at(path.clone(), *now, device, &mut search);
