@@ -1,4 +1,5 @@
-//! What is refused, with which status, naming what; and that a refusal leaves no trace.
+//! Bad input is refused with the right status and an error that names the culprit, and a refusal leaves no
+//! trace.
 
 mod support;
 
@@ -51,7 +52,7 @@ fn a_source_that_cannot_be_read_is_not_a_backup_of_nothing() {
     }
     let series = one_full();
     set_mode(&series.source, 0);
-    // The walk around would fail on the closed source as well: look at the store alone.
+    // `refused` would look at the closed source itself, and fail. So compare the store only.
     let before = series.stored();
     for operation in [Series::full, Series::incremental] {
         let error = operation(&series).refused(Kind::Io);
@@ -197,7 +198,7 @@ fn sources_whose_name_cannot_be_the_key() {
     }
 }
 
-/// A backup has no use for a selector: it is not ignored.
+/// A backup cannot use a selector. It refuses a selector and does not ignore it.
 #[test]
 fn a_backup_given_a_selector() {
     let mut series = one_full();
@@ -233,7 +234,7 @@ fn a_damaged_state() {
     }
 }
 
-/// A forged state whose digests fit: what it says is checked as well.
+/// A forged state whose digests are right: its values are checked as well.
 #[test]
 fn states_that_lie() {
     let lies = [
@@ -263,7 +264,7 @@ fn states_that_lie() {
     }
 }
 
-/// No reader may take the first of two keys and another one the second.
+/// Two readers must not take different values for a repeated field.
 #[test]
 fn a_state_that_says_twice_what_it_is() {
     let series = one_full();
@@ -289,8 +290,8 @@ fn a_state_made_by_a_newer_version() {
     }
 }
 
-/// Fields that a newer version may have added without asking for more are no reason to refuse, and stay with
-/// what is carried forward.
+/// A newer version may have added fields without a new entry in `needs`. A state with such fields is read,
+/// and entries that are carried forward keep the fields.
 #[test]
 fn a_state_with_fields_nobody_knows() {
     let mut series = Series::new();
@@ -318,7 +319,7 @@ fn a_state_with_fields_nobody_knows() {
     series.assert_every_point_restores();
 }
 
-/// Files of random bytes over several frames, so that damage to one leaves the others.
+/// Files of random bytes that fill several frames, so that damage to one frame leaves other files undamaged.
 fn several_frames() -> Series {
     let mut series = Series::new();
     for (seed, name) in ["first", "second", "third", "last"].iter().enumerate() {

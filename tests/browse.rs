@@ -1,4 +1,4 @@
-//! Looking into a snapshot: what it holds, and any part of its files.
+//! Browsing a snapshot: listing its entries, and reading any range of its files.
 
 mod support;
 
@@ -64,7 +64,7 @@ fn read(
     snapshot.read(store, file, offset, len, sink).map(|()| bytes)
 }
 
-/// Of `paths`, in any order, those that a list should give.
+/// The paths that a list should give, out of `paths` in any order.
 fn expected<'p>(paths: impl Iterator<Item = &'p [u8]>, dir: &Path, depth: u32) -> Vec<&'p [u8]> {
     let names = |path: &[u8]| path.split(|&b| b == b'/').filter(|name| !name.is_empty()).count();
     let base = names(dir.as_bytes());
@@ -88,7 +88,7 @@ fn parts(len: u64, at: &[(f64, f64)]) -> Vec<(u64, u64)> {
 proptest! {
     #![proptest_config(cases(16))]
 
-    /// Every directory at every depth, and any part of any file, of every snapshot.
+    /// Lists each directory with several depths, and reads ranges of each file, in each snapshot.
     #[test]
     fn a_snapshot_shows_what_was_backed_up(
         tree in trees(24), rounds in vec(edits(8), 0..4), codec in prop_oneof![Just(Codec::Zstd(1)), Just(Codec::None)],
@@ -132,7 +132,7 @@ proptest! {
         }
     }
 
-    /// Lists jump over what they do not show, and never over what they do.
+    /// A list jumps over lines that it does not show, and never over a line that it shows.
     #[test]
     fn lists_of_large_trees_read_few_lines(
         paths in btree_set("[ab](/[a-d.]{1,2}){0,7}", 0..1500).prop_map(usable), at in any::<prop::sample::Index>(),
@@ -161,7 +161,7 @@ proptest! {
     }
 }
 
-/// The paths that entries can have, and all the directories above them.
+/// The paths that are valid for entries, and all directories above them.
 fn usable(paths: BTreeSet<String>) -> BTreeSet<String> {
     let mut all = BTreeSet::from([String::new()]);
     for path in paths.into_iter().filter(|path| Path::new(path.as_bytes()).is_ok()) {
@@ -171,8 +171,8 @@ fn usable(paths: BTreeSet<String>) -> BTreeSet<String> {
     all
 }
 
-/// Makes the store's only snapshot of entries that were never backed up: paths that others lie below are
-/// directories, all others empty files.
+/// Makes the only snapshot of the store. Its entries were never backed up: a path with other paths below it
+/// is a directory, and all others are empty files.
 fn synthetic<'p>(series: &Series, paths: impl Iterator<Item = &'p [u8]>) {
     let stamp = Stamp::parse("20261122T220530.123456Z").unwrap();
     let header = Header {
@@ -227,7 +227,7 @@ fn one_directory_of_many_entries_costs_a_few_lines() {
     assert!(snapshot.index_bytes() < 1 << 20, "{}", snapshot.index_bytes());
 }
 
-/// A store that counts the bytes read from it.
+/// A store that counts the bytes that are read from it.
 struct Counting {
     store: DirStore,
     read: u64,
@@ -253,7 +253,7 @@ fn counting(series: &Series) -> (Snapshot, Counting) {
 
 const FRAME: u64 = 4 << 20;
 
-/// 160 MiB of which zstd leaves about a third.
+/// Writes a file of 160 MiB, which zstd compresses to about a third.
 fn write_big(series: &Series) -> u64 {
     let mut bytes = noise(3, 16 << 20);
     for half in bytes.chunks_mut(4096) {
@@ -283,7 +283,7 @@ fn a_small_file_of_a_large_archive_costs_a_frame() {
     }
 }
 
-/// As a file system would.
+/// Reads a file in small steps, like a file system.
 #[test]
 fn reading_on_in_a_file_reads_no_frame_twice() {
     let mut series = Series::new();
@@ -301,7 +301,7 @@ fn reading_on_in_a_file_reads_no_frame_twice() {
     assert!(store.read < (60 << 20) + FRAME, "{} bytes were read", store.read);
 }
 
-/// The deltas are larger than all frames that are kept.
+/// The delta is larger than all frames that are kept in memory.
 #[test]
 fn deltas_are_read_once_for_all_parts_of_a_file() {
     let mut series = Series::new();
@@ -394,7 +394,7 @@ fn only_the_expected_snapshot_is_opened() {
     assert_eq!(try_open(&series, &mut store, later).err().map(|error| error.kind), Some(Kind::NotFound));
 }
 
-/// Also one whose digests are right and in which one entry lies in an archive that there is not.
+/// Also refuses a state whose digests are right, but where an entry names an archive that does not exist.
 #[test]
 fn a_damaged_state_is_not_opened() {
     let series = series::one_full();

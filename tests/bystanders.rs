@@ -1,5 +1,6 @@
-//! What others do meanwhile: files swapped between the passes, things put into a destination, ACLs around
-//! it, clocks set back. Nobody's bytes end up under another name, and nobody else's files are touched.
+//! Other programs change things during an operation: they swap files between the passes of a backup, put
+//! files into a destination, and set ACLs around it. No content may be stored or restored under the name of
+//! another file, and no file of other users may be changed.
 
 mod support;
 
@@ -19,7 +20,7 @@ use support::series::{one_full, problem_paths, Outcome};
 use support::tools::{command, run, set_mode};
 use support::*;
 
-/// Does something when the change of the path `at` is told.
+/// Acts once, when the change of the path `at` is reported.
 struct At<F> {
     at: &'static [u8],
     act: Option<F>,
@@ -87,7 +88,7 @@ fn what_others_put_into_an_empty_destination_survives_a_failed_restore() {
     assert_eq!(fs::read(&mine).unwrap(), b"mine");
 }
 
-/// Cancels when a phase begins.
+/// Cancels when the given phase begins.
 struct CancelAt(Phase);
 
 impl Observer for CancelAt {
@@ -155,7 +156,7 @@ fn setgid_without_its_group_is_dropped() {
     assert_eq!((restored.gid(), restored.mode() & 0o7777), (0, 0o755));
 }
 
-/// Tells what was said of each path.
+/// Collects the reported changes with their paths.
 #[derive(Default)]
 struct Told(Vec<(u32, Vec<u8>)>);
 
@@ -190,7 +191,7 @@ fn over(series: &Series, dest: &Path, observer: &mut dyn Observer) -> Outcome {
     series.restore_with(&options, dest, observer)
 }
 
-/// Makes nobody the owner, who then gives the things in a directory other names.
+/// Makes the user nobody the owner. Nobody may then rename the entries in such a directory.
 fn give(path: &Path) {
     std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
 }
@@ -200,7 +201,7 @@ fn owner_and_mode(path: &Path) -> (u32, u32) {
     (now.uid(), now.mode() & 0o7777)
 }
 
-/// A directory of root's in the place of one that was made, or judged, a moment ago stays root's.
+/// A directory of root that replaces a directory which the restore has just made or compared stays root's.
 #[test]
 fn a_directory_that_was_swapped_in_is_not_given_away() {
     if !is_root() {
@@ -239,7 +240,8 @@ fn a_directory_that_was_swapped_in_is_not_given_away() {
     }
 }
 
-/// A file of root's, linked to under the temporary name of a link, a FIFO or a file, stays root's.
+/// A file of root stays root's, also if nobody links it to the temporary name of a symbolic link, a FIFO or a
+/// file.
 #[test]
 fn a_file_that_was_swapped_in_is_not_given_away() {
     if !is_root() {
@@ -281,7 +283,7 @@ fn a_file_that_was_swapped_in_is_not_given_away() {
     }
 }
 
-/// Puts one of `links` after the other in the place of whatever has a temporary name, as often as possible.
+/// Renames one of `links` after the other to a temporary name of the restore, as often as possible.
 fn swap_temporary_names(dest: &Path, links: &[PathBuf], stop: &AtomicBool) {
     let mut links = links.iter();
     let mut temps: Vec<PathBuf> = Vec::new();
@@ -291,7 +293,7 @@ fn swap_temporary_names(dest: &Path, links: &[PathBuf], stop: &AtomicBool) {
             let names = fs::read_dir(dest).unwrap().filter_map(|entry| Some(entry.ok()?.path()));
             temps.extend(names.filter(|path| path.to_string_lossy().contains(".ibt-tmp-restore-")));
         }
-        // The same temporary name serves one entry after the other.
+        // Several entries use the same temporary name, one after the other.
         let Some(temp) = temps.iter().find(|temp| temp.symlink_metadata().is_ok()) else {
             if last_look.elapsed() > Duration::from_millis(2) {
                 temps.clear();

@@ -1,5 +1,5 @@
-//! A cache that is lost, stale, damaged, read-only or another's: worked around, refilled from the store, made
-//! again from the archives.
+//! A cache may be lost, stale, damaged, read-only or of another store. The library works without it, fills it
+//! from the store again, or makes its signatures again from the archives.
 
 mod support;
 
@@ -15,9 +15,9 @@ use support::series::{problem_paths, refused, Fork, KEY};
 use support::tools::{as_ordinary_user, child_role, this_test_again};
 use support::*;
 
-/// What the same delta may differ by when it is compressed again.
+/// The sizes of the same delta may differ by this many bytes when it is compressed again.
 const SLACK: u64 = 64;
-/// How long ago an entry must have changed to be trusted, and a little.
+/// An entry must have changed longer ago than this to be trusted without a read.
 const OLD: Duration = Duration::from_millis(2100);
 
 fn edit(series: &Series, name: &str, with: &str) {
@@ -28,10 +28,11 @@ fn edit(series: &Series, name: &str, with: &str) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Signatures in three SigVaults, one of a file with two names; and a source that has changed again.
+/// Three snapshots with signatures in three SigVaults, one of a file with two names. The source has changed
+/// again.
 fn a_chain() -> Series {
     let mut series = Series::new();
-    // The signature of the first is longer than what is written at a time.
+    // The signature of `a` is longer than one write.
     for (seed, (name, len)) in
         [("a", 3_000_000), ("b", 210_000), ("dir/c", 220_000), ("dir/d", 230_000)].into_iter().enumerate()
     {
@@ -51,7 +52,7 @@ fn a_chain() -> Series {
     series
 }
 
-/// Sizes of the files that an increment of a fork adds, by kind; it must be whole and right.
+/// Makes an increment of a fork, which must be whole and right. Returns the sizes of the new files by kind.
 #[track_caller]
 fn increment(fork: &Fork) -> BTreeMap<String, u64> {
     let before = fork.twin.stored();
@@ -66,7 +67,7 @@ fn assert_as_small(found: &BTreeMap<String, u64>, expected: &BTreeMap<String, u6
     assert!(found["updated"].abs_diff(expected["updated"]) <= SLACK, "{found:?}, not {expected:?}");
 }
 
-/// The files of a cache.
+/// The files of the cache.
 fn cached(series: &Series) -> Vec<PathBuf> {
     let files = walkdir::WalkDir::new(series.cache()).into_iter().filter_map(Result::ok);
     files.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
@@ -76,7 +77,7 @@ fn names(paths: &[PathBuf]) -> BTreeSet<String> {
     paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_string()).collect()
 }
 
-/// The newest state, and the names of the SigVaults it names.
+/// The newest state: its path, its content, and the SigVaults that it names.
 fn newest_state(series: &Series) -> (PathBuf, Value, BTreeSet<String>) {
     let path = series.newest("state");
     let state = stored::parse(&path);
@@ -86,7 +87,7 @@ fn newest_state(series: &Series) -> (PathBuf, Value, BTreeSet<String>) {
     (path, state, vaults)
 }
 
-/// The cache holds exactly what the next increment needs, byte for byte as the store has it.
+/// Asserts that the cache has each file that the next increment needs, with the same bytes as the store.
 #[track_caller]
 fn assert_cache_is_whole(series: &Series) {
     let (path, _, mut wanted) = newest_state(series);
@@ -99,7 +100,8 @@ fn assert_cache_is_whole(series: &Series) {
     }
 }
 
-/// Every signature that the newest state names is in the store, and every file large enough has one.
+/// Asserts that the store has each signature that the newest state names, and that each large file has a
+/// signature.
 #[track_caller]
 fn assert_signatures_are_stored(series: &Series) {
     let (_, state, vaults) = newest_state(series);
@@ -128,7 +130,7 @@ fn assert_signatures_are_stored(series: &Series) {
     assert!(seen >= 5, "only {seen} signatures");
 }
 
-/// What is done to a file, and its name.
+/// The name of a kind of damage, and the function that does the damage.
 type Deed = (&'static str, fn(&Path));
 
 fn spoil(path: &Path) {
@@ -166,7 +168,7 @@ fn is_state(path: &Path) -> bool {
     path.to_str().unwrap().contains(".state.")
 }
 
-/// Puts an older cache in the place of a fork's.
+/// Replaces the fork's cache by an older cache.
 fn exchange(fork: &Fork, with: &Path) {
     fs::remove_dir_all(fork.twin.cache()).unwrap();
     run(tools::command("cp", ["-a"]).arg(with).arg(fork.twin.cache()));
@@ -198,7 +200,8 @@ fn a_cache_damaged_in_any_way_costs_nothing() {
     let fork = series.fork();
     fs::remove_dir_all(fork.twin.cache()).unwrap();
     assert_as_small(&increment(&fork), &expected);
-    // What was read from the store came into the cache; the SigVaults are those that are still needed.
+    // The increment copied the files that it read from the store into the cache. After a rebuild the cache has
+    // all files that are still needed.
     fork.twin.rebuild_cache().whole();
     assert_cache_is_whole(&fork.twin);
 }
@@ -252,13 +255,13 @@ fn a_stale_cache_costs_nothing() {
     let fork = series.fork();
     exchange(&fork, &old);
     assert_as_small(&increment(&fork), &expected);
-    // The stale files left when the new ones came.
+    // The stale files were removed when the new files came.
     let (path, _, mut wanted) = newest_state(&fork.twin);
     wanted.insert(path.file_name().unwrap().to_str().unwrap().to_string());
     assert_eq!(names(&cached(&fork.twin)), wanted);
 }
 
-/// Every file is there under its right name, but with the bytes of another store.
+/// Each file has the right name, but the content of another store's file.
 #[test]
 fn another_store_s_cache_costs_nothing() {
     let (series, other) = (a_chain(), a_chain());
@@ -269,12 +272,12 @@ fn another_store_s_cache_costs_nothing() {
     for path in &ours {
         let alike = theirs.iter().find(|their| is_state(their) == is_state(path)).unwrap();
         let mut bytes = fs::read(alike).unwrap();
-        // Of the same size, so that only its bytes tell.
+        // The same size, so that only the bytes differ.
         bytes.resize(fs::metadata(path).unwrap().len() as usize, 0);
         fs::write(path, bytes).unwrap();
     }
     assert_as_small(&increment(&fork), &expected);
-    // Beside ours, another series in the same cache is left alone.
+    // The cache also holds another series, which must be left alone.
     let fork = series.fork();
     run(tools::command("cp", ["-a"]).arg(other.cache().join(".")).arg(fork.twin.cache()));
     let before = names(&theirs);
@@ -312,7 +315,7 @@ fn a_lost_cache_is_rebuilt_from_the_store() {
         assert!(Path::new(&path).starts_with(series.cache()) && path.ends_with(&file.name), "{path}");
         assert_eq!(fs::metadata(path).unwrap().len(), file.size);
     }
-    // Nothing is made twice; what is damaged or gone is.
+    // No file is made twice; only files that are damaged or gone are made again.
     assert!(series.rebuild_cache().whole().files.is_empty());
     let (spoilt, gone) = (&cached(&series)[0], &cached(&series)[1]);
     spoil(spoilt);
@@ -323,7 +326,7 @@ fn a_lost_cache_is_rebuilt_from_the_store() {
     assert_cache_is_whole(&series);
 }
 
-/// Loses SigVaults from store and cache, rebuilds, and looks at the increment after it and the one after that.
+/// Loses SigVaults from the store and the cache, and rebuilds the cache. Then checks the next two increments.
 fn assert_heals(
     series: &Series,
     expected: &BTreeMap<String, u64>,
@@ -347,7 +350,7 @@ fn assert_heals(
     assert_signatures_are_stored(&fork.twin);
     assert!(!names(&cached(&fork.twin)).iter().any(|name| name.ends_with(".stream")), "kept for nothing");
 
-    // Everything is in the store again: the cache may go.
+    // The store has all signatures again, so the cache may be lost.
     fs::remove_dir_all(fork.twin.cache()).unwrap();
     let path = fork.twin.source.join("a");
     let bytes = fs::read(&path).unwrap();
@@ -376,7 +379,7 @@ fn signatures_damaged_in_the_store_are_made_again_from_the_archives() {
     assert_heals(&series, &expected, cut, &|n| n != 1);
 }
 
-/// A SigVault that only the cache has serves as it is, and comes back into the store.
+/// A SigVault that only the cache has is used, and its signatures are stored again.
 #[test]
 fn the_cache_s_copy_of_a_sigvault_heals_the_store() {
     let series = a_chain();
@@ -388,11 +391,11 @@ fn the_cache_s_copy_of_a_sigvault_heals_the_store() {
     assert_signatures_are_stored(&fork.twin);
 }
 
-/// Nothing changed, but signatures are to be saved: once for each file, not for each of its names.
+/// Nothing changed, but the signatures must be saved: once for each file, not once for each name.
 #[test]
 fn an_unchanged_tree_saves_the_signatures_too() {
     let mut series = a_chain();
-    // Old enough not even to be read again.
+    // The entries are old enough to be trusted without a read.
     std::thread::sleep(OLD);
     series.write("newest", "x");
     std::thread::sleep(OLD);
@@ -416,7 +419,7 @@ fn an_unchanged_tree_saves_the_signatures_too() {
     assert_eq!(sig("dir/d"), sig("dir/d too"));
 }
 
-/// One signature over two SigVaults, of which one is lost.
+/// One signature lies in two SigVaults, and one of these is lost.
 #[test]
 fn a_signature_in_two_sigvaults_is_made_again_where_it_lay() {
     let series = a_chain();
@@ -457,7 +460,7 @@ fn a_signature_in_two_sigvaults_is_made_again_where_it_lay() {
     }
 }
 
-/// What cannot be read cannot be signed: it is listed, and everything else is done.
+/// A content that cannot be read cannot be signed. It is reported, and all other contents are signed.
 #[test]
 fn contents_that_are_lost_are_listed_and_the_others_signed() {
     let series = a_chain();
@@ -473,7 +476,7 @@ fn contents_that_are_lost_are_listed_and_the_others_signed() {
         let kind = if gone { ProblemKind::Missing } else { ProblemKind::Damaged };
         assert_eq!(problem_paths(&report, kind), ["a", "b", "dir/c", "dir/d"]);
         assert!(report.problems.iter().all(|problem| problem.file.as_deref() == Some(&*full)), "{report:#?}");
-        // Only the newest SigVault had a signature that could be made: that of "new".
+        // Only the newest SigVault has a signature that can be made again: the signature of `new`.
         let made: Vec<_> = report.files.iter().filter(|file| file.kind == "sigvault").collect();
         assert_eq!(made.len(), 1, "{made:?}");
         let before = fork.twin.stored();
@@ -485,7 +488,7 @@ fn contents_that_are_lost_are_listed_and_the_others_signed() {
     }
 }
 
-/// A content that can be read but is another: its signature would be too.
+/// A content can be read, but its bytes are wrong. A signature of it would be wrong too.
 #[test]
 fn contents_that_are_another_are_not_signed() {
     let mut series = Series::new();
@@ -501,7 +504,7 @@ fn contents_that_are_another_are_not_signed() {
     assert_eq!(report.files.iter().map(|file| file.kind).collect::<Vec<_>>(), ["state"]);
 }
 
-/// A whole state of the right name and size, but not the store's.
+/// A state that is undamaged and has the right name and size, but is not the store's state.
 #[test]
 fn another_store_s_state_is_not_believed() {
     let mut series = Series::new();
@@ -515,12 +518,12 @@ fn another_store_s_state_is_not_believed() {
     assert_ne!(other, text);
     fs::write(&copy, stored::reseal(other.as_bytes())).unwrap();
     assert_eq!(fs::metadata(&copy).unwrap().len(), text.len() as u64);
-    // Believed, it would be an increment of another source.
+    // If the copy were believed, the backup would report another source.
     series.snapshot();
     series.assert_every_point_restores();
 }
 
-/// What was made again goes when the SigVault is back.
+/// Signatures that were made again are removed when the SigVault is back.
 #[test]
 fn a_sigvault_that_came_back_is_believed_again() {
     let series = a_chain();
@@ -554,7 +557,7 @@ fn a_sigvault_that_came_back_is_believed_again() {
     assert_eq!(added["sigvault"], expected["sigvault"], "signatures were saved for nothing");
 }
 
-/// A damaged newest state is passed over, as the next increment will.
+/// A rebuild passes over a damaged newest state, as the next increment does.
 #[test]
 fn a_damaged_state_is_passed_over() {
     let series = a_chain();
@@ -596,7 +599,7 @@ fn without_a_cache_directory_one_is_asked_for() {
     run(again.env_remove("HOME").env_remove("XDG_CACHE_HOME"));
 }
 
-/// Says stop at a progress callback.
+/// Cancels at the progress callback of this number.
 struct StopAt(u32);
 
 impl Observer for StopAt {

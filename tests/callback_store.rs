@@ -1,7 +1,6 @@
-//! Over a store that somebody else brings: everything that is true of a store in a directory, and what is
-//! special when its functions refuse, fail, claim too much or are missing.
-//!
-//! The files of tests named first run here over memory: see `support/series.rs`.
+//! Tests of a store that works through a caller's functions. The test files that are included here run over a
+//! store in memory: see `support/series.rs`. The other tests check functions that refuse, fail, claim too
+//! much or are missing.
 #![allow(clippy::duplicate_mod)] // each of them brings its own copy of `support`
 
 #[path = "compare.rs"]
@@ -40,7 +39,7 @@ const NAMES: [&str; 3] = [
     "trees.state.20260101T000000.000000Z.json.zst",
 ];
 
-/// A source of a few files over `memory`.
+/// A source of a few files, over `memory`.
 fn small(memory: Memory) -> Series {
     let series = Series::over(memory);
     series.write("a", noise(1, 40_000));
@@ -56,7 +55,7 @@ fn store(memory: &Arc<Memory>) -> CallbackStore<Memory> {
     CallbackStore::new(memory.clone())
 }
 
-/// From now on the calls that `which` picks fail with `refusal`.
+/// From now on, the calls that `which` picks fail with `refusal`.
 fn fail(memory: &Memory, refusal: Refusal, which: impl Fn(&str, u32) -> bool + Send + 'static) {
     memory.disturb(move |function, number| match which(function, number) {
         true => Trouble::Refused(refusal.clone()),
@@ -109,7 +108,7 @@ fn without_locks_every_lock_is_granted() {
     assert!(!store(&memory(&series)).has_locks());
 }
 
-/// What no state names yet may be another run's, which lists its state last.
+/// An object that no state names yet may belong to another run, which commits its state last.
 #[test]
 fn without_locks_a_prune_leaves_what_is_newer_than_every_snapshot() {
     for (without, stays) in [(&["lock"][..], true), (&[], false)] {
@@ -153,8 +152,8 @@ fn writers_take_the_lock_and_readers_do_not() {
     memory.assert_balanced();
 }
 
-/// Fails call number 1, 2, ... of `operation` until it succeeds, and checks after each that nothing is half
-/// done: the first snapshot restores, and so does whatever else is listed.
+/// Fails call number 1, 2, ... of `operation` until the operation succeeds. After each failure nothing may be
+/// half done: the first snapshot and each other listed snapshot must restore.
 fn sweep(operation: fn(&Series) -> Outcome, belied: bool) {
     let mut series = small(Memory::default());
     series.snapshot();
@@ -209,7 +208,7 @@ fn a_storage_that_fails_at_any_call_of_a_reader_is_told() {
     );
 }
 
-/// The `nth` commit from now on fails in the way of `trouble`.
+/// From now on, the `nth` commit fails with `trouble`.
 fn at_commit(memory: &Memory, nth: u32, trouble: fn(Refusal) -> Trouble) {
     let mut commits = 0;
     memory.disturb(move |function, _| {
@@ -222,7 +221,8 @@ fn at_commit(memory: &Memory, nth: u32, trouble: fn(Refusal) -> Trouble) {
     });
 }
 
-/// What a failed commit may have left is removed, until the state's: from then on a snapshot may need it.
+/// Objects of a failed commit are removed, except after the state's commit: from then on a snapshot may need
+/// them.
 #[test]
 fn a_commit_that_only_claims_to_have_failed_leaves_nothing_or_a_snapshot() {
     let mut series = small(Memory::default());
@@ -276,7 +276,8 @@ fn a_storage_s_own_answers_reach_the_caller() {
     }
 }
 
-/// Answers `kind` at the 1st, 2nd, ... read of `operation` until there are no more: it must end with that.
+/// Answers `kind` at the 1st, 2nd, ... read of `operation`, until it has no more reads. It must end with that
+/// error.
 fn refuse_each_read(series: &Series, kind: Kind, operation: fn(&Series) -> Outcome) {
     let memory = memory(series);
     for nth in 1..1000 {
@@ -328,7 +329,7 @@ fn an_absent_archive_is_a_loss_and_any_other_answer_ends_a_restore() {
 fn a_signature_that_the_storage_does_not_hand_over_ends_an_increment() {
     for kind in ENDING {
         let mut series = small(Memory::default());
-        // Signatures are then read from the storage.
+        // Without a cache, signatures are read from the storage.
         std::fs::write(series.cache(), "no directory").unwrap();
         series.snapshot();
         series.write("a", [&noise(1, 40_000)[..], b"more"].concat());
@@ -381,7 +382,7 @@ fn a_draft_is_committed_once_or_aborted_once() {
 proptest! {
     #![proptest_config(cases(200))]
 
-    /// However short the reads, the store gives what there is, and less only at the end.
+    /// The store joins short reads: it returns all bytes of a range, and fewer only at the end of the object.
     #[test]
     fn ranges_are_read_whole(
         bytes in vec(any::<u8>(), 0..300), reads in vec((0..400u64, 0..400usize), 1..20),
@@ -400,7 +401,7 @@ proptest! {
     }
 }
 
-/// A backend that answers reads and listings as it is told.
+/// A backend that answers reads and listings with fixed claims.
 struct Claims {
     got: usize,
     listed: Vec<(&'static str, u64)>,
@@ -462,7 +463,7 @@ fn a_listing_keeps_what_was_asked_for_once() {
     assert_eq!(claims(0, &listed).list("").unwrap().len(), 3);
     let error = claims(0, &[(NAMES[0], 3), (NAMES[0], 4)]).list("tree.").unwrap_err();
     assert_eq!((error.kind, error.path.as_deref()), (Kind::Storage, Some(NAMES[0].as_bytes())));
-    // What nobody asked for may contradict itself.
+    // Contradictions among names that were not asked for do not matter.
     assert_eq!(claims(0, &[(NAMES[2], 3), (NAMES[2], 4)]).list("tree.").unwrap(), []);
 }
 

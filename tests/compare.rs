@@ -1,4 +1,4 @@
-//! Telling a snapshot from a tree: every difference, and nothing else.
+//! Comparing a snapshot with a tree reports each difference and nothing else.
 
 mod support;
 
@@ -23,7 +23,7 @@ use support::*;
 
 type Changes = BTreeMap<Vec<u8>, u32>;
 
-/// Remembers the changes, and checks what can be checked of each.
+/// Collects the reported changes, and checks each for consistency.
 #[derive(Default)]
 struct Ears {
     told: Vec<(Vec<u8>, u32)>,
@@ -58,7 +58,7 @@ fn outcome(series: &Series, options: &Options, tree: &Path) -> (Outcome, Ears) {
     (outcome, ears)
 }
 
-/// A comparison that must succeed: its changes, which come in order and are counted.
+/// Compares, and must succeed. Checks that the changes come in path order and agree with the counters.
 #[track_caller]
 fn compare(series: &Series, options: &Options, tree: &Path) -> (Changes, Report) {
     let (outcome, ears) = outcome(series, options, tree);
@@ -77,7 +77,7 @@ fn compare(series: &Series, options: &Options, tree: &Path) -> (Changes, Report)
     (ears.told.into_iter().collect(), report)
 }
 
-/// A comparison with the source as it is now, without problems.
+/// Compares with the source as it is now; there must be no problems.
 #[track_caller]
 fn differences(series: &Series) -> Vec<(String, u32)> {
     let (changes, report) = compare(series, &series.options, &series.source);
@@ -93,7 +93,7 @@ fn told(changes: &[(&str, u32)]) -> Vec<(String, u32)> {
     changes.iter().map(|(path, what)| (path.to_string(), *what)).collect()
 }
 
-/// What should be told, from an independent look at both trees.
+/// The changes that a comparison should report, computed independently from both trees.
 fn model(then: &TreeFacts, now: &TreeFacts) -> Changes {
     let mut changes = Changes::new();
     let (mut first_then, mut first_now) = (HashMap::new(), HashMap::new());
@@ -109,7 +109,7 @@ fn model(then: &TreeFacts, now: &TreeFacts) -> Changes {
                 let content = |f: &Facts| (f.size, f.rdev, f.target.clone(), f.hash);
                 let meta = |f: &Facts| (f.mode, f.uid, f.gid, f.mtime, f.xattrs.clone());
                 let set = |f: &Facts| f.linked_with.clone().unwrap_or_else(|| path.clone());
-                // The first common name of the set, on either side.
+                // The first common name of each hard-link set, in the snapshot and in the tree.
                 let together = a.kind != "file"
                     || *first_then.entry(set(a)).or_insert(path) == *first_now.entry(set(b)).or_insert(path);
                 let content = if content(a) == content(b) { 0 } else { CONTENT };
@@ -152,7 +152,7 @@ proptest! {
         }
     }
 
-    /// Also where cp(1) laid the holes elsewhere.
+    /// cp(1) may place the holes differently, which is no difference.
     #[test]
     fn of_a_copy_nothing_is_told(tree in trees(24)) {
         let mut series = Series::new();
@@ -189,7 +189,7 @@ fn a_file_of_another_size_need_not_be_read() {
     assert_eq!(counter(&report, Counter::BytesRead), 0);
 }
 
-/// Puts back what making and removing names did to the root.
+/// Runs `deed` and then restores the root's mtime, which creating and removing names changes.
 fn keep_root_times(series: &Series, deed: impl FnOnce()) {
     let before = fs::metadata(&series.source).unwrap();
     deed();
@@ -206,7 +206,7 @@ fn another_type_is_other_content() {
     keep_root_times(&series, || {
         fs::remove_file(series.source.join("file")).unwrap();
         fs::create_dir(series.source.join("file")).unwrap();
-        // What lies behind the link is the same tree: it must not be followed.
+        // The link leads to the same tree. The comparison must not follow it.
         fs::rename(series.source.join("dir"), series.beside("moved")).unwrap();
         symlink(series.beside("moved"), series.source.join("dir")).unwrap();
         fs::remove_file(series.source.join("link")).unwrap();
@@ -232,10 +232,10 @@ fn which_names_are_one_file_is_metadata() {
     assert_eq!(counter(&report, Counter::BytesRead), 2 * 50_000 + 2 * 4, "each file is read once");
     let place = |name: &str| series.source.join(name);
     keep_root_times(&series, || {
-        // One more name and one less: the others are together as before.
+        // One more name and one less: the other names are linked as before.
         fs::hard_link(place("a"), place("a0")).unwrap();
         fs::remove_file(place("a")).unwrap();
-        // One apart, two together that were not.
+        // One name is split off, and two names are joined that were not linked.
         run(tools::command("cp", ["-p"]).arg(place("q")).arg(place("q2")));
         fs::rename(place("q2"), place("q")).unwrap();
         fs::remove_file(place("y")).unwrap();
@@ -247,7 +247,7 @@ fn which_names_are_one_file_is_metadata() {
 
 const MIB: u64 = 1 << 20;
 
-/// A file of 4 MiB with data in its second and last one, and its mtime.
+/// Writes a file of 4 MiB with data in the second MiB and at the end, and sets its mtime.
 fn write_sparse(path: &Path, seed: u64) {
     let file = fs::File::create(path).unwrap();
     file.set_len(4 * MIB).unwrap();
@@ -271,7 +271,7 @@ fn holes_are_the_zeros_that_they_read_as() {
         fs::write(a, bytes).unwrap();
         set_mtime(a, (1_000_000, 5));
     };
-    // Zeros written where holes were; holes where zeros were.
+    // `sparse` gets zeros instead of holes, and `dense` gets holes instead of zeros.
     swap(&sparse, fs::read(&sparse).unwrap());
     write_sparse(&dense, 1);
     assert_eq!(differences(&series), told(&[]));
@@ -301,7 +301,7 @@ fn what_cannot_be_read_is_a_problem_and_not_gone() {
     assert!(report.is_partial());
     assert_eq!(problem_paths(&report, ProblemKind::Unreadable), ["closed", "secret"]);
     assert_eq!(counter(&report, Counter::Unchanged), 2);
-    // Problems elsewhere are none of a limited comparison's.
+    // A limited comparison does not report problems elsewhere.
     let only = |path: &str| {
         let paths = vec![ibt::entry::Path::new(path).unwrap()];
         compare(&series, &Options { paths, ..series.options.clone() }, &series.source)
@@ -341,7 +341,7 @@ fn only_what_is_included_is_compared() {
     assert_eq!(changed(&with(&["**/*.c"], &[])), (vec!["d/a.c".into(), "d/new.c".into(), "e/a.c".into()], 2));
     let of_d = vec!["d", "d/a.c", "d/b.h", "d/new.c"].into_iter().map(String::from).collect();
     assert_eq!(changed(&with(&[], &["d"])), (of_d, 3));
-    // A rule may match on one side only.
+    // A rule may match a path that only one side has.
     assert_eq!(changed(&with(&["d/new.*"], &["e/a.c"])), (vec!["d/new.c".into(), "e/a.c".into()], 1));
     let (outcome, _) = outcome(&series, &with(&["**/*.c", "*.none"], &[]), &series.source);
     let error = outcome.refused(Kind::NotFound);
@@ -363,7 +363,7 @@ fn patterns_take_entries_out_of_both_sides() {
     assert_eq!(differences(&series), told(&[("", METADATA), ("dir", METADATA)]));
 }
 
-/// As the next backup would have it.
+/// A comparison applies exclude files like the next backup.
 #[test]
 fn exclude_files_take_entries_out_of_the_tree() {
     let mut series = Series::new();
@@ -427,7 +427,7 @@ fn the_caller_may_want_to_hear_no_more() {
         });
         assert_eq!(outcome.result.err().map(|error| error.kind), refused);
         assert_eq!(ears.told.len(), 1);
-        // That was what happened to "a": "b" was not come to.
+        // The callback ended the comparison at the first change, before `b` was counted.
         assert_eq!(counter(&outcome.report, Counter::Created), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! A consolidated snapshot: the newest one again, whole, from the store alone.
+//! A consolidated snapshot equals the newest snapshot, is whole, and is made from the store alone.
 
 mod support;
 
@@ -15,7 +15,7 @@ use support::counting::Counting;
 use support::series::{counter, one_full, refused, remove, KEY};
 use support::*;
 
-/// Consolidates and keeps the new snapshot as a point: it is what the point before it is.
+/// Consolidates, and keeps the new snapshot as a point. Its tree is the same as that of the point before.
 #[track_caller]
 fn consolidate(series: &mut Series) -> Report {
     let before = series.stored();
@@ -26,7 +26,7 @@ fn consolidate(series: &mut Series) -> Report {
     report
 }
 
-/// Deletes every backup file that the newest state does not name. Returns the number of its point.
+/// Deletes every backup file that the newest state does not name. Returns the index of the newest point.
 fn keep_only_the_newest(series: &Series) -> usize {
     let state = series.newest("state");
     let named: BTreeSet<String> = stored::parse(&state)["archives"]
@@ -42,13 +42,14 @@ fn keep_only_the_newest(series: &Series) -> usize {
     series.points.len() - 1
 }
 
-/// Restores the points from one on.
+/// Restores the points from index `first` on.
 #[track_caller]
 fn assert_points_restore_from(series: &Series, first: usize) {
     (first..series.points.len()).for_each(|index| series.assert_point_restores(index));
 }
 
-/// A state's logical lines, and what tells the next increment that nothing changed.
+/// A state's logical lines, the facts that show the next increment that nothing changed, and the parsed
+/// state.
 fn evidence(state: &Path) -> (Vec<u8>, Vec<String>, serde_json::Value) {
     let document = stored::document(state);
     let parsed = stored::parse(state);
@@ -57,7 +58,7 @@ fn evidence(state: &Path) -> (Vec<u8>, Vec<String>, serde_json::Value) {
     (stored::logical_lines(&document), places.collect(), parsed)
 }
 
-/// The member names of an archive in GNU tar's words.
+/// The member names of an archive, as GNU tar lists them.
 fn members(archive: &Path) -> String {
     let mut list = tools::command("tar", ["-tf"]);
     if archive.extension().is_some_and(|ext| ext == "zst") {
@@ -66,7 +67,7 @@ fn members(archive: &Path) -> String {
     String::from_utf8_lossy(&run(list.arg(archive))).into_owned()
 }
 
-/// An archive that a full backup of the same source makes.
+/// The member names of the archive that a full backup of the same source makes.
 fn members_of_a_full(series: &Series) -> String {
     let mut fork = series.fork();
     fork.twin.store = fork.twin.beside("another store");
@@ -121,7 +122,7 @@ proptest! {
     }
 }
 
-/// A chain of `links` increments over files that change a little in turn, large enough for many frames.
+/// A full and `links` increments. Files change a little in turn, and are large enough for many frames.
 fn long_chain(links: usize) -> Series {
     let series = Series::new();
     let mut files: Vec<Vec<u8>> = (0..24).map(|seed| noise(seed, 1 << 20)).collect();
@@ -140,7 +141,7 @@ fn long_chain(links: usize) -> Series {
     series
 }
 
-/// The bytes read out of archives by an operation.
+/// The number of bytes that an operation reads from archives.
 fn bytes_read(
     series: &Series,
     work: impl FnOnce(&mut dyn ibt::store::Store, &mut ibt::job::Job) -> ibt::error::Result<()>,
@@ -177,8 +178,8 @@ fn the_tip_of_a_long_chain_costs_what_a_full_costs() {
     assert_eq!(restore(&series), full);
 }
 
-/// Files of many increments side by side, their archives together larger than what is kept in memory: each
-/// frame is still read once.
+/// Many increments change neighbouring files, and all archives together are larger than the frames kept in
+/// memory. Each frame is still read once.
 #[test]
 fn increments_that_interleave_cost_what_a_full_costs() {
     const INCREMENTS: usize = 14;
@@ -201,7 +202,7 @@ fn increments_that_interleave_cost_what_a_full_costs() {
     series.assert_newest_is_the_source();
 }
 
-/// Not a test of anything: prints how long it takes.
+/// No test: prints how long the operations take.
 #[test]
 #[ignore = "prints times"]
 fn how_long_it_takes() {
@@ -219,7 +220,7 @@ fn how_long_it_takes() {
     timed("full backup", &|| series.full().whole());
 }
 
-/// Grows `name` by a few bytes in its middle.
+/// Inserts a few bytes into the middle of `name`.
 fn edit(series: &Series, name: &str) {
     let path = series.source.join(name);
     let mut bytes = fs::read(&path).unwrap();
@@ -297,7 +298,7 @@ fn a_full_alone_is_left_as_it_is() {
     assert_eq!(series.stored(), before);
     assert_eq!(report.snapshot, Some(first));
     assert!(report.files.is_empty() && report.digest.is_some());
-    // Without its signatures it is made anew, with them.
+    // If the signatures are gone, the full is made again, with signatures.
     fs::remove_file(series.newest("sigvault")).unwrap();
     let report = series.consolidate().whole();
     assert_eq!(report.files.len(), 3);
@@ -311,7 +312,7 @@ fn nothing_to_consolidate_is_told_without_a_trace() {
     assert!(!series.store.exists());
 }
 
-/// What an increment noted and a newer writer added is still there.
+/// Keeps the notes of an increment and the fields of a newer writer.
 #[test]
 fn dirty_entries_problems_and_unknown_fields_are_carried() {
     let mut series = a_chain();
@@ -339,14 +340,14 @@ fn dirty_entries_problems_and_unknown_fields_are_carried() {
     assert_eq!(added, ["state"]);
 }
 
-/// An increment's kinds of files, of a series without points.
+/// Makes an increment of a series without points. Returns the kinds of the new files.
 fn series_increment(series: &Series) -> (Report, Vec<String>) {
     let before = series.stored();
     let report = series.incremental().whole();
     (report, series.added(&before).into_keys().collect())
 }
 
-/// Flips a byte in the data of an archive's only frame, or cuts the archive short.
+/// Flips a byte in the data of the archive's only frame, or cuts the archive in the middle.
 fn damage(archive: &Path, cut: bool) {
     let mut bytes = fs::read(archive).unwrap();
     let middle = bytes.len() / 2;
@@ -388,7 +389,7 @@ fn content_that_is_another_is_refused() {
     assert!(error.to_string().contains("not what was backed up"), "{error}");
 }
 
-/// As for an increment: a foreign file or a damaged one holds nobody up, and is told.
+/// Like an increment, a consolidation passes over a foreign or damaged newest state, and reports it.
 #[test]
 fn a_newest_state_that_is_damaged_is_told_and_the_one_before_is_made_a_full() {
     let series = a_chain();

@@ -1,5 +1,6 @@
-//! Killed at a system call, refused by the system, out of room: every older snapshot restores and the
-//! next backup works without help. strace(1) does the killing and tells the order of the calls.
+//! Operations that are killed at a system call, that get an error from the system, or that run out of room.
+//! Each older snapshot must restore, and the next backup must work without help. strace(1) kills, and shows
+//! the order of the calls.
 
 mod support;
 #[path = "crash/tracing.rs"]
@@ -18,7 +19,7 @@ use support::tree::set_mtime;
 use support::*;
 use tracing::{Call, Task, Tracer};
 
-/// The process that is traced, killed and lied to: runs one operation, and notes how it ended.
+/// The process that is traced, killed and given errors. Runs one operation, and records how it ended.
 #[test]
 fn child() {
     if let Some(role) = child_role() {
@@ -26,7 +27,7 @@ fn child() {
     }
 }
 
-/// A full and an increment, and a source that has changed again.
+/// A full, an increment, and a source that has changed again.
 fn two_snapshots() -> Series {
     let mut series = Series::new();
     let mut bytes = noise(1, 60_000);
@@ -45,7 +46,7 @@ fn two_snapshots() -> Series {
     series
 }
 
-/// After whatever happened to `fork`'s store: the old is there, and life goes on.
+/// Asserts after any fault in `fork`'s store: the old snapshots restore, and the next backup works.
 #[track_caller]
 fn assert_recovers(fork: &Fork, what: &str) {
     for index in 0..fork.points.len() {
@@ -58,7 +59,8 @@ fn assert_recovers(fork: &Fork, what: &str) {
     assert!(left.is_empty(), "{what}: {left:?}");
 }
 
-/// Which calls of those seen to interrupt: all of the few that commit, some of the many others.
+/// Chooses the calls to interrupt: of each name up to `IBT_TEST_KILLS` calls, and three times as many of the
+/// calls that commit (`rename`, `fsync`).
 fn worth_a_kill(calls: &[Call]) -> Vec<(String, usize)> {
     let most = number_from_env("IBT_TEST_KILLS").unwrap_or(5) as usize;
     let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -111,7 +113,7 @@ fn a_consolidation_killed_at_any_call_leaves_the_old_chain() {
     kill_everywhere(&two_snapshots(), "consolidate", assert_recovers);
 }
 
-/// A killed restore leaves nothing but one named temporary directory, or the whole tree; the next works.
+/// A killed restore leaves the whole tree or none, and at most one temporary directory. The next restore works.
 #[test]
 fn a_restore_killed_at_any_call_leaves_no_half_tree() {
     let series = two_snapshots();
@@ -133,7 +135,8 @@ fn a_restore_killed_at_any_call_leaves_no_half_tree() {
     });
 }
 
-/// Everything is durable before the state names it, and the state before success is told.
+/// All archives are durable before a state names them, and the state is durable before the backup reports
+/// success.
 #[test]
 fn archives_are_durable_before_the_state_stands() {
     let Some(tracer) = Tracer::new() else { return };
@@ -146,7 +149,7 @@ fn archives_are_durable_before_the_state_stands() {
     let mut named: BTreeMap<String, usize> = BTreeMap::new();
     for (at, call) in calls.iter().enumerate() {
         let Some((from, to)) = call.renames() else { continue };
-        // The cache gives its copies the same names, later and without a sync.
+        // The cache gives its copies the same names later, without a sync.
         let Ok(name) = to.strip_prefix(&series.store) else { continue };
         let name = name.to_str().unwrap().to_string();
         assert!(synced_before(at, &from), "{name} was named before it was durable");
@@ -164,8 +167,8 @@ fn archives_are_durable_before_the_state_stands() {
     assert!(directory_synced(state, calls.len()), "the state's name was not durable at the end");
 }
 
-/// Over an existing tree no name leads to content that a power cut can still take away: each file is written,
-/// then made durable, then named, whatever the policy.
+/// In an existing tree, no name may lead to content that a power cut can take away. Under each policy, a file
+/// is written, then made durable, then named.
 #[test]
 fn a_restore_over_a_tree_names_files_that_are_durable() {
     let Some(tracer) = Tracer::new() else { return };
@@ -201,7 +204,7 @@ fn a_restore_over_a_tree_names_files_that_are_durable() {
             named += usize::from(!linked);
         }
         let replaced = if overwrite == Overwrite::Keep { 0 } else { sizes.len() };
-        // With the sparse file and the link.
+        // Two more: the sparse file and the link.
         assert_eq!(named, sizes.len() + replaced + 2, "{operation}");
         let syncs = calls.iter().filter(|call| call.name.contains("sync") && call.name != "sync_file_range");
         assert!(syncs.count() < named, "{operation}: a sync for each file");
@@ -209,8 +212,8 @@ fn a_restore_over_a_tree_names_files_that_are_durable() {
     }
 }
 
-/// The system tells an error of writing back to the descriptors that were open then: a file system is synced by one
-/// that was opened before anything was written there, or its errors could be missed.
+/// The system reports a write-back error only to descriptors that were open at that time. So the descriptor
+/// that syncs a file system must be opened before the restore writes there.
 #[test]
 fn a_restore_syncs_by_descriptors_that_hear_of_every_error() {
     let Some(tracer) = Tracer::new() else { return };
@@ -232,7 +235,7 @@ fn a_restore_syncs_by_descriptors_that_hear_of_every_error() {
             continue;
         }
         let on_it = |other: &&Call| other.is_below(&dest) && other.is_below(&mnt) == call.is_below(&mnt);
-        // The root of the destination is opened by a call that is not watched, before all others.
+        // The destination's root is opened before all others, by a call that is not traced.
         let opened = tracing::opening(&calls[..at], call).unwrap_or(0);
         let last = calls[..at].iter().rposition(|call| call.name == "syncfs" && on_it(&call));
         let missed = last.map_or(0, |last| last + 1)..opened.max(last.map_or(0, |last| last + 1));
@@ -240,12 +243,12 @@ fn a_restore_syncs_by_descriptors_that_hear_of_every_error() {
         assert!(written.is_none(), "{call:?}, opened by call {opened}, misses errors of {written:?}");
         synced += 1;
     }
-    // The files that wait on each of the two, and all else on each.
+    // On each of the two file systems: one sync for the waiting files, and one for everything else.
     assert_eq!(synced, 4);
 }
 
-/// What a prune did before it was stopped: snapshots are whole or gone, and the next prune ends where this
-/// one would have.
+/// Asserts after a prune that was stopped: each snapshot is whole or gone, and the next prune completes the
+/// work.
 #[track_caller]
 fn assert_prune_recovers(fork: &Fork, what: &str) {
     let listed = fork.twin.list().whole().snapshots;
@@ -266,7 +269,7 @@ fn assert_prune_recovers(fork: &Fork, what: &str) {
     fork.twin.assert_newest_is_the_source();
 }
 
-/// Two snapshots, a full upon them, and the left-over of a killed backup: a prune has something of each.
+/// Two snapshots, a newer full, and left-over files of a killed backup: a prune removes some of each kind.
 fn much_to_prune() -> Series {
     let mut series = two_snapshots();
     let report = series.full().whole();
@@ -281,7 +284,7 @@ fn a_prune_killed_at_any_call_hurts_nothing() {
     kill_everywhere(&much_to_prune(), "prune", assert_prune_recovers);
 }
 
-/// Where a call fails once, a prune fails or has worked around it.
+/// If a call fails once, the prune fails or works around the failure.
 #[test]
 fn a_prune_whose_calls_fail_hurts_nothing() {
     let Some(tracer) = Tracer::new() else { return };
@@ -304,7 +307,7 @@ fn a_prune_whose_calls_fail_hurts_nothing() {
     assert!(met.values().all(|&met| met > 0), "calls that a fault met: {met:?}");
 }
 
-/// No archive is unlinked before it is certain that no state names it any more.
+/// A prune unlinks an archive only after it is durable that no state names the archive.
 #[test]
 fn a_prune_makes_it_durable_that_states_are_gone_before_their_archives_go() {
     let Some(tracer) = Tracer::new() else { return };
@@ -351,7 +354,7 @@ fn an_fsync_that_fails_fails_the_backup() {
     }
 }
 
-/// Which calls of getdents64 list something of the source.
+/// The numbers of the getdents64 calls that list a directory of the source.
 fn listings(tracer: &Tracer, series: &Series, operation: &str) -> Vec<usize> {
     let rehearsal = series.fork();
     let calls = tracer.trace(&Task::of(&rehearsal.twin, operation));
@@ -363,7 +366,7 @@ fn listings(tracer: &Tracer, series: &Series, operation: &str) -> Vec<usize> {
     numbers
 }
 
-/// Whatever listing breaks off, and wherever, nothing counts as deleted, and of nothing there is no snapshot.
+/// When a listing breaks off, no entry counts as deleted, and an empty listing makes no snapshot.
 #[test]
 fn listings_that_break_off_lose_nothing() {
     let Some(tracer) = Tracer::new() else { return };
@@ -396,11 +399,13 @@ fn listings_that_break_off_lose_nothing() {
             assert!(entries > 1, "{fault}: {outcome:?}");
         }
     }
-    // That of the walk is another thread's: `trouble.rs` has the root that is gone by then.
+    // strace counts the calls of each thread, and the walk lists the root in another thread. `trouble.rs` tests
+    // a root that is gone by then.
     assert!(refused > 1, "no listing of the root failed");
 }
 
-/// Each call that can fail, failing once: an error of its kind or success, never a crash or a loss.
+/// Each call that can fail fails once. The result is an error of the right kind or success, never a crash or
+/// a loss.
 #[test]
 fn calls_that_fail_are_errors_and_hurt_nothing() {
     let Some(tracer) = Tracer::new() else { return };
@@ -429,7 +434,7 @@ fn calls_that_fail_are_errors_and_hurt_nothing() {
             assert!(outcome.starts_with("Io ") || outcome.starts_with("Busy "), "{fault}: {outcome}");
             let left: Vec<_> =
                 fork.twin.stored().into_keys().filter(|name| name.starts_with(".ibt-tmp")).collect();
-            // What closes or unlinks the left-over may be what failed.
+            // The failed call may be the one that closes or unlinks the temporary file.
             assert!(left.is_empty() || name == "close", "{fault}: {left:?}");
         }
         assert_recovers(&fork, &fault);
@@ -437,7 +442,8 @@ fn calls_that_fail_are_errors_and_hurt_nothing() {
     assert!(met >= 10 && failed >= 5, "{met} faults met a call, and {failed} of them failed the backup");
 }
 
-/// Fills the store's file system as `options` limit it: an error, no trace, and with `more` room success.
+/// Fills the store's file system, whose room the mount `options` limit. The backup must fail without a trace,
+/// and succeed after a remount with the options `more`.
 fn run_out_of_room(options: &str, more: &str) {
     let series = Series::new();
     fs::create_dir(&series.store).unwrap();
@@ -479,8 +485,8 @@ fn a_full_disk_fails_a_restore_without_a_trace() {
     drop(room);
 }
 
-/// Whatever the system answers for one entry, the rest is restored and the entry listed; only what every entry would
-/// meet ends the restore, and then nothing is left.
+/// An error for one entry costs only that entry: it is reported, and all others are restored. An error that
+/// would hit each entry ends the restore, and nothing is left.
 #[test]
 fn a_refused_link_costs_the_link_unless_everything_is_refused() {
     let Some(tracer) = Tracer::new() else { return };
@@ -519,12 +525,12 @@ fn a_read_only_store_is_an_error_for_writers_only() {
     series.assert_newest_is_the_source();
 }
 
-/// Many writers of one key at once: each works or is told BUSY, and what they made is whole.
+/// Several writers use one key at once. Each succeeds or gets `Busy`, and each snapshot is whole.
 #[test]
 fn writers_at_once_work_or_are_busy() {
     let series = two_snapshots();
     let outcomes: Vec<_> = std::thread::scope(|scope| {
-        // A Series is made of its own for each: their caches differ.
+        // Each writer gets a Series of its own, because their caches differ.
         let forks: Vec<_> = (0..8).map(|_| series.fork()).collect();
         let store = &series.store;
         let writers: Vec<_> = forks

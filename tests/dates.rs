@@ -1,4 +1,4 @@
-//! When snapshots were made, where a clock was wrong: their stamps only grow, their dates do not.
+//! The dates of snapshots when a clock was wrong: the stamps always grow, the dates need not.
 
 mod support;
 
@@ -13,8 +13,8 @@ fn days_from_now(days: i64) -> Stamp {
     Stamp::of_clock(Time::now().plus_secs(days * DAY))
 }
 
-/// A series without compression, so that states can be rewritten, of which the snapshots were made at `days` from now,
-/// in this order. Where a stamp would not grow it follows the one before.
+/// A series whose snapshots were made at `days` from now, in this order. A stamp that would not grow follows
+/// the stamp before. The states are not compressed, so that a test can rewrite them.
 fn series_of(days: &[i64]) -> (Series, Vec<Stamp>) {
     let mut series = Series::new();
     series.options.codec = ibt::job::Codec::None;
@@ -38,7 +38,7 @@ fn series_of(days: &[i64]) -> (Series, Vec<Stamp>) {
     (series, dates)
 }
 
-/// The stamp that a moment selects; `None` for no snapshot.
+/// The stamp of the snapshot that a moment selects; `None` if it selects none.
 fn as_of(series: &Series, time: Time) -> Option<Stamp> {
     let dest = series.beside("as-of");
     let outcome = series.restore(Select::AsOf(time), &dest);
@@ -51,7 +51,7 @@ fn as_of(series: &Series, time: Time) -> Option<Stamp> {
     stamp
 }
 
-/// The last one made at a moment or before, and of two the later one.
+/// The last snapshot made at or before a moment. Of two with the same date, the one with the later stamp.
 fn expected(series: &Series, dates: &[Stamp], time: Time) -> Option<Stamp> {
     let stamps = series.points.iter().map(|point| point.stamp);
     let made = dates.iter().zip(stamps).filter(|(date, _)| date.to_time() <= time);
@@ -78,8 +78,8 @@ fn kept(report: &Report) -> usize {
 
 #[test]
 fn a_moment_selects_by_when_snapshots_were_made() {
-    // A clock seventy years ahead; one that was ahead, and is not any more; one that was behind.
-    // At last one that was ahead for a single snapshot.
+    // The clocks: one that was seventy years ahead; one that was days ahead, and was right later; one that
+    // was decades behind; one that was ahead for a single snapshot.
     for days in [
         &[-7, -6, 26_000, -4, -3, -2][..],
         &[-40, -39, -20, -38, -37, -10, -9],
@@ -89,7 +89,7 @@ fn a_moment_selects_by_when_snapshots_were_made() {
         let (mut series, mut dates) = series_of(days);
         assert_eq!(listed_dates(&series), dates);
         assert_moments(&series, &dates);
-        // The one from the wrong clock goes; what follows its stamp stays.
+        // Remove one snapshot, in most cases the one with the wrong date. Later stamps stay.
         let stamp = series.points.remove(2).stamp;
         dates.remove(2);
         series.prune(&series.selecting(Select::Exactly(stamp))).whole();
@@ -107,8 +107,8 @@ fn rules_count_days_by_when_snapshots_were_made() {
     assert_eq!(listed_dates(&series), [dates[2], dates[4], dates[5], dates[6]]);
 }
 
-/// A snapshot of the future makes every backup partial until it is gone. Stamps grow all the same, and what was made
-/// after it is in order.
+/// A snapshot with a date in the future makes each backup partial until it is removed. Stamps still grow, and
+/// later snapshots are in order.
 #[test]
 fn a_snapshot_of_the_future_is_a_problem_until_it_is_removed() {
     let (mut series, _) = series_of(&[-3, 26_000, -1]);
@@ -129,7 +129,7 @@ fn a_snapshot_of_the_future_is_a_problem_until_it_is_removed() {
     series.assert_newest_is_the_source();
 }
 
-/// A clock that has lost its battery is decades behind: what it takes for the future is the present.
+/// A clock without its battery is decades behind, and takes the present for the future.
 #[test]
 fn a_clock_far_behind_does_not_pass_over_a_damaged_newest_snapshot() {
     for age in [100, 1000] {
@@ -150,7 +150,7 @@ fn of_snapshots_made_at_one_moment_the_later_one_is_selected() {
     assert_moments(&series, &dates);
 }
 
-/// A clock less than a day behind is no problem.
+/// A clock that is less than a day behind is no problem.
 #[test]
 fn a_clock_a_little_behind_is_no_problem() {
     let (series, _) = series_of(&[0]);
@@ -161,11 +161,11 @@ fn a_clock_a_little_behind_is_no_problem() {
     assert_eq!(series.incremental().whole().snapshot, ahead.moved_behind());
 }
 
-/// A store whose clocks were right is not read to find a moment: one state is, the selected one.
+/// If the clocks were right, a moment is found by the stamps: only the selected state is read.
 #[test]
 fn stamps_of_a_right_clock_are_believed_unread() {
     let (series, dates) = series_of(&[-9, -7, -5, -3]);
-    // What another state says is not looked at, so that it does not matter what stands there.
+    // The other states are not read, so a date that is wrong there does not matter.
     stored::set_date(&series.store, series.points[0].stamp, days_from_now(-8));
     for point in [2, 3] {
         let later = Stamp::of_clock(dates[1].to_time().plus_secs(3600));

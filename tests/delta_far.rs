@@ -1,4 +1,4 @@
-//! Contents beyond 4 GiB: zeros up to there, then noise. Offsets and lengths of 32 bits would not do.
+//! Contents beyond 4 GiB: zeros up to there, then noise. Offsets and lengths of 32 bits would overflow.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::process::Command;
 use ibt::delta::{patch, Command as DeltaCommand, Commands, DeltaWriter, Params, Plan, Signature, Signer};
 use support::noise;
 
-/// Where the noise starts: at a multiple of the block length.
+/// The offset of the noise, a multiple of the block length.
 const FAR: u64 = (1 << 32) + (3 << 16);
 const PARAMS: Params = Params { block_len: 1 << 16, strong_len: 16 };
 const TAIL: usize = 5 << 16;
@@ -21,7 +21,7 @@ fn sign(content: &[u8]) -> Vec<u8> {
     signer.finish().unwrap()
 }
 
-/// The signature of the zeros and of `tail`, of which one block of zeros is hashed.
+/// The signature of the zeros and `tail`. One block of zeros is hashed, and its sums are repeated.
 fn far_signature(tail: &[u8]) -> Vec<u8> {
     let mut signature = sign(&ZEROS);
     let zeros = signature.split_off(12);
@@ -81,7 +81,7 @@ fn blocks_beyond_4_gib_are_copied_from_there() {
     }
 }
 
-/// The zeros, then some bytes: made up as they are read, and compared as they are written.
+/// Zeros up to [`FAR`], then `tail`. Reads produce the bytes, and writes compare them.
 struct Far<'t> {
     tail: &'t [u8],
     at: u64,

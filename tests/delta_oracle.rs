@@ -1,4 +1,5 @@
-//! `ibt::delta` against librsync: the `rdiff` tool (2.3) and the `librsync` crate (2.2.2 inside).
+//! `ibt::delta` compared with librsync: the tool `rdiff` (2.3) and the crate `librsync` (which contains
+//! 2.2.2).
 
 use std::ffi::OsStr;
 use std::io::{BufReader, Cursor, Read};
@@ -8,7 +9,7 @@ use ibt::delta::{patch, DeltaWriter, Error, Params, Plan, Signature, Signer};
 use librsync::SignatureType;
 use proptest::prelude::*;
 
-/// `len` bytes that repeat nothing (xorshift64*).
+/// `len` bytes without repetitions (xorshift64*).
 fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(len + 8);
@@ -22,7 +23,7 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Runs rdiff in a directory of its own that holds `files`; gives back the file `made`.
+/// Runs rdiff in a new directory with `files`. Returns the content of the file `made`.
 fn rdiff(args: &[&str], files: &[(&str, &[u8])], made: &str) -> Result<Vec<u8>, String> {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
@@ -51,7 +52,7 @@ fn rdiff_patch(basis: &[u8], delta: &[u8]) -> Vec<u8> {
     rdiff(&["patch", "basis", "delta", "new"], &[("basis", basis), ("delta", delta)], "new").unwrap()
 }
 
-/// Lengths of pushes, reads and buffers.
+/// Lengths of pushes, reads and buffers, in bytes.
 const BUFFERS: [usize; 8] = [1, 2, 3, 7, 15, 100, 5000, 1 << 20];
 
 fn our_signature(basis: &[u8], params: Params) -> Vec<u8> {
@@ -86,7 +87,7 @@ fn our_patch_by(basis: &[u8], delta: &[u8], out_len: usize, read: usize) -> Resu
     Ok(out)
 }
 
-/// Gives at most so many bytes a read.
+/// Returns at most `.1` bytes a read.
 struct Short<'b>(&'b [u8], usize);
 
 impl Read for Short<'_> {
@@ -96,7 +97,7 @@ impl Read for Short<'_> {
     }
 }
 
-/// What the plan of one delta over the basis makes.
+/// The bytes that the plan of one delta makes from the basis.
 fn our_plan(basis: &[u8], delta: &[u8], out_len: usize) -> Vec<u8> {
     let plan = Plan::whole(basis.len() as u64).apply(1, delta, out_len as u64, usize::MAX).unwrap();
     let source = |source| if source == 0 { basis } else { delta };
@@ -104,7 +105,7 @@ fn our_plan(basis: &[u8], delta: &[u8], out_len: usize) -> Vec<u8> {
     plan.pieces().iter().flat_map(bytes).copied().collect()
 }
 
-/// A basis and a new content that shares stretches of it, in order and out of order.
+/// A basis, and a new content that contains parts of the basis, in order or out of order.
 fn contents() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let basis = (any::<u64>(), 0..60_000usize, any::<bool>()).prop_map(|(seed, len, zeros)| {
         let mut basis = noise(seed, len);
@@ -171,7 +172,7 @@ proptest! {
             librsync::Signature::with_buf_read(buffered(&basis[..], theirs_by), block, strong, kind).unwrap();
         signature.read_to_end(&mut rollsums).unwrap();
         let sums = our_signature_by(&basis, params, ours_by);
-        // The crate writes rollsum signatures: the strong sums are the same.
+        // The crate writes signatures with rollsum. Their strong sums are the same.
         let strong_sums = |sums: &[u8]| -> Vec<Vec<u8>> {
             sums[12..].chunks(4 + strong).map(|entry| entry[4..].to_vec()).collect()
         };

@@ -1,9 +1,9 @@
-//! What the library is built from: nothing of librsync, which is under the LGPL, unless its feature asks for it.
+//! The library's dependencies: librsync is under the LGPL, and is used only with the feature `librsync`.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// The packages that `cargo tree` lists, without versions, and their licences.
+/// The packages that `cargo tree` lists, without versions, with their licences.
 fn packages(args: &[&str]) -> BTreeSet<(String, String)> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--frozen", "--prefix", "none", "--format", "{p} {l}"])
@@ -36,14 +36,14 @@ fn librsync_is_there_only_with_its_feature() {
 #[test]
 fn no_licence_asks_more_than_a_notice() {
     let strict = |(_, licence): &(String, String)| {
-        // A choice of licences is as strict as its mildest.
+        // If a package offers several licences, the mildest one counts.
         licence.split(" OR ").flat_map(|l| l.split('/')).all(|choice| choice.contains("GPL"))
     };
     let found: Vec<_> = packages(&["--edges", "normal,build"]).into_iter().filter(strict).collect();
     assert!(found.is_empty(), "{found:?}");
 }
 
-/// BLAKE3 has assembly with pure Rust beside it, zstd is C.
+/// BLAKE3 has assembly besides pure Rust, and zstd is C.
 #[test]
 fn c_is_compiled_for_zstd_and_blake3_alone() {
     let users = |args: &[&str]| {

@@ -1,5 +1,5 @@
-//! Stores whose digests agree and whose parts are hostile: what reading them costs is bounded by the limits of the
-//! format, and nothing aborts the process. Each operation runs in a child with little address space.
+//! Stores with right digests and hostile contents. The limits of the format bound the memory that a reader
+//! uses, and no content aborts the process. Each operation runs in a child process with little address space.
 
 mod support;
 
@@ -21,10 +21,12 @@ use support::tools::{cases, child_role, noise, this_test_again, CHILD};
 
 const STAMP: &str = "20261101T000000.000000Z";
 const ARCHIVE: &str = "k.full.20261101T000000.000000Z.tar.zst";
-/// Address space of a child. The test program itself, its threads' stacks and their heaps take about a third of it.
+/// Address space of a child, in bytes. The test program, its threads' stacks and their heaps take about a
+/// third.
 const ADDRESS_SPACE: u64 = 320 << 20;
 
-/// The child of [`cost`]: runs one operation on one store. It succeeds, or fails with a typed error.
+/// The child process of [`cost`]: runs one operation on one store, which succeeds or fails with a typed
+/// error.
 #[test]
 fn child() {
     let Some(role) = child_role() else { return };
@@ -57,7 +59,7 @@ fn ended(done: &Result<()>, job: &Job<'_>) -> String {
     }
 }
 
-/// How `operation` on the store below `dir` ends: "whole", "partial" or the kind of its error.
+/// Returns how `operation` on the store below `dir` ended: "whole", "partial" or the kind of the error.
 #[track_caller]
 fn cost(operation: &str, dir: &Path) -> String {
     let role = format!("{operation}:{}", dir.display());
@@ -70,7 +72,7 @@ fn cost(operation: &str, dir: &Path) -> String {
     ended.1.to_string()
 }
 
-/// A directory with a store in it.
+/// A directory with an empty store in it.
 fn place() -> tempfile::TempDir {
     assert!(std::env::var_os(CHILD).is_none());
     let dir = tempfile::tempdir().unwrap();
@@ -78,7 +80,7 @@ fn place() -> tempfile::TempDir {
     dir
 }
 
-/// Puts a state with these entry lines, archives and problems there, compressed.
+/// Writes a compressed state with these entry lines, archives and problems into the store.
 fn put_state(dir: &Path, lines: &[String], archives: &str, problems: &str) {
     let mut text = format!(
         "{{\"format\":\"ibt-state\",\"version\":1,\"needs\":[],\"key\":\"k\",\"series\":\"{}\",\"host\":\"h\",\n\
@@ -108,7 +110,7 @@ fn root() -> String {
         .into()
 }
 
-/// A file of `size` bytes that hash to `hash`; `more` stands before its place.
+/// The line of a file with this size and hash. `more` is inserted before the field `at`.
 fn file(path: &str, size: u64, hash: Hash, more: &str, content: &str) -> String {
     format!(
         "{{\"path\":\"{path}\",\"type\":\"file\",\"mode\":\"0644\",\"uid\":0,\"gid\":0,\"mtime\":\"1.000000000\",\
@@ -116,7 +118,7 @@ fn file(path: &str, size: u64, hash: Hash, more: &str, content: &str) -> String 
     )
 }
 
-/// Unknown fields of one object, as many as are read.
+/// `count` unknown fields of one object.
 fn many_fields(count: usize) -> String {
     (0..count).map(|n| format!("\"{n:02x}\":0,")).collect()
 }
@@ -130,7 +132,7 @@ fn lists_of_objects_with_many_fields_take_no_more_memory_than_their_text() {
         Hash([0; 32])
     );
     put_state(dir.path(), &[root()], &vec![archive; 22_000].join(",\n"), "");
-    // The archives are not there, which a list tells.
+    // The archives do not exist, which a list reports.
     assert_eq!(cost("list", dir.path()), "partial");
     assert_eq!(cost("restore", dir.path()), "whole");
     let problem = format!("{{{}\"status\":\"\",\"message\":\"\"}}", many_fields(240));
@@ -149,7 +151,7 @@ fn entries_that_are_long_in_memory_are_not_held_side_by_side() {
     assert_eq!(cost("consolidate", dir.path()), "whole");
 }
 
-/// A file that lies on disk as holes, of zstd frames that are long as they are stored and make little.
+/// The archive is a sparse file. Its zstd frames are long in the store, but decompress to few bytes.
 #[test]
 fn frames_are_not_longer_stored_than_what_they_make_accounts_for() {
     for plain in [1u32, 1 << 20] {
@@ -183,7 +185,7 @@ fn frames_are_not_longer_stored_than_what_they_make_accounts_for() {
     }
 }
 
-/// Sizes that add up to more than 2^64, in files that all but fit.
+/// Sizes whose sum exceeds 2^64, in entries that are valid one by one.
 #[test]
 fn sums_of_sizes_do_not_wrap_around() {
     let dir = place();
@@ -196,7 +198,7 @@ fn sums_of_sizes_do_not_wrap_around() {
     put_state(dir.path(), &lines, "", "");
     assert_eq!(cost("list", dir.path()), "whole");
     assert_eq!(cost("verify", dir.path()), "whole");
-    // No file has 2^63 bytes.
+    // No file can have 2^63 bytes or more.
     let ended = cost("restore", dir.path());
     assert!(["Io", "partial"].contains(&&*ended), "{ended}");
     let part = |at: u64| format!("[0,0,{at}]");
@@ -210,17 +212,17 @@ fn sums_of_sizes_do_not_wrap_around() {
     assert_eq!(cost("consolidate", dir.path()), "Corrupt");
 }
 
-/// What a forger does to a document.
+/// A change that a forger makes to a document.
 #[derive(Clone, Debug)]
 enum Forgery {
-    /// Every number of the line becomes this one.
+    /// Replaces each number of a line by this number.
     Numbers(&'static str),
     Byte(u8),
     Delete(usize),
-    /// A piece of the document again, elsewhere.
+    /// Inserts a piece of the document once more, at another place.
     Repeat(usize, Index),
     Insert(&'static str),
-    /// Two lines change places.
+    /// Swaps two lines.
     Swap(Index),
 }
 
@@ -275,7 +277,8 @@ fn forge(document: &mut Vec<u8>, what: &Forgery, at: Index) {
     }
 }
 
-/// The document with tree digest, number of entries and digest made right, as far as it still has them.
+/// The document with the right tree digest, number of entries and digest, as far as it still has these
+/// fields.
 fn sealed(document: &[u8]) -> Vec<u8> {
     let find = |text: &[u8], what: &[u8]| text.windows(what.len()).position(|window| window == what);
     let without_lf = document.strip_suffix(b"\n").unwrap_or(document);
@@ -304,7 +307,8 @@ fn document_of(path: &Path) -> Vec<u8> {
     zstd::stream::decode_all(fs::File::open(path).unwrap()).unwrap()
 }
 
-/// Two keys in one store, the first with two snapshots; the newest state of the first, and its document.
+/// Makes a store with two keys; the first key has two snapshots. Returns the first key's newest state and its
+/// document.
 fn two_keys(dir: &Path) -> (std::path::PathBuf, Vec<u8>) {
     let options = Options { cache_dir: Some(dir.join("cache")), threads: 1, ..Options::default() };
     let (cancel, mut silent) = (Cancel::default(), Silent);
@@ -329,8 +333,8 @@ fn two_keys(dir: &Path) -> (std::path::PathBuf, Vec<u8>) {
     (newest, document)
 }
 
-/// Whatever a state says that carries the right digests: nothing panics, and the other snapshots, of this key and
-/// of others, are listed and verified.
+/// A state with right digests may have any content: nothing panics, and the other snapshots of this key and
+/// of other keys are still listed and verified.
 #[test]
 fn a_forged_state_costs_no_other_snapshot_and_is_never_a_panic() {
     let dir = tempfile::tempdir().unwrap();
@@ -353,7 +357,8 @@ fn a_forged_state_costs_no_other_snapshot_and_is_never_a_panic() {
     assert!(accepted.get() > 0, "every forged state was refused by its digest or layout");
 }
 
-/// Lists, verifies, restores and looks at the store. Whether the newest state of "a" was taken for a snapshot.
+/// Lists, verifies, restores and consolidates. Returns whether the newest state of `a` was accepted as a
+/// snapshot.
 fn use_all(dir: &Path) -> std::result::Result<bool, TestCaseError> {
     let options = Options { cache_dir: Some(dir.join("other-cache")), threads: 1, ..Options::default() };
     let (cancel, mut silent) = (Cancel::default(), Silent);

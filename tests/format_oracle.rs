@@ -1,5 +1,5 @@
-//! What is stored, read by other people's tools: GNU tar, bsdtar, Python, zstd, b3sum, jq and rdiff. The recipes of
-//! `docs/format.md` run as they stand there.
+//! Stored files, read by other tools: GNU tar, bsdtar, Python, zstd, b3sum, jq and rdiff. The recipes of
+//! `docs/format.md` run exactly as printed there.
 
 mod support;
 
@@ -30,7 +30,7 @@ fn path(bytes: &[u8]) -> Path {
     Path::new(bytes).unwrap()
 }
 
-/// The metadata of a file of whoever runs the test.
+/// The metadata of a file that belongs to the user who runs the test.
 fn meta(mode: u32) -> Metadata {
     let (uid, gid) = ids();
     let mtime = Time { secs: 1_234_567_890, nanos: 123_456_789 };
@@ -60,7 +60,7 @@ fn text(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The tools that read archives, with what they need to restore everything.
+/// The commands that extract an archive, with the options to restore everything.
 fn extractors(archive: &FsPath, dest: &FsPath) -> [Command; 2] {
     let mut tar = Command::new("tar");
     tar.args(["--zstd", "--xattrs", "--xattrs-include=*", "--acls", "-xpf"]).arg(archive);
@@ -72,7 +72,7 @@ fn extractors(archive: &FsPath, dest: &FsPath) -> [Command; 2] {
     })
 }
 
-/// Writes an archive with `fill`, extracts it with each tool and hands each tree to `look`.
+/// Writes an archive with `fill`, extracts it with each tool, and checks each tree with `look`.
 fn extracted(fill: impl Fn(&mut Archive), look: impl Fn(&str, &FsPath)) {
     let dir = tempfile::tempdir().unwrap();
     let mut archive = ArchiveWriter::new(frames(Codec::Zstd(3)));
@@ -127,7 +127,7 @@ fn names_of_every_kind_are_restored() {
     );
 }
 
-/// The names of an archive's members, as CPython's tarfile module reads them.
+/// The names of an archive's members, as CPython's module `tarfile` reads them.
 fn names_for_python(archive: &FsPath) -> Vec<Vec<u8>> {
     const LIST: &str = "import os, sys, tarfile\n\
         for member in tarfile.open(sys.argv[1]): print(os.fsencode(member.name).hex())";
@@ -136,7 +136,8 @@ fn names_for_python(archive: &FsPath) -> Vec<Vec<u8>> {
     listed.lines().map(|hex| hex.as_bytes().chunks(2).map(byte).collect()).collect()
 }
 
-/// A sparse member's real name is in one record; a second name beside it would be taken by some.
+/// The real name of a sparse member stands in one record only, because some tools would take a second name
+/// instead.
 #[test]
 fn files_with_holes_have_one_name_in_every_tool() {
     let deep = vec![vec![b'd'; 60]; 5].join(&b'/');
@@ -168,7 +169,7 @@ fn files_with_holes_have_one_name_in_every_tool() {
         let mut extract = Command::new(tool);
         let output =
             extract.arg("-xf").arg(&file).arg("-C").arg(&dest).env("LC_ALL", "C.UTF-8").output().unwrap();
-        // bsdtar takes all names for UTF-8, warns of those that are not, and gives them right.
+        // bsdtar expects names in UTF-8. It warns about other names, but restores them right.
         assert!(output.status.success() || tool == "bsdtar", "{tool}: {output:?}");
         for name in &names {
             let size = fs::metadata(at(&dest, name)).map(|stat| stat.len()).ok();
@@ -177,7 +178,7 @@ fn files_with_holes_have_one_name_in_every_tool() {
     }
 }
 
-/// bsdtar takes pax names for UTF-8 and warns about this one, so it is GNU tar's alone.
+/// Only GNU tar is tested here: bsdtar expects pax names in UTF-8, and warns about this name.
 #[test]
 fn gnu_tar_restores_long_names_that_are_not_utf_8() {
     let name = [&b"\xff".repeat(200)[..], b"/\xc3"].concat();
@@ -273,7 +274,7 @@ fn links_fifos_and_devices_are_restored() {
     );
 }
 
-/// Sizes with holes at the start, in the middle, at the end, everywhere.
+/// Sizes and holes: at the start, in the middle, at the end, everywhere.
 fn sparse_cases() -> Vec<(u64, Vec<(u64, u64)>)> {
     const K: u64 = 1 << 16;
     vec![
@@ -326,7 +327,7 @@ fn check_sparse(tool: &str, file: &FsPath, size: u64, holes: &[(u64, u64)]) {
     }
 }
 
-/// Whether xattrs and ACLs can be set where temporary files are made.
+/// Whether `program` can set an extended attribute or an ACL in the temporary directory.
 fn can(program: &str, args: &[&str]) -> bool {
     let file = tempfile::NamedTempFile::new().unwrap();
     let works = Command::new(program).args(args).arg(file.path()).output().unwrap().status.success();
@@ -361,7 +362,7 @@ fn xattrs_are_restored() {
             for (name, value) in plain {
                 assert_eq!(xattr(&dest.join("f"), name), value, "{tool}");
             }
-            // libarchive does not undo the escaping of names.
+            // libarchive does not decode the escaped names.
             for (name, value) in escaped.iter().filter(|_| tool == "tar") {
                 assert_eq!(xattr(&dest.join("f"), name), *value);
             }
@@ -455,7 +456,7 @@ fn zstd_reads_the_frames() {
     assert_eq!(format!("blake3:{}", sum.trim()), digest.to_string());
 }
 
-/// A store of one snapshot that uses everything: a full archive, an archive of deltas, holes, links.
+/// A store with one snapshot that uses everything: a full archive, an archive of deltas, holes, links.
 struct Backup {
     dir: tempfile::TempDir,
     codec: Codec,
@@ -531,7 +532,7 @@ impl Backup {
         tree
     }
 
-    /// Runs the recipes, then `script`, in the store.
+    /// Runs the recipes and then `script`, in the store's directory.
     fn recipe(&self, script: &str) -> Output {
         let recipes = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/format.md");
         let recipes = fs::read_to_string(recipes).unwrap();
@@ -550,7 +551,7 @@ impl Backup {
     }
 }
 
-/// The delta from `old` to `new` that rdiff makes.
+/// rdiff's delta from `old` to `new`.
 fn rdiff_delta(old: &[u8], new: &[u8]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
@@ -563,7 +564,7 @@ fn rdiff_delta(old: &[u8], new: &[u8]) -> Vec<u8> {
 
 const HOLES: [(u64, u64); 2] = [(0, 65536), (131_072, 65536)];
 
-/// Three versions of a file that is stored as a whole copy and two deltas.
+/// Three versions of a file. It is stored as a whole copy and two deltas.
 fn versions() -> [Vec<u8>; 3] {
     let old: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(n) >> 5) as u8).collect();
     let middle = [&old[..50_000], b"inserted", &old[50_000..]].concat();

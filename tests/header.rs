@@ -1,5 +1,5 @@
-//! `include/ibt.h` is what cbindgen makes of `src/ffi`. The only use of cbindgen: libibt and its other tests build
-//! without it.
+//! `include/ibt.h` must equal the output of cbindgen for `src/ffi`. Only this test uses cbindgen: libibt and
+//! its other tests build without it.
 //!
 //! ```sh
 //! IBT_WRITE_HEADER=1 cargo test --locked --test header    # writes the header anew
@@ -10,7 +10,7 @@ use std::path::Path;
 
 const COMMAND: &str = "IBT_WRITE_HEADER=1 cargo test --locked --test header";
 
-/// The header of the sources as they are now.
+/// The header that cbindgen makes of the current sources.
 fn generated(root: &Path) -> String {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
     let builder = cbindgen::Builder::new().with_config(config).with_src(root.join("src/ffi/mod.rs"));
@@ -24,7 +24,7 @@ fn the_header_is_that_of_the_sources() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join("include/ibt.h");
     let generated = generated(root);
-    // Without this an empty result would be written, or would agree with an empty file.
+    // If cbindgen found nothing, the test would write an empty header, or accept an empty file.
     assert!(generated.contains("ibt_full_backup("), "cbindgen found no functions in src/ffi");
     if std::env::var_os("IBT_WRITE_HEADER").is_some_and(|value| !value.is_empty() && value != "0") {
         fs::write(&path, &generated).unwrap();

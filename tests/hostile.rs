@@ -1,5 +1,5 @@
-//! Stores that were damaged, cut off in the middle of a backup, or filled with foreign things: nothing
-//! wrong is ever restored as right, and nothing blocks the next backup.
+//! Stores that are damaged, that a backup left unfinished, or that contain foreign files. Wrong content is
+//! never restored as right, and nothing blocks the next backup.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::series::{remove, Fork, KEY};
 use support::tools::{number_from_env, within_seconds};
 use support::*;
 
-/// A full and two increments of a small tree that has something of everything.
+/// A full and two increments of a small tree with entries of several kinds.
 fn three_snapshots() -> Series {
     let mut series = Series::new();
     let mut bytes = prose(1, 40_000);
@@ -35,7 +35,7 @@ fn three_snapshots() -> Series {
     series
 }
 
-/// Fails if any file that `dest` holds has other bytes than the kept one.
+/// Asserts that each file in `dest` has the bytes of the kept file.
 #[track_caller]
 fn assert_no_wrong_bytes(kept: &TreeFacts, dest: &Path, what: &str) {
     if !dest.exists() {
@@ -49,7 +49,8 @@ fn assert_no_wrong_bytes(kept: &TreeFacts, dest: &Path, what: &str) {
     }
 }
 
-/// Restores every snapshot of the damaged `fork`: each is right, or said to be damaged and right in what is there.
+/// Restores each snapshot of the damaged `fork`. A snapshot must be right, or reported as damaged with right
+/// files only.
 #[track_caller]
 fn assert_damage_is_told(fork: &Fork, what: &str) {
     for (index, point) in fork.points.iter().enumerate() {
@@ -77,13 +78,13 @@ fn assert_damage_is_told(fork: &Fork, what: &str) {
     }
 }
 
-/// Positions spread over `len` bytes, both ends among them.
+/// Positions spread over `len` bytes, including both ends.
 fn positions(len: usize, count: usize) -> Vec<usize> {
     let count = count.min(len).max(2);
     (0..count).map(|index| index * (len - 1) / (count - 1)).collect()
 }
 
-/// Each way to damage a file of these bytes, with its name.
+/// Each kind of damage to a file of these bytes, as its name and the damaged bytes.
 fn damages(bytes: &[u8], count: usize) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     for (number, at) in positions(bytes.len(), count).into_iter().enumerate() {
@@ -134,7 +135,7 @@ fn damaged_states_never_restore_wrong_bytes() {
     sweep_damage(&["state"]);
 }
 
-/// The next increment after damage anywhere: it works, or refuses; what it makes restores right.
+/// An increment after any damage succeeds or refuses. If it succeeds, its snapshot restores right.
 #[test]
 fn an_increment_upon_damage_is_right_or_refused() {
     let series = three_snapshots();
@@ -164,11 +165,11 @@ fn an_increment_upon_damage_is_right_or_refused() {
             }
         }
     }
-    // Most files of a store are archives, whose damage an increment need not even see.
+    // Most files of a store are archives, and an increment need not notice their damage.
     assert!(made > tried / 2, "{made} of {tried} were made");
 }
 
-/// Takes away, or cuts in half, the files of the last snapshot that `lost` has bits for.
+/// Removes, or cuts in half, each file of the last snapshot whose bit in `lost` is set.
 fn lose(fork: &Fork, names: &[String], lost: usize, cut: bool) {
     for (bit, name) in names.iter().enumerate() {
         let path = fork.twin.store.join(name);
@@ -183,7 +184,7 @@ fn lose(fork: &Fork, names: &[String], lost: usize, cut: bool) {
     }
 }
 
-/// Every subset of one run's files gone or half written, as after a crash or a bad copy.
+/// Each subset of one run's files is gone or half written, as after a crash or an incomplete copy.
 #[test]
 fn a_store_that_lost_any_of_its_last_files_goes_on() {
     let mut series = three_snapshots();
@@ -213,8 +214,8 @@ fn a_store_that_lost_any_of_its_last_files_goes_on() {
         }
         fork.twin.incremental().ok();
         let dest = fork.twin.beside("restored");
-        // An archive that is gone or has another size is known from the listing alone: nothing new may
-        // rest on it.
+        // The list of the store shows an archive that is gone or has another size. So the new snapshot must
+        // not use it.
         let outcome = fork.twin.restore(Select::Newest, &dest);
         assert!(outcome.result.is_ok() && !outcome.report.is_partial(), "{what}: {outcome:?}");
         assert_same_facts(&last.kept.facts, &facts(&dest));
@@ -264,7 +265,7 @@ trait KeepGoing {
 }
 
 impl KeepGoing for Series {
-    /// One more increment, then everything restores, by name and by default.
+    /// Makes one more increment. Then all snapshots must restore, selected by stamp or by default.
     fn keep_going(&mut self) {
         let report = self.incremental().ok();
         self.keep(&report);
@@ -299,7 +300,7 @@ fn left_over_temporary_files_are_cleaned_up() {
     assert!(!left_over.exists(), "the next backup should have removed it");
 }
 
-/// Entries that two snapshots share survive whatever becomes of the files of a third.
+/// The loss of one archive costs only the entries whose content it held.
 #[test]
 fn each_archive_gone_in_turn_costs_only_what_it_held() {
     let series = three_snapshots();

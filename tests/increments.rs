@@ -1,4 +1,4 @@
-//! What an increment costs and what it finds, one situation a test.
+//! The cost and the result of an increment, one situation a test.
 
 mod support;
 
@@ -12,10 +12,10 @@ use support::tools::{skip, Mount};
 use support::tree::set_mtime;
 use support::*;
 
-/// How long ago an entry must have changed to be trusted, and a little.
+/// An entry must have changed longer ago than this to be trusted without a read.
 const OLD: Duration = Duration::from_millis(2100);
 
-/// Files whose content compresses to nothing less than their size, so that sizes tell what was stored.
+/// Files whose content does not compress, so that the sizes of archives show what was stored.
 fn three_large_files() -> Series {
     let mut series = Series::new();
     for (seed, name) in ["a", "b", "dir/c"].iter().enumerate() {
@@ -266,7 +266,7 @@ fn metadata_alone_costs_no_content() {
     series.assert_every_point_restores();
 }
 
-/// Unchanged means not even read; and a change that hides behind its old size and mtime is found by ctime.
+/// An unchanged file is not even read. A change that keeps size and mtime is found by the ctime.
 #[test]
 fn old_entries_are_not_read_and_a_rewrite_with_its_mtime_put_back_is_found() {
     let mut series = Series::new();
@@ -300,7 +300,7 @@ fn a_hard_link_added_to_an_old_file_costs_no_content() {
     fs::hard_link(series.source.join("b"), series.source.join("dir/b too")).unwrap();
     let (_, added) = series.increment();
     assert_only_a_state(&added);
-    // A name that sorts before the old ones becomes the first of the set.
+    // A name that sorts before the other names becomes the first name of the set.
     fs::hard_link(series.source.join("b"), series.source.join("0")).unwrap();
     let (_, added) = series.increment();
     assert_only_a_state(&added);
@@ -411,7 +411,7 @@ fn the_same_store_holds_several_keys() {
     assert_same_tree(&other.source, &dest);
 }
 
-/// An mtime that was put back shows in the ctime only, which exFAT has not.
+/// Only the ctime shows a change whose mtime was put back, and exFAT has no ctime.
 #[test]
 fn where_no_ctime_is_kept_a_change_is_found_by_reading() {
     let series = Series::new();
@@ -421,7 +421,8 @@ fn where_no_ctime_is_kept_a_change_is_found_by_reading() {
     let write = |name: &str, content: &str, mtime: i64| set_mtime(&series.write(name, content), (mtime, 0));
     write("file", "AAAA", 1_600_000_000);
     write("same", "same", 1_600_000_000);
-    // The clock behind these stamps has come further: nothing is too young to be believed.
+    // A later stamp proves that the file system's clock went on, so the stamps of the other files are old
+    // enough.
     write("later", "later", 1_700_000_000);
     series.full().whole();
     write("file", "BBBB", 1_600_000_000);

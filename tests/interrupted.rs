@@ -1,4 +1,4 @@
-//! A key that is locked, and operations that are cancelled: told at once, and without a trace.
+//! A locked key and a cancelled operation are reported at once, and leave no trace.
 
 mod support;
 
@@ -15,14 +15,14 @@ use ibt::store::{DirStore, LockMode, Store};
 use support::series::{around, one_full, refused, KEY};
 use support::*;
 
-/// An open-file-description lock on the key's lock file, as another process would hold it.
+/// Takes an open-file-description lock on the key's lock file, as another process would.
 fn lock(series: &Series, kind: libc::c_int) -> fs::File {
     let path = series.store.join(format!("{KEY}.lock"));
     let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap();
-    // SAFETY: all zeros is a valid flock: from byte 0 to the end, no process named.
+    // SAFETY: an all-zero flock is valid: the range is the whole file, and no process is named.
     let mut range: libc::flock = unsafe { std::mem::zeroed() };
     range.l_type = kind as libc::c_short;
-    // SAFETY: the descriptor is open and the pointer is to a flock that lives.
+    // SAFETY: the descriptor is open, and the pointer is valid during the call.
     let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &range) };
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
     file
@@ -57,8 +57,7 @@ fn readers_keep_writers_out_but_not_each_other() {
     drop(held);
 }
 
-/// A store that was not there before is not there after a first backup that did not come about; one that was there
-/// stays.
+/// If the first backup fails, a store that did not exist is not created, and an existing store stays.
 #[test]
 fn a_backup_that_fails_makes_no_store() {
     for existing in [false, true] {
@@ -80,7 +79,7 @@ fn a_backup_that_fails_makes_no_store() {
     }
 }
 
-/// Two processes make the store at once, and one of them gives up.
+/// Two processes use a new store at once, and one of them gives up: the store stays.
 #[test]
 fn a_store_that_others_came_to_use_stays() {
     let dir = tempfile::tempdir().unwrap();
@@ -97,7 +96,7 @@ fn a_store_that_others_came_to_use_stays() {
     drop(third);
 }
 
-/// A handle on a store that was removed meanwhile makes it anew, as a new handle would.
+/// If the store is removed meanwhile, a handle creates it again, like a new handle.
 #[test]
 fn a_store_that_was_removed_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
@@ -134,7 +133,7 @@ fn who_waits_for_a_lock_gets_it() {
     refused(&series, Kind::Busy, Series::incremental);
 }
 
-/// Counts callbacks and, at the one numbered `at`, cancels in one of the two ways.
+/// Counts callbacks. At callback number `at` it cancels through `flag`, or by its answer if there is no flag.
 struct CancelAt {
     at: u32,
     calls: u32,
@@ -164,7 +163,7 @@ impl Observer for CancelAt {
     }
 }
 
-/// What may be cancelled, told apart by whether it writes a snapshot or a tree.
+/// An operation that can be cancelled. The first three write a snapshot, the last a tree.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Work {
     Full,
@@ -186,7 +185,8 @@ fn cancelled_at(series: &Series, work: Work, at: u32, by_flag: bool) -> (Outcome
     (outcome, observer.calls)
 }
 
-/// The callbacks of a run that nobody cancels, in a fork. Some are told by the clock: the least of three runs.
+/// Counts the callbacks of a run in a fork without a cancel. The clock triggers some callbacks, so this is
+/// the lowest count of three runs.
 fn callbacks(series: &Series, work: Work) -> u32 {
     let one_run = |_| {
         let (outcome, calls) = cancelled_at(&series.fork().twin, work, 0, false);
@@ -196,7 +196,7 @@ fn callbacks(series: &Series, work: Work) -> u32 {
     (0..3).map(one_run).min().unwrap()
 }
 
-/// More callbacks than any of these runs has.
+/// More callbacks than any run has.
 const CALLBACKS_MAX: u32 = 400;
 
 fn sweep(work: Work, by_flag: bool) {
@@ -213,7 +213,7 @@ fn sweep(work: Work, by_flag: bool) {
         let before = around(&series);
         let (outcome, calls) = cancelled_at(&series, work, at, by_flag);
         let Err(error) = &outcome.result else {
-            // Nobody cancelled any more, or the snapshot stood already.
+            // The run had fewer callbacks, or the snapshot was committed before the flag was set.
             if calls < at || (by_flag && work != Work::Restore) {
                 break;
             }
@@ -277,7 +277,7 @@ fn what_is_cancelled_before_it_starts_does_nothing() {
     series.assert_every_point_restores();
 }
 
-/// A name as a restore gives it, of the destination with this tag.
+/// A temporary name that a restore uses for the destination with this tag.
 fn temp_of(tag: u64, random: u64) -> String {
     format!(".ibt-tmp-restore-{tag:016x}-{random:016x}")
 }
@@ -292,8 +292,8 @@ fn left_tree(at: PathBuf) -> PathBuf {
     at
 }
 
-/// What restores that were killed left of this destination goes with the next one, wherever it lies; of another
-/// destination it stays.
+/// The next restore to a destination removes all left-overs of killed restores to that destination, and no
+/// others.
 #[test]
 fn left_overs_of_killed_restores_go_with_the_next_of_the_same_destination() {
     let mut series = Series::new();
@@ -337,7 +337,7 @@ fn left_overs_of_killed_restores_go_with_the_next_of_the_same_destination() {
     }
 }
 
-/// Restores into the same destination while another one works there.
+/// Runs a second restore to the same destination during the first.
 struct Meanwhile<'p> {
     series: &'p Series,
     dest: &'p Path,
@@ -358,7 +358,7 @@ impl Observer for Meanwhile<'_> {
     }
 }
 
-/// Restores of one destination at once take nothing from each other.
+/// Several restores to one destination at once do not remove each other's files.
 #[test]
 fn restores_at_once_do_not_take_each_other_for_left_overs() {
     let mut series = Series::new();
@@ -379,7 +379,8 @@ fn restores_at_once_do_not_take_each_other_for_left_overs() {
     }
 }
 
-/// A backup stores no left-over of a restore, and a comparison does not miss it: both name it, and are whole.
+/// A backup stores no left-over of a restore, and a comparison does not miss it. Both report it, and are
+/// whole.
 #[test]
 fn left_overs_of_restores_are_not_backed_up() {
     let series = Series::new();

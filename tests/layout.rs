@@ -1,12 +1,12 @@
-//! What keeps the source tree in order: which module may import which, where `unsafe` may stand, and
-//! numbers that must agree.
+//! Rules of the source tree: which module may import which, where `unsafe` is allowed, and numbers that must
+//! agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The shared words at the bottom; each row may import what is listed, and itself.
+/// The modules at the bottom. A module may import the modules of its row, and itself.
 const BOTTOM: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("stamp", &[]),
@@ -18,8 +18,8 @@ const BOTTOM: &[(&str, &[&str])] = &[
     ("pool", &["error", "platform"]),
 ];
 
-/// The modules above, which may import every shared word ([`SHARED`]) as well. Lower rows never import
-/// higher ones.
+/// The modules above. A module may import the modules of its row, and every shared module ([`SHARED`]). A
+/// lower row never imports a higher row.
 const ABOVE: &[(&str, &[&str])] = &[
     ("state", &[]),
     ("walk", &["exclude", "platform"]),
@@ -37,10 +37,10 @@ const ABOVE: &[(&str, &[&str])] = &[
 
 const SHARED: &[&str] = &["entry", "error", "stamp", "text", "pool", "job"];
 
-/// These see everything.
+/// These modules may import every module.
 const TOP: &[&str] = &["ffi", "lib"];
 
-/// Where `unsafe` may stand; in `delta` only a kernel that was measured.
+/// The modules where `unsafe` is allowed; in `delta` only in measured kernels and in the C engine.
 const UNSAFE: &[&str] = &["ffi", "platform", "delta"];
 
 fn root() -> &'static Path {
@@ -51,7 +51,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every Rust file of the library with the module it belongs to.
+/// Each Rust file of the library, with its module.
 fn sources() -> Vec<(String, PathBuf)> {
     let walk = walkdir::WalkDir::new(root().join("src")).sort_by_file_name();
     let files = walk.into_iter().map(|entry| entry.unwrap().into_path());
@@ -66,10 +66,10 @@ fn sources() -> Vec<(String, PathBuf)> {
         .collect()
 }
 
-/// The code of a file: without comments, strings' contents left in, and without its test module.
+/// The code of a file without comments and without the inline test module. Strings stay as they are.
 fn code(text: &str) -> String {
     let mut tests = text.match_indices("#[cfg(test)]\nmod ");
-    // `mod tests;` is one declaration of many; what is after it is no test.
+    // `mod tests;` only declares a module, and code follows it.
     let is_inline = |&(at, attribute): &(usize, &str)| {
         text[at + attribute.len()..].lines().next().is_some_and(|name| name.ends_with('{'))
     };
@@ -81,7 +81,7 @@ fn code(text: &str) -> String {
     uncommented.collect::<Vec<_>>().join("\n")
 }
 
-/// The top-level modules named by `crate::` paths in some code, groups in braces included.
+/// The top-level modules that the `crate::` paths of some code name, also in groups with braces.
 fn imports(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (at, prefix) in code.match_indices("crate::") {
@@ -97,7 +97,7 @@ fn imports(code: &str) -> BTreeSet<String> {
     found
 }
 
-/// The first name of each item of `a::{b, c}, d}`.
+/// The first name of each item of a group such as `a::{b, c}, d}`.
 fn group_heads(group: &str) -> Vec<String> {
     let (mut depth, mut start, mut heads) = (1, 0, Vec::new());
     for (at, c) in group.char_indices() {
@@ -122,7 +122,7 @@ fn head(path: &str) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// What `module` may import; `None` if it is in no row.
+/// The modules that `module` may import; `None` if no row has `module`.
 fn allowed(module: &str) -> Option<Vec<&'static str>> {
     let row = |rows: &'static [(&str, &[&'static str])]| {
         rows.iter().find(|(name, _)| *name == module).map(|(_, imports)| imports.to_vec())
@@ -166,8 +166,8 @@ fn lower_modules_never_import_higher_ones() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The names of the types that code defines: `struct`, `enum`, `union` and `trait` anywhere, `type` outside of `impl`
-/// and `trait`.
+/// The names of the types that the code defines: `struct`, `enum`, `union` and `trait` anywhere, and `type`
+/// outside of `impl` and `trait`.
 fn types(code: &str) -> Vec<String> {
     let name = |line: &str| {
         let indented = line.starts_with(' ');
@@ -190,9 +190,10 @@ fn types_are_read_as_written() {
     assert_eq!(types(code), ["A", "B", "C", "E"]);
 }
 
-/// A name that two types share makes a reader ask which one is meant. So one name is one type, but for these.
+/// If two types have the same name, a reader must ask which one is meant. So each type has its own name, with
+/// these exceptions.
 const SHARED_BY_DESIGN: &[&str] = &[
-    // The errors of `delta` and `format`, which know no paths, beside those of the library.
+    // The errors of `delta` and `format`, which know no paths, and the errors of the library.
     "Error",
     "Result",
     // The two engines of `delta`.
@@ -201,7 +202,7 @@ const SHARED_BY_DESIGN: &[&str] = &[
     "Signer",
 ];
 
-/// Names that are shared still. This list only gets shorter.
+/// Names that several types still share. This list only gets shorter.
 const SHARED_STILL: &[&str] = &[
     "Ahead", "Archives", "Batch", "First", "Found", "Held", "Kind", "Level", "Links", "Made", "Opened",
     "Origin", "Outcome", "Place", "Plan", "Reader", "Recorded", "Search", "Sink", "Small", "Snapshot",
@@ -248,7 +249,7 @@ fn unsafe_stands_only_where_it_may() {
     assert!(wrong.is_empty(), "unsafe in {wrong:?}");
 }
 
-/// The files under version control; all of them where there is no repository.
+/// The files under version control, or all files if there is no repository.
 fn tracked() -> Vec<PathBuf> {
     let git = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
     match git {
@@ -268,7 +269,7 @@ fn tracked() -> Vec<PathBuf> {
 
 #[test]
 fn no_file_names_a_machine_s_own_paths() {
-    // Written in halves: this file is looked at as well.
+    // Each path is written in two halves, because this file is checked too.
     let paths =
         [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/Us", "ers/"), concat!("file:///ho", "me")];
     let mut wrong = Vec::new();
@@ -280,7 +281,8 @@ fn no_file_names_a_machine_s_own_paths() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// 500 lines are the aim, 700 the law. What is between them is named with `--nocapture`, or where this fails.
+/// A file should have at most 500 lines and must have at most 700. `--nocapture` lists the files between, and
+/// so does a failure.
 #[test]
 fn files_are_short() {
     let long: Vec<_> = sources()
@@ -294,7 +296,7 @@ fn files_are_short() {
     assert!(long.iter().all(|(lines, _)| *lines <= 700), "{long:?}");
 }
 
-/// Documents for people who change the code: each path in them leads somewhere, and the map has every room.
+/// Documents for developers: each path in a document exists, and the map names each module.
 #[test]
 fn documents_name_what_is_there() {
     let mut wrong = Vec::new();

@@ -1,4 +1,5 @@
-//! Restoring in place and removing what is extra: what the backup did not store, whatever the reason, stays.
+//! Restoring in place with `delete_extra`: entries that the backup did not store stay, for whatever reason
+//! they were not stored.
 
 mod support;
 
@@ -26,18 +27,18 @@ fn restore(series: &Series, dry_run: bool, dest: &Path) -> Outcome {
     series.restore_with(&options, dest, &mut Silent)
 }
 
-/// Something that a backup does not store.
+/// A kind of entry that a backup does not store.
 #[derive(Clone, Debug)]
 enum Odd {
-    /// Matched by a pattern.
+    /// An exclude pattern matches the name.
     Excluded,
     ExcludedDir,
     Socket,
     /// A file without any permission.
     Closed,
-    /// A directory that can be entered and not listed.
+    /// A directory that can be entered but not listed.
     Unlisted,
-    /// A directory that can be listed and not entered.
+    /// A directory that can be listed but not entered.
     Locked,
     Cache,
 }
@@ -48,7 +49,7 @@ fn odd() -> impl Strategy<Value = (String, Odd)> {
     ("[abc](/[abc]){0,2}", what)
 }
 
-/// Makes something odd at `path`; gives what must live as long as it.
+/// Makes such an entry at `path`. The returned listener must live as long as its socket.
 fn make(root: &Path, path: &str, odd: &Odd) -> Option<UnixListener> {
     let path = root.join(path);
     let _ = fs::create_dir_all(path.parent().unwrap());
@@ -80,13 +81,13 @@ fn make(root: &Path, path: &str, odd: &Odd) -> Option<UnixListener> {
     None
 }
 
-/// The paths of all that can be seen of a tree.
+/// The paths of all entries that the user can see in a tree.
 fn seen(root: &Path) -> Vec<u8> {
     tools::output(tools::command("find", ["."]).current_dir(root)).stdout
 }
 
-/// However a source looks and whatever a backup is told to leave out of it: restoring in place what was
-/// backed up a moment ago removes nothing, and a dry run says so.
+/// After a backup of any source with any exclusions, an immediate restore in place removes nothing, and a dry
+/// run predicts this.
 #[test]
 fn restoring_in_place_removes_nothing() {
     if !as_ordinary_user("restoring_in_place_removes_nothing") {
@@ -123,8 +124,8 @@ fn restoring_in_place_removes_nothing() {
     });
 }
 
-/// More unreadable files than a state lists problems, in a directory that has more of them than are listed by
-/// name, and in one that has few.
+/// More unreadable files than a state lists as problems. One directory has too many of them to be listed by
+/// name, and one has few.
 #[test]
 fn what_could_not_be_read_stays_however_much_it_is() {
     if !as_ordinary_user("what_could_not_be_read_stays_however_much_it_is") {
@@ -147,13 +148,13 @@ fn what_could_not_be_read_stays_however_much_it_is() {
     assert_eq!(problem_paths(&report, ProblemKind::Obstructed), ["few", "many"]);
     assert!(names.iter().chain(&few).all(|path| path.exists()));
     assert!(!series.source.join("few/extra").exists());
-    // One made from the store alone knows the same.
+    // A consolidated snapshot knows the same files.
     series.consolidate().ok();
     restore(&series, false, &series.source).partial();
     assert!(names.iter().chain(&few).all(|path| path.exists()));
 }
 
-/// What was left out because the caller wanted it so is a note, one for each directory.
+/// Entries that the caller chose to leave out are reported as notes, one for each directory.
 #[test]
 fn what_was_left_out_is_told_and_no_loss() {
     let mut series = Series::new();
@@ -171,7 +172,7 @@ fn what_was_left_out_is_told_and_no_loss() {
     assert!(["d/a.o", "d/b.o", "build/x"].iter().all(|path| series.source.join(path).exists()));
 }
 
-/// Of another file system that was not entered nothing is extra, wherever it was mounted then.
+/// A file system that the backup did not enter has no extra entries, also when it is not mounted now.
 #[test]
 fn what_was_on_another_file_system_stays() {
     let mut series = Series::new();
@@ -192,7 +193,7 @@ fn what_was_on_another_file_system_stays() {
     assert!(series.source.join("mnt/below").exists());
 }
 
-/// A series whose store and cache lie in its source.
+/// A series whose store and cache lie in the source.
 fn with_store_inside() -> Series {
     let mut series = Series::new();
     series.memory = None;
@@ -207,12 +208,12 @@ fn compare(series: &Series) -> Outcome {
     series.silently(&series.options, |store, job| ibt::inspect::compare(store, KEY, &series.source, job))
 }
 
-/// A store within its source does not store itself, nor the cache, whatever name it has there.
+/// A backup whose source contains the store stores neither the store nor the cache, under any name.
 #[test]
 fn a_backup_leaves_its_own_store_and_cache_out() {
     let mut series = with_store_inside();
     series.full().whole();
-    // By a link, as the command line may name it.
+    // The store is opened through a symbolic link.
     symlink(&series.store, series.beside("link")).unwrap();
     series.store = series.beside("link");
     let again = series.source.join("again");
@@ -234,12 +235,13 @@ fn a_backup_leaves_its_own_store_and_cache_out() {
     assert_eq!(problem_paths(&report, ProblemKind::Skipped), notes);
     let differ = [Counter::Created, Counter::Deleted, Counter::Modified].map(|which| counter(&report, which));
     assert_eq!(differ, [0; 3]);
-    // The parent of store and cache changes with every backup: its time is its own.
+    // Metadata is not compared: each backup changes the mtime of `home`, where the store and the cache lie.
     series.restore(Select::Newest, &series.beside("restored")).whole();
     assert!(!series.beside("restored/home/store").exists());
 }
 
-/// A snapshot that has the store in it, as one of another store may, is one whose next has not.
+/// A snapshot may contain the store if it was made into another store. The next snapshot counts these entries
+/// as deleted.
 #[test]
 fn a_store_that_was_stored_is_deleted_and_not_stored_again() {
     let mut series = with_store_inside();
@@ -268,7 +270,7 @@ fn a_store_is_no_source_of_its_own() {
         .any(|entry| { entry.unwrap().file_name().to_string_lossy().contains(".state.") }));
 }
 
-/// What the caller protects is left out like the store: only the caller knows where a storage of its own lies.
+/// A protected path is left out like the store: only the caller knows where the caller's own storage lies.
 #[test]
 fn a_protected_path_is_left_out() {
     let mut series = Series::new();
@@ -283,14 +285,14 @@ fn a_protected_path_is_left_out() {
     assert!(error.to_string().contains("mistyped"), "{error}");
 }
 
-/// What is restored over, with everything in it that must not be lost.
+/// A destination that contains files which must not be lost.
 struct Around {
     series: Series,
     home: PathBuf,
 }
 
-/// A snapshot of a few files whose destination holds the store, the cache, another backup's store and a directory
-/// that only the caller knows. `at` is where in the destination the store lies.
+/// A snapshot of a few files, and a destination that contains the store, the cache, another backup's store
+/// and a protected directory. `at` is the path of the store in the destination.
 fn around(at: &str) -> Around {
     let mut series = Series::new();
     series.memory = None;
@@ -329,7 +331,7 @@ impl Around {
             .collect()
     }
 
-    /// Restores over it, first as a dry run; gives the paths that are told to stay.
+    /// Restores to the destination, first as a dry run. Returns the paths that are reported to stay.
     fn restored(&self) -> Vec<String> {
         let before = self.precious();
         assert!(before.len() > 8, "{before:?}");
@@ -344,8 +346,8 @@ impl Around {
     }
 }
 
-/// What is extra goes, but not the store it is restored from, nor the cache, nor another backup's store, nor what
-/// the caller protects; the directories that hold these stay, and lose what else is in them.
+/// Extra entries are removed, but not the store of the restore, the cache, another backup's store and
+/// protected paths. The directories that contain these stay, and lose their other entries.
 #[test]
 fn a_restore_does_not_remove_what_it_needs() {
     let around = around("b/c/store");
@@ -357,8 +359,8 @@ fn a_restore_does_not_remove_what_it_needs() {
     assert_eq!(fs::read(around.home.join("doc/f")).unwrap(), b"content");
 }
 
-/// The store is the same by whatever name it is reached: the link that leads to it stays, and so does what is
-/// mounted from it.
+/// The store is protected under each name: a link that leads to it stays, and so does a directory mounted
+/// from it.
 #[test]
 fn a_restore_does_not_remove_what_leads_to_its_store() {
     let mut around = around("b/c/store");
@@ -374,7 +376,8 @@ fn a_restore_does_not_remove_what_leads_to_its_store() {
     assert!(around.home.join("b/link/store").exists());
 }
 
-/// An entry whose place is the store, or lies in it, is not restored; nor is one that the way to it would go for.
+/// An entry is not restored if its path is the store or lies in it, or if a directory above the store would
+/// have to go.
 #[test]
 fn nothing_is_restored_over_the_store() {
     for (entry, stays) in [
@@ -404,7 +407,7 @@ fn nothing_is_restored_over_the_store() {
     }
 }
 
-/// The files of another backup that lie in a directory which the snapshot has.
+/// Another backup's store lies in a directory that the snapshot contains.
 #[test]
 fn a_directory_of_the_snapshot_that_became_a_store_loses_nothing() {
     let mut series = Series::new();
