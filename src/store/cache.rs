@@ -1,13 +1,13 @@
-//! Copies, on this machine, of what the next increment needs: the newest state and the SigVaults it names.
+//! Copies of stored files on this machine, for the next increment: the newest state and the SigVaults that it names.
 //!
-//! A cache can be lost, stale, damaged or read-only at any time. Nothing here fails a backup: a copy that
-//! cannot be made is not made, a copy that cannot be trusted is not used.
+//! A cache may be lost, stale, damaged or read-only at any time. Nothing in this module makes a backup fail: if a copy
+//! cannot be written, the cache has no copy, and a damaged copy is not used.
 //!
 //! ```text
-//! ROOT/SERIES/KEY.state.STAMP.json.zst            the newest state, exactly
-//! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst          a SigVault, exactly
-//! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst.stream   one that the store lost: of its stream the signatures that
-//!                                                 were made again, each where it was; all else is a hole
+//! ROOT/SERIES/KEY.state.STAMP.json.zst            an exact copy of the newest state
+//! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst          an exact copy of a SigVault
+//! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst.stream   for a SigVault that the store lost: the recomputed signatures,
+//!                                                 each at its offset in the uncompressed stream; the rest is a hole
 //! ```
 
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ use crate::platform::{self, Dir, LockPart};
 
 use super::is_unheld;
 
-/// What follows the name of a SigVault in that of the signatures made again.
+/// Suffix of the file with the recomputed signatures of a lost SigVault.
 const STREAM: &str = ".stream";
 
 /// The cached files of one series.
@@ -31,14 +31,15 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The cache of `series` below `root`, or below the user's cache directory. `None` if the user has
+    /// The cache of `series` below `root`. Without `root`, below the user's cache directory; `None` if the user has
     /// none.
     pub fn of_series(root: Option<&Path>, series: &str) -> Option<Self> {
         let root = root_or_default(root)?;
         Some(Cache { dir: root.join(series) })
     }
 
-    /// Opens the copy of `name` if it is exactly the file of this size and digest.
+    /// Opens the copy of `name` if its size and digest are the expected ones. A copy of the right size with another
+    /// digest is removed.
     pub fn open(&self, name: &str, size: u64, digest: &Hash) -> Option<File> {
         let dir = Dir::open(&self.dir).ok()?;
         let mut file = regular(&dir, name).filter(|f| f.metadata().is_ok_and(|m| m.len() == size))?;
@@ -58,18 +59,18 @@ impl Cache {
         None
     }
 
-    /// Opens a copy that [`Cache::open`] found right a moment ago.
+    /// Opens a copy that [`Cache::open`] checked a moment ago. Checks only the size.
     pub fn reopen(&self, name: &str, size: u64) -> Option<File> {
         let dir = Dir::open(&self.dir).ok()?;
         regular(&dir, name).filter(|f| f.metadata().is_ok_and(|m| m.len() == size))
     }
 
-    /// Begins a copy. Its errors are kept to itself: it is then not there when it is wanted.
+    /// Begins a copy. Errors are ignored: the cache then has no copy of `name`.
     pub fn copy(&self, name: &str) -> Option<Copy> {
         self.begin(name).ok()
     }
 
-    /// Begins a copy. `Io` if that cannot be.
+    /// Begins a copy. `Io` if the file cannot be created.
     pub fn begin(&self, name: &str) -> Result<Copy> {
         let path = self.path(name);
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
@@ -77,12 +78,12 @@ impl Cache {
         Ok(Copy { file: Ok(file), path })
     }
 
-    /// Begins what stands in for the SigVault `name`: signatures made again, each where it was in the stream.
+    /// Begins the stream file of the lost SigVault `name`. Each recomputed signature is written at its old offset.
     pub fn begin_stream(&self, name: &str) -> Result<Copy> {
         self.begin(&stream_name(name))
     }
 
-    /// The signatures of the SigVault `name` that were made again, as far as that could be.
+    /// Opens the stream file of the SigVault `name`, if there is one. Some signatures may be missing in it.
     pub fn stream(&self, name: &str) -> Option<File> {
         regular(&Dir::open(&self.dir).ok()?, &stream_name(name))
     }
@@ -95,7 +96,7 @@ impl Cache {
         self.dir.join(name)
     }
 
-    /// Removes every copy that is not `needed`, and what killed runs left; other files are left alone.
+    /// Removes every copy that is not `needed`, and temporary files of killed runs. Other files stay.
     pub fn keep_only(&self, needed: &dyn Fn(&str) -> bool) {
         let Ok(dir) = Dir::open(&self.dir) else { return };
         for (name, _) in dir.list().names {
@@ -109,13 +110,13 @@ impl Cache {
     }
 }
 
-/// Removes what killed runs left in the cache of any series: of a killed first full nobody else would, as the next one
-/// begins another series.
+/// Removes temporary files of killed runs from the cache directories of all series. No other code removes those of a
+/// killed first full backup, because the next full backup begins another series.
 pub fn sweep(root: Option<&Path>) {
     let Some(root) = root_or_default(root) else { return };
     let Ok(root) = Dir::open(&root) else { return };
     for (series, _) in root.list().names {
-        // The root may be a directory of the user's that holds other things as well.
+        // The root may be a directory of the user's with other files in it.
         let Some(dir) =
             Some(&series).filter(|name| is_random(name)).and_then(|name| root.open_dir(name).ok())
         else {
@@ -125,19 +126,19 @@ pub fn sweep(root: Option<&Path>) {
             let random = name.strip_prefix(TEMP_PREFIX.as_bytes()).is_some_and(is_random);
             if std::str::from_utf8(&name).is_ok_and(|name| random && is_unheld(&dir, name).unwrap_or(false)) {
                 let _ = dir.unlink(&name);
-                // Refused unless this was all that it held.
+                // Fails unless the directory is empty now.
                 let _ = root.rmdir(&series);
             }
         }
     }
 }
 
-/// 32 hex digits, as series and temporary files are named.
+/// True for 32 hexadecimal digits, the form of the names of series and temporary files.
 fn is_random(name: &[u8]) -> bool {
     name.len() == 32 && name.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
 }
 
-/// Opens a regular file; a link, a FIFO or a device is no copy.
+/// Opens a regular file. A link, a FIFO or a device is no copy.
 fn regular(dir: &Dir, name: &str) -> Option<File> {
     dir.open_regular(name.as_bytes()).ok()?.ok()
 }
@@ -150,8 +151,8 @@ fn cannot_write(path: &Path, error: &io::Error) -> Error {
     Error::io("write into the cache", super::path_bytes(path), error)
 }
 
-/// A copy of a state, of whatever series: the series is not known before a state is read. The caller
-/// checks that it is the store's file.
+/// Looks for a copy of a state in all series, because the series is unknown before the state is read. Checks the size
+/// only: the caller checks that the copy equals the store's file.
 pub fn find_state(root: Option<&Path>, name: &str, size: u64) -> Option<File> {
     let root = root_or_default(root)?;
     let root = Dir::open(&root).ok()?;
@@ -161,14 +162,14 @@ pub fn find_state(root: Option<&Path>, name: &str, size: u64) -> Option<File> {
     right.next()
 }
 
-/// The directories that a cache below `root` has: its own, and that of `series`.
+/// The directories of a cache: its root, and the directory of `series` below it.
 pub fn directories(root: Option<&Path>, series: Option<&str>) -> Vec<PathBuf> {
     let Some(root) = root_or_default(root) else { return Vec::new() };
     let series = series.map(|series| root.join(series));
     std::iter::once(root).chain(series).collect()
 }
 
-/// The directory that the caller names, or the user's cache directory, if there is one.
+/// The directory that the caller set, else the user's cache directory. `None` if the user has none.
 fn root_or_default(named: Option<&Path>) -> Option<PathBuf> {
     named.map(Path::to_path_buf).or_else(default_root)
 }
@@ -181,9 +182,9 @@ fn default_root() -> Option<PathBuf> {
         .map(|dir| dir.join("ibt"))
 }
 
-/// A copy being written, under a temporary name; dropping it abandons it.
+/// A copy while it is written, under a temporary name. Dropping a copy removes the file.
 pub struct Copy {
-    /// The first error is kept until the end.
+    /// The temporary file, or the first error. [`Copy::publish`] returns that error.
     file: Result<Temporary>,
     path: PathBuf,
 }
@@ -205,21 +206,21 @@ impl Copy {
         }
     }
 
-    /// Puts the copy in place, once the real file is committed, and returns its size. `Io` if it could not be
-    /// made.
+    /// Gives the copy its name and returns its size. To be called after the original file is committed. `Io` if an
+    /// earlier write or the renaming failed.
     pub fn publish(self) -> Result<u64> {
         let size = self.file?.rename(&self.path);
         size.map_err(|e| cannot_write(&self.path, &e))
     }
 
-    /// Where the copy will stand.
+    /// The final path of the copy.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// A file under a random name, removed when it is dropped. (The names of `tempfile` are made from the calling
-/// thread's handle, which valgrind then takes for lost.)
+/// A file with a random name, removed when dropped. `tempfile` is not used, because it makes names from the calling
+/// thread's handle and valgrind then reports that handle as lost.
 struct Temporary {
     file: File,
     path: PathBuf,
@@ -232,16 +233,17 @@ impl Temporary {
                 platform::random_bytes16()?.iter().map(|byte| format!("{byte:02x}")).collect();
             let path = dir.join(format!("{TEMP_PREFIX}{random}"));
             let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            // It tells others that the file is being written; without locks nobody sweeps.
+            // The lock shows other processes that the file is in use. Where there are no locks, no process removes the
+            // file.
             let _ = platform::try_lock(&file, LockPart::Key, true);
-            // Another process may have swept it before it was locked.
+            // Another process may have removed the file before the file was locked.
             if platform::stat_file(&file)?.nlink > 0 {
                 return Ok(Temporary { file, path });
             }
         }
     }
 
-    /// Gives the file its name, and returns its size.
+    /// Renames the file to `path` and returns its size.
     fn rename(self, path: &Path) -> io::Result<u64> {
         fs::rename(&self.path, path)?;
         Ok(self.file.metadata()?.len())

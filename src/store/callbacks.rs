@@ -1,7 +1,8 @@
-//! A store that is somebody else's: every file is created, read and listed through a [`Backend`].
+//! A store in a caller's storage: every file is created, read and listed through a [`Backend`].
 //!
-//! What a backend may do and the engine does not expect ends here: reads that are short, listings in any
-//! order with more than was asked for, streams that must be ended exactly once, answers in numbers of its own.
+//! This module hides from the engine everything that a backend may do and a directory does not: short reads,
+//! listings in any order and with too many names, streams that must be ended exactly once, and status numbers
+//! of its own.
 
 use std::collections::btree_map::{BTreeMap, Entry as Slot};
 use std::path::PathBuf;
@@ -11,73 +12,74 @@ use super::{Draft, Lock, LockMode, Need, Object, Store};
 use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::Name;
 
-/// A place for objects, as whoever brings one describes it: the functions of `ibt_storage_set_*()`.
+/// A place for objects, implemented by the caller: the functions of `ibt_storage_set_*()`.
 ///
 /// All calls come from the thread that runs the operation, one at a time.
 pub trait Backend: Send + Sync + 'static {
-    /// An object being written.
+    /// An object while it is written.
     type Stream: 'static;
 
-    /// The name of the setter of a function that is missing and without which `need` cannot be met.
+    /// The setter of a function that `need` requires and that is missing. `None` if no function is missing.
     fn lacks(&self, _need: Need) -> Option<&'static str> {
         None
     }
 
-    /// Begins an object of unknown size. Each stream that is begun is ended by one `commit` or one `abort`;
-    /// up to four are open at a time.
+    /// Begins an object of unknown size. Each stream ends with one `commit` or one `abort`. Up to four streams
+    /// are open at a time.
     fn create(&self, name: &str) -> Answer<Self::Stream>;
 
-    /// Takes all of `data`, which is never empty.
+    /// Writes all of `data`, which is never empty.
     fn write(&self, stream: &mut Self::Stream, data: &[u8]) -> Answer<()>;
 
-    /// Makes the object durable and visible under its name, which must be free (`Exists`). One that fails may
-    /// have become visible all the same.
+    /// Makes the object durable and visible under its name. `Exists` if the name is taken. After an error the
+    /// object may be visible all the same.
     fn commit(&self, stream: Self::Stream) -> Answer<()>;
 
-    /// Forgets a stream and what was written to it.
+    /// Discards a stream and everything that was written to it.
     fn abort(&self, stream: Self::Stream);
 
-    /// Reads from `offset`: as many bytes as it likes, 0 only at or past the end. `NotFound` if there is no
-    /// such object.
+    /// Reads from `offset`. May return fewer bytes than asked for; 0 bytes only at or past the end. `NotFound`
+    /// if there is no object `name`.
     fn read_at(&self, name: &str, offset: u64, buf: &mut [u8]) -> Answer<usize>;
 
-    /// Adds every committed object whose name begins with `prefix`, and any others.
+    /// Adds every committed object whose name starts with `prefix`. May add other objects too.
     fn list(&self, prefix: &str, out: &mut Listing) -> Answer<()>;
 
-    /// Removes an object; an absent one is success.
+    /// Removes an object. An object that does not exist counts as removed.
     fn delete(&self, name: &str) -> Answer<()>;
 
     /// False if [`Backend::lock`] does nothing.
     fn has_locks(&self) -> bool;
 
-    /// Keeps all others out of `key` until `unlock`, or `Busy`.
+    /// Excludes all other users of `key` until `unlock`. `Busy` if another user has the lock.
     fn lock(&self, key: &str) -> Answer<()>;
 
-    /// Gives up what `lock` gave.
+    /// Releases the lock of `lock`.
     fn unlock(&self, key: &str);
 }
 
-/// What a function of a [`Backend`] gives back.
+/// The result of a function of a [`Backend`].
 pub type Answer<T> = std::result::Result<T, Refusal>;
 
-/// Why a backend did not do what it was asked to.
+/// The error of a function of a [`Backend`].
 #[derive(Clone, Debug, Default)]
 pub struct Refusal {
-    /// The number of a [`Kind`] that is passed on (see [`PASSED_ON`]); any other is a failure of the backend.
+    /// The number of a [`Kind`] in [`PASSED_ON`], which becomes the kind of the error. Any other number is a
+    /// failure of the backend ([`Kind::Storage`]).
     pub status: i32,
-    /// The system's errno behind it, or 0.
+    /// The system's errno of the failure, or 0.
     pub os_code: i32,
-    /// The backend's own words, if it has any.
+    /// The backend's own message, if it has one.
     pub reason: Option<String>,
 }
 
 impl Refusal {
-    /// A refusal that says no more than its kind.
+    /// A refusal with a kind and no further details.
     pub fn of(kind: Kind) -> Self {
         Refusal { status: kind as i32, ..Refusal::default() }
     }
 
-    /// The error of an operation that could not do `op` to `name` for this.
+    /// The error for this refusal, from an operation that could not do `op` to `name`.
     fn into_error(self, op: &str, name: &str) -> Error {
         let passed_on = PASSED_ON.iter().find(|(kind, _)| *kind as i32 == self.status);
         let (kind, said) = match passed_on {
@@ -93,7 +95,7 @@ impl Refusal {
     }
 }
 
-/// Answers with a meaning of their own, and what they mean when the backend does not say.
+/// Kinds that a backend may return, each with the message for a backend that gives no reason.
 pub const PASSED_ON: [(Kind, &str); 5] = [
     (Kind::NotFound, "the storage does not have it"),
     (Kind::Exists, "the storage has it already"),
@@ -102,13 +104,13 @@ pub const PASSED_ON: [(Kind, &str); 5] = [
     (Kind::Unsupported, "the storage cannot do that"),
 ];
 
-/// Gathers what a backend lists and keeps what was asked for: names of backup files that begin with the
-/// prefix, each once.
+/// Collects the objects that a backend lists. Keeps backup files whose names start with the prefix, each name
+/// once.
 #[derive(Debug, Default)]
 pub struct Listing {
     prefix: String,
     objects: BTreeMap<String, u64>,
-    /// A name that came twice, of two sizes.
+    /// A name that the backend listed with two different sizes.
     contradiction: Option<String>,
 }
 
@@ -117,7 +119,7 @@ impl Listing {
         Listing { prefix: prefix.to_string(), ..Listing::default() }
     }
 
-    /// Any name may be added, in any order, any number of times.
+    /// Adds any name, in any order, any number of times.
     pub fn add(&mut self, name: &str, size: u64) {
         if !name.starts_with(&self.prefix) || Name::parse(name).is_none() {
             return;
@@ -194,7 +196,7 @@ impl<B: Backend> Store for CallbackStore<B> {
         Ok(Box::new(StreamDraft { backend, name, stream: Some(stream) }))
     }
 
-    /// What is committed is durable already.
+    /// Committed objects are durable already.
     fn sync(&mut self) -> Result<()> {
         Ok(())
     }
@@ -207,8 +209,9 @@ impl<B: Backend> Store for CallbackStore<B> {
         self.backend.has_locks()
     }
 
-    /// A backend knows one kind of lock, which is for who writes: a reader that took it would keep other
-    /// readers out. What a writer removes under a reader's hands the reader finds missing.
+    /// A backend has one kind of lock, an exclusive lock for writers. Readers do not take it, because it would
+    /// exclude other readers. So a writer may remove a file during a read, and the reader then gets
+    /// `NotFound`.
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
         if mode == LockMode::Shared || !self.backend.has_locks() {
             return Ok(Box::new(()));
@@ -222,7 +225,7 @@ impl<B: Backend> Store for CallbackStore<B> {
     }
 }
 
-/// A lock on a key, given up when dropped.
+/// A lock on a key, released when dropped.
 struct Held<B: Backend> {
     backend: Arc<B>,
     key: String,
@@ -234,11 +237,11 @@ impl<B: Backend> Drop for Held<B> {
     }
 }
 
-/// An object being written to a backend. Dropping it aborts its stream.
+/// An object while it is written to a backend. Dropping the draft aborts its stream.
 struct StreamDraft<B: Backend> {
     backend: Arc<B>,
     name: String,
-    /// `None` once it was committed or aborted.
+    /// `None` after the stream was committed or aborted.
     stream: Option<B::Stream>,
 }
 
@@ -266,13 +269,13 @@ impl<B: Backend> Draft for StreamDraft<B> {
         }
         let written = self.backend.write(stream, data);
         written.map_err(|refusal| {
-            // What a stream holds after a failed write nobody knows: it must never be committed.
+            // The content of a stream is unknown after a failed write, so the stream must never be committed.
             self.abort();
             refusal.into_error("write", &self.name)
         })
     }
 
-    /// A stream becomes durable with its commit.
+    /// The stream becomes durable when it is committed.
     fn seal(&mut self) -> Result<()> {
         Ok(())
     }

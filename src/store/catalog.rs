@@ -1,4 +1,4 @@
-//! What a store holds of one key: its states in snapshot order, and every backup file's size.
+//! The files of one key in a store: its states in the order of their stamps, and the size of every backup file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,10 +9,10 @@ use crate::format::StateSummary;
 use crate::job::Select;
 use crate::stamp::{Stamp, Time};
 
-/// Stamps named in the message about a snapshot that is not there.
+/// Number of stamps in the message about a snapshot that does not exist.
 const NEAREST: usize = 3;
 
-/// A state's file. It is a snapshot only once it verified.
+/// The file of a state. It is a snapshot only if it verifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateFile {
     pub name: String,
@@ -21,13 +21,13 @@ pub struct StateFile {
     pub compressed: bool,
 }
 
-/// How likely it is that a file is a snapshot's state.
+/// How likely a file is the state of a snapshot, in ascending order.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Trust {
     Damaged,
-    /// A newer version may have written it.
+    /// A newer version of libibt may have written the file.
     Unknown,
-    /// It cannot be read now.
+    /// The file cannot be read now.
     Unread,
     Verified,
 }
@@ -44,12 +44,13 @@ impl StateFile {
     }
 }
 
-/// One listing of a key.
+/// The result of one listing of a key.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     key: String,
     states: BTreeMap<Stamp, StateFile>,
-    /// State files whose stamp another state file has, until one of the two is chosen.
+    /// State files with a stamp that another state file has too, until [`Catalog::choose_of_twins`] chooses one of
+    /// them.
     twins: Vec<StateFile>,
     sizes: HashMap<String, u64>,
 }
@@ -66,8 +67,8 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Every key that has a state in the store, by one listing. It is taken before any key is locked: whoever locks one
-    /// then may find states of it gone.
+    /// Lists the store once and returns a catalog of every key that has a state. No key is locked during the listing,
+    /// so an operation that locks a key later may find some of its states gone.
     pub fn all(store: &mut dyn Store) -> Result<BTreeMap<String, Catalog>> {
         let mut catalogs: BTreeMap<String, Catalog> = BTreeMap::new();
         for object in store.list("")? {
@@ -93,8 +94,8 @@ impl Catalog {
         self.sizes.insert(object.name, object.size);
     }
 
-    /// Of two state files with the same stamp, one compressed and one not, one is the snapshot and the other is foreign:
-    /// the one that verifies is kept.
+    /// Chooses between two state files with the same stamp, one compressed and one not: one of them is the snapshot and
+    /// the other is foreign. The one that verifies is kept.
     fn choose_of_twins(&mut self, store: &mut dyn Store) {
         for twin in std::mem::take(&mut self.twins) {
             let Some(state) = self.states.get_mut(&twin.stamp) else { continue };
@@ -113,8 +114,8 @@ impl Catalog {
         self.states.values()
     }
 
-    /// All files of the key with their sizes, oldest first, those of one stamp in the order of their kinds.
-    /// Unlike [`Catalog::states`] it shows both where a stamp has two state files.
+    /// All files of the key with their sizes, sorted by stamp and then by kind. Unlike [`Catalog::states`], the list
+    /// has both state files if two have the same stamp.
     pub fn files(&self) -> Vec<(Name, u64)> {
         let parsed = self.sizes.iter().filter_map(|(name, size)| Some((Name::parse(name)?, *size)));
         let mut files: Vec<_> = parsed.collect();
@@ -122,7 +123,7 @@ impl Catalog {
         files
     }
 
-    /// The stamps of all files of the key, states or not.
+    /// The stamps of all files of the key, not only of states.
     pub fn stamps(&self) -> BTreeSet<Stamp> {
         self.sizes.keys().filter_map(|name| Name::parse(name)).map(|name| name.stamp).collect()
     }
@@ -131,8 +132,8 @@ impl Catalog {
         self.sizes.get(name).copied()
     }
 
-    /// The state that `select` means, or `NotFound` naming the nearest there are. A moment may have the beginnings
-    /// of some states read: see [`Dates`].
+    /// The state that `select` selects. `NotFound`, with the nearest stamps in the message, if there is none. Selecting
+    /// by a time may read the headers of some states: see [`Dates`].
     pub fn select(&self, store: &mut dyn Store, select: Select) -> Result<&StateFile> {
         let found = match select {
             Select::Newest => self.states.values().next_back(),

@@ -1,15 +1,15 @@
-//! When snapshots were made: by their names, and by their states where a name may be late.
+//! The dates of snapshots: from their names, or from their states if a name may be later than the date.
 //!
-//! A stamp is later than every stamp of its key that was there before. Made after a stamp that was ahead of the
-//! clock, a snapshot therefore has a stamp behind that, and only its state says when it was made
-//! ([`Header::date`]). Such a stamp is odd ([`Stamp::is_moved`]), so that the states of honest ones are not read.
+//! A new stamp is later than every older stamp of its key. If an older stamp was ahead of the clock, the new
+//! stamp is ahead of the clock too, and only the state says when the snapshot was made ([`Header::date`]). Such a
+//! stamp is odd ([`Stamp::is_moved`]). So the states of all other stamps need not be read.
 
 use super::{Catalog, StateFile, Store, StoredFile};
 use crate::error::Result;
 use crate::format::Header;
 use crate::stamp::{Stamp, Time};
 
-/// Says of each state when its snapshot was made.
+/// Finds the dates of snapshots.
 pub struct Dates {
     now: Stamp,
 }
@@ -19,8 +19,8 @@ impl Dates {
         Dates { now: Stamp::from_time(now) }
     }
 
-    /// Reads the beginning of a state if its stamp may be late. A state that is damaged or of a newer version is
-    /// as old as its stamp says.
+    /// The date of a snapshot. Reads the header of the state if its stamp may be later than the date. For a
+    /// damaged state, or one of a newer version, returns the stamp.
     pub fn date(&self, store: &mut dyn Store, state: &StateFile) -> Result<Stamp> {
         if state.stamp <= self.now && !state.stamp.is_moved() {
             return Ok(state.stamp);
@@ -33,8 +33,8 @@ impl Dates {
         }
     }
 
-    /// The state whose snapshot was the last made at a moment or before; of two made at once, that with the later
-    /// stamp.
+    /// The last snapshot that was made at `time` or before. Of two snapshots with the same date, the one with the
+    /// later stamp.
     pub fn as_of<'c>(
         &self,
         store: &mut dyn Store,
@@ -43,7 +43,7 @@ impl Dates {
     ) -> Result<Option<&'c StateFile>> {
         let mut best: Option<(Stamp, &StateFile)> = None;
         for state in catalog.states().rev() {
-            // None is made after its stamp.
+            // No snapshot is made after its stamp, so the older states cannot have a later date.
             if best.is_some_and(|(date, _)| state.stamp <= date) {
                 break;
             }

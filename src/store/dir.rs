@@ -1,4 +1,4 @@
-//! A store that is a directory: one file for each backup file, one lock file for each key.
+//! A store in a directory: one file for each backup file, one lock file for each key.
 
 mod lock;
 
@@ -15,41 +15,42 @@ use crate::format::names::{Name, TEMP_PREFIX};
 use crate::platform::{self, Dir, FileKind, LockPart};
 use crate::stamp::Time;
 
-/// Write-back is started each time this much has been written, so that the last fsync is short.
+/// Number of written bytes after which write-back is started, so that the last fsync is short.
 const WRITEBACK_EVERY: u64 = 8 << 20;
 
-/// A draft is a killed run's if nobody holds it open and it is as old as this (seconds), unless its key is locked: where
-/// other machines write, or file systems have no locks at times, a lock on the draft alone may not be seen.
+/// Age in seconds after which an unlocked draft counts as left by a killed run. The age does not matter if the caller
+/// holds the lock on the draft's key. Without that lock, the lock on the draft is not enough: it may be invisible
+/// where other machines write to the store, or where the file system has locks only at times.
 const ABANDONED_SECS: i64 = 86_400;
 
-/// Backup files in a directory. Nothing is made on disk before the first backup, and nothing is left if that does not
-/// come about.
+/// Backup files in a directory. The directory is created for the first backup, and removed again if that backup fails
+/// before it stores a file.
 pub struct DirStore {
     path: PathBuf,
-    /// Opened when first needed and found.
+    /// The directory, opened when it is first needed and exists.
     dir: Option<Arc<Dir>>,
-    /// It was made through this handle, for a first backup.
+    /// True if this store created the directory, for a first backup.
     is_ours: bool,
-    /// The file read last: ranges of one file come in rows.
+    /// The file that was read last, kept open because reads of one file follow each other.
     reading: Option<(String, File)>,
     private: bool,
-    /// Keys that some listing showed files of.
+    /// Keys of which a listing showed files.
     keys_listed: HashSet<String>,
 }
 
 impl DirStore {
-    /// The store at `path`, which need not exist yet; its parent directory must when a backup is made. A relative
-    /// path is that of the current directory of now.
+    /// The store at `path`. The directory need not exist, but a backup needs its parent directory. A relative path is
+    /// resolved against the current directory at the time of this call.
     pub fn open(path: impl Into<PathBuf>) -> DirStore {
         let path = path.into();
-        // Without a current directory a relative path leads nowhere, whatever is made of it.
+        // Fails without a current directory. A relative path then stays relative and leads nowhere.
         let path = std::path::absolute(&path).unwrap_or(path);
         let (reading, keys_listed) = (None, HashSet::new());
         DirStore { path, dir: None, is_ours: false, reading, private: false, keys_listed }
     }
 
-    /// The default store: `ibt-UID` in `$TMPDIR`, `$TEMP`, `$TMP` or `/tmp`. It must be a directory of
-    /// this user, closed to others, and no symbolic link.
+    /// The default store: `ibt-UID` in `$TMPDIR`, `$TEMP`, `$TMP` or `/tmp`. It must be a directory that belongs to
+    /// this user and is closed to others, not a symbolic link.
     pub fn open_default() -> Result<DirStore> {
         let named = ["TMPDIR", "TEMP", "TMP"].iter().filter_map(std::env::var_os).find(|dir| !dir.is_empty());
         let base = PathBuf::from(named.unwrap_or_else(|| "/tmp".into()));
@@ -64,10 +65,10 @@ impl DirStore {
         Error { kind, ..Error::io(op, path_bytes(&self.path.join(name)), error) }
     }
 
-    /// The directory if it is there.
+    /// The directory. `None` if it does not exist.
     fn existing(&mut self) -> Result<Option<Arc<Dir>>> {
-        // One that was removed since is not the one that may be there now.
-        // What cannot be looked at any more (ESTALE) is not it either.
+        // The open directory was removed if its link count is 0, and another directory may have its path now. A
+        // directory whose metadata cannot be read any more (ESTALE) was removed too.
         self.dir.take_if(|dir| dir.stat_self().map_or(true, |stat| stat.nlink == 0));
         if self.dir.is_none() {
             match Dir::open(&self.path) {
@@ -82,7 +83,7 @@ impl DirStore {
         Ok(self.dir.clone())
     }
 
-    /// The directory, made if it is absent.
+    /// The directory, created if it does not exist.
     fn made(&mut self) -> Result<Arc<Dir>> {
         if let Some(dir) = self.existing()? {
             return Ok(dir);
@@ -100,7 +101,7 @@ impl DirStore {
             .ok_or_else(|| Error::new(Kind::Io, "make the store", "it vanished").at(path_bytes(&self.path)))
     }
 
-    /// The default store lies where anyone may plant things: refuse what is not ours alone.
+    /// Any user may create files where the default store lies, so the store must belong to this user alone.
     fn check_private(&self, dir: &Dir) -> Result<()> {
         if !self.private {
             return Ok(());
@@ -110,7 +111,7 @@ impl DirStore {
         let failed = |e: std::io::Error| self.trouble("use the default store", "", &e);
         let named = std::fs::symlink_metadata(&self.path).map_err(failed)?;
         let stat = dir.stat_self().map_err(failed)?;
-        // What stands under the name must be the directory that was opened: a link to it is not.
+        // The path must lead to the opened directory itself, not to a link to the directory.
         if (named.dev(), named.ino()) != stat.id() {
             return refuse("it is a symbolic link");
         }
@@ -123,7 +124,7 @@ impl DirStore {
         Ok(())
     }
 
-    /// What is of `kind` under a backup file's name that starts with `prefix`.
+    /// Lists the files of `kind` whose names start with `prefix` and are names of backup files.
     fn list_kind(&mut self, prefix: &str, kind: FileKind) -> Result<Vec<Object>> {
         let Some(dir) = self.existing()? else { return Ok(Vec::new()) };
         let listing = dir.list();
@@ -132,7 +133,7 @@ impl DirStore {
         }
         let mut objects = Vec::new();
         for (name, _) in listing.names {
-            // Names that are not UTF-8 and temporary ones are none of ours.
+            // Backup files have names in UTF-8, and no temporary names.
             let Ok(name) = std::str::from_utf8(&name) else { continue };
             if !name.starts_with(prefix) || Name::parse(name).is_none() {
                 continue;
@@ -171,7 +172,7 @@ impl DirStore {
     }
 }
 
-/// Says what stands under the name of a file of the store.
+/// Describes a file of the store that is not a regular file.
 fn not_regular(kind: FileKind) -> String {
     format!("it is a {}, not a regular file", kind.word())
 }
@@ -188,7 +189,7 @@ impl Store for DirStore {
     }
 
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>> {
-        // Directories and the like are none of ours.
+        // Only regular files are backup files.
         let files = self.list_kind(prefix, FileKind::File)?;
         self.keys_listed.extend(files.iter().filter_map(|file| Name::parse(&file.name)).map(|name| name.key));
         Ok(files)
@@ -215,7 +216,7 @@ impl Store for DirStore {
         let dir = self.made()?;
         let temp = format!("{TEMP_PREFIX}{name}");
         let file = dir.create_file(temp.as_bytes(), 0o600).map_err(|e| self.trouble("create", &temp, &e))?;
-        // It tells others that the draft is being written. Where there are no locks its age does.
+        // The lock shows other processes that the draft is in use. Where there are no locks, the draft's age shows it.
         let _ = platform::try_lock(&file, LockPart::Key, true);
         let path = self.path.join(name);
         Ok(Box::new(FileDraft {
@@ -264,7 +265,7 @@ impl Store for DirStore {
             let Some(name) = temp.strip_prefix(TEMP_PREFIX) else { continue };
             let is_locked = locked.is_some() && Name::parse(name).map(|name| name.key).as_deref() == locked;
             if is_abandoned(&dir, temp, is_locked) {
-                // What cannot be removed (another user's, in a sticky directory) harms nobody.
+                // A draft that cannot be removed does no harm, for example another user's draft in a sticky directory.
                 if dir.unlink(temp.as_bytes()).is_ok() {
                     swept.push(temp.to_string());
                 }
@@ -284,15 +285,15 @@ impl Store for DirStore {
     }
 }
 
-/// Whether a draft is one that nobody has open for writing. Where its key is not locked that is believed of old ones
-/// only ([`ABANDONED_SECS`]).
+/// True if no process has the draft open for writing. If the key is not locked, only old drafts count as abandoned
+/// ([`ABANDONED_SECS`]).
 fn is_abandoned(dir: &Dir, temp: &str, is_locked: bool) -> bool {
     let Ok(stat) = dir.stat(temp.as_bytes()) else { return false };
     let is_old = || stat.mtime.max(stat.ctime) <= Time::now().plus_secs(-ABANDONED_SECS);
     if stat.kind != FileKind::File || !(is_locked || is_old()) {
         return false;
     }
-    // Another user's cannot be opened.
+    // A draft of another user cannot be opened. Under the key's lock, no writer can have it open.
     is_unheld(dir, temp).unwrap_or(is_locked)
 }
 
@@ -300,15 +301,15 @@ fn is_abandoned(dir: &Dir, temp: &str, is_locked: bool) -> bool {
 struct FileDraft {
     dir: Arc<Dir>,
     name: String,
-    /// `None` once it has its own name.
+    /// The temporary name. `None` after the file got its own name.
     temp: Option<String>,
     path: PathBuf,
-    /// `None` once sealed.
+    /// `None` after the file was sealed.
     file: Option<File>,
-    /// Keeps the draft locked from its seal until it has its own name.
+    /// Keeps the draft locked between [`Draft::seal`] and the renaming.
     held: Option<File>,
     written: u64,
-    /// How far write-back was started.
+    /// The number of bytes for which write-back was started.
     started: u64,
 }
 
@@ -342,7 +343,7 @@ impl Draft for FileDraft {
     fn seal(&mut self) -> Result<()> {
         match self.file.take() {
             Some(file) => {
-                // Where there is no descriptor left the lock on the key has to do.
+                // If no descriptor is left, the lock on the key protects the draft.
                 self.held = file.try_clone().ok();
                 platform::sync_and_close(file).map_err(|e| self.trouble("sync", &e))
             }
@@ -364,7 +365,7 @@ impl Draft for FileDraft {
 impl Drop for FileDraft {
     fn drop(&mut self) {
         if let Some(temp) = &self.temp {
-            // The next run's sweep removes what cannot be removed now.
+            // If this fails, a later run removes the draft.
             let _ = self.dir.unlink(temp.as_bytes());
         }
     }

@@ -1,4 +1,4 @@
-//! The lock of a key as operations take it: waiting for it, the turn of a writer that waits, going on without one.
+//! Locking a key for an operation: waiting for the lock, the turn of a waiting writer, and working without a lock.
 
 use std::time::{Duration, Instant};
 
@@ -6,34 +6,35 @@ use super::{Lock, LockMode, Store};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Job, Level};
 
-/// How often a lock that is held is tried again.
+/// Time between two attempts to get a lock.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
-/// A writer that waits keeps readers out for so long at first.
+/// For how long a waiting writer keeps readers out the first time.
 const FIRST_TURN: Duration = Duration::from_secs(1);
-/// And never for longer than this at a time: a reader that waits for longer gets in.
+/// For how long a waiting writer keeps readers out at most, without a pause. A reader that waits longer gets in.
 const LONGEST_TURN: Duration = Duration::from_secs(256);
 
-/// The lock of a key as an operation has it: none where nothing could be locked and that is allowed.
+/// An operation's lock on a key. Holds no lock if locks are impossible and the operation may go on without one.
 pub struct KeyLock {
     keeps_writers_out: bool,
     _held: Lock,
 }
 
 impl KeyLock {
-    /// Whether no other writer can be at work. If not, what no state names may be the work of a run that has not ended.
+    /// True if no other writer can be at work. If false, a file that no state names may belong to a backup that is
+    /// still running.
     pub fn keeps_writers_out(&self) -> bool {
         self.keeps_writers_out
     }
 }
 
-/// The turn of a writer that waits for a key. No other writer has it meanwhile. Dropping it gives it up.
+/// The turn of one writer that waits for a key. No other writer has the turn meanwhile. Dropping the turn gives it up.
 pub trait Turn {
-    /// Keeps readers that come out of the key, or lets them in again. Keeping them out may take several tries.
+    /// Keeps new readers of the key out, or lets them in again. Keeping readers out may take several calls.
     fn keep_readers_out(&mut self, out: bool);
 }
 
-/// Locks `key`, waiting as long as the options allow. `Busy` when that was not long enough. Where nothing can be
-/// locked readers go on, and writers if the options allow it.
+/// Locks `key`, and waits for the lock as long as the options allow. `Busy` if that time is over. Where locks are
+/// impossible, readers go on without a lock, and writers do so if the options allow it.
 pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> Result<KeyLock> {
     let wait = job.options.lock_wait_ms;
     let start = Instant::now();
@@ -55,7 +56,8 @@ pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> 
     }
 }
 
-/// Takes the turn of a waiting writer if it is free, and keeps readers out or lets them in as its age says.
+/// Takes the turn of a waiting writer if it is free. A writer that has the turn keeps readers out or lets them in,
+/// depending on the age of the turn.
 fn wait_in_turn(store: &mut dyn Store, key: &str, turn: &mut Option<(Box<dyn Turn>, Instant)>) -> Result<()> {
     if turn.is_none() {
         *turn = store.take_turn(key)?.map(|turn| (turn, Instant::now()));
@@ -66,9 +68,9 @@ fn wait_in_turn(store: &mut dyn Store, key: &str, turn: &mut Option<(Box<dyn Tur
     Ok(())
 }
 
-/// Whether a writer that has had its turn for so long keeps readers out: for a second, then it lets them in for a second,
-/// then each for twice as long, up to [`LONGEST_TURN`]. So readers in a row do not keep a writer waiting for ever, and a
-/// writer that waits for one long reader does not keep all others out as long.
+/// True if a writer keeps readers out when its turn has this age. The writer keeps readers out for 1 second and lets
+/// them in for 1 second. Both times then double, up to [`LONGEST_TURN`]. So a series of readers cannot delay a writer
+/// for ever, and a writer that waits for one long reader does not exclude the other readers for all that time.
 fn keeps_readers_out(age: Duration) -> bool {
     let (mut begin, mut turn) = (Duration::ZERO, FIRST_TURN);
     while age >= begin + 2 * turn {
@@ -78,7 +80,7 @@ fn keeps_readers_out(age: Duration) -> bool {
     age < begin + turn
 }
 
-/// Goes on although nothing can be locked, if that is allowed.
+/// Goes on without a lock, if that is allowed.
 fn without_lock(error: Error, mode: LockMode, job: &mut Job) -> Result<KeyLock> {
     if mode == LockMode::Exclusive && !job.options.allow_unlocked {
         return Err(error);
@@ -98,7 +100,8 @@ mod tests {
         let (out, inn) = ([true; 4], [false; 4]);
         let expected = [&out[..1], &inn[..1], &out[..2], &inn[..2], &out[..], &inn[..], &out[..1]].concat();
         assert_eq!(first, expected);
-        // However long it waits, no turn is longer, and none that is as long ever fails to come.
+        // However long the writer waits, no period is longer than the longest, and the periods of that length never
+        // stop.
         let longest = LONGEST_TURN.as_secs();
         let (mut row, mut rows) = ((false, 0), Vec::new());
         for secs in 0..20 * longest {

@@ -1,13 +1,14 @@
-//! Archives that a state names and the store does not have, in words.
+//! Messages about archives that a state names and the store does not have.
 
 use crate::error::Kind;
 use crate::format::ArchiveRef;
 
-/// The cure where archives are lost.
+/// The advice where archives are lost.
 pub const NEW_FULL: &str = "a new full backup needs nothing that was stored before";
 
-/// Why what the store lists of an archive, its size or nothing, is not the file that a state names. `None` if it may be
-/// that file: only a verify reads its bytes.
+/// Compares an archive that a state names with `found`, the size that the store lists for it (`None` if the store does
+/// not list it). Returns the fault and its description. `None` if the sizes agree: only a verify reads the archive's
+/// bytes.
 pub fn archive_fault(archive: &ArchiveRef, found: Option<u64>) -> Option<(Kind, String)> {
     match found {
         None => Some((Kind::Missing, "it is gone".to_string())),

@@ -1,4 +1,4 @@
-//! Where backup files are held: list, read a range, write, commit, delete, lock.
+//! The places that hold backup files: list, read a range, write, commit, delete, lock.
 
 pub mod cache;
 pub mod callbacks;
@@ -33,126 +33,133 @@ pub use newest::{far_after, newest, newest_file};
 pub use open::{check_expected, open_selected, open_selected_part};
 pub use own::OwnPlaces;
 
-/// A committed backup file, or anything else the place holds.
+/// A file of a store: a committed backup file, or a foreign file with a name of that form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     pub name: String,
     pub size: u64,
 }
 
-/// How a key is locked. A store without locks grants every one.
+/// How a key is locked. A store without locks grants every lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
-    /// Restore, list, verify: beside other readers.
+    /// For restore, list and verify: other readers may hold the lock too.
     Shared,
-    /// Backup, prune, consolidate: alone.
+    /// For backup, prune and consolidate: nobody else holds the lock.
     Exclusive,
 }
 
-/// Bytes that [`fetch`] reads at a time.
+/// Number of bytes that [`fetch`] reads at a time.
 const FETCH: u64 = 1 << 20;
 
-/// What an operation must be able to do with a store. Whoever writes or deletes reads as well.
+/// The functions of a store that an operation needs. An operation that writes or deletes needs [`Need::Read`] too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// List and read: restore, list, verify.
     Read,
-    /// And make objects: backup, consolidate.
+    /// Create objects: backup, consolidate.
     Write,
-    /// And remove them: prune.
+    /// Remove objects: prune.
     Delete,
 }
 
-/// Held while it lives.
+/// A granted lock. Dropping the value releases the lock.
 pub type Lock = Box<dyn Any>;
 
-/// A place for backup files. Committed files never change. All calls come from one thread.
+/// A place for backup files. A committed file never changes. All calls come from one thread.
 pub trait Store {
-    /// `Unsupported`, naming what is missing, if this store can never meet `need`. Every operation asks
-    /// before it touches anything; `doing` is for the message: "cannot DOING".
+    /// Returns `Unsupported`, with the name of the missing function, if this store can never meet `need`. Every
+    /// operation checks this before it touches anything. `doing` completes the message "cannot DOING".
     fn require(&self, _need: Need, _doing: &str) -> Result<()> {
         Ok(())
     }
 
-    /// `NotFound`, naming it, if the whole store is not there: whoever only reads or removes asks.
+    /// Returns `NotFound`, with the store's path, if the store does not exist. Operations that only read or remove
+    /// files check this.
     fn check_exists(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// Every committed object whose name starts with `prefix`, in any order.
+    /// Returns every committed object whose name starts with `prefix`, in any order.
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>>;
 
-    /// Reads into `buf` from `offset`; returns the bytes read, fewer than asked only at the end (0 at or
-    /// past it). An absent name is `NotFound`.
+    /// Reads into `buf` from `offset` and returns the number of bytes read. Fewer bytes than asked for mean the end
+    /// of the object, 0 bytes mean that `offset` is at or past the end. `NotFound` if there is no object `name`.
     fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize>;
 
-    /// Begins an object that nobody sees until it is published. Dropping the draft abandons it.
+    /// Begins an object that stays invisible until [`Draft::publish`]. Dropping the draft discards the object.
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>>;
 
-    /// Makes published names durable. After this a power cut takes none of them back.
+    /// Makes the names of published objects durable: after this call, a power cut removes none of them.
     fn sync(&mut self) -> Result<()>;
 
-    /// Removes an object; an absent one is success.
+    /// Removes an object. An object that does not exist counts as removed.
     fn delete(&mut self, name: &str) -> Result<()>;
 
-    /// False if [`Store::lock`] keeps nobody out. What no state names may then be the work of a run that has
-    /// not ended, so nothing may be swept.
+    /// False if [`Store::lock`] excludes nobody. A file that no state names may then belong to a backup that is still
+    /// running, so unreferenced files must not be removed.
     fn has_locks(&self) -> bool {
         true
     }
 
-    /// Locks `key`, or `Busy`. One try: waiting is the caller's loop. `Unsupported` where nothing can be locked.
+    /// Tries once to lock `key`. `Busy` if another operation holds the lock: the caller waits and tries again.
+    /// `Unsupported` where locks are impossible.
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock>;
 
-    /// Takes the turn of a writer that waits for `key`. `None` if another writer has it, or the store knows no turns.
+    /// Takes the turn of the writer that waits for `key` (see [`Turn`]). `None` if another writer has the turn, or if
+    /// the store has no turns.
     fn take_turn(&mut self, _key: &str) -> Result<Option<Box<dyn Turn>>> {
         Ok(None)
     }
 
-    /// Removes what killed runs left under temporary names, and tells which. `locked` is the key whose exclusive lock
-    /// the caller holds: nobody else writes to that key. `None` where nothing could be locked.
+    /// Removes temporary files of runs that were killed, and returns the names of the removed files. `locked` is the
+    /// key whose exclusive lock the caller holds, so that nobody else writes to that key. `None` if the caller has no
+    /// such lock because nothing could be locked.
     fn sweep_drafts(&mut self, _locked: Option<&str>) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
 
-    /// Names of backup files that start with `prefix` and are symbolic links. They are not listed and never read, but
-    /// whoever moved a state elsewhere may have left a link to it.
+    /// Returns the names of symbolic links that start with `prefix` and are names of backup files. [`Store::list`]
+    /// leaves these links out and no operation reads them. But a user who moved a state elsewhere may have left a
+    /// link to it.
     fn links(&mut self, _prefix: &str) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
 
-    /// Device and inode of the store's directory, if the store is one and it is there.
+    /// Device and inode of the store's directory. `None` if the store is no directory or does not exist.
     fn directory(&mut self) -> Result<Option<(u64, u64)>> {
         Ok(None)
     }
 
-    /// The object's path, if the store is a directory.
+    /// The path of the object. `None` if the store is no directory.
     fn path_of(&self, name: &str) -> Option<PathBuf>;
 }
 
-/// An object being written.
+/// An object while it is written.
 pub trait Draft {
     fn name(&self) -> &str;
     fn write(&mut self, data: &[u8]) -> Result<()>;
     /// Makes the bytes durable and closes the object for writing.
     fn seal(&mut self) -> Result<()>;
-    /// Gives a sealed object its name, never replacing one (`Exists`).
+    /// Gives a sealed object its name. `Exists` if the name is taken: no object is ever replaced.
     fn publish(self: Box<Self>) -> Result<()>;
 }
 
-/// A file of a store as reports list it.
+/// Describes a file of a store for a report.
 pub fn backup_file(store: &dyn Store, name: String, kind: FileKind, size: u64) -> BackupFile {
     let path = store.path_of(&name).map(|path| path_bytes(&path).to_vec());
     BackupFile { name, kind: kind.word(), path, size }
 }
 
-/// Meets `need` of a store that is there: what every operation that makes nothing new asks for first.
+/// Checks that the store exists and meets `need`. Every operation that creates nothing in the store begins with this
+/// check.
 pub fn require_existing(store: &mut dyn Store, need: Need, doing: &str) -> Result<()> {
     store.require(need, doing)?;
     store.check_exists()
 }
 
-/// Removes what killed runs of `key` left under temporary names, and notes each. `lock` is the writer's of `key`.
+/// Removes temporary files that killed runs of `key` left, and lists each as a problem. `lock` is the exclusive lock
+/// on `key`.
 pub fn sweep_drafts(store: &mut dyn Store, key: &str, lock: &KeyLock, job: &mut Job) -> Result<()> {
     for name in store.sweep_drafts(Some(key).filter(|_| lock.keeps_writers_out()))? {
         let error = Error::new(Kind::Io, "keep", "a killed run left it; it was removed").at(&name);
@@ -162,8 +169,9 @@ pub fn sweep_drafts(store: &mut dyn Store, key: &str, lock: &KeyLock, job: &mut 
     Ok(())
 }
 
-/// Whether nobody writes a temporary file any more: its writer holds a lock on it. `None` if that cannot be known: it
-/// cannot be opened, or nothing can be locked. What is no regular file is nobody's draft.
+/// True if nobody writes the temporary file `temp` any more: a writer holds a lock on its file. `None` if this is
+/// unknown, because the file cannot be opened or locks are impossible. False if `temp` is not a regular file, because
+/// such a file is no draft.
 fn is_unheld(dir: &Dir, temp: &str) -> Option<bool> {
     match dir.open_regular(temp.as_bytes()).ok()? {
         Ok(file) => platform::try_lock(&file, LockPart::Key, false).ok(),
@@ -171,13 +179,13 @@ fn is_unheld(dir: &Dir, temp: &str) -> Option<bool> {
     }
 }
 
-/// A path's raw bytes.
+/// The raw bytes of a path.
 pub fn path_bytes(path: &Path) -> &[u8] {
     use std::os::unix::ffi::OsStrExt;
     path.as_os_str().as_bytes()
 }
 
-/// One object of a store, as the readers of [`crate::format`] want it.
+/// An object of a store, for the readers in [`crate::format`].
 pub struct StoredFile<'a> {
     pub store: &'a mut dyn Store,
     pub name: &'a str,
@@ -189,7 +197,7 @@ impl ReadAt for StoredFile<'_> {
     }
 }
 
-/// Hands all `size` bytes of a stored file to `take` and returns their BLAKE3. `Corrupt` if there are fewer.
+/// Passes all `size` bytes of a stored file to `take` and returns their BLAKE3. `Corrupt` if the file is shorter.
 pub fn fetch(source: &mut StoredFile, size: u64, take: &mut dyn FnMut(&[u8]), job: &mut Job) -> Result<Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut buf = vec![0; size.min(FETCH) as usize];
@@ -208,7 +216,7 @@ pub fn fetch(source: &mut StoredFile, size: u64, take: &mut dyn FnMut(&[u8]), jo
     Ok(hasher.finalize().into())
 }
 
-/// A draft as the writers of [`crate::format`] want it, with an optional copy for the cache.
+/// A draft for the writers in [`crate::format`], with an optional copy for the cache.
 pub struct DraftSink {
     pub draft: Box<dyn Draft>,
     pub copy: Option<cache::Copy>,
@@ -223,7 +231,7 @@ impl Sink for DraftSink {
     }
 }
 
-/// A file of the cache, as the readers of [`crate::format`] want it.
+/// A file of the cache, for the readers in [`crate::format`].
 pub struct LocalFile(pub std::fs::File);
 
 impl ReadAt for LocalFile {

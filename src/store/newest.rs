@@ -1,4 +1,4 @@
-//! The newest snapshot of a key: from the cache where its copy is the store's file.
+//! Finds the newest snapshot of a key. Reads the state from the cache if the copy there equals the store's file.
 
 use std::path::Path;
 
@@ -9,23 +9,23 @@ use crate::job::{Job, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
 
-/// How much of a state's end is compared with the store's before a cached copy is believed: the seek
-/// table and, of a small state, everything.
+/// Number of bytes at the end of a state that are compared with the store's file before a cached copy is believed. They
+/// contain the seek table, and the whole of a small state.
 const TAIL: u64 = 4096;
 
-/// No clock is wrong by more than this, in seconds, unless a snapshot that verifies says so.
+/// Greatest error of a clock, in seconds, unless a snapshot that verifies has a later stamp.
 const FAR_SECS: i64 = 366 * 86_400;
 
-/// The last stamp that is not far in the future: a year after now, and after `newest`, a snapshot that verifies. A file
-/// beyond it that does not verify was never a snapshot.
+/// The last stamp that is not far in the future: a year after the later of `now` and `newest`, a snapshot that
+/// verifies. A file with a later stamp that does not verify was never a snapshot.
 pub fn far_after(now: Time, newest: Option<Stamp>) -> Stamp {
     let known = newest.map_or(now, |newest| newest.to_time().max(now));
     Stamp::from_time(known.plus_secs(FAR_SECS))
 }
 
-/// The state that readers mean by the newest: the one with the youngest stamp. States far in the future that do not
-/// verify are notes, and passed over; any other is the caller's to open, damaged or not. A clock that is far behind a
-/// snapshot that verifies says nothing about the future.
+/// The state that readers take as the newest: the one with the latest stamp. Damaged states far in the future are
+/// listed as left-overs and skipped. Any other newest state is returned, even if damaged, and the caller opens it. If a
+/// state far in the future verifies, the clock is wrong and nothing is skipped.
 pub fn newest_file(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> Result<StateFile> {
     let newest = catalog.select(store, Select::Newest)?.clone();
     let now = Time::now();
@@ -55,8 +55,8 @@ pub fn newest_file(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> R
     Ok(newest)
 }
 
-/// The newest snapshot of the key that verifies. Damaged ones are problems, and passed over. One that cannot be
-/// read now is an error: what is older must not take its place.
+/// The newest snapshot of the key that verifies. Damaged states are listed as problems and skipped. A state that cannot
+/// be read now is an error, because no older state may take its place.
 pub fn newest(
     store: &mut dyn Store,
     catalog: &Catalog,
@@ -67,7 +67,7 @@ pub fn newest(
     for state in catalog.states().rev() {
         match open(store, state, cache_root.as_deref(), pool) {
             Ok(reader) => return Ok(Some(reader)),
-            // What a newer version wrote is not damaged: nothing may be built on what is older.
+            // A state of a newer version is not damaged, and no increment may be based on an older state.
             Err(error) if error.is_damage() && error.kind != Kind::Format => {
                 let problem = Problem::of_whole(ProblemKind::Damaged, &error).in_file(&state.name);
                 job.problem(Problem { snapshot: Some(state.stamp), ..problem }, error)?;
@@ -78,7 +78,7 @@ pub fn newest(
     Ok(None)
 }
 
-/// Says what can be done about the newest state if it will never be readable again.
+/// Adds advice to the error, for a newest state that can never be read again.
 fn unread(error: Error, state: &StateFile) -> Error {
     if error.kind != Kind::Io || error.is_own {
         return error;
@@ -90,7 +90,7 @@ fn unread(error: Error, state: &StateFile) -> Error {
     Error { detail, ..error }
 }
 
-/// Opens a state from the cache if its copy is the store's file, else from the store.
+/// Opens a state from the cache if the copy equals the store's file, else from the store.
 fn open(
     store: &mut dyn Store,
     state: &StateFile,

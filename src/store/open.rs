@@ -1,4 +1,4 @@
-//! Opening the state of the snapshot that the options select, and checking the digest that the caller expects.
+//! Opening the state of the selected snapshot, and checking the digest that the caller expects.
 
 use super::{backup_file, newest_file, Catalog, StateFile, Store, StoredFile};
 use crate::entry::Hash;
@@ -13,7 +13,7 @@ pub fn open_selected(store: &mut dyn Store, key: &str, pool: &Pool, job: &mut Jo
     open(store, key, pool, None, job)
 }
 
-/// Like [`open_selected`], but keeps only the entries that `meant` selects, and all directories.
+/// Like [`open_selected`], but keeps only all directories and the entries that `meant` selects.
 pub fn open_selected_part(
     store: &mut dyn Store,
     key: &str,
@@ -56,7 +56,7 @@ fn open(
     Ok(state)
 }
 
-/// Adds to the error of a state that is damaged which older snapshot verifies, and how it is selected.
+/// If the state is damaged, adds the newest older snapshot that verifies to the error, and how to select it.
 fn name_older(store: &mut dyn Store, catalog: &Catalog, file: &StateFile, error: Error) -> Error {
     if !error.is_damage() {
         return error;
@@ -76,7 +76,7 @@ fn name_older(store: &mut dyn Store, catalog: &Catalog, file: &StateFile, error:
     Error { detail: format!("{}; {advice}", error.detail), ..error }
 }
 
-/// `Mismatch` if the caller expects another tree digest of the state in `file`.
+/// `Mismatch` if the caller expects another tree digest than that of the state in `file`.
 pub fn check_expected(tree: &Hash, file: &str, job: &Job) -> Result<()> {
     match job.options.expected_digest {
         Some(expected) if expected != *tree => {

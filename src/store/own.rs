@@ -1,6 +1,6 @@
-//! Places in the file system that hold an operation's own files: its store, its cache, and what the caller
-//! protects. A backup leaves them out, and a restore leaves them alone, wherever they lie and by whatever path
-//! they are reached: what counts is device and inode.
+//! An operation's own places in the file system: its store, its cache, and the paths that the caller protects.
+//! A backup leaves these places out, and a restore does not change them. Places are compared by device and
+//! inode, so they are found by whatever path they are reached.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -18,11 +18,12 @@ type Id = (u64, u64);
 #[derive(Clone, Debug, Default)]
 pub struct OwnPlaces {
     places: Vec<OwnPlace>,
-    /// Every directory and link that a path to a place leads through, and the temporary directory.
+    /// Every directory and link on the path to a place, and the temporary directory with the directories and
+    /// links on its path.
     ways: HashSet<Id>,
 }
 
-/// A directory, or anything else that the caller protects.
+/// A directory, or a file of any type that the caller protects.
 #[derive(Clone, Debug)]
 struct OwnPlace {
     id: Id,
@@ -33,12 +34,12 @@ const STORE: &str = "it is the store in use";
 const CACHE: &str = "it is the cache in use";
 const PROTECTED: &str = "it is a protected path";
 
-/// Links that a path may lead through.
+/// Greatest number of symbolic links that a path may lead through.
 const LINKS_MAX: usize = 40;
 
 impl OwnPlaces {
-    /// The places there are when this is called. `series` names the directory in the cache, if it is known by
-    /// then. `Io` if a path that the caller protects cannot be looked at.
+    /// Finds the places that exist now. `series` is the cache's directory of this backup, if the series is
+    /// known. `Io` if a protected path cannot be examined.
     pub fn find(store: &mut dyn Store, options: &Options, series: Option<&str>) -> Result<OwnPlaces> {
         let mut own = OwnPlaces::default();
         if let Some(id) = store.directory()? {
@@ -46,7 +47,7 @@ impl OwnPlaces {
             store.path_of("").iter().for_each(|path| own.add_ways(path));
         }
         for dir in cache::directories(options.cache_dir.as_deref(), series) {
-            // A cache that cannot be looked at is not used either.
+            // A cache that cannot be examined is not used either.
             if let Ok(id) = identify(&dir) {
                 own.places.push(OwnPlace { id, what: CACHE });
                 own.add_ways(&dir);
@@ -57,24 +58,25 @@ impl OwnPlaces {
             own.places.push(OwnPlace { id, what: PROTECTED });
             own.add_ways(path);
         }
-        // Temporary files have no names there, but the next one could not be made.
+        // Temporary files have no names in the temporary directory, but without the directory no more of them
+        // can be made.
         own.add_ways(&std::env::temp_dir());
         Ok(own)
     }
 
-    /// What place has this identity, in words for a message.
+    /// The place with this identity, in words for a message.
     pub fn what(&self, id: Id) -> Option<&'static str> {
         self.places.iter().find(|place| place.id == id).map(|place| place.what)
     }
 
-    /// What place `path` is or lies in.
+    /// The place that `path` is or lies in, in words for a message.
     pub fn around(&self, path: &Path) -> Option<&'static str> {
         let real = std::fs::canonicalize(path).ok()?;
         let found = real.ancestors().find_map(|dir| self.what(identify(dir).ok()?));
         found
     }
 
-    /// Whether a place is reached through a directory or link of this identity.
+    /// True if the path to a place leads through a directory or link with this identity.
     pub fn is_way(&self, id: Id) -> bool {
         self.ways.contains(&id)
     }
@@ -85,7 +87,7 @@ impl OwnPlaces {
 
     fn add_ways(&mut self, path: &Path) {
         let Ok(path) = std::path::absolute(path) else { return };
-        // What is left of the path, its next component last.
+        // The components that are still to follow, the next one last.
         let mut rest = reversed(&path);
         let (mut at, mut links) = (PathBuf::from("/"), 0);
         while let Some(name) = rest.pop() {

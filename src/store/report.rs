@@ -1,30 +1,33 @@
-//! How reports describe snapshots, and states and stored files that cannot be read.
+//! Descriptions for reports: of snapshots, and of states and stored files that cannot be read.
 
 use crate::error::{Error, Kind, Result};
 use crate::format::StateSummary;
 use crate::job::{Action, Counter, Counters, Problem, ProblemKind, Snapshot};
 use crate::stamp::Stamp;
 
-/// When the catalog of a key was read: under its lock, or before, so that states of it may be gone.
+/// When the catalog of a key was read: under the key's lock, or before it. In the second case, some of the states
+/// may be gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listed {
     Locked,
     Before,
 }
 
-/// The problem of a state that does not verify, or that cannot be read now.
+/// The problem for a state that does not verify, or that cannot be read now.
 pub fn lost_state(name: &str, stamp: Stamp, error: &Error) -> Problem {
     let problem = Problem::of_whole(ProblemKind::of_stored(error), error);
     Problem { snapshot: Some(stamp), ..problem.in_file(name) }
 }
 
-/// Stored files that cannot be read now. They are no losses: the operation goes on with the others, so that one bad
-/// sector does not hide everything behind it, and then ends with the first such error.
+/// Remembers the first stored file that cannot be read now. Such a file is not lost. The operation goes on with the
+/// other files, so that one bad sector does not hide the problems of the files after it. Then it ends with the
+/// first error.
 #[derive(Default)]
 pub struct Unread(Option<Error>);
 
 impl Unread {
-    /// Whether an operation goes on after `error`: stored bytes do not verify, or one file cannot be read now.
+    /// Notes the error. True if the operation goes on: the stored bytes do not verify, or one file cannot be read
+    /// now.
     pub fn goes_on(&mut self, error: &Error) -> bool {
         self.note(error);
         error.is_damage() || is_unread(error)
@@ -36,7 +39,7 @@ impl Unread {
         }
     }
 
-    /// The first error that was noted.
+    /// Returns the first error that was noted.
     pub fn end(self) -> Result<()> {
         self.0.map_or(Ok(()), Err)
     }
@@ -46,7 +49,7 @@ fn is_unread(error: &Error) -> bool {
     error.kind == Kind::Io && !error.is_own
 }
 
-/// A snapshot as reports list it: there, for no reason that was asked for.
+/// Describes a snapshot that stays, without a reason, for a report.
 pub fn describe(state: &StateSummary) -> Snapshot {
     let (header, trailer) = (&state.header, &state.trailer);
     let totals = &trailer.totals;

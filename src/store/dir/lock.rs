@@ -1,4 +1,4 @@
-//! The lock files of a directory store: `KEY.lock`, of which three bytes are locked ([`LockPart`]).
+//! The lock files of a directory store: `KEY.lock`. Three bytes of the file are locked ([`LockPart`]).
 
 use std::fs::File;
 use std::io;
@@ -11,26 +11,26 @@ use crate::format::names::lock_name;
 use crate::platform::{self, Dir, FileKind, LockPart};
 use crate::store::{path_bytes, Lock, LockMode, Store, Turn};
 
-/// How often a lock file is opened that others remove as often.
+/// Number of attempts to lock a key whose lock file other processes keep removing.
 const LOCK_TRIES: u32 = 100;
 
-/// What a writer can do where nothing can be locked.
+/// Advice for a writer where locks are impossible.
 const ADVICE: &str =
     "if nobody else writes to this key meanwhile, writing without a lock can be allowed (ibt --no-lock, \
                       ibt_options_set_allow_unlocked())";
 
-/// What became of opening a lock file.
+/// The result of opening a lock file.
 enum Opened {
     File(File),
-    /// No writer was here, or none can come: there is nothing to wait for.
+    /// No lock is needed: there was no writer yet, or there can be none.
     NotNeeded,
-    /// Whoever made the directory has removed it again.
+    /// The process that created the directory has removed it again.
     Gone,
 }
 
 impl DirStore {
-    /// Locks `key`. `Unsupported` where that is impossible: the file system has no locks, or something else stands
-    /// under the lock's name.
+    /// Locks `key`. `Unsupported` where locks are impossible: the file system has no locks, or the lock's name
+    /// belongs to a file of another type.
     pub(super) fn lock_key(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
         self.try_lock_key(key, mode).map_err(|error| match error.kind {
             Kind::Unsupported if mode == LockMode::Exclusive => {
@@ -58,7 +58,7 @@ impl DirStore {
             };
             match tried {
                 Ok(true) if self.is_named(&name, &file) => return Ok(self.held(file, name, mode)),
-                // It was removed while we waited for it.
+                // The lock file was removed before we locked it.
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => return Err(self.cannot_lock(&name, mode, &error)),
@@ -68,14 +68,14 @@ impl DirStore {
         Err(busy.at(path_bytes(&self.path.join(&name))))
     }
 
-    /// Takes the turn of a writer that waits for `key`. `None` if another writer has it.
+    /// Takes the turn of the writer that waits for `key`. `None` if another writer has the turn.
     pub(super) fn take_turn_of(&mut self, key: &str) -> Result<Option<Box<dyn Turn>>> {
         let name = lock_name(key);
         let Some(dir) = self.existing()? else { return Ok(None) };
         if other_kind(&dir, &name).is_some() {
             return Ok(None);
         }
-        // Whatever is wrong with the lock file, the next try to lock the key says so.
+        // A lock file that cannot be opened is reported by the next attempt to lock the key.
         let Ok(file) = dir.open_or_create(name.as_bytes(), 0o600) else { return Ok(None) };
         match platform::try_lock(&file, LockPart::Turn, true) {
             Ok(true) => Ok(Some(Box::new(WriterTurn { file, readers_are_out: false }))),
@@ -102,7 +102,8 @@ impl DirStore {
         }
     }
 
-    /// The lock file is made only where there is something to read, and not needed where nobody can write.
+    /// Opens the lock file for a reader. The file is created only if the key has files to read. No lock is needed
+    /// where nobody can write.
     fn open_for_reader(&mut self, key: &str, name: &str) -> Result<Opened> {
         let Some(dir) = self.existing()? else { return Ok(Opened::NotNeeded) };
         self.check_lock_file(&dir, name)?;
@@ -112,7 +113,7 @@ impl DirStore {
                     return Ok(Opened::NotNeeded);
                 }
                 match dir.open_or_create(name.as_bytes(), 0o600) {
-                    // No room, no inodes: a reader needs neither.
+                    // A reader needs no lock file where the disk is full or has no inodes left.
                     Err(error) if !is_read_only(&error) && !crate::error::is_shortage(&error) => {
                         return Err(self.unsupported(name, describe(&error)));
                     }
@@ -128,7 +129,7 @@ impl DirStore {
         }
     }
 
-    /// Refuses what is no regular file without opening it.
+    /// Refuses a lock file that is not a regular file, without opening it.
     fn check_lock_file(&self, dir: &Dir, name: &str) -> Result<()> {
         match other_kind(dir, name) {
             None => Ok(()),
@@ -151,9 +152,10 @@ impl DirStore {
         Error::new(Kind::Unsupported, "lock", detail).at(path_bytes(&self.path.join(name)))
     }
 
-    /// Whether a lock file still is the one of this name.
+    /// True if `file` still is the lock file with this name.
     fn is_named(&self, name: &str, file: &File) -> bool {
-        // Both by descriptor: some file systems give a name another inode number than what is open.
+        // Both inode numbers come from descriptors, because some file systems report another inode number for a path
+        // than for the open file.
         let named = match self.dir.as_ref().map(|dir| dir.open_file(name.as_bytes())) {
             Some(Ok(named)) => named,
             Some(Err(error)) => return !is_gone(&error),
@@ -161,13 +163,14 @@ impl DirStore {
         };
         match (platform::stat_file(&named), platform::stat_file(file)) {
             (Ok(named), Ok(opened)) => named.id() == opened.id(),
-            // What cannot be looked at any more is gone.
+            // A file whose metadata cannot be read any more was removed.
             _ => false,
         }
     }
 }
 
-/// Passes the byte that a waiting writer locks to keep readers out, then locks the key beside other readers.
+/// Locks the key as a reader, beside other readers. First passes [`LockPart::Readers`], which a waiting writer locks
+/// to keep readers out.
 fn lock_as_reader(file: &File) -> io::Result<bool> {
     if !platform::try_lock(file, LockPart::Readers, false)? {
         return Ok(false);
@@ -177,12 +180,12 @@ fn lock_as_reader(file: &File) -> io::Result<bool> {
     locked
 }
 
-/// What stands under a name, if it is no regular file.
+/// The type of the file `name`, if it is not a regular file.
 fn other_kind(dir: &Dir, name: &str) -> Option<FileKind> {
     dir.stat(name.as_bytes()).ok().map(|stat| stat.kind).filter(|kind| *kind != FileKind::File)
 }
 
-/// Whether there is no such file, or not any more.
+/// True if the file does not exist, or no longer exists.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
 }
@@ -191,7 +194,7 @@ fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
-/// The turn of a writer that waits, given up when dropped.
+/// The turn of a waiting writer, given up when dropped.
 struct WriterTurn {
     file: File,
     readers_are_out: bool,
@@ -200,7 +203,7 @@ struct WriterTurn {
 impl Turn for WriterTurn {
     fn keep_readers_out(&mut self, out: bool) {
         match (out, self.readers_are_out) {
-            // A reader may be passing just now.
+            // This can fail while a reader holds the byte for a moment. The caller tries again.
             (true, false) => {
                 let tried = platform::try_lock(&self.file, LockPart::Readers, true);
                 self.readers_are_out = tried.unwrap_or(false);
@@ -221,7 +224,7 @@ impl Drop for WriterTurn {
     }
 }
 
-/// The key's part of a lock file, given up when dropped.
+/// The lock on [`LockPart::Key`] of a lock file, released when dropped.
 struct LockedKey(File);
 
 impl Drop for LockedKey {
@@ -236,7 +239,7 @@ struct Held {
     _locked: LockedKey,
 }
 
-/// A store's directory that was made for the backup that holds this lock.
+/// A store's directory that was created for the backup that holds the lock.
 struct Made {
     dir: Arc<Dir>,
     path: PathBuf,
@@ -252,14 +255,14 @@ impl Drop for Held {
 }
 
 impl Made {
-    /// Takes the directory away again if no backup came of it: nothing but the lock is there. Whoever has opened the
-    /// lock meanwhile sees that it has no name any more.
+    /// Removes the directory again if the backup stored nothing, so that the directory contains only the lock file.
+    /// A process that has opened the lock file meanwhile finds that the file lost its name, and starts again.
     fn remove_if_unused(&self) {
         let listing = self.dir.list();
         let unused =
             listing.error.is_none() && listing.names.iter().all(|(name, _)| **name == *self.lock.as_bytes());
         if unused && self.dir.unlink(self.lock.as_bytes()).is_ok() {
-            // Others may have come to use it: then it stays.
+            // Fails if another process put a file into the directory. The directory then stays.
             let _ = std::fs::remove_dir(&self.path);
         }
     }
