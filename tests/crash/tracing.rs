@@ -1,4 +1,4 @@
-//! This test binary once more, as a child under strace(1).
+//! Runs this test binary again, as a child process under strace(1).
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,24 +11,26 @@ use crate::support::series::KEY;
 use crate::support::tools::{command, output, this_test_again};
 use crate::support::{skip, Outcome, Series};
 
-/// Looked for by the child just before the operation and just after it, so that a trace shows both.
+/// The child looks for these paths just before and just after the operation, so that the trace shows both
+/// moments.
 const BEGINS: &str = "/ibt-test-begins";
 const ENDS: &str = "/ibt-test-ends";
 
-/// How a child ended whose test harness met the fault instead of the operation.
+/// The result of a child in which the fault hit the test harness, not the operation.
 pub const MISSED: &str = "missed";
 
-/// What a child does: an operation on the store, source and cache of a [`Series`].
+/// The work of a child: an operation on the store, source and cache of a [`Series`].
 pub struct Task {
     role: String,
     outcome: PathBuf,
-    /// For temporary files, which a killed child cannot remove.
+    /// Holds the temporary files, because a killed child cannot remove them.
     room: TempDir,
 }
 
 impl Task {
-    /// `operation` is "full", "incremental", "consolidate", "restore" (as `dest` beside the store), "restore
-    /// over" with the name of a policy (the same, over what is there) or "prune" (all but the newest).
+    /// `operation` is "full", "incremental", "consolidate", "restore" (to `dest` beside the store), "restore
+    /// over" and the name of a policy (to `dest`, over existing files), or "prune" (keeps only the newest
+    /// snapshot).
     pub fn of(series: &Series, operation: &str) -> Task {
         let outcome = series.beside("outcome");
         let paths = [&series.source, &series.store, &series.cache(), &series.beside("dest"), &outcome];
@@ -38,7 +40,7 @@ impl Task {
     }
 }
 
-/// The child's side of a [`Task`].
+/// Does a [`Task`] in the child.
 pub fn act(role: &str) {
     let parts: Vec<_> = role.split('\n').collect();
     let [operation, source, store, cache, dest, outcome] = parts[..] else { panic!("{role:?}") };
@@ -58,7 +60,7 @@ pub fn act(role: &str) {
     fs::write(outcome, summary(&done)).unwrap();
 }
 
-/// The policies, by the names that tasks have.
+/// The overwrite policies, with the names of their operations.
 pub const POLICIES: [(&str, Overwrite); 4] = [
     ("restore over always", Overwrite::Always),
     ("restore over different", Overwrite::IfDifferent),
@@ -83,17 +85,17 @@ fn summary(done: &Outcome) -> String {
     }
 }
 
-/// One system call of the operation.
+/// A system call of the operation.
 #[derive(Debug)]
 pub struct Call {
     pub name: String,
-    /// Which call of that name it was in its thread, counted from 1 as strace counts.
+    /// The number of this call among the calls of the same name in its thread, from 1 on, as strace counts.
     pub number: usize,
     arguments: String,
 }
 
 impl Call {
-    /// Old and new path of a call that renames or links.
+    /// The old and the new path of a call that renames or links.
     pub fn renames(&self) -> Option<(PathBuf, PathBuf)> {
         if !self.name.starts_with("rename") && !self.name.starts_with("link") {
             return None;
@@ -110,7 +112,7 @@ impl Call {
         (self.name.starts_with("unlink") && parts.len() >= 3).then(|| below(parts[0], parts[1]))
     }
 
-    /// The path of the descriptor that is the first argument.
+    /// The path of the descriptor in the first argument.
     fn descriptor(&self) -> &Path {
         let inside = self.arguments.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
         Path::new(inside.map_or("", |(path, _)| path))
@@ -120,13 +122,14 @@ impl Call {
         self.descriptor() == path
     }
 
-    /// Whether the call changes the content or the length of the file that is its first argument.
+    /// Whether the call changes content or length of the file `path`, given by the descriptor in the first
+    /// argument.
     pub fn fills(&self, path: &Path) -> bool {
         let fills = ["write", "pwrite64", "writev", "ftruncate", "fallocate", "copy_file_range"];
         fills.contains(&&*self.name) && self.is_of(path)
     }
 
-    /// The number of the descriptor that is the first argument.
+    /// The number of the descriptor in the first argument.
     fn number_of_descriptor(&self) -> Option<&str> {
         self.arguments.split_once('<').map(|(number, _)| number)
     }
@@ -137,7 +140,7 @@ impl Call {
         returned.split_once('<').map(|(number, _)| number.trim())
     }
 
-    /// Whether the call writes to the file that is its first argument, whichever that is.
+    /// Like [`Call::fills`], for any file.
     pub fn fills_any(&self) -> bool {
         self.fills(self.descriptor())
     }
@@ -147,7 +150,7 @@ impl Call {
     }
 }
 
-/// `name` as a path: it counts from the directory of a descriptor, `4</dir>, `, where there is one.
+/// The path of `name`, which is relative to the directory of a descriptor (`4</dir>, `) if the call has one.
 fn below(descriptor: &str, name: &str) -> PathBuf {
     let dir = descriptor.split_once('<').and_then(|(_, rest)| rest.rsplit_once('>'));
     Path::new(dir.map_or("", |(dir, _)| dir)).join(name)
@@ -156,7 +159,7 @@ fn below(descriptor: &str, name: &str) -> PathBuf {
 pub struct Tracer(());
 
 impl Tracer {
-    /// `None`, said aloud, where tracing is not allowed.
+    /// `None`, with a skip message, if tracing is not allowed.
     pub fn new() -> Option<Tracer> {
         let works = output(&mut command("strace", ["-f", "-o", "/dev/null", "true"])).status.success();
         if !works {
@@ -165,7 +168,7 @@ impl Tracer {
         works.then_some(Tracer(()))
     }
 
-    /// Runs the task to its good end; returns its calls that write or commit.
+    /// Runs the task, which must succeed, and returns the traced calls.
     pub fn trace(&self, task: &Task) -> Vec<Call> {
         const WATCHED: &str =
             "trace=statx,openat,?openat2,read,pread64,write,pwrite64,writev,fsync,fdatasync,syncfs,\
@@ -179,7 +182,7 @@ impl Tracer {
         calls(&String::from_utf8_lossy(&text))
     }
 
-    /// Runs the task with a fault in strace's words; `None` if it was killed, else how it ended.
+    /// Runs the task with a fault in strace's syntax. Returns how the task ended; `None` if it was killed.
     pub fn inject(&self, task: &Task, fault: &str) -> Option<String> {
         let call = fault.split(':').next().unwrap_or_default();
         let (traced, injected) = (format!("trace={call}"), format!("inject={fault}"));
@@ -199,7 +202,8 @@ impl Tracer {
         let _ = fs::remove_file(&task.outcome);
         if noted.is_none() && ended.status.code().is_some() {
             let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-            // strace counts in each thread: the N-th call of the harness, telling of the test, was hit.
+            // strace counts the calls of each thread. The fault hit call N of the harness, which was
+            // printing.
             if String::from_utf8_lossy(&ended.stderr).contains("io error when listing tests") {
                 return Some(MISSED.into());
             }
@@ -212,18 +216,18 @@ impl Tracer {
     }
 }
 
-/// The last of `calls` that opened the file of the descriptor that `call` has.
+/// The index of the last call in `calls` that opened the descriptor of `call`.
 pub fn opening(calls: &[Call], call: &Call) -> Option<usize> {
     let number = call.number_of_descriptor();
     let at = calls.iter().rposition(|call| number.is_some() && call.returned_descriptor() == number)?;
     match calls[at].name.as_str() {
-        // Another descriptor of the same opening.
+        // `fcntl` duplicated a descriptor: go on with the original.
         "fcntl" => opening(&calls[..at], &calls[at]),
         _ => Some(at),
     }
 }
 
-/// The calls in a log of `strace -f` between the marks, but for the child's own.
+/// The calls between the two marks in a log of `strace -f`, without the marks.
 fn calls(log: &str) -> Vec<Call> {
     let mut counted: HashMap<(&str, &str), usize> = HashMap::new();
     let mut begun = false;

@@ -1,9 +1,10 @@
-//! How much memory a call takes.
+//! The memory that a call takes.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Counts what each thread has allocated. What zstd allocates is not counted: `WINDOW_LOG_MAX` bounds that.
+/// Counts the bytes that each thread has allocated. Memory of zstd is not counted: `WINDOW_LOG_MAX` bounds
+/// it.
 pub struct CountingAllocator;
 
 thread_local! {
@@ -18,35 +19,35 @@ fn count(bytes: isize) {
     });
 }
 
-// SAFETY: every call is passed on to the system's allocator as it came.
+// SAFETY: each call is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: as the caller says.
+        // SAFETY: the caller meets the contract of this function.
         unsafe { System.alloc(layout) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: as the caller says.
+        // SAFETY: the caller meets the contract of this function.
         unsafe { System.alloc_zeroed(layout) }
     }
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: as the caller says; the memory is the system allocator's.
+        // SAFETY: the caller meets the contract, and the memory comes from the system's allocator.
         unsafe { System.dealloc(memory, layout) }
     }
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both may be there while the bytes move.
+        // Both blocks may exist while the bytes move.
         count(size as isize);
-        // SAFETY: as the caller says; the memory is the system allocator's.
+        // SAFETY: the caller meets the contract, and the memory comes from the system's allocator.
         let moved = unsafe { System.realloc(memory, layout, size) };
         count(-(layout.size() as isize));
         moved
     }
 }
 
-/// Fails if this thread, running `act`, holds more than `most` bytes at any moment, beyond what it held before. The
-/// program's allocator must be a [`CountingAllocator`].
+/// Asserts that this thread, while it runs `act`, never holds more than `most` bytes beyond the bytes that it
+/// held before. The program's allocator must be a [`CountingAllocator`].
 #[track_caller]
 pub fn within<T>(most: usize, act: impl FnOnce() -> T) -> T {
     let before = HELD.get();

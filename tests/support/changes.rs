@@ -1,15 +1,15 @@
-//! Changes of bytes, for readers that must bear any.
+//! Random changes of bytes, for readers that must accept or refuse any input.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, Index};
 
-/// One change of some bytes.
+/// A change of some bytes.
 #[derive(Clone, Debug)]
 pub enum Change {
     Set(Index, u8),
     Flip(Index, u32),
-    /// A number of 32 bits, so many bytes before the end: where lengths and counts stand.
+    /// Writes a 32-bit number this many bytes before the end, where lengths and counts are stored.
     Number(usize, u32),
     Cut(Index),
     CutStart(Index),
@@ -18,7 +18,7 @@ pub enum Change {
     Append(Vec<u8>),
 }
 
-/// Numbers at which something overflows, ends or begins.
+/// Numbers near limits, where a reader may overflow.
 pub fn odd_numbers() -> impl Strategy<Value = u64> {
     let ends =
         [0, 1, 2, 7, 8, 9, 255, 256, 65_535, 65_536, 1 << 26, (1 << 26) + 1, 1 << 27, 1 << 31, u64::MAX];
@@ -26,7 +26,7 @@ pub fn odd_numbers() -> impl Strategy<Value = u64> {
     prop_oneof![3 => near, 1 => any::<u64>(), 2 => 0..300u64, 1 => (0..64u32).prop_map(|bit| 1 << bit)]
 }
 
-/// A few changes, or none.
+/// Up to three changes.
 pub fn changes() -> impl Strategy<Value = Vec<Change>> {
     let place = any::<Index>;
     let change = prop_oneof![
@@ -42,7 +42,7 @@ pub fn changes() -> impl Strategy<Value = Vec<Change>> {
     vec(change, 0..4)
 }
 
-/// Makes the changes, one after the other.
+/// Makes the changes one after the other.
 pub fn changed(mut bytes: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     for change in changes {
         let len = bytes.len();

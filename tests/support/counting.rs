@@ -1,4 +1,4 @@
-//! A store that counts what is read out of its archives.
+//! A store that counts the bytes read from its archives.
 
 use ibt::error::Result;
 use ibt::store::Store;
@@ -7,7 +7,7 @@ use super::forward::forward;
 
 pub struct Counting<'s> {
     pub store: &'s mut dyn Store,
-    /// Bytes read out of archives: states are not among them.
+    /// Bytes read from all files except states.
     pub read: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Random edits of a tree on disk. An edit picks its target among what is there, so that a shrunk tree
-//! or list of edits still makes sense.
+//! Random edits of a tree on disk. An edit picks its target among the existing entries, so that it still
+//! works after proptest has shrunk the tree or the list of edits.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -16,9 +16,9 @@ use super::tree::{child, modes, names, nodes, set_mtime, times, xattrs, Node};
 
 #[derive(Clone, Debug)]
 pub struct Edit {
-    /// Which of the entries that the deed can be done to.
+    /// Picks one of the entries that the edit is possible for.
     at: Index,
-    /// Where else: a directory, or a place in a file.
+    /// Picks the other place: a directory, or an offset in a file.
     to: Index,
     seed: u64,
     deed: Deed,
@@ -30,10 +30,10 @@ enum Deed {
     Prepend(u16),
     Insert(u16),
     Overwrite(u16),
-    /// Same size, and its mtime put back afterwards.
+    /// Overwrites with the same size, then puts the mtime back.
     OverwriteSecretly,
     Truncate,
-    /// Deleted, and something else made in its place.
+    /// Deletes the entry and makes another one in its place.
     Replace(Node),
     RenameFile(Vec<u8>),
     RenameDir(Vec<u8>),
@@ -87,7 +87,7 @@ fn content_deeds() -> impl Strategy<Value = Deed> {
 }
 
 impl Edit {
-    /// Does the deed; without a possible target nothing happens.
+    /// Makes the edit, or does nothing if no entry is suitable.
     pub fn apply(&self, root: &Path) {
         let there = Listing::of(root);
         let to = self.to.get(&there.dirs[..]).clone();
@@ -129,7 +129,8 @@ impl Edit {
         }
     }
 
-    /// Calls `deed` with one of `targets`; a refusal of the system (name taken, no room) leaves it undone.
+    /// Calls `deed` with one of `targets`. Errors of the system, such as an existing name or a full disk, are
+    /// ignored.
     fn on(&self, targets: &[PathBuf], deed: impl FnOnce(&Path) -> io::Result<()>) {
         if !targets.is_empty() {
             let target: &PathBuf = self.at.get(targets);
@@ -159,7 +160,7 @@ impl Edit {
         Ok(())
     }
 
-    /// In place, as an editor that keeps the inode.
+    /// Rewrites the file in place, as an editor that keeps the inode.
     fn insert(&self, file: &File, path: &Path, place: usize, len: u16) -> io::Result<()> {
         let mut bytes = fs::read(path)?;
         bytes.splice(place..place, noise(self.seed, usize::from(len)));
@@ -167,12 +168,12 @@ impl Edit {
     }
 }
 
-/// What a tree holds, sorted.
+/// The entries of a tree, sorted.
 struct Listing {
-    /// The root first.
+    /// The root is first.
     dirs: Vec<PathBuf>,
     files: Vec<PathBuf>,
-    /// Everything that is not a directory, files included.
+    /// All entries that are not directories, including `files`.
     others: Vec<PathBuf>,
 }
 
@@ -212,7 +213,7 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// Gives this name an inode of its own with the same bytes.
+/// Gives this name a new inode with the same bytes.
 fn break_link(path: &Path) -> io::Result<()> {
     let (bytes, mode) = (fs::read(path)?, fs::metadata(path)?.permissions());
     fs::remove_file(path)?;
@@ -220,7 +221,7 @@ fn break_link(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, mode)
 }
 
-/// Opens a file for writing even where its mode forbids it.
+/// Opens a file for writing, also if its mode forbids that.
 fn with_write(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let mode = fs::metadata(path)?.permissions();
     if !is_root() {

@@ -1,4 +1,4 @@
-//! An independent look at a tree: everything a restore must bring back, read with plain system calls.
+//! An independent look at a tree: all facts that a restore must bring back, read with plain system calls.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::SeekFrom;
 
-/// What there is to know of one entry. Device, inode, ctime and atime are not restorable.
+/// The facts of one entry. Device, inode, ctime and atime are left out: no restore brings them back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     pub kind: &'static str,
@@ -27,13 +27,13 @@ pub struct Facts {
     /// Holes as (offset, length).
     pub holes: Vec<(u64, u64)>,
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The first path, in byte order, that is the same inode; `None` if there is no other.
+    /// The first path, in byte order, of the same inode; `None` if the inode has no other path.
     pub linked_with: Option<Vec<u8>>,
-    /// Allocated blocks of 512 bytes: compared with slack, not for equality.
+    /// Allocated blocks of 512 bytes. They are compared with a tolerance, not for equality.
     pub blocks: Blocks,
 }
 
-/// A number of blocks that equals every other.
+/// A number of blocks; all numbers are equal to each other.
 #[derive(Clone, Copy, Debug)]
 pub struct Blocks(pub u64);
 
@@ -46,7 +46,7 @@ impl Eq for Blocks {}
 
 pub type TreeFacts = BTreeMap<Vec<u8>, Facts>;
 
-/// Looks at every entry of `root`; the root itself is the empty path.
+/// The facts of all entries of `root`; the path of the root itself is empty.
 pub fn facts(root: &Path) -> TreeFacts {
     let mut paths = Vec::new();
     list(root, Path::new(""), &mut paths);
@@ -72,7 +72,7 @@ pub fn facts(root: &Path) -> TreeFacts {
     all
 }
 
-/// `path` below `root`; the empty path is `root` itself, without a slash at its end.
+/// `path` below `root`. For the empty path this is `root`, without a slash at the end.
 pub fn join(root: &Path, path: &[u8]) -> PathBuf {
     if path.is_empty() {
         return root.to_path_buf();
@@ -129,7 +129,7 @@ fn content(path: &Path) -> (Option<blake3::Hash>, Vec<(u64, u64)>) {
     (Some(hasher.finalize()), holes(&file))
 }
 
-/// The holes the file system tells of; none where it cannot.
+/// The holes that the file system reports; none if it cannot report holes.
 fn holes(file: &File) -> Vec<(u64, u64)> {
     let size = file.metadata().unwrap().len();
     let mut holes = Vec::new();
@@ -159,14 +159,14 @@ fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     found
 }
 
-/// Fails the test, naming each entry and what differs, unless the two trees are the same.
+/// Asserts that the two trees are the same. The failure lists each entry that differs.
 #[track_caller]
 pub fn assert_same_facts(expected: &TreeFacts, found: &TreeFacts) {
     let said = differences(expected, found);
     assert!(said.is_empty(), "the trees differ:\n{said}");
 }
 
-/// One line for each difference; empty for none.
+/// One line for each difference; empty if there is none.
 pub fn differences(expected: &TreeFacts, found: &TreeFacts) -> String {
     let mut said = String::new();
     for (path, is) in found {
@@ -190,7 +190,7 @@ pub fn differences(expected: &TreeFacts, found: &TreeFacts) -> String {
     said
 }
 
-/// What a file may take more than its original, in blocks of 512 bytes: a file system's own bookkeeping.
+/// A file may take this many more blocks of 512 bytes than its original, for the file system's own data.
 const BLOCKS_SLACK: u64 = 64;
 
 fn name(path: &[u8]) -> std::borrow::Cow<'_, str> {

@@ -1,11 +1,11 @@
-//! A store some of whose files cannot be read now.
+//! A store in which some files cannot be read.
 
 use ibt::error::{Error, Result};
 use ibt::store::{Object, Store};
 
 use super::forward::forward;
 
-/// Answers `error` to every read of a file whose name contains `part`. It counts listings.
+/// Answers `error` to each read of a file whose name contains `part`. Also counts listings.
 pub struct Failing<'s> {
     pub store: &'s mut dyn Store,
     pub part: String,

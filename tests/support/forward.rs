@@ -1,8 +1,8 @@
-//! Passing a store's calls on to another store.
+//! Passes the calls of a store on to another store.
 
-/// In an `impl Store`, passes each function named on to the store in the field `$inner`. The `impl` says
-/// `#[deny(clippy::missing_trait_methods)]`, so that none is forgotten: one that the trait answers itself would hide
-/// what the store within answers.
+/// In an `impl Store`, passes each named function on to the store in the field `$inner`. Put
+/// `#[deny(clippy::missing_trait_methods)]` on the `impl`, so that no function is forgotten: a default
+/// function of the trait would hide the answer of the inner store.
 macro_rules! forward {
     ($inner:ident:) => {};
     ($inner:ident: require $($more:ident)*) => {

@@ -1,24 +1,24 @@
-//! A tree as it was: a copy made by other tools, and its facts.
+//! A tree at one moment: a copy made by other tools, and the tree's facts.
 
 use std::path::{Path, PathBuf};
 
 use super::facts::{assert_same_facts, facts, TreeFacts};
 use super::tools::{command, output, run};
 
-/// What a restore is compared with.
+/// The tree that a restore is compared with.
 pub struct Kept {
     pub copy: PathBuf,
     pub facts: TreeFacts,
 }
 
 impl Kept {
-    /// Copies `tree` to `copy`, which must not exist, with cp(1).
+    /// Copies `tree` to `copy` with cp(1). `copy` must not exist.
     pub fn new(tree: &Path, copy: &Path) -> Kept {
         run(command("cp", ["-a", "--reflink=never", "--sparse=auto"]).arg(tree).arg(copy));
         Kept { copy: copy.to_path_buf(), facts: facts(tree) }
     }
 
-    /// Fails unless `tree` is what was kept, for our own eyes as well as for rsync's and getfattr's.
+    /// Asserts that `tree` equals the kept tree by its facts, by rsync and by getfattr.
     #[track_caller]
     pub fn assert_is(&self, tree: &Path) {
         assert_same_facts(&self.facts, &facts(tree));
@@ -26,14 +26,14 @@ impl Kept {
     }
 }
 
-/// Fails unless `a` and `b` are the same tree in everything that can be restored.
+/// Asserts that `a` and `b` are equal in everything that can be restored.
 #[track_caller]
 pub fn assert_same_tree(a: &Path, b: &Path) {
     assert_same_facts(&facts(a), &facts(b));
     assert_same_attributes(a, b);
 }
 
-/// The same in the eyes of rsync and getfattr.
+/// Asserts that rsync and getfattr see no difference.
 #[track_caller]
 pub fn assert_same_attributes(a: &Path, b: &Path) {
     assert_rsync_sees_no_difference(a, b);
@@ -49,7 +49,7 @@ pub fn assert_rsync_sees_no_difference(a: &Path, b: &Path) {
     assert!(result.status.success() && said.is_empty(), "rsync sees a difference:\n{said}");
 }
 
-/// Every extended attribute of a tree in getfattr's words, a block for each entry, sorted.
+/// All extended attributes of a tree as getfattr prints them, one block for each entry, sorted.
 fn getfattr(root: &Path) -> Vec<String> {
     let mut tool = command("getfattr", ["-d", "-m", "-", "-h", "-R", "-P", "-e", "hex", "."]);
     let said = run(tool.current_dir(root));

@@ -1,5 +1,6 @@
-//! A [`Backend`] in memory that keeps the contract and nothing more: short reads, listings in odd order with
-//! more than was asked for. It counts, so that what was begun can be compared with what was ended.
+//! A [`Backend`] in memory that keeps the contract and promises nothing else: reads are short, and listings
+//! are in odd order and have extra names. It counts streams and locks, so that a test can compare begun and
+//! ended ones.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,29 +10,30 @@ use ibt::error::Kind;
 use ibt::store::callbacks::{Answer, Backend, Listing, Refusal};
 use ibt::store::Need;
 
-/// Streams that may be open at a time.
+/// The most streams that may be open at a time.
 const STREAMS_MAX: u32 = 4;
 
 #[derive(Default)]
 pub struct Memory {
     held: Mutex<Held>,
-    /// What it does not offer.
+    /// The functions that this backend does not offer.
     pub without: BTreeSet<&'static str>,
     fault: Mutex<Option<Fault>>,
 }
 
 type Fault = Box<dyn FnMut(&'static str, u32) -> Trouble + Send>;
 
-/// What becomes of a call.
+/// The result that a test forces on a call.
 pub enum Trouble {
     None,
     Refused(Refusal),
-    /// It does what it was asked to and says that it did not.
+    /// The call does its work, but reports a failure.
     Belied(Refusal),
     Panic,
 }
 
-/// What is there, and what was done. Streams and locks are ended as often as they are begun.
+/// The objects and locks, and counts of the calls. Each stream and lock must be ended as often as it was
+/// begun.
 #[derive(Default)]
 struct Held {
     objects: BTreeMap<String, Vec<u8>>,
@@ -45,9 +47,9 @@ struct Held {
 }
 
 impl Held {
-    /// A number below `n`, another one each time.
+    /// A pseudorandom number below `n`.
     fn dice(&mut self, n: usize) -> usize {
-        // Knuth's MMIX generator; its upper bits are the good ones.
+        // Knuth's MMIX generator, whose upper bits are the better ones.
         self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.dice >> 33) as usize % n.max(1)
     }
@@ -72,12 +74,13 @@ impl Memory {
         self.held().objects.clone()
     }
 
-    /// From now on `fault` decides what becomes of each call that can fail, given its function and number.
+    /// From now on, `fault` decides the result of each call that can fail. Its arguments are the function and
+    /// the call's number.
     pub fn disturb(&self, fault: impl FnMut(&'static str, u32) -> Trouble + Send + 'static) {
         *self.fault() = Some(Box::new(fault));
     }
 
-    /// From now on everything works.
+    /// From now on, each call succeeds.
     pub fn mend(&self) {
         *self.fault() = None;
     }
@@ -86,7 +89,7 @@ impl Memory {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an object there, as another program would, replacing one.
+    /// Puts an object into the store as another program would, and replaces an existing object.
     pub fn put(&self, name: &str, bytes: &[u8]) {
         self.held().objects.insert(name.to_string(), bytes.to_vec());
     }
@@ -99,14 +102,14 @@ impl Memory {
         self.held().calls
     }
 
-    /// Takes a key's lock, as another program would, or gives it up.
+    /// Takes a key's lock as another program would, or releases it.
     pub fn lock_from_outside(&self, key: &str, on: bool) {
         let mut held = self.held();
         let done = if on { held.locks.insert(key.to_string()) } else { held.locks.remove(key) };
         assert!(done, "the lock of {key}");
     }
 
-    /// Fails unless every stream was committed or aborted and every lock given up.
+    /// Asserts that each stream was committed or aborted, and each lock released.
     #[track_caller]
     pub fn assert_balanced(&self) {
         let held = self.held();
@@ -114,7 +117,8 @@ impl Memory {
         assert_eq!(held.locked, held.unlocked, "locks got and given up");
     }
 
-    /// Counts a call; the refusal to give once it did what it was asked to, if it shall belie itself.
+    /// Counts a call. The inner result is the answer after the work: a call that belies itself works and then
+    /// fails.
     fn call(&self, function: &'static str) -> Answer<Answer<()>> {
         let number = {
             let mut held = self.held();
@@ -183,7 +187,7 @@ impl Backend for Memory {
         let len = held.objects.get(name).ok_or_else(|| Refusal::of(Kind::NotFound))?.len();
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(len);
         let most = buf.len().min(len - from);
-        // Often a few bytes, often all there are.
+        // Often a few bytes, often all.
         let got = match held.dice(3) {
             0 => most,
             1 => most.min(1 + held.dice(7)),

@@ -1,5 +1,5 @@
-//! What the integration tests share: random trees and edits, an independent look at a tree, a kept
-//! copy of it, and a driver of the engine.
+//! Shared parts of the integration tests: random trees and edits, an independent look at a tree, a kept copy
+//! of a tree, and a driver of the engine.
 #![allow(dead_code, unused_imports)] // each test binary uses a part of it
 
 pub mod allocated;

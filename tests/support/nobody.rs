@@ -1,15 +1,16 @@
-//! Acting with the rights of an ordinary user. The unit tests of the library include this file as well.
+//! Acts with the rights of an ordinary user. The unit tests of the library include this file too.
 
-/// An ordinary user, and a group.
+/// The user id and group id of an ordinary user.
 pub const NOBODY: u32 = 65534;
 
-/// Runs `act` in a thread that reaches files with the rights of nobody, if we are root; else as we are. Threads that it
-/// starts have these rights too.
+/// Runs `act` in a thread. If the process runs as root, the thread has the rights of the user nobody, and so
+/// have threads that `act` starts.
 pub fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let run = || {
             if rustix::process::geteuid().is_root() {
-                // SAFETY: no memory is passed. The raw calls concern this thread alone, unlike libc's.
+                // SAFETY: the calls read no memory. Raw calls change only this thread, unlike the functions
+                // of libc.
                 unsafe {
                     libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>());
                     libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY);

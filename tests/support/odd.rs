@@ -1,4 +1,4 @@
-//! A directory store that counts what is asked of it and can be told to misbehave.
+//! A directory store that counts its calls, and misbehaves if a test wants that.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use super::series::{Outcome, Series};
 pub struct OddStore {
     pub inner: DirStore,
     pub flag: Cancel,
-    /// Cancels when so many files have been deleted.
+    /// Requests a cancel after this many deletions.
     pub cancel_after: Option<usize>,
-    /// Cancels when something is read of a file whose name holds this.
+    /// Requests a cancel at a read of a file whose name contains this text.
     pub cancel_at: Option<&'static str>,
-    /// Says it has deleted, and has not.
+    /// `delete` reports success but deletes nothing.
     pub lies: bool,
     pub cannot_delete: bool,
-    /// In the order in which it was asked to.
+    /// The names in the order of the calls of `delete`.
     pub deleted: Vec<String>,
-    /// Bytes read of each file.
+    /// Bytes read from each file.
     pub read: BTreeMap<String, u64>,
-    /// Reads since it was cancelled.
+    /// Reads after the cancel was requested.
     pub late_reads: usize,
 }
 

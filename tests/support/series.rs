@@ -1,7 +1,7 @@
 //! A source, a store and a cache in a temporary directory, and the engine's operations on them.
 //!
-//! The store is a directory; in the test binary `callback_store` it is a [`Memory`] instead, reached through
-//! `store::callbacks`. That binary takes in whole files of tests, which need not know.
+//! The store is a directory. In the test binary `callback_store` the store is a [`Memory`], reached through
+//! `store::callbacks`. That binary includes whole test files, which work with both stores.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,10 +18,10 @@ use super::kept::Kept;
 use super::memory::Memory;
 use super::tools::{command, run};
 
-/// The key of every [`Series`]: the source's last component.
+/// The key of each [`Series`]: the last component of the source's path.
 pub const KEY: &str = "tree";
 
-/// What an operation returned, and its report.
+/// The result of an operation, and its report.
 #[derive(Debug)]
 pub struct Outcome {
     pub result: Result<(), Error>,
@@ -29,7 +29,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The report of a success; PARTIAL is one.
+    /// The report of a success, which may be partial.
     #[track_caller]
     pub fn ok(self) -> Report {
         match self.result {
@@ -38,7 +38,7 @@ impl Outcome {
         }
     }
 
-    /// The report of a success without a problem that matters.
+    /// The report of a success without losses.
     #[track_caller]
     pub fn whole(self) -> Report {
         let report = self.ok();
@@ -46,7 +46,7 @@ impl Outcome {
         report
     }
 
-    /// The report of a success that lists losses.
+    /// The report of a partial success.
     #[track_caller]
     pub fn partial(self) -> Report {
         let report = self.ok();
@@ -67,7 +67,7 @@ impl Outcome {
     }
 }
 
-/// One snapshot made by [`Series::snapshot`].
+/// A snapshot that [`Series::keep`] recorded.
 pub struct Point {
     pub stamp: Stamp,
     pub kept: Kept,
@@ -76,22 +76,22 @@ pub struct Point {
 pub struct Series {
     pub dir: TempDir,
     pub source: PathBuf,
-    /// Where the store is, if it is a directory.
+    /// The path of the store, if it is a directory.
     pub store: PathBuf,
-    /// What the store is, if it is none.
+    /// The store, if it is not a directory.
     pub memory: Option<Arc<Memory>>,
     pub options: Options,
     pub points: Vec<Point>,
 }
 
 impl Series {
-    /// An empty source, no store yet.
+    /// A series with an empty source and no store yet.
     pub fn new() -> Series {
         let over_callbacks = env!("CARGO_CRATE_NAME") == "callback_store";
         Series { memory: over_callbacks.then(Arc::default), ..Series::in_a_directory() }
     }
 
-    /// The same over `memory`.
+    /// A series whose store is `memory`.
     pub fn over(memory: Memory) -> Series {
         Series { memory: Some(Arc::new(memory)), ..Series::in_a_directory() }
     }
@@ -110,7 +110,7 @@ impl Series {
         Series { source, store, memory: None, options, points: Vec::new(), dir }
     }
 
-    /// A path beside source and store.
+    /// A path beside the source and the store.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -119,7 +119,7 @@ impl Series {
         self.options.cache_dir.clone().unwrap()
     }
 
-    /// Writes a file of the source, and the directories it lies in.
+    /// Writes a file of the source, and creates the directories above it.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.source.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -135,13 +135,13 @@ impl Series {
         self.silently(&self.options, |store, job| ibt::backup::incremental(store, &self.source, job))
     }
 
-    /// Restores the snapshot that `select` means as `dest`.
+    /// Restores the selected snapshot to `dest`.
     pub fn restore(&self, select: Select, dest: &Path) -> Outcome {
         let options = Options { select, ..self.options.clone() };
         self.restore_with(&options, dest, &mut Silent)
     }
 
-    /// Restores by `options`, and tells `observer`.
+    /// Restores with `options`, and reports to `observer`.
     pub fn restore_with(&self, options: &Options, dest: &Path, observer: &mut dyn Observer) -> Outcome {
         self.run(options, &Cancel::default(), observer, |store, job| {
             ibt::restore::restore(store, KEY, dest, job)
@@ -160,27 +160,27 @@ impl Series {
         self.silently(&self.options, |store, job| ibt::retain::rebuild_cache(store, KEY, job))
     }
 
-    /// Prunes by `options`, which say what goes.
+    /// Prunes with `options`, which say which snapshots to keep or remove.
     pub fn prune(&self, options: &Options) -> Outcome {
         self.silently(options, |store, job| ibt::retain::prune(store, KEY, job))
     }
 
-    /// Verifies what `options` select, of this series' key.
+    /// Verifies the snapshots of this series that `options` select.
     pub fn verify(&self, options: &Options) -> Outcome {
         self.silently(options, |store, job| ibt::inspect::verify(store, Some(KEY), job))
     }
 
-    /// The options with rules what a prune keeps.
+    /// The options with the rules of a prune.
     pub fn keeping(&self, keep: Keep) -> Options {
         Options { keep, ..self.options.clone() }
     }
 
-    /// The options with one snapshot selected.
+    /// The options with a selected snapshot.
     pub fn selecting(&self, select: Select) -> Options {
         Options { select, ..self.options.clone() }
     }
 
-    /// Runs one operation on the store with options, cancel flag and observer of its own.
+    /// Runs an operation on the store with the given options, cancel flag and observer.
     pub fn run(
         &self,
         options: &Options,
@@ -200,7 +200,7 @@ impl Series {
         Outcome { result, report: job.report }
     }
 
-    /// Runs one operation that nobody cancels or watches.
+    /// Runs an operation without a cancel or an observer.
     pub fn silently(
         &self,
         options: &Options,
@@ -209,13 +209,13 @@ impl Series {
         self.run(options, &Cancel::default(), &mut Silent, operation)
     }
 
-    /// Uses the store of another series.
+    /// Uses the store of another series from now on.
     pub fn share_store_of(&mut self, other: &Series) {
         self.store = other.store.clone();
         self.memory = other.memory.clone();
     }
 
-    /// A full first, then increments: backs the source up and keeps a copy of it.
+    /// Makes the first snapshot as a full and later snapshots as increments, and keeps a copy of the source.
     #[track_caller]
     pub fn snapshot(&mut self) -> Report {
         let outcome = if self.points.is_empty() { self.full() } else { self.incremental() };
@@ -224,7 +224,7 @@ impl Series {
         report
     }
 
-    /// Keeps a copy of the source for the snapshot that `report` tells of.
+    /// Keeps a copy of the source as it is now, for the snapshot in `report`.
     #[track_caller]
     pub fn keep(&mut self, report: &Report) {
         let stamp = report.snapshot.expect("a backup reports its snapshot");
@@ -232,7 +232,7 @@ impl Series {
         self.points.push(Point { stamp, kept });
     }
 
-    /// Restores every snapshot made so far and compares each with its kept copy.
+    /// Restores each kept snapshot and compares the tree with the kept copy.
     #[track_caller]
     pub fn assert_every_point_restores(&self) {
         for index in 0..self.points.len() {
@@ -249,7 +249,7 @@ impl Series {
         remove(&dest);
     }
 
-    /// Restores the newest snapshot, whichever it is, without a loss.
+    /// Restores the newest snapshot, which must succeed without losses.
     #[track_caller]
     pub fn assert_newest_is_whole(&self) {
         let dest = self.beside("restored");
@@ -257,7 +257,7 @@ impl Series {
         remove(&dest);
     }
 
-    /// Restores the newest snapshot and compares it with the source as it is now.
+    /// Restores the newest snapshot and compares the tree with the source as it is now.
     #[track_caller]
     pub fn assert_newest_is_the_source(&self) {
         let dest = self.beside("restored");
@@ -266,7 +266,7 @@ impl Series {
         remove(&dest);
     }
 
-    /// Names and sizes of all that lies in the store, lock files aside.
+    /// Names and sizes of all files in the store, except lock files.
     pub fn stored(&self) -> BTreeMap<String, u64> {
         let size = |(name, bytes): (String, Vec<u8>)| (name, bytes.len() as u64);
         match &self.memory {
@@ -275,7 +275,8 @@ impl Series {
         }
     }
 
-    /// The files that `report`'s backup added, by kind; fails if the store holds others that `before` had not.
+    /// The sizes, by kind, of the store's files that `before` does not have with this size. Fails if two such
+    /// files are of one kind.
     #[track_caller]
     pub fn added(&self, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
         let mut added = BTreeMap::new();
@@ -288,7 +289,7 @@ impl Series {
         added
     }
 
-    /// An increment; returns its report and the sizes of the files it added, by kind.
+    /// Makes an increment. Returns its report and the sizes of the new files, by kind.
     #[track_caller]
     pub fn increment(&mut self) -> (Report, BTreeMap<String, u64>) {
         let before = self.stored();
@@ -304,8 +305,8 @@ impl Series {
         name.unwrap_or_else(|| panic!("no {kind} in the store"))
     }
 
-    /// The path of a file of the newest snapshot: `kind` is "state", "full", "created" ... Where the store is
-    /// no directory, that of a copy to look into.
+    /// The path of a file of the newest snapshot; `kind` is "state", "full", "created" and so on. If the
+    /// store is not a directory, this is the path of a copy.
     #[track_caller]
     pub fn newest(&self, kind: &str) -> PathBuf {
         let name = self.newest_name(kind);
@@ -316,7 +317,7 @@ impl Series {
         copies.join(name)
     }
 
-    /// Removes a file of the newest snapshot from the store.
+    /// Removes one file of the newest snapshot from the store.
     #[track_caller]
     pub fn lose(&self, kind: &str) {
         let name = self.newest_name(kind);
@@ -326,7 +327,7 @@ impl Series {
         }
     }
 
-    /// A copy of everything but the kept copies, with the same points in `self` to compare with.
+    /// A copy of the store and the cache. The source and the kept snapshots are shared with `self`.
     pub fn fork(&self) -> Fork<'_> {
         let mut twin = Series::new();
         fs::remove_dir(&twin.source).unwrap();
@@ -344,7 +345,7 @@ impl Series {
     }
 }
 
-/// A store and cache copied from a [`Series`], of the same source.
+/// A copy of the store and the cache of a [`Series`], with the same source.
 pub struct Fork<'a> {
     pub twin: Series,
     pub points: &'a [Point],
@@ -360,7 +361,7 @@ impl Fork<'_> {
     }
 }
 
-/// Names and sizes of all that lies in a store, lock files aside; nothing if there is no store.
+/// Names and sizes of all files in a store, except lock files; empty if there is no store.
 pub fn stored(store: &Path) -> BTreeMap<String, u64> {
     let Ok(entries) = fs::read_dir(store) else { return BTreeMap::new() };
     let mut found = BTreeMap::new();
@@ -374,7 +375,7 @@ pub fn stored(store: &Path) -> BTreeMap<String, u64> {
     found
 }
 
-/// A source of a few files, backed up once.
+/// A series with a source of a few files and one full backup.
 pub fn one_full() -> Series {
     let mut series = Series::new();
     series.write("a", super::noise(1, 40_000));
@@ -384,7 +385,8 @@ pub fn one_full() -> Series {
     series
 }
 
-/// Everything that stands beside the source, but for the kept copies: what a refusal must not change.
+/// Paths and sizes in the series' directory and its store, except the cache and lock files. A refusal must
+/// not change them.
 pub fn around(series: &Series) -> BTreeMap<PathBuf, u64> {
     let walk = walkdir::WalkDir::new(series.dir.path()).into_iter().filter_map(Result::ok);
     let counts =
@@ -398,7 +400,7 @@ pub fn around(series: &Series) -> BTreeMap<PathBuf, u64> {
         .collect()
 }
 
-/// Runs `operation`, which must be refused with `kind` and leave no trace.
+/// Runs `operation`, which must fail with `kind` and leave no trace.
 #[track_caller]
 pub fn refused(series: &Series, kind: Kind, operation: impl FnOnce(&Series) -> Outcome) -> Error {
     let before = around(series);
@@ -408,7 +410,7 @@ pub fn refused(series: &Series, kind: Kind, operation: impl FnOnce(&Series) -> O
     error
 }
 
-/// Removes a tree whatever its modes.
+/// Removes a tree whose modes may forbid that.
 pub fn remove(tree: &Path) {
     if !super::is_root() {
         run(command("chmod", ["-R", "u+rwX"]).arg(tree));
@@ -421,7 +423,7 @@ pub fn counter(report: &Report, which: Counter) -> u64 {
     report.counters.get(which)
 }
 
-/// The paths of the report's problems of one kind.
+/// The paths of the report's problems of one kind, sorted.
 pub fn problem_paths(report: &Report, kind: ProblemKind) -> Vec<String> {
     let of_kind = report.problems.iter().filter(|problem| problem.kind == kind);
     let mut paths: Vec<_> = of_kind

@@ -1,4 +1,4 @@
-//! Reading and forging what lies in a store without the engine: zstd(1), b3sum(1) and plain JSON.
+//! Reads and forges stored files without the engine, with zstd(1), b3sum(1) and plain JSON.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub fn entry(state: &Value, path: &str) -> Value {
     found.unwrap_or_else(|| panic!("no entry {path:?}")).clone()
 }
 
-/// The line of `path`'s entry, without what ends lines.
+/// The line of the entry at `path`, without the comma and the line end.
 #[track_caller]
 pub fn line(state: &Path, path: &str) -> String {
     let text = String::from_utf8(document(state)).unwrap();
@@ -38,13 +38,13 @@ pub fn line(state: &Path, path: &str) -> String {
     found.unwrap_or_else(|| panic!("no entry {path:?}")).trim_end_matches(',').to_string()
 }
 
-/// Where the document's digest is taken from and the digest line begins.
+/// The offset of the digest line. The document's digest covers all bytes before this line.
 pub fn digest_line(document: &[u8]) -> usize {
     let key = b"\n\"digest\":\"";
     document.windows(key.len()).rposition(|window| window == key).expect("a digest line") + 1
 }
 
-/// The document with both its digests made right again: what it says is wrong is the only thing wrong with it.
+/// The document with both digests computed again, so that only the forged values are wrong.
 pub fn reseal(document: &[u8]) -> Vec<u8> {
     let mut sealed = document[..digest_line(document)].to_vec();
     let key = b"\"tree\":\"blake3:";
@@ -57,7 +57,8 @@ pub fn reseal(document: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// Rewrites a state file: its document with `from` replaced by `to`, resealed and compressed again.
+/// Replaces `from` by `to` in the document of a state file, computes the digests again, and compresses the
+/// file.
 #[track_caller]
 pub fn forge(state: &Path, from: &str, to: &str) {
     let text = String::from_utf8(document(state)).unwrap();
@@ -69,8 +70,8 @@ pub fn forge(state: &Path, from: &str, to: &str) {
     run(command("zstd", ["-q", "--rm", "-o"]).arg(state).arg(&plain));
 }
 
-/// Gives the snapshot made last another stamp, in its files' names and in its state, as if the clock had said so when
-/// it was made. Without compression.
+/// Gives the snapshot `from` another stamp, in the names of its files and in its state, as if the clock had
+/// shown that time. The state must not be compressed.
 pub fn travel(store: &Path, from: Stamp, to: Stamp) {
     let (old, new) = (from.to_string(), to.to_string());
     for (name, _) in super::series::stored(store).into_iter().filter(|(name, _)| name.contains(&old)) {
@@ -84,7 +85,7 @@ pub fn travel(store: &Path, from: Stamp, to: Stamp) {
     set_date(store, to, to);
 }
 
-/// Has a snapshot's state say that it was made at another moment. Without compression.
+/// Sets the field `made_at` of a state. The state must not be compressed.
 pub fn set_date(store: &Path, stamp: Stamp, date: Stamp) {
     let name = format!(".state.{stamp}.");
     let state = super::series::stored(store).into_keys().find(|file| file.contains(&name)).expect("a state");
@@ -96,7 +97,7 @@ pub fn set_date(store: &Path, stamp: Stamp, date: Stamp) {
     fs::write(store.join(&state), reseal(text.as_bytes())).unwrap();
 }
 
-/// The digest b3sum(1) gives of some bytes.
+/// The digest that b3sum(1) prints for some bytes.
 pub fn b3sum(bytes: &[u8]) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), bytes).unwrap();
@@ -108,7 +109,7 @@ pub fn b3sum_file(path: &Path) -> String {
     format!("blake3:{}", String::from_utf8(said).unwrap().trim())
 }
 
-/// The tree digest's input: each entry line's bytes before its physical part, then LF.
+/// The input of the tree digest: the bytes of each entry line before its physical part, then LF.
 pub fn logical_lines(document: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let lines = document.split(|&b| b == b'\n').skip_while(|line| line != b"\"entries\":[").skip(1);

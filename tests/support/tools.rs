@@ -1,4 +1,4 @@
-//! Running other programs, telling what this machine allows, and bytes to fill files with.
+//! Runs other programs, checks the rights that this machine gives, and makes bytes for files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,10 +12,10 @@ use proptest::test_runner::{Config, RngSeed};
 
 use super::nobody::NOBODY;
 
-/// How often a property is tried: `normally`, or `IBT_TEST_CASES` times in a longer run.
+/// The number of cases of a property: `normally`, or `IBT_TEST_CASES` in a longer run.
 ///
-/// Normally the cases are the same every time, so that a change is judged by what it changed; a longer run
-/// looks for new ones.
+/// Normally the cases are the same in each run, so that a result depends only on the code. A longer run uses
+/// new random cases.
 pub fn cases(normally: u32) -> Config {
     let longer = number_from_env("IBT_TEST_CASES");
     Config {
@@ -32,11 +32,12 @@ pub fn number_from_env(name: &str) -> Option<u32> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-/// Says why a test did not do its work; tests/run.sh collects these lines.
+/// Prints why a test did not do its work. tests/run.sh collects these lines.
 pub fn skip(why: &str) {
     let thread = std::thread::current();
     let line = format!("skipped: {}: {why}\n", thread.name().unwrap_or("a test"));
-    // What println! and eprintln! print is shown of failing tests only. In one piece, as others write as well.
+    // The test harness captures println! and eprintln!, but not this. One write, because other threads write
+    // too.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
@@ -44,7 +45,7 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Runs `command` and returns its standard output; anything but success fails the test with what it said.
+/// Runs `command` and returns its standard output. If `command` fails, the test fails and shows the output.
 pub fn run(command: &mut Command) -> Vec<u8> {
     let output = output(command);
     assert!(
@@ -57,7 +58,7 @@ pub fn run(command: &mut Command) -> Vec<u8> {
     output.stdout
 }
 
-/// Runs `command`, whatever it answers; only that it cannot be started fails the test.
+/// Runs `command` and returns its output and status. The test fails only if `command` cannot be started.
 pub fn output(command: &mut Command) -> Output {
     match command.output() {
         Ok(output) => output,
@@ -65,21 +66,21 @@ pub fn output(command: &mut Command) -> Output {
     }
 }
 
-/// A command of `program` with `args`.
+/// The command `program` with the arguments `args`.
 pub fn command<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(program);
     command.args(args);
     command
 }
 
-/// Bytes no compressor shortens, the same for the same seed.
+/// Bytes that no compressor shortens; the same bytes for the same seed.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
-/// Text in lines, the same for the same seed.
+/// Lines of text; the same text for the same seed.
 pub fn prose(seed: u64, len: usize) -> Vec<u8> {
     const WORDS: [&str; 16] = [
         "tree", "the", "of", "and", "delta", "block", "old", "new", "was", "written", "before", "it", "a",
@@ -98,7 +99,7 @@ pub fn prose(seed: u64, len: usize) -> Vec<u8> {
     text
 }
 
-/// Runs `work` on its own thread and fails the test if it has not come back after `seconds`.
+/// Runs `work` in a thread of its own. The test fails if `work` takes longer than `seconds`.
 pub fn within_seconds<T: Send + 'static>(seconds: u64, work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let thread = std::thread::spawn(move || {
@@ -112,29 +113,30 @@ pub fn within_seconds<T: Send + 'static>(seconds: u64, work: impl FnOnce() -> T 
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// The environment variable that tells a test binary it was started by one of its own tests.
+/// This environment variable marks a process that one of this binary's own tests started.
 pub const CHILD: &str = "IBT_TEST_CHILD";
 
-/// A command that runs `test` of this very binary again, and nothing else; it finds `role` in [`CHILD`].
+/// A command that runs only `test` of this binary again. The child finds `role` in [`CHILD`].
 pub fn this_test_again(binary: &Path, test: &str, role: &str) -> Command {
     let mut command = Command::new(binary);
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, role);
     command
 }
 
-/// The role given to [`this_test_again`], if this process is such a child.
+/// The role from [`this_test_again`] if this process is such a child.
 pub fn child_role() -> Option<String> {
     std::env::var(CHILD).ok()
 }
 
-/// For tests that root cannot do because nothing is forbidden to it. True in an ordinary user's process:
-/// go on. False when the test has been run by a child without privilege, which succeeded.
+/// For tests in which the system must deny access, because it denies root nothing. Returns true in the process
+/// of an ordinary user: go on. As root, runs the test in a child without privileges, which must succeed, and
+/// returns false.
 pub fn as_ordinary_user(test: &str) -> bool {
     if !is_root() {
         return true;
     }
     assert!(child_role().is_none(), "the child still is root");
-    // The test may lie in a module; the runner names its thread after it.
+    // The test may be in a module. The harness names the thread by the full path of the test.
     let thread = std::thread::current();
     let test = thread.name().filter(|name| name.ends_with(test)).unwrap_or(test);
     let place = tempfile::tempdir().unwrap();
@@ -161,24 +163,24 @@ pub fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A mount that ends with its value.
+/// A mount. Dropping the value unmounts.
 pub struct Mount(PathBuf);
 
 impl Mount {
-    /// A tmpfs at `at`; `None` where mounting is not allowed.
+    /// Mounts a tmpfs at `at`; `None` if mounting is not allowed.
     pub fn tmpfs(at: &Path, options: &str) -> Option<Mount> {
         let mut mount = command("mount", ["-t", "tmpfs", "-o", options, "tmpfs"]);
         let done = mount.arg(at).output().is_ok_and(|output| output.status.success());
         done.then(|| Mount(at.to_path_buf()))
     }
 
-    /// `from` at `at` as well; `None` where mounting is not allowed.
+    /// Mounts the directory `from` at `at` as well; `None` if mounting is not allowed.
     pub fn bind(from: &Path, at: &Path) -> Option<Mount> {
         let done = command("mount", ["--bind"]).arg(from).arg(at).output();
         done.is_ok_and(|output| output.status.success()).then(|| Mount(at.to_path_buf()))
     }
 
-    /// An exFAT file system of 8 MiB in `image`, which does not tell names apart by case.
+    /// Mounts an exFAT file system of 8 MiB in `image`, which ignores the case of names.
     pub fn exfat(image: &Path, at: &Path) -> Option<Mount> {
         fs::write(image, vec![0; 8 << 20]).ok()?;
         let made = |mut command: Command| command.output().is_ok_and(|output| output.status.success());
@@ -188,7 +190,7 @@ impl Mount {
         (made(command("mkfs.exfat", [image])) && made(mount)).then(|| Mount(at.to_path_buf()))
     }
 
-    /// A file system of 64 MiB in `image`, made with `mke2fs` and these `options`.
+    /// Mounts a file system of 64 MiB in `image`, made by `mke2fs` with `options`.
     pub fn ext(image: &Path, at: &Path, options: &[&str]) -> Option<Mount> {
         fs::File::create(image).and_then(|file| file.set_len(64 << 20)).ok()?;
         let made = |mut command: Command| command.output().is_ok_and(|output| output.status.success());

@@ -1,17 +1,17 @@
-# Sourced by tests/run.sh and examples-c/demo.sh: finds out which tools are missing and installs them
-# through apt-get where that is allowed.
+# tests/run.sh and examples-c/demo.sh source this file. It finds missing tools, and installs them with
+# apt-get if that is allowed.
 # shellcheck shell=sh
 
 missing=
 
-# need COMMAND PACKAGE...: what to install when COMMAND is not there.
+# need COMMAND PACKAGE...: notes the packages for installation if COMMAND does not exist.
 need() {
     command -v "$1" >/dev/null 2>&1 && return
     shift
     missing="$missing $*"
 }
 
-# need_rust VERSION: a cargo that is not older. Debian 12 has a recent one as cargo-web.
+# need_rust VERSION: needs cargo of this version or newer. Debian 12 has a recent cargo in cargo-web.
 need_rust() {
     rust_wanted=$1
     rust_is_recent || missing="$missing cargo-web rustc-web"
@@ -23,7 +23,7 @@ rust_is_recent() {
         [ "$(printf '%s\n%s\n' "$rust_wanted" "$rust_has" | sort -V | head -n 1)" = "$rust_wanted" ]
 }
 
-# Installs what is missing, or says what to install and exits.
+# Installs the missing packages, or prints their names and exits.
 install_missing() {
     if [ -n "$missing" ]; then
         as_root=

@@ -1,4 +1,4 @@
-//! Random trees: what to make is data that proptest can shrink, making it is [`Tree::make`].
+//! Random trees. A tree is data that proptest can shrink; [`Tree::make`] makes it on disk.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -23,7 +23,7 @@ pub struct Tree {
 
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// One of the directories made before it.
+    /// Picks one of the directories made before this node.
     pub parent: Index,
     pub name: Vec<u8>,
     pub what: What,
@@ -36,13 +36,13 @@ pub enum What {
     File(Content),
     Symlink(Vec<u8>),
     Fifo,
-    /// Only root can make one.
+    /// Only root can make a device.
     Device {
         block: bool,
         major: u32,
         minor: u32,
     },
-    /// Another name of a file made before it.
+    /// Another name of one of the files made before.
     Hardlink(Index),
 }
 
@@ -56,7 +56,8 @@ pub enum Content {
         seed: u64,
         len: usize,
     },
-    /// Segments of [`SEGMENT`] bytes, true where there is data, and some more bytes like the last one.
+    /// Segments of [`SEGMENT`] bytes: data if true, a hole if false. Then `more` bytes of the kind of the
+    /// last segment.
     Sparse {
         segments: Vec<bool>,
         more: u16,
@@ -64,10 +65,10 @@ pub enum Content {
     },
 }
 
-/// A multiple of every usual block size.
+/// A multiple of all usual block sizes.
 const SEGMENT: u64 = 65536;
 
-/// `None` leaves what the system gave.
+/// `None` keeps the value that the system chose.
 #[derive(Clone, Debug, Default)]
 pub struct Meta {
     pub mode: Option<u32>,
@@ -79,7 +80,7 @@ pub struct Meta {
     pub capability: Option<u32>,
 }
 
-/// Trees of up to `most` entries below their root.
+/// Trees of fewer than `most` entries besides the root.
 pub fn trees(most: usize) -> impl Strategy<Value = Tree> {
     (metas(false), vec(nodes(), 0..most)).prop_map(|(root, nodes)| Tree { root, nodes })
 }
@@ -154,7 +155,7 @@ pub fn contents() -> impl Strategy<Value = Content> {
         20 => (small, any::<bool>()).prop_map(|((seed, len), noisy)| plain(noisy, seed, len)),
         4 => (vec(any::<bool>(), 1..6), any::<u16>(), any::<u64>())
             .prop_map(|(segments, more, seed)| Content::Sparse { segments, more: more % 5000, seed }),
-        // Crosses the 4 MiB frames of an archive.
+        // Longer than one 4 MiB frame of an archive.
         1 => any::<u64>().prop_map(|seed| plain(true, seed, 5_000_000)),
     ]
 }
@@ -190,7 +191,7 @@ fn metas(of_file: bool) -> impl Strategy<Value = Meta> {
         })
 }
 
-/// Modes that leave the tree readable to who runs the test.
+/// Modes that let the user who runs the test read the tree.
 pub fn modes(of_file: bool) -> impl Strategy<Value = u32> {
     select(match (is_root(), of_file) {
         (true, true) => vec![0o644, 0o600, 0o755, 0o4755, 0o2755, 0o1644, 0o000, 0o400, 0o7777, 0o6711],
@@ -215,8 +216,8 @@ pub fn xattrs() -> impl Strategy<Value = Vec<(&'static str, Vec<u8>)>> {
 }
 
 impl Tree {
-    /// Makes the tree in `root`, an empty directory. What the file system refuses (a name twice, extended
-    /// attributes) is left out: the tree that counts is the one that stands there.
+    /// Makes the tree in the empty directory `root`. Entries and attributes that the file system refuses, for
+    /// example a second entry of one name, are left out: tests look at the tree on disk.
     pub fn make(&self, root: &Path) {
         let mut dirs = vec![root.to_path_buf()];
         let mut files = Vec::new();
@@ -248,7 +249,7 @@ pub fn child(dir: &Path, name: &[u8]) -> PathBuf {
 }
 
 impl What {
-    /// `files` are those a hard link may name.
+    /// `files` are the files that a hard link may link to.
     pub fn make(&self, path: &Path, files: &[PathBuf]) -> io::Result<()> {
         match self {
             What::Dir => fs::create_dir(path),
@@ -267,7 +268,7 @@ impl What {
 }
 
 impl Content {
-    /// The bytes; holes read as zeros.
+    /// The content; holes read as zeros.
     pub fn bytes(&self) -> Vec<u8> {
         match self {
             Content::Noise { seed, len } => noise(*seed, *len),
@@ -305,7 +306,8 @@ impl Content {
 }
 
 impl Meta {
-    /// Owner before mode and capability: chown takes setuid and capabilities away. Times last.
+    /// Sets the owner before mode and capability, because chown removes setuid and capabilities. Sets times
+    /// last.
     pub fn apply(&self, path: &Path) {
         let Ok(meta) = fs::symlink_metadata(path) else { return };
         let link = meta.is_symlink();
@@ -336,7 +338,7 @@ impl Meta {
             attributes.extend(self.capability.map(|caps| ("security.capability", capability_bytes(caps))));
         }
         for (name, value) in attributes {
-            // A file system without them, or with no room left for this one, leaves it out.
+            // Ignored if the file system has no such attributes, or no room for this one.
             let _ = rustix::fs::lsetxattr(path, name, &value, XattrFlags::empty());
         }
     }
@@ -348,7 +350,7 @@ pub fn set_mtime(path: &Path, (secs, nanos): (i64, u32)) {
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
-/// The kernel's form of an ACL that gives one named user `perm`: linux/posix_acl_xattr.h.
+/// The kernel's form of an ACL that gives one named user `perm`. Source: linux/posix_acl_xattr.h.
 fn acl_bytes((user, perm): (u32, u16)) -> Vec<u8> {
     const NOBODY: u32 = u32::MAX;
     let entries = [(1u16, 7, NOBODY), (2, perm, user), (4, 4, NOBODY), (0x10, 7, NOBODY), (0x20, 0, NOBODY)];
@@ -361,7 +363,7 @@ fn acl_bytes((user, perm): (u32, u16)) -> Vec<u8> {
     bytes
 }
 
-/// The kernel's form, revision 2, of permitted file capabilities: linux/capability.h.
+/// The kernel's form, revision 2, of permitted file capabilities. Source: linux/capability.h.
 fn capability_bytes(permitted: u32) -> Vec<u8> {
     let words = [0x0200_0001u32, permitted, 0, 0, 0];
     words.iter().flat_map(|word| word.to_le_bytes()).collect()

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings three published versions of a real source tree (the libc crate, some 240 files and 5 MB each)
-# to DIR through cargo's own registry, and prints their directories, oldest first.
+# Downloads three published versions of a real source tree (the crate libc, about 240 files and 5 MB each)
+# to DIR from cargo's registry, and prints their directories, oldest first.
 #
 #   versions.sh DIR
 set -eu
