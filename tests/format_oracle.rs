@@ -136,7 +136,7 @@ fn names_for_python(archive: &FsPath) -> Vec<Vec<u8>> {
     listed.lines().map(|hex| hex.as_bytes().chunks(2).map(byte).collect()).collect()
 }
 
-/// The real name of a sparse member stands in one record only, because some tools would take a second name
+/// The real name of a sparse member is in one record only, because some tools would take a second name
 /// instead.
 #[test]
 fn files_with_holes_have_one_name_in_every_tool() {

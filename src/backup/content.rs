@@ -249,8 +249,8 @@ impl Storing<'_, '_> {
             })?;
             let hash = stretches.finish()?.hash;
             if !is_content_of(old, &hash) {
-                // A changing file is stored in the state in which the next read finds it: one read instead of
-                // two.
+                // No further attempt, even if the file changed during this one: the content is not the old
+                // one, and the caller reads the file again to store it whole.
                 return Ok((None, Read::Stopped));
             }
             Ok((Some(hash), this.confirm(opened, shape, &hash, read, old)?))
@@ -277,8 +277,8 @@ impl Storing<'_, '_> {
         look_again(opened, shape, hash, self.job, self.pool, self.buf)
     }
 
-    /// Runs `attempt` until the file did not change meanwhile, at most [`ATTEMPTS`] times. A file that
-    /// changed in every attempt is reported as a problem. `attempt` returns the hash of the bytes that it
+    /// Repeats `attempt` until the file does not change during the attempt, at most [`ATTEMPTS`] times. A file
+    /// that changed in every attempt is reported as a problem. `attempt` returns the hash of the bytes that it
     /// read, and how the read ended. If `attempt` returns no hash, `attempts` ends at once with `None`.
     fn attempts(
         &mut self,

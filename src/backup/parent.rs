@@ -16,10 +16,10 @@ use super::vaults::Vaults;
 /// The parent state, and which of its archives can be used.
 pub struct Parent {
     trailer: Arc<Trailer>,
-    /// For each archive of the parent: the store lists it with the recorded size.
+    /// For each archive of the parent: true if the store lists the archive with the recorded size.
     present: Vec<bool>,
-    /// For each archive of the parent: a SigVault that the store lost, but whose signatures the cache has.
-    /// The new state cannot name such a SigVault.
+    /// For each archive of the parent: true if this is a SigVault that the store lost, but whose signatures
+    /// the cache has. The new state cannot name such a SigVault.
     only_cached: Vec<bool>,
     vaults: Vaults,
 }

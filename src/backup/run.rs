@@ -78,6 +78,7 @@ struct Made {
     entry: Entry,
     /// The counter of the entry; `None` for an entry that is carried forward.
     counter: Option<Counter>,
+    /// The bits of [`change`] that are reported; 0 if nothing is reported.
     what: u32,
 }
 
@@ -366,7 +367,7 @@ impl<'r, 'j> Run<'r, 'j> {
         })
     }
 
-    /// Takes the parent's entry over with the inode of `stat`, which may be another.
+    /// Takes over the parent's entry. Only the inode number comes from `stat`, because it may have changed.
     fn unchanged(&mut self, mut entry: Entry, stat: &Stat) -> Result<()> {
         if let Some(parent) = &mut self.parent {
             (entry.place.content, entry.place.sig) =
@@ -405,7 +406,7 @@ impl<'r, 'j> Run<'r, 'j> {
     }
 
     /// Finds a parent entry of another path that may have the content of this file. `old` is the parent entry
-    /// of this path; with an equal inode the file was not moved here.
+    /// of this path. If `old` has the inode of `stat`, the file was not moved, and the result is `None`.
     fn origin(&self, stat: &Stat, old: Option<&Entry>) -> Option<Origin> {
         if old.is_some_and(|old| old.place.ino == stat.ino) {
             return None;
@@ -489,7 +490,7 @@ impl<'r, 'j> Run<'r, 'j> {
         self.write_linked(made, stat, Some(&origin.entry))
     }
 
-    /// The name of the same file that was stored before, if the file has not changed since then.
+    /// The entry of an earlier name of this file, if the file has not changed since that entry was stored.
     fn first_name(&mut self, path: &Path, stat: &Stat) -> Option<Entry> {
         let first = self.links.first(stat)?;
         let now = self.source.stat(path).ok()?;

@@ -156,7 +156,8 @@ pub struct Scan {
     pub omissions: Omissions,
 }
 
-/// Counts files with the same size and times as in the parent: with the same inode, and with another one.
+/// Counts the files whose size and times equal the parent's, with the same or another inode. If most have
+/// another inode, the file system's inode numbers are unstable.
 #[derive(Default)]
 struct InodeTally {
     same: u64,
@@ -417,8 +418,8 @@ impl Findings<'_, '_> {
         Ok(Some(Finding { path, what }))
     }
 
-    /// The errno of the break if the next find says that the directory's listing broke off. Handles notes on
-    /// the way.
+    /// Reads the next find. Returns the errno if this find says that the directory's listing broke off. Notes
+    /// before this find are reported at once.
     fn broken_after(&mut self) -> Result<Option<i32>> {
         loop {
             match self.walk.next() {

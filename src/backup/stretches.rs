@@ -327,8 +327,8 @@ mod tests {
     #[test]
     fn equal_blocks_that_kept_their_place_are_one_copy() {
         let params = Params { block_len: 2048, strong_len: 16 };
-        // The first block of zeros stands apart. A delta that copies it for a later block has to search
-        // again.
+        // The first block of zeros is separate from the others. A delta that copies this block in place of a
+        // later block has to search again.
         let basis = [&[0; 2048], &noise(LEN)[..], &vec![0; 8 * delta::STRETCH], &noise(LEN)].concat();
         let mut new = basis.clone();
         new[3_000_000] ^= 1;

@@ -117,8 +117,8 @@ impl Memory {
         assert_eq!(held.locked, held.unlocked, "locks got and given up");
     }
 
-    /// Counts a call. The inner result is the answer after the work: a call that belies itself works and then
-    /// fails.
+    /// Counts a call. The inner result is the answer after the work: under [`Trouble::Belied`] the call does
+    /// its work and then fails.
     fn call(&self, function: &'static str) -> Answer<Answer<()>> {
         let number = {
             let mut held = self.held();
