@@ -76,7 +76,7 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
     job.report.date = Time::now();
     job.report.key = Some(origin.key.clone());
     if kind == SnapshotKind::Incremental {
-        // The check comes before the lock, because a lock leaves a file in a store whose name was mistyped.
+        // The check comes before the lock, which would leave a trace in a store whose name was mistyped.
         let catalog = Catalog::read(store, &origin.key)?;
         if catalog.states().next().is_none() {
             return Err(nothing_to_build_on(&catalog, &origin));
