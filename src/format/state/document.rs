@@ -226,8 +226,8 @@ pub(super) fn read_trailer(mut text: Vec<u8>, digest: Hash, header: &Header) -> 
     Ok(trailer)
 }
 
-/// The known keys of a document, in the writer's order, without `omitted` and `digest`.
-const KNOWN: [&str; 21] = [
+/// The known keys of a document, in the writer's order, without `digest`.
+const KNOWN: [&str; 22] = [
     "format",
     "version",
     "needs",
@@ -247,6 +247,7 @@ const KNOWN: [&str; 21] = [
     "archives",
     "totals",
     "problems",
+    "omitted",
     "finished_at",
     "tree",
 ];

@@ -303,6 +303,7 @@ fn hostile_headers_and_trailers_are_refused() {
         ("\"later\":", "\"archives\":[],\"later\":"),
         ("\"later\":", "\"digest\":0,\"later\":"),
         ("\"later\":", "\"entries\":0,\"later\":"),
+        ("\"later\":", "\"omitted\":0,\"later\":"),
         ("\"later\":", "\"x\":[{\"a\":0,\"a\":0}],\"later\":"),
         (",\n\"entries\":[", "\n\"entries\":["),
         (",\n\"digest\":", "\n\"digest\":"),
