@@ -1,12 +1,17 @@
 //! The operations. Each copies the options, locks the storage, runs one function of the engine and returns
 //! its report.
 
-mod make;
+// The header has the functions in this order of modules; the blank line keeps rustfmt from sorting them.
+mod backup;
+mod restore;
 
-mod keep;
+mod inspect;
+mod retain;
 
-pub use keep::*;
-pub use make::*;
+pub use backup::*;
+pub use inspect::*;
+pub use restore::*;
+pub use retain::*;
 
 use std::ptr;
 
