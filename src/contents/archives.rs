@@ -1,14 +1,15 @@
-//! The archives that a state names, and what is said of losses in them.
+//! The archives that a state names, and the errors about damage in them.
 
 use crate::delta;
 use crate::entry::{Entry, File, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::ArchiveRef;
 
-/// The deltas of a content are together no longer than its data, or than this: what it can cost to read them.
+/// Limit for the deltas of a content: together they are at most as long as its data, or as this number of
+/// bytes if that is more. This limits the work of reading them.
 const DELTAS_LEN: u64 = 32 << 20;
 
-/// The archives of one state. Shared with the threads that make contents.
+/// The archives of one state, shared with the threads that make contents.
 #[derive(Debug)]
 pub struct Archives(Vec<ArchiveRef>);
 
@@ -28,7 +29,7 @@ impl Archives {
         self.get(range.archive).ok().map(|archive| archive.name.as_str())
     }
 
-    /// The error of a content that was read whole and is not what was backed up.
+    /// The error for a content that was read completely and differs from the backed-up content.
     pub fn differs(&self, entry: &Entry, file: &File) -> Error {
         let detail =
             format!("the content of {:?} is not what was backed up (expected {})", entry.path, file.hash);
@@ -38,7 +39,8 @@ impl Archives {
         }
     }
 
-    /// Checks what the deltas of `entry`, if it has any, make against its size.
+    /// Compares `made`, the number of bytes that the deltas of `entry` make, with its size. Does nothing for
+    /// an entry without deltas.
     pub fn check_len(&self, entry: &Entry, made: u64) -> Result<()> {
         let wanted = entry.file().map_or(0, File::data_len);
         match entry.place.content.get(1..).and_then(<[Range]>::last).filter(|_| made != wanted) {
@@ -50,7 +52,7 @@ impl Archives {
         }
     }
 
-    /// Checks that the deltas of `entry` are not longer than any that was worth storing.
+    /// Checks that the deltas of `entry` are not longer than any deltas that a backup stores.
     pub fn check_deltas(&self, entry: &Entry, deltas: &[Range]) -> Result<()> {
         let limit = entry.file().map_or(0, File::data_len).max(DELTAS_LEN);
         let sum = deltas.iter().fold(0, |sum: u64, delta| sum.saturating_add(delta.len));

@@ -1,8 +1,9 @@
-//! Reading pieces in the order of the archives they lie in, each frame once, whatever order the content has
-//! them in: a database whose pages moved around has its blocks anywhere in the old content.
+//! Reads pieces in the order of the archives, so that each frame is decoded once, whatever the order of the
+//! pieces in the content. For example, a database moves its pages, and the pages' old bytes then lie
+//! anywhere in the old content.
 //!
 //! ```text
-//! pieces, sorted by where they lie --> ranges that cover them --> frames, each decoded once
+//! pieces, sorted by archive and offset --> ranges that cover them --> frames, each decoded once
 //!     --> each piece to its place in a buffer --> the buffer, in the order of the content
 //! ```
 
@@ -16,20 +17,20 @@ use crate::store::Store;
 
 use super::reader::Contents;
 
-/// Bytes handed on at a time.
+/// Number of bytes passed on at a time.
 const CHUNK: usize = 256 << 10;
 
-/// A piece of a content.
+/// A piece of a content, with its place in the buffer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PlacedPiece {
-    /// Where it lies.
+    /// The piece's place in its archive.
     range: Range,
-    /// Where it goes, counted from the start of the buffer.
+    /// The piece's offset in the buffer.
     to: u64,
 }
 
-/// Hands `pieces` to `sink` in order. Decodes each of their frames once, and writes as many bytes as they
-/// have to a temporary file if they are many.
+/// Passes `pieces` to `sink` in order. Decodes each of their frames once. If the pieces are too long for
+/// memory, they are first written to a temporary file.
 pub(super) fn read(
     contents: &mut Contents,
     store: &mut dyn Store,
@@ -44,13 +45,13 @@ pub(super) fn read(
     let mut buffer = Buffer::File { file, failed: false };
     match fill(contents, store, &mut placed, &mut buffer) {
         Ok(()) => buffer.each(len, sink),
-        // What fits memory at a time takes longer, and no room on a disk.
+        // Reading in parts takes longer, but needs no disk space.
         Err(_) if buffer.has_failed() => read_in_parts(contents, store, placed, sink),
         Err(error) => Err(error),
     }
 }
 
-/// Gives each piece its place. Returns how long they are together as well.
+/// Gives each piece its offset in the buffer. Returns the total length too.
 pub(super) fn place(pieces: impl Iterator<Item = Range>) -> (Vec<PlacedPiece>, u64) {
     let mut len = 0;
     let each = |range: Range| {
@@ -62,7 +63,8 @@ pub(super) fn place(pieces: impl Iterator<Item = Range>) -> (Vec<PlacedPiece>, u
     (placed, len)
 }
 
-/// The same without a temporary file: frames are decoded once for every `memory_max` bytes of the content.
+/// Like [`read`], without a temporary file: frames are decoded once for every `memory_max` bytes of the
+/// content.
 pub(super) fn read_in_parts(
     contents: &mut Contents,
     store: &mut dyn Store,
@@ -103,7 +105,7 @@ fn read_in_memory(
     buffer.each(len, sink)
 }
 
-/// Puts every piece in its place.
+/// Writes every piece to its place in the buffer.
 fn fill(
     contents: &mut Contents,
     store: &mut dyn Store,
@@ -139,7 +141,7 @@ fn fill(
     })
 }
 
-/// The ranges that cover sorted pieces: ascending, and apart from each other.
+/// The ranges that cover the sorted pieces. They ascend and do not touch each other.
 #[derive(Clone)]
 struct Cover<'p> {
     rest: &'p [PlacedPiece],
@@ -164,10 +166,10 @@ impl Iterator for Cover<'_> {
     }
 }
 
-/// Where pieces are put together.
+/// The buffer in which pieces are put together.
 enum Buffer {
     Memory(Vec<u8>),
-    /// Unlinked, and whether it could not be written.
+    /// An unlinked temporary file. `failed` is true after a write failed.
     File {
         file: fs::File,
         failed: bool,
@@ -200,7 +202,7 @@ impl Buffer {
         matches!(self, Buffer::File { failed: true, .. })
     }
 
-    /// Hands on its `len` bytes.
+    /// Passes the first `len` bytes of the buffer to `sink`.
     fn each(&self, len: u64, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         match self {
             Buffer::Memory(bytes) => bytes.chunks(CHUNK).try_for_each(sink),
@@ -209,7 +211,7 @@ impl Buffer {
     }
 }
 
-/// Hands on `len` bytes of a temporary file, fewer where it ends.
+/// Passes `left` bytes of a temporary file from `at` to `sink`, or fewer if the file ends before.
 pub(super) fn each(
     file: &fs::File,
     mut at: u64,

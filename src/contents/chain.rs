@@ -1,8 +1,9 @@
-//! The commands of many deltas, so that each byte of the content is traced back to where it lies: for chains
-//! whose composed plan would not fit memory. No version between the first and the last is ever made.
+//! The commands of many deltas, for chains whose composed plan does not fit in memory. A chain traces each byte of the
+//! content to its place in the whole copy or in a delta. No version between the first and the last is ever made.
 //!
-//! The commands of all deltas lie in one unlinked temporary file, [`RECORD`] bytes each: at most 8 times the
-//! bytes of the deltas, which are no more than the content has (see [`Archives::check_deltas`](super::archives::Archives::check_deltas)).
+//! The commands of all deltas lie in one unlinked temporary file, [`RECORD`] bytes each. The file has at most 8 times
+//! the bytes of the deltas, and the length of the deltas is limited (see
+//! [`Archives::check_deltas`](super::archives::Archives::check_deltas)).
 
 use std::fs;
 use std::io::{BufWriter, Read, Write};
@@ -11,31 +12,32 @@ use std::os::unix::fs::FileExt;
 use crate::delta::{self, Command, Commands, Piece};
 use crate::error::{Error, Result};
 
-/// Bytes of a command: where it starts in what its delta makes, and where those bytes lie.
+/// Bytes of a stored command: its start in the version that its delta makes, then the place of its bytes.
 const RECORD: usize = 16;
-/// Commands that are read at a time; of each such block one number is kept in memory.
+/// Commands that are read at a time. One number is kept in memory for each such block.
 const BLOCK: usize = 256;
-/// Set in the second number of a literal, which lies in the delta; a copy lies in the version before.
+/// Marks a literal, in the second number of a command: its bytes lie in the delta. The bytes of a copy lie in the
+/// version before.
 const LITERAL: u64 = 1 << 63;
 
-/// Where each byte of a content comes from.
+/// The place of each byte of a content.
 pub(super) struct Chain {
     deltas: Vec<DeltaCommands>,
     commands: fs::File,
-    /// Bytes of the content.
+    /// Length of the content, in bytes.
     len: u64,
 }
 
 /// The commands of one delta.
 struct DeltaCommands {
-    /// Bytes of what the delta makes.
+    /// Length of the version that the delta makes, in bytes.
     made: u64,
-    /// Where the first command lies in the temporary file, and how many there are.
+    /// Offset of the first command in the temporary file, and number of commands.
     offset: u64,
     count: u64,
-    /// Where the first command of each block starts in what the delta makes.
+    /// For each block, the start of its first command in the version that the delta makes.
     starts: Vec<u64>,
-    /// The block that was read last, and which one it is.
+    /// The block that was read last, and its number.
     block: Vec<CommandRecord>,
     number: usize,
 }
@@ -46,7 +48,7 @@ struct CommandRecord {
     source: u64,
 }
 
-/// Collects the commands of the deltas, oldest first.
+/// Collects the commands of the deltas, oldest delta first.
 pub(super) struct ChainBuilder {
     deltas: Vec<DeltaCommands>,
     out: BufWriter<fs::File>,
@@ -55,7 +57,7 @@ pub(super) struct ChainBuilder {
 }
 
 impl ChainBuilder {
-    /// For deltas over a whole copy of `len` bytes.
+    /// Begins a chain for deltas over a whole copy of `len` bytes.
     pub fn new(len: u64) -> Result<Self> {
         let file = tempfile::tempfile().map_err(|e| trouble(&e))?;
         Ok(ChainBuilder { deltas: Vec::new(), out: BufWriter::with_capacity(1 << 16, file), written: 0, len })
@@ -72,7 +74,7 @@ impl ChainBuilder {
             block: Vec::new(),
             number: 0,
         };
-        // The command before, with its length: neighbours become one.
+        // Source and length of the last command. A command that continues the last one is joined with it.
         let mut last: Option<(u64, u64)> = None;
         while let Some(command) = commands.next()? {
             let (source, len) = match command {
@@ -111,19 +113,19 @@ impl ChainBuilder {
 }
 
 impl Chain {
-    /// Length of the content.
+    /// Length of the content, in bytes.
     pub fn content_len(&self) -> u64 {
         self.len
     }
 
-    /// Bytes of the temporary file.
+    /// Length of the temporary file, in bytes.
     #[cfg(test)]
     pub fn stored_len(&self) -> std::io::Result<u64> {
         self.commands.metadata().map(|metadata| metadata.len())
     }
 
-    /// Traces the content from `offset` to `end`: at most `pieces_max` pieces, which replace what is in
-    /// `pieces`. Returns where they end.
+    /// Traces the content from `offset` to `end`, in at most `pieces_max` pieces. The pieces replace the ones in
+    /// `pieces`. Returns the content's offset at which the pieces end.
     pub fn trace(
         &mut self,
         offset: u64,
@@ -149,8 +151,8 @@ struct Tracing<'c> {
 }
 
 impl Tracing<'_> {
-    /// Traces a part of what the last of `deltas` makes, or of the whole copy if there is none. False when
-    /// there are enough pieces.
+    /// Traces a part of the version that the last of `deltas` makes, or of the whole copy if there is no delta. False
+    /// if there was no room for all pieces.
     fn trace(&mut self, deltas: &mut [DeltaCommands], offset: u64, len: u64) -> Result<bool> {
         let source = deltas.len() as u32;
         let Some((last, before)) = deltas.split_last_mut() else {
@@ -188,7 +190,7 @@ impl Tracing<'_> {
 }
 
 impl DeltaCommands {
-    /// The command that makes the byte at `at`, and where what it makes ends.
+    /// The command that makes the byte at `at`, and the offset at which the command's bytes end.
     fn find(&mut self, commands: &fs::File, at: u64) -> Result<(CommandRecord, u64)> {
         let number = self.starts.partition_point(|&start| start <= at).saturating_sub(1);
         if self.block.is_empty() || self.number != number {
@@ -229,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    /// Commands as they stand in a delta: so many literal bytes, or a copy from an offset.
+    /// Commands as they are written in a delta: a literal of so many bytes, or a copy of `.1` bytes from offset `.0`.
     #[derive(Clone, Copy, Debug)]
     enum Spelled {
         Literal(u16),
@@ -256,10 +258,10 @@ mod tests {
         delta
     }
 
-    /// Where a byte lies: in which source, and at which offset there.
+    /// The place of a byte: the number of its source, and the offset there.
     type Origin = (u32, u64);
 
-    /// Makes commands of random numbers that fit the version `before`; gives their delta, and what it makes.
+    /// Makes commands out of random numbers, for the basis `before`. Returns their delta and the version that it makes.
     fn edited(before: &[Origin], source: u32, numbers: &[(bool, u16, u16)]) -> (Vec<u8>, Vec<Origin>) {
         let (mut commands, mut made, mut at) = (Vec::new(), Vec::new(), 4);
         for &(is_literal, a, b) in numbers {

@@ -1,4 +1,4 @@
-//! A small content with all that it is made of at hand.
+//! A small content, with all frames that are needed to make it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,30 +11,31 @@ use crate::format::{Decoded, Frame};
 use super::archives::Archives;
 use super::reader::FrameId;
 
-/// A composed content has at most this many pieces here: 2 MiB of memory, on each thread.
+/// Greatest number of pieces of a composed content made here. They take 2 MiB of memory on each
+/// thread.
 const PIECES_MAX: usize = 1 << 16;
 
-/// Bytes of memory that a frame takes besides its own.
+/// Memory that a frame takes in addition to its bytes.
 pub(super) const HELD_FRAME: usize = 1 << 10;
 
-/// A whole copy and deltas, fetched. Any thread can make the content of it.
+/// A fetched whole copy with its deltas. Any thread can make the content from them.
 pub struct FetchedContent {
-    /// The whole copy first, if there is any, then the deltas: where the bytes of each lie, in order.
+    /// The whole copy first, if there is one, then the deltas. The slices of each, in order.
     ranges: Vec<Vec<Slice>>,
 }
 
-/// Some bytes of a frame.
+/// A part of a frame.
 pub(super) struct Slice {
     pub id: FrameId,
     pub frame: Arc<Frame>,
     pub bytes: Range<usize>,
-    /// What the frame takes.
+    /// Memory that the whole frame takes, in bytes.
     pub memory: usize,
 }
 
 /// Bytes of a content, in order.
 pub enum Bytes {
-    /// Some of a frame's.
+    /// A part of a decoded frame.
     Held(Arc<Decoded>, Range<usize>),
     Made(Vec<u8>),
 }
@@ -53,12 +54,13 @@ impl FetchedContent {
         FetchedContent { ranges }
     }
 
-    /// The frames that it holds, some of them repeatedly, and the memory that each takes.
+    /// The frames of the slices, each with the memory that it takes. A frame with several slices
+    /// comes several times.
     pub fn frames(&self) -> impl Iterator<Item = (FrameId, usize)> + '_ {
         self.ranges.iter().flatten().map(|slice| (slice.id, slice.memory))
     }
 
-    /// Makes the content of `entry`. `None` if that takes too many pieces for this way.
+    /// Makes the content of `entry`. `None` if that takes more than [`PIECES_MAX`] pieces.
     pub fn make(&self, entry: &Entry, archives: &Archives) -> Result<Option<Vec<Bytes>>> {
         match &self.ranges[..] {
             [] => Ok(Some(Vec::new())),
@@ -89,7 +91,7 @@ fn compose(
         };
         sources.push(delta);
     }
-    // Before that nothing says how much it is.
+    // Checks the length before the allocation, because nothing else limits it.
     archives.check_len(entry, plan.content_len())?;
     let mut made = Vec::with_capacity(plan.content_len() as usize);
     for piece in plan.pieces() {

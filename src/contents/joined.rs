@@ -1,11 +1,12 @@
-//! Pieces of a content on their way to a sink.
+//! Joins short pieces of a content for a sink.
 
 use crate::error::Result;
 
-/// Bytes handed on at a time where they are copied.
+/// Greatest number of bytes that are copied together. Longer pieces go to the sink directly.
 const CHUNK: usize = 256 << 10;
 
-/// Hands bytes on in longer pieces: those of a composed content are often as short as a page.
+/// Passes bytes on in longer pieces, because the pieces of a composed content are often as short as
+/// a page.
 pub(super) struct Joined<'s> {
     sink: &'s mut dyn FnMut(&[u8]) -> Result<()>,
     buf: Vec<u8>,

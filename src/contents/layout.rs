@@ -1,4 +1,4 @@
-//! Where the bytes of one content lie: worked out once, then read from any place.
+//! The layout of one content: the places of its bytes, found once and then used to read any part.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,30 +13,33 @@ use super::by_frame;
 use super::chain::Chain;
 use super::Contents;
 
-/// The way to a content (a file's extents, concatenated). Belongs to the [`Contents`] that it was made with.
+/// The places of the bytes of a content (a file's extents, concatenated). A layout may be used only with the
+/// [`Contents`] that made it.
 pub struct Layout {
     /// The whole copy and the deltas.
     ranges: Vec<Range>,
     way: Way,
-    /// Bytes of frames that reading parts has taken, and how many it may take before the content is put
-    /// together: a caller that reads a part at a time has frames decoded again for each.
+    /// `spent`: bytes of frames that were decoded to read parts. `budget`: the limit for `spent`, after
+    /// which the whole content is put together. Without the limit, a caller that reads many small parts
+    /// decodes the same frames again and again.
     spent: u64,
     budget: u64,
-    /// The content itself, in an unlinked temporary file.
+    /// The whole content, in an unlinked temporary file.
     together: Option<fs::File>,
 }
 
 enum Way {
-    /// The whole copy is the content; without one there is none.
+    /// The whole copy is the content. Without a whole copy, the content is empty.
     Whole,
     /// Pieces of the whole copy and of the deltas.
     Composed(Plan),
-    /// Too many pieces to hold: the commands that lead to them.
+    /// The commands of all deltas, for contents with too many pieces for memory.
     Traced(Chain),
 }
 
 impl Layout {
-    /// Reads the deltas of `entry`, once or twice, for their commands.
+    /// Finds the places of the content of `entry`. Reads the commands of the deltas once, or twice if the
+    /// content has too many pieces for memory.
     pub fn of(contents: &mut Contents, store: &mut dyn Store, entry: &Entry) -> Result<Self> {
         let ranges = entry.place.content.clone();
         let way = match &ranges[..] {
@@ -54,8 +57,9 @@ impl Layout {
         Ok(Layout { ranges, way, spent: 0, budget, together: None })
     }
 
-    /// Hands `len` bytes from `offset` to `sink`, in order, fewer where the content ends. Only frames that
-    /// hold some of them are read, until that has cost more than to read all once.
+    /// Passes `len` bytes from `offset` to `sink`, in order. Passes fewer bytes if the content ends before.
+    /// Reads only frames that contain some of these bytes. When such reads have cost more than the budget,
+    /// the content is put together once and then read from a temporary file.
     pub fn read(
         &mut self,
         contents: &mut Contents,
@@ -76,7 +80,8 @@ impl Layout {
         read
     }
 
-    /// Without room for a temporary file, parts are read as before.
+    /// Writes the whole content to a temporary file. Without room for the file, parts are read as before,
+    /// with a doubled budget.
     fn put_together(&mut self, contents: &mut Contents, store: &mut dyn Store) -> Result<()> {
         self.budget = self.budget.saturating_mul(2);
         let Ok(mut file) = tempfile::tempfile() else { return Ok(()) };
@@ -144,7 +149,7 @@ mod tests {
 
     const LEN: usize = 200_000;
 
-    /// A store in which file "f" is a whole copy and two deltas, and what "f" is.
+    /// Makes a store in which file "f" is a whole copy and two deltas. Returns the bytes of "f" too.
     fn chain(dir: &std::path::Path, job: &mut Job) -> (DirStore, Vec<u8>) {
         let source = dir.join("tree");
         fs::create_dir(&source).unwrap();
@@ -161,7 +166,7 @@ mod tests {
         (store, bytes)
     }
 
-    /// Whole copies, pieces and traced commands give the same parts.
+    /// Whole copies, pieces and traced commands yield the same parts.
     #[test]
     fn every_way_leads_to_the_same_bytes() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Telling that a file's content is lost: which file, in which archive, where and why.
+//! Reports a lost content: which file, in which archive, where and why.
 
 use crate::entry::Entry;
 use crate::error::Error;
@@ -6,7 +6,7 @@ use crate::job::{Problem, ProblemKind};
 
 use super::reader::Contents;
 
-/// The problem of an entry whose content is lost, and the error that says so: "cannot OP PATH: ARCHIVE: why".
+/// The problem of an entry whose content is lost, and its error: "cannot OP PATH: ARCHIVE: why".
 pub fn lost(op: &str, contents: &Contents, entry: &Entry, error: Error) -> (Problem, Error) {
     let kind = ProblemKind::of_stored(&error);
     let named = error.path.as_ref().map(|name| String::from_utf8_lossy(name).into_owned());

@@ -1,9 +1,9 @@
-//! Reading stored contents out of archives.
+//! Reads stored contents out of archives.
 //!
 //! ```text
-//! entry --> its range and its deltas --> one plan, or a chain too large for memory (chain)
+//! entry --> its whole copy and its deltas --> one plan, or a chain too large for memory (chain)
 //!       --> frames, fetched and decoded on other threads before they are needed (prefetch)
-//!       --> the content's bytes, in order; or in the order of the frames, where that decodes fewer (by_frame)
+//!       --> the content's bytes, in order; or in the frames' order, if that decodes fewer bytes (by_frame)
 //! ```
 
 mod archives;

@@ -1,4 +1,4 @@
-//! Looking ahead: frames that will be wanted soon are fetched, and decoded on other threads meanwhile.
+//! Reading ahead: fetches the frames that a reader needs next, and decodes them on other threads.
 
 use std::collections::VecDeque;
 
@@ -8,20 +8,22 @@ use crate::store::Store;
 
 use super::reader::{Contents, FrameId};
 
-/// Bytes of frames that are fetched before they are wanted, decoded. Longer frames are never fetched ahead.
+/// Greatest number of decoded bytes in frames fetched ahead. Longer frames are never fetched ahead.
 const BYTES_AHEAD: u64 = 16 << 20;
-/// The same as they are stored, which is more than decoded where nothing could be compressed.
+/// Greatest number of stored bytes in frames fetched ahead. Frames that do not compress have more stored
+/// than decoded bytes.
 const STORED_AHEAD: u64 = 17 << 20;
-/// And no more frames than this, however short they are.
+/// Greatest number of frames fetched ahead, however short they are.
 const FRAMES_AHEAD: usize = 64;
 
-/// Walks along ranges of archives, some frames before their reader.
+/// Walks along ranges of archives, some frames ahead of the reader.
 pub(super) struct Prefetch<I> {
-    /// `None` once nothing is left, or something could not be fetched: its reader will be told.
+    /// `None` after the last range, or if a frame could not be fetched: the reader then meets that error
+    /// itself.
     ranges: Option<I>,
-    /// What is left of the range that was come to.
+    /// The rest of the current range.
     range: Option<Range>,
-    /// Frames fetched that the reader has not come to, with their lengths decoded and stored.
+    /// Fetched frames that the reader has not reached, with their decoded and stored lengths.
     waiting: VecDeque<(FrameId, u64, u64)>,
     bytes: u64,
     stored: u64,
@@ -32,8 +34,8 @@ impl<I: Iterator<Item = Range>> Prefetch<I> {
         Prefetch { ranges: Some(ranges), range: None, waiting: VecDeque::new(), bytes: 0, stored: 0 }
     }
 
-    /// Notes that the reader has come to the frame `now`, and goes on. An error says nothing about stored
-    /// bytes, and ends all reading.
+    /// Notes that the reader has reached the frame `now`, and fetches the next frames. Errors of stored
+    /// bytes are left to the reader. An error returned here is no such error and ends all reading.
     pub fn follow(&mut self, now: FrameId, contents: &mut Contents, store: &mut dyn Store) -> Result<()> {
         if !contents.has_pool() {
             return Ok(());
@@ -54,7 +56,7 @@ impl<I: Iterator<Item = Range>> Prefetch<I> {
         Ok(())
     }
 
-    /// Goes on by one frame. False if there is no room for it.
+    /// Goes on by one frame. False if there is no room for the frame.
     fn step(&mut self, now: FrameId, contents: &mut Contents, store: &mut dyn Store) -> Result<bool> {
         let Some(range) = self.range.take().or_else(|| self.ranges.as_mut().and_then(I::next)) else {
             self.ranges = None;

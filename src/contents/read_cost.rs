@@ -1,4 +1,5 @@
-//! How many frames would be decoded to read pieces in their order: foretold from the pieces alone.
+//! Predicts the cost of reading pieces in their order, from the pieces alone: the bytes of the
+//! frames to decode.
 
 use std::collections::HashMap;
 
@@ -9,16 +10,17 @@ use crate::store::Store;
 
 use super::reader::{Contents, ReadLimits};
 
-/// What reading in order decodes, in bytes.
+/// The cost of reading in order, in decoded bytes.
 #[derive(Debug, Default)]
 pub(super) struct ReadCost {
     pub(super) decoded: u64,
-    /// The same, each frame counted once.
+    /// The same bytes, with each frame counted once.
     distinct: u64,
 }
 
 impl ReadCost {
-    /// The cost of reading `pieces` one after the other, with a cache as [`Contents`] has it.
+    /// The cost of reading `pieces` one after the other, with a frame cache as large as that of
+    /// [`Contents`].
     pub fn of(
         contents: &mut Contents,
         store: &mut dyn Store,
@@ -27,7 +29,7 @@ impl ReadCost {
         let mut cost = ReadCost::default();
         let mut recent = RecentFrames::new(contents.limits.frames);
         let mut seen: HashMap<u32, Vec<u64>> = HashMap::new();
-        // The frame of the last piece, which often has the next one too.
+        // The frame of the last piece. The next piece often lies in the same frame.
         let mut last = (0, 0..0);
         for piece in pieces {
             let (archive, span) = &last;
@@ -55,7 +57,8 @@ impl ReadCost {
         Ok(cost)
     }
 
-    /// Whether more than half of the frames would be decoded again.
+    /// True if the bytes decoded more than once exceed `limits.repeated` and half of the distinct
+    /// bytes.
     pub fn is_too_high(&self, limits: &ReadLimits) -> bool {
         let repeated = self.decoded - self.distinct;
         repeated > limits.repeated && repeated > self.distinct / 2

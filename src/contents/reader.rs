@@ -1,5 +1,5 @@
-//! Reading contents out of archives: a whole copy, or the pieces of a whole copy and its deltas composed, so
-//! that each byte is read and written once. [`Layout`] is the way to one of them, [`FetchedContent`] a small one that
+//! Reads contents out of archives: a whole copy, or a whole copy composed with its deltas, so that each byte is read
+//! and written once. [`Layout`] holds the places of one content's bytes. [`FetchedContent`] is a small content that
 //! any thread can make.
 
 use std::collections::hash_map::{Entry as Slot, HashMap};
@@ -23,27 +23,28 @@ use super::layout::Layout;
 use super::prefetch::Prefetch;
 use super::read_cost::ReadCost;
 
-/// Frames kept, of all archives together: one is enough in path order, deltas jump.
+/// Frames kept, for all archives together. Whole copies in path order need one, but deltas jump between frames.
 const FRAMES: usize = 10;
-/// A composed content has at most this many pieces in memory (32 bytes each, and twice that while the
-/// next delta is composed, or while they are read in the order of their frames); the commands of longer chains
-/// go through a temporary file.
+/// Greatest number of pieces of a composed content in memory. A piece takes 32 bytes, and twice that while the next
+/// delta is composed or while the pieces are read in the order of their frames. The commands of longer chains go
+/// through a temporary file.
 const PIECES_MAX: usize = 1 << 20;
-/// A content whose pieces are read in the order of their frames is put together in memory up to this length.
+/// Greatest length, in bytes, of a content that is put together in memory when its pieces are read in the order of
+/// their frames.
 const MEMORY_MAX: u64 = 16 << 20;
 
-/// Frames that are held for one small content take no more memory than this, decoded.
+/// Greatest memory, in bytes, of the frames that are held for one small content.
 const FETCHED_MAX: usize = 40 << 20;
 
-/// What reading may take; tests take less.
+/// Limits for reading. Tests use smaller ones.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadLimits {
     pub pieces_max: usize,
     pub fetched_max: usize,
     pub memory_max: u64,
-    /// Frames kept.
+    /// Number of frames kept.
     pub frames: usize,
-    /// Bytes decoded again that are not worth another order.
+    /// Up to this number of bytes may be decoded again before another order pays off.
     pub repeated: u64,
 }
 
@@ -59,19 +60,19 @@ impl Default for ReadLimits {
     }
 }
 
-/// A frame of one of the archives.
+/// A frame: the number of its archive and its own number there.
 pub type FrameId = (u32, usize);
 
-/// The archives of one state, opened as they are needed.
+/// The archives of one state. Each is opened when it is first needed.
 pub struct Contents {
     archives: Arc<Archives>,
     open: HashMap<u32, Arc<FrameIndex>>,
     frames: FrameCache,
-    /// Decodes frames before they are wanted.
+    /// Decodes frames ahead of the reader.
     pool: Option<Arc<Pool>>,
     cancel: Cancel,
     pub(super) limits: ReadLimits,
-    /// Bytes of the frames taken out of the store, decoded.
+    /// Decoded length, in bytes, of the frames taken out of the store.
     pub(super) fetched: u64,
 }
 
@@ -92,18 +93,19 @@ impl Contents {
         }
     }
 
-    /// Fetches no more frames once `cancel` was requested, however long a content takes.
+    /// Stops fetching frames when `cancel` is requested, also in the middle of a long content.
     pub fn with_cancel(self, cancel: &Cancel) -> Self {
         Contents { cancel: cancel.clone(), ..self }
     }
 
-    /// Decodes frames on `pool`, as far ahead as memory allows.
+    /// Decodes frames on `pool`, as far ahead of the reader as the memory limit allows.
     pub fn with_pool(self, pool: Arc<Pool>) -> Self {
         Contents { pool: Some(pool), ..self }
     }
 
-    /// Hands the data of a file (its extents, concatenated) to `sink`, in order. The caller checks its hash. The
-    /// outer error is the sink's, or says nothing about stored bytes; the inner one costs this content.
+    /// Passes the data of a file (its extents, concatenated) to `sink`, in order. The caller checks the hash. The
+    /// outer error ends all reading: it comes from the sink, or has nothing to do with stored bytes. The inner error
+    /// means that this content is lost.
     pub fn read(
         &mut self,
         store: &mut dyn Store,
@@ -121,14 +123,15 @@ impl Contents {
         }
     }
 
-    /// Fetches all that a content is made of, so that any thread can make it. For small ones: everything is
-    /// held until then. `None` if that is too much: many deltas, each in a frame of its own.
+    /// Fetches all frames of a content, so that any thread can make the content later. Only for small contents,
+    /// because all frames stay in memory until then. `None` if the frames take too much memory, for example many
+    /// deltas with a frame each.
     pub(crate) fn gather(&mut self, store: &mut dyn Store, entry: &Entry) -> Result<Option<FetchedContent>> {
         let mut ranges = Vec::with_capacity(entry.place.content.len());
         let mut held = 0;
         for range in &entry.place.content {
             let index = self.index(store, range.archive)?;
-            // There may be millions of frames in it.
+            // Checked before the frames are fetched, because a range may have millions of them.
             if index.frames_in(range.offset, range.len) > self.limits.fetched_max / HELD_FRAME {
                 return Ok(None);
             }
@@ -150,8 +153,8 @@ impl Contents {
         Ok(Some(FetchedContent::new(ranges)))
     }
 
-    /// Says where each byte of a content lies; `None` if that takes too many pieces. Each delta is read
-    /// once for its commands.
+    /// Finds the place of each byte of a content. `None` if the content has too many pieces. Each delta is read once,
+    /// for its commands.
     pub(super) fn compose(
         &mut self,
         store: &mut dyn Store,
@@ -177,7 +180,7 @@ impl Contents {
         Ok(Some(plan))
     }
 
-    /// Reads the commands of each delta into a temporary file: memory stays bounded however many there are.
+    /// Reads the commands of each delta into a temporary file, so that memory is bounded for any number of commands.
     pub(super) fn chain(
         &mut self,
         store: &mut dyn Store,
@@ -201,8 +204,8 @@ impl Contents {
         Ok(chain)
     }
 
-    /// Hands pieces of a content to `sink`, in order. Whatever order their frames have, few are decoded more
-    /// than once.
+    /// Passes pieces of a content to `sink`, in order. Chooses a way to read them that decodes few frames more than
+    /// once.
     pub(super) fn pieces(
         &mut self,
         store: &mut dyn Store,
@@ -217,7 +220,7 @@ impl Contents {
         joined.flush()
     }
 
-    /// The error of a content that was read whole and is not what was backed up.
+    /// The error for a content that was read completely and differs from the backed-up content.
     pub fn differs(&self, entry: &Entry, file: &File) -> Error {
         self.archives.differs(entry, file)
     }
@@ -226,7 +229,7 @@ impl Contents {
         &self.archives
     }
 
-    /// Hands ranges of archives' streams to `sink`, one after the other.
+    /// Passes ranges of archives' streams to `sink`, one after the other.
     pub(super) fn each(
         &mut self,
         store: &mut dyn Store,
@@ -257,7 +260,7 @@ impl Contents {
         sink(&frame.bytes()?[part.bytes])
     }
 
-    /// A frame, from the store if it was not used lately.
+    /// Returns a frame, from the store if it is not in the frame cache.
     pub(super) fn frame(&mut self, store: &mut dyn Store, (archive, number): FrameId) -> Result<Arc<Frame>> {
         if let Some(held) = self.frames.get(archive, number) {
             return Ok(held);
@@ -277,10 +280,10 @@ impl Contents {
         self.frames.get(archive, number).is_some()
     }
 
-    /// Lets the pool decode a frame, if there is one.
+    /// Decodes a frame on the pool, if there is a pool.
     pub(super) fn decode(&self, frame: Arc<Frame>) {
         if let Some(pool) = &self.pool {
-            // Whoever wants the bytes asks the frame for them, and for the error.
+            // The frame keeps its bytes or its error for the reader.
             drop(pool.run(move || drop(frame.bytes())));
         }
     }
@@ -304,7 +307,7 @@ impl Contents {
     }
 }
 
-/// Names the archive; one that a state names and the store has not is `Missing`.
+/// Adds the archive's name to an error. An archive that a state names and the store does not have is `Missing`.
 fn in_archive(error: Error, name: &str) -> Error {
     match error.kind {
         Kind::NotFound => {
@@ -316,16 +319,16 @@ fn in_archive(error: Error, name: &str) -> Error {
     }
 }
 
-/// A range of an archive as a reader.
+/// A reader over a range of an archive.
 struct RangeReader<'c, 's> {
     contents: &'c mut Contents,
     store: &'s mut dyn Store,
     range: Range,
     frames: Prefetch<std::iter::Once<Range>>,
-    /// Where the range starts in the frame that is read, how much of it is left, and its bytes.
+    /// The decoded frame that is being read. `left` is the part of the frame that is still to be read.
     bytes: Arc<Decoded>,
     left: std::ops::Range<usize>,
-    /// What a failed read really was.
+    /// The cause of a failed read. `io::Error` cannot carry it.
     error: Option<Error>,
 }
 
@@ -335,7 +338,7 @@ impl<'c, 's> RangeReader<'c, 's> {
         RangeReader { contents, store, range, frames, bytes: Arc::default(), left: 0..0, error: None }
     }
 
-    /// Takes in what the next frame has of the range.
+    /// Gets the next frame's part of the range.
     fn fetch(&mut self) -> Result<()> {
         let Range { archive, offset, len } = self.range;
         let next = self.contents.index(self.store, archive)?.parts(offset, len)?.next();
