@@ -1,11 +1,11 @@
-//! A new full snapshot of the newest one, made from the store alone.
+//! Makes a new full snapshot out of the newest snapshot, from the store alone.
 //!
-//! It has the same tree digest and the same time of its scan, so that it restores the same and the next
-//! increment finds the same changes; only where the bytes lie is new. What the chain before it needed can
-//! be pruned then.
+//! The new snapshot has the same tree digest and the same scan time. So it restores the same tree, and the next
+//! increment finds the same changes. Only the places of the bytes are new. The files that only the older chain needs
+//! can then be pruned.
 //!
-//! Where the newest snapshot is a full already, all of whose archives are its own and there, nothing would be
-//! gained: it stays the newest, and nothing is written.
+//! Nothing is written if the newest snapshot is a full already, and all of its archives are its own and exist in the
+//! store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,19 +27,19 @@ use crate::store::{
 
 const OP: &str = "consolidate";
 
-/// Makes a full snapshot of what the newest of `key` holds. A full is whole or is not: the first content that
-/// cannot be read exactly ends it.
+/// Makes a full snapshot with the entries of the newest snapshot of `key`. Either the full is complete or nothing is
+/// committed: the first content that cannot be read exactly ends the call.
 ///
-/// A newest state that is damaged is a problem, and the newest one that verifies takes its place, as for increments.
+/// A damaged newest state is a problem. As for an increment, the newest state that verifies takes its place.
 ///
-/// Errors: `NotFound` (the key has no snapshot, or none that is undamaged), `Corrupt` or `Missing` (a content, named
-/// with its archive), `Format` (made by a newer version), `Busy`, and the store's own.
+/// Errors: `NotFound` (the key has no snapshot, or no undamaged one), `Corrupt` or `Missing` (a content; the error
+/// names its archive), `Format` (made by a newer version), `Busy`, and the errors of the store.
 pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let key = check_key(key.as_bytes())?;
     require_existing(store, Need::Write, "consolidate")?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
-    // Before the lock, which would leave a trace in a store whose name was mistyped.
+    // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
     Catalog::read(store, &key)?.select(store, Select::Newest)?;
     let lock = lock(store, &key, LockMode::Exclusive, job)?;
     sweep_drafts(store, &key, &lock, job)?;
@@ -59,7 +59,7 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     make(store, &catalog, newest, pool, job)
 }
 
-/// Whether a snapshot is a full whose every archive is its own, and there.
+/// True if a snapshot is a full, all its archives are its own, and the store lists them with their sizes.
 fn stands_alone(state: &StateReader, catalog: &Catalog) -> bool {
     let own = |name: &str| Name::parse(name).is_some_and(|name| name.stamp == state.header().snapshot);
     let mut archives = state.trailer().archives.iter();
@@ -98,7 +98,7 @@ fn make(
     Ok(())
 }
 
-/// The header of the new snapshot: the newest's source, host and scan.
+/// The header of the new snapshot, with the source, host and scan time of the newest one.
 fn header(newest: &StateReader, store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> Result<Header> {
     let (old, now) = (newest.header(), Time::now());
     Ok(Header {
@@ -113,7 +113,7 @@ fn header(newest: &StateReader, store: &mut dyn Store, catalog: &Catalog, job: &
     })
 }
 
-/// A consolidation at work on its entries.
+/// The state of a consolidation while it copies entries.
 struct Copying<'r, 'j> {
     job: &'r mut Job<'j>,
     store: &'r mut dyn Store,
@@ -132,7 +132,7 @@ struct First {
 }
 
 impl Copying<'_, '_> {
-    /// Writes one entry as it is, but for where its content lies.
+    /// Writes an entry unchanged, except for the place of its content.
     fn entry(&mut self, mut entry: Entry) -> Result<()> {
         self.job.step(entry.path.as_bytes())?;
         if let Some(special) = Special::of(&entry.node) {
@@ -149,8 +149,8 @@ impl Copying<'_, '_> {
         Ok(())
     }
 
-    /// Adds a file to the archive, another name of a hard-link set as a link. Returns its content and
-    /// signature.
+    /// Adds a file to the archive. A further name of a hard-link set is added as a link. Returns the places of the
+    /// content and of the signature.
     fn file(&mut self, entry: &Entry, file: &File) -> Result<(Vec<Range>, Option<SigRef>)> {
         if let Some(first) = self.sets.get(&file.link).filter(|first| first.file == *file) {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
@@ -175,8 +175,8 @@ impl Copying<'_, '_> {
         Ok((place.content, place.sig))
     }
 
-    /// Copies a content into the archive and signs it, in one pass. Returns the offset of its data and its
-    /// signature.
+    /// Copies a content into the archive and computes its signature in the same pass. Returns the offset of the
+    /// data, and the signature.
     fn content(&mut self, entry: &Entry, file: &File) -> Result<(u64, Option<Spool>)> {
         let spooled = |e: std::io::Error| spool_error(&e);
         let signer = Params::for_len(file.data_len()).map(|params| Signer::new(params, Spool::new()));

@@ -1,4 +1,5 @@
-//! Which snapshots are kept, and in which files: pruning, consolidating, rebuilding the cache.
+//! Decides which snapshots are kept, and in which files: pruning, consolidating, rebuilding the
+//! cache.
 
 mod consolidate;
 mod prune;

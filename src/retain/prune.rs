@@ -1,13 +1,13 @@
-//! Removing snapshots and what only they needed.
+//! Removes snapshots, and the archives that only these snapshots needed.
 //!
 //! ```text
-//! read every state --> choose (rules, or the one selected) --> delete states, oldest first --> sync
-//!                  --> list again: is what stands what was read? --> delete archives nobody names --> sync
+//! read every state --> choose (rules, or the selected one) --> delete states, oldest first --> sync
+//!                  --> list again: same states as expected? --> delete unneeded archives --> sync
 //! ```
 //!
-//! States go first, so that whatever stops a prune, no state names what is gone: archives without a state
-//! are left over, and the next prune takes them. The oldest states go first: a prune that is cut short has
-//! then removed what is worth least, and doing it again ends where it would have ended at once
+//! States are deleted first. So if a prune is interrupted, no state names a deleted archive: at worst, archives
+//! without a state are left over, and the next prune removes them. The oldest states are deleted first, because they
+//! are worth least. Repeating an interrupted prune gives the same result as one complete prune
 //! ([`judge`](super::judge)).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -26,26 +26,26 @@ use crate::store::report::{describe, lost_state};
 
 const OP: &str = "prune";
 
-/// Removes the snapshots of `key` that the rules do not keep, or exactly the selected one, and then every
-/// archive that no remaining state names, left over by whatever run.
+/// Removes the snapshots of `key` that the rules do not keep, or exactly the selected snapshot. Then removes every
+/// archive that no remaining state names, also archives that earlier runs left over.
 ///
-/// A state that is damaged is removed only if its stamp is selected exactly. While one remains, archives
-/// stay: it might need them. That is a problem, as is the state. So it is while a symbolic link stands under a state's
-/// name. A state that cannot be read now may be whole: it is an error before anything is removed, unless its stamp is
-/// selected exactly. Where no lock keeps other writers out, archives newer than every state stay as well.
+/// A damaged state is removed only if its stamp is selected exactly. While a damaged state or a symbolic link with a
+/// state's name remains, all archives stay that no readable state names, because the damaged or linked state may need
+/// them. Each such state, link and archive is a problem. A state that cannot be read now may be undamaged: it is an
+/// error before anything is removed, unless its stamp is selected exactly. If no lock excludes other writers, archives
+/// newer than every state stay too.
 ///
-/// Errors: `InvalidArg` (neither rules nor a selector, or both; no snapshot would be left and that is not
-/// allowed), `NotFound` (a key without snapshots, a selector that selects none), `Unsupported` (the store
-/// cannot delete), `Corrupt` or `Format` (the state that a moment selects), `Io` (a state that cannot be read now),
-/// `Busy`. After an error, a cancel
-/// too, what the report lists is gone and the rest is whole.
+/// Errors: `InvalidArg` (neither rules nor a selector, or both; no snapshot would be left and that is not allowed),
+/// `NotFound` (a key without snapshots, a selector that selects none), `Unsupported` (the store cannot delete),
+/// `Corrupt` or `Format` (the state that a time selects), `Io` (a state that cannot be read now), `Busy`. After an
+/// error or a cancel, the files in the report are removed and all others are complete.
 pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let choice = Choice::of(job.options)?;
     let key = check_key(key.as_bytes())?;
     require_existing(store, Need::Delete, OP)?;
     job.report.date = Time::now();
     job.report.key = Some(key.clone());
-    // Before the lock, which would leave a trace in a store whose name was mistyped.
+    // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
     let catalog = Catalog::read(store, &key)?;
     choice.check(store, &catalog, job.options)?;
     let dry_run = job.options.dry_run;
@@ -67,11 +67,11 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     holding.carry_out(&plan, store, &key, job)
 }
 
-/// How the caller says what goes.
+/// The caller's choice of the snapshots to remove.
 enum Choice {
-    /// Whatever no rule keeps.
+    /// All snapshots that no rule keeps.
     Rules(Keep),
-    /// This one.
+    /// The selected snapshot.
     One(Select),
 }
 
@@ -88,13 +88,13 @@ impl Choice {
         }
     }
 
-    /// Whether the caller named this very snapshot as the one to be removed.
+    /// True if the caller selected the snapshot to remove by exactly this stamp.
     fn is_exactly(&self, stamp: Stamp) -> bool {
         matches!(self, Choice::One(Select::Exactly(selected)) if *selected == stamp)
     }
 
-    /// `NotFound` where there is nothing to choose from. Archives whose states are all gone may be all that
-    /// is left of somebody's data: they are swept only where keeping nothing is allowed.
+    /// `NotFound` if there is nothing to choose from. Archives of a key without any state may be all that is left of a
+    /// user's data, so they are removed only if an empty result is allowed.
     fn check(&self, store: &mut dyn Store, catalog: &Catalog, options: &Options) -> Result<()> {
         match self {
             Choice::One(select) => catalog.select(store, *select).map(|_| ()),
@@ -104,15 +104,15 @@ impl Choice {
     }
 }
 
-/// Everything that a key has in the store, oldest first.
+/// All files of a key in the store, oldest first.
 struct Holding {
     states: Vec<State>,
     archives: Vec<(Name, u64)>,
-    /// Symbolic links under names of states.
+    /// Symbolic links with names of states.
     links: Vec<Name>,
 }
 
-/// A state's file and what it says.
+/// The file of a state and its content.
 struct State {
     name: Name,
     size: u64,
@@ -120,16 +120,16 @@ struct State {
 }
 
 struct Told {
-    /// Where the report lists the snapshot.
+    /// Index of the snapshot in the report.
     listed: usize,
     series: String,
-    /// Indices of the archives it names, of those that are there.
+    /// Indices of the archives that the state names and that exist.
     needs: Vec<usize>,
 }
 
 impl Holding {
-    /// Reads and verifies every state. The readable ones are listed in the report. One that cannot be read now ends
-    /// the prune, as nobody can say what it needs, unless it is the one to be removed.
+    /// Reads and verifies every state, and lists the readable ones in the report. A state that cannot be read now ends
+    /// the prune, because the archives it needs are unknown. The exception is a state that is selected for removal.
     fn read(store: &mut dyn Store, catalog: &Catalog, choice: &Choice, job: &mut Job) -> Result<Self> {
         let (states, archives): (Vec<_>, Vec<_>) =
             catalog.files().into_iter().partition(|(name, _)| name.kind == FileKind::State);
@@ -155,7 +155,7 @@ impl Holding {
         Ok(holding)
     }
 
-    /// Which states go, by index; the report's snapshots are given their reasons.
+    /// Returns the indices of the states to remove. Gives the report's snapshots their reasons.
     fn choose(
         &self,
         choice: &Choice,
@@ -176,7 +176,7 @@ impl Holding {
         Ok(goes)
     }
 
-    /// What cannot be read is not counted and does not go.
+    /// Returns the readable states that no rule keeps. Unreadable states are not counted and stay.
     fn not_kept(&self, keep: &Keep, job: &mut Job) -> BTreeSet<usize> {
         let readable = || self.states.iter().enumerate().filter(|(_, state)| state.told.is_ok());
         let dated: Vec<Dated> = job.report.snapshots.iter().map(Dated::of).collect();
@@ -194,7 +194,7 @@ impl Holding {
         goes
     }
 
-    /// The file of the selected stamp, both where it has two. A moment may select only what can be read.
+    /// Returns the state of the selected stamp, or both states if two have it. A time may select only readable states.
     fn selected(&self, select: Select, stamp: Stamp, job: &mut Job) -> Result<BTreeSet<usize>> {
         let mut goes = BTreeSet::new();
         for (index, state) in self.states.iter().enumerate() {
@@ -214,7 +214,7 @@ impl Holding {
         Ok(goes)
     }
 
-    /// Lists the remaining states that cannot be read.
+    /// Lists the remaining states that cannot be read, and the links.
     fn tell_lost(&self, goes: &BTreeSet<usize>, job: &mut Job) -> Result<()> {
         for name in &self.links {
             let detail =
@@ -242,7 +242,7 @@ impl Holding {
                 Err(_) => all_read = false,
             }
         }
-        // A writer names its archives after every state that is there, and its state comes last.
+        // A writer gives its archives a later stamp than every existing state, and writes its own state last.
         let newest = self.states.iter().map(|state| state.name.stamp).max();
         let unfinished = |archive: &Name| !alone && newest.is_none_or(|newest| archive.stamp > newest);
         let mut plan =
@@ -259,7 +259,7 @@ impl Holding {
         plan
     }
 
-    /// Lists archives that stay although no state that can be read names them.
+    /// Lists the archives that stay although no readable state names them.
     fn tell_spared(&self, plan: &Plan, job: &mut Job) -> Result<()> {
         for (index, detail) in &plan.spared {
             let name = self.archives[*index].0.to_string();
@@ -270,7 +270,7 @@ impl Holding {
         Ok(())
     }
 
-    /// The report of [`Holding::carry_out`], and nothing else.
+    /// Makes the report of [`Holding::carry_out`] and removes nothing.
     fn pretend(&self, plan: &Plan, store: &dyn Store, job: &mut Job) {
         for index in &plan.states {
             self.state_gone(*index, store, job);
@@ -306,8 +306,8 @@ impl Holding {
         job.phase_done()
     }
 
-    /// What stands is what was read: where nobody locks, a snapshot may have been made meanwhile, and a
-    /// store may have taken a deletion for done that was not.
+    /// Checks that the store has exactly the expected states. Where there are no locks, another process may have made
+    /// a snapshot meanwhile. A store may also have reported a deletion as done that was not.
     fn check_states(&self, plan: &Plan, store: &mut dyn Store, key: &str) -> Result<()> {
         let now = Catalog::read(store, key)?.files();
         let now: BTreeSet<_> =
@@ -322,7 +322,7 @@ impl Holding {
         }
     }
 
-    /// Removes the cache's copies of what is gone: nothing will ask for them again.
+    /// Removes the cache's copies of the removed files, because no operation needs them again.
     fn clear_cache(&self, plan: &Plan, job: &Job) {
         let states = || plan.states.iter().map(|index| &self.states[*index]);
         let archives = plan.archives.iter().map(|index| &self.archives[*index].0);
@@ -337,7 +337,7 @@ impl Holding {
         }
     }
 
-    /// Tells in the report that a state is gone, and with it its snapshot.
+    /// Reports a removed state, and its snapshot.
     fn state_gone(&self, index: usize, store: &dyn Store, job: &mut Job) {
         let state = &self.states[index];
         file_gone(&state.name, state.size, store, job);
@@ -357,29 +357,29 @@ impl Told {
     }
 }
 
-/// The names of states of a key that are symbolic links.
+/// The names of states of a key that belong to symbolic links.
 fn state_links(store: &mut dyn Store, key: &str) -> Result<Vec<Name>> {
     let links = store.links(&format!("{key}."))?;
     let names = links.iter().filter_map(|link| Name::parse(link));
     Ok(names.filter(|name| name.key == key && name.kind == FileKind::State).collect())
 }
 
-/// Whether an error is one of the file that was read, whatever the store says of it, and not of the whole call.
+/// True if an error concerns only the file that was read, whichever status the store returned, and not the whole call.
 fn is_of_file(error: &Error) -> bool {
     !error.ends_reading() || matches!(error.kind, Kind::Storage | Kind::Unsupported)
 }
 
-/// The error of a state that cannot be read now.
+/// The error for a state that cannot be read now.
 fn nothing_removed(error: Error) -> Error {
     let detail = format!("{}; nothing was removed, as nobody can say what it needs", error.detail);
     Error { detail, ..error }
 }
 
-/// What is deleted, by index, in this order.
+/// The files to delete, by index, in this order.
 struct Plan {
     states: Vec<usize>,
     archives: Vec<usize>,
-    /// Archives that no readable state names and that stay all the same, and why.
+    /// Archives that stay although no readable state names them, each with the reason.
     spared: Vec<(usize, &'static str)>,
 }
 
@@ -390,7 +390,7 @@ const MAY_BE_IN_THE_MAKING: &str =
 fn delete(name: &Name, size: u64, store: &mut dyn Store, job: &mut Job) -> Result<()> {
     let name = name.to_string();
     job.step(name.as_bytes())?;
-    // Before it is done: once the last one is, there is nothing left to cancel.
+    // Counted before the deletion, because a cancel after the last deletion would come too late.
     job.advance(size)?;
     store.delete(&name)
 }

@@ -1,13 +1,13 @@
-//! Making the cache whole again: the newest state and the SigVaults it names, so that the next increment makes
-//! deltas without asking the store for signatures.
+//! Fills the cache again: the newest state and the SigVaults that it names. The next increment can then make
+//! deltas without reading signatures from the store.
 //!
 //! ```text
-//! each SigVault:  cache's copy right? --> else the store's, if it is right --> else signed again
-//! signed again:   entry --> content out of the archives --> Signer --> NAME.stream, where it was
+//! each SigVault:  right copy in the cache? --> else the store's file, if right --> else signed again
+//! signed again:   entry --> content out of the archives --> Signer --> NAME.stream, at the old offset
 //! ```
 //!
-//! Signatures are a function of the content alone, so those made again are the lost ones, byte for byte; the
-//! hashes in the state tell. The next increment stores them in a SigVault of its own.
+//! A signature depends on the content alone, so a recomputed signature equals the lost one, byte for byte. The
+//! hashes in the state prove that. The next increment stores the recomputed signatures in its own SigVault.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
@@ -29,10 +29,11 @@ use crate::store::{
 
 const OP: &str = "rebuild the cache";
 
-/// Makes the cache of the newest snapshot of `key` whole. The report's files are those made, in the cache.
+/// Fills the cache of the newest snapshot of `key`. The report lists the files that were written into the
+/// cache.
 ///
-/// A signature that cannot be made again is a problem. Errors: `NotFound` (no snapshot, or none that is
-/// undamaged), `InvalidArg` (no cache directory), `Io` (it cannot be written), `Busy`, and the store's own.
+/// A signature that cannot be recomputed is a problem. Errors: `NotFound` (no snapshot, or no undamaged one),
+/// `InvalidArg` (no cache directory), `Io` (the cache cannot be written), `Busy`, and the errors of the store.
 pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let key = check_key(key.as_bytes())?;
     require_existing(store, Need::Read, "rebuild the cache")?;
@@ -65,7 +66,7 @@ pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
     job.phase_done()
 }
 
-/// A cache being filled.
+/// A cache while it is filled.
 struct Filling<'r, 'j> {
     job: &'r mut Job<'j>,
     store: &'r mut dyn Store,
@@ -74,7 +75,7 @@ struct Filling<'r, 'j> {
 }
 
 impl Filling<'_, '_> {
-    /// The copy of the state `name`.
+    /// Copies the state `name`, unless the cache has it.
     fn state(&mut self, name: &str) -> Result<()> {
         let size = self.catalog.size_of(name).unwrap_or(0);
         let mut stored = StoredFile { store: self.store, name };
@@ -87,7 +88,7 @@ impl Filling<'_, '_> {
         self.publish(copy, FileKind::State)
     }
 
-    /// The copy of a SigVault. False if the store has none that is right.
+    /// Copies a SigVault, unless the cache has it. False if the store has no right file for it.
     fn vault(&mut self, archive: &ArchiveRef) -> Result<bool> {
         let ArchiveRef { name, size, digest, .. } = archive;
         if self.cache.open(name, *size, digest).is_some() {
@@ -114,7 +115,7 @@ impl Filling<'_, '_> {
         Ok(false)
     }
 
-    /// Signs again every content whose signature lies in a SigVault that is `lost`.
+    /// Computes every signature that lies in a `lost` SigVault again.
     fn sign_again(&mut self, state: &mut StateReader, lost: &BTreeMap<u32, &ArchiveRef>) -> Result<()> {
         let mut streams = BTreeMap::new();
         for (index, archive) in lost {
@@ -134,7 +135,7 @@ impl Filling<'_, '_> {
         Ok(())
     }
 
-    /// Puts a file of the cache in place and reports it.
+    /// Gives a file of the cache its name and reports it.
     fn publish(&mut self, copy: Copy, kind: FileKind) -> Result<()> {
         self.job.pulse()?;
         let path = copy.path().to_path_buf();
@@ -147,16 +148,16 @@ impl Filling<'_, '_> {
     }
 }
 
-/// Contents being signed again.
+/// The work of computing signatures again.
 struct Signing<'r, 'j> {
     job: &'r mut Job<'j>,
     store: &'r mut dyn Store,
     contents: Contents,
-    /// What stands in for each lost SigVault.
+    /// The stream file of each lost SigVault, by the archive's number.
     streams: BTreeMap<u32, Copy>,
-    /// Those that have a signature.
+    /// The lost SigVaults whose streams got a signature.
     filled: BTreeSet<u32>,
-    /// The signature of each hard-link set that was dealt with.
+    /// The last signature computed for each hard-link set, so that other names of the set are skipped.
     sets: HashMap<u64, SigRef>,
 }
 
@@ -181,7 +182,7 @@ impl Signing<'_, '_> {
         }
     }
 
-    /// Signs a content into the streams. Returns why its signature is lost, if it is.
+    /// Writes the signature of a content into the streams. Returns the reason if the signature stays lost.
     fn sign(&mut self, entry: &Entry, file: &File, sig: &SigRef) -> Result<Option<Error>> {
         let other = |detail: &str| Some(Error::new(Kind::Corrupt, "sign", detail));
         let params = Params::for_len(file.data_len());
@@ -219,10 +220,10 @@ fn length(sig: &SigRef) -> u64 {
     sig.ranges.iter().fold(0, |sum, range| sum.saturating_add(range.len))
 }
 
-/// Lays a signature out over its ranges; those of SigVaults that are not lost are passed over.
+/// Writes a signature to its ranges. Skips ranges in SigVaults that are not lost.
 struct Scatter<'s> {
     ranges: &'s [Range],
-    /// Bytes of the first of `ranges` that are written.
+    /// Number of bytes written to the first of `ranges`.
     at: u64,
     streams: &'s mut BTreeMap<u32, Copy>,
     hasher: blake3::Hasher,
@@ -233,7 +234,7 @@ impl<'s> Scatter<'s> {
         Scatter { ranges, at: 0, streams, hasher: blake3::Hasher::new() }
     }
 
-    /// The first 16 bytes of the BLAKE3 of what was written.
+    /// The first 16 bytes of the BLAKE3 of all written bytes.
     fn short_hash(&self) -> [u8; 16] {
         let mut short = [0; 16];
         short.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
@@ -242,7 +243,7 @@ impl<'s> Scatter<'s> {
 }
 
 impl Write for Scatter<'_> {
-    /// Errors of the cache are told when a stream is published.
+    /// Never fails: publishing a stream returns the errors of the cache.
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         self.hasher.update(data);
         let mut rest = data;

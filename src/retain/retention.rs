@@ -1,15 +1,16 @@
-//! Which snapshots the rules keep: stamps and dates in, verdicts out. Touches no disk and asks no clock.
+//! Decides which snapshots the rules keep, from their stamps and dates alone: without reading a disk or a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::job::{Keep, Snapshot};
 use crate::stamp::{civil_from_days, days_from_civil, Stamp};
 
-/// What the rules say of one snapshot.
+/// The verdict of the rules on one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub stamp: Stamp,
-    /// Every rule that keeps it, in the words of [`Verdict::reason`]; none: it goes.
+    /// Every rule that keeps the snapshot, in the form that [`Verdict::reason`] prints. Empty if the snapshot is
+    /// to be removed.
     pub rules: Vec<String>,
 }
 
@@ -18,8 +19,8 @@ impl Verdict {
         !self.rules.is_empty()
     }
 
-    /// `last 3, daily 2026-11-22, weekly 2026-W47`: one of the last three, the newest of that day and of
-    /// that ISO week.
+    /// For example `last 3, daily 2026-11-22, weekly 2026-W47`: the snapshot is one of the last three, and the
+    /// newest of that day and of that ISO week.
     pub fn reason(&self) -> String {
         match self.keeps() {
             true => self.rules.join(", "),
@@ -28,13 +29,13 @@ impl Verdict {
     }
 }
 
-/// Names the period that a day, counted from 1970-01-01, lies in.
+/// Returns the name of the period that contains a day, counted from 1970-01-01.
 type PeriodOf = fn(i64) -> String;
 
 /// A snapshot to be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dated {
-    /// When it was made.
+    /// When the snapshot was made.
     pub date: Stamp,
     pub stamp: Stamp,
 }
@@ -45,13 +46,15 @@ impl Dated {
     }
 }
 
-/// Judges snapshots, given in any order: one verdict for each stamp, oldest first.
+/// Judges snapshots, given in any order. Returns one verdict for each stamp, oldest first.
 ///
-/// `last` keeps the newest n by their stamps. A period's rule keeps the newest snapshot of each of the newest n
-/// periods that have one, so gaps in a series cost nothing; here snapshots go by their dates, because the stamps
-/// that follow one from a wrong clock all fall into one period. Periods are those of UTC, weeks begin on Monday.
-/// With any rule the snapshot with the newest stamp stays, even if the clock was behind when it was made. Only
-/// what is kept decides: judging anything between what is kept and all of them keeps the same.
+/// `last` keeps the newest n snapshots by their stamps. The rule of a period keeps the newest snapshot of each
+/// of the newest n periods that have a snapshot, so gaps in a series cost nothing. This rule uses the dates of
+/// snapshots, because after a snapshot from a wrong clock, all stamps fall into one period. Periods are in UTC,
+/// and a week begins on Monday.
+///
+/// With any rule, the snapshot with the newest stamp stays, even if the clock was behind when it was made.
+/// Repeating is safe: judging all kept snapshots and any of the others again keeps the same ones.
 pub fn judge(snapshots: &[Dated], keep: &Keep) -> Vec<Verdict> {
     let stamps: BTreeSet<Stamp> = snapshots.iter().map(|snapshot| snapshot.stamp).collect();
     let by_date: BTreeSet<Dated> = snapshots.iter().copied().collect();
@@ -86,7 +89,7 @@ pub fn judge(snapshots: &[Dated], keep: &Keep) -> Vec<Verdict> {
     stamps.into_iter().map(verdict).collect()
 }
 
-/// A day since 1970-01-01 as `2026-11-22`.
+/// A day since 1970-01-01, for example `2026-11-22`.
 fn day(day: i64) -> String {
     let (year, month, day) = civil_from_days(day);
     format!("{year:04}-{month:02}-{day:02}")
@@ -101,7 +104,7 @@ fn year(day: i64) -> String {
     format!("{:04}", civil_from_days(day).0)
 }
 
-/// The ISO 8601 week of a day as `2026-W47`: it belongs to the year that its Thursday lies in.
+/// The ISO 8601 week of a day, for example `2026-W47`. A week belongs to the year of its Thursday.
 fn iso_week(day: i64) -> String {
     // Day 0 was a Thursday.
     let thursday = day - (day + 3).rem_euclid(7) + 3;
@@ -120,12 +123,12 @@ mod tests {
         Stamp::parse(text).unwrap()
     }
 
-    /// The first moment of a day written `20261122`.
+    /// The first moment of a day, given as `20261122`.
     fn midnight(day: &str) -> Stamp {
         stamp(&format!("{day}T000000.000000Z"))
     }
 
-    /// Snapshots that were made when their stamps say.
+    /// Snapshots whose dates equal their stamps.
     fn honest(stamps: &[Stamp]) -> Vec<Dated> {
         stamps.iter().map(|stamp| Dated { date: *stamp, stamp: *stamp }).collect()
     }
@@ -224,8 +227,8 @@ mod tests {
         assert_eq!(kept(&[midnight("20260101")], &most), [midnight("20260101")]);
     }
 
-    /// The first of November, the second, then one from a clock in 2099, and five more days whose stamps had to
-    /// follow that.
+    /// Snapshots of November 1 and 2, one from a clock in 2099, and five more days whose stamps had to follow
+    /// that one.
     #[test]
     fn a_period_counts_when_a_snapshot_was_made_not_its_stamp() {
         let mut snapshots = honest(&[midnight("20261101"), midnight("20261102"), midnight("20990101")]);
@@ -252,7 +255,7 @@ mod tests {
         assert_eq!(verdicts[2].reason(), "newest");
     }
 
-    /// Days apart by hours to years, so that periods hold none, one or several.
+    /// Stamps that are hours to years apart, so that a period has none, one or several of them.
     fn stamps() -> impl Strategy<Value = Vec<Stamp>> {
         let hours = prop_oneof![4 => 0i64..30, 3 => 0i64..24 * 40, 2 => 0i64..24 * 800, 1 => Just(0i64)];
         (0i64..60 * 365, vec(hours, 0..40)).prop_map(|(first, steps)| {
@@ -266,7 +269,7 @@ mod tests {
         })
     }
 
-    /// Some of them were made before another one: their stamps are later than their dates.
+    /// Snapshots of which some have a date earlier than their stamp.
     fn snapshots() -> impl Strategy<Value = Vec<Dated>> {
         (stamps(), vec(0i64..24 * 800, 40)).prop_map(|(mut stamps, back)| {
             stamps.dedup();
@@ -289,14 +292,15 @@ mod tests {
         })
     }
 
-    /// Whether one rule keeps `stamp`, asked of the stamp: nothing newer is in its period, and fewer than n
-    /// periods after its own have any.
+    /// True if one rule keeps `stamp`: no newer stamp lies in the stamp's period, and fewer than n later periods
+    /// have stamps.
     fn model(stamp: Stamp, all: &[Stamp], n: u32, period: fn(Stamp) -> String) -> bool {
         let newer: BTreeSet<_> = all.iter().filter(|other| **other > stamp).map(|s| period(*s)).collect();
         !newer.contains(&period(stamp)) && (newer.len() as u64) < u64::from(n)
     }
 
-    /// The day of the week by Zeller's congruence, 0 for Monday, of the date that a stamp's text says.
+    /// The Monday of the stamp's week, as a day number. Finds the day of the week by Zeller's congruence from
+    /// the stamp's text.
     fn monday_of(stamp: Stamp) -> String {
         let text = stamp.to_string();
         let number = |from: usize, to: usize| text[from..to].parse::<i64>().unwrap();
@@ -356,7 +360,7 @@ mod tests {
             prop_assert!(few.iter().all(|stamp| many.contains(stamp)), "{few:?} {many:?}");
         }
 
-        /// So a prune that was cut short and done again ends where it would have ended at once.
+        /// So repeating an interrupted prune gives the same result as one complete prune.
         #[test]
         fn anything_between_what_is_kept_and_all_is_judged_the_same(
             snapshots in snapshots(), keep in rules(), left in vec(any::<bool>(), 40),
