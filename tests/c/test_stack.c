@@ -2,6 +2,8 @@
  * A thread with as small a stack as the header says that calls need makes every kind of call.
  * Another size, in KiB, may be given.
  */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+
 #include "check.h"
 
 #include <pthread.h>
