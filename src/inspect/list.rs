@@ -1,4 +1,4 @@
-//! Which snapshots a store holds.
+//! Lists the snapshots in a store.
 
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
@@ -13,11 +13,11 @@ use crate::store::{
 
 use crate::store::report::{describe, lost_state, Listed, Unread};
 
-/// Lists the snapshots of `key`, or of every key, oldest first. With a selector, only the selected snapshot,
-/// and as the report's files everything it needs.
+/// Lists the snapshots of `key`, or of every key, oldest first. With a selector, lists only the selected snapshot. The
+/// report's files are then the files that this snapshot needs.
 ///
-/// An archive that a state names and the store does not list is a problem, told for each snapshot that needs it.
-/// A state that does not verify is no snapshot: it is a problem. Errors: `NotFound` (a key without
+/// An archive that a state names and the store does not list with its size is a problem, reported for each snapshot
+/// that needs it. A state that does not verify is a problem and not a snapshot. Errors: `NotFound` (a key without
 /// snapshots, a selector that selects none), `Io` (a state that cannot be read now, after the others were listed).
 pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
     job.report.date = Time::now();
@@ -54,7 +54,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
     unread.end()
 }
 
-/// Lists the states of one key.
+/// Lists the snapshots of one key.
 fn list_key(
     store: &mut dyn Store,
     mut catalog: Catalog,
@@ -69,7 +69,7 @@ fn list_key(
         match StateSummary::read(&mut stored, &file.name, file.size, file.compressed) {
             Ok(state) => {
                 if listed == Listed::Before && archives_lost(&state, &catalog).next().is_some() {
-                    // Made while the store was listed.
+                    // The archives may have been written while the store was listed.
                     catalog = Catalog::read(store, catalog.key())?;
                 }
                 tell_archives_lost(&state, &catalog, job)?;
@@ -85,7 +85,8 @@ fn list_key(
     Ok(())
 }
 
-/// The archives of a state that the store does not list with their sizes, with the kind of the loss and its words.
+/// The archives of a state that the store does not list with their sizes, each with the kind and description of the
+/// fault.
 fn archives_lost<'a>(
     state: &'a StateSummary,
     catalog: &'a Catalog,
@@ -95,7 +96,7 @@ fn archives_lost<'a>(
     })
 }
 
-/// Lists which archives a snapshot has lost. That they are there says nothing of their bytes: only a verify reads them.
+/// Reports the archives that a snapshot has lost. Does not check the bytes of the others: only a verify reads them.
 fn tell_archives_lost(state: &StateSummary, catalog: &Catalog, job: &mut Job) -> Result<()> {
     for (archive, kind, what) in archives_lost(state, catalog) {
         let cost = match archive.kind {

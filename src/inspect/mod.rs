@@ -1,5 +1,5 @@
-//! Looking at snapshots: listing them, browsing one, comparing one with a directory, verifying stored bytes. Nothing in the
-//! store is changed.
+//! Inspects snapshots: lists them, browses one, compares one with a directory, verifies stored bytes. Changes nothing
+//! in the store.
 
 mod browse;
 mod compare;

@@ -1,4 +1,4 @@
-//! A sparse index of a state: every so many entries, where one's line lies.
+//! A sparse index of a state: the offset of every n-th entry's line.
 
 use std::cmp::Ordering;
 
@@ -7,19 +7,20 @@ use crate::error::Result;
 use crate::format::StateReader;
 use crate::job::Job;
 
-/// Entries from one point to the next, to begin with: the most lines read for nothing after a jump.
+/// Number of entries between two points at the beginning. At most as many lines are read in vain after a
+/// jump.
 const EVERY: u64 = 32;
-/// More points than this, or longer paths together, and every other point goes.
+/// If there are more points than this, or longer paths together, every other point is dropped.
 const POINTS_MAX: usize = 1 << 16;
 const PATH_BYTES_MAX: usize = 8 << 20;
 
-/// Bounded however many entries there are: at most [`POINTS_MAX`] points and [`PATH_BYTES_MAX`] bytes of
-/// paths, a longer path apart.
+/// The size does not grow with the number of entries: at most [`POINTS_MAX`] points and [`PATH_BYTES_MAX`]
+/// bytes of paths. A single longer path is kept all the same.
 #[derive(Debug)]
 pub struct Index {
-    /// Ascending; the first is the root.
+    /// In ascending order. The first point is the root.
     points: Vec<Point>,
-    /// Entries from one point to the next.
+    /// Number of entries from one point to the next.
     every: u64,
     path_bytes: usize,
 }
@@ -27,12 +28,12 @@ pub struct Index {
 #[derive(Debug)]
 struct Point {
     path: Path,
-    /// Where the entry's line lies in the document.
+    /// Offset of the entry's line in the document.
     offset: u64,
 }
 
 impl Index {
-    /// Reads all entries once, which checks every line and their order.
+    /// Reads all entries once. This checks every line and the order of the entries.
     pub fn build(state: &mut StateReader, job: &mut Job) -> Result<Self> {
         let mut index = Index { points: Vec::new(), every: EVERY, path_bytes: 0 };
         let mut entries = state.entries()?;
@@ -66,23 +67,25 @@ impl Index {
         self.path_bytes = self.points.iter().map(|point| point.path.as_bytes().len()).sum();
     }
 
-    /// Where to read on from to find `path`: at most [`Index::every`] lines before it.
+    /// The offset from which to read on to find `path`: at most [`Index::every`] lines before it.
     pub fn before(&self, path: &Path) -> u64 {
         self.last(|point| point.path.cmp(path) != Ordering::Greater)
     }
 
-    /// Where to read on from to find the first entry after all that lies in `dir`, as many lines before it.
+    /// The offset from which to read on to find the first entry after `dir` and everything in it: at most
+    /// [`Index::every`] lines before that entry.
     pub fn before_end_of(&self, dir: &Path) -> u64 {
         self.last(|point| point.path <= *dir || point.path.is_within(dir.as_bytes()))
     }
 
-    /// The offset of the last point that `is_before`, which holds for a start of the points.
+    /// The offset of the last point for which `is_before` is true. `is_before` must be true for the first
+    /// points and false for all others.
     fn last(&self, is_before: impl Fn(&Point) -> bool) -> u64 {
         let count = self.points.partition_point(is_before);
         self.points[..count.max(1).min(self.points.len())].last().map_or(0, |point| point.offset)
     }
 
-    /// Bytes of memory.
+    /// Memory of the index, in bytes.
     pub fn bytes(&self) -> usize {
         self.points.capacity() * size_of::<Point>() + self.path_bytes
     }

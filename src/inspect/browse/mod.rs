@@ -1,4 +1,4 @@
-//! Looking into one snapshot: its entries, and any part of its files.
+//! Browses one snapshot: its entries, and any part of its files.
 
 mod index;
 mod part;
@@ -16,11 +16,11 @@ use crate::store::{lock, require_existing, LockMode, Need, Store};
 use index::Index;
 use part::Held;
 
-/// A snapshot that was verified when it was opened.
+/// An open snapshot, verified when it was opened.
 ///
-/// It holds its state, on disk if that is long, a sparse index of it, and the frames of its archives that
-/// were read last: memory does not grow with the number of entries. It does not keep anyone from removing
-/// the snapshot from its store.
+/// Holds the state (on disk if the state is long), a sparse index of the state, and the last used frames of
+/// the archives. So memory does not grow with the number of entries. An open snapshot holds no lock: others
+/// may remove the snapshot from its store.
 pub struct Snapshot {
     state: StateReader,
     index: Index,
@@ -31,7 +31,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Opens the selected snapshot of `key`. Its key is locked meanwhile, not afterwards.
+    /// Opens the selected snapshot of `key`. Locks the key until this function returns.
     ///
     /// Errors: `NotFound` (no such snapshot), `Corrupt` or `Format` (its state), `Mismatch` (not the
     /// expected digest), `Busy`.
@@ -58,9 +58,10 @@ impl Snapshot {
         self.state.trailer().tree
     }
 
-    /// Calls `each` with the entry of `path` and, in order, all that lies up to `depth` levels below it.
+    /// Calls `each` with the entry of `path` and with all entries up to `depth` levels below it, in order.
     ///
-    /// What lies deeper is jumped over, not read. Errors: `NotFound`, `Cancelled` if `each` says so.
+    /// Skips deeper entries with the help of the index, mostly without reading them. Errors: `NotFound`,
+    /// `Cancelled` if `each` returns [`Flow::Cancel`].
     pub fn list(&mut self, path: &Path, depth: u32, each: &mut dyn FnMut(&Entry) -> Flow) -> Result<()> {
         let (_, start) = self.find(path)?;
         let mut entries = self.state.entries_from(start)?;
@@ -86,12 +87,13 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Hands the bytes of a file from `offset` to `sink`, `len` of them or fewer where the file ends; holes
-    /// are zeros.
+    /// Passes `len` bytes of a file from `offset` to `sink`, or fewer if the file ends before. Holes are
+    /// passed as zeros.
     ///
-    /// A whole file is compared with its hash: until that agreed, what `sink` was given is provisional.
-    /// Errors: `NotFound`; `InvalidArg` if `path` is no file; `Missing` or `Corrupt`, naming the archive;
-    /// `Cancelled` if `sink` says so.
+    /// A read of the whole file ends with a check of its hash: the bytes given to `sink` are provisional
+    /// until this function succeeds. A read of a part is not compared with the hash. Errors: `NotFound`;
+    /// `InvalidArg` if `path` is not a file; `Missing` or `Corrupt`, with the archive's name; `Cancelled`
+    /// if `sink` returns [`Flow::Cancel`].
     pub fn read(
         &mut self,
         store: &mut dyn Store,
@@ -109,7 +111,7 @@ impl Snapshot {
         result
     }
 
-    /// The entry of `path` and where its line lies.
+    /// Returns the entry of `path` and the offset of its line.
     fn find(&mut self, path: &Path) -> Result<(Entry, u64)> {
         let mut entries = self.state.entries_from(self.index.before(path))?;
         while let Some(entry) = entries.next().transpose()? {
@@ -124,23 +126,23 @@ impl Snapshot {
         Err(Error::new(Kind::NotFound, "find in the snapshot", "there is no such entry").at(path))
     }
 
-    /// Entry lines read since it was opened: what listing and finding cost.
+    /// Number of entry lines read since the snapshot was opened. Measures the cost of listing and finding.
     pub fn lines_read(&self) -> u64 {
         self.lines_read
     }
 
-    /// The most lines read for nothing to find an entry, or to jump over a directory.
+    /// Greatest number of lines that are read in vain to find an entry, or to skip a directory.
     pub fn lines_per_jump(&self) -> u64 {
         self.index.every()
     }
 
-    /// Bytes of memory that the index takes.
+    /// Memory of the index, in bytes.
     pub fn index_bytes(&self) -> usize {
         self.index.bytes()
     }
 }
 
-/// How many levels `path` lies below `dir`, in which it is; 0 for `dir` itself.
+/// Number of levels that `path` lies below `dir`, 0 for `dir` itself. `path` must be `dir` or lie in it.
 fn level_below(path: &Path, dir: &Path) -> u32 {
     let rest = &path.as_bytes()[dir.as_bytes().len()..];
     let slashes = rest.iter().filter(|&&b| b == b'/').count() as u32;

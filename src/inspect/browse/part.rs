@@ -1,4 +1,4 @@
-//! One file of a snapshot, read from any place to any other.
+//! Any part of one file of a snapshot.
 
 use crate::contents::{Contents, Layout};
 use crate::entry::{extents, Entry, File};
@@ -6,27 +6,27 @@ use crate::error::{Error, Kind, Result};
 use crate::job::Flow;
 use crate::store::Store;
 
-/// What holes are read as, in pieces.
+/// A piece of a hole.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 type Sink<'s> = dyn FnMut(&[u8]) -> Flow + 's;
 
-/// A file with the way to its bytes: several parts of it are read without working that out again.
+/// A file with the layout of its content, which is found once and used for any number of reads.
 pub struct Held {
     pub entry: Entry,
     file: File,
     layout: Layout,
-    /// Where the file has data, ascending.
+    /// The parts of the file that have data, ascending.
     extents: Vec<Extent>,
 }
 
 /// A part of a file that is not a hole.
 #[derive(Debug, PartialEq, Eq)]
 struct Extent {
-    /// Where it begins in the file.
+    /// Offset in the file.
     offset: u64,
     len: u64,
-    /// Where it begins in the content: the extents, concatenated.
+    /// Offset in the content, which is the extents, concatenated.
     data: u64,
 }
 
@@ -104,14 +104,14 @@ impl Held {
     }
 }
 
-/// A sink that remembers how it wanted to end.
+/// A sink that remembers why it ended the reading.
 struct Delivery<'a, 's> {
     sink: &'a mut Sink<'s>,
     ended: Option<Flow>,
 }
 
 impl Delivery<'_, '_> {
-    /// Fails as soon as the sink wants no more.
+    /// Fails when the sink does not answer [`Flow::Continue`].
     fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         match (self.sink)(bytes) {
             Flow::Continue => Ok(()),

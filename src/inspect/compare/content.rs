@@ -1,4 +1,4 @@
-//! Whether a file of a tree still has the bytes that were recorded.
+//! Compares the bytes of a file of the tree with the recorded ones.
 
 use std::fs;
 use std::io;
@@ -9,21 +9,21 @@ use crate::error::Result;
 use crate::job::{Counter, Job};
 use crate::platform;
 
-/// Bytes read at a time.
+/// Number of bytes read at a time.
 const CHUNK: usize = 256 << 10;
 
-/// What reading told.
+/// The result of reading a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// The hash of the data outside the recorded holes; within them all is zero.
+    /// The hash of the data outside of the recorded holes. All bytes in the holes are zero.
     Hash(Hash),
-    /// There is data where a hole was.
+    /// The content differs: there is data in a recorded hole, or the file has another size.
     Filled,
     /// The file is shorter than it was a moment ago.
     Short,
 }
 
-/// Reads files, and counts bytes as done: of each file no more than its size.
+/// Reads files and counts their bytes as done, at most as many as the file's recorded size.
 pub struct Reader<'a, 'j> {
     pub job: &'a mut Job<'j>,
     pub buf: &'a mut Vec<u8>,
@@ -32,9 +32,10 @@ pub struct Reader<'a, 'j> {
 }
 
 impl Reader<'_, '_> {
-    /// Reads `file`, which has the size of `then`, in the shape that `then` had: what was data is hashed,
-    /// what was a hole must be zero. So equal bytes are found equal wherever the holes are now, and
-    /// nothing of the backup need be read. The inner error is the file's.
+    /// Reads `file`, which has the size of `then`, with the recorded holes of `then`: hashes the bytes
+    /// outside of the holes, and checks that all bytes in the holes are zero. So equal bytes are found
+    /// equal wherever the file has holes now, and nothing is read from the backup. The inner error is the
+    /// file's.
     pub fn read(&mut self, file: &fs::File, then: &File) -> Result<io::Result<Found>> {
         match self.look_in_holes(file, then)? {
             Ok(None) => {}
@@ -56,7 +57,8 @@ impl Reader<'_, '_> {
         Ok(Ok(Found::Hash(hasher.finalize().into())))
     }
 
-    /// Looks for data where holes were: whatever that is, if the file has not the recorded bytes.
+    /// Looks for data in the recorded holes. `None` if all bytes there are zero. Reads only the parts of
+    /// the holes that now have data.
     fn look_in_holes(&mut self, file: &fs::File, then: &File) -> Result<io::Result<Option<Found>>> {
         if then.holes.is_empty() {
             return Ok(Ok(None));
@@ -81,7 +83,8 @@ impl Reader<'_, '_> {
         Ok(Ok(None))
     }
 
-    /// Hands a part of the file to `take` until that has enough. False if not all was read.
+    /// Passes a part of the file to `take` until `take` returns false. Returns false if `take` did so or
+    /// the file ended.
     fn each(
         &mut self,
         file: &fs::File,

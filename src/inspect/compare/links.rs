@@ -1,35 +1,35 @@
-//! Which names are one file: as recorded, and in a tree.
+//! Compares hard links: which names lead to the same file, in the snapshot and in the tree.
 
 use std::collections::HashMap;
 
 use crate::entry::{File, Hash};
 use crate::platform::Stat;
 
-/// Names counted in the order in which they are met.
+/// The number of a name, in the order of the comparison.
 type Ordinal = u64;
 
-/// Sets of hard links, met name by name. Memory grows with the sets only.
+/// Hard-link sets, built name by name. Memory grows with the number of sets only.
 #[derive(Default)]
 pub struct Links {
-    /// The first name met of each recorded set, by the set's number.
+    /// For each recorded set, by its number: the first compared name.
     then: HashMap<u64, Ordinal>,
-    /// By device and inode.
+    /// The sets of the tree, by device and inode.
     now: HashMap<(u64, u64), Set>,
     met: Ordinal,
 }
 
-/// A file of the tree that has several names.
+/// A file of the tree with several names.
 struct Set {
-    /// Counted from 1.
+    /// The number of the set, from 1.
     number: u64,
-    /// The first name met that the snapshot has too.
+    /// The first compared name. Names that only the tree has do not count.
     first: Option<Ordinal>,
-    /// What was read of it, and when.
+    /// The attributes and the hash of the file when it was read.
     content: Option<(Stat, Hash)>,
 }
 
 impl Links {
-    /// The number of the set that a file of the tree is in; 0 if it has one name.
+    /// The number of the hard-link set of a file of the tree, 0 if the file has one name.
     pub fn number(&mut self, stat: &Stat) -> u64 {
         self.set(stat).map_or(0, |set| set.number)
     }
@@ -42,8 +42,8 @@ impl Links {
         Some(self.now.entry(stat.id()).or_insert(Set { number, first: None, content: None }))
     }
 
-    /// Meets a name that is a file on both sides. True if it is the same file as the same one of the names
-    /// met before, or as none of them, on both sides. Names on one side only do not matter.
+    /// Compares a name that is a file on both sides. True if the snapshot and the tree link this name to
+    /// the same earlier name, or to none. Names that only one side has do not matter.
     pub fn agree(&mut self, then: &File, now: &Stat) -> bool {
         self.met += 1;
         let met = self.met;
@@ -55,7 +55,7 @@ impl Links {
         first_then == first_now
     }
 
-    /// What was read of the same file under another name, if it is still as it was then.
+    /// The hash of the file if it was read under another name, and its attributes did not change since.
     pub fn content(&mut self, stat: &Stat) -> Option<Hash> {
         let (before, hash) = self.set(stat)?.content?;
         (before == *stat).then_some(hash)

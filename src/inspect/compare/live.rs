@@ -1,4 +1,4 @@
-//! The side of the tree: what an entry is now.
+//! The side of the tree: the current entries.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use crate::walk::{Devices, Source, Walked};
 use super::content::{Found, Reader};
 use super::links::Links;
 
-/// A file that changes while it is read is read so often.
+/// A file that changes while it is read is read at most this many times.
 const TRIES: usize = 3;
 
 pub struct Live {
@@ -26,22 +26,22 @@ pub struct Live {
     buf: Vec<u8>,
 }
 
-/// A file of the tree, open.
+/// An open file of the tree.
 struct Opened {
     file: fs::File,
     stat: Stat,
-    /// Equal stamps after the read prove that the file held still.
+    /// Whether equal stamps after the read prove that the file did not change meanwhile.
     is_settled: bool,
 }
 
 /// A file that was read.
 pub struct Looked {
     pub entry: Entry,
-    /// It has the recorded bytes.
+    /// Whether the file has the recorded bytes.
     pub same: bool,
-    /// It held still meanwhile.
+    /// Whether the file did not change while it was read.
     pub still: bool,
-    /// Why its extended attributes could not be read, if they could not.
+    /// The result of reading the extended attributes.
     pub xattrs: io::Result<()>,
 }
 
@@ -51,12 +51,13 @@ impl Live {
         Ok(Live { root, source, devices, names: Names::new(), links: Links::default(), buf: Vec::new() })
     }
 
-    /// Takes note of what the walk came across: before it is looked at.
+    /// Records the device and the stamps of an entry that the walk found. To be called before the entry is
+    /// examined.
     pub fn see(&mut self, walked: &Walked) {
         self.devices.see(&self.root, &walked.path, &walked.stat);
     }
 
-    /// What the walk tells, without extended attributes. A file's hash is not known.
+    /// The entry that the walk found, without extended attributes. The hash of a file is unknown.
     pub fn entry(&mut self, walked: &Walked) -> Entry {
         let stat = &walked.stat;
         let node = match stat.kind {
@@ -79,13 +80,13 @@ impl Live {
         Entry::new(path.clone(), node, stat.metadata(&mut self.names), place)
     }
 
-    /// Adds the extended attributes of what need not, or must not, be opened.
+    /// Adds extended attributes without opening the file, because some files need not or must not be opened.
     pub fn add_xattrs(&mut self, entry: &mut Entry) -> io::Result<()> {
         entry.meta.xattrs = read_xattrs(self.source.open_path(&entry.path)?.as_fd())?;
         Ok(())
     }
 
-    /// Reads a file and compares it with `then`; one of another size is not read. The inner error is the
+    /// Reads a file and compares it with `then`. A file of another size is not read. The inner error is the
     /// file's.
     pub fn look(&mut self, path: &Path, then: &File, job: &mut Job) -> Result<io::Result<Looked>> {
         let mut left = then.size;
@@ -130,8 +131,9 @@ impl Live {
             (true, Some(hash)) if then.holes.is_empty() => Ok(Found::Hash(hash)),
             (true, _) => reader.read(file, then)?,
         };
-        // Stamps that may be those of a later write prove nothing: a second read does. The recorded content needs
-        // none: that much is one version.
+        // Unsettled stamps prove nothing, because a later write may leave the same ones. So a second read must
+        // find the same bytes. If the first read found the recorded content, no second read is needed: these
+        // bytes are one version of the file.
         let again = match &found {
             Ok(Found::Hash(hash)) if !is_settled && *hash != then.hash => reader.read(file, then)?,
             _ => found.as_ref().map_or(Ok(Found::Short), |found| Ok(*found)),

@@ -1,9 +1,9 @@
-//! Telling a snapshot from a tree.
+//! Compares a snapshot with a tree.
 //!
 //! ```text
-//! state --> entries, patterns applied --+
-//!                                       +--> merged by path --> looked at, files read --> changes told
-//! tree ---> walk, as for a backup ------+
+//! state --> entries, without excluded ones -+
+//!                                           +--> merged by path --> examined, files read --> changes
+//! tree ---> walk, as for a backup ----------+
 //! ```
 
 mod content;
@@ -31,15 +31,17 @@ use crate::walk::{Found, Walk, WalkOptions, Walked, RESTORE_TEMP};
 use live::Live;
 use recorded::Recorded;
 
-/// Tells, as changes from the one to the other, how `tree` differs from the selected snapshot of `key`.
+/// Reports the differences of `tree` from the selected snapshot of `key`, as changes from the snapshot to the
+/// tree.
 ///
-/// The tree is walked as a backup would; patterns given as options take entries out of both sides. Every
-/// file of the recorded size is read: whatever its times say, other bytes are found. Holes, ctime, inode
-/// and the names of users are not compared. What cannot be read is a problem, and so is not known. An observer
-/// that has heard enough ends it.
+/// The tree is walked as for a backup. Patterns in the options exclude entries on both sides. Every file of
+/// the recorded size is read, so a changed content is found even if the times did not change. Holes, ctime,
+/// inode and the names of users are not compared. An entry that cannot be read is a problem, and its
+/// difference stays unknown. The comparison ends early when the observer answers a change with
+/// [`Flow::Stop`](crate::job::Flow::Stop).
 ///
-/// Errors: `NotFound` (no such snapshot; a glob or path that matches on neither side, after all changes),
-/// `Io` (no such tree), `Corrupt` or `Format` (the state), `Mismatch` (not the expected digest).
+/// Errors: `NotFound` (no such snapshot; a glob or path that matches on neither side, after all changes), `Io`
+/// (no such tree), `Corrupt` or `Format` (the state), `Mismatch` (not the expected digest).
 pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &mut Job) -> Result<()> {
     require_existing(store, Need::Read, "compare")?;
     let key = check_key(key.as_bytes())?;
@@ -86,24 +88,24 @@ struct Comparison<'c, 'j> {
     job: &'c mut Job<'j>,
     filter: Filter,
     live: Live,
-    /// What the walk leaves out.
+    /// The places that the walk leaves out.
     own: OwnPlaces,
-    /// Of the directories above those that could not be seen whole.
+    /// The directories above the current entry that could not be examined completely, the innermost last.
     unseen: Vec<Unseen>,
 }
 
-/// A directory of the tree of which it is not known what it holds.
+/// A directory of the tree whose entries are not all known.
 struct Unseen {
     path: Path,
-    /// `None` once it was told.
+    /// `None` after the error was reported.
     error: Option<Error>,
 }
 
-/// What an entry is, compared.
+/// The result of comparing an entry.
 struct Verdict {
     /// Bits of [`change`].
     what: u32,
-    /// False if a part could not be read.
+    /// False if a part of the entry could not be read.
     known: bool,
 }
 
@@ -141,7 +143,7 @@ impl Comparison<'_, '_> {
         }
     }
 
-    /// What the tree has that the snapshot has not, or cannot have.
+    /// Handles an entry that only the tree has, or that cannot be in a snapshot.
     fn found(&mut self, found: Found) -> Result<()> {
         self.job.pulse()?;
         match found {
@@ -172,7 +174,8 @@ impl Comparison<'_, '_> {
         }
     }
 
-    /// What lies below `path` is not known, as far as it is not found. Told now, or when it matters.
+    /// Notes that entries below `path` may be missing from the walk. The error is reported now, or when an
+    /// entry of the snapshot below `path` is missing.
     fn broken(&mut self, path: Path, op: &str, error: &io::Error, wanted: bool) -> Result<()> {
         let error = Error::io(op, &path, error);
         self.unseen.push(Unseen { path, error: Some(error) });
@@ -190,7 +193,8 @@ impl Comparison<'_, '_> {
         }
     }
 
-    /// What the walk did not give: gone, unless it may lie where nobody can look.
+    /// Handles an entry that the walk did not find. It is deleted, unless a directory above it could not be
+    /// examined completely.
     fn absent(&mut self, old: &Entry) -> Result<()> {
         if self.unseen.is_empty() {
             return self.gone(old);
@@ -219,7 +223,7 @@ impl Comparison<'_, '_> {
         self.tell(old, &entry, &Verdict { what, known })
     }
 
-    /// The entry of the tree with its extended attributes; false if these could not be read.
+    /// The entry of the tree with its extended attributes. Returns false too if these could not be read.
     fn live_entry(&mut self, walked: &Walked) -> Result<(Entry, bool)> {
         let mut entry = self.live.entry(walked);
         let xattrs = self.live.add_xattrs(&mut entry);
@@ -253,7 +257,7 @@ impl Comparison<'_, '_> {
         self.tell(old, &looked.entry, &Verdict { what, known: known && looked.still })
     }
 
-    /// A file of which only that is known which the walk saw.
+    /// Compares a file that cannot be read, by the attributes that the walk found.
     fn unreadable(&mut self, old: &Entry, walked: &Walked, linked: u32, error: &io::Error) -> Result<()> {
         let told = Error::io("read", &old.path, error);
         self.job.trouble(ProblemKind::Unreadable, old.path.as_bytes(), told)?;
@@ -280,8 +284,8 @@ impl Comparison<'_, '_> {
     }
 }
 
-/// [`change::METADATA`] if mode, owner, mtime or, where `xattrs` are known, extended attributes differ. The
-/// mode of a symbolic link means nothing.
+/// [`change::METADATA`] if mode, owner or mtime differ, or if extended attributes differ and `xattrs` says
+/// that they are known. The mode of a symbolic link means nothing.
 fn metadata(old: &Entry, new: &Entry, xattrs: bool) -> u32 {
     let (a, b) = (&old.meta, &new.meta);
     let same_mode = a.mode == b.mode || matches!(old.node, Node::Symlink(_));

@@ -1,15 +1,15 @@
-//! The side of the snapshot.
+//! The side of the snapshot: the recorded entries.
 
 use crate::entry::{Entry, Node, Path};
 use crate::error::Result;
 use crate::exclude::Excludes;
 use crate::format::Entries;
 
-/// The entries of a state without those that patterns given as options exclude.
+/// The entries of a state, without those that the patterns in the options exclude.
 pub struct Recorded<'s> {
     entries: Entries<'s>,
     excludes: Excludes,
-    /// The entry excluded last: with it goes all that lies below.
+    /// The entry that was excluded last. All entries below it are excluded too.
     excluded: Option<Path>,
 }
 

@@ -1,5 +1,5 @@
-//! What a verify has read already: archives by name, contents by fingerprint. Nothing is read twice because
-//! several snapshots share it.
+//! The stored bytes that a verify has read: archives by name, contents by fingerprint. So bytes that
+//! several snapshots share are read once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,37 +9,38 @@ use crate::format::{ArchiveRef, FrameIndex};
 use crate::job::{Counter, Job};
 use crate::store::{archive_fault, Store, StoredFile, NEW_FULL};
 
-/// Contents remembered as right: about 40 MiB of memory. Those beyond are read again in each snapshot.
+/// Greatest number of fingerprints of right contents, about 40 MiB of memory. Further contents are read
+/// again for each snapshot.
 const RIGHT_MAX: usize = 1 << 20;
-/// Stored bytes read at a time.
+/// Number of stored bytes read at a time.
 const BLOCK: usize = 1 << 20;
 
-/// What is known of the files of one key.
+/// The results for the files of one key.
 #[derive(Default)]
 pub struct Known {
     archives: HashMap<String, Stored>,
     right: HashSet<[u8; 16]>,
 }
 
-/// A stored archive as it was found.
+/// The result of reading a stored archive.
 struct Stored {
-    /// Size and digest, read from start to end.
+    /// Size and digest of the whole file.
     whole: Result<(u64, Hash)>,
-    /// Whether ranges of it can be asked for.
+    /// Whether ranges of the archive can be read.
     opens: Result<()>,
 }
 
-/// What became of an archive that a state names.
+/// The verdict on an archive that a state names.
 pub struct Verdict {
-    /// Why it is not the file that the state names.
+    /// Why the archive is not the file that the state names. `None` if it is.
     pub fault: Option<Error>,
-    /// Ranges of it can be asked for.
+    /// Whether ranges of the archive can be read.
     pub opens: bool,
 }
 
 impl Known {
-    /// Compares an archive with what a state says of it; it is read if it was not yet. An error ends the
-    /// verify.
+    /// Compares an archive with its size and digest in a state. Reads the archive if it was not read
+    /// before. An error ends the verify.
     pub fn archive(&mut self, store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Result<Verdict> {
         if !self.archives.contains_key(&wanted.name) {
             let stored = Stored::read(store, wanted, job)?;
@@ -68,8 +69,8 @@ impl Known {
     }
 }
 
-/// What two contents that are read from the same bytes, with the same expectation, have in common; 128 bits
-/// tell all others apart.
+/// The fingerprint of a content: its expected hash and length, and the ranges that it is read from.
+/// Different contents have different fingerprints, because 128 bits make a collision very unlikely.
 pub fn fingerprint(expected: &[u8], len: u64, ranges: &[Range], archives: &[ArchiveRef]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     let mut part = |bytes: &[u8]| {
@@ -90,7 +91,7 @@ pub fn fingerprint(expected: &[u8], len: u64, ranges: &[Range], archives: &[Arch
 }
 
 impl Stored {
-    /// An error ends the verify.
+    /// Reads an archive. An error ends the verify.
     fn read(store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Result<Self> {
         let whole = read_whole(store, wanted, job)?;
         let mut file = StoredFile { store, name: &wanted.name };
@@ -105,14 +106,15 @@ impl Stored {
     }
 }
 
-/// Why a stored file of this size, or none, is not the archive that a state names.
+/// The fault of a stored file of the size `found` (`None` if the file is gone) as the archive that a state
+/// names.
 fn wanted_fault(wanted: &ArchiveRef, found: Option<u64>) -> Option<Error> {
     let (kind, what) = archive_fault(wanted, found)?;
     Some(Error::new(kind, "verify", format!("{what}; {NEW_FULL}")).at(&wanted.name))
 }
 
-/// Reads a stored file to its end. The outer error ends the verify. Progress counts the size that the state
-/// names, whatever is there.
+/// Reads a stored file to its end. The outer error ends the verify. The progress always advances by the
+/// size that the state names.
 fn read_whole(store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Result<Result<(u64, Hash)>> {
     let mut hasher = blake3::Hasher::new();
     let mut buf = vec![0; BLOCK];

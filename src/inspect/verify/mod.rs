@@ -1,11 +1,11 @@
-//! Reading everything that snapshots need and comparing it with its hashes.
+//! Reads all stored bytes that snapshots need, and compares them with their hashes.
 //!
 //! ```text
 //! states --> each verified; totals
 //! of each snapshot:  archives --> stored bytes against their digests
-//!                    entries  --> contents, composed as a restore would, against their hashes
-//!                             --> signatures against theirs
-//!                    archives that are wrong although no entry suffered
+//!                    entries  --> contents, composed as for a restore, against their hashes
+//!                             --> signatures against their hashes
+//!                    faults of archives in which no lost entry was found
 //! ```
 
 mod known;
@@ -30,16 +30,16 @@ use known::{fingerprint, Known, Verdict};
 
 const OP: &str = "verify";
 
-/// Verifies all snapshots of `key`, or of every key; with a selector or an expected digest only the one
-/// selected. Each loss is a problem and does not end it.
+/// Verifies all snapshots of `key`, or of every key. With a selector or an expected digest, verifies only the
+/// selected snapshot. Each loss is a problem, and the verify goes on.
 ///
-/// Memory: one state's trailer, a name for each archive of the key, a fingerprint for each distinct content
-/// up to a cap.
+/// Memory: the trailer of one state, a name for each archive of the key, and a fingerprint for each distinct
+/// content, up to a limit.
 ///
-/// Errors: `InvalidArg` (a selector or an expected digest without a key), `NotFound` (a key without
-/// snapshots, a selector that selects none), `Corrupt` or `Format` (the selected state), `Mismatch` (not the
-/// expected digest), `Unsupported` (a store that cannot be read), `Io` (a stored file that cannot be read now,
-/// after everything else was).
+/// Errors: `InvalidArg` (a selector or an expected digest without a key), `NotFound` (a key without snapshots,
+/// a selector that selects none), `Corrupt` or `Format` (the selected state), `Mismatch` (not the expected
+/// digest), `Unsupported` (a store that cannot be read), `Io` (a stored file that cannot be read now, after
+/// everything else was read).
 pub fn verify(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
     job.report.date = Time::now();
     let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
@@ -83,7 +83,7 @@ fn verify_key(
     job.phase_done()
 }
 
-/// Every state file, oldest first, also where a stamp has two.
+/// Every state file, oldest first. If two have the same stamp, both are listed.
 fn state_files(catalog: &Catalog) -> Vec<StateFile> {
     let states = catalog.files().into_iter().filter(|(name, _)| name.kind == FileKind::State);
     let file = |(name, size): (Name, u64)| StateFile {
@@ -95,8 +95,8 @@ fn state_files(catalog: &Catalog) -> Vec<StateFile> {
     states.map(file).collect()
 }
 
-/// Verifies the states by themselves. Returns those that are right, and how many entries and bytes there are
-/// to read: each archive once, and each file's content.
+/// Verifies the states on their own. Returns the undamaged states, and the number of entries and bytes to read
+/// for them: each archive once, and the content of each file.
 fn scan(
     store: &mut dyn Store,
     states: Vec<StateFile>,
@@ -142,15 +142,15 @@ struct Check<'a, 'j> {
     unread: &'a mut Unread,
     job: &'a mut Job<'j>,
     losses: u64,
-    /// Archives that a loss of this snapshot was found in.
+    /// Archives in which a loss of this snapshot was found.
     blamed: HashSet<String>,
 }
 
-/// What the entries of one state are read with.
+/// The sources of the entries of one state.
 struct Sources {
     trailer: Arc<Trailer>,
     contents: Contents,
-    /// Signatures are read beside the contents: neither takes the other's frames.
+    /// Reads signatures. Separate from `contents`, so that neither evicts frames of the other.
     signatures: Contents,
     archives: Vec<Verdict>,
 }
@@ -166,7 +166,7 @@ impl<'a, 'j> Check<'a, 'j> {
         Check { stamp, known, pool, unread, job, losses: 0, blamed: HashSet::new() }
     }
 
-    /// Verifies the snapshot of a state and lists it in the report.
+    /// Verifies the snapshot of a state, and lists the snapshot in the report.
     fn state(mut self, store: &mut dyn Store, file: &StateFile) -> Result<()> {
         let mut stored = StoredFile { store, name: &file.name };
         let mut state =
@@ -176,7 +176,7 @@ impl<'a, 'j> Check<'a, 'j> {
                 Err(error) => return Err(error),
             };
         let summary = state.summary().clone();
-        // Once more: this is another reading of the file.
+        // Checked again, because the state's file was read again.
         check_expected(&summary.trailer.tree, &file.name, self.job)?;
         let named = &summary.trailer.archives;
         let archives = named.iter().map(|archive| self.known.archive(store, archive, self.job));
@@ -262,7 +262,7 @@ impl<'a, 'j> Check<'a, 'j> {
         self.loss(problem, told)
     }
 
-    /// A signature that is wrong costs no content: the next change of its file is stored whole.
+    /// Checks a signature. A wrong signature costs no content: the next change of its file is stored whole.
     fn signature(
         &mut self,
         store: &mut dyn Store,
@@ -270,7 +270,7 @@ impl<'a, 'j> Check<'a, 'j> {
         entry: &Entry,
         sig: &SigRef,
     ) -> Result<()> {
-        // Told once of the archive, not of each signature in it.
+        // An archive that does not open is reported once, not for each signature in it.
         let opens = |archive: u32| sources.archives.get(archive as usize).is_some_and(|a| a.opens);
         if !sig.ranges.iter().all(|range| opens(range.archive)) {
             return Ok(());
@@ -294,7 +294,8 @@ impl<'a, 'j> Check<'a, 'j> {
         self.loss(problem, told)
     }
 
-    /// The hash of a signature, or why it cannot be read. The outer error ends the verify.
+    /// The hash of a signature, or the reason why the signature cannot be read. The outer error ends the
+    /// verify.
     fn hash_signature(
         &mut self,
         store: &mut dyn Store,
@@ -316,8 +317,8 @@ impl<'a, 'j> Check<'a, 'j> {
         Ok(Ok(hasher.finalize().into()))
     }
 
-    /// Reads a content: its length and hash, or why it cannot be read. The outer error ends the verify.
-    /// Progress counts `size`, whatever is read.
+    /// Reads a content. Returns its length and hash, or the reason why it cannot be read. The outer error ends
+    /// the verify. The progress always advances by `size`.
     fn read(
         &mut self,
         store: &mut dyn Store,
@@ -340,8 +341,8 @@ impl<'a, 'j> Check<'a, 'j> {
         Ok(read?.map(|()| (len, hasher.finalize().into())))
     }
 
-    /// Lists archives that are wrong although nothing of this snapshot in them was found lost: damage in a
-    /// header or an abandoned member, a SigVault that is gone.
+    /// Lists archives with a fault in which no loss of this snapshot was found: damage in a header or in an
+    /// abandoned member, or a lost SigVault.
     fn other_faults(&mut self, sources: &Sources) -> Result<()> {
         for (archive, verdict) in sources.trailer.archives.iter().zip(&sources.archives) {
             let Some(fault) = &verdict.fault else { continue };
@@ -366,8 +367,8 @@ impl<'a, 'j> Check<'a, 'j> {
     }
 }
 
-/// An entry whose content are these ranges: to the reader of contents one alone is a whole copy, of a
-/// signature as of a file.
+/// A copy of `entry` with the ranges `content` as its content. [`Contents`] reads a single range as a whole
+/// copy, so a range of a signature can be read in this way too.
 fn at(entry: &Entry, content: Vec<Range>) -> Entry {
     Entry { place: Place { content, ..Place::default() }, ..entry.clone() }
 }
