@@ -1,6 +1,6 @@
 //! Reads pieces in the order of the archives, so that each frame is decoded once, whatever the order of the
-//! pieces in the content. For example, a database moves its pages, and the pages' old bytes then lie
-//! anywhere in the old content.
+//! pieces in the content. For example, after a database has moved its pages, their bytes lie anywhere in
+//! the old content.
 //!
 //! ```text
 //! pieces, sorted by archive and offset --> ranges that cover them --> frames, each decoded once

@@ -34,8 +34,8 @@ impl<I: Iterator<Item = Range>> Prefetch<I> {
         Prefetch { ranges: Some(ranges), range: None, waiting: VecDeque::new(), bytes: 0, stored: 0 }
     }
 
-    /// Notes that the reader has reached the frame `now`, and fetches the next frames. Errors of stored
-    /// bytes are left to the reader. An error returned here is no such error and ends all reading.
+    /// Notes that the reader has reached the frame `now`, and fetches the next frames. Leaves errors of
+    /// stored bytes to the reader. Returns only errors that end all reading.
     pub fn follow(&mut self, now: FrameId, contents: &mut Contents, store: &mut dyn Store) -> Result<()> {
         if !contents.has_pool() {
             return Ok(());

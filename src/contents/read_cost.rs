@@ -57,8 +57,8 @@ impl ReadCost {
         Ok(cost)
     }
 
-    /// True if the bytes decoded more than once exceed `limits.repeated` and half of the distinct
-    /// bytes.
+    /// True if the bytes that are decoded again exceed both `limits.repeated` and half of the
+    /// distinct bytes.
     pub fn is_too_high(&self, limits: &ReadLimits) -> bool {
         let repeated = self.decoded - self.distinct;
         repeated > limits.repeated && repeated > self.distinct / 2

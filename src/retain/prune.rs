@@ -129,7 +129,8 @@ struct Told {
 
 impl Holding {
     /// Reads and verifies every state, and lists the readable ones in the report. A state that cannot be read now ends
-    /// the prune, because the archives it needs are unknown. The exception is a state that is selected for removal.
+    /// the prune, because the archives it needs are unknown. The exception is a state that is selected for removal by
+    /// its exact stamp.
     fn read(store: &mut dyn Store, catalog: &Catalog, choice: &Choice, job: &mut Job) -> Result<Self> {
         let (states, archives): (Vec<_>, Vec<_>) =
             catalog.files().into_iter().partition(|(name, _)| name.kind == FileKind::State);
@@ -357,7 +358,7 @@ impl Told {
     }
 }
 
-/// The names of states of a key that belong to symbolic links.
+/// The symbolic links of a key that have names of states.
 fn state_links(store: &mut dyn Store, key: &str) -> Result<Vec<Name>> {
     let links = store.links(&format!("{key}."))?;
     let names = links.iter().filter_map(|link| Name::parse(link));

@@ -115,7 +115,7 @@ impl Filling<'_, '_> {
         Ok(false)
     }
 
-    /// Computes every signature that lies in a `lost` SigVault again.
+    /// Recomputes every signature that lies in a `lost` SigVault.
     fn sign_again(&mut self, state: &mut StateReader, lost: &BTreeMap<u32, &ArchiveRef>) -> Result<()> {
         let mut streams = BTreeMap::new();
         for (index, archive) in lost {
@@ -148,7 +148,7 @@ impl Filling<'_, '_> {
     }
 }
 
-/// The work of computing signatures again.
+/// The work of recomputing signatures.
 struct Signing<'r, 'j> {
     job: &'r mut Job<'j>,
     store: &'r mut dyn Store,

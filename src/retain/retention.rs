@@ -50,11 +50,11 @@ impl Dated {
 ///
 /// `last` keeps the newest n snapshots by their stamps. The rule of a period keeps the newest snapshot of each
 /// of the newest n periods that have a snapshot, so gaps in a series cost nothing. This rule uses the dates of
-/// snapshots, because after a snapshot from a wrong clock, all stamps fall into one period. Periods are in UTC,
-/// and a week begins on Monday.
+/// snapshots and not their stamps: after a snapshot with a stamp in the future, all later stamps fall into one
+/// period. Periods are in UTC, and a week begins on Monday.
 ///
 /// With any rule, the snapshot with the newest stamp stays, even if the clock was behind when it was made.
-/// Repeating is safe: judging all kept snapshots and any of the others again keeps the same ones.
+/// Judging the kept snapshots again, with or without some of the others, keeps the same snapshots.
 pub fn judge(snapshots: &[Dated], keep: &Keep) -> Vec<Verdict> {
     let stamps: BTreeSet<Stamp> = snapshots.iter().map(|snapshot| snapshot.stamp).collect();
     let by_date: BTreeSet<Dated> = snapshots.iter().copied().collect();

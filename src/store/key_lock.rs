@@ -100,8 +100,7 @@ mod tests {
         let (out, inn) = ([true; 4], [false; 4]);
         let expected = [&out[..1], &inn[..1], &out[..2], &inn[..2], &out[..], &inn[..], &out[..1]].concat();
         assert_eq!(first, expected);
-        // However long the writer waits, no period is longer than the longest, and the periods of that length never
-        // stop.
+        // However long the writer waits, no period is longer than the longest, and periods of that length keep coming.
         let longest = LONGEST_TURN.as_secs();
         let (mut row, mut rows) = ((false, 0), Vec::new());
         for secs in 0..20 * longest {

@@ -3,7 +3,7 @@
 use crate::error::Kind;
 use crate::format::ArchiveRef;
 
-/// The advice where archives are lost.
+/// Advice for a user whose archives are lost.
 pub const NEW_FULL: &str = "a new full backup needs nothing that was stored before";
 
 /// Compares an archive that a state names with `found`, the size that the store lists for it (`None` if the store does

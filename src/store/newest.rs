@@ -78,7 +78,7 @@ pub fn newest(
     Ok(None)
 }
 
-/// Adds advice to the error, for a newest state that can never be read again.
+/// Adds advice to the error of the newest state, in case the state can never be read again.
 fn unread(error: Error, state: &StateFile) -> Error {
     if error.kind != Kind::Io || error.is_own {
         return error;

@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::format::StateReader;
 use crate::job::Job;
 
-/// Number of entries between two points at the beginning. At most as many lines are read in vain after a
-/// jump.
+/// Number of entries from one point to the next before points are dropped. At most this many lines are
+/// read in vain after a jump.
 const EVERY: u64 = 32;
 /// If there are more points than this, or longer paths together, every other point is dropped.
 const POINTS_MAX: usize = 1 << 16;

@@ -223,7 +223,7 @@ impl Comparison<'_, '_> {
         self.tell(old, &entry, &Verdict { what, known })
     }
 
-    /// The entry of the tree with its extended attributes. Returns false too if these could not be read.
+    /// The entry of the tree with its extended attributes. The flag is false if these could not be read.
     fn live_entry(&mut self, walked: &Walked) -> Result<(Entry, bool)> {
         let mut entry = self.live.entry(walked);
         let xattrs = self.live.add_xattrs(&mut entry);
