@@ -14,6 +14,9 @@ use super::stat::stat_fd;
 /// Most bytes that the names and values of one file's attributes may have together.
 pub const XATTRS_MAX: usize = 8 << 20;
 
+/// The error number of a call that names an attribute that the file does not have. Systems use different numbers.
+pub const XATTR_ABSENT: i32 = libc::ENODATA;
+
 /// Attributes in which XFS shows POSIX ACLs in its own disk format, in the initial user namespace. A backup leaves
 /// them out, because it has the ACLs in the portable form, and other file systems would store these names as
 /// ordinary attributes.
@@ -182,5 +185,5 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    is(error, Errno::NODATA)
+    error.raw_os_error() == Some(XATTR_ABSENT)
 }

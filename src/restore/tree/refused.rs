@@ -8,6 +8,7 @@
 use crate::entry::{Entry, Path};
 use crate::error::{Error, Kind, Result};
 use crate::job::ProblemKind;
+use crate::platform::XATTR_ABSENT;
 
 use super::Tree;
 
@@ -35,7 +36,7 @@ const OF_ONE_ENTRY: [i32; 21] = [
     libc::EOPNOTSUPP,
     libc::EMLINK,
     libc::EDQUOT,
-    libc::ENODATA,
+    XATTR_ABSENT,
     libc::E2BIG,
 ];
 
