@@ -367,3 +367,54 @@ fn left_overs_that_stay_are_told() {
     }
     assert!(!beside.exists() && !inside.exists());
 }
+
+/// exFAT has names of 255 UTF-16 units, which take up to 765 bytes. No snapshot has such a name.
+#[test]
+fn a_name_that_no_snapshot_can_have_stays_and_the_restore_is_finished() {
+    let series = Series::new();
+    series.write("d/f", "snapshot");
+    series.full().whole();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    let Some(_mount) = Mount::exfat(&series.beside("image"), &dest) else {
+        return skip("there is no exFAT here, or mounting is not allowed");
+    };
+    let long = "\u{6f22}".repeat(90);
+    write(&dest.join("d").join(&long), "x");
+    for includes in [vec![], vec![b"**/*".to_vec()]] {
+        let report = restore(&series, &Options { includes, ..mirror(&series) }, &dest, &mut Silent).ok();
+        let told = problem_paths(&report, ProblemKind::Obstructed);
+        assert!(told.iter().any(|path| path == "d"), "{told:?}");
+        assert!(dest.join("d").join(&long).exists());
+        assert_eq!(fs::read(dest.join("d/f")).unwrap(), b"snapshot");
+    }
+}
+
+/// With a glob, a restore enters extra directories to look for names that match. It lists those that it must not enter.
+#[test]
+fn extra_directories_that_a_glob_must_not_enter_are_listed() {
+    let series = Series::new();
+    series.write("f.tmp", "snapshot");
+    series.full().whole();
+    let dest = series.beside("dest");
+    for path in
+        ["extra/a.tmp", "extra/own/b.tmp", "store/k.state.20260101T000000.000000Z.json.zst", "store/c.tmp"]
+    {
+        write(&dest.join(path), "x");
+    }
+    let left = "ibt-partial-0123456789abcdef";
+    write(&dest.join(left).join("d.tmp"), "x");
+    let options = Options {
+        includes: vec![b"**/*.tmp".to_vec()],
+        protected: vec![dest.join("extra/own")],
+        ..mirror(&series)
+    };
+    assert_eq!(obstructed(&series, &options, &dest), ["extra/own", left, "store"]);
+    assert!(!dest.join("extra/a.tmp").exists());
+    for path in ["extra/own/b.tmp", "store/c.tmp", &format!("{left}/d.tmp")] {
+        assert!(dest.join(path).exists(), "{path}");
+    }
+    // Without a glob these directories stay as well.
+    let options = Options { includes: vec![], ..options };
+    assert_eq!(obstructed(&series, &options, &dest), ["extra/own", left, "store"]);
+}

@@ -36,7 +36,7 @@ const IN_USE: &str = "a restore may work in it: remove it if none does";
 const ELSEWHERE: &str =
     "it is on another file system than the destination, and restores of others may work in it: \
                          remove it if none does";
-const LEFT: &str = "a restore that failed was told to leave it";
+pub(super) const LEFT: &str = "a restore that failed was told to leave it";
 
 /// The tag of a destination that does not exist yet. `name` is its name in its directory.
 pub(super) fn tag_of_name(name: &[u8]) -> u64 {
@@ -63,6 +63,12 @@ pub(super) fn set_aside(holder: &Dir, temp: &[u8], root: &Dir) -> (Vec<u8>, bool
         Ok(name) => (name, true),
         Err(_) => (temp.to_vec(), platform::set_mode(root.as_fd(), LEFT_MODE).is_ok()),
     }
+}
+
+/// Whether a name is one that [`set_aside`] gives.
+pub(super) fn is_set_aside(name: &[u8]) -> bool {
+    name.strip_prefix(PARTIAL_PREFIX.as_bytes())
+        .is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Which temporary names count as left-overs of one destination.
@@ -165,7 +171,12 @@ impl Sweep {
         if platform::is_dir_held(&left) != Some(false) {
             return dir.rename_noreplace(&other, dir, name).map(|()| Some(IN_USE));
         }
-        dir.remove_tree(&other).map(|()| None)
+        let removed = dir.remove_tree(&other);
+        if removed.is_err() {
+            // The error of the removal counts; the report names what is left by the name that it had.
+            let _ = dir.rename_noreplace(&other, dir, name);
+        }
+        removed.map(|()| None)
     }
 }
 

@@ -12,6 +12,10 @@ use super::set_names::{SetNames, Survey};
 /// A selection of at most this many entries stays in memory after the planning, so that the state is read only once.
 const FEW: usize = 1000;
 
+/// Only as long as these entries take at most this many bytes of memory: one entry of a file with many holes or long
+/// attributes may take megabytes.
+const FEW_BYTES: usize = 4 << 20;
+
 pub struct Selection {
     pub filter: Filter,
     root: Path,
@@ -60,7 +64,7 @@ impl Selection {
             return Ok(Plan { entries, bytes, ..Plan::default() });
         }
         let mut plan = Plan { few: Some(Vec::new()), ..Plan::default() };
-        let mut found = false;
+        let (mut found, mut few_bytes) = (false, 0);
         let root = self.root.clone();
         self.each_recorded(state, &mut |recorded, asked_for| {
             found = true;
@@ -74,8 +78,10 @@ impl Selection {
             }
             plan.few = match plan.few.take().filter(|few| few.len() < FEW) {
                 Some(mut few) => {
-                    few.push((recorded.entry()?, asked_for));
-                    Some(few)
+                    let entry = recorded.entry()?;
+                    few_bytes += entry.heap_len();
+                    few.push((entry, asked_for));
+                    Some(few).filter(|_| few_bytes <= FEW_BYTES)
                 }
                 None => None,
             };

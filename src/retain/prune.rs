@@ -244,7 +244,8 @@ impl Holding {
             }
         }
         // A writer gives its archives a later stamp than every existing state, and writes its own state last.
-        let newest = self.states.iter().map(|state| state.name.stamp).max();
+        let snapshots = self.states.iter().filter(|state| state.told.is_ok());
+        let newest = snapshots.map(|state| state.name.stamp).max();
         let unfinished = |archive: &Name| !alone && newest.is_none_or(|newest| archive.stamp > newest);
         let mut plan =
             Plan { states: goes.iter().copied().collect(), archives: Vec::new(), spared: Vec::new() };

@@ -20,6 +20,8 @@ use super::Tree;
 /// A batch has at most this many steps, and at most `FILES_MAX` of the steps are files.
 const STEPS_MAX: usize = 4096;
 const FILES_MAX: usize = 1024;
+/// A batch ends when its entries take this many bytes of memory: holes and extended attributes can make one entry large.
+const ENTRY_BYTES_ENOUGH: usize = 4 << 20;
 /// A batch ends when its files have this many bytes. Until then, the disk holds these files and the ones that they
 /// replace.
 const DATA_ENOUGH: u64 = 64 << 20;
@@ -33,6 +35,8 @@ pub(super) struct InstallBatch {
     steps: VecDeque<InstallStep>,
     files: usize,
     data: u64,
+    /// Memory of the entries.
+    entry_bytes: usize,
     /// Number of temporary names given out so far.
     named: u64,
     /// For each device with files that are not durable, the directory that was opened first there. `install_batch`
@@ -71,7 +75,10 @@ impl InstallBatch {
     }
 
     fn is_full(&self) -> bool {
-        self.steps.len() >= STEPS_MAX || self.files >= FILES_MAX || self.data >= DATA_ENOUGH
+        self.steps.len() >= STEPS_MAX
+            || self.files >= FILES_MAX
+            || self.data >= DATA_ENOUGH
+            || self.entry_bytes >= ENTRY_BYTES_ENOUGH
     }
 
     pub fn is_empty(&self) -> bool {
@@ -81,7 +88,7 @@ impl InstallBatch {
     fn next(&mut self) -> Option<InstallStep> {
         let step = self.steps.pop_front();
         if self.steps.is_empty() {
-            (self.files, self.data) = (0, 0);
+            (self.files, self.data, self.entry_bytes) = (0, 0, 0);
         }
         step
     }
@@ -99,6 +106,7 @@ impl Tree<'_, '_> {
         }
         self.batch.files += 1;
         self.batch.data = self.batch.data.saturating_add(file.entry.size());
+        self.batch.entry_bytes += file.entry.heap_len();
         self.batch.steps.push_back(InstallStep::File(Box::new(file)));
         match waits && !self.batch.is_full() {
             true => Ok(()),
@@ -108,6 +116,7 @@ impl Tree<'_, '_> {
 
     /// Reports an entry after the files that wait before it.
     pub(super) fn tell_later(&mut self, entry: &Entry, verdict: Verdict) -> Result<()> {
+        self.batch.entry_bytes += entry.heap_len();
         self.batch.steps.push_back(InstallStep::Done(Box::new(entry.clone()), verdict));
         match self.batch.is_full() {
             true => self.install_batch(),

@@ -26,12 +26,15 @@ struct Level {
     spared: Option<&'static str>,
     /// Causes of omission that were already reported for this directory.
     told: Vec<OmissionCause>,
+    /// A name too long for a path was reported.
+    is_unfit_told: bool,
 }
 
 const UNLISTED: &str = "the backup could not read all of this directory: what else is in it stays";
 const UNREAD: &str = "the backup saw some of it and could not read it: that stays";
 const LEFT_OUT: &str = "the backup left some of it out, as it was told: that stays";
 const UNREAD_BELOW: &str = "the backup could not read all that was below it";
+const UNFIT: &str = "a name in it, or the path of one, is longer than a snapshot can have: that stays";
 const FOLDED: &str = "the file system does not tell names apart by case: what else is in it stays";
 
 impl Tree<'_, '_> {
@@ -107,7 +110,14 @@ impl Tree<'_, '_> {
             // An entry below this directory may show that this reason does not hold.
             self.why_mounted_on(entry, &now)
         };
-        Ok(Some(Level { path: entry.path.clone(), names, device: now.dev, spared, told: Vec::new() }))
+        Ok(Some(Level {
+            path: entry.path.clone(),
+            names,
+            device: now.dev,
+            spared,
+            told: Vec::new(),
+            is_unfit_told: false,
+        }))
     }
 
     /// The reason why an existing directory of the snapshot counts as a mount point, if it does.
@@ -161,8 +171,13 @@ impl Tree<'_, '_> {
             if until == Some(&*name) {
                 continue;
             }
-            let path = level.path.join(&name);
-            let path = path.map_err(|what| Error::new(Kind::Limit, "remove", what).at(&level.path))?;
+            let Ok(path) = level.path.join(&name) else {
+                // One report for the whole directory.
+                if !std::mem::replace(&mut level.is_unfit_told, true) {
+                    self.obstructed(&level.path, stays(&level.path, UNFIT))?;
+                }
+                continue;
+            };
             match (level.spared, self.omissions.cause(&level.path, &name)) {
                 (None, None) => self.remove_matching(path, level.device, filter)?,
                 (None, Some(cause)) if !level.told.contains(&cause) && filter.matches(&path) => {
@@ -208,7 +223,11 @@ impl Tree<'_, '_> {
                 self.obstructed(&path, Error::new(Kind::Unsupported, "remove", UNREAD_BELOW).at(&path))?;
             } else if filter.matches(&path) {
                 self.remove(&path, &now, device)?;
-            } else if now.kind == FileKind::Dir && self.why_stays(&path, &now, device).is_none() {
+            } else if now.kind == FileKind::Dir {
+                if let Some(why) = self.why_stays(&path, &now, device) {
+                    self.obstructed(&path, stays(&path, why))?;
+                    continue;
+                }
                 let names = match self.list(&path) {
                     Ok(names) => names,
                     Err(error) => {
@@ -216,9 +235,16 @@ impl Tree<'_, '_> {
                         continue;
                     }
                 };
-                if !self.holds_states(&path, &names) {
-                    waiting.extend(names.iter().rev().filter_map(|name| path.join(name).ok()));
+                if self.holds_states(&path, &names) {
+                    self.obstructed(&path, stays(&path, STORE))?;
+                    continue;
                 }
+                let (below, unfit): (Vec<_>, Vec<_>) =
+                    names.iter().rev().map(|name| path.join(name)).partition(|path| path.is_ok());
+                if !unfit.is_empty() {
+                    self.obstructed(&path, stays(&path, UNFIT))?;
+                }
+                waiting.extend(below.into_iter().flatten());
             }
         }
         Ok(())

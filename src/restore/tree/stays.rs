@@ -16,6 +16,7 @@ use crate::text::encode_name;
 
 use super::known::set_mode_if;
 use super::Tree;
+use crate::restore::leftover::{is_set_aside, LEFT};
 
 pub(super) const MOUNTED: &str =
     "something is mounted here, of which the snapshot has nothing: it is left alone";
@@ -206,6 +207,9 @@ impl Tree<'_, '_> {
         }
         if now.kind != FileKind::Dir && self.own.is_way(now.id()) {
             return Some(LEADS);
+        }
+        if now.kind == FileKind::Dir && is_set_aside(path.name()) {
+            return Some(LEFT);
         }
         self.why_mounted(path, now, device)
     }
