@@ -294,10 +294,15 @@ fn a_half_written_state_is_never_a_snapshot() {
 #[test]
 fn left_over_temporary_files_are_cleaned_up() {
     let mut series = three_snapshots();
-    let left_over = series.store.join(".ibt-tmp-left-over");
-    fs::write(&left_over, noise(1, 1000)).unwrap();
+    // A young file that has no backup file's name may be another program's: it stays for a day.
+    let foreign = series.store.join(".ibt-tmp-left-over");
+    let left_over = series.store.join(".ibt-tmp-tree.full.20260101T000000.000000Z.tar.zst");
+    for file in [&foreign, &left_over] {
+        fs::write(file, noise(1, 1000)).unwrap();
+    }
     series.keep_going();
     assert!(!left_over.exists(), "the next backup should have removed it");
+    assert!(foreign.exists());
 }
 
 /// The loss of one archive costs only the entries whose content it held.
