@@ -355,7 +355,9 @@ impl Entry {
         };
         let names = [&self.meta.user, &self.meta.group].map(|name| name.as_ref().map_or(0, String::len));
         let fields: usize = [&self.unknown, &self.unknown_place].map(unknown).iter().sum();
-        self.path.as_bytes().len() + node + names[0] + names[1] + fields + xattrs.sum::<usize>()
+        let ranges = self.place.content.len() + self.place.sig.as_ref().map_or(0, |sig| sig.ranges.len());
+        let ranges = ranges * size_of::<Range>();
+        self.path.as_bytes().len() + node + names[0] + names[1] + fields + ranges + xattrs.sum::<usize>()
     }
 
     /// Logical size of a file, 0 for everything else.

@@ -5,7 +5,7 @@
 use std::collections::hash_map::{Entry as Slot, HashMap};
 use std::sync::Arc;
 
-use crate::entry::{Entry, Range};
+use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
 use crate::job::{Job, Level, Phase, ProblemKind};
@@ -50,25 +50,11 @@ struct Deleted {
 
 impl Origins {
     fn remember_deleted(&mut self, entry: &Entry) {
-        let size = footprint(entry);
-        if self.deleted.len() >= ORIGINS_MAX || self.bytes + size > ORIGINS_BYTES_MAX {
-            return;
-        }
-        if let Some(Slot::Vacant(free)) = identity(entry).map(|identity| self.deleted.entry(identity)) {
-            free.insert(Deleted { entry: entry.clone(), found: false });
-            self.bytes += size;
-        }
+        remember(&mut self.deleted, &mut self.bytes, entry, |entry| Deleted { entry, found: false });
     }
 
     fn remember_standing(&mut self, entry: &Entry) {
-        let size = footprint(entry);
-        if self.standing.len() >= ORIGINS_MAX || self.bytes + size > ORIGINS_BYTES_MAX {
-            return;
-        }
-        if let Some(Slot::Vacant(free)) = identity(entry).map(|identity| self.standing.entry(identity)) {
-            free.insert(entry.clone());
-            self.bytes += size;
-        }
+        remember(&mut self.standing, &mut self.bytes, entry, |entry| entry);
     }
 
     /// The entry whose content a new file may have, and whether the entry's path is gone.
@@ -112,21 +98,26 @@ impl Origins {
     }
 }
 
+/// Adds `entry` to one of the maps of origins, if there is room and no other entry has its identity.
+fn remember<T>(
+    origins: &mut HashMap<Identity, T>,
+    bytes: &mut usize,
+    entry: &Entry,
+    origin: impl FnOnce(Entry) -> T,
+) {
+    let size = footprint(entry);
+    if origins.len() >= ORIGINS_MAX || *bytes + size > ORIGINS_BYTES_MAX {
+        return;
+    }
+    if let Some(Slot::Vacant(free)) = identity(entry).map(|identity| origins.entry(identity)) {
+        free.insert(origin(entry.clone()));
+        *bytes += size;
+    }
+}
+
 /// About how much memory an entry takes, in bytes.
 fn footprint(entry: &Entry) -> usize {
-    let pairs = |pairs: usize, bytes: usize| pairs * size_of::<(String, String)>() + bytes;
-    let xattrs = &entry.meta.xattrs;
-    let xattrs = pairs(xattrs.len(), xattrs.iter().map(|(name, value)| name.len() + value.len()).sum());
-    let unknown = || entry.unknown.iter().chain(&entry.unknown_place);
-    let unknown = pairs(unknown().count(), unknown().map(|(name, json)| name.len() + json.len()).sum());
-    let ranges = entry.place.content.len() + entry.place.sig.as_ref().map_or(0, |sig| sig.ranges.len());
-    let holes = entry.file().map_or(0, |file| file.holes.len());
-    size_of::<Entry>()
-        + entry.path.as_bytes().len()
-        + xattrs
-        + unknown
-        + ranges * size_of::<Range>()
-        + holes * size_of::<(u64, u64)>()
+    size_of::<Entry>() + entry.heap_len()
 }
 
 /// The identity of a file; `None` for empty and dirty files and for entries that are not files.
