@@ -16,14 +16,12 @@ use std::sync::Arc;
 
 use crate::contents::Contents;
 use crate::error::{Error, Kind, Result};
-use crate::format::names::check_key;
 use crate::format::StateReader;
 use crate::job::{Counter, Job, Options, Overwrite, Phase};
 use crate::platform::Dir;
 use crate::pool::Pool;
-use crate::stamp::Time;
 use crate::store::{
-    lock, open_selected, open_selected_part, path_bytes, require_existing, LockMode, Need, OwnPlaces, Store,
+    begin, lock, open_selected, open_selected_part, path_bytes, LockMode, Need, OwnPlaces, Store,
 };
 
 use selection::{Plan, Selection};
@@ -38,10 +36,7 @@ use tree::Tree;
 /// `NotFound` (no such snapshot, or the snapshot has no selected entry), `Exists` (the destination is not empty),
 /// `Corrupt` or `Format` (the state), `Mismatch` (the digest is not the expected one), `Io` (the destination).
 pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &mut Job) -> Result<()> {
-    let key = check_key(key.as_bytes())?;
-    require_existing(store, Need::Read, "restore")?;
-    job.report.date = Time::now();
-    job.report.key = Some(key.clone());
+    let key = begin(store, key, Need::Read, "restore", job)?;
     let _lock = lock(store, &key, LockMode::Shared, job)?;
     let pool = Pool::start(job.options.threads)?;
     let mut selection = Selection::new(job.options)?;

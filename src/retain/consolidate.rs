@@ -16,14 +16,12 @@ use crate::contents::Contents;
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{check_key, Kind as FileKind, Name};
+use crate::format::names::{Kind as FileKind, Name};
 use crate::format::{Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
 use crate::stamp::Time;
-use crate::store::{
-    lock, newest, require_existing, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Need, Store,
-};
+use crate::store::{begin, lock, newest, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Need, Store};
 
 const OP: &str = "consolidate";
 
@@ -35,10 +33,7 @@ const OP: &str = "consolidate";
 /// Errors: `NotFound` (the key has no snapshot, or no undamaged one), `Corrupt` or `Missing` (a content; the error
 /// names its archive), `Format` (made by a newer version), `Busy`, and the errors of the store.
 pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    let key = check_key(key.as_bytes())?;
-    require_existing(store, Need::Write, "consolidate")?;
-    job.report.date = Time::now();
-    job.report.key = Some(key.clone());
+    let key = begin(store, key, Need::Write, OP, job)?;
     // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
     Catalog::read(store, &key)?.select(store, Select::Newest)?;
     let lock = lock(store, &key, LockMode::Exclusive, job)?;

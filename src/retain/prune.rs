@@ -13,12 +13,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{check_key, Kind as FileKind, Name};
+use crate::format::names::{Kind as FileKind, Name};
 use crate::format::StateSummary;
 use crate::job::{sum, Action, Counter, Job, Keep, Level, Options, Phase, Problem, ProblemKind, Select};
-use crate::stamp::{Stamp, Time};
+use crate::stamp::Stamp;
 use crate::store::{
-    backup_file, lock, require_existing, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile,
+    backup_file, begin, lock, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile,
 };
 
 use super::retention::{judge, Dated};
@@ -41,10 +41,7 @@ const OP: &str = "prune";
 /// error or a cancel, the files in the report are removed and all others are complete.
 pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let choice = Choice::of(job.options)?;
-    let key = check_key(key.as_bytes())?;
-    require_existing(store, Need::Delete, OP)?;
-    job.report.date = Time::now();
-    job.report.key = Some(key.clone());
+    let key = begin(store, key, Need::Delete, OP, job)?;
     // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
     let catalog = Catalog::read(store, &key)?;
     choice.check(store, &catalog, job.options)?;

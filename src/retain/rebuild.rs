@@ -17,14 +17,13 @@ use crate::contents::Contents;
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{check_key, Kind as FileKind};
+use crate::format::names::Kind as FileKind;
 use crate::format::{ArchiveRef, StateReader};
 use crate::job::{BackupFile, Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
-use crate::stamp::Time;
 use crate::store::cache::Copy;
 use crate::store::{
-    fetch, lock, newest, path_bytes, require_existing, Cache, Catalog, LockMode, Need, Store, StoredFile,
+    begin, fetch, lock, newest, path_bytes, Cache, Catalog, LockMode, Need, Store, StoredFile,
 };
 
 const OP: &str = "rebuild the cache";
@@ -35,10 +34,7 @@ const OP: &str = "rebuild the cache";
 /// A signature that cannot be recomputed is a problem. Errors: `NotFound` (no snapshot, or no undamaged one),
 /// `InvalidArg` (no cache directory), `Io` (the cache cannot be written), `Busy`, and the errors of the store.
 pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    let key = check_key(key.as_bytes())?;
-    require_existing(store, Need::Read, "rebuild the cache")?;
-    job.report.date = Time::now();
-    job.report.key = Some(key.clone());
+    let key = begin(store, key, Need::Read, OP, job)?;
     let _lock = lock(store, &key, LockMode::Shared, job)?;
     let catalog = Catalog::read(store, &key)?;
     catalog.select(store, Select::Newest)?;

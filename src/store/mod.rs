@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 
 use crate::entry::Hash;
 use crate::error::{describe, Error, Kind, Result};
-use crate::format::names::Kind as FileKind;
+use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{ReadAt, Sink};
 use crate::job::{BackupFile, Job, Problem, ProblemKind};
 use crate::platform::{self, Dir, LockPart};
+use crate::stamp::Time;
 
 pub use cache::Cache;
 pub use callbacks::CallbackStore;
@@ -156,6 +157,16 @@ pub fn backup_file(store: &dyn Store, name: String, kind: FileKind, size: u64) -
 pub fn require_existing(store: &mut dyn Store, need: Need, doing: &str) -> Result<()> {
     store.require(need, doing)?;
     store.check_exists()
+}
+
+/// Begins an operation on an existing store and one key: checks the key and the store, and notes the start and the key
+/// in the report. Returns the key.
+pub fn begin(store: &mut dyn Store, key: &str, need: Need, doing: &str, job: &mut Job) -> Result<String> {
+    let key = check_key(key.as_bytes())?;
+    require_existing(store, need, doing)?;
+    job.report.date = Time::now();
+    job.report.key = Some(key.clone());
+    Ok(key)
 }
 
 /// Removes temporary files that killed runs of `key` left, and lists each as a problem. `lock` is the exclusive lock

@@ -6,12 +6,12 @@ mod part;
 use crate::contents::Contents;
 use crate::entry::{Entry, Hash, Path};
 use crate::error::{Error, Kind, Result};
-use crate::format::{check_key, StateReader};
+use crate::format::StateReader;
 use crate::job::{Flow, Job, Phase};
 use crate::pool::Pool;
-use crate::stamp::{Stamp, Time};
+use crate::stamp::Stamp;
 use crate::store::open_selected;
-use crate::store::{lock, require_existing, LockMode, Need, Store};
+use crate::store::{begin, lock, LockMode, Need, Store};
 
 use index::Index;
 use part::Held;
@@ -36,10 +36,7 @@ impl Snapshot {
     /// Errors: `NotFound` (no such snapshot), `Corrupt` or `Format` (its state), `Mismatch` (not the
     /// expected digest), `Busy`.
     pub fn open(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<Self> {
-        let key = check_key(key.as_bytes())?;
-        require_existing(store, Need::Read, "open the snapshot")?;
-        job.report.date = Time::now();
-        job.report.key = Some(key.clone());
+        let key = begin(store, key, Need::Read, "open the snapshot", job)?;
         let _lock = lock(store, &key, LockMode::Shared, job)?;
         let pool = Pool::start(job.options.threads)?;
         let mut state = open_selected(store, &key, &pool, job)?;
