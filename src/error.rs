@@ -82,6 +82,11 @@ impl Error {
         !self.is_own && matches!(self.kind, Kind::Corrupt | Kind::Format | Kind::Limit)
     }
 
+    /// True if [`Error::is_damage`] and no newer version of libibt can have written the bytes.
+    pub fn proves_damage(&self) -> bool {
+        self.is_damage() && self.kind != Kind::Format
+    }
+
     pub fn corrupt(op: impl Into<String>, path: impl AsRef<[u8]>, detail: impl Into<String>) -> Self {
         Error::new(Kind::Corrupt, op, detail).at(path)
     }

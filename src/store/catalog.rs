@@ -37,9 +37,9 @@ impl StateFile {
         let mut stored = StoredFile { store, name: &self.name };
         match StateSummary::read(&mut stored, &self.name, self.size, self.compressed) {
             Ok(_) => Trust::Verified,
-            Err(error) if !error.is_damage() => Trust::Unread,
-            Err(error) if error.kind == Kind::Format => Trust::Unknown,
-            Err(_) => Trust::Damaged,
+            Err(error) if error.proves_damage() => Trust::Damaged,
+            Err(error) if error.is_damage() => Trust::Unknown,
+            Err(_) => Trust::Unread,
         }
     }
 }

@@ -46,9 +46,7 @@ pub fn newest_file(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> R
                 }
                 return Ok(state.clone());
             }
-            Err(error) if error.is_damage() && error.kind != Kind::Format => {
-                passed.push((state.stamp, error))
-            }
+            Err(error) if error.proves_damage() => passed.push((state.stamp, error)),
             _ => break,
         }
     }
@@ -68,7 +66,7 @@ pub fn newest(
         match open(store, state, cache_root.as_deref(), pool) {
             Ok(reader) => return Ok(Some(reader)),
             // A state of a newer version is not damaged, and no increment may be based on an older state.
-            Err(error) if error.is_damage() && error.kind != Kind::Format => {
+            Err(error) if error.proves_damage() => {
                 let problem = Problem::of_whole(ProblemKind::Damaged, &error).in_file(&state.name);
                 job.problem(Problem { snapshot: Some(state.stamp), ..problem }, error)?;
             }
