@@ -211,14 +211,7 @@ impl Tree<'_, '_> {
         let mut waiting = vec![path];
         while let Some(path) = waiting.pop() {
             self.job.pulse()?;
-            let now = match self.dir_of(&path).and_then(|dir| dir.stat(path.name())) {
-                Ok(now) => now,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    self.obstructed(&path, Error::io("look at", &path, &error))?;
-                    continue;
-                }
-            };
+            let Some(now) = self.stat_extra(&path)? else { continue };
             if self.omissions.are_within(&path) {
                 self.obstructed(&path, Error::new(Kind::Unsupported, "remove", UNREAD_BELOW).at(&path))?;
             } else if filter.matches(&path) {
@@ -248,6 +241,15 @@ impl Tree<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// The stat of an extra path. `None` if the path is gone, or if it cannot be looked at, which is reported.
+    fn stat_extra(&mut self, path: &Path) -> Result<Option<Stat>> {
+        match self.dir_of(path).and_then(|dir| dir.stat(path.name())) {
+            Ok(now) => Ok(Some(now)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => self.obstructed(path, Error::io("look at", path, &error)).map(|()| None),
+        }
     }
 
     /// Removes an extra file or directory. Paths that must stay remain, together with the directories that lead to
@@ -282,14 +284,7 @@ impl Tree<'_, '_> {
             if next == Some((&path, &false)) {
                 continue;
             }
-            let now = match self.dir_of(&path).and_then(|dir| dir.stat(path.name())) {
-                Ok(now) => now,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    self.obstructed(&path, Error::io("look at", &path, &error))?;
-                    continue;
-                }
-            };
+            let Some(now) = self.stat_extra(&path)? else { continue };
             if next.is_none() {
                 self.remove_whole(&path, &now)?;
                 continue;

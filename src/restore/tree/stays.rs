@@ -129,12 +129,12 @@ impl Tree<'_, '_> {
                 search.stays(path, STORE);
                 continue;
             }
-            for name in names {
-                let Ok(below) = path.join(&name) else {
-                    search.stays(path.clone(), "the path of something in it is too long");
-                    continue;
-                };
-                match self.dir_of(&below).and_then(|dir| dir.stat(&name)) {
+            let Ok(paths) = names.iter().map(|name| path.join(name)).collect::<Result<Vec<_>, _>>() else {
+                search.stays(path, "the path of something in it is too long");
+                continue;
+            };
+            for below in paths {
+                match self.dir_of(&below).and_then(|dir| dir.stat(below.name())) {
                     Ok(now) => self.look_at(below, now, device, search),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) if is_shortage(&error) => return Err(Error::io("look at", &below, &error)),
