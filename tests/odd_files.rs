@@ -15,7 +15,7 @@ use ibt::retain;
 use ibt::store::{lock, DirStore, LockMode, Store};
 use support::series::{refused, remove, KEY};
 use support::tools::{child_role, command, run, this_test_again};
-use support::{is_root, noise, skip, Outcome, Series};
+use support::{is_root, skip, Outcome, Series};
 
 type Operation<'a> = &'a dyn Fn(&mut dyn Store, &mut Job) -> Result<(), Error>;
 type Writer = (&'static str, fn(&Series) -> Outcome);
@@ -45,19 +45,9 @@ fn oddities() -> Vec<Oddity> {
     oddities
 }
 
-fn two_snapshots() -> Series {
-    let mut series = Series::new();
-    series.write("a", noise(1, 60_000));
-    series.snapshot();
-    series.write("a", [noise(1, 60_000), noise(2, 500)].concat());
-    series.write("b", noise(3, 500));
-    series.snapshot();
-    series
-}
-
 #[test]
 fn what_stands_under_an_archive_s_name_is_told_and_never_opened() {
-    let series = two_snapshots();
+    let series = Series::with_two_snapshots();
     for (word, plant) in oddities() {
         for kind in ["full", "updated", "sigvault"] {
             let fork = series.fork();
@@ -79,7 +69,7 @@ fn what_stands_under_an_archive_s_name_is_told_and_never_opened() {
 
 #[test]
 fn what_stands_under_a_state_s_name_is_no_snapshot() {
-    let series = two_snapshots();
+    let series = Series::with_two_snapshots();
     for (_, plant) in oddities() {
         let fork = series.fork();
         let path = fork.twin.newest("state");
@@ -142,7 +132,7 @@ fn writers() -> [Writer; 4] {
 
 #[test]
 fn what_stands_under_a_lock_s_name_holds_up_no_reader_and_is_told_to_writers() {
-    let series = two_snapshots();
+    let series = Series::with_two_snapshots();
     for (word, plant) in oddities() {
         let path = series.store.join(format!("{KEY}.lock"));
         fs::remove_file(&path).unwrap();
@@ -172,7 +162,7 @@ fn what_stands_under_a_lock_s_name_holds_up_no_reader_and_is_told_to_writers() {
 
 #[test]
 fn waiting_writers_go_before_readers_that_come_later() {
-    let series = two_snapshots();
+    let series = Series::with_two_snapshots();
     let open = || DirStore::open(&series.store);
     let first = open().lock(KEY, LockMode::Shared).unwrap();
     // A writer that does not wait leaves no trace.
@@ -193,7 +183,7 @@ fn waiting_writers_go_before_readers_that_come_later() {
 
 #[test]
 fn a_writer_that_waits_gets_the_key_however_many_read() {
-    let series = two_snapshots();
+    let series = Series::with_two_snapshots();
     let options = Options { lock_wait_ms: 20_000, ..series.options.clone() };
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -221,7 +211,7 @@ fn a_writer_that_waits_gets_the_key_however_many_read() {
 /// Two writers wait, so that one writer could keep readers out while the other lets them in.
 #[test]
 fn readers_get_in_while_writers_wait_for_one_that_takes_long() {
-    let series = two_snapshots();
+    let series = Series::with_two_snapshots();
     let options = |lock_wait_ms| Options { lock_wait_ms, ..series.options.clone() };
     let long = DirStore::open(&series.store).lock(KEY, LockMode::Shared).unwrap();
     let take = |mode, wait, cancel: &Cancel| {
@@ -280,7 +270,7 @@ fn a_store_that_is_not_there_is_not_found() {
 /// Temporary files that killed runs leave in a store and in a cache.
 #[test]
 fn drafts_that_nobody_writes_are_swept_and_others_stay() {
-    let mut series = two_snapshots();
+    let mut series = Series::with_two_snapshots();
     let root = series.cache();
     let hex = |digit: &str| digit.repeat(32);
     let abandoned_series = root.join(hex("a"));
@@ -317,7 +307,7 @@ fn drafts_that_nobody_writes_are_swept_and_others_stay() {
 /// file is still held.
 #[test]
 fn young_drafts_are_swept_where_their_key_is_locked_alone() {
-    let series = two_snapshots();
+    let series = Series::with_two_snapshots();
     let name = |key: &str, micros: u32| format!("{key}.full.20200101T000000.00000{micros}Z.tar.zst");
     let young = series.store.join(format!(".ibt-tmp-{}", name(KEY, 0)));
     let other = series.store.join(format!(".ibt-tmp-{}", name("other", 0)));
@@ -391,7 +381,7 @@ fn a_relative_store_stays_where_it_was_opened() {
 
 #[test]
 fn a_listing_of_all_keys_lists_the_store_once() {
-    let series = two_snapshots();
+    let series = Series::with_two_snapshots();
     for index in 0..40 {
         let options = Options { key: Some(format!("key{index}")), ..series.options.clone() };
         series.silently(&options, |store, job| ibt::backup::full(store, &series.source, job)).whole();
@@ -415,7 +405,7 @@ fn a_listing_of_all_keys_lists_the_store_once() {
 
 #[test]
 fn a_lost_archive_is_told_by_a_list_and_by_every_increment_that_needs_it() {
-    let mut series = two_snapshots();
+    let mut series = Series::with_two_snapshots();
     series.lose("full");
     let lost = |outcome: Outcome| {
         let report = outcome.partial();
@@ -486,7 +476,7 @@ fn where_nothing_can_be_locked_readers_go_on_and_writers_ask() {
         series.assert_newest_is_the_source();
         return;
     }
-    let series = two_snapshots();
+    let series = Series::with_two_snapshots();
     let (source, shim) = (series.beside("shim.c"), series.beside("shim.so"));
     fs::write(&source, NO_LOCKS).unwrap();
     let mut compiler = command("cc", ["-shared", "-fPIC", "-o"]);

@@ -126,16 +126,6 @@ fn is_left_over(path: &Path, in_cache: bool) -> bool {
     name.starts_with(TEMP_PREFIX) || Name::parse(name).is_some_and(|name| in_cache || name.key == KEY)
 }
 
-fn two_snapshots() -> Series {
-    let mut series = Series::new();
-    series.write("a", noise(1, 60_000));
-    series.snapshot();
-    series.write("a", [noise(1, 60_000), noise(2, 500)].concat());
-    series.write("b", noise(3, 500));
-    series.snapshot();
-    series
-}
-
 /// The cache directory of the only series.
 fn cache_of(series: &Series) -> PathBuf {
     fs::read_dir(series.cache()).unwrap().next().unwrap().unwrap().path()
@@ -143,7 +133,7 @@ fn cache_of(series: &Series) -> PathBuf {
 
 #[test]
 fn what_others_put_beside_backup_files_costs_nothing_and_stays() {
-    let series = two_snapshots();
+    let series = Series::with_two_snapshots();
     proptest!(cases(24), |(planted in vec(planted(), 1..6))| {
         let fork = series.fork();
         let (twin, cache) = (&fork.twin, cache_of(&fork.twin));

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::kept::Kept;
 use super::memory::Memory;
-use super::tools::{command, run};
+use super::tools::{command, noise, run};
 
 /// The key of each [`Series`]: the last component of the source's path.
 pub const KEY: &str = "tree";
@@ -213,6 +213,17 @@ impl Series {
     pub fn share_store_of(&mut self, other: &Series) {
         self.store = other.store.clone();
         self.memory = other.memory.clone();
+    }
+
+    /// A full and an increment with an archive of each kind: `a` grows, `b` is new.
+    pub fn with_two_snapshots() -> Series {
+        let mut series = Series::new();
+        series.write("a", noise(1, 60_000));
+        series.snapshot();
+        series.write("a", [noise(1, 60_000), noise(2, 500)].concat());
+        series.write("b", noise(3, 500));
+        series.snapshot();
+        series
     }
 
     /// Makes the first snapshot as a full and later snapshots as increments, and keeps a copy of the source.
