@@ -1203,8 +1203,8 @@ ibt_status ibt_options_set_keep_yearly(ibt_options *options,
                                        uint32_t n);
 
 /**
- * With 1 a restore or a prune changes nothing. It only reports what it would
- * do, through callbacks and the report.
+ * With 1 a restore or a prune changes nothing. It only reports the changes that
+ * it would make, through callbacks and the report.
  *
  * Other operations fail with IBT_ERR_INVALID_ARG if it is set.
  *
@@ -1891,8 +1891,8 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * empty; the tree then appears whole, after everything is written and checked.
  * ibt_options_add_include(), ibt_options_add_path() and ibt_options_set_root()
  * limit the restore to a part of the snapshot. With ibt_options_set_dry_run()
- * it reports what it would do and writes nothing; it then does not read stored
- * contents, so it finds no damage in them.
+ * it reports the changes that it would make and writes nothing. A dry run does
+ * not read stored contents, so it finds no damage in them.
  *
  * If dest exists and a policy is set (ibt_options_set_overwrite()), the
  * restore works in place, entry by entry. The policy decides about each

@@ -13,7 +13,7 @@ pub const KEY_LEN_MAX: usize = 128;
 
 const STAMP_LEN: usize = "20261122T220530.123456Z".len();
 
-/// The kind of a backup file, which says what the file holds.
+/// The kind of a backup file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Every file of a full backup.

@@ -173,7 +173,7 @@ impl Sweep {
         }
         let removed = dir.remove_tree(&other);
         if removed.is_err() {
-            // The error of the removal counts; the report names what is left by the name that it had.
+            // The report names the old name, so the rest of the tree must have that name again.
             let _ = dir.rename_noreplace(&other, dir, name);
         }
         removed.map(|()| None)

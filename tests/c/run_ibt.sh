@@ -227,7 +227,7 @@ expect 1 "$@" restore docs last --overwrite always --delete --protect last/none 
 expect 0 "$@" restore docs last --overwrite always --delete --store store
 [ ! -d last/mine ] || fail "what is extra stayed"
 
-# A restore that ends with an error leaves nothing, or if asked to what it restored until then.
+# After an error, a restore leaves nothing. With --leave-partial it leaves the files that it has restored.
 mkdir full small
 echo one >full/a.txt
 seq 1 1000000 >full/z.txt

@@ -17,8 +17,8 @@ use super::{Call, Uses};
 /// empty; the tree then appears whole, after everything is written and checked.
 /// ibt_options_add_include(), ibt_options_add_path() and ibt_options_set_root()
 /// limit the restore to a part of the snapshot. With ibt_options_set_dry_run()
-/// it reports what it would do and writes nothing; it then does not read stored
-/// contents, so it finds no damage in them.
+/// it reports the changes that it would make and writes nothing. A dry run does
+/// not read stored contents, so it finds no damage in them.
 ///
 /// If dest exists and a policy is set (ibt_options_set_overwrite()), the
 /// restore works in place, entry by entry. The policy decides about each

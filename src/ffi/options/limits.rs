@@ -332,8 +332,8 @@ pub unsafe extern "C" fn ibt_options_set_keep_yearly(options: *mut ibt_options, 
     })
 }
 
-/// With 1 a restore or a prune changes nothing. It only reports what it would
-/// do, through callbacks and the report.
+/// With 1 a restore or a prune changes nothing. It only reports the changes that
+/// it would make, through callbacks and the report.
 ///
 /// Other operations fail with IBT_ERR_INVALID_ARG if it is set.
 ///

@@ -205,8 +205,8 @@ pub struct Trailer {
     /// Empty in a summary that is read without entries.
     pub omissions: Arc<Omissions>,
     pub finished_at: Time,
-    /// The snapshot's identity: a digest of the logical parts of all entries, which say what was backed up and
-    /// not where it is stored.
+    /// The snapshot's identity: a digest of the logical parts of all entries. These parts describe the source,
+    /// not the place of the stored bytes.
     pub tree: Hash,
     /// BLAKE3 of all bytes of the document before its last line.
     pub digest: Hash,
