@@ -11,11 +11,11 @@ const DELTAS_LEN: u64 = 32 << 20;
 
 /// The archives of one state, shared with the threads that make contents.
 #[derive(Debug)]
-pub struct Archives(Vec<ArchiveRef>);
+pub struct StateArchives(Vec<ArchiveRef>);
 
-impl Archives {
+impl StateArchives {
     pub fn new(archives: &[ArchiveRef]) -> Self {
-        Archives(archives.to_vec())
+        StateArchives(archives.to_vec())
     }
 
     pub fn get(&self, archive: u32) -> Result<&ArchiveRef> {

@@ -3,7 +3,7 @@
 //!
 //! The commands of all deltas lie in one unlinked temporary file, [`RECORD`] bytes each. The file has at most 8 times
 //! the bytes of the deltas, and the length of the deltas is limited (see
-//! [`Archives::check_deltas`](super::archives::Archives::check_deltas)).
+//! [`StateArchives::check_deltas`](super::archives::StateArchives::check_deltas)).
 
 use std::fs;
 use std::io::{BufWriter, Read, Write};
@@ -259,10 +259,10 @@ mod tests {
     }
 
     /// The place of a byte: the number of its source, and the offset there.
-    type Origin = (u32, u64);
+    type BytePlace = (u32, u64);
 
     /// Makes commands out of random numbers, for the basis `before`. Returns their delta and the version that it makes.
-    fn edited(before: &[Origin], source: u32, numbers: &[(bool, u16, u16)]) -> (Vec<u8>, Vec<Origin>) {
+    fn edited(before: &[BytePlace], source: u32, numbers: &[(bool, u16, u16)]) -> (Vec<u8>, Vec<BytePlace>) {
         let (mut commands, mut made, mut at) = (Vec::new(), Vec::new(), 4);
         for &(is_literal, a, b) in numbers {
             if is_literal || before.is_empty() {
@@ -295,7 +295,7 @@ mod tests {
             len in 1..300u64, rounds in vec(vec(any::<(bool, u16, u16)>(), 1..700), 1..4),
             pieces_max in 1..20usize, parts in vec((any::<u16>(), any::<u16>()), 5),
         ) {
-            let mut expected: Vec<Origin> = (0..len).map(|offset| (0, offset)).collect();
+            let mut expected: Vec<BytePlace> = (0..len).map(|offset| (0, offset)).collect();
             let mut deltas = Vec::new();
             for (number, round) in rounds.iter().enumerate() {
                 let (delta, made) = edited(&expected, number as u32 + 1, round);

@@ -8,7 +8,7 @@ use crate::entry::Entry;
 use crate::error::Result;
 use crate::format::{Decoded, Frame};
 
-use super::archives::Archives;
+use super::archives::StateArchives;
 use super::reader::FrameId;
 
 /// Greatest number of pieces of a composed content made here. They take 2 MiB of memory on each
@@ -61,7 +61,7 @@ impl FetchedContent {
     }
 
     /// Makes the content of `entry`. `None` if that takes more than [`PIECES_MAX`] pieces.
-    pub fn make(&self, entry: &Entry, archives: &Archives) -> Result<Option<Vec<Bytes>>> {
+    pub fn make(&self, entry: &Entry, archives: &StateArchives) -> Result<Option<Vec<Bytes>>> {
         match &self.ranges[..] {
             [] => Ok(Some(Vec::new())),
             [whole] => bytes_of(whole).map(Some),
@@ -78,7 +78,7 @@ fn compose(
     whole: &[Slice],
     deltas: &[Vec<Slice>],
     entry: &Entry,
-    archives: &Archives,
+    archives: &StateArchives,
 ) -> Result<Option<Vec<Bytes>>> {
     let mut sources = vec![join(whole)?];
     let mut plan = Plan::whole(sources[0].len() as u64);

@@ -18,7 +18,7 @@ use super::Contents;
 pub struct Layout {
     /// The whole copy and the deltas.
     ranges: Vec<Range>,
-    way: Way,
+    kind: LayoutKind,
     /// `spent`: bytes of frames that were decoded to read parts. `budget`: the limit for `spent`, after
     /// which the whole content is put together. Without the limit, a caller that reads many small parts
     /// decodes the same frames again and again.
@@ -28,7 +28,7 @@ pub struct Layout {
     together: Option<fs::File>,
 }
 
-enum Way {
+enum LayoutKind {
     /// The whole copy is the content. Without a whole copy, the content is empty.
     Whole,
     /// Pieces of the whole copy and of the deltas.
@@ -42,19 +42,19 @@ impl Layout {
     /// content has too many pieces for memory.
     pub fn of(contents: &mut Contents, store: &mut dyn Store, entry: &Entry) -> Result<Self> {
         let ranges = entry.place.content.clone();
-        let way = match &ranges[..] {
-            [] | [_] => Way::Whole,
+        let kind = match &ranges[..] {
+            [] | [_] => LayoutKind::Whole,
             [whole, deltas @ ..] => {
                 contents.archives().check_deltas(entry, deltas)?;
                 match contents.compose(store, entry, whole, deltas)? {
-                    Some(plan) => Way::Composed(plan),
-                    None => Way::Traced(contents.chain(store, entry, whole, deltas)?),
+                    Some(plan) => LayoutKind::Composed(plan),
+                    None => LayoutKind::Traced(contents.chain(store, entry, whole, deltas)?),
                 }
             }
         };
         let stored = ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.len));
         let budget = stored.saturating_add(16 * FRAME_LEN as u64).saturating_mul(2);
-        Ok(Layout { ranges, way, spent: 0, budget, together: None })
+        Ok(Layout { ranges, kind, spent: 0, budget, together: None })
     }
 
     /// Passes `len` bytes from `offset` to `sink`, in order. Passes fewer bytes if the content ends before.
@@ -68,7 +68,7 @@ impl Layout {
         len: u64,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        if self.spent > self.budget && self.together.is_none() && !matches!(self.way, Way::Whole) {
+        if self.spent > self.budget && self.together.is_none() && !matches!(self.kind, LayoutKind::Whole) {
             self.put_together(contents, store)?;
         }
         if let Some(file) = &self.together {
@@ -115,8 +115,8 @@ impl Layout {
             let source = ranges[piece.source as usize];
             Range { offset: source.offset + piece.offset, len: piece.len, ..source }
         };
-        match &mut self.way {
-            Way::Whole => {
+        match &mut self.kind {
+            LayoutKind::Whole => {
                 let Some(whole) = ranges.first() else { return Ok(()) };
                 match len.min(whole.len.saturating_sub(offset)) {
                     0 => Ok(()),
@@ -125,8 +125,8 @@ impl Layout {
                     }
                 }
             }
-            Way::Composed(plan) => contents.pieces(store, plan.range(offset, len).map(stored), sink),
-            Way::Traced(chain) => {
+            LayoutKind::Composed(plan) => contents.pieces(store, plan.range(offset, len).map(stored), sink),
+            LayoutKind::Traced(chain) => {
                 let (mut at, end) = (offset, offset.saturating_add(len).min(chain.content_len()));
                 let mut pieces = Vec::new();
                 while at < end {
@@ -185,7 +185,7 @@ mod tests {
             let mut contents = Contents::new(&state.trailer().archives);
             contents.limits.pieces_max = pieces_max;
             let mut layout = Layout::of(&mut contents, &mut store, &entry).unwrap();
-            assert_eq!(matches!(layout.way, Way::Traced(_)), pieces_max == 1);
+            assert_eq!(matches!(layout.kind, LayoutKind::Traced(_)), pieces_max == 1);
             for (from, len) in
                 [(0, u64::MAX), (LEN / 3 - 5, 20), (LEN / 2, 70_000), (LEN + 10, 50), (9 * LEN, 1)]
             {

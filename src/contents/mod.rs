@@ -19,7 +19,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-pub use archives::Archives;
+pub use archives::StateArchives;
 pub use fetched::FetchedContent;
 pub use layout::Layout;
 pub use loss::lost;

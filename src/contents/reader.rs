@@ -14,7 +14,7 @@ use crate::job::Cancel;
 use crate::pool::Pool;
 use crate::store::{Store, StoredFile, NEW_FULL};
 
-use super::archives::Archives;
+use super::archives::StateArchives;
 use super::by_frame;
 use super::chain::{self, Chain, ChainBuilder};
 use super::fetched::{FetchedContent, Slice, HELD_FRAME};
@@ -65,7 +65,7 @@ pub type FrameId = (u32, usize);
 
 /// The archives of one state. Each is opened when it is first needed.
 pub struct Contents {
-    archives: Arc<Archives>,
+    archives: Arc<StateArchives>,
     open: HashMap<u32, Arc<FrameIndex>>,
     frames: FrameCache,
     /// Decodes frames ahead of the reader.
@@ -83,7 +83,7 @@ impl Contents {
 
     pub(super) fn within(archives: &[ArchiveRef], limits: ReadLimits) -> Self {
         Contents {
-            archives: Arc::new(Archives::new(archives)),
+            archives: Arc::new(StateArchives::new(archives)),
             open: HashMap::new(),
             frames: FrameCache::new(limits.frames),
             pool: None,
@@ -225,7 +225,7 @@ impl Contents {
         self.archives.differs(entry, file)
     }
 
-    pub(crate) fn archives(&self) -> &Arc<Archives> {
+    pub(crate) fn archives(&self) -> &Arc<StateArchives> {
         &self.archives
     }
 

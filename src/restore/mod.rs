@@ -6,9 +6,9 @@
 //! ```
 
 mod deferred;
+mod hard_link_names;
 mod leftover;
 mod selection;
-mod set_names;
 mod target;
 mod tree;
 
@@ -24,8 +24,8 @@ use crate::store::{
     begin, lock, open_selected, open_selected_part, path_bytes, LockMode, Need, OwnPlaces, Store,
 };
 
-use selection::{Plan, Selection};
-use set_names::Survey;
+use hard_link_names::InodeLookup;
+use selection::{RestorePlan, Selection};
 use target::Target;
 use tree::Tree;
 
@@ -47,7 +47,7 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
         true => open_selected(store, &key, &pool, job),
         false => open_selected_part(store, &key, &pool, meant, job),
     }?;
-    let plan = selection.plan(&mut state, job.options, survey(dest, job.options))?;
+    let plan = selection.plan(&mut state, job.options, lookup(dest, job.options))?;
     let own = OwnPlaces::find(store, job.options, Some(&state.header().series))?;
     let mut target = Target::prepare(dest, job)?;
     if let Some(what) = own.around(dest).filter(|_| target.is_existing()) {
@@ -69,16 +69,16 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
 
 /// Opens a destination that may hold files, to look names up in it. [`Target::prepare`] reports a destination that
 /// cannot be opened.
-fn survey(dest: &std::path::Path, options: &Options) -> Option<Survey> {
+fn lookup(dest: &std::path::Path, options: &Options) -> Option<InodeLookup> {
     let holds = options.overwrite != Overwrite::Never;
-    holds.then(|| Dir::open(dest).ok()).flatten().map(Survey::new)
+    holds.then(|| Dir::open(dest).ok()).flatten().map(InodeLookup::new)
 }
 
 /// Restores the selected entries into `target`. The tree gets its name later, in [`Target::publish`]. The threads
 /// that write into `target` have ended when this function returns.
 fn build(
     store: &mut dyn Store,
-    (state, selection, mut plan): (&mut StateReader, &mut Selection, Plan),
+    (state, selection, mut plan): (&mut StateReader, &mut Selection, RestorePlan),
     (pool, own): (Arc<Pool>, OwnPlaces),
     target: &mut Target,
     job: &mut Job,

@@ -7,7 +7,7 @@ use crate::filter::Filter;
 use crate::format::{Recorded, StateReader};
 use crate::job::{Options, Overwrite};
 
-use super::set_names::{SetNames, Survey};
+use super::hard_link_names::{HardLinkNames, InodeLookup};
 
 /// A selection of at most this many entries stays in memory after the planning, so that the state is read only once.
 const FEW: usize = 1000;
@@ -23,13 +23,13 @@ pub struct Selection {
 
 /// The number of entries to restore, and facts about them.
 #[derive(Default)]
-pub struct Plan {
+pub struct RestorePlan {
     pub entries: u64,
     /// Logical bytes of the files.
     pub bytes: u64,
     /// The names of hard-link sets among the entries. Empty if the whole snapshot goes into a new tree, where no
     /// count is needed.
-    pub names: SetNames,
+    pub names: HardLinkNames,
     /// Everything that [`Selection::each`] yields, if that is at most [`FEW`] entries.
     few: Option<Vec<(Entry, bool)>>,
 }
@@ -56,14 +56,14 @@ impl Selection {
         &mut self,
         state: &mut StateReader,
         options: &Options,
-        mut survey: Option<Survey>,
-    ) -> Result<Plan> {
+        mut lookup: Option<InodeLookup>,
+    ) -> Result<RestorePlan> {
         let totals = &state.trailer().totals;
         let (entries, bytes) = (totals.entries, totals.bytes);
         if self.is_whole() && options.overwrite == Overwrite::Never {
-            return Ok(Plan { entries, bytes, ..Plan::default() });
+            return Ok(RestorePlan { entries, bytes, ..RestorePlan::default() });
         }
-        let mut plan = Plan { few: Some(Vec::new()), ..Plan::default() };
+        let mut plan = RestorePlan { few: Some(Vec::new()), ..RestorePlan::default() };
         let (mut found, mut few_bytes) = (false, 0);
         let root = self.root.clone();
         self.each_recorded(state, &mut |recorded, asked_for| {
@@ -73,7 +73,7 @@ impl Selection {
                 plan.bytes = plan.bytes.saturating_add(recorded.size());
                 if recorded.link() != 0 {
                     let path = path_below(recorded.path(), &root);
-                    plan.names.add(recorded.link(), path, survey.as_mut());
+                    plan.names.add(recorded.link(), path, lookup.as_mut());
                 }
             }
             plan.few = match plan.few.take().filter(|few| few.len() < FEW) {
@@ -104,7 +104,7 @@ impl Selection {
     pub fn each(
         &mut self,
         state: &mut StateReader,
-        plan: &mut Plan,
+        plan: &mut RestorePlan,
         each: &mut dyn FnMut(Entry, bool) -> Result<()>,
     ) -> Result<()> {
         match plan.few.take() {

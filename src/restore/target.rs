@@ -23,12 +23,12 @@ pub struct Target {
     dest: Vec<u8>,
     /// The temporary name: of the new tree, or of a new entry in an existing tree until the entry is complete.
     temp: Vec<u8>,
-    place: Place,
+    place: TargetKind,
     published: bool,
     sweep: Option<Sweep>,
 }
 
-enum Place {
+enum TargetKind {
     /// A new tree: `root` has a temporary name in `holder` and is renamed to `name` there.
     Beside { holder: Dir, name: Vec<u8>, root: Dir },
     /// An existing, empty destination. The new tree is built in a temporary directory inside the destination, and its
@@ -54,12 +54,6 @@ struct MovedChild {
     id: (u64, u64),
 }
 
-/// The result of opening the destination.
-enum Found {
-    Dir(Dir),
-    Nothing,
-}
-
 impl Target {
     /// Prepares a destination. `Exists` if the destination is not a directory, or if it is not empty and the policy
     /// is [`Overwrite::Never`].
@@ -68,8 +62,8 @@ impl Target {
         let trouble = |error: &io::Error| Error::io("restore to", bytes, error);
         let exists = |what: &str| Error::new(Kind::Exists, "restore to", what).at(bytes);
         let found = match Dir::open(dest) {
-            Ok(dir) => Found::Dir(dir),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_there(dest) => Found::Nothing,
+            Ok(dir) => Some(dir),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_there(dest) => None,
             Err(error) if is_no_directory(&error) => {
                 return Err(exists("the destination is not a directory"))
             }
@@ -80,18 +74,19 @@ impl Target {
             sweep_beside(dest, job)?;
         }
         let (temp, place, sweep) = match found {
-            Found::Dir(dir) if overwrite != Overwrite::Never => {
+            Some(dir) if overwrite != Overwrite::Never => {
                 let id = dir.stat_self().map_err(|e| trouble(&e))?.id();
                 let sweep = (!dry_run).then(|| Sweep::of_tree(id, &dir));
-                (temp_name(id.1).map_err(|e| trouble(&e))?, Place::Existing(dir), sweep)
+                (temp_name(id.1).map_err(|e| trouble(&e))?, TargetKind::Existing(dir), sweep)
             }
-            Found::Dir(dir) => {
+            Some(dir) => {
                 check_empty(&dir, bytes, job)?;
-                let (temp, place) = if dry_run { (Vec::new(), Place::Nowhere) } else { inside(dir, bytes)? };
+                let (temp, place) =
+                    if dry_run { (Vec::new(), TargetKind::Nowhere) } else { inside(dir, bytes)? };
                 (temp, place, None)
             }
-            Found::Nothing if dry_run => (Vec::new(), Place::Nowhere, None),
-            Found::Nothing => {
+            None if dry_run => (Vec::new(), TargetKind::Nowhere, None),
+            None => {
                 let (temp, place) = beside(dest)?;
                 (temp, place, None)
             }
@@ -106,7 +101,7 @@ impl Target {
 
     /// Whether the destination may already have something under an entry's name.
     pub fn is_existing(&self) -> bool {
-        matches!(self.place, Place::Existing(_))
+        matches!(self.place, TargetKind::Existing(_))
     }
 
     pub fn temp_name(&self) -> &[u8] {
@@ -121,9 +116,9 @@ impl Target {
     /// The directory that receives the entries.
     fn filled(&self) -> Option<&Dir> {
         match &self.place {
-            Place::Beside { root, .. } | Place::Existing(root) => Some(root),
-            Place::Inside { root, holder, .. } => Some(root.as_ref().unwrap_or(holder)),
-            Place::Nowhere => None,
+            TargetKind::Beside { root, .. } | TargetKind::Existing(root) => Some(root),
+            TargetKind::Inside { root, holder, .. } => Some(root.as_ref().unwrap_or(holder)),
+            TargetKind::Nowhere => None,
         }
     }
 
@@ -137,7 +132,7 @@ impl Target {
     /// destination. Returns the device and inode of the destination's own `lost+found`, if the destination keeps that
     /// instead of the restored directory.
     pub fn settle(&mut self) -> Result<Option<(u64, u64)>> {
-        let Place::Inside { holder, root: root @ Some(_), moved, .. } = &mut self.place else {
+        let TargetKind::Inside { holder, root: root @ Some(_), moved, .. } = &mut self.place else {
             return Ok(None);
         };
         let settled = match root {
@@ -163,10 +158,10 @@ impl Target {
     /// only that user may change its ACLs.
     pub fn clear_root(&self) -> Result<()> {
         match &self.place {
-            Place::Beside { root: dir, .. } | Place::Inside { holder: dir, .. } => {
+            TargetKind::Beside { root: dir, .. } | TargetKind::Inside { holder: dir, .. } => {
                 remove_acls(dir).map_err(|e| Error::io("remove an ACL of", &self.dest, &e))
             }
-            Place::Existing(_) | Place::Nowhere => Ok(()),
+            TargetKind::Existing(_) | TargetKind::Nowhere => Ok(()),
         }
     }
 
@@ -178,12 +173,12 @@ impl Target {
             return error;
         }
         let named = match &self.place {
-            Place::Beside { root, holder, name } => {
+            TargetKind::Beside { root, holder, name } => {
                 let renamed = root.syncfs().and_then(|()| holder.rename_noreplace(&self.temp, holder, name));
                 renamed.map_err(|e| self.trouble("restore to", &e))
             }
-            Place::Inside { .. } => self.settle().map(drop),
-            Place::Existing(_) | Place::Nowhere => return error,
+            TargetKind::Inside { .. } => self.settle().map(drop),
+            TargetKind::Existing(_) | TargetKind::Nowhere => return error,
         };
         self.published = true;
         let detail = match named {
@@ -198,9 +193,9 @@ impl Target {
     fn set_aside(&self, why: &Error) -> String {
         let dest = Path::new(std::ffi::OsStr::from_bytes(&self.dest));
         let (holder, root, at) = match &self.place {
-            Place::Beside { holder, root, .. } => (holder, root, dest.parent()),
-            Place::Inside { holder, root: Some(root), .. } => (holder, root, Some(dest)),
-            Place::Inside { .. } | Place::Existing(_) | Place::Nowhere => {
+            TargetKind::Beside { holder, root, .. } => (holder, root, dest.parent()),
+            TargetKind::Inside { holder, root: Some(root), .. } => (holder, root, Some(dest)),
+            TargetKind::Inside { .. } | TargetKind::Existing(_) | TargetKind::Nowhere => {
                 return "what was restored before stays".into()
             }
         };
@@ -216,13 +211,13 @@ impl Target {
     /// Renames a new tree to its final name and makes the rename durable.
     pub fn publish(&mut self) -> Result<()> {
         let holder = match &self.place {
-            Place::Beside { holder, name, .. } => {
+            TargetKind::Beside { holder, name, .. } => {
                 let renamed = holder.rename_noreplace(&self.temp, holder, name);
                 renamed.map_err(|e| self.trouble("restore to", &e))?;
                 holder
             }
-            Place::Inside { holder, .. } | Place::Existing(holder) => holder,
-            Place::Nowhere => return Ok(()),
+            TargetKind::Inside { holder, .. } | TargetKind::Existing(holder) => holder,
+            TargetKind::Nowhere => return Ok(()),
         };
         self.published = true;
         holder.sync().map_err(|e| self.trouble("sync", &e))
@@ -240,18 +235,18 @@ fn place_of(dest: &Path) -> Result<(Dir, Vec<u8>)> {
     Ok((holder, name.as_bytes().to_vec()))
 }
 
-fn beside(dest: &Path) -> Result<(Vec<u8>, Place)> {
+fn beside(dest: &Path) -> Result<(Vec<u8>, TargetKind)> {
     let (holder, name) = place_of(dest)?;
     let made = make_temp(&holder, tag_of_name(&name));
     let (temp, root) = made.map_err(|e| Error::io("restore to", dest.as_os_str().as_bytes(), &e))?;
-    Ok((temp, Place::Beside { holder, name, root }))
+    Ok((temp, TargetKind::Beside { holder, name, root }))
 }
 
-fn inside(dir: Dir, dest: &[u8]) -> Result<(Vec<u8>, Place)> {
+fn inside(dir: Dir, dest: &[u8]) -> Result<(Vec<u8>, TargetKind)> {
     let trouble = |error: &io::Error| Error::io("restore to", dest, error);
     let before = dir.stat_self().map_err(|e| trouble(&e))?;
     let (temp, root) = make_temp(&dir, before.ino).map_err(|e| trouble(&e))?;
-    Ok((temp, Place::Inside { holder: dir, root: Some(root), before, moved: Vec::new() }))
+    Ok((temp, TargetKind::Inside { holder: dir, root: Some(root), before, moved: Vec::new() }))
 }
 
 /// Removes the left-overs that killed restores of this destination left beside it. Does nothing if that directory
@@ -362,10 +357,10 @@ impl Drop for Target {
             return;
         }
         match &self.place {
-            Place::Beside { holder, .. } => {
+            TargetKind::Beside { holder, .. } => {
                 let _ = holder.remove_tree(&self.temp);
             }
-            Place::Inside { holder, before, moved, .. } => {
+            TargetKind::Inside { holder, before, moved, .. } => {
                 let _ = platform::set_mode(holder.as_fd(), 0o700);
                 let is_same = |child: &MovedChild| {
                     let now = holder.stat(&child.name);
@@ -379,7 +374,7 @@ impl Drop for Target {
                 let _ = platform::set_mode(holder.as_fd(), before.mode);
                 let _ = platform::set_times(holder.as_fd(), before.mtime);
             }
-            Place::Existing(_) | Place::Nowhere => {}
+            TargetKind::Existing(_) | TargetKind::Nowhere => {}
         }
     }
 }

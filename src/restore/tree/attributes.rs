@@ -15,7 +15,7 @@ const ACL: &[u8] = b"system.posix_acl_";
 
 /// The metadata that the restore sets.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted {
+pub(super) struct MetadataPolicy {
     pub(super) mask: u32,
     pub(super) privileged: bool,
     /// Removes extended attributes that the snapshot does not have: old attributes of an existing file, or an ACL
@@ -23,7 +23,7 @@ pub(super) struct Wanted {
     pub(super) strips: bool,
 }
 
-impl Wanted {
+impl MetadataPolicy {
     pub(super) fn has(self, bit: u32) -> bool {
         self.mask & bit != 0
     }
@@ -88,7 +88,7 @@ impl Wanted {
 
 /// Sets one kind of metadata after the other, and goes on after an error.
 struct Attempts<'p> {
-    wanted: Wanted,
+    wanted: MetadataPolicy,
     path: &'p Path,
     failed: Vec<Error>,
 }
@@ -172,7 +172,7 @@ impl Tree<'_, '_> {
         if !same || !wanted.has(meta::XATTRS) {
             return Ok(same);
         }
-        let place = if entry.path == self.base { None } else { Some(self.place(entry)?) };
+        let place = if entry.path == self.base { None } else { Some(self.target_dir(entry)?) };
         let place = place.as_ref().map(|place| (&place.dir, entry.path.name()));
         let named = match place {
             None => self.open_dir(entry.path.as_bytes()).map(OwnedFd::from),

@@ -12,9 +12,9 @@ use crate::entry::Entry;
 use crate::error::{describe, Error, Kind, Result};
 use crate::platform::{Dir, Stat};
 
+use super::existing::EntryVerdict;
 use super::known::{replaced, FileId};
-use super::small::Place;
-use super::standing::Verdict;
+use super::small::TargetDir;
 use super::Tree;
 
 /// A batch has at most this many steps, and at most `FILES_MAX` of the steps are files.
@@ -42,25 +42,25 @@ pub(super) struct InstallBatch {
     /// For each device with files that are not durable, the directory that was opened first there. `install_batch`
     /// syncs this directory: a descriptor reports only write-back errors that happen after its opening, and this
     /// descriptor is older than any write.
-    unsynced: BTreeMap<u64, Arc<Place>>,
+    unsynced: BTreeMap<u64, Arc<TargetDir>>,
 }
 
 enum InstallStep {
     /// An entry that is finished and still has to be reported.
-    Done(Box<Entry>, Verdict),
+    Done(Box<Entry>, EntryVerdict),
     File(Box<CompleteFile>),
 }
 
 /// A file under its temporary name, with its content and its metadata.
 pub(super) struct CompleteFile {
     pub entry: Entry,
-    pub verdict: Verdict,
+    pub verdict: EntryVerdict,
     pub temp: Vec<u8>,
     /// The directory that the file was created in.
     pub dir: FileId,
     /// The file's directory, if its file system must be synced before the file gets its name. `None` if the file is
     /// durable.
-    pub unsynced: Option<Arc<Place>>,
+    pub unsynced: Option<Arc<TargetDir>>,
 }
 
 impl InstallBatch {
@@ -101,8 +101,8 @@ impl Tree<'_, '_> {
         self.would_make_way(&file.entry, &file.verdict);
         let unsynced = file.unsynced.take();
         let waits = unsynced.is_some();
-        if let Some(place) = unsynced {
-            self.batch.unsynced.entry(place.id.0).or_insert(place);
+        if let Some(target_dir) = unsynced {
+            self.batch.unsynced.entry(target_dir.id.0).or_insert(target_dir);
         }
         self.batch.files += 1;
         self.batch.data = self.batch.data.saturating_add(file.entry.size());
@@ -115,7 +115,7 @@ impl Tree<'_, '_> {
     }
 
     /// Reports an entry after the files that wait before it.
-    pub(super) fn tell_later(&mut self, entry: &Entry, verdict: Verdict) -> Result<()> {
+    pub(super) fn tell_later(&mut self, entry: &Entry, verdict: EntryVerdict) -> Result<()> {
         self.batch.entry_bytes += entry.heap_len();
         self.batch.steps.push_back(InstallStep::Done(Box::new(entry.clone()), verdict));
         match self.batch.is_full() {
@@ -126,8 +126,11 @@ impl Tree<'_, '_> {
 
     /// Makes the files that wait durable and gives them their names.
     pub(super) fn install_batch(&mut self) -> Result<()> {
-        for (_, place) in std::mem::take(&mut self.batch.unsynced) {
-            place.dir.syncfs().map_err(|e| Error::new(Kind::Io, "sync the destination", describe(&e)))?;
+        for (_, target_dir) in std::mem::take(&mut self.batch.unsynced) {
+            target_dir
+                .dir
+                .syncfs()
+                .map_err(|e| Error::new(Kind::Io, "sync the destination", describe(&e)))?;
         }
         while let Some(step) = self.batch.next() {
             match step {
@@ -143,16 +146,17 @@ impl Tree<'_, '_> {
 
     fn install_file(&mut self, file: &CompleteFile) -> Result<()> {
         let CompleteFile { entry, verdict, temp, dir, .. } = file;
-        if let Verdict::Replace(now) = verdict {
+        if let EntryVerdict::Replace(now) = verdict {
             self.made_way(now);
         }
-        let installed = self.place(entry).and_then(|place| match place.is_same(place.id, *dir) {
-            true => {
-                let now = self.still(entry, verdict)?;
-                self.put_in_place(entry, now.as_ref(), temp)
-            }
-            false => Err(Error::io("open the directory of", &entry.path, &replaced())),
-        });
+        let installed =
+            self.target_dir(entry).and_then(|target_dir| match target_dir.is_same(target_dir.id, *dir) {
+                true => {
+                    let now = self.still(entry, verdict)?;
+                    self.put_in_place(entry, now.as_ref(), temp)
+                }
+                false => Err(Error::io("open the directory of", &entry.path, &replaced())),
+            });
         match installed {
             Ok(()) => self.tell(entry, verdict),
             Err(error) => {
@@ -164,9 +168,9 @@ impl Tree<'_, '_> {
     }
 
     /// Looks again at an entry's name before the rename. An error if the policy keeps the file that has the name now.
-    fn still(&mut self, entry: &Entry, verdict: &Verdict) -> Result<Option<Stat>> {
+    fn still(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<Option<Stat>> {
         let now = self.standing(entry)?;
-        let is_new = |now: &Stat| matches!(verdict, Verdict::Create) || !self.may_replace(entry, now);
+        let is_new = |now: &Stat| matches!(verdict, EntryVerdict::Create) || !self.may_replace(entry, now);
         match now.filter(is_new) {
             None => Ok(now),
             Some(_) => {

@@ -14,9 +14,9 @@ use crate::platform;
 use crate::store::Store;
 
 use super::batch::CompleteFile;
+use super::existing::{EntryVerdict, Next};
 use super::known::FileId;
-use super::standing::{Verdict, Way};
-use super::{clash, First, Tree};
+use super::{clash, FirstName, Tree};
 
 /// Bytes written at a time. The restore can be cancelled between two chunks.
 const CHUNK: usize = 1 << 20;
@@ -30,15 +30,17 @@ impl Tree<'_, '_> {
         file: &File,
     ) -> Result<()> {
         let verdict = self.judge(entry)?;
-        let Way::Make(_) = self.unless_right(entry, &verdict)? else {
+        let Next::Create(_) = self.unless_right(entry, &verdict)? else {
             // A name that the policy keeps may have other content than its hard-link set, so it does not become the
             // set's first name.
             match &verdict {
-                Verdict::Keep(_) => {}
-                Verdict::Right(now) | Verdict::Refresh(now) => {
+                EntryVerdict::Keep(_) => {}
+                EntryVerdict::Right(now) | EntryVerdict::Refresh(now) => {
                     self.remember_first(entry, file, &verdict, Some(now.id()));
                 }
-                Verdict::Create | Verdict::Replace(_) => self.remember_first(entry, file, &verdict, None),
+                EntryVerdict::Create | EntryVerdict::Replace(_) => {
+                    self.remember_first(entry, file, &verdict, None)
+                }
             }
             return Ok(());
         };
@@ -61,25 +63,25 @@ impl Tree<'_, '_> {
         contents: &mut Contents,
         entry: &Entry,
         file: &File,
-        verdict: &Verdict,
+        verdict: &EntryVerdict,
     ) -> Result<()> {
         let name = match self.existing {
             true => self.batch.next_name(&self.temp),
             false => entry.path.name().to_vec(),
         };
-        let place = self.place(entry)?;
-        let output = place.dir.create_file(&name, 0o600).map_err(|e| clash(&e, "create", entry))?;
+        let target_dir = self.target_dir(entry)?;
+        let output = target_dir.dir.create_file(&name, 0o600).map_err(|e| clash(&e, "create", entry))?;
         let written = self.fill(store, contents, entry, file, &output).and_then(|loss| match loss {
             Some(loss) => Ok(Some(loss)),
             None => self.metadata(&entry.path, &entry.meta, output.as_fd()).map(|()| None),
         });
-        let whole = self.existing && place.syncs_whole();
+        let whole = self.existing && target_dir.syncs_whole();
         let written = written.and_then(|loss| match self.existing && !whole && loss.is_none() {
             true => output.sync_all().map_err(|e| Error::io("sync", &entry.path, &e)).map(|()| loss),
             false => Ok(loss),
         });
-        if let Some(loss) = written.inspect_err(|_| drop(place.dir.unlink(&name)))? {
-            place.dir.unlink(&name).map_err(|e| Error::io("remove", &entry.path, &e))?;
+        if let Some(loss) = written.inspect_err(|_| drop(target_dir.dir.unlink(&name)))? {
+            target_dir.dir.unlink(&name).map_err(|e| Error::io("remove", &entry.path, &e))?;
             return self.lost(contents, entry, loss);
         }
         let id = match self.existing && file.link != 0 {
@@ -92,8 +94,8 @@ impl Tree<'_, '_> {
         if !self.existing {
             return self.told(entry, verdict);
         }
-        let (entry, verdict, dir) = (entry.clone(), *verdict, place.id);
-        let unsynced = whole.then_some(place);
+        let (entry, verdict, dir) = (entry.clone(), *verdict, target_dir.id);
+        let unsynced = whole.then_some(target_dir);
         self.install_later(CompleteFile { entry, verdict, temp: name, dir, unsynced })
     }
 
@@ -107,16 +109,16 @@ impl Tree<'_, '_> {
         &mut self,
         entry: &Entry,
         file: &File,
-        verdict: &Verdict,
+        verdict: &EntryVerdict,
         id: Option<FileId>,
     ) {
         if file.link != 0 && !self.firsts.contains_key(&file.link) {
-            let made = matches!(verdict, Verdict::Create | Verdict::Replace(_));
+            let made = matches!(verdict, EntryVerdict::Create | EntryVerdict::Replace(_));
             let is_believed = match verdict {
-                Verdict::Right(now) | Verdict::Refresh(now) => self.is_believed(entry, now),
+                EntryVerdict::Right(now) | EntryVerdict::Refresh(now) => self.is_believed(entry, now),
                 _ => false,
             };
-            let first = First { path: entry.path.clone(), file: file.clone(), id, made, is_believed };
+            let first = FirstName { path: entry.path.clone(), file: file.clone(), id, made, is_believed };
             self.firsts.insert(file.link, first);
         }
     }

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::job::{meta, ProblemKind};
 use crate::platform::{self, Dir, FileKind, Named, Stat};
 
-use super::small::Place;
+use super::small::TargetDir;
 use super::Tree;
 
 /// Device and inode.
@@ -45,7 +45,7 @@ impl KnownDirs {
 }
 
 /// The mode of a directory before the restore widened it.
-pub(super) struct OpenedUp {
+pub(super) struct WidenedDir {
     id: FileId,
     mode: u32,
     /// The directory's metadata is not restored, so the directory gets this mode back.
@@ -63,7 +63,7 @@ pub(super) fn is_still(dir: &Dir, id: FileId) -> io::Result<bool> {
     Ok(dir.stat_self()?.id() == id || !dir.syncs_whole())
 }
 
-impl Place {
+impl TargetDir {
     /// Whether two identities of files in this directory mean the same file.
     pub(super) fn is_same(&self, one: FileId, other: FileId) -> bool {
         one == other || !self.syncs_whole()
@@ -92,15 +92,15 @@ impl Tree<'_, '_> {
     /// or a new one if `now` is `None`.
     pub(super) fn metadata_by_name(&mut self, entry: &Entry, name: &[u8], now: Option<&Stat>) -> Result<()> {
         let trouble = |e: &io::Error| Error::io("open", &entry.path, e);
-        let place = self.place(entry)?;
-        let named = place.dir.open_path(name).map_err(|e| trouble(&e))?;
+        let target_dir = self.target_dir(entry)?;
+        let named = target_dir.dir.open_path(name).map_err(|e| trouble(&e))?;
         let found = platform::stat_fd(named.as_fd()).map_err(|e| trouble(&e))?;
         let same = match now {
             Some(now) => {
                 let same = (found.kind, found.nlink) == (now.kind, now.nlink);
-                same && place.is_same(found.id(), now.id())
+                same && target_dir.is_same(found.id(), now.id())
             }
-            None => is_of_kind(&entry.node, &found) && place.may_be_made_here(&found),
+            None => is_of_kind(&entry.node, &found) && target_dir.may_be_made_here(&found),
         };
         if !same {
             return Err(trouble(&replaced()));
@@ -117,7 +117,7 @@ impl Tree<'_, '_> {
         let mut failed = wanted.set(
             &entry.path,
             &entry.meta,
-            Named { fd: named.as_fd(), place: Some((&place.dir, name)) },
+            Named { fd: named.as_fd(), place: Some((&target_dir.dir, name)) },
             None,
         );
         if lent && !wanted.has(meta::MODE) {
@@ -177,7 +177,7 @@ impl Tree<'_, '_> {
         if opened.is_err() {
             return Ok(());
         }
-        let before = OpenedUp { id: now.id(), mode: now.mode, stays: true };
+        let before = WidenedDir { id: now.id(), mode: now.mode, stays: true };
         self.opened_up.insert(entry.path.clone(), before);
         Ok(())
     }
@@ -227,7 +227,7 @@ impl Tree<'_, '_> {
         self.close(opened);
     }
 
-    fn close(&self, opened: BTreeMap<Path, OpenedUp>) {
+    fn close(&self, opened: BTreeMap<Path, WidenedDir>) {
         for (path, before) in opened.into_iter().rev() {
             if let Ok(dir) = self.open_dir(path.as_bytes()) {
                 if dir.stat_self().is_ok_and(|now| now.id() == before.id) {

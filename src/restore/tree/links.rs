@@ -10,8 +10,8 @@ use crate::platform::FileKind;
 use crate::restore::deferred::Deferred;
 use crate::store::Store;
 
+use super::existing::Next;
 use super::known::{replaced, FileId};
-use super::standing::Way;
 use super::{clash, Tree};
 
 impl Tree<'_, '_> {
@@ -38,7 +38,7 @@ impl Tree<'_, '_> {
 
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<()> {
         let verdict = self.judge(entry)?;
-        let Way::Make(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
+        let Next::Create(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
         let name = self.work_name(entry);
         let made = self.parent(entry)?.symlink(target, &name);
         made.map_err(|e| clash(&e, "make the symbolic link", entry))?;
@@ -63,7 +63,7 @@ impl Tree<'_, '_> {
         let Some(first) = self.firsts.get(&file.link) else { return Ok(()) };
         let (first, made, id) = (first.path.clone(), first.made, first.id);
         let verdict = self.judge_link(entry, &first, made)?;
-        let Way::Make(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
+        let Next::Create(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
         if !self.confirm_first(entry, file)? {
             return self.file(store, contents, entry, file).and_then(|()| self.install_batch());
         }
@@ -101,10 +101,10 @@ impl Tree<'_, '_> {
         };
         let (path, id) = (first.path.clone(), first.id);
         let named = Entry { path: path.clone(), ..entry.clone() };
-        let place = self.place(&named)?;
-        let now = place.dir.stat(path.name()).map_err(|e| Error::io("look at", &path, &e))?;
+        let target_dir = self.target_dir(&named)?;
+        let now = target_dir.dir.stat(path.name()).map_err(|e| Error::io("look at", &path, &e))?;
         let is_first = now.kind == FileKind::File && now.size == file.size;
-        let is_first = is_first && id.is_some_and(|id| place.is_same(now.id(), id));
+        let is_first = is_first && id.is_some_and(|id| target_dir.is_same(now.id(), id));
         if !is_first || !self.has_content(&named, file, &now)? || !self.has_attributes(&named, &now)? {
             self.forget_first(&named);
             return Ok(false);
@@ -119,9 +119,9 @@ impl Tree<'_, '_> {
     fn is_linked(&mut self, entry: &Entry, name: &[u8], first: Option<FileId>) -> Result<()> {
         let trouble = |e: &io::Error| Error::io("link to its first name", &entry.path, e);
         let Some(first) = first else { return Ok(()) };
-        let place = self.place(entry)?;
-        let now = place.dir.stat(name).map_err(|e| trouble(&e))?;
-        match place.is_same(now.id(), first) {
+        let target_dir = self.target_dir(entry)?;
+        let now = target_dir.dir.stat(name).map_err(|e| trouble(&e))?;
+        match target_dir.is_same(now.id(), first) {
             true => Ok(()),
             false => Err(trouble(&replaced())),
         }

@@ -1,21 +1,21 @@
 //! Writes entries beneath the descriptor of the destination: directories and files first, then links, and the
 //! directories' metadata last.
 //!
-//! In a new tree, every entry is created under its own name, and other threads write the small files ([`flight`]). In
-//! an existing tree, [`standing`] first decides what happens to an existing file of the same name. A new file is then
-//! created under a temporary name in the same directory, and renamed when it is complete and durable ([`batch`]). So
-//! a name always leads to its old content or to its new content, also after a power cut.
+//! In a new tree, every entry is created under its own name, and other threads write the small files
+//! ([`small_file_batches`]). In an existing tree, [`existing`] first decides what happens to an existing file of the
+//! same name. A new file is then created under a temporary name in the same directory, and renamed when it is complete
+//! and durable ([`batch`]). So a name always leads to its old content or to its new content, also after a power cut.
 
 mod attributes;
 mod batch;
-mod extra;
+mod delete_extra;
+mod existing;
 mod file;
-mod flight;
 mod known;
 mod links;
 mod refused;
 mod small;
-mod standing;
+mod small_file_batches;
 mod stays;
 
 use std::collections::{BTreeMap, HashMap};
@@ -31,19 +31,19 @@ use crate::pool::Pool;
 use crate::store::{OwnPlaces, Store};
 
 use super::deferred::Deferred;
+use super::hard_link_names::HardLinkNames;
 use super::leftover::Sweep;
 use super::selection::path_below;
-use super::set_names::SetNames;
 use super::target::Target;
 use crate::contents::Contents;
-use attributes::Wanted;
+use attributes::MetadataPolicy;
 use batch::InstallBatch;
-use flight::Flight;
+use existing::{seen, EntryVerdict, Next};
 pub(super) use known::FileId;
-use known::{is_still, replaced, KnownDirs, OpenedUp};
+use known::{is_still, replaced, KnownDirs, WidenedDir};
 use refused::is_obstacle;
-use small::Place;
-use standing::{seen, Verdict, Way};
+use small::TargetDir;
+use small_file_batches::SmallFileBatches;
 
 /// A tree that is being restored.
 pub struct Tree<'t, 'j> {
@@ -57,27 +57,27 @@ pub struct Tree<'t, 'j> {
     /// The temporary name of a new entry in an existing tree, until the entry is complete.
     temp: Vec<u8>,
     /// The directory used last, with its path below the root.
-    current: Option<(Vec<u8>, Arc<Place>)>,
+    current: Option<(Vec<u8>, Arc<TargetDir>)>,
     /// The small files of a new tree that other threads write. `None` for an existing tree.
-    flight: Option<Flight>,
+    small_files: Option<SmallFileBatches>,
     /// Files of an existing tree that are not durable yet, and the entries after them.
     batch: InstallBatch,
     /// The device of an existing destination, and one directory on each other device that is mounted below it.
     device: Option<u64>,
     mounts: BTreeMap<u64, (Vec<u8>, Dir)>,
-    wanted: Wanted,
+    wanted: MetadataPolicy,
     /// The directories that lead to the current entry, with the inodes that were judged or made.
     known: KnownDirs,
     /// Existing directories whose owner rights were widened for the restore.
-    opened_up: BTreeMap<Path, OpenedUp>,
+    opened_up: BTreeMap<Path, WidenedDir>,
     /// The destination's own `lost+found` that gets the metadata of the restored one.
     pub kept: Option<FileId>,
     links: Deferred,
     dirs: Deferred,
     /// The first restored name of each hard-link set.
-    firsts: HashMap<u64, First>,
+    firsts: HashMap<u64, FirstName>,
     /// The names of hard-link sets. Empty for a new tree.
-    names: SetNames,
+    names: HardLinkNames,
     /// Existing inodes that stay, each with the hard-link set that it belongs to. 0 is an entry without hard links.
     claimed: HashMap<(u64, u64), u64>,
     /// A directory that could not be made. The entries below it are left out.
@@ -97,7 +97,7 @@ pub struct Tree<'t, 'j> {
     omissions: Arc<Omissions>,
 }
 
-struct First {
+struct FirstName {
     path: Path,
     file: File,
     /// The inode of this name, in an existing tree.
@@ -112,7 +112,7 @@ impl<'t, 'j> Tree<'t, 'j> {
     /// `names` counts the names of hard-link sets. A new tree needs none.
     pub fn new(
         target: &Target,
-        names: SetNames,
+        names: HardLinkNames,
         own: OwnPlaces,
         (pool, contents): (Arc<Pool>, &Contents),
         job: &'t mut Job<'j>,
@@ -120,9 +120,9 @@ impl<'t, 'j> Tree<'t, 'j> {
         let privileged = platform::is_privileged();
         let default = if privileged { meta::ALL } else { meta::ALL & !meta::OWNER };
         let mask = job.options.restore_metadata.unwrap_or(default);
-        let wanted = Wanted { mask, privileged, strips: target.is_existing() };
+        let wanted = MetadataPolicy { mask, privileged, strips: target.is_existing() };
         let is_new = !target.is_existing() && !job.options.dry_run;
-        let flight = is_new.then(|| Flight::new(pool, wanted, contents.archives().clone()));
+        let small_files = is_new.then(|| SmallFileBatches::new(pool, wanted, contents.archives().clone()));
         let root = target.root()?;
         let changed = root.as_ref().filter(|_| target.is_existing() && !job.options.dry_run);
         let device = changed.map(|root| root.stat_self().map(|now| now.dev)).transpose();
@@ -135,7 +135,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             sweep: target.sweep(),
             job,
             current: None,
-            flight,
+            small_files,
             batch: InstallBatch::default(),
             device,
             mounts: BTreeMap::new(),
@@ -163,9 +163,9 @@ impl<'t, 'j> Tree<'t, 'j> {
         if self.is_below_lost(&entry) {
             return Ok(());
         }
-        if let Some(mut flight) = self.flight.take() {
-            let sent = self.send(store, contents, &mut flight, entry);
-            self.flight = Some(flight);
+        if let Some(mut small_files) = self.small_files.take() {
+            let sent = self.send(store, contents, &mut small_files, entry);
+            self.small_files = Some(small_files);
             return sent;
         }
         let done = match &entry.node {
@@ -180,8 +180,8 @@ impl<'t, 'j> Tree<'t, 'j> {
 
     /// Waits for the files that other threads write, and installs the files of an existing tree that wait.
     pub fn finish_files(&mut self, store: &mut dyn Store, contents: &mut Contents) -> Result<()> {
-        let Some(mut flight) = self.flight.take() else { return self.install_batch() };
-        self.land_all(store, contents, &mut flight)
+        let Some(mut small_files) = self.small_files.take() else { return self.install_batch() };
+        self.collect_all(store, contents, &mut small_files)
     }
 
     /// Makes a directory that is not selected but leads to a selected entry. An existing directory keeps its
@@ -190,9 +190,9 @@ impl<'t, 'j> Tree<'t, 'j> {
         if self.is_below_lost(&entry) {
             return Ok(());
         }
-        if let Some(mut flight) = self.flight.take() {
-            let sent = self.send(store, contents, &mut flight, entry);
-            self.flight = Some(flight);
+        if let Some(mut small_files) = self.small_files.take() {
+            let sent = self.send(store, contents, &mut small_files, entry);
+            self.small_files = Some(small_files);
             return sent;
         }
         let done = self.directory(&entry, false);
@@ -202,21 +202,21 @@ impl<'t, 'j> Tree<'t, 'j> {
     fn directory(&mut self, entry: &Entry, asked_for: bool) -> Result<()> {
         self.sweep_dir(entry)?;
         let verdict = match self.judge(entry)? {
-            Verdict::Refresh(now) | Verdict::Keep(now) if !asked_for => Verdict::Right(now),
+            EntryVerdict::Refresh(now) | EntryVerdict::Keep(now) if !asked_for => EntryVerdict::Right(now),
             verdict => verdict,
         };
         match verdict {
-            Verdict::Create | Verdict::Replace(_) => {}
+            EntryVerdict::Create | EntryVerdict::Replace(_) => {}
             // The directory exists. The entries below it have their own verdicts.
-            Verdict::Right(now) if !asked_for => return self.enter(entry, &now, false),
-            Verdict::Right(now) | Verdict::Refresh(now) => {
+            EntryVerdict::Right(now) if !asked_for => return self.enter(entry, &now, false),
+            EntryVerdict::Right(now) | EntryVerdict::Refresh(now) => {
                 // The time of the directory is set at the end all the same, because new entries in the directory
                 // change it.
                 self.enter(entry, &now, true)?;
                 return self.told(entry, &verdict);
             }
-            Verdict::Keep(now) if now.kind == FileKind::Dir => return self.enter(entry, &now, false),
-            Verdict::Keep(_) => {
+            EntryVerdict::Keep(now) if now.kind == FileKind::Dir => return self.enter(entry, &now, false),
+            EntryVerdict::Keep(_) => {
                 self.lost_dir = Some(entry.path.clone());
                 return self.told(entry, &verdict);
             }
@@ -227,7 +227,7 @@ impl<'t, 'j> Tree<'t, 'j> {
                 self.absent = Some(entry.path.clone());
             }
         } else {
-            if let Verdict::Replace(now) = &verdict {
+            if let EntryVerdict::Replace(now) = &verdict {
                 self.make_way(entry, now)?;
             }
             self.make_dir(entry)?;
@@ -256,11 +256,11 @@ impl<'t, 'j> Tree<'t, 'j> {
         let id = if entry.path == self.base {
             self.open_dir(entry.path.as_bytes()).and_then(|root| root.stat_self()).map(|now| now.id())
         } else {
-            let place = self.place(entry)?;
-            place.dir.mkdir(name, 0o700).map_err(|e| clash(&e, "make the directory", entry))?;
+            let target_dir = self.target_dir(entry)?;
+            target_dir.dir.mkdir(name, 0o700).map_err(|e| clash(&e, "make the directory", entry))?;
             match self.existing {
-                true => place.made_dir(name),
-                false => place.dir.stat(name).map(|now| now.id()),
+                true => target_dir.made_dir(name),
+                false => target_dir.dir.stat(name).map(|now| now.id()),
             }
         };
         let id = id.map_err(|e| trouble(&e))?;
@@ -273,7 +273,7 @@ impl<'t, 'j> Tree<'t, 'j> {
     /// Keeps a link for the pass that makes links, with the identity of its directory.
     fn push_link(&mut self, entry: &Entry) -> Result<()> {
         let dir = match self.existing && !self.job.options.dry_run {
-            true => self.place(entry)?.id,
+            true => self.target_dir(entry)?.id,
             false => (0, 0),
         };
         self.links.push(entry, dir)
@@ -291,7 +291,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             return Ok(());
         }
         let verdict = self.judge(entry)?;
-        let Way::Make(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
+        let Next::Create(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
         let name = self.work_name(entry);
         match self.parent(entry)?.mknod(&name, kind, 0o600, rdev) {
             Ok(()) => {}
@@ -379,23 +379,23 @@ impl<'t, 'j> Tree<'t, 'j> {
 
     /// Counts an entry and reports it as a change. In a dry run, the change is the one that a restore would make. The
     /// report comes after the files that wait before this entry.
-    fn told(&mut self, entry: &Entry, verdict: &Verdict) -> Result<()> {
+    fn told(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<()> {
         match self.batch.is_empty() {
             true => self.tell(entry, verdict),
             false => self.tell_later(entry, *verdict),
         }
     }
 
-    fn tell(&mut self, entry: &Entry, verdict: &Verdict) -> Result<()> {
+    fn tell(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<()> {
         let (what, counter, before) = match verdict {
-            Verdict::Right(_) => {
+            EntryVerdict::Right(_) => {
                 self.job.report.count(Counter::Unchanged, 1);
                 return Ok(());
             }
-            Verdict::Create => (change::CREATED, Counter::Created, None),
-            Verdict::Replace(now) => (change::CONTENT, Counter::Modified, Some(now)),
-            Verdict::Refresh(now) => (change::METADATA, Counter::Metadata, Some(now)),
-            Verdict::Keep(now) => (change::KEPT, Counter::Unchanged, Some(now)),
+            EntryVerdict::Create => (change::CREATED, Counter::Created, None),
+            EntryVerdict::Replace(now) => (change::CONTENT, Counter::Modified, Some(now)),
+            EntryVerdict::Refresh(now) => (change::METADATA, Counter::Metadata, Some(now)),
+            EntryVerdict::Keep(now) => (change::KEPT, Counter::Unchanged, Some(now)),
         };
         self.job.report.count(counter, 1);
         if what != change::KEPT {
@@ -425,16 +425,16 @@ impl<'t, 'j> Tree<'t, 'j> {
     }
 
     fn dir_of(&mut self, path: &Path) -> io::Result<&Dir> {
-        self.place_of(path).map(|place| &place.dir)
+        self.target_dir_of(path).map(|target_dir| &target_dir.dir)
     }
 
     /// Like [`Tree::parent`], as a shared handle.
-    fn place(&mut self, entry: &Entry) -> Result<Arc<Place>> {
-        let place = self.place_of(&entry.path).cloned();
-        place.map_err(|e| Error::io("open the directory of", &entry.path, &e))
+    fn target_dir(&mut self, entry: &Entry) -> Result<Arc<TargetDir>> {
+        let target_dir = self.target_dir_of(&entry.path).cloned();
+        target_dir.map_err(|e| Error::io("open the directory of", &entry.path, &e))
     }
 
-    fn place_of(&mut self, path: &Path) -> io::Result<&Arc<Place>> {
+    fn target_dir_of(&mut self, path: &Path) -> io::Result<&Arc<TargetDir>> {
         let wanted = self.rel(path.parent().unwrap_or(&[]));
         if self.current.as_ref().is_none_or(|(path, _)| path != wanted) {
             let below = self.current.as_ref().and_then(|(path, at)| Some((at, below(wanted, path)?)));
@@ -443,13 +443,13 @@ impl<'t, 'j> Tree<'t, 'j> {
                 (None, Some(root)) => root.open_dir(wanted)?,
                 (None, None) => return Err(io::ErrorKind::NotFound.into()),
             };
-            let place = Place::new(dir)?;
-            if !self.known.agrees(path.parent().unwrap_or(&[]), place.id) && place.syncs_whole() {
+            let target_dir = TargetDir::new(dir)?;
+            if !self.known.agrees(path.parent().unwrap_or(&[]), target_dir.id) && target_dir.syncs_whole() {
                 return Err(replaced());
             }
             let wanted = wanted.to_vec();
-            self.note_device(&wanted, place.id.0, &place.dir)?;
-            self.current = Some((wanted, Arc::new(place)));
+            self.note_device(&wanted, target_dir.id.0, &target_dir.dir)?;
+            self.current = Some((wanted, Arc::new(target_dir)));
         }
         self.current.as_ref().map(|(_, place)| place).ok_or_else(|| io::ErrorKind::NotFound.into())
     }

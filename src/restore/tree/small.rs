@@ -6,19 +6,19 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::contents::Archives;
 use crate::contents::FetchedContent;
+use crate::contents::StateArchives;
 use crate::entry::{Entry, File};
 use crate::error::{Error, Result};
 use crate::format::FRAME_LEN;
 use crate::platform::{self, Dir};
 
-use super::attributes::Wanted;
+use super::attributes::MetadataPolicy;
 use super::clash;
 use super::file::ExtentWriter;
 
 /// A directory in which files are made.
-pub(super) struct Place {
+pub(super) struct TargetDir {
     pub dir: Dir,
     /// Device and inode of the directory.
     pub id: (u64, u64),
@@ -27,14 +27,14 @@ pub(super) struct Place {
     /// Owner and group that the system gives to new files in this directory. Set at the first use.
     owner: OnceLock<(u32, u32)>,
     /// The names that this directory had at the first use, if the directory ignores case.
-    folded: OnceLock<Option<HashSet<Box<[u8]>>>>,
+    names_before: OnceLock<Option<HashSet<Box<[u8]>>>>,
 }
 
-impl Place {
+impl TargetDir {
     pub fn new(dir: Dir) -> io::Result<Self> {
         let id = dir.stat_self()?.id();
-        let (syncs_whole, owner, folded) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Ok(Place { dir, id, syncs_whole, owner, folded })
+        let (syncs_whole, owner, names_before) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Ok(TargetDir { dir, id, syncs_whole, owner, names_before })
     }
 
     /// Whether one sync of the whole file system makes the files in this directory durable.
@@ -44,8 +44,8 @@ impl Place {
 
     /// The names in this directory, if it ignores case; else `None`. `name` must exist here, perhaps in another
     /// spelling.
-    pub fn folded_names(&self, name: &[u8]) -> io::Result<Option<&HashSet<Box<[u8]>>>> {
-        if let Some(known) = self.folded.get() {
+    pub fn names_if_case_ignored(&self, name: &[u8]) -> io::Result<Option<&HashSet<Box<[u8]>>>> {
+        if let Some(known) = self.names_before.get() {
             return Ok(known.as_ref());
         }
         let names = match self.dir.folds_case(name)? {
@@ -57,7 +57,7 @@ impl Place {
                 Some(listing.names.into_iter().map(|(name, _)| name).collect())
             }
         };
-        Ok(self.folded.get_or_init(|| names).as_ref())
+        Ok(self.names_before.get_or_init(|| names).as_ref())
     }
 
     /// Owner and group of a file that was just made here.
@@ -71,21 +71,21 @@ impl Place {
 }
 
 /// One entry of a new tree, in path order.
-pub(super) enum Step {
+pub(super) enum BatchStep {
     /// The entry is made already.
     Made(Entry),
-    File(Small),
+    File(SmallFile),
 }
 
-pub(super) struct Small {
+pub(super) struct SmallFile {
     pub entry: Entry,
-    pub place: Arc<Place>,
+    pub target_dir: Arc<TargetDir>,
     /// The content's frames. `None` if the content is too large to hold, or the error of fetching it.
     pub content: Result<Option<FetchedContent>>,
 }
 
 /// The result for one entry.
-pub(super) enum Outcome {
+pub(super) enum StepOutcome {
     Made,
     /// The file is written. These are the errors of metadata that could not be set.
     Written(Vec<Error>),
@@ -98,7 +98,7 @@ pub(super) enum Outcome {
 }
 
 /// The results of a batch, in the order of its entries.
-pub(super) type Landed = Vec<(Entry, Outcome)>;
+pub(super) type BatchResults = Vec<(Entry, StepOutcome)>;
 
 /// Whether an entry's content is small enough to be held in memory as a whole.
 pub(super) fn is_small(entry: &Entry, file: &File) -> bool {
@@ -109,18 +109,18 @@ pub(super) fn is_small(entry: &Entry, file: &File) -> bool {
 /// The shared values that a thread needs to make files. Each batch has a clone.
 #[derive(Clone)]
 pub(super) struct Maker {
-    pub wanted: Wanted,
-    pub archives: Arc<Archives>,
+    pub wanted: MetadataPolicy,
+    pub archives: Arc<StateArchives>,
     /// True when no result is needed any more, for example after an error.
     pub stopped: Arc<AtomicBool>,
 }
 
 impl Maker {
-    pub fn run(&self, steps: Vec<Step>) -> Landed {
+    pub fn run(&self, steps: Vec<BatchStep>) -> BatchResults {
         let each = |step| match step {
-            Step::Made(entry) => (entry, Outcome::Made),
-            Step::File(small) => {
-                let outcome = self.file(&small).unwrap_or_else(Outcome::Failed);
+            BatchStep::Made(entry) => (entry, StepOutcome::Made),
+            BatchStep::File(small) => {
+                let outcome = self.file(&small).unwrap_or_else(StepOutcome::Failed);
                 (small.entry, outcome)
             }
         };
@@ -128,8 +128,8 @@ impl Maker {
     }
 
     /// Makes one file. Checks the content before writing anything.
-    fn file(&self, Small { entry, place, content }: &Small) -> Result<Outcome> {
-        let Some(file) = entry.file() else { return Ok(Outcome::Made) };
+    fn file(&self, SmallFile { entry, target_dir, content }: &SmallFile) -> Result<StepOutcome> {
+        let Some(file) = entry.file() else { return Ok(StepOutcome::Made) };
         if self.stopped.load(Ordering::Relaxed) {
             return Err(Error::cancelled());
         }
@@ -140,8 +140,8 @@ impl Maker {
         };
         let bytes = match made {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(Outcome::Large),
-            Err(error) if !error.ends_reading() => return Ok(Outcome::Lost(0, error)),
+            Ok(None) => return Ok(StepOutcome::Large),
+            Err(error) if !error.ends_reading() => return Ok(StepOutcome::Lost(0, error)),
             Err(error) => return Err(error),
         };
         let (mut hasher, mut len) = (blake3::Hasher::new(), 0);
@@ -150,19 +150,19 @@ impl Maker {
             len += piece.as_ref().len() as u64;
         }
         if len != file.data_len() || file.hash != hasher.finalize().into() {
-            return Ok(Outcome::Lost(len, self.archives.differs(entry, file)));
+            return Ok(StepOutcome::Lost(len, self.archives.differs(entry, file)));
         }
-        let created = place.dir.create_file(entry.path.name(), 0o600);
+        let created = target_dir.dir.create_file(entry.path.name(), 0o600);
         let output = created.map_err(|e| clash(&e, "create", entry))?;
         let write_error = |e: io::Error| Error::io("write", &entry.path, &e);
         let written = ExtentWriter::new(&output, file)
             .and_then(|mut out| bytes.iter().try_for_each(|piece| out.write(piece.as_ref())));
         if let Err(error) = written {
             // The caller reports the error. An incomplete file must not stay.
-            let _ = place.dir.unlink(entry.path.name());
+            let _ = target_dir.dir.unlink(entry.path.name());
             return Err(write_error(error));
         }
-        let owned = place.owner_of(&output);
-        Ok(Outcome::Written(self.wanted.set(&entry.path, &entry.meta, output.as_fd().into(), owned)))
+        let owned = target_dir.owner_of(&output);
+        Ok(StepOutcome::Written(self.wanted.set(&entry.path, &entry.meta, output.as_fd().into(), owned)))
     }
 }

@@ -28,7 +28,7 @@ const LEADS: &str = "what is protected is reached through it";
 const UNREAD: &str = "the backup could not read what was there";
 
 /// A file or directory in the destination that stays.
-pub(super) struct Staying {
+pub(super) struct KeptPath {
     pub path: Path,
     pub why: Cow<'static, str>,
     /// The directory itself stays, and extra entries in it may go.
@@ -40,16 +40,16 @@ pub(super) struct Staying {
 /// A search for everything that must stay in a directory that may go: the results, and the directories still to be
 /// searched.
 #[derive(Default)]
-struct Search {
-    found: Vec<Staying>,
+struct KeptSearch {
+    found: Vec<KeptPath>,
     waiting: Vec<(Path, Stat)>,
     /// Directories whose owner rights were widened, with their metadata from before.
     lent: Vec<(Path, Stat)>,
 }
 
-impl Search {
+impl KeptSearch {
     fn stays(&mut self, path: Path, why: impl Into<Cow<'static, str>>) {
-        self.found.push(Staying { path, why: why.into(), is_entered: false, is_told: true });
+        self.found.push(KeptPath { path, why: why.into(), is_entered: false, is_told: true });
     }
 }
 
@@ -88,8 +88,8 @@ impl Tree<'_, '_> {
     /// Finds everything at `path` and below it that must stay. `device` is the device of the directory that holds
     /// `path`. A file that cannot be looked at stays. A dry run changes no modes: if the owner lacks the rights to
     /// list a directory, everything in the directory counts as extra.
-    pub(super) fn find_staying(&mut self, path: &Path, now: &Stat, device: u64) -> Result<Vec<Staying>> {
-        let mut search = Search::default();
+    pub(super) fn find_staying(&mut self, path: &Path, now: &Stat, device: u64) -> Result<Vec<KeptPath>> {
+        let mut search = KeptSearch::default();
         self.look_at(path.clone(), *now, device, &mut search);
         let done = self.search(device, &mut search);
         self.give_rights_back(search.lent)?;
@@ -106,7 +106,7 @@ impl Tree<'_, '_> {
     }
 
     /// Searches the waiting directories and the directories in them.
-    fn search(&mut self, device: u64, search: &mut Search) -> Result<()> {
+    fn search(&mut self, device: u64, search: &mut KeptSearch) -> Result<()> {
         while let Some((path, now)) = search.waiting.pop() {
             self.job.pulse()?;
             let is_way = self.own.is_way(now.id());
@@ -144,14 +144,14 @@ impl Tree<'_, '_> {
                 }
             }
             if is_way {
-                search.found.push(Staying { path, why: LEADS.into(), is_entered: true, is_told: true });
+                search.found.push(KeptPath { path, why: LEADS.into(), is_entered: true, is_told: true });
             }
         }
         Ok(())
     }
 
     /// Notes that `path` stays, or that it is a directory to be searched.
-    fn look_at(&mut self, path: Path, now: Stat, device: u64, search: &mut Search) {
+    fn look_at(&mut self, path: Path, now: Stat, device: u64, search: &mut KeptSearch) {
         match self.why_stays(&path, &now, device) {
             Some(why) => search.stays(path, why),
             None if now.kind == FileKind::Dir => search.waiting.push((path, now)),

@@ -12,12 +12,12 @@ use crate::platform::{self, FileKind, Stat};
 use crate::text::encode_name;
 
 use super::known::replaced;
-use super::small::Place as TargetDir;
+use super::small::TargetDir;
 use super::Tree;
 
 /// The decision about one entry.
 #[derive(Clone, Copy)]
-pub(super) enum Verdict {
+pub(super) enum EntryVerdict {
     /// Nothing has the name: make the entry.
     Create,
     /// Replace the existing file or directory.
@@ -30,10 +30,10 @@ pub(super) enum Verdict {
 }
 
 /// The work that remains after a verdict.
-pub(super) enum Way {
+pub(super) enum Next {
     Done,
     /// Make the entry. The value is the existing file or directory to replace.
-    Make(Option<Stat>),
+    Create(Option<Stat>),
 }
 
 impl Tree<'_, '_> {
@@ -66,8 +66,9 @@ impl Tree<'_, '_> {
             return Ok(());
         }
         let trouble = |e: &io::Error| Error::io("look into the directory of", &entry.path, e);
-        let place = self.place(entry)?;
-        let Some(listed) = place.folded_names(entry.path.name()).map_err(|e| trouble(&e))? else {
+        let target_dir = self.target_dir(entry)?;
+        let Some(listed) = target_dir.names_if_case_ignored(entry.path.name()).map_err(|e| trouble(&e))?
+        else {
             return Ok(());
         };
         if listed.contains(entry.path.name()) {
@@ -75,10 +76,10 @@ impl Tree<'_, '_> {
         }
         let is_it = |name: &[u8]| {
             // Some file systems give every spelling its own inode number.
-            let same = || place.dir.stat(name).is_ok_and(|stat| stat.id() == now.id());
+            let same = || target_dir.dir.stat(name).is_ok_and(|stat| stat.id() == now.id());
             name.eq_ignore_ascii_case(entry.path.name()) || same()
         };
-        let now_listed = place.dir.list().names;
+        let now_listed = target_dir.dir.list().names;
         let mut names = listed.iter().chain(now_listed.iter().map(|(name, _)| name));
         let other = names.find(|name| is_it(name)).map_or("?".into(), |name| encode_name(name));
         let detail = format!("the file system takes it for '{other}', which is there");
@@ -86,8 +87,8 @@ impl Tree<'_, '_> {
         Err(Error { os_code: libc::EEXIST, ..error })
     }
 
-    pub(super) fn judge(&mut self, entry: &Entry) -> Result<Verdict> {
-        let Some(now) = self.standing(entry)? else { return Ok(Verdict::Create) };
+    pub(super) fn judge(&mut self, entry: &Entry) -> Result<EntryVerdict> {
+        let Some(now) = self.standing(entry)? else { return Ok(EntryVerdict::Create) };
         if entry.node == Node::Dir && now.kind == FileKind::Dir {
             self.open_up(entry, &now)?;
         }
@@ -103,22 +104,22 @@ impl Tree<'_, '_> {
             Node::Block(rdev) => now.kind == FileKind::Block && now.rdev == *rdev,
         };
         if !same {
-            return self.check_way(entry, &now).map(|()| Verdict::Replace(now));
+            return self.check_way(entry, &now).map(|()| EntryVerdict::Replace(now));
         }
         match self.has_attributes(entry, &now)? {
-            true => Ok(Verdict::Right(now)),
+            true => Ok(EntryVerdict::Right(now)),
             // The inode has names that are not part of the snapshot. Their metadata must not change.
             false if entry.file().is_some_and(|file| self.has_further_names(file, &now)) => {
-                Ok(Verdict::Replace(now))
+                Ok(EntryVerdict::Replace(now))
             }
-            false => Ok(Verdict::Refresh(now)),
+            false => Ok(EntryVerdict::Refresh(now)),
         }
     }
 
     /// The verdict on a further name of a hard-link set whose first name is restored. `made`: the first name is a new
     /// file.
-    pub(super) fn judge_link(&mut self, entry: &Entry, first: &Path, made: bool) -> Result<Verdict> {
-        let Some(now) = self.standing(entry)? else { return Ok(Verdict::Create) };
+    pub(super) fn judge_link(&mut self, entry: &Entry, first: &Path, made: bool) -> Result<EntryVerdict> {
+        let Some(now) = self.standing(entry)? else { return Ok(EntryVerdict::Create) };
         if !self.may_replace(entry, &now) {
             return Ok(kept(entry, now));
         }
@@ -126,9 +127,9 @@ impl Tree<'_, '_> {
         match first {
             // In a dry run, a first name that would be new still has its old inode, so equal inodes say nothing.
             Ok(first) if first.id() == now.id() && !(made && self.job.options.dry_run) => {
-                Ok(Verdict::Right(now))
+                Ok(EntryVerdict::Right(now))
             }
-            _ => self.check_way(entry, &now).map(|()| Verdict::Replace(now)),
+            _ => self.check_way(entry, &now).map(|()| EntryVerdict::Replace(now)),
         }
     }
 
@@ -183,13 +184,13 @@ impl Tree<'_, '_> {
     /// different. A dry run must not make a file readable, so it believes the file's time instead.
     pub(super) fn has_content(&mut self, entry: &Entry, file: &File, now: &Stat) -> Result<bool> {
         let trouble = |e: &io::Error| Error::io("read", &entry.path, e);
-        let place = self.place(entry)?;
-        let open = match self.open_to_compare(&place, entry, now) {
+        let target_dir = self.target_dir(entry)?;
+        let open = match self.open_to_compare(&target_dir, entry, now) {
             Ok(open) => open,
             Err(error) if is_trouble_of_now(&error) => return Err(trouble(&error)),
             Err(_) => return Ok(self.job.options.dry_run && now.mtime == entry.meta.mtime),
         };
-        if !place.is_same(platform::stat_file(&open).map_err(|e| trouble(&e))?.id(), now.id()) {
+        if !target_dir.is_same(platform::stat_file(&open).map_err(|e| trouble(&e))?.id(), now.id()) {
             return Ok(false);
         }
         let open = (&open, &entry.path);
@@ -206,9 +207,9 @@ impl Tree<'_, '_> {
         Ok(file.hash == hasher.finalize().into() && self.has_zeros(open, file)?)
     }
 
-    fn open_to_compare(&self, place: &TargetDir, entry: &Entry, now: &Stat) -> io::Result<Open> {
-        let named = place.dir.open_path(entry.path.name())?;
-        self.with_read_right(named.as_fd(), now, || place.dir.open_file(entry.path.name()))
+    fn open_to_compare(&self, target_dir: &TargetDir, entry: &Entry, now: &Stat) -> io::Result<Open> {
+        let named = target_dir.dir.open_path(entry.path.name())?;
+        self.with_read_right(named.as_fd(), now, || target_dir.dir.open_file(entry.path.name()))
     }
 
     /// Whether an open file reads as zeros where `file` has holes.
@@ -269,18 +270,18 @@ impl Tree<'_, '_> {
 
     /// Handles the verdicts that need no new file: nothing to do, or only metadata to set. In a dry run, handles
     /// every verdict, reports the change and writes nothing.
-    pub(super) fn unless_right(&mut self, entry: &Entry, verdict: &Verdict) -> Result<Way> {
+    pub(super) fn unless_right(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<Next> {
         let now = match verdict {
-            Verdict::Create => None,
-            Verdict::Replace(now) => Some(*now),
-            Verdict::Refresh(now) if !self.job.options.dry_run => {
+            EntryVerdict::Create => None,
+            EntryVerdict::Replace(now) => Some(*now),
+            EntryVerdict::Refresh(now) if !self.job.options.dry_run => {
                 self.metadata_by_name(entry, entry.path.name(), Some(now))?;
                 self.told(entry, verdict)?;
-                return Ok(Way::Done);
+                return Ok(Next::Done);
             }
-            Verdict::Right(_) | Verdict::Refresh(_) | Verdict::Keep(_) => {
+            EntryVerdict::Right(_) | EntryVerdict::Refresh(_) | EntryVerdict::Keep(_) => {
                 self.told(entry, verdict)?;
-                return Ok(Way::Done);
+                return Ok(Next::Done);
             }
         };
         if self.job.options.dry_run {
@@ -289,14 +290,14 @@ impl Tree<'_, '_> {
             }
             self.would_make_way(entry, verdict);
             self.told(entry, verdict)?;
-            return Ok(Way::Done);
+            return Ok(Next::Done);
         }
-        Ok(Way::Make(now))
+        Ok(Next::Create(now))
     }
 
     /// Notes that an existing inode will lose one name, or would lose it in a dry run.
-    pub(super) fn would_make_way(&mut self, entry: &Entry, verdict: &Verdict) {
-        if let Verdict::Replace(now) = verdict {
+    pub(super) fn would_make_way(&mut self, entry: &Entry, verdict: &EntryVerdict) {
+        if let EntryVerdict::Replace(now) = verdict {
             if now.kind == FileKind::File && now.nlink > 1 {
                 self.names.remove(entry.file().map_or(0, |file| file.link), now.id());
                 *self.unlinked.entry(now.id()).or_default() += 1;
@@ -387,7 +388,7 @@ fn is_no_directory(error: &io::Error) -> bool {
 
 /// The verdict on a file that the policy keeps. Equal kind, time and size count as unchanged, and are not reported as
 /// kept.
-fn kept(entry: &Entry, now: Stat) -> Verdict {
+fn kept(entry: &Entry, now: Stat) -> EntryVerdict {
     let kind = match &entry.node {
         Node::File(_) => FileKind::File,
         Node::Dir => FileKind::Dir,
@@ -398,8 +399,8 @@ fn kept(entry: &Entry, now: Stat) -> Verdict {
     };
     let same_size = kind != FileKind::File || now.size == entry.size();
     match kind == now.kind && now.mtime == entry.meta.mtime && same_size && kind != FileKind::Dir {
-        true => Verdict::Right(now),
-        false => Verdict::Keep(now),
+        true => EntryVerdict::Right(now),
+        false => EntryVerdict::Keep(now),
     }
 }
 

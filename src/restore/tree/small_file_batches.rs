@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use crate::contents::Archives;
 use crate::contents::FetchedContent;
+use crate::contents::StateArchives;
 use crate::contents::{Contents, FrameId};
 use crate::entry::{Entry, File, Node};
 use crate::error::{Error, Result};
@@ -14,15 +14,15 @@ use crate::job::Counter;
 use crate::pool::{Pending, Pool};
 use crate::store::Store;
 
-use super::attributes::Wanted;
-use super::small::{is_small, Landed, Maker, Outcome, Place, Small, Step};
-use super::standing::Verdict;
+use super::attributes::MetadataPolicy;
+use super::existing::EntryVerdict;
+use super::small::{is_small, BatchResults, BatchStep, Maker, SmallFile, StepOutcome, TargetDir};
 use super::Tree;
 
 /// A batch has at most this many entries, this many files, and files from this many directories (each stays open).
 const STEPS_MAX: usize = 512;
 const FILES_MAX: usize = 256;
-const PLACES_MAX: usize = 8;
+const DIRS_MAX: usize = 8;
 /// A batch ends at this many bytes of content, of entries in memory, or of decoded frames.
 const DATA_ENOUGH: u64 = 4 << 20;
 const ENTRIES_ENOUGH: usize = 4 << 20;
@@ -33,11 +33,11 @@ const BATCHES_MAX: usize = 16;
 const FRAMES_MAX: usize = 16 << 20;
 const ENTRIES_MAX: usize = 16 << 20;
 
-pub(super) struct Flight {
+pub(super) struct SmallFileBatches {
     pool: Arc<Pool>,
     maker: Maker,
-    boarding: Batch,
-    flying: VecDeque<Flying>,
+    filling: SmallFileBatch,
+    in_flight: VecDeque<StartedBatch>,
     /// The frames that the started batches hold: for each, the number of those batches and the frame's bytes in
     /// memory.
     frames: HashMap<FrameId, (usize, usize)>,
@@ -48,8 +48,8 @@ pub(super) struct Flight {
 }
 
 /// A batch that the pool is working on.
-struct Flying {
-    made: Pending<Landed>,
+struct StartedBatch {
+    made: Pending<BatchResults>,
     /// The frames that the batch holds.
     frames: Vec<FrameId>,
     entry_bytes: usize,
@@ -57,27 +57,27 @@ struct Flying {
 
 /// Consecutive entries.
 #[derive(Default)]
-struct Batch {
-    steps: Vec<Step>,
+struct SmallFileBatch {
+    steps: Vec<BatchStep>,
     files: usize,
-    places: usize,
+    dirs: usize,
     data: u64,
     frames: HashMap<FrameId, usize>,
     frame_bytes: usize,
     entry_bytes: usize,
 }
 
-impl Batch {
-    fn add(&mut self, step: Step) {
-        let (Step::Made(entry) | Step::File(Small { entry, .. })) = &step;
+impl SmallFileBatch {
+    fn add(&mut self, step: BatchStep) {
+        let (BatchStep::Made(entry) | BatchStep::File(SmallFile { entry, .. })) = &step;
         self.entry_bytes += entry.heap_len();
-        if let Step::File(small) = &step {
-            let here = Some(Arc::as_ptr(&small.place));
+        if let BatchStep::File(small) = &step {
+            let here = Some(Arc::as_ptr(&small.target_dir));
             let last = self.steps.iter().rev().find_map(|step| match step {
-                Step::File(small) => Some(Arc::as_ptr(&small.place)),
-                Step::Made(_) => None,
+                BatchStep::File(small) => Some(Arc::as_ptr(&small.target_dir)),
+                BatchStep::Made(_) => None,
             });
-            self.places += usize::from(last != here);
+            self.dirs += usize::from(last != here);
             self.files += 1;
             self.data += small.entry.file().map_or(0, File::data_len);
             for (id, len) in small.content.iter().flatten().flat_map(|content| content.frames()) {
@@ -92,21 +92,21 @@ impl Batch {
     fn is_full(&self) -> bool {
         self.steps.len() >= STEPS_MAX
             || self.files >= FILES_MAX
-            || self.places >= PLACES_MAX
+            || self.dirs >= DIRS_MAX
             || self.data >= DATA_ENOUGH
             || self.entry_bytes >= ENTRIES_ENOUGH
             || self.frame_bytes >= FRAMES_ENOUGH
     }
 }
 
-impl Flight {
-    pub fn new(pool: Arc<Pool>, wanted: Wanted, archives: Arc<Archives>) -> Self {
+impl SmallFileBatches {
+    pub fn new(pool: Arc<Pool>, wanted: MetadataPolicy, archives: Arc<StateArchives>) -> Self {
         let maker = Maker { wanted, archives, stopped: Arc::new(AtomicBool::new(false)) };
-        Flight {
+        SmallFileBatches {
             pool,
             maker,
-            boarding: Batch::default(),
-            flying: VecDeque::new(),
+            filling: SmallFileBatch::default(),
+            in_flight: VecDeque::new(),
             frames: HashMap::new(),
             frame_bytes: 0,
             entry_bytes: 0,
@@ -114,16 +114,16 @@ impl Flight {
         }
     }
 
-    fn add(&mut self, step: Step) {
-        if let Step::File(small) = &step {
+    fn add(&mut self, step: BatchStep) {
+        if let BatchStep::File(small) = &step {
             self.sets.extend(small.entry.file().map(|file| file.link).filter(|&link| link != 0));
         }
-        self.boarding.add(step);
+        self.filling.add(step);
     }
 
     /// Hands the current batch to the pool.
     fn start(&mut self) {
-        let batch = std::mem::take(&mut self.boarding);
+        let batch = std::mem::take(&mut self.filling);
         if batch.steps.is_empty() {
             return;
         }
@@ -136,20 +136,20 @@ impl Flight {
         let made = self.pool.run(move || maker.run(batch.steps));
         let frames = batch.frames.into_keys().collect();
         self.entry_bytes += entry_bytes;
-        self.flying.push_back(Flying { made, frames, entry_bytes });
+        self.in_flight.push_back(StartedBatch { made, frames, entry_bytes });
     }
 
-    fn is_crowded(&self) -> bool {
+    fn is_over_limits(&self) -> bool {
         let enough = (2 * self.pool.threads() + 2).min(BATCHES_MAX);
         let heavy = self.frame_bytes > FRAMES_MAX || self.entry_bytes > ENTRIES_MAX;
-        self.flying.len() > enough || (self.flying.len() > 1 && heavy)
+        self.in_flight.len() > enough || (self.in_flight.len() > 1 && heavy)
     }
 
     /// Waits for the oldest batch.
-    fn land(&mut self) -> Option<Landed> {
-        let Flying { made, frames, entry_bytes } = self.flying.pop_front()?;
+    fn collect_oldest(&mut self) -> Option<BatchResults> {
+        let StartedBatch { made, frames, entry_bytes } = self.in_flight.pop_front()?;
         self.entry_bytes -= entry_bytes;
-        let landed = made.wait();
+        let results = made.wait();
         for id in frames {
             if let Some(held) = self.frames.get_mut(&id) {
                 held.0 -= 1;
@@ -159,17 +159,17 @@ impl Flight {
                 }
             }
         }
-        for (entry, _) in &landed {
+        for (entry, _) in &results {
             entry.file().map(|file| self.sets.remove(&file.link));
         }
-        Some(landed)
+        Some(results)
     }
 }
 
-/// The directory of a file, and its content as in [`Small`].
-type FetchedFile = (Arc<Place>, Result<Option<FetchedContent>>);
+/// The directory of a file, and its content as in [`SmallFile`].
+type FetchedFile = (Arc<TargetDir>, Result<Option<FetchedContent>>);
 
-impl Drop for Flight {
+impl Drop for SmallFileBatches {
     fn drop(&mut self) {
         self.maker.stopped.store(true, Ordering::Relaxed);
     }
@@ -181,45 +181,47 @@ impl Tree<'_, '_> {
         &mut self,
         store: &mut dyn Store,
         contents: &mut Contents,
-        flight: &mut Flight,
+        small_files: &mut SmallFileBatches,
         entry: Entry,
     ) -> Result<()> {
         match &entry.node {
             Node::Dir => {}
             Node::Symlink(_) => return self.push_link(&entry),
             Node::File(file) => {
-                if flight.sets.contains(&file.link) {
-                    self.land_all(store, contents, flight)?;
+                if small_files.sets.contains(&file.link) {
+                    self.collect_all(store, contents, small_files)?;
                 }
                 if self.is_further_name(file) {
                     return self.push_link(&entry);
                 }
                 if !is_small(&entry, file) {
-                    self.land_all(store, contents, flight)?;
+                    self.collect_all(store, contents, small_files)?;
                     let done = self.file(store, contents, &entry, file);
                     return self.or_obstructed(&entry.path, false, done);
                 }
             }
             Node::Fifo | Node::Char(_) | Node::Block(_) => {
-                self.land_all(store, contents, flight)?;
+                self.collect_all(store, contents, small_files)?;
                 let done = self.special(&entry);
                 return self.or_obstructed(&entry.path, false, done);
             }
         }
         match self.step(store, contents, &entry) {
-            Ok(Some((place, content))) => flight.add(Step::File(Small { entry, place, content })),
-            Ok(None) => flight.add(Step::Made(entry)),
+            Ok(Some((target_dir, content))) => {
+                small_files.add(BatchStep::File(SmallFile { entry, target_dir, content }))
+            }
+            Ok(None) => small_files.add(BatchStep::Made(entry)),
             Err(error) => {
                 // Reports the earlier entries before this error.
-                self.land_all(store, contents, flight)?;
+                self.collect_all(store, contents, small_files)?;
                 return self.or_obstructed(&entry.path, entry.node == Node::Dir, Err(error));
             }
         }
-        if flight.boarding.is_full() {
-            flight.start();
+        if small_files.filling.is_full() {
+            small_files.start();
         }
-        while flight.is_crowded() {
-            self.land(store, contents, flight)?;
+        while small_files.is_over_limits() {
+            self.collect_oldest(store, contents, small_files)?;
         }
         Ok(())
     }
@@ -238,38 +240,43 @@ impl Tree<'_, '_> {
             Err(error) if error.ends_reading() => return Err(error),
             content => content,
         };
-        Ok(Some((self.place(entry)?, content)))
+        Ok(Some((self.target_dir(entry)?, content)))
     }
 
     /// Starts the current batch and waits for all batches.
-    pub(super) fn land_all(
+    pub(super) fn collect_all(
         &mut self,
         store: &mut dyn Store,
         contents: &mut Contents,
-        flight: &mut Flight,
+        small_files: &mut SmallFileBatches,
     ) -> Result<()> {
-        flight.start();
-        while self.land(store, contents, flight)? {}
+        small_files.start();
+        while self.collect_oldest(store, contents, small_files)? {}
         Ok(())
     }
 
     /// Waits for the oldest batch and reports its entries. False if no batch is left.
-    fn land(&mut self, store: &mut dyn Store, contents: &mut Contents, flight: &mut Flight) -> Result<bool> {
-        let Some(landed) = flight.land() else { return Ok(false) };
-        for (entry, outcome) in landed {
+    fn collect_oldest(
+        &mut self,
+        store: &mut dyn Store,
+        contents: &mut Contents,
+        small_files: &mut SmallFileBatches,
+    ) -> Result<bool> {
+        let Some(results) = small_files.collect_oldest() else { return Ok(false) };
+        for (entry, outcome) in results {
             match (outcome, entry.file()) {
-                (Outcome::Made, _) | (_, None) => self.told(&entry, &Verdict::Create)?,
-                (Outcome::Written(failed), Some(file)) => self.written(&entry, file, failed)?,
-                (Outcome::Lost(read, error), Some(_)) => {
+                (StepOutcome::Made, _) | (_, None) => self.told(&entry, &EntryVerdict::Create)?,
+                (StepOutcome::Written(failed), Some(file)) => self.written(&entry, file, failed)?,
+                (StepOutcome::Lost(read, error), Some(_)) => {
                     self.job.report.count(Counter::BytesRead, read);
                     self.job.advance(read)?;
                     self.lost(contents, &entry, error)?;
                 }
-                (Outcome::Large, Some(file)) => {
+                (StepOutcome::Large, Some(file)) => {
                     let done = self.file(store, contents, &entry, file);
                     self.or_obstructed(&entry.path, false, done)?;
                 }
-                (Outcome::Failed(error), _) => self.or_obstructed(&entry.path, false, Err(error))?,
+                (StepOutcome::Failed(error), _) => self.or_obstructed(&entry.path, false, Err(error))?,
             }
         }
         Ok(true)
@@ -281,7 +288,7 @@ impl Tree<'_, '_> {
         self.job.report.count(Counter::BytesWritten, len);
         self.job.advance(len)?;
         self.not_set(&entry.path, failed)?;
-        self.remember_first(entry, file, &Verdict::Create, None);
-        self.told(entry, &Verdict::Create)
+        self.remember_first(entry, file, &EntryVerdict::Create, None);
+        self.told(entry, &EntryVerdict::Create)
     }
 }

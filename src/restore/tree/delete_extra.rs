@@ -11,13 +11,13 @@ use crate::job::{change, Counter, ProblemKind};
 use crate::platform::{FileKind, Stat};
 use crate::restore::selection::Selection;
 
+use super::existing::seen;
 use super::known::replaced;
-use super::standing::seen;
 use super::stays::{LOST, MOUNTED, STORE, UNTOLD};
 use super::{is_obstacle, Tree};
 
 /// A directory that both the snapshot and the destination have.
-struct Level {
+struct OpenDir {
     path: Path,
     /// Names in the destination in ascending order that have not been compared with an entry yet.
     names: VecDeque<Box<[u8]>>,
@@ -49,7 +49,7 @@ impl Tree<'_, '_> {
         self.current = None;
         self.omissions = state.trailer().omissions.clone();
         self.lost_dir = None;
-        let mut open: Vec<Level> = Vec::new();
+        let mut open: Vec<OpenDir> = Vec::new();
         for entry in state.entries()? {
             let entry = entry?;
             if !selection.is_in_root(&entry) || self.is_below_lost(&entry) {
@@ -75,7 +75,7 @@ impl Tree<'_, '_> {
     }
 
     /// Opens a directory of the snapshot as a level, if it is a directory in the destination too.
-    fn level(&mut self, entry: &Entry) -> Result<Option<Level>> {
+    fn level(&mut self, entry: &Entry) -> Result<Option<OpenDir>> {
         if entry.node != crate::entry::Node::Dir {
             return Ok(None);
         }
@@ -110,7 +110,7 @@ impl Tree<'_, '_> {
             // An entry below this directory may show that this reason does not hold.
             self.why_mounted_on(entry, &now)
         };
-        Ok(Some(Level {
+        Ok(Some(OpenDir {
             path: entry.path.clone(),
             names,
             device: now.dev,
@@ -165,7 +165,12 @@ impl Tree<'_, '_> {
 
     /// Removes the names up to `until` from the level, or all names if `until` is `None`. The name `until` itself is
     /// an entry and stays. Returns the remaining level.
-    fn remove_rest(&mut self, mut level: Level, until: Option<&[u8]>, filter: &mut Filter) -> Result<Level> {
+    fn remove_rest(
+        &mut self,
+        mut level: OpenDir,
+        until: Option<&[u8]>,
+        filter: &mut Filter,
+    ) -> Result<OpenDir> {
         while level.names.front().is_some_and(|name| until.is_none_or(|until| **name <= *until)) {
             let name = level.names.pop_front().unwrap_or_default();
             if until == Some(&*name) {

@@ -13,7 +13,7 @@ use super::tree::FileId;
 
 /// Numbers of names.
 #[derive(Default)]
-pub struct SetNames {
+pub struct HardLinkNames {
     /// The number of names to restore for each hard-link set.
     wanted: HashMap<u64, u64>,
     /// The number of those names that lead to an inode of the destination.
@@ -21,18 +21,18 @@ pub struct SetNames {
 }
 
 /// An existing destination in which names are looked up before the restore changes anything.
-pub struct Survey {
+pub struct InodeLookup {
     root: Dir,
     /// The directory used last, with its path below the root. The directory is `None` if it cannot be opened.
     current: Option<(Vec<u8>, Option<Dir>)>,
 }
 
-impl SetNames {
+impl HardLinkNames {
     /// Counts a name of the set `link`, at `path` below the destination. A name that cannot be looked up counts as
     /// not found: at worst, the restore writes a file that could have stayed.
-    pub fn add(&mut self, link: u64, path: &[u8], survey: Option<&mut Survey>) {
+    pub fn add(&mut self, link: u64, path: &[u8], lookup: Option<&mut InodeLookup>) {
         *self.wanted.entry(link).or_default() += 1;
-        if let Some(id) = survey.and_then(|survey| survey.find(path)) {
+        if let Some(id) = lookup.and_then(|lookup| lookup.find(path)) {
             *self.found.entry((link, id)).or_default() += 1;
         }
     }
@@ -56,9 +56,9 @@ impl SetNames {
     }
 }
 
-impl Survey {
+impl InodeLookup {
     pub fn new(root: Dir) -> Self {
-        Survey { root, current: None }
+        InodeLookup { root, current: None }
     }
 
     /// Looks up the inode of a regular file.
