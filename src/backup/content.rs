@@ -14,10 +14,10 @@ use crate::pool::Pool;
 use crate::store::Store;
 use crate::walk::Devices;
 
+use super::chunk_pipeline::{ChunkPipeline, DeltaBasis, Processed, Purpose};
 use super::parent::Parent;
 use super::reading::{read_data, FileResult, Read, Shape, Trouble};
 use super::small::{self, deltas_len, longest_delta, Basis, Form, Made, Old, Small, ATTEMPTS};
-use super::stretches::{self, Processed, Purpose, Stretches};
 
 /// A content has at most this many deltas. The next change is stored whole.
 const DELTAS_MAX: usize = 64;
@@ -166,7 +166,7 @@ impl Storing<'_, '_> {
         let mut made = None;
         let pass = self.attempts(opened, shape, |this, shape| {
             let purpose = Params::for_len(shape.data_len()).map_or(Purpose::Hash, Purpose::Sign);
-            let mut stretches = Stretches::new(this.pool, purpose);
+            let mut pipeline = ChunkPipeline::new(this.pool, purpose);
             let archives = &mut *this.archives;
             let writer = archives.writer(this.store, Slot::Whole)?;
             let meta = shape.metadata(this.names);
@@ -174,11 +174,11 @@ impl Storing<'_, '_> {
             let job = &mut *this.job;
             let read = read_data(opened.file, shape, this.buf, |piece| {
                 count_read(job, piece)?;
-                stretches.update(piece)?;
+                pipeline.update(piece)?;
                 writer.write(piece)?;
                 Ok(true)
             });
-            let processed = stretches.finish()?;
+            let processed = pipeline.finish()?;
             let read = match read {
                 Ok(Read::Still) => look_again(opened, shape, &processed.hash, job, this.pool, this.buf),
                 read => read,
@@ -207,23 +207,23 @@ impl Storing<'_, '_> {
         opened: Opened,
         shape: Shape,
         old: &Entry,
-        basis: &Arc<stretches::Basis>,
+        basis: &Arc<DeltaBasis>,
     ) -> FileResult<Option<Stored>> {
         let mut made = None;
         let pass = self.attempts(opened, shape, |this, shape| {
             let Some(params) = Params::for_len(shape.data_len()) else { return Ok((None, Read::Stopped)) };
             let longest = longest_delta(shape.data_len(), deltas_len(old));
-            let mut stretches = Stretches::new(this.pool, Purpose::Compare(params, basis.clone()));
+            let mut pipeline = ChunkPipeline::new(this.pool, Purpose::Compare(params, basis.clone()));
             let job = &mut *this.job;
             let read = read_data(opened.file, shape, this.buf, |piece| {
                 count_read(job, piece)?;
-                stretches.update(piece)?;
-                Ok(stretches.delta_len() <= longest)
+                pipeline.update(piece)?;
+                Ok(pipeline.delta_len() <= longest)
             })?;
             if read == Read::Stopped {
                 return Ok((None, Read::Stopped));
             }
-            let Processed { hash, signature, delta } = stretches.finish()?;
+            let Processed { hash, signature, delta } = pipeline.finish()?;
             let Some(delta) = delta.filter(|delta| delta.len() <= longest) else {
                 return Ok((None, Read::Stopped));
             };
@@ -240,14 +240,14 @@ impl Storing<'_, '_> {
     /// Reads the file only for its hash. `None` if the content is not the old one.
     fn try_same(&mut self, opened: Opened, shape: Shape, old: &Entry) -> FileResult<Option<Stored>> {
         let pass = self.attempts(opened, shape, |this, shape| {
-            let mut stretches = Stretches::new(this.pool, Purpose::Hash);
+            let mut pipeline = ChunkPipeline::new(this.pool, Purpose::Hash);
             let job = &mut *this.job;
             let read = read_data(opened.file, shape, this.buf, |piece| {
                 count_read(job, piece)?;
-                stretches.update(piece)?;
+                pipeline.update(piece)?;
                 Ok(true)
             })?;
-            let hash = stretches.finish()?.hash;
+            let hash = pipeline.finish()?.hash;
             if !is_content_of(old, &hash) {
                 // No further attempt, even if the file changed during this one: the content is not the old
                 // one, and the caller reads the file again to store it whole.
@@ -324,12 +324,7 @@ impl Storing<'_, '_> {
     }
 
     /// Like [`Storing::basis`], but parsed. A signature that cannot be used is reported as a problem.
-    fn signature_of(
-        &mut self,
-        path: &Path,
-        old: &Entry,
-        new_len: u64,
-    ) -> Result<Option<Arc<stretches::Basis>>> {
+    fn signature_of(&mut self, path: &Path, old: &Entry, new_len: u64) -> Result<Option<Arc<DeltaBasis>>> {
         let len = old.file().map_or(0, File::data_len);
         let parsed = match self.basis(old, new_len)? {
             Basis::Bytes(bytes) => small::parse_signature(&bytes, len),
@@ -337,7 +332,7 @@ impl Storing<'_, '_> {
             Basis::None | Basis::Unfetched => return Ok(None),
         };
         match parsed {
-            Ok(signature) => Ok(Some(Arc::new(stretches::Basis { signature, len }))),
+            Ok(signature) => Ok(Some(Arc::new(DeltaBasis { signature, len }))),
             Err(error) => {
                 self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)?;
                 Ok(None)
@@ -409,14 +404,14 @@ fn look_again(
         return Ok(Read::Still);
     }
     shape.pause();
-    let mut stretches = Stretches::new(pool, Purpose::Hash);
+    let mut pipeline = ChunkPipeline::new(pool, Purpose::Hash);
     let read = read_data(opened.file, shape, buf, |piece| {
         // A second read counts neither as progress nor as bytes read.
         job.pulse()?;
-        stretches.update(piece)?;
+        pipeline.update(piece)?;
         Ok(true)
     })?;
-    let same = stretches.finish()?.hash == *hash && shape.has_holes_of(opened.file)?;
+    let same = pipeline.finish()?.hash == *hash && shape.has_holes_of(opened.file)?;
     Ok(if same { read } else { Read::Changed })
 }
 

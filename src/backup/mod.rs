@@ -12,11 +12,12 @@
 //!                                     +--> new entry of each path, in order     (run)
 //!                                     |
 //!                                     +--> archives: whole files, deltas, signatures  (content)
-//!                                     |       long contents in stretches, by workers  (stretches, tree_hash)
+//!                                     |       long contents in chunks, by workers  (chunk_pipeline, tree_hash)
 //!                                     +--> state ------- commit, last                 (crate::commit)
 //! ```
 
 mod ahead;
+mod chunk_pipeline;
 mod content;
 mod links;
 mod open_dirs;
@@ -25,7 +26,6 @@ mod reading;
 mod run;
 mod scan;
 mod small;
-mod stretches;
 mod tasks;
 mod tree_hash;
 mod vaults;

@@ -13,7 +13,7 @@ use crate::stamp::Time;
 use crate::walk::Devices;
 
 /// Bytes of one read.
-pub const CHUNK: usize = 256 << 10;
+pub const READ_LEN: usize = 256 << 10;
 /// At most this many holes of a file are recorded, so that the line of an entry stays small. Holes behind
 /// them are stored as zeros.
 const HOLES_MAX: usize = 100_000;
@@ -152,11 +152,11 @@ pub fn read_data(
     buf: &mut Vec<u8>,
     mut feed: impl FnMut(&[u8]) -> Result<bool>,
 ) -> FileResult<Read> {
-    buf.resize(CHUNK, 0);
+    buf.resize(READ_LEN, 0);
     let mut short = false;
     for (mut offset, mut len) in extents(shape.stat.size, &shape.holes) {
         while len > 0 {
-            let want = len.min(CHUNK as u64) as usize;
+            let want = len.min(READ_LEN as u64) as usize;
             let mut got = if short { 0 } else { read_once(file, &mut buf[..want], offset)? };
             if got == 0 {
                 short = true;

@@ -1,23 +1,23 @@
-//! Joins the deltas of a content's stretches into the delta of the content.
+//! Joins the deltas of a content's chunks into the delta of the content.
 
 use std::io::{self, Write};
 
 use super::encode::Encoder;
 use super::{Command, Commands, Error, Result};
 
-/// Joins the deltas of the stretches of a content, in order. Threads make these deltas independently. Each
-/// delta makes its stretch and a margin after it. The margin has as many bytes as a block of the basis, or
+/// Joins the deltas of the chunks of a content, in order. Threads make these deltas independently. Each
+/// delta makes its chunk and a margin after it. The margin has as many bytes as a block of the basis, or
 /// fewer at the content's end.
 ///
-/// The margin is needed for a block that begins in a stretch and ends in the next one: the block is copied
-/// whole, and the delta of the next stretch is used only after that block. So a cut costs no bytes where the
+/// The margin is needed for a block that begins in a chunk and ends in the next one: the block is copied
+/// whole, and the delta of the next chunk is used only after that block. So a cut costs no bytes where the
 /// content is the same as the basis on both sides of the cut.
 pub struct DeltaJoiner<W> {
     encoder: Encoder<W>,
     basis_len: u64,
-    /// The offset in the content at which the next stretch starts.
+    /// The offset in the content at which the next chunk starts.
     start: u64,
-    /// Bytes of the content that the commands so far make. A copy may reach into the next stretch.
+    /// Bytes of the content that the commands so far make. A copy may reach into the next chunk.
     made: u64,
 }
 
@@ -26,9 +26,9 @@ impl<W: Write> DeltaJoiner<W> {
         DeltaJoiner { encoder: Encoder::new(out), basis_len, start: 0, made: 0 }
     }
 
-    /// Adds the next stretch, of `len` bytes. Its delta also makes the `margin` bytes after the stretch.
+    /// Adds the next chunk, of `len` bytes. Its delta also makes the `margin` bytes after the chunk.
     pub fn add(&mut self, delta: &[u8], len: u64, margin: u64) -> Result<()> {
-        let stretch_end = self.start + len;
+        let chunk_end = self.start + len;
         let mut commands = Commands::new(delta, self.basis_len, len + margin)?;
         let mut at = self.start;
         while let Some(command) = commands.next()? {
@@ -37,9 +37,9 @@ impl<W: Write> DeltaJoiner<W> {
             let skip = self.made.saturating_sub(begin);
             let end = match command {
                 Command::Copy { .. } => at,
-                Command::Literal { .. } => at.min(stretch_end),
+                Command::Literal { .. } => at.min(chunk_end),
             };
-            if begin >= stretch_end || end <= self.made {
+            if begin >= chunk_end || end <= self.made {
                 continue;
             }
             match command {
@@ -55,7 +55,7 @@ impl<W: Write> DeltaJoiner<W> {
         if commands.made() != len + margin {
             return Err(Error::OutputTooShort { made: commands.made(), declared: len + margin });
         }
-        self.start = stretch_end;
+        self.start = chunk_end;
         Ok(())
     }
 

@@ -11,8 +11,8 @@
 //!  new content -----------------------------------+                                      \--> Plan
 //! ```
 //!
-//! A long content is cut into stretches of [`STRETCH`] bytes or more. Several threads make the deltas of the
-//! stretches, and [`DeltaJoiner`] joins these into the delta of the content.
+//! A long content is cut into chunks of [`CHUNK_LEN`] bytes or more. Several threads make the deltas of the
+//! chunks, and [`DeltaJoiner`] joins these into the delta of the content.
 //!
 //! # The bytes
 //!
@@ -57,7 +57,7 @@ mod native;
 use native as engine;
 
 pub use commands::{Command, Commands};
-pub use engine::{patch_up_to, DeltaWriter, Signer, STRETCH};
+pub use engine::{patch_up_to, DeltaWriter, Signer, CHUNK_LEN};
 pub use joiner::DeltaJoiner;
 #[cfg(not(feature = "librsync"))]
 pub use native::Effort;

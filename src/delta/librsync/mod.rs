@@ -27,9 +27,9 @@ pub use patch::patch_up_to;
 /// The most blocks of a signature: the C engine counts blocks with an `int`.
 pub(super) const MAX_BLOCKS: u64 = i32::MAX as u64;
 
-/// Bytes of a stretch that is long enough for a task of its own; a power of two. It is longer than for the Rust
-/// engine, because the C engine loads the whole signature for each stretch.
-pub const STRETCH: usize = 16 << 20;
+/// Bytes of a chunk that is long enough for a task of its own; a power of two. It is longer than for the Rust
+/// engine, because the C engine loads the whole signature for each chunk.
+pub const CHUNK_LEN: usize = 16 << 20;
 
 /// Pushed bytes are collected to this length before a call of the C engine. Each call has a cost, and for an
 /// empty signature the delta depends on the lengths of the calls.
@@ -122,7 +122,7 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         })
     }
 
-    /// For the delta of a stretch: the offset of the first pushed byte in the new content. The C engine does
+    /// For the delta of a chunk: the offset of the first pushed byte in the new content. The C engine does
     /// not use it.
     pub fn starting_at(self, _: u64) -> Self {
         self

@@ -16,8 +16,8 @@ mod writer;
 
 /// The most blocks of a signature: their numbers have 32 bits.
 pub(super) const MAX_BLOCKS: u64 = u32::MAX as u64;
-/// Bytes of a stretch that is long enough for a task of its own; a power of two.
-pub const STRETCH: usize = 1 << 20;
+/// Bytes of a chunk that is long enough for a task of its own; a power of two.
+pub const CHUNK_LEN: usize = 1 << 20;
 
 pub(super) use basis::Basis;
 pub use patch::patch_up_to;

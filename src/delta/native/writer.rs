@@ -85,7 +85,7 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         })
     }
 
-    /// For the delta of a stretch: the first pushed byte is at `offset` of the new content. The search then
+    /// For the delta of a chunk: the first pushed byte is at `offset` of the new content. The search then
     /// first tries the block at the same offset of the basis.
     pub fn starting_at(mut self, offset: u64) -> Self {
         self.search.expect_at(offset);

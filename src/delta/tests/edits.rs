@@ -130,23 +130,23 @@ proptest! {
     }
 
     #[test]
-    fn deltas_of_stretches_are_together_one_of_the_whole(
-        basis in content(), edits in edits(), params in params(), stretch in 1..5000usize,
+    fn deltas_of_chunks_are_together_one_of_the_whole(
+        basis in content(), edits in edits(), params in params(), chunk in 1..5000usize,
     ) {
         let new = edited(&basis, &edits);
         let signature = Signature::parse(&sign(&basis, params)).unwrap();
         let (basis_len, margin) = (basis.len() as u64, params.block_len as usize);
         let mut joiner = DeltaJoiner::new(basis_len, Vec::new());
         let mut cuts = 0;
-        for start in (0..new.len()).step_by(stretch) {
-            let (end, read) = ((start + stretch).min(new.len()), (start + stretch + margin).min(new.len()));
+        for start in (0..new.len()).step_by(chunk) {
+            let (end, read) = ((start + chunk).min(new.len()), (start + chunk + margin).min(new.len()));
             let made = delta(&signature, basis_len, &new[start..read], usize::MAX);
             joiner.add(&made, (end - start) as u64, (read - end) as u64).unwrap();
             cuts += 1;
         }
         let made = joiner.finish().unwrap();
         prop_assert!(patched(&basis, &made, new.len()).unwrap() == new);
-        // If blocks of the basis are equal, a stretch may copy another one of them than the whole content
+        // If blocks of the basis are equal, a chunk may copy another one of them than the whole content
         // does. That costs commands but no literals.
         let whole = delta(&signature, basis_len, &new, usize::MAX).len();
         let most = whole + cuts * (margin + 24) + new.len() / margin * 24;

@@ -27,7 +27,7 @@ fn apply(commands: &[u8]) -> Result<Vec<u8>> {
 }
 
 #[test]
-fn a_stretch_is_made_to_its_end_or_refused() {
+fn a_chunk_is_made_to_its_end_or_refused() {
     let signature = Signature::parse(&sign(&noise(1, 5500), PARAMS)).unwrap();
     let made = delta(&signature, 5500, &noise(1, 3000), usize::MAX);
     let add = |len, margin| DeltaJoiner::new(5500, io::sink()).add(&made, len, margin);

@@ -1,5 +1,5 @@
-//! Makes hash, signature and delta of a long content on all cores. The content is cut into stretches, long
-//! pieces of one length. Workers hash, sign and compare each stretch by itself. The results depend only on
+//! Makes hash, signature and delta of a long content on all cores. The content is cut into chunks, long
+//! pieces of one length. Workers hash, sign and compare each chunk by itself. The results depend only on
 //! the content, not on the number of threads.
 
 use std::collections::VecDeque;
@@ -14,15 +14,15 @@ use crate::pool::{Pending, Pool};
 
 use super::tree_hash::TreeHash;
 
-/// At most this many bytes of stretches and margins are in work at once, or one stretch if it is longer.
+/// At most this many bytes of chunks and margins are in work at once, or one chunk if it is longer.
 const IN_FLIGHT: usize = 32 << 20;
 
-/// Takes the bytes of a content in pieces, and hands stretches to workers.
-pub struct Stretches<'p> {
+/// Takes the bytes of a content in pieces, and hands chunks to workers.
+pub struct ChunkPipeline<'p> {
     pool: &'p Pool,
-    work: Arc<Work>,
-    in_flight: VecDeque<Pending<Done>>,
-    /// Bytes that were taken and not yet handed over: at most a stretch and its margin.
+    work: Arc<ChunkWork>,
+    in_flight: VecDeque<Pending<ChunkResult>>,
+    /// Bytes that were taken and not yet handed over: at most a chunk and its margin.
     filling: Vec<u8>,
     /// The offset of `filling` in the content.
     start: u64,
@@ -40,7 +40,7 @@ pub struct Processed {
 }
 
 /// The basis of a delta: the signature and the length of the old content.
-pub struct Basis {
+pub struct DeltaBasis {
     pub signature: Signature,
     pub len: u64,
 }
@@ -50,40 +50,40 @@ pub enum Purpose {
     Hash,
     Sign(Params),
     /// The signature of the content, and its delta against the basis.
-    Compare(Params, Arc<Basis>),
+    Compare(Params, Arc<DeltaBasis>),
 }
 
-/// How each stretch is processed.
-struct Work {
+/// How each chunk is processed.
+struct ChunkWork {
     purpose: Purpose,
-    /// Bytes of a stretch: a power of two, and a multiple of the block length.
-    stretch: usize,
-    /// Bytes after the stretch that the delta of the stretch needs: one block of the basis, or 0 without a
+    /// Bytes of a chunk: a power of two, and a multiple of the block length.
+    chunk_len: usize,
+    /// Bytes after the chunk that the delta of the chunk needs: one block of the basis, or 0 without a
     /// delta.
     margin: usize,
 }
 
-/// A stretch in its buffer, followed by its margin.
-struct Stretch {
+/// A chunk in its buffer, followed by its margin.
+struct Chunk {
     buffer: Vec<u8>,
     len: usize,
-    /// The offset of the stretch in the content.
+    /// The offset of the chunk in the content.
     start: u64,
-    /// The stretch is the whole content.
+    /// The chunk is the whole content.
     only: bool,
 }
 
-/// The results for one stretch, and its buffer.
-struct Done {
+/// The results for one chunk, and its buffer.
+struct ChunkResult {
     hash: [u8; 32],
     sums: Sums,
-    stretch: Stretch,
+    chunk: Chunk,
 }
 
-/// Signature and delta of a stretch and its margin.
+/// Signature and delta of a chunk and its margin.
 type Sums = delta::Result<(Option<Vec<u8>>, Option<Vec<u8>>)>;
 
-impl<'p> Stretches<'p> {
+impl<'p> ChunkPipeline<'p> {
     /// The block length of `purpose` must be a power of two.
     pub fn new(pool: &'p Pool, purpose: Purpose) -> Self {
         let block = purpose.params().map_or(1, |params| params.block_len as usize);
@@ -94,10 +94,10 @@ impl<'p> Stretches<'p> {
             }
             _ => (0, None),
         };
-        // The stretch is at least as long as the margin, because the bytes of the margin are copied and
+        // The chunk is at least as long as the margin, because the bytes of the margin are copied and
         // compared twice.
-        let stretch = delta::STRETCH.max(block).max(margin.next_power_of_two());
-        Stretches {
+        let chunk_len = delta::CHUNK_LEN.max(block).max(margin.next_power_of_two());
+        ChunkPipeline {
             pool,
             in_flight: VecDeque::new(),
             filling: Vec::new(),
@@ -106,18 +106,18 @@ impl<'p> Stretches<'p> {
             hash: TreeHash::default(),
             signature: purpose.params().map(|_| Spool::new()),
             delta: joiner,
-            work: Arc::new(Work { purpose, stretch, margin }),
+            work: Arc::new(ChunkWork { purpose, chunk_len, margin }),
         }
     }
 
     /// Takes the next bytes of the content.
     pub fn update(&mut self, mut bytes: &[u8]) -> Result<()> {
-        let full = self.work.stretch + self.work.margin;
+        let full = self.work.chunk_len + self.work.margin;
         while !bytes.is_empty() {
             // A full buffer is handed over only when more bytes come: the bytes left at the end are the last
-            // stretch.
+            // chunk.
             if self.filling.len() == full {
-                self.hand_over(self.work.stretch, false)?;
+                self.hand_over(self.work.chunk_len, false)?;
             }
             let (now, later) = bytes.split_at(bytes.len().min(full - self.filling.len()));
             self.filling.extend_from_slice(now);
@@ -132,8 +132,8 @@ impl<'p> Stretches<'p> {
     }
 
     pub fn finish(mut self) -> Result<Processed> {
-        while self.filling.len() > self.work.stretch {
-            self.hand_over(self.work.stretch, false)?;
+        while self.filling.len() > self.work.chunk_len {
+            self.hand_over(self.work.chunk_len, false)?;
         }
         self.hand_over(self.filling.len(), true)?;
         while let Some(done) = self.in_flight.pop_front() {
@@ -144,9 +144,10 @@ impl<'p> Stretches<'p> {
     }
 
     /// Hands the first `len` bytes of `filling` to the pool. The bytes after them are the margin of the
-    /// stretch.
+    /// chunk.
     fn hand_over(&mut self, len: usize, last: bool) -> Result<()> {
-        let at_once = (IN_FLIGHT / (self.work.stretch + self.work.margin)).clamp(1, self.pool.threads() + 1);
+        let at_once =
+            (IN_FLIGHT / (self.work.chunk_len + self.work.margin)).clamp(1, self.pool.threads() + 1);
         if self.in_flight.len() >= at_once {
             if let Some(done) = self.in_flight.pop_front() {
                 self.collect(done)?;
@@ -156,24 +157,24 @@ impl<'p> Stretches<'p> {
         next.extend_from_slice(&self.filling[len..]);
         let only = last && self.start == 0;
         let buffer = std::mem::replace(&mut self.filling, next);
-        let stretch = Stretch { buffer, len, start: self.start, only };
+        let chunk = Chunk { buffer, len, start: self.start, only };
         self.start += len as u64;
         let work = self.work.clone();
-        self.in_flight.push_back(self.pool.run(move || work.of(stretch)));
+        self.in_flight.push_back(self.pool.run(move || work.of(chunk)));
         Ok(())
     }
 
-    /// Waits for a stretch, and appends its results to the results so far.
-    fn collect(&mut self, done: Pending<Done>) -> Result<()> {
-        let Done { hash, sums, stretch } = done.wait();
-        let Stretch { mut buffer, len, start, .. } = stretch;
+    /// Waits for a chunk, and appends its results to the results so far.
+    fn collect(&mut self, done: Pending<ChunkResult>) -> Result<()> {
+        let ChunkResult { hash, sums, chunk } = done.wait();
+        let Chunk { mut buffer, len, start, .. } = chunk;
         let (signature, delta) = sums.map_err(|e| of_delta(&e))?;
         self.hash.add(hash);
         if let (Some(out), Some(made), Some(params)) =
             (&mut self.signature, signature, self.work.purpose.params())
         {
-            // Only the first stretch adds its header. The margin's blocks come with the signature of the next
-            // stretch.
+            // Only the first chunk adds its header. The margin's blocks come with the signature of the next
+            // chunk.
             let header = if start == 0 { 0 } else { params.signature_len(0) as usize };
             let entries = &made[header..params.signature_len(len as u64) as usize];
             out.write_all(entries).map_err(|e| spool_error(&e))?;
@@ -196,31 +197,28 @@ impl Purpose {
     }
 }
 
-impl Work {
-    fn of(&self, stretch: Stretch) -> Done {
-        let bytes = &stretch.buffer[..stretch.len];
-        let hash = if stretch.only {
-            *blake3::hash(bytes).as_bytes()
-        } else {
-            TreeHash::of_stretch(bytes, stretch.start)
-        };
-        Done { hash, sums: self.sums(&stretch), stretch }
+impl ChunkWork {
+    fn of(&self, chunk: Chunk) -> ChunkResult {
+        let bytes = &chunk.buffer[..chunk.len];
+        let hash =
+            if chunk.only { *blake3::hash(bytes).as_bytes() } else { TreeHash::of_chunk(bytes, chunk.start) };
+        ChunkResult { hash, sums: self.sums(&chunk), chunk }
     }
 
-    fn sums(&self, stretch: &Stretch) -> Sums {
+    fn sums(&self, chunk: &Chunk) -> Sums {
         match &self.purpose {
             Purpose::Hash => Ok((None, None)),
             Purpose::Sign(params) => {
                 let mut signer = Signer::new(*params, Vec::new())?;
-                signer.update(&stretch.buffer)?;
+                signer.update(&chunk.buffer)?;
                 Ok((Some(signer.finish()?), None))
             }
             Purpose::Compare(params, basis) => {
                 let (delta, signature) = (Vec::new(), Vec::new());
                 let writer =
                     DeltaWriter::with_signature(&basis.signature, basis.len, *params, delta, signature)?;
-                let mut writer = writer.starting_at(stretch.start);
-                writer.update(&stretch.buffer)?;
+                let mut writer = writer.starting_at(chunk.start);
+                writer.update(&chunk.buffer)?;
                 let (delta, signature) = writer.finish_both()?;
                 Ok((signature, Some(delta)))
             }
@@ -239,7 +237,7 @@ fn of_delta(error: &delta::Error) -> Error {
 mod tests {
     use super::*;
 
-    const LEN: usize = 5 * delta::STRETCH + 12_345;
+    const LEN: usize = 5 * delta::CHUNK_LEN + 12_345;
 
     fn noise(len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
@@ -249,9 +247,9 @@ mod tests {
 
     fn content(bytes: &[u8], purpose: Purpose) -> Processed {
         let pool = Pool::new(3).unwrap();
-        let mut stretches = Stretches::new(&pool, purpose);
-        bytes.chunks(300_001).for_each(|piece| stretches.update(piece).unwrap());
-        stretches.finish().unwrap()
+        let mut pipeline = ChunkPipeline::new(&pool, purpose);
+        bytes.chunks(300_001).for_each(|piece| pipeline.update(piece).unwrap());
+        pipeline.finish().unwrap()
     }
 
     fn signed(bytes: &[u8], params: Params) -> Vec<u8> {
@@ -270,10 +268,10 @@ mod tests {
     }
 
     #[test]
-    fn stretches_together_make_the_hash_and_the_signature_of_the_whole() {
+    fn chunks_together_make_the_hash_and_the_signature_of_the_whole() {
         let bytes = noise(LEN);
-        for len in [0, 1, delta::STRETCH, delta::STRETCH + 1, 4 * delta::STRETCH, LEN] {
-            for block_len in [2048, 4096, 2 * delta::STRETCH as u32] {
+        for len in [0, 1, delta::CHUNK_LEN, delta::CHUNK_LEN + 1, 4 * delta::CHUNK_LEN, LEN] {
+            for block_len in [2048, 4096, 2 * delta::CHUNK_LEN as u32] {
                 let params = Params { block_len, strong_len: 16 };
                 let made = content(&bytes[..len], Purpose::Sign(params));
                 assert!(made.hash == blake3::hash(&bytes[..len]).into(), "{len} bytes");
@@ -284,14 +282,14 @@ mod tests {
     }
 
     #[test]
-    fn stretches_together_make_the_delta_of_the_whole() {
+    fn chunks_together_make_the_delta_of_the_whole() {
         let basis = noise(LEN);
         let inserted = [b"inserted", &basis[..]].concat();
-        let cut = 2 * delta::STRETCH;
+        let cut = 2 * delta::CHUNK_LEN;
         let at_a_cut = [&basis[..cut - 60], &[7; 50], &basis[cut - 60..]].concat();
         let edited = [&basis[..3 << 20], &[7; 100_000], &basis[(3 << 20) + 5000..]].concat();
         let swapped = [&basis[2_000_000..], &basis[..2_000_000]].concat();
-        let short = &basis[..delta::STRETCH + 1000];
+        let short = &basis[..delta::CHUNK_LEN + 1000];
         for (what, new) in [
             ("the same", &basis[..]),
             ("inserted", &inserted),
@@ -304,7 +302,7 @@ mod tests {
             for (old_block, new_block) in [(2048, 2048), (2048, 4096), (1000, 2048), (4 << 20, 2048)] {
                 let sums = signed(&basis, Params { block_len: old_block, strong_len: 16 });
                 let params = Params { block_len: new_block, strong_len: 16 };
-                let old = || Basis { signature: Signature::parse(&sums).unwrap(), len: LEN as u64 };
+                let old = || DeltaBasis { signature: Signature::parse(&sums).unwrap(), len: LEN as u64 };
                 let made = content(new, Purpose::Compare(params, Arc::new(old())));
                 assert!(made.hash == blake3::hash(new).into(), "{what}");
                 assert!(bytes_of(made.signature) == signed(new, params), "{what}");
@@ -329,11 +327,11 @@ mod tests {
         let params = Params { block_len: 2048, strong_len: 16 };
         // The first block of zeros is separate from the others. A delta that copies this block in place of a
         // later block has to search again.
-        let basis = [&[0; 2048], &noise(LEN)[..], &vec![0; 8 * delta::STRETCH], &noise(LEN)].concat();
+        let basis = [&[0; 2048], &noise(LEN)[..], &vec![0; 8 * delta::CHUNK_LEN], &noise(LEN)].concat();
         let mut new = basis.clone();
         new[3_000_000] ^= 1;
         let signature = Signature::parse(&signed(&basis, params)).unwrap();
-        let basis = Basis { signature, len: basis.len() as u64 };
+        let basis = DeltaBasis { signature, len: basis.len() as u64 };
         let delta = bytes_of(content(&new, Purpose::Compare(params, Arc::new(basis))).delta);
         assert!(delta.len() < 2048 + 100, "{} bytes", delta.len());
     }
@@ -343,9 +341,11 @@ mod tests {
         let params = Params { block_len: 2048, strong_len: 16 };
         let signature = Signature::parse(&signed(&[0; 5000], params)).unwrap();
         let pool = Pool::new(1).unwrap();
-        let mut stretches =
-            Stretches::new(&pool, Purpose::Compare(params, Arc::new(Basis { signature, len: 5000 })));
-        stretches.update(&noise(LEN)).unwrap();
-        assert!(stretches.delta_len() > delta::STRETCH as u64);
+        let mut pipeline = ChunkPipeline::new(
+            &pool,
+            Purpose::Compare(params, Arc::new(DeltaBasis { signature, len: 5000 })),
+        );
+        pipeline.update(&noise(LEN)).unwrap();
+        assert!(pipeline.delta_len() > delta::CHUNK_LEN as u64);
     }
 }
