@@ -10,11 +10,16 @@ use std::time::Duration;
 
 use ibt::entry::Hash;
 use ibt::error::{Error, Kind};
-use ibt::job::{Cancel, OnFileError, ProblemKind, Select, Silent};
+use ibt::inspect;
+use ibt::job::{Cancel, Job, Keep, OnFileError, ProblemKind, Select, Silent};
+use ibt::retain;
 use ibt::stamp::Stamp;
+use ibt::store::Store;
 use support::series::{one_full, problem_paths, refused, KEY};
 use support::tools::{as_ordinary_user, set_mode};
 use support::*;
+
+type Operation<'a> = (&'static str, &'a dyn Fn(&mut dyn Store, &mut Job) -> Result<(), Error>);
 
 #[track_caller]
 fn assert_names(error: &Error, path: &Path) {
@@ -184,6 +189,29 @@ fn keys_that_are_not_valid() {
     }
     series.options.key = Some("é".repeat(64));
     series.full().whole();
+}
+
+/// Every operation checks the key before it looks for the store, so the error names the key.
+#[test]
+fn a_key_that_is_not_valid_is_told_before_a_store_that_is_not_there() {
+    let series = Series::new();
+    let dest = series.beside("restored");
+    let key = "a/b";
+    let operations: [Operation; 8] = [
+        ("restore", &|store, job| ibt::restore::restore(store, key, &dest, job)),
+        ("list", &|store, job| inspect::list(store, Some(key), job)),
+        ("verify", &|store, job| inspect::verify(store, Some(key), job)),
+        ("browse", &|store, job| inspect::Snapshot::open(store, key, job).map(drop)),
+        ("compare", &|store, job| inspect::compare(store, key, &series.source, job)),
+        ("prune", &|store, job| retain::prune(store, key, job)),
+        ("consolidate", &|store, job| retain::consolidate(store, key, job)),
+        ("rebuild", &|store, job| retain::rebuild_cache(store, key, job)),
+    ];
+    let options = series.keeping(Keep { last: 1, ..Keep::default() });
+    for (name, operation) in operations {
+        let error = series.silently(&options, |store, job| operation(store, job)).refused(Kind::InvalidArg);
+        assert!(error.to_string().contains(key), "{name}: {error}");
+    }
 }
 
 #[test]

@@ -18,14 +18,11 @@ use crate::entry::{Entry, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
 use crate::filter::Filter;
-use crate::format::check_key;
 use crate::job::{change, Counter, Job, Phase, ProblemKind};
 use crate::platform::{Dir, FileKind};
 use crate::pool::Pool;
-use crate::stamp::Time;
 use crate::state::{Merge, Pair};
-use crate::store::open_selected;
-use crate::store::{lock, path_bytes, require_existing, LockMode, Need, OwnPlaces, Store};
+use crate::store::{begin, lock, open_selected, path_bytes, LockMode, Need, OwnPlaces, Store};
 use crate::walk::{Found, Walk, WalkOptions, Walked, RESTORE_TEMP};
 
 use live::Live;
@@ -43,10 +40,7 @@ use recorded::Recorded;
 /// Errors: `NotFound` (no such snapshot; a glob or path that matches on neither side, after all changes), `Io`
 /// (no such tree), `Corrupt` or `Format` (the state), `Mismatch` (not the expected digest).
 pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &mut Job) -> Result<()> {
-    require_existing(store, Need::Read, "compare")?;
-    let key = check_key(key.as_bytes())?;
-    job.report.date = Time::now();
-    job.report.key = Some(key.clone());
+    let key = begin(store, key, Need::Read, "compare", job)?;
     let trouble = |e: &io::Error| Error::io("open the tree", path_bytes(tree), e);
     let root = Dir::open(tree).map_err(|e| trouble(&e))?;
     let live = root.try_clone().and_then(Live::new).map_err(|e| trouble(&e))?;
