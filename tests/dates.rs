@@ -4,7 +4,8 @@ mod support;
 
 use ibt::job::{Keep, ProblemKind, Report, Select};
 use ibt::stamp::{Stamp, Time};
-use support::series::{problem_paths, Series};
+use ibt::store::Catalog;
+use support::series::{problem_paths, Series, KEY};
 use support::stored;
 
 const DAY: i64 = 86_400;
@@ -139,6 +140,51 @@ fn a_clock_far_behind_does_not_pass_over_a_damaged_newest_snapshot() {
         let other = series.points[0].stamp.to_string();
         assert!(error.to_string().contains(&other), "{error}");
         series.assert_point_restores(0);
+    }
+}
+
+/// The next backup by such a clock is later than the damaged snapshot, so that readers find the new one.
+#[test]
+fn a_clock_far_behind_stamps_later_than_a_damaged_newest_snapshot() {
+    for age in [100, 1000] {
+        for consolidates in [false, true] {
+            let (mut series, _) = series_of(&[20_000 - age, 20_001 - age, 20_000]);
+            let damaged = series.points.pop().unwrap().stamp;
+            std::fs::write(series.newest("state"), "garbage").unwrap();
+            series.write("number", if consolidates { "1" } else { "again" });
+            let made = if consolidates { series.consolidate() } else { series.incremental() };
+            assert!(made.ok().snapshot > Some(damaged), "{age} {consolidates}");
+            let dest = series.beside("out");
+            series.restore(Select::Newest, &dest).whole();
+            assert_eq!(
+                std::fs::read(dest.join("number")).unwrap(),
+                std::fs::read(series.source.join("number")).unwrap()
+            );
+        }
+    }
+}
+
+/// A clock that has lost its battery may say a year before the first release of libibt. No snapshot verifies.
+#[test]
+fn a_clock_of_another_age_stamps_later_than_everything_listed() {
+    let (series, _) = series_of(&[0]);
+    std::fs::write(series.newest("state"), "garbage").unwrap();
+    let damaged = series.points[0].stamp;
+    // The last possible stamp has no successor, so it is never that of a snapshot.
+    let last = format!("{KEY}.state.99991231T235959.999999Z.json");
+    for planted in [false, true] {
+        if planted {
+            std::fs::write(series.store.join(&last), "garbage").unwrap();
+        }
+        for secs in [0, 946_684_800] {
+            let made = series.silently(&series.options, |store, job| {
+                let catalog = Catalog::read(store, KEY)?;
+                job.report.snapshot =
+                    Some(ibt::commit::next_stamp(store, &catalog, None, Time { secs, nanos: 0 }, job)?);
+                Ok(())
+            });
+            assert_eq!(made.ok().snapshot, damaged.moved_behind(), "{secs} {planted}");
+        }
     }
 }
 

@@ -7,14 +7,17 @@ use crate::store::{far_after, Catalog, Dates, Store};
 
 /// Seconds by which snapshots may be ahead of the clock before that is reported as a problem.
 const CLOCK_SLACK_SECS: i64 = 86_400;
+/// The start of the year 2026, in which libibt was first released, in seconds since 1970.
+const FIRST_YEAR_SECS: i64 = 1_767_225_600;
 /// How many stamps the message about snapshots of the future names at most.
 const NAMED: usize = 3;
 
 /// The stamp of a snapshot made now. It is later than `newest`, the stamp of the newest snapshot that verifies, and
 /// later than every stamp of the key that is not far in the future (see [`far_after`]). A file with a stamp beyond
 /// that limit is foreign or left by a run with a wrong clock; the new stamp does not have to be later than such
-/// stamps. For example, if the clock says 12:00:00 and a snapshot has the stamp 12:00:05.000000, the new stamp is
-/// 12:00:05.000001.
+/// stamps. If the clock itself is behind, it cannot say what is far in the future, and the new stamp is later than
+/// every stamp of the key: else a damaged state would stay the newest one. For example, if the clock says 12:00:00 and
+/// a snapshot has the stamp 12:00:05.000000, the new stamp is 12:00:05.000001.
 pub fn next_stamp(
     store: &mut dyn Store,
     catalog: &Catalog,
@@ -27,7 +30,11 @@ pub fn next_stamp(
     if stamps.last().is_some_and(|last| *last >= stamp) {
         tell_ahead(store, catalog, now, job)?;
     }
-    let latest = stamps.range(..=far_after(now, newest)).next_back();
+    let latest = match is_behind(now, newest) {
+        // A stamp without a later one can only be foreign.
+        true => stamps.iter().rev().find(|stamp| stamp.moved_behind().is_some()),
+        false => stamps.range(..=far_after(now, newest)).next_back(),
+    };
     if let Some(latest) = latest.filter(|latest| **latest >= stamp) {
         stamp = after(*latest)?;
     }
@@ -36,6 +43,13 @@ pub fn next_stamp(
         stamp = after(stamp)?;
     }
     Ok(stamp)
+}
+
+/// True if the clock is behind: a snapshot that verifies was made later, or the clock says a time when libibt did not
+/// exist. A clock without its battery starts in such a year.
+fn is_behind(now: Time, newest: Option<Stamp>) -> bool {
+    let slack = Stamp::from_time(now.plus_secs(CLOCK_SLACK_SECS));
+    now.secs < FIRST_YEAR_SECS || newest.is_some_and(|newest| newest > slack)
 }
 
 fn after(stamp: Stamp) -> Result<Stamp> {
