@@ -10,7 +10,7 @@ use std::path::Path;
 
 use ibt::error::{Error, Kind};
 use ibt::inspect;
-use ibt::job::{Cancel, Job, Level, Observer, Options, ProblemKind, Select, Silent};
+use ibt::job::{Cancel, Job, Level, Observer, Options, ProblemKind, Report, Select, Silent};
 use ibt::retain;
 use ibt::store::{lock, DirStore, LockMode, Store};
 use support::series::{refused, remove, KEY};
@@ -70,13 +70,27 @@ fn what_stands_under_an_archive_s_name_is_told_and_never_opened() {
 #[test]
 fn what_stands_under_a_state_s_name_is_no_snapshot() {
     let series = Series::with_two_snapshots();
-    for (_, plant) in oddities() {
+    for (word, plant) in oddities() {
         let fork = series.fork();
         let path = fork.twin.newest("state");
         fs::remove_file(&path).unwrap();
         plant(&path);
-        // The state does not even count as damaged.
-        assert_eq!(fork.twin.list().whole().snapshots.len(), 1);
+        let told = |report: Report, snapshots: usize| {
+            let [problem] = &report.problems[..] else { panic!("{word}: {report:#?}") };
+            assert_eq!(problem.file.as_deref(), path.file_name().unwrap().to_str());
+            assert_eq!(problem.snapshot, Some(series.points[1].stamp));
+            assert!(problem.message.contains(&format!("it is a {word}, ")), "{}", problem.message);
+            assert_eq!(report.snapshots.len(), snapshots, "{word}");
+        };
+        let twin = &fork.twin;
+        told(twin.list().partial(), 1);
+        told(twin.silently(&twin.options, |store, job| inspect::list(store, None, job)).partial(), 1);
+        told(twin.verify(&twin.options).partial(), 1);
+        told(twin.silently(&twin.options, |store, job| inspect::verify(store, None, job)).partial(), 1);
+        // The other snapshot alone is whole.
+        let first = twin.selecting(Select::Exactly(series.points[0].stamp));
+        twin.verify(&first).whole();
+        twin.silently(&first, |store, job| inspect::list(store, Some(KEY), job)).whole();
         fork.assert_point_restores(0);
         fork.twin.incremental().ok();
         fork.twin.assert_newest_is_the_source();

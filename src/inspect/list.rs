@@ -11,13 +11,13 @@ use crate::store::{
     archive_fault, lock, require_existing, Catalog, LockMode, Need, Store, StoredFile, NEW_FULL,
 };
 
-use crate::store::report::{describe, lost_state, Listed, Unread};
+use crate::store::report::{describe, lost_state, Listed, NotRegular, Unread};
 
 /// Lists the snapshots of `key`, or of every key, oldest first. With a selector, lists only the selected snapshot. The
 /// report's files are then the files that this snapshot needs.
 ///
 /// An archive that a state names and the store does not list with its size is a problem, reported for each snapshot
-/// that needs it. A state that does not verify is a problem and not a snapshot. Errors: `NotFound` (a key without
+/// that needs it. A state that does not verify, or that is no regular file, is a problem and not a snapshot. Errors: `NotFound` (a key without
 /// snapshots, a selector that selects none), `Io` (a state that cannot be read now, after the others were listed).
 pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
     job.report.date = Time::now();
@@ -31,6 +31,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
     let mut unread = Unread::default();
     match &key {
         None => {
+            tell_not_regular(store, None, job)?;
             for catalog in Catalog::all(store)?.into_values() {
                 let _lock = lock(store, catalog.key(), LockMode::Shared, job)?;
                 list_key(store, catalog, Listed::Before, &mut unread, job)?;
@@ -43,6 +44,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
                 let state = open_selected(store, key, &pool, job)?;
                 job.report.snapshots.push(describe(state.summary()));
             } else {
+                tell_not_regular(store, Some(key), job)?;
                 let catalog = Catalog::read(store, key)?;
                 catalog.select(store, Select::Newest)?;
                 list_key(store, catalog, Listed::Locked, &mut unread, job)?;
@@ -52,6 +54,11 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
     job.report.key = key;
     job.phase_done()?;
     unread.end()
+}
+
+/// Lists the states that are no regular files as problems.
+fn tell_not_regular(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
+    NotRegular::find(store, key)?.iter().try_for_each(|state| state.tell(job))
 }
 
 /// Lists the snapshots of one key.

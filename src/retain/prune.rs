@@ -16,13 +16,14 @@ use crate::error::{Error, Kind, Result};
 use crate::format::names::{Kind as FileKind, Name};
 use crate::format::StateSummary;
 use crate::job::{sum, Action, Counter, Job, Keep, Level, Options, Phase, Problem, ProblemKind, Select};
+use crate::platform::FileKind as FileType;
 use crate::stamp::Stamp;
 use crate::store::{
     backup_file, begin, lock, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile,
 };
 
 use super::retention::{judge, Dated};
-use crate::store::report::{describe, lost_state};
+use crate::store::report::{describe, lost_state, NotRegular};
 
 const OP: &str = "prune";
 
@@ -51,7 +52,8 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let catalog = Catalog::read(store, &key)?;
     choice.check(store, &catalog, job.options)?;
     let mut holding = Holding::read(store, &catalog, &choice, job)?;
-    holding.links = state_links(store, &key)?;
+    holding.links = NotRegular::find(store, Some(&key))?;
+    holding.links.retain(|found| found.file_type == FileType::Symlink);
     let goes = holding.choose(&choice, &catalog, store, job)?;
     holding.tell_lost(&goes, job)?;
     let plan = holding.plan(&goes, lock.keeps_writers_out());
@@ -106,7 +108,7 @@ struct Holding {
     states: Vec<State>,
     archives: Vec<(Name, u64)>,
     /// Symbolic links with names of states.
-    links: Vec<Name>,
+    links: Vec<NotRegular>,
 }
 
 /// The file of a state and its content.
@@ -214,14 +216,7 @@ impl Holding {
 
     /// Lists the remaining states that cannot be read, and the links.
     fn tell_lost(&self, goes: &BTreeSet<usize>, job: &mut Job) -> Result<()> {
-        for name in &self.links {
-            let detail =
-                "it is a symbolic link, which is not followed: put the file itself there, or remove the \
-                          link if nothing needs that snapshot";
-            let file = name.to_string();
-            let error = Error::new(Kind::Io, "read the state", detail).at(&file);
-            job.problem(lost_state(&file, name.stamp, &error), error)?;
-        }
+        self.links.iter().try_for_each(|link| link.tell(job))?;
         for (index, state) in self.states.iter().enumerate() {
             if let (Err(error), false) = (&state.told, goes.contains(&index)) {
                 let problem = lost_state(&state.name.to_string(), state.name.stamp, error);
@@ -354,13 +349,6 @@ impl Told {
         job.report.snapshots.push(describe(state));
         Told { listed: job.report.snapshots.len() - 1, series: state.header.series.clone(), needs }
     }
-}
-
-/// The symbolic links of a key that have names of states.
-fn state_links(store: &mut dyn Store, key: &str) -> Result<Vec<Name>> {
-    let links = store.links(&format!("{key}."))?;
-    let names = links.iter().filter_map(|link| Name::parse(link));
-    Ok(names.filter(|name| name.key == key && name.kind == FileKind::State).collect())
 }
 
 /// True if an error concerns only the file that was read, whichever status the store returned, and not the whole call.

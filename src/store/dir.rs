@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{is_unheld, path_bytes, Draft, Lock, LockMode, Object, Store, Turn};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{Name, TEMP_PREFIX};
-use crate::platform::{self, Dir, FileKind, LockPart};
+use crate::platform::{self, Dir, FileKind, LockPart, Stat};
 use crate::stamp::Time;
 
 /// Number of written bytes after which write-back is started, so that the last fsync is short.
@@ -124,14 +124,14 @@ impl DirStore {
         Ok(())
     }
 
-    /// Lists the files of `kind` whose names start with `prefix` and are names of backup files.
-    fn list_kind(&mut self, prefix: &str, kind: FileKind) -> Result<Vec<Object>> {
+    /// Lists everything whose name starts with `prefix` and is the name of a backup file.
+    fn list_names(&mut self, prefix: &str) -> Result<Vec<(String, Stat)>> {
         let Some(dir) = self.existing()? else { return Ok(Vec::new()) };
         let listing = dir.list();
         if let Some(error) = listing.error {
             return Err(self.trouble("list the store", "", &error));
         }
-        let mut objects = Vec::new();
+        let mut found = Vec::new();
         for (name, _) in listing.names {
             // Backup files have names in UTF-8, and no temporary names.
             let Ok(name) = std::str::from_utf8(&name) else { continue };
@@ -139,15 +139,12 @@ impl DirStore {
                 continue;
             }
             match dir.stat(name.as_bytes()) {
-                Ok(stat) if stat.kind == kind => {
-                    objects.push(Object { name: name.to_string(), size: stat.size })
-                }
-                Ok(_) => {}
+                Ok(stat) => found.push((name.to_string(), stat)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(self.trouble("list", name, &error)),
             }
         }
-        Ok(objects)
+        Ok(found)
     }
 
     fn file(&mut self, name: &str) -> Result<&File> {
@@ -190,13 +187,15 @@ impl Store for DirStore {
 
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>> {
         // Only regular files are backup files.
-        let files = self.list_kind(prefix, FileKind::File)?;
+        let files = self.list_names(prefix)?.into_iter().filter(|(_, stat)| stat.kind == FileKind::File);
+        let files: Vec<_> = files.map(|(name, stat)| Object { name, size: stat.size }).collect();
         self.keys_listed.extend(files.iter().filter_map(|file| Name::parse(&file.name)).map(|name| name.key));
         Ok(files)
     }
 
-    fn links(&mut self, prefix: &str) -> Result<Vec<String>> {
-        Ok(self.list_kind(prefix, FileKind::Symlink)?.into_iter().map(|link| link.name).collect())
+    fn not_regular(&mut self, prefix: &str) -> Result<Vec<(String, FileKind)>> {
+        let others = self.list_names(prefix)?.into_iter().filter(|(_, stat)| stat.kind != FileKind::File);
+        Ok(others.map(|(name, stat)| (name, stat.kind)).collect())
     }
 
     fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize> {

@@ -20,7 +20,7 @@ use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::{check_key, Kind as FileKind};
 use crate::format::{ReadAt, Sink};
 use crate::job::{BackupFile, Job, Problem, ProblemKind};
-use crate::platform::{self, Dir, LockPart};
+use crate::platform::{self, Dir, FileKind as FileType, LockPart};
 use crate::stamp::Time;
 
 pub use cache::Cache;
@@ -120,10 +120,10 @@ pub trait Store {
         Ok(Vec::new())
     }
 
-    /// Returns the names of symbolic links that start with `prefix` and are names of backup files. [`Store::list`]
-    /// leaves these links out and no operation reads them. But a user who moved a state elsewhere may have left a
-    /// link to it.
-    fn links(&mut self, _prefix: &str) -> Result<Vec<String>> {
+    /// Returns everything that has the name of a backup file, starting with `prefix`, and is not a regular file: for
+    /// each, the name and the type. [`Store::list`] leaves these out and no operation reads them. But a user who moved
+    /// a state elsewhere may have left a symbolic link to it.
+    fn not_regular(&mut self, _prefix: &str) -> Result<Vec<(String, FileType)>> {
         Ok(Vec::new())
     }
 

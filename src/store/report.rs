@@ -1,9 +1,13 @@
 //! Descriptions for reports: of snapshots, and of states and stored files that cannot be read.
 
 use crate::error::{Error, Kind, Result};
+use crate::format::names::{Kind as FileKind, Name};
 use crate::format::StateSummary;
-use crate::job::{Action, Counter, Counters, Problem, ProblemKind, Snapshot};
+use crate::job::{Action, Counter, Counters, Job, Problem, ProblemKind, Snapshot};
+use crate::platform::FileKind as FileType;
 use crate::stamp::Stamp;
+
+use super::Store;
 
 /// When the catalog of a key was read: under the key's lock, or before it. In the second case, some of the states
 /// may be gone.
@@ -17,6 +21,41 @@ pub enum Listed {
 pub fn lost_state(name: &str, stamp: Stamp, error: &Error) -> Problem {
     let problem = Problem::of_whole(ProblemKind::of_stored(error), error);
     Problem { snapshot: Some(stamp), ..problem.in_file(name) }
+}
+
+/// A name of a state whose file is not a regular file, so that it is no snapshot.
+pub struct NotRegular {
+    pub name: Name,
+    pub file_type: FileType,
+}
+
+impl NotRegular {
+    /// All such states in the store, or those of one key, in the order of their names.
+    pub fn find(store: &mut dyn Store, key: Option<&str>) -> Result<Vec<NotRegular>> {
+        let prefix = key.map_or(String::new(), |key| format!("{key}."));
+        let all = store.not_regular(&prefix)?.into_iter();
+        let all =
+            all.filter_map(|(name, file_type)| Some(NotRegular { name: Name::parse(&name)?, file_type }));
+        let is_meant = |name: &Name| name.kind == FileKind::State && key.is_none_or(|key| name.key == key);
+        let mut found: Vec<_> = all.filter(|found| is_meant(&found.name)).collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    /// Lists it as a problem.
+    pub fn tell(&self, job: &mut Job) -> Result<()> {
+        let detail = match self.file_type {
+            FileType::Symlink => {
+                "it is a symbolic link, which is not followed: put the file itself there, or remove the link if \
+                 nothing needs that snapshot"
+                    .to_string()
+            }
+            other => format!("it is a {}, not a regular file: there is no such snapshot", other.word()),
+        };
+        let file = self.name.to_string();
+        let error = Error::new(Kind::Io, "read the state", detail).at(&file);
+        job.problem(lost_state(&file, self.name.stamp, &error), error)
+    }
 }
 
 /// Remembers the first stored file that cannot be read now. Such a file is not lost. The operation goes on with the

@@ -60,8 +60,11 @@ macro_rules! forward {
         forward!($inner: $($more)*);
     };
     ($inner:ident: links $($more:ident)*) => {
-        fn links(&mut self, prefix: &str) -> ibt::error::Result<Vec<String>> {
-            self.$inner.links(prefix)
+        fn not_regular(
+            &mut self,
+            prefix: &str,
+        ) -> ibt::error::Result<Vec<(String, ibt::platform::FileKind)>> {
+            self.$inner.not_regular(prefix)
         }
         forward!($inner: $($more)*);
     };

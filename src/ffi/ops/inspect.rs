@@ -20,8 +20,9 @@ use super::{Call, Uses};
 /// `*report` and `*err` as for ibt_full_backup().
 ///
 /// Returns IBT_OK, also for a storage without snapshots; IBT_PARTIAL if a state
-/// is damaged or was made by a newer libibt; IBT_ERR_IO if a state cannot be
-/// read at the moment, after the other snapshots were listed;
+/// is damaged or was made by a newer libibt, or if a symbolic link, a FIFO or
+/// the like has the name of a state; IBT_ERR_IO if a state cannot be read at the
+/// moment, after the other snapshots were listed;
 /// IBT_ERR_INVALID_ARG if key is malformed, key is NULL although options select
 /// a snapshot, a setter of options failed, or an option has no use here
 /// (filters, a root, delete_extra, an expected digest, dry_run);
@@ -75,8 +76,9 @@ pub unsafe extern "C" fn ibt_list_snapshots(
 /// once; if a key has more than a million contents, perhaps more often.
 ///
 /// Returns IBT_OK if all is as it was written, also for a storage that holds
-/// nothing; IBT_PARTIAL if anything is damaged or missing, or a state was made
-/// by a newer libibt; IBT_ERR_INVALID_ARG if key is malformed, key is NULL
+/// nothing; IBT_PARTIAL if anything is damaged or missing, a state was made by a
+/// newer libibt, or a symbolic link, a FIFO or the like has the name of a state;
+/// IBT_ERR_INVALID_ARG if key is malformed, key is NULL
 /// although options select a snapshot or expect a digest, a setter of options
 /// failed, or an option has no use here (filters, a root, delete_extra,
 /// dry_run); IBT_ERR_NOT_FOUND if key is given and has no snapshot or not the

@@ -25,7 +25,7 @@ use crate::stamp::{Stamp, Time};
 use crate::store::check_expected;
 use crate::store::{lock, require_existing, Catalog, LockMode, Need, StateFile, Store, StoredFile};
 
-use crate::store::report::{describe, lost_state, Listed, Unread};
+use crate::store::report::{describe, lost_state, Listed, NotRegular, Unread};
 use known::{fingerprint, Known, Verdict};
 
 const OP: &str = "verify";
@@ -50,6 +50,11 @@ pub fn verify(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result
     require_existing(store, Need::Read, OP)?;
     job.report.key = key.clone();
     let mut unread = Unread::default();
+    let not_regular = match selects {
+        true => Vec::new(),
+        false => NotRegular::find(store, key.as_deref())?,
+    };
+    not_regular.iter().try_for_each(|state| state.tell(job))?;
     if let Some(key) = key {
         let _lock = lock(store, &key, LockMode::Shared, job)?;
         let catalog = Catalog::read(store, &key)?;
