@@ -42,20 +42,14 @@ impl Path {
     /// Checks `bytes`; `Err` names the fault in a few words.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, &'static str> {
         let bytes = bytes.into();
-        if bytes.len() > PATH_LEN_MAX {
-            return Err("path too long");
-        }
-        if !bytes.is_empty() {
-            let mut depth = 0;
-            for name in bytes.split(|&b| b == b'/') {
-                check_name(name)?;
-                depth += 1;
-            }
-            if depth > DEPTH_MAX {
-                return Err("path too deep");
-            }
-        }
+        check_path(&bytes)?;
         Ok(Path(bytes.into()))
+    }
+
+    /// The path of these bytes, which [`check_path`] has accepted.
+    pub fn of_checked(bytes: &[u8]) -> Self {
+        debug_assert!(check_path(bytes).is_ok());
+        Path(bytes.into())
     }
 
     /// The path of the entry `name` in this directory.
@@ -103,6 +97,25 @@ impl Path {
 /// [`Path::is_within`] for a path's raw bytes.
 pub fn is_within(path: &[u8], dir: &[u8]) -> bool {
     dir.is_empty() || (path.starts_with(dir) && matches!(path.get(dir.len()), None | Some(b'/')))
+}
+
+/// Checks the bytes of a [`Path`]; `Err` names the fault in a few words.
+pub fn check_path(bytes: &[u8]) -> Result<(), &'static str> {
+    if bytes.len() > PATH_LEN_MAX {
+        return Err("path too long");
+    }
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let mut depth = 0;
+    for name in bytes.split(|&b| b == b'/') {
+        check_name(name)?;
+        depth += 1;
+    }
+    match depth > DEPTH_MAX {
+        true => Err("path too deep"),
+        false => Ok(()),
+    }
 }
 
 /// Checks one component; `Err` says why no path may contain it.

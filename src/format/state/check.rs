@@ -23,8 +23,16 @@ pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
         _ if !entry.place.content.is_empty() || entry.place.sig.is_some() => {
             Err("content of what is not a file")
         }
-        Node::Symlink(target) if target.contains(&0) => Err("NUL in a link's target"),
-        Node::Symlink(target) if target.len() > PATH_LEN_MAX => Err("link target too long"),
+        Node::Symlink(target) => self::target(target),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the path that a symbolic link contains.
+pub(super) fn target(target: &[u8]) -> Result<(), &'static str> {
+    match target {
+        _ if target.contains(&0) => Err("NUL in a link's target"),
+        _ if target.len() > PATH_LEN_MAX => Err("link target too long"),
         _ => Ok(()),
     }
 }

@@ -1,7 +1,11 @@
 //! Reads an entry line from left to right, in exactly the writer's spelling. Every function returns `None` if
 //! the bytes at the cursor are different.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use crate::stamp::Time;
+use crate::text::decode_name;
 
 /// A part of a line, as offsets of its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +17,11 @@ pub(super) struct Span {
 impl Span {
     pub fn of<'a>(&self, line: &'a [u8]) -> &'a [u8] {
         &line[self.start..self.end]
+    }
+
+    /// The part as text. It must be a part that the cursor read as a string or as a value, and so be UTF-8.
+    pub fn text(&self, line: &[u8]) -> String {
+        String::from_utf8_lossy(self.of(line)).into_owned()
     }
 
     /// Decodes the hex digits of this part.
@@ -34,15 +43,67 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
-/// A name as the line spells it. `escaped`: the name contains `%XX`.
+/// A string or a name as the line spells it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Text {
     pub span: Span,
-    pub escaped: bool,
+    /// The classes of the bytes in `span`.
+    classes: u8,
 }
 
-/// Bytes inside a string have classes; most bytes have class 0. `ENDS` is `"`, which ends the string, and `\`
-/// and the control characters up to 1F, which need the general parser.
+impl Text {
+    /// True if a name is spelled in other bytes than its own.
+    pub fn is_encoded(&self) -> bool {
+        self.classes & (ENDS | PERCENT) != 0
+    }
+
+    /// The text of a string.
+    pub fn text(&self, line: &[u8]) -> String {
+        let text = self.span.text(line);
+        match self.classes & ENDS {
+            0 => text,
+            _ => without_backslashes(&text),
+        }
+    }
+
+    /// The bytes of a name; `None` if the name has another spelling.
+    pub fn decode(&self, line: &[u8]) -> Option<Vec<u8>> {
+        match self.is_encoded() {
+            false => Some(self.span.of(line).to_vec()),
+            true => decode_name(&self.text(line)),
+        }
+    }
+}
+
+/// Replaces the escapes of a string, which [`escape_len`] has checked.
+fn without_backslashes(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let len = escape_len(&rest.as_bytes()[at..]).unwrap_or(1);
+        match len {
+            2 => out.push_str(&rest[at + 1..at + 2]),
+            _ => out.extend(u8::from_str_radix(&rest[at + len - 2..at + len], 16).map(char::from)),
+        }
+        rest = &rest[at + len..];
+    }
+    out + rest
+}
+
+/// The length of the escape that `text` begins with. `None` if the writer makes no such escape: it writes only
+/// `\"`, `\\`, and the control characters up to 1F as `\u00` and two lower-case digits.
+fn escape_len(text: &[u8]) -> Option<usize> {
+    match text {
+        [b'\\', b'"' | b'\\', ..] => Some(2),
+        [b'\\', b'u', b'0', b'0', b'0' | b'1', b'0'..=b'9' | b'a'..=b'f', ..] => Some(6),
+        _ => None,
+    }
+}
+
+/// Bytes inside a string have classes; most bytes have class 0. `ENDS` is `"`, which ends the string, and `\`, which
+/// begins an escape, and the control characters up to 1F, which no string has. In [`Text::classes`], the string's own
+/// end does not count.
 const ENDS: u8 = 1;
 /// Bytes from 80: parts of characters in UTF-8.
 const HIGH: u8 = 2;
@@ -110,10 +171,16 @@ impl<'a> LineCursor<'a> {
         &self.line[self.at..]
     }
 
+    /// True if the line continues with `text`.
+    #[inline]
+    pub fn is_before(&self, text: &[u8]) -> bool {
+        self.rest().starts_with(text)
+    }
+
     /// Moves past `text` if the line continues with it. Returns whether it does.
     #[inline]
     pub fn has(&mut self, text: &[u8]) -> bool {
-        let has = self.rest().starts_with(text);
+        let has = self.is_before(text);
         self.at += if has { text.len() } else { 0 };
         has
     }
@@ -124,28 +191,44 @@ impl<'a> LineCursor<'a> {
         self.has(text).then_some(())
     }
 
-    /// Moves past the rest of a string and its closing quote. The string must not contain a backslash.
-    pub fn string(&mut self) -> Option<Span> {
-        self.classified().map(|(span, _)| span)
-    }
-
-    /// Moves past the rest of a name and its closing quote. The `%XX` of the name are not checked.
-    pub fn name(&mut self) -> Option<Text> {
-        let (span, seen) = self.classified()?;
-        (seen & DELETE == 0).then_some(Text { span, escaped: seen & PERCENT != 0 })
-    }
-
-    fn classified(&mut self) -> Option<(Span, u8)> {
-        let (rest, mut seen) = (self.rest(), 0);
-        let len = rest.iter().position(|&byte| {
-            let class = CLASSES[usize::from(byte)];
-            seen |= class;
-            class & ENDS != 0
-        })?;
+    /// Moves past the rest of a string and its closing quote.
+    pub fn string(&mut self) -> Option<Text> {
+        let (mut len, mut classes, rest) = (0, 0, self.rest());
+        let mut escaped = false;
+        loop {
+            len += rest[len..].iter().position(|&byte| {
+                let class = CLASSES[usize::from(byte)];
+                classes |= class;
+                class & ENDS != 0
+            })?;
+            if rest[len] == b'"' {
+                break;
+            }
+            len += escape_len(&rest[len..])?;
+            escaped = true;
+        }
         let span = Span { start: self.at, end: self.at + len };
-        let fine = rest[len] == b'"' && (seen & HIGH == 0 || std::str::from_utf8(&rest[..len]).is_ok());
+        (classes & HIGH == 0 || std::str::from_utf8(&rest[..len]).is_ok()).then_some(())?;
+        if !escaped {
+            classes &= !ENDS;
+        }
         self.at = span.end + 1;
-        fine.then_some((span, seen))
+        Some(Text { span, classes })
+    }
+
+    /// Moves past the rest of a name and its closing quote. [`Text::decode`] checks the escapes of the name.
+    pub fn name(&mut self) -> Option<Text> {
+        self.string().filter(|name| name.classes & DELETE == 0)
+    }
+
+    /// Moves past any JSON value, which must come next without a space.
+    pub fn value(&mut self) -> Option<Span> {
+        let rest = self.rest();
+        (!rest.first()?.is_ascii_whitespace()).then_some(())?;
+        let value = <&RawValue>::deserialize(&mut serde_json::Deserializer::from_slice(rest)).ok()?;
+        let span = Span { start: self.at, end: self.at + value.get().len() };
+        self.at = span.end;
+        Some(span)
     }
 
     /// Reads a decimal number without leading zeros.
@@ -169,10 +252,10 @@ impl<'a> LineCursor<'a> {
         }
     }
 
-    /// Reads four octal digits.
+    /// Reads four octal digits and the quote after them.
     pub fn octal4(&mut self) -> Option<u32> {
-        let digits: &[u8; 4] = self.rest().first_chunk()?;
-        self.at += 4;
+        let [digits @ .., b'"'] = self.rest().first_chunk::<5>()? else { return None };
+        self.at += 5;
         digits.iter().try_fold(0, |mode, digit| {
             (b'0'..=b'7').contains(digit).then(|| mode << 3 | u32::from(digit - b'0'))
         })

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::object::{Capped, FromObject, JsonObject};
-use super::parse::time;
 use super::{
     json, ArchiveRef, Header, Omissions, ParentRef, SnapshotKind, StateProblem, Totals, Trailer,
     ARCHIVES_MAX, HEADER_TEXT_MAX, PROBLEMS_MAX, PROBLEM_BYTES_MAX, VERSION,
 };
 use crate::entry::{Hash, Unknown};
 use crate::format::{check_key, Kind};
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, Time};
 use crate::text::decode_name;
 
 /// Appends the header, up to and including the line `"entries":[`.
@@ -173,8 +172,8 @@ pub(super) fn read_header(text: Vec<u8>) -> Result<Header, Refused> {
         seq: fields.need("seq")?,
         source: fields.need_text("source", decode_name)?,
         library: fields.need("library")?,
-        scanned_at: fields.need_text("scanned_at", time)?,
-        made_at: fields.need_text("made_at", time)?,
+        scanned_at: fields.need_text("scanned_at", Time::parse)?,
+        made_at: fields.need_text("made_at", Time::parse)?,
         parent: fields.take::<JsonObject>("parent")?.map(read_parent).transpose()?,
         inodes_unstable: fields.take::<String>("inodes")?.as_deref() == Some("unstable"),
         unknown: fields.rest()?,
@@ -217,7 +216,7 @@ pub(super) fn read_trailer(mut text: Vec<u8>, digest: Hash, header: &Header) -> 
         totals: Totals::from_object(fields.need("totals")?)?,
         problems,
         omissions: Arc::new(omissions.map(Omissions::read).transpose()?.unwrap_or_default()),
-        finished_at: fields.need_text("finished_at", time)?,
+        finished_at: fields.need_text("finished_at", Time::parse)?,
         tree: fields.need_text("tree", Hash::parse)?,
         digest,
         unknown: fields.rest()?,

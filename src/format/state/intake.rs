@@ -6,7 +6,7 @@
 use memchr::memchr;
 
 use super::cursor::LineCursor;
-use super::plain::Plain;
+use super::fields::LineFields;
 use super::{AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
 use crate::entry::Hash;
 use crate::stamp::Time;
@@ -45,17 +45,17 @@ pub(super) struct Intake<'m> {
 struct SelectedEntries<'m> {
     /// Says which entries are selected.
     meant: Meant<'m>,
-    plain: Plain,
+    fields: LineFields,
     /// The kept lines of the last piece.
     kept: Vec<u8>,
 }
 
 impl SelectedEntries<'_> {
     /// Keeps the line of a selected entry. Keeps also the line of every directory, which may be a parent of a
-    /// selected entry, and every line that the fast reader declines.
+    /// selected entry, and every line that is not an entry's: reading it later is an error.
     fn take(&mut self, line: &[u8]) {
-        let understood = self.plain.read_start(line);
-        if !understood || self.plain.is_dir() || (self.meant)(self.plain.path(line)) {
+        let is_entry = self.fields.read_start(line);
+        if !is_entry || self.fields.is_dir() || (self.meant)(self.fields.path(line)) {
             self.kept.extend_from_slice(line);
         }
     }
@@ -99,7 +99,7 @@ impl<'m> Intake<'m> {
             lines: 0,
             selection: meant.map(|meant| SelectedEntries {
                 meant,
-                plain: Plain::default(),
+                fields: LineFields::default(),
                 kept: Vec::new(),
             }),
             parts: Parts::default(),

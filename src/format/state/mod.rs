@@ -15,13 +15,12 @@ mod check;
 mod cursor;
 mod document;
 mod entries;
+mod fields;
 mod intake;
 mod json;
 mod line;
 mod object;
 mod omissions;
-mod parse;
-mod plain;
 mod reader;
 mod recorded;
 #[cfg(test)]
@@ -29,10 +28,10 @@ mod tests;
 mod writer;
 
 pub use entries::{Entries, Records};
+pub use fields::parse_entry_line;
 pub use intake::Meant;
 pub use line::write_entry_line;
 pub use omissions::{OmissionCause, Omissions};
-pub use parse::parse_entry_line;
 pub use reader::{StateReader, StateSummary};
 pub use recorded::Recorded;
 pub use writer::StateWriter;

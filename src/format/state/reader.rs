@@ -190,8 +190,7 @@ impl StateReader {
     }
 
     /// Reads and verifies the whole document as [`StateReader::open`] does, but keeps only the entries that are
-    /// `meant`, all directories, and the few entries whose path the fast reader declines. If few entries are
-    /// selected, this saves most of the time.
+    /// `meant` and all directories. If few entries are selected, this saves most of the time.
     pub fn open_part(
         source: &mut dyn ReadAt,
         name: &str,

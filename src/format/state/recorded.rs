@@ -1,7 +1,7 @@
 //! A line of a verified state, from which callers read single fields.
 
-use super::plain::Plain;
-use super::{check, parse, ArchiveRef};
+use super::fields::LineFields;
+use super::{check, ArchiveRef};
 use crate::entry::{Entry, Range};
 use crate::error::Result;
 use crate::format::bug;
@@ -14,20 +14,13 @@ use crate::state::Facts;
 pub struct Recorded {
     /// The line without comma and LF.
     line: Vec<u8>,
-    /// The fields of the line, if the fast reader has accepted it.
-    plain: Plain,
-    /// The entry of a line that the fast reader has declined; `plain` has no meaning then.
-    parsed: Option<Box<Entry>>,
+    fields: LineFields,
 }
 
 impl Recorded {
     /// Reads the line that is in the buffer now. The message of `Err` names the broken rule.
     pub(super) fn take(&mut self) -> std::result::Result<(), String> {
-        self.parsed = None;
-        if !self.plain.read(&self.line) {
-            self.parsed = Some(Box::new(parse::parse(&self.line)?));
-        }
-        Ok(())
+        self.fields.read(&self.line)
     }
 
     /// The buffer into which the caller puts a line before [`Recorded::take`].
@@ -35,9 +28,9 @@ impl Recorded {
         &mut self.line
     }
 
-    /// The fields of the line; `None` if the general parser read it.
-    pub(super) fn plain(&self) -> Option<&Plain> {
-        self.parsed.is_none().then_some(&self.plain)
+    /// The fields of the line.
+    pub(super) fn fields(&self) -> &LineFields {
+        &self.fields
     }
 
     /// The line without comma and LF.
@@ -47,19 +40,16 @@ impl Recorded {
 
     /// The path's raw bytes.
     pub fn path(&self) -> &[u8] {
-        match &self.parsed {
-            None => self.plain.path(&self.line),
-            Some(entry) => entry.path.as_bytes(),
-        }
+        self.fields.path(&self.line)
     }
 
     /// The type's word, as [`Node::word`](crate::entry::Node::word) gives it.
     pub fn word(&self) -> &'static str {
-        self.parsed.as_ref().map_or_else(|| self.plain.word(), |entry| entry.node.word())
+        self.fields.word()
     }
 
     pub fn is_dir(&self) -> bool {
-        self.word() == "dir"
+        self.fields.is_dir()
     }
 
     pub fn is_file(&self) -> bool {
@@ -68,51 +58,41 @@ impl Recorded {
 
     /// The fields that change detection compares.
     pub fn facts(&self) -> Facts {
-        match &self.parsed {
-            None => Facts {
-                kind: self.plain.word(),
-                size: self.plain.size,
-                mtime: self.plain.mtime,
-                ctime: self.plain.ctime,
-                ino: self.plain.ino,
-                dev: 0,
-                no_ctime: false,
-                dirty: self.plain.dirty,
-            },
-            Some(entry) => Facts::of(entry),
+        Facts {
+            kind: self.fields.word(),
+            size: self.fields.size,
+            mtime: self.fields.mtime,
+            ctime: self.fields.ctime,
+            ino: self.fields.ino,
+            dev: 0,
+            no_ctime: false,
+            dirty: self.fields.dirty,
         }
     }
 
     /// The logical size of a file; 0 for any other type.
     pub fn size(&self) -> u64 {
-        self.parsed.as_ref().map_or(self.plain.size, |entry| entry.size())
+        self.fields.size
     }
 
     /// The number of the file's hard-link group; 0 if the file has only one name.
     pub fn link(&self) -> u64 {
-        let link = |entry: &Entry| entry.file().map_or(0, |file| file.link);
-        self.parsed.as_ref().map_or(self.plain.link, |entry| link(entry))
+        self.fields.link
     }
 
     /// The ranges of the content, with the archive numbers of the state that this line is from.
     pub fn content(&self) -> &[Range] {
-        self.parsed.as_ref().map_or_else(|| self.plain.content(), |entry| &entry.place.content)
+        self.fields.content()
     }
 
     /// The ranges of the signature, if there is one.
     pub fn sig(&self) -> Option<&[Range]> {
-        match &self.parsed {
-            None => self.plain.sig(),
-            Some(entry) => entry.place.sig.as_ref().map(|sig| &sig.ranges[..]),
-        }
+        self.fields.sig()
     }
 
     /// Makes the whole entry.
     pub fn entry(&self) -> Result<Entry> {
-        match &self.parsed {
-            None => self.plain.entry(&self.line).ok_or_else(|| bug("read an entry", "it was read before")),
-            Some(entry) => Ok((**entry).clone()),
-        }
+        self.fields.entry(&self.line).ok_or_else(|| bug("read an entry", "it was read before"))
     }
 
     /// Checks that the ranges lie inside the streams of their archives.

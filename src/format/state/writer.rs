@@ -76,25 +76,18 @@ impl<W: Sink> StateWriter<W> {
     /// the archive numbers that `renumber` returns. `renumber` is called for each range in order, first for
     /// the ranges of the content, then for those of the signature.
     pub fn carry(&mut self, recorded: &Recorded, mut renumber: impl FnMut(u32) -> u32) -> Result<()> {
-        let Some(plain) = recorded.plain() else {
-            let mut entry = recorded.entry()?;
-            let sig = entry.place.sig.iter_mut().flat_map(|sig| &mut sig.ranges);
-            for range in entry.place.content.iter_mut().chain(sig) {
-                range.archive = renumber(range.archive);
-            }
-            return self.entry(&entry);
-        };
+        let fields = recorded.fields();
         let path = recorded.path();
-        self.order.next(path, plain.is_dir()).map_err(|what| bug(OP, what).at(path))?;
+        self.order.next(path, fields.is_dir()).map_err(|what| bug(OP, what).at(path))?;
         self.moved.clear();
         self.moved
-            .extend(plain.ranges().iter().map(|range| Range { archive: renumber(range.archive), ..*range }));
+            .extend(fields.ranges().iter().map(|range| Range { archive: renumber(range.archive), ..*range }));
         self.reach.note(&self.moved).then_some(()).ok_or_else(too_many_archives)?;
         let start = self.begin_line();
         let (line, mut copied) = (recorded.line(), 0);
-        if self.moved != plain.ranges() {
-            let (content, sig) = self.moved.split_at(plain.content().len());
-            for (span, ranges) in [(plain.content_at, content), (plain.sig_at, sig)] {
+        if self.moved != fields.ranges() {
+            let (content, sig) = self.moved.split_at(fields.content().len());
+            for (span, ranges) in [(fields.content_at, content), (fields.sig_at, sig)] {
                 let Some(span) = span else { continue };
                 self.text.extend_from_slice(&line[copied..span.start]);
                 json::ranges(&mut self.text, ranges);
@@ -102,7 +95,7 @@ impl<W: Sink> StateWriter<W> {
             }
         }
         self.text.extend_from_slice(&line[copied..]);
-        self.end_line(start, plain.logical, path, plain.size)
+        self.end_line(start, fields.logical, path, fields.size)
     }
 
     /// Returns the offset in `text` at which the next entry's line begins.

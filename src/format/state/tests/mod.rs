@@ -353,7 +353,7 @@ fn hostile_entry_lines_are_refused_by_number() {
         (content, "\"content\":[[0,18446744073709551615,12]]", "past 2^64"),
         (content, "\"content\":[[2,512,12]]", "does not name"),
         (content, "\"content\":[[4294967296,512,12]]", "line 8"),
-        (content, "\"content\":[]", "without its content"),
+        (content, "\"content\":[]", "without ranges"),
         (content, "\"content\":[[0,512,12],[0,0,0]]", "empty range"),
         (content, "\"content\":[[0,512,12,1]]", "line 8"),
         (content, &deltas, "more than 65"),
@@ -525,8 +525,7 @@ proptest! {
         prop_assert_eq!(state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap(), tree);
     }
 
-    /// A part of a state has the selected entries and all directories. It may also have entries whose path
-    /// only the general parser reads.
+    /// A part of a state has the selected entries and all directories.
     #[test]
     fn any_part_of_a_state(tree in any_tree(), below: u8, codec in prop_oneof![Just(Codec::None), Just(Codec::Zstd(1))]) {
         let (written, digest) = write(&tree, codec);
@@ -539,9 +538,7 @@ proptest! {
         prop_assert_eq!(state.trailer().tree, digest);
         let kept = state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap();
         let needed = |e: &&Entry| e.node == Node::Dir || is_meant(e.path.as_bytes());
-        let simple = |e: &&Entry| needed(e) || e.path.as_bytes().iter().any(|b| b"\"\\\n".contains(b));
-        prop_assert_eq!(kept.iter().filter(needed).collect::<Vec<_>>(), tree.iter().filter(needed).collect::<Vec<_>>());
-        prop_assert!(kept.iter().all(|e| simple(&e)), "{:?}", kept);
+        prop_assert_eq!(kept.iter().collect::<Vec<_>>(), tree.iter().filter(needed).collect::<Vec<_>>());
         prop_assert!(part(&written.out[1..], &mut |_| false).is_err());
     }
 

@@ -1,0 +1,468 @@
+//! Reads an entry line. An entry has exactly one line, the one that [`line`](super::line) writes, so the reader
+//! goes through it from left to right and refuses every other spelling: it would change the tree digest, and other
+//! tools might read another entry.
+
+use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::Engine;
+
+use super::cursor::{LineCursor, Span, Text};
+use super::object::check_keys;
+use super::{check, AT, RANGES_MAX, UNKNOWN_MAX, XATTR_COUNT_MAX};
+use crate::entry::{check_path, PATH_LEN_MAX};
+use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place, Range, SigRef, Unknown, NAME_MAX};
+use crate::error::{Error, Kind, Result};
+use crate::stamp::Time;
+
+/// The result of reading a part of a line. `Err` names the broken rule.
+type LineResult<T> = std::result::Result<T, &'static str>;
+
+/// The message for a line that continues with another field than the one that comes here.
+const FIELDS: &str = "fields missing, of another type, repeated or out of order";
+
+/// The known fields of a line, and those of its object `at`. No unknown field has such a key.
+const KNOWN: [&[u8]; 16] = [
+    b"path", b"type", b"mode", b"uid", b"gid", b"user", b"group", b"mtime", b"xattrs", b"target", b"rdev",
+    b"size", b"hash", b"holes", b"link", b"at",
+];
+const KNOWN_OF_PLACE: [&[u8]; 5] = [b"ino", b"ctime", b"content", b"sig", b"dirty"];
+
+/// Reads one entry line, with or without the comma and the LF that end it in a document. Checks every rule
+/// that needs neither the lines before nor the archives. The message of `Corrupt` names the broken rule.
+pub fn parse_entry_line(line: &[u8]) -> Result<Entry> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b",").unwrap_or(line);
+    let mut fields = LineFields::default();
+    let entry = fields.read(line).and_then(|()| fields.entry(line).ok_or_else(|| "not an entry".into()));
+    entry.map_err(|what| Error::new(Kind::Corrupt, "read an entry", what))
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Type {
+    #[default]
+    Dir,
+    File,
+    Symlink,
+    Fifo,
+    Char,
+    Block,
+}
+
+/// An unknown field: its key, and the JSON text of its value.
+type UnknownField = (Text, Span);
+
+/// The fields of a line: small fields as values, long fields as positions in the line. One value serves for many
+/// lines, so that its buffers are reused.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LineFields {
+    kind: Type,
+    path: Text,
+    /// The path's bytes, only if the line has escapes in the path.
+    decoded: Vec<u8>,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    user: Option<Text>,
+    group: Option<Text>,
+    pub mtime: Time,
+    xattrs: Option<Span>,
+    target: Text,
+    rdev: u64,
+    pub size: u64,
+    hash: Span,
+    holes: Vec<(u64, u64)>,
+    pub link: u64,
+    unknown: Vec<UnknownField>,
+    /// Bytes of the line's logical part.
+    pub logical: usize,
+    pub ino: u64,
+    pub ctime: Time,
+    /// The ranges of the content, then the ranges of the signature.
+    ranges: Vec<Range>,
+    /// How many of `ranges` belong to the content.
+    contents: usize,
+    /// The position of the content's list of ranges, brackets included.
+    pub content_at: Option<Span>,
+    /// The position of the signature's list of ranges, brackets included.
+    pub sig_at: Option<Span>,
+    sig_hash: Span,
+    pub dirty: bool,
+    unknown_place: Vec<UnknownField>,
+}
+
+impl LineFields {
+    /// Reads a line without its comma and LF, and checks every rule that needs neither the lines before nor the
+    /// archives. After an error the fields have no meaning; its message names the broken rule.
+    pub fn read(&mut self, line: &[u8]) -> std::result::Result<(), String> {
+        let mut cursor = LineCursor::new(line);
+        match self.read_line(&mut cursor) {
+            Ok(()) => self.check().map_err(str::to_string),
+            Err(what) => Err(format!("{what} at byte {}", cursor.at() + 1)),
+        }
+    }
+
+    /// Reads only the path and the type of a line. False if the line is not an entry's.
+    pub fn read_start(&mut self, line: &[u8]) -> bool {
+        let mut cursor = LineCursor::new(line);
+        self.read_path(&mut cursor).and_then(|()| self.read_kind(&mut cursor)).is_ok()
+    }
+
+    fn read_line(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
+        self.read_path(cursor)?;
+        self.read_kind(cursor)?;
+        self.read_metadata(cursor)?;
+        self.read_node(cursor)?;
+        self.unknown.clear();
+        if !cursor.is_before(AT) {
+            read_unknown(cursor, AT, &KNOWN, &mut self.unknown)?;
+            if self.unknown.iter().any(|(_, value)| has_at(value.of(cursor.line()))) {
+                return Err("an \"at\" inside an unknown field");
+            }
+        }
+        self.logical = cursor.at();
+        self.read_place(cursor)?;
+        cursor.is_at_end().then_some(()).ok_or("more text after the entry")
+    }
+
+    fn read_path(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
+        const WRONG: &str = "expected a relative path";
+        field(cursor, b"{\"path\":\"")?;
+        self.path = cursor.name().ok_or(WRONG)?;
+        let mut path = self.path.span.of(cursor.line());
+        if self.path.is_encoded() {
+            self.decoded = self.path.decode(cursor.line()).ok_or(WRONG)?;
+            path = &self.decoded;
+        }
+        let is_path = !self.path.is_encoded() && is_simple_path(path) || check_path(path).is_ok();
+        is_path.then_some(()).ok_or(WRONG)
+    }
+
+    fn read_kind(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
+        field(cursor, b",\"type\":\"")?;
+        self.kind = read_type(cursor).ok_or("unknown type")?;
+        Ok(())
+    }
+
+    fn read_metadata(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
+        const OWNER: &str = "expected a number of 32 bits";
+        field(cursor, b",\"mode\":\"")?;
+        self.mode = cursor.octal4().ok_or("expected four octal digits")?;
+        field(cursor, b",\"uid\":")?;
+        self.uid = number(cursor)?.try_into().map_err(|_| OWNER)?;
+        field(cursor, b",\"gid\":")?;
+        self.gid = number(cursor)?.try_into().map_err(|_| OWNER)?;
+        self.user = if cursor.has(b",\"user\":\"") { Some(string(cursor)?) } else { None };
+        self.group = if cursor.has(b",\"group\":\"") { Some(string(cursor)?) } else { None };
+        field(cursor, b",\"mtime\":\"")?;
+        self.mtime = time(cursor)?;
+        self.xattrs = None;
+        if cursor.has(b",\"xattrs\":") {
+            let start = cursor.at();
+            check::xattrs(&read_xattrs(cursor)?)?;
+            self.xattrs = Some(Span { start, end: cursor.at() });
+        }
+        Ok(())
+    }
+
+    fn read_node(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
+        (self.size, self.link) = (0, 0);
+        self.holes.clear();
+        match self.kind {
+            Type::Dir | Type::Fifo => {}
+            Type::Symlink => {
+                field(cursor, b",\"target\":\"")?;
+                self.target = cursor.name().ok_or(NAME)?;
+                self.check_target(cursor.line())?;
+            }
+            Type::Char | Type::Block => {
+                field(cursor, b",\"rdev\":\"")?;
+                self.rdev = number(cursor)?;
+                cursor.skip(b"\"").ok_or(NUMBER)?;
+            }
+            Type::File => {
+                field(cursor, b",\"size\":")?;
+                self.size = number(cursor)?;
+                field(cursor, b",\"hash\":\"")?;
+                cursor.skip(b"blake3:").ok_or("expected a BLAKE3 hash")?;
+                self.hash = cursor.hex(64).ok_or("expected a BLAKE3 hash")?;
+                if cursor.has(b",\"holes\":[") {
+                    read_holes(cursor, &mut self.holes)?;
+                }
+                if cursor.has(b",\"link\":") {
+                    self.link = cursor.number().filter(|&link| link != 0).ok_or("expected a set's number")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_target(&self, line: &[u8]) -> LineResult<()> {
+        if !self.target.is_encoded() {
+            let fits = self.target.span.of(line).len() <= PATH_LEN_MAX;
+            return fits.then_some(()).ok_or("link target too long");
+        }
+        let target = self.target.decode(line).ok_or(NAME)?;
+        check::target(&target)
+    }
+
+    fn read_place(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
+        field(cursor, AT)?;
+        field(cursor, b"\"ino\":\"")?;
+        self.ino = number(cursor)?;
+        cursor.skip(b"\"").ok_or(NUMBER)?;
+        field(cursor, b",\"ctime\":\"")?;
+        self.ctime = time(cursor)?;
+        self.ranges.clear();
+        (self.content_at, self.sig_at) = (None, None);
+        if cursor.has(b",\"content\":") {
+            self.content_at = Some(read_ranges(cursor, &mut self.ranges)?);
+        }
+        self.contents = self.ranges.len();
+        if cursor.has(b",\"sig\":{\"ranges\":") {
+            self.sig_at = Some(read_ranges(cursor, &mut self.ranges)?);
+            cursor.skip(b",\"hash\":\"").ok_or("a signature needs ranges and hash")?;
+            self.sig_hash = cursor.hex(32).ok_or("expected 32 hex digits")?;
+            cursor.skip(b"}").ok_or("a signature has only ranges and hash")?;
+        }
+        self.dirty = cursor.has(b",\"dirty\":true");
+        self.unknown_place.clear();
+        if !cursor.is_before(b"}}") {
+            read_unknown(cursor, b"}}", &KNOWN_OF_PLACE, &mut self.unknown_place)?;
+        }
+        field(cursor, b"}}")
+    }
+
+    /// Checks the rules of [`check::entry`] that the spelling alone does not guarantee.
+    fn check(&self) -> LineResult<()> {
+        match self.kind {
+            Type::File => check::content(self.size, &self.holes, self.content(), self.sig()),
+            _ if self.content_at.is_some() || self.sig_at.is_some() => Err("content of what is not a file"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The path's bytes.
+    pub fn path<'a>(&'a self, line: &'a [u8]) -> &'a [u8] {
+        if self.path.is_encoded() {
+            &self.decoded
+        } else {
+            self.path.span.of(line)
+        }
+    }
+
+    /// The type's word, as [`Node::word`] gives it.
+    pub fn word(&self) -> &'static str {
+        match self.kind {
+            Type::File => "file",
+            Type::Dir => "dir",
+            Type::Symlink => "symlink",
+            Type::Fifo => "fifo",
+            Type::Char => "char",
+            Type::Block => "block",
+        }
+    }
+
+    pub fn is_dir(&self) -> bool {
+        self.kind == Type::Dir
+    }
+
+    pub fn content(&self) -> &[Range] {
+        &self.ranges[..self.contents]
+    }
+
+    pub fn sig(&self) -> Option<&[Range]> {
+        self.sig_at.map(|_| &self.ranges[self.contents..])
+    }
+
+    /// Ranges of content and signature.
+    pub fn ranges(&self) -> &[Range] {
+        &self.ranges
+    }
+
+    /// The whole entry of `line`, the line that was read last.
+    pub fn entry(&self, line: &[u8]) -> Option<Entry> {
+        let meta = Metadata {
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            user: self.user.map(|user| user.text(line)),
+            group: self.group.map(|group| group.text(line)),
+            mtime: self.mtime,
+            xattrs: match self.xattrs {
+                Some(span) => read_xattrs(&mut LineCursor::new(span.of(line))).ok()?,
+                None => Vec::new(),
+            },
+        };
+        let sig = match self.sig() {
+            Some(ranges) => Some(SigRef { ranges: ranges.to_vec(), hash: self.sig_hash.unhex(line)? }),
+            None => None,
+        };
+        let content = self.content().to_vec();
+        let place = Place { ino: self.ino, ctime: self.ctime, content, sig, dirty: self.dirty };
+        let (node, path) = (self.node(line)?, Path::of_checked(self.path(line)));
+        let unknown = |fields: &[UnknownField]| -> Unknown {
+            fields.iter().map(|(key, value)| (key.text(line), value.text(line))).collect()
+        };
+        Some(Entry {
+            unknown: unknown(&self.unknown),
+            unknown_place: unknown(&self.unknown_place),
+            ..Entry::new(path, node, meta, place)
+        })
+    }
+
+    fn node(&self, line: &[u8]) -> Option<Node> {
+        Some(match self.kind {
+            Type::Dir => Node::Dir,
+            Type::Fifo => Node::Fifo,
+            Type::Char => Node::Char(self.rdev),
+            Type::Block => Node::Block(self.rdev),
+            Type::Symlink => Node::Symlink(self.target.decode(line)?),
+            Type::File => Node::File(File {
+                size: self.size,
+                hash: Hash(self.hash.unhex(line)?),
+                holes: self.holes.clone(),
+                link: self.link,
+            }),
+        })
+    }
+}
+
+const NUMBER: &str = "expected a number";
+const NAME: &str = "expected an encoded name";
+
+/// Moves past the beginning of a field, which must come next.
+#[inline]
+fn field(cursor: &mut LineCursor<'_>, text: &[u8]) -> LineResult<()> {
+    cursor.skip(text).ok_or(FIELDS)
+}
+
+#[inline]
+fn number(cursor: &mut LineCursor<'_>) -> LineResult<u64> {
+    cursor.number().ok_or(NUMBER)
+}
+
+fn time(cursor: &mut LineCursor<'_>) -> LineResult<Time> {
+    cursor.time().ok_or("expected a time")
+}
+
+fn string(cursor: &mut LineCursor<'_>) -> LineResult<Text> {
+    cursor.string().ok_or("expected a string")
+}
+
+/// True if the bytes, which come from a name without escapes and so hold no NUL, are certainly a valid path. False also
+/// for valid paths of more than 255 bytes, or with a component that begins with a dot.
+fn is_simple_path(path: &[u8]) -> bool {
+    let Some((&first, rest)) = path.split_first() else { return true };
+    // A loop without an early exit lets the compiler check many bytes at once.
+    let suspects =
+        path.iter().zip(rest).fold(false, |any, (&a, &b)| any | (a == b'/') & ((b == b'/') | (b == b'.')));
+    !suspects && first != b'/' && first != b'.' && !path.ends_with(b"/") && path.len() <= NAME_MAX
+}
+
+/// Reads the type's word and the quote after it.
+fn read_type(cursor: &mut LineCursor<'_>) -> Option<Type> {
+    let words: [(&[u8], Type); 6] = [
+        (b"file\"", Type::File),
+        (b"dir\"", Type::Dir),
+        (b"symlink\"", Type::Symlink),
+        (b"fifo\"", Type::Fifo),
+        (b"char\"", Type::Char),
+        (b"block\"", Type::Block),
+    ];
+    words.into_iter().find(|(word, _)| cursor.has(word)).map(|(_, kind)| kind)
+}
+
+/// Reads unknown fields up to `end`, which is the text after them.
+fn read_unknown(
+    cursor: &mut LineCursor<'_>,
+    end: &[u8],
+    known: &[&[u8]],
+    unknown: &mut Vec<UnknownField>,
+) -> LineResult<()> {
+    const VALUE: &str =
+        "an unknown field whose value is no JSON, repeats a key, has too many fields or is nested more than 100 deep";
+    let line = cursor.line();
+    while !cursor.is_before(end) {
+        field(cursor, b",\"")?;
+        let key = string(cursor)?;
+        if known.contains(&key.span.of(line)) {
+            return Err(FIELDS);
+        }
+        // A key has one spelling, so equal keys have equal bytes.
+        let same = |(other, _): &UnknownField| other.span.of(line) == key.span.of(line);
+        if unknown.len() == UNKNOWN_MAX || unknown.iter().any(same) {
+            return Err("an unknown field is repeated, or there are too many");
+        }
+        field(cursor, b":")?;
+        let value = cursor.value().ok_or(VALUE)?;
+        check_keys(&value.text(line)).map_err(|_| VALUE)?;
+        unknown.push((key, value));
+    }
+    Ok(())
+}
+
+/// True if the value of an unknown field has the bytes that end the logical part of a line.
+fn has_at(value: &[u8]) -> bool {
+    value.windows(AT.len()).any(|window| window == AT)
+}
+
+/// Reads an object of at least one xattr.
+fn read_xattrs(cursor: &mut LineCursor<'_>) -> LineResult<Vec<(Vec<u8>, Vec<u8>)>> {
+    const XATTRS: &str = "expected an object of xattrs";
+    let mut xattrs = Vec::new();
+    cursor.skip(b"{\"").ok_or(XATTRS)?;
+    loop {
+        let name = cursor.name().and_then(|name| name.decode(cursor.line())).ok_or(NAME)?;
+        cursor.skip(b":\"").ok_or(XATTRS)?;
+        let value = BASE64.decode(string(cursor)?.span.of(cursor.line())).map_err(|_| "expected base64")?;
+        if xattrs.len() == XATTR_COUNT_MAX {
+            return Err("more than 65,536 xattrs");
+        }
+        xattrs.push((name, value));
+        if !cursor.has(b",\"") {
+            cursor.skip(b"}").ok_or(XATTRS)?;
+            return Ok(xattrs);
+        }
+    }
+}
+
+/// Reads at least one hole, and the bracket that closes the list.
+fn read_holes(cursor: &mut LineCursor<'_>, holes: &mut Vec<(u64, u64)>) -> LineResult<()> {
+    const HOLES: &str = "expected holes [offset, length]";
+    loop {
+        cursor.skip(b"[").ok_or(HOLES)?;
+        let offset = number(cursor)?;
+        cursor.skip(b",").ok_or(HOLES)?;
+        holes.push((offset, number(cursor)?));
+        cursor.skip(b"]").ok_or(HOLES)?;
+        if !cursor.has(b",") {
+            return cursor.skip(b"]").ok_or(HOLES);
+        }
+    }
+}
+
+/// Reads a list of at least one range and returns the list's position in the line.
+fn read_ranges(cursor: &mut LineCursor<'_>, ranges: &mut Vec<Range>) -> LineResult<Span> {
+    const RANGES: &str = "expected ranges [archive, offset, length]";
+    let (start, before) = (cursor.at(), ranges.len());
+    cursor.skip(b"[").ok_or(RANGES)?;
+    if cursor.is_before(b"]") {
+        return Err("a list without ranges");
+    }
+    loop {
+        cursor.skip(b"[").ok_or(RANGES)?;
+        let archive = number(cursor)?.try_into().map_err(|_| RANGES)?;
+        cursor.skip(b",").ok_or(RANGES)?;
+        let offset = number(cursor)?;
+        cursor.skip(b",").ok_or(RANGES)?;
+        let len = number(cursor)?;
+        cursor.skip(b"]").ok_or(RANGES)?;
+        if ranges.len() - before == RANGES_MAX {
+            return Err("more than 65 ranges");
+        }
+        ranges.push(Range { archive, offset, len });
+        if !cursor.has(b",") {
+            cursor.skip(b"]").ok_or(RANGES)?;
+            return Ok(Span { start, end: cursor.at() });
+        }
+    }
+}
