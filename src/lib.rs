@@ -38,6 +38,7 @@
 //! | [`state`] | compare recorded entries with the source: the merge, the rule of change detection (pure) |
 //! | [`job`] | options, callbacks and report of one call |
 //! | [`pool`] | the threads of one call |
+//! | [`spool`] | temporary storage, in memory or in an unlinked file |
 //! | [`platform`] | metadata, opening beneath a directory, fsync, rename, locks; every `cfg(target_os)` |
 //! | [`entry`], [`error`], [`stamp`], [`text`] | types that every module shares |
 
@@ -60,6 +61,7 @@ pub mod platform;
 pub mod pool;
 pub mod restore;
 pub mod retain;
+pub mod spool;
 pub mod stamp;
 pub mod state;
 pub mod store;

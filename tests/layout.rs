@@ -16,6 +16,7 @@ const BOTTOM: &[(&str, &[&str])] = &[
     ("delta", &[]),
     ("platform", &["entry", "error", "stamp", "text"]),
     ("pool", &["error", "platform"]),
+    ("spool", &["error"]),
 ];
 
 /// The modules above. A module may import the modules of its row, and every shared module ([`SHARED`]). A
@@ -35,7 +36,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("retain", &["commit", "contents", "format", "store", "state", "delta", "platform"]),
 ];
 
-const SHARED: &[&str] = &["entry", "error", "stamp", "text", "pool", "job"];
+const SHARED: &[&str] = &["entry", "error", "stamp", "text", "pool", "spool", "job"];
 
 /// These modules may import every module.
 const TOP: &[&str] = &["ffi", "lib"];

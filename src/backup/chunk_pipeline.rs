@@ -6,11 +6,12 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::commit::{spool_error, Spool};
+use crate::commit::MemberSpool;
 use crate::delta::{self, DeltaJoiner, DeltaWriter, Params, Signature, Signer};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::pool::{Pending, Pool};
+use crate::spool::spool_error;
 
 use super::tree_hash::TreeHash;
 
@@ -28,15 +29,15 @@ pub struct ChunkPipeline<'p> {
     start: u64,
     spare: Vec<Vec<u8>>,
     hash: TreeHash,
-    signature: Option<Spool>,
-    delta: Option<DeltaJoiner<Spool>>,
+    signature: Option<MemberSpool>,
+    delta: Option<DeltaJoiner<MemberSpool>>,
 }
 
 /// The results for a whole content.
 pub struct Processed {
     pub hash: Hash,
-    pub signature: Option<Spool>,
-    pub delta: Option<Spool>,
+    pub signature: Option<MemberSpool>,
+    pub delta: Option<MemberSpool>,
 }
 
 /// The basis of a delta: the signature and the length of the old content.
@@ -90,7 +91,7 @@ impl<'p> ChunkPipeline<'p> {
         debug_assert!(block.is_power_of_two());
         let (margin, joiner) = match &purpose {
             Purpose::Compare(_, basis) => {
-                (basis.signature.block_len() as usize, Some(DeltaJoiner::new(basis.len, Spool::new())))
+                (basis.signature.block_len() as usize, Some(DeltaJoiner::new(basis.len, MemberSpool::new())))
             }
             _ => (0, None),
         };
@@ -104,7 +105,7 @@ impl<'p> ChunkPipeline<'p> {
             start: 0,
             spare: Vec::new(),
             hash: TreeHash::default(),
-            signature: purpose.params().map(|_| Spool::new()),
+            signature: purpose.params().map(|_| MemberSpool::new()),
             delta: joiner,
             work: Arc::new(ChunkWork { purpose, chunk_len, margin }),
         }
@@ -258,7 +259,7 @@ mod tests {
         signer.finish().unwrap()
     }
 
-    fn bytes_of(spool: Option<Spool>) -> Vec<u8> {
+    fn bytes_of(spool: Option<MemberSpool>) -> Vec<u8> {
         let mut made = Vec::new();
         let drained = spool.unwrap().drain(|bytes| {
             made.extend_from_slice(bytes);

@@ -4,7 +4,7 @@
 use std::fs::File as SourceFile;
 use std::sync::Arc;
 
-use crate::commit::{Archives, Slot, Spool};
+use crate::commit::{Archives, MemberSpool, Slot};
 use crate::delta::Params;
 use crate::entry::{Entry, File, Hash, Node, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
@@ -121,7 +121,7 @@ impl Storing<'_, '_> {
         path: &Path,
         pass: Pass,
         bytes: &[u8],
-        signature: Option<Spool>,
+        signature: Option<MemberSpool>,
     ) -> Result<Stored> {
         let mut entry = self.new_entry(path, &pass)?;
         if !bytes.is_empty() || self.archives.is_full() {
@@ -367,7 +367,7 @@ impl Storing<'_, '_> {
         }
     }
 
-    fn put_signature(&mut self, entry: &mut Entry, signature: Option<Spool>) -> Result<()> {
+    fn put_signature(&mut self, entry: &mut Entry, signature: Option<MemberSpool>) -> Result<()> {
         let Some(signature) = signature else { return Ok(()) };
         let hash = signature.short_hash();
         let range = self.archives.add_spool(self.store, Slot::Signatures, entry, signature)?;

@@ -4,11 +4,12 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::commit::{spool_error, Archives, Slot, Spool};
+use crate::commit::{Archives, MemberSpool, Slot};
 use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Recorded, Trailer};
 use crate::job::{Job, Level, Problem, ProblemKind};
+use crate::spool::spool_error;
 use crate::store::{archive_fault, Cache, Catalog, Store, NEW_FULL};
 
 use super::vaults::Vaults;
@@ -129,7 +130,7 @@ impl Parent {
                 return Ok(None);
             }
         };
-        let mut spool = Spool::new();
+        let mut spool = MemberSpool::new();
         spool.write_all(&bytes).map_err(|e| spool_error(&e))?;
         let range = archives.add_spool(store, Slot::Signatures, old, spool)?;
         Ok(Some(SigRef { ranges: vec![range], hash: sig.hash }))

@@ -204,7 +204,7 @@ pub fn scan(
         job.log(Level::Info, "files are read where the file system keeps no ctime of its own");
     }
     Ok(Scan {
-        tasks: tasks.finish()?,
+        tasks: tasks.finish(),
         origins: learnt.origins,
         links: links.into_iter().filter(|(_, names)| *names > 1).collect(),
         devices,

@@ -4,11 +4,12 @@
 use std::fs::File as SourceFile;
 use std::ops::Range;
 
-use crate::commit::{spool_error, Spool};
+use crate::commit::MemberSpool;
 use crate::delta::{DeltaWriter, Params, Signature, Signer};
 use crate::entry::{Entry, File, Hash};
 use crate::error::{Error, Kind, Result};
 use crate::job::sum;
+use crate::spool::spool_error;
 use crate::walk::Devices;
 
 use super::reading::{read_into, FileResult, Shape};
@@ -62,7 +63,7 @@ pub enum Form {
     Same,
     Delta(Made),
     Whole {
-        signature: Option<Spool>,
+        signature: Option<MemberSpool>,
         /// The reason for not making a delta, if the old signature is at fault.
         lost: Option<Error>,
     },
@@ -72,8 +73,8 @@ pub enum Form {
 
 /// A delta and the signature of the new content, not yet in archives.
 pub struct Made {
-    pub delta: Spool,
-    pub signature: Option<Spool>,
+    pub delta: MemberSpool,
+    pub signature: Option<MemberSpool>,
 }
 
 /// Appends the data of a file to `buf`. `None` if the file has more than [`IN_MEMORY`] bytes of data.
@@ -175,18 +176,22 @@ pub fn parse_signature(bytes: &[u8], data_len: u64) -> Result<Signature> {
 }
 
 /// Makes a delta and, in the same pass, the signature of the new content.
-fn delta_writer(basis: &Signature, len: u64, params: Params) -> Result<DeltaWriter<'_, Spool, Spool>> {
-    let made = DeltaWriter::with_signature(basis, len, params, Spool::new(), Spool::new());
+fn delta_writer(
+    basis: &Signature,
+    len: u64,
+    params: Params,
+) -> Result<DeltaWriter<'_, MemberSpool, MemberSpool>> {
+    let made = DeltaWriter::with_signature(basis, len, params, MemberSpool::new(), MemberSpool::new());
     made.map_err(|e| Error::new(Kind::Corrupt, "make a delta", e.to_string()))
 }
 
-fn finish(writer: DeltaWriter<'_, Spool, Spool>) -> Result<Made> {
+fn finish(writer: DeltaWriter<'_, MemberSpool, MemberSpool>) -> Result<Made> {
     let (delta, signature) = writer.finish_both().map_err(|e| spool_error(&e))?;
     Ok(Made { delta, signature })
 }
 
-fn sign(params: Params, bytes: &[u8]) -> Result<Spool> {
-    let signed = Signer::new(params, Spool::new()).and_then(|mut signer| {
+fn sign(params: Params, bytes: &[u8]) -> Result<MemberSpool> {
+    let signed = Signer::new(params, MemberSpool::new()).and_then(|mut signer| {
         signer.update(bytes)?;
         signer.finish()
     });

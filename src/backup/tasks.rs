@@ -1,16 +1,14 @@
 //! The tasks that the first pass leaves to the second, in path order, in a private temporary file.
 
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Write};
 
-use tempfile::SpooledTempFile;
-
-use crate::commit::spool_error;
 use crate::entry::Path;
 use crate::error::Result;
 use crate::platform::{FileKind, Stat};
+use crate::spool::{spool_error, Spool, SpoolReader};
 use crate::stamp::Time;
 
-/// Up to this many bytes of tasks stay in memory; more go to an unlinked temporary file.
+/// Up to this many bytes of tasks stay in memory; more go to a temporary file.
 const FINDINGS_IN_MEMORY: usize = 8 << 20;
 
 /// A path of the source, as the first pass found it.
@@ -49,11 +47,11 @@ pub enum Task {
 }
 
 /// Writes tasks in path order. The second pass reads them together with the parent's entries.
-pub struct TasksWriter(BufWriter<SpooledTempFile>);
+pub struct TasksWriter(Spool);
 
 impl TasksWriter {
     pub fn new() -> Self {
-        TasksWriter(BufWriter::with_capacity(1 << 16, SpooledTempFile::new(FINDINGS_IN_MEMORY)))
+        TasksWriter(Spool::new(FINDINGS_IN_MEMORY))
     }
 
     pub fn push(&mut self, task: &Task) -> Result<()> {
@@ -87,17 +85,13 @@ impl TasksWriter {
         }
     }
 
-    pub fn finish(self) -> Result<Tasks> {
-        let rewound = self.0.into_inner().map_err(|e| e.into_error()).and_then(|mut spool| {
-            spool.seek(SeekFrom::Start(0))?;
-            Ok(spool)
-        });
-        Ok(Tasks(BufReader::with_capacity(1 << 16, rewound.map_err(|e| spool_error(&e))?)))
+    pub fn finish(self) -> Tasks {
+        Tasks(BufReader::with_capacity(1 << 16, self.0.into_reader()))
     }
 }
 
 /// Reads the tasks in the order of writing.
-pub struct Tasks(BufReader<SpooledTempFile>);
+pub struct Tasks(BufReader<SpoolReader<Spool>>);
 
 impl Tasks {
     fn read(&mut self) -> io::Result<Task> {
@@ -254,7 +248,7 @@ mod tests {
         let all: Vec<_> = findings.flat_map(of).collect();
         let mut writer = TasksWriter::new();
         all.iter().for_each(|task| writer.push(task).unwrap());
-        let back: Result<Vec<_>> = writer.finish().unwrap().collect();
+        let back: Result<Vec<_>> = writer.finish().collect();
         assert_eq!(back.unwrap(), all);
     }
 }

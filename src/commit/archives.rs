@@ -13,7 +13,7 @@ use crate::pool::Pool;
 use crate::stamp::Stamp;
 use crate::store::{Cache, DraftSink, Store};
 
-use super::spool::Spool;
+use super::member_spool::MemberSpool;
 
 /// One of the three archives that a run can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +176,7 @@ impl Archives {
         store: &mut dyn Store,
         slot: Slot,
         entry: &Entry,
-        spool: Spool,
+        spool: MemberSpool,
     ) -> Result<Range> {
         let len = spool.len();
         let writer = self.writer(store, slot)?;

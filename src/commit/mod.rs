@@ -8,11 +8,11 @@
 
 mod archives;
 mod begin;
-mod spool;
+mod member_spool;
 
 pub use archives::{Archives, Slot};
 pub use begin::next_stamp;
-pub(crate) use spool::{spool_error, Spool};
+pub(crate) use member_spool::MemberSpool;
 
 use crate::error::{Error, Kind, Result};
 use crate::format::names::Kind as FileKind;

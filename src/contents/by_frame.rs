@@ -7,18 +7,14 @@
 //!     --> each piece to its place in a buffer --> the buffer, in the order of the content
 //! ```
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use crate::entry::Range;
 use crate::error::{Error, Result};
+use crate::spool::Spool;
 use crate::store::Store;
 
 use super::reader::Contents;
-
-/// Number of bytes passed on at a time.
-const CHUNK: usize = 256 << 10;
 
 /// A piece of a content, with its place in the buffer.
 #[derive(Clone, Copy, Debug)]
@@ -41,10 +37,9 @@ pub(super) fn read(
     if len <= contents.limits.memory_max {
         return read_in_memory(contents, store, &mut placed, len, sink);
     }
-    let Ok(file) = tempfile::tempfile() else { return read_in_parts(contents, store, placed, sink) };
-    let mut buffer = Buffer::File { file, failed: false };
+    let Ok(mut buffer) = Spool::in_file() else { return read_in_parts(contents, store, placed, sink) };
     match fill(contents, store, &mut placed, &mut buffer) {
-        Ok(()) => buffer.each(len, sink),
+        Ok(()) => buffer.each(0, len, sink),
         // Reading in parts takes longer, but needs no disk space.
         Err(_) if buffer.has_failed() => read_in_parts(contents, store, placed, sink),
         Err(error) => Err(error),
@@ -100,9 +95,18 @@ fn read_in_memory(
     len: u64,
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let mut buffer = Buffer::in_memory(len)?;
+    let mut buffer = zeros(len)?;
     fill(contents, store, placed, &mut buffer)?;
-    buffer.each(len, sink)
+    buffer.each(0, len, sink)
+}
+
+/// A spool in memory.
+fn zeros(len: u64) -> Result<Spool> {
+    let mut bytes = Vec::new();
+    let no_memory = |_| Error::own("put a content together", &io::ErrorKind::OutOfMemory.into());
+    bytes.try_reserve_exact(len as usize).map_err(no_memory)?;
+    bytes.resize(len as usize, 0);
+    Ok(Spool::from(bytes))
 }
 
 /// Writes every piece to its place in the buffer.
@@ -110,7 +114,7 @@ fn fill(
     contents: &mut Contents,
     store: &mut dyn Store,
     placed: &mut [PlacedPiece],
-    buffer: &mut Buffer,
+    buffer: &mut Spool,
 ) -> Result<()> {
     placed.sort_unstable_by_key(|piece| (piece.range.archive, piece.range.offset));
     let cover = Cover { rest: placed };
@@ -164,73 +168,4 @@ impl Iterator for Cover<'_> {
         self.rest = rest;
         Some(range)
     }
-}
-
-/// The buffer in which pieces are put together.
-enum Buffer {
-    Memory(Vec<u8>),
-    /// An unlinked temporary file. `failed` is true after a write failed.
-    File {
-        file: fs::File,
-        failed: bool,
-    },
-}
-
-impl Buffer {
-    fn in_memory(len: u64) -> Result<Self> {
-        let mut bytes = Vec::new();
-        let no_memory = |_| Error::own("put a content together", &io::ErrorKind::OutOfMemory.into());
-        bytes.try_reserve_exact(len as usize).map_err(no_memory)?;
-        bytes.resize(len as usize, 0);
-        Ok(Buffer::Memory(bytes))
-    }
-
-    fn write_at(&mut self, at: u64, part: &[u8]) -> Result<()> {
-        match self {
-            Buffer::Memory(bytes) => {
-                bytes[at as usize..at as usize + part.len()].copy_from_slice(part);
-                Ok(())
-            }
-            Buffer::File { file, failed } => file.write_all_at(part, at).map_err(|e| {
-                *failed = true;
-                Error::own("write a temporary file", &e)
-            }),
-        }
-    }
-
-    fn has_failed(&self) -> bool {
-        matches!(self, Buffer::File { failed: true, .. })
-    }
-
-    /// Passes the first `len` bytes of the buffer to `sink`.
-    fn each(&self, len: u64, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        match self {
-            Buffer::Memory(bytes) => bytes.chunks(CHUNK).try_for_each(sink),
-            Buffer::File { file, .. } => each(file, 0, len, sink),
-        }
-    }
-}
-
-/// Passes `left` bytes of a temporary file from `at` to `sink`, or fewer if the file ends before.
-pub(super) fn each(
-    file: &fs::File,
-    mut at: u64,
-    mut left: u64,
-    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    let mut buf = vec![0; CHUNK];
-    while left > 0 {
-        let want = left.min(CHUNK as u64) as usize;
-        match file.read_at(&mut buf[..want], at) {
-            Ok(0) => break,
-            Ok(got) => {
-                sink(&buf[..got])?;
-                at += got as u64;
-                left -= got as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::own("read a temporary file", &error)),
-        }
-    }
-    Ok(())
 }

@@ -1,16 +1,15 @@
 //! The commands of many deltas, for chains whose composed plan does not fit in memory. A chain traces each byte of the
 //! content to its place in the whole copy or in a delta. No version between the first and the last is ever made.
 //!
-//! The commands of all deltas lie in one unlinked temporary file, [`RECORD`] bytes each. The file has at most 8 times
+//! The commands of all deltas lie in one temporary file, [`RECORD`] bytes each. The file has at most 8 times
 //! the bytes of the deltas, and the length of the deltas is limited (see
 //! [`StateArchives::check_deltas`](super::archives::StateArchives::check_deltas)).
 
-use std::fs;
-use std::io::{BufWriter, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{Read, Write};
 
 use crate::delta::{self, Command, Commands, Piece};
 use crate::error::{Error, Result};
+use crate::spool::Spool;
 
 /// Bytes of a stored command: its start in the version that its delta makes, then the place of its bytes.
 const RECORD: usize = 16;
@@ -23,7 +22,7 @@ const LITERAL: u64 = 1 << 63;
 /// The place of each byte of a content.
 pub(super) struct Chain {
     deltas: Vec<DeltaCommands>,
-    commands: fs::File,
+    commands: Spool,
     /// Length of the content, in bytes.
     len: u64,
 }
@@ -51,16 +50,14 @@ struct CommandRecord {
 /// Collects the commands of the deltas, oldest delta first.
 pub(super) struct ChainBuilder {
     deltas: Vec<DeltaCommands>,
-    out: BufWriter<fs::File>,
-    written: u64,
+    commands: Spool,
     len: u64,
 }
 
 impl ChainBuilder {
     /// Begins a chain for deltas over a whole copy of `len` bytes.
     pub fn new(len: u64) -> Result<Self> {
-        let file = tempfile::tempfile().map_err(|e| trouble(&e))?;
-        Ok(ChainBuilder { deltas: Vec::new(), out: BufWriter::with_capacity(1 << 16, file), written: 0, len })
+        Ok(ChainBuilder { deltas: Vec::new(), commands: Spool::in_file()?, len })
     }
 
     /// Adds the next delta.
@@ -68,7 +65,7 @@ impl ChainBuilder {
         let mut commands = Commands::new(delta, self.len.min(LITERAL - 1), LITERAL - 1)?;
         let mut made = DeltaCommands {
             made: 0,
-            offset: self.written,
+            offset: self.commands.end(),
             count: 0,
             starts: Vec::new(),
             block: Vec::new(),
@@ -100,15 +97,12 @@ impl ChainBuilder {
             made.starts.push(made.made);
         }
         made.count += 1;
-        self.out.write_all(&made.made.to_le_bytes())?;
-        self.out.write_all(&source.to_le_bytes())?;
-        self.written += RECORD as u64;
-        Ok(())
+        self.commands.write_all(&made.made.to_le_bytes())?;
+        self.commands.write_all(&source.to_le_bytes())
     }
 
-    pub fn finish(self) -> Result<Chain> {
-        let commands = self.out.into_inner().map_err(|e| trouble(&e.into_error()))?;
-        Ok(Chain { deltas: self.deltas, commands, len: self.len })
+    pub fn finish(self) -> Chain {
+        Chain { deltas: self.deltas, commands: self.commands, len: self.len }
     }
 }
 
@@ -120,8 +114,8 @@ impl Chain {
 
     /// Length of the temporary file, in bytes.
     #[cfg(test)]
-    pub fn stored_len(&self) -> std::io::Result<u64> {
-        self.commands.metadata().map(|metadata| metadata.len())
+    pub fn stored_len(&self) -> u64 {
+        self.commands.end()
     }
 
     /// Traces the content from `offset` to `end`, in at most `pieces_max` pieces. The pieces replace the ones in
@@ -143,7 +137,7 @@ impl Chain {
 }
 
 struct Tracing<'c> {
-    commands: &'c fs::File,
+    commands: &'c Spool,
     pieces_max: usize,
     pieces: &'c mut Vec<Piece>,
     /// Bytes of all pieces.
@@ -191,7 +185,7 @@ impl Tracing<'_> {
 
 impl DeltaCommands {
     /// The command that makes the byte at `at`, and the offset at which the command's bytes end.
-    fn find(&mut self, commands: &fs::File, at: u64) -> Result<(CommandRecord, u64)> {
+    fn find(&mut self, commands: &Spool, at: u64) -> Result<(CommandRecord, u64)> {
         let number = self.starts.partition_point(|&start| start <= at).saturating_sub(1);
         if self.block.is_empty() || self.number != number {
             self.read_block(commands, number)?;
@@ -205,12 +199,12 @@ impl DeltaCommands {
         }
     }
 
-    fn read_block(&mut self, commands: &fs::File, number: usize) -> Result<()> {
+    fn read_block(&mut self, commands: &Spool, number: usize) -> Result<()> {
         let first = number as u64 * BLOCK as u64;
         let count = (self.count - first.min(self.count)).min(BLOCK as u64) as usize;
         let mut bytes = [0; BLOCK * RECORD];
         let bytes = &mut bytes[..count * RECORD];
-        commands.read_exact_at(bytes, self.offset + first * RECORD as u64).map_err(|e| trouble(&e))?;
+        commands.read_exact_at(self.offset + first * RECORD as u64, bytes)?;
         let int = |bytes: &[u8]| bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
         let record = |bytes: &[u8]| CommandRecord { start: int(&bytes[..8]), source: int(&bytes[8..]) };
         self.block.clear();
@@ -218,10 +212,6 @@ impl DeltaCommands {
         self.number = number;
         Ok(())
     }
-}
-
-pub(super) fn trouble(error: &std::io::Error) -> Error {
-    Error::own("use a temporary file", error)
 }
 
 #[cfg(test)]
@@ -284,7 +274,7 @@ mod tests {
     fn chain_of(len: u64, deltas: &[Vec<u8>]) -> Chain {
         let mut builder = ChainBuilder::new(len).unwrap();
         deltas.iter().for_each(|delta| builder.add(&delta[..]).unwrap());
-        builder.finish().unwrap()
+        builder.finish()
     }
 
     proptest! {
@@ -329,7 +319,7 @@ mod tests {
     #[test]
     fn neighbouring_copies_are_one_command() {
         let copies: Vec<_> = (0..1000).map(|offset| Spelled::Copy(offset, 1)).collect();
-        assert_eq!(chain_of(1000, &[spell(&copies)]).stored_len().unwrap(), RECORD as u64);
+        assert_eq!(chain_of(1000, &[spell(&copies)]).stored_len(), RECORD as u64);
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! The layout of one content: the places of its bytes, found once and then used to read any part.
 
-use std::fs;
-use std::io::{self, Write};
-
 use crate::delta::{Piece, Plan};
 use crate::entry::{Entry, Range};
 use crate::error::Result;
 use crate::format::FRAME_LEN;
+use crate::spool::Spool;
 use crate::store::Store;
 
-use super::by_frame;
 use super::chain::Chain;
 use super::Contents;
 
@@ -24,8 +21,8 @@ pub struct Layout {
     /// decodes the same frames again and again.
     spent: u64,
     budget: u64,
-    /// The whole content, in an unlinked temporary file.
-    together: Option<fs::File>,
+    /// The whole content, in a temporary file.
+    together: Option<Spool>,
 }
 
 enum LayoutKind {
@@ -71,8 +68,8 @@ impl Layout {
         if self.spent > self.budget && self.together.is_none() && !matches!(self.kind, LayoutKind::Whole) {
             self.put_together(contents, store)?;
         }
-        if let Some(file) = &self.together {
-            return by_frame::each(file, offset, len, sink);
+        if let Some(content) = &self.together {
+            return content.each(offset, len, sink);
         }
         let before = contents.fetched;
         let read = self.read_pieces(contents, store, offset, len, sink);
@@ -84,19 +81,12 @@ impl Layout {
     /// with a doubled budget.
     fn put_together(&mut self, contents: &mut Contents, store: &mut dyn Store) -> Result<()> {
         self.budget = self.budget.saturating_mul(2);
-        let Ok(mut file) = tempfile::tempfile() else { return Ok(()) };
-        let mut failed = false;
-        let read = self.read_pieces(contents, store, 0, u64::MAX, &mut |bytes| {
-            file.write_all(bytes).map_err(|e: io::Error| {
-                failed = true;
-                super::chain::trouble(&e)
-            })
-        });
-        match read {
-            Err(_) if failed => Ok(()),
+        let Ok(mut content) = Spool::in_file() else { return Ok(()) };
+        match self.read_pieces(contents, store, 0, u64::MAX, &mut |bytes| content.append(bytes)) {
+            Err(_) if content.has_failed() => Ok(()),
             Err(error) => Err(error),
             Ok(()) => {
-                self.together = Some(file);
+                self.together = Some(content);
                 Ok(())
             }
         }
@@ -141,6 +131,8 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::job::{Cancel, Job, Options, Silent};
     use crate::pool::Pool;

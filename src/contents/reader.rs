@@ -12,11 +12,12 @@ use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Decoded, Frame, FrameCache, FrameIndex, Part, FRAME_LEN};
 use crate::job::Cancel;
 use crate::pool::Pool;
+use crate::spool::spool_error;
 use crate::store::{Store, StoredFile, NEW_FULL};
 
 use super::archives::StateArchives;
 use super::by_frame;
-use super::chain::{self, Chain, ChainBuilder};
+use super::chain::{Chain, ChainBuilder};
 use super::fetched::{FetchedContent, Slice, HELD_FRAME};
 use super::joined::Joined;
 use super::layout::Layout;
@@ -195,11 +196,11 @@ impl Contents {
             let error = reader.error;
             added.map_err(|refused| match (error, refused) {
                 (Some(error), _) => error,
-                (None, delta::Error::Io(error)) => chain::trouble(&error),
+                (None, delta::Error::Io(error)) => spool_error(&error),
                 (None, refused) => self.archives.bad_delta(entry, delta, &refused),
             })?;
         }
-        let chain = builder.finish()?;
+        let chain = builder.finish();
         self.archives.check_len(entry, chain.content_len())?;
         Ok(chain)
     }

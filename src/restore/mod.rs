@@ -5,7 +5,7 @@
 //!       --> write file, check size and hash --> metadata by descriptor --> links --> directories' metadata
 //! ```
 
-mod deferred;
+mod entry_spool;
 mod hard_link_names;
 mod leftover;
 mod selection;

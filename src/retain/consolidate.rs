@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::commit::{self, spool_error, Archives, Commit, Slot, Spool};
+use crate::commit::{self, Archives, Commit, MemberSpool, Slot};
 use crate::contents::lost;
 use crate::contents::Contents;
 use crate::delta::{Params, Signer};
@@ -20,6 +20,7 @@ use crate::format::names::{Kind as FileKind, Name};
 use crate::format::{Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
+use crate::spool::spool_error;
 use crate::stamp::Time;
 use crate::store::{begin, lock, newest, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Need, Store};
 
@@ -172,9 +173,9 @@ impl Copying<'_, '_> {
 
     /// Copies a content into the archive and computes its signature in the same pass. Returns the offset of the
     /// data, and the signature.
-    fn content(&mut self, entry: &Entry, file: &File) -> Result<(u64, Option<Spool>)> {
+    fn content(&mut self, entry: &Entry, file: &File) -> Result<(u64, Option<MemberSpool>)> {
         let spooled = |e: std::io::Error| spool_error(&e);
-        let signer = Params::for_len(file.data_len()).map(|params| Signer::new(params, Spool::new()));
+        let signer = Params::for_len(file.data_len()).map(|params| Signer::new(params, MemberSpool::new()));
         let mut signer = signer.transpose().map_err(spooled)?;
         let mut hasher = blake3::Hasher::new();
         let writer = self.archives.writer(self.store, Slot::Whole)?;

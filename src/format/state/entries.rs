@@ -1,19 +1,19 @@
 //! Reads the entries of a verified state one after the other.
 
-use std::io::{self, BufRead, BufReader, Take};
+use std::io::{self, BufRead, BufReader};
 
 use memchr::memchr;
-use tempfile::SpooledTempFile;
 
-use super::reader::{spool_error, Numbering, OP};
+use super::reader::{Numbering, OP};
 use super::{check, ArchiveRef, Recorded};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
+use crate::spool::{spool_error, Spool, SpoolReader};
 
 /// The entry lines of a state, and the data to check them.
 pub(super) struct Lines<'a> {
     /// The lines to read, from the first one on.
-    pub spool: BufReader<Take<&'a mut SpooledTempFile>>,
+    pub spool: BufReader<SpoolReader<&'a Spool>>,
     /// The name of the state's file, for messages.
     pub name: &'a str,
     /// The state's archives; `None` if an earlier pass has checked every line.
@@ -94,7 +94,7 @@ impl<'a> Records<'a> {
     fn read_line(&mut self) -> Result<bool> {
         let line = self.recorded.buffer();
         line.clear();
-        let read = append_line(&mut self.lines.spool, line).map_err(|e| spool_error(&e, self.lines.name))?;
+        let read = append_line(&mut self.lines.spool, line).map_err(|e| spool_error(&e))?;
         for end in [b'\n', b','] {
             if line.last() == Some(&end) {
                 line.pop();

@@ -1,9 +1,7 @@
 //! Reads a state: verifies the whole document first, then gives access to its parts.
 
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::BufReader;
 use std::sync::Arc;
-
-use tempfile::SpooledTempFile;
 
 use super::document::{is_newer, read_header, read_trailer, Refused, NEWER};
 use super::entries::Lines;
@@ -13,9 +11,10 @@ use crate::error::{Error, Kind, Result};
 use crate::format::frame::{read_beginning, read_stream};
 use crate::format::{Name, ReadAt};
 use crate::pool::Pool;
+use crate::spool::Spool;
 use crate::stamp::Time;
 
-/// The longest document, in bytes, that is kept in memory. A longer one goes to an unlinked temporary file.
+/// The longest document, in bytes, that is kept in memory. A longer one goes to a temporary file.
 const SPOOL_IN_MEMORY: usize = 8 << 20;
 /// A document is usually at least so many times longer than its compressed file.
 const USUAL_RATIO: u64 = 3;
@@ -101,9 +100,9 @@ impl Header {
 enum Kept<'k> {
     Nothing,
     /// The whole document.
-    All(&'k mut SpooledTempFile),
+    All(&'k mut Spool),
     /// The lines of selected entries and of directories.
-    Part(&'k mut SpooledTempFile, Meant<'k>),
+    Part(&'k mut Spool, Meant<'k>),
 }
 
 /// Streams a document through an [`Intake`] and checks its digest.
@@ -124,7 +123,7 @@ fn take_in(
     let mut take = |piece: &[u8]| {
         let kept = intake.feed(piece);
         match &mut spool {
-            Some(spool) => spool.write_all(kept).map_err(|e| spool_error(&e, name)),
+            Some(spool) => spool.append(kept),
             None => Ok(()),
         }
     };
@@ -135,11 +134,6 @@ fn take_in(
         return Err(Error::new(Kind::Format, OP, NEWER).at(name));
     }
     intake.finish().map_err(|what| Error::corrupt(OP, name, what))
-}
-
-/// An error of the temporary file that holds the state `name`.
-pub(super) fn spool_error(error: &io::Error, name: &str) -> Error {
-    Error::own("use a temporary file for", error).at(name)
 }
 
 /// How messages number the entries: for example "line 8" of the document, or "kept entry 3".
@@ -157,7 +151,7 @@ pub(super) struct Numbering {
 pub struct StateReader {
     name: String,
     summary: StateSummary,
-    spool: SpooledTempFile,
+    spool: Spool,
     entries_start: u64,
     entries_len: u64,
     numbering: Numbering,
@@ -179,12 +173,9 @@ impl StateReader {
         compressed: bool,
         pool: &Pool,
     ) -> Result<Self> {
-        let mut spool = SpooledTempFile::new(SPOOL_IN_MEMORY);
-        if compressed && size.saturating_mul(USUAL_RATIO) > SPOOL_IN_MEMORY as u64 {
-            // The document will probably not fit memory: use the temporary file at once, and fill no memory
-            // first.
-            spool.roll().map_err(|e| spool_error(&e, name))?;
-        }
+        // A document that will probably not fit memory goes to the temporary file at once, and fills no memory first.
+        let is_long = compressed && size.saturating_mul(USUAL_RATIO) > SPOOL_IN_MEMORY as u64;
+        let mut spool = if is_long { Spool::in_file()? } else { Spool::new(SPOOL_IN_MEMORY) };
         let mut parts = take_in(source, name, size, compressed, Some(pool), Kept::All(&mut spool))?;
         StateReader::new(name, spool, &mut parts)
     }
@@ -199,15 +190,15 @@ impl StateReader {
         pool: &Pool,
         meant: Meant<'_>,
     ) -> Result<Self> {
-        let mut spool = SpooledTempFile::new(SPOOL_IN_MEMORY);
+        let mut spool = Spool::new(SPOOL_IN_MEMORY);
         let mut parts = take_in(source, name, size, compressed, Some(pool), Kept::Part(&mut spool, meant))?;
-        let entries_len = spool.stream_position().map_err(|e| spool_error(&e, name))?;
+        let entries_len = spool.end();
         let reader = StateReader::new(name, spool, &mut parts)?;
         let numbering = Numbering { what: "kept entry", before: 0 };
         Ok(StateReader { entries_start: 0, entries_len, numbering, ..reader })
     }
 
-    fn new(name: &str, spool: SpooledTempFile, parts: &mut Parts) -> Result<Self> {
+    fn new(name: &str, spool: Spool, parts: &mut Parts) -> Result<Self> {
         Ok(StateReader {
             name: name.to_string(),
             checked: false,
@@ -250,26 +241,20 @@ impl StateReader {
     /// a few fields of many entries.
     pub fn recorded(&mut self) -> Result<Records<'_>> {
         let numbering = self.numbering;
-        Ok(Records::new(self.lines(self.entries_start, PASS_BUFFER)?, Some(numbering)))
+        Ok(Records::new(self.lines(self.entries_start, PASS_BUFFER), Some(numbering)))
     }
 
     /// The entries from the line at `offset`, which [`Entries::offset`] returned, to the end. Each entry is
     /// checked by itself, but their order is not. So the caller must have read all entries with
     /// [`StateReader::entries`] before.
     pub fn entries_from(&mut self, offset: u64) -> Result<Entries<'_>> {
-        Ok(Entries(Records::new(self.lines(offset, JUMP_BUFFER)?, None)))
+        Ok(Entries(Records::new(self.lines(offset, JUMP_BUFFER), None)))
     }
 
-    fn lines(&mut self, offset: u64, buffer: usize) -> Result<Lines<'_>> {
-        self.seek(offset)?;
+    fn lines(&mut self, offset: u64, buffer: usize) -> Lines<'_> {
         let left = (self.entries_start + self.entries_len).saturating_sub(offset);
-        let spool = BufReader::with_capacity(buffer, Read::take(&mut self.spool, left));
+        let spool = BufReader::with_capacity(buffer, self.spool.reader(offset, left));
         let archives = (!self.checked).then_some(&self.summary.trailer.archives[..]);
-        Ok(Lines { spool, name: &self.name, archives, offset, checked: &mut self.checked })
-    }
-
-    fn seek(&mut self, offset: u64) -> Result<()> {
-        self.spool.seek(SeekFrom::Start(offset)).map_err(|e| spool_error(&e, &self.name))?;
-        Ok(())
+        Lines { spool, name: &self.name, archives, offset, checked: &mut self.checked }
     }
 }

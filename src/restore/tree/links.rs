@@ -7,7 +7,7 @@ use crate::entry::{Entry, File, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::job::ProblemKind;
 use crate::platform::FileKind;
-use crate::restore::deferred::Deferred;
+use crate::restore::entry_spool::EntrySpool;
 use crate::store::Store;
 
 use super::existing::Next;
@@ -17,7 +17,7 @@ use super::{clash, Tree};
 impl Tree<'_, '_> {
     /// Makes the links that earlier passes kept.
     pub fn make_links(&mut self, store: &mut dyn Store, contents: &mut Contents) -> Result<()> {
-        let mut links = std::mem::replace(&mut self.links, Deferred::new());
+        let mut links = std::mem::replace(&mut self.links, EntrySpool::new());
         links.replay(|entry, dir| {
             self.job.pulse()?;
             if self.existing && !self.job.options.dry_run {

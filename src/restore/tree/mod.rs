@@ -30,7 +30,7 @@ use crate::platform::{self, Dir, FileKind};
 use crate::pool::Pool;
 use crate::store::{OwnPlaces, Store};
 
-use super::deferred::Deferred;
+use super::entry_spool::EntrySpool;
 use super::hard_link_names::HardLinkNames;
 use super::leftover::Sweep;
 use super::selection::path_below;
@@ -72,8 +72,8 @@ pub struct Tree<'t, 'j> {
     opened_up: BTreeMap<Path, WidenedDir>,
     /// The destination's own `lost+found` that gets the metadata of the restored one.
     pub kept: Option<FileId>,
-    links: Deferred,
-    dirs: Deferred,
+    links: EntrySpool,
+    dirs: EntrySpool,
     /// The first restored name of each hard-link set.
     firsts: HashMap<u64, FirstName>,
     /// The names of hard-link sets. Empty for a new tree.
@@ -143,8 +143,8 @@ impl<'t, 'j> Tree<'t, 'j> {
             known: KnownDirs::default(),
             opened_up: BTreeMap::new(),
             kept: None,
-            links: Deferred::new(),
-            dirs: Deferred::new(),
+            links: EntrySpool::new(),
+            dirs: EntrySpool::new(),
             firsts: HashMap::new(),
             names,
             claimed: HashMap::new(),
@@ -317,7 +317,7 @@ impl<'t, 'j> Tree<'t, 'j> {
     pub fn finish_dirs(&mut self, root: Option<Dir>) -> Result<Option<Metadata>> {
         self.root = root;
         self.current = None;
-        let mut dirs = std::mem::replace(&mut self.dirs, Deferred::new());
+        let mut dirs = std::mem::replace(&mut self.dirs, EntrySpool::new());
         if self.job.options.dry_run {
             return Ok(None);
         }

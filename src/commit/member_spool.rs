@@ -1,33 +1,33 @@
-//! A buffer for bytes whose length must be known before they go into an archive: the tar header of a member
+//! Storage for bytes whose length must be known before they go into an archive: the tar header of a member
 //! comes first and holds the length.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::spool::Spool;
 
-/// Bytes kept in memory; a longer spool goes to an unlinked temporary file.
+/// Bytes kept in memory; more go to a temporary file.
 const BYTES_IN_MEMORY: usize = 1 << 20;
 
 /// A delta or a signature on its way into an archive.
 #[derive(Default)]
-pub struct Spool {
+pub struct MemberSpool {
     /// The bytes that are not in the temporary file: all of them, or the last ones.
     bytes: Vec<u8>,
     spilled: Option<Box<Spilled>>,
     len: u64,
 }
 
-/// The first bytes of a long spool, in a temporary file.
+/// The first bytes of a long member, in a temporary file.
 struct Spilled {
-    file: File,
-    /// Has hashed exactly the bytes of `file`.
+    spool: Spool,
+    /// Has hashed exactly the bytes of `spool`.
     hasher: blake3::Hasher,
 }
 
-impl Spool {
+impl MemberSpool {
     pub fn new() -> Self {
-        Spool::default()
+        MemberSpool::default()
     }
 
     pub fn len(&self) -> u64 {
@@ -47,41 +47,32 @@ impl Spool {
 
     /// Passes all bytes to `take`, in order, in pieces.
     pub fn drain(self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        if let Some(mut spilled) = self.spilled {
-            let file = &mut spilled.file;
-            file.seek(SeekFrom::Start(0)).map_err(|e| spool_error(&e))?;
-            let mut buf = vec![0; 1 << 16];
-            let mut left = self.len - self.bytes.len() as u64;
-            while left > 0 {
-                let want = left.min(buf.len() as u64) as usize;
-                file.read_exact(&mut buf[..want]).map_err(|e| spool_error(&e))?;
-                take(&buf[..want])?;
-                left -= want as u64;
-            }
+        if let Some(spilled) = self.spilled {
+            spilled.spool.each(0, u64::MAX, &mut take)?;
         }
         take(&self.bytes)
     }
 
-    fn spill(&mut self) -> io::Result<()> {
+    fn spill(&mut self) -> Result<()> {
         let spilled = match &mut self.spilled {
             Some(spilled) => spilled,
             free => {
-                free.insert(Box::new(Spilled { file: tempfile::tempfile()?, hasher: blake3::Hasher::new() }))
+                free.insert(Box::new(Spilled { spool: Spool::in_file()?, hasher: blake3::Hasher::new() }))
             }
         };
-        spilled.file.write_all(&self.bytes)?;
+        spilled.spool.append(&self.bytes)?;
         spilled.hasher.update(&self.bytes);
         self.bytes.clear();
         Ok(())
     }
 }
 
-impl Write for Spool {
+impl Write for MemberSpool {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         self.bytes.extend_from_slice(data);
         self.len += data.len() as u64;
         if self.bytes.len() > BYTES_IN_MEMORY {
-            self.spill()?;
+            self.spill().map_err(io::Error::other)?;
         }
         Ok(data.len())
     }
@@ -89,11 +80,6 @@ impl Write for Spool {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// The error of a spool, or of a codec that writes into a spool. Names the directory of temporary files.
-pub fn spool_error(error: &io::Error) -> Error {
-    Error::own("use a temporary file in", error).at(std::env::temp_dir().as_os_str().as_encoded_bytes())
 }
 
 #[cfg(test)]
@@ -105,7 +91,7 @@ mod tests {
         for len in [0, 1, BYTES_IN_MEMORY, BYTES_IN_MEMORY + 1, 3 * BYTES_IN_MEMORY + 7] {
             let mut bytes = vec![0; len];
             blake3::Hasher::new().finalize_xof().fill(&mut bytes);
-            let mut spool = Spool::new();
+            let mut spool = MemberSpool::new();
             bytes.chunks(100_003).for_each(|piece| spool.write_all(piece).unwrap());
             assert_eq!(spool.len(), len as u64);
             assert_eq!(spool.short_hash(), blake3::hash(&bytes).as_bytes()[..16]);
