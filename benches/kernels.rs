@@ -19,7 +19,7 @@ use std::time::Duration;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{criterion_group, criterion_main};
 use criterion::{BatchSize, BenchmarkGroup, SamplingMode, Throughput};
-use ibt::delta::{patch, DeltaWriter, Params, Signature, Signer};
+use ibt::delta::{fine_delta, patch, DeltaWriter, FineSearch, Params, Signature, Signer};
 use librsync::SignatureType;
 use rustix::time::{clock_gettime, ClockId};
 
@@ -267,6 +267,31 @@ fn patches(criterion: &mut Criterion, basis: &Basis, text: &[u8], new: &[u8]) {
     assert!(out == new);
 }
 
+/// Compares literals with as many old bytes, in parts as long as a few blocks and as a small file.
+fn fine(criterion: &mut Criterion, name: &str, old: &[u8], new: &[u8]) {
+    let mut group = group(criterion, name, old.len().min(new.len()));
+    for part in [8 << 10, 64 << 10, 1 << 20] {
+        let mut search = FineSearch::default();
+        group.bench_function(format!("ibt-{}k", part >> 10), |bench| {
+            bench.iter(|| {
+                for (old, new) in old.chunks(part).zip(new.chunks(part)) {
+                    fine_delta(&mut search, old, new, sink()).expect("no error");
+                }
+            })
+        });
+    }
+}
+
+/// The text with 16 bytes inserted in each even part of 512 bytes, and 16 bytes in place of 32 in each odd one.
+fn edited_densely(text: &[u8]) -> Vec<u8> {
+    let mut new = Vec::with_capacity(text.len() + text.len() / 32);
+    for (number, part) in text.chunks(512).enumerate() {
+        new.extend_from_slice(b"some other bytes");
+        new.extend_from_slice(if number % 2 == 0 { part } else { &part[part.len().min(32)..] });
+    }
+    new
+}
+
 fn beside(criterion: &mut Criterion, text: &[u8]) {
     let mut hash = group(criterion, "blake3", text.len());
     hash.bench_function("blake3", |bench| bench.iter(|| black_box(blake3::hash(text))));
@@ -291,6 +316,8 @@ fn kernels(criterion: &mut Criterion) {
     deltas(criterion, "delta-nothing-matches", &Basis::of(&noise(text.len())), &text);
     let new = edited(&text);
     deltas(criterion, "delta-edited", &basis, &new);
+    fine(criterion, "fine-edited", &text, &edited_densely(&text));
+    fine(criterion, "fine-nothing-matches", &text, &noise(text.len()));
     patches(criterion, &basis, &text, &new);
     beside(criterion, &text);
 }

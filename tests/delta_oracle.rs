@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::{BufReader, Cursor, Read};
 use std::process::Command;
 
-use ibt::delta::{patch, DeltaWriter, Error, Params, Plan, Signature, Signer};
+use ibt::delta::{fine_delta, patch, DeltaWriter, Error, FineSearch, Params, Plan, Signature, Signer};
 use librsync::SignatureType;
 use proptest::prelude::*;
 
@@ -190,6 +190,45 @@ proptest! {
             prop_assert!(our_patch_by(&basis, &theirs, new.len(), ours_by).unwrap() == new);
         }
     }
+}
+
+/// The delta made against the old bytes.
+fn fine(basis: &[u8], new: &[u8]) -> Vec<u8> {
+    fine_delta(&mut FineSearch::default(), basis, new, Vec::new()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
+
+    #[test]
+    fn rdiff_applies_deltas_that_were_made_byte_by_byte((basis, new) in contents()) {
+        let made = fine(&basis, &new);
+        prop_assert!(rdiff_patch(&basis, &made) == new);
+        prop_assert!(our_plan(&basis, &made, new.len()) == new);
+    }
+}
+
+/// Real text: each file of this project, against itself with edits that shift the bytes between them.
+#[test]
+fn a_delta_made_byte_by_byte_is_about_as_small_as_that_of_zstd() {
+    let (mut ours, mut theirs) = (0, 0);
+    for name in ["src/delta/fine.rs", "include/ibt.h", "docs/format.md", "Cargo.lock"] {
+        let basis = std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+        let text = String::from_utf8(basis.clone()).unwrap();
+        let new = text.replace("the first", "a first").replace("version", "release").into_bytes();
+        let made = fine(&basis, &new);
+        assert!(rdiff_patch(&basis, &made) == new);
+        ours += zstd::bulk::compress(&made, 3).unwrap().len();
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("basis"), &basis).unwrap();
+        std::fs::write(at("new"), &new).unwrap();
+        let from = format!("--patch-from={}", at("basis").display());
+        let run = Command::new("zstd").args(["-q", "-3", &from]).arg(at("new")).status();
+        assert!(run.expect("zstd is installed").success());
+        theirs += std::fs::metadata(at("new.zst")).unwrap().len() as usize;
+    }
+    assert!(ours <= theirs * 13 / 10, "{ours} bytes, zstd --patch-from {theirs}");
 }
 
 #[test]

@@ -14,6 +14,9 @@
 //! A long content is cut into chunks of [`CHUNK_LEN`] bytes or more. Several threads make the deltas of the
 //! chunks, and [`DeltaJoiner`] joins these into the delta of the content.
 //!
+//! Where the old content itself is at hand, [`FineWriter`] compares byte by byte and finds far shorter common parts than
+//! the blocks of a signature. Its delta has the same format.
+//!
 //! # The bytes
 //!
 //! All integers are big-endian. A signature:
@@ -38,6 +41,7 @@
 
 mod commands;
 mod encode;
+mod fine;
 mod joiner;
 mod params;
 mod patch;
@@ -58,6 +62,7 @@ use native as engine;
 
 pub use commands::{Command, Commands};
 pub use engine::{patch_up_to, DeltaWriter, Signer, CHUNK_LEN};
+pub use fine::{fine_delta, FineSearch, FineWriter, Match, MIN_MATCH, OLD_MAX};
 pub use joiner::DeltaJoiner;
 #[cfg(not(feature = "librsync"))]
 pub use native::Effort;

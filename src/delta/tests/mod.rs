@@ -3,6 +3,7 @@
 mod codec;
 mod composition;
 mod edits;
+mod fine;
 mod hostile;
 #[cfg(not(feature = "librsync"))]
 mod lies;

@@ -1,0 +1,231 @@
+//! Compares new bytes with old bytes, byte by byte. A signature finds only whole blocks; this module finds any
+//! common part of [`MIN_MATCH`] bytes or more. The result is still a librsync delta.
+//!
+//! ```text
+//! old bytes --> one table: the words at its positions --+
+//!                                                       +--> matches --> copies and literals
+//! new bytes --> the word at each position --------------+
+//! ```
+
+use std::io::{self, Write};
+
+use super::encode::Encoder;
+
+/// The shortest copy, in bytes. The command of a copy takes 4 to 9 bytes that hardly compress, and as many literal
+/// bytes as these take often less room than that after zstd.
+pub const MIN_MATCH: usize = 32;
+
+/// Bytes of a word: the table finds old positions by the 8 bytes there.
+const WORD: usize = 8;
+/// The table has at most this many slots, so that it fits the processor's cache (1 MiB). Of longer old bytes, only
+/// every second, third, ... position is in the table.
+const SLOTS_MAX: usize = 1 << 18;
+/// The old bytes of one comparison may have at most this many bytes. A match of [`MIN_MATCH`] bytes then still has
+/// three positions or more that are in the table.
+pub const OLD_MAX: usize = 8 * SLOTS_MAX;
+/// Without a match, positions of the new bytes are left out: one more between two probes for each of so many bytes
+/// since the last match, and at most [`STEP_MAX`] from one probe to the next.
+const PATIENCE: usize = 128;
+const STEP_MAX: usize = 8;
+/// An empty slot of the table.
+const EMPTY: u32 = u32::MAX;
+
+/// Bytes that old and new have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match {
+    pub old: usize,
+    pub new: usize,
+    /// At least [`MIN_MATCH`].
+    pub len: usize,
+}
+
+/// A run of equal bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct ByteRun {
+    start: usize,
+    /// In positions of the table.
+    len: usize,
+}
+
+/// Finds matches. Keeps the memory of its table from one comparison to the next.
+#[derive(Default)]
+pub struct FineSearch {
+    /// The position of a word in the old bytes, by the hash of the word. If several positions have the same hash, the
+    /// table has the last one.
+    table: Vec<u32>,
+    /// For each value of a byte, the longest run of that byte in the old bytes: its start and its length. Words within
+    /// runs are not in the table: with them, bytes with long runs would take quadratic work.
+    runs: Vec<ByteRun>,
+    /// Positions that were compared so far. The work is linear in this number, and this number is at most four for
+    /// each new byte, whatever the bytes are.
+    probes: u64,
+}
+
+impl FineSearch {
+    /// Calls `found` for each match of `new` with `old`, in the order of `new`; matches do not overlap there.
+    /// Compares with at most [`OLD_MAX`] bytes of `old`. `expected` is the position in `old` at which the content
+    /// probably goes on at the start of `new`; it may be outside of `old`.
+    pub fn matches(&mut self, old: &[u8], new: &[u8], expected: isize, mut found: impl FnMut(Match)) {
+        let old = &old[..old.len().min(OLD_MAX)];
+        if old.len() < MIN_MATCH || new.len() < MIN_MATCH {
+            return;
+        }
+        let stride = old.len().div_ceil(SLOTS_MAX);
+        let shift = self.fill(old, stride);
+        // Old position minus new position of the last match.
+        let mut drift = expected;
+        let (mut at, mut done) = (0, 0);
+        while let Some(word) = word_at(new, at) {
+            let likely = at.checked_add_signed(drift).filter(|&old_at| word_at(old, old_at) == Some(word));
+            self.probes += 1;
+            let mut longest = likely.map(|old_at| extend(old, new, old_at, at, done));
+            if longest.is_none_or(|best| best.len < MIN_MATCH) {
+                let old_at = match is_run(word) {
+                    true => self.runs[usize::from(word as u8)].start,
+                    false => self.table[slot(word, shift)] as usize,
+                };
+                self.probes += 1;
+                if word_at(old, old_at) == Some(word) {
+                    longest = Some(extend(old, new, old_at, at, done));
+                }
+            }
+            match longest.filter(|best| best.len >= MIN_MATCH) {
+                Some(best) => {
+                    found(best);
+                    (at, done) = (best.new + best.len, best.new + best.len);
+                    drift = best.old as isize - best.new as isize;
+                }
+                // With a stride, a step might pass by all positions that are in the table.
+                None if stride == 1 => at += 1 + ((at - done) / PATIENCE).min(STEP_MAX - 1),
+                None => at += 1,
+            }
+        }
+    }
+
+    /// Positions that were compared so far.
+    pub fn probes(&self) -> u64 {
+        self.probes
+    }
+
+    /// Puts every `stride`-th position of `old` into the table. Returns the shift for [`slot`].
+    fn fill(&mut self, old: &[u8], stride: usize) -> u32 {
+        let slots = (old.len() / stride).next_power_of_two().clamp(1 << 8, SLOTS_MAX);
+        let shift = u64::BITS - slots.trailing_zeros();
+        self.table.clear();
+        self.table.resize(slots, EMPTY);
+        self.runs.clear();
+        self.runs.resize(256, ByteRun::default());
+        let (mut run, mut run_word) = (ByteRun::default(), 0);
+        for (at, word) in old.windows(WORD).enumerate().step_by(stride) {
+            let word = word_of(word);
+            if !is_run(word) {
+                self.table[slot(word, shift)] = at as u32;
+                continue;
+            }
+            let goes_on = word == run_word && run.start + run.len * stride == at;
+            run = if goes_on { ByteRun { len: run.len + 1, ..run } } else { ByteRun { start: at, len: 1 } };
+            run_word = word;
+            let longest = &mut self.runs[usize::from(word as u8)];
+            if run.len > longest.len {
+                *longest = run;
+            }
+        }
+        shift
+    }
+}
+
+/// Makes the delta of `new` against all of `old`, which is at hand. Compares with at most [`OLD_MAX`] bytes of `old`.
+pub fn fine_delta<W: Write>(search: &mut FineSearch, old: &[u8], new: &[u8], out: W) -> io::Result<W> {
+    let mut writer = FineWriter::new(out);
+    writer.compare(search, (old, 0), new, 0)?;
+    writer.finish()
+}
+
+/// Writes a delta out of copies, literals and comparisons, in the order of the new content.
+pub struct FineWriter<W>(Encoder<W>);
+
+impl<W: Write> FineWriter<W> {
+    pub fn new(out: W) -> Self {
+        FineWriter(Encoder::new(out))
+    }
+
+    /// Adds a copy of `len` bytes at `offset` of the basis.
+    pub fn copy(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        self.0.copy(offset, len)
+    }
+
+    pub fn literal(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.literal(bytes)
+    }
+
+    /// Adds `new`: copies where it matches `old`, which has this offset in the basis, and literals elsewhere. Returns
+    /// the number of bytes copied. `expected` as in [`FineSearch::matches`].
+    pub fn compare(
+        &mut self,
+        search: &mut FineSearch,
+        (old, offset): (&[u8], u64),
+        new: &[u8],
+        expected: isize,
+    ) -> io::Result<u64> {
+        let (mut done, mut copied, mut written) = (0, 0, Ok(()));
+        search.matches(old, new, expected, |found| {
+            if written.is_ok() {
+                written = self.literal(&new[done..found.new]);
+            }
+            if written.is_ok() {
+                written = self.copy(offset + found.old as u64, found.len as u64);
+            }
+            done = found.new + found.len;
+            copied += found.len as u64;
+        });
+        written?;
+        self.literal(&new[done..])?;
+        Ok(copied)
+    }
+
+    pub fn finish(self) -> io::Result<W> {
+        self.0.finish()
+    }
+}
+
+/// The longest match that contains the word at these positions and does not begin before `from` in `new`.
+fn extend(old: &[u8], new: &[u8], old_at: usize, new_at: usize, from: usize) -> Match {
+    let before = common_suffix(&old[..old_at], &new[from..new_at]);
+    let after = WORD + common_prefix(&old[old_at + WORD..], &new[new_at + WORD..]);
+    Match { old: old_at - before, new: new_at - before, len: before + after }
+}
+
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let len = a.len().min(b.len());
+    let (a, b) = (&a[..len], &b[..len]);
+    let words = a.as_chunks::<WORD>().0.iter().zip(b.as_chunks::<WORD>().0);
+    for (number, (a, b)) in words.enumerate() {
+        let differs = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+        if differs != 0 {
+            return number * WORD + (differs.trailing_zeros() / 8) as usize;
+        }
+    }
+    let rest = len / WORD * WORD;
+    rest + a[rest..].iter().zip(&b[rest..]).take_while(|(a, b)| a == b).count()
+}
+
+fn common_suffix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
+}
+
+fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at.checked_add(WORD)?).map(word_of)
+}
+
+fn word_of(bytes: &[u8]) -> u64 {
+    bytes.as_chunks::<WORD>().0.first().map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+fn is_run(word: u64) -> bool {
+    word == word.rotate_left(8)
+}
+
+/// The multiplier is 2^64 divided by the golden ratio: the highest bits of the product depend on all bits of the word.
+fn slot(word: u64, shift: u32) -> usize {
+    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as usize
+}
