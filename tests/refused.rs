@@ -5,11 +5,11 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{symlink, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ibt::entry::Entry;
 use ibt::error::Kind;
-use ibt::job::{meta, Flow, Observer, OnFileError, Options, Overwrite, ProblemKind, Silent};
+use ibt::job::{meta, Flow, Observer, OnFileError, Options, Overwrite, Phase, ProblemKind, Progress, Silent};
 use support::nobody::NOBODY;
 use support::series::problem_paths;
 use support::tools::{command, run, set_mode, Mount};
@@ -245,4 +245,103 @@ fn a_closed_lost_and_found_leaves_a_file_system_empty() {
     outcome.partial();
     assert_eq!(fs::read(dest.join("d/file")).unwrap(), b"content");
     assert_eq!(fs::read(lost.join("#12")).unwrap(), b"precious");
+}
+
+/// Calls a function when a phase begins, and returns a flow.
+struct AtPhase<F>(Phase, Option<F>, Flow);
+
+impl<F: FnOnce()> Observer for AtPhase<F> {
+    fn progress(&mut self, now: &Progress) -> Flow {
+        let act = if now.phase == self.0 { self.1.take() } else { None };
+        act.map_or(Flow::Continue, |act| {
+            act();
+            self.2
+        })
+    }
+}
+
+/// Everything below `dest` except its root, with modes and times.
+fn entries(dest: &Path) -> Vec<(PathBuf, u32, i64)> {
+    let walk = walkdir::WalkDir::new(dest).min_depth(1).sort_by_file_name().into_iter().map(Result::unwrap);
+    let seen = walk.map(|entry| {
+        let meta = entry.path().symlink_metadata().unwrap();
+        (entry.into_path(), meta.mode(), if meta.is_dir() { meta.mtime() } else { 0 })
+    });
+    seen.collect()
+}
+
+/// A restore to an empty file system fails while its children move into their places, because another process has
+/// taken a name, or after that. Its children are gone from the `lost+found` of `mkfs` too, which is as it was.
+#[test]
+fn a_restore_that_fails_takes_back_what_it_put_into_lost_and_found() {
+    let series = Series::new();
+    for file in ["a/f", "lost+found/#1", "lost+found/#2", "lost+found/d/#3", "z/f"] {
+        series.write(file, "of the snapshot");
+    }
+    set_mode(&series.source.join("lost+found"), 0o751);
+    series.full().whole();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    // The order of a listing, and so of the moves, depends on the file system.
+    for taken in [Some("a"), Some("z"), Some("lost+found/#1"), Some("lost+found/#2"), None] {
+        let Some(_mount) = Mount::tmpfs(&dest, "size=8m") else {
+            return skip("mounting is not allowed here");
+        };
+        fs::create_dir(dest.join("lost+found")).unwrap();
+        set_mode(&dest.join("lost+found"), 0o700);
+        run(command("touch", ["-d", "2001-02-03"]).arg(dest.join("lost+found")));
+        let mut before = Vec::new();
+        let outcome = match taken {
+            Some(taken) => {
+                // The number of entries is known when the first file is restored, and no child has moved yet.
+                let put = || {
+                    fs::write(dest.join(taken), "theirs").unwrap();
+                    before = entries(&dest);
+                    before.retain(|(path, ..)| !path.to_str().unwrap().contains(".ibt-tmp"));
+                };
+                let outcome = series.restore_with(
+                    &series.options,
+                    &dest,
+                    &mut AtPhase(Phase::Restore, Some(put), Flow::Continue),
+                );
+                let error = outcome.result.unwrap_err();
+                assert_eq!(error.kind, Kind::Exists, "{error}");
+                assert!(!error.to_string().contains("not as it was"), "{error}");
+                None
+            }
+            None => {
+                before = entries(&dest);
+                let mut cancel = AtPhase(Phase::Commit, Some(|| ()), Flow::Cancel);
+                Some(series.restore_with(&series.options, &dest, &mut cancel))
+            }
+        };
+        outcome.map(|outcome| outcome.refused(Kind::Cancelled));
+        assert_eq!(entries(&dest), before, "{taken:?}");
+    }
+}
+
+/// On a file system where inode numbers prove nothing, a child that may be another's stays, and the error names it.
+#[test]
+fn what_may_be_anothers_is_not_taken_back() {
+    let series = Series::new();
+    for file in ["a", "b", "c"] {
+        series.write(file, "of the snapshot");
+    }
+    series.full().whole();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    let Some(_mount) = Mount::exfat(&series.beside("image"), &dest) else {
+        return skip("there is no exFAT here, or mounting is not allowed");
+    };
+    let replace = || {
+        fs::remove_file(dest.join("b")).unwrap();
+        fs::write(dest.join("b"), "theirs").unwrap();
+    };
+    let options = Options { restore_metadata: Some(0), ..series.options.clone() };
+    let mut observer = AtPhase(Phase::Commit, Some(replace), Flow::Cancel);
+    let error = series.restore_with(&options, &dest, &mut observer).refused(Kind::Cancelled);
+    let left: Vec<_> = fs::read_dir(&dest).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["b"]);
+    assert_eq!(fs::read(dest.join("b")).unwrap(), b"theirs");
+    assert!(error.to_string().contains("not as it was: b:"), "{error}");
 }

@@ -8,6 +8,7 @@
 mod entry_spool;
 mod hard_link_names;
 mod leftover;
+mod moved;
 mod selection;
 mod target;
 mod tree;
@@ -63,7 +64,8 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     }
     match built.and_then(|()| target.publish()) {
         Err(error) if job.options.leave_partial => Err(target.leave(error)),
-        done => done,
+        Err(error) => Err(target.abandon(error)),
+        Ok(()) => Ok(()),
     }
 }
 

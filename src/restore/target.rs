@@ -7,15 +7,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::entry::is_restore_temp;
-use crate::error::{Error, Kind, Result};
+use crate::error::{describe, Error, Kind, Result};
 use crate::job::{Job, Overwrite};
 use crate::platform::{self, Dir, FileKind, Stat};
 use crate::text::encode_name;
 
 use super::leftover::{make_temp, set_aside, tag_of_name, temp_name, Sweep};
-
-/// The directory that `mkfs` makes in the root of some file systems.
-const LOST_AND_FOUND: &[u8] = b"lost+found";
+use super::moved::{give_metadata_back, tell_stays, MovedChildren, LOST_AND_FOUND};
 
 /// The directory that a restore fills. Dropping a target before [`Target::publish`] removes the new tree. Changes in
 /// an existing tree stay.
@@ -39,19 +37,12 @@ enum TargetKind {
         root: Option<Dir>,
         /// The destination's metadata before the restore.
         before: Stat,
-        /// Children that have moved up.
-        moved: Vec<MovedChild>,
+        moved: MovedChildren,
     },
     /// A destination that is changed in place. A dry run only reads it.
     Existing(Dir),
     /// A dry run of a restore whose destination does not exist or is empty.
     Nowhere,
-}
-
-/// A child that moved into the destination: its name, device and inode.
-struct MovedChild {
-    name: Box<[u8]>,
-    id: (u64, u64),
 }
 
 impl Target {
@@ -138,7 +129,7 @@ impl Target {
         let settled = match root {
             Some(from) => from
                 .syncfs()
-                .and_then(|()| move_up(from, holder, moved))
+                .and_then(|()| moved.move_up(from, holder))
                 .and_then(|kept| holder.rmdir(&self.temp).map(|()| kept)),
             None => Ok(None),
         };
@@ -186,6 +177,43 @@ impl Target {
             Err(why) => format!("{} ({})", error.detail, self.set_aside(&why)),
         };
         Error { detail, ..error }
+    }
+
+    /// Removes the new tree after `error`, and returns the error. If something of the tree stays, the error says so.
+    /// Changes in an existing tree stay.
+    pub fn abandon(mut self, error: Error) -> Error {
+        if self.published {
+            return error;
+        }
+        let stay = self.take_back();
+        self.published = true;
+        Error { detail: format!("{}{}", error.detail, tell_stays(&stay)), ..error }
+    }
+
+    /// Removes the new tree. Returns the paths that stay, each with the reason.
+    fn take_back(&mut self) -> Vec<(Vec<u8>, String)> {
+        let (holder, mut stay) = match &mut self.place {
+            TargetKind::Beside { holder, .. } => (holder, Vec::new()),
+            TargetKind::Inside { holder, moved, .. } => {
+                // If this fails, removing the children fails, too, and that error says why.
+                let _ = platform::set_mode(holder.as_fd(), 0o700);
+                let stay = moved.take_back(holder);
+                (holder, stay)
+            }
+            TargetKind::Existing(_) | TargetKind::Nowhere => return Vec::new(),
+        };
+        match holder.remove_tree(&self.temp) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                stay.push((self.temp.clone(), describe(&error)));
+            }
+            _ => {}
+        }
+        if let TargetKind::Inside { holder, before, .. } = &self.place {
+            if let Err(error) = give_metadata_back(holder, before) {
+                stay.push((self.dest.clone(), format!("its metadata: {}", describe(&error))));
+            }
+        }
+        stay
     }
 
     /// Renames a tree that cannot get the destination's name because of `why`. Returns a sentence for the user about
@@ -246,7 +274,7 @@ fn inside(dir: Dir, dest: &[u8]) -> Result<(Vec<u8>, TargetKind)> {
     let trouble = |error: &io::Error| Error::io("restore to", dest, error);
     let before = dir.stat_self().map_err(|e| trouble(&e))?;
     let (temp, root) = make_temp(&dir, before.ino).map_err(|e| trouble(&e))?;
-    Ok((temp, TargetKind::Inside { holder: dir, root: Some(root), before, moved: Vec::new() }))
+    Ok((temp, TargetKind::Inside { holder: dir, root: Some(root), before, moved: MovedChildren::default() }))
 }
 
 /// Removes the left-overs that killed restores of this destination left beside it. Does nothing if that directory
@@ -317,34 +345,6 @@ fn is_lost_and_found(dir: &Dir, name: &[u8]) -> bool {
         }
 }
 
-/// Moves all children of `from` to `to` and adds them to `moved`. Returns the device and inode of a `lost+found` that
-/// `to` already has.
-fn move_up(from: &Dir, to: &Dir, moved: &mut Vec<MovedChild>) -> io::Result<Option<(u64, u64)>> {
-    let listing = from.list();
-    if let Some(error) = listing.error {
-        return Err(error);
-    }
-    let mut kept = None;
-    for (name, _) in listing.names {
-        let id = from.stat(&name)?.id();
-        match from.rename_noreplace(&name, to, &name) {
-            // The destination has its own empty `lost+found`, which gets the restored children and the metadata.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && *name == *LOST_AND_FOUND => {
-                let (from, to) = (from.open_dir(&name)?, to.open_dir(&name)?);
-                move_up(&from, &to, &mut Vec::new())?;
-                kept = Some(to.stat_self()?.id());
-            }
-            result => {
-                result?;
-                moved.push(MovedChild { name, id });
-                continue;
-            }
-        }
-        from.rmdir(&name)?;
-    }
-    Ok(kept)
-}
-
 pub(super) fn remove_acls(dir: &Dir) -> io::Result<()> {
     platform::remove_xattr(dir.as_fd(), b"system.posix_acl_default")?;
     platform::remove_xattr(dir.as_fd(), b"system.posix_acl_access")
@@ -353,28 +353,8 @@ pub(super) fn remove_acls(dir: &Dir) -> io::Result<()> {
 impl Drop for Target {
     /// Best effort: the caller already reports the error of the restore. Changes in an existing tree stay.
     fn drop(&mut self) {
-        if self.published {
-            return;
-        }
-        match &self.place {
-            TargetKind::Beside { holder, .. } => {
-                let _ = holder.remove_tree(&self.temp);
-            }
-            TargetKind::Inside { holder, before, moved, .. } => {
-                let _ = platform::set_mode(holder.as_fd(), 0o700);
-                let is_same = |child: &MovedChild| {
-                    let now = holder.stat(&child.name);
-                    now.is_ok_and(|now| now.id() == child.id || !holder.syncs_whole())
-                };
-                for child in moved.iter().filter(|child| is_same(child)) {
-                    let _ = holder.remove_tree(&child.name);
-                }
-                let _ = holder.remove_tree(&self.temp);
-                let _ = platform::set_owner(holder.as_fd(), before.uid, before.gid);
-                let _ = platform::set_mode(holder.as_fd(), before.mode);
-                let _ = platform::set_times(holder.as_fd(), before.mtime);
-            }
-            TargetKind::Existing(_) | TargetKind::Nowhere => {}
+        if !self.published {
+            self.take_back();
         }
     }
 }
