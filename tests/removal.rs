@@ -418,3 +418,51 @@ fn extra_directories_that_a_glob_must_not_enter_are_listed() {
     let options = Options { includes: vec![], ..options };
     assert_eq!(obstructed(&series, &options, &dest), ["extra/own", left, "store"]);
 }
+
+/// Every backup file makes its directory a store: also archives without a state, and what a killed or running first
+/// backup has written. A lock file alone does not: other programs have such names.
+#[test]
+fn a_directory_with_any_backup_file_stays() {
+    let stamp = "20260101T000000.000000Z";
+    let files = [
+        ("created", format!("k.created.{stamp}.tar.zst")),
+        ("draft", format!(".ibt-tmp-k.full.{stamp}.tar.zst")),
+        ("full", format!("k.full.{stamp}.tar.zst")),
+        ("part", format!("k.full.{stamp}.2.tar")),
+        ("sigvault", format!("k.sigvault.{stamp}.tar.zst")),
+        ("state", format!("k.state.{stamp}.json")),
+        ("updated", format!("k.updated.{stamp}.tar.zst")),
+    ];
+    let series = Series::new();
+    for path in ["f.tmp", "seen/f.tmp", "way"] {
+        series.write(path, "snapshot");
+    }
+    series.full().whole();
+    for includes in [vec![], vec![b"**/*.tmp".to_vec()]] {
+        let dest = series.beside("dest");
+        let mut expected: Vec<_> = files.iter().map(|(dir, _)| dir.to_string()).collect();
+        for (dir, name) in files.iter().chain([&("extra", "k.lock".to_string())]) {
+            write(&dest.join(dir).join(name), "precious");
+            write(&dest.join(dir).join("other.tmp"), "precious");
+        }
+        // Directories that the snapshot has, or where it has a file.
+        write(&dest.join("seen").join(&files[2].1), "precious");
+        write(&dest.join("seen/other.tmp"), "precious");
+        expected.push("seen".to_string());
+        if includes.is_empty() {
+            write(&dest.join("way").join(&files[2].1), "precious");
+            expected.push("way".to_string());
+        }
+        expected.sort();
+        let options = Options { includes, ..mirror(&series) };
+        let mut paths = obstructed(&series, &options, &dest);
+        paths.sort();
+        assert_eq!(paths, expected);
+        for (dir, name) in files.iter().chain([&("seen", files[2].1.clone())]) {
+            assert!(dest.join(dir).join(name).exists(), "{name}");
+            assert!(dest.join(dir).join("other.tmp").exists(), "{name}");
+        }
+        assert!(!dest.join("extra/other.tmp").exists());
+        fs::remove_dir_all(&dest).unwrap();
+    }
+}

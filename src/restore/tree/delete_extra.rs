@@ -104,7 +104,7 @@ impl Tree<'_, '_> {
             Some(UNLISTED)
         } else if folds {
             Some(FOLDED)
-        } else if self.holds_states(&entry.path, &names) {
+        } else if self.holds_backup_files(&entry.path, &names) {
             Some(STORE)
         } else {
             // An entry below this directory may show that this reason does not hold.
@@ -233,7 +233,7 @@ impl Tree<'_, '_> {
                         continue;
                     }
                 };
-                if self.holds_states(&path, &names) {
+                if self.holds_backup_files(&path, &names) {
                     self.obstructed(&path, stays(&path, STORE))?;
                     continue;
                 }

@@ -8,8 +8,7 @@ use std::os::fd::AsFd;
 
 use crate::entry::{Entry, Path};
 use crate::error::{describe, is_shortage, Error, Kind, Result};
-use crate::format::names::Kind as FileKindInStore;
-use crate::format::Name;
+use crate::format::{Name, TEMP_PREFIX};
 use crate::job::ProblemKind;
 use crate::platform::{self, FileKind, Stat};
 use crate::text::encode_name;
@@ -125,7 +124,7 @@ impl Tree<'_, '_> {
                     continue;
                 }
             };
-            if self.holds_states(&path, &names) {
+            if self.holds_backup_files(&path, &names) {
                 search.stays(path, STORE);
                 continue;
             }
@@ -231,15 +230,16 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Whether the directory holds a snapshot of some store: one of `names` is the name of a state.
-    pub(super) fn holds_states(&self, dir: &Path, names: &VecDeque<Box<[u8]>>) -> bool {
-        let is_state = |name: &[u8]| {
-            let parsed = std::str::from_utf8(name).ok().and_then(Name::parse);
-            parsed.is_some_and(|name| name.kind == FileKindInStore::State)
+    /// Whether the directory is a store: one of `names` is the name of a backup file. Archives count without a state,
+    /// because their contents can be unpacked. A draft counts, because a backup may be writing it.
+    pub(super) fn holds_backup_files(&self, dir: &Path, names: &VecDeque<Box<[u8]>>) -> bool {
+        let is_backup_file = |name: &[u8]| {
+            let name = name.strip_prefix(TEMP_PREFIX.as_bytes()).unwrap_or(name);
+            std::str::from_utf8(name).ok().and_then(Name::parse).is_some()
         };
-        names.iter().filter(|name| is_state(name)).any(|name| {
+        names.iter().filter(|name| is_backup_file(name)).any(|name| {
             let now = self.open_dir(dir.as_bytes()).and_then(|dir| dir.stat(name));
-            // A file that cannot be looked at counts as a state.
+            // A file that cannot be looked at counts as a backup file.
             now.map_or_else(|e| e.kind() != io::ErrorKind::NotFound, |now| now.kind == FileKind::File)
         })
     }
