@@ -20,10 +20,11 @@ pub const RESTORE_TEMP_PREFIX: &str = ".ibt-tmp-restore-";
 
 /// True for the name of a temporary file or directory of a restore. libibt gives such names to nothing else.
 pub fn is_restore_temp(name: &[u8]) -> bool {
-    let digits = |part: &[u8]| part.len() == 16 && part.iter().all(|byte| byte.is_ascii_hexdigit());
+    let is_number = |part: &[u8]| part.len() == 16 && part.iter().all(|byte| byte.is_ascii_hexdigit());
     let rest = name.strip_prefix(RESTORE_TEMP_PREFIX.as_bytes());
     rest.is_some_and(|rest| {
-        rest.len() == 33 && digits(&rest[..16]) && rest[16] == b'-' && digits(&rest[17..])
+        let parts = rest.split(|&byte| byte == b'-');
+        parts.clone().count() == 3 && parts.into_iter().all(is_number)
     })
 }
 

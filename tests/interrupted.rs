@@ -13,6 +13,7 @@ use ibt::error::Kind;
 use ibt::job::{Cancel, Counter, Flow, Observer, Options, Overwrite, ProblemKind, Progress, Select, Silent};
 use ibt::store::{DirStore, LockMode, Store};
 use support::series::{around, one_full, refused, KEY};
+use support::tools::{tag_of_name, temp_of};
 use support::*;
 
 /// Takes an open-file-description lock on the key's lock file, as another process would.
@@ -277,11 +278,6 @@ fn what_is_cancelled_before_it_starts_does_nothing() {
     series.assert_every_point_restores();
 }
 
-/// A temporary name that a restore uses for the destination with this tag.
-fn temp_of(tag: u64, random: u64) -> String {
-    format!(".ibt-tmp-restore-{tag:016x}-{random:016x}")
-}
-
 fn ino(path: &Path) -> u64 {
     fs::metadata(path).unwrap().ino()
 }
@@ -299,8 +295,7 @@ fn left_overs_of_killed_restores_go_with_the_next_of_the_same_destination() {
     let mut series = Series::new();
     series.write("d/file", "content");
     series.snapshot();
-    let hash = blake3::hash(b"dest");
-    let beside = u64::from_be_bytes(hash.as_bytes()[..8].try_into().unwrap());
+    let beside = tag_of_name("dest");
     let dest = series.beside("dest");
     for existing in [None, Some(Overwrite::Never), Some(Overwrite::Always)] {
         let (mine, other) = (series.beside(&temp_of(beside, 1)), series.beside(&temp_of(beside + 1, 1)));

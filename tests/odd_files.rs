@@ -14,7 +14,7 @@ use ibt::job::{Cancel, Job, Level, Observer, Options, ProblemKind, Report, Selec
 use ibt::retain;
 use ibt::store::{lock, DirStore, LockMode, Store};
 use support::series::{refused, remove, KEY};
-use support::tools::{child_role, command, run, this_test_again};
+use support::tools::{child_role, command, faketime, run, this_test_again};
 use support::{is_root, skip, Outcome, Series};
 
 type Operation<'a> = &'a dyn Fn(&mut dyn Store, &mut Job) -> Result<(), Error>;
@@ -364,12 +364,6 @@ fn old_drafts_of_other_keys_are_swept_unless_somebody_holds_them() {
         assert_eq!(swept.trim(), expected, "{clock}");
     }
     assert!(dir.path().join(&drafts[1]).exists());
-}
-
-fn faketime() -> Option<String> {
-    let dirs = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
-    let mut libraries = dirs.map(|dir| dir.path().join("faketime/libfaketime.so.1"));
-    Some(libraries.find(|library| library.exists())?.to_str()?.to_string())
 }
 
 #[test]

@@ -12,7 +12,7 @@ use ibt::entry::Entry;
 use ibt::error::Kind;
 use ibt::job::{Cancel, Counter, Flow, Observer, Options, Overwrite, ProblemKind, Silent};
 use support::series::{counter, problem_paths, Outcome, KEY};
-use support::tools::{as_ordinary_user, command, set_mode, Mount};
+use support::tools::{as_ordinary_user, command, set_mode, tag_of_name, temp_of, Mount};
 use support::*;
 
 fn restore(series: &Series, options: &Options, dest: &Path, observer: &mut dyn Observer) -> Outcome {
@@ -301,11 +301,6 @@ fn what_can_have_no_other_name_is_no_left_over() {
     }
 }
 
-/// A temporary name of a restore, for the destination with this tag.
-fn temp_of(tag: u64, random: u64) -> String {
-    format!(".ibt-tmp-restore-{tag:016x}-{random:016x}")
-}
-
 /// The roots of file systems share their inode number. Suppose that one file system is mounted in another. A
 /// temporary name of a restore into the inner file system is no left-over of a restore into the outer one.
 #[test]
@@ -340,9 +335,7 @@ fn left_overs_that_stay_are_told() {
     series.write("d/file", "content");
     series.full().whole();
     let dest = series.beside("dest");
-    let hash = blake3::hash(b"dest");
-    let beside = u64::from_be_bytes(hash.as_bytes()[..8].try_into().unwrap());
-    let beside = series.beside(&temp_of(beside, 1));
+    let beside = series.beside(&temp_of(tag_of_name("dest"), 1));
     fs::create_dir_all(dest.join("d")).unwrap();
     let inside = dest.join("d").join(temp_of(fs::metadata(&dest).unwrap().ino(), 2));
     let mut held = Vec::new();

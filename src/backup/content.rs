@@ -4,7 +4,7 @@
 use std::fs::File as SourceFile;
 use std::sync::Arc;
 
-use crate::commit::{Archives, MemberSpool, Slot};
+use crate::commit::{MemberSpool, NewArchives, Slot};
 use crate::delta::Params;
 use crate::entry::{Entry, File, Hash, Node, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
@@ -16,15 +16,18 @@ use crate::walk::Devices;
 
 use super::chunk_pipeline::{ChunkPipeline, DeltaBasis, Processed, Purpose};
 use super::parent::Parent;
-use super::reading::{read_data, FileResult, Read, Shape, Trouble};
-use super::small::{self, deltas_len, longest_delta, Basis, Form, Made, Old, Small, ATTEMPTS};
+use super::reading::{read_data, FileError, FileResult, ReadEnd, Shape};
+use super::small::{
+    self, deltas_len, longest_delta, BasisSignature, ContentForm, NewDelta, OldContent, SmallFileResult,
+    ATTEMPTS,
+};
 
 /// A content has at most this many deltas. The next change is stored whole.
 const DELTAS_MAX: usize = 64;
 
 /// How the content of a file was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StoredAs {
     /// The content equals the old content.
     Same,
     Delta,
@@ -32,11 +35,11 @@ pub enum Outcome {
 }
 
 /// The parts of a run that store a file.
-pub struct Storing<'r, 'j> {
+pub struct FileStorer<'r, 'j> {
     pub job: &'r mut Job<'j>,
     pub store: &'r mut dyn Store,
     pub parent: Option<&'r mut Parent>,
-    pub archives: &'r mut Archives,
+    pub archives: &'r mut NewArchives,
     pub names: &'r mut Names,
     pub pool: &'r Pool,
     pub devices: &'r Devices,
@@ -45,29 +48,29 @@ pub struct Storing<'r, 'j> {
 
 /// An open file of the source.
 #[derive(Clone, Copy)]
-struct Opened<'f> {
+struct OpenSourceFile<'f> {
     path: &'f Path,
     file: &'f SourceFile,
 }
 
 /// The result of reading a file, after one or more attempts.
-struct Pass {
+struct ReadResult {
     shape: Shape,
     hash: Hash,
     /// The file changed in every attempt.
     dirty: bool,
 }
 
-type Stored = (Entry, Outcome);
+type StoredEntry = (Entry, StoredAs);
 
-impl Storing<'_, '_> {
+impl FileStorer<'_, '_> {
     /// Describes the old content for the worker that reads a file with the stat `now`. Fetches the old
     /// signature only if size and mtime say that the content probably changed.
-    pub fn old(&mut self, old: Option<&Entry>, now: &Stat) -> Result<Option<Old>> {
+    pub fn old(&mut self, old: Option<&Entry>, now: &Stat) -> Result<Option<OldContent>> {
         let Some(old) = old else { return Ok(None) };
         let probably_same = old.size() == now.size && old.meta.mtime == now.mtime;
-        let basis = if probably_same { Basis::Unfetched } else { self.basis(old, now.size)? };
-        Ok(Old::of(old, basis))
+        let basis = if probably_same { BasisSignature::Unfetched } else { self.basis(old, now.size)? };
+        Ok(OldContent::of(old, basis))
     }
 
     /// Stores the content of a file that was read into memory. `old` is an entry of the parent: the content
@@ -75,28 +78,28 @@ impl Storing<'_, '_> {
     pub fn store_small(
         &mut self,
         path: &Path,
-        small: Small,
+        small: SmallFileResult,
         bytes: &[u8],
         old: Option<&Entry>,
-    ) -> Result<Stored> {
-        let Small { shape, hash, dirty, compared, form, .. } = small;
+    ) -> Result<StoredEntry> {
+        let SmallFileResult { shape, hash, dirty, compared, form, .. } = small;
         self.job.report.count(Counter::BytesRead, bytes.len() as u64);
         self.job.advance(bytes.len() as u64)?;
         if dirty {
             self.tell_dirty(path)?;
         }
-        let pass = Pass { shape, hash, dirty };
+        let pass = ReadResult { shape, hash, dirty };
         let form = match form {
-            Form::Open => self.form_now(bytes, &hash, old)?,
+            ContentForm::Open => self.form_now(bytes, &hash, old)?,
             _ if compared != old.and_then(Entry::file).map(|file| file.hash) => {
                 self.form_now(bytes, &hash, old)?
             }
             form => form,
         };
         match (form, old) {
-            (Form::Same, Some(old)) => Ok((self.same(path, pass, old)?, Outcome::Same)),
-            (Form::Delta(made), Some(old)) => self.put_delta(path, pass, made, old),
-            (Form::Whole { signature, lost }, _) => {
+            (ContentForm::Same, Some(old)) => Ok((self.same(path, pass, old)?, StoredAs::Same)),
+            (ContentForm::Delta(made), Some(old)) => self.put_delta(path, pass, made, old),
+            (ContentForm::Whole { signature, lost }, _) => {
                 if let Some(error) = lost {
                     self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)?;
                 }
@@ -107,22 +110,22 @@ impl Storing<'_, '_> {
     }
 
     /// Chooses how to store bytes that were compared with another old content, or without the old signature.
-    fn form_now(&mut self, bytes: &[u8], hash: &Hash, old: Option<&Entry>) -> Result<Form> {
+    fn form_now(&mut self, bytes: &[u8], hash: &Hash, old: Option<&Entry>) -> Result<ContentForm> {
         let old = match old {
-            Some(entry) if is_content_of(entry, hash) => Old::of(entry, Basis::Unfetched),
-            Some(entry) => Old::of(entry, self.basis(entry, bytes.len() as u64)?),
+            Some(entry) if is_content_of(entry, hash) => OldContent::of(entry, BasisSignature::Unfetched),
+            Some(entry) => OldContent::of(entry, self.basis(entry, bytes.len() as u64)?),
             None => None,
         };
-        small::form(bytes, hash, old.as_ref())
+        small::choose_form(bytes, hash, old.as_ref())
     }
 
     fn put_bytes(
         &mut self,
         path: &Path,
-        pass: Pass,
+        pass: ReadResult,
         bytes: &[u8],
         signature: Option<MemberSpool>,
-    ) -> Result<Stored> {
+    ) -> Result<StoredEntry> {
         let mut entry = self.new_entry(path, &pass)?;
         if !bytes.is_empty() || self.archives.is_full() {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
@@ -133,13 +136,18 @@ impl Storing<'_, '_> {
             self.put_whole(&mut entry, offset);
         }
         self.put_signature(&mut entry, signature)?;
-        Ok((entry, Outcome::Whole))
+        Ok((entry, StoredAs::Whole))
     }
 
     /// Stores the content of a file of any size, which is read in pieces. `old` as in
-    /// [`Storing::store_small`].
-    pub fn store_large(&mut self, path: &Path, file: &SourceFile, old: Option<&Entry>) -> FileResult<Stored> {
-        let opened = Opened { path, file };
+    /// [`FileStorer::store_small`].
+    pub fn store_large(
+        &mut self,
+        path: &Path,
+        file: &SourceFile,
+        old: Option<&Entry>,
+    ) -> FileResult<StoredEntry> {
+        let opened = OpenSourceFile { path, file };
         let mut shape = Shape::take(file, self.devices)?;
         let Some(old) = old else { return self.store_whole(opened, shape) };
         match self.signature_of(path, old, shape.data_len())? {
@@ -162,7 +170,7 @@ impl Storing<'_, '_> {
 
     /// Reads the file and stores the content whole while reading. If the file changes meanwhile, the archive
     /// keeps an abandoned member, and the file is read again.
-    fn store_whole(&mut self, opened: Opened, shape: Shape) -> FileResult<Stored> {
+    fn store_whole(&mut self, opened: OpenSourceFile, shape: Shape) -> FileResult<StoredEntry> {
         let mut made = None;
         let pass = self.attempts(opened, shape, |this, shape| {
             let purpose = Params::for_len(shape.data_len()).map_or(Purpose::Hash, Purpose::Sign);
@@ -180,13 +188,13 @@ impl Storing<'_, '_> {
             });
             let processed = pipeline.finish()?;
             let read = match read {
-                Ok(Read::Still) => look_again(opened, shape, &processed.hash, job, this.pool, this.buf),
+                Ok(ReadEnd::Still) => look_again(opened, shape, &processed.hash, job, this.pool, this.buf),
                 read => read,
             };
             match &read {
-                Ok(Read::Still) => writer.end()?,
-                Ok(_) | Err(Trouble::Source(_)) => writer.abandon()?,
-                Err(Trouble::Fatal(_)) => {}
+                Ok(ReadEnd::Still) => writer.end()?,
+                Ok(_) | Err(FileError::Source(_)) => writer.abandon()?,
+                Err(FileError::Fatal(_)) => {}
             }
             made = Some((offset, processed.signature));
             Ok((Some(processed.hash), read?))
@@ -197,21 +205,21 @@ impl Storing<'_, '_> {
         let mut entry = self.new_entry(opened.path, &pass)?;
         self.put_whole(&mut entry, offset);
         self.put_signature(&mut entry, signature)?;
-        Ok((entry, Outcome::Whole))
+        Ok((entry, StoredAs::Whole))
     }
 
     /// Reads the file and makes a delta. `None` if the delta grew too long, or if the file is too short for a
     /// delta.
     fn try_delta(
         &mut self,
-        opened: Opened,
+        opened: OpenSourceFile,
         shape: Shape,
         old: &Entry,
         basis: &Arc<DeltaBasis>,
-    ) -> FileResult<Option<Stored>> {
+    ) -> FileResult<Option<StoredEntry>> {
         let mut made = None;
         let pass = self.attempts(opened, shape, |this, shape| {
-            let Some(params) = Params::for_len(shape.data_len()) else { return Ok((None, Read::Stopped)) };
+            let Some(params) = Params::for_len(shape.data_len()) else { return Ok((None, ReadEnd::Stopped)) };
             let longest = longest_delta(shape.data_len(), deltas_len(old));
             let mut pipeline = ChunkPipeline::new(this.pool, Purpose::Compare(params, basis.clone()));
             let job = &mut *this.job;
@@ -220,25 +228,30 @@ impl Storing<'_, '_> {
                 pipeline.update(piece)?;
                 Ok(pipeline.delta_len() <= longest)
             })?;
-            if read == Read::Stopped {
-                return Ok((None, Read::Stopped));
+            if read == ReadEnd::Stopped {
+                return Ok((None, ReadEnd::Stopped));
             }
             let Processed { hash, signature, delta } = pipeline.finish()?;
             let Some(delta) = delta.filter(|delta| delta.len() <= longest) else {
-                return Ok((None, Read::Stopped));
+                return Ok((None, ReadEnd::Stopped));
             };
-            made = Some(Made { delta, signature });
+            made = Some(NewDelta { delta, signature });
             Ok((Some(hash), this.confirm(opened, shape, &hash, read, old)?))
         })?;
         let (Some(pass), Some(made)) = (pass, made) else { return Ok(None) };
         if !pass.dirty && is_content_of(old, &pass.hash) {
-            return Ok(Some((self.same(opened.path, pass, old)?, Outcome::Same)));
+            return Ok(Some((self.same(opened.path, pass, old)?, StoredAs::Same)));
         }
         Ok(Some(self.put_delta(opened.path, pass, made, old)?))
     }
 
     /// Reads the file only for its hash. `None` if the content is not the old one.
-    fn try_same(&mut self, opened: Opened, shape: Shape, old: &Entry) -> FileResult<Option<Stored>> {
+    fn try_same(
+        &mut self,
+        opened: OpenSourceFile,
+        shape: Shape,
+        old: &Entry,
+    ) -> FileResult<Option<StoredEntry>> {
         let pass = self.attempts(opened, shape, |this, shape| {
             let mut pipeline = ChunkPipeline::new(this.pool, Purpose::Hash);
             let job = &mut *this.job;
@@ -251,13 +264,13 @@ impl Storing<'_, '_> {
             if !is_content_of(old, &hash) {
                 // No further attempt, even if the file changed during this one: the content is not the old
                 // one, and the caller reads the file again to store it whole.
-                return Ok((None, Read::Stopped));
+                return Ok((None, ReadEnd::Stopped));
             }
             Ok((Some(hash), this.confirm(opened, shape, &hash, read, old)?))
         })?;
         let same =
             pass.filter(|pass| !pass.dirty).map(|pass| self.same(opened.path, pass, old)).transpose()?;
-        Ok(same.map(|entry| (entry, Outcome::Same)))
+        Ok(same.map(|entry| (entry, StoredAs::Same)))
     }
 
     /// Returns how the read that gave `hash` ended, after a second read where one is needed. A content that
@@ -265,13 +278,13 @@ impl Storing<'_, '_> {
     /// version.
     fn confirm(
         &mut self,
-        opened: Opened,
+        opened: OpenSourceFile,
         shape: &Shape,
         hash: &Hash,
-        read: Read,
+        read: ReadEnd,
         old: &Entry,
-    ) -> FileResult<Read> {
-        if read != Read::Still || is_all_of(old, hash, shape) {
+    ) -> FileResult<ReadEnd> {
+        if read != ReadEnd::Still || is_all_of(old, hash, shape) {
             return Ok(read);
         }
         look_again(opened, shape, hash, self.job, self.pool, self.buf)
@@ -282,23 +295,23 @@ impl Storing<'_, '_> {
     /// read, and how the read ended. If `attempt` returns no hash, `attempts` ends at once with `None`.
     fn attempts(
         &mut self,
-        opened: Opened,
+        opened: OpenSourceFile,
         mut shape: Shape,
-        mut attempt: impl FnMut(&mut Self, &Shape) -> FileResult<(Option<Hash>, Read)>,
-    ) -> FileResult<Option<Pass>> {
+        mut attempt: impl FnMut(&mut Self, &Shape) -> FileResult<(Option<Hash>, ReadEnd)>,
+    ) -> FileResult<Option<ReadResult>> {
         for _ in 1..ATTEMPTS {
             match attempt(self, &shape)? {
                 (None, _) => return Ok(None),
-                (Some(hash), Read::Still) => return Ok(Some(Pass { shape, hash, dirty: false })),
+                (Some(hash), ReadEnd::Still) => return Ok(Some(ReadResult { shape, hash, dirty: false })),
                 _ => shape = Shape::take(opened.file, self.devices)?,
             }
         }
         let (Some(hash), read) = attempt(self, &shape)? else { return Ok(None) };
-        let dirty = read != Read::Still;
+        let dirty = read != ReadEnd::Still;
         if dirty {
             self.tell_dirty(opened.path)?;
         }
-        Ok(Some(Pass { shape, hash, dirty }))
+        Ok(Some(ReadResult { shape, hash, dirty }))
     }
 
     fn tell_dirty(&mut self, path: &Path) -> Result<()> {
@@ -306,30 +319,30 @@ impl Storing<'_, '_> {
         self.job.trouble(ProblemKind::Changed, path.as_bytes(), error)
     }
 
-    /// Returns the signature for a delta against the content of `old`; [`Basis::None`] if no delta can be
+    /// Returns the signature for a delta against the content of `old`; [`BasisSignature::None`] if no delta can be
     /// made or would pay. An error ends the backup.
-    fn basis(&mut self, old: &Entry, new_len: u64) -> Result<Basis> {
-        let (Some(sig), Some(file)) = (&old.place.sig, old.file()) else { return Ok(Basis::None) };
+    fn basis(&mut self, old: &Entry, new_len: u64) -> Result<BasisSignature> {
+        let (Some(sig), Some(file)) = (&old.place.sig, old.file()) else { return Ok(BasisSignature::None) };
         let deltas = old.place.content.len().saturating_sub(1);
         let worth = longest_delta(new_len, deltas_len(old)) > 0 && deltas < DELTAS_MAX;
         let useful = worth && Params::for_len(new_len).is_some();
         // `Parent::new` has already reported a SigVault that is gone.
         let parent = self.parent.as_deref_mut().filter(|parent| useful && parent.has_signature(old));
-        let Some(parent) = parent else { return Ok(Basis::None) };
+        let Some(parent) = parent else { return Ok(BasisSignature::None) };
         match parent.signature(self.store, sig, file.data_len(), self.job) {
-            Ok(bytes) => Ok(Basis::Bytes(bytes)),
+            Ok(bytes) => Ok(BasisSignature::Bytes(bytes)),
             Err(error) if error.ends_reading() => Err(error),
-            Err(error) => Ok(Basis::Lost(error)),
+            Err(error) => Ok(BasisSignature::Lost(error)),
         }
     }
 
-    /// Like [`Storing::basis`], but parsed. A signature that cannot be used is reported as a problem.
+    /// Like [`FileStorer::basis`], but parsed. A signature that cannot be used is reported as a problem.
     fn signature_of(&mut self, path: &Path, old: &Entry, new_len: u64) -> Result<Option<Arc<DeltaBasis>>> {
         let len = old.file().map_or(0, File::data_len);
         let parsed = match self.basis(old, new_len)? {
-            Basis::Bytes(bytes) => small::parse_signature(&bytes, len),
-            Basis::Lost(error) => Err(error),
-            Basis::None | Basis::Unfetched => return Ok(None),
+            BasisSignature::Bytes(bytes) => small::parse_signature(&bytes, len),
+            BasisSignature::Lost(error) => Err(error),
+            BasisSignature::None | BasisSignature::Unfetched => return Ok(None),
         };
         match parsed {
             Ok(signature) => Ok(Some(Arc::new(DeltaBasis { signature, len }))),
@@ -341,7 +354,7 @@ impl Storing<'_, '_> {
     }
 
     /// Makes an entry with the parent's content and signature.
-    fn same(&mut self, path: &Path, pass: Pass, old: &Entry) -> Result<Entry> {
+    fn same(&mut self, path: &Path, pass: ReadResult, old: &Entry) -> Result<Entry> {
         let mut entry = self.new_entry(path, &pass)?;
         if let Some(parent) = self.parent.as_deref_mut() {
             (entry.place.content, entry.place.sig) =
@@ -350,13 +363,19 @@ impl Storing<'_, '_> {
         Ok(entry)
     }
 
-    fn put_delta(&mut self, path: &Path, pass: Pass, made: Made, old: &Entry) -> Result<Stored> {
+    fn put_delta(
+        &mut self,
+        path: &Path,
+        pass: ReadResult,
+        made: NewDelta,
+        old: &Entry,
+    ) -> Result<StoredEntry> {
         let mut entry = self.new_entry(path, &pass)?;
         entry.place.content = self.archives.inherit(&old.place, false).0;
         let range = self.archives.add_spool(self.store, Slot::Deltas, &entry, made.delta)?;
         entry.place.content.push(range);
         self.put_signature(&mut entry, made.signature)?;
-        Ok((entry, Outcome::Delta))
+        Ok((entry, StoredAs::Delta))
     }
 
     /// Records where the whole copy lies in the archive.
@@ -377,7 +396,7 @@ impl Storing<'_, '_> {
 
     /// Makes the entry of a file that was read; the caller adds the place of the content. Extended attributes
     /// that could not be read are reported as a problem, and make the entry dirty.
-    fn new_entry(&mut self, path: &Path, pass: &Pass) -> Result<Entry> {
+    fn new_entry(&mut self, path: &Path, pass: &ReadResult) -> Result<Entry> {
         let Shape { stat, holes, incomplete, .. } = &pass.shape;
         if let Some(error) = incomplete {
             let error = Error::io("read the extended attributes of", path, error);
@@ -390,18 +409,18 @@ impl Storing<'_, '_> {
     }
 }
 
-/// Reads the file once more if its stamps do not prove that the file held still. [`Read::Still`] if the
+/// Reads the file once more if its stamps do not prove that the file held still. [`ReadEnd::Still`] if the
 /// second read gives the same `hash`.
 fn look_again(
-    opened: Opened,
+    opened: OpenSourceFile,
     shape: &Shape,
     hash: &Hash,
     job: &mut Job,
     pool: &Pool,
     buf: &mut Vec<u8>,
-) -> FileResult<Read> {
+) -> FileResult<ReadEnd> {
     if shape.is_settled {
-        return Ok(Read::Still);
+        return Ok(ReadEnd::Still);
     }
     shape.pause();
     let mut pipeline = ChunkPipeline::new(pool, Purpose::Hash);
@@ -412,7 +431,7 @@ fn look_again(
         Ok(true)
     })?;
     let same = pipeline.finish()?.hash == *hash && shape.has_holes_of(opened.file)?;
-    Ok(if same { read } else { Read::Changed })
+    Ok(if same { read } else { ReadEnd::Changed })
 }
 
 fn count_read(job: &mut Job, piece: &[u8]) -> Result<()> {

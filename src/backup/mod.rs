@@ -7,7 +7,7 @@
 //!                                    +--> merge --> deleted, links, totals      (scan)
 //!          parent state -------------+
 //! pass 2   tasks ----+
-//!                    +--> merge --> small files read by workers, in batches     (ahead, small)
+//!                    +--> merge --> small files read by workers, in batches     (file_prefetcher, small)
 //!          parent ---+                |
 //!                                     +--> new entry of each path, in order     (run)
 //!                                     |
@@ -16,9 +16,9 @@
 //!                                     +--> state ------- commit, last                 (crate::commit)
 //! ```
 
-mod ahead;
 mod chunk_pipeline;
 mod content;
+mod file_prefetcher;
 mod links;
 mod open_dirs;
 mod parent;
@@ -33,7 +33,7 @@ mod vaults;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use crate::commit::{self, Archives, Commit};
+use crate::commit::{self, Commit, NewArchives};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, default_key, Kind as FileKind};
 use crate::format::{Header, ParentRef, SnapshotKind, StateReader, StateWriter};
@@ -61,7 +61,7 @@ pub fn incremental(store: &mut dyn Store, source: &std::path::Path, job: &mut Jo
 }
 
 /// The source directory, and the identity of its series of snapshots.
-struct Origin {
+struct BackupSource {
     root: Dir,
     /// Absolute path, raw bytes.
     path: Vec<u8>,
@@ -88,7 +88,7 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
     let pool = Pool::start(job.options.threads)?;
     let previous = store::newest(store, &catalog, &pool, job)?;
     check_previous(previous.as_ref(), &catalog, &origin, kind, job)?;
-    let snapshot = Snapshot::begin(store, origin, catalog, previous, kind, job)?;
+    let snapshot = NewSnapshot::begin(store, origin, catalog, previous, kind, job)?;
     snapshot.make(store, pool, job)
 }
 
@@ -103,7 +103,7 @@ fn refuse_selectors(job: &Job) -> Result<()> {
     Ok(())
 }
 
-fn open_source(source: &std::path::Path, job: &Job) -> Result<Origin> {
+fn open_source(source: &std::path::Path, job: &Job) -> Result<BackupSource> {
     let trouble = |error: &std::io::Error| Error::io("open the source", source.as_os_str().as_bytes(), error);
     let absolute = std::path::absolute(source).map_err(|e| trouble(&e))?;
     let key = match &job.options.key {
@@ -113,7 +113,7 @@ fn open_source(source: &std::path::Path, job: &Job) -> Result<Origin> {
     let root = Dir::open(&absolute).map_err(|e| trouble(&e))?;
     root.is_empty().map_err(|e| trouble(&e))?;
     let path = absolute.components().collect::<std::path::PathBuf>().into_os_string();
-    Ok(Origin {
+    Ok(BackupSource {
         root,
         path: path.as_bytes().to_vec(),
         key,
@@ -126,7 +126,7 @@ fn open_source(source: &std::path::Path, job: &Job) -> Result<Origin> {
 fn check_previous(
     previous: Option<&StateReader>,
     catalog: &Catalog,
-    origin: &Origin,
+    origin: &BackupSource,
     kind: SnapshotKind,
     job: &Job,
 ) -> Result<()> {
@@ -154,7 +154,7 @@ fn check_previous(
     Ok(())
 }
 
-fn nothing_to_build_on(catalog: &Catalog, origin: &Origin) -> Error {
+fn nothing_to_build_on(catalog: &Catalog, origin: &BackupSource) -> Error {
     let detail = match catalog.states().next_back() {
         None => format!("key '{}' has no snapshot: make a full backup first", origin.key),
         Some(_) => format!("no snapshot of key '{}' is undamaged: make a full backup first", origin.key),
@@ -163,8 +163,8 @@ fn nothing_to_build_on(catalog: &Catalog, origin: &Origin) -> Error {
 }
 
 /// A snapshot that is being made.
-struct Snapshot {
-    origin: Origin,
+struct NewSnapshot {
+    origin: BackupSource,
     catalog: Catalog,
     header: Header,
     /// The parent state; `None` for a full.
@@ -174,10 +174,10 @@ struct Snapshot {
     previous_had_entries: bool,
 }
 
-impl Snapshot {
+impl NewSnapshot {
     fn begin(
         store: &mut dyn Store,
-        origin: Origin,
+        origin: BackupSource,
         catalog: Catalog,
         previous: Option<StateReader>,
         kind: SnapshotKind,
@@ -219,7 +219,7 @@ impl Snapshot {
         };
         let previous_had_entries = before.is_some_and(|(_, trailer)| trailer.totals.entries > 1);
         let basis = previous.filter(|_| is_increment);
-        Ok(Snapshot { origin, catalog, header, basis, guard, previous_had_entries })
+        Ok(NewSnapshot { origin, catalog, header, basis, guard, previous_had_entries })
     }
 
     fn make(mut self, store: &mut dyn Store, pool: Arc<Pool>, job: &mut Job) -> Result<()> {
@@ -249,7 +249,7 @@ impl Snapshot {
         }
         self.header.inodes_unstable = scan.inodes_unstable;
         let full = self.header.kind == SnapshotKind::Full;
-        let archives = Archives::new(
+        let archives = NewArchives::new(
             &self.header.key,
             self.header.snapshot,
             job.options.codec,
@@ -280,7 +280,7 @@ impl Snapshot {
 }
 
 /// Refuses to back up the store itself, or another place of the backup, such as the cache.
-fn refuse_own(origin: &Origin, own: &OwnPlaces) -> Result<()> {
+fn refuse_own(origin: &BackupSource, own: &OwnPlaces) -> Result<()> {
     let root = origin.root.stat_self().map_err(|e| Error::io("look at the source", &origin.path, &e))?;
     match own.what(root.id()) {
         Some(what) => Err(Error::new(Kind::InvalidArg, "back up", what).at(&origin.path)),

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::commit::{Archives, MemberSpool, Slot};
+use crate::commit::{MemberSpool, NewArchives, Slot};
 use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Recorded, Trailer};
@@ -12,7 +12,7 @@ use crate::job::{Job, Level, Problem, ProblemKind};
 use crate::spool::spool_error;
 use crate::store::{archive_fault, Cache, Catalog, Store, NEW_FULL};
 
-use super::vaults::Vaults;
+use super::vaults::SigVaults;
 
 /// The parent state, and which of its archives can be used.
 pub struct Parent {
@@ -22,7 +22,7 @@ pub struct Parent {
     /// For each archive of the parent: true if this is a SigVault that the store lost, but whose signatures
     /// the cache has. The new state cannot name such a SigVault.
     only_cached: Vec<bool>,
-    vaults: Vaults,
+    vaults: SigVaults,
 }
 
 impl Parent {
@@ -34,7 +34,7 @@ impl Parent {
         cache: Option<Cache>,
         job: &mut Job,
     ) -> Result<Self> {
-        let vaults = Vaults::new(trailer.clone(), cache);
+        let vaults = SigVaults::new(trailer.clone(), cache);
         let (mut present, mut only_cached) = (Vec::new(), Vec::new());
         for archive in &trailer.archives {
             let found = catalog.size_of(&archive.name);
@@ -97,7 +97,7 @@ impl Parent {
     /// signatures.
     pub fn carry(
         &mut self,
-        archives: &mut Archives,
+        archives: &mut NewArchives,
         store: &mut dyn Store,
         old: &Entry,
         job: &mut Job,
@@ -116,7 +116,7 @@ impl Parent {
     /// next change.
     fn save(
         &mut self,
-        archives: &mut Archives,
+        archives: &mut NewArchives,
         store: &mut dyn Store,
         old: &Entry,
         (file, sig): (&File, &SigRef),

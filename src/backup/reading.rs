@@ -27,26 +27,26 @@ const COARSEST_TICK: Duration = Duration::from_secs(2);
 
 /// Why a file could not be stored.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum FileError {
     /// The source's fault: a problem of this entry.
     Source(io::Error),
     /// Any other error: ends the backup.
     Fatal(Error),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for FileError {
     fn from(error: io::Error) -> Self {
-        Trouble::Source(error)
+        FileError::Source(error)
     }
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for FileError {
     fn from(error: Error) -> Self {
-        Trouble::Fatal(error)
+        FileError::Fatal(error)
     }
 }
 
-pub type FileResult<T> = Result<T, Trouble>;
+pub type FileResult<T> = Result<T, FileError>;
 
 /// The stat, holes and extended attributes of a file, taken just before the file is read.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ pub fn metadata(stat: &Stat, fd: BorrowedFd<'_>, names: &mut Names) -> io::Resul
 
 /// How a read ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read {
+pub enum ReadEnd {
     /// The read reached the end, and the file held still.
     Still,
     /// The read reached the end, but the file changed meanwhile.
@@ -151,7 +151,7 @@ pub fn read_data(
     shape: &Shape,
     buf: &mut Vec<u8>,
     mut feed: impl FnMut(&[u8]) -> Result<bool>,
-) -> FileResult<Read> {
+) -> FileResult<ReadEnd> {
     buf.resize(READ_LEN, 0);
     let mut short = false;
     for (mut offset, mut len) in extents(shape.stat.size, &shape.holes) {
@@ -164,14 +164,14 @@ pub fn read_data(
                 got = want;
             }
             if !feed(&buf[..got])? {
-                return Ok(Read::Stopped);
+                return Ok(ReadEnd::Stopped);
             }
             offset += got as u64;
             len -= got as u64;
         }
     }
     let still = !short && held_still(file, &shape.stat)?;
-    Ok(if still { Read::Still } else { Read::Changed })
+    Ok(if still { ReadEnd::Still } else { ReadEnd::Changed })
 }
 
 /// Appends the data of `file` to `buf`, with the size and holes of `shape`. If the file has become shorter,

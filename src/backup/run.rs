@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use crate::commit::{Archives, Slot};
+use crate::commit::{NewArchives, Slot};
 use crate::entry::{is_within, Entry, Metadata, Node, Path, Place};
 use crate::error::{Error, Kind, Result};
 use crate::format::{OmissionCause, Recorded, Records, Special, StateReader, StateWriter};
@@ -17,15 +17,15 @@ use crate::state::{is_unchanged, same_metadata, Facts, Guard, Pair};
 use crate::store::{DraftSink, Store, NEW_FULL};
 use crate::walk::{Devices, Source};
 
-use super::ahead::{Ahead, Reader};
-use super::content::{Outcome, Storing};
+use super::content::{FileStorer, StoredAs};
+use super::file_prefetcher::{FilePrefetcher, PrefetchedFile};
 use super::links::Links;
 use super::open_dirs::OpenDirs;
 use super::parent::Parent;
-use super::reading::{metadata, FileResult, Trouble};
-use super::scan::{facts, Origins, Scan};
+use super::reading::{metadata, FileError, FileResult};
+use super::scan::{facts, RenameSources, Scan};
 use super::small::{self, IN_MEMORY};
-use super::tasks::{Finding, Task, Tasks, What};
+use super::tasks::{Finding, PathState, Task, Tasks};
 
 /// At most this many steps wait to be completed.
 const STEPS_MAX: usize = 1024;
@@ -36,18 +36,18 @@ pub struct Run<'r, 'j> {
     pub store: &'r mut dyn Store,
     pub source: Source,
     pub parent: Option<Parent>,
-    pub archives: Archives,
+    pub archives: NewArchives,
     pub state: StateWriter<DraftSink>,
     pub guard: Guard,
     pool: Arc<Pool>,
     /// Reads the files of `steps`.
-    reader: Reader,
+    prefetcher: FilePrefetcher,
     /// The steps that wait to be completed, in path order.
     steps: VecDeque<Step>,
     names: Names,
     devices: Arc<Devices>,
     links: Links,
-    origins: Origins,
+    rename_sources: RenameSources,
     /// The directories in which an entry may be carried forward.
     open_dirs: OpenDirs,
     /// Paths that could not be read whole. A missing path below them may still exist, so it does not count as
@@ -61,25 +61,25 @@ enum Step {
     Carry(Recorded),
     Pair {
         pair: Pair<Entry, Finding>,
-        /// The reader has the file: the next result of the reader belongs to this step.
-        ahead: bool,
+        /// The prefetcher has the file: its next result belongs to this step.
+        prefetched: bool,
     },
 }
 
 /// A parent entry whose content may have come under a new name.
-struct Origin {
+struct RenameSource {
     entry: Entry,
     /// The path of the entry is gone. If the content is the same, the file was moved.
     deleted: bool,
 }
 
 /// A new entry, with how it is counted and reported.
-struct Made {
+struct NewEntry {
     entry: Entry,
     /// The counter of the entry; `None` for an entry that is carried forward.
     counter: Option<Counter>,
     /// The bits of [`change`] that are reported; 0 if nothing is reported.
-    what: u32,
+    change: u32,
 }
 
 impl<'r, 'j> Run<'r, 'j> {
@@ -90,7 +90,7 @@ impl<'r, 'j> Run<'r, 'j> {
         pool: Arc<Pool>,
         source: Source,
         parent: Option<Parent>,
-        archives: Archives,
+        archives: NewArchives,
         mut state: StateWriter<DraftSink>,
         guard: Guard,
         scan: &mut Scan,
@@ -100,7 +100,7 @@ impl<'r, 'j> Run<'r, 'j> {
         Run {
             job,
             store,
-            reader: Reader::new(pool.clone(), source.another(), devices.clone()),
+            prefetcher: FilePrefetcher::new(pool.clone(), source.another(), devices.clone()),
             pool,
             steps: VecDeque::new(),
             source,
@@ -111,7 +111,7 @@ impl<'r, 'j> Run<'r, 'j> {
             names: Names::new(),
             devices,
             links: Links::new(std::mem::take(&mut scan.links)),
-            origins: std::mem::take(&mut scan.origins),
+            rename_sources: std::mem::take(&mut scan.rename_sources),
             open_dirs: OpenDirs::default(),
             unseen: Vec::new(),
             buf: Vec::new(),
@@ -122,17 +122,17 @@ impl<'r, 'j> Run<'r, 'j> {
     pub fn go(&mut self, parent: Option<&mut StateReader>, scan: Scan) -> Result<()> {
         self.job.phase(Phase::Read, scan.entries, scan.bytes)?;
         self.run(parent, scan.tasks)?;
-        for entry in std::mem::take(&mut self.origins).into_deleted() {
+        for entry in std::mem::take(&mut self.rename_sources).into_deleted() {
             self.gone(&entry)?;
         }
         self.job.phase_done()
     }
 
-    /// Completes the tasks in order, and reads enough files ahead to keep the workers busy.
+    /// Completes the tasks in order, and prefetches enough files to keep the workers busy.
     fn run(&mut self, parent: Option<&mut StateReader>, mut tasks: Tasks) -> Result<()> {
         let mut records = parent.map(StateReader::recorded).transpose()?;
         loop {
-            while self.steps.len() < STEPS_MAX && !self.reader.is_busy() {
+            while self.steps.len() < STEPS_MAX && !self.prefetcher.is_busy() {
                 let step = match tasks.next().transpose()? {
                     None => break,
                     Some(Task::Carry) if self.steps.is_empty() => {
@@ -150,15 +150,15 @@ impl<'r, 'j> Run<'r, 'j> {
             }
             match self.steps.pop_front() {
                 Some(Step::Carry(recorded)) => self.carry(&recorded)?,
-                Some(Step::Pair { pair, ahead }) => self.complete(pair, ahead)?,
+                Some(Step::Pair { pair, prefetched }) => self.complete(pair, prefetched)?,
                 None => return Ok(()),
             }
         }
     }
 
     fn plan(&mut self, pair: Pair<Entry, Finding>) -> Result<Step> {
-        let ahead = self.read_ahead(&pair)?;
-        Ok(Step::Pair { pair, ahead })
+        let prefetched = self.prefetch(&pair)?;
+        Ok(Step::Pair { pair, prefetched })
     }
 
     /// Writes the parent's entry again without a change.
@@ -184,13 +184,13 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// Hands a small file that will probably be stored to a worker, and returns whether it did. The choice is
     /// a guess: [`Run::file`] decides again after the steps before this one are completed.
-    fn read_ahead(&mut self, pair: &Pair<Entry, Finding>) -> Result<bool> {
+    fn prefetch(&mut self, pair: &Pair<Entry, Finding>) -> Result<bool> {
         let (old, finding) = match pair {
             Pair::Old(_) => return Ok(false),
             Pair::New(finding) => (None, finding),
             Pair::Both(old, finding) => (Some(old), finding),
         };
-        let What::Node { stat, .. } = &finding.what else { return Ok(false) };
+        let PathState::Node { stat, .. } = &finding.state else { return Ok(false) };
         let small = stat.kind == FileKind::File && stat.size <= IN_MEMORY;
         if !small || self.links.has_several(stat) {
             return Ok(false);
@@ -199,37 +199,37 @@ impl<'r, 'j> Run<'r, 'j> {
         if usable.is_some_and(|old| is_unchanged(&Facts::of(old), &facts(stat, &self.devices), &self.guard)) {
             return Ok(false);
         }
-        let origin = self.origin(stat, usable);
+        let origin = self.rename_source(stat, usable);
         let old = origin.as_ref().map(|origin| &origin.entry).or(usable);
         let old = self.storing().old(old, stat)?;
-        Ok(self.reader.add(&finding.path, stat.size, old))
+        Ok(self.prefetcher.add(&finding.path, stat.size, old))
     }
 
-    fn complete(&mut self, pair: Pair<Entry, Finding>, ahead: bool) -> Result<()> {
-        let ahead = if ahead { self.reader.next() } else { None };
+    fn complete(&mut self, pair: Pair<Entry, Finding>, prefetched: bool) -> Result<()> {
+        let prefetched = if prefetched { self.prefetcher.next() } else { None };
         let (old, finding) = match pair {
             Pair::Old(old) => return self.unseen_entry(old),
             Pair::New(finding) => (None, finding),
             Pair::Both(old, finding) => (Some(old), finding),
         };
         self.job.step(finding.path.as_bytes())?;
-        let Finding { path, what } = finding;
-        match what {
-            What::Node { stat, target, broken } => {
+        let Finding { path, state } = finding;
+        match state {
+            PathState::Node { stat, target, broken } => {
                 self.tell_broken(&path, broken)?;
                 match stat.kind {
-                    FileKind::File => self.file(&path, &stat, old, ahead),
+                    FileKind::File => self.file(&path, &stat, old, prefetched),
                     _ => self.node(&path, &stat, (target, broken.is_some()), old),
                 }
             }
-            What::Unreadable(code) => {
+            PathState::Unreadable(code) => {
                 let error = io::Error::from_raw_os_error(code);
                 self.unreadable(&path, "look at", &error, old)?;
                 self.unseen.push(path);
                 Ok(())
             }
-            What::Vanished => self.vanished(&path, old),
-            What::Socket => {
+            PathState::Vanished => self.vanished(&path, old),
+            PathState::Socket => {
                 let error = Error::new(Kind::Unsupported, "back up", "it is a socket").at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)?;
                 self.state.omissions.add(&path, OmissionCause::LeftOut);
@@ -243,12 +243,12 @@ impl<'r, 'j> Run<'r, 'j> {
     fn unseen_entry(&mut self, old: Entry) -> Result<()> {
         self.leave_unseen(old.path.as_bytes());
         if self.unseen.is_empty() {
-            return if self.origins.awaits(&old) { Ok(()) } else { self.gone(&old) };
+            return if self.rename_sources.awaits(&old) { Ok(()) } else { self.gone(&old) };
         }
         let detail = "its directory could not be read; its last version was kept";
         let error = Error::new(Kind::Io, "read", detail).at(&old.path);
         self.job.trouble(ProblemKind::Unreadable, old.path.as_bytes(), error)?;
-        self.origins.forget(&old);
+        self.rename_sources.forget(&old);
         self.carry_forward(old)
     }
 
@@ -305,7 +305,7 @@ impl<'r, 'j> Run<'r, 'j> {
         if let Node::File(file) = &mut entry.node {
             file.link = 0;
         }
-        self.write(Made { entry, counter: None, what: change::KEPT }, Some(&old))
+        self.write(NewEntry { entry, counter: None, change: change::KEPT }, Some(&old))
     }
 
     /// Reports a listing that broke off. Below that directory no missing path counts as deleted.
@@ -345,7 +345,7 @@ impl<'r, 'j> Run<'r, 'j> {
         let (meta, dirty) = self.node_metadata(path, stat)?;
         let place = Place { ino: stat.ino, ctime: stat.ctime, dirty, ..Place::default() };
         let entry = Entry::new(path.clone(), node, meta, place);
-        let mut made = judge(entry, old.as_ref(), Outcome::Same);
+        let mut made = judge(entry, old.as_ref(), StoredAs::Same);
         made.entry.place.dirty |= unseen;
         self.write(made, old.as_ref())
     }
@@ -374,10 +374,16 @@ impl<'r, 'j> Run<'r, 'j> {
                 parent.carry(&mut self.archives, self.store, &entry, self.job)?;
         }
         entry.place.ino = stat.ino;
-        self.write_linked(Made { entry, counter: Some(Counter::Unchanged), what: 0 }, stat, None)
+        self.write_linked(NewEntry { entry, counter: Some(Counter::Unchanged), change: 0 }, stat, None)
     }
 
-    fn file(&mut self, path: &Path, stat: &Stat, old: Option<Entry>, ahead: Option<Ahead>) -> Result<()> {
+    fn file(
+        &mut self,
+        path: &Path,
+        stat: &Stat,
+        old: Option<Entry>,
+        prefetched: Option<PrefetchedFile>,
+    ) -> Result<()> {
         if let Some(first) = self.first_name(path, stat) {
             return self.link(path, first, old.as_ref());
         }
@@ -390,13 +396,13 @@ impl<'r, 'j> Run<'r, 'j> {
             }
             old => old,
         };
-        match self.store_file(path, stat, old.as_ref().filter(|_| usable), ahead) {
+        match self.store_file(path, stat, old.as_ref().filter(|_| usable), prefetched) {
             Ok((entry, outcome, origin)) => self.stored(entry, outcome, origin, stat, old),
-            Err(Trouble::Fatal(error)) => Err(error),
-            Err(Trouble::Source(error)) if error.kind() == io::ErrorKind::NotFound => {
+            Err(FileError::Fatal(error)) => Err(error),
+            Err(FileError::Source(error)) if error.kind() == io::ErrorKind::NotFound => {
                 self.vanished(path, old)
             }
-            Err(Trouble::Source(error)) => self.unreadable(path, "read", &error, old),
+            Err(FileError::Source(error)) => self.unreadable(path, "read", &error, old),
         }
     }
 
@@ -407,18 +413,18 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// Finds a parent entry of another path that may have the content of this file. `old` is the parent entry
     /// of this path. If `old` has the inode of `stat`, the file was not moved, and the result is `None`.
-    fn origin(&self, stat: &Stat, old: Option<&Entry>) -> Option<Origin> {
+    fn rename_source(&self, stat: &Stat, old: Option<&Entry>) -> Option<RenameSource> {
         if old.is_some_and(|old| old.place.ino == stat.ino) {
             return None;
         }
-        let (entry, deleted) = self.origins.find(stat)?;
+        let (entry, deleted) = self.rename_sources.find(stat)?;
         // A file that replaces another one counts as a change of its path, not as a move.
         let deleted = deleted && old.is_none();
-        self.has_content(entry).then(|| Origin { entry: entry.clone(), deleted })
+        self.has_content(entry).then(|| RenameSource { entry: entry.clone(), deleted })
     }
 
-    fn storing(&mut self) -> Storing<'_, 'j> {
-        Storing {
+    fn storing(&mut self) -> FileStorer<'_, 'j> {
+        FileStorer {
             job: self.job,
             store: self.store,
             parent: self.parent.as_mut(),
@@ -430,22 +436,22 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    /// Stores a file that was read ahead, or reads it now. Also returns the parent entry of another path, if
+    /// Stores a file that was prefetched, or reads it now. Also returns the parent entry of another path, if
     /// the content is the same.
     fn store_file(
         &mut self,
         path: &Path,
         stat: &Stat,
         old: Option<&Entry>,
-        ahead: Option<Ahead>,
-    ) -> FileResult<(Entry, Outcome, Option<Origin>)> {
-        let origin = self.origin(stat, old);
+        prefetched: Option<PrefetchedFile>,
+    ) -> FileResult<(Entry, StoredAs, Option<RenameSource>)> {
+        let origin = self.rename_source(stat, old);
         let basis = origin.as_ref().map(|origin| &origin.entry).or(old);
-        let ahead = match ahead {
+        let prefetched = match prefetched {
             None if stat.size <= IN_MEMORY => Some(self.read_now(path, stat, basis)?),
-            ahead => ahead,
+            prefetched => prefetched,
         };
-        let small = ahead.map(|ahead| Ok::<_, Trouble>((ahead.small?, ahead.buffer))).transpose()?;
+        let small = prefetched.map(|file| Ok::<_, FileError>((file.small?, file.buffer))).transpose()?;
         let (entry, outcome) = match small {
             Some((Some(small), buffer)) => {
                 let bytes = &buffer[small.bytes.clone()];
@@ -456,25 +462,25 @@ impl<'r, 'j> Run<'r, 'j> {
                 self.storing().store_large(path, &file, basis)?
             }
         };
-        let found = origin.filter(|_| outcome == Outcome::Same);
+        let found = origin.filter(|_| outcome == StoredAs::Same);
         let is_others = found.is_some() && old.is_some() && !same_content(&entry, old);
-        Ok((entry, if is_others { Outcome::Whole } else { outcome }, found))
+        Ok((entry, if is_others { StoredAs::Whole } else { outcome }, found))
     }
 
-    /// Reads a small file that was not read ahead.
-    fn read_now(&mut self, path: &Path, stat: &Stat, old: Option<&Entry>) -> FileResult<Ahead> {
+    /// Reads a small file that was not prefetched.
+    fn read_now(&mut self, path: &Path, stat: &Stat, old: Option<&Entry>) -> FileResult<PrefetchedFile> {
         let file = self.source.open(path)?;
         let old = self.storing().old(old, stat)?;
         let mut buffer = Vec::new();
         let small = small::read(&file, &self.devices, old.as_ref(), &mut buffer);
-        Ok(Ahead { small, buffer: Arc::new(buffer) })
+        Ok(PrefetchedFile { small, buffer: Arc::new(buffer) })
     }
 
     fn stored(
         &mut self,
         entry: Entry,
-        outcome: Outcome,
-        origin: Option<Origin>,
+        outcome: StoredAs,
+        origin: Option<RenameSource>,
         stat: &Stat,
         old: Option<Entry>,
     ) -> Result<()> {
@@ -482,11 +488,11 @@ impl<'r, 'j> Run<'r, 'j> {
             let made = judge(entry, old.as_ref(), outcome);
             return self.write_linked(made, stat, old.as_ref());
         };
-        self.origins.found(stat);
+        self.rename_sources.found(stat);
         if let Some(old) = &old {
             self.gone(old)?;
         }
-        let made = Made { entry, counter: Some(Counter::Moved), what: change::MOVED };
+        let made = NewEntry { entry, counter: Some(Counter::Moved), change: change::MOVED };
         self.write_linked(made, stat, Some(&origin.entry))
     }
 
@@ -505,19 +511,19 @@ impl<'r, 'j> Run<'r, 'j> {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
             writer.add_node(path, &entry.meta, Special::HardLink(&first.path))?;
         }
-        let outcome = if same_content(&entry, old) { Outcome::Same } else { Outcome::Whole };
+        let outcome = if same_content(&entry, old) { StoredAs::Same } else { StoredAs::Whole };
         self.write(judge(entry, old, outcome), old)
     }
 
     /// Writes the entry of a file whose content is stored under this name, with its hard-link number.
-    fn write_linked(&mut self, mut made: Made, stat: &Stat, old: Option<&Entry>) -> Result<()> {
+    fn write_linked(&mut self, mut made: NewEntry, stat: &Stat, old: Option<&Entry>) -> Result<()> {
         self.links.join(&mut made.entry, stat);
         self.write(made, old)
     }
 
     /// Writes an entry to the state and reports the change.
-    fn write(&mut self, made: Made, old: Option<&Entry>) -> Result<()> {
-        let Made { entry, counter, what } = made;
+    fn write(&mut self, made: NewEntry, old: Option<&Entry>) -> Result<()> {
+        let NewEntry { entry, counter, change } = made;
         self.open_dirs.pass(entry.path.as_bytes(), entry.node == Node::Dir);
         if let Some(special) = Special::of(&entry.node).filter(|_| self.archives.is_full()) {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
@@ -525,8 +531,8 @@ impl<'r, 'j> Run<'r, 'j> {
         }
         self.state.entry(&entry)?;
         self.count(entry.size(), counter);
-        if what != 0 {
-            self.job.change(what, old, Some(&entry))?;
+        if change != 0 {
+            self.job.change(change, old, Some(&entry))?;
         }
         Ok(())
     }
@@ -547,19 +553,19 @@ fn same_content(entry: &Entry, old: Option<&Entry>) -> bool {
 }
 
 /// Compares an entry with the parent's entry of the path, and chooses its counter and change bits.
-fn judge(entry: Entry, old: Option<&Entry>, outcome: Outcome) -> Made {
+fn judge(entry: Entry, old: Option<&Entry>, outcome: StoredAs) -> NewEntry {
     let Some(old) = old else {
-        return Made { entry, counter: Some(Counter::Created), what: change::CREATED };
+        return NewEntry { entry, counter: Some(Counter::Created), change: change::CREATED };
     };
     let same_type = entry.node.word() == old.node.word();
     let shape = |e: &Entry| e.file().map(|file| (file.size, file.holes.clone()));
-    let same_content = outcome == Outcome::Same && shape(&entry) == shape(old);
+    let same_content = outcome == StoredAs::Same && shape(&entry) == shape(old);
     let same_metadata = same_metadata(&entry, old);
-    let (counter, what) = match (same_type && same_content, same_metadata) {
+    let (counter, change) = match (same_type && same_content, same_metadata) {
         (true, true) if !entry.place.dirty => (Counter::Unchanged, 0),
         (true, false) => (Counter::Metadata, change::METADATA),
         (_, true) => (Counter::Modified, change::CONTENT),
         (false, false) => (Counter::Modified, change::CONTENT | change::METADATA),
     };
-    Made { entry, counter: Some(counter), what }
+    NewEntry { entry, counter: Some(counter), change }
 }

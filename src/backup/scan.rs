@@ -2,7 +2,7 @@
 //! So the second pass knows from its start which entries were deleted, which names are hard links, and how
 //! much there is to read.
 
-use std::collections::hash_map::{Entry as Slot, HashMap};
+use std::collections::hash_map::{Entry as MapEntry, HashMap};
 use std::sync::Arc;
 
 use crate::entry::Entry;
@@ -17,27 +17,27 @@ use crate::store::OwnPlaces;
 use crate::walk::{Devices, Found, Walk, WalkOptions, RESTORE_TEMP};
 
 use super::parent::Parent;
-use super::tasks::{Finding, Task, Tasks, TasksWriter, What};
+use super::tasks::{Finding, PathState, Task, Tasks, TasksWriter};
 use crate::format::{OmissionCause, Omissions, Recorded, StateReader};
 
-/// At most this many entries are remembered in each map of origins. The contents of further moved files are
+/// At most this many entries are remembered in each map of [`RenameSources`]. The contents of further moved files are
 /// stored again.
-const ORIGINS_MAX: usize = 50_000;
-/// The most memory of all origins, about, in bytes. Extended attributes, holes and deltas make some entries
+const SOURCES_MAX: usize = 50_000;
+/// The most memory of all [`RenameSources`], about, in bytes. Extended attributes, holes and deltas make some entries
 /// large.
-const ORIGINS_BYTES_MAX: usize = 64 << 20;
+const SOURCES_BYTES_MAX: usize = 64 << 20;
 
 /// Identifies a file that may have been moved: inode, size, mtime. Equal hashes then prove the move.
 type Identity = (u64, u64, Time);
 
 /// Parent entries whose content may have come under a new name.
 #[derive(Default)]
-pub struct Origins {
+pub struct RenameSources {
     /// Entries whose path is gone.
     deleted: HashMap<Identity, Deleted>,
     /// Entries whose path still exists: files with several names, and files that another file replaced, for
     /// example when logs are rotated.
-    standing: HashMap<Identity, Entry>,
+    existing: HashMap<Identity, Entry>,
     /// The memory of all entries, about, in bytes.
     bytes: usize,
 }
@@ -48,13 +48,13 @@ struct Deleted {
     found: bool,
 }
 
-impl Origins {
+impl RenameSources {
     fn remember_deleted(&mut self, entry: &Entry) {
         remember(&mut self.deleted, &mut self.bytes, entry, |entry| Deleted { entry, found: false });
     }
 
-    fn remember_standing(&mut self, entry: &Entry) {
-        remember(&mut self.standing, &mut self.bytes, entry, |entry| entry);
+    fn remember_existing(&mut self, entry: &Entry) {
+        remember(&mut self.existing, &mut self.bytes, entry, |entry| entry);
     }
 
     /// The entry whose content a new file may have, and whether the entry's path is gone.
@@ -63,7 +63,7 @@ impl Origins {
         let deleted = self.deleted.get(&identity).filter(|deleted| !deleted.found);
         match deleted {
             Some(deleted) => Some((&deleted.entry, true)),
-            None => self.standing.get(&identity).map(|entry| (entry, false)),
+            None => self.existing.get(&identity).map(|entry| (entry, false)),
         }
     }
 
@@ -98,19 +98,19 @@ impl Origins {
     }
 }
 
-/// Adds `entry` to one of the maps of origins, if there is room and no other entry has its identity.
+/// Adds `entry` to one of the maps of [`RenameSources`], if there is room and no other entry has its identity.
 fn remember<T>(
-    origins: &mut HashMap<Identity, T>,
+    sources: &mut HashMap<Identity, T>,
     bytes: &mut usize,
     entry: &Entry,
-    origin: impl FnOnce(Entry) -> T,
+    source: impl FnOnce(Entry) -> T,
 ) {
     let size = footprint(entry);
-    if origins.len() >= ORIGINS_MAX || *bytes + size > ORIGINS_BYTES_MAX {
+    if sources.len() >= SOURCES_MAX || *bytes + size > SOURCES_BYTES_MAX {
         return;
     }
-    if let Some(Slot::Vacant(free)) = identity(entry).map(|identity| origins.entry(identity)) {
-        free.insert(origin(entry.clone()));
+    if let Some(MapEntry::Vacant(free)) = identity(entry).map(|identity| sources.entry(identity)) {
+        free.insert(source(entry.clone()));
         *bytes += size;
     }
 }
@@ -132,7 +132,7 @@ pub type LinkCounts = HashMap<(u64, u64), u32>;
 /// The results of the first pass.
 pub struct Scan {
     pub tasks: Tasks,
-    pub origins: Origins,
+    pub rename_sources: RenameSources,
     pub links: LinkCounts,
     pub devices: Devices,
     pub inodes_unstable: bool,
@@ -188,13 +188,13 @@ pub fn scan(
         job,
     };
     let is_increment = parent.is_some();
-    let mut learnt = Learnt::default();
+    let mut planner = TaskPlanner::default();
     let mut tasks = TasksWriter::new();
     match parent {
-        Some((state, parent)) => compare(state, parent, &mut source, &mut learnt, &mut tasks, guard)?,
+        Some((state, parent)) => compare(state, parent, &mut source, &mut planner, &mut tasks, guard)?,
         None => {
             while let Some(finding) = source.next()? {
-                tasks.push(&learnt.created(finding))?;
+                tasks.push(&planner.created(finding))?;
             }
         }
     }
@@ -205,12 +205,12 @@ pub fn scan(
     }
     Ok(Scan {
         tasks: tasks.finish(),
-        origins: learnt.origins,
+        rename_sources: planner.rename_sources,
         links: links.into_iter().filter(|(_, names)| *names > 1).collect(),
         devices,
-        inodes_unstable: learnt.tally.other > learnt.tally.same && learnt.tally.other >= TALLY_MIN,
+        inodes_unstable: planner.tally.other > planner.tally.same && planner.tally.other >= TALLY_MIN,
         entries: names,
-        bytes: learnt.bytes,
+        bytes: planner.bytes,
         empty: names <= 1,
         root_trouble,
         omissions,
@@ -222,7 +222,7 @@ fn compare(
     state: &mut StateReader,
     parent: &Parent,
     source: &mut Findings,
-    learnt: &mut Learnt,
+    planner: &mut TaskPlanner,
     tasks: &mut TasksWriter,
     guard: &Guard,
 ) -> Result<()> {
@@ -237,13 +237,13 @@ fn compare(
         let task = match (recorded.filter(|_| side != Side::New), finding) {
             // `devices` knows the ctimes that the walk has seen so far. The second pass will know all.
             (Some(recorded), Some(finding)) => {
-                learnt.both(recorded, finding, parent, (guard, &source.devices))?
+                planner.both(recorded, finding, parent, (guard, &source.devices))?
             }
             (Some(recorded), None) => {
-                learnt.origins.remember_deleted(&recorded.entry()?);
+                planner.rename_sources.remember_deleted(&recorded.entry()?);
                 Task::Old
             }
-            (None, Some(finding)) => learnt.created(finding),
+            (None, Some(finding)) => planner.created(finding),
             (None, None) => return Ok(()),
         };
         tasks.push(&task)?;
@@ -256,14 +256,15 @@ fn compare(
     }
 }
 
+/// Chooses the task of each path, and collects facts that the second pass needs from its start.
 #[derive(Default)]
-struct Learnt {
-    origins: Origins,
+struct TaskPlanner {
+    rename_sources: RenameSources,
     tally: InodeTally,
     bytes: u64,
 }
 
-impl Learnt {
+impl TaskPlanner {
     fn created(&mut self, finding: Finding) -> Task {
         self.bytes = self.bytes.saturating_add(file_size(&finding));
         Task::New(finding)
@@ -277,7 +278,7 @@ impl Learnt {
         parent: &Parent,
         (guard, devices): (&Guard, &Devices),
     ) -> Result<Task> {
-        let What::Node { stat, broken, .. } = &finding.what else { return Ok(Task::Both(finding)) };
+        let PathState::Node { stat, broken, .. } = &finding.state else { return Ok(Task::Both(finding)) };
         let (then, now) = (was.facts(), facts(stat, devices));
         let unchanged = is_unchanged(&then, &now, guard);
         let is_file = stat.kind == FileKind::File;
@@ -289,7 +290,7 @@ impl Learnt {
         let same_file = then.ino == now.ino;
         let replaced = was.is_file() && !same_file && (then.size, then.mtime) != (now.size, now.mtime);
         if replaced || linked && same_file {
-            self.origins.remember_standing(&was.entry()?);
+            self.rename_sources.remember_existing(&was.entry()?);
         }
         // The new state may need another link number or inode number.
         let as_it_is = !linked && was.link() == 0 && same_file && broken.is_none();
@@ -308,8 +309,8 @@ impl InodeTally {
 }
 
 fn file_size(finding: &Finding) -> u64 {
-    match &finding.what {
-        What::Node { stat, .. } if stat.kind == FileKind::File => stat.size,
+    match &finding.state {
+        PathState::Node { stat, .. } if stat.kind == FileKind::File => stat.size,
         _ => 0,
     }
 }
@@ -358,7 +359,7 @@ impl Findings<'_, '_> {
     /// Turns a find into a finding. `None` for a note, which is reported at once, and for an omission, which
     /// is recorded.
     fn finding(&mut self, found: Found) -> Result<Option<Finding>> {
-        let (path, what) = match found {
+        let (path, state) = match found {
             Found::Entry(walked) => {
                 let broken = if walked.stat.kind == FileKind::Dir { self.broken_after()? } else { None };
                 let stat = walked.stat;
@@ -366,13 +367,13 @@ impl Findings<'_, '_> {
                 if stat.kind == FileKind::File && stat.nlink > 1 {
                     *self.links.entry((stat.dev, stat.ino)).or_insert(0) += 1;
                 }
-                (walked.path, What::Node { stat, target: walked.target.unwrap_or_default(), broken })
+                (walked.path, PathState::Node { stat, target: walked.target.unwrap_or_default(), broken })
             }
             Found::Unreadable { path, error } => {
-                (path, What::Unreadable(error.raw_os_error().unwrap_or(libc::EIO)))
+                (path, PathState::Unreadable(error.raw_os_error().unwrap_or(libc::EIO)))
             }
-            Found::Vanished { path } => (path, What::Vanished),
-            Found::Socket { path } => (path, What::Socket),
+            Found::Vanished { path } => (path, PathState::Vanished),
+            Found::Socket { path } => (path, PathState::Socket),
             Found::Excluded { path } => {
                 self.omissions.add(&path, OmissionCause::LeftOut);
                 self.job.pulse()?;
@@ -400,13 +401,13 @@ impl Findings<'_, '_> {
             }
         };
         self.names += 1;
-        if let (true, What::Unreadable(code) | What::Node { broken: Some(code), .. }) =
-            (path.is_root(), &what)
+        if let (true, PathState::Unreadable(code) | PathState::Node { broken: Some(code), .. }) =
+            (path.is_root(), &state)
         {
             self.root_trouble = Some(*code);
         }
         self.job.step(path.as_bytes())?;
-        Ok(Some(Finding { path, what }))
+        Ok(Some(Finding { path, state }))
     }
 
     /// Reads the next find. Returns the errno if this find says that the directory's listing broke off. Notes
@@ -435,7 +436,7 @@ mod tests {
     use crate::entry::{File, Hash, Metadata, Node, Path, Place};
 
     #[test]
-    fn origins_of_moved_files_take_a_bounded_amount_of_memory() {
+    fn rename_sources_take_a_bounded_amount_of_memory() {
         let entry = |ino: u64| {
             let file = File { size: 1, hash: Hash::UNKNOWN, holes: vec![(0, 1); 1000], link: 0 };
             let xattrs = vec![(b"user.large".to_vec(), vec![7; 1 << 16])];
@@ -443,18 +444,18 @@ mod tests {
             let path = Path::new(format!("{ino}").into_bytes()).unwrap();
             Entry::new(path, Node::File(file), meta, Place { ino, ..Place::default() })
         };
-        let mut origins = Origins::default();
+        let mut sources = RenameSources::default();
         for ino in 0..2000 {
-            origins.remember_deleted(&entry(2 * ino));
-            origins.remember_standing(&entry(2 * ino + 1));
+            sources.remember_deleted(&entry(2 * ino));
+            sources.remember_existing(&entry(2 * ino + 1));
         }
-        let held = || origins.deleted.len() + origins.standing.len();
+        let held = || sources.deleted.len() + sources.existing.len();
         let each = (1 << 16) + 16_000;
-        assert!((500..=ORIGINS_BYTES_MAX / each).contains(&held()), "{}", held());
+        assert!((500..=SOURCES_BYTES_MAX / each).contains(&held()), "{}", held());
         let before = held();
-        origins.forget(&entry(0));
-        origins.remember_deleted(&entry(4000));
-        assert_eq!(origins.deleted.len() + origins.standing.len(), before);
-        assert!(origins.awaits(&entry(4000)) && !origins.awaits(&entry(0)));
+        sources.forget(&entry(0));
+        sources.remember_deleted(&entry(4000));
+        assert_eq!(sources.deleted.len() + sources.existing.len(), before);
+        assert!(sources.awaits(&entry(4000)) && !sources.awaits(&entry(0)));
     }
 }

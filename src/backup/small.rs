@@ -22,19 +22,19 @@ pub const IN_MEMORY: u64 = 1 << 20;
 
 /// The old content of a file: the content may be unchanged, or a delta can be made against it.
 #[derive(Debug)]
-pub struct Old {
+pub struct OldContent {
     pub hash: Hash,
     pub data_len: u64,
     /// Bytes of all deltas of the old content.
     pub deltas_len: u64,
     /// The old content may be a mixture of versions.
     pub dirty: bool,
-    pub basis: Basis,
+    pub basis: BasisSignature,
 }
 
 /// The signature for a delta.
 #[derive(Debug)]
-pub enum Basis {
+pub enum BasisSignature {
     /// No delta is possible or allowed.
     None,
     /// A signature exists. It is fetched when the content turns out to differ.
@@ -45,7 +45,7 @@ pub enum Basis {
 }
 
 /// A small file and the results of the worker that read it.
-pub struct Small {
+pub struct SmallFileResult {
     pub shape: Shape,
     pub hash: Hash,
     /// The file changed in every attempt.
@@ -54,14 +54,14 @@ pub struct Small {
     pub bytes: Range<usize>,
     /// The hash of the old content with which the worker compared the file.
     pub compared: Option<Hash>,
-    pub form: Form,
+    pub form: ContentForm,
 }
 
 /// How a content is stored.
-pub enum Form {
+pub enum ContentForm {
     /// The content equals the old content.
     Same,
-    Delta(Made),
+    Delta(NewDelta),
     Whole {
         signature: Option<MemberSpool>,
         /// The reason for not making a delta, if the old signature is at fault.
@@ -72,7 +72,7 @@ pub enum Form {
 }
 
 /// A delta and the signature of the new content, not yet in archives.
-pub struct Made {
+pub struct NewDelta {
     pub delta: MemberSpool,
     pub signature: Option<MemberSpool>,
 }
@@ -81,9 +81,9 @@ pub struct Made {
 pub fn read(
     file: &SourceFile,
     devices: &Devices,
-    old: Option<&Old>,
+    old: Option<&OldContent>,
     buf: &mut Vec<u8>,
-) -> FileResult<Option<Small>> {
+) -> FileResult<Option<SmallFileResult>> {
     let start = buf.len();
     let mut attempt = 0;
     loop {
@@ -104,9 +104,16 @@ pub fn read(
         }
         if still || attempt == ATTEMPTS {
             let bytes = &buf[start..];
-            let form = form(bytes, &hash, old)?;
+            let form = choose_form(bytes, &hash, old)?;
             let compared = old.map(|old| old.hash);
-            return Ok(Some(Small { shape, hash, dirty: !still, bytes: start..buf.len(), compared, form }));
+            return Ok(Some(SmallFileResult {
+                shape,
+                hash,
+                dirty: !still,
+                bytes: start..buf.len(),
+                compared,
+                form,
+            }));
         }
     }
 }
@@ -121,31 +128,38 @@ fn reads_the_same(file: &SourceFile, shape: &Shape, start: usize, buf: &mut Vec<
 }
 
 /// Decides how a content in memory is stored, and makes the delta or the signature.
-pub fn form(bytes: &[u8], hash: &Hash, old: Option<&Old>) -> Result<Form> {
+pub fn choose_form(bytes: &[u8], hash: &Hash, old: Option<&OldContent>) -> Result<ContentForm> {
     let len = bytes.len() as u64;
     let mut lost = None;
     if let Some(old) = old {
         if old.hash == *hash {
-            return Ok(Form::Same);
+            return Ok(ContentForm::Same);
         }
         match (&old.basis, Params::for_len(len)) {
-            (Basis::Unfetched, Some(_)) if longest_delta(len, old.deltas_len) > 0 => return Ok(Form::Open),
-            (Basis::Bytes(signature), Some(params)) => match delta(bytes, signature, old, params)? {
-                Ok(Some(made)) => return Ok(Form::Delta(made)),
+            (BasisSignature::Unfetched, Some(_)) if longest_delta(len, old.deltas_len) > 0 => {
+                return Ok(ContentForm::Open)
+            }
+            (BasisSignature::Bytes(signature), Some(params)) => match delta(bytes, signature, old, params)? {
+                Ok(Some(made)) => return Ok(ContentForm::Delta(made)),
                 Ok(None) => {}
                 Err(error) => lost = Some(error),
             },
-            (Basis::Lost(error), Some(_)) => lost = Some(error.clone()),
+            (BasisSignature::Lost(error), Some(_)) => lost = Some(error.clone()),
             _ => {}
         }
     }
     let signature = Params::for_len(len).map(|params| sign(params, bytes)).transpose()?;
-    Ok(Form::Whole { signature, lost })
+    Ok(ContentForm::Whole { signature, lost })
 }
 
 /// Makes a delta; `None` if the delta is too long to pay. The inner error says that the old signature is
 /// damaged.
-fn delta(bytes: &[u8], signature: &[u8], old: &Old, params: Params) -> Result<Result<Option<Made>>> {
+fn delta(
+    bytes: &[u8],
+    signature: &[u8],
+    old: &OldContent,
+    params: Params,
+) -> Result<Result<Option<NewDelta>>> {
     let signature = match parse_signature(signature, old.data_len) {
         Ok(signature) => signature,
         Err(error) => return Ok(Err(error)),
@@ -185,9 +199,9 @@ fn delta_writer(
     made.map_err(|e| Error::new(Kind::Corrupt, "make a delta", e.to_string()))
 }
 
-fn finish(writer: DeltaWriter<'_, MemberSpool, MemberSpool>) -> Result<Made> {
+fn finish(writer: DeltaWriter<'_, MemberSpool, MemberSpool>) -> Result<NewDelta> {
     let (delta, signature) = writer.finish_both().map_err(|e| spool_error(&e))?;
-    Ok(Made { delta, signature })
+    Ok(NewDelta { delta, signature })
 }
 
 fn sign(params: Params, bytes: &[u8]) -> Result<MemberSpool> {
@@ -209,11 +223,11 @@ pub fn deltas_len(entry: &Entry) -> u64 {
     sum(entry.place.content.get(1..).unwrap_or_default().iter().map(|range| range.len))
 }
 
-impl Old {
+impl OldContent {
     /// `None` if the entry is not a file.
-    pub fn of(entry: &Entry, basis: Basis) -> Option<Old> {
+    pub fn of(entry: &Entry, basis: BasisSignature) -> Option<OldContent> {
         let file: &File = entry.file()?;
-        Some(Old {
+        Some(OldContent {
             hash: file.hash,
             data_len: file.data_len(),
             deltas_len: deltas_len(entry),
@@ -225,8 +239,8 @@ impl Old {
     /// Bytes of the signature, if they are in memory; else 0.
     pub fn signature_len(&self) -> u64 {
         match &self.basis {
-            Basis::Bytes(bytes) => bytes.len() as u64,
-            Basis::None | Basis::Unfetched | Basis::Lost(_) => 0,
+            BasisSignature::Bytes(bytes) => bytes.len() as u64,
+            BasisSignature::None | BasisSignature::Unfetched | BasisSignature::Lost(_) => 0,
         }
     }
 }

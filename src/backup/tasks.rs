@@ -15,11 +15,11 @@ const FINDINGS_IN_MEMORY: usize = 8 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub path: Path,
-    pub what: What,
+    pub state: PathState,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum PathState {
     Node {
         stat: Stat,
         /// The target of a symbolic link; else empty.
@@ -68,20 +68,20 @@ impl TasksWriter {
     fn write(&mut self, finding: &Finding) -> io::Result<()> {
         let out = &mut self.0;
         write_bytes(out, finding.path.as_bytes())?;
-        match &finding.what {
-            What::Node { stat, target, broken } => {
+        match &finding.state {
+            PathState::Node { stat, target, broken } => {
                 out.write_all(&[0])?;
                 write_stat(out, stat)?;
                 write_bytes(out, target)?;
                 out.write_all(&[u8::from(broken.is_some())])?;
                 out.write_all(&broken.unwrap_or(0).to_le_bytes())
             }
-            What::Unreadable(code) => {
+            PathState::Unreadable(code) => {
                 out.write_all(&[1])?;
                 out.write_all(&code.to_le_bytes())
             }
-            What::Vanished => out.write_all(&[2]),
-            What::Socket => out.write_all(&[3]),
+            PathState::Vanished => out.write_all(&[2]),
+            PathState::Socket => out.write_all(&[3]),
         }
     }
 
@@ -106,19 +106,19 @@ impl Tasks {
     fn read_finding(&mut self) -> io::Result<Finding> {
         let path = read_bytes(&mut self.0)?;
         let path = Path::new(path).map_err(io::Error::other)?;
-        let what = match read_array::<1>(&mut self.0)?[0] {
+        let state = match read_array::<1>(&mut self.0)?[0] {
             0 => {
                 let stat = read_stat(&mut self.0)?;
                 let target = read_bytes(&mut self.0)?;
                 let is_broken = read_array::<1>(&mut self.0)?[0] != 0;
                 let code = i32::from_le_bytes(read_array(&mut self.0)?);
-                What::Node { stat, target, broken: is_broken.then_some(code) }
+                PathState::Node { stat, target, broken: is_broken.then_some(code) }
             }
-            1 => What::Unreadable(i32::from_le_bytes(read_array(&mut self.0)?)),
-            2 => What::Vanished,
-            _ => What::Socket,
+            1 => PathState::Unreadable(i32::from_le_bytes(read_array(&mut self.0)?)),
+            2 => PathState::Vanished,
+            _ => PathState::Socket,
         };
-        Ok(Finding { path, what })
+        Ok(Finding { path, state })
     }
 }
 
@@ -238,12 +238,13 @@ mod tests {
             nlink: 6,
             rdev: 7,
         };
-        let node = |broken| What::Node { stat, target: b"t\xff".to_vec(), broken };
-        let whats = [node(None), node(Some(5)), What::Unreadable(13), What::Vanished, What::Socket];
+        let node = |broken| PathState::Node { stat, target: b"t\xff".to_vec(), broken };
+        let whats =
+            [node(None), node(Some(5)), PathState::Unreadable(13), PathState::Vanished, PathState::Socket];
         let findings = whats
             .into_iter()
             .enumerate()
-            .map(|(n, what)| Finding { path: Path::new(vec![b'a' + n as u8]).unwrap(), what });
+            .map(|(n, state)| Finding { path: Path::new(vec![b'a' + n as u8]).unwrap(), state });
         let of = |finding: Finding| [Task::Carry, Task::New(finding.clone()), Task::Old, Task::Both(finding)];
         let all: Vec<_> = findings.flat_map(of).collect();
         let mut writer = TasksWriter::new();

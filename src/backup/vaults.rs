@@ -25,24 +25,24 @@ const SIGNATURE_HEAD: u64 = 12;
 const SIGNATURE_MAX: u64 = 256 << 20;
 
 /// The SigVaults of one state. Each is opened at its first use.
-pub struct Vaults {
+pub struct SigVaults {
     trailer: Arc<Trailer>,
     cache: Option<Cache>,
-    opened: HashMap<u32, Result<Vault>>,
+    opened: HashMap<u32, Result<OpenSigVault>>,
     /// Frames of all SigVaults.
     frames: FrameCache,
 }
 
 /// An open SigVault.
-struct Vault {
+struct OpenSigVault {
     index: FrameIndex,
     /// The cache has a verified copy.
     cached: bool,
 }
 
-impl Vaults {
+impl SigVaults {
     pub fn new(trailer: Arc<Trailer>, cache: Option<Cache>) -> Self {
-        Vaults { trailer, cache, opened: HashMap::new(), frames: FrameCache::new(SIGNATURE_FRAMES) }
+        SigVaults { trailer, cache, opened: HashMap::new(), frames: FrameCache::new(SIGNATURE_FRAMES) }
     }
 
     /// Whether only the cache has the signatures of a SigVault. `intact` says that the store lists the
@@ -154,7 +154,7 @@ impl Vaults {
         }
     }
 
-    fn open(&self, store: &mut dyn Store, archive: &ArchiveRef, job: &mut Job) -> Result<Vault> {
+    fn open(&self, store: &mut dyn Store, archive: &ArchiveRef, job: &mut Job) -> Result<OpenSigVault> {
         let copy = self.cached(store, archive, job)?;
         let cached = copy.is_some();
         let open =
@@ -163,7 +163,7 @@ impl Vaults {
             Some(mut copy) => open(&mut copy)?,
             None => open(&mut StoredFile { store, name: &archive.name })?,
         };
-        Ok(Vault { index, cached })
+        Ok(OpenSigVault { index, cached })
     }
 
     /// The cache's copy of a SigVault. Fetches the SigVault from the store if the cache has no copy.

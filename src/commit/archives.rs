@@ -28,14 +28,14 @@ pub enum Slot {
 
 /// Where an archive of the new state comes from.
 #[derive(Clone, Copy, Debug)]
-enum Origin {
+enum ArchiveOrigin {
     /// This run writes the archive.
     Own(Slot),
     /// The parent's state names the archive, at this index.
     Parent(u32),
 }
 
-pub struct Archives {
+pub struct NewArchives {
     key: String,
     stamp: Stamp,
     codec: Codec,
@@ -44,7 +44,7 @@ pub struct Archives {
     cache: Option<Cache>,
     writers: [Option<ArchiveWriter<DraftSink>>; 3],
     /// All archives of the new state; an archive's number is its index here.
-    order: Vec<Origin>,
+    order: Vec<ArchiveOrigin>,
     /// The numbers of this run's archives, by slot; `None` until an entry refers to the archive.
     own: [Option<u32>; 3],
     /// The numbers of inherited archives, by their numbers in the parent's state.
@@ -52,12 +52,12 @@ pub struct Archives {
 }
 
 /// An archive that is complete but not committed.
-pub struct Finished {
+pub struct FinishedArchive {
     pub reference: ArchiveRef,
     pub sink: DraftSink,
 }
 
-impl Archives {
+impl NewArchives {
     pub fn new(
         key: &str,
         stamp: Stamp,
@@ -66,7 +66,7 @@ impl Archives {
         full: bool,
         cache: Option<Cache>,
     ) -> Self {
-        Archives {
+        NewArchives {
             key: key.to_string(),
             stamp,
             codec,
@@ -132,7 +132,7 @@ impl Archives {
         self.begun(slot)
     }
 
-    /// The archive of a slot that [`Archives::writer`] began.
+    /// The archive of a slot that [`NewArchives::writer`] began.
     pub fn begun(&mut self, slot: Slot) -> Result<&mut ArchiveWriter<DraftSink>> {
         let missing = || Error::new(Kind::Panic, "write an archive", "it was not begun");
         self.writers[slot as usize].as_mut().ok_or_else(missing)
@@ -142,7 +142,7 @@ impl Archives {
     pub fn number(&mut self, slot: Slot) -> u32 {
         let next = self.order.len() as u32;
         *self.own[slot as usize].get_or_insert_with(|| {
-            self.order.push(Origin::Own(slot));
+            self.order.push(ArchiveOrigin::Own(slot));
             next
         })
     }
@@ -152,7 +152,7 @@ impl Archives {
     pub fn inherit_one(&mut self, parents: u32) -> u32 {
         let next = self.order.len() as u32;
         *self.inherited.entry(parents).or_insert_with(|| {
-            self.order.push(Origin::Parent(parents));
+            self.order.push(ArchiveOrigin::Parent(parents));
             next
         })
     }
@@ -194,7 +194,7 @@ impl Archives {
         &mut self,
         store: &mut dyn Store,
         parents: &[ArchiveRef],
-    ) -> Result<(Vec<ArchiveRef>, Vec<Finished>)> {
+    ) -> Result<(Vec<ArchiveRef>, Vec<FinishedArchive>)> {
         if self.full {
             for slot in [Slot::Whole, Slot::Signatures] {
                 self.writer(store, slot)?;
@@ -205,8 +205,8 @@ impl Archives {
         let mut finished = Vec::new();
         for origin in std::mem::take(&mut self.order) {
             match origin {
-                Origin::Parent(index) => references.push(inherited(parents, index)?),
-                Origin::Own(slot) => {
+                ArchiveOrigin::Parent(index) => references.push(inherited(parents, index)?),
+                ArchiveOrigin::Own(slot) => {
                     let done = self.finish_one(slot)?;
                     references.push(done.reference.clone());
                     finished.push(done);
@@ -217,13 +217,13 @@ impl Archives {
         Ok((references, finished))
     }
 
-    fn finish_one(&mut self, slot: Slot) -> Result<Finished> {
+    fn finish_one(&mut self, slot: Slot) -> Result<FinishedArchive> {
         let kind = self.kind(slot);
         let writer = self.writers[slot as usize].take();
         let writer =
             writer.ok_or_else(|| Error::new(Kind::Panic, "finish an archive", "it was not begun"))?;
         let Written { size, stream, digest, out } = writer.finish()?;
-        Ok(Finished {
+        Ok(FinishedArchive {
             reference: ArchiveRef { name: self.name(kind), kind, size, stream, digest },
             sink: out,
         })

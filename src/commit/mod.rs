@@ -10,7 +10,7 @@ mod archives;
 mod begin;
 mod member_spool;
 
-pub use archives::{Archives, Slot};
+pub use archives::{NewArchives, Slot};
 pub use begin::next_stamp;
 pub(crate) use member_spool::MemberSpool;
 
@@ -22,16 +22,16 @@ use crate::stamp::Time;
 use crate::store::cache::{self, Copy};
 use crate::store::{backup_file, Cache, Catalog, DraftSink, Store};
 
-use archives::Finished;
+use archives::FinishedArchive;
 
 /// A snapshot that is ready to be committed: all its entries are written.
 pub struct Commit<'c> {
     pub header: &'c Header,
     /// The files of this key in the store when the operation began.
     pub catalog: &'c Catalog,
-    /// The parent's archives; [`Archives::inherit`] refers to them by their index in this slice.
+    /// The parent's archives; [`NewArchives::inherit`] refers to them by their index in this slice.
     pub parents: &'c [ArchiveRef],
-    pub archives: Archives,
+    pub archives: NewArchives,
     pub state: StateWriter<DraftSink>,
     pub cache: Option<Cache>,
     /// For a consolidation: the trailer of the snapshot that this one copies; `None` for a backup. The copy
@@ -171,10 +171,10 @@ struct Published<'s> {
 impl Published<'_> {
     /// Seals all drafts, then gives each its final name, then makes the names durable. Returns the copies for
     /// the cache.
-    fn publish(&mut self, finished: Vec<Finished>, job: &mut Job) -> Result<Vec<Copy>> {
+    fn publish(&mut self, finished: Vec<FinishedArchive>, job: &mut Job) -> Result<Vec<Copy>> {
         let mut drafts = Vec::with_capacity(finished.len());
         let mut copies = Vec::new();
-        for Finished { sink: DraftSink { mut draft, copy }, .. } in finished {
+        for FinishedArchive { sink: DraftSink { mut draft, copy }, .. } in finished {
             job.pulse()?;
             draft.seal()?;
             drafts.push(draft);

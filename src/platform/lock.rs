@@ -55,16 +55,12 @@ pub fn hold_dir(dir: &Dir) -> io::Result<()> {
     set(dir.as_fd(), whole_file(libc::F_RDLCK))
 }
 
-/// True if another open descriptor of this directory, of any process, holds the lock of [`hold_dir`]. `None` if
-/// that is unknown: locks are believed only on file systems that no other machine serves.
+/// True if another open descriptor of this directory, of any process of this machine, holds the lock of [`hold_dir`].
+/// `None` if the system does not say. False proves nothing about other machines, which may use the same directory.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn is_dir_held(dir: &Dir) -> Option<bool> {
     use std::os::fd::AsRawFd;
 
-    // The file systems with this property are those of this machine alone.
-    if !dir.syncs_whole() {
-        return None;
-    }
     let mut found = whole_file(libc::F_WRLCK);
     // SAFETY: the descriptor is open and `found` outlives the call, which writes a `flock` to it.
     match unsafe { libc::fcntl(dir.as_fd().as_raw_fd(), libc::F_OFD_GETLK, &mut found) } {

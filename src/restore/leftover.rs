@@ -1,11 +1,14 @@
 //! Temporary names of restores, and the removal of left-overs: files and directories of restores that were killed.
 //!
-//! A temporary name contains a tag of its destination, which has 16 hexadecimal digits, and then 16 random digits. A
-//! running restore holds a lock on the directory that it fills, and the system releases the lock when the process
-//! ends. The next restore of the same destination removes a temporary directory that has the destination's tag and no
-//! lock. A temporary file has no lock of its own: it is removed if no other restore works in the destination and the
-//! file is older than this restore. Every name that the restore cannot judge stays, because locks are believed only
-//! on file systems that no other machine serves.
+//! A temporary name contains a tag of its destination, the mark of the machine that gave the name
+//! ([`MachineMark`]), and a random number, each as 16 hexadecimal digits. A running restore holds a lock on the
+//! directory that it fills, and the system releases the lock when the process ends. The next restore of the same
+//! destination removes a temporary directory that has the destination's tag and no lock. A temporary file has no lock
+//! of its own: it is removed if no other restore works in the destination and the file is older than this restore.
+//!
+//! The locks of another machine may be invisible here: a network file system keeps locks on directories to itself. So
+//! a name with the mark of another machine stays until nothing in it has changed for [`ABANDONED_SECS`]. Names that
+//! the restore cannot judge stay.
 
 use std::borrow::Cow;
 use std::io;
@@ -15,13 +18,17 @@ use std::time::Duration;
 use crate::entry::RESTORE_TEMP_PREFIX;
 use crate::error::{describe, Error, Kind, Result};
 use crate::job::{Job, Level, ProblemKind};
-use crate::platform::{self, Dir, FileKind};
+use crate::platform::{self, CtimeKind, Dir, FileKind, FileSystem, MachineMark, MarkOrigin, Stat};
 use crate::stamp::Time;
 use crate::text::encode_name;
 
 /// The change time of a file may lag behind the clock by less than this, because the kernel uses a coarse clock for
 /// it.
 const STAMP_LAG: Duration = Duration::from_millis(20);
+
+/// Seconds without a change after which the work of a restore on another machine counts as abandoned: a week. A
+/// restore writes all the time, and the clocks of two machines may differ.
+const ABANDONED_SECS: i64 = 7 * 86_400;
 
 /// The name of a partial tree that the caller wants to keep and that could not get the destination's name. Random
 /// digits follow.
@@ -36,6 +43,9 @@ const IN_USE: &str = "a restore may work in it: remove it if none does";
 const ELSEWHERE: &str =
     "it is on another file system than the destination, and restores of others may work in it: \
                          remove it if none does";
+const OTHER_MACHINE: &str =
+    "a restore on another machine may work in it: remove it if none does (after a week \
+                             without changes, the next restore removes it)";
 pub(super) const LEFT: &str = "a restore that failed was told to leave it";
 
 /// The tag of a destination that does not exist yet. `name` is its name in its directory.
@@ -46,7 +56,8 @@ pub(super) fn tag_of_name(name: &[u8]) -> u64 {
 
 /// A new temporary name. Nothing has this name yet, because half of it is random.
 pub(super) fn temp_name(tag: u64) -> io::Result<Vec<u8>> {
-    Ok(format!("{RESTORE_TEMP_PREFIX}{tag:016x}-{}", random_digits()?).into_bytes())
+    let here = MachineMark::here();
+    Ok(format!("{RESTORE_TEMP_PREFIX}{tag:016x}-{here}-{}", random_digits()?).into_bytes())
 }
 
 fn random_digits() -> io::Result<String> {
@@ -79,9 +90,11 @@ pub(super) struct Sweep {
     /// roots of file systems share their inode number. The device is not part of the tag, because a device number may
     /// change with the next mount.
     device: Option<u64>,
-    /// Files with an older change time belong to no running restore. `None` if another restore may work in the
-    /// destination.
-    files_before: Option<Time>,
+    here: MachineMark,
+    now: Time,
+    /// No other restore of this machine works in the existing tree, so files that are older than this restore belong
+    /// to no running restore of this machine.
+    is_alone: bool,
 }
 
 /// The result of a sweep of one directory.
@@ -111,18 +124,13 @@ impl Swept {
 impl Sweep {
     /// For a destination that does not exist or is empty.
     pub fn of_dirs(tag: u64) -> Sweep {
-        Sweep { tag, device: None, files_before: None }
+        Sweep { tag, device: None, here: MachineMark::here(), now: Time::now(), is_alone: false }
     }
 
     /// For an existing tree. Locks `root` until `root` is closed, so that other restores remove nothing in it.
     pub fn of_tree((device, tag): (u64, u64), root: &Dir) -> Sweep {
-        let alone = platform::hold_dir(root).is_ok() && platform::is_dir_held(root) == Some(false);
-        let now = Time::now();
-        Sweep {
-            tag,
-            device: Some(device),
-            files_before: alone.then(|| Time::from_nanos(now.to_nanos() - STAMP_LAG.as_nanos() as i128)),
-        }
+        let is_alone = platform::hold_dir(root).is_ok() && platform::is_dir_held(root) == Some(false);
+        Sweep { device: Some(device), is_alone, ..Sweep::of_dirs(tag) }
     }
 
     fn is_mine(&self, name: &[u8]) -> bool {
@@ -154,15 +162,15 @@ impl Sweep {
             return Ok(Some(ELSEWHERE));
         }
         if now.kind != FileKind::Dir {
-            let dead = self.files_before.is_some_and(|before| now.ctime < before);
-            return if dead { dir.unlink(name).map(|()| None) } else { Ok(Some(IN_USE)) };
+            let why = self.why_file_stays(name, &now, dir);
+            return why.map_or_else(|| dir.unlink(name).map(|()| None), |why| Ok(Some(why)));
         }
         if now.mode == LEFT_MODE {
             return Ok(Some(LEFT));
         }
         let left = dir.open_dir(name)?;
-        if platform::is_dir_held(&left) != Some(false) {
-            return Ok(Some(IN_USE));
+        if let Some(why) = self.why_dir_stays(name, &left, dir) {
+            return Ok(Some(why));
         }
         // A new restore makes its directory, takes the lock and then checks the name. So there are two cases: that
         // restore finds the name gone and tries another name, or the second look here finds the lock.
@@ -178,6 +186,90 @@ impl Sweep {
         }
         removed.map(|()| None)
     }
+
+    /// Where the temporary name was given.
+    fn origin(&self, name: &[u8]) -> MarkOrigin {
+        let mark = name.split(|&byte| byte == b'-').rev().nth(1).and_then(MachineMark::parse);
+        mark.map_or(MarkOrigin::Elsewhere, |mark| mark.origin(self.here))
+    }
+
+    fn is_abandoned(&self, changed: Time) -> bool {
+        changed <= self.now.plus_secs(-ABANDONED_SECS)
+    }
+
+    /// The reason why a temporary file in `dir` stays. `None` if it belongs to no running restore.
+    fn why_file_stays(&self, name: &[u8], now: &Stat, dir: &Dir) -> Option<&'static str> {
+        let (origin, is_local) = (self.origin(name), dir.syncs_whole());
+        let started = Time::from_nanos(self.now.to_nanos() - STAMP_LAG.as_nanos() as i128);
+        let is_dead = match origin {
+            MarkOrigin::ThisBoot if is_local => now.ctime < started,
+            MarkOrigin::EarlierBoot if is_local => true,
+            _ => self.is_abandoned(last_change(now, FileSystem::of(dir))),
+        };
+        match origin {
+            _ if is_dead && self.is_alone => None,
+            MarkOrigin::ThisBoot => Some(IN_USE),
+            _ => Some(OTHER_MACHINE),
+        }
+    }
+
+    /// The reason why the temporary directory `left`, which has this name in `dir`, stays. `None` if no running
+    /// restore uses it.
+    fn why_dir_stays(&self, name: &[u8], left: &Dir, dir: &Dir) -> Option<&'static str> {
+        let origin = self.origin(name);
+        let (is_local, is_held) = (dir.syncs_whole(), platform::is_dir_held(left));
+        let is_dead = match origin {
+            _ if is_held != Some(false) => false,
+            MarkOrigin::ThisBoot if is_local || shows_locks(left, || dir.open_dir(name)) => true,
+            MarkOrigin::EarlierBoot if is_local => true,
+            _ => self.is_untouched(left),
+        };
+        match origin {
+            _ if is_dead => None,
+            MarkOrigin::ThisBoot => Some(IN_USE),
+            _ => Some(OTHER_MACHINE),
+        }
+    }
+
+    /// Whether nothing in a directory has changed for [`ABANDONED_SECS`]. False if that cannot be found out.
+    fn is_untouched(&self, top: &Dir) -> bool {
+        let system = FileSystem::of(top);
+        let is_old = |now: &Stat| self.is_abandoned(last_change(now, system));
+        let mut waiting = vec![Vec::new()];
+        while let Some(path) = waiting.pop() {
+            let Ok(dir) = top.open_dir(&path) else { return false };
+            let listing = dir.list();
+            if listing.error.is_some() || !dir.stat_self().is_ok_and(|now| is_old(&now)) {
+                return false;
+            }
+            for (name, _) in listing.names {
+                match dir.stat(&name) {
+                    Ok(now) if !is_old(&now) => return false,
+                    Ok(now) if now.kind == FileKind::Dir && path.is_empty() => waiting.push(name.into()),
+                    Ok(now) if now.kind == FileKind::Dir => waiting.push([&path[..], b"/", &name].concat()),
+                    Ok(_) => {}
+                    Err(_) => return false,
+                }
+            }
+        }
+        true
+    }
+}
+
+/// When a file last changed. A restore sets the mtime of a finished file, so the ctime counts where the file system
+/// keeps it.
+fn last_change(now: &Stat, system: FileSystem) -> Time {
+    match system.ctime {
+        CtimeKind::Kept => now.ctime,
+        CtimeKind::Copied | CtimeKind::Unknown => now.ctime.max(now.mtime),
+    }
+}
+
+/// Whether a lock on a directory is seen through another descriptor of the directory. A file system that a program or
+/// another machine serves may take the same directory for two.
+fn shows_locks(dir: &Dir, open_again: impl FnOnce() -> io::Result<Dir>) -> bool {
+    let again = platform::hold_dir(dir).and_then(|()| open_again());
+    again.is_ok_and(|again| platform::is_dir_held(&again) == Some(true))
 }
 
 /// Makes and locks a temporary directory in `holder`. Removes the ACLs that the directory inherited from a default

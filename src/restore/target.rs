@@ -316,14 +316,18 @@ fn check_empty(dir: &Dir, dest: &[u8], job: &mut Job) -> Result<()> {
     let id = dir.stat_self().map_err(|e| trouble(&e))?.id();
     let mut swept = Sweep::of_tree(id, dir).run(dir, temps.iter().map(|name| &***name));
     // The error below reports a left-over that stays, so no problem is listed as well.
-    swept.kept.clear();
+    let kept = std::mem::take(&mut swept.kept);
     swept.tell(|name| name.to_vec(), job)?;
     match temps.iter().find(|name| !swept.removed.contains(name)) {
         None => Ok(()),
         Some(name) => {
+            let why = kept
+                .iter()
+                .find(|(kept, _)| kept == *name)
+                .map_or(String::new(), |(_, why)| format!(" ({why})"));
             let name = encode_name(name);
             Err(exists(format!(
-                "the destination is not empty: another restore works in {name}, or has left it"
+                "the destination is not empty: another restore works in {name}, or has left it{why}"
             )))
         }
     }

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::commit::{self, Archives, Commit, MemberSpool, Slot};
+use crate::commit::{self, Commit, MemberSpool, NewArchives, Slot};
 use crate::contents::lost;
 use crate::contents::Contents;
 use crate::delta::{Params, Signer};
@@ -73,7 +73,7 @@ fn make(
     let header = header(&newest, store, catalog, job)?;
     let trailer = newest.trailer().clone();
     let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &header.series);
-    let archives = Archives::new(&header.key, header.snapshot, job.options.codec, pool, true, cache());
+    let archives = NewArchives::new(&header.key, header.snapshot, job.options.codec, pool, true, cache());
     let cache = cache();
     let mut state = StateWriter::new(archives.draft(store, FileKind::State, true)?, &header)?;
     state.omissions = Omissions::clone(&trailer.omissions);
@@ -114,7 +114,7 @@ struct Copying<'r, 'j> {
     job: &'r mut Job<'j>,
     store: &'r mut dyn Store,
     contents: Contents,
-    archives: Archives,
+    archives: NewArchives,
     state: StateWriter<DraftSink>,
     /// The first name of each hard-link set, by the set's number.
     sets: HashMap<u64, First>,

@@ -158,6 +158,28 @@ pub fn as_ordinary_user(test: &str) -> bool {
     false
 }
 
+/// The temporary name of a restore on this machine, for the destination with this tag.
+pub fn temp_of(tag: u64, random: u64) -> String {
+    marked_temp_of(tag, &ibt::platform::MachineMark::here().to_string(), random)
+}
+
+/// The temporary name of a restore on the machine with this mark.
+pub fn marked_temp_of(tag: u64, mark: &str, random: u64) -> String {
+    format!(".ibt-tmp-restore-{tag:016x}-{mark}-{random:016x}")
+}
+
+/// The tag of a destination that does not exist yet, by its name.
+pub fn tag_of_name(name: &str) -> u64 {
+    u64::from_be_bytes(blake3::hash(name.as_bytes()).as_bytes()[..8].try_into().unwrap())
+}
+
+/// The library that shows a program another time; `None` if it is not installed.
+pub fn faketime() -> Option<String> {
+    let dirs = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
+    let mut libraries = dirs.map(|dir| dir.path().join("faketime/libfaketime.so.1"));
+    Some(libraries.find(|library| library.exists())?.to_str()?.to_string())
+}
+
 pub fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

@@ -1,4 +1,4 @@
-//! Reads small files ahead. Workers read, hash, sign and compare the files in batches, while the calling
+//! Prefetches small files. Workers read, hash, sign and compare the files in batches, while the calling
 //! thread writes the results of earlier batches. Results come back in the order in which the files were
 //! added.
 
@@ -11,7 +11,7 @@ use crate::pool::{Pending, Pool};
 use crate::walk::{Devices, Source};
 
 use super::reading::FileResult;
-use super::small::{self, Old, Small, IN_MEMORY};
+use super::small::{self, OldContent, SmallFileResult, IN_MEMORY};
 
 /// A batch goes to a worker when the sizes of its files and of the old signatures add up to this many bytes.
 const BATCH_BYTES: u64 = IN_MEMORY;
@@ -22,45 +22,45 @@ const BATCH_FILES: usize = 64;
 const BATCH_DIRS: usize = 4;
 
 /// A file that a worker will read.
-struct Wanted {
+struct FileToRead {
     dir: Arc<Dir>,
     name: Box<[u8]>,
-    old: Option<Old>,
+    old: Option<OldContent>,
 }
 
 /// The result for one file.
-pub struct Ahead {
+pub struct PrefetchedFile {
     /// `None` if the worker found more data in the file than [`IN_MEMORY`].
-    pub small: FileResult<Option<Small>>,
-    /// Holds the bytes of [`Small::bytes`]. Drop the buffer before the next call of [`Reader::next`], so that
-    /// the reader can use it again.
+    pub small: FileResult<Option<SmallFileResult>>,
+    /// Holds the bytes of [`SmallFileResult::bytes`]. Drop the buffer before the next call of
+    /// [`FilePrefetcher::next`], so that the prefetcher can use it again.
     pub buffer: Arc<Vec<u8>>,
 }
 
 /// The results of one batch, and the bytes of its files.
 #[derive(Default)]
-struct Batch {
-    files: VecDeque<FileResult<Option<Small>>>,
+struct PrefetchedBatch {
+    files: VecDeque<FileResult<Option<SmallFileResult>>>,
     buffer: Arc<Vec<u8>>,
 }
 
 /// Reads files on a pool, a bounded number of batches ahead of the caller.
-pub struct Reader {
+pub struct FilePrefetcher {
     pool: Arc<Pool>,
     source: Source,
     devices: Arc<Devices>,
-    filling: Vec<Wanted>,
+    filling: Vec<FileToRead>,
     filling_bytes: u64,
     filling_dirs: usize,
-    in_flight: VecDeque<Pending<Batch>>,
-    /// The batch whose results [`Reader::next`] returns.
-    current: Batch,
+    in_flight: VecDeque<Pending<PrefetchedBatch>>,
+    /// The batch whose results [`FilePrefetcher::next`] returns.
+    current: PrefetchedBatch,
     spare: Vec<Vec<u8>>,
 }
 
-impl Reader {
+impl FilePrefetcher {
     pub fn new(pool: Arc<Pool>, source: Source, devices: Arc<Devices>) -> Self {
-        Reader {
+        FilePrefetcher {
             pool,
             source,
             devices,
@@ -68,7 +68,7 @@ impl Reader {
             filling_bytes: 0,
             filling_dirs: 0,
             in_flight: VecDeque::new(),
-            current: Batch::default(),
+            current: PrefetchedBatch::default(),
             spare: Vec::new(),
         }
     }
@@ -81,14 +81,14 @@ impl Reader {
     /// Adds a file of probably `size` bytes. `old` describes the content that the file may still have, or of
     /// which the new content may be a change. Returns false if the directory cannot be opened: the later read
     /// of the file reports the reason.
-    pub fn add(&mut self, path: &Path, size: u64, old: Option<Old>) -> bool {
+    pub fn add(&mut self, path: &Path, size: u64, old: Option<OldContent>) -> bool {
         let Ok(dir) = self.source.dir_of(path) else { return false };
         if self.filling.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, dir)) {
             self.filling_dirs += 1;
         }
-        let bytes = size.saturating_add(old.as_ref().map_or(0, Old::signature_len));
+        let bytes = size.saturating_add(old.as_ref().map_or(0, OldContent::signature_len));
         self.filling_bytes = self.filling_bytes.saturating_add(bytes);
-        self.filling.push(Wanted { dir: dir.clone(), name: path.name().into(), old });
+        self.filling.push(FileToRead { dir: dir.clone(), name: path.name().into(), old });
         let full = self.filling.len() >= BATCH_FILES || self.filling_dirs >= BATCH_DIRS;
         if full || self.filling_bytes >= BATCH_BYTES {
             self.hand_over();
@@ -97,7 +97,7 @@ impl Reader {
     }
 
     /// Returns the result of the next file, in the order of adding; `None` if no file is left.
-    pub fn next(&mut self) -> Option<Ahead> {
+    pub fn next(&mut self) -> Option<PrefetchedFile> {
         if self.current.files.is_empty() {
             if self.in_flight.is_empty() {
                 self.hand_over();
@@ -107,7 +107,7 @@ impl Reader {
             self.spare.extend(Arc::into_inner(done.buffer));
         }
         let small = self.current.files.pop_front()?;
-        Some(Ahead { small, buffer: self.current.buffer.clone() })
+        Some(PrefetchedFile { small, buffer: self.current.buffer.clone() })
     }
 
     fn hand_over(&mut self) {
@@ -121,12 +121,12 @@ impl Reader {
         let devices = self.devices.clone();
         self.in_flight.push_back(self.pool.run(move || {
             let files = wanted.iter().map(|file| read(file, &devices, &mut buffer)).collect();
-            Batch { files, buffer: Arc::new(buffer) }
+            PrefetchedBatch { files, buffer: Arc::new(buffer) }
         }));
     }
 }
 
-fn read(wanted: &Wanted, devices: &Devices, buffer: &mut Vec<u8>) -> FileResult<Option<Small>> {
+fn read(wanted: &FileToRead, devices: &Devices, buffer: &mut Vec<u8>) -> FileResult<Option<SmallFileResult>> {
     let file = wanted.dir.open_file(&wanted.name)?;
     small::read(&file, devices, wanted.old.as_ref(), buffer)
 }
