@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use ibt::entry::{data_len, extents, Entry, File, Hash, Metadata, Node, Path, Place, Range};
 use ibt::format::{
-    ArchiveRef, ArchiveWriter, FrameWriter, Header, Kind, Name, SnapshotKind, Special, StateReader,
+    ArchiveRef, ArchiveWriter, BackupFileKind, FrameWriter, Header, Name, SnapshotKind, Special, StateReader,
     StateWriter, Totals, Written,
 };
 use ibt::job::Codec;
@@ -469,11 +469,11 @@ impl Backup {
         Stamp::parse("20261122T220530.123456Z").unwrap()
     }
 
-    fn name(&self, kind: Kind) -> String {
+    fn name(&self, kind: BackupFileKind) -> String {
         Name::new("docs", kind, Backup::stamp(), self.codec != Codec::None).to_string()
     }
 
-    fn put(&mut self, kind: Kind, written: Written<Vec<u8>>) {
+    fn put(&mut self, kind: BackupFileKind, written: Written<Vec<u8>>) {
         let Written { size, stream, digest, out } = written;
         fs::write(self.dir.path().join(self.name(kind)), out).unwrap();
         self.archives.push(ArchiveRef { name: self.name(kind), kind, size, stream, digest });
@@ -528,7 +528,7 @@ impl Backup {
         self.entries.sort_by(|a, b| a.path.cmp(&b.path));
         self.entries.iter().for_each(|entry| state.entry(entry).unwrap());
         let (written, tree) = state.finish(&self.archives, &Totals::default(), &[], Time::default()).unwrap();
-        fs::write(self.dir.path().join(self.name(Kind::State)), written.out).unwrap();
+        fs::write(self.dir.path().join(self.name(BackupFileKind::State)), written.out).unwrap();
         tree
     }
 
@@ -544,7 +544,7 @@ impl Backup {
             .args(["-c", &program])
             .current_dir(self.dir.path())
             .env("LC_ALL", "C.UTF-8")
-            .env("STATE", self.name(Kind::State))
+            .env("STATE", self.name(BackupFileKind::State))
             .env("work", work)
             .output()
             .unwrap()
@@ -585,7 +585,7 @@ fn backup(codec: Codec) -> Backup {
     let sparse_at = full.begin_file(&path(b"sparse"), &meta(0o640), sparse_size, &HOLES).unwrap();
     full.write(&sparse).unwrap();
     full.end().unwrap();
-    backup.put(Kind::Full, full.finish().unwrap());
+    backup.put(BackupFileKind::Full, full.finish().unwrap());
     let mut updated = ArchiveWriter::new(frames(codec));
     let mut ranges = vec![(0, db, old.len() as u64)];
     for delta in &deltas {
@@ -594,7 +594,7 @@ fn backup(codec: Codec) -> Backup {
         updated.end().unwrap();
         ranges.push((1, at, delta.len() as u64));
     }
-    backup.put(Kind::Updated, updated.finish().unwrap());
+    backup.put(BackupFileKind::Updated, updated.finish().unwrap());
     backup.entry(b"", Node::Dir, Vec::new());
     backup.entry(b"d", Node::Dir, Vec::new());
     backup.file(b"d/db", new.len() as u64, &[], &new, &ranges);
@@ -653,7 +653,7 @@ fn the_recipes_restore_everything() {
 fn the_recipe_notices_what_is_damaged() {
     let mut backup = backup(Codec::Zstd(3));
     backup.write_state();
-    let full = backup.dir.path().join(backup.name(Kind::Full));
+    let full = backup.dir.path().join(backup.name(BackupFileKind::Full));
     let good = fs::read(&full).unwrap();
     let mut bad = good.clone();
     *bad.last_mut().unwrap() ^= 1;
@@ -669,7 +669,7 @@ fn the_recipe_notices_what_is_damaged() {
 fn the_state_agrees_with_the_tools_about_its_digests() {
     let mut backup = backup(Codec::Zstd(3));
     let tree = backup.write_state();
-    let file = fs::read(backup.dir.path().join(backup.name(Kind::State))).unwrap();
+    let file = fs::read(backup.dir.path().join(backup.name(BackupFileKind::State))).unwrap();
     let state =
         StateReader::open(&mut &file[..], "docs", file.len() as u64, true, &Pool::new(1).unwrap()).unwrap();
     let output = backup.recipe("jq -r .tree,.digest \"$work/state\"; check");

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ibt::format::{check_key, Kind, Name, TEMP_PREFIX};
+use ibt::format::{check_key, BackupFileKind, Name, TEMP_PREFIX};
 use ibt::job::{Codec, Keep, Select};
 use ibt::stamp::{Stamp, Time};
 use proptest::collection::vec;
@@ -215,8 +215,8 @@ const NEWER: &str = "\"version\":2,";
 fn names() -> Vec<String> {
     let stamp = Stamp::parse("20261122T220530.123456Z").unwrap();
     let name = |kind, compressed| Name::new("my.docs", kind, stamp, compressed);
-    let further = Name { part: 4_294_967_295, ..name(Kind::Full, true) };
-    let all = Kind::ALL.into_iter().flat_map(|kind| [name(kind, true), name(kind, false)]);
+    let further = Name { part: 4_294_967_295, ..name(BackupFileKind::Full, true) };
+    let all = BackupFileKind::ALL.into_iter().flat_map(|kind| [name(kind, true), name(kind, false)]);
     all.chain([further]).map(|name| name.to_string()).collect()
 }
 
@@ -233,7 +233,7 @@ fn a_name_is_read_as_it_is_written_or_foreign() {
                 prop_assert_eq!(check_key(name.key.as_bytes()).unwrap(), name.key.clone());
                 prop_assert_eq!(Stamp::parse(&name.stamp.to_string()), Some(name.stamp));
                 prop_assert_eq!(Stamp::from_time(name.stamp.to_time()), name.stamp);
-                prop_assert!(name.part >= 1 && (name.part == 1 || name.kind != Kind::State));
+                prop_assert!(name.part >= 1 && (name.part == 1 || name.kind != BackupFileKind::State));
             }
             prop_assert!(Time::parse(&text).is_none_or(|time| time.to_string() == text));
         }

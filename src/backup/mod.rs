@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use crate::commit::{self, Commit, NewArchives};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{check_key, default_key, Kind as FileKind};
+use crate::format::names::{check_key, default_key, BackupFileKind};
 use crate::format::{Header, ParentRef, SnapshotKind, StateReader, StateWriter};
 use crate::job::{Detect, Job, Level, Phase, Select};
 use crate::platform::{self, Dir, FileSystem};
@@ -258,7 +258,7 @@ impl NewSnapshot {
             cache(),
         );
         let cache = cache();
-        let state = StateWriter::new(archives.draft(store, FileKind::State, true)?, &self.header)?;
+        let state = StateWriter::new(archives.draft(store, BackupFileKind::State, true)?, &self.header)?;
         let mut run = Run::new(job, store, pool, source, parent, archives, state, self.guard, &mut scan);
         run.go(self.basis.as_mut(), scan)?;
         let Run { parent, archives, state, .. } = run;

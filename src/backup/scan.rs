@@ -14,7 +14,7 @@ use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::{is_unchanged, Facts, Guard, Side};
 use crate::store::OwnPlaces;
-use crate::walk::{Devices, Found, Walk, WalkOptions, RESTORE_TEMP};
+use crate::walk::{Devices, Walk, WalkItem, WalkOptions, RESTORE_TEMP};
 
 use super::parent::Parent;
 use super::tasks::{Finding, PathState, Task, Tasks, TasksWriter};
@@ -158,7 +158,7 @@ struct InodeTally {
 /// With fewer files than this, the tally proves nothing about a file system's inodes.
 const TALLY_MIN: u64 = 8;
 
-/// Scans the source. Leaves out the places in `own`. Threads of `pool` walk ahead; this thread compares.
+/// Scans the source. Leaves out the places in `own`. Threads of `pool` walk; this thread compares.
 pub fn scan(
     root: Dir,
     parent: Option<(&mut StateReader, &Parent)>,
@@ -178,7 +178,7 @@ pub fn scan(
     let mut source = Findings {
         root: seen_from,
         devices: Devices::default(),
-        walk: Walk::ahead(root, excludes, options, pool.clone()),
+        walk: Walk::parallel(root, excludes, options, pool.clone()),
         next: None,
         links: LinkCounts::new(),
         names: 0,
@@ -337,7 +337,7 @@ struct Findings<'j, 'o> {
     walk: Walk,
     devices: Devices,
     /// The find after a directory, which was read to see whether the directory's listing broke off.
-    next: Option<Found>,
+    next: Option<WalkItem>,
     links: LinkCounts,
     names: u64,
     root_trouble: Option<i32>,
@@ -358,9 +358,9 @@ impl Findings<'_, '_> {
 
     /// Turns a find into a finding. `None` for a note, which is reported at once, and for an omission, which
     /// is recorded.
-    fn finding(&mut self, found: Found) -> Result<Option<Finding>> {
+    fn finding(&mut self, found: WalkItem) -> Result<Option<Finding>> {
         let (path, state) = match found {
-            Found::Entry(walked) => {
+            WalkItem::Entry(walked) => {
                 let broken = if walked.stat.kind == FileKind::Dir { self.broken_after()? } else { None };
                 let stat = walked.stat;
                 self.devices.see(&self.root, &walked.path, &stat);
@@ -369,32 +369,32 @@ impl Findings<'_, '_> {
                 }
                 (walked.path, PathState::Node { stat, target: walked.target.unwrap_or_default(), broken })
             }
-            Found::Unreadable { path, error } => {
+            WalkItem::Unreadable { path, error } => {
                 (path, PathState::Unreadable(error.raw_os_error().unwrap_or(libc::EIO)))
             }
-            Found::Vanished { path } => (path, PathState::Vanished),
-            Found::Socket { path } => (path, PathState::Socket),
-            Found::Excluded { path } => {
+            WalkItem::Vanished { path } => (path, PathState::Vanished),
+            WalkItem::Socket { path } => (path, PathState::Socket),
+            WalkItem::Excluded { path } => {
                 self.omissions.add(&path, OmissionCause::LeftOut);
                 self.job.pulse()?;
                 return Ok(None);
             }
-            Found::LeftOut { path, id } => {
+            WalkItem::LeftOut { path, id } => {
                 self.omissions.add(&path, OmissionCause::LeftOut);
                 let what = self.own.what(id).unwrap_or(RESTORE_TEMP);
                 let error = Error::new(Kind::Unsupported, "back up", what).at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)?;
                 return Ok(None);
             }
-            Found::Unlisted { path } => {
+            WalkItem::Unlisted { path } => {
                 self.omissions.add_all(&path, OmissionCause::LeftOut);
                 return Ok(None);
             }
-            Found::Shortage { path, error } => return Err(Error::io("look at", &path, &error)),
-            Found::Broken { .. } => {
+            WalkItem::Shortage { path, error } => return Err(Error::io("look at", &path, &error)),
+            WalkItem::Broken { .. } => {
                 return Err(Error::new(Kind::Panic, "walk", "a broken listing without its directory"))
             }
-            Found::Note { path, message } => {
+            WalkItem::Note { path, message } => {
                 let error = Error::new(Kind::InvalidArg, "use the exclude file in", message).at(&path);
                 self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)?;
                 return Ok(None);
@@ -415,10 +415,10 @@ impl Findings<'_, '_> {
     fn broken_after(&mut self) -> Result<Option<i32>> {
         loop {
             match self.walk.next() {
-                Some(Found::Broken { error, .. }) => {
+                Some(WalkItem::Broken { error, .. }) => {
                     return Ok(Some(error.raw_os_error().unwrap_or(libc::EIO)))
                 }
-                Some(note @ Found::Note { .. }) => {
+                Some(note @ WalkItem::Note { .. }) => {
                     self.finding(note)?;
                 }
                 other => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::entry::{Range, SigRef};
 use crate::error::{describe, Error, Kind, Result};
-use crate::format::names::Kind as FileKind;
+use crate::format::names::BackupFileKind;
 use crate::format::{ArchiveRef, FrameCache, FrameIndex, ReadAt, Trailer};
 use crate::job::Job;
 use crate::store::{fetch, Cache, LocalFile, Store, StoredFile};
@@ -49,7 +49,7 @@ impl SigVaults {
     /// SigVault with its recorded size. The size proves nothing about the bytes. But if the cache has
     /// signatures that were made again, then the bytes in the store were found damaged.
     pub fn only_cached(&self, archive: &ArchiveRef, intact: bool) -> bool {
-        let Some(cache) = self.cache.as_ref().filter(|_| archive.kind == FileKind::SigVault) else {
+        let Some(cache) = self.cache.as_ref().filter(|_| archive.kind == BackupFileKind::SigVault) else {
             return false;
         };
         let made_again = cache.stream(&archive.name).is_some();
@@ -168,7 +168,7 @@ impl SigVaults {
 
     /// The cache's copy of a SigVault. Fetches the SigVault from the store if the cache has no copy.
     fn cached(&self, store: &mut dyn Store, archive: &ArchiveRef, job: &mut Job) -> Result<Option<File>> {
-        let Some(cache) = self.cache.as_ref().filter(|_| archive.kind == FileKind::SigVault) else {
+        let Some(cache) = self.cache.as_ref().filter(|_| archive.kind == BackupFileKind::SigVault) else {
             return Ok(None);
         };
         let open = || cache.open(&archive.name, archive.size, &archive.digest);

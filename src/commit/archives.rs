@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::entry::{Entry, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{Kind as FileKind, Name};
+use crate::format::names::{BackupFileKind, Name};
 use crate::format::{ArchiveRef, ArchiveWriter, FrameWriter, Written, SHORT_FRAME_LEN};
 use crate::job::Codec;
 use crate::pool::Pool;
@@ -84,17 +84,17 @@ impl NewArchives {
         self.full
     }
 
-    fn kind(&self, slot: Slot) -> FileKind {
+    fn kind(&self, slot: Slot) -> BackupFileKind {
         match slot {
-            Slot::Whole if self.full => FileKind::Full,
-            Slot::Whole => FileKind::Created,
-            Slot::Deltas => FileKind::Updated,
-            Slot::Signatures => FileKind::SigVault,
+            Slot::Whole if self.full => BackupFileKind::Full,
+            Slot::Whole => BackupFileKind::Created,
+            Slot::Deltas => BackupFileKind::Updated,
+            Slot::Signatures => BackupFileKind::SigVault,
         }
     }
 
     /// The name of this run's file of the given kind.
-    pub fn name(&self, kind: FileKind) -> String {
+    pub fn name(&self, kind: BackupFileKind) -> String {
         let compressed = self.codec != Codec::None;
         Name { key: self.key.clone(), kind, stamp: self.stamp, part: 1, compressed }.to_string()
     }
@@ -104,7 +104,7 @@ impl NewArchives {
     pub fn draft(
         &self,
         store: &mut dyn Store,
-        kind: FileKind,
+        kind: BackupFileKind,
         cached: bool,
     ) -> Result<FrameWriter<DraftSink>> {
         let name = self.name(kind);
@@ -113,12 +113,12 @@ impl NewArchives {
         let codec = match self.codec {
             // The lines of a state are so alike that level 1 compresses them better than higher levels do, in
             // half the time.
-            Codec::Zstd(_) if kind == FileKind::State => Codec::Zstd(1),
+            Codec::Zstd(_) if kind == BackupFileKind::State => Codec::Zstd(1),
             codec => codec,
         };
         let writer = FrameWriter::new(DraftSink { draft, copy }, codec, self.pool.clone());
         Ok(match kind {
-            FileKind::Full | FileKind::State => writer,
+            BackupFileKind::Full | BackupFileKind::State => writer,
             _ => writer.with_frame_len(SHORT_FRAME_LEN),
         })
     }

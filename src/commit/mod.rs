@@ -15,7 +15,7 @@ pub use begin::next_stamp;
 pub(crate) use member_spool::MemberSpool;
 
 use crate::error::{Error, Kind, Result};
-use crate::format::names::Kind as FileKind;
+use crate::format::names::BackupFileKind;
 use crate::format::{ArchiveRef, Header, StateProblem, StateWriter, Totals, Trailer, Written};
 use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX};
 use crate::stamp::Time;
@@ -50,7 +50,7 @@ impl Commit<'_> {
         let mut copies = published.publish(finished, job)?;
         check_store(published.store, header, catalog, &references)?;
         job.pulse()?;
-        let state_name = archives.name(FileKind::State);
+        let state_name = archives.name(BackupFileKind::State);
         let totals = totals(job);
         let finished_at = copy_of.map_or(Time::now(), |original| original.finished_at.max(Time::now()));
         let (written, tree) = state.finish(&references, &totals, &problems(copy_of, job), finished_at)?;
@@ -65,7 +65,7 @@ impl Commit<'_> {
         let store = &mut *published.store;
         draft.publish()?;
         store.sync()?;
-        let state = FileMade { name: state_name.clone(), kind: FileKind::State, size };
+        let state = FileMade { name: state_name.clone(), kind: BackupFileKind::State, size };
         let own = |r: &&ArchiveRef| catalog.size_of(&r.name).is_none();
         let files = references.iter().filter(own).map(FileMade::of).chain([state]);
         for file in files.collect::<Vec<_>>() {
@@ -122,7 +122,7 @@ fn fill_cache(cache: &Cache, copies: Vec<Copy>, needed: &dyn Fn(&str) -> bool, j
 
 struct FileMade {
     name: String,
-    kind: FileKind,
+    kind: BackupFileKind,
     size: u64,
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place, Range};
 use crate::error::{Error, Kind};
-use crate::format::names::Kind as FileKind;
+use crate::format::names::BackupFileKind;
 use crate::format::{ArchiveRef, FrameWriter};
 use crate::job::{Cancel, Codec};
 use crate::pool::Pool;
@@ -84,7 +84,7 @@ impl Fixture {
         let end = if codec == Codec::None { "tar" } else { "tar.zst" };
         let (joined, mut at) = (deltas.concat(), 0);
         let mut archives = Vec::new();
-        for (kind, bytes) in [(FileKind::Full, whole), (FileKind::Updated, &joined[..])] {
+        for (kind, bytes) in [(BackupFileKind::Full, whole), (BackupFileKind::Updated, &joined[..])] {
             let mut writer = FrameWriter::new(Vec::new(), codec, pool.clone()).with_frame_len(frame_len);
             writer.write(bytes).unwrap();
             let written = writer.finish().unwrap();

@@ -14,7 +14,7 @@ pub struct Signature {
 
 /// The kind of weak sum in a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SignatureKind {
     RabinKarp,
     Rollsum,
 }
@@ -22,7 +22,7 @@ pub(super) enum Kind {
 /// The header of a signature.
 pub(super) struct SignatureHeader {
     #[cfg_attr(feature = "librsync", allow(dead_code))]
-    pub kind: Kind,
+    pub kind: SignatureKind,
     pub block_len: u32,
     pub strong_len: u32,
 }
@@ -90,10 +90,10 @@ impl SignatureHeader {
     }
 }
 
-fn kind_of(magic: u32) -> Result<Kind> {
+fn kind_of(magic: u32) -> Result<SignatureKind> {
     match magic {
-        SIGNATURE_MAGIC => Ok(Kind::RabinKarp),
-        ROLLSUM_SIGNATURE_MAGIC => Ok(Kind::Rollsum),
+        SIGNATURE_MAGIC => Ok(SignatureKind::RabinKarp),
+        ROLLSUM_SIGNATURE_MAGIC => Ok(SignatureKind::Rollsum),
         md4 if MD4_MAGICS.contains(&md4) => Err(Error::Md4Signature(md4)),
         other => Err(Error::NotASignature(other)),
     }

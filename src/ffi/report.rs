@@ -4,7 +4,7 @@ use std::ffi::{c_char, CString};
 use std::ptr;
 use std::sync::OnceLock;
 
-use crate::job::{BackupFile, Counter, Counters, Problem, Report, Snapshot};
+use crate::job::{BackupFile, Counter, Counters, Problem, Report, ReportedSnapshot};
 
 use super::args::{c_line, c_string, lend, take};
 use super::constants::IBT_OK;
@@ -47,7 +47,7 @@ impl FileText {
     }
 }
 
-/// The strings of a [`Snapshot`].
+/// The strings of a [`ReportedSnapshot`].
 struct SnapshotText {
     stamp: CString,
     key: CString,
@@ -59,7 +59,7 @@ struct SnapshotText {
 }
 
 impl SnapshotText {
-    fn new(snapshot: &Snapshot) -> Self {
+    fn new(snapshot: &ReportedSnapshot) -> Self {
         SnapshotText {
             stamp: c_string(snapshot.stamp.to_string()),
             key: c_string(&snapshot.key),
@@ -123,7 +123,7 @@ fn file_text(
     lend(report.and_then(|report| report.files.get(i)).and_then(field))
 }
 
-fn snapshot(report: Option<&ibt_report>, i: usize) -> Option<&Snapshot> {
+fn snapshot(report: Option<&ibt_report>, i: usize) -> Option<&ReportedSnapshot> {
     report?.report.snapshots.get(i)
 }
 

@@ -56,16 +56,16 @@ pub use frame::{
     SHORT_FRAME_LEN,
 };
 pub use io::{ReadAt, Sink};
-pub use names::{check_key, default_key, lock_name, Kind, Name, TEMP_PREFIX};
+pub use names::{check_key, default_key, lock_name, BackupFileKind, Name, TEMP_PREFIX};
 pub use state::{
     parse_entry_line, write_entry_line, ArchiveRef, Entries, Header, Meant, OmissionCause, Omissions,
     ParentRef, Recorded, Records, SnapshotKind, StateProblem, StateReader, StateSummary, StateWriter, Totals,
     Trailer,
 };
 
-use crate::error::{Error, Kind as ErrorKind};
+use crate::error::{Error, Kind};
 
 /// The error for a caller inside this library that breaks a rule of a writer. Stored bytes never cause it.
 fn bug(op: &str, detail: &str) -> Error {
-    Error::new(ErrorKind::Panic, op, format!("bug in libibt: {detail}"))
+    Error::new(Kind::Panic, op, format!("bug in libibt: {detail}"))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::stamp::Stamp;
 
 /// Names of temporary files start with this: a file that is being written, or that an interrupted writer
@@ -15,7 +15,7 @@ const STAMP_LEN: usize = "20261122T220530.123456Z".len();
 
 /// The kind of a backup file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum BackupFileKind {
     /// Every file of a full backup.
     Full,
     /// Whole files of an increment.
@@ -28,26 +28,32 @@ pub enum Kind {
     State,
 }
 
-impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::Full, Kind::Created, Kind::Updated, Kind::SigVault, Kind::State];
+impl BackupFileKind {
+    pub const ALL: [BackupFileKind; 5] = [
+        BackupFileKind::Full,
+        BackupFileKind::Created,
+        BackupFileKind::Updated,
+        BackupFileKind::SigVault,
+        BackupFileKind::State,
+    ];
 
     /// The kind's word in names, states and reports.
     pub fn word(self) -> &'static str {
         match self {
-            Kind::Full => "full",
-            Kind::Created => "created",
-            Kind::Updated => "updated",
-            Kind::SigVault => "sigvault",
-            Kind::State => "state",
+            BackupFileKind::Full => "full",
+            BackupFileKind::Created => "created",
+            BackupFileKind::Updated => "updated",
+            BackupFileKind::SigVault => "sigvault",
+            BackupFileKind::State => "state",
         }
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        Kind::ALL.into_iter().find(|kind| kind.word() == word)
+        BackupFileKind::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
     fn extension(self) -> &'static str {
-        if self == Kind::State {
+        if self == BackupFileKind::State {
             ".json"
         } else {
             ".tar"
@@ -60,7 +66,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     pub key: String,
-    pub kind: Kind,
+    pub kind: BackupFileKind,
     pub stamp: Stamp,
     /// 1, or the number of a further part of an archive: `KEY.KIND.STAMP.N.tar.zst`.
     pub part: u32,
@@ -69,7 +75,7 @@ pub struct Name {
 }
 
 impl Name {
-    pub fn new(key: &str, kind: Kind, stamp: Stamp, compressed: bool) -> Self {
+    pub fn new(key: &str, kind: BackupFileKind, stamp: Stamp, compressed: bool) -> Self {
         Name { key: key.to_string(), kind, stamp, part: 1, compressed }
     }
 
@@ -90,7 +96,8 @@ impl Name {
             }
         };
         let (key, word) = rest.rsplit_once('.')?;
-        let kind = Kind::from_word(word).filter(|&kind| (kind == Kind::State) == is_state)?;
+        let kind =
+            BackupFileKind::from_word(word).filter(|&kind| (kind == BackupFileKind::State) == is_state)?;
         let key = check_key(key.as_bytes()).ok()?;
         let name = Name { key, kind, stamp, part, compressed };
         (name.to_string() == text).then_some(name)
@@ -123,7 +130,7 @@ pub fn lock_name(key: &str) -> String {
 /// Checks a key: 1 to 128 bytes of UTF-8 without `/`, NUL or control characters, not starting with `.`
 /// or `-`. Any other key is `InvalidArg`.
 pub fn check_key(key: &[u8]) -> Result<String> {
-    let fault = |what: &str| Err(Error::new(ErrorKind::InvalidArg, "use the key", what).at(key));
+    let fault = |what: &str| Err(Error::new(Kind::InvalidArg, "use the key", what).at(key));
     let Ok(text) = std::str::from_utf8(key) else { return fault("a key must be UTF-8") };
     match text {
         "" => fault("a key must not be empty"),
@@ -143,7 +150,7 @@ pub fn default_key(source: &[u8]) -> Result<String> {
     let name = source[..end].rsplit(|&b| b == b'/').next().unwrap_or_default();
     check_key(name).map_err(|error| {
         let detail = format!("{}; set a key", error.detail);
-        Error::new(ErrorKind::InvalidArg, "derive a key from the source", detail).at(source)
+        Error::new(Kind::InvalidArg, "derive a key from the source", detail).at(source)
     })
 }
 
@@ -159,11 +166,11 @@ mod tests {
     fn names_look_as_documented() {
         let stamp = Stamp::parse(STAMP).unwrap();
         let name = |kind, compressed| Name::new("my.docs", kind, stamp, compressed).to_string();
-        assert_eq!(name(Kind::Full, true), format!("my.docs.full.{STAMP}.tar.zst"));
-        assert_eq!(name(Kind::SigVault, false), format!("my.docs.sigvault.{STAMP}.tar"));
-        assert_eq!(name(Kind::State, true), format!("my.docs.state.{STAMP}.json.zst"));
-        assert_eq!(name(Kind::State, false), format!("my.docs.state.{STAMP}.json"));
-        let part = Name { part: 2, ..Name::new("k", Kind::Full, stamp, true) };
+        assert_eq!(name(BackupFileKind::Full, true), format!("my.docs.full.{STAMP}.tar.zst"));
+        assert_eq!(name(BackupFileKind::SigVault, false), format!("my.docs.sigvault.{STAMP}.tar"));
+        assert_eq!(name(BackupFileKind::State, true), format!("my.docs.state.{STAMP}.json.zst"));
+        assert_eq!(name(BackupFileKind::State, false), format!("my.docs.state.{STAMP}.json"));
+        let part = Name { part: 2, ..Name::new("k", BackupFileKind::Full, stamp, true) };
         assert_eq!(part.to_string(), format!("k.full.{STAMP}.2.tar.zst"));
     }
 
@@ -198,7 +205,7 @@ mod tests {
     fn a_source_that_gives_no_key_asks_for_one() {
         for source in [&b"/"[..], b"", b"/home/me/.config", b"/x/\xff", b"/a\nb"] {
             let error = default_key(source).unwrap_err();
-            assert_eq!(error.kind, ErrorKind::InvalidArg);
+            assert_eq!(error.kind, Kind::InvalidArg);
             assert!(error.detail.ends_with("set a key"), "{error}");
         }
         assert_eq!(default_key(b"/home/me/docs//").unwrap(), "docs");
@@ -211,8 +218,8 @@ mod tests {
             key in "[^\\p{Cc}/.-][^\\p{Cc}/]{0,20}", kind in 0..5usize, secs in 0..253_402_300_799i64,
             part in 1..5u32, compressed: bool,
         ) {
-            let (kind, stamp) = (Kind::ALL[kind], Stamp::from_time(Time { secs, nanos: 5000 }));
-            let part = if kind == Kind::State { 1 } else { part };
+            let (kind, stamp) = (BackupFileKind::ALL[kind], Stamp::from_time(Time { secs, nanos: 5000 }));
+            let part = if kind == BackupFileKind::State { 1 } else { part };
             let name = Name { key, kind, stamp, part, compressed };
             prop_assert_eq!(Name::parse(&name.to_string()), Some(name));
         }

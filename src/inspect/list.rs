@@ -1,7 +1,7 @@
 //! Lists the snapshots in a store.
 
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{check_key, Kind as FileKind};
+use crate::format::names::{check_key, BackupFileKind};
 use crate::format::{ArchiveRef, StateSummary};
 use crate::job::{Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
@@ -107,7 +107,7 @@ fn archives_lost<'a>(
 fn tell_archives_lost(state: &StateSummary, catalog: &Catalog, job: &mut Job) -> Result<()> {
     for (archive, kind, what) in archives_lost(state, catalog) {
         let cost = match archive.kind {
-            FileKind::SigVault => "it costs no content, only larger increments",
+            BackupFileKind::SigVault => "it costs no content, only larger increments",
             _ => "the snapshot has lost what lies there",
         };
         let detail = format!("{what}; {cost}; {NEW_FULL}");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub use options::{meta, Codec, Detect, Keep, OnFileError, Options, Overwrite, Select};
 pub use report::{
-    sum, Action, BackupFile, Counter, Counters, Problem, ProblemKind, Report, Snapshot, PROBLEMS_MAX,
+    sum, Action, BackupFile, Counter, Counters, Problem, ProblemKind, Report, ReportedSnapshot, PROBLEMS_MAX,
 };
 
 use crate::entry::Entry;

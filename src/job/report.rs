@@ -262,7 +262,7 @@ pub enum Action {
 
 /// One snapshot that a report lists.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub struct ReportedSnapshot {
     pub stamp: Stamp,
     /// When the snapshot was made. Equal to its stamp, or earlier if the stamp was moved behind another stamp.
     pub date: Stamp,
@@ -279,7 +279,7 @@ pub struct Snapshot {
     pub reason: String,
 }
 
-impl Snapshot {
+impl ReportedSnapshot {
     fn to_json(&self) -> Value {
         json!({
             "snapshot": self.stamp.to_string(), "date": self.date.to_time().to_string(), "key": self.key, "kind": self.kind,
@@ -304,7 +304,7 @@ pub struct Report {
     pub date: Time,
     pub files: Vec<BackupFile>,
     pub counters: Counters,
-    pub snapshots: Vec<Snapshot>,
+    pub snapshots: Vec<ReportedSnapshot>,
     pub problems: Vec<Problem>,
     partial: bool,
 }
@@ -350,7 +350,7 @@ impl Report {
             "files": self.files.iter().map(file).collect::<Vec<_>>(),
             "total_size": self.total_size(),
             "counters": self.counters.to_json(),
-            "snapshots": self.snapshots.iter().map(Snapshot::to_json).collect::<Vec<_>>(),
+            "snapshots": self.snapshots.iter().map(ReportedSnapshot::to_json).collect::<Vec<_>>(),
             "problems": self.problems.iter().map(Problem::to_json).collect::<Vec<_>>(),
         })
         .to_string()

@@ -10,7 +10,7 @@ use super::meta::set_mode;
 use super::stat::{stat_fd, FileKind, Stat};
 
 /// A directory that is being emptied.
-struct Level {
+struct DirToEmpty {
     name: Box<[u8]>,
     /// Device and inode, to check the directory on the way back up.
     id: (u64, u64),
@@ -64,7 +64,7 @@ impl Dir {
 
     /// Opens a directory to empty it, and removes everything in it but its subdirectories. If the directory is not
     /// writable, its mode becomes 0700 first.
-    fn enter_to_remove(&self, name: &[u8], place: MountPlace) -> io::Result<(Dir, Level)> {
+    fn enter_to_remove(&self, name: &[u8], place: MountPlace) -> io::Result<(Dir, DirToEmpty)> {
         let (dir, now, mut opened_up) = match self.open_dir(name) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let named = self.open_path(name)?;
@@ -91,7 +91,7 @@ impl Dir {
         });
         let mode = opened_up.then_some(now.mode);
         match level {
-            Ok(subdirs) => Ok((dir, Level { name: name.into(), id: now.id(), mode, subdirs })),
+            Ok(subdirs) => Ok((dir, DirToEmpty { name: name.into(), id: now.id(), mode, subdirs })),
             Err(error) => {
                 let _ = mode.map(|mode| set_mode(dir.as_fd(), mode));
                 Err(error)
@@ -131,7 +131,7 @@ impl Dir {
 
 /// Empties the first of `levels`. Each level is a subdirectory of the level before; `dir` is the directory of the
 /// last level.
-fn empty_levels(dir: &mut Dir, levels: &mut Vec<Level>, place: MountPlace) -> io::Result<()> {
+fn empty_levels(dir: &mut Dir, levels: &mut Vec<DirToEmpty>, place: MountPlace) -> io::Result<()> {
     while let Some(level) = levels.last_mut() {
         if let Some(subdir) = level.subdirs.pop() {
             if let Some((child, level)) = gone_is_fine(dir.enter_to_remove(&subdir, place))? {
@@ -151,7 +151,7 @@ fn empty_levels(dir: &mut Dir, levels: &mut Vec<Level>, place: MountPlace) -> io
 
 /// Restores the old modes of `levels`; `dir` is the directory of the last level. Errors are ignored, because the
 /// caller reports an earlier error.
-fn give_modes_back(mut dir: Dir, mut levels: Vec<Level>) {
+fn give_modes_back(mut dir: Dir, mut levels: Vec<DirToEmpty>) {
     while let Some(level) = levels.pop() {
         // Open the parent first: with its old mode this directory may forbid `..`.
         let above = levels.last().map(|above| dir.open_parent(above.id));

@@ -16,7 +16,7 @@ use crate::contents::Contents;
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{Kind as FileKind, Name};
+use crate::format::names::{BackupFileKind, Name};
 use crate::format::{Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
@@ -75,7 +75,7 @@ fn make(
     let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &header.series);
     let archives = NewArchives::new(&header.key, header.snapshot, job.options.codec, pool, true, cache());
     let cache = cache();
-    let mut state = StateWriter::new(archives.draft(store, FileKind::State, true)?, &header)?;
+    let mut state = StateWriter::new(archives.draft(store, BackupFileKind::State, true)?, &header)?;
     state.omissions = Omissions::clone(&trailer.omissions);
     let contents = Contents::new(&trailer.archives).with_cancel(job.cancel());
     let mut copying = Copying { job, store, contents, archives, state, sets: HashMap::new() };

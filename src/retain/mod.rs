@@ -9,4 +9,4 @@ mod retention;
 pub use consolidate::consolidate;
 pub use prune::prune;
 pub use rebuild::rebuild_cache;
-pub use retention::{judge, Dated, Verdict};
+pub use retention::{judge, DatedSnapshot, RetentionDecision};

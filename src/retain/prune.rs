@@ -13,7 +13,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{Kind as FileKind, Name};
+use crate::format::names::{BackupFileKind, Name};
 use crate::format::StateSummary;
 use crate::job::{sum, Action, Counter, Job, Keep, Level, Options, Phase, Problem, ProblemKind, Select};
 use crate::platform::FileKind as FileType;
@@ -22,7 +22,7 @@ use crate::store::{
     backup_file, begin, lock, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile,
 };
 
-use super::retention::{judge, Dated};
+use super::retention::{judge, DatedSnapshot};
 use crate::store::report::{describe, lost_state, NotRegular};
 
 const OP: &str = "prune";
@@ -41,7 +41,7 @@ const OP: &str = "prune";
 /// `Corrupt` or `Format` (the state that a time selects), `Io` (a state that cannot be read now), `Busy`. After an
 /// error or a cancel, the files in the report are removed and all others are complete.
 pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-    let choice = Choice::of(job.options)?;
+    let choice = PruneChoice::of(job.options)?;
     let key = begin(store, key, Need::Delete, OP, job)?;
     // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
     let catalog = Catalog::read(store, &key)?;
@@ -51,74 +51,74 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let lock = lock(store, &key, mode, job)?;
     let catalog = Catalog::read(store, &key)?;
     choice.check(store, &catalog, job.options)?;
-    let mut holding = Holding::read(store, &catalog, &choice, job)?;
-    holding.links = NotRegular::find(store, Some(&key))?;
-    holding.links.retain(|found| found.file_type == FileType::Symlink);
-    let goes = holding.choose(&choice, &catalog, store, job)?;
-    holding.tell_lost(&goes, job)?;
-    let plan = holding.plan(&goes, lock.keeps_writers_out());
-    holding.tell_spared(&plan, job)?;
+    let mut files = KeyFiles::read(store, &catalog, &choice, job)?;
+    files.links = NotRegular::find(store, Some(&key))?;
+    files.links.retain(|found| found.file_type == FileType::Symlink);
+    let goes = files.choose(&choice, &catalog, store, job)?;
+    files.tell_lost(&goes, job)?;
+    let plan = files.plan(&goes, lock.keeps_writers_out());
+    files.tell_spared(&plan, job)?;
     if dry_run {
-        holding.pretend(&plan, store, job);
+        files.pretend(&plan, store, job);
         return Ok(());
     }
     sweep_drafts(store, &key, &lock, job)?;
-    holding.carry_out(&plan, store, &key, job)
+    files.carry_out(&plan, store, &key, job)
 }
 
 /// The caller's choice of the snapshots to remove.
-enum Choice {
+enum PruneChoice {
     /// All snapshots that no rule keeps.
     Rules(Keep),
     /// The selected snapshot.
     One(Select),
 }
 
-impl Choice {
+impl PruneChoice {
     fn of(options: &Options) -> Result<Self> {
         let invalid = |detail: &str| Err(Error::new(Kind::InvalidArg, OP, detail));
         match (options.select, options.keep) {
             (Select::Newest, keep) if keep == Keep::default() => {
                 invalid("neither rules what to keep nor a snapshot to remove were given")
             }
-            (Select::Newest, keep) => Ok(Choice::Rules(keep)),
-            (select, keep) if keep == Keep::default() => Ok(Choice::One(select)),
+            (Select::Newest, keep) => Ok(PruneChoice::Rules(keep)),
+            (select, keep) if keep == Keep::default() => Ok(PruneChoice::One(select)),
             _ => invalid("rules what to keep and a snapshot to remove were both given"),
         }
     }
 
     /// True if the caller selected the snapshot to remove by exactly this stamp.
     fn is_exactly(&self, stamp: Stamp) -> bool {
-        matches!(self, Choice::One(Select::Exactly(selected)) if *selected == stamp)
+        matches!(self, PruneChoice::One(Select::Exactly(selected)) if *selected == stamp)
     }
 
     /// `NotFound` if there is nothing to choose from. Archives of a key without any state may be all that is left of a
     /// user's data, so they are removed only if an empty result is allowed.
     fn check(&self, store: &mut dyn Store, catalog: &Catalog, options: &Options) -> Result<()> {
         match self {
-            Choice::One(select) => catalog.select(store, *select).map(|_| ()),
-            Choice::Rules(_) if options.allow_empty && !catalog.files().is_empty() => Ok(()),
-            Choice::Rules(_) => catalog.select(store, Select::Newest).map(|_| ()),
+            PruneChoice::One(select) => catalog.select(store, *select).map(|_| ()),
+            PruneChoice::Rules(_) if options.allow_empty && !catalog.files().is_empty() => Ok(()),
+            PruneChoice::Rules(_) => catalog.select(store, Select::Newest).map(|_| ()),
         }
     }
 }
 
 /// All files of a key in the store, oldest first.
-struct Holding {
-    states: Vec<State>,
+struct KeyFiles {
+    states: Vec<KeyState>,
     archives: Vec<(Name, u64)>,
     /// Symbolic links with names of states.
     links: Vec<NotRegular>,
 }
 
-/// The file of a state and its content.
-struct State {
+/// The file of a state, and facts from its content.
+struct KeyState {
     name: Name,
     size: u64,
-    told: Result<Told>,
+    info: Result<StateInfo>,
 }
 
-struct Told {
+struct StateInfo {
     /// Index of the snapshot in the report.
     listed: usize,
     series: String,
@@ -126,48 +126,48 @@ struct Told {
     needs: Vec<usize>,
 }
 
-impl Holding {
+impl KeyFiles {
     /// Reads and verifies every state, and lists the readable ones in the report. A state that cannot be read now ends
     /// the prune, because the archives it needs are unknown. The exception is a state that is selected for removal by
     /// its exact stamp.
-    fn read(store: &mut dyn Store, catalog: &Catalog, choice: &Choice, job: &mut Job) -> Result<Self> {
+    fn read(store: &mut dyn Store, catalog: &Catalog, choice: &PruneChoice, job: &mut Job) -> Result<Self> {
         let (states, archives): (Vec<_>, Vec<_>) =
-            catalog.files().into_iter().partition(|(name, _)| name.kind == FileKind::State);
+            catalog.files().into_iter().partition(|(name, _)| name.kind == BackupFileKind::State);
         let numbers: HashMap<String, usize> =
             archives.iter().enumerate().map(|(number, (name, _))| (name.to_string(), number)).collect();
         job.phase(Phase::Scan, states.len() as u64, sum(states.iter().map(|(_, size)| *size)))?;
-        let mut holding = Holding { states: Vec::with_capacity(states.len()), archives, links: Vec::new() };
+        let mut files = KeyFiles { states: Vec::with_capacity(states.len()), archives, links: Vec::new() };
         for (name, size) in states {
             let file = name.to_string();
             job.step(file.as_bytes())?;
             let mut stored = StoredFile { store, name: &file };
-            let told = match StateSummary::read(&mut stored, &file, size, name.compressed) {
-                Ok(state) => Ok(Told::of(&state, &numbers, job)),
+            let info = match StateSummary::read(&mut stored, &file, size, name.compressed) {
+                Ok(state) => Ok(StateInfo::of(&state, &numbers, job)),
                 Err(error) if error.is_damage() => Err(error),
                 Err(error) if is_of_file(&error) && choice.is_exactly(name.stamp) => Err(error),
                 Err(error) => return Err(nothing_removed(error)),
             };
-            holding.states.push(State { name, size, told });
+            files.states.push(KeyState { name, size, info });
             job.report.count(Counter::BytesRead, size);
             job.advance(size)?;
         }
         job.phase_done()?;
-        Ok(holding)
+        Ok(files)
     }
 
     /// Returns the indices of the states to remove. Gives the report's snapshots their reasons.
     fn choose(
         &self,
-        choice: &Choice,
+        choice: &PruneChoice,
         catalog: &Catalog,
         store: &mut dyn Store,
         job: &mut Job,
     ) -> Result<BTreeSet<usize>> {
         let goes = match choice {
-            Choice::Rules(keep) => self.not_kept(keep, job),
-            Choice::One(select) => self.selected(*select, catalog.select(store, *select)?.stamp, job)?,
+            PruneChoice::Rules(keep) => self.not_kept(keep, job),
+            PruneChoice::One(select) => self.selected(*select, catalog.select(store, *select)?.stamp, job)?,
         };
-        let stays = |index: &usize| !goes.contains(index) && self.states[*index].told.is_ok();
+        let stays = |index: &usize| !goes.contains(index) && self.states[*index].info.is_ok();
         if !goes.is_empty() && !(0..self.states.len()).any(|index| stays(&index)) && !job.options.allow_empty
         {
             let detail = "no snapshot would be left (allow an empty result if that is meant)";
@@ -178,16 +178,16 @@ impl Holding {
 
     /// Returns the readable states that no rule keeps. Unreadable states are not counted and stay.
     fn not_kept(&self, keep: &Keep, job: &mut Job) -> BTreeSet<usize> {
-        let readable = || self.states.iter().enumerate().filter(|(_, state)| state.told.is_ok());
-        let dated: Vec<Dated> = job.report.snapshots.iter().map(Dated::of).collect();
-        let verdicts = judge(&dated, keep);
+        let readable = || self.states.iter().enumerate().filter(|(_, state)| state.info.is_ok());
+        let dated: Vec<DatedSnapshot> = job.report.snapshots.iter().map(DatedSnapshot::of).collect();
+        let decisions = judge(&dated, keep);
         let mut goes = BTreeSet::new();
         for (index, state) in readable() {
-            let found = verdicts.binary_search_by_key(&state.name.stamp, |verdict| verdict.stamp);
-            let (Ok(found), Ok(told)) = (found, &state.told) else { continue };
-            let verdict = &verdicts[found];
-            job.report.snapshots[told.listed].reason = verdict.reason();
-            if !verdict.keeps() {
+            let found = decisions.binary_search_by_key(&state.name.stamp, |decision| decision.stamp);
+            let (Ok(found), Ok(info)) = (found, &state.info) else { continue };
+            let decision = &decisions[found];
+            job.report.snapshots[info.listed].reason = decision.reason();
+            if !decision.keeps() {
                 goes.insert(index);
             }
         }
@@ -199,12 +199,12 @@ impl Holding {
         let mut goes = BTreeSet::new();
         for (index, state) in self.states.iter().enumerate() {
             let is_it = state.name.stamp == stamp;
-            match &state.told {
+            match &state.info {
                 Err(error) if is_it && !matches!(select, Select::Exactly(_)) => return Err(error.clone()),
                 Err(_) => {}
-                Ok(told) => {
+                Ok(info) => {
                     let reason = if is_it { "selected" } else { "not selected" };
-                    job.report.snapshots[told.listed].reason = reason.to_string();
+                    job.report.snapshots[info.listed].reason = reason.to_string();
                 }
             }
             if is_it {
@@ -218,7 +218,7 @@ impl Holding {
     fn tell_lost(&self, goes: &BTreeSet<usize>, job: &mut Job) -> Result<()> {
         self.links.iter().try_for_each(|link| link.tell(job))?;
         for (index, state) in self.states.iter().enumerate() {
-            if let (Err(error), false) = (&state.told, goes.contains(&index)) {
+            if let (Err(error), false) = (&state.info, goes.contains(&index)) {
                 let problem = lost_state(&state.name.to_string(), state.name.stamp, error);
                 job.problem(problem, error.clone())?;
             }
@@ -226,21 +226,21 @@ impl Holding {
         Ok(())
     }
 
-    fn plan(&self, goes: &BTreeSet<usize>, alone: bool) -> Plan {
+    fn plan(&self, goes: &BTreeSet<usize>, alone: bool) -> PrunePlan {
         let mut needed = vec![false; self.archives.len()];
         let mut all_read = self.links.is_empty();
         for (_, state) in self.states.iter().enumerate().filter(|(index, _)| !goes.contains(index)) {
-            match &state.told {
-                Ok(told) => told.needs.iter().for_each(|archive| needed[*archive] = true),
+            match &state.info {
+                Ok(info) => info.needs.iter().for_each(|archive| needed[*archive] = true),
                 Err(_) => all_read = false,
             }
         }
         // A writer gives its archives a later stamp than every existing state, and writes its own state last.
-        let snapshots = self.states.iter().filter(|state| state.told.is_ok());
+        let snapshots = self.states.iter().filter(|state| state.info.is_ok());
         let newest = snapshots.map(|state| state.name.stamp).max();
         let unfinished = |archive: &Name| !alone && newest.is_none_or(|newest| archive.stamp > newest);
         let mut plan =
-            Plan { states: goes.iter().copied().collect(), archives: Vec::new(), spared: Vec::new() };
+            PrunePlan { states: goes.iter().copied().collect(), archives: Vec::new(), spared: Vec::new() };
         for archive in (0..needed.len()).filter(|archive| !needed[*archive]) {
             if !all_read {
                 plan.spared.push((archive, MAY_BE_NEEDED));
@@ -254,7 +254,7 @@ impl Holding {
     }
 
     /// Lists the archives that stay although no readable state names them.
-    fn tell_spared(&self, plan: &Plan, job: &mut Job) -> Result<()> {
+    fn tell_spared(&self, plan: &PrunePlan, job: &mut Job) -> Result<()> {
         for (index, detail) in &plan.spared {
             let name = self.archives[*index].0.to_string();
             let error = Error::new(Kind::Corrupt, "tell whether to remove", *detail).at(&name);
@@ -264,8 +264,8 @@ impl Holding {
         Ok(())
     }
 
-    /// Makes the report of [`Holding::carry_out`] and removes nothing.
-    fn pretend(&self, plan: &Plan, store: &dyn Store, job: &mut Job) {
+    /// Makes the report of [`KeyFiles::carry_out`] and removes nothing.
+    fn pretend(&self, plan: &PrunePlan, store: &dyn Store, job: &mut Job) {
         for index in &plan.states {
             self.state_gone(*index, store, job);
         }
@@ -275,7 +275,7 @@ impl Holding {
         }
     }
 
-    fn carry_out(&self, plan: &Plan, store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
+    fn carry_out(&self, plan: &PrunePlan, store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
         let states = || plan.states.iter().map(|index| &self.states[*index]);
         let archives = || plan.archives.iter().map(|index| &self.archives[*index]);
         let bytes = sum(states().map(|state| state.size).chain(archives().map(|(_, size)| *size)));
@@ -302,10 +302,10 @@ impl Holding {
 
     /// Checks that the store has exactly the expected states. Where there are no locks, another process may have made
     /// a snapshot meanwhile. A store may also have reported a deletion as done that was not.
-    fn check_states(&self, plan: &Plan, store: &mut dyn Store, key: &str) -> Result<()> {
+    fn check_states(&self, plan: &PrunePlan, store: &mut dyn Store, key: &str) -> Result<()> {
         let now = Catalog::read(store, key)?.files();
         let now: BTreeSet<_> =
-            now.into_iter().map(|(name, _)| name).filter(|name| name.kind == FileKind::State).collect();
+            now.into_iter().map(|(name, _)| name).filter(|name| name.kind == BackupFileKind::State).collect();
         let stays = (0..self.states.len()).filter(|index| !plan.states.contains(index));
         match now == stays.map(|index| self.states[index].name.clone()).collect() {
             true => Ok(()),
@@ -317,13 +317,13 @@ impl Holding {
     }
 
     /// Removes the cache's copies of the removed files, because no operation needs them again.
-    fn clear_cache(&self, plan: &Plan, job: &Job) {
+    fn clear_cache(&self, plan: &PrunePlan, job: &Job) {
         let states = || plan.states.iter().map(|index| &self.states[*index]);
         let archives = plan.archives.iter().map(|index| &self.archives[*index].0);
         let names: HashSet<String> =
             states().map(|state| &state.name).chain(archives).map(Name::to_string).collect();
         let series: BTreeSet<&str> =
-            states().filter_map(|state| Some(state.told.as_ref().ok()?.series.as_str())).collect();
+            states().filter_map(|state| Some(state.info.as_ref().ok()?.series.as_str())).collect();
         for series in series {
             if let Some(cache) = Cache::of_series(job.options.cache_dir.as_deref(), series) {
                 cache.keep_only(&|name| !names.contains(name));
@@ -335,19 +335,19 @@ impl Holding {
     fn state_gone(&self, index: usize, store: &dyn Store, job: &mut Job) {
         let state = &self.states[index];
         file_gone(&state.name, state.size, store, job);
-        if let Ok(told) = &state.told {
+        if let Ok(info) = &state.info {
             job.report.count(Counter::Deleted, 1);
-            job.report.snapshots[told.listed].action = Action::Removed;
+            job.report.snapshots[info.listed].action = Action::Removed;
         }
     }
 }
 
-impl Told {
+impl StateInfo {
     fn of(state: &StateSummary, numbers: &HashMap<String, usize>, job: &mut Job) -> Self {
         let archives = state.trailer.archives.iter();
         let needs = archives.filter_map(|archive| numbers.get(&archive.name).copied()).collect();
         job.report.snapshots.push(describe(state));
-        Told { listed: job.report.snapshots.len() - 1, series: state.header.series.clone(), needs }
+        StateInfo { listed: job.report.snapshots.len() - 1, series: state.header.series.clone(), needs }
     }
 }
 
@@ -363,7 +363,7 @@ fn nothing_removed(error: Error) -> Error {
 }
 
 /// The files to delete, by index, in this order.
-struct Plan {
+struct PrunePlan {
     states: Vec<usize>,
     archives: Vec<usize>,
     /// Archives that stay although no readable state names them, each with the reason.

@@ -17,7 +17,7 @@ use crate::contents::Contents;
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::Kind as FileKind;
+use crate::format::names::BackupFileKind;
 use crate::format::{ArchiveRef, StateReader};
 use crate::job::{BackupFile, Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
@@ -52,7 +52,7 @@ pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
     let trailer = state.trailer().clone();
     let mut lost = BTreeMap::new();
     for (index, archive) in (0u32..).zip(&trailer.archives) {
-        if archive.kind == FileKind::SigVault && !filling.vault(archive)? {
+        if archive.kind == BackupFileKind::SigVault && !filling.vault(archive)? {
             lost.insert(index, archive);
         }
     }
@@ -81,7 +81,7 @@ impl Filling<'_, '_> {
         }
         let mut copy = self.cache.begin(name)?;
         fetch(&mut stored, size, &mut |piece| copy.write(piece), self.job)?;
-        self.publish(copy, FileKind::State)
+        self.publish(copy, BackupFileKind::State)
     }
 
     /// Copies a SigVault, unless the cache has it. False if the store has no right file for it.
@@ -96,7 +96,7 @@ impl Filling<'_, '_> {
             let mut stored = StoredFile { store: self.store, name };
             match fetch(&mut stored, *size, &mut |piece| copy.write(piece), self.job) {
                 Ok(found) if found == *digest => {
-                    self.publish(copy, FileKind::SigVault)?;
+                    self.publish(copy, BackupFileKind::SigVault)?;
                     self.cache.remove_stream(name);
                     return Ok(true);
                 }
@@ -126,13 +126,13 @@ impl Filling<'_, '_> {
         }
         let Signing { streams, filled, .. } = signing;
         for (_, stream) in streams.into_iter().filter(|(index, _)| filled.contains(index)) {
-            self.publish(stream, FileKind::SigVault)?;
+            self.publish(stream, BackupFileKind::SigVault)?;
         }
         Ok(())
     }
 
     /// Gives a file of the cache its name and reports it.
-    fn publish(&mut self, copy: Copy, kind: FileKind) -> Result<()> {
+    fn publish(&mut self, copy: Copy, kind: BackupFileKind) -> Result<()> {
         self.job.pulse()?;
         let path = copy.path().to_path_buf();
         let size = copy.publish()?;

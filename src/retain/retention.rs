@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::job::{Keep, Snapshot};
+use crate::job::{Keep, ReportedSnapshot};
 use crate::stamp::{civil_from_days, days_from_civil, Stamp};
 
-/// The verdict of the rules on one snapshot.
+/// Which rules keep one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct RetentionDecision {
     pub stamp: Stamp,
-    /// Every rule that keeps the snapshot, in the form that [`Verdict::reason`] prints. Empty if the snapshot is
+    /// Every rule that keeps the snapshot, in the form that [`RetentionDecision::reason`] prints. Empty if the snapshot is
     /// to be removed.
     pub rules: Vec<String>,
 }
 
-impl Verdict {
+impl RetentionDecision {
     pub fn keeps(&self) -> bool {
         !self.rules.is_empty()
     }
@@ -34,19 +34,19 @@ type PeriodOf = fn(i64) -> String;
 
 /// A snapshot to be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Dated {
+pub struct DatedSnapshot {
     /// When the snapshot was made.
     pub date: Stamp,
     pub stamp: Stamp,
 }
 
-impl Dated {
-    pub fn of(snapshot: &Snapshot) -> Self {
-        Dated { date: snapshot.date, stamp: snapshot.stamp }
+impl DatedSnapshot {
+    pub fn of(snapshot: &ReportedSnapshot) -> Self {
+        DatedSnapshot { date: snapshot.date, stamp: snapshot.stamp }
     }
 }
 
-/// Judges snapshots, given in any order. Returns one verdict for each stamp, oldest first.
+/// Judges snapshots, given in any order. Returns one decision for each stamp, oldest first.
 ///
 /// `last` keeps the newest n snapshots by their stamps. The rule of a period keeps the newest snapshot of each
 /// of the newest n periods that have a snapshot, so gaps in a series cost nothing. This rule uses the dates of
@@ -55,9 +55,9 @@ impl Dated {
 ///
 /// With any rule, the snapshot with the newest stamp stays, even if the clock was behind when it was made.
 /// Judging the kept snapshots again, with or without some of the others, keeps the same snapshots.
-pub fn judge(snapshots: &[Dated], keep: &Keep) -> Vec<Verdict> {
+pub fn judge(snapshots: &[DatedSnapshot], keep: &Keep) -> Vec<RetentionDecision> {
     let stamps: BTreeSet<Stamp> = snapshots.iter().map(|snapshot| snapshot.stamp).collect();
-    let by_date: BTreeSet<Dated> = snapshots.iter().copied().collect();
+    let by_date: BTreeSet<DatedSnapshot> = snapshots.iter().copied().collect();
     let mut rules: BTreeMap<Stamp, Vec<String>> = BTreeMap::new();
     let mut rule = |stamp: Stamp, words: String| rules.entry(stamp).or_default().push(words);
     for stamp in stamps.iter().rev().take(keep.last as usize) {
@@ -85,8 +85,8 @@ pub fn judge(snapshots: &[Dated], keep: &Keep) -> Vec<Verdict> {
     if let Some(stamp) = newest.filter(|stamp| !rules.contains_key(stamp)) {
         rules.insert(*stamp, vec!["newest".to_string()]);
     }
-    let verdict = |stamp| Verdict { stamp, rules: rules.remove(&stamp).unwrap_or_default() };
-    stamps.into_iter().map(verdict).collect()
+    let decision = |stamp| RetentionDecision { stamp, rules: rules.remove(&stamp).unwrap_or_default() };
+    stamps.into_iter().map(decision).collect()
 }
 
 /// A day since 1970-01-01, for example `2026-11-22`.
@@ -129,20 +129,24 @@ mod tests {
     }
 
     /// Snapshots whose dates equal their stamps.
-    fn honest(stamps: &[Stamp]) -> Vec<Dated> {
-        stamps.iter().map(|stamp| Dated { date: *stamp, stamp: *stamp }).collect()
+    fn honest(stamps: &[Stamp]) -> Vec<DatedSnapshot> {
+        stamps.iter().map(|stamp| DatedSnapshot { date: *stamp, stamp: *stamp }).collect()
     }
 
     fn kept(stamps: &[Stamp], keep: &Keep) -> Vec<Stamp> {
         kept_of(&honest(stamps), keep)
     }
 
-    fn kept_of(snapshots: &[Dated], keep: &Keep) -> Vec<Stamp> {
-        judge(snapshots, keep).into_iter().filter(Verdict::keeps).map(|verdict| verdict.stamp).collect()
+    fn kept_of(snapshots: &[DatedSnapshot], keep: &Keep) -> Vec<Stamp> {
+        judge(snapshots, keep)
+            .into_iter()
+            .filter(RetentionDecision::keeps)
+            .map(|decision| decision.stamp)
+            .collect()
     }
 
     fn reasons(stamps: &[Stamp], keep: &Keep) -> Vec<String> {
-        judge(&honest(stamps), keep).iter().map(Verdict::reason).collect()
+        judge(&honest(stamps), keep).iter().map(RetentionDecision::reason).collect()
     }
 
     #[test]
@@ -234,7 +238,7 @@ mod tests {
         let mut snapshots = honest(&[midnight("20261101"), midnight("20261102"), midnight("20990101")]);
         for day in ["20261104", "20261105", "20261106", "20261107", "20261108"] {
             let stamp = snapshots.last().unwrap().stamp.moved_behind().unwrap();
-            snapshots.push(Dated { date: midnight(day), stamp });
+            snapshots.push(DatedSnapshot { date: midnight(day), stamp });
         }
         let all: Vec<_> = snapshots.iter().map(|snapshot| snapshot.stamp).collect();
         assert_eq!(kept_of(&snapshots, &Keep { daily: 8, ..Keep::default() }), all);
@@ -248,11 +252,13 @@ mod tests {
     #[test]
     fn a_newest_snapshot_from_a_clock_that_was_behind_stays() {
         let mut snapshots = honest(&[midnight("20261101"), midnight("20261102")]);
-        snapshots
-            .push(Dated { date: midnight("19700101"), stamp: snapshots[1].stamp.moved_behind().unwrap() });
-        let verdicts = judge(&snapshots, &Keep { daily: 1, ..Keep::default() });
-        assert_eq!(verdicts.iter().map(Verdict::keeps).collect::<Vec<_>>(), [false, true, true]);
-        assert_eq!(verdicts[2].reason(), "newest");
+        snapshots.push(DatedSnapshot {
+            date: midnight("19700101"),
+            stamp: snapshots[1].stamp.moved_behind().unwrap(),
+        });
+        let decisions = judge(&snapshots, &Keep { daily: 1, ..Keep::default() });
+        assert_eq!(decisions.iter().map(RetentionDecision::keeps).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(decisions[2].reason(), "newest");
     }
 
     /// Stamps that are hours to years apart, so that a period has none, one or several of them.
@@ -270,10 +276,10 @@ mod tests {
     }
 
     /// Snapshots of which some have a date earlier than their stamp.
-    fn snapshots() -> impl Strategy<Value = Vec<Dated>> {
+    fn snapshots() -> impl Strategy<Value = Vec<DatedSnapshot>> {
         (stamps(), vec(0i64..24 * 800, 40)).prop_map(|(mut stamps, back)| {
             stamps.dedup();
-            let date = |(stamp, hours): (&Stamp, i64)| Dated {
+            let date = |(stamp, hours): (&Stamp, i64)| DatedSnapshot {
                 date: Stamp::from_time(stamp.to_time().plus_secs(-3600 * (hours - 700).max(0))),
                 stamp: *stamp,
             };
@@ -313,8 +319,8 @@ mod tests {
     proptest! {
         #[test]
         fn rules_keep_what_the_model_keeps(stamps in stamps(), keep in rules()) {
-            for verdict in judge(&honest(&stamps), &keep) {
-                let by = |n, period| model(verdict.stamp, &stamps, n, period);
+            for decision in judge(&honest(&stamps), &keep) {
+                let by = |n, period| model(decision.stamp, &stamps, n, period);
                 let expected = [
                     (by(keep.last, |stamp| stamp.to_string()), "last "),
                     (by(keep.daily, |stamp| stamp.to_string()[..8].into()), "daily "),
@@ -322,10 +328,10 @@ mod tests {
                     (by(keep.monthly, |stamp| stamp.to_string()[..6].into()), "monthly "),
                     (by(keep.yearly, |stamp| stamp.to_string()[..4].into()), "yearly "),
                 ];
-                let told = |word: &str| verdict.rules.iter().any(|rule| rule.starts_with(word));
+                let told = |word: &str| decision.rules.iter().any(|rule| rule.starts_with(word));
                 let said: Vec<_> = expected.iter().filter(|(_, word)| told(word)).collect();
                 let meant: Vec<_> = expected.iter().filter(|(keeps, _)| *keeps).collect();
-                prop_assert_eq!(said, meant, "{:?}", verdict);
+                prop_assert_eq!(said, meant, "{:?}", decision);
             }
         }
 
@@ -336,7 +342,7 @@ mod tests {
             sorted.dedup();
             let reversed: Vec<_> = stamps.iter().rev().copied().collect();
             prop_assert_eq!(judge(&honest(&reversed), &keep), judge(&honest(&stamps), &keep));
-            let judged: Vec<_> = judge(&honest(&stamps), &keep).iter().map(|verdict| verdict.stamp).collect();
+            let judged: Vec<_> = judge(&honest(&stamps), &keep).iter().map(|decision| decision.stamp).collect();
             prop_assert_eq!(judged, sorted);
         }
 
@@ -366,7 +372,7 @@ mod tests {
             snapshots in snapshots(), keep in rules(), left in vec(any::<bool>(), 40),
         ) {
             let first = kept_of(&snapshots, &keep);
-            let rest = |left: &dyn Fn(usize) -> bool| -> Vec<Dated> {
+            let rest = |left: &dyn Fn(usize) -> bool| -> Vec<DatedSnapshot> {
                 let numbered = snapshots.iter().enumerate();
                 numbered.filter(|(i, s)| left(*i) || first.contains(&s.stamp)).map(|(_, s)| *s).collect()
             };

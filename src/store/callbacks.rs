@@ -217,7 +217,7 @@ impl<B: Backend> Store for CallbackStore<B> {
             return Ok(Box::new(()));
         }
         self.backend.lock(key).map_err(|refusal| refusal.into_error("lock", key))?;
-        Ok(Box::new(Held { backend: self.backend.clone(), key: key.to_string() }))
+        Ok(Box::new(StorageLock { backend: self.backend.clone(), key: key.to_string() }))
     }
 
     fn path_of(&self, _name: &str) -> Option<PathBuf> {
@@ -226,12 +226,12 @@ impl<B: Backend> Store for CallbackStore<B> {
 }
 
 /// A lock on a key, released when dropped.
-struct Held<B: Backend> {
+struct StorageLock<B: Backend> {
     backend: Arc<B>,
     key: String,
 }
 
-impl<B: Backend> Drop for Held<B> {
+impl<B: Backend> Drop for StorageLock<B> {
     fn drop(&mut self) {
         self.backend.unlock(&self.key);
     }

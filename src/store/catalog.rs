@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Dates, Object, Store, StoredFile};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{Kind as FileKind, Name};
+use crate::format::names::{BackupFileKind, Name};
 use crate::format::StateSummary;
 use crate::job::Select;
 use crate::stamp::{Stamp, Time};
@@ -82,7 +82,7 @@ impl Catalog {
     }
 
     fn add(&mut self, name: Name, object: Object) {
-        if name.kind == FileKind::State {
+        if name.kind == BackupFileKind::State {
             let state = StateFile {
                 name: object.name.clone(),
                 size: object.size,

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::entry::Hash;
 use crate::error::{describe, Error, Kind, Result};
-use crate::format::names::{check_key, Kind as FileKind};
+use crate::format::names::{check_key, BackupFileKind};
 use crate::format::{ReadAt, Sink};
 use crate::job::{BackupFile, Job, Problem, ProblemKind};
 use crate::platform::{self, Dir, FileKind as FileType, LockPart};
@@ -147,7 +147,7 @@ pub trait Draft {
 }
 
 /// Describes a file of a store for a report.
-pub fn backup_file(store: &dyn Store, name: String, kind: FileKind, size: u64) -> BackupFile {
+pub fn backup_file(store: &dyn Store, name: String, kind: BackupFileKind, size: u64) -> BackupFile {
     let path = store.path_of(&name).map(|path| path_bytes(&path).to_vec());
     BackupFile { name, kind: kind.word(), path, size }
 }

@@ -3,7 +3,7 @@
 use super::{backup_file, newest_file, Catalog, StateFile, Store, StoredFile};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
-use crate::format::names::Kind as FileKind;
+use crate::format::names::BackupFileKind;
 use crate::format::{Meant, StateReader, StateSummary};
 use crate::job::{Job, Select};
 use crate::pool::Pool;
@@ -49,7 +49,7 @@ fn open(
     job.report.snapshot = Some(file.stamp);
     job.report.digest = Some(tree);
     let archives = state.trailer().archives.iter().map(|a| (a.name.clone(), a.kind, a.size));
-    let needed: Vec<_> = archives.chain([(file.name, FileKind::State, file.size)]).collect();
+    let needed: Vec<_> = archives.chain([(file.name, BackupFileKind::State, file.size)]).collect();
     for (name, kind, size) in needed {
         job.report.files.push(backup_file(store, name, kind, size));
     }

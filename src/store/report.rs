@@ -1,9 +1,9 @@
 //! Descriptions for reports: of snapshots, and of states and stored files that cannot be read.
 
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{Kind as FileKind, Name};
+use crate::format::names::{BackupFileKind, Name};
 use crate::format::StateSummary;
-use crate::job::{Action, Counter, Counters, Job, Problem, ProblemKind, Snapshot};
+use crate::job::{Action, Counter, Counters, Job, Problem, ProblemKind, ReportedSnapshot};
 use crate::platform::FileKind as FileType;
 use crate::stamp::Stamp;
 
@@ -36,7 +36,8 @@ impl NotRegular {
         let all = store.not_regular(&prefix)?.into_iter();
         let all =
             all.filter_map(|(name, file_type)| Some(NotRegular { name: Name::parse(&name)?, file_type }));
-        let is_meant = |name: &Name| name.kind == FileKind::State && key.is_none_or(|key| name.key == key);
+        let is_meant =
+            |name: &Name| name.kind == BackupFileKind::State && key.is_none_or(|key| name.key == key);
         let mut found: Vec<_> = all.filter(|found| is_meant(&found.name)).collect();
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
@@ -89,7 +90,7 @@ fn is_unread(error: &Error) -> bool {
 }
 
 /// Describes a snapshot that stays, without a reason, for a report.
-pub fn describe(state: &StateSummary) -> Snapshot {
+pub fn describe(state: &StateSummary) -> ReportedSnapshot {
     let (header, trailer) = (&state.header, &state.trailer);
     let totals = &trailer.totals;
     let mut counters = Counters::default();
@@ -107,7 +108,7 @@ pub fn describe(state: &StateSummary) -> Snapshot {
     for (which, n) in counts {
         counters.add(which, n);
     }
-    Snapshot {
+    ReportedSnapshot {
         stamp: header.snapshot,
         date: header.date(),
         key: header.key.clone(),

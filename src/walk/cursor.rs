@@ -9,11 +9,11 @@ use crate::error::is_shortage;
 use crate::exclude::Excludes;
 use crate::platform::{Dir, FileKind, Stat};
 
-use super::frame::{self, Unused, WalkFrame, HELD_MAX};
-use super::{Found, WalkOptions, Walked};
+use super::frame::{self, UnusedExcludeFile, WalkFrame, HELD_MAX};
+use super::{WalkItem, WalkOptions, WalkedEntry};
 
 /// The settings that all parts of a walk share.
-pub(super) struct Terms {
+pub(super) struct WalkSettings {
     pub root: Dir,
     pub options: WalkOptions,
     /// The device of the root.
@@ -21,7 +21,7 @@ pub(super) struct Terms {
 }
 
 pub(super) struct Cursor {
-    terms: Arc<Terms>,
+    settings: Arc<WalkSettings>,
     excludes: Excludes,
     /// Number of directories above the first of `frames`.
     above: usize,
@@ -30,9 +30,9 @@ pub(super) struct Cursor {
     /// The path of the directory of the last frame.
     here: Vec<u8>,
     /// The directory that was yielded last and is entered next.
-    enter: Option<Enter>,
+    enter: Option<DirToEnter>,
     /// Finds to yield before the cursor advances.
-    pending: VecDeque<Found>,
+    pending: VecDeque<WalkItem>,
     /// Largest exclude file that this part compiles, in bytes.
     exclude_max: usize,
     /// The exclude file of the last frame is larger than `exclude_max`. Only the first part of the walk compiles it.
@@ -42,14 +42,14 @@ pub(super) struct Cursor {
 }
 
 /// The directory to enter next.
-enum Enter {
+enum DirToEnter {
     Root,
     Name(Box<[u8]>),
 }
 
 /// The result of one part of a walk.
 pub(super) struct WalkPart {
-    pub found: Vec<Found>,
+    pub found: Vec<WalkItem>,
     /// Number of directories opened.
     pub opened: usize,
     /// The rest of the walk after `found`, in order: a cursor with one frame for each directory with names left.
@@ -58,20 +58,20 @@ pub(super) struct WalkPart {
 
 impl Cursor {
     /// A cursor that yields everything below the root, but not the root.
-    pub fn new(terms: Terms, excludes: Excludes) -> Cursor {
-        let enter = Some(Enter::Root);
-        Cursor { enter, ..Cursor::part(Arc::new(terms), excludes, 0, Vec::new(), Vec::new()) }
+    pub fn new(settings: WalkSettings, excludes: Excludes) -> Cursor {
+        let enter = Some(DirToEnter::Root);
+        Cursor { enter, ..Cursor::part(Arc::new(settings), excludes, 0, Vec::new(), Vec::new()) }
     }
 
     fn part(
-        terms: Arc<Terms>,
+        settings: Arc<WalkSettings>,
         excludes: Excludes,
         above: usize,
         frames: Vec<WalkFrame>,
         here: Vec<u8>,
     ) -> Cursor {
         Cursor {
-            terms,
+            settings,
             excludes,
             above,
             frames,
@@ -106,7 +106,7 @@ impl Cursor {
     }
 
     /// Enters the directory that was yielded last, and takes the finds about that directory. Only names remain then.
-    fn settle(&mut self, found: &mut Vec<Found>) {
+    fn settle(&mut self, found: &mut Vec<WalkItem>) {
         if let Some(which) = self.enter.take() {
             self.enter(which);
         }
@@ -120,9 +120,9 @@ impl Cursor {
             // Only the last frame can await its exclude file.
             let awaits_excludes = std::mem::take(&mut self.awaits_excludes);
             if frame.names.len() > 0 {
-                let (terms, excludes) = (self.terms.clone(), self.excludes.clone());
+                let (settings, excludes) = (self.settings.clone(), self.excludes.clone());
                 let above = self.above + self.frames.len();
-                let part = Cursor::part(terms, excludes, above, vec![frame], self.here.clone());
+                let part = Cursor::part(settings, excludes, above, vec![frame], self.here.clone());
                 rest.push(Cursor { awaits_excludes, ..part });
             }
             if !awaits_excludes {
@@ -151,8 +151,8 @@ impl Cursor {
             return (self, None);
         }
         let frames = vec![frame.split(count)];
-        let (terms, excludes) = (self.terms.clone(), self.excludes.clone());
-        (Cursor::part(terms, excludes, self.above, frames, self.here.clone()), Some(self))
+        let (settings, excludes) = (self.settings.clone(), self.excludes.clone());
+        (Cursor::part(settings, excludes, self.above, frames, self.here.clone()), Some(self))
     }
 
     /// The directory of a cursor with one frame; `None` while the directory is closed.
@@ -180,27 +180,27 @@ impl Cursor {
     /// Opens the directory again: as the parent of `child`, else by its path from the root.
     pub fn find_again(&mut self, child: Option<&Dir>) {
         if let Some(frame) = self.frames.last_mut() {
-            frame.find_again(child, &self.terms.root, &self.here);
+            frame.find_again(child, &self.settings.root, &self.here);
         }
     }
 
     /// Opens and lists the directory that was yielded last.
-    fn enter(&mut self, which: Enter) {
+    fn enter(&mut self, which: DirToEnter) {
         self.opened += 1;
         let opened = match &which {
-            Enter::Root => self.terms.root.try_clone(),
-            Enter::Name(name) => {
+            DirToEnter::Root => self.settings.root.try_clone(),
+            DirToEnter::Name(name) => {
                 self.here = frame::join(&self.here, name);
                 self.frames
                     .last()
-                    .map_or(Ok(&self.terms.root), WalkFrame::dir)
+                    .map_or(Ok(&self.settings.root), WalkFrame::dir)
                     .and_then(|dir| dir.open_dir(name))
             }
         };
         match opened.and_then(|dir| WalkFrame::open(dir, &self.here)) {
             // Opening a directory can mount a file system on it, so the device is compared again.
             Ok((frame, _)) if self.is_foreign(frame.id.0) => {
-                self.pending.push_back(Found::Unlisted { path: self.path_here() });
+                self.pending.push_back(WalkItem::Unlisted { path: self.path_here() });
                 self.leave_path(frame.parent_len);
             }
             Ok((frame, broken_off)) => self.push(frame, broken_off),
@@ -218,11 +218,11 @@ impl Cursor {
         if let Some(error) = incomplete {
             self.pending.push_back(broken(self.path_here(), error));
         }
-        if self.terms.options.skip_cache_dirs {
+        if self.settings.options.skip_cache_dirs {
             match frame.keep_only_cache_tag() {
-                Ok(true) => self.pending.push_back(Found::Unlisted { path: self.path_here() }),
+                Ok(true) => self.pending.push_back(WalkItem::Unlisted { path: self.path_here() }),
                 Ok(false) => {}
-                Err(error) => self.pending.push_back(Found::Shortage { path: self.path_here(), error }),
+                Err(error) => self.pending.push_back(WalkItem::Shortage { path: self.path_here(), error }),
             }
         }
         self.frames.push(frame);
@@ -242,8 +242,8 @@ impl Cursor {
         let contents = read.unwrap_or_else(|unused| {
             let path = self.path_here();
             self.pending.push_back(match unused {
-                Unused::Shortage(error) => Found::Shortage { path, error },
-                Unused::Message(message) => Found::Note { path, message },
+                UnusedExcludeFile::Shortage(error) => WalkItem::Shortage { path, error },
+                UnusedExcludeFile::Message(message) => WalkItem::Note { path, message },
             });
             None
         });
@@ -254,7 +254,7 @@ impl Cursor {
         for bad in self.excludes.enter_dir(&self.here, contents.as_deref()) {
             let message = format!("line {}: {}", bad.line, bad.message);
             let message = if bad.line == 0 { bad.message } else { message };
-            self.pending.push_back(Found::Note { path: self.path_here(), message });
+            self.pending.push_back(WalkItem::Note { path: self.path_here(), message });
         }
     }
 
@@ -265,7 +265,7 @@ impl Cursor {
         self.leave_path(done.parent_len);
         if let Some(parent) = self.frames.last_mut() {
             if parent.dir.is_none() && parent.lost.is_none() {
-                parent.find_again(done.dir.as_deref(), &self.terms.root, &self.here);
+                parent.find_again(done.dir.as_deref(), &self.settings.root, &self.here);
             }
         }
     }
@@ -275,7 +275,7 @@ impl Cursor {
     }
 
     fn is_foreign(&self, dev: u64) -> bool {
-        self.terms.options.one_file_system && dev != self.terms.dev
+        self.settings.options.one_file_system && dev != self.settings.dev
     }
 
     fn path_here(&self) -> Path {
@@ -284,7 +284,7 @@ impl Cursor {
     }
 
     fn is_left_out(&self, stat: &Stat) -> bool {
-        self.terms.options.left_out.contains(&stat.id())
+        self.settings.options.left_out.contains(&stat.id())
     }
 
     fn is_excluded(&self, path: &[u8], kind: FileKind) -> bool {
@@ -292,51 +292,51 @@ impl Cursor {
     }
 
     /// Reads the attributes of one name in the current directory. `hint` is its type, if the listing gave one.
-    fn look_at(&mut self, name: Box<[u8]>, hint: Option<FileKind>) -> Option<Found> {
+    fn look_at(&mut self, name: Box<[u8]>, hint: Option<FileKind>) -> Option<WalkItem> {
         let bytes = frame::join(&self.here, &name);
         if hint.is_some_and(|kind| self.is_excluded(&bytes, kind)) {
-            return Path::new(bytes).ok().map(|path| Found::Excluded { path });
+            return Path::new(bytes).ok().map(|path| WalkItem::Excluded { path });
         }
         let seen = self.frames.last()?.look_at(&name);
         let excluded =
             hint.is_none() && matches!(&seen, Ok((stat, _)) if self.is_excluded(&bytes, stat.kind));
         Some(match (Path::new(bytes), seen) {
-            (Ok(path), _) if excluded => Found::Excluded { path },
-            (Ok(path), Ok((stat, _))) if stat.kind == FileKind::Socket => Found::Socket { path },
+            (Ok(path), _) if excluded => WalkItem::Excluded { path },
+            (Ok(path), Ok((stat, _))) if stat.kind == FileKind::Socket => WalkItem::Socket { path },
             (Ok(path), Ok((stat, _))) if self.is_left_out(&stat) || is_restore_temp(&name) => {
-                Found::LeftOut { path, id: stat.id() }
+                WalkItem::LeftOut { path, id: stat.id() }
             }
             (Ok(path), Ok((stat, target))) => {
                 match stat.kind {
                     FileKind::Dir if self.is_foreign(stat.dev) => {
-                        self.pending.push_back(Found::Unlisted { path: path.clone() });
+                        self.pending.push_back(WalkItem::Unlisted { path: path.clone() });
                     }
-                    FileKind::Dir => self.enter = Some(Enter::Name(name)),
+                    FileKind::Dir => self.enter = Some(DirToEnter::Name(name)),
                     _ => {}
                 }
-                Found::Entry(Walked { path, stat, target })
+                WalkItem::Entry(WalkedEntry { path, stat, target })
             }
-            (Ok(path), Err(error)) if error.kind() == io::ErrorKind::NotFound => Found::Vanished { path },
-            (Ok(path), Err(error)) if is_shortage(&error) => Found::Shortage { path, error },
-            (Ok(path), Err(error)) => Found::Unreadable { path, error },
+            (Ok(path), Err(error)) if error.kind() == io::ErrorKind::NotFound => WalkItem::Vanished { path },
+            (Ok(path), Err(error)) if is_shortage(&error) => WalkItem::Shortage { path, error },
+            (Ok(path), Err(error)) => WalkItem::Unreadable { path, error },
             // Cannot happen: names that make no valid path were dropped when the directory was listed.
-            (Err(why), _) => Found::Broken { path: self.path_here(), error: io::Error::other(why) },
+            (Err(why), _) => WalkItem::Broken { path: self.path_here(), error: io::Error::other(why) },
         })
     }
 }
 
 /// The find for a directory that could not be opened or listed completely.
-fn broken(path: Path, error: io::Error) -> Found {
+fn broken(path: Path, error: io::Error) -> WalkItem {
     match is_shortage(&error) {
-        true => Found::Shortage { path, error },
-        false => Found::Broken { path, error },
+        true => WalkItem::Shortage { path, error },
+        false => WalkItem::Broken { path, error },
     }
 }
 
 impl Iterator for Cursor {
-    type Item = Found;
+    type Item = WalkItem;
 
-    fn next(&mut self) -> Option<Found> {
+    fn next(&mut self) -> Option<WalkItem> {
         loop {
             if let Some(found) = self.pending.pop_front() {
                 return Some(found);

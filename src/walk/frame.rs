@@ -31,7 +31,7 @@ pub(super) struct WalkFrame {
 }
 
 /// The reason for not using an exclude file.
-pub(super) enum Unused {
+pub(super) enum UnusedExcludeFile {
     Shortage(io::Error),
     /// A reason for people to read.
     Message(String),
@@ -138,12 +138,14 @@ impl WalkFrame {
     /// The contents of the exclude file `name`; `None` if the directory has no such file. Reads at most one byte
     /// more than [`EXCLUDE_FILE_MAX`], so that [`enter_dir`](crate::exclude::Excludes::enter_dir) refuses a larger
     /// file.
-    pub fn read_exclude_file(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Unused> {
+    pub fn read_exclude_file(&self, name: &[u8]) -> Result<Option<Vec<u8>>, UnusedExcludeFile> {
         match self.find(name) {
             None | Some(Some(FileKind::Dir | FileKind::Socket)) => return Ok(None),
             Some(Some(FileKind::File) | None) => {}
             Some(Some(_)) => {
-                return Err(Unused::Message("the exclude file is no regular file: not used".into()))
+                return Err(UnusedExcludeFile::Message(
+                    "the exclude file is no regular file: not used".into(),
+                ))
             }
         }
         let read = || -> io::Result<Option<Vec<u8>>> {
@@ -157,10 +159,10 @@ impl WalkFrame {
         };
         match read() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) if is_shortage(&error) => Err(Unused::Shortage(error)),
-            read => {
-                read.map_err(|e| Unused::Message(format!("cannot read the exclude file: {}", describe(&e))))
-            }
+            Err(error) if is_shortage(&error) => Err(UnusedExcludeFile::Shortage(error)),
+            read => read.map_err(|e| {
+                UnusedExcludeFile::Message(format!("cannot read the exclude file: {}", describe(&e)))
+            }),
         }
     }
 }

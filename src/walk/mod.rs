@@ -6,17 +6,17 @@
 //! ancestor that was closed on the way down is opened again through `..`, or from the root, and must be the
 //! same directory (device and inode).
 //!
-//! A [`Walk`] is one cursor, or many cursors: [`ahead`] cuts the rest of the walk into parts, lets threads
+//! A [`Walk`] is one cursor, or many cursors: [`parallel`] cuts the rest of the walk into parts, lets threads
 //! walk several parts at once, and joins their finds in order.
 //!
 //! ```text
 //! cursor --> finds, then a cursor for the rest of each directory on its path, deepest first --> ...
 //! ```
 
-mod ahead;
 mod cursor;
 mod devices;
 mod frame;
+mod parallel;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -30,8 +30,8 @@ use crate::exclude::Excludes;
 use crate::platform::{Dir, Stat};
 use crate::pool::Pool;
 
-use ahead::{Ahead, Limits, LIMITS};
-use cursor::{Cursor, Terms};
+use cursor::{Cursor, WalkSettings};
+use parallel::{ParallelLimits, ParallelWalk, PARALLEL_LIMITS};
 /// The reason that a report gives for leaving out a temporary file of a restore, see
 /// [`is_restore_temp`](crate::entry::is_restore_temp).
 pub const RESTORE_TEMP: &str = "it is what a restore works in, or what one that was stopped left";
@@ -52,7 +52,7 @@ pub struct WalkOptions {
 
 /// An entry as the walk saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Walked {
+pub struct WalkedEntry {
     pub path: Path,
     pub stat: Stat,
     /// The target, if the entry is a symbolic link.
@@ -61,8 +61,8 @@ pub struct Walked {
 
 /// One find of a walk. Finds come in the order of entries.
 #[derive(Debug)]
-pub enum Found {
-    Entry(Walked),
+pub enum WalkItem {
+    Entry(WalkedEntry),
     /// The entry exists, but its attributes or its link target could not be read.
     Unreadable {
         path: Path,
@@ -108,19 +108,19 @@ pub enum Found {
     },
 }
 
-impl Found {
+impl WalkItem {
     pub fn path(&self) -> &Path {
         match self {
-            Found::Entry(walked) => &walked.path,
-            Found::Unreadable { path, .. }
-            | Found::Vanished { path }
-            | Found::Socket { path }
-            | Found::Excluded { path }
-            | Found::LeftOut { path, .. }
-            | Found::Unlisted { path }
-            | Found::Broken { path, .. }
-            | Found::Shortage { path, .. }
-            | Found::Note { path, .. } => path,
+            WalkItem::Entry(walked) => &walked.path,
+            WalkItem::Unreadable { path, .. }
+            | WalkItem::Vanished { path }
+            | WalkItem::Socket { path }
+            | WalkItem::Excluded { path }
+            | WalkItem::LeftOut { path, .. }
+            | WalkItem::Unlisted { path }
+            | WalkItem::Broken { path, .. }
+            | WalkItem::Shortage { path, .. }
+            | WalkItem::Note { path, .. } => path,
         }
     }
 }
@@ -128,28 +128,34 @@ impl Found {
 /// Iterates over a tree in the order of [`compare_paths`](crate::entry::compare_paths): each directory comes
 /// directly before its entries, and names in one directory are in byte order. The root comes first, with the
 /// empty path, and is never excluded.
-pub struct Walk(Steps);
+pub struct Walk(WalkMode);
 
-enum Steps {
-    New { root: Dir, excludes: Excludes, options: WalkOptions, ahead: Option<(Arc<Pool>, Limits)> },
+enum WalkMode {
+    New { root: Dir, excludes: Excludes, options: WalkOptions, parallel: Option<(Arc<Pool>, ParallelLimits)> },
     Lazy(Box<Cursor>),
-    Ahead(Box<Ahead>),
+    Parallel(Box<ParallelWalk>),
     Done,
 }
 
 impl Walk {
     /// A walk that looks at a name only when the caller asks for the next find.
     pub fn new(root: Dir, excludes: Excludes, options: WalkOptions) -> Walk {
-        Walk(Steps::New { root, excludes, options, ahead: None })
+        Walk(WalkMode::New { root, excludes, options, parallel: None })
     }
 
     /// A walk that looks at some thousand names before the caller asks for them, in the threads of `pool`.
-    pub fn ahead(root: Dir, excludes: Excludes, options: WalkOptions, pool: Arc<Pool>) -> Walk {
-        Walk::within(root, excludes, options, pool, LIMITS)
+    pub fn parallel(root: Dir, excludes: Excludes, options: WalkOptions, pool: Arc<Pool>) -> Walk {
+        Walk::within(root, excludes, options, pool, PARALLEL_LIMITS)
     }
 
-    fn within(root: Dir, excludes: Excludes, options: WalkOptions, pool: Arc<Pool>, limits: Limits) -> Walk {
-        Walk(Steps::New { root, excludes, options, ahead: Some((pool, limits)) })
+    fn within(
+        root: Dir,
+        excludes: Excludes,
+        options: WalkOptions,
+        pool: Arc<Pool>,
+        limits: ParallelLimits,
+    ) -> Walk {
+        Walk(WalkMode::New { root, excludes, options, parallel: Some((pool, limits)) })
     }
 
     fn start(
@@ -157,34 +163,36 @@ impl Walk {
         root: Dir,
         excludes: Excludes,
         options: WalkOptions,
-        ahead: Option<(Arc<Pool>, Limits)>,
-    ) -> Found {
+        parallel: Option<(Arc<Pool>, ParallelLimits)>,
+    ) -> WalkItem {
         match root.stat_self() {
             Ok(stat) => {
-                let cursor = Cursor::new(Terms { root, options, dev: stat.dev }, excludes);
-                self.0 = match ahead {
-                    None => Steps::Lazy(Box::new(cursor)),
-                    Some((pool, limits)) => Steps::Ahead(Box::new(Ahead::new(pool, limits, cursor))),
+                let cursor = Cursor::new(WalkSettings { root, options, dev: stat.dev }, excludes);
+                self.0 = match parallel {
+                    None => WalkMode::Lazy(Box::new(cursor)),
+                    Some((pool, limits)) => {
+                        WalkMode::Parallel(Box::new(ParallelWalk::new(pool, limits, cursor)))
+                    }
                 };
-                Found::Entry(Walked { path: Path::root(), stat, target: None })
+                WalkItem::Entry(WalkedEntry { path: Path::root(), stat, target: None })
             }
-            Err(error) if is_shortage(&error) => Found::Shortage { path: Path::root(), error },
-            Err(error) => Found::Unreadable { path: Path::root(), error },
+            Err(error) if is_shortage(&error) => WalkItem::Shortage { path: Path::root(), error },
+            Err(error) => WalkItem::Unreadable { path: Path::root(), error },
         }
     }
 }
 
 impl Iterator for Walk {
-    type Item = Found;
+    type Item = WalkItem;
 
-    fn next(&mut self) -> Option<Found> {
+    fn next(&mut self) -> Option<WalkItem> {
         match &mut self.0 {
-            Steps::Lazy(cursor) => cursor.next(),
-            Steps::Ahead(ahead) => ahead.next(),
-            Steps::Done => None,
-            Steps::New { .. } => match std::mem::replace(&mut self.0, Steps::Done) {
-                Steps::New { root, excludes, options, ahead } => {
-                    Some(self.start(root, excludes, options, ahead))
+            WalkMode::Lazy(cursor) => cursor.next(),
+            WalkMode::Parallel(parallel) => parallel.next(),
+            WalkMode::Done => None,
+            WalkMode::New { .. } => match std::mem::replace(&mut self.0, WalkMode::Done) {
+                WalkMode::New { root, excludes, options, parallel } => {
+                    Some(self.start(root, excludes, options, parallel))
                 }
                 _ => None,
             },

@@ -25,10 +25,10 @@ fn walk(root: &std::path::Path, patterns: &[&str], options: WalkOptions) -> Walk
     Walk::new(Dir::open(root).unwrap(), Excludes::new(&patterns, b".exclude").unwrap(), options)
 }
 
-fn walk_ahead(root: &std::path::Path, patterns: &[&str], options: WalkOptions, threads: usize) -> Walk {
+fn walk_parallel(root: &std::path::Path, patterns: &[&str], options: WalkOptions, threads: usize) -> Walk {
     let patterns: Vec<_> = patterns.iter().map(|p| p.as_bytes().to_vec()).collect();
     let excludes = Excludes::new(&patterns, b".exclude").unwrap();
-    Walk::ahead(Dir::open(root).unwrap(), excludes, options, Arc::new(Pool::new(threads).unwrap()))
+    Walk::parallel(Dir::open(root).unwrap(), excludes, options, Arc::new(Pool::new(threads).unwrap()))
 }
 
 /// The finds of a walk as text: an entry as its path, any other find with its kind in front, for example
@@ -43,16 +43,16 @@ fn all_found(walk: Walk) -> Vec<String> {
     walk.map(|found| {
         let path = String::from_utf8_lossy(found.path().as_bytes()).into_owned();
         match found {
-            Found::Entry(_) => path,
-            Found::Unreadable { .. } => format!("unreadable:{path}"),
-            Found::Vanished { .. } => format!("vanished:{path}"),
-            Found::Socket { .. } => format!("socket:{path}"),
-            Found::Excluded { .. } => format!("excluded:{path}"),
-            Found::LeftOut { .. } => format!("left out:{path}"),
-            Found::Unlisted { .. } => format!("unlisted:{path}"),
-            Found::Broken { .. } => format!("broken:{path}"),
-            Found::Shortage { .. } => format!("shortage:{path}"),
-            Found::Note { .. } => format!("note:{path}"),
+            WalkItem::Entry(_) => path,
+            WalkItem::Unreadable { .. } => format!("unreadable:{path}"),
+            WalkItem::Vanished { .. } => format!("vanished:{path}"),
+            WalkItem::Socket { .. } => format!("socket:{path}"),
+            WalkItem::Excluded { .. } => format!("excluded:{path}"),
+            WalkItem::LeftOut { .. } => format!("left out:{path}"),
+            WalkItem::Unlisted { .. } => format!("unlisted:{path}"),
+            WalkItem::Broken { .. } => format!("broken:{path}"),
+            WalkItem::Shortage { .. } => format!("shortage:{path}"),
+            WalkItem::Note { .. } => format!("note:{path}"),
         }
     })
     .collect()
@@ -80,7 +80,7 @@ fn every_type_of_file_is_found_for_what_it_is() {
     let mut kinds = Vec::new();
     for found in walk(temp.path(), &[], WalkOptions::default()) {
         match found {
-            Found::Entry(walked) => {
+            WalkItem::Entry(walked) => {
                 let at_root = walked.path.is_root();
                 let stat = if at_root { dir.stat_self() } else { dir.stat(walked.path.name()) };
                 assert_eq!(walked.stat, stat.unwrap());
@@ -88,7 +88,7 @@ fn every_type_of_file_is_found_for_what_it_is() {
                 assert_eq!(walked.target, is_link.then(|| b"to\xffwhere".to_vec()));
                 kinds.push(walked.stat.kind);
             }
-            Found::Socket { path } => assert_eq!(path.as_bytes(), b"socket"),
+            WalkItem::Socket { path } => assert_eq!(path.as_bytes(), b"socket"),
             other => panic!("{other:?}"),
         }
     }
@@ -142,14 +142,14 @@ proptest! {
         }
         let paths_of = |walk: Walk| walk.map(|f| f.path().as_bytes().to_vec()).collect::<Vec<_>>();
         let walked = paths_of(walk(temp.path(), &[], WalkOptions::default()));
-        let ahead = paths_of(walk_ahead(temp.path(), &[], WalkOptions::default(), 2));
+        let parallel = paths_of(walk_parallel(temp.path(), &[], WalkOptions::default(), 2));
         let mut expected: Vec<_> = walkdir::WalkDir::new(temp.path())
             .into_iter()
             .map(|e| e.unwrap().path().strip_prefix(temp.path()).unwrap().as_os_str().as_bytes().to_vec())
             .collect();
         expected.sort_by(|a, b| compare_paths(a, b));
         prop_assert_eq!(&walked, &expected);
-        prop_assert_eq!(ahead, expected);
+        prop_assert_eq!(parallel, expected);
     }
 }
 
@@ -167,7 +167,7 @@ fn deep_tree_is_walked_and_read(walk: impl Fn(&std::path::Path) -> Walk) {
     let mut source = Source::new(dir.try_clone().unwrap());
     let mut count = 0;
     for (n, found) in walk(temp.path()).enumerate() {
-        let Found::Entry(walked) = found else { panic!("{found:?}") };
+        let WalkItem::Entry(walked) = found else { panic!("{found:?}") };
         count += 1;
         if n % 499 == 0 {
             let file = source.open(&walked.path).unwrap();
@@ -187,8 +187,8 @@ fn a_tree_deeper_than_any_path() {
 }
 
 #[test]
-fn a_tree_deeper_than_any_path_walked_ahead() {
-    deep_tree_is_walked_and_read(|root| walk_ahead(root, &[], WalkOptions::default(), 2));
+fn a_tree_deeper_than_any_path_walked_in_parallel() {
+    deep_tree_is_walked_and_read(|root| walk_parallel(root, &[], WalkOptions::default(), 2));
 }
 
 #[test]
@@ -213,9 +213,9 @@ fn names_below_an_ancestor_that_was_moved_away_are_unreadable() {
 }
 
 #[test]
-fn names_below_an_ancestor_that_was_moved_away_are_unreadable_to_a_walk_ahead() {
+fn names_below_an_ancestor_that_was_moved_away_are_unreadable_to_a_walk_parallel() {
     // One find for each task and one task at a time: the walk looks at no name before the caller asks for it.
-    let limits = Limits { batch: 1, depth: 1, waiting: 1, exclude_file: 0 };
+    let limits = ParallelLimits { batch: 1, depth: 1, waiting: 1, exclude_file: 0 };
     ancestor_moved_away(|root| {
         let (root, excludes) = (Dir::open(root).unwrap(), Excludes::new(&[], b"").unwrap());
         Walk::within(root, excludes, WalkOptions::default(), Arc::new(Pool::new(1).unwrap()), limits)
@@ -270,7 +270,7 @@ fn swapped_directory() {
         let (root, excludes) = (Dir::open(&source).unwrap(), Excludes::new(&[], b"").unwrap());
         let walk = match n % 2 {
             0 => Walk::new(root, excludes, WalkOptions::default()),
-            _ => Walk::ahead(root, excludes, WalkOptions::default(), pool.clone()),
+            _ => Walk::parallel(root, excludes, WalkOptions::default(), pool.clone()),
         };
         walk_and_read(&source, walk);
     };
@@ -347,7 +347,7 @@ fn names_gone_since_they_were_listed_have_vanished() {
     for found in walk.by_ref().take(3) {
         rest.push(found);
     }
-    assert!(matches!(&rest[0], Found::Vanished { path } if path.as_bytes() == b"b"), "{rest:?}");
+    assert!(matches!(&rest[0], WalkItem::Vanished { path } if path.as_bytes() == b"b"), "{rest:?}");
     dir.rmdir(b"d").unwrap();
     assert_eq!(found(walk), ["broken:d"]);
 }
@@ -410,7 +410,7 @@ fn what_is_left_out_is_named() {
         "d/z",
     ];
     assert_eq!(all_found(walk(temp.path(), &["*.o"], options.clone())), expected);
-    assert_eq!(all_found(walk_ahead(temp.path(), &["*.o"], options, 2)), expected);
+    assert_eq!(all_found(walk_parallel(temp.path(), &["*.o"], options, 2)), expected);
 }
 
 #[test]
@@ -451,7 +451,7 @@ fn measure_walk() {
     for _ in 0..5 {
         let begun = std::time::Instant::now();
         let walk = match threads {
-            Some(threads) => walk_ahead(root.as_ref(), &[], WalkOptions::default(), threads),
+            Some(threads) => walk_parallel(root.as_ref(), &[], WalkOptions::default(), threads),
             None => walk(root.as_ref(), &[], WalkOptions::default()),
         };
         let count = walk.count();

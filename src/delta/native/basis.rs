@@ -1,13 +1,13 @@
 //! The sums of a basis in a form that is quick to search.
 
-use super::super::signature::{be32, Kind, SignatureHeader};
+use super::super::signature::{be32, SignatureHeader, SignatureKind};
 use super::filter::SumTable;
 use super::strong::Sum;
 
 /// The sums of the blocks of a basis, and a table over the weak sums. Memory: about 32 bytes a block with
 /// strong sums of 16 bytes, and up to twice that if the filter has just grown to its next size.
 pub struct Basis {
-    pub kind: Kind,
+    pub kind: SignatureKind,
     strong_len: usize,
     strong: Box<[u8]>,
     pub table: SumTable,

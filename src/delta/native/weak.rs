@@ -3,7 +3,7 @@
 //! RabinKarp (librsync's `rabinkarp.h`) is a polynomial over the bytes modulo 2^32 with the start value 1.
 //! Rollsum (`rollsum.h`) is similar to Adler-32: two sums of 16 bits.
 
-use super::super::signature::Kind;
+use super::super::signature::SignatureKind;
 use super::filter::{hint, test, SumFilter};
 
 const MULT: u32 = 0x0810_4225;
@@ -40,12 +40,12 @@ pub const fn power(exponent: usize) -> u32 {
     MULT.wrapping_pow(exponent as u32)
 }
 
-impl Kind {
+impl SignatureKind {
     /// The weak sum of a block, as signatures store it.
     pub fn sum(self, block: &[u8]) -> u32 {
         match self {
-            Kind::RabinKarp => rabinkarp(block),
-            Kind::Rollsum => rollsum(block),
+            SignatureKind::RabinKarp => rabinkarp(block),
+            SignatureKind::Rollsum => rollsum(block),
         }
     }
 
@@ -53,8 +53,8 @@ impl Kind {
     /// distributed.
     pub fn key(self, sum: u32) -> u32 {
         match self {
-            Kind::RabinKarp => sum,
-            Kind::Rollsum => sum.wrapping_mul(SPREAD),
+            SignatureKind::RabinKarp => sum,
+            SignatureKind::Rollsum => sum.wrapping_mul(SPREAD),
         }
     }
 }
@@ -103,7 +103,7 @@ fn has_wide() -> bool {
 
 /// Rolls the sum of a window of fixed length over a stream.
 pub struct Roller {
-    kind: Kind,
+    kind: SignatureKind,
     window: u32,
     /// For each byte value, the number that RabinKarp subtracts when such a byte leaves the window:
     /// `(byte + ADJ) * MULT^window`.
@@ -113,7 +113,7 @@ pub struct Roller {
 }
 
 impl Roller {
-    pub fn new(kind: Kind, window: u32) -> Self {
+    pub fn new(kind: SignatureKind, window: u32) -> Self {
         let power = MULT.wrapping_pow(window);
         let leaving = std::array::from_fn(|byte| power.wrapping_mul((byte as u32).wrapping_add(ADJ)));
         Roller { kind, window, leaving, wide: has_wide() }
@@ -132,12 +132,22 @@ impl Roller {
     /// table in any case.
     pub fn roll(&self, sum: &mut u32, leaving: &[u8], entering: &[u8], filter: &SumFilter) -> usize {
         match (self.kind, filter) {
-            (Kind::Rollsum, _) => self.roll_rollsum(sum, leaving, entering, filter),
-            (Kind::RabinKarp, SumFilter::W10(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, SumFilter::W13(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, SumFilter::W16(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, SumFilter::W18(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
-            (Kind::RabinKarp, SumFilter::W21(words)) => self.roll_rabinkarp(sum, leaving, entering, words),
+            (SignatureKind::Rollsum, _) => self.roll_rollsum(sum, leaving, entering, filter),
+            (SignatureKind::RabinKarp, SumFilter::W10(words)) => {
+                self.roll_rabinkarp(sum, leaving, entering, words)
+            }
+            (SignatureKind::RabinKarp, SumFilter::W13(words)) => {
+                self.roll_rabinkarp(sum, leaving, entering, words)
+            }
+            (SignatureKind::RabinKarp, SumFilter::W16(words)) => {
+                self.roll_rabinkarp(sum, leaving, entering, words)
+            }
+            (SignatureKind::RabinKarp, SumFilter::W18(words)) => {
+                self.roll_rabinkarp(sum, leaving, entering, words)
+            }
+            (SignatureKind::RabinKarp, SumFilter::W21(words)) => {
+                self.roll_rabinkarp(sum, leaving, entering, words)
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use super::noise;
 use crate::delta::native::filter::SumTable;
 use crate::delta::native::strong::{sum, sums, Sum, GROUP};
 use crate::delta::native::weak::{rabinkarp, Roller};
-use crate::delta::signature::Kind;
+use crate::delta::signature::SignatureKind;
 
 /// RabinKarp as in `rabinkarp.h`.
 fn plain_rabinkarp(block: &[u8]) -> u32 {
@@ -27,7 +27,7 @@ proptest! {
         stride in prop_oneof![Just(5usize), Just(41), Just(usize::MAX)], portable in any::<bool>(),
     ) {
         prop_assume!(window < bytes.len());
-        let kind = if rollsum { Kind::Rollsum } else { Kind::RabinKarp };
+        let kind = if rollsum { SignatureKind::Rollsum } else { SignatureKind::RabinKarp };
         // The filter accepts every `stride`-th window, so rolling stops there at the latest.
         let sums: Vec<u32> = bytes.windows(window).map(|block| kind.sum(block)).collect();
         let table = SumTable::new(sums.iter().step_by(stride).map(|&sum| kind.key(sum)).collect());

@@ -135,7 +135,7 @@ fn full_report() -> Report {
     report.files.push(BackupFile { name: "m".into(), kind: "state", path: None, size: 6 });
     let mut counters = Counters::default();
     counters.add(Counter::Bytes, 77);
-    report.snapshots.push(Snapshot {
+    report.snapshots.push(ReportedSnapshot {
         date: Stamp::parse("20261122T220530.123456Z").unwrap(),
         stamp,
         key: "k".into(),

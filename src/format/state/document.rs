@@ -10,7 +10,7 @@ use super::{
     ARCHIVES_MAX, HEADER_TEXT_MAX, PROBLEMS_MAX, PROBLEM_BYTES_MAX, VERSION,
 };
 use crate::entry::{Hash, Unknown};
-use crate::format::{check_key, Kind};
+use crate::format::{check_key, BackupFileKind};
 use crate::stamp::{Stamp, Time};
 use crate::text::decode_name;
 
@@ -268,8 +268,9 @@ impl FromObject for ArchiveRef {
     fn from_object(mut fields: JsonObject<'_>) -> Result<Self, String> {
         Ok(ArchiveRef {
             name: fields.need_text("name", archive_name)?,
-            kind: fields
-                .need_text("kind", |word| Kind::from_word(word).filter(|&kind| kind != Kind::State))?,
+            kind: fields.need_text("kind", |word| {
+                BackupFileKind::from_word(word).filter(|&kind| kind != BackupFileKind::State)
+            })?,
             size: fields.need("size")?,
             stream: fields.need("stream")?,
             digest: fields.need_text("digest", Hash::parse)?,

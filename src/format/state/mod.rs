@@ -38,7 +38,7 @@ pub use writer::StateWriter;
 
 use std::sync::Arc;
 
-use super::Kind;
+use super::BackupFileKind;
 use crate::entry::{Hash, Unknown};
 use crate::stamp::{Stamp, Time};
 
@@ -152,7 +152,7 @@ impl Header {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveRef {
     pub name: String,
-    pub kind: Kind,
+    pub kind: BackupFileKind,
     /// Bytes of the stored file.
     pub size: u64,
     /// Bytes of the uncompressed stream.

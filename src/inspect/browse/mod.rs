@@ -14,7 +14,7 @@ use crate::store::open_selected;
 use crate::store::{begin, lock, LockMode, Need, Store};
 
 use index::Index;
-use part::Held;
+use part::OpenFile;
 
 /// An open snapshot, verified when it was opened.
 ///
@@ -26,7 +26,7 @@ pub struct Snapshot {
     index: Index,
     contents: Contents,
     /// The file that was read last.
-    held: Option<Held>,
+    last_read: Option<OpenFile>,
     lines_read: u64,
 }
 
@@ -44,7 +44,7 @@ impl Snapshot {
         let index = Index::build(&mut state, job)?;
         job.phase_done()?;
         let contents = Contents::new(&state.trailer().archives);
-        Ok(Snapshot { state, index, contents, held: None, lines_read: 0 })
+        Ok(Snapshot { state, index, contents, last_read: None, lines_read: 0 })
     }
 
     pub fn stamp(&self) -> Stamp {
@@ -99,12 +99,12 @@ impl Snapshot {
         len: u64,
         sink: &mut dyn FnMut(&[u8]) -> Flow,
     ) -> Result<()> {
-        let mut held = match self.held.take().filter(|held| held.entry.path == *path) {
-            Some(held) => held,
-            None => Held::new(self.find(path)?.0, &mut self.contents, store)?,
+        let mut file = match self.last_read.take().filter(|file| file.entry.path == *path) {
+            Some(file) => file,
+            None => OpenFile::new(self.find(path)?.0, &mut self.contents, store)?,
         };
-        let result = held.read(&mut self.contents, store, offset, len, sink);
-        self.held = Some(held);
+        let result = file.read(&mut self.contents, store, offset, len, sink);
+        self.last_read = Some(file);
         result
     }
 

@@ -9,10 +9,10 @@ use crate::store::Store;
 /// A piece of a hole.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-type Sink<'s> = dyn FnMut(&[u8]) -> Flow + 's;
+type ByteSink<'s> = dyn FnMut(&[u8]) -> Flow + 's;
 
 /// A file with the layout of its content, which is found once and used for any number of reads.
-pub struct Held {
+pub struct OpenFile {
     pub entry: Entry,
     file: File,
     layout: Layout,
@@ -30,7 +30,7 @@ struct Extent {
     data: u64,
 }
 
-impl Held {
+impl OpenFile {
     pub fn new(entry: Entry, contents: &mut Contents, store: &mut dyn Store) -> Result<Self> {
         let Some(file) = entry.file().cloned() else {
             return Err(Error::new(Kind::InvalidArg, "read", "it is not a file").at(&entry.path));
@@ -43,7 +43,7 @@ impl Held {
             extent
         };
         let extents = extents(file.size, &file.holes).into_iter().map(place).collect();
-        Ok(Held { entry, file, layout, extents })
+        Ok(OpenFile { entry, file, layout, extents })
     }
 
     /// See [`Snapshot::read`](super::Snapshot::read).
@@ -53,7 +53,7 @@ impl Held {
         store: &mut dyn Store,
         offset: u64,
         len: u64,
-        sink: &mut Sink,
+        sink: &mut ByteSink,
     ) -> Result<()> {
         let end = offset.saturating_add(len).min(self.file.size);
         let mut hasher = (offset == 0 && end == self.file.size).then(blake3::Hasher::new);
@@ -106,7 +106,7 @@ impl Held {
 
 /// A sink that remembers why it ended the reading.
 struct Delivery<'a, 's> {
-    sink: &'a mut Sink<'s>,
+    sink: &'a mut ByteSink<'s>,
     ended: Option<Flow>,
 }
 

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::job::Job;
 use crate::platform::{read_xattrs, stat_file, Dir, FileKind, Names, Stat};
 use crate::stamp::Time;
-use crate::walk::{Devices, Source, Walked};
+use crate::walk::{Devices, Source, WalkedEntry};
 
 use super::content::{Found, Reader};
 use super::links::Links;
@@ -53,12 +53,12 @@ impl Live {
 
     /// Records the device and the stamps of an entry that the walk found. To be called before the entry is
     /// examined.
-    pub fn see(&mut self, walked: &Walked) {
+    pub fn see(&mut self, walked: &WalkedEntry) {
         self.devices.see(&self.root, &walked.path, &walked.stat);
     }
 
     /// The entry that the walk found, without extended attributes. The hash of a file is unknown.
-    pub fn entry(&mut self, walked: &Walked) -> Entry {
+    pub fn entry(&mut self, walked: &WalkedEntry) -> Entry {
         let stat = &walked.stat;
         let node = match stat.kind {
             FileKind::File => self.file_node(stat, Hash::UNKNOWN, &[]),

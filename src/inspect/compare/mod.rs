@@ -23,10 +23,10 @@ use crate::platform::{Dir, FileKind};
 use crate::pool::Pool;
 use crate::state::{Merge, Pair};
 use crate::store::{begin, lock, open_selected, path_bytes, LockMode, Need, OwnPlaces, Store};
-use crate::walk::{Found, Walk, WalkOptions, Walked, RESTORE_TEMP};
+use crate::walk::{Walk, WalkItem, WalkOptions, WalkedEntry, RESTORE_TEMP};
 
 use live::Live;
-use recorded::Recorded;
+use recorded::RecordedEntries;
 
 /// Reports the differences of `tree` from the selected snapshot of `key`, as changes from the snapshot to the
 /// tree.
@@ -54,12 +54,13 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     job.phase(Phase::Verify, entries, bytes)?;
     let own = OwnPlaces::find(store, job.options, Some(&state.header().series))?;
     let walk = walk(root, &own, pool, job)?;
-    let recorded = Recorded::new(state.entries()?, &job.options.excludes)?;
+    let recorded = RecordedEntries::new(state.entries()?, &job.options.excludes)?;
     let mut comparison = Comparison { job, filter, live, own, unseen: Vec::new() };
-    let is_compared = |found: &Found| !matches!(found, Found::Excluded { .. } | Found::Unlisted { .. });
+    let is_compared =
+        |found: &WalkItem| !matches!(found, WalkItem::Excluded { .. } | WalkItem::Unlisted { .. });
     let walk = walk.filter(is_compared);
     let pairs =
-        Merge::new(recorded, walk.map(Ok), |e: &Entry| e.path.as_bytes(), |f: &Found| f.path().as_bytes());
+        Merge::new(recorded, walk.map(Ok), |e: &Entry| e.path.as_bytes(), |f: &WalkItem| f.path().as_bytes());
     for pair in pairs {
         comparison.pair(pair?)?;
         if comparison.job.had_enough() {
@@ -75,7 +76,7 @@ fn walk(root: Dir, own: &OwnPlaces, pool: Arc<Pool>, job: &Job) -> Result<Walk> 
     let (one_file_system, skip_cache_dirs) = (job.options.one_file_system, job.options.skip_cache_dirs);
     let left_out = own.ids().collect();
     let options = WalkOptions { one_file_system, skip_cache_dirs, left_out };
-    Ok(Walk::ahead(root, excludes, options, pool))
+    Ok(Walk::parallel(root, excludes, options, pool))
 }
 
 struct Comparison<'c, 'j> {
@@ -96,7 +97,7 @@ struct Unseen {
 }
 
 /// The result of comparing an entry.
-struct Verdict {
+struct EntryDifference {
     /// Bits of [`change`].
     what: u32,
     /// False if a part of the entry could not be read.
@@ -104,20 +105,20 @@ struct Verdict {
 }
 
 impl Comparison<'_, '_> {
-    fn pair(&mut self, pair: Pair<Entry, Found>) -> Result<()> {
+    fn pair(&mut self, pair: Pair<Entry, WalkItem>) -> Result<()> {
         let (old, found) = match pair {
             Pair::Old(old) => (Some(old), None),
             Pair::New(found) => (None, Some(found)),
             Pair::Both(old, found) => (Some(old), Some(found)),
         };
-        let Some(path) = old.as_ref().map(|old| &old.path).or(found.as_ref().map(Found::path)) else {
+        let Some(path) = old.as_ref().map(|old| &old.path).or(found.as_ref().map(WalkItem::path)) else {
             return Ok(());
         };
         while self.unseen.last().is_some_and(|dir| !path.is_within(dir.path.as_bytes())) {
             self.unseen.pop();
         }
         let wanted = self.filter.matches(path);
-        if let Some(Found::Entry(walked)) = &found {
+        if let Some(WalkItem::Entry(walked)) = &found {
             self.live.see(walked);
         }
         if let Some(old) = old.as_ref().filter(|_| wanted) {
@@ -125,11 +126,11 @@ impl Comparison<'_, '_> {
             self.job.step(old.path.as_bytes())?;
         }
         match (old, found) {
-            (_, Some(Found::Shortage { path, error })) => Err(Error::io("look at", &path, &error)),
-            (_, Some(Found::Broken { path, error })) => self.broken(path, "list", &error, wanted),
-            (_, Some(Found::Unreadable { path, error })) => self.broken(path, "look at", &error, wanted),
+            (_, Some(WalkItem::Shortage { path, error })) => Err(Error::io("look at", &path, &error)),
+            (_, Some(WalkItem::Broken { path, error })) => self.broken(path, "list", &error, wanted),
+            (_, Some(WalkItem::Unreadable { path, error })) => self.broken(path, "look at", &error, wanted),
             _ if !wanted => Ok(()),
-            (Some(old), Some(Found::Entry(walked))) => self.both(&old, &walked),
+            (Some(old), Some(WalkItem::Entry(walked))) => self.both(&old, &walked),
             (Some(old), Some(found)) => self.found(found).and_then(|()| self.gone(&old)),
             (Some(old), None) => self.absent(&old),
             (None, Some(found)) => self.found(found),
@@ -138,10 +139,10 @@ impl Comparison<'_, '_> {
     }
 
     /// Handles an entry that only the tree has, or that cannot be in a snapshot.
-    fn found(&mut self, found: Found) -> Result<()> {
+    fn found(&mut self, found: WalkItem) -> Result<()> {
         self.job.pulse()?;
         match found {
-            Found::Entry(walked) => {
+            WalkItem::Entry(walked) => {
                 self.job.report.count(Counter::Created, 1);
                 if !self.job.wants_changes() {
                     return Ok(());
@@ -149,22 +150,22 @@ impl Comparison<'_, '_> {
                 let (entry, _) = self.live_entry(&walked)?;
                 self.job.change(change::CREATED, None, Some(&entry))
             }
-            Found::Socket { path } => {
+            WalkItem::Socket { path } => {
                 let error = Error::new(Kind::Unsupported, "compare", "it is a socket").at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)
             }
-            Found::LeftOut { path, id } => {
+            WalkItem::LeftOut { path, id } => {
                 let what = self.own.what(id).unwrap_or(RESTORE_TEMP);
                 let error = Error::new(Kind::Unsupported, "compare", what).at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)
             }
-            Found::Note { path, message } => {
+            WalkItem::Note { path, message } => {
                 let error = Error::new(Kind::InvalidArg, "use the exclude file in", message).at(&path);
                 self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)
             }
-            Found::Shortage { path, error } => Err(Error::io("look at", &path, &error)),
-            Found::Vanished { .. } | Found::Broken { .. } | Found::Unreadable { .. } => Ok(()),
-            Found::Excluded { .. } | Found::Unlisted { .. } => Ok(()),
+            WalkItem::Shortage { path, error } => Err(Error::io("look at", &path, &error)),
+            WalkItem::Vanished { .. } | WalkItem::Broken { .. } | WalkItem::Unreadable { .. } => Ok(()),
+            WalkItem::Excluded { .. } | WalkItem::Unlisted { .. } => Ok(()),
         }
     }
 
@@ -203,7 +204,7 @@ impl Comparison<'_, '_> {
         self.job.change(change::DELETED, Some(old), None)
     }
 
-    fn both(&mut self, old: &Entry, walked: &Walked) -> Result<()> {
+    fn both(&mut self, old: &Entry, walked: &WalkedEntry) -> Result<()> {
         if let (Node::File(_), FileKind::File) = (&old.node, walked.stat.kind) {
             return self.file(old, walked);
         }
@@ -214,11 +215,11 @@ impl Comparison<'_, '_> {
             (true, false) => change::CONTENT | metadata(old, &entry, known),
             (true, true) => metadata(old, &entry, known),
         };
-        self.tell(old, &entry, &Verdict { what, known })
+        self.tell(old, &entry, &EntryDifference { what, known })
     }
 
     /// The entry of the tree with its extended attributes. The flag is false if these could not be read.
-    fn live_entry(&mut self, walked: &Walked) -> Result<(Entry, bool)> {
+    fn live_entry(&mut self, walked: &WalkedEntry) -> Result<(Entry, bool)> {
         let mut entry = self.live.entry(walked);
         let xattrs = self.live.add_xattrs(&mut entry);
         let known = self.metadata_read(&entry.path, xattrs)?;
@@ -233,7 +234,7 @@ impl Comparison<'_, '_> {
         Ok(read.is_ok())
     }
 
-    fn file(&mut self, old: &Entry, walked: &Walked) -> Result<()> {
+    fn file(&mut self, old: &Entry, walked: &WalkedEntry) -> Result<()> {
         let Some(then) = old.file() else { return Ok(()) };
         let linked = if self.live.links.agree(then, &walked.stat) { 0 } else { change::METADATA };
         let looked = match self.live.look(&old.path, then, self.job)? {
@@ -248,20 +249,26 @@ impl Comparison<'_, '_> {
         let known = self.metadata_read(&old.path, looked.xattrs)?;
         let content = if looked.same { 0 } else { change::CONTENT };
         let what = linked | content | metadata(old, &looked.entry, known);
-        self.tell(old, &looked.entry, &Verdict { what, known: known && looked.still })
+        self.tell(old, &looked.entry, &EntryDifference { what, known: known && looked.still })
     }
 
     /// Compares a file that cannot be read, by the attributes that the walk found.
-    fn unreadable(&mut self, old: &Entry, walked: &Walked, linked: u32, error: &io::Error) -> Result<()> {
+    fn unreadable(
+        &mut self,
+        old: &Entry,
+        walked: &WalkedEntry,
+        linked: u32,
+        error: &io::Error,
+    ) -> Result<()> {
         let told = Error::io("read", &old.path, error);
         self.job.trouble(ProblemKind::Unreadable, old.path.as_bytes(), told)?;
         let entry = self.live.entry(walked);
         let content = if old.size() == entry.size() { 0 } else { change::CONTENT };
         let what = linked | content | metadata(old, &entry, false);
-        self.tell(old, &entry, &Verdict { what, known: false })
+        self.tell(old, &entry, &EntryDifference { what, known: false })
     }
 
-    fn tell(&mut self, old: &Entry, new: &Entry, verdict: &Verdict) -> Result<()> {
+    fn tell(&mut self, old: &Entry, new: &Entry, verdict: &EntryDifference) -> Result<()> {
         let counter = match verdict.what {
             0 if verdict.known => Some(Counter::Unchanged),
             0 => None,

@@ -6,16 +6,16 @@ use crate::exclude::Excludes;
 use crate::format::Entries;
 
 /// The entries of a state, without those that the patterns in the options exclude.
-pub struct Recorded<'s> {
+pub struct RecordedEntries<'s> {
     entries: Entries<'s>,
     excludes: Excludes,
     /// The entry that was excluded last. All entries below it are excluded too.
     excluded: Option<Path>,
 }
 
-impl<'s> Recorded<'s> {
+impl<'s> RecordedEntries<'s> {
     pub fn new(entries: Entries<'s>, patterns: &[Vec<u8>]) -> Result<Self> {
-        Ok(Recorded { entries, excludes: Excludes::new(patterns, b"")?, excluded: None })
+        Ok(RecordedEntries { entries, excludes: Excludes::new(patterns, b"")?, excluded: None })
     }
 
     fn is_excluded(&mut self, entry: &Entry) -> bool {
@@ -31,7 +31,7 @@ impl<'s> Recorded<'s> {
     }
 }
 
-impl Iterator for Recorded<'_> {
+impl Iterator for RecordedEntries<'_> {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {

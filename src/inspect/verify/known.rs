@@ -17,33 +17,38 @@ const BLOCK: usize = 1 << 20;
 
 /// The results for the files of one key.
 #[derive(Default)]
-pub struct Known {
-    archives: HashMap<String, Stored>,
+pub struct KnownBytes {
+    archives: HashMap<String, StoredArchive>,
     right: HashSet<[u8; 16]>,
 }
 
 /// The result of reading a stored archive.
-struct Stored {
+struct StoredArchive {
     /// Size and digest of the whole file.
     whole: Result<(u64, Hash)>,
     /// Whether ranges of the archive can be read.
     opens: Result<()>,
 }
 
-/// The verdict on an archive that a state names.
-pub struct Verdict {
+/// The result of comparing a stored archive with the state that names it.
+pub struct ArchiveCheck {
     /// Why the archive is not the file that the state names. `None` if it is.
     pub fault: Option<Error>,
     /// Whether ranges of the archive can be read.
     pub opens: bool,
 }
 
-impl Known {
+impl KnownBytes {
     /// Compares an archive with its size and digest in a state. Reads the archive if it was not read
     /// before. An error ends the verify.
-    pub fn archive(&mut self, store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Result<Verdict> {
+    pub fn archive(
+        &mut self,
+        store: &mut dyn Store,
+        wanted: &ArchiveRef,
+        job: &mut Job,
+    ) -> Result<ArchiveCheck> {
         if !self.archives.contains_key(&wanted.name) {
-            let stored = Stored::read(store, wanted, job)?;
+            let stored = StoredArchive::read(store, wanted, job)?;
             self.archives.insert(wanted.name.clone(), stored);
         }
         let stored = &self.archives[&wanted.name];
@@ -55,7 +60,7 @@ impl Known {
                 (*digest != wanted.digest).then(differs).or_else(|| stored.opens.as_ref().err().cloned())
             }),
         };
-        Ok(Verdict { fault, opens: stored.opens.is_ok() })
+        Ok(ArchiveCheck { fault, opens: stored.opens.is_ok() })
     }
 
     pub fn is_right(&self, fingerprint: &[u8; 16]) -> bool {
@@ -90,7 +95,7 @@ pub fn fingerprint(expected: &[u8], len: u64, ranges: &[Range], archives: &[Arch
     short
 }
 
-impl Stored {
+impl StoredArchive {
     /// Reads an archive. An error ends the verify.
     fn read(store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Result<Self> {
         let whole = read_whole(store, wanted, job)?;
@@ -101,7 +106,7 @@ impl Stored {
         };
         match opened {
             Err(error) if error.ends_reading() => Err(error),
-            opened => Ok(Stored { whole, opens: opened.map(|_| ()) }),
+            opened => Ok(StoredArchive { whole, opens: opened.map(|_| ()) }),
         }
     }
 }

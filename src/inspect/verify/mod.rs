@@ -17,7 +17,7 @@ use crate::contents::lost;
 use crate::contents::Contents;
 use crate::entry::{Entry, File, Hash, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{check_key, Kind as FileKind};
+use crate::format::names::{check_key, BackupFileKind};
 use crate::format::{Name, StateReader, StateSummary, Trailer};
 use crate::job::{sum, Counter, Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
@@ -26,7 +26,7 @@ use crate::store::check_expected;
 use crate::store::{lock, require_existing, Catalog, LockMode, Need, StateFile, Store, StoredFile};
 
 use crate::store::report::{describe, lost_state, Listed, NotRegular, Unread};
-use known::{fingerprint, Known, Verdict};
+use known::{fingerprint, ArchiveCheck, KnownBytes};
 
 const OP: &str = "verify";
 
@@ -81,16 +81,16 @@ fn verify_key(
     let (states, entries, bytes) = scan(store, states, (selects, listed), unread, job)?;
     job.phase(Phase::Verify, entries, bytes)?;
     let pool = Pool::start(job.options.threads)?;
-    let mut known = Known::default();
+    let mut known = KnownBytes::default();
     for state in &states {
-        Check::new(state.stamp, &mut known, &pool, unread, job).state(store, state)?;
+        SnapshotCheck::new(state.stamp, &mut known, &pool, unread, job).state(store, state)?;
     }
     job.phase_done()
 }
 
 /// Every state file, oldest first. If two have the same stamp, both are listed.
 fn state_files(catalog: &Catalog) -> Vec<StateFile> {
-    let states = catalog.files().into_iter().filter(|(name, _)| name.kind == FileKind::State);
+    let states = catalog.files().into_iter().filter(|(name, _)| name.kind == BackupFileKind::State);
     let file = |(name, size): (Name, u64)| StateFile {
         name: name.to_string(),
         size,
@@ -140,9 +140,9 @@ fn scan(
 }
 
 /// The check of one snapshot.
-struct Check<'a, 'j> {
+struct SnapshotCheck<'a, 'j> {
     stamp: Stamp,
-    known: &'a mut Known,
+    known: &'a mut KnownBytes,
     pool: &'a Arc<Pool>,
     unread: &'a mut Unread,
     job: &'a mut Job<'j>,
@@ -152,23 +152,23 @@ struct Check<'a, 'j> {
 }
 
 /// The sources of the entries of one state.
-struct Sources {
+struct EntrySources {
     trailer: Arc<Trailer>,
     contents: Contents,
     /// Reads signatures. Separate from `contents`, so that neither evicts frames of the other.
     signatures: Contents,
-    archives: Vec<Verdict>,
+    archives: Vec<ArchiveCheck>,
 }
 
-impl<'a, 'j> Check<'a, 'j> {
+impl<'a, 'j> SnapshotCheck<'a, 'j> {
     fn new(
         stamp: Stamp,
-        known: &'a mut Known,
+        known: &'a mut KnownBytes,
         pool: &'a Arc<Pool>,
         unread: &'a mut Unread,
         job: &'a mut Job<'j>,
     ) -> Self {
-        Check { stamp, known, pool, unread, job, losses: 0, blamed: HashSet::new() }
+        SnapshotCheck { stamp, known, pool, unread, job, losses: 0, blamed: HashSet::new() }
     }
 
     /// Verifies the snapshot of a state, and lists the snapshot in the report.
@@ -189,7 +189,7 @@ impl<'a, 'j> Check<'a, 'j> {
         let contents = Contents::new(named).with_pool(self.pool.clone()).with_cancel(self.job.cancel());
         let signatures = Contents::new(named);
         let trailer = summary.trailer.clone();
-        let mut sources = Sources { trailer, contents, signatures, archives };
+        let mut sources = EntrySources { trailer, contents, signatures, archives };
         self.entries(store, &mut state, file, &mut sources)?;
         self.other_faults(&sources)?;
         let mut listed = describe(&summary);
@@ -208,7 +208,7 @@ impl<'a, 'j> Check<'a, 'j> {
         store: &mut dyn Store,
         state: &mut StateReader,
         file: &StateFile,
-        sources: &mut Sources,
+        sources: &mut EntrySources,
     ) -> Result<()> {
         let mut count = 0;
         for entry in state.entries()? {
@@ -225,7 +225,7 @@ impl<'a, 'j> Check<'a, 'j> {
         Ok(())
     }
 
-    fn entry(&mut self, store: &mut dyn Store, sources: &mut Sources, entry: &Entry) -> Result<()> {
+    fn entry(&mut self, store: &mut dyn Store, sources: &mut EntrySources, entry: &Entry) -> Result<()> {
         self.job.step(entry.path.as_bytes())?;
         self.job.report.count(Counter::Entries, 1);
         self.job.report.count(Counter::Bytes, entry.size());
@@ -240,7 +240,7 @@ impl<'a, 'j> Check<'a, 'j> {
     fn content(
         &mut self,
         store: &mut dyn Store,
-        sources: &mut Sources,
+        sources: &mut EntrySources,
         entry: &Entry,
         file: &File,
     ) -> Result<()> {
@@ -271,7 +271,7 @@ impl<'a, 'j> Check<'a, 'j> {
     fn signature(
         &mut self,
         store: &mut dyn Store,
-        sources: &mut Sources,
+        sources: &mut EntrySources,
         entry: &Entry,
         sig: &SigRef,
     ) -> Result<()> {
@@ -348,7 +348,7 @@ impl<'a, 'j> Check<'a, 'j> {
 
     /// Lists archives with a fault in which no loss of this snapshot was found: damage in a header or in an
     /// abandoned member, or a lost SigVault.
-    fn other_faults(&mut self, sources: &Sources) -> Result<()> {
+    fn other_faults(&mut self, sources: &EntrySources) -> Result<()> {
         for (archive, verdict) in sources.trailer.archives.iter().zip(&sources.archives) {
             let Some(fault) = &verdict.fault else { continue };
             if self.blamed.contains(&archive.name) {

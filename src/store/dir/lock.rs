@@ -20,7 +20,7 @@ const ADVICE: &str =
                       ibt_options_set_allow_unlocked())";
 
 /// The result of opening a lock file.
-enum Opened {
+enum OpenedLockFile {
     File(File),
     /// No lock is needed: there was no writer yet, or there can be none.
     NotNeeded,
@@ -48,16 +48,16 @@ impl DirStore {
                 LockMode::Shared => self.open_for_reader(key, &name)?,
             };
             let file = match opened {
-                Opened::File(file) => file,
-                Opened::NotNeeded => return Ok(Box::new(())),
-                Opened::Gone => continue,
+                OpenedLockFile::File(file) => file,
+                OpenedLockFile::NotNeeded => return Ok(Box::new(())),
+                OpenedLockFile::Gone => continue,
             };
             let tried = match mode {
                 LockMode::Exclusive => platform::try_lock(&file, LockPart::Key, true),
                 LockMode::Shared => lock_as_reader(&file),
             };
             match tried {
-                Ok(true) if self.is_named(&name, &file) => return Ok(self.held(file, name, mode)),
+                Ok(true) if self.is_named(&name, &file) => return Ok(self.lock_of(file, name, mode)),
                 // The lock file was removed before we locked it.
                 Ok(true) => {}
                 Ok(false) => break,
@@ -83,20 +83,20 @@ impl DirStore {
         }
     }
 
-    fn held(&self, file: File, lock: String, mode: LockMode) -> Lock {
+    fn lock_of(&self, file: File, lock: String, mode: LockMode) -> Lock {
         let dir = self.dir.clone().filter(|_| self.is_ours && mode == LockMode::Exclusive);
-        let made = dir.map(|dir| Made { dir, path: self.path.clone(), lock });
-        Box::new(Held { made, _locked: LockedKey(file) })
+        let made = dir.map(|dir| CreatedStoreDir { dir, path: self.path.clone(), lock });
+        Box::new(DirStoreLock { made, _locked: LockedKey(file) })
     }
 
-    fn open_for_writer(&mut self, name: &str) -> Result<Opened> {
+    fn open_for_writer(&mut self, name: &str) -> Result<OpenedLockFile> {
         let dir = self.made()?;
         self.check_lock_file(&dir, name)?;
         match dir.open_or_create(name.as_bytes(), 0o600) {
-            Ok(file) => Ok(Opened::File(file)),
+            Ok(file) => Ok(OpenedLockFile::File(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.dir = None;
-                Ok(Opened::Gone)
+                Ok(OpenedLockFile::Gone)
             }
             Err(error) => Err(self.trouble("open the lock", name, &error)),
         }
@@ -104,13 +104,13 @@ impl DirStore {
 
     /// Opens the lock file for a reader. The file is created only if the key has files to read. No lock is needed
     /// where nobody can write.
-    fn open_for_reader(&mut self, key: &str, name: &str) -> Result<Opened> {
-        let Some(dir) = self.existing()? else { return Ok(Opened::NotNeeded) };
+    fn open_for_reader(&mut self, key: &str, name: &str) -> Result<OpenedLockFile> {
+        let Some(dir) = self.existing()? else { return Ok(OpenedLockFile::NotNeeded) };
         self.check_lock_file(&dir, name)?;
         let found = match dir.open_file(name.as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if !self.keys_listed.contains(key) && self.list(&format!("{key}."))?.is_empty() {
-                    return Ok(Opened::NotNeeded);
+                    return Ok(OpenedLockFile::NotNeeded);
                 }
                 match dir.open_or_create(name.as_bytes(), 0o600) {
                     // A reader needs no lock file where the disk is full or has no inodes left.
@@ -123,8 +123,8 @@ impl DirStore {
             found => found,
         };
         match found {
-            Ok(file) => Ok(Opened::File(file)),
-            Err(error) if is_read_only(&error) => Ok(Opened::NotNeeded),
+            Ok(file) => Ok(OpenedLockFile::File(file)),
+            Err(error) if is_read_only(&error) => Ok(OpenedLockFile::NotNeeded),
             Err(error) => Err(self.trouble("open the lock", name, &error)),
         }
     }
@@ -142,7 +142,7 @@ impl DirStore {
             return self.trouble("lock", name, error);
         }
         if let Some(dir) = self.dir.clone().filter(|_| self.is_ours && mode == LockMode::Exclusive) {
-            Made { dir, path: self.path.clone(), lock: name.to_string() }.remove_if_unused();
+            CreatedStoreDir { dir, path: self.path.clone(), lock: name.to_string() }.remove_if_unused();
         }
         let detail = format!("{}: the file system of the store has no locks", describe(error));
         Error { os_code: error.raw_os_error().unwrap_or(0), ..self.unsupported(name, detail) }
@@ -234,19 +234,19 @@ impl Drop for LockedKey {
 }
 
 /// A lock on a key.
-struct Held {
-    made: Option<Made>,
+struct DirStoreLock {
+    made: Option<CreatedStoreDir>,
     _locked: LockedKey,
 }
 
 /// A store's directory that was created for the backup that holds the lock.
-struct Made {
+struct CreatedStoreDir {
     dir: Arc<Dir>,
     path: PathBuf,
     lock: String,
 }
 
-impl Drop for Held {
+impl Drop for DirStoreLock {
     fn drop(&mut self) {
         if let Some(made) = &self.made {
             made.remove_if_unused();
@@ -254,7 +254,7 @@ impl Drop for Held {
     }
 }
 
-impl Made {
+impl CreatedStoreDir {
     /// Removes the directory again if the backup stored nothing, so that the directory contains only the lock file.
     /// A process that has opened the lock file meanwhile finds that the file lost its name, and starts again.
     fn remove_if_unused(&self) {

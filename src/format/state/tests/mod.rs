@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::entry::{Entry, File, Metadata, Node, Path, Place, Range, SigRef};
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::format::{FrameWriter, Written};
 use crate::job::Codec;
 use crate::pool::Pool;
@@ -49,7 +49,7 @@ fn archives() -> Vec<ArchiveRef> {
         stream: 1 << 20,
         digest: Hash([1; 32]),
     };
-    vec![archive("full", Kind::Full), archive("sigvault", Kind::SigVault)]
+    vec![archive("full", BackupFileKind::Full), archive("sigvault", BackupFileKind::SigVault)]
 }
 
 fn entry(path: &[u8], node: Node) -> Entry {
@@ -224,8 +224,8 @@ fn every_truncation_and_every_flipped_bit_is_an_error() {
             bad[bit / 8] ^= 1 << (bit % 8);
             if let Err(error) = open(&bad) {
                 // A flipped bit in the version number makes another version.
-                let version = codec == Codec::None && error.kind == ErrorKind::Format;
-                assert!(version || error.kind == ErrorKind::Corrupt, "{error}");
+                let version = codec == Codec::None && error.kind == Kind::Format;
+                assert!(version || error.kind == Kind::Corrupt, "{error}");
             } else {
                 // Some bits of a compressed file have no meaning, such as unused bits of a frame's
                 // descriptor.
@@ -254,14 +254,14 @@ fn unpacked(file: &[u8]) -> Vec<Entry> {
 fn what_a_newer_version_wrote_is_called_so() {
     let newer = |document: &str| {
         let error = refused(&sealed_digest(document), "made by a newer libibt");
-        assert_eq!(error.kind, ErrorKind::Format);
+        assert_eq!(error.kind, Kind::Format);
     };
     let text = String::from_utf8(plain(&small())).unwrap();
     newer(&text.replace("\"needs\":[]", "\"needs\":[\"wings\"]"));
     let second = text.replace("\"version\":1", "\"version\":2");
     newer(&second);
     newer(&second.replace("\"entries\":[", "\"things\":{"));
-    assert_eq!(refused(&forged("ibt-state", "other"), "not a state").kind, ErrorKind::Format);
+    assert_eq!(refused(&forged("ibt-state", "other"), "not a state").kind, Kind::Format);
 }
 
 /// The changed document with a valid digest in its last line.
@@ -308,7 +308,7 @@ fn hostile_headers_and_trailers_are_refused() {
         (",\n\"entries\":[", "\n\"entries\":["),
         (",\n\"digest\":", "\n\"digest\":"),
     ] {
-        assert_eq!(refused(&forged(from, to), "").kind, ErrorKind::Corrupt, "{to}");
+        assert_eq!(refused(&forged(from, to), "").kind, Kind::Corrupt, "{to}");
     }
     let wrong_tree = String::from_utf8(plain(&small())).unwrap().replace("\"uid\":0", "\"uid\":1");
     refused(&sealed_digest(&wrong_tree), "tree digest");
@@ -317,7 +317,7 @@ fn hostile_headers_and_trailers_are_refused() {
     let other = "docs.state.20261122T220530.123457Z.json";
     assert_eq!(
         StateReader::open(&mut source, other, size, false, &Pool::new(1).unwrap()).unwrap_err().kind,
-        ErrorKind::Corrupt
+        Kind::Corrupt
     );
 }
 
@@ -407,7 +407,7 @@ fn lines_without_end_and_deep_nesting_are_refused() {
 #[test]
 fn a_writer_that_breaks_the_rules_is_told_so() {
     let mut writer = StateWriter::new(frames(Codec::None), &header()).unwrap();
-    let mut bug = |entry: &Entry| assert_eq!(writer.entry(entry).unwrap_err().kind, ErrorKind::Panic);
+    let mut bug = |entry: &Entry| assert_eq!(writer.entry(entry).unwrap_err().kind, Kind::Panic);
     bug(&file(b"a", 1));
     let mut bad = entry(b"", Node::Dir);
     bad.meta.mode = 0o10000;

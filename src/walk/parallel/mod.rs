@@ -1,4 +1,4 @@
-//! Walks ahead of the caller, in several threads.
+//! Walks in several threads, before the caller asks for the finds.
 //!
 //! The rest of the walk is a list of pieces, in order. The threads work on the first pieces. A finished task
 //! returns the finds of its piece, and new pieces for the part that it did not walk; both take the place of the
@@ -13,20 +13,20 @@ use crate::pool::{Pending, Pool};
 
 use super::cursor::{Cursor, WalkPart};
 use super::frame::HELD_MAX;
-use super::Found;
+use super::WalkItem;
 
 #[cfg(test)]
 mod tests;
 
 /// The amount of work of one task, and of all tasks together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct ParallelLimits {
     /// Approximate number of finds of one task.
     pub batch: usize,
     /// Most levels that a task goes down below its first directory. This limits the directories that the task leaves
     /// open.
     pub depth: usize,
-    /// Most finds that wait for the caller, with [`Limits::batch`] finds counted for each running task. At the limit
+    /// Most finds that wait for the caller, with `batch` finds counted for each running task. At the limit
     /// only the first piece is started, because the walk cannot go on without it.
     pub waiting: usize,
     /// Largest exclude file, in bytes, that any task may compile. Only the task of the first piece compiles a larger
@@ -36,22 +36,23 @@ pub(super) struct Limits {
 }
 
 /// With these limits a task runs for a third of a millisecond, and the waiting finds take 2 MB.
-pub(super) const LIMITS: Limits = Limits { batch: 256, depth: 8, waiting: 8192, exclude_file: 16 << 10 };
+pub(super) const PARALLEL_LIMITS: ParallelLimits =
+    ParallelLimits { batch: 256, depth: 8, waiting: 8192, exclude_file: 16 << 10 };
 
 enum WalkPiece {
     /// Names of one directory that no thread has begun.
     Todo(Cursor),
     Running(Pending<WalkPart>),
-    Found(Vec<Found>),
+    Found(Vec<WalkItem>),
 }
 
-pub(super) struct Ahead {
+pub(super) struct ParallelWalk {
     pool: Arc<Pool>,
-    limits: Limits,
+    limits: ParallelLimits,
     /// The pieces of the rest of the walk, in order.
     pieces: VecDeque<WalkPiece>,
     /// The finds that come before all `pieces`.
-    found: std::vec::IntoIter<Found>,
+    found: std::vec::IntoIter<WalkItem>,
     /// Number of finds in `pieces`, with one batch for each running piece.
     waiting: usize,
     /// Number of pieces to do that hold a directory open.
@@ -64,9 +65,9 @@ pub(super) struct Ahead {
     dir_weight: usize,
 }
 
-impl Ahead {
-    pub fn new(pool: Arc<Pool>, limits: Limits, cursor: Cursor) -> Ahead {
-        let mut ahead = Ahead {
+impl ParallelWalk {
+    pub fn new(pool: Arc<Pool>, limits: ParallelLimits, cursor: Cursor) -> ParallelWalk {
+        let mut walk = ParallelWalk {
             pool,
             limits,
             pieces: VecDeque::from([WalkPiece::Todo(cursor)]),
@@ -77,13 +78,13 @@ impl Ahead {
             last: None,
             dir_weight: 16,
         };
-        ahead.look_ahead();
-        ahead
+        walk.start_tasks();
+        walk
     }
 
     /// Takes the results of finished tasks and starts further tasks, in order: enough to keep the threads busy
     /// until the next call.
-    fn look_ahead(&mut self) {
+    fn start_tasks(&mut self) {
         let most = 2 * self.pool.threads() + 4;
         let mut at = 0;
         while at < most.min(self.pieces.len()) {
@@ -116,7 +117,7 @@ impl Ahead {
             self.held -= 1;
         }
         self.last = cursor.dir().cloned();
-        let Limits { batch, depth, exclude_file, .. } = self.limits;
+        let ParallelLimits { batch, depth, exclude_file, .. } = self.limits;
         let exclude_max = if at == 0 { usize::MAX } else { exclude_file };
         let (first, rest) = cursor.split(batch, self.dir_weight);
         self.pieces[at] = WalkPiece::Running(self.pool.run(move || first.run(batch, depth, exclude_max)));
@@ -160,15 +161,15 @@ impl Ahead {
     }
 }
 
-impl Iterator for Ahead {
-    type Item = Found;
+impl Iterator for ParallelWalk {
+    type Item = WalkItem;
 
-    fn next(&mut self) -> Option<Found> {
+    fn next(&mut self) -> Option<WalkItem> {
         loop {
             if let Some(found) = self.found.next() {
                 return Some(found);
             }
-            self.look_ahead();
+            self.start_tasks();
             match self.pieces.pop_front()? {
                 WalkPiece::Found(found) => {
                     self.waiting -= found.len();
@@ -178,7 +179,7 @@ impl Iterator for Ahead {
                     self.pieces.push_front(WalkPiece::Found(Vec::new()));
                     self.done(0, pending.wait());
                 }
-                // Cannot happen: `look_ahead` has just started the first piece.
+                // Cannot happen: `start_tasks` has just started the first piece.
                 piece @ WalkPiece::Todo(_) => self.pieces.push_front(piece),
             }
         }

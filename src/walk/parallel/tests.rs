@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use super::*;
 use crate::exclude::Excludes;
 use crate::platform::testing::as_nobody;
-use crate::walk::cursor::Terms;
+use crate::walk::cursor::WalkSettings;
 use crate::walk::{Walk, WalkOptions};
 
 /// Limits so small that a tree of a few entries is cut into many parts.
-const SMALL: Limits = Limits { batch: 3, depth: 2, waiting: 12, exclude_file: 2 };
+const SMALL: ParallelLimits = ParallelLimits { batch: 3, depth: 2, waiting: 12, exclude_file: 2 };
 
 fn temp() -> (TempDir, Dir) {
     let temp = tempfile::tempdir().unwrap();
@@ -82,15 +82,15 @@ fn make(root: &Path, tree: &[(Vec<&[u8]>, Made)]) -> Vec<UnixListener> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// With any number of threads and any size of the parts, a walk ahead has the same finds as a walk of one
+    /// With any number of threads and any size of the parts, a parallel walk has the same finds as a walk of one
     /// cursor.
     #[test]
-    fn a_walk_ahead_finds_the_same(tree in tree(), skip_cache_dirs: bool, batch in 1usize..9) {
+    fn a_parallel_walk_finds_the_same(tree in tree(), skip_cache_dirs: bool, batch in 1usize..9) {
         let (temp, dir) = temp();
         let _sockets = make(temp.path(), &tree);
         let options = WalkOptions { skip_cache_dirs, one_file_system: true, ..Default::default() };
         let patterns = [b"a-b/c".to_vec(), b"!/c/b".to_vec()];
-        let seen = |pool: Option<(usize, Limits)>| {
+        let seen = |pool: Option<(usize, ParallelLimits)>| {
             let (root, excludes) = (dir.try_clone().unwrap(), Excludes::new(&patterns, b".exclude").unwrap());
             let walk = match pool {
                 None => Walk::new(root, excludes, options.clone()),
@@ -103,7 +103,7 @@ proptest! {
         as_nobody(|| {
             let expected = seen(None);
             for threads in [1, 2, 4] {
-                for limits in [Limits { batch, ..SMALL }, LIMITS] {
+                for limits in [ParallelLimits { batch, ..SMALL }, PARALLEL_LIMITS] {
                     prop_assert_eq!(&seen(Some((threads, limits))), &expected, "{} {:?}", threads, limits);
                 }
             }
@@ -126,23 +126,24 @@ fn grow(dir: &Dir, width: usize, depth: usize) -> usize {
 fn what_waits_and_what_is_held_open_is_bounded() {
     let (temp, dir) = temp();
     let entries = grow(&dir, 4, 5);
-    let terms = Terms { root: Dir::open(temp.path()).unwrap(), options: WalkOptions::default(), dev: 0 };
-    let cursor = Cursor::new(terms, Excludes::new(&[], b"").unwrap());
-    let mut ahead = Ahead::new(Arc::new(Pool::new(3).unwrap()), SMALL, cursor);
+    let settings =
+        WalkSettings { root: Dir::open(temp.path()).unwrap(), options: WalkOptions::default(), dev: 0 };
+    let cursor = Cursor::new(settings, Excludes::new(&[], b"").unwrap());
+    let mut walk = ParallelWalk::new(Arc::new(Pool::new(3).unwrap()), SMALL, cursor);
     let mut count = 0;
-    while ahead.next().is_some() {
+    while walk.next().is_some() {
         count += 1;
-        assert!(ahead.waiting < SMALL.waiting + 2 * SMALL.batch, "{}", ahead.waiting);
+        assert!(walk.waiting < SMALL.waiting + 2 * SMALL.batch, "{}", walk.waiting);
         let open = |piece: &&WalkPiece| matches!(piece, WalkPiece::Todo(cursor) if cursor.dir().is_some());
-        assert_eq!(ahead.held, ahead.pieces.iter().filter(open).count());
-        let waiting = ahead.pieces.iter().map(|piece| match piece {
+        assert_eq!(walk.held, walk.pieces.iter().filter(open).count());
+        let waiting = walk.pieces.iter().map(|piece| match piece {
             WalkPiece::Todo(_) => 0,
             WalkPiece::Running(_) => SMALL.batch,
             WalkPiece::Found(found) => found.len(),
         });
-        assert_eq!(ahead.waiting, waiting.sum::<usize>());
+        assert_eq!(walk.waiting, waiting.sum::<usize>());
     }
-    assert_eq!((count, ahead.waiting, ahead.held), (entries, 0, 0));
+    assert_eq!((count, walk.waiting, walk.held), (entries, 0, 0));
 }
 
 /// Compiled exclude files take much memory, so a walk of sibling directories holds one of them at a time.
@@ -155,13 +156,13 @@ fn large_exclude_files_are_held_one_at_a_time() {
         fs::write(sub.join(".exclude"), "*.o").unwrap();
         (0..9).for_each(|n| drop(fs::File::create(sub.join(format!("f{n}"))).unwrap()));
     }
-    let terms = Terms { root: dir, options: WalkOptions::default(), dev: 0 };
+    let settings = WalkSettings { root: dir, options: WalkOptions::default(), dev: 0 };
     let excludes = Excludes::new(&[], b".exclude").unwrap();
     let held = excludes.held.clone();
-    let mut ahead = Ahead::new(Arc::new(Pool::new(3).unwrap()), SMALL, Cursor::new(terms, excludes));
+    let mut walk = ParallelWalk::new(Arc::new(Pool::new(3).unwrap()), SMALL, Cursor::new(settings, excludes));
     let (mut count, mut most) = (0, 0);
-    while ahead.next().is_some() {
-        // Gives the tasks that are ahead time to go on.
+    while walk.next().is_some() {
+        // Gives the started tasks time to go on.
         std::thread::sleep(std::time::Duration::from_micros(200));
         count += 1;
         most = most.max(Arc::strong_count(&*held) - 1);
