@@ -8,18 +8,18 @@ use crate::entry;
 use crate::error::{Error, Kind, Result};
 
 /// Turns `value` into a raw pointer that C owns from now on.
-pub(super) fn give<T>(value: T) -> *mut T {
+pub(super) fn into_raw<T>(value: T) -> *mut T {
     Box::into_raw(Box::new(value))
 }
 
-/// Takes a pointer from [`give`] back and drops its value. Ignores NULL.
+/// Frees a value that [`into_raw`] made a pointer of. Ignores NULL.
 ///
 /// # Safety
 ///
-/// `pointer` is NULL or comes from [`give`], and nobody uses it any more.
-pub(super) unsafe fn take<T>(pointer: *mut T) {
+/// `pointer` is NULL or comes from [`into_raw`], and nobody uses it any more.
+pub(super) unsafe fn free_raw<T>(pointer: *mut T) {
     if !pointer.is_null() {
-        // SAFETY: the caller's promise: `give` made it of a box.
+        // SAFETY: the caller's promise: `into_raw` made it of a box.
         drop(unsafe { Box::from_raw(pointer) });
     }
 }
@@ -29,7 +29,7 @@ pub(super) unsafe fn take<T>(pointer: *mut T) {
 /// # Safety
 ///
 /// `out` is NULL or may be written. The previous value is overwritten, not dropped.
-pub(super) unsafe fn put<T>(out: *mut T, value: T) {
+pub(super) unsafe fn write_out<T>(out: *mut T, value: T) {
     if !out.is_null() {
         // SAFETY: the caller's promise.
         unsafe { out.write(value) };
@@ -150,6 +150,6 @@ pub(super) fn c_line(text: &str) -> CString {
 }
 
 /// A borrowed pointer to `text`; NULL for `None`.
-pub(super) fn lend(text: Option<&CString>) -> *const c_char {
+pub(super) fn ptr_or_null(text: Option<&CString>) -> *const c_char {
     text.map_or(ptr::null(), |text| text.as_ptr())
 }

@@ -2,7 +2,7 @@
 
 use crate::job::Cancel;
 
-use super::args::{give, take};
+use super::args::{free_raw, into_raw};
 
 /// A request to stop. It is one-shot: a request cannot be taken back. Owned by
 /// the caller, who frees it with ibt_cancel_free(). Operations share the
@@ -20,7 +20,7 @@ pub struct ibt_cancel(pub(super) Cancel);
 /// Since: 0.1
 #[no_mangle]
 pub extern "C" fn ibt_cancel_new() -> *mut ibt_cancel {
-    guard!(std::ptr::null_mut(), { give(ibt_cancel(Cancel::default())) })
+    guard!(std::ptr::null_mut(), { into_raw(ibt_cancel(Cancel::default())) })
 }
 
 /// Asks every operation that has this object in its options to stop: running
@@ -58,6 +58,6 @@ pub extern "C" fn ibt_cancel_requested(cancel: Option<&ibt_cancel>) -> i32 {
 pub unsafe extern "C" fn ibt_cancel_free(cancel: *mut ibt_cancel) {
     guard!((), {
         // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.
-        unsafe { take(cancel) }
+        unsafe { free_raw(cancel) }
     })
 }

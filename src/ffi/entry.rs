@@ -6,7 +6,7 @@ use std::ptr;
 
 use crate::entry::{Entry, Hash, Node};
 
-use super::args::{c_string, lend, put};
+use super::args::{c_string, ptr_or_null, write_out};
 use super::constants::*;
 
 /// One file, directory, link or device at one moment. The entry, and every
@@ -214,7 +214,7 @@ pub extern "C" fn ibt_entry_xattr_name(entry: Option<&ibt_entry>, i: usize) -> *
             let xattrs = &view.entry.meta.xattrs;
             let names =
                 view.xattr_names.get_or_init(|| xattrs.iter().map(|(name, _)| c_string(name)).collect());
-            lend(names.get(i))
+            ptr_or_null(names.get(i))
         })
     })
 }
@@ -235,11 +235,11 @@ pub unsafe extern "C" fn ibt_entry_xattr_value(
 ) -> *const u8 {
     guard!(ptr::null(), {
         // SAFETY: NULL or may be written.
-        unsafe { put(len, 0) };
+        unsafe { write_out(len, 0) };
         let xattr = entry.and_then(|view| view.entry.meta.xattrs.get(i));
         xattr.map_or(ptr::null(), |(_, value)| {
             // SAFETY: NULL or may be written.
-            unsafe { put(len, value.len()) };
+            unsafe { write_out(len, value.len()) };
             match value.is_empty() {
                 // The dangling address of an empty vector is a low number, and some languages refuse such a
                 // pointer.

@@ -5,7 +5,7 @@ use std::ptr;
 
 use crate::error::Error;
 
-use super::args::{c_line, c_string, lend, take};
+use super::args::{c_line, c_string, free_raw, ptr_or_null};
 use super::constants::IBT_OK;
 use super::library::ibt_status;
 
@@ -66,7 +66,7 @@ pub extern "C" fn ibt_error_message(error: Option<&ibt_error>) -> *const c_char 
 /// Since: 0.1
 #[no_mangle]
 pub extern "C" fn ibt_error_path(error: Option<&ibt_error>) -> *const c_char {
-    guard!(ptr::null(), { lend(error.and_then(|error| error.path.as_ref())) })
+    guard!(ptr::null(), { ptr_or_null(error.and_then(|error| error.path.as_ref())) })
 }
 
 /// Frees an error and the strings borrowed from it. NULL is ignored.
@@ -76,6 +76,6 @@ pub extern "C" fn ibt_error_path(error: Option<&ibt_error>) -> *const c_char {
 pub unsafe extern "C" fn ibt_error_free(error: *mut ibt_error) {
     guard!((), {
         // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.
-        unsafe { take(error) }
+        unsafe { free_raw(error) }
     })
 }

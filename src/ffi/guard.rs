@@ -32,7 +32,7 @@ macro_rules! guard {
 /// Runs `body`. Turns a panic into an error of kind `Panic` with the panic's message and place.
 pub(super) fn attempt<T>(body: impl FnOnce() -> T) -> Result<T> {
     keep_panics_quiet();
-    let _inside = Inside::enter();
+    let _inside = InsideLibibt::enter();
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         let text = take_text().unwrap_or_else(|| payload_text(payload.as_ref()));
         Error::new(Kind::Panic, "go on", format!("libibt panicked: {text}"))
@@ -52,7 +52,7 @@ pub(super) fn with_error(err: *mut *mut ibt_error, body: impl FnOnce() -> Result
             let status = error.kind as i32;
             if !err.is_null() {
                 // SAFETY: as above.
-                unsafe { err.write(super::args::give(ibt_error::new(&error))) };
+                unsafe { err.write(super::args::into_raw(ibt_error::new(&error))) };
             }
             status
         }
@@ -64,17 +64,17 @@ thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// While an `Inside` lives, a panic of its thread belongs to libibt.
-struct Inside;
+/// While an `InsideLibibt` exists, a panic of its thread belongs to libibt.
+struct InsideLibibt;
 
-impl Inside {
+impl InsideLibibt {
     fn enter() -> Self {
         DEPTH.with(|depth| depth.set(depth.get() + 1));
-        Inside
+        InsideLibibt
     }
 }
 
-impl Drop for Inside {
+impl Drop for InsideLibibt {
     fn drop(&mut self) {
         DEPTH.with(|depth| depth.set(depth.get() - 1));
     }

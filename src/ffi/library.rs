@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::job::{Counter, ProblemKind};
 
-use super::args::{c_string, lend};
+use super::args::{c_string, ptr_or_null};
 use super::constants::*;
 
 /// How a call ended: IBT_OK, IBT_PARTIAL or, negative, one of IBT_ERR_*.
@@ -98,7 +98,7 @@ fn name(
 ) -> *const c_char {
     let names = names.get_or_init(|| (1..).map_while(name_of).map(c_string).collect());
     let index = usize::try_from(i64::from(number) - 1).ok();
-    lend(index.and_then(|index| names.get(index)))
+    ptr_or_null(index.and_then(|index| names.get(index)))
 }
 
 const VERSION_NUMBER: u32 = decimal(env!("CARGO_PKG_VERSION_MAJOR")) << 16

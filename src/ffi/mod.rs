@@ -6,7 +6,7 @@
 //! the command and the introduction of the header. `tests/header.rs` checks that the header is up to date.
 //!
 //! The body of every export is [`guard!`](guard), which stops a panic before it reaches C. Memory that C owns
-//! is a `Box` that [`args::give`] turned into a raw pointer and that [`args::take`] takes back; only an
+//! is a `Box` that [`args::into_raw`] turned into a raw pointer and that [`args::free_raw`] takes back; only an
 //! [`ibt_storage`] is an `Arc`, because running calls share it. Memory that C only lends is read through
 //! [`args`], which checks for NULL.
 

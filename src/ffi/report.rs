@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::job::{BackupFile, Counter, Counters, Problem, Report, ReportedSnapshot};
 
-use super::args::{c_line, c_string, lend, take};
+use super::args::{c_line, c_string, free_raw, ptr_or_null};
 use super::constants::IBT_OK;
 use super::library::ibt_status;
 
@@ -108,7 +108,7 @@ impl ibt_report {
 
 /// Borrows a string of the report itself.
 fn own(report: Option<&ibt_report>, field: fn(&ibt_report) -> Option<&CString>) -> *const c_char {
-    lend(report.and_then(field))
+    ptr_or_null(report.and_then(field))
 }
 
 fn file(report: Option<&ibt_report>, i: usize) -> Option<&BackupFile> {
@@ -120,7 +120,7 @@ fn file_text(
     i: usize,
     field: fn(&FileText) -> Option<&CString>,
 ) -> *const c_char {
-    lend(report.and_then(|report| report.files.get(i)).and_then(field))
+    ptr_or_null(report.and_then(|report| report.files.get(i)).and_then(field))
 }
 
 fn snapshot(report: Option<&ibt_report>, i: usize) -> Option<&ReportedSnapshot> {
@@ -132,7 +132,7 @@ fn snapshot_text(
     i: usize,
     field: fn(&SnapshotText) -> Option<&CString>,
 ) -> *const c_char {
-    lend(report.and_then(|report| report.snapshots.get(i)).and_then(field))
+    ptr_or_null(report.and_then(|report| report.snapshots.get(i)).and_then(field))
 }
 
 fn problem(report: Option<&ibt_report>, i: usize) -> Option<&Problem> {
@@ -144,7 +144,7 @@ fn problem_text(
     i: usize,
     field: fn(&ProblemText) -> Option<&CString>,
 ) -> *const c_char {
-    lend(report.and_then(|report| report.problems.get(i)).and_then(field))
+    ptr_or_null(report.and_then(|report| report.problems.get(i)).and_then(field))
 }
 
 fn counter(counters: &Counters, which: i32) -> u64 {
@@ -448,6 +448,6 @@ pub extern "C" fn ibt_report_json(report: Option<&ibt_report>) -> *const c_char 
 pub unsafe extern "C" fn ibt_report_free(report: *mut ibt_report) {
     guard!((), {
         // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.
-        unsafe { take(report) }
+        unsafe { free_raw(report) }
     })
 }

@@ -9,12 +9,12 @@ use crate::error::{Error, Kind, Result};
 use crate::inspect::Snapshot;
 use crate::job::{Flow, Job};
 
-use super::args::{self, bytes, c_string, give, invalid, put, relative, take};
+use super::args::{self, bytes, c_string, free_raw, into_raw, invalid, relative, write_out};
 use super::constants::{IBT_CALLBACK_STOP, IBT_OK};
 use super::entry::ibt_entry;
 use super::error::ibt_error;
 use super::library::ibt_status;
-use super::ops::Uses;
+use super::ops::UsedOptions;
 use super::options::{ibt_options, settings};
 use super::storage::ibt_storage;
 
@@ -34,10 +34,10 @@ use super::storage::ibt_storage;
 pub struct ibt_snapshot {
     /// A running call shares ownership, so a handle that is freed during the call stays valid until the call
     /// ends.
-    shared: Arc<Shared>,
+    shared: Arc<SharedSnapshot>,
 }
 
-struct Shared {
+struct SharedSnapshot {
     stamp: CString,
     store: Arc<ibt_storage>,
     snapshot: Mutex<Snapshot>,
@@ -106,7 +106,7 @@ unsafe fn open(
 ) -> Result<ibt_status> {
     const DOING: &str = "open a snapshot";
     // SAFETY: NULL or may be written.
-    unsafe { put(out, ptr::null_mut()) };
+    unsafe { write_out(out, ptr::null_mut()) };
     // SAFETY: NULL or a string.
     let key = unsafe { args::key(key, DOING) }?;
     if out.is_null() {
@@ -114,7 +114,7 @@ unsafe fn open(
     }
     // SAFETY: NULL, or options that no setter changes meanwhile.
     let settings = unsafe { settings(options, DOING) }?;
-    Uses::BROWSE.check(&settings.engine, DOING)?;
+    UsedOptions::BROWSE.check(&settings.engine, DOING)?;
     if settings.cancel.requested() {
         return Err(Error::cancelled());
     }
@@ -125,9 +125,9 @@ unsafe fn open(
         Snapshot::open(store, key, &mut Job::new(&settings.engine, &settings.cancel, &mut callbacks))
     })?;
     let stamp = c_string(snapshot.stamp().to_string());
-    let shared = Shared { stamp, store, snapshot: Mutex::new(snapshot) };
+    let shared = SharedSnapshot { stamp, store, snapshot: Mutex::new(snapshot) };
     // SAFETY: not NULL, so it may be written.
-    unsafe { put(out, give(ibt_snapshot { shared: Arc::new(shared) })) };
+    unsafe { write_out(out, into_raw(ibt_snapshot { shared: Arc::new(shared) })) };
     Ok(IBT_OK)
 }
 
@@ -233,7 +233,7 @@ pub unsafe extern "C" fn ibt_snapshot_read(
 pub unsafe extern "C" fn ibt_snapshot_free(snapshot: *mut ibt_snapshot) {
     guard!((), {
         // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.
-        unsafe { take(snapshot) }
+        unsafe { free_raw(snapshot) }
     })
 }
 
@@ -261,7 +261,7 @@ fn flow(answer: i32) -> Flow {
 /// # Safety
 ///
 /// `handle` is NULL or a snapshot that is not freed yet.
-unsafe fn share(handle: *const ibt_snapshot, doing: &str) -> Result<Arc<Shared>> {
+unsafe fn share(handle: *const ibt_snapshot, doing: &str) -> Result<Arc<SharedSnapshot>> {
     // SAFETY: the caller's promise.
     let handle = unsafe { handle.as_ref() }.ok_or_else(|| invalid(doing, "snapshot is NULL"))?;
     Ok(Arc::clone(&handle.shared))
@@ -269,7 +269,7 @@ unsafe fn share(handle: *const ibt_snapshot, doing: &str) -> Result<Arc<Shared>>
 
 /// Runs `body` on a snapshot and its storage. `Busy` if another call is using the snapshot.
 fn with_snapshot(
-    shared: &Shared,
+    shared: &SharedSnapshot,
     doing: &str,
     body: impl FnOnce(&mut Snapshot, &ibt_storage) -> Result<()>,
 ) -> Result<ibt_status> {

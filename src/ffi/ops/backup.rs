@@ -10,7 +10,7 @@ use super::super::library::ibt_status;
 use super::super::options::ibt_options;
 use super::super::report::ibt_report;
 use super::super::storage::ibt_storage;
-use super::{Call, Uses};
+use super::{OperationArgs, UsedOptions};
 
 /// ==== Operations ====
 ///
@@ -59,10 +59,10 @@ pub unsafe extern "C" fn ibt_full_backup(
 ) -> ibt_status {
     guard!(err, err, {
         // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
-        let call = unsafe { Call::begin("back up", storage, options, report) };
+        let call = unsafe { OperationArgs::begin("back up", storage, options, report) };
         // SAFETY: NULL or a string.
         let source = unsafe { args::path(source, call.doing, "source") }?;
-        call.run(Uses::BACKUP, |store, job| backup::full(store, source, job))
+        call.run(UsedOptions::BACKUP, |store, job| backup::full(store, source, job))
     })
 }
 
@@ -90,9 +90,9 @@ pub unsafe extern "C" fn ibt_incremental_backup(
 ) -> ibt_status {
     guard!(err, err, {
         // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
-        let call = unsafe { Call::begin("back up", storage, options, report) };
+        let call = unsafe { OperationArgs::begin("back up", storage, options, report) };
         // SAFETY: NULL or a string.
         let source = unsafe { args::path(source, call.doing, "source") }?;
-        call.run(Uses::BACKUP, |store, job| backup::incremental(store, source, job))
+        call.run(UsedOptions::BACKUP, |store, job| backup::incremental(store, source, job))
     })
 }

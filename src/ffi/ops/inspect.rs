@@ -10,7 +10,7 @@ use super::super::library::ibt_status;
 use super::super::options::ibt_options;
 use super::super::report::ibt_report;
 use super::super::storage::ibt_storage;
-use super::{Call, Uses};
+use super::{OperationArgs, UsedOptions};
 
 /// Lists the snapshots of `key`, or of every key if key is NULL, oldest first:
 /// see ibt_report_snapshot_count(). If options select a snapshot, the report
@@ -44,10 +44,10 @@ pub unsafe extern "C" fn ibt_list_snapshots(
 ) -> ibt_status {
     guard!(err, err, {
         // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
-        let call = unsafe { Call::begin("list snapshots", storage, options, report) };
+        let call = unsafe { OperationArgs::begin("list snapshots", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::optional_key(key, call.doing) }?;
-        call.run(Uses::LIST, |store, job| inspect::list(store, key, job))
+        call.run(UsedOptions::LIST, |store, job| inspect::list(store, key, job))
     })
 }
 
@@ -100,10 +100,10 @@ pub unsafe extern "C" fn ibt_verify(
 ) -> ibt_status {
     guard!(err, err, {
         // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
-        let call = unsafe { Call::begin("verify", storage, options, report) };
+        let call = unsafe { OperationArgs::begin("verify", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::optional_key(key, call.doing) }?;
-        call.run(Uses::VERIFY, |store, job| inspect::verify(store, key, job))
+        call.run(UsedOptions::VERIFY, |store, job| inspect::verify(store, key, job))
     })
 }
 
@@ -156,11 +156,11 @@ pub unsafe extern "C" fn ibt_compare(
 ) -> ibt_status {
     guard!(err, err, {
         // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
-        let call = unsafe { Call::begin("compare", storage, options, report) };
+        let call = unsafe { OperationArgs::begin("compare", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::key(key, call.doing) }?;
         // SAFETY: NULL or a string.
         let tree = unsafe { args::path(tree, call.doing, "tree") }?;
-        call.run(Uses::COMPARE, |store, job| inspect::compare(store, key, tree, job))
+        call.run(UsedOptions::COMPARE, |store, job| inspect::compare(store, key, tree, job))
     })
 }

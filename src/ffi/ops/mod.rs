@@ -20,7 +20,7 @@ use crate::job::{Job, Options, Select};
 use crate::stamp::Time;
 use crate::store::Store;
 
-use super::args::{give, invalid, put};
+use super::args::{into_raw, invalid, write_out};
 use super::guard::attempt;
 use super::library::ibt_status;
 use super::options::{ibt_options, settings};
@@ -29,7 +29,7 @@ use super::storage::{ibt_storage, with_store};
 
 /// The options that an operation uses, among those that it must refuse rather than ignore.
 #[derive(Clone, Copy)]
-pub(super) struct Uses {
+pub(super) struct UsedOptions {
     selector: bool,
     excludes: bool,
     /// Globs and paths.
@@ -40,8 +40,8 @@ pub(super) struct Uses {
     dry_run: bool,
 }
 
-impl Uses {
-    pub(super) const NOTHING: Uses = Uses {
+impl UsedOptions {
+    pub(super) const NOTHING: UsedOptions = UsedOptions {
         selector: false,
         excludes: false,
         includes: false,
@@ -49,23 +49,31 @@ impl Uses {
         expected_digest: false,
         dry_run: false,
     };
-    pub(super) const BACKUP: Uses = Uses { excludes: true, ..Uses::NOTHING };
-    pub(super) const RESTORE: Uses = Uses {
+    pub(super) const BACKUP: UsedOptions = UsedOptions { excludes: true, ..UsedOptions::NOTHING };
+    pub(super) const RESTORE: UsedOptions = UsedOptions {
         selector: true,
         includes: true,
         destination: true,
         expected_digest: true,
         dry_run: true,
-        ..Uses::NOTHING
+        ..UsedOptions::NOTHING
     };
-    pub(super) const LIST: Uses = Uses { selector: true, ..Uses::NOTHING };
-    pub(super) const BROWSE: Uses = Uses { selector: true, expected_digest: true, ..Uses::NOTHING };
+    pub(super) const LIST: UsedOptions = UsedOptions { selector: true, ..UsedOptions::NOTHING };
+    pub(super) const BROWSE: UsedOptions =
+        UsedOptions { selector: true, expected_digest: true, ..UsedOptions::NOTHING };
 
-    pub(super) const VERIFY: Uses = Uses { selector: true, expected_digest: true, ..Uses::NOTHING };
-    pub(super) const PRUNE: Uses = Uses { selector: true, dry_run: true, ..Uses::NOTHING };
+    pub(super) const VERIFY: UsedOptions =
+        UsedOptions { selector: true, expected_digest: true, ..UsedOptions::NOTHING };
+    pub(super) const PRUNE: UsedOptions =
+        UsedOptions { selector: true, dry_run: true, ..UsedOptions::NOTHING };
 
-    pub(super) const COMPARE: Uses =
-        Uses { selector: true, excludes: true, includes: true, expected_digest: true, ..Uses::NOTHING };
+    pub(super) const COMPARE: UsedOptions = UsedOptions {
+        selector: true,
+        excludes: true,
+        includes: true,
+        expected_digest: true,
+        ..UsedOptions::NOTHING
+    };
 
     pub(super) fn check(&self, given: &Options, doing: &str) -> Result<()> {
         let filters = !given.includes.is_empty() || !given.paths.is_empty();
@@ -86,7 +94,7 @@ impl Uses {
 }
 
 /// The arguments that every operation has.
-struct Call {
+struct OperationArgs {
     /// For messages: "cannot DOING".
     doing: &'static str,
     storage: *mut ibt_storage,
@@ -94,12 +102,12 @@ struct Call {
     report: *mut *mut ibt_report,
 }
 
-impl Call {
-    /// Sets `*report` to NULL. [`Call::run`] sets it again only if it has something to report.
+impl OperationArgs {
+    /// Sets `*report` to NULL. [`OperationArgs::run`] sets it again only if it has something to report.
     ///
     /// # Safety
     ///
-    /// Until [`Call::run`] returns, `storage` is NULL or a storage of the caller, `options` is NULL or
+    /// Until [`OperationArgs::run`] returns, `storage` is NULL or a storage of the caller, `options` is NULL or
     /// options that no setter changes, and `report` is NULL or may be written. During `run`, callbacks may
     /// free the storage and the options.
     unsafe fn begin(
@@ -109,14 +117,14 @@ impl Call {
         report: *mut *mut ibt_report,
     ) -> Self {
         // SAFETY: the caller's promise.
-        unsafe { put(report, ptr::null_mut()) };
-        Call { doing, storage, options, report }
+        unsafe { write_out(report, ptr::null_mut()) };
+        OperationArgs { doing, storage, options, report }
     }
 
     /// Runs `work` and returns its report, whether `work` succeeds or fails.
     fn run(
         self,
-        uses: Uses,
+        uses: UsedOptions,
         work: impl FnOnce(&mut dyn Store, &mut Job<'_>) -> Result<()>,
     ) -> Result<ibt_status> {
         // SAFETY: promised to `begin`. The options are copied here and not read again.
@@ -136,7 +144,7 @@ impl Call {
             let status = job.report.status();
             if !self.report.is_null() {
                 // SAFETY: promised to `begin`.
-                unsafe { put(self.report, give(ibt_report::new(job.report))) };
+                unsafe { write_out(self.report, into_raw(ibt_report::new(job.report))) };
             }
             outcome.map(|()| status)
         };

@@ -10,7 +10,7 @@ use super::super::library::ibt_status;
 use super::super::options::ibt_options;
 use super::super::report::ibt_report;
 use super::super::storage::ibt_storage;
-use super::{Call, Uses};
+use super::{OperationArgs, UsedOptions};
 
 /// Restores a snapshot of `key`, the newest or the one that options select, as
 /// the directory `dest`. Without an overwrite policy dest must be absent or
@@ -101,11 +101,11 @@ pub unsafe extern "C" fn ibt_restore(
 ) -> ibt_status {
     guard!(err, err, {
         // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
-        let call = unsafe { Call::begin("restore", storage, options, report) };
+        let call = unsafe { OperationArgs::begin("restore", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::key(key, call.doing) }?;
         // SAFETY: NULL or a string.
         let dest = unsafe { args::path(dest, call.doing, "dest") }?;
-        call.run(Uses::RESTORE, |store, job| restore::restore(store, key, dest, job))
+        call.run(UsedOptions::RESTORE, |store, job| restore::restore(store, key, dest, job))
     })
 }

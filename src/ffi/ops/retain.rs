@@ -10,7 +10,7 @@ use super::super::library::ibt_status;
 use super::super::options::ibt_options;
 use super::super::report::ibt_report;
 use super::super::storage::ibt_storage;
-use super::{Call, Uses};
+use super::{OperationArgs, UsedOptions};
 
 /// Removes snapshots of `key`, and then every backup file that no remaining
 /// snapshot needs, including files that interrupted backups left.
@@ -72,10 +72,10 @@ pub unsafe extern "C" fn ibt_prune(
 ) -> ibt_status {
     guard!(err, err, {
         // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
-        let call = unsafe { Call::begin("prune", storage, options, report) };
+        let call = unsafe { OperationArgs::begin("prune", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::key(key, call.doing) }?;
-        call.run(Uses::PRUNE, |store, job| retain::prune(store, key, job))
+        call.run(UsedOptions::PRUNE, |store, job| retain::prune(store, key, job))
     })
 }
 
@@ -119,10 +119,10 @@ pub unsafe extern "C" fn ibt_consolidate(
 ) -> ibt_status {
     guard!(err, err, {
         // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
-        let call = unsafe { Call::begin("consolidate", storage, options, report) };
+        let call = unsafe { OperationArgs::begin("consolidate", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::key(key, call.doing) }?;
-        call.run(Uses::NOTHING, |store, job| retain::consolidate(store, key, job))
+        call.run(UsedOptions::NOTHING, |store, job| retain::consolidate(store, key, job))
     })
 }
 
@@ -162,9 +162,9 @@ pub unsafe extern "C" fn ibt_rebuild_cache(
 ) -> ibt_status {
     guard!(err, err, {
         // SAFETY: NULL or valid until the call returns, as the header asks of every argument.
-        let call = unsafe { Call::begin("rebuild the cache", storage, options, report) };
+        let call = unsafe { OperationArgs::begin("rebuild the cache", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::key(key, call.doing) }?;
-        call.run(Uses::NOTHING, |store, job| retain::rebuild_cache(store, key, job))
+        call.run(UsedOptions::NOTHING, |store, job| retain::rebuild_cache(store, key, job))
     })
 }

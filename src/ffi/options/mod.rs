@@ -11,7 +11,7 @@ pub use setters::*;
 use crate::error::{Error, Kind, Result};
 use crate::job::{Cancel, Options};
 
-use super::args::{give, take, Handle};
+use super::args::{free_raw, into_raw, Handle};
 use super::callback::Callbacks;
 use super::constants::{IBT_ERR_INVALID_ARG, IBT_OK};
 use super::library::ibt_status;
@@ -50,7 +50,7 @@ pub(super) struct Settings {
 /// Since: 0.1
 #[no_mangle]
 pub extern "C" fn ibt_options_new() -> *mut ibt_options {
-    guard!(std::ptr::null_mut(), { give(ibt_options { settings: Settings::default(), refused: None }) })
+    guard!(std::ptr::null_mut(), { into_raw(ibt_options { settings: Settings::default(), refused: None }) })
 }
 
 /// Frees options. Operations that are running with them go on. NULL is ignored.
@@ -60,7 +60,7 @@ pub extern "C" fn ibt_options_new() -> *mut ibt_options {
 pub unsafe extern "C" fn ibt_options_free(options: *mut ibt_options) {
     guard!((), {
         // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.
-        unsafe { take(options) }
+        unsafe { free_raw(options) }
     })
 }
 

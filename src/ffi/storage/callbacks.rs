@@ -97,7 +97,7 @@ pub type ibt_unlock_fn = Option<unsafe extern "C" fn(ud: *mut c_void, key: *cons
 
 /// The four functions that write an object.
 #[derive(Clone, Copy)]
-pub(super) struct Writer {
+pub(super) struct WriteFunctions {
     pub(super) create: unsafe extern "C" fn(*mut c_void, *const c_char, *mut *mut c_void) -> i32,
     pub(super) write: unsafe extern "C" fn(*mut c_void, *mut c_void, *const u8, usize) -> i32,
     pub(super) commit: unsafe extern "C" fn(*mut c_void, *mut c_void) -> i32,
@@ -109,51 +109,55 @@ type ListFn = unsafe extern "C" fn(*mut c_void, *const c_char, *mut ibt_list) ->
 type DeleteFn = unsafe extern "C" fn(*mut c_void, *const c_char) -> i32;
 
 #[derive(Clone, Copy)]
-pub(super) struct Locks {
+pub(super) struct LockFunctions {
     pub(super) lock: unsafe extern "C" fn(*mut c_void, *const c_char) -> i32,
     pub(super) unlock: unsafe extern "C" fn(*mut c_void, *const c_char),
 }
 
 /// The functions that are set.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Table {
-    pub(super) writer: Option<Writer>,
+pub(super) struct FunctionTable {
+    pub(super) writer: Option<WriteFunctions>,
     pub(super) reader: Option<ReadAtFn>,
     pub(super) list: Option<ListFn>,
     pub(super) delete: Option<DeleteFn>,
-    pub(super) locks: Option<Locks>,
+    pub(super) locks: Option<LockFunctions>,
 }
 
 /// The functions and the userdata of one storage.
-pub(super) struct Functions {
+pub(super) struct StorageFunctions {
     userdata: Userdata,
     /// Changes only while no operation runs.
-    table: Mutex<Table>,
+    table: Mutex<FunctionTable>,
     /// The reason that the running function gave for its failure.
-    reason: Mutex<Option<Reason>>,
+    reason: Mutex<Option<FailureReason>>,
 }
 
 /// The arguments of `ibt_storage_fail`.
-pub(super) struct Reason {
+pub(super) struct FailureReason {
     pub(super) os_code: i32,
     pub(super) text: Option<String>,
 }
 
-impl Functions {
+impl StorageFunctions {
     pub(super) fn new(ud: *mut c_void, destroy: ibt_destroy_fn) -> Self {
-        Functions { userdata: Userdata::new(ud, destroy), table: Mutex::default(), reason: Mutex::default() }
+        StorageFunctions {
+            userdata: Userdata::new(ud, destroy),
+            table: Mutex::default(),
+            reason: Mutex::default(),
+        }
     }
 
-    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn table(&self) -> MutexGuard<'_, FunctionTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn reason(&self) -> MutexGuard<'_, Option<Reason>> {
+    pub(super) fn reason(&self) -> MutexGuard<'_, Option<FailureReason>> {
         self.reason.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A function that may be unset: `Unsupported` if it is.
-    fn function<F>(&self, of: fn(&Table) -> Option<F>) -> Answer<F> {
+    fn function<F>(&self, of: fn(&FunctionTable) -> Option<F>) -> Answer<F> {
         of(&self.table()).ok_or_else(|| Refusal::of(Kind::Unsupported))
     }
 
@@ -171,9 +175,9 @@ impl Functions {
     }
 }
 
-impl Backend for Functions {
+impl Backend for StorageFunctions {
     /// The stream of the caller's create function, and the functions that write and end it.
-    type Stream = (*mut c_void, Writer);
+    type Stream = (*mut c_void, WriteFunctions);
 
     fn lacks(&self, need: Need) -> Option<&'static str> {
         let table = *self.table();
@@ -240,14 +244,14 @@ impl Backend for Functions {
     }
 
     fn lock(&self, key: &str) -> Answer<()> {
-        let Locks { lock, .. } = self.function(|table| table.locks)?;
+        let LockFunctions { lock, .. } = self.function(|table| table.locks)?;
         let key = c_string(key);
         // SAFETY: the function and the userdata are the caller's; the key outlives the call.
         self.call(|ud| unsafe { lock(ud, key.as_ptr()) })
     }
 
     fn unlock(&self, key: &str) {
-        let Ok(Locks { unlock, .. }) = self.function(|table| table.locks) else { return };
+        let Ok(LockFunctions { unlock, .. }) = self.function(|table| table.locks) else { return };
         let key = c_string(key);
         // SAFETY: the function and the userdata are the caller's; the key outlives the call.
         unsafe { unlock(self.userdata.pointer(), key.as_ptr()) }

@@ -17,12 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use crate::error::{Error, Kind, Result};
 use crate::store::{CallbackStore, DirStore, Store};
 
-use super::args::{invalid, path, put};
+use super::args::{invalid, path, write_out};
 use super::callback::ibt_destroy_fn;
 use super::constants::IBT_OK;
 use super::error::ibt_error;
 use super::library::ibt_status;
-use callbacks::Functions;
+use callbacks::StorageFunctions;
 
 /// A place for backup files: a directory, or functions of the caller
 /// (ibt_storage_new()). Owned by the caller, who frees it with
@@ -40,7 +40,7 @@ pub struct ibt_storage {
     store: Mutex<Box<dyn Store + Send>>,
     /// The caller's functions, if the storage is made of them. Kept outside of the mutex, because the store
     /// is locked whenever one of them runs.
-    functions: Option<Arc<Functions>>,
+    functions: Option<Arc<StorageFunctions>>,
 }
 
 impl ibt_storage {
@@ -48,14 +48,14 @@ impl ibt_storage {
         ibt_storage { store: Mutex::new(Box::new(store)), functions: None }
     }
 
-    fn with_functions(functions: Functions) -> Self {
+    fn with_functions(functions: StorageFunctions) -> Self {
         let functions = Arc::new(functions);
         let store = CallbackStore::new(functions.clone());
         ibt_storage { functions: Some(functions), ..ibt_storage::new(store) }
     }
 
     /// Turns a storage into a handle for C. The handle is one share of an `Arc`: running calls hold others.
-    pub(super) fn give(self) -> *mut ibt_storage {
+    pub(super) fn into_raw(self) -> *mut ibt_storage {
         Arc::into_raw(Arc::new(self)).cast_mut()
     }
 
@@ -64,12 +64,12 @@ impl ibt_storage {
     ///
     /// # Safety
     ///
-    /// `storage` is NULL or comes from [`give`](Self::give) and is not freed yet.
+    /// `storage` is NULL or comes from [`into_raw`](Self::into_raw) and is not freed yet.
     pub(super) unsafe fn share(storage: *const ibt_storage) -> Result<Arc<ibt_storage>> {
         if storage.is_null() {
             return Ok(Arc::new(ibt_storage::new(DirStore::open_default()?)));
         }
-        // SAFETY: `give` made the pointer from an `Arc` whose share the handle still has. The new share is counted.
+        // SAFETY: `into_raw` made the pointer from an `Arc` whose share the handle still has. The new share is counted.
         unsafe {
             Arc::increment_strong_count(storage);
             Ok(Arc::from_raw(storage))
@@ -125,14 +125,14 @@ pub unsafe extern "C" fn ibt_storage_open_dir(
 unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt_status> {
     const DOING: &str = "open a storage";
     // SAFETY: the caller's promise.
-    unsafe { put(out, ptr::null_mut()) };
+    unsafe { write_out(out, ptr::null_mut()) };
     // SAFETY: the caller's promise.
     let dir = unsafe { path(dir, DOING, "path") }?;
     if out.is_null() {
         return Err(invalid(DOING, "out is NULL"));
     }
     // SAFETY: not NULL, so it may be written.
-    unsafe { put(out, ibt_storage::new(DirStore::open(dir)).give()) };
+    unsafe { write_out(out, ibt_storage::new(DirStore::open(dir)).into_raw()) };
     Ok(IBT_OK)
 }
 
@@ -175,7 +175,7 @@ unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt
 /// Since: 0.1
 #[no_mangle]
 pub unsafe extern "C" fn ibt_storage_new(ud: *mut c_void, destroy: ibt_destroy_fn) -> *mut ibt_storage {
-    guard!(ptr::null_mut(), { ibt_storage::with_functions(Functions::new(ud, destroy)).give() })
+    guard!(ptr::null_mut(), { ibt_storage::with_functions(StorageFunctions::new(ud, destroy)).into_raw() })
 }
 
 /// Closes a storage; stored files are not touched. If a call is using the

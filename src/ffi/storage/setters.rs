@@ -26,7 +26,8 @@ pub unsafe extern "C" fn ibt_storage_set_writer(
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         let all = create.zip(write).zip(commit).zip(abort);
-        let writer = all.map(|(((create, write), commit), abort)| Writer { create, write, commit, abort });
+        let writer =
+            all.map(|(((create, write), commit), abort)| WriteFunctions { create, write, commit, abort });
         // SAFETY: NULL, or a storage of the caller.
         let storage = unsafe { Handle::new(storage) };
         set(storage, writer, |table| &mut table.writer)
@@ -112,7 +113,7 @@ pub unsafe extern "C" fn ibt_storage_set_lock(
     unlock: ibt_unlock_fn,
 ) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
-        let locks = lock.zip(unlock).map(|(lock, unlock)| Locks { lock, unlock });
+        let locks = lock.zip(unlock).map(|(lock, unlock)| LockFunctions { lock, unlock });
         // SAFETY: NULL, or a storage of the caller.
         let storage = unsafe { Handle::new(storage) };
         set(storage, locks, |table| &mut table.locks)
@@ -146,7 +147,7 @@ pub unsafe extern "C" fn ibt_storage_fail(
                 // SAFETY: not NULL, so a string.
                 let text = (!msg.is_null()).then(|| unsafe { CStr::from_ptr(msg) }.to_string_lossy());
                 let text = text.map(Cow::into_owned);
-                *functions.reason() = Some(Reason { os_code, text });
+                *functions.reason() = Some(FailureReason { os_code, text });
                 IBT_OK
             }
             None => IBT_ERR_INVALID_ARG,
@@ -159,7 +160,7 @@ pub unsafe extern "C" fn ibt_storage_fail(
 fn set<F>(
     storage: Handle<ibt_storage>,
     function: Option<F>,
-    slot: fn(&mut Table) -> &mut Option<F>,
+    slot: fn(&mut FunctionTable) -> &mut Option<F>,
 ) -> ibt_status {
     let Some(storage) = storage.get() else { return IBT_ERR_INVALID_ARG };
     let (Some(functions), Some(function)) = (&storage.functions, function) else {

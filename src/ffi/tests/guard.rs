@@ -112,7 +112,7 @@ fn a_storage_freed_in_a_callback_lives_until_the_call_ends() {
         unsafe { ibt_storage_free(storage) };
         store.list("")
     };
-    // SAFETY: the storage comes from `give`.
+    // SAFETY: the storage comes from `into_raw`.
     let outcome = unsafe { storage::with_store(storage, "test", work) };
     assert_eq!(busy, IBT_ERR_BUSY);
     assert_eq!(outcome.unwrap().len(), 1);

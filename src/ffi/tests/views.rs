@@ -39,7 +39,7 @@ impl Store for Still {
 }
 
 pub(super) fn memory_storage() -> *mut ibt_storage {
-    ibt_storage::new(Still).give()
+    ibt_storage::new(Still).into_raw()
 }
 
 fn text(pointer: *const c_char) -> Option<String> {
