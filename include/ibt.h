@@ -1979,6 +1979,10 @@ ibt_status ibt_restore(ibt_storage *storage,
  * lists that one, and all backup files that it needs: see
  * ibt_report_file_count().
  *
+ * Unless options select a snapshot, the call reads only a few KiB of each
+ * state, however long the state is. It finds damage of these bytes;
+ * ibt_verify() finds all damage.
+ *
  * `*report` and `*err` as for ibt_full_backup().
  *
  * Returns IBT_OK, also for a storage without snapshots; IBT_PARTIAL if a state
@@ -2121,6 +2125,9 @@ ibt_status ibt_compare(ibt_storage *storage,
  * snapshots. With ibt_options_set_dry_run() the report is the same and nothing
  * is touched, except that it does not look for temporary files of interrupted
  * runs.
+ *
+ * The call reads only a few KiB of each state. A state is damaged for it if
+ * these bytes are; ibt_verify() finds all damage.
  *
  * No rule counts or removes a state that is damaged or was made by a newer
  * libibt. It is removed only if ibt_options_set_snapshot() names its stamp. As

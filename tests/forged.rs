@@ -17,6 +17,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
 use rustix::process::{setrlimit, Resource, Rlimit};
+use support::stored;
 use support::tools::{cases, child_role, noise, this_test_again, CHILD};
 
 const STAMP: &str = "20261101T000000.000000Z";
@@ -92,12 +93,15 @@ fn put_state(dir: &Path, lines: &[String], archives: &str, problems: &str) {
     let logical = lines.iter().map(|line| line.split(",\"at\":{").next().unwrap().to_string() + "\n");
     let tree = Hash::from(blake3::hash(logical.collect::<String>().as_bytes()));
     text += &format!(
-        "\n],\n\"archives\":[{archives}],\n\"totals\":{{\"entries\":{},\"bytes\":0,\"created\":0,\"modified\":0,\
-         \"unchanged\":0,\"moved\":0,\"deleted\":0,\"metadata\":0}},\n\"problems\":[{problems}],\n\
+        "\n],\n\"problems\":[{problems}],\n\
+         \"archives\":[{archives}],\n\"totals\":{{\"entries\":{},\"bytes\":0,\"created\":0,\"modified\":0,\
+         \"unchanged\":0,\"moved\":0,\"deleted\":0,\"metadata\":0,\"problems\":{}}},\n\
          \"finished_at\":\"1793491200.000000000\",\"tree\":\"{tree}\",\n",
-        lines.len()
+        lines.len(),
+        problems.matches("\"status\":").count()
     );
-    text += &format!("\"digest\":\"{}\"}}\n", Hash::from(blake3::hash(text.as_bytes())));
+    let digests = stored::digest_lines(text.as_bytes());
+    text += std::str::from_utf8(&digests).unwrap();
     let pool = std::sync::Arc::new(ibt::pool::Pool::new(1).unwrap());
     let mut frames = ibt::format::FrameWriter::new(Vec::new(), Codec::Zstd(1), pool);
     frames.write(text.as_bytes()).unwrap();
@@ -283,7 +287,7 @@ fn sealed(document: &[u8]) -> Vec<u8> {
     let find = |text: &[u8], what: &[u8]| text.windows(what.len()).position(|window| window == what);
     let without_lf = document.strip_suffix(b"\n").unwrap_or(document);
     let last_line = without_lf.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
-    let mut body = document[..last_line].to_vec();
+    let mut body = stored::unsealed(&[&document[..last_line], b"\"digest\":\""].concat()).to_vec();
     let begin = find(&body, b"\"entries\":[\n").map_or(0, |at| at + 12);
     let (mut tree, mut count) = (blake3::Hasher::new(), 0);
     for line in body[begin..].split(|&b| b == b'\n').take_while(|line| *line != b"],") {
@@ -299,8 +303,8 @@ fn sealed(document: &[u8]) -> Vec<u8> {
     let digits = |rest: &[u8]| rest.iter().take_while(|b| b.is_ascii_digit()).count();
     replace(&mut body, b"\"totals\":{\"entries\":", &digits, count.to_string());
     replace(&mut body, b",\"tree\":\"", &|_| 71, Hash::from(tree.finalize()).to_string());
-    let digest = Hash::from(blake3::hash(&body));
-    [&body[..], format!("\"digest\":\"{digest}\"}}\n").as_bytes()].concat()
+    let digests = stored::digest_lines(&body);
+    [body, digests].concat()
 }
 
 fn document_of(path: &Path) -> Vec<u8> {

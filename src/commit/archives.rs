@@ -118,6 +118,7 @@ impl NewArchives {
         };
         let writer = FrameWriter::new(DraftSink { draft, copy }, codec, self.pool.clone());
         Ok(match kind {
+            // The writer of a state ends its frames between lines.
             BackupFileKind::Full | BackupFileKind::State => writer,
             _ => writer.with_frame_len(SHORT_FRAME_LEN),
         })

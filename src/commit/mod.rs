@@ -147,6 +147,7 @@ fn totals(job: &Job) -> Totals {
         moved: count(Counter::Moved),
         deleted: count(Counter::Deleted),
         metadata: count(Counter::Metadata),
+        problems: 0,
     }
 }
 

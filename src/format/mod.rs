@@ -11,7 +11,7 @@
 //! ```
 //!
 //! ```text
-//! file     = frame* seek-table          a zstd frame for each 4 MiB or 512 KiB of stream .. frame
+//! file     = frame* seek-table          a zstd frame for some 4 MiB or 512 KiB of stream .. frame
 //!          | stream                     without compression; the names lose ".zst"
 //! stream   = member* 1024 zeros         of an archive: a POSIX pax tar ................... archive
 //!          | header entry-line* trailer digest-line     of a state: one JSON document ..... state

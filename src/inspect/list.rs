@@ -17,8 +17,9 @@ use crate::store::report::{describe, lost_state, Listed, NotRegular, Unread};
 /// report's files are then the files that this snapshot needs.
 ///
 /// An archive that a state names and the store does not list with its size is a problem, reported for each snapshot
-/// that needs it. A state that does not verify, or that is no regular file, is a problem and not a snapshot. Errors: `NotFound` (a key without
-/// snapshots, a selector that selects none), `Io` (a state that cannot be read now, after the others were listed).
+/// that needs it. A state whose summary does not verify, or that is no regular file, is a problem and not a snapshot. The
+/// entries are not read. Errors: `NotFound` (a key without snapshots, a selector that selects none), `Io` (a state that
+/// cannot be read now, after the others were listed).
 pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
     job.report.date = Time::now();
     let key = key.map(|key| check_key(key.as_bytes())).transpose()?;

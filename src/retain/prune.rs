@@ -30,6 +30,8 @@ const OP: &str = "prune";
 /// Removes the snapshots of `key` that the rules do not keep, or exactly the selected snapshot. Then removes every
 /// archive that no remaining state names, also archives that earlier runs left over.
 ///
+/// Only the summary of a state is read: which archives it needs. Damage of its entries is found by a verify.
+///
 /// A damaged state is removed only if its stamp is selected exactly. While a damaged state or a symbolic link with a
 /// state's name remains, all archives stay that no readable state names, because the damaged or linked state may need
 /// them. Each such state, link and archive is a problem. A state that cannot be read now may be undamaged: it is an
@@ -127,15 +129,15 @@ struct StateInfo {
 }
 
 impl KeyFiles {
-    /// Reads and verifies every state, and lists the readable ones in the report. A state that cannot be read now ends
-    /// the prune, because the archives it needs are unknown. The exception is a state that is selected for removal by
-    /// its exact stamp.
+    /// Reads and verifies the summary of every state, and lists the readable ones in the report. The entries are not
+    /// read. A state that cannot be read now ends the prune, because the archives it needs are unknown. The exception is
+    /// a state that is selected for removal by its exact stamp.
     fn read(store: &mut dyn Store, catalog: &Catalog, choice: &PruneChoice, job: &mut Job) -> Result<Self> {
         let (states, archives): (Vec<_>, Vec<_>) =
             catalog.files().into_iter().partition(|(name, _)| name.kind == BackupFileKind::State);
         let numbers: HashMap<String, usize> =
             archives.iter().enumerate().map(|(number, (name, _))| (name.to_string(), number)).collect();
-        job.phase(Phase::Scan, states.len() as u64, sum(states.iter().map(|(_, size)| *size)))?;
+        job.phase(Phase::Scan, states.len() as u64, 0)?;
         let mut files = KeyFiles { states: Vec::with_capacity(states.len()), archives, links: Vec::new() };
         for (name, size) in states {
             let file = name.to_string();
@@ -148,8 +150,6 @@ impl KeyFiles {
                 Err(error) => return Err(nothing_removed(error)),
             };
             files.states.push(KeyState { name, size, info });
-            job.report.count(Counter::BytesRead, size);
-            job.advance(size)?;
         }
         job.phase_done()?;
         Ok(files)

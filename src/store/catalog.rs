@@ -35,7 +35,7 @@ enum Trust {
 impl StateFile {
     fn trust(&self, store: &mut dyn Store) -> Trust {
         let mut stored = StoredFile { store, name: &self.name };
-        match StateSummary::read(&mut stored, &self.name, self.size, self.compressed) {
+        match StateSummary::verify(&mut stored, &self.name, self.size, self.compressed) {
             Ok(_) => Trust::Verified,
             Err(error) if error.proves_damage() => Trust::Damaged,
             Err(error) if error.is_damage() => Trust::Unknown,

@@ -35,7 +35,7 @@ pub fn newest_file(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> R
     let mut passed = Vec::new();
     for state in catalog.states().rev() {
         let mut stored = StoredFile { store: &mut *store, name: &state.name };
-        match StateSummary::read(&mut stored, &state.name, state.size, state.compressed) {
+        match StateSummary::verify(&mut stored, &state.name, state.size, state.compressed) {
             Ok(_)
                 if state.stamp <= far_after(now, None)
                     && passed.iter().all(|(far, _)| *far > far_after(now, Some(state.stamp))) =>

@@ -63,7 +63,7 @@ fn name_older(store: &mut dyn Store, catalog: &Catalog, file: &StateFile, error:
     }
     let verifies = |older: &&StateFile| {
         let mut stored = StoredFile { store: &mut *store, name: &older.name };
-        StateSummary::read(&mut stored, &older.name, older.size, older.compressed).is_ok()
+        StateSummary::verify(&mut stored, &older.name, older.size, older.compressed).is_ok()
     };
     let older = catalog.states().rev().filter(|state| state.stamp < file.stamp).find(verifies);
     let advice = match older {

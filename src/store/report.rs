@@ -103,7 +103,7 @@ pub fn describe(state: &StateSummary) -> ReportedSnapshot {
         (Counter::Moved, totals.moved),
         (Counter::Deleted, totals.deleted),
         (Counter::Metadata, totals.metadata),
-        (Counter::Problems, trailer.problems.len() as u64),
+        (Counter::Problems, totals.problems),
     ];
     for (which, n) in counts {
         counters.add(which, n);

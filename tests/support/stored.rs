@@ -44,16 +44,42 @@ pub fn digest_line(document: &[u8]) -> usize {
     document.windows(key.len()).rposition(|window| window == key).expect("a digest line") + 1
 }
 
-/// The document with both digests computed again, so that only the forged values are wrong.
+/// The lines with the digests of the summary and of the document, for a document that ends before them. The summary
+/// is the header, and the trailer from the line of the archives on.
+pub fn digest_lines(document: &[u8]) -> Vec<u8> {
+    let (begin, end) = (b"\n\"entries\":[\n", b"\n\"archives\":[");
+    let find = |key: &[u8]| document.windows(key.len()).position(|window| window == key);
+    let header = &document[..find(begin).map_or(0, |at| at + begin.len())];
+    let trailer = document.windows(end.len()).rposition(|window| window == end);
+    let trailer = &document[trailer.map_or(document.len(), |at| at + 1)..];
+    let summary = blake3::hash(&[header, trailer].concat()).to_hex();
+    let mut lines = format!("\"summary\":\"blake3:{summary}\",\n").into_bytes();
+    let digest = blake3::hash(&[document, &lines].concat()).to_hex();
+    lines.extend_from_slice(format!("\"digest\":\"blake3:{digest}\"}}\n").as_bytes());
+    lines
+}
+
+/// The document without the lines of the two digests.
+pub fn unsealed(document: &[u8]) -> &[u8] {
+    let document = &document[..digest_line(document)];
+    let summary = document.strip_suffix(b"\n").unwrap_or(document).iter().rposition(|&b| b == b'\n');
+    let summary = summary.map_or(0, |at| at + 1);
+    match document[summary..].starts_with(b"\"summary\":") {
+        true => &document[..summary],
+        false => document,
+    }
+}
+
+/// The document with all digests computed again, so that only the forged values are wrong.
 pub fn reseal(document: &[u8]) -> Vec<u8> {
-    let mut sealed = document[..digest_line(document)].to_vec();
+    let mut sealed = unsealed(document).to_vec();
     let key = b"\"tree\":\"blake3:";
     let tree =
         sealed.windows(key.len()).rposition(|window| window == key).expect("a tree digest") + key.len();
     let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex();
     sealed[tree..tree + 64].copy_from_slice(digest(&logical_lines(document)).as_bytes());
-    let line = format!("\"digest\":\"blake3:{}\"}}\n", digest(&sealed));
-    sealed.extend_from_slice(line.as_bytes());
+    let lines = digest_lines(&sealed);
+    sealed.extend_from_slice(&lines);
     sealed
 }
 

@@ -17,6 +17,10 @@ use super::{OperationArgs, UsedOptions};
 /// lists that one, and all backup files that it needs: see
 /// ibt_report_file_count().
 ///
+/// Unless options select a snapshot, the call reads only a few KiB of each
+/// state, however long the state is. It finds damage of these bytes;
+/// ibt_verify() finds all damage.
+///
 /// `*report` and `*err` as for ibt_full_backup().
 ///
 /// Returns IBT_OK, also for a storage without snapshots; IBT_PARTIAL if a state

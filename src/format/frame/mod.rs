@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! file       = frame* seek-table
-//! frame      = one zstd frame of FRAME_LEN or SHORT_FRAME_LEN uncompressed bytes, with content size and
-//!              checksum; one length for the whole file, but the last frame is the rest, at least 1 byte
+//! frame      = one zstd frame, with content size and checksum. In an archive: of FRAME_LEN or SHORT_FRAME_LEN
+//!              uncompressed bytes, but the last frame is the rest, at least 1 byte. In a state: of whole lines
 //! seek-table = 0x184D2A5E  length of what follows (u32)     a skippable frame
 //!              (compressed size (u32), uncompressed size (u32)) for each frame
 //!              number of frames (u32)  descriptor (u8)  0x8F92EAB1
@@ -20,6 +20,7 @@
 mod buffers;
 mod cache;
 mod codec;
+mod ends;
 mod index;
 mod lazy;
 #[cfg(test)]
@@ -34,14 +35,15 @@ pub use buffers::Decoded;
 pub use cache::{FrameCache, RecentFrames};
 #[cfg(test)]
 pub use codec::OUT_OF_MEMORY;
+pub use ends::StreamEnds;
 pub use index::{FrameIndex, Part};
 pub use lazy::Frame;
 pub use stream::{read_beginning, read_stream};
 pub use writer::{FrameWriter, Written};
 
-/// Uncompressed bytes of each frame but the last, in full archives and in states.
+/// Uncompressed bytes of each frame but the last, in full archives.
 pub const FRAME_LEN: usize = 4 << 20;
-/// Uncompressed bytes of each frame but the last, in the other archives. For each file a restore reads a few
+/// Uncompressed bytes of each frame but the last, in the other archives; about so many have the frames of a state. For each file a restore reads a few
 /// bytes from every archive of the chain. One frame of each archive must fit the restore's memory; otherwise
 /// the restore decompresses the same frames again and again.
 pub const SHORT_FRAME_LEN: usize = 512 << 10;

@@ -24,15 +24,15 @@ const STORED_FRAME_MAX: u32 = FOREIGN_FRAME_MAX + (1 << 20);
 const STORED_OVERHEAD_MAX: u32 = 64 << 10;
 /// [`has_remains`] searches so many bytes. They hold the table of 8,000 frames, which is the table of a state
 /// of many million entries.
-const REMAINS_MAX: u64 = 64 << 10;
+pub(super) const REMAINS_MAX: u64 = 64 << 10;
 
 /// Collects the sizes of the frames while they are written. The bytes are the table's entries.
 #[derive(Default)]
 pub(super) struct Builder(Vec<u8>);
 
 impl Builder {
-    /// Adds a frame of `stored` compressed and `plain` uncompressed bytes. The writer's frames are at most 4
-    /// MiB long, so both sizes fit 32 bits.
+    /// Adds a frame of `stored` compressed and `plain` uncompressed bytes. A frame is at most
+    /// 64 MiB long, so both sizes fit 32 bits.
     pub fn push(&mut self, stored: usize, plain: usize) {
         self.0.extend_from_slice(&(stored as u32).to_le_bytes());
         self.0.extend_from_slice(&(plain as u32).to_le_bytes());

@@ -93,6 +93,15 @@ impl<W: Sink> FrameWriter<W> {
         Ok(())
     }
 
+    /// Ends the frame here, unless it is empty. With [`FrameWriter::with_frame_len`] of [`usize::MAX`], a frame ends
+    /// nowhere else.
+    pub fn cut(&mut self) -> Result<()> {
+        match self.plain.is_empty() {
+            true => Ok(()),
+            false => self.end_frame(),
+        }
+    }
+
     /// Writes `len` zero bytes.
     pub fn write_zeros(&mut self, len: u64) -> Result<()> {
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];

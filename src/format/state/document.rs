@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::object::{Capped, FromObject, JsonObject};
+use super::summary::ARCHIVES;
 use super::{
     json, ArchiveRef, Header, Omissions, ParentRef, SnapshotKind, StateProblem, Totals, Trailer,
     ARCHIVES_MAX, HEADER_TEXT_MAX, PROBLEMS_MAX, PROBLEM_BYTES_MAX, VERSION,
@@ -47,9 +48,14 @@ pub(super) fn write_header(header: &Header, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\n\"entries\":[\n");
 }
 
-/// Appends the trailer, from the line `],` to the line before the digest.
-pub(super) fn write_trailer(trailer: &Trailer, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"],\n\"archives\":[");
+/// Appends the trailer, from the line `],` to the line before those of the digests. Returns the offset in `out` of
+/// the part that belongs to the summary.
+pub(super) fn write_trailer(trailer: &Trailer, out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(b"],\n");
+    let problems = write_problems(&trailer.problems, out);
+    trailer.omissions.write(out);
+    let summary = out.len();
+    out.extend_from_slice(ARCHIVES);
     for (n, archive) in trailer.archives.iter().enumerate() {
         out.extend_from_slice(if n > 0 { b",\n" } else { b"" });
         text(out, "{\"name\":", &archive.name);
@@ -61,15 +67,14 @@ pub(super) fn write_trailer(trailer: &Trailer, out: &mut Vec<u8>) {
         out.push(b'}');
     }
     out.extend_from_slice(b"],\n");
-    write_totals(&trailer.totals, out);
-    write_problems(&trailer.problems, out);
-    trailer.omissions.write(out);
+    write_totals(&Totals { problems, ..trailer.totals }, out);
     out.extend_from_slice(b"\"finished_at\":");
     json::time(out, trailer.finished_at);
     out.extend_from_slice(b",\"tree\":");
     json::hash(out, &trailer.tree);
     json::unknown(out, &trailer.unknown);
     out.extend_from_slice(b",\n");
+    summary
 }
 
 fn write_totals(totals: &Totals, out: &mut Vec<u8>) {
@@ -81,11 +86,13 @@ fn write_totals(totals: &Totals, out: &mut Vec<u8>) {
     count(out, ",\"moved\":", totals.moved);
     count(out, ",\"deleted\":", totals.deleted);
     count(out, ",\"metadata\":", totals.metadata);
+    count(out, ",\"problems\":", totals.problems);
     out.extend_from_slice(b"},\n");
 }
 
-/// Appends the first problems, as many as [`PROBLEMS_MAX`] and [`PROBLEM_BYTES_MAX`] allow.
-fn write_problems(problems: &[StateProblem], out: &mut Vec<u8>) {
+/// Appends the first problems, as many as [`PROBLEMS_MAX`] and [`PROBLEM_BYTES_MAX`] allow, and returns their number.
+fn write_problems(problems: &[StateProblem], out: &mut Vec<u8>) -> u64 {
+    let mut written = 0;
     out.extend_from_slice(b"\"problems\":[");
     let start = out.len();
     for (n, problem) in problems.iter().take(PROBLEMS_MAX).enumerate() {
@@ -103,8 +110,10 @@ fn write_problems(problems: &[StateProblem], out: &mut Vec<u8>) {
             out.truncate(before);
             break;
         }
+        written += 1;
     }
     out.extend_from_slice(b"],\n");
+    written
 }
 
 fn text(out: &mut Vec<u8>, key: &str, value: &str) {
@@ -208,14 +217,30 @@ pub(super) fn read_trailer(mut text: Vec<u8>, digest: Hash, header: &Header) -> 
     text.insert(0, b'{');
     let text = closed(text)?;
     let mut fields = JsonObject::parse(&text)?;
-    let Capped(archives) = fields.need::<Capped<ArchiveRef, ARCHIVES_MAX>>("archives")?;
     let Capped(problems) = fields.need::<Capped<StateProblem, PROBLEMS_MAX>>("problems")?;
     let omissions = fields.take::<&RawValue>("omitted")?;
+    let omissions = Arc::new(omissions.map(Omissions::read).transpose()?.unwrap_or_default());
+    let trailer = Trailer { problems, omissions, ..summary_fields(fields, digest, header)? };
+    match trailer.totals.problems == trailer.problems.len() as u64 {
+        true => Ok(trailer),
+        false => Err("the number of problems does not agree".into()),
+    }
+}
+
+/// Reads the part of the trailer that belongs to the summary, from the line with the archives on.
+pub(super) fn read_end(mut text: Vec<u8>, digest: Hash, header: &Header) -> Result<Trailer, String> {
+    text.insert(0, b'{');
+    let text = closed(text)?;
+    summary_fields(JsonObject::parse(&text)?, digest, header)
+}
+
+fn summary_fields(mut fields: JsonObject<'_>, digest: Hash, header: &Header) -> Result<Trailer, String> {
+    let Capped(archives) = fields.need::<Capped<ArchiveRef, ARCHIVES_MAX>>("archives")?;
     let trailer = Trailer {
         archives,
         totals: Totals::from_object(fields.need("totals")?)?,
-        problems,
-        omissions: Arc::new(omissions.map(Omissions::read).transpose()?.unwrap_or_default()),
+        problems: Vec::new(),
+        omissions: Arc::default(),
         finished_at: fields.need_text("finished_at", Time::parse)?,
         tree: fields.need_text("tree", Hash::parse)?,
         digest,
@@ -226,7 +251,7 @@ pub(super) fn read_trailer(mut text: Vec<u8>, digest: Hash, header: &Header) -> 
 }
 
 /// The known keys of a document, in the writer's order, without `digest`.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 23] = [
     "format",
     "version",
     "needs",
@@ -243,12 +268,13 @@ const KNOWN: [&str; 22] = [
     "parent",
     "inodes",
     "entries",
-    "archives",
-    "totals",
     "problems",
     "omitted",
+    "archives",
+    "totals",
     "finished_at",
     "tree",
+    "summary",
 ];
 
 /// Checks the unknown fields of both parts: none of them may have the key `digest` or a key of [`KNOWN`],
@@ -288,7 +314,8 @@ impl FromObject for Totals {
             unchanged: fields.need("unchanged")?,
             moved: fields.need("moved")?,
             deleted: fields.need("deleted")?,
-            metadata: fields.take("metadata")?.unwrap_or_default(),
+            metadata: fields.need("metadata")?,
+            problems: fields.need("problems")?,
         })
     }
 }

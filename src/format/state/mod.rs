@@ -3,7 +3,8 @@
 //! ```text
 //! header     {"format":"ibt-state","version":1,...       some lines, the last line is   "entries":[
 //! entries    {"path":...,"at":{...}},                    one a line, in order of paths
-//! trailer    ],                                          archives, totals, problems, omissions, tree
+//! trailer    ],                                          problems, omissions, archives, totals, tree
+//!            "summary":"blake3:...",                     BLAKE3 of the header, and of the trailer from the archives on
 //! last line  "digest":"blake3:..."}                      BLAKE3 of all bytes before this line
 //! ```
 //!
@@ -23,6 +24,7 @@ mod object;
 mod omissions;
 mod reader;
 mod recorded;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -182,6 +184,8 @@ pub struct Totals {
     pub deleted: u64,
     /// Entries of which only metadata changed.
     pub metadata: u64,
+    /// Problems that the state lists. [`StateWriter`] counts them and ignores the caller's number.
+    pub problems: u64,
 }
 
 /// A problem of the backup, as its state records it.
@@ -200,6 +204,7 @@ pub struct Trailer {
     /// Every archive that ranges of entries refer to. A range holds the index into this list.
     pub archives: Vec<ArchiveRef>,
     pub totals: Totals,
+    /// Empty in a summary that [`StateSummary::read`] returned.
     pub problems: Vec<StateProblem>,
     /// Empty in a summary that is read without entries.
     pub omissions: Arc<Omissions>,

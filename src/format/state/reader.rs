@@ -3,13 +3,13 @@
 use std::io::BufReader;
 use std::sync::Arc;
 
-use super::document::{is_newer, read_header, read_trailer, Refused, NEWER};
+use super::document::{is_newer, read_trailer, NEWER};
 use super::entries::Lines;
 use super::intake::{Intake, Meant, Parts};
-use super::{Entries, Header, Records, Trailer, ENTRIES_BEGIN, LINE_MAX};
+use super::{summary, Entries, Header, Records, Trailer, ENTRIES_BEGIN, LINE_MAX};
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::{read_beginning, read_stream};
-use crate::format::{Name, ReadAt};
+use crate::format::ReadAt;
 use crate::pool::Pool;
 use crate::spool::Spool;
 use crate::stamp::Time;
@@ -36,7 +36,7 @@ pub struct StateSummary {
 impl StateSummary {
     /// Reads a whole state of `size` stored bytes and verifies it as [`StateReader::open`] does. Keeps no
     /// entries and no omissions, and makes no temporary file.
-    pub fn read(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
+    pub fn verify(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
         let mut parts = take_in(source, name, size, compressed, None, Kept::Nothing)?;
         let summary = StateSummary::new(name, &mut parts)?;
         // Callers keep many summaries at once. Omissions may be long, and they matter only beside entries.
@@ -51,10 +51,8 @@ impl StateSummary {
         if let Some(fault) = &parts.fault {
             return Err(corrupt(fault.clone()));
         }
-        let header = read_header(std::mem::take(&mut parts.header)).map_err(|refused| match refused {
-            Refused::Foreign(what) => Error::new(Kind::Format, OP, what).at(name),
-            Refused::Damaged(what) => corrupt(format!("header: {what}")),
-        })?;
+        summary::check(&parts.header, &mut parts.trailer).map_err(corrupt)?;
+        let header = Header::of_text(std::mem::take(&mut parts.header), name)?;
         let Some(digest) = parts.digest else { return Err(corrupt("no digest".into())) };
         let trailer = read_trailer(std::mem::take(&mut parts.trailer), digest, &header)
             .map_err(|what| corrupt(format!("trailer: {what}")))?;
@@ -63,9 +61,6 @@ impl StateSummary {
         }
         if parts.entries != trailer.totals.entries {
             return Err(corrupt("the number of entries does not agree".into()));
-        }
-        if Name::parse(name).is_some_and(|n| n.key != header.key || n.stamp != header.snapshot) {
-            return Err(corrupt("the name is that of another snapshot".into()));
         }
         Ok(StateSummary { header: Arc::new(header), trailer: Arc::new(trailer) })
     }
@@ -85,14 +80,7 @@ impl Header {
             end.is_none() && bytes.len() <= LINE_MAX
         })?;
         bytes.truncate(end.ok_or_else(|| corrupt("it has no end"))?);
-        let header = read_header(bytes).map_err(|refused| match refused {
-            Refused::Foreign(what) => Error::new(Kind::Format, OP, what).at(name),
-            Refused::Damaged(what) => corrupt(&what),
-        })?;
-        match Name::parse(name).is_some_and(|n| n.key != header.key || n.stamp != header.snapshot) {
-            true => Err(corrupt("it is that of another snapshot")),
-            false => Ok(header),
-        }
+        Header::of_text(bytes, name)
     }
 }
 

@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
+use memchr::memchr;
+
 use super::{
-    check, document, json, line, ArchiveRef, Header, Omissions, Recorded, StateProblem, Totals, Trailer,
+    check, document, json, line, summary, ArchiveRef, Header, Omissions, Recorded, StateProblem, Totals,
+    Trailer,
 };
 use super::{ARCHIVES_MAX, DIGEST_LINE_LEN, LINE_MAX, TRAILER_MAX};
 use crate::entry::{Entry, Hash, Node, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::{FrameWriter, Written};
-use crate::format::{bug, Sink};
+use crate::format::{bug, Sink, SHORT_FRAME_LEN};
 use crate::stamp::Time;
 
-/// Bytes of the document that are collected before they are hashed and written: enough for BLAKE3 to hash
-/// many of its chunks at once.
-const GATHER: usize = 256 << 10;
+/// Bytes of the document that are collected before they are hashed and written as a frame. A frame of entries ends
+/// with the line that makes it so long.
+const GATHER: usize = SHORT_FRAME_LEN;
+/// The summary at the end of the document has a frame of its own if so many bytes would precede it in the frame.
+const SUMMARY_BEHIND: usize = 4 << 10;
 const OP: &str = "write the state";
 
 /// Writes a state. The caller adds the entries in their order.
@@ -23,6 +28,8 @@ pub struct StateWriter<W: Sink> {
     /// The bytes of the document that `frames` does not have yet.
     text: Vec<u8>,
     digest: Box<blake3::Hasher>,
+    /// Has hashed the header.
+    summary: Box<blake3::Hasher>,
     /// Logical parts that `tree` has not hashed yet.
     logical: Vec<u8>,
     tree: Box<blake3::Hasher>,
@@ -44,10 +51,14 @@ impl<W: Sink> StateWriter<W> {
         if text.len() > LINE_MAX {
             return Err(Error::new(Kind::Limit, OP, "its header is longer than 16 MiB"));
         }
-        Ok(StateWriter {
-            frames,
+        let mut summary = Box::<blake3::Hasher>::default();
+        summary.update(&text);
+        let mut writer = StateWriter {
+            // Frames end only between lines.
+            frames: frames.with_frame_len(usize::MAX),
             text,
             digest: Box::default(),
+            summary,
             logical: Vec::with_capacity(2 * GATHER),
             tree: Box::default(),
             order: check::Order::default(),
@@ -56,7 +67,9 @@ impl<W: Sink> StateWriter<W> {
             reach: check::Reach::default(),
             moved: Vec::new(),
             omissions: Omissions::default(),
-        })
+        };
+        writer.hand_on(0)?;
+        Ok(writer)
     }
 
     /// Adds an entry. `Limit`: the line would be longer than a reader accepts. `Panic`: the entry breaks a
@@ -67,7 +80,7 @@ impl<W: Sink> StateWriter<W> {
             .map_err(|what| bug(OP, what).at(entry.path.as_bytes()))?;
         self.note_reach(&entry.place.content)?;
         self.note_reach(entry.place.sig.as_ref().map_or(&[], |sig| &sig.ranges))?;
-        let start = self.begin_line();
+        let start = self.begin_line()?;
         let logical = line::write(entry, &mut self.text);
         self.end_line(start, logical, entry.path.as_bytes(), entry.size())
     }
@@ -83,7 +96,7 @@ impl<W: Sink> StateWriter<W> {
         self.moved
             .extend(fields.ranges().iter().map(|range| Range { archive: renumber(range.archive), ..*range }));
         self.reach.note(&self.moved).then_some(()).ok_or_else(too_many_archives)?;
-        let start = self.begin_line();
+        let start = self.begin_line()?;
         let (line, mut copied) = (recorded.line(), 0);
         if self.moved != fields.ranges() {
             let (content, sig) = self.moved.split_at(fields.content().len());
@@ -98,12 +111,13 @@ impl<W: Sink> StateWriter<W> {
         self.end_line(start, fields.logical, path, fields.size)
     }
 
-    /// Returns the offset in `text` at which the next entry's line begins.
-    fn begin_line(&mut self) -> usize {
+    /// Ends the line before, and returns the offset in `text` at which the next entry's line begins.
+    fn begin_line(&mut self) -> Result<usize> {
         if self.entries > 0 {
             self.text.extend_from_slice(b",\n");
+            self.hand_on(GATHER)?;
         }
-        self.text.len()
+        Ok(self.text.len())
     }
 
     /// Counts and hashes the line that begins at `start` of `text`. `logical` is the length of its logical
@@ -117,7 +131,7 @@ impl<W: Sink> StateWriter<W> {
         self.logical.push(b'\n');
         self.entries += 1;
         self.bytes = self.bytes.saturating_add(size);
-        self.hand_on(GATHER)
+        Ok(())
     }
 
     /// Writes the trailer, the digest and the last frame. Returns the file and the tree digest. The writer's
@@ -131,8 +145,8 @@ impl<W: Sink> StateWriter<W> {
     ) -> Result<(Written<W>, Hash)> {
         self.check_archives(archives)?;
         self.text.extend_from_slice(b"\n");
-        self.hand_on(0)?;
-        let tree = self.tree.finalize().into();
+        let tree = self.tree.update(&self.logical).finalize().into();
+        self.logical.clear();
         let trailer = Trailer {
             archives: archives.to_vec(),
             totals: Totals { entries: self.entries, bytes: self.bytes, ..*totals },
@@ -143,16 +157,28 @@ impl<W: Sink> StateWriter<W> {
             digest: tree,
             unknown: Vec::new(),
         };
-        document::write_trailer(&trailer, &mut self.text);
-        if self.text.len() + DIGEST_LINE_LEN > TRAILER_MAX {
+        self.write_trailer(&trailer)?;
+        Ok((self.frames.finish()?, tree))
+    }
+
+    fn write_trailer(&mut self, trailer: &Trailer) -> Result<()> {
+        let before = self.text.len();
+        let mut from = document::write_trailer(trailer, &mut self.text);
+        if self.text.len() - before > TRAILER_MAX - 2 * DIGEST_LINE_LEN {
             return Err(Error::new(Kind::Limit, OP, "its trailer is longer than 48 MiB"));
         }
-        self.hand_on(0)?;
+        if from >= SUMMARY_BEHIND {
+            let summary = self.text.split_off(from);
+            self.hand_on(0)?;
+            (self.text, from) = (summary, 0);
+        }
+        let summary = self.summary.update(&self.text[from..]).finalize();
+        summary::write_line(&summary.into(), &mut self.text);
+        self.digest.update(&self.text);
         self.text.extend_from_slice(b"\"digest\":");
         json::hash(&mut self.text, &self.digest.finalize().into());
         self.text.extend_from_slice(b"}\n");
-        self.frames.write(&self.text)?;
-        Ok((self.frames.finish()?, tree))
+        self.write_frames()
     }
 
     /// Hashes and writes the collected bytes if there are more than `least` of them.
@@ -162,9 +188,21 @@ impl<W: Sink> StateWriter<W> {
         }
         self.digest.update(&self.text);
         self.tree.update(&self.logical);
-        self.frames.write(&self.text)?;
-        self.text.clear();
         self.logical.clear();
+        self.write_frames()
+    }
+
+    /// Writes the collected lines as one frame, or as several if they are longer than [`GATHER`].
+    fn write_frames(&mut self) -> Result<()> {
+        let mut rest = &self.text[..];
+        while !rest.is_empty() {
+            let len = memchr(b'\n', &rest[rest.len().min(GATHER)..]).map_or(rest.len(), |lf| GATHER + lf + 1);
+            let (now, later) = rest.split_at(len);
+            self.frames.write(now)?;
+            self.frames.cut()?;
+            rest = later;
+        }
+        self.text.clear();
         Ok(())
     }
 

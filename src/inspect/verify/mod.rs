@@ -116,7 +116,7 @@ fn scan(
     for file in states {
         job.step(file.name.as_bytes())?;
         let mut stored = StoredFile { store, name: &file.name };
-        let state = match StateSummary::read(&mut stored, &file.name, file.size, file.compressed) {
+        let state = match StateSummary::verify(&mut stored, &file.name, file.size, file.compressed) {
             Ok(state) => state,
             Err(error) if error.kind == Kind::NotFound && listed == Listed::Before => continue,
             Err(error) if !selects && unread.goes_on(&error) => {

@@ -1,4 +1,5 @@
 mod recorded;
+mod summary;
 
 use std::sync::Arc;
 
@@ -104,9 +105,9 @@ fn read(document: &[u8]) -> Result<Vec<Entry>> {
     open(document)?.entries()?.collect()
 }
 
-/// The changed document with valid digests: the tree digest and the document's digest are computed again.
+/// The changed document with valid digests: all of them are computed again.
 fn sealed(document: &str) -> Vec<u8> {
-    let body = &document[..document.len() - DIGEST_LINE_LEN];
+    let body = document.split_at(document.rfind("\"summary\":").unwrap()).0;
     let logical: String = body
         .lines()
         .skip_while(|line| *line != "\"entries\":[")
@@ -117,7 +118,10 @@ fn sealed(document: &str) -> Vec<u8> {
     let tree = Hash::from(blake3::hash(logical.as_bytes())).to_string();
     let at = body.rfind("\"tree\":\"").unwrap() + 8;
     let body = format!("{}{tree}{}", &body[..at], &body[at + tree.len()..]);
-    format!("{body}\"digest\":\"{}\"}}\n", Hash::from(blake3::hash(body.as_bytes()))).into_bytes()
+    let header = body.split_once("\"entries\":[\n").map_or("", |(before, _)| before);
+    let end = body.rfind("\n\"archives\":[").map_or("", |at| &body[at + 1..]);
+    let summary = Hash::from(blake3::hash(format!("{header}\"entries\":[\n{end}").as_bytes()));
+    sealed_digest(&format!("{body}\"summary\":\"{summary}\",\n{}", "0".repeat(DIGEST_LINE_LEN)))
 }
 
 /// The state of [`small`] with the first `from` replaced by `to`, and with valid digests.
@@ -176,8 +180,8 @@ fn a_state_is_read_back_whole_and_again() {
         assert_eq!(trailer.problems[0].path.as_deref(), Some(&b"x\n"[..]));
         assert_eq!(trailer.problems[1].message, "\u{1}");
         assert_eq!(trailer.finished_at, Time { secs: -1, nanos: 5 });
-        let summary = StateSummary::read(&mut source, "s", written.size, codec != Codec::None).unwrap();
-        assert_eq!(*summary.trailer, *trailer);
+        let summary = StateSummary::verify(&mut source, "s", written.size, codec != Codec::None).unwrap();
+        assert_eq!((&*summary.trailer, &*summary.header), (&*trailer, &header()));
         for _ in 0..2 {
             assert_eq!(state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap(), small());
         }
@@ -238,9 +242,10 @@ fn every_truncation_and_every_flipped_bit_is_an_error() {
     }
 }
 
-/// The offset of the seek table in a file of one frame. The table is a header, one entry and a footer.
+/// The offset of the seek table in a file of two frames: the header of the state, and the rest. The table is a header,
+/// two entries and a footer.
 fn table_start(file: &[u8]) -> usize {
-    file.len() - (8 + 8 + 9)
+    file.len() - (8 + 2 * 8 + 9)
 }
 
 fn unpacked(file: &[u8]) -> Vec<Entry> {
@@ -257,7 +262,7 @@ fn what_a_newer_version_wrote_is_called_so() {
         assert_eq!(error.kind, Kind::Format);
     };
     let text = String::from_utf8(plain(&small())).unwrap();
-    newer(&text.replace("\"needs\":[]", "\"needs\":[\"wings\"]"));
+    newer(std::str::from_utf8(&sealed(&text.replace("\"needs\":[]", "\"needs\":[\"wings\"]"))).unwrap());
     let second = text.replace("\"version\":1", "\"version\":2");
     newer(&second);
     newer(&second.replace("\"entries\":[", "\"things\":{"));
@@ -306,7 +311,9 @@ fn hostile_headers_and_trailers_are_refused() {
         ("\"later\":", "\"omitted\":0,\"later\":"),
         ("\"later\":", "\"x\":[{\"a\":0,\"a\":0}],\"later\":"),
         (",\n\"entries\":[", "\n\"entries\":["),
-        (",\n\"digest\":", "\n\"digest\":"),
+        (",\n\"summary\":", "\n\"summary\":"),
+        ("\"problems\":2", "\"problems\":3"),
+        ("\"problems\":2", "\"problem\":2"),
     ] {
         assert_eq!(refused(&forged(from, to), "").kind, Kind::Corrupt, "{to}");
     }

@@ -1,0 +1,93 @@
+//! Reads both ends of a file's stream with few reads of the store: a caller that needs only the beginning and the end
+//! of a long file does not read the rest.
+
+use super::table::{has_remains, read_full, zeros, REMAINS_MAX};
+use super::FrameIndex;
+use crate::error::{Kind, Result};
+use crate::format::ReadAt;
+
+/// The last bytes of a file that are read at once, with the seek table and the last frames. A file that is not longer
+/// is read with one call.
+const TAIL: u64 = REMAINS_MAX;
+
+/// The stream of a file as pieces, counted from its beginning or from its end. A piece is a frame, or some KiB of a
+/// file without compression.
+pub struct StreamEnds<'s> {
+    file: TailInMemory<'s>,
+    /// The frames of a compressed file.
+    frames: Option<FrameIndex>,
+    size: u64,
+}
+
+impl<'s> StreamEnds<'s> {
+    /// Reads the end of a file of `size` stored bytes. `None` if the file has no seek table, because another tool
+    /// compressed it: then it can only be read from start to end. Errors name the file `name`.
+    pub fn open(source: &'s mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Option<Self>> {
+        let start = size.saturating_sub(TAIL);
+        let mut bytes = zeros(name, (size - start) as usize)?;
+        read_full(source, name, start, &mut bytes)?;
+        let mut file = TailInMemory { source, start, bytes };
+        if !compressed {
+            return Ok(Some(StreamEnds { file, frames: None, size }));
+        }
+        match FrameIndex::open(&mut file, name, size, true) {
+            Ok(index) => Ok(Some(StreamEnds { file, frames: Some(index), size })),
+            Err(error) if error.kind != Kind::Corrupt || has_remains(&mut file, size)? => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The piece with this number, counted from 0 at the beginning of the stream; `None` after the last piece.
+    pub fn from_start(&mut self, number: usize, name: &str) -> Result<Option<Vec<u8>>> {
+        match &self.frames {
+            Some(index) => self.frame((number < index.count()).then_some(number)),
+            None => {
+                let start = TAIL.saturating_mul(number as u64);
+                self.part(start, start.saturating_add(TAIL).min(self.size), name)
+            }
+        }
+    }
+
+    /// The piece with this number, counted from 0 at the end of the stream; `None` before the first piece.
+    pub fn from_end(&mut self, number: usize, name: &str) -> Result<Option<Vec<u8>>> {
+        match &self.frames {
+            Some(index) => self.frame(index.count().checked_sub(number.saturating_add(1))),
+            None => {
+                let end = self.size.saturating_sub(TAIL.saturating_mul(number as u64));
+                self.part(end.saturating_sub(TAIL), end, name)
+            }
+        }
+    }
+
+    fn frame(&mut self, number: Option<usize>) -> Result<Option<Vec<u8>>> {
+        let (Some(index), Some(number)) = (&self.frames, number) else { return Ok(None) };
+        let bytes = index.fetch(&mut self.file, number)?.bytes()?;
+        Ok(Some(bytes.to_vec()))
+    }
+
+    fn part(&mut self, start: u64, end: u64, name: &str) -> Result<Option<Vec<u8>>> {
+        if start >= end {
+            return Ok(None);
+        }
+        let mut bytes = zeros(name, (end - start) as usize)?;
+        read_full(&mut self.file, name, start, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+}
+
+/// A file whose last bytes are in memory.
+struct TailInMemory<'s> {
+    source: &'s mut dyn ReadAt,
+    /// The offset of `bytes` in the file.
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl ReadAt for TailInMemory<'_> {
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        match offset.checked_sub(self.start) {
+            Some(offset) => self.bytes.as_slice().read_at(offset, buf),
+            None => self.source.read_at(offset, buf),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Operations that need no entries read little of a storage, however long its states are: one read of a short state,
+//! two of a long one.
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use ibt::error::Kind;
+use ibt::inspect;
+use ibt::job::{Action, Cancel, Job, Keep, Options, Report, Silent};
+use ibt::retain;
+use ibt::store::callbacks::{Answer, Backend, Listing, Refusal};
+use ibt::store::CallbackStore;
+use support::*;
+
+/// The most bytes that the header and the end of a state take.
+const ENDS_MAX: usize = 70 << 10;
+
+/// A caller's storage over a directory. It counts the reads of each object.
+struct Counted {
+    dir: PathBuf,
+    /// The object and the bytes of each read.
+    reads: Mutex<Vec<(String, usize)>>,
+}
+
+impl Backend for Counted {
+    type Stream = ();
+
+    fn create(&self, _: &str) -> Answer<()> {
+        Err(Refusal::of(Kind::Unsupported))
+    }
+
+    fn write(&self, _: &mut (), _: &[u8]) -> Answer<()> {
+        Err(Refusal::of(Kind::Unsupported))
+    }
+
+    fn commit(&self, _: ()) -> Answer<()> {
+        Err(Refusal::of(Kind::Unsupported))
+    }
+
+    fn abort(&self, _: ()) {}
+
+    fn read_at(&self, name: &str, offset: u64, buf: &mut [u8]) -> Answer<usize> {
+        let got = File::open(self.dir.join(name)).unwrap().read_at(buf, offset).unwrap();
+        self.reads.lock().unwrap().push((name.to_string(), got));
+        Ok(got)
+    }
+
+    fn list(&self, prefix: &str, out: &mut Listing) -> Answer<()> {
+        let names = support::series::stored(&self.dir).into_iter();
+        names.filter(|(name, _)| name.starts_with(prefix)).for_each(|(name, size)| out.add(&name, size));
+        Ok(())
+    }
+
+    fn delete(&self, name: &str) -> Answer<()> {
+        fs::remove_file(self.dir.join(name)).unwrap();
+        Ok(())
+    }
+
+    fn has_locks(&self) -> bool {
+        true
+    }
+
+    fn lock(&self, _: &str) -> Answer<()> {
+        Ok(())
+    }
+
+    fn unlock(&self, _: &str) {}
+}
+
+/// Lists all snapshots with `list`, or prunes with these options. Returns the report, and the reads.
+fn done(series: &Series, prune: Option<&Options>) -> (Report, Vec<(String, usize)>) {
+    let backend = Arc::new(Counted { dir: series.store.clone(), reads: Mutex::default() });
+    let mut store = CallbackStore::new(backend.clone());
+    let (cancel, mut silent) = (Cancel::default(), Silent);
+    let mut job = Job::new(prune.unwrap_or(&series.options), &cancel, &mut silent);
+    let ended = match prune {
+        Some(_) => retain::prune(&mut store, "tree", &mut job),
+        None => inspect::list(&mut store, None, &mut job),
+    };
+    ended.unwrap();
+    let report = job.report;
+    assert!(!report.is_partial());
+    let reads = std::mem::take(&mut *backend.reads.lock().unwrap());
+    (report, reads)
+}
+
+/// Three snapshots of so many empty files.
+fn three_snapshots(files: usize, codec: ibt::job::Codec) -> Series {
+    let mut series = Series::new();
+    series.options.codec = codec;
+    (0..files).for_each(|n| drop(series.write(&format!("file {n}"), "")));
+    (0..3).for_each(|_| drop(series.snapshot()));
+    series
+}
+
+#[test]
+fn a_list_and_a_prune_read_only_both_ends_of_each_state() {
+    for (files, reads_max) in [(10, 1), (6000, 2)] {
+        for codec in [ibt::job::Codec::Zstd(1), ibt::job::Codec::None] {
+            let series = three_snapshots(files, codec);
+            let keep = series.keeping(Keep { last: 1, ..Keep::default() });
+            for prune in [None, Some(&Options { dry_run: true, ..keep.clone() }), Some(&keep)] {
+                let (report, reads) = done(&series, prune);
+                assert_eq!(report.snapshots.len(), 3);
+                let removed = report.snapshots.iter().filter(|s| s.action == Action::Removed).count();
+                assert_eq!(removed, if prune.is_some() { 2 } else { 0 });
+                for point in &series.points {
+                    let of_state = |(name, _): &&(String, usize)| name.contains(&point.stamp.to_string());
+                    let sizes: Vec<_> = reads.iter().filter(of_state).map(|(_, bytes)| *bytes).collect();
+                    let bytes: usize = sizes.iter().sum();
+                    // Without compression both ends are read in pieces of 64 KiB.
+                    assert!(sizes.len() <= reads_max && bytes <= 2 * ENDS_MAX, "{files} files: {sizes:?}");
+                    assert!(codec == ibt::job::Codec::None || bytes <= ENDS_MAX, "{files} files: {sizes:?}");
+                }
+                assert!(reads.iter().all(|(name, _)| name.contains(".state.")), "{reads:?}");
+            }
+        }
+    }
+}
+
+/// What a list shows is right, although only a verify reads the entries.
+#[test]
+fn a_list_tells_damage_of_what_it_reads_and_a_verify_all_damage() {
+    let series = three_snapshots(6000, ibt::job::Codec::Zstd(1));
+    let state = series.newest("state");
+    let good = fs::read(&state).unwrap();
+    let damaged = |at: usize| {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        fs::write(&state, bad).unwrap();
+        let listed = series.list().ok();
+        assert!(series.verify(&series.options).ok().is_partial());
+        (listed.snapshots.len(), listed.problems.len())
+    };
+    assert_eq!(damaged(good.len() / 2), (3, 0));
+    assert_eq!(damaged(100), (2, 1));
+    assert_eq!(damaged(good.len() - 300), (2, 1));
+}
