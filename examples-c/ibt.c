@@ -58,11 +58,11 @@ static ibt_status do_rebuild(struct run *run)
 
 /* The signs have the same meaning in both commands that print them. */
 #define SIGNS \
-    "  +  only in the snapshot: a restore makes it\n" \
+    "  +  only in the snapshot: a restore creates it\n" \
     "  -  only in the directory: a restore with --delete removes it\n" \
-    "  M  other content (or type) there: a restore replaces it\n" \
-    "  m  other metadata there: a restore sets it\n" \
-    "  =  nothing would change (in a dry run)\n"
+    "  M  the content (or the type) differs: a restore replaces it\n" \
+    "  m  only the metadata differs: a restore sets it\n" \
+    "  =  stays as it is (printed by a dry run only)\n"
 
 const struct command commands[] = {
     { "full", BACKUP, 1, 1, "make a full backup",
@@ -71,37 +71,40 @@ const struct command commands[] = {
     { "incr", BACKUP, 1, 1, "store what changed since the last backup",
       "incr SOURCE\n\nStores what changed in SOURCE since the last backup.",
       do_incr, print_backup },
-    { "restore", RESTORE, 2, 2, "write a snapshot, or a part of it, as a directory",
-      "restore KEY DEST\n\nRestores the newest snapshot of KEY, or that of --at, as the directory DEST, which\n"
-      "must be absent or empty unless --overwrite says what to do with what is there. With\n"
-      "--dry-run it only prints what it would do, a line for each entry:\n" SIGNS,
+    { "restore", RESTORE, 2, 2, "write a snapshot, or a part of it, to a directory",
+      "restore KEY DEST\n\nRestores the newest snapshot of KEY, or the one that --at selects, to the directory\n"
+      "DEST. Without --overwrite, DEST must be absent or empty. With --dry-run, changes nothing and\n"
+      "prints one line for each entry:\n" SIGNS,
       do_restore, print_restore },
     { "list", LIST, 0, 1, "list the snapshots",
-      "list [KEY]\n\nLists the snapshots of KEY, or all: increments below what they continue. With --at,\n"
-      "one snapshot and every backup file it needs.", do_list, print_list },
+      "list [KEY]\n\nLists the snapshots of KEY, or of all keys: each increment below the snapshot that\n"
+      "it continues. With --at, lists one snapshot and every backup file that it needs.", do_list, print_list },
     { "files", FILES, 1, 2, "list a directory of a snapshot",
-      "files KEY [PATH]\n\nLists a directory of a snapshot, its root or PATH. With --json, an object a line.",
+      "files KEY [PATH]\n\nLists the directory PATH of a snapshot, or its root. With --json, prints one object\n"
+      "in each line.",
       do_files, NULL },
     { "cat", CAT, 2, 2, "print a file of a snapshot",
-      "cat KEY PATH\n\nWrites a file of a snapshot to the standard output. Trust it when the exit status is 0:\n"
-      "its hash is known to be right at the end only.", do_cat, NULL },
-    { "verify", VERIFY, 0, 1, "read everything that snapshots need, and check it",
-      "verify [KEY]\n\nReads everything that the snapshots of KEY, or all, need, and compares it with its\n"
-      "hashes. Exit status 3 if anything is damaged or missing, 1 if there is nothing to verify.",
+      "cat KEY PATH\n\nWrites a file of a snapshot to the standard output. The hash is checked at the end, so\n"
+      "trust the output only if the exit status is 0.", do_cat, NULL },
+    { "verify", VERIFY, 0, 1, "read and check all backup files that snapshots need",
+      "verify [KEY]\n\nReads all backup files that the snapshots of KEY, or of all keys, need, and checks\n"
+      "their hashes. The exit status is 3 if anything is damaged or missing, and 1 if there is\n"
+      "nothing to verify.",
       do_verify, print_verify },
-    { "compare", COMPARE, 2, 2, "say how a directory differs from a snapshot",
-      "compare KEY TREE\n\nTells how the directory TREE differs from a snapshot, a line for each entry:\n"
-      SIGNS "Differences are no error.", do_compare, print_compare },
-    { "prune", PRUNE, 1, 1, "remove snapshots and what only they need",
-      "prune KEY --keep-... N | --at WHEN\n\nRemoves the snapshots of KEY that no --keep-... keeps, or exactly "
-      "the one of --at (if\nthat is a time, the only one of that day, minute or second), and the backup files that\n"
-      "nothing needs then.", do_prune, print_prune },
-    { "consolidate", CONSOLIDATE, 1, 1, "make a full snapshot of the newest one, without the source",
-      "consolidate KEY\n\nMakes a full snapshot of the newest one of KEY, from the store alone.",
+    { "compare", COMPARE, 2, 2, "list the differences of a directory from a snapshot",
+      "compare KEY TREE\n\nLists the differences of the directory TREE from a snapshot, one line for each entry:\n"
+      SIGNS "Differences are not an error: the exit status is 0.", do_compare, print_compare },
+    { "prune", PRUNE, 1, 1, "remove snapshots, and the backup files that only they need",
+      "prune KEY --keep-... N | --at WHEN\n\nRemoves the snapshots of KEY that no --keep-... option keeps, "
+      "or the one that\n--at selects, and then the backup files that no other snapshot needs. If WHEN is a time,\n"
+      "exactly one snapshot must be of that day, minute or second.", do_prune, print_prune },
+    { "consolidate", CONSOLIDATE, 1, 1, "make a full snapshot with the contents of the newest one",
+      "consolidate KEY\n\nMakes a new full snapshot with the contents of the newest snapshot of KEY. Reads\n"
+      "only the store, not the source.",
       do_consolidate, print_consolidate },
-    { "rebuild-cache", REBUILD, 1, 1, "make the cache whole again",
-      "rebuild-cache KEY\n\nMakes the cache of KEY whole again, so that an increment need not fetch from the "
-      "store.", do_rebuild, print_rebuild },
+    { "rebuild-cache", REBUILD, 1, 1, "complete the cache from the store",
+      "rebuild-cache KEY\n\nCompletes the cache of KEY from the store. The next increment then reads no "
+      "signatures\nfrom the store.", do_rebuild, print_rebuild },
     { NULL, 0, 0, 0, NULL, NULL, NULL, NULL },
 };
 
@@ -124,7 +127,7 @@ static ibt_status judge(const struct command *command, struct run *run, ibt_stat
         return status;
     out = begin_message(run);
     if (out != NULL)
-        fputs("verify: nothing was verified, the store holds no snapshot", out);
+        fputs("verify: nothing was verified, because the store has no snapshot", out);
     end_message(run, out);
     return IBT_ERR_NOT_FOUND;
 }

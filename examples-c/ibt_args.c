@@ -208,39 +208,39 @@ enum { WORKERS = BACKUP | RESTORE | VERIFY | COMPARE | CONSOLIDATE | REBUILD };
 static const struct option options[] = {
     { "--store", "DIR", EVERY, "where the backup files are (default: a private directory in $TMPDIR)",
       apply_store },
-    { "--cache", "DIR", EVERY, "where copies of states are kept (default: ~/.cache/ibt)", apply_cache },
+    { "--cache", "DIR", EVERY, "where copies of states and signatures are kept (default: ~/.cache/ibt)", apply_cache },
     { "--key", "K", BACKUP, "the name of the series (default: the last component of SOURCE)", apply_key },
-    { "--exclude", "P", BACKUP | COMPARE, "leave out what matches P, as in .gitignore; may be repeated",
+    { "--exclude", "P", BACKUP | COMPARE, "leave out entries that match P, as in .gitignore; may be repeated",
       apply_exclude },
     { "--at", "WHEN", AT,
-      "the snapshot of that stamp, or the last one until the end of a time:\n"
+      "select the snapshot with this stamp, or the last one made until the end of this time:\n"
       "                   " TIME_FORMS, apply_at },
     { "--include", "GLOB", RESTORE | COMPARE,
-      "only what matches, from the snapshot's root: 'src/**/*.c'; may be repeated", apply_include },
-    { "--root", "PATH", RESTORE, "restore this directory of the snapshot as DEST itself", apply_root },
+      "only entries that match, from the snapshot's root: 'src/**/*.c'; may be repeated", apply_include },
+    { "--root", "PATH", RESTORE, "restore only this directory of the snapshot: it becomes DEST", apply_root },
     { "--overwrite", "HOW", RESTORE,
-      "what is in DEST already: never (default; DEST must be empty), always,\n"
+      "when to replace existing entries: never (default; DEST must be empty), always,\n"
       "                   different (size or time), older, keep", apply_overwrite },
-    { "--delete", NULL, RESTORE, "remove from DEST what the snapshot has not", apply_delete },
-    { "--leave-partial", NULL, RESTORE, "after an error leave in a new DEST what was restored until then",
+    { "--delete", NULL, RESTORE, "remove entries from DEST that the snapshot does not have", apply_delete },
+    { "--leave-partial", NULL, RESTORE, "if an error ends the restore, keep the part of a new DEST that is done",
       apply_leave_partial },
     { "--protect", "PATH", BACKUP | RESTORE | COMPARE,
-      "leave PATH alone, or out, with all below it; may be repeated", apply_protect },
-    { "--keep-last", "N", PRUNE, "keep the newest N", apply_last },
-    { "--keep-daily", "N", PRUNE, "keep the newest of each of the last N days that have one (UTC)",
+      "leave out PATH and everything below it, and change nothing there; may be repeated", apply_protect },
+    { "--keep-last", "N", PRUNE, "keep the newest N snapshots", apply_last },
+    { "--keep-daily", "N", PRUNE, "keep the newest snapshot of each of the last N days with snapshots (UTC)",
       apply_daily },
     { "--keep-weekly", "N", PRUNE, "the same for weeks", apply_weekly },
     { "--keep-monthly", "N", PRUNE, "the same for months", apply_monthly },
     { "--keep-yearly", "N", PRUNE, "the same for years", apply_yearly },
-    { "--dry-run", NULL, RESTORE | PRUNE, "only tell what would be done", apply_dry_run },
+    { "--dry-run", NULL, RESTORE | PRUNE, "print what would be done, and change nothing", apply_dry_run },
     { "--recursive", NULL, FILES, "list everything below PATH", apply_recursive },
     { "--threads", "N", WORKERS, "worker threads (default 0: one for each core)", apply_threads },
     { "--level", "N", BACKUP | CONSOLIDATE, "compression, 1 (fast) to 19 (small), 0 for none (default 3)",
       apply_level },
     { "--no-lock", NULL, BACKUP | PRUNE | CONSOLIDATE,
-      "go on where the store cannot be locked: nobody else may write to the KEY", apply_no_lock },
+      "go on if the store cannot be locked: nobody else may write to KEY meanwhile", apply_no_lock },
     { "--json", NULL, REPORTS, "print the report as JSON", apply_json },
-    { "--quiet", NULL, EVERY, "print what went wrong only", apply_quiet },
+    { "--quiet", NULL, EVERY, "print only errors and problems", apply_quiet },
 };
 
 enum { OPTION_COUNT = sizeof options / sizeof options[0] };
@@ -378,7 +378,7 @@ static int check_together(const struct command *command, const struct run *run)
     if (command->group == PRUNE && run->at != NULL && run->keeps)
         return wrong_usage(command, "either --at or --keep-..., not both", NULL);
     if (command->group == PRUNE && run->at == NULL && !run->keeps)
-        return wrong_usage(command, "say what to keep, or with --at what to remove", NULL);
+        return wrong_usage(command, "name what to keep (--keep-...), or the snapshot to remove (--at)", NULL);
     return EXIT_OK;
 }
 

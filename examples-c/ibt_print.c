@@ -118,7 +118,7 @@ static void print_store(const struct run *run)
     } else if (end != NULL && (directory = strndup(path, (size_t)(end - path))) != NULL) {
         fputs("stored in ", stdout);
         print_name(stdout, directory);
-        puts(", a temporary directory that is good for trying only: --store names another");
+        puts(", a temporary directory, for experiments only: choose another one with --store");
         free(directory);
     }
 }
@@ -176,7 +176,7 @@ void print_consolidate(const struct run *run)
 {
     print_subject(run);
     if (ibt_report_file_count(run->report) == 0)
-        puts("is a full snapshot already");
+        puts("it is a full snapshot already");
     else
         print_files_made(run);
 }
@@ -185,7 +185,7 @@ void print_rebuild(const struct run *run)
 {
     print_subject(run);
     if (ibt_report_file_count(run->report) == 0)
-        puts("the cache was whole");
+        puts("the cache was complete");
     else
         print_files_made(run);
 }

@@ -192,6 +192,6 @@ static int is_damaged(const ibt_report *report)
 void print_cure(const struct run *run, const struct command *command)
 {
     if ((command->group & (BACKUP | VERIFY | LIST)) != 0 && is_damaged(run->report))
-        fputs("ibt: what is damaged or missing in the store stays so, and increments need it again: only a new full "
-              "backup (ibt full) stores it anew\n", stderr);
+        fputs("ibt: later increments need the damaged or missing bytes too: only a new full backup (ibt full) stores them "
+              "again\n", stderr);
 }

@@ -51,13 +51,13 @@ static ibt_status refuse(struct run *run, const struct found *found)
     size_t i;
 
     if (out != NULL && found->count == 0) {
-        fprintf(out, "prune: no snapshot of key '%s' is of the time '%s'", run->operands[0], run->at);
+        fprintf(out, "prune: no snapshot of key '%s' was made at the time '%s'", run->operands[0], run->at);
         if (found->before[0] != '\0')
             fprintf(out, ", the last before it is %s", found->before);
         fputs("; nothing was removed", out);
     } else if (out != NULL) {
-        fprintf(out, "prune: %zu snapshots of key '%s' are of the time '%s', nothing was removed; give the stamp "
-                "of one:", found->count, run->operands[0], run->at);
+        fprintf(out, "prune: %zu snapshots of key '%s' were made at the time '%s'; nothing was removed; name one by its "
+                "stamp:", found->count, run->operands[0], run->at);
         for (i = 0; i < found->count && i < shown; i++)
             fprintf(out, " %s", found->stamps[i]);
         if (found->count > shown)

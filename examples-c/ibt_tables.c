@@ -311,7 +311,7 @@ void print_verify(const struct run *run)
     format_size(count_of(run, IBT_COUNT_BYTES_READ), size, sizeof size);
     printf("%zu snapshot%s, %s read: ", count, plural(count), size);
     if (lost == 0)
-        puts("all is as it was written");
+        puts("no losses");
     else
         printf("%" PRIu64 " loss%s\n", lost, lost == 1 ? "" : "es");
 }

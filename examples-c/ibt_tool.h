@@ -38,7 +38,7 @@ enum { TIME_SIZE = 48 };
 
 #define TIME_FORMS \
     "2026-11-22, \"2026-11-22 22:05\" or with seconds (all of that day, minute or second, in local time;\n" \
-    "                   UTC with Z, others with +01:00), today, yesterday, now, 90s, 15min, 6h, 2d or 3w (so long ago)"
+    "                   UTC with Z, others with +01:00), today, yesterday, now, 90s, 15min, 6h, 2d or 3w (that long ago)"
 
 /* Larger than the number of every kind of problem (IBT_PROBLEM_*). */
 enum { KINDS_MAX = 32 };

@@ -204,7 +204,7 @@ rm -rf cache
 expect 0 "$@" rebuild-cache docs --store store
 [ -n "$(find cache -type f)" ] || fail "no cache was made"
 expect 0 "$@" rebuild-cache docs --store store
-grep -q 'the cache was whole$' out || fail "a second cache was made"
+grep -q 'the cache was complete$' out || fail "a second cache was made"
 expect 0 "$@" prune docs --keep-last 1 --store store --dry-run
 grep -q '^kept .* last 1$' out && grep -q '^dry run' out || fail "prune --dry-run gives no reasons"
 expect 0 "$@" list docs --store store
