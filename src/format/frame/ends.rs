@@ -1,8 +1,11 @@
 //! Reads both ends of a file's stream with few reads of the store: a caller that needs only the beginning and the end
 //! of a long file does not read the rest.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use super::table::{has_remains, read_full, zeros, REMAINS_MAX};
-use super::FrameIndex;
+use super::{Decoded, FrameIndex};
 use crate::error::{Kind, Result};
 use crate::format::ReadAt;
 
@@ -17,6 +20,23 @@ pub struct StreamEnds<'s> {
     /// The frames of a compressed file.
     frames: Option<FrameIndex>,
     size: u64,
+}
+
+/// The bytes of one piece.
+pub enum StreamPiece {
+    Frame(Arc<Decoded>),
+    Part(Vec<u8>),
+}
+
+impl Deref for StreamPiece {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            StreamPiece::Frame(bytes) => bytes,
+            StreamPiece::Part(bytes) => bytes,
+        }
+    }
 }
 
 impl<'s> StreamEnds<'s> {
@@ -38,7 +58,7 @@ impl<'s> StreamEnds<'s> {
     }
 
     /// The piece with this number, counted from 0 at the beginning of the stream; `None` after the last piece.
-    pub fn from_start(&mut self, number: usize, name: &str) -> Result<Option<Vec<u8>>> {
+    pub fn from_start(&mut self, number: usize, name: &str) -> Result<Option<StreamPiece>> {
         match &self.frames {
             Some(index) => self.frame((number < index.count()).then_some(number)),
             None => {
@@ -49,7 +69,7 @@ impl<'s> StreamEnds<'s> {
     }
 
     /// The piece with this number, counted from 0 at the end of the stream; `None` before the first piece.
-    pub fn from_end(&mut self, number: usize, name: &str) -> Result<Option<Vec<u8>>> {
+    pub fn from_end(&mut self, number: usize, name: &str) -> Result<Option<StreamPiece>> {
         match &self.frames {
             Some(index) => self.frame(index.count().checked_sub(number.saturating_add(1))),
             None => {
@@ -59,19 +79,18 @@ impl<'s> StreamEnds<'s> {
         }
     }
 
-    fn frame(&mut self, number: Option<usize>) -> Result<Option<Vec<u8>>> {
+    fn frame(&mut self, number: Option<usize>) -> Result<Option<StreamPiece>> {
         let (Some(index), Some(number)) = (&self.frames, number) else { return Ok(None) };
-        let bytes = index.fetch(&mut self.file, number)?.bytes()?;
-        Ok(Some(bytes.to_vec()))
+        Ok(Some(StreamPiece::Frame(index.fetch(&mut self.file, number)?.bytes()?)))
     }
 
-    fn part(&mut self, start: u64, end: u64, name: &str) -> Result<Option<Vec<u8>>> {
+    fn part(&mut self, start: u64, end: u64, name: &str) -> Result<Option<StreamPiece>> {
         if start >= end {
             return Ok(None);
         }
         let mut bytes = zeros(name, (end - start) as usize)?;
         read_full(&mut self.file, name, start, &mut bytes)?;
-        Ok(Some(bytes))
+        Ok(Some(StreamPiece::Part(bytes)))
     }
 }
 

@@ -96,13 +96,13 @@ fn read_beginning(ends: &mut StreamEnds<'_>, name: &str) -> Result<Vec<u8>> {
     for number in 0.. {
         let Some(piece) = ends.from_start(number, name)? else { break };
         let from = text.len().saturating_sub(ENTRIES_BEGIN.len());
-        text.extend_from_slice(&piece);
+        text.extend_from_slice(&piece[..piece.len().min(LINE_MAX + 1 - text.len())]);
         if let Some(at) = memmem::find(&text[from..], ENTRIES_BEGIN) {
             text.truncate(from + at);
-            break_if_newer(&text, name)?;
+            check_version(&text, name)?;
             return Ok(text);
         }
-        break_if_newer(&text, name)?;
+        check_version(&text, name)?;
         if text.len() > LINE_MAX {
             break;
         }
@@ -111,7 +111,7 @@ fn read_beginning(ends: &mut StreamEnds<'_>, name: &str) -> Result<Vec<u8>> {
 }
 
 /// A newer version may have another layout, so its version is checked before anything else.
-fn break_if_newer(header: &[u8], name: &str) -> Result<()> {
+fn check_version(header: &[u8], name: &str) -> Result<()> {
     match is_newer(header) {
         true => Err(Error::new(Kind::Format, OP, NEWER).at(name)),
         false => Ok(()),
@@ -126,7 +126,7 @@ fn read_ending(ends: &mut StreamEnds<'_>, name: &str) -> Result<Vec<u8>> {
     for number in 0.. {
         let Some(piece) = ends.from_end(number, name)? else { break };
         let from = text.len().saturating_sub(key.len());
-        text.extend(piece.iter().rev());
+        text.extend(piece.iter().rev().take(TRAILER_MAX + 1 - text.len()));
         // A frame of the writer begins a line.
         let begins_line = |at: &usize| text.get(at + key.len()).is_none_or(|&before| before == b'\n');
         if let Some(at) = memmem::find_iter(&text[from..], &key).map(|at| from + at).find(begins_line) {
