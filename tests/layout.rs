@@ -31,7 +31,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("contents", &["delta", "format", "store"]),
     ("restore", &["contents", "filter", "format", "store", "state", "platform"]),
     ("commit", &["format", "store", "state", "delta", "platform"]),
-    ("backup", &["commit", "walk", "exclude", "state", "delta", "format", "store", "platform"]),
+    ("backup", &["contents", "commit", "walk", "exclude", "state", "delta", "format", "store", "platform"]),
     ("inspect", &["contents", "walk", "exclude", "filter", "format", "store", "state", "delta", "platform"]),
     ("retain", &["commit", "contents", "format", "store", "state", "delta", "platform"]),
 ];

@@ -227,7 +227,7 @@ impl ChunkWork {
     }
 }
 
-fn of_delta(error: &delta::Error) -> Error {
+pub fn of_delta(error: &delta::Error) -> Error {
     match error {
         delta::Error::Io(error) => spool_error(error),
         error => Error::new(Kind::Corrupt, "make a delta", error.to_string()),

@@ -5,7 +5,8 @@ use std::fs::File as SourceFile;
 use std::sync::Arc;
 
 use crate::commit::{MemberSpool, NewArchives, Slot};
-use crate::delta::Params;
+use crate::contents::Layout;
+use crate::delta::{FineSearch, Params};
 use crate::entry::{Entry, File, Hash, Node, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Counter, Job, ProblemKind};
@@ -15,15 +16,26 @@ use crate::store::Store;
 use crate::walk::Devices;
 
 use super::chunk_pipeline::{ChunkPipeline, DeltaBasis, Processed, Purpose};
+use super::finer::{finer, FinerDelta, OldContentReader};
+use super::old_bytes::OldBytes;
 use super::parent::Parent;
 use super::reading::{read_data, FileError, FileResult, ReadEnd, Shape};
 use super::small::{
-    self, deltas_len, longest_delta, BasisSignature, ContentForm, NewDelta, OldContent, SmallFileResult,
+    self, deltas_len, longest_delta, ContentForm, DeltaAgainst, NewDelta, OldContent, SmallFileResult,
     ATTEMPTS,
 };
 
 /// A content has at most this many deltas. The next change is stored whole.
 const DELTAS_MAX: usize = 64;
+/// A content is read in at most this many pieces, all its deltas together. They take 32 bytes of memory each.
+const PIECES_MAX: usize = 1 << 20;
+/// A file of at most this many bytes is compared with its old content even if no block of it is unchanged. Until then, its
+/// bytes are in temporary storage.
+const COMPARED_MAX: u64 = 64 << 20;
+/// A content is read in at most one piece for each of so many bytes.
+const PIECE_MIN: u64 = 256;
+/// A shorter content gets no delta that is made byte by byte: the header of a delta in its archive has 512 bytes.
+const BYTEWISE_MIN: u64 = 1 << 10;
 
 /// How the content of a file was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +77,11 @@ type StoredEntry = (Entry, StoredAs);
 
 impl FileStorer<'_, '_> {
     /// Describes the old content for the worker that reads a file with the stat `now`. Fetches the old
-    /// signature only if size and mtime say that the content probably changed.
+    /// content or its signature only if size and mtime say that the content probably changed.
     pub fn old(&mut self, old: Option<&Entry>, now: &Stat) -> Result<Option<OldContent>> {
         let Some(old) = old else { return Ok(None) };
         let probably_same = old.size() == now.size && old.meta.mtime == now.mtime;
-        let basis = if probably_same { BasisSignature::Unfetched } else { self.basis(old, now.size)? };
+        let basis = if probably_same { DeltaAgainst::Unfetched } else { self.basis(old, now.size)? };
         Ok(OldContent::of(old, basis))
     }
 
@@ -109,14 +121,14 @@ impl FileStorer<'_, '_> {
         }
     }
 
-    /// Chooses how to store bytes that were compared with another old content, or without the old signature.
+    /// Chooses how to store bytes that were compared with another old content, or without a basis.
     fn form_now(&mut self, bytes: &[u8], hash: &Hash, old: Option<&Entry>) -> Result<ContentForm> {
         let old = match old {
-            Some(entry) if is_content_of(entry, hash) => OldContent::of(entry, BasisSignature::Unfetched),
+            Some(entry) if is_content_of(entry, hash) => OldContent::of(entry, DeltaAgainst::Unfetched),
             Some(entry) => OldContent::of(entry, self.basis(entry, bytes.len() as u64)?),
             None => None,
         };
-        small::choose_form(bytes, hash, old.as_ref())
+        small::choose_form(bytes, hash, old.as_ref(), &mut FineSearch::default())
     }
 
     fn put_bytes(
@@ -220,7 +232,7 @@ impl FileStorer<'_, '_> {
         let mut made = None;
         let pass = self.attempts(opened, shape, |this, shape| {
             let Some(params) = Params::for_len(shape.data_len()) else { return Ok((None, ReadEnd::Stopped)) };
-            let longest = longest_delta(shape.data_len(), deltas_len(old));
+            let longest = this.longest_by_blocks(old, shape.data_len());
             let mut pipeline = ChunkPipeline::new(this.pool, Purpose::Compare(params, basis.clone()));
             let job = &mut *this.job;
             let read = read_data(opened.file, shape, this.buf, |piece| {
@@ -242,7 +254,56 @@ impl FileStorer<'_, '_> {
         if !pass.dirty && is_content_of(old, &pass.hash) {
             return Ok(Some((self.same(opened.path, pass, old)?, StoredAs::Same)));
         }
-        Ok(Some(self.put_delta(opened.path, pass, made, old)?))
+        match self.finer(opened.path, made, (old, basis), pass.shape.data_len())? {
+            Some(made) => Ok(Some(self.put_delta(opened.path, pass, made, old)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The longest delta by blocks that is worth its end, for a new content of `data_len` bytes. A delta that is made
+    /// finer afterwards may be longer before.
+    fn longest_by_blocks(&self, old: &Entry, data_len: u64) -> u64 {
+        match self.parent.as_ref().is_some_and(|parent| parent.contents.is_some()) {
+            true => (data_len / 4 * 3).max((data_len + data_len / 64).min(COMPARED_MAX)),
+            false => longest_delta(data_len, deltas_len(old)),
+        }
+    }
+
+    /// Makes a delta by blocks finer, where the old content may be read. `None` if the content is stored whole instead:
+    /// the delta does not pay, or the old content is damaged, so that no delta against it could be restored.
+    fn finer(
+        &mut self,
+        path: &Path,
+        made: NewDelta,
+        (old, basis): (&Entry, &Arc<DeltaBasis>),
+        data_len: u64,
+    ) -> Result<Option<NewDelta>> {
+        let longest = longest_delta(data_len, deltas_len(old));
+        let contents = self.parent.as_deref_mut().and_then(|parent| parent.contents.as_mut());
+        let Some(contents) = contents else { return Ok(Some(made)) };
+        let pieces_max = PIECES_MAX.min(usize::try_from(data_len / PIECE_MIN).unwrap_or(PIECES_MAX));
+        let finer = match Layout::of(contents, self.store, old) {
+            Ok(layout) => match layout.pieces().filter(|&pieces| pieces < pieces_max) {
+                Some(pieces) => {
+                    let old = OldContentReader { contents, store: self.store, layout };
+                    finer(made.delta, basis, old, self.pool, self.job)?.map(|finer| Some((finer, pieces)))
+                }
+                None => Ok(None),
+            },
+            Err(error) if error.ends_reading() => return Err(error),
+            Err(error) => Err(error),
+        };
+        match finer {
+            Ok(Some((FinerDelta { delta, commands }, pieces))) => {
+                let pays = delta.len() <= longest && pieces.saturating_add(commands) <= pieces_max;
+                Ok(pays.then_some(NewDelta { delta, ..made }))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => {
+                self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)?;
+                Ok(None)
+            }
+        }
     }
 
     /// Reads the file only for its hash. `None` if the content is not the old one.
@@ -319,30 +380,43 @@ impl FileStorer<'_, '_> {
         self.job.trouble(ProblemKind::Changed, path.as_bytes(), error)
     }
 
-    /// Returns the signature for a delta against the content of `old`; [`BasisSignature::None`] if no delta can be
+    /// Returns the basis for a delta of a small file against the content of `old`: the content itself where it may be
+    /// read, else its signature. [`DeltaAgainst::None`] if no delta can be made or would pay. An error ends the backup.
+    fn basis(&mut self, old: &Entry, new_len: u64) -> Result<DeltaAgainst> {
+        let contents = self.parent.as_deref_mut().and_then(|parent| parent.contents.as_mut());
+        if let Some(contents) = contents.filter(|_| new_len >= BYTEWISE_MIN && may_pay(old, new_len)) {
+            match OldBytes::fetch(contents, self.store, old) {
+                Ok(Some(content)) => return Ok(DeltaAgainst::Content(content)),
+                Ok(None) => {}
+                Err(error) if error.ends_reading() => return Err(error),
+                Err(error) => return Ok(DeltaAgainst::Lost(error)),
+            }
+        }
+        self.signature(old, new_len)
+    }
+
+    /// Returns the signature for a delta against the content of `old`; [`DeltaAgainst::None`] if no delta can be
     /// made or would pay. An error ends the backup.
-    fn basis(&mut self, old: &Entry, new_len: u64) -> Result<BasisSignature> {
-        let (Some(sig), Some(file)) = (&old.place.sig, old.file()) else { return Ok(BasisSignature::None) };
-        let deltas = old.place.content.len().saturating_sub(1);
-        let worth = longest_delta(new_len, deltas_len(old)) > 0 && deltas < DELTAS_MAX;
-        let useful = worth && Params::for_len(new_len).is_some();
+    fn signature(&mut self, old: &Entry, new_len: u64) -> Result<DeltaAgainst> {
+        let (Some(sig), Some(file)) = (&old.place.sig, old.file()) else { return Ok(DeltaAgainst::None) };
+        let useful = may_pay(old, new_len) && Params::for_len(new_len).is_some();
         // `Parent::new` has already reported a SigVault that is gone.
         let parent = self.parent.as_deref_mut().filter(|parent| useful && parent.has_signature(old));
-        let Some(parent) = parent else { return Ok(BasisSignature::None) };
+        let Some(parent) = parent else { return Ok(DeltaAgainst::None) };
         match parent.signature(self.store, sig, file.data_len(), self.job) {
-            Ok(bytes) => Ok(BasisSignature::Bytes(bytes)),
+            Ok(bytes) => Ok(DeltaAgainst::Signature(bytes)),
             Err(error) if error.ends_reading() => Err(error),
-            Err(error) => Ok(BasisSignature::Lost(error)),
+            Err(error) => Ok(DeltaAgainst::Lost(error)),
         }
     }
 
-    /// Like [`FileStorer::basis`], but parsed. A signature that cannot be used is reported as a problem.
+    /// Like [`FileStorer::signature`], but parsed. A signature that cannot be used is reported as a problem.
     fn signature_of(&mut self, path: &Path, old: &Entry, new_len: u64) -> Result<Option<Arc<DeltaBasis>>> {
         let len = old.file().map_or(0, File::data_len);
-        let parsed = match self.basis(old, new_len)? {
-            BasisSignature::Bytes(bytes) => small::parse_signature(&bytes, len),
-            BasisSignature::Lost(error) => Err(error),
-            BasisSignature::None | BasisSignature::Unfetched => return Ok(None),
+        let parsed = match self.signature(old, new_len)? {
+            DeltaAgainst::Signature(bytes) => small::parse_signature(&bytes, len),
+            DeltaAgainst::Lost(error) => Err(error),
+            DeltaAgainst::None | DeltaAgainst::Unfetched | DeltaAgainst::Content(_) => return Ok(None),
         };
         match parsed {
             Ok(signature) => Ok(Some(Arc::new(DeltaBasis { signature, len }))),
@@ -437,6 +511,12 @@ fn look_again(
 fn count_read(job: &mut Job, piece: &[u8]) -> Result<()> {
     job.report.count(Counter::BytesRead, piece.len() as u64);
     job.advance(piece.len() as u64)
+}
+
+/// Whether a delta against the content of `old` may be stored for a content of `new_len` bytes.
+fn may_pay(old: &Entry, new_len: u64) -> bool {
+    let deltas = old.place.content.len().saturating_sub(1);
+    longest_delta(new_len, deltas_len(old)) > 0 && deltas < DELTAS_MAX
 }
 
 /// True if the content equals the content of `old`, the recorded content is of one version, and there are no

@@ -2,9 +2,11 @@
 //! thread writes the results of earlier batches. Results come back in the order in which the files were
 //! added.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use crate::contents::FrameId;
+use crate::delta::FineSearch;
 use crate::entry::Path;
 use crate::platform::Dir;
 use crate::pool::{Pending, Pool};
@@ -20,6 +22,11 @@ const BATCH_FILES: usize = 64;
 /// A batch goes to a worker when its files lie in this many directories: the batch holds the directories
 /// open.
 const BATCH_DIRS: usize = 4;
+
+/// A batch goes to a worker when the frames of its old contents take this much memory.
+const BATCH_FRAMES: usize = 8 << 20;
+/// No file is added while the frames of all batches take this much memory.
+const FRAMES_MAX: usize = 16 << 20;
 
 /// A file that a worker will read.
 struct FileToRead {
@@ -53,6 +60,14 @@ pub struct FilePrefetcher {
     filling_bytes: u64,
     filling_dirs: usize,
     in_flight: VecDeque<Pending<PrefetchedBatch>>,
+    /// The frames that the files of `filling` hold, and their memory.
+    filling_frames: HashSet<FrameId>,
+    filling_frame_bytes: usize,
+    /// For each batch in flight, the frames that it holds.
+    frames_in_flight: VecDeque<HashSet<FrameId>>,
+    /// The frames of all batches: for each, the number of batches that hold it and its memory.
+    frames: HashMap<FrameId, (usize, usize)>,
+    frame_bytes: usize,
     /// The batch whose results [`FilePrefetcher::next`] returns.
     current: PrefetchedBatch,
     spare: Vec<Vec<u8>>,
@@ -68,6 +83,11 @@ impl FilePrefetcher {
             filling_bytes: 0,
             filling_dirs: 0,
             in_flight: VecDeque::new(),
+            filling_frames: HashSet::new(),
+            filling_frame_bytes: 0,
+            frames_in_flight: VecDeque::new(),
+            frames: HashMap::new(),
+            frame_bytes: 0,
             current: PrefetchedBatch::default(),
             spare: Vec::new(),
         }
@@ -75,22 +95,28 @@ impl FilePrefetcher {
 
     /// True if the workers have enough batches for now.
     pub fn is_busy(&self) -> bool {
-        self.in_flight.len() > 2 * self.pool.threads()
+        self.in_flight.len() > 2 * self.pool.threads() || self.frame_bytes >= FRAMES_MAX
     }
 
     /// Adds a file of probably `size` bytes. `old` describes the content that the file may still have, or of
     /// which the new content may be a change. Returns false if the directory cannot be opened: the later read
     /// of the file reports the reason.
     pub fn add(&mut self, path: &Path, size: u64, old: Option<OldContent>) -> bool {
-        let Ok(dir) = self.source.dir_of(path) else { return false };
-        if self.filling.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, dir)) {
+        let Ok(dir) = self.source.dir_of(path).cloned() else { return false };
+        if self.filling.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, &dir)) {
             self.filling_dirs += 1;
         }
-        let bytes = size.saturating_add(old.as_ref().map_or(0, OldContent::signature_len));
+        let bytes = size.saturating_add(old.as_ref().map_or(0, OldContent::basis_len));
+        for (frame, len) in old.iter().flat_map(OldContent::frames) {
+            if self.filling_frames.insert(frame) {
+                self.hold(frame, len);
+                self.filling_frame_bytes += len;
+            }
+        }
         self.filling_bytes = self.filling_bytes.saturating_add(bytes);
-        self.filling.push(FileToRead { dir: dir.clone(), name: path.name().into(), old });
+        self.filling.push(FileToRead { dir, name: path.name().into(), old });
         let full = self.filling.len() >= BATCH_FILES || self.filling_dirs >= BATCH_DIRS;
-        if full || self.filling_bytes >= BATCH_BYTES {
+        if full || self.filling_bytes >= BATCH_BYTES || self.filling_frame_bytes >= BATCH_FRAMES {
             self.hand_over();
         }
         true
@@ -103,6 +129,8 @@ impl FilePrefetcher {
                 self.hand_over();
             }
             let next = self.in_flight.pop_front()?.wait();
+            let frames = self.frames_in_flight.pop_front().unwrap_or_default();
+            frames.into_iter().for_each(|frame| self.release(frame));
             let done = std::mem::replace(&mut self.current, next);
             self.spare.extend(Arc::into_inner(done.buffer));
         }
@@ -110,23 +138,48 @@ impl FilePrefetcher {
         Some(PrefetchedFile { small, buffer: self.current.buffer.clone() })
     }
 
+    /// Counts the memory of a frame that one more batch holds.
+    fn hold(&mut self, frame: FrameId, len: usize) {
+        let (batches, held) = self.frames.entry(frame).or_insert((0, len));
+        if *batches == 0 {
+            self.frame_bytes += *held;
+        }
+        *batches += 1;
+    }
+
+    fn release(&mut self, frame: FrameId) {
+        let Some((batches, len)) = self.frames.get_mut(&frame) else { return };
+        *batches -= 1;
+        if *batches == 0 {
+            self.frame_bytes -= *len;
+            self.frames.remove(&frame);
+        }
+    }
+
     fn hand_over(&mut self) {
         let wanted = std::mem::take(&mut self.filling);
-        (self.filling_bytes, self.filling_dirs) = (0, 0);
+        (self.filling_bytes, self.filling_dirs, self.filling_frame_bytes) = (0, 0, 0);
         if wanted.is_empty() {
             return;
         }
+        self.frames_in_flight.push_back(std::mem::take(&mut self.filling_frames));
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
         let devices = self.devices.clone();
         self.in_flight.push_back(self.pool.run(move || {
-            let files = wanted.iter().map(|file| read(file, &devices, &mut buffer)).collect();
+            let mut search = FineSearch::default();
+            let files = wanted.iter().map(|file| read(file, &devices, &mut buffer, &mut search)).collect();
             PrefetchedBatch { files, buffer: Arc::new(buffer) }
         }));
     }
 }
 
-fn read(wanted: &FileToRead, devices: &Devices, buffer: &mut Vec<u8>) -> FileResult<Option<SmallFileResult>> {
+fn read(
+    wanted: &FileToRead,
+    devices: &Devices,
+    buffer: &mut Vec<u8>,
+    search: &mut FineSearch,
+) -> FileResult<Option<SmallFileResult>> {
     let file = wanted.dir.open_file(&wanted.name)?;
-    small::read(&file, devices, wanted.old.as_ref(), buffer)
+    small::read(&file, devices, wanted.old.as_ref(), buffer, search)
 }

@@ -13,13 +13,16 @@
 //!                                     |
 //!                                     +--> archives: whole files, deltas, signatures  (content)
 //!                                     |       long contents in chunks, by workers  (chunk_pipeline, tree_hash)
+//!                                     |       deltas against the old contents in the store  (old_bytes, finer)
 //!                                     +--> state ------- commit, last                 (crate::commit)
 //! ```
 
 mod chunk_pipeline;
 mod content;
 mod file_prefetcher;
+mod finer;
 mod links;
+mod old_bytes;
 mod open_dirs;
 mod parent;
 mod reading;
@@ -34,10 +37,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use crate::commit::{self, Commit, NewArchives};
+use crate::contents::Contents;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, default_key, BackupFileKind};
-use crate::format::{Header, ParentRef, SnapshotKind, StateReader, StateWriter};
-use crate::job::{Detect, Job, Level, Phase, Select};
+use crate::format::{ArchiveRef, Header, ParentRef, SnapshotKind, StateReader, StateWriter};
+use crate::job::{DeltaMode, Detect, Job, Level, Phase, Select};
 use crate::platform::{self, Dir, FileSystem};
 use crate::pool::Pool;
 use crate::stamp::Time;
@@ -47,6 +51,9 @@ use crate::walk::Source;
 
 use parent::Parent;
 use run::Run;
+
+/// Frames of old contents that are kept. More memory is taken by files that are read.
+const OLD_FRAMES: usize = 6;
 
 /// Makes a full backup of `source`. Errors: `Io` if the source cannot be read, `Mismatch` if the key belongs
 /// to another source, `Busy` if the key is locked, `Unsupported` if the store cannot be written, and the
@@ -229,7 +236,14 @@ impl NewSnapshot {
         let parent = match &self.basis {
             Some(basis) => {
                 self.guard.newest_ctime = basis.newest_ctime();
-                Some(Parent::new(basis.trailer().clone(), &self.catalog, cache(), job)?)
+                let reads = match job.options.delta {
+                    DeltaMode::Signatures => false,
+                    DeltaMode::Contents => true,
+                    DeltaMode::Auto => store.reads_cheaply()?,
+                };
+                let trailer = basis.trailer().clone();
+                let contents = reads.then(|| old_contents(&trailer.archives, &pool, job));
+                Some(Parent::new(trailer, &self.catalog, cache(), contents, job)?)
             }
             None => None,
         };
@@ -277,6 +291,11 @@ impl NewSnapshot {
         job.log(Level::Info, &format!("made snapshot {} of '{}'", self.header.snapshot, self.header.key));
         Ok(())
     }
+}
+
+/// The reader of the parent's contents, for deltas that are made byte by byte.
+fn old_contents(archives: &[ArchiveRef], pool: &Arc<Pool>, job: &Job) -> Contents {
+    Contents::new(archives).with_frames(OLD_FRAMES).with_pool(pool.clone()).with_cancel(job.cancel())
 }
 
 /// Refuses to back up the store itself, or another place of the backup, such as the cache.

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use crate::commit::{MemberSpool, NewArchives, Slot};
+use crate::contents::Contents;
 use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Recorded, Trailer};
@@ -23,6 +24,8 @@ pub struct Parent {
     /// the cache has. The new state cannot name such a SigVault.
     only_cached: Vec<bool>,
     vaults: SigVaults,
+    /// Reads old contents, for deltas that are made byte by byte. `None` if deltas are made by signatures alone.
+    pub contents: Option<Contents>,
 }
 
 impl Parent {
@@ -32,6 +35,7 @@ impl Parent {
         trailer: Arc<Trailer>,
         catalog: &Catalog,
         cache: Option<Cache>,
+        contents: Option<Contents>,
         job: &mut Job,
     ) -> Result<Self> {
         let vaults = SigVaults::new(trailer.clone(), cache);
@@ -49,7 +53,7 @@ impl Parent {
                 tell_lost(archive, kind, &what, job)?;
             }
         }
-        Ok(Parent { trailer, present, only_cached, vaults })
+        Ok(Parent { trailer, present, only_cached, vaults, contents })
     }
 
     pub fn archives(&self) -> &[ArchiveRef] {

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::commit::{NewArchives, Slot};
+use crate::delta::FineSearch;
 use crate::entry::{is_within, Entry, Metadata, Node, Path, Place};
 use crate::error::{Error, Kind, Result};
 use crate::format::{OmissionCause, Recorded, Records, Special, StateReader, StateWriter};
@@ -472,7 +473,7 @@ impl<'r, 'j> Run<'r, 'j> {
         let file = self.source.open(path)?;
         let old = self.storing().old(old, stat)?;
         let mut buffer = Vec::new();
-        let small = small::read(&file, &self.devices, old.as_ref(), &mut buffer);
+        let small = small::read(&file, &self.devices, old.as_ref(), &mut buffer, &mut FineSearch::default());
         Ok(PrefetchedFile { small, buffer: Arc::new(buffer) })
     }
 

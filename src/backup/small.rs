@@ -5,13 +5,15 @@ use std::fs::File as SourceFile;
 use std::ops::Range;
 
 use crate::commit::MemberSpool;
-use crate::delta::{DeltaWriter, Params, Signature, Signer};
+use crate::contents::FrameId;
+use crate::delta::{fine_delta, DeltaWriter, FineSearch, Params, Signature, Signer};
 use crate::entry::{Entry, File, Hash};
 use crate::error::{Error, Kind, Result};
 use crate::job::sum;
 use crate::spool::spool_error;
 use crate::walk::Devices;
 
+use super::old_bytes::OldBytes;
 use super::reading::{read_into, FileResult, Shape};
 
 /// A file that changes while it is read is read at most this many times, then stored and marked dirty.
@@ -21,7 +23,6 @@ pub const ATTEMPTS: u32 = 4;
 pub const IN_MEMORY: u64 = 1 << 20;
 
 /// The old content of a file: the content may be unchanged, or a delta can be made against it.
-#[derive(Debug)]
 pub struct OldContent {
     pub hash: Hash,
     pub data_len: u64,
@@ -29,18 +30,20 @@ pub struct OldContent {
     pub deltas_len: u64,
     /// The old content may be a mixture of versions.
     pub dirty: bool,
-    pub basis: BasisSignature,
+    pub basis: DeltaAgainst,
 }
 
-/// The signature for a delta.
-#[derive(Debug)]
-pub enum BasisSignature {
+/// What a delta is made against.
+pub enum DeltaAgainst {
     /// No delta is possible or allowed.
     None,
-    /// A signature exists. It is fetched when the content turns out to differ.
+    /// The signature or the old content is fetched when the content turns out to differ.
     Unfetched,
-    Bytes(Vec<u8>),
-    /// The signature cannot be used, for this reason.
+    /// The signature of the old content.
+    Signature(Vec<u8>),
+    /// The old content itself.
+    Content(Box<OldBytes>),
+    /// The signature or the old content cannot be used, for this reason.
     Lost(Error),
 }
 
@@ -64,7 +67,7 @@ pub enum ContentForm {
     Delta(NewDelta),
     Whole {
         signature: Option<MemberSpool>,
-        /// The reason for not making a delta, if the old signature is at fault.
+        /// The reason for not making a delta, if the old signature or the old content is at fault.
         lost: Option<Error>,
     },
     /// The content differs from the old content, and the old signature was not fetched: not decided yet.
@@ -83,6 +86,7 @@ pub fn read(
     devices: &Devices,
     old: Option<&OldContent>,
     buf: &mut Vec<u8>,
+    search: &mut FineSearch,
 ) -> FileResult<Option<SmallFileResult>> {
     let start = buf.len();
     let mut attempt = 0;
@@ -104,7 +108,7 @@ pub fn read(
         }
         if still || attempt == ATTEMPTS {
             let bytes = &buf[start..];
-            let form = choose_form(bytes, &hash, old)?;
+            let form = choose_form(bytes, &hash, old, search)?;
             let compared = old.map(|old| old.hash);
             return Ok(Some(SmallFileResult {
                 shape,
@@ -128,24 +132,33 @@ fn reads_the_same(file: &SourceFile, shape: &Shape, start: usize, buf: &mut Vec<
 }
 
 /// Decides how a content in memory is stored, and makes the delta or the signature.
-pub fn choose_form(bytes: &[u8], hash: &Hash, old: Option<&OldContent>) -> Result<ContentForm> {
+pub fn choose_form(
+    bytes: &[u8],
+    hash: &Hash,
+    old: Option<&OldContent>,
+    search: &mut FineSearch,
+) -> Result<ContentForm> {
     let len = bytes.len() as u64;
     let mut lost = None;
     if let Some(old) = old {
         if old.hash == *hash {
             return Ok(ContentForm::Same);
         }
-        match (&old.basis, Params::for_len(len)) {
-            (BasisSignature::Unfetched, Some(_)) if longest_delta(len, old.deltas_len) > 0 => {
+        let made = match (&old.basis, Params::for_len(len)) {
+            (DeltaAgainst::Unfetched, _) if longest_delta(len, old.deltas_len) > 0 => {
                 return Ok(ContentForm::Open)
             }
-            (BasisSignature::Bytes(signature), Some(params)) => match delta(bytes, signature, old, params)? {
-                Ok(Some(made)) => return Ok(ContentForm::Delta(made)),
-                Ok(None) => {}
-                Err(error) => lost = Some(error),
-            },
-            (BasisSignature::Lost(error), Some(_)) => lost = Some(error.clone()),
-            _ => {}
+            (DeltaAgainst::Content(content), params) => {
+                delta_of_content(bytes, content, old, params, search)?
+            }
+            (DeltaAgainst::Signature(signature), Some(params)) => delta(bytes, signature, old, params)?,
+            (DeltaAgainst::Lost(error), _) => Err(error.clone()),
+            _ => Ok(None),
+        };
+        match made {
+            Ok(Some(made)) => return Ok(ContentForm::Delta(made)),
+            Ok(None) => {}
+            Err(error) => lost = Some(error),
         }
     }
     let signature = Params::for_len(len).map(|params| sign(params, bytes)).transpose()?;
@@ -169,6 +182,30 @@ fn delta(
     let made = finish(writer)?;
     let pays = made.delta.len() <= longest_delta(bytes.len() as u64, old.deltas_len);
     Ok(Ok(pays.then_some(made)))
+}
+
+/// Makes a delta byte by byte; `None` if the delta is too long to pay. The inner error says that the old content is
+/// damaged: a delta against it could not be restored.
+fn delta_of_content(
+    bytes: &[u8],
+    content: &OldBytes,
+    old: &OldContent,
+    params: Option<Params>,
+    search: &mut FineSearch,
+) -> Result<Result<Option<NewDelta>>> {
+    let old_bytes = match content.make() {
+        Ok(Some(old_bytes)) => old_bytes,
+        Ok(None) => return Ok(Ok(None)),
+        Err(error) if error.ends_reading() => return Err(error),
+        Err(error) => return Ok(Err(error)),
+    };
+    let made = fine_delta(search, &old_bytes, bytes, MemberSpool::new());
+    let delta = made.map_err(|e| spool_error(&e))?;
+    if delta.len() > longest_delta(bytes.len() as u64, old.deltas_len) {
+        return Ok(Ok(None));
+    }
+    let signature = params.map(|params| sign(params, bytes)).transpose()?;
+    Ok(Ok(Some(NewDelta { delta, signature })))
 }
 
 /// Parses the signature of a content of `data_len` bytes. `Corrupt` if `bytes` cannot be that signature.
@@ -225,7 +262,7 @@ pub fn deltas_len(entry: &Entry) -> u64 {
 
 impl OldContent {
     /// `None` if the entry is not a file.
-    pub fn of(entry: &Entry, basis: BasisSignature) -> Option<OldContent> {
+    pub fn of(entry: &Entry, basis: DeltaAgainst) -> Option<OldContent> {
         let file: &File = entry.file()?;
         Some(OldContent {
             hash: file.hash,
@@ -236,12 +273,22 @@ impl OldContent {
         })
     }
 
-    /// Bytes of the signature, if they are in memory; else 0.
-    pub fn signature_len(&self) -> u64 {
+    /// Bytes of the basis that a worker takes besides the file: those of the signature, or of the old content.
+    pub fn basis_len(&self) -> u64 {
         match &self.basis {
-            BasisSignature::Bytes(bytes) => bytes.len() as u64,
-            BasisSignature::None | BasisSignature::Unfetched | BasisSignature::Lost(_) => 0,
+            DeltaAgainst::Signature(bytes) => bytes.len() as u64,
+            DeltaAgainst::Content(content) => content.data_len(),
+            DeltaAgainst::None | DeltaAgainst::Unfetched | DeltaAgainst::Lost(_) => 0,
         }
+    }
+
+    /// The frames that the old content holds, each with the memory that it takes.
+    pub fn frames(&self) -> impl Iterator<Item = (FrameId, usize)> + '_ {
+        let content = match &self.basis {
+            DeltaAgainst::Content(content) => Some(content),
+            _ => None,
+        };
+        content.into_iter().flat_map(|content| content.frames())
     }
 }
 

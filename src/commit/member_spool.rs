@@ -1,7 +1,7 @@
 //! Storage for bytes whose length must be known before they go into an archive: the tar header of a member
 //! comes first and holds the length.
 
-use std::io::{self, Write};
+use std::io::{self, Cursor, Read, Write};
 
 use crate::error::Result;
 use crate::spool::Spool;
@@ -51,6 +51,15 @@ impl MemberSpool {
             spilled.spool.each(0, u64::MAX, &mut take)?;
         }
         take(&self.bytes)
+    }
+
+    /// Reads all bytes, from the first on.
+    pub fn into_reader(self) -> Box<dyn Read> {
+        let rest = Cursor::new(self.bytes);
+        match self.spilled {
+            None => Box::new(rest),
+            Some(spilled) => Box::new(spilled.spool.into_reader().chain(rest)),
+        }
     }
 
     fn spill(&mut self) -> Result<()> {

@@ -77,6 +77,45 @@ impl Layout {
         read
     }
 
+    /// The number of pieces that the content is read in. `None` if they are too many for memory.
+    pub fn pieces(&self) -> Option<usize> {
+        match &self.kind {
+            LayoutKind::Whole => Some(1),
+            LayoutKind::Composed(plan) => Some(plan.pieces().len()),
+            LayoutKind::Traced(_) => None,
+        }
+    }
+
+    /// Passes the bytes of `parts` to `sink`, one part after the other, fewer where the content ends. Other threads
+    /// decode frames ahead across the parts.
+    pub fn read_parts(
+        &mut self,
+        contents: &mut Contents,
+        store: &mut dyn Store,
+        parts: &[std::ops::Range<u64>],
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let ranges = &self.ranges;
+        let stored = |piece: Piece| stored(ranges, piece);
+        match &self.kind {
+            LayoutKind::Whole => {
+                let whole = ranges.first().map_or(0, |whole| whole.len);
+                let piece = |part: &std::ops::Range<u64>| {
+                    let (offset, len) = (part.start, part.end.min(whole).saturating_sub(part.start));
+                    (len > 0).then_some(Piece { len, source: 0, offset })
+                };
+                contents.each(store, parts.iter().filter_map(piece).map(stored), sink)
+            }
+            LayoutKind::Composed(plan) => {
+                let pieces = parts.iter().flat_map(|part| plan.range(part.start, part.end - part.start));
+                contents.pieces(store, pieces.map(stored), sink)
+            }
+            LayoutKind::Traced(_) => parts
+                .iter()
+                .try_for_each(|part| self.read(contents, store, part.start, part.end - part.start, sink)),
+        }
+    }
+
     /// Writes the whole content to a temporary file. Without room for the file, parts are read as before,
     /// with a doubled budget.
     fn put_together(&mut self, contents: &mut Contents, store: &mut dyn Store) -> Result<()> {
@@ -101,10 +140,7 @@ impl Layout {
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let ranges = &self.ranges;
-        let stored = |piece: Piece| {
-            let source = ranges[piece.source as usize];
-            Range { offset: source.offset + piece.offset, len: piece.len, ..source }
-        };
+        let stored = |piece: Piece| stored(ranges, piece);
         match &mut self.kind {
             LayoutKind::Whole => {
                 let Some(whole) = ranges.first() else { return Ok(()) };
@@ -127,6 +163,12 @@ impl Layout {
             }
         }
     }
+}
+
+/// The place of a piece in the archives.
+fn stored(ranges: &[Range], piece: Piece) -> Range {
+    let source = ranges[piece.source as usize];
+    Range { offset: source.offset + piece.offset, len: piece.len, ..source }
 }
 
 #[cfg(test)]

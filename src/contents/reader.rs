@@ -104,6 +104,13 @@ impl Contents {
         Contents { pool: Some(pool), ..self }
     }
 
+    /// Keeps at most this number of frames, for an operation that has other uses for its memory.
+    pub fn with_frames(mut self, frames: usize) -> Self {
+        self.limits.frames = frames;
+        self.frames = FrameCache::new(frames);
+        self
+    }
+
     /// Passes the data of a file (its extents, concatenated) to `sink`, in order. The caller checks the hash. The
     /// outer error ends all reading: it comes from the sink, or has nothing to do with stored bytes. The inner error
     /// means that this content is lost.

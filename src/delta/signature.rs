@@ -3,7 +3,7 @@
 use std::slice::ChunksExact;
 
 use super::params::{valid_block_len, valid_strong_len, SIGNATURE_HEADER};
-use super::{engine, Error, Result, MD4_MAGICS, ROLLSUM_SIGNATURE_MAGIC, SIGNATURE_MAGIC};
+use super::{engine, Error, Result, MAX_STRONG_LEN, MD4_MAGICS, ROLLSUM_SIGNATURE_MAGIC, SIGNATURE_MAGIC};
 
 /// A complete signature, ready for making deltas against its basis.
 pub struct Signature {
@@ -58,6 +58,16 @@ impl Signature {
 
     pub fn blocks(&self) -> u64 {
         u64::from(self.blocks)
+    }
+
+    /// True if `bytes` are the basis's bytes from the block with number `first` on: each block of `bytes` has the strong
+    /// sum of this signature. Only the last one may be shorter than a block.
+    pub fn is_of(&self, first: u64, bytes: &[u8]) -> bool {
+        let params = blake2b_simd::Params::new().hash_length(MAX_STRONG_LEN as usize).to_owned();
+        let blocks = bytes.chunks(self.block_len() as usize);
+        (first..).zip(blocks).all(|(number, block)| {
+            number < self.blocks() && self.basis.has_strong(number as usize, params.hash(block).as_bytes())
+        })
     }
 
     /// Fails unless a basis of `basis_len` bytes has as many blocks as this signature.

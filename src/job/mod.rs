@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use options::{meta, Codec, Detect, Keep, OnFileError, Options, Overwrite, Select};
+pub use options::{meta, Codec, DeltaMode, Detect, Keep, OnFileError, Options, Overwrite, Select};
 pub use report::{
     sum, Action, BackupFile, Counter, Counters, Problem, ProblemKind, Report, ReportedSnapshot, PROBLEMS_MAX,
 };

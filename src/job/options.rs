@@ -34,6 +34,18 @@ pub enum Detect {
     Content,
 }
 
+/// What the deltas of an increment are made against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeltaMode {
+    /// Like `Contents` if reading from the store is cheap, else like `Signatures`.
+    #[default]
+    Auto,
+    /// The signatures of the old contents: blocks of 2 KiB or more are found.
+    Signatures,
+    /// The old contents themselves, which are read from the store: 32 equal bytes are found.
+    Contents,
+}
+
 /// Says whether a problem with one entry ends the operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFileError {
@@ -106,6 +118,7 @@ pub struct Options {
     /// Number of worker threads; 0 means one for each core.
     pub threads: u32,
     pub detect: Detect,
+    pub delta: DeltaMode,
     pub one_file_system: bool,
     /// Leave out everything below a directory with a `CACHEDIR.TAG`.
     pub skip_cache_dirs: bool,
@@ -148,6 +161,7 @@ impl Default for Options {
             codec: Codec::Zstd(3),
             threads: 0,
             detect: Detect::Metadata,
+            delta: DeltaMode::Auto,
             one_file_system: false,
             skip_cache_dirs: false,
             on_file_error: OnFileError::Skip,

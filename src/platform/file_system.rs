@@ -8,6 +8,8 @@ use std::os::fd::AsFd;
 pub struct FileSystem {
     /// The clock of this machine makes the stamps, because no other machine serves this file system.
     pub is_local: bool,
+    /// Its files are read over a network, or through another process.
+    pub is_remote: bool,
     pub ctime: CtimeKind,
     /// `syncfs(2)` certainly makes the files of this file system durable. For a file system that a program or
     /// another machine serves, `syncfs` may have no effect.
@@ -34,7 +36,7 @@ impl FileSystem {
 
     /// A file system of unknown type: nothing is believed.
     pub const UNKNOWN: FileSystem =
-        FileSystem { is_local: false, ctime: CtimeKind::Unknown, syncs_whole: false };
+        FileSystem { is_local: false, is_remote: false, ctime: CtimeKind::Unknown, syncs_whole: false };
 }
 
 /// The number of the file system's type, `f_type` of `statfs(2)`.
@@ -61,6 +63,19 @@ fn by_kind(kind: u32) -> FileSystem {
         [0x7371_7368, 0xe0f5_e1e2, 0x28cd_3d45, 0x7275, 0x9660, 0x4d44, 0x2011_bab0, 0x4244];
     /// overlayfs, ZFS. `syncfs` works on the local ones, too.
     const SYNCED: [u32; 2] = [0x794c_7630, 0x2fc1_2fc1];
+    /// NFS, SMB (three), FUSE, 9p, Ceph, AFS, Coda, NCP.
+    const REMOTE: [u32; 10] = [
+        0x6969,
+        0x517b,
+        0xff53_4d42,
+        0xfe53_4d42,
+        0x6573_5546,
+        0x0102_1997,
+        0x00c3_6400,
+        0x5346_414f,
+        0x7375_7245,
+        0x564c,
+    ];
     let is_local = LOCAL.contains(&kind);
     let syncs_whole = is_local || SYNCED.contains(&kind);
     let ctime = match kind {
@@ -68,5 +83,5 @@ fn by_kind(kind: u32) -> FileSystem {
         _ if COPIED.contains(&kind) => CtimeKind::Copied,
         _ => CtimeKind::Unknown,
     };
-    FileSystem { is_local, ctime, syncs_whole }
+    FileSystem { is_local, is_remote: REMOTE.contains(&kind), ctime, syncs_whole }
 }

@@ -51,6 +51,11 @@ pub trait Backend: Send + Sync + 'static {
     /// False if [`Backend::lock`] does nothing.
     fn has_locks(&self) -> bool;
 
+    /// Whether reading a range takes little time and costs nothing.
+    fn reads_cheaply(&self) -> bool {
+        false
+    }
+
     /// Excludes all other users of `key` until `unlock`. `Busy` if another user has the lock.
     fn lock(&self, key: &str) -> Answer<()>;
 
@@ -203,6 +208,10 @@ impl<B: Backend> Store for CallbackStore<B> {
 
     fn delete(&mut self, name: &str) -> Result<()> {
         self.backend.delete(name).map_err(|refusal| refusal.into_error("delete", name))
+    }
+
+    fn reads_cheaply(&mut self) -> Result<bool> {
+        Ok(self.backend.reads_cheaply())
     }
 
     fn has_locks(&self) -> bool {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{is_unheld, path_bytes, Draft, Lock, LockMode, Object, Store, Turn};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{Name, TEMP_PREFIX};
-use crate::platform::{self, Dir, FileKind, LockPart, Stat};
+use crate::platform::{self, Dir, FileKind, FileSystem, LockPart, Stat};
 use crate::stamp::Time;
 
 /// Number of written bytes after which write-back is started, so that the last fsync is short.
@@ -271,6 +271,10 @@ impl Store for DirStore {
             }
         }
         Ok(swept)
+    }
+
+    fn reads_cheaply(&mut self) -> Result<bool> {
+        Ok(self.existing()?.is_some_and(|dir| !FileSystem::of(&*dir).is_remote))
     }
 
     fn directory(&mut self) -> Result<Option<(u64, u64)>> {

@@ -127,6 +127,11 @@ pub trait Store {
         Ok(Vec::new())
     }
 
+    /// True if reading old contents for each increment costs little: they are on this machine, and nobody pays for them.
+    fn reads_cheaply(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Device and inode of the store's directory. `None` if the store is no directory or does not exist.
     fn directory(&mut self) -> Result<Option<(u64, u64)>> {
         Ok(None)

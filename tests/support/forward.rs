@@ -69,6 +69,10 @@ macro_rules! forward {
         forward!($inner: $($more)*);
     };
     ($inner:ident: places $($more:ident)*) => {
+        fn reads_cheaply(&mut self) -> ibt::error::Result<bool> {
+            self.$inner.reads_cheaply()
+        }
+
         fn directory(&mut self) -> ibt::error::Result<Option<(u64, u64)>> {
             self.$inner.directory()
         }

@@ -18,6 +18,7 @@ mod patch;
 use std::io::{self, Sink, Write};
 use std::marker::PhantomData;
 
+use super::params::SIGNATURE_HEADER;
 use super::signature::SignatureHeader;
 use super::{Params, Result, Signature, SIGNATURE_MAGIC};
 use job::{EngineJob, EngineSums};
@@ -36,11 +37,20 @@ pub const CHUNK_LEN: usize = 16 << 20;
 const PIECE: usize = 64 << 10;
 
 /// The bytes of a checked signature.
-pub(super) struct Basis(Box<[u8]>);
+pub(super) struct Basis {
+    signature: Box<[u8]>,
+    strong_len: usize,
+}
 
 impl Basis {
-    pub fn new(_: &SignatureHeader, signature: &[u8]) -> Basis {
-        Basis(signature.into())
+    pub fn new(header: &SignatureHeader, signature: &[u8]) -> Basis {
+        Basis { signature: signature.into(), strong_len: header.strong_len as usize }
+    }
+
+    /// True if `sum`, of 32 bytes, begins with the stored strong sum of the block with number `block`.
+    pub fn has_strong(&self, block: usize, sum: &[u8]) -> bool {
+        let at = SIGNATURE_HEADER as usize + block * (4 + self.strong_len) + 4;
+        self.signature[at..at + self.strong_len] == sum[..self.strong_len]
     }
 }
 
@@ -110,7 +120,7 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
 
     fn build(signature: &'s Signature, basis_len: u64, out: W, signer: Option<Signer<S>>) -> Result<Self> {
         signature.check_basis_len(basis_len)?;
-        let sums = EngineSums::load(&signature.basis.0)?;
+        let sums = EngineSums::load(&signature.basis.signature)?;
         Ok(DeltaWriter {
             // The job needs the sums, so the writer keeps them.
             job: sums.delta()?,

@@ -29,7 +29,12 @@ impl Basis {
 
     /// True if `sum` begins with the stored strong sum of the block with number `block`.
     pub fn strong_is(&self, block: u32, sum: &Sum) -> bool {
-        let at = block as usize * self.strong_len;
+        self.has_strong(block as usize, sum)
+    }
+
+    /// Like [`Basis::strong_is`], for a whole strong sum of 32 bytes.
+    pub fn has_strong(&self, block: usize, sum: &[u8]) -> bool {
+        let at = block * self.strong_len;
         self.strong[at..at + self.strong_len] == sum[..self.strong_len]
     }
 }
