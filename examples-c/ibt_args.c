@@ -70,6 +70,21 @@ static int apply_level(struct run *run, const char *argument)
         : ibt_options_set_compression(run->options, IBT_COMPRESSION_ZSTD, (int32_t)level));
 }
 
+static int apply_delta(struct run *run, const char *argument)
+{
+    static const struct { const char *word; int32_t mode; } words[] = {
+        { "auto", IBT_DELTA_AUTO },
+        { "signatures", IBT_DELTA_SIGNATURES },
+        { "contents", IBT_DELTA_CONTENTS },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(argument, words[i].word) == 0)
+            return accepted(ibt_options_set_delta(run->options, words[i].mode));
+    return 0;
+}
+
 /* --at: a stamp as `ibt list` shows it, or a time. A time selects the newest snapshot until the end of that time.
  * Only for a prune it selects the one snapshot within that time: see do_prune(). */
 static int apply_at(struct run *run, const char *argument)
@@ -237,6 +252,9 @@ static const struct option options[] = {
     { "--threads", "N", WORKERS, "worker threads (default 0: one for each core)", apply_threads },
     { "--level", "N", BACKUP | CONSOLIDATE, "compression, 1 (fast) to 19 (small), 0 for none (default 3)",
       apply_level },
+    { "--delta", "HOW", BACKUP,
+      "increments find what is the same: signatures (blocks), contents (bytes, reads the\n"
+      "                   store), auto (default: contents if the store is cheap to read)", apply_delta },
     { "--no-lock", NULL, BACKUP | PRUNE | CONSOLIDATE,
       "go on if the store cannot be locked: nobody else may write to KEY meanwhile", apply_no_lock },
     { "--json", NULL, REPORTS, "print the report as JSON", apply_json },

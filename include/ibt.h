@@ -210,6 +210,36 @@ extern "C" {
 #define IBT_DETECT_CONTENT 1
 
 /**
+ * ==== Deltas: ibt_options_set_delta() ====
+ *
+ * IBT_DELTA_CONTENTS if the storage is a directory of this machine, or has
+ * IBT_STORAGE_READS_CHEAPLY; else IBT_DELTA_SIGNATURES.
+ */
+#define IBT_DELTA_AUTO 0
+
+/**
+ * Deltas are made by signatures alone: no stored content is read. Only whole
+ * blocks of 2 KiB or more that are unchanged are found.
+ */
+#define IBT_DELTA_SIGNATURES 1
+
+/**
+ * The old content of a changed file is read from the storage and compared with
+ * the new content byte by byte, so that a change costs little more than its
+ * bytes. Where the old content turns out to be damaged, that is a problem of
+ * the report, and the file is stored whole.
+ */
+#define IBT_DELTA_CONTENTS 2
+
+/**
+ * ==== Traits of a storage: ibt_storage_set_traits() ====
+ *
+ * Reading a range of an object takes little time and costs no money, as from a
+ * disk of this machine.
+ */
+#define IBT_STORAGE_READS_CHEAPLY 1
+
+/**
  * ==== Files that fail: ibt_options_set_on_file_error() ====
  *
  * List the failed file in the report and go on.
@@ -1393,6 +1423,18 @@ ibt_status ibt_options_set_change_detection(ibt_options *options,
                                             int32_t rule);
 
 /**
+ * What the deltas of an increment are made against: one of IBT_DELTA_*. Deltas
+ * of all kinds have the same format.
+ *
+ * Default: IBT_DELTA_AUTO.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or mode is unknown.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_options_set_delta(ibt_options *options, int32_t mode);
+
+/**
  * With 1 a backup does not enter other file systems that are mounted in the
  * source, and a comparison does not enter those mounted in the tree. Their
  * mount points count as empty directories. Backups and comparisons; ignored
@@ -1673,6 +1715,7 @@ ibt_status ibt_storage_open_dir(const char *path,
  *   ibt_storage_set_writer()   backups and consolidations need it
  *   ibt_storage_set_delete()   removing snapshots needs it
  *   ibt_storage_set_lock()     optional
+ *   ibt_storage_set_traits()   optional, no function
  *
  * An operation that needs a function which is not set returns
  * IBT_ERR_UNSUPPORTED before it calls any function, and its error names the
@@ -1780,6 +1823,23 @@ IBT_API
 ibt_status ibt_storage_set_lock(ibt_storage *storage,
                                 ibt_lock_fn lock,
                                 ibt_unlock_fn unlock);
+
+/**
+ * Says what is special about a storage: a sum of IBT_STORAGE_*, or 0.
+ * Replaces an earlier sum. An increment decides by it what is worth reading
+ * (ibt_options_set_delta()).
+ *
+ * Default: 0.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if storage is NULL, the storage is a
+ * directory or traits has an unknown bit; IBT_ERR_BUSY while an operation uses
+ * it.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_storage_set_traits(ibt_storage *storage,
+                                  uint32_t traits);
 
 /**
  * Records why the running function of a storage is about to fail. `os_code` is

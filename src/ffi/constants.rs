@@ -76,6 +76,26 @@ pub const IBT_DETECT_METADATA: i32 = 0;
 /// Read every file, whatever its metadata.
 pub const IBT_DETECT_CONTENT: i32 = 1;
 
+/// ==== Deltas: ibt_options_set_delta() ====
+///
+/// IBT_DELTA_CONTENTS if the storage is a directory of this machine, or has
+/// IBT_STORAGE_READS_CHEAPLY; else IBT_DELTA_SIGNATURES.
+pub const IBT_DELTA_AUTO: i32 = 0;
+/// Deltas are made by signatures alone: no stored content is read. Only whole
+/// blocks of 2 KiB or more that are unchanged are found.
+pub const IBT_DELTA_SIGNATURES: i32 = 1;
+/// The old content of a changed file is read from the storage and compared with
+/// the new content byte by byte, so that a change costs little more than its
+/// bytes. Where the old content turns out to be damaged, that is a problem of
+/// the report, and the file is stored whole.
+pub const IBT_DELTA_CONTENTS: i32 = 2;
+
+/// ==== Traits of a storage: ibt_storage_set_traits() ====
+///
+/// Reading a range of an object takes little time and costs no money, as from a
+/// disk of this machine.
+pub const IBT_STORAGE_READS_CHEAPLY: u32 = 1;
+
 /// ==== Files that fail: ibt_options_set_on_file_error() ====
 ///
 /// List the failed file in the report and go on.

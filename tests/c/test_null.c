@@ -47,6 +47,7 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_compression(NULL, IBT_COMPRESSION_ZSTD, 3), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_threads(NULL, 0), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_change_detection(NULL, IBT_DETECT_CONTENT), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_delta(NULL, IBT_DELTA_CONTENTS), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_one_file_system(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_skip_cache_dirs(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_on_file_error(NULL, IBT_ON_ERROR_STOP), IBT_ERR_INVALID_ARG);
@@ -238,6 +239,7 @@ static void test_storage(void)
     CHECK_INT(ibt_storage_set_list(NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_set_delete(NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_set_lock(NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_traits(NULL, 0), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_fail(NULL, 0, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_list_add(NULL, NULL, 0), IBT_ERR_INVALID_ARG);
     storage = ibt_storage_new(NULL, NULL);

@@ -187,6 +187,10 @@ static void test_refused_numbers(void)
     options = ibt_options_new();
     REFUSED(ibt_options_set_change_detection(options, 2));
     options = ibt_options_new();
+    REFUSED(ibt_options_set_delta(options, 3));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_delta(options, -1));
+    options = ibt_options_new();
     REFUSED(ibt_options_set_on_file_error(options, -1));
     options = ibt_options_new();
     REFUSED(ibt_options_set_restore_metadata(options, 64));
@@ -215,6 +219,9 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_compression(options, IBT_COMPRESSION_ZSTD, 19), IBT_OK);
     CHECK_INT(ibt_options_set_threads(options, 1024), IBT_OK);
     CHECK_INT(ibt_options_set_change_detection(options, IBT_DETECT_CONTENT), IBT_OK);
+    CHECK_INT(ibt_options_set_delta(options, IBT_DELTA_SIGNATURES), IBT_OK);
+    CHECK_INT(ibt_options_set_delta(options, IBT_DELTA_CONTENTS), IBT_OK);
+    CHECK_INT(ibt_options_set_delta(options, IBT_DELTA_AUTO), IBT_OK);
     CHECK_INT(ibt_options_set_one_file_system(options, 1), IBT_OK);
     CHECK_INT(ibt_options_set_skip_cache_dirs(options, -5), IBT_OK);
     CHECK_INT(ibt_options_set_on_file_error(options, IBT_ON_ERROR_STOP), IBT_OK);

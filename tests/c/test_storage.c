@@ -23,6 +23,9 @@ static void test_setters_refuse(void)
     CHECK_INT(ibt_storage_set_delete(own, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_set_lock(own, memory_lock, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_set_lock(own, NULL, memory_unlock), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_traits(own, 2), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_traits(own, IBT_STORAGE_READS_CHEAPLY), IBT_OK);
+    CHECK_INT(ibt_storage_set_traits(own, 0), IBT_OK);
     CHECK_INT(ibt_storage_fail(own, 5, "nobody listens"), IBT_OK);
 
     CHECK_INT(ibt_storage_set_writer(dir, memory_create, memory_write, memory_commit, memory_abort),
@@ -31,6 +34,7 @@ static void test_setters_refuse(void)
     CHECK_INT(ibt_storage_set_list(dir, memory_list), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_set_delete(dir, memory_delete), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_set_lock(dir, memory_lock, memory_unlock), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_traits(dir, IBT_STORAGE_READS_CHEAPLY), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_fail(dir, 5, "nobody listens"), IBT_ERR_INVALID_ARG);
     ibt_storage_free(own);
     ibt_storage_free(dir);

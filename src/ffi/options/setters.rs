@@ -6,7 +6,7 @@ use std::ffi::{c_char, CStr};
 use crate::entry::{Hash, NAME_MAX};
 use crate::exclude::{Excludes, PATTERNS_MAX};
 use crate::format::check_key;
-use crate::job::{meta, Codec, Detect, OnFileError, Select};
+use crate::job::{meta, Codec, DeltaMode, Detect, OnFileError, Select};
 use crate::stamp::{Stamp, Time};
 
 use super::super::args::{self, Handle};
@@ -320,6 +320,31 @@ pub unsafe extern "C" fn ibt_options_set_change_detection(
                 IBT_DETECT_METADATA => Detect::Metadata,
                 IBT_DETECT_CONTENT => Detect::Content,
                 _ => return Err(unknown("rule", rule)),
+            };
+            Ok(())
+        })
+    })
+}
+
+/// What the deltas of an increment are made against: one of IBT_DELTA_*. Deltas
+/// of all kinds have the same format.
+///
+/// Default: IBT_DELTA_AUTO.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or mode is unknown.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_options_set_delta(options: *mut ibt_options, mode: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_delta", |settings| {
+            settings.engine.delta = match mode {
+                IBT_DELTA_AUTO => DeltaMode::Auto,
+                IBT_DELTA_SIGNATURES => DeltaMode::Signatures,
+                IBT_DELTA_CONTENTS => DeltaMode::Contents,
+                _ => return Err(unknown("mode", mode)),
             };
             Ok(())
         })

@@ -10,6 +10,7 @@ use crate::store::Need;
 
 use super::super::args::c_string;
 use super::super::callback::{ibt_destroy_fn, Userdata};
+use super::super::constants::IBT_STORAGE_READS_CHEAPLY;
 use super::list::ibt_list;
 
 /// Begins to write an object named `name`. Its size is unknown, and nobody sees
@@ -122,6 +123,8 @@ pub(super) struct FunctionTable {
     pub(super) list: Option<ListFn>,
     pub(super) delete: Option<DeleteFn>,
     pub(super) locks: Option<LockFunctions>,
+    /// A sum of `IBT_STORAGE_*`.
+    pub(super) traits: Option<u32>,
 }
 
 /// The functions and the userdata of one storage.
@@ -237,6 +240,10 @@ impl Backend for StorageFunctions {
         let name = c_string(name);
         // SAFETY: the function and the userdata are the caller's; the name outlives the call.
         self.call(|ud| unsafe { delete(ud, name.as_ptr()) })
+    }
+
+    fn reads_cheaply(&self) -> bool {
+        self.table().traits.unwrap_or(0) & IBT_STORAGE_READS_CHEAPLY != 0
     }
 
     fn has_locks(&self) -> bool {

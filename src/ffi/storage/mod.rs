@@ -154,6 +154,7 @@ unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt
 ///   ibt_storage_set_writer()   backups and consolidations need it
 ///   ibt_storage_set_delete()   removing snapshots needs it
 ///   ibt_storage_set_lock()     optional
+///   ibt_storage_set_traits()   optional, no function
 ///
 /// An operation that needs a function which is not set returns
 /// IBT_ERR_UNSUPPORTED before it calls any function, and its error names the

@@ -120,6 +120,27 @@ pub unsafe extern "C" fn ibt_storage_set_lock(
     })
 }
 
+/// Says what is special about a storage: a sum of IBT_STORAGE_*, or 0.
+/// Replaces an earlier sum. An increment decides by it what is worth reading
+/// (ibt_options_set_delta()).
+///
+/// Default: 0.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if storage is NULL, the storage is a
+/// directory or traits has an unknown bit; IBT_ERR_BUSY while an operation uses
+/// it.
+///
+/// Since: 0.1
+#[no_mangle]
+pub unsafe extern "C" fn ibt_storage_set_traits(storage: *mut ibt_storage, traits: u32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or a storage of the caller.
+        let storage = unsafe { Handle::new(storage) };
+        let known = (traits & !IBT_STORAGE_READS_CHEAPLY == 0).then_some(traits);
+        set(storage, known, |table| &mut table.traits)
+    })
+}
+
 /// Records why the running function of a storage is about to fail. `os_code` is
 /// the system's error number (errno) or 0. `msg` is one line of UTF-8 for
 /// people, which is copied; NULL means the system's text for os_code. The
