@@ -164,8 +164,7 @@ static int32_t print_json_entry(void *ud, const ibt_entry *entry)
     print_member("target", ibt_entry_target(entry));
     if (ibt_entry_type(entry) == IBT_TYPE_CHAR || ibt_entry_type(entry) == IBT_TYPE_BLOCK)
         printf(",\"rdev\":\"%" PRIu64 "\"", ibt_entry_rdev(entry));
-    if (ibt_entry_link(entry) != 0)
-        printf(",\"link\":%" PRIu64, ibt_entry_link(entry));
+    print_member("link", ibt_entry_link(entry));
     puts("}");
     return go_on(listing->run);
 }

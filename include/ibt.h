@@ -2500,13 +2500,14 @@ IBT_API int64_t ibt_entry_ctime(const ibt_entry *entry);
 IBT_API uint64_t ibt_entry_rdev(const ibt_entry *entry);
 
 /**
- * The number of a file's set of hard links: the same number for all names of
- * the file in one snapshot. 0 for a file with one name and for every other
- * type.
+ * The path of the first name of a hard link, as raw bytes like ibt_entry_path:
+ * the same path for all names of one file, symbolic link, FIFO or device in one
+ * snapshot. For the first name it is the entry's own path. NULL for an entry
+ * with one name.
  *
  * Since: 0.1
  */
-IBT_API uint64_t ibt_entry_link(const ibt_entry *entry);
+IBT_API const char *ibt_entry_link(const ibt_entry *entry);
 
 /**
  * How many extended attributes the entry has.

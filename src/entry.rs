@@ -245,9 +245,6 @@ pub struct File {
     pub hash: Hash,
     /// Holes as (offset, length), ascending. No hole is empty, touches the next hole or ends beyond `size`.
     pub holes: Vec<(u64, u64)>,
-    /// The number of the file's hard-link group in this snapshot. Groups are numbered from 1, in the order of
-    /// their first names. 0 if the file has one name in this snapshot.
-    pub link: u64,
 }
 
 impl File {
@@ -259,6 +256,31 @@ impl File {
     /// True if both files have the same bytes and the same holes.
     pub fn same_bytes(&self, other: &File) -> bool {
         self.hash == other.hash && self.size == other.size && self.holes == other.holes
+    }
+}
+
+/// Whether an entry shares its inode with other entries of the snapshot. Every entry but a directory can.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HardLink {
+    /// The inode has no other name in the snapshot.
+    #[default]
+    Single,
+    /// The first name, in path order, of an inode that has several names.
+    First,
+    /// A further name of the inode whose first name is this path.
+    Further(Path),
+}
+
+/// Identifies the names of one inode in a snapshot: a digest of the path of the first name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkSet([u8; 16]);
+
+impl LinkSet {
+    /// The set whose first name is `path`.
+    pub fn of_first(path: &[u8]) -> Self {
+        let mut id = [0; 16];
+        id.copy_from_slice(&blake3::hash(path).as_bytes()[..16]);
+        LinkSet(id)
     }
 }
 
@@ -338,6 +360,7 @@ pub struct Entry {
     pub path: Path,
     pub node: Node,
     pub meta: Metadata,
+    pub link: HardLink,
     pub place: Place,
     pub unknown: Unknown,
     /// Unknown fields of `place`.
@@ -345,9 +368,24 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry without unknown fields.
+    /// An entry with a single name and without unknown fields.
     pub fn new(path: Path, node: Node, meta: Metadata, place: Place) -> Self {
-        Entry { path, node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() }
+        let (link, unknown, unknown_place) = (HardLink::Single, Vec::new(), Vec::new());
+        Entry { path, node, meta, link, place, unknown, unknown_place }
+    }
+
+    /// The path of the inode's first name; `None` if the inode has no other name in the snapshot.
+    pub fn first_name(&self) -> Option<&Path> {
+        match &self.link {
+            HardLink::Single => None,
+            HardLink::First => Some(&self.path),
+            HardLink::Further(first) => Some(first),
+        }
+    }
+
+    /// The set of names that this entry belongs to; `None` if the inode has no other name in the snapshot.
+    pub fn link_set(&self) -> Option<LinkSet> {
+        self.first_name().map(|first| LinkSet::of_first(first.as_bytes()))
     }
 
     pub fn file(&self) -> Option<&File> {
@@ -371,7 +409,15 @@ impl Entry {
         let fields: usize = [&self.unknown, &self.unknown_place].map(unknown).iter().sum();
         let ranges = self.place.content.len() + self.place.sig.as_ref().map_or(0, |sig| sig.ranges.len());
         let ranges = ranges * size_of::<Range>();
-        self.path.as_bytes().len() + node + names[0] + names[1] + fields + ranges + xattrs.sum::<usize>()
+        let link = if let HardLink::Further(first) = &self.link { first.as_bytes().len() } else { 0 };
+        self.path.as_bytes().len()
+            + link
+            + node
+            + names[0]
+            + names[1]
+            + fields
+            + ranges
+            + xattrs.sum::<usize>()
     }
 
     /// Logical size of a file, 0 for everything else.

@@ -180,7 +180,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{File, Hash, Metadata, Path, Place};
+    use crate::entry::{File, HardLink, Hash, Metadata, Path, Place};
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -191,8 +191,9 @@ mod tests {
     fn recorded() -> Entry {
         Entry {
             path: Path::new("a").unwrap(),
-            node: Node::File(File { size: 7, hash: Hash([0; 32]), holes: vec![], link: 0 }),
+            node: Node::File(File { size: 7, hash: Hash([0; 32]), holes: vec![] }),
             meta: Metadata { mtime: at(100), ..Metadata::default() },
+            link: HardLink::Single,
             place: Place { ino: 9, ctime: at(101), ..Place::default() },
             unknown: vec![],
             unknown_place: vec![],

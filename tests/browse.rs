@@ -195,14 +195,13 @@ fn synthetic<'p>(series: &Series, paths: impl Iterator<Item = &'p [u8]>) {
     let mut writer = StateWriter::new(frames, &header).unwrap();
     let mut sorted: Vec<_> = paths.collect();
     sorted.sort_by(|a, b| compare_paths(a, b));
-    let empty = File { size: 0, hash: blake3::hash(b"").into(), holes: Vec::new(), link: 0 };
+    let empty = File { size: 0, hash: blake3::hash(b"").into(), holes: Vec::new() };
     for (index, at) in sorted.iter().enumerate() {
         let holds = |next: &&[u8]| path(next).parent() == Some(at);
         let is_dir = at.is_empty() || sorted.get(index + 1).is_some_and(holds);
         let node = if is_dir { Node::Dir } else { Node::File(empty.clone()) };
         let (meta, place) = (Metadata::default(), Place::default());
-        let entry =
-            Entry { path: path(at), node, meta, place, unknown: Vec::new(), unknown_place: Vec::new() };
+        let entry = Entry::new(path(at), node, meta, place);
         writer.entry(&entry).unwrap();
     }
     let (state, _) = writer.finish(&[], &Totals::default(), &[], Time::now()).unwrap();

@@ -110,7 +110,7 @@ fn model(then: &TreeFacts, now: &TreeFacts) -> Changes {
                 let meta = |f: &Facts| (f.mode, f.uid, f.gid, f.mtime, f.xattrs.clone());
                 let set = |f: &Facts| f.linked_with.clone().unwrap_or_else(|| path.clone());
                 // The first common name of each hard-link set, in the snapshot and in the tree.
-                let together = a.kind != "file"
+                let together = a.kind == "dir"
                     || *first_then.entry(set(a)).or_insert(path) == *first_now.entry(set(b)).or_insert(path);
                 let content = if content(a) == content(b) { 0 } else { CONTENT };
                 content | if meta(a) == meta(b) && together { 0 } else { METADATA }

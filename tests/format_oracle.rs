@@ -10,7 +10,7 @@ use std::path::{Path as FsPath, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use ibt::entry::{data_len, extents, Entry, File, Hash, Metadata, Node, Path, Place, Range};
+use ibt::entry::{data_len, extents, Entry, File, HardLink, Hash, Metadata, Node, Path, Place, Range};
 use ibt::format::{
     ArchiveRef, ArchiveWriter, BackupFileKind, FrameWriter, Header, Name, SnapshotKind, Special, StateReader,
     StateWriter, Totals, Written,
@@ -482,15 +482,7 @@ impl Backup {
     fn entry(&mut self, name: &[u8], node: Node, content: Vec<Range>) -> &mut Entry {
         let place = Place { ino: 7, content, ..Place::default() };
         let mode = if node == Node::Dir { 0o755 } else { 0o640 };
-        let entry = Entry {
-            path: path(name),
-            node,
-            meta: meta(mode),
-            place,
-            unknown: Vec::new(),
-            unknown_place: Vec::new(),
-        };
-        self.entries.push(entry);
+        self.entries.push(Entry::new(path(name), node, meta(mode), place));
         self.entries.last_mut().unwrap()
     }
 
@@ -502,7 +494,7 @@ impl Backup {
         data: &[u8],
         ranges: &[(u32, u64, u64)],
     ) -> &mut Entry {
-        let file = File { size, hash: blake3::hash(data).into(), holes: holes.to_vec(), link: 0 };
+        let file = File { size, hash: blake3::hash(data).into(), holes: holes.to_vec() };
         let content = ranges.iter().map(|&(archive, offset, len)| Range { archive, offset, len }).collect();
         self.entry(name, Node::File(file), content)
     }
@@ -598,16 +590,17 @@ fn backup(codec: Codec) -> Backup {
     backup.entry(b"", Node::Dir, Vec::new());
     backup.entry(b"d", Node::Dir, Vec::new());
     backup.file(b"d/db", new.len() as u64, &[], &new, &ranges);
-    for (name, link) in [(odd, 1), (b"again", 1)] {
-        let entry = backup.file(name, 3, &[], b"odd", &[(0, odd_at, 3)]);
-        if let Node::File(file) = &mut entry.node {
-            file.link = link;
-        }
+    for (name, link) in [(&b"again"[..], HardLink::First), (odd, HardLink::Further(path(b"again")))] {
+        backup.file(name, 3, &[], b"odd", &[(0, odd_at, 3)]).link = link;
     }
     backup.file(b"empty", 0, &[], b"", &[]);
     backup.file(b"sparse", sparse_size, &HOLES, &sparse, &[(0, sparse_at, sparse.len() as u64)]);
-    backup.entry(b"link", Node::Symlink(b"d/o dd\n".to_vec()), Vec::new());
-    backup.entry(b"pipe", Node::Fifo, Vec::new());
+    for (name, link) in [(&b"link"[..], HardLink::First), (b"link2", HardLink::Further(path(b"link")))] {
+        backup.entry(name, Node::Symlink(b"d/o dd\n".to_vec()), Vec::new()).link = link;
+    }
+    for (name, link) in [(&b"pipe"[..], HardLink::First), (b"pipe2", HardLink::Further(path(b"pipe")))] {
+        backup.entry(name, Node::Fifo, Vec::new()).link = link;
+    }
     backup
 }
 
@@ -638,6 +631,10 @@ fn the_recipes_restore_everything() {
         check_sparse("recipe", &out.join("sparse"), 200_000, &HOLES);
         assert_eq!(fs::read_link(out.join("link")).unwrap().as_os_str().as_bytes(), b"d/o dd\n");
         assert!(fs::metadata(out.join("pipe")).unwrap().file_type().is_fifo());
+        for (first, further) in [("link", "link2"), ("pipe", "pipe2")] {
+            let inode = |name| fs::symlink_metadata(out.join(name)).unwrap().ino();
+            assert_eq!(inode(first), inode(further), "{first}");
+        }
         for name in ["", "d", "d/db", "sparse", "pipe"] {
             let found = fs::metadata(out.join(name)).unwrap();
             assert_eq!((found.mtime(), found.mtime_nsec()), (1_234_567_890, 123_456_789), "{name}");

@@ -477,7 +477,7 @@ impl FileStorer<'_, '_> {
             self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error)?;
         }
         let dirty = pass.dirty || incomplete.is_some();
-        let node = Node::File(File { size: stat.size, hash: pass.hash, holes: holes.clone(), link: 0 });
+        let node = Node::File(File { size: stat.size, hash: pass.hash, holes: holes.clone() });
         let place = Place { ino: stat.ino, ctime: stat.ctime, dirty, ..Place::default() };
         Ok(Entry::new(path.clone(), node, pass.shape.metadata(self.names), place))
     }

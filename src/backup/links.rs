@@ -1,64 +1,113 @@
-//! The hard-link sets of the source: the names that belong to one file.
-
-use std::collections::HashMap;
+//! The hard links of the source: the names that belong to one inode.
 
 use super::scan::LinkCounts;
-use crate::entry::{Entry, Node};
+use crate::entry::{Entry, HardLink};
+use crate::error::Result;
+use crate::format::{parse_entry_line, write_entry_line};
 use crate::platform::Stat;
+use crate::spool::Spool;
+
+/// Bytes of entries that are kept in memory before they move to a temporary file.
+const IN_MEMORY: usize = 4 << 20;
 
 /// Joins names by the inodes that the first pass saw. When the second pass reads a name, another file may
 /// have taken the name, or the inode may have been freed and used again. So two names are joined only if the
 /// same content was stored for both.
+///
+/// Memory holds some numbers for each inode. The entries are in a temporary file, until their last name is
+/// stored.
 pub struct Links {
-    /// The number of names of each inode that has several names.
-    counts: LinkCounts,
-    /// For each inode, the entry that was stored last with a content of its own.
-    sets: HashMap<(u64, u64), Entry>,
-    last_number: u64,
+    /// The inodes that have several names.
+    inodes: LinkCounts,
+    /// For each of these inodes, the entry that was stored last with a content of its own.
+    entries: LinkedEntries,
 }
 
 impl Links {
-    pub fn new(counts: LinkCounts) -> Self {
-        Links { counts, sets: HashMap::new(), last_number: 0 }
+    pub fn new(inodes: LinkCounts) -> Self {
+        Links { inodes, entries: LinkedEntries::new() }
     }
 
     pub fn has_several(&self, stat: &Stat) -> bool {
-        self.counts.contains_key(&stat.id())
+        self.inodes.contains_key(&stat.id())
     }
 
     /// The entry that was stored last for the inode of `stat`. A further name may become a link to this
     /// entry.
-    pub fn first(&self, stat: &Stat) -> Option<&Entry> {
-        self.sets.get(&stat.id())
+    pub fn stored(&mut self, stat: &Stat) -> Result<Option<Entry>> {
+        let at = self.inodes.get(&stat.id()).and_then(|inode| inode.stored_at);
+        at.map(|at| self.entries.read(at)).transpose()
     }
 
-    /// Sets the hard-link number of `entry`, a file that the first pass saw as `stat` and whose content is
-    /// stored under this name. If the previous name of the set has the same content, `entry` gets the number
-    /// of that name. Otherwise `entry` gets a new number, which later names of the same content share. 0 if
-    /// `entry` belongs to no set.
-    pub fn join(&mut self, entry: &mut Entry, stat: &Stat) {
-        let in_set = self.has_several(stat) && entry.place.ino == stat.ino;
-        let number = match self.sets.get(&stat.id()).filter(|_| in_set) {
-            Some(before) if has_bytes_of(entry, before) => number(before),
-            _ if in_set => {
-                self.last_number += 1;
-                self.last_number
+    /// Notes that a name of the inode of `stat` was stored as a link to the entry stored before.
+    pub fn linked(&mut self, stat: &Stat) {
+        if let Some(inode) = self.inodes.get_mut(&stat.id()) {
+            inode.names = inode.names.saturating_sub(1);
+            if inode.names == 0 {
+                self.inodes.remove(&stat.id());
             }
-            _ => 0,
+        }
+    }
+
+    /// Sets the hard link of `entry`, which the first pass saw as `stat` and whose content and metadata are
+    /// stored under this name. If the entry stored before for the same inode has the same content, `entry`
+    /// becomes a further name of that entry's first name, with the same metadata. Otherwise it becomes a first
+    /// name.
+    pub fn join(&mut self, entry: &mut Entry, stat: &Stat) -> Result<()> {
+        entry.link = HardLink::Single;
+        if !self.has_several(stat) || entry.place.ino != stat.ino {
+            return Ok(());
+        }
+        let before = self.stored(stat)?.filter(|before| before.node == entry.node);
+        entry.link = match before.as_ref().and_then(Entry::first_name) {
+            Some(first) => HardLink::Further(first.clone()),
+            None => HardLink::First,
         };
-        if let Node::File(file) = &mut entry.node {
-            file.link = number;
+        if let Some(before) = &before {
+            // The metadata changed after the earlier name was stored. The names stay together, and the next
+            // backup reads this one again.
+            entry.place.dirty |= before.meta != entry.meta;
+            entry.meta = before.meta.clone();
+            entry.unknown.clone_from(&before.unknown);
         }
-        if in_set {
-            self.sets.insert(stat.id(), entry.clone());
+        let is_last = self.inodes.get(&stat.id()).is_none_or(|inode| inode.names < 2);
+        if !is_last && before.is_none_or(|before| before.place.ctime != entry.place.ctime) {
+            let at = self.entries.add(entry)?;
+            if let Some(inode) = self.inodes.get_mut(&stat.id()) {
+                inode.stored_at = Some(at);
+            }
         }
+        self.linked(stat);
+        Ok(())
     }
 }
 
-fn number(entry: &Entry) -> u64 {
-    entry.file().map_or(0, |file| file.link)
+/// Entries in temporary storage, each as its length in 8 bytes and its line.
+struct LinkedEntries {
+    spool: Spool,
+    line: Vec<u8>,
 }
 
-fn has_bytes_of(a: &Entry, b: &Entry) -> bool {
-    a.file().zip(b.file()).is_some_and(|(a, b)| a.same_bytes(b))
+impl LinkedEntries {
+    fn new() -> Self {
+        LinkedEntries { spool: Spool::new(IN_MEMORY), line: Vec::new() }
+    }
+
+    /// Adds an entry and returns its offset.
+    fn add(&mut self, entry: &Entry) -> Result<u64> {
+        let at = self.spool.end();
+        self.line.clear();
+        write_entry_line(entry, &mut self.line);
+        self.spool.append(&(self.line.len() as u64).to_le_bytes())?;
+        self.spool.append(&self.line)?;
+        Ok(at)
+    }
+
+    fn read(&mut self, at: u64) -> Result<Entry> {
+        let mut len = [0; 8];
+        self.spool.read_exact_at(at, &mut len)?;
+        self.line.resize(u64::from_le_bytes(len) as usize, 0);
+        self.spool.read_exact_at(at + 8, &mut self.line)?;
+        parse_entry_line(&self.line)
+    }
 }

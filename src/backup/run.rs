@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::commit::{NewArchives, Slot};
 use crate::delta::FineSearch;
-use crate::entry::{is_within, Entry, Metadata, Node, Path, Place};
+use crate::entry::{is_within, Entry, HardLink, Metadata, Node, Path, Place};
 use crate::error::{Error, Kind, Result};
 use crate::format::{OmissionCause, Recorded, Records, Special, StateReader, StateWriter};
 use crate::job::{change, Counter, Job, Phase, ProblemKind};
@@ -303,9 +303,7 @@ impl<'r, 'j> Run<'r, 'j> {
         (entry.place.content, entry.place.sig) =
             parent.carry(&mut self.archives, self.store, &old, self.job)?;
         entry.place.dirty = true;
-        if let Node::File(file) = &mut entry.node {
-            file.link = 0;
-        }
+        entry.link = HardLink::Single;
         self.write(NewEntry { entry, counter: None, change: change::KEPT }, Some(&old))
     }
 
@@ -328,6 +326,9 @@ impl<'r, 'j> Run<'r, 'j> {
         (target, unseen): (Vec<u8>, bool),
         old: Option<Entry>,
     ) -> Result<()> {
+        if let Some(first) = self.first_name(path, stat)? {
+            return self.link(path, stat, first, old.as_ref());
+        }
         let old = match old {
             Some(old)
                 if !unseen && is_unchanged(&Facts::of(&old), &facts(stat, &self.devices), &self.guard) =>
@@ -348,7 +349,7 @@ impl<'r, 'j> Run<'r, 'j> {
         let entry = Entry::new(path.clone(), node, meta, place);
         let mut made = judge(entry, old.as_ref(), StoredAs::Same);
         made.entry.place.dirty |= unseen;
-        self.write(made, old.as_ref())
+        self.write_linked(made, stat, old.as_ref())
     }
 
     /// Reads the metadata of an entry that is not a file. If the entry is gone or replaced by now, it gets
@@ -385,8 +386,8 @@ impl<'r, 'j> Run<'r, 'j> {
         old: Option<Entry>,
         prefetched: Option<PrefetchedFile>,
     ) -> Result<()> {
-        if let Some(first) = self.first_name(path, stat) {
-            return self.link(path, first, old.as_ref());
+        if let Some(first) = self.first_name(path, stat)? {
+            return self.link(path, stat, first, old.as_ref());
         }
         let usable = old.as_ref().is_some_and(|old| self.has_content(old));
         let old = match old {
@@ -497,28 +498,30 @@ impl<'r, 'j> Run<'r, 'j> {
         self.write_linked(made, stat, Some(&origin.entry))
     }
 
-    /// The entry of an earlier name of this file, if the file has not changed since that entry was stored.
-    fn first_name(&mut self, path: &Path, stat: &Stat) -> Option<Entry> {
-        let first = self.links.first(stat)?;
-        let now = self.source.stat(path).ok()?;
-        let is_same = now.id() == stat.id() && now.ctime == first.place.ctime;
-        is_same.then(|| first.clone())
+    /// The entry of an earlier name of this inode, if the inode has not changed since that entry was stored.
+    fn first_name(&mut self, path: &Path, stat: &Stat) -> Result<Option<Entry>> {
+        let Some(stored) = self.links.stored(stat)? else { return Ok(None) };
+        let is_same =
+            |now: Stat| (now.id(), now.kind) == (stat.id(), stat.kind) && now.ctime == stored.place.ctime;
+        Ok(self.source.stat(path).is_ok_and(is_same).then_some(stored))
     }
 
-    /// Writes a further name of a file. A full's archive gets the name as a hard link.
-    fn link(&mut self, path: &Path, first: Entry, old: Option<&Entry>) -> Result<()> {
-        let entry = Entry { path: path.clone(), ..first };
-        if self.archives.is_full() {
+    /// Writes a further name of an inode. A full's archive gets the name as a hard link.
+    fn link(&mut self, path: &Path, stat: &Stat, stored: Entry, old: Option<&Entry>) -> Result<()> {
+        let first = stored.first_name().unwrap_or(&stored.path).clone();
+        if self.archives.is_full() && stored.file().is_some() {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
-            writer.add_node(path, &entry.meta, Special::HardLink(&first.path))?;
+            writer.add_node(path, &stored.meta, Special::HardLink(&stored.path))?;
         }
-        let outcome = if same_content(&entry, old) { StoredAs::Same } else { StoredAs::Whole };
-        self.write(judge(entry, old, outcome), old)
+        let entry = Entry { path: path.clone(), link: HardLink::Further(first), ..stored };
+        let same = entry.file().is_none() || same_content(&entry, old);
+        self.links.linked(stat);
+        self.write(judge(entry, old, if same { StoredAs::Same } else { StoredAs::Whole }), old)
     }
 
-    /// Writes the entry of a file whose content is stored under this name, with its hard-link number.
+    /// Writes an entry whose content and metadata are stored under this name, with its hard link.
     fn write_linked(&mut self, mut made: NewEntry, stat: &Stat, old: Option<&Entry>) -> Result<()> {
-        self.links.join(&mut made.entry, stat);
+        self.links.join(&mut made.entry, stat)?;
         self.write(made, old)
     }
 
@@ -526,7 +529,7 @@ impl<'r, 'j> Run<'r, 'j> {
     fn write(&mut self, made: NewEntry, old: Option<&Entry>) -> Result<()> {
         let NewEntry { entry, counter, change } = made;
         self.open_dirs.pass(entry.path.as_bytes(), entry.node == Node::Dir);
-        if let Some(special) = Special::of(&entry.node).filter(|_| self.archives.is_full()) {
+        if let Some(special) = special(&entry).filter(|_| self.archives.is_full()) {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
             writer.add_node(&entry.path, &entry.meta, special)?;
         }
@@ -546,6 +549,12 @@ fn next<'r>(records: &'r mut Option<Records<'_>>) -> Result<&'r Recorded> {
         None => None,
     };
     next.ok_or_else(|| Error::new(Kind::Panic, "read the state", "it has ended early"))
+}
+
+/// The archive's member for an entry that is not a file.
+fn special(entry: &Entry) -> Option<Special<'_>> {
+    let special = Special::of(&entry.node)?;
+    Some(if let HardLink::Further(first) = &entry.link { Special::HardLink(first) } else { special })
 }
 
 fn same_content(entry: &Entry, old: Option<&Entry>) -> bool {

@@ -126,8 +126,17 @@ fn identity(entry: &Entry) -> Option<Identity> {
     Some((entry.place.ino, file.size, entry.meta.mtime))
 }
 
-/// How many names the walk saw of each inode, by (device, inode).
-pub type LinkCounts = HashMap<(u64, u64), u32>;
+/// The inodes of which the walk saw names, apart from directories, by (device, inode).
+pub type LinkCounts = HashMap<(u64, u64), LinkedInode>;
+
+/// The names of an inode.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LinkedInode {
+    /// How many names the walk saw. The second pass counts down.
+    pub names: u32,
+    /// The second pass has stored an entry of the inode, which is at this offset of a temporary file.
+    pub stored_at: Option<u64>,
+}
 
 /// The results of the first pass.
 pub struct Scan {
@@ -206,7 +215,7 @@ pub fn scan(
     Ok(Scan {
         tasks: tasks.finish(),
         rename_sources: planner.rename_sources,
-        links: links.into_iter().filter(|(_, names)| *names > 1).collect(),
+        links: links.into_iter().filter(|(_, inode)| inode.names > 1).collect(),
         devices,
         inodes_unstable: planner.tally.other > planner.tally.same && planner.tally.other >= TALLY_MIN,
         entries: names,
@@ -282,18 +291,18 @@ impl TaskPlanner {
         let (then, now) = (was.facts(), facts(stat, devices));
         let unchanged = is_unchanged(&then, &now, guard);
         let is_file = stat.kind == FileKind::File;
-        let linked = is_file && stat.nlink > 1;
+        let linked = may_be_linked(stat);
         if is_file {
             self.tally.count(&then, &now);
             self.bytes = self.bytes.saturating_add(if unchanged { 0 } else { now.size });
         }
         let same_file = then.ino == now.ino;
         let replaced = was.is_file() && !same_file && (then.size, then.mtime) != (now.size, now.mtime);
-        if replaced || linked && same_file {
+        if replaced || linked && same_file && was.is_file() {
             self.rename_sources.remember_existing(&was.entry()?);
         }
-        // The new state may need another link number or inode number.
-        let as_it_is = !linked && was.link() == 0 && same_file && broken.is_none();
+        // The new state may need another hard link or inode number.
+        let as_it_is = !linked && !was.is_linked() && same_file && broken.is_none();
         let carried = unchanged && as_it_is && parent.keeps(was);
         Ok(if carried { Task::Carry } else { Task::Both(finding) })
     }
@@ -306,6 +315,11 @@ impl InodeTally {
             *(if same { &mut self.same } else { &mut self.other }) += 1;
         }
     }
+}
+
+/// True if the inode may have further names in the source.
+fn may_be_linked(stat: &Stat) -> bool {
+    stat.kind != FileKind::Dir && stat.nlink > 1
 }
 
 fn file_size(finding: &Finding) -> u64 {
@@ -364,8 +378,8 @@ impl Findings<'_, '_> {
                 let broken = if walked.stat.kind == FileKind::Dir { self.broken_after()? } else { None };
                 let stat = walked.stat;
                 self.devices.see(&self.root, &walked.path, &stat);
-                if stat.kind == FileKind::File && stat.nlink > 1 {
-                    *self.links.entry((stat.dev, stat.ino)).or_insert(0) += 1;
+                if may_be_linked(&stat) {
+                    self.links.entry(stat.id()).or_default().names += 1;
                 }
                 (walked.path, PathState::Node { stat, target: walked.target.unwrap_or_default(), broken })
             }
@@ -438,7 +452,7 @@ mod tests {
     #[test]
     fn rename_sources_take_a_bounded_amount_of_memory() {
         let entry = |ino: u64| {
-            let file = File { size: 1, hash: Hash::UNKNOWN, holes: vec![(0, 1); 1000], link: 0 };
+            let file = File { size: 1, hash: Hash::UNKNOWN, holes: vec![(0, 1); 1000] };
             let xattrs = vec![(b"user.large".to_vec(), vec![7; 1 << 16])];
             let meta = Metadata { xattrs, ..Metadata::default() };
             let path = Path::new(format!("{ino}").into_bytes()).unwrap();

@@ -98,7 +98,7 @@ impl Fixture {
             content.push(Range { archive: 1, offset: at, len: delta.len() as u64 });
             at += delta.len() as u64;
         }
-        let node = Node::File(File { size: len, hash, holes: Vec::new(), link: 0 });
+        let node = Node::File(File { size: len, hash, holes: Vec::new() });
         let place = Place { content, ..Place::default() };
         let entry = Entry::new(Path::new("f").unwrap(), node, Metadata::default(), place);
         let streams = archives.iter().map(|archive| archive.stream).sum();

@@ -18,6 +18,7 @@ pub struct ibt_entry<'a> {
     // Copies that end in NUL, made on the first request.
     path: OnceCell<CString>,
     target: OnceCell<CString>,
+    link: OnceCell<CString>,
     hash: OnceCell<CString>,
     user: OnceCell<CString>,
     group: OnceCell<CString>,
@@ -30,6 +31,7 @@ impl<'a> ibt_entry<'a> {
             entry,
             path: OnceCell::new(),
             target: OnceCell::new(),
+            link: OnceCell::new(),
             hash: OnceCell::new(),
             user: OnceCell::new(),
             group: OnceCell::new(),
@@ -185,14 +187,19 @@ pub extern "C" fn ibt_entry_rdev(entry: Option<&ibt_entry>) -> u64 {
     })
 }
 
-/// The number of a file's set of hard links: the same number for all names of
-/// the file in one snapshot. 0 for a file with one name and for every other
-/// type.
+/// The path of the first name of a hard link, as raw bytes like ibt_entry_path:
+/// the same path for all names of one file, symbolic link, FIFO or device in one
+/// snapshot. For the first name it is the entry's own path. NULL for an entry
+/// with one name.
 ///
 /// Since: 0.1
 #[no_mangle]
-pub extern "C" fn ibt_entry_link(entry: Option<&ibt_entry>) -> u64 {
-    guard!(0, { entry.and_then(|view| view.entry.file()).map_or(0, |file| file.link) })
+pub extern "C" fn ibt_entry_link(entry: Option<&ibt_entry>) -> *const c_char {
+    guard!(ptr::null(), {
+        entry.map_or(ptr::null(), |view| {
+            cached(&view.link, view.entry.first_name().map(|first| first.as_bytes()))
+        })
+    })
 }
 
 /// How many extended attributes the entry has.

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::entry::LinkSet;
 use crate::platform::{Dir, FileKind};
 
 use super::tree::FileId;
@@ -15,9 +16,9 @@ use super::tree::FileId;
 #[derive(Default)]
 pub struct HardLinkNames {
     /// The number of names to restore for each hard-link set.
-    wanted: HashMap<u64, u64>,
+    wanted: HashMap<LinkSet, u64>,
     /// The number of those names that lead to an inode of the destination.
-    found: HashMap<(u64, FileId), u64>,
+    found: HashMap<(LinkSet, FileId), u64>,
 }
 
 /// An existing destination in which names are looked up before the restore changes anything.
@@ -28,29 +29,30 @@ pub struct InodeLookup {
 }
 
 impl HardLinkNames {
-    /// Counts a name of the set `link`, at `path` below the destination. A name that cannot be looked up counts as
+    /// Counts a name of a set, at `path` below the destination. A name that cannot be looked up counts as
     /// not found: at worst, the restore writes a file that could have stayed.
-    pub fn add(&mut self, link: u64, path: &[u8], lookup: Option<&mut InodeLookup>) {
-        *self.wanted.entry(link).or_default() += 1;
+    pub fn add(&mut self, set: LinkSet, path: &[u8], lookup: Option<&mut InodeLookup>) {
+        *self.wanted.entry(set).or_default() += 1;
         if let Some(id) = lookup.and_then(|lookup| lookup.find(path)) {
-            *self.found.entry((link, id)).or_default() += 1;
+            *self.found.entry((set, id)).or_default() += 1;
         }
     }
 
     /// The number of the set's names that lead to the inode `id`; 1 if unknown, because the caller asks about such a
     /// name.
-    pub fn of_inode(&self, link: u64, id: FileId) -> u64 {
-        self.found.get(&(link, id)).copied().unwrap_or(1)
+    pub fn of_inode(&self, set: Option<LinkSet>, id: FileId) -> u64 {
+        set.and_then(|set| self.found.get(&(set, id))).copied().unwrap_or(1)
     }
 
-    /// Whether every name of the set leads to the inode `id`. The set 0 stands for an entry without hard links.
-    pub fn has_all(&self, link: u64, id: FileId) -> bool {
-        link == 0 || self.wanted.get(&link).is_some_and(|&wanted| self.of_inode(link, id) >= wanted)
+    /// Whether every name of the set leads to the inode `id`. `None` stands for an entry without hard links.
+    pub fn has_all(&self, set: Option<LinkSet>, id: FileId) -> bool {
+        let wanted = |set| self.wanted.get(&set).copied().unwrap_or(u64::MAX);
+        set.is_none_or(|named| self.of_inode(set, id) >= wanted(named))
     }
 
     /// Notes that a name of the set no longer leads to the inode `id`.
-    pub fn remove(&mut self, link: u64, id: FileId) {
-        if let Some(found) = self.found.get_mut(&(link, id)) {
+    pub fn remove(&mut self, set: Option<LinkSet>, id: FileId) {
+        if let Some(found) = set.and_then(|set| self.found.get_mut(&(set, id))) {
             *found = found.saturating_sub(1);
         }
     }
@@ -61,7 +63,7 @@ impl InodeLookup {
         InodeLookup { root, current: None }
     }
 
-    /// Looks up the inode of a regular file.
+    /// Looks up an inode that can have several names.
     fn find(&mut self, path: &[u8]) -> Option<FileId> {
         let (dir, name) = match path.iter().rposition(|&byte| byte == b'/') {
             Some(slash) => (&path[..slash], &path[slash + 1..]),
@@ -72,6 +74,6 @@ impl InodeLookup {
         }
         let (_, dir) = self.current.as_ref()?;
         let now = dir.as_ref()?.stat(name).ok()?;
-        (now.kind == FileKind::File).then(|| now.id())
+        (now.kind != FileKind::Dir).then(|| now.id())
     }
 }

@@ -71,9 +71,9 @@ impl Selection {
             if asked_for {
                 plan.entries += 1;
                 plan.bytes = plan.bytes.saturating_add(recorded.size());
-                if recorded.link() != 0 {
+                if let Some(set) = recorded.link_set() {
                     let path = path_below(recorded.path(), &root);
-                    plan.names.add(recorded.link(), path, lookup.as_mut());
+                    plan.names.add(set, path, lookup.as_mut());
                 }
             }
             plan.few = match plan.few.take().filter(|few| few.len() < FEW) {

@@ -14,7 +14,7 @@ use crate::commit::{self, Commit, MemberSpool, NewArchives, Slot};
 use crate::contents::lost;
 use crate::contents::Contents;
 use crate::delta::{Params, Signer};
-use crate::entry::{Entry, File, Path, Place, Range, SigRef};
+use crate::entry::{Entry, File, HardLink, LinkSet, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, Name};
 use crate::format::{Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
@@ -78,7 +78,7 @@ fn make(
     let mut state = StateWriter::new(archives.draft(store, BackupFileKind::State, true)?, &header)?;
     state.omissions = Omissions::clone(&trailer.omissions);
     let contents = Contents::new(&trailer.archives).with_cancel(job.cancel());
-    let mut copying = Copying { job, store, contents, archives, state, sets: HashMap::new() };
+    let mut copying = Copying { job, store, contents, archives, state, copied: HashMap::new() };
     copying.job.phase(Phase::Read, trailer.totals.entries, trailer.totals.bytes)?;
     for entry in newest.entries()? {
         copying.entry(entry?)?;
@@ -116,26 +116,44 @@ struct Copying<'r, 'j> {
     contents: Contents,
     archives: NewArchives,
     state: StateWriter<DraftSink>,
-    /// The first name of each hard-link set, by the set's number.
-    sets: HashMap<u64, First>,
+    /// Where the content of each file with several names was stored.
+    copied: HashMap<LinkSet, Copied>,
 }
 
-/// The name under which the content of a hard-link set was stored.
-struct First {
-    path: Path,
-    file: File,
-    place: Place,
+/// The places of a copied content and of its signature.
+#[derive(Clone, Copy)]
+struct Copied {
+    content: Option<Range>,
+    sig: Option<(Range, [u8; 16])>,
+}
+
+impl Copied {
+    fn place(&self, place: Place) -> Place {
+        let sig = self.sig.map(|(range, hash)| SigRef { ranges: vec![range], hash });
+        Place { content: self.content.into_iter().collect(), sig, ..place }
+    }
 }
 
 impl Copying<'_, '_> {
     /// Writes an entry unchanged, except for the place of its content.
     fn entry(&mut self, mut entry: Entry) -> Result<()> {
         self.job.step(entry.path.as_bytes())?;
-        if let Some(special) = Special::of(&entry.node) {
+        let set = entry.link_set();
+        let copied = set.and_then(|set| self.copied.get(&set)).copied();
+        let special = match &entry.link {
+            HardLink::Further(first) if entry.file().is_none() || copied.is_some() => {
+                Some(Special::HardLink(first))
+            }
+            _ => Special::of(&entry.node),
+        };
+        if let Some(special) = special {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
             writer.add_node(&entry.path, &entry.meta, special)?;
-        } else if let Some(file) = entry.file() {
-            (entry.place.content, entry.place.sig) = self.file(&entry, file)?;
+        }
+        if let Some(file) = entry.file() {
+            let copied = copied.map_or_else(|| self.file(&entry, file), Ok)?;
+            entry.place = copied.place(entry.place);
+            set.map(|set| self.copied.insert(set, copied));
         }
         self.state.entry(&entry)?;
         let report = &mut self.job.report;
@@ -145,30 +163,20 @@ impl Copying<'_, '_> {
         Ok(())
     }
 
-    /// Adds a file to the archive. A further name of a hard-link set is added as a link. Returns the places of the
-    /// content and of the signature.
-    fn file(&mut self, entry: &Entry, file: &File) -> Result<(Vec<Range>, Option<SigRef>)> {
-        if let Some(first) = self.sets.get(&file.link).filter(|first| first.file == *file) {
-            let writer = self.archives.writer(self.store, Slot::Whole)?;
-            writer.add_node(&entry.path, &entry.meta, Special::HardLink(&first.path))?;
-            return Ok((first.place.content.clone(), first.place.sig.clone()));
-        }
+    /// Adds a file and its signature to the archives.
+    fn file(&mut self, entry: &Entry, file: &File) -> Result<Copied> {
         let (offset, signature) = self.content(entry, file)?;
-        let mut place = Place::default();
+        let mut copied = Copied { content: None, sig: None };
         if file.data_len() > 0 {
             let archive = self.archives.number(Slot::Whole);
-            place.content = vec![Range { archive, offset, len: file.data_len() }];
+            copied.content = Some(Range { archive, offset, len: file.data_len() });
         }
         if let Some(signature) = signature {
             let hash = signature.short_hash();
             let range = self.archives.add_spool(self.store, Slot::Signatures, entry, signature)?;
-            place.sig = Some(SigRef { ranges: vec![range], hash });
+            copied.sig = Some((range, hash));
         }
-        if file.link != 0 {
-            let first = First { path: entry.path.clone(), file: file.clone(), place: place.clone() };
-            self.sets.entry(file.link).or_insert(first);
-        }
-        Ok((place.content, place.sig))
+        Ok(copied)
     }
 
     /// Copies a content into the archive and computes its signature in the same pass. Returns the offset of the

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use crate::contents::lost;
 use crate::contents::Contents;
 use crate::delta::{Params, Signer};
-use crate::entry::{Entry, File, Range, SigRef};
+use crate::entry::{Entry, File, LinkSet, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;
 use crate::format::{ArchiveRef, StateReader};
@@ -120,7 +120,7 @@ impl Filling<'_, '_> {
         let contents = Contents::new(&state.trailer().archives).with_cancel(self.job.cancel());
         let (job, store) = (&mut *self.job, &mut *self.store);
         let mut signing =
-            Signing { job, store, contents, streams, filled: BTreeSet::new(), sets: HashMap::new() };
+            Signing { job, store, contents, streams, filled: BTreeSet::new(), signed: HashMap::new() };
         for entry in state.entries()? {
             signing.entry(&entry?)?;
         }
@@ -153,8 +153,8 @@ struct Signing<'r, 'j> {
     streams: BTreeMap<u32, Copy>,
     /// The lost SigVaults whose streams got a signature.
     filled: BTreeSet<u32>,
-    /// The last signature computed for each hard-link set, so that other names of the set are skipped.
-    sets: HashMap<u64, SigRef>,
+    /// The last signature computed for each file with several names, so that further names are skipped.
+    signed: HashMap<LinkSet, SigRef>,
 }
 
 impl Signing<'_, '_> {
@@ -162,12 +162,12 @@ impl Signing<'_, '_> {
         self.job.step(entry.path.as_bytes())?;
         let (Some(file), Some(sig)) = (entry.file(), &entry.place.sig) else { return Ok(()) };
         let lost = |range: &Range| self.streams.contains_key(&range.archive);
-        if !sig.ranges.iter().any(lost) || self.sets.get(&file.link) == Some(sig) {
+        let set = entry.link_set();
+        let signed = set.and_then(|set| self.signed.get(&set));
+        if !sig.ranges.iter().any(lost) || signed == Some(sig) {
             return Ok(());
         }
-        if file.link != 0 {
-            self.sets.insert(file.link, sig.clone());
-        }
+        set.map(|set| self.signed.insert(set, sig.clone()));
         match self.sign(entry, file, sig)? {
             None => {
                 let lost = sig.ranges.iter().map(|range| range.archive);

@@ -103,7 +103,7 @@ impl Edit {
             Deed::RenameDir(name) => self.on(&there.dirs[1..], |path| rename(path, &new(name))),
             Deed::Delete => self.on(&there.others, |path| fs::remove_file(path)),
             Deed::DeleteDir => self.on(&there.dirs[1..], |path| fs::remove_dir_all(path)),
-            Deed::Link(name) => self.on(&there.files, |path| fs::hard_link(path, new(name))),
+            Deed::Link(name) => self.on(&there.others, |path| fs::hard_link(path, new(name))),
             Deed::BreakLink => self.on(&there.files, break_link),
             Deed::Chmod(file, _) if self.seed.is_multiple_of(2) => self.on(&there.files, |path| {
                 set_mode(path, *file);
@@ -201,7 +201,7 @@ impl Listing {
 }
 
 fn make(node: &Node, path: &Path, there: &Listing) {
-    if fs::symlink_metadata(path).is_err() && node.what.make(path, &there.files).is_ok() {
+    if fs::symlink_metadata(path).is_err() && node.what.make(path, &there.others).is_ok() {
         node.meta.apply(path);
     }
 }

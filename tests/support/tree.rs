@@ -42,7 +42,7 @@ pub enum What {
         major: u32,
         minor: u32,
     },
-    /// Another name of one of the files made before.
+    /// Another name of one of the entries made before, except directories.
     Hardlink(Index),
 }
 
@@ -220,7 +220,7 @@ impl Tree {
     /// example a second entry of one name, are left out: tests look at the tree on disk.
     pub fn make(&self, root: &Path) {
         let mut dirs = vec![root.to_path_buf()];
-        let mut files = Vec::new();
+        let mut others = Vec::new();
         let mut made: Vec<(PathBuf, &Meta)> = vec![(root.to_path_buf(), &self.root)];
         for node in &self.nodes {
             let parent: &PathBuf = node.parent.get(&dirs);
@@ -228,13 +228,13 @@ impl Tree {
             if fs::symlink_metadata(&path).is_ok() || path.as_os_str().len() > 3000 {
                 continue;
             }
-            if node.what.make(&path, &files).is_err() {
+            if node.what.make(&path, &others).is_err() {
                 continue;
             }
             match &node.what {
                 What::Dir => dirs.push(path.clone()),
-                What::File(_) => files.push(path.clone()),
-                _ => {}
+                What::Hardlink(_) => {}
+                _ => others.push(path.clone()),
             }
             made.push((path, &node.meta));
         }
@@ -249,8 +249,8 @@ pub fn child(dir: &Path, name: &[u8]) -> PathBuf {
 }
 
 impl What {
-    /// `files` are the files that a hard link may link to.
-    pub fn make(&self, path: &Path, files: &[PathBuf]) -> io::Result<()> {
+    /// `others` are the entries that a hard link may link to.
+    pub fn make(&self, path: &Path, others: &[PathBuf]) -> io::Result<()> {
         match self {
             What::Dir => fs::create_dir(path),
             What::File(content) => content.write(path),
@@ -261,8 +261,8 @@ impl What {
                 let device = rustix::fs::makedev(*major, *minor);
                 Ok(rustix::fs::mknodat(CWD, path, kind, Mode::from(0o600), device)?)
             }
-            What::Hardlink(_) if files.is_empty() => Err(io::ErrorKind::NotFound.into()),
-            What::Hardlink(index) => fs::hard_link(index.get(files), path),
+            What::Hardlink(_) if others.is_empty() => Err(io::ErrorKind::NotFound.into()),
+            What::Hardlink(index) => fs::hard_link(index.get(others), path),
         }
     }
 }

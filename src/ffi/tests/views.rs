@@ -2,7 +2,7 @@ use std::ffi::{c_char, c_void, CStr};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
-use crate::entry::{self, Entry, File, Hash, Metadata, Node, Place};
+use crate::entry::{self, Entry, File, HardLink, Hash, Metadata, Node, Place};
 use crate::error::{Error, Kind, Result};
 use crate::job::*;
 use crate::stamp::{Stamp, Time};
@@ -63,23 +63,36 @@ fn entry(path: &str, node: Node) -> Entry {
     };
     let place = Place { ctime: Time { secs: i64::MAX, nanos: 0 }, ..Place::default() };
     let path = entry::Path::new(path).unwrap();
-    Entry { path, node, meta, place, unknown: vec![], unknown_place: vec![] }
+    Entry::new(path, node, meta, place)
 }
 
 #[test]
 fn an_entry_is_seen_as_it_is() {
     let hash = Hash([0xab; 32]);
-    let file = entry("a/b", Node::File(File { size: 12, hash, holes: vec![], link: 3 }));
+    let file = entry("a/b", Node::File(File { size: 12, hash, holes: vec![] }));
     let view = Some(&ibt_entry::new(&file));
     assert_eq!(text(ibt_entry_path(view)), some("a/b"));
     assert_eq!(ibt_entry_path(view), ibt_entry_path(view), "a borrowed string stays where it is");
     assert_eq!(text(ibt_entry_hash(view)), some(&hash.to_string()));
     assert_eq!((text(ibt_entry_user(view)), text(ibt_entry_group(view))), (some("ann"), None));
     assert_eq!(text(ibt_entry_target(view)), None);
-    assert_eq!((ibt_entry_type(view), ibt_entry_size(view), ibt_entry_link(view)), (IBT_TYPE_FILE, 12, 3));
+    assert_eq!((ibt_entry_type(view), ibt_entry_size(view)), (IBT_TYPE_FILE, 12));
     assert_eq!((ibt_entry_mode(view), ibt_entry_uid(view), ibt_entry_gid(view)), (0o4755, 7, 8));
     assert_eq!((ibt_entry_mtime(view), ibt_entry_ctime(view)), (-999_999_995, i64::MAX));
     assert_eq!(ibt_entry_rdev(view), 0);
+}
+
+#[test]
+fn every_name_of_a_hard_link_gives_the_first_name() {
+    let first = entry::Path::new("a/b").unwrap();
+    for (path, link, seen) in [
+        ("a/b", HardLink::Single, None),
+        ("a/b", HardLink::First, some("a/b")),
+        ("c", HardLink::Further(first), some("a/b")),
+    ] {
+        let entry = Entry { link, ..entry(path, Node::Fifo) };
+        assert_eq!(text(ibt_entry_link(Some(&ibt_entry::new(&entry)))), seen);
+    }
 }
 
 #[test]

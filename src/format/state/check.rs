@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use super::{ArchiveRef, ARCHIVES_MAX, RANGES_MAX, XATTRS_MAX, XATTR_COUNT_MAX};
-use crate::entry::{compare_paths, data_len, Entry, Node, Range, PATH_LEN_MAX};
+use crate::entry::{compare_paths, data_len, Entry, HardLink, Node, Range, PATH_LEN_MAX};
 
 /// Checks one entry without its neighbours and its archives.
 pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
@@ -14,6 +14,9 @@ pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
     xattrs(&entry.meta.xattrs)?;
     if entry.meta.mtime.nanos > 999_999_999 || entry.place.ctime.nanos > 999_999_999 {
         return Err("a second has 1,000,000,000 nanoseconds");
+    }
+    if entry.node == Node::Dir && entry.link != HardLink::Single {
+        return Err("a hard link of a directory");
     }
     match &entry.node {
         Node::File(file) => {

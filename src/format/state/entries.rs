@@ -4,11 +4,13 @@ use std::io::{self, BufRead, BufReader};
 
 use memchr::memchr;
 
+use super::hard_links::FirstNames;
 use super::reader::{Numbering, OP};
 use super::{check, ArchiveRef, Recorded};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::spool::{spool_error, Spool, SpoolReader};
+use crate::text::encode_name;
 
 /// The entry lines of a state, and the data to check them.
 pub(super) struct Lines<'a> {
@@ -30,6 +32,7 @@ pub struct Records<'a> {
     /// For a pass over all entries: the check of their order, and the numbers for messages. `None` if reading
     /// began at a later entry.
     order: Option<(check::Order, Numbering)>,
+    first_names: FirstNames,
     /// The current entry.
     recorded: Recorded,
     /// True if there is a current entry: not before the first one, not at the end, not after an error.
@@ -48,6 +51,7 @@ impl<'a> Records<'a> {
             next_offset: lines.offset,
             lines,
             order: numbering.map(|numbering| (check::Order::default(), numbering)),
+            first_names: FirstNames::default(),
             recorded: Recorded::default(),
             is_at_entry: false,
             ended: false,
@@ -83,7 +87,12 @@ impl<'a> Records<'a> {
             let Some(archives) = self.lines.archives else { return Ok(()) };
             self.recorded.check_places(archives)?;
             match &mut self.order {
-                Some((order, _)) => Ok(order.next(self.recorded.path(), self.recorded.is_dir())?),
+                Some((order, _)) => {
+                    order.next(self.recorded.path(), self.recorded.is_dir())?;
+                    let path = || encode_name(self.recorded.path());
+                    let linked = self.recorded.check_link(&mut self.first_names);
+                    linked.map_err(|what| format!("{}: {what}", path()))
+                }
                 None => Ok(()),
             }
         });

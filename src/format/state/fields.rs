@@ -9,7 +9,9 @@ use super::cursor::{LineCursor, Span, Text};
 use super::object::check_keys;
 use super::{check, AT, RANGES_MAX, UNKNOWN_MAX, XATTR_COUNT_MAX};
 use crate::entry::{check_path, PATH_LEN_MAX};
-use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place, Range, SigRef, Unknown, NAME_MAX};
+use crate::entry::{
+    Entry, File, HardLink, Hash, Metadata, Node, Path, Place, Range, SigRef, Unknown, NAME_MAX,
+};
 use crate::error::{Error, Kind, Result};
 use crate::stamp::Time;
 
@@ -20,9 +22,9 @@ type LineResult<T> = std::result::Result<T, &'static str>;
 const FIELDS: &str = "fields missing, of another type, repeated or out of order";
 
 /// The known fields of a line, and those of its object `at`. No unknown field has such a key.
-const KNOWN: [&[u8]; 16] = [
+const KNOWN: [&[u8]; 17] = [
     b"path", b"type", b"mode", b"uid", b"gid", b"user", b"group", b"mtime", b"xattrs", b"target", b"rdev",
-    b"size", b"hash", b"holes", b"link", b"at",
+    b"size", b"hash", b"holes", b"linked", b"link", b"at",
 ];
 const KNOWN_OF_PLACE: [&[u8]; 5] = [b"ino", b"ctime", b"content", b"sig", b"dirty"];
 
@@ -70,7 +72,12 @@ pub(super) struct LineFields {
     pub size: u64,
     hash: Span,
     holes: Vec<(u64, u64)>,
-    pub link: u64,
+    /// The entry is the first name of several.
+    linked: bool,
+    /// The first name, if the entry is a further name.
+    link: Option<Text>,
+    /// The position of the hard link's field. It is empty if the entry has none.
+    link_at: Span,
     unknown: Vec<UnknownField>,
     /// Bytes of the line's logical part.
     pub logical: usize,
@@ -111,6 +118,7 @@ impl LineFields {
         self.read_kind(cursor)?;
         self.read_metadata(cursor)?;
         self.read_node(cursor)?;
+        self.read_link(cursor)?;
         self.unknown.clear();
         if !cursor.is_before(AT) {
             read_unknown(cursor, AT, &KNOWN, &mut self.unknown)?;
@@ -124,16 +132,15 @@ impl LineFields {
     }
 
     fn read_path(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
-        const WRONG: &str = "expected a relative path";
         field(cursor, b"{\"path\":\"")?;
-        self.path = cursor.name().ok_or(WRONG)?;
+        self.path = cursor.name().ok_or(WRONG_PATH)?;
         let mut path = self.path.span.of(cursor.line());
         if self.path.is_encoded() {
-            self.decoded = self.path.decode(cursor.line()).ok_or(WRONG)?;
+            self.decoded = self.path.decode(cursor.line()).ok_or(WRONG_PATH)?;
             path = &self.decoded;
         }
         let is_path = !self.path.is_encoded() && is_simple_path(path) || check_path(path).is_ok();
-        is_path.then_some(()).ok_or(WRONG)
+        is_path.then_some(()).ok_or(WRONG_PATH)
     }
 
     fn read_kind(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
@@ -164,7 +171,7 @@ impl LineFields {
     }
 
     fn read_node(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
-        (self.size, self.link) = (0, 0);
+        self.size = 0;
         self.holes.clear();
         match self.kind {
             Type::Dir | Type::Fifo => {}
@@ -187,12 +194,28 @@ impl LineFields {
                 if cursor.has(b",\"holes\":[") {
                     read_holes(cursor, &mut self.holes)?;
                 }
-                if cursor.has(b",\"link\":") {
-                    self.link = cursor.number().filter(|&link| link != 0).ok_or("expected a set's number")?;
-                }
             }
         }
         Ok(())
+    }
+
+    fn read_link(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
+        let start = cursor.at();
+        self.linked = cursor.has(b",\"linked\":true");
+        self.link = match cursor.has(b",\"link\":\"") {
+            true => Some(cursor.name().ok_or(WRONG_PATH)?),
+            false => None,
+        };
+        self.link_at = Span { start, end: cursor.at() };
+        if self.is_linked() && self.is_dir() {
+            return Err("a hard link of a directory");
+        }
+        let Some(link) = &self.link else { return Ok(()) };
+        if self.linked {
+            return Err("both a first name and a further name");
+        }
+        let first = link.decode(cursor.line()).ok_or(WRONG_PATH)?;
+        check_path(&first).map_err(|_| WRONG_PATH)
     }
 
     fn check_target(&self, line: &[u8]) -> LineResult<()> {
@@ -249,6 +272,25 @@ impl LineFields {
         }
     }
 
+    /// The hard link of `line`, the line that was read last.
+    pub fn link(&self, line: &[u8]) -> Option<HardLink> {
+        Some(match &self.link {
+            None if self.linked => HardLink::First,
+            None => HardLink::Single,
+            Some(link) => HardLink::Further(Path::of_checked(&link.decode(line)?)),
+        })
+    }
+
+    pub fn is_linked(&self) -> bool {
+        self.linked || self.link.is_some()
+    }
+
+    /// The text of all logical fields except the path and the hard link, in two parts.
+    pub fn inode_fields<'a>(&self, line: &'a [u8]) -> [&'a [u8]; 2] {
+        // The closing quote of the path comes before the other fields.
+        [&line[self.path.span.end + 1..self.link_at.start], &line[self.link_at.end..self.logical]]
+    }
+
     /// The type's word, as [`Node::word`] gives it.
     pub fn word(&self) -> &'static str {
         match self.kind {
@@ -303,6 +345,7 @@ impl LineFields {
             fields.iter().map(|(key, value)| (key.text(line), value.text(line))).collect()
         };
         Some(Entry {
+            link: self.link(line)?,
             unknown: unknown(&self.unknown),
             unknown_place: unknown(&self.unknown_place),
             ..Entry::new(path, node, meta, place)
@@ -320,7 +363,6 @@ impl LineFields {
                 size: self.size,
                 hash: Hash(self.hash.unhex(line)?),
                 holes: self.holes.clone(),
-                link: self.link,
             }),
         })
     }
@@ -328,6 +370,7 @@ impl LineFields {
 
 const NUMBER: &str = "expected a number";
 const NAME: &str = "expected an encoded name";
+const WRONG_PATH: &str = "expected a relative path";
 
 /// Moves past the beginning of a field, which must come next.
 #[inline]

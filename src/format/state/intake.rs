@@ -4,6 +4,7 @@
 //! another layout, and only the digest, checked at the end, shows whether the bytes are damaged.
 
 use memchr::memchr;
+use memchr::memmem::Finder;
 
 use super::cursor::LineCursor;
 use super::fields::LineFields;
@@ -46,16 +47,20 @@ struct SelectedEntries<'m> {
     /// Says which entries are selected.
     meant: Meant<'m>,
     fields: LineFields,
+    /// Finds the field of a first name. The text cannot be part of a string, where quotes are escaped.
+    first_name: Finder<'static>,
     /// The kept lines of the last piece.
     kept: Vec<u8>,
 }
 
 impl SelectedEntries<'_> {
     /// Keeps the line of a selected entry. Keeps also the line of every directory, which may be a parent of a
-    /// selected entry, and every line that is not an entry's: reading it later is an error.
-    fn take(&mut self, line: &[u8]) {
+    /// selected entry, the first name of several, which a selected hard link is compared with, and every line that is
+    /// not an entry's: reading it later is an error.
+    fn take(&mut self, line: &[u8], logical: usize) {
         let is_entry = self.fields.read_start(line);
-        if !is_entry || self.fields.is_dir() || (self.meant)(self.fields.path(line)) {
+        let is_meant = !is_entry || self.fields.is_dir() || (self.meant)(self.fields.path(line));
+        if is_meant || self.first_name.find(&line[..logical]).is_some() {
             self.kept.extend_from_slice(line);
         }
     }
@@ -100,6 +105,7 @@ impl<'m> Intake<'m> {
             selection: meant.map(|meant| SelectedEntries {
                 meant,
                 fields: LineFields::default(),
+                first_name: Finder::new(b",\"linked\":true"),
                 kept: Vec::new(),
             }),
             parts: Parts::default(),
@@ -232,7 +238,7 @@ impl<'m> Intake<'m> {
         self.parts.entries += 1;
         self.parts.entries_len += line.len() as u64;
         if let Some(selection) = &mut self.selection {
-            selection.take(line);
+            selection.take(line, end);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::Engine;
 
 use super::{json, AT};
-use crate::entry::{Entry, Metadata, Node, Place};
+use crate::entry::{Entry, HardLink, Metadata, Node, Place};
 
 /// Appends `entry` as one line, without the comma and the LF between lines. The values of unknown fields are
 /// copied unchanged: they are JSON already.
@@ -28,12 +28,32 @@ pub(super) fn write(entry: &Entry, out: &mut Vec<u8>) -> usize {
 fn write_logical(entry: &Entry, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"path\":");
     json::name(out, entry.path.as_bytes());
-    out.extend_from_slice(b",\"type\":\"");
-    out.extend_from_slice(entry.node.word().as_bytes());
-    out.push(b'"');
+    write_type(&entry.node, out);
+    write_metadata(&entry.meta, out);
+    write_node(&entry.node, out);
+    match &entry.link {
+        HardLink::Single => {}
+        HardLink::First => out.extend_from_slice(b",\"linked\":true"),
+        HardLink::Further(first) => {
+            out.extend_from_slice(b",\"link\":");
+            json::name(out, first.as_bytes());
+        }
+    }
+    json::unknown(out, &entry.unknown);
+}
+
+/// Appends all logical fields except the path and the hard link, as they are in the entry's line.
+pub(super) fn write_inode_fields(entry: &Entry, out: &mut Vec<u8>) {
+    write_type(&entry.node, out);
     write_metadata(&entry.meta, out);
     write_node(&entry.node, out);
     json::unknown(out, &entry.unknown);
+}
+
+fn write_type(node: &Node, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"type\":\"");
+    out.extend_from_slice(node.word().as_bytes());
+    out.push(b'"');
 }
 
 fn write_metadata(meta: &Metadata, out: &mut Vec<u8>) {
@@ -89,10 +109,6 @@ fn write_node(node: &Node, out: &mut Vec<u8>) {
                 out.push(b',');
                 json::number(out, *len);
                 out.extend_from_slice(if n + 1 < file.holes.len() { b"]" } else { b"]]" });
-            }
-            if file.link != 0 {
-                out.extend_from_slice(b",\"link\":");
-                json::number(out, file.link);
             }
         }
     }

@@ -17,6 +17,7 @@ mod cursor;
 mod document;
 mod entries;
 mod fields;
+mod hard_links;
 mod intake;
 mod json;
 mod line;

@@ -89,7 +89,7 @@ enum Kept<'k> {
     Nothing,
     /// The whole document.
     All(&'k mut Spool),
-    /// The lines of selected entries and of directories.
+    /// The lines of selected entries, of directories and of first names.
     Part(&'k mut Spool, Meant<'k>),
 }
 
@@ -169,7 +169,8 @@ impl StateReader {
     }
 
     /// Reads and verifies the whole document as [`StateReader::open`] does, but keeps only the entries that are
-    /// `meant` and all directories. If few entries are selected, this saves most of the time.
+    /// `meant`, all directories and the first names of hard links. If few entries are selected, this saves most of the
+    /// time.
     pub fn open_part(
         source: &mut dyn ReadAt,
         name: &str,

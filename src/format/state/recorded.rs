@@ -1,8 +1,9 @@
 //! A line of a verified state, from which callers read single fields.
 
 use super::fields::LineFields;
+use super::hard_links::FirstNames;
 use super::{check, ArchiveRef};
-use crate::entry::{Entry, Range};
+use crate::entry::{Entry, HardLink, LinkSet, Range};
 use crate::error::Result;
 use crate::format::bug;
 use crate::state::Facts;
@@ -75,9 +76,27 @@ impl Recorded {
         self.fields.size
     }
 
-    /// The number of the file's hard-link group; 0 if the file has only one name.
-    pub fn link(&self) -> u64 {
-        self.fields.link
+    /// The set of names that the entry belongs to; `None` if it has only one name in the snapshot.
+    pub fn link_set(&self) -> Option<LinkSet> {
+        Some(match self.fields.link(&self.line)? {
+            HardLink::Single => return None,
+            HardLink::First => LinkSet::of_first(self.path()),
+            HardLink::Further(first) => LinkSet::of_first(first.as_bytes()),
+        })
+    }
+
+    /// True if the entry shares its inode with other entries.
+    pub fn is_linked(&self) -> bool {
+        self.fields.is_linked()
+    }
+
+    /// Checks the hard link of this entry against the first names before it.
+    pub(super) fn check_link(&self, names: &mut FirstNames) -> std::result::Result<(), &'static str> {
+        if !self.is_linked() {
+            return Ok(());
+        }
+        let link = self.fields.link(&self.line).ok_or("a hard link to no path")?;
+        names.next(self.path(), &link, self.fields.inode_fields(&self.line))
     }
 
     /// The ranges of the content, with the archive numbers of the state that this line is from.

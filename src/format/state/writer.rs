@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use memchr::memchr;
 
+use super::hard_links::FirstNames;
 use super::{
     check, document, json, line, summary, ArchiveRef, Header, Omissions, Recorded, StateProblem, Totals,
     Trailer,
@@ -34,6 +35,7 @@ pub struct StateWriter<W: Sink> {
     logical: Vec<u8>,
     tree: Box<blake3::Hasher>,
     order: check::Order,
+    first_names: FirstNames,
     entries: u64,
     bytes: u64,
     reach: check::Reach,
@@ -62,6 +64,7 @@ impl<W: Sink> StateWriter<W> {
             logical: Vec::with_capacity(2 * GATHER),
             tree: Box::default(),
             order: check::Order::default(),
+            first_names: FirstNames::default(),
             entries: 0,
             bytes: 0,
             reach: check::Reach::default(),
@@ -77,6 +80,7 @@ impl<W: Sink> StateWriter<W> {
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
         check::entry(entry)
             .and_then(|()| self.order.next(entry.path.as_bytes(), entry.node == Node::Dir))
+            .and_then(|()| self.first_names.next_entry(entry))
             .map_err(|what| bug(OP, what).at(entry.path.as_bytes()))?;
         self.note_reach(&entry.place.content)?;
         self.note_reach(entry.place.sig.as_ref().map_or(&[], |sig| &sig.ranges))?;
@@ -91,7 +95,10 @@ impl<W: Sink> StateWriter<W> {
     pub fn carry(&mut self, recorded: &Recorded, mut renumber: impl FnMut(u32) -> u32) -> Result<()> {
         let fields = recorded.fields();
         let path = recorded.path();
-        self.order.next(path, fields.is_dir()).map_err(|what| bug(OP, what).at(path))?;
+        self.order
+            .next(path, fields.is_dir())
+            .and_then(|()| recorded.check_link(&mut self.first_names))
+            .map_err(|what| bug(OP, what).at(path))?;
         self.moved.clear();
         self.moved
             .extend(fields.ranges().iter().map(|range| Range { archive: renumber(range.archive), ..*range }));

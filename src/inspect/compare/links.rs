@@ -2,26 +2,26 @@
 
 use std::collections::HashMap;
 
-use crate::entry::{File, Hash};
-use crate::platform::Stat;
+use crate::entry::{Entry, HardLink, Hash, LinkSet, Path};
+use crate::platform::{FileKind, Stat};
 
 /// The number of a name, in the order of the comparison.
 type Ordinal = u64;
 
-/// Hard-link sets, built name by name. Memory grows with the number of sets only.
+/// Hard-link sets, built name by name. Memory grows with the number of sets and their first names only.
 #[derive(Default)]
 pub struct Links {
-    /// For each recorded set, by its number: the first compared name.
-    then: HashMap<u64, Ordinal>,
+    /// For each recorded set: the first compared name.
+    then: HashMap<LinkSet, Ordinal>,
     /// The sets of the tree, by device and inode.
     now: HashMap<(u64, u64), Set>,
     met: Ordinal,
 }
 
-/// A file of the tree with several names.
+/// An inode of the tree with several names.
 struct Set {
-    /// The number of the set, from 1.
-    number: u64,
+    /// The first name that was asked for.
+    path: Path,
     /// The first compared name. Names that only the tree has do not count.
     first: Option<Ordinal>,
     /// The attributes and the hash of the file when it was read.
@@ -29,40 +29,41 @@ struct Set {
 }
 
 impl Links {
-    /// The number of the hard-link set of a file of the tree, 0 if the file has one name.
-    pub fn number(&mut self, stat: &Stat) -> u64 {
-        self.set(stat).map_or(0, |set| set.number)
+    /// The hard link of an entry of the tree.
+    pub fn link(&mut self, path: &Path, stat: &Stat) -> HardLink {
+        match self.set(path, stat) {
+            None => HardLink::Single,
+            Some(set) if set.path == *path => HardLink::First,
+            Some(set) => HardLink::Further(set.path.clone()),
+        }
     }
 
-    fn set(&mut self, stat: &Stat) -> Option<&mut Set> {
-        if stat.nlink < 2 {
+    fn set(&mut self, path: &Path, stat: &Stat) -> Option<&mut Set> {
+        if stat.nlink < 2 || stat.kind == FileKind::Dir {
             return None;
         }
-        let number = self.now.len() as u64 + 1;
-        Some(self.now.entry(stat.id()).or_insert(Set { number, first: None, content: None }))
+        let new = || Set { path: path.clone(), first: None, content: None };
+        Some(self.now.entry(stat.id()).or_insert_with(new))
     }
 
-    /// Compares a name that is a file on both sides. True if the snapshot and the tree link this name to
+    /// Compares a name that has the same type on both sides. True if the snapshot and the tree link this name to
     /// the same earlier name, or to none. Names that only one side has do not matter.
-    pub fn agree(&mut self, then: &File, now: &Stat) -> bool {
+    pub fn agree(&mut self, then: &Entry, now: &Stat) -> bool {
         self.met += 1;
         let met = self.met;
-        let first_then = match then.link {
-            0 => met,
-            link => *self.then.entry(link).or_insert(met),
-        };
-        let first_now = self.set(now).map_or(met, |set| *set.first.get_or_insert(met));
+        let first_then = then.link_set().map_or(met, |set| *self.then.entry(set).or_insert(met));
+        let first_now = self.set(&then.path, now).map_or(met, |set| *set.first.get_or_insert(met));
         first_then == first_now
     }
 
     /// The hash of the file if it was read under another name, and its attributes did not change since.
     pub fn content(&mut self, stat: &Stat) -> Option<Hash> {
-        let (before, hash) = self.set(stat)?.content?;
+        let (before, hash) = self.now.get(&stat.id())?.content?;
         (before == *stat).then_some(hash)
     }
 
-    pub fn remember(&mut self, stat: &Stat, hash: Hash) {
-        if let Some(set) = self.set(stat) {
+    pub fn remember(&mut self, path: &Path, stat: &Stat, hash: Hash) {
+        if let Some(set) = self.set(path, stat) {
             set.content = Some((*stat, hash));
         }
     }

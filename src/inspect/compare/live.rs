@@ -61,7 +61,7 @@ impl Live {
     pub fn entry(&mut self, walked: &WalkedEntry) -> Entry {
         let stat = &walked.stat;
         let node = match stat.kind {
-            FileKind::File => self.file_node(stat, Hash::UNKNOWN, &[]),
+            FileKind::File => file_node(stat, Hash::UNKNOWN, &[]),
             FileKind::Dir => Node::Dir,
             FileKind::Symlink => Node::Symlink(walked.target.clone().unwrap_or_default()),
             FileKind::Char => Node::Char(stat.rdev),
@@ -71,13 +71,10 @@ impl Live {
         self.make(&walked.path, stat, node)
     }
 
-    fn file_node(&mut self, stat: &Stat, hash: Hash, holes: &[(u64, u64)]) -> Node {
-        Node::File(File { size: stat.size, hash, holes: holes.to_vec(), link: self.links.number(stat) })
-    }
-
     fn make(&mut self, path: &Path, stat: &Stat, node: Node) -> Entry {
         let place = Place { ino: stat.ino, ctime: stat.ctime, ..Place::default() };
-        Entry::new(path.clone(), node, stat.metadata(&mut self.names), place)
+        let link = self.links.link(path, stat);
+        Entry { link, ..Entry::new(path.clone(), node, stat.metadata(&mut self.names), place) }
     }
 
     /// Adds extended attributes without opening the file, because some files need not or must not be opened.
@@ -149,14 +146,18 @@ impl Live {
         let node = match found {
             Found::Hash(hash) => {
                 if still && then.holes.is_empty() {
-                    self.links.remember(stat, hash);
+                    self.links.remember(path, stat, hash);
                 }
-                self.file_node(stat, hash, &then.holes)
+                file_node(stat, hash, &then.holes)
             }
-            Found::Filled | Found::Short => self.file_node(stat, Hash::UNKNOWN, &[]),
+            Found::Filled | Found::Short => file_node(stat, Hash::UNKNOWN, &[]),
         };
         let mut entry = self.make(path, stat, node);
         let xattrs = read_xattrs(file.as_fd()).map(|xattrs| entry.meta.xattrs = xattrs);
         Ok(Ok(Looked { entry, same: found == Found::Hash(then.hash), still, xattrs }))
     }
+}
+
+fn file_node(stat: &Stat, hash: Hash, holes: &[(u64, u64)]) -> Node {
+    Node::File(File { size: stat.size, hash, holes: holes.to_vec() })
 }

@@ -212,8 +212,8 @@ impl Comparison<'_, '_> {
         let (entry, known) = self.live_entry(walked)?;
         let what = match (old.node.word() == entry.node.word(), old.node == entry.node) {
             (false, _) => change::CONTENT,
-            (true, false) => change::CONTENT | metadata(old, &entry, known),
-            (true, true) => metadata(old, &entry, known),
+            (true, false) => change::CONTENT | self.linked(old, walked) | metadata(old, &entry, known),
+            (true, true) => self.linked(old, walked) | metadata(old, &entry, known),
         };
         self.tell(old, &entry, &EntryDifference { what, known })
     }
@@ -234,9 +234,18 @@ impl Comparison<'_, '_> {
         Ok(read.is_ok())
     }
 
+    /// [`change::METADATA`] if the snapshot and the tree link this name to different names.
+    fn linked(&mut self, old: &Entry, walked: &WalkedEntry) -> u32 {
+        if self.live.links.agree(old, &walked.stat) {
+            0
+        } else {
+            change::METADATA
+        }
+    }
+
     fn file(&mut self, old: &Entry, walked: &WalkedEntry) -> Result<()> {
         let Some(then) = old.file() else { return Ok(()) };
-        let linked = if self.live.links.agree(then, &walked.stat) { 0 } else { change::METADATA };
+        let linked = self.linked(old, walked);
         let looked = match self.live.look(&old.path, then, self.job)? {
             Ok(looked) => looked,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.gone(old),

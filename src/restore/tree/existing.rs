@@ -96,6 +96,7 @@ impl Tree<'_, '_> {
             return Ok(kept(entry, now));
         }
         let same = match &entry.node {
+            _ if self.is_claimed(entry, &now) => false,
             Node::Dir => now.kind == FileKind::Dir,
             Node::File(file) => self.is_file(entry, file, &now)?,
             Node::Symlink(target) => now.kind == FileKind::Symlink && self.is_link_to(entry, target)?,
@@ -106,12 +107,11 @@ impl Tree<'_, '_> {
         if !same {
             return self.check_way(entry, &now).map(|()| EntryVerdict::Replace(now));
         }
+        self.claim(entry, &now);
         match self.has_attributes(entry, &now)? {
             true => Ok(EntryVerdict::Right(now)),
             // The inode has names that are not part of the snapshot. Their metadata must not change.
-            false if entry.file().is_some_and(|file| self.has_further_names(file, &now)) => {
-                Ok(EntryVerdict::Replace(now))
-            }
+            false if self.has_further_names(entry, &now) => Ok(EntryVerdict::Replace(now)),
             false => Ok(EntryVerdict::Refresh(now)),
         }
     }
@@ -143,24 +143,26 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// Whether an existing file has the entry's content, and is linked to no entry outside of the entry's hard-link
-    /// set.
+    /// Whether the existing inode stays for an entry outside of the entry's hard-link set. Two entries must not stay
+    /// linked to each other unless they belong to the same set.
+    fn is_claimed(&self, entry: &Entry, now: &Stat) -> bool {
+        let claimed = self.claimed.get(&now.id());
+        claimed.is_some_and(|set| set.is_none() || *set != entry.link_set())
+    }
+
+    fn claim(&mut self, entry: &Entry, now: &Stat) {
+        let set = entry.link_set();
+        if now.kind != FileKind::Dir && (set.is_some() || now.nlink > 1) {
+            self.claimed.insert(now.id(), set);
+        }
+    }
+
+    /// Whether an existing file has the entry's content.
     fn is_file(&mut self, entry: &Entry, file: &File, now: &Stat) -> Result<bool> {
         if now.kind != FileKind::File || now.size != file.size {
             return Ok(false);
         }
-        // Two entries must not stay linked to each other unless they belong to the same set.
-        let claimed = self.claimed.get(&now.id());
-        if claimed.is_some_and(|&link| link != file.link || link == 0) {
-            return Ok(false);
-        }
-        if !self.is_believed(entry, now) && !self.has_content(entry, file, now)? {
-            return Ok(false);
-        }
-        if file.link != 0 || now.nlink > 1 {
-            self.claimed.insert(now.id(), file.link);
-        }
-        Ok(true)
+        Ok(self.is_believed(entry, now) || self.has_content(entry, file, now)?)
     }
 
     /// Whether an existing file with the size and time of `entry` counts as equal without being read.
@@ -168,16 +170,16 @@ impl Tree<'_, '_> {
         let is_different = self.job.options.overwrite == Overwrite::IfDifferent;
         // A missing name of the set would be linked to this inode. If the content is wrong, one more name would get
         // it.
-        let is_alone = || self.names.has_all(entry.file().map_or(0, |file| file.link), now.id());
+        let is_alone = || self.names.has_all(entry.link_set(), now.id());
         !self.may_replace(entry, now) || (is_different && now.mtime == entry.meta.mtime && is_alone())
     }
 
-    /// Whether an existing file has names that do not belong to the entry's hard-link set, in the destination or
+    /// Whether an existing inode has names that do not belong to the entry's hard-link set, in the destination or
     /// elsewhere.
-    fn has_further_names(&self, file: &File, now: &Stat) -> bool {
-        let names = self.names.of_inode(file.link, now.id());
+    fn has_further_names(&self, entry: &Entry, now: &Stat) -> bool {
+        let names = self.names.of_inode(entry.link_set(), now.id());
         let unlinked = self.unlinked.get(&now.id()).copied().unwrap_or(0);
-        now.nlink.saturating_sub(unlinked) > names
+        now.kind != FileKind::Dir && now.nlink.saturating_sub(unlinked) > names
     }
 
     /// Compares the content of an existing file that has the right size. A file that cannot be read counts as
@@ -298,8 +300,8 @@ impl Tree<'_, '_> {
     /// Notes that an existing inode will lose one name, or would lose it in a dry run.
     pub(super) fn would_make_way(&mut self, entry: &Entry, verdict: &EntryVerdict) {
         if let EntryVerdict::Replace(now) = verdict {
-            if now.kind == FileKind::File && now.nlink > 1 {
-                self.names.remove(entry.file().map_or(0, |file| file.link), now.id());
+            if now.kind != FileKind::Dir && now.nlink > 1 {
+                self.names.remove(entry.link_set(), now.id());
                 *self.unlinked.entry(now.id()).or_default() += 1;
             }
         }
@@ -344,12 +346,12 @@ impl Tree<'_, '_> {
 
     /// Renames a new entry from its temporary name to its own name, if `made` is a success. Removes the temporary
     /// name if not.
-    pub(super) fn install(&mut self, entry: &Entry, now: Option<&Stat>, made: Result<()>) -> Result<()> {
+    pub(super) fn install<T>(&mut self, entry: &Entry, now: Option<&Stat>, made: Result<T>) -> Result<T> {
         if !self.existing {
             return made;
         }
         let temp = self.temp.clone();
-        let renamed = made.and_then(|()| self.put_in_place(entry, now, &temp));
+        let renamed = made.and_then(|made| self.put_in_place(entry, now, &temp).map(|()| made));
         if renamed.is_err() {
             self.remove_temp(entry, &temp);
         }
@@ -407,9 +409,7 @@ fn kept(entry: &Entry, now: Stat) -> EntryVerdict {
 /// An existing file as an entry, to report it to the caller. Content and attributes are not read.
 pub(super) fn seen(path: &Path, now: &Stat) -> Entry {
     let node = match now.kind {
-        FileKind::File => {
-            Node::File(File { size: now.size, hash: Hash::UNKNOWN, holes: Vec::new(), link: 0 })
-        }
+        FileKind::File => Node::File(File { size: now.size, hash: Hash::UNKNOWN, holes: Vec::new() }),
         FileKind::Dir => Node::Dir,
         FileKind::Symlink => Node::Symlink(Vec::new()),
         FileKind::Fifo | FileKind::Socket => Node::Fifo,

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::contents;
 use crate::contents::Contents;
-use crate::entry::{extents, Entry, File};
+use crate::entry::{extents, Entry, File, HardLink, Path};
 use crate::error::{Error, Result};
 use crate::job::Counter;
 use crate::platform;
@@ -31,17 +31,7 @@ impl Tree<'_, '_> {
     ) -> Result<()> {
         let verdict = self.judge(entry)?;
         let Next::Create(_) = self.unless_right(entry, &verdict)? else {
-            // A name that the policy keeps may have other content than its hard-link set, so it does not become the
-            // set's first name.
-            match &verdict {
-                EntryVerdict::Keep(_) => {}
-                EntryVerdict::Right(now) | EntryVerdict::Refresh(now) => {
-                    self.remember_first(entry, file, &verdict, Some(now.id()));
-                }
-                EntryVerdict::Create | EntryVerdict::Replace(_) => {
-                    self.remember_first(entry, file, &verdict, None)
-                }
-            }
+            self.remember_existing(entry, &verdict);
             return Ok(());
         };
         match self.new_file(store, contents, entry, file, &verdict) {
@@ -84,13 +74,13 @@ impl Tree<'_, '_> {
             target_dir.dir.unlink(&name).map_err(|e| Error::io("remove", &entry.path, &e))?;
             return self.lost(contents, entry, loss);
         }
-        let id = match self.existing && file.link != 0 {
+        let id = match self.existing && entry.link != HardLink::Single {
             true => {
                 Some(platform::stat_file(&output).map_err(|e| Error::io("look at", &entry.path, &e))?.id())
             }
             false => None,
         };
-        self.remember_first(entry, file, verdict, id);
+        self.remember_first(entry, verdict, id);
         if !self.existing {
             return self.told(entry, verdict);
         }
@@ -99,35 +89,46 @@ impl Tree<'_, '_> {
         self.install_later(CompleteFile { entry, verdict, temp: name, dir, unsynced })
     }
 
-    /// Whether the content was restored under another name of the same hard-link set.
-    pub(super) fn is_further_name(&self, file: &File) -> bool {
-        let first = self.firsts.get(&file.link);
-        file.link != 0 && first.is_some_and(|first| first.file.same_bytes(file))
+    /// Whether the inode was restored under another name of the same hard-link set.
+    pub(super) fn is_further_name(&self, entry: &Entry) -> bool {
+        entry.link_set().is_some_and(|set| self.firsts.contains_key(&set))
     }
 
-    pub(super) fn remember_first(
-        &mut self,
-        entry: &Entry,
-        file: &File,
-        verdict: &EntryVerdict,
-        id: Option<FileId>,
-    ) {
-        if file.link != 0 && !self.firsts.contains_key(&file.link) {
-            let made = matches!(verdict, EntryVerdict::Create | EntryVerdict::Replace(_));
-            let is_believed = match verdict {
-                EntryVerdict::Right(now) | EntryVerdict::Refresh(now) => self.is_believed(entry, now),
-                _ => false,
-            };
-            let first = FirstName { path: entry.path.clone(), file: file.clone(), id, made, is_believed };
-            self.firsts.insert(file.link, first);
+    pub(super) fn remember_first(&mut self, entry: &Entry, verdict: &EntryVerdict, id: Option<FileId>) {
+        let Some(set) = entry.link_set().filter(|set| !self.firsts.contains_key(set)) else { return };
+        let made = matches!(verdict, EntryVerdict::Create | EntryVerdict::Replace(_));
+        let is_believed = match verdict {
+            EntryVerdict::Right(now) | EntryVerdict::Refresh(now) if entry.file().is_some() => {
+                self.is_believed(entry, now)
+            }
+            _ => false,
+        };
+        let path = (entry.link != HardLink::First).then(|| entry.path.clone());
+        self.firsts.insert(set, FirstName { path, id, made, is_believed });
+    }
+
+    /// Like [`Tree::remember_first`], for an entry that is not made, because it exists or in a dry run. A name that the
+    /// policy keeps may differ from its hard-link set, so it does not become the set's first name.
+    pub(super) fn remember_existing(&mut self, entry: &Entry, verdict: &EntryVerdict) {
+        match verdict {
+            EntryVerdict::Keep(_) => {}
+            EntryVerdict::Right(now) | EntryVerdict::Refresh(now) => {
+                self.remember_first(entry, verdict, Some(now.id()));
+            }
+            EntryVerdict::Create | EntryVerdict::Replace(_) => self.remember_first(entry, verdict, None),
         }
+    }
+
+    /// The first restored name of the entry's hard-link set, with its path.
+    pub(super) fn first_restored<'a>(&'a self, entry: &'a Entry) -> Option<(&'a FirstName, &'a Path)> {
+        let first = self.firsts.get(&entry.link_set()?)?;
+        Some((first, first.path.as_ref().or(entry.first_name())?))
     }
 
     /// Forgets `entry` as the first restored name of its hard-link set, because `entry` is not restored.
     pub(super) fn forget_first(&mut self, entry: &Entry) {
-        let Some(link) = entry.file().map(|file| file.link) else { return };
-        if self.firsts.get(&link).is_some_and(|first| first.path == entry.path) {
-            self.firsts.remove(&link);
+        if self.first_restored(entry).is_some_and(|(_, path)| *path == entry.path) {
+            entry.link_set().map(|set| self.firsts.remove(&set));
         }
     }
 

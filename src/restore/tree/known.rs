@@ -89,8 +89,13 @@ impl TargetDir {
 
 impl Tree<'_, '_> {
     /// Sets metadata by name without opening the file for reading. The file must be the one that was judged as `now`,
-    /// or a new one if `now` is `None`.
-    pub(super) fn metadata_by_name(&mut self, entry: &Entry, name: &[u8], now: Option<&Stat>) -> Result<()> {
+    /// or a new one if `now` is `None`. Returns the file's identity.
+    pub(super) fn metadata_by_name(
+        &mut self,
+        entry: &Entry,
+        name: &[u8],
+        now: Option<&Stat>,
+    ) -> Result<FileId> {
         let trouble = |e: &io::Error| Error::io("open", &entry.path, e);
         let target_dir = self.target_dir(entry)?;
         let named = target_dir.dir.open_path(name).map_err(|e| trouble(&e))?;
@@ -124,7 +129,7 @@ impl Tree<'_, '_> {
             let back = platform::set_mode(named.as_fd(), found.mode);
             failed.extend(back.err().map(|e| Error::io("set the mode of", &entry.path, &e)));
         }
-        self.not_set(&entry.path, failed)
+        self.not_set(&entry.path, failed).map(|()| found.id())
     }
 
     /// Whether the owner lacks `rights` on this file and the restore may take them.

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::contents::Contents;
-use crate::entry::{Entry, File, Node, Path};
+use crate::entry::{Entry, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::job::ProblemKind;
 use crate::platform::FileKind;
@@ -25,10 +25,9 @@ impl Tree<'_, '_> {
                 let wrong = |what| Error::new(Kind::Panic, "make a link", what).at(&entry.path);
                 self.known.enter(&parent.map_err(wrong)?, dir);
             }
-            let done = match &entry.node {
-                Node::Symlink(target) => self.symlink(&entry, target),
-                Node::File(file) => self.hard_link(store, contents, &entry, file),
-                _ => Ok(()),
+            let done = match self.is_further_name(&entry) {
+                true => self.hard_link(store, contents, &entry),
+                false => self.first_name(store, contents, &entry),
             };
             self.or_obstructed(&entry.path, false, done)
         })?;
@@ -38,37 +37,45 @@ impl Tree<'_, '_> {
 
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<()> {
         let verdict = self.judge(entry)?;
-        let Next::Create(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
+        let Next::Create(now) = self.unless_right(entry, &verdict)? else {
+            self.remember_existing(entry, &verdict);
+            return Ok(());
+        };
+        if let Some(now) = &now {
+            self.names.remove(entry.link_set(), now.id());
+        }
         let name = self.work_name(entry);
         let made = self.parent(entry)?.symlink(target, &name);
         made.map_err(|e| clash(&e, "make the symbolic link", entry))?;
         let set = self.metadata_by_name(entry, &name, None);
-        self.install(entry, now.as_ref(), set)?;
+        let id = self.install(entry, now.as_ref(), set)?;
+        self.remember_first(entry, &verdict, Some(id));
         self.told(entry, &verdict)
     }
 
-    /// Links a further name of a set. If that is not possible (too many names, a file system without hard links), the
-    /// name gets its own file, and a problem is listed.
-    fn hard_link(
-        &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
-        entry: &Entry,
-        file: &File,
-    ) -> Result<()> {
-        if !self.is_further_name(file) {
-            // The set's first name could not be installed, so this name becomes the first.
-            return self.file(store, contents, entry, file).and_then(|()| self.install_batch());
+    /// Makes an entry that is linked to no restored entry. That is a symbolic link, or a further name if the first
+    /// name of its set could not be restored: then this name becomes the first.
+    fn first_name(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: &Entry) -> Result<()> {
+        match &entry.node {
+            Node::Dir => Ok(()),
+            Node::Symlink(target) => self.symlink(entry, target),
+            Node::File(file) => self.file(store, contents, entry, file).and_then(|()| self.install_batch()),
+            Node::Fifo | Node::Char(_) | Node::Block(_) => self.special(entry),
         }
-        let Some(first) = self.firsts.get(&file.link) else { return Ok(()) };
-        let (first, made, id) = (first.path.clone(), first.made, first.id);
+    }
+
+    /// Links a further name of a set. If that is not possible (too many names, a file system without hard links), the
+    /// name gets its own inode, and a problem is listed.
+    fn hard_link(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: &Entry) -> Result<()> {
+        let Some((first, path)) = self.first_restored(entry) else { return Ok(()) };
+        let (first, made, id) = (path.clone(), first.made, first.id);
         let verdict = self.judge_link(entry, &first, made)?;
         let Next::Create(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
-        if !self.confirm_first(entry, file)? {
-            return self.file(store, contents, entry, file).and_then(|()| self.install_batch());
+        if !self.confirm_first(entry)? {
+            return self.first_name(store, contents, entry);
         }
         if let Some(now) = &now {
-            self.names.remove(file.link, now.id());
+            self.names.remove(entry.link_set(), now.id());
         }
         let from = self.open_dir(first.parent().unwrap_or(&[]));
         let from = from.map_err(|e| Error::io("open the directory of", &first, &e))?;
@@ -86,7 +93,7 @@ impl Tree<'_, '_> {
             Err(error) if cannot_link(&error) => {
                 let told = Error::io("link to its first name", &entry.path, &error);
                 self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), told)?;
-                self.file(store, contents, entry, file).and_then(|()| self.install_batch())
+                self.first_name(store, contents, entry)
             }
             Err(error) => Err(clash(&error, "link", entry)),
         }
@@ -95,11 +102,10 @@ impl Tree<'_, '_> {
     /// Compares the first name of a set with the snapshot before `entry` is linked to it, if the first name existed
     /// before and was not compared. False if its content or metadata differ: the policy keeps the file, and it is the
     /// first name no longer.
-    fn confirm_first(&mut self, entry: &Entry, file: &File) -> Result<bool> {
-        let Some(first) = self.firsts.get(&file.link).filter(|first| first.is_believed) else {
-            return Ok(true);
-        };
-        let (path, id) = (first.path.clone(), first.id);
+    fn confirm_first(&mut self, entry: &Entry) -> Result<bool> {
+        let first = self.first_restored(entry).filter(|(first, _)| first.is_believed);
+        let (Some((first, path)), Some(file)) = (first, entry.file()) else { return Ok(true) };
+        let (path, id) = (path.clone(), first.id);
         let named = Entry { path: path.clone(), ..entry.clone() };
         let target_dir = self.target_dir(&named)?;
         let now = target_dir.dir.stat(path.name()).map_err(|e| Error::io("look at", &path, &e))?;
@@ -109,7 +115,7 @@ impl Tree<'_, '_> {
             self.forget_first(&named);
             return Ok(false);
         }
-        if let Some(first) = self.firsts.get_mut(&file.link) {
+        if let Some(first) = entry.link_set().and_then(|set| self.firsts.get_mut(&set)) {
             first.is_believed = false;
         }
         Ok(true)

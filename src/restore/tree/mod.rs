@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
-use crate::entry::{Entry, File, Metadata, Node, Path};
+use crate::entry::{Entry, LinkSet, Metadata, Node, Path};
 use crate::error::{describe, Error, Kind, Result};
 use crate::format::Omissions;
 use crate::job::{change, meta, Counter, Job, ProblemKind};
@@ -75,11 +75,11 @@ pub struct Tree<'t, 'j> {
     links: EntrySpool,
     dirs: EntrySpool,
     /// The first restored name of each hard-link set.
-    firsts: HashMap<u64, FirstName>,
+    firsts: HashMap<LinkSet, FirstName>,
     /// The names of hard-link sets. Empty for a new tree.
     names: HardLinkNames,
-    /// Existing inodes that stay, each with the hard-link set that it belongs to. 0 is an entry without hard links.
-    claimed: HashMap<(u64, u64), u64>,
+    /// Existing inodes that stay, each with the hard-link set that it belongs to; `None` for an entry without hard links.
+    claimed: HashMap<(u64, u64), Option<LinkSet>>,
     /// A directory that could not be made. The entries below it are left out.
     lost_dir: Option<Path>,
     /// A file's content is lost, so no extra entry is removed.
@@ -98,8 +98,8 @@ pub struct Tree<'t, 'j> {
 }
 
 struct FirstName {
-    path: Path,
-    file: File,
+    /// The path; `None` if it is the set's first name in the snapshot, which the entries of further names give.
+    path: Option<Path>,
     /// The inode of this name, in an existing tree.
     id: Option<FileId>,
     /// The file is new, or a dry run would make it new.
@@ -171,7 +171,7 @@ impl<'t, 'j> Tree<'t, 'j> {
         let done = match &entry.node {
             Node::Dir => self.directory(&entry, true),
             Node::Symlink(_) => self.push_link(&entry),
-            Node::File(file) if self.is_further_name(file) => self.push_link(&entry),
+            _ if self.is_further_name(&entry) => self.push_link(&entry),
             Node::File(file) => self.file(store, contents, &entry, file),
             Node::Fifo | Node::Char(_) | Node::Block(_) => self.special(&entry),
         };
@@ -280,7 +280,7 @@ impl<'t, 'j> Tree<'t, 'j> {
     }
 
     /// Makes a FIFO or a device.
-    fn special(&mut self, entry: &Entry) -> Result<()> {
+    pub(super) fn special(&mut self, entry: &Entry) -> Result<()> {
         let (kind, rdev) = match entry.node {
             Node::Fifo => (FileKind::Fifo, 0),
             Node::Char(rdev) => (FileKind::Char, rdev),
@@ -291,7 +291,13 @@ impl<'t, 'j> Tree<'t, 'j> {
             return Ok(());
         }
         let verdict = self.judge(entry)?;
-        let Next::Create(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
+        let Next::Create(now) = self.unless_right(entry, &verdict)? else {
+            self.remember_existing(entry, &verdict);
+            return Ok(());
+        };
+        if let Some(now) = &now {
+            self.names.remove(entry.link_set(), now.id());
+        }
         let name = self.work_name(entry);
         match self.parent(entry)?.mknod(&name, kind, 0o600, rdev) {
             Ok(()) => {}
@@ -308,7 +314,8 @@ impl<'t, 'j> Tree<'t, 'j> {
             }
         }
         let set = self.metadata_by_name(entry, &name, None);
-        self.install(entry, now.as_ref(), set)?;
+        let id = self.install(entry, now.as_ref(), set)?;
+        self.remember_first(entry, &verdict, Some(id));
         self.told(entry, &verdict)
     }
 

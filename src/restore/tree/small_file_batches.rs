@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::contents::FetchedContent;
 use crate::contents::StateArchives;
 use crate::contents::{Contents, FrameId};
-use crate::entry::{Entry, File, Node};
+use crate::entry::{Entry, File, LinkSet, Node};
 use crate::error::{Error, Result};
 use crate::job::Counter;
 use crate::pool::{Pending, Pool};
@@ -44,7 +44,7 @@ pub(super) struct SmallFileBatches {
     frame_bytes: usize,
     entry_bytes: usize,
     /// Hard-link sets that have a name in the current batch or in a started batch.
-    sets: HashSet<u64>,
+    sets: HashSet<LinkSet>,
 }
 
 /// A batch that the pool is working on.
@@ -114,9 +114,14 @@ impl SmallFileBatches {
         }
     }
 
+    /// Whether a batch that is not collected has another name of the entry's hard-link set.
+    fn has_name_of(&self, entry: &Entry) -> bool {
+        entry.link_set().is_some_and(|set| self.sets.contains(&set))
+    }
+
     fn add(&mut self, step: BatchStep) {
         if let BatchStep::File(small) = &step {
-            self.sets.extend(small.entry.file().map(|file| file.link).filter(|&link| link != 0));
+            self.sets.extend(small.entry.link_set());
         }
         self.filling.add(step);
     }
@@ -160,7 +165,7 @@ impl SmallFileBatches {
             }
         }
         for (entry, _) in &results {
-            entry.file().map(|file| self.sets.remove(&file.link));
+            entry.link_set().map(|set| self.sets.remove(&set));
         }
         Some(results)
     }
@@ -184,16 +189,14 @@ impl Tree<'_, '_> {
         small_files: &mut SmallFileBatches,
         entry: Entry,
     ) -> Result<()> {
+        if small_files.has_name_of(&entry) || self.is_further_name(&entry) {
+            // If the other name cannot be made, the pass that makes links makes this one.
+            return self.push_link(&entry);
+        }
         match &entry.node {
             Node::Dir => {}
             Node::Symlink(_) => return self.push_link(&entry),
             Node::File(file) => {
-                if small_files.sets.contains(&file.link) {
-                    self.collect_all(store, contents, small_files)?;
-                }
-                if self.is_further_name(file) {
-                    return self.push_link(&entry);
-                }
                 if !is_small(&entry, file) {
                     self.collect_all(store, contents, small_files)?;
                     let done = self.file(store, contents, &entry, file);
@@ -288,7 +291,7 @@ impl Tree<'_, '_> {
         self.job.report.count(Counter::BytesWritten, len);
         self.job.advance(len)?;
         self.not_set(&entry.path, failed)?;
-        self.remember_first(entry, file, &EntryVerdict::Create, None);
+        self.remember_first(entry, &EntryVerdict::Create, None);
         self.told(entry, &EntryVerdict::Create)
     }
 }

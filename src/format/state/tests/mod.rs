@@ -1,3 +1,4 @@
+mod hard_links;
 mod recorded;
 mod summary;
 
@@ -7,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::{Entry, File, Metadata, Node, Path, Place, Range, SigRef};
+use crate::entry::{Entry, File, HardLink, Metadata, Node, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{FrameWriter, Written};
 use crate::job::Codec;
@@ -61,7 +62,7 @@ fn entry(path: &[u8], node: Node) -> Entry {
 }
 
 fn file(path: &[u8], size: u64) -> Entry {
-    let node = Node::File(File { size, hash: Hash([2; 32]), holes: Vec::new(), link: 0 });
+    let node = Node::File(File { size, hash: Hash([2; 32]), holes: Vec::new() });
     let mut entry = entry(path, node);
     entry.place.content = vec![Range { archive: 0, offset: 512, len: size }];
     entry
@@ -470,13 +471,13 @@ fn any_file() -> impl Strategy<Value = (Node, Place)> {
     let holes = proptest::collection::btree_set(1..1000u64, 0..8);
     let deltas = vec((0..2u32, 0..9999u64, 1..99u64), 0..65);
     (holes, 1000..1100u64, deltas, any::<[u8; 32]>(), any::<[u8; 16]>(), any::<u16>()).prop_map(
-        |(cuts, size, deltas, hash, sig, link)| {
+        |(cuts, size, deltas, hash, sig, bits)| {
             let cuts: Vec<u64> = cuts.into_iter().collect();
             let holes = cuts.chunks_exact(2).map(|c| (c[0], c[1] - c[0])).collect();
-            let file = File { size, hash: Hash(hash), holes, link: u64::from(link % 3) };
+            let file = File { size, hash: Hash(hash), holes };
             let mut content = vec![Range { archive: 0, offset: 512, len: file.data_len() }];
             content.extend(deltas.iter().map(|&(archive, offset, len)| Range { archive, offset, len }));
-            let sig = (link & 8 != 0).then(|| SigRef { ranges: content.clone(), hash: sig });
+            let sig = (bits & 8 != 0).then(|| SigRef { ranges: content.clone(), hash: sig });
             (Node::File(file), Place { content, sig, ..Place::default() })
         },
     )
@@ -493,10 +494,16 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         any_file(),
     ];
     let place = (any::<u64>(), any_time(), any::<bool>());
-    let path = any_name(12).prop_filter_map("not a path", |bytes| Path::new(bytes).ok());
+    let path = || any_name(12).prop_filter_map("not a path", |bytes| Path::new(bytes).ok());
+    let path = (path(), path(), 0..4u8).prop_map(|(path, first, role)| match role {
+        0 => (path, HardLink::First),
+        1 if first < path => (path, HardLink::Further(first)),
+        _ => (path, HardLink::Single),
+    });
     (path, node, any_meta(), place, any_unknown(), any_unknown()).prop_map(
-        |(path, (node, place), meta, (ino, ctime, dirty), unknown, unknown_place)| Entry {
+        |((path, link), (node, place), meta, (ino, ctime, dirty), unknown, unknown_place)| Entry {
             path,
+            link: if node == Node::Dir { HardLink::Single } else { link },
             node,
             meta,
             place: Place { ino, ctime, dirty, ..place },
@@ -511,7 +518,7 @@ fn any_tree() -> impl Strategy<Value = Vec<Entry>> {
     vec(any_entry(), 0..12).prop_map(|entries| {
         let flat = entries.into_iter().filter(|e| !e.path.as_bytes().contains(&b'/'));
         let named: std::collections::BTreeMap<_, _> = flat.map(|e| (e.path.clone(), e)).collect();
-        [entry(b"", Node::Dir)].into_iter().chain(named.into_values()).collect()
+        hard_links::with_right_links([entry(b"", Node::Dir)].into_iter().chain(named.into_values()))
     })
 }
 
@@ -532,7 +539,7 @@ proptest! {
         prop_assert_eq!(state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap(), tree);
     }
 
-    /// A part of a state has the selected entries and all directories.
+    /// A part of a state has the selected entries, all directories and all first names.
     #[test]
     fn any_part_of_a_state(tree in any_tree(), below: u8, codec in prop_oneof![Just(Codec::None), Just(Codec::Zstd(1))]) {
         let (written, digest) = write(&tree, codec);
@@ -544,7 +551,8 @@ proptest! {
         let mut state = part(&written.out, &mut { is_meant }).unwrap();
         prop_assert_eq!(state.trailer().tree, digest);
         let kept = state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap();
-        let needed = |e: &&Entry| e.node == Node::Dir || is_meant(e.path.as_bytes());
+        let kept_always = |e: &Entry| e.node == Node::Dir || e.link == HardLink::First;
+        let needed = |e: &&Entry| kept_always(e) || is_meant(e.path.as_bytes());
         prop_assert_eq!(kept.iter().collect::<Vec<_>>(), tree.iter().filter(needed).collect::<Vec<_>>());
         prop_assert!(part(&written.out[1..], &mut |_| false).is_err());
     }

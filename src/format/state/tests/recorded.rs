@@ -48,7 +48,7 @@ const INSERTS: [&str; 29] = [
     "\u{7f}",
     "99999999999999999999",
 ];
-const REPLACES: [(&str, &str); 42] = [
+const REPLACES: [(&str, &str); 47] = [
     (":", " : "),
     ("a", "\\u0061"),
     ("/", "\\/"),
@@ -89,7 +89,12 @@ const REPLACES: [(&str, &str); 42] = [
     ("=\"", "\""),
     ("=", "=="),
     ("\"dirty\":true", "\"dirty\":false"),
-    ("\"link\":", "\"link\":0"),
+    ("\"link\":\"", "\"link\":\"/"),
+    ("\"linked\":true", "\"linked\":false"),
+    (",\"linked\":true", ",\"linked\":true,\"link\":\"\""),
+    (",\"mtime\":", ",\"linked\":true,\"mtime\":"),
+    (",\"at\":", ",\"linked\":true,\"at\":"),
+    (",\"at\":", ",\"link\":\"a\",\"at\":"),
     ("\"xattrs\":{", "\"xattrs\":{\"%25\":\"AB==\","),
 ];
 
@@ -100,6 +105,8 @@ fn any_simple_entry() -> impl Strategy<Value = Entry> {
         meta: Metadata { user: Some("me".into()), group: None, ..entry.meta },
         unknown: Unknown::new(),
         unknown_place: Unknown::new(),
+        // The entry has another path now, which may be before the first name.
+        link: if let HardLink::Further(_) = entry.link { HardLink::First } else { entry.link },
         ..entry
     })
 }
@@ -164,10 +171,9 @@ fn document(add: impl FnOnce(&mut StateWriter<Vec<u8>>) -> Result<()>) -> Vec<u8
 fn tree(entries: Vec<Entry>) -> Vec<Entry> {
     let flat = entries.into_iter().filter(|e| !e.path.as_bytes().contains(&b'/'));
     let mut tree = vec![entry(b"", Node::Dir)];
-    tree.extend(
-        flat.map(|e| (e.path.clone(), e)).collect::<std::collections::BTreeMap<_, _>>().into_values(),
-    );
-    tree
+    let named: std::collections::BTreeMap<_, _> = flat.map(|e| (e.path.clone(), e)).collect();
+    tree.extend(named.into_values());
+    hard_links::with_right_links(tree)
 }
 
 /// Checks that every field of the line, read by itself, is the field of the entry.
@@ -177,7 +183,8 @@ fn assert_tells(recorded: &Recorded, entry: &Entry) {
     assert_eq!((recorded.is_dir(), recorded.is_file()), (entry.node == Node::Dir, entry.file().is_some()));
     assert_eq!(recorded.size(), entry.size());
     assert_eq!(recorded.facts(), Facts::of(entry));
-    assert_eq!(recorded.link(), entry.file().map_or(0, |file| file.link));
+    assert_eq!(recorded.link_set(), entry.link_set());
+    assert_eq!(recorded.is_linked(), entry.link != HardLink::Single);
     assert_eq!(recorded.content(), entry.place.content);
     assert_eq!(recorded.sig(), entry.place.sig.as_ref().map(|sig| &sig.ranges[..]));
     assert_eq!(recorded.entry().unwrap(), *entry);

@@ -31,7 +31,7 @@ fn many(count: u32) -> Vec<Entry> {
     for n in 0..count {
         let hash = Hash(*blake3::hash(&n.to_le_bytes()).as_bytes());
         let mut next = file(format!("file {n:08}").as_bytes(), 12);
-        next.node = Node::File(File { size: 12, hash, holes: Vec::new(), link: 0 });
+        next.node = Node::File(File { size: 12, hash, holes: Vec::new() });
         entries.push(next);
     }
     entries
