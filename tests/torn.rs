@@ -189,6 +189,38 @@ fn a_file_whose_writer_stops_half_way_is_one_version_or_marked() {
     }
 }
 
+/// A large file that is torn nearly all the time: the writer stops for some milliseconds between the first and the last
+/// bytes of each version. Two reads in a row find the same bytes, and two reads with a pause between them do not.
+#[test]
+fn a_large_file_is_read_again_after_a_pause() {
+    const ROUNDS: usize = 16;
+    const LEN: usize = (1 << 20) + 4096;
+    let series = Series::new();
+    let at = series.source.clone();
+    let Some(_mount) = Mount::ext(&series.beside("image"), &at, &["-t", "ext4", "-I", "128"]) else {
+        return support::tools::skip("no file system can be mounted here");
+    };
+    let file = fs::OpenOptions::new().write(true).open(series.write("f", vec![0; LEN])).unwrap();
+    let write = |round: u64| {
+        file.write_all_at(&round.to_le_bytes(), 0).unwrap();
+        std::thread::sleep(Duration::from_millis(8));
+        file.write_all_at(&round.to_le_bytes(), LEN as u64 - 8).unwrap();
+    };
+    let mut torn = 0;
+    for round in 0..ROUNDS {
+        let report = while_filling(write, || series.full().ok());
+        let is_told = !problem_paths(&report, ProblemKind::Changed).is_empty();
+        let dest = series.beside("restored");
+        series.restore(Select::Newest, &dest).whole();
+        let bytes = fs::read(dest.join("f")).unwrap();
+        let is_whole = bytes[..8] == bytes[LEN - 8..];
+        torn += usize::from(!is_told && !is_whole);
+        eprintln!("round {round}: told {is_told}, one version {is_whole}");
+        series::remove(&dest);
+    }
+    assert!(torn <= ROUNDS / 2, "{torn} of {ROUNDS} are torn, and called good");
+}
+
 /// Only files that changed just now are read twice. The second read is not counted, and it is not needed for the
 /// recorded content.
 #[test]
