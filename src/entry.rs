@@ -305,6 +305,29 @@ pub fn extents(size: u64, holes: &[(u64, u64)]) -> Vec<(u64, u64)> {
     out
 }
 
+/// The ranges that lie in a range of `a` and in a range of `b`, as (offset, length), ascending. The ranges of each list
+/// are ascending and do not overlap. Each list is read once, from start to end.
+pub fn overlaps(
+    a: impl IntoIterator<Item = (u64, u64)>,
+    b: impl IntoIterator<Item = (u64, u64)>,
+) -> impl Iterator<Item = (u64, u64)> {
+    let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
+    std::iter::from_fn(move || loop {
+        let (&(a_from, a_len), &(b_from, b_len)) = (a.peek()?, b.peek()?);
+        let (a_end, b_end) = (a_from.saturating_add(a_len), b_from.saturating_add(b_len));
+        // The range that ends first overlaps no later range of the other list.
+        if a_end <= b_end {
+            a.next();
+        } else {
+            b.next();
+        }
+        let (from, to) = (a_from.max(b_from), a_end.min(b_end));
+        if from < to {
+            return Some((from, to - from));
+        }
+    })
+}
+
 /// Permissions, owner, modification time and extended attributes of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
@@ -430,6 +453,39 @@ impl Entry {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Ascending ranges made of gaps and lengths.
+    fn ranges(parts: &[(u8, u8)]) -> Vec<(u64, u64)> {
+        let mut at = 0;
+        let range = |&(gap, len): &(u8, u8)| {
+            let from = at + u64::from(gap);
+            at = from + u64::from(len);
+            (from, u64::from(len))
+        };
+        parts.iter().map(range).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn overlaps_are_the_offsets_in_both_lists_and_read_each_list_once(
+            a in prop::collection::vec((0..6u8, 1..6u8), 0..40), b in prop::collection::vec((0..6u8, 1..6u8), 0..40),
+        ) {
+            let (a, b) = (ranges(&a), ranges(&b));
+            let offsets = |ranges: &[(u64, u64)]| -> Vec<u64> {
+                ranges.iter().flat_map(|&(from, len)| from..from + len).collect()
+            };
+            let taken = std::cell::Cell::new(0);
+            let counted = |range: &(u64, u64)| {
+                taken.set(taken.get() + 1);
+                *range
+            };
+            let found: Vec<_> = overlaps(a.iter().map(counted), b.iter().map(counted)).collect();
+            prop_assert!(taken.get() <= a.len() + b.len());
+            let (in_a, mut in_both) = (offsets(&a), offsets(&b));
+            in_both.retain(|offset| in_a.contains(offset));
+            prop_assert_eq!(offsets(&found), in_both);
+        }
+    }
 
     #[test]
     fn paths_that_could_escape_are_refused() {

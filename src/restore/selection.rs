@@ -31,7 +31,23 @@ pub struct RestorePlan {
     /// count is needed.
     pub names: HardLinkNames,
     /// Everything that [`Selection::each`] yields, if that is at most [`FEW`] entries.
-    few: Option<Vec<(Entry, bool)>>,
+    few: Option<FewEntries>,
+}
+
+/// A short list of entries. The flag says whether the entry itself is selected.
+#[derive(Default)]
+struct FewEntries {
+    entries: Vec<(Entry, bool)>,
+    heap_len: usize,
+}
+
+impl FewEntries {
+    /// The list with one more entry. `None` if the list would be too long.
+    fn with(mut self, entry: Entry, asked_for: bool) -> Option<FewEntries> {
+        self.heap_len += entry.heap_len();
+        self.entries.push((entry, asked_for));
+        (self.entries.len() <= FEW && self.heap_len <= FEW_BYTES).then_some(self)
+    }
 }
 
 impl Selection {
@@ -63,8 +79,8 @@ impl Selection {
         if self.is_whole() && options.overwrite == Overwrite::Never {
             return Ok(RestorePlan { entries, bytes, ..RestorePlan::default() });
         }
-        let mut plan = RestorePlan { few: Some(Vec::new()), ..RestorePlan::default() };
-        let (mut found, mut few_bytes) = (false, 0);
+        let mut plan = RestorePlan { few: Some(FewEntries::default()), ..RestorePlan::default() };
+        let mut found = false;
         let root = self.root.clone();
         self.each_recorded(state, &mut |recorded, asked_for| {
             found = true;
@@ -76,15 +92,9 @@ impl Selection {
                     plan.names.add(set, path, lookup.as_mut());
                 }
             }
-            plan.few = match plan.few.take().filter(|few| few.len() < FEW) {
-                Some(mut few) => {
-                    let entry = recorded.entry()?;
-                    few_bytes += entry.heap_len();
-                    few.push((entry, asked_for));
-                    Some(few).filter(|_| few_bytes <= FEW_BYTES)
-                }
-                None => None,
-            };
+            if let Some(few) = plan.few.take() {
+                plan.few = few.with(recorded.entry()?, asked_for);
+            }
             Ok(())
         })?;
         self.filter.check_used()?;
@@ -108,7 +118,7 @@ impl Selection {
         each: &mut dyn FnMut(Entry, bool) -> Result<()>,
     ) -> Result<()> {
         match plan.few.take() {
-            Some(few) => few.into_iter().try_for_each(|(entry, asked_for)| each(entry, asked_for)),
+            Some(few) => few.entries.into_iter().try_for_each(|(entry, asked_for)| each(entry, asked_for)),
             None => self.each_recorded(state, &mut |recorded, asked_for| each(recorded.entry()?, asked_for)),
         }
     }
@@ -160,4 +170,30 @@ fn check_root(recorded: &Recorded, root: &Path) -> Result<()> {
         true => Error::new(Kind::Corrupt, "restore", format!("the snapshot's root: {detail}")),
         false => Error::new(Kind::NotFound, "restore the directory", detail).at(root),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Metadata, Node};
+
+    /// The number of entries with an attribute of this length that stay in memory.
+    fn kept(xattr: usize) -> usize {
+        let entry = || {
+            let meta = Metadata { xattrs: vec![(b"user.x".to_vec(), vec![0; xattr])], ..Metadata::default() };
+            Entry::new(Path::new(*b"f").unwrap(), Node::Fifo, meta, Default::default())
+        };
+        let (mut few, mut count) = (Some(FewEntries::default()), 0);
+        while let Some(next) = few.take().and_then(|few| few.with(entry(), true)) {
+            (few, count) = (Some(next), count + 1);
+        }
+        count
+    }
+
+    #[test]
+    fn few_entries_are_few_and_small() {
+        assert_eq!(kept(0), FEW);
+        assert!((60..64).contains(&kept(64 << 10)), "{}", kept(64 << 10));
+        assert_eq!(kept(FEW_BYTES), 0);
+    }
 }

@@ -74,6 +74,19 @@ impl InstallBatch {
         [prefix, format!("{next:016x}").as_bytes()].concat()
     }
 
+    fn add(&mut self, step: InstallStep) {
+        let entry = match &step {
+            InstallStep::Done(entry, _) => entry,
+            InstallStep::File(file) => {
+                self.files += 1;
+                self.data = self.data.saturating_add(file.entry.size());
+                &file.entry
+            }
+        };
+        self.entry_bytes += entry.heap_len();
+        self.steps.push_back(step);
+    }
+
     fn is_full(&self) -> bool {
         self.steps.len() >= STEPS_MAX
             || self.files >= FILES_MAX
@@ -104,10 +117,7 @@ impl Tree<'_, '_> {
         if let Some(target_dir) = unsynced {
             self.batch.unsynced.entry(target_dir.id.0).or_insert(target_dir);
         }
-        self.batch.files += 1;
-        self.batch.data = self.batch.data.saturating_add(file.entry.size());
-        self.batch.entry_bytes += file.entry.heap_len();
-        self.batch.steps.push_back(InstallStep::File(Box::new(file)));
+        self.batch.add(InstallStep::File(Box::new(file)));
         match waits && !self.batch.is_full() {
             true => Ok(()),
             false => self.install_batch(),
@@ -116,8 +126,7 @@ impl Tree<'_, '_> {
 
     /// Reports an entry after the files that wait before it.
     pub(super) fn tell_later(&mut self, entry: &Entry, verdict: EntryVerdict) -> Result<()> {
-        self.batch.entry_bytes += entry.heap_len();
-        self.batch.steps.push_back(InstallStep::Done(Box::new(entry.clone()), verdict));
+        self.batch.add(InstallStep::Done(Box::new(entry.clone()), verdict));
         match self.batch.is_full() {
             true => self.install_batch(),
             false => Ok(()),
@@ -206,5 +215,63 @@ impl Tree<'_, '_> {
             dir.syncfs().map_err(|e| Error::io("sync the file system of", &path, &e))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{File, Hash, Metadata, Node, Path};
+
+    fn file(size: u64, xattr: usize) -> Entry {
+        let node = Node::File(File { size, hash: Hash::UNKNOWN, holes: Vec::new() });
+        let xattrs = vec![(b"user.x".to_vec(), vec![0; xattr])];
+        let meta = Metadata { xattrs, ..Metadata::default() };
+        Entry::new(Path::new(*b"f").unwrap(), node, meta, Default::default())
+    }
+
+    fn complete(size: u64, xattr: usize) -> InstallStep {
+        let (entry, verdict) = (file(size, xattr), EntryVerdict::Create);
+        InstallStep::File(Box::new(CompleteFile {
+            entry,
+            verdict,
+            temp: Vec::new(),
+            dir: (0, 0),
+            unsynced: None,
+        }))
+    }
+
+    fn done(xattr: usize) -> InstallStep {
+        InstallStep::Done(Box::new(file(0, xattr)), EntryVerdict::Create)
+    }
+
+    /// The number of steps after which a batch is full.
+    fn steps_until_full(batch: &mut InstallBatch, step: impl Fn() -> InstallStep) -> usize {
+        (1..1 << 20)
+            .find(|_| {
+                batch.add(step());
+                batch.is_full()
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_batch_is_bounded_by_steps_files_data_and_memory() {
+        let mut batch = InstallBatch::default();
+        // Twice, because an emptied batch begins from zero.
+        for _ in 0..2 {
+            for (step, steps) in [
+                (&(|| done(0)) as &dyn Fn() -> InstallStep, STEPS_MAX..=STEPS_MAX),
+                (&|| complete(1, 0), FILES_MAX..=FILES_MAX),
+                (&|| complete(1 << 20, 0), 64..=64),
+                (&|| complete(u64::MAX, 0), 1..=1),
+                (&|| complete(1, 64 << 10), 60..=64),
+                (&|| done(64 << 10), 60..=64),
+            ] {
+                assert!(steps.contains(&steps_until_full(&mut batch, step)), "{steps:?}");
+                while batch.next().is_some() {}
+                assert!(!batch.is_full());
+            }
+        }
     }
 }

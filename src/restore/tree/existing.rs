@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use crate::entry::{extents, Entry, File, Hash, Metadata, Node, Path, Place};
+use crate::entry::{extents, overlaps, Entry, File, Hash, Metadata, Node, Path, Place};
 use crate::error::{is_shortage, Error, Kind, Result};
 use crate::job::Overwrite;
 use crate::platform::{self, FileKind, Stat};
@@ -224,18 +224,11 @@ impl Tree<'_, '_> {
             Err(_) => return Ok(false),
             Ok(there) => there,
         };
-        // Both lists are in the order of offsets, so no hole that ends before an extent is asked for again.
-        let mut first = 0;
-        for (offset, len) in extents(file.size, &there) {
-            self.job.pulse()?;
-            first += file.holes[first..].iter().take_while(|(hole, len)| hole + len <= offset).count();
-            // Data of the existing file that lies in a hole of the entry must be zeros.
-            for &(hole, hole_len) in file.holes[first..].iter().take_while(|(hole, _)| *hole < offset + len) {
-                let (from, to) = (hole.max(offset), (hole + hole_len).min(offset + len));
-                let mut zeros = |block: &[u8]| block.iter().all(|&b| b == 0);
-                if from < to && !self.each_block(open, from, to - from, &mut zeros)? {
-                    return Ok(false);
-                }
+        // Data of the existing file that lies in a hole of the entry must be zeros.
+        let mut zeros = |block: &[u8]| block.iter().all(|&b| b == 0);
+        for (offset, len) in overlaps(extents(file.size, &there), file.holes.iter().copied()) {
+            if !self.each_block(open, offset, len, &mut zeros)? {
+                return Ok(false);
             }
         }
         Ok(true)
