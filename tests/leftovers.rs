@@ -179,3 +179,19 @@ fn on_a_file_system_of_others_only_this_boot_is_recognized() {
     assert_eq!(listed(), others.len());
     assert!(!others[0].exists() && others[1..].iter().all(|path| path.exists()));
 }
+
+/// A left-over with a mount in it cannot be removed. It stays under its name, which the report tells.
+#[test]
+fn what_cannot_be_removed_keeps_its_name() {
+    let series = one_file();
+    let dest = series.beside("dest");
+    let left = leave(series.beside(&temp_of(tag_of_name("dest"), 1)), false);
+    fs::create_dir(left.join("mount")).unwrap();
+    let Some(_mount) = Mount::tmpfs(&left.join("mount"), "size=1m") else {
+        return skip("mounting is not allowed here");
+    };
+    fs::write(left.join("mount/f"), "precious").unwrap();
+    let report = series.restore_with(&over(&series), &dest, &mut Silent).whole();
+    assert_eq!(problem_paths(&report, ProblemKind::Leftover), [left.to_str().unwrap()]);
+    assert!(left.join("mount/f").exists());
+}

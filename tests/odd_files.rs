@@ -499,3 +499,37 @@ fn where_nothing_can_be_locked_readers_go_on_and_writers_ask() {
         run(child.env("LD_PRELOAD", &shim).env("LOCK_ERRNO", code.to_string()));
     }
 }
+
+/// NFS answers ESTALE for an open directory that was removed. Then the path is looked up again, and may lead to another
+/// directory now.
+#[test]
+fn an_open_store_that_became_stale_is_opened_again() {
+    let test = "an_open_store_that_became_stale_is_opened_again";
+    if let Some(dir) = child_role() {
+        let store = Path::new(&dir).join("store");
+        let mut open = DirStore::open(&store);
+        assert_eq!(open.list("").unwrap().len(), 3);
+        fs::rename(&store, Path::new(&dir).join("moved")).unwrap();
+        fs::create_dir(&store).unwrap();
+        return println!("listed: {}", open.list("").unwrap().len());
+    }
+    if !support::tools::output(&mut command("strace", ["-o", "/dev/null", "true"])).status.success() {
+        return skip("strace may not trace here");
+    }
+    for (stale, expected) in [(true, "listed: 0"), (false, "listed: 3")] {
+        let series = Series { memory: None, ..Series::new() };
+        series.write("a", "a");
+        series.full().whole();
+        let again =
+            this_test_again(&std::env::current_exe().unwrap(), test, series.dir.path().to_str().unwrap());
+        let mut strace = command("strace", ["-f", "-qq", "-o", "/dev/null", "-P"]);
+        strace.arg(series.store.canonicalize().unwrap());
+        if stale {
+            strace.args(["-e", "trace=fstat", "-e", "inject=fstat:error=ESTALE:when=1"]);
+        }
+        strace.arg("--").arg(again.get_program()).args(again.get_args());
+        strace.envs(again.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let said = String::from_utf8(run(&mut strace)).unwrap();
+        assert!(said.contains(expected), "{stale}: {said}");
+    }
+}

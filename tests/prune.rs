@@ -437,6 +437,25 @@ fn where_nothing_is_locked_what_is_newer_than_every_snapshot_stays() {
     }
 }
 
+/// A damaged state is no snapshot: an archive between the newest snapshot and a damaged state may be in the making too.
+#[test]
+fn where_nothing_is_locked_a_damaged_state_does_not_count_as_a_snapshot() {
+    let series = five_snapshots();
+    let lock = series.store.join(format!("{KEY}.lock"));
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    let at = |secs| Stamp::of_clock(Time::now().plus_secs(secs));
+    let (making, damaged) = (format!("{KEY}.created.{}.tar.zst", at(60)), at(3600));
+    fs::write(series.store.join(&making), "x").unwrap();
+    fs::write(series.store.join(format!("{KEY}.state.{damaged}.json.zst")), "garbage").unwrap();
+    let options = Options { allow_unlocked: true, ..series.selecting(Select::Exactly(damaged)) };
+    let report = series.prune(&options).whole();
+    assert_eq!(report.files.len(), 1, "{:?}", report.files);
+    assert!(series.store.join(&making).exists());
+    let told: Vec<_> = report.problems.iter().map(|problem| (problem.kind, problem.file.clone())).collect();
+    assert_eq!(told, [(ProblemKind::Leftover, Some(making))]);
+}
+
 #[test]
 fn a_damaged_state_takes_no_place_among_those_kept() {
     let series = five_snapshots();

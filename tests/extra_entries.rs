@@ -1,0 +1,234 @@
+//! Extra entries of an existing tree, and entries in the way of others, while somebody else changes the tree, and on file
+//! systems with special directories.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use ibt::entry::Entry;
+use ibt::job::{change, Flow, Observer, Options, Overwrite, ProblemKind, Silent};
+use support::series::{problem_paths, Outcome};
+use support::tools::{command, set_mode, Mount};
+use support::*;
+
+fn mirror(series: &Series) -> Options {
+    Options { delete_extra: true, overwrite: Overwrite::Always, ..series.options.clone() }
+}
+
+fn restore(series: &Series, dest: &Path) -> Outcome {
+    series.restore_with(&mirror(series), dest, &mut Silent)
+}
+
+fn write(path: &Path, content: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+/// Calls a function at the first report of this kind of change of this path.
+struct At<'p, F> {
+    what: u32,
+    path: &'p str,
+    act: Option<F>,
+}
+
+impl<F: FnOnce()> Observer for At<'_, F> {
+    fn change(&mut self, what: u32, before: Option<&Entry>, after: Option<&Entry>) -> Flow {
+        let path = after.or(before).map(|entry| entry.path.as_bytes());
+        if what == self.what && path == Some(self.path.as_bytes()) {
+            if let Some(act) = self.act.take() {
+                act();
+            }
+        }
+        Flow::Continue
+    }
+}
+
+/// Somebody puts another file or directory into the place of an entry that was just reported as removed. It stays.
+#[test]
+fn what_takes_the_place_of_an_entry_to_remove_stays() {
+    let series = Series::new();
+    series.write("way", "snapshot");
+    series.full().whole();
+    for (removed, told) in [("extra", "extra"), ("file", "file"), ("way", "way/inner")] {
+        let dest = series.beside("dest");
+        for path in ["extra/inner", "file", "way/inner"] {
+            write(&dest.join(path), "old");
+        }
+        let at = dest.join(removed);
+        let swap = || {
+            fs::rename(&at, series.beside("elsewhere")).unwrap();
+            write(&at.join("theirs"), "precious");
+        };
+        let mut observer = At { what: change::DELETED, path: told, act: Some(swap) };
+        let report = series.restore_with(&mirror(&series), &dest, &mut observer).partial();
+        assert_eq!(problem_paths(&report, ProblemKind::Obstructed), [removed]);
+        assert_eq!(fs::read(at.join("theirs")).unwrap(), b"precious");
+        for other in ["extra", "file"].iter().filter(|other| **other != removed) {
+            assert!(!dest.join(other).exists(), "{other}");
+        }
+        assert_eq!(fs::metadata(dest.join("way")).unwrap().is_file(), removed != "way");
+        for dir in ["dest", "elsewhere"] {
+            run(command("rm", ["-rf"]).arg(series.beside(dir)));
+        }
+    }
+}
+
+/// A directory that was swapped costs its entries, also if the destination takes no new file.
+#[test]
+fn a_swapped_directory_costs_its_entries_only() {
+    let series = Series::new();
+    for file in ["d/f", "z"] {
+        set_mode(&series.write(file, "snapshot"), 0o640);
+    }
+    set_mode(&series.source.join("d"), 0o750);
+    series.full().whole();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    let Some(_mount) = Mount::tmpfs(&dest, "size=1m,nr_inodes=20") else {
+        return skip("mounting is not allowed here");
+    };
+    run(command("cp", ["-a"]).arg(series.source.join(".")).arg(&dest));
+    write(&dest.join("e/f"), "theirs");
+    for path in ["d", "d/f", "z"] {
+        set_mode(&dest.join(path), 0o700);
+    }
+    while fs::File::create(dest.join(format!("fill{}", fs::read_dir(&dest).unwrap().count()))).is_ok() {}
+    let swap = || {
+        fs::rename(dest.join("d"), dest.join("elsewhere")).unwrap();
+        fs::rename(dest.join("e"), dest.join("d")).unwrap();
+    };
+    let mut observer = At { what: change::METADATA, path: "d", act: Some(swap) };
+    let options = Options { delete_extra: false, ..mirror(&series) };
+    let report = series.restore_with(&options, &dest, &mut observer).partial();
+    let mut costs = problem_paths(&report, ProblemKind::Obstructed);
+    costs.dedup();
+    assert_eq!(costs, ["d", "d/f"]);
+    let mode = |path: &str| fs::metadata(dest.join(path)).unwrap().mode() & 0o777;
+    assert_eq!((mode("z"), mode("elsewhere/f")), (0o640, 0o700));
+    assert_eq!(fs::read(dest.join("d/f")).unwrap(), b"theirs");
+}
+
+/// The backup saw entries in a directory, stored none of them, and has no entry for the directory either.
+#[test]
+fn a_directory_in_which_the_backup_left_something_out_stays() {
+    let mut series = Series::new();
+    series.options.excludes = vec![b"*.o".to_vec()];
+    series.write("d/a.o", "precious");
+    series.full().whole();
+    stored::forge(&series.newest("state"), r#""omitted":[{"path":"d""#, r#""omitted":[{"path":"gone/below""#);
+    let dest = series.beside("dest");
+    for path in ["gone/below/a.o", "gone/plain", "d/extra", "gone2/plain"] {
+        write(&dest.join(path), "precious");
+    }
+    for dry_run in [true, false] {
+        let options = Options { dry_run, excludes: Vec::new(), ..mirror(&series) };
+        let report = series.restore_with(&options, &dest, &mut Silent).partial();
+        assert_eq!(problem_paths(&report, ProblemKind::Obstructed), ["gone"]);
+    }
+    assert!(dest.join("gone/below/a.o").exists() && dest.join("gone/plain").exists());
+    assert!(!dest.join("d/extra").exists() && !dest.join("gone2").exists());
+}
+
+/// A subvolume has a device number of its own, and nothing is mounted at it.
+#[test]
+fn a_subvolume_is_not_extra() {
+    let series = Series::new();
+    for path in ["f", "way"] {
+        series.write(path, "snapshot");
+    }
+    fs::create_dir(series.source.join("seen")).unwrap();
+    series.full().whole();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    let Some(_mount) = Mount::btrfs(&series.beside("image"), &dest) else {
+        return skip("there is no Btrfs here, or mounting is not allowed");
+    };
+    fs::create_dir_all(dest.join("extra/below")).unwrap();
+    fs::create_dir(dest.join("way")).unwrap();
+    for subvolume in ["seen", "extra/below/sub", "way/sub"] {
+        run(command("btrfs", ["-q", "subvolume", "create"]).arg(dest.join(subvolume)));
+        write(&dest.join(subvolume).join("f"), "precious");
+    }
+    write(&dest.join("extra/plain"), "old");
+    let foretold =
+        series.restore_with(&Options { dry_run: true, ..mirror(&series) }, &dest, &mut Silent).partial();
+    let report = restore(&series, &dest).partial();
+    for report in [&foretold, &report] {
+        assert_eq!(problem_paths(report, ProblemKind::Obstructed), ["extra/below/sub", "seen", "way"]);
+    }
+    for kept in ["seen/f", "extra/below/sub/f", "way/sub/f"] {
+        assert!(dest.join(kept).exists(), "{kept}");
+    }
+    assert!(!dest.join("extra/plain").exists());
+}
+
+/// exFAT has names that are too long for a snapshot. A directory with several of them is listed once.
+#[test]
+fn names_that_are_too_long_are_listed_once_for_each_directory() {
+    let series = Series::new();
+    for path in ["d/f", "way"] {
+        series.write(path, "snapshot");
+    }
+    series.full().whole();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    let Some(_mount) = Mount::exfat(&series.beside("image"), &dest) else {
+        return skip("there is no exFAT here, or mounting is not allowed");
+    };
+    for dir in ["d", "way"] {
+        for letter in ["\u{6f22}", "\u{5b57}", "\u{540d}"] {
+            write(&dest.join(dir).join(letter.repeat(90)), "x");
+        }
+    }
+    let options = Options { restore_metadata: Some(0), ..mirror(&series) };
+    let report = series.restore_with(&options, &dest, &mut Silent).partial();
+    let mut told = problem_paths(&report, ProblemKind::Obstructed);
+    told.sort();
+    assert_eq!(told, ["d", "way"], "{report:#?}");
+    assert_eq!(fs::read_dir(dest.join("d")).unwrap().count(), 4);
+    assert_eq!(fs::read_dir(dest.join("way")).unwrap().count(), 3);
+}
+
+/// Files of an existing tree wait under temporary names until they are durable. Only so many wait, and only so many
+/// entries after them: the first change is reported while the rest of the tree is as it was.
+#[test]
+fn only_so_many_files_and_entries_wait() {
+    const FILES_MAX: usize = 1024;
+    const STEPS_MAX: usize = 4096;
+    let series = Series::new();
+    for index in 0..FILES_MAX + 50 {
+        series.write(&format!("new/{index:04}"), "");
+    }
+    // After the directory `new`, whose last files then wait.
+    for index in 0..STEPS_MAX + 100 {
+        set_mode(&series.write(&format!("old/{index:04}"), ""), 0o640);
+    }
+    series.full().whole();
+    let dest = series.beside("dest");
+    let prepare = || {
+        run(command("cp", ["-a"]).arg(&series.source).arg(&dest));
+        fs::remove_dir_all(dest.join("new")).unwrap();
+        fs::create_dir(dest.join("new")).unwrap();
+        run(command("sh", ["-c", "find \"$0\" -type f -exec chmod 600 {} +"]).arg(dest.join("old")));
+    };
+    let changed = || {
+        let files = fs::read_dir(dest.join("old")).unwrap().map(|entry| entry.unwrap().metadata().unwrap());
+        files.filter(|meta| meta.mode() & 0o777 == 0o640).count()
+    };
+    let waiting = || fs::read_dir(dest.join("new")).unwrap().count();
+    for first in ["new/0000", &format!("new/{FILES_MAX:04}")] {
+        prepare();
+        let mut seen = (0, 0);
+        let mut observer =
+            At { what: change::CREATED, path: first, act: Some(|| seen = (waiting(), changed())) };
+        series.restore_with(&mirror(&series), &dest, &mut observer).whole();
+        match first {
+            "new/0000" => assert_eq!(seen, (FILES_MAX, 0)),
+            _ => assert!((1..=STEPS_MAX).contains(&seen.1), "{seen:?}"),
+        }
+        assert_eq!((waiting(), changed()), (FILES_MAX + 50, STEPS_MAX + 100));
+        fs::remove_dir_all(&dest).unwrap();
+    }
+}
