@@ -24,8 +24,8 @@ use super::chunk_pipeline::{of_delta, DeltaBasis};
 /// A longer literal is compared in parts of this many bytes.
 const PART_MAX: usize = 256 << 10;
 /// A batch goes to a worker when it has this many literal bytes, old bytes or steps.
-const NEW_ENOUGH: usize = 1 << 20;
-const OLD_ENOUGH: u64 = 2 << 20;
+const NEW_ENOUGH: usize = 512 << 10;
+const OLD_ENOUGH: u64 = 1 << 20;
 const STEPS_ENOUGH: usize = 1 << 14;
 /// At most this many batches are in work at once.
 const BATCHES_MAX: usize = 3;

@@ -53,7 +53,7 @@ use parent::Parent;
 use run::Run;
 
 /// Frames of old contents that are kept. More memory is taken by files that are read.
-const OLD_FRAMES: usize = 6;
+const OLD_FRAMES: usize = 4;
 
 /// Makes a full backup of `source`. Errors: `Io` if the source cannot be read, `Mismatch` if the key belongs
 /// to another source, `Busy` if the key is locked, `Unsupported` if the store cannot be written, and the

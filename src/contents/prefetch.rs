@@ -8,11 +8,9 @@ use crate::store::Store;
 
 use super::reader::{Contents, FrameId};
 
-/// Greatest number of decoded bytes in frames fetched ahead. Longer frames are never fetched ahead.
-const BYTES_AHEAD: u64 = 16 << 20;
-/// Greatest number of stored bytes in frames fetched ahead. Frames that do not compress have more stored
-/// than decoded bytes.
-const STORED_AHEAD: u64 = 17 << 20;
+/// Greatest number of stored bytes in frames fetched ahead, besides that of decoded bytes. Frames that do not
+/// compress have more stored than decoded bytes.
+const STORED_MORE: u64 = 1 << 20;
 /// Greatest number of frames fetched ahead, however short they are.
 const FRAMES_AHEAD: usize = 64;
 
@@ -45,7 +43,8 @@ impl<I: Iterator<Item = Range>> Prefetch<I> {
             self.bytes -= len;
             self.stored -= stored;
         }
-        while self.bytes < BYTES_AHEAD && self.waiting.len() < FRAMES_AHEAD && self.ranges.is_some() {
+        while self.bytes < contents.limits.ahead && self.waiting.len() < FRAMES_AHEAD && self.ranges.is_some()
+        {
             match self.step(now, contents, store) {
                 Err(error) if error.ends_reading() => return Err(error),
                 Ok(true) => {}
@@ -68,7 +67,8 @@ impl<I: Iterator<Item = Range>> Prefetch<I> {
         if id != now && !contents.holds(id) {
             let (span, file_span) = (index.span(part.frame), index.stored(part.frame));
             let (len, stored) = (span.end - span.start, file_span.end - file_span.start);
-            if self.bytes + len > BYTES_AHEAD || self.stored + stored > STORED_AHEAD {
+            let ahead = contents.limits.ahead;
+            if self.bytes + len > ahead || self.stored + stored > ahead + STORED_MORE {
                 self.range = Some(range);
                 return Ok(false);
             }

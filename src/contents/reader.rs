@@ -26,6 +26,8 @@ use super::read_cost::ReadCost;
 
 /// Frames kept, for all archives together. Whole copies in path order need one, but deltas jump between frames.
 const FRAMES: usize = 10;
+/// Greatest number of decoded bytes in frames fetched ahead.
+const BYTES_AHEAD: u64 = 16 << 20;
 /// Greatest number of pieces of a composed content in memory. A piece takes 32 bytes, and twice that while the next
 /// delta is composed or while the pieces are read in the order of their frames. The commands of longer chains go
 /// through a temporary file.
@@ -45,6 +47,8 @@ pub(super) struct ReadLimits {
     pub memory_max: u64,
     /// Number of frames kept.
     pub frames: usize,
+    /// Greatest number of decoded bytes in frames fetched ahead. Longer frames are never fetched ahead.
+    pub ahead: u64,
     /// Up to this number of bytes may be decoded again before another order pays off.
     pub repeated: u64,
 }
@@ -56,6 +60,7 @@ impl Default for ReadLimits {
             fetched_max: FETCHED_MAX,
             memory_max: MEMORY_MAX,
             frames: FRAMES,
+            ahead: BYTES_AHEAD,
             repeated: 2 * FRAME_LEN as u64,
         }
     }
@@ -104,9 +109,11 @@ impl Contents {
         Contents { pool: Some(pool), ..self }
     }
 
-    /// Keeps at most this number of frames, for an operation that has other uses for its memory.
+    /// Keeps at most this number of frames, and fetches half of them ahead, for an operation that has other uses for its
+    /// memory.
     pub fn with_frames(mut self, frames: usize) -> Self {
         self.limits.frames = frames;
+        self.limits.ahead = (frames / 2 * FRAME_LEN) as u64;
         self.frames = FrameCache::new(frames);
         self
     }
