@@ -98,7 +98,7 @@ fn three_snapshots(files: usize, codec: ibt::job::Codec) -> Series {
 }
 
 #[test]
-fn a_list_and_a_prune_read_only_both_ends_of_each_state() {
+fn a_list_and_a_prune_read_little_more_than_both_ends_of_each_state() {
     for (files, reads_max) in [(10, 1), (6000, 2)] {
         for codec in [ibt::job::Codec::Zstd(1), ibt::job::Codec::None] {
             let series = three_snapshots(files, codec);
@@ -108,7 +108,9 @@ fn a_list_and_a_prune_read_only_both_ends_of_each_state() {
                 assert_eq!(report.snapshots.len(), 3);
                 let removed = report.snapshots.iter().filter(|s| s.action == Action::Removed).count();
                 assert_eq!(removed, if prune.is_some() { 2 } else { 0 });
-                for point in &series.points {
+                // A prune reads the newest state whole, because that snapshot must be good before others go.
+                let count = series.points.len() - usize::from(prune.is_some());
+                for point in &series.points[..count] {
                     let of_state = |(name, _): &&(String, usize)| name.contains(&point.stamp.to_string());
                     let sizes: Vec<_> = reads.iter().filter(of_state).map(|(_, bytes)| *bytes).collect();
                     let bytes: usize = sizes.iter().sum();

@@ -480,6 +480,32 @@ fn a_damaged_state_is_not_removed_by_a_moment_nor_as_the_last_one() {
 }
 
 #[test]
+fn a_snapshot_with_damaged_entries_does_not_count_as_the_one_to_keep() {
+    let mut series = Series::new();
+    for n in 0..400 {
+        series.write(&format!("file {n}"), "");
+    }
+    let report = series.full().whole();
+    series.keep(&report);
+    series.write("new", b"new");
+    let report = series.incremental().whole();
+    series.keep(&report);
+    let newest = state_of(&series, 1);
+    let mut bytes = fs::read(&newest).unwrap();
+    // The middle of the file is the entries: the parts that a list reads stay right.
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    let before = names(&series);
+    let report = series.prune(&series.keeping(ONLY_NEWEST)).partial();
+    assert_eq!(report.counters.get(Counter::Deleted), 0, "{report:?}");
+    assert_eq!(names(&series), before);
+    let exactly = |at: usize| series.selecting(Select::Exactly(series.points[at].stamp));
+    refused(&series, Kind::InvalidArg, |series| series.prune(&exactly(0)));
+    series.prune(&exactly(1)).whole();
+}
+
+#[test]
 fn stopping_at_problems_stops_before_anything_is_removed() {
     let series = five_snapshots();
     fs::write(state_of(&series, 1), "").unwrap();

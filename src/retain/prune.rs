@@ -1,7 +1,8 @@
 //! Removes snapshots, and the archives that only these snapshots needed.
 //!
 //! ```text
-//! read every state --> choose (rules, or the selected one) --> delete states, oldest first --> sync
+//! read summaries, verify the newest state --> choose (rules, or the selected one)
+//!                  --> delete states, oldest first --> sync
 //!                  --> list again: same states as expected? --> delete unneeded archives --> sync
 //! ```
 //!
@@ -129,8 +130,8 @@ struct StateInfo {
 }
 
 impl KeyFiles {
-    /// Reads and verifies the summary of every state, and lists the readable ones in the report. The entries are not
-    /// read. A state that cannot be read now ends the prune, because the archives it needs are unknown. The exception is
+    /// Reads and verifies the summary of every state, and lists the readable ones in the report. The entries are read
+    /// as far as [`damaged_newest`] says. A state that cannot be read now ends the prune, because the archives it needs are unknown. The exception is
     /// a state that is selected for removal by its exact stamp.
     fn read(store: &mut dyn Store, catalog: &Catalog, choice: &PruneChoice, job: &mut Job) -> Result<Self> {
         let (states, archives): (Vec<_>, Vec<_>) =
@@ -138,12 +139,14 @@ impl KeyFiles {
         let numbers: HashMap<String, usize> =
             archives.iter().enumerate().map(|(number, (name, _))| (name.to_string(), number)).collect();
         job.phase(Phase::Scan, states.len() as u64, 0)?;
+        let damaged = damaged_newest(store, catalog, &states, choice, job)?;
         let mut files = KeyFiles { states: Vec::with_capacity(states.len()), archives, links: Vec::new() };
         for (name, size) in states {
             let file = name.to_string();
             job.step(file.as_bytes())?;
             let mut stored = StoredFile { store, name: &file };
             let info = match StateSummary::read(&mut stored, &file, size, name.compressed) {
+                Ok(_) if damaged.contains_key(&file) => Err(damaged[&file].clone()),
                 Ok(state) => Ok(StateInfo::of(&state, &numbers, job)),
                 Err(error) if error.is_damage() => Err(error),
                 Err(error) if is_of_file(&error) && choice.is_exactly(name.stamp) => Err(error),
@@ -349,6 +352,34 @@ impl StateInfo {
         job.report.snapshots.push(describe(state));
         StateInfo { listed: job.report.snapshots.len() - 1, series: state.header.series.clone(), needs }
     }
+}
+
+/// The newest states whose entries are damaged, by name. Reads whole states from the newest on, until one verifies, so
+/// that every prune leaves a snapshot that can be restored: a damaged one must not count as the one to keep. A state that
+/// the caller selected for removal is passed over.
+fn damaged_newest(
+    store: &mut dyn Store,
+    catalog: &Catalog,
+    states: &[(Name, u64)],
+    choice: &PruneChoice,
+    job: &mut Job,
+) -> Result<HashMap<String, Error>> {
+    let selected = match choice {
+        PruneChoice::Rules(_) => None,
+        PruneChoice::One(select) => Some(catalog.select(store, *select)?.stamp),
+    };
+    let mut damaged = HashMap::new();
+    for (name, size) in states.iter().rev().filter(|(name, _)| Some(name.stamp) != selected) {
+        let file = name.to_string();
+        job.pulse()?;
+        let mut stored = StoredFile { store, name: &file };
+        match StateSummary::verify(&mut stored, &file, *size, name.compressed) {
+            Ok(_) => break,
+            Err(error) if error.is_damage() => damaged.insert(file, error),
+            Err(error) => return Err(nothing_removed(error)),
+        };
+    }
+    Ok(damaged)
 }
 
 /// True if an error concerns only the file that was read, whichever status the store returned, and not the whole call.
