@@ -320,6 +320,7 @@ fn dirty_entries_problems_and_unknown_fields_are_carried() {
     let tree = stored::parse(&state)["tree"].clone();
     let problem = r#"{"path":"small","status":"unreadable","message":"it was locked"}"#;
     stored::forge(&state, "\"problems\":[]", &format!("\"problems\":[{problem}]"));
+    stored::forge(&state, "\"problems\":0}", "\"problems\":1}");
     let end = stored::parse(&state)["finished_at"].as_str().unwrap().to_string();
     stored::forge(&state, &end, "4000000000.000000000");
     let report = series.consolidate().whole();
