@@ -8,6 +8,7 @@ use std::fs;
 use ibt::job::{Codec, DeltaMode, Options, Select};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use support::counting::Counting;
 use support::series::remove;
 use support::*;
 
@@ -187,4 +188,53 @@ fn a_content_in_very_many_pieces_is_stored_whole_again() {
     }
     assert!(!kinds[0] && kinds.contains(&true), "{kinds:?}");
     series.assert_every_point_restores();
+}
+
+/// The bytes of archives that one increment reads, in MiB, after the file has changed from `old` to `new`.
+fn read_by_an_increment(old: &[u8], new: &[u8]) -> u64 {
+    let series = series(DeltaMode::Contents);
+    series.write("file", old);
+    series.full().whole();
+    series.write("file", new);
+    let mut read = 0;
+    series
+        .silently(&series.options, |store, job| {
+            let mut store = Counting::new(store);
+            let done = ibt::backup::incremental(&mut store, &series.source, job);
+            read = store.read;
+            done
+        })
+        .whole();
+    series.assert_newest_is_the_source();
+    read >> 20
+}
+
+/// The pages of a file in another order, as a database leaves them that was rewritten: every literal needs another frame
+/// of the old content.
+#[test]
+fn pages_in_another_order_cost_a_bounded_amount_of_reading() {
+    const LEN: usize = 48 << 20;
+    const PAGE: usize = 16 << 10;
+    let old = noise(1, LEN);
+    // A step that has no common factor with the number of pages visits each of them.
+    let pages = LEN / PAGE;
+    let mut new = Vec::with_capacity(LEN);
+    for page in (0..pages).map(|n| n * 1237 % pages) {
+        new.extend_from_slice(&old[page * PAGE..(page + 1) * PAGE]);
+    }
+    for page in new.chunks_mut(PAGE) {
+        page[100] ^= 1;
+    }
+    let read = read_by_an_increment(&old, &new);
+    assert!(read < 3 * 48 + 64, "{read} MiB were read of a file of 48 MiB");
+}
+
+/// Noise has nothing in common with the old content. That is found out once, not again and again.
+#[test]
+fn a_content_without_gain_is_not_read_to_its_end() {
+    let old = noise(1, 96 << 20);
+    let mut new = old.clone();
+    new[24 << 20..88 << 20].copy_from_slice(&noise(2, 64 << 20));
+    let read = read_by_an_increment(&old, &new);
+    assert!(read < 32, "{read} MiB were read for 64 MiB of noise");
 }

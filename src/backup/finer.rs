@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::commit::MemberSpool;
 use crate::contents::{Contents, Layout};
-use crate::delta::{Command, Commands, FineSearch, FineWriter, OLD_MAX};
+use crate::delta::{Command, Commands, FineSearch, FineWriter, MIN_MATCH, OLD_MAX};
 use crate::error::{Error, Kind, Result};
 use crate::job::Job;
 use crate::pool::{Pending, Pool};
@@ -37,6 +37,9 @@ const AROUND: u64 = 16 << 10;
 /// After this many literal bytes of which less than one in 64 was found, the rest of the content is not compared.
 const NO_GAIN_MAX: u64 = 16 << 20;
 const GAIN: u64 = 64;
+/// Frames of the old content are fetched again where the literals need them in another order. Once that has cost twice
+/// the old content and this many bytes, the rest of the content is not compared.
+const FETCHED_MIN: u64 = 64 << 20;
 
 /// The old content, as the store has it.
 pub struct OldContentReader<'c> {
@@ -62,6 +65,8 @@ pub fn finer(
     job: &mut Job,
 ) -> Result<Result<FinerDelta>> {
     let writer = FineWriter::new(MemberSpool::new());
+    let fetched = old.contents.fetched_bytes();
+    let fetched_max = fetched.saturating_add(basis.len.saturating_mul(2)).saturating_add(FETCHED_MIN);
     let mut making = Making {
         basis,
         old,
@@ -73,6 +78,8 @@ pub fn finer(
         writer,
         commands: 0,
         without_gain: 0,
+        fetched_max,
+        is_over: false,
     };
     match making.run(coarse, job) {
         Ok(()) => {}
@@ -98,6 +105,10 @@ struct Making<'f, 'c> {
     commands: usize,
     /// Bytes compared since the last batch with a gain.
     without_gain: u64,
+    /// When the reader of the old content has fetched this many bytes, the comparing is over.
+    fetched_max: u64,
+    /// The rest of the content is not compared.
+    is_over: bool,
 }
 
 /// Copies and literals of the delta by blocks, in order, with the old bytes for the literals.
@@ -193,6 +204,9 @@ impl Making<'_, '_> {
     /// The part of the old content that a literal of `len` bytes is compared with, in whole blocks. Returns with it the
     /// offset in the old content that corresponds to the literal's start.
     fn old_part(&self, len: u64, next: Option<u64>) -> Option<(Range<u64>, u64)> {
+        if self.is_over || len < MIN_MATCH as u64 {
+            return None;
+        }
         let (block, basis_len) = (u64::from(self.basis.signature.block_len()), self.basis.len);
         let (from, to) = match (self.old_end, next) {
             (Some(end), Some(next)) if (end..=end + len + LONGER_BY).contains(&next) => (end, next),
@@ -202,7 +216,7 @@ impl Making<'_, '_> {
         let is_between = from < to && next == Some(to);
         let start = from.saturating_sub(if is_between { 0 } else { AROUND }) / block * block;
         let end = to.next_multiple_of(block).min(basis_len);
-        let fits = start < end && end - start <= OLD_MAX as u64 && self.without_gain < NO_GAIN_MAX;
+        let fits = start < end && end - start <= OLD_MAX as u64;
         fits.then_some((start..end, from))
     }
 
@@ -220,6 +234,7 @@ impl Making<'_, '_> {
         if batch.old.len() as u64 != batch.old_len {
             return Err(not_of_the_signature());
         }
+        self.is_over |= contents.fetched_bytes() >= self.fetched_max;
         if self.in_flight.len() >= BATCHES_MAX {
             if let Some(batch) = self.in_flight.pop_front() {
                 self.collect(batch)?;
@@ -241,9 +256,11 @@ impl Making<'_, '_> {
             .map_err(|e| spool_error(&e))?;
         }
         self.commands += commands.len();
-        match copied >= compared / GAIN {
-            true => self.without_gain = 0,
-            false => self.without_gain += compared,
+        if copied > 0 && copied >= compared / GAIN {
+            self.without_gain = 0;
+        } else {
+            self.without_gain += compared;
+            self.is_over |= self.without_gain >= NO_GAIN_MAX;
         }
         Ok(())
     }
@@ -282,7 +299,7 @@ impl LiteralBatch {
             }
             compared += range.len() as u64;
             let mut done = range.start;
-            let likely = expected as isize - part.start as isize;
+            let likely = expected.wrapping_sub(part.start) as i64 as isize;
             search.matches(old, &new[range.clone()], likely, |found| {
                 let at = range.start + found.new;
                 if done < at {

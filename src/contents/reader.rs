@@ -118,6 +118,11 @@ impl Contents {
         self
     }
 
+    /// Decoded bytes of all frames that were fetched so far. A frame counts each time that it is fetched.
+    pub fn fetched_bytes(&self) -> u64 {
+        self.fetched
+    }
+
     /// Passes the data of a file (its extents, concatenated) to `sink`, in order. The caller checks the hash. The
     /// outer error ends all reading: it comes from the sink, or has nothing to do with stored bytes. The inner error
     /// means that this content is lost.
@@ -153,15 +158,15 @@ impl Contents {
             let mut slices = Vec::new();
             for part in index.parts(range.offset, range.len)? {
                 let id = (range.archive, part.frame);
-                let stored = index.stored(part.frame);
-                let frame = self.frame(store, id)?;
-                let memory = frame.len().max((stored.end - stored.start) as usize) + HELD_FRAME;
-                let slice = Slice { id, frame, bytes: part.bytes, memory };
-                held += memory;
+                let (stored, decoded) = (index.stored(part.frame), index.span(part.frame));
+                let longer = (stored.end - stored.start).max(decoded.end - decoded.start);
+                let memory = usize::try_from(longer).unwrap_or(usize::MAX).saturating_add(HELD_FRAME);
+                held = memory.saturating_add(held);
                 if held > self.limits.fetched_max {
                     return Ok(None);
                 }
-                slices.push(slice);
+                let frame = self.frame(store, id)?;
+                slices.push(Slice { id, frame, bytes: part.bytes, memory });
             }
             ranges.push(slices);
         }
