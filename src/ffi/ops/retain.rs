@@ -33,8 +33,8 @@ use super::{OperationArgs, UsedOptions};
 /// is touched, except that it does not look for temporary files of interrupted
 /// runs.
 ///
-/// The call reads only a few KiB of each state. A state is damaged for it if
-/// these bytes are; ibt_verify() finds all damage.
+/// The call reads the newest state whole, and a few KiB of each other state. A
+/// state is damaged for it if these bytes are; ibt_verify() finds all damage.
 ///
 /// No rule counts or removes a state that is damaged or was made by a newer
 /// libibt. It is removed only if ibt_options_set_snapshot() names its stamp. As
