@@ -97,9 +97,6 @@ impl FileStorer<'_, '_> {
         let SmallFileResult { shape, hash, dirty, compared, form, .. } = small;
         self.job.report.count(Counter::BytesRead, bytes.len() as u64);
         self.job.advance(bytes.len() as u64)?;
-        if dirty {
-            self.tell_dirty(path)?;
-        }
         let pass = ReadResult { shape, hash, dirty };
         let form = match form {
             ContentForm::Open => self.form_now(bytes, &hash, old)?,
@@ -352,7 +349,7 @@ impl FileStorer<'_, '_> {
     }
 
     /// Repeats `attempt` until the file does not change during the attempt, at most [`ATTEMPTS`] times. A file
-    /// that changed in every attempt is reported as a problem. `attempt` returns the hash of the bytes that it
+    /// that changed in every attempt is dirty. `attempt` returns the hash of the bytes that it
     /// read, and how the read ended. If `attempt` returns no hash, `attempts` ends at once with `None`.
     fn attempts(
         &mut self,
@@ -368,11 +365,7 @@ impl FileStorer<'_, '_> {
             }
         }
         let (Some(hash), read) = attempt(self, &shape)? else { return Ok(None) };
-        let dirty = read != ReadEnd::Still;
-        if dirty {
-            self.tell_dirty(opened.path)?;
-        }
-        Ok(Some(ReadResult { shape, hash, dirty }))
+        Ok(Some(ReadResult { shape, hash, dirty: read != ReadEnd::Still }))
     }
 
     fn tell_dirty(&mut self, path: &Path) -> Result<()> {
@@ -468,9 +461,12 @@ impl FileStorer<'_, '_> {
         Ok(())
     }
 
-    /// Makes the entry of a file that was read; the caller adds the place of the content. Extended attributes
-    /// that could not be read are reported as a problem, and make the entry dirty.
+    /// Makes the entry of a file that was read; the caller adds the place of the content. A file that changed while it
+    /// was read is reported as a problem, as are extended attributes that could not be read; both make the entry dirty.
     fn new_entry(&mut self, path: &Path, pass: &ReadResult) -> Result<Entry> {
+        if pass.dirty {
+            self.tell_dirty(path)?;
+        }
         let Shape { stat, holes, incomplete, .. } = &pass.shape;
         if let Some(error) = incomplete {
             let error = Error::io("read the extended attributes of", path, error);
