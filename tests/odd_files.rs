@@ -523,7 +523,8 @@ fn an_open_store_that_became_stale_is_opened_again() {
         let again =
             this_test_again(&std::env::current_exe().unwrap(), test, series.dir.path().to_str().unwrap());
         let mut strace = command("strace", ["-f", "-qq", "-o", "/dev/null", "-P"]);
-        strace.arg(series.store.canonicalize().unwrap());
+        // The path of the open directory at the time of the call.
+        strace.arg(series.store.canonicalize().unwrap().with_file_name("moved"));
         if stale {
             strace.args(["-e", "trace=fstat", "-e", "inject=fstat:error=ESTALE:when=1"]);
         }

@@ -234,7 +234,7 @@ static void sweep(operation run, struct fault fault)
         arm(0, ANY, fault);
         check_whole(first);
     }
-    CHECK(nth > 3 && nth < 300);
+    CHECK(nth > 2 && nth < 300);
     arm(0, ANY, fault);
     must_work(incr);
     check_whole(first);
