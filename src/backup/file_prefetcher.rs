@@ -2,10 +2,10 @@
 //! thread writes the results of earlier batches. Results come back in the order in which the files were
 //! added.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use crate::contents::FrameId;
+use crate::contents::{FrameId, HeldFrames};
 use crate::delta::FineSearch;
 use crate::entry::Path;
 use crate::platform::Dir;
@@ -65,9 +65,8 @@ pub struct FilePrefetcher {
     filling_frame_bytes: usize,
     /// For each batch in flight, the frames that it holds.
     frames_in_flight: VecDeque<HashSet<FrameId>>,
-    /// The frames of all batches: for each, the number of batches that hold it and its memory.
-    frames: HashMap<FrameId, (usize, usize)>,
-    frame_bytes: usize,
+    /// The frames of all batches.
+    frames: HeldFrames,
     /// The batch whose results [`FilePrefetcher::next`] returns.
     current: PrefetchedBatch,
     spare: Vec<Vec<u8>>,
@@ -86,8 +85,7 @@ impl FilePrefetcher {
             filling_frames: HashSet::new(),
             filling_frame_bytes: 0,
             frames_in_flight: VecDeque::new(),
-            frames: HashMap::new(),
-            frame_bytes: 0,
+            frames: HeldFrames::default(),
             current: PrefetchedBatch::default(),
             spare: Vec::new(),
         }
@@ -95,7 +93,7 @@ impl FilePrefetcher {
 
     /// True if the workers have enough batches for now.
     pub fn is_busy(&self) -> bool {
-        self.in_flight.len() > 2 * self.pool.threads() || self.frame_bytes >= FRAMES_MAX
+        self.in_flight.len() > 2 * self.pool.threads() || self.frames.memory() >= FRAMES_MAX
     }
 
     /// Adds a file of probably `size` bytes. `old` describes the content that the file may still have, or of
@@ -109,7 +107,7 @@ impl FilePrefetcher {
         let bytes = size.saturating_add(old.as_ref().map_or(0, OldContent::basis_len));
         for (frame, len) in old.iter().flat_map(OldContent::frames) {
             if self.filling_frames.insert(frame) {
-                self.hold(frame, len);
+                self.frames.hold(frame, len);
                 self.filling_frame_bytes += len;
             }
         }
@@ -130,30 +128,12 @@ impl FilePrefetcher {
             }
             let next = self.in_flight.pop_front()?.wait();
             let frames = self.frames_in_flight.pop_front().unwrap_or_default();
-            frames.into_iter().for_each(|frame| self.release(frame));
+            frames.into_iter().for_each(|frame| self.frames.release(frame));
             let done = std::mem::replace(&mut self.current, next);
             self.spare.extend(Arc::into_inner(done.buffer));
         }
         let small = self.current.files.pop_front()?;
         Some(PrefetchedFile { small, buffer: self.current.buffer.clone() })
-    }
-
-    /// Counts the memory of a frame that one more batch holds.
-    fn hold(&mut self, frame: FrameId, len: usize) {
-        let (batches, held) = self.frames.entry(frame).or_insert((0, len));
-        if *batches == 0 {
-            self.frame_bytes += *held;
-        }
-        *batches += 1;
-    }
-
-    fn release(&mut self, frame: FrameId) {
-        let Some((batches, len)) = self.frames.get_mut(&frame) else { return };
-        *batches -= 1;
-        if *batches == 0 {
-            self.frame_bytes -= *len;
-            self.frames.remove(&frame);
-        }
     }
 
     fn hand_over(&mut self) {

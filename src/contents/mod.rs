@@ -10,6 +10,7 @@ mod archives;
 mod by_frame;
 mod chain;
 mod fetched;
+mod held_frames;
 mod joined;
 mod layout;
 mod loss;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use archives::StateArchives;
 pub use fetched::FetchedContent;
+pub use held_frames::HeldFrames;
 pub use layout::Layout;
 pub use loss::lost;
 pub use reader::{Contents, FrameId};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::contents::FetchedContent;
 use crate::contents::StateArchives;
-use crate::contents::{Contents, FrameId};
+use crate::contents::{Contents, FrameId, HeldFrames};
 use crate::entry::{Entry, File, LinkSet, Node};
 use crate::error::{Error, Result};
 use crate::job::Counter;
@@ -38,10 +38,8 @@ pub(super) struct SmallFileBatches {
     maker: Maker,
     filling: SmallFileBatch,
     in_flight: VecDeque<StartedBatch>,
-    /// The frames that the started batches hold: for each, the number of those batches and the frame's bytes in
-    /// memory.
-    frames: HashMap<FrameId, (usize, usize)>,
-    frame_bytes: usize,
+    /// The frames that the started batches hold.
+    frames: HeldFrames,
     entry_bytes: usize,
     /// Hard-link sets that have a name in the current batch or in a started batch.
     sets: HashSet<LinkSet>,
@@ -107,8 +105,7 @@ impl SmallFileBatches {
             maker,
             filling: SmallFileBatch::default(),
             in_flight: VecDeque::new(),
-            frames: HashMap::new(),
-            frame_bytes: 0,
+            frames: HeldFrames::default(),
             entry_bytes: 0,
             sets: HashSet::new(),
         }
@@ -132,11 +129,7 @@ impl SmallFileBatches {
         if batch.steps.is_empty() {
             return;
         }
-        for (&id, &len) in &batch.frames {
-            let held = self.frames.entry(id).or_insert((0, len));
-            self.frame_bytes += if held.0 == 0 { len } else { 0 };
-            held.0 += 1;
-        }
+        batch.frames.iter().for_each(|(&id, &len)| self.frames.hold(id, len));
         let (maker, entry_bytes) = (self.maker.clone(), batch.entry_bytes);
         let made = self.pool.run(move || maker.run(batch.steps));
         let frames = batch.frames.into_keys().collect();
@@ -146,7 +139,7 @@ impl SmallFileBatches {
 
     fn is_over_limits(&self) -> bool {
         let enough = (2 * self.pool.threads() + 2).min(BATCHES_MAX);
-        let heavy = self.frame_bytes > FRAMES_MAX || self.entry_bytes > ENTRIES_MAX;
+        let heavy = self.frames.memory() > FRAMES_MAX || self.entry_bytes > ENTRIES_MAX;
         self.in_flight.len() > enough || (self.in_flight.len() > 1 && heavy)
     }
 
@@ -155,15 +148,7 @@ impl SmallFileBatches {
         let StartedBatch { made, frames, entry_bytes } = self.in_flight.pop_front()?;
         self.entry_bytes -= entry_bytes;
         let results = made.wait();
-        for id in frames {
-            if let Some(held) = self.frames.get_mut(&id) {
-                held.0 -= 1;
-                if held.0 == 0 {
-                    self.frame_bytes -= held.1;
-                    self.frames.remove(&id);
-                }
-            }
-        }
+        frames.into_iter().for_each(|id| self.frames.release(id));
         for (entry, _) in &results {
             entry.link_set().map(|set| self.sets.remove(&set));
         }
