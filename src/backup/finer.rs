@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::commit::MemberSpool;
 use crate::contents::{Contents, Layout};
-use crate::delta::{Command, Commands, FineSearch, FineWriter, MIN_MATCH, OLD_MAX};
+use crate::delta::{Command, Commands, FinePiece, FineSearch, FineWriter, MIN_MATCH, OLD_MAX};
 use crate::error::{Error, Kind, Result};
 use crate::job::Job;
 use crate::pool::{Pending, Pool};
@@ -298,21 +298,18 @@ impl LiteralBatch {
                 return Err(not_of_the_signature());
             }
             compared += range.len() as u64;
-            let mut done = range.start;
             let likely = expected.wrapping_sub(part.start) as i64 as isize;
-            search.matches(old, &new[range.clone()], likely, |found| {
-                let at = range.start + found.new;
-                if done < at {
-                    commands.push(FineCommand::Literal(done..at));
-                }
-                let (offset, len) = (part.start + found.old as u64, found.len as u64);
-                commands.push(FineCommand::Copy { offset, len });
-                done = at + found.len;
-                copied += len;
+            search.pieces(old, &new[range.clone()], likely, |piece| {
+                commands.push(match piece {
+                    FinePiece::Literal(literal) => {
+                        FineCommand::Literal(range.start + literal.start..range.start + literal.end)
+                    }
+                    FinePiece::Copy(found) => {
+                        copied += found.len as u64;
+                        FineCommand::Copy { offset: part.start + found.old as u64, len: found.len as u64 }
+                    }
+                });
             });
-            if done < range.end {
-                commands.push(FineCommand::Literal(done..range.end));
-            }
         }
         Ok(ComparedBatch { commands, new, compared, copied })
     }

@@ -8,6 +8,7 @@
 //! ```
 
 use std::io::{self, Write};
+use std::ops::Range;
 
 use super::encode::Encoder;
 
@@ -102,6 +103,21 @@ impl FineSearch {
         }
     }
 
+    /// Like [`FineSearch::matches`]. Passes all of `new` to `each`, in order and without empty pieces.
+    pub fn pieces(&mut self, old: &[u8], new: &[u8], expected: isize, mut each: impl FnMut(FinePiece)) {
+        let mut done = 0;
+        self.matches(old, new, expected, |found| {
+            if done < found.new {
+                each(FinePiece::Literal(done..found.new));
+            }
+            each(FinePiece::Copy(found));
+            done = found.new + found.len;
+        });
+        if done < new.len() {
+            each(FinePiece::Literal(done..new.len()));
+        }
+    }
+
     /// Positions that were compared so far.
     pub fn probes(&self) -> u64 {
         self.probes
@@ -132,6 +148,15 @@ impl FineSearch {
         }
         shift
     }
+}
+
+/// A part of the new bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FinePiece {
+    /// It matches old bytes.
+    Copy(Match),
+    /// This range of the new bytes matches nothing.
+    Literal(Range<usize>),
 }
 
 /// Makes the delta of `new` against all of `old`, which is at hand. Compares with at most [`OLD_MAX`] bytes of `old`.
@@ -167,20 +192,20 @@ impl<W: Write> FineWriter<W> {
         new: &[u8],
         expected: isize,
     ) -> io::Result<u64> {
-        let (mut done, mut copied, mut written) = (0, 0, Ok(()));
-        search.matches(old, new, expected, |found| {
-            if written.is_ok() {
-                written = self.literal(&new[done..found.new]);
+        let (mut copied, mut written) = (0, Ok(()));
+        search.pieces(old, new, expected, |piece| {
+            if written.is_err() {
+                return;
             }
-            if written.is_ok() {
-                written = self.copy(offset + found.old as u64, found.len as u64);
-            }
-            done = found.new + found.len;
-            copied += found.len as u64;
+            written = match piece {
+                FinePiece::Literal(range) => self.literal(&new[range]),
+                FinePiece::Copy(found) => {
+                    copied += found.len as u64;
+                    self.copy(offset + found.old as u64, found.len as u64)
+                }
+            };
         });
-        written?;
-        self.literal(&new[done..])?;
-        Ok(copied)
+        written.map(|()| copied)
     }
 
     pub fn finish(self) -> io::Result<W> {

@@ -62,7 +62,7 @@ use native as engine;
 
 pub use commands::{Command, Commands};
 pub use engine::{patch_up_to, DeltaWriter, Signer, CHUNK_LEN};
-pub use fine::{fine_delta, FineSearch, FineWriter, Match, MIN_MATCH, OLD_MAX};
+pub use fine::{fine_delta, FinePiece, FineSearch, FineWriter, Match, MIN_MATCH, OLD_MAX};
 pub use joiner::DeltaJoiner;
 #[cfg(not(feature = "librsync"))]
 pub use native::Effort;
