@@ -48,16 +48,16 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let key = begin(store, key, Need::Delete, OP, job)?;
     // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
     let catalog = Catalog::read(store, &key)?;
-    choice.check(store, &catalog, job.options)?;
+    choice.find(store, &catalog, job.options)?;
     let dry_run = job.options.dry_run;
     let mode = if dry_run { LockMode::Shared } else { LockMode::Exclusive };
     let lock = lock(store, &key, mode, job)?;
     let catalog = Catalog::read(store, &key)?;
-    choice.check(store, &catalog, job.options)?;
-    let mut files = KeyFiles::read(store, &catalog, &choice, job)?;
+    let target = choice.find(store, &catalog, job.options)?;
+    let mut files = KeyFiles::read(store, &catalog, &target, job)?;
     files.links = NotRegular::find(store, Some(&key))?;
     files.links.retain(|found| found.file_type == FileType::Symlink);
-    let goes = files.choose(&choice, &catalog, store, job)?;
+    let goes = files.choose(&target, job)?;
     files.tell_lost(&goes, job)?;
     let plan = files.plan(&goes, lock.keeps_writers_out());
     files.tell_spared(&plan, job)?;
@@ -90,19 +90,46 @@ impl PruneChoice {
         }
     }
 
-    /// True if the caller selected the snapshot to remove by exactly this stamp.
-    fn is_exactly(&self, stamp: Stamp) -> bool {
-        matches!(self, PruneChoice::One(Select::Exactly(selected)) if *selected == stamp)
+    /// Finds the selected snapshot. `NotFound` if there is nothing to choose from. Archives of a key without any state may be all that is left of a
+    /// user's data, so they are removed only if an empty result is allowed.
+    fn find(&self, store: &mut dyn Store, catalog: &Catalog, options: &Options) -> Result<PruneTarget> {
+        match self {
+            PruneChoice::One(select) => {
+                let stamp = catalog.select(store, *select)?.stamp;
+                Ok(PruneTarget::One { stamp, is_exact: matches!(select, Select::Exactly(_)) })
+            }
+            PruneChoice::Rules(keep) => {
+                if !options.allow_empty || catalog.files().is_empty() {
+                    catalog.select(store, Select::Newest)?;
+                }
+                Ok(PruneTarget::Rules(*keep))
+            }
+        }
+    }
+}
+
+/// The snapshots to remove, as found in the store.
+enum PruneTarget {
+    /// All snapshots that no rule keeps.
+    Rules(Keep),
+    One {
+        stamp: Stamp,
+        /// The caller gave exactly this stamp, and no time.
+        is_exact: bool,
+    },
+}
+
+impl PruneTarget {
+    fn stamp(&self) -> Option<Stamp> {
+        match self {
+            PruneTarget::Rules(_) => None,
+            PruneTarget::One { stamp, .. } => Some(*stamp),
+        }
     }
 
-    /// `NotFound` if there is nothing to choose from. Archives of a key without any state may be all that is left of a
-    /// user's data, so they are removed only if an empty result is allowed.
-    fn check(&self, store: &mut dyn Store, catalog: &Catalog, options: &Options) -> Result<()> {
-        match self {
-            PruneChoice::One(select) => catalog.select(store, *select).map(|_| ()),
-            PruneChoice::Rules(_) if options.allow_empty && !catalog.files().is_empty() => Ok(()),
-            PruneChoice::Rules(_) => catalog.select(store, Select::Newest).map(|_| ()),
-        }
+    /// True if the caller selected the snapshot to remove by exactly this stamp.
+    fn is_exactly(&self, wanted: Stamp) -> bool {
+        matches!(self, PruneTarget::One { stamp, is_exact: true } if *stamp == wanted)
     }
 }
 
@@ -133,23 +160,26 @@ impl KeyFiles {
     /// Reads and verifies the summary of every state, and lists the readable ones in the report. The entries are read
     /// as far as [`damaged_newest`] says. A state that cannot be read now ends the prune, because the archives it needs are unknown. The exception is
     /// a state that is selected for removal by its exact stamp.
-    fn read(store: &mut dyn Store, catalog: &Catalog, choice: &PruneChoice, job: &mut Job) -> Result<Self> {
+    fn read(store: &mut dyn Store, catalog: &Catalog, target: &PruneTarget, job: &mut Job) -> Result<Self> {
         let (states, archives): (Vec<_>, Vec<_>) =
             catalog.files().into_iter().partition(|(name, _)| name.kind == BackupFileKind::State);
         let numbers: HashMap<String, usize> =
             archives.iter().enumerate().map(|(number, (name, _))| (name.to_string(), number)).collect();
         job.phase(Phase::Scan, states.len() as u64, 0)?;
-        let damaged = damaged_newest(store, catalog, &states, choice, job)?;
+        let mut damaged = damaged_newest(store, &states, target, job)?;
         let mut files = KeyFiles { states: Vec::with_capacity(states.len()), archives, links: Vec::new() };
         for (name, size) in states {
             let file = name.to_string();
             job.step(file.as_bytes())?;
             let mut stored = StoredFile { store, name: &file };
-            let info = match StateSummary::read(&mut stored, &file, size, name.compressed) {
-                Ok(_) if damaged.contains_key(&file) => Err(damaged[&file].clone()),
+            let read = match damaged.remove(&file) {
+                Some(error) => Err(error),
+                None => StateSummary::read(&mut stored, &file, size, name.compressed),
+            };
+            let info = match read {
                 Ok(state) => Ok(StateInfo::of(&state, &numbers, job)),
                 Err(error) if error.is_damage() => Err(error),
-                Err(error) if is_of_file(&error) && choice.is_exactly(name.stamp) => Err(error),
+                Err(error) if is_of_file(&error) && target.is_exactly(name.stamp) => Err(error),
                 Err(error) => return Err(nothing_removed(error)),
             };
             files.states.push(KeyState { name, size, info });
@@ -159,16 +189,10 @@ impl KeyFiles {
     }
 
     /// Returns the indices of the states to remove. Gives the report's snapshots their reasons.
-    fn choose(
-        &self,
-        choice: &PruneChoice,
-        catalog: &Catalog,
-        store: &mut dyn Store,
-        job: &mut Job,
-    ) -> Result<BTreeSet<usize>> {
-        let goes = match choice {
-            PruneChoice::Rules(keep) => self.not_kept(keep, job),
-            PruneChoice::One(select) => self.selected(*select, catalog.select(store, *select)?.stamp, job)?,
+    fn choose(&self, target: &PruneTarget, job: &mut Job) -> Result<BTreeSet<usize>> {
+        let goes = match target {
+            PruneTarget::Rules(keep) => self.not_kept(keep, job),
+            PruneTarget::One { stamp, is_exact } => self.selected(*stamp, *is_exact, job)?,
         };
         let stays = |index: &usize| !goes.contains(index) && self.states[*index].info.is_ok();
         if !goes.is_empty() && !(0..self.states.len()).any(|index| stays(&index)) && !job.options.allow_empty
@@ -198,12 +222,12 @@ impl KeyFiles {
     }
 
     /// Returns the state of the selected stamp, or both states if two have it. A time may select only readable states.
-    fn selected(&self, select: Select, stamp: Stamp, job: &mut Job) -> Result<BTreeSet<usize>> {
+    fn selected(&self, stamp: Stamp, is_exact: bool, job: &mut Job) -> Result<BTreeSet<usize>> {
         let mut goes = BTreeSet::new();
         for (index, state) in self.states.iter().enumerate() {
             let is_it = state.name.stamp == stamp;
             match &state.info {
-                Err(error) if is_it && !matches!(select, Select::Exactly(_)) => return Err(error.clone()),
+                Err(error) if is_it && !is_exact => return Err(error.clone()),
                 Err(_) => {}
                 Ok(info) => {
                     let reason = if is_it { "selected" } else { "not selected" };
@@ -359,17 +383,12 @@ impl StateInfo {
 /// the caller selected for removal is passed over.
 fn damaged_newest(
     store: &mut dyn Store,
-    catalog: &Catalog,
     states: &[(Name, u64)],
-    choice: &PruneChoice,
+    target: &PruneTarget,
     job: &mut Job,
 ) -> Result<HashMap<String, Error>> {
-    let selected = match choice {
-        PruneChoice::Rules(_) => None,
-        PruneChoice::One(select) => Some(catalog.select(store, *select)?.stamp),
-    };
     let mut damaged = HashMap::new();
-    for (name, size) in states.iter().rev().filter(|(name, _)| Some(name.stamp) != selected) {
+    for (name, size) in states.iter().rev().filter(|(name, _)| Some(name.stamp) != target.stamp()) {
         let file = name.to_string();
         job.pulse()?;
         let mut stored = StoredFile { store, name: &file };
