@@ -20,23 +20,6 @@ use support::series::{one_full, problem_paths, Outcome};
 use support::tools::{command, run, set_mode};
 use support::*;
 
-/// Acts once, when the change of the path `at` is reported.
-struct At<F> {
-    at: &'static [u8],
-    act: Option<F>,
-}
-
-impl<F: FnOnce()> Observer for At<F> {
-    fn change(&mut self, _what: u32, _before: Option<&Entry>, after: Option<&Entry>) -> Flow {
-        if after.is_some_and(|entry| entry.path.as_bytes() == self.at) {
-            if let Some(act) = self.act.take() {
-                act();
-            }
-        }
-        Flow::Continue
-    }
-}
-
 #[test]
 fn a_linked_file_replaced_between_the_passes_lends_its_bytes_to_no_other_name() {
     let series = Series::new();
@@ -45,7 +28,7 @@ fn a_linked_file_replaced_between_the_passes_lends_its_bytes_to_no_other_name() 
     fs::hard_link(&linked, series.source.join("b")).unwrap();
     let fresh = series.beside("fresh");
     fs::write(&fresh, "a new content, saved by rename").unwrap();
-    let mut swap = At { at: b"0-first", act: Some(|| fs::rename(&fresh, &linked).unwrap()) };
+    let mut swap = AtChange::any("0-first", || fs::rename(&fresh, &linked).unwrap());
     let made = series.run(&series.options, &Cancel::default(), &mut swap, |store, job| {
         ibt::backup::full(store, &series.source, job)
     });
@@ -80,7 +63,7 @@ fn what_others_put_into_an_empty_destination_survives_a_failed_restore() {
     let dest = series.beside("dest");
     fs::create_dir(&dest).unwrap();
     let mine = dest.join("a");
-    let mut put = At { at: b"a", act: Some(|| fs::write(&mine, "mine").unwrap()) };
+    let mut put = AtChange::any("a", || fs::write(&mine, "mine").unwrap());
     let outcome = series.restore_with(&series.options, &dest, &mut put);
     outcome.refused(Kind::Exists);
     let left: Vec<_> = fs::read_dir(&dest).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -231,7 +214,7 @@ fn a_directory_that_was_swapped_in_is_not_given_away() {
                 fs::rename(&roots, &name).unwrap();
             })
         };
-        let outcome = over(&series, &dest, &mut At { at: b"d", act: Some(swap) });
+        let outcome = over(&series, &dest, &mut AtChange::any("d", swap));
         assert_eq!(owner_and_mode(&name), (0, 0o700), "there before: {is_there}");
         assert_eq!(fs::read_dir(&name).unwrap().count(), 0, "there before: {is_there}");
         let obstructed = problem_paths(&outcome.partial(), ProblemKind::Obstructed);

@@ -7,8 +7,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use ibt::entry::Entry;
-use ibt::job::{change, Flow, Observer, Options, Overwrite, ProblemKind, Silent};
+use ibt::job::{change, Options, Overwrite, ProblemKind, Silent};
 use support::series::{problem_paths, Outcome};
 use support::tools::{command, set_mode, Mount};
 use support::*;
@@ -24,25 +23,6 @@ fn restore(series: &Series, dest: &Path) -> Outcome {
 fn write(path: &Path, content: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
-}
-
-/// Calls a function at the first report of this kind of change of this path.
-struct At<'p, F> {
-    what: u32,
-    path: &'p str,
-    act: Option<F>,
-}
-
-impl<F: FnOnce()> Observer for At<'_, F> {
-    fn change(&mut self, what: u32, before: Option<&Entry>, after: Option<&Entry>) -> Flow {
-        let path = after.or(before).map(|entry| entry.path.as_bytes());
-        if what == self.what && path == Some(self.path.as_bytes()) {
-            if let Some(act) = self.act.take() {
-                act();
-            }
-        }
-        Flow::Continue
-    }
 }
 
 /// Somebody puts another file or directory into the place of an entry that was just reported as removed. It stays.
@@ -61,7 +41,7 @@ fn what_takes_the_place_of_an_entry_to_remove_stays() {
             fs::rename(&at, series.beside("elsewhere")).unwrap();
             write(&at.join("theirs"), "precious");
         };
-        let mut observer = At { what: change::DELETED, path: told, act: Some(swap) };
+        let mut observer = AtChange::of(change::DELETED, told, swap);
         let report = series.restore_with(&mirror(&series), &dest, &mut observer).partial();
         assert_eq!(problem_paths(&report, ProblemKind::Obstructed), [removed]);
         assert_eq!(fs::read(at.join("theirs")).unwrap(), b"precious");
@@ -99,7 +79,7 @@ fn a_swapped_directory_costs_its_entries_only() {
         fs::rename(dest.join("d"), dest.join("elsewhere")).unwrap();
         fs::rename(dest.join("e"), dest.join("d")).unwrap();
     };
-    let mut observer = At { what: change::METADATA, path: "d", act: Some(swap) };
+    let mut observer = AtChange::of(change::METADATA, "d", swap);
     let options = Options { delete_extra: false, ..mirror(&series) };
     let report = series.restore_with(&options, &dest, &mut observer).partial();
     let mut costs = problem_paths(&report, ProblemKind::Obstructed);
@@ -221,8 +201,7 @@ fn only_so_many_files_and_entries_wait() {
     for first in ["new/0000", &format!("new/{FILES_MAX:04}")] {
         prepare();
         let mut seen = (0, 0);
-        let mut observer =
-            At { what: change::CREATED, path: first, act: Some(|| seen = (waiting(), changed())) };
+        let mut observer = AtChange::of(change::CREATED, first, || seen = (waiting(), changed()));
         series.restore_with(&mirror(&series), &dest, &mut observer).whole();
         match first {
             "new/0000" => assert_eq!(seen, (FILES_MAX, 0)),

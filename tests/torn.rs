@@ -85,6 +85,29 @@ fn while_filling<T>(fill: impl Fn(u64) + Sync, work: impl FnOnce() -> T) -> T {
     })
 }
 
+/// Makes `rounds` full backups while `write` changes the file `f`. Returns how many of them have a torn `f` that is not
+/// listed. `is_whole` says whether bytes are those of one version.
+fn torn_and_called_good(
+    series: &Series,
+    rounds: usize,
+    write: impl Fn(u64) + Sync,
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> usize {
+    let mut torn = 0;
+    for round in 0..rounds {
+        let report = while_filling(&write, || series.full().ok());
+        let is_told = !problem_paths(&report, ProblemKind::Changed).is_empty();
+        let dest = series.beside("restored");
+        series.restore(Select::Newest, &dest).whole();
+        let bytes = fs::read(dest.join("f")).unwrap();
+        let is_whole = is_whole(&bytes);
+        torn += usize::from(!is_told && !is_whole);
+        eprintln!("{} bytes, round {round}: told {is_told}, one version {is_whole}", bytes.len());
+        series::remove(&dest);
+    }
+    torn
+}
+
 /// A file that is stored as good has the bytes of one moment. Any other file is listed.
 fn assert_good_or_listed(series: &Series, report: &Report, doing: &str) {
     let entry = stored::entry(&stored::parse(&series.newest("state")), "f");
@@ -172,18 +195,8 @@ fn a_file_whose_writer_stops_half_way_is_one_version_or_marked() {
                 std::thread::sleep(Duration::from_millis(2));
             }
         };
-        let mut torn = 0;
-        for round in 0..ROUNDS {
-            let report = while_filling(write, || series.full().ok());
-            let is_told = !problem_paths(&report, ProblemKind::Changed).is_empty();
-            let dest = series.beside("restored");
-            series.restore(Select::Newest, &dest).whole();
-            let bytes = fs::read(dest.join("f")).unwrap();
-            let is_whole = bytes.iter().all(|&byte| byte == bytes[0]);
-            torn += usize::from(!is_told && !is_whole);
-            eprintln!("{len} bytes, round {round}: told {is_told}, one version {is_whole}");
-            series::remove(&dest);
-        }
+        let is_whole = |bytes: &[u8]| bytes.iter().all(|&byte| byte == bytes[0]);
+        let torn = torn_and_called_good(&series, ROUNDS, write, is_whole);
         assert!(torn <= ROUNDS / 4, "{len} bytes: {torn} of {ROUNDS} are torn, and called good");
         drop(mount);
     }
@@ -206,18 +219,7 @@ fn a_large_file_is_read_again_after_a_pause() {
         std::thread::sleep(Duration::from_millis(8));
         file.write_all_at(&round.to_le_bytes(), LEN as u64 - 8).unwrap();
     };
-    let mut torn = 0;
-    for round in 0..ROUNDS {
-        let report = while_filling(write, || series.full().ok());
-        let is_told = !problem_paths(&report, ProblemKind::Changed).is_empty();
-        let dest = series.beside("restored");
-        series.restore(Select::Newest, &dest).whole();
-        let bytes = fs::read(dest.join("f")).unwrap();
-        let is_whole = bytes[..8] == bytes[LEN - 8..];
-        torn += usize::from(!is_told && !is_whole);
-        eprintln!("round {round}: told {is_told}, one version {is_whole}");
-        series::remove(&dest);
-    }
+    let torn = torn_and_called_good(&series, ROUNDS, write, |bytes| bytes[..8] == bytes[LEN - 8..]);
     assert!(torn <= ROUNDS / 2, "{torn} of {ROUNDS} are torn, and called good");
 }
 

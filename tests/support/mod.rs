@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports)] // each test binary uses a part of it
 
 pub mod allocated;
+pub mod at_change;
 pub mod changes;
 pub mod counting;
 pub mod edits;
@@ -18,6 +19,7 @@ pub mod stored;
 pub mod tools;
 pub mod tree;
 
+pub use at_change::AtChange;
 pub use edits::{edits, Edit};
 pub use facts::{assert_same_facts, facts, Facts};
 pub use kept::{assert_same_attributes, assert_same_tree, Kept};
