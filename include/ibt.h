@@ -1423,8 +1423,8 @@ ibt_status ibt_options_set_change_detection(ibt_options *options,
                                             int32_t rule);
 
 /**
- * What the deltas of an increment are made against: one of IBT_DELTA_*. Deltas
- * of all kinds have the same format.
+ * Sets how an increment makes the delta of a changed file: one of IBT_DELTA_*.
+ * All deltas have the same format.
  *
  * Default: IBT_DELTA_AUTO.
  *
@@ -1825,9 +1825,9 @@ ibt_status ibt_storage_set_lock(ibt_storage *storage,
                                 ibt_unlock_fn unlock);
 
 /**
- * Says what is special about a storage: a sum of IBT_STORAGE_*, or 0.
- * Replaces an earlier sum. An increment decides by it what is worth reading
- * (ibt_options_set_delta()).
+ * Sets the traits of a storage: a sum of IBT_STORAGE_*, or 0. Replaces an
+ * earlier sum. With IBT_DELTA_AUTO, an increment reads old contents from the
+ * storage only if it has IBT_STORAGE_READS_CHEAPLY.
  *
  * Default: 0.
  *

@@ -33,7 +33,7 @@ pub struct OldContent {
     pub basis: DeltaAgainst,
 }
 
-/// What a delta is made against.
+/// The basis of a delta.
 pub enum DeltaAgainst {
     /// No delta is possible or allowed.
     None,

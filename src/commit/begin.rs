@@ -15,7 +15,7 @@ const NAMED: usize = 3;
 /// The stamp of a snapshot made now. It is later than `newest`, the stamp of the newest snapshot that verifies, and
 /// later than every stamp of the key that is not far in the future (see [`far_after`]). A file with a stamp beyond
 /// that limit is foreign or left by a run with a wrong clock; the new stamp does not have to be later than such
-/// stamps. If the clock itself is behind, it cannot say what is far in the future, and the new stamp is later than
+/// stamps. To a clock that is behind, every stamp of the present is far in the future. Then the new stamp is later than
 /// every stamp of the key: else a damaged state would stay the newest one. For example, if the clock says 12:00:00 and
 /// a snapshot has the stamp 12:00:05.000000, the new stamp is 12:00:05.000001.
 pub fn next_stamp(

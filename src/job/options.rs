@@ -34,7 +34,7 @@ pub enum Detect {
     Content,
 }
 
-/// What the deltas of an increment are made against.
+/// How an increment makes the delta of a changed file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeltaMode {
     /// Like `Contents` if reading from the store is cheap, else like `Signatures`.

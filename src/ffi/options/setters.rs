@@ -326,8 +326,8 @@ pub unsafe extern "C" fn ibt_options_set_change_detection(
     })
 }
 
-/// What the deltas of an increment are made against: one of IBT_DELTA_*. Deltas
-/// of all kinds have the same format.
+/// Sets how an increment makes the delta of a changed file: one of IBT_DELTA_*.
+/// All deltas have the same format.
 ///
 /// Default: IBT_DELTA_AUTO.
 ///

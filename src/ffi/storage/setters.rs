@@ -120,9 +120,9 @@ pub unsafe extern "C" fn ibt_storage_set_lock(
     })
 }
 
-/// Says what is special about a storage: a sum of IBT_STORAGE_*, or 0.
-/// Replaces an earlier sum. An increment decides by it what is worth reading
-/// (ibt_options_set_delta()).
+/// Sets the traits of a storage: a sum of IBT_STORAGE_*, or 0. Replaces an
+/// earlier sum. With IBT_DELTA_AUTO, an increment reads old contents from the
+/// storage only if it has IBT_STORAGE_READS_CHEAPLY.
 ///
 /// Default: 0.
 ///
