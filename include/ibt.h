@@ -1401,6 +1401,9 @@ ibt_status ibt_options_set_compression(ibt_options *options,
  * The number of worker threads that an operation may start. They end before
  * the operation returns.
  *
+ * The operation starts fewer threads where the system refuses more of them,
+ * and where the process can open fewer than 16 + 4 n file descriptors.
+ *
  * Default: 0, one for each core. At most 1024.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or n is too large.

@@ -87,6 +87,11 @@ impl Error {
         self.is_damage() && self.kind != Kind::Format
     }
 
+    /// True if the cause is a shortage (see [`is_shortage`]).
+    pub fn is_shortage(&self) -> bool {
+        self.is_own && is_short(self.os_code)
+    }
+
     pub fn corrupt(op: impl Into<String>, path: impl AsRef<[u8]>, detail: impl Into<String>) -> Self {
         Error::new(Kind::Corrupt, op, detail).at(path)
     }
@@ -107,8 +112,11 @@ impl Error {
 /// byte counts as damaged because of it. `EAGAIN` is no shortage, because a file can cause it (a lease). A
 /// thread that cannot be started is reported with [`Error::own`].
 pub fn is_shortage(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
-        || error.kind() == io::ErrorKind::OutOfMemory
+    error.raw_os_error().is_some_and(is_short) || error.kind() == io::ErrorKind::OutOfMemory
+}
+
+fn is_short(os_code: i32) -> bool {
+    matches!(os_code, libc::EMFILE | libc::ENFILE | libc::ENOMEM)
 }
 
 /// The system's text for an error, without the "(os error N)" that Rust appends.
@@ -173,10 +181,10 @@ mod tests {
     fn a_shortage_is_never_the_fault_of_a_file() {
         let of = |code| Error::io("open", "a", &io::Error::from_raw_os_error(code));
         for code in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
-            assert!(of(code).is_own && of(code).ends_reading(), "{code}");
+            assert!(of(code).is_own && of(code).ends_reading() && of(code).is_shortage(), "{code}");
         }
         for code in [libc::EACCES, libc::EIO, libc::ENOENT, libc::ENOSPC, libc::EAGAIN, libc::ELOOP] {
-            assert!(!of(code).is_own && !of(code).ends_reading(), "{code}");
+            assert!(!of(code).is_own && !of(code).ends_reading() && !of(code).is_shortage(), "{code}");
         }
         assert!(is_shortage(&io::ErrorKind::OutOfMemory.into()));
     }

@@ -14,10 +14,20 @@ use crate::platform;
 
 type PoolTask = Box<dyn FnOnce() + Send>;
 
+/// Descriptors that are left to the thread that started the pool: for backup files, temporary files, and the
+/// directories and the file that this thread works on.
+const DESCRIPTORS_OF_CALLER: usize = 16;
+/// A pool has one thread for each so many descriptors.
+const DESCRIPTORS_OF_THREAD: usize = 4;
+/// With [`DESCRIPTORS_ENOUGH`] descriptors, and so many more for each thread, every task finds enough of them.
+const ENOUGH_OF_THREAD: usize = 32;
+const DESCRIPTORS_ENOUGH: usize = 256;
+
 /// A fixed set of threads. Dropping the pool waits for all of them, so no thread outlives the pool.
 pub struct Pool {
     queue: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
+    descriptors: usize,
 }
 
 #[derive(Default)]
@@ -46,15 +56,23 @@ impl Pool {
         Pool::new(threads as usize).map(Arc::new).map_err(|e| Error::own("start threads", &e))
     }
 
-    /// `threads` 0 means one thread for each core that this process may use. If the system refuses more threads, the
-    /// pool works with fewer; it fails only without any. The threads block all signals, because signals belong to the
-    /// program that called the library.
+    /// `threads` 0 means one thread for each core that this process may use. If the system refuses more threads, or
+    /// if few descriptors are left, the pool works with fewer; it fails only without any. The threads block all
+    /// signals, because signals belong to the program that called the library.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let count = match threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n,
         };
-        let mut pool = Pool { queue: Arc::default(), threads: Vec::with_capacity(count) };
+        let enough = count.saturating_mul(ENOUGH_OF_THREAD).saturating_add(DESCRIPTORS_ENOUGH);
+        Pool::with_descriptors(count, platform::free_descriptors(enough))
+    }
+
+    /// A pool of `count` threads, or of fewer, in a process that can open `free` descriptors.
+    pub(crate) fn with_descriptors(count: usize, free: usize) -> std::io::Result<Self> {
+        let descriptors = free.saturating_sub(DESCRIPTORS_OF_CALLER).max(2);
+        let count = count.min((descriptors / DESCRIPTORS_OF_THREAD).max(1));
+        let mut pool = Pool { queue: Arc::default(), threads: Vec::with_capacity(count), descriptors };
         for _ in 0..count {
             let queue = pool.queue.clone();
             let work = move || {
@@ -75,6 +93,12 @@ impl Pool {
 
     pub fn threads(&self) -> usize {
         self.threads.len()
+    }
+
+    /// The number of descriptors that the tasks of this pool, and the directories that are kept open for tasks, may
+    /// take together. Tasks that need more get none, and the thread that started the pool does their work.
+    pub fn descriptors(&self) -> usize {
+        self.descriptors
     }
 
     /// Runs `task` on one of the threads. Tasks start in the order of the calls.
@@ -154,6 +178,14 @@ mod tests {
         let pending: Vec<_> = (0..100u64).map(|n| pool.run(move || n * n)).collect();
         let squares: Vec<u64> = pending.into_iter().map(Pending::wait).collect();
         assert_eq!(squares, (0..100u64).map(|n| n * n).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn few_descriptors_make_few_threads() {
+        for (free, threads, descriptors) in [(0, 1, 2), (18, 1, 2), (26, 2, 10), (48, 8, 32), (80, 8, 64)] {
+            let pool = Pool::with_descriptors(8, free).unwrap();
+            assert_eq!((pool.threads(), pool.descriptors()), (threads, descriptors), "{free}");
+        }
     }
 
     #[test]

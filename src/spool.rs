@@ -9,7 +9,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 
-use crate::error::{Error, Result};
+use crate::error::{is_shortage, Error, Result};
+use crate::platform::patiently;
 
 /// Bytes of the write buffer of a temporary file.
 const WRITE_BUFFER: usize = 64 << 10;
@@ -144,7 +145,7 @@ impl Spool {
     }
 
     fn make_file(&mut self) -> Result<()> {
-        let made = tempfile::tempfile();
+        let made = patiently(is_shortage, tempfile::tempfile);
         self.has_failed = made.is_err();
         self.file = Some(made.map_err(|e| failed("make", &e))?);
         self.tail_max = WRITE_BUFFER;

@@ -16,7 +16,7 @@ const BOTTOM: &[(&str, &[&str])] = &[
     ("delta", &[]),
     ("platform", &["entry", "error", "stamp", "text"]),
     ("pool", &["error", "platform"]),
-    ("spool", &["error"]),
+    ("spool", &["error", "platform"]),
 ];
 
 /// The modules above. A module may import the modules of its row, and every shared module ([`SHARED`]). A

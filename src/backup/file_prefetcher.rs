@@ -12,7 +12,7 @@ use crate::platform::Dir;
 use crate::pool::{Pending, Pool};
 use crate::walk::{Devices, Source};
 
-use super::reading::FileResult;
+use super::reading::{FileError, FileResult};
 use super::small::{self, OldContent, SmallFileResult, IN_MEMORY};
 
 /// A batch goes to a worker when the sizes of its files and of the old signatures add up to this many bytes.
@@ -20,8 +20,10 @@ const BATCH_BYTES: u64 = IN_MEMORY;
 /// A batch goes to a worker when it has this many files.
 const BATCH_FILES: usize = 64;
 /// A batch goes to a worker when its files lie in this many directories: the batch holds the directories
-/// open.
+/// open. With few descriptors, a batch has fewer directories.
 const BATCH_DIRS: usize = 4;
+/// A thread has a file open, and perhaps a temporary file.
+const THREAD_FILES: usize = 2;
 
 /// A batch goes to a worker when the frames of its old contents take this much memory.
 const BATCH_FRAMES: usize = 8 << 20;
@@ -44,11 +46,39 @@ pub struct PrefetchedFile {
     pub buffer: Arc<Vec<u8>>,
 }
 
+impl PrefetchedFile {
+    /// True if the worker lacked a descriptor or memory for the file.
+    pub fn is_short(&self) -> bool {
+        self.small.as_ref().is_err_and(FileError::is_shortage)
+    }
+}
+
 /// The results of one batch, and the bytes of its files.
 #[derive(Default)]
 struct PrefetchedBatch {
     files: VecDeque<FileResult<Option<SmallFileResult>>>,
     buffer: Arc<Vec<u8>>,
+}
+
+/// A batch that the pool is working on, or has finished.
+struct BatchInFlight {
+    results: BatchState,
+    dirs: usize,
+}
+
+enum BatchState {
+    Running(Pending<PrefetchedBatch>),
+    /// The batch holds no directory open.
+    Done(PrefetchedBatch),
+}
+
+impl BatchState {
+    fn wait(self) -> PrefetchedBatch {
+        match self {
+            BatchState::Running(pending) => pending.wait(),
+            BatchState::Done(batch) => batch,
+        }
+    }
 }
 
 /// Reads files on a pool, a bounded number of batches ahead of the caller.
@@ -59,7 +89,11 @@ pub struct FilePrefetcher {
     filling: Vec<FileToRead>,
     filling_bytes: u64,
     filling_dirs: usize,
-    in_flight: VecDeque<Pending<PrefetchedBatch>>,
+    in_flight: VecDeque<BatchInFlight>,
+    /// Number of directories that the batches in flight hold open, with a limit for each batch and for all of them.
+    dirs: usize,
+    batch_dirs_max: usize,
+    dirs_max: usize,
     /// The frames that the files of `filling` hold, and their memory.
     filling_frames: HashSet<FrameId>,
     filling_frame_bytes: usize,
@@ -74,7 +108,11 @@ pub struct FilePrefetcher {
 
 impl FilePrefetcher {
     pub fn new(pool: Arc<Pool>, source: Source, devices: Arc<Devices>) -> Self {
+        let dirs_max = pool.descriptors().saturating_sub(THREAD_FILES * pool.threads()).max(1);
         FilePrefetcher {
+            dirs: 0,
+            batch_dirs_max: BATCH_DIRS.min(dirs_max.div_ceil(4)),
+            dirs_max,
             pool,
             source,
             devices,
@@ -93,7 +131,18 @@ impl FilePrefetcher {
 
     /// True if the workers have enough batches for now.
     pub fn is_busy(&self) -> bool {
-        self.in_flight.len() > 2 * self.pool.threads() || self.frames.memory() >= FRAMES_MAX
+        let is_wide = self.dirs + self.batch_dirs_max > self.dirs_max;
+        self.in_flight.len() > 2 * self.pool.threads() || self.frames.memory() >= FRAMES_MAX || is_wide
+    }
+
+    /// Waits until all batches are read, and closes their directories.
+    pub fn close_dirs(&mut self) {
+        self.hand_over();
+        for batch in &mut self.in_flight {
+            let running = std::mem::replace(&mut batch.results, BatchState::Done(PrefetchedBatch::default()));
+            batch.results = BatchState::Done(running.wait());
+        }
+        self.source = self.source.another();
     }
 
     /// Adds a file of probably `size` bytes. `old` describes the content that the file may still have, or of
@@ -113,7 +162,7 @@ impl FilePrefetcher {
         }
         self.filling_bytes = self.filling_bytes.saturating_add(bytes);
         self.filling.push(FileToRead { dir, name: path.name().into(), old });
-        let full = self.filling.len() >= BATCH_FILES || self.filling_dirs >= BATCH_DIRS;
+        let full = self.filling.len() >= BATCH_FILES || self.filling_dirs >= self.batch_dirs_max;
         if full || self.filling_bytes >= BATCH_BYTES || self.filling_frame_bytes >= BATCH_FRAMES {
             self.hand_over();
         }
@@ -126,7 +175,9 @@ impl FilePrefetcher {
             if self.in_flight.is_empty() {
                 self.hand_over();
             }
-            let next = self.in_flight.pop_front()?.wait();
+            let BatchInFlight { results, dirs } = self.in_flight.pop_front()?;
+            self.dirs -= dirs;
+            let next = results.wait();
             let frames = self.frames_in_flight.pop_front().unwrap_or_default();
             frames.into_iter().for_each(|frame| self.frames.release(frame));
             let done = std::mem::replace(&mut self.current, next);
@@ -137,7 +188,7 @@ impl FilePrefetcher {
     }
 
     fn hand_over(&mut self) {
-        let wanted = std::mem::take(&mut self.filling);
+        let (wanted, dirs) = (std::mem::take(&mut self.filling), self.filling_dirs);
         (self.filling_bytes, self.filling_dirs, self.filling_frame_bytes) = (0, 0, 0);
         if wanted.is_empty() {
             return;
@@ -146,11 +197,13 @@ impl FilePrefetcher {
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
         let devices = self.devices.clone();
-        self.in_flight.push_back(self.pool.run(move || {
+        let running = self.pool.run(move || {
             let mut search = FineSearch::default();
             let files = wanted.iter().map(|file| read(file, &devices, &mut buffer, &mut search)).collect();
             PrefetchedBatch { files, buffer: Arc::new(buffer) }
-        }));
+        });
+        self.dirs += dirs;
+        self.in_flight.push_back(BatchInFlight { results: BatchState::Running(running), dirs });
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use crate::entry::{data_len, extents, Metadata};
-use crate::error::{Error, Result};
+use crate::error::{is_shortage, Error, Result};
 use crate::platform::{self, FileKind, Names, Stat};
 use crate::stamp::Time;
 use crate::walk::Devices;
@@ -32,6 +32,16 @@ pub enum FileError {
     Source(io::Error),
     /// Any other error: ends the backup.
     Fatal(Error),
+}
+
+impl FileError {
+    /// True if the cause is a shortage (see [`is_shortage`]).
+    pub fn is_shortage(&self) -> bool {
+        match self {
+            FileError::Source(error) => is_shortage(error),
+            FileError::Fatal(error) => error.is_shortage(),
+        }
+    }
 }
 
 impl From<io::Error> for FileError {

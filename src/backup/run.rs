@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::commit::{NewArchives, Slot};
 use crate::delta::FineSearch;
 use crate::entry::{is_within, Entry, HardLink, Metadata, Node, Path, Place};
-use crate::error::{Error, Kind, Result};
+use crate::error::{is_shortage, Error, Kind, Result};
 use crate::format::{OmissionCause, Recorded, Records, Special, StateReader, StateWriter};
 use crate::job::{change, Counter, Job, Phase, ProblemKind};
 use crate::platform::{self, FileKind, Names, Stat};
@@ -208,6 +208,7 @@ impl<'r, 'j> Run<'r, 'j> {
 
     fn complete(&mut self, pair: Pair<Entry, Finding>, prefetched: bool) -> Result<()> {
         let prefetched = if prefetched { self.prefetcher.next() } else { None };
+        let prefetched = prefetched.filter(|file| !file.is_short());
         let (old, finding) = match pair {
             Pair::Old(old) => return self.unseen_entry(old),
             Pair::New(finding) => (None, finding),
@@ -355,7 +356,7 @@ impl<'r, 'j> Run<'r, 'j> {
     /// Reads the metadata of an entry that is not a file. If the entry is gone or replaced by now, it gets
     /// the stat of the first pass, and is dirty.
     fn node_metadata(&mut self, path: &Path, stat: &Stat) -> Result<(Metadata, bool)> {
-        let opened = self.source.open_path(path).and_then(|fd| {
+        let opened = self.open(|source| source.open_path(path)).and_then(|fd| {
             let now = platform::stat_fd(fd.as_fd())?;
             if (now.dev, now.ino, now.kind) != (stat.dev, stat.ino, stat.kind) {
                 return Err(io::Error::other("it was replaced during the backup"));
@@ -405,6 +406,17 @@ impl<'r, 'j> Run<'r, 'j> {
                 self.vanished(path, old)
             }
             Err(FileError::Source(error)) => self.unreadable(path, "read", &error, old),
+        }
+    }
+
+    /// Opens an entry of the source. If no descriptor is left, first closes the directories that the prefetcher holds.
+    fn open<T>(&mut self, open: impl Fn(&mut Source) -> io::Result<T>) -> io::Result<T> {
+        match open(&mut self.source) {
+            Err(error) if is_shortage(&error) => {
+                self.prefetcher.close_dirs();
+                platform::patiently(is_shortage, || open(&mut self.source))
+            }
+            opened => opened,
         }
     }
 
@@ -460,7 +472,7 @@ impl<'r, 'j> Run<'r, 'j> {
                 self.storing().store_small(path, small, bytes, basis)?
             }
             _ => {
-                let file = self.source.open(path)?;
+                let file = self.open(|source| source.open(path))?;
                 self.storing().store_large(path, &file, basis)?
             }
         };
@@ -471,7 +483,7 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// Reads a small file that was not prefetched.
     fn read_now(&mut self, path: &Path, stat: &Stat, old: Option<&Entry>) -> FileResult<PrefetchedFile> {
-        let file = self.source.open(path)?;
+        let file = self.open(|source| source.open(path))?;
         let old = self.storing().old(old, stat)?;
         let mut buffer = Vec::new();
         let small = small::read(&file, &self.devices, old.as_ref(), &mut buffer, &mut FineSearch::default());
@@ -503,7 +515,7 @@ impl<'r, 'j> Run<'r, 'j> {
         let Some(stored) = self.links.stored(stat)? else { return Ok(None) };
         let is_same =
             |now: Stat| (now.id(), now.kind) == (stat.id(), stat.kind) && now.ctime == stored.place.ctime;
-        Ok(self.source.stat(path).is_ok_and(is_same).then_some(stored))
+        Ok(self.open(|source| source.stat(path)).is_ok_and(is_same).then_some(stored))
     }
 
     /// Writes a further name of an inode. A full's archive gets the name as a hard link.

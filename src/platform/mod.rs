@@ -8,6 +8,7 @@
 
 mod beneath;
 mod data;
+mod descriptors;
 mod dir;
 mod file_system;
 mod lock;
@@ -30,6 +31,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use data::{holes, start_writeback};
+pub use descriptors::{free_descriptors, patiently};
 pub use dir::{Dir, DirListing};
 pub use file_system::{CtimeKind, FileSystem};
 pub use lock::{hold_dir, is_dir_held, lacks_locks, try_lock, unlock, LockPart};

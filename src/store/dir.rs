@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{is_unheld, path_bytes, Draft, Lock, LockMode, Object, Store, Turn};
-use crate::error::{Error, Kind, Result};
+use crate::error::{is_shortage, Error, Kind, Result};
 use crate::format::names::{Name, TEMP_PREFIX};
 use crate::platform::{self, Dir, FileKind, FileSystem, LockPart, Stat};
 use crate::stamp::Time;
@@ -153,7 +153,8 @@ impl DirStore {
                 let path = self.path.join(name);
                 return Err(Error::new(Kind::NotFound, "read", "no such backup file").at(path_bytes(&path)));
             };
-            let opened = dir.open_regular(name.as_bytes()).map_err(|e| match e.kind() {
+            let opened = platform::patiently(is_shortage, || dir.open_regular(name.as_bytes()));
+            let opened = opened.map_err(|e| match e.kind() {
                 io::ErrorKind::NotFound => Error { kind: Kind::NotFound, ..self.trouble("read", name, &e) },
                 _ => self.trouble("read", name, &e),
             })?;
@@ -214,7 +215,8 @@ impl Store for DirStore {
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {
         let dir = self.made()?;
         let temp = format!("{TEMP_PREFIX}{name}");
-        let file = dir.create_file(temp.as_bytes(), 0o600).map_err(|e| self.trouble("create", &temp, &e))?;
+        let file = platform::patiently(is_shortage, || dir.create_file(temp.as_bytes(), 0o600));
+        let file = file.map_err(|e| self.trouble("create", &temp, &e))?;
         // The lock shows other processes that the draft is in use. Where there are no locks, the draft's age shows it.
         let _ = platform::try_lock(&file, LockPart::Key, true);
         let path = self.path.join(name);

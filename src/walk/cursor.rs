@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::entry::{is_restore_temp, Path, DEPTH_MAX};
 use crate::error::is_shortage;
 use crate::exclude::Excludes;
-use crate::platform::{Dir, FileKind, Stat};
+use crate::platform::{patiently, Dir, FileKind, Stat};
 
 use super::frame::{self, UnusedExcludeFile, WalkFrame, HELD_MAX};
 use super::{WalkItem, WalkOptions, WalkedEntry};
@@ -37,6 +37,11 @@ pub(super) struct Cursor {
     exclude_max: usize,
     /// The exclude file of the last frame is larger than `exclude_max`. Only the first part of the walk compiles it.
     awaits_excludes: bool,
+    /// At a shortage (see [`is_shortage`]), a part ends before the directory that could not be opened, and a later part
+    /// tries again. If false, the shortage is a find.
+    ends_at_shortage: bool,
+    /// This part ended at a shortage.
+    is_short: bool,
     /// Number of directories opened.
     opened: usize,
 }
@@ -80,21 +85,27 @@ impl Cursor {
             pending: VecDeque::new(),
             exclude_max: usize::MAX,
             awaits_excludes: false,
+            ends_at_shortage: false,
+            is_short: false,
             opened: 0,
         }
     }
 
     /// Walks until `count` finds are made or `depth` directories are entered below the first one. The result has
     /// more finds only if they concern the directory entered last. The part also ends before the first name of a
-    /// directory whose exclude file has more than `exclude_max` bytes.
+    /// directory whose exclude file has more than `exclude_max` bytes, and at a shortage. A part that begins where
+    /// another one ended at a shortage tries for a while, and then has the shortage among its finds.
     pub fn run(mut self, count: usize, depth: usize, exclude_max: usize) -> WalkPart {
         let mut found = Vec::with_capacity(count);
         self.exclude_max = exclude_max;
+        self.ends_at_shortage = !std::mem::take(&mut self.is_short);
         if self.awaits_excludes {
             self.add_excludes();
         }
         self.settle(&mut found);
-        while !self.awaits_excludes && found.len() < count && self.frames.len() <= depth {
+        // Deeper directories are entered after this part, without the directories that it holds.
+        self.ends_at_shortage = true;
+        while !self.awaits_turn() && found.len() < count && self.frames.len() <= depth {
             match self.next() {
                 Some(next) => found.push(next),
                 None => break,
@@ -114,16 +125,20 @@ impl Cursor {
     }
 
     fn into_rest(mut self) -> Vec<Cursor> {
+        if self.frames.is_empty() && self.enter.is_some() {
+            return vec![self];
+        }
         let mut rest = Vec::new();
         while let Some(frame) = self.frames.pop() {
             let parent_len = frame.parent_len;
-            // Only the last frame can await its exclude file.
+            // Only the last frame can await its exclude file or a directory to enter.
             let awaits_excludes = std::mem::take(&mut self.awaits_excludes);
-            if frame.names.len() > 0 {
+            let (enter, is_short) = (self.enter.take(), std::mem::take(&mut self.is_short));
+            if frame.names.len() > 0 || enter.is_some() {
                 let (settings, excludes) = (self.settings.clone(), self.excludes.clone());
                 let above = self.above + self.frames.len();
                 let part = Cursor::part(settings, excludes, above, vec![frame], self.here.clone());
-                rest.push(Cursor { awaits_excludes, ..part });
+                rest.push(Cursor { enter, awaits_excludes, is_short, ..part });
             }
             if !awaits_excludes {
                 self.excludes.leave_dir();
@@ -137,7 +152,7 @@ impl Cursor {
     /// other name 1. The second value is a cursor for the names that are left, if any.
     pub fn split(mut self, limit: usize, dir_weight: usize) -> (Cursor, Option<Cursor>) {
         let [frame] = &mut self.frames[..] else { return (self, None) };
-        if self.awaits_excludes {
+        if self.awaits_excludes || self.enter.is_some() {
             return (self, None);
         }
         let mut weight = 0;
@@ -166,8 +181,20 @@ impl Cursor {
     }
 
     /// True if only the first part of the walk may go on with this cursor.
-    pub fn awaits_excludes(&self) -> bool {
-        self.awaits_excludes
+    pub fn awaits_turn(&self) -> bool {
+        self.awaits_excludes || self.is_short
+    }
+
+    /// True if this part ended at a shortage, or if its directory could not be opened again for a shortage.
+    pub fn is_short(&self) -> bool {
+        self.is_short || self.frames.last().is_some_and(WalkFrame::is_short)
+    }
+
+    /// Opens the directory again, if a shortage has prevented that.
+    pub fn retry(&mut self) {
+        if let Some(frame) = self.frames.last_mut().filter(|frame| frame.is_short()) {
+            frame.find_again(None, &self.settings.root, &self.here);
+        }
     }
 
     /// Closes the directory of a cursor with one frame.
@@ -187,16 +214,17 @@ impl Cursor {
     /// Opens and lists the directory that was yielded last.
     fn enter(&mut self, which: DirToEnter) {
         self.opened += 1;
-        let opened = match &which {
+        if let DirToEnter::Name(name) = &which {
+            self.here = frame::join(&self.here, name);
+        }
+        let open = || match &which {
             DirToEnter::Root => self.settings.root.try_clone(),
             DirToEnter::Name(name) => {
-                self.here = frame::join(&self.here, name);
-                self.frames
-                    .last()
-                    .map_or(Ok(&self.settings.root), WalkFrame::dir)
-                    .and_then(|dir| dir.open_dir(name))
+                let above = self.frames.last().map_or(Ok(&self.settings.root), WalkFrame::dir);
+                above.and_then(|dir| dir.open_dir(name))
             }
         };
+        let opened = if self.ends_at_shortage { open() } else { patiently(is_shortage, open) };
         match opened.and_then(|dir| WalkFrame::open(dir, &self.here)) {
             // Opening a directory can mount a file system on it, so the device is compared again.
             Ok((frame, _)) if self.is_foreign(frame.id.0) => {
@@ -204,6 +232,10 @@ impl Cursor {
                 self.leave_path(frame.parent_len);
             }
             Ok((frame, broken_off)) => self.push(frame, broken_off),
+            Err(error) if self.ends_at_shortage && is_shortage(&error) => {
+                self.leave_path(frame::parent_len(&self.here));
+                (self.enter, self.is_short) = (Some(which), true);
+            }
             Err(error) => {
                 let found = broken(self.path_here(), error);
                 self.pending.push_back(found);
@@ -236,9 +268,17 @@ impl Cursor {
     /// `exclude_max`.
     fn add_excludes(&mut self) {
         let read = match (self.excludes.file_name(), self.frames.last()) {
-            (Some(name), Some(frame)) => frame.read_exclude_file(name),
+            (Some(name), Some(frame)) if self.ends_at_shortage => frame.read_exclude_file(name),
+            (Some(name), Some(frame)) => {
+                let is_short = |unused: &UnusedExcludeFile| matches!(unused, UnusedExcludeFile::Shortage(_));
+                patiently(is_short, || frame.read_exclude_file(name))
+            }
             _ => Ok(None),
         };
+        if self.ends_at_shortage && matches!(read, Err(UnusedExcludeFile::Shortage(_))) {
+            (self.awaits_excludes, self.is_short) = (true, true);
+            return;
+        }
         let contents = read.unwrap_or_else(|unused| {
             let path = self.path_here();
             self.pending.push_back(match unused {

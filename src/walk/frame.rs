@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::entry::{NAME_MAX, PATH_LEN_MAX};
 use crate::error::{describe, is_shortage};
 use crate::exclude::EXCLUDE_FILE_MAX;
-use crate::platform::{stat_file, Dir, FileKind, Stat};
+use crate::platform::{patiently, stat_file, Dir, FileKind, Stat};
 
 /// Most directories that a walk holds open, without the root.
 pub(super) const HELD_MAX: usize = 128;
@@ -88,6 +88,11 @@ impl WalkFrame {
         }
     }
 
+    /// True if a shortage (see [`is_shortage`]) prevented that the directory was opened again.
+    pub fn is_short(&self) -> bool {
+        self.lost.is_some_and(|code| is_shortage(&io::Error::from_raw_os_error(code)))
+    }
+
     /// Drops the names that would make a path too long, and all names if `deeper` is false because the directory lies
     /// at the deepest level. Returns an error if names were dropped.
     pub fn drop_unfit(&mut self, path_len: usize, deeper: bool) -> Option<io::Error> {
@@ -126,7 +131,7 @@ impl WalkFrame {
     }
 
     fn has_cache_signature(&self) -> io::Result<bool> {
-        let mut file = self.dir()?.open_file(CACHE_TAG)?;
+        let mut file = patiently(is_shortage, || self.dir()?.open_file(CACHE_TAG))?;
         let mut start = [0; CACHE_SIGNATURE.len()];
         if stat_file(&file)?.kind != FileKind::File {
             return Ok(false);

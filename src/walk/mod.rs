@@ -2,9 +2,9 @@
 //!
 //! A [`Cursor`] goes down one directory at a time. It opens each directory beneath its parent's descriptor, so
 //! it never follows a symbolic link that replaced a directory meanwhile. A cursor holds only the directories
-//! on the current path with their remaining names, at most [`HELD_MAX`](frame::HELD_MAX) of them open. An
-//! ancestor that was closed on the way down is opened again through `..`, or from the root, and must be the
-//! same directory (device and inode).
+//! on the current path with their remaining names, at most [`HELD_MAX`](frame::HELD_MAX) of them open, and
+//! fewer where few descriptors are left. An ancestor that was closed on the way down is opened again through
+//! `..`, or from the root, and must be the same directory (device and inode).
 //!
 //! A [`Walk`] is one cursor, or many cursors: [`parallel`] cuts the rest of the walk into parts, lets threads
 //! walk several parts at once, and joins their finds in order.
@@ -95,8 +95,8 @@ pub enum WalkItem {
         path: Path,
         error: io::Error,
     },
-    /// This process ran out of descriptors or memory at `path` (see [`is_shortage`]): the finds that follow are
-    /// not complete.
+    /// This process ran out of descriptors or memory at `path` (see [`is_shortage`]), also after the walk closed its
+    /// other directories: the finds that follow are not complete.
     Shortage {
         path: Path,
         error: io::Error,

@@ -215,7 +215,7 @@ fn names_below_an_ancestor_that_was_moved_away_are_unreadable() {
 #[test]
 fn names_below_an_ancestor_that_was_moved_away_are_unreadable_to_a_walk_parallel() {
     // One find for each task and one task at a time: the walk looks at no name before the caller asks for it.
-    let limits = ParallelLimits { batch: 1, depth: 1, waiting: 1, exclude_file: 0 };
+    let limits = ParallelLimits { batch: 1, depth: 1, waiting: 1, exclude_file: 0, ..PARALLEL_LIMITS };
     ancestor_moved_away(|root| {
         let (root, excludes) = (Dir::open(root).unwrap(), Excludes::new(&[], b"").unwrap());
         Walk::within(root, excludes, WalkOptions::default(), Arc::new(Pool::new(1).unwrap()), limits)

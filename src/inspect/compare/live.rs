@@ -5,9 +5,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::entry::{Entry, File, Hash, Node, Path, Place};
-use crate::error::Result;
+use crate::error::{is_shortage, Result};
 use crate::job::Job;
-use crate::platform::{read_xattrs, stat_file, Dir, FileKind, Names, Stat};
+use crate::platform::{patiently, read_xattrs, stat_file, Dir, FileKind, Names, Stat};
 use crate::stamp::Time;
 use crate::walk::{Devices, Source, WalkedEntry};
 
@@ -79,7 +79,8 @@ impl Live {
 
     /// Adds extended attributes without opening the file, because some files need not or must not be opened.
     pub fn add_xattrs(&mut self, entry: &mut Entry) -> io::Result<()> {
-        entry.meta.xattrs = read_xattrs(self.source.open_path(&entry.path)?.as_fd())?;
+        entry.meta.xattrs =
+            read_xattrs(patiently(is_shortage, || self.source.open_path(&entry.path))?.as_fd())?;
         Ok(())
     }
 
@@ -104,7 +105,7 @@ impl Live {
     }
 
     fn open(&mut self, path: &Path) -> io::Result<Opened> {
-        let file = self.source.open(path)?;
+        let file = patiently(is_shortage, || self.source.open(path))?;
         let now = Time::now();
         let stat = stat_file(&file)?;
         match stat.kind {

@@ -23,7 +23,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::entry::{Entry, LinkSet, Metadata, Node, Path};
-use crate::error::{describe, Error, Kind, Result};
+use crate::error::{describe, is_shortage, Error, Kind, Result};
 use crate::format::Omissions;
 use crate::job::{change, meta, Counter, Job, ProblemKind};
 use crate::platform::{self, Dir, FileKind};
@@ -445,11 +445,13 @@ impl<'t, 'j> Tree<'t, 'j> {
         let wanted = self.rel(path.parent().unwrap_or(&[]));
         if self.current.as_ref().is_none_or(|(path, _)| path != wanted) {
             let below = self.current.as_ref().and_then(|(path, at)| Some((at, below(wanted, path)?)));
-            let dir = match (below, &self.root) {
-                (Some((at, rest)), _) => at.dir.open_dir(rest)?,
-                (None, Some(root)) => root.open_dir(wanted)?,
-                (None, None) => return Err(io::ErrorKind::NotFound.into()),
+            let open = || match (below, &self.root) {
+                (Some((at, rest)), _) => at.dir.open_dir(rest),
+                (None, Some(root)) => root.open_dir(wanted),
+                (None, None) => Err(io::ErrorKind::NotFound.into()),
             };
+            // In a new tree, the batches of small files can close directories first.
+            let dir = if self.existing { platform::patiently(is_shortage, open)? } else { open()? };
             let target_dir = TargetDir::new(dir)?;
             if !self.known.agrees(path.parent().unwrap_or(&[]), target_dir.id) && target_dir.syncs_whole() {
                 return Err(replaced());

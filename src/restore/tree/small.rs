@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use crate::contents::FetchedContent;
 use crate::contents::StateArchives;
 use crate::entry::{Entry, File};
-use crate::error::{Error, Result};
+use crate::error::{is_shortage, Error, Result};
 use crate::format::FRAME_LEN;
 use crate::platform::{self, Dir};
 
@@ -91,8 +91,9 @@ pub(super) enum StepOutcome {
     Written(Vec<Error>),
     /// The content is lost. The number is the bytes read.
     Lost(u64, Error),
-    /// The file needs more memory than a small file may use.
-    Large,
+    /// The file needs more memory than a small file may use, or no descriptor is left for it. The thread that
+    /// started the batch makes the file.
+    Refused,
     /// The file could not be made. Nothing of it remains.
     Failed(Error),
 }
@@ -140,7 +141,7 @@ impl Maker {
         };
         let bytes = match made {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(StepOutcome::Large),
+            Ok(None) => return Ok(StepOutcome::Refused),
             Err(error) if !error.ends_reading() => return Ok(StepOutcome::Lost(0, error)),
             Err(error) => return Err(error),
         };
@@ -152,8 +153,10 @@ impl Maker {
         if len != file.data_len() || file.hash != hasher.finalize().into() {
             return Ok(StepOutcome::Lost(len, self.archives.differs(entry, file)));
         }
-        let created = target_dir.dir.create_file(entry.path.name(), 0o600);
-        let output = created.map_err(|e| clash(&e, "create", entry))?;
+        let output = match target_dir.dir.create_file(entry.path.name(), 0o600) {
+            Err(error) if is_shortage(&error) => return Ok(StepOutcome::Refused),
+            created => created.map_err(|e| clash(&e, "create", entry))?,
+        };
         let write_error = |e: io::Error| Error::io("write", &entry.path, &e);
         let written = ExtentWriter::new(&output, file)
             .and_then(|mut out| bytes.iter().try_for_each(|piece| out.write(piece.as_ref())));

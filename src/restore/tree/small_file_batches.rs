@@ -11,6 +11,7 @@ use crate::contents::{Contents, FrameId, HeldFrames};
 use crate::entry::{Entry, File, LinkSet, Node};
 use crate::error::{Error, Result};
 use crate::job::Counter;
+use crate::platform::patiently;
 use crate::pool::{Pending, Pool};
 use crate::store::Store;
 
@@ -20,6 +21,7 @@ use super::small::{is_small, BatchResults, BatchStep, Maker, SmallFile, StepOutc
 use super::Tree;
 
 /// A batch has at most this many entries, this many files, and files from this many directories (each stays open).
+/// With few descriptors, a batch has fewer directories.
 const STEPS_MAX: usize = 512;
 const FILES_MAX: usize = 256;
 const DIRS_MAX: usize = 8;
@@ -41,16 +43,36 @@ pub(super) struct SmallFileBatches {
     /// The frames that the started batches hold.
     frames: HeldFrames,
     entry_bytes: usize,
+    /// Number of directories that the started batches hold open, with a limit for each batch and for all of them.
+    dirs: usize,
+    batch_dirs_max: usize,
+    dirs_max: usize,
     /// Hard-link sets that have a name in the current batch or in a started batch.
     sets: HashSet<LinkSet>,
 }
 
 /// A batch that the pool is working on.
 struct StartedBatch {
-    made: Pending<BatchResults>,
+    made: BatchMade,
     /// The frames that the batch holds.
     frames: Vec<FrameId>,
     entry_bytes: usize,
+    dirs: usize,
+}
+
+/// The results of a batch. A batch that is [`BatchMade::Done`] holds no directory open.
+enum BatchMade {
+    Pending(Pending<BatchResults>),
+    Done(BatchResults),
+}
+
+impl BatchMade {
+    fn wait(self) -> BatchResults {
+        match self {
+            BatchMade::Pending(made) => made.wait(),
+            BatchMade::Done(made) => made,
+        }
+    }
 }
 
 /// Consecutive entries.
@@ -87,10 +109,10 @@ impl SmallFileBatch {
         self.steps.push(step);
     }
 
-    fn is_full(&self) -> bool {
+    fn is_full(&self, dirs_max: usize) -> bool {
         self.steps.len() >= STEPS_MAX
             || self.files >= FILES_MAX
-            || self.dirs >= DIRS_MAX
+            || self.dirs >= dirs_max
             || self.data >= DATA_ENOUGH
             || self.entry_bytes >= ENTRIES_ENOUGH
             || self.frame_bytes >= FRAMES_ENOUGH
@@ -100,7 +122,12 @@ impl SmallFileBatch {
 impl SmallFileBatches {
     pub fn new(pool: Arc<Pool>, wanted: MetadataPolicy, archives: Arc<StateArchives>) -> Self {
         let maker = Maker { wanted, archives, stopped: Arc::new(AtomicBool::new(false)) };
+        // Each thread has one file open.
+        let dirs_max = pool.descriptors() - pool.threads();
         SmallFileBatches {
+            dirs: 0,
+            batch_dirs_max: DIRS_MAX.min(dirs_max.div_ceil(4)),
+            dirs_max,
             pool,
             maker,
             filling: SmallFileBatch::default(),
@@ -131,22 +158,33 @@ impl SmallFileBatches {
         }
         batch.frames.iter().for_each(|(&id, &len)| self.frames.hold(id, len));
         let (maker, entry_bytes) = (self.maker.clone(), batch.entry_bytes);
-        let made = self.pool.run(move || maker.run(batch.steps));
+        let made = BatchMade::Pending(self.pool.run(move || maker.run(batch.steps)));
         let frames = batch.frames.into_keys().collect();
         self.entry_bytes += entry_bytes;
-        self.in_flight.push_back(StartedBatch { made, frames, entry_bytes });
+        self.dirs += batch.dirs;
+        self.in_flight.push_back(StartedBatch { made, frames, entry_bytes, dirs: batch.dirs });
+    }
+
+    /// Starts the current batch and waits for all started batches, so that they hold no directory open any more.
+    fn close_dirs(&mut self) {
+        self.start();
+        let finished =
+            |batch: StartedBatch| StartedBatch { made: BatchMade::Done(batch.made.wait()), ..batch };
+        self.in_flight = std::mem::take(&mut self.in_flight).into_iter().map(finished).collect();
     }
 
     fn is_over_limits(&self) -> bool {
         let enough = (2 * self.pool.threads() + 2).min(BATCHES_MAX);
         let heavy = self.frames.memory() > FRAMES_MAX || self.entry_bytes > ENTRIES_MAX;
-        self.in_flight.len() > enough || (self.in_flight.len() > 1 && heavy)
+        let is_wide = self.dirs + self.batch_dirs_max > self.dirs_max;
+        self.in_flight.len() > enough || (self.in_flight.len() > 1 && heavy) || is_wide
     }
 
     /// Waits for the oldest batch.
     fn collect_oldest(&mut self) -> Option<BatchResults> {
-        let StartedBatch { made, frames, entry_bytes } = self.in_flight.pop_front()?;
+        let StartedBatch { made, frames, entry_bytes, dirs } = self.in_flight.pop_front()?;
         self.entry_bytes -= entry_bytes;
+        self.dirs -= dirs;
         let results = made.wait();
         frames.into_iter().for_each(|id| self.frames.release(id));
         for (entry, _) in &results {
@@ -184,7 +222,7 @@ impl Tree<'_, '_> {
             Node::File(file) => {
                 if !is_small(&entry, file) {
                     self.collect_all(store, contents, small_files)?;
-                    let done = self.file(store, contents, &entry, file);
+                    let done = patiently(Error::is_shortage, || self.file(store, contents, &entry, file));
                     return self.or_obstructed(&entry.path, false, done);
                 }
             }
@@ -194,7 +232,15 @@ impl Tree<'_, '_> {
                 return self.or_obstructed(&entry.path, false, done);
             }
         }
-        match self.step(store, contents, &entry) {
+        let step = match self.step(store, contents, &entry) {
+            Err(error) if error.is_shortage() => {
+                small_files.close_dirs();
+                self.current = None;
+                patiently(Error::is_shortage, || self.step(store, contents, &entry))
+            }
+            step => step,
+        };
+        match step {
             Ok(Some((target_dir, content))) => {
                 small_files.add(BatchStep::File(SmallFile { entry, target_dir, content }))
             }
@@ -205,12 +251,10 @@ impl Tree<'_, '_> {
                 return self.or_obstructed(&entry.path, entry.node == Node::Dir, Err(error));
             }
         }
-        if small_files.filling.is_full() {
+        if small_files.filling.is_full(small_files.batch_dirs_max) {
             small_files.start();
         }
-        while small_files.is_over_limits() {
-            self.collect_oldest(store, contents, small_files)?;
-        }
+        while small_files.is_over_limits() && self.collect_oldest(store, contents, small_files)? {}
         Ok(())
     }
 
@@ -260,8 +304,12 @@ impl Tree<'_, '_> {
                     self.job.advance(read)?;
                     self.lost(contents, &entry, error)?;
                 }
-                (StepOutcome::Large, Some(file)) => {
-                    let done = self.file(store, contents, &entry, file);
+                (StepOutcome::Refused, Some(file)) => {
+                    let mut done = self.file(store, contents, &entry, file);
+                    if done.as_ref().is_err_and(Error::is_shortage) {
+                        small_files.close_dirs();
+                        done = patiently(Error::is_shortage, || self.file(store, contents, &entry, file));
+                    }
                     self.or_obstructed(&entry.path, false, done)?;
                 }
                 (StepOutcome::Failed(error), _) => self.or_obstructed(&entry.path, false, Err(error))?,

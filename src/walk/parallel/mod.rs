@@ -33,11 +33,34 @@ pub(super) struct ParallelLimits {
     /// one. Compiled patterns take about a hundred times as much memory as the file, so the large files in memory are
     /// those of one path only.
     pub exclude_file: usize,
+    /// Most directories that wait open for a task.
+    pub held: usize,
+    /// Most tasks that run at once. The walk looks at twice as many pieces as there are threads, and at 4 more, if that
+    /// is less.
+    pub tasks: usize,
 }
 
 /// With these limits a task runs for a third of a millisecond, and the waiting finds take 2 MB.
-pub(super) const PARALLEL_LIMITS: ParallelLimits =
-    ParallelLimits { batch: 256, depth: 8, waiting: 8192, exclude_file: 16 << 10 };
+pub(super) const PARALLEL_LIMITS: ParallelLimits = ParallelLimits {
+    batch: 256,
+    depth: 8,
+    waiting: 8192,
+    exclude_file: 16 << 10,
+    held: HELD_MAX,
+    tasks: usize::MAX,
+};
+
+impl ParallelLimits {
+    /// The limits for the threads and the descriptors of `pool`. Two thirds of the descriptors are for the tasks: each
+    /// holds one directory open for each level, and a file.
+    fn for_pool(self, pool: &Pool) -> ParallelLimits {
+        let descriptors = pool.descriptors();
+        let depth = self.depth.min((descriptors / 8).max(1));
+        let tasks = self.tasks.min(2 * pool.threads() + 4).min((descriptors * 2 / 3 / (depth + 2)).max(1));
+        let held = self.held.min(descriptors.saturating_sub(tasks * (depth + 2)));
+        ParallelLimits { depth, tasks, held, ..self }
+    }
+}
 
 enum WalkPiece {
     /// Names of one directory that no thread has begun.
@@ -68,8 +91,8 @@ pub(super) struct ParallelWalk {
 impl ParallelWalk {
     pub fn new(pool: Arc<Pool>, limits: ParallelLimits, cursor: Cursor) -> ParallelWalk {
         let mut walk = ParallelWalk {
+            limits: limits.for_pool(&pool),
             pool,
-            limits,
             pieces: VecDeque::from([WalkPiece::Todo(cursor)]),
             found: Vec::new().into_iter(),
             waiting: 0,
@@ -85,9 +108,8 @@ impl ParallelWalk {
     /// Takes the results of finished tasks and starts further tasks, in order: enough to keep the threads busy
     /// until the next call.
     fn start_tasks(&mut self) {
-        let most = 2 * self.pool.threads() + 4;
         let mut at = 0;
-        while at < most.min(self.pieces.len()) {
+        while at < self.limits.tasks.min(self.pieces.len()) {
             match std::mem::replace(&mut self.pieces[at], WalkPiece::Found(Vec::new())) {
                 WalkPiece::Found(found) => self.pieces[at] = WalkPiece::Found(found),
                 WalkPiece::Running(pending) => match pending.try_wait() {
@@ -97,7 +119,7 @@ impl ParallelWalk {
                 WalkPiece::Todo(cursor)
                     if at > 0
                         && (cursor.is_closed()
-                            || cursor.awaits_excludes()
+                            || cursor.awaits_turn()
                             || self.waiting >= self.limits.waiting) =>
                 {
                     self.pieces[at] = WalkPiece::Todo(cursor);
@@ -115,6 +137,10 @@ impl ParallelWalk {
             cursor.find_again(self.last.as_deref());
         } else if cursor.dir().is_some() {
             self.held -= 1;
+        }
+        if cursor.is_short() {
+            self.close_all();
+            cursor.retry();
         }
         self.last = cursor.dir().cloned();
         let ParallelLimits { batch, depth, exclude_file, .. } = self.limits;
@@ -137,9 +163,25 @@ impl ParallelWalk {
         for (n, cursor) in part.rest.into_iter().enumerate() {
             self.insert(at + 1 + n, cursor);
         }
-        while self.held > HELD_MAX {
+        while self.held > self.limits.held {
             self.close_last();
         }
+    }
+
+    /// Waits for all running tasks, and closes every directory that waits open for a task.
+    fn close_all(&mut self) {
+        let running = |piece: &WalkPiece| matches!(piece, WalkPiece::Running(_));
+        while let Some(at) = self.pieces.iter().position(running) {
+            if let WalkPiece::Running(pending) =
+                std::mem::replace(&mut self.pieces[at], WalkPiece::Found(Vec::new()))
+            {
+                self.done(at, pending.wait());
+            }
+        }
+        while self.held > 0 {
+            self.close_last();
+        }
+        self.last = None;
     }
 
     /// Closes the open directory that the walk needs last.

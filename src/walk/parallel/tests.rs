@@ -15,7 +15,8 @@ use crate::walk::cursor::WalkSettings;
 use crate::walk::{Walk, WalkOptions};
 
 /// Limits so small that a tree of a few entries is cut into many parts.
-const SMALL: ParallelLimits = ParallelLimits { batch: 3, depth: 2, waiting: 12, exclude_file: 2 };
+const SMALL: ParallelLimits =
+    ParallelLimits { batch: 3, depth: 2, waiting: 12, exclude_file: 2, held: 8, tasks: usize::MAX };
 
 fn temp() -> (TempDir, Dir) {
     let temp = tempfile::tempdir().unwrap();

@@ -1,0 +1,70 @@
+//! The number of descriptors that this process can still open, and waiting for descriptors.
+
+use std::time::Duration;
+
+use rustix::process::{getrlimit, Resource};
+
+/// Number of attempts to open something when no descriptor is left, and the time after each.
+const ATTEMPTS: usize = 20;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The number of descriptors that this process can open at this moment, at most `enough`. Other threads of the
+/// program may open or close descriptors at any time.
+pub fn free_descriptors(enough: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
+    let numbers = 0..limit.min(libc::c_int::MAX as usize) as libc::c_int;
+    // SAFETY: `F_GETFD` only reads the flags of a descriptor, and fails with EBADF for a number that is not open.
+    numbers.filter(|&number| unsafe { libc::fcntl(number, libc::F_GETFD) } < 0).take(enough).count()
+}
+
+/// Calls `open` again for a short time while it fails with an error that `is_short` (see
+/// [`is_shortage`](crate::error::is_shortage)), because another thread of the program may give back what is short.
+pub fn patiently<T, E>(
+    is_short: impl Fn(&E) -> bool,
+    mut open: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    for _ in 0..ATTEMPTS {
+        match open() {
+            Err(error) if is_short(&error) => std::thread::sleep(PAUSE),
+            opened => return opened,
+        }
+    }
+    open()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_open_file_takes_a_descriptor() {
+        assert_eq!(free_descriptors(0), 0);
+        assert_eq!(free_descriptors(3), 3);
+        let limit = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
+        if limit <= 1 << 20 {
+            // Other tests open and close files meanwhile.
+            let files: Vec<_> = (0..200).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+            assert!(free_descriptors(usize::MAX) <= limit - files.len());
+        }
+    }
+
+    #[test]
+    fn patience_ends_with_the_shortage_and_after_a_while() {
+        let mut calls = 0;
+        let mut short_until = |good: usize| {
+            calls = 0;
+            let open = || {
+                calls += 1;
+                if calls < good {
+                    Err("short")
+                } else {
+                    Ok(calls)
+                }
+            };
+            patiently(|error| *error == "short", open)
+        };
+        assert_eq!((short_until(1), short_until(3)), (Ok(1), Ok(3)));
+        assert_eq!(short_until(usize::MAX), Err("short"));
+        assert_eq!(patiently(|error| *error == "short", || Err::<(), _>("other")), Err("other"));
+    }
+}
