@@ -24,12 +24,13 @@ pub struct FetchedContent {
     ranges: Vec<Vec<Slice>>,
 }
 
-/// A part of a frame.
+/// A part of a frame. `frame` is the whole frame, or has the bytes of the part alone.
 pub(super) struct Slice {
+    /// Equal for slices that share `frame`.
     pub id: FrameId,
     pub frame: Arc<Frame>,
     pub bytes: Range<usize>,
-    /// Memory that the whole frame takes, in bytes.
+    /// Memory that `frame` takes, in bytes.
     pub memory: usize,
 }
 

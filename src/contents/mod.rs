@@ -3,12 +3,14 @@
 //! ```text
 //! entry --> its whole copy and its deltas --> one plan, or a chain too large for memory (chain)
 //!       --> frames, fetched and decoded on other threads before they are needed (prefetch)
+//!       --> or out of a temporary file, for frames that were decoded twice (decoded_spool)
 //!       --> the content's bytes, in order; or in the frames' order, if that decodes fewer bytes (by_frame)
 //! ```
 
 mod archives;
 mod by_frame;
 mod chain;
+mod decoded_spool;
 mod fetched;
 mod held_frames;
 mod joined;

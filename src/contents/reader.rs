@@ -18,6 +18,7 @@ use crate::store::{Store, StoredFile, NEW_FULL};
 use super::archives::StateArchives;
 use super::by_frame;
 use super::chain::{Chain, ChainBuilder};
+use super::decoded_spool::{DecodedSpool, LEN_MIN};
 use super::fetched::{FetchedContent, Slice, HELD_FRAME};
 use super::joined::Joined;
 use super::layout::Layout;
@@ -36,6 +37,9 @@ const PIECES_MAX: usize = 1 << 20;
 /// their frames.
 const MEMORY_MAX: u64 = 16 << 20;
 
+/// Greatest length, in bytes, of the temporary file with decoded frames.
+const DECODED_MAX: u64 = 1 << 30;
+
 /// Greatest memory, in bytes, of the frames that are held for one small content.
 const FETCHED_MAX: usize = 40 << 20;
 
@@ -49,6 +53,8 @@ pub(super) struct ReadLimits {
     pub frames: usize,
     /// Greatest number of decoded bytes in frames fetched ahead. Longer frames are never fetched ahead.
     pub ahead: u64,
+    /// Greatest length, in bytes, of the temporary file with decoded frames. With 0, there is no such file.
+    pub decoded_max: u64,
     /// Up to this number of bytes may be decoded again before another order pays off.
     pub repeated: u64,
 }
@@ -61,6 +67,7 @@ impl Default for ReadLimits {
             memory_max: MEMORY_MAX,
             frames: FRAMES,
             ahead: BYTES_AHEAD,
+            decoded_max: DECODED_MAX,
             repeated: 2 * FRAME_LEN as u64,
         }
     }
@@ -68,12 +75,18 @@ impl Default for ReadLimits {
 
 /// A frame: the number of its archive and its own number there.
 pub type FrameId = (u32, usize);
+/// In place of the number of an archive: a slice that takes memory of its own. No archive has this number.
+const ALONE: u32 = u32::MAX;
 
 /// The archives of one state. Each is opened when it is first needed.
 pub struct Contents {
     archives: Arc<StateArchives>,
     open: HashMap<u32, Arc<FrameIndex>>,
     frames: FrameCache,
+    /// Frames that were decoded twice.
+    decoded: DecodedSpool,
+    /// Number of slices that were fetched out of `decoded`.
+    alone: usize,
     /// Decodes frames ahead of the reader.
     pool: Option<Arc<Pool>>,
     cancel: Cancel,
@@ -92,6 +105,8 @@ impl Contents {
             archives: Arc::new(StateArchives::new(archives)),
             open: HashMap::new(),
             frames: FrameCache::new(limits.frames),
+            decoded: DecodedSpool::new(limits.decoded_max),
+            alone: 0,
             pool: None,
             cancel: Cancel::default(),
             limits,
@@ -159,14 +174,20 @@ impl Contents {
             for part in index.parts(range.offset, range.len)? {
                 let id = (range.archive, part.frame);
                 let (stored, decoded) = (index.stored(part.frame), index.span(part.frame));
-                let longer = (stored.end - stored.start).max(decoded.end - decoded.start);
+                let is_alone = !self.holds(id) && self.decoded.has(id);
+                let longer = match is_alone {
+                    true => part.bytes.len() as u64,
+                    false => (stored.end - stored.start).max(decoded.end - decoded.start),
+                };
                 let memory = usize::try_from(longer).unwrap_or(usize::MAX).saturating_add(HELD_FRAME);
                 held = memory.saturating_add(held);
                 if held > self.limits.fetched_max {
                     return Ok(None);
                 }
-                let frame = self.frame(store, id)?;
-                slices.push(Slice { id, frame, bytes: part.bytes, memory });
+                let (frame, bytes) = self.part_in(store, id, part.bytes)?;
+                self.alone += usize::from(is_alone);
+                let id = if is_alone { (ALONE, self.alone) } else { id };
+                slices.push(Slice { id, frame, bytes, memory });
             }
             ranges.push(slices);
         }
@@ -275,9 +296,26 @@ impl Contents {
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let id = (archive, part.frame);
-        let frame = self.frame(store, id)?;
+        let (frame, bytes) = self.part_in(store, id, part.bytes)?;
         frames.follow(id, self, store)?;
-        sink(&frame.bytes()?[part.bytes])
+        sink(&frame.bytes()?[bytes])
+    }
+
+    /// The frame that has a part of the frame `id`, and the place of the part there: in the whole frame, or in a frame
+    /// of the part alone, if the part comes out of the temporary file.
+    fn part_in(
+        &mut self,
+        store: &mut dyn Store,
+        id: FrameId,
+        part: std::ops::Range<usize>,
+    ) -> Result<(Arc<Frame>, std::ops::Range<usize>)> {
+        if let Some(held) = self.frames.get(id.0, id.1) {
+            return Ok((held, part));
+        }
+        match self.decoded.read(id, part.clone()) {
+            Some(bytes) => Ok((Arc::new(Frame::of(bytes)), 0..part.len())),
+            None => Ok((self.frame(store, id)?, part)),
+        }
     }
 
     /// Returns a frame, from the store if it is not in the frame cache.
@@ -293,10 +331,24 @@ impl Contents {
         let mut file = StoredFile { store, name };
         let span = index.span(number);
         self.fetched += span.end - span.start;
-        index.load(&mut file, &mut self.frames, archive, number).map_err(|error| in_archive(error, name))
+        let loaded = index.load(&mut file, &mut self.frames, archive, number);
+        let frame = loaded.map_err(|error| in_archive(error, name))?;
+        let is_costly = index.is_compressed() && span.end - span.start >= LEN_MIN;
+        if is_costly && self.decoded.wants((archive, number), index.count()) {
+            // The reader of the frame meets the error of a damaged one.
+            if let Ok(bytes) = frame.bytes() {
+                self.decoded.write((archive, number), &bytes);
+            }
+        }
+        Ok(frame)
     }
 
-    pub(super) fn holds(&mut self, (archive, number): FrameId) -> bool {
+    /// True if the frame, or each part of it, can be had without decoding.
+    pub(super) fn has_decoded(&mut self, id: FrameId) -> bool {
+        self.holds(id) || self.decoded.has(id)
+    }
+
+    fn holds(&mut self, (archive, number): FrameId) -> bool {
         self.frames.get(archive, number).is_some()
     }
 
@@ -363,10 +415,10 @@ impl<'c, 's> RangeReader<'c, 's> {
         let Range { archive, offset, len } = self.range;
         let next = self.contents.index(self.store, archive)?.parts(offset, len)?.next();
         let Some(Part { frame, bytes }) = next else { return Ok(()) };
-        let held = self.contents.frame(self.store, (archive, frame))?;
+        let taken = bytes.len() as u64;
+        let (held, bytes) = self.contents.part_in(self.store, (archive, frame), bytes)?;
         self.frames.follow((archive, frame), self.contents, self.store)?;
         self.bytes = held.bytes()?;
-        let taken = bytes.len() as u64;
         self.range = Range { archive, offset: offset + taken, len: len - taken };
         self.left = bytes;
         Ok(())

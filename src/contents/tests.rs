@@ -143,7 +143,7 @@ impl Fixture {
 
 /// Limits that keep one frame, and that choose another reading order for any repetition.
 fn tight() -> ReadLimits {
-    ReadLimits { frames: 0, repeated: 0, ..ReadLimits::default() }
+    ReadLimits { frames: 0, repeated: 0, decoded_max: 0, ..ReadLimits::default() }
 }
 
 /// Copies of the content's blocks of `block` bytes, in a mixed order.
@@ -367,4 +367,37 @@ fn a_cancelled_call_fetches_no_more_frames() {
     let mut contents = fixture.contents(ReadLimits::default()).with_cancel(&cancel);
     let error: Error = contents.read(&mut fixture.store, &fixture.entry, &mut |_| Ok(())).unwrap_err();
     assert_eq!((error.kind, contents.fetched), (Kind::Cancelled, 0));
+}
+
+/// Small contents that lie by turns in more frames than are kept, as after moving files between directories.
+#[test]
+fn contents_that_lie_by_turns_in_many_frames_decode_each_frame_twice() {
+    let (frame_len, frames, len) = (1 << 16, 24, 100);
+    let whole = noise(frames * frame_len);
+    let mut fixture = Fixture::new(&whole, &[], (0, Hash([0; 32])), frame_len, Codec::Zstd(1));
+    let entry = fixture.entry.clone();
+    // The contents of the first round lie in two frames each.
+    let places =
+        (0..20).flat_map(|round| (1..=frames).map(move |frame| frame * frame_len - 50 - round * 2000));
+    for (decoded_max, least, most) in [(0, 20, 22), (1 << 30, 1, 2), (whole.len() as u64 / 2, 2, 22)] {
+        let mut contents = fixture.contents(ReadLimits { decoded_max, ..tight() });
+        for at in places.clone() {
+            let len = len.min(whole.len() - at);
+            let content = vec![Range { archive: 0, offset: at as u64, len: len as u64 }];
+            let entry = Entry { place: Place { content, ..Place::default() }, ..entry.clone() };
+            let fetched = contents.gather(&mut fixture.store, &entry).unwrap().unwrap();
+            let made = fetched.make(&entry, contents.archives()).unwrap().unwrap();
+            let made: Vec<u8> = made.iter().flat_map(|bytes| bytes.as_ref().to_vec()).collect();
+            assert!(made == whole[at..at + len]);
+            let mut read = Vec::new();
+            let mut sink = |bytes: &[u8]| {
+                read.extend_from_slice(bytes);
+                Ok(())
+            };
+            contents.read(&mut fixture.store, &entry, &mut sink).unwrap().unwrap();
+            assert!(read == made);
+        }
+        let decoded = contents.fetched / whole.len() as u64;
+        assert!((least..=most).contains(&decoded), "{decoded} times with {decoded_max}");
+    }
 }

@@ -47,6 +47,10 @@ impl FrameIndex {
         &self.name
     }
 
+    pub fn is_compressed(&self) -> bool {
+        matches!(self.frames, Frames::Zstd(_))
+    }
+
     /// Bytes of the uncompressed stream.
     pub fn stream_len(&self) -> u64 {
         match &self.frames {
@@ -111,7 +115,7 @@ impl FrameIndex {
         let (stored, span) = (self.stored(frame), self.span(frame));
         let mut bytes = table::zeros(&self.name, (stored.end - stored.start) as usize)?;
         read_full(source, &self.name, stored.start, &mut bytes)?;
-        let (len, compressed) = ((span.end - span.start) as usize, matches!(self.frames, Frames::Zstd(_)));
+        let (len, compressed) = ((span.end - span.start) as usize, self.is_compressed());
         Ok(Frame::new(self.name.clone(), stored.start, len, compressed, bytes))
     }
 

@@ -37,6 +37,13 @@ impl Frame {
         Frame { name, offset, len, compressed, state, buffers }
     }
 
+    /// Bytes that were decoded before, as a frame.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        let (len, buffers) = (bytes.len(), Arc::default());
+        let state = Mutex::new(FrameState::Decoded(Arc::new(Decoded::new(bytes, Arc::clone(&buffers)))));
+        Frame { name: "".into(), offset: 0, len, compressed: false, state, buffers }
+    }
+
     /// Sets the buffer for decoding: a recycled one of `buffers`, or a new one that this thread allocates
     /// now. Later frames with the same `buffers` use the memory again, whichever thread decodes them.
     pub(super) fn with_buffers(self, buffers: Arc<Buffers>) -> Self {
