@@ -13,7 +13,7 @@ use ibt::job::{Counter, Options, Overwrite, ProblemKind, Select, Silent};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::series::{counter, problem_paths, Outcome, KEY};
-use support::tools::{as_ordinary_user, set_mode, Mount};
+use support::tools::{as_ordinary_user, child_role, set_mode, this_test_again, Mount};
 use support::*;
 
 fn restore(series: &Series, dry_run: bool, dest: &Path) -> Outcome {
@@ -152,6 +152,32 @@ fn what_could_not_be_read_stays_however_much_it_is() {
     series.consolidate().ok();
     restore(&series, false, &series.source).partial();
     assert!(names.iter().chain(&few).all(|path| path.exists()));
+}
+
+/// A file became a directory, which the backup could not look at: it kept the file's last version. The directory may
+/// hold what no snapshot has, so it does not make way for that version.
+#[test]
+fn what_the_backup_could_not_look_at_does_not_make_way() {
+    if !as_ordinary_user("what_the_backup_could_not_look_at_does_not_make_way") {
+        return;
+    }
+    let series = Series::new();
+    let was_file = series.write("d/x", "a file");
+    series.full().whole();
+    fs::remove_file(was_file).unwrap();
+    let precious = series.write("d/x/precious", "in no snapshot");
+    // Shows the names in the directory, but nothing else of them.
+    set_mode(&series.source.join("d"), 0o400);
+    series.incremental().partial();
+    set_mode(&series.source.join("d"), 0o700);
+    for dry_run in [true, false] {
+        let options =
+            Options { overwrite: Overwrite::Always, delete_extra: true, dry_run, ..series.options.clone() };
+        let report = series.restore_with(&options, &series.source, &mut Silent).partial();
+        assert!(problem_paths(&report, ProblemKind::Obstructed).contains(&"d/x".to_string()), "{report:#?}");
+        set_mode(&series.source.join("d"), 0o700);
+        assert!(precious.exists());
+    }
 }
 
 /// Entries that the caller chose to leave out are reported as notes, one for each directory.
@@ -357,6 +383,40 @@ fn a_restore_does_not_remove_what_it_needs() {
         assert!(!around.home.join(extra).exists(), "{extra}");
     }
     assert_eq!(fs::read(around.home.join("doc/f")).unwrap(), b"content");
+}
+
+/// Without the temporary directory, no more temporary files can be made. So the directory stays, and loses its other
+/// entries.
+#[test]
+fn a_restore_does_not_remove_its_temporary_directory() {
+    const TEST: &str = "a_restore_does_not_remove_its_temporary_directory";
+    if !as_ordinary_user(TEST) {
+        return;
+    }
+    if child_role().is_none() {
+        // The temporary directory is that of a whole process.
+        run(&mut this_test_again(&std::env::current_exe().unwrap(), TEST, "temporary directory"));
+        return;
+    }
+    let series = Series::new();
+    series.write("f", "content");
+    series.full().whole();
+    let extra = series.source.join("extra");
+    let extras = ["left", "other/left", "temporary/left", "temporary/deep/left"].map(|name| extra.join(name));
+    for path in &extras {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "extra").unwrap();
+    }
+    std::env::set_var("TMPDIR", extra.join("temporary"));
+    // Files can be made in it, but it cannot be listed. A dry run changes no modes.
+    set_mode(&extra.join("temporary"), 0o300);
+    for dry_run in [true, false] {
+        let report = restore(&series, dry_run, &series.source).partial();
+        assert_eq!(problem_paths(&report, ProblemKind::Obstructed), ["extra/temporary"]);
+    }
+    set_mode(&extra.join("temporary"), 0o700);
+    assert_eq!(String::from_utf8(seen(&extra)).unwrap(), ".\n./temporary\n");
+    assert_eq!(fs::read(series.source.join("f")).unwrap(), b"content");
 }
 
 /// The store is protected under each name: a link that leads to it stays, and so does a directory mounted

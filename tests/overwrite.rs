@@ -13,7 +13,7 @@ use ibt::error::{Error, Kind};
 use ibt::job::{change, Cancel, Counter, Flow, Observer, Options, Overwrite, ProblemKind, Progress, Silent};
 use proptest::prelude::*;
 use support::series::{counter, problem_paths, KEY};
-use support::tools::{as_ordinary_user, command, run, set_mode, skip, Mount};
+use support::tools::{as_ordinary_user, child_role, command, run, set_mode, skip, this_test_again, Mount};
 use support::tree::set_mtime;
 use support::*;
 
@@ -298,6 +298,39 @@ fn what_is_mounted_is_not_extra() {
     }
     assert!(!dest.join("seen/g").exists() && dest.join("seen/f").exists());
     assert!(!told.0.iter().any(|(_, path)| path.ends_with(b"disk")), "{:?}", told.0);
+}
+
+/// What is restored into a file system that is mounted below the destination is synced there, also if it is only the
+/// metadata of a directory. The destination's own file system is synced once.
+#[test]
+fn file_systems_below_the_destination_are_synced() {
+    let test = "file_systems_below_the_destination_are_synced";
+    if let Some(dir) = child_role() {
+        let (mut series, dest) = (Series::new(), Path::new(&dir).join("dest"));
+        series.store = Path::new(&dir).join("store");
+        restore(&series, &mirror(&series), &dest, &mut Silent).whole();
+        return;
+    }
+    if !support::tools::output(&mut command("strace", ["-o", "/dev/null", "true"])).status.success() {
+        return skip("strace may not trace here");
+    }
+    let (series, dest) = with_copy(&[("mnt/d/e/f", "1"), ("d/f", "1")]);
+    let Some(_mounted) = Mount::tmpfs(&dest.join("mnt"), "size=1m") else {
+        return skip("mounting is not allowed here");
+    };
+    run(command("cp", ["-a"]).arg(series.source.join("mnt/d")).arg(dest.join("mnt")));
+    set_mtime(&dest.join("mnt/d/e"), (1, 0));
+    let dir = series.dir.path().to_str().unwrap();
+    let again = this_test_again(&std::env::current_exe().unwrap(), test, dir);
+    let log = series.beside("log");
+    let mut strace = command("strace", ["-f", "-qq", "-y", "-e", "trace=syncfs", "-o"]);
+    strace.arg(&log).arg("--").arg(again.get_program()).args(again.get_args());
+    strace.envs(again.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    run(&mut strace);
+    let log = fs::read_to_string(&log).unwrap();
+    let synced: Vec<_> = log.lines().filter_map(|line| line.split_once("/dest")?.1.split_once('>')).collect();
+    let below = synced.iter().filter(|(path, _)| path.starts_with("/mnt")).count();
+    assert_eq!((synced.len(), below), (2, 1), "{log}");
 }
 
 /// Files in a directory that the backup could not list are not known to be extra.
