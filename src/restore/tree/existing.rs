@@ -39,8 +39,7 @@ pub(super) enum Next {
 impl Tree<'_, '_> {
     /// The existing file or directory under an entry's name. `Exists` if it must not be touched.
     pub(super) fn standing(&mut self, entry: &Entry) -> Result<Option<Stat>> {
-        let absent = |path: &Path| entry.path.is_within(path.as_bytes());
-        if !self.existing || self.absent.as_ref().is_some_and(absent) {
+        if !self.existing {
             return Ok(None);
         }
         let found = match (entry.path == self.base, &self.root) {

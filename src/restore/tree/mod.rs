@@ -84,8 +84,6 @@ pub struct Tree<'t, 'j> {
     lost_dir: Option<Path>,
     /// A file's content is lost, so no extra entry is removed.
     content_lost: bool,
-    /// A directory that a dry run would make. Nothing exists below it.
-    absent: Option<Path>,
     /// Existing inodes with several names: the number of names that a dry run would replace, or that waiting files
     /// will replace.
     unlinked: HashMap<(u64, u64), u64>,
@@ -150,7 +148,6 @@ impl<'t, 'j> Tree<'t, 'j> {
             claimed: HashMap::new(),
             lost_dir: None,
             content_lost: false,
-            absent: None,
             unlinked: HashMap::new(),
             own,
             omissions: Arc::default(),
@@ -223,9 +220,6 @@ impl<'t, 'j> Tree<'t, 'j> {
         }
         if self.job.options.dry_run {
             self.would_make_way(entry, &verdict);
-            if self.absent.as_ref().is_none_or(|above| !entry.path.is_within(above.as_bytes())) {
-                self.absent = Some(entry.path.clone());
-            }
         } else {
             if let EntryVerdict::Replace(now) = &verdict {
                 self.make_way(entry, now)?;
