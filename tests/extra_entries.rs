@@ -55,6 +55,34 @@ fn what_takes_the_place_of_an_entry_to_remove_stays() {
     }
 }
 
+/// The same where a program serves the file system, and a directory may get another inode number at any time.
+#[test]
+fn what_takes_the_place_of_a_directory_in_the_way_stays_on_fuse() {
+    let series = Series::new();
+    series.write("way", "snapshot");
+    series.full().whole();
+    let dest = series.beside("dest");
+    fs::create_dir(&dest).unwrap();
+    let Some(_mount) = Mount::exfat(&series.beside("image"), &dest) else {
+        return skip("there is no exFAT here, or mounting is not allowed");
+    };
+    let (at, theirs) = (dest.join("way"), dest.join("way/theirs"));
+    for is_swapped in [true, false] {
+        write(&at.join("inner"), "old");
+        let swap = || {
+            fs::rename(&at, dest.join("elsewhere")).unwrap();
+            write(&theirs, "precious");
+        };
+        let mut observer = AtChange::of(change::DELETED, if is_swapped { "way/inner" } else { "none" }, swap);
+        let options = Options { restore_metadata: Some(0), ..mirror(&series) };
+        let report = series.restore_with(&options, &dest, &mut observer).ok();
+        let obstructed = problem_paths(&report, ProblemKind::Obstructed);
+        assert_eq!(obstructed.contains(&"way".to_string()), is_swapped, "{:?}", report.problems);
+        let (stands, content) = if is_swapped { (&theirs, "precious") } else { (&at, "snapshot") };
+        assert_eq!(fs::read_to_string(stands).unwrap(), content);
+    }
+}
+
 /// A directory that was swapped costs its entries, also if the destination takes no new file.
 #[test]
 fn a_swapped_directory_costs_its_entries_only() {

@@ -304,6 +304,15 @@ impl Tree<'_, '_> {
 
     /// Reports the removed paths before the removal: afterwards they cannot be listed any more.
     fn remove_whole(&mut self, path: &Path, now: &Stat) -> Result<()> {
+        let trouble = |e: &io::Error| Error::io("remove", path, e);
+        let held = self.target_dir_of(path).cloned().and_then(|target_dir| {
+            let held = target_dir.hold(path.name(), now)?;
+            Ok((target_dir, held))
+        });
+        let (target_dir, held) = match held {
+            Ok(held) => held,
+            Err(error) => return self.obstructed(path, trouble(&error)),
+        };
         self.tell_removed(path, now)?;
         if now.kind == FileKind::Dir {
             self.each_below(path, &mut |tree, path, now| tree.tell_removed(path, now))?;
@@ -311,16 +320,12 @@ impl Tree<'_, '_> {
         if self.job.options.dry_run {
             return Ok(());
         }
-        let removed = self.dir_of(path).and_then(|dir| {
-            match dir.stat(path.name())?.id() == now.id() || !dir.syncs_whole() {
-                true => dir.remove_tree(path.name()),
-                false => Err(replaced()),
-            }
-        });
+        let is_held = target_dir.check_held(path.name(), now, held.as_ref());
+        let removed = is_held.and_then(|()| target_dir.dir.remove_tree(path.name()));
         self.current = None;
         match removed {
             Ok(()) => Ok(()),
-            Err(error) => self.obstructed(path, Error::io("remove", path, &error)),
+            Err(error) => self.obstructed(path, trouble(&error)),
         }
     }
 

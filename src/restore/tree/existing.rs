@@ -11,7 +11,6 @@ use crate::job::Overwrite;
 use crate::platform::{self, FileKind, Stat};
 use crate::text::encode_name;
 
-use super::known::replaced;
 use super::small::TargetDir;
 use super::Tree;
 
@@ -313,22 +312,21 @@ impl Tree<'_, '_> {
     /// empty goes only if `delete_extra` is set.
     pub(super) fn make_way(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
         let (extra_goes, name) = (self.job.options.delete_extra, entry.path.name());
+        let trouble = |e: &io::Error| Error::io("make way for", &entry.path, e);
+        let target_dir = self.target_dir(entry)?;
         let is_dir = now.kind == FileKind::Dir;
+        let held = target_dir.hold(name, now).map_err(|e| trouble(&e))?;
         if is_dir && extra_goes {
             self.check_way(entry, now)?;
             self.each_below(&entry.path, &mut |tree, path, now| tree.tell_removed(path, now))?;
         }
-        let dir = self.parent(entry)?;
-        let is_other = || dir.stat(name).map(|found| found.id()).ok() != Some(now.id());
-        if is_dir && dir.syncs_whole() && is_other() {
-            return Err(Error::io("make way for", &entry.path, &replaced()));
-        }
-        let removed = match (is_dir, extra_goes) {
-            (true, true) => dir.remove_tree(name),
-            (true, false) => dir.rmdir(name),
-            (false, _) => dir.unlink(name),
-        };
-        removed.map_err(|e| Error::io("make way for", &entry.path, &e))
+        let is_held = target_dir.check_held(name, now, held.as_ref());
+        let removed = is_held.and_then(|()| match (is_dir, extra_goes) {
+            (true, true) => target_dir.dir.remove_tree(name),
+            (true, false) => target_dir.dir.rmdir(name),
+            (false, _) => target_dir.dir.unlink(name),
+        });
+        removed.map_err(|e| trouble(&e))
     }
 
     /// The name of a new entry until it is complete.

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::entry::{Entry, Node, Path};
 use crate::error::{Error, Result};
@@ -74,6 +74,33 @@ impl TargetDir {
     fn may_be_made_here(&self, now: &Stat) -> bool {
         let links = now.kind == FileKind::Dir || now.nlink == 1;
         !self.syncs_whole() || (now.uid == platform::effective_uid() && links)
+    }
+
+    /// Opens the directory `name`, which was judged as `now`, only as a path: while it is open, it keeps its inode number
+    /// on every file system. `None` for anything but a directory.
+    pub(super) fn hold(&self, name: &[u8], now: &Stat) -> io::Result<Option<OwnedFd>> {
+        if now.kind != FileKind::Dir {
+            return Ok(None);
+        }
+        let held = self.dir.open_path(name)?;
+        match self.is_same(platform::stat_fd(held.as_fd())?.id(), now.id()) {
+            true => Ok(Some(held)),
+            false => Err(replaced()),
+        }
+    }
+
+    /// An error if `name` does not lead to the held directory, or to the file that was judged as `now`.
+    pub(super) fn check_held(&self, name: &[u8], now: &Stat, held: Option<&OwnedFd>) -> io::Result<()> {
+        let found = self.dir.stat(name)?.id();
+        let is_same = match held {
+            Some(held) => found == platform::stat_fd(held.as_fd())?.id(),
+            None => self.is_same(found, now.id()),
+        };
+        if is_same {
+            Ok(())
+        } else {
+            Err(replaced())
+        }
     }
 
     /// The identity of a directory that was just made here.
