@@ -315,6 +315,9 @@ fn file_systems_below_the_destination_are_synced() {
         return skip("strace may not trace here");
     }
     let (series, dest) = with_copy(&[("mnt/d/e/f", "1"), ("d/f", "1")]);
+    if series.memory.is_some() {
+        return skip("this store is no directory, which another process could open");
+    }
     let Some(_mounted) = Mount::tmpfs(&dest.join("mnt"), "size=1m") else {
         return skip("mounting is not allowed here");
     };
