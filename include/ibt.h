@@ -2176,7 +2176,9 @@ ibt_status ibt_compare(ibt_storage *storage,
  * _keep_weekly(), _keep_monthly() and _keep_yearly(). Or exactly one snapshot,
  * which ibt_options_set_snapshot() or ibt_options_set_as_of() selects. Any
  * snapshot can be removed, whether it is the first, the last or between
- * others: no snapshot needs another. ibt_options_set_keep_last() goes by the
+ * others. If other snapshots need the state of a removed snapshot, the state
+ * stays, and a small file of the kind "retired" says that the snapshot is
+ * removed; a later prune deletes both. ibt_options_set_keep_last() goes by the
  * snapshots' stamps, the other rules by the times when they were made
  * (ibt_report_snapshot_date()). No rule uses the clock. If any rule is set,
  * the snapshot with the newest stamp stays.
@@ -2194,14 +2196,15 @@ ibt_status ibt_compare(ibt_storage *storage,
  *
  * No rule counts or removes a state that is damaged or was made by a newer
  * libibt. It is removed only if ibt_options_set_snapshot() names its stamp. As
- * long as such a state remains, its snapshot may need any archive of the key,
- * so prune removes no other kind of file: it lists them as
- * IBT_PROBLEM_LEFTOVER, and the result is IBT_PARTIAL. The same holds for a
+ * long as such a state remains, its snapshot may need any file of the key, so
+ * prune removes snapshots, but deletes no file: it lists the archives that
+ * nothing else needs as IBT_PROBLEM_LEFTOVER, and the result is IBT_PARTIAL.
+ * The same holds for a
  * state that somebody replaced by a symbolic link. A state that cannot be read
  * at the moment (IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_UNSUPPORTED) may be
- * whole: then nothing is removed, unless ibt_options_set_snapshot() names this
- * very state. On a storage that cannot lock, nobody else may use the key
- * meanwhile. Backup files newer than every snapshot then stay, because a
+ * whole: then nothing is removed, unless ibt_options_set_snapshot() names a
+ * stamp: then it counts as damaged. On a storage that cannot lock, a backup of
+ * the key that runs meanwhile may end with IBT_ERR_BUSY. Backup files newer than every snapshot then stay, because a
  * running backup may be making them, and are listed as IBT_PROBLEM_LEFTOVER.
  *
  * Returns IBT_OK; IBT_PARTIAL if a damaged state stays; IBT_ERR_INVALID_ARG if
@@ -2211,7 +2214,8 @@ ibt_status ibt_compare(ibt_storage *storage,
  * ibt_options_set_allow_empty()); IBT_ERR_NOT_FOUND if the key has no snapshot
  * or not the selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if
  * ibt_options_set_as_of() selects a state that is damaged or was made by a
- * newer libibt; IBT_ERR_UNSUPPORTED if the storage cannot delete; IBT_ERR_BUSY
+ * newer libibt; IBT_ERR_UNSUPPORTED if the storage cannot delete, or cannot
+ * create the small file that is needed; IBT_ERR_BUSY
  * if the storage or the key is in use, or the key was changed meanwhile;
  * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
  * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
@@ -2285,7 +2289,9 @@ ibt_status ibt_consolidate(ibt_storage *storage,
  * Returns IBT_OK; IBT_PARTIAL if the newest state is damaged, so that an older
  * snapshot counts as the newest, or if a signature could not be computed
  * because the content is damaged or gone (the next change of that file is then
- * stored whole); IBT_ERR_INVALID_ARG if key is NULL or malformed, a setter of
+ * stored whole), or if the storage lost or damaged an older state that the
+ * newest snapshot needs (the next increment puts it back if the cache has it);
+ * IBT_ERR_INVALID_ARG if key is NULL or malformed, a setter of
  * options failed, an option has no use here (a snapshot, filters, a root,
  * delete_extra, an expected digest, dry_run), or no cache directory is set and
  * the user has none; IBT_ERR_NOT_FOUND if the key has no undamaged snapshot;
@@ -2598,8 +2604,8 @@ IBT_API size_t ibt_report_file_count(const ibt_report *report);
 IBT_API const char *ibt_report_file_name(const ibt_report *report, size_t i);
 
 /**
- * The kind of backup file i: "full", "created", "updated", "sigvault" or
- * "state".
+ * The kind of backup file i: "full", "created", "updated", "sigvault",
+ * "state" or "retired" (the mark of a removed snapshot).
  *
  * Since: 0.1
  */

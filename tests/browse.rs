@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ibt::entry::{compare_paths, Entry, File, Hash, Metadata, Node, Path, Place};
 use ibt::error::{Error, Kind};
-use ibt::format::{FrameWriter, Header, SnapshotKind, StateWriter, Totals};
+use ibt::format::{FrameWriter, Header, Made, SnapshotKind, StateWriter, Totals};
 use ibt::inspect::Snapshot;
 use ibt::job::{Cancel, Codec, Flow, Select, Silent};
 use ibt::pool::Pool;
@@ -188,6 +188,7 @@ fn synthetic<'p>(series: &Series, paths: impl Iterator<Item = &'p [u8]>) {
         made_at: Time::now(),
         parent: None,
         inodes_unstable: false,
+        layers: Vec::new(),
         needs: Vec::new(),
         unknown: Vec::new(),
     };
@@ -204,7 +205,8 @@ fn synthetic<'p>(series: &Series, paths: impl Iterator<Item = &'p [u8]>) {
         let entry = Entry::new(path(at), node, meta, place);
         writer.entry(&entry).unwrap();
     }
-    let (state, _) = writer.finish(&[], &Totals::default(), &[], Time::now()).unwrap();
+    let made = Made { totals: &Totals::default(), problems: &[], finished_at: Time::now() };
+    let state = writer.finish(&[], &made).unwrap().file;
     fs::create_dir_all(&series.store).unwrap();
     fs::write(series.store.join(format!("{KEY}.state.{stamp}.json.zst")), state.out).unwrap();
 }

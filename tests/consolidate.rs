@@ -34,7 +34,11 @@ fn keep_only_the_newest(series: &Series) -> usize {
         .unwrap()
         .iter()
         .map(|archive| archive["name"].as_str().unwrap().to_string())
-        .chain([state.file_name().unwrap().to_str().unwrap().to_string()])
+        .chain(
+            stored::state_files(&state)
+                .iter()
+                .map(|file| file.file_name().unwrap().to_str().unwrap().to_string()),
+        )
         .collect();
     for name in series.stored().into_keys().filter(|name| !named.contains(name)) {
         fs::remove_file(series.store.join(name)).unwrap();
@@ -51,11 +55,10 @@ fn assert_points_restore_from(series: &Series, first: usize) {
 /// A state's logical lines, the facts that show the next increment that nothing changed, and the parsed
 /// state.
 fn evidence(state: &Path) -> (Vec<u8>, Vec<String>, serde_json::Value) {
-    let document = stored::document(state);
     let parsed = stored::parse(state);
     let places = parsed["entries"].as_array().unwrap().iter();
     let places = places.map(|e| format!("{} {} {}", e["at"]["ino"], e["at"]["ctime"], e["at"]["dirty"]));
-    (stored::logical_lines(&document), places.collect(), parsed)
+    (stored::logical_lines(state), places.collect(), parsed)
 }
 
 /// The member names of an archive, as GNU tar lists them.

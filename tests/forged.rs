@@ -328,7 +328,7 @@ fn two_keys(dir: &Path) -> (std::path::PathBuf, Vec<u8>) {
         ibt::backup::full(&mut store, &source, &mut job).unwrap();
     }
     fs::write(dir.join("a/dir/f"), [noise(1, 30_000), noise(2, 9000)].concat()).unwrap();
-    ibt::backup::incremental(&mut store, &dir.join("a"), &mut job).unwrap();
+    ibt::backup::full(&mut store, &dir.join("a"), &mut job).unwrap();
     let names = fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path());
     let is_state =
         |path: &std::path::PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("a.state.");

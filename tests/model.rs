@@ -336,16 +336,26 @@ impl Life {
         assert_eq!(listed, self.snaps.iter().map(|snap| snap.stamp).collect::<Vec<_>>());
     }
 
-    /// The store holds exactly the archives that snapshots name, without the deleted ones, and one state for each
-    /// snapshot.
+    /// The store holds exactly the archives that snapshots name, without the deleted ones, and the states that the
+    /// snapshots need. A state of no snapshot has a mark.
     fn check_files(&self) {
         let is_state = |name: &String| name.contains(".state.");
-        let (states, archives): (BTreeSet<_>, BTreeSet<_>) =
-            self.series.stored().into_keys().partition(is_state);
+        let is_mark = |name: &String| name.contains(".retired.");
+        let (marks, others): (BTreeSet<_>, BTreeSet<_>) = self.series.stored().into_keys().partition(is_mark);
+        let (states, archives): (BTreeSet<_>, BTreeSet<_>) = others.into_iter().partition(is_state);
+        let of_snap = |snap: &Snap| states.iter().find(|name| name.contains(&snap.stamp.to_string()));
+        let newest = (!states.is_empty()).then(|| self.series.newest("state"));
+        let needed = self.snaps.iter().flat_map(|snap| {
+            let state = of_snap(snap).expect("the state of a snapshot");
+            stored::state_files(&newest.as_ref().unwrap().with_file_name(state))
+        });
+        let needed: BTreeSet<_> =
+            needed.map(|file| file.file_name().unwrap().to_str().unwrap().to_string()).collect();
+        assert_eq!(states, needed);
+        assert_eq!(states.len(), self.snaps.len() + marks.len());
         let named = self.snaps.iter().flat_map(|snap| &snap.archives).cloned();
         let deleted = |name: &String| self.broken.get(name) == Some(&Broken::Deleted);
         assert_eq!(archives, named.filter(|name| !deleted(name)).collect());
-        assert_eq!(states.len(), self.snaps.len());
     }
 
     fn check_restore(&self, snap: &Snap) {

@@ -50,14 +50,26 @@ fn names(series: &Series) -> BTreeSet<String> {
     series.stored().into_keys().collect()
 }
 
-/// The names of the states in the store and of the archives that they need, read with zstd(1) and as plain JSON.
+/// The names of the states and archives that the snapshots in the store need, and of the marks of removed snapshots
+/// whose states are needed. Read with zstd(1) and as plain JSON.
 fn named(store: &Path) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
-    for name in series::stored(store).into_keys().filter(|name| name.contains(".state.")) {
-        let state = stored::parse(&store.join(&name));
+    let stored: BTreeSet<String> = series::stored(store).into_keys().collect();
+    let mark_of = |state: &str| {
+        let mark = state.replace(".state.", ".retired.");
+        mark.strip_suffix(".zst").map_or(mark.clone(), str::to_string)
+    };
+    let is_snapshot = |name: &&String| name.contains(".state.") && !stored.contains(&mark_of(name));
+    for name in stored.iter().filter(is_snapshot) {
+        let path = store.join(name);
+        let state = stored::parse(&path);
         let archives = state["archives"].as_array().unwrap().iter();
         named.extend(archives.map(|archive| archive["name"].as_str().unwrap().to_string()));
-        named.insert(name);
+        for file in stored::state_files(&path) {
+            let file = file.file_name().unwrap().to_str().unwrap().to_string();
+            named.extend(Some(mark_of(&file)).filter(|mark| stored.contains(mark)));
+            named.insert(file);
+        }
     }
     named
 }
@@ -313,6 +325,8 @@ fn foreign_things_and_other_keys_are_left_alone() {
 type Spoil = fn(&Path);
 
 /// Ways to make a state unreadable.
+const TWIN: &str = "a second file of its stamp";
+
 fn unreadable_states() -> Vec<(&'static str, Spoil)> {
     let flip: Spoil = |state| {
         let mut bytes = fs::read(state).unwrap();
@@ -323,7 +337,7 @@ fn unreadable_states() -> Vec<(&'static str, Spoil)> {
     let newer: Spoil = |state| stored::forge(state, "\"version\":1", "\"version\":2");
     let empty: Spoil = |state| fs::write(state, "").unwrap();
     let twin: Spoil = |state| fs::write(state.with_extension(""), "{").unwrap();
-    vec![("flipped", flip), ("newer", newer), ("empty", empty), ("a second file of its stamp", twin)]
+    vec![("flipped", flip), ("newer", newer), ("empty", empty), (TWIN, twin)]
 }
 
 fn state_of(series: &Series, index: usize) -> std::path::PathBuf {
@@ -334,15 +348,20 @@ fn state_of(series: &Series, index: usize) -> std::path::PathBuf {
 fn while_a_state_cannot_be_read_every_archive_stays() {
     for (what, spoil) in unreadable_states() {
         let mut series = five_snapshots();
-        let middle = series.points[2].stamp;
-        spoil(&state_of(&series, 2));
+        // No other snapshot needs this state.
+        let middle = series.points[1].stamp;
+        spoil(&state_of(&series, 1));
         let before = names(&series);
         let report = prune_twice(&series, &series.keeping(ONLY_NEWEST));
         assert!(report.is_partial(), "{what}");
         assert_eq!(report.problems[0].kind, ProblemKind::Damaged, "{what}");
         assert_eq!(report.problems[0].snapshot, Some(middle), "{what}");
-        assert!(!report.files.is_empty(), "{what}: nothing was removed");
-        assert!(report.files.iter().all(|file| file.kind == "state"), "{what}: {:?}", report.files);
+        // The damaged state may need the others as layers, so that they only get marks.
+        let is_twin = what == TWIN;
+        let removed = if is_twin { 4 } else { 3 };
+        assert_eq!(report.counters.get(Counter::Deleted), removed, "{what}: nothing was removed");
+        assert!(report.files.is_empty(), "{what}: {:?}", report.files);
+        assert_eq!(stamps(&series), [series.points[4].stamp], "{what}");
         // The kept archives are listed as left-overs: the next prune would remove them.
         let spared: BTreeSet<_> = report
             .problems
@@ -350,7 +369,7 @@ fn while_a_state_cannot_be_read_every_archive_stays() {
             .filter(|problem| problem.kind == ProblemKind::Leftover)
             .map(|problem| problem.file.clone().unwrap())
             .collect();
-        let archives: BTreeSet<_> = before.iter().filter(|name| !name.contains(".state.")).cloned().collect();
+        let archives: BTreeSet<_> = before.iter().filter(|name| name.contains(".tar")).cloned().collect();
         let needed: BTreeSet<_> = stored::parse(&state_of(&series, 4))["archives"]
             .as_array()
             .unwrap()
@@ -364,8 +383,13 @@ fn while_a_state_cannot_be_read_every_archive_stays() {
         series.points[4].kept.assert_is(&dest);
         remove(&dest);
 
-        // A prune that names the bad state exactly removes it. Then the other files can go.
-        let report = prune_twice(&series, &series.selecting(Select::Exactly(middle)));
+        // A prune that names the bad state exactly removes it. Then the other files can go. The mark of a snapshot
+        // counts for a second file of its stamp too.
+        let options = match is_twin {
+            true => series.keeping(ONLY_NEWEST),
+            false => series.selecting(Select::Exactly(middle)),
+        };
+        let report = prune_twice(&series, &options);
         assert!(!report.is_partial(), "{what}: {:?}", report.problems);
         series.points.drain(..4);
         assert_consistent(&series);
@@ -391,7 +415,8 @@ fn while_a_state_is_a_link_every_archive_stays() {
         assert_eq!((told.kind, told.snapshot), (ProblemKind::Unreadable, Some(series.points[1].stamp)));
         assert!(told.message.contains("symbolic link"), "{}", told.message);
         assert!(report.problems[1..].iter().all(|problem| problem.kind == ProblemKind::Leftover));
-        assert!(!report.files.is_empty() && report.files.iter().all(|file| file.kind == "state"));
+        // The linked state may need the others as layers, so that they only get marks.
+        assert!(report.files.is_empty() && report.counters.get(Counter::Deleted) > 0);
         // When the state is back, the snapshot restores again.
         fs::rename(&elsewhere, &state).unwrap();
         series.assert_point_restores(1);

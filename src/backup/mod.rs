@@ -36,11 +36,11 @@ mod vaults;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use crate::commit::{self, Commit, NewArchives};
+use crate::commit::{self, Commit, NewArchives, NewState};
 use crate::contents::Contents;
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{check_key, default_key, BackupFileKind};
-use crate::format::{ArchiveRef, Header, ParentRef, SnapshotKind, StateReader, StateWriter};
+use crate::format::names::{check_key, default_key};
+use crate::format::{ArchiveRef, Header, ParentRef, SnapshotKind, StateChanges, StateReader};
 use crate::job::{DeltaMode, Detect, Job, Level, Phase, Select};
 use crate::platform::{self, Dir, FileSystem};
 use crate::pool::Pool;
@@ -91,10 +91,14 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
     }
     let lock = lock(store, &origin.key, LockMode::Exclusive, job)?;
     store::sweep_drafts(store, &origin.key, &lock, job)?;
-    let catalog = Catalog::read(store, &origin.key)?;
+    let mut catalog = Catalog::read(store, &origin.key)?;
     let pool = Pool::start(job.options.threads)?;
-    let previous = store::newest(store, &catalog, &pool, job)?;
+    let (previous, lost) = store::newest(store, &catalog, &pool, job)?.unzip();
     check_previous(previous.as_ref(), &catalog, &origin, kind, job)?;
+    if let Some(lost) = lost.filter(|lost| !lost.is_empty()) {
+        lost.into_iter().try_for_each(|layer| layer.put_back(store, job))?;
+        catalog = Catalog::read(store, &origin.key)?;
+    }
     let snapshot = NewSnapshot::begin(store, origin, catalog, previous, kind, job)?;
     snapshot.make(store, pool, job)
 }
@@ -221,6 +225,7 @@ impl NewSnapshot {
                 .filter(|_| is_increment)
                 .map(|(header, trailer)| ParentRef { snapshot: header.snapshot, tree: trailer.tree }),
             inodes_unstable: false,
+            layers: Vec::new(),
             needs: Vec::new(),
             unknown: Vec::new(),
         };
@@ -272,7 +277,10 @@ impl NewSnapshot {
             cache(),
         );
         let cache = cache();
-        let state = StateWriter::new(archives.draft(store, BackupFileKind::State, true)?, &self.header)?;
+        let state = match full {
+            true => NewState::whole(store, &archives, &self.header)?,
+            false => NewState::Changes(Box::new(StateChanges::new())),
+        };
         let mut run = Run::new(job, store, pool, source, parent, archives, state, self.guard, &mut scan);
         run.go(self.basis.as_mut(), scan)?;
         let Run { parent, archives, state, .. } = run;
@@ -284,6 +292,7 @@ impl NewSnapshot {
             parents,
             archives,
             state,
+            parent: self.basis.as_mut(),
             cache,
             copy_of: None,
         }

@@ -6,16 +6,16 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use crate::commit::{NewArchives, Slot};
+use crate::commit::{NewArchives, NewState, Slot};
 use crate::delta::FineSearch;
 use crate::entry::{is_within, Entry, HardLink, Metadata, Node, Path, Place};
 use crate::error::{is_shortage, Error, Kind, Result};
-use crate::format::{OmissionCause, Recorded, Records, Special, StateReader, StateWriter};
+use crate::format::{OmissionCause, Recorded, Records, Special, StateReader};
 use crate::job::{change, Counter, Job, Phase, ProblemKind};
 use crate::platform::{self, FileKind, Names, Stat};
 use crate::pool::Pool;
 use crate::state::{is_unchanged, same_metadata, Facts, Guard, Pair};
-use crate::store::{DraftSink, Store, NEW_FULL};
+use crate::store::{Store, NEW_FULL};
 use crate::walk::{Devices, Source};
 
 use super::content::{FileStorer, StoredAs};
@@ -38,7 +38,7 @@ pub struct Run<'r, 'j> {
     pub source: Source,
     pub parent: Option<Parent>,
     pub archives: NewArchives,
-    pub state: StateWriter<DraftSink>,
+    pub state: NewState,
     pub guard: Guard,
     pool: Arc<Pool>,
     /// Reads the files of `steps`.
@@ -54,6 +54,8 @@ pub struct Run<'r, 'j> {
     /// Paths that could not be read whole. A missing path below them may still exist, so it does not count as
     /// deleted.
     unseen: Vec<Path>,
+    /// The parent's entry of the path that is being completed, until the path has a new entry.
+    old_here: Option<Entry>,
     buf: Vec<u8>,
 }
 
@@ -92,11 +94,11 @@ impl<'r, 'j> Run<'r, 'j> {
         source: Source,
         parent: Option<Parent>,
         archives: NewArchives,
-        mut state: StateWriter<DraftSink>,
+        mut state: NewState,
         guard: Guard,
         scan: &mut Scan,
     ) -> Self {
-        state.omissions = std::mem::take(&mut scan.omissions);
+        *state.omissions() = std::mem::take(&mut scan.omissions);
         let devices = Arc::new(std::mem::take(&mut scan.devices));
         Run {
             job,
@@ -115,6 +117,7 @@ impl<'r, 'j> Run<'r, 'j> {
             rename_sources: std::mem::take(&mut scan.rename_sources),
             open_dirs: OpenDirs::default(),
             unseen: Vec::new(),
+            old_here: None,
             buf: Vec::new(),
         }
     }
@@ -151,7 +154,13 @@ impl<'r, 'j> Run<'r, 'j> {
             }
             match self.steps.pop_front() {
                 Some(Step::Carry(recorded)) => self.carry(&recorded)?,
-                Some(Step::Pair { pair, prefetched }) => self.complete(pair, prefetched)?,
+                Some(Step::Pair { pair, prefetched }) => {
+                    self.old_here = old_of(&pair).cloned();
+                    self.complete(pair, prefetched)?;
+                    if let Some(old) = self.old_here.take() {
+                        self.state.gone(&old.path)?;
+                    }
+                }
                 None => return Ok(()),
             }
         }
@@ -169,7 +178,7 @@ impl<'r, 'j> Run<'r, 'j> {
         self.leave_unseen(path);
         self.open_dirs.pass(path, recorded.is_dir());
         let archives = &mut self.archives;
-        self.state.carry(recorded, |parents| archives.inherit_one(parents))?;
+        self.state.keep(recorded, |parents| archives.inherit_one(parents))?;
         self.count(recorded.size(), Some(Counter::Unchanged));
         Ok(())
     }
@@ -234,7 +243,7 @@ impl<'r, 'j> Run<'r, 'j> {
             PathState::Socket => {
                 let error = Error::new(Kind::Unsupported, "back up", "it is a socket").at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)?;
-                self.state.omissions.add(&path, OmissionCause::LeftOut);
+                self.state.omissions().add(&path, OmissionCause::LeftOut);
                 old.map_or(Ok(()), |old| self.gone(&old))
             }
         }
@@ -269,7 +278,7 @@ impl<'r, 'j> Run<'r, 'j> {
         let error = Error::new(Kind::NotFound, "read", "it vanished during the backup").at(path);
         self.job.trouble(ProblemKind::Vanished, path.as_bytes(), error)?;
         // The file may come back: some programs replace a file by removing it first.
-        self.state.omissions.add(path, OmissionCause::Unread);
+        self.state.omissions().add(path, OmissionCause::Unread);
         old.map_or(Ok(()), |old| self.gone(&old))
     }
 
@@ -280,7 +289,7 @@ impl<'r, 'j> Run<'r, 'j> {
         match old {
             Some(old) => self.carry_forward(old),
             None => {
-                self.state.omissions.add(path, OmissionCause::Unread);
+                self.state.omissions().add(path, OmissionCause::Unread);
                 Ok(())
             }
         }
@@ -291,13 +300,13 @@ impl<'r, 'j> Run<'r, 'j> {
     fn carry_forward(&mut self, old: Entry) -> Result<()> {
         if !old.path.parent().is_none_or(|dir| self.open_dirs.has(dir)) {
             // The path of its directory is now something else.
-            self.state.omissions.add(&old.path, OmissionCause::Unread);
+            self.state.omissions().add(&old.path, OmissionCause::Unread);
             return self.gone(&old);
         }
         let Some(parent) = self.parent.as_mut().filter(|parent| parent.has_content(&old)) else {
             let detail = format!("its archive is gone; {NEW_FULL}");
             let error = Error::new(Kind::Missing, "keep the last version of", detail).at(&old.path);
-            self.state.omissions.add(&old.path, OmissionCause::Unread);
+            self.state.omissions().add(&old.path, OmissionCause::Unread);
             return self.job.trouble(ProblemKind::Missing, old.path.as_bytes(), error);
         };
         let mut entry = old.clone();
@@ -545,12 +554,21 @@ impl<'r, 'j> Run<'r, 'j> {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
             writer.add_node(&entry.path, &entry.meta, special)?;
         }
-        self.state.entry(&entry)?;
+        let old_here = self.old_here.take().and_then(|old| self.archives.as_inherited(old));
+        self.state.entry(&entry, old_here.as_ref())?;
         self.count(entry.size(), counter);
         if change != 0 {
             self.job.change(change, old, Some(&entry))?;
         }
         Ok(())
+    }
+}
+
+/// The parent's entry of a step's path.
+fn old_of(pair: &Pair<Entry, Finding>) -> Option<&Entry> {
+    match pair {
+        Pair::Old(old) | Pair::Both(old, _) => Some(old),
+        Pair::New(_) => None,
     }
 }
 

@@ -171,6 +171,21 @@ impl NewArchives {
         (content, sig)
     }
 
+    /// The number in the new state of the archive that has number `parents` in the parent's state, if it has one.
+    pub fn inherited(&self, parents: u32) -> Option<u32> {
+        self.inherited.get(&parents).copied()
+    }
+
+    /// An entry of the parent with the archive numbers of the new state; `None` if one of its archives has no number
+    /// there.
+    pub fn as_inherited(&self, mut entry: Entry) -> Option<Entry> {
+        let sig = entry.place.sig.iter_mut().flat_map(|sig| &mut sig.ranges);
+        for range in entry.place.content.iter_mut().chain(sig) {
+            range.archive = self.inherited(range.archive)?;
+        }
+        Some(entry)
+    }
+
     /// Adds a delta or a signature as a member with the path of its entry; returns where the bytes lie.
     pub fn add_spool(
         &mut self,

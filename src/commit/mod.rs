@@ -9,18 +9,25 @@
 mod archives;
 mod begin;
 mod member_spool;
+mod new_state;
 
 pub use archives::{NewArchives, Slot};
 pub use begin::next_stamp;
 pub(crate) use member_spool::MemberSpool;
+pub use new_state::NewState;
+
+use std::collections::HashSet;
 
 use crate::error::{Error, Kind, Result};
-use crate::format::names::BackupFileKind;
-use crate::format::{ArchiveRef, Header, StateProblem, StateWriter, Totals, Trailer, Written};
+use crate::format::names::{BackupFileKind, Name};
+use crate::format::{
+    ArchiveRef, Header, LayerRef, Made, SnapshotKind, StateProblem, StateReader, Totals, Trailer, Written,
+    WrittenState,
+};
 use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX};
-use crate::stamp::Time;
+use crate::stamp::{Stamp, Time};
 use crate::store::cache::{self, Copy};
-use crate::store::{backup_file, Cache, Catalog, DraftSink, Store};
+use crate::store::{backup_file, newest_known, Cache, Catalog, DraftSink, StateFile, Store};
 
 use archives::FinishedArchive;
 
@@ -32,7 +39,9 @@ pub struct Commit<'c> {
     /// The parent's archives; [`NewArchives::inherit`] refers to them by their index in this slice.
     pub parents: &'c [ArchiveRef],
     pub archives: NewArchives,
-    pub state: StateWriter<DraftSink>,
+    pub state: NewState,
+    /// The parent's state; `None` for a full and for a consolidation.
+    pub parent: Option<&'c mut StateReader>,
     pub cache: Option<Cache>,
     /// For a consolidation: the trailer of the snapshot that this one copies; `None` for a backup. The copy
     /// lists the original's problems too, its `finished_at` is never earlier than the original's, and both
@@ -44,16 +53,19 @@ impl Commit<'_> {
     /// Commits the snapshot. An error before the state gets its name leaves no file of the snapshot in the
     /// store. If naming the state fails, the archives stay, because the state may have its name nevertheless.
     pub fn commit(self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
-        let Commit { header, catalog, parents, mut archives, state, cache, copy_of } = self;
+        let Commit { header, catalog, parents, mut archives, state, parent, cache, copy_of } = self;
         let (references, finished) = archives.finish(store, parents)?;
         let mut published = Published { store, names: Vec::new() };
         let mut copies = published.publish(finished, job)?;
-        check_store(published.store, header, catalog, &references)?;
+        let now = Catalog::read(published.store, &header.key)?;
+        check_alone(catalog, &now)?;
+        Needs { archives: &references, layers: &[] }.find(&now)?;
         job.pulse()?;
         let state_name = archives.name(BackupFileKind::State);
-        let totals = totals(job);
         let finished_at = copy_of.map_or(Time::now(), |original| original.finished_at.max(Time::now()));
-        let (written, tree) = state.finish(&references, &totals, &problems(copy_of, job), finished_at)?;
+        let made = Made { totals: &totals(job), problems: &problems(copy_of, job), finished_at };
+        let WrittenState { file: written, tree, layers } =
+            state.finish(published.store, header, parent, &archives, &references, &made)?;
         if copy_of.is_some_and(|original| original.tree != tree) {
             return Err(Error::new(Kind::Panic, "commit the snapshot", "it is not the tree it should be"));
         }
@@ -61,51 +73,110 @@ impl Commit<'_> {
         draft.seal()?;
         // From here on the state may exist even if `publish` reports an error, so the archives that the state
         // names must stay.
-        published.names.clear();
+        let own = std::mem::take(&mut published.names);
         let store = &mut *published.store;
         draft.publish()?;
         store.sync()?;
-        let state = FileMade { name: state_name.clone(), kind: BackupFileKind::State, size };
-        let own = |r: &&ArchiveRef| catalog.size_of(&r.name).is_none();
-        let files = references.iter().filter(own).map(FileMade::of).chain([state]);
-        for file in files.collect::<Vec<_>>() {
-            job.report.count(Counter::BytesWritten, file.size);
-            job.report.files.push(file.into_backup_file(store));
-        }
+        let state = FileMade { name: state_name, kind: BackupFileKind::State, size };
+        let needs = Needs { archives: &references, layers: &layers };
+        let layers = needs.find_again(store, header, &state.name, &own)?;
         job.report.snapshot = Some(header.snapshot);
         job.report.digest = Some(tree);
         copies.extend(copy);
         if let Some(cache) = cache {
-            fill_cache(
-                &cache,
-                copies,
-                &|name| name == state_name || references.iter().any(|r| r.name == name),
-                job,
-            );
+            let archives = references.iter().map(|archive| archive.name.as_str());
+            let needed: HashSet<&str> =
+                archives.chain(layers.iter().map(|file| file.name.as_str())).chain([&*state.name]).collect();
+            fill_cache(&cache, copies, &|name| needed.contains(name), job);
+        }
+        let own = references.iter().filter(|archive| catalog.size_of(&archive.name).is_none());
+        for file in own.map(FileMade::of).chain([state]) {
+            job.report.count(Counter::BytesWritten, file.size);
+            job.report.files.push(file.into_backup_file(store));
         }
         Ok(())
     }
 }
 
-/// Checks that the store still has every archive of the new state, and no new snapshot of this key. Otherwise
-/// the error is `Busy`: another process prunes or writes this key at the same time.
-fn check_store(
-    store: &mut dyn Store,
-    header: &Header,
-    before: &Catalog,
-    references: &[ArchiveRef],
-) -> Result<()> {
-    let now = Catalog::read(store, &header.key)?;
-    let busy = |detail: &str| Error::new(Kind::Busy, "commit the snapshot", detail);
-    if now.states().any(|state| before.size_of(&state.name).is_none()) {
-        return Err(busy("another snapshot of this key appeared meanwhile"));
-    }
-    for archive in references {
-        if now.size_of(&archive.name) != Some(archive.size) {
-            return Err(busy("an archive that it needs vanished meanwhile").at(&archive.name));
+/// The files of the store that a new snapshot needs.
+struct Needs<'n> {
+    archives: &'n [ArchiveRef],
+    layers: &'n [LayerRef],
+}
+
+impl Needs<'_> {
+    /// Checks that the store still has all of them. Otherwise the error is `Busy`: another process prunes this key at
+    /// the same time. Returns the files of the layers.
+    fn find(&self, now: &Catalog) -> Result<Vec<StateFile>> {
+        let gone = |what| busy(what, "vanished meanwhile");
+        if let Some(archive) = self.archives.iter().find(|a| now.size_of(&a.name) != Some(a.size)) {
+            return Err(gone("an archive that it needs").at(&archive.name));
         }
+        let file = |layer: &LayerRef| now.state_files(layer.snapshot, layer.size).into_iter().next();
+        let files: Option<Vec<_>> = self.layers.iter().map(file).collect();
+        files.ok_or_else(|| gone("the state of an older snapshot, which it needs,"))
     }
-    Ok(())
+
+    /// Looks again after the state got its name. Another process may have pruned between the look before and that
+    /// moment. It sees the state from now on, and before it deletes anything that the state may need, it removes the
+    /// parent or marks it. So if the parent is still a snapshot, nothing that the state needs will be deleted. The same
+    /// is true if the mark says that the prune knew the new snapshot, or if the prune is done, which removes its marks
+    /// last. Otherwise the new snapshot is removed again, with `own`, the archives of this run, and the error is `Busy`.
+    fn find_again(
+        &self,
+        store: &mut dyn Store,
+        header: &Header,
+        state: &str,
+        own: &[String],
+    ) -> Result<Vec<StateFile>> {
+        let now = Catalog::read(store, &header.key)?;
+        let is_based = header.kind == SnapshotKind::Incremental;
+        let parent = header.parent.as_ref().filter(|_| is_based).map(|parent| parent.snapshot);
+        let found = match parent.is_none_or(|parent| is_left_to(header.snapshot, parent, &now, store)) {
+            true => self.find(&now),
+            false => Err(busy("the snapshot that it is based on", "was removed meanwhile")),
+        };
+        let Err(mut error) = found else { return found };
+        if now.states().any(|other| other.stamp > header.snapshot) {
+            // It may need this state.
+            error.detail.push_str("; a later snapshot exists, so this one was left there");
+            return Err(error);
+        }
+        if now.states().all(|other| other.stamp == header.snapshot) {
+            error.detail.push_str("; no other snapshot exists, so this one was left there: verify it");
+            return Err(error);
+        }
+        let removed = store
+            .delete(state)
+            .and_then(|()| store.sync())
+            .and_then(|()| own.iter().try_for_each(|archive| store.delete(archive)));
+        if let Err(failed) = removed {
+            error.detail = format!("{}; its files could not be removed: {failed}", error.detail);
+        }
+        Err(error)
+    }
+}
+
+/// True if no prune deletes anything that `new`, a snapshot with this parent, needs from now on.
+fn is_left_to(new: Stamp, parent: Stamp, now: &Catalog, store: &mut dyn Store) -> bool {
+    if !now.is_retired(parent) {
+        return true;
+    }
+    let mark = Name::new(now.key(), BackupFileKind::Retired, parent, false);
+    newest_known(&mark, store) == Some(new)
+}
+
+/// `Busy` if the store has a snapshot of this key that it did not have before: another process writes this key at the
+/// same time.
+fn check_alone(before: &Catalog, now: &Catalog) -> Result<()> {
+    match now.states().any(|state| before.size_of(&state.name).is_none()) {
+        true => Err(busy("another snapshot of this key", "appeared meanwhile")),
+        false => Ok(()),
+    }
+}
+
+fn busy(what: &str, happened: &str) -> Error {
+    Error::new(Kind::Busy, "commit the snapshot", format!("{what} {happened}"))
 }
 
 /// Publishes the cache's copies and removes old ones. A lost cache costs a rebuild, never data, so an error

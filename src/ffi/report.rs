@@ -216,8 +216,8 @@ pub extern "C" fn ibt_report_file_name(report: Option<&ibt_report>, i: usize) ->
     guard!(ptr::null(), { file_text(report, i, |file| Some(&file.name)) })
 }
 
-/// The kind of backup file i: "full", "created", "updated", "sigvault" or
-/// "state".
+/// The kind of backup file i: "full", "created", "updated", "sigvault",
+/// "state" or "retired" (the mark of a removed snapshot).
 ///
 /// Since: 0.1
 #[no_mangle]

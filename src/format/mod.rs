@@ -58,9 +58,10 @@ pub use frame::{
 pub use io::{ReadAt, Sink};
 pub use names::{check_key, default_key, lock_name, BackupFileKind, Name, TEMP_PREFIX};
 pub use state::{
-    parse_entry_line, write_entry_line, ArchiveRef, Entries, Header, Meant, OmissionCause, Omissions,
-    ParentRef, Recorded, Records, SnapshotKind, StateProblem, StateReader, StateSummary, StateWriter, Totals,
-    Trailer,
+    needed_by, parse_entry_line, write_entry_line, ArchiveRef, Entries, FoldRule, Header, LayerRef, Made,
+    Meant, NeededArchives, OmissionCause, Omissions, ParentRef, Recorded, Records, SnapshotKind,
+    StateChanges, StateFiles, StateProblem, StateReader, StateSummary, StateWriter, StoredState, Totals,
+    Trailer, WrittenState,
 };
 
 use crate::error::{Error, Kind};

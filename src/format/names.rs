@@ -26,15 +26,18 @@ pub enum BackupFileKind {
     SigVault,
     /// The state: without it there is no snapshot.
     State,
+    /// The mark of a removed snapshot whose state other snapshots need as a layer.
+    Retired,
 }
 
 impl BackupFileKind {
-    pub const ALL: [BackupFileKind; 5] = [
+    pub const ALL: [BackupFileKind; 6] = [
         BackupFileKind::Full,
         BackupFileKind::Created,
         BackupFileKind::Updated,
         BackupFileKind::SigVault,
         BackupFileKind::State,
+        BackupFileKind::Retired,
     ];
 
     /// The kind's word in names, states and reports.
@@ -45,6 +48,7 @@ impl BackupFileKind {
             BackupFileKind::Updated => "updated",
             BackupFileKind::SigVault => "sigvault",
             BackupFileKind::State => "state",
+            BackupFileKind::Retired => "retired",
         }
     }
 
@@ -52,17 +56,22 @@ impl BackupFileKind {
         BackupFileKind::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
+    /// True for the files that hold contents or signatures.
+    pub fn is_archive(self) -> bool {
+        !matches!(self, BackupFileKind::State | BackupFileKind::Retired)
+    }
+
     fn extension(self) -> &'static str {
-        if self == BackupFileKind::State {
-            ".json"
-        } else {
+        if self.is_archive() {
             ".tar"
+        } else {
+            ".json"
         }
     }
 }
 
 /// The name of a backup file: `KEY.KIND.STAMP.tar.zst` for an archive, `KEY.state.STAMP.json.zst` for a
-/// state.
+/// state, `KEY.retired.STAMP.json` for the mark of a removed snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     pub key: String,
@@ -83,21 +92,20 @@ impl Name {
     /// name. A name is parsed from the right, because a key may contain dots: `my.docs.full.STAMP.tar`.
     pub fn parse(text: &str) -> Option<Self> {
         let (rest, compressed) = text.strip_suffix(".zst").map_or((text, false), |rest| (rest, true));
-        let (rest, is_state) = match rest.strip_suffix(".json") {
-            Some(rest) => (rest, true),
-            None => (rest.strip_suffix(".tar")?, false),
+        let (rest, is_archive) = match rest.strip_suffix(".json") {
+            Some(rest) => (rest, false),
+            None => (rest.strip_suffix(".tar")?, true),
         };
         let (rest, stamp, part) = match split_stamp(rest) {
             Some((rest, stamp)) => (rest, stamp, 1),
             None => {
                 let (rest, number) = rest.rsplit_once('.')?;
                 let (rest, stamp) = split_stamp(rest)?;
-                (rest, stamp, number.parse().ok().filter(|&n| n >= 2 && !is_state)?)
+                (rest, stamp, number.parse().ok().filter(|&n| n >= 2 && is_archive)?)
             }
         };
         let (key, word) = rest.rsplit_once('.')?;
-        let kind =
-            BackupFileKind::from_word(word).filter(|&kind| (kind == BackupFileKind::State) == is_state)?;
+        let kind = BackupFileKind::from_word(word).filter(|kind| kind.is_archive() == is_archive)?;
         let key = check_key(key.as_bytes()).ok()?;
         let name = Name { key, kind, stamp, part, compressed };
         (name.to_string() == text).then_some(name)
@@ -170,6 +178,7 @@ mod tests {
         assert_eq!(name(BackupFileKind::SigVault, false), format!("my.docs.sigvault.{STAMP}.tar"));
         assert_eq!(name(BackupFileKind::State, true), format!("my.docs.state.{STAMP}.json.zst"));
         assert_eq!(name(BackupFileKind::State, false), format!("my.docs.state.{STAMP}.json"));
+        assert_eq!(name(BackupFileKind::Retired, false), format!("my.docs.retired.{STAMP}.json"));
         let part = Name { part: 2, ..Name::new("k", BackupFileKind::Full, stamp, true) };
         assert_eq!(part.to_string(), format!("k.full.{STAMP}.2.tar.zst"));
     }
@@ -215,11 +224,11 @@ mod tests {
     proptest! {
         #[test]
         fn names_survive_their_text(
-            key in "[^\\p{Cc}/.-][^\\p{Cc}/]{0,20}", kind in 0..5usize, secs in 0..253_402_300_799i64,
+            key in "[^\\p{Cc}/.-][^\\p{Cc}/]{0,20}", kind in 0..6usize, secs in 0..253_402_300_799i64,
             part in 1..5u32, compressed: bool,
         ) {
             let (kind, stamp) = (BackupFileKind::ALL[kind], Stamp::from_time(Time { secs, nanos: 5000 }));
-            let part = if kind == BackupFileKind::State { 1 } else { part };
+            let part = if kind.is_archive() { part } else { 1 };
             let name = Name { key, kind, stamp, part, compressed };
             prop_assert_eq!(Name::parse(&name.to_string()), Some(name));
         }

@@ -8,7 +8,7 @@ use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::store::open_selected;
 use crate::store::{
-    archive_fault, lock, require_existing, Catalog, LockMode, Need, Store, StoredFile, NEW_FULL,
+    archive_fault, lock, require_existing, Catalog, LockMode, Need, Store, Summaries, NEW_FULL,
 };
 
 use crate::store::report::{describe, lost_state, Listed, NotRegular, Unread};
@@ -71,10 +71,10 @@ fn list_key(
     job: &mut Job,
 ) -> Result<()> {
     let files: Vec<_> = catalog.states().cloned().collect();
+    let mut summaries = Summaries::default();
     for file in &files {
         job.step(file.name.as_bytes())?;
-        let mut stored = StoredFile { store: &mut *store, name: &file.name };
-        match StateSummary::read(&mut stored, &file.name, file.size, file.compressed) {
+        match summaries.snapshot(store, &catalog, file) {
             Ok(state) => {
                 if listed == Listed::Before && archives_lost(&state, &catalog).next().is_some() {
                     // The archives may have been written while the store was listed.

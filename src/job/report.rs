@@ -245,7 +245,7 @@ impl Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupFile {
     pub name: String,
-    /// "full", "created", "updated", "sigvault" or "state".
+    /// "full", "created", "updated", "sigvault", "state" or "retired".
     pub kind: &'static str,
     /// The path of the file, raw bytes; `None` if the store is no directory.
     pub path: Option<Vec<u8>>,

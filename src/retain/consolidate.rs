@@ -10,19 +10,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::commit::{self, Commit, MemberSpool, NewArchives, Slot};
+use crate::commit::{self, Commit, MemberSpool, NewArchives, NewState, Slot};
 use crate::contents::lost;
 use crate::contents::Contents;
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, HardLink, LinkSet, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{BackupFileKind, Name};
-use crate::format::{Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, StateWriter};
+use crate::format::names::Name;
+use crate::format::{Header, Omissions, ParentRef, SnapshotKind, Special, StateReader};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
 use crate::spool::spool_error;
 use crate::stamp::Time;
-use crate::store::{begin, lock, newest, sweep_drafts, Cache, Catalog, DraftSink, LockMode, Need, Store};
+use crate::store::{begin, lock, newest, sweep_drafts, Cache, Catalog, LockMode, Need, Store};
 
 const OP: &str = "consolidate";
 
@@ -39,10 +39,14 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     Catalog::read(store, &key)?.select(store, Select::Newest)?;
     let lock = lock(store, &key, LockMode::Exclusive, job)?;
     sweep_drafts(store, &key, &lock, job)?;
-    let catalog = Catalog::read(store, &key)?;
+    let mut catalog = Catalog::read(store, &key)?;
     let pool = Pool::start(job.options.threads)?;
     let none = || Error::new(Kind::NotFound, OP, format!("no snapshot of key '{key}' is undamaged"));
-    let newest = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;
+    let (newest, lost) = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;
+    if !lost.is_empty() {
+        lost.into_iter().try_for_each(|layer| layer.put_back(store, job))?;
+        catalog = Catalog::read(store, &key)?;
+    }
     if stands_alone(&newest, &catalog) {
         job.report.snapshot = Some(newest.header().snapshot);
         job.report.digest = Some(newest.trailer().tree);
@@ -75,8 +79,8 @@ fn make(
     let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &header.series);
     let archives = NewArchives::new(&header.key, header.snapshot, job.options.codec, pool, true, cache());
     let cache = cache();
-    let mut state = StateWriter::new(archives.draft(store, BackupFileKind::State, true)?, &header)?;
-    state.omissions = Omissions::clone(&trailer.omissions);
+    let mut state = NewState::whole(store, &archives, &header)?;
+    *state.omissions() = Omissions::clone(&trailer.omissions);
     let contents = Contents::new(&trailer.archives).with_cancel(job.cancel());
     let mut copying = Copying { job, store, contents, archives, state, copied: HashMap::new() };
     copying.job.phase(Phase::Read, trailer.totals.entries, trailer.totals.bytes)?;
@@ -87,7 +91,7 @@ fn make(
     let Copying { archives, state, .. } = copying;
     job.phase(Phase::Commit, 0, 0)?;
     let header = &header;
-    Commit { header, catalog, parents: &[], archives, state, cache, copy_of: Some(&trailer) }
+    Commit { header, catalog, parents: &[], archives, state, parent: None, cache, copy_of: Some(&trailer) }
         .commit(store, job)?;
     let message = format!("made snapshot {} of '{}' from the store", header.snapshot, header.key);
     job.log(Level::Info, &message);
@@ -103,6 +107,7 @@ fn header(newest: &StateReader, store: &mut dyn Store, catalog: &Catalog, job: &
         seq: old.seq.saturating_add(1),
         library: concat!("ibt ", env!("CARGO_PKG_VERSION")).to_string(),
         made_at: now,
+        layers: Vec::new(),
         parent: Some(ParentRef { snapshot: old.snapshot, tree: newest.trailer().tree }),
         unknown: Vec::new(),
         ..Header::clone(old)
@@ -115,7 +120,7 @@ struct Copying<'r, 'j> {
     store: &'r mut dyn Store,
     contents: Contents,
     archives: NewArchives,
-    state: StateWriter<DraftSink>,
+    state: NewState,
     /// Where the content of each file with several names was stored.
     copied: HashMap<LinkSet, Copied>,
 }
@@ -155,7 +160,7 @@ impl Copying<'_, '_> {
             entry.place = copied.place(entry.place);
             set.map(|set| self.copied.insert(set, copied));
         }
-        self.state.entry(&entry)?;
+        self.state.entry(&entry, None)?;
         let report = &mut self.job.report;
         report.count(Counter::Entries, 1);
         report.count(Counter::Bytes, entry.size());

@@ -1,6 +1,7 @@
 //! Decides which snapshots are kept, and in which files: pruning, consolidating, rebuilding the
 //! cache.
 
+mod choice;
 mod consolidate;
 mod prune;
 mod rebuild;

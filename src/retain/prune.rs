@@ -2,31 +2,40 @@
 //!
 //! ```text
 //! read summaries, verify the newest state --> choose (rules, or the selected one)
-//!                  --> delete states, oldest first --> sync
-//!                  --> list again: same states as expected? --> delete unneeded archives --> sync
+//!     --> write marks --> sync --> (without a lock: list again)
+//!     --> delete states, newest first --> sync --> list again: same states as expected?
+//!     --> delete unneeded archives and layers --> sync --> delete marks of deleted states --> sync
 //! ```
 //!
-//! States are deleted first. So if a prune is interrupted, no state names a deleted archive: at worst, archives
-//! without a state are left over, and the next prune removes them. The oldest states are deleted first, because they
-//! are worth least. Repeating an interrupted prune gives the same result as one complete prune
+//! The state of a removed snapshot may be a layer of another snapshot's state. Then it stays, and a mark is written
+//! that the snapshot is removed. A later prune deletes it once no state needs it any more. Where no lock keeps writers
+//! out, every removed snapshot gets a mark before anything is deleted: a backup that built on one of them either sees
+//! the mark and gives up, or it was complete before, and then the prune sees its state and deletes nothing.
+//!
+//! States are deleted before archives, and newer states before older ones, which may be their layers. So if a prune is
+//! interrupted, every remaining state has what it needs: at worst, archives without a state are left over, and the next
+//! prune removes them. Repeating an interrupted prune gives the same result as one complete prune
 //! ([`judge`](super::judge)).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, Name};
-use crate::format::StateSummary;
-use crate::job::{sum, Action, Counter, Job, Keep, Level, Options, Phase, Problem, ProblemKind, Select};
+use crate::format::{LayerRef, StateSummary};
+use crate::job::{sum, Action, Counter, Job, Keep, Level, Phase, Problem, ProblemKind};
 use crate::platform::FileKind as FileType;
+use crate::pool::Pool;
 use crate::stamp::Stamp;
 use crate::store::{
-    backup_file, begin, lock, sweep_drafts, Cache, Catalog, LockMode, Need, Store, StoredFile,
+    backup_file, begin, lock, mark_of, sweep_drafts, write_mark, Cache, Catalog, KeyStates, LockMode, Need,
+    StateFile, Store, Summaries,
 };
 
+use super::choice::{PruneChoice, PruneTarget};
 use super::retention::{judge, DatedSnapshot};
 use crate::store::report::{describe, lost_state, NotRegular};
 
-const OP: &str = "prune";
+pub const OP: &str = "prune";
 
 /// Removes the snapshots of `key` that the rules do not keep, or exactly the selected snapshot. Then removes every
 /// archive that no remaining state names, also archives that earlier runs left over.
@@ -36,8 +45,8 @@ const OP: &str = "prune";
 /// A damaged state is removed only if its stamp is selected exactly. While a damaged state or a symbolic link with a
 /// state's name remains, all archives stay that no readable state names, because the damaged or linked state may need
 /// them. Each such state, link and archive is a problem. A state that cannot be read now may be undamaged: it is an
-/// error before anything is removed, unless its stamp is selected exactly. If no lock excludes other writers, archives
-/// newer than every state stay too.
+/// error before anything is removed, unless a snapshot is selected by its exact stamp: then it counts as damaged. If no
+/// lock excludes other writers, archives newer than every state stay too.
 ///
 /// Errors: `InvalidArg` (neither rules nor a selector, or both; no snapshot would be left and that is not allowed),
 /// `NotFound` (a key without snapshots, a selector that selects none), `Unsupported` (the store cannot delete),
@@ -59,7 +68,14 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     files.links.retain(|found| found.file_type == FileType::Symlink);
     let goes = files.choose(&target, job)?;
     files.tell_lost(&goes, job)?;
-    let plan = files.plan(&goes, lock.keeps_writers_out());
+    let mut plan = files.plan(&goes, lock.keeps_writers_out());
+    if !plan.is_alone {
+        // A backup at the same time sees the removal only by the marks.
+        plan.marked.clone_from(&plan.snapshots);
+    }
+    if !plan.marked.is_empty() {
+        store.require(Need::Write, "mark a snapshot as removed while others may need its state")?;
+    }
     files.tell_spared(&plan, job)?;
     if dry_run {
         files.pretend(&plan, store, job);
@@ -69,74 +85,14 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     files.carry_out(&plan, store, &key, job)
 }
 
-/// The caller's choice of the snapshots to remove.
-enum PruneChoice {
-    /// All snapshots that no rule keeps.
-    Rules(Keep),
-    /// The selected snapshot.
-    One(Select),
-}
-
-impl PruneChoice {
-    fn of(options: &Options) -> Result<Self> {
-        let invalid = |detail: &str| Err(Error::new(Kind::InvalidArg, OP, detail));
-        match (options.select, options.keep) {
-            (Select::Newest, keep) if keep == Keep::default() => {
-                invalid("neither rules what to keep nor a snapshot to remove were given")
-            }
-            (Select::Newest, keep) => Ok(PruneChoice::Rules(keep)),
-            (select, keep) if keep == Keep::default() => Ok(PruneChoice::One(select)),
-            _ => invalid("rules what to keep and a snapshot to remove were both given"),
-        }
-    }
-
-    /// Finds the selected snapshot. `NotFound` if there is nothing to choose from. Archives of a key without any state may be all that is left of a
-    /// user's data, so they are removed only if an empty result is allowed.
-    fn find(&self, store: &mut dyn Store, catalog: &Catalog, options: &Options) -> Result<PruneTarget> {
-        match self {
-            PruneChoice::One(select) => {
-                let stamp = catalog.select(store, *select)?.stamp;
-                Ok(PruneTarget::One { stamp, is_exact: matches!(select, Select::Exactly(_)) })
-            }
-            PruneChoice::Rules(keep) => {
-                if !options.allow_empty || catalog.files().is_empty() {
-                    catalog.select(store, Select::Newest)?;
-                }
-                Ok(PruneTarget::Rules(*keep))
-            }
-        }
-    }
-}
-
-/// The snapshots to remove, as found in the store.
-enum PruneTarget {
-    /// All snapshots that no rule keeps.
-    Rules(Keep),
-    One {
-        stamp: Stamp,
-        /// The caller gave exactly this stamp, and no time.
-        is_exact: bool,
-    },
-}
-
-impl PruneTarget {
-    fn stamp(&self) -> Option<Stamp> {
-        match self {
-            PruneTarget::Rules(_) => None,
-            PruneTarget::One { stamp, .. } => Some(*stamp),
-        }
-    }
-
-    /// True if the caller selected the snapshot to remove by exactly this stamp.
-    fn is_exactly(&self, wanted: Stamp) -> bool {
-        matches!(self, PruneTarget::One { stamp, is_exact: true } if *stamp == wanted)
-    }
-}
-
 /// All files of a key in the store, oldest first.
 struct KeyFiles {
     states: Vec<KeyState>,
     archives: Vec<(Name, u64)>,
+    /// The states of removed snapshots that were needed as layers.
+    retired: Vec<(Name, u64)>,
+    /// The marks of removed snapshots.
+    marks: Vec<(Name, u64)>,
     /// Symbolic links with names of states.
     links: Vec<NotRegular>,
 }
@@ -152,34 +108,39 @@ struct StateInfo {
     /// Index of the snapshot in the report.
     listed: usize,
     series: String,
-    /// Indices of the archives that the state names and that exist.
+    /// Indices of the archives that the snapshot needs and that exist.
     needs: Vec<usize>,
+    /// The layers that the state names.
+    layers: Vec<LayerRef>,
 }
 
 impl KeyFiles {
     /// Reads and verifies the summary of every state, and lists the readable ones in the report. The entries are read
-    /// as far as [`damaged_newest`] says. A state that cannot be read now ends the prune, because the archives it needs are unknown. The exception is
-    /// a state that is selected for removal by its exact stamp.
+    /// as far as [`damaged_newest`] says. A state that cannot be read now ends the prune, because the files that it needs
+    /// are unknown. The exception is a prune of one exact stamp: it removes nothing but that snapshot then.
     fn read(store: &mut dyn Store, catalog: &Catalog, target: &PruneTarget, job: &mut Job) -> Result<Self> {
-        let (states, archives): (Vec<_>, Vec<_>) =
-            catalog.files().into_iter().partition(|(name, _)| name.kind == BackupFileKind::State);
+        let (archives, others): (Vec<_>, Vec<_>) =
+            catalog.files().into_iter().partition(|(name, _)| name.kind.is_archive());
+        let (marks, states): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|(name, _)| name.kind == BackupFileKind::Retired);
+        let (retired, states): (Vec<_>, Vec<_>) =
+            states.into_iter().partition(|(name, _)| catalog.is_retired(name.stamp));
         let numbers: HashMap<String, usize> =
             archives.iter().enumerate().map(|(number, (name, _))| (name.to_string(), number)).collect();
         job.phase(Phase::Scan, states.len() as u64, 0)?;
-        let mut damaged = damaged_newest(store, &states, target, job)?;
-        let mut files = KeyFiles { states: Vec::with_capacity(states.len()), archives, links: Vec::new() };
+        let damaged = damaged_newest(store, catalog, &states, target, job)?;
+        let mut files = KeyFiles { states: Vec::new(), archives, retired, marks, links: Vec::new() };
+        let mut summaries = Summaries::default();
         for (name, size) in states {
             let file = name.to_string();
             job.step(file.as_bytes())?;
-            let mut stored = StoredFile { store, name: &file };
-            let read = match damaged.remove(&file) {
-                Some(error) => Err(error),
-                None => StateSummary::read(&mut stored, &file, size, name.compressed),
-            };
-            let info = match read {
+            let (stamp, compressed) = (name.stamp, name.compressed);
+            let stored = StateFile { name: file, size, stamp, compressed };
+            let info = match summaries.snapshot(store, catalog, &stored) {
+                Ok(_) if damaged.contains_key(&stored.name) => Err(damaged[&stored.name].clone()),
                 Ok(state) => Ok(StateInfo::of(&state, &numbers, job)),
                 Err(error) if error.is_damage() => Err(error),
-                Err(error) if is_of_file(&error) && target.is_exactly(name.stamp) => Err(error),
+                Err(error) if is_of_file(&error) && target.is_exact() => Err(error),
                 Err(error) => return Err(nothing_removed(error)),
             };
             files.states.push(KeyState { name, size, info });
@@ -194,7 +155,10 @@ impl KeyFiles {
             PruneTarget::Rules(keep) => self.not_kept(keep, job),
             PruneTarget::One { stamp, is_exact } => self.selected(*stamp, *is_exact, job)?,
         };
-        let stays = |index: &usize| !goes.contains(index) && self.states[*index].info.is_ok();
+        // A state that cannot be read now may be whole.
+        let may_be_whole =
+            |state: &KeyState| state.info.as_ref().err().is_none_or(|error| !error.is_damage());
+        let stays = |index: &usize| !goes.contains(index) && may_be_whole(&self.states[*index]);
         if !goes.is_empty() && !(0..self.states.len()).any(|index| stays(&index)) && !job.options.allow_empty
         {
             let detail = "no snapshot would be left (allow an empty result if that is meant)";
@@ -253,21 +217,36 @@ impl KeyFiles {
         Ok(())
     }
 
-    fn plan(&self, goes: &BTreeSet<usize>, alone: bool) -> PrunePlan {
+    fn plan(&self, goes: &BTreeSet<usize>, is_alone: bool) -> PrunePlan {
         let mut needed = vec![false; self.archives.len()];
+        let mut layers = HashSet::new();
         let mut all_read = self.links.is_empty();
         for (_, state) in self.states.iter().enumerate().filter(|(index, _)| !goes.contains(index)) {
             match &state.info {
-                Ok(info) => info.needs.iter().for_each(|archive| needed[*archive] = true),
+                Ok(info) => {
+                    info.needs.iter().for_each(|archive| needed[*archive] = true);
+                    layers.extend(info.layers.iter().map(|layer| (layer.snapshot, layer.size)));
+                }
                 Err(_) => all_read = false,
             }
         }
+        // A state that cannot be read may need any other as a layer.
+        let is_layer = |name: &Name, size: u64| !all_read || layers.contains(&(name.stamp, size));
+        let is_needed = |index: &&usize| is_layer(&self.states[**index].name, self.states[**index].size);
+        let swept = |index: &usize| !is_layer(&self.retired[*index].0, self.retired[*index].1);
+        let mut plan = PrunePlan {
+            snapshots: goes.iter().copied().collect(),
+            marked: goes.iter().filter(is_needed).copied().collect(),
+            states: goes.iter().filter(|index| !is_needed(index)).copied().collect(),
+            swept: (0..self.retired.len()).filter(swept).collect(),
+            is_alone,
+            archives: Vec::new(),
+            spared: Vec::new(),
+        };
         // A writer gives its archives a later stamp than every existing state, and writes its own state last.
         let snapshots = self.states.iter().filter(|state| state.info.is_ok());
         let newest = snapshots.map(|state| state.name.stamp).max();
-        let unfinished = |archive: &Name| !alone && newest.is_none_or(|newest| archive.stamp > newest);
-        let mut plan =
-            PrunePlan { states: goes.iter().copied().collect(), archives: Vec::new(), spared: Vec::new() };
+        let unfinished = |archive: &Name| !is_alone && newest.is_none_or(|newest| archive.stamp > newest);
         for archive in (0..needed.len()).filter(|archive| !needed[*archive]) {
             if !all_read {
                 plan.spared.push((archive, MAY_BE_NEEDED));
@@ -293,48 +272,112 @@ impl KeyFiles {
 
     /// Makes the report of [`KeyFiles::carry_out`] and removes nothing.
     fn pretend(&self, plan: &PrunePlan, store: &dyn Store, job: &mut Job) {
-        for index in &plan.states {
-            self.state_gone(*index, store, job);
-        }
-        for index in &plan.archives {
-            let (name, size) = &self.archives[*index];
-            file_gone(name, *size, store, job);
+        plan.snapshots.iter().for_each(|index| self.snapshot_gone(*index, job));
+        let marks = self.unneeded_marks(plan).map(|(mark, size)| (mark, *size));
+        for (name, size) in self.states_to_delete(plan).chain(self.unneeded(plan)).chain(marks) {
+            file_gone(name, size, store, job);
         }
     }
 
+    /// The states to delete, the newest first.
+    fn states_to_delete<'p>(&'p self, plan: &'p PrunePlan) -> impl Iterator<Item = (&'p Name, u64)> {
+        plan.states.iter().rev().map(|index| (&self.states[*index].name, self.states[*index].size))
+    }
+
+    /// The archives and the layers to delete.
+    fn unneeded<'p>(&'p self, plan: &'p PrunePlan) -> impl Iterator<Item = (&'p Name, u64)> {
+        let archives = plan.archives.iter().map(|index| &self.archives[*index]);
+        archives.chain(plan.swept.iter().map(|index| &self.retired[*index])).map(|(name, size)| (name, *size))
+    }
+
     fn carry_out(&self, plan: &PrunePlan, store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-        let states = || plan.states.iter().map(|index| &self.states[*index]);
-        let archives = || plan.archives.iter().map(|index| &self.archives[*index]);
-        let bytes = sum(states().map(|state| state.size).chain(archives().map(|(_, size)| *size)));
-        job.phase(Phase::Delete, (plan.states.len() + plan.archives.len()) as u64, bytes)?;
-        for (index, state) in plan.states.iter().zip(states()) {
-            delete(&state.name, state.size, store, job)?;
-            self.state_gone(*index, store, job);
+        let to_delete = || self.states_to_delete(plan).chain(self.unneeded(plan));
+        job.phase(Phase::Delete, to_delete().count() as u64, sum(to_delete().map(|(_, size)| size)))?;
+        self.write_marks(plan, store, key, job)?;
+        for index in plan.states.iter().rev() {
+            let KeyState { name, size, .. } = &self.states[*index];
+            delete(name, *size, store, job)?;
+            self.snapshot_gone(*index, job);
+            file_gone(name, *size, store, job);
         }
         if !plan.states.is_empty() {
             store.sync()?;
         }
-        if !plan.archives.is_empty() {
-            self.check_states(plan, store, key)?;
-            for (name, size) in archives() {
-                delete(name, *size, store, job)?;
-                file_gone(name, *size, store, job);
+        if self.unneeded(plan).next().is_some() {
+            self.check_states(&plan.states, store, key)?;
+            for (name, size) in self.unneeded(plan) {
+                delete(name, size, store, job)?;
+                file_gone(name, size, store, job);
             }
             store.sync()?;
         }
+        self.delete_marks(plan, store, job)?;
         self.clear_cache(plan, job);
-        job.log(Level::Info, &format!("removed {} snapshots of '{key}'", plan.states.len()));
+        job.log(Level::Info, &format!("removed {} snapshots of '{key}'", plan.snapshots.len()));
         job.phase_done()
     }
 
-    /// Checks that the store has exactly the expected states. Where there are no locks, another process may have made
-    /// a snapshot meanwhile. A store may also have reported a deletion as done that was not.
-    fn check_states(&self, plan: &PrunePlan, store: &mut dyn Store, key: &str) -> Result<()> {
+    /// Writes the marks of removed snapshots. Without a lock, checks afterwards that no backup was made meanwhile.
+    fn write_marks(&self, plan: &PrunePlan, store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
+        let newest = self.states.last().map(|state| state.name.stamp);
+        for index in &plan.marked {
+            let mark = mark_of(&self.states[*index].name);
+            job.step(mark.to_string().as_bytes())?;
+            write_mark(&mark, newest, store)?;
+            self.snapshot_gone(*index, job);
+        }
+        if plan.marked.is_empty() {
+            return Ok(());
+        }
+        store.sync()?;
+        match plan.is_alone {
+            true => Ok(()),
+            false => self.check_states(&[], store, key),
+        }
+    }
+
+    /// The marks of earlier prunes that belong to no state any more.
+    fn unneeded_marks<'p>(&'p self, plan: &PrunePlan) -> impl Iterator<Item = &'p (Name, u64)> {
+        let (swept, stays): (Vec<_>, Vec<_>) =
+            (0..self.retired.len()).partition(|index| plan.swept.contains(index));
+        let stamps = |indices: Vec<usize>| -> HashSet<Stamp> {
+            indices.into_iter().map(|index| self.retired[index].0.stamp).collect()
+        };
+        let (swept, stays, is_alone) = (stamps(swept), stamps(stays), plan.is_alone);
+        self.marks.iter().filter(move |(mark, _)| {
+            // Without a lock, a mark may be there before the state that it belongs to is listed.
+            !stays.contains(&mark.stamp) && (is_alone || swept.contains(&mark.stamp))
+        })
+    }
+
+    /// Deletes the marks of snapshots whose states are gone. To be called after the deletion of the states is durable,
+    /// because a state without its mark would be a snapshot again.
+    fn delete_marks(&self, plan: &PrunePlan, store: &mut dyn Store, job: &mut Job) -> Result<()> {
+        let both = plan.states.iter().filter(|index| plan.marked.contains(index));
+        let own: BTreeSet<Name> = both.map(|index| mark_of(&self.states[*index].name)).collect();
+        for mark in &own {
+            store.delete(&mark.to_string())?;
+        }
+        for (mark, size) in self.unneeded_marks(plan) {
+            store.delete(&mark.to_string())?;
+            file_gone(mark, *size, store, job);
+        }
+        match own.is_empty() && self.unneeded_marks(plan).next().is_none() {
+            true => Ok(()),
+            false => store.sync(),
+        }
+    }
+
+    /// Checks that the store has exactly the expected states: all but those that were `deleted`. Where there are no
+    /// locks, another process may have made a snapshot meanwhile. A store may also have reported a deletion as done that
+    /// was not.
+    fn check_states(&self, deleted: &[usize], store: &mut dyn Store, key: &str) -> Result<()> {
         let now = Catalog::read(store, key)?.files();
         let now: BTreeSet<_> =
             now.into_iter().map(|(name, _)| name).filter(|name| name.kind == BackupFileKind::State).collect();
-        let stays = (0..self.states.len()).filter(|index| !plan.states.contains(index));
-        match now == stays.map(|index| self.states[index].name.clone()).collect() {
+        let stays = (0..self.states.len()).filter(|index| !deleted.contains(index));
+        let stays = stays.map(|index| &self.states[index].name);
+        match now == stays.chain(self.retired.iter().map(|(name, _)| name)).cloned().collect() {
             true => Ok(()),
             false => {
                 let detail = "the snapshots of this key changed meanwhile; no archive was removed";
@@ -345,12 +388,11 @@ impl KeyFiles {
 
     /// Removes the cache's copies of the removed files, because no operation needs them again.
     fn clear_cache(&self, plan: &PrunePlan, job: &Job) {
-        let states = || plan.states.iter().map(|index| &self.states[*index]);
-        let archives = plan.archives.iter().map(|index| &self.archives[*index].0);
-        let names: HashSet<String> =
-            states().map(|state| &state.name).chain(archives).map(Name::to_string).collect();
+        let removed = self.states_to_delete(plan).chain(self.unneeded(plan));
+        let names: HashSet<String> = removed.map(|(name, _)| name.to_string()).collect();
+        let all = self.states.iter();
         let series: BTreeSet<&str> =
-            states().filter_map(|state| Some(state.info.as_ref().ok()?.series.as_str())).collect();
+            all.filter_map(|state| Some(state.info.as_ref().ok()?.series.as_str())).collect();
         for series in series {
             if let Some(cache) = Cache::of_series(job.options.cache_dir.as_deref(), series) {
                 cache.keep_only(&|name| !names.contains(name));
@@ -358,11 +400,10 @@ impl KeyFiles {
         }
     }
 
-    /// Reports a removed state, and its snapshot.
-    fn state_gone(&self, index: usize, store: &dyn Store, job: &mut Job) {
-        let state = &self.states[index];
-        file_gone(&state.name, state.size, store, job);
-        if let Ok(info) = &state.info {
+    /// Reports a removed snapshot, once.
+    fn snapshot_gone(&self, index: usize, job: &mut Job) {
+        let info = self.states[index].info.as_ref().ok();
+        if let Some(info) = info.filter(|i| job.report.snapshots[i.listed].action != Action::Removed) {
             job.report.count(Counter::Deleted, 1);
             job.report.snapshots[info.listed].action = Action::Removed;
         }
@@ -374,7 +415,8 @@ impl StateInfo {
         let archives = state.trailer.archives.iter();
         let needs = archives.filter_map(|archive| numbers.get(&archive.name).copied()).collect();
         job.report.snapshots.push(describe(state));
-        StateInfo { listed: job.report.snapshots.len() - 1, series: state.header.series.clone(), needs }
+        let (series, layers) = (state.header.series.clone(), state.header.layers.clone());
+        StateInfo { listed: job.report.snapshots.len() - 1, series, needs, layers }
     }
 }
 
@@ -383,18 +425,23 @@ impl StateInfo {
 /// the caller selected for removal is passed over.
 fn damaged_newest(
     store: &mut dyn Store,
+    catalog: &Catalog,
     states: &[(Name, u64)],
     target: &PruneTarget,
     job: &mut Job,
 ) -> Result<HashMap<String, Error>> {
     let mut damaged = HashMap::new();
+    let pool = Pool::start(job.options.threads)?;
     for (name, size) in states.iter().rev().filter(|(name, _)| Some(name.stamp) != target.stamp()) {
         let file = name.to_string();
         job.pulse()?;
-        let mut stored = StoredFile { store, name: &file };
-        match StateSummary::verify(&mut stored, &file, *size, name.compressed) {
+        let stored =
+            StateFile { name: file.clone(), size: *size, stamp: name.stamp, compressed: name.compressed };
+        match KeyStates::new(store, catalog).open(&stored, &pool, None) {
             Ok(_) => break,
-            Err(error) if error.is_damage() => damaged.insert(file, error),
+            Err(error) if error.is_damage() || target.is_exact() && is_of_file(&error) => {
+                damaged.insert(file, error)
+            }
             Err(error) => return Err(nothing_removed(error)),
         };
     }
@@ -412,9 +459,18 @@ fn nothing_removed(error: Error) -> Error {
     Error { detail, ..error }
 }
 
-/// The files to delete, by index, in this order.
+/// The files to delete and the snapshots to remove, by index.
 struct PrunePlan {
+    /// The snapshots to remove, the oldest first.
+    snapshots: Vec<usize>,
+    /// Those of them that get a mark.
+    marked: Vec<usize>,
+    /// Those of them whose states are deleted. The states of the others stay, as layers.
     states: Vec<usize>,
+    /// States of snapshots that were removed earlier.
+    swept: Vec<usize>,
+    /// A lock keeps writers out.
+    is_alone: bool,
     archives: Vec<usize>,
     /// Archives that stay although no readable state names them, each with the reason.
     spared: Vec<(usize, &'static str)>,

@@ -1,4 +1,4 @@
-//! Fills the cache again: the newest state and the SigVaults that it names. The next increment can then make
+//! Fills the cache again: the newest state, its layers and the SigVaults that it names. The next increment can then make
 //! deltas without reading signatures from the store.
 //!
 //! ```text
@@ -15,15 +15,16 @@ use std::io::{self, Write};
 use crate::contents::lost;
 use crate::contents::Contents;
 use crate::delta::{Params, Signer};
-use crate::entry::{Entry, File, LinkSet, Range, SigRef};
+use crate::entry::{Entry, File, Hash, LinkSet, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;
-use crate::format::{ArchiveRef, StateReader};
-use crate::job::{BackupFile, Counter, Job, Level, Phase, Select};
+use crate::format::{ArchiveRef, StateReader, StateSummary};
+use crate::job::{BackupFile, Counter, Job, Level, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::store::cache::Copy;
 use crate::store::{
-    begin, fetch, lock, newest, path_bytes, Cache, Catalog, LockMode, Need, Store, StoredFile,
+    begin, fetch, lock, newest, path_bytes, Cache, Catalog, LockMode, Need, StateFile, Store, StoredFile,
+    NEW_FULL,
 };
 
 const OP: &str = "rebuild the cache";
@@ -40,7 +41,7 @@ pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
     catalog.select(store, Select::Newest)?;
     let none = || Error::new(Kind::NotFound, OP, format!("no snapshot of key '{key}' is undamaged"));
     let pool = Pool::start(job.options.threads)?;
-    let mut state = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;
+    let (mut state, lost) = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;
     let cache = Cache::of_series(job.options.cache_dir.as_deref(), &state.header().series);
     let nowhere = || Error::new(Kind::InvalidArg, OP, "the user has no cache directory: set one");
     let cache = &cache.ok_or_else(nowhere)?;
@@ -48,7 +49,15 @@ pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
     job.report.digest = Some(state.trailer().tree);
     job.phase(Phase::Read, state.trailer().totals.entries, 0)?;
     let mut filling = Filling { job, store, catalog: &catalog, cache };
-    filling.state(state.name())?;
+    for layer in &lost {
+        filling.lost_layer(layer.name(), "the next backup puts the cache's copy back")?;
+    }
+    for reference in state.file_references() {
+        let file = catalog.state_files(reference.snapshot, reference.size).into_iter().next();
+        if let Some(file) = file.filter(|file| lost.iter().all(|lost| lost.name() != file.name)) {
+            filling.state(&file, &reference.digest)?;
+        }
+    }
     let trailer = state.trailer().clone();
     let mut lost = BTreeMap::new();
     for (index, archive) in (0u32..).zip(&trailer.archives) {
@@ -71,10 +80,16 @@ struct Filling<'r, 'j> {
 }
 
 impl Filling<'_, '_> {
-    /// Copies the state `name`, unless the cache has it.
-    fn state(&mut self, name: &str) -> Result<()> {
-        let size = self.catalog.size_of(name).unwrap_or(0);
+    /// Copies a state file, unless the cache has it. A file that has not the digest `right` never replaces a copy.
+    fn state(&mut self, file: &StateFile, right: &Hash) -> Result<()> {
+        let StateFile { name, size, compressed, .. } = file;
+        let size = *size;
         let mut stored = StoredFile { store: self.store, name };
+        match StateSummary::verify(&mut stored, name, size, *compressed) {
+            Ok(summary) if summary.trailer.digest == *right => {}
+            Err(error) if !error.proves_damage() => return Err(error),
+            _ => return self.lost_layer(name, NEW_FULL),
+        }
         let digest = fetch(&mut stored, size, &mut |_| {}, self.job)?;
         if self.cache.open(name, size, &digest).is_some() {
             return Ok(());
@@ -82,6 +97,12 @@ impl Filling<'_, '_> {
         let mut copy = self.cache.begin(name)?;
         fetch(&mut stored, size, &mut |piece| copy.write(piece), self.job)?;
         self.publish(copy, BackupFileKind::State)
+    }
+
+    /// Reports a state file that the store has lost or damaged. A rebuild writes nothing into the store.
+    fn lost_layer(&mut self, name: &str, remedy: &str) -> Result<()> {
+        let error = Error::new(Kind::Missing, OP, format!("the store lost or damaged it; {remedy}")).at(name);
+        self.job.problem(Problem::of_whole(ProblemKind::Missing, &error).in_file(name), error)
     }
 
     /// Copies a SigVault, unless the cache has it. False if the store has no right file for it.

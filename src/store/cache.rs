@@ -1,10 +1,11 @@
-//! Copies of stored files on this machine, for the next increment: the newest state and the SigVaults that it names.
+//! Copies of stored files on this machine, for the next increment: the newest state, its layers and the SigVaults that it
+//! names.
 //!
 //! A cache may be lost, stale, damaged or read-only at any time. Nothing in this module makes a backup fail: if a copy
 //! cannot be written, the cache has no copy, and a damaged copy is not used.
 //!
 //! ```text
-//! ROOT/SERIES/KEY.state.STAMP.json.zst            an exact copy of the newest state
+//! ROOT/SERIES/KEY.state.STAMP.json.zst            an exact copy of the newest state, or of one of its layers
 //! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst          an exact copy of a SigVault
 //! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst.stream   for a SigVault that the store lost: the recomputed signatures,
 //!                                                 each at its offset in the uncompressed stream; the rest is a hole

@@ -52,6 +52,8 @@ pub struct Catalog {
     /// State files with a stamp that another state file has too, until [`Catalog::choose_of_twins`] chooses one of
     /// them.
     twins: Vec<StateFile>,
+    /// The stamps of removed snapshots whose states other snapshots need.
+    retired: BTreeSet<Stamp>,
     sizes: HashMap<String, u64>,
 }
 
@@ -63,7 +65,7 @@ impl Catalog {
                 catalog.add(name, object);
             }
         }
-        catalog.choose_of_twins(store);
+        catalog.complete(store);
         Ok(catalog)
     }
 
@@ -76,7 +78,7 @@ impl Catalog {
             let new = || Catalog { key: name.key.clone(), ..Catalog::default() };
             catalogs.entry(name.key.clone()).or_insert_with(new).add(name, object);
         }
-        catalogs.values_mut().for_each(|catalog| catalog.choose_of_twins(store));
+        catalogs.values_mut().for_each(|catalog| catalog.complete(store));
         catalogs.retain(|_, catalog| !catalog.states.is_empty());
         Ok(catalogs)
     }
@@ -91,7 +93,23 @@ impl Catalog {
             };
             self.twins.extend(self.states.insert(name.stamp, state));
         }
+        if name.kind == BackupFileKind::Retired {
+            self.retired.insert(name.stamp);
+        }
         self.sizes.insert(object.name, object.size);
+    }
+
+    /// To be called when every file was added.
+    fn complete(&mut self, store: &mut dyn Store) {
+        let Catalog { states, twins, retired, .. } = self;
+        states.retain(|stamp, _| !retired.contains(stamp));
+        twins.retain(|twin| !retired.contains(&twin.stamp));
+        self.choose_of_twins(store);
+    }
+
+    /// True if the snapshot of this stamp was removed, while other snapshots need its state.
+    pub fn is_retired(&self, stamp: Stamp) -> bool {
+        self.retired.contains(&stamp)
     }
 
     /// Chooses between two state files with the same stamp, one compressed and one not: one of them is the snapshot and
@@ -109,7 +127,7 @@ impl Catalog {
         &self.key
     }
 
-    /// The states, oldest first.
+    /// The states of snapshots, oldest first.
     pub fn states(&self) -> impl DoubleEndedIterator<Item = &StateFile> {
         self.states.values()
     }
@@ -130,6 +148,18 @@ impl Catalog {
 
     pub fn size_of(&self, name: &str) -> Option<u64> {
         self.sizes.get(name).copied()
+    }
+
+    /// The state files with the stamp of a snapshot and with `size` bytes: two if a foreign file looks like the other
+    /// one. The one that [`Catalog::states`] lists is first. A removed snapshot may have state files too.
+    pub fn state_files(&self, snapshot: Stamp, size: u64) -> Vec<StateFile> {
+        let listed = self.states.get(&snapshot).is_none_or(|state| state.compressed);
+        let file = |compressed| {
+            let name = Name::new(&self.key, BackupFileKind::State, snapshot, compressed).to_string();
+            StateFile { name, size, stamp: snapshot, compressed }
+        };
+        let files = [listed, !listed].map(file).into_iter();
+        files.filter(|file| self.size_of(&file.name) == Some(size)).collect()
     }
 
     /// The state that `select` selects. `NotFound`, with the nearest stamps in the message, if there is none. Selecting

@@ -7,10 +7,13 @@ pub mod dates;
 pub mod dir;
 mod key_lock;
 mod lost;
+mod mark;
 mod newest;
 mod open;
 mod own;
 pub mod report;
+mod states;
+mod summaries;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -30,9 +33,12 @@ pub use dates::Dates;
 pub use dir::DirStore;
 pub use key_lock::{lock, KeyLock, Turn};
 pub use lost::{archive_fault, NEW_FULL};
+pub use mark::{mark_of, newest_known, write_mark};
 pub use newest::{far_after, newest, newest_file};
 pub use open::{check_expected, open_selected, open_selected_part};
 pub use own::OwnPlaces;
+pub use states::{KeyStates, LostLayer};
+pub use summaries::Summaries;
 
 /// A file of a store: a committed backup file, or a foreign file with a name of that form.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,17 +1,11 @@
 //! Finds the newest snapshot of a key. Reads the state from the cache if the copy there equals the store's file.
 
-use std::path::Path;
-
-use super::{cache, Catalog, LocalFile, StateFile, Store, StoredFile};
+use super::{Catalog, KeyStates, LostLayer, StateFile, Store, StoredFile};
 use crate::error::{Error, Kind, Result};
-use crate::format::{ReadAt, StateReader, StateSummary};
+use crate::format::{StateReader, StateSummary};
 use crate::job::{Job, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
-
-/// Number of bytes at the end of a state that are compared with the store's file before a cached copy is believed. They
-/// contain the seek table, and the whole of a small state.
-const TAIL: u64 = 4096;
 
 /// Greatest error of a clock, in seconds, unless a snapshot that verifies has a later stamp.
 const FAR_SECS: i64 = 366 * 86_400;
@@ -53,18 +47,20 @@ pub fn newest_file(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> R
     Ok(newest)
 }
 
-/// The newest snapshot of the key that verifies. Damaged states are listed as problems and skipped. A state that cannot
-/// be read now is an error, because no older state may take its place.
+/// The newest snapshot of the key that verifies, and those of its layers that the store has lost and the cache has.
+/// Damaged states are listed as problems and skipped. A state that cannot be read now is an error, because no older
+/// state may take its place.
 pub fn newest(
     store: &mut dyn Store,
     catalog: &Catalog,
     pool: &Pool,
     job: &mut Job,
-) -> Result<Option<StateReader>> {
+) -> Result<Option<(StateReader, Vec<LostLayer>)>> {
     let cache_root = job.options.cache_dir.clone();
     for state in catalog.states().rev() {
-        match open(store, state, cache_root.as_deref(), pool) {
-            Ok(reader) => return Ok(Some(reader)),
+        let mut files = KeyStates::cached(store, catalog, cache_root.as_deref());
+        match files.open(state, pool, None) {
+            Ok(reader) => return Ok(Some((reader, files.into_lost()))),
             // A state of a newer version is not damaged, and no increment may be based on an older state.
             Err(error) if error.proves_damage() => {
                 let problem = Problem::of_whole(ProblemKind::Damaged, &error).in_file(&state.name);
@@ -86,32 +82,4 @@ fn unread(error: Error, state: &StateFile) -> Error {
         error.detail, state.stamp
     );
     Error { detail, ..error }
-}
-
-/// Opens a state from the cache if the copy equals the store's file, else from the store.
-fn open(
-    store: &mut dyn Store,
-    state: &StateFile,
-    cache_root: Option<&Path>,
-    pool: &Pool,
-) -> Result<StateReader> {
-    let StateFile { name, size, compressed, .. } = state;
-    if let Some(file) = cache::find_state(cache_root, name, *size) {
-        let mut copy = LocalFile(file);
-        if same_tail(store, state, &mut copy)? {
-            if let Ok(reader) = StateReader::open(&mut copy, name, *size, *compressed, pool) {
-                return Ok(reader);
-            }
-        }
-    }
-    let mut stored = StoredFile { store, name };
-    StateReader::open(&mut stored, name, *size, *compressed, pool)
-}
-
-fn same_tail(store: &mut dyn Store, state: &StateFile, copy: &mut LocalFile) -> Result<bool> {
-    let from = state.size.saturating_sub(TAIL);
-    let mut ours = vec![0; (state.size - from) as usize];
-    let mut theirs = ours.clone();
-    let read = copy.read_at(from, &mut ours).unwrap_or(0);
-    Ok(store.read_at(&state.name, from, &mut theirs)? == read && ours == theirs)
 }

@@ -1,6 +1,6 @@
 //! Opening the state of the selected snapshot, and checking the digest that the caller expects.
 
-use super::{backup_file, newest_file, Catalog, StateFile, Store, StoredFile};
+use super::{backup_file, newest_file, Catalog, KeyStates, StateFile, Store, StoredFile};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;
@@ -36,20 +36,18 @@ fn open(
         Select::Newest => newest_file(store, &catalog, job)?,
         select => catalog.select(store, select)?.clone(),
     };
-    let mut stored = StoredFile { store, name: &file.name };
-    let state = match meant {
-        Some(meant) => {
-            StateReader::open_part(&mut stored, &file.name, file.size, file.compressed, pool, meant)
-        }
-        None => StateReader::open(&mut stored, &file.name, file.size, file.compressed, pool),
-    };
+    let state = KeyStates::new(store, &catalog).open(&file, pool, meant);
     let state = state.map_err(|error| name_older(store, &catalog, &file, error))?;
     let tree = state.trailer().tree;
     check_expected(&tree, &file.name, job)?;
     job.report.snapshot = Some(file.stamp);
     job.report.digest = Some(tree);
     let archives = state.trailer().archives.iter().map(|a| (a.name.clone(), a.kind, a.size));
-    let needed: Vec<_> = archives.chain([(file.name, BackupFileKind::State, file.size)]).collect();
+    let states = state
+        .file_references()
+        .filter_map(|file| catalog.state_files(file.snapshot, file.size).into_iter().next());
+    let states = states.map(|file| (file.name, BackupFileKind::State, file.size));
+    let needed: Vec<_> = archives.chain(states).collect();
     for (name, kind, size) in needed {
         job.report.files.push(backup_file(store, name, kind, size));
     }

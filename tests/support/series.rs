@@ -324,7 +324,10 @@ impl Series {
         let Some(memory) = &self.memory else { return self.store.join(name) };
         let copies = self.beside("copies");
         fs::create_dir_all(&copies).unwrap();
-        fs::write(copies.join(&name), &memory.objects()[&name]).unwrap();
+        // A state may need older ones.
+        let objects =
+            memory.objects().into_iter().filter(|(other, _)| *other == name || other.contains(".state."));
+        objects.for_each(|(name, bytes)| fs::write(copies.join(name), bytes).unwrap());
         copies.join(name)
     }
 

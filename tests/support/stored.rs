@@ -1,7 +1,8 @@
 //! Reads and forges stored files without the engine, with zstd(1), b3sum(1) and plain JSON.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ibt::stamp::Stamp;
 use serde_json::Value;
@@ -17,8 +18,86 @@ pub fn document(state: &Path) -> Vec<u8> {
     }
 }
 
+/// A state with all its entries: the layers in the same directory are merged with its lines, and the archives are
+/// those of the snapshot.
 pub fn parse(state: &Path) -> Value {
+    let mut merged = file(state);
+    let Some(layers) = merged["layers"].as_array().cloned() else { return merged };
+    let uses = merged["uses"].as_array().expect("what the layers are used for").clone();
+    let layer = |layer: &Value| file(&layer_path(state, layer));
+    let mut files: Vec<(Value, Option<String>)> =
+        layers.iter().zip(&uses).map(|(l, uses)| (layer(l), uses.as_str().map(str::to_string))).collect();
+    files.reverse();
+    files.push((merged.clone(), None));
+    let mut archives: Vec<Value> = Vec::new();
+    let mut entries = BTreeMap::new();
+    for (file, uses) in files {
+        let numbers = join(file["archives"].as_array().unwrap(), uses.as_deref(), &mut archives);
+        for line in file["entries"].as_array().unwrap() {
+            match line["gone"].as_str() {
+                Some(gone) => entries.retain(|path: &Vec<Vec<u8>>, _| !path.starts_with(&components(gone))),
+                None => drop(
+                    entries.insert(components(line["path"].as_str().unwrap()), renumbered(line, &numbers)),
+                ),
+            }
+        }
+    }
+    merged["archives"] = archives.into();
+    merged["entries"] = entries.into_values().collect();
+    merged
+}
+
+/// The document of one state file, without its layers.
+pub fn file(state: &Path) -> Value {
     serde_json::from_slice(&document(state)).unwrap()
+}
+
+/// The state files that a snapshot needs: its own, then its layers.
+pub fn state_files(state: &Path) -> Vec<PathBuf> {
+    let layers = file(state)["layers"].as_array().cloned().unwrap_or_default();
+    let layers = layers.iter().map(|layer| layer_path(state, layer));
+    std::iter::once(state.to_path_buf()).chain(layers).collect()
+}
+
+/// The state file of a layer.
+fn layer_path(state: &Path, layer: &Value) -> PathBuf {
+    let stamp = format!(".state.{}.", layer["snapshot"].as_str().unwrap());
+    let mut names = super::series::stored(state.parent().unwrap()).into_keys();
+    let name = names.find(|name| name.contains(&stamp)).unwrap_or_else(|| panic!("no layer {stamp}"));
+    state.with_file_name(name)
+}
+
+/// Adds the archives of one file that are used to `all`. Returns their numbers there.
+fn join(archives: &[Value], uses: Option<&str>, all: &mut Vec<Value>) -> Vec<Option<usize>> {
+    let mut number = |archive: &Value| {
+        all.iter().position(|known| known["name"] == archive["name"]).unwrap_or_else(|| {
+            all.push(archive.clone());
+            all.len() - 1
+        })
+    };
+    let is_used = |n: usize| uses.is_none_or(|uses| uses.as_bytes()[n] == b'1');
+    archives.iter().enumerate().map(|(n, archive)| is_used(n).then(|| number(archive))).collect()
+}
+
+/// The entry with the archive numbers of the snapshot. An entry that another layer replaces may need an archive that
+/// the snapshot does not.
+fn renumbered(entry: &Value, numbers: &[Option<usize>]) -> Value {
+    let mut entry = entry.clone();
+    for list in ["/at/content", "/at/sig/ranges"] {
+        for range in entry.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            range[0] = numbers[range[0].as_u64().unwrap() as usize].into();
+        }
+    }
+    entry
+}
+
+/// The components of an encoded path. Their order is that of entries.
+fn components(path: &str) -> Vec<Vec<u8>> {
+    let path = ibt::text::decode_name(path).unwrap();
+    if path.is_empty() {
+        return Vec::new();
+    }
+    path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect()
 }
 
 /// The entry of `path`, as encoded in the state.
@@ -70,14 +149,22 @@ pub fn unsealed(document: &[u8]) -> &[u8] {
     }
 }
 
+/// The beginning of the list of layers in a header.
+const LAYERS: &[u8] = b"\n\"layers\":[";
+
 /// The document with all digests computed again, so that only the forged values are wrong.
 pub fn reseal(document: &[u8]) -> Vec<u8> {
     let mut sealed = unsealed(document).to_vec();
+    // The tree digest of a state with layers covers their entries too, so it stays.
+    let has_layers = document.windows(LAYERS.len()).any(|window| window == LAYERS);
     let key = b"\"tree\":\"blake3:";
     let tree =
         sealed.windows(key.len()).rposition(|window| window == key).expect("a tree digest") + key.len();
     let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex();
-    sealed[tree..tree + 64].copy_from_slice(digest(&logical_lines(document)).as_bytes());
+    if !has_layers {
+        let lines: Vec<u8> = entry_lines(document).flat_map(|line| [logical(line), b"\n"].concat()).collect();
+        sealed[tree..tree + 64].copy_from_slice(digest(&lines).as_bytes());
+    }
     let lines = digest_lines(&sealed);
     sealed.extend_from_slice(&lines);
     sealed
@@ -135,15 +222,28 @@ pub fn b3sum_file(path: &Path) -> String {
     format!("blake3:{}", String::from_utf8(said).unwrap().trim())
 }
 
-/// The input of the tree digest: the bytes of each entry line before its physical part, then LF.
-pub fn logical_lines(document: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let lines = document.split(|&b| b == b'\n').skip_while(|line| line != b"\"entries\":[").skip(1);
-    for line in lines.take_while(|line| line != b"],") {
-        let key = b",\"at\":{";
-        let at = line.windows(key.len()).position(|window| window == key).expect("a physical part");
-        out.extend_from_slice(&line[..at]);
-        out.push(b'\n');
+/// The input of the tree digest of a snapshot: of each entry the bytes of its line before the physical part, then LF.
+pub fn logical_lines(state: &Path) -> Vec<u8> {
+    let documents: Vec<_> = state_files(state).iter().map(|file| document(file)).collect();
+    let mut entries = BTreeMap::new();
+    for line in documents.iter().rev().flat_map(|document| entry_lines(document)) {
+        let value: Value = serde_json::from_slice(line).unwrap();
+        match value["gone"].as_str() {
+            Some(gone) => entries.retain(|path: &Vec<Vec<u8>>, _| !path.starts_with(&components(gone))),
+            None => drop(entries.insert(components(value["path"].as_str().unwrap()), logical(line))),
+        }
     }
-    out
+    entries.into_values().flat_map(|line| [line, b"\n"].concat()).collect()
+}
+
+/// The entry lines of a document, without commas.
+fn entry_lines(document: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = document.split(|&b| b == b'\n').skip_while(|line| line != b"\"entries\":[").skip(1);
+    lines.take_while(|line| line != b"],").map(|line| line.strip_suffix(b",").unwrap_or(line))
+}
+
+/// The bytes of an entry line before its physical part.
+fn logical(line: &[u8]) -> &[u8] {
+    let key = b",\"at\":{";
+    &line[..line.windows(key.len()).position(|window| window == key).expect("a physical part")]
 }

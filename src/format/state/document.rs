@@ -7,13 +7,16 @@ use serde_json::value::RawValue;
 use super::object::{Capped, FromObject, JsonObject};
 use super::summary::ARCHIVES;
 use super::{
-    json, ArchiveRef, Header, Omissions, ParentRef, SnapshotKind, StateProblem, Totals, Trailer,
-    ARCHIVES_MAX, HEADER_TEXT_MAX, PROBLEMS_MAX, PROBLEM_BYTES_MAX, VERSION,
+    json, ArchiveRef, Header, LayerRef, Omissions, ParentRef, SnapshotKind, StateProblem, Totals, Trailer,
+    ARCHIVES_MAX, HEADER_TEXT_MAX, LAYERS_MAX, PROBLEMS_MAX, PROBLEM_BYTES_MAX, VERSION,
 };
 use crate::entry::{Hash, Unknown};
 use crate::format::{check_key, BackupFileKind};
 use crate::stamp::{Stamp, Time};
 use crate::text::decode_name;
+
+/// The longest list of what layers are used for: one digit for each archive of each layer, quotes and commas.
+const USES_TEXT_MAX: usize = LAYERS_MAX * (ARCHIVES_MAX + 4);
 
 /// Appends the header, up to and including the line `"entries":[`.
 pub(super) fn write_header(header: &Header, out: &mut Vec<u8>) {
@@ -44,8 +47,23 @@ pub(super) fn write_header(header: &Header, out: &mut Vec<u8>) {
     if header.inodes_unstable {
         out.extend_from_slice(b",\n\"inodes\":\"unstable\"");
     }
+    write_layers(&header.layers, out);
     json::unknown(out, &header.unknown);
     out.extend_from_slice(b",\n\"entries\":[\n");
+}
+
+fn write_layers(layers: &[LayerRef], out: &mut Vec<u8>) {
+    for (n, layer) in layers.iter().enumerate() {
+        out.extend_from_slice(if n > 0 { b"," } else { LAYERS });
+        text(out, "{\"snapshot\":", &layer.snapshot.to_string());
+        count(out, ",\"size\":", layer.size);
+        out.extend_from_slice(b",\"digest\":");
+        json::hash(out, &layer.digest);
+        out.push(b'}');
+    }
+    if !layers.is_empty() {
+        out.push(b']');
+    }
 }
 
 /// Appends the trailer, from the line `],` to the line before those of the digests. Returns the offset in `out` of
@@ -67,6 +85,7 @@ pub(super) fn write_trailer(trailer: &Trailer, out: &mut Vec<u8>) -> usize {
         out.push(b'}');
     }
     out.extend_from_slice(b"],\n");
+    write_uses(&trailer.uses, out);
     write_totals(&Totals { problems, ..trailer.totals }, out);
     out.extend_from_slice(b"\"finished_at\":");
     json::time(out, trailer.finished_at);
@@ -75,6 +94,17 @@ pub(super) fn write_trailer(trailer: &Trailer, out: &mut Vec<u8>) -> usize {
     json::unknown(out, &trailer.unknown);
     out.extend_from_slice(b",\n");
     summary
+}
+
+fn write_uses(uses: &[Vec<bool>], out: &mut Vec<u8>) {
+    for (n, layer) in uses.iter().enumerate() {
+        out.extend_from_slice(if n > 0 { b",\"" } else { b"\"uses\":[\"" });
+        out.extend(layer.iter().map(|used| if *used { b'1' } else { b'0' }));
+        out.push(b'"');
+    }
+    if !uses.is_empty() {
+        out.extend_from_slice(b"],\n");
+    }
 }
 
 fn write_totals(totals: &Totals, out: &mut Vec<u8>) {
@@ -126,6 +156,8 @@ fn count(out: &mut Vec<u8>, key: &str, value: u64) {
     json::number(out, value);
 }
 
+/// Where the list of layers begins in a header.
+const LAYERS: &[u8] = b",\n\"layers\":[";
 /// States of every version begin with these bytes.
 const BEGINNING: &[u8] = b"{\"format\":\"ibt-state\",\"version\":";
 pub(super) const NEWER: &str = "made by a newer libibt";
@@ -185,14 +217,31 @@ pub(super) fn read_header(text: Vec<u8>) -> Result<Header, Refused> {
         made_at: fields.need_text("made_at", Time::parse)?,
         parent: fields.take::<JsonObject>("parent")?.map(read_parent).transpose()?,
         inodes_unstable: fields.take::<String>("inodes")?.as_deref() == Some("unstable"),
+        layers: match fields.take::<Capped<LayerRef, LAYERS_MAX>>("layers")? {
+            Some(Capped(layers)) if layers.is_empty() => return Err("layers without a layer".into()),
+            Some(Capped(layers)) => layers,
+            None => Vec::new(),
+        },
         unknown: fields.rest()?,
     };
     check_header(&header)?;
     Ok(header)
 }
 
-/// Checks the lengths of a header's texts. Both the writer and the reader call it.
+/// True if the text of a header says that the state has layers. A line cannot begin inside a string.
+pub(super) fn has_layers(header: &[u8]) -> bool {
+    memchr::memmem::find(header, LAYERS).is_some()
+}
+
+/// Checks the lengths of a header's texts and the order of its layers. Both the writer and the reader call it.
 pub(super) fn check_header(header: &Header) -> Result<(), &'static str> {
+    if !header.layers.is_empty() && header.kind == SnapshotKind::Full {
+        return Err("a full has no layers");
+    }
+    let stamps = header.layers.iter().map(|layer| layer.snapshot);
+    if !std::iter::once(header.snapshot).chain(stamps).is_sorted_by(|newer, older| newer > older) {
+        return Err("its layers are not older than it, or out of order");
+    }
     let longest = header.host.len().max(header.library.len()).max(header.source.len());
     match longest > HEADER_TEXT_MAX {
         true => Err("host, library or source of more than 64 KiB"),
@@ -236,8 +285,10 @@ pub(super) fn read_end(mut text: Vec<u8>, digest: Hash, header: &Header) -> Resu
 
 fn summary_fields(mut fields: JsonObject<'_>, digest: Hash, header: &Header) -> Result<Trailer, String> {
     let Capped(archives) = fields.need::<Capped<ArchiveRef, ARCHIVES_MAX>>("archives")?;
+    let uses = read_uses(fields.take("uses")?, header)?;
     let trailer = Trailer {
         archives,
+        uses,
         totals: Totals::from_object(fields.need("totals")?)?,
         problems: Vec::new(),
         omissions: Arc::default(),
@@ -250,8 +301,30 @@ fn summary_fields(mut fields: JsonObject<'_>, digest: Hash, header: &Header) -> 
     Ok(trailer)
 }
 
+/// Reads which archives of a layer are used: a digit for each archive, 1 if it is.
+/// For each layer, which of its archives the snapshot needs.
+fn read_uses(text: Option<&RawValue>, header: &Header) -> Result<Vec<Vec<bool>>, String> {
+    let Some(text) = text.map(RawValue::get) else {
+        return if header.layers.is_empty() { Ok(Vec::new()) } else { Err("uses is missing".into()) };
+    };
+    let digit = |byte| match byte {
+        b'0' => Some(false),
+        b'1' => Some(true),
+        _ => None,
+    };
+    let digits = |text: &String| text.bytes().map(digit).collect::<Option<Vec<_>>>();
+    // A forged list cannot fill memory.
+    let texts = match text.len() <= USES_TEXT_MAX {
+        true => serde_json::from_str::<Vec<String>>(text).map_err(|error| format!("uses: {error}"))?,
+        false => return Err("uses is too long".into()),
+    };
+    let uses: Option<Vec<_>> = texts.iter().map(digits).collect();
+    let is_right = |uses: &Vec<Vec<bool>>| !uses.is_empty() && uses.len() == header.layers.len();
+    uses.filter(is_right).ok_or_else(|| "uses is not valid".into())
+}
+
 /// The known keys of a document, in the writer's order, without `digest`.
-const KNOWN: [&str; 23] = [
+const KNOWN: [&str; 25] = [
     "format",
     "version",
     "needs",
@@ -267,10 +340,12 @@ const KNOWN: [&str; 23] = [
     "made_at",
     "parent",
     "inodes",
+    "layers",
     "entries",
     "problems",
     "omitted",
     "archives",
+    "uses",
     "totals",
     "finished_at",
     "tree",
@@ -294,11 +369,20 @@ impl FromObject for ArchiveRef {
     fn from_object(mut fields: JsonObject<'_>) -> Result<Self, String> {
         Ok(ArchiveRef {
             name: fields.need_text("name", archive_name)?,
-            kind: fields.need_text("kind", |word| {
-                BackupFileKind::from_word(word).filter(|&kind| kind != BackupFileKind::State)
-            })?,
+            kind: fields
+                .need_text("kind", |word| BackupFileKind::from_word(word).filter(|kind| kind.is_archive()))?,
             size: fields.need("size")?,
             stream: fields.need("stream")?,
+            digest: fields.need_text("digest", Hash::parse)?,
+        })
+    }
+}
+
+impl FromObject for LayerRef {
+    fn from_object(mut fields: JsonObject<'_>) -> Result<Self, String> {
+        Ok(LayerRef {
+            snapshot: fields.need_text("snapshot", Stamp::parse)?,
+            size: fields.need("size")?,
             digest: fields.need_text("digest", Hash::parse)?,
         })
     }

@@ -124,7 +124,7 @@ impl<'a> Records<'a> {
 }
 
 /// Like [`BufRead::read_until`] for an LF, but with the faster search of [`memchr()`].
-fn append_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+pub(super) fn append_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
     let mut read = 0;
     loop {
         let ahead = lines.fill_buf()?;

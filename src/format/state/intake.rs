@@ -7,10 +7,17 @@ use memchr::memchr;
 use memchr::memmem::Finder;
 
 use super::cursor::LineCursor;
+use super::document::has_layers;
 use super::fields::LineFields;
-use super::{AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
-use crate::entry::Hash;
+use super::layer::GONE;
+use super::overlay::{Merged, Overlay};
+use super::reader::OP;
+use super::tables::Numbers;
+use super::{Recorded, Trailer, AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
+use crate::entry::{Hash, Range};
+use crate::error::{Error, Kind, Result as LibResult};
 use crate::stamp::Time;
+use crate::text::encode_name;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Section {
@@ -38,31 +45,67 @@ pub(super) struct Intake<'m> {
     comma: Option<bool>,
     /// Lines so far.
     lines: u64,
-    selection: Option<SelectedEntries<'m>>,
+    /// The kept lines of the last piece; `None` if the whole document is kept.
+    kept: Option<KeptLines<'m>>,
+    /// The layers above this document, if the snapshot has any.
+    layers: Option<LayersAbove<'m>>,
     parts: Parts,
 }
 
-/// The choice of the entries that a reader keeps, if it does not keep all.
-struct SelectedEntries<'m> {
-    /// Says which entries are selected.
-    meant: Meant<'m>,
+/// The lines of entries that a reader keeps.
+struct KeptLines<'m> {
+    /// Says which entries are selected; `None` for all.
+    meant: Option<Meant<'m>>,
     fields: LineFields,
     /// Finds the field of a first name. The text cannot be part of a string, where quotes are escaped.
     first_name: Finder<'static>,
     /// The kept lines of the last piece.
-    kept: Vec<u8>,
+    text: Vec<u8>,
 }
 
-impl SelectedEntries<'_> {
+impl KeptLines<'_> {
     /// Keeps the line of a selected entry. Keeps also the line of every directory, which may be a parent of a
     /// selected entry, the first name of several, which a selected hard link is compared with, and every line that is
     /// not an entry's: reading it later is an error.
     fn take(&mut self, line: &[u8], logical: usize) {
-        let is_entry = self.fields.read_start(line);
-        let is_meant = !is_entry || self.fields.is_dir() || (self.meant)(self.fields.path(line));
-        if is_meant || self.first_name.find(&line[..logical]).is_some() {
-            self.kept.extend_from_slice(line);
+        let is_kept = match &mut self.meant {
+            None => true,
+            Some(meant) => {
+                let is_entry = self.fields.read_start(line);
+                !is_entry
+                    || self.fields.is_dir()
+                    || meant(self.fields.path(line))
+                    || self.first_name.find(&line[..logical]).is_some()
+            }
+        };
+        if is_kept {
+            self.text.extend_from_slice(line);
         }
+    }
+}
+
+/// The layers above a whole state, merged with its lines while these are read.
+pub(super) struct LayersAbove<'l> {
+    pub lines: Overlay<'l>,
+    /// The archive numbers of each layer's lines in the merged snapshot.
+    pub numbers: Vec<&'l Numbers>,
+    /// The archive numbers of the whole state's lines in the merged snapshot.
+    pub base: &'l Numbers,
+    buffers: MergeBuffers,
+}
+
+/// MergeBuffers that are used for one line after the other.
+#[derive(Default)]
+struct MergeBuffers {
+    fields: LineFields,
+    recorded: Recorded,
+    ranges: Vec<Range>,
+    line: Vec<u8>,
+}
+
+impl<'l> LayersAbove<'l> {
+    pub fn new(lines: Overlay<'l>, numbers: Vec<&'l Numbers>, base: &'l Numbers) -> Self {
+        LayersAbove { lines, numbers, base, buffers: MergeBuffers::default() }
     }
 }
 
@@ -77,11 +120,17 @@ pub(super) struct Parts {
     pub entries_start: u64,
     /// Bytes of all entry lines.
     pub entries_len: u64,
-    /// The number of entries.
+    /// The number of entries, those of layers above included.
     pub entries: u64,
+    /// The document says that it has layers: its lines are changes.
+    pub layered: bool,
+    /// The lines were merged with those of layers above, so they are another snapshot than the trailer describes.
+    pub merged: bool,
+    /// The first error of a layer above the document.
+    pub error: Option<Error>,
     /// The lines after the line `],` and before the digest's line.
     pub trailer: Vec<u8>,
-    /// The tree digest of the entry lines.
+    /// The tree digest of the entries, those of layers above included.
     pub tree: Option<Hash>,
     pub digest: Option<Hash>,
     /// The first fault of the layout, if there is one.
@@ -90,9 +139,26 @@ pub(super) struct Parts {
     pub newest_ctime: Option<Time>,
 }
 
+impl Parts {
+    /// Checks that the entries are those of the snapshot that `trailer` describes.
+    pub fn check_snapshot(&self, trailer: &Trailer) -> Result<(), String> {
+        if self.tree != Some(trailer.tree) {
+            return Err("the tree digest does not agree".into());
+        }
+        match self.entries == trailer.totals.entries {
+            true => Ok(()),
+            false => Err("the number of entries does not agree".into()),
+        }
+    }
+
+    pub fn newest_ctime(&self) -> Time {
+        self.newest_ctime.unwrap_or(Time { secs: i64::MIN, nanos: 0 })
+    }
+}
+
 impl<'m> Intake<'m> {
-    /// Keeps the whole document, or only the lines of entries that are `meant` and of directories.
-    pub fn new(meant: Option<Meant<'m>>) -> Self {
+    /// Keeps the whole document.
+    pub fn new() -> Self {
         Intake {
             part: Section::Header,
             digest: blake3::Hasher::new(),
@@ -102,21 +168,39 @@ impl<'m> Intake<'m> {
             carry: Vec::new(),
             comma: None,
             lines: 0,
-            selection: meant.map(|meant| SelectedEntries {
-                meant,
-                fields: LineFields::default(),
-                first_name: Finder::new(b",\"linked\":true"),
-                kept: Vec::new(),
-            }),
+            kept: None,
+            layers: None,
             parts: Parts::default(),
         }
+    }
+
+    /// Keeps only the lines of entries that are `meant` and of directories. Keeps all lines of a document that has
+    /// layers.
+    pub fn of_part(meant: Meant<'m>) -> Self {
+        Intake::new().keeping(Some(meant))
+    }
+
+    /// Merges the layers above this document with its lines. Keeps the lines of entries that are `meant` and of
+    /// directories, or all lines.
+    pub fn of_merge(layers: LayersAbove<'m>, meant: Option<Meant<'m>>) -> Self {
+        Intake { layers: Some(layers), ..Intake::new().keeping(meant) }
+    }
+
+    fn keeping(self, meant: Option<Meant<'m>>) -> Self {
+        let kept = KeptLines {
+            meant,
+            fields: LineFields::default(),
+            first_name: Finder::new(b",\"linked\":true"),
+            text: Vec::new(),
+        };
+        Intake { kept: Some(kept), ..self }
     }
 
     /// Takes the next piece and returns the bytes of the document to keep: the piece itself, or the kept lines
     /// that ended in it. Returns nothing after a fault of the layout.
     pub fn feed<'a>(&'a mut self, piece: &'a [u8]) -> &'a [u8] {
-        if let Some(selection) = &mut self.selection {
-            selection.kept.clear();
+        if let Some(kept) = &mut self.kept {
+            kept.text.clear();
         }
         self.digest(piece);
         if self.parts.fault.is_none() {
@@ -126,9 +210,9 @@ impl<'m> Intake<'m> {
         }
         self.tree.update(&self.logical);
         self.logical.clear();
-        match &self.selection {
+        match &self.kept {
             _ if self.parts.fault.is_some() => &[],
-            Some(selection) => &selection.kept,
+            Some(kept) => &kept.text,
             None => piece,
         }
     }
@@ -195,6 +279,10 @@ impl<'m> Intake<'m> {
                 self.part = Section::Entries;
                 self.parts.header_lines = self.lines;
                 self.parts.entries_start = (self.parts.header.len() + line.len()) as u64;
+                self.parts.layered = has_layers(&self.parts.header);
+                if self.parts.layered && self.layers.is_some() {
+                    return Err("the last layer is not whole".into());
+                }
             }
             Section::Header => {
                 self.parts.header.extend_from_slice(line);
@@ -204,9 +292,10 @@ impl<'m> Intake<'m> {
             }
             Section::Entries if line == ENTRIES_END => {
                 self.part = Section::Trailer;
-                if self.comma != Some(false) {
+                if self.comma == Some(true) || (self.comma.is_none() && !self.parts.layered) {
                     return Err("no entries, or a comma after the last".into());
                 }
+                self.merge(None)?;
             }
             Section::Entries => self.entry_line(line)?,
             Section::Trailer => {
@@ -228,19 +317,134 @@ impl<'m> Intake<'m> {
         }
         let text = &line[..line.len() - 1];
         let text = text.strip_suffix(b",").unwrap_or(text);
-        let Some(end) = logical_len(line) else {
-            return Err("an entry without its \"at\"".into());
-        };
+        self.comma = Some(text.len() + 2 == line.len());
+        self.parts.entries_len += line.len() as u64;
+        if self.parts.layered {
+            return self.changed_line(line);
+        }
+        match self.layers.is_some() {
+            true => self.merge(Some(line)),
+            false => self.add(line),
+        }
+    }
+
+    /// Takes a line of a document with layers: an entry, or a path that is gone.
+    fn changed_line(&mut self, line: &[u8]) -> Result<(), String> {
+        if !line.starts_with(GONE) && logical_len(line).is_none() {
+            return Err(NO_AT.into());
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.text.extend_from_slice(line);
+        }
+        Ok(())
+    }
+
+    /// Adds a line of the snapshot.
+    fn add(&mut self, line: &[u8]) -> Result<(), String> {
+        let Some(end) = logical_len(line) else { return Err(NO_AT.into()) };
         self.parts.newest_ctime = self.parts.newest_ctime.max(ctime(&line[end..]));
         self.logical.extend_from_slice(&line[..end]);
         self.logical.push(b'\n');
-        self.comma = Some(text.len() + 2 == line.len());
         self.parts.entries += 1;
-        self.parts.entries_len += line.len() as u64;
-        if let Some(selection) = &mut self.selection {
-            selection.take(line, end);
+        if let Some(kept) = &mut self.kept {
+            kept.take(line, end);
         }
         Ok(())
+    }
+
+    /// Merges the layers above with a line of this document; with `None` at its end.
+    fn merge(&mut self, line: Option<&[u8]>) -> Result<(), String> {
+        let Some(mut layers) = self.layers.take() else { return Ok(()) };
+        let merged = match line {
+            Some(line) => self.merge_line(&mut layers, line),
+            None => {
+                let LayersAbove { lines, numbers, buffers, .. } = &mut layers;
+                lines.finish(&mut Merging { intake: self, numbers, buffers }).map_err(Fault::Layer)
+            }
+        };
+        self.layers = Some(layers);
+        merged.map_err(|fault| match fault {
+            Fault::Line(what) => what,
+            Fault::Layer(error) => {
+                let what = error.detail.clone();
+                self.parts.error = Some(error);
+                what
+            }
+        })
+    }
+
+    fn merge_line(&mut self, layers: &mut LayersAbove<'m>, line: &[u8]) -> Result<(), Fault> {
+        let LayersAbove { lines, numbers, base, buffers } = layers;
+        let mut fields = std::mem::take(&mut buffers.fields);
+        let is_entry = fields.read_start(line);
+        let replaced = match is_entry {
+            true => lines.replaces(fields.path(line), &mut Merging { intake: self, numbers, buffers }),
+            false => return Err(Fault::Line("not an entry".into())),
+        };
+        buffers.fields = fields;
+        if replaced.map_err(Fault::Layer)? {
+            return Ok(());
+        }
+        if base.is_same {
+            return self.add(line).map_err(Fault::Line);
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let text = text.strip_suffix(b",").unwrap_or(text);
+        let mut recorded = std::mem::take(&mut buffers.recorded);
+        recorded.buffer().clear();
+        recorded.buffer().extend_from_slice(text);
+        let added = recorded.take().and_then(|()| self.add_renumbered(&recorded, base, buffers));
+        buffers.recorded = recorded;
+        added.map_err(Fault::Line)
+    }
+
+    /// Adds an entry with its archive numbers in the merged snapshot.
+    fn add_renumbered(
+        &mut self,
+        recorded: &Recorded,
+        numbers: &Numbers,
+        buffers: &mut MergeBuffers,
+    ) -> Result<(), String> {
+        let MergeBuffers { ranges, line, .. } = buffers;
+        numbers
+            .translate(recorded.ranges(), ranges)
+            .ok_or("a range of an archive that the snapshot does not need")?;
+        line.clear();
+        recorded.write_with(ranges, line);
+        line.push(b'\n');
+        self.add(line)
+    }
+}
+
+const NO_AT: &str = "an entry without its \"at\"";
+
+/// Why lines cannot be merged.
+enum Fault {
+    /// A line of the document.
+    Line(String),
+    /// A line of a layer above the document.
+    Layer(Error),
+}
+
+/// Adds merged lines to an intake.
+struct Merging<'i, 'm, 'b> {
+    intake: &'i mut Intake<'m>,
+    numbers: &'b [&'b Numbers],
+    buffers: &'b mut MergeBuffers,
+}
+
+impl Merged for Merging<'_, '_, '_> {
+    fn gone(&mut self, _: &[u8]) -> LibResult<()> {
+        Ok(())
+    }
+
+    fn entry(&mut self, layer: usize, recorded: &Recorded) -> LibResult<()> {
+        let added = self.intake.add_renumbered(recorded, self.numbers[layer], self.buffers);
+        // The caller adds the name of the snapshot's state, whose lists say which archives are needed.
+        added.map_err(|what| {
+            let detail = format!("changed entry {}: {what}", encode_name(recorded.path()));
+            Error::new(Kind::Corrupt, OP, detail)
+        })
     }
 }
 

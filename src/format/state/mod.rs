@@ -12,32 +12,41 @@
 //! line (all bytes before its first `,"at":{`), without parsing JSON. `tree`, the snapshot's identity, is the
 //! BLAKE3 of the logical parts of all entry lines, each followed by an LF.
 
+mod changes;
 mod check;
 mod cursor;
 mod document;
 mod entries;
 mod fields;
+mod fold;
 mod hard_links;
 mod intake;
 mod json;
+mod layer;
+mod layers;
 mod line;
 mod object;
 mod omissions;
+mod overlay;
 mod reader;
 mod recorded;
 mod summary;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use changes::{NeededArchives, StateChanges};
 pub use entries::{Entries, Records};
 pub use fields::parse_entry_line;
+pub use fold::FoldRule;
 pub use intake::Meant;
+pub use layers::needed_by;
 pub use line::write_entry_line;
 pub use omissions::{OmissionCause, Omissions};
-pub use reader::{StateReader, StateSummary};
+pub use reader::{StateFiles, StateReader, StateSummary, StoredState};
 pub use recorded::Recorded;
-pub use writer::StateWriter;
+pub use writer::{Made, StateWriter, WrittenState};
 
 use std::sync::Arc;
 
@@ -49,6 +58,8 @@ use crate::stamp::{Stamp, Time};
 pub const LINE_MAX: usize = 16 << 20;
 /// The longest trailer, in bytes.
 pub const TRAILER_MAX: usize = 48 << 20;
+/// The most layers that a state names: seven with changes, and the whole one.
+pub const LAYERS_MAX: usize = fold::CHANGE_LAYERS_MAX + 1;
 /// The most archives that a state names.
 pub const ARCHIVES_MAX: usize = 1 << 16;
 /// The most ranges of one content (a whole copy and 64 deltas), and of one signature.
@@ -109,6 +120,16 @@ pub struct ParentRef {
     pub tree: Hash,
 }
 
+/// A state file that a state with layers needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerRef {
+    pub snapshot: Stamp,
+    /// Bytes of the stored file.
+    pub size: u64,
+    /// The digest in the last line of the file.
+    pub digest: Hash,
+}
+
 /// The first part of a state, written before the entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -132,6 +153,9 @@ pub struct Header {
     pub parent: Option<ParentRef>,
     /// True if inode numbers of this source change between runs: the next run must not compare them.
     pub inodes_unstable: bool,
+    /// The state files whose lines this state changes, the newest first; the last one is whole. Empty if this state is
+    /// whole itself.
+    pub layers: Vec<LayerRef>,
     /// Features that a reader must know besides the version. No word is defined yet, so every word is refused.
     pub needs: Vec<String>,
     pub unknown: Unknown,
@@ -204,6 +228,9 @@ pub struct StateProblem {
 pub struct Trailer {
     /// Every archive that ranges of entries refer to. A range holds the index into this list.
     pub archives: Vec<ArchiveRef>,
+    /// For each layer of the header, and each archive in the trailer of the layer's file: true if the snapshot needs
+    /// the archive.
+    pub uses: Vec<Vec<bool>>,
     pub totals: Totals,
     /// Empty in a summary that [`StateSummary::read`] returned.
     pub problems: Vec<StateProblem>,

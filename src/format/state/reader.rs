@@ -5,17 +5,21 @@ use std::sync::Arc;
 
 use super::document::{is_newer, read_trailer, NEWER};
 use super::entries::Lines;
-use super::intake::{Intake, Meant, Parts};
-use super::{summary, Entries, Header, Records, Trailer, ENTRIES_BEGIN, LINE_MAX};
+use super::fold::{Fold, FoldRule};
+use super::intake::{Intake, LayersAbove, Meant, Parts};
+use super::layer::Layer;
+use super::layers::Layers;
+use super::tables::{ArchiveTable, Numbers};
+use super::{summary, Entries, Header, LayerRef, Records, Trailer, ENTRIES_BEGIN, LINE_MAX};
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::{read_beginning, read_stream};
 use crate::format::ReadAt;
 use crate::pool::Pool;
 use crate::spool::Spool;
-use crate::stamp::Time;
+use crate::stamp::{Stamp, Time};
 
-/// The longest document, in bytes, that is kept in memory. A longer one goes to a temporary file.
-const SPOOL_IN_MEMORY: usize = 8 << 20;
+/// The longest document, in bytes, that is kept in memory. A longer one goes to an unlinked temporary file.
+pub(super) const SPOOL_IN_MEMORY: usize = 8 << 20;
 /// A document is usually at least so many times longer than its compressed file.
 const USUAL_RATIO: u64 = 3;
 /// Bytes of the read buffer for a pass over all entries.
@@ -37,7 +41,7 @@ impl StateSummary {
     /// Reads a whole state of `size` stored bytes and verifies it as [`StateReader::open`] does. Keeps no
     /// entries and no omissions, and makes no temporary file.
     pub fn verify(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
-        let mut parts = take_in(source, name, size, compressed, None, Kept::Nothing)?;
+        let mut parts = take_in(StoredState { source, name, size, compressed }, None, Kept::Nothing)?;
         let summary = StateSummary::new(name, &mut parts)?;
         // Callers keep many summaries at once. Omissions may be long, and they matter only beside entries.
         let trailer = Trailer { omissions: Arc::default(), ..Trailer::clone(&summary.trailer) };
@@ -46,7 +50,7 @@ impl StateSummary {
 
     /// Checks and reads the header and the trailer. Takes their bytes out of `parts`, because they may be long
     /// and must not be in memory twice.
-    fn new(name: &str, parts: &mut Parts) -> Result<Self> {
+    pub(super) fn new(name: &str, parts: &mut Parts) -> Result<Self> {
         let corrupt = |what: String| Error::corrupt(OP, name, what);
         if let Some(fault) = &parts.fault {
             return Err(corrupt(fault.clone()));
@@ -56,11 +60,11 @@ impl StateSummary {
         let Some(digest) = parts.digest else { return Err(corrupt("no digest".into())) };
         let trailer = read_trailer(std::mem::take(&mut parts.trailer), digest, &header)
             .map_err(|what| corrupt(format!("trailer: {what}")))?;
-        if parts.tree != Some(trailer.tree) {
-            return Err(corrupt("the tree digest does not agree".into()));
+        if parts.layered == header.layers.is_empty() {
+            return Err(corrupt("its layers are in the wrong place".into()));
         }
-        if parts.entries != trailer.totals.entries {
-            return Err(corrupt("the number of entries does not agree".into()));
+        if !parts.layered && !parts.merged {
+            parts.check_snapshot(&trailer).map_err(corrupt)?;
         }
         Ok(StateSummary { header: Arc::new(header), trailer: Arc::new(trailer) })
     }
@@ -84,30 +88,49 @@ impl Header {
     }
 }
 
+/// The stored file of a state.
+pub struct StoredState<'s> {
+    pub source: &'s mut dyn ReadAt,
+    /// The name of the backup file.
+    pub name: &'s str,
+    /// Bytes of the stored file.
+    pub size: u64,
+    /// True if the file consists of zstd frames.
+    pub compressed: bool,
+}
+
+/// Finds the state files of one key.
+pub trait StateFiles {
+    /// Passes the state file of `snapshot`, of `size` stored bytes, to `read`. May call `read` again with another copy
+    /// of the file if it fails. `Corrupt`: there is no such file.
+    fn read(
+        &mut self,
+        snapshot: Stamp,
+        size: u64,
+        read: &mut dyn FnMut(StoredState<'_>) -> Result<()>,
+    ) -> Result<()>;
+}
+
 /// Which bytes of a document are kept, and in which file.
-enum Kept<'k> {
+pub(super) enum Kept<'k> {
     Nothing,
     /// The whole document.
     All(&'k mut Spool),
     /// The lines of selected entries, of directories and of first names.
     Part(&'k mut Spool, Meant<'k>),
+    /// The lines of the snapshot, merged with layers above: those of selected entries and of directories, or all.
+    Merged(&'k mut Spool, Box<LayersAbove<'k>>, Option<Meant<'k>>),
 }
 
 /// Streams a document through an [`Intake`] and checks its digest.
-fn take_in(
-    source: &mut dyn ReadAt,
-    name: &str,
-    size: u64,
-    compressed: bool,
-    pool: Option<&Pool>,
-    kept: Kept<'_>,
-) -> Result<Parts> {
-    let (mut spool, meant) = match kept {
-        Kept::Nothing => (None, None),
-        Kept::All(spool) => (Some(spool), None),
-        Kept::Part(spool, meant) => (Some(spool), Some(meant)),
+pub(super) fn take_in(stored: StoredState<'_>, pool: Option<&Pool>, kept: Kept<'_>) -> Result<Parts> {
+    let StoredState { source, name, size, compressed } = stored;
+    let (mut spool, mut intake) = match kept {
+        Kept::Nothing => (None, Intake::new()),
+        Kept::All(spool) => (Some(spool), Intake::new()),
+        Kept::Part(spool, meant) => (Some(spool), Intake::of_part(meant)),
+        Kept::Merged(spool, layers, meant) => (Some(spool), Intake::of_merge(*layers, meant)),
     };
-    let mut intake = Intake::new(meant);
     let mut take = |piece: &[u8]| {
         let kept = intake.feed(piece);
         match &mut spool {
@@ -121,8 +144,15 @@ fn take_in(
     if is_newer(intake.header()) {
         return Err(Error::new(Kind::Format, OP, NEWER).at(name));
     }
-    intake.finish().map_err(|what| Error::corrupt(OP, name, what))
+    let mut parts = intake.finish().map_err(|what| Error::corrupt(OP, name, what))?;
+    match parts.error.take() {
+        Some(error) => Err(error),
+        None => Ok(parts),
+    }
 }
+
+/// The numbering of entries that are not in the order of a document's lines.
+pub(super) const KEPT_ENTRIES: Numbering = Numbering { what: "kept entry", before: 0 };
 
 /// How messages number the entries: for example "line 8" of the document, or "kept entry 3".
 #[derive(Clone, Copy, Debug)]
@@ -133,70 +163,160 @@ pub(super) struct Numbering {
     pub before: u64,
 }
 
-/// A verified state with all or some of its entries. The entry lines are in memory or in an unlinked temporary
-/// file and are parsed when the caller reads them. So a damaged entry is an error only when that entry is read.
+/// A verified state with all or some of its entries, those of its layers included. The entry lines are in memory or
+/// in an unlinked temporary file and are parsed when the caller reads them. So a damaged entry is an error only when
+/// that entry is read.
 #[derive(Debug)]
 pub struct StateReader {
+    pub(super) name: String,
+    /// The header and trailer of the state. The trailer's archives are those that the snapshot needs, from all layers.
+    pub(super) summary: StateSummary,
+    pub(super) spool: Spool,
+    pub(super) entries_start: u64,
+    pub(super) entries_len: u64,
+    pub(super) numbering: Numbering,
+    /// True if a pass over all entries has reached the end without an error.
+    pub(super) checked: bool,
+    pub(super) newest_ctime: Time,
+    /// The state files of the snapshot: its own, then its layers, the newest first. The last one is whole.
+    pub(super) files: Vec<SnapshotFile>,
+}
+
+/// A state file that a snapshot needs.
+#[derive(Debug)]
+pub(super) struct SnapshotFile {
+    pub reference: LayerRef,
+    /// The archive numbers of its lines in the snapshot.
+    pub numbers: Numbers,
+    /// Bytes of its lines.
+    pub len: u64,
+    /// Its lines; `None` for the whole state at the bottom.
+    pub layer: Option<Layer>,
+}
+
+/// The file of a state without its layers.
+struct OwnFile {
     name: String,
     summary: StateSummary,
     spool: Spool,
-    entries_start: u64,
-    entries_len: u64,
+    /// The offset of the first entry line in `spool`.
+    start: u64,
+    /// Bytes of the entry lines in `spool`.
+    len: u64,
     numbering: Numbering,
-    /// True if a pass over all entries has reached the end without an error.
-    checked: bool,
-    newest_ctime: Time,
+    parts: Parts,
+}
+
+impl OwnFile {
+    fn read(stored: StoredState<'_>, pool: &Pool, meant: Option<Meant<'_>>) -> Result<Self> {
+        let (name, size) = (stored.name.to_string(), stored.size);
+        let is_part = meant.is_some();
+        // A document that will probably not fit memory goes to the temporary file at once, and fills no memory first.
+        let is_long = stored.compressed && size.saturating_mul(USUAL_RATIO) > SPOOL_IN_MEMORY as u64;
+        let mut spool = if is_long && !is_part { Spool::in_file()? } else { Spool::new(SPOOL_IN_MEMORY) };
+        let kept = match meant {
+            Some(meant) => Kept::Part(&mut spool, meant),
+            None => Kept::All(&mut spool),
+        };
+        let mut parts = take_in(stored, Some(pool), kept)?;
+        let summary = StateSummary::new(&name, &mut parts)?;
+        let (start, len, numbering) = match is_part {
+            true => (0, spool.end(), KEPT_ENTRIES),
+            false => {
+                let numbering = Numbering { what: "line", before: parts.header_lines };
+                (parts.entries_start, parts.entries_len, numbering)
+            }
+        };
+        Ok(OwnFile { name, summary, spool, start, len, numbering, parts })
+    }
+}
+
+impl SnapshotFile {
+    /// For each archive of the file, true if a new snapshot needs it. `inherited` returns the number that an archive
+    /// of this snapshot has there.
+    pub fn uses(&self, inherited: &dyn Fn(u32) -> Option<u32>) -> Vec<bool> {
+        self.numbers.joined.iter().map(|number| number.and_then(inherited).is_some()).collect()
+    }
+
+    /// True if the file holds changes, and not only a header and a trailer.
+    fn has_changes(&self) -> bool {
+        self.layer.is_some() && self.len > 0
+    }
 }
 
 impl StateReader {
-    /// Reads and verifies a state of `size` stored bytes; `pool` decodes frames meanwhile. `name` is the name
-    /// of the backup file.
+    /// Decides how the state of the next snapshot is written, which has `entries` entries and `new` bytes of changes.
+    pub(super) fn fold(&self, new: u64, entries: u64, rule: &FoldRule) -> Fold {
+        let layers: Vec<u64> =
+            self.files.iter().filter(|file| file.has_changes()).map(|file| file.len).collect();
+        let base = self.files.last().map_or(0, |file| file.len);
+        let before = u128::from(self.summary.trailer.totals.entries.max(1));
+        let whole = u128::from(self.entries_len) * u128::from(entries) / before;
+        rule.decide(new, &layers, base, u64::try_from(whole).unwrap_or(u64::MAX))
+    }
+
+    /// Splits the files that hold entries: so many of the newest, and the others.
+    pub(super) fn split_files(&mut self, count: usize) -> (Vec<&mut SnapshotFile>, Vec<&SnapshotFile>) {
+        let (mut folded, mut kept) = (Vec::new(), Vec::new());
+        for file in &mut self.files {
+            let is_base = file.layer.is_none();
+            if file.has_changes() && folded.len() < count {
+                folded.push(file);
+            } else if file.has_changes() || is_base {
+                kept.push(&*file);
+            }
+        }
+        (folded, kept)
+    }
+
+    /// The stored files of the snapshot: its own, then its layers.
+    pub fn file_references(&self) -> impl Iterator<Item = &LayerRef> {
+        self.files.iter().map(|file| &file.reference)
+    }
+
+    /// Reads and verifies the state of `snapshot`, a file of `size` bytes, and the layers that it names. `pool` decodes
+    /// frames meanwhile. With `meant`, keeps only the entries that are meant, and all directories. If few entries are
+    /// selected, this saves most of the time.
     ///
-    /// `Corrupt`: a digest does not agree, or the header or the trailer breaks a rule. `Format`: the file is
-    /// not a state, or it has an unknown version or an unknown need ("made by a newer libibt").
+    /// `Corrupt`: a digest does not agree, a header or a trailer breaks a rule, or a layer is gone. `Format`: a file
+    /// is not a state, or it has an unknown version or an unknown need ("made by a newer libibt").
     pub fn open(
-        source: &mut dyn ReadAt,
-        name: &str,
+        snapshot: Stamp,
         size: u64,
-        compressed: bool,
         pool: &Pool,
+        mut meant: Option<Meant<'_>>,
+        files: &mut dyn StateFiles,
     ) -> Result<Self> {
-        // A document that will probably not fit memory goes to the temporary file at once, and fills no memory first.
-        let is_long = compressed && size.saturating_mul(USUAL_RATIO) > SPOOL_IN_MEMORY as u64;
-        let mut spool = if is_long { Spool::in_file()? } else { Spool::new(SPOOL_IN_MEMORY) };
-        let mut parts = take_in(source, name, size, compressed, Some(pool), Kept::All(&mut spool))?;
-        StateReader::new(name, spool, &mut parts)
-    }
-
-    /// Reads and verifies the whole document as [`StateReader::open`] does, but keeps only the entries that are
-    /// `meant`, all directories and the first names of hard links. If few entries are selected, this saves most of the
-    /// time.
-    pub fn open_part(
-        source: &mut dyn ReadAt,
-        name: &str,
-        size: u64,
-        compressed: bool,
-        pool: &Pool,
-        meant: Meant<'_>,
-    ) -> Result<Self> {
-        let mut spool = Spool::new(SPOOL_IN_MEMORY);
-        let mut parts = take_in(source, name, size, compressed, Some(pool), Kept::Part(&mut spool, meant))?;
-        let entries_len = spool.end();
-        let reader = StateReader::new(name, spool, &mut parts)?;
-        let numbering = Numbering { what: "kept entry", before: 0 };
-        Ok(StateReader { entries_start: 0, entries_len, numbering, ..reader })
-    }
-
-    fn new(name: &str, spool: Spool, parts: &mut Parts) -> Result<Self> {
+        let mut opened = None;
+        files.read(snapshot, size, &mut |stored| {
+            let meant = meant.as_mut().map(|meant| &mut **meant as Meant<'_>);
+            opened = Some(OwnFile::read(stored, pool, meant)?);
+            Ok(())
+        })?;
+        let unread = || Error::new(Kind::Panic, OP, "bug in libibt: a state was not read");
+        let OwnFile { name, summary, spool, start, len, numbering, parts } = opened.ok_or_else(unread)?;
+        let own = LayerRef { snapshot: summary.header.snapshot, size, digest: summary.trailer.digest };
+        if !summary.header.layers.is_empty() {
+            let archives = summary.trailer.archives.clone();
+            let layer = Layer { name: name.clone(), lines: spool, start, len, archives };
+            return Layers { name, summary, pool, files }.open(own, layer, meant);
+        }
+        let mut table = ArchiveTable::default();
+        let archives = &summary.trailer.archives;
+        let all = vec![true; archives.len()];
+        let numbers = table
+            .add(archives, &all)
+            .map_err(|what| Error::corrupt(OP, &name, format!("trailer: {what}")))?;
         Ok(StateReader {
-            name: name.to_string(),
-            checked: false,
-            newest_ctime: parts.newest_ctime.unwrap_or(Time { secs: i64::MIN, nanos: 0 }),
-            summary: StateSummary::new(name, parts)?,
+            name,
+            summary,
             spool,
-            entries_start: parts.entries_start,
-            entries_len: parts.entries_len,
-            numbering: Numbering { what: "line", before: parts.header_lines },
+            entries_start: start,
+            entries_len: len,
+            numbering,
+            checked: false,
+            newest_ctime: parts.newest_ctime(),
+            files: vec![SnapshotFile { reference: own, numbers, len: parts.entries_len, layer: None }],
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::fields::LineFields;
 use super::hard_links::FirstNames;
-use super::{check, ArchiveRef};
+use super::{check, json, ArchiveRef};
 use crate::entry::{Entry, HardLink, LinkSet, Range};
 use crate::error::Result;
 use crate::format::bug;
@@ -29,14 +29,25 @@ impl Recorded {
         &mut self.line
     }
 
-    /// The fields of the line.
-    pub(super) fn fields(&self) -> &LineFields {
-        &self.fields
-    }
-
     /// The line without comma and LF.
     pub(super) fn line(&self) -> &[u8] {
         &self.line
+    }
+
+    /// Appends the line with other `ranges`, those of the content first. Returns the length of the logical part.
+    pub(super) fn write_with(&self, ranges: &[Range], out: &mut Vec<u8>) -> usize {
+        let mut copied = 0;
+        if ranges != self.fields.ranges() {
+            let (content, sig) = ranges.split_at(self.fields.content().len());
+            for (span, ranges) in [(self.fields.content_at, content), (self.fields.sig_at, sig)] {
+                let Some(span) = span else { continue };
+                out.extend_from_slice(&self.line[copied..span.start]);
+                json::ranges(out, ranges);
+                copied = span.end;
+            }
+        }
+        out.extend_from_slice(&self.line[copied..]);
+        self.fields.logical
     }
 
     /// The path's raw bytes.
@@ -107,6 +118,16 @@ impl Recorded {
     /// The ranges of the signature, if there is one.
     pub fn sig(&self) -> Option<&[Range]> {
         self.fields.sig()
+    }
+
+    /// The logical part of the line.
+    pub(super) fn logical(&self) -> &[u8] {
+        &self.line[..self.fields.logical]
+    }
+
+    /// The ranges of the content, then those of the signature.
+    pub(super) fn ranges(&self) -> &[Range] {
+        self.fields.ranges()
     }
 
     /// Makes the whole entry.

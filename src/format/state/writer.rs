@@ -5,9 +5,10 @@ use std::sync::Arc;
 use memchr::memchr;
 
 use super::hard_links::FirstNames;
+use super::layer::write_gone;
 use super::{
-    check, document, json, line, summary, ArchiveRef, Header, Omissions, Recorded, StateProblem, Totals,
-    Trailer,
+    check, document, json, line, summary, ArchiveRef, Header, LayerRef, Omissions, Recorded, StateProblem,
+    Totals, Trailer,
 };
 use super::{ARCHIVES_MAX, DIGEST_LINE_LEN, LINE_MAX, TRAILER_MAX};
 use crate::entry::{Entry, Hash, Node, Range};
@@ -23,7 +24,94 @@ const GATHER: usize = SHORT_FRAME_LEN;
 const SUMMARY_BEHIND: usize = 4 << 10;
 const OP: &str = "write the state";
 
-/// Writes a state. The caller adds the entries in their order.
+/// Collects what a state records of all entries of its snapshot: their number, and the tree digest.
+pub(super) struct EntrySum {
+    order: check::Order,
+    first_names: FirstNames,
+    /// Logical parts that `tree` has not hashed yet.
+    logical: Vec<u8>,
+    tree: Box<blake3::Hasher>,
+    entries: u64,
+    bytes: u64,
+}
+
+impl EntrySum {
+    pub fn new() -> Self {
+        EntrySum {
+            order: check::Order::default(),
+            first_names: FirstNames::default(),
+            logical: Vec::with_capacity(2 * GATHER),
+            tree: Box::default(),
+            entries: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Checks that an entry comes next. To be called before [`EntrySum::add`].
+    pub fn check(&mut self, entry: &Entry) -> Result<()> {
+        let path = entry.path.as_bytes();
+        let order = self.order.next(path, entry.node == Node::Dir);
+        order.and_then(|()| self.first_names.next_entry(entry)).map_err(|what| bug(OP, what).at(path))
+    }
+
+    /// Like [`EntrySum::check`].
+    pub fn check_recorded(&mut self, recorded: &Recorded) -> Result<()> {
+        let path = recorded.path();
+        let order = self.order.next(path, recorded.is_dir());
+        order.and_then(|()| recorded.check_link(&mut self.first_names)).map_err(|what| bug(OP, what).at(path))
+    }
+
+    /// Adds the next entry. `logical` is the logical part of its line, `size` a file's logical size.
+    pub fn add(&mut self, logical: &[u8], size: u64) {
+        self.logical.extend_from_slice(logical);
+        self.logical.push(b'\n');
+        self.entries += 1;
+        self.bytes = self.bytes.saturating_add(size);
+        if self.logical.len() > GATHER {
+            self.hash();
+        }
+    }
+
+    fn hash(&mut self) {
+        self.tree.update(&self.logical);
+        self.logical.clear();
+    }
+
+    pub fn finish(mut self) -> SnapshotSum {
+        self.hash();
+        SnapshotSum { tree: self.tree.finalize().into(), entries: self.entries, bytes: self.bytes }
+    }
+}
+
+/// What a state records of all entries of its snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotSum {
+    pub tree: Hash,
+    pub entries: u64,
+    /// Logical bytes of all files.
+    pub bytes: u64,
+}
+
+/// What a state's trailer records of the operation that made it.
+#[derive(Clone, Copy, Debug)]
+pub struct Made<'m> {
+    /// The writer's own counts replace the entries and the bytes.
+    pub totals: &'m Totals,
+    pub problems: &'m [StateProblem],
+    pub finished_at: Time,
+}
+
+/// A state that is written and not committed yet.
+#[derive(Debug)]
+pub struct WrittenState<W> {
+    pub file: Written<W>,
+    pub tree: Hash,
+    /// The layers that the header names.
+    pub layers: Vec<LayerRef>,
+}
+
+/// Writes a state. The caller adds the entries in their order: all of them, or the changes to the layers that the
+/// header names.
 pub struct StateWriter<W: Sink> {
     frames: FrameWriter<W>,
     /// The bytes of the document that `frames` does not have yet.
@@ -31,13 +119,9 @@ pub struct StateWriter<W: Sink> {
     digest: Box<blake3::Hasher>,
     /// Has hashed the header.
     summary: Box<blake3::Hasher>,
-    /// Logical parts that `tree` has not hashed yet.
-    logical: Vec<u8>,
-    tree: Box<blake3::Hasher>,
-    order: check::Order,
-    first_names: FirstNames,
-    entries: u64,
-    bytes: u64,
+    /// `None` for a state with layers.
+    sum: Option<EntrySum>,
+    has_lines: bool,
     reach: check::Reach,
     /// The ranges of a carried entry, with archive numbers of the new state.
     moved: Vec<Range>,
@@ -61,12 +145,8 @@ impl<W: Sink> StateWriter<W> {
             text,
             digest: Box::default(),
             summary,
-            logical: Vec::with_capacity(2 * GATHER),
-            tree: Box::default(),
-            order: check::Order::default(),
-            first_names: FirstNames::default(),
-            entries: 0,
-            bytes: 0,
+            sum: header.layers.is_empty().then(EntrySum::new),
+            has_lines: false,
             reach: check::Reach::default(),
             moved: Vec::new(),
             omissions: Omissions::default(),
@@ -78,10 +158,9 @@ impl<W: Sink> StateWriter<W> {
     /// Adds an entry. `Limit`: the line would be longer than a reader accepts. `Panic`: the entry breaks a
     /// rule of the format, which is a bug of the caller.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
-        check::entry(entry)
-            .and_then(|()| self.order.next(entry.path.as_bytes(), entry.node == Node::Dir))
-            .and_then(|()| self.first_names.next_entry(entry))
-            .map_err(|what| bug(OP, what).at(entry.path.as_bytes()))?;
+        let path = entry.path.as_bytes();
+        check::entry(entry).map_err(|what| bug(OP, what).at(path))?;
+        self.sum.as_mut().map_or(Ok(()), |sum| sum.check(entry))?;
         self.note_reach(&entry.place.content)?;
         self.note_reach(entry.place.sig.as_ref().map_or(&[], |sig| &sig.ranges))?;
         let start = self.begin_line()?;
@@ -93,37 +172,31 @@ impl<W: Sink> StateWriter<W> {
     /// the archive numbers that `renumber` returns. `renumber` is called for each range in order, first for
     /// the ranges of the content, then for those of the signature.
     pub fn carry(&mut self, recorded: &Recorded, mut renumber: impl FnMut(u32) -> u32) -> Result<()> {
-        let fields = recorded.fields();
         let path = recorded.path();
-        self.order
-            .next(path, fields.is_dir())
-            .and_then(|()| recorded.check_link(&mut self.first_names))
-            .map_err(|what| bug(OP, what).at(path))?;
+        self.sum.as_mut().map_or(Ok(()), |sum| sum.check_recorded(recorded))?;
+        let renumbered = |range: &Range| Range { archive: renumber(range.archive), ..*range };
         self.moved.clear();
-        self.moved
-            .extend(fields.ranges().iter().map(|range| Range { archive: renumber(range.archive), ..*range }));
+        self.moved.extend(recorded.ranges().iter().map(renumbered));
         self.reach.note(&self.moved).then_some(()).ok_or_else(too_many_archives)?;
         let start = self.begin_line()?;
-        let (line, mut copied) = (recorded.line(), 0);
-        if self.moved != fields.ranges() {
-            let (content, sig) = self.moved.split_at(fields.content().len());
-            for (span, ranges) in [(fields.content_at, content), (fields.sig_at, sig)] {
-                let Some(span) = span else { continue };
-                self.text.extend_from_slice(&line[copied..span.start]);
-                json::ranges(&mut self.text, ranges);
-                copied = span.end;
-            }
-        }
-        self.text.extend_from_slice(&line[copied..]);
-        self.end_line(start, fields.logical, path, fields.size)
+        let logical = recorded.write_with(&self.moved, &mut self.text);
+        self.end_line(start, logical, path, recorded.size())
+    }
+
+    /// Adds a path that is gone from the layers below, with everything that they have below it.
+    pub fn gone(&mut self, path: &[u8]) -> Result<()> {
+        self.begin_line()?;
+        write_gone(path, &mut self.text);
+        Ok(())
     }
 
     /// Ends the line before, and returns the offset in `text` at which the next entry's line begins.
     fn begin_line(&mut self) -> Result<usize> {
-        if self.entries > 0 {
+        if self.has_lines {
             self.text.extend_from_slice(b",\n");
             self.hand_on(GATHER)?;
         }
+        self.has_lines = true;
         Ok(self.text.len())
     }
 
@@ -131,41 +204,58 @@ impl<W: Sink> StateWriter<W> {
     /// part.
     fn end_line(&mut self, start: usize, logical: usize, path: &[u8], size: u64) -> Result<()> {
         if self.text.len() - start > LINE_MAX - 2 {
-            let what = "its metadata is longer than 16 MiB";
-            return Err(Error::new(Kind::Limit, "write the entry of", what).at(path));
+            return Err(too_long(path));
         }
-        self.logical.extend_from_slice(&self.text[start..start + logical]);
-        self.logical.push(b'\n');
-        self.entries += 1;
-        self.bytes = self.bytes.saturating_add(size);
+        if let Some(sum) = &mut self.sum {
+            sum.add(&self.text[start..start + logical], size);
+        }
         Ok(())
     }
 
-    /// Writes the trailer, the digest and the last frame. Returns the file and the tree digest. The writer's
-    /// own counts replace the entries and the bytes of `totals`.
-    pub fn finish(
+    /// Writes the trailer, the digest and the last frame of a whole state.
+    pub fn finish(mut self, archives: &[ArchiveRef], made: &Made<'_>) -> Result<WrittenState<W>> {
+        let sum = self.sum.take().filter(|sum| sum.entries > 0);
+        let sum = sum.ok_or_else(|| bug(OP, "no entries"))?.finish();
+        let file = self.end(archives, Vec::new(), sum, made)?;
+        Ok(WrittenState { file, tree: sum.tree, layers: Vec::new() })
+    }
+
+    /// Like [`StateWriter::finish`], for a state with layers. `uses` says which archives of each layer the snapshot
+    /// needs, and `sum` is that of all its entries.
+    pub(super) fn finish_layer(
+        self,
+        archives: &[ArchiveRef],
+        uses: Vec<Vec<bool>>,
+        sum: SnapshotSum,
+        made: &Made<'_>,
+    ) -> Result<Written<W>> {
+        self.end(archives, uses, sum, made)
+    }
+
+    fn end(
         mut self,
         archives: &[ArchiveRef],
-        totals: &Totals,
-        problems: &[StateProblem],
-        finished_at: Time,
-    ) -> Result<(Written<W>, Hash)> {
+        uses: Vec<Vec<bool>>,
+        sum: SnapshotSum,
+        made: &Made<'_>,
+    ) -> Result<Written<W>> {
         self.check_archives(archives)?;
-        self.text.extend_from_slice(b"\n");
-        let tree = self.tree.update(&self.logical).finalize().into();
-        self.logical.clear();
+        if self.has_lines {
+            self.text.extend_from_slice(b"\n");
+        }
         let trailer = Trailer {
             archives: archives.to_vec(),
-            totals: Totals { entries: self.entries, bytes: self.bytes, ..*totals },
-            problems: problems.to_vec(),
+            uses,
+            totals: Totals { entries: sum.entries, bytes: sum.bytes, ..*made.totals },
+            problems: made.problems.to_vec(),
             omissions: Arc::new(std::mem::take(&mut self.omissions)),
-            finished_at,
-            tree,
-            digest: tree,
+            finished_at: made.finished_at,
+            tree: sum.tree,
+            digest: sum.tree,
             unknown: Vec::new(),
         };
         self.write_trailer(&trailer)?;
-        Ok((self.frames.finish()?, tree))
+        self.frames.finish()
     }
 
     fn write_trailer(&mut self, trailer: &Trailer) -> Result<()> {
@@ -194,8 +284,6 @@ impl<W: Sink> StateWriter<W> {
             return Ok(());
         }
         self.digest.update(&self.text);
-        self.tree.update(&self.logical);
-        self.logical.clear();
         self.write_frames()
     }
 
@@ -221,13 +309,17 @@ impl<W: Sink> StateWriter<W> {
         if archives.len() > ARCHIVES_MAX {
             return Err(too_many_archives());
         }
-        match self.reach.is_within(archives) && self.entries > 0 {
+        match self.reach.is_within(archives) {
             true => Ok(()),
-            false => Err(bug(OP, "no entries, or ranges outside the archives named")),
+            false => Err(bug(OP, "ranges outside the archives named")),
         }
     }
 }
 
-fn too_many_archives() -> Error {
+pub(super) fn too_long(path: &[u8]) -> Error {
+    Error::new(Kind::Limit, "write the entry of", "its metadata is longer than 16 MiB").at(path)
+}
+
+pub(super) fn too_many_archives() -> Error {
     Error::new(Kind::Limit, OP, "too many archives")
 }

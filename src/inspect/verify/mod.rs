@@ -23,7 +23,10 @@ use crate::job::{sum, Counter, Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
 use crate::store::check_expected;
-use crate::store::{lock, require_existing, Catalog, LockMode, Need, StateFile, Store, StoredFile};
+use crate::store::Summaries;
+use crate::store::{
+    lock, require_existing, Catalog, KeyStates, LockMode, Need, StateFile, Store, StoredFile,
+};
 
 use crate::store::report::{describe, lost_state, Listed, NotRegular, Unread};
 use known::{fingerprint, ArchiveCheck, KnownBytes};
@@ -78,19 +81,21 @@ fn verify_key(
     let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
     let selected = catalog.select(store, job.options.select)?.clone();
     let states = if selects { vec![selected] } else { state_files(catalog) };
-    let (states, entries, bytes) = scan(store, states, (selects, listed), unread, job)?;
+    let (states, entries, bytes) = scan(store, catalog, states, (selects, listed), unread, job)?;
     job.phase(Phase::Verify, entries, bytes)?;
     let pool = Pool::start(job.options.threads)?;
     let mut known = KnownBytes::default();
     for state in &states {
-        SnapshotCheck::new(state.stamp, &mut known, &pool, unread, job).state(store, state)?;
+        let check = SnapshotCheck::new(state.stamp, &mut known, &pool, unread, job);
+        check.state(store, catalog, state, selects)?;
     }
     job.phase_done()
 }
 
-/// Every state file, oldest first. If two have the same stamp, both are listed.
+/// The state files of all snapshots, oldest first. If two have the same stamp, both are listed.
 fn state_files(catalog: &Catalog) -> Vec<StateFile> {
     let states = catalog.files().into_iter().filter(|(name, _)| name.kind == BackupFileKind::State);
+    let states = states.filter(|(name, _)| !catalog.is_retired(name.stamp));
     let file = |(name, size): (Name, u64)| StateFile {
         name: name.to_string(),
         size,
@@ -104,19 +109,26 @@ fn state_files(catalog: &Catalog) -> Vec<StateFile> {
 /// for them: each archive once, and the content of each file.
 fn scan(
     store: &mut dyn Store,
+    catalog: &Catalog,
     states: Vec<StateFile>,
     (selects, listed): (bool, Listed),
     unread: &mut Unread,
     job: &mut Job,
 ) -> Result<(Vec<StateFile>, u64, u64)> {
     job.phase(Phase::Scan, states.len() as u64, 0)?;
+    let mut summaries = Summaries::default();
     let mut archives: HashMap<String, u64> = HashMap::new();
     let add = u64::saturating_add;
     let (mut right, mut entries, mut bytes) = (Vec::with_capacity(states.len()), 0u64, 0u64);
     for file in states {
         job.step(file.name.as_bytes())?;
         let mut stored = StoredFile { store, name: &file.name };
-        let state = match StateSummary::verify(&mut stored, &file.name, file.size, file.compressed) {
+        let verified = StateSummary::verify(&mut stored, &file.name, file.size, file.compressed);
+        let snapshot = verified.and_then(|summary| {
+            summaries.add(&file, summary);
+            summaries.snapshot(store, catalog, &file)
+        });
+        let state = match snapshot {
             Ok(state) => state,
             Err(error) if error.kind == Kind::NotFound && listed == Listed::Before => continue,
             Err(error) if !selects && unread.goes_on(&error) => {
@@ -171,15 +183,20 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         SnapshotCheck { stamp, known, pool, unread, job, losses: 0, blamed: HashSet::new() }
     }
 
-    /// Verifies the snapshot of a state, and lists the snapshot in the report.
-    fn state(mut self, store: &mut dyn Store, file: &StateFile) -> Result<()> {
-        let mut stored = StoredFile { store, name: &file.name };
-        let mut state =
-            match StateReader::open(&mut stored, &file.name, file.size, file.compressed, self.pool) {
-                Ok(state) => state,
-                Err(error) if self.unread.goes_on(&error) => return self.lost_state(file, error),
-                Err(error) => return Err(error),
-            };
+    /// Verifies the snapshot of a state, and lists the snapshot in the report. A state that cannot be read is a problem,
+    /// or an error if this is the snapshot that the caller `selected`.
+    fn state(
+        mut self,
+        store: &mut dyn Store,
+        catalog: &Catalog,
+        file: &StateFile,
+        selected: bool,
+    ) -> Result<()> {
+        let mut state = match KeyStates::new(store, catalog).open(file, self.pool, None) {
+            Ok(state) => state,
+            Err(error) if !selected && self.unread.goes_on(&error) => return self.lost_state(file, error),
+            Err(error) => return Err(error),
+        };
         let summary = state.summary().clone();
         // Checked again, because the state's file was read again.
         check_expected(&summary.trailer.tree, &file.name, self.job)?;

@@ -1,4 +1,5 @@
 mod hard_links;
+mod layers;
 mod recorded;
 mod summary;
 
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::entry::{Entry, File, HardLink, Metadata, Node, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::{FrameWriter, Written};
+use crate::format::{FrameWriter, ReadAt, Written};
 use crate::job::Codec;
 use crate::pool::Pool;
 
@@ -38,6 +39,7 @@ fn header() -> Header {
         made_at: Time { secs: 1_763_848_001, nanos: 0 },
         parent: Some(ParentRef { snapshot: stamp(), tree: Hash([7; 32]) }),
         inodes_unstable: true,
+        layers: Vec::new(),
         needs: Vec::new(),
         unknown: vec![("later".into(), "[1e400,\"\\ud800\"]".into())],
     }
@@ -91,7 +93,61 @@ fn write(entries: &[Entry], codec: Codec) -> (Written<Vec<u8>>, Hash) {
         StateProblem { path: Some(b"x\n".to_vec()), status: "skipped".into(), message: "m\"".into() };
     let whole = StateProblem { path: None, status: "clock".into(), message: "\u{1}".into() };
     let totals = Totals { created: 4, metadata: 2, ..Totals::default() };
-    writer.finish(&archives(), &totals, &[problem, whole], Time { secs: -1, nanos: 5 }).unwrap()
+    let made =
+        Made { totals: &totals, problems: &[problem, whole], finished_at: Time { secs: -1, nanos: 5 } };
+    let written = writer.finish(&archives(), &made).unwrap();
+    (written.file, written.tree)
+}
+
+fn made_with(problems: &[StateProblem]) -> Made<'_> {
+    const NONE: &Totals = &Totals {
+        entries: 0,
+        bytes: 0,
+        created: 0,
+        modified: 0,
+        unchanged: 0,
+        moved: 0,
+        deleted: 0,
+        metadata: 0,
+        problems: 0,
+    };
+    Made { totals: NONE, problems, finished_at: Time::default() }
+}
+
+/// One file, whatever snapshot and size are asked for.
+struct OneFile<'f> {
+    source: &'f mut dyn ReadAt,
+    name: &'f str,
+    size: u64,
+    compressed: bool,
+}
+
+impl StateFiles for OneFile<'_> {
+    fn read(&mut self, _: Stamp, _: u64, read: &mut dyn FnMut(StoredState<'_>) -> Result<()>) -> Result<()> {
+        let OneFile { source, name, size, compressed } = self;
+        read(StoredState { source: &mut **source, name, size: *size, compressed: *compressed })
+    }
+}
+
+fn open_alone(
+    source: &mut dyn ReadAt,
+    name: &str,
+    size: u64,
+    compressed: bool,
+    pool: &Pool,
+) -> Result<StateReader> {
+    StateReader::open(stamp(), size, pool, None, &mut OneFile { source, name, size, compressed })
+}
+
+fn open_part_alone(
+    source: &mut dyn ReadAt,
+    name: &str,
+    size: u64,
+    compressed: bool,
+    pool: &Pool,
+    meant: Meant<'_>,
+) -> Result<StateReader> {
+    StateReader::open(stamp(), size, pool, Some(meant), &mut OneFile { source, name, size, compressed })
 }
 
 fn plain(entries: &[Entry]) -> Vec<u8> {
@@ -99,7 +155,7 @@ fn plain(entries: &[Entry]) -> Vec<u8> {
 }
 
 fn open(document: &[u8]) -> Result<StateReader> {
-    StateReader::open(&mut &*document, "s.json", document.len() as u64, false, &Pool::new(1).unwrap())
+    open_alone(&mut &*document, "s.json", document.len() as u64, false, &Pool::new(1).unwrap())
 }
 
 fn read(document: &[u8]) -> Result<Vec<Entry>> {
@@ -172,8 +228,7 @@ fn a_state_is_read_back_whole_and_again() {
         let (written, tree) = write(&small(), codec);
         let mut source = &written.out[..];
         let mut state =
-            StateReader::open(&mut source, "s", written.size, codec != Codec::None, &Pool::new(1).unwrap())
-                .unwrap();
+            open_alone(&mut source, "s", written.size, codec != Codec::None, &Pool::new(1).unwrap()).unwrap();
         assert_eq!(**state.header(), header());
         let trailer = state.trailer().clone();
         assert_eq!((trailer.tree, &trailer.archives), (tree, &archives()));
@@ -209,14 +264,8 @@ fn every_truncation_and_every_flipped_bit_is_an_error() {
     for codec in [Codec::None, Codec::Zstd(3)] {
         let good = write(&small(), codec).0.out;
         let open = |bytes: &[u8]| {
-            StateReader::open(
-                &mut &*bytes,
-                "s",
-                bytes.len() as u64,
-                codec != Codec::None,
-                &Pool::new(1).unwrap(),
-            )
-            .map(drop)
+            open_alone(&mut &*bytes, "s", bytes.len() as u64, codec != Codec::None, &Pool::new(1).unwrap())
+                .map(drop)
         };
         open(&good).unwrap();
         for len in 0..good.len() {
@@ -250,8 +299,7 @@ fn table_start(file: &[u8]) -> usize {
 }
 
 fn unpacked(file: &[u8]) -> Vec<Entry> {
-    let mut state =
-        StateReader::open(&mut &*file, "s", file.len() as u64, true, &Pool::new(1).unwrap()).unwrap();
+    let mut state = open_alone(&mut &*file, "s", file.len() as u64, true, &Pool::new(1).unwrap()).unwrap();
     let entries = state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap();
     entries
 }
@@ -324,7 +372,7 @@ fn hostile_headers_and_trailers_are_refused() {
     let size = source.len() as u64;
     let other = "docs.state.20261122T220530.123457Z.json";
     assert_eq!(
-        StateReader::open(&mut source, other, size, false, &Pool::new(1).unwrap()).unwrap_err().kind,
+        open_alone(&mut source, other, size, false, &Pool::new(1).unwrap()).unwrap_err().kind,
         Kind::Corrupt
     );
 }
@@ -421,7 +469,7 @@ fn a_writer_that_breaks_the_rules_is_told_so() {
     bad.meta.mode = 0o10000;
     bug(&bad);
     let finish = |writer: StateWriter<Vec<u8>>, archives: &[ArchiveRef]| {
-        writer.finish(archives, &Totals::default(), &[], Time::default()).map(drop)
+        writer.finish(archives, &made_with(&[])).map(drop)
     };
     assert!(finish(writer, &archives()).is_err());
     let mut writer = StateWriter::new(frames(Codec::None), &header()).unwrap();
@@ -436,7 +484,7 @@ fn too_many_problems_are_cut_off_not_refused() {
     writer.entry(&entry(b"", Node::Dir)).unwrap();
     let problem = StateProblem { path: None, status: "s".into(), message: "m".repeat(100) };
     let many = vec![problem; PROBLEMS_MAX + 1];
-    let (written, _) = writer.finish(&[], &Totals::default(), &many, Time::default()).unwrap();
+    let written = writer.finish(&[], &made_with(&many)).unwrap().file;
     assert_eq!(open(&written.out).unwrap().trailer().problems.len(), PROBLEMS_MAX);
 }
 
@@ -534,7 +582,7 @@ proptest! {
     #[test]
     fn any_tree_survives_its_state(tree in any_tree()) {
         let (written, digest) = write(&tree, Codec::Zstd(1));
-        let mut state = StateReader::open(&mut &written.out[..], "s", written.size, true, &Pool::new(1).unwrap()).unwrap();
+        let mut state = open_alone(&mut &written.out[..], "s", written.size, true, &Pool::new(1).unwrap()).unwrap();
         prop_assert_eq!(state.trailer().tree, digest);
         prop_assert_eq!(state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap(), tree);
     }
@@ -545,7 +593,7 @@ proptest! {
         let (written, digest) = write(&tree, codec);
         let pool = Pool::new(1).unwrap();
         let part = |bytes: &[u8], meant: Meant<'_>| {
-            StateReader::open_part(&mut &*bytes, "s", bytes.len() as u64, codec != Codec::None, &pool, meant)
+            open_part_alone(&mut &*bytes, "s", bytes.len() as u64, codec != Codec::None, &pool, meant)
         };
         let is_meant = |path: &[u8]| path.last().is_some_and(|&last| last < below);
         let mut state = part(&written.out, &mut { is_meant }).unwrap();

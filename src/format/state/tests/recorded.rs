@@ -164,7 +164,7 @@ fn document(add: impl FnOnce(&mut StateWriter<Vec<u8>>) -> Result<()>) -> Vec<u8
     add(&mut writer).unwrap();
     let archive = archives().remove(0);
     let many = vec![ArchiveRef { stream: u64::MAX, ..archive }; 300];
-    writer.finish(&many, &Totals::default(), &[], Time::default()).unwrap().0.out
+    writer.finish(&many, &made_with(&[])).unwrap().file.out
 }
 
 /// A root with those of `entries` that have no `/` in their path, in order.
@@ -284,7 +284,7 @@ fn a_document_may_come_in_pieces_of_any_size() {
     let document = plain(&small());
     let state = open(&document).unwrap();
     for len in 1..300 {
-        let mut intake = Intake::new(None);
+        let mut intake = Intake::new();
         assert!(document.chunks(len).all(|piece| intake.feed(piece) == piece));
         let parts = intake.finish().unwrap();
         assert_eq!((parts.digest, parts.tree), (Some(state.trailer().digest), Some(state.trailer().tree)));

@@ -1,0 +1,87 @@
+//! The state of a new snapshot while its entries are added.
+
+use crate::entry::{Entry, Path};
+use crate::error::{Error, Kind, Result};
+use crate::format::names::BackupFileKind;
+use crate::format::{
+    ArchiveRef, FoldRule, Header, Made, NeededArchives, Omissions, Recorded, StateChanges, StateReader,
+    StateWriter, WrittenState,
+};
+use crate::store::{DraftSink, Store};
+
+use super::NewArchives;
+
+/// The state of a new snapshot. The entries are added in their order.
+pub enum NewState {
+    /// Every entry is written as it comes.
+    Whole(Box<StateWriter<DraftSink>>),
+    /// The state of an increment: it may need only the entries that changed, so it is written at the end.
+    Changes(Box<StateChanges>),
+}
+
+impl NewState {
+    /// Begins a whole state.
+    pub fn whole(store: &mut dyn Store, archives: &NewArchives, header: &Header) -> Result<Self> {
+        let frames = archives.draft(store, BackupFileKind::State, true)?;
+        Ok(NewState::Whole(Box::new(StateWriter::new(frames, header)?)))
+    }
+
+    /// Names that the backup saw and did not store.
+    pub fn omissions(&mut self) -> &mut Omissions {
+        match self {
+            NewState::Whole(state) => &mut state.omissions,
+            NewState::Changes(state) => &mut state.omissions,
+        }
+    }
+
+    /// Adds an entry that is the same in the parent. `number` is called for each of its ranges; it returns the number in
+    /// the new state of an archive of the parent.
+    pub fn keep(&mut self, recorded: &Recorded, mut number: impl FnMut(u32) -> u32) -> Result<()> {
+        match self {
+            NewState::Whole(state) => state.carry(recorded, number),
+            NewState::Changes(state) => {
+                for range in recorded.content().iter().chain(recorded.sig().unwrap_or_default()) {
+                    number(range.archive);
+                }
+                state.keep(recorded)
+            }
+        }
+    }
+
+    /// Adds an entry. `old` is the parent's entry of the same path, with the archive numbers of the new state.
+    pub fn entry(&mut self, entry: &Entry, old: Option<&Entry>) -> Result<()> {
+        match self {
+            NewState::Whole(state) => state.entry(entry),
+            NewState::Changes(state) => state.entry(entry, old),
+        }
+    }
+
+    /// Adds a path of the parent that has no entry in the new snapshot.
+    pub fn gone(&mut self, path: &Path) -> Result<()> {
+        match self {
+            NewState::Whole(_) => Ok(()),
+            NewState::Changes(state) => state.gone(path),
+        }
+    }
+
+    /// Writes the file, which is not committed yet. `references` are the archives of the snapshot.
+    pub fn finish(
+        self,
+        store: &mut dyn Store,
+        header: &Header,
+        parent: Option<&mut StateReader>,
+        archives: &NewArchives,
+        references: &[ArchiveRef],
+        made: &Made<'_>,
+    ) -> Result<WrittenState<DraftSink>> {
+        let changes = match self {
+            NewState::Whole(state) => return state.finish(references, made),
+            NewState::Changes(changes) => changes,
+        };
+        let none = || Error::new(Kind::Panic, "write the state", "bug in libibt: changes without a parent");
+        let begin = || archives.draft(store, BackupFileKind::State, true);
+        let needed = NeededArchives { all: references, inherited: &|parents| archives.inherited(parents) };
+        let rule = FoldRule::default();
+        changes.write(parent.ok_or_else(none)?, header.clone(), &rule, begin, &needed, made)
+    }
+}

@@ -1,0 +1,252 @@
+//! Collects the changes that a new snapshot makes to its parent, and writes the new state: the changes alone, the
+//! changes merged with some of the parent's layers, or all entries.
+
+use std::collections::HashMap;
+
+use super::fold::{Fold, FoldRule};
+use super::layer::{write_gone, Layer, NewLines};
+use super::overlay::{Merged, Overlay};
+use super::reader::SnapshotFile;
+use super::tables::Numbers;
+use super::writer::{too_long, too_many_archives, EntrySum, Made, WrittenState};
+use super::{
+    check, line, ArchiveRef, Header, Omissions, Recorded, StateReader, StateWriter, ARCHIVES_MAX, LINE_MAX,
+};
+use crate::entry::{is_within, Entry, Node, Path};
+use crate::error::Result;
+use crate::format::frame::FrameWriter;
+use crate::format::{bug, Sink};
+
+const OP: &str = "write the state";
+
+/// The archives that a new snapshot needs.
+pub struct NeededArchives<'n> {
+    pub all: &'n [ArchiveRef],
+    /// Returns the index in `all` of an archive of the parent, if the snapshot needs it.
+    pub inherited: &'n dyn Fn(u32) -> Option<u32>,
+}
+
+/// The entries of a new snapshot, of which only those are kept that differ from the parent's.
+pub struct StateChanges {
+    lines: NewLines,
+    sum: EntrySum,
+    /// The last path that is gone.
+    gone: Option<Path>,
+    /// Names that the backup saw and did not store.
+    pub omissions: Omissions,
+}
+
+impl StateChanges {
+    #[allow(clippy::new_without_default)] // A default would suggest that there are other values to start from.
+    pub fn new() -> Self {
+        StateChanges {
+            lines: NewLines::new(),
+            sum: EntrySum::new(),
+            gone: None,
+            omissions: Omissions::default(),
+        }
+    }
+
+    /// Adds an entry that is the same in the parent.
+    pub fn keep(&mut self, recorded: &Recorded) -> Result<()> {
+        self.sum.check_recorded(recorded)?;
+        self.sum.add(recorded.logical(), recorded.size());
+        Ok(())
+    }
+
+    /// Adds an entry. `old` is the parent's entry of this path, with the archive numbers of the new snapshot.
+    pub fn entry(&mut self, entry: &Entry, old: Option<&Entry>) -> Result<()> {
+        let path = entry.path.as_bytes();
+        check::entry(entry).map_err(|what| bug(OP, what).at(path))?;
+        self.sum.check(entry)?;
+        let mut text = Vec::new();
+        let logical = line::write(entry, &mut text);
+        if text.len() > LINE_MAX - 2 {
+            return Err(too_long(path));
+        }
+        self.sum.add(&text[..logical], entry.size());
+        if old.is_some_and(|old| old == entry) {
+            return Ok(());
+        }
+        if old.is_some_and(|old| old.node == Node::Dir && entry.node != Node::Dir) {
+            self.gone(&entry.path)?;
+        }
+        self.lines.add(text)
+    }
+
+    /// Adds a path of the parent that the snapshot does not have.
+    pub fn gone(&mut self, path: &Path) -> Result<()> {
+        if self.gone.as_ref().is_some_and(|gone| is_within(path.as_bytes(), gone.as_bytes())) {
+            return Ok(());
+        }
+        self.gone = Some(path.clone());
+        let mut line = Vec::new();
+        write_gone(path.as_bytes(), &mut line);
+        self.lines.add(line)
+    }
+
+    /// Writes the state. The entries that were added refer to `archives` by their index. `header` has no layers yet.
+    /// `begin` begins the file.
+    pub fn write<W: Sink>(
+        self,
+        parent: &mut StateReader,
+        mut header: Header,
+        rule: &FoldRule,
+        begin: impl FnOnce() -> Result<FrameWriter<W>>,
+        archives: &NeededArchives<'_>,
+        made: &Made<'_>,
+    ) -> Result<WrittenState<W>> {
+        if archives.all.len() > ARCHIVES_MAX {
+            return Err(too_many_archives());
+        }
+        let StateChanges { lines, sum, omissions, .. } = self;
+        let sum = sum.finish();
+        let new = lines.into_layer(archives.all);
+        match parent.fold(new.len, sum.entries, rule) {
+            Fold::Whole => {
+                let mut state = StateWriter::new(begin()?, &header)?;
+                state.omissions = omissions;
+                let written = write_whole(state, parent, new, archives, made)?;
+                match written.tree == sum.tree {
+                    true => Ok(written),
+                    false => Err(bug(OP, "the merged entries are another snapshot")),
+                }
+            }
+            Fold::Changes(count) => {
+                let (folded, kept) = parent.split_files(count);
+                header.layers = kept.iter().map(|file| file.reference).collect();
+                let uses = kept.iter().map(|file| file.uses(archives.inherited)).collect();
+                let mut state = StateWriter::new(begin()?, &header)?;
+                state.omissions = omissions;
+                let (state, own) = write_folded(state, folded, new, archives)?;
+                let file = state.finish_layer(&own, uses, sum, made)?;
+                Ok(WrittenState { file, tree: sum.tree, layers: header.layers })
+            }
+        }
+    }
+}
+
+/// Writes the new changes, merged with those of `folded`, the newest layers of the parent. Returns the archives that the
+/// lines refer to.
+fn write_folded<W: Sink>(
+    state: StateWriter<W>,
+    mut folded: Vec<&mut SnapshotFile>,
+    new: Layer,
+    archives: &NeededArchives<'_>,
+) -> Result<(StateWriter<W>, Vec<ArchiveRef>)> {
+    let NeededArchives { all, inherited } = *archives;
+    let mut folding = Folding { state, numbers: vec![None], inherited, table: OwnArchives::default() };
+    let mut lines = vec![new.read()];
+    for file in &mut folded {
+        let SnapshotFile { numbers, layer: Some(layer), .. } = &mut **file else { continue };
+        lines.push(layer.read());
+        folding.numbers.push(Some(numbers));
+    }
+    Overlay::new(lines)?.finish(&mut folding)?;
+    let Folding { state, table, .. } = folding;
+    Ok((state, table.take(all)?))
+}
+
+fn write_whole<W: Sink>(
+    state: StateWriter<W>,
+    parent: &mut StateReader,
+    new: Layer,
+    archives: &NeededArchives<'_>,
+    made: &Made<'_>,
+) -> Result<WrittenState<W>> {
+    let mut overlay = Overlay::new(vec![new.read()])?;
+    let mut whole = Whole { state };
+    let mut records = parent.recorded()?;
+    while let Some(recorded) = records.advance()? {
+        if !overlay.replaces(recorded.path(), &mut whole)? {
+            carry(&mut whole.state, recorded, &mut |archive| (archives.inherited)(archive))?;
+        }
+    }
+    overlay.finish(&mut whole)?;
+    whole.state.finish(archives.all, made)
+}
+
+/// Adds an entry with the archive numbers that `renumber` returns. `None` is a bug: every archive of an entry of the
+/// new snapshot has a number.
+fn carry<W: Sink>(
+    state: &mut StateWriter<W>,
+    recorded: &Recorded,
+    renumber: &mut dyn FnMut(u32) -> Option<u32>,
+) -> Result<()> {
+    let mut missing = false;
+    state.carry(recorded, |archive| {
+        let number = renumber(archive);
+        missing |= number.is_none();
+        number.unwrap_or(0)
+    })?;
+    match missing {
+        true => Err(bug(OP, "an entry needs an archive that the snapshot does not").at(recorded.path())),
+        false => Ok(()),
+    }
+}
+
+/// Writes all entries of a snapshot.
+struct Whole<W: Sink> {
+    state: StateWriter<W>,
+}
+
+impl<W: Sink> Merged for Whole<W> {
+    fn gone(&mut self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn entry(&mut self, _: usize, recorded: &Recorded) -> Result<()> {
+        self.state.carry(recorded, |archive| archive)
+    }
+}
+
+/// Writes the new changes, merged with those of some layers of the parent.
+struct Folding<'f, W: Sink> {
+    state: StateWriter<W>,
+    /// For each layer the archive numbers of its lines in the parent; `None` for the new changes, which have those of
+    /// the new snapshot.
+    numbers: Vec<Option<&'f Numbers>>,
+    inherited: &'f dyn Fn(u32) -> Option<u32>,
+    table: OwnArchives,
+}
+
+impl<W: Sink> Merged for Folding<'_, W> {
+    fn gone(&mut self, path: &[u8]) -> Result<()> {
+        self.state.gone(path)
+    }
+
+    fn entry(&mut self, layer: usize, recorded: &Recorded) -> Result<()> {
+        let Folding { state, numbers, inherited, table } = self;
+        carry(state, recorded, &mut |archive| {
+            let archive = match numbers[layer] {
+                None => Some(archive),
+                Some(numbers) => numbers.get(archive).and_then(*inherited),
+            };
+            archive.map(|archive| table.number(archive))
+        })
+    }
+}
+
+/// The archives that the lines of one file refer to.
+#[derive(Default)]
+struct OwnArchives {
+    /// Their numbers in the new snapshot; the index is the number in the file.
+    order: Vec<u32>,
+    numbers: HashMap<u32, u32>,
+}
+
+impl OwnArchives {
+    fn number(&mut self, archive: u32) -> u32 {
+        let next = self.order.len() as u32;
+        *self.numbers.entry(archive).or_insert_with(|| {
+            self.order.push(archive);
+            next
+        })
+    }
+
+    fn take(self, archives: &[ArchiveRef]) -> Result<Vec<ArchiveRef>> {
+        let archive = |number: &u32| archives.get(*number as usize).cloned();
+        let taken: Option<Vec<_>> = self.order.iter().map(archive).collect();
+        taken.ok_or_else(|| bug(OP, "an archive that the snapshot does not name"))
+    }
+}

@@ -1,0 +1,39 @@
+//! The marks of removed snapshots whose states stay, because other snapshots need them or a backup may.
+
+use super::Store;
+use crate::error::{Kind, Result};
+use crate::format::names::{BackupFileKind, Name};
+use crate::stamp::Stamp;
+
+/// The most bytes of a mark that are read.
+const LEN_MAX: usize = 512;
+/// The beginning of the name of the newest snapshot in a mark.
+const NEWEST: &str = "\"newest\":\"";
+
+/// The mark that the snapshot of a state is removed.
+pub fn mark_of(state: &Name) -> Name {
+    Name::new(&state.key, BackupFileKind::Retired, state.stamp, false)
+}
+
+/// Writes a mark. `newest` is the newest snapshot that the prune knows: the prune keeps everything that this snapshot
+/// and the older ones need.
+pub fn write_mark(mark: &Name, newest: Option<Stamp>, store: &mut dyn Store) -> Result<()> {
+    let newest = newest.map_or(String::new(), |newest| format!(",{NEWEST}{newest}\""));
+    let mut draft = store.create(&mark.to_string())?;
+    draft.write(format!("{{\"format\":\"ibt-retired\",\"version\":1{newest}}}\n").as_bytes())?;
+    draft.seal()?;
+    match draft.publish() {
+        // Another prune without a lock removed the snapshot too, or two states have this stamp.
+        Err(error) if error.kind == Kind::Exists => Ok(()),
+        published => published,
+    }
+}
+
+/// The newest snapshot that the prune knew which wrote the mark; `None` if the mark does not say it.
+pub fn newest_known(mark: &Name, store: &mut dyn Store) -> Option<Stamp> {
+    let mut buf = [0; LEN_MAX];
+    let read = store.read_at(&mark.to_string(), 0, &mut buf).ok()?;
+    let text = std::str::from_utf8(&buf[..read]).ok()?;
+    let (_, newest) = text.split_once(NEWEST)?;
+    Stamp::parse(newest.split_once('"')?.0)
+}

@@ -1,0 +1,161 @@
+//! The state files of one key. Each is read from the cache if the copy there equals the store's file, else from the
+//! store. A layer that the store has lost is read from the cache.
+
+use std::path::Path;
+
+use super::{backup_file, cache, Catalog, LocalFile, StateFile, Store, StoredFile};
+use crate::error::{Error, Result};
+use crate::format::names::{BackupFileKind, Name};
+use crate::format::{Meant, ReadAt, StateFiles, StateReader, StoredState};
+use crate::job::{Counter, Job, Level};
+use crate::pool::Pool;
+use crate::stamp::Stamp;
+
+/// Number of bytes at the end of a state that are compared with the store's file before a cached copy is believed. They
+/// contain the seek table, and the whole of a small state.
+const TAIL: u64 = 4096;
+/// Bytes of the buffer for putting a layer back.
+const COPY_BUFFER: usize = 256 << 10;
+
+/// The state files of one key.
+pub struct KeyStates<'k> {
+    store: &'k mut dyn Store,
+    catalog: &'k Catalog,
+    /// `Some` if copies in a cache are used; inside it the cache's directory, or `None` for the user's.
+    cache: Option<Option<&'k Path>>,
+    /// The snapshot that is being opened.
+    opened: Option<Stamp>,
+    lost: Vec<LostLayer>,
+}
+
+/// A layer that the store has lost or damaged, and of which the cache has a right copy.
+pub struct LostLayer {
+    name: String,
+    copy: LocalFile,
+    size: u64,
+}
+
+impl LostLayer {
+    /// The name of the file in the store.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Puts the cache's copy into the store. The caller excludes all other operations on this key.
+    pub fn put_back(mut self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
+        let mut draft = store.create(&self.name)?;
+        let mut buf = vec![0; COPY_BUFFER];
+        let mut at = 0;
+        while at < self.size {
+            let read = self.copy.read_at(at, &mut buf)?;
+            if read == 0 {
+                return Err(Error::corrupt(
+                    "put back a layer",
+                    &self.name,
+                    "its copy in the cache became shorter",
+                ));
+            }
+            draft.write(&buf[..read])?;
+            at += read as u64;
+            job.pulse()?;
+        }
+        draft.seal()?;
+        store.delete(&self.name)?;
+        draft.publish()?;
+        store.sync()?;
+        let LostLayer { name, size, .. } = self;
+        job.log(Level::Warn, &format!("{name} was lost or damaged; the copy in the cache was put back"));
+        job.report.count(Counter::BytesWritten, size);
+        job.report.files.push(backup_file(store, name, BackupFileKind::State, size));
+        Ok(())
+    }
+}
+
+impl<'k> KeyStates<'k> {
+    /// Reads every file from the store.
+    pub fn new(store: &'k mut dyn Store, catalog: &'k Catalog) -> Self {
+        KeyStates { store, catalog, cache: None, opened: None, lost: Vec::new() }
+    }
+
+    /// Reads the files that the cache below `root` has from there; `None` is the user's cache.
+    pub fn cached(store: &'k mut dyn Store, catalog: &'k Catalog, root: Option<&'k Path>) -> Self {
+        KeyStates { cache: Some(root), ..KeyStates::new(store, catalog) }
+    }
+
+    /// Opens and verifies the state in `file` with its layers, as [`StateReader::open`] does.
+    pub fn open(&mut self, file: &StateFile, pool: &Pool, meant: Option<Meant<'_>>) -> Result<StateReader> {
+        self.opened = Some(file.stamp);
+        self.lost.clear();
+        StateReader::open(file.stamp, file.size, pool, meant, self)
+    }
+
+    /// The layers of the state that was opened last which only the cache has.
+    pub fn into_lost(self) -> Vec<LostLayer> {
+        self.lost
+    }
+
+    /// The cache's copy of a file.
+    fn copy_of(&self, name: &str, size: u64) -> Option<LocalFile> {
+        cache::find_state(self.cache?, name, size).map(LocalFile)
+    }
+
+    /// Reads a layer that the store does not have, or whose file in the store is damaged, from the cache. `None` if the
+    /// cache has no right copy: `read` compares the copy with the digest that names the layer.
+    fn read_lost(&mut self, snapshot: Stamp, size: u64, read: &mut ReadState<'_>) -> Option<()> {
+        if self.opened == Some(snapshot) {
+            // Nothing says which bytes this file should have.
+            return None;
+        }
+        [true, false].into_iter().find_map(|compressed| {
+            let name = Name::new(self.catalog.key(), BackupFileKind::State, snapshot, compressed).to_string();
+            let mut copy = self.copy_of(&name, size)?;
+            read(StoredState { source: &mut copy, name: &name, size, compressed }).ok()?;
+            if self.lost.iter().all(|lost| lost.name != name) {
+                self.lost.push(LostLayer { name, copy, size });
+            }
+            Some(())
+        })
+    }
+}
+
+/// Reads a state from its stored file.
+type ReadState<'r> = dyn FnMut(StoredState<'_>) -> Result<()> + 'r;
+
+impl StateFiles for KeyStates<'_> {
+    fn read(&mut self, snapshot: Stamp, size: u64, read: &mut ReadState<'_>) -> Result<()> {
+        let what = format!("the state of {snapshot} with {size} bytes is gone from the store");
+        let mut fault = Error::corrupt("read the states of key", self.catalog.key(), what);
+        for file in self.catalog.state_files(snapshot, size) {
+            match self.read_file(&file, read) {
+                Err(error) if error.proves_damage() => fault = error,
+                result => return result,
+            }
+        }
+        self.read_lost(snapshot, size, read).ok_or(fault)
+    }
+}
+
+impl KeyStates<'_> {
+    fn read_file(&mut self, file: &StateFile, read: &mut ReadState<'_>) -> Result<()> {
+        let StateFile { name, size, compressed, .. } = file;
+        // Where reading costs little, the store's file is read, so that damage is seen.
+        let copy = if self.store.reads_cheaply()? { None } else { self.copy_of(name, *size) };
+        if let Some(mut copy) = copy {
+            let is_it = same_tail(self.store, file, &mut copy)?;
+            let stored = StoredState { source: &mut copy, name, size: *size, compressed: *compressed };
+            if is_it && read(stored).is_ok() {
+                return Ok(());
+            }
+        }
+        let source = &mut StoredFile { store: self.store, name };
+        read(StoredState { source, name, size: *size, compressed: *compressed })
+    }
+}
+
+fn same_tail(store: &mut dyn Store, state: &StateFile, copy: &mut LocalFile) -> Result<bool> {
+    let from = state.size.saturating_sub(TAIL);
+    let mut ours = vec![0; (state.size - from) as usize];
+    let mut theirs = ours.clone();
+    let read = copy.read_at(from, &mut ours).unwrap_or(0);
+    Ok(store.read_at(&state.name, from, &mut theirs)? == read && ours == theirs)
+}

@@ -1,0 +1,63 @@
+//! Reads the headers and trailers of the states of one key, with their layers.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Catalog, StateFile, Store, StoredFile};
+use crate::error::{Error, Result};
+use crate::format::{needed_by, LayerRef, StateSummary};
+use crate::stamp::Stamp;
+
+/// The summaries of the state files that the last snapshot needs. The next snapshot usually needs most of them too.
+#[derive(Default)]
+pub struct Summaries(HashMap<String, StateSummary>);
+
+impl Summaries {
+    /// The summary of a snapshot. Its archives are those that the snapshot needs, from all layers. The error of a layer
+    /// says that this snapshot needs the layer.
+    pub fn snapshot(
+        &mut self,
+        store: &mut dyn Store,
+        catalog: &Catalog,
+        file: &StateFile,
+    ) -> Result<StateSummary> {
+        let own = self.file(store, file)?;
+        let layer = |layer: &LayerRef| {
+            self.layer(store, catalog, layer).map_err(|error| needed_by(error, file.stamp))
+        };
+        let layers = own.header.layers.iter().map(layer).collect::<Result<Vec<_>>>()?;
+        let needed: HashSet<Stamp> = own.header.layers.iter().map(|layer| layer.snapshot).collect();
+        self.0.retain(|name, summary| *name == file.name || needed.contains(&summary.header.snapshot));
+        own.with_layers(&file.name, &layers)
+    }
+
+    /// The summary of a layer: of the file with its digest, if there is such a file.
+    fn layer(&mut self, store: &mut dyn Store, catalog: &Catalog, layer: &LayerRef) -> Result<StateSummary> {
+        let what =
+            format!("the state of {} with {} bytes is gone from the store", layer.snapshot, layer.size);
+        let mut found = Err(Error::corrupt("read the states of key", catalog.key(), what));
+        for file in catalog.state_files(layer.snapshot, layer.size) {
+            found = self.file(store, &file);
+            match &found {
+                Ok(summary) if summary.trailer.digest != layer.digest => {}
+                Err(error) if error.proves_damage() => {}
+                _ => break,
+            }
+        }
+        found
+    }
+
+    /// Notes the summary of a file that was just read.
+    pub fn add(&mut self, file: &StateFile, summary: StateSummary) {
+        self.0.insert(file.name.clone(), summary);
+    }
+
+    fn file(&mut self, store: &mut dyn Store, file: &StateFile) -> Result<StateSummary> {
+        if let Some(summary) = self.0.get(&file.name) {
+            return Ok(summary.clone());
+        }
+        let mut stored = StoredFile { store, name: &file.name };
+        let summary = StateSummary::read(&mut stored, &file.name, file.size, file.compressed)?;
+        self.0.insert(file.name.clone(), summary.clone());
+        Ok(summary)
+    }
+}
