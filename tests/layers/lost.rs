@@ -1,0 +1,231 @@
+//! Layers that the store lost or damaged. The cache's copies replace them; without a cache, exactly the snapshots that
+//! need them are reported.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ibt::error::Kind;
+use ibt::job::{Cancel, Report, Select};
+use ibt::stamp::Stamp;
+
+use crate::support::layered::{change, layered};
+use crate::support::series::{Fork, KEY};
+use crate::support::*;
+
+/// A way to lose a file or to damage it, and whether a list sees that: it does not read the entries.
+type Damage = (&'static str, fn(&Path), bool);
+
+const DAMAGES: [Damage; 6] = [
+    ("lost", |file| fs::remove_file(file).unwrap(), true),
+    ("empty", |file| fs::write(file, "").unwrap(), true),
+    ("cut", |file| set_len(file, -1), true),
+    ("longer", |file| set_len(file, 1), true),
+    ("its middle", |file| flip(file, |len| len / 2), false),
+    ("its last bytes", |file| flip(file, |len| len - 2), true),
+];
+
+fn set_len(file: &Path, by: i64) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes.resize((bytes.len() as i64 + by) as usize, 0);
+    fs::write(file, bytes).unwrap();
+}
+
+fn flip(file: &Path, at: impl Fn(usize) -> usize) {
+    let mut bytes = fs::read(file).unwrap();
+    let at = at(bytes.len());
+    bytes[at] ^= 0x10;
+    fs::write(file, bytes).unwrap();
+}
+
+/// A full and three increments, each of which has all snapshots before it as layers. The source has changed again.
+fn chain() -> Series {
+    let series = layered(&[24, 8, 2]);
+    series.assert_layered();
+    change(&series, 1);
+    series
+}
+
+/// Calls `check` for each snapshot but the newest one and ways to damage its state, with the index of the snapshot.
+fn each_damage(series: &Series, check: impl Fn(&Fork, usize, &Damage, &str)) {
+    for index in 0..series.points.len() - 1 {
+        // One of the snapshots gets all of them.
+        let damages =
+            DAMAGES.iter().filter(|damage| index == 1 || ["lost", "its middle"].contains(&damage.0));
+        for damage in damages {
+            let fork = series.fork();
+            damage.1(&fork.twin.state_of(series.points[index].stamp));
+            check(&fork, index, damage, &format!("{} of snapshot {index}", damage.0));
+        }
+    }
+}
+
+#[test]
+fn the_next_increment_or_consolidation_puts_a_lost_layer_back() {
+    let series = chain();
+    let before = series.sound();
+    each_damage(&series, |fork, index, _, what| {
+        let layer = series.state_of(series.points[index].stamp);
+        let name = layer.file_name().unwrap().to_str().unwrap().to_string();
+        let twin = &fork.twin;
+        for consolidates in [false, true] {
+            if consolidates {
+                fs::remove_file(twin.store.join(&name)).unwrap();
+            }
+            let report = if consolidates { twin.consolidate() } else { twin.incremental() }.ok();
+            assert!(fs::read(twin.store.join(&name)).unwrap() == fs::read(&layer).unwrap(), "{what}");
+            let told: Vec<_> = report.files.iter().filter(|file| file.name == name).collect();
+            assert_eq!(told.len(), 1, "{what}: {:?}", report.files);
+            assert_eq!(
+                (told[0].kind, told[0].size),
+                ("state", fs::metadata(&layer).unwrap().len()),
+                "{what}"
+            );
+            let after = twin.sound();
+            assert!(before.iter().all(|(stamp, digest)| after[stamp] == *digest), "{what}");
+            twin.assert_newest_is_the_source();
+        }
+    });
+}
+
+/// A store far away: its files are not read where the cache has copies, so damage may stay unseen. A lost layer is
+/// missed in any case.
+#[test]
+fn a_lost_layer_is_put_back_into_a_store_that_is_not_read() {
+    let series = chain();
+    each_damage(&series, |fork, index, (_, _, _), what| {
+        let twin = &fork.twin;
+        let mut store = EachCall::new(twin, |_| Fate::Goes);
+        store.cheap = false;
+        let made = store.run(&twin.options, &Cancel::default(), |store, job| {
+            ibt::backup::incremental(store, &twin.source, job)
+        });
+        made.whole();
+        let layer = series.state_of(series.points[index].stamp);
+        let back = twin.state_of(series.points[index].stamp);
+        if !what.starts_with("its middle") {
+            assert!(fs::read(back).unwrap() == fs::read(layer).unwrap(), "{what}");
+            twin.sound();
+        }
+        // The cache has all that the new snapshot needs, and the right bytes.
+        let newest = fs::read(twin.newest("state")).unwrap();
+        assert!(cached(twin).values().any(|bytes| *bytes == newest), "{what}");
+    });
+}
+
+#[test]
+fn without_a_cache_a_lost_layer_is_reported_for_the_snapshots_that_need_it() {
+    let mut series = chain();
+    // These need none of the layers.
+    let report = series.full().whole();
+    series.keep(&report);
+    each_damage(&series, |fork, index, (_, _, is_listed), what| {
+        let twin = &fork.twin;
+        twin.forget_cache();
+        let needs = |at: &usize| *at >= index && (*at < 4 || index == 4);
+        // A snapshot without a file is not listed.
+        let exists = |at: &usize| *at != index || twin.state_of(series.points[index].stamp).exists();
+        let expected: BTreeSet<_> =
+            (0..5).filter(needs).filter(exists).map(|at| series.points[at].stamp).collect();
+        let verified = twin.verify(&twin.options).ok();
+        assert_eq!(named(&verified), expected, "{what}: {:?}", verified.problems);
+        let listed = twin.list().ok();
+        // A list reads a short state whole.
+        let told = named(&listed);
+        assert!(told == expected || !is_listed && told.is_empty(), "{what}: {:?}", listed.problems);
+        let layer = series.points[index].stamp.to_string();
+        for problem in verified.problems.iter().chain(&listed.problems) {
+            assert!(problem.message.contains(&layer), "{what}: {}", problem.message);
+        }
+        for (at, point) in series.points.iter().enumerate() {
+            if needs(&at) {
+                let outcome = twin.restore(Select::Exactly(point.stamp), &twin.beside("never"));
+                let error = outcome.result.unwrap_err();
+                assert!(matches!(error.kind, Kind::Corrupt | Kind::NotFound), "{what}: {error:?}");
+                assert!(at == index || error.to_string().contains(&layer), "{what}: {error}");
+                assert!(!twin.beside("never").exists());
+            } else {
+                fork.assert_point_restores(at);
+            }
+        }
+    });
+}
+
+fn named(report: &Report) -> BTreeSet<Stamp> {
+    report.problems.iter().filter_map(|problem| problem.snapshot).collect()
+}
+
+#[test]
+fn without_a_cache_an_increment_builds_on_a_whole_snapshot() {
+    let series = chain();
+    each_damage(&series, |fork, index, _, what| {
+        let twin = &fork.twin;
+        twin.forget_cache();
+        let outcome = twin.incremental();
+        if index == 0 {
+            let error = outcome.refused(Kind::NotFound);
+            assert!(error.to_string().contains("make a full backup first"), "{what}: {error}");
+        } else {
+            let report = outcome.ok();
+            let state = stored::file(&twin.newest("state"));
+            let parent = series.points[index - 1].stamp.to_string();
+            assert_eq!(state["parent"]["snapshot"], parent, "{what}");
+            let stamp = report.snapshot.unwrap();
+            assert!(!twin.layers_of(stamp).contains(&series.points[index].stamp), "{what}");
+            twin.assert_newest_is_the_source();
+        }
+        // A full needs nothing of the old states.
+        let stamp = twin.full().ok().snapshot.unwrap();
+        twin.assert_newest_is_the_source();
+        twin.verify(&twin.selecting(Select::Exactly(stamp))).whole();
+    });
+}
+
+/// The names and bytes of the state files in the cache.
+fn cached(series: &Series) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = walkdir::WalkDir::new(series.cache()).into_iter().filter_map(Result::ok);
+    let states = files.filter(|file| file.file_name().to_string_lossy().contains(".state."));
+    states.map(|file| (file.path().to_path_buf(), fs::read(file.path()).unwrap())).collect()
+}
+
+#[test]
+fn rebuilding_the_cache_never_replaces_a_right_copy() {
+    let series = chain();
+    each_damage(&series, |fork, index, _, what| {
+        let twin = &fork.twin;
+        let before = cached(twin);
+        assert_eq!(before.len(), 4, "{:?}", before.keys());
+        let name = format!("{KEY}.state.{}.json.zst", series.points[index].stamp);
+        // If reads are not cheap, the newest state is opened with the cache's copies of its layers.
+        for cheap in [true, false] {
+            let mut store = EachCall::new(twin, |_| Fate::Goes);
+            store.cheap = cheap;
+            let rebuilt = store.run(&twin.options, &Cancel::default(), |store, job| {
+                ibt::retain::rebuild_cache(store, KEY, job)
+            });
+            let report = rebuilt.partial();
+            assert!(report.problems.iter().all(|problem| problem.file.as_ref() == Some(&name)), "{what}");
+            assert!(cached(twin) == before, "{what}");
+        }
+        twin.incremental().ok();
+        twin.sound();
+    });
+}
+
+/// A cache without a copy takes none of a damaged layer.
+#[test]
+fn an_empty_cache_takes_no_damaged_layer() {
+    let series = chain();
+    let right: BTreeMap<_, _> = cached(&series).into_iter().map(name_and_bytes).collect();
+    each_damage(&series, |fork, _, _, what| {
+        fork.twin.forget_cache();
+        let _ = fork.twin.rebuild_cache();
+        for (name, bytes) in cached(&fork.twin).into_iter().map(name_and_bytes) {
+            assert!(right[&name] == bytes, "{what}: {name}");
+        }
+    });
+}
+
+fn name_and_bytes((path, bytes): (PathBuf, Vec<u8>)) -> (String, Vec<u8>) {
+    (path.file_name().unwrap().to_str().unwrap().to_string(), bytes)
+}

@@ -1,0 +1,179 @@
+//! A prune and a backup of one key at the same time, in a store without locks: one of them runs whole before some call
+//! of the other.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use ibt::error::{Error, Kind};
+use ibt::job::{Action, Cancel, Job, Keep, Options, Select};
+use ibt::stamp::Stamp;
+use ibt::store::Store;
+
+use crate::support::layered::{change, layered};
+use crate::support::series::KEY;
+use crate::support::*;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Incremental,
+    Full,
+    Consolidate,
+    PruneAllButOne,
+    PruneNewest,
+    PruneFirst,
+}
+
+impl Deed {
+    fn is_prune(self) -> bool {
+        matches!(self, Deed::PruneAllButOne | Deed::PruneNewest | Deed::PruneFirst)
+    }
+}
+
+/// A deed on the store of a series without locks.
+struct Task {
+    deed: Deed,
+    series: Rc<Series>,
+    options: Options,
+}
+
+impl Task {
+    fn new(deed: Deed, series: &Rc<Series>, stamps: &[Stamp]) -> Task {
+        let mut options = Options { allow_unlocked: true, ..series.options.clone() };
+        match deed {
+            Deed::PruneAllButOne => options.keep = Keep { last: 1, ..Keep::default() },
+            Deed::PruneNewest => options.select = Select::Exactly(stamps[stamps.len() - 1]),
+            Deed::PruneFirst => options.select = Select::Exactly(stamps[0]),
+            _ => {}
+        }
+        Task { deed, series: Rc::clone(series), options }
+    }
+
+    fn act(&self, store: &mut dyn Store, job: &mut Job) -> Result<(), Error> {
+        match self.deed {
+            Deed::Incremental => ibt::backup::incremental(store, &self.series.source, job),
+            Deed::Full => ibt::backup::full(store, &self.series.source, job),
+            Deed::Consolidate => ibt::retain::consolidate(store, KEY, job),
+            _ => ibt::retain::prune(store, KEY, job),
+        }
+    }
+
+    fn run(&self, decide: impl FnMut(&'static str) -> Fate + 'static) -> Outcome {
+        let mut store = EachCall::new(&self.series, decide);
+        store.has_locks = false;
+        store.run(&self.options, &Cancel::default(), |store, job| self.act(store, job))
+    }
+}
+
+/// Runs `inner` whole at each call of `outer` that lists or changes the store, and at some reads.
+fn interleave(original: &Series, outer: Deed, inner: Deed) {
+    let stamps: Vec<_> = original.points.iter().map(|point| point.stamp).collect();
+    let calls = Rc::new(RefCell::new(Vec::new()));
+    let seen = Rc::clone(&calls);
+    let rehearsal = Rc::new(original.fork().twin);
+    let rehearsed = Task::new(outer, &rehearsal, &stamps).run(move |name| {
+        seen.borrow_mut().push(name);
+        Fate::Goes
+    });
+    rehearsed.ok();
+    let calls = calls.take();
+    let worth = |number: &usize| calls[*number] != "read" || number.is_multiple_of(31);
+    for at in (0..calls.len()).filter(worth) {
+        let what = format!("{inner:?} at call {at} of {outer:?}, {}", calls[at]);
+        let series = Rc::new(original.fork().twin);
+        let (outer, inner) = (Task::new(outer, &series, &stamps), Task::new(inner, &series, &stamps));
+        let done = Rc::new(RefCell::new(None));
+        let (result, deed, mut number) = (Rc::clone(&done), inner.deed, 0);
+        let outcome = outer.run(move |_| {
+            if number == at {
+                *result.borrow_mut() = Some(inner.run(|_| Fate::Goes));
+            }
+            number += 1;
+            Fate::Goes
+        });
+        let inner = done.take().unwrap_or_else(|| panic!("{what}: not run"));
+        let (prune, backup) = if deed.is_prune() { (inner, outcome) } else { (outcome, inner) };
+        assert_agree(&series, &prune, &backup, &stamps, &what);
+    }
+}
+
+/// Both reports agree with the store, and every snapshot in the store is whole.
+#[track_caller]
+fn assert_agree(series: &Series, prune: &Outcome, backup: &Outcome, before: &[Stamp], what: &str) {
+    let consolidates = what.contains("Consolidate");
+    for outcome in [prune, backup] {
+        if let Err(error) = &outcome.result {
+            // A consolidation reads archives that the prune may have removed.
+            let is_fit = matches!(error.kind, Kind::Busy | Kind::NotFound)
+                || consolidates && error.kind == Kind::Missing;
+            assert!(is_fit, "{what}: {error} ({:?})", error.kind);
+        }
+    }
+    let listed = series.list();
+    assert!(listed.result.is_ok(), "{what}: no snapshot is left: {prune:#?} {backup:#?}");
+    assert!(!listed.report.is_partial(), "{what}: {:#?}", listed.report.problems);
+    let verified = series.verify(&series.options);
+    assert!(
+        verified.result.is_ok() && !verified.report.is_partial(),
+        "{what}: {:#?}",
+        verified.report.problems
+    );
+    let left: Vec<_> = listed.report.snapshots.iter().map(|snapshot| snapshot.stamp).collect();
+    for snapshot in &prune.report.snapshots {
+        // A prune that failed says only what it removed.
+        match snapshot.action {
+            Action::Removed => {
+                assert!(!left.contains(&snapshot.stamp), "{what}: {} is there", snapshot.stamp)
+            }
+            _ if prune.result.is_err() => {}
+            _ => assert!(left.contains(&snapshot.stamp), "{what}: {} is gone: {backup:?}", snapshot.stamp),
+        }
+    }
+    if backup.result.is_ok() {
+        let made = backup.report.snapshot.unwrap();
+        assert!(left.contains(&made), "{what}: the snapshot that was made is gone");
+        // A consolidation makes the tree of the newest snapshot, not of the source.
+        if consolidates {
+            series.assert_newest_is_whole();
+        } else {
+            series.assert_newest_is_the_source();
+        }
+    } else {
+        assert!(left.iter().all(|stamp| before.contains(stamp)), "{what}: {backup:?}");
+    }
+    // The next backup works.
+    let next = series.incremental();
+    assert!(next.result.is_ok(), "{what}: {next:?}");
+}
+
+fn chain() -> Series {
+    let series = layered(&[24, 8, 2]);
+    series.assert_layered();
+    change(&series, 1);
+    series
+}
+
+#[test]
+fn a_backup_at_any_call_of_a_prune_leaves_whole_snapshots() {
+    let series = chain();
+    for prune in [Deed::PruneAllButOne, Deed::PruneNewest, Deed::PruneFirst] {
+        interleave(&series, prune, Deed::Incremental);
+    }
+    interleave(&series, Deed::PruneAllButOne, Deed::Full);
+}
+
+#[test]
+fn a_prune_at_any_call_of_an_increment_leaves_whole_snapshots() {
+    let series = chain();
+    for prune in [Deed::PruneAllButOne, Deed::PruneNewest, Deed::PruneFirst] {
+        interleave(&series, Deed::Incremental, prune);
+    }
+}
+
+#[test]
+fn a_prune_at_any_call_of_a_full_or_a_consolidation_leaves_whole_snapshots() {
+    let series = chain();
+    interleave(&series, Deed::Full, Deed::PruneAllButOne);
+    interleave(&series, Deed::Full, Deed::PruneNewest);
+    interleave(&series, Deed::Consolidate, Deed::PruneAllButOne);
+    interleave(&series, Deed::Consolidate, Deed::PruneNewest);
+}
