@@ -223,15 +223,67 @@ pub enum Node {
 }
 
 impl Node {
-    /// The word for this type in states and reports.
-    pub fn word(&self) -> &'static str {
+    pub fn file_type(&self) -> FileType {
         match self {
-            Node::File(_) => "file",
-            Node::Dir => "dir",
-            Node::Symlink(_) => "symlink",
-            Node::Fifo => "fifo",
-            Node::Char(_) => "char",
-            Node::Block(_) => "block",
+            Node::File(_) => FileType::File,
+            Node::Dir => FileType::Dir,
+            Node::Symlink(_) => FileType::Symlink,
+            Node::Fifo => FileType::Fifo,
+            Node::Char(_) => FileType::Char,
+            Node::Block(_) => FileType::Block,
+        }
+    }
+
+    /// The node of anything but a regular file. A socket, which never becomes an entry, is reported as a FIFO.
+    pub fn without_content(file_type: FileType, target: Vec<u8>, rdev: u64) -> Option<Node> {
+        Some(match file_type {
+            FileType::File => return None,
+            FileType::Dir => Node::Dir,
+            FileType::Symlink => Node::Symlink(target),
+            FileType::Fifo | FileType::Socket => Node::Fifo,
+            FileType::Char => Node::Char(rdev),
+            FileType::Block => Node::Block(rdev),
+        })
+    }
+}
+
+/// The types of files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FileType {
+    File,
+    #[default]
+    Dir,
+    Symlink,
+    Fifo,
+    Char,
+    Block,
+    Socket,
+}
+
+impl FileType {
+    /// The word for this type in states and reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            FileType::File => "file",
+            FileType::Dir => "dir",
+            FileType::Symlink => "symlink",
+            FileType::Fifo => "fifo",
+            FileType::Char => "char",
+            FileType::Block => "block",
+            FileType::Socket => "socket",
+        }
+    }
+
+    /// The name of this type for messages such as "it is a socket".
+    pub fn name(self) -> &'static str {
+        match self {
+            FileType::File => "regular file",
+            FileType::Dir => "directory",
+            FileType::Symlink => "symbolic link",
+            FileType::Fifo => "FIFO",
+            FileType::Char => "character device",
+            FileType::Block => "block device",
+            FileType::Socket => "socket",
         }
     }
 }

@@ -4,14 +4,13 @@
 use std::cmp::Ordering;
 use std::iter::Peekable;
 
-use crate::entry::{compare_paths, Entry, Node};
+use crate::entry::{compare_paths, Entry, FileType, Node};
 use crate::stamp::Time;
 
 /// The fields of an entry that change detection compares: those of a recorded entry, or those of the source now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// The word for the type, as in [`Node::word`].
-    pub kind: &'static str,
+    pub kind: FileType,
     /// A file's logical size; 0 for everything else.
     pub size: u64,
     pub mtime: Time,
@@ -29,7 +28,7 @@ impl Facts {
     /// The facts of a recorded entry.
     pub fn of(entry: &Entry) -> Facts {
         Facts {
-            kind: entry.node.word(),
+            kind: entry.node.file_type(),
             size: entry.size(),
             mtime: entry.meta.mtime,
             ctime: entry.place.ctime,
@@ -201,7 +200,7 @@ mod tests {
     }
 
     const NOW: Facts = Facts {
-        kind: "file",
+        kind: FileType::File,
         size: 7,
         mtime: Time { secs: 100, nanos: 5 },
         ctime: Time { secs: 101, nanos: 5 },
@@ -229,7 +228,7 @@ mod tests {
     #[test]
     fn any_difference_is_a_change() {
         let changed = [
-            Facts { kind: "fifo", ..NOW },
+            Facts { kind: FileType::Fifo, ..NOW },
             Facts { size: 8, ..NOW },
             Facts { mtime: at(99), ..NOW },
             Facts { ctime: at(100), ..NOW },

@@ -115,7 +115,7 @@ proptest! {
                     prop_assert_eq!(found, expected(facts.keys().map(|name| &name[..]), &at, depth));
                 }
                 let entry = list(&mut snapshot, &at, 0).pop().unwrap();
-                prop_assert_eq!((entry.node.word(), entry.size()), (fact.kind, fact.size));
+                prop_assert_eq!((entry.node.file_type().word(), entry.size()), (fact.kind, fact.size));
                 if fact.kind != "file" {
                     let refused = read(&mut snapshot, &mut store, &at, 0, 1).unwrap_err();
                     prop_assert_eq!(refused.kind, Kind::InvalidArg);

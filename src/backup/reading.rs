@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use crate::entry::{data_len, extents, Metadata};
+use crate::entry::{data_len, extents, FileType, Metadata};
 use crate::error::{is_shortage, Error, Result};
-use crate::platform::{self, FileKind, Names, Stat};
+use crate::platform::{self, Names, Stat};
 use crate::stamp::Time;
 use crate::walk::Devices;
 
@@ -81,7 +81,7 @@ impl Shape {
     pub fn take(file: &File, devices: &Devices) -> FileResult<Self> {
         let now = Time::now();
         let stat = platform::stat_file(file)?;
-        if stat.kind != FileKind::File {
+        if stat.kind != FileType::File {
             return Err(io::Error::other("it is no longer a file").into());
         }
         let holes = holes(file, stat.size)?;

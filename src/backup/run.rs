@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use crate::commit::{NewArchives, NewState, Slot};
 use crate::delta::FineSearch;
-use crate::entry::{is_within, Entry, HardLink, Metadata, Node, Path, Place};
+use crate::entry::{is_within, Entry, FileType, HardLink, Metadata, Node, Path, Place};
 use crate::error::{is_shortage, Error, Kind, Result};
 use crate::format::{OmissionCause, Recorded, Records, Special, StateReader};
 use crate::job::{change, Counter, Job, Phase, ProblemKind};
-use crate::platform::{self, FileKind, Names, Stat};
+use crate::platform::{self, Names, Stat};
 use crate::pool::Pool;
 use crate::state::{is_unchanged, same_metadata, Facts, Guard, Pair};
 use crate::store::{Store, NEW_FULL};
@@ -201,7 +201,7 @@ impl<'r, 'j> Run<'r, 'j> {
             Pair::Both(old, finding) => (Some(old), finding),
         };
         let PathState::Node { stat, .. } = &finding.state else { return Ok(false) };
-        let small = stat.kind == FileKind::File && stat.size <= IN_MEMORY;
+        let small = stat.kind == FileType::File && stat.size <= IN_MEMORY;
         if !small || self.links.has_several(stat) {
             return Ok(false);
         }
@@ -229,7 +229,7 @@ impl<'r, 'j> Run<'r, 'j> {
             PathState::Node { stat, target, broken } => {
                 self.tell_broken(&path, broken)?;
                 match stat.kind {
-                    FileKind::File => self.file(&path, &stat, old, prefetched),
+                    FileType::File => self.file(&path, &stat, old, prefetched),
                     _ => self.node(&path, &stat, (target, broken.is_some()), old),
                 }
             }
@@ -347,12 +347,8 @@ impl<'r, 'j> Run<'r, 'j> {
             }
             old => old,
         };
-        let node = match stat.kind {
-            FileKind::Dir => Node::Dir,
-            FileKind::Symlink => Node::Symlink(target),
-            FileKind::Fifo => Node::Fifo,
-            FileKind::Char => Node::Char(stat.rdev),
-            _ => Node::Block(stat.rdev),
+        let Some(node) = Node::without_content(stat.kind, target, stat.rdev) else {
+            return Err(Error::new(Kind::Panic, "store", "a file without its content").at(path));
         };
         let (meta, dirty) = self.node_metadata(path, stat)?;
         let place = Place { ino: stat.ino, ctime: stat.ctime, dirty, ..Place::default() };
@@ -597,7 +593,7 @@ fn judge(entry: Entry, old: Option<&Entry>, outcome: StoredAs) -> NewEntry {
     let Some(old) = old else {
         return NewEntry { entry, counter: Some(Counter::Created), change: change::CREATED };
     };
-    let same_type = entry.node.word() == old.node.word();
+    let same_type = entry.node.file_type() == old.node.file_type();
     let shape = |e: &Entry| e.file().map(|file| (file.size, file.holes.clone()));
     let same_content = outcome == StoredAs::Same && shape(&entry) == shape(old);
     let same_metadata = same_metadata(&entry, old);

@@ -5,11 +5,11 @@
 use std::collections::hash_map::{Entry as MapEntry, HashMap};
 use std::sync::Arc;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, FileType};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
 use crate::job::{Job, Level, Phase, ProblemKind};
-use crate::platform::{Dir, FileKind, Stat};
+use crate::platform::{Dir, Stat};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::{is_unchanged, Facts, Guard, Side};
@@ -290,7 +290,7 @@ impl TaskPlanner {
         let PathState::Node { stat, broken, .. } = &finding.state else { return Ok(Task::Both(finding)) };
         let (then, now) = (was.facts(), facts(stat, devices));
         let unchanged = is_unchanged(&then, &now, guard);
-        let is_file = stat.kind == FileKind::File;
+        let is_file = stat.kind == FileType::File;
         let linked = may_be_linked(stat);
         if is_file {
             self.tally.count(&then, &now);
@@ -319,30 +319,22 @@ impl InodeTally {
 
 /// True if the inode may have further names in the source.
 fn may_be_linked(stat: &Stat) -> bool {
-    stat.kind != FileKind::Dir && stat.nlink > 1
+    stat.kind != FileType::Dir && stat.nlink > 1
 }
 
 fn file_size(finding: &Finding) -> u64 {
     match &finding.state {
-        PathState::Node { stat, .. } if stat.kind == FileKind::File => stat.size,
+        PathState::Node { stat, .. } if stat.kind == FileType::File => stat.size,
         _ => 0,
     }
 }
 
 /// The fields of a stat that change detection compares.
 pub fn facts(stat: &Stat, devices: &Devices) -> Facts {
-    let (kind, size) = match stat.kind {
-        FileKind::File => ("file", stat.size),
-        FileKind::Dir => ("dir", 0),
-        FileKind::Symlink => ("symlink", 0),
-        FileKind::Fifo => ("fifo", 0),
-        FileKind::Char => ("char", 0),
-        FileKind::Block => ("block", 0),
-        FileKind::Socket => ("socket", 0),
-    };
+    let size = if stat.kind == FileType::File { stat.size } else { 0 };
     let no_ctime = !devices.keep_ctime(stat.dev);
     let Stat { mtime, ctime, ino, dev, .. } = *stat;
-    Facts { kind, size, mtime, ctime, ino, dev, no_ctime, dirty: false }
+    Facts { kind: stat.kind, size, mtime, ctime, ino, dev, no_ctime, dirty: false }
 }
 
 /// Turns the finds of the walk into findings.
@@ -375,7 +367,7 @@ impl Findings<'_, '_> {
     fn finding(&mut self, found: WalkItem) -> Result<Option<Finding>> {
         let (path, state) = match found {
             WalkItem::Entry(walked) => {
-                let broken = if walked.stat.kind == FileKind::Dir { self.broken_after()? } else { None };
+                let broken = if walked.stat.kind == FileType::Dir { self.broken_after()? } else { None };
                 let stat = walked.stat;
                 self.devices.see(&self.root, &walked.path, &stat);
                 if may_be_linked(&stat) {

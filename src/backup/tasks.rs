@@ -2,9 +2,9 @@
 
 use std::io::{self, BufReader, Read, Write};
 
-use crate::entry::Path;
+use crate::entry::{FileType, Path};
 use crate::error::Result;
-use crate::platform::{FileKind, Stat};
+use crate::platform::Stat;
 use crate::spool::{spool_error, Spool, SpoolReader};
 use crate::stamp::Time;
 
@@ -181,14 +181,14 @@ fn write_stat(out: &mut impl Write, stat: &Stat) -> io::Result<()> {
 }
 
 /// All file types. A type is written as its index here.
-const KINDS: [FileKind; 7] = [
-    FileKind::File,
-    FileKind::Dir,
-    FileKind::Symlink,
-    FileKind::Fifo,
-    FileKind::Char,
-    FileKind::Block,
-    FileKind::Socket,
+const KINDS: [FileType; 7] = [
+    FileType::File,
+    FileType::Dir,
+    FileType::Symlink,
+    FileType::Fifo,
+    FileType::Char,
+    FileType::Block,
+    FileType::Socket,
 ];
 
 fn read_stat(src: &mut impl Read) -> io::Result<Stat> {
@@ -226,7 +226,7 @@ mod tests {
     fn tasks_come_back_as_they_went_in() {
         let time = Time { secs: -5, nanos: 999_999_999 };
         let stat = Stat {
-            kind: FileKind::Symlink,
+            kind: FileType::Symlink,
             mode: 0o4755,
             uid: 1,
             gid: 2,

@@ -10,7 +10,8 @@ use rustix::io::Errno;
 
 use super::beneath::{component, open_beneath, open_quietly, PATH};
 use super::file_system::FileSystem;
-use super::stat::{stat_fd, FileKind, Stat};
+use super::stat::{file_type, stat_fd, Stat};
+use crate::entry::FileType;
 
 /// An open directory. It stays the same directory whatever other processes rename.
 ///
@@ -29,7 +30,7 @@ pub struct Dir {
 #[derive(Debug, Default)]
 pub struct DirListing {
     /// Each name with its type, if the file system lists types. The type may be out of date.
-    pub names: Vec<(Box<[u8]>, Option<FileKind>)>,
+    pub names: Vec<(Box<[u8]>, Option<FileType>)>,
     /// The error that ended the listing early. `names` has the names read before the error.
     pub error: Option<io::Error>,
 }
@@ -60,15 +61,15 @@ impl Dir {
 
     /// Opens the regular file `name` for reading. For any other type the inner error is that type, and the entry is
     /// not opened, because opening a device can have an effect.
-    pub fn open_regular(&self, name: &[u8]) -> io::Result<Result<File, FileKind>> {
+    pub fn open_regular(&self, name: &[u8]) -> io::Result<Result<File, FileType>> {
         let kind = self.stat(name)?.kind;
-        if kind != FileKind::File {
+        if kind != FileType::File {
             return Ok(Err(kind));
         }
         let file = self.open_file(component(name)?)?;
         // Another process may have replaced the file meanwhile.
         Ok(match stat_fd(file.as_fd())?.kind {
-            FileKind::File => Ok(file),
+            FileType::File => Ok(file),
             kind => Err(kind),
         })
     }
@@ -219,7 +220,7 @@ fn other_case(letter: char) -> Option<char> {
 impl DirListing {
     fn push(&mut self, name: &[u8], kind: rustix::fs::FileType) {
         if name != b"." && name != b".." {
-            self.names.push((name.into(), FileKind::from_type(kind)));
+            self.names.push((name.into(), file_type(kind)));
         }
     }
 }

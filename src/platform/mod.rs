@@ -39,6 +39,6 @@ pub use machine::{MachineMark, MarkOrigin};
 pub use meta::{lacks_proc, set_mode, set_owner, set_times};
 pub use names::Names;
 pub use place::{make_dir, sync_and_close, sync_parent};
-pub use stat::{stat_fd, stat_file, FileKind, Stat};
+pub use stat::{stat_fd, stat_file, Stat};
 pub use system::{block_signals_in_this_thread, effective_uid, hostname, is_privileged, random_bytes16};
 pub use xattr::{read_xattrs, remove_xattr, set_xattr, Named, XATTRS_MAX, XATTR_ABSENT};

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::{AtFlags, FileType as RawType};
 use rustix::io::Errno;
 
 use super::beneath::component;
 use super::dir::{bits, Dir};
-use super::stat::FileKind;
+use crate::entry::FileType;
 
 /// The umask of the process removes bits from `mode`, as in every call that makes a file.
 impl Dir {
@@ -20,11 +20,11 @@ impl Dir {
     }
 
     /// Makes a FIFO or a device with number `rdev`; `EINVAL` for any other kind.
-    pub fn mknod(&self, name: &[u8], kind: FileKind, mode: u32, rdev: u64) -> io::Result<()> {
+    pub fn mknod(&self, name: &[u8], kind: FileType, mode: u32, rdev: u64) -> io::Result<()> {
         let kind = match kind {
-            FileKind::Fifo => FileType::Fifo,
-            FileKind::Char => FileType::CharacterDevice,
-            FileKind::Block => FileType::BlockDevice,
+            FileType::Fifo => RawType::Fifo,
+            FileType::Char => RawType::CharacterDevice,
+            FileType::Block => RawType::BlockDevice,
             _ => return Err(Errno::INVAL.into()),
         };
         let name = component(name)?;

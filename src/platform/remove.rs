@@ -7,7 +7,8 @@ use rustix::io::Errno;
 
 use super::dir::Dir;
 use super::meta::set_mode;
-use super::stat::{stat_fd, FileKind, Stat};
+use super::stat::{stat_fd, Stat};
+use crate::entry::FileType;
 
 /// A directory that is being emptied.
 struct DirToEmpty {
@@ -52,7 +53,7 @@ impl Dir {
     /// Holds at most two descriptors. It goes up through `..`, and checks that this is the directory that it came
     /// from.
     pub fn remove_tree(&self, name: &[u8]) -> io::Result<()> {
-        if self.stat(name)?.kind != FileKind::Dir {
+        if self.stat(name)?.kind != FileType::Dir {
             return self.unlink(name);
         }
         let place = MountPlace::of(self)?;
@@ -107,7 +108,7 @@ impl Dir {
         }
         let mut subdirs = Vec::new();
         for (name, hint) in listing.names {
-            if hint == Some(FileKind::Dir) || !self.remove_file(&name)? {
+            if hint == Some(FileType::Dir) || !self.remove_file(&name)? {
                 subdirs.push(name);
             }
         }
@@ -121,7 +122,7 @@ impl Dir {
             Err(error) if is(&error, Errno::ISDIR) => Ok(false),
             // POSIX defines this error for a directory.
             Err(error) if is(&error, Errno::PERM) => match self.stat(name)?.kind {
-                FileKind::Dir => Ok(false),
+                FileType::Dir => Ok(false),
                 _ => Err(error),
             },
             Err(error) => Err(error),

@@ -4,57 +4,30 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::FileType;
+use rustix::fs::FileType as RawType;
 
 use super::names::Names;
-use crate::entry::Metadata;
+use crate::entry::{FileType, Metadata};
 use crate::stamp::Time;
 
-/// The types of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FileKind {
-    File,
-    Dir,
-    Symlink,
-    Fifo,
-    Char,
-    Block,
-    Socket,
-}
-
-impl FileKind {
-    /// The word for messages such as "it is a socket".
-    pub fn word(self) -> &'static str {
-        match self {
-            FileKind::File => "regular file",
-            FileKind::Dir => "directory",
-            FileKind::Symlink => "symbolic link",
-            FileKind::Fifo => "FIFO",
-            FileKind::Char => "character device",
-            FileKind::Block => "block device",
-            FileKind::Socket => "socket",
-        }
-    }
-
-    /// `None` for a type that only this system has, and for an entry of a listing without types.
-    pub(super) fn from_type(kind: FileType) -> Option<Self> {
-        Some(match kind {
-            FileType::RegularFile => FileKind::File,
-            FileType::Directory => FileKind::Dir,
-            FileType::Symlink => FileKind::Symlink,
-            FileType::Fifo => FileKind::Fifo,
-            FileType::CharacterDevice => FileKind::Char,
-            FileType::BlockDevice => FileKind::Block,
-            FileType::Socket => FileKind::Socket,
-            _ => return None,
-        })
-    }
+/// `None` for a type that only this system has, and for an entry of a listing without types.
+pub(super) fn file_type(raw: RawType) -> Option<FileType> {
+    Some(match raw {
+        RawType::RegularFile => FileType::File,
+        RawType::Directory => FileType::Dir,
+        RawType::Symlink => FileType::Symlink,
+        RawType::Fifo => FileType::Fifo,
+        RawType::CharacterDevice => FileType::Char,
+        RawType::BlockDevice => FileType::Block,
+        RawType::Socket => FileType::Socket,
+        _ => return None,
+    })
 }
 
 /// The attributes of a file at one moment. For a symbolic link they are those of the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    pub kind: FileKind,
+    pub kind: FileType,
     /// Permission bits including setuid, setgid and sticky: at most 0o7777.
     pub mode: u32,
     pub uid: u32,
@@ -92,9 +65,9 @@ impl Stat {
     // The fields have other widths and signs on other systems.
     #[allow(clippy::unnecessary_cast)]
     pub(super) fn from_raw(raw: &rustix::fs::Stat) -> io::Result<Self> {
-        let kind = FileKind::from_type(FileType::from_raw_mode(raw.st_mode as _))
+        let kind = file_type(RawType::from_raw_mode(raw.st_mode as _))
             .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "unknown type of file"))?;
-        let device = matches!(kind, FileKind::Char | FileKind::Block);
+        let device = matches!(kind, FileType::Char | FileType::Block);
         Ok(Stat {
             kind,
             mode: raw.st_mode as u32 & 0o7777,

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::testing::{as_nobody, without_noreplace, without_openat2, NOBODY};
 use super::*;
+use crate::entry::FileType;
 use crate::stamp::Time;
 
 fn temp() -> (TempDir, Dir) {
@@ -58,7 +59,7 @@ fn links_are_not_followed() {
     let mut text = String::new();
     inside.open_file(b"sub/file").unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "inside");
-    assert_eq!(stat_fd(inside.open_path(b"alias").unwrap().as_fd()).unwrap().kind, FileKind::Symlink);
+    assert_eq!(stat_fd(inside.open_path(b"alias").unwrap().as_fd()).unwrap().kind, FileType::Symlink);
     assert_eq!(inside.open_dir(b"").unwrap().stat_self().unwrap(), inside.stat_self().unwrap());
     assert_eq!(errno(inside.open_file(b"sub/none")), libc::ENOENT);
 }
@@ -108,8 +109,8 @@ fn names_with_a_slash_or_dots_are_refused_everywhere() {
 #[test]
 fn a_fifo_opens_without_a_writer_and_is_seen_for_what_it_is() {
     let (_temp, dir) = temp();
-    dir.mknod(b"fifo", FileKind::Fifo, 0o600, 0).unwrap();
-    assert_eq!(stat_file(&dir.open_file(b"fifo").unwrap()).unwrap().kind, FileKind::Fifo);
+    dir.mknod(b"fifo", FileType::Fifo, 0o600, 0).unwrap();
+    assert_eq!(stat_file(&dir.open_file(b"fifo").unwrap()).unwrap().kind, FileType::Fifo);
 }
 
 #[test]
@@ -334,7 +335,7 @@ fn metadata_is_set_on_the_link_not_on_its_target() {
     let time = Time { secs: -5, nanos: 123_456_789 };
     let file = dir.create_file(b"file", 0o600).unwrap();
     dir.symlink(b"file", b"link").unwrap();
-    dir.mknod(b"fifo", FileKind::Fifo, 0o600, 0).unwrap();
+    dir.mknod(b"fifo", FileType::Fifo, 0o600, 0).unwrap();
     let before = stat_file(&file).unwrap();
     let link = dir.open_path(b"link").unwrap();
     set_times(link.as_fd(), time).unwrap();
@@ -372,13 +373,13 @@ fn devices_keep_their_number() {
         return;
     }
     let null = Dir::open("/dev".as_ref()).unwrap().stat(b"null").unwrap();
-    assert_eq!(null.kind, FileKind::Char);
-    if let Err(error) = dir.mknod(b"null", FileKind::Char, 0o600, null.rdev) {
+    assert_eq!(null.kind, FileType::Char);
+    if let Err(error) = dir.mknod(b"null", FileType::Char, 0o600, null.rdev) {
         eprintln!("skipped: no devices here: {error}");
         return;
     }
     let made = dir.stat(b"null").unwrap();
-    assert_eq!((made.kind, made.rdev), (FileKind::Char, null.rdev));
+    assert_eq!((made.kind, made.rdev), (FileType::Char, null.rdev));
     assert_eq!(made.rdev, fs::metadata("/dev/null").unwrap().rdev());
 }
 

@@ -7,8 +7,8 @@
 
 use std::collections::HashMap;
 
-use crate::entry::LinkSet;
-use crate::platform::{Dir, FileKind};
+use crate::entry::{FileType, LinkSet};
+use crate::platform::Dir;
 
 use super::tree::FileId;
 
@@ -74,6 +74,6 @@ impl InodeLookup {
         }
         let (_, dir) = self.current.as_ref()?;
         let now = dir.as_ref()?.stat(name).ok()?;
-        (now.kind != FileKind::Dir).then(|| now.id())
+        (now.kind != FileType::Dir).then(|| now.id())
     }
 }

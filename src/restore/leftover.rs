@@ -15,10 +15,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::entry::RESTORE_TEMP_PREFIX;
+use crate::entry::{FileType, RESTORE_TEMP_PREFIX};
 use crate::error::{describe, Error, Kind, Result};
 use crate::job::{Job, Level, ProblemKind};
-use crate::platform::{self, CtimeKind, Dir, FileKind, FileSystem, MachineMark, MarkOrigin, Stat};
+use crate::platform::{self, CtimeKind, Dir, FileSystem, MachineMark, MarkOrigin, Stat};
 use crate::stamp::Time;
 use crate::text::encode_name;
 
@@ -161,7 +161,7 @@ impl Sweep {
         if self.device.is_some_and(|device| device != here) {
             return Ok(Some(ELSEWHERE));
         }
-        if now.kind != FileKind::Dir {
+        if now.kind != FileType::Dir {
             let why = self.why_file_stays(name, &now, dir);
             return why.map_or_else(|| dir.unlink(name).map(|()| None), |why| Ok(Some(why)));
         }
@@ -245,8 +245,8 @@ impl Sweep {
             for (name, _) in listing.names {
                 match dir.stat(&name) {
                     Ok(now) if !is_old(&now) => return false,
-                    Ok(now) if now.kind == FileKind::Dir && path.is_empty() => waiting.push(name.into()),
-                    Ok(now) if now.kind == FileKind::Dir => waiting.push([&path[..], b"/", &name].concat()),
+                    Ok(now) if now.kind == FileType::Dir && path.is_empty() => waiting.push(name.into()),
+                    Ok(now) if now.kind == FileType::Dir => waiting.push([&path[..], b"/", &name].concat()),
                     Ok(_) => {}
                     Err(_) => return false,
                 }

@@ -6,10 +6,10 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::entry::is_restore_temp;
+use crate::entry::{is_restore_temp, FileType};
 use crate::error::{describe, Error, Kind, Result};
 use crate::job::{Job, Overwrite};
-use crate::platform::{self, Dir, FileKind, Stat};
+use crate::platform::{self, Dir, Stat};
 use crate::text::encode_name;
 
 use super::leftover::{make_temp, set_aside, tag_of_name, temp_name, Sweep};
@@ -341,7 +341,7 @@ fn is_lost_and_found(dir: &Dir, name: &[u8]) -> bool {
         dir.stat_self().is_ok_and(|own| above.is_ok_and(|above| above.dev != own.dev))
     };
     name == LOST_AND_FOUND
-        && dir.stat(name).is_ok_and(|stat| stat.kind == FileKind::Dir && stat.uid == 0)
+        && dir.stat(name).is_ok_and(|stat| stat.kind == FileType::Dir && stat.uid == 0)
         && is_mounted()
         && match dir.open_dir(name).and_then(|inner| inner.is_empty()) {
             Ok(empty) => empty,

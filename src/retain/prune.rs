@@ -19,11 +19,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::entry::FileType;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, Name};
 use crate::format::{LayerRef, StateSummary};
 use crate::job::{sum, Action, Counter, Job, Keep, Level, Phase, Problem, ProblemKind};
-use crate::platform::FileKind as FileType;
 use crate::pool::Pool;
 use crate::stamp::Stamp;
 use crate::store::{

@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{is_unheld, path_bytes, Draft, Lock, LockMode, Object, Store, Turn};
+use crate::entry::FileType;
 use crate::error::{is_shortage, Error, Kind, Result};
 use crate::format::names::{Name, TEMP_PREFIX};
-use crate::platform::{self, Dir, FileKind, FileSystem, LockPart, Stat};
+use crate::platform::{self, Dir, FileSystem, LockPart, Stat};
 use crate::stamp::Time;
 
 /// Number of written bytes after which write-back is started, so that the last fsync is short.
@@ -171,8 +172,8 @@ impl DirStore {
 }
 
 /// Describes a file of the store that is not a regular file.
-fn not_regular(kind: FileKind) -> String {
-    format!("it is a {}, not a regular file", kind.word())
+fn not_regular(kind: FileType) -> String {
+    format!("it is a {}, not a regular file", kind.name())
 }
 
 impl Store for DirStore {
@@ -188,14 +189,14 @@ impl Store for DirStore {
 
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>> {
         // Only regular files are backup files.
-        let files = self.list_names(prefix)?.into_iter().filter(|(_, stat)| stat.kind == FileKind::File);
+        let files = self.list_names(prefix)?.into_iter().filter(|(_, stat)| stat.kind == FileType::File);
         let files: Vec<_> = files.map(|(name, stat)| Object { name, size: stat.size }).collect();
         self.keys_listed.extend(files.iter().filter_map(|file| Name::parse(&file.name)).map(|name| name.key));
         Ok(files)
     }
 
-    fn not_regular(&mut self, prefix: &str) -> Result<Vec<(String, FileKind)>> {
-        let others = self.list_names(prefix)?.into_iter().filter(|(_, stat)| stat.kind != FileKind::File);
+    fn not_regular(&mut self, prefix: &str) -> Result<Vec<(String, FileType)>> {
+        let others = self.list_names(prefix)?.into_iter().filter(|(_, stat)| stat.kind != FileType::File);
         Ok(others.map(|(name, stat)| (name, stat.kind)).collect())
     }
 
@@ -295,7 +296,7 @@ impl Store for DirStore {
 fn is_abandoned(dir: &Dir, temp: &str, is_locked: bool) -> bool {
     let Ok(stat) = dir.stat(temp.as_bytes()) else { return false };
     let is_old = || stat.mtime.max(stat.ctime) <= Time::now().plus_secs(-ABANDONED_SECS);
-    if stat.kind != FileKind::File || !(is_locked || is_old()) {
+    if stat.kind != FileType::File || !(is_locked || is_old()) {
         return false;
     }
     // A draft of another user cannot be opened. Under the key's lock, no writer can have it open.

@@ -18,12 +18,12 @@ mod summaries;
 use std::any::Any;
 use std::path::{Path, PathBuf};
 
-use crate::entry::Hash;
+use crate::entry::{FileType, Hash};
 use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::{check_key, BackupFileKind};
 use crate::format::{ReadAt, Sink};
 use crate::job::{BackupFile, Job, Problem, ProblemKind};
-use crate::platform::{self, Dir, FileKind as FileType, LockPart};
+use crate::platform::{self, Dir, LockPart};
 use crate::stamp::Time;
 
 pub use cache::Cache;

@@ -1,10 +1,10 @@
 //! Descriptions for reports: of snapshots, and of states and stored files that cannot be read.
 
+use crate::entry::FileType;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, Name};
 use crate::format::StateSummary;
 use crate::job::{Action, Counter, Counters, Job, Problem, ProblemKind, ReportedSnapshot};
-use crate::platform::FileKind as FileType;
 use crate::stamp::Stamp;
 
 use super::Store;
@@ -51,7 +51,7 @@ impl NotRegular {
                  nothing needs that snapshot"
                     .to_string()
             }
-            other => format!("it is a {}, not a regular file: there is no such snapshot", other.word()),
+            other => format!("it is a {}, not a regular file: there is no such snapshot", other.name()),
         };
         let file = self.name.to_string();
         let error = Error::new(Kind::Io, "read the state", detail).at(&file);

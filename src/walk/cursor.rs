@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use crate::entry::{is_restore_temp, Path, DEPTH_MAX};
+use crate::entry::{is_restore_temp, FileType, Path, DEPTH_MAX};
 use crate::error::is_shortage;
 use crate::exclude::Excludes;
-use crate::platform::{patiently, Dir, FileKind, Stat};
+use crate::platform::{patiently, Dir, Stat};
 
 use super::frame::{self, UnusedExcludeFile, WalkFrame, HELD_MAX};
 use super::{WalkItem, WalkOptions, WalkedEntry};
@@ -158,7 +158,7 @@ impl Cursor {
         let mut weight = 0;
         let mut fits = |(_, kind): &frame::ListedName| {
             let before = weight;
-            weight += if *kind == Some(FileKind::Dir) { dir_weight } else { 1 };
+            weight += if *kind == Some(FileType::Dir) { dir_weight } else { 1 };
             before < limit
         };
         let count = frame.names.as_slice().iter().take_while(|name| fits(name)).count();
@@ -327,12 +327,12 @@ impl Cursor {
         self.settings.options.left_out.contains(&stat.id())
     }
 
-    fn is_excluded(&self, path: &[u8], kind: FileKind) -> bool {
-        self.excludes.is_excluded(path, kind == FileKind::Dir)
+    fn is_excluded(&self, path: &[u8], kind: FileType) -> bool {
+        self.excludes.is_excluded(path, kind == FileType::Dir)
     }
 
     /// Reads the attributes of one name in the current directory. `hint` is its type, if the listing gave one.
-    fn look_at(&mut self, name: Box<[u8]>, hint: Option<FileKind>) -> Option<WalkItem> {
+    fn look_at(&mut self, name: Box<[u8]>, hint: Option<FileType>) -> Option<WalkItem> {
         let bytes = frame::join(&self.here, &name);
         if hint.is_some_and(|kind| self.is_excluded(&bytes, kind)) {
             return Path::new(bytes).ok().map(|path| WalkItem::Excluded { path });
@@ -342,16 +342,16 @@ impl Cursor {
             hint.is_none() && matches!(&seen, Ok((stat, _)) if self.is_excluded(&bytes, stat.kind));
         Some(match (Path::new(bytes), seen) {
             (Ok(path), _) if excluded => WalkItem::Excluded { path },
-            (Ok(path), Ok((stat, _))) if stat.kind == FileKind::Socket => WalkItem::Socket { path },
+            (Ok(path), Ok((stat, _))) if stat.kind == FileType::Socket => WalkItem::Socket { path },
             (Ok(path), Ok((stat, _))) if self.is_left_out(&stat) || is_restore_temp(&name) => {
                 WalkItem::LeftOut { path, id: stat.id() }
             }
             (Ok(path), Ok((stat, target))) => {
                 match stat.kind {
-                    FileKind::Dir if self.is_foreign(stat.dev) => {
+                    FileType::Dir if self.is_foreign(stat.dev) => {
                         self.pending.push_back(WalkItem::Unlisted { path: path.clone() });
                     }
-                    FileKind::Dir => self.enter = Some(DirToEnter::Name(name)),
+                    FileType::Dir => self.enter = Some(DirToEnter::Name(name)),
                     _ => {}
                 }
                 WalkItem::Entry(WalkedEntry { path, stat, target })

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::entry::Path;
-use crate::platform::{CtimeKind, Dir, FileKind, FileSystem, Stat};
+use crate::entry::{FileType, Path};
+use crate::platform::{CtimeKind, Dir, FileSystem, Stat};
 use crate::stamp::Time;
 
 /// The file systems that a walk met, by device number.
@@ -29,7 +29,7 @@ impl Devices {
         };
         let device = self.0.entry(stat.dev).or_insert_with(ask);
         device.newest_ctime = device.newest_ctime.max(stat.ctime);
-        device.ctime_differs |= stat.kind == FileKind::File && stat.ctime != stat.mtime;
+        device.ctime_differs |= stat.kind == FileType::File && stat.ctime != stat.mtime;
     }
 
     /// True if every change of a file on this device sets its ctime. If the type of the file system does not say
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     const STAT: Stat = Stat {
-        kind: FileKind::File,
+        kind: FileType::File,
         mode: 0o644,
         uid: 0,
         gid: 0,
@@ -136,9 +136,9 @@ mod tests {
             devices.see(&root, &Path::root(), &Stat { kind, ctime, ..STAT });
             devices.keep_ctime(STAT.dev)
         };
-        assert!(!see(FileKind::File, STAT.mtime));
-        assert!(!see(FileKind::Dir, at(60)), "the root of a mount is often made up");
-        assert!(see(FileKind::File, at(60)));
+        assert!(!see(FileType::File, STAT.mtime));
+        assert!(!see(FileType::Dir, at(60)), "the root of a mount is often made up");
+        assert!(see(FileType::File, at(60)));
         assert!(devices.all_keep_ctime());
         assert!(!devices.keep_ctime(STAT.dev + 1), "an unknown device");
     }

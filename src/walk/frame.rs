@@ -3,10 +3,10 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use crate::entry::{NAME_MAX, PATH_LEN_MAX};
+use crate::entry::{FileType, NAME_MAX, PATH_LEN_MAX};
 use crate::error::{describe, is_shortage};
 use crate::exclude::EXCLUDE_FILE_MAX;
-use crate::platform::{patiently, stat_file, Dir, FileKind, Stat};
+use crate::platform::{patiently, stat_file, Dir, Stat};
 
 /// Most directories that a walk holds open, without the root.
 pub(super) const HELD_MAX: usize = 128;
@@ -15,7 +15,7 @@ const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8; 43] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
 /// A name, and its type if the listing gave one.
-pub(super) type ListedName = (Box<[u8]>, Option<FileKind>);
+pub(super) type ListedName = (Box<[u8]>, Option<FileType>);
 
 pub(super) struct WalkFrame {
     /// The open directory. `None` while it is closed because the walk is far below it or far before it.
@@ -64,7 +64,7 @@ impl WalkFrame {
     pub fn look_at(&self, name: &[u8]) -> io::Result<(Stat, Option<Vec<u8>>)> {
         let dir = self.dir()?;
         let stat = dir.stat(name)?;
-        let target = if stat.kind == FileKind::Symlink { Some(dir.read_link(name)?) } else { None };
+        let target = if stat.kind == FileType::Symlink { Some(dir.read_link(name)?) } else { None };
         Ok((stat, target))
     }
 
@@ -111,7 +111,7 @@ impl WalkFrame {
         self.names = names.filter(keep).collect::<Vec<_>>().into_iter();
     }
 
-    fn find(&self, name: &[u8]) -> Option<Option<FileKind>> {
+    fn find(&self, name: &[u8]) -> Option<Option<FileType>> {
         let names = self.names.as_slice();
         let at = names.binary_search_by(|(listed, _)| (**listed).cmp(name)).ok()?;
         Some(names[at].1)
@@ -133,7 +133,7 @@ impl WalkFrame {
     fn has_cache_signature(&self) -> io::Result<bool> {
         let mut file = patiently(is_shortage, || self.dir()?.open_file(CACHE_TAG))?;
         let mut start = [0; CACHE_SIGNATURE.len()];
-        if stat_file(&file)?.kind != FileKind::File {
+        if stat_file(&file)?.kind != FileType::File {
             return Ok(false);
         }
         file.read_exact(&mut start)?;
@@ -145,8 +145,8 @@ impl WalkFrame {
     /// file.
     pub fn read_exclude_file(&self, name: &[u8]) -> Result<Option<Vec<u8>>, UnusedExcludeFile> {
         match self.find(name) {
-            None | Some(Some(FileKind::Dir | FileKind::Socket)) => return Ok(None),
-            Some(Some(FileKind::File) | None) => {}
+            None | Some(Some(FileType::Dir | FileType::Socket)) => return Ok(None),
+            Some(Some(FileType::File) | None) => {}
             Some(Some(_)) => {
                 return Err(UnusedExcludeFile::Message(
                     "the exclude file is no regular file: not used".into(),
@@ -155,7 +155,7 @@ impl WalkFrame {
         }
         let read = || -> io::Result<Option<Vec<u8>>> {
             let file = self.dir()?.open_file(name)?;
-            if stat_file(&file)?.kind != FileKind::File {
+            if stat_file(&file)?.kind != FileType::File {
                 return Ok(None);
             }
             let mut contents = Vec::new();

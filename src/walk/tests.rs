@@ -10,9 +10,9 @@ use tempfile::TempDir;
 
 use super::frame::{WalkFrame, HELD_MAX};
 use super::*;
-use crate::entry::compare_paths;
+use crate::entry::{compare_paths, FileType};
 use crate::platform::testing::{as_nobody, without_openat2};
-use crate::platform::{effective_uid, is_privileged, stat_fd, stat_file, FileKind};
+use crate::platform::{effective_uid, is_privileged, stat_fd, stat_file};
 
 fn temp() -> (TempDir, Dir) {
     let temp = tempfile::tempdir().unwrap();
@@ -68,12 +68,12 @@ fn every_type_of_file_is_found_for_what_it_is() {
     dir.create_file(b"file", 0o640).unwrap();
     dir.mkdir(b"dir", 0o750).unwrap();
     dir.symlink(b"to\xffwhere", b"link").unwrap();
-    dir.mknod(b"fifo", FileKind::Fifo, 0o600, 0).unwrap();
+    dir.mknod(b"fifo", FileType::Fifo, 0o600, 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(temp.path().join("socket")).unwrap();
-    let mut expected = vec![FileKind::Dir, FileKind::Dir, FileKind::Fifo, FileKind::File, FileKind::Symlink];
-    if is_privileged() && dir.mknod(b"char", FileKind::Char, 0o600, 0x103).is_ok() {
-        dir.mknod(b"block", FileKind::Block, 0o600, 0x700).unwrap();
-        expected.splice(1..1, [FileKind::Block, FileKind::Char]);
+    let mut expected = vec![FileType::Dir, FileType::Dir, FileType::Fifo, FileType::File, FileType::Symlink];
+    if is_privileged() && dir.mknod(b"char", FileType::Char, 0o600, 0x103).is_ok() {
+        dir.mknod(b"block", FileType::Block, 0o600, 0x700).unwrap();
+        expected.splice(1..1, [FileType::Block, FileType::Char]);
     } else {
         eprintln!("skipped: devices");
     }
@@ -84,7 +84,7 @@ fn every_type_of_file_is_found_for_what_it_is() {
                 let at_root = walked.path.is_root();
                 let stat = if at_root { dir.stat_self() } else { dir.stat(walked.path.name()) };
                 assert_eq!(walked.stat, stat.unwrap());
-                let is_link = walked.stat.kind == FileKind::Symlink;
+                let is_link = walked.stat.kind == FileType::Symlink;
                 assert_eq!(walked.target, is_link.then(|| b"to\xffwhere".to_vec()));
                 kinds.push(walked.stat.kind);
             }
@@ -297,7 +297,7 @@ fn walk_and_read(source: &std::path::Path, walk: Walk) {
         for path in [found.path(), &path] {
             if let Ok(mut file) = reader.open(path) {
                 let mut text = String::new();
-                if stat_file(&file).unwrap().kind == FileKind::File {
+                if stat_file(&file).unwrap().kind == FileType::File {
                     io::Read::read_to_string(&mut file, &mut text).unwrap();
                     assert_eq!(text, "inside");
                 }
@@ -431,14 +431,14 @@ fn the_source_names_links_and_devices_without_opening_them() {
     let (temp, dir) = temp();
     fs::create_dir(temp.path().join("d")).unwrap();
     symlink("nowhere", temp.path().join("d/link")).unwrap();
-    dir.open_dir(b"d").unwrap().mknod(b"fifo", FileKind::Fifo, 0o600, 0).unwrap();
+    dir.open_dir(b"d").unwrap().mknod(b"fifo", FileType::Fifo, 0o600, 0).unwrap();
     let mut source = Source::new(dir);
-    for (path, kind) in [("d/link", FileKind::Symlink), ("d/fifo", FileKind::Fifo), ("d", FileKind::Dir)] {
+    for (path, kind) in [("d/link", FileType::Symlink), ("d/fifo", FileType::Fifo), ("d", FileType::Dir)] {
         let fd = source.open_path(&Path::new(path).unwrap()).unwrap();
         assert_eq!(stat_fd(std::os::fd::AsFd::as_fd(&fd)).unwrap().kind, kind);
     }
     assert!(source.open(&Path::new("d/link").unwrap()).is_err());
-    assert_eq!(stat_file(&source.open(&Path::root()).unwrap()).unwrap().kind, FileKind::Dir);
+    assert_eq!(stat_file(&source.open(&Path::root()).unwrap()).unwrap().kind, FileType::Dir);
 }
 
 /// A measurement, not a test. Run it on a large tree:

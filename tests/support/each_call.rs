@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use ibt::entry::FileType;
 use ibt::error::{Error, Kind, Result};
 use ibt::job::{Cancel, Job, Options, Silent};
-use ibt::platform::FileKind;
 use ibt::store::{DirStore, Draft, Lock, LockMode, Need, Object, Store, Turn};
 
 use super::series::{Outcome, Series};
@@ -113,7 +113,7 @@ impl Store for EachCall {
         self.inner.sweep_drafts(locked)
     }
 
-    fn not_regular(&mut self, prefix: &str) -> Result<Vec<(String, FileKind)>> {
+    fn not_regular(&mut self, prefix: &str) -> Result<Vec<(String, FileType)>> {
         self.inner.not_regular(prefix)
     }
 

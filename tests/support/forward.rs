@@ -63,7 +63,7 @@ macro_rules! forward {
         fn not_regular(
             &mut self,
             prefix: &str,
-        ) -> ibt::error::Result<Vec<(String, ibt::platform::FileKind)>> {
+        ) -> ibt::error::Result<Vec<(String, ibt::entry::FileType)>> {
             self.$inner.not_regular(prefix)
         }
         forward!($inner: $($more)*);

@@ -8,7 +8,7 @@ use base64::Engine;
 use super::cursor::{LineCursor, Span, Text};
 use super::object::check_keys;
 use super::{check, AT, RANGES_MAX, UNKNOWN_MAX, XATTR_COUNT_MAX};
-use crate::entry::{check_path, PATH_LEN_MAX};
+use crate::entry::{check_path, FileType, PATH_LEN_MAX};
 use crate::entry::{
     Entry, File, HardLink, Hash, Metadata, Node, Path, Place, Range, SigRef, Unknown, NAME_MAX,
 };
@@ -38,17 +38,6 @@ pub fn parse_entry_line(line: &[u8]) -> Result<Entry> {
     entry.map_err(|what| Error::new(Kind::Corrupt, "read an entry", what))
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Type {
-    #[default]
-    Dir,
-    File,
-    Symlink,
-    Fifo,
-    Char,
-    Block,
-}
-
 /// An unknown field: its key, and the JSON text of its value.
 type UnknownField = (Text, Span);
 
@@ -56,7 +45,7 @@ type UnknownField = (Text, Span);
 /// lines, so that its buffers are reused.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LineFields {
-    kind: Type,
+    kind: FileType,
     path: Text,
     /// The path's bytes, only if the line has escapes in the path.
     decoded: Vec<u8>,
@@ -174,18 +163,18 @@ impl LineFields {
         self.size = 0;
         self.holes.clear();
         match self.kind {
-            Type::Dir | Type::Fifo => {}
-            Type::Symlink => {
+            FileType::Dir | FileType::Fifo | FileType::Socket => {}
+            FileType::Symlink => {
                 field(cursor, b",\"target\":\"")?;
                 self.target = cursor.name().ok_or(NAME)?;
                 self.check_target(cursor.line())?;
             }
-            Type::Char | Type::Block => {
+            FileType::Char | FileType::Block => {
                 field(cursor, b",\"rdev\":\"")?;
                 self.rdev = number(cursor)?;
                 cursor.skip(b"\"").ok_or(NUMBER)?;
             }
-            Type::File => {
+            FileType::File => {
                 field(cursor, b",\"size\":")?;
                 self.size = number(cursor)?;
                 field(cursor, b",\"hash\":\"")?;
@@ -257,7 +246,7 @@ impl LineFields {
     /// Checks the rules of [`check::entry`] that the spelling alone does not guarantee.
     fn check(&self) -> LineResult<()> {
         match self.kind {
-            Type::File => check::content(self.size, &self.holes, self.content(), self.sig()),
+            FileType::File => check::content(self.size, &self.holes, self.content(), self.sig()),
             _ if self.content_at.is_some() || self.sig_at.is_some() => Err("content of what is not a file"),
             _ => Ok(()),
         }
@@ -291,20 +280,12 @@ impl LineFields {
         [&line[self.path.span.end + 1..self.link_at.start], &line[self.link_at.end..self.logical]]
     }
 
-    /// The type's word, as [`Node::word`] gives it.
-    pub fn word(&self) -> &'static str {
-        match self.kind {
-            Type::File => "file",
-            Type::Dir => "dir",
-            Type::Symlink => "symlink",
-            Type::Fifo => "fifo",
-            Type::Char => "char",
-            Type::Block => "block",
-        }
+    pub fn file_type(&self) -> FileType {
+        self.kind
     }
 
     pub fn is_dir(&self) -> bool {
-        self.kind == Type::Dir
+        self.kind == FileType::Dir
     }
 
     pub fn content(&self) -> &[Range] {
@@ -354,12 +335,12 @@ impl LineFields {
 
     fn node(&self, line: &[u8]) -> Option<Node> {
         Some(match self.kind {
-            Type::Dir => Node::Dir,
-            Type::Fifo => Node::Fifo,
-            Type::Char => Node::Char(self.rdev),
-            Type::Block => Node::Block(self.rdev),
-            Type::Symlink => Node::Symlink(self.target.decode(line)?),
-            Type::File => Node::File(File {
+            FileType::Dir => Node::Dir,
+            FileType::Fifo | FileType::Socket => Node::Fifo,
+            FileType::Char => Node::Char(self.rdev),
+            FileType::Block => Node::Block(self.rdev),
+            FileType::Symlink => Node::Symlink(self.target.decode(line)?),
+            FileType::File => Node::File(File {
                 size: self.size,
                 hash: Hash(self.hash.unhex(line)?),
                 holes: self.holes.clone(),
@@ -402,14 +383,14 @@ fn is_simple_path(path: &[u8]) -> bool {
 }
 
 /// Reads the type's word and the quote after it.
-fn read_type(cursor: &mut LineCursor<'_>) -> Option<Type> {
-    let words: [(&[u8], Type); 6] = [
-        (b"file\"", Type::File),
-        (b"dir\"", Type::Dir),
-        (b"symlink\"", Type::Symlink),
-        (b"fifo\"", Type::Fifo),
-        (b"char\"", Type::Char),
-        (b"block\"", Type::Block),
+fn read_type(cursor: &mut LineCursor<'_>) -> Option<FileType> {
+    let words: [(&[u8], FileType); 6] = [
+        (b"file\"", FileType::File),
+        (b"dir\"", FileType::Dir),
+        (b"symlink\"", FileType::Symlink),
+        (b"fifo\"", FileType::Fifo),
+        (b"char\"", FileType::Char),
+        (b"block\"", FileType::Block),
     ];
     words.into_iter().find(|(word, _)| cursor.has(word)).map(|(_, kind)| kind)
 }

@@ -52,7 +52,7 @@ pub(super) fn write_inode_fields(entry: &Entry, out: &mut Vec<u8>) {
 
 fn write_type(node: &Node, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"type\":\"");
-    out.extend_from_slice(node.word().as_bytes());
+    out.extend_from_slice(node.file_type().word().as_bytes());
     out.push(b'"');
 }
 

@@ -3,7 +3,7 @@
 use super::fields::LineFields;
 use super::hard_links::FirstNames;
 use super::{check, json, ArchiveRef};
-use crate::entry::{Entry, HardLink, LinkSet, Range};
+use crate::entry::{Entry, FileType, HardLink, LinkSet, Range};
 use crate::error::Result;
 use crate::format::bug;
 use crate::state::Facts;
@@ -55,9 +55,8 @@ impl Recorded {
         self.fields.path(&self.line)
     }
 
-    /// The type's word, as [`Node::word`](crate::entry::Node::word) gives it.
-    pub fn word(&self) -> &'static str {
-        self.fields.word()
+    pub fn file_type(&self) -> FileType {
+        self.fields.file_type()
     }
 
     pub fn is_dir(&self) -> bool {
@@ -65,13 +64,13 @@ impl Recorded {
     }
 
     pub fn is_file(&self) -> bool {
-        self.word() == "file"
+        self.file_type() == FileType::File
     }
 
     /// The fields that change detection compares.
     pub fn facts(&self) -> Facts {
         Facts {
-            kind: self.fields.word(),
+            kind: self.fields.file_type(),
             size: self.fields.size,
             mtime: self.fields.mtime,
             ctime: self.fields.ctime,

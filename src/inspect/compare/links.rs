@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::entry::{Entry, HardLink, Hash, LinkSet, Path};
-use crate::platform::{FileKind, Stat};
+use crate::entry::{Entry, FileType, HardLink, Hash, LinkSet, Path};
+use crate::platform::Stat;
 
 /// The number of a name, in the order of the comparison.
 type Ordinal = u64;
@@ -39,7 +39,7 @@ impl Links {
     }
 
     fn set(&mut self, path: &Path, stat: &Stat) -> Option<&mut Set> {
-        if stat.nlink < 2 || stat.kind == FileKind::Dir {
+        if stat.nlink < 2 || stat.kind == FileType::Dir {
             return None;
         }
         let new = || Set { path: path.clone(), first: None, content: None };

@@ -4,10 +4,10 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::entry::{Entry, File, Hash, Node, Path, Place};
+use crate::entry::{Entry, File, FileType, Hash, Node, Path, Place};
 use crate::error::{is_shortage, Result};
 use crate::job::Job;
-use crate::platform::{patiently, read_xattrs, stat_file, Dir, FileKind, Names, Stat};
+use crate::platform::{patiently, read_xattrs, stat_file, Dir, Names, Stat};
 use crate::stamp::Time;
 use crate::walk::{Devices, Source, WalkedEntry};
 
@@ -60,14 +60,9 @@ impl Live {
     /// The entry that the walk found, without extended attributes. The hash of a file is unknown.
     pub fn entry(&mut self, walked: &WalkedEntry) -> Entry {
         let stat = &walked.stat;
-        let node = match stat.kind {
-            FileKind::File => file_node(stat, Hash::UNKNOWN, &[]),
-            FileKind::Dir => Node::Dir,
-            FileKind::Symlink => Node::Symlink(walked.target.clone().unwrap_or_default()),
-            FileKind::Char => Node::Char(stat.rdev),
-            FileKind::Block => Node::Block(stat.rdev),
-            FileKind::Fifo | FileKind::Socket => Node::Fifo,
-        };
+        let target = walked.target.clone().unwrap_or_default();
+        let node = Node::without_content(stat.kind, target, stat.rdev)
+            .unwrap_or_else(|| file_node(stat, Hash::UNKNOWN, &[]));
         self.make(&walked.path, stat, node)
     }
 
@@ -109,7 +104,7 @@ impl Live {
         let now = Time::now();
         let stat = stat_file(&file)?;
         match stat.kind {
-            FileKind::File => Ok(Opened { is_settled: self.devices.prove(&stat, now), file, stat }),
+            FileType::File => Ok(Opened { is_settled: self.devices.prove(&stat, now), file, stat }),
             _ => Err(io::Error::other("it is no longer a file")),
         }
     }

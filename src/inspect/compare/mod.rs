@@ -14,12 +14,12 @@ mod recorded;
 use std::io;
 use std::sync::Arc;
 
-use crate::entry::{Entry, Node, Path};
+use crate::entry::{Entry, FileType, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
 use crate::filter::Filter;
 use crate::job::{change, Counter, Job, Phase, ProblemKind};
-use crate::platform::{Dir, FileKind};
+use crate::platform::Dir;
 use crate::pool::Pool;
 use crate::state::{Merge, Pair};
 use crate::store::{begin, lock, open_selected, path_bytes, LockMode, Need, OwnPlaces, Store};
@@ -205,12 +205,12 @@ impl Comparison<'_, '_> {
     }
 
     fn both(&mut self, old: &Entry, walked: &WalkedEntry) -> Result<()> {
-        if let (Node::File(_), FileKind::File) = (&old.node, walked.stat.kind) {
+        if let (Node::File(_), FileType::File) = (&old.node, walked.stat.kind) {
             return self.file(old, walked);
         }
         self.job.advance(old.size())?;
         let (entry, known) = self.live_entry(walked)?;
-        let what = match (old.node.word() == entry.node.word(), old.node == entry.node) {
+        let what = match (old.node.file_type() == entry.node.file_type(), old.node == entry.node) {
             (false, _) => change::CONTENT,
             (true, false) => change::CONTENT | self.linked(old, walked) | metadata(old, &entry, known),
             (true, true) => self.linked(old, walked) | metadata(old, &entry, known),

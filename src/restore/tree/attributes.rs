@@ -3,10 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::entry::{Entry, Metadata, Path};
+use crate::entry::{Entry, FileType, Metadata, Path};
 use crate::error::{Error, Result};
 use crate::job::{meta, ProblemKind};
-use crate::platform::{self, FileKind, Named, Stat};
+use crate::platform::{self, Named, Stat};
 
 use super::Tree;
 
@@ -74,12 +74,12 @@ impl MetadataPolicy {
     }
 
     /// The mode to set on a file of this kind with this owner and group.
-    fn mode_for(self, data: &Metadata, uid: u32, gid: u32, kind: FileKind) -> u32 {
+    fn mode_for(self, data: &Metadata, uid: u32, gid: u32, kind: FileType) -> u32 {
         let mut mode = data.mode;
         if !self.has(meta::SETID) || uid != data.uid {
             mode &= !0o4000;
         }
-        if !self.has(meta::SETID) || (gid != data.gid && kind != FileKind::Dir) {
+        if !self.has(meta::SETID) || (gid != data.gid && kind != FileType::Dir) {
             mode &= !0o2000;
         }
         mode
@@ -165,7 +165,7 @@ impl Tree<'_, '_> {
         let owned = now.uid == data.uid && now.gid == data.gid;
         let (uid, gid) = if wanted.has(meta::OWNER) { (data.uid, data.gid) } else { (now.uid, now.gid) };
         let same_mode =
-            now.kind == FileKind::Symlink || wanted.mode_for(data, uid, gid, now.kind) == now.mode;
+            now.kind == FileType::Symlink || wanted.mode_for(data, uid, gid, now.kind) == now.mode;
         let same = (!wanted.has(meta::OWNER) || owned)
             && (!wanted.has(meta::MODE) || same_mode)
             && (!wanted.has(meta::TIMES) || now.mtime == data.mtime);

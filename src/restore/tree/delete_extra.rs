@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
-use crate::entry::{is_restore_temp, Entry, Path};
+use crate::entry::{is_restore_temp, Entry, FileType, Path};
 use crate::error::{Error, Kind, Result};
 use crate::filter::Filter;
 use crate::format::{OmissionCause, StateReader};
 use crate::job::{change, Counter, ProblemKind};
-use crate::platform::{FileKind, Stat};
+use crate::platform::Stat;
 use crate::restore::selection::Selection;
 
 use super::existing::seen;
@@ -88,7 +88,7 @@ impl Tree<'_, '_> {
             }
             standing => standing?,
         };
-        let Some(now) = standing.filter(|now| now.kind == FileKind::Dir) else { return Ok(None) };
+        let Some(now) = standing.filter(|now| now.kind == FileType::Dir) else { return Ok(None) };
         self.known.enter(&entry.path, now.id());
         let names = match self.list(&entry.path) {
             // Temporary names of restores are removed by those restores, or by the next restore of the same
@@ -221,7 +221,7 @@ impl Tree<'_, '_> {
                 self.obstructed(&path, Error::new(Kind::Unsupported, "remove", UNREAD_BELOW).at(&path))?;
             } else if filter.matches(&path) {
                 self.remove(&path, &now, device)?;
-            } else if now.kind == FileKind::Dir {
+            } else if now.kind == FileType::Dir {
                 if let Some(why) = self.why_stays(&path, &now, device) {
                     self.obstructed(&path, stays(&path, why))?;
                     continue;
@@ -314,7 +314,7 @@ impl Tree<'_, '_> {
             Err(error) => return self.obstructed(path, trouble(&error)),
         };
         self.tell_removed(path, now)?;
-        if now.kind == FileKind::Dir {
+        if now.kind == FileType::Dir {
             self.each_below(path, &mut |tree, path, now| tree.tell_removed(path, now))?;
         }
         if self.job.options.dry_run {
@@ -357,7 +357,7 @@ impl Tree<'_, '_> {
         while let Some(path) = waiting.pop() {
             self.job.pulse()?;
             let Ok(now) = self.dir_of(&path).and_then(|dir| dir.stat(path.name())) else { continue };
-            let is_dir = now.kind == FileKind::Dir;
+            let is_dir = now.kind == FileType::Dir;
             if is_dir && now.dev != top.dev {
                 continue;
             }

@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use crate::entry::{extents, overlaps, Entry, File, Hash, Metadata, Node, Path, Place};
+use crate::entry::{extents, overlaps, Entry, File, FileType, Hash, Metadata, Node, Path, Place};
 use crate::error::{is_shortage, Error, Kind, Result};
 use crate::job::Overwrite;
-use crate::platform::{self, FileKind, Stat};
+use crate::platform::{self, Stat};
 use crate::text::encode_name;
 
 use super::small::TargetDir;
@@ -87,7 +87,7 @@ impl Tree<'_, '_> {
 
     pub(super) fn judge(&mut self, entry: &Entry) -> Result<EntryVerdict> {
         let Some(now) = self.standing(entry)? else { return Ok(EntryVerdict::Create) };
-        if entry.node == Node::Dir && now.kind == FileKind::Dir {
+        if entry.node == Node::Dir && now.kind == FileType::Dir {
             self.open_up(entry, &now)?;
         }
         if !self.may_replace(entry, &now) {
@@ -95,12 +95,12 @@ impl Tree<'_, '_> {
         }
         let same = match &entry.node {
             _ if self.is_claimed(entry, &now) => false,
-            Node::Dir => now.kind == FileKind::Dir,
+            Node::Dir => now.kind == FileType::Dir,
             Node::File(file) => self.is_file(entry, file, &now)?,
-            Node::Symlink(target) => now.kind == FileKind::Symlink && self.is_link_to(entry, target)?,
-            Node::Fifo => now.kind == FileKind::Fifo,
-            Node::Char(rdev) => now.kind == FileKind::Char && now.rdev == *rdev,
-            Node::Block(rdev) => now.kind == FileKind::Block && now.rdev == *rdev,
+            Node::Symlink(target) => now.kind == FileType::Symlink && self.is_link_to(entry, target)?,
+            Node::Fifo => now.kind == FileType::Fifo,
+            Node::Char(rdev) => now.kind == FileType::Char && now.rdev == *rdev,
+            Node::Block(rdev) => now.kind == FileType::Block && now.rdev == *rdev,
         };
         if !same {
             return self.check_way(entry, &now).map(|()| EntryVerdict::Replace(now));
@@ -132,7 +132,7 @@ impl Tree<'_, '_> {
     }
 
     pub(super) fn may_replace(&self, entry: &Entry, now: &Stat) -> bool {
-        let is_dir = entry.node == Node::Dir && now.kind == FileKind::Dir;
+        let is_dir = entry.node == Node::Dir && now.kind == FileType::Dir;
         match self.job.options.overwrite {
             Overwrite::Keep => false,
             // A directory's time changes with every name that appears or disappears in it, also by this restore.
@@ -150,14 +150,14 @@ impl Tree<'_, '_> {
 
     fn claim(&mut self, entry: &Entry, now: &Stat) {
         let set = entry.link_set();
-        if now.kind != FileKind::Dir && (set.is_some() || now.nlink > 1) {
+        if now.kind != FileType::Dir && (set.is_some() || now.nlink > 1) {
             self.claimed.insert(now.id(), set);
         }
     }
 
     /// Whether an existing file has the entry's content.
     fn is_file(&mut self, entry: &Entry, file: &File, now: &Stat) -> Result<bool> {
-        if now.kind != FileKind::File || now.size != file.size {
+        if now.kind != FileType::File || now.size != file.size {
             return Ok(false);
         }
         Ok(self.is_believed(entry, now) || self.has_content(entry, file, now)?)
@@ -177,7 +177,7 @@ impl Tree<'_, '_> {
     fn has_further_names(&self, entry: &Entry, now: &Stat) -> bool {
         let names = self.names.of_inode(entry.link_set(), now.id());
         let unlinked = self.unlinked.get(&now.id()).copied().unwrap_or(0);
-        now.kind != FileKind::Dir && now.nlink.saturating_sub(unlinked) > names
+        now.kind != FileType::Dir && now.nlink.saturating_sub(unlinked) > names
     }
 
     /// Compares the content of an existing file that has the right size. A file that cannot be read counts as
@@ -278,7 +278,7 @@ impl Tree<'_, '_> {
             }
         };
         if self.job.options.dry_run {
-            if now.is_some_and(|now| now.kind == FileKind::Dir) && self.job.options.delete_extra {
+            if now.is_some_and(|now| now.kind == FileType::Dir) && self.job.options.delete_extra {
                 self.each_below(&entry.path, &mut |tree, path, now| tree.tell_removed(path, now))?;
             }
             self.would_make_way(entry, verdict);
@@ -291,7 +291,7 @@ impl Tree<'_, '_> {
     /// Notes that an existing inode will lose one name, or would lose it in a dry run.
     pub(super) fn would_make_way(&mut self, entry: &Entry, verdict: &EntryVerdict) {
         if let EntryVerdict::Replace(now) = verdict {
-            if now.kind != FileKind::Dir && now.nlink > 1 {
+            if now.kind != FileType::Dir && now.nlink > 1 {
                 self.names.remove(entry.link_set(), now.id());
                 *self.unlinked.entry(now.id()).or_default() += 1;
             }
@@ -314,7 +314,7 @@ impl Tree<'_, '_> {
         let (extra_goes, name) = (self.job.options.delete_extra, entry.path.name());
         let trouble = |e: &io::Error| Error::io("make way for", &entry.path, e);
         let target_dir = self.target_dir(entry)?;
-        let is_dir = now.kind == FileKind::Dir;
+        let is_dir = now.kind == FileType::Dir;
         let held = target_dir.hold(name, now).map_err(|e| trouble(&e))?;
         if is_dir && extra_goes {
             self.check_way(entry, now)?;
@@ -350,7 +350,7 @@ impl Tree<'_, '_> {
 
     /// Renames `temp` to the name of `entry`. `now` is the file or directory that has this name.
     pub(super) fn put_in_place(&mut self, entry: &Entry, now: Option<&Stat>, temp: &[u8]) -> Result<()> {
-        if let Some(now) = now.filter(|now| now.kind == FileKind::Dir) {
+        if let Some(now) = now.filter(|now| now.kind == FileType::Dir) {
             self.make_way(entry, now)?;
         }
         let dir = self.parent(entry)?;
@@ -381,16 +381,9 @@ fn is_no_directory(error: &io::Error) -> bool {
 /// The verdict on a file that the policy keeps. Equal kind, time and size count as unchanged, and are not reported as
 /// kept.
 fn kept(entry: &Entry, now: Stat) -> EntryVerdict {
-    let kind = match &entry.node {
-        Node::File(_) => FileKind::File,
-        Node::Dir => FileKind::Dir,
-        Node::Symlink(_) => FileKind::Symlink,
-        Node::Fifo => FileKind::Fifo,
-        Node::Char(_) => FileKind::Char,
-        Node::Block(_) => FileKind::Block,
-    };
-    let same_size = kind != FileKind::File || now.size == entry.size();
-    match kind == now.kind && now.mtime == entry.meta.mtime && same_size && kind != FileKind::Dir {
+    let kind = entry.node.file_type();
+    let same_size = kind != FileType::File || now.size == entry.size();
+    match kind == now.kind && now.mtime == entry.meta.mtime && same_size && kind != FileType::Dir {
         true => EntryVerdict::Right(now),
         false => EntryVerdict::Keep(now),
     }
@@ -398,14 +391,8 @@ fn kept(entry: &Entry, now: Stat) -> EntryVerdict {
 
 /// An existing file as an entry, to report it to the caller. Content and attributes are not read.
 pub(super) fn seen(path: &Path, now: &Stat) -> Entry {
-    let node = match now.kind {
-        FileKind::File => Node::File(File { size: now.size, hash: Hash::UNKNOWN, holes: Vec::new() }),
-        FileKind::Dir => Node::Dir,
-        FileKind::Symlink => Node::Symlink(Vec::new()),
-        FileKind::Fifo | FileKind::Socket => Node::Fifo,
-        FileKind::Char => Node::Char(now.rdev),
-        FileKind::Block => Node::Block(now.rdev),
-    };
+    let node = Node::without_content(now.kind, Vec::new(), now.rdev)
+        .unwrap_or_else(|| Node::File(File { size: now.size, hash: Hash::UNKNOWN, holes: Vec::new() }));
     let meta =
         Metadata { mode: now.mode, uid: now.uid, gid: now.gid, mtime: now.mtime, ..Metadata::default() };
     let place = Place { ino: now.ino, ctime: now.ctime, ..Place::default() };

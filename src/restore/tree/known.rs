@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::entry::{Entry, Node, Path};
+use crate::entry::{Entry, FileType, Node, Path};
 use crate::error::{Error, Result};
 use crate::job::{meta, ProblemKind};
-use crate::platform::{self, Dir, FileKind, Named, Stat};
+use crate::platform::{self, Dir, Named, Stat};
 
 use super::small::TargetDir;
 use super::Tree;
@@ -72,14 +72,14 @@ impl TargetDir {
     /// Whether this process may have made a file here just now, by its owner and link count. A network file system
     /// may show other owners and counts, so they are not compared there.
     fn may_be_made_here(&self, now: &Stat) -> bool {
-        let links = now.kind == FileKind::Dir || now.nlink == 1;
+        let links = now.kind == FileType::Dir || now.nlink == 1;
         !self.syncs_whole() || (now.uid == platform::effective_uid() && links)
     }
 
     /// Opens the directory `name`, which was judged as `now`, only as a path: while it is open, it keeps its inode number
     /// on every file system. `None` for anything but a directory.
     pub(super) fn hold(&self, name: &[u8], now: &Stat) -> io::Result<Option<OwnedFd>> {
-        if now.kind != FileKind::Dir {
+        if now.kind != FileType::Dir {
             return Ok(None);
         }
         let held = self.dir.open_path(name)?;
@@ -138,11 +138,11 @@ impl Tree<'_, '_> {
             return Err(trouble(&replaced()));
         }
         let mut wanted = self.wanted;
-        if found.kind == FileKind::Symlink {
+        if found.kind == FileType::Symlink {
             wanted.mask &= !meta::MODE;
         }
         // `user.*` attributes can only be set with the right to write.
-        let lent = wanted.has(meta::XATTRS) && found.kind == FileKind::File && self.may_lend(&found, 0o600);
+        let lent = wanted.has(meta::XATTRS) && found.kind == FileType::File && self.may_lend(&found, 0o600);
         if lent {
             platform::set_mode(named.as_fd(), found.mode | 0o600).map_err(|e| trouble(&e))?;
         }
@@ -280,10 +280,10 @@ pub(super) fn set_mode_if(fd: BorrowedFd<'_>, now: &Stat) -> io::Result<()> {
 
 fn is_of_kind(node: &Node, now: &Stat) -> bool {
     match node {
-        Node::Symlink(_) => now.kind == FileKind::Symlink,
-        Node::Fifo => now.kind == FileKind::Fifo,
-        Node::Char(rdev) => now.kind == FileKind::Char && now.rdev == *rdev,
-        Node::Block(rdev) => now.kind == FileKind::Block && now.rdev == *rdev,
+        Node::Symlink(_) => now.kind == FileType::Symlink,
+        Node::Fifo => now.kind == FileType::Fifo,
+        Node::Char(rdev) => now.kind == FileType::Char && now.rdev == *rdev,
+        Node::Block(rdev) => now.kind == FileType::Block && now.rdev == *rdev,
         Node::File(_) | Node::Dir => false,
     }
 }

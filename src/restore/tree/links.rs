@@ -3,10 +3,9 @@
 use std::io;
 
 use crate::contents::Contents;
-use crate::entry::{Entry, Node, Path};
+use crate::entry::{Entry, FileType, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::job::ProblemKind;
-use crate::platform::FileKind;
 use crate::restore::entry_spool::EntrySpool;
 use crate::store::Store;
 
@@ -109,7 +108,7 @@ impl Tree<'_, '_> {
         let named = Entry { path: path.clone(), ..entry.clone() };
         let target_dir = self.target_dir(&named)?;
         let now = target_dir.dir.stat(path.name()).map_err(|e| Error::io("look at", &path, &e))?;
-        let is_first = now.kind == FileKind::File && now.size == file.size;
+        let is_first = now.kind == FileType::File && now.size == file.size;
         let is_first = is_first && id.is_some_and(|id| target_dir.is_same(now.id(), id));
         if !is_first || !self.has_content(&named, file, &now)? || !self.has_attributes(&named, &now)? {
             self.forget_first(&named);

@@ -22,11 +22,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
-use crate::entry::{Entry, LinkSet, Metadata, Node, Path};
+use crate::entry::{Entry, FileType, LinkSet, Metadata, Node, Path};
 use crate::error::{describe, is_shortage, Error, Kind, Result};
 use crate::format::Omissions;
 use crate::job::{change, meta, Counter, Job, ProblemKind};
-use crate::platform::{self, Dir, FileKind};
+use crate::platform::{self, Dir};
 use crate::pool::Pool;
 use crate::store::{OwnPlaces, Store};
 
@@ -212,7 +212,7 @@ impl<'t, 'j> Tree<'t, 'j> {
                 self.enter(entry, &now, true)?;
                 return self.told(entry, &verdict);
             }
-            EntryVerdict::Keep(now) if now.kind == FileKind::Dir => return self.enter(entry, &now, false),
+            EntryVerdict::Keep(now) if now.kind == FileType::Dir => return self.enter(entry, &now, false),
             EntryVerdict::Keep(_) => {
                 self.lost_dir = Some(entry.path.clone());
                 return self.told(entry, &verdict);
@@ -276,9 +276,9 @@ impl<'t, 'j> Tree<'t, 'j> {
     /// Makes a FIFO or a device.
     pub(super) fn special(&mut self, entry: &Entry) -> Result<()> {
         let (kind, rdev) = match entry.node {
-            Node::Fifo => (FileKind::Fifo, 0),
-            Node::Char(rdev) => (FileKind::Char, rdev),
-            Node::Block(rdev) => (FileKind::Block, rdev),
+            Node::Fifo => (FileType::Fifo, 0),
+            Node::Char(rdev) => (FileType::Char, rdev),
+            Node::Block(rdev) => (FileType::Block, rdev),
             _ => return Ok(()),
         };
         if !self.wanted.has(meta::SPECIAL) {
@@ -296,7 +296,8 @@ impl<'t, 'j> Tree<'t, 'j> {
         match self.parent(entry)?.mknod(&name, kind, 0o600, rdev) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let error = Error::io(format!("make the {}", entry.node.word()), &entry.path, &error);
+                let error =
+                    Error::io(format!("make the {}", entry.node.file_type().word()), &entry.path, &error);
                 return self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), error);
             }
             Err(error) => {

@@ -6,11 +6,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::entry::{Entry, Path};
+use crate::entry::{Entry, FileType, Path};
 use crate::error::{describe, is_shortage, Error, Kind, Result};
 use crate::format::{Name, TEMP_PREFIX};
 use crate::job::ProblemKind;
-use crate::platform::{self, FileKind, Stat};
+use crate::platform::{self, Stat};
 use crate::text::encode_name;
 
 use super::known::set_mode_if;
@@ -67,7 +67,7 @@ impl Tree<'_, '_> {
         if self.own.is_way(now.id()) {
             return refused(LEADS.into());
         }
-        if now.kind != FileKind::Dir || !self.job.options.delete_extra {
+        if now.kind != FileType::Dir || !self.job.options.delete_extra {
             return Ok(());
         }
         if entry.place.dirty {
@@ -153,7 +153,7 @@ impl Tree<'_, '_> {
     fn look_at(&mut self, path: Path, now: Stat, device: u64, search: &mut KeptSearch) {
         match self.why_stays(&path, &now, device) {
             Some(why) => search.stays(path, why),
-            None if now.kind == FileKind::Dir => search.waiting.push((path, now)),
+            None if now.kind == FileType::Dir => search.waiting.push((path, now)),
             None => {}
         }
     }
@@ -204,10 +204,10 @@ impl Tree<'_, '_> {
         if let Some(why) = self.own.what(now.id()) {
             return Some(why);
         }
-        if now.kind != FileKind::Dir && self.own.is_way(now.id()) {
+        if now.kind != FileType::Dir && self.own.is_way(now.id()) {
             return Some(LEADS);
         }
-        if now.kind == FileKind::Dir && is_set_aside(path.name()) {
+        if now.kind == FileType::Dir && is_set_aside(path.name()) {
             return Some(LEFT);
         }
         self.why_mounted(path, now, device)
@@ -218,7 +218,7 @@ impl Tree<'_, '_> {
     /// directory counts as one and stays. A file does not: the system refuses to remove a mounted file. On overlayfs,
     /// the device number of a file may differ from that of its directory, so only a directory's device is compared.
     pub(super) fn why_mounted(&mut self, path: &Path, now: &Stat, device: u64) -> Option<&'static str> {
-        let is_dir = now.kind == FileKind::Dir;
+        let is_dir = now.kind == FileType::Dir;
         if is_dir && now.dev != device {
             return Some(MOUNTED);
         }
@@ -240,7 +240,7 @@ impl Tree<'_, '_> {
         names.iter().filter(|name| is_backup_file(name)).any(|name| {
             let now = self.open_dir(dir.as_bytes()).and_then(|dir| dir.stat(name));
             // A file that cannot be looked at counts as a backup file.
-            now.map_or_else(|e| e.kind() != io::ErrorKind::NotFound, |now| now.kind == FileKind::File)
+            now.map_or_else(|e| e.kind() != io::ErrorKind::NotFound, |now| now.kind == FileType::File)
         })
     }
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{not_regular, DirStore};
+use crate::entry::FileType;
 use crate::error::{describe, Error, Kind, Result};
 use crate::format::names::lock_name;
-use crate::platform::{self, Dir, FileKind, LockPart};
+use crate::platform::{self, Dir, LockPart};
 use crate::store::{path_bytes, Lock, LockMode, Store, Turn};
 
 /// Number of attempts to lock a key whose lock file other processes keep removing.
@@ -181,8 +182,8 @@ fn lock_as_reader(file: &File) -> io::Result<bool> {
 }
 
 /// The type of the file `name`, if it is not a regular file.
-fn other_kind(dir: &Dir, name: &str) -> Option<FileKind> {
-    dir.stat(name.as_bytes()).ok().map(|stat| stat.kind).filter(|kind| *kind != FileKind::File)
+fn other_kind(dir: &Dir, name: &str) -> Option<FileType> {
+    dir.stat(name.as_bytes()).ok().map(|stat| stat.kind).filter(|kind| *kind != FileType::File)
 }
 
 /// True if the file does not exist, or no longer exists.

@@ -179,7 +179,7 @@ fn tree(entries: Vec<Entry>) -> Vec<Entry> {
 /// Checks that every field of the line, read by itself, is the field of the entry.
 fn assert_tells(recorded: &Recorded, entry: &Entry) {
     assert_eq!(recorded.path(), entry.path.as_bytes());
-    assert_eq!(recorded.word(), entry.node.word());
+    assert_eq!(recorded.file_type(), entry.node.file_type());
     assert_eq!((recorded.is_dir(), recorded.is_file()), (entry.node == Node::Dir, entry.file().is_some()));
     assert_eq!(recorded.size(), entry.size());
     assert_eq!(recorded.facts(), Facts::of(entry));
