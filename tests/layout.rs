@@ -203,9 +203,6 @@ const SHARED_BY_DESIGN: &[&str] = &[
     "Signer",
 ];
 
-/// Names that several types still share. This list only gets shorter.
-const SHARED_STILL: &[&str] = &["Links"];
-
 #[test]
 fn one_name_is_one_type() {
     let is_test = |path: &Path| {
@@ -223,10 +220,10 @@ fn one_name_is_one_type() {
     let known = |name: &&str| shared.iter().any(|(shared, _)| shared == name);
     let mut wrong: Vec<_> = shared
         .iter()
-        .filter(|(name, _)| !SHARED_BY_DESIGN.iter().chain(SHARED_STILL).any(|listed| listed == name))
+        .filter(|(name, _)| !SHARED_BY_DESIGN.iter().any(|listed| listed == name))
         .map(|(name, files)| format!("{name} is the name of more than one type: {}", files.join(", ")))
         .collect();
-    let settled = SHARED_BY_DESIGN.iter().chain(SHARED_STILL).filter(|name| !known(name));
+    let settled = SHARED_BY_DESIGN.iter().filter(|name| !known(name));
     wrong.extend(settled.map(|name| format!("{name} is not shared any more: take it off the list")));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -10,11 +10,11 @@ type Ordinal = u64;
 
 /// Hard-link sets, built name by name. Memory grows with the number of sets and their first names only.
 #[derive(Default)]
-pub struct Links {
+pub struct ComparedLinks {
     /// For each recorded set: the first compared name.
-    then: HashMap<LinkSet, Ordinal>,
+    recorded: HashMap<LinkSet, Ordinal>,
     /// The sets of the tree, by device and inode.
-    now: HashMap<(u64, u64), Set>,
+    present: HashMap<(u64, u64), Set>,
     met: Ordinal,
 }
 
@@ -28,7 +28,7 @@ struct Set {
     content: Option<(Stat, Hash)>,
 }
 
-impl Links {
+impl ComparedLinks {
     /// The hard link of an entry of the tree.
     pub fn link(&mut self, path: &Path, stat: &Stat) -> HardLink {
         match self.set(path, stat) {
@@ -43,7 +43,7 @@ impl Links {
             return None;
         }
         let new = || Set { path: path.clone(), first: None, content: None };
-        Some(self.now.entry(stat.id()).or_insert_with(new))
+        Some(self.present.entry(stat.id()).or_insert_with(new))
     }
 
     /// Compares a name that has the same type on both sides. True if the snapshot and the tree link this name to
@@ -51,14 +51,14 @@ impl Links {
     pub fn agree(&mut self, then: &Entry, now: &Stat) -> bool {
         self.met += 1;
         let met = self.met;
-        let first_then = then.link_set().map_or(met, |set| *self.then.entry(set).or_insert(met));
+        let first_then = then.link_set().map_or(met, |set| *self.recorded.entry(set).or_insert(met));
         let first_now = self.set(&then.path, now).map_or(met, |set| *set.first.get_or_insert(met));
         first_then == first_now
     }
 
     /// The hash of the file if it was read under another name, and its attributes did not change since.
     pub fn content(&mut self, stat: &Stat) -> Option<Hash> {
-        let (before, hash) = self.now.get(&stat.id())?.content?;
+        let (before, hash) = self.present.get(&stat.id())?.content?;
         (before == *stat).then_some(hash)
     }
 

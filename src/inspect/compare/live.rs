@@ -12,7 +12,7 @@ use crate::stamp::Time;
 use crate::walk::{Devices, Source, WalkedEntry};
 
 use super::content::{Found, Reader};
-use super::links::Links;
+use super::links::ComparedLinks;
 
 /// A file that changes while it is read is read at most this many times.
 const TRIES: usize = 3;
@@ -22,7 +22,7 @@ pub struct Live {
     source: Source,
     devices: Devices,
     names: Names,
-    pub links: Links,
+    pub links: ComparedLinks,
     buf: Vec<u8>,
 }
 
@@ -48,7 +48,14 @@ pub struct Looked {
 impl Live {
     pub fn new(root: Dir) -> io::Result<Self> {
         let (source, devices) = (Source::new(root.try_clone()?), Devices::default());
-        Ok(Live { root, source, devices, names: Names::new(), links: Links::default(), buf: Vec::new() })
+        Ok(Live {
+            root,
+            source,
+            devices,
+            names: Names::new(),
+            links: ComparedLinks::default(),
+            buf: Vec::new(),
+        })
     }
 
     /// Records the device and the stamps of an entry that the walk found. To be called before the entry is
