@@ -154,6 +154,14 @@ impl<T> Pending<T> {
         }
     }
 
+    /// Waits until the task has ended, and leaves its result. What the task held is closed or freed then.
+    pub fn until_ended(&self) {
+        let mut result = lock(&self.0.result);
+        while result.is_none() {
+            result = self.0.done.wait(result).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Returns the result if the task has ended, else gives the pending task back.
     pub fn try_wait(self) -> std::result::Result<T, Self> {
         if lock(&self.0.result).is_none() {

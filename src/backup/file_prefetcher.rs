@@ -62,23 +62,8 @@ struct PrefetchedBatch {
 
 /// A batch that the pool is working on, or has finished.
 struct BatchInFlight {
-    results: BatchState,
+    results: Pending<PrefetchedBatch>,
     dirs: usize,
-}
-
-enum BatchState {
-    Running(Pending<PrefetchedBatch>),
-    /// The batch holds no directory open.
-    Done(PrefetchedBatch),
-}
-
-impl BatchState {
-    fn wait(self) -> PrefetchedBatch {
-        match self {
-            BatchState::Running(pending) => pending.wait(),
-            BatchState::Done(batch) => batch,
-        }
-    }
 }
 
 /// Reads files on a pool, a bounded number of batches ahead of the caller.
@@ -138,10 +123,7 @@ impl FilePrefetcher {
     /// Waits until all batches are read, and closes their directories.
     pub fn close_dirs(&mut self) {
         self.hand_over();
-        for batch in &mut self.in_flight {
-            let running = std::mem::replace(&mut batch.results, BatchState::Done(PrefetchedBatch::default()));
-            batch.results = BatchState::Done(running.wait());
-        }
+        self.in_flight.iter().for_each(|batch| batch.results.until_ended());
         self.source = self.source.another();
     }
 
@@ -197,13 +179,13 @@ impl FilePrefetcher {
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
         let devices = self.devices.clone();
-        let running = self.pool.run(move || {
+        let results = self.pool.run(move || {
             let mut search = FineSearch::default();
             let files = wanted.iter().map(|file| read(file, &devices, &mut buffer, &mut search)).collect();
             PrefetchedBatch { files, buffer: Arc::new(buffer) }
         });
         self.dirs += dirs;
-        self.in_flight.push_back(BatchInFlight { results: BatchState::Running(running), dirs });
+        self.in_flight.push_back(BatchInFlight { results, dirs });
     }
 }
 

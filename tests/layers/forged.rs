@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ibt::job::Select;
 use serde_json::{json, Value};
 
-use crate::support::layered::{change, layered};
+use crate::support::layered::layered_chain;
 use crate::support::series::{Fork, KEY};
 use crate::support::*;
 
@@ -89,16 +89,9 @@ fn item(value: &Value) -> String {
     }
 }
 
-fn chain() -> Series {
-    let series = layered(&[24, 8, 2]);
-    series.assert_layered();
-    change(&series, 1);
-    series
-}
-
 #[test]
 fn what_is_forged_to_the_same_still_restores() {
-    let series = chain();
+    let series = layered_chain();
     let forging = Forging::new(&series);
     forging.set("layers", forging.list("layers"));
     forging.set("uses", forging.list("uses"));
@@ -112,7 +105,7 @@ fn what_is_forged_to_the_same_still_restores() {
 
 #[test]
 fn a_layer_with_the_bytes_of_another_file_is_refused() {
-    let series = chain();
+    let series = layered_chain();
     for index in 1..4 {
         for other in (0..4).filter(|other| *other != index) {
             let forging = Forging::new(&series);
@@ -131,7 +124,7 @@ fn a_layer_with_the_bytes_of_another_file_is_refused() {
 /// Another right state of the same stamp and the same size.
 #[test]
 fn a_layer_of_the_same_size_with_other_entries_is_refused() {
-    let series = chain();
+    let series = layered_chain();
     for index in 1..4 {
         let forging = Forging::new(&series);
         let text = String::from_utf8(stored::document(&forging.files[index])).unwrap();
@@ -157,7 +150,7 @@ fn a_layer_of_the_same_size_with_other_entries_is_refused() {
 
 #[test]
 fn a_layer_of_another_series_or_key_is_refused() {
-    let series = chain();
+    let series = layered_chain();
     for index in 1..4 {
         let own = stored::file(&Forging::new(&series).files[index])["series"].as_str().unwrap().to_string();
         let foreign = "0123456789abcdef0123456789abcdef";
@@ -176,7 +169,7 @@ fn a_layer_of_another_series_or_key_is_refused() {
 
 #[test]
 fn a_wrong_list_of_layers_is_refused() {
-    let series = chain();
+    let series = layered_chain();
     let own = Forging::new(&series).list("layers");
     let with = |index: usize, field: &str, value: Value| {
         let mut list = own.clone();
@@ -226,7 +219,7 @@ fn nine(own: &[Value]) -> Vec<Value> {
 
 #[test]
 fn a_wrong_list_of_uses_is_refused() {
-    let series = chain();
+    let series = layered_chain();
     let own: Vec<String> =
         Forging::new(&series).list("uses").iter().map(|uses| uses.as_str().unwrap().to_string()).collect();
     let mut lists: Vec<(String, Vec<String>)> = vec![

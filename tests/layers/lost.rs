@@ -9,7 +9,7 @@ use ibt::error::Kind;
 use ibt::job::{Cancel, Report, Select};
 use ibt::stamp::Stamp;
 
-use crate::support::layered::{change, layered};
+use crate::support::layered::layered_chain;
 use crate::support::series::{Fork, KEY};
 use crate::support::*;
 
@@ -38,14 +38,6 @@ fn flip(file: &Path, at: impl Fn(usize) -> usize) {
     fs::write(file, bytes).unwrap();
 }
 
-/// A full and three increments, each of which has all snapshots before it as layers. The source has changed again.
-fn chain() -> Series {
-    let series = layered(&[24, 8, 2]);
-    series.assert_layered();
-    change(&series, 1);
-    series
-}
-
 /// Calls `check` for each snapshot but the newest one and ways to damage its state, with the index of the snapshot.
 fn each_damage(series: &Series, check: impl Fn(&Fork, usize, &Damage, &str)) {
     for index in 0..series.points.len() - 1 {
@@ -62,7 +54,7 @@ fn each_damage(series: &Series, check: impl Fn(&Fork, usize, &Damage, &str)) {
 
 #[test]
 fn the_next_increment_or_consolidation_puts_a_lost_layer_back() {
-    let series = chain();
+    let series = layered_chain();
     let before = series.sound();
     each_damage(&series, |fork, index, _, what| {
         let layer = series.state_of(series.points[index].stamp);
@@ -92,7 +84,7 @@ fn the_next_increment_or_consolidation_puts_a_lost_layer_back() {
 /// missed in any case.
 #[test]
 fn a_lost_layer_is_put_back_into_a_store_that_is_not_read() {
-    let series = chain();
+    let series = layered_chain();
     each_damage(&series, |fork, index, (_, _, _), what| {
         let twin = &fork.twin;
         let mut store = EachCall::new(twin, |_| Fate::Goes);
@@ -115,7 +107,7 @@ fn a_lost_layer_is_put_back_into_a_store_that_is_not_read() {
 
 #[test]
 fn without_a_cache_a_lost_layer_is_reported_for_the_snapshots_that_need_it() {
-    let mut series = chain();
+    let mut series = layered_chain();
     // These need none of the layers.
     let report = series.full().whole();
     series.keep(&report);
@@ -157,7 +149,7 @@ fn named(report: &Report) -> BTreeSet<Stamp> {
 
 #[test]
 fn without_a_cache_an_increment_builds_on_a_whole_snapshot() {
-    let series = chain();
+    let series = layered_chain();
     each_damage(&series, |fork, index, _, what| {
         let twin = &fork.twin;
         twin.forget_cache();
@@ -190,7 +182,7 @@ fn cached(series: &Series) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[test]
 fn rebuilding_the_cache_never_replaces_a_right_copy() {
-    let series = chain();
+    let series = layered_chain();
     each_damage(&series, |fork, index, _, what| {
         let twin = &fork.twin;
         let before = cached(twin);
@@ -215,7 +207,7 @@ fn rebuilding_the_cache_never_replaces_a_right_copy() {
 /// A cache without a copy takes none of a damaged layer.
 #[test]
 fn an_empty_cache_takes_no_damaged_layer() {
-    let series = chain();
+    let series = layered_chain();
     let right: BTreeMap<_, _> = cached(&series).into_iter().map(name_and_bytes).collect();
     each_damage(&series, |fork, _, _, what| {
         fork.twin.forget_cache();

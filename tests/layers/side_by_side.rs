@@ -9,7 +9,7 @@ use ibt::job::{Action, Cancel, Job, Keep, Options, Select};
 use ibt::stamp::Stamp;
 use ibt::store::Store;
 
-use crate::support::layered::{change, layered};
+use crate::support::layered::layered_chain;
 use crate::support::series::KEY;
 use crate::support::*;
 
@@ -145,16 +145,9 @@ fn assert_agree(series: &Series, prune: &Outcome, backup: &Outcome, before: &[St
     assert!(next.result.is_ok(), "{what}: {next:?}");
 }
 
-fn chain() -> Series {
-    let series = layered(&[24, 8, 2]);
-    series.assert_layered();
-    change(&series, 1);
-    series
-}
-
 #[test]
 fn a_backup_at_any_call_of_a_prune_leaves_whole_snapshots() {
-    let series = chain();
+    let series = layered_chain();
     for prune in [Deed::PruneAllButOne, Deed::PruneNewest, Deed::PruneFirst] {
         interleave(&series, prune, Deed::Incremental);
     }
@@ -163,7 +156,7 @@ fn a_backup_at_any_call_of_a_prune_leaves_whole_snapshots() {
 
 #[test]
 fn a_prune_at_any_call_of_an_increment_leaves_whole_snapshots() {
-    let series = chain();
+    let series = layered_chain();
     for prune in [Deed::PruneAllButOne, Deed::PruneNewest, Deed::PruneFirst] {
         interleave(&series, Deed::Incremental, prune);
     }
@@ -171,7 +164,7 @@ fn a_prune_at_any_call_of_an_increment_leaves_whole_snapshots() {
 
 #[test]
 fn a_prune_at_any_call_of_a_full_or_a_consolidation_leaves_whole_snapshots() {
-    let series = chain();
+    let series = layered_chain();
     interleave(&series, Deed::Full, Deed::PruneAllButOne);
     interleave(&series, Deed::Full, Deed::PruneNewest);
     interleave(&series, Deed::Consolidate, Deed::PruneAllButOne);

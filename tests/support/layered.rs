@@ -28,6 +28,14 @@ pub fn layered(changes: &[usize]) -> Series {
     series
 }
 
+/// A full and three increments, each of which has all snapshots before it as layers. The source has changed again.
+pub fn layered_chain() -> Series {
+    let series = layered(&[24, 8, 2]);
+    series.assert_layered();
+    change(&series, 1);
+    series
+}
+
 fn path(n: usize) -> String {
     format!("dir{}/a file with a name {n}", n % 7)
 }

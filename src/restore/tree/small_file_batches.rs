@@ -53,26 +53,11 @@ pub(super) struct SmallFileBatches {
 
 /// A batch that the pool is working on.
 struct StartedBatch {
-    made: BatchMade,
+    made: Pending<BatchResults>,
     /// The frames that the batch holds.
     frames: Vec<FrameId>,
     entry_bytes: usize,
     dirs: usize,
-}
-
-/// The results of a batch. A batch that is [`BatchMade::Done`] holds no directory open.
-enum BatchMade {
-    Pending(Pending<BatchResults>),
-    Done(BatchResults),
-}
-
-impl BatchMade {
-    fn wait(self) -> BatchResults {
-        match self {
-            BatchMade::Pending(made) => made.wait(),
-            BatchMade::Done(made) => made,
-        }
-    }
 }
 
 /// Consecutive entries.
@@ -158,7 +143,7 @@ impl SmallFileBatches {
         }
         batch.frames.iter().for_each(|(&id, &len)| self.frames.hold(id, len));
         let (maker, entry_bytes) = (self.maker.clone(), batch.entry_bytes);
-        let made = BatchMade::Pending(self.pool.run(move || maker.run(batch.steps)));
+        let made = self.pool.run(move || maker.run(batch.steps));
         let frames = batch.frames.into_keys().collect();
         self.entry_bytes += entry_bytes;
         self.dirs += batch.dirs;
@@ -168,9 +153,7 @@ impl SmallFileBatches {
     /// Starts the current batch and waits for all started batches, so that they hold no directory open any more.
     fn close_dirs(&mut self) {
         self.start();
-        let finished =
-            |batch: StartedBatch| StartedBatch { made: BatchMade::Done(batch.made.wait()), ..batch };
-        self.in_flight = std::mem::take(&mut self.in_flight).into_iter().map(finished).collect();
+        self.in_flight.iter().for_each(|batch| batch.made.until_ended());
     }
 
     fn is_over_limits(&self) -> bool {
