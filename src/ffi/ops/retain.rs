@@ -43,26 +43,26 @@ use super::{OperationArgs, UsedOptions};
 /// long as such a state remains, its snapshot may need any file of the key, so
 /// prune removes snapshots, but deletes no file: it lists the archives that
 /// nothing else needs as IBT_PROBLEM_LEFTOVER, and the result is IBT_PARTIAL.
-/// The same holds for a
-/// state that somebody replaced by a symbolic link. A state that cannot be read
-/// at the moment (IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_UNSUPPORTED) may be
-/// whole: then nothing is removed, unless ibt_options_set_snapshot() names a
-/// stamp: then it counts as damaged. On a storage that cannot lock, a backup of
-/// the key that runs meanwhile may end with IBT_ERR_BUSY. Backup files newer than every snapshot then stay, because a
-/// running backup may be making them, and are listed as IBT_PROBLEM_LEFTOVER.
+/// The same holds for a state that somebody replaced by a symbolic link. A state
+/// that cannot be read at the moment (IBT_ERR_IO, IBT_ERR_STORAGE,
+/// IBT_ERR_UNSUPPORTED) may be whole: then nothing is removed, unless
+/// ibt_options_set_snapshot() names a stamp: then it counts as damaged. On a
+/// storage that cannot lock, a backup of the key that runs meanwhile may end
+/// with IBT_ERR_BUSY. Backup files newer than every snapshot then stay, because
+/// a running backup may be making them, and are listed as IBT_PROBLEM_LEFTOVER.
 ///
 /// Returns IBT_OK; IBT_PARTIAL if a damaged state stays; IBT_ERR_INVALID_ARG if
-/// key is NULL or malformed, a setter of options failed, options set no rule
-/// and select no snapshot or do both, an option has no use here (filters, a
-/// root, delete_extra, an expected digest), or no snapshot would be left (see
+/// key is NULL or malformed, a setter of options failed, options set no rule and
+/// select no snapshot or do both, an option has no use here (filters, a root,
+/// delete_extra, an expected digest), or no snapshot would be left (see
 /// ibt_options_set_allow_empty()); IBT_ERR_NOT_FOUND if the key has no snapshot
 /// or not the selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if
 /// ibt_options_set_as_of() selects a state that is damaged or was made by a
 /// newer libibt; IBT_ERR_UNSUPPORTED if the storage cannot delete, or cannot
-/// create the small file that is needed; IBT_ERR_BUSY
-/// if the storage or the key is in use, or the key was changed meanwhile;
-/// IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
-/// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
+/// create the small file that is needed; IBT_ERR_BUSY if the storage or the key
+/// is in use, or the key was changed meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE,
+/// IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the
+/// first problem's status.
 ///
 /// After an error, IBT_ERR_CANCELLED included, the files removed until then
 /// stay removed, and the report lists them. Every other snapshot is whole, and
