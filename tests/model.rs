@@ -228,7 +228,8 @@ impl Life {
 
     fn damage(&mut self, which: &Index, harm: &Harm) {
         let mut archives: Vec<_> = self.series.stored().into_iter().collect();
-        archives.retain(|(name, size)| !name.contains(".state.") && *size > 0);
+        // Without its mark, a removed snapshot would be a snapshot again.
+        archives.retain(|(name, size)| name.contains(".tar") && *size > 0);
         if archives.is_empty() {
             return;
         }
