@@ -154,7 +154,7 @@ impl<T> Pending<T> {
         }
     }
 
-    /// Waits until the task has ended, and leaves its result. What the task held is closed or freed then.
+    /// Waits until the task has ended, and leaves its result in place. By then the task has closed its files.
     pub fn until_ended(&self) {
         let mut result = lock(&self.0.result);
         while result.is_none() {

@@ -112,7 +112,7 @@ impl Needs<'_> {
         if let Some(archive) = self.archives.iter().find(|a| now.size_of(&a.name) != Some(a.size)) {
             return Err(gone("an archive that it needs").at(&archive.name));
         }
-        let file = |layer: &LayerRef| now.state_files(layer.snapshot, layer.size).into_iter().next();
+        let file = |layer: &LayerRef| now.state_file(layer.snapshot, layer.size);
         let files: Option<Vec<_>> = self.layers.iter().map(file).collect();
         files.ok_or_else(|| gone("the state of an older snapshot, which it needs,"))
     }

@@ -18,7 +18,7 @@ pub fn free_descriptors(enough: usize) -> usize {
 }
 
 /// Calls `open` again for a short time while it fails with an error that `is_short` (see
-/// [`is_shortage`](crate::error::is_shortage)), because another thread of the program may give back what is short.
+/// [`is_shortage`](crate::error::is_shortage)), because another thread of the program may free descriptors or memory.
 pub fn patiently<T, E>(
     is_short: impl Fn(&E) -> bool,
     mut open: impl FnMut() -> Result<T, E>,

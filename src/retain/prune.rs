@@ -132,10 +132,8 @@ impl KeyFiles {
         let mut files = KeyFiles { states: Vec::new(), archives, retired, marks, links: Vec::new() };
         let mut summaries = Summaries::default();
         for (name, size) in states {
-            let file = name.to_string();
-            job.step(file.as_bytes())?;
-            let (stamp, compressed) = (name.stamp, name.compressed);
-            let stored = StateFile { name: file, size, stamp, compressed };
+            let stored = StateFile::of(&name, size);
+            job.step(stored.name.as_bytes())?;
             let info = match summaries.snapshot(store, catalog, &stored) {
                 Ok(_) if damaged.contains_key(&stored.name) => Err(damaged[&stored.name].clone()),
                 Ok(state) => Ok(StateInfo::of(&state, &numbers, job)),
@@ -433,14 +431,12 @@ fn damaged_newest(
     let mut damaged = HashMap::new();
     let pool = Pool::start(job.options.threads)?;
     for (name, size) in states.iter().rev().filter(|(name, _)| Some(name.stamp) != target.stamp()) {
-        let file = name.to_string();
+        let stored = StateFile::of(name, *size);
         job.pulse()?;
-        let stored =
-            StateFile { name: file.clone(), size: *size, stamp: name.stamp, compressed: name.compressed };
         match KeyStates::new(store, catalog).open(&stored, &pool, None) {
             Ok(_) => break,
             Err(error) if error.is_damage() || target.is_exact() && is_of_file(&error) => {
-                damaged.insert(file, error)
+                damaged.insert(stored.name, error)
             }
             Err(error) => return Err(nothing_removed(error)),
         };

@@ -53,7 +53,7 @@ pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
         filling.lost_layer(layer.name(), "the next backup puts the cache's copy back")?;
     }
     for reference in state.file_references() {
-        let file = catalog.state_files(reference.snapshot, reference.size).into_iter().next();
+        let file = catalog.state_file(reference.snapshot, reference.size);
         if let Some(file) = file.filter(|file| lost.iter().all(|lost| lost.name() != file.name)) {
             filling.state(&file, &reference.digest)?;
         }

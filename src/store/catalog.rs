@@ -33,6 +33,11 @@ enum Trust {
 }
 
 impl StateFile {
+    /// The file with the name of a state, and with `size` bytes.
+    pub fn of(name: &Name, size: u64) -> Self {
+        StateFile { name: name.to_string(), size, stamp: name.stamp, compressed: name.compressed }
+    }
+
     fn trust(&self, store: &mut dyn Store) -> Trust {
         let mut stored = StoredFile { store, name: &self.name };
         match StateSummary::verify(&mut stored, &self.name, self.size, self.compressed) {
@@ -85,12 +90,7 @@ impl Catalog {
 
     fn add(&mut self, name: Name, object: Object) {
         if name.kind == BackupFileKind::State {
-            let state = StateFile {
-                name: object.name.clone(),
-                size: object.size,
-                stamp: name.stamp,
-                compressed: name.compressed,
-            };
+            let state = StateFile::of(&name, object.size);
             self.twins.extend(self.states.insert(name.stamp, state));
         }
         if name.kind == BackupFileKind::Retired {
@@ -155,11 +155,15 @@ impl Catalog {
     pub fn state_files(&self, snapshot: Stamp, size: u64) -> Vec<StateFile> {
         let listed = self.states.get(&snapshot).is_none_or(|state| state.compressed);
         let file = |compressed| {
-            let name = Name::new(&self.key, BackupFileKind::State, snapshot, compressed).to_string();
-            StateFile { name, size, stamp: snapshot, compressed }
+            StateFile::of(&Name::new(&self.key, BackupFileKind::State, snapshot, compressed), size)
         };
         let files = [listed, !listed].map(file).into_iter();
         files.filter(|file| self.size_of(&file.name) == Some(size)).collect()
+    }
+
+    /// The first of [`Catalog::state_files`].
+    pub fn state_file(&self, snapshot: Stamp, size: u64) -> Option<StateFile> {
+        self.state_files(snapshot, size).into_iter().next()
     }
 
     /// The state that `select` selects. `NotFound`, with the nearest stamps in the message, if there is none. Selecting

@@ -43,9 +43,7 @@ fn open(
     job.report.snapshot = Some(file.stamp);
     job.report.digest = Some(tree);
     let archives = state.trailer().archives.iter().map(|a| (a.name.clone(), a.kind, a.size));
-    let states = state
-        .file_references()
-        .filter_map(|file| catalog.state_files(file.snapshot, file.size).into_iter().next());
+    let states = state.file_references().filter_map(|file| catalog.state_file(file.snapshot, file.size));
     let states = states.map(|file| (file.name, BackupFileKind::State, file.size));
     let needed: Vec<_> = archives.chain(states).collect();
     for (name, kind, size) in needed {

@@ -22,7 +22,7 @@ impl Default for FoldRule {
     }
 }
 
-/// What the new state file holds.
+/// The lines that the new state file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fold {
     /// The new changes, and those of so many of the newest layers.

@@ -1,5 +1,5 @@
-//! The lines of one state file that has layers: entries that are new or differ from what the layers say, and paths
-//! that are gone.
+//! The lines of one state file that has layers: entries that are new or differ from those of the layers, and paths that
+//! are gone.
 
 use std::cmp::Ordering;
 use std::io::BufReader;
@@ -131,7 +131,7 @@ impl LayerLines<'_> {
         if let Some((last, was_gone)) = &self.last {
             match compare_paths(last, path) {
                 Ordering::Less => {}
-                // A path that is gone may be followed by what is there now.
+                // An entry may follow the gone line of its own path, for example if a file replaced a directory.
                 Ordering::Equal if *was_gone && !is_gone => {}
                 _ => return Err("entries out of order or repeated".into()),
             }

@@ -39,8 +39,8 @@ impl<'l> Overlay<'l> {
         Ok(overlay)
     }
 
-    /// Passes on what the layers say about the paths before `path`, then about `path` itself. Returns whether the
-    /// layers replace or hide what is at `path` below them.
+    /// Passes on the merged lines of the layers up to and including those of `path`. Returns true if the layers have an
+    /// entry of `path`, or if `path` is gone: the caller then drops its own line of `path`.
     pub fn replaces(&mut self, path: &[u8], out: &mut dyn Merged) -> Result<bool> {
         let mut has_entry = false;
         while let Some(lowest) = self.lowest_path() {
@@ -95,7 +95,7 @@ impl<'l> Overlay<'l> {
             if is_here(&self.layers[index]) && self.layers[index].head() == LayerLineKind::Gone {
                 // What a newer layer hides is not needed to hide anything else: so there is one path for each layer at most.
                 if self.gone.iter().all(|(_, newer)| *newer > index) {
-                    is_gone |= true;
+                    is_gone = true;
                     self.gone.push((path.clone(), index));
                 }
                 self.layers[index].advance()?;

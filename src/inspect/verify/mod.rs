@@ -18,7 +18,7 @@ use crate::contents::Contents;
 use crate::entry::{Entry, File, Hash, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{check_key, BackupFileKind};
-use crate::format::{Name, StateReader, StateSummary, Trailer};
+use crate::format::{StateReader, StateSummary, Trailer};
 use crate::job::{sum, Counter, Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
@@ -96,13 +96,7 @@ fn verify_key(
 fn state_files(catalog: &Catalog) -> Vec<StateFile> {
     let states = catalog.files().into_iter().filter(|(name, _)| name.kind == BackupFileKind::State);
     let states = states.filter(|(name, _)| !catalog.is_retired(name.stamp));
-    let file = |(name, size): (Name, u64)| StateFile {
-        name: name.to_string(),
-        size,
-        stamp: name.stamp,
-        compressed: name.compressed,
-    };
-    states.map(file).collect()
+    states.map(|(name, size)| StateFile::of(&name, size)).collect()
 }
 
 /// Verifies the states on their own. Returns the undamaged states, and the number of entries and bytes to read

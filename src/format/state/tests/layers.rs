@@ -50,7 +50,7 @@ fn archive(number: usize) -> ArchiveRef {
     ArchiveRef { name: format!("docs.created.{number}.tar"), size: number as u64, ..archives()[0].clone() }
 }
 
-/// One entry: a path of some of the names `a` to `c`, what is there, and the number of the archive with its content.
+/// One entry: a path of some of the names `a` to `c`, the type of the entry, and the number of the archive with its content.
 type Item = (Vec<u8>, bool, u8);
 
 /// The entries of a tree: a later item of a path, or of a path inside a file, loses.
