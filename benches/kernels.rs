@@ -12,16 +12,16 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::{sink, BufReader, Cursor, Read, Write};
+use std::io::{BufReader, Cursor, Read, Write, sink};
 use std::path::Path;
 use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
-use criterion::{criterion_group, criterion_main};
 use criterion::{BatchSize, BenchmarkGroup, SamplingMode, Throughput};
-use ibt::delta::{fine_delta, patch, DeltaWriter, FineSearch, Params, Signature, Signer};
+use criterion::{criterion_group, criterion_main};
+use ibt::delta::{DeltaWriter, FineSearch, Params, Signature, Signer, fine_delta, patch};
 use librsync::SignatureType;
-use rustix::time::{clock_gettime, ClockId};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Bytes of the text.
 const TEXT: usize = 87_000_000;

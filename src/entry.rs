@@ -364,18 +364,20 @@ pub fn overlaps(
     b: impl IntoIterator<Item = (u64, u64)>,
 ) -> impl Iterator<Item = (u64, u64)> {
     let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
-    std::iter::from_fn(move || loop {
-        let (&(a_from, a_len), &(b_from, b_len)) = (a.peek()?, b.peek()?);
-        let (a_end, b_end) = (a_from.saturating_add(a_len), b_from.saturating_add(b_len));
-        // The range that ends first overlaps no later range of the other list.
-        if a_end <= b_end {
-            a.next();
-        } else {
-            b.next();
-        }
-        let (from, to) = (a_from.max(b_from), a_end.min(b_end));
-        if from < to {
-            return Some((from, to - from));
+    std::iter::from_fn(move || {
+        loop {
+            let (&(a_from, a_len), &(b_from, b_len)) = (a.peek()?, b.peek()?);
+            let (a_end, b_end) = (a_from.saturating_add(a_len), b_from.saturating_add(b_len));
+            // The range that ends first overlaps no later range of the other list.
+            if a_end <= b_end {
+                a.next();
+            } else {
+                b.next();
+            }
+            let (from, to) = (a_from.max(b_from), a_end.min(b_end));
+            if from < to {
+                return Some((from, to - from));
+            }
         }
     })
 }

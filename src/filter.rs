@@ -3,7 +3,7 @@
 
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
-use crate::entry::{is_within, Path};
+use crate::entry::{Path, is_within};
 use crate::error::{Error, Kind, Result};
 
 /// Longest glob, in bytes. The compiled form of a glob grows with its length.
@@ -177,7 +177,7 @@ mod tests {
 
     /// The path and every directory above it, without the root.
     fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-        let ends = path.iter().enumerate().filter(|(_, &b)| b == b'/').map(|(at, _)| at);
+        let ends = path.iter().enumerate().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
         ends.chain(Some(path.len())).map(|end| &path[..end]).filter(|prefix| !prefix.is_empty())
     }
 

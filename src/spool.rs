@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 
-use crate::error::{is_shortage, Error, Result};
+use crate::error::{Error, Result, is_shortage};
 use crate::platform::patiently;
 
 /// Bytes of the write buffer of a temporary file.
@@ -222,7 +222,6 @@ fn failed(deed: &str, error: &io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use std::io::BufReader;
-    use std::path::Path;
     use std::process::Command;
 
     use proptest::collection::vec;
@@ -377,8 +376,19 @@ mod tests {
         drop(spool);
         let through_io = Spool::in_file().unwrap().write_all(&[7; 300_000]).unwrap_err();
         full(&spool_error(&through_io));
-        let no_dir = Path::new(&std::env::temp_dir()).join("none");
-        std::env::set_var("TMPDIR", &no_dir);
+    }
+
+    #[test]
+    fn without_a_temporary_directory_spools_cannot_leave_the_memory() {
+        const TEST: &str = "spool::tests::without_a_temporary_directory_spools_cannot_leave_the_memory";
+        if std::env::var_os(ROLE).is_none() {
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            child.args(["--exact", TEST, "--nocapture"]).env("TMPDIR", "/nonexistent");
+            let output = child.env(ROLE, "no temporary directory").output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(said.contains("running 1 test"), "{said}");
+            return assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        }
         let error = Spool::in_file().unwrap_err();
         assert_names(&error, "make");
         let mut spool = Spool::new(10);

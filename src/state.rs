@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::iter::Peekable;
 
-use crate::entry::{compare_paths, Entry, FileType, Node};
+use crate::entry::{Entry, FileType, Node, compare_paths};
 use crate::stamp::Time;
 
 /// The fields of an entry that change detection compares: those of a recorded entry, or those of the source now.

@@ -6,10 +6,10 @@ use std::fmt::Write;
 /// Writes a name as text that is safe in JSON. Only the bytes 00-1F, 7F, 25 (`%`) and every byte outside of a
 /// maximal valid UTF-8 sequence become `%XX`, in upper case. The inverse is [`decode_name`].
 pub fn encode_name(name: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = std::str::from_utf8(name) {
-        if !text.bytes().any(must_escape) {
-            return Cow::Borrowed(text);
-        }
+    if let Ok(text) = std::str::from_utf8(name)
+        && !text.bytes().any(must_escape)
+    {
+        return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(name.len() + 8);
     for chunk in name.utf8_chunks() {

@@ -15,7 +15,7 @@ use ibt::job::{Cancel, Job, Keep, OnFileError, ProblemKind, Select, Silent};
 use ibt::retain;
 use ibt::stamp::Stamp;
 use ibt::store::Store;
-use support::series::{one_full, problem_paths, refused, KEY};
+use support::series::{KEY, one_full, problem_paths, refused};
 use support::tools::{as_ordinary_user, set_mode};
 use support::*;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 
-use ibt::entry::{compare_paths, Entry, File, Hash, Metadata, Node, Path, Place};
+use ibt::entry::{Entry, File, Hash, Metadata, Node, Path, Place, compare_paths};
 use ibt::error::{Error, Kind};
 use ibt::format::{FrameWriter, Header, Made, SnapshotKind, StateWriter, Totals};
 use ibt::inspect::Snapshot;

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use ibt::entry::Entry;
 use ibt::error::Kind;
 use ibt::job::{
-    change, Cancel, Counter, Flow, Observer, Options, Overwrite, Phase, ProblemKind, Progress, Select,
+    Cancel, Counter, Flow, Observer, Options, Overwrite, Phase, ProblemKind, Progress, Select, change,
 };
 use support::nobody::NOBODY;
-use support::series::{one_full, problem_paths, Outcome};
+use support::series::{Outcome, one_full, problem_paths};
 use support::tools::{command, run, set_mode};
 use support::*;
 
@@ -76,11 +76,7 @@ struct CancelAt(Phase);
 
 impl Observer for CancelAt {
     fn progress(&mut self, now: &Progress) -> Flow {
-        if now.phase == self.0 {
-            Flow::Cancel
-        } else {
-            Flow::Continue
-        }
+        if now.phase == self.0 { Flow::Cancel } else { Flow::Continue }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ibt::error::Kind;
 use ibt::job::{Cancel, Codec, Flow, Observer, Options, ProblemKind, Progress, Report, Silent};
 use serde_json::Value;
-use support::series::{problem_paths, refused, Fork, KEY};
+use support::series::{Fork, KEY, problem_paths, refused};
 use support::tools::{as_ordinary_user, child_role, this_test_again};
 use support::*;
 
@@ -608,11 +608,7 @@ struct StopAt(u32);
 impl Observer for StopAt {
     fn progress(&mut self, _: &Progress) -> Flow {
         self.0 = self.0.saturating_sub(1);
-        if self.0 == 0 {
-            Flow::Cancel
-        } else {
-            Flow::Continue
-        }
+        if self.0 == 0 { Flow::Cancel } else { Flow::Continue }
     }
 }
 

@@ -25,12 +25,12 @@ use std::time::Duration;
 
 use ibt::error::{Error, Kind};
 use ibt::job::Select;
-use ibt::store::callbacks::{Answer, Backend, Listing, Refusal, PASSED_ON};
+use ibt::store::callbacks::{Answer, Backend, Listing, PASSED_ON, Refusal};
 use ibt::store::{CallbackStore, LockMode, Need, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::memory::Trouble;
-use support::series::{refused, KEY};
+use support::series::{KEY, refused};
 use support::*;
 
 const NAMES: [&str; 3] = [
@@ -213,11 +213,7 @@ fn at_commit(memory: &Memory, nth: u32, trouble: fn(Refusal) -> Trouble) {
     let mut commits = 0;
     memory.disturb(move |function, _| {
         commits += u32::from(function == "commit");
-        if function == "commit" && commits == nth {
-            trouble(broken())
-        } else {
-            Trouble::None
-        }
+        if function == "commit" && commits == nth { trouble(broken()) } else { Trouble::None }
     });
 }
 

@@ -4,19 +4,19 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::os::unix::fs::{symlink, FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ibt::entry::{compare_paths, Entry, Hash};
+use ibt::entry::{Entry, Hash, compare_paths};
 use ibt::error::Kind;
 use ibt::job::change::{CONTENT, CREATED, DELETED, METADATA};
 use ibt::job::{Cancel, Counter, Flow, Observer, Options, ProblemKind, Progress, Report, Select};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::facts::TreeFacts;
-use support::series::{counter, problem_paths, remove, KEY};
+use support::series::{KEY, counter, problem_paths, remove};
 use support::tools::{as_ordinary_user, set_mode};
 use support::tree::set_mtime;
 use support::*;

@@ -12,7 +12,7 @@ use ibt::job::{Cancel, Codec, Counter, ProblemKind, Report, Select, Silent};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::counting::Counting;
-use support::series::{counter, one_full, refused, remove, KEY};
+use support::series::{KEY, counter, one_full, refused, remove};
 use support::*;
 
 /// Consolidates, and keeps the new snapshot as a point. Its tree is the same as that of the point before.

@@ -13,8 +13,8 @@ use std::path::Path;
 
 use ibt::error::Kind;
 use ibt::job::{Keep, Overwrite, Select};
-use support::series::{remove, stored, Fork};
-use support::tools::{child_role, number_from_env, Mount};
+use support::series::{Fork, remove, stored};
+use support::tools::{Mount, child_role, number_from_env};
 use support::tree::set_mtime;
 use support::*;
 use tracing::{Call, Task, Tracer};

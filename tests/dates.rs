@@ -5,7 +5,7 @@ mod support;
 use ibt::job::{Keep, ProblemKind, Report, Select};
 use ibt::stamp::{Stamp, Time};
 use ibt::store::Catalog;
-use support::series::{problem_paths, Series, KEY};
+use support::series::{KEY, Series, problem_paths};
 use support::stored;
 
 const DAY: i64 = 86_400;

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-use ibt::delta::{patch, Command as DeltaCommand, Commands, DeltaWriter, Params, Plan, Signature, Signer};
+use ibt::delta::{Command as DeltaCommand, Commands, DeltaWriter, Params, Plan, Signature, Signer, patch};
 use support::noise;
 
 /// The offset of the noise, a multiple of the block length.

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::{BufReader, Cursor, Read};
 use std::process::Command;
 
-use ibt::delta::{fine_delta, patch, DeltaWriter, Error, FineSearch, Params, Plan, Signature, Signer};
+use ibt::delta::{DeltaWriter, Error, FineSearch, Params, Plan, Signature, Signer, fine_delta, patch};
 use librsync::SignatureType;
 use proptest::prelude::*;
 

@@ -7,9 +7,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use ibt::job::{change, Options, Overwrite, ProblemKind, Silent};
-use support::series::{problem_paths, Outcome};
-use support::tools::{command, set_mode, Mount};
+use ibt::job::{Options, Overwrite, ProblemKind, Silent, change};
+use support::series::{Outcome, problem_paths};
+use support::tools::{Mount, command, set_mode};
 use support::*;
 
 fn mirror(series: &Series) -> Options {

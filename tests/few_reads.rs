@@ -12,8 +12,8 @@ use ibt::error::Kind;
 use ibt::inspect;
 use ibt::job::{Action, Cancel, Job, Keep, Options, Report, Silent};
 use ibt::retain;
-use ibt::store::callbacks::{Answer, Backend, Listing, Refusal};
 use ibt::store::CallbackStore;
+use ibt::store::callbacks::{Answer, Backend, Listing, Refusal};
 use support::*;
 
 /// The most bytes that the header and the end of a state take.

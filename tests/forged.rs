@@ -16,9 +16,9 @@ use ibt::{inspect, restore, retain};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
-use rustix::process::{setrlimit, Resource, Rlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use support::stored;
-use support::tools::{cases, child_role, noise, this_test_again, CHILD};
+use support::tools::{CHILD, cases, child_role, noise, this_test_again};
 
 const STAMP: &str = "20261101T000000.000000Z";
 const ARCHIVE: &str = "k.full.20261101T000000.000000Z.tar.zst";

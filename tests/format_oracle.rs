@@ -10,7 +10,7 @@ use std::path::{Path as FsPath, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use ibt::entry::{data_len, extents, Entry, File, HardLink, Hash, Metadata, Node, Path, Place, Range};
+use ibt::entry::{Entry, File, HardLink, Hash, Metadata, Node, Path, Place, Range, data_len, extents};
 use ibt::format::{
     ArchiveRef, ArchiveWriter, BackupFileKind, FrameWriter, Header, Made, Name, SnapshotKind, Special,
     StateSummary, StateWriter, Totals, Written,

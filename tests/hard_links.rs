@@ -12,9 +12,9 @@ use ibt::entry;
 use ibt::error::Kind;
 use ibt::inspect;
 use ibt::job::{Counter, Options, Overwrite, Select, Silent};
-use rustix::fs::{FileType, Mode, CWD};
+use rustix::fs::{CWD, FileType, Mode};
 use support::kept::{assert_rsync_sees_no_difference, assert_same_tree};
-use support::series::{counter, remove, Series, KEY};
+use support::series::{KEY, Series, counter, remove};
 use support::stored;
 use support::tools::{command, is_root, noise, run};
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ibt::error::Kind;
 use ibt::job::Select;
 use support::facts::TreeFacts;
-use support::series::{remove, Fork, KEY};
+use support::series::{Fork, KEY, remove};
 use support::tools::{number_from_env, within_seconds};
 use support::*;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ibt::job::{Counter, Detect, Select};
 use support::series::counter;
-use support::tools::{skip, Mount};
+use support::tools::{Mount, skip};
 use support::tree::set_mtime;
 use support::*;
 

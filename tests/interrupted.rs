@@ -12,7 +12,7 @@ use ibt::entry::Entry;
 use ibt::error::Kind;
 use ibt::job::{Cancel, Counter, Flow, Observer, Options, Overwrite, ProblemKind, Progress, Select, Silent};
 use ibt::store::{DirStore, LockMode, Store};
-use support::series::{around, one_full, refused, KEY};
+use support::series::{KEY, around, one_full, refused};
 use support::tools::{tag_of_name, temp_of};
 use support::*;
 

@@ -12,8 +12,10 @@ use ibt::error::Kind;
 use ibt::job::{Counter, Options, Overwrite, ProblemKind, Select, Silent};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::series::{counter, problem_paths, Outcome, KEY};
-use support::tools::{as_ordinary_user, child_role, set_mode, this_test_again, Mount};
+use support::series::{KEY, Outcome, counter, problem_paths};
+use support::tools::{
+    Mount, as_ordinary_user, child_role, set_mode, set_temporary_directory, this_test_again,
+};
 use support::*;
 
 fn restore(series: &Series, dry_run: bool, dest: &Path) -> Outcome {
@@ -291,9 +293,11 @@ fn a_store_is_no_source_of_its_own() {
     series.write("f", "content");
     series.store = series.source.clone();
     series.full().refused(Kind::InvalidArg);
-    assert!(!fs::read_dir(&series.source)
-        .unwrap()
-        .any(|entry| { entry.unwrap().file_name().to_string_lossy().contains(".state.") }));
+    assert!(
+        !fs::read_dir(&series.source)
+            .unwrap()
+            .any(|entry| { entry.unwrap().file_name().to_string_lossy().contains(".state.") })
+    );
 }
 
 /// A protected path is left out like the store: only the caller knows where the caller's own storage lies.
@@ -407,7 +411,7 @@ fn a_restore_does_not_remove_its_temporary_directory() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "extra").unwrap();
     }
-    std::env::set_var("TMPDIR", extra.join("temporary"));
+    set_temporary_directory(&extra.join("temporary"));
     // Files can be made in it, but it cannot be listed. A dry run changes no modes.
     set_mode(&extra.join("temporary"), 0o300);
     for dry_run in [true, false] {

@@ -11,9 +11,9 @@ use ibt::error::Kind;
 use ibt::job::{Cancel, Job, Options, Overwrite, ProblemKind, Report, Silent};
 use ibt::platform::MachineMark;
 use ibt::store::DirStore;
-use support::series::{problem_paths, KEY};
+use support::series::{KEY, problem_paths};
 use support::tools::{
-    child_role, command, faketime, marked_temp_of, tag_of_name, temp_of, this_test_again, Mount,
+    Mount, child_role, command, faketime, marked_temp_of, tag_of_name, temp_of, this_test_again,
 };
 use support::*;
 

@@ -15,7 +15,7 @@ use ibt::stamp::Stamp;
 use ibt::text::decode_name;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::{select, Index};
+use proptest::sample::{Index, select};
 use support::series::remove;
 use support::*;
 

@@ -12,10 +12,10 @@ use ibt::error::{Error, Kind};
 use ibt::inspect;
 use ibt::job::{Cancel, Job, Level, Observer, Options, ProblemKind, Report, Select, Silent};
 use ibt::retain;
-use ibt::store::{lock, DirStore, LockMode, Store};
-use support::series::{refused, remove, KEY};
+use ibt::store::{DirStore, LockMode, Store, lock};
+use support::series::{KEY, refused, remove};
 use support::tools::{child_role, command, faketime, run, this_test_again};
-use support::{is_root, skip, Outcome, Series};
+use support::{Outcome, Series, is_root, skip};
 
 type Operation<'a> = &'a dyn Fn(&mut dyn Store, &mut Job) -> Result<(), Error>;
 type Writer = (&'static str, fn(&Series) -> Outcome);

@@ -5,15 +5,15 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{symlink, MetadataExt};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use ibt::entry::Entry;
 use ibt::error::{Error, Kind};
-use ibt::job::{change, Cancel, Counter, Flow, Observer, Options, Overwrite, ProblemKind, Progress, Silent};
+use ibt::job::{Cancel, Counter, Flow, Observer, Options, Overwrite, ProblemKind, Progress, Silent, change};
 use proptest::prelude::*;
-use support::series::{counter, problem_paths, KEY};
-use support::tools::{as_ordinary_user, child_role, command, run, set_mode, skip, this_test_again, Mount};
+use support::series::{KEY, counter, problem_paths};
+use support::tools::{Mount, as_ordinary_user, child_role, command, run, set_mode, skip, this_test_again};
 use support::tree::set_mtime;
 use support::*;
 
@@ -620,11 +620,7 @@ impl Observer for StopAfter {
 
     fn change(&mut self, _: u32, _: Option<&Entry>, _: Option<&Entry>) -> Flow {
         self.0 = self.0.saturating_sub(1);
-        if self.0 == 0 {
-            Flow::Cancel
-        } else {
-            Flow::Continue
-        }
+        if self.0 == 0 { Flow::Cancel } else { Flow::Continue }
     }
 }
 

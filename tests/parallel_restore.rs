@@ -15,7 +15,7 @@ use ibt::job::{Cancel, Codec, Counter, Flow, Job, Observer, Options, Report};
 use ibt::store::{DirStore, Store};
 use proptest::prelude::*;
 use support::forward::forward;
-use support::series::{counter, KEY};
+use support::series::{KEY, counter};
 use support::*;
 
 const THREADS: [u32; 3] = [1, 2, 4];

@@ -12,13 +12,13 @@ use ibt::error::{Error, Kind};
 use ibt::exclude::Excludes;
 use ibt::filter::Filter;
 use ibt::format::frame::read_beginning;
-use ibt::format::{read_stream, FrameIndex, FrameWriter};
+use ibt::format::{FrameIndex, FrameWriter, read_stream};
 use ibt::job::Codec;
 use ibt::pool::Pool;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use support::allocated::{within, CountingAllocator};
+use support::allocated::{CountingAllocator, within};
 use support::cases;
 use support::changes::{changed, changes, odd_numbers};
 

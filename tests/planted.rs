@@ -8,14 +8,14 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ibt::format::{check_key, BackupFileKind, Name, TEMP_PREFIX};
+use ibt::format::{BackupFileKind, Name, TEMP_PREFIX, check_key};
 use ibt::job::{Codec, Keep, Select};
 use ibt::stamp::{Stamp, Time};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::{select, Index};
-use support::changes::{changed, changes, Change};
-use support::series::{remove, KEY};
+use proptest::sample::{Index, select};
+use support::changes::{Change, changed, changes};
+use support::series::{KEY, remove};
 use support::*;
 
 /// A change of a backup file's name.

@@ -16,8 +16,8 @@ use ibt::stamp::{Stamp, Time};
 use ibt::store::{DirStore, LockMode, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::{select, Index};
-use support::series::{around, one_full, refused, remove, KEY};
+use proptest::sample::{Index, select};
+use support::series::{KEY, around, one_full, refused, remove};
 use support::tools::command;
 use support::*;
 

@@ -4,15 +4,15 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{symlink, MetadataExt};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use ibt::entry::Entry;
 use ibt::error::Kind;
-use ibt::job::{meta, Flow, Observer, OnFileError, Options, Overwrite, Phase, ProblemKind, Progress, Silent};
+use ibt::job::{Flow, Observer, OnFileError, Options, Overwrite, Phase, ProblemKind, Progress, Silent, meta};
 use support::nobody::NOBODY;
 use support::series::problem_paths;
-use support::tools::{command, run, set_mode, Mount};
+use support::tools::{Mount, command, run, set_mode};
 use support::*;
 
 fn over(series: &Series) -> Options {

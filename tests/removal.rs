@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use ibt::entry::Entry;
 use ibt::error::Kind;
 use ibt::job::{Cancel, Counter, Flow, Observer, Options, Overwrite, ProblemKind, Silent};
-use support::series::{counter, problem_paths, Outcome, KEY};
-use support::tools::{as_ordinary_user, command, set_mode, tag_of_name, temp_of, Mount};
+use support::series::{KEY, Outcome, counter, problem_paths};
+use support::tools::{Mount, as_ordinary_user, command, set_mode, tag_of_name, temp_of};
 use support::*;
 
 fn restore(series: &Series, options: &Options, dest: &Path, observer: &mut dyn Observer) -> Outcome {

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
 use support::tools::{as_ordinary_user, run};
-use support::tree::{set_mtime, Content};
+use support::tree::{Content, set_mtime};
 use support::*;
 
 /// Options that do not change the restored tree.

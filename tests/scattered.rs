@@ -10,7 +10,7 @@ use ibt::job::{Cancel, Counter, Job, Options, Overwrite, Silent};
 use ibt::store::Store;
 use support::counting::Counting;
 use support::series::KEY;
-use support::tools::{child_role, this_test_again, Mount};
+use support::tools::{Mount, child_role, set_temporary_directory, this_test_again};
 use support::*;
 
 /// Files of the tree, in so many groups. The files of one group lie next to each other in the archive.
@@ -96,7 +96,7 @@ fn without_room_for_decoded_frames_scattered_files_are_restored_too() {
         let Some(_mounted) = Mount::tmpfs(&room, "size=9m") else {
             return skip("mounting is not allowed here");
         };
-        std::env::set_var("TMPDIR", &room);
+        set_temporary_directory(&room);
         let dest = series.beside("restored");
         assert!(
             times_read(&series, &series.options, restore(&dest)) > 2,

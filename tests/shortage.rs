@@ -9,7 +9,7 @@ use ibt::job::{
     Cancel, Counter, Flow, Job, Keep, Observer, Options, Overwrite, Phase, Progress, Select, Silent,
 };
 use ibt::store::Store;
-use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::series::Outcome;
 use support::tools::{child_role, this_test_again};
 use support::*;

@@ -9,7 +9,7 @@ use ibt::error::Kind;
 use ibt::job::{Codec, Select};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::allocated::{within, CountingAllocator};
+use support::allocated::{CountingAllocator, within};
 use support::changes::{changed, changes, odd_numbers};
 use support::series::remove;
 use support::*;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use ibt::error::Kind;
 use ibt::job::{Cancel, Flow, Observer, Phase, ProblemKind, Progress, Report, Select};
 use support::series::problem_paths;
-use support::tools::{as_ordinary_user, set_mode};
+use support::tools::{as_ordinary_user, set_mode, set_temporary_directory};
 use support::*;
 
 fn dirty(series: &Series, path: &str) -> bool {
@@ -474,7 +474,7 @@ fn without_room_for_temporary_files_nothing_counts_as_damaged() {
         (series.source, series.store) = (source.into(), store.into());
         series.options.codec = ibt::job::Codec::None;
         // From here on, no temporary file can be made.
-        std::env::set_var("TMPDIR", "/nonexistent");
+        set_temporary_directory(Path::new("/nonexistent"));
         for outcome in [series.incremental(), series.full()] {
             let error = outcome.refused(Kind::Io);
             assert!(error.is_own && error.op.contains("temporary file"), "{error}");

@@ -13,7 +13,7 @@ use ibt::stamp::{Stamp, Time};
 use ibt::store::Store;
 use support::failing::Failing;
 use support::series::KEY;
-use support::{noise, Outcome, Series};
+use support::{Outcome, Series, noise};
 
 /// A full and two increments.
 fn three_snapshots() -> Series {

@@ -14,7 +14,7 @@ use ibt::job::{
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::series::{around, one_full, refused, remove, KEY};
+use support::series::{KEY, around, one_full, refused, remove};
 use support::tools::number_from_env;
 use support::*;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use ibt::job::{Cancel, Options, Overwrite, Silent};
 use support::series::KEY;
 use support::tools::{child_role, command, output, run, set_mode, this_test_again};
-use support::{assert_same_facts, facts, is_root, skip, Series};
+use support::{Series, assert_same_facts, facts, is_root, skip};
 
 /// Makes links and FIFOs with attributes, some of them in a directory, and a copy of the tree with other attributes.
 /// False if the attributes cannot be set.

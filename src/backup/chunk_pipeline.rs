@@ -149,10 +149,10 @@ impl<'p> ChunkPipeline<'p> {
     fn hand_over(&mut self, len: usize, last: bool) -> Result<()> {
         let at_once =
             (IN_FLIGHT / (self.work.chunk_len + self.work.margin)).clamp(1, self.pool.threads() + 1);
-        if self.in_flight.len() >= at_once {
-            if let Some(done) = self.in_flight.pop_front() {
-                self.collect(done)?;
-            }
+        if self.in_flight.len() >= at_once
+            && let Some(done) = self.in_flight.pop_front()
+        {
+            self.collect(done)?;
         }
         let mut next = self.spare.pop().unwrap_or_default();
         next.extend_from_slice(&self.filling[len..]);

@@ -16,13 +16,13 @@ use crate::store::Store;
 use crate::walk::Devices;
 
 use super::chunk_pipeline::{ChunkPipeline, DeltaBasis, Processed, Purpose};
-use super::finer::{finer, FinerDelta, OldContentReader};
+use super::finer::{FinerDelta, OldContentReader, finer};
 use super::old_bytes::OldBytes;
 use super::parent::Parent;
-use super::reading::{read_data, FileError, FileResult, ReadEnd, Shape};
+use super::reading::{FileError, FileResult, ReadEnd, Shape, read_data};
 use super::small::{
-    self, deltas_len, longest_delta, ContentForm, DeltaAgainst, NewDelta, OldContent, SmallFileResult,
-    ATTEMPTS,
+    self, ATTEMPTS, ContentForm, DeltaAgainst, NewDelta, OldContent, SmallFileResult, deltas_len,
+    longest_delta,
 };
 
 /// A content has at most this many deltas. The next change is stored whole.

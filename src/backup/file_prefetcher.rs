@@ -13,7 +13,7 @@ use crate::pool::{Pending, Pool};
 use crate::walk::{Devices, Source};
 
 use super::reading::{FileError, FileResult};
-use super::small::{self, OldContent, SmallFileResult, IN_MEMORY};
+use super::small::{self, IN_MEMORY, OldContent, SmallFileResult};
 
 /// A batch goes to a worker when the sizes of its files and of the old signatures add up to this many bytes.
 const BATCH_BYTES: u64 = IN_MEMORY;

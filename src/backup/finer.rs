@@ -19,7 +19,7 @@ use crate::pool::{Pending, Pool};
 use crate::spool::spool_error;
 use crate::store::Store;
 
-use super::chunk_pipeline::{of_delta, DeltaBasis};
+use super::chunk_pipeline::{DeltaBasis, of_delta};
 
 /// A longer literal is compared in parts of this many bytes.
 const PART_MAX: usize = 256 << 10;
@@ -235,10 +235,10 @@ impl Making<'_, '_> {
             return Err(not_of_the_signature());
         }
         self.is_over |= contents.fetched_bytes() >= self.fetched_max;
-        if self.in_flight.len() >= BATCHES_MAX {
-            if let Some(batch) = self.in_flight.pop_front() {
-                self.collect(batch)?;
-            }
+        if self.in_flight.len() >= BATCHES_MAX
+            && let Some(batch) = self.in_flight.pop_front()
+        {
+            self.collect(batch)?;
         }
         let basis = self.basis.clone();
         self.in_flight.push_back(self.pool.run(move || batch.compare(&basis)));

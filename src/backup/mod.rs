@@ -46,7 +46,7 @@ use crate::platform::{self, Dir, FileSystem};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::Guard;
-use crate::store::{self, lock, Cache, Catalog, LockMode, Need, OwnPlaces, Store};
+use crate::store::{self, Cache, Catalog, LockMode, Need, OwnPlaces, Store, lock};
 use crate::walk::Source;
 
 use parent::Parent;

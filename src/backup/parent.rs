@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Recorded, Trailer};
 use crate::job::{Job, Level, Problem, ProblemKind};
 use crate::spool::spool_error;
-use crate::store::{archive_fault, Cache, Catalog, Store, NEW_FULL};
+use crate::store::{Cache, Catalog, NEW_FULL, Store, archive_fault};
 
 use super::vaults::SigVaults;
 

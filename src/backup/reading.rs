@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use crate::entry::{data_len, extents, FileType, Metadata};
-use crate::error::{is_shortage, Error, Result};
+use crate::entry::{FileType, Metadata, data_len, extents};
+use crate::error::{Error, Result, is_shortage};
 use crate::platform::{self, Names, Stat};
 use crate::stamp::Time;
 use crate::walk::Devices;

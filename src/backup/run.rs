@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use crate::commit::{NewArchives, NewState, Slot};
 use crate::delta::FineSearch;
-use crate::entry::{is_within, Entry, FileType, HardLink, Metadata, Node, Path, Place};
-use crate::error::{is_shortage, Error, Kind, Result};
+use crate::entry::{Entry, FileType, HardLink, Metadata, Node, Path, Place, is_within};
+use crate::error::{Error, Kind, Result, is_shortage};
 use crate::format::{OmissionCause, Recorded, Records, Special, StateReader};
-use crate::job::{change, Counter, Job, Phase, ProblemKind};
+use crate::job::{Counter, Job, Phase, ProblemKind, change};
 use crate::platform::{self, Names, Stat};
 use crate::pool::Pool;
-use crate::state::{is_unchanged, same_metadata, Facts, Guard, Pair};
-use crate::store::{Store, NEW_FULL};
+use crate::state::{Facts, Guard, Pair, is_unchanged, same_metadata};
+use crate::store::{NEW_FULL, Store};
 use crate::walk::{Devices, Source};
 
 use super::content::{FileStorer, StoredAs};
@@ -23,8 +23,8 @@ use super::file_prefetcher::{FilePrefetcher, PrefetchedFile};
 use super::links::Links;
 use super::open_dirs::OpenDirs;
 use super::parent::Parent;
-use super::reading::{metadata, FileError, FileResult};
-use super::scan::{facts, RenameSources, Scan};
+use super::reading::{FileError, FileResult, metadata};
+use super::scan::{RenameSources, Scan, facts};
 use super::small::{self, IN_MEMORY};
 use super::tasks::{Finding, PathState, Task, Tasks};
 
@@ -343,7 +343,7 @@ impl<'r, 'j> Run<'r, 'j> {
             Some(old)
                 if !unseen && is_unchanged(&Facts::of(&old), &facts(stat, &self.devices), &self.guard) =>
             {
-                return self.unchanged(old, stat)
+                return self.unchanged(old, stat);
             }
             old => old,
         };

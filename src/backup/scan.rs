@@ -12,9 +12,9 @@ use crate::job::{Job, Level, Phase, ProblemKind};
 use crate::platform::{Dir, Stat};
 use crate::pool::Pool;
 use crate::stamp::Time;
-use crate::state::{is_unchanged, Facts, Guard, Side};
+use crate::state::{Facts, Guard, Side, is_unchanged};
 use crate::store::OwnPlaces;
-use crate::walk::{Devices, Walk, WalkItem, WalkOptions, RESTORE_TEMP};
+use crate::walk::{Devices, RESTORE_TEMP, Walk, WalkItem, WalkOptions};
 
 use super::parent::Parent;
 use super::tasks::{Finding, PathState, Task, Tasks, TasksWriter};
@@ -398,7 +398,7 @@ impl Findings<'_, '_> {
             }
             WalkItem::Shortage { path, error } => return Err(Error::io("look at", &path, &error)),
             WalkItem::Broken { .. } => {
-                return Err(Error::new(Kind::Panic, "walk", "a broken listing without its directory"))
+                return Err(Error::new(Kind::Panic, "walk", "a broken listing without its directory"));
             }
             WalkItem::Note { path, message } => {
                 let error = Error::new(Kind::InvalidArg, "use the exclude file in", message).at(&path);
@@ -422,7 +422,7 @@ impl Findings<'_, '_> {
         loop {
             match self.walk.next() {
                 Some(WalkItem::Broken { error, .. }) => {
-                    return Ok(Some(error.raw_os_error().unwrap_or(libc::EIO)))
+                    return Ok(Some(error.raw_os_error().unwrap_or(libc::EIO)));
                 }
                 Some(note @ WalkItem::Note { .. }) => {
                     self.finding(note)?;

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::commit::MemberSpool;
 use crate::contents::FrameId;
-use crate::delta::{fine_delta, DeltaWriter, FineSearch, Params, Signature, Signer};
+use crate::delta::{DeltaWriter, FineSearch, Params, Signature, Signer, fine_delta};
 use crate::entry::{Entry, File, Hash};
 use crate::error::{Error, Kind, Result};
 use crate::job::sum;
@@ -14,7 +14,7 @@ use crate::spool::spool_error;
 use crate::walk::Devices;
 
 use super::old_bytes::OldBytes;
-use super::reading::{read_into, FileResult, Shape};
+use super::reading::{FileResult, Shape, read_into};
 
 /// A file that changes while it is read is read at most this many times, then stored and marked dirty.
 pub const ATTEMPTS: u32 = 4;
@@ -146,7 +146,7 @@ pub fn choose_form(
         }
         let made = match (&old.basis, Params::for_len(len)) {
             (DeltaAgainst::Unfetched, _) if longest_delta(len, old.deltas_len) > 0 => {
-                return Ok(ContentForm::Open)
+                return Ok(ContentForm::Open);
             }
             (DeltaAgainst::Content(content), params) => {
                 delta_of_content(bytes, content, old, params, search)?

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Write};
 use crate::entry::{FileType, Path};
 use crate::error::Result;
 use crate::platform::Stat;
-use crate::spool::{spool_error, Spool, SpoolReader};
+use crate::spool::{Spool, SpoolReader, spool_error};
 use crate::stamp::Time;
 
 /// Up to this many bytes of tasks stay in memory; more go to a temporary file.

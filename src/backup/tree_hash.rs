@@ -5,8 +5,8 @@
 //! the right child. So a chunk of the backup whose number of leaves is a power of two is a whole subtree, and
 //! only the last chunk may be shorter.
 
-use blake3::hazmat::{merge_subtrees_non_root, merge_subtrees_root, ChainingValue, HasherExt, Mode};
 use blake3::Hasher;
+use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 
 use crate::entry::Hash;
 

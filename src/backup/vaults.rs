@@ -8,11 +8,11 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::entry::{Range, SigRef};
-use crate::error::{describe, Error, Kind, Result};
+use crate::error::{Error, Kind, Result, describe};
 use crate::format::names::BackupFileKind;
 use crate::format::{ArchiveRef, FrameCache, FrameIndex, ReadAt, Trailer};
 use crate::job::Job;
-use crate::store::{fetch, Cache, LocalFile, Store, StoredFile};
+use crate::store::{Cache, LocalFile, Store, StoredFile, fetch};
 
 /// Frames kept decompressed, of all SigVaults together. A few are enough, because the signatures of a
 /// snapshot are read in the order in which they were written.
@@ -54,11 +54,7 @@ impl SigVaults {
         };
         let made_again = cache.stream(&archive.name).is_some();
         let has_copy = || cache.open(&archive.name, archive.size, &archive.digest).is_some();
-        if intact {
-            made_again && !has_copy()
-        } else {
-            made_again || has_copy()
-        }
+        if intact { made_again && !has_copy() } else { made_again || has_copy() }
     }
 
     /// Reads the signature of a content of `data_len` bytes.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::entry::{Entry, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, Name};
-use crate::format::{ArchiveRef, ArchiveWriter, FrameWriter, Written, SHORT_FRAME_LEN};
+use crate::format::{ArchiveRef, ArchiveWriter, FrameWriter, SHORT_FRAME_LEN, Written};
 use crate::job::Codec;
 use crate::pool::Pool;
 use crate::stamp::Stamp;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::job::{Job, Problem, ProblemKind};
 use crate::stamp::{Stamp, Time};
-use crate::store::{far_after, Catalog, Dates, Store};
+use crate::store::{Catalog, Dates, Store, far_after};
 
 /// Seconds by which snapshots may be ahead of the clock before that is reported as a problem.
 const CLOCK_SLACK_SECS: i64 = 86_400;

@@ -27,7 +27,7 @@ use crate::format::{
 use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX};
 use crate::stamp::{Stamp, Time};
 use crate::store::cache::{self, Copy};
-use crate::store::{backup_file, newest_known, Cache, Catalog, DraftSink, StateFile, Store};
+use crate::store::{Cache, Catalog, DraftSink, StateFile, Store, backup_file, newest_known};
 
 use archives::FinishedArchive;
 

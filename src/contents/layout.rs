@@ -7,8 +7,8 @@ use crate::format::FRAME_LEN;
 use crate::spool::Spool;
 use crate::store::Store;
 
-use super::chain::Chain;
 use super::Contents;
+use super::chain::Chain;
 
 /// The places of the bytes of a content (a file's extents, concatenated). A layout may be used only with the
 /// [`Contents`] that made it.
@@ -178,8 +178,8 @@ mod tests {
     use super::*;
     use crate::job::{Cancel, Job, Options, Silent};
     use crate::pool::Pool;
-    use crate::store::open_selected;
     use crate::store::DirStore;
+    use crate::store::open_selected;
 
     const LEN: usize = 200_000;
 

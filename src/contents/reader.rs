@@ -9,17 +9,17 @@ use std::sync::Arc;
 use crate::delta::{self, Plan};
 use crate::entry::{Entry, File, Range};
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveRef, Decoded, Frame, FrameCache, FrameIndex, Part, FRAME_LEN};
+use crate::format::{ArchiveRef, Decoded, FRAME_LEN, Frame, FrameCache, FrameIndex, Part};
 use crate::job::Cancel;
 use crate::pool::Pool;
 use crate::spool::spool_error;
-use crate::store::{Store, StoredFile, NEW_FULL};
+use crate::store::{NEW_FULL, Store, StoredFile};
 
 use super::archives::StateArchives;
 use super::by_frame;
 use super::chain::{Chain, ChainBuilder};
 use super::decoded_spool::{DecodedSpool, LEN_MIN};
-use super::fetched::{FetchedContent, Slice, HELD_FRAME};
+use super::fetched::{FetchedContent, HELD_FRAME, Slice};
 use super::joined::Joined;
 use super::layout::Layout;
 use super::prefetch::Prefetch;
@@ -213,7 +213,7 @@ impl Contents {
                 Ok(plan) => plan,
                 Err(delta::Error::TooManyPieces { .. }) => return Ok(None),
                 Err(refused) => {
-                    return Err(error.unwrap_or_else(|| self.archives.bad_delta(entry, delta, &refused)))
+                    return Err(error.unwrap_or_else(|| self.archives.bad_delta(entry, delta, &refused)));
                 }
             };
         }
@@ -427,11 +427,12 @@ impl<'c, 's> RangeReader<'c, 's> {
 
 impl Read for RangeReader<'_, '_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.left.is_empty() && self.range.len > 0 {
-            if let Err(error) = self.fetch() {
-                self.error = Some(error);
-                return Err(io::Error::other("the archive could not be read"));
-            }
+        if self.left.is_empty()
+            && self.range.len > 0
+            && let Err(error) = self.fetch()
+        {
+            self.error = Some(error);
+            return Err(io::Error::other("the archive could not be read"));
         }
         let count = out.len().min(self.left.len());
         let from = self.left.start;

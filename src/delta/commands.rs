@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use super::{Error, Result, DELTA_MAGIC};
+use super::{DELTA_MAGIC, Error, Result};
 
 const BUFFER: usize = 64 << 10;
 
@@ -104,11 +104,7 @@ impl<R: Read> Commands<R> {
 
     fn end(&mut self) -> Result<Option<Command>> {
         self.ended = true;
-        if self.fill()?.is_empty() {
-            Ok(None)
-        } else {
-            Err(Error::AfterEnd { at: self.at })
-        }
+        if self.fill()?.is_empty() { Ok(None) } else { Err(Error::AfterEnd { at: self.at }) }
     }
 
     fn each_literal_slice(&mut self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> Result<()> {

@@ -61,8 +61,8 @@ mod native;
 use native as engine;
 
 pub use commands::{Command, Commands};
-pub use engine::{patch_up_to, DeltaWriter, Signer, CHUNK_LEN};
-pub use fine::{fine_delta, FinePiece, FineSearch, FineWriter, Match, MIN_MATCH, OLD_MAX};
+pub use engine::{CHUNK_LEN, DeltaWriter, Signer, patch_up_to};
+pub use fine::{FinePiece, FineSearch, FineWriter, MIN_MATCH, Match, OLD_MAX, fine_delta};
 pub use joiner::DeltaJoiner;
 #[cfg(not(feature = "librsync"))]
 pub use native::Effort;

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek, Write};
 
-use super::{patch_up_to, Error, Result};
+use super::{Error, Result, patch_up_to};
 
 /// Applies `delta` to `basis` and writes the new content to `out`. The new content must have exactly
 /// `out_len` bytes; any other length is an error.

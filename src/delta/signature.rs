@@ -2,8 +2,8 @@
 
 use std::slice::ChunksExact;
 
-use super::params::{valid_block_len, valid_strong_len, SIGNATURE_HEADER};
-use super::{engine, Error, Result, MAX_STRONG_LEN, MD4_MAGICS, ROLLSUM_SIGNATURE_MAGIC, SIGNATURE_MAGIC};
+use super::params::{SIGNATURE_HEADER, valid_block_len, valid_strong_len};
+use super::{Error, MAX_STRONG_LEN, MD4_MAGICS, ROLLSUM_SIGNATURE_MAGIC, Result, SIGNATURE_MAGIC, engine};
 
 /// A complete signature, ready for making deltas against its basis.
 pub struct Signature {

@@ -43,12 +43,9 @@ fn repository() -> &'static Path {
     static REPOSITORY: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
     let made = REPOSITORY.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Command::new("git")
-            .args(["init", "-q", "--bare"])
-            .arg(dir.path())
-            .status()
-            .unwrap()
-            .success());
+        assert!(
+            Command::new("git").args(["init", "-q", "--bare"]).arg(dir.path()).status().unwrap().success()
+        );
         dir
     });
     made.path()

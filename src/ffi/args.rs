@@ -1,6 +1,6 @@
 //! Conversion of arguments and results: pointers that may be NULL, strings, ownership.
 
-use std::ffi::{c_char, CStr, CString, OsStr};
+use std::ffi::{CStr, CString, OsStr, c_char};
 use std::path::Path;
 use std::ptr;
 

@@ -18,7 +18,7 @@ pub struct ibt_cancel(pub(super) Cancel);
 /// Makes an object whose stop was not requested yet. Never returns NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_cancel_new() -> *mut ibt_cancel {
     guard!(std::ptr::null_mut(), { into_raw(ibt_cancel(Cancel::default())) })
 }
@@ -31,7 +31,7 @@ pub extern "C" fn ibt_cancel_new() -> *mut ibt_cancel {
 /// Any thread, and any signal handler: async-signal-safe.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_cancel_request(cancel: *mut ibt_cancel) {
     guard!(signal_safe(), {
         // SAFETY: NULL or a handle that is not freed yet. Sharing it is sound, because it is an atomic flag.
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn ibt_cancel_request(cancel: *mut ibt_cancel) {
 /// Any thread, and any signal handler: async-signal-safe.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_cancel_requested(cancel: Option<&ibt_cancel>) -> i32 {
     guard!(signal_safe 0, { cancel.map_or(0, |cancel| i32::from(cancel.0.requested())) })
 }
@@ -54,7 +54,7 @@ pub extern "C" fn ibt_cancel_requested(cancel: Option<&ibt_cancel>) -> i32 {
 /// Frees the object. NULL is ignored. No signal handler may use it any more.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_cancel_free(cancel: *mut ibt_cancel) {
     guard!((), {
         // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.

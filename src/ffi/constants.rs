@@ -1,7 +1,7 @@
 //! Every `IBT_*` number. The numbers are pinned: a number is never changed and never used again.
 
 use crate::error::Kind;
-use crate::job::{change, meta, Action, Counter, Level, Phase, ProblemKind};
+use crate::job::{Action, Counter, Level, Phase, ProblemKind, change, meta};
 
 /// ==== Statuses ====
 ///

@@ -1,7 +1,7 @@
 //! `ibt_entry`: one file, directory, link or device, lent to a callback.
 
 use std::cell::OnceCell;
-use std::ffi::{c_char, CString};
+use std::ffi::{CString, c_char};
 use std::ptr;
 
 use crate::entry::{Entry, Hash, Node};
@@ -51,7 +51,7 @@ fn cached(cell: &OnceCell<CString>, text: Option<impl AsRef<[u8]>>) -> *const c_
 /// source itself has the path "". NULL for NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_path(entry: Option<&ibt_entry>) -> *const c_char {
     guard!(ptr::null(), {
         entry.map_or(ptr::null(), |view| cached(&view.path, Some(view.entry.path.as_bytes())))
@@ -61,7 +61,7 @@ pub extern "C" fn ibt_entry_path(entry: Option<&ibt_entry>) -> *const c_char {
 /// One of IBT_TYPE_*; 0 for NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_type(entry: Option<&ibt_entry>) -> i32 {
     guard!(0, {
         entry.map_or(0, |view| match view.entry.node {
@@ -78,7 +78,7 @@ pub extern "C" fn ibt_entry_type(entry: Option<&ibt_entry>) -> i32 {
 /// The target of a symbolic link, as raw bytes; NULL for every other type.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_target(entry: Option<&ibt_entry>) -> *const c_char {
     guard!(ptr::null(), {
         entry.map_or(ptr::null(), |view| match &view.entry.node {
@@ -92,7 +92,7 @@ pub extern "C" fn ibt_entry_target(entry: Option<&ibt_entry>) -> *const c_char {
 /// NULL for every other type, and for a file of a tree that was not read.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_hash(entry: Option<&ibt_entry>) -> *const c_char {
     guard!(ptr::null(), {
         entry.map_or(ptr::null(), |view| {
@@ -105,7 +105,7 @@ pub extern "C" fn ibt_entry_hash(entry: Option<&ibt_entry>) -> *const c_char {
 /// The logical size of a file in bytes, holes included; 0 for every other type.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_size(entry: Option<&ibt_entry>) -> u64 {
     guard!(0, { entry.map_or(0, |view| view.entry.size()) })
 }
@@ -113,7 +113,7 @@ pub extern "C" fn ibt_entry_size(entry: Option<&ibt_entry>) -> u64 {
 /// Permission bits with setuid, setgid and sticky, at most octal 7777.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_mode(entry: Option<&ibt_entry>) -> u32 {
     guard!(0, { entry.map_or(0, |view| view.entry.meta.mode) })
 }
@@ -121,7 +121,7 @@ pub extern "C" fn ibt_entry_mode(entry: Option<&ibt_entry>) -> u32 {
 /// The owner's number.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_uid(entry: Option<&ibt_entry>) -> u32 {
     guard!(0, { entry.map_or(0, |view| view.entry.meta.uid) })
 }
@@ -129,7 +129,7 @@ pub extern "C" fn ibt_entry_uid(entry: Option<&ibt_entry>) -> u32 {
 /// The group's number.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_gid(entry: Option<&ibt_entry>) -> u32 {
     guard!(0, { entry.map_or(0, |view| view.entry.meta.gid) })
 }
@@ -138,7 +138,7 @@ pub extern "C" fn ibt_entry_gid(entry: Option<&ibt_entry>) -> u32 {
 /// for the number.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_user(entry: Option<&ibt_entry>) -> *const c_char {
     guard!(ptr::null(), {
         entry.map_or(ptr::null(), |view| cached(&view.user, view.entry.meta.user.as_ref()))
@@ -149,7 +149,7 @@ pub extern "C" fn ibt_entry_user(entry: Option<&ibt_entry>) -> *const c_char {
 /// for the number.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_group(entry: Option<&ibt_entry>) -> *const c_char {
     guard!(ptr::null(), {
         entry.map_or(ptr::null(), |view| cached(&view.group, view.entry.meta.group.as_ref()))
@@ -160,7 +160,7 @@ pub extern "C" fn ibt_entry_group(entry: Option<&ibt_entry>) -> *const c_char {
 /// years 1677 to 2262 do not fit and give the nearest number that does.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_mtime(entry: Option<&ibt_entry>) -> i64 {
     guard!(0, { entry.map_or(0, |view| view.entry.meta.mtime.to_nanos_i64()) })
 }
@@ -169,7 +169,7 @@ pub extern "C" fn ibt_entry_mtime(entry: Option<&ibt_entry>) -> i64 {
 /// like the modification time. A restore cannot set it.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_ctime(entry: Option<&ibt_entry>) -> i64 {
     guard!(0, { entry.map_or(0, |view| view.entry.place.ctime.to_nanos_i64()) })
 }
@@ -177,7 +177,7 @@ pub extern "C" fn ibt_entry_ctime(entry: Option<&ibt_entry>) -> i64 {
 /// The number of a device (st_rdev); 0 for every other type.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_rdev(entry: Option<&ibt_entry>) -> u64 {
     guard!(0, {
         entry.map_or(0, |view| match view.entry.node {
@@ -193,7 +193,7 @@ pub extern "C" fn ibt_entry_rdev(entry: Option<&ibt_entry>) -> u64 {
 /// with one name.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_link(entry: Option<&ibt_entry>) -> *const c_char {
     guard!(ptr::null(), {
         entry.map_or(ptr::null(), |view| {
@@ -205,7 +205,7 @@ pub extern "C" fn ibt_entry_link(entry: Option<&ibt_entry>) -> *const c_char {
 /// How many extended attributes the entry has.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_xattr_count(entry: Option<&ibt_entry>) -> usize {
     guard!(0, { entry.map_or(0, |view| view.entry.meta.xattrs.len()) })
 }
@@ -214,7 +214,7 @@ pub extern "C" fn ibt_entry_xattr_count(entry: Option<&ibt_entry>) -> usize {
 /// of range.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_xattr_name(entry: Option<&ibt_entry>, i: usize) -> *const c_char {
     guard!(ptr::null(), {
         entry.map_or(ptr::null(), |view| {
@@ -234,7 +234,7 @@ static NOTHING: [u8; 1] = [0];
 /// stores 0.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_entry_xattr_value(
     entry: Option<&ibt_entry>,
     i: usize,

@@ -1,6 +1,6 @@
 //! `ibt_error`: why a call failed, returned through the call's last argument.
 
-use std::ffi::{c_char, CString};
+use std::ffi::{CString, c_char};
 use std::ptr;
 
 use crate::error::Error;
@@ -37,7 +37,7 @@ impl ibt_error {
 /// The status that the failed call returned; IBT_OK for NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_error_status(error: Option<&ibt_error>) -> ibt_status {
     guard!(IBT_OK, { error.map_or(IBT_OK, |error| error.status) })
 }
@@ -45,7 +45,7 @@ pub extern "C" fn ibt_error_status(error: Option<&ibt_error>) -> ibt_status {
 /// The system's error number (errno) behind the failure, or 0.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_error_os_code(error: Option<&ibt_error>) -> i32 {
     guard!(0, { error.map_or(0, |error| error.os_code) })
 }
@@ -55,7 +55,7 @@ pub extern "C" fn ibt_error_os_code(error: Option<&ibt_error>) -> i32 {
 /// Never NULL: "" for NULL. Borrowed until the error is freed.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_error_message(error: Option<&ibt_error>) -> *const c_char {
     guard!(c"".as_ptr(), { error.map_or(c"".as_ptr(), |error| error.message.as_ptr()) })
 }
@@ -64,7 +64,7 @@ pub extern "C" fn ibt_error_message(error: Option<&ibt_error>) -> *const c_char 
 /// Borrowed until the error is freed.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_error_path(error: Option<&ibt_error>) -> *const c_char {
     guard!(ptr::null(), { ptr_or_null(error.and_then(|error| error.path.as_ref())) })
 }
@@ -72,7 +72,7 @@ pub extern "C" fn ibt_error_path(error: Option<&ibt_error>) -> *const c_char {
 /// Frees an error and the strings borrowed from it. NULL is ignored.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_error_free(error: *mut ibt_error) {
     guard!((), {
         // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.

@@ -1,6 +1,6 @@
 //! The library itself: its version, and names for its numbers.
 
-use std::ffi::{c_char, CString};
+use std::ffi::{CString, c_char};
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -21,7 +21,7 @@ pub type ibt_status = i32;
 /// Never NULL. Valid until the process ends. Any thread.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_version() -> *const c_char {
     guard!(c"".as_ptr(), { concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast() })
 }
@@ -30,7 +30,7 @@ pub extern "C" fn ibt_version() -> *const c_char {
 /// + patch. Compare it with the header's IBT_VERSION_NUMBER. Any thread.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_version_number() -> u32 {
     guard!(0, { VERSION_NUMBER })
 }
@@ -41,7 +41,7 @@ pub extern "C" fn ibt_version_number() -> u32 {
 /// Valid until the process ends. Any thread.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_status_name(status: ibt_status) -> *const c_char {
     guard!(c"IBT_ERR_UNKNOWN".as_ptr(), {
         let name = match status {
@@ -73,7 +73,7 @@ pub extern "C" fn ibt_status_name(status: ibt_status) -> *const c_char {
 /// every counter. Valid until the process ends. Any thread.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_counter_name(which: i32) -> *const c_char {
     static NAMES: OnceLock<Vec<CString>> = OnceLock::new();
     guard!(ptr::null(), { name(&NAMES, which, |number| Counter::from_number(number).map(Counter::name)) })
@@ -84,7 +84,7 @@ pub extern "C" fn ibt_counter_name(which: i32) -> *const c_char {
 /// NULL for an unknown number. Valid until the process ends. Any thread.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_problem_name(kind: i32) -> *const c_char {
     static NAMES: OnceLock<Vec<CString>> = OnceLock::new();
     guard!(ptr::null(), { name(&NAMES, kind, |n| ProblemKind::from_number(n).map(ProblemKind::name)) })

@@ -1,6 +1,6 @@
 //! `ibt_progress`: the progress of an operation, lent to a progress callback.
 
-use std::ffi::{c_char, CString};
+use std::ffi::{CString, c_char};
 
 use crate::job::Progress;
 
@@ -26,7 +26,7 @@ impl ibt_progress {
 /// The current phase of the operation: one of IBT_PHASE_*; 0 for NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_progress_phase(now: Option<&ibt_progress>) -> i32 {
     guard!(0, { now.map_or(0, |view| view.now.phase as i32) })
 }
@@ -41,7 +41,7 @@ pub extern "C" fn ibt_progress_phase(now: Option<&ibt_progress>) -> i32 {
 /// the callback returns.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_progress_path(now: Option<&ibt_progress>) -> *const c_char {
     guard!(c"".as_ptr(), { now.map_or(c"".as_ptr(), |view| view.path.as_ptr()) })
 }
@@ -49,7 +49,7 @@ pub extern "C" fn ibt_progress_path(now: Option<&ibt_progress>) -> *const c_char
 /// Bytes done in this phase; 0 for NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_progress_done_bytes(now: Option<&ibt_progress>) -> u64 {
     guard!(0, { now.map_or(0, |view| view.now.done_bytes) })
 }
@@ -58,7 +58,7 @@ pub extern "C" fn ibt_progress_done_bytes(now: Option<&ibt_progress>) -> u64 {
 /// NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_progress_total_bytes(now: Option<&ibt_progress>) -> u64 {
     guard!(0, { now.map_or(0, |view| view.now.total_bytes) })
 }
@@ -66,7 +66,7 @@ pub extern "C" fn ibt_progress_total_bytes(now: Option<&ibt_progress>) -> u64 {
 /// Entries done in this phase; 0 for NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_progress_done_entries(now: Option<&ibt_progress>) -> u64 {
     guard!(0, { now.map_or(0, |view| view.now.done_entries) })
 }
@@ -75,7 +75,7 @@ pub extern "C" fn ibt_progress_done_entries(now: Option<&ibt_progress>) -> u64 {
 /// NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_progress_total_entries(now: Option<&ibt_progress>) -> u64 {
     guard!(0, { now.map_or(0, |view| view.now.total_entries) })
 }

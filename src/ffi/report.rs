@@ -1,6 +1,6 @@
 //! `ibt_report`: the result of an operation, as strings and numbers that C can borrow.
 
-use std::ffi::{c_char, CString};
+use std::ffi::{CString, c_char};
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -156,7 +156,7 @@ fn counter(counters: &Counters, which: i32) -> u64 {
 /// The status that the operation returned; IBT_OK for NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_status(report: Option<&ibt_report>) -> ibt_status {
     guard!(IBT_OK, { report.map_or(IBT_OK, |report| report.report.status()) })
 }
@@ -165,7 +165,7 @@ pub extern "C" fn ibt_report_status(report: Option<&ibt_report>) -> ibt_status {
 /// keys.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_key(report: Option<&ibt_report>) -> *const c_char {
     guard!(ptr::null(), { own(report, |report| report.key.as_ref()) })
 }
@@ -174,7 +174,7 @@ pub extern "C" fn ibt_report_key(report: Option<&ibt_report>) -> *const c_char {
 /// "20261122T220530.123456Z". NULL if there is none.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot(report: Option<&ibt_report>) -> *const c_char {
     guard!(ptr::null(), { own(report, |report| report.snapshot.as_ref()) })
 }
@@ -185,7 +185,7 @@ pub extern "C" fn ibt_report_snapshot(report: Option<&ibt_report>) -> *const c_c
 /// no snapshot.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_digest(report: Option<&ibt_report>) -> *const c_char {
     guard!(ptr::null(), { own(report, |report| report.digest.as_ref()) })
 }
@@ -193,7 +193,7 @@ pub extern "C" fn ibt_report_digest(report: Option<&ibt_report>) -> *const c_cha
 /// The time when the operation began, in nanoseconds since 1970, UTC.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_date(report: Option<&ibt_report>) -> i64 {
     guard!(0, { report.map_or(0, |report| report.report.date.to_nanos_i64()) })
 }
@@ -203,7 +203,7 @@ pub extern "C" fn ibt_report_date(report: Option<&ibt_report>) -> i64 {
 /// files that the snapshot needs.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_file_count(report: Option<&ibt_report>) -> usize {
     guard!(0, { report.map_or(0, |report| report.files.len()) })
 }
@@ -211,7 +211,7 @@ pub extern "C" fn ibt_report_file_count(report: Option<&ibt_report>) -> usize {
 /// The name of backup file i in the storage.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_file_name(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { file_text(report, i, |file| Some(&file.name)) })
 }
@@ -220,7 +220,7 @@ pub extern "C" fn ibt_report_file_name(report: Option<&ibt_report>, i: usize) ->
 /// "state" or "retired" (the mark of a removed snapshot).
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_file_kind(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { file_text(report, i, |file| Some(&file.kind)) })
 }
@@ -229,7 +229,7 @@ pub extern "C" fn ibt_report_file_kind(report: Option<&ibt_report>, i: usize) ->
 /// directory.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_file_path(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { file_text(report, i, |file| file.path.as_ref()) })
 }
@@ -237,7 +237,7 @@ pub extern "C" fn ibt_report_file_path(report: Option<&ibt_report>, i: usize) ->
 /// The size of backup file i in bytes.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_file_size(report: Option<&ibt_report>, i: usize) -> u64 {
     guard!(0, { file(report, i).map_or(0, |file| file.size) })
 }
@@ -245,7 +245,7 @@ pub extern "C" fn ibt_report_file_size(report: Option<&ibt_report>, i: usize) ->
 /// The sum of the sizes of all listed backup files, in bytes.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_total_size(report: Option<&ibt_report>) -> u64 {
     guard!(0, { report.map_or(0, |report| report.report.total_size()) })
 }
@@ -253,7 +253,7 @@ pub extern "C" fn ibt_report_total_size(report: Option<&ibt_report>) -> u64 {
 /// The value of counter `which`, one of IBT_COUNT_*; 0 for an unknown counter.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_counter(report: Option<&ibt_report>, which: i32) -> u64 {
     guard!(0, { report.map_or(0, |report| counter(&report.report.counters, which)) })
 }
@@ -261,7 +261,7 @@ pub extern "C" fn ibt_report_counter(report: Option<&ibt_report>, which: i32) ->
 /// The number of snapshots in the report.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_count(report: Option<&ibt_report>) -> usize {
     guard!(0, { report.map_or(0, |report| report.snapshots.len()) })
 }
@@ -270,7 +270,7 @@ pub extern "C" fn ibt_report_snapshot_count(report: Option<&ibt_report>) -> usiz
 /// key.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_stamp(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.stamp)) })
 }
@@ -278,7 +278,7 @@ pub extern "C" fn ibt_report_snapshot_stamp(report: Option<&ibt_report>, i: usiz
 /// The key of snapshot i.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_key(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.key)) })
 }
@@ -286,7 +286,7 @@ pub extern "C" fn ibt_report_snapshot_key(report: Option<&ibt_report>, i: usize)
 /// The kind of snapshot i: "full" or "incremental".
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_kind(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.kind)) })
 }
@@ -294,7 +294,7 @@ pub extern "C" fn ibt_report_snapshot_kind(report: Option<&ibt_report>, i: usize
 /// The tree digest of snapshot i.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_digest(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.digest)) })
 }
@@ -302,7 +302,7 @@ pub extern "C" fn ibt_report_snapshot_digest(report: Option<&ibt_report>, i: usi
 /// The absolute path of the source of snapshot i, as raw bytes.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_source(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.source)) })
 }
@@ -313,7 +313,7 @@ pub extern "C" fn ibt_report_snapshot_source(report: Option<&ibt_report>, i: usi
 /// have been removed: no snapshot needs another.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_parent(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| snapshot.parent.as_ref()) })
 }
@@ -323,7 +323,7 @@ pub extern "C" fn ibt_report_snapshot_parent(report: Option<&ibt_report>, i: usi
 /// losses", or "" if the snapshot is whole.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_reason(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.reason)) })
 }
@@ -334,7 +334,7 @@ pub extern "C" fn ibt_report_snapshot_reason(report: Option<&ibt_report>, i: usi
 /// all others.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_date(report: Option<&ibt_report>, i: usize) -> i64 {
     guard!(0, { snapshot(report, i).map_or(0, |snapshot| snapshot.date.to_time().to_nanos_i64()) })
 }
@@ -342,7 +342,7 @@ pub extern "C" fn ibt_report_snapshot_date(report: Option<&ibt_report>, i: usize
 /// The result for snapshot i: one of IBT_ACTION_*.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_action(report: Option<&ibt_report>, i: usize) -> i32 {
     guard!(0, { snapshot(report, i).map_or(0, |snapshot| snapshot.action as i32) })
 }
@@ -352,7 +352,7 @@ pub extern "C" fn ibt_report_snapshot_action(report: Option<&ibt_report>, i: usi
 /// found in the snapshot. 0 for an unknown counter.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_counter(report: Option<&ibt_report>, i: usize, which: i32) -> u64 {
     guard!(0, { snapshot(report, i).map_or(0, |snapshot| counter(&snapshot.counters, which)) })
 }
@@ -361,7 +361,7 @@ pub extern "C" fn ibt_report_snapshot_counter(report: Option<&ibt_report>, i: us
 /// IBT_COUNT_PROBLEMS counts all.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_problem_count(report: Option<&ibt_report>) -> usize {
     guard!(0, { report.map_or(0, |report| report.problems.len()) })
 }
@@ -370,7 +370,7 @@ pub extern "C" fn ibt_report_problem_count(report: Option<&ibt_report>) -> usize
 /// concerns no entry.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_problem_path(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { problem_text(report, i, |problem| problem.path.as_ref()) })
 }
@@ -378,7 +378,7 @@ pub extern "C" fn ibt_report_problem_path(report: Option<&ibt_report>, i: usize)
 /// Problem i in one line for people.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_problem_message(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { problem_text(report, i, |problem| Some(&problem.message)) })
 }
@@ -387,7 +387,7 @@ pub extern "C" fn ibt_report_problem_message(report: Option<&ibt_report>, i: usi
 /// snapshot; it then belongs to ibt_report_snapshot(), if that is set.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_problem_snapshot(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { problem_text(report, i, |problem| problem.snapshot.as_ref()) })
 }
@@ -396,7 +396,7 @@ pub extern "C" fn ibt_report_problem_snapshot(report: Option<&ibt_report>, i: us
 /// no backup file.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_problem_file(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { problem_text(report, i, |problem| problem.file.as_ref()) })
 }
@@ -404,7 +404,7 @@ pub extern "C" fn ibt_report_problem_file(report: Option<&ibt_report>, i: usize)
 /// The status of problem i, such as IBT_ERR_IO.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_problem_status(report: Option<&ibt_report>, i: usize) -> ibt_status {
     guard!(IBT_OK, { problem(report, i).map_or(IBT_OK, |problem| problem.status as ibt_status) })
 }
@@ -412,7 +412,7 @@ pub extern "C" fn ibt_report_problem_status(report: Option<&ibt_report>, i: usiz
 /// The kind of problem i: one of IBT_PROBLEM_*.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_problem_kind(report: Option<&ibt_report>, i: usize) -> i32 {
     guard!(0, { problem(report, i).map_or(0, |problem| problem.kind as i32) })
 }
@@ -420,7 +420,7 @@ pub extern "C" fn ibt_report_problem_kind(report: Option<&ibt_report>, i: usize)
 /// The system's error number (errno) behind problem i, or 0.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_problem_os_code(report: Option<&ibt_report>, i: usize) -> i32 {
     guard!(0, { problem(report, i).map_or(0, |problem| problem.os_code) })
 }
@@ -432,7 +432,7 @@ pub extern "C" fn ibt_report_problem_os_code(report: Option<&ibt_report>, i: usi
 /// Never NULL: "" for NULL. Borrowed until the report is freed.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_json(report: Option<&ibt_report>) -> *const c_char {
     guard!(c"".as_ptr(), {
         report.map_or(c"".as_ptr(), |report| {
@@ -444,7 +444,7 @@ pub extern "C" fn ibt_report_json(report: Option<&ibt_report>) -> *const c_char 
 /// Frees a report and the strings borrowed from it. NULL is ignored.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_report_free(report: *mut ibt_report) {
     guard!((), {
         // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.

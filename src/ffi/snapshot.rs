@@ -1,6 +1,6 @@
 //! `ibt_snapshot`: one opened snapshot, for listing its entries and reading its files.
 
-use std::ffi::{c_char, c_void, CString};
+use std::ffi::{CString, c_char, c_void};
 use std::ptr;
 use std::sync::{Arc, Mutex, TryLockError};
 
@@ -81,7 +81,7 @@ pub type ibt_sink_fn = Option<unsafe extern "C" fn(ud: *mut c_void, data: *const
 /// IBT_ERR_CANCELLED, IBT_ERR_PANIC.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_snapshot_open(
     storage: *mut ibt_storage,
     key: *const c_char,
@@ -135,7 +135,7 @@ unsafe fn open(
 /// within its key. NULL for NULL. Borrowed until the snapshot is freed.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_snapshot_stamp(snapshot: Option<&ibt_snapshot>) -> *const c_char {
     guard!(ptr::null(), { snapshot.map_or(ptr::null(), |snapshot| snapshot.shared.stamp.as_ptr()) })
 }
@@ -155,7 +155,7 @@ pub extern "C" fn ibt_snapshot_stamp(snapshot: Option<&ibt_snapshot>) -> *const 
 /// IBT_ERR_BUSY if another call uses the snapshot; IBT_ERR_IO, IBT_ERR_PANIC.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_snapshot_list(
     snapshot: *mut ibt_snapshot,
     path: *const c_char,
@@ -198,7 +198,7 @@ pub unsafe extern "C" fn ibt_snapshot_list(
 /// IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_PANIC.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_snapshot_read(
     snapshot: *mut ibt_snapshot,
     path: *const c_char,
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn ibt_snapshot_read(
 /// call ends. NULL is ignored.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_snapshot_free(snapshot: *mut ibt_snapshot) {
     guard!((), {
         // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.
@@ -276,7 +276,7 @@ fn with_snapshot(
     let mut held = match shared.snapshot.try_lock() {
         Ok(held) => held,
         Err(TryLockError::WouldBlock) => {
-            return Err(Error::new(Kind::Busy, doing, "the snapshot is in use by another call"))
+            return Err(Error::new(Kind::Busy, doing, "the snapshot is in use by another call"));
         }
         // After a panic at most the file that was read last is in an unknown state.
         Err(TryLockError::Poisoned(held)) => held.into_inner(),

@@ -52,16 +52,16 @@ pub use archive::{ArchiveWriter, Special};
 #[cfg(test)]
 pub use frame::OUT_OF_MEMORY;
 pub use frame::{
-    read_stream, Decoded, Frame, FrameCache, FrameIndex, FrameWriter, Part, RecentFrames, Written, FRAME_LEN,
-    SHORT_FRAME_LEN,
+    Decoded, FRAME_LEN, Frame, FrameCache, FrameIndex, FrameWriter, Part, RecentFrames, SHORT_FRAME_LEN,
+    Written, read_stream,
 };
 pub use io::{ReadAt, Sink};
-pub use names::{check_key, default_key, lock_name, BackupFileKind, Name, TEMP_PREFIX};
+pub use names::{BackupFileKind, Name, TEMP_PREFIX, check_key, default_key, lock_name};
 pub use state::{
-    needed_by, parse_entry_line, write_entry_line, ArchiveRef, Entries, FoldRule, Header, LayerRef, Made,
-    Meant, NeededArchives, OmissionCause, Omissions, ParentRef, Recorded, Records, SnapshotKind,
-    StateChanges, StateFiles, StateProblem, StateReader, StateSummary, StateWriter, StoredState, Totals,
-    Trailer, WrittenState,
+    ArchiveRef, Entries, FoldRule, Header, LayerRef, Made, Meant, NeededArchives, OmissionCause, Omissions,
+    ParentRef, Recorded, Records, SnapshotKind, StateChanges, StateFiles, StateProblem, StateReader,
+    StateSummary, StateWriter, StoredState, Totals, Trailer, WrittenState, needed_by, parse_entry_line,
+    write_entry_line,
 };
 
 use crate::error::{Error, Kind};

@@ -62,11 +62,7 @@ impl BackupFileKind {
     }
 
     fn extension(self) -> &'static str {
-        if self.is_archive() {
-            ".tar"
-        } else {
-            ".json"
-        }
+        if self.is_archive() { ".tar" } else { ".json" }
     }
 }
 

@@ -1,17 +1,17 @@
 //! Lists the snapshots in a store.
 
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{check_key, BackupFileKind};
+use crate::format::names::{BackupFileKind, check_key};
 use crate::format::{ArchiveRef, StateSummary};
 use crate::job::{Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::store::open_selected;
 use crate::store::{
-    archive_fault, lock, require_existing, Catalog, LockMode, Need, Store, Summaries, NEW_FULL,
+    Catalog, LockMode, NEW_FULL, Need, Store, Summaries, archive_fault, lock, require_existing,
 };
 
-use crate::store::report::{describe, lost_state, Listed, NotRegular, Unread};
+use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
 
 /// Lists the snapshots of `key`, or of every key, oldest first. With a selector, lists only the selected snapshot. The
 /// report's files are then the files that this snapshot needs.

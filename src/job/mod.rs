@@ -3,13 +3,13 @@
 mod options;
 mod report;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-pub use options::{meta, Codec, DeltaMode, Detect, Keep, OnFileError, Options, Overwrite, Select};
+pub use options::{Codec, DeltaMode, Detect, Keep, OnFileError, Options, Overwrite, Select, meta};
 pub use report::{
-    sum, Action, BackupFile, Counter, Counters, Problem, ProblemKind, Report, ReportedSnapshot, PROBLEMS_MAX,
+    Action, BackupFile, Counter, Counters, PROBLEMS_MAX, Problem, ProblemKind, Report, ReportedSnapshot, sum,
 };
 
 use crate::entry::Entry;

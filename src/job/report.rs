@@ -1,6 +1,6 @@
 //! The report of an operation: the backup files made, counters, snapshots and problems.
 
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::entry::Hash;
 use crate::error::{Error, Kind};

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{openat, Mode, OFlags};
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
 /// Longest chunk of a path, in bytes: it fits into `PATH_MAX` (4096 with the closing NUL).
@@ -102,7 +102,7 @@ fn open_chunk(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> Result<OwnedFd,
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn open_resolved(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    use rustix::fs::{openat2, ResolveFlags};
+    use rustix::fs::{ResolveFlags, openat2};
 
     #[cfg(test)]
     if super::testing::openat2_is_missing() {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use rustix::fs::{seek, SeekFrom};
+use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
 /// The holes in the first `size` bytes as (offset, length): ascending, not touching, not empty. The list is

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::process::{getrlimit, Resource};
+use rustix::process::{Resource, getrlimit};
 
 /// Number of attempts to open something when no descriptor is left, and the time after each.
 const ATTEMPTS: usize = 20;
@@ -55,11 +55,7 @@ mod tests {
             calls = 0;
             let open = || {
                 calls += 1;
-                if calls < good {
-                    Err("short")
-                } else {
-                    Ok(calls)
-                }
+                if calls < good { Err("short") } else { Ok(calls) }
             };
             patiently(|error| *error == "short", open)
         };

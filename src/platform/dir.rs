@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::beneath::{component, open_beneath, open_quietly, PATH};
+use super::beneath::{PATH, component, open_beneath, open_quietly};
 use super::file_system::FileSystem;
-use super::stat::{file_type, stat_fd, Stat};
+use super::stat::{Stat, file_type, stat_fd};
 use crate::entry::FileType;
 
 /// An open directory. It stays the same directory whatever other processes rename.

@@ -116,7 +116,7 @@ fn set(file: BorrowedFd<'_>, wanted: libc::flock) -> io::Result<()> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<()> {
-    use rustix::fs::{flock, FlockOperation};
+    use rustix::fs::{FlockOperation, flock};
 
     let shared = FlockOperation::NonBlockingLockShared;
     match part {

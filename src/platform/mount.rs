@@ -10,7 +10,7 @@ mod system {
     use std::io;
     use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-    use rustix::fs::{statx, AtFlags, StatxAttributes, StatxFlags};
+    use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
 
     /// True if something is mounted at `name` (Linux 5.8); `None` if the system does not report that.
     pub fn is_mount_root(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<bool>> {

@@ -1,7 +1,7 @@
 //! Names of users and groups.
 
 use std::collections::HashMap;
-use std::ffi::{c_char, c_int, CStr};
+use std::ffi::{CStr, c_char, c_int};
 
 /// Looks up each user and group once.
 #[derive(Debug, Default)]

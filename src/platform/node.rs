@@ -6,7 +6,7 @@ use rustix::fs::{AtFlags, FileType as RawType};
 use rustix::io::Errno;
 
 use super::beneath::component;
-use super::dir::{bits, Dir};
+use super::dir::{Dir, bits};
 use crate::entry::FileType;
 
 /// The umask of the process removes bits from `mode`, as in every call that makes a file.

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::dir::Dir;
 use super::meta::set_mode;
-use super::stat::{stat_fd, Stat};
+use super::stat::{Stat, stat_fd};
 use crate::entry::FileType;
 
 /// A directory that is being emptied.

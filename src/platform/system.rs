@@ -14,7 +14,7 @@ pub fn is_privileged() -> bool {
 /// True if the thread has the effective capability `CAP_CHOWN`; `None` on a system without capabilities.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn may_chown() -> Option<bool> {
-    use rustix::thread::{capabilities, CapabilitySet};
+    use rustix::thread::{CapabilitySet, capabilities};
 
     Some(capabilities(None).ok()?.effective.contains(CapabilitySet::CHOWN))
 }
@@ -39,7 +39,7 @@ pub fn random_bytes16() -> io::Result<[u8; 16]> {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
     use rustix::io::Errno;
-    use rustix::rand::{getrandom, GetRandomFlags};
+    use rustix::rand::{GetRandomFlags, getrandom};
 
     let mut filled = 0;
     while filled < bytes.len() {

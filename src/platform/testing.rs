@@ -5,7 +5,7 @@ use std::cell::Cell;
 #[path = "../../tests/support/nobody.rs"]
 mod nobody;
 
-pub use nobody::{as_nobody, NOBODY};
+pub use nobody::{NOBODY, as_nobody};
 
 thread_local! {
     static OPENAT2_MISSING: Cell<bool> = const { Cell::new(false) };

@@ -1,12 +1,12 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{symlink, FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::testing::{as_nobody, without_noreplace, without_openat2, NOBODY};
+use super::testing::{NOBODY, as_nobody, without_noreplace, without_openat2};
 use super::*;
 use crate::entry::FileType;
 use crate::stamp::Time;

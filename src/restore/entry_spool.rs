@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::format::{parse_entry_line, write_entry_line};
-use crate::spool::{self, spool_error, Spool};
+use crate::spool::{self, Spool, spool_error};
 
 /// Bytes kept in memory before the list moves to a temporary file.
 const IN_MEMORY: usize = 16 << 20;

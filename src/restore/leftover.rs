@@ -16,7 +16,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::entry::{FileType, RESTORE_TEMP_PREFIX};
-use crate::error::{describe, Error, Kind, Result};
+use crate::error::{Error, Kind, Result, describe};
 use crate::job::{Job, Level, ProblemKind};
 use crate::platform::{self, CtimeKind, Dir, FileSystem, MachineMark, MarkOrigin, Stat};
 use crate::stamp::Time;
@@ -40,11 +40,9 @@ const LEFT_MODE: u32 = 0o1700;
 
 /// Reasons why a temporary name stays.
 const IN_USE: &str = "a restore may work in it: remove it if none does";
-const ELSEWHERE: &str =
-    "it is on another file system than the destination, and restores of others may work in it: \
+const ELSEWHERE: &str = "it is on another file system than the destination, and restores of others may work in it: \
                          remove it if none does";
-const OTHER_MACHINE: &str =
-    "a restore on another machine may work in it: remove it if none does (after a week \
+const OTHER_MACHINE: &str = "a restore on another machine may work in it: remove it if none does (after a week \
                              without changes, the next restore removes it)";
 pub(super) const LEFT: &str = "a restore that failed was told to leave it";
 

@@ -22,7 +22,7 @@ use crate::job::{Counter, Job, Options, Overwrite, Phase};
 use crate::platform::Dir;
 use crate::pool::Pool;
 use crate::store::{
-    begin, lock, open_selected, open_selected_part, path_bytes, LockMode, Need, OwnPlaces, Store,
+    LockMode, Need, OwnPlaces, Store, begin, lock, open_selected, open_selected_part, path_bytes,
 };
 
 use hard_link_names::InodeLookup;

@@ -1,7 +1,7 @@
 //! The part of a snapshot that is restored: one directory of the snapshot, and the entries in it that the filter
 //! selects.
 
-use crate::entry::{is_within, Entry, Path};
+use crate::entry::{Entry, Path, is_within};
 use crate::error::{Error, Kind, Result};
 use crate::filter::Filter;
 use crate::format::{Recorded, StateReader};

@@ -6,14 +6,14 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::entry::{is_restore_temp, FileType};
-use crate::error::{describe, Error, Kind, Result};
+use crate::entry::{FileType, is_restore_temp};
+use crate::error::{Error, Kind, Result, describe};
 use crate::job::{Job, Overwrite};
 use crate::platform::{self, Dir, Stat};
 use crate::text::encode_name;
 
-use super::leftover::{make_temp, set_aside, tag_of_name, temp_name, Sweep};
-use super::moved::{give_metadata_back, tell_stays, MovedChildren, LOST_AND_FOUND};
+use super::leftover::{Sweep, make_temp, set_aside, tag_of_name, temp_name};
+use super::moved::{LOST_AND_FOUND, MovedChildren, give_metadata_back, tell_stays};
 
 /// The directory that a restore fills. Dropping a target before [`Target::publish`] removes the new tree. Changes in
 /// an existing tree stay.
@@ -56,7 +56,7 @@ impl Target {
             Ok(dir) => Some(dir),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_there(dest) => None,
             Err(error) if is_no_directory(&error) => {
-                return Err(exists("the destination is not a directory"))
+                return Err(exists("the destination is not a directory"));
             }
             Err(error) => return Err(trouble(&error)),
         };
@@ -208,10 +208,10 @@ impl Target {
             }
             _ => {}
         }
-        if let TargetKind::Inside { holder, before, .. } = &self.place {
-            if let Err(error) = give_metadata_back(holder, before) {
-                stay.push((self.dest.clone(), format!("its metadata: {}", describe(&error))));
-            }
+        if let TargetKind::Inside { holder, before, .. } = &self.place
+            && let Err(error) = give_metadata_back(holder, before)
+        {
+            stay.push((self.dest.clone(), format!("its metadata: {}", describe(&error))));
         }
         stay
     }
@@ -224,7 +224,7 @@ impl Target {
             TargetKind::Beside { holder, root, .. } => (holder, root, dest.parent()),
             TargetKind::Inside { holder, root: Some(root), .. } => (holder, root, Some(dest)),
             TargetKind::Inside { .. } | TargetKind::Existing(_) | TargetKind::Nowhere => {
-                return "what was restored before stays".into()
+                return "what was restored before stays".into();
             }
         };
         let (name, is_safe) = set_aside(holder, &self.temp, root);

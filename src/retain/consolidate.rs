@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::commit::{self, Commit, MemberSpool, NewArchives, NewState, Slot};
-use crate::contents::lost;
 use crate::contents::Contents;
+use crate::contents::lost;
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, HardLink, LinkSet, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
@@ -22,7 +22,7 @@ use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
 use crate::spool::spool_error;
 use crate::stamp::Time;
-use crate::store::{begin, lock, newest, sweep_drafts, Cache, Catalog, LockMode, Need, Store};
+use crate::store::{Cache, Catalog, LockMode, Need, Store, begin, lock, newest, sweep_drafts};
 
 const OP: &str = "consolidate";
 

@@ -23,17 +23,17 @@ use crate::entry::FileType;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, Name};
 use crate::format::{LayerRef, StateSummary};
-use crate::job::{sum, Action, Counter, Job, Keep, Level, Phase, Problem, ProblemKind};
+use crate::job::{Action, Counter, Job, Keep, Level, Phase, Problem, ProblemKind, sum};
 use crate::pool::Pool;
 use crate::stamp::Stamp;
 use crate::store::{
-    backup_file, begin, lock, mark_of, sweep_drafts, write_mark, Cache, Catalog, KeyStates, LockMode, Need,
-    StateFile, Store, Summaries,
+    Cache, Catalog, KeyStates, LockMode, Need, StateFile, Store, Summaries, backup_file, begin, lock,
+    mark_of, sweep_drafts, write_mark,
 };
 
 use super::choice::{PruneChoice, PruneTarget};
-use super::retention::{judge, DatedSnapshot};
-use crate::store::report::{describe, lost_state, NotRegular};
+use super::retention::{DatedSnapshot, judge};
+use crate::store::report::{NotRegular, describe, lost_state};
 
 pub const OP: &str = "prune";
 
@@ -335,7 +335,7 @@ impl KeyFiles {
     }
 
     /// The marks of earlier prunes that belong to no state any more.
-    fn unneeded_marks<'p>(&'p self, plan: &PrunePlan) -> impl Iterator<Item = &'p (Name, u64)> {
+    fn unneeded_marks<'p>(&'p self, plan: &PrunePlan) -> impl Iterator<Item = &'p (Name, u64)> + use<'p> {
         let (swept, stays): (Vec<_>, Vec<_>) =
             (0..self.retired.len()).partition(|index| plan.swept.contains(index));
         let stamps = |indices: Vec<usize>| -> HashSet<Stamp> {
@@ -473,8 +473,7 @@ struct PrunePlan {
 }
 
 const MAY_BE_NEEDED: &str = "only states that cannot be read may need it; it was left there";
-const MAY_BE_IN_THE_MAKING: &str =
-    "it is newer than every snapshot and nothing is locked, so that a backup may be making it; it was left there";
+const MAY_BE_IN_THE_MAKING: &str = "it is newer than every snapshot and nothing is locked, so that a backup may be making it; it was left there";
 
 fn delete(name: &Name, size: u64, store: &mut dyn Store, job: &mut Job) -> Result<()> {
     let name = name.to_string();

@@ -12,8 +12,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 
-use crate::contents::lost;
 use crate::contents::Contents;
+use crate::contents::lost;
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Hash, LinkSet, Range, SigRef};
 use crate::error::{Error, Kind, Result};
@@ -23,8 +23,8 @@ use crate::job::{BackupFile, Counter, Job, Level, Phase, Problem, ProblemKind, S
 use crate::pool::Pool;
 use crate::store::cache::Copy;
 use crate::store::{
-    begin, fetch, lock, newest, path_bytes, Cache, Catalog, LockMode, Need, StateFile, Store, StoredFile,
-    NEW_FULL,
+    Cache, Catalog, LockMode, NEW_FULL, Need, StateFile, Store, StoredFile, begin, fetch, lock, newest,
+    path_bytes,
 };
 
 const OP: &str = "rebuild the cache";

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::job::{Keep, ReportedSnapshot};
-use crate::stamp::{civil_from_days, days_from_civil, Stamp};
+use crate::stamp::{Stamp, civil_from_days, days_from_civil};
 
 /// Which rules keep one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]

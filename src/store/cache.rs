@@ -200,10 +200,10 @@ impl Copy {
     }
 
     fn attempt(&mut self, write: impl FnOnce(&mut File) -> io::Result<()>) {
-        if let Ok(temporary) = &mut self.file {
-            if let Err(error) = write(&mut temporary.file) {
-                self.file = Err(cannot_write(&self.path, &error));
-            }
+        if let Ok(temporary) = &mut self.file
+            && let Err(error) = write(&mut temporary.file)
+        {
+            self.file = Err(cannot_write(&self.path, &error));
         }
     }
 

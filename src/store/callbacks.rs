@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Draft, Lock, LockMode, Need, Object, Store};
-use crate::error::{describe, Error, Kind, Result};
+use crate::error::{Error, Kind, Result, describe};
 use crate::format::names::Name;
 
 /// A place for objects, implemented by the caller: the functions of `ibt_storage_set_*()`.

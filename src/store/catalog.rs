@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Dates, Object, Store, StoredFile};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{BackupFileKind, Name};
 use crate::format::StateSummary;
+use crate::format::names::{BackupFileKind, Name};
 use crate::job::Select;
 use crate::stamp::{Stamp, Time};
 

@@ -9,9 +9,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{is_unheld, path_bytes, Draft, Lock, LockMode, Object, Store, Turn};
+use super::{Draft, Lock, LockMode, Object, Store, Turn, is_unheld, path_bytes};
 use crate::entry::FileType;
-use crate::error::{is_shortage, Error, Kind, Result};
+use crate::error::{Error, Kind, Result, is_shortage};
 use crate::format::names::{Name, TEMP_PREFIX};
 use crate::platform::{self, Dir, FileSystem, LockPart, Stat};
 use crate::stamp::Time;

@@ -1,6 +1,6 @@
 //! Opening the state of the selected snapshot, and checking the digest that the caller expects.
 
-use super::{backup_file, newest_file, Catalog, KeyStates, StateFile, Store, StoredFile};
+use super::{Catalog, KeyStates, StateFile, Store, StoredFile, backup_file, newest_file};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;

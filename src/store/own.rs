@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::{cache, path_bytes, Store};
+use super::{Store, cache, path_bytes};
 use crate::error::{Error, Result};
 use crate::job::Options;
 
@@ -72,8 +72,8 @@ impl OwnPlaces {
     /// The place that `path` is or lies in, in words for a message.
     pub fn around(&self, path: &Path) -> Option<&'static str> {
         let real = std::fs::canonicalize(path).ok()?;
-        let found = real.ancestors().find_map(|dir| self.what(identify(dir).ok()?));
-        found
+
+        real.ancestors().find_map(|dir| self.what(identify(dir).ok()?))
     }
 
     /// True if the path to a place leads through a directory or link with this identity.

@@ -2,8 +2,8 @@
 
 use crate::entry::FileType;
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{BackupFileKind, Name};
 use crate::format::StateSummary;
+use crate::format::names::{BackupFileKind, Name};
 use crate::job::{Action, Counter, Counters, Job, Problem, ProblemKind, ReportedSnapshot};
 use crate::stamp::Stamp;
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{backup_file, cache, Catalog, LocalFile, StateFile, Store, StoredFile};
+use super::{Catalog, LocalFile, StateFile, Store, StoredFile, backup_file, cache};
 use crate::error::{Error, Result};
 use crate::format::names::{BackupFileKind, Name};
 use crate::format::{Meant, ReadAt, StateFiles, StateReader, StoredState};

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Catalog, StateFile, Store, StoredFile};
 use crate::error::{Error, Result};
-use crate::format::{needed_by, LayerRef, StateSummary};
+use crate::format::{LayerRef, StateSummary, needed_by};
 use crate::stamp::Stamp;
 
 /// The summaries of the state files that the last snapshot needs. The next snapshot usually needs most of them too.

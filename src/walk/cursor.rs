@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use crate::entry::{is_restore_temp, FileType, Path, DEPTH_MAX};
+use crate::entry::{DEPTH_MAX, FileType, Path, is_restore_temp};
 use crate::error::is_shortage;
 use crate::exclude::Excludes;
-use crate::platform::{patiently, Dir, Stat};
+use crate::platform::{Dir, Stat, patiently};
 
-use super::frame::{self, UnusedExcludeFile, WalkFrame, HELD_MAX};
+use super::frame::{self, HELD_MAX, UnusedExcludeFile, WalkFrame};
 use super::{WalkItem, WalkOptions, WalkedEntry};
 
 /// The settings that all parts of a walk share.
@@ -303,10 +303,11 @@ impl Cursor {
         let Some(done) = self.frames.pop() else { return };
         self.excludes.leave_dir();
         self.leave_path(done.parent_len);
-        if let Some(parent) = self.frames.last_mut() {
-            if parent.dir.is_none() && parent.lost.is_none() {
-                parent.find_again(done.dir.as_deref(), &self.settings.root, &self.here);
-            }
+        if let Some(parent) = self.frames.last_mut()
+            && parent.dir.is_none()
+            && parent.lost.is_none()
+        {
+            parent.find_again(done.dir.as_deref(), &self.settings.root, &self.here);
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::entry::{FileType, NAME_MAX, PATH_LEN_MAX};
 use crate::error::{describe, is_shortage};
 use crate::exclude::EXCLUDE_FILE_MAX;
-use crate::platform::{patiently, stat_file, Dir, Stat};
+use crate::platform::{Dir, Stat, patiently, stat_file};
 
 /// Most directories that a walk holds open, without the root.
 pub(super) const HELD_MAX: usize = 128;
@@ -72,11 +72,7 @@ impl WalkFrame {
     pub fn find_again(&mut self, child: Option<&Dir>, root: &Dir, path: &[u8]) {
         let from_root = |_| {
             let dir = root.open_dir(path)?;
-            if dir.stat_self()?.id() == self.id {
-                Ok(dir)
-            } else {
-                Err(stale())
-            }
+            if dir.stat_self()?.id() == self.id { Ok(dir) } else { Err(stale()) }
         };
         let from_child = child.ok_or_else(stale).and_then(|dir| dir.open_parent(self.id));
         match from_child.or_else(from_root) {
@@ -150,7 +146,7 @@ impl WalkFrame {
             Some(Some(_)) => {
                 return Err(UnusedExcludeFile::Message(
                     "the exclude file is no regular file: not used".into(),
-                ))
+                ));
             }
         }
         let read = || -> io::Result<Option<Vec<u8>>> {

@@ -31,7 +31,7 @@ use crate::platform::{Dir, Stat};
 use crate::pool::Pool;
 
 use cursor::{Cursor, WalkSettings};
-use parallel::{ParallelLimits, ParallelWalk, PARALLEL_LIMITS};
+use parallel::{PARALLEL_LIMITS, ParallelLimits, ParallelWalk};
 /// The reason that a report gives for leaving out a temporary file of a restore, see
 /// [`is_restore_temp`](crate::entry::is_restore_temp).
 pub const RESTORE_TEMP: &str = "it is what a restore works in, or what one that was stopped left";

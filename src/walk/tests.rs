@@ -1,16 +1,16 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{symlink, PermissionsExt};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::frame::{WalkFrame, HELD_MAX};
+use super::frame::{HELD_MAX, WalkFrame};
 use super::*;
-use crate::entry::{compare_paths, FileType};
+use crate::entry::{FileType, compare_paths};
 use crate::platform::testing::{as_nobody, without_openat2};
 use crate::platform::{effective_uid, is_privileged, stat_fd, stat_file};
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::series::KEY;
 use crate::support::tools::{command, output, this_test_again};
-use crate::support::{skip, Outcome, Series};
+use crate::support::{Outcome, Series, skip};
 
 /// The child looks for these paths just before and just after the operation, so that the trace shows both
 /// moments.
@@ -170,8 +170,7 @@ impl Tracer {
 
     /// Runs the task, which must succeed, and returns the traced calls.
     pub fn trace(&self, task: &Task) -> Vec<Call> {
-        const WATCHED: &str =
-            "trace=statx,openat,?openat2,read,pread64,write,pwrite64,writev,fsync,fdatasync,syncfs,\
+        const WATCHED: &str = "trace=statx,openat,?openat2,read,pread64,write,pwrite64,writev,fsync,fdatasync,syncfs,\
             ?rename,renameat,renameat2,?link,linkat,?unlink,unlinkat,?mkdir,mkdirat,ftruncate,fallocate,\
             sync_file_range,copy_file_range,fchmod,utimensat,fcntl,close,?getdents64";
         let log = tempfile::NamedTempFile::new().unwrap();

@@ -11,7 +11,7 @@ use ibt::job::{Cancel, Counter, Flow, Job, Keep, Select, Silent};
 use ibt::store::DirStore;
 use proptest::prelude::*;
 
-use crate::support::series::{counter, KEY};
+use crate::support::series::{KEY, counter};
 use crate::support::tools::{command, set_mode};
 use crate::support::tree::set_mtime;
 use crate::support::*;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ibt::job::Select;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::support::layered::layered_chain;
 use crate::support::series::{Fork, KEY};

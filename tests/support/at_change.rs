@@ -25,10 +25,11 @@ impl<'p, F: FnOnce()> AtChange<'p, F> {
 impl<F: FnOnce()> Observer for AtChange<'_, F> {
     fn change(&mut self, kind: u32, before: Option<&Entry>, after: Option<&Entry>) -> Flow {
         let path = after.or(before).map(|entry| entry.path.as_bytes());
-        if self.kind.is_none_or(|wanted| wanted == kind) && path == Some(self.path.as_bytes()) {
-            if let Some(act) = self.act.take() {
-                act();
-            }
+        if self.kind.is_none_or(|wanted| wanted == kind)
+            && path == Some(self.path.as_bytes())
+            && let Some(act) = self.act.take()
+        {
+            act();
         }
         Flow::Continue
     }

@@ -12,7 +12,7 @@ use proptest::sample::Index;
 use rustix::fs::{FallocateFlags, XattrFlags};
 
 use super::tools::{is_root, noise, set_mode};
-use super::tree::{child, modes, names, nodes, set_mtime, times, xattrs, Node};
+use super::tree::{Node, child, modes, names, nodes, set_mtime, times, xattrs};
 
 #[derive(Clone, Debug)]
 pub struct Edit {

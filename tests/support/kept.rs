@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::facts::{assert_same_facts, facts, TreeFacts};
+use super::facts::{TreeFacts, assert_same_facts, facts};
 use super::tools::{command, output, run};
 
 /// The tree that a restore is compared with.

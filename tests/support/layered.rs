@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ibt::entry::Hash;
 use ibt::stamp::Stamp;
 
-use super::series::{Series, KEY};
+use super::series::{KEY, Series};
 use super::stored;
 
 /// The files of the source of [`layered`].

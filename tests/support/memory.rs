@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ibt::error::Kind;
-use ibt::store::callbacks::{Answer, Backend, Listing, Refusal};
 use ibt::store::Need;
+use ibt::store::callbacks::{Answer, Backend, Listing, Refusal};
 
 /// The most streams that may be open at a time.
 const STREAMS_MAX: u32 = 4;

@@ -23,12 +23,12 @@ pub mod tree;
 
 pub use at_change::AtChange;
 pub use each_call::{EachCall, Fate};
-pub use edits::{edits, Edit};
-pub use facts::{assert_same_facts, facts, Facts};
-pub use kept::{assert_same_attributes, assert_same_tree, Kept};
+pub use edits::{Edit, edits};
+pub use facts::{Facts, assert_same_facts, facts};
+pub use kept::{Kept, assert_same_attributes, assert_same_tree};
 pub use memory::Memory;
 pub use nobody::as_nobody;
 pub use odd::OddStore;
 pub use series::{Outcome, Series};
 pub use tools::{cases, is_root, noise, prose, run, skip};
-pub use tree::{trees, Tree};
+pub use tree::{Tree, trees};

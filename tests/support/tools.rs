@@ -128,6 +128,13 @@ pub fn child_role() -> Option<String> {
     std::env::var(CHILD).ok()
 }
 
+/// Makes `path` the directory for temporary files of this process, which is a child from [`this_test_again`].
+pub fn set_temporary_directory(path: &Path) {
+    assert!(child_role().is_some(), "other tests of this process use the temporary directory too");
+    // SAFETY: the child runs one test, and no other thread of it reads the environment at this moment.
+    unsafe { std::env::set_var("TMPDIR", path) };
+}
+
 /// For tests in which the system must deny access, because it denies root nothing. Returns true in the process
 /// of an ordinary user: go on. As root, runs the test in a child without privileges, which must succeed, and
 /// returns false.

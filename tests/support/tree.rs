@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
-use proptest::sample::{select, Index};
-use rustix::fs::{AtFlags, FileType, Mode, Timespec, Timestamps, XattrFlags, CWD};
+use proptest::sample::{Index, select};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
 use super::tools::{is_root, noise, prose, set_mode};
 
@@ -161,11 +161,7 @@ pub fn contents() -> impl Strategy<Value = Content> {
 }
 
 fn plain(noisy: bool, seed: u64, len: usize) -> Content {
-    if noisy {
-        Content::Noise { seed, len }
-    } else {
-        Content::Prose { seed, len }
-    }
+    if noisy { Content::Noise { seed, len } } else { Content::Prose { seed, len } }
 }
 
 fn metas(of_file: bool) -> impl Strategy<Value = Meta> {

@@ -20,7 +20,7 @@ use std::marker::PhantomData;
 
 use super::params::SIGNATURE_HEADER;
 use super::signature::SignatureHeader;
-use super::{Params, Result, Signature, SIGNATURE_MAGIC};
+use super::{Params, Result, SIGNATURE_MAGIC, Signature};
 use job::{EngineJob, EngineSums};
 
 pub use patch::patch_up_to;

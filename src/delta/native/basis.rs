@@ -1,6 +1,6 @@
 //! The sums of a basis in a form that is quick to search.
 
-use super::super::signature::{be32, SignatureHeader, SignatureKind};
+use super::super::signature::{SignatureHeader, SignatureKind, be32};
 use super::filter::SumTable;
 use super::strong::Sum;
 

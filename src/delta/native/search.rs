@@ -8,11 +8,11 @@
 
 use std::io::{self, Write};
 
-use super::super::encode::Encoder;
 use super::super::Signature;
+use super::super::encode::Encoder;
 use super::basis::Basis;
 use super::shared::SharedSums;
-use super::strong::{self, Sum, GROUP};
+use super::strong::{self, GROUP, Sum};
 use super::view::View;
 use super::weak::Roller;
 

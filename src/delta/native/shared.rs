@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use super::strong::{Sum, GROUP};
+use super::strong::{GROUP, Sum};
 use super::sums::SumsWriter;
 use super::view::View;
 

@@ -1,7 +1,7 @@
 //! Strong sums: BLAKE2b without a key and with a digest of 32 bytes, of which a signature stores the first
 //! bytes.
 
-use blake2b_simd::many::{hash_many, HashManyJob};
+use blake2b_simd::many::{HashManyJob, hash_many};
 
 /// A whole strong sum. Signatures may store only its first bytes.
 pub type Sum = [u8; 32];

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::super::{Params, SIGNATURE_MAGIC};
-use super::strong::{self, Sum, GROUP};
+use super::strong::{self, GROUP, Sum};
 use super::weak;
 
 /// Entries are collected up to this many bytes before they are written.

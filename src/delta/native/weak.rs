@@ -4,7 +4,7 @@
 //! Rollsum (`rollsum.h`) is similar to Adler-32: two sums of 16 bits.
 
 use super::super::signature::SignatureKind;
-use super::filter::{hint, test, SumFilter};
+use super::filter::{SumFilter, hint, test};
 
 const MULT: u32 = 0x0810_4225;
 /// RabinKarp adds this to a byte that leaves the window: it corrects the share of the start value 1 in the

@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::filter::shift;
-use super::weak::{power, ADJ};
+use super::weak::{ADJ, power};
 
 /// Bytes that are rolled at once.
 const LANES: usize = 8;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::edits::{content, edited, edits};
 use super::{noise, patched};
-use crate::delta::{fine_delta, Command, Commands, FineSearch, FineWriter, MIN_MATCH, OLD_MAX};
+use crate::delta::{Command, Commands, FineSearch, FineWriter, MIN_MATCH, OLD_MAX, fine_delta};
 
 fn fine(old: &[u8], new: &[u8]) -> Vec<u8> {
     fine_delta(&mut FineSearch::default(), old, new, Vec::new()).unwrap()

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read};
 use proptest::prelude::*;
 
 use super::{delta, noise, patched, sign};
-use crate::delta::{patch, DeltaJoiner, DeltaWriter, Error, Params, Plan, Result, Signature, Signer};
+use crate::delta::{DeltaJoiner, DeltaWriter, Error, Params, Plan, Result, Signature, Signer, patch};
 
 const PARAMS: Params = Params { block_len: 1000, strong_len: 8 };
 
@@ -169,12 +169,11 @@ proptest! {
         let mut sums = sign(&basis, Params { block_len: 500, strong_len: 8 });
         let at = 4 + at % (sums.len() - 4);
         sums[at] ^= mask;
-        if let Ok(signature) = Signature::parse(&sums) {
-            if let Ok(mut writer) = DeltaWriter::new(&signature, 5500, Vec::new()) {
+        if let Ok(signature) = Signature::parse(&sums)
+            && let Ok(mut writer) = DeltaWriter::new(&signature, 5500, Vec::new()) {
                 writer.update(&new).unwrap();
                 let made = writer.finish().unwrap();
                 prop_assert_eq!(patched(&basis, &made, new.len()).unwrap().len(), new.len());
             }
-        }
     }
 }

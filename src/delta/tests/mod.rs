@@ -13,7 +13,7 @@ mod sums;
 
 use std::io::Cursor;
 
-use super::{patch, DeltaWriter, Params, Result, Signature, Signer};
+use super::{DeltaWriter, Params, Result, Signature, Signer, patch};
 
 /// `len` pseudo-random bytes (xorshift64*), in which no block repeats.
 pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {

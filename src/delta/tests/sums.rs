@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::noise;
 use crate::delta::native::filter::SumTable;
-use crate::delta::native::strong::{sum, sums, Sum, GROUP};
-use crate::delta::native::weak::{rabinkarp, Roller};
+use crate::delta::native::strong::{GROUP, Sum, sum, sums};
+use crate::delta::native::weak::{Roller, rabinkarp};
 use crate::delta::signature::SignatureKind;
 
 /// RabinKarp as in `rabinkarp.h`.

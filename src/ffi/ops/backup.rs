@@ -49,7 +49,7 @@ use super::{OperationArgs, UsedOptions};
 /// snapshot; ibt_list_snapshots() shows it.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_full_backup(
     storage: *mut ibt_storage,
     source: *const c_char,
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn ibt_full_backup(
 /// undamaged snapshot to build on: make a full backup first.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_incremental_backup(
     storage: *mut ibt_storage,
     source: *const c_char,

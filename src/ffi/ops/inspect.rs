@@ -38,7 +38,7 @@ use super::{OperationArgs, UsedOptions};
 /// IBT_ON_ERROR_STOP the first problem's status.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_list_snapshots(
     storage: *mut ibt_storage,
     key: *const c_char,
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn ibt_list_snapshots(
 /// status.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_verify(
     storage: *mut ibt_storage,
     key: *const c_char,
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn ibt_verify(
 /// status.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_compare(
     storage: *mut ibt_storage,
     key: *const c_char,

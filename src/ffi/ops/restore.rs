@@ -90,7 +90,7 @@ use super::{OperationArgs, UsedOptions};
 /// complete. In an existing tree the entries restored so far always stay.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_restore(
     storage: *mut ibt_storage,
     key: *const c_char,

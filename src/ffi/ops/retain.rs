@@ -69,7 +69,7 @@ use super::{OperationArgs, UsedOptions};
 /// another prune removes the rest.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_prune(
     storage: *mut ibt_storage,
     key: *const c_char,
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn ibt_prune(
 /// ibt_full_backup().
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_consolidate(
     storage: *mut ibt_storage,
     key: *const c_char,
@@ -161,7 +161,7 @@ pub unsafe extern "C" fn ibt_consolidate(
 /// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_rebuild_cache(
     storage: *mut ibt_storage,
     key: *const c_char,

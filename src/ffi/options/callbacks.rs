@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use crate::job::{Cancel, Level};
 
 use super::super::args::Handle;
-use super::super::callback::{ibt_change_fn, ibt_destroy_fn, ibt_log_fn, ibt_progress_fn, Callback};
+use super::super::callback::{Callback, ibt_change_fn, ibt_destroy_fn, ibt_log_fn, ibt_progress_fn};
 use super::super::cancel::ibt_cancel;
 use super::super::constants::*;
 use super::*;
@@ -19,7 +19,7 @@ use super::*;
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_progress(
     options: *mut ibt_options,
     progress: ibt_progress_fn,
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn ibt_options_set_progress(
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_change(
     options: *mut ibt_options,
     change: ibt_change_fn,
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn ibt_options_set_change(
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or level is unknown.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_log(
     options: *mut ibt_options,
     level: i32,
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn ibt_options_set_log(
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_cancel(
     options: *mut ibt_options,
     cancel: *mut ibt_cancel,

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use crate::filter::Filter;
 use crate::job::{Options, Overwrite};
 
-use super::super::args::{relative, Handle};
+use super::super::args::{Handle, relative};
 use super::super::constants::*;
 use super::setters::{bytes, unknown};
 use super::*;
@@ -27,7 +27,7 @@ use super::*;
 /// 10,000 globs and paths already.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_add_include(
     options: *mut ibt_options,
     glob: *const c_char,
@@ -63,7 +63,7 @@ fn room_for_one(options: &Options) -> Result<(), SetterRefusal> {
 /// empty or malformed, or there are 10,000 globs and paths already.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_add_path(options: *mut ibt_options, path: *const c_char) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn ibt_options_add_path(options: *mut ibt_options, path: *
 /// malformed.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_root(options: *mut ibt_options, path: *const c_char) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn ibt_options_set_root(options: *mut ibt_options, path: *
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or policy is unknown.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, policy: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -191,7 +191,7 @@ pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, po
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_delete_extra(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -218,7 +218,7 @@ pub unsafe extern "C" fn ibt_options_set_delete_extra(options: *mut ibt_options,
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_leave_partial(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -239,7 +239,7 @@ pub unsafe extern "C" fn ibt_options_set_leave_partial(options: *mut ibt_options
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_keep_last(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -259,7 +259,7 @@ pub unsafe extern "C" fn ibt_options_set_keep_last(options: *mut ibt_options, n:
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_keep_daily(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -280,7 +280,7 @@ pub unsafe extern "C" fn ibt_options_set_keep_daily(options: *mut ibt_options, n
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_keep_weekly(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -300,7 +300,7 @@ pub unsafe extern "C" fn ibt_options_set_keep_weekly(options: *mut ibt_options, 
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_keep_monthly(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -320,7 +320,7 @@ pub unsafe extern "C" fn ibt_options_set_keep_monthly(options: *mut ibt_options,
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_keep_yearly(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -342,7 +342,7 @@ pub unsafe extern "C" fn ibt_options_set_keep_yearly(options: *mut ibt_options, 
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_dry_run(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.

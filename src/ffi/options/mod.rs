@@ -11,7 +11,7 @@ pub use setters::*;
 use crate::error::{Error, Kind, Result};
 use crate::job::{Cancel, Options};
 
-use super::args::{free_raw, into_raw, Handle};
+use super::args::{Handle, free_raw, into_raw};
 use super::callback::Callbacks;
 use super::constants::{IBT_ERR_INVALID_ARG, IBT_OK};
 use super::library::ibt_status;
@@ -48,7 +48,7 @@ pub(super) struct Settings {
 /// Makes options with every default. Never returns NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn ibt_options_new() -> *mut ibt_options {
     guard!(std::ptr::null_mut(), { into_raw(ibt_options { settings: Settings::default(), refused: None }) })
 }
@@ -56,7 +56,7 @@ pub extern "C" fn ibt_options_new() -> *mut ibt_options {
 /// Frees options. Operations that are running with them go on. NULL is ignored.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_free(options: *mut ibt_options) {
     guard!((), {
         // SAFETY: NULL, or a handle from libibt that the caller owns and uses no more.

@@ -1,12 +1,12 @@
 //! The setters of values. Each checks and copies its argument, and refuses a value that no operation could
 //! use.
 
-use std::ffi::{c_char, CStr};
+use std::ffi::{CStr, c_char};
 
 use crate::entry::{Hash, NAME_MAX};
 use crate::exclude::{Excludes, PATTERNS_MAX};
 use crate::format::check_key;
-use crate::job::{meta, Codec, DeltaMode, Detect, OnFileError, Select};
+use crate::job::{Codec, DeltaMode, Detect, OnFileError, Select, meta};
 use crate::stamp::{Stamp, Time};
 
 use super::super::args::{self, Handle};
@@ -28,7 +28,7 @@ const THREADS_MAX: u32 = 1024;
 /// malformed.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_key(options: *mut ibt_options, key: *const c_char) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn ibt_options_set_key(options: *mut ibt_options, key: *co
 /// empty.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_cache_dir(
     options: *mut ibt_options,
     path: *const c_char,
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn ibt_options_set_cache_dir(
 /// empty, or there are 10,000 protected paths already.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_add_protected_path(
     options: *mut ibt_options,
     path: *const c_char,
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn ibt_options_add_protected_path(
 /// patterns already.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_add_exclude(
     options: *mut ibt_options,
     gitignore_pattern: *const c_char,
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn ibt_options_add_exclude(
 /// not a valid file name.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_exclude_file(
     options: *mut ibt_options,
     name: *const c_char,
@@ -191,7 +191,7 @@ pub unsafe extern "C" fn ibt_options_set_exclude_file(
 /// stamp.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_snapshot(
     options: *mut ibt_options,
     stamp: *const c_char,
@@ -230,7 +230,7 @@ pub unsafe extern "C" fn ibt_options_set_snapshot(
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_as_of(
     options: *mut ibt_options,
     unix_nanoseconds: i64,
@@ -255,7 +255,7 @@ pub unsafe extern "C" fn ibt_options_set_as_of(
 /// level is out of range.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_compression(
     options: *mut ibt_options,
     codec: i32,
@@ -288,7 +288,7 @@ pub unsafe extern "C" fn ibt_options_set_compression(
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or n is too large.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_threads(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -310,7 +310,7 @@ pub unsafe extern "C" fn ibt_options_set_threads(options: *mut ibt_options, n: u
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or rule is unknown.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_change_detection(
     options: *mut ibt_options,
     rule: i32,
@@ -337,7 +337,7 @@ pub unsafe extern "C" fn ibt_options_set_change_detection(
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or mode is unknown.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_delta(options: *mut ibt_options, mode: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -364,7 +364,7 @@ pub unsafe extern "C" fn ibt_options_set_delta(options: *mut ibt_options, mode: 
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_one_file_system(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -385,7 +385,7 @@ pub unsafe extern "C" fn ibt_options_set_one_file_system(options: *mut ibt_optio
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_skip_cache_dirs(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -408,7 +408,7 @@ pub unsafe extern "C" fn ibt_options_set_skip_cache_dirs(options: *mut ibt_optio
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or policy is unknown.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_on_file_error(options: *mut ibt_options, policy: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -433,7 +433,7 @@ pub unsafe extern "C" fn ibt_options_set_on_file_error(options: *mut ibt_options
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_allow_source_change(
     options: *mut ibt_options,
     on: i32,
@@ -459,7 +459,7 @@ pub unsafe extern "C" fn ibt_options_set_allow_source_change(
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_allow_empty(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.
@@ -481,7 +481,7 @@ pub unsafe extern "C" fn ibt_options_set_allow_empty(options: *mut ibt_options, 
 /// unknown bit.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_restore_metadata(
     options: *mut ibt_options,
     mask: u32,
@@ -511,7 +511,7 @@ pub unsafe extern "C" fn ibt_options_set_restore_metadata(
 /// tree_digest is not a digest.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_expected_digest(
     options: *mut ibt_options,
     tree_digest: *const c_char,
@@ -545,7 +545,7 @@ pub unsafe extern "C" fn ibt_options_set_expected_digest(
 /// less than -1.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_lock_wait(
     options: *mut ibt_options,
     milliseconds: i64,
@@ -576,7 +576,7 @@ pub unsafe extern "C" fn ibt_options_set_lock_wait(
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
 /// Since: 0.1.0
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_allow_unlocked(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or options of the caller that no other call uses now.

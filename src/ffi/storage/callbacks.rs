@@ -5,11 +5,11 @@ use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Kind;
-use crate::store::callbacks::{Answer, Backend, Listing, Refusal};
 use crate::store::Need;
+use crate::store::callbacks::{Answer, Backend, Listing, Refusal};
 
 use super::super::args::c_string;
-use super::super::callback::{ibt_destroy_fn, Userdata};
+use super::super::callback::{Userdata, ibt_destroy_fn};
 use super::super::constants::IBT_STORAGE_READS_CHEAPLY;
 use super::list::ibt_list;
 

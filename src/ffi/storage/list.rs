@@ -1,6 +1,6 @@
 //! `ibt_list`: receives the names from a storage's list function.
 
-use std::ffi::{c_char, CStr};
+use std::ffi::{CStr, c_char};
 
 use crate::store::callbacks::Listing;
 
@@ -24,7 +24,7 @@ pub struct ibt_list(pub(super) Listing);
 /// IBT_CALLBACK_OK.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_list_add(out: *mut ibt_list, name: *const c_char, size: u64) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or the list that libibt lent to the caller's list function. Nobody else uses it

@@ -107,7 +107,7 @@ impl ibt_storage {
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if path or out is NULL or path is empty.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_storage_open_dir(
     path: *const c_char,
     out: *mut *mut ibt_storage,
@@ -174,7 +174,7 @@ unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt
 /// busy: operations and setters called with it return IBT_ERR_BUSY.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_storage_new(ud: *mut c_void, destroy: ibt_destroy_fn) -> *mut ibt_storage {
     guard!(ptr::null_mut(), { ibt_storage::with_functions(StorageFunctions::new(ud, destroy)).into_raw() })
 }
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn ibt_storage_new(ud: *mut c_void, destroy: ibt_destroy_f
 /// storage, it is closed when that call ends. NULL is ignored.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_storage_free(storage: *mut ibt_storage) {
     guard!((), {
         if !storage.is_null() {

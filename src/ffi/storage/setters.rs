@@ -1,7 +1,7 @@
 //! The setters of a storage's functions, and the function that reports why one of them fails.
 
 use std::borrow::Cow;
-use std::ffi::{c_char, CStr};
+use std::ffi::{CStr, c_char};
 
 use super::super::args::Handle;
 use super::super::constants::*;
@@ -16,7 +16,7 @@ use super::ibt_storage;
 /// storage is a directory; IBT_ERR_BUSY while an operation uses it.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_storage_set_writer(
     storage: *mut ibt_storage,
     create: ibt_create_fn,
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn ibt_storage_set_writer(
 /// storage is a directory; IBT_ERR_BUSY while an operation uses it.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_storage_set_reader(
     storage: *mut ibt_storage,
     read_at: ibt_read_at_fn,
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn ibt_storage_set_reader(
 /// storage is a directory; IBT_ERR_BUSY while an operation uses it.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_storage_set_list(storage: *mut ibt_storage, list: ibt_list_fn) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or a storage of the caller.
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn ibt_storage_set_list(storage: *mut ibt_storage, list: i
 /// storage is a directory; IBT_ERR_BUSY while an operation uses it.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_storage_set_delete(
     storage: *mut ibt_storage,
     remove: ibt_delete_fn,
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn ibt_storage_set_delete(
 /// storage is a directory; IBT_ERR_BUSY while an operation uses it.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_storage_set_lock(
     storage: *mut ibt_storage,
     lock: ibt_lock_fn,
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn ibt_storage_set_lock(
 /// it.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_storage_set_traits(storage: *mut ibt_storage, traits: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or a storage of the caller.
@@ -154,7 +154,7 @@ pub unsafe extern "C" fn ibt_storage_set_traits(storage: *mut ibt_storage, trait
 /// directory.
 ///
 /// Since: 0.1
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_storage_fail(
     storage: *mut ibt_storage,
     os_code: i32,

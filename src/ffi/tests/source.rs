@@ -37,7 +37,7 @@ fn exports() -> Vec<Export> {
             found.push(Export { name, body: body.trim().to_string() });
         }
         let all = ["pub extern", "pub unsafe extern"]
-            .map(|start| text.matches(&format!("#[no_mangle]\n{start} \"C\" fn ibt_")).count())
+            .map(|start| text.matches(&format!("#[unsafe(no_mangle)]\n{start} \"C\" fn ibt_")).count())
             .iter()
             .sum::<usize>();
         assert_eq!(all, text.matches("no_mangle").count(), "unusual export in {}", file.display());

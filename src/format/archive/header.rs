@@ -3,7 +3,7 @@
 
 use tar::{EntryType, Header};
 
-use super::{acl, pad_to_block, push_record, Special};
+use super::{Special, acl, pad_to_block, push_record};
 use crate::entry::Metadata;
 use crate::stamp::Time;
 

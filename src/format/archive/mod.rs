@@ -25,10 +25,10 @@ mod sparse;
 #[cfg(test)]
 mod tests;
 
-use crate::entry::{data_len, Metadata, Node, Path};
+use crate::entry::{Metadata, Node, Path, data_len};
 use crate::error::{Kind, Result};
 use crate::format::frame::{FrameWriter, Written};
-use crate::format::{bug, Sink};
+use crate::format::{Sink, bug};
 use header::{Head, PaxRecords};
 
 /// Bytes of a tar block. Headers and data begin at multiples of it.

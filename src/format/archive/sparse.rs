@@ -4,8 +4,8 @@
 //! the offset and the length of each extent. NULs pad the map to a block. If a file ends in a hole, its map
 //! ends with an empty extent at the file's size.
 
-use super::{pad_to_block, push_record, PaxRecords};
-use crate::entry::{extents, Path};
+use super::{PaxRecords, pad_to_block, push_record};
+use crate::entry::{Path, extents};
 
 /// The map of a file of `size` logical bytes with these holes.
 pub(super) fn map(size: u64, holes: &[(u64, u64)]) -> Vec<u8> {

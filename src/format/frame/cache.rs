@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::buffers::Buffers;
-use super::{Frame, FRAME_LEN};
+use super::{FRAME_LEN, Frame};
 
 /// The most frames that a cache holds, however short the frames are: a lookup goes through all of them.
 const HELD_MAX: usize = 256;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 
 use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode::ZSTD_error_memory_allocation;
-use zstd::zstd_safe::{compress_bound, get_error_name, CCtx, CParameter, DCtx, DParameter, ErrorCode};
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, ErrorCode, compress_bound, get_error_name};
 
 use crate::error::Error;
 

@@ -4,7 +4,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::table::{has_remains, read_full, zeros, REMAINS_MAX};
+use super::table::{REMAINS_MAX, has_remains, read_full, zeros};
 use super::{Decoded, FrameIndex};
 use crate::error::{Kind, Result};
 use crate::format::ReadAt;

@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::table::{self, read_full, Starts};
+use super::table::{self, Starts, read_full};
 use super::{Frame, FrameCache, SHORT_FRAME_LEN};
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use zstd::zstd_safe::DCtx;
 
 use super::table::{corrupt, has_remains};
-use super::{codec, FrameIndex};
+use super::{FrameIndex, codec};
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
 use crate::pool::Pool;

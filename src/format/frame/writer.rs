@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{codec, table, FRAME_LEN};
+use super::{FRAME_LEN, codec, table};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::Sink;

@@ -4,18 +4,18 @@
 use std::collections::HashMap;
 
 use super::fold::{Fold, FoldRule};
-use super::layer::{write_gone, Layer, NewLines};
+use super::layer::{Layer, NewLines, write_gone};
 use super::overlay::{Merged, Overlay};
 use super::reader::SnapshotFile;
 use super::tables::Numbers;
-use super::writer::{too_long, too_many_archives, EntrySum, Made, WrittenState};
+use super::writer::{EntrySum, Made, WrittenState, too_long, too_many_archives};
 use super::{
-    check, line, ArchiveRef, Header, Omissions, Recorded, StateReader, StateWriter, ARCHIVES_MAX, LINE_MAX,
+    ARCHIVES_MAX, ArchiveRef, Header, LINE_MAX, Omissions, Recorded, StateReader, StateWriter, check, line,
 };
-use crate::entry::{is_within, Entry, Node, Path};
+use crate::entry::{Entry, Node, Path, is_within};
 use crate::error::Result;
 use crate::format::frame::FrameWriter;
-use crate::format::{bug, Sink};
+use crate::format::{Sink, bug};
 
 const OP: &str = "write the state";
 

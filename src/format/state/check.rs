@@ -3,8 +3,8 @@
 
 use std::cmp::Ordering;
 
-use super::{ArchiveRef, ARCHIVES_MAX, RANGES_MAX, XATTRS_MAX, XATTR_COUNT_MAX};
-use crate::entry::{compare_paths, data_len, Entry, HardLink, Node, Range, PATH_LEN_MAX};
+use super::{ARCHIVES_MAX, ArchiveRef, RANGES_MAX, XATTR_COUNT_MAX, XATTRS_MAX};
+use crate::entry::{Entry, HardLink, Node, PATH_LEN_MAX, Range, compare_paths, data_len};
 
 /// Checks one entry without its neighbours and its archives.
 pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {

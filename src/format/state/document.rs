@@ -7,11 +7,11 @@ use serde_json::value::RawValue;
 use super::object::{Capped, FromObject, JsonObject};
 use super::summary::ARCHIVES;
 use super::{
-    json, ArchiveRef, Header, LayerRef, Omissions, ParentRef, SnapshotKind, StateProblem, Totals, Trailer,
-    ARCHIVES_MAX, HEADER_TEXT_MAX, LAYERS_MAX, PROBLEMS_MAX, PROBLEM_BYTES_MAX, VERSION,
+    ARCHIVES_MAX, ArchiveRef, HEADER_TEXT_MAX, Header, LAYERS_MAX, LayerRef, Omissions, PROBLEM_BYTES_MAX,
+    PROBLEMS_MAX, ParentRef, SnapshotKind, StateProblem, Totals, Trailer, VERSION, json,
 };
 use crate::entry::{Hash, Unknown};
-use crate::format::{check_key, BackupFileKind};
+use crate::format::{BackupFileKind, check_key};
 use crate::stamp::{Stamp, Time};
 use crate::text::decode_name;
 

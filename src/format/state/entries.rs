@@ -6,10 +6,10 @@ use memchr::memchr;
 
 use super::hard_links::FirstNames;
 use super::reader::{Numbering, OP};
-use super::{check, ArchiveRef, Recorded};
+use super::{ArchiveRef, Recorded, check};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
-use crate::spool::{spool_error, Spool, SpoolReader};
+use crate::spool::{Spool, SpoolReader, spool_error};
 use crate::text::encode_name;
 
 /// The entry lines of a state, and the data to check them.

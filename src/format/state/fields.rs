@@ -2,16 +2,16 @@
 //! goes through it from left to right and refuses every other spelling: it would change the tree digest, and other
 //! tools might read another entry.
 
-use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::cursor::{LineCursor, Span, Text};
 use super::object::check_keys;
-use super::{check, AT, RANGES_MAX, UNKNOWN_MAX, XATTR_COUNT_MAX};
-use crate::entry::{check_path, FileType, PATH_LEN_MAX};
+use super::{AT, RANGES_MAX, UNKNOWN_MAX, XATTR_COUNT_MAX, check};
 use crate::entry::{
-    Entry, File, HardLink, Hash, Metadata, Node, Path, Place, Range, SigRef, Unknown, NAME_MAX,
+    Entry, File, HardLink, Hash, Metadata, NAME_MAX, Node, Path, Place, Range, SigRef, Unknown,
 };
+use crate::entry::{FileType, PATH_LEN_MAX, check_path};
 use crate::error::{Error, Kind, Result};
 use crate::stamp::Time;
 
@@ -254,11 +254,7 @@ impl LineFields {
 
     /// The path's bytes.
     pub fn path<'a>(&'a self, line: &'a [u8]) -> &'a [u8] {
-        if self.path.is_encoded() {
-            &self.decoded
-        } else {
-            self.path.span.of(line)
-        }
+        if self.path.is_encoded() { &self.decoded } else { self.path.span.of(line) }
     }
 
     /// The hard link of `line`, the line that was read last.
@@ -402,8 +398,7 @@ fn read_unknown(
     known: &[&[u8]],
     unknown: &mut Vec<UnknownField>,
 ) -> LineResult<()> {
-    const VALUE: &str =
-        "an unknown field whose value is no JSON, repeats a key, has too many fields or is nested more than 100 deep";
+    const VALUE: &str = "an unknown field whose value is no JSON, repeats a key, has too many fields or is nested more than 100 deep";
     let line = cursor.line();
     while !cursor.is_before(end) {
         field(cursor, b",\"")?;

@@ -13,7 +13,7 @@ use super::layer::GONE;
 use super::overlay::{Merged, Overlay};
 use super::reader::OP;
 use super::tables::Numbers;
-use super::{Recorded, Trailer, AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, TRAILER_MAX};
+use super::{AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, Recorded, TRAILER_MAX, Trailer};
 use crate::entry::{Hash, Range};
 use crate::error::{Error, Kind, Result as LibResult};
 use crate::stamp::Time;
@@ -203,10 +203,10 @@ impl<'m> Intake<'m> {
             kept.text.clear();
         }
         self.digest(piece);
-        if self.parts.fault.is_none() {
-            if let Err(what) = self.split(piece) {
-                self.parts.fault = Some(format!("line {}: {what}", self.lines));
-            }
+        if self.parts.fault.is_none()
+            && let Err(what) = self.split(piece)
+        {
+            self.parts.fault = Some(format!("line {}: {what}", self.lines));
         }
         self.tree.update(&self.logical);
         self.logical.clear();

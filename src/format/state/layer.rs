@@ -6,10 +6,10 @@ use std::io::BufReader;
 
 use super::entries::append_line;
 use super::reader::OP;
-use super::{json, ArchiveRef, Recorded};
+use super::{ArchiveRef, Recorded, json};
 use crate::entry::{check_path, compare_paths};
 use crate::error::{Error, Result};
-use crate::spool::{spool_error, Spool, SpoolReader};
+use crate::spool::{Spool, SpoolReader, spool_error};
 use crate::text::decode_name;
 
 /// The most bytes of the lines of one layer that are kept in memory. A snapshot has up to seven such layers.

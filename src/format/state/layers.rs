@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::intake::{LayersAbove, Meant, Parts};
-use super::layer::{Layer, LAYER_IN_MEMORY};
+use super::layer::{LAYER_IN_MEMORY, Layer};
 use super::overlay::Overlay;
 use super::reader::{
-    take_in, Kept, SnapshotFile, StateFiles, StateSummary, StoredState, KEPT_ENTRIES, OP, SPOOL_IN_MEMORY,
+    KEPT_ENTRIES, Kept, OP, SPOOL_IN_MEMORY, SnapshotFile, StateFiles, StateSummary, StoredState, take_in,
 };
 use super::tables::{ArchiveTable, Numbers};
 use super::{ArchiveRef, LayerRef, StateReader, Trailer};

@@ -1,10 +1,10 @@
 //! Writes an entry line: the logical fields in their fixed order, then the physical fields in the object
 //! `at`.
 
-use base64::engine::general_purpose::STANDARD as BASE64;
 use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{json, AT};
+use super::{AT, json};
 use crate::entry::{Entry, HardLink, Metadata, Node, Place};
 
 /// Appends `entry` as one line, without the comma and the LF between lines. The values of unknown fields are

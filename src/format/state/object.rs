@@ -122,7 +122,7 @@ pub(super) fn check_keys(json: &str) -> Result<(), String> {
     while let Some(&byte) = json.as_bytes().get(at) {
         match byte {
             b'{' | b'[' if open.len() == NESTING_MAX => {
-                return Err(format!("nested more than {NESTING_MAX} deep"))
+                return Err(format!("nested more than {NESTING_MAX} deep"));
             }
             b'{' => open.push(Some(HashSet::new())),
             b'[' => open.push(None),

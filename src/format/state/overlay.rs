@@ -3,8 +3,8 @@
 
 use std::cmp::Ordering;
 
-use super::layer::{LayerLineKind, LayerLines};
 use super::Recorded;
+use super::layer::{LayerLineKind, LayerLines};
 use crate::entry::{compare_paths, is_within};
 use crate::error::Result;
 

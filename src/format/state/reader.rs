@@ -3,17 +3,17 @@
 use std::io::BufReader;
 use std::sync::Arc;
 
-use super::document::{is_newer, read_trailer, NEWER};
+use super::document::{NEWER, is_newer, read_trailer};
 use super::entries::Lines;
 use super::fold::{Fold, FoldRule};
 use super::intake::{Intake, LayersAbove, Meant, Parts};
 use super::layer::Layer;
 use super::layers::Layers;
 use super::tables::{ArchiveTable, Numbers};
-use super::{summary, Entries, Header, LayerRef, Records, Trailer, ENTRIES_BEGIN, LINE_MAX};
+use super::{ENTRIES_BEGIN, Entries, Header, LINE_MAX, LayerRef, Records, Trailer, summary};
 use crate::error::{Error, Kind, Result};
-use crate::format::frame::{read_beginning, read_stream};
 use crate::format::ReadAt;
+use crate::format::frame::{read_beginning, read_stream};
 use crate::pool::Pool;
 use crate::spool::Spool;
 use crate::stamp::{Stamp, Time};

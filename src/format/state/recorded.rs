@@ -2,7 +2,7 @@
 
 use super::fields::LineFields;
 use super::hard_links::FirstNames;
-use super::{check, json, ArchiveRef};
+use super::{ArchiveRef, check, json};
 use crate::entry::{Entry, FileType, HardLink, LinkSet, Range};
 use crate::error::Result;
 use crate::format::bug;

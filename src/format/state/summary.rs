@@ -11,9 +11,9 @@
 
 use memchr::memmem;
 
-use super::document::{is_newer, read_end, read_header, Refused, NEWER};
+use super::document::{NEWER, Refused, is_newer, read_end, read_header};
 use super::reader::OP;
-use super::{json, Header, StateSummary, DIGEST_LINE_LEN, ENTRIES_BEGIN, LINE_MAX, TRAILER_MAX};
+use super::{DIGEST_LINE_LEN, ENTRIES_BEGIN, Header, LINE_MAX, StateSummary, TRAILER_MAX, json};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::StreamEnds;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{ArchiveRef, ARCHIVES_MAX};
+use super::{ARCHIVES_MAX, ArchiveRef};
 use crate::entry::Range;
 
 /// The archive numbers of one file's lines in the joined table.

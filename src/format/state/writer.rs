@@ -6,15 +6,15 @@ use memchr::memchr;
 
 use super::hard_links::FirstNames;
 use super::layer::write_gone;
-use super::{
-    check, document, json, line, summary, ArchiveRef, Header, LayerRef, Omissions, Recorded, StateProblem,
-    Totals, Trailer,
-};
 use super::{ARCHIVES_MAX, DIGEST_LINE_LEN, LINE_MAX, TRAILER_MAX};
+use super::{
+    ArchiveRef, Header, LayerRef, Omissions, Recorded, StateProblem, Totals, Trailer, check, document, json,
+    line, summary,
+};
 use crate::entry::{Entry, Hash, Node, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::{FrameWriter, Written};
-use crate::format::{bug, Sink, SHORT_FRAME_LEN};
+use crate::format::{SHORT_FRAME_LEN, Sink, bug};
 use crate::stamp::Time;
 
 /// Bytes of the document that are collected before they are hashed and written as a frame. A frame of entries ends

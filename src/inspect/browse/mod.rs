@@ -11,7 +11,7 @@ use crate::job::{Flow, Job, Phase};
 use crate::pool::Pool;
 use crate::stamp::Stamp;
 use crate::store::open_selected;
-use crate::store::{begin, lock, LockMode, Need, Store};
+use crate::store::{LockMode, Need, Store, begin, lock};
 
 use index::Index;
 use part::OpenFile;

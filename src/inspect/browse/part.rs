@@ -1,7 +1,7 @@
 //! Any part of one file of a snapshot.
 
 use crate::contents::{Contents, Layout};
-use crate::entry::{extents, Entry, File};
+use crate::entry::{Entry, File, extents};
 use crate::error::{Error, Kind, Result};
 use crate::job::Flow;
 use crate::store::Store;

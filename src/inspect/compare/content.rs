@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::entry::{extents, File, Hash};
+use crate::entry::{File, Hash, extents};
 use crate::error::Result;
 use crate::job::{Counter, Job};
 use crate::platform;

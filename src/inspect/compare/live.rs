@@ -5,9 +5,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::entry::{Entry, File, FileType, Hash, Node, Path, Place};
-use crate::error::{is_shortage, Result};
+use crate::error::{Result, is_shortage};
 use crate::job::Job;
-use crate::platform::{patiently, read_xattrs, stat_file, Dir, Names, Stat};
+use crate::platform::{Dir, Names, Stat, patiently, read_xattrs, stat_file};
 use crate::stamp::Time;
 use crate::walk::{Devices, Source, WalkedEntry};
 

@@ -18,12 +18,12 @@ use crate::entry::{Entry, FileType, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
 use crate::filter::Filter;
-use crate::job::{change, Counter, Job, Phase, ProblemKind};
+use crate::job::{Counter, Job, Phase, ProblemKind, change};
 use crate::platform::Dir;
 use crate::pool::Pool;
 use crate::state::{Merge, Pair};
-use crate::store::{begin, lock, open_selected, path_bytes, LockMode, Need, OwnPlaces, Store};
-use crate::walk::{Walk, WalkItem, WalkOptions, WalkedEntry, RESTORE_TEMP};
+use crate::store::{LockMode, Need, OwnPlaces, Store, begin, lock, open_selected, path_bytes};
+use crate::walk::{RESTORE_TEMP, Walk, WalkItem, WalkOptions, WalkedEntry};
 
 use live::Live;
 use recorded::RecordedEntries;
@@ -236,11 +236,7 @@ impl Comparison<'_, '_> {
 
     /// [`change::METADATA`] if the snapshot and the tree link this name to different names.
     fn linked(&mut self, old: &Entry, walked: &WalkedEntry) -> u32 {
-        if self.live.links.agree(old, &walked.stat) {
-            0
-        } else {
-            change::METADATA
-        }
+        if self.live.links.agree(old, &walked.stat) { 0 } else { change::METADATA }
     }
 
     fn file(&mut self, old: &Entry, walked: &WalkedEntry) -> Result<()> {
@@ -301,9 +297,5 @@ fn metadata(old: &Entry, new: &Entry, xattrs: bool) -> u32 {
     let same_mode = a.mode == b.mode || matches!(old.node, Node::Symlink(_));
     let same = same_mode && (a.uid, a.gid, a.mtime) == (b.uid, b.gid, b.mtime);
     let same_xattrs = !xattrs || a.xattrs == b.xattrs;
-    if same && same_xattrs {
-        0
-    } else {
-        change::METADATA
-    }
+    if same && same_xattrs { 0 } else { change::METADATA }
 }

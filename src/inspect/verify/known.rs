@@ -7,7 +7,7 @@ use crate::entry::{Hash, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, FrameIndex};
 use crate::job::{Counter, Job};
-use crate::store::{archive_fault, Store, StoredFile, NEW_FULL};
+use crate::store::{NEW_FULL, Store, StoredFile, archive_fault};
 
 /// Greatest number of fingerprints of right contents, about 40 MiB of memory. Further contents are read
 /// again for each snapshot.

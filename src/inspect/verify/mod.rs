@@ -13,23 +13,23 @@ mod known;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::contents::lost;
 use crate::contents::Contents;
+use crate::contents::lost;
 use crate::entry::{Entry, File, Hash, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{check_key, BackupFileKind};
+use crate::format::names::{BackupFileKind, check_key};
 use crate::format::{StateReader, StateSummary, Trailer};
-use crate::job::{sum, Counter, Job, Phase, Problem, ProblemKind, Select};
+use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select, sum};
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
-use crate::store::check_expected;
 use crate::store::Summaries;
+use crate::store::check_expected;
 use crate::store::{
-    lock, require_existing, Catalog, KeyStates, LockMode, Need, StateFile, Store, StoredFile,
+    Catalog, KeyStates, LockMode, Need, StateFile, Store, StoredFile, lock, require_existing,
 };
 
-use crate::store::report::{describe, lost_state, Listed, NotRegular, Unread};
-use known::{fingerprint, ArchiveCheck, KnownBytes};
+use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
+use known::{ArchiveCheck, KnownBytes, fingerprint};
 
 const OP: &str = "verify";
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::entry::{Entry, FileType, Metadata, Path};
 use crate::error::{Error, Result};
-use crate::job::{meta, ProblemKind};
+use crate::job::{ProblemKind, meta};
 use crate::platform::{self, Named, Stat};
 
 use super::Tree;
@@ -119,7 +119,7 @@ impl Attempts<'_> {
         let now = match platform::read_xattrs(of) {
             Ok(now) => now,
             Err(error) => {
-                return self.failed.push(not_done("read the extended attributes of", self.path, &error))
+                return self.failed.push(not_done("read the extended attributes of", self.path, &error));
             }
         };
         for (name, _) in now {

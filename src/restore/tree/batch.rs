@@ -9,13 +9,13 @@ use std::io;
 use std::sync::Arc;
 
 use crate::entry::Entry;
-use crate::error::{describe, Error, Kind, Result};
+use crate::error::{Error, Kind, Result, describe};
 use crate::platform::{Dir, Stat};
 
-use super::existing::EntryVerdict;
-use super::known::{replaced, FileId};
-use super::small::TargetDir;
 use super::Tree;
+use super::existing::EntryVerdict;
+use super::known::{FileId, replaced};
+use super::small::TargetDir;
 
 /// A batch has at most this many steps, and at most `FILES_MAX` of the steps are files.
 const STEPS_MAX: usize = 4096;

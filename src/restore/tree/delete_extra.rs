@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
-use crate::entry::{is_restore_temp, Entry, FileType, Path};
+use crate::entry::{Entry, FileType, Path, is_restore_temp};
 use crate::error::{Error, Kind, Result};
 use crate::filter::Filter;
 use crate::format::{OmissionCause, StateReader};
-use crate::job::{change, Counter, ProblemKind};
+use crate::job::{Counter, ProblemKind, change};
 use crate::platform::Stat;
 use crate::restore::selection::Selection;
 
 use super::existing::seen;
 use super::known::replaced;
 use super::stays::{LOST, MOUNTED, STORE, UNTOLD};
-use super::{is_obstacle, Tree};
+use super::{Tree, is_obstacle};
 
 /// A directory that both the snapshot and the destination have.
 struct OpenDir {
@@ -148,11 +148,7 @@ impl Tree<'_, '_> {
     pub(super) fn list(&mut self, path: &Path) -> Result<VecDeque<Box<[u8]>>> {
         let dir = self.open_dir(path.as_bytes()).and_then(|dir| {
             let is_known = self.known.agrees(path.as_bytes(), dir.stat_self()?.id());
-            if is_known || !dir.syncs_whole() {
-                Ok(dir)
-            } else {
-                Err(replaced())
-            }
+            if is_known || !dir.syncs_whole() { Ok(dir) } else { Err(replaced()) }
         });
         let listing = dir.map_err(|e| Error::io("open the directory", path, &e))?.list();
         if let Some(error) = listing.error {

@@ -5,14 +5,14 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use crate::entry::{extents, overlaps, Entry, File, FileType, Hash, Metadata, Node, Path, Place};
-use crate::error::{is_shortage, Error, Kind, Result};
+use crate::entry::{Entry, File, FileType, Hash, Metadata, Node, Path, Place, extents, overlaps};
+use crate::error::{Error, Kind, Result, is_shortage};
 use crate::job::Overwrite;
 use crate::platform::{self, Stat};
 use crate::text::encode_name;
 
-use super::small::TargetDir;
 use super::Tree;
+use super::small::TargetDir;
 
 /// The decision about one entry.
 #[derive(Clone, Copy)]
@@ -290,11 +290,12 @@ impl Tree<'_, '_> {
 
     /// Notes that an existing inode will lose one name, or would lose it in a dry run.
     pub(super) fn would_make_way(&mut self, entry: &Entry, verdict: &EntryVerdict) {
-        if let EntryVerdict::Replace(now) = verdict {
-            if now.kind != FileType::Dir && now.nlink > 1 {
-                self.names.remove(entry.link_set(), now.id());
-                *self.unlinked.entry(now.id()).or_default() += 1;
-            }
+        if let EntryVerdict::Replace(now) = verdict
+            && now.kind != FileType::Dir
+            && now.nlink > 1
+        {
+            self.names.remove(entry.link_set(), now.id());
+            *self.unlinked.entry(now.id()).or_default() += 1;
         }
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::contents;
 use crate::contents::Contents;
-use crate::entry::{extents, Entry, File, HardLink, Path};
+use crate::entry::{Entry, File, HardLink, Path, extents};
 use crate::error::{Error, Result};
 use crate::job::Counter;
 use crate::platform;
@@ -16,7 +16,7 @@ use crate::store::Store;
 use super::batch::CompleteFile;
 use super::existing::{EntryVerdict, Next};
 use super::known::FileId;
-use super::{clash, FirstName, Tree};
+use super::{FirstName, Tree, clash};
 
 /// Bytes written at a time. The restore can be cancelled between two chunks.
 const CHUNK: usize = 1 << 20;

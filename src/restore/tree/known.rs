@@ -14,11 +14,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::entry::{Entry, FileType, Node, Path};
 use crate::error::{Error, Result};
-use crate::job::{meta, ProblemKind};
+use crate::job::{ProblemKind, meta};
 use crate::platform::{self, Dir, Named, Stat};
 
-use super::small::TargetDir;
 use super::Tree;
+use super::small::TargetDir;
 
 /// Device and inode.
 pub(in crate::restore) type FileId = (u64, u64);
@@ -96,11 +96,7 @@ impl TargetDir {
             Some(held) => found == platform::stat_fd(held.as_fd())?.id(),
             None => self.is_same(found, now.id()),
         };
-        if is_same {
-            Ok(())
-        } else {
-            Err(replaced())
-        }
+        if is_same { Ok(()) } else { Err(replaced()) }
     }
 
     /// The identity of a directory that was just made here.
@@ -261,10 +257,10 @@ impl Tree<'_, '_> {
 
     fn close(&self, opened: BTreeMap<Path, WidenedDir>) {
         for (path, before) in opened.into_iter().rev() {
-            if let Ok(dir) = self.open_dir(path.as_bytes()) {
-                if dir.stat_self().is_ok_and(|now| now.id() == before.id) {
-                    let _ = platform::set_mode(dir.as_fd(), before.mode);
-                }
+            if let Ok(dir) = self.open_dir(path.as_bytes())
+                && dir.stat_self().is_ok_and(|now| now.id() == before.id)
+            {
+                let _ = platform::set_mode(dir.as_fd(), before.mode);
             }
         }
     }

@@ -10,8 +10,8 @@ use crate::restore::entry_spool::EntrySpool;
 use crate::store::Store;
 
 use super::existing::Next;
-use super::known::{replaced, FileId};
-use super::{clash, Tree};
+use super::known::{FileId, replaced};
+use super::{Tree, clash};
 
 impl Tree<'_, '_> {
     /// Makes the links that earlier passes kept.

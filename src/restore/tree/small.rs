@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use crate::contents::FetchedContent;
 use crate::contents::StateArchives;
 use crate::entry::{Entry, File};
-use crate::error::{is_shortage, Error, Result};
+use crate::error::{Error, Result, is_shortage};
 use crate::format::FRAME_LEN;
 use crate::platform::{self, Dir};
 

@@ -2,8 +2,8 @@
 //! its files, so that the restore reports all entries in path order, when their batch has finished.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::contents::FetchedContent;
 use crate::contents::StateArchives;
@@ -15,10 +15,10 @@ use crate::platform::patiently;
 use crate::pool::{Pending, Pool};
 use crate::store::Store;
 
+use super::Tree;
 use super::attributes::MetadataPolicy;
 use super::existing::EntryVerdict;
-use super::small::{is_small, BatchResults, BatchStep, Maker, SmallFile, StepOutcome, TargetDir};
-use super::Tree;
+use super::small::{BatchResults, BatchStep, Maker, SmallFile, StepOutcome, TargetDir, is_small};
 
 /// A batch has at most this many entries, this many files, and files from this many directories (each stays open).
 /// With few descriptors, a batch has fewer directories.

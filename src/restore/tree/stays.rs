@@ -7,15 +7,15 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::entry::{Entry, FileType, Path};
-use crate::error::{describe, is_shortage, Error, Kind, Result};
+use crate::error::{Error, Kind, Result, describe, is_shortage};
 use crate::format::{Name, TEMP_PREFIX};
 use crate::job::ProblemKind;
 use crate::platform::{self, Stat};
 use crate::text::encode_name;
 
-use super::known::set_mode_if;
 use super::Tree;
-use crate::restore::leftover::{is_set_aside, LEFT};
+use super::known::set_mode_if;
+use crate::restore::leftover::{LEFT, is_set_aside};
 
 pub(super) const MOUNTED: &str =
     "something is mounted here, of which the snapshot has nothing: it is left alone";

@@ -5,19 +5,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{not_regular, DirStore};
+use super::{DirStore, not_regular};
 use crate::entry::FileType;
-use crate::error::{describe, Error, Kind, Result};
+use crate::error::{Error, Kind, Result, describe};
 use crate::format::names::lock_name;
 use crate::platform::{self, Dir, LockPart};
-use crate::store::{path_bytes, Lock, LockMode, Store, Turn};
+use crate::store::{Lock, LockMode, Store, Turn, path_bytes};
 
 /// Number of attempts to lock a key whose lock file other processes keep removing.
 const LOCK_TRIES: u32 = 100;
 
 /// Advice for a writer where locks are impossible.
-const ADVICE: &str =
-    "if nobody else writes to this key meanwhile, writing without a lock can be allowed (ibt --no-lock, \
+const ADVICE: &str = "if nobody else writes to this key meanwhile, writing without a lock can be allowed (ibt --no-lock, \
                       ibt_options_set_allow_unlocked())";
 
 /// The result of opening a lock file.

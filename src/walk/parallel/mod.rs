@@ -11,9 +11,9 @@ use std::sync::Arc;
 use crate::platform::Dir;
 use crate::pool::{Pending, Pool};
 
+use super::WalkItem;
 use super::cursor::{Cursor, WalkPart};
 use super::frame::HELD_MAX;
-use super::WalkItem;
 
 #[cfg(test)]
 mod tests;

@@ -300,8 +300,8 @@ fn table_start(file: &[u8]) -> usize {
 
 fn unpacked(file: &[u8]) -> Vec<Entry> {
     let mut state = open_alone(&mut &*file, "s", file.len() as u64, true, &Pool::new(1).unwrap()).unwrap();
-    let entries = state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap();
-    entries
+
+    state.entries().unwrap().collect::<Result<Vec<_>>>().unwrap()
 }
 
 #[test]
