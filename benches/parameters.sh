@@ -2,6 +2,7 @@
 # Builds libibt with other parameters and measures the bytes, the time and the memory of a chain of backups.
 #
 #   parameters.sh [--small] [--only K,D] [--variants today,level-1] [--rounds N] [--dir DIR] [--out DIR]
+#   parameters.sh --check
 #
 #   --small     smaller trees: minutes instead of an hour
 #   --only      only these workloads of K, D, V, L (see workloads.sh)
@@ -9,6 +10,7 @@
 #   --rounds    the number of increments, 5 by default
 #   --dir       the directory for libraries, trees and stores, build/bench by default
 #   --out       the directory for parameters.tsv and parameters.md, DIR/results by default
+#   --check     only checks that each variant still changes the sources
 #
 # A variant is the library built from src/ with one or a few constants changed. In each round the tree changes, and
 # all variants back it up one after the other. At the end each variant restores the newest snapshot, which is compared
@@ -33,9 +35,9 @@ block-8k        K,L      delta/params.rs s/2048/8192/
 long-block-2k   D,V      delta/params.rs s/clamp(4096/clamp(2048/
 long-block-8k   D,V      delta/params.rs s/clamp(4096/clamp(8192/
 long-block-16k  D,V      delta/params.rs s/clamp(4096/clamp(16384/
-strong-8        K,D,V,L  delta/params.rs s/strong_len:.16/strong_len:8/
-strong-12       K,D,V,L  delta/params.rs s/strong_len:.16/strong_len:12/
-strong-20       K,D,V,L  delta/params.rs s/strong_len:.16/strong_len:20/
+strong-8        K,D,V,L  delta/params.rs s/strong_len:.[A-Z].*LEN/strong_len:8/
+strong-12       K,D,V,L  delta/params.rs s/strong_len:.[A-Z].*LEN/strong_len:12/
+strong-20       K,D,V,L  delta/params.rs s/strong_len:.[A-Z].*LEN/strong_len:20/
 signed-4k       K        delta/params.rs /^const.MIN_DATA/s/16/4/
 signed-8k       K        delta/params.rs /^const.MIN_DATA/s/16/8/
 signed-32k      K        delta/params.rs /^const.MIN_DATA/s/16/32/
@@ -59,7 +61,7 @@ END
 }
 
 workloads="K D V L"
-variants='' rounds=5 dir=build/bench out=''
+variants='' rounds=5 dir=build/bench out='' check=
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -69,11 +71,34 @@ while [ $# -gt 0 ]; do
     --rounds) shift && rounds=$1 ;;
     --dir) shift && dir=$1 ;;
     --out) shift && out=$1 ;;
+    --check) check=1 ;;
     --help) usage 0 ;;
     *) usage 2 >&2 ;;
     esac
     shift
 done
+# change NAME WORKLOADS [FILE EXPRESSION]...: changes the sources in $copy. Fails if an expression changes nothing.
+change() {
+    name=$1
+    shift 2
+    while [ $# -gt 0 ]; do
+        if [ "$1" != level ]; then
+            sed "$2" "src/$1" >"$copy/src/$1"
+            ! cmp -s "src/$1" "$copy/src/$1" || fail "$name: $2 changes nothing in src/$1"
+        fi
+        shift 2
+    done
+}
+
+if [ -n "$check" ]; then
+    copy=$(mktemp -d)
+    cp -R src "$copy"
+    # shellcheck disable=SC2086 # words
+    list_variants | (while read -r line; do change $line; done) && ended=0 || ended=1
+    rm -rf "$copy"
+    exit "$ended"
+fi
+
 open_directories
 source=$room/tree
 
@@ -116,19 +141,6 @@ build() {
 
 directory_of() { echo "$1" | tr / _; }
 
-# change NAME WORKLOADS [FILE EXPRESSION]...: changes the sources in $copy. Fails if an expression changes nothing.
-change() {
-    name=$1
-    shift 2
-    while [ $# -gt 0 ]; do
-        if [ "$1" != level ]; then
-            sed "$2" "src/$1" >"$copy/src/$1"
-            ! cmp -s "src/$1" "$copy/src/$1" || fail "$name: $2 changes nothing in src/$1"
-        fi
-        shift 2
-    done
-}
-
 # ---- one operation
 
 # take NAME: selects the variant: sets its directories, its level and the library that ibt loads.
@@ -154,7 +166,7 @@ operate() {
         "$workload" "$taken" "$operation" "$seconds" "$user_seconds" "$system_seconds" "$rss_kb" $added |
         tee -a "$results/parameters.tsv" |
         awk '{ printf "  %-2s %-15s %-8s %8.3f s %8.2f s of CPU %4d MB of memory %7.1f MB stored\n",
-            $1, $2, $3, $4, $5 + $6, $7 / 1024, ($8 + $9 + $10 + $11) / 1e6 }'
+            $1, $2, $3, $4, $5 + $6, $7 / 1024, ($8 + $9 + $10 + $11 + $12) / 1e6 }'
 }
 
 # Prints the bytes of the newest snapshot's own files: full, created, updated, sigvault, state.

@@ -94,7 +94,6 @@ take() {
 # than tar and libibt fails, the status is 1 and the rest of this workload runs without this tool.
 operate() {
     bytes=$(bytes_below "$store")
-    state_bytes=$(bytes_below "$store" '*.state.*')
     clock sh benches/tools.sh "$tool" "$1" || {
         tail -n 5 "$room/log" >&2
         case $tool in ibt* | tar) fail "$tool $1 failed on $workload" ;; esac
@@ -102,11 +101,10 @@ operate() {
         present=$(echo " $present " | sed "s/ $tool / /")
         return 1
     }
-    state_bytes=$(($(bytes_below "$store" '*.state.*') - state_bytes))
-    bytes=$(($(bytes_below "$store") - bytes - state_bytes))
-    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$workload" "$tool" "${2:-$1}" "$repetition" \
-        "$seconds" "$rss_kb" "$bytes" "$state_bytes" | tee -a "$results/samples.tsv" |
-        awk '{ printf "  %-2s %-13s %-13s %9.3f s %6d MB of memory %7.1f MB stored\n", $1, $2, $3, $5, $6 / 1024, $7 / 1e6 }'
+    bytes=$(($(bytes_below "$store") - bytes))
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$workload" "$tool" "${2:-$1}" "$repetition" "$seconds" "$rss_kb" "$bytes" |
+        tee -a "$results/samples.tsv" |
+        awk '{ printf "  %-2s %-13s %-13s %9.3f s %6d MB of memory %8.3f MB stored\n", $1, $2, $3, $5, $6 / 1024, $7 / 1e6 }'
 }
 
 # in_turn OPERATION [NAME]: runs the operation with every tool in $present.
@@ -280,7 +278,7 @@ for tool in $usable; do
     take "$tool"
     [ "$tool" = ibt-memory ] || sh benches/tools.sh "$tool" version
 done >"$results/versions.txt"
-printf 'workload\ttool\toperation\trepetition\tseconds\trss_kb\tbytes\tstate_bytes\n' >"$results/samples.tsv"
+printf 'workload\ttool\toperation\trepetition\tseconds\trss_kb\tbytes\n' >"$results/samples.tsv"
 
 say "Workloads"
 # shellcheck disable=SC2086 # a list

@@ -39,7 +39,11 @@ def significant(number):
 
 
 def megabytes(number):
-    return f"{number / 1e6:.{0 if number >= 99.5e6 else 1}f}"
+    """With at least two digits, and one after the point up to 99.5 MB."""
+    megabytes = number / 1e6
+    if megabytes >= 99.5 or megabytes == 0:
+        return f"{megabytes:.0f}"
+    return f"{megabytes:.{max(1, 1 - math.floor(math.log10(megabytes)))}f}"
 
 
 def table(heads, rows):
@@ -88,9 +92,8 @@ def peers(directory):
     machine = (directory / "machine.txt").read_text().strip()
     parts = [
         f"Measured on: {machine}.\n\nVersions: {versions}.",
-        "A cell holds seconds, the ratio to tar and zstd in the same repetition, the MB that the store grew by, "
-        "and the peak memory of the largest process in MB; each the median of all repetitions. "
-        "What libibt adds to its store is given as archives + state.",
+        "A cell holds seconds, the ratio to tar and zstd in the same repetition, the MB that the store grew by (of all "
+        "files in it), and the peak memory of the largest process in MB; each the median of all repetitions.",
     ]
     parts += [peers_table(samples, workload) for workload in samples.workloads()]
     parts.append(restores_table(samples))
@@ -119,8 +122,6 @@ def cell(samples, workload, tool, operation):
         text += f" ({significant(ratio)}×)"
     if operation != "restore":
         text += " · " + megabytes(samples.middle(workload, tool, operation, "bytes"))
-        state = samples.middle(workload, tool, operation, "state_bytes")
-        text += f" + {megabytes(state)}" if state else ""
     return text + f" · {samples.middle(workload, tool, operation, 'rss_kb') / 1024:.0f}"
 
 
@@ -149,7 +150,7 @@ def summary_cell(samples, workload, tool, operation):
     if seconds is None:
         return "-"
     size = f" {megabytes(samples.middle(workload, tool, operation, 'bytes'))} MB"
-    return f"{significant(seconds)} s" + (size if operation in ("full", "incr") else "")
+    return f"{significant(seconds)} s" + (size if operation != "restore" else "")
 
 
 # Restores of libibt that most of the others have no equal of: what, and what it is held against.
@@ -393,8 +394,9 @@ def curves(drawing, points, sweep, column, title, box):
 
 # ---- parameters
 
-# What an increment adds to the store, apart from its state.
-INCREMENT = ("created", "updated", "sigvault")
+# The files that an increment adds to the store, by kind.
+INCREMENT = ("created", "updated", "sigvault", "state")
+FULL = ("full", "sigvault", "state")
 WHAT_IS_TIMED = ("full", "incr", "restore")
 NUMBERS = ("seconds", "user_seconds", "system_seconds", "rss_kb", "full", *INCREMENT)
 
@@ -404,8 +406,8 @@ def parameters(directory):
     machine = (directory / "machine.txt").read_text().strip()
     (directory / "parameters.md").write_text("\n\n".join([
         f"Measured on: {machine}.",
-        "MB stored: the full with its signatures | all increments: created + updated + sigvault | everything, against "
-        f"{TODAY}. States are left out. A dash: the parameter makes no difference there.",
+        "MB stored: the full with its signatures and its state | all increments: created + updated + sigvault + state | "
+        f"everything, against {TODAY}. A dash: the parameter makes no difference there.",
         parameters_table(samples, bytes_heads, bytes_cells),
         "CPU seconds of all threads: full + all increments + restore of the newest, of this one user time alone | peak "
         "memory, MB. A virtual machine's system time depends on how much memory its host must find for the tree.",
@@ -440,7 +442,7 @@ class Variants:
         return sum(row[column] for row in self.rows[workload, variant, operation] for column in columns)
 
     def stored(self, workload, variant):
-        return (self.sum(workload, variant, "full", "full", "sigvault")
+        return (self.sum(workload, variant, "full", *FULL)
                 + self.sum(workload, variant, "incr", *INCREMENT))
 
     def peak(self, workload, variant):
@@ -468,7 +470,7 @@ def bytes_cells(samples, workload, variant):
     all_ = samples.stored(workload, variant)
     today = samples.stored(workload, TODAY) if samples.has(workload, TODAY) else None
     return [
-        megabytes(samples.sum(workload, variant, "full", "full", "sigvault")),
+        megabytes(samples.sum(workload, variant, "full", *FULL)),
         f"{megabytes(sum(kinds))} = " + " + ".join(megabytes(kind) for kind in kinds),
         f"{round(all_ / today * 100 - 100, 1) + 0.0:+.1f} %" if today else megabytes(all_),
     ]

@@ -89,6 +89,7 @@ scripts() {
         $shell -n "$script" || return 1
         ! command -v shellcheck >/dev/null 2>&1 || shellcheck -x "$script" || return 1
     done
+    sh benches/parameters.sh --check
 }
 
 docs() {
