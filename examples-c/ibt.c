@@ -142,12 +142,12 @@ static int finish(const struct command *command, const struct run *run, ibt_stat
         command->print(run);
     fflush(stdout); /* before the messages on stderr, because both streams may go to one file */
     print_problems(run);
-    print_cure(run, command);
     if (status < 0 && !ferror(stdout)) { /* a failed output cancels the operation; all_is_written() reports it */
         fputs("ibt: ", stderr);
         print_text(stderr, error_text(run, status));
         fputc('\n', stderr);
     }
+    print_cure(run, command);
     return all_is_written(status < 0 ? EXIT_ERROR : status == IBT_PARTIAL ? EXIT_PARTIAL : EXIT_OK);
 }
 

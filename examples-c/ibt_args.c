@@ -36,6 +36,28 @@ static int apply_key(struct run *run, const char *argument)
     return accepted(ibt_options_set_key(run->options, argument));
 }
 
+static int apply_host(struct run *run, const char *argument)
+{
+    return accepted(ibt_options_set_host(run->options, argument));
+}
+
+static int apply_source_name(struct run *run, const char *argument)
+{
+    return accepted(ibt_options_set_source_name(run->options, argument));
+}
+
+static int apply_source_change(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_allow_source_change(run->options, 1));
+}
+
+static int apply_allow_empty(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_allow_empty(run->options, 1));
+}
+
 static int apply_exclude(struct run *run, const char *argument)
 {
     return accepted(ibt_options_add_exclude(run->options, argument));
@@ -225,6 +247,12 @@ static const struct option options[] = {
       apply_store },
     { "--cache", "DIR", EVERY, "where copies of states and signatures are kept (default: ~/.cache/ibt)", apply_cache },
     { "--key", "K", BACKUP, "the name of the series (default: the last component of SOURCE)", apply_key },
+    { "--host", "NAME", BACKUP, "the name of this host in the snapshot (default: the system's)", apply_host },
+    { "--source-name", "NAME", BACKUP, "the name of SOURCE in the snapshot (default: its path)", apply_source_name },
+    { "--allow-source-change", NULL, BACKUP, "continue the series from another source or host",
+      apply_source_change },
+    { "--allow-empty", NULL, BACKUP, "back up an empty SOURCE although the newest snapshot has entries",
+      apply_allow_empty },
     { "--exclude", "P", BACKUP | COMPARE, "leave out entries that match P, as in .gitignore; may be repeated",
       apply_exclude },
     { "--at", "WHEN", AT,

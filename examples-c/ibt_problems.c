@@ -194,4 +194,7 @@ void print_cure(const struct run *run, const struct command *command)
     if ((command->group & (BACKUP | VERIFY | LIST)) != 0 && is_damaged(run->report))
         fputs("ibt: later increments need the damaged or missing bytes too: only a new full backup (ibt full) stores them "
               "again\n", stderr);
+    if (command->group == BACKUP && ibt_error_status(run->err) == IBT_ERR_MISMATCH)
+        fputs("ibt: --host and --source-name name host and source otherwise, --allow-source-change continues the series from "
+              "others,\n     --allow-empty backs up an empty source\n", stderr);
 }

@@ -1015,6 +1015,42 @@ ibt_status ibt_options_set_cancel(ibt_options *options,
                                   ibt_cancel *cancel);
 
 /**
+ * The name of this host in a backup's snapshot, instead of the system's. Set it
+ * where that name changes, as in many containers: a series of snapshots
+ * belongs to one host (ibt_options_set_allow_source_change()). Backups only;
+ * ignored elsewhere.
+ *
+ * Default: the system's name of the host. A name has 1 to 255 bytes of UTF-8
+ * without control characters.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or host is NULL or host is
+ * malformed.
+ *
+ * Since: 0.1.0
+ */
+IBT_API ibt_status ibt_options_set_host(ibt_options *options, const char *host);
+
+/**
+ * The name of the source in a backup's snapshot, instead of its path: any text,
+ * as raw bytes. Set it where the source is reached by different paths, for
+ * example "/home" for a copy of that file system that is mounted elsewhere for
+ * the time of the backup. A series of snapshots belongs to one source name
+ * (ibt_options_set_allow_source_change()). Backups only; ignored elsewhere.
+ *
+ * Default: the absolute path of the source. Without a name, another path of
+ * the directory that the newest snapshot names is the same source, for example
+ * a path through a symbolic link; the snapshots keep the first path.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, or name is
+ * empty or longer than 4096 bytes.
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+ibt_status ibt_options_set_source_name(ibt_options *options,
+                                       const char *name);
+
+/**
  * Limits an operation to the entries of the snapshot that match a glob. `*`
  * and `?` do not match '/', a component `**` does; `[a-z]` and `{a,b}` work as
  * in a shell. The glob begins at the snapshot's root, so "*.txt" matches only
@@ -1486,9 +1522,10 @@ ibt_status ibt_options_set_on_file_error(ibt_options *options,
                                          int32_t policy);
 
 /**
- * With 1 a backup, full or incremental, accepts a source path or host that
- * differs from that of the newest snapshot. With 0 it returns IBT_ERR_MISMATCH
- * for such a source. Backups only; ignored elsewhere.
+ * With 1 a backup, full or incremental, accepts a source or host that differs
+ * from that of the newest snapshot. With 0 it returns IBT_ERR_MISMATCH for such
+ * a source; ibt_options_set_source_name() and ibt_options_set_host() name source
+ * and host otherwise. Backups only; ignored elsewhere.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -2683,13 +2720,24 @@ const char *ibt_report_snapshot_digest(const ibt_report *report,
                                        size_t i);
 
 /**
- * The absolute path of the source of snapshot i, as raw bytes.
+ * The absolute path of the source of snapshot i, or the name of
+ * ibt_options_set_source_name(), as raw bytes.
  *
  * Since: 0.1
  */
 IBT_API
 const char *ibt_report_snapshot_source(const ibt_report *report,
                                        size_t i);
+
+/**
+ * The name of the host on which snapshot i was made, or the name of
+ * ibt_options_set_host().
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+const char *ibt_report_snapshot_host(const ibt_report *report,
+                                     size_t i);
 
 /**
  * The stamp of the parent of snapshot i. For an increment this is the snapshot

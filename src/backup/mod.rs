@@ -24,6 +24,7 @@ mod finer;
 mod links;
 mod old_bytes;
 mod open_dirs;
+mod origin;
 mod parent;
 mod reading;
 mod run;
@@ -33,13 +34,11 @@ mod tasks;
 mod tree_hash;
 mod vaults;
 
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use crate::commit::{self, Commit, NewArchives, NewState};
 use crate::contents::Contents;
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{check_key, default_key};
 use crate::format::{ArchiveRef, Header, ParentRef, SnapshotKind, StateChanges, StateReader};
 use crate::job::{DeltaMode, Detect, Job, Level, Phase, Select};
 use crate::platform::{self, Dir, FileSystem};
@@ -49,6 +48,7 @@ use crate::state::Guard;
 use crate::store::{self, Cache, Catalog, LockMode, Need, OwnPlaces, Store, lock};
 use crate::walk::Source;
 
+use origin::BackupSource;
 use parent::Parent;
 use run::Run;
 
@@ -67,19 +67,10 @@ pub fn incremental(store: &mut dyn Store, source: &std::path::Path, job: &mut Jo
     backup(store, source, job, SnapshotKind::Incremental)
 }
 
-/// The source directory, and the identity of its series of snapshots.
-struct BackupSource {
-    root: Dir,
-    /// Absolute path, raw bytes.
-    path: Vec<u8>,
-    key: String,
-    host: String,
-}
-
 fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: SnapshotKind) -> Result<()> {
     refuse_selectors(job)?;
     store.require(Need::Write, "make a backup")?;
-    let origin = open_source(source, job)?;
+    let mut origin = BackupSource::open(source, job)?;
     job.report.date = Time::now();
     job.report.key = Some(origin.key.clone());
     if kind == SnapshotKind::Incremental {
@@ -94,7 +85,11 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
     let mut catalog = Catalog::read(store, &origin.key)?;
     let pool = Pool::start(job.options.threads)?;
     let (previous, lost) = store::newest(store, &catalog, &pool, job)?.unzip();
-    check_previous(previous.as_ref(), &catalog, &origin, kind, job)?;
+    match &previous {
+        Some(previous) => origin.check(previous.header(), job)?,
+        None if kind == SnapshotKind::Incremental => return Err(nothing_to_build_on(&catalog, &origin)),
+        None => {}
+    }
     if let Some(lost) = lost.filter(|lost| !lost.is_empty()) {
         lost.into_iter().try_for_each(|layer| layer.put_back(store, job))?;
         catalog = Catalog::read(store, &origin.key)?;
@@ -110,57 +105,6 @@ fn refuse_selectors(job: &Job) -> Result<()> {
     }
     if job.options.expected_digest.is_some() {
         return Err(Error::new(Kind::InvalidArg, op, "an expected digest was given, which only readers use"));
-    }
-    Ok(())
-}
-
-fn open_source(source: &std::path::Path, job: &Job) -> Result<BackupSource> {
-    let trouble = |error: &std::io::Error| Error::io("open the source", source.as_os_str().as_bytes(), error);
-    let absolute = std::path::absolute(source).map_err(|e| trouble(&e))?;
-    let key = match &job.options.key {
-        Some(key) => check_key(key.as_bytes())?,
-        None => default_key(absolute.as_os_str().as_bytes())?,
-    };
-    let root = Dir::open(&absolute).map_err(|e| trouble(&e))?;
-    root.is_empty().map_err(|e| trouble(&e))?;
-    let path = absolute.components().collect::<std::path::PathBuf>().into_os_string();
-    Ok(BackupSource {
-        root,
-        path: path.as_bytes().to_vec(),
-        key,
-        host: String::from_utf8_lossy(&platform::hostname()).into_owned(),
-    })
-}
-
-/// Checks that the key belongs to this source and this host, and that an increment has a snapshot to build
-/// on.
-fn check_previous(
-    previous: Option<&StateReader>,
-    catalog: &Catalog,
-    origin: &BackupSource,
-    kind: SnapshotKind,
-    job: &Job,
-) -> Result<()> {
-    let Some(previous) = previous else {
-        if kind == SnapshotKind::Full {
-            return Ok(());
-        }
-        return Err(nothing_to_build_on(catalog, origin));
-    };
-    let header = previous.header();
-    if job.options.allow_source_change {
-        return Ok(());
-    }
-    let differs = |what: &str, other: &str| {
-        let detail =
-            format!("key '{}' belongs to {what} {other}: set another key, or allow the change", origin.key);
-        Err(Error::new(Kind::Mismatch, "back up", detail).at(&origin.path))
-    };
-    if header.source != origin.path {
-        return differs("source", &crate::text::encode_name(&header.source));
-    }
-    if header.host != origin.host {
-        return differs("host", &header.host);
     }
     Ok(())
 }
@@ -217,7 +161,7 @@ impl NewSnapshot {
             snapshot: stamp,
             kind,
             seq: before.map_or(1, |(header, _)| header.seq.saturating_add(1)),
-            source: origin.path.clone(),
+            source: origin.name.clone(),
             library: concat!("ibt ", env!("CARGO_PKG_VERSION")).to_string(),
             scanned_at: now,
             made_at: now,

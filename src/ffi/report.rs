@@ -54,6 +54,7 @@ struct SnapshotText {
     kind: CString,
     digest: CString,
     source: CString,
+    host: CString,
     parent: Option<CString>,
     reason: CString,
 }
@@ -66,6 +67,7 @@ impl SnapshotText {
             kind: c_string(snapshot.kind),
             digest: c_string(snapshot.digest.to_string()),
             source: c_string(&snapshot.source),
+            host: c_string(&snapshot.host),
             parent: snapshot.parent.map(|parent| c_string(parent.to_string())),
             reason: c_line(&snapshot.reason),
         }
@@ -299,12 +301,22 @@ pub extern "C" fn ibt_report_snapshot_digest(report: Option<&ibt_report>, i: usi
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.digest)) })
 }
 
-/// The absolute path of the source of snapshot i, as raw bytes.
+/// The absolute path of the source of snapshot i, or the name of
+/// ibt_options_set_source_name(), as raw bytes.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_source(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.source)) })
+}
+
+/// The name of the host on which snapshot i was made, or the name of
+/// ibt_options_set_host().
+///
+/// Since: 0.1.0
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_report_snapshot_host(report: Option<&ibt_report>, i: usize) -> *const c_char {
+    guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.host)) })
 }
 
 /// The stamp of the parent of snapshot i. For an increment this is the snapshot

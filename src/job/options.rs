@@ -100,6 +100,10 @@ pub mod meta {
 pub struct Options {
     /// The key of the series. `None` means the last component of the source's path.
     pub key: Option<String>,
+    /// The name of this host in the snapshot. `None` means the system's name of the host.
+    pub host: Option<String>,
+    /// The name of the source in the snapshot. `None` means its absolute path.
+    pub source_name: Option<Vec<u8>>,
     /// The directory of the cache. `None` means `$XDG_CACHE_HOME/ibt`, or `~/.cache/ibt`.
     pub cache_dir: Option<PathBuf>,
     /// Patterns of gitignore, relative to the source. A backup leaves out the entries that match.
@@ -151,6 +155,8 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             key: None,
+            host: None,
+            source_name: None,
             cache_dir: None,
             excludes: Vec::new(),
             exclude_file: b".exclude".to_vec(),

@@ -271,8 +271,9 @@ pub struct ReportedSnapshot {
     pub kind: &'static str,
     /// The tree digest of the snapshot.
     pub digest: Hash,
-    /// The absolute path of the source, raw bytes.
+    /// The absolute path of the source, or the caller's name for it; raw bytes.
     pub source: Vec<u8>,
+    pub host: String,
     pub parent: Option<Stamp>,
     pub counters: Counters,
     pub action: Action,
@@ -284,6 +285,7 @@ impl ReportedSnapshot {
         json!({
             "snapshot": self.stamp.to_string(), "date": self.date.to_time().to_string(), "key": self.key, "kind": self.kind,
             "digest": self.digest.to_string(), "source": encode_name(&self.source),
+            "host": self.host,
             "parent": self.parent.map(|p| p.to_string()), "counters": self.counters.to_json(),
             "action": self.action as i32, "reason": self.reason,
         })

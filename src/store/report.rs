@@ -115,6 +115,7 @@ pub fn describe(state: &StateSummary) -> ReportedSnapshot {
         kind: header.kind.word(),
         digest: trailer.tree,
         source: header.source.clone(),
+        host: header.host.clone(),
         parent: header.parent.as_ref().map(|parent| parent.snapshot),
         counters,
         action: Action::Kept,

@@ -256,3 +256,16 @@ if [ "$(id -u)" != 0 ]; then
 else
     echo "skipped: exit status 3 for an unreadable file (root reads everything)"
 fi
+
+# Host and source under names of the caller's.
+mkdir named
+echo one >named/a
+expect 0 "$@" full named --store store --host atlas --source-name 'home of me'
+expect 0 "$@" list named --store store --json
+grep -q '"host":"atlas"' out && grep -q '"source":"home of me"' out || fail "the names are not recorded"
+expect 1 "$@" incr named --store store --source-name 'home of me'
+grep -q "belongs to host atlas" err && grep -q -e '--allow-source-change' err || fail "the next step is not told"
+expect 0 "$@" incr named --store store --allow-source-change
+rm named/a
+expect 1 "$@" incr named --store store
+expect 0 "$@" incr named --store store --allow-empty

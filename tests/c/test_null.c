@@ -39,6 +39,8 @@ static void test_error(void)
 static void test_options(void)
 {
     CHECK_INT(ibt_options_set_key(NULL, "k"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_host(NULL, "h"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_source_name(NULL, "n"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_cache_dir(NULL, "c"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_add_exclude(NULL, "*"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_exclude_file(NULL, ""), IBT_ERR_INVALID_ARG);
@@ -135,6 +137,7 @@ static void test_report(void)
     CHECK_INT(ibt_report_snapshot_count(NULL), 0);
     CHECK(!ibt_report_snapshot_stamp(NULL, 0) && !ibt_report_snapshot_key(NULL, far));
     CHECK(!ibt_report_snapshot_kind(NULL, 0) && !ibt_report_snapshot_digest(NULL, far));
+    CHECK(!ibt_report_snapshot_host(NULL, 0) && !ibt_report_snapshot_host(NULL, far));
     CHECK(!ibt_report_snapshot_source(NULL, 0) && !ibt_report_snapshot_parent(NULL, far));
     CHECK(!ibt_report_snapshot_reason(NULL, 0) && ibt_report_snapshot_date(NULL, far) == 0);
     CHECK(ibt_report_snapshot_action(NULL, 0) == 0);

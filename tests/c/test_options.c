@@ -33,7 +33,8 @@ static void check_refused(ibt_status status, ibt_options *options, const char *c
 static void test_refused_texts(void)
 {
     static const char *const bad_keys[] = { "", ".", ".a", "-a", "a/b", "a\nb", "\377" };
-    char long_key[130];
+    static const char *const bad_hosts[] = { NULL, "", "a\nb", "\177", "\377" };
+    char long_key[130], long_name[4098];
     ibt_options *options;
     size_t i;
 
@@ -47,6 +48,20 @@ static void test_refused_texts(void)
     REFUSED(ibt_options_set_key(options, long_key));
     options = ibt_options_new();
     REFUSED(ibt_options_set_key(options, NULL));
+    for (i = 0; i < sizeof bad_hosts / sizeof bad_hosts[0]; i++) {
+        options = ibt_options_new();
+        REFUSED(ibt_options_set_host(options, bad_hosts[i]));
+    }
+    memset(long_name, 'a', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_host(options, long_name + sizeof long_name - 257));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_source_name(options, long_name));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_source_name(options, ""));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_source_name(options, NULL));
     options = ibt_options_new();
     REFUSED(ibt_options_set_cache_dir(options, ""));
     options = ibt_options_new();
@@ -207,6 +222,8 @@ static void test_accepted(void)
     ibt_options *options = ibt_options_new();
 
     CHECK_INT(ibt_options_set_key(options, "a b.c-\303\251"), IBT_OK);
+    CHECK_INT(ibt_options_set_host(options, "b\303\251-1.example"), IBT_OK);
+    CHECK_INT(ibt_options_set_source_name(options, "laptop:\377"), IBT_OK);
     CHECK_INT(ibt_options_set_cache_dir(options, "cache"), IBT_OK);
     CHECK_INT(ibt_options_add_exclude(options, "!keep*"), IBT_OK);
     CHECK_INT(ibt_options_set_exclude_file(options, ""), IBT_OK);

@@ -1,10 +1,12 @@
 //! `ibt_options`: one object for every operation, filled by setters that check.
 
 mod callbacks;
+mod choosing;
 mod limits;
 mod setters;
 
 pub use callbacks::*;
+pub use choosing::*;
 pub use limits::*;
 pub use setters::*;
 

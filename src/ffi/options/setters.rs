@@ -424,9 +424,10 @@ pub unsafe extern "C" fn ibt_options_set_on_file_error(options: *mut ibt_options
     })
 }
 
-/// With 1 a backup, full or incremental, accepts a source path or host that
-/// differs from that of the newest snapshot. With 0 it returns IBT_ERR_MISMATCH
-/// for such a source. Backups only; ignored elsewhere.
+/// With 1 a backup, full or incremental, accepts a source or host that differs
+/// from that of the newest snapshot. With 0 it returns IBT_ERR_MISMATCH for such
+/// a source; ibt_options_set_source_name() and ibt_options_set_host() name source
+/// and host otherwise. Backups only; ignored elsewhere.
 ///
 /// Default: 0. Every other number counts as 1.
 ///

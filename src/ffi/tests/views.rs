@@ -155,6 +155,7 @@ fn full_report() -> Report {
         kind: "full",
         digest: Hash([1; 32]),
         source: b"/src".to_vec(),
+        host: "h".into(),
         parent: None,
         counters,
         action: Action::Kept,
@@ -192,6 +193,7 @@ fn snapshots_and_problems_of_a_report_are_seen_as_they_are() {
     assert_eq!(text(ibt_report_snapshot_kind(report, 0)), some("full"));
     assert_eq!(text(ibt_report_snapshot_digest(report, 0)), text(ibt_report_digest(report)));
     assert_eq!(text(ibt_report_snapshot_source(report, 0)), some("/src"));
+    assert_eq!(text(ibt_report_snapshot_host(report, 0)), some("h"));
     assert_eq!(text(ibt_report_snapshot_parent(report, 0)), None);
     assert_eq!(text(ibt_report_snapshot_reason(report, 0)), some(""));
     assert_eq!(ibt_report_snapshot_date(report, 0), 1_795_385_130_123_456_000);

@@ -142,7 +142,7 @@ pub struct Header {
     pub kind: SnapshotKind,
     /// Position in the series: the parent's plus 1.
     pub seq: u64,
-    /// The source's absolute path, raw bytes.
+    /// The source's absolute path, or the caller's name for it; raw bytes.
     pub source: Vec<u8>,
     /// The library that wrote the state: "ibt 0.1.0".
     pub library: String,
