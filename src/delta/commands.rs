@@ -15,9 +15,9 @@ pub enum Command {
     Copy { offset: u64, len: u64 },
 }
 
-/// Yields the commands of one delta. The reader must hold nothing else.
+/// Yields the commands of one delta. The reader must end where the delta ends.
 ///
-/// More is refused than librsync refuses: commands of length 0, copies beyond the end of the basis, more
+/// This reader is stricter than librsync: it refuses commands of length 0, copies beyond the end of the basis, more
 /// output than declared, and bytes after END. After an error the caller must not read on.
 pub struct Commands<R> {
     inner: BufReader<R>,
@@ -25,7 +25,7 @@ pub struct Commands<R> {
     at: u64,
     basis_len: u64,
     out_limit: u64,
-    /// Bytes of output of the commands so far.
+    /// Bytes of output that the commands so far make.
     made: u64,
     /// Bytes of the last literal that are not read yet.
     unread: u64,
@@ -71,12 +71,12 @@ impl<R: Read> Commands<R> {
         self.accept(command, start).map(Some)
     }
 
-    /// Writes the bytes of the last literal to `out`, those that were not read before.
+    /// Writes the bytes of the last literal that are not read yet to `out`.
     pub fn write_literal(&mut self, out: &mut impl Write) -> Result<()> {
         self.each_literal_slice(|bytes| out.write_all(bytes))
     }
 
-    /// Bytes of output of the commands yielded so far.
+    /// Bytes of output that the commands yielded so far make.
     pub fn made(&self) -> u64 {
         self.made
     }
@@ -135,8 +135,7 @@ impl<R: Read> Commands<R> {
         Ok(value)
     }
 
-    /// The buffered bytes of the delta, at least one byte except at the end. Reads again if the buffer is
-    /// empty.
+    /// The buffered bytes of the delta; empty only at the end of the delta. Reads more if the buffer is empty.
     fn fill(&mut self) -> io::Result<&[u8]> {
         while let Err(error) = self.inner.fill_buf() {
             if error.kind() != io::ErrorKind::Interrupted {

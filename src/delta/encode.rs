@@ -6,7 +6,7 @@ use super::DELTA_MAGIC;
 
 /// The longest literal of one command, in bytes: its length fits two bytes.
 const MAX_LITERAL: usize = 0xffff;
-/// Encoded commands are collected up to this many bytes before they are written.
+/// Encoded commands are collected up to this many bytes, so that short commands need few calls of `write`.
 const BUFFER: usize = 16 << 10;
 
 const OP_END: u8 = 0x00;
@@ -33,7 +33,8 @@ impl<W: Write> Encoder<W> {
         made
     }
 
-    /// Bytes of the delta so far, those that are not written yet included. The last copy is not counted yet.
+    /// Bytes of the delta so far, including bytes that are not written yet. A last command that is a copy is not
+    /// counted yet, because the next copy may extend it.
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out + self.literal.len() as u64
     }

@@ -1,5 +1,5 @@
-//! Compares new bytes with old bytes, byte by byte. A signature finds only whole blocks; this module finds any
-//! common part of [`MIN_MATCH`] bytes or more. The result is still a librsync delta.
+//! Compares new bytes with old bytes, byte by byte. A signature finds only whole blocks; this module finds common
+//! ranges of [`MIN_MATCH`] bytes or more. The result is still a librsync delta.
 //!
 //! ```text
 //! old bytes --> one table: the words at its positions --+
@@ -12,26 +12,26 @@ use std::ops::Range;
 
 use super::encode::Encoder;
 
-/// The shortest copy, in bytes. The command of a copy takes 4 to 9 bytes that hardly compress, and as many literal
-/// bytes as these take often less room than that after zstd.
+/// The shortest copy, in bytes. A copy command takes 4 to 9 bytes that zstd hardly compresses. A shorter run of literal
+/// bytes often takes less room than that after zstd.
 pub const MIN_MATCH: usize = 32;
 
-/// Bytes of a word: the table finds old positions by the 8 bytes there.
+/// Bytes of a word. The table finds a position in the old bytes by the word that begins there.
 const WORD: usize = 8;
-/// The table has at most this many slots, so that it fits the processor's cache (1 MiB). Of longer old bytes, only
-/// every second, third, ... position is in the table.
+/// The table has at most this many slots, so that it fits the processor's cache (1 MiB). If the old bytes have more
+/// positions, only every second, third, ... of them is in the table.
 const SLOTS_MAX: usize = 1 << 18;
-/// The old bytes of one comparison may have at most this many bytes. A match of [`MIN_MATCH`] bytes then still has
-/// three positions or more that are in the table.
+/// The most old bytes of one comparison: 2 MiB. The table then has every eighth position, so a match of [`MIN_MATCH`]
+/// bytes still begins at least three words that are in the table.
 pub const OLD_MAX: usize = 8 * SLOTS_MAX;
-/// Without a match, positions of the new bytes are left out: one more between two probes for each of so many bytes
-/// since the last match, and at most [`STEP_MAX`] from one probe to the next.
+/// While nothing matches, the search skips positions of the new bytes: the step to the next probe is 1, plus 1 for
+/// every [`PATIENCE`] bytes since the last match, and at most [`STEP_MAX`].
 const PATIENCE: usize = 128;
 const STEP_MAX: usize = 8;
 /// An empty slot of the table.
 const EMPTY: u32 = u32::MAX;
 
-/// Bytes that old and new have in common.
+/// A range of equal bytes, by its start in the old bytes and its start in the new bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Match {
     pub old: usize,
@@ -44,28 +44,28 @@ pub struct Match {
 #[derive(Clone, Copy, Debug, Default)]
 struct ByteRun {
     start: usize,
-    /// In positions of the table.
+    /// Number of positions, counted in steps of the table's stride.
     len: usize,
 }
 
 /// Finds matches. Keeps the memory of its table from one comparison to the next.
 #[derive(Default)]
 pub struct FineSearch {
-    /// The position of a word in the old bytes, by the hash of the word. If several positions have the same hash, the
-    /// table has the last one.
+    /// The position of a word in the old bytes, by the hash of the word. If several words have the same hash, the table
+    /// has the last position.
     table: Vec<u32>,
-    /// For each value of a byte, the longest run of that byte in the old bytes: its start and its length. Words within
-    /// runs are not in the table: with them, bytes with long runs would take quadratic work.
+    /// For each byte value, the longest run of that byte in the old bytes. Words that repeat one byte are not in the
+    /// table, because a search through long runs would then take quadratic time.
     runs: Vec<ByteRun>,
-    /// Positions that were compared so far. The work is linear in this number, and this number is at most four for
-    /// each new byte, whatever the bytes are.
+    /// Positions compared so far. The work is linear in this number. The number is at most four times the number of new
+    /// bytes, for any input.
     probes: u64,
 }
 
 impl FineSearch {
-    /// Calls `found` for each match of `new` with `old`, in the order of `new`; matches do not overlap there.
-    /// Compares with at most [`OLD_MAX`] bytes of `old`. `expected` is the position in `old` at which the content
-    /// probably goes on at the start of `new`; it may be outside of `old`.
+    /// Calls `found` for each match of `new` with `old`, in the order of `new`. Matches do not overlap in `new`.
+    /// Compares only the first [`OLD_MAX`] bytes of `old`. `expected` is the position in `old` that probably
+    /// corresponds to the first byte of `new`; it may lie outside of `old`.
     pub fn matches(&mut self, old: &[u8], new: &[u8], expected: isize, mut found: impl FnMut(Match)) {
         let old = &old[..old.len().min(OLD_MAX)];
         if old.len() < MIN_MATCH || new.len() < MIN_MATCH {
@@ -96,14 +96,15 @@ impl FineSearch {
                     (at, done) = (best.new + best.len, best.new + best.len);
                     drift = best.old as isize - best.new as isize;
                 }
-                // With a stride, a step might pass by all positions that are in the table.
+                // With a longer stride, a longer step could miss every position of a match that is in the table.
                 None if stride == 1 => at += 1 + ((at - done) / PATIENCE).min(STEP_MAX - 1),
                 None => at += 1,
             }
         }
     }
 
-    /// Like [`FineSearch::matches`]. Passes all of `new` to `each`, in order and without empty pieces.
+    /// Like [`FineSearch::matches`], but also passes on the ranges between matches: the pieces are all of `new`, in
+    /// order. No piece is empty.
     pub fn pieces(&mut self, old: &[u8], new: &[u8], expected: isize, mut each: impl FnMut(FinePiece)) {
         let mut done = 0;
         self.matches(old, new, expected, |found| {
@@ -153,13 +154,13 @@ impl FineSearch {
 /// A part of the new bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FinePiece {
-    /// It matches old bytes.
+    /// Equal to a range of the old bytes.
     Copy(Match),
-    /// This range of the new bytes matches nothing.
+    /// A range of the new bytes for which no match was found.
     Literal(Range<usize>),
 }
 
-/// Makes the delta of `new` against all of `old`, which is at hand. Compares with at most [`OLD_MAX`] bytes of `old`.
+/// Makes the delta of `new` against the basis `old`. Compares with at most [`OLD_MAX`] bytes of `old`.
 pub fn fine_delta<W: Write>(search: &mut FineSearch, old: &[u8], new: &[u8], out: W) -> io::Result<W> {
     let mut writer = FineWriter::new(out);
     writer.compare(search, (old, 0), new, 0)?;
@@ -183,8 +184,8 @@ impl<W: Write> FineWriter<W> {
         self.0.literal(bytes)
     }
 
-    /// Adds `new`: copies where it matches `old`, which has this offset in the basis, and literals elsewhere. Returns
-    /// the number of bytes copied. `expected` as in [`FineSearch::matches`].
+    /// Adds `new`: copies where it matches `old`, and literals elsewhere. `offset` is the offset of `old` in the basis,
+    /// and `expected` is as in [`FineSearch::matches`]. Returns the number of bytes copied.
     pub fn compare(
         &mut self,
         search: &mut FineSearch,
@@ -213,7 +214,7 @@ impl<W: Write> FineWriter<W> {
     }
 }
 
-/// The longest match that contains the word at these positions and does not begin before `from` in `new`.
+/// The longest match that contains the equal words at `old_at` and `new_at`, and does not begin before `from` in `new`.
 fn extend(old: &[u8], new: &[u8], old_at: usize, new_at: usize, from: usize) -> Match {
     let before = common_suffix(&old[..old_at], &new[from..new_at]);
     let after = WORD + common_prefix(&old[old_at + WORD..], &new[new_at + WORD..]);
@@ -250,7 +251,8 @@ fn is_run(word: u64) -> bool {
     word == word.rotate_left(8)
 }
 
-/// The multiplier is 2^64 divided by the golden ratio: the highest bits of the product depend on all bits of the word.
+/// The slot of a word in the table. The multiplier is 2^64 divided by the golden ratio, so the highest bits of the
+/// product depend on all bits of the word.
 fn slot(word: u64, shift: u32) -> usize {
     (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as usize
 }

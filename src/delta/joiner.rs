@@ -9,9 +9,9 @@ use super::{Command, Commands, Error, Result};
 /// delta makes its chunk and a margin after it. The margin has as many bytes as a block of the basis, or
 /// fewer at the content's end.
 ///
-/// The margin is needed for a block that begins in a chunk and ends in the next one: the block is copied
-/// whole, and the delta of the next chunk is used only after that block. So a cut costs no bytes where the
-/// content is the same as the basis on both sides of the cut.
+/// The margin is needed for a block that begins in one chunk and ends in the next: the first chunk's delta copies the
+/// whole block, and the next chunk's delta is used only from the end of that block. So a cut costs no bytes if the
+/// content equals the basis on both sides of the cut.
 pub struct DeltaJoiner<W> {
     encoder: Encoder<W>,
     basis_len: u64,

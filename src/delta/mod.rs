@@ -1,9 +1,8 @@
 //! librsync's formats in Rust: signatures, deltas, patching, and the composition of deltas.
 //!
-//! A **basis** is old content. Its **signature** holds a weak sum and a strong sum of each of its
-//! blocks. A **delta** describes new content as copies from the basis and literal bytes; to **patch**
-//! is to make the new content from the basis and a delta. This module knows no files: it reads slices
-//! and `Read`, and writes to `Write`.
+//! A **basis** is old content. Its **signature** holds a weak sum and a strong sum of each of its blocks. A **delta**
+//! describes new content as copies from the basis and literal bytes; to **patch** is to make the new content from the
+//! basis and a delta. This module opens no files: it reads slices and `Read`, and writes to `Write`.
 //!
 //! ```text
 //!  basis --> Signer --> signature --> Signature --+
@@ -14,8 +13,8 @@
 //! A long content is cut into chunks of [`CHUNK_LEN`] bytes or more. Several threads make the deltas of the
 //! chunks, and [`DeltaJoiner`] joins these into the delta of the content.
 //!
-//! Where the old content itself is at hand, [`FineWriter`] compares byte by byte and finds far shorter common parts than
-//! the blocks of a signature. Its delta has the same format.
+//! If the caller has the old bytes themselves, [`FineWriter`] compares old and new bytes directly. It finds common
+//! ranges that are much shorter than a block of a signature. Its delta has the same format.
 //!
 //! # The bytes
 //!
@@ -84,7 +83,7 @@ pub const MAX_STRONG_LEN: u32 = 32;
 
 const MD4_MAGICS: [u32; 2] = [0x7273_0136, 0x7273_0146];
 
-/// A fault of a signature or of a delta, or a wrong use of one.
+/// An I/O error, or a signature or delta that is damaged, forged, or does not fit its basis.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{0}")]

@@ -12,11 +12,11 @@ pub struct Params {
     pub strong_len: u32,
 }
 
-/// A shorter content, in bytes, gets no signature: it is stored whole when it changes.
+/// The shortest content, in bytes, that gets a signature. A shorter one is stored whole when it changes.
 const MIN_DATA_LEN: u64 = 16 << 10;
 /// The longest content, in bytes, with blocks of 2 KiB.
 const SHORT_BLOCKS_UP_TO: u64 = 256 << 20;
-/// The most blocks of a longer content (up to 32 TiB), so that its signature fits memory.
+/// The most blocks of a content of more than 256 MiB and at most 32 TiB, so that its signature fits memory.
 const MAX_BLOCKS: u64 = 1 << 21;
 
 /// Bytes of a signature's header, before the first entry.

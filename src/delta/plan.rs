@@ -1,15 +1,15 @@
-//! Composes deltas: finds the bytes of the last content without making the contents between.
+//! Composes deltas: finds the bytes of the last content without making the intermediate contents.
 
 use std::io::Read;
 
 use super::{Command, Commands, Error, Result};
 
-/// A range of the final content, and the source of its bytes.
+/// A range of a content, and the source of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// In bytes, never 0.
     pub len: u64,
-    /// 0 is the first content; a delta has the number that the caller gave to [`Plan::apply`].
+    /// 0 is the first content. A delta has the number that the caller passed to [`Plan::apply`].
     pub source: u32,
     /// The offset of the bytes in the source. For a delta it counts all bytes of the delta, commands
     /// included.
@@ -45,9 +45,9 @@ impl Plan {
         plan
     }
 
-    /// The plan of the content that `delta` makes of this plan's content. The new content may have at most
-    /// `out_limit` bytes. The lengths of the contents between are not known and not needed; the caller
-    /// compares the length of the last one with [`Plan::content_len`].
+    /// The plan of the content that `delta` makes of this plan's content. The new content may have at most `out_limit`
+    /// bytes. The lengths of intermediate contents are unknown and not needed; the caller compares the length of the
+    /// last content with [`Plan::content_len`].
     ///
     /// The delta's literals become pieces of `source`. A plan of more than `piece_cap` pieces is the error
     /// `TooManyPieces`.

@@ -28,7 +28,7 @@ pub(super) struct SignatureHeader {
 }
 
 impl Signature {
-    /// Reads a whole signature. `bytes` must hold nothing else.
+    /// Reads a whole signature. `bytes` must end where the signature ends.
     ///
     /// The length of the basis is not known from its signature: the last block may be shorter than the
     /// others.
@@ -60,8 +60,8 @@ impl Signature {
         u64::from(self.blocks)
     }
 
-    /// True if `bytes` are the basis's bytes from the block with number `first` on: each block of `bytes` has the strong
-    /// sum of this signature. Only the last one may be shorter than a block.
+    /// True if `bytes` equal the basis from the block number `first` on: each block of `bytes` has the strong sum that
+    /// this signature has for it. The last block of `bytes` may be shorter than the block length.
     pub fn is_of(&self, first: u64, bytes: &[u8]) -> bool {
         let params = blake2b_simd::Params::new().hash_length(MAX_STRONG_LEN as usize).to_owned();
         let blocks = bytes.chunks(self.block_len() as usize);
@@ -94,7 +94,7 @@ impl SignatureHeader {
         Ok(SignatureHeader { kind, block_len, strong_len })
     }
 
-    /// The entries of `signature`, whose header this is. Each entry is a weak sum and a strong sum.
+    /// The entries of `signature`, which begins with this header. Each entry is a weak sum and a strong sum.
     pub fn entries<'b>(&self, signature: &'b [u8]) -> ChunksExact<'b, u8> {
         signature[SIGNATURE_HEADER as usize..].chunks_exact(4 + self.strong_len as usize)
     }

@@ -90,7 +90,7 @@ impl Drop for EngineJob {
 /// The sums of a basis and their table, in the C engine's memory.
 pub struct EngineSums(NonNull<c::rs_signature_t>);
 
-// SAFETY: plain memory with one owner, as a `EngineJob` is.
+// SAFETY: plain memory with one owner, like an `EngineJob`.
 unsafe impl Send for EngineSums {}
 
 impl EngineSums {

@@ -9,8 +9,8 @@
 //! fit: its streams pull, while this module's callers push, and it cannot write RabinKarp sums, which the
 //! format needs.
 //!
-//! The C engine trusts a signature. Equal weak sums make its search quadratic. A whole block that a forged
-//! signature declares as the short last block is copied beyond the end of the basis.
+//! The C engine trusts a signature. Equal weak sums make its search quadratic. A forged signature can declare a whole
+//! block as the short last block; its copy then reaches beyond the end of the basis.
 
 mod job;
 mod patch;

@@ -1,7 +1,7 @@
 //! A bit filter and a table over the weak sums of a signature: flat arrays of at least 14 bytes a block.
 
-/// A filter that rejects nearly every key that no block has. It has 4 KiB to 8 MiB, and fits the L2 cache for a
-/// basis of up to 128 MiB with blocks of 2 KiB.
+/// A filter that accepts the key of every block, and rejects nearly all other keys. It has 4 KiB to 8 MiB, and fits the
+/// L2 cache for a basis of up to 128 MiB with blocks of 2 KiB.
 ///
 /// It is a Bloom filter in which all bits of one key are in one word, so a test costs one load. The words have 32
 /// bits, because a processor can load eight such words at once.
@@ -50,7 +50,7 @@ impl SumFilter {
         }
     }
 
-    /// False if surely no block has this key.
+    /// False only if no block has this key.
     pub fn may_hold(&self, key: u32) -> bool {
         match self {
             SumFilter::W10(words) => test(words, key),

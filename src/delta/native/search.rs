@@ -1,10 +1,10 @@
 //! Searches a stream for blocks of the basis.
 //!
-//! The search decides about one position of the stream after the other: either a block of the basis
-//! starts there and becomes a copy, or one byte becomes literal. After a copy, the search first tries the
-//! blocks that follow in the basis, several at once. Elsewhere the weak sum of the next block length rolls
-//! over the stream, and the table is searched only where the filter accepts the sum. The result depends on
-//! the stream alone, never on how the stream is cut into views.
+//! The search goes through the positions of the stream in order. Either a block of the basis starts at the position and
+//! becomes a copy, or the byte at the position becomes literal. After a copy, the search first tries the blocks that
+//! follow in the basis, several at once. Elsewhere the weak sum of the next block length rolls over the stream, and the
+//! table is searched only where the filter accepts the sum. The result depends on the stream alone, never on how the
+//! stream is cut into views.
 
 use std::io::{self, Write};
 
@@ -42,7 +42,7 @@ pub(super) struct Search<'s> {
     roller: Roller,
     /// The position in the stream up to which the search has decided.
     at: u64,
-    /// The weak sum of the block length from `at`; `None` until the expected block was tried there.
+    /// The weak sum of the `block_len` bytes from `at`; `None` until the expected block was tried there.
     sum: Option<u32>,
     /// The offset of the last copy in the basis, minus its position in the stream. The block expected at `at`
     /// is the one at `at + drift` of the basis.
@@ -80,8 +80,7 @@ impl<'s> Search<'s> {
         self.at
     }
 
-    /// Decides about every position of the view at which a whole block and at least one more byte are in the
-    /// view.
+    /// Decides about every position from which the view holds a whole block and at least one more byte.
     pub fn scan<W: Write, S: Write>(
         &mut self,
         view: View,

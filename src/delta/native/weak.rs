@@ -7,8 +7,8 @@ use super::super::signature::SignatureKind;
 use super::filter::{SumFilter, hint, test};
 
 const MULT: u32 = 0x0810_4225;
-/// RabinKarp adds this to a byte that leaves the window: it corrects the share of the start value 1 in the
-/// sum.
+/// RabinKarp adds this to a byte that leaves the window. Each step multiplies the share of the start value 1 in the sum
+/// once too often, and this number corrects that.
 pub const ADJ: u32 = MULT.wrapping_sub(1);
 /// Rollsum adds this to each byte.
 const OFFSET: u32 = 31;

@@ -138,9 +138,9 @@ impl<'s, W: Write, S: Write> DeltaWriter<'s, W, S> {
         Ok((self.encoder.finish()?, signed))
     }
 
-    /// Continues in the held bytes followed by the first of `bytes`, until no held byte is needed any more.
-    /// Then returns the rest of `bytes`, with its position in `held_at`. If that is not reached, `held` has
-    /// all of `bytes` and nothing is returned.
+    /// Searches the held bytes, followed by the first of `bytes`, until no held byte is needed any more. Then `held` is
+    /// empty, and the result is `bytes` from the first byte that is still needed, whose position is `held_at`. If
+    /// `bytes` ends earlier, `held` takes all of `bytes` and the result is empty.
     fn join<'b>(&mut self, bytes: &'b [u8]) -> io::Result<&'b [u8]> {
         let old = self.held.len();
         let taken = bytes.len().min(self.block_len.saturating_mul(GROUP));

@@ -10,7 +10,7 @@ fn fine(old: &[u8], new: &[u8]) -> Vec<u8> {
     fine_delta(&mut FineSearch::default(), old, new, Vec::new()).unwrap()
 }
 
-/// Probes for the delta of `new`, and the length of the delta.
+/// The number of probes for the delta of `new`, and the length of the delta.
 fn probes(old: &[u8], new: &[u8]) -> (u64, usize) {
     let mut search = FineSearch::default();
     let made = fine_delta(&mut search, old, new, Vec::new()).unwrap();
@@ -84,7 +84,8 @@ fn a_run_of_one_byte_is_copied_from_the_longest_such_run() {
 
 #[test]
 fn every_match_of_the_minimum_length_is_found_in_old_bytes_that_are_all_in_the_table() {
-    // Each piece of the old content stands between new bytes; the positions of the pieces have no common divisor.
+    // Each piece of the old content lies between bytes that only the new content has; the positions of the pieces have
+    // no common divisor.
     let (old, between) = (noise(1, 9000), noise(2, 90_000));
     let mut new = Vec::new();
     for (number, piece) in old.chunks_exact(MIN_MATCH).enumerate() {
@@ -127,7 +128,7 @@ fn repetitions_take_no_more_work_than_other_bytes() {
             assert!(probes <= 4 * LEN as u64, "{one} {other}: {probes} probes");
         }
     }
-    // Unrelated bytes take a part of that, because most of their positions are left out.
+    // Unrelated bytes take less work, because the search skips most of their positions.
     let (unrelated, len) = probes(&noise(5, LEN), &noise(6, LEN));
     assert!(unrelated < LEN as u64 / 3 && len > LEN, "{unrelated} probes");
 }

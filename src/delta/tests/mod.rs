@@ -1,4 +1,4 @@
-//! Tests of the engine without another one. `tests/delta_oracle.rs` compares it with librsync.
+//! Tests of the engine by itself. `tests/delta_oracle.rs` compares it with librsync.
 
 mod codec;
 mod composition;
