@@ -33,7 +33,7 @@ pub(super) use flags::PATH;
 /// Flags for a directory on the path. With these, search permission on the directory is enough.
 const ENTER: OFlags = PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Opens `rel` below `dir` for reading. Reading does not change the access time if the system permits that.
+/// Opens `rel` below `dir` for reading. If the system permits it, reading does not change the access time.
 pub(super) fn open_quietly(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     match open_beneath(dir, rel, flags | flags::NOATIME) {
         // The system permits `O_NOATIME` to the owner of the file only.
@@ -44,8 +44,9 @@ pub(super) fn open_quietly(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> io
     }
 }
 
-/// Opens `rel` below `dir`; the empty path is `dir` itself. Nothing can lead outside of `dir`: `.`, `..`,
-/// empty components and symbolic links are errors. Only with [`PATH`] a link as the last component opens.
+/// Opens `rel` below `dir`; the empty path is `dir` itself. No path leads outside of `dir`: `.`, `..`, empty components
+/// and symbolic links are errors. A symbolic link as the last component is opened with [`PATH`] only; then the
+/// descriptor refers to the link itself.
 pub(super) fn open_beneath(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if rel.is_empty() {

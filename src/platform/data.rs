@@ -32,7 +32,7 @@ fn find_holes(file: &File, size: u64) -> Result<Vec<(u64, u64)>, Errno> {
             result => result?.min(size),
         };
         add_hole(&mut holes, hole, data);
-        // If a writer has filled the hole meanwhile, `data` may equal `hole`: `hole + 1` guarantees progress.
+        // `data` equals `hole` if another process filled the hole meanwhile. Then `hole + 1` guarantees progress.
         at = data.max(hole + 1);
     }
     Ok(holes)

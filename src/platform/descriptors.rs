@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
-/// Number of attempts to open something when no descriptor is left, and the time after each.
+/// The attempts of [`patiently`] before the last one, and the pause after each of them: together 200 ms.
 const ATTEMPTS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -17,8 +17,9 @@ pub fn free_descriptors(enough: usize) -> usize {
     numbers.filter(|&number| unsafe { libc::fcntl(number, libc::F_GETFD) } < 0).take(enough).count()
 }
 
-/// Calls `open` again for a short time while it fails with an error that `is_short` (see
-/// [`is_shortage`](crate::error::is_shortage)), because another thread of the program may free descriptors or memory.
+/// Repeats `open` for up to 200 ms while its error is a shortage, because another thread of the program may free
+/// descriptors or memory. `is_short` says whether an error is a shortage (see
+/// [`is_shortage`](crate::error::is_shortage)).
 pub fn patiently<T, E>(
     is_short: impl Fn(&E) -> bool,
     mut open: impl FnMut() -> Result<T, E>,

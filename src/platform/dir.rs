@@ -13,7 +13,7 @@ use super::file_system::FileSystem;
 use super::stat::{Stat, file_type, stat_fd};
 use crate::entry::FileType;
 
-/// An open directory. It stays the same directory whatever other processes rename.
+/// An open directory. It stays the same directory even if another process renames the directory or its parents.
 ///
 /// A `name` parameter is a single component, anything else is `EINVAL`; no method follows the name if it is a
 /// symbolic link. A `rel` parameter is a path of such components; it is resolved strictly below this directory
@@ -22,7 +22,7 @@ use crate::entry::FileType;
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
-    /// The offset may not be 0, because this descriptor or a duplicate of it may have listed the directory.
+    /// True if this descriptor, or a duplicate of it, may have listed the directory: then its offset may not be 0.
     moved: AtomicBool,
 }
 
@@ -84,7 +84,7 @@ impl Dir {
         Ok(Dir::opened(rustix::fs::openat(self, "..", DIRECTORY, Mode::empty())?))
     }
 
-    /// The parent, if it still is the directory with this `id` (see [`Stat::id`]); else `ESTALE`.
+    /// The parent directory. `ESTALE` unless its id (see [`Stat::id`]) is still `id`.
     pub fn open_parent(&self, id: (u64, u64)) -> io::Result<Dir> {
         let parent = self.above()?;
         match parent.stat_self()?.id() == id {
@@ -158,7 +158,7 @@ impl Dir {
         let listing = self.list();
         let listed = |wanted: &[u8]| listing.names.iter().any(|(name, _)| **name == *wanted);
         let both = listed(name) && listed(&other);
-        // A directory that this process may not list cannot decide it.
+        // If the listing failed, the answer is unknown.
         Ok(listing.error.is_none().then_some(!both))
     }
 
@@ -181,8 +181,8 @@ impl Dir {
         Ok(rustix::fs::unlinkat(self, component(name)?, AtFlags::REMOVEDIR)?)
     }
 
-    /// Makes the names in this directory durable. A file system that does not support this for directories counts
-    /// as success, because there is no other way to sync them.
+    /// Makes the names in this directory durable. Succeeds also on a file system that cannot sync directories, because
+    /// there is no other way to sync them.
     pub fn sync(&self) -> io::Result<()> {
         match rustix::fs::fsync(self) {
             Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),

@@ -34,7 +34,7 @@ impl FileSystem {
         kind(fd).map_or(FileSystem::UNKNOWN, by_kind)
     }
 
-    /// A file system of unknown type: nothing is believed.
+    /// A file system of unknown type: no time stamp is believed.
     pub const UNKNOWN: FileSystem =
         FileSystem { is_local: false, is_remote: false, ctime: CtimeKind::Unknown, syncs_whole: false };
 }
@@ -53,15 +53,15 @@ fn kind(_: impl AsFd) -> Option<u32> {
 fn by_kind(kind: u32) -> FileSystem {
     /// ext2 to ext4, XFS, Btrfs, F2FS, tmpfs.
     const LOCAL: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
-    /// NFS, ZFS, Ceph, bcachefs, JFS, NILFS, GFS2, OCFS2. The local ones keep a ctime, too. FUSE file systems, SMB,
-    /// 9p and overlayfs may keep a ctime or not.
+    /// NFS, ZFS, Ceph, bcachefs, JFS, NILFS, GFS2, OCFS2. The file systems in `LOCAL` keep a ctime, too. FUSE file
+    /// systems, SMB, 9p and overlayfs may keep a ctime or not.
     const KEPT: [u32; 8] =
         [0x6969, 0x2fc1_2fc1, 0x00c3_6400, 0xca45_1a4e, 0x3153_464a, 0x3434, 0x0116_1970, 0x7461_636f];
-    /// squashfs, EROFS, cramfs, romfs, ISO 9660, FAT, exFAT, HFS. Files on the read-only ones change if another
-    /// image is mounted in the same place.
+    /// squashfs, EROFS, cramfs, romfs, ISO 9660, FAT, exFAT, HFS. Files on a read-only file system change too: another
+    /// image can be mounted in the same place.
     const COPIED: [u32; 8] =
         [0x7371_7368, 0xe0f5_e1e2, 0x28cd_3d45, 0x7275, 0x9660, 0x4d44, 0x2011_bab0, 0x4244];
-    /// overlayfs, ZFS. `syncfs` works on the local ones, too.
+    /// overlayfs, ZFS. `syncfs` works on the file systems in `LOCAL`, too.
     const SYNCED: [u32; 2] = [0x794c_7630, 0x2fc1_2fc1];
     /// NFS, SMB (three), FUSE, 9p, Ceph, AFS, Coda, NCP.
     const REMOTE: [u32; 10] = [

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::dir::Dir;
 
-/// The part of a lock file to lock. On systems that can lock whole files only, just the key is locked; all other
+/// The part of a lock file to lock. A system that can only lock whole files locks only [`LockPart::Key`]; the other
 /// parts always seem free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockPart {
@@ -20,8 +20,8 @@ pub enum LockPart {
     Turn = 2,
 }
 
-/// Tries to lock a part of the file, without waiting. Returns false if another open file holds a lock that
-/// excludes this one. The lock ends when the last descriptor of `file` is closed, also if the process is killed.
+/// Tries to lock a part of the file, without waiting. Returns false if another open file holds a lock that excludes
+/// this one. The lock ends when the last descriptor of `file` is closed, even by a kill of the process.
 ///
 /// On Linux this is an open-file-description lock (`fcntl_locking(2)`), which works over NFS: an exclusive
 /// lock needs a file open for writing, a shared lock a file open for reading. Elsewhere it is `flock`.
@@ -37,7 +37,7 @@ pub fn try_lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<bool
 /// Releases a lock at once. Closing the file is not enough: a child process that another thread forked holds
 /// the same open file until the child executes its program.
 pub fn unlock(file: &File, part: LockPart) {
-    // With a lock this cannot fail; without a lock there is nothing to release.
+    // If the lock is held, releasing it cannot fail. If it is not held, there is nothing to release.
     let _ = release(file, part);
 }
 

@@ -1,11 +1,11 @@
 //! A short mark of this machine and of its current boot, for names in directories that several machines share.
 //!
-//! Locks and process numbers mean something on one machine only. The mark says whether a name was given on this
-//! machine, and whether the machine was started again since.
+//! Locks and process numbers mean something on one machine only. The mark in a name says whether the name was made on
+//! this machine, and whether the machine was restarted since.
 
 use std::fmt;
 
-/// The machine and the boot, each as a hash of 32 bits. 0 if the system does not report them.
+/// The machine and its current boot, each as a hash of 32 bits. A hash is 0 if the system does not report the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MachineMark {
     machine: u32,
@@ -16,14 +16,15 @@ pub struct MachineMark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkOrigin {
     ThisBoot,
-    /// This machine, before its last start. No process of that time runs any more.
+    /// This machine, before its last start: no process of that boot runs any more.
     EarlierBoot,
     /// Another machine, or an unknown one.
     Elsewhere,
 }
 
 impl MachineMark {
-    /// The mark of this machine as it runs now. Containers share the boot of their host, and have its locks.
+    /// The mark of this machine in its current boot. A container has the boot id of its host, and file locks work
+    /// between the two.
     pub fn here() -> MachineMark {
         let (id, boot) = (system::machine_id(), system::boot_id());
         // Copies of a disk image have one id, so the machine's name counts too.
@@ -39,7 +40,7 @@ impl MachineMark {
         (mark.to_string().as_bytes() == digits).then_some(mark)
     }
 
-    /// Where a name with this mark was given, as seen from the machine `here`.
+    /// Where a name with this mark was made. `here` is the mark of this machine.
     pub fn origin(self, here: MachineMark) -> MarkOrigin {
         match self {
             _ if self.boot != 0 && self.boot == here.boot => MarkOrigin::ThisBoot,
@@ -111,7 +112,7 @@ mod tests {
         ] {
             assert_eq!(other.origin(here), origin, "{other}");
         }
-        // Without a name of its own, a machine recognizes nothing as its own.
+        // A machine without an id recognizes no mark as its own.
         assert_eq!(mark(0, 0).origin(mark(0, 0)), MarkOrigin::Elsewhere);
         assert_eq!(mark(7, 10).origin(mark(7, 0)), MarkOrigin::Elsewhere);
     }

@@ -41,7 +41,7 @@ pub fn set_times(fd: BorrowedFd<'_>, mtime: Time) -> io::Result<()> {
     match rustix::fs::futimens(fd, &times) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         Err(Errno::BADF) => match rustix::fs::utimensat(fd, "", &times, AtFlags::EMPTY_PATH) {
-            // Before Linux 5.8.
+            // Before Linux 5.8, `utimensat` does not accept an empty path.
             Err(Errno::INVAL) => {
                 by_path(fd, |path| rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty()))
             }

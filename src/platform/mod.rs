@@ -3,8 +3,9 @@
 //! All code with `cfg(target_os)` and, apart from `ffi/`, nearly all `unsafe` code of the crate is here. Names
 //! and paths are raw bytes. Errors are [`std::io::Error`]; the callers add the operation and the path.
 //!
-//! Two rules keep an attacker outside who replaces directories by symbolic links. A *name* is a single
-//! component and is never followed. A *relative path* is resolved strictly below its [`Dir`], through no link.
+//! Two rules protect against an attacker who replaces directories by symbolic links. A *name* is a single component,
+//! and a symbolic link with that name is not followed. A *relative path* is resolved strictly below its [`Dir`] and
+//! through no symbolic link.
 
 mod beneath;
 mod data;

@@ -55,9 +55,9 @@ mod system {
 }
 
 impl Dir {
-    /// True if something is mounted at `name`, also a part of the same file system. `Unsupported` if the system does
-    /// not report mounts: a Linux before 5.8 without `/proc`. On other systems the device number decides, because
-    /// each mount has another number than the directory around it.
+    /// True if something is mounted at `name`, even a part of the same file system. `Unsupported` if the system does
+    /// not report mounts: a Linux before 5.8 without `/proc`. On systems other than Linux the device number decides,
+    /// because a mount there has another device number than the directory around it.
     pub fn is_mount_point(&self, name: &[u8]) -> io::Result<bool> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {

@@ -15,7 +15,7 @@ impl Names {
         Names::default()
     }
 
-    /// The name of the user; `None` if the system has no name, or one that is not UTF-8.
+    /// The name of the user; `None` if the system has no name for `uid`, or the name is not UTF-8.
     pub fn user(&mut self, uid: u32) -> Option<String> {
         self.users.entry(uid).or_insert_with(|| user_name(uid)).clone()
     }

@@ -1,5 +1,5 @@
-//! System calls of newer kernels that need no `/proc`: the mode of an `O_PATH` descriptor (Linux 6.6), and extended
-//! attributes by directory and name, without following a link (Linux 6.13). `ENOSYS` on a system without them.
+//! System calls of newer kernels, which work without `/proc`: the mode of an `O_PATH` descriptor (Linux 6.6), and
+//! extended attributes by directory and name, without following a link (Linux 6.13). `ENOSYS` on a system without them.
 
 #[cfg(all(
     target_os = "linux",

@@ -50,8 +50,8 @@ impl Dir {
     /// (`ENOTEMPTY`), and so is a mount in the tree (`EXDEV`), also of a part of the same file system: nothing in
     /// the mount is removed. After an error the remaining directories have their old modes again.
     ///
-    /// Holds at most two descriptors. It goes up through `..`, and checks that this is the directory that it came
-    /// from.
+    /// Holds at most two descriptors: to go back up, it opens `..` and checks that `..` is the directory from which it
+    /// came.
     pub fn remove_tree(&self, name: &[u8]) -> io::Result<()> {
         if self.stat(name)?.kind != FileType::Dir {
             return self.unlink(name);
@@ -63,7 +63,7 @@ impl Dir {
         emptied.and_then(|()| self.rmdir(name)).inspect_err(|_| give_modes_back(dir, levels))
     }
 
-    /// Opens a directory to empty it, and removes everything in it but its subdirectories. If the directory is not
+    /// Opens a directory to empty it, and removes everything in it except its subdirectories. If the directory is not
     /// writable, its mode becomes 0700 first.
     fn enter_to_remove(&self, name: &[u8], place: MountPlace) -> io::Result<(Dir, DirToEmpty)> {
         let (dir, now, mut opened_up) = match self.open_dir(name) {
@@ -100,7 +100,7 @@ impl Dir {
         }
     }
 
-    /// Removes everything in this directory but its subdirectories, and returns the names of these.
+    /// Removes everything in this directory except its subdirectories, whose names it returns.
     fn remove_files(&self) -> io::Result<Vec<Box<[u8]>>> {
         let listing = self.list();
         if let Some(error) = listing.error {
@@ -120,7 +120,7 @@ impl Dir {
         match gone_is_fine(self.unlink(name)) {
             Ok(_) => Ok(true),
             Err(error) if is(&error, Errno::ISDIR) => Ok(false),
-            // POSIX defines this error for a directory.
+            // POSIX defines EPERM for `unlink` of a directory; Linux returns EISDIR.
             Err(error) if is(&error, Errno::PERM) => match self.stat(name)?.kind {
                 FileType::Dir => Ok(false),
                 _ => Err(error),
@@ -130,8 +130,8 @@ impl Dir {
     }
 }
 
-/// Empties the first of `levels`. Each level is a subdirectory of the level before; `dir` is the directory of the
-/// last level.
+/// Empties the directory of the first level, subdirectories included. Each level is a subdirectory of the level before;
+/// `dir` is the directory of the last level.
 fn empty_levels(dir: &mut Dir, levels: &mut Vec<DirToEmpty>, place: MountPlace) -> io::Result<()> {
     while let Some(level) = levels.last_mut() {
         if let Some(subdir) = level.subdirs.pop() {

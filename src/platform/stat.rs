@@ -10,7 +10,7 @@ use super::names::Names;
 use crate::entry::{FileType, Metadata};
 use crate::stamp::Time;
 
-/// `None` for a type that only this system has, and for an entry of a listing without types.
+/// `None` for a type that libibt does not know, and if a listing has no types.
 pub(super) fn file_type(raw: RawType) -> Option<FileType> {
     Some(match raw {
         RawType::RegularFile => FileType::File,

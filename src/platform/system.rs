@@ -64,9 +64,9 @@ fn read_urandom(bytes: &mut [u8]) -> io::Result<()> {
     std::fs::File::open("/dev/urandom")?.read_exact(bytes)
 }
 
-/// Blocks signals in this thread, so that the signal handlers of the application run on the application's own
-/// threads. Signals that a faulty instruction raises in this thread are not blocked: blocked, they would kill
-/// the process without calling a handler.
+/// Blocks signals in this thread, so that the signal handlers of the application run on the application's own threads.
+/// Signals that a faulty instruction raises in this thread stay unblocked: if they were blocked, they would kill the
+/// process without a call of the handler.
 pub fn block_signals_in_this_thread() {
     const OWN: [libc::c_int; 6] =
         [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];

@@ -21,8 +21,8 @@ fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> i32 {
     result.unwrap_err().raw_os_error().unwrap()
 }
 
-/// Makes `depth` nested directories and returns the deepest. It works by descriptors, because the path may be too
-/// long for a system call.
+/// Makes `depth` nested directories and returns the deepest. Goes down by descriptors, because the path may be too long
+/// for a system call.
 fn dig(dir: &Dir, name: &[u8], depth: usize) -> Dir {
     let mut at = dir.try_clone().unwrap();
     for _ in 0..depth {
@@ -528,7 +528,7 @@ fn a_lock_given_up_does_not_live_on_in_a_copy_of_its_descriptor() {
     let open = || File::options().read(true).write(true).open(temp.path().join("lock")).unwrap();
     let held = open();
     assert!(try_lock(&held, LockPart::Key, true).unwrap());
-    // The descriptor that a forked child holds until it executes its program.
+    // Stands for the descriptor that a forked child holds until it executes its program.
     let copy = held.try_clone().unwrap();
     unlock(&held, LockPart::Key);
     drop(held);

@@ -11,14 +11,14 @@ use super::meta::{by_path, lacks_proc};
 use super::newer;
 use super::stat::stat_fd;
 
-/// Most bytes that the names and values of one file's attributes may have together.
+/// The most bytes of all attribute names and values of one file.
 pub const XATTRS_MAX: usize = 8 << 20;
 
 /// The error number of a call that names an attribute that the file does not have. Systems use different numbers.
 pub const XATTR_ABSENT: i32 = libc::ENODATA;
 
-/// Attributes in which XFS shows POSIX ACLs in its own disk format, in the initial user namespace. A backup leaves
-/// them out, because it has the ACLs in the portable form, and other file systems would store these names as
+/// Attributes in which XFS shows POSIX ACLs a second time, in its own disk format (in the initial user namespace only).
+/// A backup leaves them out: it has the ACLs in the portable form, and another file system would restore these names as
 /// ordinary attributes.
 const SHOWN_TWICE: [&[u8]; 2] = [b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"];
 
@@ -104,7 +104,7 @@ pub fn set_xattr<'n>(of: impl Into<Named<'n>>, name: &[u8], value: &[u8]) -> io:
     }
 }
 
-/// Removes one extended attribute. Success, too, if the attribute is absent or the file system has no extended
+/// Removes one extended attribute. Succeeds also if the attribute is absent or the file system has no extended
 /// attributes.
 pub fn remove_xattr<'n>(of: impl Into<Named<'n>>, name: &[u8]) -> io::Result<()> {
     let of = of.into();
@@ -174,8 +174,8 @@ fn read_growing(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Res
     }
 }
 
-/// True if the error means that the file system has no extended attributes. Without `/proc`, `ENOSYS` does not mean
-/// that.
+/// True if the error means that the file system has no extended attributes. `ENOSYS` can also mean that `/proc` is
+/// missing.
 fn is_unsupported(error: &io::Error) -> bool {
     is(error, Errno::NOTSUP) || is(error, Errno::OPNOTSUPP) || (is(error, Errno::NOSYS) && !lacks_proc())
 }
