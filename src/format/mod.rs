@@ -1,13 +1,15 @@
 //! The storage format, version 1: this module defines, writes and reads every name and byte of backup files.
 //!
-//! A snapshot is up to four files in a store. Their names hold its key and its [`Stamp`]:
+//! A backup adds up to four files to a store. Their names hold the key and the [`Stamp`] of the snapshot. A prune can
+//! add a mark:
 //!
 //! ```text
 //! KEY.full.STAMP.tar.zst       every file of a full backup
 //! KEY.created.STAMP.tar.zst    an increment's whole files
 //! KEY.updated.STAMP.tar.zst    an increment's deltas, each member a raw librsync delta
 //! KEY.sigvault.STAMP.tar.zst   librsync signatures of the files stored in this snapshot
-//! KEY.state.STAMP.json.zst     the state: one entry a line, and where each content lies
+//! KEY.state.STAMP.json.zst     the state: the entries, one a line, with the place of each content
+//! KEY.retired.STAMP.json       the mark of a removed snapshot whose state other snapshots need
 //! ```
 //!
 //! ```text
@@ -18,27 +20,31 @@
 //! member   = [x header, records] header [sparse map] data, padded to 512
 //! ```
 //!
-//! The last column names the module. `docs/format.md` is the public description, complete enough to write a
-//! reader from.
+//! The last column names the module. `docs/format.md` is the public description, complete enough to write a reader
+//! from.
+//!
+//! The state of a full has every entry. The state of an increment usually has only the changes to older states, which
+//! it names as its *layers*; a reader merges the lines of all of them ([`state`]).
 //!
 //! # The commit
 //!
-//! 1. A snapshot exists only when its state has its final name and verifies: the last line of the document
-//!    ([`StateWriter::finish`]) is the digest of all bytes before it, and [`StateReader::open`] refuses a
-//!    document whose digest does not agree.
-//! 2. Every archive that a state names is durable before the state gets its name. `format` makes that
-//!    possible: [`ArchiveWriter::finish`] returns the size and the digest of an archive, and the state's
-//!    trailer, which records them, is the last part of the state to be written.
+//! 1. A snapshot exists only if its state has its final name and verifies, and the store has no mark
+//!    ([`BackupFileKind::Retired`]) with the same stamp. The last line of the document ([`StateWriter::finish`]) is the
+//!    digest of all bytes before it, and [`StateReader::open`] refuses a document whose digest does not agree.
+//! 2. Every archive that a state names is durable before the state gets its name. `format` makes that possible:
+//!    [`ArchiveWriter::finish`] returns the size and the digest of an archive, and the state's trailer, which records
+//!    them, is written last.
 //! 3. Committed files never change: no function here writes into an existing file.
-//! 4. Removal has the opposite order: a state first, then the archives that no remaining state names
-//!    ([`Trailer::archives`] lists every archive that a snapshot needs).
+//! 4. Removal has the opposite order: first the state, or a mark if the state is a layer of another snapshot; then the
+//!    archives and the marked states that no remaining snapshot needs. [`StateReader::trailer`] lists every archive
+//!    that a snapshot needs, and [`StateReader::file_references`] every state file.
 //! 5. A file that is not committed is named [`TEMP_PREFIX`]`*`. [`Name::parse`] does not accept such a name,
 //!    so a temporary file is never taken for a part of a snapshot.
-//! 6. A new [`Stamp`] is later than the stamp of every snapshot of its key that verifies, so the order of
-//!    names is the order of snapshots. The parent that a state records is for people and checks; no reader
-//!    needs it. A file that does not verify and whose stamp is more than a year in the future has no
-//!    influence on the next stamp. [`Header::date`] is the time when a snapshot was made; it is earlier than
-//!    the snapshot's stamp if another stamp was ahead of the clock.
+//! 6. A new [`Stamp`] is later than the stamp of every snapshot of its key that verifies, so the order of names is the
+//!    order of snapshots. The parent that a state records is for people and checks; readers use the layers instead. A
+//!    file that does not verify and whose stamp is more than a year in the future has no influence on the next stamp.
+//!    [`Header::date`] is the time when a snapshot was made; it is earlier than the snapshot's stamp if another stamp
+//!    was ahead of the clock.
 //!
 //! [`Stamp`]: crate::stamp::Stamp
 

@@ -5,8 +5,7 @@ use std::fmt;
 use crate::error::{Error, Kind, Result};
 use crate::stamp::Stamp;
 
-/// Names of temporary files start with this: a file that is being written, or that an interrupted writer
-/// left.
+/// The names of temporary files start with this. A temporary file is being written, or an interrupted writer left it.
 pub const TEMP_PREFIX: &str = ".ibt-tmp-";
 /// The longest key, in bytes.
 pub const KEY_LEN_MAX: usize = 128;
@@ -26,7 +25,8 @@ pub enum BackupFileKind {
     SigVault,
     /// The state: without it there is no snapshot.
     State,
-    /// The mark of a removed snapshot whose state other snapshots need as a layer.
+    /// The mark of a removed snapshot whose state other snapshots need as a layer. A prune that has no lock marks every
+    /// snapshot that it removes.
     Retired,
 }
 
@@ -75,7 +75,7 @@ pub struct Name {
     pub stamp: Stamp,
     /// 1, or the number of a further part of an archive: `KEY.KIND.STAMP.N.tar.zst`.
     pub part: u32,
-    /// False leaves out the `.zst`.
+    /// True if the name ends in `.zst`.
     pub compressed: bool,
 }
 

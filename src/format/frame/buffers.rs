@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::FRAME_LEN;
 
-/// At most so many buffers are kept for later frames.
+/// The most buffers that are kept for later frames.
 const SPARE_MAX: usize = 32;
-/// The kept buffers have at most so many bytes of capacity in all.
+/// The most bytes of capacity of all kept buffers together.
 const SPARE_BYTES_MAX: usize = 2 * FRAME_LEN;
 
 /// Empty buffers that wait for the next frames.

@@ -9,12 +9,12 @@ use super::{Decoded, FrameIndex};
 use crate::error::{Kind, Result};
 use crate::format::ReadAt;
 
-/// The last bytes of a file that are read at once, with the seek table and the last frames. A file that is not longer
-/// is read with one call.
+/// Bytes at the end of a file that are read with one call. They usually hold the seek table and the last frames. A file
+/// of at most this length is read whole.
 const TAIL: u64 = REMAINS_MAX;
 
-/// The stream of a file as pieces, counted from its beginning or from its end. A piece is a frame, or some KiB of a
-/// file without compression.
+/// The stream of a file as pieces, counted from its beginning or from its end. A piece is a frame, or 64 KiB of a file
+/// without compression.
 pub struct StreamEnds<'s> {
     file: TailInMemory<'s>,
     /// The frames of a compressed file.

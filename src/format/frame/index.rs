@@ -21,7 +21,7 @@ pub struct FrameIndex {
 enum Frames {
     /// A compressed file.
     Zstd(Starts),
-    /// A file without compression, of so many bytes. Each [`SHORT_FRAME_LEN`] of them count as a frame.
+    /// The size in bytes of a file without compression. Each [`SHORT_FRAME_LEN`] bytes of the file count as a frame.
     Plain(u64),
 }
 
@@ -78,7 +78,7 @@ impl FrameIndex {
         })
     }
 
-    /// How many frames hold at least one of the `len` stream bytes from `offset`.
+    /// Number of frames that hold at least one of the `len` stream bytes from `offset`.
     pub fn frames_in(&self, offset: u64, len: u64) -> usize {
         let last = offset.saturating_add(len).min(self.stream_len()).checked_sub(1);
         match (self.locate(offset), last.and_then(|last| self.locate(last))) {

@@ -37,7 +37,7 @@ impl Frame {
         Frame { name, offset, len, compressed, state, buffers }
     }
 
-    /// Bytes that were decoded before, as a frame.
+    /// A frame whose bytes are decoded already.
     pub fn of(bytes: Vec<u8>) -> Self {
         let (len, buffers) = (bytes.len(), Arc::default());
         let state = Mutex::new(FrameState::Decoded(Arc::new(Decoded::new(bytes, Arc::clone(&buffers)))));

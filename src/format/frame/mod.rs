@@ -41,11 +41,11 @@ pub use lazy::Frame;
 pub use stream::{read_beginning, read_stream};
 pub use writer::{FrameWriter, Written};
 
-/// Uncompressed bytes of each frame but the last, in full archives.
+/// Uncompressed bytes of each frame but the last, in the archive of a full.
 pub const FRAME_LEN: usize = 4 << 20;
-/// Uncompressed bytes of each frame but the last, in the other archives; about so many have the frames of a state. For each file a restore reads a few
-/// bytes from every archive of the chain. One frame of each archive must fit the restore's memory; otherwise
-/// the restore decompresses the same frames again and again.
+/// Uncompressed bytes of each frame but the last, in all other archives. The frames of a state are about this long. A
+/// restore reads, for each file, a few bytes from every archive of the chain. So one frame of each archive must fit the
+/// restore's memory; otherwise the restore decompresses the same frames again and again.
 pub const SHORT_FRAME_LEN: usize = 512 << 10;
 /// The longest frame that a reader accepts, in uncompressed bytes. Files that other tools compressed may have
 /// longer frames than [`FRAME_LEN`].

@@ -22,8 +22,8 @@ const STORED_FRAME_MAX: u32 = FOREIGN_FRAME_MAX + (1 << 20);
 /// A stored frame is also at most twice its uncompressed length plus these bytes. The limits of memory count
 /// uncompressed lengths only, so a forged frame must not have many more stored bytes.
 const STORED_OVERHEAD_MAX: u32 = 64 << 10;
-/// [`has_remains`] searches so many bytes. They hold the table of 8,000 frames, which is the table of a state
-/// of many million entries.
+/// Bytes at the end of a file that [`has_remains`] searches. They hold a table of 8,000 frames, enough for a state of
+/// many million entries.
 pub(super) const REMAINS_MAX: u64 = 64 << 10;
 
 /// Collects the sizes of the frames while they are written. The bytes are the table's entries.

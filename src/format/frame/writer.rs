@@ -93,8 +93,8 @@ impl<W: Sink> FrameWriter<W> {
         Ok(())
     }
 
-    /// Ends the frame here, unless it is empty. With [`FrameWriter::with_frame_len`] of [`usize::MAX`], a frame ends
-    /// nowhere else.
+    /// Ends the current frame, unless it is empty. With a frame length of [`usize::MAX`]
+    /// ([`FrameWriter::with_frame_len`]), only this call and [`FrameWriter::finish`] end a frame.
     pub fn cut(&mut self) -> Result<()> {
         match self.plain.is_empty() {
             true => Ok(()),

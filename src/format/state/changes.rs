@@ -26,7 +26,7 @@ pub struct NeededArchives<'n> {
     pub inherited: &'n dyn Fn(u32) -> Option<u32>,
 }
 
-/// The entries of a new snapshot, of which only those are kept that differ from the parent's.
+/// Receives every entry of a new snapshot, and keeps the lines of those that differ from the parent's entries.
 pub struct StateChanges {
     lines: NewLines,
     sum: EntrySum,
@@ -126,8 +126,8 @@ impl StateChanges {
     }
 }
 
-/// Writes the new changes, merged with those of `folded`, the newest layers of the parent. Returns the archives that the
-/// lines refer to.
+/// Writes the new changes, merged with those of `folded`, the newest layers of the parent. Returns the archives that
+/// the lines refer to.
 fn write_folded<W: Sink>(
     state: StateWriter<W>,
     mut folded: Vec<&mut SnapshotFile>,
@@ -166,8 +166,8 @@ fn write_whole<W: Sink>(
     whole.state.finish(archives.all, made)
 }
 
-/// Adds an entry with the archive numbers that `renumber` returns. `None` is a bug: every archive of an entry of the
-/// new snapshot has a number.
+/// Adds an entry with the archive numbers that `renumber` returns. If `renumber` returns `None`, the result is an
+/// error: every archive that the new snapshot needs has a number.
 fn carry<W: Sink>(
     state: &mut StateWriter<W>,
     recorded: &Recorded,
@@ -203,8 +203,8 @@ impl<W: Sink> Merged for Whole<W> {
 /// Writes the new changes, merged with those of some layers of the parent.
 struct Folding<'f, W: Sink> {
     state: StateWriter<W>,
-    /// For each layer the archive numbers of its lines in the parent; `None` for the new changes, which have those of
-    /// the new snapshot.
+    /// For each merged layer, how the archive numbers of its lines become numbers of the parent. `None` for the new
+    /// changes, whose lines have numbers of the new snapshot.
     numbers: Vec<Option<&'f Numbers>>,
     inherited: &'f dyn Fn(u32) -> Option<u32>,
     table: OwnArchives,
@@ -230,7 +230,7 @@ impl<W: Sink> Merged for Folding<'_, W> {
 /// The archives that the lines of one file refer to.
 #[derive(Default)]
 struct OwnArchives {
-    /// Their numbers in the new snapshot; the index is the number in the file.
+    /// The archives' numbers in the new snapshot; an archive's index here is its number in the file.
     order: Vec<u32>,
     numbers: HashMap<u32, u32>,
 }

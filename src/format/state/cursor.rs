@@ -52,7 +52,7 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// True if a name is spelled in other bytes than its own.
+    /// True if the spelling of a name differs from the name's bytes.
     pub fn is_encoded(&self) -> bool {
         self.classes & (ENDS | PERCENT) != 0
     }
@@ -101,9 +101,9 @@ fn escape_len(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Bytes inside a string have classes; most bytes have class 0. `ENDS` is `"`, which ends the string, and `\`, which
-/// begins an escape, and the control characters up to 1F, which no string has. In [`Text::classes`], the string's own
-/// end does not count.
+/// Bytes inside a string have classes; most bytes have class 0. The class `ENDS`: `"` ends the string, `\` begins an
+/// escape, and no string holds control characters up to 1F. [`Text::classes`] does not count the string's closing
+/// quote.
 const ENDS: u8 = 1;
 /// Bytes from 80: parts of characters in UTF-8.
 const HIGH: u8 = 2;

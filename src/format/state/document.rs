@@ -15,7 +15,7 @@ use crate::format::{BackupFileKind, check_key};
 use crate::stamp::{Stamp, Time};
 use crate::text::decode_name;
 
-/// The longest list of what layers are used for: one digit for each archive of each layer, quotes and commas.
+/// The longest text of the field `uses`, in bytes: for each layer, one digit for each archive, quotes and a comma.
 const USES_TEXT_MAX: usize = LAYERS_MAX * (ARCHIVES_MAX + 4);
 
 /// Appends the header, up to and including the line `"entries":[`.
@@ -66,8 +66,8 @@ fn write_layers(layers: &[LayerRef], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the trailer, from the line `],` to the line before those of the digests. Returns the offset in `out` of
-/// the part that belongs to the summary.
+/// Appends the trailer, from the line `],` up to the lines with the digests. Returns the offset in `out` of the part
+/// that belongs to the summary.
 pub(super) fn write_trailer(trailer: &Trailer, out: &mut Vec<u8>) -> usize {
     out.extend_from_slice(b"],\n");
     let problems = write_problems(&trailer.problems, out);
@@ -156,7 +156,7 @@ fn count(out: &mut Vec<u8>, key: &str, value: u64) {
     json::number(out, value);
 }
 
-/// Where the list of layers begins in a header.
+/// The beginning of the list of layers in a header.
 const LAYERS: &[u8] = b",\n\"layers\":[";
 /// States of every version begin with these bytes.
 const BEGINNING: &[u8] = b"{\"format\":\"ibt-state\",\"version\":";
@@ -228,7 +228,8 @@ pub(super) fn read_header(text: Vec<u8>) -> Result<Header, Refused> {
     Ok(header)
 }
 
-/// True if the text of a header says that the state has layers. A line cannot begin inside a string.
+/// True if the text of a header has a list of layers. A string cannot contain these bytes, because strings hold no raw
+/// LF.
 pub(super) fn has_layers(header: &[u8]) -> bool {
     memchr::memmem::find(header, LAYERS).is_some()
 }
@@ -301,8 +302,8 @@ fn summary_fields(mut fields: JsonObject<'_>, digest: Hash, header: &Header) -> 
     Ok(trailer)
 }
 
-/// Reads which archives of a layer are used: a digit for each archive, 1 if it is.
-/// For each layer, which of its archives the snapshot needs.
+/// Reads the field `uses`: for each layer, which of its archives the snapshot needs. A layer's text has one digit for
+/// each archive, `1` if the archive is needed.
 fn read_uses(text: Option<&RawValue>, header: &Header) -> Result<Vec<Vec<bool>>, String> {
     let Some(text) = text.map(RawValue::get) else {
         return if header.layers.is_empty() { Ok(Vec::new()) } else { Err("uses is missing".into()) };

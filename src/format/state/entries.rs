@@ -22,7 +22,7 @@ pub(super) struct Lines<'a> {
     pub archives: Option<&'a [ArchiveRef]>,
     /// Set to true when a pass has checked every line.
     pub checked: &'a mut bool,
-    /// The offset in the document of the line read last; at first, of the first line to read.
+    /// The offset in the spool of the line that was read last; at first, of the first line to read.
     pub offset: u64,
 }
 
@@ -38,14 +38,14 @@ pub struct Records<'a> {
     /// True if there is a current entry: not before the first one, not at the end, not after an error.
     is_at_entry: bool,
     ended: bool,
-    /// The offset in the document of the next line.
+    /// The offset in the spool of the next line.
     next_offset: u64,
     /// Lines read so far.
     number: u64,
 }
 
 impl<'a> Records<'a> {
-    /// Reads `lines`. They have a `numbering` if they begin with the state's first entry.
+    /// Reads `lines`. `numbering` is given if the lines begin with the state's first entry.
     pub(super) fn new(lines: Lines<'a>, numbering: Option<Numbering>) -> Self {
         Records {
             next_offset: lines.offset,
@@ -143,7 +143,7 @@ pub(super) fn append_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::R
 pub struct Entries<'a>(pub(super) Records<'a>);
 
 impl Entries<'_> {
-    /// The offset in the document of the line of the entry returned last, for
+    /// The offset of the line of the entry that was returned last, for
     /// [`StateReader::entries_from`](super::StateReader::entries_from).
     pub fn offset(&self) -> u64 {
         self.0.lines.offset

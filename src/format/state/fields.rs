@@ -18,10 +18,10 @@ use crate::stamp::Time;
 /// The result of reading a part of a line. `Err` names the broken rule.
 type LineResult<T> = std::result::Result<T, &'static str>;
 
-/// The message for a line that continues with another field than the one that comes here.
+/// The message for a line that does not continue with the field that must come next.
 const FIELDS: &str = "fields missing, of another type, repeated or out of order";
 
-/// The known fields of a line, and those of its object `at`. No unknown field has such a key.
+/// The keys of the known fields of a line, and of its object `at`. An unknown field with such a key is refused.
 const KNOWN: [&[u8]; 17] = [
     b"path", b"type", b"mode", b"uid", b"gid", b"user", b"group", b"mtime", b"xattrs", b"target", b"rdev",
     b"size", b"hash", b"holes", b"linked", b"link", b"at",

@@ -1,8 +1,8 @@
-//! Decides how much of the older layers a new state file takes over.
+//! Decides which older layers are merged into a new state file.
 //!
-//! A state file holds the changes to the layers below it, so an increment costs what changed. A snapshot that needs
-//! many files would be slow to read and easy to lose. So small layers are merged into the new file now and then, and a
-//! whole state is written once the files together are much longer than it would be.
+//! A state file holds only the changes to the layers below it, so an increment writes few bytes if little changed. But
+//! a snapshot that needs many state files is slow to read and easily lost. So small layers are sometimes merged into
+//! the new file. If the files together would be much longer than a whole state, a whole state is written.
 
 /// A snapshot needs at most this many state files with changes, besides the whole state below them.
 pub(super) const CHANGE_LAYERS_MAX: usize = 7;
@@ -12,7 +12,7 @@ pub(super) const CHANGE_LAYERS_MAX: usize = 7;
 pub struct FoldRule {
     /// The most layers with changes, the new one included.
     pub layers_max: usize,
-    /// All files of a snapshot together are at most so long, in percent of a whole state.
+    /// The longest that all state files of a snapshot may be together, in percent of a whole state.
     pub percent_max: u64,
 }
 
@@ -25,19 +25,21 @@ impl Default for FoldRule {
 /// The lines that the new state file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fold {
-    /// The new changes, and those of so many of the newest layers.
+    /// The new changes, merged with this number of the newest layers.
     Changes(usize),
     /// All entries of the snapshot.
     Whole,
 }
 
 impl FoldRule {
-    /// Decides by lengths of entry lines in bytes: `new` of the new changes, `layers` of the layers with changes, the
-    /// newest first, `base` of the whole state below them, and `whole` of a whole state of the snapshot, estimated.
+    /// All parameters are lengths of entry lines in bytes: `new` of the new changes, `layers` of the layers with
+    /// changes (the newest first), `base` of the whole state below them, and `whole` of a whole state of the new
+    /// snapshot (estimated).
     ///
-    /// A layer is merged while it is at most r times as long as everything that was merged before it. With
-    /// r = (whole / 2 new)^(1/7), but at least 2, seven layers whose lengths grow by the factor r hold half a whole
-    /// state. So an entry is written again about seven times before it is in a whole state, and rarely more.
+    /// The layers are tried from the newest on: a layer is merged if it is at most r times as long as everything merged
+    /// before it, or if too many layers would be left. The first layer that is not merged ends the search. With r =
+    /// (whole / 2 new)^(1/7), but at least 2, seven layers whose lengths grow by the factor r hold half a whole state.
+    /// So an entry is written about seven times before it is in a whole state, rarely more often.
     pub fn decide(&self, new: u64, layers: &[u64], base: u64, whole: u64) -> Fold {
         if new == 0 && layers.len() <= self.layers_max {
             return Fold::Changes(0);

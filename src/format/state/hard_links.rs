@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::line;
 use crate::entry::{Entry, HardLink};
 
-/// The first names that a stream of entries has had so far. Takes 16 bytes for each, whatever the entries hold.
+/// The first names in a stream of entries so far. Keeps 16 bytes for each, however long its entry is.
 #[derive(Debug, Default)]
 pub(super) struct FirstNames(HashSet<[u8; 16]>);
 
@@ -29,7 +29,7 @@ impl FirstNames {
         }
     }
 
-    /// Like [`FirstNames::next`], for an entry whose line is not known.
+    /// Like [`FirstNames::next`], for an entry whose line is not written yet.
     pub fn next_entry(&mut self, entry: &Entry) -> Result<(), &'static str> {
         if entry.link == HardLink::Single {
             return Ok(());

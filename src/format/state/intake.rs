@@ -26,15 +26,15 @@ enum Section {
     Trailer,
 }
 
-/// Says for a path whether its entry is selected.
+/// Says whether the entry of a path is selected.
 pub type Meant<'m> = &'m mut dyn FnMut(&[u8]) -> bool;
 
 /// Receives a document piece by piece.
 pub(super) struct Intake<'m> {
     part: Section,
     digest: blake3::Hasher,
-    /// The last bytes so far, as many as the digest's line has. They are not hashed yet, because the digest
-    /// does not cover that line.
+    /// The last bytes so far, as many as the digest's line has. They are not hashed yet: they may be that line, which
+    /// the digest does not cover.
     tail: Vec<u8>,
     tree: blake3::Hasher,
     /// Logical parts that `tree` has not hashed yet.
@@ -45,16 +45,16 @@ pub(super) struct Intake<'m> {
     comma: Option<bool>,
     /// Lines so far.
     lines: u64,
-    /// The kept lines of the last piece; `None` if the whole document is kept.
+    /// Selects the lines to keep; `None` if the whole document is kept.
     kept: Option<KeptLines<'m>>,
     /// The layers above this document, if the snapshot has any.
     layers: Option<LayersAbove<'m>>,
     parts: Parts,
 }
 
-/// The lines of entries that a reader keeps.
+/// Selects the lines that a reader keeps.
 struct KeptLines<'m> {
-    /// Says which entries are selected; `None` for all.
+    /// Says which entries are selected; `None` selects all.
     meant: Option<Meant<'m>>,
     fields: LineFields,
     /// Finds the field of a first name. The text cannot be part of a string, where quotes are escaped.
@@ -64,9 +64,11 @@ struct KeptLines<'m> {
 }
 
 impl KeptLines<'_> {
-    /// Keeps the line of a selected entry. Keeps also the line of every directory, which may be a parent of a
-    /// selected entry, the first name of several, which a selected hard link is compared with, and every line that is
-    /// not an entry's: reading it later is an error.
+    /// Keeps the line if it is one of these:
+    /// - the line of a selected entry;
+    /// - the line of a directory, because a selected entry may lie in it;
+    /// - the line of a first name, because a selected hard link is compared with its first name;
+    /// - not the line of an entry, because reading it later must be an error.
     fn take(&mut self, line: &[u8], logical: usize) {
         let is_kept = match &mut self.meant {
             None => true,
@@ -94,7 +96,7 @@ pub(super) struct LayersAbove<'l> {
     buffers: MergeBuffers,
 }
 
-/// MergeBuffers that are used for one line after the other.
+/// Buffers that are reused for every line.
 #[derive(Default)]
 struct MergeBuffers {
     fields: LineFields,
@@ -120,17 +122,18 @@ pub(super) struct Parts {
     pub entries_start: u64,
     /// Bytes of all entry lines.
     pub entries_len: u64,
-    /// The number of entries, those of layers above included.
+    /// The number of entries, including those of layers above.
     pub entries: u64,
-    /// The document says that it has layers: its lines are changes.
+    /// True if the header names layers. Then the lines are changes.
     pub layered: bool,
-    /// The lines were merged with those of layers above, so they are another snapshot than the trailer describes.
+    /// True if the lines were merged with those of layers above. Then the entries are another snapshot than the one
+    /// that the trailer describes.
     pub merged: bool,
     /// The first error of a layer above the document.
     pub error: Option<Error>,
     /// The lines after the line `],` and before the digest's line.
     pub trailer: Vec<u8>,
-    /// The tree digest of the entries, those of layers above included.
+    /// The tree digest of the entries, including those of layers above.
     pub tree: Option<Hash>,
     pub digest: Option<Hash>,
     /// The first fault of the layout, if there is one.
@@ -174,14 +177,14 @@ impl<'m> Intake<'m> {
         }
     }
 
-    /// Keeps only the lines of entries that are `meant` and of directories. Keeps all lines of a document that has
+    /// Keeps only the lines that [`KeptLines::take`] selects with `meant`. Keeps all lines of a document that has
     /// layers.
     pub fn of_part(meant: Meant<'m>) -> Self {
         Intake::new().keeping(Some(meant))
     }
 
-    /// Merges the layers above this document with its lines. Keeps the lines of entries that are `meant` and of
-    /// directories, or all lines.
+    /// Merges the layers above this document with its lines. Keeps the merged lines that [`KeptLines::take`] selects
+    /// with `meant`; without `meant`, all merged lines.
     pub fn of_merge(layers: LayersAbove<'m>, meant: Option<Meant<'m>>) -> Self {
         Intake { layers: Some(layers), ..Intake::new().keeping(meant) }
     }
@@ -339,7 +342,7 @@ impl<'m> Intake<'m> {
         Ok(())
     }
 
-    /// Adds a line of the snapshot.
+    /// Adds the line of an entry of the snapshot: hashes and counts it, and keeps it if it is selected.
     fn add(&mut self, line: &[u8]) -> Result<(), String> {
         let Some(end) = logical_len(line) else { return Err(NO_AT.into()) };
         self.parts.newest_ctime = self.parts.newest_ctime.max(ctime(&line[end..]));
@@ -352,7 +355,7 @@ impl<'m> Intake<'m> {
         Ok(())
     }
 
-    /// Merges the layers above with a line of this document; with `None` at its end.
+    /// Merges the layers above with a line of this document. `None` stands for the end of the document.
     fn merge(&mut self, line: Option<&[u8]>) -> Result<(), String> {
         let Some(mut layers) = self.layers.take() else { return Ok(()) };
         let merged = match line {

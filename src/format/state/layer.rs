@@ -1,5 +1,4 @@
-//! The lines of one state file that has layers: entries that are new or differ from those of the layers, and paths that
-//! are gone.
+//! The lines of one state file that has layers: entries that are new or changed, and paths that are gone.
 
 use std::cmp::Ordering;
 use std::io::BufReader;
@@ -51,7 +50,7 @@ impl Layer {
     }
 }
 
-/// The line that a reader of lines is at.
+/// The kind of the current line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LayerLineKind {
     /// Before the first line, at the end, or after an error.
@@ -67,7 +66,7 @@ pub(super) struct LayerLines<'l> {
     name: &'l str,
     archives: &'l [ArchiveRef],
     recorded: Recorded,
-    /// The path of the line, if it is a path that is gone.
+    /// The path of the current line, if that line says that a path is gone.
     gone: Vec<u8>,
     head: LayerLineKind,
     /// The path of the previous line, and whether that path was gone.
@@ -89,7 +88,7 @@ impl LayerLines<'_> {
         }
     }
 
-    /// The entry of the current line, if it is the line of an entry.
+    /// The entry of the current line. It has no meaning if that line is not the line of an entry.
     pub fn recorded(&self) -> &Recorded {
         &self.recorded
     }

@@ -8,9 +8,14 @@
 //! last line  "digest":"blake3:..."}                      BLAKE3 of all bytes before this line
 //! ```
 //!
-//! Strings hold no raw LF and no unescaped `"`. So a reader finds the lines, and the logical part of an entry
-//! line (all bytes before its first `,"at":{`), without parsing JSON. `tree`, the snapshot's identity, is the
-//! BLAKE3 of the logical parts of all entry lines, each followed by an LF.
+//! Strings hold no raw LF and no unescaped `"`. So a reader finds the lines, and the logical part of an entry line (all
+//! bytes before its first `,"at":{`), without parsing JSON. `tree`, the snapshot's identity, is the BLAKE3 of the
+//! logical parts of all entry lines, each followed by an LF.
+//!
+//! A state is *whole*: it has all entries. Or it names *layers*: older state files of the same key, of which the last
+//! one is whole. Then its lines are only the entries that differ from the layers, and lines `{"gone":PATH}` for paths
+//! that the layers have and the snapshot has not. At each path, the newest file with a line decides ([`overlay`]).
+//! `tree` and the totals always describe the merged entries.
 
 mod changes;
 mod check;
@@ -58,7 +63,7 @@ use crate::stamp::{Stamp, Time};
 pub const LINE_MAX: usize = 16 << 20;
 /// The longest trailer, in bytes.
 pub const TRAILER_MAX: usize = 48 << 20;
-/// The most layers that a state names: seven with changes, and the whole one.
+/// The most layers that a state names: seven with changes, and the whole state.
 pub const LAYERS_MAX: usize = fold::CHANGE_LAYERS_MAX + 1;
 /// The most archives that a state names.
 pub const ARCHIVES_MAX: usize = 1 << 16;
@@ -113,7 +118,7 @@ impl SnapshotKind {
     }
 }
 
-/// The snapshot that an increment was made against. It documents the origin only: no reader needs that snapshot.
+/// The snapshot that an increment was made against. It documents the origin only: readers use the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParentRef {
     pub snapshot: Stamp,
@@ -162,10 +167,10 @@ pub struct Header {
 }
 
 impl Header {
-    /// When the snapshot was made. That is its stamp, unless an older stamp of its key was ahead of the clock at
-    /// that time: the new stamp had to be later than the older one, and so it is later than the clock was. If it is
-    /// less than a second later, the stamp is still the date, so that snapshots made at almost the same time have
-    /// different dates.
+    /// The time when the snapshot was made. Usually this is the stamp. But a stamp must be later than every older stamp
+    /// of its key: if an older stamp was ahead of the clock, the new stamp is ahead of the clock too, and the date is
+    /// `made_at`. A stamp that is less than a second ahead still is the date, so that snapshots made at almost the same
+    /// time have different dates.
     pub fn date(&self) -> Stamp {
         let made = Stamp::from_time(self.made_at);
         match made < self.snapshot && made.distance(self.snapshot) >= DATE_SLACK {
@@ -226,15 +231,17 @@ pub struct StateProblem {
 /// The last part of a state, written after the entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trailer {
-    /// Every archive that ranges of entries refer to. A range holds the index into this list.
+    /// The archives to which the entries refer; a range holds the index into this list. In the trailer of a single
+    /// state file with layers, these are the archives of its own lines. [`StateSummary::with_layers`] and
+    /// [`StateReader`] return a trailer with all archives that the snapshot needs.
     pub archives: Vec<ArchiveRef>,
     /// For each layer of the header, and each archive in the trailer of the layer's file: true if the snapshot needs
     /// the archive.
     pub uses: Vec<Vec<bool>>,
     pub totals: Totals,
-    /// Empty in a summary that [`StateSummary::read`] returned.
+    /// Empty in a trailer that [`StateSummary::read`] returned.
     pub problems: Vec<StateProblem>,
-    /// Empty in a summary that is read without entries.
+    /// Empty in a [`StateSummary`] that was read without the entries.
     pub omissions: Arc<Omissions>,
     pub finished_at: Time,
     /// The snapshot's identity: a digest of the logical parts of all entries. These parts describe the source,

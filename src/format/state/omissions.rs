@@ -23,9 +23,9 @@ const NAME_BYTES_MAX: usize = 64 << 10;
 const NAMES_TEXT_MAX: usize = 2 * NAME_BYTES_MAX;
 /// The longest list of omissions that a reader accepts, in bytes of JSON.
 const BYTES_MAX: usize = 8 << 20;
-/// A record, the JSON object of one directory, has at least so many bytes.
+/// A record, the JSON object of one directory, has at least this many bytes.
 const RECORD_MIN: usize = 10;
-/// A record has at most so many bytes besides its path and names.
+/// A record has at most this many bytes besides its path and names.
 const RECORD_BYTES: usize = 64;
 
 /// Why a backup did not store an entry that it saw.
@@ -128,7 +128,7 @@ impl Omissions {
         self.change(dir, cause, |names| names.add(path.name()));
     }
 
-    /// Records that the backup may have omitted every name in the directory `dir` that is no entry.
+    /// Records that the backup may have omitted every name in the directory `dir` for which the snapshot has no entry.
     pub fn add_all(&mut self, dir: &Path, cause: OmissionCause) {
         self.change(dir.clone(), cause, |names| *names = OmittedNames::All);
     }

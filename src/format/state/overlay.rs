@@ -1,5 +1,5 @@
-//! Merges the lines of layers. Every layer is sorted by path, so one pass over all of them together is enough: at
-//! each path the newest layer that says something decides.
+//! Merges the lines of layers. Every layer is sorted by path, so one pass over all of them together is enough. At each
+//! path, the newest layer that has a line of the path decides.
 
 use std::cmp::Ordering;
 
@@ -10,18 +10,18 @@ use crate::error::Result;
 
 /// Receives the merged lines, in order of their paths.
 pub(super) trait Merged {
-    /// `path` and everything below it is gone from the layers below the merged ones.
+    /// `path` and everything below it is gone. Hides the lines below the merged layers.
     fn gone(&mut self, path: &[u8]) -> Result<()>;
 
     /// The entry of a path. `layer` is the index of the layer that the line is from.
     fn entry(&mut self, layer: usize, recorded: &Recorded) -> Result<()>;
 }
 
-/// Layers that lie above other lines, which the caller has.
+/// Merges layers with the older lines below them, which the caller passes path by path.
 pub(super) struct Overlay<'l> {
     /// The newest first.
     layers: Vec<LayerLines<'l>>,
-    /// The layer with the lowest path of all current lines.
+    /// The index of a layer whose current line has the lowest path.
     lowest: Option<usize>,
     /// Paths that are gone and that contain the current path, the outermost first, with the index of the layer that
     /// says so. They hide the lines of older layers only.
@@ -54,7 +54,7 @@ impl<'l> Overlay<'l> {
         Ok(has_entry || !self.gone.is_empty())
     }
 
-    /// Passes on everything that the layers say after the path that [`Overlay::replaces`] was called with last.
+    /// Passes on the merged lines of all remaining paths: those after the last call of [`Overlay::replaces`].
     pub fn finish(&mut self, out: &mut dyn Merged) -> Result<()> {
         while self.lowest.is_some() {
             self.merge_one(out)?;
@@ -78,7 +78,7 @@ impl<'l> Overlay<'l> {
         }
     }
 
-    /// True if a layer newer than `layer` says that the current path is gone.
+    /// True if a layer newer than `layer` says that the current path, or a directory above it, is gone.
     fn hides(&self, layer: usize) -> bool {
         self.gone.iter().any(|(_, newer)| *newer < layer)
     }
@@ -93,7 +93,8 @@ impl<'l> Overlay<'l> {
         for index in 0..self.layers.len() {
             let is_here = |lines: &LayerLines<'_>| lines.path() == Some(&path[..]);
             if is_here(&self.layers[index]) && self.layers[index].head() == LayerLineKind::Gone {
-                // What a newer layer hides is not needed to hide anything else: so there is one path for each layer at most.
+                // If this layer or a newer one says that a path above is gone, that record hides all that this line
+                // would hide. So `gone` has at most one path for each layer.
                 if self.gone.iter().all(|(_, newer)| *newer > index) {
                     is_gone = true;
                     self.gone.push((path.clone(), index));

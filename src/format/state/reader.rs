@@ -20,7 +20,7 @@ use crate::stamp::{Stamp, Time};
 
 /// The longest document, in bytes, that is kept in memory. A longer one goes to an unlinked temporary file.
 pub(super) const SPOOL_IN_MEMORY: usize = 8 << 20;
-/// A document is usually at least so many times longer than its compressed file.
+/// A document is usually at least this many times as long as its compressed file.
 const USUAL_RATIO: u64 = 3;
 /// Bytes of the read buffer for a pass over all entries.
 const PASS_BUFFER: usize = 256 << 10;
@@ -111,14 +111,15 @@ pub trait StateFiles {
     ) -> Result<()>;
 }
 
-/// Which bytes of a document are kept, and in which file.
+/// Which bytes of a document are kept, and in which spool.
 pub(super) enum Kept<'k> {
     Nothing,
     /// The whole document.
     All(&'k mut Spool),
     /// The lines of selected entries, of directories and of first names.
     Part(&'k mut Spool, Meant<'k>),
-    /// The lines of the snapshot, merged with layers above: those of selected entries and of directories, or all.
+    /// The lines merged with those of layers above: the lines of selected entries, of directories and of first names,
+    /// or all lines.
     Merged(&'k mut Spool, Box<LayersAbove<'k>>, Option<Meant<'k>>),
 }
 
@@ -151,7 +152,7 @@ pub(super) fn take_in(stored: StoredState<'_>, pool: Option<&Pool>, kept: Kept<'
     }
 }
 
-/// The numbering of entries that are not in the order of a document's lines.
+/// The numbering of entries that are not all the lines of one document.
 pub(super) const KEPT_ENTRIES: Numbering = Numbering { what: "kept entry", before: 0 };
 
 /// How messages number the entries: for example "line 8" of the document, or "kept entry 3".
@@ -159,13 +160,13 @@ pub(super) const KEPT_ENTRIES: Numbering = Numbering { what: "kept entry", befor
 pub(super) struct Numbering {
     /// The word before the number.
     pub what: &'static str,
-    /// The number before that of the first entry.
+    /// The number of the first entry, minus 1.
     pub before: u64,
 }
 
-/// A verified state with all or some of its entries, those of its layers included. The entry lines are in memory or
-/// in an unlinked temporary file and are parsed when the caller reads them. So a damaged entry is an error only when
-/// that entry is read.
+/// A verified state with all or some of its entries, including those of its layers. The entry lines are in memory or in
+/// an unlinked temporary file and are parsed when the caller reads them. So a damaged entry is an error only when that
+/// entry is read.
 #[derive(Debug)]
 pub struct StateReader {
     pub(super) name: String,
@@ -186,7 +187,7 @@ pub struct StateReader {
 #[derive(Debug)]
 pub(super) struct SnapshotFile {
     pub reference: LayerRef,
-    /// The archive numbers of its lines in the snapshot.
+    /// Translates the archive numbers of the lines to those of the snapshot.
     pub numbers: Numbers,
     /// Bytes of its lines.
     pub len: u64,
@@ -238,14 +239,15 @@ impl SnapshotFile {
         self.numbers.joined.iter().map(|number| number.and_then(inherited).is_some()).collect()
     }
 
-    /// True if the file holds changes, and not only a header and a trailer.
+    /// True if the file has lines of changes. The state of a snapshot in which nothing changed has none.
     fn has_changes(&self) -> bool {
         self.layer.is_some() && self.len > 0
     }
 }
 
 impl StateReader {
-    /// Decides how the state of the next snapshot is written, which has `entries` entries and `new` bytes of changes.
+    /// Decides how the state of the next snapshot is written. That snapshot has `entries` entries, and the lines of its
+    /// changes have `new` bytes.
     pub(super) fn fold(&self, new: u64, entries: u64, rule: &FoldRule) -> Fold {
         let layers: Vec<u64> =
             self.files.iter().filter(|file| file.has_changes()).map(|file| file.len).collect();
@@ -255,7 +257,8 @@ impl StateReader {
         rule.decide(new, &layers, base, u64::try_from(whole).unwrap_or(u64::MAX))
     }
 
-    /// Splits the files that hold entries: so many of the newest, and the others.
+    /// Splits the files that have lines into the `count` newest ones with changes and all others. The whole state is
+    /// always among the others.
     pub(super) fn split_files(&mut self, count: usize) -> (Vec<&mut SnapshotFile>, Vec<&SnapshotFile>) {
         let (mut folded, mut kept) = (Vec::new(), Vec::new());
         for file in &mut self.files {
@@ -275,11 +278,11 @@ impl StateReader {
     }
 
     /// Reads and verifies the state of `snapshot`, a file of `size` bytes, and the layers that it names. `pool` decodes
-    /// frames meanwhile. With `meant`, keeps only the entries that are meant, and all directories. If few entries are
-    /// selected, this saves most of the time.
+    /// frames meanwhile. With `meant`, keeps only the selected entries, all directories and all first names of hard
+    /// links. If few entries are selected, this saves most of the time.
     ///
-    /// `Corrupt`: a digest does not agree, a header or a trailer breaks a rule, or a layer is gone. `Format`: a file
-    /// is not a state, or it has an unknown version or an unknown need ("made by a newer libibt").
+    /// `Corrupt`: a digest does not agree, a header or a trailer breaks a rule, or a layer is not in the store.
+    /// `Format`: a file is not a state, or it has an unknown version or an unknown need ("made by a newer libibt").
     pub fn open(
         snapshot: Stamp,
         size: u64,
@@ -336,7 +339,7 @@ impl StateReader {
         &self.summary
     }
 
-    /// The newest ctime of all entries, the ones that were not kept included.
+    /// The newest ctime of all entries, including those that were not kept.
     pub fn newest_ctime(&self) -> Time {
         self.newest_ctime
     }

@@ -109,7 +109,8 @@ impl Recorded {
         names.next(self.path(), &link, self.fields.inode_fields(&self.line))
     }
 
-    /// The ranges of the content, with the archive numbers of the state that this line is from.
+    /// The ranges of the content. Their archive numbers belong to the file, or to the merged snapshot, from which the
+    /// line was read.
     pub fn content(&self) -> &[Range] {
         self.fields.content()
     }

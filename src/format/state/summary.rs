@@ -1,5 +1,5 @@
-//! Reads only the header of a state and the end of its trailer, the *summary*: who needs no entries reads one or two
-//! ranges of the file, however long it is. A digest of its own covers these parts.
+//! Reads only the *summary* of a state: its header and the end of its trailer. A caller that needs no entries reads one
+//! or two ranges of the file, however long the file is. A separate digest covers the summary.
 //!
 //! ```text
 //! header                                   the summary: in a frame of its own
@@ -33,8 +33,8 @@ pub(super) fn write_line(digest: &Hash, out: &mut Vec<u8>) {
 }
 
 /// Checks the digest of the summary. `header` are the lines before the line `"entries":[`. `trailer` are the lines
-/// after the entries and before the digest's line, or the last ones of them. Removes from `trailer` the line with the
-/// summary's digest.
+/// after the entries and before the digest's line, or only the last of these lines. Removes from `trailer` the line
+/// with the summary's digest.
 pub(super) fn check(header: &[u8], trailer: &mut Vec<u8>) -> std::result::Result<(), String> {
     let begin = last_line_with(trailer, ARCHIVES).ok_or("it has no archives")?;
     let end = trailer.len().saturating_sub(SUMMARY_LINE_LEN).max(begin);
@@ -55,8 +55,9 @@ fn last_line_with(text: &[u8], key: &[u8]) -> Option<usize> {
 }
 
 impl StateSummary {
-    /// Reads the summary of a state of `size` stored bytes. So the header and the trailer are right, but the entries
-    /// may be damaged: only [`StateSummary::verify`] reads them. The trailer has no problems and no omissions.
+    /// Reads the summary of a state of `size` stored bytes. The digest of the summary proves that header and trailer
+    /// are undamaged. The entries may be damaged: only [`StateSummary::verify`] reads them. The trailer has no problems
+    /// and no omissions.
     ///
     /// Reads all of a file that another tool compressed. Errors as for [`StateSummary::verify`].
     pub fn read(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
@@ -127,7 +128,7 @@ fn read_ending(ends: &mut StreamEnds<'_>, name: &str) -> Result<Vec<u8>> {
         let Some(piece) = ends.from_end(number, name)? else { break };
         let from = text.len().saturating_sub(key.len());
         text.extend(piece.iter().rev().take(TRAILER_MAX + 1 - text.len()));
-        // A frame of the writer begins a line.
+        // The first byte of a frame begins a line: the writer ends frames between lines.
         let begins_line = |at: &usize| text.get(at + key.len()).is_none_or(|&before| before == b'\n');
         if let Some(at) = memmem::find_iter(&text[from..], &key).map(|at| from + at).find(begins_line) {
             text.truncate(at + key.len());

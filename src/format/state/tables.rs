@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use super::{ARCHIVES_MAX, ArchiveRef};
 use crate::entry::Range;
 
-/// The archive numbers of one file's lines in the joined table.
+/// Translates the archive numbers of one file's lines to numbers of the joined table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Numbers {
-    /// For each archive of the file its new number; `None` if the snapshot does not need the archive.
+    /// For each archive of the file, its number in the joined table; `None` if the snapshot does not need the archive.
     pub joined: Vec<Option<u32>>,
-    /// Every archive keeps its number.
+    /// True if every archive keeps its number.
     pub is_same: bool,
 }
 
@@ -20,7 +20,8 @@ impl Numbers {
         self.joined.get(archive as usize).copied().flatten()
     }
 
-    /// Puts `ranges` with their new archive numbers into `out`; `None` if one has an archive that is not needed.
+    /// Puts `ranges` with their new archive numbers into `out`. `None` if the snapshot does not need one of the
+    /// archives.
     pub fn translate(&self, ranges: &[Range], out: &mut Vec<Range>) -> Option<()> {
         out.clear();
         for range in ranges {

@@ -17,14 +17,15 @@ use crate::format::frame::{FrameWriter, Written};
 use crate::format::{SHORT_FRAME_LEN, Sink, bug};
 use crate::stamp::Time;
 
-/// Bytes of the document that are collected before they are hashed and written as a frame. A frame of entries ends
-/// with the line that makes it so long.
+/// Bytes of the document that are collected before they are hashed and written as a frame. The line that reaches this
+/// length ends the frame.
 const GATHER: usize = SHORT_FRAME_LEN;
-/// The summary at the end of the document has a frame of its own if so many bytes would precede it in the frame.
+/// The summary at the end of the document has its own frame if at least this many bytes would precede it in a shared
+/// frame.
 const SUMMARY_BEHIND: usize = 4 << 10;
 const OP: &str = "write the state";
 
-/// Collects what a state records of all entries of its snapshot: their number, and the tree digest.
+/// Sums up all entries of a snapshot for its state: their number, their bytes and the tree digest.
 pub(super) struct EntrySum {
     order: check::Order,
     first_names: FirstNames,
@@ -47,7 +48,7 @@ impl EntrySum {
         }
     }
 
-    /// Checks that an entry comes next. To be called before [`EntrySum::add`].
+    /// Checks the order and the hard link of the next entry. To be called before [`EntrySum::add`].
     pub fn check(&mut self, entry: &Entry) -> Result<()> {
         let path = entry.path.as_bytes();
         let order = self.order.next(path, entry.node == Node::Dir);
@@ -83,7 +84,7 @@ impl EntrySum {
     }
 }
 
-/// What a state records of all entries of its snapshot.
+/// The sums over all entries of a snapshot, which its state records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotSum {
     pub tree: Hash,
@@ -92,10 +93,10 @@ pub struct SnapshotSum {
     pub bytes: u64,
 }
 
-/// What a state's trailer records of the operation that made it.
+/// The part of a state's trailer that describes the operation that made the state.
 #[derive(Clone, Copy, Debug)]
 pub struct Made<'m> {
-    /// The writer's own counts replace the entries and the bytes.
+    /// The writer replaces `entries` and `bytes` by its own counts.
     pub totals: &'m Totals,
     pub problems: &'m [StateProblem],
     pub finished_at: Time,
@@ -117,13 +118,13 @@ pub struct StateWriter<W: Sink> {
     /// The bytes of the document that `frames` does not have yet.
     text: Vec<u8>,
     digest: Box<blake3::Hasher>,
-    /// Has hashed the header.
+    /// The digest of the summary. At first, it has hashed the header only.
     summary: Box<blake3::Hasher>,
-    /// `None` for a state with layers.
+    /// The sums over the entries. `None` for a state with layers, whose lines are only some of the entries.
     sum: Option<EntrySum>,
     has_lines: bool,
     reach: check::Reach,
-    /// The ranges of a carried entry, with archive numbers of the new state.
+    /// A buffer: the ranges of a carried entry, with archive numbers of the new state.
     moved: Vec<Range>,
     /// Names that the backup saw and did not store.
     pub omissions: Omissions,
@@ -183,7 +184,7 @@ impl<W: Sink> StateWriter<W> {
         self.end_line(start, logical, path, recorded.size())
     }
 
-    /// Adds a path that is gone from the layers below, with everything that they have below it.
+    /// Adds a line that says that `path` and everything below it is gone from the layers.
     pub fn gone(&mut self, path: &[u8]) -> Result<()> {
         self.begin_line()?;
         write_gone(path, &mut self.text);

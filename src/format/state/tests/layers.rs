@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::state::Side;
 
-/// A chain of states, and what each snapshot must read as.
+/// A chain of states, and the entries that each snapshot must have.
 #[derive(Default)]
 struct Chain {
     files: Files,
@@ -50,10 +50,11 @@ fn archive(number: usize) -> ArchiveRef {
     ArchiveRef { name: format!("docs.created.{number}.tar"), size: number as u64, ..archives()[0].clone() }
 }
 
-/// One entry: a path of some of the names `a` to `c`, the type of the entry, and the number of the archive with its content.
+/// One entry: the components of its path (numbers that stand for the names `a`, `a-` and `b`), whether it is a
+/// directory, and the number of the archive with its content.
 type Item = (Vec<u8>, bool, u8);
 
-/// The entries of a tree: a later item of a path, or of a path inside a file, loses.
+/// The entries of a tree. An item is ignored if an earlier item has its path, or is a file above its path.
 fn tree(items: &[Item]) -> Vec<Entry> {
     let mut paths: BTreeMap<Path, (bool, u8)> = BTreeMap::new();
     for (names, is_dir, version) in items {

@@ -114,7 +114,7 @@ fn made_with(problems: &[StateProblem]) -> Made<'_> {
     Made { totals: NONE, problems, finished_at: Time::default() }
 }
 
-/// One file, whatever snapshot and size are asked for.
+/// Always reads the same file, for any snapshot and size.
 struct OneFile<'f> {
     source: &'f mut dyn ReadAt,
     name: &'f str,

@@ -10,7 +10,7 @@ enum Damage {
     Byte(u8),
     Insert(&'static str),
     Delete(usize),
-    /// Inserts a copy of so many bytes of the line at another position.
+    /// Inserts a copy of this many bytes of the line at another position.
     Repeat(usize, prop::sample::Index),
     /// Replaces every occurrence of the first text with the second.
     Replace(&'static str, &'static str),

@@ -25,7 +25,7 @@ fn summary(file: &[u8], codec: Codec) -> (Result<StateSummary>, usize, usize) {
     (read, counted.calls, counted.bytes)
 }
 
-/// The root, and so many files whose lines do not compress well.
+/// The root, and `count` files whose lines do not compress well.
 fn many(count: u32) -> Vec<Entry> {
     let mut entries = vec![entry(b"", Node::Dir)];
     for n in 0..count {
@@ -88,7 +88,7 @@ fn a_changed_summary_is_refused() {
     for at in 0..file.len() {
         let mut bad = file.clone();
         bad[at] ^= 1;
-        // The LF before the summary makes it begin a line.
+        // The LF before the summary belongs to it, because the summary must begin a line.
         let is_summary = at < header || at + 1 >= end;
         // The digest's own digits are not covered.
         let is_digest = file.len() - at <= 67 && file.len() - at > 3;
