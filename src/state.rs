@@ -15,7 +15,8 @@ pub struct Facts {
     pub size: u64,
     pub mtime: Time,
     pub ctime: Time,
-    pub ino: u64,
+    /// `None` if the recorded entry has no inode number.
+    pub ino: Option<u64>,
     /// The device of the source's entry, to look up in [`Guard::local_dev`]. 0 in a recorded entry; not compared.
     pub dev: u64,
     /// The source's file system has no ctime of its own, so equal times prove nothing. False in a recorded entry.
@@ -37,6 +38,11 @@ impl Facts {
             no_ctime: false,
             dirty: entry.place.dirty,
         }
+    }
+
+    /// True if the inodes are the same, or if these facts do not say which inode it was.
+    pub fn may_have_inode_of(&self, now: &Facts) -> bool {
+        self.ino.is_none() || self.ino == now.ino
     }
 }
 
@@ -60,7 +66,7 @@ pub struct Guard {
 /// True if the entry certainly has not changed since `then` was recorded, so the backup need not read it.
 ///
 /// The conditions:
-/// - Type, size, mtime, ctime and, where inode numbers are stable, inode are equal.
+/// - Type, size, mtime, ctime and, where inode numbers are stable and recorded, inode are equal.
 /// - The later of mtime and ctime is more than two seconds before the start of the parent's scan and, unless this
 ///   machine's clock makes the stamps, more than two seconds before the newest ctime that the parent recorded.
 /// - The file system has a ctime, because a program can set an mtime back.
@@ -71,7 +77,7 @@ pub struct Guard {
 pub fn is_unchanged(then: &Facts, now: &Facts, guard: &Guard) -> bool {
     let same_node = then.kind == now.kind && then.size == now.size;
     let same_times = then.mtime == now.mtime && then.ctime == now.ctime;
-    let same_inode = guard.ignore_inodes || then.ino == now.ino;
+    let same_inode = guard.ignore_inodes || then.may_have_inode_of(now);
     let youngest = now.mtime.max(now.ctime);
     let local = guard.local_dev.is_some_and(|dev| dev == now.dev);
     let settled =
@@ -193,7 +199,7 @@ mod tests {
             node: Node::File(File { size: 7, hash: Hash([0; 32]), holes: vec![] }),
             meta: Metadata { mtime: at(100), ..Metadata::default() },
             link: HardLink::Single,
-            place: Place { ino: 9, ctime: at(101), ..Place::default() },
+            place: Place { ino: Some(9), ctime: at(101), ..Place::default() },
             unknown: vec![],
             unknown_place: vec![],
         }
@@ -204,7 +210,7 @@ mod tests {
         size: 7,
         mtime: Time { secs: 100, nanos: 5 },
         ctime: Time { secs: 101, nanos: 5 },
-        ino: 9,
+        ino: Some(9),
         dev: 3,
         no_ctime: false,
         dirty: false,
@@ -232,13 +238,16 @@ mod tests {
             Facts { size: 8, ..NOW },
             Facts { mtime: at(99), ..NOW },
             Facts { ctime: at(100), ..NOW },
-            Facts { ino: 10, ..NOW },
+            Facts { ino: Some(10), ..NOW },
         ];
         for facts in changed {
             assert!(!is_unchanged(&Facts::of(&recorded()), &facts, &guard()), "{facts:?}");
         }
         let unstable = Guard { ignore_inodes: true, ..guard() };
-        assert!(is_unchanged(&Facts::of(&recorded()), &Facts { ino: 10, ..NOW }, &unstable));
+        assert!(is_unchanged(&Facts::of(&recorded()), &Facts { ino: Some(10), ..NOW }, &unstable));
+        let mut without = recorded();
+        without.place.ino = None;
+        assert!(is_unchanged(&Facts::of(&without), &Facts { ino: Some(10), ..NOW }, &guard()));
     }
 
     #[test]

@@ -480,7 +480,7 @@ impl Backup {
     }
 
     fn entry(&mut self, name: &[u8], node: Node, content: Vec<Range>) -> &mut Entry {
-        let place = Place { ino: 7, content, ..Place::default() };
+        let place = Place { ino: Some(7), content, ..Place::default() };
         let mode = if node == Node::Dir { 0o755 } else { 0o640 };
         self.entries.push(Entry::new(path(name), node, meta(mode), place));
         self.entries.last_mut().unwrap()

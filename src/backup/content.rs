@@ -474,7 +474,7 @@ impl FileStorer<'_, '_> {
         }
         let dirty = pass.dirty || incomplete.is_some();
         let node = Node::File(File { size: stat.size, hash: pass.hash, holes: holes.clone() });
-        let place = Place { ino: stat.ino, ctime: stat.ctime, dirty, ..Place::default() };
+        let place = Place { ino: Some(stat.ino), ctime: stat.ctime, dirty, ..Place::default() };
         Ok(Entry::new(path.clone(), node, pass.shape.metadata(self.names), place))
     }
 }

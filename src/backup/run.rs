@@ -49,6 +49,8 @@ pub struct Run<'r, 'j> {
     devices: Arc<Devices>,
     links: Links,
     rename_sources: RenameSources,
+    /// Inode numbers are unstable, and this is an increment: new entries get none.
+    without_inodes: bool,
     /// The directories in which an entry may be carried forward.
     open_dirs: OpenDirs,
     /// Paths that could not be read whole. A missing path below them may still exist, so it does not count as
@@ -101,6 +103,7 @@ impl<'r, 'j> Run<'r, 'j> {
         *state.omissions() = std::mem::take(&mut scan.omissions);
         let devices = Arc::new(std::mem::take(&mut scan.devices));
         Run {
+            without_inodes: scan.inodes_unstable && !archives.is_full(),
             job,
             store,
             prefetcher: FilePrefetcher::new(pool.clone(), source.another(), devices.clone()),
@@ -351,7 +354,7 @@ impl<'r, 'j> Run<'r, 'j> {
             return Err(Error::new(Kind::Panic, "store", "a file without its content").at(path));
         };
         let (meta, dirty) = self.node_metadata(path, stat)?;
-        let place = Place { ino: stat.ino, ctime: stat.ctime, dirty, ..Place::default() };
+        let place = Place { ino: Some(stat.ino), ctime: stat.ctime, dirty, ..Place::default() };
         let entry = Entry::new(path.clone(), node, meta, place);
         let mut made = judge(entry, old.as_ref(), StoredAs::Same);
         made.entry.place.dirty |= unseen;
@@ -381,7 +384,7 @@ impl<'r, 'j> Run<'r, 'j> {
             (entry.place.content, entry.place.sig) =
                 parent.carry(&mut self.archives, self.store, &entry, self.job)?;
         }
-        entry.place.ino = stat.ino;
+        entry.place.ino = Some(stat.ino);
         self.write_linked(NewEntry { entry, counter: Some(Counter::Unchanged), change: 0 }, stat, None)
     }
 
@@ -431,12 +434,9 @@ impl<'r, 'j> Run<'r, 'j> {
     }
 
     /// Finds a parent entry of another path that may have the content of this file. `old` is the parent entry
-    /// of this path. If `old` has the inode of `stat`, the file was not moved, and the result is `None`.
+    /// of this path. If the file was certainly not moved, the result is `None`.
     fn rename_source(&self, stat: &Stat, old: Option<&Entry>) -> Option<RenameSource> {
-        if old.is_some_and(|old| old.place.ino == stat.ino) {
-            return None;
-        }
-        let (entry, deleted) = self.rename_sources.find(stat)?;
+        let (entry, deleted) = self.rename_sources.find(stat, old)?;
         // A file that replaces another one counts as a change of its path, not as a move.
         let deleted = deleted && old.is_none();
         self.has_content(entry).then(|| RenameSource { entry: entry.clone(), deleted })
@@ -544,19 +544,31 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// Writes an entry to the state and reports the change.
     fn write(&mut self, made: NewEntry, old: Option<&Entry>) -> Result<()> {
-        let NewEntry { entry, counter, change } = made;
+        let NewEntry { mut entry, counter, change } = made;
         self.open_dirs.pass(entry.path.as_bytes(), entry.node == Node::Dir);
         if let Some(special) = special(&entry).filter(|_| self.archives.is_full()) {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
             writer.add_node(&entry.path, &entry.meta, special)?;
         }
         let old_here = self.old_here.take().and_then(|old| self.archives.as_inherited(old));
+        if self.without_inodes {
+            leave_inode_out(&mut entry, old_here.as_ref());
+        }
         self.state.entry(&entry, old_here.as_ref())?;
         self.count(entry.size(), counter);
         if change != 0 {
             self.job.change(change, old, Some(&entry))?;
         }
         Ok(())
+    }
+}
+
+/// Removes the inode number of a new entry. If nothing else differs from `old`, the entry keeps the number of `old`:
+/// otherwise each increment would write every entry again.
+fn leave_inode_out(entry: &mut Entry, old: Option<&Entry>) {
+    entry.place.ino = old.and_then(|old| old.place.ino);
+    if old.is_none_or(|old| old != entry) {
+        entry.place.ino = None;
     }
 }
 

@@ -27,7 +27,8 @@ const SOURCES_MAX: usize = 50_000;
 /// large.
 const SOURCES_BYTES_MAX: usize = 64 << 20;
 
-/// Identifies a file that may have been moved: inode, size, mtime. Equal hashes then prove the move.
+/// Identifies a file that may have been moved: inode, size, mtime. Equal hashes then prove the move. The inode is 0 where
+/// inode numbers are unstable, or where the entry has none.
 type Identity = (u64, u64, Time);
 
 /// Parent entries whose content may have come under a new name.
@@ -40,6 +41,8 @@ pub struct RenameSources {
     existing: HashMap<Identity, Entry>,
     /// The memory of all entries, about, in bytes.
     bytes: usize,
+    /// Inode numbers are unstable.
+    ignore_inodes: bool,
 }
 
 struct Deleted {
@@ -57,9 +60,14 @@ impl RenameSources {
         remember(&mut self.existing, &mut self.bytes, entry, |entry| entry);
     }
 
-    /// The entry whose content a new file may have, and whether the entry's path is gone.
-    pub fn find(&self, stat: &Stat) -> Option<(&Entry, bool)> {
-        let identity = (stat.ino, stat.size, stat.mtime);
+    /// The entry whose content a new file may have, and whether the entry's path is gone. `old` is the parent's entry of
+    /// the file's own path.
+    pub fn find(&self, stat: &Stat, old: Option<&Entry>) -> Option<(&Entry, bool)> {
+        // Without inode numbers, a file that has an old version is not taken for another one.
+        if old.is_some_and(|old| self.ignore_inodes || old.place.ino == Some(stat.ino)) {
+            return None;
+        }
+        let identity = self.identity_of(stat);
         let deleted = self.deleted.get(&identity).filter(|deleted| !deleted.found);
         match deleted {
             Some(deleted) => Some((&deleted.entry, true)),
@@ -69,7 +77,8 @@ impl RenameSources {
 
     /// Records that the content of a deleted entry was found under another path.
     pub fn found(&mut self, stat: &Stat) {
-        if let Some(deleted) = self.deleted.get_mut(&(stat.ino, stat.size, stat.mtime)) {
+        let identity = self.identity_of(stat);
+        if let Some(deleted) = self.deleted.get_mut(&identity) {
             deleted.found = true;
         }
     }
@@ -77,16 +86,42 @@ impl RenameSources {
     /// True if `entry` is one of the deleted entries held here. Only the end of the backup shows whether such
     /// an entry was moved or deleted, and reports it.
     pub fn awaits(&self, entry: &Entry) -> bool {
-        let held = identity(entry).and_then(|identity| self.deleted.get(&identity));
+        let held = self.identity(entry).and_then(|identity| self.deleted.get(&identity));
         held.is_some_and(|deleted| deleted.entry.path == entry.path)
     }
 
     /// Removes an entry that turned out not to be deleted.
     pub fn forget(&mut self, entry: &Entry) {
-        if let Some(identity) = identity(entry).filter(|_| self.awaits(entry)) {
+        if let Some(identity) = self.identity(entry).filter(|_| self.awaits(entry)) {
             self.deleted.remove(&identity);
             self.bytes -= footprint(entry).min(self.bytes);
         }
+    }
+
+    /// Finds files by size and mtime alone from now on.
+    fn ignore_inodes(&mut self) {
+        self.ignore_inodes = true;
+        self.existing.clear();
+        let deleted = std::mem::take(&mut self.deleted).into_values();
+        let mut deleted: Vec<Deleted> = deleted.collect();
+        // Of several entries with the same size and mtime, always the same one is kept.
+        deleted.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
+        for deleted in deleted {
+            if let Some(identity) = self.identity(&deleted.entry) {
+                self.deleted.entry(identity).or_insert(deleted);
+            }
+        }
+        self.bytes = self.deleted.values().map(|deleted| footprint(&deleted.entry)).sum();
+    }
+
+    fn identity_of(&self, stat: &Stat) -> Identity {
+        (if self.ignore_inodes { 0 } else { stat.ino }, stat.size, stat.mtime)
+    }
+
+    /// The identity of a recorded file; `None` if it is never a source.
+    fn identity(&self, entry: &Entry) -> Option<Identity> {
+        let (ino, size, mtime) = identity(entry)?;
+        Some((if self.ignore_inodes { 0 } else { ino }, size, mtime))
     }
 
     /// The deleted entries that were not found under another path, in path order.
@@ -123,7 +158,7 @@ fn footprint(entry: &Entry) -> usize {
 /// The identity of a file; `None` for empty and dirty files and for entries that are not files.
 fn identity(entry: &Entry) -> Option<Identity> {
     let file = entry.file().filter(|file| file.size > 0 && !entry.place.dirty)?;
-    Some((entry.place.ino, file.size, entry.meta.mtime))
+    Some((entry.place.ino.unwrap_or(0), file.size, entry.meta.mtime))
 }
 
 /// The inodes of which the walk saw names, apart from directories, by (device, inode).
@@ -167,6 +202,16 @@ struct InodeTally {
 /// With fewer files than this, the tally proves nothing about a file system's inodes.
 const TALLY_MIN: u64 = 8;
 
+impl InodeTally {
+    /// True if inode numbers are unstable. `before`: they were when the last snapshot was made.
+    fn is_unstable(&self, before: bool) -> bool {
+        match before {
+            true => self.same < TALLY_MIN || self.other >= self.same,
+            false => self.other >= TALLY_MIN && self.other > self.same,
+        }
+    }
+}
+
 /// Scans the source. Leaves out the places in `own`. Threads of `pool` walk; this thread compares.
 pub fn scan(
     root: Dir,
@@ -208,6 +253,10 @@ pub fn scan(
         }
     }
     let Findings { links, devices, names, root_trouble, omissions, job, .. } = source;
+    let inodes_unstable = planner.tally.is_unstable(guard.ignore_inodes);
+    if inodes_unstable {
+        planner.rename_sources.ignore_inodes();
+    }
     job.phase_done()?;
     if is_increment && !devices.all_keep_ctime() {
         job.log(Level::Info, "files are read where the file system keeps no ctime of its own");
@@ -217,7 +266,7 @@ pub fn scan(
         rename_sources: planner.rename_sources,
         links: links.into_iter().filter(|(_, inode)| inode.names > 1).collect(),
         devices,
-        inodes_unstable: planner.tally.other > planner.tally.same && planner.tally.other >= TALLY_MIN,
+        inodes_unstable,
         entries: names,
         bytes: planner.bytes,
         empty: names <= 1,
@@ -296,7 +345,7 @@ impl TaskPlanner {
             self.tally.count(&then, &now);
             self.bytes = self.bytes.saturating_add(if unchanged { 0 } else { now.size });
         }
-        let same_file = then.ino == now.ino;
+        let same_file = guard.ignore_inodes || then.may_have_inode_of(&now);
         let replaced = was.is_file() && !same_file && (then.size, then.mtime) != (now.size, now.mtime);
         if replaced || linked && same_file && was.is_file() {
             self.rename_sources.remember_existing(&was.entry()?);
@@ -310,7 +359,8 @@ impl TaskPlanner {
 
 impl InodeTally {
     fn count(&mut self, then: &Facts, now: &Facts) {
-        if (then.size, then.mtime, then.ctime) == (now.size, now.mtime, now.ctime) {
+        let is_known = then.ino.is_some();
+        if is_known && (then.size, then.mtime, then.ctime) == (now.size, now.mtime, now.ctime) {
             let same = then.ino == now.ino;
             *(if same { &mut self.same } else { &mut self.other }) += 1;
         }
@@ -334,7 +384,7 @@ pub fn facts(stat: &Stat, devices: &Devices) -> Facts {
     let size = if stat.kind == FileType::File { stat.size } else { 0 };
     let no_ctime = !devices.keep_ctime(stat.dev);
     let Stat { mtime, ctime, ino, dev, .. } = *stat;
-    Facts { kind: stat.kind, size, mtime, ctime, ino, dev, no_ctime, dirty: false }
+    Facts { kind: stat.kind, size, mtime, ctime, ino: Some(ino), dev, no_ctime, dirty: false }
 }
 
 /// Turns the finds of the walk into findings.
@@ -448,7 +498,7 @@ mod tests {
             let xattrs = vec![(b"user.large".to_vec(), vec![7; 1 << 16])];
             let meta = Metadata { xattrs, ..Metadata::default() };
             let path = Path::new(format!("{ino}").into_bytes()).unwrap();
-            Entry::new(path, Node::File(file), meta, Place { ino, ..Place::default() })
+            Entry::new(path, Node::File(file), meta, Place { ino: Some(ino), ..Place::default() })
         };
         let mut sources = RenameSources::default();
         for ino in 0..2000 {

@@ -70,7 +70,7 @@ pub(super) struct LineFields {
     unknown: Vec<UnknownField>,
     /// Bytes of the line's logical part.
     pub logical: usize,
-    pub ino: u64,
+    pub ino: Option<u64>,
     pub ctime: Time,
     /// The ranges of the content, then the ranges of the signature.
     ranges: Vec<Range>,
@@ -218,10 +218,12 @@ impl LineFields {
 
     fn read_place(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
         field(cursor, AT)?;
-        field(cursor, b"\"ino\":\"")?;
-        self.ino = number(cursor)?;
-        cursor.skip(b"\"").ok_or(NUMBER)?;
-        field(cursor, b",\"ctime\":\"")?;
+        self.ino = None;
+        if cursor.has(b"\"ino\":\"") {
+            self.ino = Some(number(cursor)?);
+            cursor.skip(b"\",").ok_or(NUMBER)?;
+        }
+        field(cursor, b"\"ctime\":\"")?;
         self.ctime = time(cursor)?;
         self.ranges.clear();
         (self.content_at, self.sig_at) = (None, None);

@@ -456,9 +456,11 @@ impl Merged for Merging<'_, '_, '_> {
 fn ctime(place: &[u8]) -> Option<Time> {
     let mut cursor = LineCursor::new(place);
     cursor.skip(AT)?;
-    cursor.skip(b"\"ino\":\"")?;
-    cursor.number()?;
-    cursor.skip(b"\",\"ctime\":\"")?;
+    if cursor.has(b"\"ino\":\"") {
+        cursor.number()?;
+        cursor.skip(b"\",")?;
+    }
+    cursor.skip(b"\"ctime\":\"")?;
     cursor.time()
 }
 

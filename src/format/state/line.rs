@@ -115,9 +115,12 @@ fn write_node(node: &Node, out: &mut Vec<u8>) {
 }
 
 fn write_place(place: &Place, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\"ino\":");
-    json::big(out, place.ino);
-    out.extend_from_slice(b",\"ctime\":");
+    if let Some(ino) = place.ino {
+        out.extend_from_slice(b"\"ino\":");
+        json::big(out, ino);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"ctime\":");
     json::time(out, place.ctime);
     if !place.content.is_empty() {
         out.extend_from_slice(b",\"content\":");

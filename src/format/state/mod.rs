@@ -156,7 +156,8 @@ pub struct Header {
     /// When the operation began.
     pub made_at: Time,
     pub parent: Option<ParentRef>,
-    /// True if inode numbers of this source change between runs: the next run must not compare them.
+    /// True if inode numbers of this source change between runs: the next run must not compare them. A full keeps the
+    /// mark of the snapshot before it, and the increment after it finds out anew.
     pub inodes_unstable: bool,
     /// The state files whose lines this state changes, the newest first; the last one is whole. Empty if this state is
     /// whole itself.

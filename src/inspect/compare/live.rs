@@ -74,7 +74,7 @@ impl Live {
     }
 
     fn make(&mut self, path: &Path, stat: &Stat, node: Node) -> Entry {
-        let place = Place { ino: stat.ino, ctime: stat.ctime, ..Place::default() };
+        let place = Place { ino: Some(stat.ino), ctime: stat.ctime, ..Place::default() };
         let link = self.links.link(path, stat);
         Entry { link, ..Entry::new(path.clone(), node, stat.metadata(&mut self.names), place) }
     }

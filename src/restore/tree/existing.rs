@@ -396,6 +396,6 @@ pub(super) fn seen(path: &Path, now: &Stat) -> Entry {
         .unwrap_or_else(|| Node::File(File { size: now.size, hash: Hash::UNKNOWN, holes: Vec::new() }));
     let meta =
         Metadata { mode: now.mode, uid: now.uid, gid: now.gid, mtime: now.mtime, ..Metadata::default() };
-    let place = Place { ino: now.ino, ctime: now.ctime, ..Place::default() };
+    let place = Place { ino: Some(now.ino), ctime: now.ctime, ..Place::default() };
     Entry::new(path.clone(), node, meta, place)
 }
