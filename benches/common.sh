@@ -2,6 +2,8 @@
 # ibt, measure times, and count sizes. $room is the script's directory for temporary files.
 # shellcheck shell=sh disable=SC2034,SC2154 # the scripts and this file use each other's variables
 
+unset IBT_STORE IBT_CACHE IBT_KEY
+
 say() { printf '%s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 

@@ -38,6 +38,14 @@ write_basic_package_version_file(ibtConfigVersion.cmake COMPATIBILITY ${compatib
 install(FILES "${CMAKE_BINARY_DIR}/ibtConfig.cmake" "${CMAKE_BINARY_DIR}/ibtConfigVersion.cmake"
   DESTINATION "${package_dir}")
 
+# Has the tool print its completion for the shell, and installs it as share/DIRECTORY/NAME.
+function(ibt_install_completion target shell directory name)
+  add_custom_command(TARGET ${target} POST_BUILD
+    COMMAND ${target} completion ${shell} > "${CMAKE_BINARY_DIR}/completion.${shell}")
+  install(FILES "${CMAKE_BINARY_DIR}/completion.${shell}"
+    DESTINATION "${CMAKE_INSTALL_DATADIR}/${directory}" RENAME ${name})
+endfunction()
+
 function(ibt_install_tool target)
   if(NOT IBT_INSTALL_TOOL)
     return()
@@ -47,4 +55,10 @@ function(ibt_install_tool target)
   set_target_properties(${target} PROPERTIES INSTALL_RPATH "${way}")
   install(TARGETS ${target} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   install(FILES docs/ibt.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
+  if(CMAKE_CROSSCOMPILING)
+    return() # the tool prints its completions, and cannot run here
+  endif()
+  ibt_install_completion(${target} bash bash-completion/completions ibt)
+  ibt_install_completion(${target} zsh zsh/site-functions _ibt)
+  ibt_install_completion(${target} fish fish/vendor_completions.d ibt.fish)
 endfunction()

@@ -78,6 +78,9 @@ foreach(kind ibt static)
   add_test(NAME example_usage.${kind}
     COMMAND sh "${c_dir}/run_usage.sh" $<TARGET_FILE:example_ibt_${kind}>)
   set_tests_properties(example_usage.${kind} PROPERTIES LABELS boundary)
+  add_test(NAME example_shell.${kind}
+    COMMAND sh "${c_dir}/run_shell.sh" $<TARGET_FILE:example_ibt_${kind}>)
+  set_tests_properties(example_shell.${kind} PROPERTIES LABELS engine TIMEOUT 60)
   add_test(NAME example_signals.${kind}
     COMMAND sh "${c_dir}/run_signals.sh" $<TARGET_FILE:example_ibt_${kind}>)
   set_tests_properties(example_signals.${kind} PROPERTIES LABELS engine TIMEOUT 60)

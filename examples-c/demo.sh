@@ -5,6 +5,7 @@
 #   sh examples-c/demo.sh      from any directory; needs a C compiler and cargo, installs them where it may
 set -eu
 cd "$(dirname "$0")/.."
+unset IBT_STORE IBT_CACHE IBT_KEY
 build=build/demo
 ibt=$build/ibt
 

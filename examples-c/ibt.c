@@ -132,6 +132,16 @@ static ibt_status judge(const struct command *command, struct run *run, ibt_stat
     return IBT_ERR_NOT_FOUND;
 }
 
+static int exit_status(ibt_status status)
+{
+    switch (status) {
+    case IBT_PARTIAL: return EXIT_PARTIAL;
+    case IBT_ERR_BUSY: return EXIT_BUSY;
+    case IBT_ERR_CORRUPT: case IBT_ERR_FORMAT: case IBT_ERR_MISSING: return EXIT_DAMAGED;
+    default: return status < 0 ? EXIT_ERROR : EXIT_OK;
+    }
+}
+
 static int finish(const struct command *command, const struct run *run, ibt_status status)
 {
     if (run->json && run->report != NULL && run->message == NULL)
@@ -148,7 +158,7 @@ static int finish(const struct command *command, const struct run *run, ibt_stat
         fputc('\n', stderr);
     }
     print_cure(run, command);
-    return all_is_written(status < 0 ? EXIT_ERROR : status == IBT_PARTIAL ? EXIT_PARTIAL : EXIT_OK);
+    return all_is_written(exit_status(status));
 }
 
 static int perform(const struct command *command, struct run *run)
@@ -156,6 +166,7 @@ static int perform(const struct command *command, struct run *run)
     ibt_status status = IBT_OK;
     int result, number;
 
+    clock_gettime(CLOCK_MONOTONIC, &run->begin);
     run->cancel = ibt_cancel_new();
     catch_interrupts(run->cancel);
     ibt_options_set_cancel(run->options, run->cancel);
@@ -177,7 +188,7 @@ static int perform(const struct command *command, struct run *run)
     return status == IBT_ERR_CANCELLED && number != 0 ? 128 + number : result;
 }
 
-/* Answers --version, help and --help, which need no command. Returns -1 for any other arguments. */
+/* Answers --version, help, --help and completion, which need no command. Returns -1 for any other arguments. */
 static int answer(char **argv)
 {
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
@@ -186,6 +197,8 @@ static int answer(char **argv)
     }
     if (strcmp(argv[1], "help") == 0)
         return help_on(argv[2]);
+    if (strcmp(argv[1], "completion") == 0 && !asks_for_help(argv + 1))
+        return print_completion(argv[2]);
     return asks_for_help(argv + 1) ? help(find_command(argv[1])) : -1;
 }
 

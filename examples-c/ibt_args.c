@@ -1,19 +1,9 @@
-/* ibt_args.c - the options of each command; reads the command line. */
+/* ibt_args.c - the options of each command; reads the command line and the environment. */
 #include "ibt_tool.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* An option: its name and argument, the commands that accept it, and a function that applies it.
- * apply returns 0 if the argument is not valid. */
-struct option {
-    const char *name;
-    const char *argument; /* the argument's name in the help, NULL if the option takes none */
-    int groups;
-    const char *help;
-    int (*apply)(struct run *run, const char *argument);
-};
 
 static int accepted(ibt_status status)
 {
@@ -63,6 +53,31 @@ static int apply_exclude(struct run *run, const char *argument)
     return accepted(ibt_options_add_exclude(run->options, argument));
 }
 
+/* Adds each line of the file that is not empty as a pattern. As in .gitignore, a line that begins with # matches
+ * nothing. */
+static int apply_exclude_from(struct run *run, const char *argument)
+{
+    FILE *file = strcmp(argument, "-") == 0 ? stdin : fopen(argument, "r");
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t length;
+    int valid = file != NULL;
+
+    while (valid && (length = getline(&line, &room, file)) >= 0) {
+        if (length > 0 && line[length - 1] == '\n')
+            line[--length] = '\0';
+        if (strlen(line) != (size_t)length)
+            valid = 0; /* a NUL would end the pattern too early */
+        else if (length > 0)
+            valid = apply_exclude(run, line);
+    }
+    valid = valid && !ferror(file);
+    free(line);
+    if (file != NULL && file != stdin)
+        fclose(file);
+    return valid;
+}
+
 /* Reads a decimal number from 0 to max. Returns 0 if the text is no such number. */
 static int read_number(const char *text, long max, long *number)
 {
@@ -92,19 +107,40 @@ static int apply_level(struct run *run, const char *argument)
         : ibt_options_set_compression(run->options, IBT_COMPRESSION_ZSTD, (int32_t)level));
 }
 
+static const struct word delta_words[] = {
+    { "auto", IBT_DELTA_AUTO },
+    { "signatures", IBT_DELTA_SIGNATURES },
+    { "contents", IBT_DELTA_CONTENTS },
+    { NULL, 0 },
+};
+
+static const struct word overwrite_words[] = {
+    { "never", IBT_OVERWRITE_NEVER },
+    { "always", IBT_OVERWRITE_ALWAYS },
+    { "different", IBT_OVERWRITE_IF_DIFFERENT },
+    { "older", IBT_OVERWRITE_IF_OLDER },
+    { "keep", IBT_OVERWRITE_KEEP },
+    { NULL, 0 },
+};
+
+/* Calls `set` with the number of the word. Returns 0 if the table does not have the word. */
+static int apply_word(struct run *run, const struct word *words, const char *argument,
+                      ibt_status (*set)(ibt_options *, int32_t))
+{
+    for (; words->text != NULL; words++)
+        if (strcmp(argument, words->text) == 0)
+            return accepted(set(run->options, words->number));
+    return 0;
+}
+
 static int apply_delta(struct run *run, const char *argument)
 {
-    static const struct { const char *word; int32_t mode; } words[] = {
-        { "auto", IBT_DELTA_AUTO },
-        { "signatures", IBT_DELTA_SIGNATURES },
-        { "contents", IBT_DELTA_CONTENTS },
-    };
-    size_t i;
+    return apply_word(run, delta_words, argument, ibt_options_set_delta);
+}
 
-    for (i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcmp(argument, words[i].word) == 0)
-            return accepted(ibt_options_set_delta(run->options, words[i].mode));
-    return 0;
+static int apply_overwrite(struct run *run, const char *argument)
+{
+    return apply_word(run, overwrite_words, argument, ibt_options_set_overwrite);
 }
 
 /* --at: a stamp as `ibt list` shows it, or a time. A time selects the newest snapshot until the end of that time.
@@ -135,23 +171,6 @@ static int apply_root(struct run *run, const char *argument)
 
     free(name);
     return accepted(status);
-}
-
-static int apply_overwrite(struct run *run, const char *argument)
-{
-    static const struct { const char *word; int32_t policy; } words[] = {
-        { "never", IBT_OVERWRITE_NEVER },
-        { "always", IBT_OVERWRITE_ALWAYS },
-        { "different", IBT_OVERWRITE_IF_DIFFERENT },
-        { "older", IBT_OVERWRITE_IF_OLDER },
-        { "keep", IBT_OVERWRITE_KEEP },
-    };
-    size_t i;
-
-    for (i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcmp(words[i].word, argument) == 0)
-            return accepted(ibt_options_set_overwrite(run->options, words[i].policy));
-    return 0;
 }
 
 static int apply_delete(struct run *run, const char *argument)
@@ -242,7 +261,7 @@ enum { AT = RESTORE | LIST | FILES | CAT | VERIFY | COMPARE | PRUNE };
 enum { REPORTS = EVERY & ~CAT };
 enum { WORKERS = BACKUP | RESTORE | VERIFY | COMPARE | CONSOLIDATE | REBUILD };
 
-static const struct option options[] = {
+const struct option options[] = {
     { "--store", "DIR", EVERY, "where the backup files are (default: a private directory in $TMPDIR)",
       apply_store },
     { "--cache", "DIR", EVERY, "where copies of states and signatures are kept (default: ~/.cache/ibt)", apply_cache },
@@ -255,6 +274,8 @@ static const struct option options[] = {
       apply_allow_empty },
     { "--exclude", "P", BACKUP | COMPARE, "leave out entries that match P, as in .gitignore; may be repeated",
       apply_exclude },
+    { "--exclude-from", "FILE", BACKUP | COMPARE,
+      "the same for each line of FILE (- for the standard input); may be repeated", apply_exclude_from },
     { "--at", "WHEN", AT,
       "select the snapshot with this stamp, or the last one made until the end of this time:\n"
       "                   " TIME_FORMS, apply_at },
@@ -287,22 +308,28 @@ static const struct option options[] = {
       "go on if the store cannot be locked: nobody else may write to KEY meanwhile", apply_no_lock },
     { "--json", NULL, REPORTS, "print the report as JSON", apply_json },
     { "--quiet", NULL, EVERY, "print only errors and problems", apply_quiet },
+    { NULL, NULL, 0, NULL, NULL },
 };
 
-enum { OPTION_COUNT = sizeof options / sizeof options[0] };
+/* The words that the option takes as its argument, NULL if it takes any text. */
+const struct word *words_of(const struct option *option)
+{
+    if (option->apply == apply_delta)
+        return delta_words;
+    return option->apply == apply_overwrite ? overwrite_words : NULL;
+}
 
 static void print_options(FILE *out, int group)
 {
-    int i;
+    const struct option *option;
 
-    for (i = 0; i < OPTION_COUNT; i++) {
+    for (option = options; option->name != NULL; option++) {
         char form[40];
 
-        if ((options[i].groups & group) == 0)
+        if ((option->groups & group) == 0)
             continue;
-        snprintf(form, sizeof form, "%s %s", options[i].name,
-                 options[i].argument != NULL ? options[i].argument : "");
-        fprintf(out, "  %-16s %s\n", form, options[i].help);
+        snprintf(form, sizeof form, "%s %s", option->name, option->argument != NULL ? option->argument : "");
+        fprintf(out, "  %-16s %s\n", form, option->help);
     }
 }
 
@@ -321,9 +348,13 @@ int help(const struct command *command)
     printf("\nTheir arguments; ibt COMMAND --help and ibt help COMMAND explain them:\n\n");
     for (i = 0; commands[i].name != NULL; i++)
         printf("  ibt %.*s\n", (int)strcspn(commands[i].use, "\n"), commands[i].use);
-    printf("\nibt --help and ibt help print this, ibt --version and -V the version.\n"
+    printf("\nibt --help and ibt help print this, ibt --version and -V the version, ibt completion SHELL a\n"
+           "completion script for bash, zsh or fish.\n"
+           "\nEnvironment: IBT_STORE, IBT_CACHE and IBT_KEY have the values of --store, --cache and --key if these\n"
+           "are not given. IBT_KEY is also the KEY of commands that need one and get one argument less.\n"
            "\nExit status: 0 done, 3 done but not everything (see the messages), 1 error, 2 wrong usage,\n"
-           "130 Ctrl-C (128 and the signal's number: 129 SIGHUP, 143 SIGTERM).\n");
+           "4 another operation is running (try again later), 5 stored bytes are damaged or missing and nothing\n"
+           "was done, 130 Ctrl-C (128 and the signal's number).\n");
     return all_is_written(EXIT_OK);
 }
 
@@ -381,12 +412,12 @@ const struct command *find_command(const char *name)
 static const struct option *find_option(const char *argument, int group)
 {
     size_t length = strcspn(argument, "=");
-    int i;
+    const struct option *option;
 
-    for (i = 0; i < OPTION_COUNT; i++)
-        if (strlen(options[i].name) == length && strncmp(options[i].name, argument, length) == 0
-            && (options[i].groups & group) != 0)
-            return &options[i];
+    for (option = options; option->name != NULL; option++)
+        if (strlen(option->name) == length && strncmp(option->name, argument, length) == 0
+            && (option->groups & group) != 0)
+            return option;
     return NULL;
 }
 
@@ -443,6 +474,39 @@ static void take_names(const struct command *command, struct run *run)
     }
 }
 
+/* The value of an environment variable. NULL if it is not set or empty. */
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
+/* Applies the environment. Options of the command line follow and replace these values. */
+static int take_environment(const struct command *command, struct run *run)
+{
+    const char *cache = environment("IBT_CACHE"), *key = environment("IBT_KEY");
+
+    run->store = environment("IBT_STORE");
+    if (cache != NULL && !apply_cache(run, cache))
+        return wrong_usage(command, "IBT_CACHE is not a valid directory", cache);
+    if (key != NULL && (command->group & BACKUP) != 0 && !apply_key(run, key))
+        return wrong_usage(command, "IBT_KEY is not a valid key", key);
+    return EXIT_OK;
+}
+
+/* Inserts IBT_KEY as the first operand of a command that needs a KEY and has one operand less than it needs. */
+static void take_key(const struct command *command, struct run *run)
+{
+    const char *key = environment("IBT_KEY");
+
+    if (key == NULL || (command->group & BACKUP) != 0 || run->operand_count + 1 != command->operands_min)
+        return;
+    memmove(&run->operands[1], &run->operands[0], (size_t)run->operand_count * sizeof run->operands[0]);
+    run->operands[0] = key;
+    run->operand_count++;
+}
+
 /* Fills `run` from the arguments after the command. Returns EXIT_OK, or EXIT_USAGE after an error message. */
 int read_arguments(const struct command *command, struct run *run, char **argv)
 {
@@ -451,6 +515,8 @@ int read_arguments(const struct command *command, struct run *run, char **argv)
 
     for (at = argv; *at != NULL && strcmp(*at, "--") != 0; at++)
         json_is_wanted |= strcmp(*at, "--json") == 0;
+    if (take_environment(command, run) != EXIT_OK)
+        return EXIT_USAGE;
     while (*argv != NULL) {
         if (!only_operands && strcmp(*argv, "--") == 0) {
             only_operands = 1;
@@ -467,6 +533,7 @@ int read_arguments(const struct command *command, struct run *run, char **argv)
             run->operands[run->operand_count++] = *argv++;
         }
     }
+    take_key(command, run);
     if (run->operand_count < command->operands_min)
         return wrong_usage(command, "arguments are missing", NULL);
     take_names(command, run);

@@ -104,6 +104,15 @@ static void print_files_made(const struct run *run)
     printf("%s in %zu file%s\n", size, files, plural(files));
 }
 
+/* Prints the time since the operation began, for example " in 4.1 s", and ends the line. */
+static void print_elapsed(const struct run *run)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    printf(" in %.1f s\n", (double)(now.tv_sec - run->begin.tv_sec) + (double)(now.tv_nsec - run->begin.tv_nsec) / 1e9);
+}
+
 /* Prints the place of the backup, because a user who gave no --store would not know it. */
 static void print_store(const struct run *run)
 {
@@ -126,6 +135,7 @@ static void print_store(const struct run *run)
 void print_backup(const struct run *run)
 {
     uint64_t entries = count_of(run, IBT_COUNT_ENTRIES);
+    char read[32], all[32];
 
     print_subject(run);
     print_files_made(run);
@@ -135,6 +145,10 @@ void print_backup(const struct run *run)
            count_of(run, IBT_COUNT_MODIFIED), count_of(run, IBT_COUNT_METADATA),
            count_of(run, IBT_COUNT_MOVED), count_of(run, IBT_COUNT_UNCHANGED),
            count_of(run, IBT_COUNT_DELETED));
+    format_size(count_of(run, IBT_COUNT_BYTES_READ), read, sizeof read);
+    format_size(count_of(run, IBT_COUNT_BYTES), all, sizeof all);
+    printf("%s of %s read", read, all);
+    print_elapsed(run);
     print_store(run);
 }
 
@@ -153,7 +167,7 @@ void print_restore(const struct run *run)
         printf(", %s restored", size);
     if (deleted > 0)
         printf("; %" PRIu64 " %s", deleted, run->dry_run ? "would be deleted" : "deleted");
-    putchar('\n');
+    print_elapsed(run);
 }
 
 /* The signs are those of print_difference(). The report counts from the snapshot to the tree: a created entry is only

@@ -2,7 +2,8 @@
  * ibt_tool.h - shared declarations of the command line tool.
  *
  *   ibt.c           the commands, and main()
- *   ibt_args.c      the options of each command; reads the command line
+ *   ibt_args.c      the options of each command; reads the command line and the environment
+ *   ibt_complete.c  prints completions for shells
  *   ibt_names.c     writes names as text that is safe to print
  *   ibt_print.c     prints changes, errors and short reports
  *   ibt_problems.c  prints problems, as they happen and at the end
@@ -22,9 +23,17 @@
 
 #include <ibt.h>
 #include <stdio.h>
+#include <time.h>
 
-/* The exit statuses of the program. */
-enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_PARTIAL = 3 };
+/* The exit statuses of the program. A script can tell them apart: after EXIT_BUSY it tries again later. */
+enum {
+    EXIT_OK = 0,
+    EXIT_ERROR = 1,
+    EXIT_USAGE = 2,
+    EXIT_PARTIAL = 3,
+    EXIT_BUSY = 4,
+    EXIT_DAMAGED = 5
+};
 
 /* A time that a user wrote, from its first to its last nanosecond since 1970. For example a day is all of that
  * day. */
@@ -52,6 +61,7 @@ struct run {
     int quiet;
     int dry_run;
     int recursive;
+    struct timespec begin; /* when the operation began */
     const char *at; /* the argument of --at, NULL without */
     int at_is_time; /* the argument of --at is a time and no stamp */
     struct span span; /* the time of --at */
@@ -93,10 +103,28 @@ struct command {
     void (*print)(const struct run *run); /* NULL if work itself prints */
 };
 
+/* An option: its name and argument, the commands that accept it, and a function that applies it.
+ * apply returns 0 if the argument is not valid. */
+struct option {
+    const char *name; /* NULL ends the table */
+    const char *argument; /* the argument's name in the help, NULL if the option takes none */
+    int groups;
+    const char *help;
+    int (*apply)(struct run *run, const char *argument);
+};
+
+/* A word that an option takes as its argument, and the number of the library that it stands for. */
+struct word {
+    const char *text; /* NULL ends the table */
+    int32_t number;
+};
+
 /* ibt.c */
 extern const struct command commands[];
 
 /* ibt_args.c */
+extern const struct option options[];
+const struct word *words_of(const struct option *option);
 const struct command *find_command(const char *name);
 int help(const struct command *command);
 int help_on(const char *name);
@@ -104,6 +132,9 @@ int all_is_written(int status);
 int asks_for_help(char **argv);
 int wrong_usage(const struct command *command, const char *what, const char *which);
 int read_arguments(const struct command *command, struct run *run, char **argv);
+
+/* ibt_complete.c */
+int print_completion(const char *shell);
 
 /* ibt_names.c */
 void print_name(FILE *out, const char *name);

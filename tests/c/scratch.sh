@@ -28,3 +28,4 @@ plant() {
     seq 1 20000 >"$1/dir/numbers"
     ln -s ../a.txt "$1/dir/link"
 }
+unset IBT_STORE IBT_CACHE IBT_KEY

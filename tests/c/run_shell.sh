@@ -1,0 +1,96 @@
+#!/bin/sh
+# The tool in shells and scripts: its environment, exit statuses and completions.   run_shell.sh IBT
+. "$(dirname "$0")/scratch.sh"
+ibt=$1
+mkdir src
+echo content >src/file
+
+# ---- environment
+
+export IBT_STORE="$PWD/store" IBT_CACHE="$PWD/cache" IBT_KEY=docs
+expect 0 "$ibt" full src
+[ -n "$(ls store/docs.state.* cache)" ] || fail "IBT_STORE, IBT_CACHE or IBT_KEY is ignored"
+grep -q '^8 B of 8 B read in [0-9.]* s$' out || fail "no summary: $(cat out)"
+expect 0 "$ibt" restore restored
+cmp src/file restored/file
+expect 0 "$ibt" files
+grep -q ' file$' out || fail "the key of files is not IBT_KEY"
+expect 0 "$ibt" cat file
+cmp -s out src/file || fail "the key of cat is not IBT_KEY"
+expect 0 "$ibt" cat docs file
+expect 0 "$ibt" compare src
+expect 0 "$ibt" prune --keep-last 1
+# Options go before the environment.
+expect 0 "$ibt" full src --store other --cache other-cache --key other
+[ -n "$(ls other/other.state.* other-cache)" ] || fail "the options are ignored"
+# list and verify without KEY are of all keys.
+expect 0 "$ibt" full src --key second
+expect 0 "$ibt" list
+grep -q docs out && grep -q second out || fail "not all keys are listed: $(cat out)"
+expect 2 env IBT_KEY=.bad "$ibt" full src
+grep -q IBT_KEY err || fail "IBT_KEY is not named: $(cat err)"
+expect 2 env IBT_KEY= "$ibt" consolidate
+unset IBT_STORE IBT_CACHE IBT_KEY
+
+# ---- patterns of a file
+
+mkdir many
+touch many/a.o many/b.c many/c.tmp 'many/#d'
+printf '# objects\n\n*.o\n\\#d\n*.tmp' >patterns
+expect 0 "$ibt" full many --store patterned --exclude-from patterns
+expect 0 "$ibt" files many --store patterned
+grep -q b.c out && [ "$(wc -l <out)" = 1 ] || fail "not the patterns of the file: $(cat out)"
+expect 0 sh -c '"$1" full many --store patterned --exclude-from - <patterns' sh "$ibt"
+expect 2 "$ibt" full many --store patterned --exclude-from absent
+printf 'a\0b\n' >patterns
+expect 2 "$ibt" full many --store patterned --exclude-from patterns
+
+# ---- exit statuses
+
+expect 0 "$ibt" full src --store store --key docs
+# beside_a_writer COMMAND...: runs the command while all of the key's lock file is locked.
+beside_a_writer() {
+    perl -e 'use Fcntl; open(my $lock, "+<", shift) or exit 99; my $all = pack("s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0);
+        fcntl($lock, 37, $all) or exit 99; exit(system(@ARGV) >> 8)' store/docs.lock "$@"
+}
+if beside_a_writer true; then
+    expect 4 beside_a_writer "$ibt" incr src --store store --key docs
+else
+    echo "skipped: perl cannot lock files here"
+fi
+for state in store/docs.state.*; do
+    echo damaged >"$state"
+done
+expect 5 "$ibt" restore docs lost --store store
+expect 1 "$ibt" restore nobody lost --store store
+
+# ---- completions
+
+expect 2 "$ibt" completion
+expect 2 "$ibt" completion tcsh
+for shell in bash zsh fish; do
+    expect 0 "$ibt" completion $shell
+    cp out completion.$shell
+    if command -v $shell >/dev/null 2>&1; then
+        expect 0 $shell -n completion.$shell
+    else
+        echo "skipped: $shell is not installed"
+    fi
+done
+# offered WORD...: prints what bash offers for the last word.
+offered() {
+    bash -c '. ./completion.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ibt; printf "%s\n" "${COMPREPLY[@]}"' \
+        bash "$@" | sort
+}
+if command -v bash >/dev/null 2>&1; then
+    [ "$(offered ibt rest)" = restore ] || fail "commands are not completed: $(offered ibt rest)"
+    [ "$(offered ibt restore k d --overwrite o)" = older ] || fail "words of an option are not completed"
+    [ -z "$(offered ibt restore k d)" ] || fail "operands are not left to the shell"
+    [ -z "$(offered ibt full --store -)" ] || fail "the argument of an option is not left to the shell"
+    for command in full incr restore list files cat verify compare prune consolidate rebuild-cache; do
+        expect 0 "$ibt" $command --help
+        { sed -n 's/^  \(--[a-z-]*\).*/\1/p' out; echo --help; } | sort >options
+        offered ibt $command -- >completed
+        cmp options completed || fail "the options of $command are not those of its help"
+    done
+fi
