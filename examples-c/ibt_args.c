@@ -233,6 +233,34 @@ static int apply_yearly(struct run *run, const char *argument)
     return apply_keep(run, argument, ibt_options_set_keep_yearly);
 }
 
+/* Splits NAME=VALUE at the first '='. Without '=' the value is NULL. */
+static int apply_label_with(struct run *run, const char *argument,
+                            ibt_status (*set)(ibt_options *, const char *, const char *))
+{
+    const char *equals = strchr(argument, '=');
+    char *name = strndup(argument, strcspn(argument, "="));
+    int taken = name != NULL && accepted(set(run->options, name, equals != NULL ? equals + 1 : NULL));
+
+    free(name);
+    return taken;
+}
+
+static int apply_label(struct run *run, const char *argument)
+{
+    return strchr(argument, '=') != NULL && apply_label_with(run, argument, ibt_options_set_label);
+}
+
+static int apply_label_filter(struct run *run, const char *argument)
+{
+    return apply_label_with(run, argument, ibt_options_add_label_filter);
+}
+
+static int apply_keep_label(struct run *run, const char *argument)
+{
+    run->keeps = 1;
+    return apply_label_with(run, argument, ibt_options_add_keep_label);
+}
+
 static int apply_recursive(struct run *run, const char *argument)
 {
     (void)argument;
@@ -279,6 +307,9 @@ const struct option options[] = {
     { "--at", "WHEN", AT,
       "select the snapshot with this stamp, or the last one made until the end of this time:\n"
       "                   " TIME_FORMS, apply_at },
+    { "--label", "NAME=VALUE", BACKUP, "give the snapshot a label; may be repeated", apply_label },
+    { "--label", "NAME", LIST | RESTORE | FILES | CAT | COMPARE | PRUNE,
+      "only snapshots with this label, or NAME=VALUE; may be repeated", apply_label_filter },
     { "--include", "GLOB", RESTORE | COMPARE,
       "only entries that match, from the snapshot's root: 'src/**/*.c'; may be repeated", apply_include },
     { "--root", "PATH", RESTORE, "restore only this directory of the snapshot: it becomes DEST", apply_root },
@@ -296,6 +327,8 @@ const struct option options[] = {
     { "--keep-weekly", "N", PRUNE, "the same for weeks", apply_weekly },
     { "--keep-monthly", "N", PRUNE, "the same for months", apply_monthly },
     { "--keep-yearly", "N", PRUNE, "the same for years", apply_yearly },
+    { "--keep-label", "NAME", PRUNE, "keep the snapshots with this label, or NAME=VALUE; may be repeated",
+      apply_keep_label },
     { "--dry-run", NULL, RESTORE | PRUNE, "print what would be done, and change nothing", apply_dry_run },
     { "--recursive", NULL, FILES, "list everything below PATH", apply_recursive },
     { "--threads", "N", WORKERS, "worker threads (default 0: one for each core)", apply_threads },

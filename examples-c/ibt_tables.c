@@ -143,7 +143,37 @@ static void plant(const struct run *run, struct node *nodes, size_t count)
 static const struct column list_columns[] = {
     { "KEY", 0, 0 },  { "SNAPSHOT", 0, 0 }, { "LOCAL TIME", 0, 4 },
     { "KIND", 0, 2 }, { "ENTRIES", 1, 1 },  { "SIZE", 1, 3 },
+    { "LABELS", 0, 0 },
 };
+
+/* The labels of snapshot i, for example "reason=before the update, pin=". NULL if memory ran out. */
+static char *labels_of(const ibt_report *report, size_t i)
+{
+    size_t count = ibt_report_snapshot_label_count(report, i), j, size;
+    char *text = NULL, *printed;
+    FILE *out = open_memstream(&text, &size);
+
+    if (out == NULL)
+        return NULL;
+    for (j = 0; j < count; j++)
+        fprintf(out, "%s%s=%s", j > 0 ? ", " : "", or_dash(ibt_report_snapshot_label_name(report, i, j)),
+                or_dash(ibt_report_snapshot_label_value(report, i, j)));
+    if (fclose(out) != 0)
+        return NULL;
+    printed = name_as_text(text);
+    free(text);
+    return printed;
+}
+
+static int has_labels(const ibt_report *report)
+{
+    size_t i;
+
+    for (i = 0; i < ibt_report_snapshot_count(report); i++)
+        if (ibt_report_snapshot_label_count(report, i) > 0)
+            return 1;
+    return 0;
+}
 
 static void add_snapshot(struct table *table, const struct run *run, size_t i, int level, int is_last,
                          time_text *times)
@@ -159,6 +189,8 @@ static void add_snapshot(struct table *table, const struct run *run, size_t i, i
     add_cell(table, strdup(or_dash(ibt_report_snapshot_kind(report, i))));
     add_count(table, ibt_report_snapshot_counter(report, i, IBT_COUNT_ENTRIES));
     add_size(table, ibt_report_snapshot_counter(report, i, IBT_COUNT_BYTES));
+    if (table->column_count == 7)
+        add_cell(table, labels_of(report, i));
 }
 
 /* Adds the chain that begins with `root`. */
@@ -206,6 +238,8 @@ void print_list(const struct run *run)
         free(times);
         return;
     }
+    if (has_labels(run->report))
+        table.column_count = 7, table.wraps = 1;
     plant(run, nodes, count);
     for (i = 0; i < count; i++)
         if (nodes[i].root == i)

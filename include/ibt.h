@@ -1051,6 +1051,76 @@ ibt_status ibt_options_set_source_name(ibt_options *options,
                                        const char *name);
 
 /**
+ * Gives the new snapshot of a backup a label: a value under a name, such as
+ * "reason" and "before the update". An increment does not take over the labels
+ * of its parent. ibt_consolidate() takes over those of the snapshot that it
+ * copies. Reports list labels, see ibt_report_snapshot_label_name(). Labels are
+ * not part of the tree digest.
+ *
+ * A second value of the same name replaces the first one, and NULL as value
+ * takes the label away. A snapshot has at most 64 labels. A name is UTF-8, not
+ * empty, and has neither '=' nor control characters. A value is UTF-8, and may
+ * be empty. Name and value together have at most 4096 bytes.
+ *
+ * Default: no labels. Backups only; other operations fail with
+ * IBT_ERR_INVALID_ARG if a label is set.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, name or value
+ * is malformed or too long, or there are 64 labels already.
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+ibt_status ibt_options_set_label(ibt_options *options,
+                                 const char *name,
+                                 const char *value);
+
+/**
+ * A prune keeps every snapshot that has the label `name` with exactly `value`,
+ * or with any value if value is NULL. Any number, up to 64. Rules add up: a
+ * snapshot stays if any rule keeps it. If any rule is set, the snapshot with
+ * the newest stamp stays as well.
+ *
+ * Default: no such rule. Prune only; ignored elsewhere.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, name or value
+ * is not the name or value of a label (see ibt_options_set_label()), or there
+ * are 64 such rules already.
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+ibt_status ibt_options_add_keep_label(ibt_options *options,
+                                      const char *name,
+                                      const char *value);
+
+/**
+ * Only snapshots count that have the label `name` with exactly `value`, or with
+ * any value if value is NULL. With several filters, a snapshot must pass all of
+ * them. Up to 64.
+ *
+ * A list leaves out all other snapshots. "The newest" and
+ * ibt_options_set_as_of() select among the snapshots that pass, and
+ * ibt_options_set_snapshot() selects nothing if the snapshot does not pass. The
+ * rules of a prune judge only the snapshots that pass; all others are kept. A
+ * state that is damaged passes every filter, because nobody knows its labels.
+ * To find the labels, the call reads a few KiB of each state.
+ *
+ * Default: none. Lists, restores, comparisons, prunes and ibt_snapshot_open();
+ * other operations fail with IBT_ERR_INVALID_ARG if a filter is set.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, name or value
+ * is not the name or value of a label (see ibt_options_set_label()), or there
+ * are 64 filters already.
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+ibt_status ibt_options_add_label_filter(ibt_options *options,
+                                        const char *name,
+                                        const char *value);
+
+/**
  * Limits an operation to the entries of the snapshot that match a glob. `*`
  * and `?` do not match '/', a component `**` does; `[a-z]` and `{a,b}` work as
  * in a shell. The glob begins at the snapshot's root, so "*.txt" matches only
@@ -2738,6 +2808,35 @@ const char *ibt_report_snapshot_source(const ibt_report *report,
 IBT_API
 const char *ibt_report_snapshot_host(const ibt_report *report,
                                      size_t i);
+
+/**
+ * The number of labels of snapshot i, see ibt_options_set_label().
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+size_t ibt_report_snapshot_label_count(const ibt_report *report,
+                                       size_t i);
+
+/**
+ * The name of label j of snapshot i. The names ascend.
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+const char *ibt_report_snapshot_label_name(const ibt_report *report,
+                                           size_t i,
+                                           size_t j);
+
+/**
+ * The value of label j of snapshot i.
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+const char *ibt_report_snapshot_label_value(const ibt_report *report,
+                                            size_t i,
+                                            size_t j);
 
 /**
  * The stamp of the parent of snapshot i. For an increment this is the snapshot

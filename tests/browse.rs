@@ -188,6 +188,7 @@ fn synthetic<'p>(series: &Series, paths: impl Iterator<Item = &'p [u8]>) {
         made_at: Time::now(),
         parent: None,
         inodes_unstable: false,
+        labels: Default::default(),
         layers: Vec::new(),
         needs: Vec::new(),
         unknown: Vec::new(),

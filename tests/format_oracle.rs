@@ -513,6 +513,7 @@ impl Backup {
             made_at: Time::default(),
             parent: None,
             inodes_unstable: false,
+            labels: Default::default(),
             layers: Vec::new(),
             needs: Vec::new(),
             unknown: Vec::new(),

@@ -169,6 +169,7 @@ impl NewSnapshot {
                 .filter(|_| is_increment)
                 .map(|(header, trailer)| ParentRef { snapshot: header.snapshot, tree: trailer.tree }),
             inodes_unstable: false,
+            labels: job.options.labels.clone(),
             layers: Vec::new(),
             needs: Vec::new(),
             unknown: Vec::new(),

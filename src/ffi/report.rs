@@ -55,6 +55,8 @@ struct SnapshotText {
     digest: CString,
     source: CString,
     host: CString,
+    /// Names and values, in the order of names.
+    labels: Vec<(CString, CString)>,
     parent: Option<CString>,
     reason: CString,
 }
@@ -68,6 +70,7 @@ impl SnapshotText {
             digest: c_string(snapshot.digest.to_string()),
             source: c_string(&snapshot.source),
             host: c_string(&snapshot.host),
+            labels: snapshot.labels.iter().map(|(name, value)| (c_string(name), c_string(value))).collect(),
             parent: snapshot.parent.map(|parent| c_string(parent.to_string())),
             reason: c_line(&snapshot.reason),
         }
@@ -132,7 +135,7 @@ fn snapshot(report: Option<&ibt_report>, i: usize) -> Option<&ReportedSnapshot> 
 fn snapshot_text(
     report: Option<&ibt_report>,
     i: usize,
-    field: fn(&SnapshotText) -> Option<&CString>,
+    field: impl Fn(&SnapshotText) -> Option<&CString>,
 ) -> *const c_char {
     ptr_or_null(report.and_then(|report| report.snapshots.get(i)).and_then(field))
 }
@@ -317,6 +320,38 @@ pub extern "C" fn ibt_report_snapshot_source(report: Option<&ibt_report>, i: usi
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_host(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.host)) })
+}
+
+/// The number of labels of snapshot i, see ibt_options_set_label().
+///
+/// Since: 0.1.0
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_report_snapshot_label_count(report: Option<&ibt_report>, i: usize) -> usize {
+    guard!(0, { report.and_then(|report| report.snapshots.get(i)).map_or(0, |text| text.labels.len()) })
+}
+
+/// The name of label j of snapshot i. The names ascend.
+///
+/// Since: 0.1.0
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_report_snapshot_label_name(
+    report: Option<&ibt_report>,
+    i: usize,
+    j: usize,
+) -> *const c_char {
+    guard!(ptr::null(), { snapshot_text(report, i, |text| text.labels.get(j).map(|(name, _)| name)) })
+}
+
+/// The value of label j of snapshot i.
+///
+/// Since: 0.1.0
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_report_snapshot_label_value(
+    report: Option<&ibt_report>,
+    i: usize,
+    j: usize,
+) -> *const c_char {
+    guard!(ptr::null(), { snapshot_text(report, i, |text| text.labels.get(j).map(|(_, value)| value)) })
 }
 
 /// The stamp of the parent of snapshot i. For an increment this is the snapshot

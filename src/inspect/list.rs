@@ -13,8 +13,9 @@ use crate::store::{
 
 use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
 
-/// Lists the snapshots of `key`, or of every key, oldest first. With a selector, lists only the selected snapshot. The
-/// report's files are then the files that this snapshot needs.
+/// Lists the snapshots of `key`, or of every key, oldest first. With label filters, lists only the snapshots that have
+/// these labels. With a selector, lists only the selected snapshot. The report's files are then the files that this
+/// snapshot needs.
 ///
 /// An archive that a state names and the store does not list with its size is a problem, reported for each snapshot
 /// that needs it. A state whose summary does not verify, or that is no regular file, is a problem and not a snapshot. The
@@ -75,6 +76,7 @@ fn list_key(
     for file in &files {
         job.step(file.name.as_bytes())?;
         match summaries.snapshot(store, &catalog, file) {
+            Ok(state) if !job.options.accepts_labels(&state.header.labels) => {}
             Ok(state) => {
                 if listed == Listed::Before && archives_lost(&state, &catalog).next().is_some() {
                     // The archives may have been written while the store was listed.

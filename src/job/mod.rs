@@ -1,5 +1,6 @@
 //! The interface between a caller and one operation: options, callbacks, a cancel flag and a report.
 
+mod labels;
 mod options;
 mod report;
 
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+pub use labels::{LABELS_MAX, Labels, WantedLabel, check_label, check_label_name, check_labels};
 pub use options::{Codec, DeltaMode, Detect, Keep, OnFileError, Options, Overwrite, Select, meta};
 pub use report::{
     Action, BackupFile, Counter, Counters, PROBLEMS_MAX, Problem, ProblemKind, Report, ReportedSnapshot, sum,

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use crate::entry::{Hash, Path};
 use crate::stamp::{Stamp, Time};
 
+use super::{Labels, WantedLabel};
+
 /// Selects one snapshot of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Select {
@@ -139,6 +141,12 @@ pub struct Options {
     /// Report the changes that the operation would make, and make none.
     pub dry_run: bool,
     pub keep: Keep,
+    /// A prune keeps every snapshot that has one of these labels.
+    pub keep_labels: Vec<WantedLabel>,
+    /// Labels for the new snapshot of a backup.
+    pub labels: Labels,
+    /// Only snapshots with all of these labels are listed, selected, or removed by rules.
+    pub label_filters: Vec<WantedLabel>,
     /// Bits of [`meta`]. `None` means all metadata, but owners only if the process may set them.
     pub restore_metadata: Option<u32>,
     /// Paths that a backup leaves out and a restore does not touch, with everything below them.
@@ -178,11 +186,21 @@ impl Default for Options {
             leave_partial: false,
             dry_run: false,
             keep: Keep::default(),
+            keep_labels: Vec::new(),
+            labels: Labels::new(),
+            label_filters: Vec::new(),
             restore_metadata: None,
             protected: Vec::new(),
             expected_digest: None,
             lock_wait_ms: 0,
             allow_unlocked: false,
         }
+    }
+}
+
+impl Options {
+    /// True if a snapshot with these labels passes all label filters.
+    pub fn accepts_labels(&self, labels: &Labels) -> bool {
+        self.label_filters.iter().all(|wanted| wanted.is_in(labels))
     }
 }

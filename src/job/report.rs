@@ -7,6 +7,8 @@ use crate::error::{Error, Kind};
 use crate::stamp::{Stamp, Time};
 use crate::text::encode_name;
 
+use super::Labels;
+
 /// The sum of sizes that a store or a state claims. It saturates at 2^64 - 1, because the claims can be wrong.
 pub fn sum(sizes: impl IntoIterator<Item = u64>) -> u64 {
     sizes.into_iter().fold(0, u64::saturating_add)
@@ -274,6 +276,7 @@ pub struct ReportedSnapshot {
     /// The absolute path of the source, or the caller's name for it; raw bytes.
     pub source: Vec<u8>,
     pub host: String,
+    pub labels: Labels,
     pub parent: Option<Stamp>,
     pub counters: Counters,
     pub action: Action,
@@ -286,7 +289,7 @@ impl ReportedSnapshot {
             "snapshot": self.stamp.to_string(), "date": self.date.to_time().to_string(), "key": self.key, "kind": self.kind,
             "digest": self.digest.to_string(), "source": encode_name(&self.source),
             "host": self.host,
-            "parent": self.parent.map(|p| p.to_string()), "counters": self.counters.to_json(),
+            "labels": self.labels, "parent": self.parent.map(|p| p.to_string()), "counters": self.counters.to_json(),
             "action": self.action as i32, "reason": self.reason,
         })
     }

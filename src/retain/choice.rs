@@ -18,13 +18,14 @@ pub enum PruneChoice {
 impl PruneChoice {
     pub fn of(options: &Options) -> Result<Self> {
         let invalid = |detail: &str| Err(Error::new(Kind::InvalidArg, OP, detail));
-        match (options.select, options.keep) {
-            (Select::Newest, keep) if keep == Keep::default() => {
+        let has_rules = options.keep != Keep::default() || !options.keep_labels.is_empty();
+        match (options.select, has_rules) {
+            (Select::Newest, false) => {
                 invalid("neither rules what to keep nor a snapshot to remove were given")
             }
-            (Select::Newest, keep) => Ok(PruneChoice::Rules(keep)),
-            (select, keep) if keep == Keep::default() => Ok(PruneChoice::One(select)),
-            _ => invalid("rules what to keep and a snapshot to remove were both given"),
+            (Select::Newest, true) => Ok(PruneChoice::Rules(options.keep)),
+            (select, false) => Ok(PruneChoice::One(select)),
+            (_, true) => invalid("rules what to keep and a snapshot to remove were both given"),
         }
     }
 
@@ -33,7 +34,7 @@ impl PruneChoice {
     pub fn find(&self, store: &mut dyn Store, catalog: &Catalog, options: &Options) -> Result<PruneTarget> {
         match self {
             PruneChoice::One(select) => {
-                let stamp = catalog.select(store, *select)?.stamp;
+                let stamp = catalog.clone().with_labels(store, options)?.select(store, *select)?.stamp;
                 Ok(PruneTarget::One { stamp, is_exact: matches!(select, Select::Exactly(_)) })
             }
             PruneChoice::Rules(keep) => {

@@ -98,7 +98,7 @@ fn make(
     Ok(())
 }
 
-/// The header of the new snapshot, with the source, host and scan time of the newest one.
+/// The header of the new snapshot, with the source, host, labels, scan time and unknown fields of the newest one.
 fn header(newest: &StateReader, store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> Result<Header> {
     let (old, now) = (newest.header(), Time::now());
     Ok(Header {
@@ -109,7 +109,6 @@ fn header(newest: &StateReader, store: &mut dyn Store, catalog: &Catalog, job: &
         made_at: now,
         layers: Vec::new(),
         parent: Some(ParentRef { snapshot: old.snapshot, tree: newest.trailer().tree }),
-        unknown: Vec::new(),
         ..Header::clone(old)
     })
 }

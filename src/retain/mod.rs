@@ -10,4 +10,4 @@ mod retention;
 pub use consolidate::consolidate;
 pub use prune::prune;
 pub use rebuild::rebuild_cache;
-pub use retention::{DatedSnapshot, RetentionDecision, judge};
+pub use retention::{DatedSnapshot, LabelledSnapshots, RetentionDecision, judge};

@@ -32,7 +32,7 @@ use crate::store::{
 };
 
 use super::choice::{PruneChoice, PruneTarget};
-use super::retention::{DatedSnapshot, judge};
+use super::retention::{DatedSnapshot, LabelledSnapshots, judge};
 use crate::store::report::{NotRegular, describe, lost_state};
 
 pub const OP: &str = "prune";
@@ -165,15 +165,23 @@ impl KeyFiles {
         Ok(goes)
     }
 
-    /// Returns the readable states that no rule keeps. Unreadable states are not counted and stay.
+    /// Returns the readable states that no rule keeps. Unreadable states are not counted and stay, and so do snapshots that
+    /// the label filters leave out.
     fn not_kept(&self, keep: &Keep, job: &mut Job) -> BTreeSet<usize> {
         let readable = || self.states.iter().enumerate().filter(|(_, state)| state.info.is_ok());
-        let dated: Vec<DatedSnapshot> = job.report.snapshots.iter().map(DatedSnapshot::of).collect();
-        let decisions = judge(&dated, keep);
+        let (chosen, passed_over): (Vec<_>, Vec<_>) =
+            job.report.snapshots.iter().partition(|snapshot| job.options.accepts_labels(&snapshot.labels));
+        let dated: Vec<DatedSnapshot> = chosen.iter().copied().map(DatedSnapshot::of).collect();
+        let decisions = judge(&dated, keep, LabelledSnapshots::of(&chosen, &job.options.keep_labels));
+        let passed_over: BTreeSet<Stamp> = passed_over.iter().map(|snapshot| snapshot.stamp).collect();
         let mut goes = BTreeSet::new();
         for (index, state) in readable() {
             let found = decisions.binary_search_by_key(&state.name.stamp, |decision| decision.stamp);
-            let (Ok(found), Ok(info)) = (found, &state.info) else { continue };
+            let Ok(info) = &state.info else { continue };
+            if passed_over.contains(&state.name.stamp) {
+                job.report.snapshots[info.listed].reason = "other labels".to_string();
+            }
+            let Ok(found) = found else { continue };
             let decision = &decisions[found];
             job.report.snapshots[info.listed].reason = decision.reason();
             if !decision.keeps() {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::job::{Keep, ReportedSnapshot};
+use crate::job::{Keep, ReportedSnapshot, WantedLabel};
 use crate::stamp::{Stamp, civil_from_days, days_from_civil};
 
 /// Which rules keep one snapshot.
@@ -46,6 +46,25 @@ impl DatedSnapshot {
     }
 }
 
+/// The snapshots that label rules keep, each with the names of its labels that a rule asks for. `None` if there is no such
+/// rule.
+#[derive(Clone, Debug, Default)]
+pub struct LabelledSnapshots(Option<BTreeMap<Stamp, Vec<String>>>);
+
+impl LabelledSnapshots {
+    pub fn of(snapshots: &[&ReportedSnapshot], rules: &[WantedLabel]) -> Self {
+        let mut labelled: BTreeMap<Stamp, Vec<String>> = BTreeMap::new();
+        for snapshot in snapshots {
+            for rule in rules.iter().filter(|rule| rule.is_in(&snapshot.labels)) {
+                let words = format!("label {}", rule.name);
+                let said = labelled.entry(snapshot.stamp).or_default();
+                said.extend((!said.contains(&words)).then_some(words));
+            }
+        }
+        LabelledSnapshots((!rules.is_empty()).then_some(labelled))
+    }
+}
+
 /// Judges snapshots, given in any order. Returns one decision for each stamp, oldest first.
 ///
 /// `last` keeps the newest n snapshots by their stamps. The rule of a period keeps the newest snapshot of each
@@ -53,9 +72,15 @@ impl DatedSnapshot {
 /// snapshots and not their stamps: after a snapshot with a stamp in the future, all later stamps fall into one
 /// period. Periods are in UTC, and a week begins on Monday.
 ///
+/// Label rules keep the `labelled` snapshots. These count for the other rules like any snapshot.
+///
 /// With any rule, the snapshot with the newest stamp stays, even if the clock was behind when it was made.
 /// Judging the kept snapshots again, with or without some of the others, keeps the same snapshots.
-pub fn judge(snapshots: &[DatedSnapshot], keep: &Keep) -> Vec<RetentionDecision> {
+pub fn judge(
+    snapshots: &[DatedSnapshot],
+    keep: &Keep,
+    labelled: LabelledSnapshots,
+) -> Vec<RetentionDecision> {
     let stamps: BTreeSet<Stamp> = snapshots.iter().map(|snapshot| snapshot.stamp).collect();
     let by_date: BTreeSet<DatedSnapshot> = snapshots.iter().copied().collect();
     let mut rules: BTreeMap<Stamp, Vec<String>> = BTreeMap::new();
@@ -81,7 +106,11 @@ pub fn judge(snapshots: &[DatedSnapshot], keep: &Keep) -> Vec<RetentionDecision>
             }
         }
     }
-    let newest = stamps.last().filter(|_| *keep != Keep::default());
+    let has_rules = *keep != Keep::default() || labelled.0.is_some();
+    for (stamp, words) in labelled.0.into_iter().flatten() {
+        rules.entry(stamp).or_default().extend(words);
+    }
+    let newest = stamps.last().filter(|_| has_rules);
     if let Some(stamp) = newest.filter(|stamp| !rules.contains_key(stamp)) {
         rules.insert(*stamp, vec!["newest".to_string()]);
     }
@@ -118,6 +147,10 @@ mod tests {
     use super::*;
     use proptest::collection::vec;
     use proptest::prelude::*;
+
+    fn judge(snapshots: &[DatedSnapshot], keep: &Keep) -> Vec<RetentionDecision> {
+        super::judge(snapshots, keep, LabelledSnapshots::default())
+    }
 
     fn stamp(text: &str) -> Stamp {
         Stamp::parse(text).unwrap()

@@ -6,7 +6,7 @@ use super::{Dates, Object, Store, StoredFile};
 use crate::error::{Error, Kind, Result};
 use crate::format::StateSummary;
 use crate::format::names::{BackupFileKind, Name};
-use crate::job::Select;
+use crate::job::{Options, Select};
 use crate::stamp::{Stamp, Time};
 
 /// Number of stamps in the message about a snapshot that does not exist.
@@ -60,6 +60,8 @@ pub struct Catalog {
     /// The stamps of removed snapshots whose states other snapshots need.
     retired: BTreeSet<Stamp>,
     sizes: HashMap<String, u64>,
+    /// [`Catalog::with_labels`] may have left out snapshots.
+    is_filtered: bool,
 }
 
 impl Catalog {
@@ -132,6 +134,27 @@ impl Catalog {
         self.states.values()
     }
 
+    /// The catalog with only the snapshots that pass the label filters. Reads the summary of each state if there is a filter.
+    /// A damaged state passes, because nothing says which labels it has: whoever selects it sees the damage.
+    pub fn with_labels(mut self, store: &mut dyn Store, options: &Options) -> Result<Catalog> {
+        if options.label_filters.is_empty() {
+            return Ok(self);
+        }
+        let mut refused = BTreeSet::new();
+        for state in self.states() {
+            let mut stored = StoredFile { store: &mut *store, name: &state.name };
+            match StateSummary::read(&mut stored, &state.name, state.size, state.compressed) {
+                Ok(summary) if options.accepts_labels(&summary.header.labels) => {}
+                Ok(_) => drop(refused.insert(state.stamp)),
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.states.retain(|stamp, _| !refused.contains(stamp));
+        self.is_filtered = true;
+        Ok(self)
+    }
+
     /// All files of the key with their sizes, sorted by stamp and then by kind. Unlike [`Catalog::states`], the list
     /// has both state files if two have the same stamp.
     pub fn files(&self) -> Vec<(Name, u64)> {
@@ -180,6 +203,9 @@ impl Catalog {
     fn not_found(&self, select: Select) -> Error {
         let op = format!("find a snapshot of key '{}'", self.key);
         let wanted = match select {
+            _ if self.states.is_empty() && self.is_filtered => {
+                return Error::new(Kind::NotFound, op, "none has the labels that the options ask for");
+            }
             _ if self.states.is_empty() => return Error::new(Kind::NotFound, op, "the store holds none"),
             Select::Newest => None,
             Select::Exactly(stamp) => Some(stamp),

@@ -31,7 +31,7 @@ fn open(
     meant: Option<Meant<'_>>,
     job: &mut Job,
 ) -> Result<StateReader> {
-    let catalog = Catalog::read(store, key)?;
+    let catalog = Catalog::read(store, key)?.with_labels(store, job.options)?;
     let file = match job.options.select {
         Select::Newest => newest_file(store, &catalog, job)?,
         select => catalog.select(store, select)?.clone(),

@@ -116,6 +116,7 @@ pub fn describe(state: &StateSummary) -> ReportedSnapshot {
         digest: trailer.tree,
         source: header.source.clone(),
         host: header.host.clone(),
+        labels: header.labels.clone(),
         parent: header.parent.as_ref().map(|parent| parent.snapshot),
         counters,
         action: Action::Kept,

@@ -78,6 +78,22 @@ expect 0 "$@" cat docs new --store store
 expect 1 "$@" cat docs new --store store --at "$stamp"
 expect 1 "$@" cat docs dir --store store
 
+# Labels.
+plant tagged
+expect 0 "$@" full tagged --store store --label 'why=before the update' --label pin=
+expect 0 "$@" incr tagged --store store --label why=nightly
+expect 0 "$@" incr tagged --store store
+expect 0 "$@" list tagged --store store
+grep -q ' pin=, why=before the update$' out && grep -q ' why=nightly$' out || { cat out; fail "no labels in the list"; }
+expect 0 "$@" list tagged --store store --label why=nightly
+[ "$(grep -c '^tagged ' out)" = 1 ] || fail "--label lists others"
+expect 2 "$@" full tagged --store store --label pin
+expect 2 "$@" full tagged --store store --label =x
+expect 1 "$@" cat tagged a.txt --store store --label nothing
+expect 0 "$@" prune tagged --store store --keep-label why=nightly
+grep -q '^removed ' out && grep -q '^kept .* label why$' out && grep -q '^kept .* newest$' out ||
+    { cat out; fail "--keep-label"; }
+
 # What a backup prints says where it is, also where nobody named a store.
 expect 0 "$@" full src --store store --key where
 grep -q '^stored in store$' out && grep -q '^[0-9]* entries: ' out || fail "the store is not named"

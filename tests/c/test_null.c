@@ -70,6 +70,9 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_keep_weekly(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_keep_monthly(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_keep_yearly(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_label(NULL, "n", "v"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_add_keep_label(NULL, "n", NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_add_label_filter(NULL, "n", NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_lock_wait(NULL, 0), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_allow_unlocked(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_progress(NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
@@ -141,6 +144,8 @@ static void test_report(void)
     CHECK(!ibt_report_snapshot_source(NULL, 0) && !ibt_report_snapshot_parent(NULL, far));
     CHECK(!ibt_report_snapshot_reason(NULL, 0) && ibt_report_snapshot_date(NULL, far) == 0);
     CHECK(ibt_report_snapshot_action(NULL, 0) == 0);
+    CHECK(ibt_report_snapshot_label_count(NULL, 0) == 0);
+    CHECK(!ibt_report_snapshot_label_name(NULL, far, 0) && !ibt_report_snapshot_label_value(NULL, 0, far));
     CHECK(ibt_report_snapshot_counter(NULL, far, IBT_COUNT_ENTRIES) == 0);
     CHECK_INT(ibt_report_problem_count(NULL), 0);
     CHECK(!ibt_report_problem_path(NULL, 0) && !ibt_report_problem_message(NULL, far));

@@ -38,6 +38,8 @@ pub(super) struct UsedOptions {
     destination: bool,
     expected_digest: bool,
     dry_run: bool,
+    labels: bool,
+    label_filters: bool,
 }
 
 impl UsedOptions {
@@ -48,30 +50,36 @@ impl UsedOptions {
         destination: false,
         expected_digest: false,
         dry_run: false,
+        labels: false,
+        label_filters: false,
     };
-    pub(super) const BACKUP: UsedOptions = UsedOptions { excludes: true, ..UsedOptions::NOTHING };
+    pub(super) const BACKUP: UsedOptions =
+        UsedOptions { excludes: true, labels: true, ..UsedOptions::NOTHING };
     pub(super) const RESTORE: UsedOptions = UsedOptions {
         selector: true,
         includes: true,
         destination: true,
         expected_digest: true,
         dry_run: true,
+        label_filters: true,
         ..UsedOptions::NOTHING
     };
-    pub(super) const LIST: UsedOptions = UsedOptions { selector: true, ..UsedOptions::NOTHING };
+    pub(super) const LIST: UsedOptions =
+        UsedOptions { selector: true, label_filters: true, ..UsedOptions::NOTHING };
     pub(super) const BROWSE: UsedOptions =
-        UsedOptions { selector: true, expected_digest: true, ..UsedOptions::NOTHING };
+        UsedOptions { selector: true, expected_digest: true, label_filters: true, ..UsedOptions::NOTHING };
 
     pub(super) const VERIFY: UsedOptions =
         UsedOptions { selector: true, expected_digest: true, ..UsedOptions::NOTHING };
     pub(super) const PRUNE: UsedOptions =
-        UsedOptions { selector: true, dry_run: true, ..UsedOptions::NOTHING };
+        UsedOptions { selector: true, dry_run: true, label_filters: true, ..UsedOptions::NOTHING };
 
     pub(super) const COMPARE: UsedOptions = UsedOptions {
         selector: true,
         excludes: true,
         includes: true,
         expected_digest: true,
+        label_filters: true,
         ..UsedOptions::NOTHING
     };
 
@@ -85,6 +93,8 @@ impl UsedOptions {
             ("delete_extra", !self.destination && given.delete_extra),
             ("an expected digest", !self.expected_digest && given.expected_digest.is_some()),
             ("dry_run", !self.dry_run && given.dry_run),
+            ("a label", !self.labels && !given.labels.is_empty()),
+            ("a label filter", !self.label_filters && !given.label_filters.is_empty()),
         ];
         match useless.iter().find(|(_, refused)| *refused) {
             Some((what, _)) => Err(invalid(doing, format!("the options set {what}, which has no use here"))),

@@ -2,11 +2,13 @@
 
 mod callbacks;
 mod choosing;
+mod labels;
 mod limits;
 mod setters;
 
 pub use callbacks::*;
 pub use choosing::*;
+pub use labels::*;
 pub use limits::*;
 pub use setters::*;
 

@@ -156,6 +156,7 @@ fn full_report() -> Report {
         digest: Hash([1; 32]),
         source: b"/src".to_vec(),
         host: "h".into(),
+        labels: [("a".to_string(), "x y".to_string()), ("b".to_string(), String::new())].into(),
         parent: None,
         counters,
         action: Action::Kept,
@@ -181,6 +182,13 @@ fn a_report_is_seen_as_it_is() {
     assert!(ibt_report_file_path(report, 1).is_null() && ibt_report_file_name(report, 2).is_null());
     assert_eq!((ibt_report_file_size(report, 1), ibt_report_file_size(report, 2)), (6, 0));
     assert_eq!(ibt_report_counter(report, IBT_COUNT_PROBLEMS), 1);
+    assert_eq!(
+        (ibt_report_snapshot_label_count(report, 0), ibt_report_snapshot_label_count(report, 1)),
+        (2, 0)
+    );
+    assert_eq!(text(ibt_report_snapshot_label_name(report, 0, 1)), some("b"));
+    assert_eq!(text(ibt_report_snapshot_label_value(report, 0, 0)), some("x y"));
+    assert!(ibt_report_snapshot_label_value(report, 0, 2).is_null());
     assert!(text(ibt_report_json(report)).unwrap().contains("\"total_size\":11"));
 }
 

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::entry::{Hash, Unknown};
 use crate::format::{BackupFileKind, check_key};
+use crate::job::{Labels, check_labels};
 use crate::stamp::{Stamp, Time};
 use crate::text::decode_name;
 
@@ -47,9 +48,21 @@ pub(super) fn write_header(header: &Header, out: &mut Vec<u8>) {
     if header.inodes_unstable {
         out.extend_from_slice(b",\n\"inodes\":\"unstable\"");
     }
+    write_labels(&header.labels, out);
     write_layers(&header.layers, out);
     json::unknown(out, &header.unknown);
     out.extend_from_slice(b",\n\"entries\":[\n");
+}
+
+fn write_labels(labels: &Labels, out: &mut Vec<u8>) {
+    for (n, (name, value)) in labels.iter().enumerate() {
+        out.extend_from_slice(if n > 0 { b"," } else { b",\n\"labels\":{" });
+        json::string(out, name);
+        text(out, ":", value);
+    }
+    if !labels.is_empty() {
+        out.push(b'}');
+    }
 }
 
 fn write_layers(layers: &[LayerRef], out: &mut Vec<u8>) {
@@ -217,6 +230,7 @@ pub(super) fn read_header(text: Vec<u8>) -> Result<Header, Refused> {
         made_at: fields.need_text("made_at", Time::parse)?,
         parent: fields.take::<JsonObject>("parent")?.map(read_parent).transpose()?,
         inodes_unstable: fields.take::<String>("inodes")?.as_deref() == Some("unstable"),
+        labels: fields.take::<JsonObject>("labels")?.map(read_labels).transpose()?.unwrap_or_default(),
         layers: match fields.take::<Capped<LayerRef, LAYERS_MAX>>("layers")? {
             Some(Capped(layers)) if layers.is_empty() => return Err("layers without a layer".into()),
             Some(Capped(layers)) => layers,
@@ -234,7 +248,7 @@ pub(super) fn has_layers(header: &[u8]) -> bool {
     memchr::memmem::find(header, LAYERS).is_some()
 }
 
-/// Checks the lengths of a header's texts and the order of its layers. Both the writer and the reader call it.
+/// Checks the lengths of a header's texts, its labels, and the order of its layers. Both the writer and the reader call it.
 pub(super) fn check_header(header: &Header) -> Result<(), &'static str> {
     if !header.layers.is_empty() && header.kind == SnapshotKind::Full {
         return Err("a full has no layers");
@@ -246,12 +260,21 @@ pub(super) fn check_header(header: &Header) -> Result<(), &'static str> {
     let longest = header.host.len().max(header.library.len()).max(header.source.len());
     match longest > HEADER_TEXT_MAX {
         true => Err("host, library or source of more than 64 KiB"),
-        false => Ok(()),
+        false => check_labels(&header.labels),
     }
 }
 
 fn is_empty_list(json: &str) -> bool {
     json.bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"[]")
+}
+
+/// Reads the labels. [`check_header`] checks them.
+fn read_labels(fields: JsonObject<'_>) -> Result<Labels, String> {
+    let value = |(name, json): (String, String)| match serde_json::from_str(&json) {
+        Ok(value) => Ok((name, value)),
+        Err(error) => Err(format!("labels: {error}")),
+    };
+    fields.rest()?.into_iter().map(value).collect()
 }
 
 fn read_parent(mut fields: JsonObject<'_>) -> Result<ParentRef, String> {
@@ -325,7 +348,7 @@ fn read_uses(text: Option<&RawValue>, header: &Header) -> Result<Vec<Vec<bool>>,
 }
 
 /// The known keys of a document, in the writer's order, without `digest`.
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 26] = [
     "format",
     "version",
     "needs",
@@ -341,6 +364,7 @@ const KNOWN: [&str; 25] = [
     "made_at",
     "parent",
     "inodes",
+    "labels",
     "layers",
     "entries",
     "problems",

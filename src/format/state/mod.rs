@@ -57,6 +57,7 @@ use std::sync::Arc;
 
 use super::BackupFileKind;
 use crate::entry::{Hash, Unknown};
+use crate::job::Labels;
 use crate::stamp::{Stamp, Time};
 
 /// The longest entry line, in bytes; also the longest header.
@@ -159,6 +160,9 @@ pub struct Header {
     /// True if inode numbers of this source change between runs: the next run must not compare them. A full keeps the
     /// mark of the snapshot before it, and the increment after it finds out anew.
     pub inodes_unstable: bool,
+    /// The labels that the caller gave to the snapshot. A consolidated snapshot has those of the snapshot that it was made
+    /// from.
+    pub labels: Labels,
     /// The state files whose lines this state changes, the newest first; the last one is whole. Empty if this state is
     /// whole itself.
     pub layers: Vec<LayerRef>,

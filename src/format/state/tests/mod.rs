@@ -39,6 +39,7 @@ fn header() -> Header {
         made_at: Time { secs: 1_763_848_001, nanos: 0 },
         parent: Some(ParentRef { snapshot: stamp(), tree: Hash([7; 32]) }),
         inodes_unstable: true,
+        labels: [("tag".into(), "a \"b\"\n\"layers\":[ é".into()), ("\u{e9}".into(), String::new())].into(),
         layers: Vec::new(),
         needs: Vec::new(),
         unknown: vec![("later".into(), "[1e400,\"\\ud800\"]".into())],
@@ -383,13 +384,13 @@ fn hostile_entry_lines_are_refused_by_number() {
     let content = "\"content\":[[0,512,12]]";
     let deltas = format!("\"content\":[[0,512,12]{}]", ",[0,0,5]".repeat(65));
     for (from, to, word) in [
-        (size, "\"size\":18446744073709551616,", "line 8"),
-        (size, "\"size\":1e400,", "line 8"),
-        (size, "\"size\":12.0,", "line 8"),
+        (size, "\"size\":18446744073709551616,", "line 9"),
+        (size, "\"size\":1e400,", "line 9"),
+        (size, "\"size\":12.0,", "line 9"),
         (size, "\"size\":12,\"size\":12,", "repeated or out of order"),
         (size, "", "fields missing"),
         (size, "\"size\":13,", "not as long"),
-        ("\"uid\":0", "\"uid\":4294967296", "line 7"),
+        ("\"uid\":0", "\"uid\":4294967296", "line 8"),
         ("\"mode\":\"0755\",\"uid\":0", "\"uid\":0,\"mode\":\"0755\"", "out of order"),
         ("\"mode\":\"0755\"", "\"mode\":\"10755\"", "octal"),
         ("\"type\":\"fifo\"", "\"type\":\"socket\"", "unknown type"),
@@ -408,10 +409,10 @@ fn hostile_entry_lines_are_refused_by_number() {
         (content, "\"content\":[[0,1048565,12]]", "past its archive's end"),
         (content, "\"content\":[[0,18446744073709551615,12]]", "past 2^64"),
         (content, "\"content\":[[2,512,12]]", "does not name"),
-        (content, "\"content\":[[4294967296,512,12]]", "line 8"),
+        (content, "\"content\":[[4294967296,512,12]]", "line 9"),
         (content, "\"content\":[]", "without ranges"),
         (content, "\"content\":[[0,512,12],[0,0,0]]", "empty range"),
-        (content, "\"content\":[[0,512,12,1]]", "line 8"),
+        (content, "\"content\":[[0,512,12,1]]", "line 9"),
         (content, &deltas, "more than 65"),
         (content, &format!("{content},\"sig\":{{\"ranges\":[[1,0,9]]}}"), "hash"),
         (
@@ -421,13 +422,13 @@ fn hostile_entry_lines_are_refused_by_number() {
         ),
         (content, &format!("\"x\":1,{content}"), "out of order"),
         (content, &format!("{content},\"x\":1,\"x\":1"), "repeated"),
-        ("\"ino\":\"", "\"ino\":\"0", "line 7"),
-        ("\"ino\":\"", "\"ino\":\"\",\"ino\":\"", "line 7"),
-        ("\"type\":\"dir\"", "\"type\":\"dir\" 5", "line 7"),
+        ("\"ino\":\"", "\"ino\":\"0", "line 8"),
+        ("\"ino\":\"", "\"ino\":\"\",\"ino\":\"", "line 8"),
+        ("\"type\":\"dir\"", "\"type\":\"dir\" 5", "line 8"),
         (",\"at\":{", ",\"x\":{\"y\":1,\"at\":{}},\"at\":{", "\"at\" inside"),
-        ("\"size\":12,", "\"size\":12,\"holes\":[],\"holes\":[],", "line 8"),
+        ("\"size\":12,", "\"size\":12,\"holes\":[],\"holes\":[],", "line 9"),
         ("},\n{\"path\":\"d-\"", "}\n{\"path\":\"d-\"", "no comma"),
-        ("},\n{\"path\":\"d-\"", "}},\n{\"path\":\"d-\"", "line 10"),
+        ("},\n{\"path\":\"d-\"", "}},\n{\"path\":\"d-\"", "line 11"),
     ] {
         refused(&forged(from, to), word);
     }

@@ -301,7 +301,7 @@ fn an_error_ends_a_cursor_as_it_ends_the_entries() {
         assert!(records.advance().unwrap().is_some());
     }
     let error = records.advance().unwrap_err().to_string();
-    assert!(error.contains("line 10: unknown type"), "{error}");
+    assert!(error.contains("line 11: unknown type"), "{error}");
     assert!(records.current().is_none() && records.advance().unwrap().is_none());
 }
 
