@@ -262,7 +262,7 @@ fn a_damaged_state() {
     }
 }
 
-/// A forged state whose digests are right: its values are checked as well.
+/// The digests of these forged states are right, so only a check of the values can refuse them.
 #[test]
 fn states_that_lie() {
     let lies = [
@@ -292,7 +292,7 @@ fn states_that_lie() {
     }
 }
 
-/// Two readers must not take different values for a repeated field.
+/// A repeated field is refused: otherwise two readers could take different values for it.
 #[test]
 fn a_state_that_says_twice_what_it_is() {
     let series = one_full();

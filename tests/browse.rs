@@ -64,7 +64,7 @@ fn read(
     snapshot.read(store, file, offset, len, sink).map(|()| bytes)
 }
 
-/// The paths that a list should give, out of `paths` in any order.
+/// The paths that a list of `dir` down to `depth` must give. `paths` are all paths, in any order.
 fn expected<'p>(paths: impl Iterator<Item = &'p [u8]>, dir: &Path, depth: u32) -> Vec<&'p [u8]> {
     let names = |path: &[u8]| path.split(|&b| b == b'/').filter(|name| !name.is_empty()).count();
     let base = names(dir.as_bytes());
@@ -78,6 +78,7 @@ fn expected<'p>(paths: impl Iterator<Item = &'p [u8]>, dir: &Path, depth: u32) -
     found
 }
 
+/// Ranges of a file of `len` bytes, as (offset, length): some at its ends, and one for each pair of shares in `at`.
 fn parts(len: u64, at: &[(f64, f64)]) -> Vec<(u64, u64)> {
     let ends =
         [(0, u64::MAX), (0, len), (0, 0), (len, 5), (len.saturating_add(7), u64::MAX), (len / 2, u64::MAX)];
@@ -171,8 +172,8 @@ fn usable(paths: BTreeSet<String>) -> BTreeSet<String> {
     all
 }
 
-/// Makes the only snapshot of the store. Its entries were never backed up: a path with other paths below it
-/// is a directory, and all others are empty files.
+/// Writes a state with these paths, without a backup, as the only snapshot of the store. A path with other paths below
+/// it is a directory, and every other path is an empty file.
 fn synthetic<'p>(series: &Series, paths: impl Iterator<Item = &'p [u8]>) {
     let stamp = Stamp::parse("20261122T220530.123456Z").unwrap();
     let header = Header {
@@ -303,7 +304,8 @@ fn reading_on_in_a_file_reads_no_frame_twice() {
     assert!(store.read < (60 << 20) + FRAME, "{} bytes were read", store.read);
 }
 
-/// The delta is larger than all frames that are kept in memory.
+/// The delta is larger than the frames that are kept in memory, so it would be read again for each range if a range
+/// needed all of it.
 #[test]
 fn deltas_are_read_once_for_all_parts_of_a_file() {
     let mut series = Series::new();

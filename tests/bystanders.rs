@@ -170,7 +170,7 @@ fn over(series: &Series, dest: &Path, observer: &mut dyn Observer) -> Outcome {
     series.restore_with(&options, dest, observer)
 }
 
-/// Makes the user nobody the owner. Nobody may then rename the entries in such a directory.
+/// Makes the user `nobody` the owner of `path`. If `path` is a directory, this user may then rename its entries.
 fn give(path: &Path) {
     std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
 }
@@ -180,7 +180,8 @@ fn owner_and_mode(path: &Path) -> (u32, u32) {
     (now.uid(), now.mode() & 0o7777)
 }
 
-/// A directory of root that replaces a directory which the restore has just made or compared stays root's.
+/// The user `nobody` exchanges a directory that the restore has just made or compared for a directory of root. The
+/// restore must not give root's directory to that user.
 #[test]
 fn a_directory_that_was_swapped_in_is_not_given_away() {
     if !is_root() {
@@ -219,8 +220,8 @@ fn a_directory_that_was_swapped_in_is_not_given_away() {
     }
 }
 
-/// A file of root stays root's, also if nobody links it to the temporary name of a symbolic link, a FIFO or a
-/// file.
+/// The user `nobody` renames hard links to a file of root to the temporary names of a restore, which makes symbolic
+/// links, FIFOs and files there. The restore must not give root's file to that user.
 #[test]
 fn a_file_that_was_swapped_in_is_not_given_away() {
     if !is_root() {
@@ -262,7 +263,7 @@ fn a_file_that_was_swapped_in_is_not_given_away() {
     }
 }
 
-/// Renames one of `links` after the other to a temporary name of the restore, as often as possible.
+/// Renames `links`, one after the other, to the temporary names of the restore, as fast as possible.
 fn swap_temporary_names(dest: &Path, links: &[PathBuf], stop: &AtomicBool) {
     let mut links = links.iter();
     let mut temps: Vec<PathBuf> = Vec::new();

@@ -1,5 +1,5 @@
-//! Deltas that are made byte by byte, against the old contents in the store: how small they are, and what becomes of
-//! them where the old contents are damaged.
+//! Deltas that are made byte by byte, against the old contents in the store: they are small, and damaged old contents
+//! do no harm.
 
 mod support;
 
@@ -12,10 +12,11 @@ use support::counting::Counting;
 use support::series::remove;
 use support::*;
 
-/// Lengths of files without a signature, with one, and of a file that is not read into memory as a whole.
+/// Names and lengths of three files: too short for a signature, long enough for one, and too long to be read into
+/// memory as a whole.
 const LENGTHS: [(&str, usize); 3] = [("tiny", 5000), ("small", 100_000), ("long", 3 << 20)];
 
-/// Bytes of an archive with one member of at most 512 bytes: three blocks of headers, and two for the end.
+/// Bytes of an archive with one member of at most 512 bytes: three blocks of headers, one of data, and two for the end.
 const SMALLEST: u64 = 6 * 512;
 
 fn series(delta: DeltaMode) -> Series {
@@ -125,8 +126,8 @@ fn an_archive_that_lost_frames_costs_no_increment() {
         bytes.resize(size, 0);
         fs::write(&archive, bytes).unwrap();
         fork.twin.incremental().result.unwrap();
-        // Files whose old contents could be read have deltas that may need other damaged frames. Those that could not be
-        // read are stored whole. No file is restored with wrong bytes.
+        // A file whose old content could not be read is stored whole. The delta of any other file may need other
+        // damaged frames, so its restore may fail. No file is restored with wrong bytes.
         let dest = fork.twin.beside("restored");
         let outcome = fork.twin.restore(Select::Newest, &dest);
         if outcome.result.is_ok() {
@@ -209,8 +210,8 @@ fn read_by_an_increment(old: &[u8], new: &[u8]) -> u64 {
     read >> 20
 }
 
-/// The pages of a file in another order, as a database leaves them that was rewritten: every literal needs another frame
-/// of the old content.
+/// The pages of a file come in another order, as in the file of a database after a rewrite. Each literal then needs
+/// another frame of the old content.
 #[test]
 fn pages_in_another_order_cost_a_bounded_amount_of_reading() {
     const LEN: usize = 48 << 20;
@@ -229,7 +230,7 @@ fn pages_in_another_order_cost_a_bounded_amount_of_reading() {
     assert!(read < 3 * 48 + 64, "{read} MiB were read of a file of 48 MiB");
 }
 
-/// Noise has nothing in common with the old content. That is found out once, not again and again.
+/// Noise has nothing in common with the old content. The search notices this early and stops reading the old content.
 #[test]
 fn a_content_without_gain_is_not_read_to_its_end() {
     let old = noise(1, 96 << 20);

@@ -1,5 +1,5 @@
-//! A cache may be lost, stale, damaged, read-only or of another store. The library works without it, fills it
-//! from the store again, or makes its signatures again from the archives.
+//! A cache may be lost, stale, damaged, read-only or of another store. The library then works without the cache, fills
+//! it again from the store, or computes the signatures again from the archives.
 
 mod support;
 
@@ -28,8 +28,8 @@ fn edit(series: &Series, name: &str, with: &str) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Three snapshots with signatures in three SigVaults, one of a file with two names. The source has changed
-/// again.
+/// Three snapshots with signatures in three SigVaults. One signature is of a file with two names. The source has
+/// changed again.
 fn a_chain() -> Series {
     let mut series = Series::new();
     // The signature of `a` is longer than one write.
@@ -52,7 +52,8 @@ fn a_chain() -> Series {
     series
 }
 
-/// Makes an increment of a fork, which must be whole and right. Returns the sizes of the new files by kind.
+/// Makes an increment of a fork, and asserts that it is complete and restores as the source. Returns the sizes of the
+/// new files by kind.
 #[track_caller]
 fn increment(fork: &Fork) -> BTreeMap<String, u64> {
     let before = fork.twin.stored();
@@ -326,7 +327,8 @@ fn a_lost_cache_is_rebuilt_from_the_store() {
     assert_cache_is_whole(&series);
 }
 
-/// Loses SigVaults from the store and the cache, and rebuilds the cache. Then checks the next two increments.
+/// Removes the cache, applies `lose` to the SigVaults of the store that `which` selects by number, and rebuilds the
+/// cache. Then checks the next two increments.
 fn assert_heals(
     series: &Series,
     expected: &BTreeMap<String, u64>,
@@ -419,11 +421,11 @@ fn an_unchanged_tree_saves_the_signatures_too() {
     assert_eq!(sig("dir/d"), sig("dir/d too"));
 }
 
-/// One signature lies in two SigVaults, and one of these is lost.
+/// The two parts of a signature are in two SigVaults, and one of these is lost.
 #[test]
 fn a_signature_in_two_sigvaults_is_made_again_where_it_lay() {
     let series = a_chain();
-    // Makes the newest state whole, so that it has the line of `a`.
+    // After a consolidation the newest state has no layers, so that its file has the line of `a`.
     series.consolidate().whole();
     let expected = increment(&series.fork());
     let fork = series.fork();
@@ -560,7 +562,7 @@ fn a_sigvault_that_came_back_is_believed_again() {
     assert_eq!(added["sigvault"], expected["sigvault"], "signatures were saved for nothing");
 }
 
-/// A rebuild passes over a damaged newest state, as the next increment does.
+/// If the newest state is damaged, a rebuild uses the state before it, and so does the next increment.
 #[test]
 fn a_damaged_state_is_passed_over() {
     let series = a_chain();

@@ -1,7 +1,7 @@
-//! Tests of a store that works through a caller's functions. The test files that are included here run over a
-//! store in memory: see `support/series.rs`. The other tests check functions that refuse, fail, claim too
-//! much or are missing.
-#![allow(clippy::duplicate_mod)] // each of them brings its own copy of `support`
+//! Tests of a store that works through a caller's functions. The test files that are included here use a store in
+//! memory: see `support/series.rs`. The other tests check functions that refuse, fail, return impossible values or are
+//! missing.
+#![allow(clippy::duplicate_mod)] // each included file has its own copy of `support`
 
 #[path = "compare.rs"]
 mod compare;
@@ -108,7 +108,8 @@ fn without_locks_every_lock_is_granted() {
     assert!(!store(&memory(&series)).has_locks());
 }
 
-/// An object that no state names yet may belong to another run, which commits its state last.
+/// An object that no state names yet may belong to another run, which commits its state last. Without locks a prune
+/// cannot exclude such a run, so it keeps the object.
 #[test]
 fn without_locks_a_prune_leaves_what_is_newer_than_every_snapshot() {
     for (without, stays) in [(&["lock"][..], true), (&[], false)] {
@@ -152,8 +153,9 @@ fn writers_take_the_lock_and_readers_do_not() {
     memory.assert_balanced();
 }
 
-/// Fails call number 1, 2, ... of `operation` until the operation succeeds. After each failure nothing may be
-/// half done: the first snapshot and each other listed snapshot must restore.
+/// Runs `operation` again and again: first its first call fails, then its second, and so on, until it succeeds. After
+/// each failure the first snapshot and the newest one must restore, and a list must find no fault. If `belied`, a
+/// commit that fails has done its work.
 fn sweep(operation: fn(&Series) -> Outcome, belied: bool) {
     let mut series = small(Memory::default());
     series.snapshot();
@@ -217,8 +219,8 @@ fn at_commit(memory: &Memory, nth: u32, trouble: fn(Refusal) -> Trouble) {
     });
 }
 
-/// Objects of a failed commit are removed, except after the state's commit: from then on a snapshot may need
-/// them.
+/// After a failed commit the backup removes the objects that it has made. If the commit of the state fails, it removes
+/// nothing, because there may be a snapshot that needs the objects.
 #[test]
 fn a_commit_that_only_claims_to_have_failed_leaves_nothing_or_a_snapshot() {
     let mut series = small(Memory::default());
@@ -272,8 +274,8 @@ fn a_storage_s_own_answers_reach_the_caller() {
     }
 }
 
-/// Answers `kind` at the 1st, 2nd, ... read of `operation`, until it has no more reads. It must end with that
-/// error.
+/// Runs `operation` again and again: first its first read fails with `kind`, then its second, and so on, until it has
+/// no more reads. Each time it must end with this error.
 fn refuse_each_read(series: &Series, kind: Kind, operation: fn(&Series) -> Outcome) {
     let memory = memory(series);
     for nth in 1..1000 {
@@ -397,7 +399,7 @@ proptest! {
     }
 }
 
-/// A backend that answers reads and listings with fixed claims.
+/// A backend whose reads and listings return fixed values, which may be impossible.
 struct Claims {
     got: usize,
     listed: Vec<(&'static str, u64)>,

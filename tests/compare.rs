@@ -58,7 +58,8 @@ fn outcome(series: &Series, options: &Options, tree: &Path) -> (Outcome, Ears) {
     (outcome, ears)
 }
 
-/// Compares, and must succeed. Checks that the changes come in path order and agree with the counters.
+/// Compares, and asserts that this succeeds, that the changes come in path order, and that the counters agree with
+/// them.
 #[track_caller]
 fn compare(series: &Series, options: &Options, tree: &Path) -> (Changes, Report) {
     let (outcome, ears) = outcome(series, options, tree);
@@ -77,7 +78,7 @@ fn compare(series: &Series, options: &Options, tree: &Path) -> (Changes, Report)
     (ears.told.into_iter().collect(), report)
 }
 
-/// Compares with the source as it is now; there must be no problems.
+/// Compares with the source as it is now, and asserts that there are no problems.
 #[track_caller]
 fn differences(series: &Series) -> Vec<(String, u32)> {
     let (changes, report) = compare(series, &series.options, &series.source);
@@ -109,7 +110,7 @@ fn model(then: &TreeFacts, now: &TreeFacts) -> Changes {
                 let content = |f: &Facts| (f.size, f.rdev, f.target.clone(), f.hash);
                 let meta = |f: &Facts| (f.mode, f.uid, f.gid, f.mtime, f.xattrs.clone());
                 let set = |f: &Facts| f.linked_with.clone().unwrap_or_else(|| path.clone());
-                // The first common name of each hard-link set, in the snapshot and in the tree.
+                // For each hard-link set of one side, its first name that exists on both sides.
                 let together = a.kind == "dir"
                     || *first_then.entry(set(a)).or_insert(path) == *first_now.entry(set(b)).or_insert(path);
                 let content = if content(a) == content(b) { 0 } else { CONTENT };

@@ -1,4 +1,5 @@
-//! A consolidated snapshot equals the newest snapshot, is whole, and is made from the store alone.
+//! A consolidation makes a full from the store alone, without the source. The full equals the newest snapshot, and
+//! needs no other snapshot.
 
 mod support;
 
@@ -15,7 +16,7 @@ use support::counting::Counting;
 use support::series::{KEY, counter, one_full, refused, remove};
 use support::*;
 
-/// Consolidates, and keeps the new snapshot as a point. Its tree is the same as that of the point before.
+/// Consolidates, and keeps the new snapshot as a point. The source must be as it was at the newest snapshot.
 #[track_caller]
 fn consolidate(series: &mut Series) -> Report {
     let before = series.stored();
@@ -52,8 +53,8 @@ fn assert_points_restore_from(series: &Series, first: usize) {
     (first..series.points.len()).for_each(|index| series.assert_point_restores(index));
 }
 
-/// A state's logical lines, the facts that show the next increment that nothing changed, and the parsed
-/// state.
+/// The logical lines of a state, the values by which the next increment knows unchanged files (inode, ctime and
+/// `dirty`), and the parsed state.
 fn evidence(state: &Path) -> (Vec<u8>, Vec<String>, serde_json::Value) {
     let parsed = stored::parse(state);
     let places = parsed["entries"].as_array().unwrap().iter();
@@ -313,7 +314,8 @@ fn nothing_to_consolidate_is_told_without_a_trace() {
     assert!(!series.store.exists());
 }
 
-/// Keeps the notes of an increment and the fields of a newer writer.
+/// The new state keeps the `dirty` marks and the problems of the old state, and the fields of a newer version of
+/// libibt.
 #[test]
 fn dirty_entries_problems_and_unknown_fields_are_carried() {
     let mut series = a_chain();
@@ -391,7 +393,7 @@ fn content_that_is_another_is_refused() {
     assert!(error.to_string().contains("not what was backed up"), "{error}");
 }
 
-/// Like an increment, a consolidation passes over a foreign or damaged newest state, and reports it.
+/// If the newest state is damaged, a consolidation reports it and uses the state before it, as an increment does.
 #[test]
 fn a_newest_state_that_is_damaged_is_told_and_the_one_before_is_made_a_full() {
     let series = a_chain();

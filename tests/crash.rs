@@ -1,6 +1,6 @@
-//! Operations that are killed at a system call, that get an error from the system, or that run out of room.
-//! Each older snapshot must restore, and the next backup must work without help. strace(1) kills, and shows
-//! the order of the calls.
+//! Operations that are killed at a system call, that get an error from the system, or that run out of disk space. Each
+//! older snapshot must restore, and the next backup must work without help. strace(1) kills the process or injects the
+//! error, and shows the order of the calls.
 
 mod support;
 #[path = "crash/tracing.rs"]
@@ -19,7 +19,7 @@ use support::tree::set_mtime;
 use support::*;
 use tracing::{Call, Task, Tracer};
 
-/// The process that is traced, killed and given errors. Runs one operation, and records how it ended.
+/// The process that strace runs. It does one operation and records the result. Does nothing in a normal test run.
 #[test]
 fn child() {
     if let Some(role) = child_role() {
@@ -59,8 +59,8 @@ fn assert_recovers(fork: &Fork, what: &str) {
     assert!(left.is_empty(), "{what}: {left:?}");
 }
 
-/// Chooses the calls to interrupt: of each name up to `IBT_TEST_KILLS` calls, and three times as many of the
-/// calls that commit (`rename`, `fsync`).
+/// Chooses the calls to interrupt: at most `IBT_TEST_KILLS` calls of each name, and three times as many of the calls
+/// that commit (`rename`, `fsync`).
 fn worth_a_kill(calls: &[Call]) -> Vec<(String, usize)> {
     let most = number_from_env("IBT_TEST_KILLS").unwrap_or(5) as usize;
     let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -400,8 +400,8 @@ fn listings_that_break_off_lose_nothing() {
             assert!(entries > 1, "{fault}: {outcome:?}");
         }
     }
-    // strace counts the calls of each thread, and the walk lists the root in another thread. `trouble.rs` tests
-    // a root that is gone by then.
+    // strace counts the calls of each thread separately, and the walk lists the root in a thread of its own.
+    // `trouble.rs` tests a root that is gone before the walk lists it.
     assert!(refused > 1, "no listing of the root failed");
 }
 
@@ -435,7 +435,7 @@ fn calls_that_fail_are_errors_and_hurt_nothing() {
             assert!(outcome.starts_with("Io ") || outcome.starts_with("Busy "), "{fault}: {outcome}");
             let left: Vec<_> =
                 fork.twin.stored().into_keys().filter(|name| name.starts_with(".ibt-tmp")).collect();
-            // The failed call may be the one that closes or unlinks the temporary file.
+            // The failed call may be the one that closes the temporary file.
             assert!(left.is_empty() || name == "close", "{fault}: {left:?}");
         }
         assert_recovers(&fork, &fault);
@@ -443,8 +443,8 @@ fn calls_that_fail_are_errors_and_hurt_nothing() {
     assert!(met >= 10 && failed >= 5, "{met} faults met a call, and {failed} of them failed the backup");
 }
 
-/// Fills the store's file system, whose room the mount `options` limit. The backup must fail without a trace,
-/// and succeed after a remount with the options `more`.
+/// Makes a backup to a file system that the mount `options` make too small. The backup must fail without a trace, and
+/// succeed after a remount with the options `more`.
 fn run_out_of_room(options: &str, more: &str) {
     let series = Series::new();
     fs::create_dir(&series.store).unwrap();

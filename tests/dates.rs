@@ -1,4 +1,4 @@
-//! The dates of snapshots when a clock was wrong: the stamps always grow, the dates need not.
+//! Snapshots that were made while a clock was wrong: stamps always grow, but dates may go back.
 
 mod support;
 
@@ -14,8 +14,9 @@ fn days_from_now(days: i64) -> Stamp {
     Stamp::of_clock(Time::now().plus_secs(days * DAY))
 }
 
-/// A series whose snapshots were made at `days` from now, in this order. A stamp that would not grow follows
-/// the stamp before. The states are not compressed, so that a test can rewrite them.
+/// A series whose snapshots have the dates `days` from now, in this order. The stamp of a snapshot is its date, or, if
+/// that is not later than the stamp before, the next possible stamp. The states are not compressed, so that a test can
+/// rewrite them.
 fn series_of(days: &[i64]) -> (Series, Vec<Stamp>) {
     let mut series = Series::new();
     series.options.codec = ibt::job::Codec::None;
@@ -130,7 +131,8 @@ fn a_snapshot_of_the_future_is_a_problem_until_it_is_removed() {
     series.assert_newest_is_the_source();
 }
 
-/// A clock without its battery is decades behind, and takes the present for the future.
+/// A clock without a battery is decades behind, so that all snapshots seem to come from the future. This test has a
+/// right clock, and snapshots with dates in the future.
 #[test]
 fn a_clock_far_behind_does_not_pass_over_a_damaged_newest_snapshot() {
     for age in [100, 1000] {
@@ -164,7 +166,7 @@ fn a_clock_far_behind_stamps_later_than_a_damaged_newest_snapshot() {
     }
 }
 
-/// A clock that has lost its battery may say a year before the first release of libibt. No snapshot verifies.
+/// A clock that has lost its battery may show a year before the first release of libibt. The only snapshot is damaged.
 #[test]
 fn a_clock_of_another_age_stamps_later_than_everything_listed() {
     let (series, _) = series_of(&[0]);
@@ -196,7 +198,6 @@ fn of_snapshots_made_at_one_moment_the_later_one_is_selected() {
     assert_moments(&series, &dates);
 }
 
-/// A clock that is less than a day behind is no problem.
 #[test]
 fn a_clock_a_little_behind_is_no_problem() {
     let (series, _) = series_of(&[0]);
@@ -207,7 +208,7 @@ fn a_clock_a_little_behind_is_no_problem() {
     assert_eq!(series.incremental().whole().snapshot, ahead.moved_behind());
 }
 
-/// If the clocks were right, a moment is found by the stamps: only the selected state is read.
+/// If no clock was wrong, the stamps alone show which snapshot a moment selects: only the state of this one is read.
 #[test]
 fn stamps_of_a_right_clock_are_believed_unread() {
     let (series, dates) = series_of(&[-9, -7, -5, -3]);

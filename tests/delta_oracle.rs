@@ -97,7 +97,7 @@ impl Read for Short<'_> {
     }
 }
 
-/// The bytes that the plan of one delta makes from the basis.
+/// The new content, put together from the pieces that the plan of one delta names in the basis and the delta.
 fn our_plan(basis: &[u8], delta: &[u8], out_len: usize) -> Vec<u8> {
     let plan = Plan::whole(basis.len() as u64).apply(1, delta, out_len as u64, usize::MAX).unwrap();
     let source = |source| if source == 0 { basis } else { delta };
@@ -192,7 +192,7 @@ proptest! {
     }
 }
 
-/// The delta made against the old bytes.
+/// A delta that is made against the basis itself, not against its signature.
 fn fine(basis: &[u8], new: &[u8]) -> Vec<u8> {
     fine_delta(&mut FineSearch::default(), basis, new, Vec::new()).unwrap()
 }

@@ -43,7 +43,7 @@ fn no_licence_asks_more_than_a_notice() {
     assert!(found.is_empty(), "{found:?}");
 }
 
-/// BLAKE3 has assembly besides pure Rust, and zstd is C.
+/// zstd is C, and BLAKE3 has assembly besides Rust.
 #[test]
 fn c_is_compiled_for_zstd_and_blake3_alone() {
     let users = |args: &[&str]| {

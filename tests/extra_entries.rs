@@ -1,5 +1,5 @@
-//! Extra entries of an existing tree, and entries in the way of others, while somebody else changes the tree, and on file
-//! systems with special directories.
+//! A restore to an existing tree removes extra entries, and entries in the way of others: while another program changes
+//! the tree, and on file systems with special directories.
 
 mod support;
 
@@ -25,7 +25,7 @@ fn write(path: &Path, content: &str) {
     fs::write(path, content).unwrap();
 }
 
-/// Somebody puts another file or directory into the place of an entry that was just reported as removed. It stays.
+/// Another program puts a new entry into the place of an entry that was just reported as removed. The new entry stays.
 #[test]
 fn what_takes_the_place_of_an_entry_to_remove_stays() {
     let series = Series::new();
@@ -55,7 +55,8 @@ fn what_takes_the_place_of_an_entry_to_remove_stays() {
     }
 }
 
-/// The same where a program serves the file system, and a directory may get another inode number at any time.
+/// Another program replaces a directory, on a file system of FUSE: there a directory may get another inode number at
+/// any time.
 #[test]
 fn what_takes_the_place_of_a_directory_in_the_way_stays_on_fuse() {
     let series = Series::new();
@@ -83,7 +84,8 @@ fn what_takes_the_place_of_a_directory_in_the_way_stays_on_fuse() {
     }
 }
 
-/// A directory that was swapped costs its entries, also if the destination takes no new file.
+/// Another program replaces a directory. Only the entries of this directory are not restored, even if the destination
+/// has no inode left for a new file.
 #[test]
 fn a_swapped_directory_costs_its_entries_only() {
     let series = Series::new();
@@ -118,7 +120,8 @@ fn a_swapped_directory_costs_its_entries_only() {
     assert_eq!(fs::read(dest.join("d/f")).unwrap(), b"theirs");
 }
 
-/// The backup saw entries in a directory, stored none of them, and has no entry for the directory either.
+/// The state lists an omission in `gone/below`, but it has neither an entry for `gone` nor for anything in it. So the
+/// restore must not remove `gone` as extra.
 #[test]
 fn a_directory_in_which_the_backup_left_something_out_stays() {
     let mut series = Series::new();
@@ -139,7 +142,7 @@ fn a_directory_in_which_the_backup_left_something_out_stays() {
     assert!(!dest.join("d/extra").exists() && !dest.join("gone2").exists());
 }
 
-/// A subvolume has a device number of its own, and nothing is mounted at it.
+/// A subvolume of Btrfs has its own device number, like a mount point, but nothing is mounted there.
 #[test]
 fn a_subvolume_is_not_extra() {
     let series = Series::new();
@@ -172,7 +175,7 @@ fn a_subvolume_is_not_extra() {
     assert!(!dest.join("extra/plain").exists());
 }
 
-/// exFAT has names that are too long for a snapshot. A directory with several of them is listed once.
+/// exFAT allows names that are too long for a snapshot. A directory with several such names is reported once.
 #[test]
 fn names_that_are_too_long_are_listed_once_for_each_directory() {
     let series = Series::new();
@@ -199,8 +202,8 @@ fn names_that_are_too_long_are_listed_once_for_each_directory() {
     assert_eq!(fs::read_dir(dest.join("way")).unwrap().count(), 3);
 }
 
-/// Files of an existing tree wait under temporary names until they are durable. Only so many wait, and only so many
-/// entries after them: the first change is reported while the rest of the tree is as it was.
+/// In an existing tree, new files wait under temporary names until they are durable. At most `FILES_MAX` files wait,
+/// and at most `STEPS_MAX` entries behind them. So a restore reports its first change before it has done the rest.
 #[test]
 fn only_so_many_files_and_entries_wait() {
     const FILES_MAX: usize = 1024;
@@ -209,7 +212,7 @@ fn only_so_many_files_and_entries_wait() {
     for index in 0..FILES_MAX + 50 {
         series.write(&format!("new/{index:04}"), "");
     }
-    // After the directory `new`, whose last files then wait.
+    // `old` comes after `new`, so its files come while the last files of `new` wait.
     for index in 0..STEPS_MAX + 100 {
         set_mode(&series.write(&format!("old/{index:04}"), ""), 0o640);
     }

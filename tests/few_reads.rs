@@ -1,5 +1,5 @@
-//! Operations that need no entries read little of a storage, however long its states are: one read of a short state,
-//! two of a long one.
+//! An operation that needs no entries reads only a little of each state: a short state with one read, a long one with
+//! two.
 
 mod support;
 
@@ -72,7 +72,7 @@ impl Backend for Counted {
     fn unlock(&self, _: &str) {}
 }
 
-/// Lists all snapshots with `list`, or prunes with these options. Returns the report, and the reads.
+/// Prunes with the options `prune`, or lists all snapshots if there are none. Returns the report and the reads.
 fn done(series: &Series, prune: Option<&Options>) -> (Report, Vec<(String, usize)>) {
     let backend = Arc::new(Counted { dir: series.store.clone(), reads: Mutex::default() });
     let mut store = CallbackStore::new(backend.clone());
@@ -89,7 +89,7 @@ fn done(series: &Series, prune: Option<&Options>) -> (Report, Vec<(String, usize
     (report, reads)
 }
 
-/// Three snapshots of so many empty files.
+/// Three snapshots of `files` empty files.
 fn three_snapshots(files: usize, codec: ibt::job::Codec) -> Series {
     let mut series = Series::new();
     series.options.codec = codec;
@@ -109,7 +109,8 @@ fn a_list_and_a_prune_read_little_more_than_both_ends_of_each_state() {
                 assert_eq!(report.snapshots.len(), 3);
                 let removed = report.snapshots.iter().filter(|s| s.action == Action::Removed).count();
                 assert_eq!(removed, if prune.is_some() { 2 } else { 0 });
-                // A prune reads the newest state whole, because that snapshot must be good before others go.
+                // A prune reads the newest state and its layers whole, because this snapshot must be sound before
+                // others are removed.
                 let needed = stored::state_files(&series.newest("state"));
                 let is_needed = |point: &&series::Point| {
                     let stamp = point.stamp.to_string();
@@ -130,11 +131,11 @@ fn a_list_and_a_prune_read_little_more_than_both_ends_of_each_state() {
     }
 }
 
-/// What a list shows is right, although only a verify reads the entries.
+/// A list reads only the two ends of a state, and finds damage there. Only a verify finds damage among the entries.
 #[test]
 fn a_list_tells_damage_of_what_it_reads_and_a_verify_all_damage() {
     let series = three_snapshots(6000, ibt::job::Codec::Zstd(1));
-    // The whole state, which the others need.
+    // The state without layers, which is a layer of the other two.
     let state = stored::state_files(&series.newest("state")).pop().unwrap();
     let good = fs::read(&state).unwrap();
     let damaged = |at: usize| {

@@ -274,7 +274,7 @@ fn links_fifos_and_devices_are_restored() {
     );
 }
 
-/// Sizes and holes: at the start, in the middle, at the end, everywhere.
+/// Sizes of files, each with its holes as (offset, length): at the start, in the middle, at the end, or the whole file.
 fn sparse_cases() -> Vec<(u64, Vec<(u64, u64)>)> {
     const K: u64 = 1 << 16;
     vec![

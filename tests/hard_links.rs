@@ -50,7 +50,7 @@ fn inode(path: &Path) -> u64 {
     fs::symlink_metadata(path).unwrap().ino()
 }
 
-/// The paths below `root` that are not directories, each with the names of its inode below `root`.
+/// The hard-link sets below `root`: the first name of each inode, with all its names. Directories are left out.
 fn sets(root: &Path) -> BTreeMap<String, Vec<String>> {
     let mut by_inode: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for entry in walkdir::WalkDir::new(root).sort_by_file_name() {
@@ -150,7 +150,7 @@ fn a_selection_without_the_first_name_is_still_linked() {
     }
 }
 
-/// Every policy on a tree in which the names are linked in another way.
+/// Two policies, over a tree whose names are linked in another way than in the snapshot.
 #[test]
 fn an_existing_tree_gets_the_links_of_the_snapshot() {
     let mut series = linked_source();
@@ -165,7 +165,7 @@ fn an_existing_tree_gets_the_links_of_the_snapshot() {
             run(command("cp", ["-a"]).arg(&from).arg(&to));
             fs::rename(&to, &from).unwrap();
         }
-        // Two names that do not belong together.
+        // Links two names that are separate files in the snapshot.
         fs::remove_file(dest.join("c/empty")).unwrap();
         fs::hard_link(dest.join("a/file"), dest.join("c/empty")).unwrap();
         let mut options = Options { overwrite, ..series.options.clone() };
@@ -184,8 +184,8 @@ fn an_existing_tree_gets_the_links_of_the_snapshot() {
     }
 }
 
-/// A state whose digests are right and whose hard link leads to anything but the first name: a typed error that names
-/// the state and the path, and no snapshot of it.
+/// The digests of this state are right, but a hard link does not lead to the first name of its set. Every reader
+/// refuses the state, with an error that names the state and the path.
 #[test]
 fn a_forged_link_is_refused_by_every_reader() {
     let mut series = linked_source();

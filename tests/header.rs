@@ -2,7 +2,7 @@
 //! its other tests build without it.
 //!
 //! ```sh
-//! IBT_WRITE_HEADER=1 cargo test --locked --test header    # writes the header anew
+//! IBT_WRITE_HEADER=1 cargo test --locked --test header    # replaces the header
 //! ```
 
 use std::fs;

@@ -135,7 +135,7 @@ fn damaged_states_never_restore_wrong_bytes() {
     sweep_damage(&["state"]);
 }
 
-/// An increment after any damage succeeds or refuses. If it succeeds, its snapshot restores right.
+/// An increment after any damage succeeds or is refused. If it succeeds, its snapshot restores without wrong bytes.
 #[test]
 fn an_increment_upon_damage_is_right_or_refused() {
     let series = three_snapshots();

@@ -1,4 +1,4 @@
-//! The cost and the result of an increment, one situation a test.
+//! The size of an increment, and its result. Each test is one situation.
 
 mod support;
 
@@ -15,7 +15,7 @@ use support::*;
 /// An entry must have changed longer ago than this to be trusted without a read.
 const OLD: Duration = Duration::from_millis(2100);
 
-/// Files whose content does not compress, so that the sizes of archives show what was stored.
+/// A full of three files. Their content does not compress, so the size of an archive shows how much content it holds.
 fn three_large_files() -> Series {
     let mut series = Series::new();
     for (seed, name) in ["a", "b", "dir/c"].iter().enumerate() {

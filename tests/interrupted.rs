@@ -374,8 +374,8 @@ fn restores_at_once_do_not_take_each_other_for_left_overs() {
     }
 }
 
-/// A backup stores no left-over of a restore, and a comparison does not miss it. Both report it, and are
-/// whole.
+/// A backup does not store the left-overs of a restore, and a comparison does not report them as new entries. Both list
+/// them as problems, but are not partial.
 #[test]
 fn left_overs_of_restores_are_not_backed_up() {
     let series = Series::new();

@@ -51,7 +51,7 @@ fn odd() -> impl Strategy<Value = (String, Odd)> {
     ("[abc](/[abc]){0,2}", what)
 }
 
-/// Makes such an entry at `path`. The returned listener must live as long as its socket.
+/// Makes an entry of this kind at `path`. The returned listener must live as long as its socket.
 fn make(root: &Path, path: &str, odd: &Odd) -> Option<UnixListener> {
     let path = root.join(path);
     let _ = fs::create_dir_all(path.parent().unwrap());
@@ -156,8 +156,8 @@ fn what_could_not_be_read_stays_however_much_it_is() {
     assert!(names.iter().chain(&few).all(|path| path.exists()));
 }
 
-/// A file became a directory, which the backup could not look at: it kept the file's last version. The directory may
-/// hold what no snapshot has, so it does not make way for that version.
+/// A file became a directory that the backup could not look at, so the backup kept the last version of the file. The
+/// directory may hold data that is in no snapshot, so a restore does not replace it by that version.
 #[test]
 fn what_the_backup_could_not_look_at_does_not_make_way() {
     if !as_ordinary_user("what_the_backup_could_not_look_at_does_not_make_way") {
@@ -168,7 +168,7 @@ fn what_the_backup_could_not_look_at_does_not_make_way() {
     series.full().whole();
     fs::remove_file(was_file).unwrap();
     let precious = series.write("d/x/precious", "in no snapshot");
-    // Shows the names in the directory, but nothing else of them.
+    // The directory can be listed, but its entries cannot be looked at.
     set_mode(&series.source.join("d"), 0o400);
     series.incremental().partial();
     set_mode(&series.source.join("d"), 0o700);
@@ -200,7 +200,8 @@ fn what_was_left_out_is_told_and_no_loss() {
     assert!(["d/a.o", "d/b.o", "build/x"].iter().all(|path| series.source.join(path).exists()));
 }
 
-/// A file system that the backup did not enter has no extra entries, also when it is not mounted now.
+/// A restore does not remove anything in a file system that the backup did not enter, nor in its mount point if it is
+/// not mounted now.
 #[test]
 fn what_was_on_another_file_system_stays() {
     let mut series = Series::new();
@@ -398,7 +399,7 @@ fn a_restore_does_not_remove_its_temporary_directory() {
         return;
     }
     if child_role().is_none() {
-        // The temporary directory is that of a whole process.
+        // The temporary directory belongs to the whole process, so a child process changes it.
         run(&mut this_test_again(&std::env::current_exe().unwrap(), TEST, "temporary directory"));
         return;
     }

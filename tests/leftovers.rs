@@ -1,5 +1,5 @@
-//! Temporary files and directories that killed restores left: which of them the next restore of the same destination
-//! removes, if several machines use the destination.
+//! Temporary files and directories that killed restores left. Several machines may use one destination, so the next
+//! restore to it removes only left-overs that are surely not in use.
 
 mod support;
 
@@ -83,8 +83,8 @@ fn restore_in_child(dir: &Path) {
     println!("listed: {}", kept(&job.report));
 }
 
-/// The locks of another machine may be invisible here. So its work stays until it is a week old, and also then as long
-/// as a lock is seen.
+/// The locks of another machine may be invisible here. So its left-overs stay until they are a week old, and longer if
+/// a lock on them is seen.
 #[test]
 fn what_another_machine_left_stays_for_a_week() {
     let test = "what_another_machine_left_stays_for_a_week";
@@ -142,8 +142,8 @@ fn what_was_left_before_the_last_start_goes() {
     assert!(left.iter().all(|path| !path.exists()), "{left:?}");
 }
 
-/// A file system that a program serves shows the locks of this machine, but not those of others. There even a restart
-/// of this machine proves nothing, because two machines may have the same name.
+/// A file system of FUSE shows the locks of this machine, but not those of others. There even a restart of this machine
+/// proves nothing, because two machines may have the same name.
 #[test]
 fn on_a_file_system_of_others_only_this_boot_is_recognized() {
     let series = one_file();
@@ -166,7 +166,7 @@ fn on_a_file_system_of_others_only_this_boot_is_recognized() {
     let report = series.restore_with(&plain, &dest, &mut Silent).whole();
     assert_eq!(kept(&report), 1 + others.len(), "{report:#?}");
     assert!(!own.exists() && in_use.exists() && others.iter().all(|path| path.exists()));
-    // exFAT has no ctime, so the mtimes say when something last changed. One young file is enough.
+    // exFAT has no ctime, so the mtimes show the time of the last change. One young file keeps a left-over.
     let age = |path: &Path| drop(run(command("touch", ["-d", "8 days ago"]).arg(path)));
     for other in &others {
         for path in [other.join("d"), other.clone()] {
@@ -180,7 +180,7 @@ fn on_a_file_system_of_others_only_this_boot_is_recognized() {
     assert!(!others[0].exists() && others[1..].iter().all(|path| path.exists()));
 }
 
-/// A left-over with a mount in it cannot be removed. It stays under its name, which the report tells.
+/// A left-over with a mount in it cannot be removed. It keeps its name, and the report lists it.
 #[test]
 fn what_cannot_be_removed_keeps_its_name() {
     let series = one_file();

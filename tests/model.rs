@@ -1,6 +1,6 @@
-//! The whole life of a store in a random order: backups, pruning, consolidation, lost caches, damaged archives. After
-//! each step a model knows the snapshots, and the files that damage may have cost. All other files restore exactly,
-//! and lost files are listed.
+//! The whole life of a store in a random order: backups, pruning, consolidation, lost caches, damaged archives. A model
+//! keeps track of the snapshots, and of the files that damage may have lost. After each step all other files must
+//! restore exactly, and lost files must be listed.
 
 mod support;
 
@@ -228,7 +228,7 @@ impl Life {
 
     fn damage(&mut self, which: &Index, harm: &Harm) {
         let mut archives: Vec<_> = self.series.stored().into_iter().collect();
-        // Without its mark, a removed snapshot would be a snapshot again.
+        // Only archives are damaged. If a mark were lost, the removed snapshot would be a snapshot again.
         archives.retain(|(name, size)| name.contains(".tar") && *size > 0);
         if archives.is_empty() {
             return;
@@ -338,7 +338,7 @@ impl Life {
     }
 
     /// The store holds exactly the archives that snapshots name, without the deleted ones, and the states that the
-    /// snapshots need. A state of no snapshot has a mark.
+    /// snapshots need. The state of a removed snapshot has a mark.
     fn check_files(&self) {
         let is_state = |name: &String| name.contains(".state.");
         let is_mark = |name: &String| name.contains(".retired.");

@@ -317,8 +317,8 @@ fn drafts_that_nobody_writes_are_swept_and_others_stay() {
     assert!(!written.exists() && other.exists());
 }
 
-/// A young temporary file without a holder belongs to a killed run only if the caller holds the key's lock. A sealed
-/// file is still held.
+/// A young temporary file that nobody holds may belong to a run that goes on. Only a caller with the lock of its key
+/// knows that the run was killed. A sealed file is still held.
 #[test]
 fn young_drafts_are_swept_where_their_key_is_locked_alone() {
     let series = Series::with_two_snapshots();
@@ -438,7 +438,7 @@ fn a_lost_archive_is_told_by_a_list_and_by_every_increment_that_needs_it() {
     series.assert_newest_is_the_source();
 }
 
-/// Makes every lock fail with the error number in `LOCK_ERRNO`.
+/// A library for `LD_PRELOAD`. Every lock fails with the error number in `LOCK_ERRNO`.
 const NO_LOCKS: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -194,7 +194,7 @@ fn a_dry_run_for_a_destination_that_is_not_there_makes_none() {
 #[test]
 fn a_dry_run_looks_for_nothing_below_what_would_make_way() {
     let (mut series, dest) = with_copy(&[("a/f", "1"), ("b", "1"), ("c/f", "1"), ("d/e/f", "1")]);
-    // Links are handled after everything else.
+    // A restore makes links after everything else.
     symlink("f", series.source.join("a/link")).unwrap();
     series.snapshot();
     for dir in ["a", "c"] {
@@ -210,7 +210,8 @@ fn a_dry_run_looks_for_nothing_below_what_would_make_way() {
     assert_eq!(foretold.sorted(), told.sorted());
 }
 
-/// Replacing the name `a` takes one name from an inode whose other name, `b`, is right without it.
+/// In the destination, `a` and `b` are names of one inode. Once `a` is replaced, `b` is right as it is. A dry run must
+/// foresee that.
 #[test]
 fn a_dry_run_counts_the_names_that_would_go() {
     let (series, dest) = with_copy(&[("a", "1"), ("b", "2"), ("c/f", "3")]);
@@ -300,8 +301,8 @@ fn what_is_mounted_is_not_extra() {
     assert!(!told.0.iter().any(|(_, path)| path.ends_with(b"disk")), "{:?}", told.0);
 }
 
-/// What is restored into a file system that is mounted below the destination is synced there, also if it is only the
-/// metadata of a directory. The destination's own file system is synced once.
+/// If a restore changes anything in a file system that is mounted below the destination, even if only the metadata of a
+/// directory, it syncs that file system. It syncs the destination's own file system once.
 #[test]
 fn file_systems_below_the_destination_are_synced() {
     let test = "file_systems_below_the_destination_are_synced";
@@ -465,7 +466,8 @@ fn links_in_the_destination_lead_nowhere() {
     series.points[0].kept.assert_is(&dest);
 }
 
-/// Names of one set are linked and names of different sets are not, for every earlier way of linking.
+/// However the names were linked before, the names of one set are linked afterwards, and names of different sets are
+/// not.
 #[test]
 fn hard_links_end_up_as_in_the_snapshot() {
     let mut series = Series::new();

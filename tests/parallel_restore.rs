@@ -1,5 +1,5 @@
 //! A restore gives the same result with any number of threads: the tree, the reported changes and their order, the
-//! lost files, and the state after an error.
+//! lost files, and the files that remain after an error.
 
 mod support;
 
@@ -235,7 +235,8 @@ impl Store for Watched {
     forward!(inner: require check_exists list create sync delete locks sweep_drafts links places);
 }
 
-/// At whichever read the store fails, the restore fails, the earlier entries are reported, and no file remains.
+/// The store fails at the first read, then at the second, and so on. Each time the restore fails, and reports the same
+/// entries with one thread as with four. No file remains.
 #[test]
 fn a_store_that_fails_ends_the_restore_alike() {
     let series = many();

@@ -1,6 +1,6 @@
 //! Feeds every reader of foreign bytes with random bytes, and with good bytes that were changed. No reader panics,
-//! and none allocates more than a multiple of its input's length. An error says that the bytes are bad. Bytes that
-//! were read mean the same when they are written again.
+//! and none allocates more than a multiple of its input's length. An error says that the bytes are bad. Content that
+//! was read is the same after it was written and read again.
 
 mod support;
 
@@ -263,7 +263,8 @@ fn bytes_that_were_never_a_signature_are_used_or_refused() {
     });
 }
 
-/// A command as a delta spells it, with any lengths, also of its integers.
+/// A command as it stands in a delta. Its lengths may be wrong. A class is the size of an integer: 2^class bytes. Class
+/// 4 is a literal whose length is the command byte.
 #[derive(Clone, Debug)]
 enum Spelled {
     Literal { class: u8, len: u64, bytes: Vec<u8> },

@@ -1,5 +1,5 @@
 //! Foreign files in a store and a cache, with names and contents that resemble backup files. They cost no snapshot
-//! and no backup. They stay, unless they can only be the rest of a backup.
+//! and no backup. They stay, unless they can only be left-overs of a backup.
 
 mod support;
 
@@ -164,8 +164,8 @@ fn what_others_put_beside_backup_files_costs_nothing_and_stays() {
     });
 }
 
-/// The listing order of the two files does not matter. A state of a newer format version is not ignored in favour of
-/// a damaged one.
+/// Two state files have the same stamp, one of them compressed. The file that verifies is the snapshot, in any order of
+/// the listing. If neither verifies, but one is of a newer format version, the key is refused as newer, not as damaged.
 #[test]
 fn of_two_state_files_with_one_stamp_the_one_that_verifies_is_the_snapshot() {
     for codec in [Codec::None, Codec::Zstd(1)] {

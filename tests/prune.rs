@@ -74,7 +74,8 @@ fn named(store: &Path) -> BTreeSet<String> {
     named
 }
 
-/// The store holds exactly the files that its states need, and exactly the points of `series` restore.
+/// Asserts that the store holds exactly the files that its snapshots need, and that it has exactly the points of
+/// `series`, which all restore.
 #[track_caller]
 fn assert_consistent(series: &Series) {
     assert_eq!(names(series), named(&series.store));
@@ -324,9 +325,10 @@ fn foreign_things_and_other_keys_are_left_alone() {
 
 type Spoil = fn(&Path);
 
-/// Ways to make a state unreadable.
+/// The only one of these ways that leaves the state itself readable.
 const TWIN: &str = "a second file of its stamp";
 
+/// Ways to make a state unreadable, with their names.
 fn unreadable_states() -> Vec<(&'static str, Spoil)> {
     let flip: Spoil = |state| {
         let mut bytes = fs::read(state).unwrap();
@@ -383,8 +385,8 @@ fn while_a_state_cannot_be_read_every_archive_stays() {
         series.points[4].kept.assert_is(&dest);
         remove(&dest);
 
-        // A prune that names the bad state exactly removes it. Then the other files can go. The mark of a snapshot
-        // counts for a second file of its stamp too.
+        // A prune by the exact stamp removes the bad state. Then the other files can go. The mark of a removed snapshot
+        // counts for a second file of its stamp too, so that the rules are enough there.
         let options = match is_twin {
             true => series.keeping(ONLY_NEWEST),
             false => series.selecting(Select::Exactly(middle)),
@@ -428,7 +430,8 @@ fn while_a_state_is_a_link_every_archive_stays() {
     }
 }
 
-/// While a backup writes archives, its state does not exist yet, so these archives are newer than every state.
+/// While a backup writes archives, its state does not exist yet, so these archives are newer than every state. If the
+/// store cannot be locked, a prune must keep such archives.
 #[test]
 fn where_nothing_is_locked_what_is_newer_than_every_snapshot_stays() {
     let unlocked = |series: &Series| {
@@ -462,7 +465,8 @@ fn where_nothing_is_locked_what_is_newer_than_every_snapshot_stays() {
     }
 }
 
-/// A damaged state is no snapshot: an archive between the newest snapshot and a damaged state may be in the making too.
+/// A damaged state is no snapshot. So an archive that is newer than every snapshot, but older than a damaged state, may
+/// belong to a running backup too.
 #[test]
 fn where_nothing_is_locked_a_damaged_state_does_not_count_as_a_snapshot() {
     let series = five_snapshots();
@@ -597,8 +601,8 @@ fn a_store_that_does_not_delete_what_it_says_loses_nothing() {
     series.assert_every_point_restores();
 }
 
-/// An interrupted prune reports the removed files. The rest of the store is whole, and the next prune reaches the
-/// same end.
+/// Asserts that an interrupted prune reports the removed files, that the rest of the store is whole, and that the next
+/// prune reaches the same end.
 #[track_caller]
 fn assert_cut_short(series: &Series, outcome: &Outcome) {
     let fork = series.fork();

@@ -270,8 +270,9 @@ fn entries(dest: &Path) -> Vec<(PathBuf, u32, i64)> {
     seen.collect()
 }
 
-/// A restore to an empty file system fails while its children move into their places, because another process has
-/// taken a name, or after that. Its children are gone from the `lost+found` of `mkfs` too, which is as it was.
+/// A restore to an empty file system fails while the restored entries move to their places, because another process has
+/// taken a name, or it is cancelled after that. It removes its entries again, also from the `lost+found` of `mkfs`,
+/// which is then as it was.
 #[test]
 fn a_restore_that_fails_takes_back_what_it_put_into_lost_and_found() {
     let series = Series::new();
@@ -320,7 +321,8 @@ fn a_restore_that_fails_takes_back_what_it_put_into_lost_and_found() {
     }
 }
 
-/// On a file system where inode numbers prove nothing, a child that may be another's stays, and the error names it.
+/// On a file system where inode numbers prove nothing, an entry that may belong to another program stays, and the error
+/// names it.
 #[test]
 fn what_may_be_anothers_is_not_taken_back() {
     let series = Series::new();

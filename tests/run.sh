@@ -53,21 +53,21 @@ summary=
 skipped=
 failures=0
 
-# Runs a command, shows all it says and keeps it in $log. Succeeds if the command does: of a pipe only the last
-# command's status is told, and that is tee's.
+# Runs a command, shows its output and writes it to $log. Returns the status of the command by way of a file: the
+# status of a pipe is that of its last command, here tee.
 logged() {
     echo unfinished >$log.status
     { "$@" 2>&1; echo $? >$log.status; } | tee $log
     [ "$(cat $log.status)" = 0 ]
 }
 
-# What a step, named so, left out by its log: the lines that begin with "skipped:", each once. Of libtest the
-# name of a test may stand before, and how it ended: they are written apart.
+# skips_of STEP: lists the skipped tests of a step: each line of $log with "skipped:", once. The harness writes "test
+# NAME ... RESULT" in two parts, so this text may come before "skipped:" on the same line.
 skips_of() {
     sed -n "s/^\(test .* \.\.\. [a-z]*\)\{0,1\}skipped: \(.*\)/  $1: \2/p" $log | sort -u
 }
 
-# step NAME COMMAND...: runs it, goes on after a failure, remembers how it ended and what it left out.
+# step NAME COMMAND...: runs the command, and goes on if it fails. Remembers its result and its skipped tests.
 step() {
     name=$1
     shift
@@ -99,18 +99,19 @@ docs() {
 c_programs() {
     cmake -S . -B build/tests -DIBT_WERROR=ON && cmake --build build/tests --parallel 2 &&
         ctest --test-dir build/tests --output-on-failure --no-tests=error || return 1
-    # What tests say that pass is in this file only.
+    # ctest prints the output of failed tests only. The output of all tests is in this file.
     grep '^skipped:' build/tests/Testing/Temporary/LastTest.log || true
 }
 
-# The C engine in place of ours: what it makes is taken back, also by other tools.
+# Runs the tests of deltas and backups with librsync, the C engine, in place of our own engine.
 c_engine() {
     cargo test --locked --features librsync --lib --test delta_oracle --test delta_far \
         --test round_trip --test increments --test stored_form &&
         cargo clippy --locked --features librsync --all-targets -- -D warnings
 }
 
-# A C program with the library in it, wholly static, where the target's standard library can be had.
+# Builds and runs a fully static C program with the library, if the standard library for musl is installed or rustup can
+# install it.
 musl() {
     target=x86_64-unknown-linux-musl
     std=$(rustc --print target-libdir --target $target)
@@ -129,7 +130,7 @@ musl() {
     return $ended
 }
 
-# What root is never refused must work for others too.
+# Runs the round trips without privileges: the system refuses root nothing, so tests as root do not see a missing right.
 ordinary_user() {
     [ "$(id -u)" = 0 ] || { echo "this was one already"; return; }
     binary=$(cargo test --locked --no-run --test round_trip --message-format=json 2>/dev/null |

@@ -1,5 +1,5 @@
-//! Small files whose contents lie in the archives in another order than that of their paths, as after moving files
-//! between directories: each frame of an archive is decoded about once, not once for each file.
+//! Small files whose contents are in the archives in another order than their paths, for example after files moved
+//! between directories. Each frame of an archive is decoded about once, and not once for each file.
 
 mod support;
 
@@ -13,12 +13,12 @@ use support::series::KEY;
 use support::tools::{Mount, child_role, set_temporary_directory, this_test_again};
 use support::*;
 
-/// Files of the tree, in so many groups. The files of one group lie next to each other in the archive.
+/// The number of files, and the number of their groups. The files of one group are side by side in the archive.
 const FILES: usize = 1920;
 const GROUPS: usize = 16;
 
-/// A full of files that fill more frames than are kept in memory, and an increment after their names were changed:
-/// now files that follow each other in the order of paths lie in different frames.
+/// A full of files that fill more frames than are kept in memory, and an increment after all files were renamed: now
+/// files with neighbouring paths are in different frames.
 fn scattered() -> Series {
     let mut series = Series::new();
     for file in 0..FILES {
@@ -39,7 +39,7 @@ fn scattered() -> Series {
     series
 }
 
-/// How often `operation` reads the archives of the series, on average.
+/// How often `operation` reads each byte of the archives on average, rounded down.
 fn times_read(
     series: &Series,
     options: &Options,
@@ -79,7 +79,7 @@ fn frames_of_scattered_files_are_decoded_about_once() {
     assert!(times_read(&series, &over, restore(&dest)) <= 2);
     assert_same_tree(&series.source, &dest);
     let verify = |store: &mut dyn Store, job: &mut Job| ibt::inspect::verify(store, Some(KEY), job);
-    // Each of the two snapshots, and the digests of the archives.
+    // A verify reads the archives for each of the two snapshots, and for their digests.
     assert!(times_read(&series, &series.options, verify) <= 5);
     let consolidate = |store: &mut dyn Store, job: &mut Job| ibt::retain::consolidate(store, KEY, job);
     assert!(times_read(&series, &series.options, consolidate) <= 3);
@@ -105,6 +105,6 @@ fn without_room_for_decoded_frames_scattered_files_are_restored_too() {
         assert_same_tree(&series.source, &dest);
         return;
     }
-    // The temporary directory is that of a whole process.
+    // The temporary directory belongs to the whole process, so a child process changes it.
     run(&mut this_test_again(&std::env::current_exe().unwrap(), TEST, "small temporary directory"));
 }

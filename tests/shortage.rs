@@ -55,8 +55,8 @@ fn tree() -> Series {
     series
 }
 
-/// With few descriptors, a call works or fails with that error. It marks no file as unreadable or lost, and stores no
-/// file that an exclude file leaves out.
+/// With few descriptors, a call works, or fails with an error about this shortage. It marks no file as unreadable or
+/// lost, and stores no file that an exclude file leaves out.
 #[test]
 fn without_descriptors_a_call_fails_and_no_file_is_blamed() {
     if !in_own_process("without_descriptors_a_call_fails_and_no_file_is_blamed") {
@@ -135,7 +135,7 @@ fn change(series: &Series, round: u64) {
     series.write("large", [noise(999, 3_000_000), noise(round, 100)].concat());
 }
 
-/// The source without the entries that its exclude files leave out.
+/// Asserts that `dest` is the source without the entries that its exclude files leave out.
 fn assert_restored(series: &Series, dest: &std::path::Path) {
     for dir in 0..24 {
         let _ = std::fs::remove_file(series.source.join(format!("d{dir}/e/left.tmp")));
@@ -216,8 +216,8 @@ impl Observer for Taker {
     }
 }
 
-/// Where another thread of the program takes the descriptors that were free when the call began, the call closes its
-/// own directories and goes on.
+/// If another thread of the program takes the descriptors that were free when the call began, the call closes
+/// directories of its own and goes on.
 #[test]
 fn descriptors_that_others_take_meanwhile_are_done_without() {
     if !in_own_process("descriptors_that_others_take_meanwhile_are_done_without") {

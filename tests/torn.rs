@@ -148,7 +148,7 @@ fn a_file_written_through_a_map_is_of_one_moment_or_marked() {
     assert!(noticed > 0, "no write was ever noticed");
 }
 
-/// With time stamps of whole seconds, usually all of this happens within one second.
+/// With time stamps of whole seconds, all writes during a backup usually have the same time stamp.
 #[test]
 fn a_file_written_within_one_tick_is_of_one_moment_or_marked() {
     let kinds: [&[&str]; 3] = [&["-t", "ext4", "-I", "128"], &["-t", "ext2"], &["-t", "ext3"]];

@@ -95,7 +95,7 @@ fn nothing_is_pruned_while_a_state_cannot_be_read() {
         }
     }
     let part = state_of(series.points[0].stamp);
-    // An error of the call says nothing about any file.
+    // An error of this process, here a lack of memory, says nothing about any file.
     let own = refusals()[3].clone();
     failing(&series, &part, &own, &first, |store, _, job| retain::prune(store, KEY, job)).refused(own.kind);
     assert_eq!(series.stored(), stored);

@@ -548,7 +548,7 @@ fn a_cancel_is_heard_within_one_read() {
         let mut store = OddStore { cancel_at: Some(part), ..OddStore::new(&series) };
         let outcome = store.run(&series.options, |store, job| ibt::inspect::verify(store, Some(KEY), job));
         outcome.refused(Kind::Cancelled);
-        // A state is read as a whole. The cancel comes at the first block of an archive.
+        // A state is read to its end. In an archive, the cancel takes effect at the first block.
         assert!(store.late_reads <= 4, "{part}: {} reads after the cancel", store.late_reads);
     }
 }

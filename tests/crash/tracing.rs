@@ -201,8 +201,8 @@ impl Tracer {
         let _ = fs::remove_file(&task.outcome);
         if noted.is_none() && ended.status.code().is_some() {
             let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-            // strace counts the calls of each thread. The fault hit call N of the harness, which was
-            // printing.
+            // strace counts the calls of each thread separately. The fault hit the call with this number in the
+            // thread of the test harness, which was printing.
             if String::from_utf8_lossy(&ended.stderr).contains("io error when listing tests") {
                 return Some(MISSED.into());
             }

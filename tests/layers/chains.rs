@@ -16,7 +16,7 @@ use crate::support::tools::{command, set_mode};
 use crate::support::tree::set_mtime;
 use crate::support::*;
 
-/// A source of some 300 files, so that states really are layered.
+/// A source of 300 files: so many that a small change makes a layer, and not a whole state.
 fn broad() -> Series {
     let mut series = Series::new();
     for n in 0..300 {
@@ -66,7 +66,7 @@ impl Chain {
         assert!(ours.len() == theirs.len() && ours.iter().zip(&theirs).all(same), "{ours:#?} {theirs:#?}");
     }
 
-    /// The numbers of state files that the snapshots need.
+    /// For each snapshot, the number of state files that it needs.
     fn files(&self) -> Vec<usize> {
         let points = self.series.points.iter();
         points.map(|point| 1 + self.series.layers_of(point.stamp).len()).collect()
@@ -92,7 +92,7 @@ impl Chain {
         let report = self.series.consolidate().whole();
         assert_eq!(report.digest, Some(newest));
         self.series.keep(&report);
-        // Without every other snapshot, the rest is as before.
+        // Removing every second snapshot changes none of the others.
         let odd: Vec<_> = (0..self.series.points.len() - 1).filter(|index| index % 2 == 1).collect();
         for index in odd.into_iter().rev() {
             let stamp = self.series.points.remove(index).stamp;
@@ -131,7 +131,7 @@ fn put(path: &Path, content: &str) {
     fs::write(path, content).unwrap();
 }
 
-/// Removes whatever is at the path.
+/// Removes the entry at the path, if there is one.
 fn clear(path: &Path) {
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path).unwrap(),
@@ -140,7 +140,8 @@ fn clear(path: &Path) {
     }
 }
 
-/// The bytes below '/' sort in the middle of a directory's entries, if paths are compared byte by byte.
+/// If paths were compared byte by byte, a name with a byte below '/', for example `a-`, would sort between the
+/// directory `a` and its entries.
 #[test]
 fn names_that_sort_oddly_change_their_types() {
     let mut chain = Chain::new(broad());
@@ -178,7 +179,7 @@ fn names_that_sort_oddly_change_their_types() {
     chain.finish();
 }
 
-/// Directory, file, directory, with and without the same names inside.
+/// A path is a directory, then a file, then a directory again, with the same names inside or with others.
 #[test]
 fn a_directory_becomes_a_file_and_a_directory_again() {
     let mut chain = Chain::new(broad());
@@ -222,7 +223,7 @@ fn names_of_one_file_come_and_go() {
         let series = &chain.series;
         match round {
             0 => ["5", "7"].iter().for_each(|name| link(series, "3", name)),
-            // A new first name, and the first name goes.
+            // A new name becomes the first one, and is removed again.
             1 => link(series, "3", "1"),
             2 => clear(&h(series, "1")),
             // The first name moves behind the others, and before them.

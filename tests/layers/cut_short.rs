@@ -1,4 +1,4 @@
-//! Prunes of layered states that fail, are cancelled or end at any call of the store.
+//! Prunes of layered states that fail, are cancelled or are killed at any call of the store.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,8 +68,9 @@ fn names(series: &Series) -> BTreeSet<String> {
     series.stored().into_keys().collect()
 }
 
-/// Prunes `series` with each of the faults at each call that changes or lists the store, and at some reads. After each, every
-/// snapshot that the store lists is as before, and the same prune again reaches the store of one complete prune.
+/// Prunes forks of `series`, with each fault at each call that changes or lists the store, and at some reads. After
+/// each of these prunes, every listed snapshot is as before, and a second prune leads to the same store as one complete
+/// prune.
 fn disturb_everywhere(series: &Series, options: &Options, faults: &[Fault]) {
     let before = series.sound();
     let complete = series.fork().twin;
@@ -88,7 +89,7 @@ fn disturb_everywhere(series: &Series, options: &Options, faults: &[Fault]) {
             assert_cut_short(&fork, &outcome, &before, &goes, &what);
             match fork.twin.prune(&in_fork(&fork.twin, options)).result {
                 Ok(()) => {}
-                // The selected snapshot was removed before.
+                // The first prune has removed the selected snapshot.
                 Err(error) => assert_eq!(error.kind, Kind::NotFound, "{what}: {error}"),
             }
             sweep(&fork.twin);
@@ -98,7 +99,7 @@ fn disturb_everywhere(series: &Series, options: &Options, faults: &[Fault]) {
     }
 }
 
-/// Removes what a prune of one stamp left, if its snapshot was removed before.
+/// Removes files that no snapshot needs. A prune by stamp leaves them if it finds that its snapshot is already gone.
 fn sweep(series: &Series) {
     series.prune(&series.keeping(ALL)).whole();
 }
@@ -123,7 +124,7 @@ fn assert_cut_short(
     }
     let left = fork.twin.sound();
     if outcome.result.as_ref().is_err_and(|error| error.kind == Kind::InvalidArg) {
-        // As other snapshots could not be read, the last readable one was selected.
+        // The other snapshots could not be read. The prune would have removed the last readable one, so it was refused.
         assert_eq!(&left, before, "{what}");
     }
     let told = removed(&outcome.report);
@@ -191,7 +192,7 @@ fn removed_layers_stay_marked_until_nothing_needs_them() {
     assert_only_newest(&series);
 }
 
-/// A base state that cannot be read now: a prune of one stamp removes this snapshot and nothing else.
+/// The state below all layers cannot be read now. A prune by stamp removes the selected snapshot and nothing else.
 #[test]
 fn a_stamp_can_be_pruned_while_the_state_below_all_layers_cannot_be_read() {
     let series = layered(&[24, 8, 2]);
@@ -209,7 +210,7 @@ fn a_stamp_can_be_pruned_while_the_state_below_all_layers_cannot_be_read() {
                 ibt::retain::prune(&mut store, KEY, job)
             })
             .partial();
-        // What may be needed stays: only a mark is new.
+        // Every file that may be needed stays, and the mark of the removed snapshot is the only new file.
         let mark = format!("{KEY}.retired.{stamp}.json");
         let is_state = |name: &String| name.contains(&format!(".state.{stamp}."));
         let now = names(twin);

@@ -1,4 +1,5 @@
-//! Forged layers and lists of layers, with right digests around them: always a refusal that names the file.
+//! Forged layers, and forged lists of layers, in files whose digests are right. Every reader refuses the snapshot, and
+//! names the file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ impl Forging<'_> {
         stored::forge(&self.files[0], &text[begin..end], &format!("\"{key}\":[{}]", items.join(",")));
     }
 
-    /// Makes the newest state name the layer at `index` as it is now.
+    /// Writes the current size and digest of the layer at `index` into the list of the newest state.
     fn name_layer(&self, index: usize) {
         let mut layers = self.list("layers");
         let file = &self.files[index + 1];
@@ -48,8 +49,8 @@ impl Forging<'_> {
         self.set("layers", layers);
     }
 
-    /// The newest snapshot is refused by a restore and a verify. Their messages name one of the files `about` or its
-    /// snapshot. An increment builds on another snapshot.
+    /// Asserts that a restore and a verify refuse the newest snapshot, with a message that contains the stamp of one of
+    /// the files `about`. An increment must not build on the newest snapshot.
     #[track_caller]
     fn assert_refused(&self, about: &[&Path], what: &str) {
         let (twin, points) = (&self.fork.twin, self.fork.points);
@@ -65,7 +66,7 @@ impl Forging<'_> {
         let told = verified.problems.iter().filter(|problem| problem.snapshot == Some(newest));
         let said: Vec<_> = told.map(|problem| problem.message.clone()).collect();
         assert!(said.iter().any(|text| names.iter().any(|name| text.contains(name))), "{what}: {said:?}");
-        // A list says the same, or leaves it to a verify.
+        // A list may find the damage or not, because it does not read the entries.
         twin.list().ok();
         let made = twin.incremental();
         if made.result.is_ok() {
@@ -76,7 +77,7 @@ impl Forging<'_> {
     }
 }
 
-/// A value in the order of the writer.
+/// A value as JSON, with its fields in the order of the writer.
 fn item(value: &Value) -> String {
     match value.as_object() {
         Some(layer) => {
@@ -89,6 +90,7 @@ fn item(value: &Value) -> String {
     }
 }
 
+/// Forging alone does no harm: if it writes the same values again, the snapshot restores. The other tests rely on this.
 #[test]
 fn what_is_forged_to_the_same_still_restores() {
     let series = layered_chain();
@@ -112,7 +114,7 @@ fn a_layer_with_the_bytes_of_another_file_is_refused() {
             let what = format!("file {other} in the place of {index}");
             fs::copy(&forging.files[other], &forging.files[index]).unwrap();
             forging.assert_refused(&[&forging.files[index]], &what);
-            // Named with its size and digest, it is still another snapshot.
+            // Even if the list has the size and digest of this file, it is the state of another snapshot.
             let forging = Forging::new(&series);
             fs::copy(&forging.files[other], &forging.files[index]).unwrap();
             forging.name_layer(index - 1);
@@ -121,7 +123,7 @@ fn a_layer_with_the_bytes_of_another_file_is_refused() {
     }
 }
 
-/// Another right state of the same stamp and the same size.
+/// A layer is replaced by another valid state with the same stamp and the same size.
 #[test]
 fn a_layer_of_the_same_size_with_other_entries_is_refused() {
     let series = layered_chain();
@@ -132,12 +134,13 @@ fn a_layer_of_the_same_size_with_other_entries_is_refused() {
         let (size, what) = (text.len(), format!("layer {index}"));
         stored::forge(&forging.files[index], &text[at..at + 13], "\"mode\":\"0600\"");
         assert_eq!(stored::document(&forging.files[index]).len(), size);
-        // Padded to any size: the digest of the list differs in any case.
+        // Compressed, the new layer may have another size. So the list gets this size, but keeps the old digest.
         let mut layers = forging.list("layers");
         layers[index - 1]["size"] = fs::metadata(&forging.files[index]).unwrap().len().into();
         forging.set("layers", layers);
         forging.assert_refused(&[&forging.files[index]], &what);
-        // With the digest of the other file too, the tree of the snapshot is another one.
+        // Now the list gets the digest of the new layer too. The tree digest of the snapshot is then wrong, unless a
+        // newer layer replaces the changed entry.
         let forging = Forging::new(&series);
         stored::forge(&forging.files[index], &text[at..at + 13], "\"mode\":\"0600\"");
         forging.name_layer(index - 1);
@@ -201,7 +204,7 @@ fn a_wrong_list_of_layers_is_refused() {
     for (what, list) in lists {
         let forging = Forging::new(&series);
         forging.set("layers", list);
-        // A layer that is not there is named by its stamp.
+        // A layer that does not exist is none of these files. So it is enough that the message contains the key.
         let about: Vec<_> = forging.files.iter().map(|file| &**file).chain([Path::new(KEY)]).collect();
         forging.assert_refused(&about, what);
     }

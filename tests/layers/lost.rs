@@ -13,7 +13,8 @@ use crate::support::layered::layered_chain;
 use crate::support::series::{Fork, KEY};
 use crate::support::*;
 
-/// A way to lose a file or to damage it, and whether a list sees that: it does not read the entries.
+/// A way to lose or to damage a file: its name, the function, and whether a list finds the damage. A list does not read
+/// the entries.
 type Damage = (&'static str, fn(&Path), bool);
 
 const DAMAGES: [Damage; 6] = [
@@ -38,10 +39,11 @@ fn flip(file: &Path, at: impl Fn(usize) -> usize) {
     fs::write(file, bytes).unwrap();
 }
 
-/// Calls `check` for each snapshot but the newest one and ways to damage its state, with the index of the snapshot.
+/// Damages the state of each snapshot except the newest, each time in a new fork. Then calls `check` with the fork and
+/// the index of the snapshot.
 fn each_damage(series: &Series, check: impl Fn(&Fork, usize, &Damage, &str)) {
     for index in 0..series.points.len() - 1 {
-        // One of the snapshots gets all of them.
+        // Only the second snapshot gets every kind of damage, to save time.
         let damages =
             DAMAGES.iter().filter(|damage| index == 1 || ["lost", "its middle"].contains(&damage.0));
         for damage in damages {
@@ -80,8 +82,8 @@ fn the_next_increment_or_consolidation_puts_a_lost_layer_back() {
     });
 }
 
-/// A store far away: its files are not read where the cache has copies, so damage may stay unseen. A lost layer is
-/// missed in any case.
+/// Reads of this store are not cheap. If the cache has a copy of a state, the state is not read from the store, so its
+/// damage may stay unnoticed. A lost layer is always noticed.
 #[test]
 fn a_lost_layer_is_put_back_into_a_store_that_is_not_read() {
     let series = layered_chain();
@@ -108,7 +110,7 @@ fn a_lost_layer_is_put_back_into_a_store_that_is_not_read() {
 #[test]
 fn without_a_cache_a_lost_layer_is_reported_for_the_snapshots_that_need_it() {
     let mut series = layered_chain();
-    // These need none of the layers.
+    // This full needs none of the layers.
     let report = series.full().whole();
     series.keep(&report);
     each_damage(&series, |fork, index, (_, _, is_listed), what| {
@@ -122,7 +124,7 @@ fn without_a_cache_a_lost_layer_is_reported_for_the_snapshots_that_need_it() {
         let verified = twin.verify(&twin.options).ok();
         assert_eq!(named(&verified), expected, "{what}: {:?}", verified.problems);
         let listed = twin.list().ok();
-        // A list reads a short state whole.
+        // A list reads a short state whole, so it may find damage among the entries too.
         let told = named(&listed);
         assert!(told == expected || !is_listed && told.is_empty(), "{what}: {:?}", listed.problems);
         let layer = series.points[index].stamp.to_string();
@@ -204,7 +206,7 @@ fn rebuilding_the_cache_never_replaces_a_right_copy() {
     });
 }
 
-/// A cache without a copy takes none of a damaged layer.
+/// An empty cache must not take a copy of a damaged layer.
 #[test]
 fn an_empty_cache_takes_no_damaged_layer() {
     let series = layered_chain();

@@ -1,5 +1,5 @@
-//! A prune and a backup of one key at the same time, in a store without locks: one of them runs whole before some call
-//! of the other.
+//! A prune and a backup of one key at the same time, in a store without locks: one of them runs from begin to end
+//! between two calls of the other.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -96,7 +96,7 @@ fn interleave(original: &Series, outer: Deed, inner: Deed) {
     }
 }
 
-/// Both reports agree with the store, and every snapshot in the store is whole.
+/// Asserts that both reports agree with the store, and that every snapshot in the store is whole.
 #[track_caller]
 fn assert_agree(series: &Series, prune: &Outcome, backup: &Outcome, before: &[Stamp], what: &str) {
     let consolidates = what.contains("Consolidate");
@@ -119,7 +119,7 @@ fn assert_agree(series: &Series, prune: &Outcome, backup: &Outcome, before: &[St
     );
     let left: Vec<_> = listed.report.snapshots.iter().map(|snapshot| snapshot.stamp).collect();
     for snapshot in &prune.report.snapshots {
-        // A prune that failed says only what it removed.
+        // The report of a failed prune is only complete about removed snapshots.
         match snapshot.action {
             Action::Removed => {
                 assert!(!left.contains(&snapshot.stamp), "{what}: {} is there", snapshot.stamp)

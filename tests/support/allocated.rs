@@ -1,10 +1,10 @@
-//! The memory that a call takes.
+//! Measures the memory that a call takes.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Counts the bytes that each thread has allocated. Memory of zstd is not counted: `WINDOW_LOG_MAX` bounds
-/// it.
+/// Counts the bytes that each thread holds, and the most that it has held. The memory of zstd is not counted, because
+/// zstd does not allocate through Rust; `WINDOW_LOG_MAX` bounds that memory.
 pub struct CountingAllocator;
 
 thread_local! {

@@ -1,4 +1,4 @@
-//! Acts in the middle of an operation: when a certain change is reported.
+//! An observer that lets a test act in the middle of an operation, when a certain change is reported.
 
 use ibt::entry::Entry;
 use ibt::job::{Flow, Observer};

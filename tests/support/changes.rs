@@ -1,15 +1,16 @@
-//! Random changes of bytes, for readers that must accept or refuse any input.
+//! Random changes of bytes, for tests of readers: a reader must accept or refuse any input, and never panic.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// A change of some bytes.
+/// One change. An [`Index`] picks the place in the bytes.
 #[derive(Clone, Debug)]
 pub enum Change {
     Set(Index, u8),
     Flip(Index, u32),
-    /// Writes a 32-bit number this many bytes before the end, where lengths and counts are stored.
+    /// Writes a 32-bit number, the second value, near the end, where archives store lengths and counts. The first value
+    /// is the number of bytes that follow.
     Number(usize, u32),
     Cut(Index),
     CutStart(Index),

@@ -1,4 +1,4 @@
-//! A directory store that calls a function before each of its calls, and may have no locks.
+//! A directory store in which a function decides how each call ends, and which may have no locks.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use ibt::store::{DirStore, Draft, Lock, LockMode, Need, Object, Store, Turn};
 
 use super::series::{Outcome, Series};
 
-/// What happens to a call of the store.
+/// How a call of the store ends.
 pub enum Fate {
     Goes,
     Fails,
@@ -18,14 +18,15 @@ pub enum Fate {
     Belied,
 }
 
-/// Decides on a call of the named function. The function is "read", or one that changes or lists the store.
+/// Decides on one call. The argument is "list", "read", "create", "seal", "publish", "sync" or "delete"; the other
+/// functions of a store always work.
 type Decide = Rc<RefCell<Box<dyn FnMut(&'static str) -> Fate>>>;
 
 pub struct EachCall {
     inner: DirStore,
     decide: Decide,
     pub has_locks: bool,
-    /// What the store says about the price of reads.
+    /// The answer of `reads_cheaply`.
     pub cheap: bool,
 }
 

@@ -18,8 +18,9 @@ use super::tree::{Node, child, modes, names, nodes, set_mtime, times, xattrs};
 pub struct Edit {
     /// Picks one of the entries that the edit is possible for.
     at: Index,
-    /// Picks the other place: a directory, or an offset in a file.
+    /// Picks the second place that some edits need: a directory, or an offset in a file.
     to: Index,
+    /// Determines the new bytes, and whether `Chmod` takes a file or a directory.
     seed: u64,
     deed: Deed,
 }
@@ -30,7 +31,7 @@ enum Deed {
     Prepend(u16),
     Insert(u16),
     Overwrite(u16),
-    /// Overwrites with the same size, then puts the mtime back.
+    /// Overwrites some bytes, keeps the size, and puts the mtime back.
     OverwriteSecretly,
     Truncate,
     /// Deletes the entry and makes another one in its place.
@@ -40,6 +41,7 @@ enum Deed {
     Delete,
     DeleteDir,
     Add(Node),
+    /// The mode for a file, and the mode for a directory.
     Chmod(u32, u32),
     Touch((i64, u32)),
     Xattrs(Vec<(&'static str, Vec<u8>)>),
@@ -160,7 +162,7 @@ impl Edit {
         Ok(())
     }
 
-    /// Rewrites the file in place, as an editor that keeps the inode.
+    /// Inserts bytes and keeps the inode, as an editor does that rewrites a file in place.
     fn insert(&self, file: &File, path: &Path, place: usize, len: u16) -> io::Result<()> {
         let mut bytes = fs::read(path)?;
         bytes.splice(place..place, noise(self.seed, usize::from(len)));
@@ -221,7 +223,7 @@ fn break_link(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, mode)
 }
 
-/// Opens a file for writing, also if its mode forbids that.
+/// Opens a file for writing. If the mode forbids that, changes the mode meanwhile.
 fn with_write(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let mode = fs::metadata(path)?.permissions();
     if !is_root() {

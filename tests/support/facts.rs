@@ -1,4 +1,4 @@
-//! An independent look at a tree: all facts that a restore must bring back, read with plain system calls.
+//! Reads a tree without libibt, with plain system calls: all facts that a restore must bring back.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -29,11 +29,11 @@ pub struct Facts {
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The first path, in byte order, of the same inode; `None` if the inode has no other path.
     pub linked_with: Option<Vec<u8>>,
-    /// Allocated blocks of 512 bytes. They are compared with a tolerance, not for equality.
+    /// Allocated blocks of 512 bytes. `==` ignores them, and [`differences`] compares them with a tolerance.
     pub blocks: Blocks,
 }
 
-/// A number of blocks; all numbers are equal to each other.
+/// A number of blocks. Any two are equal, so that the derived `==` of [`Facts`] ignores them.
 #[derive(Clone, Copy, Debug)]
 pub struct Blocks(pub u64);
 

@@ -5,7 +5,7 @@ use ibt::store::{Object, Store};
 
 use super::forward::forward;
 
-/// Answers `error` to each read of a file whose name contains `part`. Also counts listings.
+/// Each read of a file whose name contains `part` fails with `error`. Also counts listings.
 pub struct Failing<'s> {
     pub store: &'s mut dyn Store,
     pub part: String,

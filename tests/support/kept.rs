@@ -1,11 +1,11 @@
-//! A tree at one moment: a copy made by other tools, and the tree's facts.
+//! A tree as it was at one moment: a copy made with cp(1), and the facts of the tree.
 
 use std::path::{Path, PathBuf};
 
 use super::facts::{TreeFacts, assert_same_facts, facts};
 use super::tools::{command, output, run};
 
-/// The tree that a restore is compared with.
+/// The tree that a restored tree must equal.
 pub struct Kept {
     pub copy: PathBuf,
     pub facts: TreeFacts,

@@ -13,8 +13,9 @@ use super::stored;
 /// The files of the source of [`layered`].
 const FILES: usize = 150;
 
-/// A full, and an increment for each number in `changes`, with so many changed files. Where each number is at most a
-/// third of the one before, every increment is a layer of its own above the ones before.
+/// Makes a full, and then an increment for each number in `changes`: the number of files that change before this
+/// increment. If each number is at most a third of the number before, every increment has all snapshots before it as
+/// layers.
 pub fn layered(changes: &[usize]) -> Series {
     let mut series = Series::new();
     for n in 0..FILES {
@@ -28,7 +29,7 @@ pub fn layered(changes: &[usize]) -> Series {
     series
 }
 
-/// A full and three increments, each of which has all snapshots before it as layers. The source has changed again.
+/// A full and three increments. Each increment has all snapshots before it as layers. The source has changed again.
 pub fn layered_chain() -> Series {
     let series = layered(&[24, 8, 2]);
     series.assert_layered();
@@ -40,7 +41,7 @@ fn path(n: usize) -> String {
     format!("dir{}/a file with a name {n}", n % 7)
 }
 
-/// Changes `count` files, others for another `count`.
+/// Changes `count` files. Another `count` begins at another file.
 pub fn change(series: &Series, count: usize) {
     for n in 0..count {
         series.write(
@@ -71,7 +72,7 @@ impl Series {
         }
     }
 
-    /// The tree digests of all snapshots. A list and a verify must find no fault.
+    /// Asserts that a list and a verify find no fault and report the same tree digests. Returns the digests.
     #[track_caller]
     pub fn sound(&self) -> BTreeMap<Stamp, Hash> {
         let listed = self.list().whole();

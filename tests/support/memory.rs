@@ -1,6 +1,6 @@
-//! A [`Backend`] in memory that keeps the contract and promises nothing else: reads are short, and listings
-//! are in odd order and have extra names. It counts streams and locks, so that a test can compare begun and
-//! ended ones.
+//! A [`Backend`] in memory that keeps the contract, but no more than that: reads return fewer bytes than asked for, and
+//! listings are in random order and have extra names. It counts the streams and locks that begin and end, so that a
+//! test can compare the numbers.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,8 +32,8 @@ pub enum Trouble {
     Panic,
 }
 
-/// The objects and locks, and counts of the calls. Each stream and lock must be ended as often as it was
-/// begun.
+/// The objects and locks, and counts of the calls. In the end `created` must equal `ended`, and `locked` must equal
+/// `unlocked`.
 #[derive(Default)]
 struct Held {
     objects: BTreeMap<String, Vec<u8>>,
@@ -58,6 +58,7 @@ impl Held {
 pub struct Stream {
     name: String,
     bytes: Vec<u8>,
+    /// A write has failed: the stream may only be aborted.
     broken: Cell<bool>,
 }
 
@@ -117,8 +118,8 @@ impl Memory {
         assert_eq!(held.locked, held.unlocked, "locks got and given up");
     }
 
-    /// Counts a call. The inner result is the answer after the work: under [`Trouble::Belied`] the call does
-    /// its work and then fails.
+    /// Counts a call, and lets the test decide its result. After an outer error the call ends at once. The inner result
+    /// is returned after the work is done: an error under [`Trouble::Belied`].
     fn call(&self, function: &'static str) -> Answer<Answer<()>> {
         let number = {
             let mut held = self.held();
@@ -187,7 +188,7 @@ impl Backend for Memory {
         let len = held.objects.get(name).ok_or_else(|| Refusal::of(Kind::NotFound))?.len();
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(len);
         let most = buf.len().min(len - from);
-        // Often a few bytes, often all.
+        // A third of the reads return all bytes, the others fewer.
         let got = match held.dice(3) {
             0 => most,
             1 => most.min(1 + held.dice(7)),

@@ -67,7 +67,7 @@ impl Outcome {
     }
 }
 
-/// A snapshot that [`Series::keep`] recorded.
+/// A snapshot, and the source at that time, as [`Series::keep`] recorded them.
 pub struct Point {
     pub stamp: Stamp,
     pub kept: Kept,
@@ -170,12 +170,12 @@ impl Series {
         self.silently(options, |store, job| ibt::inspect::verify(store, Some(KEY), job))
     }
 
-    /// The options with the rules of a prune.
+    /// The options of this series, with rules for a prune.
     pub fn keeping(&self, keep: Keep) -> Options {
         Options { keep, ..self.options.clone() }
     }
 
-    /// The options with a selected snapshot.
+    /// The options of this series, with a selected snapshot.
     pub fn selecting(&self, select: Select) -> Options {
         Options { select, ..self.options.clone() }
     }
@@ -200,7 +200,7 @@ impl Series {
         Outcome { result, report: job.report }
     }
 
-    /// Runs an operation without a cancel or an observer.
+    /// Runs an operation that nobody cancels or observes.
     pub fn silently(
         &self,
         options: &Options,
@@ -226,7 +226,7 @@ impl Series {
         series
     }
 
-    /// Makes the first snapshot as a full and later snapshots as increments, and keeps a copy of the source.
+    /// Makes a full if there is no snapshot yet, and otherwise an increment. Keeps a copy of the source.
     #[track_caller]
     pub fn snapshot(&mut self) -> Report {
         let outcome = if self.points.is_empty() { self.full() } else { self.incremental() };
@@ -286,8 +286,8 @@ impl Series {
         }
     }
 
-    /// The sizes, by kind, of the store's files that `before` does not have with this size. Fails if two such
-    /// files are of one kind.
+    /// The files that are new in the store or have another size than in `before`: their kinds (the second part of the
+    /// name, for example "updated") and sizes. Fails if two such files are of one kind.
     #[track_caller]
     pub fn added(&self, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
         let mut added = BTreeMap::new();
@@ -324,7 +324,7 @@ impl Series {
         let Some(memory) = &self.memory else { return self.store.join(name) };
         let copies = self.beside("copies");
         fs::create_dir_all(&copies).unwrap();
-        // A state may need older ones.
+        // A state may have older states as layers.
         let objects =
             memory.objects().into_iter().filter(|(other, _)| *other == name || other.contains(".state."));
         objects.for_each(|(name, bytes)| fs::write(copies.join(name), bytes).unwrap());
@@ -424,7 +424,7 @@ pub fn refused(series: &Series, kind: Kind, operation: impl FnOnce(&Series) -> O
     error
 }
 
-/// Removes a tree whose modes may forbid that.
+/// Removes a tree, even if the modes of its directories forbid that.
 pub fn remove(tree: &Path) {
     if !super::is_root() {
         run(command("chmod", ["-R", "u+rwX"]).arg(tree));

@@ -18,8 +18,8 @@ pub fn document(state: &Path) -> Vec<u8> {
     }
 }
 
-/// A state with all its entries: the layers in the same directory are merged with its lines, and the archives are
-/// those of the snapshot.
+/// The state of a snapshot with all its entries: merges the state file with its layers, which must be in the same
+/// directory. `archives` lists the archives of the whole snapshot, and the entries have the numbers of this list.
 pub fn parse(state: &Path) -> Value {
     let mut merged = file(state);
     let Some(layers) = merged["layers"].as_array().cloned() else { return merged };
@@ -67,7 +67,8 @@ fn layer_path(state: &Path, layer: &Value) -> PathBuf {
     state.with_file_name(name)
 }
 
-/// Adds the archives of one file that are used to `all`. Returns their numbers there.
+/// Adds the archives of one state file to `all`, except the archives that the snapshot does not use. `uses` has the
+/// character '1' for each archive in use. Returns for each archive its number in `all`, or `None` if it is not in use.
 fn join(archives: &[Value], uses: Option<&str>, all: &mut Vec<Value>) -> Vec<Option<usize>> {
     let mut number = |archive: &Value| {
         all.iter().position(|known| known["name"] == archive["name"]).unwrap_or_else(|| {
@@ -79,8 +80,8 @@ fn join(archives: &[Value], uses: Option<&str>, all: &mut Vec<Value>) -> Vec<Opt
     archives.iter().enumerate().map(|(n, archive)| is_used(n).then(|| number(archive))).collect()
 }
 
-/// The entry with the archive numbers of the snapshot. An entry that another layer replaces may need an archive that
-/// the snapshot does not.
+/// The entry with the archive numbers of the whole snapshot. A number is `null` if the snapshot does not use the
+/// archive: a newer layer replaces such an entry.
 fn renumbered(entry: &Value, numbers: &[Option<usize>]) -> Value {
     let mut entry = entry.clone();
     for list in ["/at/content", "/at/sig/ranges"] {
@@ -91,7 +92,7 @@ fn renumbered(entry: &Value, numbers: &[Option<usize>]) -> Value {
     entry
 }
 
-/// The components of an encoded path. Their order is that of entries.
+/// The components of an encoded path. Entries are sorted by components: `a/b` comes before `a-b`.
 fn components(path: &str) -> Vec<Vec<u8>> {
     let path = ibt::text::decode_name(path).unwrap();
     if path.is_empty() {
@@ -123,8 +124,8 @@ pub fn digest_line(document: &[u8]) -> usize {
     document.windows(key.len()).rposition(|window| window == key).expect("a digest line") + 1
 }
 
-/// The lines with the digests of the summary and of the document, for a document that ends before them. The summary
-/// is the header, and the trailer from the line of the archives on.
+/// The two last lines of a document: the digest of its summary and the digest of the document. `document` ends before
+/// them. The summary is the header, and the trailer from the line of the archives on.
 pub fn digest_lines(document: &[u8]) -> Vec<u8> {
     let (begin, end) = (b"\n\"entries\":[\n", b"\n\"archives\":[");
     let find = |key: &[u8]| document.windows(key.len()).position(|window| window == key);
@@ -138,7 +139,7 @@ pub fn digest_lines(document: &[u8]) -> Vec<u8> {
     lines
 }
 
-/// The document without the lines of the two digests.
+/// The document without the two lines of digests at its end.
 pub fn unsealed(document: &[u8]) -> &[u8] {
     let document = &document[..digest_line(document)];
     let summary = document.strip_suffix(b"\n").unwrap_or(document).iter().rposition(|&b| b == b'\n');
@@ -227,7 +228,7 @@ pub fn b3sum_file(path: &Path) -> String {
     format!("blake3:{}", String::from_utf8(said).unwrap().trim())
 }
 
-/// The input of the tree digest of a snapshot: of each entry the bytes of its line before the physical part, then LF.
+/// The input of the tree digest of a snapshot: for each entry the bytes of its line before the physical part, then LF.
 pub fn logical_lines(state: &Path) -> Vec<u8> {
     let documents: Vec<_> = state_files(state).iter().map(|file| document(file)).collect();
     let mut entries = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Runs other programs, checks the rights that this machine gives, and makes bytes for files.
+//! Runs other programs, checks the rights of this process, and makes bytes for files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -36,8 +36,7 @@ pub fn number_from_env(name: &str) -> Option<u32> {
 pub fn skip(why: &str) {
     let thread = std::thread::current();
     let line = format!("skipped: {}: {why}\n", thread.name().unwrap_or("a test"));
-    // The test harness captures println! and eprintln!, but not this. One write, because other threads write
-    // too.
+    // The test harness captures println! and eprintln!, but not this. Other threads write too, so this is one write.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
@@ -135,9 +134,9 @@ pub fn set_temporary_directory(path: &Path) {
     unsafe { std::env::set_var("TMPDIR", path) };
 }
 
-/// For tests in which the system must deny access, because it denies root nothing. Returns true in the process
-/// of an ordinary user: go on. As root, runs the test in a child without privileges, which must succeed, and
-/// returns false.
+/// For tests in which the system must deny access: it denies root nothing. If the process has no privileges, returns
+/// true, and the test goes on. As root, runs the test again in a child process without privileges, asserts that it
+/// passes there, and returns false: the test then returns.
 pub fn as_ordinary_user(test: &str) -> bool {
     if !is_root() {
         return true;
@@ -180,7 +179,7 @@ pub fn tag_of_name(name: &str) -> u64 {
     u64::from_be_bytes(blake3::hash(name.as_bytes()).as_bytes()[..8].try_into().unwrap())
 }
 
-/// The library that shows a program another time; `None` if it is not installed.
+/// The path of libfaketime, which shows a program another time. `None` if it is not installed.
 pub fn faketime() -> Option<String> {
     let dirs = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
     let mut libraries = dirs.map(|dir| dir.path().join("faketime/libfaketime.so.1"));

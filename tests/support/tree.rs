@@ -68,19 +68,20 @@ pub enum Content {
 /// A multiple of all usual block sizes.
 const SEGMENT: u64 = 65536;
 
-/// `None` keeps the value that the system chose.
+/// The metadata of an entry. `None` keeps the value that the system chose.
 #[derive(Clone, Debug, Default)]
 pub struct Meta {
     pub mode: Option<u32>,
     pub owner: Option<(u32, u32)>,
     pub mtime: Option<(i64, u32)>,
     pub xattrs: Vec<(&'static str, Vec<u8>)>,
+    /// A user, and the permissions of this user.
     pub acl: Option<(u32, u16)>,
     pub default_acl: Option<(u32, u16)>,
     pub capability: Option<u32>,
 }
 
-/// Trees of fewer than `most` entries besides the root.
+/// Trees of fewer than `most` entries. The root is not counted.
 pub fn trees(most: usize) -> impl Strategy<Value = Tree> {
     (metas(false), vec(nodes(), 0..most)).prop_map(|(root, nodes)| Tree { root, nodes })
 }
@@ -334,7 +335,7 @@ impl Meta {
             attributes.extend(self.capability.map(|caps| ("security.capability", capability_bytes(caps))));
         }
         for (name, value) in attributes {
-            // Ignored if the file system has no such attributes, or no room for this one.
+            // An error is ignored: the file system may have no such attributes, or no room for another one.
             let _ = rustix::fs::lsetxattr(path, name, &value, XattrFlags::empty());
         }
     }
