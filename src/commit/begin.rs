@@ -9,15 +9,18 @@ use crate::store::{Catalog, Dates, Store, far_after};
 const CLOCK_SLACK_SECS: i64 = 86_400;
 /// The start of the year 2026, in which libibt was first released, in seconds since 1970.
 const FIRST_YEAR_SECS: i64 = 1_767_225_600;
-/// How many stamps the message about snapshots of the future names at most.
+/// The most stamps in the message about snapshots with dates in the future.
 const NAMED: usize = 3;
 
-/// The stamp of a snapshot made now. It is later than `newest`, the stamp of the newest snapshot that verifies, and
-/// later than every stamp of the key that is not far in the future (see [`far_after`]). A file with a stamp beyond
-/// that limit is foreign or left by a run with a wrong clock; the new stamp does not have to be later than such
-/// stamps. To a clock that is behind, every stamp of the present is far in the future. Then the new stamp is later than
-/// every stamp of the key: else a damaged state would stay the newest one. For example, if the clock says 12:00:00 and
-/// a snapshot has the stamp 12:00:05.000000, the new stamp is 12:00:05.000001.
+/// The stamp of a snapshot made now: the time of the clock, or a later stamp if an existing stamp is not earlier. For
+/// example, if the clock says 12:00:00 and a snapshot has the stamp 12:00:05.000000, the new stamp is 12:00:05.000001.
+///
+/// The new stamp is later than `newest`, the stamp of the newest snapshot that verifies, and later than every stamp of
+/// the key that is not far in the future (see [`far_after`]). A stamp far in the future belongs to a foreign file, or
+/// to a run with a wrong clock; the new stamp need not be later.
+///
+/// If the clock is behind, every present stamp seems far in the future. Then the new stamp is later than every stamp of
+/// the key; otherwise a damaged state would stay the newest one.
 pub fn next_stamp(
     store: &mut dyn Store,
     catalog: &Catalog,
@@ -31,7 +34,7 @@ pub fn next_stamp(
         tell_ahead(store, catalog, now, job)?;
     }
     let latest = match is_behind(now, newest) {
-        // A stamp without a later one can only be foreign.
+        // The last possible stamp can only belong to a foreign file.
         true => stamps.iter().rev().find(|stamp| stamp.moved_behind().is_some()),
         false => stamps.range(..=far_after(now, newest)).next_back(),
     };
@@ -45,8 +48,8 @@ pub fn next_stamp(
     Ok(stamp)
 }
 
-/// True if the clock is behind: a snapshot that verifies was made later, or the clock says a time when libibt did not
-/// exist. A clock without its battery starts in such a year.
+/// True if the clock is behind: it is more than a day earlier than a snapshot that verifies, or earlier than the first
+/// release of libibt. A clock whose battery is empty starts in such a year.
 fn is_behind(now: Time, newest: Option<Stamp>) -> bool {
     let slack = Stamp::from_time(now.plus_secs(CLOCK_SLACK_SECS));
     now.secs < FIRST_YEAR_SECS || newest.is_some_and(|newest| newest > slack)
@@ -58,9 +61,9 @@ fn after(stamp: Stamp) -> Result<Stamp> {
     })
 }
 
-/// Reports a problem if the states of snapshots say that these were made more than a day from now: either their clock
-/// was wrong, or this clock is. A snapshot that only has such a stamp, because it had to be later than the stamp of a
-/// snapshot of the future, is not reported: its state has the true date.
+/// Reports a problem if snapshots have dates more than a day after the time of the clock: the clock was wrong when they
+/// were made, or is wrong now. The date in the state counts, not the stamp: a snapshot with a true date can have a
+/// stamp in the future, because its stamp had to be later than an older one.
 fn tell_ahead(store: &mut dyn Store, catalog: &Catalog, now: Time, job: &mut Job) -> Result<()> {
     let limit = Stamp::from_time(now.plus_secs(CLOCK_SLACK_SECS));
     let dates = Dates::of(now);

@@ -105,8 +105,8 @@ struct Needs<'n> {
 }
 
 impl Needs<'_> {
-    /// Checks that the store still has all of them. Otherwise the error is `Busy`: another process prunes this key at
-    /// the same time. Returns the files of the layers.
+    /// Checks that the store still has every archive and every layer, and returns the files of the layers. Otherwise
+    /// the error is `Busy`: another process prunes this key at the same time.
     fn find(&self, now: &Catalog) -> Result<Vec<StateFile>> {
         let gone = |what| busy(what, "vanished meanwhile");
         if let Some(archive) = self.archives.iter().find(|a| now.size_of(&a.name) != Some(a.size)) {
@@ -117,11 +117,15 @@ impl Needs<'_> {
         files.ok_or_else(|| gone("the state of an older snapshot, which it needs,"))
     }
 
-    /// Looks again after the state got its name. Another process may have pruned between the look before and that
-    /// moment. It sees the state from now on, and before it deletes anything that the state may need, it removes the
-    /// parent or marks it. So if the parent is still a snapshot, nothing that the state needs will be deleted. The same
-    /// is true if the mark says that the prune knew the new snapshot, or if the prune is done, which removes its marks
-    /// last. Otherwise the new snapshot is removed again, with `own`, the archives of this run, and the error is `Busy`.
+    /// Checks again after the state got its name, because another process may have pruned between [`Needs::find`] and
+    /// that moment. A prune that lists the store from now on sees the new state. A prune that did not see it removes or
+    /// marks the parent before it deletes anything that the new state may need. So the new snapshot is safe in three
+    /// cases:
+    /// - the parent is still a snapshot;
+    /// - the mark of the parent says that the prune knew the new snapshot;
+    /// - the prune has ended, because it removes its marks last, and the store still has all that is needed.
+    ///
+    /// Otherwise the new snapshot is removed again, with `own`, the archives of this run, and the error is `Busy`.
     fn find_again(
         &self,
         store: &mut dyn Store,
@@ -138,7 +142,7 @@ impl Needs<'_> {
         };
         let Err(mut error) = found else { return found };
         if now.states().any(|other| other.stamp > header.snapshot) {
-            // It may need this state.
+            // The later snapshot may need this state.
             error.detail.push_str("; a later snapshot exists, so this one was left there");
             return Err(error);
         }
@@ -166,8 +170,8 @@ fn is_left_to(new: Stamp, parent: Stamp, now: &Catalog, store: &mut dyn Store) -
     newest_known(&mark, store) == Some(new)
 }
 
-/// `Busy` if the store has a snapshot of this key that it did not have before: another process writes this key at the
-/// same time.
+/// `Busy` if `now` has a snapshot that `before`, the catalog at the start of the operation, does not have: another
+/// process writes this key at the same time.
 fn check_alone(before: &Catalog, now: &Catalog) -> Result<()> {
     match now.states().any(|state| before.size_of(&state.name).is_none()) {
         true => Err(busy("another snapshot of this key", "appeared meanwhile")),
