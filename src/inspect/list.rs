@@ -17,10 +17,10 @@ use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
 /// these labels. With a selector, lists only the selected snapshot. The report's files are then the files that this
 /// snapshot needs.
 ///
-/// An archive that a state names and the store does not list with its size is a problem, reported for each snapshot
-/// that needs it. A state whose summary does not verify, or that is no regular file, is a problem and not a snapshot. The
+/// If the store does not list an archive with the size in the state, each snapshot that needs the archive gets a
+/// problem. A state whose summary does not verify, or that is not a regular file, is a problem and not a snapshot. The
 /// entries are not read. Errors: `NotFound` (a key without snapshots, a selector that selects none), `Io` (a state that
-/// cannot be read now, after the others were listed).
+/// cannot be read now; returned after all others are listed).
 pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
     job.report.date = Time::now();
     let key = key.map(|key| check_key(key.as_bytes())).transpose()?;

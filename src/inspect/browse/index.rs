@@ -7,15 +7,15 @@ use crate::error::Result;
 use crate::format::StateReader;
 use crate::job::Job;
 
-/// Number of entries from one point to the next before points are dropped. At most this many lines are
-/// read in vain after a jump.
+/// At first, every 32nd entry has a point. After a jump to a point, at most this many lines are read before the wanted
+/// entry.
 const EVERY: u64 = 32;
 /// If there are more points than this, or longer paths together, every other point is dropped.
 const POINTS_MAX: usize = 1 << 16;
 const PATH_BYTES_MAX: usize = 8 << 20;
 
-/// The size does not grow with the number of entries: at most [`POINTS_MAX`] points and [`PATH_BYTES_MAX`]
-/// bytes of paths. A single longer path is kept all the same.
+/// The size does not grow with the number of entries: at most [`POINTS_MAX`] points and [`PATH_BYTES_MAX`] bytes of
+/// paths. The first path is kept even if it alone is longer.
 #[derive(Debug)]
 pub struct Index {
     /// In ascending order. The first point is the root.
@@ -28,7 +28,7 @@ pub struct Index {
 #[derive(Debug)]
 struct Point {
     path: Path,
-    /// Offset of the entry's line in the document.
+    /// Offset of the entry's line, for [`StateReader::entries_from`].
     offset: u64,
 }
 

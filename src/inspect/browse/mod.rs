@@ -18,9 +18,9 @@ use part::OpenFile;
 
 /// An open snapshot, verified when it was opened.
 ///
-/// Holds the state (on disk if the state is long), a sparse index of the state, and the last used frames of
-/// the archives. So memory does not grow with the number of entries. An open snapshot holds no lock: others
-/// may remove the snapshot from its store.
+/// Holds the state (on disk if the state is long), a sparse index of the state, and the last used frames of the
+/// archives. So memory does not grow with the number of entries. An open snapshot holds no lock: another process may
+/// remove the snapshot from the store.
 pub struct Snapshot {
     state: StateReader,
     index: Index,
@@ -128,7 +128,7 @@ impl Snapshot {
         self.lines_read
     }
 
-    /// Greatest number of lines that are read in vain to find an entry, or to skip a directory.
+    /// The most lines that are read and not wanted, to find an entry or to skip a directory.
     pub fn lines_per_jump(&self) -> u64 {
         self.index.every()
     }

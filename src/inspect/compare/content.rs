@@ -32,10 +32,9 @@ pub struct Reader<'a, 'j> {
 }
 
 impl Reader<'_, '_> {
-    /// Reads `file`, which has the size of `then`, with the recorded holes of `then`: hashes the bytes
-    /// outside of the holes, and checks that all bytes in the holes are zero. So equal bytes are found
-    /// equal wherever the file has holes now, and nothing is read from the backup. The inner error is the
-    /// file's.
+    /// Reads `file`, which has the size of `then`, the recorded file. Hashes the bytes outside of the recorded holes,
+    /// and checks that all bytes in the recorded holes are zero. So equal bytes are found equal even if the file has
+    /// other holes now, and nothing is read from the backup. The inner error is an error of `file`.
     pub fn read(&mut self, file: &fs::File, then: &File) -> Result<io::Result<Found>> {
         match self.look_in_holes(file, then)? {
             Ok(None) => {}

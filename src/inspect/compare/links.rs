@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::entry::{Entry, FileType, HardLink, Hash, LinkSet, Path};
 use crate::platform::Stat;
 
-/// The number of a name, in the order of the comparison.
+/// The number of a name: names are counted in the order of the comparison.
 type Ordinal = u64;
 
 /// Hard-link sets, built name by name. Memory grows with the number of sets and their first names only.
@@ -20,7 +20,7 @@ pub struct ComparedLinks {
 
 /// An inode of the tree with several names.
 struct Set {
-    /// The first name that was asked for.
+    /// The first name of the inode that the comparison met.
     path: Path,
     /// The first compared name. Names that only the tree has do not count.
     first: Option<Ordinal>,

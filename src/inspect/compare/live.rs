@@ -86,8 +86,8 @@ impl Live {
         Ok(())
     }
 
-    /// Reads a file and compares it with `then`. A file of another size is not read. The inner error is the
-    /// file's.
+    /// Reads a file and compares it with `then`. A file of another size is not read. The inner error is an error of the
+    /// file.
     pub fn look(&mut self, path: &Path, then: &File, job: &mut Job) -> Result<io::Result<Looked>> {
         let mut left = then.size;
         for last in (1..=TRIES).map(|try_no| try_no == TRIES) {

@@ -9,8 +9,8 @@ use crate::format::{ArchiveRef, FrameIndex};
 use crate::job::{Counter, Job};
 use crate::store::{NEW_FULL, Store, StoredFile, archive_fault};
 
-/// Greatest number of fingerprints of right contents, about 40 MiB of memory. Further contents are read
-/// again for each snapshot.
+/// The most fingerprints of undamaged contents that are kept, in about 40 MiB of memory. Contents beyond this number
+/// are read again for each snapshot.
 const RIGHT_MAX: usize = 1 << 20;
 /// Number of stored bytes read at a time.
 const BLOCK: usize = 1 << 20;

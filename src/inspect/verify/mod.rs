@@ -36,8 +36,8 @@ const OP: &str = "verify";
 /// Verifies all snapshots of `key`, or of every key. With a selector or an expected digest, verifies only the
 /// selected snapshot. Each loss is a problem, and the verify goes on.
 ///
-/// Memory: the trailer of one state, a name for each archive of the key, and a fingerprint for each distinct
-/// content, up to a limit.
+/// Memory: the trailers of the state files of one snapshot, a name for each archive of the key, and a fingerprint for
+/// each distinct content, up to a limit.
 ///
 /// Errors: `InvalidArg` (a selector or an expected digest without a key), `NotFound` (a key without snapshots,
 /// a selector that selects none), `Corrupt` or `Format` (the selected state), `Mismatch` (not the expected
@@ -177,8 +177,8 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         SnapshotCheck { stamp, known, pool, unread, job, losses: 0, blamed: HashSet::new() }
     }
 
-    /// Verifies the snapshot of a state, and lists the snapshot in the report. A state that cannot be read is a problem,
-    /// or an error if this is the snapshot that the caller `selected`.
+    /// Verifies the snapshot of a state, and lists the snapshot in the report. A state that cannot be read is a
+    /// problem; if the caller `selected` this snapshot, it is an error.
     fn state(
         mut self,
         store: &mut dyn Store,
