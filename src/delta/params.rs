@@ -12,7 +12,7 @@ pub struct Params {
     pub strong_len: u32,
 }
 
-/// The shortest content, in bytes, that gets a signature. A shorter one is stored whole when it changes.
+/// The shortest content, in bytes, that gets a signature. A delta of a shorter content needs the old bytes themselves.
 const MIN_DATA_LEN: u64 = 16 << 10;
 /// The longest content, in bytes, with blocks of 2 KiB.
 const SHORT_BLOCKS_UP_TO: u64 = 256 << 20;

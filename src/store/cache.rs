@@ -1,5 +1,5 @@
-//! Copies of stored files on this machine, for the next increment: the newest state, its layers and the SigVaults that it
-//! names.
+//! Copies of stored files on this machine, for the next increment: the newest state, its layers and the SigVaults that
+//! it needs.
 //!
 //! A cache may be lost, stale, damaged or read-only at any time. Nothing in this module makes a backup fail: if a copy
 //! cannot be written, the cache has no copy, and a damaged copy is not used.

@@ -19,7 +19,7 @@ pub trait Backend: Send + Sync + 'static {
     /// An object while it is written.
     type Stream: 'static;
 
-    /// The setter of a function that `need` requires and that is missing. `None` if no function is missing.
+    /// The name of the setter of a missing function that `need` requires. `None` if no function is missing.
     fn lacks(&self, _need: Need) -> Option<&'static str> {
         None
     }

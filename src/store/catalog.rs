@@ -173,8 +173,9 @@ impl Catalog {
         self.sizes.get(name).copied()
     }
 
-    /// The state files with the stamp of a snapshot and with `size` bytes: two if a foreign file looks like the other
-    /// one. The one that [`Catalog::states`] lists is first. A removed snapshot may have state files too.
+    /// The state files of the stamp `snapshot` with `size` bytes. There are two if a foreign file has the same stamp
+    /// and size and the other compression; the file that [`Catalog::states`] lists is first. The snapshot may be
+    /// removed: a layer of other snapshots is found too.
     pub fn state_files(&self, snapshot: Stamp, size: u64) -> Vec<StateFile> {
         let listed = self.states.get(&snapshot).is_none_or(|state| state.compressed);
         let file = |compressed| {

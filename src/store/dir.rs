@@ -35,7 +35,7 @@ pub struct DirStore {
     /// The file that was read last, kept open because reads of one file follow each other.
     reading: Option<(String, File)>,
     private: bool,
-    /// Keys of which a listing showed files.
+    /// Keys for which a listing found files. A reader creates the lock file of such a key without another listing.
     keys_listed: HashSet<String>,
 }
 
@@ -349,7 +349,7 @@ impl Draft for FileDraft {
     fn seal(&mut self) -> Result<()> {
         match self.file.take() {
             Some(file) => {
-                // If no descriptor is left, the lock on the key protects the draft.
+                // If no descriptor is left, the draft loses its own lock, and the lock on the key protects it.
                 self.held = file.try_clone().ok();
                 platform::sync_and_close(file).map_err(|e| self.trouble("sync", &e))
             }

@@ -1,4 +1,5 @@
-//! The marks of removed snapshots whose states stay, because other snapshots need them or a backup may.
+//! The marks of removed snapshots whose states stay, because other snapshots need the states, or a backup that is
+//! running may need them.
 
 use super::Store;
 use crate::error::{Kind, Result};
@@ -15,8 +16,8 @@ pub fn mark_of(state: &Name) -> Name {
     Name::new(&state.key, BackupFileKind::Retired, state.stamp, false)
 }
 
-/// Writes a mark. `newest` is the newest snapshot that the prune knows: the prune keeps everything that this snapshot
-/// and the older ones need.
+/// Writes a mark. `newest` is the newest snapshot that the prune knows. The prune keeps everything that this snapshot
+/// and the other remaining ones need, so a backup that finds its own snapshot here is safe.
 pub fn write_mark(mark: &Name, newest: Option<Stamp>, store: &mut dyn Store) -> Result<()> {
     let newest = newest.map_or(String::new(), |newest| format!(",{NEWEST}{newest}\""));
     let mut draft = store.create(&mark.to_string())?;
@@ -29,7 +30,7 @@ pub fn write_mark(mark: &Name, newest: Option<Stamp>, store: &mut dyn Store) -> 
     }
 }
 
-/// The newest snapshot that the prune knew which wrote the mark; `None` if the mark does not say it.
+/// The newest snapshot known to the prune that wrote the mark; `None` if the mark does not name one.
 pub fn newest_known(mark: &Name, store: &mut dyn Store) -> Option<Stamp> {
     let mut buf = [0; LEN_MAX];
     let read = store.read_at(&mark.to_string(), 0, &mut buf).ok()?;

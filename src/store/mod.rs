@@ -40,7 +40,7 @@ pub use own::OwnPlaces;
 pub use states::{KeyStates, LostLayer};
 pub use summaries::Summaries;
 
-/// A file of a store: a committed backup file, or a foreign file with a name of that form.
+/// A file of a store: a committed backup file, or a foreign file that has the name of a backup file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     pub name: String,
@@ -133,7 +133,8 @@ pub trait Store {
         Ok(Vec::new())
     }
 
-    /// True if reading old contents for each increment costs little: they are on this machine, and nobody pays for them.
+    /// True if reading stored bytes takes little time and costs nothing, for example on a local disk. An increment then
+    /// compares files with their old contents, and reads states from the store instead of the cache.
     fn reads_cheaply(&mut self) -> Result<bool> {
         Ok(false)
     }

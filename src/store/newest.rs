@@ -7,11 +7,11 @@ use crate::job::{Job, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
 
-/// Greatest error of a clock, in seconds, unless a snapshot that verifies has a later stamp.
+/// The most seconds by which a clock is taken to be wrong. A snapshot that verifies can prove a later time.
 const FAR_SECS: i64 = 366 * 86_400;
 
 /// The last stamp that is not far in the future: a year after the later of `now` and `newest`, a snapshot that
-/// verifies. A file with a later stamp that does not verify was never a snapshot.
+/// verifies. A file that does not verify and has a later stamp was never a snapshot.
 pub fn far_after(now: Time, newest: Option<Stamp>) -> Stamp {
     let known = newest.map_or(now, |newest| newest.to_time().max(now));
     Stamp::from_time(known.plus_secs(FAR_SECS))

@@ -1,6 +1,6 @@
-//! An operation's own places in the file system: its store, its cache, and the paths that the caller protects.
-//! A backup leaves these places out, and a restore does not change them. Places are compared by device and
-//! inode, so they are found by whatever path they are reached.
+//! An operation's own places in the file system: its store, its cache, and the paths that the caller protects. A backup
+//! leaves these places out, and a restore does not change them. Places are compared by device and inode, so a place is
+//! recognized under every path that leads to it.
 
 use std::collections::HashSet;
 use std::ffi::OsString;

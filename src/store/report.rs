@@ -43,7 +43,7 @@ impl NotRegular {
         Ok(found)
     }
 
-    /// Lists it as a problem.
+    /// Lists the state as a problem.
     pub fn tell(&self, job: &mut Job) -> Result<()> {
         let detail = match self.file_type {
             FileType::Symlink => {
@@ -89,7 +89,7 @@ fn is_unread(error: &Error) -> bool {
     error.kind == Kind::Io && !error.is_own
 }
 
-/// Describes a snapshot that stays, without a reason, for a report.
+/// Describes a snapshot for a report: as one that is kept, without a reason.
 pub fn describe(state: &StateSummary) -> ReportedSnapshot {
     let (header, trailer) = (&state.header, &state.trailer);
     let totals = &trailer.totals;

@@ -21,14 +21,15 @@ const COPY_BUFFER: usize = 256 << 10;
 pub struct KeyStates<'k> {
     store: &'k mut dyn Store,
     catalog: &'k Catalog,
-    /// `Some` if copies in a cache are used; inside it the cache's directory, or `None` for the user's.
+    /// `None` if no cache is used. Otherwise the root of the cache; an inner `None` stands for the user's cache
+    /// directory.
     cache: Option<Option<&'k Path>>,
     /// The snapshot that is being opened.
     opened: Option<Stamp>,
     lost: Vec<LostLayer>,
 }
 
-/// A layer that the store has lost or damaged, and of which the cache has a right copy.
+/// A layer that is missing or damaged in the store, and of which the cache has an undamaged copy.
 pub struct LostLayer {
     name: String,
     copy: LocalFile,
@@ -77,7 +78,8 @@ impl<'k> KeyStates<'k> {
         KeyStates { store, catalog, cache: None, opened: None, lost: Vec::new() }
     }
 
-    /// Reads the files that the cache below `root` has from there; `None` is the user's cache.
+    /// Reads a file from the cache below `root` if the cache has an equal copy. Without `root`, uses the user's cache
+    /// directory.
     pub fn cached(store: &'k mut dyn Store, catalog: &'k Catalog, root: Option<&'k Path>) -> Self {
         KeyStates { cache: Some(root), ..KeyStates::new(store, catalog) }
     }
@@ -89,7 +91,7 @@ impl<'k> KeyStates<'k> {
         StateReader::open(file.stamp, file.size, pool, meant, self)
     }
 
-    /// The layers of the state that was opened last which only the cache has.
+    /// The lost layers of the state that was opened last: only the cache has them.
     pub fn into_lost(self) -> Vec<LostLayer> {
         self.lost
     }
@@ -100,10 +102,10 @@ impl<'k> KeyStates<'k> {
     }
 
     /// Reads a layer that the store does not have, or whose file in the store is damaged, from the cache. `None` if the
-    /// cache has no right copy: `read` compares the copy with the digest that names the layer.
+    /// cache has no undamaged copy: `read` fails unless the copy has the layer's digest.
     fn read_lost(&mut self, snapshot: Stamp, size: u64, read: &mut ReadState<'_>) -> Option<()> {
         if self.opened == Some(snapshot) {
-            // Nothing says which bytes this file should have.
+            // No other file records the digest of this state, so a copy cannot be checked.
             return None;
         }
         [true, false].into_iter().find_map(|compressed| {
@@ -138,7 +140,7 @@ impl StateFiles for KeyStates<'_> {
 impl KeyStates<'_> {
     fn read_file(&mut self, file: &StateFile, read: &mut ReadState<'_>) -> Result<()> {
         let StateFile { name, size, compressed, .. } = file;
-        // Where reading costs little, the store's file is read, so that damage is seen.
+        // If reading the store costs little, the store's own file is read, so that its damage is found.
         let copy = if self.store.reads_cheaply()? { None } else { self.copy_of(name, *size) };
         if let Some(mut copy) = copy {
             let is_it = same_tail(self.store, file, &mut copy)?;

@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::format::{LayerRef, StateSummary, needed_by};
 use crate::stamp::Stamp;
 
-/// The summaries of the state files that the last snapshot needs. The next snapshot usually needs most of them too.
+/// The summaries of the state files of the snapshot that was read last. The next snapshot usually needs most of these
+/// files too.
 #[derive(Default)]
 pub struct Summaries(HashMap<String, StateSummary>);
 
@@ -30,7 +31,8 @@ impl Summaries {
         own.with_layers(&file.name, &layers)
     }
 
-    /// The summary of a layer: of the file with its digest, if there is such a file.
+    /// The summary of a layer: of the state file that has the layer's digest. If there is none, the result for the last
+    /// file that was tried.
     fn layer(&mut self, store: &mut dyn Store, catalog: &Catalog, layer: &LayerRef) -> Result<StateSummary> {
         let what =
             format!("the state of {} with {} bytes is gone from the store", layer.snapshot, layer.size);
@@ -46,7 +48,7 @@ impl Summaries {
         found
     }
 
-    /// Notes the summary of a file that was just read.
+    /// Adds the summary of a file that was just read.
     pub fn add(&mut self, file: &StateFile, summary: StateSummary) {
         self.0.insert(file.name.clone(), summary);
     }
