@@ -132,8 +132,8 @@ fn check_name(name: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// The order of entries, depth first. The writer, the walk and the merge all use this function. `/` sorts
-/// below every other byte: it ranks as 0, because no path contains NUL.
+/// The order of entries, depth first. The writer, the walk and the merge all use this function. `/` sorts before every
+/// other byte, as if it were 0; no path contains a real 0.
 pub fn compare_paths(a: &[u8], b: &[u8]) -> Ordering {
     let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
     let at = common_len(a, b);
@@ -473,8 +473,8 @@ impl Entry {
         }
     }
 
-    /// Approximate size in bytes of the heap memory that the entry owns. Readers count it against their limits,
-    /// because an entry of a hostile state can own many MiB.
+    /// Approximate size in bytes of the heap memory that the entry owns. Readers count it against their memory limits,
+    /// because an entry of a forged state can own many MiB.
     pub fn heap_len(&self) -> usize {
         let unknown = |fields: &Unknown| fields.iter().map(|(key, value)| 48 + key.len() + value.len()).sum();
         let xattrs = self.meta.xattrs.iter().map(|(name, value)| 48 + name.len() + value.len());

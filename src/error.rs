@@ -8,7 +8,8 @@ use crate::text::{encode_name, shortened};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The class of an error. Its numbers are the values of `ibt_status`: no number changes, new ones are appended.
+/// The class of an error. The numbers are the values of `ibt_status`: an existing number never changes, and new numbers
+/// are appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Kind {
@@ -76,8 +77,8 @@ impl Error {
         self.is_own || matches!(self.kind, Exists | Storage | Cancelled | Busy | Unsupported | Panic)
     }
 
-    /// True if stored bytes were read and do not verify. After any other error the bytes may be readable later: a
-    /// caller that went on with an older version would lose the newer one.
+    /// True if stored bytes were read and do not verify. After any other error the bytes may be readable later, so a
+    /// caller must not go on with an older version: it would lose the newer one.
     pub fn is_damage(&self) -> bool {
         !self.is_own && matches!(self.kind, Kind::Corrupt | Kind::Format | Kind::Limit)
     }

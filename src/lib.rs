@@ -5,15 +5,15 @@
 //!
 //! # From the top
 //!
-//! A **snapshot** is one committed backup of one **source** directory under one **key**. One **state**
-//! describes the snapshot: a sorted list of **entries**, each with its metadata, the hash of its content, and
-//! the place of that content: one whole copy in some **archive**, then zero or more **deltas**. A state is
-//! self-contained, so a restore or a listing needs one state and the archives that it names, and never reads
-//! the earlier states.
+//! A **snapshot** is one committed backup of one **source** directory under one **key**. One **state** describes the
+//! snapshot: a sorted list of **entries**, each with its metadata, the hash of its content, and the place of that
+//! content: one whole copy in some **archive**, then zero or more **deltas**. The state of an increment usually holds
+//! only the changes to older state files, its **layers** (at most eight); a reader merges all of them. A restore or a
+//! listing needs these state files and the archives that they name, and no others.
 //!
 //! ```text
 //! backup    walk --> tasks --> merge with the parent's entries --> archives --> state, written last
-//! restore   state --> contents out of archives --> files, checked --> links --> directories' metadata
+//! restore   state and layers --> contents out of archives --> files, checked --> links --> directories' metadata
 //! ```
 //!
 //! # Rooms

@@ -17,9 +17,10 @@ type PoolTask = Box<dyn FnOnce() + Send>;
 /// Descriptors that are left to the thread that started the pool: for backup files, temporary files, and the
 /// directories and the file that this thread works on.
 const DESCRIPTORS_OF_CALLER: usize = 16;
-/// A pool has one thread for each so many descriptors.
+/// Descriptors for one thread. If few descriptors are free, the pool has fewer threads.
 const DESCRIPTORS_OF_THREAD: usize = 4;
-/// With [`DESCRIPTORS_ENOUGH`] descriptors, and so many more for each thread, every task finds enough of them.
+/// [`DESCRIPTORS_ENOUGH`] descriptors, and this many more for each thread, are enough for all tasks. Free descriptors
+/// beyond that are not counted.
 const ENOUGH_OF_THREAD: usize = 32;
 const DESCRIPTORS_ENOUGH: usize = 256;
 
@@ -56,9 +57,9 @@ impl Pool {
         Pool::new(threads as usize).map(Arc::new).map_err(|e| Error::own("start threads", &e))
     }
 
-    /// `threads` 0 means one thread for each core that this process may use. If the system refuses more threads, or
-    /// if few descriptors are left, the pool works with fewer; it fails only without any. The threads block all
-    /// signals, because signals belong to the program that called the library.
+    /// `threads` 0 means one thread for each core that this process may use. If the system refuses more threads, or if
+    /// few descriptors are left, the pool works with fewer threads. It fails only if no thread can be started. The
+    /// threads block all signals, because signals belong to the program that called the library.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let count = match threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
@@ -83,7 +84,7 @@ impl Pool {
             };
             match std::thread::Builder::new().name("ibt".into()).spawn(work) {
                 Ok(thread) => pool.threads.push(thread),
-                // Fewer threads do the same work: the result does not depend on their number.
+                // The result does not depend on the number of threads, so fewer threads are enough.
                 Err(_) if !pool.threads.is_empty() => break,
                 Err(error) => return Err(error),
             }
@@ -95,8 +96,8 @@ impl Pool {
         self.threads.len()
     }
 
-    /// The number of descriptors that the tasks of this pool, and the directories that are kept open for tasks, may
-    /// take together. Tasks that need more get none, and the thread that started the pool does their work.
+    /// The most descriptors that the tasks of this pool, and the directories that are kept open for tasks, may have
+    /// together. A task that would need more gets no descriptors, and the thread that started the pool does its work.
     pub fn descriptors(&self) -> usize {
         self.descriptors
     }
@@ -142,7 +143,7 @@ impl Drop for Pool {
 }
 
 impl<T> Pending<T> {
-    /// Waits for the task and returns its result. If the task panicked, the same panic goes on here.
+    /// Waits for the task and returns its result. If the task panicked, the panic continues in this thread.
     pub fn wait(self) -> T {
         let mut result = lock(&self.0.result);
         loop {

@@ -1,8 +1,9 @@
-//! Temporary storage: bytes that a later step reads again. They stay in memory up to a limit; more go to an unlinked
-//! file in the temporary directory (`$TMPDIR`, else `/tmp`), which ends with the spool or with the process.
+//! Temporary storage: bytes that a later step reads again. They stay in memory up to a limit. Beyond the limit they go
+//! to an unlinked file in the temporary directory (`$TMPDIR`, else `/tmp`). The file ends with the spool or with the
+//! process.
 //!
-//! All errors are made here. They name the temporary directory, and are libibt's own ([`Error::is_own`]): a full
-//! temporary directory ends a call, it says nothing about a file of the source or of the store.
+//! All errors of spools are made here. They name the temporary directory and count as libibt's own ([`Error::is_own`]):
+//! a full temporary directory ends the call, because it says nothing about a file of the source or of the store.
 
 use std::borrow::Borrow;
 use std::fs::File;
@@ -25,7 +26,7 @@ pub struct Spool {
     file_len: u64,
     /// The bytes after those in `file`. Without a file, all bytes.
     tail: Vec<u8>,
-    /// A longer `tail` goes to the file.
+    /// If `tail` would be longer than this, its bytes go to the file.
     tail_max: usize,
     has_failed: bool,
 }
@@ -48,7 +49,7 @@ impl Spool {
         self.file_len + self.tail.len() as u64
     }
 
-    /// True after a write failed, or the making of the file. The bytes of such a spool are not complete.
+    /// True after a write failed, or the file could not be made. The bytes of such a spool are not complete.
     pub fn has_failed(&self) -> bool {
         self.has_failed
     }
@@ -84,7 +85,7 @@ impl Spool {
         self.reader(at, buf.len() as u64).read_exact(buf).map_err(|e| spool_error(&e))
     }
 
-    /// Passes `len` bytes from the offset `at` to `sink`, in order and in pieces, fewer where the spool ends.
+    /// Passes `len` bytes from the offset `at` to `sink`, in order and in pieces; fewer bytes if the spool ends before.
     pub fn each(&self, mut at: u64, len: u64, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let end = at.saturating_add(len).min(self.end());
         if at < end.min(self.file_len) {
@@ -103,7 +104,7 @@ impl Spool {
         self.tail[in_tail].chunks(PIECE).try_for_each(sink)
     }
 
-    /// Reads `len` bytes from the offset `at`, fewer where the spool ends.
+    /// Reads `len` bytes from the offset `at`; fewer bytes if the spool ends before.
     pub fn reader(&self, at: u64, len: u64) -> SpoolReader<&Spool> {
         SpoolReader { end: at.saturating_add(len).min(self.end()), spool: self, at }
     }
@@ -113,7 +114,7 @@ impl Spool {
         SpoolReader { at: 0, end: self.end(), spool: self }
     }
 
-    /// Reads bytes of the file, or bytes of the tail: at least one, unless `buf` is empty or `at` is the end.
+    /// Reads bytes of the file, or bytes of the tail: at least one byte, unless `buf` is empty or `at` is the end.
     fn read_at(&self, at: u64, buf: &mut [u8]) -> Result<usize> {
         let Some(file) = self.file.as_ref().filter(|_| at < self.file_len) else {
             let from = self.tail.len().min((at - self.file_len) as usize);
@@ -134,7 +135,8 @@ impl Spool {
         if self.file.is_none() {
             self.make_file()?;
         }
-        // The tail may hold as many bytes as the limit of memory: its memory is returned.
+        // The tail may have grown to the limit of memory. A long tail is freed, because the tail is only a write buffer
+        // from now on.
         let tail = std::mem::take(&mut self.tail);
         self.write_file(self.file_len, &tail)?;
         if tail.capacity() <= 2 * WRITE_BUFFER {
@@ -163,14 +165,14 @@ impl Spool {
     }
 }
 
-/// A spool of these bytes, in memory whatever their number.
+/// A spool that keeps these bytes in memory, for any number of bytes.
 impl From<Vec<u8>> for Spool {
     fn from(bytes: Vec<u8>) -> Self {
         Spool { tail: bytes, ..Spool::new(usize::MAX) }
     }
 }
 
-/// Appends. [`spool_error`] gives the [`Error`] of an [`io::Error`].
+/// Appends to the spool. [`spool_error`] turns the [`io::Error`] of a failed write into the [`Error`] that caused it.
 impl Write for Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.append(bytes).map_err(io::Error::other)?;
@@ -182,7 +184,8 @@ impl Write for Spool {
     }
 }
 
-/// Reads a part of a spool from its beginning to its end. [`spool_error`] gives the [`Error`] of an [`io::Error`].
+/// Reads a part of a spool from its beginning to its end. [`spool_error`] turns the [`io::Error`] of a failed read into
+/// the [`Error`] that caused it.
 pub struct SpoolReader<S: Borrow<Spool>> {
     spool: S,
     at: u64,
@@ -248,7 +251,7 @@ mod tests {
         all
     }
 
-    /// What a spool must do, done to plain bytes.
+    /// Does to plain bytes the same as [`Spool::write_at`] must do to a spool.
     fn write(model: &mut Vec<u8>, at: usize, bytes: &[u8]) {
         model.resize(model.len().max(at + bytes.len()), 0);
         model[at..at + bytes.len()].copy_from_slice(bytes);
@@ -298,7 +301,7 @@ mod tests {
         assert!(spool.file.is_some());
     }
 
-    /// An error of a spool, with the deed that it must name.
+    /// Checks the kind of a spool's error, and that it names `deed` and the temporary directory.
     fn assert_names(error: &Error, deed: &str) {
         assert_eq!((error.kind, error.is_own), (Kind::Io, true), "{error}");
         assert_eq!(error.op, format!("{deed} a temporary file in"));
@@ -367,7 +370,7 @@ mod tests {
         full(&appended.unwrap());
         assert!(spool.has_failed());
         drop(spool);
-        // The failed spool has given its room back.
+        // The failed spool has freed its disk space.
         let mut spool = Spool::in_file().unwrap();
         spool.write_at(100_000, &[7; 100_000]).unwrap();
         assert!(!spool.has_failed());

@@ -19,9 +19,10 @@ pub struct Facts {
     pub ino: Option<u64>,
     /// The device of the source's entry, to look up in [`Guard::local_dev`]. 0 in a recorded entry; not compared.
     pub dev: u64,
-    /// The source's file system has no ctime of its own, so equal times prove nothing. False in a recorded entry.
+    /// True if the source's file system has no ctime of its own, so equal times prove nothing. False in a recorded
+    /// entry.
     pub no_ctime: bool,
-    /// The recorded entry is dirty: it never counts as unchanged. False in an entry of the source.
+    /// True if the recorded entry is dirty: then it never counts as unchanged. False in an entry of the source.
     pub dirty: bool,
 }
 
@@ -46,20 +47,20 @@ impl Facts {
     }
 }
 
-/// The moments before which a time stamp is believed, and the reasons to believe none.
+/// The conditions under which change detection trusts time stamps: a stamp must be older than certain moments.
 #[derive(Clone, Copy, Debug)]
 pub struct Guard {
     /// The start of the parent's scan, by the clock of its machine.
     pub scanned_at: Time,
     /// The newest ctime that the parent recorded: proof that the file system's clock had reached this moment.
     pub newest_ctime: Time,
-    /// A device that gets its stamps from the clock of this machine. Entries on it are not compared with
+    /// A device whose stamps come from the clock of this machine. The stamps of entries on it are not compared with
     /// `newest_ctime`.
     pub local_dev: Option<u64>,
-    /// Every file is read: the caller asked for it, or the clock shows a moment before the end of the parent's
-    /// backup.
+    /// True if every file must be read: the caller asked for that, or the clock shows a time before the end of the
+    /// parent's backup.
     pub distrust: bool,
-    /// The parent found that the inode numbers of this file system are not stable.
+    /// True if inode numbers are not compared: the parent's backup found that they change between runs.
     pub ignore_inodes: bool,
 }
 
@@ -96,7 +97,7 @@ pub fn same_metadata(a: &Entry, b: &Entry) -> bool {
     same_node && a.meta == b.meta
 }
 
-/// Which of two sorted streams has the next path, the parent's or the source's.
+/// Says which of two sorted streams has the next path: the parent's entries, the source's entries, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Only the parent.
