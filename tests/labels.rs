@@ -173,7 +173,7 @@ fn rules_judge_only_the_snapshots_that_pass_the_filters() {
     let stamps: Vec<_> = [1, 3, 4].map(|at: usize| series.points[at].stamp).to_vec();
     assert_eq!(list_with(&series, &[]), stamps);
 
-    // A filter without a rule is no choice, and a snapshot that does not pass is not removed.
+    // A filter alone is no rule, so the prune is refused. A selected snapshot that does not pass the filter stays.
     let filter = filtered(&series, &[wanted("tag", Some("a"))]);
     series.prune(&filter).refused(Kind::InvalidArg);
     series.prune(&Options { select: Select::Exactly(stamps[0]), ..filter.clone() }).refused(Kind::NotFound);

@@ -412,8 +412,8 @@ fn extra_directories_that_a_glob_must_not_enter_are_listed() {
     assert_eq!(obstructed(&series, &options, &dest), ["extra/own", left, "store"]);
 }
 
-/// Every backup file makes its directory a store: also an archive without a state, and a file of a first backup that was
-/// killed or still runs. A lock file alone does not: other programs use such names too.
+/// Every backup file makes its directory a store: also an archive without a state, and a file of a first backup that
+/// was killed or still runs. A lock file alone does not: other programs use such names too.
 #[test]
 fn a_directory_with_any_backup_file_stays() {
     let stamp = "20260101T000000.000000Z";

@@ -1,4 +1,4 @@
-# libibt through ruby-ffi: a backup, an increment, a restore; a block that raises must never read as success.
+# libibt through ruby-ffi: a backup, an increment and a restore. An exception in a callback must never count as success.
 #
 #   ruby smoke.rb LIBIBT.SO
 require 'ffi'
@@ -29,7 +29,7 @@ module Ibt
   NOT_FOUND = -3
   CANCELLED = -9
 
-  # Calls an operation; returns its status, its report as a Hash, and its error's message.
+  # Calls an operation. Returns its status, its report as a Hash, and the message of its error.
   def self.run(name, *arguments)
     report = FFI::MemoryPointer.new(:pointer)
     error = FFI::MemoryPointer.new(:pointer)

@@ -153,7 +153,7 @@ int count_entries(const char *path)
     return count;
 }
 
-/* nftw has no argument of the caller's. */
+/* nftw() passes no argument of the caller to its callback, so these values are global. */
 static const char *wanted_prefix;
 static int prefixed;
 

@@ -1,5 +1,5 @@
 /*
- * check.h - what every test program needs: assertions that say where, and trees of
+ * check.h - for every test program: assertions that print file and line, and trees of
  * files in a directory that is removed at the end.
  *
  * A program calls check_begin() first and returns check_end().
@@ -13,7 +13,7 @@
 
 #include <ibt.h>
 
-/* Counts a failure and goes on, so that one run shows them all. */
+/* A failed check is printed and counted, and the program goes on, so that one run shows all failures. */
 #define CHECK(condition) check_that((condition) != 0, #condition, __FILE__, __LINE__)
 #define CHECK_INT(got, wanted) check_int((long long)(got), (long long)(wanted), #got, __FILE__, __LINE__)
 /* Strings; either may be NULL. */
@@ -27,19 +27,19 @@ void check_has(const char *text, const char *part, const char *what, const char 
 
 /* Makes a fresh directory and enters it; TMPDIR, XDG_CACHE_HOME and HOME point into it. */
 void check_begin(void);
-/* Removes it. The program's exit status: 1 if a check failed. */
+/* Removes that directory. Returns the exit status of the program: 1 if a check failed, 0 if none did. */
 int check_end(void);
 
 /* Trees. Paths are relative to the fresh directory; a failure ends the program. */
 void make_dir(const char *path);
 void write_file(const char *path, const char *text);
-/* A file of `size` bytes that look random and depend on `seed` only. */
+/* Writes a file of `size` bytes that look random and depend on `seed` only. */
 void write_random(const char *path, size_t size, unsigned seed);
 void remove_tree(const char *path);
 int exists(const char *path);
-/* How many entries a directory holds, -1 if it is absent. */
+/* The number of entries in a directory; -1 if it does not exist. */
 int count_entries(const char *path);
-/* How many files below `path` have a name that begins with `prefix`. */
+/* The number of files and directories below `path` whose name begins with `prefix`. */
 int count_prefixed(const char *path, const char *prefix);
 /* 1 if both trees hold the same names, types, contents, modes and mtimes. */
 int same_trees(const char *a, const char *b);

@@ -1,4 +1,4 @@
-/* ibt.h compiles alone, twice, and in every language. */
+/* ibt.h compiles without another header, when included twice, and in each standard of C and C++ (cmake/tests.cmake). */
 #include <ibt.h>
 #include <ibt.h>
 

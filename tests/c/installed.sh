@@ -19,7 +19,7 @@ fi
 "$cmake" --build "$scratch/consumer" >/dev/null
 "$scratch/consumer/consumer_ibt"
 "$scratch/consumer/consumer_static"
-# A program of another minor release gets none: see docs/abi.md.
+# A program that asks for another minor release must not find libibt: see docs/abi.md.
 mkdir "$scratch/older"
 sed 's/find_package(ibt [0-9.]*/find_package(ibt 0.0/' "$consumer/CMakeLists.txt" >"$scratch/older/CMakeLists.txt"
 if "$cmake" -S "$scratch/older" -B "$scratch/older/b" -DCMAKE_PREFIX_PATH="$tree" >"$scratch/said" 2>&1 ||
@@ -42,6 +42,7 @@ export PKG_CONFIG_PATH
 cd "$scratch"
 "$cc" "$consumer/consumer.c" $(pkg-config --cflags --libs ibt) -o shared
 LD_LIBRARY_PATH=$tree/$libdir ./shared
-# --static asks for what libibt.a needs; the archive itself has to be named, as the shared library lies beside.
+# --static adds the libraries that libibt.a needs. libibt.a itself must be named, because the linker would take the
+# shared library in the same directory.
 "$cc" "$consumer/consumer.c" $(pkg-config --static --cflags --libs ibt | sed 's/-libt/-l:libibt.a/') -o static
 ./static

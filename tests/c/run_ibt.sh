@@ -39,7 +39,7 @@ mkdir bare
 expect 0 "$@" list --store bare
 grep -q '^no snapshots' out || fail "an empty store lists something"
 
-# Restores into a tree that is there.
+# Restores over an existing tree.
 expect 0 "$@" restore docs some --store store --include 'dir/*' --include '*.txt'
 [ -f some/dir/numbers ] && [ -f some/a.txt ] && [ ! -e some/new ] || fail "--include restored something else"
 expect 0 "$@" restore docs below --store store --root dir
@@ -60,7 +60,7 @@ expect 0 "$@" restore docs changed --store store --overwrite keep
 expect 0 "$@" restore docs changed --store store --overwrite different --delete
 diff -r --no-dereference src changed
 
-# Looking into a snapshot.
+# Lists entries of a snapshot, and prints files.
 expect 0 "$@" files docs --store store
 grep -q '^-rw.* a.txt$' out && grep -q '^d.* dir$' out || fail "files shows no root directory"
 ! grep -q numbers out || fail "files shows more than a directory"
@@ -94,7 +94,7 @@ expect 0 "$@" prune tagged --store store --keep-label why=nightly
 grep -q '^removed ' out && grep -q '^kept .* label why$' out && grep -q '^kept .* newest$' out ||
     { cat out; fail "--keep-label"; }
 
-# What a backup prints says where it is, also where nobody named a store.
+# A backup prints the place of its store, also without --store.
 expect 0 "$@" full src --store store --key where
 grep -q '^stored in store$' out && grep -q '^[0-9]* entries: ' out || fail "the store is not named"
 mkdir lonely
@@ -102,7 +102,7 @@ expect 0 "$@" full lonely
 grep -q '^1 entry: ' out || fail "one entries"
 grep -q "^stored in $PWD/tmp/.*, a temporary directory" out || fail "the default store is not named"
 
-# Names are taken back as they are printed, and keys.
+# The tool accepts keys and names as it prints them.
 mkdir 50% 50%/d%
 for name in '100%' 'a%41' 'x%25' "$(printf 'n\nl')" "$(printf '\377')"; do
     printf '%s' "$name" >"50%/d%/$name"
@@ -126,14 +126,14 @@ expect 0 "$@" cat 50% 'd%/a%41' --store store
 expect 0 "$@" restore 50%25 byroot --root d%25 --store store
 [ "$(ls byroot | wc -l)" -ge 5 ] || fail "--root takes no printed name"
 
-# A name cannot command the terminal.
+# Control characters of a name are not printed, because a terminal would obey them.
 plant odd
 : >"odd/$(printf '\033[2J%%\377')"
 expect 0 "$@" full odd --store store
 expect 0 "$@" files odd --store store
 grep -q '%1B\[2J%25%FF$' out || fail "an odd name is not spelled out"
 
-# Against a tree, and against its own hashes.
+# Compares a snapshot with a tree, and verifies snapshots.
 expect 0 "$@" compare docs newest --store store
 grep -q 'no differences$' out || fail "differences in a tree just restored"
 cp -a newest other
@@ -145,7 +145,7 @@ expect 0 "$@" compare docs other --store store
 for line in '^M a.txt$' '^- extra$' '^+ dir/numbers$' '^m new$' '1 only in the snapshot (+), 1 only in the tree (-)'; do
     grep -q "$line" out || fail "compare does not tell $line"
 done
-# The signs are those of the restore that would make the tree so.
+# A restore that would remove these differences prints the same signs.
 grep '^[+M-] ' out | sort >compared
 expect 0 "$@" restore docs other --store store --overwrite always --delete --dry-run
 grep '^[+M-] ' out | sort | diff compared - || fail "a sign means two things"
@@ -166,7 +166,7 @@ grep -q 'nothing-here: there is no such directory' err || fail "a store that is 
 expect 1 "$@" verify --store bare
 grep -q '^ibt: .*nothing was verified' err || fail "a verification of nothing is a good one"
 
-# Many losses of one cause are few lines for people, and all in JSON.
+# Many losses with one cause take few lines of text, but JSON has all of them.
 mkdir many
 for number in $(seq 300); do echo "$number" >"many/$number"; done
 expect 0 "$@" full many --store damaged
@@ -188,7 +188,8 @@ dd if=/dev/zero of="$(ls damaged/many.state."$gone".*)" bs=1 seek=100 count=50 c
 expect 0 "$@" prune many --at "$gone" --store damaged
 grep -q '^1 of 2 snapshots removed (1 of them unreadable)' out || { cat out; fail "a removed snapshot is not counted"; }
 
-# Lines are no longer than a terminal is wide, down to the stamp and the key. Its width is that of script(1)'s.
+# No line is longer than the terminal is wide: a table leaves out columns, at last all but the stamp and the key.
+# script(1) makes the terminal.
 if command -v script >/dev/null; then
     for width in 100 80 60 45; do
         script -qec "stty cols $width; $* list docs --store store; $* verify docs --store store;
@@ -200,7 +201,7 @@ if command -v script >/dev/null; then
 else
     echo "skipped: tables on narrow terminals (no script(1))"
 fi
-# A store that is not there, or holds nothing, is not verified.
+# A store that does not exist or is empty is not verified.
 expect 1 "$@" verify --store nowhere
 expect 1 "$@" list --store nowhere
 expect 1 "$@" restore docs got --store nowhere
@@ -208,7 +209,7 @@ grep -q nowhere err && [ ! -e nowhere ] || fail "a store that is not there is no
 expect 1 "$@" verify --store bare
 grep -q 'nothing was verified' err || fail "a verify of nothing does not say so"
 
-# Chains: drawn, consolidated, removed.
+# Chains are drawn, consolidated and pruned.
 expect 0 "$@" list docs --store store
 grep -q '^docs .*`- 2.* incremental ' out || fail "no chain is drawn"
 expect 0 "$@" list docs --store store --at "$stamp"
@@ -235,7 +236,7 @@ expect 0 "$@" restore docs last --store store
 diff -r --no-dereference src last
 expect 0 "$@" incr src --store store --key docs
 
-# What is protected stays, whatever the snapshot has not.
+# A protected path stays, although the snapshot does not have it.
 mkdir last/mine
 expect 3 "$@" restore docs last --overwrite always --delete --protect last/mine --store store
 grep -q '^ibt: obstructed: .*mine' err && [ -d last/mine ] || fail "the protected path is not told, or gone"
@@ -264,7 +265,7 @@ else
     echo "skipped: what a failed restore leaves (no mount namespaces)"
 fi
 
-# Something unreadable: the rest is stored, and the status says so. Root reads everything.
+# If a file cannot be read, the other files are stored, and the exit status is 3. Root can read every file.
 if [ "$(id -u)" != 0 ]; then
     chmod 000 src/new
     expect 3 "$@" incr src --store store --key docs

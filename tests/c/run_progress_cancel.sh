@@ -1,13 +1,13 @@
 #!/bin/sh
-# progress_cancel makes a backup; interrupted, it makes none.   run_progress_cancel.sh COMMAND...
+# progress_cancel makes a backup, but none if it is interrupted.   run_progress_cancel.sh COMMAND...
 . "$(dirname "$0")/scratch.sh"
 plant src
 expect 0 "$@" src store
 grep -q '^snapshot 2' out || fail "no snapshot was named"
 grep -q '\[' err || fail "no progress was shown"
 
-# Backs big up, into a store that is not there yet, with a signal as soon as progress shows. A shell ignores
-# SIGINT in what it starts in the background; the program sets its own handler.
+# Backs up `big` to a store that does not exist yet, and sends SIGINT as soon as the program shows progress. A shell
+# starts background programs with SIGINT ignored, but this program sets its own handler.
 interrupt() {
     rm -rf err other
     "$@" big other >out 2>err &
@@ -18,7 +18,8 @@ interrupt() {
     wait $pid || got=$?
 }
 
-# A source that takes a while, so that the signal finds the backup running; where it does not, twice of it.
+# The source is large, so that the backup still runs when the signal comes. If it does not, the next source is twice as
+# large.
 mkdir big
 i=0
 for files in 15 30 60; do
@@ -27,7 +28,7 @@ for files in 15 30 60; do
         i=$((i + 1))
     done
     interrupt "$@"
-    case $got in 0 | 130) ;; *) break ;; esac # 130: the program had handed SIGINT back already
+    case $got in 0 | 130) ;; *) break ;; esac # 130: the program had already removed its handler
 done
 case $got in 0 | 130) fail "every backup was faster than the signal" ;; esac
 [ $got = 1 ] && grep -q 'cancelled: nothing was stored' err || { cat err >&2; fail "not cancelled: $got"; }

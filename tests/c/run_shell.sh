@@ -20,10 +20,10 @@ cmp -s out src/file || fail "the key of cat is not IBT_KEY"
 expect 0 "$ibt" cat docs file
 expect 0 "$ibt" compare src
 expect 0 "$ibt" prune --keep-last 1
-# Options go before the environment.
+# An option takes precedence over the environment.
 expect 0 "$ibt" full src --store other --cache other-cache --key other
 [ -n "$(ls other/other.state.* other-cache)" ] || fail "the options are ignored"
-# list and verify without KEY are of all keys.
+# Without KEY, list and verify are about all keys.
 expect 0 "$ibt" full src --key second
 expect 0 "$ibt" list
 grep -q docs out && grep -q second out || fail "not all keys are listed: $(cat out)"

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Signals cancel the tool, and its status tells which one did.   run_signals.sh COMMAND...
+# A signal cancels the tool, and the exit status shows which signal.   run_signals.sh COMMAND...
 . "$(dirname "$0")/scratch.sh"
 mkfifo gate
 
-# A run that lasts: its output goes to a pipe that nobody empties before the signal came.
+# The tool writes to a pipe that is not emptied before the signal is sent, so it still runs then.
 mkdir src
 seq 1 3000000 >src/long
 expect 0 "$@" full src --store store
@@ -28,7 +28,7 @@ for case in INT:130 TERM:143 HUP:129; do
     grep -q '^ibt: cancelled' err || fail "SIG$signal is not told"
 done
 
-# nohup(1) ignores SIGHUP, and so does what it runs.
+# nohup(1) starts a program with SIGHUP ignored. The tool must not handle the signal then.
 rm -f begun sent
 {
     head -c 1

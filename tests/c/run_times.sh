@@ -13,13 +13,13 @@ at_clock() {
         NO_FAKE_STAT=1 TZ=UTC LD_PRELOAD="$faketime" "$@"
 }
 
-# A snapshot of a file that says its number.
+# snapshot TIME NUMBER: makes a snapshot at this time. Its only file contains the number.
 snapshot() {
     echo "$2" >src/number
     expect 0 at_clock "$1" "$tool" $([ -d store ] && echo incr || echo full) src --store store
 }
 
-# The number that --at selects in a time zone, "none" for no snapshot.
+# selected ZONE TIME: prints the number of the snapshot that --at selects in this time zone, or "none".
 selected() {
     TZ=$1 "$tool" cat src number --at "$2" --store store 2>err || echo none
 }
@@ -37,7 +37,7 @@ snapshot 2026-10-25T12:00:00Z 3
 snapshot 2026-10-25T12:00:00Z 4 # a microsecond later
 snapshot 2026-10-25T23:30:00Z 5 # the next day in Berlin
 
-# A time is as long as it was written.
+# A time is as long as its last digit: "12:00" is a minute, "12:00:00" a second. --at selects the last snapshot in it.
 selects 4 UTC "2026-10-25 12:00:00"
 selects 4 UTC 2026-10-25T12:00:00Z
 selects 4 UTC "2026-10-25 12:00"
@@ -56,13 +56,13 @@ selects 2 Asia/Kolkata "2026-10-25 17:29"
 selects 4 Pacific/Chatham "2026-10-25 14:00:00 +0200"
 selects 2 Pacific/Chatham "2026-10-25 14:00+02:01"
 
-# The hour that comes twice: its later one, unless the offset says which.
+# At the end of summer time an hour comes twice. --at means the later one, unless the time has an offset.
 selects 2 $zone "2026-10-25 02:30"
 selects 1 $zone "2026-10-25 02:30:10+02:00"
 selects 2 $zone "2026-10-25 02:30:10+01:00"
 selects none $zone "2026-10-25 01:59"
 
-# Words and ages.
+# Times as words and as ages.
 for case in "5 now" "5 today" "5 yesterday" "5 90s" "5 1h" "4 61min" "4 2h ago" "1 1d" "none 2d" "none 1w ago"; do
     # shellcheck disable=SC2086 # the two parts
     set -- $case
@@ -88,7 +88,7 @@ for zone in UTC $zone America/New_York Pacific/Chatham; do
     done <rows
 done
 
-# Prune takes the one snapshot of a time, never one before it.
+# A prune needs a time with exactly one snapshot. It never takes an earlier snapshot instead.
 expect 1 env TZ=UTC "$tool" prune src --at "2026-10-25 12:00:00" --store store
 grep -q '2 snapshots.*20261025T120000.000000Z 20261025T120000.000001Z' err || fail "the two are not named"
 expect 1 env TZ=UTC "$tool" prune src --at "2026-10-25 12:00:01" --store store
@@ -99,7 +99,8 @@ grep -q '^{"status":-[0-9]*,"error":".*nothing was removed' out || fail "no erro
 expect 0 env TZ=UTC "$tool" prune src --at "2026-10-25 01:30" --store store
 selects 1 UTC "2026-10-25 02:00"
 
-# A clock that was in 2099 once: days are told apart all the same, and each backup says how to be rid of it.
+# The clock was in the year 2099 once. --at and the rules still count the right days, and each backup says how to remove
+# the snapshot of 2099.
 rm -rf store src
 mkdir src
 for day in 2026-11-01 2026-11-02 2099-01-01 2026-11-04 2026-11-05; do

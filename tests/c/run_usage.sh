@@ -1,5 +1,5 @@
 #!/bin/sh
-# How the tool treats its command line; makes no backup.   run_usage.sh COMMAND...
+# The tool checks its command line. This makes no backup.   run_usage.sh COMMAND...
 . "$(dirname "$0")/scratch.sh"
 expect 0 "$@" --version
 grep -q '^ibt [0-9]' out || fail "no version"

@@ -12,7 +12,7 @@ fail() {
     exit 1
 }
 
-# Runs a command that must end with this status, its output in ./out and ./err.
+# expect STATUS COMMAND...: runs the command, which must end with this status. Its output is in ./out and ./err.
 expect() {
     wanted=$1
     shift
@@ -21,7 +21,7 @@ expect() {
     [ "$got" = "$wanted" ] || { cat out err >&2; fail "status $got, not $wanted: $*"; }
 }
 
-# A tree to back up.
+# plant DIR: makes a small tree to back up.
 plant() {
     mkdir -p "$1/dir"
     echo one >"$1/a.txt"

@@ -6,7 +6,7 @@
 
 #define RULE(condition, words) check_that((condition) != 0, words, __FILE__, __LINE__)
 
-/* Objects are named as states of this key: what a storage lists can then be seen through libibt. */
+/* The objects have names of states of this key, so that ibt_list_snapshots() shows what the storage lists. */
 #define KEY "contract"
 #define NAME_MAX_LEN 80
 #define LARGE ((size_t)5 << 20)
@@ -17,7 +17,7 @@ static void name_of(char *name, const char *key, unsigned number)
              number % 60);
 }
 
-/* `size` bytes that depend on `seed`; ends the program without memory. */
+/* `size` bytes that depend on `seed`. Ends the program if there is no memory. */
 static uint8_t *bytes_of(unsigned seed, size_t size)
 {
     uint8_t *bytes = malloc(size + 1);
@@ -53,7 +53,7 @@ static void append(struct contract_storage *with, void *stream, const uint8_t *b
     }
 }
 
-/* Makes an object; returns what its commit answered. */
+/* Makes an object. Returns the answer of its commit. */
 static int32_t put(struct contract_storage *with, const char *name, unsigned seed, size_t size, size_t piece)
 {
     uint8_t *bytes = bytes_of(seed, size);
@@ -66,7 +66,8 @@ static int32_t put(struct contract_storage *with, const char *name, unsigned see
     return answer;
 }
 
-/* Reads up to `len` bytes as libibt does: again and again until there is no more. Negative: the failure. */
+/* Reads `len` bytes as libibt does: again and again, until they are read or the object ends. Returns the number of
+ * bytes, or the negative status of a failure. */
 static long long get(struct contract_storage *with, const char *name, uint64_t offset, uint8_t *buf,
                      size_t len)
 {
@@ -108,7 +109,7 @@ static int holds(struct contract_storage *with, const char *name, unsigned seed,
     return same;
 }
 
-/* How often `name` is listed. No object here is a state in truth: libibt lists each as a problem. */
+/* How often `name` is listed. The objects here are not really states, so libibt lists each of them as a problem. */
 static int listed(struct contract_storage *with, const char *key, const char *name)
 {
     ibt_report *report;

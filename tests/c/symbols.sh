@@ -1,5 +1,5 @@
 #!/bin/sh
-# The libraries export what abi/ibt.symbols lists and nothing else.
+# The libraries export exactly the names in abi/ibt.symbols.
 #   symbols.sh NM LIBIBT.SO LIBIBT.A ABI/IBT.SYMBOLS
 set -eu
 nm=$1 shared=$2 static=$3 listed=$4

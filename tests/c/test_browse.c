@@ -1,4 +1,4 @@
-/* A snapshot is opened and looked into: lists, parts of files, callbacks that end it, handles freed early. */
+/* Opens a snapshot and looks into it: lists, parts of files, callbacks that end a call, handles freed early. */
 #include "check.h"
 
 #include <stdio.h>
@@ -19,7 +19,7 @@ static void make_source(void)
         perror("test");
 }
 
-/* What callbacks were given, and what they answer. */
+/* The arguments that callbacks were called with, and their answer. */
 struct seen {
     int32_t answer;
     int calls;
@@ -197,7 +197,7 @@ static void test_refusals(ibt_storage *storage, ibt_snapshot *snapshot)
     CHECK_INT(seen.calls, 0);
 }
 
-/* Options that have no use here are refused; the selector and the digest are obeyed. */
+/* Opening uses the selector and the expected digest, and refuses options that it does not use. */
 static void test_options(ibt_storage *storage, const char *first, const char *second)
 {
     static const char zeros[] = "blake3:0000000000000000000000000000000000000000000000000000000000000000";
@@ -224,7 +224,7 @@ static void test_options(ibt_storage *storage, const char *first, const char *se
     ibt_options_free(options);
 }
 
-/* A list does not use the storage; a read does. Neither lets anyone else use the snapshot. */
+/* A list does not use the storage, but a read does. During both, another call with the snapshot is refused. */
 static void test_re_entry(ibt_storage *storage, ibt_snapshot *snapshot)
 {
     struct seen seen = answering(IBT_CALLBACK_OK);

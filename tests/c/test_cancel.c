@@ -1,4 +1,5 @@
-/* An operation cancelled at its N-th callback, for every N until it succeeds, leaves nothing behind. */
+/* Cancels an operation at its first callback, then at its second, and so on, until it succeeds. A cancelled operation
+ * leaves nothing behind. */
 #include "check.h"
 
 #include <stdio.h>
@@ -82,7 +83,7 @@ static size_t snapshots(ibt_storage *storage)
     ibt_report *report;
     size_t count;
 
-    /* A store that is not there yet has none. */
+    /* The list fails if the store does not exist yet. The report then has no snapshots. */
     ibt_list_snapshots(storage, NULL, NULL, &report, NULL);
     count = ibt_report_snapshot_count(report);
     ibt_report_free(report);
@@ -122,7 +123,7 @@ static ibt_status attempt(ibt_storage *storage, operation work, enum how how, in
     return status;
 }
 
-/* Stops ever later until the operation is done first. A request that comes after the commit is too late. */
+/* Stops the operation ever later, until it is done before that. A request after the commit comes too late. */
 static void sweep(ibt_storage *storage, operation work, enum how how)
 {
     int n = 1;
@@ -143,7 +144,7 @@ static int32_t free_storage(void *ud, const ibt_progress *now)
     return IBT_CALLBACK_OK;
 }
 
-/* Freeing what is in use takes effect when the operation ends. */
+/* A storage that is freed while an operation uses it goes when the operation ends. */
 static void test_storage_freed_in_callback(void)
 {
     ibt_storage *storage = open_storage("store");

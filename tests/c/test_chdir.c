@@ -1,4 +1,4 @@
-/* Paths given to a storage and to options stay what they were when the current directory changes. */
+/* The paths of a storage and of options keep their meaning when the current directory changes. */
 #include "check.h"
 
 #include <stdio.h>
@@ -41,7 +41,7 @@ int main(void)
     ibt_options_free(options);
     ibt_storage_free(storage);
 
-    /* A storage that is not there has nothing to verify or to list. */
+    /* A storage that does not exist has nothing to verify or to list. */
     storage = open_storage("nowhere");
     CHECK_INT(ibt_verify(storage, NULL, NULL, NULL, &err), IBT_ERR_NOT_FOUND);
     CHECK_HAS(ibt_error_path(err), "/nowhere");

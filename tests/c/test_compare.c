@@ -1,4 +1,4 @@
-/* A snapshot is compared with the tree it was made of, unchanged and changed, and what is refused. */
+/* Compares a snapshot with its source, first unchanged and then changed, and makes calls that are refused. */
 #include "check.h"
 
 #include <errno.h>

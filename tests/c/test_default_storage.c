@@ -1,4 +1,4 @@
-/* NULL as a storage is a private directory under TMPDIR, or an error if somebody else got there first. */
+/* NULL as a storage is a private directory under TMPDIR. If its name belongs to something else, the call fails. */
 #include "check.h"
 
 #include <stdio.h>

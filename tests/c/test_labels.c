@@ -6,7 +6,7 @@
 
 typedef ibt_status (*label_setter)(ibt_options *, const char *, const char *);
 
-/* Each setter checks names and values in the same way, and an operation then says which setter it was. */
+/* Each setter checks names and values in the same way. After a refusal, an operation names the setter. */
 static void test_refused(label_setter setter, const char *name)
 {
     static char long_text[4097];

@@ -1,5 +1,5 @@
-/* Every function with NULL, indices out of range and unknown numbers: none crashes, each answers as the
- * header says. Objects live and die in every order. */
+/* Calls every function with NULL, with indices out of range and with unknown numbers. No call crashes, and each returns
+ * the value that the header promises. Objects may be freed in any order. */
 #include "check.h"
 
 #include <stdio.h>
@@ -156,7 +156,7 @@ static void test_report(void)
     ibt_report_free(NULL);
 }
 
-/* Values that an out argument may hold before a call; never looked at. */
+/* An out argument may hold any value before a call. The call never reads it. */
 #define GARBAGE ((void *)1)
 
 static void test_operations(void)
@@ -205,7 +205,7 @@ static void test_maintenance(void)
     CHECK_TEXT(ibt_error_message(err), "cannot prune: key is NULL");
     ibt_error_free(err);
     CHECK_INT(ibt_prune(NULL, "\377", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
-    /* Neither rules nor a snapshot; then a rule for a key that is not there. */
+    /* Neither rules nor a snapshot; then a rule for a key that does not exist. */
     CHECK_INT(ibt_prune(NULL, "absent", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_keep_last(options, 1), IBT_OK);
     CHECK_INT(ibt_prune(NULL, "absent", options, NULL, NULL), IBT_ERR_NOT_FOUND);
@@ -219,7 +219,7 @@ static void test_maintenance(void)
     CHECK(report == NULL);
     ibt_error_free(err);
     CHECK_INT(ibt_verify(NULL, "absent", NULL, NULL, NULL), IBT_ERR_NOT_FOUND);
-    /* Every key of a storage that is not there; a selector needs a key. */
+    /* Every key of a storage that does not exist; then a selector, which needs a key. */
     CHECK_INT(ibt_verify(NULL, NULL, NULL, &report, NULL), IBT_ERR_NOT_FOUND);
     CHECK_INT(ibt_report_snapshot_count(report), 0);
     ibt_report_free(report);

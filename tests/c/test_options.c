@@ -1,4 +1,5 @@
-/* Setters check what they are given; a refusal marks the object; userdata is let go of exactly once. */
+/* Setters check their arguments. After a refusal, every operation refuses the options. Userdata is released exactly
+ * once. */
 #include "check.h"
 
 #include <stdio.h>
@@ -9,7 +10,7 @@ static const char stamp[] = "20261122T220530.123456Z";
 
 #define REFUSED(call) check_refused((call), options, #call, __LINE__)
 
-/* After a refused setter every operation says which setter it was. Frees the options. */
+/* After a refused setter, every operation fails and names this setter. Frees the options. */
 static void check_refused(ibt_status status, ibt_options *options, const char *call, int line)
 {
     char setter[64];
@@ -90,7 +91,7 @@ static void test_refused_texts(void)
     REFUSED(ibt_options_set_expected_digest(options, NULL));
 }
 
-/* What no operation could use is refused where it is given. */
+/* A setter refuses a value that no operation could use. */
 static void test_refused_excludes(void)
 {
     static const char *const bad[] = { "[a", "a\\", "\377*", "[[:nonsense:]]" };
@@ -144,7 +145,7 @@ static void test_refused_filters(void)
     REFUSED(ibt_options_set_overwrite(options, -1));
 }
 
-/* Filters, delete_extra and dry_run are refused by whatever would ignore them. */
+/* An operation that would ignore filters, delete_extra or dry_run refuses them. */
 static void test_useless_filters(void)
 {
     enum { INCLUDE, PATH, ROOT, DELETE_EXTRA, DRY_RUN, KINDS };
@@ -263,7 +264,7 @@ static void test_accepted(void)
     ibt_options_free(options);
 }
 
-/* The first refusal is the one that is told, whatever is set right afterwards. */
+/* Operations report the first refusal, even if the same value is set right afterwards. */
 static void test_a_refusal_stays(void)
 {
     ibt_options *options = ibt_options_new();
@@ -281,7 +282,7 @@ static void test_a_refusal_stays(void)
     ibt_options_free(options);
 }
 
-/* What an operation has no use for is refused before anything is touched. */
+/* An operation refuses options that it does not use, before it touches anything. */
 static void test_useless_options(void)
 {
     ibt_options *selecting = ibt_options_new();
@@ -352,7 +353,7 @@ static void test_userdata_is_let_go_once(void)
     CHECK_INT(ibt_options_set_change(options, NULL, &none, count_destroy), IBT_OK);
     CHECK_INT(none, 1);
     CHECK_INT(second, 1);
-    ibt_list_snapshots(NULL, NULL, options, NULL, NULL); /* its copy is gone when it returns */
+    ibt_list_snapshots(NULL, NULL, options, NULL, NULL); /* its copy of the options is freed when it returns */
     CHECK_INT(third + fourth, 0);
     ibt_options_free(options);
     CHECK(first == 1 && second == 1 && third == 1 && fourth == 1 && none == 1 && refused == 0);
@@ -360,7 +361,7 @@ static void test_userdata_is_let_go_once(void)
 
 static ibt_options *held;
 
-/* Uses the very options that are letting go of it. */
+/* Uses the same options that release its userdata at this moment. */
 static void reentering_destroy(void *ud)
 {
     ++*(int *)ud;
@@ -376,13 +377,13 @@ static void test_a_destroy_function_may_use_its_options(void)
     CHECK_INT(ibt_options_set_progress(held, go_on, &first, reentering_destroy), IBT_OK);
     CHECK_INT(ibt_options_set_progress(held, go_on, &second, count_destroy), IBT_OK);
     CHECK_INT(first, 1);
-    CHECK_INT(second, 1); /* the first took it out again */
+    CHECK_INT(second, 1); /* the destroy function of the first one removed it */
     ibt_options_free(held);
 }
 
 static int installed;
 
-/* Sets another callback in the options that are letting go of this one. */
+/* Sets new callbacks in the options that release its userdata at this moment. */
 static void installing_destroy(void *ud)
 {
     ++*(int *)ud;
@@ -391,8 +392,8 @@ static void installing_destroy(void *ud)
     CHECK_INT(ibt_options_set_log(held, IBT_LOG_WARN, ignore_log, &installed, count_destroy), IBT_OK);
 }
 
-/* Without a function userdata is let go of at once, after the call is done with the options: what its destroy function
- * sets stays. */
+/* Userdata without a callback function is released at once, at the very end of the call. So the callbacks that its
+ * destroy function sets stay. */
 static void test_userdata_without_a_function_is_let_go_of_last(void)
 {
     int round;

@@ -1,4 +1,4 @@
-/* A small tree is backed up, changed, backed up again and restored, newest and older; reports tell it all. */
+/* A small tree is backed up, changed, backed up again, and restored from both snapshots. The reports are complete. */
 #include "check.h"
 
 #include <errno.h>
@@ -29,7 +29,7 @@ static void change_source(void)
     remove_tree("src/gone");
 }
 
-/* What a change callback saw. */
+/* The number of changes that a callback saw, by kind. */
 struct seen {
     int calls, created, deleted, content, files, hashes;
 };

@@ -1,6 +1,6 @@
 /*
- * A thread with as small a stack as the header says that calls need makes every kind of call.
- * Another size, in KiB, may be given.
+ * Makes every kind of call in a thread with the smallest stack that the header allows. The
+ * argument is another size, in KiB.
  */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 
@@ -59,7 +59,7 @@ static int32_t take(void *ud, uint32_t what, const ibt_entry *before, const ibt_
     return IBT_CALLBACK_OK;
 }
 
-/* Globs are compiled on this stack too; the braces of this one are nested as deep as they may be. */
+/* Globs are compiled on this stack too. The braces of this one are nested as deeply as libibt allows. */
 static void restore_some(ibt_storage *storage)
 {
     ibt_options *options = ibt_options_new();
@@ -104,7 +104,7 @@ static void *call_everything(void *unused)
     return NULL;
 }
 
-/* Below the stack lies a page that nobody may touch: an overflow ends the program. */
+/* The memory below the stack cannot be accessed, so that an overflow ends the program. */
 static void run_with_stack(size_t size)
 {
     const size_t guard = 65536;

@@ -1,5 +1,4 @@
-/* A storage of the caller's functions as a C object: what setters refuse, what is missing, who owns what, and
- * functions that call back. */
+/* A storage of the caller's functions: refused setters, missing functions, ownership, functions that call libibt. */
 #include "check.h"
 
 #include "../../examples-c/memory_storage.c"
@@ -64,7 +63,7 @@ static int32_t no_lock(void *ud, const char *key)
     return unexpected();
 }
 
-/* A call's error, which must name what is missing. */
+/* Checks that a call failed with an error that names the setter of the missing function. Frees the error. */
 static void check_names(ibt_status status, ibt_error **err, const char *setter)
 {
     CHECK_INT(status, IBT_ERR_UNSUPPORTED);
@@ -90,7 +89,7 @@ static void test_missing_functions(void)
     ibt_storage_free(storage);
 }
 
-/* A memory that watches its storage. */
+/* A storage in memory, its handle, and counts of some calls of its functions. */
 static struct {
     struct memory *memory;
     ibt_storage *handle;
@@ -119,7 +118,7 @@ static ibt_storage *watch(void)
     return storage;
 }
 
-/* Calls into the storage that is in use. */
+/* Makes calls with the storage that is in use. */
 static int32_t entering_list(void *ud, const char *prefix, ibt_list *out)
 {
     watched.entered++;
@@ -127,7 +126,7 @@ static int32_t entering_list(void *ud, const char *prefix, ibt_list *out)
     CHECK_INT(ibt_full_backup(watched.handle, "src", NULL, NULL, NULL), IBT_ERR_BUSY);
     CHECK_INT(ibt_storage_set_list(watched.handle, memory_list), IBT_ERR_BUSY);
     CHECK_INT(ibt_storage_set_reader(watched.handle, memory_read_at), IBT_ERR_BUSY);
-    /* Spoken too soon: the function succeeds after all. */
+    /* A reason for a failure, but this function succeeds. */
     CHECK_INT(ibt_storage_fail(watched.handle, ENOENT, "never seen"), IBT_OK);
     CHECK_INT(ibt_list_add(NULL, "name", 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_list_add(out, NULL, 1), IBT_ERR_INVALID_ARG);
@@ -155,7 +154,7 @@ static void test_reentry(void)
     CHECK_INT(told(ibt_incremental_backup(storage, "src", NULL, NULL, &err), &err), IBT_OK);
     CHECK_INT(told(ibt_list_snapshots(storage, NULL, NULL, NULL, &err), &err), IBT_OK);
     CHECK(watched.entered >= 5);
-    /* What a function said that succeeded is not the next one's reason. */
+    /* The reason from a function that succeeded is not used for the next function that fails. */
     ibt_storage_set_writer(storage, silent_create, memory_write, memory_commit, memory_abort);
     CHECK_INT(ibt_full_backup(storage, "src", NULL, NULL, &err), IBT_ERR_STORAGE);
     CHECK_INT(ibt_error_os_code(err), 0);
@@ -167,7 +166,7 @@ static void test_reentry(void)
     CHECK_INT(watched.destroyed, 1);
 }
 
-/* Frees the storage that is in use, and then has something to say through it. */
+/* Frees the storage that is in use, and then gives a reason for its failure through it. */
 static int32_t freeing_create(void *ud, const char *name, void **stream)
 {
     (void)ud, (void)name, (void)stream;
@@ -217,7 +216,7 @@ static void test_claims(void)
     ibt_storage_free(storage);
 }
 
-/* A key that another program holds. */
+/* Another program holds the lock of the key. */
 static void test_lock_wait(void)
 {
     ibt_storage *storage = watch();

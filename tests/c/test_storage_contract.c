@@ -1,5 +1,5 @@
-/* The storage in memory of the examples keeps the contract. With the name of a mistake as its argument it
- * makes one that authors make: the contract must see it. */
+/* The storage in memory of examples-c keeps the contract. With an argument, the program makes the mistake of this name,
+ * which an author of a storage might make. The contract test must find it. */
 #include "storage_contract.h"
 
 #include "../../examples-c/memory_storage.c"

@@ -1,5 +1,5 @@
-/* A storage whose N-th call fails, for every N until the operation succeeds: the caller learns why, nothing
- * is half done, and the next run works. */
+/* The first call of a storage fails, then its second, and so on, until the operation succeeds. Each time the caller
+ * gets the reason, nothing is half done, and the next run works. */
 #include "check.h"
 
 #include "../../examples-c/memory_storage.c"
@@ -11,17 +11,17 @@ enum { CREATE = 1, WRITE = 2, COMMIT = 4, READ = 8, LIST = 16, DELETE = 32, LOCK
 /* How a call fails. */
 struct fault {
     int32_t answer;
-    int os_code; /* 0: nothing is said about it */
-    int belied;  /* a commit does its work and fails then */
+    int os_code; /* 0: the call gives no reason */
+    int belied;  /* a commit does its work and then fails */
 };
 
-/* A storage in memory with a fuse. */
+/* A storage in memory in which one call fails. */
 struct faulty {
     struct memory *memory;
     ibt_storage *handle;
     struct fault fault;
-    int which;          /* the functions that count */
-    int left;           /* calls of theirs until the fault; 0 for none */
+    int which;          /* the functions whose calls are counted */
+    int left;           /* the call that fails is this many calls ahead; 0 if none fails */
     int streams, locks; /* begun and not ended yet */
 };
 
@@ -151,7 +151,7 @@ static ibt_status enumerate(ibt_report **report, ibt_error **err)
     return ibt_list_snapshots(faulty.handle, "src", options, report, err);
 }
 
-/* Runs an operation that must succeed, all problems included. */
+/* Runs an operation that must succeed without problems. */
 static void must_work(operation run)
 {
     ibt_report *report;
@@ -162,7 +162,7 @@ static void must_work(operation run)
     ibt_report_free(report);
 }
 
-/* Every snapshot that is listed is whole, and the first, in `before`, is the oldest. */
+/* Checks that `first` is the oldest snapshot and restores as the tree `before`, and that the newest restores whole. */
 static void check_whole(const char *first)
 {
     ibt_options *selects = ibt_options_new();
@@ -181,7 +181,7 @@ static void check_whole(const char *first)
     ibt_options_free(selects);
 }
 
-/* One full backup of what "before" holds, then a change. Returns its stamp. */
+/* Makes a full backup and restores it to `before`. Then changes the source. Writes the stamp to `first`. */
 static void begin(char *first, size_t size)
 {
     ibt_report *report;
@@ -241,7 +241,7 @@ static void sweep(operation run, struct fault fault)
     end();
 }
 
-/* The status that `run` returns when the first call of `function` answers `answer`. */
+/* Checks that `run` returns `expected` if the first call of `function` returns `answer`. */
 static void passes(operation run, int function, int32_t answer, ibt_status expected)
 {
     struct fault fault = {0, 0, 0};
@@ -282,7 +282,7 @@ static void test_answers(void)
     end();
 }
 
-/* Without a function to delete, what a failed run committed stays; it harms nobody. */
+/* Without a delete function, the objects that a failed run committed stay. They do no harm. */
 static void test_no_delete(void)
 {
     struct fault fault = {-77, 0, 0};

@@ -1,5 +1,5 @@
-// libibt from Go: backups and restores in several goroutines at once, cancelled from another one, errors
-// read wherever the scheduler put the goroutine.
+// libibt from Go: backups and restores in several goroutines at once, and a cancel from another goroutine. The
+// scheduler may move a goroutine to another thread before it reads an error.
 package main
 
 /*
@@ -22,7 +22,7 @@ import (
 // A call of an operation with its report and error.
 type call func(**C.ibt_report, **C.ibt_error) C.ibt_status
 
-// run returns the status and the error's message; report and error are freed.
+// run calls the operation, and returns its status and the message of its error. It frees the report and the error.
 func run(operation call) (int, string) {
 	var report *C.ibt_report
 	var err *C.ibt_error

@@ -1,4 +1,4 @@
-/* A program of somebody else: only what is installed. */
+/* A program outside of this repository: it uses the installed files only. */
 #include <ibt.h>
 #include <stdio.h>
 #include <string.h>
