@@ -64,9 +64,9 @@ impl Frame {
         self.len == 0
     }
 
-    /// The [`Frame::len`] uncompressed bytes of the frame. The call does not use the store. If another thread
-    /// decodes the frame at the moment, the call waits for the result. A damaged frame is `Corrupt` for every
-    /// caller. If memory runs out, only this call fails, because the frame may be good.
+    /// The [`Frame::len`] uncompressed bytes of the frame. The call does not use the store. If another thread is
+    /// decoding the frame, the call waits for the result. A damaged frame is `Corrupt` for every caller. If memory runs
+    /// out, only this call fails, because the frame may be good.
     pub fn bytes(&self) -> Result<Arc<Decoded>> {
         let mut state = self.state();
         if let FrameState::Stored(stored, out) = &mut *state {

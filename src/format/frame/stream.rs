@@ -109,7 +109,7 @@ fn read_unframed(
     }
 }
 
-/// The cause of a failed copy.
+/// Why a stream could not be passed on.
 enum Failure {
     /// The file could not be read or decompressed.
     Read(io::Error),

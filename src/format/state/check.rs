@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use super::{ARCHIVES_MAX, ArchiveRef, RANGES_MAX, XATTR_COUNT_MAX, XATTRS_MAX};
 use crate::entry::{Entry, HardLink, Node, PATH_LEN_MAX, Range, compare_paths, data_len};
 
-/// Checks one entry without its neighbours and its archives.
+/// Checks one entry by itself: the rules that concern neither other entries nor the archives.
 pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
     if entry.meta.mode > 0o7777 {
         return Err("mode above 07777");

@@ -1,6 +1,6 @@
-//! Reads an entry line. An entry has exactly one line, the one that [`line`](super::line) writes, so the reader
-//! goes through it from left to right and refuses every other spelling: it would change the tree digest, and other
-//! tools might read another entry.
+//! Reads an entry line. Each entry has exactly one spelling, the line that [`line`](super::line) writes. The reader
+//! goes through a line from left to right and refuses every other spelling: another spelling would change the tree
+//! digest, and other tools might read another entry from it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -370,8 +370,8 @@ fn string(cursor: &mut LineCursor<'_>) -> LineResult<Text> {
     cursor.string().ok_or("expected a string")
 }
 
-/// True if the bytes, which come from a name without escapes and so hold no NUL, are certainly a valid path. False also
-/// for valid paths of more than 255 bytes, or with a component that begins with a dot.
+/// A quick check: true only for a valid path. False also for some valid paths: those of more than 255 bytes, and those
+/// with a component that begins with a dot. The bytes come from a name without escapes, so they hold no NUL.
 fn is_simple_path(path: &[u8]) -> bool {
     let Some((&first, rest)) = path.split_first() else { return true };
     // A loop without an early exit lets the compiler check many bytes at once.

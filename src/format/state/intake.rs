@@ -1,4 +1,5 @@
-//! Reads a document once, as it comes out of its frames: computes both digests and finds the parts.
+//! Reads a document once, as it comes out of its frames: computes the digest of the document and the tree digest, and
+//! finds the parts.
 //!
 //! A fault of the layout is not returned at once but kept in [`Parts::fault`]: a newer version may have
 //! another layout, and only the digest, checked at the end, shows whether the bytes are damaged.
@@ -89,9 +90,9 @@ impl KeptLines<'_> {
 /// The layers above a whole state, merged with its lines while these are read.
 pub(super) struct LayersAbove<'l> {
     pub lines: Overlay<'l>,
-    /// The archive numbers of each layer's lines in the merged snapshot.
+    /// For each layer, the translation of its archive numbers to those of the merged snapshot.
     pub numbers: Vec<&'l Numbers>,
-    /// The archive numbers of the whole state's lines in the merged snapshot.
+    /// The translation of the whole state's archive numbers to those of the merged snapshot.
     pub base: &'l Numbers,
     buffers: MergeBuffers,
 }

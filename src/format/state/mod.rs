@@ -157,8 +157,8 @@ pub struct Header {
     /// When the operation began.
     pub made_at: Time,
     pub parent: Option<ParentRef>,
-    /// True if inode numbers of this source change between runs: the next run must not compare them. A full keeps the
-    /// mark of the snapshot before it, and the increment after it finds out anew.
+    /// True if inode numbers of this source change between runs: the next run must not compare them. A full takes the
+    /// value over from the snapshot before it, and the next increment determines the value again.
     pub inodes_unstable: bool,
     /// The labels that the caller gave to the snapshot. A consolidated snapshot has those of the snapshot that it was made
     /// from.
