@@ -3,7 +3,8 @@
 //! numbered in [`crate::format`].
 //!
 //! ```text
-//! Archives: begun as needed --> finish --> published, durable --> store checked --> state --> cache
+//! archives: begun as needed --> finished --> published, durable
+//!     --> store checked --> state published, durable --> store checked again --> cache
 //! ```
 
 mod archives;

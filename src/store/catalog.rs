@@ -57,10 +57,11 @@ pub struct Catalog {
     /// State files with a stamp that another state file has too, until [`Catalog::choose_of_twins`] chooses one of
     /// them.
     twins: Vec<StateFile>,
-    /// The stamps of removed snapshots whose states other snapshots need.
+    /// The stamps of the marks in the store. Their snapshots are removed; their states may be layers of other
+    /// snapshots.
     retired: BTreeSet<Stamp>,
     sizes: HashMap<String, u64>,
-    /// [`Catalog::with_labels`] may have left out snapshots.
+    /// True if [`Catalog::with_labels`] may have left out snapshots.
     is_filtered: bool,
 }
 
@@ -109,7 +110,8 @@ impl Catalog {
         self.choose_of_twins(store);
     }
 
-    /// True if the snapshot of this stamp was removed, while other snapshots need its state.
+    /// True if a mark says that the snapshot of this stamp is removed. Its state may still be there, as a layer of
+    /// other snapshots.
     pub fn is_retired(&self, stamp: Stamp) -> bool {
         self.retired.contains(&stamp)
     }
@@ -134,8 +136,9 @@ impl Catalog {
         self.states.values()
     }
 
-    /// The catalog with only the snapshots that pass the label filters. Reads the summary of each state if there is a filter.
-    /// A damaged state passes, because nothing says which labels it has: whoever selects it sees the damage.
+    /// The catalog with only the snapshots that pass the label filters. Reads the summary of each state if there is a
+    /// filter. A damaged state passes, because its labels are unknown; the operation that opens the state reports the
+    /// damage.
     pub fn with_labels(mut self, store: &mut dyn Store, options: &Options) -> Result<Catalog> {
         if options.label_filters.is_empty() {
             return Ok(self);

@@ -8,10 +8,10 @@ use crate::stamp::Stamp;
 
 /// The most bytes of a mark that are read.
 const LEN_MAX: usize = 512;
-/// The beginning of the name of the newest snapshot in a mark.
+/// The text before the stamp of the newest snapshot in a mark.
 const NEWEST: &str = "\"newest\":\"";
 
-/// The mark that the snapshot of a state is removed.
+/// The name of the mark for the snapshot whose state has the name `state`.
 pub fn mark_of(state: &Name) -> Name {
     Name::new(&state.key, BackupFileKind::Retired, state.stamp, false)
 }

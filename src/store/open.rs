@@ -1,4 +1,4 @@
-//! Opening the state of the selected snapshot, and checking the digest that the caller expects.
+//! Opens the state of the selected snapshot, and checks the digest that the caller expects.
 
 use super::{Catalog, KeyStates, StateFile, Store, StoredFile, backup_file, newest_file};
 use crate::entry::Hash;
@@ -13,7 +13,8 @@ pub fn open_selected(store: &mut dyn Store, key: &str, pool: &Pool, job: &mut Jo
     open(store, key, pool, None, job)
 }
 
-/// Like [`open_selected`], but keeps only all directories and the entries that `meant` selects.
+/// Like [`open_selected`], but keeps only the entries that `meant` selects, all directories and all first names of hard
+/// links.
 pub fn open_selected_part(
     store: &mut dyn Store,
     key: &str,

@@ -128,7 +128,7 @@ impl Snapshot {
         self.lines_read
     }
 
-    /// The most lines that are read and not wanted, to find an entry or to skip a directory.
+    /// The most lines that are read before the wanted line, to find an entry or to skip a directory.
     pub fn lines_per_jump(&self) -> u64 {
         self.index.every()
     }
