@@ -1,10 +1,10 @@
-"""Writes files whose content follows from their names and the round: the same on every machine.
+"""Writes files whose content depends only on their names and the round, so that it is the same on every machine.
 
     fill.py small TREE COUNT [ROUND]   files of 1 kB, 256 in a directory; a round rewrites one of a thousand
     fill.py logs TREE BYTES [ROUND]    twenty logs of BYTES; a round appends a fiftieth and rotates two
     fill.py half TREE BYTES            files of 64 MB, BYTES in all, that compress to half
 
-Without ROUND the tree is made.
+Without ROUND the command makes the tree.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import sys
 
 
 def half_compressible(seed, length):
-    """Hexadecimal digits: four bits of chance in each byte."""
+    """Hexadecimal digits: each byte has four random bits."""
     return hashlib.shake_128(seed.encode()).hexdigest(length // 2).encode()
 
 

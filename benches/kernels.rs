@@ -229,8 +229,8 @@ fn deltas(criterion: &mut Criterion, name: &str, basis: &Basis, new: &[u8]) {
     group.bench_function("ibt", |bench| bench.iter(|| our_delta(basis, new, sink())));
     group.bench_function("ibt-and-signature", |bench| bench.iter(|| our_delta_and_signature(basis, new)));
     group.bench_function("librsync", |bench| bench.iter(|| c_delta(basis, new, &mut sink())));
-    // The index of fast_rsync borrows from the signature, so each run makes the index anew. The librsync crate
-    // does the same.
+    // The index of fast_rsync borrows from the signature, so each run makes its own index. The librsync crate does the
+    // same.
     group.bench_function("fast_rsync", |bench| {
         bench.iter(|| fast_rsync::diff(&basis.fast.index(), new, &mut sink()).expect("no error"))
     });
@@ -267,7 +267,8 @@ fn patches(criterion: &mut Criterion, basis: &Basis, text: &[u8], new: &[u8]) {
     assert!(out == new);
 }
 
-/// Compares literals with as many old bytes, in parts as long as a few blocks and as a small file.
+/// Makes deltas byte by byte: each part of `new` against the same part of `old`. A part is as long as a few blocks, or
+/// as a small file.
 fn fine(criterion: &mut Criterion, name: &str, old: &[u8], new: &[u8]) {
     let mut group = group(criterion, name, old.len().min(new.len()));
     for part in [8 << 10, 64 << 10, 1 << 20] {

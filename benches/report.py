@@ -47,7 +47,7 @@ def megabytes(number):
 
 
 def table(heads, rows):
-    """The first head is that of the column which names the rows; empty, as a rule."""
+    """A table in Markdown. The first head belongs to the column with the names of the rows, and is often empty."""
     return "\n".join(["|" + "".join(f" {head} |" if head else " |" for head in heads), "|---" * len(heads) + "|"]
                      + ["| " + " | ".join(row) + " |" for row in rows])
 
@@ -56,7 +56,7 @@ def table(heads, rows):
 
 
 class Samples:
-    """Of one benchmark; an operation incr.2 is the increment of round 2."""
+    """The samples of peers.sh. The operation "incr.2" is the increment of round 2."""
 
     def __init__(self, rows):
         self.rows = defaultdict(list)
@@ -125,7 +125,7 @@ def cell(samples, workload, tool, operation):
     return text + f" · {samples.middle(workload, tool, operation, 'rss_kb') / 1024:.0f}"
 
 
-# What the short table shows of the workloads that it has room for.
+# The workloads and operations of the short table.
 SUMMARY = {"K": ["full", "incr", "nochange", "restore"], "D": ["full", "incr", "restore"],
            "S": ["full", "nochange", "restore"]}
 
@@ -153,7 +153,8 @@ def summary_cell(samples, workload, tool, operation):
     return f"{significant(seconds)} s" + (size if operation != "restore" else "")
 
 
-# Restores of libibt that most of the others have no equal of: what, and what it is held against.
+# Restores of libibt that most other tools do not have: the operation, its description, the tool and the operation of
+# the restore that it is compared with, and the description of that.
 RESTORES = [
     ("restore_full", "the full, behind its increments", REFERENCE, "restore_full", "tar's full"),
     ("one_file", "one small file", None, None, ""),
@@ -178,7 +179,7 @@ def restores_table(samples):
 
 # ---- drawing
 
-# Greys that can be read on white and on black, and better where the viewer tells which it is.
+# Greys that can be read on white and on black. They are better if the viewer tells whether the page is light or dark.
 STYLE = """<style>
 text { font-family: system-ui, 'DejaVu Sans', sans-serif; font-size: 11px; fill: #6e7781; }
 .title { font-size: 15px; font-weight: 600; }
@@ -222,7 +223,7 @@ class Drawing:
 
 
 class LogScale:
-    """From low..high, rounded outwards to powers of the base, to pixels."""
+    """Maps values to pixels. The ends of the scale are powers of the base around all values."""
 
     def __init__(self, values, start, end, base=10):
         self.base = base
@@ -244,7 +245,7 @@ class LogScale:
 
 
 def peers_chart(samples, machine):
-    """A row of panels for each workload, a panel for each operation, a bar for each tool, from 1x."""
+    """A row of panels for each workload, a panel for each operation, and a bar for each tool, which begins at 1x."""
     left, panel, gap, pitch = 158, 172, 40, 15
     drawing = Drawing(left + len(OPERATIONS) * (panel + gap))
     drawing.text(8, 22, "Wall time against GNU tar -g and zstd -3", "title")
@@ -326,7 +327,7 @@ def operations(points, sweep):
 
 
 def scale_table(points, sweep):
-    """What one more thread, file or byte costs."""
+    """Time and memory for each number of threads, files or bytes, and the speedup, the time a file or the speed."""
     if not positions(points, sweep):
         return ""
     unit, title = SWEEPS[sweep]
@@ -421,7 +422,7 @@ TODAY = "today"
 
 
 class Variants:
-    """Medians of what was measured more than once: tables of several runs may be joined."""
+    """The samples of parameters.sh. Tables of several runs may be joined: samples of one operation become a median."""
 
     def __init__(self, rows):
         repeats = defaultdict(list)
@@ -438,7 +439,7 @@ class Variants:
         return (workload, variant, "restore") in self.rows
 
     def sum(self, workload, variant, operation, *columns):
-        """Over all increments, if the operation is incr."""
+        """The sum of these columns; over all increments if the operation is "incr"."""
         return sum(row[column] for row in self.rows[workload, variant, operation] for column in columns)
 
     def stored(self, workload, variant):
