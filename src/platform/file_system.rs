@@ -6,12 +6,12 @@ use std::os::fd::AsFd;
 /// The properties of a file system, judged by its type alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSystem {
-    /// The clock of this machine makes the stamps, because no other machine serves this file system.
+    /// True if the clock of this machine makes the time stamps, because no other machine serves this file system.
     pub is_local: bool,
-    /// Its files are read over a network, or through another process.
+    /// True if its files are read over a network, or through another process.
     pub is_remote: bool,
     pub ctime: CtimeKind,
-    /// `syncfs(2)` certainly makes the files of this file system durable. For a file system that a program or
+    /// True if `syncfs(2)` certainly makes the files of this file system durable. For a file system that a program or
     /// another machine serves, `syncfs` may have no effect.
     pub syncs_whole: bool,
 }

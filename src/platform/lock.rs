@@ -21,7 +21,7 @@ pub enum LockPart {
 }
 
 /// Tries to lock a part of the file, without waiting. Returns false if another open file holds a lock that excludes
-/// this one. The lock ends when the last descriptor of `file` is closed, even by a kill of the process.
+/// this one. The lock ends when the last descriptor of `file` is closed, for example because the process is killed.
 ///
 /// On Linux this is an open-file-description lock (`fcntl_locking(2)`), which works over NFS: an exclusive
 /// lock needs a file open for writing, a shared lock a file open for reading. Elsewhere it is `flock`.

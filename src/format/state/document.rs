@@ -248,7 +248,8 @@ pub(super) fn has_layers(header: &[u8]) -> bool {
     memchr::memmem::find(header, LAYERS).is_some()
 }
 
-/// Checks the lengths of a header's texts, its labels, and the order of its layers. Both the writer and the reader call it.
+/// Checks the lengths of a header's texts, its labels, and the order of its layers. Both the writer and the reader call
+/// this function.
 pub(super) fn check_header(header: &Header) -> Result<(), &'static str> {
     if !header.layers.is_empty() && header.kind == SnapshotKind::Full {
         return Err("a full has no layers");

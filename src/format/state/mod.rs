@@ -160,8 +160,8 @@ pub struct Header {
     /// True if inode numbers of this source change between runs: the next run must not compare them. A full takes the
     /// value over from the snapshot before it, and the next increment determines the value again.
     pub inodes_unstable: bool,
-    /// The labels that the caller gave to the snapshot. A consolidated snapshot has those of the snapshot that it was made
-    /// from.
+    /// The labels that the caller gave to the snapshot. A consolidated snapshot has the labels of the snapshot that it
+    /// was made from.
     pub labels: Labels,
     /// The state files whose lines this state changes, the newest first; the last one is whole. Empty if this state is
     /// whole itself.
