@@ -418,7 +418,7 @@ pub struct SigRef {
 /// Where the bytes of an entry are stored, and the fields that detect a change of the entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// `None` where inode numbers change between backups.
+    /// `None` if the inode numbers of the source change between backups.
     pub ino: Option<u64>,
     pub ctime: Time,
     /// The whole copy, then the deltas, oldest first. Empty for an entry without data.

@@ -41,7 +41,7 @@ impl Facts {
         }
     }
 
-    /// True if the inodes are the same, or if these facts do not say which inode it was.
+    /// True if both have the same inode number, or if these facts have no inode number.
     pub fn may_have_inode_of(&self, now: &Facts) -> bool {
         self.ino.is_none() || self.ino == now.ino
     }
