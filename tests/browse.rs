@@ -304,8 +304,7 @@ fn reading_on_in_a_file_reads_no_frame_twice() {
     assert!(store.read < (60 << 20) + FRAME, "{} bytes were read", store.read);
 }
 
-/// The delta is larger than the frames that are kept in memory, so it would be read again for each range if a range
-/// needed all of it.
+/// The delta is larger than the frames that are kept in memory. Even so, no range may read all of it again.
 #[test]
 fn deltas_are_read_once_for_all_parts_of_a_file() {
     let mut series = Series::new();

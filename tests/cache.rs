@@ -508,7 +508,7 @@ fn contents_that_are_another_are_not_signed() {
     assert_eq!(report.files.iter().map(|file| file.kind).collect::<Vec<_>>(), ["state"]);
 }
 
-/// A state that is undamaged and has the right name and size, but is not the store's state.
+/// The cache has an undamaged state of the right name and size that is not the state of the store.
 #[test]
 fn another_store_s_state_is_not_believed() {
     let mut series = Series::new();

@@ -29,7 +29,8 @@ fn own_lines(series: &Series) -> Vec<serde_json::Value> {
     stored::file(&series.newest("state"))["entries"].as_array().unwrap().clone()
 }
 
-/// A full of so many files, which are old enough to be believed, and which all have other inodes in the state.
+/// A full of `files` files that are old enough to count as unchanged without a read. In the state they have other
+/// inode numbers than on disk.
 fn renumbered(files: usize) -> Series {
     let mut series = Series::new();
     for n in 0..files {
@@ -50,7 +51,7 @@ fn an_unchanged_tree_whose_inodes_all_changed_costs_a_small_state() {
         assert_eq!(added.keys().collect::<Vec<_>>(), ["state"]);
         assert!(added["state"] < 2000, "round {round}: {added:?}");
         assert_eq!(counter(&report, Counter::Unchanged), 67, "round {round}");
-        // Only the first increment cannot know that the inode numbers prove nothing.
+        // Only the first increment does not know yet that the inode numbers prove nothing.
         let read = counter(&report, Counter::BytesRead);
         assert_eq!(read, if round == 0 { 60 * 5000 + 59 * 30 } else { 0 }, "round {round}");
         assert_eq!(stored::file(&series.newest("state"))["inodes"], "unstable");

@@ -145,7 +145,8 @@ fn a_clock_far_behind_does_not_pass_over_a_damaged_newest_snapshot() {
     }
 }
 
-/// The next backup by such a clock is later than the damaged snapshot, so that readers find the new one.
+/// Even with such a clock, the next backup gets a later stamp than the damaged snapshot, so that readers find the new
+/// one.
 #[test]
 fn a_clock_far_behind_stamps_later_than_a_damaged_newest_snapshot() {
     for age in [100, 1000] {

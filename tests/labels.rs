@@ -18,7 +18,7 @@ fn wanted(name: &str, value: Option<&str>) -> WantedLabel {
     WantedLabel { name: name.into(), value: value.map(Into::into) }
 }
 
-/// A full and increments with these labels, each with another file.
+/// A full and increments with these labels. Before each of them a file changes.
 fn labelled(each: &[&[(&str, &str)]]) -> Series {
     let mut series = Series::new();
     for (round, given) in each.iter().enumerate() {
@@ -218,7 +218,7 @@ fn hostile_labels_are_damage_of_the_named_state() {
             series.restore(Select::Newest, &series.beside("restored")).refused(Kind::Corrupt);
         }
     }
-    // Not UTF-8.
+    // A label that is not UTF-8.
     let series = labelled(&[&[("a", "x")]]);
     let mut series = Series { options: series.options.clone(), ..Series::new() };
     series.options.codec = ibt::job::Codec::None;

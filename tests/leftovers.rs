@@ -73,7 +73,7 @@ fn restore_after(days: u32, test: &str, series: &Series) -> usize {
     said.lines().find_map(|line| line.split_once("listed: ")).expect("an answer").1.trim().parse().unwrap()
 }
 
-/// The restore of [`restore_after`].
+/// The part of [`restore_after`] in the child process.
 fn restore_in_child(dir: &Path) {
     let options = Options { overwrite: Overwrite::Always, ..Options::default() };
     let (cancel, mut silent) = (Cancel::default(), Silent);

@@ -24,7 +24,7 @@ enum Step {
     Edit(Vec<Edit>),
     Full,
     Increment,
-    /// Prune to the newest snapshots, this many.
+    /// Prunes to this many of the newest snapshots.
     KeepLast(u32),
     PruneOne(Which),
     Consolidate,

@@ -183,7 +183,7 @@ fn few_descriptors_are_enough() {
     }
 }
 
-/// Takes descriptors from the begin of a phase to its end, as another thread of the program may do.
+/// Takes descriptors from the beginning of a phase to its end, as another thread of the program may do.
 struct Taker {
     phase: Phase,
     /// Number of descriptors that are not taken.

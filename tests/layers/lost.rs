@@ -101,7 +101,7 @@ fn a_lost_layer_is_put_back_into_a_store_that_is_not_read() {
             assert!(fs::read(back).unwrap() == fs::read(layer).unwrap(), "{what}");
             twin.sound();
         }
-        // The cache has all that the new snapshot needs, and the right bytes.
+        // The cache has the newest state, with the same bytes as the store.
         let newest = fs::read(twin.newest("state")).unwrap();
         assert!(cached(twin).values().any(|bytes| *bytes == newest), "{what}");
     });

@@ -1,4 +1,4 @@
-//! A prune and a backup of one key at the same time, in a store without locks: one of them runs from begin to end
+//! A prune and a backup of one key at the same time, in a store without locks: one of them runs from beginning to end
 //! between two calls of the other.
 
 use std::cell::RefCell;
@@ -29,7 +29,7 @@ impl Deed {
     }
 }
 
-/// A deed on the store of a series without locks.
+/// An operation on the store of a series that has no locks.
 struct Task {
     deed: Deed,
     series: Rc<Series>,
