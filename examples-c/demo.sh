@@ -2,7 +2,7 @@
 # Shows libibt with a real tree. Backs up three published versions of a library's source, one after the other
 # from one directory, then restores each snapshot and compares it with its version.
 #
-#   sh examples-c/demo.sh      from any directory; needs a C compiler and cargo, installs them where it may
+#   sh examples-c/demo.sh      from any directory; needs a C compiler and cargo; installs them if it is allowed to
 set -eu
 cd "$(dirname "$0")/.."
 unset IBT_STORE IBT_CACHE IBT_KEY

@@ -7,7 +7,7 @@
 
 enum { GAP = 2, NARROWEST_TEXT = 20, WRAPPED_INDENT = 4 };
 
-/* Width of the terminal `stream` in characters; 0 if `stream` is no terminal, so that lines are not limited. */
+/* Width of the terminal `stream` in characters; 0 if `stream` is no terminal: the length of lines is then not limited. */
 size_t terminal_width(int stream)
 {
     const char *columns = getenv("COLUMNS");
@@ -30,8 +30,8 @@ static size_t width_of(const char *text)
     return width;
 }
 
-/* Adds the next cell, row by row. `text` comes from malloc(), and the table owns it from now on. NULL, when memory
- * ran out, gives an empty cell. */
+/* Adds the next cell, row by row. `text` comes from malloc(), and the table owns it from now on. If `text`
+ * is NULL because memory ran out, the cell is empty. */
 void add_cell(struct table *table, char *text)
 {
     if (table->count == table->room) {
@@ -82,8 +82,8 @@ static size_t width_until(const size_t *widths, int end)
     return width;
 }
 
-/* Leaves out columns, the least important ones first, until a row fits into `limit` characters. A last column that
- * wraps counts with NARROWEST_TEXT characters at most. */
+/* Leaves out columns, the least important ones first, until a row fits into `limit` characters. If the last column
+ * wraps, its width counts as NARROWEST_TEXT characters at most. */
 static void leave_out(const struct table *table, size_t *widths, size_t limit)
 {
     int last = table->column_count - 1, rank;

@@ -2,8 +2,8 @@
 #include "ibt_tool.h"
 #include <string.h>
 
-/* Prints the begin of a help text: up to the explanation of the values. Leaves out characters that are special in the
- * quotes of a shell. */
+/* Prints a help text up to its explanation of the values. Leaves out characters that are special in the quotes of a
+ * shell. */
 static void print_help(const char *text)
 {
     const char *value = strstr(text, " (default");
@@ -45,7 +45,8 @@ static void print_command_names(void)
     fputs("help completion", stdout);
 }
 
-/* In bash, an option's argument is completed after the option. With no candidates bash completes files. */
+/* In bash, an option's argument is completed after the option. If the function gives no candidates, bash completes
+ * files. */
 static void print_bash(void)
 {
     const struct command *command;

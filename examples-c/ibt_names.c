@@ -44,8 +44,8 @@ static int is_obeyed(uint32_t code)
         || (code >= 0x2066 && code <= 0x2069);
 }
 
-/* The four ways of writing: a text or a name for people, a name or a text in JSON. A text has its names encoded
- * already, so '%' stays in it. */
+/* The four ways of writing: a text or a name for people, a name or a text in JSON. The names in a text are encoded
+ * already, so '%' stays as it is. */
 enum form { TEXT, NAME, JSON, JSON_TEXT };
 
 static int stays(uint32_t code, enum form form)
@@ -123,8 +123,8 @@ static char *as_text(const char *name, enum form form)
     return NULL;
 }
 
-/* Returns the text that print_name() prints; message_as_text() does so for print_text(). The caller frees it. NULL if
- * memory ran out. */
+/* Returns the text that print_name() prints. message_as_text() returns the text that print_text() prints. The caller
+ * frees the text. NULL if memory ran out. */
 char *name_as_text(const char *name)
 {
     return as_text(name, NAME);
@@ -163,9 +163,9 @@ static int is_printed_as(const char *name, enum form form, const char *text)
     return is_same;
 }
 
-/* The name that the tool prints as `text`, in JSON or outside of it; NULL if no name is printed so. The caller frees
- * it. For example "100%25" gives the name 100%, but "100%" and "a%41" give NULL: the caller then takes the text as
- * the name. */
+/* The name that the tool prints as `text`, in JSON or outside of JSON. NULL if the tool prints no name as `text`: the
+ * caller then takes the text itself as the name. For example "100%25" gives the name 100%, but "100%" and "a%41" give
+ * NULL. The caller frees the name. */
 char *name_of_text(const char *text)
 {
     char *name = strdup(text), *to = name;

@@ -49,7 +49,8 @@ int32_t print_restored(void *ud, uint32_t what, const ibt_entry *before, const i
     return print_sign(ud, letter(what, IBT_CHANGE_CREATED, IBT_CHANGE_DELETED), before, after);
 }
 
-/* The same for a comparison, where a created entry is only in the tree and a deleted entry only in the snapshot. */
+/* Like print_restored(), for a comparison: there a created entry is only in the tree, and a deleted entry only in the
+ * snapshot. */
 int32_t print_difference(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after)
 {
     return print_sign(ud, letter(what, IBT_CHANGE_DELETED, IBT_CHANGE_CREATED), before, after);

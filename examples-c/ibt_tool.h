@@ -62,8 +62,8 @@ struct run {
     int dry_run;
     int recursive;
     struct timespec begin; /* when the operation began */
-    const char *at; /* the argument of --at, NULL without */
-    int at_is_time; /* the argument of --at is a time and no stamp */
+    const char *at; /* the argument of --at; NULL if it is not given */
+    int at_is_time; /* the argument of --at is a time, not a stamp */
     struct span span; /* the time of --at */
     int keeps;   /* a --keep-... rule was given */
     int drawing; /* a progress bar is drawn */
@@ -72,7 +72,7 @@ struct run {
     ibt_options *options;
     ibt_report *report;
     ibt_error *err;
-    char *message; /* an error that the program itself found, NULL without */
+    char *message; /* an error that the program itself found; NULL if there is none */
     size_t message_size;
     size_t shown[KINDS_MAX]; /* number of problems of each kind that were printed as they happened */
     char *names[2]; /* decoded operands, for those that were written as the tool prints them */
