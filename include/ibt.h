@@ -195,12 +195,13 @@ extern "C" {
  * ==== Change detection: ibt_options_set_change_detection() ====
  *
  * A file is unchanged if its size, mtime, ctime and inode number are the
- * recorded ones and its times are at least two seconds older than the last
- * scan, so that no later change can have the same times. On a file system that
- * keeps no ctime of its own every file is read. Those are FAT, exFAT, HFS and
- * file systems of read-only images, such as squashfs. A file system of unknown
- * kind, such as most FUSE file systems, is treated the same way if the ctime
- * of every file equals its mtime.
+ * recorded ones and its times are more than two seconds older than the last
+ * scan, so that no later change can have the same times. Inode numbers are not
+ * compared if the source changes them between runs. On a file system that keeps
+ * no ctime of its own every file is read. Those are FAT, exFAT, HFS and file
+ * systems of read-only images, such as squashfs. A file system of unknown kind,
+ * such as most FUSE file systems, is treated the same way if the ctime of every
+ * file equals its mtime.
  */
 #define IBT_DETECT_METADATA 0
 
@@ -1077,9 +1078,9 @@ ibt_status ibt_options_set_label(ibt_options *options,
 
 /**
  * A prune keeps every snapshot that has the label `name` with exactly `value`,
- * or with any value if value is NULL. Any number, up to 64. Rules add up: a
- * snapshot stays if any rule keeps it. If any rule is set, the snapshot with
- * the newest stamp stays as well.
+ * or with any value if value is NULL. Each call adds a rule, up to 64. Rules add
+ * up: a snapshot stays if any rule keeps it. If any rule is set, the snapshot
+ * with the newest stamp stays as well.
  *
  * Default: no such rule. Prune only; ignored elsewhere.
  *
@@ -1096,8 +1097,8 @@ ibt_status ibt_options_add_keep_label(ibt_options *options,
 
 /**
  * Only snapshots count that have the label `name` with exactly `value`, or with
- * any value if value is NULL. With several filters, a snapshot must pass all of
- * them. Up to 64.
+ * any value if value is NULL. Each call adds a filter, up to 64, and a snapshot
+ * must pass all of them.
  *
  * A list leaves out all other snapshots. "The newest" and
  * ibt_options_set_as_of() select among the snapshots that pass, and
@@ -1124,8 +1125,8 @@ ibt_status ibt_options_add_label_filter(ibt_options *options,
  * Limits an operation to the entries of the snapshot that match a glob. `*`
  * and `?` do not match '/', a component `**` does; `[a-z]` and `{a,b}` work as
  * in a shell. The glob begins at the snapshot's root, so "*.txt" matches only
- * there. A directory that matches includes everything below it. Any number; an
- * entry is included if it matches any of them or a path of
+ * there. A directory that matches includes everything below it. Each call adds
+ * a glob: an entry is included if it matches any glob, or any path of
  * ibt_options_add_path().
  *
  * Restore and compare use globs; other operations fail with
@@ -1393,8 +1394,8 @@ ibt_status ibt_options_set_cache_dir(ibt_options *options,
  * operation returns IBT_ERR_IO with ENOENT as ibt_error_os_code().
  *
  * Set this if a storage made of your own functions keeps its objects in a
- * directory. libibt protects a directory storage and the cache by itself. Any
- * number. Restores, backups and comparisons; ignored elsewhere.
+ * directory. libibt protects a directory storage and the cache by itself. Each
+ * call adds a path. Restores, backups and comparisons; ignored elsewhere.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL, path is
  * empty, or there are 10,000 protected paths already.
@@ -1408,8 +1409,8 @@ ibt_status ibt_options_add_protected_path(ibt_options *options,
 /**
  * Excludes the entries that match a pattern from a backup, and from both sides
  * of a comparison. A pattern is one line as in a .gitignore file at the root
- * of the source, '!' included. Any number; of two patterns that match, the
- * later one decides.
+ * of the source, '!' included. Each call adds a pattern; of two patterns that
+ * match, the later one decides.
  *
  * Other operations fail with IBT_ERR_INVALID_ARG if a pattern is set.
  *
@@ -1594,8 +1595,9 @@ ibt_status ibt_options_set_on_file_error(ibt_options *options,
 /**
  * With 1 a backup, full or incremental, accepts a source or host that differs
  * from that of the newest snapshot. With 0 it returns IBT_ERR_MISMATCH for such
- * a source; ibt_options_set_source_name() and ibt_options_set_host() name source
- * and host otherwise. Backups only; ignored elsewhere.
+ * a source. If source and host are the same but have other names now, pass the
+ * recorded names to ibt_options_set_source_name() and ibt_options_set_host()
+ * instead. Backups only; ignored elsewhere.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1643,7 +1645,7 @@ ibt_status ibt_options_set_restore_metadata(ibt_options *options,
 /**
  * The tree digest ("blake3:" and 64 hex digits) that the selected snapshot
  * must have. If it has another one, the operation returns IBT_ERR_MISMATCH
- * before it reads anything but the state. Operations that select no snapshot,
+ * before it reads anything but states. Operations that select no snapshot,
  * and ibt_list_snapshots() and ibt_prune(), fail with IBT_ERR_INVALID_ARG if a
  * digest is set.
  *
@@ -2067,9 +2069,9 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * If dest exists and a policy is set (ibt_options_set_overwrite()), the
  * restore works in place, entry by entry. The policy decides about each
  * existing entry, and at any moment each file has its old or its new content.
- * A directory that only leads to entries that globs and paths match stays as
- * it is. Entries that the snapshot does not have stay, unless
- * ibt_options_set_delete_extra() removes them.
+ * A directory that globs and paths do not match, but that leads to entries that
+ * they match, stays as it is. Entries that the snapshot does not have stay,
+ * unless ibt_options_set_delete_extra() removes them.
  *
  * In a new and in an existing tree, an entry that the destination refuses is
  * listed as IBT_PROBLEM_OBSTRUCTED, and the others are restored. Reasons for a
@@ -2380,12 +2382,13 @@ ibt_status ibt_consolidate(ibt_storage *storage,
                            ibt_error **err);
 
 /**
- * Completes the cache for the newest snapshot of `key`: a copy of its state,
- * and of every backup file with signatures that the state names. Increments
- * work without a cache and refill it from the storage; this function does so
- * beforehand. It also helps if the storage lost or damaged a file with
- * signatures: it then computes the signatures from the stored contents, and
- * the next increment stays small and puts them into the storage.
+ * Completes the cache for the newest snapshot of `key`: copies of its state, of
+ * the older states that it needs, and of every backup file with signatures that
+ * it names. Increments work without a cache and refill it from the storage;
+ * this function does so beforehand. It also helps if the storage lost or
+ * damaged a file with signatures: it then computes the signatures from the
+ * stored contents. The next increment stays small and puts them into the
+ * storage.
  *
  * Does not change the storage. `*report` and `*err` as for ibt_full_backup(),
  * with one difference: the report lists the files made in the cache, with
@@ -2842,7 +2845,7 @@ const char *ibt_report_snapshot_label_value(const ibt_report *report,
  * The stamp of the parent of snapshot i. For an increment this is the snapshot
  * that it was compared with; for a full made by ibt_consolidate(), the
  * snapshot that it was copied from. NULL for every other full. The parent may
- * have been removed: no snapshot needs another.
+ * have been removed; snapshot i is whole without it.
  *
  * Since: 0.1
  */

@@ -66,12 +66,13 @@ pub const IBT_COMPRESSION_ZSTD: i32 = 1;
 /// ==== Change detection: ibt_options_set_change_detection() ====
 ///
 /// A file is unchanged if its size, mtime, ctime and inode number are the
-/// recorded ones and its times are at least two seconds older than the last
-/// scan, so that no later change can have the same times. On a file system that
-/// keeps no ctime of its own every file is read. Those are FAT, exFAT, HFS and
-/// file systems of read-only images, such as squashfs. A file system of unknown
-/// kind, such as most FUSE file systems, is treated the same way if the ctime
-/// of every file equals its mtime.
+/// recorded ones and its times are more than two seconds older than the last
+/// scan, so that no later change can have the same times. Inode numbers are not
+/// compared if the source changes them between runs. On a file system that keeps
+/// no ctime of its own every file is read. Those are FAT, exFAT, HFS and file
+/// systems of read-only images, such as squashfs. A file system of unknown kind,
+/// such as most FUSE file systems, is treated the same way if the ctime of every
+/// file equals its mtime.
 pub const IBT_DETECT_METADATA: i32 = 0;
 /// Read every file, whatever its metadata.
 pub const IBT_DETECT_CONTENT: i32 = 1;

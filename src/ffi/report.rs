@@ -357,7 +357,7 @@ pub extern "C" fn ibt_report_snapshot_label_value(
 /// The stamp of the parent of snapshot i. For an increment this is the snapshot
 /// that it was compared with; for a full made by ibt_consolidate(), the
 /// snapshot that it was copied from. NULL for every other full. The parent may
-/// have been removed: no snapshot needs another.
+/// have been removed; snapshot i is whole without it.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]

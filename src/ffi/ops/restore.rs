@@ -23,9 +23,9 @@ use super::{OperationArgs, UsedOptions};
 /// If dest exists and a policy is set (ibt_options_set_overwrite()), the
 /// restore works in place, entry by entry. The policy decides about each
 /// existing entry, and at any moment each file has its old or its new content.
-/// A directory that only leads to entries that globs and paths match stays as
-/// it is. Entries that the snapshot does not have stay, unless
-/// ibt_options_set_delete_extra() removes them.
+/// A directory that globs and paths do not match, but that leads to entries that
+/// they match, stays as it is. Entries that the snapshot does not have stay,
+/// unless ibt_options_set_delete_extra() removes them.
 ///
 /// In a new and in an existing tree, an entry that the destination refuses is
 /// listed as IBT_PROBLEM_OBSTRUCTED, and the others are restored. Reasons for a

@@ -133,12 +133,13 @@ pub unsafe extern "C" fn ibt_consolidate(
     })
 }
 
-/// Completes the cache for the newest snapshot of `key`: a copy of its state,
-/// and of every backup file with signatures that the state names. Increments
-/// work without a cache and refill it from the storage; this function does so
-/// beforehand. It also helps if the storage lost or damaged a file with
-/// signatures: it then computes the signatures from the stored contents, and
-/// the next increment stays small and puts them into the storage.
+/// Completes the cache for the newest snapshot of `key`: copies of its state, of
+/// the older states that it needs, and of every backup file with signatures that
+/// it names. Increments work without a cache and refill it from the storage;
+/// this function does so beforehand. It also helps if the storage lost or
+/// damaged a file with signatures: it then computes the signatures from the
+/// stored contents. The next increment stays small and puts them into the
+/// storage.
 ///
 /// Does not change the storage. `*report` and `*err` as for ibt_full_backup(),
 /// with one difference: the report lists the files made in the cache, with

@@ -53,9 +53,9 @@ pub unsafe extern "C" fn ibt_options_set_label(
 }
 
 /// A prune keeps every snapshot that has the label `name` with exactly `value`,
-/// or with any value if value is NULL. Any number, up to 64. Rules add up: a
-/// snapshot stays if any rule keeps it. If any rule is set, the snapshot with
-/// the newest stamp stays as well.
+/// or with any value if value is NULL. Each call adds a rule, up to 64. Rules add
+/// up: a snapshot stays if any rule keeps it. If any rule is set, the snapshot
+/// with the newest stamp stays as well.
 ///
 /// Default: no such rule. Prune only; ignored elsewhere.
 ///
@@ -82,8 +82,8 @@ pub unsafe extern "C" fn ibt_options_add_keep_label(
 }
 
 /// Only snapshots count that have the label `name` with exactly `value`, or with
-/// any value if value is NULL. With several filters, a snapshot must pass all of
-/// them. Up to 64.
+/// any value if value is NULL. Each call adds a filter, up to 64, and a snapshot
+/// must pass all of them.
 ///
 /// A list leaves out all other snapshots. "The newest" and
 /// ibt_options_set_as_of() select among the snapshots that pass, and

@@ -13,8 +13,8 @@ use super::*;
 /// Limits an operation to the entries of the snapshot that match a glob. `*`
 /// and `?` do not match '/', a component `**` does; `[a-z]` and `{a,b}` work as
 /// in a shell. The glob begins at the snapshot's root, so "*.txt" matches only
-/// there. A directory that matches includes everything below it. Any number; an
-/// entry is included if it matches any of them or a path of
+/// there. A directory that matches includes everything below it. Each call adds
+/// a glob: an entry is included if it matches any glob, or any path of
 /// ibt_options_add_path().
 ///
 /// Restore and compare use globs; other operations fail with

@@ -79,8 +79,8 @@ pub unsafe extern "C" fn ibt_options_set_cache_dir(
 /// operation returns IBT_ERR_IO with ENOENT as ibt_error_os_code().
 ///
 /// Set this if a storage made of your own functions keeps its objects in a
-/// directory. libibt protects a directory storage and the cache by itself. Any
-/// number. Restores, backups and comparisons; ignored elsewhere.
+/// directory. libibt protects a directory storage and the cache by itself. Each
+/// call adds a path. Restores, backups and comparisons; ignored elsewhere.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL, path is
 /// empty, or there are 10,000 protected paths already.
@@ -109,8 +109,8 @@ pub unsafe extern "C" fn ibt_options_add_protected_path(
 
 /// Excludes the entries that match a pattern from a backup, and from both sides
 /// of a comparison. A pattern is one line as in a .gitignore file at the root
-/// of the source, '!' included. Any number; of two patterns that match, the
-/// later one decides.
+/// of the source, '!' included. Each call adds a pattern; of two patterns that
+/// match, the later one decides.
 ///
 /// Other operations fail with IBT_ERR_INVALID_ARG if a pattern is set.
 ///
@@ -426,8 +426,9 @@ pub unsafe extern "C" fn ibt_options_set_on_file_error(options: *mut ibt_options
 
 /// With 1 a backup, full or incremental, accepts a source or host that differs
 /// from that of the newest snapshot. With 0 it returns IBT_ERR_MISMATCH for such
-/// a source; ibt_options_set_source_name() and ibt_options_set_host() name source
-/// and host otherwise. Backups only; ignored elsewhere.
+/// a source. If source and host are the same but have other names now, pass the
+/// recorded names to ibt_options_set_source_name() and ibt_options_set_host()
+/// instead. Backups only; ignored elsewhere.
 ///
 /// Default: 0. Every other number counts as 1.
 ///
@@ -502,7 +503,7 @@ pub unsafe extern "C" fn ibt_options_set_restore_metadata(
 
 /// The tree digest ("blake3:" and 64 hex digits) that the selected snapshot
 /// must have. If it has another one, the operation returns IBT_ERR_MISMATCH
-/// before it reads anything but the state. Operations that select no snapshot,
+/// before it reads anything but states. Operations that select no snapshot,
 /// and ibt_list_snapshots() and ibt_prune(), fail with IBT_ERR_INVALID_ARG if a
 /// digest is set.
 ///
