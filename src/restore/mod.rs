@@ -106,10 +106,5 @@ fn build(
     if tree.job.options.dry_run {
         return tree.job.phase_done();
     }
-    target.sync()?;
-    tree.sync_mounts()?;
-    if let Some(root) = root {
-        tree.finish_root(root, &*target)?;
-    }
-    Ok(())
+    tree.make_durable(root, &*target)
 }

@@ -172,10 +172,10 @@ impl Tree<'_, '_> {
         if !same || !wanted.has(meta::XATTRS) {
             return Ok(same);
         }
-        let place = if entry.path == self.base { None } else { Some(self.target_dir(entry)?) };
+        let place = if entry.path == self.target.base { None } else { Some(self.target.target_dir(entry)?) };
         let place = place.as_ref().map(|place| (&place.dir, entry.path.name()));
         let named = match place {
-            None => self.open_dir(entry.path.as_bytes()).map(OwnedFd::from),
+            None => self.target.open_dir(entry.path.as_bytes()).map(OwnedFd::from),
             Some((dir, name)) => dir.open_path(name),
         };
         let read = |fd: OwnedFd| {

@@ -5,17 +5,16 @@
 //! batch durable, and the files are then renamed. Entries between the files are reported after the files before them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::sync::Arc;
 
 use crate::entry::Entry;
 use crate::error::{Error, Kind, Result, describe};
-use crate::platform::{Dir, Stat};
+use crate::platform::Stat;
 
 use super::Tree;
 use super::existing::EntryVerdict;
-use super::known::{FileId, replaced};
-use super::small::TargetDir;
+use super::target_dir::TargetDir;
+use super::target_dir::{FileId, replaced};
 
 /// A batch has at most this many steps, and at most `FILES_MAX` of the steps are files.
 const STEPS_MAX: usize = 4096;
@@ -158,14 +157,15 @@ impl Tree<'_, '_> {
         if let EntryVerdict::Replace(now) = verdict {
             self.made_way(now);
         }
-        let installed =
-            self.target_dir(entry).and_then(|target_dir| match target_dir.is_same(target_dir.id, *dir) {
+        let installed = self.target.target_dir(entry).and_then(|target_dir| {
+            match target_dir.is_same(target_dir.id, *dir) {
                 true => {
                     let now = self.still(entry, verdict)?;
                     self.put_in_place(entry, now.as_ref(), temp)
                 }
                 false => Err(Error::io("open the directory of", &entry.path, &replaced())),
-            });
+            }
+        });
         match installed {
             Ok(()) => self.tell(entry, verdict),
             Err(error) => {
@@ -197,24 +197,6 @@ impl Tree<'_, '_> {
                 self.remove_temp(&file.entry, &file.temp);
             }
         }
-    }
-
-    /// Keeps a directory open if it is the first directory that was opened on its device and that device is not the
-    /// destination's own. Its descriptor reports the write-back errors that happen from now on. `path` is the
-    /// directory's path below the destination.
-    pub(super) fn note_device(&mut self, path: &[u8], device: u64, dir: &Dir) -> io::Result<()> {
-        if self.device.is_some_and(|own| own != device) && !self.mounts.contains_key(&device) {
-            self.mounts.insert(device, (path.to_vec(), dir.try_clone()?));
-        }
-        Ok(())
-    }
-
-    /// Syncs the file systems that are mounted below the destination.
-    pub fn sync_mounts(&mut self) -> Result<()> {
-        for (path, dir) in std::mem::take(&mut self.mounts).into_values() {
-            dir.syncfs().map_err(|e| Error::io("sync the file system of", &path, &e))?;
-        }
-        Ok(())
     }
 }
 

@@ -12,7 +12,6 @@ use crate::platform::Stat;
 use crate::restore::selection::Selection;
 
 use super::existing::seen;
-use super::known::replaced;
 use super::stays::{LOST, MOUNTED, STORE, UNTOLD};
 use super::{Tree, is_obstacle};
 
@@ -42,11 +41,11 @@ impl Tree<'_, '_> {
     /// lost: the destination may still have this content under the name that the file had before it was moved.
     pub fn remove_extra(&mut self, state: &mut StateReader, selection: &mut Selection) -> Result<()> {
         if self.content_lost {
-            let base = self.base.clone();
+            let base = self.target.base.clone();
             return self.obstructed(&base, stays(&base, LOST));
         }
         // `current` may have kept the directory's names from before the restore.
-        self.current = None;
+        self.target.forget_current();
         self.omissions = state.trailer().omissions.clone();
         self.lost_dir = None;
         let mut open: Vec<OpenDir> = Vec::new();
@@ -89,14 +88,14 @@ impl Tree<'_, '_> {
             standing => standing?,
         };
         let Some(now) = standing.filter(|now| now.kind == FileType::Dir) else { return Ok(None) };
-        self.known.enter(&entry.path, now.id());
-        let names = match self.list(&entry.path) {
+        self.target.known.enter(&entry.path, now.id());
+        let names = match self.target.list(&entry.path) {
             // Temporary names of restores are removed by those restores, or by the next restore of the same
             // destination.
             Ok(names) => names.into_iter().filter(|name| !is_restore_temp(name)).collect(),
             Err(error) => return self.obstructed(&entry.path, error).map(|()| None),
         };
-        let folds = match self.folds(&entry.path, &names) {
+        let folds = match self.target.ignores_case(&entry.path, &names) {
             Ok(folds) => folds,
             Err(error) => return self.obstructed(&entry.path, error).map(|()| None),
         };
@@ -122,41 +121,13 @@ impl Tree<'_, '_> {
 
     /// The reason why an existing directory of the snapshot counts as a mount point, if it does.
     fn why_mounted_on(&mut self, entry: &Entry, now: &Stat) -> Option<&'static str> {
-        if entry.path == self.base {
+        if entry.path == self.target.base {
             return None;
         }
-        match self.dir_of(&entry.path).and_then(|dir| dir.stat_self()) {
+        match self.target.dir_of(&entry.path).and_then(|dir| dir.stat_self()) {
             Ok(above) => self.why_mounted(&entry.path, now, above.dev),
             Err(_) => Some(UNTOLD),
         }
-    }
-
-    /// Whether a directory ignores the case of names.
-    fn folds(&self, path: &Path, names: &VecDeque<Box<[u8]>>) -> Result<bool> {
-        let dir = self.open_dir(path.as_bytes()).map_err(|e| Error::io("open the directory", path, &e))?;
-        for name in names {
-            match dir.folds_case(name) {
-                Ok(None) => {}
-                Ok(Some(folds)) => return Ok(folds),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Error::io("look into the directory", path, &error)),
-            }
-        }
-        Ok(false)
-    }
-
-    pub(super) fn list(&mut self, path: &Path) -> Result<VecDeque<Box<[u8]>>> {
-        let dir = self.open_dir(path.as_bytes()).and_then(|dir| {
-            let is_known = self.known.agrees(path.as_bytes(), dir.stat_self()?.id());
-            if is_known || !dir.syncs_whole() { Ok(dir) } else { Err(replaced()) }
-        });
-        let listing = dir.map_err(|e| Error::io("open the directory", path, &e))?.list();
-        if let Some(error) = listing.error {
-            return Err(Error::io("list the directory", path, &error));
-        }
-        let mut names: Vec<_> = listing.names.into_iter().map(|(name, _)| name).collect();
-        names.sort_unstable();
-        Ok(names.into())
     }
 
     /// Removes the names up to `until` from the level, or all names if `until` is `None`. The name `until` itself is
@@ -222,7 +193,7 @@ impl Tree<'_, '_> {
                     self.obstructed(&path, stays(&path, why))?;
                     continue;
                 }
-                let names = match self.list(&path) {
+                let names = match self.target.list(&path) {
                     Ok(names) => names,
                     Err(error) => {
                         self.obstructed(&path, error)?;
@@ -246,7 +217,7 @@ impl Tree<'_, '_> {
 
     /// The stat of an extra path. `None` if the path is gone, or if it cannot be looked at, which is reported.
     fn stat_extra(&mut self, path: &Path) -> Result<Option<Stat>> {
-        match self.dir_of(path).and_then(|dir| dir.stat(path.name())) {
+        match self.target.dir_of(path).and_then(|dir| dir.stat(path.name())) {
             Ok(now) => Ok(Some(now)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => self.obstructed(path, Error::io("look at", path, &error)).map(|()| None),
@@ -301,7 +272,7 @@ impl Tree<'_, '_> {
     /// Reports the removed paths before the removal: afterwards they cannot be listed any more.
     fn remove_whole(&mut self, path: &Path, now: &Stat) -> Result<()> {
         let trouble = |e: &io::Error| Error::io("remove", path, e);
-        let held = self.target_dir_of(path).cloned().and_then(|target_dir| {
+        let held = self.target.target_dir_of(path).cloned().and_then(|target_dir| {
             let held = target_dir.hold(path.name(), now)?;
             Ok((target_dir, held))
         });
@@ -318,7 +289,7 @@ impl Tree<'_, '_> {
         }
         let is_held = target_dir.check_held(path.name(), now, held.as_ref());
         let removed = is_held.and_then(|()| target_dir.dir.remove_tree(path.name()));
-        self.current = None;
+        self.target.forget_current();
         match removed {
             Ok(()) => Ok(()),
             Err(error) => self.obstructed(path, trouble(&error)),
@@ -344,22 +315,22 @@ impl Tree<'_, '_> {
         let below = |dir: &Path, names: VecDeque<Box<[u8]>>| {
             names.into_iter().rev().filter_map(|name| dir.join(&name).ok()).collect::<Vec<_>>()
         };
-        let stats = self.dir_of(path).and_then(|dir| Ok((dir.stat_self()?, dir.stat(path.name())?)));
+        let stats = self.target.dir_of(path).and_then(|dir| Ok((dir.stat_self()?, dir.stat(path.name())?)));
         let Ok((above, top)) = stats else { return Ok(()) };
         if top.dev != above.dev {
             return Ok(());
         }
-        let mut waiting = below(path, self.list(path).unwrap_or_default());
+        let mut waiting = below(path, self.target.list(path).unwrap_or_default());
         while let Some(path) = waiting.pop() {
             self.job.pulse()?;
-            let Ok(now) = self.dir_of(&path).and_then(|dir| dir.stat(path.name())) else { continue };
+            let Ok(now) = self.target.dir_of(&path).and_then(|dir| dir.stat(path.name())) else { continue };
             let is_dir = now.kind == FileType::Dir;
             if is_dir && now.dev != top.dev {
                 continue;
             }
             each(self, &path, &now)?;
             if is_dir {
-                waiting.extend(below(&path, self.list(&path).unwrap_or_default()));
+                waiting.extend(below(&path, self.target.list(&path).unwrap_or_default()));
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::platform::{self, Stat};
 use crate::text::encode_name;
 
 use super::Tree;
-use super::small::TargetDir;
+use super::target_dir::TargetDir;
 
 /// The decision about one entry.
 #[derive(Clone, Copy)]
@@ -38,14 +38,10 @@ pub(super) enum Next {
 impl Tree<'_, '_> {
     /// The existing file or directory under an entry's name. `Exists` if it must not be touched.
     pub(super) fn standing(&mut self, entry: &Entry) -> Result<Option<Stat>> {
-        if !self.existing {
+        if !self.target.is_existing {
             return Ok(None);
         }
-        let found = match (entry.path == self.base, &self.root) {
-            (true, Some(root)) => root.stat_self(),
-            _ => self.dir_of(&entry.path).and_then(|dir| dir.stat(entry.path.name())),
-        };
-        match found {
+        match self.target.stat(&entry.path) {
             Ok(stat) => {
                 self.refuse_own(&entry.path, &stat)?;
                 self.is_named_so(entry, &stat).map(|()| Some(stat))
@@ -60,11 +56,11 @@ impl Tree<'_, '_> {
     /// `Exists` if the file that was found has a different spelling of the name. On a file system that ignores case,
     /// one entry must not replace another, for example `a` must not replace `A`.
     fn is_named_so(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
-        if entry.path == self.base {
+        if entry.path == self.target.base {
             return Ok(());
         }
         let trouble = |e: &io::Error| Error::io("look into the directory of", &entry.path, e);
-        let target_dir = self.target_dir(entry)?;
+        let target_dir = self.target.target_dir(entry)?;
         let Some(listed) = target_dir.names_if_case_ignored(entry.path.name()).map_err(|e| trouble(&e))?
         else {
             return Ok(());
@@ -121,7 +117,7 @@ impl Tree<'_, '_> {
         if !self.may_replace(entry, &now) {
             return Ok(kept(entry, now));
         }
-        let first = self.dir_of(first).and_then(|dir| dir.stat(first.name()));
+        let first = self.target.dir_of(first).and_then(|dir| dir.stat(first.name()));
         match first {
             // In a dry run, a first name that would be new still has its old inode, so equal inodes say nothing.
             Ok(first) if first.id() == now.id() && !(made && self.job.options.dry_run) => {
@@ -184,7 +180,7 @@ impl Tree<'_, '_> {
     /// different. A dry run must not make a file readable, so it believes the file's time instead.
     pub(super) fn has_content(&mut self, entry: &Entry, file: &File, now: &Stat) -> Result<bool> {
         let trouble = |e: &io::Error| Error::io("read", &entry.path, e);
-        let target_dir = self.target_dir(entry)?;
+        let target_dir = self.target.target_dir(entry)?;
         let open = match self.open_to_compare(&target_dir, entry, now) {
             Ok(open) => open,
             Err(error) if is_trouble_of_now(&error) => return Err(trouble(&error)),
@@ -257,7 +253,7 @@ impl Tree<'_, '_> {
     }
 
     fn is_link_to(&mut self, entry: &Entry, target: &[u8]) -> Result<bool> {
-        let now = self.parent(entry)?.read_link(entry.path.name());
+        let now = self.target.parent(entry)?.read_link(entry.path.name());
         Ok(now.map_err(|e| Error::io("read the link", &entry.path, &e))? == target)
     }
 
@@ -314,7 +310,7 @@ impl Tree<'_, '_> {
     pub(super) fn make_way(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
         let (extra_goes, name) = (self.job.options.delete_extra, entry.path.name());
         let trouble = |e: &io::Error| Error::io("make way for", &entry.path, e);
-        let target_dir = self.target_dir(entry)?;
+        let target_dir = self.target.target_dir(entry)?;
         let is_dir = now.kind == FileType::Dir;
         let held = target_dir.hold(name, now).map_err(|e| trouble(&e))?;
         if is_dir && extra_goes {
@@ -332,13 +328,13 @@ impl Tree<'_, '_> {
 
     /// The name of a new entry until it is complete.
     pub(super) fn work_name(&self, entry: &Entry) -> Vec<u8> {
-        if self.existing { &self.temp } else { entry.path.name() }.to_vec()
+        if self.target.is_existing { &self.temp } else { entry.path.name() }.to_vec()
     }
 
     /// Renames a new entry from its temporary name to its own name, if `made` is a success. Removes the temporary
     /// name if not.
     pub(super) fn install<T>(&mut self, entry: &Entry, now: Option<&Stat>, made: Result<T>) -> Result<T> {
-        if !self.existing {
+        if !self.target.is_existing {
             return made;
         }
         let temp = self.temp.clone();
@@ -354,7 +350,7 @@ impl Tree<'_, '_> {
         if let Some(now) = now.filter(|now| now.kind == FileType::Dir) {
             self.make_way(entry, now)?;
         }
-        let dir = self.parent(entry)?;
+        let dir = self.target.parent(entry)?;
         let renamed = match now {
             Some(_) => dir.rename(temp, dir, entry.path.name()),
             None => dir.rename_noreplace(temp, dir, entry.path.name()),
@@ -364,7 +360,7 @@ impl Tree<'_, '_> {
 
     /// Removes a temporary name. The caller already reports the error that made this necessary.
     pub(super) fn remove_temp(&mut self, entry: &Entry, temp: &[u8]) {
-        if let Ok(dir) = self.parent(entry) {
+        if let Ok(dir) = self.target.parent(entry) {
             let _ = dir.unlink(temp);
         }
     }

@@ -15,7 +15,7 @@ use crate::store::Store;
 
 use super::batch::CompleteFile;
 use super::existing::{EntryVerdict, Next};
-use super::known::FileId;
+use super::target_dir::FileId;
 use super::{FirstName, Tree, clash};
 
 /// Bytes written at a time. The restore can be cancelled between two chunks.
@@ -55,18 +55,18 @@ impl Tree<'_, '_> {
         file: &File,
         verdict: &EntryVerdict,
     ) -> Result<()> {
-        let name = match self.existing {
+        let name = match self.target.is_existing {
             true => self.batch.next_name(&self.temp),
             false => entry.path.name().to_vec(),
         };
-        let target_dir = self.target_dir(entry)?;
+        let target_dir = self.target.target_dir(entry)?;
         let output = target_dir.dir.create_file(&name, 0o600).map_err(|e| clash(&e, "create", entry))?;
         let written = self.fill(store, contents, entry, file, &output).and_then(|loss| match loss {
             Some(loss) => Ok(Some(loss)),
             None => self.metadata(&entry.path, &entry.meta, output.as_fd()).map(|()| None),
         });
-        let whole = self.existing && target_dir.syncs_whole();
-        let written = written.and_then(|loss| match self.existing && !whole && loss.is_none() {
+        let whole = self.target.is_existing && target_dir.syncs_whole();
+        let written = written.and_then(|loss| match self.target.is_existing && !whole && loss.is_none() {
             true => output.sync_all().map_err(|e| Error::io("sync", &entry.path, &e)).map(|()| loss),
             false => Ok(loss),
         });
@@ -74,14 +74,14 @@ impl Tree<'_, '_> {
             target_dir.dir.unlink(&name).map_err(|e| Error::io("remove", &entry.path, &e))?;
             return self.lost(contents, entry, loss);
         }
-        let id = match self.existing && entry.link != HardLink::Single {
+        let id = match self.target.is_existing && entry.link != HardLink::Single {
             true => {
                 Some(platform::stat_file(&output).map_err(|e| Error::io("look at", &entry.path, &e))?.id())
             }
             false => None,
         };
         self.remember_first(entry, verdict, id);
-        if !self.existing {
+        if !self.target.is_existing {
             return self.told(entry, verdict);
         }
         let (entry, verdict, dir) = (entry.clone(), *verdict, target_dir.id);

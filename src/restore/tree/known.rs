@@ -1,16 +1,11 @@
-//! Keeps the identity of the directories of an existing destination, and takes missing rights in the user's own
-//! directories.
-//!
-//! The owner of a directory may at any time replace a file or directory in it. So a name that is opened again must
-//! lead to the inode that was judged or made before, else the restore does nothing there. Otherwise the owner of a
-//! directory could make a restore by root give a file of root to that owner.
+//! Takes missing rights in the user's own directories and files, and sets metadata by name.
 //!
 //! An ordinary user may lack rights in his own directories and files. The restore takes these rights only for as long
 //! as it needs them.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::entry::{Entry, FileType, Node, Path};
 use crate::error::{Error, Result};
@@ -18,31 +13,7 @@ use crate::job::{ProblemKind, meta};
 use crate::platform::{self, Dir, Named, Stat};
 
 use super::Tree;
-use super::small::TargetDir;
-
-/// Device and inode.
-pub(in crate::restore) type FileId = (u64, u64);
-
-/// The directories that lead to the current entry, each with its path.
-#[derive(Default)]
-pub(super) struct KnownDirs(Vec<(Path, FileId)>);
-
-impl KnownDirs {
-    /// Adds a directory. The directories that do not contain it are forgotten.
-    pub fn enter(&mut self, path: &Path, id: FileId) {
-        while self.0.pop_if(|(above, _)| !path.is_within(above.as_bytes())).is_some() {}
-        self.0.push((path.clone(), id));
-    }
-
-    /// False if `path` is known as another directory than `id`.
-    pub fn agrees(&self, path: &[u8], id: FileId) -> bool {
-        self.0.iter().rev().find(|(known, _)| known.as_bytes() == path).is_none_or(|(_, known)| *known == id)
-    }
-
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
-}
+use super::target_dir::{FileId, replaced};
 
 /// The mode of a directory before the restore widened it.
 pub(super) struct WidenedDir {
@@ -50,64 +21,6 @@ pub(super) struct WidenedDir {
     mode: u32,
     /// The directory's metadata is not restored, so the directory gets this mode back.
     stays: bool,
-}
-
-/// The error of a name that leads to another inode than the one that was judged or made.
-pub(super) fn replaced() -> io::Error {
-    io::Error::from_raw_os_error(libc::ESTALE)
-}
-
-/// Whether a directory is the one that was known. Where a program or another machine assigns the inode numbers (FUSE,
-/// NFS), a directory may get a new number while nobody holds it open, so the numbers are not compared.
-pub(super) fn is_still(dir: &Dir, id: FileId) -> io::Result<bool> {
-    Ok(dir.stat_self()?.id() == id || !dir.syncs_whole())
-}
-
-impl TargetDir {
-    /// Whether two identities of files in this directory mean the same file.
-    pub(super) fn is_same(&self, one: FileId, other: FileId) -> bool {
-        one == other || !self.syncs_whole()
-    }
-
-    /// Whether this process may have made a file here just now, by its owner and link count. A network file system
-    /// may show other owners and counts, so they are not compared there.
-    fn may_be_made_here(&self, now: &Stat) -> bool {
-        let links = now.kind == FileType::Dir || now.nlink == 1;
-        !self.syncs_whole() || (now.uid == platform::effective_uid() && links)
-    }
-
-    /// Opens the directory `name`, which was judged as `now`, only as a path: while it is open, it keeps its inode number
-    /// on every file system. `None` for anything but a directory.
-    pub(super) fn hold(&self, name: &[u8], now: &Stat) -> io::Result<Option<OwnedFd>> {
-        if now.kind != FileType::Dir {
-            return Ok(None);
-        }
-        let held = self.dir.open_path(name)?;
-        match self.is_same(platform::stat_fd(held.as_fd())?.id(), now.id()) {
-            true => Ok(Some(held)),
-            false => Err(replaced()),
-        }
-    }
-
-    /// An error if `name` does not lead to the held directory, or to the file that was judged as `now`.
-    pub(super) fn check_held(&self, name: &[u8], now: &Stat, held: Option<&OwnedFd>) -> io::Result<()> {
-        let found = self.dir.stat(name)?.id();
-        let is_same = match held {
-            Some(held) => found == platform::stat_fd(held.as_fd())?.id(),
-            None => self.is_same(found, now.id()),
-        };
-        if is_same { Ok(()) } else { Err(replaced()) }
-    }
-
-    /// The identity of a directory that was just made here.
-    pub(super) fn made_dir(&self, name: &[u8]) -> io::Result<FileId> {
-        let dir = self.dir.open_dir(name)?;
-        let now = dir.stat_self()?;
-        match self.may_be_made_here(&now) && dir.is_empty()? {
-            true => Ok(now.id()),
-            false => Err(replaced()),
-        }
-    }
 }
 
 impl Tree<'_, '_> {
@@ -120,7 +33,7 @@ impl Tree<'_, '_> {
         now: Option<&Stat>,
     ) -> Result<FileId> {
         let trouble = |e: &io::Error| Error::io("open", &entry.path, e);
-        let target_dir = self.target_dir(entry)?;
+        let target_dir = self.target.target_dir(entry)?;
         let named = target_dir.dir.open_path(name).map_err(|e| trouble(&e))?;
         let found = platform::stat_fd(named.as_fd()).map_err(|e| trouble(&e))?;
         let same = match now {
@@ -194,10 +107,10 @@ impl Tree<'_, '_> {
         if !self.may_lend(now, 0o700) || self.opened_up.contains_key(&entry.path) {
             return Ok(());
         }
-        let opened = match entry.path == self.base {
-            true => self.open_dir(entry.path.as_bytes()).and_then(|dir| set_mode_if(dir.as_fd(), now)),
+        let opened = match entry.path == self.target.base {
+            true => self.target.open_dir(entry.path.as_bytes()).and_then(|dir| set_mode_if(dir.as_fd(), now)),
             false => {
-                let named = self.dir_of(&entry.path).and_then(|dir| dir.open_path(entry.path.name()));
+                let named = self.target.dir_of(&entry.path).and_then(|dir| dir.open_path(entry.path.name()));
                 named.and_then(|fd| set_mode_if(fd.as_fd(), now))
             }
         };
@@ -215,7 +128,7 @@ impl Tree<'_, '_> {
         if self.job.options.dry_run {
             return Ok(());
         }
-        self.known.enter(&entry.path, now.id());
+        self.target.known.enter(&entry.path, now.id());
         let opened = self.opened_up.get_mut(&entry.path);
         if asked_for || opened.is_some() {
             self.dirs.push(entry, now.id())?;
@@ -257,7 +170,7 @@ impl Tree<'_, '_> {
 
     fn close(&self, opened: BTreeMap<Path, WidenedDir>) {
         for (path, before) in opened.into_iter().rev() {
-            if let Ok(dir) = self.open_dir(path.as_bytes())
+            if let Ok(dir) = self.target.open_dir(path.as_bytes())
                 && dir.stat_self().is_ok_and(|now| now.id() == before.id)
             {
                 let _ = platform::set_mode(dir.as_fd(), before.mode);

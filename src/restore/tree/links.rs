@@ -10,7 +10,7 @@ use crate::restore::entry_spool::EntrySpool;
 use crate::store::Store;
 
 use super::existing::Next;
-use super::known::{FileId, replaced};
+use super::target_dir::{FileId, replaced};
 use super::{Tree, clash};
 
 impl Tree<'_, '_> {
@@ -19,10 +19,10 @@ impl Tree<'_, '_> {
         let mut links = std::mem::replace(&mut self.links, EntrySpool::new());
         links.replay(|entry, dir| {
             self.job.pulse()?;
-            if self.existing && !self.job.options.dry_run {
+            if self.target.is_existing && !self.job.options.dry_run {
                 let parent = Path::new(entry.path.parent().unwrap_or_default());
                 let wrong = |what| Error::new(Kind::Panic, "make a link", what).at(&entry.path);
-                self.known.enter(&parent.map_err(wrong)?, dir);
+                self.target.known.enter(&parent.map_err(wrong)?, dir);
             }
             let done = match self.is_further_name(&entry) {
                 true => self.hard_link(store, contents, &entry),
@@ -30,7 +30,7 @@ impl Tree<'_, '_> {
             };
             self.or_obstructed(&entry.path, false, done)
         })?;
-        self.known.clear();
+        self.target.known.clear();
         Ok(())
     }
 
@@ -44,7 +44,7 @@ impl Tree<'_, '_> {
             self.names.remove(entry.link_set(), now.id());
         }
         let name = self.work_name(entry);
-        let made = self.parent(entry)?.symlink(target, &name);
+        let made = self.target.parent(entry)?.symlink(target, &name);
         made.map_err(|e| clash(&e, "make the symbolic link", entry))?;
         let set = self.metadata_by_name(entry, &name, None);
         let id = self.install(entry, now.as_ref(), set)?;
@@ -76,10 +76,10 @@ impl Tree<'_, '_> {
         if let Some(now) = &now {
             self.names.remove(entry.link_set(), now.id());
         }
-        let from = self.open_dir(first.parent().unwrap_or(&[]));
+        let from = self.target.open_dir(first.parent().unwrap_or(&[]));
         let from = from.map_err(|e| Error::io("open the directory of", &first, &e))?;
         let name = self.work_name(entry);
-        match self.parent(entry)?.hard_link(&from, first.name(), &name) {
+        match self.target.parent(entry)?.hard_link(&from, first.name(), &name) {
             Ok(()) => {
                 let linked = self.is_linked(entry, &name, id);
                 self.install(entry, now.as_ref(), linked)?;
@@ -106,7 +106,7 @@ impl Tree<'_, '_> {
         let (Some((first, path)), Some(file)) = (first, entry.file()) else { return Ok(true) };
         let (path, id) = (path.clone(), first.id);
         let named = Entry { path: path.clone(), ..entry.clone() };
-        let target_dir = self.target_dir(&named)?;
+        let target_dir = self.target.target_dir(&named)?;
         let now = target_dir.dir.stat(path.name()).map_err(|e| Error::io("look at", &path, &e))?;
         let is_first = now.kind == FileType::File && now.size == file.size;
         let is_first = is_first && id.is_some_and(|id| target_dir.is_same(now.id(), id));
@@ -124,7 +124,7 @@ impl Tree<'_, '_> {
     fn is_linked(&mut self, entry: &Entry, name: &[u8], first: Option<FileId>) -> Result<()> {
         let trouble = |e: &io::Error| Error::io("link to its first name", &entry.path, e);
         let Some(first) = first else { return Ok(()) };
-        let target_dir = self.target_dir(entry)?;
+        let target_dir = self.target.target_dir(entry)?;
         let now = target_dir.dir.stat(name).map_err(|e| trouble(&e))?;
         match target_dir.is_same(now.id(), first) {
             true => Ok(()),

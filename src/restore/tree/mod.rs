@@ -17,13 +17,15 @@ mod refused;
 mod small;
 mod small_file_batches;
 mod stays;
+mod target_dir;
+mod target_dirs;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
 use crate::entry::{Entry, FileType, LinkSet, Metadata, Node, Path};
-use crate::error::{Error, Kind, Result, describe, is_shortage};
+use crate::error::{Error, Kind, Result, describe};
 use crate::format::Omissions;
 use crate::job::{Counter, Job, ProblemKind, change, meta};
 use crate::platform::{self, Dir};
@@ -33,41 +35,28 @@ use crate::store::{OwnPlaces, Store};
 use super::entry_spool::EntrySpool;
 use super::hard_link_names::HardLinkNames;
 use super::leftover::Sweep;
-use super::selection::path_below;
 use super::target::Target;
 use crate::contents::Contents;
 use attributes::MetadataPolicy;
 use batch::InstallBatch;
 use existing::{EntryVerdict, Next, seen};
-pub(super) use known::FileId;
-use known::{KnownDirs, WidenedDir, is_still, replaced};
+use known::WidenedDir;
 use refused::is_obstacle;
-use small::TargetDir;
 use small_file_batches::SmallFileBatches;
+pub(super) use target_dir::FileId;
+use target_dirs::TargetDirs;
 
 /// A tree that is being restored.
 pub struct Tree<'t, 'j> {
     pub job: &'t mut Job<'j>,
-    /// The destination. `None` in a dry run for a new tree.
-    root: Option<Dir>,
-    /// The snapshot's directory that is restored as the destination.
-    base: Path,
-    /// The destination is an existing tree, so an entry's name may be in use.
-    existing: bool,
+    target: TargetDirs,
     /// The temporary name of a new entry in an existing tree, until the entry is complete.
     temp: Vec<u8>,
-    /// The directory used last, with its path below the root.
-    current: Option<(Vec<u8>, Arc<TargetDir>)>,
     /// The small files of a new tree that other threads write. `None` for an existing tree.
     small_files: Option<SmallFileBatches>,
     /// Files of an existing tree that are not durable yet, and the entries after them.
     batch: InstallBatch,
-    /// The device of an existing destination, and one directory on each other device that is mounted below it.
-    device: Option<u64>,
-    mounts: BTreeMap<u64, (Vec<u8>, Dir)>,
     wanted: MetadataPolicy,
-    /// The directories that lead to the current entry, with the inodes that were judged or made.
-    known: KnownDirs,
     /// Existing directories whose owner rights were widened for the restore.
     opened_up: BTreeMap<Path, WidenedDir>,
     /// The destination's own `lost+found` that gets the metadata of the restored one.
@@ -121,24 +110,14 @@ impl<'t, 'j> Tree<'t, 'j> {
         let wanted = MetadataPolicy { mask, privileged, strips: target.is_existing() };
         let is_new = !target.is_existing() && !job.options.dry_run;
         let small_files = is_new.then(|| SmallFileBatches::new(pool, wanted, contents.archives().clone()));
-        let root = target.root()?;
-        let changed = root.as_ref().filter(|_| target.is_existing() && !job.options.dry_run);
-        let device = changed.map(|root| root.stat_self().map(|now| now.dev)).transpose();
-        let device = device.map_err(|e| Error::new(Kind::Io, "look at the destination", describe(&e)))?;
         Ok(Tree {
-            root,
-            base: job.options.root.clone(),
-            existing: target.is_existing(),
+            target: TargetDirs::new(target, job.options.root.clone(), job.options.dry_run)?,
             temp: target.temp_name().to_vec(),
             sweep: target.sweep(),
             job,
-            current: None,
             small_files,
             batch: InstallBatch::default(),
-            device,
-            mounts: BTreeMap::new(),
             wanted,
-            known: KnownDirs::default(),
             opened_up: BTreeMap::new(),
             kept: None,
             links: EntrySpool::new(),
@@ -233,7 +212,7 @@ impl<'t, 'j> Tree<'t, 'j> {
     /// cannot be opened: the entries to restore in it then fail with the reason.
     fn sweep_dir(&mut self, entry: &Entry) -> Result<()> {
         let Some(sweep) = self.sweep else { return Ok(()) };
-        let Ok(dir) = self.open_dir(entry.path.as_bytes()) else { return Ok(()) };
+        let Ok(dir) = self.target.open_dir(entry.path.as_bytes()) else { return Ok(()) };
         let listing = dir.list();
         let swept = sweep.run(&dir, listing.names.iter().map(|(name, _)| &**name));
         let path_of = |name: &[u8]| {
@@ -247,27 +226,27 @@ impl<'t, 'j> Tree<'t, 'j> {
     fn make_dir(&mut self, entry: &Entry) -> Result<()> {
         let name = entry.path.name();
         let trouble = |e: &io::Error| Error::io("open the directory", &entry.path, e);
-        let id = if entry.path == self.base {
-            self.open_dir(entry.path.as_bytes()).and_then(|root| root.stat_self()).map(|now| now.id())
+        let id = if entry.path == self.target.base {
+            self.target.open_dir(entry.path.as_bytes()).and_then(|root| root.stat_self()).map(|now| now.id())
         } else {
-            let target_dir = self.target_dir(entry)?;
+            let target_dir = self.target.target_dir(entry)?;
             target_dir.dir.mkdir(name, 0o700).map_err(|e| clash(&e, "make the directory", entry))?;
-            match self.existing {
+            match self.target.is_existing {
                 true => target_dir.made_dir(name),
                 false => target_dir.dir.stat(name).map(|now| now.id()),
             }
         };
         let id = id.map_err(|e| trouble(&e))?;
-        if self.existing {
-            self.known.enter(&entry.path, id);
+        if self.target.is_existing {
+            self.target.known.enter(&entry.path, id);
         }
         self.dirs.push(entry, id)
     }
 
     /// Keeps a link for the pass that makes links, with the identity of its directory.
     fn push_link(&mut self, entry: &Entry) -> Result<()> {
-        let dir = match self.existing && !self.job.options.dry_run {
-            true => self.target_dir(entry)?.id,
+        let dir = match self.target.is_existing && !self.job.options.dry_run {
+            true => self.target.target_dir(entry)?.id,
             false => (0, 0),
         };
         self.links.push(entry, dir)
@@ -293,7 +272,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             self.names.remove(entry.link_set(), now.id());
         }
         let name = self.work_name(entry);
-        match self.parent(entry)?.mknod(&name, kind, 0o600, rdev) {
+        match self.target.parent(entry)?.mknod(&name, kind, 0o600, rdev) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let error =
@@ -301,7 +280,7 @@ impl<'t, 'j> Tree<'t, 'j> {
                 return self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), error);
             }
             Err(error) => {
-                if self.existing {
+                if self.target.is_existing {
                     // Some file systems make an empty file before they refuse. No one else uses the temporary name.
                     self.remove_temp(entry, &name);
                 }
@@ -317,8 +296,7 @@ impl<'t, 'j> Tree<'t, 'j> {
     /// Sets the metadata of all directories except the root. Each directory comes after everything below it. The tree
     /// is in its final place by now. Returns the root's metadata, or `None` if the root keeps its own.
     pub fn finish_dirs(&mut self, root: Option<Dir>) -> Result<Option<Metadata>> {
-        self.root = root;
-        self.current = None;
+        self.target.set_root(root);
         let mut dirs = std::mem::replace(&mut self.dirs, EntrySpool::new());
         if self.job.options.dry_run {
             return Ok(None);
@@ -338,7 +316,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             Ok(())
         })?;
         while let Some((len, meta, id)) = open.pop() {
-            if path[..len] == *self.base.as_bytes() {
+            if path[..len] == *self.target.base.as_bytes() {
                 return Ok(Some(meta));
             }
             self.finish_dir(&path[..len], meta, id)?;
@@ -346,14 +324,21 @@ impl<'t, 'j> Tree<'t, 'j> {
         Ok(None)
     }
 
-    /// Sets the metadata of the root and makes it durable, as the last change of the tree. Metadata that cannot be
-    /// set is a problem and does not fail the restore.
-    pub fn finish_root(&mut self, meta: Metadata, target: &Target) -> Result<()> {
+    /// Makes the tree durable. Then sets the metadata of the root, as the last change of the tree, unless the root
+    /// keeps its own.
+    pub fn make_durable(&mut self, root: Option<Metadata>, target: &Target) -> Result<()> {
+        target.sync()?;
+        self.target.sync_mounts()?;
+        root.map_or(Ok(()), |meta| self.finish_root(meta, target))
+    }
+
+    /// Metadata of the root that cannot be set is a problem and does not fail the restore.
+    fn finish_root(&mut self, meta: Metadata, target: &Target) -> Result<()> {
         let not_cleared = target.clear_root().err().into_iter().collect();
-        self.not_set(&self.base.clone(), not_cleared)?;
-        let root = self.open_dir(self.base.as_bytes());
+        self.not_set(&self.target.base.clone(), not_cleared)?;
+        let root = self.target.open_dir(self.target.base.as_bytes());
         let root = root.map_err(|e| Error::new(Kind::Io, "open the destination", describe(&e)))?;
-        self.close_dir(&self.base.clone(), &meta, &root)?;
+        self.close_dir(&self.target.base.clone(), &meta, &root)?;
         root.sync().map_err(|e| Error::new(Kind::Io, "sync the destination", describe(&e)))
     }
 
@@ -361,19 +346,9 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.job.pulse()?;
         let path =
             Path::new(path).map_err(|what| Error::new(Kind::Panic, "finish a directory", what).at(path))?;
-        let dir = self.open_dir(path.as_bytes()).and_then(|dir| {
-            match is_still(&dir, id)? || Some(dir.stat_self()?.id()) == self.kept {
-                true => Ok(dir),
-                false => Err(replaced()),
-            }
-        });
+        let dir = self.target.open_known(&path, id, self.kept);
         let done = match dir.map_err(|e| Error::io("open the directory", &path, &e)) {
-            Ok(dir) => {
-                let rel = self.rel(path.as_bytes()).to_vec();
-                let noted = self.note_device(&rel, id.0, &dir);
-                let noted = noted.map_err(|e| Error::io("open the directory", &path, &e));
-                noted.and_then(|()| self.close_dir(&path, &meta, &dir))
-            }
+            Ok(dir) => self.close_dir(&path, &meta, &dir),
             Err(error) => Err(error),
         };
         self.or_obstructed(&path, true, done)
@@ -409,54 +384,6 @@ impl<'t, 'j> Tree<'t, 'j> {
         let before = before.map(|now| seen(&entry.path, now));
         self.job.change(what, before.as_ref(), Some(entry))
     }
-
-    /// Turns a path in the snapshot into the path below the destination.
-    fn rel<'p>(&self, path: &'p [u8]) -> &'p [u8] {
-        path_below(path, &self.base)
-    }
-
-    /// Opens a directory of the destination by its path in the snapshot.
-    fn open_dir(&self, path: &[u8]) -> io::Result<Dir> {
-        let root = self.root.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        root.open_dir(self.rel(path))
-    }
-
-    /// The directory that holds `entry`. In path order, most entries share it with the entry before.
-    fn parent(&mut self, entry: &Entry) -> Result<&Dir> {
-        self.dir_of(&entry.path).map_err(|e| Error::io("open the directory of", &entry.path, &e))
-    }
-
-    fn dir_of(&mut self, path: &Path) -> io::Result<&Dir> {
-        self.target_dir_of(path).map(|target_dir| &target_dir.dir)
-    }
-
-    /// Like [`Tree::parent`], as a shared handle.
-    fn target_dir(&mut self, entry: &Entry) -> Result<Arc<TargetDir>> {
-        let target_dir = self.target_dir_of(&entry.path).cloned();
-        target_dir.map_err(|e| Error::io("open the directory of", &entry.path, &e))
-    }
-
-    fn target_dir_of(&mut self, path: &Path) -> io::Result<&Arc<TargetDir>> {
-        let wanted = self.rel(path.parent().unwrap_or(&[]));
-        if self.current.as_ref().is_none_or(|(path, _)| path != wanted) {
-            let below = self.current.as_ref().and_then(|(path, at)| Some((at, below(wanted, path)?)));
-            let open = || match (below, &self.root) {
-                (Some((at, rest)), _) => at.dir.open_dir(rest),
-                (None, Some(root)) => root.open_dir(wanted),
-                (None, None) => Err(io::ErrorKind::NotFound.into()),
-            };
-            // In a new tree, the batches of small files can close directories first.
-            let dir = if self.existing { platform::patiently(is_shortage, open)? } else { open()? };
-            let target_dir = TargetDir::new(dir)?;
-            if !self.known.agrees(path.parent().unwrap_or(&[]), target_dir.id) && target_dir.syncs_whole() {
-                return Err(replaced());
-            }
-            let wanted = wanted.to_vec();
-            self.note_device(&wanted, target_dir.id.0, &target_dir.dir)?;
-            self.current = Some((wanted, Arc::new(target_dir)));
-        }
-        self.current.as_ref().map(|(_, place)| place).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
 }
 
 impl Drop for Tree<'_, '_> {
@@ -464,14 +391,6 @@ impl Drop for Tree<'_, '_> {
     fn drop(&mut self) {
         self.abandon_batch();
         self.close_all();
-    }
-}
-
-/// `path` relative to `dir`, if `path` lies strictly below `dir`.
-fn below<'p>(path: &'p [u8], dir: &[u8]) -> Option<&'p [u8]> {
-    match dir {
-        b"" => Some(path),
-        _ => path.strip_prefix(dir)?.strip_prefix(b"/"),
     }
 }
 

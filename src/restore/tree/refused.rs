@@ -55,7 +55,7 @@ impl Tree<'_, '_> {
     /// Lists an entry that the destination refuses as a problem. Returns the errors that end the restore.
     pub(super) fn or_obstructed(&mut self, path: &Path, is_dir: bool, done: Result<()>) -> Result<()> {
         match done {
-            Err(error) if *path != self.base && is_obstacle(&error) && self.takes_others(&error) => {
+            Err(error) if *path != self.target.base && is_obstacle(&error) && self.takes_others(&error) => {
                 if is_dir {
                     self.lost_dir = Some(path.clone());
                 }
@@ -72,7 +72,7 @@ impl Tree<'_, '_> {
         if OF_ONE_ENTRY.contains(&error.os_code) || self.job.options.dry_run {
             return true;
         }
-        let Some(root) = &self.root else { return false };
+        let Some(root) = self.target.root() else { return false };
         let name = self.batch.next_name(&self.temp);
         match root.create_file(&name, 0o600).and_then(|_| root.unlink(&name)) {
             Ok(()) => true,

@@ -1,74 +1,20 @@
 //! Small files of a new tree, which other threads write in batches.
 
-use std::collections::HashSet;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use crate::contents::FetchedContent;
 use crate::contents::StateArchives;
 use crate::entry::{Entry, File};
 use crate::error::{Error, Result, is_shortage};
 use crate::format::FRAME_LEN;
-use crate::platform::{self, Dir};
 
 use super::attributes::MetadataPolicy;
 use super::clash;
 use super::file::ExtentWriter;
-
-/// A directory in which files are made.
-pub(super) struct TargetDir {
-    pub dir: Dir,
-    /// Device and inode of the directory.
-    pub id: (u64, u64),
-    /// Whether one sync of the file system makes the files in this directory durable. Set at the first use.
-    syncs_whole: OnceLock<bool>,
-    /// Owner and group that the system gives to new files in this directory. Set at the first use.
-    owner: OnceLock<(u32, u32)>,
-    /// The names that this directory had at the first use, if the directory ignores case.
-    names_before: OnceLock<Option<HashSet<Box<[u8]>>>>,
-}
-
-impl TargetDir {
-    pub fn new(dir: Dir) -> io::Result<Self> {
-        let id = dir.stat_self()?.id();
-        let (syncs_whole, owner, names_before) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Ok(TargetDir { dir, id, syncs_whole, owner, names_before })
-    }
-
-    /// Whether one sync of the whole file system makes the files in this directory durable.
-    pub fn syncs_whole(&self) -> bool {
-        *self.syncs_whole.get_or_init(|| self.dir.syncs_whole())
-    }
-
-    /// The names in this directory, if it ignores case; else `None`. `name` must exist here, perhaps in another
-    /// spelling.
-    pub fn names_if_case_ignored(&self, name: &[u8]) -> io::Result<Option<&HashSet<Box<[u8]>>>> {
-        if let Some(known) = self.names_before.get() {
-            return Ok(known.as_ref());
-        }
-        let names = match self.dir.folds_case(name)? {
-            None => return Ok(None),
-            Some(false) => None,
-            Some(true) => {
-                let listing = self.dir.list();
-                listing.error.map_or(Ok(()), Err)?;
-                Some(listing.names.into_iter().map(|(name, _)| name).collect())
-            }
-        };
-        Ok(self.names_before.get_or_init(|| names).as_ref())
-    }
-
-    /// Owner and group of a file that was just made here.
-    fn owner_of(&self, made: &std::fs::File) -> Option<(u32, u32)> {
-        if self.owner.get().is_none() {
-            let stat = platform::stat_file(made).ok()?;
-            let _ = self.owner.set((stat.uid, stat.gid));
-        }
-        self.owner.get().copied()
-    }
-}
+use super::target_dir::TargetDir;
 
 /// One entry of a new tree, in path order.
 pub(super) enum BatchStep {

@@ -18,7 +18,8 @@ use crate::store::Store;
 use super::Tree;
 use super::attributes::MetadataPolicy;
 use super::existing::EntryVerdict;
-use super::small::{BatchResults, BatchStep, Maker, SmallFile, StepOutcome, TargetDir, is_small};
+use super::small::{BatchResults, BatchStep, Maker, SmallFile, StepOutcome, is_small};
+use super::target_dir::TargetDir;
 
 /// A batch has at most this many entries, this many files, and files from this many directories (each stays open).
 /// With few descriptors, a batch has fewer directories.
@@ -218,7 +219,7 @@ impl Tree<'_, '_> {
         let step = match self.step(store, contents, &entry) {
             Err(error) if error.is_shortage() => {
                 small_files.close_dirs();
-                self.current = None;
+                self.target.forget_current();
                 patiently(Error::is_shortage, || self.step(store, contents, &entry))
             }
             step => step,
@@ -255,7 +256,7 @@ impl Tree<'_, '_> {
             Err(error) if error.ends_reading() => return Err(error),
             content => content,
         };
-        Ok(Some((self.target_dir(entry)?, content)))
+        Ok(Some((self.target.target_dir(entry)?, content)))
     }
 
     /// Starts the current batch and waits for all batches.

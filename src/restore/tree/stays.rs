@@ -73,10 +73,10 @@ impl Tree<'_, '_> {
         if entry.place.dirty {
             return refused(UNREAD.into());
         }
-        if self.content_lost && !self.list(&entry.path)?.is_empty() {
+        if self.content_lost && !self.target.list(&entry.path)?.is_empty() {
             return refused(LOST.into());
         }
-        let device = self.dir_of(&entry.path).and_then(|dir| dir.stat_self());
+        let device = self.target.dir_of(&entry.path).and_then(|dir| dir.stat_self());
         let device = device.map_err(|e| Error::io("look at the directory of", &entry.path, &e))?.dev;
         match self.find_staying(&entry.path, now, device)?.first() {
             Some(staying) => refused(format!("'{}': {}", encode_name(staying.path.as_bytes()), staying.why)),
@@ -133,7 +133,7 @@ impl Tree<'_, '_> {
                 continue;
             };
             for below in paths {
-                match self.dir_of(&below).and_then(|dir| dir.stat(below.name())) {
+                match self.target.dir_of(&below).and_then(|dir| dir.stat(below.name())) {
                     Ok(now) => self.look_at(below, now, device, search),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) if is_shortage(&error) => return Err(Error::io("look at", &below, &error)),
@@ -168,20 +168,20 @@ impl Tree<'_, '_> {
         lent: &mut Vec<(Path, Stat)>,
     ) -> Result<VecDeque<Box<[u8]>>> {
         if self.may_lend(now, rights) {
-            let named = self.dir_of(path).and_then(|dir| dir.open_path(path.name()));
+            let named = self.target.dir_of(path).and_then(|dir| dir.open_path(path.name()));
             // If this fails, listing the directory fails too and gives the reason.
             if named.and_then(|fd| set_mode_if(fd.as_fd(), now)).is_ok() {
                 lent.push((path.clone(), *now));
             }
         }
-        self.list(path)
+        self.target.list(path)
     }
 
     /// Gives directories their earlier modes back, the deepest directory first.
     pub(super) fn give_rights_back(&mut self, lent: Vec<(Path, Stat)>) -> Result<()> {
         let mut done = Ok(());
         for (path, before) in lent.into_iter().rev() {
-            let named = self.dir_of(&path).and_then(|dir| dir.open_path(path.name()));
+            let named = self.target.dir_of(&path).and_then(|dir| dir.open_path(path.name()));
             let back = named.and_then(|fd| match platform::stat_fd(fd.as_fd())?.id() == before.id() {
                 true => platform::set_mode(fd.as_fd(), before.mode),
                 false => Ok(()),
@@ -222,7 +222,7 @@ impl Tree<'_, '_> {
         if is_dir && now.dev != device {
             return Some(MOUNTED);
         }
-        match self.dir_of(path).and_then(|dir| dir.is_mount_point(path.name())) {
+        match self.target.dir_of(path).and_then(|dir| dir.is_mount_point(path.name())) {
             Ok(true) => Some(MOUNTED),
             Ok(false) => None,
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -238,7 +238,7 @@ impl Tree<'_, '_> {
             std::str::from_utf8(name).ok().and_then(Name::parse).is_some()
         };
         names.iter().filter(|name| is_backup_file(name)).any(|name| {
-            let now = self.open_dir(dir.as_bytes()).and_then(|dir| dir.stat(name));
+            let now = self.target.open_dir(dir.as_bytes()).and_then(|dir| dir.stat(name));
             // A file that cannot be looked at counts as a backup file.
             now.map_or_else(|e| e.kind() != io::ErrorKind::NotFound, |now| now.kind == FileType::File)
         })
