@@ -1,22 +1,19 @@
-//! Writes the content of a file, and reports a file whose content is lost.
+//! Writes files: the content, checked against its hash, and then the metadata.
 
 use std::fs::File as Output;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use crate::contents;
 use crate::contents::Contents;
-use crate::entry::{Entry, File, HardLink, Path, extents};
+use crate::entry::{Entry, File, extents};
 use crate::error::{Error, Result};
 use crate::job::Counter;
-use crate::platform;
 use crate::store::Store;
 
-use super::batch::CompleteFile;
-use super::existing::{EntryVerdict, Next};
-use super::target_dir::FileId;
-use super::{FirstName, Tree, clash};
+use super::plan::Next;
+use super::target_dir::TargetDir;
+use super::{Tree, clash};
 
 /// Bytes written at a time. The restore can be cancelled between two chunks.
 const CHUNK: usize = 1 << 20;
@@ -34,101 +31,33 @@ impl Tree<'_, '_> {
             self.remember_existing(entry, &verdict);
             return Ok(());
         };
-        match self.new_file(store, contents, entry, file, &verdict) {
-            // The waiting files use disk space together with the files that they replace. Installing them frees that
-            // space.
-            Err(error) if is_out_of_room(&error) && !self.batch.is_empty() => {
-                self.install_batch()?;
-                self.new_file(store, contents, entry, file, &verdict)
-            }
-            done => done,
+        match self.target.is_existing {
+            true => self.replace_file(store, contents, entry, file, &verdict),
+            false => self.create_file(store, contents, entry, file),
         }
     }
 
-    /// Makes a file in the place that `verdict` describes. In an existing tree, the file gets its name when it is
-    /// durable.
-    fn new_file(
+    /// Makes a new file with the content and metadata of an entry, under the name `name` in `target_dir`. `None` if the
+    /// content is lost, which is reported. No file remains in that case and after an error.
+    pub(super) fn write_file(
         &mut self,
         store: &mut dyn Store,
         contents: &mut Contents,
         entry: &Entry,
         file: &File,
-        verdict: &EntryVerdict,
-    ) -> Result<()> {
-        let name = match self.target.is_existing {
-            true => self.batch.next_name(&self.temp),
-            false => entry.path.name().to_vec(),
-        };
-        let target_dir = self.target.target_dir(entry)?;
-        let output = target_dir.dir.create_file(&name, 0o600).map_err(|e| clash(&e, "create", entry))?;
+        (target_dir, name): (&TargetDir, &[u8]),
+    ) -> Result<Option<Output>> {
+        let output = target_dir.dir.create_file(name, 0o600).map_err(|e| clash(&e, "create", entry))?;
         let written = self.fill(store, contents, entry, file, &output).and_then(|loss| match loss {
             Some(loss) => Ok(Some(loss)),
             None => self.metadata(&entry.path, &entry.meta, output.as_fd()).map(|()| None),
         });
-        let whole = self.target.is_existing && target_dir.syncs_whole();
-        let written = written.and_then(|loss| match self.target.is_existing && !whole && loss.is_none() {
-            true => output.sync_all().map_err(|e| Error::io("sync", &entry.path, &e)).map(|()| loss),
-            false => Ok(loss),
-        });
-        if let Some(loss) = written.inspect_err(|_| drop(target_dir.dir.unlink(&name)))? {
-            target_dir.dir.unlink(&name).map_err(|e| Error::io("remove", &entry.path, &e))?;
-            return self.lost(contents, entry, loss);
-        }
-        let id = match self.target.is_existing && entry.link != HardLink::Single {
-            true => {
-                Some(platform::stat_file(&output).map_err(|e| Error::io("look at", &entry.path, &e))?.id())
+        match written.inspect_err(|_| drop(target_dir.dir.unlink(name)))? {
+            None => Ok(Some(output)),
+            Some(loss) => {
+                target_dir.dir.unlink(name).map_err(|e| Error::io("remove", &entry.path, &e))?;
+                self.lost(contents, entry, loss).map(|()| None)
             }
-            false => None,
-        };
-        self.remember_first(entry, verdict, id);
-        if !self.target.is_existing {
-            return self.told(entry, verdict);
-        }
-        let (entry, verdict, dir) = (entry.clone(), *verdict, target_dir.id);
-        let unsynced = whole.then_some(target_dir);
-        self.install_later(CompleteFile { entry, verdict, temp: name, dir, unsynced })
-    }
-
-    /// Whether the inode was restored under another name of the same hard-link set.
-    pub(super) fn is_further_name(&self, entry: &Entry) -> bool {
-        entry.link_set().is_some_and(|set| self.firsts.contains_key(&set))
-    }
-
-    pub(super) fn remember_first(&mut self, entry: &Entry, verdict: &EntryVerdict, id: Option<FileId>) {
-        let Some(set) = entry.link_set().filter(|set| !self.firsts.contains_key(set)) else { return };
-        let made = matches!(verdict, EntryVerdict::Create | EntryVerdict::Replace(_));
-        let is_believed = match verdict {
-            EntryVerdict::Right(now) | EntryVerdict::Refresh(now) if entry.file().is_some() => {
-                self.is_believed(entry, now)
-            }
-            _ => false,
-        };
-        let path = (entry.link != HardLink::First).then(|| entry.path.clone());
-        self.firsts.insert(set, FirstName { path, id, made, is_believed });
-    }
-
-    /// Like [`Tree::remember_first`], for an entry that is not made, because it exists or in a dry run. A name that the
-    /// policy keeps may differ from its hard-link set, so it does not become the set's first name.
-    pub(super) fn remember_existing(&mut self, entry: &Entry, verdict: &EntryVerdict) {
-        match verdict {
-            EntryVerdict::Keep(_) => {}
-            EntryVerdict::Right(now) | EntryVerdict::Refresh(now) => {
-                self.remember_first(entry, verdict, Some(now.id()));
-            }
-            EntryVerdict::Create | EntryVerdict::Replace(_) => self.remember_first(entry, verdict, None),
-        }
-    }
-
-    /// The first restored name of the entry's hard-link set, with its path.
-    pub(super) fn first_restored<'a>(&'a self, entry: &'a Entry) -> Option<(&'a FirstName, &'a Path)> {
-        let first = self.firsts.get(&entry.link_set()?)?;
-        Some((first, first.path.as_ref().or(entry.first_name())?))
-    }
-
-    /// Forgets `entry` as the first restored name of its hard-link set, because `entry` is not restored.
-    pub(super) fn forget_first(&mut self, entry: &Entry) {
-        if self.first_restored(entry).is_some_and(|(_, path)| *path == entry.path) {
-            entry.link_set().map(|set| self.firsts.remove(&set));
         }
     }
 
@@ -160,19 +89,6 @@ impl Tree<'_, '_> {
             Err(error) => Some(error),
         })
     }
-
-    /// Lists a file whose content is lost as a problem: the file, the archive, the position and the reason.
-    pub(super) fn lost(&mut self, contents: &Contents, entry: &Entry, error: Error) -> Result<()> {
-        let (mut problem, told) = contents::lost("restore", contents, entry, error);
-        problem.snapshot = self.job.report.snapshot;
-        self.content_lost = true;
-        self.job.problem(problem, told)
-    }
-}
-
-/// Whether the file system or the user's quota is full.
-fn is_out_of_room(error: &Error) -> bool {
-    matches!(error.os_code, libc::ENOSPC | libc::EDQUOT)
 }
 
 /// Writes a stream of data into the extents of a file.

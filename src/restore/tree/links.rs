@@ -9,7 +9,7 @@ use crate::job::ProblemKind;
 use crate::restore::entry_spool::EntrySpool;
 use crate::store::Store;
 
-use super::existing::Next;
+use super::plan::Next;
 use super::target_dir::{FileId, replaced};
 use super::{Tree, clash};
 
@@ -24,7 +24,7 @@ impl Tree<'_, '_> {
                 let wrong = |what| Error::new(Kind::Panic, "make a link", what).at(&entry.path);
                 self.target.known.enter(&parent.map_err(wrong)?, dir);
             }
-            let done = match self.is_further_name(&entry) {
+            let done = match self.link_sets.is_further_name(&entry) {
                 true => self.hard_link(store, contents, &entry),
                 false => self.first_name(store, contents, &entry),
             };
@@ -41,7 +41,7 @@ impl Tree<'_, '_> {
             return Ok(());
         };
         if let Some(now) = &now {
-            self.names.remove(entry.link_set(), now.id());
+            self.link_sets.remove_name(entry, now);
         }
         let name = self.work_name(entry);
         let made = self.target.parent(entry)?.symlink(target, &name);
@@ -66,15 +66,15 @@ impl Tree<'_, '_> {
     /// Links a further name of a set. If that is not possible (too many names, a file system without hard links), the
     /// name gets its own inode, and a problem is listed.
     fn hard_link(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: &Entry) -> Result<()> {
-        let Some((first, path)) = self.first_restored(entry) else { return Ok(()) };
-        let (first, made, id) = (path.clone(), first.made, first.id);
+        let Some((first, path)) = self.link_sets.first_restored(entry) else { return Ok(()) };
+        let (first, made, id) = (path.clone(), first.is_new, first.id);
         let verdict = self.judge_link(entry, &first, made)?;
         let Next::Create(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
         if !self.confirm_first(entry)? {
             return self.first_name(store, contents, entry);
         }
         if let Some(now) = &now {
-            self.names.remove(entry.link_set(), now.id());
+            self.link_sets.remove_name(entry, now);
         }
         let from = self.target.open_dir(first.parent().unwrap_or(&[]));
         let from = from.map_err(|e| Error::io("open the directory of", &first, &e))?;
@@ -102,7 +102,7 @@ impl Tree<'_, '_> {
     /// before and was not compared. False if its content or metadata differ: the policy keeps the file, and it is the
     /// first name no longer.
     fn confirm_first(&mut self, entry: &Entry) -> Result<bool> {
-        let first = self.first_restored(entry).filter(|(first, _)| first.is_believed);
+        let first = self.link_sets.first_restored(entry).filter(|(first, _)| first.is_believed);
         let (Some((first, path)), Some(file)) = (first, entry.file()) else { return Ok(true) };
         let (path, id) = (path.clone(), first.id);
         let named = Entry { path: path.clone(), ..entry.clone() };
@@ -111,12 +111,10 @@ impl Tree<'_, '_> {
         let is_first = now.kind == FileType::File && now.size == file.size;
         let is_first = is_first && id.is_some_and(|id| target_dir.is_same(now.id(), id));
         if !is_first || !self.has_content(&named, file, &now)? || !self.has_attributes(&named, &now)? {
-            self.forget_first(&named);
+            self.link_sets.forget_first(&named);
             return Ok(false);
         }
-        if let Some(first) = entry.link_set().and_then(|set| self.firsts.get_mut(&set)) {
-            first.is_believed = false;
-        }
+        self.link_sets.confirm_first(entry);
         Ok(true)
     }
 

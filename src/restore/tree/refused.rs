@@ -73,7 +73,7 @@ impl Tree<'_, '_> {
             return true;
         }
         let Some(root) = self.target.root() else { return false };
-        let name = self.batch.next_name(&self.temp);
+        let name = self.batch.next_name();
         match root.create_file(&name, 0o600).and_then(|_| root.unlink(&name)) {
             Ok(()) => true,
             Err(error) => error.raw_os_error().is_some_and(|code| OF_ONE_ENTRY.contains(&code)),

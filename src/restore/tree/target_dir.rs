@@ -12,12 +12,12 @@ use crate::platform::{self, Dir, Stat};
 pub(in crate::restore) type FileId = (u64, u64);
 
 /// The error of a name that leads to another inode than the one that was judged or made.
-pub(super) fn replaced() -> io::Error {
+pub fn replaced() -> io::Error {
     io::Error::from_raw_os_error(libc::ESTALE)
 }
 
 /// A directory in which files are made.
-pub(super) struct TargetDir {
+pub struct TargetDir {
     pub dir: Dir,
     pub id: FileId,
     /// Whether one sync of the file system makes the files in this directory durable. Set at the first use.

@@ -16,7 +16,7 @@ use crate::restore::target::Target;
 
 use super::target_dir::{FileId, TargetDir, replaced};
 
-pub(super) struct TargetDirs {
+pub struct TargetDirs {
     /// The destination. `None` in a dry run for a new tree.
     root: Option<Dir>,
     /// The snapshot's directory that is restored as the destination.
@@ -185,7 +185,7 @@ impl TargetDirs {
 
 /// The directories that lead to the current entry, each with its path.
 #[derive(Default)]
-pub(super) struct KnownDirs(Vec<(Path, FileId)>);
+pub struct KnownDirs(Vec<(Path, FileId)>);
 
 impl KnownDirs {
     /// Adds a directory. The directories that do not contain it are forgotten.

@@ -5,25 +5,24 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::contents::FetchedContent;
-use crate::contents::StateArchives;
+use crate::contents::{FetchedContent, StateArchives};
 use crate::entry::{Entry, File};
 use crate::error::{Error, Result, is_shortage};
 use crate::format::FRAME_LEN;
 
-use super::attributes::MetadataPolicy;
-use super::clash;
-use super::file::ExtentWriter;
-use super::target_dir::TargetDir;
+use crate::restore::tree::clash;
+use crate::restore::tree::file::ExtentWriter;
+use crate::restore::tree::metadata::MetadataPolicy;
+use crate::restore::tree::target_dir::TargetDir;
 
 /// One entry of a new tree, in path order.
-pub(super) enum BatchStep {
+pub enum BatchStep {
     /// The entry is made already.
     Made(Entry),
     File(SmallFile),
 }
 
-pub(super) struct SmallFile {
+pub struct SmallFile {
     pub entry: Entry,
     pub target_dir: Arc<TargetDir>,
     /// The content's frames. `None` if the content is too large to hold, or the error of fetching it.
@@ -31,7 +30,7 @@ pub(super) struct SmallFile {
 }
 
 /// The result for one entry.
-pub(super) enum StepOutcome {
+pub enum StepOutcome {
     Made,
     /// The file is written. These are the errors of metadata that could not be set.
     Written(Vec<Error>),
@@ -45,17 +44,17 @@ pub(super) enum StepOutcome {
 }
 
 /// The results of a batch, in the order of its entries.
-pub(super) type BatchResults = Vec<(Entry, StepOutcome)>;
+pub type BatchResults = Vec<(Entry, StepOutcome)>;
 
 /// Whether an entry's content is small enough to be held in memory as a whole.
-pub(super) fn is_small(entry: &Entry, file: &File) -> bool {
+pub fn is_small(entry: &Entry, file: &File) -> bool {
     let stored = entry.place.content.iter().fold(0, |sum: u64, range| sum.saturating_add(range.len));
     stored.max(file.data_len()) <= FRAME_LEN as u64
 }
 
 /// The shared values that a thread needs to make files. Each batch has a clone.
 #[derive(Clone)]
-pub(super) struct Maker {
+pub struct Maker {
     pub wanted: MetadataPolicy,
     pub archives: Arc<StateArchives>,
     /// True when no result is needed any more, for example after an error.

@@ -11,10 +11,9 @@ use crate::entry::Entry;
 use crate::error::{Error, Kind, Result, describe};
 use crate::platform::Stat;
 
-use super::Tree;
-use super::existing::EntryVerdict;
-use super::target_dir::TargetDir;
-use super::target_dir::{FileId, replaced};
+use crate::restore::tree::Tree;
+use crate::restore::tree::plan::EntryVerdict;
+use crate::restore::tree::target_dir::{FileId, TargetDir, replaced};
 
 /// A batch has at most this many steps, and at most `FILES_MAX` of the steps are files.
 const STEPS_MAX: usize = 4096;
@@ -30,7 +29,9 @@ const DIGITS: usize = 16;
 
 /// Entries in path order. The first entry is a file.
 #[derive(Default)]
-pub(super) struct InstallBatch {
+pub struct InstallBatch {
+    /// A temporary name, which ends in random digits.
+    temp: Vec<u8>,
     steps: VecDeque<InstallStep>,
     files: usize,
     data: u64,
@@ -51,7 +52,7 @@ enum InstallStep {
 }
 
 /// A file under its temporary name, with its content and its metadata.
-pub(super) struct CompleteFile {
+pub struct CompleteFile {
     pub entry: Entry,
     pub verdict: EntryVerdict,
     pub temp: Vec<u8>,
@@ -63,10 +64,19 @@ pub(super) struct CompleteFile {
 }
 
 impl InstallBatch {
-    /// Returns a new name at each call. `temp` must end in random digits, and the new name differs from `temp` only
-    /// in these.
-    pub fn next_name(&mut self, temp: &[u8]) -> Vec<u8> {
-        let (prefix, digits) = temp.split_at(temp.len().saturating_sub(DIGITS));
+    /// `temp` must end in random digits.
+    pub fn new(temp: &[u8]) -> Self {
+        InstallBatch { temp: temp.to_vec(), ..InstallBatch::default() }
+    }
+
+    /// The temporary name of an entry that does not wait in the batch.
+    pub fn temp_name(&self) -> &[u8] {
+        &self.temp
+    }
+
+    /// A temporary name that differs from all earlier ones in its digits.
+    pub fn next_name(&mut self) -> Vec<u8> {
+        let (prefix, digits) = self.temp.split_at(self.temp.len().saturating_sub(DIGITS));
         let digits = std::str::from_utf8(digits).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
         self.named += 1;
         let next = digits.unwrap_or(0).wrapping_add(self.named);
@@ -108,9 +118,9 @@ impl InstallBatch {
 
 impl Tree<'_, '_> {
     /// Installs a complete file as soon as it is durable.
-    pub(super) fn install_later(&mut self, mut file: CompleteFile) -> Result<()> {
+    pub fn install_later(&mut self, mut file: CompleteFile) -> Result<()> {
         // The existing inode loses a name. The count changes now, as in a dry run, because later verdicts need it.
-        self.would_make_way(&file.entry, &file.verdict);
+        self.link_sets.will_lose_name(&file.entry, &file.verdict);
         let unsynced = file.unsynced.take();
         let waits = unsynced.is_some();
         if let Some(target_dir) = unsynced {
@@ -124,7 +134,7 @@ impl Tree<'_, '_> {
     }
 
     /// Reports an entry after the files that wait before it.
-    pub(super) fn tell_later(&mut self, entry: &Entry, verdict: EntryVerdict) -> Result<()> {
+    pub fn tell_later(&mut self, entry: &Entry, verdict: EntryVerdict) -> Result<()> {
         self.batch.add(InstallStep::Done(Box::new(entry.clone()), verdict));
         match self.batch.is_full() {
             true => self.install_batch(),
@@ -133,7 +143,7 @@ impl Tree<'_, '_> {
     }
 
     /// Makes the files that wait durable and gives them their names.
-    pub(super) fn install_batch(&mut self) -> Result<()> {
+    pub fn install_batch(&mut self) -> Result<()> {
         for (_, target_dir) in std::mem::take(&mut self.batch.unsynced) {
             target_dir
                 .dir
@@ -155,7 +165,7 @@ impl Tree<'_, '_> {
     fn install_file(&mut self, file: &CompleteFile) -> Result<()> {
         let CompleteFile { entry, verdict, temp, dir, .. } = file;
         if let EntryVerdict::Replace(now) = verdict {
-            self.made_way(now);
+            self.link_sets.has_lost_name(now);
         }
         let installed = self.target.target_dir(entry).and_then(|target_dir| {
             match target_dir.is_same(target_dir.id, *dir) {
@@ -170,7 +180,7 @@ impl Tree<'_, '_> {
             Ok(()) => self.tell(entry, verdict),
             Err(error) => {
                 self.remove_temp(entry, temp);
-                self.forget_first(entry);
+                self.link_sets.forget_first(entry);
                 Err(error)
             }
         }
@@ -191,7 +201,7 @@ impl Tree<'_, '_> {
     }
 
     /// Removes the files that wait, after a failed restore.
-    pub(super) fn abandon_batch(&mut self) {
+    pub fn abandon_batch(&mut self) {
         while let Some(step) = self.batch.next() {
             if let InstallStep::File(file) = step {
                 self.remove_temp(&file.entry, &file.temp);

@@ -1,5 +1,7 @@
 //! Removes entries from an existing tree that the snapshot does not have. Names that the backup did not see stay.
 
+mod stays;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
@@ -7,13 +9,12 @@ use crate::entry::{Entry, FileType, Path, is_restore_temp};
 use crate::error::{Error, Kind, Result};
 use crate::filter::Filter;
 use crate::format::{OmissionCause, StateReader};
-use crate::job::{Counter, ProblemKind, change};
+use crate::job::ProblemKind;
 use crate::platform::Stat;
 use crate::restore::selection::Selection;
 
-use super::existing::seen;
-use super::stays::{LOST, MOUNTED, STORE, UNTOLD};
 use super::{Tree, is_obstacle};
+use stays::{LOST, MOUNTED, STORE, UNTOLD};
 
 /// A directory that both the snapshot and the destination have.
 struct OpenDir {
@@ -296,18 +297,9 @@ impl Tree<'_, '_> {
         }
     }
 
-    pub(super) fn tell_removed(&mut self, path: &Path, now: &Stat) -> Result<()> {
-        self.job.report.count(Counter::Deleted, 1);
-        self.job.change(change::DELETED, Some(&seen(path, now)), None)
-    }
-
-    fn obstructed(&mut self, path: &Path, error: Error) -> Result<()> {
-        self.job.trouble(ProblemKind::Obstructed, path.as_bytes(), error)
-    }
-
     /// Calls `each` for everything below a directory of the destination, in path order. Leaves out directories that
     /// cannot be listed and other file systems.
-    pub(super) fn each_below(
+    pub fn each_below(
         &mut self,
         path: &Path,
         each: &mut dyn FnMut(&mut Self, &Path, &Stat) -> Result<()>,

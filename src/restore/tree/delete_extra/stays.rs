@@ -13,21 +13,20 @@ use crate::job::ProblemKind;
 use crate::platform::{self, Stat};
 use crate::text::encode_name;
 
-use super::Tree;
-use super::known::set_mode_if;
 use crate::restore::leftover::{LEFT, is_set_aside};
+use crate::restore::tree::Tree;
+use crate::restore::tree::metadata::set_mode_if;
 
-pub(super) const MOUNTED: &str =
-    "something is mounted here, of which the snapshot has nothing: it is left alone";
-pub(super) const UNTOLD: &str = "the system does not tell whether anything is mounted here: it is left alone";
-pub(super) const STORE: &str = "backup files are in it: it is left alone";
-pub(super) const LOST: &str =
+pub const MOUNTED: &str = "something is mounted here, of which the snapshot has nothing: it is left alone";
+pub const UNTOLD: &str = "the system does not tell whether anything is mounted here: it is left alone";
+pub const STORE: &str = "backup files are in it: it is left alone";
+pub const LOST: &str =
     "a content could not be restored, and what is extra may be the only good copy of it: all stays";
 const LEADS: &str = "what is protected is reached through it";
 const UNREAD: &str = "the backup could not read what was there";
 
 /// A file or directory in the destination that stays.
-pub(super) struct KeptPath {
+pub struct KeptPath {
     pub path: Path,
     pub why: Cow<'static, str>,
     /// The directory itself stays, and extra entries in it may go.
@@ -54,7 +53,7 @@ impl KeptSearch {
 
 impl Tree<'_, '_> {
     /// `Exists` if `now` is a place that no entry may replace.
-    pub(super) fn refuse_own(&self, path: &Path, now: &Stat) -> Result<()> {
+    pub fn refuse_own(&self, path: &Path, now: &Stat) -> Result<()> {
         match self.own.what(now.id()) {
             Some(why) => Err(refused("restore", path, why.into())),
             None => Ok(()),
@@ -62,7 +61,7 @@ impl Tree<'_, '_> {
     }
 
     /// `Exists` if the file or directory in the place of `entry` must stay, for itself or for something below it.
-    pub(super) fn check_way(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
+    pub fn check_way(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
         let refused = |why: String| Err(refused("make way for", &entry.path, why));
         if self.own.is_way(now.id()) {
             return refused(LEADS.into());
@@ -87,7 +86,7 @@ impl Tree<'_, '_> {
     /// Finds everything at `path` and below it that must stay. `device` is the device of the directory that holds
     /// `path`. A file that cannot be looked at stays. A dry run changes no modes: if the owner lacks the rights to
     /// list a directory, everything in the directory counts as extra.
-    pub(super) fn find_staying(&mut self, path: &Path, now: &Stat, device: u64) -> Result<Vec<KeptPath>> {
+    pub fn find_staying(&mut self, path: &Path, now: &Stat, device: u64) -> Result<Vec<KeptPath>> {
         let mut search = KeptSearch::default();
         self.look_at(path.clone(), *now, device, &mut search);
         let done = self.search(device, &mut search);
@@ -160,7 +159,7 @@ impl Tree<'_, '_> {
 
     /// The names in a directory. If this user owns the directory but lacks `rights`, the mode is widened and noted in
     /// `lent`.
-    pub(super) fn list_closed(
+    pub fn list_closed(
         &mut self,
         path: &Path,
         now: &Stat,
@@ -178,7 +177,7 @@ impl Tree<'_, '_> {
     }
 
     /// Gives directories their earlier modes back, the deepest directory first.
-    pub(super) fn give_rights_back(&mut self, lent: Vec<(Path, Stat)>) -> Result<()> {
+    pub fn give_rights_back(&mut self, lent: Vec<(Path, Stat)>) -> Result<()> {
         let mut done = Ok(());
         for (path, before) in lent.into_iter().rev() {
             let named = self.target.dir_of(&path).and_then(|dir| dir.open_path(path.name()));
@@ -200,7 +199,7 @@ impl Tree<'_, '_> {
 
     /// The reason why an extra file or directory stays with everything below it, as far as that is visible without
     /// searching it.
-    pub(super) fn why_stays(&mut self, path: &Path, now: &Stat, device: u64) -> Option<&'static str> {
+    pub fn why_stays(&mut self, path: &Path, now: &Stat, device: u64) -> Option<&'static str> {
         if let Some(why) = self.own.what(now.id()) {
             return Some(why);
         }
@@ -217,7 +216,7 @@ impl Tree<'_, '_> {
     /// device of the directory that holds `path`. If the system does not say whether `path` is a mount point, a
     /// directory counts as one and stays. A file does not: the system refuses to remove a mounted file. On overlayfs,
     /// the device number of a file may differ from that of its directory, so only a directory's device is compared.
-    pub(super) fn why_mounted(&mut self, path: &Path, now: &Stat, device: u64) -> Option<&'static str> {
+    pub fn why_mounted(&mut self, path: &Path, now: &Stat, device: u64) -> Option<&'static str> {
         let is_dir = now.kind == FileType::Dir;
         if is_dir && now.dev != device {
             return Some(MOUNTED);
@@ -232,7 +231,7 @@ impl Tree<'_, '_> {
 
     /// Whether the directory is a store: one of `names` is the name of a backup file. Archives count without a state,
     /// because their contents can be unpacked. A draft counts, because a backup may be writing it.
-    pub(super) fn holds_backup_files(&self, dir: &Path, names: &VecDeque<Box<[u8]>>) -> bool {
+    pub fn holds_backup_files(&self, dir: &Path, names: &VecDeque<Box<[u8]>>) -> bool {
         let is_backup_file = |name: &[u8]| {
             let name = name.strip_prefix(TEMP_PREFIX.as_bytes()).unwrap_or(name);
             std::str::from_utf8(name).ok().and_then(Name::parse).is_some()

@@ -1,5 +1,7 @@
 //! Sets metadata, and finds out whether an existing file has it already.
 
+mod rights;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,22 +11,23 @@ use crate::job::{ProblemKind, meta};
 use crate::platform::{self, Named, Stat};
 
 use super::Tree;
+pub(super) use rights::{WidenedDir, set_mode_if};
 
 /// Prefix of the attributes that hold access and default ACLs in the kernel's form.
 const ACL: &[u8] = b"system.posix_acl_";
 
 /// The metadata that the restore sets.
 #[derive(Clone, Copy)]
-pub(super) struct MetadataPolicy {
-    pub(super) mask: u32,
-    pub(super) privileged: bool,
+pub struct MetadataPolicy {
+    pub mask: u32,
+    pub privileged: bool,
     /// Removes extended attributes that the snapshot does not have: old attributes of an existing file, or an ACL
     /// that a new file inherited from its directory.
-    pub(super) strips: bool,
+    pub strips: bool,
 }
 
 impl MetadataPolicy {
-    pub(super) fn has(self, bit: u32) -> bool {
+    pub fn has(self, bit: u32) -> bool {
         self.mask & bit != 0
     }
 
@@ -44,13 +47,7 @@ impl MetadataPolicy {
     /// Sets the metadata of an open file or directory: owner, extended attributes, mode, times. The order matters,
     /// because each step can change metadata that a later step sets: for example, a new owner clears setuid. `owned`:
     /// the current uid and gid, if known. Returns the errors.
-    pub(super) fn set(
-        self,
-        path: &Path,
-        data: &Metadata,
-        of: Named<'_>,
-        owned: Option<(u32, u32)>,
-    ) -> Vec<Error> {
+    pub fn set(self, path: &Path, data: &Metadata, of: Named<'_>, owned: Option<(u32, u32)>) -> Vec<Error> {
         let fd = of.fd;
         let mut attempts = Attempts { wanted: self, path, failed: Vec::new() };
         if owned != Some((data.uid, data.gid)) {
@@ -148,19 +145,19 @@ fn not_done(op: &str, path: &Path, error: &io::Error) -> Error {
 
 impl Tree<'_, '_> {
     /// Sets the metadata of an open file or directory. Lists metadata that cannot be set as problems.
-    pub(super) fn metadata(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
+    pub fn metadata(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
         let failed = self.wanted.set(path, data, fd.into(), None);
         self.not_set(path, failed)
     }
 
     /// Lists metadata that could not be set as problems.
-    pub(super) fn not_set(&mut self, path: &Path, failed: Vec<Error>) -> Result<()> {
+    pub fn not_set(&mut self, path: &Path, failed: Vec<Error>) -> Result<()> {
         let mut failed = failed.into_iter();
         failed.try_for_each(|error| self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error))
     }
 
     /// Whether an existing file already has all the metadata that the restore would set.
-    pub(super) fn has_attributes(&mut self, entry: &Entry, now: &Stat) -> Result<bool> {
+    pub fn has_attributes(&mut self, entry: &Entry, now: &Stat) -> Result<bool> {
         let (data, wanted) = (&entry.meta, self.wanted);
         let owned = now.uid == data.uid && now.gid == data.gid;
         let (uid, gid) = if wanted.has(meta::OWNER) { (data.uid, data.gid) } else { (now.uid, now.gid) };

@@ -7,16 +7,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::entry::{Entry, FileType, Node, Path};
+use crate::entry::{Entry, FileType, Path};
 use crate::error::{Error, Result};
 use crate::job::{ProblemKind, meta};
 use crate::platform::{self, Dir, Named, Stat};
 
-use super::Tree;
-use super::target_dir::{FileId, replaced};
+use crate::restore::tree::Tree;
+use crate::restore::tree::plan::is_like;
+use crate::restore::tree::target_dir::{FileId, replaced};
 
 /// The mode of a directory before the restore widened it.
-pub(super) struct WidenedDir {
+pub struct WidenedDir {
     id: FileId,
     mode: u32,
     /// The directory's metadata is not restored, so the directory gets this mode back.
@@ -26,12 +27,7 @@ pub(super) struct WidenedDir {
 impl Tree<'_, '_> {
     /// Sets metadata by name without opening the file for reading. The file must be the one that was judged as `now`,
     /// or a new one if `now` is `None`. Returns the file's identity.
-    pub(super) fn metadata_by_name(
-        &mut self,
-        entry: &Entry,
-        name: &[u8],
-        now: Option<&Stat>,
-    ) -> Result<FileId> {
+    pub fn metadata_by_name(&mut self, entry: &Entry, name: &[u8], now: Option<&Stat>) -> Result<FileId> {
         let trouble = |e: &io::Error| Error::io("open", &entry.path, e);
         let target_dir = self.target.target_dir(entry)?;
         let named = target_dir.dir.open_path(name).map_err(|e| trouble(&e))?;
@@ -41,7 +37,7 @@ impl Tree<'_, '_> {
                 let same = (found.kind, found.nlink) == (now.kind, now.nlink);
                 same && target_dir.is_same(found.id(), now.id())
             }
-            None => is_of_kind(&entry.node, &found) && target_dir.may_be_made_here(&found),
+            None => is_like(&entry.node, &found) && target_dir.may_be_made_here(&found),
         };
         if !same {
             return Err(trouble(&replaced()));
@@ -69,18 +65,18 @@ impl Tree<'_, '_> {
     }
 
     /// Whether the owner lacks `rights` on this file and the restore may take them.
-    pub(super) fn may_lend(&self, now: &Stat, rights: u32) -> bool {
+    pub fn may_lend(&self, now: &Stat, rights: u32) -> bool {
         !self.job.options.dry_run && self.lacks_rights(now, rights)
     }
 
     /// Like [`Tree::may_lend`], but also true in a dry run, which takes no rights.
-    pub(super) fn lacks_rights(&self, now: &Stat, rights: u32) -> bool {
+    pub fn lacks_rights(&self, now: &Stat, rights: u32) -> bool {
         !self.wanted.privileged && now.mode & rights != rights && now.uid == platform::effective_uid()
     }
 
     /// Runs `act`, which needs the owner's right to read. `now` is the metadata of the file `named`. If the mode
     /// lacks the right, it is changed while `act` runs.
-    pub(super) fn with_read_right<T>(
+    pub fn with_read_right<T>(
         &self,
         named: BorrowedFd<'_>,
         now: &Stat,
@@ -103,7 +99,7 @@ impl Tree<'_, '_> {
 
     /// Widens the mode of an existing directory of this user, if the owner lacks rights in it. The mode is set again
     /// at the end.
-    pub(super) fn open_up(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
+    pub fn open_up(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
         if !self.may_lend(now, 0o700) || self.opened_up.contains_key(&entry.path) {
             return Ok(());
         }
@@ -124,7 +120,7 @@ impl Tree<'_, '_> {
     }
 
     /// Goes on to an existing directory. If the directory is selected, its metadata is set at the end.
-    pub(super) fn enter(&mut self, entry: &Entry, now: &Stat, asked_for: bool) -> Result<()> {
+    pub fn enter(&mut self, entry: &Entry, now: &Stat, asked_for: bool) -> Result<()> {
         if self.job.options.dry_run {
             return Ok(());
         }
@@ -140,7 +136,7 @@ impl Tree<'_, '_> {
     }
 
     /// Sets the metadata of a finished directory, or gives the directory its earlier mode back.
-    pub(super) fn close_dir(&mut self, path: &Path, data: &crate::entry::Metadata, dir: &Dir) -> Result<()> {
+    pub fn close_dir(&mut self, path: &Path, data: &crate::entry::Metadata, dir: &Dir) -> Result<()> {
         let opened = self.opened_up.remove(path);
         self.close_below(path);
         let stays = opened.as_ref().is_some_and(|opened| opened.stays);
@@ -163,7 +159,7 @@ impl Tree<'_, '_> {
     }
 
     /// Gives all widened directories their modes back, after a failed restore.
-    pub(super) fn close_all(&mut self) {
+    pub fn close_all(&mut self) {
         let opened = std::mem::take(&mut self.opened_up);
         self.close(opened);
     }
@@ -180,19 +176,9 @@ impl Tree<'_, '_> {
 }
 
 /// Takes all rights of the owner, if the descriptor still leads to the inode that was judged as `now`.
-pub(super) fn set_mode_if(fd: BorrowedFd<'_>, now: &Stat) -> io::Result<()> {
+pub fn set_mode_if(fd: BorrowedFd<'_>, now: &Stat) -> io::Result<()> {
     match platform::stat_fd(fd)?.id() == now.id() {
         true => platform::set_mode(fd, now.mode | 0o700),
         false => Err(replaced()),
-    }
-}
-
-fn is_of_kind(node: &Node, now: &Stat) -> bool {
-    match node {
-        Node::Symlink(_) => now.kind == FileType::Symlink,
-        Node::Fifo => now.kind == FileType::Fifo,
-        Node::Char(rdev) => now.kind == FileType::Char && now.rdev == *rdev,
-        Node::Block(rdev) => now.kind == FileType::Block && now.rdev == *rdev,
-        Node::File(_) | Node::Dir => false,
     }
 }

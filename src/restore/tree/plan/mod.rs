@@ -1,0 +1,179 @@
+//! Plans each entry: looks at the file or directory that already has the entry's name, and decides what happens to it.
+//! A dry run ends here.
+//!
+//! [`policy`] and [`link_sets`] decide by an entry and a stat alone, [`compare`] reads existing files.
+
+mod compare;
+mod link_sets;
+mod policy;
+
+use std::io;
+
+use crate::entry::{Entry, FileType, Node, Path};
+use crate::error::{Error, Kind, Result};
+use crate::platform::Stat;
+use crate::text::encode_name;
+
+use super::Tree;
+use super::target_dir::FileId;
+pub(super) use link_sets::LinkSets;
+pub(super) use policy::{EntryVerdict, is_like};
+use policy::{is_believed, kept, may_replace};
+
+/// The work that remains after a verdict.
+pub enum Next {
+    Done,
+    /// Make the entry. The value is the existing file or directory to replace.
+    Create(Option<Stat>),
+}
+
+impl Tree<'_, '_> {
+    /// The existing file or directory under an entry's name. `Exists` if it must not be touched.
+    pub fn standing(&mut self, entry: &Entry) -> Result<Option<Stat>> {
+        if !self.target.is_existing {
+            return Ok(None);
+        }
+        match self.target.stat(&entry.path) {
+            Ok(stat) => {
+                self.refuse_own(&entry.path, &stat)?;
+                self.is_named_so(entry, &stat).map(|()| Some(stat))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // In a dry run, a file that would have been replaced by a directory still exists.
+            Err(error) if self.job.options.dry_run && is_no_directory(&error) => Ok(None),
+            Err(error) => Err(Error::io("look at", &entry.path, &error)),
+        }
+    }
+
+    /// `Exists` if the file that was found has a different spelling of the name. On a file system that ignores case,
+    /// one entry must not replace another, for example `a` must not replace `A`.
+    fn is_named_so(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
+        if entry.path == self.target.base {
+            return Ok(());
+        }
+        let trouble = |e: &io::Error| Error::io("look into the directory of", &entry.path, e);
+        let target_dir = self.target.target_dir(entry)?;
+        let Some(listed) = target_dir.names_if_case_ignored(entry.path.name()).map_err(|e| trouble(&e))?
+        else {
+            return Ok(());
+        };
+        if listed.contains(entry.path.name()) {
+            return Ok(());
+        }
+        let is_it = |name: &[u8]| {
+            // Some file systems give every spelling its own inode number.
+            let same = || target_dir.dir.stat(name).is_ok_and(|stat| stat.id() == now.id());
+            name.eq_ignore_ascii_case(entry.path.name()) || same()
+        };
+        let now_listed = target_dir.dir.list().names;
+        let mut names = listed.iter().chain(now_listed.iter().map(|(name, _)| name));
+        let other = names.find(|name| is_it(name)).map_or("?".into(), |name| encode_name(name));
+        let detail = format!("the file system takes it for '{other}', which is there");
+        let error = Error::new(Kind::Exists, "restore", detail).at(&entry.path);
+        Err(Error { os_code: libc::EEXIST, ..error })
+    }
+
+    pub fn judge(&mut self, entry: &Entry) -> Result<EntryVerdict> {
+        let Some(now) = self.standing(entry)? else { return Ok(EntryVerdict::Create) };
+        if entry.node == Node::Dir && now.kind == FileType::Dir {
+            self.open_up(entry, &now)?;
+        }
+        if !self.may_replace(entry, &now) {
+            return Ok(kept(entry, now));
+        }
+        let same = !self.link_sets.is_claimed(entry, &now)
+            && is_like(&entry.node, &now)
+            && self.has_same_content(entry, &now)?;
+        if !same {
+            return self.check_way(entry, &now).map(|()| EntryVerdict::Replace(now));
+        }
+        self.link_sets.claim(entry, &now);
+        match self.has_attributes(entry, &now)? {
+            true => Ok(EntryVerdict::Right(now)),
+            // The inode has names that are not part of the snapshot. Their metadata must not change.
+            false if self.link_sets.has_further_names(entry, &now) => Ok(EntryVerdict::Replace(now)),
+            false => Ok(EntryVerdict::Refresh(now)),
+        }
+    }
+
+    /// The verdict on a further name of a hard-link set whose first name is restored. `made`: the first name is a new
+    /// file.
+    pub fn judge_link(&mut self, entry: &Entry, first: &Path, made: bool) -> Result<EntryVerdict> {
+        let Some(now) = self.standing(entry)? else { return Ok(EntryVerdict::Create) };
+        if !self.may_replace(entry, &now) {
+            return Ok(kept(entry, now));
+        }
+        let first = self.target.dir_of(first).and_then(|dir| dir.stat(first.name()));
+        match first {
+            // In a dry run, a first name that would be new still has its old inode, so equal inodes say nothing.
+            Ok(first) if first.id() == now.id() && !(made && self.job.options.dry_run) => {
+                Ok(EntryVerdict::Right(now))
+            }
+            _ => self.check_way(entry, &now).map(|()| EntryVerdict::Replace(now)),
+        }
+    }
+
+    /// Whether the overwrite policy lets an entry replace an existing file.
+    pub fn may_replace(&self, entry: &Entry, now: &Stat) -> bool {
+        may_replace(self.job.options.overwrite, entry, now)
+    }
+
+    /// Whether an existing file with the size and time of `entry` counts as equal without being read.
+    fn is_believed(&self, entry: &Entry, now: &Stat) -> bool {
+        is_believed(self.job.options.overwrite, &self.link_sets, entry, now)
+    }
+
+    /// Remembers `entry` as the first restored name of its hard-link set, if the set has none.
+    pub fn remember_first(&mut self, entry: &Entry, verdict: &EntryVerdict, id: Option<FileId>) {
+        let is_believed = match verdict {
+            EntryVerdict::Right(now) | EntryVerdict::Refresh(now) if entry.file().is_some() => {
+                self.is_believed(entry, now)
+            }
+            _ => false,
+        };
+        self.link_sets.remember_first(entry, verdict, id, is_believed);
+    }
+
+    /// Like [`Tree::remember_first`], for an entry that is not made, because it exists or in a dry run. A name that the
+    /// policy keeps may differ from its hard-link set, so it does not become the set's first name.
+    pub fn remember_existing(&mut self, entry: &Entry, verdict: &EntryVerdict) {
+        match verdict {
+            EntryVerdict::Keep(_) => {}
+            EntryVerdict::Right(now) | EntryVerdict::Refresh(now) => {
+                self.remember_first(entry, verdict, Some(now.id()));
+            }
+            EntryVerdict::Create | EntryVerdict::Replace(_) => self.remember_first(entry, verdict, None),
+        }
+    }
+
+    /// Handles the verdicts that need no new file: nothing to do, or only metadata to set. In a dry run, handles
+    /// every verdict, reports the change and writes nothing.
+    pub fn unless_right(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<Next> {
+        let now = match verdict {
+            EntryVerdict::Create => None,
+            EntryVerdict::Replace(now) => Some(*now),
+            EntryVerdict::Refresh(now) if !self.job.options.dry_run => {
+                self.metadata_by_name(entry, entry.path.name(), Some(now))?;
+                self.told(entry, verdict)?;
+                return Ok(Next::Done);
+            }
+            EntryVerdict::Right(_) | EntryVerdict::Refresh(_) | EntryVerdict::Keep(_) => {
+                self.told(entry, verdict)?;
+                return Ok(Next::Done);
+            }
+        };
+        if self.job.options.dry_run {
+            if now.is_some_and(|now| now.kind == FileType::Dir) && self.job.options.delete_extra {
+                self.each_below(&entry.path, &mut |tree, path, now| tree.tell_removed(path, now))?;
+            }
+            self.link_sets.will_lose_name(entry, verdict);
+            self.told(entry, verdict)?;
+            return Ok(Next::Done);
+        }
+        Ok(Next::Create(now))
+    }
+}
+
+fn is_no_directory(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP))
+}
