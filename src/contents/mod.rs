@@ -10,6 +10,7 @@
 mod archives;
 mod by_frame;
 mod chain;
+mod content_reader;
 mod decoded_spool;
 mod fetched;
 mod held_frames;
@@ -23,6 +24,7 @@ mod reader;
 mod tests;
 
 pub use archives::StateArchives;
+pub use content_reader::ContentReader;
 pub use fetched::FetchedContent;
 pub use held_frames::HeldFrames;
 pub use layout::Layout;

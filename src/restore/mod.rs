@@ -15,7 +15,7 @@ mod tree;
 
 use std::sync::Arc;
 
-use crate::contents::Contents;
+use crate::contents::{ContentReader, Contents};
 use crate::error::{Error, Kind, Result};
 use crate::format::StateReader;
 use crate::job::{Counter, Job, Options, Overwrite, Phase};
@@ -90,12 +90,13 @@ fn build(
     // The tree takes over the pool. If this function fails, the pool's threads end before `target` removes the new
     // tree.
     let mut tree = Tree::new(target, std::mem::take(&mut plan.names), own, (pool, &contents), job)?;
+    let mut contents = ContentReader::new(&mut contents, store);
     selection.each(state, &mut plan, &mut |entry, asked_for| match asked_for {
-        true => tree.entry(store, &mut contents, entry),
-        false => tree.way(store, &mut contents, entry),
+        true => tree.entry(&mut contents, entry),
+        false => tree.ancestor_dir(&mut contents, entry),
     })?;
-    tree.finish_files(store, &mut contents)?;
-    tree.make_links(store, &mut contents)?;
+    tree.finish_files(&mut contents)?;
+    tree.make_links(&mut contents)?;
     if tree.job.options.delete_extra && target.is_existing() {
         tree.remove_extra(state, selection)?;
     }

@@ -28,23 +28,23 @@ impl Tree<'_, '_> {
                 // The time of the directory is set at the end all the same, because new entries in the directory
                 // change it.
                 self.enter(entry, &now, true)?;
-                return self.told(entry, &verdict);
+                return self.report(entry, &verdict);
             }
             EntryVerdict::Keep(now) if now.kind == FileType::Dir => return self.enter(entry, &now, false),
             EntryVerdict::Keep(_) => {
                 self.lost_dir = Some(entry.path.clone());
-                return self.told(entry, &verdict);
+                return self.report(entry, &verdict);
             }
         }
         if self.job.options.dry_run {
             self.link_sets.will_lose_name(entry, &verdict);
         } else {
             if let EntryVerdict::Replace(now) = &verdict {
-                self.make_way(entry, now)?;
+                self.remove_existing(entry, now)?;
             }
             self.make_dir(entry)?;
         }
-        self.told(entry, &verdict)
+        self.report(entry, &verdict)
     }
 
     /// Makes a directory where nothing exists. The root of the destination exists already.

@@ -5,11 +5,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use crate::contents::Contents;
+use crate::contents::ContentReader;
 use crate::entry::{Entry, File, extents};
 use crate::error::{Error, Result};
 use crate::job::Counter;
-use crate::store::Store;
 
 use super::plan::Next;
 use super::target_dir::TargetDir;
@@ -19,21 +18,15 @@ use super::{Tree, clash};
 const CHUNK: usize = 1 << 20;
 
 impl Tree<'_, '_> {
-    pub(super) fn file(
-        &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
-        entry: &Entry,
-        file: &File,
-    ) -> Result<()> {
+    pub(super) fn file(&mut self, contents: &mut ContentReader, entry: &Entry, file: &File) -> Result<()> {
         let verdict = self.judge(entry)?;
-        let Next::Create(_) = self.unless_right(entry, &verdict)? else {
+        let Next::Create(_) = self.finish_without_file(entry, &verdict)? else {
             self.remember_existing(entry, &verdict);
             return Ok(());
         };
         match self.target.is_existing {
-            true => self.replace_file(store, contents, entry, file, &verdict),
-            false => self.create_file(store, contents, entry, file),
+            true => self.replace_file(contents, entry, file, &verdict),
+            false => self.create_file(contents, entry, file),
         }
     }
 
@@ -41,14 +34,13 @@ impl Tree<'_, '_> {
     /// content is lost, which is reported. No file remains in that case and after an error.
     pub(super) fn write_file(
         &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
+        contents: &mut ContentReader,
         entry: &Entry,
         file: &File,
         (target_dir, name): (&TargetDir, &[u8]),
     ) -> Result<Option<Output>> {
         let output = target_dir.dir.create_file(name, 0o600).map_err(|e| clash(&e, "create", entry))?;
-        let written = self.fill(store, contents, entry, file, &output).and_then(|loss| match loss {
+        let written = self.fill(contents, entry, file, &output).and_then(|loss| match loss {
             Some(loss) => Ok(Some(loss)),
             None => self.metadata(&entry.path, &entry.meta, output.as_fd()).map(|()| None),
         });
@@ -65,8 +57,7 @@ impl Tree<'_, '_> {
     /// content is lost. An error ends the restore.
     fn fill(
         &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
+        contents: &mut ContentReader,
         entry: &Entry,
         file: &File,
         output: &Output,
@@ -82,7 +73,7 @@ impl Tree<'_, '_> {
             job.report.count(Counter::BytesWritten, bytes.len() as u64);
             job.advance(bytes.len() as u64)
         };
-        let read = contents.read(store, entry, &mut |bytes| bytes.chunks(CHUNK).try_for_each(&mut take))?;
+        let read = contents.read(entry, &mut |bytes| bytes.chunks(CHUNK).try_for_each(&mut take))?;
         Ok(match read {
             Ok(()) if out.written == file.data_len() && file.hash == hasher.finalize().into() => None,
             Ok(()) => Some(contents.differs(entry, file)),

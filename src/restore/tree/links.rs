@@ -2,12 +2,11 @@
 
 use std::io;
 
-use crate::contents::Contents;
+use crate::contents::ContentReader;
 use crate::entry::{Entry, FileType, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::job::ProblemKind;
 use crate::restore::entry_spool::EntrySpool;
-use crate::store::Store;
 
 use super::plan::Next;
 use super::target_dir::{FileId, replaced};
@@ -15,7 +14,7 @@ use super::{Tree, clash};
 
 impl Tree<'_, '_> {
     /// Makes the links that earlier passes kept.
-    pub fn make_links(&mut self, store: &mut dyn Store, contents: &mut Contents) -> Result<()> {
+    pub fn make_links(&mut self, contents: &mut ContentReader) -> Result<()> {
         let mut links = std::mem::replace(&mut self.links, EntrySpool::new());
         links.replay(|entry, dir| {
             self.job.pulse()?;
@@ -25,8 +24,8 @@ impl Tree<'_, '_> {
                 self.target.known.enter(&parent.map_err(wrong)?, dir);
             }
             let done = match self.link_sets.is_further_name(&entry) {
-                true => self.hard_link(store, contents, &entry),
-                false => self.first_name(store, contents, &entry),
+                true => self.hard_link(contents, &entry),
+                false => self.first_name(contents, &entry),
             };
             self.or_obstructed(&entry.path, false, done)
         })?;
@@ -36,7 +35,7 @@ impl Tree<'_, '_> {
 
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<()> {
         let verdict = self.judge(entry)?;
-        let Next::Create(now) = self.unless_right(entry, &verdict)? else {
+        let Next::Create(now) = self.finish_without_file(entry, &verdict)? else {
             self.remember_existing(entry, &verdict);
             return Ok(());
         };
@@ -49,29 +48,29 @@ impl Tree<'_, '_> {
         let set = self.metadata_by_name(entry, &name, None);
         let id = self.install(entry, now.as_ref(), set)?;
         self.remember_first(entry, &verdict, Some(id));
-        self.told(entry, &verdict)
+        self.report(entry, &verdict)
     }
 
     /// Makes an entry that is linked to no restored entry. That is a symbolic link, or a further name if the first
     /// name of its set could not be restored: then this name becomes the first.
-    fn first_name(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: &Entry) -> Result<()> {
+    fn first_name(&mut self, contents: &mut ContentReader, entry: &Entry) -> Result<()> {
         match &entry.node {
             Node::Dir => Ok(()),
             Node::Symlink(target) => self.symlink(entry, target),
-            Node::File(file) => self.file(store, contents, entry, file).and_then(|()| self.install_batch()),
+            Node::File(file) => self.file(contents, entry, file).and_then(|()| self.install_batch()),
             Node::Fifo | Node::Char(_) | Node::Block(_) => self.special(entry),
         }
     }
 
     /// Links a further name of a set. If that is not possible (too many names, a file system without hard links), the
     /// name gets its own inode, and a problem is listed.
-    fn hard_link(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: &Entry) -> Result<()> {
+    fn hard_link(&mut self, contents: &mut ContentReader, entry: &Entry) -> Result<()> {
         let Some((first, path)) = self.link_sets.first_restored(entry) else { return Ok(()) };
         let (first, made, id) = (path.clone(), first.is_new, first.id);
         let verdict = self.judge_link(entry, &first, made)?;
-        let Next::Create(now) = self.unless_right(entry, &verdict)? else { return Ok(()) };
+        let Next::Create(now) = self.finish_without_file(entry, &verdict)? else { return Ok(()) };
         if !self.confirm_first(entry)? {
-            return self.first_name(store, contents, entry);
+            return self.first_name(contents, entry);
         }
         if let Some(now) = &now {
             self.link_sets.remove_name(entry, now);
@@ -87,12 +86,12 @@ impl Tree<'_, '_> {
                     // A rename over another name of the same inode does nothing, so the temporary name still exists.
                     self.remove_temp(entry, &name);
                 }
-                self.told(entry, &verdict)
+                self.report(entry, &verdict)
             }
             Err(error) if cannot_link(&error) => {
                 let told = Error::io("link to its first name", &entry.path, &error);
                 self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), told)?;
-                self.first_name(store, contents, entry)
+                self.first_name(contents, entry)
             }
             Err(error) => Err(clash(&error, "link", entry)),
         }

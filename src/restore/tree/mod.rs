@@ -30,14 +30,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use crate::contents::Contents;
+use crate::contents::{ContentReader, Contents};
 use crate::entry::{Entry, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::format::Omissions;
 use crate::job::{Job, meta};
 use crate::platform;
 use crate::pool::Pool;
-use crate::store::{OwnPlaces, Store};
+use crate::store::OwnPlaces;
 
 use super::entry_spool::EntrySpool;
 use super::hard_link_names::HardLinkNames;
@@ -61,7 +61,7 @@ pub struct Tree<'t, 'j> {
     batch: InstallBatch,
     wanted: MetadataPolicy,
     /// Existing directories whose owner rights were widened for the restore.
-    opened_up: BTreeMap<Path, WidenedDir>,
+    widened: BTreeMap<Path, WidenedDir>,
     /// The destination's own `lost+found` that gets the metadata of the restored one.
     pub kept: Option<FileId>,
     /// Links that are made after all files.
@@ -103,7 +103,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             small_files,
             batch: InstallBatch::new(target.temp_name()),
             wanted,
-            opened_up: BTreeMap::new(),
+            widened: BTreeMap::new(),
             kept: None,
             links: EntrySpool::new(),
             dirs: EntrySpool::new(),
@@ -116,38 +116,38 @@ impl<'t, 'j> Tree<'t, 'j> {
     }
 
     /// Writes an entry, hands it to another thread, or keeps it for a later pass.
-    pub fn entry(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: Entry) -> Result<()> {
+    pub fn entry(&mut self, contents: &mut ContentReader, entry: Entry) -> Result<()> {
         self.job.step(entry.path.as_bytes())?;
         if self.is_below_lost(&entry) {
             return Ok(());
         }
         if self.small_files.is_some() {
-            return self.create(store, contents, entry);
+            return self.create(contents, entry);
         }
         let done = match &entry.node {
             Node::Dir => self.directory(&entry, true),
             Node::Symlink(_) => self.push_link(&entry),
             _ if self.link_sets.is_further_name(&entry) => self.push_link(&entry),
-            Node::File(file) => self.file(store, contents, &entry, file),
+            Node::File(file) => self.file(contents, &entry, file),
             Node::Fifo | Node::Char(_) | Node::Block(_) => self.special(&entry),
         };
         self.or_obstructed(&entry.path, entry.node == Node::Dir, done)
     }
 
     /// Waits for the files that other threads write, and installs the files of an existing tree that wait.
-    pub fn finish_files(&mut self, store: &mut dyn Store, contents: &mut Contents) -> Result<()> {
+    pub fn finish_files(&mut self, contents: &mut ContentReader) -> Result<()> {
         let Some(mut small_files) = self.small_files.take() else { return self.install_batch() };
-        self.collect_all(store, contents, &mut small_files)
+        self.collect_all(contents, &mut small_files)
     }
 
     /// Makes a directory that is not selected but leads to a selected entry. An existing directory keeps its
     /// metadata.
-    pub fn way(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: Entry) -> Result<()> {
+    pub fn ancestor_dir(&mut self, contents: &mut ContentReader, entry: Entry) -> Result<()> {
         if self.is_below_lost(&entry) {
             return Ok(());
         }
         if self.small_files.is_some() {
-            return self.create(store, contents, entry);
+            return self.create(contents, entry);
         }
         let done = self.directory(&entry, false);
         self.or_obstructed(&entry.path, true, done)
@@ -167,7 +167,7 @@ impl Drop for Tree<'_, '_> {
     /// After a failed restore, removes the files that wait and gives directories their modes back.
     fn drop(&mut self) {
         self.abandon_batch();
-        self.close_all();
+        self.restore_all_modes();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Counts and reports entries, changes and problems.
 
-use crate::contents::{self, Contents};
+use crate::contents::ContentReader;
 use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place};
 use crate::error::{Error, Result};
 use crate::job::{Counter, ProblemKind, change};
@@ -12,14 +12,14 @@ use super::plan::EntryVerdict;
 impl Tree<'_, '_> {
     /// Counts an entry and reports it as a change. In a dry run, the change is the one that a restore would make. The
     /// report comes after the files that wait before this entry.
-    pub(super) fn told(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<()> {
+    pub(super) fn report(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<()> {
         match self.batch.is_empty() {
-            true => self.tell(entry, verdict),
-            false => self.tell_later(entry, *verdict),
+            true => self.report_now(entry, verdict),
+            false => self.report_later(entry, *verdict),
         }
     }
 
-    pub(super) fn tell(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<()> {
+    pub(super) fn report_now(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<()> {
         let (what, counter, before) = match verdict {
             EntryVerdict::Right(_) => {
                 self.job.report.count(Counter::Unchanged, 1);
@@ -42,7 +42,7 @@ impl Tree<'_, '_> {
     }
 
     /// Counts and reports a file or directory that is removed, or that a dry run would remove.
-    pub(super) fn tell_removed(&mut self, path: &Path, now: &Stat) -> Result<()> {
+    pub(super) fn report_removed(&mut self, path: &Path, now: &Stat) -> Result<()> {
         self.job.report.count(Counter::Deleted, 1);
         self.job.change(change::DELETED, Some(&seen(path, now)), None)
     }
@@ -53,8 +53,8 @@ impl Tree<'_, '_> {
     }
 
     /// Lists a file whose content is lost as a problem: the file, the archive, the position and the reason.
-    pub(super) fn lost(&mut self, contents: &Contents, entry: &Entry, error: Error) -> Result<()> {
-        let (mut problem, told) = contents::lost("restore", contents, entry, error);
+    pub(super) fn lost(&mut self, contents: &ContentReader, entry: &Entry, error: Error) -> Result<()> {
+        let (mut problem, told) = contents.lost("restore", entry, error);
         problem.snapshot = self.job.report.snapshot;
         self.content_lost = true;
         self.job.problem(problem, told)

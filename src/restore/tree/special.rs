@@ -22,7 +22,7 @@ impl Tree<'_, '_> {
             return Ok(());
         }
         let verdict = self.judge(entry)?;
-        let Next::Create(now) = self.unless_right(entry, &verdict)? else {
+        let Next::Create(now) = self.finish_without_file(entry, &verdict)? else {
             self.remember_existing(entry, &verdict);
             return Ok(());
         };
@@ -48,6 +48,6 @@ impl Tree<'_, '_> {
         let set = self.metadata_by_name(entry, &name, None);
         let id = self.install(entry, now.as_ref(), set)?;
         self.remember_first(entry, &verdict, Some(id));
-        self.told(entry, &verdict)
+        self.report(entry, &verdict)
     }
 }

@@ -5,12 +5,11 @@ mod maker;
 
 use std::sync::Arc;
 
-use crate::contents::{Contents, FetchedContent};
+use crate::contents::{ContentReader, FetchedContent};
 use crate::entry::{Entry, File, Node};
 use crate::error::{Error, Result};
 use crate::job::Counter;
 use crate::platform::patiently;
-use crate::store::Store;
 
 use super::Tree;
 use super::plan::EntryVerdict;
@@ -23,34 +22,27 @@ type FetchedFile = (Arc<TargetDir>, Result<Option<FetchedContent>>);
 
 impl Tree<'_, '_> {
     /// Makes an entry of a new tree, hands it to another thread, or keeps it for the pass that makes links.
-    pub fn create(&mut self, store: &mut dyn Store, contents: &mut Contents, entry: Entry) -> Result<()> {
+    pub fn create(&mut self, contents: &mut ContentReader, entry: Entry) -> Result<()> {
         let Some(mut small_files) = self.small_files.take() else { return Ok(()) };
-        let sent = self.send(store, contents, &mut small_files, entry);
+        let sent = self.make_or_queue(contents, &mut small_files, entry);
         self.small_files = Some(small_files);
         sent
     }
 
     /// Makes a file under its own name.
-    pub fn create_file(
-        &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
-        entry: &Entry,
-        file: &File,
-    ) -> Result<()> {
+    pub fn create_file(&mut self, contents: &mut ContentReader, entry: &Entry, file: &File) -> Result<()> {
         let target_dir = self.target.target_dir(entry)?;
-        if self.write_file(store, contents, entry, file, (&target_dir, entry.path.name()))?.is_none() {
+        if self.write_file(contents, entry, file, (&target_dir, entry.path.name()))?.is_none() {
             return Ok(());
         }
         self.remember_first(entry, &EntryVerdict::Create, None);
-        self.told(entry, &EntryVerdict::Create)
+        self.report(entry, &EntryVerdict::Create)
     }
 
     /// Makes an entry of a new tree, or adds the entry to the current batch.
-    fn send(
+    fn make_or_queue(
         &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
+        contents: &mut ContentReader,
         small_files: &mut SmallFileBatches,
         entry: Entry,
     ) -> Result<()> {
@@ -63,22 +55,22 @@ impl Tree<'_, '_> {
             Node::Symlink(_) => return self.push_link(&entry),
             Node::File(file) => {
                 if !is_small(&entry, file) {
-                    self.collect_all(store, contents, small_files)?;
-                    let done = patiently(Error::is_shortage, || self.file(store, contents, &entry, file));
+                    self.collect_all(contents, small_files)?;
+                    let done = patiently(Error::is_shortage, || self.file(contents, &entry, file));
                     return self.or_obstructed(&entry.path, false, done);
                 }
             }
             Node::Fifo | Node::Char(_) | Node::Block(_) => {
-                self.collect_all(store, contents, small_files)?;
+                self.collect_all(contents, small_files)?;
                 let done = self.special(&entry);
                 return self.or_obstructed(&entry.path, false, done);
             }
         }
-        let step = match self.step(store, contents, &entry) {
+        let step = match self.prepare(contents, &entry) {
             Err(error) if error.is_shortage() => {
                 small_files.close_dirs();
                 self.target.forget_current();
-                patiently(Error::is_shortage, || self.step(store, contents, &entry))
+                patiently(Error::is_shortage, || self.prepare(contents, &entry))
             }
             step => step,
         };
@@ -89,26 +81,21 @@ impl Tree<'_, '_> {
             Ok(None) => small_files.add(BatchStep::Made(entry)),
             Err(error) => {
                 // Reports the earlier entries before this error.
-                self.collect_all(store, contents, small_files)?;
+                self.collect_all(contents, small_files)?;
                 return self.or_obstructed(&entry.path, entry.node == Node::Dir, Err(error));
             }
         }
         small_files.start_if_full();
-        while small_files.is_over_limits() && self.collect_oldest(store, contents, small_files)? {}
+        while small_files.is_over_limits() && self.collect_oldest(contents, small_files)? {}
         Ok(())
     }
 
     /// Makes a directory, or fetches the content of a file and opens its directory.
-    fn step(
-        &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
-        entry: &Entry,
-    ) -> Result<Option<FetchedFile>> {
+    fn prepare(&mut self, contents: &mut ContentReader, entry: &Entry) -> Result<Option<FetchedFile>> {
         if entry.node == Node::Dir {
             return self.make_dir(entry).map(|()| None);
         }
-        let content = match contents.gather(store, entry) {
+        let content = match contents.gather(entry) {
             Err(error) if error.ends_reading() => return Err(error),
             content => content,
         };
@@ -118,26 +105,24 @@ impl Tree<'_, '_> {
     /// Starts the current batch and waits for all batches.
     pub fn collect_all(
         &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
+        contents: &mut ContentReader,
         small_files: &mut SmallFileBatches,
     ) -> Result<()> {
         small_files.start();
-        while self.collect_oldest(store, contents, small_files)? {}
+        while self.collect_oldest(contents, small_files)? {}
         Ok(())
     }
 
     /// Waits for the oldest batch and reports its entries. False if no batch is left.
     fn collect_oldest(
         &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
+        contents: &mut ContentReader,
         small_files: &mut SmallFileBatches,
     ) -> Result<bool> {
         let Some(results) = small_files.collect_oldest() else { return Ok(false) };
         for (entry, outcome) in results {
             match (outcome, entry.file()) {
-                (StepOutcome::Made, _) | (_, None) => self.told(&entry, &EntryVerdict::Create)?,
+                (StepOutcome::Made, _) | (_, None) => self.report(&entry, &EntryVerdict::Create)?,
                 (StepOutcome::Written(failed), Some(file)) => self.written(&entry, file, failed)?,
                 (StepOutcome::Lost(read, error), Some(_)) => {
                     self.job.report.count(Counter::BytesRead, read);
@@ -145,10 +130,10 @@ impl Tree<'_, '_> {
                     self.lost(contents, &entry, error)?;
                 }
                 (StepOutcome::Refused, Some(file)) => {
-                    let mut done = self.file(store, contents, &entry, file);
+                    let mut done = self.file(contents, &entry, file);
                     if done.as_ref().is_err_and(Error::is_shortage) {
                         small_files.close_dirs();
-                        done = patiently(Error::is_shortage, || self.file(store, contents, &entry, file));
+                        done = patiently(Error::is_shortage, || self.file(contents, &entry, file));
                     }
                     self.or_obstructed(&entry.path, false, done)?;
                 }
@@ -165,6 +150,6 @@ impl Tree<'_, '_> {
         self.job.advance(len)?;
         self.not_set(&entry.path, failed)?;
         self.remember_first(entry, &EntryVerdict::Create, None);
-        self.told(entry, &EntryVerdict::Create)
+        self.report(entry, &EntryVerdict::Create)
     }
 }

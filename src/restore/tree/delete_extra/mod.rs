@@ -58,18 +58,18 @@ impl Tree<'_, '_> {
             let filter = &mut selection.filter;
             self.job.pulse()?;
             while let Some(done) = open.pop_if(|level| !entry.path.is_within(level.path.as_bytes())) {
-                self.remove_rest(done, None, filter)?;
+                self.remove_before(done, None, filter)?;
             }
             let above = open.pop_if(|level| entry.path.parent() == Some(level.path.as_bytes()));
             if let Some(mut level) = above {
                 // The snapshot has an entry below the directory, so the backup did see the mounted file system.
                 level.spared = level.spared.filter(|&why| why != MOUNTED && why != UNTOLD);
-                open.push(self.remove_rest(level, Some(entry.path.name()), filter)?);
+                open.push(self.remove_before(level, Some(entry.path.name()), filter)?);
             }
             open.extend(self.level(&entry)?);
         }
         while let Some(done) = open.pop() {
-            self.remove_rest(done, None, &mut selection.filter)?;
+            self.remove_before(done, None, &mut selection.filter)?;
         }
         Ok(())
     }
@@ -79,7 +79,7 @@ impl Tree<'_, '_> {
         if entry.node != crate::entry::Node::Dir {
             return Ok(None);
         }
-        let standing = match self.standing(entry) {
+        let standing = match self.stat_existing(entry) {
             Err(error) if is_obstacle(&error) => {
                 // Another file has this name, or the directory must not be touched. The same is true of everything
                 // below it.
@@ -133,7 +133,7 @@ impl Tree<'_, '_> {
 
     /// Removes the names up to `until` from the level, or all names if `until` is `None`. The name `until` itself is
     /// an entry and stays. Returns the remaining level.
-    fn remove_rest(
+    fn remove_before(
         &mut self,
         mut level: OpenDir,
         until: Option<&[u8]>,
@@ -155,7 +155,7 @@ impl Tree<'_, '_> {
                 (None, None) => self.remove_matching(path, level.device, filter)?,
                 (None, Some(cause)) if !level.told.contains(&cause) && filter.matches(&path) => {
                     level.told.push(cause);
-                    self.tell_omitted(&level.path, cause)?;
+                    self.report_omitted(&level.path, cause)?;
                 }
                 (Some(why), _) if filter.matches(&path) => {
                     // One report for the whole directory.
@@ -169,7 +169,7 @@ impl Tree<'_, '_> {
     }
 
     /// Reports that the names that the backup omitted here stay. Called once for each directory and cause.
-    fn tell_omitted(&mut self, dir: &Path, cause: OmissionCause) -> Result<()> {
+    fn report_omitted(&mut self, dir: &Path, cause: OmissionCause) -> Result<()> {
         match cause {
             OmissionCause::Unread => self.obstructed(dir, stays(dir, UNREAD)),
             OmissionCause::LeftOut => {
@@ -236,19 +236,19 @@ impl Tree<'_, '_> {
             self.obstructed(&one.path, Error::new(Kind::Unsupported, "remove", &*one.why).at(&one.path))?;
         }
         let staying: BTreeMap<_, _> = staying.into_iter().map(|one| (one.path, one.is_entered)).collect();
-        let mut lent = Vec::new();
-        let removed = self.remove_around(path, &staying, &mut lent);
-        self.give_rights_back(lent)?;
+        let mut widened = Vec::new();
+        let removed = self.remove_around(path, &staying, &mut widened);
+        self.restore_modes(widened)?;
         removed
     }
 
     /// Removes everything around the paths that stay. The value in `staying` says whether extra entries in that path
-    /// may go. Adds directories whose rights were widened to `lent`.
+    /// may go. Adds directories whose rights were widened to `widened`.
     fn remove_around(
         &mut self,
         path: &Path,
         staying: &BTreeMap<Path, bool>,
-        lent: &mut Vec<(Path, Stat)>,
+        widened: &mut Vec<(Path, Stat)>,
     ) -> Result<()> {
         let mut waiting = vec![path.clone()];
         while let Some(path) = waiting.pop() {
@@ -262,7 +262,7 @@ impl Tree<'_, '_> {
                 self.remove_whole(&path, &now)?;
                 continue;
             }
-            match self.list_closed(&path, &now, 0o700, lent) {
+            match self.list_with_rights(&path, &now, 0o700, widened) {
                 Ok(names) => waiting.extend(names.iter().rev().filter_map(|name| path.join(name).ok())),
                 Err(error) => self.obstructed(&path, error)?,
             }
@@ -281,9 +281,9 @@ impl Tree<'_, '_> {
             Ok(held) => held,
             Err(error) => return self.obstructed(path, trouble(&error)),
         };
-        self.tell_removed(path, now)?;
+        self.report_removed(path, now)?;
         if now.kind == FileType::Dir {
-            self.each_below(path, &mut |tree, path, now| tree.tell_removed(path, now))?;
+            self.each_below(path, &mut |tree, path, now| tree.report_removed(path, now))?;
         }
         if self.job.options.dry_run {
             return Ok(());

@@ -42,7 +42,7 @@ struct KeptSearch {
     found: Vec<KeptPath>,
     waiting: Vec<(Path, Stat)>,
     /// Directories whose owner rights were widened, with their metadata from before.
-    lent: Vec<(Path, Stat)>,
+    widened: Vec<(Path, Stat)>,
 }
 
 impl KeptSearch {
@@ -53,7 +53,7 @@ impl KeptSearch {
 
 impl Tree<'_, '_> {
     /// `Exists` if `now` is a place that no entry may replace.
-    pub fn refuse_own(&self, path: &Path, now: &Stat) -> Result<()> {
+    pub fn check_not_own(&self, path: &Path, now: &Stat) -> Result<()> {
         match self.own.what(now.id()) {
             Some(why) => Err(refused("restore", path, why.into())),
             None => Ok(()),
@@ -61,7 +61,7 @@ impl Tree<'_, '_> {
     }
 
     /// `Exists` if the file or directory in the place of `entry` must stay, for itself or for something below it.
-    pub fn check_way(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
+    pub fn check_removable(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
         let refused = |why: String| Err(refused("make way for", &entry.path, why));
         if self.own.is_way(now.id()) {
             return refused(LEADS.into());
@@ -90,7 +90,7 @@ impl Tree<'_, '_> {
         let mut search = KeptSearch::default();
         self.look_at(path.clone(), *now, device, &mut search);
         let done = self.search(device, &mut search);
-        self.give_rights_back(search.lent)?;
+        self.restore_modes(search.widened)?;
         done?;
         // A directory that leads to another found path is not reported: the deeper path says enough.
         let mut found = search.found;
@@ -114,7 +114,7 @@ impl Tree<'_, '_> {
                 }
                 continue;
             }
-            let names = match self.list_closed(&path, &now, 0o500, &mut search.lent) {
+            let names = match self.list_with_rights(&path, &now, 0o500, &mut search.widened) {
                 Ok(names) => names,
                 Err(error) if error.os_code == libc::ENOENT => continue,
                 Err(error) if error.is_own => return Err(error),
@@ -158,28 +158,28 @@ impl Tree<'_, '_> {
     }
 
     /// The names in a directory. If this user owns the directory but lacks `rights`, the mode is widened and noted in
-    /// `lent`.
-    pub fn list_closed(
+    /// `widened`.
+    pub fn list_with_rights(
         &mut self,
         path: &Path,
         now: &Stat,
         rights: u32,
-        lent: &mut Vec<(Path, Stat)>,
+        widened: &mut Vec<(Path, Stat)>,
     ) -> Result<VecDeque<Box<[u8]>>> {
-        if self.may_lend(now, rights) {
+        if self.may_take_rights(now, rights) {
             let named = self.target.dir_of(path).and_then(|dir| dir.open_path(path.name()));
             // If this fails, listing the directory fails too and gives the reason.
             if named.and_then(|fd| set_mode_if(fd.as_fd(), now)).is_ok() {
-                lent.push((path.clone(), *now));
+                widened.push((path.clone(), *now));
             }
         }
         self.target.list(path)
     }
 
     /// Gives directories their earlier modes back, the deepest directory first.
-    pub fn give_rights_back(&mut self, lent: Vec<(Path, Stat)>) -> Result<()> {
+    pub fn restore_modes(&mut self, widened: Vec<(Path, Stat)>) -> Result<()> {
         let mut done = Ok(());
-        for (path, before) in lent.into_iter().rev() {
+        for (path, before) in widened.into_iter().rev() {
             let named = self.target.dir_of(&path).and_then(|dir| dir.open_path(path.name()));
             let back = named.and_then(|fd| match platform::stat_fd(fd.as_fd())?.id() == before.id() {
                 true => platform::set_mode(fd.as_fd(), before.mode),

@@ -47,8 +47,9 @@ impl Tree<'_, '_> {
             wanted.mask &= !meta::MODE;
         }
         // `user.*` attributes can only be set with the right to write.
-        let lent = wanted.has(meta::XATTRS) && found.kind == FileType::File && self.may_lend(&found, 0o600);
-        if lent {
+        let widened =
+            wanted.has(meta::XATTRS) && found.kind == FileType::File && self.may_take_rights(&found, 0o600);
+        if widened {
             platform::set_mode(named.as_fd(), found.mode | 0o600).map_err(|e| trouble(&e))?;
         }
         let mut failed = wanted.set(
@@ -57,7 +58,7 @@ impl Tree<'_, '_> {
             Named { fd: named.as_fd(), place: Some((&target_dir.dir, name)) },
             None,
         );
-        if lent && !wanted.has(meta::MODE) {
+        if widened && !wanted.has(meta::MODE) {
             let back = platform::set_mode(named.as_fd(), found.mode);
             failed.extend(back.err().map(|e| Error::io("set the mode of", &entry.path, &e)));
         }
@@ -65,11 +66,11 @@ impl Tree<'_, '_> {
     }
 
     /// Whether the owner lacks `rights` on this file and the restore may take them.
-    pub fn may_lend(&self, now: &Stat, rights: u32) -> bool {
+    pub fn may_take_rights(&self, now: &Stat, rights: u32) -> bool {
         !self.job.options.dry_run && self.lacks_rights(now, rights)
     }
 
-    /// Like [`Tree::may_lend`], but also true in a dry run, which takes no rights.
+    /// Like [`Tree::may_take_rights`], but also true in a dry run, which takes no rights.
     pub fn lacks_rights(&self, now: &Stat, rights: u32) -> bool {
         !self.wanted.privileged && now.mode & rights != rights && now.uid == platform::effective_uid()
     }
@@ -85,7 +86,7 @@ impl Tree<'_, '_> {
         match act() {
             Err(error)
                 if error.kind() == io::ErrorKind::PermissionDenied
-                    && self.may_lend(now, 0o400)
+                    && self.may_take_rights(now, 0o400)
                     && platform::stat_fd(named)?.id() == now.id() =>
             {
                 platform::set_mode(named, now.mode | 0o400)?;
@@ -99,8 +100,8 @@ impl Tree<'_, '_> {
 
     /// Widens the mode of an existing directory of this user, if the owner lacks rights in it. The mode is set again
     /// at the end.
-    pub fn open_up(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
-        if !self.may_lend(now, 0o700) || self.opened_up.contains_key(&entry.path) {
+    pub fn widen_rights(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
+        if !self.may_take_rights(now, 0o700) || self.widened.contains_key(&entry.path) {
             return Ok(());
         }
         let opened = match entry.path == self.target.base {
@@ -115,7 +116,7 @@ impl Tree<'_, '_> {
             return Ok(());
         }
         let before = WidenedDir { id: now.id(), mode: now.mode, stays: true };
-        self.opened_up.insert(entry.path.clone(), before);
+        self.widened.insert(entry.path.clone(), before);
         Ok(())
     }
 
@@ -125,7 +126,7 @@ impl Tree<'_, '_> {
             return Ok(());
         }
         self.target.known.enter(&entry.path, now.id());
-        let opened = self.opened_up.get_mut(&entry.path);
+        let opened = self.widened.get_mut(&entry.path);
         if asked_for || opened.is_some() {
             self.dirs.push(entry, now.id())?;
         }
@@ -137,8 +138,8 @@ impl Tree<'_, '_> {
 
     /// Sets the metadata of a finished directory, or gives the directory its earlier mode back.
     pub fn close_dir(&mut self, path: &Path, data: &crate::entry::Metadata, dir: &Dir) -> Result<()> {
-        let opened = self.opened_up.remove(path);
-        self.close_below(path);
+        let opened = self.widened.remove(path);
+        self.restore_modes_below(path);
         let stays = opened.as_ref().is_some_and(|opened| opened.stays);
         let done = if stays { Ok(()) } else { self.metadata(path, data, dir.as_fd()) };
         if let Some(opened) = opened.filter(|_| stays || !self.wanted.has(meta::MODE)) {
@@ -151,16 +152,16 @@ impl Tree<'_, '_> {
 
     /// Gives directories below `path` their modes back if the restore widened them and did not finish them. Once
     /// `path` has its own mode, they may not be reachable.
-    fn close_below(&mut self, path: &Path) {
-        let below = self.opened_up.range(path.clone()..).map(|(path, _)| path);
+    fn restore_modes_below(&mut self, path: &Path) {
+        let below = self.widened.range(path.clone()..).map(|(path, _)| path);
         let below: Vec<_> = below.take_while(|below| below.is_within(path.as_bytes())).cloned().collect();
-        let opened = below.into_iter().filter_map(|path| self.opened_up.remove_entry(&path)).collect();
+        let opened = below.into_iter().filter_map(|path| self.widened.remove_entry(&path)).collect();
         self.close(opened);
     }
 
     /// Gives all widened directories their modes back, after a failed restore.
-    pub fn close_all(&mut self) {
-        let opened = std::mem::take(&mut self.opened_up);
+    pub fn restore_all_modes(&mut self) {
+        let opened = std::mem::take(&mut self.widened);
         self.close(opened);
     }
 

@@ -29,13 +29,13 @@ pub enum Next {
 
 impl Tree<'_, '_> {
     /// The existing file or directory under an entry's name. `Exists` if it must not be touched.
-    pub fn standing(&mut self, entry: &Entry) -> Result<Option<Stat>> {
+    pub fn stat_existing(&mut self, entry: &Entry) -> Result<Option<Stat>> {
         if !self.target.is_existing {
             return Ok(None);
         }
         match self.target.stat(&entry.path) {
             Ok(stat) => {
-                self.refuse_own(&entry.path, &stat)?;
+                self.check_not_own(&entry.path, &stat)?;
                 self.is_named_so(entry, &stat).map(|()| Some(stat))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -74,9 +74,9 @@ impl Tree<'_, '_> {
     }
 
     pub fn judge(&mut self, entry: &Entry) -> Result<EntryVerdict> {
-        let Some(now) = self.standing(entry)? else { return Ok(EntryVerdict::Create) };
+        let Some(now) = self.stat_existing(entry)? else { return Ok(EntryVerdict::Create) };
         if entry.node == Node::Dir && now.kind == FileType::Dir {
-            self.open_up(entry, &now)?;
+            self.widen_rights(entry, &now)?;
         }
         if !self.may_replace(entry, &now) {
             return Ok(kept(entry, now));
@@ -85,7 +85,7 @@ impl Tree<'_, '_> {
             && is_like(&entry.node, &now)
             && self.has_same_content(entry, &now)?;
         if !same {
-            return self.check_way(entry, &now).map(|()| EntryVerdict::Replace(now));
+            return self.check_removable(entry, &now).map(|()| EntryVerdict::Replace(now));
         }
         self.link_sets.claim(entry, &now);
         match self.has_attributes(entry, &now)? {
@@ -99,7 +99,7 @@ impl Tree<'_, '_> {
     /// The verdict on a further name of a hard-link set whose first name is restored. `made`: the first name is a new
     /// file.
     pub fn judge_link(&mut self, entry: &Entry, first: &Path, made: bool) -> Result<EntryVerdict> {
-        let Some(now) = self.standing(entry)? else { return Ok(EntryVerdict::Create) };
+        let Some(now) = self.stat_existing(entry)? else { return Ok(EntryVerdict::Create) };
         if !self.may_replace(entry, &now) {
             return Ok(kept(entry, now));
         }
@@ -109,7 +109,7 @@ impl Tree<'_, '_> {
             Ok(first) if first.id() == now.id() && !(made && self.job.options.dry_run) => {
                 Ok(EntryVerdict::Right(now))
             }
-            _ => self.check_way(entry, &now).map(|()| EntryVerdict::Replace(now)),
+            _ => self.check_removable(entry, &now).map(|()| EntryVerdict::Replace(now)),
         }
     }
 
@@ -148,26 +148,26 @@ impl Tree<'_, '_> {
 
     /// Handles the verdicts that need no new file: nothing to do, or only metadata to set. In a dry run, handles
     /// every verdict, reports the change and writes nothing.
-    pub fn unless_right(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<Next> {
+    pub fn finish_without_file(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<Next> {
         let now = match verdict {
             EntryVerdict::Create => None,
             EntryVerdict::Replace(now) => Some(*now),
             EntryVerdict::Refresh(now) if !self.job.options.dry_run => {
                 self.metadata_by_name(entry, entry.path.name(), Some(now))?;
-                self.told(entry, verdict)?;
+                self.report(entry, verdict)?;
                 return Ok(Next::Done);
             }
             EntryVerdict::Right(_) | EntryVerdict::Refresh(_) | EntryVerdict::Keep(_) => {
-                self.told(entry, verdict)?;
+                self.report(entry, verdict)?;
                 return Ok(Next::Done);
             }
         };
         if self.job.options.dry_run {
             if now.is_some_and(|now| now.kind == FileType::Dir) && self.job.options.delete_extra {
-                self.each_below(&entry.path, &mut |tree, path, now| tree.tell_removed(path, now))?;
+                self.each_below(&entry.path, &mut |tree, path, now| tree.report_removed(path, now))?;
             }
             self.link_sets.will_lose_name(entry, verdict);
-            self.told(entry, verdict)?;
+            self.report(entry, verdict)?;
             return Ok(Next::Done);
         }
         Ok(Next::Create(now))

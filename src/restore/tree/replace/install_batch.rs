@@ -134,7 +134,7 @@ impl Tree<'_, '_> {
     }
 
     /// Reports an entry after the files that wait before it.
-    pub fn tell_later(&mut self, entry: &Entry, verdict: EntryVerdict) -> Result<()> {
+    pub fn report_later(&mut self, entry: &Entry, verdict: EntryVerdict) -> Result<()> {
         self.batch.add(InstallStep::Done(Box::new(entry.clone()), verdict));
         match self.batch.is_full() {
             true => self.install_batch(),
@@ -152,7 +152,7 @@ impl Tree<'_, '_> {
         }
         while let Some(step) = self.batch.next() {
             match step {
-                InstallStep::Done(entry, verdict) => self.tell(&entry, &verdict)?,
+                InstallStep::Done(entry, verdict) => self.report_now(&entry, &verdict)?,
                 InstallStep::File(file) => {
                     let done = self.install_file(&file);
                     self.or_obstructed(&file.entry.path, false, done)?;
@@ -177,7 +177,7 @@ impl Tree<'_, '_> {
             }
         });
         match installed {
-            Ok(()) => self.tell(entry, verdict),
+            Ok(()) => self.report_now(entry, verdict),
             Err(error) => {
                 self.remove_temp(entry, temp);
                 self.link_sets.forget_first(entry);
@@ -188,7 +188,7 @@ impl Tree<'_, '_> {
 
     /// Looks again at an entry's name before the rename. An error if the policy keeps the file that has the name now.
     fn still(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<Option<Stat>> {
-        let now = self.standing(entry)?;
+        let now = self.stat_existing(entry)?;
         let is_new = |now: &Stat| matches!(verdict, EntryVerdict::Create) || !self.may_replace(entry, now);
         match now.filter(is_new) {
             None => Ok(now),

@@ -8,11 +8,10 @@ mod install_batch;
 
 use std::io;
 
-use crate::contents::Contents;
+use crate::contents::ContentReader;
 use crate::entry::{Entry, File, FileType, HardLink};
 use crate::error::{Error, Result};
 use crate::platform::{self, Stat};
-use crate::store::Store;
 
 use super::Tree;
 use super::plan::EntryVerdict;
@@ -23,18 +22,17 @@ impl Tree<'_, '_> {
     /// Makes a file in the place that `verdict` describes. The file gets its name when it is durable.
     pub fn replace_file(
         &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
+        contents: &mut ContentReader,
         entry: &Entry,
         file: &File,
         verdict: &EntryVerdict,
     ) -> Result<()> {
-        match self.prepare_file(store, contents, entry, file, verdict) {
+        match self.prepare_file(contents, entry, file, verdict) {
             // The waiting files use disk space together with the files that they replace. Installing them frees that
             // space.
             Err(error) if is_out_of_room(&error) && !self.batch.is_empty() => {
                 self.install_batch()?;
-                self.prepare_file(store, contents, entry, file, verdict)
+                self.prepare_file(contents, entry, file, verdict)
             }
             done => done,
         }
@@ -43,15 +41,14 @@ impl Tree<'_, '_> {
     /// Makes a file under a temporary name, and adds it to the batch.
     fn prepare_file(
         &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
+        contents: &mut ContentReader,
         entry: &Entry,
         file: &File,
         verdict: &EntryVerdict,
     ) -> Result<()> {
         let temp = self.batch.next_name();
         let target_dir = self.target.target_dir(entry)?;
-        let Some(output) = self.write_file(store, contents, entry, file, (&target_dir, &temp))? else {
+        let Some(output) = self.write_file(contents, entry, file, (&target_dir, &temp))? else {
             return Ok(());
         };
         let syncs_whole = target_dir.syncs_whole();
@@ -85,15 +82,15 @@ impl Tree<'_, '_> {
 
     /// Removes the file or directory under an entry's name, if a rename cannot replace it. A directory that is not
     /// empty goes only if `delete_extra` is set.
-    pub fn make_way(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
+    pub fn remove_existing(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
         let (extra_goes, name) = (self.job.options.delete_extra, entry.path.name());
         let trouble = |e: &io::Error| Error::io("make way for", &entry.path, e);
         let target_dir = self.target.target_dir(entry)?;
         let is_dir = now.kind == FileType::Dir;
         let held = target_dir.hold(name, now).map_err(|e| trouble(&e))?;
         if is_dir && extra_goes {
-            self.check_way(entry, now)?;
-            self.each_below(&entry.path, &mut |tree, path, now| tree.tell_removed(path, now))?;
+            self.check_removable(entry, now)?;
+            self.each_below(&entry.path, &mut |tree, path, now| tree.report_removed(path, now))?;
         }
         let is_held = target_dir.check_held(name, now, held.as_ref());
         let removed = is_held.and_then(|()| match (is_dir, extra_goes) {
@@ -126,7 +123,7 @@ impl Tree<'_, '_> {
     /// Renames `temp` to the name of `entry`. `now` is the file or directory that has this name.
     pub fn put_in_place(&mut self, entry: &Entry, now: Option<&Stat>, temp: &[u8]) -> Result<()> {
         if let Some(now) = now.filter(|now| now.kind == FileType::Dir) {
-            self.make_way(entry, now)?;
+            self.remove_existing(entry, now)?;
         }
         let dir = self.target.parent(entry)?;
         let renamed = match now {
