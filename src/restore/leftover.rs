@@ -82,7 +82,7 @@ pub(super) fn is_set_aside(name: &[u8]) -> bool {
 
 /// Which temporary names count as left-overs of one destination.
 #[derive(Clone, Copy)]
-pub(super) struct Sweep {
+pub(super) struct LeftoverRemoval {
     tag: u64,
     /// The device of the destination. On another device, the same tag may belong to another destination, because the
     /// roots of file systems share their inode number. The device is not part of the tag, because a device number may
@@ -95,17 +95,17 @@ pub(super) struct Sweep {
     is_alone: bool,
 }
 
-/// The result of a sweep of one directory.
+/// The left-overs of one directory that were removed, and those that stay.
 #[derive(Default)]
-pub(super) struct Swept {
+pub(super) struct LeftoverOutcome {
     pub removed: Vec<Box<[u8]>>,
     /// Left-overs of this destination that may be in use, each with the reason why it stays.
     pub kept: Vec<(Box<[u8]>, Cow<'static, str>)>,
 }
 
-impl Swept {
+impl LeftoverOutcome {
     /// Logs the removed left-overs, and lists the ones that stay as problems. `path_of` returns the path of a name.
-    pub fn tell(&self, path_of: impl Fn(&[u8]) -> Vec<u8>, job: &mut Job) -> Result<()> {
+    pub fn report(&self, path_of: impl Fn(&[u8]) -> Vec<u8>, job: &mut Job) -> Result<()> {
         for name in &self.removed {
             let name = encode_name(name);
             job.log(Level::Info, &format!("removed {name}, which a restore that was stopped had left"));
@@ -119,16 +119,16 @@ impl Swept {
     }
 }
 
-impl Sweep {
+impl LeftoverRemoval {
     /// For a destination that does not exist or is empty.
-    pub fn of_dirs(tag: u64) -> Sweep {
-        Sweep { tag, device: None, here: MachineMark::here(), now: Time::now(), is_alone: false }
+    pub fn of_dirs(tag: u64) -> LeftoverRemoval {
+        LeftoverRemoval { tag, device: None, here: MachineMark::here(), now: Time::now(), is_alone: false }
     }
 
     /// For an existing tree. Locks `root` until `root` is closed, so that other restores remove nothing in it.
-    pub fn of_tree((device, tag): (u64, u64), root: &Dir) -> Sweep {
+    pub fn of_tree((device, tag): (u64, u64), root: &Dir) -> LeftoverRemoval {
         let is_alone = platform::hold_dir(root).is_ok() && platform::is_dir_held(root) == Some(false);
-        Sweep { device: Some(device), is_alone, ..Sweep::of_dirs(tag) }
+        LeftoverRemoval { device: Some(device), is_alone, ..LeftoverRemoval::of_dirs(tag) }
     }
 
     fn is_mine(&self, name: &[u8]) -> bool {
@@ -137,17 +137,17 @@ impl Sweep {
     }
 
     /// Removes the left-overs of earlier restores of the same destination from `dir`.
-    pub fn run<'n>(&self, dir: &Dir, names: impl Iterator<Item = &'n [u8]>) -> Swept {
-        let mut swept = Swept::default();
+    pub fn remove_from<'n>(&self, dir: &Dir, names: impl Iterator<Item = &'n [u8]>) -> LeftoverOutcome {
+        let mut outcome = LeftoverOutcome::default();
         for name in names.filter(|name| self.is_mine(name)) {
             match self.remove(dir, name) {
-                Ok(None) => swept.removed.push(name.into()),
-                Ok(Some(why)) => swept.kept.push((name.into(), why.into())),
+                Ok(None) => outcome.removed.push(name.into()),
+                Ok(Some(why)) => outcome.kept.push((name.into(), why.into())),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => swept.kept.push((name.into(), describe(&error).into())),
+                Err(error) => outcome.kept.push((name.into(), describe(&error).into())),
             }
         }
-        swept
+        outcome
     }
 
     /// Removes one left-over, or returns the reason why it stays.

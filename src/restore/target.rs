@@ -12,7 +12,7 @@ use crate::job::{Job, Overwrite};
 use crate::platform::{self, Dir, Stat};
 use crate::text::encode_name;
 
-use super::leftover::{Sweep, make_temp, set_aside, tag_of_name, temp_name};
+use super::leftover::{LeftoverRemoval, make_temp, set_aside, tag_of_name, temp_name};
 use super::moved::{LOST_AND_FOUND, MovedChildren, give_metadata_back, tell_stays};
 
 /// The directory that a restore fills. Dropping a target before [`Target::publish`] removes the new tree. Changes in
@@ -23,7 +23,7 @@ pub struct Target {
     temp: Vec<u8>,
     place: TargetKind,
     published: bool,
-    sweep: Option<Sweep>,
+    leftovers: Option<LeftoverRemoval>,
 }
 
 enum TargetKind {
@@ -62,13 +62,13 @@ impl Target {
         };
         let (overwrite, dry_run) = (job.options.overwrite, job.options.dry_run);
         if !dry_run {
-            sweep_beside(dest, job)?;
+            remove_leftovers_beside(dest, job)?;
         }
-        let (temp, place, sweep) = match found {
+        let (temp, place, leftovers) = match found {
             Some(dir) if overwrite != Overwrite::Never => {
                 let id = dir.stat_self().map_err(|e| trouble(&e))?.id();
-                let sweep = (!dry_run).then(|| Sweep::of_tree(id, &dir));
-                (temp_name(id.1).map_err(|e| trouble(&e))?, TargetKind::Existing(dir), sweep)
+                let leftovers = (!dry_run).then(|| LeftoverRemoval::of_tree(id, &dir));
+                (temp_name(id.1).map_err(|e| trouble(&e))?, TargetKind::Existing(dir), leftovers)
             }
             Some(dir) => {
                 check_empty(&dir, bytes, job)?;
@@ -82,12 +82,12 @@ impl Target {
                 (temp, place, None)
             }
         };
-        Ok(Target { dest: bytes.to_vec(), temp, place, published: false, sweep })
+        Ok(Target { dest: bytes.to_vec(), temp, place, published: false, leftovers })
     }
 
     /// The removal of left-overs of earlier restores from an existing tree. `None` in a dry run and for a new tree.
-    pub fn sweep(&self) -> Option<Sweep> {
-        self.sweep
+    pub fn leftovers(&self) -> Option<LeftoverRemoval> {
+        self.leftovers
     }
 
     /// Whether the destination may already have something under an entry's name.
@@ -279,16 +279,16 @@ fn inside(dir: Dir, dest: &[u8]) -> Result<(Vec<u8>, TargetKind)> {
 
 /// Removes the left-overs that killed restores of this destination left beside it. Does nothing if that directory
 /// cannot be listed.
-fn sweep_beside(dest: &Path, job: &mut Job) -> Result<()> {
+fn remove_leftovers_beside(dest: &Path, job: &mut Job) -> Result<()> {
     let Ok((holder, name)) = place_of(dest) else { return Ok(()) };
     let listing = holder.list();
     let names = listing.names.iter().map(|(name, _)| &**name);
-    let swept = Sweep::of_dirs(tag_of_name(&name)).run(&holder, names);
+    let outcome = LeftoverRemoval::of_dirs(tag_of_name(&name)).remove_from(&holder, names);
     let absolute = std::path::absolute(dest).unwrap_or_else(|_| dest.into());
     let path_of = |name: &[u8]| {
         absolute.with_file_name(std::ffi::OsStr::from_bytes(name)).into_os_string().into_encoded_bytes()
     };
-    swept.tell(path_of, job)
+    outcome.report(path_of, job)
 }
 
 /// `Exists` if a destination holds anything else than the `lost+found` of a file system and left-overs of killed
@@ -314,11 +314,11 @@ fn check_empty(dir: &Dir, dest: &[u8], job: &mut Job) -> Result<()> {
         return Ok(());
     }
     let id = dir.stat_self().map_err(|e| trouble(&e))?.id();
-    let mut swept = Sweep::of_tree(id, dir).run(dir, temps.iter().map(|name| &***name));
+    let mut outcome = LeftoverRemoval::of_tree(id, dir).remove_from(dir, temps.iter().map(|name| &***name));
     // The error below reports a left-over that stays, so no problem is listed as well.
-    let kept = std::mem::take(&mut swept.kept);
-    swept.tell(|name| name.to_vec(), job)?;
-    match temps.iter().find(|name| !swept.removed.contains(name)) {
+    let kept = std::mem::take(&mut outcome.kept);
+    outcome.report(|name| name.to_vec(), job)?;
+    match temps.iter().find(|name| !outcome.removed.contains(name)) {
         None => Ok(()),
         Some(name) => {
             let why = kept

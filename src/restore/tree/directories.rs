@@ -15,7 +15,7 @@ use super::{Tree, clash};
 impl Tree<'_, '_> {
     /// Makes a directory, or goes on to an existing one. `asked_for`: the directory is selected itself.
     pub(super) fn directory(&mut self, entry: &Entry, asked_for: bool) -> Result<()> {
-        self.sweep_dir(entry)?;
+        self.remove_leftovers(entry)?;
         let verdict = match self.judge(entry)? {
             EntryVerdict::Refresh(now) | EntryVerdict::Keep(now) if !asked_for => EntryVerdict::Right(now),
             verdict => verdict,

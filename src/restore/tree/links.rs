@@ -66,8 +66,8 @@ impl Tree<'_, '_> {
     /// name gets its own inode, and a problem is listed.
     fn hard_link(&mut self, contents: &mut ContentReader, entry: &Entry) -> Result<()> {
         let Some((first, path)) = self.link_sets.first_restored(entry) else { return Ok(()) };
-        let (first, made, id) = (path.clone(), first.is_new, first.id);
-        let verdict = self.judge_link(entry, &first, made)?;
+        let (first, is_new, id) = (path.clone(), first.is_new, first.id);
+        let verdict = self.judge_link(entry, &first, is_new)?;
         let Next::Create(now) = self.finish_without_file(entry, &verdict)? else { return Ok(()) };
         if !self.confirm_first(entry)? {
             return self.first_name(contents, entry);

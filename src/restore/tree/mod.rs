@@ -41,7 +41,7 @@ use crate::store::OwnPlaces;
 
 use super::entry_spool::EntrySpool;
 use super::hard_link_names::HardLinkNames;
-use super::leftover::Sweep;
+use super::leftover::LeftoverRemoval;
 use super::target::Target;
 use create::SmallFileBatches;
 use metadata::{MetadataPolicy, WidenedDir};
@@ -74,7 +74,7 @@ pub struct Tree<'t, 'j> {
     /// A file's content is lost, so no extra entry is removed.
     content_lost: bool,
     /// Removes the left-overs of killed restores from an existing tree.
-    sweep: Option<Sweep>,
+    leftovers: Option<LeftoverRemoval>,
     /// Places that are never changed, for example the store itself.
     own: OwnPlaces,
     /// Names that the backup saw and did not store. They do not count as extra.
@@ -98,7 +98,7 @@ impl<'t, 'j> Tree<'t, 'j> {
         let small_files = is_new.then(|| SmallFileBatches::new(pool, wanted, contents.archives().clone()));
         Ok(Tree {
             target: TargetDirs::new(target, job.options.root.clone(), job.options.dry_run)?,
-            sweep: target.sweep(),
+            leftovers: target.leftovers(),
             job,
             small_files,
             batch: InstallBatch::new(target.temp_name()),

@@ -22,6 +22,7 @@ pub struct LinkSets {
     unlinked: HashMap<FileId, u64>,
 }
 
+/// The first restored name of a hard-link set. Further names of the set are linked to it.
 pub struct FirstName {
     /// The path; `None` if it is the set's first name in the snapshot, which the entries of further names give.
     path: Option<Path>,
@@ -130,5 +131,47 @@ impl LinkSets {
                 self.unlinked.remove(&now.id());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Node;
+    use crate::stamp::Time;
+
+    fn entry() -> Entry {
+        Entry::new(Path::new(*b"f").unwrap(), Node::Fifo, Default::default(), Default::default())
+    }
+
+    fn stat(nlink: u64) -> Stat {
+        let (kind, time) = (FileType::Fifo, Time { secs: 0, nanos: 0 });
+        let (mode, uid, gid, size, ino, dev, rdev) = (0o644, 0, 0, 0, 1, 1, 0);
+        Stat { kind, mode, uid, gid, size, mtime: time, ctime: time, ino, dev, nlink, rdev }
+    }
+
+    /// A name that waits for its replacement does not count any more, although the inode still has it.
+    #[test]
+    fn names_that_are_about_to_go_do_not_count() {
+        let mut links = LinkSets::new(HardLinkNames::default());
+        let now = stat(2);
+        assert!(links.has_further_names(&entry(), &now));
+        links.will_lose_name(&entry(), &EntryVerdict::Replace(now));
+        assert!(!links.has_further_names(&entry(), &now));
+        links.has_lost_name(&now);
+        assert!(
+            links.has_further_names(&entry(), &now),
+            "the stat of an inode that has lost the name says one"
+        );
+        assert!(!links.has_further_names(&entry(), &stat(1)));
+    }
+
+    #[test]
+    fn an_inode_that_stays_for_one_entry_stays_for_no_other() {
+        let mut links = LinkSets::new(HardLinkNames::default());
+        links.claim(&entry(), &stat(1));
+        assert!(!links.is_claimed(&entry(), &stat(1)), "an inode with one name cannot be met twice");
+        links.claim(&entry(), &stat(2));
+        assert!(links.is_claimed(&entry(), &stat(2)));
     }
 }

@@ -22,6 +22,7 @@ use policy::{is_believed, kept, may_replace};
 
 /// The work that remains after a verdict.
 pub enum Next {
+    /// Nothing remains.
     Done,
     /// Make the entry. The value is the existing file or directory to replace.
     Create(Option<Stat>),
@@ -73,6 +74,8 @@ impl Tree<'_, '_> {
         Err(Error { os_code: libc::EEXIST, ..error })
     }
 
+    /// Decides what happens to the entry's name. A directory without the owner's rights gets them here, because the
+    /// entries below it cannot be planned otherwise.
     pub fn judge(&mut self, entry: &Entry) -> Result<EntryVerdict> {
         let Some(now) = self.stat_existing(entry)? else { return Ok(EntryVerdict::Create) };
         if entry.node == Node::Dir && now.kind == FileType::Dir {
@@ -96,9 +99,9 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// The verdict on a further name of a hard-link set whose first name is restored. `made`: the first name is a new
-    /// file.
-    pub fn judge_link(&mut self, entry: &Entry, first: &Path, made: bool) -> Result<EntryVerdict> {
+    /// The verdict on a further name of a hard-link set whose first name is restored. `is_new`: the first name is a
+    /// new file.
+    pub fn judge_link(&mut self, entry: &Entry, first: &Path, is_new: bool) -> Result<EntryVerdict> {
         let Some(now) = self.stat_existing(entry)? else { return Ok(EntryVerdict::Create) };
         if !self.may_replace(entry, &now) {
             return Ok(kept(entry, now));
@@ -106,7 +109,7 @@ impl Tree<'_, '_> {
         let first = self.target.dir_of(first).and_then(|dir| dir.stat(first.name()));
         match first {
             // In a dry run, a first name that would be new still has its old inode, so equal inodes say nothing.
-            Ok(first) if first.id() == now.id() && !(made && self.job.options.dry_run) => {
+            Ok(first) if first.id() == now.id() && !(is_new && self.job.options.dry_run) => {
                 Ok(EntryVerdict::Right(now))
             }
             _ => self.check_removable(entry, &now).map(|()| EntryVerdict::Replace(now)),

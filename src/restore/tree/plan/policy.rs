@@ -60,3 +60,73 @@ pub fn kept(entry: &Entry, now: Stat) -> EntryVerdict {
         false => EntryVerdict::Keep(now),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{File, Hash, Metadata, Path};
+    use crate::restore::hard_link_names::HardLinkNames;
+    use crate::stamp::Time;
+
+    fn entry(node: Node, secs: i64) -> Entry {
+        let meta = Metadata { mtime: Time { secs, nanos: 0 }, ..Metadata::default() };
+        Entry::new(Path::new(*b"f").unwrap(), node, meta, Default::default())
+    }
+
+    fn file(size: u64) -> Node {
+        Node::File(File { size, hash: Hash::UNKNOWN, holes: Vec::new() })
+    }
+
+    fn stat(kind: FileType, size: u64, secs: i64) -> Stat {
+        let time = Time { secs, nanos: 0 };
+        let (mode, uid, gid, ino, dev, nlink, rdev) = (0o644, 0, 0, 1, 1, 1, 7);
+        Stat { kind, mode, uid, gid, size, mtime: time, ctime: time, ino, dev, nlink, rdev }
+    }
+
+    #[test]
+    fn each_policy_replaces_by_its_own_rule() {
+        let policies = [
+            (Overwrite::Keep, [false, false, false]),
+            (Overwrite::IfOlder, [true, false, false]),
+            (Overwrite::IfDifferent, [true, true, true]),
+            (Overwrite::Always, [true, true, true]),
+        ];
+        for (policy, expected) in policies {
+            let now = [9, 10, 11].map(|secs| stat(FileType::File, 1, secs));
+            assert_eq!(now.map(|now| may_replace(policy, &entry(file(1), 10), &now)), expected, "{policy:?}");
+        }
+        let newer = stat(FileType::Dir, 0, 11);
+        assert!(may_replace(Overwrite::IfOlder, &entry(Node::Dir, 10), &newer), "a directory has any time");
+        assert!(!may_replace(Overwrite::Keep, &entry(Node::Dir, 10), &newer));
+    }
+
+    #[test]
+    fn only_an_equal_time_spares_the_reading_of_a_file() {
+        let links = LinkSets::new(HardLinkNames::default());
+        let believed =
+            |policy, secs| is_believed(policy, &links, &entry(file(1), 10), &stat(FileType::File, 1, secs));
+        assert!(believed(Overwrite::IfDifferent, 10) && !believed(Overwrite::IfDifferent, 9));
+        assert!(!believed(Overwrite::Always, 10), "this policy compares every content");
+    }
+
+    #[test]
+    fn types_sizes_and_device_numbers_must_agree() {
+        assert!(is_like(&file(5), &stat(FileType::File, 5, 0)));
+        assert!(
+            !is_like(&file(5), &stat(FileType::File, 6, 0))
+                && !is_like(&file(5), &stat(FileType::Fifo, 5, 0))
+        );
+        assert!(is_like(&Node::Dir, &stat(FileType::Dir, 4096, 0)));
+        assert!(is_like(&Node::Char(7), &stat(FileType::Char, 0, 0)));
+        assert!(!is_like(&Node::Char(8), &stat(FileType::Char, 0, 0)));
+        assert!(!is_like(&Node::Block(7), &stat(FileType::Char, 0, 0)));
+    }
+
+    #[test]
+    fn a_kept_file_is_unchanged_if_type_time_and_size_agree() {
+        let is_unchanged = |now| matches!(kept(&entry(file(5), 10), now), EntryVerdict::Right(_));
+        assert!(is_unchanged(stat(FileType::File, 5, 10)));
+        assert!(!is_unchanged(stat(FileType::File, 6, 10)) && !is_unchanged(stat(FileType::File, 5, 11)));
+        assert!(!is_unchanged(stat(FileType::Fifo, 5, 10)));
+    }
+}

@@ -68,16 +68,16 @@ impl Tree<'_, '_> {
 
     /// Removes the left-overs of killed restores of this destination from a directory. Does nothing if the directory
     /// cannot be opened: the entries to restore in it then fail with the reason.
-    pub fn sweep_dir(&mut self, entry: &Entry) -> Result<()> {
-        let Some(sweep) = self.sweep else { return Ok(()) };
+    pub fn remove_leftovers(&mut self, entry: &Entry) -> Result<()> {
+        let Some(leftovers) = self.leftovers else { return Ok(()) };
         let Ok(dir) = self.target.open_dir(entry.path.as_bytes()) else { return Ok(()) };
         let listing = dir.list();
-        let swept = sweep.run(&dir, listing.names.iter().map(|(name, _)| &**name));
+        let outcome = leftovers.remove_from(&dir, listing.names.iter().map(|(name, _)| &**name));
         let path_of = |name: &[u8]| {
             let path = entry.path.join(name).unwrap_or_else(|_| entry.path.clone());
             path.as_bytes().to_vec()
         };
-        swept.tell(path_of, self.job)
+        outcome.report(path_of, self.job)
     }
 
     /// Removes the file or directory under an entry's name, if a rename cannot replace it. A directory that is not
