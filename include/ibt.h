@@ -2157,10 +2157,11 @@ ibt_status ibt_restore(ibt_storage *storage,
  *
  * `*report` and `*err` as for ibt_full_backup().
  *
- * Returns IBT_OK, also for a storage without snapshots; IBT_PARTIAL if a state
- * is damaged or was made by a newer libibt, or if a symbolic link, a FIFO or
- * the like has the name of a state; IBT_ERR_IO if a state cannot be read at the
- * moment, after the other snapshots were listed;
+ * Returns IBT_OK, also for a storage without snapshots; IBT_PARTIAL if a state,
+ * or an older state that it needs, is damaged or was made by a newer libibt, if
+ * a backup file that a snapshot needs is gone or has a wrong size, or if a
+ * symbolic link, a FIFO or the like has the name of a state; IBT_ERR_IO if a
+ * state cannot be read at the moment, after the other snapshots were listed;
  * IBT_ERR_INVALID_ARG if key is malformed, key is NULL although options select
  * a snapshot, a setter of options failed, or an option has no use here
  * (filters, a root, delete_extra, an expected digest, dry_run);

@@ -27,7 +27,7 @@ use super::options::{ibt_options, settings};
 use super::report::ibt_report;
 use super::storage::{ibt_storage, with_store};
 
-/// The options that an operation uses, among those that it must refuse rather than ignore.
+/// The options that an operation uses. Only the options that another operation must refuse have a field here.
 #[derive(Clone, Copy)]
 pub(super) struct UsedOptions {
     selector: bool,
