@@ -251,6 +251,31 @@ fn remove_tree_opens_directories_that_forbid_it() {
     assert!(dir.list().names.is_empty());
 }
 
+/// Who may change owners is not always excepted from modes.
+#[test]
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn remove_tree_opens_directories_with_the_capability_to_change_owners_alone() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    if !is_privileged() {
+        return eprintln!("skipped: the capability CAP_CHOWN is needed");
+    }
+    let (temp, dir) = temp();
+    fs::create_dir_all(temp.path().join("tree/readonly")).unwrap();
+    fs::write(temp.path().join("tree/readonly/file"), "").unwrap();
+    fs::set_permissions(temp.path().join("tree/readonly"), fs::Permissions::from_mode(0o500)).unwrap();
+    // Capabilities belong to a thread.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut sets = capabilities(None).unwrap();
+            sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
+            set_capabilities(None, sets).unwrap();
+            assert!(is_privileged());
+            dir.remove_tree(b"tree").unwrap();
+        });
+    });
+    assert!(dir.list().names.is_empty());
+}
+
 /// A closed directory contains an entry that its owner cannot remove: the directories that stay keep their modes.
 #[test]
 fn remove_tree_closes_again_what_it_cannot_remove() {

@@ -15,7 +15,10 @@ use super::stat::stat_fd;
 pub const XATTRS_MAX: usize = 8 << 20;
 
 /// The error number of a call that names an attribute that the file does not have. Systems use different numbers.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub const XATTR_ABSENT: i32 = libc::ENODATA;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub const XATTR_ABSENT: i32 = libc::ENOATTR;
 
 /// Attributes in which XFS shows POSIX ACLs a second time, in its own disk format (in the initial user namespace only).
 /// A backup leaves them out: it has the ACLs in the portable form, and another file system would restore these names as
