@@ -211,13 +211,17 @@ fn rebuilding_the_cache_never_replaces_a_right_copy() {
 fn an_empty_cache_takes_no_damaged_layer() {
     let series = layered_chain();
     let right: BTreeMap<_, _> = cached(&series).into_iter().map(name_and_bytes).collect();
+    let compared = std::cell::Cell::new(0);
     each_damage(&series, |fork, _, _, what| {
         fork.twin.forget_cache();
+        // With a damaged layer it may fail.
         let _ = fork.twin.rebuild_cache();
         for (name, bytes) in cached(&fork.twin).into_iter().map(name_and_bytes) {
             assert!(right[&name] == bytes, "{what}: {name}");
+            compared.set(compared.get() + 1);
         }
     });
+    assert!(compared.get() > 0, "no rebuild filled a cache");
 }
 
 fn name_and_bytes((path, bytes): (PathBuf, Vec<u8>)) -> (String, Vec<u8>) {
