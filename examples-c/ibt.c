@@ -95,8 +95,8 @@ const struct command commands[] = {
       "compare KEY TREE\n\nLists the differences of the directory TREE from a snapshot, one line for each entry:\n"
       SIGNS "Differences are not an error: the exit status is 0.", do_compare, print_compare },
     { "prune", PRUNE, 1, 1, "remove snapshots, and the backup files that only they need",
-      "prune KEY --keep-... N | --at WHEN\n\nRemoves the snapshots of KEY that no --keep-... option keeps, "
-      "or the one that\n--at selects, and then the backup files that no other snapshot needs. If WHEN is a time,\n"
+      "prune KEY --keep-... N | --snapshot STAMP | --at WHEN\n\nRemoves the snapshots of KEY that no --keep-... option "
+      "keeps, or those that\n--snapshot and --at select, and then the backup files that no other snapshot needs. If WHEN is a time,\n"
       "exactly one snapshot must be of that day, minute or second.", do_prune, print_prune },
     { "consolidate", CONSOLIDATE, 1, 1, "make a full snapshot with the contents of the newest one",
       "consolidate KEY\n\nMakes a new full snapshot with the contents of the newest snapshot of KEY. Reads\n"

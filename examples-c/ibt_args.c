@@ -213,6 +213,44 @@ static int apply_last(struct run *run, const char *argument)
     return apply_keep(run, argument, ibt_options_set_keep_last);
 }
 
+static int apply_hourly(struct run *run, const char *argument)
+{
+    return apply_keep(run, argument, ibt_options_set_keep_hourly);
+}
+
+/* A number and a unit, such as 90s, 15min, 6h, 2d or 3w. A day has 24 hours here. */
+static int apply_within(struct run *run, const char *argument)
+{
+    static const struct { const char *unit; uint64_t seconds; } units[] = {
+        { "s", 1 }, { "min", 60 }, { "h", 3600 }, { "d", 86400 }, { "w", 7 * 86400 },
+    };
+    char number[16];
+    size_t digits = strspn(argument, "0123456789"), i;
+    long n;
+
+    snprintf(number, sizeof number, "%.*s", (int)digits, argument);
+    if (digits >= sizeof number || !read_number(number, INT_MAX, &n))
+        return 0;
+    for (i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strcmp(argument + digits, units[i].unit) == 0) {
+            run->keeps |= n > 0;
+            return accepted(ibt_options_set_keep_within(run->options, (uint64_t)n * units[i].seconds));
+        }
+    return 0;
+}
+
+static int apply_local_time(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_local_time(run->options, 1));
+}
+
+static int apply_snapshot(struct run *run, const char *argument)
+{
+    run->removes = 1;
+    return accepted(ibt_options_add_removed(run->options, argument));
+}
+
 static int apply_daily(struct run *run, const char *argument)
 {
     return apply_keep(run, argument, ibt_options_set_keep_daily);
@@ -322,13 +360,20 @@ const struct option options[] = {
     { "--protect", "PATH", BACKUP | RESTORE | COMPARE,
       "leave out PATH and everything below it, and change nothing there; may be repeated", apply_protect },
     { "--keep-last", "N", PRUNE, "keep the newest N snapshots", apply_last },
-    { "--keep-daily", "N", PRUNE, "keep the newest snapshot of each of the last N days with snapshots (UTC)",
+    { "--keep-within", "TIME", PRUNE, "keep the snapshots of this time before the newest: 90s, 15min, 6h, 2d, 3w",
+      apply_within },
+    { "--keep-hourly", "N", PRUNE, "keep the newest snapshot of each of the last N hours with snapshots (UTC)",
+      apply_hourly },
+    { "--keep-daily", "N", PRUNE, "the same for days",
       apply_daily },
     { "--keep-weekly", "N", PRUNE, "the same for weeks", apply_weekly },
     { "--keep-monthly", "N", PRUNE, "the same for months", apply_monthly },
     { "--keep-yearly", "N", PRUNE, "the same for years", apply_yearly },
     { "--keep-label", "NAME", PRUNE, "keep the snapshots with this label, or NAME=VALUE; may be repeated",
       apply_keep_label },
+    { "--local-time", NULL, PRUNE, "the hours, days, weeks, months and years of the rules are those of local time",
+      apply_local_time },
+    { "--snapshot", "STAMP", PRUNE, "remove this snapshot; may be repeated: all of them or none", apply_snapshot },
     { "--dry-run", NULL, RESTORE | PRUNE, "print what would be done, and change nothing", apply_dry_run },
     { "--recursive", NULL, FILES, "list everything below PATH", apply_recursive },
     { "--threads", "N", WORKERS, "worker threads (default 0: one for each core)", apply_threads },
@@ -485,10 +530,11 @@ static int check_together(const struct command *command, const struct run *run)
 {
     if (run->at != NULL && run->operand_count == 0)
         return wrong_usage(command, "--at needs a KEY", NULL);
-    if (command->group == PRUNE && run->at != NULL && run->keeps)
-        return wrong_usage(command, "either --at or --keep-..., not both", NULL);
-    if (command->group == PRUNE && run->at == NULL && !run->keeps)
-        return wrong_usage(command, "name what to keep (--keep-...), or the snapshot to remove (--at)", NULL);
+    if (command->group == PRUNE && (run->at != NULL || run->removes) && run->keeps)
+        return wrong_usage(command, "either --keep-..., or --at and --snapshot, not both", NULL);
+    if (command->group == PRUNE && run->at == NULL && !run->removes && !run->keeps)
+        return wrong_usage(command, "name what to keep (--keep-...), or the snapshots to remove (--snapshot, --at)",
+                           NULL);
     return EXIT_OK;
 }
 

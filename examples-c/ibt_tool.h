@@ -66,6 +66,7 @@ struct run {
     int at_is_time; /* the argument of --at is a time, not a stamp */
     struct span span; /* the time of --at */
     int keeps;   /* a --keep-... rule was given */
+    int removes; /* --snapshot was given */
     int drawing; /* a progress bar is drawn */
     ibt_cancel *cancel;
     ibt_storage *storage;

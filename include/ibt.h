@@ -1285,8 +1285,40 @@ ibt_status ibt_options_set_leave_partial(ibt_options *options,
 IBT_API ibt_status ibt_options_set_keep_last(ibt_options *options, uint32_t n);
 
 /**
- * A prune keeps the newest snapshot of each of the last n days, in UTC, that
- * have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
+ * A prune keeps every snapshot that was made at most `seconds` before the
+ * snapshot with the newest stamp. No clock is used: if no backup was made for a
+ * month, nothing of the last week before that becomes too old. Rules add up: a
+ * snapshot stays if any rule keeps it.
+ *
+ * Default: 0, no such rule. Prune only; ignored elsewhere.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+ibt_status ibt_options_set_keep_within(ibt_options *options,
+                                       uint64_t seconds);
+
+/**
+ * A prune keeps the newest snapshot of each of the last n hours that have a
+ * snapshot, in UTC (see ibt_options_set_local_time()). Rules add up: a
+ * snapshot stays if any rule keeps it.
+ *
+ * Default: 0, no such rule. Prune only; ignored elsewhere.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+ibt_status ibt_options_set_keep_hourly(ibt_options *options,
+                                       uint32_t n);
+
+/**
+ * A prune keeps the newest snapshot of each of the last n days, in UTC (see
+ * ibt_options_set_local_time()), that have a snapshot. Rules add up: a
+ * snapshot stays if any rule keeps it.
  *
  * Default: 0, no such rule. Prune only; ignored elsewhere.
  *
@@ -1297,9 +1329,9 @@ IBT_API ibt_status ibt_options_set_keep_last(ibt_options *options, uint32_t n);
 IBT_API ibt_status ibt_options_set_keep_daily(ibt_options *options, uint32_t n);
 
 /**
- * A prune keeps the newest snapshot of each of the last n weeks, in UTC, that
- * have a snapshot. A week begins on Monday. Rules add up: a snapshot stays if
- * any rule keeps it.
+ * A prune keeps the newest snapshot of each of the last n weeks, in UTC (see
+ * ibt_options_set_local_time()), that have a snapshot. A week begins on Monday.
+ * Rules add up: a snapshot stays if any rule keeps it.
  *
  * Default: 0, no such rule. Prune only; ignored elsewhere.
  *
@@ -1312,8 +1344,9 @@ ibt_status ibt_options_set_keep_weekly(ibt_options *options,
                                        uint32_t n);
 
 /**
- * A prune keeps the newest snapshot of each of the last n months, in UTC, that
- * have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
+ * A prune keeps the newest snapshot of each of the last n months, in UTC (see
+ * ibt_options_set_local_time()), that have a snapshot. Rules add up: a
+ * snapshot stays if any rule keeps it.
  *
  * Default: 0, no such rule. Prune only; ignored elsewhere.
  *
@@ -1326,8 +1359,9 @@ ibt_status ibt_options_set_keep_monthly(ibt_options *options,
                                         uint32_t n);
 
 /**
- * A prune keeps the newest snapshot of each of the last n years, in UTC, that
- * have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
+ * A prune keeps the newest snapshot of each of the last n years, in UTC (see
+ * ibt_options_set_local_time()), that have a snapshot. Rules add up: a
+ * snapshot stays if any rule keeps it.
  *
  * Default: 0, no such rule. Prune only; ignored elsewhere.
  *
@@ -1338,6 +1372,24 @@ ibt_status ibt_options_set_keep_monthly(ibt_options *options,
 IBT_API
 ibt_status ibt_options_set_keep_yearly(ibt_options *options,
                                        uint32_t n);
+
+/**
+ * With 1 the hours, days, weeks, months and years of the rules of a prune are
+ * those of the time zone of this machine (TZ, else the system's), with the
+ * changes of the clocks that it has: a day may have 23 or 25 hours. The zone of
+ * the machine that runs the prune counts, not the zones in which the snapshots
+ * were made. Where the clocks are set back, the hour that occurs twice counts
+ * as two. Prune with the same zone each time: other days may keep other
+ * snapshots.
+ *
+ * Default: 0, UTC. Every other number counts as 1. Prune only; ignored
+ * elsewhere.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1.0
+ */
+IBT_API ibt_status ibt_options_set_local_time(ibt_options *options, int32_t on);
 
 /**
  * With 1 a restore or a prune changes nothing. It only reports the changes that
@@ -1463,6 +1515,24 @@ ibt_status ibt_options_set_exclude_file(ibt_options *options,
 IBT_API
 ibt_status ibt_options_set_snapshot(ibt_options *options,
                                     const char *stamp);
+
+/**
+ * A prune removes the snapshot with this stamp. Any number, up to 10,000: it
+ * removes all of them, and the snapshot of ibt_options_set_snapshot() or
+ * ibt_options_set_as_of() too. If one of them does not exist, the prune returns
+ * IBT_ERR_NOT_FOUND before it removes anything.
+ *
+ * Default: none. Prune only; other operations fail with IBT_ERR_INVALID_ARG if
+ * such a stamp is set.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or stamp is NULL, stamp is not
+ * a stamp, or there are 10,000 already.
+ *
+ * Since: 0.1.0
+ */
+IBT_API
+ibt_status ibt_options_add_removed(ibt_options *options,
+                                   const char *stamp);
 
 /**
  * Selects the last snapshot made at this time or before, in nanoseconds since
@@ -2282,9 +2352,12 @@ ibt_status ibt_compare(ibt_storage *storage,
  * snapshot needs, including files that interrupted backups left.
  *
  * Options say which snapshots to remove, in one of two ways. With rules, the
- * snapshots that no rule keeps: ibt_options_set_keep_last(), _keep_daily(),
- * _keep_weekly(), _keep_monthly() and _keep_yearly(). Or exactly one snapshot,
- * which ibt_options_set_snapshot() or ibt_options_set_as_of() selects. Any
+ * snapshots that no rule keeps: ibt_options_set_keep_last(), _keep_within(),
+ * _keep_hourly(), _keep_daily(), _keep_weekly(), _keep_monthly(),
+ * _keep_yearly() and ibt_options_add_keep_label(). Or exactly the snapshots
+ * that ibt_options_add_removed(), ibt_options_set_snapshot() and
+ * ibt_options_set_as_of() select: all of them, or none if one does not exist.
+ * To learn what removing a snapshot would free, make a dry run. Any
  * snapshot can be removed, whether it is the first, the last or between
  * others. If other snapshots need the state of a removed snapshot, the state
  * stays, and a small file of the kind "retired" says that the snapshot is
@@ -2305,7 +2378,7 @@ ibt_status ibt_compare(ibt_storage *storage,
  * state is damaged for it if these bytes are; ibt_verify() finds all damage.
  *
  * No rule counts or removes a state that is damaged or was made by a newer
- * libibt. It is removed only if ibt_options_set_snapshot() names its stamp. As
+ * libibt. It is removed only if its stamp is given. As
  * long as such a state remains, its snapshot may need any file of the key, so
  * prune removes snapshots, but deletes no file: it lists the archives that
  * nothing else needs as IBT_PROBLEM_LEFTOVER, and the result is IBT_PARTIAL.

@@ -21,7 +21,7 @@ use support::series::{KEY, around, one_full, refused, remove};
 use support::tools::command;
 use support::*;
 
-const ONLY_NEWEST: Keep = Keep { last: 1, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+const ONLY_NEWEST: Keep = Keep { last: 1, ..Keep::NONE };
 
 /// A full, an increment, a full and two more increments, of files that grow, stay and disappear.
 fn five_snapshots() -> Series {
@@ -694,7 +694,7 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => backup.prop_map(|(full, edits, hours)| Step::Backup { full, edits, hours }),
         2 => rules.prop_map(|(last, daily, weekly, monthly, yearly)| {
-            Step::Rules(Keep { last, daily, weekly, monthly, yearly })
+            Step::Rules(Keep { last, daily, weekly, monthly, yearly, ..Keep::NONE })
         }),
         2 => any::<Index>().prop_map(Step::One),
         1 => kinds.prop_map(Step::Orphan),

@@ -76,15 +76,22 @@ pub enum Overwrite {
     Keep,
 }
 
-/// The rules of a prune. `last` keeps that many newest snapshots. Each other rule keeps the newest snapshot of
-/// each of the last `n` days, weeks, months or years that have a snapshot. All zero means that no rule is given.
+/// The rules of a prune. `last` keeps that many newest snapshots. `within` keeps the snapshots that were made at most so many
+/// seconds before the newest one. Each other rule keeps the newest snapshot of each of the last `n` hours, days, weeks,
+/// months or years that have a snapshot. All zero means that no rule is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     pub last: u32,
+    pub within: u64,
+    pub hourly: u32,
     pub daily: u32,
     pub weekly: u32,
     pub monthly: u32,
     pub yearly: u32,
+}
+
+impl Keep {
+    pub const NONE: Keep = Keep { last: 0, within: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 }
 
 /// Bits for the metadata that a restore sets, with the values of `IBT_META_*`.
@@ -141,6 +148,10 @@ pub struct Options {
     /// Report the changes that the operation would make, and make none.
     pub dry_run: bool,
     pub keep: Keep,
+    /// The hours, days, weeks, months and years of rules are those of this machine's time zone, and not of UTC.
+    pub local_time: bool,
+    /// The stamps of snapshots that a prune removes, besides the selected one.
+    pub removed: Vec<Stamp>,
     /// A prune keeps every snapshot that has one of these labels.
     pub keep_labels: Vec<WantedLabel>,
     /// Labels for the new snapshot of a backup.
@@ -186,6 +197,8 @@ impl Default for Options {
             leave_partial: false,
             dry_run: false,
             keep: Keep::default(),
+            local_time: false,
+            removed: Vec::new(),
             keep_labels: Vec::new(),
             labels: Labels::new(),
             label_filters: Vec::new(),

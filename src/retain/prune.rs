@@ -1,7 +1,7 @@
 //! Removes snapshots, and the archives that only these snapshots needed.
 //!
 //! ```text
-//! read summaries, verify the newest state --> choose (rules, or the selected one)
+//! read summaries, verify the newest state --> choose (rules, or the selected ones)
 //!     --> write marks --> sync --> (without a lock: list again)
 //!     --> delete states, newest first --> sync --> list again: same states as expected?
 //!     --> delete unneeded archives and layers --> sync --> delete marks of deleted states --> sync
@@ -17,7 +17,7 @@
 //! prune removes them. Repeating an interrupted prune gives the same result as one complete prune
 //! ([`judge`](super::judge)).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::entry::FileType;
 use crate::error::{Error, Kind, Result};
@@ -31,14 +31,15 @@ use crate::store::{
     mark_of, sweep_drafts, write_mark,
 };
 
-use super::choice::{PruneChoice, PruneTarget};
+use super::choice::{Precision, PruneChoice, PruneTarget};
 use super::retention::{DatedSnapshot, LabelledSnapshots, judge};
 use crate::store::report::{NotRegular, describe, lost_state};
 
 pub const OP: &str = "prune";
 
-/// Removes the snapshots of `key` that the rules do not keep, or exactly the selected snapshot. Then removes every
-/// archive that no remaining state names, also archives that earlier runs left over.
+/// Removes the snapshots of `key` that the rules do not keep, or exactly the selected snapshots. Then removes every
+/// archive that no remaining state names, also archives that earlier runs left over. If one of the selected snapshots does
+/// not exist, nothing is removed.
 ///
 /// Only the summary of a state is read: which archives it needs. Damage of its entries is found by a verify.
 ///
@@ -151,7 +152,7 @@ impl KeyFiles {
     fn choose(&self, target: &PruneTarget, job: &mut Job) -> Result<BTreeSet<usize>> {
         let goes = match target {
             PruneTarget::Rules(keep) => self.not_kept(keep, job),
-            PruneTarget::One { stamp, is_exact } => self.selected(*stamp, *is_exact, job)?,
+            PruneTarget::Selected(stamps) => self.selected(stamps, job)?,
         };
         // A state that cannot be read now may be whole.
         let may_be_whole =
@@ -171,7 +172,8 @@ impl KeyFiles {
         let readable = || self.states.iter().enumerate().filter(|(_, state)| state.info.is_ok());
         let (chosen, passed_over): (Vec<_>, Vec<_>) =
             job.report.snapshots.iter().partition(|snapshot| job.options.accepts_labels(&snapshot.labels));
-        let dated: Vec<DatedSnapshot> = chosen.iter().copied().map(DatedSnapshot::of).collect();
+        let dated: Vec<DatedSnapshot> =
+            chosen.iter().map(|snapshot| DatedSnapshot::of(snapshot, job.options.local_time)).collect();
         let decisions = judge(&dated, keep, LabelledSnapshots::of(&chosen, &job.options.keep_labels));
         let passed_over: BTreeSet<Stamp> = passed_over.iter().map(|snapshot| snapshot.stamp).collect();
         let mut goes = BTreeSet::new();
@@ -191,13 +193,14 @@ impl KeyFiles {
         goes
     }
 
-    /// Returns the state of the selected stamp, or both states if two have it. A time may select only readable states.
-    fn selected(&self, stamp: Stamp, is_exact: bool, job: &mut Job) -> Result<BTreeSet<usize>> {
+    /// Returns the states of the selected stamps, also both if two have one stamp. A time may select only readable states.
+    fn selected(&self, stamps: &BTreeMap<Stamp, Precision>, job: &mut Job) -> Result<BTreeSet<usize>> {
         let mut goes = BTreeSet::new();
         for (index, state) in self.states.iter().enumerate() {
-            let is_it = state.name.stamp == stamp;
+            let selected = stamps.get(&state.name.stamp);
+            let is_it = selected.is_some();
             match &state.info {
-                Err(error) if is_it && !is_exact => return Err(error.clone()),
+                Err(error) if selected == Some(&Precision::Time) => return Err(error.clone()),
                 Err(_) => {}
                 Ok(info) => {
                     let reason = if is_it { "selected" } else { "not selected" };
@@ -438,7 +441,7 @@ fn damaged_newest(
 ) -> Result<HashMap<String, Error>> {
     let mut damaged = HashMap::new();
     let pool = Pool::start(job.options.threads)?;
-    for (name, size) in states.iter().rev().filter(|(name, _)| Some(name.stamp) != target.stamp()) {
+    for (name, size) in states.iter().rev().filter(|(name, _)| !target.removes(name.stamp)) {
         let stored = StateFile::of(name, *size);
         job.pulse()?;
         match KeyStates::new(store, catalog).open(&stored, &pool, None) {

@@ -1,8 +1,10 @@
-//! Decides which snapshots the rules keep, from their stamps and dates alone: without reading a disk or a clock.
+//! Decides which snapshots the rules keep, from their stamps and dates alone: without reading a disk or a clock. Only
+//! [`DatedSnapshot::of`] may ask for the time zone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::job::{Keep, ReportedSnapshot, WantedLabel};
+use crate::platform;
 use crate::stamp::{Stamp, civil_from_days, days_from_civil};
 
 /// Which rules keep one snapshot.
@@ -29,8 +31,8 @@ impl RetentionDecision {
     }
 }
 
-/// Returns the name of the period that contains a day, counted from 1970-01-01.
-type PeriodOf = fn(i64) -> String;
+/// Returns the name of the period that contains the date of a snapshot.
+type PeriodOf = fn(&DatedSnapshot) -> String;
 
 /// A snapshot to be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,11 +40,25 @@ pub struct DatedSnapshot {
     /// When the snapshot was made.
     pub date: Stamp,
     pub stamp: Stamp,
+    /// Seconds by which the time zone of the rules is ahead of UTC at that date.
+    pub ahead: i64,
 }
 
 impl DatedSnapshot {
-    pub fn of(snapshot: &ReportedSnapshot) -> Self {
-        DatedSnapshot { date: snapshot.date, stamp: snapshot.stamp }
+    /// With `local`, the snapshot's periods are those of this machine's time zone, else those of UTC.
+    pub fn of(snapshot: &ReportedSnapshot, local: bool) -> Self {
+        let ahead = if local { platform::offset_from_utc(snapshot.date.to_time().secs) } else { 0 };
+        DatedSnapshot { date: snapshot.date, stamp: snapshot.stamp, ahead }
+    }
+
+    /// Seconds from 1970-01-01 00:00 to the date, both in the time zone of the rules.
+    fn zone_secs(&self) -> i64 {
+        self.date.to_time().secs.saturating_add(self.ahead)
+    }
+
+    /// Days from 1970-01-01 to the date, in the time zone of the rules.
+    fn day(&self) -> i64 {
+        self.zone_secs().div_euclid(86_400)
     }
 }
 
@@ -67,10 +83,11 @@ impl LabelledSnapshots {
 
 /// Judges snapshots, given in any order. Returns one decision for each stamp, oldest first.
 ///
-/// `last` keeps the newest n snapshots by their stamps. The rule of a period keeps the newest snapshot of each
-/// of the newest n periods that have a snapshot, so gaps in a series cost nothing. This rule uses the dates of
-/// snapshots and not their stamps: after a snapshot with a stamp in the future, all later stamps fall into one
-/// period. Periods are in UTC, and a week begins on Monday.
+/// `last` keeps the newest n snapshots by their stamps. `within` keeps the snapshots that were made at most so many seconds
+/// before the one with the newest stamp. The rule of a period keeps the newest snapshot of each of the newest n periods
+/// that have a snapshot, so gaps in a series cost nothing. These rules use the dates of snapshots and not their stamps:
+/// after a snapshot with a stamp in the future, all later stamps fall into one period. A week begins on Monday. Where the
+/// clocks are set back, the hour that occurs twice counts as two hours.
 ///
 /// Label rules keep the `labelled` snapshots. These count for the other rules like any snapshot.
 ///
@@ -88,17 +105,25 @@ pub fn judge(
     for stamp in stamps.iter().rev().take(keep.last as usize) {
         rule(*stamp, format!("last {}", keep.last));
     }
-    let periods: [(u32, &str, PeriodOf); 4] = [
-        (keep.daily, "daily", day),
-        (keep.weekly, "weekly", iso_week),
-        (keep.monthly, "monthly", month),
-        (keep.yearly, "yearly", year),
+    let newest = snapshots.iter().max_by_key(|snapshot| snapshot.stamp);
+    for snapshot in snapshots.iter().filter(|_| keep.within > 0) {
+        let since = newest.map_or(0, |newest| nanos_between(snapshot.date, newest.date));
+        if since <= i128::from(keep.within) * NANOS {
+            rule(snapshot.stamp, format!("within {} s", keep.within));
+        }
+    }
+    let periods: [(u32, &str, PeriodOf); 5] = [
+        (keep.hourly, "hourly", hour),
+        (keep.daily, "daily", |snapshot| day(snapshot.day())),
+        (keep.weekly, "weekly", |snapshot| iso_week(snapshot.day())),
+        (keep.monthly, "monthly", |snapshot| month(snapshot.day())),
+        (keep.yearly, "yearly", |snapshot| year(snapshot.day())),
     ];
     for (n, word, name_of) in periods {
         let mut left = n;
         let mut newest_seen = None;
         for snapshot in by_date.iter().rev() {
-            let period = Some(name_of(snapshot.date.day()));
+            let period = Some(name_of(snapshot));
             if left > 0 && period != newest_seen {
                 rule(snapshot.stamp, format!("{word} {}", period.as_deref().unwrap_or_default()));
                 newest_seen = period;
@@ -116,6 +141,25 @@ pub fn judge(
     }
     let decision = |stamp| RetentionDecision { stamp, rules: rules.remove(&stamp).unwrap_or_default() };
     stamps.into_iter().map(decision).collect()
+}
+
+const NANOS: i128 = 1_000_000_000;
+
+/// Nanoseconds from `date` to `newest`; negative if `date` is the later one.
+fn nanos_between(date: Stamp, newest: Stamp) -> i128 {
+    newest.to_time().to_nanos() - date.to_time().to_nanos()
+}
+
+/// The hour of a date, for example `2026-11-22 05:00Z`, or `2026-10-25 02:00+02:00`: the offset tells the two hours apart that
+/// have one name where clocks are set back.
+fn hour(snapshot: &DatedSnapshot) -> String {
+    let hour = snapshot.zone_secs().rem_euclid(86_400) / 3600;
+    let (sign, ahead) = (if snapshot.ahead < 0 { '-' } else { '+' }, snapshot.ahead.abs());
+    let zone = match ahead {
+        0 => "Z".to_string(),
+        _ => format!("{sign}{:02}:{:02}", ahead / 3600, ahead / 60 % 60),
+    };
+    format!("{} {hour:02}:00{zone}", day(snapshot.day()))
 }
 
 /// A day since 1970-01-01, for example `2026-11-22`.
@@ -163,7 +207,7 @@ mod tests {
 
     /// Snapshots whose dates equal their stamps.
     fn honest(stamps: &[Stamp]) -> Vec<DatedSnapshot> {
-        stamps.iter().map(|stamp| DatedSnapshot { date: *stamp, stamp: *stamp }).collect()
+        stamps.iter().map(|stamp| DatedSnapshot { date: *stamp, stamp: *stamp, ahead: 0 }).collect()
     }
 
     fn kept(stamps: &[Stamp], keep: &Keep) -> Vec<Stamp> {
@@ -189,13 +233,13 @@ mod tests {
             stamp("20261122T100000.000000Z"),
             stamp("20261122T220530.123456Z"),
         ];
-        let keep = Keep { last: 1, daily: 2, weekly: 1, monthly: 1, yearly: 1 };
+        let keep = Keep { last: 1, hourly: 1, daily: 2, weekly: 1, monthly: 1, yearly: 1, ..Keep::NONE };
         assert_eq!(
             reasons(&stamps, &keep),
             [
                 "daily 2026-11-21",
                 "no rule keeps it",
-                "last 1, daily 2026-11-22, weekly 2026-W47, monthly 2026-11, yearly 2026"
+                "last 1, hourly 2026-11-22 22:00Z, daily 2026-11-22, weekly 2026-W47, monthly 2026-11, yearly 2026"
             ]
         );
     }
@@ -260,7 +304,7 @@ mod tests {
     fn nothing_is_kept_of_nothing_nor_by_no_rule() {
         assert!(judge(&[], &Keep { last: 3, ..Keep::default() }).is_empty());
         assert!(kept(&[midnight("20260101")], &Keep::default()).is_empty());
-        let most = Keep { last: u32::MAX, daily: u32::MAX, ..Keep::default() };
+        let most = Keep { last: u32::MAX, within: u64::MAX, daily: u32::MAX, ..Keep::default() };
         assert_eq!(kept(&[midnight("20260101")], &most), [midnight("20260101")]);
     }
 
@@ -271,7 +315,7 @@ mod tests {
         let mut snapshots = honest(&[midnight("20261101"), midnight("20261102"), midnight("20990101")]);
         for day in ["20261104", "20261105", "20261106", "20261107", "20261108"] {
             let stamp = snapshots.last().unwrap().stamp.moved_behind().unwrap();
-            snapshots.push(DatedSnapshot { date: midnight(day), stamp });
+            snapshots.push(DatedSnapshot { date: midnight(day), stamp, ahead: 0 });
         }
         let all: Vec<_> = snapshots.iter().map(|snapshot| snapshot.stamp).collect();
         assert_eq!(kept_of(&snapshots, &Keep { daily: 8, ..Keep::default() }), all);
@@ -288,6 +332,7 @@ mod tests {
         snapshots.push(DatedSnapshot {
             date: midnight("19700101"),
             stamp: snapshots[1].stamp.moved_behind().unwrap(),
+            ahead: 0,
         });
         let decisions = judge(&snapshots, &Keep { daily: 1, ..Keep::default() });
         assert_eq!(decisions.iter().map(RetentionDecision::keeps).collect::<Vec<_>>(), [false, true, true]);
@@ -315,6 +360,7 @@ mod tests {
             let date = |(stamp, hours): (&Stamp, i64)| DatedSnapshot {
                 date: Stamp::from_time(stamp.to_time().plus_secs(-3600 * (hours - 700).max(0))),
                 stamp: *stamp,
+                ahead: 0,
             };
             stamps.iter().zip(back).map(date).collect()
         })
@@ -322,13 +368,17 @@ mod tests {
 
     fn rules() -> impl Strategy<Value = Keep> {
         let n = || prop_oneof![3 => 0u32..3, 2 => 0u32..12, 1 => Just(u32::MAX)];
-        (n(), n(), n(), n(), n()).prop_map(|(last, daily, weekly, monthly, yearly)| Keep {
+        let within = prop_oneof![3 => Just(0u64), 3 => 0u64..86_400 * 40, 1 => Just(u64::MAX)];
+        let keep = |(last, hourly, daily, weekly, monthly, yearly, within)| Keep {
             last,
+            within,
+            hourly,
             daily,
             weekly,
             monthly,
             yearly,
-        })
+        };
+        (n(), n(), n(), n(), n(), n(), within).prop_map(keep)
     }
 
     /// True if one rule keeps `stamp`: no newer stamp lies in the stamp's period, and fewer than n later periods
@@ -336,6 +386,55 @@ mod tests {
     fn model(stamp: Stamp, all: &[Stamp], n: u32, period: fn(Stamp) -> String) -> bool {
         let newer: BTreeSet<_> = all.iter().filter(|other| **other > stamp).map(|s| period(*s)).collect();
         !newer.contains(&period(stamp)) && (newer.len() as u64) < u64::from(n)
+    }
+
+    fn is_within(stamp: Stamp, all: &[Stamp], secs: u64) -> bool {
+        let micros = all.iter().max().unwrap().distance(stamp);
+        micros <= secs.saturating_mul(1_000_000)
+    }
+
+    /// Snapshots of Berlin's night in which clocks are set back at 01:00 UTC, with its time zone's offsets.
+    fn night_in_berlin() -> Vec<DatedSnapshot> {
+        let of = |time: &str, ahead| {
+            let stamp = stamp(&format!("2026{time}.000000Z"));
+            DatedSnapshot { date: stamp, stamp, ahead }
+        };
+        vec![
+            of("1024T215959", 7200),
+            of("1024T220000", 7200),
+            of("1025T003000", 7200),
+            of("1025T013000", 3600),
+            of("1025T225959", 3600),
+            of("1025T230000", 3600),
+        ]
+    }
+
+    #[test]
+    fn periods_are_those_of_the_zone_where_clocks_are_set_back() {
+        let night = night_in_berlin();
+        let stamps: Vec<_> = night.iter().map(|snapshot| snapshot.stamp).collect();
+        assert_eq!(kept_of(&night, &Keep { daily: 9, ..Keep::NONE }), [stamps[0], stamps[4], stamps[5]]);
+        assert_eq!(kept_of(&night, &Keep { hourly: 9, ..Keep::NONE }), stamps);
+        let reasons: Vec<_> =
+            judge(&night, &Keep { hourly: 4, ..Keep::NONE }).iter().map(|d| d.reason()).collect();
+        assert_eq!(reasons[2], "hourly 2026-10-25 02:00+02:00");
+        assert_eq!(reasons[3], "hourly 2026-10-25 02:00+01:00");
+        let in_utc: Vec<_> = night.iter().map(|s| DatedSnapshot { ahead: 0, ..*s }).collect();
+        assert_eq!(kept_of(&in_utc, &Keep { daily: 9, ..Keep::NONE }), [stamps[1], stamps[5]]);
+        let (week, month) = (Keep { weekly: 9, ..Keep::NONE }, Keep { monthly: 9, ..Keep::NONE });
+        assert_eq!(kept_of(&night, &week), [stamps[4], stamps[5]]);
+        assert_eq!(kept_of(&night, &month), [stamps[5]]);
+    }
+
+    #[test]
+    fn within_counts_from_the_newest_snapshot_and_not_from_now() {
+        let stamps =
+            ["20260101T000000.000000Z", "20260101T000000.000001Z", "20260101T010000.000001Z"].map(stamp);
+        let within = |secs| kept(&stamps, &Keep { within: secs, ..Keep::NONE });
+        assert_eq!(within(1), stamps[2..]);
+        assert_eq!(within(3599), stamps[2..]);
+        assert_eq!(within(3600), stamps[1..]);
+        assert_eq!(within(3601), stamps);
     }
 
     /// The Monday of the stamp's week, as a day number. Finds the day of the week by Zeller's congruence from
@@ -356,6 +455,8 @@ mod tests {
                 let by = |n, period| model(decision.stamp, &stamps, n, period);
                 let expected = [
                     (by(keep.last, |stamp| stamp.to_string()), "last "),
+                    (keep.within > 0 && is_within(decision.stamp, &stamps, keep.within), "within "),
+                    (by(keep.hourly, |stamp| stamp.to_string()[..11].into()), "hourly "),
                     (by(keep.daily, |stamp| stamp.to_string()[..8].into()), "daily "),
                     (by(keep.weekly, monday_of), "weekly "),
                     (by(keep.monthly, |stamp| stamp.to_string()[..6].into()), "monthly "),
@@ -390,6 +491,8 @@ mod tests {
         fn more_generous_rules_keep_no_less(stamps in stamps(), keep in rules(), more in rules()) {
             let sum = Keep {
                 last: keep.last.saturating_add(more.last),
+                within: keep.within.saturating_add(more.within),
+                hourly: keep.hourly.saturating_add(more.hourly),
                 daily: keep.daily.saturating_add(more.daily),
                 weekly: keep.weekly.saturating_add(more.weekly),
                 monthly: keep.monthly.saturating_add(more.monthly),

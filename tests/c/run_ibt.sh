@@ -90,6 +90,16 @@ expect 0 "$@" list tagged --store store --label why=nightly
 expect 2 "$@" full tagged --store store --label pin
 expect 2 "$@" full tagged --store store --label =x
 expect 1 "$@" cat tagged a.txt --store store --label nothing
+expect 2 "$@" prune tagged --store store --keep-within 5 --dry-run
+expect 2 "$@" prune tagged --store store --keep-within 5h --snapshot 20200101T000000.000000Z
+expect 0 "$@" prune tagged --store store --keep-within 1w --keep-hourly 3 --local-time --dry-run
+[ "$(grep -c '^kept .* within 604800 s' out)" = 3 ] || { cat out; fail "--keep-within"; }
+expect 0 "$@" list tagged --store store
+stamps=$(grep -o '[0-9]*T[0-9.]*Z' out)
+expect 1 "$@" prune tagged --store store --snapshot "$(echo "$stamps" | head -n 1)" --snapshot 20200101T000000.000000Z
+expect 0 "$@" prune tagged --store store --dry-run --snapshot "$(echo "$stamps" | head -n 1)" \
+    --snapshot "$(echo "$stamps" | tail -n 1)"
+[ "$(grep -c '^would be removed ' out)" = 2 ] || { cat out; fail "--snapshot twice"; }
 expect 0 "$@" prune tagged --store store --keep-label why=nightly
 grep -q '^removed ' out && grep -q '^kept .* label why$' out && grep -q '^kept .* newest$' out ||
     { cat out; fail "--keep-label"; }

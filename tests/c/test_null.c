@@ -70,6 +70,10 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_keep_weekly(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_keep_monthly(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_keep_yearly(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_keep_hourly(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_keep_within(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_local_time(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_add_removed(NULL, "20261122T220530.123456Z"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_label(NULL, "n", "v"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_add_keep_label(NULL, "n", NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_add_label_filter(NULL, "n", NULL), IBT_ERR_INVALID_ARG);

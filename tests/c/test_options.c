@@ -84,6 +84,12 @@ static void test_refused_texts(void)
     options = ibt_options_new();
     REFUSED(ibt_options_set_snapshot(options, "\377"));
     options = ibt_options_new();
+    REFUSED(ibt_options_add_removed(options, NULL));
+    options = ibt_options_new();
+    REFUSED(ibt_options_add_removed(options, "2026-11-22"));
+    options = ibt_options_new();
+    REFUSED(ibt_options_add_removed(options, "\377"));
+    options = ibt_options_new();
     REFUSED(ibt_options_set_expected_digest(options, "sha256:00"));
     options = ibt_options_new();
     REFUSED(ibt_options_set_expected_digest(options, digest + 7));
@@ -260,6 +266,11 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_leave_partial(options, -3), IBT_OK);
     CHECK_INT(ibt_options_set_dry_run(options, 1), IBT_OK);
     CHECK_INT(ibt_options_set_keep_yearly(options, UINT32_MAX), IBT_OK);
+    CHECK_INT(ibt_options_set_keep_hourly(options, UINT32_MAX), IBT_OK);
+    CHECK_INT(ibt_options_set_keep_within(options, UINT64_MAX), IBT_OK);
+    CHECK_INT(ibt_options_set_local_time(options, -1), IBT_OK);
+    CHECK_INT(ibt_options_add_removed(options, stamp), IBT_OK);
+    CHECK_INT(ibt_options_add_removed(options, stamp), IBT_OK);
     CHECK_INT(ibt_options_set_log(options, IBT_LOG_DEBUG, ignore_log, NULL, NULL), IBT_OK);
     ibt_options_free(options);
 }
@@ -308,6 +319,15 @@ static void test_useless_options(void)
     CHECK_INT(ibt_rebuild_cache(NULL, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_rebuild_cache(NULL, "key", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_rebuild_cache(NULL, "key", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
+    ibt_options_free(selecting);
+    selecting = ibt_options_new();
+    ibt_options_add_removed(selecting, stamp);
+    CHECK_INT(ibt_full_backup(NULL, "absent", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(NULL, "key", "dest", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_snapshots(NULL, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_prune(NULL, "key", selecting, NULL, NULL), IBT_ERR_NOT_FOUND);
+    ibt_options_set_keep_hourly(selecting, 1);
+    CHECK_INT(ibt_prune(NULL, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(count_entries("tmp"), 0);
     ibt_options_free(selecting);
     ibt_options_free(excluding);

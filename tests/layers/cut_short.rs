@@ -13,7 +13,7 @@ use crate::support::layered::{change, layered};
 use crate::support::series::{Fork, KEY};
 use crate::support::*;
 
-const ONLY_NEWEST: Keep = Keep { last: 1, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+const ONLY_NEWEST: Keep = Keep { last: 1, ..Keep::NONE };
 const ALL: Keep = Keep { last: 99, ..ONLY_NEWEST };
 
 /// How a call of the store is disturbed.

@@ -40,6 +40,7 @@ pub(super) struct UsedOptions {
     dry_run: bool,
     labels: bool,
     label_filters: bool,
+    removed: bool,
 }
 
 impl UsedOptions {
@@ -52,6 +53,7 @@ impl UsedOptions {
         dry_run: false,
         labels: false,
         label_filters: false,
+        removed: false,
     };
     pub(super) const BACKUP: UsedOptions =
         UsedOptions { excludes: true, labels: true, ..UsedOptions::NOTHING };
@@ -71,8 +73,13 @@ impl UsedOptions {
 
     pub(super) const VERIFY: UsedOptions =
         UsedOptions { selector: true, expected_digest: true, ..UsedOptions::NOTHING };
-    pub(super) const PRUNE: UsedOptions =
-        UsedOptions { selector: true, dry_run: true, label_filters: true, ..UsedOptions::NOTHING };
+    pub(super) const PRUNE: UsedOptions = UsedOptions {
+        selector: true,
+        dry_run: true,
+        label_filters: true,
+        removed: true,
+        ..UsedOptions::NOTHING
+    };
 
     pub(super) const COMPARE: UsedOptions = UsedOptions {
         selector: true,
@@ -94,6 +101,7 @@ impl UsedOptions {
             ("an expected digest", !self.expected_digest && given.expected_digest.is_some()),
             ("dry_run", !self.dry_run && given.dry_run),
             ("a label", !self.labels && !given.labels.is_empty()),
+            ("a snapshot to remove", !self.removed && !given.removed.is_empty()),
             ("a label filter", !self.label_filters && !given.label_filters.is_empty()),
         ];
         match useless.iter().find(|(_, refused)| *refused) {

@@ -16,9 +16,12 @@ use super::{OperationArgs, UsedOptions};
 /// snapshot needs, including files that interrupted backups left.
 ///
 /// Options say which snapshots to remove, in one of two ways. With rules, the
-/// snapshots that no rule keeps: ibt_options_set_keep_last(), _keep_daily(),
-/// _keep_weekly(), _keep_monthly() and _keep_yearly(). Or exactly one snapshot,
-/// which ibt_options_set_snapshot() or ibt_options_set_as_of() selects. Any
+/// snapshots that no rule keeps: ibt_options_set_keep_last(), _keep_within(),
+/// _keep_hourly(), _keep_daily(), _keep_weekly(), _keep_monthly(),
+/// _keep_yearly() and ibt_options_add_keep_label(). Or exactly the snapshots
+/// that ibt_options_add_removed(), ibt_options_set_snapshot() and
+/// ibt_options_set_as_of() select: all of them, or none if one does not exist.
+/// To learn what removing a snapshot would free, make a dry run. Any
 /// snapshot can be removed, whether it is the first, the last or between
 /// others. If other snapshots need the state of a removed snapshot, the state
 /// stays, and a small file of the kind "retired" says that the snapshot is
@@ -39,7 +42,7 @@ use super::{OperationArgs, UsedOptions};
 /// state is damaged for it if these bytes are; ibt_verify() finds all damage.
 ///
 /// No rule counts or removes a state that is damaged or was made by a newer
-/// libibt. It is removed only if ibt_options_set_snapshot() names its stamp. As
+/// libibt. It is removed only if its stamp is given. As
 /// long as such a state remains, its snapshot may need any file of the key, so
 /// prune removes snapshots, but deletes no file: it lists the archives that
 /// nothing else needs as IBT_PROBLEM_LEFTOVER, and the result is IBT_PARTIAL.

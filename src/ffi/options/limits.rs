@@ -251,8 +251,52 @@ pub unsafe extern "C" fn ibt_options_set_keep_last(options: *mut ibt_options, n:
     })
 }
 
-/// A prune keeps the newest snapshot of each of the last n days, in UTC, that
-/// have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
+/// A prune keeps every snapshot that was made at most `seconds` before the
+/// snapshot with the newest stamp. No clock is used: if no backup was made for a
+/// month, nothing of the last week before that becomes too old. Rules add up: a
+/// snapshot stays if any rule keeps it.
+///
+/// Default: 0, no such rule. Prune only; ignored elsewhere.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1.0
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_keep_within(options: *mut ibt_options, seconds: u64) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_keep_within", |settings| {
+            settings.engine.keep.within = seconds;
+            Ok(())
+        })
+    })
+}
+
+/// A prune keeps the newest snapshot of each of the last n hours that have a
+/// snapshot, in UTC (see ibt_options_set_local_time()). Rules add up: a
+/// snapshot stays if any rule keeps it.
+///
+/// Default: 0, no such rule. Prune only; ignored elsewhere.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1.0
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_keep_hourly(options: *mut ibt_options, n: u32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_keep_hourly", |settings| {
+            settings.engine.keep.hourly = n;
+            Ok(())
+        })
+    })
+}
+
+/// A prune keeps the newest snapshot of each of the last n days, in UTC (see
+/// ibt_options_set_local_time()), that have a snapshot. Rules add up: a
+/// snapshot stays if any rule keeps it.
 ///
 /// Default: 0, no such rule. Prune only; ignored elsewhere.
 ///
@@ -271,9 +315,9 @@ pub unsafe extern "C" fn ibt_options_set_keep_daily(options: *mut ibt_options, n
     })
 }
 
-/// A prune keeps the newest snapshot of each of the last n weeks, in UTC, that
-/// have a snapshot. A week begins on Monday. Rules add up: a snapshot stays if
-/// any rule keeps it.
+/// A prune keeps the newest snapshot of each of the last n weeks, in UTC (see
+/// ibt_options_set_local_time()), that have a snapshot. A week begins on Monday.
+/// Rules add up: a snapshot stays if any rule keeps it.
 ///
 /// Default: 0, no such rule. Prune only; ignored elsewhere.
 ///
@@ -292,8 +336,9 @@ pub unsafe extern "C" fn ibt_options_set_keep_weekly(options: *mut ibt_options, 
     })
 }
 
-/// A prune keeps the newest snapshot of each of the last n months, in UTC, that
-/// have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
+/// A prune keeps the newest snapshot of each of the last n months, in UTC (see
+/// ibt_options_set_local_time()), that have a snapshot. Rules add up: a
+/// snapshot stays if any rule keeps it.
 ///
 /// Default: 0, no such rule. Prune only; ignored elsewhere.
 ///
@@ -312,8 +357,9 @@ pub unsafe extern "C" fn ibt_options_set_keep_monthly(options: *mut ibt_options,
     })
 }
 
-/// A prune keeps the newest snapshot of each of the last n years, in UTC, that
-/// have a snapshot. Rules add up: a snapshot stays if any rule keeps it.
+/// A prune keeps the newest snapshot of each of the last n years, in UTC (see
+/// ibt_options_set_local_time()), that have a snapshot. Rules add up: a
+/// snapshot stays if any rule keeps it.
 ///
 /// Default: 0, no such rule. Prune only; ignored elsewhere.
 ///
@@ -327,6 +373,32 @@ pub unsafe extern "C" fn ibt_options_set_keep_yearly(options: *mut ibt_options, 
         let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_keep_yearly", |settings| {
             settings.engine.keep.yearly = n;
+            Ok(())
+        })
+    })
+}
+
+/// With 1 the hours, days, weeks, months and years of the rules of a prune are
+/// those of the time zone of this machine (TZ, else the system's), with the
+/// changes of the clocks that it has: a day may have 23 or 25 hours. The zone of
+/// the machine that runs the prune counts, not the zones in which the snapshots
+/// were made. Where the clocks are set back, the hour that occurs twice counts
+/// as two. Prune with the same zone each time: other days may keep other
+/// snapshots.
+///
+/// Default: 0, UTC. Every other number counts as 1. Prune only; ignored
+/// elsewhere.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1.0
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_local_time(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_local_time", |settings| {
+            settings.engine.local_time = on != 0;
             Ok(())
         })
     })

@@ -213,6 +213,41 @@ pub unsafe extern "C" fn ibt_options_set_snapshot(
     })
 }
 
+/// A prune removes the snapshot with this stamp. Any number, up to 10,000: it
+/// removes all of them, and the snapshot of ibt_options_set_snapshot() or
+/// ibt_options_set_as_of() too. If one of them does not exist, the prune returns
+/// IBT_ERR_NOT_FOUND before it removes anything.
+///
+/// Default: none. Prune only; other operations fail with IBT_ERR_INVALID_ARG if
+/// such a stamp is set.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or stamp is NULL, stamp is not
+/// a stamp, or there are 10,000 already.
+///
+/// Since: 0.1.0
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_add_removed(
+    options: *mut ibt_options,
+    stamp: *const c_char,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_add_removed", |settings| {
+            const STAMPS_MAX: usize = 10_000;
+            // SAFETY: NULL or a string.
+            let text = unsafe { bytes(stamp, "stamp") }?;
+            let stamp = std::str::from_utf8(text).ok().and_then(Stamp::parse);
+            let stamp = stamp.ok_or_else(|| "not the stamp of a snapshot".to_string())?;
+            if settings.engine.removed.len() >= STAMPS_MAX {
+                return Err(format!("more than {STAMPS_MAX} snapshots"));
+            }
+            settings.engine.removed.push(stamp);
+            Ok(())
+        })
+    })
+}
+
 /// Selects the last snapshot made at this time or before, in nanoseconds since
 /// 1970, UTC. The time of a snapshot is ibt_report_snapshot_date(), exact to a
 /// microsecond; of two with the same time, the one with the later stamp. To
