@@ -395,7 +395,7 @@ fn hostile_entry_lines_are_refused_by_number() {
         ("\"mode\":\"0755\"", "\"mode\":\"10755\"", "octal"),
         ("\"type\":\"fifo\"", "\"type\":\"socket\"", "unknown type"),
         ("\"type\":\"fifo\"", "\"type\":\"symlink\"", "of another type"),
-        ("\"path\":\"d-\"", "\"path\":\"d\\ud800\"", "line 11"),
+        ("\"path\":\"d-\"", "\"path\":\"d\\ud800\"", "line 12"),
         ("\"path\":\"d-\"", "\"path\":\"d%2D\"", "relative path"),
         ("\"path\":\"d-\"", "\"path\":\"d%00\"", "relative path"),
         ("\"path\":\"d-\"", "\"path\":\"../d\"", "relative path"),
