@@ -14,7 +14,7 @@ use super::NewArchives;
 /// The state of a new snapshot. The entries are added in their order.
 pub enum NewState {
     /// Every entry is written as it comes.
-    Whole(Box<StateWriter<DraftSink>>),
+    WholeState(Box<StateWriter<DraftSink>>),
     /// The state of an increment: it may need only the entries that changed, so it is written at the end.
     Changes(Box<StateChanges>),
 }
@@ -23,13 +23,13 @@ impl NewState {
     /// Begins a whole state.
     pub fn whole(store: &mut dyn Store, archives: &NewArchives, header: &Header) -> Result<Self> {
         let frames = archives.draft(store, BackupFileKind::State, true)?;
-        Ok(NewState::Whole(Box::new(StateWriter::new(frames, header)?)))
+        Ok(NewState::WholeState(Box::new(StateWriter::new(frames, header)?)))
     }
 
     /// Names that the backup saw and did not store.
     pub fn omissions(&mut self) -> &mut Omissions {
         match self {
-            NewState::Whole(state) => &mut state.omissions,
+            NewState::WholeState(state) => &mut state.omissions,
             NewState::Changes(state) => &mut state.omissions,
         }
     }
@@ -38,7 +38,7 @@ impl NewState {
     /// number of an archive in the parent, and returns the archive's number in the new state.
     pub fn keep(&mut self, recorded: &Recorded, mut number: impl FnMut(u32) -> u32) -> Result<()> {
         match self {
-            NewState::Whole(state) => state.carry(recorded, number),
+            NewState::WholeState(state) => state.carry(recorded, number),
             NewState::Changes(state) => {
                 for range in recorded.content().iter().chain(recorded.sig().unwrap_or_default()) {
                     number(range.archive);
@@ -51,7 +51,7 @@ impl NewState {
     /// Adds an entry. `old` is the parent's entry of the same path, with the archive numbers of the new state.
     pub fn entry(&mut self, entry: &Entry, old: Option<&Entry>) -> Result<()> {
         match self {
-            NewState::Whole(state) => state.entry(entry),
+            NewState::WholeState(state) => state.entry(entry),
             NewState::Changes(state) => state.entry(entry, old),
         }
     }
@@ -59,7 +59,7 @@ impl NewState {
     /// Adds a path of the parent that has no entry in the new snapshot.
     pub fn gone(&mut self, path: &Path) -> Result<()> {
         match self {
-            NewState::Whole(_) => Ok(()),
+            NewState::WholeState(_) => Ok(()),
             NewState::Changes(state) => state.gone(path),
         }
     }
@@ -75,7 +75,7 @@ impl NewState {
         made: &Made<'_>,
     ) -> Result<WrittenState<DraftSink>> {
         let changes = match self {
-            NewState::Whole(state) => return state.finish(references, made),
+            NewState::WholeState(state) => return state.finish(references, made),
             NewState::Changes(changes) => changes,
         };
         let none = || Error::new(Kind::Panic, "write the state", "bug in libibt: changes without a parent");

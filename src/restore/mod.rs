@@ -43,10 +43,10 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let mut selection = Selection::new(job.options)?;
     // `delete_extra` needs every entry, not only the selected ones: an entry of the snapshot is not extra.
     let all = selection.is_whole() || job.options.delete_extra;
-    let meant = &mut |path: &[u8]| selection.needs(path);
+    let selector = &mut |path: &[u8]| selection.needs(path);
     let mut state = match all {
         true => open_selected(store, &key, &pool, job),
-        false => open_selected_part(store, &key, &pool, meant, job),
+        false => open_selected_part(store, &key, &pool, selector, job),
     }?;
     let plan = selection.plan(&mut state, job.options, lookup(dest, job.options))?;
     let own = OwnPlaces::find(store, job.options, Some(&state.header().series))?;

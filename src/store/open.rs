@@ -4,7 +4,7 @@ use super::{Catalog, KeyStates, StateFile, Store, StoredFile, backup_file, newes
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;
-use crate::format::{Meant, StateReader, StateSummary};
+use crate::format::{PathSelector, StateReader, StateSummary};
 use crate::job::{Job, Select};
 use crate::pool::Pool;
 
@@ -13,23 +13,23 @@ pub fn open_selected(store: &mut dyn Store, key: &str, pool: &Pool, job: &mut Jo
     open(store, key, pool, None, job)
 }
 
-/// Like [`open_selected`], but keeps only the entries that `meant` selects, all directories and all first names of hard
-/// links.
+/// Like [`open_selected`], but keeps only the entries that `selector` selects, all directories and all first names of
+/// hard links.
 pub fn open_selected_part(
     store: &mut dyn Store,
     key: &str,
     pool: &Pool,
-    meant: Meant<'_>,
+    selector: PathSelector<'_>,
     job: &mut Job,
 ) -> Result<StateReader> {
-    open(store, key, pool, Some(meant), job)
+    open(store, key, pool, Some(selector), job)
 }
 
 fn open(
     store: &mut dyn Store,
     key: &str,
     pool: &Pool,
-    meant: Option<Meant<'_>>,
+    selector: Option<PathSelector<'_>>,
     job: &mut Job,
 ) -> Result<StateReader> {
     let catalog = Catalog::read(store, key)?.with_labels(store, job.options)?;
@@ -37,7 +37,7 @@ fn open(
         Select::Newest => newest_file(store, &catalog, job)?,
         select => catalog.select(store, select)?.clone(),
     };
-    let state = KeyStates::new(store, &catalog).open(&file, pool, meant);
+    let state = KeyStates::new(store, &catalog).open(&file, pool, selector);
     let state = state.map_err(|error| name_older(store, &catalog, &file, error))?;
     let tree = state.trailer().tree;
     check_expected(&tree, &file.name, job)?;

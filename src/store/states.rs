@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Catalog, LocalFile, StateFile, Store, StoredFile, backup_file, cache};
 use crate::error::{Error, Result};
 use crate::format::names::{BackupFileKind, Name};
-use crate::format::{Meant, ReadAt, StateFiles, StateReader, StoredState};
+use crate::format::{PathSelector, ReadAt, StateFiles, StateReader, StoredState};
 use crate::job::{Counter, Job, Level};
 use crate::pool::Pool;
 use crate::stamp::Stamp;
@@ -85,10 +85,15 @@ impl<'k> KeyStates<'k> {
     }
 
     /// Opens and verifies the state in `file` with its layers, as [`StateReader::open`] does.
-    pub fn open(&mut self, file: &StateFile, pool: &Pool, meant: Option<Meant<'_>>) -> Result<StateReader> {
+    pub fn open(
+        &mut self,
+        file: &StateFile,
+        pool: &Pool,
+        selector: Option<PathSelector<'_>>,
+    ) -> Result<StateReader> {
         self.opened = Some(file.stamp);
         self.lost.clear();
-        StateReader::open(file.stamp, file.size, pool, meant, self)
+        StateReader::open(file.stamp, file.size, pool, selector, self)
     }
 
     /// The lost layers of the state that was opened last: only the cache has them.

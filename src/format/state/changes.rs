@@ -7,7 +7,7 @@ use super::fold::{Fold, FoldRule};
 use super::layer::{Layer, NewLines, write_gone};
 use super::overlay::{Merged, Overlay};
 use super::reader::SnapshotFile;
-use super::tables::Numbers;
+use super::tables::ArchiveNumbers;
 use super::writer::{EntrySum, Made, WrittenState, too_long, too_many_archives};
 use super::{
     ARCHIVES_MAX, ArchiveRef, Header, LINE_MAX, Omissions, Recorded, StateReader, StateWriter, check, line,
@@ -103,7 +103,7 @@ impl StateChanges {
         let sum = sum.finish();
         let new = lines.into_layer(archives.all);
         match parent.fold(new.len, sum.entries, rule) {
-            Fold::Whole => {
+            Fold::WholeState => {
                 let mut state = StateWriter::new(begin()?, &header)?;
                 state.omissions = omissions;
                 let written = write_whole(state, parent, new, archives, made)?;
@@ -155,7 +155,7 @@ fn write_whole<W: Sink>(
     made: &Made<'_>,
 ) -> Result<WrittenState<W>> {
     let mut overlay = Overlay::new(vec![new.read()])?;
-    let mut whole = Whole { state };
+    let mut whole = WholeStateWriter { state };
     let mut records = parent.recorded()?;
     while let Some(recorded) = records.advance()? {
         if !overlay.replaces(recorded.path(), &mut whole)? {
@@ -186,11 +186,11 @@ fn carry<W: Sink>(
 }
 
 /// Writes all entries of a snapshot.
-struct Whole<W: Sink> {
+struct WholeStateWriter<W: Sink> {
     state: StateWriter<W>,
 }
 
-impl<W: Sink> Merged for Whole<W> {
+impl<W: Sink> Merged for WholeStateWriter<W> {
     fn gone(&mut self, _: &[u8]) -> Result<()> {
         Ok(())
     }
@@ -205,7 +205,7 @@ struct Folding<'f, W: Sink> {
     state: StateWriter<W>,
     /// For each merged layer, how the archive numbers of its lines become numbers of the parent. `None` for the new
     /// changes, whose lines have numbers of the new snapshot.
-    numbers: Vec<Option<&'f Numbers>>,
+    numbers: Vec<Option<&'f ArchiveNumbers>>,
     inherited: &'f dyn Fn(u32) -> Option<u32>,
     table: OwnArchives,
 }

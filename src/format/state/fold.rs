@@ -28,7 +28,7 @@ pub enum Fold {
     /// The new changes, merged with this number of the newest layers.
     Changes(usize),
     /// All entries of the snapshot.
-    Whole,
+    WholeState,
 }
 
 impl FoldRule {
@@ -57,7 +57,7 @@ impl FoldRule {
         let below = layers[count..].iter().fold(base, |sum, layer| sum.saturating_add(*layer));
         let all = below.saturating_add(merged);
         match all.saturating_mul(100) > whole.saturating_mul(self.percent_max) {
-            true => Fold::Whole,
+            true => Fold::WholeState,
             false => Fold::Changes(count),
         }
     }
@@ -78,7 +78,7 @@ mod tests {
     impl Chain {
         fn add(&mut self, rule: &FoldRule, new: u64, whole: u64) {
             match rule.decide(new, &self.layers, self.base, whole) {
-                Fold::Whole => {
+                Fold::WholeState => {
                     (self.base, self.written) = (whole, self.written + whole);
                     self.layers.clear();
                 }
@@ -120,7 +120,7 @@ mod tests {
         let rule = FoldRule::default();
         assert_eq!(rule.decide(10, &[100_000], 1_000_000, 1_000_000), Fold::Changes(0));
         assert_eq!(rule.decide(10, &[20, 100_000], 1_000_000, 1_000_000), Fold::Changes(1));
-        assert_eq!(rule.decide(10, &[10, 600_000], 1_000_000, 1_000_000), Fold::Whole);
+        assert_eq!(rule.decide(10, &[10, 600_000], 1_000_000, 1_000_000), Fold::WholeState);
     }
 
     proptest! {

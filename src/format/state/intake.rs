@@ -13,7 +13,7 @@ use super::fields::LineFields;
 use super::layer::GONE;
 use super::overlay::{Merged, Overlay};
 use super::reader::OP;
-use super::tables::Numbers;
+use super::tables::ArchiveNumbers;
 use super::{AT, DIGEST_LINE_LEN, ENTRIES_BEGIN, ENTRIES_END, LINE_MAX, Recorded, TRAILER_MAX, Trailer};
 use crate::entry::{Hash, Range};
 use crate::error::{Error, Kind, Result as LibResult};
@@ -28,7 +28,7 @@ enum Section {
 }
 
 /// Says whether the entry of a path is selected.
-pub type Meant<'m> = &'m mut dyn FnMut(&[u8]) -> bool;
+pub type PathSelector<'m> = &'m mut dyn FnMut(&[u8]) -> bool;
 
 /// Receives a document piece by piece.
 pub(super) struct Intake<'m> {
@@ -56,7 +56,7 @@ pub(super) struct Intake<'m> {
 /// Selects the lines that a reader keeps.
 struct KeptLines<'m> {
     /// Says which entries are selected; `None` selects all.
-    meant: Option<Meant<'m>>,
+    selector: Option<PathSelector<'m>>,
     fields: LineFields,
     /// Finds the field of a first name. The text cannot be part of a string, where quotes are escaped.
     first_name: Finder<'static>,
@@ -71,13 +71,13 @@ impl KeptLines<'_> {
     /// - the line of a first name, because a selected hard link is compared with its first name;
     /// - not the line of an entry, because reading it later must be an error.
     fn take(&mut self, line: &[u8], logical: usize) {
-        let is_kept = match &mut self.meant {
+        let is_kept = match &mut self.selector {
             None => true,
-            Some(meant) => {
+            Some(selector) => {
                 let is_entry = self.fields.read_start(line);
                 !is_entry
                     || self.fields.is_dir()
-                    || meant(self.fields.path(line))
+                    || selector(self.fields.path(line))
                     || self.first_name.find(&line[..logical]).is_some()
             }
         };
@@ -91,9 +91,9 @@ impl KeptLines<'_> {
 pub(super) struct LayersAbove<'l> {
     pub lines: Overlay<'l>,
     /// For each layer, the translation of its archive numbers to those of the merged snapshot.
-    pub numbers: Vec<&'l Numbers>,
+    pub numbers: Vec<&'l ArchiveNumbers>,
     /// The translation of the whole state's archive numbers to those of the merged snapshot.
-    pub base: &'l Numbers,
+    pub base: &'l ArchiveNumbers,
     buffers: MergeBuffers,
 }
 
@@ -107,7 +107,7 @@ struct MergeBuffers {
 }
 
 impl<'l> LayersAbove<'l> {
-    pub fn new(lines: Overlay<'l>, numbers: Vec<&'l Numbers>, base: &'l Numbers) -> Self {
+    pub fn new(lines: Overlay<'l>, numbers: Vec<&'l ArchiveNumbers>, base: &'l ArchiveNumbers) -> Self {
         LayersAbove { lines, numbers, base, buffers: MergeBuffers::default() }
     }
 }
@@ -178,21 +178,21 @@ impl<'m> Intake<'m> {
         }
     }
 
-    /// Keeps only the lines that [`KeptLines::take`] selects with `meant`. Keeps all lines of a document that has
+    /// Keeps only the lines that [`KeptLines::take`] selects with `selector`. Keeps all lines of a document that has
     /// layers.
-    pub fn of_part(meant: Meant<'m>) -> Self {
-        Intake::new().keeping(Some(meant))
+    pub fn of_part(selector: PathSelector<'m>) -> Self {
+        Intake::new().keeping(Some(selector))
     }
 
     /// Merges the layers above this document with its lines. Keeps the merged lines that [`KeptLines::take`] selects
-    /// with `meant`; without `meant`, all merged lines.
-    pub fn of_merge(layers: LayersAbove<'m>, meant: Option<Meant<'m>>) -> Self {
-        Intake { layers: Some(layers), ..Intake::new().keeping(meant) }
+    /// with `selector`; without `selector`, all merged lines.
+    pub fn of_merge(layers: LayersAbove<'m>, selector: Option<PathSelector<'m>>) -> Self {
+        Intake { layers: Some(layers), ..Intake::new().keeping(selector) }
     }
 
-    fn keeping(self, meant: Option<Meant<'m>>) -> Self {
+    fn keeping(self, selector: Option<PathSelector<'m>>) -> Self {
         let kept = KeptLines {
-            meant,
+            selector,
             fields: LineFields::default(),
             first_name: Finder::new(b",\"linked\":true"),
             text: Vec::new(),
@@ -406,7 +406,7 @@ impl<'m> Intake<'m> {
     fn add_renumbered(
         &mut self,
         recorded: &Recorded,
-        numbers: &Numbers,
+        numbers: &ArchiveNumbers,
         buffers: &mut MergeBuffers,
     ) -> Result<(), String> {
         let MergeBuffers { ranges, line, .. } = buffers;
@@ -433,7 +433,7 @@ enum Fault {
 /// Adds merged lines to an intake.
 struct Merging<'i, 'm, 'b> {
     intake: &'i mut Intake<'m>,
-    numbers: &'b [&'b Numbers],
+    numbers: &'b [&'b ArchiveNumbers],
     buffers: &'b mut MergeBuffers,
 }
 

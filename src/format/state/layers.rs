@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::intake::{LayersAbove, Meant, Parts};
+use super::intake::{LayersAbove, Parts, PathSelector};
 use super::layer::{LAYER_IN_MEMORY, Layer};
 use super::overlay::Overlay;
 use super::reader::{
-    KEPT_ENTRIES, Kept, OP, SPOOL_IN_MEMORY, SnapshotFile, StateFiles, StateSummary, StoredState, take_in,
+    KEPT_ENTRIES, KeptBytes, OP, SPOOL_IN_MEMORY, SnapshotFile, StateFiles, StateSummary, StoredState,
+    read_document,
 };
-use super::tables::{ArchiveTable, Numbers};
+use super::tables::{ArchiveNumbers, ArchiveTable};
 use super::{ArchiveRef, LayerRef, StateReader, Trailer};
 use crate::error::{Error, Result};
 use crate::pool::Pool;
@@ -67,7 +68,12 @@ pub(super) struct Layers<'l> {
 
 impl Layers<'_> {
     /// Opens the layers of the state whose own lines are `top`, and merges all of them.
-    pub fn open(mut self, own: LayerRef, top: Layer, meant: Option<Meant<'_>>) -> Result<StateReader> {
+    pub fn open(
+        mut self,
+        own: LayerRef,
+        top: Layer,
+        selector: Option<PathSelector<'_>>,
+    ) -> Result<StateReader> {
         let header = Arc::clone(&self.summary.header);
         let uses = self.summary.trailer.uses.clone();
         let Some((base, above)) = header.layers.split_last() else { return Err(self.corrupt("no layers")) };
@@ -85,7 +91,7 @@ impl Layers<'_> {
             let numbers = self.join(&mut table, &layer.archives, uses)?;
             opened.push(SnapshotFile { reference: *reference, numbers, len: layer.len, layer: Some(layer) });
         }
-        let (spool, parts) = self.merge(base, &base_numbers, &mut opened, meant)?;
+        let (spool, parts) = self.merge(base, &base_numbers, &mut opened, selector)?;
         opened.push(SnapshotFile {
             reference: *base,
             numbers: base_numbers,
@@ -139,7 +145,7 @@ impl Layers<'_> {
         let read = self.files.read(reference.snapshot, reference.size, &mut |stored| {
             let name = stored.name.to_string();
             let mut lines = Spool::new(LAYER_IN_MEMORY);
-            let mut parts = take_in(stored, Some(pool), Kept::All(&mut lines))?;
+            let mut parts = read_document(stored, Some(pool), KeptBytes::All(&mut lines))?;
             let summary = StateSummary::new(&name, &mut parts)?;
             check_layer(top, &summary, reference, false).map_err(|what| Error::corrupt(OP, &name, what))?;
             let archives = summary.trailer.archives.clone();
@@ -155,9 +161,9 @@ impl Layers<'_> {
     fn merge(
         &mut self,
         base: &LayerRef,
-        base_numbers: &Numbers,
+        base_numbers: &ArchiveNumbers,
         opened: &mut [SnapshotFile],
-        mut meant: Option<Meant<'_>>,
+        mut selector: Option<PathSelector<'_>>,
     ) -> Result<(Spool, Parts)> {
         let (mut merged, top, top_name, pool) = (None, &self.summary, &self.name, self.pool);
         let read = self.files.read(base.snapshot, base.size, &mut |stored| {
@@ -171,8 +177,9 @@ impl Layers<'_> {
                 numbers.push(&*of_file);
             }
             let above = LayersAbove::new(Overlay::new(lines)?, numbers, base_numbers);
-            let meant = meant.as_mut().map(|meant| &mut **meant as Meant<'_>);
-            let parts = take_in(stored, Some(pool), Kept::Merged(&mut spool, Box::new(above), meant));
+            let selector = selector.as_mut().map(|selector| &mut **selector as PathSelector<'_>);
+            let parts =
+                read_document(stored, Some(pool), KeptBytes::Merged(&mut spool, Box::new(above), selector));
             let mut parts = parts.map_err(|error| match error.path {
                 Some(_) => error,
                 None => error.at(top_name),
@@ -187,7 +194,12 @@ impl Layers<'_> {
         merged.ok_or_else(|| self.corrupt("a layer was not read"))
     }
 
-    fn join(&self, table: &mut ArchiveTable, archives: &[ArchiveRef], uses: &[bool]) -> Result<Numbers> {
+    fn join(
+        &self,
+        table: &mut ArchiveTable,
+        archives: &[ArchiveRef],
+        uses: &[bool],
+    ) -> Result<ArchiveNumbers> {
         table.add(archives, uses).map_err(|what| self.corrupt(&what))
     }
 

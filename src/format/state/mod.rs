@@ -45,7 +45,7 @@ pub use changes::{NeededArchives, StateChanges};
 pub use entries::{Entries, Records};
 pub use fields::parse_entry_line;
 pub use fold::FoldRule;
-pub use intake::Meant;
+pub use intake::PathSelector;
 pub use layers::needed_by;
 pub use line::write_entry_line;
 pub use omissions::{OmissionCause, Omissions};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::document::{NEWER, is_newer, read_trailer};
 use super::entries::Lines;
 use super::fold::{Fold, FoldRule};
-use super::intake::{Intake, LayersAbove, Meant, Parts};
+use super::intake::{Intake, LayersAbove, Parts, PathSelector};
 use super::layer::Layer;
 use super::layers::Layers;
-use super::tables::{ArchiveTable, Numbers};
+use super::tables::{ArchiveNumbers, ArchiveTable};
 use super::{ENTRIES_BEGIN, Entries, Header, LINE_MAX, LayerRef, Records, Trailer, summary};
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
@@ -41,7 +41,8 @@ impl StateSummary {
     /// Reads a whole state of `size` stored bytes and verifies it as [`StateReader::open`] does. Keeps no
     /// entries and no omissions, and makes no temporary file.
     pub fn verify(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
-        let mut parts = take_in(StoredState { source, name, size, compressed }, None, Kept::Nothing)?;
+        let mut parts =
+            read_document(StoredState { source, name, size, compressed }, None, KeptBytes::Nothing)?;
         let summary = StateSummary::new(name, &mut parts)?;
         // Callers keep many summaries at once. Omissions may be long, and they matter only beside entries.
         let trailer = Trailer { omissions: Arc::default(), ..Trailer::clone(&summary.trailer) };
@@ -112,25 +113,29 @@ pub trait StateFiles {
 }
 
 /// Which bytes of a document are kept, and in which spool.
-pub(super) enum Kept<'k> {
+pub(super) enum KeptBytes<'k> {
     Nothing,
     /// The whole document.
     All(&'k mut Spool),
     /// The lines of selected entries, of directories and of first names.
-    Part(&'k mut Spool, Meant<'k>),
+    Selected(&'k mut Spool, PathSelector<'k>),
     /// The lines merged with those of layers above: the lines of selected entries, of directories and of first names,
     /// or all lines.
-    Merged(&'k mut Spool, Box<LayersAbove<'k>>, Option<Meant<'k>>),
+    Merged(&'k mut Spool, Box<LayersAbove<'k>>, Option<PathSelector<'k>>),
 }
 
 /// Streams a document through an [`Intake`] and checks its digest.
-pub(super) fn take_in(stored: StoredState<'_>, pool: Option<&Pool>, kept: Kept<'_>) -> Result<Parts> {
+pub(super) fn read_document(
+    stored: StoredState<'_>,
+    pool: Option<&Pool>,
+    kept: KeptBytes<'_>,
+) -> Result<Parts> {
     let StoredState { source, name, size, compressed } = stored;
     let (mut spool, mut intake) = match kept {
-        Kept::Nothing => (None, Intake::new()),
-        Kept::All(spool) => (Some(spool), Intake::new()),
-        Kept::Part(spool, meant) => (Some(spool), Intake::of_part(meant)),
-        Kept::Merged(spool, layers, meant) => (Some(spool), Intake::of_merge(*layers, meant)),
+        KeptBytes::Nothing => (None, Intake::new()),
+        KeptBytes::All(spool) => (Some(spool), Intake::new()),
+        KeptBytes::Selected(spool, selector) => (Some(spool), Intake::of_part(selector)),
+        KeptBytes::Merged(spool, layers, selector) => (Some(spool), Intake::of_merge(*layers, selector)),
     };
     let mut take = |piece: &[u8]| {
         let kept = intake.feed(piece);
@@ -188,7 +193,7 @@ pub struct StateReader {
 pub(super) struct SnapshotFile {
     pub reference: LayerRef,
     /// Translates the archive numbers of the lines to those of the snapshot.
-    pub numbers: Numbers,
+    pub numbers: ArchiveNumbers,
     /// Bytes of its lines.
     pub len: u64,
     /// Its lines; `None` for the whole state at the bottom.
@@ -209,17 +214,17 @@ struct OwnFile {
 }
 
 impl OwnFile {
-    fn read(stored: StoredState<'_>, pool: &Pool, meant: Option<Meant<'_>>) -> Result<Self> {
+    fn read(stored: StoredState<'_>, pool: &Pool, selector: Option<PathSelector<'_>>) -> Result<Self> {
         let (name, size) = (stored.name.to_string(), stored.size);
-        let is_part = meant.is_some();
+        let is_part = selector.is_some();
         // A document that will probably not fit memory goes to the temporary file at once, and fills no memory first.
         let is_long = stored.compressed && size.saturating_mul(USUAL_RATIO) > SPOOL_IN_MEMORY as u64;
         let mut spool = if is_long && !is_part { Spool::in_file()? } else { Spool::new(SPOOL_IN_MEMORY) };
-        let kept = match meant {
-            Some(meant) => Kept::Part(&mut spool, meant),
-            None => Kept::All(&mut spool),
+        let kept = match selector {
+            Some(selector) => KeptBytes::Selected(&mut spool, selector),
+            None => KeptBytes::All(&mut spool),
         };
-        let mut parts = take_in(stored, Some(pool), kept)?;
+        let mut parts = read_document(stored, Some(pool), kept)?;
         let summary = StateSummary::new(&name, &mut parts)?;
         let (start, len, numbering) = match is_part {
             true => (0, spool.end(), KEPT_ENTRIES),
@@ -278,7 +283,7 @@ impl StateReader {
     }
 
     /// Reads and verifies the state of `snapshot`, a file of `size` bytes, and the layers that it names. `pool` decodes
-    /// frames meanwhile. With `meant`, keeps only the selected entries, all directories and all first names of hard
+    /// frames meanwhile. With `selector`, keeps only the selected entries, all directories and all first names of hard
     /// links. If few entries are selected, this saves most of the time.
     ///
     /// `Corrupt`: a digest does not agree, a header or a trailer breaks a rule, or a layer is not in the store.
@@ -287,13 +292,13 @@ impl StateReader {
         snapshot: Stamp,
         size: u64,
         pool: &Pool,
-        mut meant: Option<Meant<'_>>,
+        mut selector: Option<PathSelector<'_>>,
         files: &mut dyn StateFiles,
     ) -> Result<Self> {
         let mut opened = None;
         files.read(snapshot, size, &mut |stored| {
-            let meant = meant.as_mut().map(|meant| &mut **meant as Meant<'_>);
-            opened = Some(OwnFile::read(stored, pool, meant)?);
+            let selector = selector.as_mut().map(|selector| &mut **selector as PathSelector<'_>);
+            opened = Some(OwnFile::read(stored, pool, selector)?);
             Ok(())
         })?;
         let unread = || Error::new(Kind::Panic, OP, "bug in libibt: a state was not read");
@@ -302,7 +307,7 @@ impl StateReader {
         if !summary.header.layers.is_empty() {
             let archives = summary.trailer.archives.clone();
             let layer = Layer { name: name.clone(), lines: spool, start, len, archives };
-            return Layers { name, summary, pool, files }.open(own, layer, meant);
+            return Layers { name, summary, pool, files }.open(own, layer, selector);
         }
         let mut table = ArchiveTable::default();
         let archives = &summary.trailer.archives;

@@ -8,14 +8,14 @@ use crate::entry::Range;
 
 /// Translates the archive numbers of one file's lines to numbers of the joined table.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Numbers {
+pub(super) struct ArchiveNumbers {
     /// For each archive of the file, its number in the joined table; `None` if the snapshot does not need the archive.
     pub joined: Vec<Option<u32>>,
     /// True if every archive keeps its number.
     pub is_same: bool,
 }
 
-impl Numbers {
+impl ArchiveNumbers {
     pub fn get(&self, archive: u32) -> Option<u32> {
         self.joined.get(archive as usize).copied().flatten()
     }
@@ -40,7 +40,7 @@ pub(super) struct ArchiveTable {
 
 impl ArchiveTable {
     /// Adds the archives of one file's trailer that the snapshot `uses`. `Err` names the fault.
-    pub fn add(&mut self, archives: &[ArchiveRef], uses: &[bool]) -> Result<Numbers, String> {
+    pub fn add(&mut self, archives: &[ArchiveRef], uses: &[bool]) -> Result<ArchiveNumbers, String> {
         if uses.len() != archives.len() {
             return Err("uses has another number of archives than the layer".into());
         }
@@ -49,7 +49,7 @@ impl ArchiveTable {
             joined.push(if *used { Some(self.number(archive)?) } else { None });
         }
         let is_same = (0u32..).zip(&joined).all(|(number, joined)| *joined == Some(number));
-        Ok(Numbers { joined, is_same })
+        Ok(ArchiveNumbers { joined, is_same })
     }
 
     fn number(&mut self, archive: &ArchiveRef) -> Result<u32, String> {

@@ -146,9 +146,9 @@ fn open_part_alone(
     size: u64,
     compressed: bool,
     pool: &Pool,
-    meant: Meant<'_>,
+    selector: PathSelector<'_>,
 ) -> Result<StateReader> {
-    StateReader::open(stamp(), size, pool, Some(meant), &mut OneFile { source, name, size, compressed })
+    StateReader::open(stamp(), size, pool, Some(selector), &mut OneFile { source, name, size, compressed })
 }
 
 fn plain(entries: &[Entry]) -> Vec<u8> {
@@ -594,8 +594,8 @@ proptest! {
     fn any_part_of_a_state(tree in any_tree(), below: u8, codec in prop_oneof![Just(Codec::None), Just(Codec::Zstd(1))]) {
         let (written, digest) = write(&tree, codec);
         let pool = Pool::new(1).unwrap();
-        let part = |bytes: &[u8], meant: Meant<'_>| {
-            open_part_alone(&mut &*bytes, "s", bytes.len() as u64, codec != Codec::None, &pool, meant)
+        let part = |bytes: &[u8], selector: PathSelector<'_>| {
+            open_part_alone(&mut &*bytes, "s", bytes.len() as u64, codec != Codec::None, &pool, selector)
         };
         let is_meant = |path: &[u8]| path.last().is_some_and(|&last| last < below);
         let mut state = part(&written.out, &mut { is_meant }).unwrap();
