@@ -14,29 +14,29 @@ const CHUNK: usize = 256 << 10;
 
 /// The result of reading a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum ReadOutcome {
     /// The hash of the data outside of the recorded holes. All bytes in the holes are zero.
     Hash(Hash),
     /// The content differs: there is data in a recorded hole, or the file has another size.
-    Filled,
+    Differs,
     /// The file is shorter than it was a moment ago.
-    Short,
+    Shrunk,
 }
 
 /// Reads files and counts their bytes as done, at most as many as the file's recorded size.
-pub struct Reader<'a, 'j> {
+pub struct LiveFileReader<'a, 'j> {
     pub job: &'a mut Job<'j>,
     pub buf: &'a mut Vec<u8>,
     /// Bytes of the file not yet counted as done.
     pub left: u64,
 }
 
-impl Reader<'_, '_> {
+impl LiveFileReader<'_, '_> {
     /// Reads `file`, which has the size of `then`, the recorded file. Hashes the bytes outside of the recorded holes,
     /// and checks that all bytes in the recorded holes are zero. So equal bytes are found equal even if the file has
     /// other holes now, and nothing is read from the backup. The inner error is an error of `file`.
-    pub fn read(&mut self, file: &fs::File, then: &File) -> Result<io::Result<Found>> {
-        match self.look_in_holes(file, then)? {
+    pub fn read(&mut self, file: &fs::File, then: &File) -> Result<io::Result<ReadOutcome>> {
+        match self.check_holes(file, then)? {
             Ok(None) => {}
             Ok(Some(found)) => return Ok(Ok(found)),
             Err(error) => return Ok(Err(error)),
@@ -49,16 +49,16 @@ impl Reader<'_, '_> {
             })?;
             match read {
                 Ok(true) => {}
-                Ok(false) => return Ok(Ok(Found::Short)),
+                Ok(false) => return Ok(Ok(ReadOutcome::Shrunk)),
                 Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(Ok(Found::Hash(hasher.finalize().into())))
+        Ok(Ok(ReadOutcome::Hash(hasher.finalize().into())))
     }
 
     /// Looks for data in the recorded holes. `None` if all bytes there are zero. Reads only the parts of
     /// the holes that now have data.
-    fn look_in_holes(&mut self, file: &fs::File, then: &File) -> Result<io::Result<Option<Found>>> {
+    fn check_holes(&mut self, file: &fs::File, then: &File) -> Result<io::Result<Option<ReadOutcome>>> {
         if then.holes.is_empty() {
             return Ok(Ok(None));
         }
@@ -74,8 +74,8 @@ impl Reader<'_, '_> {
             })?;
             match read {
                 Err(error) => return Ok(Err(error)),
-                Ok(_) if !zero => return Ok(Ok(Some(Found::Filled))),
-                Ok(false) => return Ok(Ok(Some(Found::Short))),
+                Ok(_) if !zero => return Ok(Ok(Some(ReadOutcome::Differs))),
+                Ok(false) => return Ok(Ok(Some(ReadOutcome::Shrunk))),
                 Ok(true) => {}
             }
         }

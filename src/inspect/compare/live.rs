@@ -11,13 +11,13 @@ use crate::platform::{Dir, Names, Stat, patiently, read_xattrs, stat_file};
 use crate::stamp::Time;
 use crate::walk::{Devices, Source, WalkedEntry};
 
-use super::content::{Found, Reader};
+use super::content::{LiveFileReader, ReadOutcome};
 use super::links::ComparedLinks;
 
 /// A file that changes while it is read is read at most this many times.
 const TRIES: usize = 3;
 
-pub struct Live {
+pub struct LiveTree {
     root: Dir,
     source: Source,
     devices: Devices,
@@ -27,7 +27,7 @@ pub struct Live {
 }
 
 /// An open file of the tree.
-struct Opened {
+struct OpenLiveFile {
     file: fs::File,
     stat: Stat,
     /// Whether equal stamps after the read prove that the file did not change meanwhile.
@@ -35,7 +35,7 @@ struct Opened {
 }
 
 /// A file that was read.
-pub struct Looked {
+pub struct ComparedFile {
     pub entry: Entry,
     /// Whether the file has the recorded bytes.
     pub same: bool,
@@ -45,10 +45,10 @@ pub struct Looked {
     pub xattrs: io::Result<()>,
 }
 
-impl Live {
+impl LiveTree {
     pub fn new(root: Dir) -> io::Result<Self> {
         let (source, devices) = (Source::new(root.try_clone()?), Devices::default());
-        Ok(Live {
+        Ok(LiveTree {
             root,
             source,
             devices,
@@ -60,7 +60,7 @@ impl Live {
 
     /// Records the device and the stamps of an entry that the walk found. To be called before the entry is
     /// examined.
-    pub fn see(&mut self, walked: &WalkedEntry) {
+    pub fn note(&mut self, walked: &WalkedEntry) {
         self.devices.see(&self.root, &walked.path, &walked.stat);
     }
 
@@ -88,11 +88,11 @@ impl Live {
 
     /// Reads a file and compares it with `then`. A file of another size is not read. The inner error is an error of the
     /// file.
-    pub fn look(&mut self, path: &Path, then: &File, job: &mut Job) -> Result<io::Result<Looked>> {
+    pub fn compare(&mut self, path: &Path, then: &File, job: &mut Job) -> Result<io::Result<ComparedFile>> {
         let mut left = then.size;
         for last in (1..=TRIES).map(|try_no| try_no == TRIES) {
             let looked = match self.open(path) {
-                Ok(opened) => self.look_once(path, &opened, then, &mut left, job)?,
+                Ok(opened) => self.compare_once(path, &opened, then, &mut left, job)?,
                 Err(error) => Err(error),
             };
             match looked {
@@ -106,37 +106,37 @@ impl Live {
         Ok(Err(io::Error::other("it changes all the time")))
     }
 
-    fn open(&mut self, path: &Path) -> io::Result<Opened> {
+    fn open(&mut self, path: &Path) -> io::Result<OpenLiveFile> {
         let file = patiently(is_shortage, || self.source.open(path))?;
         let now = Time::now();
         let stat = stat_file(&file)?;
         match stat.kind {
-            FileType::File => Ok(Opened { is_settled: self.devices.prove(&stat, now), file, stat }),
+            FileType::File => Ok(OpenLiveFile { is_settled: self.devices.prove(&stat, now), file, stat }),
             _ => Err(io::Error::other("it is no longer a file")),
         }
     }
 
-    fn look_once(
+    fn compare_once(
         &mut self,
         path: &Path,
-        opened: &Opened,
+        opened: &OpenLiveFile,
         then: &File,
         left: &mut u64,
         job: &mut Job,
-    ) -> Result<io::Result<Looked>> {
-        let Opened { file, stat, is_settled } = opened;
-        let mut reader = Reader { job, buf: &mut self.buf, left: *left };
+    ) -> Result<io::Result<ComparedFile>> {
+        let OpenLiveFile { file, stat, is_settled } = opened;
+        let mut reader = LiveFileReader { job, buf: &mut self.buf, left: *left };
         let found = match (stat.size == then.size, self.links.content(stat)) {
-            (false, _) => Ok(Found::Filled),
-            (true, Some(hash)) if then.holes.is_empty() => Ok(Found::Hash(hash)),
+            (false, _) => Ok(ReadOutcome::Differs),
+            (true, Some(hash)) if then.holes.is_empty() => Ok(ReadOutcome::Hash(hash)),
             (true, _) => reader.read(file, then)?,
         };
         // Unsettled stamps prove nothing, because a later write may leave the same ones. So a second read must
         // find the same bytes. If the first read found the recorded content, no second read is needed: these
         // bytes are one version of the file.
         let again = match &found {
-            Ok(Found::Hash(hash)) if !is_settled && *hash != then.hash => reader.read(file, then)?,
-            _ => found.as_ref().map_or(Ok(Found::Short), |found| Ok(*found)),
+            Ok(ReadOutcome::Hash(hash)) if !is_settled && *hash != then.hash => reader.read(file, then)?,
+            _ => found.as_ref().map_or(Ok(ReadOutcome::Shrunk), |found| Ok(*found)),
         };
         *left = reader.left;
         let (found, agree, after) =
@@ -145,19 +145,19 @@ impl Live {
                 Err(error) => return Ok(Err(error)),
             };
         let times = |stat: &Stat| (stat.size, stat.mtime, stat.ctime);
-        let still = agree && found != Found::Short && times(stat) == times(&after);
+        let still = agree && found != ReadOutcome::Shrunk && times(stat) == times(&after);
         let node = match found {
-            Found::Hash(hash) => {
+            ReadOutcome::Hash(hash) => {
                 if still && then.holes.is_empty() {
                     self.links.remember(path, stat, hash);
                 }
                 file_node(stat, hash, &then.holes)
             }
-            Found::Filled | Found::Short => file_node(stat, Hash::UNKNOWN, &[]),
+            ReadOutcome::Differs | ReadOutcome::Shrunk => file_node(stat, Hash::UNKNOWN, &[]),
         };
         let mut entry = self.make(path, stat, node);
         let xattrs = read_xattrs(file.as_fd()).map(|xattrs| entry.meta.xattrs = xattrs);
-        Ok(Ok(Looked { entry, same: found == Found::Hash(then.hash), still, xattrs }))
+        Ok(Ok(ComparedFile { entry, same: found == ReadOutcome::Hash(then.hash), still, xattrs }))
     }
 }
 

@@ -25,7 +25,7 @@ use crate::state::{Merge, Pair};
 use crate::store::{LockMode, Need, OwnPlaces, Store, begin, lock, open_selected, path_bytes};
 use crate::walk::{RESTORE_TEMP, Walk, WalkItem, WalkOptions, WalkedEntry};
 
-use live::Live;
+use live::LiveTree;
 use recorded::RecordedEntries;
 
 /// Reports the differences of `tree` from the selected snapshot of `key`, as changes from the snapshot to the
@@ -43,7 +43,7 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     let key = begin(store, key, Need::Read, "compare", job)?;
     let trouble = |e: &io::Error| Error::io("open the tree", path_bytes(tree), e);
     let root = Dir::open(tree).map_err(|e| trouble(&e))?;
-    let live = root.try_clone().and_then(Live::new).map_err(|e| trouble(&e))?;
+    let live = root.try_clone().and_then(LiveTree::new).map_err(|e| trouble(&e))?;
     let filter = Filter::new(&job.options.includes, &job.options.paths)?;
     let pool = Pool::start(job.options.threads)?;
     let _lock = lock(store, &key, LockMode::Shared, job)?;
@@ -82,7 +82,7 @@ fn walk(root: Dir, own: &OwnPlaces, pool: Arc<Pool>, job: &Job) -> Result<Walk> 
 struct Comparison<'c, 'j> {
     job: &'c mut Job<'j>,
     filter: Filter,
-    live: Live,
+    live: LiveTree,
     /// The places that the walk leaves out.
     own: OwnPlaces,
     /// The directories above the current entry that could not be examined completely, the innermost last.
@@ -119,7 +119,7 @@ impl Comparison<'_, '_> {
         }
         let wanted = self.filter.matches(path);
         if let Some(WalkItem::Entry(walked)) = &found {
-            self.live.see(walked);
+            self.live.note(walked);
         }
         if let Some(old) = old.as_ref().filter(|_| wanted) {
             self.job.report.count(Counter::Entries, 1);
@@ -242,7 +242,7 @@ impl Comparison<'_, '_> {
     fn file(&mut self, old: &Entry, walked: &WalkedEntry) -> Result<()> {
         let Some(then) = old.file() else { return Ok(()) };
         let linked = self.linked(old, walked);
-        let looked = match self.live.look(&old.path, then, self.job)? {
+        let looked = match self.live.compare(&old.path, then, self.job)? {
             Ok(looked) => looked,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.gone(old),
             Err(error) => return self.unreadable(old, walked, linked, &error),
