@@ -85,16 +85,10 @@ impl Commit<'_> {
         job.report.digest = Some(tree);
         copies.extend(copy);
         if let Some(cache) = cache {
-            let archives = references.iter().map(|archive| archive.name.as_str());
-            let needed: HashSet<&str> =
-                archives.chain(layers.iter().map(|file| file.name.as_str())).chain([&*state.name]).collect();
-            fill_cache(&cache, copies, &|name| needed.contains(name), job);
+            fill_cache(&cache, copies, &needed_names(&references, &layers, &state), job);
         }
         let own = references.iter().filter(|archive| catalog.size_of(&archive.name).is_none());
-        for file in own.map(FileMade::of).chain([state]) {
-            job.report.count(Counter::BytesWritten, file.size);
-            job.report.files.push(file.into_backup_file(store));
-        }
+        report_files(own.map(FileMade::of).chain([state]), store, job);
         Ok(())
     }
 }
@@ -184,15 +178,25 @@ fn busy(what: &str, happened: &str) -> Error {
     Error::new(Kind::Busy, "commit the snapshot", format!("{what} {happened}"))
 }
 
+/// The names of all files that restore the new snapshot.
+fn needed_names<'f>(
+    archives: &'f [ArchiveRef],
+    layers: &'f [StateFile],
+    state: &'f FileMade,
+) -> HashSet<&'f str> {
+    let archives = archives.iter().map(|archive| &*archive.name);
+    archives.chain(layers.iter().map(|file| &*file.name)).chain([&*state.name]).collect()
+}
+
 /// Publishes the cache's copies and removes old ones. A lost cache costs a rebuild, never data, so an error
 /// here does not fail the backup.
-fn fill_cache(cache: &Cache, copies: Vec<Copy>, needed: &dyn Fn(&str) -> bool, job: &mut Job) {
+fn fill_cache(cache: &Cache, copies: Vec<Copy>, needed: &HashSet<&str>, job: &mut Job) {
     // A copy that fails does not keep the next copies from being published.
     let lost = copies.into_iter().map(Copy::publish).filter(Result::is_err).count();
     if lost > 0 {
         job.log(Level::Warn, "the cache could not be written; the next increment reads the store instead");
     }
-    cache.keep_only(needed);
+    cache.keep_only(&|name| needed.contains(name));
     cache::sweep(job.options.cache_dir.as_deref());
 }
 
@@ -209,6 +213,14 @@ impl FileMade {
 
     fn into_backup_file(self, store: &dyn Store) -> BackupFile {
         backup_file(store, self.name, self.kind, self.size)
+    }
+}
+
+/// Adds the files of the new snapshot to the report.
+fn report_files(files: impl Iterator<Item = FileMade>, store: &dyn Store, job: &mut Job) {
+    for file in files {
+        job.report.count(Counter::BytesWritten, file.size);
+        job.report.files.push(file.into_backup_file(store));
     }
 }
 
