@@ -44,7 +44,7 @@ pub struct Run<'r, 'j> {
     /// Reads the files of `steps`.
     prefetcher: FilePrefetcher,
     /// The steps that wait to be completed, in path order.
-    steps: VecDeque<Step>,
+    steps: VecDeque<PendingStep>,
     names: Names,
     devices: Arc<Devices>,
     links: Links,
@@ -62,7 +62,7 @@ pub struct Run<'r, 'j> {
 }
 
 /// A path of the parent, the source or both that has no new entry yet.
-enum Step {
+enum PendingStep {
     Carry(Recorded),
     Pair {
         pair: Pair<Entry, Finding>,
@@ -146,7 +146,7 @@ impl<'r, 'j> Run<'r, 'j> {
                         self.carry(next(&mut records)?)?;
                         continue;
                     }
-                    Some(Task::Carry) => Step::Carry(next(&mut records)?.clone()),
+                    Some(Task::Carry) => PendingStep::Carry(next(&mut records)?.clone()),
                     Some(Task::Old) => self.plan(Pair::Old(next(&mut records)?.entry()?))?,
                     Some(Task::New(finding)) => self.plan(Pair::New(finding))?,
                     Some(Task::Both(finding)) => {
@@ -156,8 +156,8 @@ impl<'r, 'j> Run<'r, 'j> {
                 self.steps.push_back(step);
             }
             match self.steps.pop_front() {
-                Some(Step::Carry(recorded)) => self.carry(&recorded)?,
-                Some(Step::Pair { pair, prefetched }) => {
+                Some(PendingStep::Carry(recorded)) => self.carry(&recorded)?,
+                Some(PendingStep::Pair { pair, prefetched }) => {
                     self.old_here = old_of(&pair).cloned();
                     self.complete(pair, prefetched)?;
                     if let Some(old) = self.old_here.take() {
@@ -169,9 +169,9 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    fn plan(&mut self, pair: Pair<Entry, Finding>) -> Result<Step> {
+    fn plan(&mut self, pair: Pair<Entry, Finding>) -> Result<PendingStep> {
         let prefetched = self.prefetch(&pair)?;
-        Ok(Step::Pair { pair, prefetched })
+        Ok(PendingStep::Pair { pair, prefetched })
     }
 
     /// Writes the parent's entry again without a change.
