@@ -9,8 +9,8 @@
 //!       --> delete_extra  existing tree: what the snapshot does not have, except for what must stay
 //! ```
 //!
-//! [`file`], [`directories`], [`special`] and [`links`] have the steps of one type of entry. [`target_dirs`] opens every
-//! directory, [`report`] counts and reports, [`refused`] decides which errors end the restore.
+//! [`file`], [`directories`], [`special`] and [`links`] have the steps of one type of entry. [`target_dirs`] opens
+//! every directory, [`report`] counts and reports, [`refused`] decides which errors end the restore.
 
 mod create;
 mod delete_extra;

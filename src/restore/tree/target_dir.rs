@@ -79,8 +79,8 @@ impl TargetDir {
         !self.syncs_whole() || (now.uid == platform::effective_uid() && links)
     }
 
-    /// Opens the directory `name`, which was judged as `now`, only as a path: while it is open, it keeps its inode number
-    /// on every file system. `None` for anything but a directory.
+    /// Opens the directory `name`, which was judged as `now`, only as a path: while it is open, it keeps its inode
+    /// number on every file system. `None` for anything but a directory.
     pub fn hold(&self, name: &[u8], now: &Stat) -> io::Result<Option<OwnedFd>> {
         if now.kind != FileType::Dir {
             return Ok(None);

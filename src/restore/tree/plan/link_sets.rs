@@ -15,7 +15,8 @@ pub struct LinkSets {
     firsts: HashMap<LinkSet, FirstName>,
     /// The names of hard-link sets. Empty for a new tree.
     names: HardLinkNames,
-    /// Existing inodes that stay, each with the hard-link set that it belongs to; `None` for an entry without hard links.
+    /// Existing inodes that stay, each with the hard-link set that it belongs to; `None` for an entry without hard
+    /// links.
     claimed: HashMap<FileId, Option<LinkSet>>,
     /// Existing inodes with several names: the number of names that a dry run would replace, or that waiting files
     /// will replace.

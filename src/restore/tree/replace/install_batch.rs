@@ -18,7 +18,8 @@ use crate::restore::tree::target_dir::{FileId, TargetDir, replaced};
 /// A batch has at most this many steps, and at most `FILES_MAX` of the steps are files.
 const STEPS_MAX: usize = 4096;
 const FILES_MAX: usize = 1024;
-/// A batch ends when its entries take this many bytes of memory: holes and extended attributes can make one entry large.
+/// A batch ends when its entries take this many bytes of memory: holes and extended attributes can make one entry
+/// large.
 const ENTRY_BYTES_ENOUGH: usize = 4 << 20;
 /// A batch ends when its files have this many bytes. Until then, the disk holds these files and the ones that they
 /// replace.
