@@ -406,11 +406,11 @@ pub struct Range {
     pub len: u64,
 }
 
-/// The place of the newest signature of a content.
+/// The place of the signature of a content. A signature is stored like a content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigRef {
-    /// The ranges whose bytes, concatenated, are the signature.
-    pub ranges: Vec<Range>,
+    /// A whole signature, then deltas of signatures, oldest first. Never empty.
+    pub content: Vec<Range>,
     /// The first 16 bytes of the signature's BLAKE3.
     pub hash: [u8; 16],
 }
@@ -485,7 +485,7 @@ impl Entry {
         };
         let names = [&self.meta.user, &self.meta.group].map(|name| name.as_ref().map_or(0, String::len));
         let fields: usize = [&self.unknown, &self.unknown_place].map(unknown).iter().sum();
-        let ranges = self.place.content.len() + self.place.sig.as_ref().map_or(0, |sig| sig.ranges.len());
+        let ranges = self.place.content.len() + self.place.sig.as_ref().map_or(0, |sig| sig.content.len());
         let ranges = ranges * size_of::<Range>();
         let link = if let HardLink::Further(first) = &self.link { first.as_bytes().len() } else { 0 };
         self.path.as_bytes().len()

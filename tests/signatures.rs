@@ -86,7 +86,7 @@ fn a_state_that_lies_about_signatures_costs_no_increment() {
         let mut text = String::from_utf8(fs::read(&state).unwrap()).unwrap();
         let mut from = 0;
         for lie in &lies {
-            let key = "\"sig\":{\"ranges\":[";
+            let key = "\"sig\":{\"content\":[";
             let Some(at) = text[from..].find(key) else { break };
             let start = from + at + key.len();
             let end = start + text[start..].find("],\"hash\"").unwrap();

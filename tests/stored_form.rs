@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use ibt::job::Codec;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serde_json::Value;
 use support::facts::TreeFacts;
 use support::tools::command;
 use support::tree::set_mtime;
@@ -31,10 +30,15 @@ fn untar(archive: &Path, dest: &Path) {
 
 /// Restores a snapshot without the library, with the recipes of `docs/format.md`.
 fn by_hand(series: &Series, state: &Path, dest: &Path) {
+    with_recipes(series, state, "check\ntree \"$1\"", dest);
+}
+
+/// Runs commands after the recipes of `docs/format.md`.
+fn with_recipes(series: &Series, state: &Path, commands: &str, dest: &Path) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/format.md");
     let page = fs::read_to_string(page).unwrap();
     let recipes = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let program = format!("set -e\n{}\ncheck\ntree \"$1\"", recipes.collect::<String>());
+    let program = format!("set -e\n{}\n{commands}", recipes.collect::<String>());
     let work = tempfile::tempdir().unwrap();
     let mut bash = command("bash", ["-c", &program, "bash"]);
     bash.arg(dest).current_dir(&series.store).env("LC_ALL", "C");
@@ -146,15 +150,14 @@ fn rdiff_applies_every_delta_of_a_chain() {
     series.points[6].kept.assert_is(&dest);
 }
 
-/// The bytes in these ranges of a state's archives, in order.
-fn ranges(series: &Series, state: &Value, ranges: &Value) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for range in ranges.as_array().unwrap() {
-        let number = |index: usize| range[index].as_u64().unwrap() as usize;
-        let name = state["archives"][number(0)]["name"].as_str().unwrap();
-        bytes.extend_from_slice(&stream(&series.store.join(name))[number(1)..][..number(2)]);
-    }
-    bytes
+/// rdiff's signature of a file, with the parameters of `ours`.
+fn rdiff_signature(ours: &[u8], file: &Path, to: &Path) -> Vec<u8> {
+    assert_eq!(ours[..4], 0x7273_0147u32.to_be_bytes(), "{file:?}: magic");
+    let word = |at: usize| u32::from_be_bytes(ours[at..at + 4].try_into().unwrap());
+    assert_eq!(word(8), 16, "{file:?}: strong sum length");
+    let mut rdiff = command("rdiff", ["-f", "-H", "blake2", "-R", "rabinkarp", "-S", "16", "-b"]);
+    run(rdiff.arg(word(4).to_string()).arg("signature").arg(file).arg(to));
+    fs::read(to).unwrap()
 }
 
 #[test]
@@ -173,18 +176,32 @@ fn signatures_are_those_of_rdiff() {
         assert!(stored::entry(&state, "tiny")["at"]["sig"].is_null(), "too small to repay a signature");
         for name in ["small", "odd", "large"] {
             let sig = &stored::entry(&state, name)["at"]["sig"];
-            let ours = ranges(&series, &state, &sig["ranges"]);
-            assert_eq!(ours[..4], 0x7273_0147u32.to_be_bytes(), "{name}: magic");
-            let word = |at: usize| u32::from_be_bytes(ours[at..at + 4].try_into().unwrap());
-            assert_eq!(word(8), 16, "{name}: strong sum length");
-            let theirs = series.beside("signature");
-            let mut rdiff = command("rdiff", ["-f", "-H", "blake2", "-R", "rabinkarp", "-S", "16", "-b"]);
-            rdiff.arg(word(4).to_string()).arg("signature").arg(point.kept.copy.join(name));
-            run(rdiff.arg(&theirs));
-            assert!(ours == fs::read(&theirs).unwrap(), "{name}: not rdiff's signature");
-            let hash = blake3::hash(&ours).to_hex();
-            assert!(sig["hash"].as_str().unwrap().ends_with(&hash[..32]), "{name}: {sig}");
+            let ours = stored::signature(&series.store, &state, sig);
+            let theirs = rdiff_signature(&ours, &point.kept.copy.join(name), &series.beside("signature"));
+            assert!(ours == theirs, "{name}: not rdiff's signature");
         }
+    }
+}
+
+/// The signatures of every snapshot of a chain, which the recipe makes of a whole signature and deltas.
+#[test]
+fn signatures_are_put_together_by_hand() {
+    let mut series = Series::new();
+    let mut bytes = noise(1, 700_000);
+    for round in 0..4 {
+        bytes[100_000 * round] ^= 1;
+        bytes.extend_from_slice(&noise(round as u64, 300));
+        series.write("f", &bytes);
+        series.snapshot();
+    }
+    for (round, (state, point)) in states(&series).iter().zip(&series.points).enumerate() {
+        let parts = &stored::entry(&stored::parse(state), "f")["at"]["sig"]["content"];
+        assert_eq!(parts.as_array().unwrap().len(), round + 1, "{parts}");
+        let made = series.beside(&format!("signature-{round}"));
+        with_recipes(&series, state, "signature f\nmv \"$work/signature\" \"$1\"", &made);
+        let ours = fs::read(&made).unwrap();
+        let theirs = rdiff_signature(&ours, &point.kept.copy.join("f"), &series.beside("signature"));
+        assert!(ours == theirs, "round {round}");
     }
 }
 

@@ -294,7 +294,7 @@ fn damage_to_a_compressed_store_loses_what_a_restore_loses() {
 fn range_of(series: &Series, path: &str, which: usize, of_signature: bool) -> (PathBuf, u64, u64) {
     let state = stored::parse(&series.newest("state"));
     let place = stored::entry(&state, path)["at"].clone();
-    let range = if of_signature { &place["sig"]["ranges"][which] } else { &place["content"][which] };
+    let range = if of_signature { &place["sig"]["content"][which] } else { &place["content"][which] };
     let number = |index: usize| range[index].as_u64().unwrap();
     let archive = state["archives"][number(0) as usize]["name"].as_str().unwrap();
     (store_path(series, archive), number(1), number(2))
@@ -372,14 +372,23 @@ fn a_content_that_is_right_in_one_archive_is_looked_at_in_the_next() {
 #[test]
 fn a_damaged_signature_is_told_and_costs_no_content() {
     let series = three_snapshots(Codec::None);
-    let (vault, offset, len) = range_of(&series, "grows", 0, true);
-    flip(&vault, offset + len - 1);
-    let report = verify_all(&series);
-    let problem = &report.problems[0];
-    assert_eq!((report.problems.len(), problem.kind), (1, ProblemKind::Damaged), "{:#?}", report.problems);
-    assert_eq!((problem.path.as_deref(), &problem.file), (Some(&b"grows"[..]), &file_name(&vault)));
-    assert!(problem.message.contains("signature"), "{}", problem.message);
-    series.assert_every_point_restores();
+    // The whole signature lies in the second snapshot, and a delta of it in the third.
+    for (which, snapshots) in [(0, &series.points[1..]), (1, &series.points[2..])] {
+        let fork = series.fork();
+        let (vault, offset, _) = range_of(&fork.twin, "grows", which, true);
+        // The first record of the signature, or the first bytes of the delta.
+        flip(&vault, offset + 14 - 12 * which as u64);
+        let report = verify_all(&fork.twin);
+        let problems = &report.problems;
+        let found: Vec<_> = problems.iter().filter_map(|problem| problem.snapshot).collect();
+        let expected: Vec<_> = snapshots.iter().map(|point| point.stamp).collect();
+        assert_eq!(found, expected, "{problems:#?}");
+        for problem in problems {
+            assert_eq!((problem.kind, problem.path.as_deref()), (ProblemKind::Damaged, Some(&b"grows"[..])));
+            assert!(problem.message.contains("signature"), "{}", problem.message);
+        }
+        (0..3).for_each(|index| fork.assert_point_restores(index));
+    }
 }
 
 #[test]

@@ -261,7 +261,7 @@ mod tests {
 
     fn bytes_of(spool: Option<MemberSpool>) -> Vec<u8> {
         let mut made = Vec::new();
-        let drained = spool.unwrap().drain(|bytes| {
+        let drained = spool.unwrap().each(|bytes| {
             made.extend_from_slice(bytes);
             Ok(())
         });

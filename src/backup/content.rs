@@ -5,13 +5,14 @@ use std::fs::File as SourceFile;
 use std::sync::Arc;
 
 use crate::commit::{MemberSpool, NewArchives, Slot};
-use crate::contents::Layout;
-use crate::delta::{FineSearch, Params};
+use crate::contents::{Layout, SignatureLen};
+use crate::delta::{FineSearch, Params, SignatureDelta};
 use crate::entry::{Entry, File, Hash, Node, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Counter, Job, ProblemKind};
 use crate::platform::{Names, Stat};
 use crate::pool::Pool;
+use crate::spool::spool_error;
 use crate::store::Store;
 use crate::walk::Devices;
 
@@ -27,6 +28,10 @@ use super::small::{
 
 /// A content has at most this many deltas. The next change is stored whole.
 const DELTAS_MAX: usize = 64;
+/// A signature has at most this many deltas. The next one is stored whole.
+const SIGNATURE_DELTAS_MAX: usize = 8;
+/// The delta of a signature of which one record is new has about this many bytes.
+const SIGNATURE_DELTA_MIN: u64 = 40;
 /// A content is read in at most this many pieces, all its deltas together. They take 32 bytes of memory each.
 const PIECES_MAX: usize = 1 << 20;
 /// A file of at most this many bytes is compared with its old content even if no block of it is unchanged. Until then, its
@@ -144,7 +149,7 @@ impl FileStorer<'_, '_> {
             writer.end()?;
             self.put_whole(&mut entry, offset);
         }
-        self.put_signature(&mut entry, signature)?;
+        self.put_signature(&mut entry, signature, None)?;
         Ok((entry, StoredAs::Whole))
     }
 
@@ -161,7 +166,7 @@ impl FileStorer<'_, '_> {
         let Some(old) = old else { return self.store_whole(opened, shape) };
         match self.signature_of(path, old, shape.data_len())? {
             Some(basis) => {
-                if let Some(done) = self.try_delta(opened, shape, old, &basis)? {
+                if let Some(done) = self.try_delta(opened, shape, old, basis)? {
                     return Ok(done);
                 }
                 shape = Shape::take(file, self.devices)?;
@@ -213,7 +218,7 @@ impl FileStorer<'_, '_> {
         };
         let mut entry = self.new_entry(opened.path, &pass)?;
         self.put_whole(&mut entry, offset);
-        self.put_signature(&mut entry, signature)?;
+        self.put_signature(&mut entry, signature, None)?;
         Ok((entry, StoredAs::Whole))
     }
 
@@ -224,11 +229,14 @@ impl FileStorer<'_, '_> {
         opened: OpenSourceFile,
         shape: Shape,
         old: &Entry,
-        basis: &Arc<DeltaBasis>,
+        basis: Arc<DeltaBasis>,
     ) -> FileResult<Option<StoredEntry>> {
+        let block_len = basis.signature.block_len();
         let mut made = None;
         let pass = self.attempts(opened, shape, |this, shape| {
-            let Some(params) = Params::for_len(shape.data_len()) else { return Ok((None, ReadEnd::Stopped)) };
+            let Some(params) = Params::keeping(block_len, shape.data_len()) else {
+                return Ok((None, ReadEnd::Stopped));
+            };
             let longest = this.longest_by_blocks(old, shape.data_len());
             let mut pipeline = ChunkPipeline::new(this.pool, Purpose::Compare(params, basis.clone()));
             let job = &mut *this.job;
@@ -251,7 +259,10 @@ impl FileStorer<'_, '_> {
         if !pass.dirty && is_content_of(old, &pass.hash) {
             return Ok(Some((self.same(opened.path, pass, old)?, StoredAs::Same)));
         }
-        match self.finer(opened.path, made, (old, basis), pass.shape.data_len())? {
+        let made = self.finer(opened.path, made, (old, &basis), pass.shape.data_len())?;
+        // The old signature is read again for the delta of the new one, so the memory of its sums is given back.
+        drop(basis);
+        match made {
             Some(made) => Ok(Some(self.put_delta(opened.path, pass, made, old)?)),
             None => Ok(None),
         }
@@ -441,7 +452,7 @@ impl FileStorer<'_, '_> {
         entry.place.content = self.archives.inherit(&old.place, false).0;
         let range = self.archives.add_spool(self.store, Slot::Deltas, &entry, made.delta)?;
         entry.place.content.push(range);
-        self.put_signature(&mut entry, made.signature)?;
+        self.put_signature(&mut entry, made.signature, Some(old))?;
         Ok((entry, StoredAs::Delta))
     }
 
@@ -453,12 +464,54 @@ impl FileStorer<'_, '_> {
         }
     }
 
-    fn put_signature(&mut self, entry: &mut Entry, signature: Option<MemberSpool>) -> Result<()> {
+    /// Stores the signature of a new content: as a delta of the signature of `old` if that pays, else whole.
+    fn put_signature(
+        &mut self,
+        entry: &mut Entry,
+        signature: Option<MemberSpool>,
+        old: Option<&Entry>,
+    ) -> Result<()> {
         let Some(signature) = signature else { return Ok(()) };
         let hash = signature.short_hash();
-        let range = self.archives.add_spool(self.store, Slot::Signatures, entry, signature)?;
-        entry.place.sig = Some(SigRef { ranges: vec![range], hash });
+        let delta = old.map(|old| self.signature_delta(&entry.path, &signature, old)).transpose()?;
+        let (mut content, member) = match (delta.flatten(), old) {
+            (Some(delta), Some(old)) => {
+                let inherited =
+                    self.archives.inherit(&Place { content: Vec::new(), ..old.place.clone() }, true).1;
+                (inherited.map_or_else(Vec::new, |sig| sig.content), delta)
+            }
+            _ => (Vec::new(), signature),
+        };
+        content.push(self.archives.add_spool(self.store, Slot::Signatures, entry, member)?);
+        entry.place.sig = Some(SigRef { content, hash });
         Ok(())
+    }
+
+    /// Makes the delta of a new signature against the signature of `old`. `None` if the new signature is stored whole:
+    /// there is no old one that can be used, or the delta does not pay. An old signature that is lost is reported.
+    fn signature_delta(
+        &mut self,
+        path: &Path,
+        new: &MemberSpool,
+        old: &Entry,
+    ) -> Result<Option<MemberSpool>> {
+        let (Some(sig), Some(file)) = (&old.place.sig, old.file()) else { return Ok(None) };
+        let stored = SignatureLen::of(sig);
+        let useful = stored.count < SIGNATURE_DELTAS_MAX && stored.may_grow(new.len(), SIGNATURE_DELTA_MIN);
+        let parent = self.parent.as_deref_mut().filter(|parent| useful && parent.keeps_signature(old));
+        let Some(parent) = parent else { return Ok(None) };
+        let bytes = match parent.signature(self.store, sig, file.data_len(), self.job) {
+            Ok(bytes) => bytes,
+            Err(error) if error.ends_reading() => return Err(error),
+            Err(error) => {
+                self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)?;
+                return Ok(None);
+            }
+        };
+        let Some(mut delta) = SignatureDelta::new(&bytes, MemberSpool::new()) else { return Ok(None) };
+        new.each(|piece| delta.update(piece).map_err(|e| spool_error(&e)))?;
+        let delta = delta.finish().map_err(|e| spool_error(&e))?;
+        Ok(stored.may_grow(new.len(), delta.len()).then_some(delta))
     }
 
     /// Makes the entry of a file that was read; the caller adds the place of the content. A file that changed while it

@@ -75,13 +75,13 @@ impl Parent {
     /// Whether the entry's signature can be read from the store or the cache.
     pub fn has_signature(&self, entry: &Entry) -> bool {
         let there = |range: &Range| is(&self.present, range) || is(&self.only_cached, range);
-        entry.place.sig.as_ref().is_some_and(|sig| sig.ranges.iter().all(there))
+        entry.place.sig.as_ref().is_some_and(|sig| sig.content.iter().all(there))
     }
 
     /// Whether the new state can name the archives that hold the entry's signature.
-    fn keeps_signature(&self, entry: &Entry) -> bool {
+    pub fn keeps_signature(&self, entry: &Entry) -> bool {
         let kept = |range: &Range| is(&self.present, range) && !is(&self.only_cached, range);
-        entry.place.sig.as_ref().is_some_and(|sig| sig.ranges.iter().all(kept))
+        entry.place.sig.as_ref().is_some_and(|sig| sig.content.iter().all(kept))
     }
 
     /// Reads the signature of an entry whose content has `data_len` bytes. The error says why the signature
@@ -137,7 +137,7 @@ impl Parent {
         let mut spool = MemberSpool::new();
         spool.write_all(&bytes).map_err(|e| spool_error(&e))?;
         let range = archives.add_spool(store, Slot::Signatures, old, spool)?;
-        Ok(Some(SigRef { ranges: vec![range], hash: sig.hash }))
+        Ok(Some(SigRef { content: vec![range], hash: sig.hash }))
     }
 }
 

@@ -7,28 +7,26 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use crate::contents::{SignatureLen, patch_signature};
 use crate::entry::{Range, SigRef};
-use crate::error::{Error, Kind, Result, describe};
+use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;
 use crate::format::{ArchiveRef, FrameCache, FrameIndex, ReadAt, Trailer};
 use crate::job::Job;
+use crate::store::cache::{SIGNED_HEAD, signed_head};
 use crate::store::{Cache, LocalFile, Store, StoredFile, fetch};
 
 /// Frames kept decompressed, of all SigVaults together. A few are enough, because the signatures of a
 /// snapshot are read in the order in which they were written.
 const SIGNATURE_FRAMES: usize = 8;
-/// Bytes of a signature before its blocks. A signature is never longer than the file and these bytes
-/// together.
-const SIGNATURE_HEAD: u64 = 12;
-/// The longest signature that is read into memory: the signature of a content of 200 TiB. The limit is needed
-/// because a damaged state may claim any length.
-const SIGNATURE_MAX: u64 = 256 << 20;
 
 /// The SigVaults of one state. Each is opened at its first use.
 pub struct SigVaults {
     trailer: Arc<Trailer>,
     cache: Option<Cache>,
     opened: HashMap<u32, Result<OpenSigVault>>,
+    /// The signatures that were made again, of each SigVault in which one was looked for.
+    made_again: HashMap<u32, Option<SignedAgain>>,
     /// Frames of all SigVaults.
     frames: FrameCache,
 }
@@ -42,7 +40,8 @@ struct OpenSigVault {
 
 impl SigVaults {
     pub fn new(trailer: Arc<Trailer>, cache: Option<Cache>) -> Self {
-        SigVaults { trailer, cache, opened: HashMap::new(), frames: FrameCache::new(SIGNATURE_FRAMES) }
+        let (opened, made_again) = (HashMap::new(), HashMap::new());
+        SigVaults { trailer, cache, opened, made_again, frames: FrameCache::new(SIGNATURE_FRAMES) }
     }
 
     /// Whether only the cache has the signatures of a SigVault. `intact` says that the store lists the
@@ -65,50 +64,50 @@ impl SigVaults {
         data_len: u64,
         job: &mut Job,
     ) -> Result<Vec<u8>> {
-        let len = sig.ranges.iter().fold(0u64, |sum, range| sum.saturating_add(range.len));
-        if len > data_len.saturating_add(SIGNATURE_HEAD).min(SIGNATURE_MAX) {
-            return Err(Error::new(Kind::Corrupt, "read a signature", format!("it claims {len} bytes")));
-        }
-        match self.gather(store, sig, false, job) {
-            Err(error) if !error.ends_reading() && self.some_made_again(sig) => {
-                self.gather(store, sig, true, job).map_err(|_| error)
-            }
+        let len_max = SignatureLen::of(sig).check(data_len)?;
+        match self.gather(store, sig, len_max, job) {
+            Err(error) if !error.ends_reading() => self.made_again(sig, len_max).ok_or(error),
             other => other,
         }
     }
 
-    fn some_made_again(&self, sig: &SigRef) -> bool {
-        let name = |range: &Range| Some(&self.trailer.archives.get(range.archive as usize)?.name);
-        let made_again = |cache: &Cache| {
-            let mut names = sig.ranges.iter().filter_map(name);
-            names.any(|name| cache.stream(name).is_some())
-        };
-        self.cache.as_ref().is_some_and(made_again)
+    /// A signature that was made again, if the cache has it for one of the SigVaults with a part of it.
+    fn made_again(&mut self, sig: &SigRef, len_max: u64) -> Option<Vec<u8>> {
+        let cache = self.cache.as_ref()?;
+        sig.content.iter().find_map(|range| {
+            let archive = self.trailer.archives.get(range.archive as usize)?;
+            let open = || SignedAgain::open(cache.stream(&archive.name)?);
+            let signed = self.made_again.entry(range.archive).or_insert_with(open).as_ref()?;
+            signed.read(&sig.hash, len_max)
+        })
     }
 
-    /// Reads the ranges of a signature and checks the hash. `made_again` prefers signatures that were made
-    /// again.
+    /// Reads the whole signature and its deltas, applies the deltas and checks the hash.
     fn gather(
         &mut self,
         store: &mut dyn Store,
         sig: &SigRef,
-        made_again: bool,
+        len_max: u64,
         job: &mut Job,
     ) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        let mut bytes: Option<Vec<u8>> = None;
         let mut name = String::new();
-        for range in &sig.ranges {
+        for range in &sig.content {
             let archive = self.trailer.archives.get(range.archive as usize).cloned();
             let archive =
                 archive.ok_or_else(|| Error::new(Kind::Corrupt, "read a signature", "no such archive"))?;
-            let stream = self.cache.as_ref().filter(|_| made_again);
-            match stream.and_then(|cache| cache.stream(&archive.name)) {
-                Some(stream) => read_made_again(&stream, range, &mut bytes)?,
-                None => self.read_vault(store, &archive, range, job, &mut bytes)?,
-            }
+            let mut part = Vec::new();
+            self.read_vault(store, &archive, range, job, &mut part)?;
+            bytes = Some(match bytes {
+                None => part,
+                Some(old) => {
+                    patch_signature(&old, &part, len_max).map_err(|error| error.at(&archive.name))?
+                }
+            });
             name = archive.name;
         }
-        if blake3::hash(&bytes).as_bytes()[..16] != sig.hash {
+        let bytes = bytes.unwrap_or_default();
+        if !has_hash(&bytes, &sig.hash) {
             return Err(Error::corrupt("read a signature from", &name, "its hash is not the recorded one"));
         }
         Ok(bytes)
@@ -182,14 +181,38 @@ impl SigVaults {
     }
 }
 
-/// Appends a range of the signatures that were made again to `bytes`.
-fn read_made_again(stream: &File, range: &Range, bytes: &mut Vec<u8>) -> Result<()> {
-    let trouble = |e: std::io::Error| Error::new(Kind::Io, "read the cache", describe(&e));
-    let len = stream.metadata().map_err(trouble)?.len();
-    if range.offset.checked_add(range.len).is_none_or(|end| end > len) {
-        return Err(Error::new(Kind::Corrupt, "read the cache", "a signature was not made again"));
+fn has_hash(signature: &[u8], hash: &[u8; 16]) -> bool {
+    blake3::hash(signature).as_bytes()[..16] == *hash
+}
+
+/// The signatures of one lost SigVault that were made again. Their file in the cache may be damaged.
+struct SignedAgain {
+    stream: File,
+    /// The offset and the length of each signature, by its hash.
+    places: HashMap<[u8; 16], (u64, u64)>,
+}
+
+impl SignedAgain {
+    fn open(stream: File) -> Option<Self> {
+        let len = stream.metadata().ok()?.len();
+        let (mut places, mut at) = (HashMap::new(), 0);
+        let mut head = [0; SIGNED_HEAD];
+        while stream.read_exact_at(&mut head, at).is_ok() {
+            let (hash, signature) = signed_head(&head);
+            at += SIGNED_HEAD as u64;
+            if signature > len - at {
+                break;
+            }
+            places.insert(hash, (at, signature));
+            at += signature;
+        }
+        Some(SignedAgain { stream, places })
     }
-    let start = bytes.len();
-    bytes.resize(start + range.len as usize, 0);
-    stream.read_exact_at(&mut bytes[start..], range.offset).map_err(trouble)
+
+    fn read(&self, hash: &[u8; 16], len_max: u64) -> Option<Vec<u8>> {
+        let &(at, len) = self.places.get(hash)?;
+        let mut bytes = vec![0; usize::try_from(len).ok().filter(|_| len <= len_max)?];
+        self.stream.read_exact_at(&mut bytes, at).ok()?;
+        has_hash(&bytes, hash).then_some(bytes)
+    }
 }

@@ -167,7 +167,7 @@ impl NewArchives {
     pub fn inherit(&mut self, place: &Place, keep_sig: bool) -> (Vec<Range>, Option<SigRef>) {
         let content = self.inherit_ranges(&place.content);
         let sig = place.sig.as_ref().filter(|_| keep_sig);
-        let sig = sig.map(|sig| SigRef { ranges: self.inherit_ranges(&sig.ranges), hash: sig.hash });
+        let sig = sig.map(|sig| SigRef { content: self.inherit_ranges(&sig.content), hash: sig.hash });
         (content, sig)
     }
 
@@ -179,7 +179,7 @@ impl NewArchives {
     /// An entry of the parent with the archive numbers of the new state; `None` if one of its archives has no number
     /// there.
     pub fn as_inherited(&self, mut entry: Entry) -> Option<Entry> {
-        let sig = entry.place.sig.iter_mut().flat_map(|sig| &mut sig.ranges);
+        let sig = entry.place.sig.iter_mut().flat_map(|sig| &mut sig.content);
         for range in entry.place.content.iter_mut().chain(sig) {
             range.archive = self.inherited(range.archive)?;
         }
@@ -197,7 +197,7 @@ impl NewArchives {
         let len = spool.len();
         let writer = self.writer(store, slot)?;
         let offset = writer.begin_raw(&entry.path, &entry.meta, len)?;
-        spool.drain(|bytes| writer.write(bytes))?;
+        spool.each(|bytes| writer.write(bytes))?;
         writer.end()?;
         Ok(Range { archive: self.number(slot), offset, len })
     }

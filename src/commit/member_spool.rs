@@ -46,8 +46,8 @@ impl MemberSpool {
     }
 
     /// Passes all bytes to `take`, in order, in pieces.
-    pub fn drain(self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        if let Some(spilled) = self.spilled {
+    pub fn each(&self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        if let Some(spilled) = &self.spilled {
             spilled.spool.each(0, u64::MAX, &mut take)?;
         }
         take(&self.bytes)
@@ -106,7 +106,7 @@ mod tests {
             assert_eq!(spool.short_hash(), blake3::hash(&bytes).as_bytes()[..16]);
             let mut out = Vec::new();
             spool
-                .drain(|piece| {
+                .each(|piece| {
                     out.extend_from_slice(piece);
                     Ok(())
                 })

@@ -38,12 +38,24 @@ impl Layout {
     /// Finds the places of the content of `entry`. Reads the commands of the deltas once, or twice if the
     /// content has too many pieces for memory.
     pub fn of(contents: &mut Contents, store: &mut dyn Store, entry: &Entry) -> Result<Self> {
+        let layout = Layout::within(contents, store, entry, u64::MAX)?;
+        contents.archives().check_len(entry, layout.len())?;
+        Ok(layout)
+    }
+
+    /// Like [`Layout::of`], for a content whose length is not recorded. It has at most `len_max` bytes.
+    pub(super) fn within(
+        contents: &mut Contents,
+        store: &mut dyn Store,
+        entry: &Entry,
+        len_max: u64,
+    ) -> Result<Self> {
         let ranges = entry.place.content.clone();
         let kind = match &ranges[..] {
             [] | [_] => LayoutKind::Whole,
             [whole, deltas @ ..] => {
                 contents.archives().check_deltas(entry, deltas)?;
-                match contents.compose(store, entry, whole, deltas)? {
+                match contents.compose(store, entry, whole, deltas, len_max)? {
                     Some(plan) => LayoutKind::Composed(plan),
                     None => LayoutKind::Traced(contents.chain(store, entry, whole, deltas)?),
                 }
@@ -75,6 +87,15 @@ impl Layout {
         let read = self.read_pieces(contents, store, offset, len, sink);
         self.spent = self.spent.saturating_add(contents.fetched - before);
         read
+    }
+
+    /// Length of the content, in bytes.
+    pub(super) fn len(&self) -> u64 {
+        match &self.kind {
+            LayoutKind::Whole => self.ranges.first().map_or(0, |whole| whole.len),
+            LayoutKind::Composed(plan) => plan.content_len(),
+            LayoutKind::Traced(chain) => chain.content_len(),
+        }
     }
 
     /// The number of pieces that the content is read in. `None` if they are too many for memory.

@@ -20,6 +20,7 @@ mod loss;
 mod prefetch;
 mod read_cost;
 mod reader;
+mod signature;
 #[cfg(test)]
 mod tests;
 
@@ -30,3 +31,4 @@ pub use held_frames::HeldFrames;
 pub use layout::Layout;
 pub use loss::lost;
 pub use reader::{Contents, FrameId};
+pub use signature::{SignatureLen, patch_signature};

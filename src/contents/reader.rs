@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::delta::{self, Plan};
-use crate::entry::{Entry, File, Range};
+use crate::entry::{Entry, File, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Decoded, FRAME_LEN, Frame, FrameCache, FrameIndex, Part};
 use crate::job::Cancel;
@@ -24,6 +24,7 @@ use super::joined::Joined;
 use super::layout::Layout;
 use super::prefetch::Prefetch;
 use super::read_cost::ReadCost;
+use super::signature::SignatureLen;
 
 /// Frames kept, for all archives together. Whole copies in path order need one, but deltas jump between frames.
 const FRAMES: usize = 10;
@@ -147,9 +148,38 @@ impl Contents {
         entry: &Entry,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<Result<()>> {
+        let layout = Layout::of(self, store, entry);
+        self.read_layout(store, layout, sink)
+    }
+
+    /// Passes the signature of a file to `sink`, in order. The caller checks the hash. Errors as for
+    /// [`Contents::read`].
+    pub fn read_signature(
+        &mut self,
+        store: &mut dyn Store,
+        entry: &Entry,
+        sig: &SigRef,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<Result<()>> {
+        let len_max = SignatureLen::of(sig).check(entry.file().map_or(0, File::data_len));
+        let place = Place { content: sig.content.clone(), ..Place::default() };
+        let signature = Entry { place, ..entry.clone() };
+        let layout = len_max.and_then(|len_max| {
+            let layout = Layout::within(self, store, &signature, len_max)?;
+            let too_long = || Error::new(Kind::Corrupt, "read a signature", "its deltas make it too long");
+            (layout.len() <= len_max).then_some(layout).ok_or_else(too_long)
+        });
+        self.read_layout(store, layout, sink)
+    }
+
+    fn read_layout(
+        &mut self,
+        store: &mut dyn Store,
+        layout: Result<Layout>,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<Result<()>> {
         let mut refused = None;
         let mut sink = |bytes: &[u8]| sink(bytes).inspect_err(|error| refused = Some(error.clone()));
-        let layout = Layout::of(self, store, entry);
         let read = layout.and_then(|mut layout| layout.read(self, store, 0, u64::MAX, &mut sink));
         match (read, refused) {
             (_, Some(error)) => Err(error),
@@ -195,19 +225,20 @@ impl Contents {
     }
 
     /// Finds the place of each byte of a content. `None` if the content has too many pieces. Each delta is read once,
-    /// for its commands.
+    /// for its commands. It makes at most `len_max` bytes.
     pub(super) fn compose(
         &mut self,
         store: &mut dyn Store,
         entry: &Entry,
         whole: &Range,
         deltas: &[Range],
+        len_max: u64,
     ) -> Result<Option<Plan>> {
         let pieces_max = self.limits.pieces_max;
         let mut plan = Plan::whole(whole.len);
         for (index, delta) in deltas.iter().enumerate() {
             let mut reader = RangeReader::new(self, store, *delta);
-            let applied = plan.apply(index as u32 + 1, &mut reader, u64::MAX, pieces_max);
+            let applied = plan.apply(index as u32 + 1, &mut reader, len_max, pieces_max);
             let error = reader.error;
             plan = match applied {
                 Ok(plan) => plan,
@@ -217,7 +248,6 @@ impl Contents {
                 }
             };
         }
-        self.archives.check_len(entry, plan.content_len())?;
         Ok(Some(plan))
     }
 
@@ -240,9 +270,7 @@ impl Contents {
                 (None, refused) => self.archives.bad_delta(entry, delta, &refused),
             })?;
         }
-        let chain = builder.finish();
-        self.archives.check_len(entry, chain.content_len())?;
-        Ok(chain)
+        Ok(builder.finish())
     }
 
     /// Passes pieces of a content to `sink`, in order. Chooses a way to read them that decodes few frames more than

@@ -13,6 +13,8 @@
 //! A long content is cut into chunks of [`CHUNK_LEN`] bytes or more. Several threads make the deltas of the
 //! chunks, and [`DeltaJoiner`] joins these into the delta of the content.
 //!
+//! [`SignatureDelta`] makes the delta of a new signature against an old signature.
+//!
 //! If the caller has the old bytes themselves, [`FineWriter`] compares old and new bytes directly. It finds common
 //! ranges that are much shorter than a block of a signature. Its delta has the same format.
 //!
@@ -46,6 +48,7 @@ mod params;
 mod patch;
 mod plan;
 mod signature;
+mod signature_delta;
 #[cfg(test)]
 mod tests;
 
@@ -69,6 +72,7 @@ pub use params::Params;
 pub use patch::patch;
 pub use plan::{Piece, Plan};
 pub use signature::Signature;
+pub use signature_delta::SignatureDelta;
 
 use std::io;
 

@@ -45,6 +45,15 @@ impl Params {
         Some(Params { block_len: block_len as u32, strong_len: Self::MIN_STRONG_LEN })
     }
 
+    /// Like [`Params::for_len`], with the block length `kept` of an older signature of the content. It is kept if it is
+    /// within half to twice of the block length that `for_len` gives, so that the records of unchanged blocks stay
+    /// equal.
+    pub fn keeping(kept: u32, data_len: u64) -> Option<Params> {
+        let rule = Params::for_len(data_len)?;
+        let is_near = kept.is_power_of_two() && kept >= rule.block_len / 2 && kept / 2 <= rule.block_len;
+        Some(Params { block_len: if is_near { kept } else { rule.block_len }, ..rule })
+    }
+
     /// The exact length in bytes of the signature of a content of `data_len` bytes; `u64::MAX` if that
     /// length does not fit 64 bits.
     pub fn signature_len(&self, data_len: u64) -> u64 {

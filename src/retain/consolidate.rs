@@ -133,7 +133,7 @@ struct Copied {
 
 impl Copied {
     fn place(&self, place: Place) -> Place {
-        let sig = self.sig.map(|(range, hash)| SigRef { ranges: vec![range], hash });
+        let sig = self.sig.map(|(range, hash)| SigRef { content: vec![range], hash });
         Place { content: self.content.into_iter().collect(), sig, ..place }
     }
 }

@@ -3,15 +3,16 @@
 //!
 //! ```text
 //! each SigVault:  right copy in the cache? --> else the store's file, if right --> else signed again
-//! signed again:   entry --> content out of the archives --> Signer --> NAME.stream, at the old offset
+//! signed again:   entry --> content out of the archives --> Signer --> NAME.stream
 //! ```
 //!
 //! A signature depends on the content alone, so a recomputed signature equals the lost one, byte for byte. The
 //! hashes in the state prove that. The next increment stores the recomputed signatures in its own SigVault.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{self, Write};
+use std::io;
 
+use crate::commit::MemberSpool;
 use crate::contents::Contents;
 use crate::contents::lost;
 use crate::delta::{Params, Signer};
@@ -21,7 +22,8 @@ use crate::format::names::BackupFileKind;
 use crate::format::{ArchiveRef, StateReader, StateSummary};
 use crate::job::{BackupFile, Counter, Job, Level, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
-use crate::store::cache::Copy;
+use crate::spool::spool_error;
+use crate::store::cache::{Copy, sign_head};
 use crate::store::{
     Cache, Catalog, LockMode, NEW_FULL, Need, StateFile, Store, StoredFile, begin, fetch, lock, newest,
     path_bytes,
@@ -132,7 +134,7 @@ impl Filling<'_, '_> {
         Ok(false)
     }
 
-    /// Recomputes every signature that lies in a `lost` SigVault.
+    /// Recomputes every signature of which a part lies in a `lost` SigVault.
     fn sign_again(&mut self, state: &mut StateReader, lost: &BTreeMap<u32, &ArchiveRef>) -> Result<()> {
         let mut streams = BTreeMap::new();
         for (index, archive) in lost {
@@ -185,35 +187,27 @@ impl Signing<'_, '_> {
         let lost = |range: &Range| self.streams.contains_key(&range.archive);
         let set = entry.link_set();
         let signed = set.and_then(|set| self.signed.get(&set));
-        if !sig.ranges.iter().any(lost) || signed == Some(sig) {
+        if !sig.content.iter().any(lost) || signed == Some(sig) {
             return Ok(());
         }
         set.map(|set| self.signed.insert(set, sig.clone()));
         match self.sign(entry, file, sig)? {
-            None => {
-                let lost = sig.ranges.iter().map(|range| range.archive);
-                self.filled.extend(lost.filter(|archive| self.streams.contains_key(archive)));
-                Ok(())
-            }
+            None => Ok(()),
             Some(error) => self.lost(entry, error),
         }
     }
 
     /// Writes the signature of a content into the streams. Returns the reason if the signature stays lost.
     fn sign(&mut self, entry: &Entry, file: &File, sig: &SigRef) -> Result<Option<Error>> {
-        let other = |detail: &str| Some(Error::new(Kind::Corrupt, "sign", detail));
-        let params = Params::for_len(file.data_len());
-        let Some(params) = params.filter(|p| p.signature_len(file.data_len()) == length(sig)) else {
-            return Ok(other("its signature was of another kind"));
-        };
-        let out = Scatter::new(&sig.ranges, &mut self.streams);
-        let broken = |e: io::Error| Error::new(Kind::Panic, "sign", e.to_string());
-        let mut signer = Signer::new(params, out).map_err(broken)?;
+        let spooled = |e: io::Error| spool_error(&e);
+        let signers =
+            block_lengths(file.data_len(), sig).map(|params| Signer::new(params, MemberSpool::new()));
+        let mut signers = signers.collect::<io::Result<Vec<_>>>().map_err(spooled)?;
         let mut hasher = blake3::Hasher::new();
         let job = &mut *self.job;
         let read = self.contents.read(self.store, entry, &mut |piece| {
             hasher.update(piece);
-            signer.update(piece).map_err(broken)?;
+            signers.iter_mut().try_for_each(|signer| signer.update(piece)).map_err(spooled)?;
             job.report.count(Counter::BytesRead, piece.len() as u64);
             job.advance(piece.len() as u64)
         })?;
@@ -223,8 +217,29 @@ impl Signing<'_, '_> {
         if file.hash != hasher.finalize().into() {
             return Ok(Some(self.contents.differs(entry, file)));
         }
-        let made = signer.finish().map_err(broken)?.short_hash();
-        Ok(if made == sig.hash { None } else { other("its signature comes out otherwise") })
+        for signer in signers {
+            let made = signer.finish().map_err(spooled)?;
+            if made.short_hash() == sig.hash {
+                return self.keep(sig, &made).map(|()| None);
+            }
+        }
+        Ok(Some(Error::new(Kind::Corrupt, "sign", "its signature comes out otherwise")))
+    }
+
+    /// Writes a signature into the stream of each lost SigVault with a part of it.
+    fn keep(&mut self, sig: &SigRef, made: &MemberSpool) -> Result<()> {
+        let archives: BTreeSet<_> = sig.content.iter().map(|range| range.archive).collect();
+        for archive in archives {
+            if let Some(stream) = self.streams.get_mut(&archive) {
+                stream.write(&sign_head(&sig.hash, made.len()));
+                made.each(|bytes| {
+                    stream.write(bytes);
+                    Ok(())
+                })?;
+                self.filled.insert(archive);
+            }
+        }
+        Ok(())
     }
 
     fn lost(&mut self, entry: &Entry, error: Error) -> Result<()> {
@@ -233,52 +248,14 @@ impl Signing<'_, '_> {
     }
 }
 
-fn length(sig: &SigRef) -> u64 {
-    sig.ranges.iter().fold(0, |sum, range| sum.saturating_add(range.len))
-}
-
-/// Writes a signature to its ranges. Skips ranges in SigVaults that are not lost.
-struct Scatter<'s> {
-    ranges: &'s [Range],
-    /// Number of bytes written to the first of `ranges`.
-    at: u64,
-    streams: &'s mut BTreeMap<u32, Copy>,
-    hasher: blake3::Hasher,
-}
-
-impl<'s> Scatter<'s> {
-    fn new(ranges: &'s [Range], streams: &'s mut BTreeMap<u32, Copy>) -> Self {
-        Scatter { ranges, at: 0, streams, hasher: blake3::Hasher::new() }
-    }
-
-    /// The first 16 bytes of the BLAKE3 of all written bytes.
-    fn short_hash(&self) -> [u8; 16] {
-        let mut short = [0; 16];
-        short.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
-        short
-    }
-}
-
-impl Write for Scatter<'_> {
-    /// Never fails: publishing a stream returns the errors of the cache.
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.hasher.update(data);
-        let mut rest = data;
-        while let Some((range, later)) = self.ranges.split_first().filter(|_| !rest.is_empty()) {
-            let fit = (rest.len() as u64).min(range.len - self.at) as usize;
-            let (now, next) = rest.split_at(fit);
-            if let Some(stream) = self.streams.get_mut(&range.archive) {
-                stream.write_at(range.offset + self.at, now);
-            }
-            (rest, self.at) = (next, self.at + fit as u64);
-            if self.at == range.len {
-                (self.ranges, self.at) = (later, 0);
-            }
-        }
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// The parameters that the signature of a content of `data_len` bytes can have. Its block length is that of the rule, or
+/// one that was kept from an older version of the content.
+fn block_lengths(data_len: u64, sig: &SigRef) -> impl Iterator<Item = Params> {
+    let rule = Params::for_len(data_len);
+    let kept =
+        rule.into_iter().flat_map(move |rule| [rule.block_len, rule.block_len * 2, rule.block_len / 2]);
+    let params = kept.filter_map(move |block_len| Params::keeping(block_len, data_len));
+    // The length of a signature without deltas is known.
+    let whole = if let [whole] = &sig.content[..] { Some(whole.len) } else { None };
+    params.filter(move |params| whole.is_none_or(|len| params.signature_len(data_len) == len))
 }

@@ -7,13 +7,13 @@
 //! ```text
 //! ROOT/SERIES/KEY.state.STAMP.json.zst            an exact copy of the newest state, or of one of its layers
 //! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst          an exact copy of a SigVault
-//! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst.stream   for a SigVault that the store lost: the recomputed signatures,
-//!                                                 each at its offset in the uncompressed stream; the rest is a hole
+//! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst.stream   for a SigVault that the store lost: the recomputed signatures of
+//!                                                 which a part lay in it, each after its hash and its length
 //! ```
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::entry::Hash;
@@ -25,6 +25,25 @@ use super::is_unheld;
 
 /// Suffix of the file with the recomputed signatures of a lost SigVault.
 const STREAM: &str = ".stream";
+
+/// Bytes before each signature of a stream file: its hash in 16 bytes, and its length in 8.
+pub const SIGNED_HEAD: usize = 24;
+
+/// The bytes before a signature of a stream file.
+pub fn sign_head(hash: &[u8; 16], len: u64) -> [u8; SIGNED_HEAD] {
+    let mut head = [0; SIGNED_HEAD];
+    head[..16].copy_from_slice(hash);
+    head[16..].copy_from_slice(&len.to_le_bytes());
+    head
+}
+
+/// Reads the bytes that [`sign_head`] made.
+pub fn signed_head(head: &[u8; SIGNED_HEAD]) -> ([u8; 16], u64) {
+    let (mut hash, mut len) = ([0; 16], [0; 8]);
+    hash.copy_from_slice(&head[..16]);
+    len.copy_from_slice(&head[16..]);
+    (hash, u64::from_le_bytes(len))
+}
 
 /// The cached files of one series.
 pub struct Cache {
@@ -79,7 +98,7 @@ impl Cache {
         Ok(Copy { file: Ok(file), path })
     }
 
-    /// Begins the stream file of the lost SigVault `name`. Each recomputed signature is written at its old offset.
+    /// Begins the stream file of the lost SigVault `name`. Before each signature comes its [`sign_head`].
     pub fn begin_stream(&self, name: &str) -> Result<Copy> {
         self.begin(&stream_name(name))
     }
@@ -192,16 +211,8 @@ pub struct Copy {
 
 impl Copy {
     pub fn write(&mut self, data: &[u8]) {
-        self.attempt(|file| file.write_all(data));
-    }
-
-    pub fn write_at(&mut self, offset: u64, data: &[u8]) {
-        self.attempt(|file| file.write_all_at(data, offset));
-    }
-
-    fn attempt(&mut self, write: impl FnOnce(&mut File) -> io::Result<()>) {
         if let Ok(temporary) = &mut self.file
-            && let Err(error) = write(&mut temporary.file)
+            && let Err(error) = temporary.file.write_all(data)
         {
             self.file = Err(cannot_write(&self.path, &error));
         }

@@ -84,7 +84,7 @@ fn join(archives: &[Value], uses: Option<&str>, all: &mut Vec<Value>) -> Vec<Opt
 /// archive: a newer layer replaces such an entry.
 fn renumbered(entry: &Value, numbers: &[Option<usize>]) -> Value {
     let mut entry = entry.clone();
-    for list in ["/at/content", "/at/sig/ranges"] {
+    for list in ["/at/content", "/at/sig/content"] {
         for range in entry.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             range[0] = numbers[range[0].as_u64().unwrap() as usize].into();
         }
@@ -116,6 +116,31 @@ pub fn line(state: &Path, path: &str) -> String {
     let start = format!(r#"{{"path":"{path}","#);
     let found = text.lines().find(|line| line.starts_with(&start));
     found.unwrap_or_else(|| panic!("no entry {path:?}")).trim_end_matches(',').to_string()
+}
+
+/// The bytes of a range of the archives of `state`, which lie in the same directory as the states.
+#[track_caller]
+pub fn range(store: &Path, state: &Value, range: &Value) -> Vec<u8> {
+    let number = |index: usize| range[index].as_u64().unwrap() as usize;
+    let name = state["archives"][number(0)]["name"].as_str().unwrap();
+    document(&store.join(name))[number(1)..][..number(2)].to_vec()
+}
+
+/// The signature at `sig`, which rdiff(1) makes of the whole signature and its deltas.
+#[track_caller]
+pub fn signature(store: &Path, state: &Value, sig: &Value) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let (whole, deltas) = sig["content"].as_array().unwrap().split_first().unwrap();
+    fs::write(path("signature"), range(store, state, whole)).unwrap();
+    for delta in deltas {
+        fs::write(path("delta"), range(store, state, delta)).unwrap();
+        run(command("rdiff", ["patch"]).args(["signature", "delta", "new"].map(path)));
+        fs::rename(path("new"), path("signature")).unwrap();
+    }
+    let signature = fs::read(path("signature")).unwrap();
+    assert_eq!(blake3::hash(&signature).to_hex()[..32], *sig["hash"].as_str().unwrap(), "{sig}");
+    signature
 }
 
 /// The offset of the digest line. The document's digest covers all bytes before this line.

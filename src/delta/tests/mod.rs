@@ -8,6 +8,7 @@ mod hostile;
 #[cfg(not(feature = "librsync"))]
 mod lies;
 mod params;
+mod signature_deltas;
 #[cfg(not(feature = "librsync"))]
 mod sums;
 

@@ -20,7 +20,7 @@ pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
     }
     match &entry.node {
         Node::File(file) => {
-            let sig = entry.place.sig.as_ref().map(|sig| &sig.ranges[..]);
+            let sig = entry.place.sig.as_ref().map(|sig| &sig.content[..]);
             content(file.size, &file.holes, &entry.place.content, sig)
         }
         _ if !entry.place.content.is_empty() || entry.place.sig.is_some() => {
@@ -71,7 +71,7 @@ pub(super) fn content(
         (_, []) => Err("a file without its content"),
         (data, [whole]) if whole.len != data => Err("content is not as long as the file's data"),
         _ => match sig {
-            Some([]) => Err("a signature without ranges"),
+            Some([]) => Err("a signature without content"),
             Some(sig) => ranges(sig),
             None => Ok(()),
         },

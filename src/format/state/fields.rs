@@ -231,11 +231,11 @@ impl LineFields {
             self.content_at = Some(read_ranges(cursor, &mut self.ranges)?);
         }
         self.contents = self.ranges.len();
-        if cursor.has(b",\"sig\":{\"ranges\":") {
+        if cursor.has(b",\"sig\":{\"content\":") {
             self.sig_at = Some(read_ranges(cursor, &mut self.ranges)?);
-            cursor.skip(b",\"hash\":\"").ok_or("a signature needs ranges and hash")?;
+            cursor.skip(b",\"hash\":\"").ok_or("a signature needs content and hash")?;
             self.sig_hash = cursor.hex(32).ok_or("expected 32 hex digits")?;
-            cursor.skip(b"}").ok_or("a signature has only ranges and hash")?;
+            cursor.skip(b"}").ok_or("a signature has only content and hash")?;
         }
         self.dirty = cursor.has(b",\"dirty\":true");
         self.unknown_place.clear();
@@ -314,7 +314,7 @@ impl LineFields {
             },
         };
         let sig = match self.sig() {
-            Some(ranges) => Some(SigRef { ranges: ranges.to_vec(), hash: self.sig_hash.unhex(line)? }),
+            Some(ranges) => Some(SigRef { content: ranges.to_vec(), hash: self.sig_hash.unhex(line)? }),
             None => None,
         };
         let content = self.content().to_vec();

@@ -127,8 +127,8 @@ fn write_place(place: &Place, out: &mut Vec<u8>) {
         json::ranges(out, &place.content);
     }
     if let Some(sig) = &place.sig {
-        out.extend_from_slice(b",\"sig\":{\"ranges\":");
-        json::ranges(out, &sig.ranges);
+        out.extend_from_slice(b",\"sig\":{\"content\":");
+        json::ranges(out, &sig.content);
         out.extend_from_slice(b",\"hash\":\"");
         json::hex(out, &sig.hash);
         out.extend_from_slice(b"\"}");

@@ -68,7 +68,7 @@ pub const TRAILER_MAX: usize = 48 << 20;
 pub const LAYERS_MAX: usize = fold::CHANGE_LAYERS_MAX + 1;
 /// The most archives that a state names.
 pub const ARCHIVES_MAX: usize = 1 << 16;
-/// The most ranges of one content (a whole copy and 64 deltas), and of one signature.
+/// The most ranges of one content, and of one signature: a whole copy and 64 deltas.
 pub const RANGES_MAX: usize = 65;
 /// The most bytes of all names and values of one entry's xattrs.
 pub const XATTRS_MAX: usize = 8 << 20;

@@ -163,7 +163,7 @@ impl<W: Sink> StateWriter<W> {
         check::entry(entry).map_err(|what| bug(OP, what).at(path))?;
         self.sum.as_mut().map_or(Ok(()), |sum| sum.check(entry))?;
         self.note_reach(&entry.place.content)?;
-        self.note_reach(entry.place.sig.as_ref().map_or(&[], |sig| &sig.ranges))?;
+        self.note_reach(entry.place.sig.as_ref().map_or(&[], |sig| &sig.content))?;
         let start = self.begin_line()?;
         let logical = line::write(entry, &mut self.text);
         self.end_line(start, logical, entry.path.as_bytes(), entry.size())

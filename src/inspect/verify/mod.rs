@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use crate::contents::Contents;
 use crate::contents::lost;
-use crate::entry::{Entry, File, Hash, Place, Range, SigRef};
+use crate::entry::{Entry, File, Hash, Place, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, check_key};
 use crate::format::{StateReader, StateSummary, Trailer};
-use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select, sum};
+use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
 use crate::store::Summaries;
@@ -288,11 +288,11 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
     ) -> Result<()> {
         // An archive that does not open is reported once, not for each signature in it.
         let opens = |archive: u32| sources.archives.get(archive as usize).is_some_and(|a| a.opens);
-        if !sig.ranges.iter().all(|range| opens(range.archive)) {
+        if !sig.content.iter().all(|range| opens(range.archive)) {
             return Ok(());
         }
-        let len = sum(sig.ranges.iter().map(|range| range.len));
-        let fingerprint = fingerprint(&sig.hash, len, &sig.ranges, &sources.trailer.archives);
+        // The length of a signature is not recorded.
+        let fingerprint = fingerprint(&sig.hash, 0, &sig.content, &sources.trailer.archives);
         if self.known.is_right(&fingerprint) {
             return Ok(());
         }
@@ -305,7 +305,8 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
             Err(error) => error,
         };
         let detail = format!("the signature is damaged: {}", error.detail);
-        let alone = at(entry, sig.ranges.clone());
+        let place = Place { content: sig.content.clone(), ..Place::default() };
+        let alone = Entry { place, ..entry.clone() };
         let (problem, told) = lost(OP, &sources.signatures, &alone, Error { detail, ..error });
         self.loss(problem, told)
     }
@@ -320,17 +321,12 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         sig: &SigRef,
     ) -> Result<Result<[u8; 32]>> {
         let mut hasher = blake3::Hasher::new();
-        for range in &sig.ranges {
-            let read = signatures.read(store, &at(entry, vec![*range]), &mut |bytes| {
-                hasher.update(bytes);
-                self.job.report.count(Counter::BytesRead, bytes.len() as u64);
-                self.job.pulse()
-            })?;
-            if let Err(error) = read {
-                return Ok(Err(error));
-            }
-        }
-        Ok(Ok(hasher.finalize().into()))
+        let read = signatures.read_signature(store, entry, sig, &mut |bytes| {
+            hasher.update(bytes);
+            self.job.report.count(Counter::BytesRead, bytes.len() as u64);
+            self.job.pulse()
+        })?;
+        Ok(read.map(|()| hasher.finalize().into()))
     }
 
     /// Reads a content. Returns its length and hash, or the reason why it cannot be read. The outer error ends
@@ -381,12 +377,6 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         self.blamed.extend(problem.file.clone());
         self.job.problem(Problem { snapshot: Some(self.stamp), ..problem }, error)
     }
-}
-
-/// A copy of `entry` with the ranges `content` as its content. [`Contents`] reads a single range as a whole
-/// copy, so a range of a signature can be read in this way too.
-fn at(entry: &Entry, content: Vec<Range>) -> Entry {
-    Entry { place: Place { content, ..Place::default() }, ..entry.clone() }
 }
 
 #[cfg(test)]

@@ -201,7 +201,7 @@ fn the_document_looks_as_documented() {
     db.place.content =
         vec![Range { archive: 0, offset: 1536, len: 777 }, Range { archive: 0, offset: 9000, len: 90 }];
     db.place.sig =
-        Some(SigRef { ranges: vec![Range { archive: 1, offset: 512, len: 99 }], hash: [0xab; 16] });
+        Some(SigRef { content: vec![Range { archive: 1, offset: 512, len: 99 }], hash: [0xab; 16] });
     db.place.dirty = true;
     db.meta.user = Some("me".into());
     db.meta.xattrs = vec![(b"user.%".to_vec(), b"hi".to_vec())];
@@ -212,7 +212,7 @@ fn the_document_looks_as_documented() {
          \"mtime\":\"0.000000000\",\"xattrs\":{{\"user.%25\":\"aGk=\"}},\"size\":777,\"hash\":\"{}\",\
          \"at\":{{\"ino\":\"1152921504606846976\",\"ctime\":\"0.000000000\",\
          \"content\":[[0,1536,777],[0,9000,90]],\
-         \"sig\":{{\"ranges\":[[1,512,99]],\"hash\":\"{}\"}},\"dirty\":true}}}}",
+         \"sig\":{{\"content\":[[1,512,99]],\"hash\":\"{}\"}},\"dirty\":true}}}}",
         Hash([2; 32]),
         "ab".repeat(16)
     );
@@ -414,10 +414,10 @@ fn hostile_entry_lines_are_refused_by_number() {
         (content, "\"content\":[[0,512,12],[0,0,0]]", "empty range"),
         (content, "\"content\":[[0,512,12,1]]", "line 9"),
         (content, &deltas, "more than 65"),
-        (content, &format!("{content},\"sig\":{{\"ranges\":[[1,0,9]]}}"), "hash"),
+        (content, &format!("{content},\"sig\":{{\"content\":[[1,0,9]]}}"), "hash"),
         (
             content,
-            &format!("{content},\"sig\":{{\"ranges\":[],\"hash\":\"{}\"}}", "0".repeat(32)),
+            &format!("{content},\"sig\":{{\"content\":[],\"hash\":\"{}\"}}", "0".repeat(32)),
             "without ranges",
         ),
         (content, &format!("\"x\":1,{content}"), "out of order"),
@@ -527,7 +527,7 @@ fn any_file() -> impl Strategy<Value = (Node, Place)> {
             let file = File { size, hash: Hash(hash), holes };
             let mut content = vec![Range { archive: 0, offset: 512, len: file.data_len() }];
             content.extend(deltas.iter().map(|&(archive, offset, len)| Range { archive, offset, len }));
-            let sig = (bits & 8 != 0).then(|| SigRef { ranges: content.clone(), hash: sig });
+            let sig = (bits & 8 != 0).then(|| SigRef { content: content.clone(), hash: sig });
             (Node::File(file), Place { content, sig, ..Place::default() })
         },
     )

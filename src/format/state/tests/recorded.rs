@@ -83,7 +83,7 @@ const REPLACES: [(&str, &str); 47] = [
     (",\"at\":{", ",\"x\":{\"at\":{}},\"at\":{"),
     ("\"content\":[", "\"content\":[[0,0,0],"),
     ("\"content\":", "\"content\":[],\"x\":"),
-    ("\"sig\":{", "\"sig\":{\"ranges\":[],"),
+    ("\"sig\":{", "\"sig\":{\"content\":[],"),
     ("\"holes\":[", "\"holes\":[[0,1],"),
     ("\"holes\":[[", "\"holes\":[],\"y\":[["),
     ("=\"", "\""),
@@ -151,7 +151,7 @@ fn line_of(entry: &Entry) -> Vec<u8> {
 }
 
 fn renumbered(mut entry: Entry, map: impl Fn(u32) -> u32) -> Entry {
-    let sig = entry.place.sig.iter_mut().flat_map(|sig| &mut sig.ranges);
+    let sig = entry.place.sig.iter_mut().flat_map(|sig| &mut sig.content);
     for range in entry.place.content.iter_mut().chain(sig) {
         range.archive = map(range.archive);
     }
@@ -186,7 +186,7 @@ fn assert_tells(recorded: &Recorded, entry: &Entry) {
     assert_eq!(recorded.link_set(), entry.link_set());
     assert_eq!(recorded.is_linked(), entry.link != HardLink::Single);
     assert_eq!(recorded.content(), entry.place.content);
-    assert_eq!(recorded.sig(), entry.place.sig.as_ref().map(|sig| &sig.ranges[..]));
+    assert_eq!(recorded.sig(), entry.place.sig.as_ref().map(|sig| &sig.content[..]));
     assert_eq!(recorded.entry().unwrap(), *entry);
 }
 
@@ -197,7 +197,7 @@ fn another_spelling_of_an_entry_is_refused() {
     let mut db = file(b"db", 12);
     db.meta.user = Some("me".into());
     db.meta.xattrs = vec![(b"user.x".to_vec(), b"hi".to_vec())];
-    db.place.sig = Some(SigRef { ranges: db.place.content.clone(), hash: [1; 16] });
+    db.place.sig = Some(SigRef { content: db.place.content.clone(), hash: [1; 16] });
     let line = String::from_utf8(line_of(&db)).unwrap();
     for (from, to) in [
         ("\"db\"", "\"d\\u0062\""),
