@@ -11,7 +11,7 @@ enum { SHOWN_AT_ONCE = 5, PATHS_SHOWN = 3 };
 /* A note: it informs the user, but nothing failed. */
 static int is_note(int32_t problem)
 {
-    return problem == IBT_PROBLEM_SKIPPED || problem == IBT_PROBLEM_LEFTOVER;
+    return problem == IBT_PROBLEM_SKIPPED || problem == IBT_PROBLEM_LEFTOVER || problem == IBT_PROBLEM_UNLOCKED;
 }
 
 /* -------------------------------------------------------------- as they happen */

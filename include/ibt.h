@@ -543,6 +543,13 @@ extern "C" {
 #define IBT_PROBLEM_OBSTRUCTED 10
 
 /**
+ * A note. The file system cannot lock the key, so this operation, which only
+ * reads, went on without a lock. If a prune ran meanwhile, files may be
+ * missing.
+ */
+#define IBT_PROBLEM_UNLOCKED 11
+
+/**
  * ==== Actions: ibt_report_snapshot_action() ====
  *
  * The snapshot exists.
@@ -805,9 +812,11 @@ typedef int32_t (*ibt_list_fn)(void *ud, const char *prefix, ibt_list *out);
 typedef int32_t (*ibt_delete_fn)(void *ud, const char *name);
 
 /**
- * Locks `key` for one writer: keeps out every other writer, also of other
- * programs and of other machines that share the storage, until the
- * ibt_unlock_fn is called. If another writer holds the lock, return
+ * Locks `key` for one backup, consolidation or prune: keeps out every other
+ * one, also of other programs and of other machines that share the storage,
+ * until the ibt_unlock_fn is called. Operations that only read do not lock: they
+ * run beside everything, and if a prune deletes a file that one of them still
+ * needs, that file is missing for it. If the lock is held already, return
  * IBT_ERR_BUSY at once: libibt tries again 50 times a second, for as long as
  * ibt_options_set_lock_wait() allows.
  *
@@ -1734,10 +1743,13 @@ ibt_status ibt_options_set_expected_digest(ibt_options *options,
  * The time in milliseconds that an operation waits for another one that holds
  * the same key. After that it returns IBT_ERR_BUSY. -1 means without limit.
  *
- * A backup, a prune or a consolidation that waits keeps later operations that
- * only read out of the key for one second, then lets them in for one second.
- * Each time both spans double, up to 256 seconds. A reader that waits longer
- * than that gets the key before the writer does.
+ * Backups and consolidations wait for each other. A prune waits for every other
+ * operation, and every other operation waits for a prune. Nothing else waits:
+ * operations that only read run beside backups.
+ *
+ * A prune that waits keeps later operations out of the key for one second, then
+ * lets them in for one second. Each time both spans double, up to 256 seconds.
+ * An operation that waits longer than that gets the key before the prune does.
  *
  * Default: 0, does not wait.
  *
@@ -1756,8 +1768,8 @@ ibt_status ibt_options_set_lock_wait(ibt_options *options,
  * to something that is not a file. With 0 they return IBT_ERR_UNSUPPORTED
  * there. With 1 the caller guarantees that nobody else writes to the key
  * meanwhile: two writers at the same time can remove files that the other one
- * needs. Operations that only read go on without a lock in any case and log a
- * message. Ignored elsewhere.
+ * needs. Operations that only read go on without a lock in any case, with a
+ * note (IBT_PROBLEM_UNLOCKED). Ignored elsewhere.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -2510,7 +2522,7 @@ ibt_status ibt_rebuild_cache(ibt_storage *storage,
  * IBT_ERR_MISMATCH if its digest is not the expected one; IBT_ERR_CORRUPT if
  * its state is damaged, IBT_ERR_FORMAT if a newer libibt made it;
  * IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if another
- * call uses the storage or a writer uses the key (see
+ * call uses the storage or a prune uses the key (see
  * ibt_options_set_lock_wait()); IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
  * IBT_ERR_CANCELLED, IBT_ERR_PANIC.
  *

@@ -147,8 +147,8 @@ fn writers_take_the_lock_and_readers_do_not() {
         series.incremental().whole();
     });
     let mut store = store(&memory);
-    let held = store.lock(KEY, LockMode::Exclusive).unwrap();
-    assert_eq!(store.lock(KEY, LockMode::Exclusive).err().map(|error| error.kind), Some(Kind::Busy));
+    let held = store.lock(KEY, LockMode::Delete).unwrap();
+    assert_eq!(store.lock(KEY, LockMode::Delete).err().map(|error| error.kind), Some(Kind::Busy));
     drop(held);
     memory.assert_balanced();
 }

@@ -45,19 +45,6 @@ fn a_locked_key_is_busy() {
     series.incremental().whole();
 }
 
-#[test]
-fn readers_keep_writers_out_but_not_each_other() {
-    let series = one_full();
-    if series.memory.is_some() {
-        return skip("this store has no lock file");
-    }
-    let held = lock(&series, libc::F_RDLCK);
-    refused(&series, Kind::Busy, Series::incremental);
-    refused(&series, Kind::Busy, Series::consolidate);
-    series.restore(Select::Newest, &series.beside("restored")).whole();
-    drop(held);
-}
-
 /// If the first backup fails, a store that did not exist is not created, and an existing store stays.
 #[test]
 fn a_backup_that_fails_makes_no_store() {
@@ -86,13 +73,13 @@ fn a_store_that_others_came_to_use_stays() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
     let (mut one, mut other) = (DirStore::open(&path), DirStore::open(&path));
-    let first = one.lock("a", LockMode::Exclusive).unwrap();
-    let second = other.lock("b", LockMode::Exclusive).unwrap();
+    let first = one.lock("a", LockMode::Delete).unwrap();
+    let second = other.lock("b", LockMode::Delete).unwrap();
     drop(first);
     assert!(path.join("b.lock").exists());
-    assert_eq!(other.lock("b", LockMode::Exclusive).map(drop).unwrap_err().kind, Kind::Busy);
+    assert_eq!(other.lock("b", LockMode::Delete).map(drop).unwrap_err().kind, Kind::Busy);
     drop(second);
-    let third = one.lock("a", LockMode::Exclusive).unwrap();
+    let third = one.lock("a", LockMode::Delete).unwrap();
     assert!(path.join("a.lock").exists());
     drop(third);
 }
@@ -104,7 +91,7 @@ fn a_store_that_was_removed_is_made_again() {
     let path = dir.path().join("store");
     let mut store = DirStore::open(&path);
     for _ in 0..2 {
-        let lock = store.lock("a", LockMode::Exclusive).unwrap();
+        let lock = store.lock("a", LockMode::Delete).unwrap();
         let name = "a.state.20261122T220530.123456Z.json";
         assert!(store.list("").unwrap().is_empty());
         store.create(name).unwrap().publish().unwrap();

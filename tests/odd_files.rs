@@ -125,7 +125,11 @@ fn assert_readers_go_on(series: &Series, why: &str) {
     ];
     for (name, reader) in readers {
         let mut log = Log::default();
-        series.run(&series.options, &Cancel::default(), &mut log, |store, job| reader(store, job)).whole();
+        let report = series
+            .run(&series.options, &Cancel::default(), &mut log, |store, job| reader(store, job))
+            .whole();
+        let [note] = &report.problems[..] else { panic!("{name}: {report:#?}") };
+        assert!(note.kind == ProblemKind::Unlocked && note.message.contains(why), "{name}: {note:#?}");
         assert!(log.0.contains(why) && log.0.contains("without a lock"), "{name}: {}", log.0);
     }
     remove(&dest);
@@ -175,28 +179,35 @@ fn what_stands_under_a_lock_s_name_holds_up_no_reader_and_is_told_to_writers() {
 }
 
 #[test]
-fn waiting_writers_go_before_readers_that_come_later() {
+fn a_waiting_prune_goes_before_others_that_come_later() {
     let series = Series::with_two_snapshots();
     let open = || DirStore::open(&series.store);
-    let first = open().lock(KEY, LockMode::Shared).unwrap();
-    // A writer that does not wait leaves no trace.
-    assert_eq!(open().lock(KEY, LockMode::Exclusive).err().unwrap().kind, Kind::Busy);
-    let second = open().lock(KEY, LockMode::Shared).unwrap();
+    let first = open().lock(KEY, LockMode::Read).unwrap();
+    // A prune that does not wait leaves no trace.
+    assert_eq!(open().lock(KEY, LockMode::Delete).err().unwrap().kind, Kind::Busy);
+    let second = open().lock(KEY, LockMode::Read).unwrap();
     let mut turn = open().take_turn(KEY).unwrap().unwrap();
-    assert!(open().take_turn(KEY).unwrap().is_none(), "two writers have the turn");
-    turn.keep_readers_out(true);
-    assert_eq!(open().lock(KEY, LockMode::Shared).err().unwrap().kind, Kind::Busy);
-    turn.keep_readers_out(false);
-    open().lock(KEY, LockMode::Shared).unwrap();
-    turn.keep_readers_out(true);
+    assert!(open().take_turn(KEY).unwrap().is_none(), "two prunes have the turn");
+    turn.keep_others_out(true);
+    for mode in [LockMode::Read, LockMode::Write] {
+        let error = open().lock(KEY, mode).err().unwrap();
+        assert!(
+            error.kind == Kind::Busy && error.to_string().contains("a prune of this key waits"),
+            "{error}"
+        );
+    }
+    turn.keep_others_out(false);
+    open().lock(KEY, LockMode::Read).unwrap();
+    open().lock(KEY, LockMode::Write).unwrap();
+    turn.keep_others_out(true);
     drop((first, second));
-    let writer = open().lock(KEY, LockMode::Exclusive).unwrap();
-    drop((writer, turn));
-    open().lock(KEY, LockMode::Shared).unwrap();
+    let prune = open().lock(KEY, LockMode::Delete).unwrap();
+    drop((prune, turn));
+    open().lock(KEY, LockMode::Read).unwrap();
 }
 
 #[test]
-fn a_writer_that_waits_gets_the_key_however_many_read() {
+fn a_prune_that_waits_gets_the_key_however_many_read_and_write() {
     let series = Series::with_two_snapshots();
     let options = Options { lock_wait_ms: 20_000, ..series.options.clone() };
     let done = std::sync::atomic::AtomicBool::new(false);
@@ -206,28 +217,38 @@ fn a_writer_that_waits_gets_the_key_however_many_read() {
                 // Each reader takes its next lock before it gives up its last one, so the key is never free.
                 let mut held = None;
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    let next = DirStore::open(&series.store).lock(KEY, LockMode::Shared).ok();
+                    let next = DirStore::open(&series.store).lock(KEY, LockMode::Read).ok();
                     drop(std::mem::replace(&mut held, next));
                     std::thread::sleep(std::time::Duration::from_millis(3));
                 }
                 drop(held);
             });
         }
+        // One backup follows the other. Sometimes the next one waits while the last one still has the key.
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let held = DirStore::open(&series.store).lock(KEY, LockMode::Write).ok();
+                    std::thread::sleep(std::time::Duration::from_millis(3));
+                    drop(held);
+                }
+            });
+        }
         std::thread::sleep(std::time::Duration::from_millis(30));
         let mut silent = Silent;
         let mut job = Job::new(&options, &Cancel::default(), &mut silent);
-        let locked = lock(&mut DirStore::open(&series.store), KEY, LockMode::Exclusive, &mut job);
+        let locked = lock(&mut DirStore::open(&series.store), KEY, LockMode::Delete, &mut job);
         done.store(true, std::sync::atomic::Ordering::Relaxed);
         locked.unwrap();
     });
 }
 
-/// Two writers wait, so that one writer could keep readers out while the other lets them in.
+/// Two prunes wait, so that one prune could keep readers out while the other lets them in.
 #[test]
-fn readers_get_in_while_writers_wait_for_one_that_takes_long() {
+fn readers_get_in_while_prunes_wait_for_one_that_takes_long() {
     let series = Series::with_two_snapshots();
     let options = |lock_wait_ms| Options { lock_wait_ms, ..series.options.clone() };
-    let long = DirStore::open(&series.store).lock(KEY, LockMode::Shared).unwrap();
+    let long = DirStore::open(&series.store).lock(KEY, LockMode::Read).unwrap();
     let take = |mode, wait, cancel: &Cancel| {
         let (options, mut silent) = (options(wait), Silent);
         let mut job = Job::new(&options, cancel, &mut silent);
@@ -236,9 +257,9 @@ fn readers_get_in_while_writers_wait_for_one_that_takes_long() {
     let stop = Cancel::default();
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| assert_eq!(take(LockMode::Exclusive, -1, &stop), Err(Kind::Cancelled)));
+            scope.spawn(|| assert_eq!(take(LockMode::Delete, -1, &stop), Err(Kind::Cancelled)));
         }
-        let kept_out = || take(LockMode::Shared, 0, &Cancel::default()) == Err(Kind::Busy);
+        let kept_out = || take(LockMode::Read, 0, &Cancel::default()) == Err(Kind::Busy);
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
         let until = |wanted: bool| {
             let mut is_so = kept_out() == wanted;
@@ -249,7 +270,7 @@ fn readers_get_in_while_writers_wait_for_one_that_takes_long() {
             is_so
         };
         let seen = [until(true), until(false), until(true)];
-        let waited = take(LockMode::Shared, 60_000, &Cancel::default());
+        let waited = take(LockMode::Read, 60_000, &Cancel::default());
         stop.request();
         assert_eq!((seen, waited), ([true; 3], Ok(())));
     });

@@ -546,7 +546,7 @@ fn stopping_at_problems_stops_before_anything_is_removed() {
 fn a_locked_key_is_busy() {
     let series = one_full();
     let mut store = DirStore::open(&series.store);
-    let held = store.lock(KEY, LockMode::Shared).unwrap();
+    let held = store.lock(KEY, LockMode::Read).unwrap();
     refused(&series, Kind::Busy, |series| series.prune(&series.keeping(ONLY_NEWEST)));
     series.prune(&Options { dry_run: true, ..series.keeping(ONLY_NEWEST) }).whole();
     drop(held);

@@ -567,10 +567,10 @@ fn a_locked_key_is_busy() {
     use ibt::store::{DirStore, LockMode, Store};
     let series = one_full();
     let mut store = DirStore::open(&series.store);
-    let held = store.lock(KEY, LockMode::Exclusive).unwrap();
+    let held = store.lock(KEY, LockMode::Delete).unwrap();
     refused(&series, Kind::Busy, |series| series.verify(&series.options));
     drop(held);
-    let _reader = store.lock(KEY, LockMode::Shared).unwrap();
+    let _reader = store.lock(KEY, LockMode::Read).unwrap();
     let before = around(&series);
     series.verify(&series.options).whole();
     assert_eq!(around(&series), before);

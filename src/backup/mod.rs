@@ -80,7 +80,7 @@ fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: 
             return Err(nothing_to_build_on(&catalog, &origin));
         }
     }
-    let lock = lock(store, &origin.key, LockMode::Exclusive, job)?;
+    let lock = lock(store, &origin.key, LockMode::Write, job)?;
     store::sweep_drafts(store, &origin.key, &lock, job)?;
     let mut catalog = Catalog::read(store, &origin.key)?;
     let pool = Pool::start(job.options.threads)?;

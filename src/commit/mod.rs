@@ -121,6 +121,8 @@ impl Needs<'_> {
     /// - the prune has ended, because it removes its marks last, and the store still has all that is needed.
     ///
     /// Otherwise the new snapshot is removed again, with `own`, the archives of this run, and the error is `Busy`.
+    /// Readers are not excluded: a lock keeps prunes out, so this happens only where somebody deletes without a lock,
+    /// and no reader is safe there.
     fn find_again(
         &self,
         store: &mut dyn Store,

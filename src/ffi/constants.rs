@@ -256,6 +256,10 @@ pub const IBT_PROBLEM_CLOCK: i32 = 9;
 /// permissions are missing, or the file system does not support such a name,
 /// size or type of entry.
 pub const IBT_PROBLEM_OBSTRUCTED: i32 = 10;
+/// A note. The file system cannot lock the key, so this operation, which only
+/// reads, went on without a lock. If a prune ran meanwhile, files may be
+/// missing.
+pub const IBT_PROBLEM_UNLOCKED: i32 = 11;
 
 /// ==== Actions: ibt_report_snapshot_action() ====
 ///
@@ -296,6 +300,6 @@ equal! {
     IBT_PROBLEM_DAMAGED = ProblemKind::Damaged, IBT_PROBLEM_MISSING = ProblemKind::Missing,
     IBT_PROBLEM_METADATA = ProblemKind::Metadata, IBT_PROBLEM_LEFTOVER = ProblemKind::Leftover,
     IBT_PROBLEM_CLOCK = ProblemKind::Clock,
-    IBT_PROBLEM_OBSTRUCTED = ProblemKind::Obstructed,
+    IBT_PROBLEM_OBSTRUCTED = ProblemKind::Obstructed, IBT_PROBLEM_UNLOCKED = ProblemKind::Unlocked,
     IBT_ACTION_KEPT = Action::Kept, IBT_ACTION_REMOVED = Action::Removed,
 }

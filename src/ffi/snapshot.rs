@@ -76,7 +76,7 @@ pub type ibt_sink_fn = Option<unsafe extern "C" fn(ud: *mut c_void, data: *const
 /// IBT_ERR_MISMATCH if its digest is not the expected one; IBT_ERR_CORRUPT if
 /// its state is damaged, IBT_ERR_FORMAT if a newer libibt made it;
 /// IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if another
-/// call uses the storage or a writer uses the key (see
+/// call uses the storage or a prune uses the key (see
 /// ibt_options_set_lock_wait()); IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
 /// IBT_ERR_CANCELLED, IBT_ERR_PANIC.
 ///
@@ -276,7 +276,11 @@ fn with_snapshot(
     let mut held = match shared.snapshot.try_lock() {
         Ok(held) => held,
         Err(TryLockError::WouldBlock) => {
-            return Err(Error::new(Kind::Busy, doing, "the snapshot is in use by another call"));
+            return Err(Error::new(
+                Kind::Busy,
+                doing,
+                "the snapshot is in use by another call: open it once more for a second call at the same time",
+            ));
         }
         // After a panic at most the file that was read last is in an unknown state.
         Err(TryLockError::Poisoned(held)) => held.into_inner(),

@@ -35,12 +35,12 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
         None => {
             tell_not_regular(store, None, job)?;
             for catalog in Catalog::all(store)?.into_values() {
-                let _lock = lock(store, catalog.key(), LockMode::Shared, job)?;
+                let _lock = lock(store, catalog.key(), LockMode::Read, job)?;
                 list_key(store, catalog, Listed::Before, &mut unread, job)?;
             }
         }
         Some(key) => {
-            let _lock = lock(store, key, LockMode::Shared, job)?;
+            let _lock = lock(store, key, LockMode::Read, job)?;
             if selects {
                 let pool = Pool::start(job.options.threads)?;
                 let state = open_selected(store, key, &pool, job)?;
@@ -78,8 +78,8 @@ fn list_key(
         match summaries.snapshot(store, &catalog, file) {
             Ok(state) if !job.options.accepts_labels(&state.header.labels) => {}
             Ok(state) => {
-                if listed == Listed::Before && archives_lost(&state, &catalog).next().is_some() {
-                    // The archives may have been written while the store was listed.
+                if archives_lost(&state, &catalog).next().is_some() {
+                    // A backup may have written the archives while the store was listed.
                     catalog = Catalog::read(store, catalog.key())?;
                 }
                 tell_archives_lost(&state, &catalog, job)?;

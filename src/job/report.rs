@@ -136,10 +136,12 @@ pub enum ProblemKind {
     /// A restore could not write an entry: an existing entry or permissions of the destination prevent it, or the
     /// file system of the destination does not support such an entry.
     Obstructed = 10,
+    /// The key could not be locked, so another operation may delete files that this one reads.
+    Unlocked = 11,
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 10] = [
+    pub const ALL: [ProblemKind; 11] = [
         ProblemKind::Unreadable,
         ProblemKind::Vanished,
         ProblemKind::Changed,
@@ -150,6 +152,7 @@ impl ProblemKind {
         ProblemKind::Leftover,
         ProblemKind::Clock,
         ProblemKind::Obstructed,
+        ProblemKind::Unlocked,
     ];
 
     pub fn name(self) -> &'static str {
@@ -164,6 +167,7 @@ impl ProblemKind {
             ProblemKind::Leftover => "leftover",
             ProblemKind::Clock => "clock",
             ProblemKind::Obstructed => "obstructed",
+            ProblemKind::Unlocked => "unlocked",
         }
     }
 
@@ -182,7 +186,7 @@ impl ProblemKind {
 
     /// True for a note: a report lists notes, but a note does not make the result partial.
     pub fn is_note(self) -> bool {
-        matches!(self, ProblemKind::Skipped | ProblemKind::Leftover)
+        matches!(self, ProblemKind::Skipped | ProblemKind::Leftover | ProblemKind::Unlocked)
     }
 }
 

@@ -7,17 +7,22 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::dir::Dir;
 
-/// The part of a lock file to lock. A system that can only lock whole files locks only [`LockPart::Key`]; the other
-/// parts always seem free.
+/// The part of a lock file to lock. Systems that can lock whole files only lock the whole file for the first three
+/// parts, so that there a writer excludes readers too; the other parts always seem free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockPart {
-    /// Byte 0: the lock of the key.
-    Key = 0,
-    /// Byte 1: readers lock it for a moment before they lock the key. A writer that waits for the key locks this byte
-    /// to keep new readers out.
-    Readers = 1,
-    /// Byte 2: locked by the one waiting writer that may lock [`LockPart::Readers`].
-    Turn = 2,
+    /// Bytes 0 and 1, locked in one call: the operation that deletes files excludes readers and writers. Locks of
+    /// other files, for example of temporary files, lock this part.
+    Key,
+    /// Byte 0: shared by readers.
+    Reading,
+    /// Byte 1: locked by the one writer.
+    Writing,
+    /// Byte 2: readers and writers lock it for a moment before they lock their own part. A prune that waits for the key
+    /// locks this byte to keep newcomers out.
+    Entrance,
+    /// Byte 3: locked by the one waiting prune that may lock [`LockPart::Entrance`].
+    Turn,
 }
 
 /// Tries to lock a part of the file, without waiting. Returns false if another open file holds a lock that excludes
@@ -41,6 +46,25 @@ pub fn unlock(file: &File, part: LockPart) {
     let _ = release(file, part);
 }
 
+/// The part that another open file has locked and that excludes a lock of `part`; `None` if there is none now. `Err` if
+/// the system does not say.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn lock_in_the_way(file: &File, part: LockPart, exclusive: bool) -> io::Result<Option<LockPart>> {
+    let found = conflict(file.as_fd(), part_of_file(part, kind(exclusive)))?;
+    Ok(found.map(|found| match (found.l_start, found.l_len) {
+        (0, 1) => LockPart::Reading,
+        (0, _) => LockPart::Key,
+        (1, _) => LockPart::Writing,
+        // The system reports the two neighbouring bytes of a waiting prune as one lock.
+        _ => LockPart::Entrance,
+    }))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub fn lock_in_the_way(_: &File, _: LockPart, _: bool) -> io::Result<Option<LockPart>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// True if an error of [`try_lock`] means that the file system has no locks, or that no lock server is running.
 pub fn lacks_locks(error: &io::Error) -> bool {
     const CODES: [i32; 6] =
@@ -59,13 +83,18 @@ pub fn hold_dir(dir: &Dir) -> io::Result<()> {
 /// `None` if the system does not say. False proves nothing about other machines, which may use the same directory.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn is_dir_held(dir: &Dir) -> Option<bool> {
+    conflict(dir.as_fd(), whole_file(libc::F_WRLCK)).ok().map(|found| found.is_some())
+}
+
+/// The lock of another open file that excludes `wanted`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn conflict(file: BorrowedFd<'_>, mut wanted: libc::flock) -> io::Result<Option<libc::flock>> {
     use std::os::fd::AsRawFd;
 
-    let mut found = whole_file(libc::F_WRLCK);
-    // SAFETY: the descriptor is open and `found` outlives the call, which writes a `flock` to it.
-    match unsafe { libc::fcntl(dir.as_fd().as_raw_fd(), libc::F_OFD_GETLK, &mut found) } {
-        -1 => None,
-        _ => Some(found.l_type != libc::F_UNLCK as libc::c_short),
+    // SAFETY: the descriptor is open and `wanted` outlives the call, which writes a `flock` to it.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &mut wanted) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(Some(wanted).filter(|found| found.l_type != libc::F_UNLCK as libc::c_short)),
     }
 }
 
@@ -81,7 +110,12 @@ pub fn is_dir_held(_: &Dir) -> Option<bool> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<()> {
-    set(file.as_fd(), part_of_file(part, if exclusive { libc::F_WRLCK } else { libc::F_RDLCK }))
+    set(file.as_fd(), part_of_file(part, kind(exclusive)))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn kind(exclusive: bool) -> libc::c_int {
+    if exclusive { libc::F_WRLCK } else { libc::F_RDLCK }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -91,7 +125,14 @@ fn release(file: &File, part: LockPart) -> io::Result<()> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn part_of_file(part: LockPart, kind: libc::c_int) -> libc::flock {
-    libc::flock { l_start: part as libc::off_t, l_len: 1, ..whole_file(kind) }
+    let (l_start, l_len) = match part {
+        LockPart::Key => (0, 2),
+        LockPart::Reading => (0, 1),
+        LockPart::Writing => (1, 1),
+        LockPart::Entrance => (2, 1),
+        LockPart::Turn => (3, 1),
+    };
+    libc::flock { l_start, l_len, ..whole_file(kind) }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -120,8 +161,8 @@ fn lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<()> {
 
     let shared = FlockOperation::NonBlockingLockShared;
     match part {
-        LockPart::Readers | LockPart::Turn => Ok(()),
-        LockPart::Key => {
+        LockPart::Entrance | LockPart::Turn => Ok(()),
+        LockPart::Key | LockPart::Reading | LockPart::Writing => {
             Ok(flock(file, if exclusive { FlockOperation::NonBlockingLockExclusive } else { shared })?)
         }
     }
@@ -130,7 +171,9 @@ fn lock(file: &File, part: LockPart, exclusive: bool) -> io::Result<()> {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn release(file: &File, part: LockPart) -> io::Result<()> {
     match part {
-        LockPart::Readers | LockPart::Turn => Ok(()),
-        LockPart::Key => Ok(rustix::fs::flock(file, rustix::fs::FlockOperation::Unlock)?),
+        LockPart::Entrance | LockPart::Turn => Ok(()),
+        LockPart::Key | LockPart::Reading | LockPart::Writing => {
+            Ok(rustix::fs::flock(file, rustix::fs::FlockOperation::Unlock)?)
+        }
     }
 }

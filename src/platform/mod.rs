@@ -37,7 +37,7 @@ pub use descriptors::{free_descriptors, patiently};
 pub use dir::{Dir, DirListing};
 pub use file_system::{CtimeKind, FileSystem};
 pub use local_time::offset_from_utc;
-pub use lock::{LockPart, hold_dir, is_dir_held, lacks_locks, try_lock, unlock};
+pub use lock::{LockPart, hold_dir, is_dir_held, lacks_locks, lock_in_the_way, try_lock, unlock};
 pub use machine::{MachineMark, MarkOrigin};
 pub use meta::{lacks_proc, set_mode, set_owner, set_times};
 pub use names::Names;

@@ -38,7 +38,7 @@ use tree::Tree;
 /// `Corrupt` or `Format` (the state), `Mismatch` (the digest is not the expected one), `Io` (the destination).
 pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &mut Job) -> Result<()> {
     let key = begin(store, key, Need::Read, "restore", job)?;
-    let _lock = lock(store, &key, LockMode::Shared, job)?;
+    let _lock = lock(store, &key, LockMode::Read, job)?;
     let pool = Pool::start(job.options.threads)?;
     let mut selection = Selection::new(job.options)?;
     // `delete_extra` needs every entry, not only the selected ones: an entry of the snapshot is not extra.

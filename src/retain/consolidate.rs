@@ -37,7 +37,7 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     let key = begin(store, key, Need::Write, OP, job)?;
     // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
     Catalog::read(store, &key)?.select(store, Select::Newest)?;
-    let lock = lock(store, &key, LockMode::Exclusive, job)?;
+    let lock = lock(store, &key, LockMode::Write, job)?;
     sweep_drafts(store, &key, &lock, job)?;
     let mut catalog = Catalog::read(store, &key)?;
     let pool = Pool::start(job.options.threads)?;

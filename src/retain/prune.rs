@@ -60,8 +60,10 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let catalog = Catalog::read(store, &key)?;
     choice.find(store, &catalog, job.options)?;
     let dry_run = job.options.dry_run;
-    let mode = if dry_run { LockMode::Shared } else { LockMode::Exclusive };
+    let mode = if dry_run { LockMode::Read } else { LockMode::Delete };
     let lock = lock(store, &key, mode, job)?;
+    // A dry run does not exclude backups. It forecasts what a prune does now.
+    let is_alone = lock.keeps_writers_out() || dry_run && !store.is_written_now(&key)?;
     let catalog = Catalog::read(store, &key)?;
     let target = choice.find(store, &catalog, job.options)?;
     let mut files = KeyFiles::read(store, &catalog, &target, job)?;
@@ -69,7 +71,7 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     files.links.retain(|found| found.file_type == FileType::Symlink);
     let goes = files.choose(&target, job)?;
     files.tell_lost(&goes, job)?;
-    let mut plan = files.plan(&goes, lock.keeps_writers_out());
+    let mut plan = files.plan(&goes, is_alone);
     if !plan.is_alone {
         // A backup at the same time sees the removal only by the marks.
         plan.marked.clone_from(&plan.snapshots);

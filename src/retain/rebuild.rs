@@ -38,12 +38,14 @@ const OP: &str = "rebuild the cache";
 /// `InvalidArg` (no cache directory), `Io` (the cache cannot be written), `Busy`, and the errors of the store.
 pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let key = begin(store, key, Need::Read, OP, job)?;
-    let _lock = lock(store, &key, LockMode::Shared, job)?;
+    let _lock = lock(store, &key, LockMode::Read, job)?;
     let catalog = Catalog::read(store, &key)?;
     catalog.select(store, Select::Newest)?;
     let none = || Error::new(Kind::NotFound, OP, format!("no snapshot of key '{key}' is undamaged"));
     let pool = Pool::start(job.options.threads)?;
     let (mut state, lost) = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;
+    // A backup may have made the snapshot while the key was listed: a new list has all files that the snapshot needs.
+    let catalog = Catalog::read(store, &key)?;
     let cache = Cache::of_series(job.options.cache_dir.as_deref(), &state.header().series);
     let nowhere = || Error::new(Kind::InvalidArg, OP, "the user has no cache directory: set one");
     let cache = &cache.ok_or_else(nowhere)?;

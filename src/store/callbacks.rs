@@ -218,11 +218,10 @@ impl<B: Backend> Store for CallbackStore<B> {
         self.backend.has_locks()
     }
 
-    /// A backend has one kind of lock, an exclusive lock for writers. Readers do not take it, because it would
-    /// exclude other readers. So a writer may remove a file during a read, and the reader then gets
-    /// `NotFound`.
+    /// A backend has one kind of lock, an exclusive lock for writers and prunes. Readers do not take it, because it
+    /// would exclude other readers. So a prune may remove a file during a read, and the reader then gets `NotFound`.
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
-        if mode == LockMode::Shared || !self.backend.has_locks() {
+        if mode == LockMode::Read || !self.backend.has_locks() {
             return Ok(Box::new(()));
         }
         self.backend.lock(key).map_err(|refusal| refusal.into_error("lock", key))?;

@@ -255,6 +255,10 @@ impl Store for DirStore {
         self.lock_key(key, mode)
     }
 
+    fn is_written_now(&mut self, key: &str) -> Result<bool> {
+        self.is_key_written(key)
+    }
+
     fn take_turn(&mut self, key: &str) -> Result<Option<Box<dyn Turn>>> {
         self.take_turn_of(key)
     }

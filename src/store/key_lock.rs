@@ -1,16 +1,16 @@
-//! Locking a key for an operation: waiting for the lock, the turn of a waiting writer, and working without a lock.
+//! Locking a key for an operation: waiting for the lock, the turn of a waiting prune, and working without a lock.
 
 use std::time::{Duration, Instant};
 
 use super::{Lock, LockMode, Store};
 use crate::error::{Error, Kind, Result};
-use crate::job::{Job, Level};
+use crate::job::{Job, Level, Problem, ProblemKind};
 
 /// Time between two attempts to get a lock.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
-/// For how long a waiting writer keeps readers out the first time.
+/// For how long a waiting prune keeps others out the first time.
 const FIRST_TURN: Duration = Duration::from_secs(1);
-/// For how long a waiting writer keeps readers out at most, without a pause. A reader that waits longer gets in.
+/// For how long a waiting prune keeps others out at most, without a pause. An operation that waits longer gets in.
 const LONGEST_TURN: Duration = Duration::from_secs(256);
 
 /// An operation's lock on a key. Holds no lock if locks are impossible and the operation may go on without one.
@@ -20,21 +20,21 @@ pub struct KeyLock {
 }
 
 impl KeyLock {
-    /// True if no other writer can be at work. If false, a file that no state names may belong to a backup that is
-    /// still running.
+    /// True if no other operation can be writing: the lock is one for writing or deleting. If false, a file that no state
+    /// names may belong to a backup that is still running.
     pub fn keeps_writers_out(&self) -> bool {
         self.keeps_writers_out
     }
 }
 
-/// The turn of one writer that waits for a key. No other writer has the turn meanwhile. Dropping the turn gives it up.
+/// The turn of one prune that waits for a key. No other prune has the turn meanwhile. Dropping the turn gives it up.
 pub trait Turn {
-    /// Keeps new readers of the key out, or lets them in again. Keeping readers out may take several calls.
-    fn keep_readers_out(&mut self, out: bool);
+    /// Keeps operations that come later from the key, or lets them in again. Keeping them out may take several calls.
+    fn keep_others_out(&mut self, out: bool);
 }
 
 /// Locks `key`, and waits for the lock as long as the options allow. `Busy` if that time is over. Where locks are
-/// impossible, readers go on without a lock, and writers do so if the options allow it.
+/// impossible, readers go on without a lock and note that, and the others do so if the options allow it.
 pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> Result<KeyLock> {
     let wait = job.options.lock_wait_ms;
     let start = Instant::now();
@@ -45,33 +45,36 @@ pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> 
             Err(error)
                 if error.kind == Kind::Busy && (wait < 0 || start.elapsed().as_millis() < wait as u128) =>
             {
-                if mode == LockMode::Exclusive {
+                if mode == LockMode::Delete {
                     wait_in_turn(store, key, &mut turn)?;
                 }
                 std::thread::sleep(LOCK_RETRY);
             }
             Err(error) if error.kind == Kind::Unsupported => return without_lock(error, mode, job),
-            other => return Ok(KeyLock { keeps_writers_out: store.has_locks(), _held: other? }),
+            other => {
+                let keeps_writers_out = mode != LockMode::Read && store.has_locks();
+                return Ok(KeyLock { keeps_writers_out, _held: other? });
+            }
         }
     }
 }
 
-/// Takes the turn of a waiting writer if it is free. A writer that has the turn keeps readers out or lets them in,
+/// Takes the turn of a waiting prune if it is free. A prune that has the turn keeps others out or lets them in,
 /// depending on the age of the turn.
 fn wait_in_turn(store: &mut dyn Store, key: &str, turn: &mut Option<(Box<dyn Turn>, Instant)>) -> Result<()> {
     if turn.is_none() {
         *turn = store.take_turn(key)?.map(|turn| (turn, Instant::now()));
     }
     if let Some((turn, since)) = turn {
-        turn.keep_readers_out(keeps_readers_out(since.elapsed()));
+        turn.keep_others_out(keeps_others_out(since.elapsed()));
     }
     Ok(())
 }
 
-/// True if a writer keeps readers out when its turn has this age. The writer keeps readers out for 1 second and lets
-/// them in for 1 second. Both times then double, up to [`LONGEST_TURN`]. So a series of readers cannot delay a writer
-/// for ever, and a writer that waits for one long reader does not exclude the other readers for all that time.
-fn keeps_readers_out(age: Duration) -> bool {
+/// True if a prune keeps others out when its turn has this age. The prune keeps them out for 1 second and lets them in
+/// for 1 second. Both times then double, up to [`LONGEST_TURN`]. So a series of readers or backups cannot delay a prune
+/// for ever, and a prune that waits for one long restore does not exclude all others for all that time.
+fn keeps_others_out(age: Duration) -> bool {
     let (mut begin, mut turn) = (Duration::ZERO, FIRST_TURN);
     while age >= begin + 2 * turn {
         begin += 2 * turn;
@@ -80,12 +83,17 @@ fn keeps_readers_out(age: Duration) -> bool {
     age < begin + turn
 }
 
-/// Goes on without a lock, if that is allowed.
+/// Goes on without a lock, if that is allowed. A reader notes that the files which it reads may be deleted meanwhile.
 fn without_lock(error: Error, mode: LockMode, job: &mut Job) -> Result<KeyLock> {
-    if mode == LockMode::Exclusive && !job.options.allow_unlocked {
+    if mode != LockMode::Read && !job.options.allow_unlocked {
         return Err(error);
     }
-    job.log(Level::Warn, &format!("{error}; going on without a lock"));
+    let error = Error { detail: format!("{}; going on without a lock", error.detail), ..error };
+    job.log(Level::Warn, &error.to_string());
+    // The state of a snapshot lists the problems of its backup, and this one says nothing about the snapshot.
+    if mode == LockMode::Read {
+        job.report.add_problem(Problem::of_whole(ProblemKind::Unlocked, &error));
+    }
     Ok(KeyLock { keeps_writers_out: false, _held: Box::new(()) })
 }
 
@@ -94,13 +102,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_waiting_writer_keeps_readers_out_and_lets_them_in_by_turns() {
-        let at = |secs| keeps_readers_out(Duration::from_secs(secs));
+    fn a_waiting_prune_keeps_others_out_and_lets_them_in_by_turns() {
+        let at = |secs| keeps_others_out(Duration::from_secs(secs));
         let first: Vec<_> = (0..15).map(at).collect();
         let (out, inn) = ([true; 4], [false; 4]);
         let expected = [&out[..1], &inn[..1], &out[..2], &inn[..2], &out[..], &inn[..], &out[..1]].concat();
         assert_eq!(first, expected);
-        // However long the writer waits, no period is longer than the longest, and periods of that length keep coming.
+        // However long the prune waits, no period is longer than the longest, and periods of that length keep coming.
         let longest = LONGEST_TURN.as_secs();
         let (mut row, mut rows) = ((false, 0), Vec::new());
         for secs in 0..20 * longest {

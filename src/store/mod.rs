@@ -50,10 +50,12 @@ pub struct Object {
 /// How a key is locked. A store without locks grants every lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
-    /// For restore, list and verify: other readers may hold the lock too.
-    Shared,
-    /// For backup, prune and consolidate: nobody else holds the lock.
-    Exclusive,
+    /// For restore, compare, list, verify and the like: excludes deletion.
+    Read,
+    /// For backups and consolidations, which only add files: excludes other writers and deletion, not readers.
+    Write,
+    /// For prunes: excludes all other operations.
+    Delete,
 }
 
 /// Number of bytes that [`fetch`] reads at a time.
@@ -113,14 +115,20 @@ pub trait Store {
     /// `Unsupported` where locks are impossible.
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock>;
 
-    /// Takes the turn of the writer that waits for `key` (see [`Turn`]). `None` if another writer has the turn, or if
-    /// the store has no turns.
+    /// True if a backup, a consolidation or a prune holds the lock of `key` now, or if the store cannot say. The answer
+    /// may be outdated at once: it is good for a forecast only.
+    fn is_written_now(&mut self, _key: &str) -> Result<bool> {
+        Ok(!self.has_locks())
+    }
+
+    /// Takes the turn of the prune that waits for `key` (see [`Turn`]). `None` if another prune has the turn, or if the
+    /// store has no turns.
     fn take_turn(&mut self, _key: &str) -> Result<Option<Box<dyn Turn>>> {
         Ok(None)
     }
 
     /// Removes temporary files of runs that were killed, and returns the names of the removed files. `locked` is the
-    /// key whose exclusive lock the caller holds, so that nobody else writes to that key. `None` if the caller has no
+    /// key that the caller has locked for writing, so that nobody else writes to that key. `None` if the caller has no
     /// such lock because nothing could be locked.
     fn sweep_drafts(&mut self, _locked: Option<&str>) -> Result<Vec<String>> {
         Ok(Vec::new())
@@ -181,8 +189,8 @@ pub fn begin(store: &mut dyn Store, key: &str, need: Need, doing: &str, job: &mu
     Ok(key)
 }
 
-/// Removes temporary files that killed runs of `key` left, and lists each as a problem. `lock` is the exclusive lock
-/// on `key`.
+/// Removes temporary files that killed runs of `key` left, and lists each as a problem. `lock` is a lock on `key`
+/// for writing or deleting. Readers may be at work: they never read a temporary file.
 pub fn sweep_drafts(store: &mut dyn Store, key: &str, lock: &KeyLock, job: &mut Job) -> Result<()> {
     for name in store.sweep_drafts(Some(key).filter(|_| lock.keeps_writers_out()))? {
         let error = Error::new(Kind::Io, "keep", "a killed run left it; it was removed").at(&name);

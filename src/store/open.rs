@@ -37,8 +37,11 @@ fn open(
         Select::Newest => newest_file(store, &catalog, job)?,
         select => catalog.select(store, select)?.clone(),
     };
-    let state = KeyStates::new(store, &catalog).open(&file, pool, selector);
+    let mut states = KeyStates::new(store, &catalog);
+    let state = states.open(&file, pool, selector);
+    let new_catalog = states.into_new_catalog();
     let state = state.map_err(|error| name_older(store, &catalog, &file, error))?;
+    let catalog = new_catalog.as_ref().unwrap_or(&catalog);
     let tree = state.trailer().tree;
     check_expected(&tree, &file.name, job)?;
     job.report.snapshot = Some(file.stamp);

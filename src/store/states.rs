@@ -1,6 +1,7 @@
 //! The state files of one key. Each is read from the cache if the copy there equals the store's file, else from the
 //! store. A layer that the store has lost is read from the cache.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::{Catalog, LocalFile, StateFile, Store, StoredFile, backup_file, cache};
@@ -20,7 +21,7 @@ const COPY_BUFFER: usize = 256 << 10;
 /// The state files of one key.
 pub struct KeyStates<'k> {
     store: &'k mut dyn Store,
-    catalog: &'k Catalog,
+    catalog: Cow<'k, Catalog>,
     /// `None` if no cache is used. Otherwise the root of the cache; an inner `None` stands for the user's cache
     /// directory.
     cache: Option<Option<&'k Path>>,
@@ -42,7 +43,8 @@ impl LostLayer {
         &self.name
     }
 
-    /// Puts the cache's copy into the store. The caller excludes all other operations on this key.
+    /// Puts the cache's copy into the store. The caller has locked the key for writing. A reader that needs this file
+    /// meanwhile finds it damaged or gone, as it was before.
     pub fn put_back(mut self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
         let mut draft = store.create(&self.name)?;
         let mut buf = vec![0; COPY_BUFFER];
@@ -75,7 +77,7 @@ impl LostLayer {
 impl<'k> KeyStates<'k> {
     /// Reads every file from the store.
     pub fn new(store: &'k mut dyn Store, catalog: &'k Catalog) -> Self {
-        KeyStates { store, catalog, cache: None, opened: None, lost: Vec::new() }
+        KeyStates { store, catalog: Cow::Borrowed(catalog), cache: None, opened: None, lost: Vec::new() }
     }
 
     /// Reads a file from the cache below `root` if the cache has an equal copy. Without `root`, uses the user's cache
@@ -94,6 +96,14 @@ impl<'k> KeyStates<'k> {
         self.opened = Some(file.stamp);
         self.lost.clear();
         StateReader::open(file.stamp, file.size, pool, selector, self)
+    }
+
+    /// The new list of the key's files, if the first one did not have every layer.
+    pub fn into_new_catalog(self) -> Option<Catalog> {
+        match self.catalog {
+            Cow::Owned(catalog) => Some(catalog),
+            Cow::Borrowed(_) => None,
+        }
     }
 
     /// The lost layers of the state that was opened last: only the cache has them.
@@ -132,7 +142,7 @@ impl StateFiles for KeyStates<'_> {
     fn read(&mut self, snapshot: Stamp, size: u64, read: &mut ReadState<'_>) -> Result<()> {
         let what = format!("the state of {snapshot} with {size} bytes is gone from the store");
         let mut fault = Error::corrupt("read the states of key", self.catalog.key(), what);
-        for file in self.catalog.state_files(snapshot, size) {
+        for file in self.state_files(snapshot, size)? {
             match self.read_file(&file, read) {
                 Err(error) if error.proves_damage() => fault = error,
                 result => return result,
@@ -143,6 +153,17 @@ impl StateFiles for KeyStates<'_> {
 }
 
 impl KeyStates<'_> {
+    /// The files of a state that should exist. A backup that made two snapshots while the key was listed may have the
+    /// newer one listed without the older one, which it needs: so the key is listed again if there is no such file.
+    fn state_files(&mut self, snapshot: Stamp, size: u64) -> Result<Vec<StateFile>> {
+        let files = self.catalog.state_files(snapshot, size);
+        if !files.is_empty() {
+            return Ok(files);
+        }
+        self.catalog = Cow::Owned(Catalog::read(self.store, self.catalog.key())?);
+        Ok(self.catalog.state_files(snapshot, size))
+    }
+
     fn read_file(&mut self, file: &StateFile, read: &mut ReadState<'_>) -> Result<()> {
         let StateFile { name, size, compressed, .. } = file;
         // If reading the store costs little, the store's own file is read, so that its damage is found.

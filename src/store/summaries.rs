@@ -37,7 +37,12 @@ impl Summaries {
         let what =
             format!("the state of {} with {} bytes is gone from the store", layer.snapshot, layer.size);
         let mut found = Err(Error::corrupt("read the states of key", catalog.key(), what));
-        for file in catalog.state_files(layer.snapshot, layer.size) {
+        let mut files = catalog.state_files(layer.snapshot, layer.size);
+        if files.is_empty() {
+            // A backup may have made this file while the key was listed.
+            files = Catalog::read(store, catalog.key())?.state_files(layer.snapshot, layer.size);
+        }
+        for file in files {
             found = self.file(store, &file);
             match &found {
                 Ok(summary) if summary.trailer.digest != layer.digest => {}

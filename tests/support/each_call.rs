@@ -106,6 +106,13 @@ impl Store for EachCall {
         }
     }
 
+    fn is_written_now(&mut self, key: &str) -> Result<bool> {
+        match self.has_locks {
+            true => self.inner.is_written_now(key),
+            false => Ok(true),
+        }
+    }
+
     fn take_turn(&mut self, key: &str) -> Result<Option<Box<dyn Turn>>> {
         self.inner.take_turn(key)
     }

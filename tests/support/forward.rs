@@ -48,6 +48,9 @@ macro_rules! forward {
         fn lock(&mut self, key: &str, mode: ibt::store::LockMode) -> ibt::error::Result<ibt::store::Lock> {
             self.$inner.lock(key, mode)
         }
+        fn is_written_now(&mut self, key: &str) -> ibt::error::Result<bool> {
+            self.$inner.is_written_now(key)
+        }
         fn take_turn(&mut self, key: &str) -> ibt::error::Result<Option<Box<dyn ibt::store::Turn>>> {
             self.$inner.take_turn(key)
         }

@@ -571,10 +571,13 @@ pub unsafe extern "C" fn ibt_options_set_expected_digest(
 /// The time in milliseconds that an operation waits for another one that holds
 /// the same key. After that it returns IBT_ERR_BUSY. -1 means without limit.
 ///
-/// A backup, a prune or a consolidation that waits keeps later operations that
-/// only read out of the key for one second, then lets them in for one second.
-/// Each time both spans double, up to 256 seconds. A reader that waits longer
-/// than that gets the key before the writer does.
+/// Backups and consolidations wait for each other. A prune waits for every other
+/// operation, and every other operation waits for a prune. Nothing else waits:
+/// operations that only read run beside backups.
+///
+/// A prune that waits keeps later operations out of the key for one second, then
+/// lets them in for one second. Each time both spans double, up to 256 seconds.
+/// An operation that waits longer than that gets the key before the prune does.
 ///
 /// Default: 0, does not wait.
 ///
@@ -605,8 +608,8 @@ pub unsafe extern "C" fn ibt_options_set_lock_wait(
 /// to something that is not a file. With 0 they return IBT_ERR_UNSUPPORTED
 /// there. With 1 the caller guarantees that nobody else writes to the key
 /// meanwhile: two writers at the same time can remove files that the other one
-/// needs. Operations that only read go on without a lock in any case and log a
-/// message. Ignored elsewhere.
+/// needs. Operations that only read go on without a lock in any case, with a
+/// note (IBT_PROBLEM_UNLOCKED). Ignored elsewhere.
 ///
 /// Default: 0. Every other number counts as 1.
 ///

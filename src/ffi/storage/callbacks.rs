@@ -82,9 +82,11 @@ pub type ibt_list_fn =
 /// Since: 0.1
 pub type ibt_delete_fn = Option<unsafe extern "C" fn(ud: *mut c_void, name: *const c_char) -> i32>;
 
-/// Locks `key` for one writer: keeps out every other writer, also of other
-/// programs and of other machines that share the storage, until the
-/// ibt_unlock_fn is called. If another writer holds the lock, return
+/// Locks `key` for one backup, consolidation or prune: keeps out every other
+/// one, also of other programs and of other machines that share the storage,
+/// until the ibt_unlock_fn is called. Operations that only read do not lock: they
+/// run beside everything, and if a prune deletes a file that one of them still
+/// needs, that file is missing for it. If the lock is held already, return
 /// IBT_ERR_BUSY at once: libibt tries again 50 times a second, for as long as
 /// ibt_options_set_lock_wait() allows.
 ///

@@ -24,6 +24,9 @@ use super::error::ibt_error;
 use super::library::ibt_status;
 use callbacks::StorageFunctions;
 
+/// The reason for `Busy` if a storage is used by two calls at once.
+const HANDLE_IN_USE: &str = "the storage handle is in use by another call: use one handle for each operation that runs at the same time";
+
 /// A place for backup files: a directory, or functions of the caller
 /// (ibt_storage_new()). Owned by the caller, who frees it with
 /// ibt_storage_free().
@@ -90,7 +93,7 @@ impl ibt_storage {
     pub(super) fn with<T>(&self, doing: &str, body: impl FnOnce(&mut dyn Store) -> Result<T>) -> Result<T> {
         match self.try_lock() {
             Some(mut held) => body(&mut **held),
-            None => Err(Error::new(Kind::Busy, doing, "the storage is in use by another call")),
+            None => Err(Error::new(Kind::Busy, doing, HANDLE_IN_USE)),
         }
     }
 }

@@ -37,7 +37,7 @@ impl Snapshot {
     /// expected digest), `Busy`.
     pub fn open(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<Self> {
         let key = begin(store, key, Need::Read, "open the snapshot", job)?;
-        let _lock = lock(store, &key, LockMode::Shared, job)?;
+        let _lock = lock(store, &key, LockMode::Read, job)?;
         let pool = Pool::start(job.options.threads)?;
         let mut state = open_selected(store, &key, &pool, job)?;
         job.phase(Phase::Verify, state.trailer().totals.entries, 0)?;

@@ -46,7 +46,7 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     let live = root.try_clone().and_then(LiveTree::new).map_err(|e| trouble(&e))?;
     let filter = Filter::new(&job.options.includes, &job.options.paths)?;
     let pool = Pool::start(job.options.threads)?;
-    let _lock = lock(store, &key, LockMode::Shared, job)?;
+    let _lock = lock(store, &key, LockMode::Read, job)?;
     let mut state = open_selected(store, &key, &pool, job)?;
     let totals = state.trailer().totals;
     let known = filter.is_all() && job.options.excludes.is_empty();

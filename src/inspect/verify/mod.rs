@@ -59,13 +59,13 @@ pub fn verify(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result
     };
     not_regular.iter().try_for_each(|state| state.tell(job))?;
     if let Some(key) = key {
-        let _lock = lock(store, &key, LockMode::Shared, job)?;
+        let _lock = lock(store, &key, LockMode::Read, job)?;
         let catalog = Catalog::read(store, &key)?;
         verify_key(store, &catalog, Listed::Locked, &mut unread, job)?;
         return unread.end();
     }
     for catalog in Catalog::all(store)?.values() {
-        let _lock = lock(store, catalog.key(), LockMode::Shared, job)?;
+        let _lock = lock(store, catalog.key(), LockMode::Read, job)?;
         verify_key(store, catalog, Listed::Before, &mut unread, job)?;
     }
     unread.end()

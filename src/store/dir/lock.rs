@@ -1,4 +1,4 @@
-//! The lock files of a directory store: `KEY.lock`. Three bytes of the file are locked ([`LockPart`]).
+//! The lock files of a directory store: `KEY.lock`. Four bytes of the file are locked ([`LockPart`]).
 
 use std::fs::File;
 use std::io;
@@ -19,6 +19,10 @@ const LOCK_TRIES: u32 = 100;
 const ADVICE: &str = "if nobody else writes to this key meanwhile, writing without a lock can be allowed (ibt --no-lock, \
                       ibt_options_set_allow_unlocked())";
 
+/// Advice for an operation that another one excludes.
+const TO_WAIT: &str =
+    "try again when that has ended, or let this operation wait (ibt_options_set_lock_wait())";
+
 /// The result of opening a lock file.
 enum OpenedLockFile {
     File(File),
@@ -33,7 +37,7 @@ impl DirStore {
     /// belongs to a file of another type.
     pub(super) fn lock_key(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
         self.try_lock_key(key, mode).map_err(|error| match error.kind {
-            Kind::Unsupported if mode == LockMode::Exclusive => {
+            Kind::Unsupported if mode != LockMode::Read => {
                 Error { detail: format!("{}; {ADVICE}", error.detail), ..error }
             }
             _ => error,
@@ -44,31 +48,52 @@ impl DirStore {
         let name = lock_name(key);
         for _ in 0..LOCK_TRIES {
             let opened = match mode {
-                LockMode::Exclusive => self.open_for_writer(&name)?,
-                LockMode::Shared => self.open_for_reader(key, &name)?,
+                LockMode::Read => self.open_for_reader(key, &name)?,
+                LockMode::Write | LockMode::Delete => self.open_for_writer(&name)?,
             };
             let file = match opened {
                 OpenedLockFile::File(file) => file,
                 OpenedLockFile::NotNeeded => return Ok(Box::new(())),
                 OpenedLockFile::Gone => continue,
             };
-            let tried = match mode {
-                LockMode::Exclusive => platform::try_lock(&file, LockPart::Key, true),
-                LockMode::Shared => lock_as_reader(&file),
-            };
-            match tried {
+            match lock_as(mode, &file) {
                 Ok(true) if self.is_named(&name, &file) => return Ok(self.lock_of(file, name, mode)),
+                Ok(false) if self.is_named(&name, &file) => return Err(self.busy(&name, &file, mode)),
                 // The lock file was removed before we locked it.
-                Ok(true) => {}
-                Ok(false) => break,
+                Ok(_) => {}
                 Err(error) => return Err(self.cannot_lock(&name, mode, &error)),
             }
         }
-        let busy = Error::new(Kind::Busy, "lock", "another operation holds it");
-        Err(busy.at(path_bytes(&self.path.join(&name))))
+        let gone = Error::new(Kind::Busy, "lock", "other operations remove it again and again");
+        Err(gone.at(path_bytes(&self.path.join(&name))))
     }
 
-    /// Takes the turn of the writer that waits for `key`. `None` if another writer has the turn.
+    /// The error of an operation that the lock of another operation excludes.
+    fn busy(&self, name: &str, file: &File, mode: LockMode) -> Error {
+        let (part, exclusive) = part_of(mode);
+        let own = platform::lock_in_the_way(file, part, exclusive).ok().flatten();
+        let entrance = || platform::lock_in_the_way(file, LockPart::Entrance, false).ok().flatten();
+        let who = match own.or_else(|| entrance().filter(|_| mode != LockMode::Delete)) {
+            Some(LockPart::Writing) => "a backup or a consolidation of this key is running",
+            Some(LockPart::Reading) => "an operation that reads this key is running, such as a restore",
+            Some(LockPart::Key) => "a prune of this key is running",
+            Some(LockPart::Entrance | LockPart::Turn) => "a prune of this key waits for it and goes first",
+            None => "another operation held it a moment ago",
+        };
+        Error::new(Kind::Busy, "lock", format!("{who}; {TO_WAIT}")).at(path_bytes(&self.path.join(name)))
+    }
+
+    /// True if a backup, a consolidation or a prune holds `key` now, or if this is unknown.
+    pub(super) fn is_key_written(&mut self, key: &str) -> Result<bool> {
+        let Some(dir) = self.existing()? else { return Ok(false) };
+        let name = lock_name(key);
+        match dir.open_file(name.as_bytes()) {
+            Ok(file) => Ok(!matches!(platform::lock_in_the_way(&file, LockPart::Writing, false), Ok(None))),
+            Err(error) => Ok(error.kind() != io::ErrorKind::NotFound),
+        }
+    }
+
+    /// Takes the turn of the prune that waits for `key`. `None` if another prune has the turn.
     pub(super) fn take_turn_of(&mut self, key: &str) -> Result<Option<Box<dyn Turn>>> {
         let name = lock_name(key);
         let Some(dir) = self.existing()? else { return Ok(None) };
@@ -78,15 +103,15 @@ impl DirStore {
         // A lock file that cannot be opened is reported by the next attempt to lock the key.
         let Ok(file) = dir.open_or_create(name.as_bytes(), 0o600) else { return Ok(None) };
         match platform::try_lock(&file, LockPart::Turn, true) {
-            Ok(true) => Ok(Some(Box::new(WriterTurn { file, readers_are_out: false }))),
+            Ok(true) => Ok(Some(Box::new(PruneTurn { file, others_are_out: false }))),
             _ => Ok(None),
         }
     }
 
     fn lock_of(&self, file: File, lock: String, mode: LockMode) -> Lock {
-        let dir = self.dir.clone().filter(|_| self.is_ours && mode == LockMode::Exclusive);
+        let dir = self.dir.clone().filter(|_| self.is_ours && mode != LockMode::Read);
         let made = dir.map(|dir| CreatedStoreDir { dir, path: self.path.clone(), lock });
-        Box::new(DirStoreLock { made, _locked: LockedKey(file) })
+        Box::new(DirStoreLock { made, locked: LockedKey(file) })
     }
 
     fn open_for_writer(&mut self, name: &str) -> Result<OpenedLockFile> {
@@ -141,7 +166,7 @@ impl DirStore {
         if !platform::lacks_locks(error) {
             return self.trouble("lock", name, error);
         }
-        if let Some(dir) = self.dir.clone().filter(|_| self.is_ours && mode == LockMode::Exclusive) {
+        if let Some(dir) = self.dir.clone().filter(|_| self.is_ours && mode != LockMode::Read) {
             CreatedStoreDir { dir, path: self.path.clone(), lock: name.to_string() }.remove_if_unused();
         }
         let detail = format!("{}: the file system of the store has no locks", describe(error));
@@ -169,14 +194,27 @@ impl DirStore {
     }
 }
 
-/// Locks the key as a reader, beside other readers. First passes [`LockPart::Readers`], which a waiting writer locks
-/// to keep readers out.
-fn lock_as_reader(file: &File) -> io::Result<bool> {
-    if !platform::try_lock(file, LockPart::Readers, false)? {
+/// The part of the lock file that an operation locks, and whether it locks this part alone.
+fn part_of(mode: LockMode) -> (LockPart, bool) {
+    match mode {
+        LockMode::Read => (LockPart::Reading, false),
+        LockMode::Write => (LockPart::Writing, true),
+        LockMode::Delete => (LockPart::Key, true),
+    }
+}
+
+/// Tries to lock the key. Readers and writers first pass [`LockPart::Entrance`], which a waiting prune locks to keep
+/// them out.
+fn lock_as(mode: LockMode, file: &File) -> io::Result<bool> {
+    let (part, exclusive) = part_of(mode);
+    if mode == LockMode::Delete {
+        return platform::try_lock(file, part, exclusive);
+    }
+    if !platform::try_lock(file, LockPart::Entrance, false)? {
         return Ok(false);
     }
-    let locked = platform::try_lock(file, LockPart::Key, false);
-    platform::unlock(file, LockPart::Readers);
+    let locked = platform::try_lock(file, part, exclusive);
+    platform::unlock(file, LockPart::Entrance);
     locked
 }
 
@@ -194,37 +232,37 @@ fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
-/// The turn of a waiting writer, given up when dropped.
-struct WriterTurn {
+/// The turn of a waiting prune, given up when dropped.
+struct PruneTurn {
     file: File,
-    readers_are_out: bool,
+    others_are_out: bool,
 }
 
-impl Turn for WriterTurn {
-    fn keep_readers_out(&mut self, out: bool) {
-        match (out, self.readers_are_out) {
-            // This can fail while a reader holds the byte for a moment. The caller tries again.
+impl Turn for PruneTurn {
+    fn keep_others_out(&mut self, out: bool) {
+        match (out, self.others_are_out) {
+            // This can fail while a newcomer holds the byte for a moment. The caller tries again.
             (true, false) => {
-                let tried = platform::try_lock(&self.file, LockPart::Readers, true);
-                self.readers_are_out = tried.unwrap_or(false);
+                let tried = platform::try_lock(&self.file, LockPart::Entrance, true);
+                self.others_are_out = tried.unwrap_or(false);
             }
             (false, true) => {
-                platform::unlock(&self.file, LockPart::Readers);
-                self.readers_are_out = false;
+                platform::unlock(&self.file, LockPart::Entrance);
+                self.others_are_out = false;
             }
             _ => {}
         }
     }
 }
 
-impl Drop for WriterTurn {
+impl Drop for PruneTurn {
     fn drop(&mut self) {
-        self.keep_readers_out(false);
+        self.keep_others_out(false);
         platform::unlock(&self.file, LockPart::Turn);
     }
 }
 
-/// The lock on [`LockPart::Key`] of a lock file, released when dropped.
+/// The lock on [`LockPart::Key`] of a lock file or on a part of it, released when dropped.
 struct LockedKey(File);
 
 impl Drop for LockedKey {
@@ -236,7 +274,7 @@ impl Drop for LockedKey {
 /// A lock on a key.
 struct DirStoreLock {
     made: Option<CreatedStoreDir>,
-    _locked: LockedKey,
+    locked: LockedKey,
 }
 
 /// A store's directory that was created for the backup that holds the lock.
@@ -248,7 +286,9 @@ struct CreatedStoreDir {
 
 impl Drop for DirStoreLock {
     fn drop(&mut self) {
-        if let Some(made) = &self.made {
+        // A reader may have locked the file that would be removed. The directory then stays.
+        let alone = || platform::try_lock(&self.locked.0, LockPart::Key, true).unwrap_or(false);
+        if let Some(made) = self.made.as_ref().filter(|_| alone()) {
             made.remove_if_unused();
         }
     }
