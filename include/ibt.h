@@ -1070,13 +1070,14 @@ ibt_status ibt_options_set_source_name(ibt_options *options,
  * A second value of the same name replaces the first one, and NULL as value
  * takes the label away. A snapshot has at most 64 labels. A name is UTF-8, not
  * empty, and has neither '=' nor control characters. A value is UTF-8, and may
- * be empty. Name and value together have at most 4096 bytes.
+ * be empty. Name and value together have at most 4096 bytes, and all labels
+ * 16384.
  *
  * Default: no labels. Backups only; other operations fail with
  * IBT_ERR_INVALID_ARG if a label is set.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, name or value
- * is malformed or too long, or there are 64 labels already.
+ * is malformed or too long, or the labels would be too many or too long.
  *
  * Since: 0.1.0
  */

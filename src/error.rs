@@ -77,6 +77,12 @@ impl Error {
         self.is_own || matches!(self.kind, Exists | Storage | Cancelled | Busy | Unsupported | Panic)
     }
 
+    /// True if the error concerns only the stored file that was read, whichever status the store returned, and not the
+    /// whole call.
+    pub fn is_of_file(&self) -> bool {
+        !self.is_own && (!self.ends_reading() || matches!(self.kind, Kind::Storage | Kind::Unsupported))
+    }
+
     /// True if stored bytes were read and do not verify. After any other error the bytes may be readable later, so a
     /// caller must not go on with an older version: it would lose the newer one.
     pub fn is_damage(&self) -> bool {

@@ -182,6 +182,33 @@ fn rules_judge_only_the_snapshots_that_pass_the_filters() {
     assert_eq!(list_with(&series, &[]), stamps);
 }
 
+/// A summary that reads well is not enough: the snapshot that a rule keeps for the group must be whole.
+#[test]
+fn a_damaged_snapshot_does_not_count_as_the_one_to_keep_of_its_labels() {
+    let mut series = Series::new();
+    for n in 0..400 {
+        series.write(&format!("file {n}"), "");
+    }
+    // Fulls, so that no snapshot is a layer of another one.
+    for given in [&[("tag", "a")][..], &[("tag", "a")], &[]] {
+        series.options.labels = labels(given);
+        let report = series.full().whole();
+        series.keep(&report);
+    }
+    series.options.labels.clear();
+    let damaged = series.state_of(series.points[1].stamp);
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    // The middle of the file is the entries.
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&damaged, bytes).unwrap();
+    let before = series.stored();
+    let keep = Keep { last: 1, ..Keep::default() };
+    let report = series.prune(&Options { keep, ..filtered(&series, &[wanted("tag", Some("a"))]) }).partial();
+    assert!(report.snapshots.iter().all(|snapshot| snapshot.action == Action::Kept), "{report:?}");
+    assert!(series.stored() == before);
+}
+
 #[test]
 fn hostile_labels_are_damage_of_the_named_state() {
     let many: Vec<_> = (0..65).map(|n| format!("\"n{n}\":\"\"")).collect();
@@ -190,6 +217,14 @@ fn hostile_labels_are_damage_of_the_named_state() {
     for (json, fits) in [
         (format!("{{{}}}", most.join(",")), true),
         (format!("{{{}}}", many.join(",")), false),
+        (format!("{{\"a\":\"{x}\",\"b\":\"{x}\",\"c\":\"{x}\",\"d\":\"{x}\"}}", x = "x".repeat(4095)), true),
+        (
+            format!(
+                "{{\"a\":\"{x}\",\"b\":\"{x}\",\"c\":\"{x}\",\"d\":\"{x}\",\"e\":\"\"}}",
+                x = "x".repeat(4095)
+            ),
+            false,
+        ),
         (sized(4095), true),
         (sized(4096), false),
         ("{\"a\":\"x\",\"\\u0061\":\"y\"}".into(), false),

@@ -47,6 +47,32 @@ fn state_of(stamp: Stamp) -> String {
     format!(".state.{stamp}")
 }
 
+/// The labels of a state that cannot be read now are unknown. Only an operation that selects the state fails.
+#[test]
+fn a_state_that_cannot_be_read_now_spoils_no_selection_by_labels_of_another_one() {
+    let series = three_snapshots();
+    let label = ibt::job::WantedLabel { name: "a".into(), value: None };
+    let mut series =
+        Series { options: Options { label_filters: vec![], ..series.options.clone() }, ..series };
+    series.options.labels.insert("a".into(), "b".into());
+    let report = series.full().whole();
+    series.keep(&report);
+    series.options.labels.clear();
+    let options = Options { label_filters: vec![label], ..series.options.clone() };
+    let restore: Operation = |store, series, job| {
+        let dest = series.beside("restored");
+        ibt::restore::restore(store, KEY, &dest, job)?;
+        support::series::remove(&dest);
+        Ok(())
+    };
+    for error in &refusals()[..3] {
+        let (oldest, newest) = (state_of(series.points[0].stamp), state_of(series.points[3].stamp));
+        let report = failing(&series, &oldest, error, &options, restore).whole();
+        assert_eq!(report.snapshot, Some(series.points[3].stamp));
+        failing(&series, &newest, error, &options, restore).refused(error.kind);
+    }
+}
+
 #[test]
 fn a_newest_state_that_cannot_be_read_now_is_never_replaced_by_an_older_one() {
     let series = three_snapshots();

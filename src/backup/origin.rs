@@ -50,7 +50,8 @@ impl BackupSource {
     /// Checks that the newest snapshot, whose header is `newest`, is of this source and host. If it has another
     /// path of the same directory, the series keeps that path.
     pub fn check(&mut self, newest: &Header, job: &Job) -> Result<()> {
-        let is_same = self.name == newest.source || self.is_reached_by(&newest.source);
+        let is_same =
+            self.name == newest.source || self.host == newest.host && self.is_reached_by(&newest.source);
         if is_same && self.host == newest.host {
             self.name.clone_from(&newest.source);
             return Ok(());

@@ -206,7 +206,7 @@ impl InodeTally {
     /// True if inode numbers are unstable. `before`: they were when the last snapshot was made.
     fn is_unstable(&self, before: bool) -> bool {
         match before {
-            true => self.same < TALLY_MIN || self.other >= self.same,
+            true => self.same == 0 || self.other > 0 && (self.same < TALLY_MIN || self.other >= self.same),
             false => self.other >= TALLY_MIN && self.other > self.same,
         }
     }

@@ -9,6 +9,9 @@ pub type Labels = BTreeMap<String, String>;
 pub const LABELS_MAX: usize = 64;
 /// The most bytes of a label's name and value together.
 pub const LABEL_BYTES_MAX: usize = 4 << 10;
+/// The most bytes of all names and values of a snapshot together, because a list holds the labels of all snapshots in
+/// memory.
+const LABELS_BYTES_MAX: usize = 16 << 10;
 
 /// Checks the form of a label's name. Without `=`, a command line can write a label as `NAME=VALUE`.
 pub fn check_label_name(name: &str) -> Result<(), &'static str> {
@@ -40,6 +43,9 @@ pub fn check_label(name: &str, value: &str) -> Result<(), &'static str> {
 pub fn check_labels(labels: &Labels) -> Result<(), &'static str> {
     if labels.len() > LABELS_MAX {
         return Err("more than 64 labels");
+    }
+    if labels.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > LABELS_BYTES_MAX {
+        return Err("labels of more than 16 KiB together");
     }
     labels.iter().try_for_each(|(name, value)| check_label(name, value))
 }

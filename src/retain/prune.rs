@@ -141,7 +141,7 @@ impl KeyFiles {
                 Ok(_) if damaged.contains_key(&stored.name) => Err(damaged[&stored.name].clone()),
                 Ok(state) => Ok(StateInfo::of(&state, &numbers, job)),
                 Err(error) if error.is_damage() => Err(error),
-                Err(error) if is_of_file(&error) && target.is_exact() => Err(error),
+                Err(error) if error.is_of_file() && target.is_exact() => Err(error),
                 Err(error) => return Err(nothing_removed(error)),
             };
             files.states.push(KeyState { name, size, info });
@@ -431,9 +431,9 @@ impl StateInfo {
     }
 }
 
-/// The newest states whose entries are damaged, by name. Reads whole states from the newest on, until one verifies, so
-/// that every prune leaves a snapshot that can be restored: a damaged one must not count as the one to keep. A state that
-/// the caller selected for removal is passed over.
+/// The newest states whose entries are damaged, by name. Reads whole states from the newest on, until one verifies that
+/// passes the label filters, so that every prune leaves a snapshot that can be restored: a damaged one must not count as
+/// the one to keep. A state that the caller selected for removal is passed over.
 fn damaged_newest(
     store: &mut dyn Store,
     catalog: &Catalog,
@@ -447,19 +447,15 @@ fn damaged_newest(
         let stored = StateFile::of(name, *size);
         job.pulse()?;
         match KeyStates::new(store, catalog).open(&stored, &pool, None) {
-            Ok(_) => break,
-            Err(error) if error.is_damage() || target.is_exact() && is_of_file(&error) => {
-                damaged.insert(stored.name, error)
+            Ok(reader) if job.options.accepts_labels(&reader.header().labels) => break,
+            Ok(_) => {}
+            Err(error) if error.is_damage() || target.is_exact() && error.is_of_file() => {
+                damaged.insert(stored.name, error);
             }
             Err(error) => return Err(nothing_removed(error)),
-        };
+        }
     }
     Ok(damaged)
-}
-
-/// True if an error concerns only the file that was read, whichever status the store returned, and not the whole call.
-fn is_of_file(error: &Error) -> bool {
-    !error.ends_reading() || matches!(error.kind, Kind::Storage | Kind::Unsupported)
 }
 
 /// The error for a state that cannot be read now.

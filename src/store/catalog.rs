@@ -137,8 +137,8 @@ impl Catalog {
     }
 
     /// The catalog with only the snapshots that pass the label filters. Reads the summary of each state if there is a
-    /// filter. A damaged state passes, because its labels are unknown; the operation that opens the state reports the
-    /// damage.
+    /// filter. A state that is damaged or cannot be read now passes, because its labels are unknown: an operation that
+    /// selects and opens this state then reports the error.
     pub fn with_labels(mut self, store: &mut dyn Store, options: &Options) -> Result<Catalog> {
         if options.label_filters.is_empty() {
             return Ok(self);
@@ -149,7 +149,7 @@ impl Catalog {
             match StateSummary::read(&mut stored, &state.name, state.size, state.compressed) {
                 Ok(summary) if options.accepts_labels(&summary.header.labels) => {}
                 Ok(_) => drop(refused.insert(state.stamp)),
-                Err(error) if error.is_damage() => {}
+                Err(error) if error.is_of_file() => {}
                 Err(error) => return Err(error),
             }
         }

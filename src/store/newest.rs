@@ -17,30 +17,41 @@ pub fn far_after(now: Time, newest: Option<Stamp>) -> Stamp {
     Stamp::from_time(known.plus_secs(FAR_SECS))
 }
 
-/// The state that readers take as the newest: the one with the latest stamp. Damaged states far in the future are
-/// listed as left-overs and skipped. Any other newest state is returned, even if damaged, and the caller opens it. If a
-/// state far in the future verifies, the clock is wrong and nothing is skipped.
-pub fn newest_file(store: &mut dyn Store, catalog: &Catalog, job: &mut Job) -> Result<StateFile> {
+/// The state that readers take as the newest: the one of `catalog` with the latest stamp. Damaged states far in the
+/// future are listed as left-overs and skipped. Any other newest state is returned, even if damaged, and the caller opens
+/// it. If a state far in the future verifies, the clock is wrong and nothing is skipped. `all` are the key's snapshots,
+/// with those that `catalog` lacks because of their labels: they too prove that the clock is wrong.
+pub fn newest_file(
+    store: &mut dyn Store,
+    all: &Catalog,
+    catalog: &Catalog,
+    job: &mut Job,
+) -> Result<StateFile> {
     let newest = catalog.select(store, Select::Newest)?.clone();
     let now = Time::now();
     if newest.stamp <= far_after(now, None) {
         return Ok(newest);
     }
     let mut passed = Vec::new();
-    for state in catalog.states().rev() {
+    for state in all.states().rev() {
+        let may_be_returned = catalog.states().any(|listed| listed.stamp == state.stamp);
         let mut stored = StoredFile { store: &mut *store, name: &state.name };
         match StateSummary::verify(&mut stored, &state.name, state.size, state.compressed) {
             Ok(_)
                 if state.stamp <= far_after(now, None)
                     && passed.iter().all(|(far, _)| *far > far_after(now, Some(state.stamp))) =>
             {
+                if !may_be_returned {
+                    continue;
+                }
                 for (stamp, error) in passed {
                     let problem = Problem::of_whole(ProblemKind::Leftover, &error);
                     job.problem(Problem { snapshot: Some(stamp), ..problem }, error)?;
                 }
                 return Ok(state.clone());
             }
-            Err(error) if error.proves_damage() => passed.push((state.stamp, error)),
+            Err(error) if error.proves_damage() && may_be_returned => passed.push((state.stamp, error)),
+            Err(error) if error.proves_damage() => {}
             _ => break,
         }
     }

@@ -32,9 +32,10 @@ fn open(
     selector: Option<PathSelector<'_>>,
     job: &mut Job,
 ) -> Result<StateReader> {
-    let catalog = Catalog::read(store, key)?.with_labels(store, job.options)?;
+    let all = Catalog::read(store, key)?;
+    let catalog = all.clone().with_labels(store, job.options)?;
     let file = match job.options.select {
-        Select::Newest => newest_file(store, &catalog, job)?,
+        Select::Newest => newest_file(store, &all, &catalog, job)?,
         select => catalog.select(store, select)?.clone(),
     };
     let mut states = KeyStates::new(store, &catalog);

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use crate::job::{LABELS_MAX, WantedLabel, check_label, check_label_name};
+use crate::job::{LABELS_MAX, WantedLabel, check_label, check_label_name, check_labels};
 
 use super::super::args::{self, Handle};
 use super::super::constants::*;
@@ -17,13 +17,14 @@ use super::*;
 /// A second value of the same name replaces the first one, and NULL as value
 /// takes the label away. A snapshot has at most 64 labels. A name is UTF-8, not
 /// empty, and has neither '=' nor control characters. A value is UTF-8, and may
-/// be empty. Name and value together have at most 4096 bytes.
+/// be empty. Name and value together have at most 4096 bytes, and all labels
+/// 16384.
 ///
 /// Default: no labels. Backups only; other operations fail with
 /// IBT_ERR_INVALID_ARG if a label is set.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, name or value
-/// is malformed or too long, or there are 64 labels already.
+/// is malformed or too long, or the labels would be too many or too long.
 ///
 /// Since: 0.1.0
 #[unsafe(no_mangle)]
@@ -43,11 +44,14 @@ pub unsafe extern "C" fn ibt_options_set_label(
                 labels.remove(&name);
                 return Ok(());
             };
-            if labels.len() >= LABELS_MAX && !labels.contains_key(&name) {
-                return Err(format!("more than {LABELS_MAX} labels"));
-            }
-            labels.insert(name, value);
-            Ok(())
+            let before = labels.insert(name.clone(), value);
+            check_labels(labels).map_err(|reason| {
+                match before {
+                    Some(value) => labels.insert(name, value),
+                    None => labels.remove(&name),
+                };
+                reason.to_string()
+            })
         })
     })
 }
