@@ -12,11 +12,19 @@
 
 static ibt_status do_full(struct run *run)
 {
+    ibt_status status = add_files_from(run);
+
+    if (status < 0)
+        return status;
     return ibt_full_backup(run->storage, run->operands[0], run->options, &run->report, &run->err);
 }
 
 static ibt_status do_incr(struct run *run)
 {
+    ibt_status status = add_files_from(run);
+
+    if (status < 0)
+        return status;
     return ibt_incremental_backup(run->storage, run->operands[0], run->options, &run->report, &run->err);
 }
 

@@ -78,6 +78,48 @@ static int apply_exclude_from(struct run *run, const char *argument)
     return valid;
 }
 
+static int apply_if_present(struct run *run, const char *argument)
+{
+    return accepted(ibt_options_add_exclude_if_present(run->options, argument));
+}
+
+static int apply_larger_than(struct run *run, const char *argument)
+{
+    uint64_t size;
+
+    return read_size(argument, &size) && accepted(ibt_options_set_exclude_larger_than(run->options, size));
+}
+
+static int apply_nodump(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_exclude_nodump(run->options, 1));
+}
+
+static int apply_skip_caches(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_skip_cache_dirs(run->options, 1));
+}
+
+static int apply_one_file_system(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_one_file_system(run->options, 1));
+}
+
+static int apply_files_from(struct run *run, const char *argument)
+{
+    run->files_from = argument;
+    return *argument != '\0';
+}
+
+static int apply_null(struct run *run, const char *argument)
+{
+    (void)argument;
+    return run->ends_in_nul = 1;
+}
+
 /* Reads a decimal number from 0 to max. Returns 0 if the text is no such number. */
 static int read_number(const char *text, long max, long *number)
 {
@@ -342,6 +384,18 @@ const struct option options[] = {
       apply_exclude },
     { "--exclude-from", "FILE", BACKUP | COMPARE,
       "the same for each line of FILE (- for the standard input); may be repeated", apply_exclude_from },
+    { "--exclude-if-present", "NAME", BACKUP | COMPARE,
+      "of a directory with a file NAME, store only that file; may be repeated", apply_if_present },
+    { "--exclude-larger-than", "SIZE", BACKUP | COMPARE, "leave out larger files: 500, 64k, 10M, 2G",
+      apply_larger_than },
+    { "--exclude-nodump", NULL, BACKUP | COMPARE, "leave out entries with the flag of chattr +d", apply_nodump },
+    { "--exclude-caches", NULL, BACKUP | COMPARE, "of a directory with a CACHEDIR.TAG, store only that file",
+      apply_skip_caches },
+    { "--one-file-system", NULL, BACKUP | COMPARE, "do not enter file systems that are mounted in the directory",
+      apply_one_file_system },
+    { "--files-from", "FILE", BACKUP,
+      "only these paths below SOURCE, one in each line of FILE (- for the standard input)", apply_files_from },
+    { "--null", NULL, BACKUP, "the paths of --files-from end in NUL, as find -print0 writes them", apply_null },
     { "--at", "WHEN", AT,
       "select the snapshot with this stamp, or the last one made until the end of this time:\n"
       "                   " TIME_FORMS, apply_at },

@@ -4,6 +4,7 @@
  *   ibt.c           the commands, and main()
  *   ibt_args.c      the options of each command; reads the command line and the environment
  *   ibt_complete.c  prints completions for shells
+ *   ibt_choose.c    chooses the entries of a backup: sizes, lists of paths
  *   ibt_names.c     writes names as text that is safe to print
  *   ibt_print.c     prints changes, errors and short reports
  *   ibt_problems.c  prints problems, as they happen and at the end
@@ -64,6 +65,8 @@ struct run {
     struct timespec begin; /* when the operation began */
     const char *at; /* the argument of --at; NULL if it is not given */
     int at_is_time; /* the argument of --at is a time, not a stamp */
+    const char *files_from; /* the list of --files-from, NULL without */
+    int ends_in_nul; /* each path of that list ends in NUL */
     struct span span; /* the time of --at */
     int keeps;   /* a --keep-... rule was given */
     int removes; /* --snapshot was given */
@@ -136,6 +139,9 @@ int read_arguments(const struct command *command, struct run *run, char **argv);
 
 /* ibt_complete.c */
 int print_completion(const char *shell);
+/* ibt_choose.c */
+int read_size(const char *text, uint64_t *size);
+ibt_status add_files_from(struct run *run);
 
 /* ibt_names.c */
 void print_name(FILE *out, const char *name);

@@ -180,6 +180,24 @@ extern "C" {
 #define IBT_CALLBACK_STOP 2
 
 /**
+ * ==== Answers of filters: ibt_options_set_filter() ====
+ *
+ * Include the entry.
+ */
+#define IBT_FILTER_INCLUDE 1
+
+/**
+ * Leave out the entry. A directory is left out unless an entry below it is
+ * included: libibt asks about the entries in it as well.
+ */
+#define IBT_FILTER_LEAVE_OUT 3
+
+/**
+ * Leave out the entry and everything below it, without asking further.
+ */
+#define IBT_FILTER_LEAVE_OUT_ALL 4
+
+/**
  * ==== Compression: ibt_options_set_compression() ====
  *
  * Store archives uncompressed.
@@ -725,6 +743,23 @@ typedef int32_t (*ibt_change_fn)(void *ud,
                                  const ibt_entry *after);
 
 /**
+ * Decides whether a backup takes in an entry of the source. `entry` is valid
+ * during the call only. It has the values of lstat(), the names of its owners
+ * and the target of a link; hash, hard links and extended attributes are
+ * unknown. libibt asks in the order of paths, about a directory before the
+ * entries in it. It does not ask about the source itself, sockets, entries that
+ * cannot be examined, and entries that another option leaves out.
+ *
+ * Return one of IBT_FILTER_*, or IBT_CALLBACK_STOP to include this entry and
+ * all that follow without being asked again. Every other positive number means
+ * IBT_FILTER_INCLUDE. 0 or a negative number cancels the operation
+ * (IBT_ERR_CANCELLED).
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_filter_fn)(void *ud, const ibt_entry *entry);
+
+/**
  * Receives one line about the work of an operation. `level` is one of
  * IBT_LOG_*. `message` is valid during the call only.
  *
@@ -992,6 +1027,29 @@ ibt_status ibt_options_set_change(ibt_options *options,
                                   ibt_destroy_fn destroy);
 
 /**
+ * Sets the function that decides about each entry of the source of a backup;
+ * NULL for none. `ud` and `destroy` as for ibt_options_set_progress().
+ *
+ * An entry that it leaves out counts as excluded: it is absent from the
+ * snapshot, an increment that leaves it out for the first time reports it as
+ * deleted, and a restore with ibt_options_set_delete_extra() does not remove it.
+ * The filter runs on the calling thread, so that with a filter one thread walks
+ * the source; without a filter all do.
+ *
+ * Default: none. Backups only; other operations fail with IBT_ERR_INVALID_ARG
+ * if a filter is set.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_filter(ibt_options *options,
+                                  ibt_filter_fn filter,
+                                  void *ud,
+                                  ibt_destroy_fn destroy);
+
+/**
  * Sets the function that receives messages of the importance `level`
  * (IBT_LOG_*) or higher; NULL for none. For example IBT_LOG_WARN passes on
  * warnings and errors. `ud` and `destroy` as for ibt_options_set_progress().
@@ -1059,6 +1117,74 @@ IBT_API ibt_status ibt_options_set_host(ibt_options *options, const char *host);
 IBT_API
 ibt_status ibt_options_set_source_name(ibt_options *options,
                                        const char *name);
+
+/**
+ * Leaves out everything in directories that a file marks: a directory with an
+ * entry of this name that is not itself a directory, for example ".nobackup",
+ * is stored with the marker only. Several names: with any of them. Any number.
+ * This holds for the source itself, too. Backups and comparisons; ignored
+ * elsewhere.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, name is not a
+ * valid file name, or there are 100 names already.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_add_exclude_if_present(ibt_options *options,
+                                              const char *name);
+
+/**
+ * Leaves out regular files that are larger than this many bytes, holes
+ * included. A file that grows beyond the size is absent from the next
+ * snapshot. Backups and comparisons; ignored elsewhere.
+ *
+ * Default: no limit, which UINT64_MAX sets again.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_exclude_larger_than(ibt_options *options,
+                                               uint64_t bytes);
+
+/**
+ * With 1 leaves out entries with the flag "no dump" (`chattr +d`), with
+ * everything below them, where the system and the file system report the flag
+ * (Linux 4.11; for example ext4, XFS, btrfs). Backups and comparisons; ignored
+ * elsewhere.
+ *
+ * Default: 0. Every other number counts as 1.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_exclude_nodump(ibt_options *options,
+                                          int32_t on);
+
+/**
+ * Limits a backup to this path below the source, with everything below it and
+ * the directories that lead to it: raw bytes, relative to the source, without
+ * "." and "..". Slashes at either end are ignored. Any number; a snapshot then
+ * holds exactly these paths, so an increment reports a path that is not listed
+ * any more as deleted. Other options still leave out entries. A listed path
+ * that does not exist, or that leads through a symbolic link, is listed as
+ * IBT_PROBLEM_UNREADABLE.
+ *
+ * Default: none, the backup takes in the whole source. Backups only; other
+ * operations fail with IBT_ERR_INVALID_ARG if a path is set.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL, path is empty
+ * or malformed, or there are 1,000,000 paths already.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_add_source_path(ibt_options *options,
+                                       const char *path);
 
 /**
  * Gives the new snapshot of a backup a label: a value under a name, such as

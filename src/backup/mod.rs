@@ -17,6 +17,7 @@
 //!                                     +--> state ------- commit, last                 (crate::commit)
 //! ```
 
+mod choice;
 mod chunk_pipeline;
 mod content;
 mod file_prefetcher;

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use crate::entry::{Entry, FileType};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
-use crate::job::{Job, Level, Phase, ProblemKind};
+use crate::job::{FilterAnswer, Job, Level, Phase, ProblemKind};
 use crate::platform::{Dir, Stat};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::{Facts, Guard, Side, is_unchanged};
 use crate::store::OwnPlaces;
-use crate::walk::{Devices, RESTORE_TEMP, Walk, WalkItem, WalkOptions};
+use crate::walk::{Devices, RESTORE_TEMP, Walk, WalkItem, WalkOptions, WalkedEntry};
 
+use super::choice::Choice;
 use super::parent::Parent;
 use super::tasks::{Finding, PathState, Task, Tasks, TasksWriter};
 use crate::format::{OmissionCause, Omissions, Recorded, StateReader};
@@ -223,16 +224,17 @@ pub fn scan(
 ) -> Result<Scan> {
     job.phase(Phase::Scan, 0, 0)?;
     let excludes = Excludes::new(&job.options.excludes, &job.options.exclude_file)?;
-    let options = WalkOptions {
-        one_file_system: job.options.one_file_system,
-        skip_cache_dirs: job.options.skip_cache_dirs,
-        left_out: own.ids().collect(),
-    };
+    let options = WalkOptions::new(job.options, own.ids());
     let seen_from = root.try_clone().map_err(|e| Error::own("open the source again", &e))?;
     let mut source = Findings {
         root: seen_from,
         devices: Devices::default(),
-        walk: Walk::parallel(root, excludes, options, pool.clone()),
+        choice: Choice::new(options.listed.clone()),
+        // The filter runs in this thread, and before the walk enters a directory.
+        walk: match job.has_filter() {
+            true => Walk::new(root, excludes, options),
+            false => Walk::parallel(root, excludes, options, pool.clone()),
+        },
         next: None,
         links: LinkCounts::new(),
         names: 0,
@@ -391,6 +393,7 @@ pub fn facts(stat: &Stat, devices: &Devices) -> Facts {
 struct Findings<'j, 'o> {
     root: Dir,
     walk: Walk,
+    choice: Choice,
     devices: Devices,
     /// The find after a directory, which was read to see whether the directory's listing broke off.
     next: Option<WalkItem>,
@@ -405,32 +408,75 @@ struct Findings<'j, 'o> {
 impl Findings<'_, '_> {
     fn next(&mut self) -> Result<Option<Finding>> {
         loop {
-            let Some(found) = self.next.take().or_else(|| self.walk.next()) else { return Ok(None) };
+            if let Some(finding) = self.choice.next_included() {
+                return self.counted(finding).map(Some);
+            }
+            let found = self.next.take().or_else(|| self.walk.next());
+            let path = found.as_ref().map(WalkItem::path);
+            self.choice.pass(path);
+            while let Some(dir) = self.choice.left_out_before(path) {
+                self.omissions.add(&dir, OmissionCause::LeftOut);
+            }
+            let Some(found) = found else {
+                return self.choice.report_absent(&self.root, self.job).map(|()| None);
+            };
             if let Some(finding) = self.finding(found)? {
-                return Ok(Some(finding));
+                self.choice.include(finding);
             }
         }
+    }
+
+    /// Counts a finding that the backup takes in.
+    fn counted(&mut self, finding: Finding) -> Result<Finding> {
+        self.names += 1;
+        if let (true, PathState::Unreadable(code) | PathState::Node { broken: Some(code), .. }) =
+            (finding.path.is_root(), &finding.state)
+        {
+            self.root_trouble = Some(*code);
+        }
+        self.job.step(finding.path.as_bytes())?;
+        Ok(finding)
+    }
+
+    /// Turns an entry into a finding. `None` if the filter leaves it out, also if only for now.
+    fn entry(&mut self, walked: WalkedEntry) -> Result<Option<Finding>> {
+        let is_dir = walked.stat.kind == FileType::Dir;
+        let answer = self.choice.answer(&walked, self.job)?;
+        if answer == FilterAnswer::LeaveOutAll {
+            if is_dir {
+                self.walk.skip_dir();
+            }
+            self.omissions.add(&walked.path, OmissionCause::LeftOut);
+            self.job.pulse()?;
+            return Ok(None);
+        }
+        let WalkedEntry { path, stat, target } = walked;
+        let broken = if is_dir { self.broken_after()? } else { None };
+        self.devices.see(&self.root, &path, &stat);
+        if may_be_linked(&stat) {
+            self.links.entry(stat.id()).or_default().names += 1;
+        }
+        let state = PathState::Node { stat, target: target.unwrap_or_default(), broken };
+        let finding = Finding { path, state };
+        // The entries of a directory that cannot be listed may be wanted, so the directory is not left out.
+        if answer == FilterAnswer::LeaveOut && broken.is_none() {
+            self.choice.withhold(finding);
+            return Ok(None);
+        }
+        Ok(Some(finding))
     }
 
     /// Turns a find into a finding. `None` for a note, which is reported at once, and for an omission, which
     /// is recorded.
     fn finding(&mut self, found: WalkItem) -> Result<Option<Finding>> {
         let (path, state) = match found {
-            WalkItem::Entry(walked) => {
-                let broken = if walked.stat.kind == FileType::Dir { self.broken_after()? } else { None };
-                let stat = walked.stat;
-                self.devices.see(&self.root, &walked.path, &stat);
-                if may_be_linked(&stat) {
-                    self.links.entry(stat.id()).or_default().names += 1;
-                }
-                (walked.path, PathState::Node { stat, target: walked.target.unwrap_or_default(), broken })
-            }
+            WalkItem::Entry(walked) => return self.entry(walked),
             WalkItem::Unreadable { path, error } => {
                 (path, PathState::Unreadable(error.raw_os_error().unwrap_or(libc::EIO)))
             }
             WalkItem::Vanished { path } => (path, PathState::Vanished),
-            WalkItem::Socket { path } => (path, PathState::Socket),
-            WalkItem::Excluded { path } => {
+            WalkItem::Socket { path } if !self.choice.is_withholding() => (path, PathState::Socket),
+            WalkItem::Excluded { path } | WalkItem::Socket { path } => {
                 self.omissions.add(&path, OmissionCause::LeftOut);
                 self.job.pulse()?;
                 return Ok(None);
@@ -456,13 +502,6 @@ impl Findings<'_, '_> {
                 return Ok(None);
             }
         };
-        self.names += 1;
-        if let (true, PathState::Unreadable(code) | PathState::Node { broken: Some(code), .. }) =
-            (path.is_root(), &state)
-        {
-            self.root_trouble = Some(*code);
-        }
-        self.job.step(path.as_bytes())?;
         Ok(Some(Finding { path, state }))
     }
 

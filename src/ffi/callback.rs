@@ -4,10 +4,10 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use crate::entry::Entry;
-use crate::job::{Flow, Level, Observer, Progress};
+use crate::job::{FilterAnswer, Flow, Level, Observer, Progress};
 
 use super::args::c_line;
-use super::constants::IBT_CALLBACK_STOP;
+use super::constants::{IBT_CALLBACK_STOP, IBT_FILTER_LEAVE_OUT, IBT_FILTER_LEAVE_OUT_ALL};
 use super::entry::ibt_entry;
 use super::progress::ibt_progress;
 
@@ -58,6 +58,21 @@ pub type ibt_change_fn = Option<
         after: *const ibt_entry,
     ) -> i32,
 >;
+
+/// Decides whether a backup takes in an entry of the source. `entry` is valid
+/// during the call only. It has the values of lstat(), the names of its owners
+/// and the target of a link; hash, hard links and extended attributes are
+/// unknown. libibt asks in the order of paths, about a directory before the
+/// entries in it. It does not ask about the source itself, sockets, entries that
+/// cannot be examined, and entries that another option leaves out.
+///
+/// Return one of IBT_FILTER_*, or IBT_CALLBACK_STOP to include this entry and
+/// all that follow without being asked again. Every other positive number means
+/// IBT_FILTER_INCLUDE. 0 or a negative number cancels the operation
+/// (IBT_ERR_CANCELLED).
+///
+/// Since: 0.1
+pub type ibt_filter_fn = Option<unsafe extern "C" fn(ud: *mut c_void, entry: *const ibt_entry) -> i32>;
 
 /// Receives one line about the work of an operation. `level` is one of
 /// IBT_LOG_*. `message` is valid during the call only.
@@ -129,6 +144,7 @@ fn pointer<T>(lent: Option<&T>) -> *const T {
 
 type ProgressFn = unsafe extern "C" fn(*mut c_void, *const ibt_progress) -> i32;
 type ChangeFn = unsafe extern "C" fn(*mut c_void, u32, *const ibt_entry, *const ibt_entry) -> i32;
+type FilterFn = unsafe extern "C" fn(*mut c_void, *const ibt_entry) -> i32;
 type LogFn = unsafe extern "C" fn(*mut c_void, i32, *const c_char);
 
 /// The callbacks of an options object: an [`Observer`] for the engine.
@@ -136,6 +152,7 @@ type LogFn = unsafe extern "C" fn(*mut c_void, i32, *const c_char);
 pub(super) struct Callbacks {
     pub(super) progress: Option<Callback<ProgressFn>>,
     pub(super) change: Option<Callback<ChangeFn>>,
+    pub(super) filter: Option<Callback<FilterFn>>,
     /// The callback, and the least important level that the caller asked for.
     pub(super) log: Option<(Level, Callback<LogFn>)>,
 }
@@ -165,6 +182,22 @@ impl Observer for Callbacks {
 
     fn wants_changes(&self) -> bool {
         self.change.is_some()
+    }
+
+    fn filter(&mut self, entry: &Entry) -> FilterAnswer {
+        let Some(callback) = &self.filter else { return FilterAnswer::Include };
+        // SAFETY: the caller's function with its own userdata; the view lives until it returns.
+        match unsafe { (callback.function)(callback.ud(), &ibt_entry::new(entry)) } {
+            IBT_CALLBACK_STOP => FilterAnswer::Stop,
+            IBT_FILTER_LEAVE_OUT => FilterAnswer::LeaveOut,
+            IBT_FILTER_LEAVE_OUT_ALL => FilterAnswer::LeaveOutAll,
+            1.. => FilterAnswer::Include,
+            _ => FilterAnswer::Cancel,
+        }
+    }
+
+    fn has_filter(&self) -> bool {
+        self.filter.is_some()
     }
 
     fn log(&mut self, level: Level, message: &str) {

@@ -56,6 +56,16 @@ pub const IBT_CALLBACK_FAILED: i32 = 0;
 /// on. A call with an entry or sink callback ends early with IBT_OK.
 pub const IBT_CALLBACK_STOP: i32 = 2;
 
+/// ==== Answers of filters: ibt_options_set_filter() ====
+///
+/// Include the entry.
+pub const IBT_FILTER_INCLUDE: i32 = 1;
+/// Leave out the entry. A directory is left out unless an entry below it is
+/// included: libibt asks about the entries in it as well.
+pub const IBT_FILTER_LEAVE_OUT: i32 = 3;
+/// Leave out the entry and everything below it, without asking further.
+pub const IBT_FILTER_LEAVE_OUT_ALL: i32 = 4;
+
 /// ==== Compression: ibt_options_set_compression() ====
 ///
 /// Store archives uncompressed.

@@ -114,7 +114,7 @@ unsafe fn open(
     }
     // SAFETY: NULL, or options that no setter changes meanwhile.
     let settings = unsafe { settings(options, DOING) }?;
-    UsedOptions::BROWSE.check(&settings.engine, DOING)?;
+    UsedOptions::BROWSE.check(&settings, DOING)?;
     if settings.cancel.requested() {
         return Err(Error::cancelled());
     }

@@ -86,6 +86,20 @@ pub enum Flow {
     Cancel,
 }
 
+/// The answer of a filter about an entry of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterAnswer {
+    Include,
+    /// Leave out the entry. A directory is left out unless an entry below it is included.
+    LeaveOut,
+    /// Leave out the entry and everything below it.
+    LeaveOutAll,
+    /// Include the entry and everything that follows: the filter is not called again.
+    Stop,
+    /// The operation ends with `Cancelled`.
+    Cancel,
+}
+
 /// The callbacks of the caller. All of them run on the thread that called the operation.
 pub trait Observer {
     fn progress(&mut self, _now: &Progress) -> Flow {
@@ -100,6 +114,16 @@ pub trait Observer {
     /// If false, the engine does not build the entries for [`Observer::change`], which saves time.
     fn wants_changes(&self) -> bool {
         true
+    }
+
+    /// Decides about an entry of the source that no other option leaves out, a directory before the entries in it.
+    fn filter(&mut self, _entry: &Entry) -> FilterAnswer {
+        FilterAnswer::Include
+    }
+
+    /// If false, [`Observer::filter`] is not called, and a backup walks the source in several threads.
+    fn has_filter(&self) -> bool {
+        false
     }
 
     fn log(&mut self, _level: Level, _message: &str) {}
@@ -127,6 +151,7 @@ pub struct Job<'a> {
     told: Instant,
     changes_wanted: bool,
     had_enough: bool,
+    has_filter: bool,
 }
 
 impl<'a> Job<'a> {
@@ -140,6 +165,7 @@ impl<'a> Job<'a> {
             total_entries: 0,
         };
         let changes_wanted = observer.wants_changes();
+        let has_filter = observer.has_filter();
         Job {
             options,
             report: Report::default(),
@@ -149,6 +175,7 @@ impl<'a> Job<'a> {
             told: Instant::now(),
             changes_wanted,
             had_enough: false,
+            has_filter,
         }
     }
 
@@ -216,6 +243,23 @@ impl<'a> Job<'a> {
                 Ok(())
             }
             Flow::Cancel => Err(Error::cancelled()),
+        }
+    }
+
+    /// True as long as the caller's filter decides about entries.
+    pub fn has_filter(&self) -> bool {
+        self.has_filter
+    }
+
+    /// Asks the filter about an entry of the source. Fails if the filter cancels the operation.
+    pub fn filter(&mut self, entry: &Entry) -> Result<FilterAnswer> {
+        match self.observer.filter(entry) {
+            FilterAnswer::Cancel => Err(Error::cancelled()),
+            FilterAnswer::Stop => {
+                self.has_filter = false;
+                Ok(FilterAnswer::Include)
+            }
+            answer => Ok(answer),
         }
     }
 

@@ -2,6 +2,7 @@
 //! refuses an option that it does not support and must not ignore.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::entry::{Hash, Path};
 use crate::stamp::{Stamp, Time};
@@ -119,6 +120,14 @@ pub struct Options {
     pub excludes: Vec<Vec<u8>>,
     /// Name of the files in the source that contain further patterns; empty for no such files.
     pub exclude_file: Vec<u8>,
+    /// A directory with a file of one of these names is backed up with that file only.
+    pub exclude_if_present: Vec<Vec<u8>>,
+    /// Leave out files of more bytes than this.
+    pub exclude_larger_than: Option<u64>,
+    /// Leave out the entries with the flag "no dump", with everything below them.
+    pub exclude_nodump: bool,
+    /// A backup takes these paths below the source only, with the directories that lead to them. All paths if empty.
+    pub source_paths: Arc<Vec<Path>>,
     pub select: Select,
     /// Globs over the paths of a snapshot. An operation is limited to the entries that a glob or one of `paths`
     /// matches. If both lists are empty, the operation works on all entries.
@@ -179,6 +188,10 @@ impl Default for Options {
             cache_dir: None,
             excludes: Vec::new(),
             exclude_file: b".exclude".to_vec(),
+            exclude_if_present: Vec::new(),
+            exclude_larger_than: None,
+            exclude_nodump: false,
+            source_paths: Arc::default(),
             select: Select::Newest,
             includes: Vec::new(),
             paths: Vec::new(),

@@ -20,6 +20,7 @@ mod mount;
 mod names;
 mod newer;
 mod node;
+mod nodump;
 mod place;
 mod remove;
 mod rename;

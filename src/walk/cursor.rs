@@ -257,6 +257,15 @@ impl Cursor {
                 Err(error) => self.pending.push_back(WalkItem::Shortage { path: self.path_here(), error }),
             }
         }
+        match frame.keep_only_markers(&self.settings.options.markers) {
+            Ok(true) => self.pending.push_back(WalkItem::Unlisted { path: self.path_here() }),
+            Ok(false) => {}
+            Err(error) => self.pending.push_back(WalkItem::Shortage { path: self.path_here(), error }),
+        }
+        let names = self.settings.options.listed.as_ref().and_then(|listed| listed.names_in(&self.here));
+        if names.is_some_and(|names| frame.keep_only(|name| names.contains(name))) {
+            self.pending.push_back(WalkItem::Unlisted { path: self.path_here() });
+        }
         self.frames.push(frame);
         if let Some(far) = self.frames.len().checked_sub(HELD_MAX + 1) {
             self.frames[far].dir = None;
@@ -328,6 +337,21 @@ impl Cursor {
         self.settings.options.left_out.contains(&stat.id())
     }
 
+    /// True if the caller's options leave out the entry `name` at `path`, apart from patterns.
+    fn is_unwanted(&self, name: &[u8], path: &[u8], stat: &Stat) -> bool {
+        let options = &self.settings.options;
+        let leads = stat.kind == FileType::Dir;
+        stat.kind == FileType::File && options.larger_than.is_some_and(|most| stat.size > most)
+            || !leads && options.listed.as_ref().is_some_and(|listed| !listed.covers(path))
+            || options.nodump && self.frames.last().is_some_and(|frame| frame.is_nodump(name))
+    }
+
+    /// Does not enter the directory that was yielded last.
+    pub fn skip_dir(&mut self) {
+        self.enter = None;
+        self.pending.clear();
+    }
+
     fn is_excluded(&self, path: &[u8], kind: FileType) -> bool {
         self.excludes.is_excluded(path, kind == FileType::Dir)
     }
@@ -339,8 +363,10 @@ impl Cursor {
             return Path::new(bytes).ok().map(|path| WalkItem::Excluded { path });
         }
         let seen = self.frames.last()?.look_at(&name);
-        let excluded =
-            hint.is_none() && matches!(&seen, Ok((stat, _)) if self.is_excluded(&bytes, stat.kind));
+        let is_excluded = |stat: &Stat| {
+            hint.is_none() && self.is_excluded(&bytes, stat.kind) || self.is_unwanted(&name, &bytes, stat)
+        };
+        let excluded = matches!(&seen, Ok((stat, _)) if is_excluded(stat));
         Some(match (Path::new(bytes), seen) {
             (Ok(path), _) if excluded => WalkItem::Excluded { path },
             (Ok(path), Ok((stat, _))) if stat.kind == FileType::Socket => WalkItem::Socket { path },

@@ -126,6 +126,40 @@ impl WalkFrame {
         Ok(marked)
     }
 
+    /// If the directory has an entry of one of these names that is no directory, drops all other names and returns
+    /// true. Only a shortage is an error.
+    pub fn keep_only_markers(&mut self, markers: &[Vec<u8>]) -> io::Result<bool> {
+        let is_marker = |marker: &Vec<u8>| {
+            let kind = match self.find(marker) {
+                Some(None) => self.look_at(marker).map(|(stat, _)| stat.kind).map(Some),
+                found => Ok(found.flatten()),
+            };
+            match kind {
+                Err(error) if is_shortage(&error) => Err(error),
+                kind => Ok(matches!(kind, Ok(Some(kind)) if kind != FileType::Dir)),
+            }
+        };
+        for marker in markers {
+            if is_marker(marker)? {
+                self.retain(|(name, _)| markers.iter().any(|marker| **marker == **name));
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Drops the names that are not to be kept. True if there was one.
+    pub fn keep_only(&mut self, keep: impl Fn(&[u8]) -> bool) -> bool {
+        let before = self.names.len();
+        self.retain(|(name, _)| keep(name));
+        self.names.len() < before
+    }
+
+    /// True if the entry `name` has the flag "no dump".
+    pub fn is_nodump(&self, name: &[u8]) -> bool {
+        self.dir().is_ok_and(|dir| dir.is_nodump(name))
+    }
+
     fn has_cache_signature(&self) -> io::Result<bool> {
         let mut file = patiently(is_shortage, || self.dir()?.open_file(CACHE_TAG))?;
         let mut start = [0; CACHE_SIGNATURE.len()];

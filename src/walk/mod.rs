@@ -13,6 +13,7 @@
 //! cursor --> finds, then a cursor for the rest of each directory on its path, deepest first --> ...
 //! ```
 
+mod choice;
 mod cursor;
 mod devices;
 mod frame;
@@ -24,10 +25,11 @@ mod tests;
 use std::io;
 use std::sync::Arc;
 
-use crate::entry::Path;
+use crate::entry::{Entry, File, Hash, Node, Path, Place};
 use crate::error::is_shortage;
 use crate::exclude::Excludes;
-use crate::platform::{Dir, Stat};
+use crate::job::Options;
+use crate::platform::{Dir, Names, Stat};
 use crate::pool::Pool;
 
 use cursor::{Cursor, WalkSettings};
@@ -36,10 +38,11 @@ use parallel::{PARALLEL_LIMITS, ParallelLimits, ParallelWalk};
 /// [`is_restore_temp`](crate::entry::is_restore_temp).
 pub const RESTORE_TEMP: &str = "it is what a restore works in, or what one that was stopped left";
 
+pub use choice::ListedPaths;
 pub use devices::Devices;
 pub use source::Source;
 
-/// Which directories a walk enters.
+/// Which directories a walk enters, and which entries it leaves out.
 #[derive(Clone, Debug, Default)]
 pub struct WalkOptions {
     /// A directory on another device than the root becomes an entry, but the walk does not enter it.
@@ -48,6 +51,29 @@ pub struct WalkOptions {
     pub skip_cache_dirs: bool,
     /// Entries that the walk leaves out wherever it meets them, as (device, inode).
     pub left_out: Arc<[(u64, u64)]>,
+    /// In a directory with an entry of one of these names that is no directory, the walk keeps only these names.
+    pub markers: Vec<Vec<u8>>,
+    /// The walk leaves out files of more bytes than this.
+    pub larger_than: Option<u64>,
+    /// The walk leaves out entries with the flag "no dump", with everything below them.
+    pub nodump: bool,
+    /// The walk yields these paths only, with everything below them and the directories that lead to them.
+    pub listed: Option<Arc<ListedPaths>>,
+}
+
+impl WalkOptions {
+    /// The walk that `options` ask for. It leaves out the entries `left_out`, as (device, inode).
+    pub fn new(options: &Options, left_out: impl Iterator<Item = (u64, u64)>) -> WalkOptions {
+        WalkOptions {
+            one_file_system: options.one_file_system,
+            skip_cache_dirs: options.skip_cache_dirs,
+            left_out: left_out.collect(),
+            markers: options.exclude_if_present.clone(),
+            larger_than: options.exclude_larger_than,
+            nodump: options.exclude_nodump,
+            listed: ListedPaths::new(&options.source_paths).map(Arc::new),
+        }
+    }
 }
 
 /// An entry as the walk saw it.
@@ -57,6 +83,18 @@ pub struct WalkedEntry {
     pub stat: Stat,
     /// The target, if the entry is a symbolic link.
     pub target: Option<Vec<u8>>,
+}
+
+impl WalkedEntry {
+    /// The entry without content, extended attributes and hard links, which the walk does not read.
+    pub fn to_entry(&self, names: &mut Names) -> Entry {
+        let target = self.target.clone().unwrap_or_default();
+        let node = Node::without_content(self.stat.kind, target, self.stat.rdev).unwrap_or_else(|| {
+            Node::File(File { size: self.stat.size, hash: Hash::UNKNOWN, holes: Vec::new() })
+        });
+        let place = Place { ino: Some(self.stat.ino), ctime: self.stat.ctime, ..Place::default() };
+        Entry::new(self.path.clone(), node, self.stat.metadata(names), place)
+    }
 }
 
 /// One find of a walk. Finds come in the order of entries.
@@ -75,7 +113,7 @@ pub enum WalkItem {
     Socket {
         path: Path,
     },
-    /// A pattern leaves out the entry and everything below it.
+    /// A pattern or another option leaves out the entry and everything below it.
     Excluded {
         path: Path,
     },
@@ -84,8 +122,8 @@ pub enum WalkItem {
         path: Path,
         id: (u64, u64),
     },
-    /// The walk leaves out the entries in this directory, because the directory lies on another file system or is
-    /// a marked cache (whose tag still follows). Comes after the directory's entry.
+    /// The walk leaves out entries in this directory, because the directory lies on another file system or is marked
+    /// (the mark still follows), or because they are not listed. Comes after the directory's entry.
     Unlisted {
         path: Path,
     },
@@ -156,6 +194,15 @@ impl Walk {
         limits: ParallelLimits,
     ) -> Walk {
         Walk(WalkMode::New { root, excludes, options, parallel: Some((pool, limits)) })
+    }
+
+    /// Leaves out everything below the directory that was yielded last. Only for a walk that looks at a name when it
+    /// is asked for.
+    pub fn skip_dir(&mut self) {
+        match &mut self.0 {
+            WalkMode::Lazy(cursor) => cursor.skip_dir(),
+            _ => debug_assert!(false, "the walk may be in the directory already"),
+        }
     }
 
     fn start(

@@ -296,3 +296,31 @@ expect 0 "$@" incr named --store store --allow-source-change
 rm named/a
 expect 1 "$@" incr named --store store
 expect 0 "$@" incr named --store store --allow-empty
+
+# The entries of a backup are chosen.
+mkdir -p chosen/d/e chosen/marked
+echo one >chosen/d/e/one
+echo two >"chosen/d/two words"
+seq 1 5000 >chosen/large
+touch chosen/marked/.nobackup chosen/marked/out
+expect 0 "$@" full chosen --store store --exclude-if-present .nobackup --exclude-larger-than 10k --exclude-nodump \
+    --exclude-caches --one-file-system
+expect 0 "$@" files chosen --recursive --json --store store
+grep -q '"marked/.nobackup"' out && ! grep -q '"large"\|"marked/out"' out || fail "not what was to be chosen"
+find_list() { (cd chosen && find . -name one -print0); }
+find_list >list
+expect 0 "$@" incr chosen --store store --files-from list --null
+expect 0 "$@" files chosen --recursive --json --store store
+[ "$(wc -l <out)" = 3 ] && grep -q '"d/e/one"' out || fail "--files-from takes in something else"
+printf 'd/two words\nnowhere\n' >list
+expect 3 "$@" incr chosen --store store --files-from list
+grep -q '^ibt: unreadable: .*nowhere' err || fail "a listed path that does not exist is not told"
+echo . >list
+expect 0 "$@" incr chosen --store store --files-from list
+expect 0 "$@" files chosen --recursive --json --store store
+grep -q '"marked/out"' out || fail "the source itself is not everything"
+: >list
+expect 1 "$@" incr chosen --store store --files-from list
+grep -q 'it names no path' err || fail "an empty list is not told"
+expect 1 "$@" incr chosen --store store --files-from absent
+expect 2 "$@" incr chosen --store store --exclude-larger-than 10x

@@ -44,6 +44,11 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_cache_dir(NULL, "c"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_add_exclude(NULL, "*"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_exclude_file(NULL, ""), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_add_exclude_if_present(NULL, "m"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_exclude_larger_than(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_exclude_nodump(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_add_source_path(NULL, "p"), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_filter(NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_snapshot(NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_as_of(NULL, 0), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_compression(NULL, IBT_COMPRESSION_ZSTD, 3), IBT_ERR_INVALID_ARG);

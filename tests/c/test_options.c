@@ -129,6 +129,7 @@ static void test_refused_excludes(void)
 static void test_refused_filters(void)
 {
     static const char *const bad_globs[] = { NULL, "", "/", "[", "{a", "\377" };
+    static const char *const bad_markers[] = { NULL, "", ".", "..", "a/b" };
     static const char *const bad_paths[] = { NULL, "", "/", "..", "a/../b", "a//b", "./a" };
     ibt_options *options;
     size_t i;
@@ -140,7 +141,17 @@ static void test_refused_filters(void)
     for (i = 0; i < sizeof bad_paths / sizeof bad_paths[0]; i++) {
         options = ibt_options_new();
         REFUSED(ibt_options_add_path(options, bad_paths[i]));
+        options = ibt_options_new();
+        REFUSED(ibt_options_add_source_path(options, bad_paths[i]));
     }
+    for (i = 0; i < sizeof bad_markers / sizeof bad_markers[0]; i++) {
+        options = ibt_options_new();
+        REFUSED(ibt_options_add_exclude_if_present(options, bad_markers[i]));
+    }
+    options = ibt_options_new();
+    for (i = 0; i < 100; i++)
+        CHECK_INT(ibt_options_add_exclude_if_present(options, ".nobackup"), IBT_OK);
+    REFUSED(ibt_options_add_exclude_if_present(options, ".nobackup"));
     options = ibt_options_new();
     REFUSED(ibt_options_set_root(options, NULL));
     options = ibt_options_new();
@@ -182,6 +193,37 @@ static void test_useless_filters(void)
         CHECK_INT(ibt_prune(NULL, "key", options, NULL, NULL),
                   kind == DRY_RUN ? IBT_ERR_NOT_FOUND : IBT_ERR_INVALID_ARG);
         CHECK_INT(ibt_restore(NULL, "key", "dest", options, NULL, NULL), IBT_ERR_NOT_FOUND);
+        ibt_options_free(options);
+    }
+}
+
+static int32_t include_all(void *ud, const ibt_entry *entry)
+{
+    (void)ud;
+    (void)entry;
+    return IBT_FILTER_INCLUDE;
+}
+
+/* A filter and listed paths are refused by everything but backups. */
+static void test_useless_choice(void)
+{
+    int kind;
+
+    for (kind = 0; kind < 2; kind++) {
+        ibt_options *options = ibt_options_new();
+
+        if (kind == 0)
+            ibt_options_set_filter(options, include_all, NULL, NULL);
+        else
+            ibt_options_add_source_path(options, "a");
+        CHECK_INT(ibt_full_backup(NULL, "absent", options, NULL, NULL), IBT_ERR_IO);
+        CHECK_INT(ibt_restore(NULL, "key", "dest", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_compare(NULL, "key", "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_list_snapshots(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_verify(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_consolidate(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_rebuild_cache(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK(ibt_snapshot_open(NULL, "key", options, NULL, NULL) < 0);
         ibt_options_free(options);
     }
 }
@@ -260,6 +302,11 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_add_include(options, "/d/**/*.{c,h}"), IBT_OK);
     CHECK_INT(ibt_options_add_path(options, "/d/\377/"), IBT_OK);
     CHECK_INT(ibt_options_add_protected_path(options, "/a/../\377"), IBT_OK);
+    CHECK_INT(ibt_options_add_source_path(options, "/d/\377/"), IBT_OK);
+    CHECK_INT(ibt_options_add_exclude_if_present(options, "\377"), IBT_OK);
+    CHECK_INT(ibt_options_set_exclude_larger_than(options, 0), IBT_OK);
+    CHECK_INT(ibt_options_set_exclude_larger_than(options, UINT64_MAX), IBT_OK);
+    CHECK_INT(ibt_options_set_exclude_nodump(options, -1), IBT_OK);
     CHECK_INT(ibt_options_set_root(options, ""), IBT_OK);
     CHECK_INT(ibt_options_set_overwrite(options, IBT_OVERWRITE_IF_OLDER), IBT_OK);
     CHECK_INT(ibt_options_set_delete_extra(options, 1), IBT_OK);
@@ -360,6 +407,11 @@ static void test_userdata_is_let_go_once(void)
     int first = 0, second = 0, third = 0, fourth = 0, refused = 0, none = 0;
     ibt_options *options = ibt_options_new();
 
+    CHECK_INT(ibt_options_set_filter(options, include_all, &first, count_destroy), IBT_OK);
+    CHECK_INT(ibt_options_set_filter(options, NULL, &second, count_destroy), IBT_OK);
+    CHECK(first == 1 && second == 1);
+    first = second = 0;
+
     CHECK_INT(ibt_options_set_progress(options, go_on, &first, count_destroy), IBT_OK);
     CHECK_INT(ibt_options_set_change(options, go_on_change, &second, count_destroy), IBT_OK);
     CHECK_INT(ibt_options_set_log(options, IBT_LOG_WARN, ignore_log, &third, count_destroy), IBT_OK);
@@ -449,6 +501,7 @@ int main(void)
     test_a_refusal_stays();
     test_useless_options();
     test_useless_filters();
+    test_useless_choice();
     test_userdata_is_let_go_once();
     return check_end();
 }

@@ -16,14 +16,14 @@ pub use retain::*;
 use std::ptr;
 
 use crate::error::{Error, Result};
-use crate::job::{Job, Options, Select};
+use crate::job::{Job, Select};
 use crate::stamp::Time;
 use crate::store::Store;
 
 use super::args::{into_raw, invalid, write_out};
 use super::guard::attempt;
 use super::library::ibt_status;
-use super::options::{ibt_options, settings};
+use super::options::{Settings, ibt_options, settings};
 use super::report::ibt_report;
 use super::storage::{ibt_storage, with_store};
 
@@ -32,6 +32,8 @@ use super::storage::{ibt_storage, with_store};
 pub(super) struct UsedOptions {
     selector: bool,
     excludes: bool,
+    /// A filter, and listed paths of a source.
+    choice: bool,
     /// Globs and paths.
     includes: bool,
     /// A root, and `delete_extra`.
@@ -47,6 +49,7 @@ impl UsedOptions {
     pub(super) const NOTHING: UsedOptions = UsedOptions {
         selector: false,
         excludes: false,
+        choice: false,
         includes: false,
         destination: false,
         expected_digest: false,
@@ -56,7 +59,7 @@ impl UsedOptions {
         removed: false,
     };
     pub(super) const BACKUP: UsedOptions =
-        UsedOptions { excludes: true, labels: true, ..UsedOptions::NOTHING };
+        UsedOptions { excludes: true, choice: true, labels: true, ..UsedOptions::NOTHING };
     pub(super) const RESTORE: UsedOptions = UsedOptions {
         selector: true,
         includes: true,
@@ -90,11 +93,14 @@ impl UsedOptions {
         ..UsedOptions::NOTHING
     };
 
-    pub(super) fn check(&self, given: &Options, doing: &str) -> Result<()> {
+    pub(super) fn check(&self, settings: &Settings, doing: &str) -> Result<()> {
+        let given = &settings.engine;
         let filters = !given.includes.is_empty() || !given.paths.is_empty();
         let useless = [
             ("a snapshot", !self.selector && given.select != Select::Newest),
             ("an exclude pattern", !self.excludes && !given.excludes.is_empty()),
+            ("a filter", !self.choice && settings.callbacks.filter.is_some()),
+            ("a path of a source", !self.choice && !given.source_paths.is_empty()),
             ("an include glob or path", !self.includes && filters),
             ("a root", !self.destination && !given.root.is_root()),
             ("delete_extra", !self.destination && given.delete_extra),
@@ -147,7 +153,7 @@ impl OperationArgs {
     ) -> Result<ibt_status> {
         // SAFETY: promised to `begin`. The options are copied here and not read again.
         let settings = unsafe { settings(self.options, self.doing) }?;
-        uses.check(&settings.engine, self.doing)?;
+        uses.check(&settings, self.doing)?;
         if settings.cancel.requested() {
             return Err(Error::cancelled());
         }

@@ -5,7 +5,9 @@ use std::ffi::c_void;
 use crate::job::{Cancel, Level};
 
 use super::super::args::Handle;
-use super::super::callback::{Callback, ibt_change_fn, ibt_destroy_fn, ibt_log_fn, ibt_progress_fn};
+use super::super::callback::{
+    Callback, ibt_change_fn, ibt_destroy_fn, ibt_filter_fn, ibt_log_fn, ibt_progress_fn,
+};
 use super::super::cancel::ibt_cancel;
 use super::super::constants::*;
 use super::*;
@@ -59,6 +61,38 @@ pub unsafe extern "C" fn ibt_options_set_change(
         set(options, "ibt_options_set_change", |settings| {
             let (new, unused) = Callback::new(change, ud, destroy);
             Ok((std::mem::replace(&mut settings.callbacks.change, new), unused))
+        })
+    })
+}
+
+/// Sets the function that decides about each entry of the source of a backup;
+/// NULL for none. `ud` and `destroy` as for ibt_options_set_progress().
+///
+/// An entry that it leaves out counts as excluded: it is absent from the
+/// snapshot, an increment that leaves it out for the first time reports it as
+/// deleted, and a restore with ibt_options_set_delete_extra() does not remove it.
+/// The filter runs on the calling thread, so that with a filter one thread walks
+/// the source; without a filter all do.
+///
+/// Default: none. Backups only; other operations fail with IBT_ERR_INVALID_ARG
+/// if a filter is set.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_filter(
+    options: *mut ibt_options,
+    filter: ibt_filter_fn,
+    ud: *mut c_void,
+    destroy: ibt_destroy_fn,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_filter", |settings| {
+            let (new, unused) = Callback::new(filter, ud, destroy);
+            Ok((std::mem::replace(&mut settings.callbacks.filter, new), unused))
         })
     })
 }

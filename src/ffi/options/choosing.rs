@@ -1,8 +1,11 @@
 //! The setters that choose the entries of a backup, and the names under which it records host and source.
 
 use std::ffi::c_char;
+use std::sync::Arc;
 
-use super::super::args::Handle;
+use crate::entry::NAME_MAX;
+
+use super::super::args::{Handle, relative};
 use super::super::constants::*;
 use super::setters::bytes;
 use super::*;
@@ -68,6 +71,125 @@ pub unsafe extern "C" fn ibt_options_set_source_name(
                 return Err(format!("name has not 1 to {SOURCE_NAME_MAX} bytes"));
             }
             settings.engine.source_name = Some(name.into());
+            Ok(())
+        })
+    })
+}
+
+/// Leaves out everything in directories that a file marks: a directory with an
+/// entry of this name that is not itself a directory, for example ".nobackup",
+/// is stored with the marker only. Several names: with any of them. Any number.
+/// This holds for the source itself, too. Backups and comparisons; ignored
+/// elsewhere.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, name is not a
+/// valid file name, or there are 100 names already.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_add_exclude_if_present(
+    options: *mut ibt_options,
+    name: *const c_char,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_add_exclude_if_present", |settings| {
+            const MARKERS_MAX: usize = 100;
+            // SAFETY: NULL or a string.
+            let name = unsafe { bytes(name, "name") }?;
+            if matches!(name, b"" | b"." | b"..") || name.len() > NAME_MAX || name.contains(&b'/') {
+                return Err("name is not a file's name".into());
+            }
+            if settings.engine.exclude_if_present.len() >= MARKERS_MAX {
+                return Err(format!("more than {MARKERS_MAX} names"));
+            }
+            settings.engine.exclude_if_present.push(name.into());
+            Ok(())
+        })
+    })
+}
+
+/// Leaves out regular files that are larger than this many bytes, holes
+/// included. A file that grows beyond the size is absent from the next
+/// snapshot. Backups and comparisons; ignored elsewhere.
+///
+/// Default: no limit, which UINT64_MAX sets again.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_exclude_larger_than(
+    options: *mut ibt_options,
+    bytes: u64,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_exclude_larger_than", |settings| {
+            settings.engine.exclude_larger_than = (bytes != u64::MAX).then_some(bytes);
+            Ok(())
+        })
+    })
+}
+
+/// With 1 leaves out entries with the flag "no dump" (`chattr +d`), with
+/// everything below them, where the system and the file system report the flag
+/// (Linux 4.11; for example ext4, XFS, btrfs). Backups and comparisons; ignored
+/// elsewhere.
+///
+/// Default: 0. Every other number counts as 1.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_exclude_nodump(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_exclude_nodump", |settings| {
+            settings.engine.exclude_nodump = on != 0;
+            Ok(())
+        })
+    })
+}
+
+/// Limits a backup to this path below the source, with everything below it and
+/// the directories that lead to it: raw bytes, relative to the source, without
+/// "." and "..". Slashes at either end are ignored. Any number; a snapshot then
+/// holds exactly these paths, so an increment reports a path that is not listed
+/// any more as deleted. Other options still leave out entries. A listed path
+/// that does not exist, or that leads through a symbolic link, is listed as
+/// IBT_PROBLEM_UNREADABLE.
+///
+/// Default: none, the backup takes in the whole source. Backups only; other
+/// operations fail with IBT_ERR_INVALID_ARG if a path is set.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL, path is empty
+/// or malformed, or there are 1,000,000 paths already.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_add_source_path(
+    options: *mut ibt_options,
+    path: *const c_char,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_add_source_path", |settings| {
+            const PATHS_MAX: usize = 1_000_000;
+            // SAFETY: NULL or a string.
+            let path = relative(unsafe { bytes(path, "path") }?)?;
+            if path.is_root() {
+                return Err("path is empty".into());
+            }
+            if settings.engine.source_paths.len() >= PATHS_MAX {
+                return Err(format!("more than {PATHS_MAX} paths"));
+            }
+            Arc::make_mut(&mut settings.engine.source_paths).push(path);
             Ok(())
         })
     })

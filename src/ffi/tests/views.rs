@@ -242,6 +242,13 @@ unsafe extern "C" fn change(
     ANSWER.load(Ordering::Relaxed)
 }
 
+unsafe extern "C" fn filter(_: *mut c_void, asked: *const ibt_entry) -> i32 {
+    // SAFETY: it is lent for the call.
+    let asked = unsafe { asked.as_ref() };
+    assert_eq!((text(ibt_entry_path(asked)), ibt_entry_type(asked)), (some("gone"), IBT_TYPE_DIR));
+    ANSWER.load(Ordering::Relaxed)
+}
+
 unsafe extern "C" fn destroy(_: *mut c_void) {
     DESTROYED.fetch_add(1, Ordering::Relaxed);
 }
@@ -251,6 +258,7 @@ fn only_positive_answers_of_a_callback_let_the_operation_go_on() {
     let mut callbacks = Callbacks {
         progress: Callback::new(Some(progress as _), ptr::null_mut(), Some(destroy)).0,
         change: Callback::new(Some(change as _), ptr::null_mut(), Some(destroy)).0,
+        filter: Callback::new(Some(filter as _), ptr::null_mut(), Some(destroy)).0,
         log: None,
     };
     let now = Progress {
@@ -262,22 +270,26 @@ fn only_positive_answers_of_a_callback_let_the_operation_go_on() {
         total_entries: 4,
     };
     let gone = entry("gone", Node::Dir);
-    for (answer, told, changed) in [
-        (IBT_CALLBACK_OK, Flow::Continue, Flow::Continue),
-        (IBT_CALLBACK_STOP, Flow::Continue, Flow::Stop),
-        (77, Flow::Continue, Flow::Continue),
-        (IBT_CALLBACK_FAILED, Flow::Cancel, Flow::Cancel),
-        (i32::MIN, Flow::Cancel, Flow::Cancel),
+    for (answer, told, changed, chosen) in [
+        (IBT_CALLBACK_OK, Flow::Continue, Flow::Continue, FilterAnswer::Include),
+        (IBT_CALLBACK_STOP, Flow::Continue, Flow::Stop, FilterAnswer::Stop),
+        (IBT_FILTER_INCLUDE, Flow::Continue, Flow::Continue, FilterAnswer::Include),
+        (IBT_FILTER_LEAVE_OUT, Flow::Continue, Flow::Continue, FilterAnswer::LeaveOut),
+        (IBT_FILTER_LEAVE_OUT_ALL, Flow::Continue, Flow::Continue, FilterAnswer::LeaveOutAll),
+        (77, Flow::Continue, Flow::Continue, FilterAnswer::Include),
+        (IBT_CALLBACK_FAILED, Flow::Cancel, Flow::Cancel, FilterAnswer::Cancel),
+        (i32::MIN, Flow::Cancel, Flow::Cancel, FilterAnswer::Cancel),
     ] {
         ANSWER.store(answer, Ordering::Relaxed);
         assert_eq!(callbacks.progress(&now), told, "{answer}");
         assert_eq!(callbacks.change(IBT_CHANGE_DELETED, Some(&gone), None), changed, "{answer}");
+        assert_eq!(callbacks.filter(&gone), chosen, "{answer}");
     }
     let copy = callbacks.clone();
     drop(callbacks);
     assert_eq!(DESTROYED.load(Ordering::Relaxed), 0, "the copy still holds the userdata");
     drop(copy);
-    assert_eq!(DESTROYED.load(Ordering::Relaxed), 2);
+    assert_eq!(DESTROYED.load(Ordering::Relaxed), 3);
 }
 
 unsafe extern "C" fn log(ud: *mut c_void, level: i32, message: *const c_char) {

@@ -73,10 +73,7 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
 
 fn walk(root: Dir, own: &OwnPlaces, pool: Arc<Pool>, job: &Job) -> Result<Walk> {
     let excludes = Excludes::new(&job.options.excludes, &job.options.exclude_file)?;
-    let (one_file_system, skip_cache_dirs) = (job.options.one_file_system, job.options.skip_cache_dirs);
-    let left_out = own.ids().collect();
-    let options = WalkOptions { one_file_system, skip_cache_dirs, left_out };
-    Ok(Walk::parallel(root, excludes, options, pool))
+    Ok(Walk::parallel(root, excludes, WalkOptions::new(job.options, own.ids()), pool))
 }
 
 struct Comparison<'c, 'j> {

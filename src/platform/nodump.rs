@@ -1,0 +1,20 @@
+//! The flag "no dump" of `chattr +d`, by which owners of files ask backups to leave them out.
+
+use super::dir::Dir;
+
+impl Dir {
+    /// True if the entry `name` has the flag. False where the file system or the system does not report it.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn is_nodump(&self, name: &[u8]) -> bool {
+        use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
+
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let told = statx(self, name, flags, StatxFlags::empty());
+        told.is_ok_and(|told| told.stx_attributes.contains(StatxAttributes::NODUMP))
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub fn is_nodump(&self, _name: &[u8]) -> bool {
+        false
+    }
+}
