@@ -102,6 +102,12 @@ const struct command commands[] = {
     { "compare", COMPARE, 2, 2, "list the differences of a directory from a snapshot",
       "compare KEY TREE\n\nLists the differences of the directory TREE from a snapshot, one line for each entry:\n"
       SIGNS "Differences are not an error: the exit status is 0.", do_compare, print_compare },
+    { "diff", DIFF, 2, 3, "list the differences of two snapshots",
+      "diff KEY FROM [TO]\n\nLists the differences of the snapshot TO, or the newest one, from the snapshot FROM, one line\n"
+      "for each entry: + created, - deleted, M with other content or type, m with other metadata. FROM and\n"
+      "TO are stamps, or times as for --at. Reads no contents. Differences are not an error.", do_diff, print_diff },
+    { "keys", KEYS, 0, 0, "list the keys", "keys\n\nLists the keys of all snapshots, without reading them.",
+      do_keys, NULL },
     { "prune", PRUNE, 1, 1, "remove snapshots, and the backup files that only they need",
       "prune KEY --keep-... N | --snapshot STAMP | --at WHEN\n\nRemoves the snapshots of KEY that no --keep-... option "
       "keeps, or those that\n--snapshot and --at select, and then the backup files that no other snapshot needs. If WHEN is a time,\n"
@@ -234,6 +240,7 @@ int main(int argc, char **argv)
     free(run.message);
     free(run.names[0]);
     free(run.names[1]);
+    free(run.names[2]);
     ibt_error_free(run.err);
     ibt_report_free(run.report);
     ibt_options_free(run.options);

@@ -18,7 +18,13 @@ static int apply_store(struct run *run, const char *argument)
 
 static int apply_cache(struct run *run, const char *argument)
 {
-    return accepted(ibt_options_set_cache_dir(run->options, argument));
+    return *argument != '\0' && accepted(ibt_options_set_cache_dir(run->options, argument));
+}
+
+static int apply_no_cache(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_cache_dir(run->options, ""));
 }
 
 static int apply_key(struct run *run, const char *argument)
@@ -373,6 +379,7 @@ const struct option options[] = {
     { "--store", "DIR", EVERY, "where the backup files are (default: a private directory in $TMPDIR)",
       apply_store },
     { "--cache", "DIR", EVERY, "where copies of states and signatures are kept (default: ~/.cache/ibt)", apply_cache },
+    { "--no-cache", NULL, EVERY, "keep and use no such copies", apply_no_cache },
     { "--key", "K", BACKUP, "the name of the series (default: the last component of SOURCE)", apply_key },
     { "--host", "NAME", BACKUP, "the name of this host in the snapshot (default: the system's)", apply_host },
     { "--source-name", "NAME", BACKUP, "the name of SOURCE in the snapshot (default: its path)", apply_source_name },
@@ -380,7 +387,7 @@ const struct option options[] = {
       apply_source_change },
     { "--allow-empty", NULL, BACKUP, "back up an empty SOURCE although the newest snapshot has entries",
       apply_allow_empty },
-    { "--exclude", "P", BACKUP | COMPARE, "leave out entries that match P, as in .gitignore; may be repeated",
+    { "--exclude", "P", BACKUP | COMPARE | DIFF, "leave out entries that match P, as in .gitignore; may be repeated",
       apply_exclude },
     { "--exclude-from", "FILE", BACKUP | COMPARE,
       "the same for each line of FILE (- for the standard input); may be repeated", apply_exclude_from },
@@ -402,7 +409,7 @@ const struct option options[] = {
     { "--label", "NAME=VALUE", BACKUP, "give the snapshot a label; may be repeated", apply_label },
     { "--label", "NAME", LIST | RESTORE | FILES | CAT | COMPARE | PRUNE,
       "only snapshots with this label, or NAME=VALUE; may be repeated", apply_label_filter },
-    { "--include", "GLOB", RESTORE | COMPARE,
+    { "--include", "GLOB", RESTORE | COMPARE | DIFF,
       "only entries that match, from the snapshot's root: 'src/**/*.c'; may be repeated", apply_include },
     { "--root", "PATH", RESTORE, "restore only this directory of the snapshot: it becomes DEST", apply_root },
     { "--overwrite", "HOW", RESTORE,

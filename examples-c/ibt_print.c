@@ -56,6 +56,12 @@ int32_t print_difference(void *ud, uint32_t what, const ibt_entry *before, const
     return print_sign(ud, letter(what, IBT_CHANGE_DELETED, IBT_CHANGE_CREATED), before, after);
 }
 
+/* The same for two snapshots: a created entry is only in the second one, a deleted entry only in the first one. */
+int32_t print_change(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after)
+{
+    return print_sign(ud, letter(what, IBT_CHANGE_CREATED, IBT_CHANGE_DELETED), before, after);
+}
+
 /* Begins an error message of the program itself; NULL if memory ran out. end_message() ends it. */
 FILE *begin_message(struct run *run)
 {

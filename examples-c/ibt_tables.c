@@ -311,7 +311,7 @@ static uint64_t losses(const struct run *run)
     uint64_t notes = 0;
 
     for (i = 0; i < count; i++)
-        notes += ibt_report_problem_kind(run->report, i) == IBT_PROBLEM_LEFTOVER;
+        notes += (uint64_t)ibt_report_problem_is_note(run->report, i);
     return count_of(run, IBT_COUNT_PROBLEMS) - notes;
 }
 

@@ -12,6 +12,7 @@
  *   ibt_columns.c   prints text in columns, as wide as the terminal allows
  *   ibt_prune.c     finds the snapshot that a prune with --at removes
  *   ibt_files.c     looks into a snapshot: files, cat
+ *   ibt_diff.c      compares two snapshots, lists keys: diff, keys
  *   ibt_progress.c  the progress bar and Ctrl-C
  *   ibt_time.c      reads and writes times and sizes
  */
@@ -55,7 +56,7 @@ enum { KINDS_MAX = 32 };
 
 /* One run of the program: its arguments, and the objects that it uses. */
 struct run {
-    const char *operands[2];
+    const char *operands[3];
     int operand_count;
     const char *store;
     int json;
@@ -79,7 +80,7 @@ struct run {
     char *message; /* an error that the program itself found; NULL if there is none */
     size_t message_size;
     size_t shown[KINDS_MAX]; /* number of problems of each kind that were printed as they happened */
-    char *names[2]; /* decoded operands, for those that were written as the tool prints them */
+    char *names[3]; /* decoded operands, for those that were written as the tool prints them */
 };
 
 /* The groups of commands. An option has the set of groups that accept it. */
@@ -94,7 +95,9 @@ enum {
     PRUNE = 128,
     CONSOLIDATE = 256,
     REBUILD = 512,
-    EVERY = 1023
+    DIFF = 1024,
+    KEYS = 2048,
+    EVERY = 4095
 };
 
 struct command {
@@ -159,6 +162,7 @@ const char *or_dash(const char *text);
 uint64_t count_of(const struct run *run, int32_t which);
 const char *plural(uint64_t count);
 int32_t print_restored(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
+int32_t print_change(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
 int32_t print_difference(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
 FILE *begin_message(struct run *run);
 void end_message(struct run *run, FILE *out);
@@ -205,6 +209,11 @@ void print_table(struct table *table);
 
 /* ibt_prune.c */
 ibt_status do_prune(struct run *run);
+
+/* ibt_diff.c */
+ibt_status do_diff(struct run *run);
+void print_diff(const struct run *run);
+ibt_status do_keys(struct run *run);
 
 /* ibt_files.c */
 ibt_status do_files(struct run *run);

@@ -593,6 +593,7 @@ typedef struct ibt_cancel ibt_cancel;
 /**
  * One file, directory, link or device at one moment. The entry, and every
  * string borrowed from it, is valid only during the callback that received it.
+ * An entry of ibt_snapshot_next() is valid until the next call of that function.
  *
  * Since: 0.1
  */
@@ -867,6 +868,17 @@ typedef int32_t (*ibt_lock_fn)(void *ud, const char *key);
 typedef void (*ibt_unlock_fn)(void *ud, const char *key);
 
 /**
+ * Receives a key, and the number of its snapshots. The key is valid during the
+ * call only.
+ *
+ * Return IBT_CALLBACK_OK to go on, or IBT_CALLBACK_STOP to end the call early
+ * with IBT_OK. 0 or a negative number ends it with IBT_ERR_CANCELLED.
+ *
+ * Since: 0.1
+ */
+typedef int32_t (*ibt_key_fn)(void *ud, const char *key, uint64_t snapshots);
+
+/**
  * Receives one entry, which is valid during the call only.
  *
  * Return IBT_CALLBACK_OK to go on, or IBT_CALLBACK_STOP to end the listing
@@ -1094,7 +1106,7 @@ ibt_status ibt_options_set_cancel(ibt_options *options,
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or host is NULL or host is
  * malformed.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API ibt_status ibt_options_set_host(ibt_options *options, const char *host);
 
@@ -1112,7 +1124,7 @@ IBT_API ibt_status ibt_options_set_host(ibt_options *options, const char *host);
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, or name is
  * empty or longer than 4096 bytes.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 ibt_status ibt_options_set_source_name(ibt_options *options,
@@ -1205,7 +1217,7 @@ ibt_status ibt_options_add_source_path(ibt_options *options,
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, name or value
  * is malformed or too long, or the labels would be too many or too long.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 ibt_status ibt_options_set_label(ibt_options *options,
@@ -1224,7 +1236,7 @@ ibt_status ibt_options_set_label(ibt_options *options,
  * is not the name or value of a label (see ibt_options_set_label()), or there
  * are 64 such rules already.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 ibt_status ibt_options_add_keep_label(ibt_options *options,
@@ -1250,7 +1262,7 @@ ibt_status ibt_options_add_keep_label(ibt_options *options,
  * is not the name or value of a label (see ibt_options_set_label()), or there
  * are 64 filters already.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 ibt_status ibt_options_add_label_filter(ibt_options *options,
@@ -1430,7 +1442,7 @@ IBT_API ibt_status ibt_options_set_keep_last(ibt_options *options, uint32_t n);
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 ibt_status ibt_options_set_keep_within(ibt_options *options,
@@ -1445,7 +1457,7 @@ ibt_status ibt_options_set_keep_within(ibt_options *options,
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 ibt_status ibt_options_set_keep_hourly(ibt_options *options,
@@ -1523,7 +1535,7 @@ ibt_status ibt_options_set_keep_yearly(ibt_options *options,
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API ibt_status ibt_options_set_local_time(ibt_options *options, int32_t on);
 
@@ -1562,10 +1574,14 @@ IBT_API ibt_status ibt_options_set_key(ibt_options *options, const char *key);
  * increment need not fetch them from the storage. It may be removed at any
  * time. A relative path starts at the current directory of this call.
  *
+ * "" means no cache: nothing is read from or written to one. An increment then
+ * reads from the storage the states that the newest snapshot needs, and for
+ * each file that changed its old signature, or, with IBT_DELTA_CONTENTS, its
+ * old content. What the storage has lost cannot be put back from a cache then.
+ *
  * Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
  *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
- * empty.
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL.
  *
  * Since: 0.1
  */
@@ -1664,7 +1680,7 @@ ibt_status ibt_options_set_snapshot(ibt_options *options,
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or stamp is NULL, stamp is not
  * a stamp, or there are 10,000 already.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 ibt_status ibt_options_add_removed(ibt_options *options,
@@ -1902,7 +1918,7 @@ ibt_status ibt_options_set_lock_wait(ibt_options *options,
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 ibt_status ibt_options_set_allow_unlocked(ibt_options *options,
@@ -2487,6 +2503,66 @@ ibt_status ibt_compare(ibt_storage *storage,
                        ibt_error **err);
 
 /**
+ * Compares two opened snapshots, of one key or of different keys and storages.
+ * Passes every difference to the change callback, in the order of paths, as a
+ * change from `before` to `after`:
+ *
+ *   IBT_CHANGE_CREATED    the entry is only in `after`
+ *   IBT_CHANGE_DELETED    the entry is only in `before`
+ *   IBT_CHANGE_CONTENT    other bytes, or another type, link target or device
+ *   IBT_CHANGE_METADATA   another mode, owner, modification time or extended
+ *                         attribute, or a file with other hard links
+ *
+ * The report counts the differences, and lists both snapshots. A moved entry is
+ * deleted at one path and created at another one. Only the states are read, and
+ * no content: a file has other bytes if its size, its hash or its holes differ.
+ * So a file whose zeros are a hole in one snapshot only has other bytes. The
+ * names of users and groups are not compared. Memory does not grow with the
+ * number of entries, only with the number of hard-linked files. Neither storage
+ * is used.
+ *
+ * Globs and paths limit the comparison, and patterns leave entries out of both
+ * sides. Progress is reported as IBT_PHASE_VERIFY. `*report` and `*err` as for
+ * ibt_full_backup().
+ *
+ * Returns IBT_OK, with or without differences; IBT_ERR_INVALID_ARG if a
+ * snapshot is NULL, a setter of options failed, or an option has no use here (a
+ * snapshot, labels, a root, delete_extra, an expected digest, dry_run);
+ * IBT_ERR_NOT_FOUND if a glob or path matches on neither side (known, and
+ * returned, only at the end); IBT_ERR_BUSY if another call uses one of the
+ * snapshots, or if both are the same object; IBT_ERR_IO, IBT_ERR_CANCELLED,
+ * IBT_ERR_PANIC.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_diff(ibt_snapshot *before,
+                    ibt_snapshot *after,
+                    const ibt_options *options,
+                    ibt_report **report,
+                    ibt_error **err);
+
+/**
+ * Calls `key` for each key that has a snapshot, in ascending order. Lists the
+ * names of the storage's files once and reads no file, so it costs little: a
+ * damaged state counts as a snapshot here. ibt_list_snapshots() reads the
+ * states. Locks nothing.
+ *
+ * Returns IBT_OK, also for a storage without snapshots; IBT_ERR_INVALID_ARG if
+ * key is NULL; IBT_ERR_NOT_FOUND if the storage is a directory that does not
+ * exist; IBT_ERR_CANCELLED if the callback cancelled; IBT_ERR_UNSUPPORTED if
+ * the storage lacks a function; IBT_ERR_BUSY if another call uses the storage;
+ * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_PANIC.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_list_keys(ibt_storage *storage,
+                         ibt_key_fn key,
+                         void *ud,
+                         ibt_error **err);
+
+/**
  * Removes snapshots of `key`, and then every backup file that no remaining
  * snapshot needs, including files that interrupted backups left.
  *
@@ -2669,6 +2745,118 @@ ibt_status ibt_snapshot_open(ibt_storage *storage,
  * Since: 0.1
  */
 IBT_API const char *ibt_snapshot_stamp(const ibt_snapshot *snapshot);
+
+/**
+ * The snapshot's key. NULL for NULL. Borrowed until the snapshot is freed.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_snapshot_key(const ibt_snapshot *snapshot);
+
+/**
+ * The snapshot's kind: "full" or "incremental". NULL for NULL. Borrowed until
+ * the snapshot is freed.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_snapshot_kind(const ibt_snapshot *snapshot);
+
+/**
+ * The tree digest of the snapshot, see ibt_report_digest(). NULL for NULL.
+ * Borrowed until the snapshot is freed.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_snapshot_digest(const ibt_snapshot *snapshot);
+
+/**
+ * The absolute path of the snapshot's source, as raw bytes. NULL for NULL.
+ * Borrowed until the snapshot is freed.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_snapshot_source(const ibt_snapshot *snapshot);
+
+/**
+ * The time when the snapshot was made, in nanoseconds since 1970, UTC, as
+ * ibt_report_snapshot_date() gives it. 0 for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API int64_t ibt_snapshot_date(const ibt_snapshot *snapshot);
+
+/**
+ * The value of counter `which`, one of IBT_COUNT_*, of the backup that made the
+ * snapshot: for example its entries and bytes, and its problems, such as files
+ * that could not be read. 0 for NULL and for an unknown counter.
+ *
+ * Since: 0.1
+ */
+IBT_API
+uint64_t ibt_snapshot_counter(const ibt_snapshot *snapshot,
+                              int32_t which);
+
+/**
+ * The number of labels of the snapshot, see ibt_options_set_label(). 0 for NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+size_t ibt_snapshot_label_count(const ibt_snapshot *snapshot);
+
+/**
+ * The name of label i of the snapshot. The names ascend. NULL for NULL and if i
+ * is out of range. Borrowed until the snapshot is freed.
+ *
+ * Since: 0.1
+ */
+IBT_API
+const char *ibt_snapshot_label_name(const ibt_snapshot *snapshot,
+                                    size_t i);
+
+/**
+ * The value of label i of the snapshot. NULL for NULL and if i is out of range.
+ * Borrowed until the snapshot is freed.
+ *
+ * Since: 0.1
+ */
+IBT_API
+const char *ibt_snapshot_label_value(const ibt_snapshot *snapshot,
+                                     size_t i);
+
+/**
+ * Gives the next entry of the snapshot: first its root, then all others in the
+ * order of paths, so that each directory comes right before its own entries.
+ * `*entry` is set to NULL first. After IBT_OK it holds the entry, or NULL if
+ * there is none any more. The entry belongs to the snapshot and is valid until
+ * the next call of this function or of ibt_snapshot_rewind() with this
+ * snapshot, or until the snapshot is freed.
+ *
+ * The place is that of this function alone: ibt_snapshot_list() and
+ * ibt_snapshot_read() may be called between two entries and do not move it. The
+ * call does not use the storage. With two snapshots, a caller can merge their
+ * entries; ibt_diff() does so.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot or entry is NULL;
+ * IBT_ERR_BUSY if another call uses the snapshot; IBT_ERR_IO, IBT_ERR_PANIC.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_snapshot_next(ibt_snapshot *snapshot,
+                             const ibt_entry **entry,
+                             ibt_error **err);
+
+/**
+ * ibt_snapshot_next() begins with the root again. The entry that it gave last
+ * is not valid any more.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot is NULL; IBT_ERR_BUSY if
+ * another call uses the snapshot; IBT_ERR_PANIC.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_snapshot_rewind(ibt_snapshot *snapshot, ibt_error **err);
 
 /**
  * Calls `entry` for the entry at `path` and for the entries below it, down to
@@ -3019,7 +3207,7 @@ const char *ibt_report_snapshot_source(const ibt_report *report,
  * The name of the host on which snapshot i was made, or the name of
  * ibt_options_set_host().
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 const char *ibt_report_snapshot_host(const ibt_report *report,
@@ -3028,7 +3216,7 @@ const char *ibt_report_snapshot_host(const ibt_report *report,
 /**
  * The number of labels of snapshot i, see ibt_options_set_label().
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 size_t ibt_report_snapshot_label_count(const ibt_report *report,
@@ -3037,7 +3225,7 @@ size_t ibt_report_snapshot_label_count(const ibt_report *report,
 /**
  * The name of label j of snapshot i. The names ascend.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 const char *ibt_report_snapshot_label_name(const ibt_report *report,
@@ -3047,7 +3235,7 @@ const char *ibt_report_snapshot_label_name(const ibt_report *report,
 /**
  * The value of label j of snapshot i.
  *
- * Since: 0.1.0
+ * Since: 0.1
  */
 IBT_API
 const char *ibt_report_snapshot_label_value(const ibt_report *report,
@@ -3164,6 +3352,14 @@ ibt_status ibt_report_problem_status(const ibt_report *report,
  * Since: 0.1
  */
 IBT_API int32_t ibt_report_problem_kind(const ibt_report *report, size_t i);
+
+/**
+ * 1 if problem i is a note: it says what was done or left by design, and does
+ * not make the result IBT_PARTIAL. 0 for every other problem.
+ *
+ * Since: 0.1
+ */
+IBT_API int32_t ibt_report_problem_is_note(const ibt_report *report, size_t i);
 
 /**
  * The system's error number (errno) behind problem i, or 0.

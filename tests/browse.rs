@@ -48,6 +48,11 @@ fn list(snapshot: &mut Snapshot, dir: &Path, depth: u32) -> Vec<Entry> {
     entries
 }
 
+/// The entries from the place of `snapshot` to its end, one at a time.
+fn pulled(snapshot: &mut Snapshot) -> Vec<Entry> {
+    std::iter::from_fn(|| snapshot.next_entry().unwrap()).collect()
+}
+
 fn read(
     snapshot: &mut Snapshot,
     store: &mut dyn Store,
@@ -107,6 +112,12 @@ proptest! {
         for point in &series.points {
             let (mut snapshot, mut store) = open(&series, Select::Exactly(point.stamp));
             prop_assert_eq!(snapshot.stamp(), point.stamp);
+            let all = list(&mut snapshot, &path(""), u32::MAX);
+            prop_assert_eq!(&pulled(&mut snapshot), &all);
+            prop_assert_eq!(snapshot.next_entry().unwrap(), None);
+            snapshot.rewind();
+            prop_assert_eq!(snapshot.next_entry().unwrap(), all.first().cloned());
+            snapshot.rewind();
             let facts = &point.kept.facts;
             for (name, fact) in facts {
                 let at = path(name);
@@ -228,6 +239,19 @@ fn one_directory_of_many_entries_costs_a_few_lines() {
     let read = snapshot.lines_read() - before;
     assert!(read < 402 * (1 + snapshot.lines_per_jump()), "{read} of 200,801 lines");
     assert!(snapshot.index_bytes() < 1 << 20, "{}", snapshot.index_bytes());
+
+    // Pulling entries and listing directories by turns.
+    let mut count = 0;
+    let mut before: Option<Entry> = None;
+    while let Some(entry) = snapshot.next_entry().unwrap() {
+        assert!(before.as_ref().is_none_or(|before| before.path < entry.path));
+        count += 1;
+        if count % 20_000 == 0 {
+            assert_eq!(list(&mut snapshot, &path("d200/sub"), 1).len(), 501);
+        }
+        before = Some(entry);
+    }
+    assert_eq!(count, 200_801);
 }
 
 /// A store that counts the bytes that are read from it.

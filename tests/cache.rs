@@ -578,6 +578,33 @@ fn without_a_cache_directory_one_is_asked_for() {
     run(again.env_remove("HOME").env_remove("XDG_CACHE_HOME"));
 }
 
+#[test]
+fn an_empty_cache_directory_means_no_cache() {
+    if let Some(place) = child_role() {
+        std::env::set_current_dir(&place).unwrap();
+        let mut series = Series::new();
+        series.options.cache_dir = Some(Default::default());
+        series.write("a", noise(1, 100_000));
+        series.snapshot();
+        series.write("a", [noise(1, 100_000), noise(2, 5000)].concat());
+        series.snapshot();
+        // The signature came from the store: the change is stored as a delta.
+        assert!(series.stored().keys().any(|name| name.contains(".updated.")), "{:?}", series.stored());
+        series.consolidate().whole();
+        series.prune(&series.keeping(ibt::job::Keep { last: 1, ..Default::default() })).whole();
+        series.assert_newest_is_the_source();
+        let error = series.rebuild_cache().refused(Kind::InvalidArg);
+        assert!(error.to_string().contains("cache directory"), "{error}");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let binary = std::env::current_exe().unwrap();
+    let role = place.path().to_str().unwrap();
+    let mut again = this_test_again(&binary, "an_empty_cache_directory_means_no_cache", role);
+    run(again.env("HOME", place.path()).env("XDG_CACHE_HOME", place.path().join("cache")));
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
 /// Cancels at the progress callback of this number.
 struct StopAt(u32);
 

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use ibt::entry::{Entry, Hash, compare_paths};
 use ibt::error::Kind;
+use ibt::inspect::Snapshot;
 use ibt::job::change::{CONTENT, CREATED, DELETED, METADATA};
 use ibt::job::{Cancel, Counter, Flow, Observer, Options, ProblemKind, Progress, Report, Select};
+use ibt::stamp::Stamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::facts::TreeFacts;
@@ -76,6 +78,116 @@ fn compare(series: &Series, options: &Options, tree: &Path) -> (Changes, Report)
         assert!(progress.done_bytes <= progress.total_bytes, "{progress:?}");
     }
     (ears.told.into_iter().collect(), report)
+}
+
+fn open(series: &Series, stamp: Stamp) -> Snapshot {
+    let mut opened = None;
+    let options = Options { select: Select::Exactly(stamp), ..series.options.clone() };
+    let outcome = series.silently(&options, |store, job| {
+        opened = Some(Snapshot::open(store, KEY, job)?);
+        Ok(())
+    });
+    outcome.whole();
+    opened.unwrap()
+}
+
+/// Compares two snapshots, and must succeed. Checks that the changes come in path order and agree with the counters.
+#[track_caller]
+fn diff(series: &Series, options: &Options, before: Stamp, after: Stamp) -> (Changes, Report) {
+    let (mut before, mut after) = (open(series, before), open(series, after));
+    let mut ears = Ears::default();
+    let outcome = series.run(options, &Cancel::default(), &mut ears, |_, job| {
+        ibt::inspect::diff(&mut before, &mut after, job)
+    });
+    let report = outcome.whole();
+    assert!(ears.told.is_sorted_by(|a, b| compare_paths(&a.0, &b.0).is_lt()), "{:?}", ears.told);
+    let count = |which: &dyn Fn(u32) -> bool| ears.told.iter().filter(|told| which(told.1)).count() as u64;
+    assert_eq!(counter(&report, Counter::Created), count(&|what| what == CREATED));
+    assert_eq!(counter(&report, Counter::Deleted), count(&|what| what == DELETED));
+    assert_eq!(counter(&report, Counter::Modified), count(&|what| what & CONTENT != 0));
+    assert_eq!(counter(&report, Counter::Metadata), count(&|what| what == METADATA));
+    (ears.told.into_iter().collect(), report)
+}
+
+#[test]
+fn two_snapshots_are_compared_in_both_directions() {
+    let mut series = Series::new();
+    series.write("same", noise(1, 40_000));
+    series.write("moved", noise(2, 40_000));
+    series.write("edited", noise(3, 40_000));
+    series.write("touched", "t");
+    series.write("becomes", "a directory");
+    series.write("gone/deep", "g");
+    series.snapshot();
+    fs::rename(series.source.join("moved"), series.source.join("other")).unwrap();
+    series.write("edited", noise(4, 40_000));
+    set_mode(&series.source.join("touched"), 0o600);
+    fs::remove_file(series.source.join("becomes")).unwrap();
+    series.write("becomes/new", "n");
+    fs::remove_dir_all(series.source.join("gone")).unwrap();
+    series.snapshot();
+    let (first, second) = (series.points[0].stamp, series.points[1].stamp);
+    let root = ("", METADATA);
+    let (forth, report) = diff(&series, &series.options, first, second);
+    let expected = [
+        root,
+        ("becomes", CONTENT),
+        ("becomes/new", CREATED),
+        ("edited", CONTENT | METADATA),
+        ("gone", DELETED),
+        ("gone/deep", DELETED),
+        ("moved", DELETED),
+        ("other", CREATED),
+        ("touched", METADATA),
+    ];
+    assert_eq!(named(forth), told(&expected));
+    assert_eq!(report.snapshots.iter().map(|s| s.stamp).collect::<Vec<_>>(), [first, second]);
+    let (back, _) = diff(&series, &series.options, second, first);
+    let turned = expected.map(|(path, what)| match what {
+        CREATED => (path, DELETED),
+        DELETED => (path, CREATED),
+        what => (path, what),
+    });
+    assert_eq!(named(back), told(&turned));
+
+    let only = |options: Options| named(diff(&series, &options, first, second).0);
+    let includes = Options { includes: vec![b"gone".to_vec(), b"o*".to_vec()], ..series.options.clone() };
+    assert_eq!(only(includes), told(&[("gone", DELETED), ("gone/deep", DELETED), ("other", CREATED)]));
+    let excludes = Options { excludes: vec![b"/gone".to_vec(), b"e*".to_vec()], ..series.options.clone() };
+    assert!(only(excludes).iter().all(|(path, _)| !path.starts_with("gone") && path != "edited"));
+    let nothing = Options { includes: vec![b"nowhere".to_vec()], ..series.options.clone() };
+    let (mut a, mut b) = (open(&series, first), open(&series, second));
+    series.silently(&nothing, |_, job| ibt::inspect::diff(&mut a, &mut b, job)).refused(Kind::NotFound);
+
+    let mut ears = Ears { answer: Some(Flow::Stop), ..Ears::default() };
+    let run = |ears: &mut Ears, a: &mut Snapshot, b: &mut Snapshot| {
+        series.run(&series.options, &Cancel::default(), ears, |_, job| ibt::inspect::diff(a, b, job))
+    };
+    run(&mut ears, &mut a, &mut b).whole();
+    assert_eq!(ears.told.len(), 1);
+    let mut ears = Ears { answer: Some(Flow::Cancel), ..Ears::default() };
+    run(&mut ears, &mut a, &mut b).refused(Kind::Cancelled);
+}
+
+/// The hash of a file covers its data without the holes: the same data at another place is another content.
+#[test]
+fn data_that_lies_elsewhere_between_holes_is_another_content() {
+    const SIZE: u64 = 4 << 20;
+    let mut series = Series::new();
+    let write = |series: &Series, at: u64| {
+        let path = series.write("sparse", "");
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_len(SIZE).unwrap();
+        file.write_all_at(&noise(1, 1 << 20), at).unwrap();
+        set_mtime(&path, (1_000_000_000, 0));
+    };
+    write(&series, 0);
+    series.snapshot();
+    write(&series, 2 << 20);
+    series.options.detect = ibt::job::Detect::Content;
+    series.snapshot();
+    let (changes, _) = diff(&series, &series.options, series.points[0].stamp, series.points[1].stamp);
+    assert_eq!(changes.get(&b"sparse"[..]), Some(&CONTENT), "{changes:?}");
 }
 
 /// Compares with the source as it is now, and asserts that there are no problems.
@@ -150,6 +262,13 @@ proptest! {
             prop_assert_eq!(counter(&report, Counter::Entries), entries);
             let seen = [Counter::Deleted, Counter::Modified, Counter::Metadata, Counter::Unchanged];
             prop_assert_eq!(seen.map(|which| counter(&report, which)).iter().sum::<u64>(), entries);
+        }
+        for (n, before) in series.points.iter().enumerate() {
+            for after in &series.points[n..] {
+                let (changes, report) = diff(&series, &series.options, before.stamp, after.stamp);
+                prop_assert_eq!(changes, model(&before.kept.facts, &after.kept.facts));
+                prop_assert_eq!(report.snapshot, Some(after.stamp));
+            }
         }
     }
 

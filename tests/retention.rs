@@ -9,6 +9,7 @@ use ibt::error::Kind;
 use ibt::job::{Action, Cancel, Codec, Job, Keep, Options, Report, Select, Silent};
 use ibt::stamp::Stamp;
 use ibt::store::DirStore;
+use support::layered::layered_chain;
 use support::series::{KEY, around};
 use support::tools::{child_role, this_test_again};
 use support::*;
@@ -184,6 +185,32 @@ fn nothing_is_removed_if_one_of_the_named_snapshots_does_not_exist() {
     let dry = Options { dry_run: true, ..removing(&series, &all[..3]) };
     assert_eq!(series.prune(&dry).whole().snapshots.len(), 5);
     assert_eq!(around(&series), before);
+}
+
+#[test]
+fn keys_are_those_with_snapshots_that_were_not_removed() {
+    let series = layered_chain();
+    let count = series.points.len() as u64;
+    let keys = || {
+        let mut found = None;
+        let outcome = series.silently(&series.options, |store, _| {
+            found = Some(ibt::inspect::keys(store)?);
+            Ok(())
+        });
+        outcome.result.map(|()| found.unwrap().into_iter().collect::<Vec<_>>()).map_err(|error| error.kind)
+    };
+    assert_eq!(keys().unwrap(), [(KEY.to_string(), count)]);
+    // The state of the removed snapshot stays as a layer.
+    let layer = series.layers_of(series.points.last().unwrap().stamp)[0];
+    series.prune(&removing(&series, &[layer])).whole();
+    assert!(series.stored().keys().any(|name| name.contains(".retired.")), "{:?}", series.stored());
+    let other = Options { key: Some("other.key".into()), ..series.options.clone() };
+    series.silently(&other, |store, job| ibt::backup::full(store, &series.source, job)).whole();
+    std::fs::write(series.store.join("third.full.20261122T220530.123456Z.tar.zst"), "no state").unwrap();
+    std::fs::write(series.store.join("foreign"), "x").unwrap();
+    assert_eq!(keys().unwrap(), [("other.key".to_string(), 1), (KEY.to_string(), count - 1)]);
+    std::fs::remove_dir_all(&series.store).unwrap();
+    assert_eq!(keys(), Err(Kind::NotFound));
 }
 
 /// A damaged state is removed if it is named, also among others.

@@ -1,5 +1,6 @@
 //! `ibt_entry`: one file, directory, link or device, lent to a callback.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -11,10 +12,11 @@ use super::constants::*;
 
 /// One file, directory, link or device at one moment. The entry, and every
 /// string borrowed from it, is valid only during the callback that received it.
+/// An entry of ibt_snapshot_next() is valid until the next call of that function.
 ///
 /// Since: 0.1
 pub struct ibt_entry<'a> {
-    entry: &'a Entry,
+    entry: Cow<'a, Entry>,
     // Copies that end in NUL, made on the first request.
     path: OnceCell<CString>,
     target: OnceCell<CString>,
@@ -27,6 +29,10 @@ pub struct ibt_entry<'a> {
 
 impl<'a> ibt_entry<'a> {
     pub(super) fn new(entry: &'a Entry) -> Self {
+        Self::of(Cow::Borrowed(entry))
+    }
+
+    fn of(entry: Cow<'a, Entry>) -> Self {
         ibt_entry {
             entry,
             path: OnceCell::new(),
@@ -37,6 +43,12 @@ impl<'a> ibt_entry<'a> {
             group: OnceCell::new(),
             xattr_names: OnceCell::new(),
         }
+    }
+}
+
+impl ibt_entry<'static> {
+    pub(super) fn owned(entry: Entry) -> Self {
+        Self::of(Cow::Owned(entry))
     }
 }
 

@@ -48,21 +48,21 @@ impl FileText {
 }
 
 /// The strings of a [`ReportedSnapshot`].
-struct SnapshotText {
-    stamp: CString,
-    key: CString,
-    kind: CString,
-    digest: CString,
-    source: CString,
+pub(super) struct SnapshotText {
+    pub(super) stamp: CString,
+    pub(super) key: CString,
+    pub(super) kind: CString,
+    pub(super) digest: CString,
+    pub(super) source: CString,
     host: CString,
     /// Names and values, in the order of names.
-    labels: Vec<(CString, CString)>,
+    pub(super) labels: Vec<(CString, CString)>,
     parent: Option<CString>,
     reason: CString,
 }
 
 impl SnapshotText {
-    fn new(snapshot: &ReportedSnapshot) -> Self {
+    pub(super) fn new(snapshot: &ReportedSnapshot) -> Self {
         SnapshotText {
             stamp: c_string(snapshot.stamp.to_string()),
             key: c_string(&snapshot.key),
@@ -152,7 +152,7 @@ fn problem_text(
     ptr_or_null(report.and_then(|report| report.problems.get(i)).and_then(field))
 }
 
-fn counter(counters: &Counters, which: i32) -> u64 {
+pub(super) fn counter(counters: &Counters, which: i32) -> u64 {
     Counter::from_number(which).map_or(0, |counter| counters.get(counter))
 }
 
@@ -316,7 +316,7 @@ pub extern "C" fn ibt_report_snapshot_source(report: Option<&ibt_report>, i: usi
 /// The name of the host on which snapshot i was made, or the name of
 /// ibt_options_set_host().
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_host(report: Option<&ibt_report>, i: usize) -> *const c_char {
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.host)) })
@@ -324,7 +324,7 @@ pub extern "C" fn ibt_report_snapshot_host(report: Option<&ibt_report>, i: usize
 
 /// The number of labels of snapshot i, see ibt_options_set_label().
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_label_count(report: Option<&ibt_report>, i: usize) -> usize {
     guard!(0, { report.and_then(|report| report.snapshots.get(i)).map_or(0, |text| text.labels.len()) })
@@ -332,7 +332,7 @@ pub extern "C" fn ibt_report_snapshot_label_count(report: Option<&ibt_report>, i
 
 /// The name of label j of snapshot i. The names ascend.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_label_name(
     report: Option<&ibt_report>,
@@ -344,7 +344,7 @@ pub extern "C" fn ibt_report_snapshot_label_name(
 
 /// The value of label j of snapshot i.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_snapshot_label_value(
     report: Option<&ibt_report>,
@@ -462,6 +462,15 @@ pub extern "C" fn ibt_report_problem_status(report: Option<&ibt_report>, i: usiz
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_report_problem_kind(report: Option<&ibt_report>, i: usize) -> i32 {
     guard!(0, { problem(report, i).map_or(0, |problem| problem.kind as i32) })
+}
+
+/// 1 if problem i is a note: it says what was done or left by design, and does
+/// not make the result IBT_PARTIAL. 0 for every other problem.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_report_problem_is_note(report: Option<&ibt_report>, i: usize) -> i32 {
+    guard!(0, { problem(report, i).map_or(0, |problem| i32::from(problem.kind.is_note())) })
 }
 
 /// The system's error number (errno) behind problem i, or 0.

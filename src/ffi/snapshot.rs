@@ -2,20 +2,22 @@
 
 use std::ffi::{CString, c_char, c_void};
 use std::ptr;
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use crate::entry::Path;
+use crate::entry::{Entry, Path};
 use crate::error::{Error, Kind, Result};
 use crate::inspect::Snapshot;
-use crate::job::{Flow, Job};
+use crate::job::{Flow, Job, ReportedSnapshot};
+use crate::store::report::describe;
 
-use super::args::{self, bytes, c_string, free_raw, into_raw, invalid, relative, write_out};
+use super::args::{self, bytes, free_raw, into_raw, invalid, ptr_or_null, relative, write_out};
 use super::constants::{IBT_CALLBACK_STOP, IBT_OK};
 use super::entry::ibt_entry;
 use super::error::ibt_error;
 use super::library::ibt_status;
 use super::ops::UsedOptions;
 use super::options::{ibt_options, settings};
+use super::report::{SnapshotText, counter};
 use super::storage::ibt_storage;
 
 /// One opened snapshot, for listing its entries and reading its files. Owned by
@@ -38,9 +40,12 @@ pub struct ibt_snapshot {
 }
 
 struct SharedSnapshot {
-    stamp: CString,
+    about: ReportedSnapshot,
+    text: SnapshotText,
     store: Arc<ibt_storage>,
     snapshot: Mutex<Snapshot>,
+    /// The entry that [`ibt_snapshot_next`] lends.
+    lent: Mutex<Option<Box<ibt_entry<'static>>>>,
 }
 
 /// Receives one entry, which is valid during the call only.
@@ -124,8 +129,10 @@ unsafe fn open(
         let mut callbacks = settings.callbacks.clone();
         Snapshot::open(store, key, &mut Job::new(&settings.engine, &settings.cancel, &mut callbacks))
     })?;
-    let stamp = c_string(snapshot.stamp().to_string());
-    let shared = SharedSnapshot { stamp, store, snapshot: Mutex::new(snapshot) };
+    let about = describe(snapshot.summary());
+    let text = SnapshotText::new(&about);
+    let (snapshot, lent) = (Mutex::new(snapshot), Mutex::new(None));
+    let shared = SharedSnapshot { about, text, store, snapshot, lent };
     // SAFETY: not NULL, so it may be written.
     unsafe { write_out(out, into_raw(ibt_snapshot { shared: Arc::new(shared) })) };
     Ok(IBT_OK)
@@ -137,7 +144,152 @@ unsafe fn open(
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_snapshot_stamp(snapshot: Option<&ibt_snapshot>) -> *const c_char {
-    guard!(ptr::null(), { snapshot.map_or(ptr::null(), |snapshot| snapshot.shared.stamp.as_ptr()) })
+    guard!(ptr::null(), { text_of(snapshot, |text| Some(&text.stamp)) })
+}
+
+/// The snapshot's key. NULL for NULL. Borrowed until the snapshot is freed.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_snapshot_key(snapshot: Option<&ibt_snapshot>) -> *const c_char {
+    guard!(ptr::null(), { text_of(snapshot, |text| Some(&text.key)) })
+}
+
+/// The snapshot's kind: "full" or "incremental". NULL for NULL. Borrowed until
+/// the snapshot is freed.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_snapshot_kind(snapshot: Option<&ibt_snapshot>) -> *const c_char {
+    guard!(ptr::null(), { text_of(snapshot, |text| Some(&text.kind)) })
+}
+
+/// The tree digest of the snapshot, see ibt_report_digest(). NULL for NULL.
+/// Borrowed until the snapshot is freed.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_snapshot_digest(snapshot: Option<&ibt_snapshot>) -> *const c_char {
+    guard!(ptr::null(), { text_of(snapshot, |text| Some(&text.digest)) })
+}
+
+/// The absolute path of the snapshot's source, as raw bytes. NULL for NULL.
+/// Borrowed until the snapshot is freed.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_snapshot_source(snapshot: Option<&ibt_snapshot>) -> *const c_char {
+    guard!(ptr::null(), { text_of(snapshot, |text| Some(&text.source)) })
+}
+
+/// The time when the snapshot was made, in nanoseconds since 1970, UTC, as
+/// ibt_report_snapshot_date() gives it. 0 for NULL.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_snapshot_date(snapshot: Option<&ibt_snapshot>) -> i64 {
+    guard!(0, { snapshot.map_or(0, |snapshot| snapshot.shared.about.date.to_time().to_nanos_i64()) })
+}
+
+/// The value of counter `which`, one of IBT_COUNT_*, of the backup that made the
+/// snapshot: for example its entries and bytes, and its problems, such as files
+/// that could not be read. 0 for NULL and for an unknown counter.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_snapshot_counter(snapshot: Option<&ibt_snapshot>, which: i32) -> u64 {
+    guard!(0, { snapshot.map_or(0, |snapshot| counter(&snapshot.shared.about.counters, which)) })
+}
+
+/// The number of labels of the snapshot, see ibt_options_set_label(). 0 for NULL.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_snapshot_label_count(snapshot: Option<&ibt_snapshot>) -> usize {
+    guard!(0, { snapshot.map_or(0, |snapshot| snapshot.shared.text.labels.len()) })
+}
+
+/// The name of label i of the snapshot. The names ascend. NULL for NULL and if i
+/// is out of range. Borrowed until the snapshot is freed.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_snapshot_label_name(snapshot: Option<&ibt_snapshot>, i: usize) -> *const c_char {
+    guard!(ptr::null(), { text_of(snapshot, |text| text.labels.get(i).map(|(name, _)| name)) })
+}
+
+/// The value of label i of the snapshot. NULL for NULL and if i is out of range.
+/// Borrowed until the snapshot is freed.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_snapshot_label_value(snapshot: Option<&ibt_snapshot>, i: usize) -> *const c_char {
+    guard!(ptr::null(), { text_of(snapshot, |text| text.labels.get(i).map(|(_, value)| value)) })
+}
+
+/// Gives the next entry of the snapshot: first its root, then all others in the
+/// order of paths, so that each directory comes right before its own entries.
+/// `*entry` is set to NULL first. After IBT_OK it holds the entry, or NULL if
+/// there is none any more. The entry belongs to the snapshot and is valid until
+/// the next call of this function or of ibt_snapshot_rewind() with this
+/// snapshot, or until the snapshot is freed.
+///
+/// The place is that of this function alone: ibt_snapshot_list() and
+/// ibt_snapshot_read() may be called between two entries and do not move it. The
+/// call does not use the storage. With two snapshots, a caller can merge their
+/// entries; ibt_diff() does so.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot or entry is NULL;
+/// IBT_ERR_BUSY if another call uses the snapshot; IBT_ERR_IO, IBT_ERR_PANIC.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_snapshot_next(
+    snapshot: *mut ibt_snapshot,
+    entry: *mut *const ibt_entry,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        const DOING: &str = "get the next entry of a snapshot";
+        // SAFETY: NULL or may be written.
+        unsafe { write_out(entry, ptr::null()) };
+        if entry.is_null() {
+            return Err(invalid(DOING, "entry is NULL"));
+        }
+        // SAFETY: NULL, or a snapshot that is not freed yet.
+        let shared = unsafe { share(snapshot, DOING) }?;
+        with_snapshot(&shared, DOING, |snapshot, _| {
+            let next = snapshot.next_entry()?;
+            let lent = shared.lend(next);
+            // SAFETY: not NULL, so it may be written.
+            unsafe { write_out(entry, lent) };
+            Ok(())
+        })
+    })
+}
+
+/// ibt_snapshot_next() begins with the root again. The entry that it gave last
+/// is not valid any more.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot is NULL; IBT_ERR_BUSY if
+/// another call uses the snapshot; IBT_ERR_PANIC.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_snapshot_rewind(
+    snapshot: *mut ibt_snapshot,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        const DOING: &str = "go back to the first entry of a snapshot";
+        // SAFETY: NULL, or a snapshot that is not freed yet.
+        let shared = unsafe { share(snapshot, DOING) }?;
+        with_snapshot(&shared, DOING, |snapshot, _| {
+            shared.lend(None);
+            snapshot.rewind();
+            Ok(())
+        })
+    })
 }
 
 /// Calls `entry` for the entry at `path` and for the entries below it, down to
@@ -237,6 +389,23 @@ pub unsafe extern "C" fn ibt_snapshot_free(snapshot: *mut ibt_snapshot) {
     })
 }
 
+impl SharedSnapshot {
+    /// Keeps the entry and returns it; NULL for `None`. The entry that was lent before is freed.
+    fn lend(&self, entry: Option<Entry>) -> *const ibt_entry<'static> {
+        let mut lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        *lent = entry.map(|entry| Box::new(ibt_entry::owned(entry)));
+        lent.as_deref().map_or(ptr::null(), ptr::from_ref)
+    }
+}
+
+/// A string about a snapshot; NULL for NULL.
+fn text_of(
+    snapshot: Option<&ibt_snapshot>,
+    field: impl Fn(&SnapshotText) -> Option<&CString>,
+) -> *const c_char {
+    ptr_or_null(snapshot.and_then(|snapshot| field(&snapshot.shared.text)))
+}
+
 /// # Safety
 ///
 /// `path` is NULL or a string.
@@ -273,17 +442,48 @@ fn with_snapshot(
     doing: &str,
     body: impl FnOnce(&mut Snapshot, &ibt_storage) -> Result<()>,
 ) -> Result<ibt_status> {
-    let mut held = match shared.snapshot.try_lock() {
-        Ok(held) => held,
-        Err(TryLockError::WouldBlock) => {
-            return Err(Error::new(
-                Kind::Busy,
-                doing,
-                "the snapshot is in use by another call: open it once more for a second call at the same time",
-            ));
-        }
-        // After a panic at most the file that was read last is in an unknown state.
-        Err(TryLockError::Poisoned(held)) => held.into_inner(),
-    };
+    let mut held = hold(shared, doing)?;
     body(&mut held, &shared.store).map(|()| IBT_OK)
+}
+
+fn hold<'s>(shared: &'s SharedSnapshot, doing: &str) -> Result<MutexGuard<'s, Snapshot>> {
+    match shared.snapshot.try_lock() {
+        Ok(held) => Ok(held),
+        Err(TryLockError::WouldBlock) => Err(Error::new(
+            Kind::Busy,
+            doing,
+            "the snapshot is in use by another call: open it once more for a second call at the same time",
+        )),
+        // After a panic at most the file that was read last is in an unknown state.
+        Err(TryLockError::Poisoned(held)) => Ok(held.into_inner()),
+    }
+}
+
+/// Two opened snapshots, for a comparison.
+pub(super) struct SnapshotPair {
+    before: Arc<SharedSnapshot>,
+    after: Arc<SharedSnapshot>,
+}
+
+impl SnapshotPair {
+    /// # Safety
+    ///
+    /// Both are NULL or snapshots that are not freed yet.
+    pub(super) unsafe fn share(
+        before: *const ibt_snapshot,
+        after: *const ibt_snapshot,
+        doing: &str,
+    ) -> Result<Self> {
+        // SAFETY: the caller's promise.
+        Ok(unsafe { SnapshotPair { before: share(before, doing)?, after: share(after, doing)? } })
+    }
+
+    /// Runs `body` on both. `Busy` if another call is using one of them, or if they are the same.
+    pub(super) fn with(
+        &self,
+        doing: &str,
+        body: impl FnOnce(&mut Snapshot, &mut Snapshot) -> Result<()>,
+    ) -> Result<()> {
+        body(&mut *hold(&self.before, doing)?, &mut *hold(&self.after, doing)?)
+    }
 }

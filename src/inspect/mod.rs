@@ -1,12 +1,14 @@
-//! Inspects snapshots: lists them, browses one, compares one with a directory, verifies stored bytes. Changes nothing
+//! Inspects snapshots: lists them, browses one, compares one with a directory or with another one, verifies stored bytes. Changes nothing
 //! in the store.
 
 mod browse;
 mod compare;
+mod keys;
 mod list;
 mod verify;
 
 pub use browse::Snapshot;
-pub use compare::compare;
+pub use compare::{compare, diff};
+pub use keys::keys;
 pub use list::list;
 pub use verify::verify;

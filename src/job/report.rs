@@ -234,6 +234,7 @@ impl Problem {
             out.insert("path".into(), json!(encode_name(path)));
         }
         out.insert("kind".into(), json!(self.kind.name()));
+        out.insert("note".into(), json!(self.kind.is_note()));
         out.insert("status".into(), json!(self.status as i32));
         out.insert("os_code".into(), json!(self.os_code));
         out.insert("message".into(), json!(self.message));

@@ -47,7 +47,7 @@ pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
     // A backup may have made the snapshot while the key was listed: a new list has all files that the snapshot needs.
     let catalog = Catalog::read(store, &key)?;
     let cache = Cache::of_series(job.options.cache_dir.as_deref(), &state.header().series);
-    let nowhere = || Error::new(Kind::InvalidArg, OP, "the user has no cache directory: set one");
+    let nowhere = || Error::new(Kind::InvalidArg, OP, "there is no cache directory: set one");
     let cache = &cache.ok_or_else(nowhere)?;
     job.report.snapshot = Some(state.header().snapshot);
     job.report.digest = Some(state.trailer().tree);

@@ -52,7 +52,7 @@ pub struct Cache {
 
 impl Cache {
     /// The cache of `series` below `root`. Without `root`, below the user's cache directory; `None` if the user has
-    /// none.
+    /// none, or if `root` is empty.
     pub fn of_series(root: Option<&Path>, series: &str) -> Option<Self> {
         let root = root_or_default(root)?;
         Some(Cache { dir: root.join(series) })
@@ -189,9 +189,11 @@ pub fn directories(root: Option<&Path>, series: Option<&str>) -> Vec<PathBuf> {
     std::iter::once(root).chain(series).collect()
 }
 
-/// The directory that the caller set, else the user's cache directory. `None` if the user has none.
+/// The directory that the caller set, else the user's cache directory. `None` if the user has none, or if the caller set the
+/// empty path: then there is no cache.
 fn root_or_default(named: Option<&Path>) -> Option<PathBuf> {
-    named.map(Path::to_path_buf).or_else(default_root)
+    let root = named.map(Path::to_path_buf).or_else(default_root);
+    root.filter(|root| !root.as_os_str().is_empty())
 }
 
 /// `$XDG_CACHE_HOME/ibt` or `~/.cache/ibt`.

@@ -78,6 +78,30 @@ expect 0 "$@" cat docs new --store store
 expect 1 "$@" cat docs new --store store --at "$stamp"
 expect 1 "$@" cat docs dir --store store
 
+# Two snapshots, and keys.
+expect 0 "$@" diff docs "$stamp" --store store
+grep -q '^+ new$' out && grep -q '1 created (+), 0 deleted' out || { cat out; fail "diff does not tell what is new"; }
+[ "$(grep -c '^[+M-] ' out)" = 1 ] || { cat out; fail "diff tells too much"; }
+expect 0 "$@" diff docs "$stamp" "$at" --store store
+grep -q 'no differences$' out || { cat out; fail "differences of a snapshot from itself"; }
+expect 0 "$@" diff docs 9999-12-31 "$stamp" --store store --json
+grep -q '"deleted":1' out || fail "diff --json is no report"
+expect 1 "$@" diff docs never --store store
+grep -q "'never' is neither" err || fail "a wrong time is not named"
+expect 2 "$@" diff docs --store store
+expect 0 "$@" keys --store store
+grep -qx docs out || fail "keys lists no key"
+expect 0 "$@" keys --store store --json
+grep -q '^{"key":"docs","snapshots":2}$' out || { cat out; fail "keys --json"; }
+
+# No cache.
+plant uncached
+expect 0 env HOME="$PWD/nobody" XDG_CACHE_HOME="$PWD/nocache" "$@" full uncached --store store --no-cache
+echo more >>uncached/dir/numbers
+expect 0 env HOME="$PWD/nobody" XDG_CACHE_HOME="$PWD/nocache" "$@" incr uncached --store store --no-cache
+[ ! -e nocache ] && [ ! -e nobody ] || fail "--no-cache made a cache"
+expect 2 "$@" full uncached --store store --cache ''
+
 # Labels.
 plant tagged
 expect 0 "$@" full tagged --store store --label 'why=before the update' --label pin=

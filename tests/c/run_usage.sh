@@ -17,7 +17,7 @@ for question in --help --version -V help 'help full' 'list --help'; do
     "$@" $question >/dev/full 2>err || got=$?
     [ $got = 1 ] && grep -q 'cannot write' err || fail "status $got for $question on a full disk"
 done
-for command in full incr restore list files cat verify compare prune consolidate rebuild-cache; do
+for command in full incr restore list files cat verify compare diff keys prune consolidate rebuild-cache; do
     expect 0 "$@" $command --help
     grep -q "^usage: ibt $command" out && grep -q -- --store out && grep -q -- --cache out ||
         fail "no help for $command"

@@ -161,6 +161,7 @@ static void test_report(void)
     CHECK(!ibt_report_problem_snapshot(NULL, 0) && !ibt_report_problem_file(NULL, far));
     CHECK(ibt_report_problem_status(NULL, 0) == IBT_OK && ibt_report_problem_kind(NULL, far) == 0);
     CHECK_INT(ibt_report_problem_os_code(NULL, 0), 0);
+    CHECK_INT(ibt_report_problem_is_note(NULL, far), 0);
     CHECK_TEXT(ibt_report_json(NULL), "");
     ibt_report_free(NULL);
 }
@@ -270,6 +271,8 @@ static void test_storage(void)
 static void test_snapshot(void)
 {
     ibt_snapshot *snapshot = GARBAGE;
+    const ibt_entry *entry = GARBAGE;
+    ibt_report *report = GARBAGE;
     ibt_error *err = GARBAGE;
 
     CHECK_INT(ibt_snapshot_open(NULL, NULL, NULL, &snapshot, &err), IBT_ERR_INVALID_ARG);
@@ -278,6 +281,20 @@ static void test_snapshot(void)
     ibt_error_free(err);
     CHECK_INT(ibt_snapshot_open(NULL, "key", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_TEXT(ibt_snapshot_stamp(NULL), NULL);
+    CHECK(!ibt_snapshot_key(NULL) && !ibt_snapshot_kind(NULL) && !ibt_snapshot_digest(NULL));
+    CHECK(!ibt_snapshot_source(NULL) && ibt_snapshot_date(NULL) == 0);
+    CHECK(ibt_snapshot_counter(NULL, IBT_COUNT_ENTRIES) == 0 && ibt_snapshot_label_count(NULL) == 0);
+    CHECK(!ibt_snapshot_label_name(NULL, 0) && !ibt_snapshot_label_value(NULL, 0));
+    CHECK_INT(ibt_snapshot_next(NULL, &entry, &err), IBT_ERR_INVALID_ARG);
+    CHECK(entry == NULL);
+    ibt_error_free(err);
+    CHECK_INT(ibt_snapshot_next(NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_snapshot_rewind(NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_diff(NULL, NULL, NULL, &report, &err), IBT_ERR_INVALID_ARG);
+    CHECK(report == NULL);
+    CHECK_TEXT(ibt_error_message(err), "cannot compare snapshots: snapshot is NULL");
+    ibt_error_free(err);
+    CHECK_INT(ibt_list_keys(NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_snapshot_list(NULL, NULL, 0, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_snapshot_read(NULL, NULL, 0, 0, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     ibt_snapshot_free(NULL);

@@ -6,9 +6,13 @@ mod backup;
 mod restore;
 
 mod inspect;
+
+mod diff;
+
 mod retain;
 
 pub use backup::*;
+pub use diff::*;
 pub use inspect::*;
 pub use restore::*;
 pub use retain::*;
@@ -93,6 +97,9 @@ impl UsedOptions {
         ..UsedOptions::NOTHING
     };
 
+    pub(super) const DIFF: UsedOptions =
+        UsedOptions { excludes: true, includes: true, ..UsedOptions::NOTHING };
+
     pub(super) fn check(&self, settings: &Settings, doing: &str) -> Result<()> {
         let given = &settings.engine;
         let filters = !given.includes.is_empty() || !given.paths.is_empty();
@@ -151,28 +158,50 @@ impl OperationArgs {
         uses: UsedOptions,
         work: impl FnOnce(&mut dyn Store, &mut Job<'_>) -> Result<()>,
     ) -> Result<ibt_status> {
-        // SAFETY: promised to `begin`. The options are copied here and not read again.
+        let settings = self.settings(uses)?;
+        // SAFETY: promised to `begin`. The call holds a share of the storage of its own.
+        unsafe {
+            with_store(self.storage, self.doing, |store| self.report(&settings, |job| work(store, job)))
+        }
+    }
+
+    /// Like [`OperationArgs::run`], for work that uses no storage.
+    fn run_alone(
+        self,
+        uses: UsedOptions,
+        work: impl FnOnce(&mut Job<'_>) -> Result<()>,
+    ) -> Result<ibt_status> {
+        let settings = self.settings(uses)?;
+        self.report(&settings, work)
+    }
+
+    /// A copy of the options, which are not read again.
+    fn settings(&self, uses: UsedOptions) -> Result<Settings> {
+        // SAFETY: promised to `begin`.
         let settings = unsafe { settings(self.options, self.doing) }?;
         uses.check(&settings, self.doing)?;
-        if settings.cancel.requested() {
-            return Err(Error::cancelled());
+        match settings.cancel.requested() {
+            true => Err(Error::cancelled()),
+            false => Ok(settings),
         }
-        let on_store = |store: &mut dyn Store| {
-            let mut callbacks = settings.callbacks.clone();
-            let mut job = Job::new(&settings.engine, &settings.cancel, &mut callbacks);
-            job.report.date = Time::now();
-            // A panic is caught here, so that the report of a panicked operation still lists the work that
-            // was done.
-            let outcome = attempt(|| work(store, &mut job)).and_then(|result| result);
-            job.report.failed = outcome.as_ref().err().cloned();
-            let status = job.report.status();
-            if !self.report.is_null() {
-                // SAFETY: promised to `begin`.
-                unsafe { write_out(self.report, into_raw(ibt_report::new(job.report))) };
-            }
-            outcome.map(|()| status)
-        };
-        // SAFETY: promised to `begin`. The call holds a share of the storage of its own.
-        unsafe { with_store(self.storage, self.doing, on_store) }
+    }
+
+    fn report(
+        &self,
+        settings: &Settings,
+        work: impl FnOnce(&mut Job<'_>) -> Result<()>,
+    ) -> Result<ibt_status> {
+        let mut callbacks = settings.callbacks.clone();
+        let mut job = Job::new(&settings.engine, &settings.cancel, &mut callbacks);
+        job.report.date = Time::now();
+        // A panic is caught here, so that the report of a panicked operation still lists the work that was done.
+        let outcome = attempt(|| work(&mut job)).and_then(|result| result);
+        job.report.failed = outcome.as_ref().err().cloned();
+        let status = job.report.status();
+        if !self.report.is_null() {
+            // SAFETY: promised to `begin`.
+            unsafe { write_out(self.report, into_raw(ibt_report::new(job.report))) };
+        }
+        outcome.map(|()| status)
     }
 }

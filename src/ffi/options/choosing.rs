@@ -21,7 +21,7 @@ use super::*;
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or host is NULL or host is
 /// malformed.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_host(options: *mut ibt_options, host: *const c_char) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn ibt_options_set_host(options: *mut ibt_options, host: *
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, or name is
 /// empty or longer than 4096 bytes.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_source_name(
     options: *mut ibt_options,

@@ -26,7 +26,7 @@ use super::*;
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, name or value
 /// is malformed or too long, or the labels would be too many or too long.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_label(
     options: *mut ibt_options,
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn ibt_options_set_label(
 /// is not the name or value of a label (see ibt_options_set_label()), or there
 /// are 64 such rules already.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_add_keep_label(
     options: *mut ibt_options,
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn ibt_options_add_keep_label(
 /// is not the name or value of a label (see ibt_options_set_label()), or there
 /// are 64 filters already.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_add_label_filter(
     options: *mut ibt_options,

@@ -260,7 +260,7 @@ pub unsafe extern "C" fn ibt_options_set_keep_last(options: *mut ibt_options, n:
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_keep_within(options: *mut ibt_options, seconds: u64) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn ibt_options_set_keep_within(options: *mut ibt_options, 
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_keep_hourly(options: *mut ibt_options, n: u32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {
@@ -391,7 +391,7 @@ pub unsafe extern "C" fn ibt_options_set_keep_yearly(options: *mut ibt_options, 
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_local_time(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {

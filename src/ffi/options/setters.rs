@@ -2,6 +2,7 @@
 //! use.
 
 use std::ffi::{CStr, c_char};
+use std::path::PathBuf;
 
 use crate::entry::{Hash, NAME_MAX};
 use crate::exclude::{Excludes, PATTERNS_MAX};
@@ -46,10 +47,14 @@ pub unsafe extern "C" fn ibt_options_set_key(options: *mut ibt_options, key: *co
 /// increment need not fetch them from the storage. It may be removed at any
 /// time. A relative path starts at the current directory of this call.
 ///
+/// "" means no cache: nothing is read from or written to one. An increment then
+/// reads from the storage the states that the newest snapshot needs, and for
+/// each file that changed its old signature, or, with IBT_DELTA_CONTENTS, its
+/// old content. What the storage has lost cannot be put back from a cache then.
+///
 /// Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
 ///
-/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL or path is
-/// empty.
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or path is NULL.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
@@ -62,6 +67,11 @@ pub unsafe extern "C" fn ibt_options_set_cache_dir(
         let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_cache_dir", |settings| {
             // SAFETY: NULL or a string.
+            if unsafe { bytes(path, "path") }?.is_empty() {
+                settings.engine.cache_dir = Some(PathBuf::new());
+                return Ok(());
+            }
+            // SAFETY: a string.
             let path = unsafe { args::path(path, "", "path") }.map_err(|error| error.detail)?;
             // The path is made absolute here, so that a later change of the current directory does not move
             // the cache.
@@ -224,7 +234,7 @@ pub unsafe extern "C" fn ibt_options_set_snapshot(
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or stamp is NULL, stamp is not
 /// a stamp, or there are 10,000 already.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_add_removed(
     options: *mut ibt_options,
@@ -615,7 +625,7 @@ pub unsafe extern "C" fn ibt_options_set_lock_wait(
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
-/// Since: 0.1.0
+/// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_options_set_allow_unlocked(options: *mut ibt_options, on: i32) -> ibt_status {
     guard!(IBT_ERR_PANIC, {

@@ -2,11 +2,12 @@
 
 mod index;
 mod part;
+mod pull;
 
 use crate::contents::Contents;
 use crate::entry::{Entry, Hash, Path};
 use crate::error::{Error, Kind, Result};
-use crate::format::StateReader;
+use crate::format::{StateReader, StateSummary};
 use crate::job::{Flow, Job, Phase};
 use crate::pool::Pool;
 use crate::stamp::Stamp;
@@ -15,6 +16,7 @@ use crate::store::{LockMode, Need, Store, begin, lock};
 
 use index::Index;
 use part::OpenFile;
+use pull::PullPlace;
 
 /// An open snapshot, verified when it was opened.
 ///
@@ -27,6 +29,8 @@ pub struct Snapshot {
     contents: Contents,
     /// The file that was read last.
     last_read: Option<OpenFile>,
+    /// The place of [`Snapshot::next_entry`].
+    place: PullPlace,
     lines_read: u64,
 }
 
@@ -44,11 +48,32 @@ impl Snapshot {
         let index = Index::build(&mut state, job)?;
         job.phase_done()?;
         let contents = Contents::new(&state.trailer().archives);
-        Ok(Snapshot { state, index, contents, last_read: None, lines_read: 0 })
+        Ok(Snapshot { state, index, contents, last_read: None, place: PullPlace::default(), lines_read: 0 })
     }
 
     pub fn stamp(&self) -> Stamp {
         self.state.header().snapshot
+    }
+
+    /// Key, source, labels, counts and digest of the snapshot.
+    pub fn summary(&self) -> &StateSummary {
+        self.state.summary()
+    }
+
+    /// The next entry, from the root on, in the order of paths; `None` after the last one. The place is that of this
+    /// function alone: [`Snapshot::list`] and [`Snapshot::read`] do not move it.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>> {
+        self.place.next(&mut self.state)
+    }
+
+    /// [`Snapshot::next_entry`] begins with the root again.
+    pub fn rewind(&mut self) {
+        self.place = PullPlace::default();
+    }
+
+    /// All entries, for a comparison with another snapshot.
+    pub(super) fn state(&mut self) -> &mut StateReader {
+        &mut self.state
     }
 
     pub fn tree_digest(&self) -> Hash {

@@ -7,6 +7,7 @@
 //! ```
 
 mod content;
+mod diff;
 mod links;
 mod live;
 mod recorded;
@@ -25,6 +26,7 @@ use crate::state::{Merge, Pair};
 use crate::store::{LockMode, Need, OwnPlaces, Store, begin, lock, open_selected, path_bytes};
 use crate::walk::{RESTORE_TEMP, Walk, WalkItem, WalkOptions, WalkedEntry};
 
+pub use diff::diff;
 use live::LiveTree;
 use recorded::RecordedEntries;
 
