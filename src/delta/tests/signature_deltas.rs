@@ -60,13 +60,14 @@ fn only_new_records_are_literal() {
     }
 }
 
-/// Other parameters make other records, except for a shorter last block. The header is literal then.
+/// Other parameters make other records, and the header is literal. Only a shorter last block has the same record, and a
+/// longer strong sum begins with the shorter one: here every fifth record lies where a record of the old length can lie.
 #[test]
 fn signatures_with_other_parameters_have_a_delta_too() {
     let data = noise(1, 10_000);
     for params in [Params { block_len: 128, strong_len: 16 }, Params { block_len: 64, strong_len: 20 }] {
         let new = sign(&data, params);
-        assert!(delta(&sign(&data, PARAMS), &new, 100).len() >= new.len() - RECORD);
+        assert!(delta(&sign(&data, PARAMS), &new, 100).len() >= new.len() * 3 / 4);
     }
     assert!(SignatureDelta::new(&[0; 11], Vec::new()).is_none());
     assert!(SignatureDelta::new(&[0; 12], Vec::new()).is_none(), "strong sums of no bytes");
