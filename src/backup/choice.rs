@@ -81,6 +81,9 @@ impl Choice {
         for path in std::mem::take(&mut self.not_found) {
             if let Err(error) = root.open_path(path.as_bytes()) {
                 let error = Error::io("back up the listed path", &path, &error);
+                if error.is_shortage() {
+                    return Err(error);
+                }
                 job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)?;
             }
         }
