@@ -190,6 +190,8 @@ static int perform(const struct command *command, struct run *run)
         ibt_options_set_progress(run->options, draw, NULL, NULL);
     if (run->store != NULL)
         status = ibt_storage_open_dir(run->store, &run->storage, &run->err);
+    else
+        status = ibt_storage_open_default(&run->storage, &run->err);
     if (status >= 0)
         status = command->work(run);
     erase_progress(run);

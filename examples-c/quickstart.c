@@ -27,28 +27,33 @@ int main(int argc, char **argv)
 {
     const char *source = argc == 3 ? argv[1] : "/path/to/backup";
     const char *restored = argc == 3 ? argv[2] : "/path/to/backup_restored";
-    ibt_report *report;
+    ibt_storage *storage;
+    ibt_report *report = NULL;
     ibt_error *err;
 
-    if (ibt_full_backup(NULL, source, NULL, &report, &err) < 0)
+    if (ibt_storage_open_default(&storage, &err) < 0)
+        goto failed;
+    if (ibt_full_backup(storage, source, NULL, &report, &err) < 0)
         goto failed;
     puts(ibt_report_json(report));
     ibt_report_free(report);
 
     /* some time later */
-    if (ibt_incremental_backup(NULL, source, NULL, &report, &err) < 0)
+    if (ibt_incremental_backup(storage, source, NULL, &report, &err) < 0)
         goto failed;
     ibt_report_free(report);
 
     /* after a loss */
-    if (ibt_restore(NULL, key_of(source), restored, NULL, &report, &err) < 0)
+    if (ibt_restore(storage, key_of(source), restored, NULL, &report, &err) < 0)
         goto failed;
     ibt_report_free(report);
+    ibt_storage_free(storage);
     return 0;
 
 failed:
     fprintf(stderr, "%s\n", ibt_error_message(err));
     ibt_error_free(err);
     ibt_report_free(report);
+    ibt_storage_free(storage);
     return 1;
 }

@@ -678,9 +678,9 @@ typedef struct ibt_snapshot ibt_snapshot;
  * One call at a time: a second call, from another thread or from a callback,
  * returns IBT_ERR_BUSY. May move between threads.
  *
- * NULL for the storage of an operation means the default directory: $TMPDIR
- * (or $TEMP, $TMP, /tmp) + "/ibt-UID", mode 0700, refused if it belongs to
- * another user.
+ * No operation accepts NULL as its storage, so that a backup cannot go to a
+ * place that nobody chose. ibt_storage_open_default() opens a private directory
+ * for experiments.
  *
  * Since: 0.1
  */
@@ -2032,6 +2032,23 @@ IBT_API
 ibt_status ibt_storage_open_dir(const char *path,
                                 ibt_storage **out,
                                 ibt_error **err);
+
+/**
+ * Opens the default directory as a storage: $TMPDIR (or $TEMP, $TMP, /tmp) +
+ * "/ibt-UID", mode 0700. It is meant for experiments, because a system may
+ * empty its temporary directory at any time. The directory need not exist: the
+ * first backup makes it.
+ *
+ * `*out` is set to NULL first. After IBT_OK it holds the storage, which the
+ * caller owns.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if out is NULL; IBT_ERR_IO if the
+ * directory cannot be opened, belongs to another user, is open to other users
+ * or is a symbolic link. Operations verify the last three too.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_storage_open_default(ibt_storage **out, ibt_error **err);
 
 /**
  * Makes a storage from functions of the caller. It has no functions yet: add

@@ -124,7 +124,7 @@ unsafe fn open(
         return Err(Error::cancelled());
     }
     // SAFETY: NULL, or a storage of the caller.
-    let store = unsafe { ibt_storage::share(storage) }?;
+    let store = unsafe { ibt_storage::share(storage, DOING) }?;
     let snapshot = store.with(DOING, |store| {
         let mut callbacks = settings.callbacks.clone();
         Snapshot::open(store, key, &mut Job::new(&settings.engine, &settings.cancel, &mut callbacks))

@@ -295,9 +295,12 @@ static void test_lifetimes(ibt_storage *storage)
 static void test_default_storage(void)
 {
     ibt_snapshot *snapshot;
+    ibt_storage *storage;
 
-    CHECK_INT(ibt_full_backup(NULL, "src", NULL, NULL, NULL), IBT_OK);
-    snapshot = open_newest(NULL);
+    CHECK_INT(ibt_storage_open_default(&storage, NULL), IBT_OK);
+    CHECK_INT(ibt_full_backup(storage, "src", NULL, NULL, NULL), IBT_OK);
+    snapshot = open_newest(storage);
+    ibt_storage_free(storage);
     read_text(snapshot, "dir/b", 0, UINT64_MAX, "b");
     ibt_snapshot_free(snapshot);
 }

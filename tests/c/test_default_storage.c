@@ -9,6 +9,7 @@ int main(void)
 {
     char path[64];
     struct stat status;
+    ibt_storage *storage;
     ibt_report *report;
     ibt_error *err;
 
@@ -17,10 +18,19 @@ int main(void)
     make_dir("src");
     write_file("src/a", "one");
 
-    CHECK_INT(told(ibt_full_backup(NULL, "src", NULL, &report, &err), &err), IBT_OK);
+    CHECK_INT(ibt_full_backup(NULL, "src", NULL, &report, &err), IBT_ERR_INVALID_ARG);
+    CHECK(report == NULL);
+    CHECK_HAS(ibt_error_message(err), "storage is NULL");
+    CHECK_HAS(ibt_error_message(err), "ibt_storage_open_dir");
+    ibt_error_free(err);
+    CHECK_INT(count_entries("tmp"), 0);
+
+    CHECK_INT(told(ibt_storage_open_default(&storage, &err), &err), IBT_OK);
+    CHECK_INT(count_entries("tmp"), 0);
+    CHECK_INT(told(ibt_full_backup(storage, "src", NULL, &report, &err), &err), IBT_OK);
     CHECK(stat(path, &status) == 0 && (status.st_mode & 07777) == 0700);
     ibt_report_free(report);
-    CHECK_INT(told(ibt_restore(NULL, "src", "dest", NULL, &report, &err), &err), IBT_OK);
+    CHECK_INT(told(ibt_restore(storage, "src", "dest", NULL, &report, &err), &err), IBT_OK);
     CHECK(same_trees("src", "dest"));
     ibt_report_free(report);
 
@@ -28,7 +38,12 @@ int main(void)
     make_dir("trap");
     if (symlink("../trap", path) != 0)
         perror("test");
-    CHECK(ibt_full_backup(NULL, "src", NULL, NULL, NULL) < 0);
+    CHECK(ibt_full_backup(storage, "src", NULL, NULL, NULL) < 0);
+    ibt_storage_free(storage);
+    CHECK_INT(ibt_storage_open_default(&storage, &err), IBT_ERR_IO);
+    CHECK(storage == NULL);
+    CHECK_HAS(ibt_error_message(err), "it is a symbolic link");
+    ibt_error_free(err);
     CHECK_INT(count_entries("trap"), 0);
     return check_end();
 }

@@ -97,6 +97,7 @@ static int32_t see(void *ud, uint32_t what, const ibt_entry *before, const ibt_e
 static void test_diff(ibt_storage *storage, const char *first, const char *second)
 {
     ibt_snapshot *before = open_snapshot(storage, "k", first), *after = open_snapshot(storage, "k", second);
+    ibt_storage *elsewhere;
     ibt_options *options = ibt_options_new();
     struct seen seen;
     ibt_report *report;
@@ -127,7 +128,9 @@ static void test_diff(ibt_storage *storage, const char *first, const char *secon
 
     /* Two snapshots of two storages, both of which are gone. */
     ibt_snapshot_free(after);
-    after = open_snapshot(NULL, "l", NULL);
+    CHECK_INT(ibt_storage_open_default(&elsewhere, NULL), IBT_OK);
+    after = open_snapshot(elsewhere, "l", NULL);
+    ibt_storage_free(elsewhere);
     CHECK_INT(ibt_diff(before, after, NULL, &report, NULL), IBT_OK);
     CHECK_TEXT(ibt_report_key(report), "l");
     CHECK_INT(ibt_report_counter(report, IBT_COUNT_DELETED), 1);
@@ -192,7 +195,7 @@ static void test_notes(void)
 int main(void)
 {
     char first[64], second[64], other[64];
-    ibt_storage *storage;
+    ibt_storage *storage, *elsewhere;
     ibt_snapshot *snapshot;
 
     check_begin();
@@ -211,7 +214,9 @@ int main(void)
     write_file("src/a", "other");
     back_up(storage, "k", 0, second);
     back_up(storage, "m", 1, other);
-    back_up(NULL, "l", 1, other);
+    CHECK_INT(ibt_storage_open_default(&elsewhere, NULL), IBT_OK);
+    back_up(elsewhere, "l", 1, other);
+    ibt_storage_free(elsewhere);
     test_diff(storage, first, second);
     test_keys(storage);
     ibt_snapshot_free(snapshot);

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A storage without backups, for operations that never get as far as making one. */
+static ibt_storage *empty;
+
 typedef ibt_status (*label_setter)(ibt_options *, const char *, const char *);
 
 /* Each setter checks names and values in the same way. After a refusal, an operation names the setter. */
@@ -19,7 +22,7 @@ static void test_refused(label_setter setter, const char *name)
     for (i = 0; i < sizeof names / sizeof names[0]; i++) {
         options = ibt_options_new();
         CHECK_INT(setter(options, names[i], "value"), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_list_snapshots(NULL, NULL, options, NULL, &err), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_list_snapshots(empty, NULL, options, NULL, &err), IBT_ERR_INVALID_ARG);
         CHECK_HAS(ibt_error_message(err), name);
         ibt_error_free(err);
         ibt_options_free(options);
@@ -50,16 +53,16 @@ static void test_where_labels_are_of_use(void)
     ibt_options_set_label(labelling, "a", "b");
     ibt_options_add_label_filter(filtering, "a", NULL);
     ibt_options_add_keep_label(keeping, "a", NULL);
-    CHECK_INT(ibt_list_snapshots(NULL, "key", labelling, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_restore(NULL, "key", "dest", labelling, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_consolidate(NULL, "key", labelling, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_full_backup(NULL, "absent", filtering, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_verify(NULL, "key", filtering, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_prune(NULL, "key", filtering, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_prune(NULL, "key", keeping, NULL, NULL), IBT_ERR_NOT_FOUND);
+    CHECK_INT(ibt_list_snapshots(empty, "key", labelling, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(empty, "key", "dest", labelling, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_consolidate(empty, "key", labelling, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_full_backup(empty, "absent", filtering, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_verify(empty, "key", filtering, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_prune(empty, "key", filtering, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_prune(empty, "key", keeping, NULL, NULL), IBT_ERR_NOT_FOUND);
     CHECK_INT(ibt_options_set_label(labelling, "a", NULL), IBT_OK);
     CHECK_INT(ibt_options_set_label(labelling, "never set", NULL), IBT_OK);
-    CHECK_INT(ibt_list_snapshots(NULL, "key", labelling, NULL, NULL), IBT_ERR_NOT_FOUND);
+    CHECK_INT(ibt_list_snapshots(empty, "key", labelling, NULL, NULL), IBT_ERR_NOT_FOUND);
     ibt_options_free(labelling);
     ibt_options_free(filtering);
     ibt_options_free(keeping);
@@ -132,10 +135,12 @@ static void test_labels_of_snapshots(void)
 int main(void)
 {
     check_begin();
+    CHECK_INT(ibt_storage_open_default(&empty, NULL), IBT_OK);
     test_refused(ibt_options_set_label, "ibt_options_set_label");
     test_refused(ibt_options_add_keep_label, "ibt_options_add_keep_label");
     test_refused(ibt_options_add_label_filter, "ibt_options_add_label_filter");
     test_where_labels_are_of_use();
+    ibt_storage_free(empty);
     test_labels_of_snapshots();
     return check_end();
 }

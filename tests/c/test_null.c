@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A storage that does not exist. */
+static ibt_storage *no_backups;
+
 static void test_library(void)
 {
     int32_t i;
@@ -105,9 +108,9 @@ static void test_cancel(void)
     CHECK_INT(ibt_cancel_requested(cancel), 1);
     CHECK_INT(ibt_options_set_cancel(options, cancel), IBT_OK);
     ibt_cancel_free(cancel); /* the options still share the request */
-    CHECK_INT(ibt_full_backup(NULL, "absent", options, NULL, NULL), IBT_ERR_CANCELLED);
+    CHECK_INT(ibt_full_backup(no_backups, "absent", options, NULL, NULL), IBT_ERR_CANCELLED);
     CHECK_INT(ibt_options_set_cancel(options, NULL), IBT_OK);
-    CHECK(ibt_full_backup(NULL, "absent", options, NULL, NULL) != IBT_ERR_CANCELLED);
+    CHECK(ibt_full_backup(no_backups, "absent", options, NULL, NULL) != IBT_ERR_CANCELLED);
     ibt_options_free(options);
 }
 
@@ -174,34 +177,34 @@ static void test_operations(void)
     ibt_report *report = GARBAGE;
     ibt_error *err = GARBAGE;
 
-    CHECK_INT(ibt_full_backup(NULL, NULL, NULL, &report, &err), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_full_backup(no_backups, NULL, NULL, &report, &err), IBT_ERR_INVALID_ARG);
     CHECK(report == NULL && err != NULL);
     CHECK_TEXT(ibt_error_message(err), "cannot back up: source is NULL");
     CHECK_INT(ibt_error_status(err), IBT_ERR_INVALID_ARG);
     ibt_error_free(err);
 
     report = GARBAGE;
-    CHECK_INT(ibt_incremental_backup(NULL, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_incremental_backup(no_backups, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
     CHECK(report == NULL);
     report = GARBAGE;
-    CHECK_INT(ibt_restore(NULL, NULL, "dest", NULL, &report, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(no_backups, NULL, "dest", NULL, &report, NULL), IBT_ERR_INVALID_ARG);
     CHECK(report == NULL);
-    CHECK_INT(ibt_restore(NULL, "key", NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_restore(NULL, "key", "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_restore(NULL, "\377", "dest", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_list_snapshots(NULL, "\377", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(no_backups, "key", NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(no_backups, "key", "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(no_backups, "\377", "dest", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_snapshots(no_backups, "\377", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     report = GARBAGE;
-    CHECK_INT(ibt_consolidate(NULL, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_consolidate(no_backups, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
     CHECK(report == NULL);
-    CHECK_INT(ibt_consolidate(NULL, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_consolidate(no_backups, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     report = GARBAGE;
-    CHECK_INT(ibt_rebuild_cache(NULL, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_rebuild_cache(no_backups, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
     CHECK(report == NULL);
-    CHECK_INT(ibt_rebuild_cache(NULL, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_compare(NULL, NULL, "tree", NULL, &report, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_rebuild_cache(no_backups, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_compare(no_backups, NULL, "tree", NULL, &report, NULL), IBT_ERR_INVALID_ARG);
     CHECK(report == NULL);
-    CHECK_INT(ibt_compare(NULL, "key", NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_full_backup(NULL, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_compare(no_backups, "key", NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_full_backup(no_backups, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
 }
 
 static void test_maintenance(void)
@@ -210,33 +213,69 @@ static void test_maintenance(void)
     ibt_report *report = GARBAGE;
     ibt_error *err = GARBAGE;
 
-    CHECK_INT(ibt_prune(NULL, NULL, NULL, &report, &err), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_prune(no_backups, NULL, NULL, &report, &err), IBT_ERR_INVALID_ARG);
     CHECK(report == NULL);
     CHECK_TEXT(ibt_error_message(err), "cannot prune: key is NULL");
     ibt_error_free(err);
-    CHECK_INT(ibt_prune(NULL, "\377", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_prune(no_backups, "\377", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     /* Neither rules nor a snapshot; then a rule for a key that does not exist. */
-    CHECK_INT(ibt_prune(NULL, "absent", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_prune(no_backups, "absent", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_keep_last(options, 1), IBT_OK);
-    CHECK_INT(ibt_prune(NULL, "absent", options, NULL, NULL), IBT_ERR_NOT_FOUND);
+    CHECK_INT(ibt_prune(no_backups, "absent", options, NULL, NULL), IBT_ERR_NOT_FOUND);
     CHECK_INT(ibt_options_set_root(options, "dir"), IBT_OK);
-    CHECK_INT(ibt_prune(NULL, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_verify(NULL, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_prune(no_backups, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_verify(no_backups, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
     ibt_options_free(options);
 
     report = GARBAGE;
-    CHECK_INT(ibt_verify(NULL, "\377", NULL, &report, &err), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_verify(no_backups, "\377", NULL, &report, &err), IBT_ERR_INVALID_ARG);
     CHECK(report == NULL);
     ibt_error_free(err);
-    CHECK_INT(ibt_verify(NULL, "absent", NULL, NULL, NULL), IBT_ERR_NOT_FOUND);
+    CHECK_INT(ibt_verify(no_backups, "absent", NULL, NULL, NULL), IBT_ERR_NOT_FOUND);
     /* Every key of a storage that does not exist; then a selector, which needs a key. */
-    CHECK_INT(ibt_verify(NULL, NULL, NULL, &report, NULL), IBT_ERR_NOT_FOUND);
+    CHECK_INT(ibt_verify(no_backups, NULL, NULL, &report, NULL), IBT_ERR_NOT_FOUND);
     CHECK_INT(ibt_report_snapshot_count(report), 0);
     ibt_report_free(report);
     options = ibt_options_new();
     CHECK_INT(ibt_options_set_as_of(options, 0), IBT_OK);
-    CHECK_INT(ibt_verify(NULL, NULL, options, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_verify(no_backups, NULL, options, NULL, NULL), IBT_ERR_INVALID_ARG);
     ibt_options_free(options);
+}
+
+/* An operation without a storage is refused, and its error names the functions that open one. */
+#define NO_STORAGE(call) \
+    do { \
+        ibt_error *err = GARBAGE; \
+        CHECK_INT((call), IBT_ERR_INVALID_ARG); \
+        CHECK_HAS(ibt_error_message(err), "storage is NULL"); \
+        CHECK_HAS(ibt_error_message(err), "ibt_storage_open_dir()"); \
+        CHECK_HAS(ibt_error_message(err), "ibt_storage_open_default()"); \
+        ibt_error_free(err); \
+    } while (0)
+
+static void test_no_storage(void)
+{
+    ibt_options *options = ibt_options_new();
+    ibt_snapshot *snapshot = GARBAGE;
+    ibt_storage *storage = GARBAGE;
+
+    CHECK_INT(ibt_options_set_keep_last(options, 1), IBT_OK);
+    make_dir("source");
+    NO_STORAGE(ibt_full_backup(NULL, "source", NULL, NULL, &err));
+    NO_STORAGE(ibt_incremental_backup(NULL, "source", NULL, NULL, &err));
+    NO_STORAGE(ibt_restore(NULL, "key", "dest", NULL, NULL, &err));
+    NO_STORAGE(ibt_compare(NULL, "key", "source", NULL, NULL, &err));
+    NO_STORAGE(ibt_list_snapshots(NULL, NULL, NULL, NULL, &err));
+    NO_STORAGE(ibt_verify(NULL, NULL, NULL, NULL, &err));
+    NO_STORAGE(ibt_prune(NULL, "key", options, NULL, &err));
+    NO_STORAGE(ibt_consolidate(NULL, "key", NULL, NULL, &err));
+    NO_STORAGE(ibt_rebuild_cache(NULL, "key", NULL, NULL, &err));
+    NO_STORAGE(ibt_snapshot_open(NULL, "key", NULL, &snapshot, &err));
+    CHECK(snapshot == NULL);
+    ibt_options_free(options);
+    CHECK_INT(ibt_storage_open_default(NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_open_default(&storage, NULL), IBT_OK);
+    ibt_storage_free(storage);
 }
 
 static void test_storage(void)
@@ -275,11 +314,11 @@ static void test_snapshot(void)
     ibt_report *report = GARBAGE;
     ibt_error *err = GARBAGE;
 
-    CHECK_INT(ibt_snapshot_open(NULL, NULL, NULL, &snapshot, &err), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_snapshot_open(no_backups, NULL, NULL, &snapshot, &err), IBT_ERR_INVALID_ARG);
     CHECK(snapshot == NULL);
     CHECK_TEXT(ibt_error_message(err), "cannot open a snapshot: key is NULL");
     ibt_error_free(err);
-    CHECK_INT(ibt_snapshot_open(NULL, "key", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_snapshot_open(no_backups, "key", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_TEXT(ibt_snapshot_stamp(NULL), NULL);
     CHECK(!ibt_snapshot_key(NULL) && !ibt_snapshot_kind(NULL) && !ibt_snapshot_digest(NULL));
     CHECK(!ibt_snapshot_source(NULL) && ibt_snapshot_date(NULL) == 0);
@@ -303,6 +342,7 @@ static void test_snapshot(void)
 int main(void)
 {
     check_begin();
+    CHECK_INT(ibt_storage_open_dir("no-backups", &no_backups, NULL), IBT_OK);
     test_library();
     test_error();
     test_options();
@@ -311,7 +351,9 @@ int main(void)
     test_report();
     test_operations();
     test_maintenance();
+    test_no_storage();
     test_storage();
     test_snapshot();
+    ibt_storage_free(no_backups);
     return check_end();
 }

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A storage that does not exist. */
+static ibt_storage *no_backups;
+
 static const char digest[] = "blake3:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 static const char stamp[] = "20261122T220530.123456Z";
 
@@ -19,15 +22,15 @@ static void check_refused(ibt_status status, ibt_options *options, const char *c
 
     snprintf(setter, sizeof setter, "cannot restore: %.*s: ", (int)strcspn(call, "("), call);
     check_int(status, IBT_ERR_INVALID_ARG, call, __FILE__, line);
-    check_int(ibt_restore(NULL, "key", "dest", options, &report, &err), IBT_ERR_INVALID_ARG, call, __FILE__,
+    check_int(ibt_restore(no_backups, "key", "dest", options, &report, &err), IBT_ERR_INVALID_ARG, call, __FILE__,
               line);
     check_has(ibt_error_message(err), setter, call, __FILE__, line);
     check_that(report == NULL, call, __FILE__, line);
     ibt_error_free(err);
-    check_int(ibt_full_backup(NULL, "src", options, NULL, NULL), IBT_ERR_INVALID_ARG, call, __FILE__, line);
-    check_int(ibt_incremental_backup(NULL, "src", options, NULL, NULL), IBT_ERR_INVALID_ARG, call, __FILE__,
+    check_int(ibt_full_backup(no_backups, "src", options, NULL, NULL), IBT_ERR_INVALID_ARG, call, __FILE__, line);
+    check_int(ibt_incremental_backup(no_backups, "src", options, NULL, NULL), IBT_ERR_INVALID_ARG, call, __FILE__,
               line);
-    check_int(ibt_list_snapshots(NULL, NULL, options, NULL, NULL), IBT_ERR_INVALID_ARG, call, __FILE__, line);
+    check_int(ibt_list_snapshots(no_backups, NULL, options, NULL, NULL), IBT_ERR_INVALID_ARG, call, __FILE__, line);
     ibt_options_free(options);
 }
 
@@ -179,18 +182,18 @@ static void test_useless_filters(void)
             ibt_options_set_delete_extra(options, 1);
         else
             ibt_options_set_dry_run(options, 1);
-        CHECK_INT(ibt_full_backup(NULL, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_incremental_backup(NULL, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_list_snapshots(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_verify(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_consolidate(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_rebuild_cache(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_full_backup(no_backups, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_incremental_backup(no_backups, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_list_snapshots(no_backups, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_verify(no_backups, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_consolidate(no_backups, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_rebuild_cache(no_backups, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
         if (kind != INCLUDE && kind != PATH)
-            CHECK_INT(ibt_compare(NULL, "key", "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+            CHECK_INT(ibt_compare(no_backups, "key", "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
         ibt_options_set_keep_last(options, 1);
-        CHECK_INT(ibt_prune(NULL, "key", options, NULL, NULL),
+        CHECK_INT(ibt_prune(no_backups, "key", options, NULL, NULL),
                   kind == DRY_RUN ? IBT_ERR_NOT_FOUND : IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_restore(NULL, "key", "dest", options, NULL, NULL), IBT_ERR_NOT_FOUND);
+        CHECK_INT(ibt_restore(no_backups, "key", "dest", options, NULL, NULL), IBT_ERR_NOT_FOUND);
         ibt_options_free(options);
     }
 }
@@ -214,14 +217,14 @@ static void test_useless_choice(void)
             ibt_options_set_filter(options, include_all, NULL, NULL);
         else
             ibt_options_add_source_path(options, "a");
-        CHECK_INT(ibt_full_backup(NULL, "absent", options, NULL, NULL), IBT_ERR_IO);
-        CHECK_INT(ibt_restore(NULL, "key", "dest", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_compare(NULL, "key", "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_list_snapshots(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_verify(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_consolidate(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_rebuild_cache(NULL, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK(ibt_snapshot_open(NULL, "key", options, NULL, NULL) < 0);
+        CHECK_INT(ibt_full_backup(no_backups, "absent", options, NULL, NULL), IBT_ERR_IO);
+        CHECK_INT(ibt_restore(no_backups, "key", "dest", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_compare(no_backups, "key", "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_list_snapshots(no_backups, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_verify(no_backups, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_consolidate(no_backups, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_rebuild_cache(no_backups, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK(ibt_snapshot_open(no_backups, "key", options, NULL, NULL) < 0);
         ibt_options_free(options);
     }
 }
@@ -330,7 +333,7 @@ static void test_a_refusal_stays(void)
     ibt_options_set_threads(options, 5000);
     ibt_options_set_lock_wait(options, -7);
     CHECK_INT(ibt_options_set_threads(options, 2), IBT_OK);
-    CHECK_INT(ibt_list_snapshots(NULL, NULL, options, NULL, &err), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_snapshots(no_backups, NULL, options, NULL, &err), IBT_ERR_INVALID_ARG);
     CHECK_TEXT(ibt_error_message(err),
                "cannot list snapshots: ibt_options_set_threads: 5000 threads are more than 1024");
     CHECK_INT(ibt_error_os_code(err), 0);
@@ -350,30 +353,30 @@ static void test_useless_options(void)
     ibt_options_set_as_of(selecting, 5);
     ibt_options_add_exclude(excluding, "*");
     ibt_options_set_expected_digest(expecting, digest);
-    CHECK_INT(ibt_full_backup(NULL, "absent", selecting, NULL, &err), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_full_backup(no_backups, "absent", selecting, NULL, &err), IBT_ERR_INVALID_ARG);
     CHECK_HAS(ibt_error_message(err), "a snapshot");
     ibt_error_free(err);
     ibt_options_set_snapshot(selecting, stamp);
-    CHECK_INT(ibt_incremental_backup(NULL, "absent", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_full_backup(NULL, "absent", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_list_snapshots(NULL, NULL, expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_list_snapshots(NULL, NULL, excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_restore(NULL, "key", "dest", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_consolidate(NULL, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_consolidate(NULL, "key", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_consolidate(NULL, "key", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_rebuild_cache(NULL, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_rebuild_cache(NULL, "key", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_rebuild_cache(NULL, "key", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_incremental_backup(no_backups, "absent", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_full_backup(no_backups, "absent", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_snapshots(no_backups, NULL, expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_snapshots(no_backups, NULL, excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(no_backups, "key", "dest", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_consolidate(no_backups, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_consolidate(no_backups, "key", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_consolidate(no_backups, "key", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_rebuild_cache(no_backups, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_rebuild_cache(no_backups, "key", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_rebuild_cache(no_backups, "key", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
     ibt_options_free(selecting);
     selecting = ibt_options_new();
     ibt_options_add_removed(selecting, stamp);
-    CHECK_INT(ibt_full_backup(NULL, "absent", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_restore(NULL, "key", "dest", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_list_snapshots(NULL, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_prune(NULL, "key", selecting, NULL, NULL), IBT_ERR_NOT_FOUND);
+    CHECK_INT(ibt_full_backup(no_backups, "absent", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(no_backups, "key", "dest", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_list_snapshots(no_backups, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_prune(no_backups, "key", selecting, NULL, NULL), IBT_ERR_NOT_FOUND);
     ibt_options_set_keep_hourly(selecting, 1);
-    CHECK_INT(ibt_prune(NULL, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_prune(no_backups, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(count_entries("tmp"), 0);
     ibt_options_free(selecting);
     ibt_options_free(excluding);
@@ -424,7 +427,7 @@ static void test_userdata_is_let_go_once(void)
     CHECK_INT(ibt_options_set_change(options, NULL, &none, count_destroy), IBT_OK);
     CHECK_INT(none, 1);
     CHECK_INT(second, 1);
-    ibt_list_snapshots(NULL, NULL, options, NULL, NULL); /* its copy of the options is freed when it returns */
+    ibt_list_snapshots(no_backups, NULL, options, NULL, NULL); /* its copy of the options is freed when it returns */
     CHECK_INT(third + fourth, 0);
     ibt_options_free(options);
     CHECK(first == 1 && second == 1 && third == 1 && fourth == 1 && none == 1 && refused == 0);
@@ -490,6 +493,7 @@ static void test_userdata_without_a_function_is_let_go_of_last(void)
 int main(void)
 {
     check_begin();
+    CHECK_INT(ibt_storage_open_dir("no-backups", &no_backups, NULL), IBT_OK);
     test_refused_texts();
     test_refused_numbers();
     test_refused_excludes();
@@ -502,5 +506,6 @@ int main(void)
     test_useless_filters();
     test_useless_choice();
     test_userdata_is_let_go_once();
+    ibt_storage_free(no_backups);
     return check_end();
 }

@@ -24,6 +24,10 @@ use super::error::ibt_error;
 use super::library::ibt_status;
 use callbacks::StorageFunctions;
 
+/// The reason for `InvalidArg` if the storage of an operation is NULL.
+const NO_STORAGE: &str = "storage is NULL: open one with ibt_storage_open_dir(), or with ibt_storage_open_default() for a private \
+                          directory in $TMPDIR";
+
 /// The reason for `Busy` if a storage is used by two calls at once.
 const HANDLE_IN_USE: &str = "the storage handle is in use by another call: use one handle for each operation that runs at the same time";
 
@@ -34,9 +38,9 @@ const HANDLE_IN_USE: &str = "the storage handle is in use by another call: use o
 /// One call at a time: a second call, from another thread or from a callback,
 /// returns IBT_ERR_BUSY. May move between threads.
 ///
-/// NULL for the storage of an operation means the default directory: $TMPDIR
-/// (or $TEMP, $TMP, /tmp) + "/ibt-UID", mode 0700, refused if it belongs to
-/// another user.
+/// No operation accepts NULL as its storage, so that a backup cannot go to a
+/// place that nobody chose. ibt_storage_open_default() opens a private directory
+/// for experiments.
 ///
 /// Since: 0.1
 pub struct ibt_storage {
@@ -62,15 +66,15 @@ impl ibt_storage {
         Arc::into_raw(Arc::new(self)).cast_mut()
     }
 
-    /// A share of the storage behind a handle, which may outlive the handle; for NULL, of the default
-    /// storage.
+    /// A share of the storage behind a handle, which may outlive the handle. `InvalidArg` for NULL. `doing` completes the
+    /// message "cannot DOING".
     ///
     /// # Safety
     ///
     /// `storage` is NULL or comes from [`into_raw`](Self::into_raw) and is not freed yet.
-    pub(super) unsafe fn share(storage: *const ibt_storage) -> Result<Arc<ibt_storage>> {
+    pub(super) unsafe fn share(storage: *const ibt_storage, doing: &str) -> Result<Arc<ibt_storage>> {
         if storage.is_null() {
-            return Ok(Arc::new(ibt_storage::new(DirStore::open_default()?)));
+            return Err(invalid(doing, NO_STORAGE));
         }
         // SAFETY: `into_raw` made the pointer from an `Arc` whose share the handle still has. The new share is counted.
         unsafe {
@@ -139,6 +143,37 @@ unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt
     Ok(IBT_OK)
 }
 
+/// Opens the default directory as a storage: $TMPDIR (or $TEMP, $TMP, /tmp) +
+/// "/ibt-UID", mode 0700. It is meant for experiments, because a system may
+/// empty its temporary directory at any time. The directory need not exist: the
+/// first backup makes it.
+///
+/// `*out` is set to NULL first. After IBT_OK it holds the storage, which the
+/// caller owns.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if out is NULL; IBT_ERR_IO if the
+/// directory cannot be opened, belongs to another user, is open to other users
+/// or is a symbolic link. Operations verify the last three too.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_storage_open_default(
+    out: *mut *mut ibt_storage,
+    err: *mut *mut ibt_error,
+) -> ibt_status {
+    guard!(err, err, {
+        // SAFETY: NULL or may be written.
+        unsafe { write_out(out, ptr::null_mut()) };
+        if out.is_null() {
+            return Err(invalid("open the default storage", "out is NULL"));
+        }
+        let store = DirStore::open_default()?;
+        // SAFETY: not NULL, so it may be written.
+        unsafe { write_out(out, ibt_storage::new(store).into_raw()) };
+        Ok(IBT_OK)
+    })
+}
+
 /// Makes a storage from functions of the caller. It has no functions yet: add
 /// them with the setters below. Never returns NULL.
 ///
@@ -196,8 +231,7 @@ pub unsafe extern "C" fn ibt_storage_free(storage: *mut ibt_storage) {
     })
 }
 
-/// Runs `body` on the store behind a handle, or on the default store for NULL. `Busy` while another call uses
-/// the store.
+/// Runs `body` on the store behind a handle. `InvalidArg` for NULL, `Busy` while another call uses the store.
 ///
 /// # Safety
 ///
@@ -209,5 +243,5 @@ pub(super) unsafe fn with_store<T>(
 ) -> Result<T> {
     // A callback may free the handle: the share keeps it until the call ends.
     // SAFETY: the caller's promise.
-    unsafe { ibt_storage::share(storage) }?.with(doing, body)
+    unsafe { ibt_storage::share(storage, doing) }?.with(doing, body)
 }
