@@ -36,7 +36,8 @@ impl SignatureLen {
 
     /// Whether the next version, of `len` bytes, may be a delta of `delta` bytes.
     pub fn may_grow(&self, len: u64, delta: u64) -> bool {
-        let is_near = len <= VERSION_MAX * self.whole && self.whole <= VERSION_MAX * len;
+        let double = |len: u64| len.saturating_mul(VERSION_MAX);
+        let is_near = len <= double(self.whole) && self.whole <= double(len);
         is_near && self.deltas.saturating_add(delta) <= self.whole / 2
     }
 

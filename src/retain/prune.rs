@@ -482,7 +482,7 @@ struct PrunePlan {
 }
 
 const MAY_BE_NEEDED: &str = "only states that cannot be read may need it; it was left there";
-const MAY_BE_IN_THE_MAKING: &str = "it is newer than every snapshot and nothing is locked, so that a backup may be making it; it was left there";
+const MAY_BE_IN_THE_MAKING: &str = "it is newer than every snapshot and a backup may be making it, because one is running or nothing is locked; it was left there";
 
 fn delete(name: &Name, size: u64, store: &mut dyn Store, job: &mut Job) -> Result<()> {
     let name = name.to_string();
