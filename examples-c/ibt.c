@@ -94,6 +94,14 @@ const struct command commands[] = {
     { "cat", CAT, 2, 2, "print a file of a snapshot",
       "cat KEY PATH\n\nWrites a file of a snapshot to the standard output. The hash is checked at the end, so\n"
       "trust the output only if the exit status is 0.", do_cat, NULL },
+    { "find", FIND, 2, 2, "find entries in all snapshots",
+      "find KEY PATTERN\n\nPrints the entries of every snapshot of KEY, or of the one that --at selects, whose name matches\n"
+      "PATTERN, such as '*.conf'. A PATTERN with a slash is compared with the whole path. With --json,\nprints one object in each line.",
+      do_find, NULL },
+    { "stats", STATS, 1, 1, "sum up the snapshots of a key and what they take in the store",
+      "stats KEY\n\nPrints the number and the size of the snapshots of KEY, and how much the store holds for them.\n"
+      "A dry run of a prune says what the removal of one snapshot would free.",
+      do_stats, NULL },
     { "verify", VERIFY, 0, 1, "read and check all backup files that snapshots need",
       "verify [KEY]\n\nReads all backup files that the snapshots of KEY, or of all keys, need, and checks\n"
       "their hashes. The exit status is 3 if anything is damaged or missing, and 1 if there is\n"

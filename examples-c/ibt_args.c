@@ -353,6 +353,17 @@ static int apply_recursive(struct run *run, const char *argument)
     return run->recursive = 1;
 }
 
+/* --lock-wait: -1 waits without a limit. */
+static int apply_lock_wait(struct run *run, const char *argument)
+{
+    long seconds;
+
+    if (strcmp(argument, "-1") == 0)
+        return accepted(ibt_options_set_lock_wait(run->options, -1));
+    return read_number(argument, INT_MAX / 1000, &seconds)
+        && accepted(ibt_options_set_lock_wait(run->options, (int32_t)seconds * 1000));
+}
+
 static int apply_no_lock(struct run *run, const char *argument)
 {
     (void)argument;
@@ -371,9 +382,9 @@ static int apply_quiet(struct run *run, const char *argument)
     return run->quiet = 1;
 }
 
-enum { AT = RESTORE | LIST | FILES | CAT | VERIFY | COMPARE | PRUNE };
+enum { AT = RESTORE | LIST | FILES | CAT | FIND | VERIFY | COMPARE | PRUNE };
 enum { REPORTS = EVERY & ~CAT };
-enum { WORKERS = BACKUP | RESTORE | VERIFY | COMPARE | CONSOLIDATE | REBUILD };
+enum { WORKERS = EVERY & ~KEYS };
 
 const struct option options[] = {
     { "--store", "DIR", EVERY, "where the backup files are (default: a private directory in $TMPDIR)",
@@ -407,7 +418,7 @@ const struct option options[] = {
       "select the snapshot with this stamp, or the last one made until the end of this time:\n"
       "                   " TIME_FORMS, apply_at },
     { "--label", "NAME=VALUE", BACKUP, "give the snapshot a label; may be repeated", apply_label },
-    { "--label", "NAME", LIST | RESTORE | FILES | CAT | COMPARE | PRUNE,
+    { "--label", "NAME", LIST | RESTORE | FILES | CAT | FIND | STATS | COMPARE | PRUNE,
       "only snapshots with this label, or NAME=VALUE; may be repeated", apply_label_filter },
     { "--include", "GLOB", RESTORE | COMPARE | DIFF,
       "only entries that match, from the snapshot's root: 'src/**/*.c'; may be repeated", apply_include },
@@ -445,6 +456,8 @@ const struct option options[] = {
       "                   store), auto (default: contents if the store is cheap to read)", apply_delta },
     { "--no-lock", NULL, BACKUP | PRUNE | CONSOLIDATE,
       "go on if the store cannot be locked: nobody else may write to KEY meanwhile", apply_no_lock },
+    { "--lock-wait", "SECONDS", EVERY, "wait so long for another operation that uses KEY (default 0; -1 for ever)",
+      apply_lock_wait },
     { "--json", NULL, REPORTS, "print the report as JSON", apply_json },
     { "--quiet", NULL, EVERY, "print only errors and problems", apply_quiet },
     { NULL, NULL, 0, NULL, NULL },

@@ -1,5 +1,6 @@
-/* ibt_files.c - looks into a snapshot: the commands files and cat. */
+/* ibt_files.c - looks into snapshots: the commands files, cat and find. */
 #include "ibt_tool.h"
+#include <fnmatch.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 struct listing {
     const struct run *run;
     size_t owner, group, size;
+    const char *stamp; /* the snapshot, if entries of several snapshots are printed */
 };
 
 /* The calls of a snapshot have no options, so their callbacks check for Ctrl-C and for a failed output. */
@@ -151,7 +153,10 @@ static int32_t print_json_entry(void *ud, const ibt_entry *entry)
 
     if (is_left_out(entry, listing->run))
         return IBT_CALLBACK_OK;
-    fputs("{\"path\":", stdout);
+    putchar('{');
+    if (listing->stamp != NULL)
+        printf("\"snapshot\":\"%s\",", listing->stamp);
+    fputs("\"path\":", stdout);
     print_json_text(ibt_entry_path(entry));
     printf(",\"type\":\"%s\",\"mode\":\"%04" PRIo32 "\",\"uid\":%" PRIu32 ",\"gid\":%" PRIu32, type_name(entry),
            ibt_entry_mode(entry), ibt_entry_uid(entry), ibt_entry_gid(entry));
@@ -181,7 +186,7 @@ ibt_status do_files(struct run *run)
 {
     const char *path = run->operands[1] != NULL ? run->operands[1] : "";
     uint32_t depth = run->recursive ? UINT32_MAX : 1;
-    struct listing listing = { run, 0, 0, 0 };
+    struct listing listing = { run, 0, 0, 0, NULL };
     ibt_snapshot *snapshot;
     ibt_status status = open_snapshot(run, &snapshot);
 
@@ -209,4 +214,70 @@ ibt_status do_cat(struct run *run)
         status = ibt_snapshot_read(snapshot, run->operands[1], 0, UINT64_MAX, write_out, run, &run->err);
     ibt_snapshot_free(snapshot);
     return status;
+}
+
+/* True if the pattern matches. A pattern without a slash is compared with the last component of the path, one with a
+ * slash with the whole path from the root of the snapshot. */
+static int is_found(const char *pattern, const char *path)
+{
+    const char *name = strrchr(path, '/');
+
+    if (strchr(pattern, '/') == NULL)
+        return *path != '\0' && fnmatch(pattern, name != NULL ? name + 1 : path, 0) == 0;
+    return fnmatch(pattern + (*pattern == '/'), path, FNM_PATHNAME) == 0;
+}
+
+/* Prints an entry below the line of its snapshot, for example "  -rw-r--r--    1.5 KiB  2026-11-22 23:05:30  dir/name". */
+static void print_found(const ibt_entry *entry)
+{
+    char mode[11], size[32], time[TIME_SIZE];
+
+    format_mode(entry, mode);
+    format_entry_size(entry, size);
+    format_time(ibt_entry_mtime(entry), TO_SECOND, time, sizeof time);
+    printf("  %s  %10s  %s  ", mode, size, time);
+    print_name(stdout, ibt_entry_path(entry));
+    putchar('\n');
+}
+
+/* Prints the entries of one snapshot that match. The first one is preceded by a line with the stamp and the time. */
+static ibt_status find_in(struct run *run, const char *stamp, int64_t date)
+{
+    struct listing listing = { run, 0, 0, 0, stamp };
+    const ibt_entry *entry = NULL;
+    ibt_snapshot *snapshot;
+    char time[TIME_SIZE];
+    int found = 0;
+    ibt_status status;
+
+    ibt_options_set_snapshot(run->options, stamp);
+    status = open_snapshot(run, &snapshot);
+    while (status >= 0 && (status = ibt_snapshot_next(snapshot, &entry, &run->err)) >= 0 && entry != NULL) {
+        if (go_on(run) != IBT_CALLBACK_OK) {
+            status = IBT_ERR_CANCELLED;
+        } else if (is_found(run->operands[1], ibt_entry_path(entry))) {
+            format_time(date, TO_SECOND, time, sizeof time);
+            if (!found++ && !run->json)
+                printf("%s  %s\n", stamp, time);
+            if (run->json)
+                print_json_entry(&listing, entry);
+            else
+                print_found(entry);
+        }
+    }
+    ibt_snapshot_free(snapshot);
+    return status;
+}
+
+ibt_status do_find(struct run *run)
+{
+    ibt_report *list;
+    ibt_status listed = ibt_list_snapshots(run->storage, run->operands[0], run->options, &list, &run->err);
+    ibt_status status = listed;
+    size_t i;
+
+    for (i = 0; status >= 0 && i < ibt_report_snapshot_count(list); i++)
+        status = find_in(run, ibt_report_snapshot_stamp(list, i), ibt_report_snapshot_date(list, i));
+    list_problems(run, list);
+    return status < 0 ? status : listed;
 }

@@ -194,7 +194,20 @@ void print_cure(const struct run *run, const struct command *command)
     if ((command->group & (BACKUP | VERIFY | LIST)) != 0 && is_damaged(run->report))
         fputs("ibt: later increments need the damaged or missing bytes too: only a new full backup (ibt full) stores them "
               "again\n", stderr);
+    if (ibt_error_status(run->err) == IBT_ERR_BUSY)
+        fputs("ibt: --lock-wait SECONDS waits for the other operation\n", stderr);
     if (command->group == BACKUP && ibt_error_status(run->err) == IBT_ERR_MISMATCH)
         fputs("ibt: --host and --source-name name host and source otherwise, --allow-source-change continues the series from "
               "others,\n     --allow-empty backs up an empty source\n", stderr);
+}
+
+/* Prints the problems of a list that was an intermediate step, and frees it. The command prints its own result, so the
+ * report is not kept. */
+void list_problems(struct run *run, ibt_report *list)
+{
+    run->report = list;
+    fflush(stdout);
+    print_problems(run);
+    ibt_report_free(list);
+    run->report = NULL;
 }

@@ -11,7 +11,8 @@
  *   ibt_tables.c    prints reports with many snapshots: list, prune, verify
  *   ibt_columns.c   prints text in columns, as wide as the terminal allows
  *   ibt_prune.c     finds the snapshot that a prune with --at removes
- *   ibt_files.c     looks into a snapshot: files, cat
+ *   ibt_files.c     looks into snapshots: files, cat, find
+ *   ibt_stats.c     sums up snapshots and stored files: stats
  *   ibt_diff.c      compares two snapshots, lists keys: diff, keys
  *   ibt_progress.c  the progress bar and Ctrl-C
  *   ibt_time.c      reads and writes times and sizes
@@ -97,7 +98,9 @@ enum {
     REBUILD = 512,
     DIFF = 1024,
     KEYS = 2048,
-    EVERY = 4095
+    FIND = 4096,
+    STATS = 8192,
+    EVERY = 16383
 };
 
 struct command {
@@ -178,6 +181,7 @@ void print_rebuild(const struct run *run);
 void print_at_once(void *ud, int32_t level, const char *line);
 void print_problems(const struct run *run);
 void print_cure(const struct run *run, const struct command *command);
+void list_problems(struct run *run, ibt_report *list);
 
 /* ibt_tables.c */
 void print_list(const struct run *run);
@@ -218,6 +222,10 @@ ibt_status do_keys(struct run *run);
 /* ibt_files.c */
 ibt_status do_files(struct run *run);
 ibt_status do_cat(struct run *run);
+ibt_status do_find(struct run *run);
+
+/* ibt_stats.c */
+ibt_status do_stats(struct run *run);
 
 /* ibt_progress.c */
 void catch_interrupts(ibt_cancel *cancel);

@@ -45,6 +45,33 @@ expect 2 "$ibt" full many --store patterned --exclude-from absent
 printf 'a\0b\n' >patterns
 expect 2 "$ibt" full many --store patterned --exclude-from patterns
 
+# ---- find and stats
+
+mkdir finds finds/d
+echo one >finds/a.conf
+echo two >finds/d/b.conf
+touch finds/other
+expect 0 "$ibt" full finds --store searched
+echo more >>finds/a.conf
+rm finds/d/b.conf
+expect 0 "$ibt" incr finds --store searched
+expect 0 "$ibt" find finds '*.conf' --store searched
+[ "$(grep -c 'a.conf$' out)" = 2 ] && [ "$(grep -c 'd/b.conf$' out)" = 1 ] && [ "$(wc -l <out)" = 5 ] ||
+    fail "not the entries that match: $(cat out)"
+expect 0 "$ibt" find finds 'd/*' --store searched --json
+[ "$(wc -l <out)" = 1 ] && grep -q '^{"snapshot":"[0-9T.]*Z","path":"d/b.conf",' out || fail "no JSON: $(cat out)"
+expect 0 "$ibt" find finds 'd/*' --store searched --at now
+[ ! -s out ] || fail "an entry of another snapshot: $(cat out)"
+expect 0 "$ibt" find finds '*' --store searched --at now
+grep -q 'other$' out || fail "nothing was found: $(cat out)"
+expect 0 "$ibt" stats finds --store searched --json
+stored=$(find searched -type f ! -name '*.lock' -exec cat {} + | wc -c)
+grep -q '^{"snapshots":2,"entries":4,"bytes":9,"all_bytes":17,"stored_files":[0-9]*,"stored_bytes":'"$stored," out ||
+    fail "wrong sums: $(cat out), $stored"
+expect 0 "$ibt" stats finds --store searched
+grep -q '^finds: 2 snapshots, ' out || fail "no stats: $(cat out)"
+expect 1 "$ibt" stats nothing --store searched
+
 # ---- exit statuses
 
 expect 0 "$ibt" full src --store store --key docs
@@ -54,7 +81,8 @@ beside_a_writer() {
         fcntl($lock, 37, $all) or exit 99; exit(system(@ARGV) >> 8)' store/docs.lock "$@"
 }
 if beside_a_writer true; then
-    expect 4 beside_a_writer "$ibt" incr src --store store --key docs
+    expect 4 beside_a_writer "$ibt" incr src --store store --key docs --lock-wait 1
+    grep -q -- --lock-wait err || fail "no advice: $(cat err)"
 else
     echo "skipped: perl cannot lock files here"
 fi
@@ -87,7 +115,7 @@ if command -v bash >/dev/null 2>&1; then
     [ "$(offered ibt restore k d --overwrite o)" = older ] || fail "words of an option are not completed"
     [ -z "$(offered ibt restore k d)" ] || fail "operands are not left to the shell"
     [ -z "$(offered ibt full --store -)" ] || fail "the argument of an option is not left to the shell"
-    for command in full incr restore list files cat verify compare prune consolidate rebuild-cache; do
+    for command in full incr restore list files cat find stats verify compare diff prune consolidate rebuild-cache; do
         expect 0 "$ibt" $command --help
         { sed -n 's/^  \(--[a-z-]*\).*/\1/p' out; echo --help; } | sort >options
         offered ibt $command -- >completed
