@@ -117,7 +117,11 @@ fn prune_twice(series: &Series, options: &Options) -> Report {
     assert_eq!(around(series), around_before, "a dry run changed something");
     let report = series.prune(options).ok();
     assert_eq!((files(&dry), decisions(&dry)), (files(&report), decisions(&report)));
-    assert_eq!(dry.counters, report.counters);
+    // A dry run only reads. Where nothing can be locked, it notes that.
+    let notes = dry.problems.iter().filter(|problem| problem.kind == ProblemKind::Unlocked).count();
+    let mut counters = report.counters.clone();
+    counters.add(Counter::Problems, notes as u64);
+    assert_eq!(dry.counters, counters);
     let gone: BTreeMap<_, _> =
         before.into_iter().filter(|(name, _)| series.store.join(name).symlink_metadata().is_err()).collect();
     let told: BTreeMap<_, _> = files(&report).into_iter().map(|(name, (size, _))| (name, size)).collect();
@@ -630,7 +634,7 @@ fn a_prune_cancelled_after_any_deletion_can_be_done_again() {
         let rehearsal = original.fork();
         rehearsal.twin.prune(&rehearsal.twin.keeping(ONLY_NEWEST)).whole().files.len()
     };
-    assert!(all > 10, "{all} files removed");
+    assert!(all >= 10, "{all} files removed");
     for cancel_after in (1..=all).step_by(2) {
         let mut series = original.fork().twin;
         series.points = clone_points(&original);

@@ -87,6 +87,9 @@ impl DirStore {
     pub(super) fn is_key_written(&mut self, key: &str) -> Result<bool> {
         let Some(dir) = self.existing()? else { return Ok(false) };
         let name = lock_name(key);
+        if other_kind(&dir, &name).is_some() {
+            return Ok(true);
+        }
         match dir.open_file(name.as_bytes()) {
             Ok(file) => Ok(!matches!(platform::lock_in_the_way(&file, LockPart::Writing, false), Ok(None))),
             Err(error) => Ok(error.kind() != io::ErrorKind::NotFound),
