@@ -34,21 +34,10 @@ impl Tree<'_, '_> {
     }
 
     fn symlink(&mut self, entry: &Entry, target: &[u8]) -> Result<()> {
-        let verdict = self.judge(entry)?;
-        let Next::Create(now) = self.finish_without_file(entry, &verdict)? else {
-            self.remember_existing(entry, &verdict);
-            return Ok(());
-        };
-        if let Some(now) = &now {
-            self.link_sets.remove_name(entry, now);
-        }
-        let name = self.work_name(entry);
-        let made = self.target.parent(entry)?.symlink(target, &name);
-        made.map_err(|e| clash(&e, "make the symbolic link", entry))?;
-        let set = self.metadata_by_name(entry, &name, None);
-        let id = self.install(entry, now.as_ref(), set)?;
-        self.remember_first(entry, &verdict, Some(id));
-        self.report(entry, &verdict)
+        self.make_by_name(entry, |tree, name| {
+            let made = tree.target.parent(entry)?.symlink(target, name);
+            made.map(|()| true).map_err(|e| clash(&e, "make the symbolic link", entry))
+        })
     }
 
     /// Makes an entry that is linked to no restored entry. That is a symbolic link, or a further name if the first

@@ -21,6 +21,33 @@ impl Tree<'_, '_> {
         if !self.wanted.has(meta::SPECIAL) {
             return Ok(());
         }
+        self.make_by_name(entry, |tree, name| {
+            match tree.target.parent(entry)?.mknod(name, kind, 0o600, rdev) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let error =
+                        Error::io(format!("make the {}", entry.node.file_type().word()), &entry.path, &error);
+                    tree.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), error)?;
+                    Ok(false)
+                }
+                Err(error) => {
+                    if tree.target.is_existing {
+                        // Some file systems make an empty file before they refuse. No one else uses the temporary name.
+                        tree.remove_temp(entry, name);
+                    }
+                    Err(clash(&error, "make", entry))
+                }
+            }
+        })
+    }
+
+    /// Makes an entry without content: `make` makes it under the name that it is given, or returns false if it
+    /// listed a problem instead.
+    pub(super) fn make_by_name(
+        &mut self,
+        entry: &Entry,
+        make: impl FnOnce(&mut Self, &[u8]) -> Result<bool>,
+    ) -> Result<()> {
         let verdict = self.judge(entry)?;
         let Next::Create(now) = self.finish_without_file(entry, &verdict)? else {
             self.remember_existing(entry, &verdict);
@@ -30,20 +57,8 @@ impl Tree<'_, '_> {
             self.link_sets.remove_name(entry, now);
         }
         let name = self.work_name(entry);
-        match self.target.parent(entry)?.mknod(&name, kind, 0o600, rdev) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let error =
-                    Error::io(format!("make the {}", entry.node.file_type().word()), &entry.path, &error);
-                return self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), error);
-            }
-            Err(error) => {
-                if self.target.is_existing {
-                    // Some file systems make an empty file before they refuse. No one else uses the temporary name.
-                    self.remove_temp(entry, &name);
-                }
-                return Err(clash(&error, "make", entry));
-            }
+        if !make(self, &name)? {
+            return Ok(());
         }
         let set = self.metadata_by_name(entry, &name, None);
         let id = self.install(entry, now.as_ref(), set)?;
