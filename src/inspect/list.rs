@@ -73,13 +73,16 @@ fn list_key(
 ) -> Result<()> {
     let files: Vec<_> = catalog.states().cloned().collect();
     let mut summaries = Summaries::default();
+    let mut listed_again = false;
     for file in &files {
         job.step(file.name.as_bytes())?;
         match summaries.snapshot(store, &catalog, file) {
             Ok(state) if !job.options.accepts_labels(&state.header.labels) => {}
             Ok(state) => {
-                if archives_lost(&state, &catalog).next().is_some() {
-                    // A backup may have written the archives while the store was listed.
+                if !listed_again && archives_lost(&state, &catalog).next().is_some() {
+                    listed_again = true;
+                    // A backup may have written the archives while the store was listed. One new list is enough: it is
+                    // newer than all states in `files`.
                     catalog = Catalog::read(store, catalog.key())?;
                 }
                 tell_archives_lost(&state, &catalog, job)?;
