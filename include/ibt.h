@@ -1577,7 +1577,7 @@ IBT_API ibt_status ibt_options_set_key(ibt_options *options, const char *key);
  * "" means no cache: nothing is read from or written to one. An increment then
  * reads from the storage the states that the newest snapshot needs, and for
  * each file that changed its old signature, or, with IBT_DELTA_CONTENTS, its
- * old content. What the storage has lost cannot be put back from a cache then.
+ * old content. A layer that the storage lost cannot be put back then.
  *
  * Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
  *
@@ -3371,8 +3371,8 @@ ibt_status ibt_report_problem_status(const ibt_report *report,
 IBT_API int32_t ibt_report_problem_kind(const ibt_report *report, size_t i);
 
 /**
- * 1 if problem i is a note: it says what was done or left by design, and does
- * not make the result IBT_PARTIAL. 0 for every other problem.
+ * 1 if problem i is a note: it reports an action or an omission by design, and
+ * does not make the result IBT_PARTIAL. 0 for every other problem.
  *
  * Since: 0.1
  */

@@ -202,7 +202,7 @@ fn directories_are_left_out_unless_they_lead_to_something() {
     assert_eq!(report.counters.get(Counter::Deleted), 6, "d and skip with everything in them");
     assert_eq!(backed_up(&series).join(" "), "a.c empty.d g h h/i h/i/j h/i/j/k.c z.c");
 
-    // A restore that removes extra entries keeps what the filter left out.
+    // A restore that removes extra entries keeps the entries that the filter left out.
     let tree = series.source.clone();
     fs::write(tree.join("extra"), "x").unwrap();
     fs::write(tree.join("h/extra"), "x").unwrap();
@@ -321,7 +321,8 @@ fn a_snapshot_holds_exactly_the_listed_paths() {
     assert_eq!(report.counters.get(Counter::Entries), 10);
     assert_eq!(backed_up(&series).join(" "), "d d/e d/e/f.c d/e/f.h h h/i h/i/j h/i/j/k.c z.c");
 
-    // What is listed no more counts as deleted; what is absent is told; what an option leaves out is not.
+    // A path that is no longer listed counts as deleted. A listed path that does not exist is a problem. A listed path
+    // that an option leaves out is no problem.
     series.options.excludes = vec![b"a.h".to_vec()];
     symlink("d", series.source.join("way")).unwrap();
     list(&mut series, &["z.c", "a.c", "a.h", "absent/x", "a.c/below", "way/x.h", "zz"]);
@@ -330,7 +331,7 @@ fn a_snapshot_holds_exactly_the_listed_paths() {
     assert_eq!(report.counters.get(Counter::Deleted), 8);
     assert_eq!(backed_up(&series), ["a.c", "z.c"]);
 
-    // A restore that removes extra entries keeps what was not listed.
+    // A restore that removes extra entries keeps the entries that were not listed.
     series.options.excludes.clear();
     list(&mut series, &["z.c"]);
     series.incremental().whole();

@@ -464,8 +464,8 @@ pub extern "C" fn ibt_report_problem_kind(report: Option<&ibt_report>, i: usize)
     guard!(0, { problem(report, i).map_or(0, |problem| problem.kind as i32) })
 }
 
-/// 1 if problem i is a note: it says what was done or left by design, and does
-/// not make the result IBT_PARTIAL. 0 for every other problem.
+/// 1 if problem i is a note: it reports an action or an omission by design, and
+/// does not make the result IBT_PARTIAL. 0 for every other problem.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]

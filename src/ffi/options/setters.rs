@@ -50,7 +50,7 @@ pub unsafe extern "C" fn ibt_options_set_key(options: *mut ibt_options, key: *co
 /// "" means no cache: nothing is read from or written to one. An increment then
 /// reads from the storage the states that the newest snapshot needs, and for
 /// each file that changed its old signature, or, with IBT_DELTA_CONTENTS, its
-/// old content. What the storage has lost cannot be put back from a cache then.
+/// old content. A layer that the storage lost cannot be put back then.
 ///
 /// Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
 ///

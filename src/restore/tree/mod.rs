@@ -6,7 +6,7 @@
 //!       --> create        new tree: the entry gets its own name; other threads write the small files, in batches
 //!       or  replace       existing tree: a temporary name until the entry is complete and durable
 //!       --> metadata      owner, attributes, mode, times; the rights that an ordinary user lacks meanwhile
-//!       --> delete_extra  existing tree: what the snapshot does not have, except for what must stay
+//!       --> delete_extra  existing tree: removes entries that the snapshot lacks, unless they must stay
 //! ```
 //!
 //! [`file`], [`directories`], [`special`] and [`links`] have the steps of one type of entry. [`target_dirs`] opens
