@@ -243,6 +243,7 @@ int main(int argc, char **argv)
 
     memset(&run, 0, sizeof run);
     run.options = ibt_options_new();
+    ibt_options_set_local_time(run.options, 1); /* as in the tables; --utc sets it back */
     status = read_arguments(command, &run, argv + 2);
     if (status == EXIT_OK)
         status = perform(command, &run);

@@ -287,10 +287,10 @@ static int apply_within(struct run *run, const char *argument)
     return 0;
 }
 
-static int apply_local_time(struct run *run, const char *argument)
+static int apply_utc(struct run *run, const char *argument)
 {
     (void)argument;
-    return accepted(ibt_options_set_local_time(run->options, 1));
+    return accepted(ibt_options_set_local_time(run->options, 0));
 }
 
 static int apply_snapshot(struct run *run, const char *argument)
@@ -434,7 +434,7 @@ const struct option options[] = {
     { "--keep-last", "N", PRUNE, "keep the newest N snapshots", apply_last },
     { "--keep-within", "TIME", PRUNE, "keep the snapshots of this time before the newest: 90s, 15min, 6h, 2d, 3w",
       apply_within },
-    { "--keep-hourly", "N", PRUNE, "keep the newest snapshot of each of the last N hours with snapshots (UTC)",
+    { "--keep-hourly", "N", PRUNE, "keep the newest snapshot of each of the last N hours with snapshots",
       apply_hourly },
     { "--keep-daily", "N", PRUNE, "the same for days",
       apply_daily },
@@ -443,8 +443,8 @@ const struct option options[] = {
     { "--keep-yearly", "N", PRUNE, "the same for years", apply_yearly },
     { "--keep-label", "NAME", PRUNE, "keep the snapshots with this label, or NAME=VALUE; may be repeated",
       apply_keep_label },
-    { "--local-time", NULL, PRUNE, "the hours, days, weeks, months and years of the rules are those of local time",
-      apply_local_time },
+    { "--utc", NULL, PRUNE, "the hours, days, weeks, months and years of the rules are those of UTC, not of local time",
+      apply_utc },
     { "--snapshot", "STAMP", PRUNE, "remove this snapshot; may be repeated: all of them or none", apply_snapshot },
     { "--dry-run", NULL, RESTORE | PRUNE, "print what would be done, and change nothing", apply_dry_run },
     { "--recursive", NULL, FILES, "list everything below PATH", apply_recursive },

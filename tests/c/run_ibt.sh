@@ -116,7 +116,7 @@ expect 2 "$@" full tagged --store store --label =x
 expect 1 "$@" cat tagged a.txt --store store --label nothing
 expect 2 "$@" prune tagged --store store --keep-within 5 --dry-run
 expect 2 "$@" prune tagged --store store --keep-within 5h --snapshot 20200101T000000.000000Z
-expect 0 "$@" prune tagged --store store --keep-within 1w --keep-hourly 3 --local-time --dry-run
+expect 0 "$@" prune tagged --store store --keep-within 1w --keep-hourly 3 --utc --dry-run
 [ "$(grep -c '^kept .* within 604800 s' out)" = 3 ] || { cat out; fail "--keep-within"; }
 expect 0 "$@" list tagged --store store
 stamps=$(grep -o '[0-9]*T[0-9.]*Z' out)

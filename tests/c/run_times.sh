@@ -122,3 +122,19 @@ echo 2026-11-06 >src/number
 expect 0 at_clock 2026-11-06T03:00:00Z "$tool" incr src --store store
 selects 2026-11-05 UTC "2026-11-05 12:00"
 selects 2026-11-06 UTC "2026-11-06 12:00"
+
+# The days of the rules are those of the local clock. In New York these four evenings are 00:30, 00:30, 23:30 and 23:30
+# in UTC, because summer time begins: three days of UTC.
+rm -rf store
+for evening in 2026-03-07T00:30:00Z 2026-03-08T00:30:00Z 2026-03-08T23:30:00Z 2026-03-09T23:30:00Z; do
+    echo $evening >src/number
+    expect 0 at_clock $evening "$tool" $([ -d store ] && echo incr || echo full) src --store store
+done
+for zone_and_kept in "America/New_York 4" "UTC 3" "America/New_York --utc 3"; do
+    # shellcheck disable=SC2086 # the zone, the option and the number
+    set -- $zone_and_kept
+    [ $# = 2 ] || utc=$2
+    expect 0 env TZ=$1 "$tool" prune src --keep-daily 4 ${utc:+$utc} --dry-run --store store
+    shift $(($# - 1))
+    [ "$(grep -c '^kept ' out)" = "$1" ] || { cat out; fail "$zone_and_kept: not $1 days"; }
+done
