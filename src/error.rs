@@ -89,6 +89,16 @@ impl Error {
         !self.is_own && matches!(self.kind, Kind::Corrupt | Kind::Format | Kind::Limit)
     }
 
+    /// True if stored bytes are damaged ([`Error::is_damage`]), or a backup file that a snapshot needs is gone.
+    pub fn is_loss(&self) -> bool {
+        self.is_damage() || !self.is_own && self.kind == Kind::Missing
+    }
+
+    /// True if [`Error::is_loss`] and no newer version of libibt can have written the bytes.
+    pub fn proves_loss(&self) -> bool {
+        self.is_loss() && self.kind != Kind::Format
+    }
+
     /// True if [`Error::is_damage`] and no newer version of libibt can have written the bytes.
     pub fn proves_damage(&self) -> bool {
         self.is_damage() && self.kind != Kind::Format

@@ -140,7 +140,7 @@ impl KeyFiles {
             let info = match summaries.snapshot(store, catalog, &stored) {
                 Ok(_) if damaged.contains_key(&stored.name) => Err(damaged[&stored.name].clone()),
                 Ok(state) => Ok(StateInfo::of(&state, &numbers, job)),
-                Err(error) if error.is_damage() => Err(error),
+                Err(error) if error.is_loss() => Err(error),
                 Err(error) if error.is_of_file() && target.is_exact() => Err(error),
                 Err(error) => return Err(nothing_removed(error)),
             };
@@ -157,8 +157,7 @@ impl KeyFiles {
             PruneTarget::Selected(stamps) => self.selected(stamps, job)?,
         };
         // A state that cannot be read now may be whole.
-        let may_be_whole =
-            |state: &KeyState| state.info.as_ref().err().is_none_or(|error| !error.is_damage());
+        let may_be_whole = |state: &KeyState| state.info.as_ref().err().is_none_or(|error| !error.is_loss());
         let stays = |index: &usize| !goes.contains(index) && may_be_whole(&self.states[*index]);
         if !goes.is_empty() && !(0..self.states.len()).any(|index| stays(&index)) && !job.options.allow_empty
         {
@@ -449,7 +448,7 @@ fn damaged_newest(
         match KeyStates::new(store, catalog).open(&stored, &pool, None) {
             Ok(reader) if job.options.accepts_labels(&reader.header().labels) => break,
             Ok(_) => {}
-            Err(error) if error.is_damage() || target.is_exact() && error.is_of_file() => {
+            Err(error) if error.is_loss() || target.is_exact() && error.is_of_file() => {
                 damaged.insert(stored.name, error);
             }
             Err(error) => return Err(nothing_removed(error)),

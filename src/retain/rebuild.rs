@@ -54,7 +54,11 @@ pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
     job.phase(Phase::Read, state.trailer().totals.entries, 0)?;
     let mut filling = Filling { job, store, catalog: &catalog, cache };
     for layer in &lost {
-        filling.lost_layer(layer.name(), "the next backup puts the cache's copy back")?;
+        filling.lost_layer(
+            layer.name(),
+            layer.fault().clone(),
+            "the next backup puts the cache's copy back",
+        )?;
     }
     for reference in state.file_references() {
         let file = catalog.state_file(reference.snapshot, reference.size);
@@ -92,7 +96,11 @@ impl Filling<'_, '_> {
         match StateSummary::verify(&mut stored, name, size, *compressed) {
             Ok(summary) if summary.trailer.digest == *right => {}
             Err(error) if !error.proves_damage() => return Err(error),
-            _ => return self.lost_layer(name, NEW_FULL),
+            Err(error) => return self.lost_layer(name, error, NEW_FULL),
+            Ok(_) => {
+                let other = Error::corrupt(OP, name, "it is not the file that the newest snapshot names");
+                return self.lost_layer(name, other, NEW_FULL);
+            }
         }
         let digest = fetch(&mut stored, size, &mut |_| {}, self.job)?;
         if self.cache.open(name, size, &digest).is_some() {
@@ -104,9 +112,11 @@ impl Filling<'_, '_> {
     }
 
     /// Reports a state file that the store has lost or damaged. A rebuild writes nothing into the store.
-    fn lost_layer(&mut self, name: &str, remedy: &str) -> Result<()> {
-        let error = Error::new(Kind::Missing, OP, format!("the store lost or damaged it; {remedy}")).at(name);
-        self.job.problem(Problem::of_whole(ProblemKind::Missing, &error).in_file(name), error)
+    fn lost_layer(&mut self, name: &str, fault: Error, remedy: &str) -> Result<()> {
+        let detail = format!("the store lost or damaged it: {}; {remedy}", fault.detail);
+        let error = Error { op: OP.into(), detail, ..fault }.at(name);
+        let kind = ProblemKind::of_stored(&error);
+        self.job.problem(Problem::of_whole(kind, &error).in_file(name), error)
     }
 
     /// Copies a SigVault, unless the cache has it. False if the store has no right file for it.

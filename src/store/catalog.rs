@@ -188,6 +188,17 @@ impl Catalog {
         files.filter(|file| self.size_of(&file.name) == Some(size)).collect()
     }
 
+    /// The error for a state that other states name as a layer, if there is no such file of `size` bytes.
+    pub fn lost_layer(&self, snapshot: Stamp, size: u64) -> Error {
+        let file = |compressed| Name::new(&self.key, BackupFileKind::State, snapshot, compressed).to_string();
+        let (kind, what) = match [true, false].into_iter().find_map(|zstd| self.size_of(&file(zstd))) {
+            None => (Kind::Missing, "is gone from the store".to_string()),
+            Some(found) => (Kind::Corrupt, format!("has {found} bytes, not {size}")),
+        };
+        let what = format!("the state of {snapshot}, a layer, {what}");
+        Error::new(kind, "read the states of key", what).at(&self.key)
+    }
+
     /// The first of [`Catalog::state_files`].
     pub fn state_file(&self, snapshot: Stamp, size: u64) -> Option<StateFile> {
         self.state_files(snapshot, size).into_iter().next()

@@ -73,8 +73,9 @@ pub fn newest(
         match files.open(state, pool, None) {
             Ok(reader) => return Ok(Some((reader, files.into_lost()))),
             // A state of a newer version is not damaged, and no increment may be based on an older state.
-            Err(error) if error.proves_damage() => {
-                let problem = Problem::of_whole(ProblemKind::Damaged, &error).in_file(&state.name);
+            Err(error) if error.proves_loss() => {
+                let kind = ProblemKind::of_stored(&error);
+                let problem = Problem::of_whole(kind, &error).in_file(&state.name);
                 job.problem(Problem { snapshot: Some(state.stamp), ..problem }, error)?;
             }
             Err(error) => return Err(unread(error, state)),

@@ -59,7 +59,7 @@ fn open(
 
 /// If the state is damaged, adds the newest older snapshot that verifies to the error, and how to select it.
 fn name_older(store: &mut dyn Store, catalog: &Catalog, file: &StateFile, error: Error) -> Error {
-    if !error.is_damage() {
+    if !error.is_loss() {
         return error;
     }
     let verifies = |older: &&StateFile| {

@@ -66,11 +66,11 @@ impl NotRegular {
 pub struct Unread(Option<Error>);
 
 impl Unread {
-    /// Notes the error. True if the operation goes on: the stored bytes do not verify, or one file cannot be read
-    /// now.
+    /// Notes the error. True if the operation goes on: stored bytes are gone or do not verify, or one file cannot be
+    /// read now.
     pub fn goes_on(&mut self, error: &Error) -> bool {
         self.note(error);
-        error.is_damage() || is_unread(error)
+        error.is_loss() || is_unread(error)
     }
 
     pub fn note(&mut self, error: &Error) {

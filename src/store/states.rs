@@ -35,12 +35,19 @@ pub struct LostLayer {
     name: String,
     copy: LocalFile,
     size: u64,
+    /// The fault of the file in the store.
+    fault: Error,
 }
 
 impl LostLayer {
     /// The name of the file in the store.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The fault of the file in the store: it is gone, or damaged.
+    pub fn fault(&self) -> &Error {
+        &self.fault
     }
 
     /// Puts the cache's copy into the store. The caller has locked the key for writing. A reader that needs this file
@@ -118,7 +125,13 @@ impl<'k> KeyStates<'k> {
 
     /// Reads a layer that the store does not have, or whose file in the store is damaged, from the cache. `None` if the
     /// cache has no undamaged copy: `read` fails unless the copy has the layer's digest.
-    fn read_lost(&mut self, snapshot: Stamp, size: u64, read: &mut ReadState<'_>) -> Option<()> {
+    fn read_lost(
+        &mut self,
+        snapshot: Stamp,
+        size: u64,
+        read: &mut ReadState<'_>,
+        fault: &Error,
+    ) -> Option<()> {
         if self.opened == Some(snapshot) {
             // No other file records the digest of this state, so a copy cannot be checked.
             return None;
@@ -128,7 +141,7 @@ impl<'k> KeyStates<'k> {
             let mut copy = self.copy_of(&name, size)?;
             read(StoredState { source: &mut copy, name: &name, size, compressed }).ok()?;
             if self.lost.iter().all(|lost| lost.name != name) {
-                self.lost.push(LostLayer { name, copy, size });
+                self.lost.push(LostLayer { name, copy, size, fault: fault.clone() });
             }
             Some(())
         })
@@ -140,15 +153,18 @@ type ReadState<'r> = dyn FnMut(StoredState<'_>) -> Result<()> + 'r;
 
 impl StateFiles for KeyStates<'_> {
     fn read(&mut self, snapshot: Stamp, size: u64, read: &mut ReadState<'_>) -> Result<()> {
-        let what = format!("the state of {snapshot} with {size} bytes is gone from the store");
-        let mut fault = Error::corrupt("read the states of key", self.catalog.key(), what);
-        for file in self.state_files(snapshot, size)? {
+        let files = self.state_files(snapshot, size)?;
+        let mut fault = self.catalog.lost_layer(snapshot, size);
+        for file in files {
             match self.read_file(&file, read) {
                 Err(error) if error.proves_damage() => fault = error,
                 result => return result,
             }
         }
-        self.read_lost(snapshot, size, read).ok_or(fault)
+        match self.read_lost(snapshot, size, read, &fault) {
+            Some(()) => Ok(()),
+            None => Err(fault),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Catalog, StateFile, Store, StoredFile};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::{LayerRef, StateSummary, needed_by};
 use crate::stamp::Stamp;
 
@@ -34,13 +34,13 @@ impl Summaries {
     /// The summary of a layer: of the state file that has the layer's digest. If there is none, the result for the last
     /// file that was tried.
     fn layer(&mut self, store: &mut dyn Store, catalog: &Catalog, layer: &LayerRef) -> Result<StateSummary> {
-        let what =
-            format!("the state of {} with {} bytes is gone from the store", layer.snapshot, layer.size);
-        let mut found = Err(Error::corrupt("read the states of key", catalog.key(), what));
         let mut files = catalog.state_files(layer.snapshot, layer.size);
+        let mut found = Err(catalog.lost_layer(layer.snapshot, layer.size));
         if files.is_empty() {
             // A backup may have made this file while the key was listed.
-            files = Catalog::read(store, catalog.key())?.state_files(layer.snapshot, layer.size);
+            let catalog = Catalog::read(store, catalog.key())?;
+            files = catalog.state_files(layer.snapshot, layer.size);
+            found = Err(catalog.lost_layer(layer.snapshot, layer.size));
         }
         for file in files {
             found = self.file(store, &file);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ibt::error::Kind;
-use ibt::job::{Cancel, Report, Select};
+use ibt::job::{Cancel, Problem, ProblemKind, Report, Select};
 use ibt::stamp::Stamp;
 
 use crate::support::layered::layered_chain;
@@ -130,12 +130,18 @@ fn without_a_cache_a_lost_layer_is_reported_for_the_snapshots_that_need_it() {
         let layer = series.points[index].stamp.to_string();
         for problem in verified.problems.iter().chain(&listed.problems) {
             assert!(problem.message.contains(&layer), "{what}: {}", problem.message);
+            assert_eq!(problem.kind, kind_of(what), "{what}: {}", problem.message);
         }
         for (at, point) in series.points.iter().enumerate() {
             if needs(&at) {
                 let outcome = twin.restore(Select::Exactly(point.stamp), &twin.beside("never"));
                 let error = outcome.result.unwrap_err();
-                assert!(matches!(error.kind, Kind::Corrupt | Kind::NotFound), "{what}: {error:?}");
+                let kind = match (what.starts_with("lost"), at == index) {
+                    (true, true) => Kind::NotFound,
+                    (true, false) => Kind::Missing,
+                    (false, _) => Kind::Corrupt,
+                };
+                assert_eq!(error.kind, kind, "{what}: {error:?}");
                 assert!(at == index || error.to_string().contains(&layer), "{what}: {error}");
                 assert!(!twin.beside("never").exists());
             } else {
@@ -143,6 +149,11 @@ fn without_a_cache_a_lost_layer_is_reported_for_the_snapshots_that_need_it() {
             }
         }
     });
+}
+
+/// The kind of the problem that a damage of [`DAMAGES`] is reported as.
+fn kind_of(what: &str) -> ProblemKind {
+    if what.starts_with("lost") { ProblemKind::Missing } else { ProblemKind::Damaged }
 }
 
 fn named(report: &Report) -> BTreeSet<Stamp> {
@@ -198,7 +209,9 @@ fn rebuilding_the_cache_never_replaces_a_right_copy() {
                 ibt::retain::rebuild_cache(store, KEY, job)
             });
             let report = rebuilt.partial();
-            assert!(report.problems.iter().all(|problem| problem.file.as_ref() == Some(&name)), "{what}");
+            let is_named = |problem: &Problem| problem.file.as_ref() == Some(&name);
+            assert!(report.problems.iter().all(is_named), "{what}");
+            assert!(report.problems.iter().all(|problem| problem.kind == kind_of(what)), "{what}");
             assert!(cached(twin) == before, "{what}");
         }
         twin.incremental().ok();

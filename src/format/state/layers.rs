@@ -214,7 +214,7 @@ impl Layers<'_> {
 
 /// Says in the error of a damaged layer which snapshot needs the layer.
 pub fn needed_by(error: Error, snapshot: Stamp) -> Error {
-    match error.proves_damage() {
+    match error.proves_loss() {
         true => {
             Error { detail: format!("{}; the snapshot {snapshot} needs this file", error.detail), ..error }
         }
