@@ -197,7 +197,7 @@ static int perform(const struct command *command, struct run *run)
     if (run->drawing)
         ibt_options_set_progress(run->options, draw, NULL, NULL);
     if (run->store != NULL)
-        status = ibt_storage_open_dir(run->store, &run->storage, &run->err);
+        status = ibt_storage_open_dir(run->store, 0, &run->storage, &run->err);
     else
         status = ibt_storage_open_default(&run->storage, &run->err);
     if (status >= 0)

@@ -55,7 +55,7 @@ int main(int argc, char **argv)
     ibt_options_set_progress(options, draw, NULL, NULL);
     ibt_options_set_cancel(options, cancel);
 
-    status = ibt_storage_open_dir(argv[2], &storage, &err);
+    status = ibt_storage_open_dir(argv[2], 0, &storage, &err);
     if (status >= 0)
         status = ibt_full_backup(storage, argv[1], options, &report, &err);
     fputc('\n', stderr);

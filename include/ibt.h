@@ -251,6 +251,29 @@ extern "C" {
 #define IBT_DELTA_CONTENTS 2
 
 /**
+ * ==== Opening a directory, bits: ibt_storage_open_dir() ====
+ *
+ * The directory must exist. No backup creates it, for example in the mount
+ * point of a disk that is not mounted.
+ */
+#define IBT_DIR_MUST_EXIST 1
+
+/**
+ * Nothing in the directory is changed. Backups, consolidations and prunes
+ * return IBT_ERR_UNSUPPORTED; a dry run is allowed. Other operations create no
+ * lock file: where no operation has created it yet, they read without a lock,
+ * and their report has a note (IBT_PROBLEM_UNLOCKED). Implies
+ * IBT_DIR_MUST_EXIST.
+ */
+#define IBT_DIR_READ_ONLY 2
+
+/**
+ * The first backup also creates the directories above the directory, with mode
+ * 0700. Without this flag they must exist.
+ */
+#define IBT_DIR_CREATE_PARENTS 4
+
+/**
  * ==== Traits of a storage: ibt_storage_set_traits() ====
  *
  * Reading a range of an object takes little time and costs no money, as from a
@@ -2017,19 +2040,27 @@ IBT_API uint64_t ibt_progress_total_entries(const ibt_progress *now);
 /**
  * ==== Storage ====
  *
- * Opens a directory as a storage. The directory need not exist: the first
- * backup makes it. A relative path starts at the current directory of this
- * call. Only regular files in the directory count as backup files.
+ * Opens a directory as a storage. `flags` is a sum of IBT_DIR_*, or 0. Unless
+ * the flags say otherwise, the directory need not exist: the first backup
+ * makes it with mode 0700, in a directory that exists, and removes it again if
+ * it stores nothing. A relative path starts at the current directory of this
+ * call: a later chdir changes nothing. Only regular files in the directory
+ * count as backup files.
  *
  * `*out` is set to NULL first. After IBT_OK it holds the storage, which the
  * caller owns.
  *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if path or out is NULL or path is empty.
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if path or out is NULL, path is empty,
+ * flags has an unknown bit, or flags has IBT_DIR_CREATE_PARENTS beside another
+ * flag; IBT_ERR_NOT_FOUND if the directory must exist and does not; IBT_ERR_IO
+ * if it must exist and cannot be opened, or path is relative and there is no
+ * current directory.
  *
  * Since: 0.1
  */
 IBT_API
 ibt_status ibt_storage_open_dir(const char *path,
+                                uint32_t flags,
                                 ibt_storage **out,
                                 ibt_error **err);
 

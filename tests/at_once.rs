@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use ibt::entry::Hash;
 use ibt::error::{Error, Kind};
-use ibt::job::{Cancel, Job, Keep, Options, Select};
+use ibt::job::{Cancel, Job, Keep, Options, ProblemKind, Select};
 use ibt::store::{DirStore, LockMode, Object, Store};
 use ibt::{backup, inspect, restore, retain};
 use support::facts::TreeFacts;
@@ -452,4 +452,62 @@ fn a_reader_that_is_killed_leaves_nothing_that_excludes_others() {
     series.prune(&series.selecting(select)).whole();
     assert!(support::series::stored(&series.store).len() > before.len() - 3);
     series.assert_newest_is_the_source();
+}
+
+/// The handle that created the store's directory looks at the end of each backup whether the directory is unused. It must
+/// not exclude a reader for that.
+#[test]
+fn a_backup_that_ends_excludes_no_reader() {
+    let series = Series::with_two_snapshots();
+    let path = series.beside("created");
+    let mut creator = DirStore::open(&path);
+    let first = creator.lock(KEY, LockMode::Write).unwrap();
+    for (name, _) in series.stored() {
+        std::fs::copy(series.store.join(&name), path.join(&name)).unwrap();
+    }
+    drop(first);
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..10_000 {
+                drop(creator.lock(KEY, LockMode::Write).unwrap());
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        let mut reader = DirStore::open(&path);
+        while !ended.load(Ordering::Relaxed) {
+            drop(reader.lock(KEY, LockMode::Read).unwrap());
+        }
+    });
+}
+
+/// Others may have the rights to write, so a reader that may not open the lock file says that it has no lock.
+#[test]
+fn a_reader_that_may_not_open_the_lock_file_says_so_and_a_writer_fails() {
+    let series = Series::with_two_snapshots();
+    let lock = series.store.join(format!("{KEY}.lock"));
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    [series.store.parent().unwrap(), &series.store].into_iter().for_each(|dir| set(dir, 0o755));
+    series.stored().keys().for_each(|name| set(&series.store.join(name), 0o644));
+    for (is_there, mode) in [(true, 0o755), (false, 0o555)] {
+        if is_there {
+            set(&lock, 0);
+        } else {
+            std::fs::remove_file(&lock).unwrap();
+        }
+        set(&series.store, mode);
+        as_nobody(|| {
+            for name in ["list", "verify", "snapshot open"] {
+                let report = run_one(name, &series, &options(&series), Path::new("")).whole();
+                let [note] = &report.problems[..] else { panic!("{name}: {report:#?}") };
+                assert!(note.kind == ProblemKind::Unlocked, "{name}: {note:#?}");
+                assert!(note.message.contains(".lock") && note.message.contains("ermission"), "{note:#?}");
+            }
+            let error = DirStore::open(&series.store).lock(KEY, LockMode::Write).err().unwrap();
+            assert!(error.kind == Kind::Io && error.os_code == libc::EACCES, "{error}");
+        });
+    }
+    set(&series.store, 0o700);
 }

@@ -101,6 +101,21 @@ pub const IBT_DELTA_SIGNATURES: i32 = 1;
 /// the report, and the file is stored whole.
 pub const IBT_DELTA_CONTENTS: i32 = 2;
 
+/// ==== Opening a directory, bits: ibt_storage_open_dir() ====
+///
+/// The directory must exist. No backup creates it, for example in the mount
+/// point of a disk that is not mounted.
+pub const IBT_DIR_MUST_EXIST: u32 = 1;
+/// Nothing in the directory is changed. Backups, consolidations and prunes
+/// return IBT_ERR_UNSUPPORTED; a dry run is allowed. Other operations create no
+/// lock file: where no operation has created it yet, they read without a lock,
+/// and their report has a note (IBT_PROBLEM_UNLOCKED). Implies
+/// IBT_DIR_MUST_EXIST.
+pub const IBT_DIR_READ_ONLY: u32 = 2;
+/// The first backup also creates the directories above the directory, with mode
+/// 0700. Without this flag they must exist.
+pub const IBT_DIR_CREATE_PARENTS: u32 = 4;
+
 /// ==== Traits of a storage: ibt_storage_set_traits() ====
 ///
 /// Reading a range of an object takes little time and costs no money, as from a

@@ -55,11 +55,11 @@ pub const OP: &str = "prune";
 /// error or a cancel, the files in the report are removed and all others are complete.
 pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let choice = PruneChoice::of(job.options)?;
-    let key = begin(store, key, Need::Delete, OP, job)?;
+    let dry_run = job.options.dry_run;
+    let key = begin(store, key, if dry_run { Need::Read } else { Need::Delete }, OP, job)?;
     // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
     let catalog = Catalog::read(store, &key)?;
     choice.find(store, &catalog, job.options)?;
-    let dry_run = job.options.dry_run;
     let mode = if dry_run { LockMode::Read } else { LockMode::Delete };
     let lock = lock(store, &key, mode, job)?;
     // A dry run does not exclude backups. It forecasts what a prune does now.
@@ -76,7 +76,7 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
         // A backup at the same time sees the removal only by the marks.
         plan.marked.clone_from(&plan.snapshots);
     }
-    if !plan.marked.is_empty() {
+    if !plan.marked.is_empty() && !dry_run {
         store.require(Need::Write, "mark a snapshot as removed while others may need its state")?;
     }
     files.tell_spared(&plan, job)?;

@@ -1,5 +1,6 @@
 //! A store in a directory: one file for each backup file, one lock file for each key.
 
+mod created;
 mod lock;
 
 use std::collections::HashSet;
@@ -9,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Draft, Lock, LockMode, Object, Store, Turn, is_unheld, path_bytes};
+use super::{Draft, Lock, LockMode, Need, Object, Store, Turn, is_unheld, path_bytes};
 use crate::entry::FileType;
 use crate::error::{Error, Kind, Result, is_shortage};
 use crate::format::names::{Name, TEMP_PREFIX};
@@ -24,6 +25,20 @@ const WRITEBACK_EVERY: u64 = 8 << 20;
 /// where other machines write to the store, or where the file system has locks only at times.
 const ABANDONED_SECS: i64 = 86_400;
 
+/// The changes that operations may make to the directory of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DirAccess {
+    /// None: backups, consolidations and prunes are refused, and readers create no lock file. The directory must exist.
+    Read,
+    /// They may write to it. The directory must exist.
+    Existing,
+    /// The first backup creates the directory if it does not exist.
+    #[default]
+    Create,
+    /// The first backup also creates the directories above it.
+    CreateParents,
+}
+
 /// Backup files in a directory. The directory is created for the first backup, and removed again if that backup fails
 /// before it stores a file.
 pub struct DirStore {
@@ -32,9 +47,12 @@ pub struct DirStore {
     dir: Option<Arc<Dir>>,
     /// True if this store created the directory, for a first backup.
     is_ours: bool,
+    /// The directories above it that this store created, the uppermost one first.
+    parents: Vec<PathBuf>,
     /// The file that was read last, kept open because reads of one file follow each other.
     reading: Option<(String, File)>,
     private: bool,
+    access: DirAccess,
     /// Keys for which a listing found files. A reader creates the lock file of such a key without another listing.
     keys_listed: HashSet<String>,
 }
@@ -46,8 +64,29 @@ impl DirStore {
         let path = path.into();
         // Fails without a current directory. A relative path then stays relative and leads nowhere.
         let path = std::path::absolute(&path).unwrap_or(path);
-        let (reading, keys_listed) = (None, HashSet::new());
-        DirStore { path, dir: None, is_ours: false, reading, private: false, keys_listed }
+        DirStore {
+            path,
+            dir: None,
+            is_ours: false,
+            parents: Vec::new(),
+            reading: None,
+            private: false,
+            access: DirAccess::default(),
+            keys_listed: HashSet::new(),
+        }
+    }
+
+    /// Like [`DirStore::open`], with limits. `NotFound` if the directory must exist and does not. `Io` if it must exist
+    /// and cannot be opened, or if the path is relative and there is no current directory.
+    pub fn open_with(path: impl Into<PathBuf>, access: DirAccess) -> Result<DirStore> {
+        let path = path.into();
+        let absolute = std::path::absolute(&path);
+        let path = absolute.map_err(|e| Error::io("open the store", path_bytes(&path), &e))?;
+        let mut store = DirStore { access, ..DirStore::open(path) };
+        if matches!(access, DirAccess::Read | DirAccess::Existing) {
+            store.check_exists()?;
+        }
+        Ok(store)
     }
 
     /// The default store: `ibt-UID` in `$TMPDIR`, `$TEMP`, `$TMP` or `/tmp`. It must be a directory that belongs to
@@ -84,22 +123,10 @@ impl DirStore {
         Ok(self.dir.clone())
     }
 
-    /// The directory, created if it does not exist.
-    fn made(&mut self) -> Result<Arc<Dir>> {
-        if let Some(dir) = self.existing()? {
-            return Ok(dir);
-        }
-        let making = |error: &io::Error| Error::io("make the store", path_bytes(&self.path), error);
-        match platform::make_dir(&self.path, 0o700) {
-            Ok(()) => {
-                self.is_ours = true;
-                platform::sync_parent(&self.path).map_err(|e| making(&e))?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(making(&error)),
-        }
-        self.existing()?
-            .ok_or_else(|| Error::new(Kind::Io, "make the store", "it vanished").at(path_bytes(&self.path)))
+    /// The error of an operation that needs the directory, which does not exist.
+    fn absent(&self) -> Error {
+        let error = Error::new(Kind::NotFound, "open the store", "there is no such directory");
+        error.at(path_bytes(&self.path))
     }
 
     /// Any user may create files where the default store lies, so the store must belong to this user alone.
@@ -177,13 +204,17 @@ fn not_regular(kind: FileType) -> String {
 }
 
 impl Store for DirStore {
+    fn require(&self, need: Need, doing: &str) -> Result<()> {
+        match need {
+            Need::Read => Ok(()),
+            Need::Write | Need::Delete => self.check_writes(doing),
+        }
+    }
+
     fn check_exists(&mut self) -> Result<()> {
         match self.existing()? {
             Some(_) => Ok(()),
-            None => {
-                let error = Error::new(Kind::NotFound, "open the store", "there is no such directory");
-                Err(error.at(path_bytes(&self.path)))
-            }
+            None => Err(self.absent()),
         }
     }
 
@@ -241,6 +272,7 @@ impl Store for DirStore {
     }
 
     fn delete(&mut self, name: &str) -> Result<()> {
+        self.check_writes("delete from the store")?;
         self.reading = None;
         let Some(dir) = self.existing()? else { return Ok(()) };
         match dir.unlink(name.as_bytes()) {

@@ -30,7 +30,7 @@ pub use cache::Cache;
 pub use callbacks::CallbackStore;
 pub use catalog::{Catalog, StateFile};
 pub use dates::Dates;
-pub use dir::DirStore;
+pub use dir::{DirAccess, DirStore};
 pub use key_lock::{KeyLock, Turn, lock};
 pub use lost::{NEW_FULL, archive_fault};
 pub use mark::{mark_of, newest_known, write_mark};

@@ -16,7 +16,7 @@ module Ibt
   end
   attach_function :ibt_restore, %i[pointer string string pointer pointer pointer], :int32, blocking: true
   attach_function :ibt_list_snapshots, %i[pointer string pointer pointer pointer], :int32, blocking: true
-  attach_function :ibt_storage_open_dir, %i[string pointer pointer], :int32
+  attach_function :ibt_storage_open_dir, %i[string uint32 pointer pointer], :int32
   attach_function :ibt_storage_free, [:pointer], :void
   attach_function :ibt_options_new, [], :pointer
   attach_function :ibt_options_free, [:pointer], :void
@@ -51,7 +51,7 @@ Dir.mktmpdir do |room|
   FileUtils.mkdir_p(File.join(source, 'dir'))
   File.write(File.join(source, 'dir', 'file'), 'as it was' * 10_000)
   pointer = FFI::MemoryPointer.new(:pointer)
-  expect('open_dir', Ibt.ibt_storage_open_dir(File.join(room, 'store'), pointer, nil), 0)
+  expect('open_dir', Ibt.ibt_storage_open_dir(File.join(room, 'store'), 0, pointer, nil), 0)
   storage = pointer.read_pointer
   options = Ibt.ibt_options_new
   Ibt.ibt_options_set_cache_dir(options, File.join(room, 'cache'))

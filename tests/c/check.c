@@ -231,7 +231,7 @@ ibt_storage *open_storage(const char *path)
     ibt_storage *storage;
     ibt_error *err;
 
-    if (ibt_storage_open_dir(path, &storage, &err) != IBT_OK) {
+    if (ibt_storage_open_dir(path, 0, &storage, &err) != IBT_OK) {
         fprintf(stderr, "test: %s\n", ibt_error_message(err));
         exit(99);
     }

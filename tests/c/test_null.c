@@ -283,14 +283,14 @@ static void test_storage(void)
     ibt_storage *storage = GARBAGE;
     ibt_error *err = GARBAGE;
 
-    CHECK_INT(ibt_storage_open_dir(NULL, &storage, &err), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_open_dir(NULL, 0, &storage, &err), IBT_ERR_INVALID_ARG);
     CHECK(storage == NULL);
     CHECK_TEXT(ibt_error_message(err), "cannot open a storage: path is NULL");
     ibt_error_free(err);
     storage = GARBAGE;
-    CHECK_INT(ibt_storage_open_dir("", &storage, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_open_dir("", 0, &storage, NULL), IBT_ERR_INVALID_ARG);
     CHECK(storage == NULL);
-    CHECK_INT(ibt_storage_open_dir("store", NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_open_dir("store", 0, NULL, NULL), IBT_ERR_INVALID_ARG);
     ibt_storage_free(NULL);
     CHECK_INT(ibt_storage_set_writer(NULL, NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_set_reader(NULL, NULL), IBT_ERR_INVALID_ARG);
@@ -342,7 +342,7 @@ static void test_snapshot(void)
 int main(void)
 {
     check_begin();
-    CHECK_INT(ibt_storage_open_dir("no-backups", &no_backups, NULL), IBT_OK);
+    CHECK_INT(ibt_storage_open_dir("no-backups", 0, &no_backups, NULL), IBT_OK);
     test_library();
     test_error();
     test_options();

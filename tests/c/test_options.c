@@ -493,7 +493,7 @@ static void test_userdata_without_a_function_is_let_go_of_last(void)
 int main(void)
 {
     check_begin();
-    CHECK_INT(ibt_storage_open_dir("no-backups", &no_backups, NULL), IBT_OK);
+    CHECK_INT(ibt_storage_open_dir("no-backups", 0, &no_backups, NULL), IBT_OK);
     test_refused_texts();
     test_refused_numbers();
     test_refused_excludes();

@@ -15,11 +15,11 @@ use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use crate::error::{Error, Kind, Result};
-use crate::store::{CallbackStore, DirStore, Store};
+use crate::store::{CallbackStore, DirAccess, DirStore, Store};
 
 use super::args::{invalid, path, write_out};
 use super::callback::ibt_destroy_fn;
-use super::constants::IBT_OK;
+use super::constants::{IBT_DIR_CREATE_PARENTS, IBT_DIR_MUST_EXIST, IBT_DIR_READ_ONLY, IBT_OK};
 use super::error::ibt_error;
 use super::library::ibt_status;
 use callbacks::StorageFunctions;
@@ -104,32 +104,40 @@ impl ibt_storage {
 
 /// ==== Storage ====
 ///
-/// Opens a directory as a storage. The directory need not exist: the first
-/// backup makes it. A relative path starts at the current directory of this
-/// call. Only regular files in the directory count as backup files.
+/// Opens a directory as a storage. `flags` is a sum of IBT_DIR_*, or 0. Unless
+/// the flags say otherwise, the directory need not exist: the first backup
+/// makes it with mode 0700, in a directory that exists, and removes it again if
+/// it stores nothing. A relative path starts at the current directory of this
+/// call: a later chdir changes nothing. Only regular files in the directory
+/// count as backup files.
 ///
 /// `*out` is set to NULL first. After IBT_OK it holds the storage, which the
 /// caller owns.
 ///
-/// Returns IBT_OK; IBT_ERR_INVALID_ARG if path or out is NULL or path is empty.
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if path or out is NULL, path is empty,
+/// flags has an unknown bit, or flags has IBT_DIR_CREATE_PARENTS beside another
+/// flag; IBT_ERR_NOT_FOUND if the directory must exist and does not; IBT_ERR_IO
+/// if it must exist and cannot be opened, or path is relative and there is no
+/// current directory.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ibt_storage_open_dir(
     path: *const c_char,
+    flags: u32,
     out: *mut *mut ibt_storage,
     err: *mut *mut ibt_error,
 ) -> ibt_status {
     guard!(err, err, {
         // SAFETY: the arguments are as the header says.
-        unsafe { open_dir(path, out) }
+        unsafe { open_dir(path, flags, out) }
     })
 }
 
 /// # Safety
 ///
 /// `dir` is NULL or a string, `out` NULL or may be written.
-unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt_status> {
+unsafe fn open_dir(dir: *const c_char, flags: u32, out: *mut *mut ibt_storage) -> Result<ibt_status> {
     const DOING: &str = "open a storage";
     // SAFETY: the caller's promise.
     unsafe { write_out(out, ptr::null_mut()) };
@@ -138,9 +146,26 @@ unsafe fn open_dir(dir: *const c_char, out: *mut *mut ibt_storage) -> Result<ibt
     if out.is_null() {
         return Err(invalid(DOING, "out is NULL"));
     }
+    let store = DirStore::open_with(dir, access(flags, DOING)?)?;
     // SAFETY: not NULL, so it may be written.
-    unsafe { write_out(out, ibt_storage::new(DirStore::open(dir)).into_raw()) };
+    unsafe { write_out(out, ibt_storage::new(store).into_raw()) };
     Ok(IBT_OK)
+}
+
+/// Reads a sum of `IBT_DIR_*`.
+fn access(flags: u32, doing: &str) -> Result<DirAccess> {
+    let unknown = flags & !(IBT_DIR_MUST_EXIST | IBT_DIR_READ_ONLY | IBT_DIR_CREATE_PARENTS);
+    if unknown != 0 {
+        return Err(invalid(doing, format!("flags has the unknown bits {unknown:#x}")));
+    }
+    let has = |flag| flags & flag != 0;
+    match (has(IBT_DIR_READ_ONLY), has(IBT_DIR_MUST_EXIST), has(IBT_DIR_CREATE_PARENTS)) {
+        (true, _, false) => Ok(DirAccess::Read),
+        (false, true, false) => Ok(DirAccess::Existing),
+        (false, false, false) => Ok(DirAccess::Create),
+        (false, false, true) => Ok(DirAccess::CreateParents),
+        _ => Err(invalid(doing, "IBT_DIR_CREATE_PARENTS has no use for a directory that must exist")),
+    }
 }
 
 /// Opens the default directory as a storage: $TMPDIR (or $TEMP, $TMP, /tmp) +

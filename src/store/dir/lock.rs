@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::{DirStore, not_regular};
+use super::created::CreatedStoreDir;
+use super::{DirAccess, DirStore, not_regular};
 use crate::entry::FileType;
-use crate::error::{Error, Kind, Result, describe};
+use crate::error::{Error, Kind, Result, describe, is_shortage};
 use crate::format::names::lock_name;
 use crate::platform::{self, Dir, LockPart};
 use crate::store::{Lock, LockMode, Store, Turn, path_bytes};
@@ -112,8 +111,7 @@ impl DirStore {
     }
 
     fn lock_of(&self, file: File, lock: String, mode: LockMode) -> Lock {
-        let dir = self.dir.clone().filter(|_| self.is_ours && mode != LockMode::Read);
-        let made = dir.map(|dir| CreatedStoreDir { dir, path: self.path.clone(), lock });
+        let made = CreatedStoreDir::of(self, &lock).filter(|_| mode != LockMode::Read);
         Box::new(DirStoreLock { made, locked: LockedKey(file) })
     }
 
@@ -131,7 +129,8 @@ impl DirStore {
     }
 
     /// Opens the lock file for a reader. The file is created only if the key has files to read. No lock is needed
-    /// where nobody can write.
+    /// on a file system that is read-only. `Unsupported` if this reader cannot open or create the file but others may:
+    /// it then reads without a lock.
     fn open_for_reader(&mut self, key: &str, name: &str) -> Result<OpenedLockFile> {
         let Some(dir) = self.existing()? else { return Ok(OpenedLockFile::NotNeeded) };
         self.check_lock_file(&dir, name)?;
@@ -140,9 +139,14 @@ impl DirStore {
                 if !self.keys_listed.contains(key) && self.list(&format!("{key}."))?.is_empty() {
                     return Ok(OpenedLockFile::NotNeeded);
                 }
+                if self.access == DirAccess::Read {
+                    let detail =
+                        "the storage was opened for reading only, and nobody has created the file yet";
+                    return Err(self.unsupported(name, detail.to_string()));
+                }
                 match dir.open_or_create(name.as_bytes(), 0o600) {
-                    // A reader needs no lock file where the disk is full or has no inodes left.
-                    Err(error) if !is_read_only(&error) && !crate::error::is_shortage(&error) => {
+                    // The disk may be full, or have no inodes left.
+                    Err(error) if !is_read_only(&error) && !is_shortage(&error) => {
                         return Err(self.unsupported(name, describe(&error)));
                     }
                     made => made,
@@ -153,6 +157,9 @@ impl DirStore {
         match found {
             Ok(file) => Ok(OpenedLockFile::File(file)),
             Err(error) if is_read_only(&error) => Ok(OpenedLockFile::NotNeeded),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(self.unsupported(name, describe(&error)))
+            }
             Err(error) => Err(self.trouble("open the lock", name, &error)),
         }
     }
@@ -169,8 +176,8 @@ impl DirStore {
         if !platform::lacks_locks(error) {
             return self.trouble("lock", name, error);
         }
-        if let Some(dir) = self.dir.clone().filter(|_| self.is_ours && mode != LockMode::Read) {
-            CreatedStoreDir { dir, path: self.path.clone(), lock: name.to_string() }.remove_if_unused();
+        if let Some(created) = CreatedStoreDir::of(self, name).filter(|_| mode != LockMode::Read) {
+            created.remove_if_unused();
         }
         let detail = format!("{}: the file system of the store has no locks", describe(error));
         Error { os_code: error.raw_os_error().unwrap_or(0), ..self.unsupported(name, detail) }
@@ -232,7 +239,7 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 fn is_read_only(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+    error.kind() == io::ErrorKind::ReadOnlyFilesystem
 }
 
 /// The turn of a waiting prune, given up when dropped.
@@ -280,33 +287,13 @@ struct DirStoreLock {
     locked: LockedKey,
 }
 
-/// A store's directory that was created for the backup that holds the lock.
-struct CreatedStoreDir {
-    dir: Arc<Dir>,
-    path: PathBuf,
-    lock: String,
-}
-
 impl Drop for DirStoreLock {
     fn drop(&mut self) {
-        // A reader may have locked the file that would be removed. The directory then stays.
-        let alone = || platform::try_lock(&self.locked.0, LockPart::Key, true).unwrap_or(false);
-        if let Some(made) = self.made.as_ref().filter(|_| alone()) {
+        let Some(made) = self.made.as_ref().filter(|made| made.is_unused()) else { return };
+        // A reader may have locked the file that would be removed. The directory then stays. Locking the whole key
+        // keeps other operations out for a moment, so it is done only for a directory without backup files.
+        if platform::try_lock(&self.locked.0, LockPart::Key, true).unwrap_or(false) {
             made.remove_if_unused();
-        }
-    }
-}
-
-impl CreatedStoreDir {
-    /// Removes the directory again if the backup stored nothing, so that the directory contains only the lock file.
-    /// A process that has opened the lock file meanwhile finds that the file lost its name, and starts again.
-    fn remove_if_unused(&self) {
-        let listing = self.dir.list();
-        let unused =
-            listing.error.is_none() && listing.names.iter().all(|(name, _)| **name == *self.lock.as_bytes());
-        if unused && self.dir.unlink(self.lock.as_bytes()).is_ok() {
-            // Fails if another process put a file into the directory. The directory then stays.
-            let _ = std::fs::remove_dir(&self.path);
         }
     }
 }

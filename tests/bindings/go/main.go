@@ -62,7 +62,7 @@ func backUpAndRestore(room string, number int) {
 	store := text(filepath.Join(room, "store"))
 	defer C.free(unsafe.Pointer(store))
 	var storage *C.ibt_storage
-	if C.ibt_storage_open_dir(store, &storage, nil) != C.IBT_OK {
+	if C.ibt_storage_open_dir(store, 0, &storage, nil) != C.IBT_OK {
 		panic("the storage does not open")
 	}
 	defer C.ibt_storage_free(storage)
