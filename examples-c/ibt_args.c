@@ -144,6 +144,33 @@ static int apply_threads(struct run *run, const char *argument)
         && accepted(ibt_options_set_threads(run->options, (uint32_t)n));
 }
 
+static int apply_presence(struct run *run, const char *argument)
+{
+    (void)argument;
+    run->sound = "present";
+    return accepted(ibt_options_set_verify(run->options, IBT_VERIFY_PRESENCE));
+}
+
+static int apply_part(struct run *run, const char *argument)
+{
+    char first[16];
+    size_t digits = strcspn(argument, "/");
+    long part, parts;
+
+    snprintf(first, sizeof first, "%.*s", (int)digits, argument);
+    if (digits >= sizeof first || argument[digits] != '/' || !read_number(first, INT_MAX, &part)
+        || !read_number(argument + digits + 1, INT_MAX, &parts) || part == 0 || part > parts)
+        return 0;
+    run->sound = "whole in this part";
+    return accepted(ibt_options_set_verify_part(run->options, (uint32_t)part, (uint32_t)parts));
+}
+
+static int apply_metadata_only(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_metadata_only(run->options, 1));
+}
+
 static int apply_level(struct run *run, const char *argument)
 {
     long level;
@@ -447,6 +474,11 @@ const struct option options[] = {
       apply_utc },
     { "--snapshot", "STAMP", PRUNE, "remove this snapshot; may be repeated: all of them or none", apply_snapshot },
     { "--dry-run", NULL, RESTORE | PRUNE, "print what would be done, and change nothing", apply_dry_run },
+    { "--presence", NULL, VERIFY, "read the states only, and look whether the other backup files are there",
+      apply_presence },
+    { "--part", "N/M", VERIFY, "read part N of M, for example 3/7 on each third day of a week", apply_part },
+    { "--metadata-only", NULL, COMPARE, "read no file: another size or modification time is another content",
+      apply_metadata_only },
     { "--recursive", NULL, FILES, "list everything below PATH", apply_recursive },
     { "--threads", "N", WORKERS, "worker threads (default 0: one for each core)", apply_threads },
     { "--level", "N", BACKUP | CONSOLIDATE, "compression, 1 (fast) to 19 (small), 0 for none (default 3)",

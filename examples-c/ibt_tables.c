@@ -327,6 +327,7 @@ void print_verify(const struct run *run)
     struct table table = { verify_columns, 6, 1, NULL, 0, 0 };
     time_text *times = times_of(run);
     uint64_t lost = losses(run);
+    const char *sound = run->sound == NULL ? "whole" : run->sound;
     char size[32];
 
     for (i = 0; i < count; i++) {
@@ -337,7 +338,7 @@ void print_verify(const struct run *run)
         add_time(&table, times, i);
         add_count(&table, ibt_report_snapshot_counter(report, i, IBT_COUNT_ENTRIES));
         add_size(&table, ibt_report_snapshot_counter(report, i, IBT_COUNT_BYTES));
-        add_cell(&table, message_as_text(reason == NULL || *reason == '\0' ? "whole" : reason));
+        add_cell(&table, message_as_text(reason == NULL || *reason == '\0' ? sound : reason));
     }
     if (count > 0)
         print_table(&table);

@@ -274,6 +274,21 @@ extern "C" {
 #define IBT_DIR_CREATE_PARENTS 4
 
 /**
+ * ==== Verify: ibt_options_set_verify() ====
+ *
+ * Everything that snapshots need is read and compared with its hashes.
+ */
+#define IBT_VERIFY_CONTENTS 0
+
+/**
+ * The states are read and compared with their digests. Of the archives only the
+ * presence and the size are checked, so a verify takes little time, and damage
+ * inside an archive is not found. The report counts no entries and no bytes, and
+ * an archive that is gone is one loss of each snapshot that needs it.
+ */
+#define IBT_VERIFY_PRESENCE 1
+
+/**
  * ==== Traits of a storage: ibt_storage_set_traits() ====
  *
  * Reading a range of an object takes little time and costs no money, as from a
@@ -1116,6 +1131,65 @@ ibt_status ibt_options_set_log(ibt_options *options,
 IBT_API
 ibt_status ibt_options_set_cancel(ibt_options *options,
                                   ibt_cancel *cancel);
+
+/**
+ * Sets what a verify checks: IBT_VERIFY_CONTENTS or IBT_VERIFY_PRESENCE.
+ * ibt_verify() only; ignored elsewhere. Replaces what
+ * ibt_options_set_verify_part() has set.
+ *
+ * Default: IBT_VERIFY_CONTENTS.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or scope is no
+ * constant of that name.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_options_set_verify(ibt_options *options, int32_t scope);
+
+/**
+ * Lets a verify read one of `parts` parts of what all snapshots need, the part
+ * with the number `part`, counted from 1. Each part costs about as much as the
+ * others, and runs with all numbers read everything together: with
+ * 7 parts, one each day of the week.
+ *
+ * The part of a content or signature follows from its place in an archive:
+ * each 16 MiB of an archive belong to the next part. So it is the same part in
+ * every snapshot, while snapshots come and go. A content is read whole, however
+ * large. Each run also does what IBT_VERIFY_PRESENCE does, and reads the index
+ * of each archive. No part compares the digests of archives: only a verify of
+ * everything does.
+ *
+ * ibt_verify() only; ignored elsewhere. Replaces what ibt_options_set_verify()
+ * has set. Default: everything, like part 1 of 1 with the digests.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL, or unless
+ * 1 <= part <= parts.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_verify_part(ibt_options *options,
+                                       uint32_t part,
+                                       uint32_t parts);
+
+/**
+ * With 1 a comparison reads no content. A file counts as unchanged if it has the
+ * recorded size and modification time, and as modified if one of them differs.
+ * So it takes little time, and misses a content that changed and got its old
+ * modification time back. Mode, owner, extended attributes, link targets and
+ * hard links are compared as without this option. The files of the tree have no
+ * ibt_entry_hash() then.
+ *
+ * Default: 0. Every other number counts as 1. ibt_compare() only; ignored
+ * elsewhere.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_metadata_only(ibt_options *options,
+                                         int32_t on);
 
 /**
  * The name of this host in a backup's snapshot, instead of the system's. Set it

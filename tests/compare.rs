@@ -284,6 +284,30 @@ proptest! {
     }
 }
 
+/// Like rsync without --checksum.
+#[test]
+fn metadata_only_compares_sizes_and_times_and_reads_nothing() {
+    let mut series = Series::new();
+    for name in ["bytes", "size", "time", "mode", "same"] {
+        set_mtime(&series.write(name, "before"), (1_000_000_000, 5));
+    }
+    series.snapshot();
+    keep_root_times(&series, || {
+        for (name, bytes, nanoseconds) in
+            [("bytes", "after!", 5), ("size", "longer than before", 5), ("time", "before", 6)]
+        {
+            set_mtime(&series.write(name, bytes), (1_000_000_000, nanoseconds));
+        }
+        set_mode(&series.source.join("mode"), 0o600);
+    });
+    let options = Options { metadata_only: true, ..series.options.clone() };
+    let (changes, report) = compare(&series, &options, &series.source);
+    let expected = [("mode", METADATA), ("size", CONTENT), ("time", CONTENT | METADATA)];
+    assert_eq!(named(changes), told(&expected));
+    assert_eq!((counter(&report, Counter::BytesRead), report.is_partial()), (0, false));
+    assert!(differences(&series).contains(&("bytes".into(), CONTENT)));
+}
+
 #[test]
 fn bytes_that_changed_on_their_own_are_found() {
     let mut series = Series::new();

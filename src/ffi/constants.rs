@@ -116,6 +116,16 @@ pub const IBT_DIR_READ_ONLY: u32 = 2;
 /// 0700. Without this flag they must exist.
 pub const IBT_DIR_CREATE_PARENTS: u32 = 4;
 
+/// ==== Verify: ibt_options_set_verify() ====
+///
+/// Everything that snapshots need is read and compared with its hashes.
+pub const IBT_VERIFY_CONTENTS: i32 = 0;
+/// The states are read and compared with their digests. Of the archives only the
+/// presence and the size are checked, so a verify takes little time, and damage
+/// inside an archive is not found. The report counts no entries and no bytes, and
+/// an archive that is gone is one loss of each snapshot that needs it.
+pub const IBT_VERIFY_PRESENCE: i32 = 1;
+
 /// ==== Traits of a storage: ibt_storage_set_traits() ====
 ///
 /// Reading a range of an object takes little time and costs no money, as from a

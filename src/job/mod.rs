@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use labels::{LABELS_MAX, Labels, WantedLabel, check_label, check_label_name, check_labels};
-pub use options::{Codec, DeltaMode, Detect, Keep, OnFileError, Options, Overwrite, Select, meta};
+pub use options::{
+    Codec, DeltaMode, Detect, Keep, OnFileError, Options, Overwrite, Select, VerifyScope, meta,
+};
 pub use report::{
     Action, BackupFile, Counter, Counters, PROBLEMS_MAX, Problem, ProblemKind, Report, ReportedSnapshot, sum,
 };

@@ -49,6 +49,18 @@ pub enum DeltaMode {
     Contents,
 }
 
+/// What a verify checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerifyScope {
+    /// Everything that snapshots need is read.
+    #[default]
+    Contents,
+    /// States are read; archives must be there with the recorded size.
+    Presence,
+    /// Like `Presence`. Besides, a part of the contents and signatures is read: number `number`, from 1, of `parts`.
+    Part { number: u32, parts: u32 },
+}
+
 /// Says whether a problem with one entry ends the operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFileError {
@@ -177,6 +189,9 @@ pub struct Options {
     pub lock_wait_ms: i64,
     /// Write without a lock if the store cannot lock.
     pub allow_unlocked: bool,
+    pub verify: VerifyScope,
+    /// A comparison compares files by size and modification time, and reads none.
+    pub metadata_only: bool,
 }
 
 impl Default for Options {
@@ -220,6 +235,8 @@ impl Default for Options {
             expected_digest: None,
             lock_wait_ms: 0,
             allow_unlocked: false,
+            verify: VerifyScope::Contents,
+            metadata_only: false,
         }
     }
 }

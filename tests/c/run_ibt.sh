@@ -186,10 +186,18 @@ grep '^[+M-] ' out | sort | diff compared - || fail "a sign means two things"
 expect 0 "$@" compare docs before --store store --at "$stamp" --json
 grep -q '^{' out || fail "compare --json is no JSON"
 expect 1 "$@" compare docs nowhere --store store
+expect 0 "$@" compare docs before --store store --at "$stamp" --metadata-only
 expect 0 "$@" verify --store store
 grep -q '^docs .* whole$' out && grep -q '^odd ' out || fail "verify shows not every snapshot"
 expect 0 "$@" verify docs --at "$stamp" --store store
 [ "$(grep -c '^docs ' out)" = 1 ] || fail "verify --at shows others"
+expect 0 "$@" verify docs --store store --presence
+grep -q '^docs .* present$' out && grep -q ', 0 B read' out || { cat out; fail "verify --presence"; }
+expect 0 "$@" verify docs --store store --part 2/3
+grep -q '^docs .* whole in this part$' out || { cat out; fail "verify --part"; }
+for bad in 0/3 4/3 3 /3 3/ 1/x 99999999999/99999999999; do
+    expect 2 "$@" verify docs --store store --part $bad
+done
 cp -R store damaged
 rm damaged/docs.full.*
 expect 3 "$@" verify docs --store damaged

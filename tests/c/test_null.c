@@ -85,6 +85,9 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_label(NULL, "n", "v"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_add_keep_label(NULL, "n", NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_add_label_filter(NULL, "n", NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_verify(NULL, IBT_VERIFY_PRESENCE), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_verify_part(NULL, 1, 2), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_metadata_only(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_lock_wait(NULL, 0), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_allow_unlocked(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_progress(NULL, NULL, NULL, NULL), IBT_ERR_INVALID_ARG);

@@ -96,6 +96,16 @@ static void test_refused_texts(void)
     REFUSED(ibt_options_set_expected_digest(options, digest + 7));
     options = ibt_options_new();
     REFUSED(ibt_options_set_expected_digest(options, NULL));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_verify(options, 2));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_verify(options, -1));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_verify_part(options, 0, 7));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_verify_part(options, 8, 7));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_verify_part(options, 0, 0));
 }
 
 /* A setter refuses a value that no operation could use. */
@@ -318,6 +328,9 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_keep_hourly(options, UINT32_MAX), IBT_OK);
     CHECK_INT(ibt_options_set_keep_within(options, UINT64_MAX), IBT_OK);
     CHECK_INT(ibt_options_set_local_time(options, -1), IBT_OK);
+    CHECK_INT(ibt_options_set_verify(options, IBT_VERIFY_PRESENCE), IBT_OK);
+    CHECK_INT(ibt_options_set_verify_part(options, UINT32_MAX, UINT32_MAX), IBT_OK);
+    CHECK_INT(ibt_options_set_metadata_only(options, -1), IBT_OK);
     CHECK_INT(ibt_options_add_removed(options, stamp), IBT_OK);
     CHECK_INT(ibt_options_add_removed(options, stamp), IBT_OK);
     CHECK_INT(ibt_options_set_log(options, IBT_LOG_DEBUG, ignore_log, NULL, NULL), IBT_OK);

@@ -19,6 +19,8 @@ pub struct OddStore {
     /// `delete` reports success but deletes nothing.
     pub lies: bool,
     pub cannot_delete: bool,
+    /// `list` leaves out files whose name contains this text.
+    pub unlisted: Option<&'static str>,
     /// The names in the order of the calls of `delete`.
     pub deleted: Vec<String>,
     /// Bytes read from each file.
@@ -36,6 +38,7 @@ impl OddStore {
             cancel_at: None,
             lies: false,
             cannot_delete: false,
+            unlisted: None,
             deleted: Vec::new(),
             read: BTreeMap::new(),
             late_reads: 0,
@@ -68,7 +71,9 @@ impl Store for OddStore {
 
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>> {
         assert!(!self.cannot_delete, "asked for a list before it was asked whether it deletes");
-        self.inner.list(prefix)
+        let mut objects = self.inner.list(prefix)?;
+        objects.retain(|object| self.unlisted.is_none_or(|part| !object.name.contains(part)));
+        Ok(objects)
     }
 
     fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize> {

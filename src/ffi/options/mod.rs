@@ -1,12 +1,14 @@
 //! `ibt_options`: one object for every operation, filled by setters that check.
 
 mod callbacks;
+mod checking;
 mod choosing;
 mod labels;
 mod limits;
 mod setters;
 
 pub use callbacks::*;
+pub use checking::*;
 pub use choosing::*;
 pub use labels::*;
 pub use limits::*;

@@ -34,7 +34,8 @@ use recorded::RecordedEntries;
 /// tree.
 ///
 /// The tree is walked as for a backup. Patterns in the options exclude entries on both sides. Every file of
-/// the recorded size is read, so a changed content is found even if the times did not change. Holes, ctime,
+/// the recorded size is read, so a changed content is found even if the times did not change; unless the
+/// options say that metadata is enough. Holes, ctime,
 /// inode and the names of users are not compared. An entry that cannot be read is a problem, and its
 /// difference stays unknown. The comparison ends early when the observer answers a change with
 /// [`Flow::Stop`](crate::job::Flow::Stop).
@@ -241,6 +242,9 @@ impl Comparison<'_, '_> {
     fn file(&mut self, old: &Entry, walked: &WalkedEntry) -> Result<()> {
         let Some(then) = old.file() else { return Ok(()) };
         let linked = self.linked(old, walked);
+        if self.job.options.metadata_only {
+            return self.unread(old, walked, linked);
+        }
         let looked = match self.live.compare(&old.path, then, self.job)? {
             Ok(looked) => looked,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.gone(old),
@@ -254,6 +258,16 @@ impl Comparison<'_, '_> {
         let content = if looked.same { 0 } else { change::CONTENT };
         let what = linked | content | metadata(old, &looked.entry, known);
         self.tell(old, &looked.entry, &EntryDifference { what, known: known && looked.still })
+    }
+
+    /// Compares a file without reading it. Another modification time counts as another content.
+    fn unread(&mut self, old: &Entry, walked: &WalkedEntry, linked: u32) -> Result<()> {
+        self.job.advance(old.size())?;
+        let (entry, known) = self.live_entry(walked)?;
+        let same = (old.size(), old.meta.mtime) == (entry.size(), entry.meta.mtime);
+        let content = if same { 0 } else { change::CONTENT };
+        let what = linked | content | metadata(old, &entry, known);
+        self.tell(old, &entry, &EntryDifference { what, known })
     }
 
     /// Compares a file that cannot be read, by the attributes that the walk found.

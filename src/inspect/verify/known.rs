@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use crate::entry::{Hash, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, FrameIndex};
-use crate::job::{Counter, Job};
+use crate::job::{Counter, Job, VerifyScope};
 use crate::store::{NEW_FULL, Store, StoredFile, archive_fault};
 
 /// The most fingerprints of undamaged contents that are kept, in about 40 MiB of memory. Contents beyond this number
@@ -40,15 +40,23 @@ pub struct ArchiveCheck {
 
 impl KnownBytes {
     /// Compares an archive with its size and digest in a state. Reads the archive if it was not read
-    /// before. An error ends the verify.
+    /// before; unless everything is verified, only its index, or only one byte if `listed`, its size in the
+    /// list of the store, is not the recorded one. An error ends the verify.
     pub fn archive(
         &mut self,
         store: &mut dyn Store,
         wanted: &ArchiveRef,
+        listed: Option<u64>,
         job: &mut Job,
     ) -> Result<ArchiveCheck> {
         if !self.archives.contains_key(&wanted.name) {
-            let stored = StoredArchive::read(store, wanted, job)?;
+            let stored = match job.options.verify {
+                VerifyScope::Contents => StoredArchive::read(store, wanted, job)?,
+                VerifyScope::Presence => StoredArchive::look_up(store, wanted, listed)?,
+                VerifyScope::Part { .. } => {
+                    StoredArchive::look_up(store, wanted, listed)?.open(store, wanted)?
+                }
+            };
             self.archives.insert(wanted.name.clone(), stored);
         }
         let stored = &self.archives[&wanted.name];
@@ -99,14 +107,39 @@ impl StoredArchive {
     /// Reads an archive. An error ends the verify.
     fn read(store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Result<Self> {
         let whole = read_whole(store, wanted, job)?;
+        StoredArchive { whole, opens: Ok(()) }.open(store, wanted)
+    }
+
+    /// Looks whether an archive is there with its size, and takes its digest for granted. If its `listed` size is not the
+    /// recorded one, the archive's last byte is read and one more is tried: the archive may have been stored after the list
+    /// was made.
+    fn look_up(store: &mut dyn Store, wanted: &ArchiveRef, listed: Option<u64>) -> Result<Self> {
+        let mut last_two = [0; 2];
+        let whole = match wanted_fault(wanted, listed) {
+            None => Ok(()),
+            Some(fault) => match store.read_at(&wanted.name, wanted.size.saturating_sub(1), &mut last_two) {
+                Ok(1) => Ok(()),
+                Ok(_) => Err(fault),
+                Err(error) if error.kind == Kind::NotFound => {
+                    Err(wanted_fault(wanted, None).unwrap_or(error))
+                }
+                Err(error) if error.ends_reading() => return Err(error),
+                Err(error) => Err(error.at(&wanted.name)),
+            },
+        };
+        Ok(StoredArchive { whole: whole.map(|()| (wanted.size, wanted.digest)), opens: Ok(()) })
+    }
+
+    /// Reads the index of an archive that is whole. An error ends the verify.
+    fn open(self, store: &mut dyn Store, wanted: &ArchiveRef) -> Result<Self> {
         let mut file = StoredFile { store, name: &wanted.name };
-        let opened = match &whole {
+        let opened = match &self.whole {
             Ok(_) => FrameIndex::open(&mut file, &wanted.name, wanted.size, wanted.compressed()),
             Err(error) => Err(error.clone()),
         };
         match opened {
             Err(error) if error.ends_reading() => Err(error),
-            opened => Ok(StoredArchive { whole, opens: opened.map(|_| ()) }),
+            opened => Ok(StoredArchive { opens: opened.map(|_| ()), ..self }),
         }
     }
 }

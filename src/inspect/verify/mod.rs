@@ -7,6 +7,9 @@
 //!                             --> signatures against their hashes
 //!                    faults of archives in which no lost entry was found
 //! ```
+//!
+//! A verify of the presence stops after the states, and looks archives up in the list of the store. A verify of a part
+//! does that too, and then reads the contents and signatures that belong to the part.
 
 mod known;
 
@@ -15,11 +18,11 @@ use std::sync::Arc;
 
 use crate::contents::Contents;
 use crate::contents::lost;
-use crate::entry::{Entry, File, Hash, Place, SigRef};
+use crate::entry::{Entry, File, Hash, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, check_key};
-use crate::format::{StateReader, StateSummary, Trailer};
-use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select};
+use crate::format::{ArchiveRef, StateReader, StateSummary, Trailer};
+use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select, VerifyScope};
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
 use crate::store::Summaries;
@@ -32,6 +35,9 @@ use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
 use known::{ArchiveCheck, KnownBytes, fingerprint};
 
 const OP: &str = "verify";
+/// Number of bytes of an archive's stream that one part of a verify reads in a row. Some frames, so that few frames lie
+/// in two parts.
+const SLICE: u64 = 16 << 20;
 
 /// Verifies all snapshots of `key`, or of every key. With a selector or an expected digest, verifies only the
 /// selected snapshot. Each loss is a problem, and the verify goes on.
@@ -100,7 +106,8 @@ fn state_files(catalog: &Catalog) -> Vec<StateFile> {
 }
 
 /// Verifies the states on their own. Returns the undamaged states, and the number of entries and bytes to read
-/// for them: each archive once, and the content of each file.
+/// for them: each archive once, and the content of each file. A part reads no whole archive, and a verify of the
+/// presence reads neither.
 fn scan(
     store: &mut dyn Store,
     catalog: &Catalog,
@@ -142,7 +149,11 @@ fn scan(
         right.push(file);
     }
     job.phase_done()?;
-    Ok((right, entries, archives.into_values().fold(bytes, add)))
+    Ok(match job.options.verify {
+        VerifyScope::Contents => (right, entries, archives.into_values().fold(bytes, add)),
+        VerifyScope::Part { .. } => (right, entries, bytes),
+        VerifyScope::Presence => (right, 0, 0),
+    })
 }
 
 /// The check of one snapshot.
@@ -195,13 +206,18 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         // Checked again, because the state's file was read again.
         check_expected(&summary.trailer.tree, &file.name, self.job)?;
         let named = &summary.trailer.archives;
-        let archives = named.iter().map(|archive| self.known.archive(store, archive, self.job));
+        let archives = named.iter().map(|archive| {
+            let listed = catalog.size_of(&archive.name);
+            self.known.archive(store, archive, listed, self.job)
+        });
         let archives = archives.collect::<Result<Vec<_>>>()?;
         let contents = Contents::new(named).with_pool(self.pool.clone()).with_cancel(self.job.cancel());
         let signatures = Contents::new(named);
         let trailer = summary.trailer.clone();
         let mut sources = EntrySources { trailer, contents, signatures, archives };
-        self.entries(store, &mut state, file, &mut sources)?;
+        if self.job.options.verify != VerifyScope::Presence {
+            self.entries(store, &mut state, file, &mut sources)?;
+        }
         self.other_faults(&sources)?;
         let mut listed = describe(&summary);
         listed.counters.set(Counter::Problems, self.losses);
@@ -241,10 +257,16 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         self.job.report.count(Counter::Entries, 1);
         self.job.report.count(Counter::Bytes, entry.size());
         let Some(file) = entry.file() else { return Ok(()) };
-        self.content(store, sources, entry, file)?;
+        let scope = self.job.options.verify;
+        match is_read(scope, &sources.trailer.archives, &entry.place.content) {
+            true => self.content(store, sources, entry, file)?,
+            false => self.job.advance(file.size)?,
+        }
         match &entry.place.sig {
-            Some(sig) => self.signature(store, sources, entry, sig),
-            None => Ok(()),
+            Some(sig) if is_read(scope, &sources.trailer.archives, &sig.content) => {
+                self.signature(store, sources, entry, sig)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -377,6 +399,17 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         self.blamed.extend(problem.file.clone());
         self.job.problem(Problem { snapshot: Some(self.stamp), ..problem }, error)
     }
+}
+
+/// Whether a verify of this scope reads the content or signature at `ranges`. Its first range says to which part it
+/// belongs: each archive is cut into slices, and the slices belong to the parts by turns. The parts begin at a number
+/// that the name of the archive gives, because the first slice may be the only one.
+fn is_read(scope: VerifyScope, archives: &[ArchiveRef], ranges: &[Range]) -> bool {
+    let VerifyScope::Part { number, parts } = scope else { return scope == VerifyScope::Contents };
+    let (archive, offset) = ranges.first().map_or((0, 0), |range| (range.archive, range.offset));
+    let name = archives.get(archive as usize).map_or("", |archive| &archive.name);
+    let begin = name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    begin.wrapping_add(offset / SLICE) % u64::from(parts) == u64::from(number - 1)
 }
 
 #[cfg(test)]
