@@ -112,21 +112,12 @@ add_test(NAME installed
           "${CMAKE_C_COMPILER}" "${CMAKE_INSTALL_LIBDIR}")
 set_tests_properties(installed PROPERTIES LABELS package TIMEOUT 600)
 
-# Other languages, over the shared library as it is built here.
+# Ruby, over the shared library as it is built here. The step `go` of tests/run.sh tests the Go package.
 find_program(RUBY ruby)
-find_program(GO go)
 if(RUBY)
   execute_process(COMMAND "${RUBY}" -rffi -e "" RESULT_VARIABLE no_ruby_ffi OUTPUT_QUIET ERROR_QUIET)
   if(NOT no_ruby_ffi)
     add_test(NAME binding.ruby COMMAND "${RUBY}" "${PROJECT_SOURCE_DIR}/tests/bindings/smoke.rb" "${ibt_shared}")
     set_tests_properties(binding.ruby PROPERTIES LABELS engine TIMEOUT 120)
   endif()
-endif()
-if(GO)
-  get_filename_component(ibt_shared_dir "${ibt_shared}" DIRECTORY)
-  add_test(NAME binding.go COMMAND "${CMAKE_COMMAND}" -E env GO111MODULE=off
-    "GOCACHE=${CMAKE_BINARY_DIR}/go-cache" "CGO_CFLAGS=-I${PROJECT_SOURCE_DIR}/include"
-    "CGO_LDFLAGS=-L${ibt_shared_dir}" "LD_LIBRARY_PATH=${ibt_shared_dir}"
-    "${GO}" run "${PROJECT_SOURCE_DIR}/tests/bindings/go/main.go")
-  set_tests_properties(binding.go PROPERTIES LABELS engine TIMEOUT 300)
 endif()

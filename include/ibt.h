@@ -44,10 +44,13 @@
  *
  * Callbacks run on the thread that called the operation, and never after it
  *     returned. They return IBT_CALLBACK_OK (1) to go on; 0 and negative
- *     numbers are failures and stop the operation. They must not throw an
- *     exception, longjmp or panic across libibt. They may call any function of
- *     libibt, but the storage in use is busy. An object that is freed while it
- *     is in use stays valid until the operation ends.
+ *     numbers are failures and stop the operation. They must return: nothing
+ *     may unwind through libibt. That excludes longjmp() and exceptions of C++;
+ *     panic, runtime.Goexit and t.FailNow of Go; raise, throw, Thread#kill and
+ *     Timeout of Ruby. A binding catches these, answers with a failure, and
+ *     goes on with them when the operation has returned. Callbacks may call any
+ *     function of libibt, but the storage in use is busy. An object that is
+ *     freed while it is in use stays valid until the operation ends.
  */
 #ifndef IBT_H
 #define IBT_H
@@ -2307,7 +2310,9 @@ ibt_status ibt_storage_set_traits(ibt_storage *storage,
  * operation's error contains both. Each call replaces the one before.
  *
  * Call it while a function of the storage runs, on any thread. At other times,
- * or if the function then succeeds, it has no effect.
+ * or if the function then succeeds, it has no effect. While a function runs,
+ * the storage is valid also after ibt_storage_free(), for example because a
+ * snapshot of it is open.
  *
  * Returns IBT_OK, which is 0, so that a function can fail with `return
  * ibt_storage_fail(...)`. IBT_ERR_INVALID_ARG if storage is NULL or a

@@ -142,6 +142,21 @@ ordinary_user() {
     return $ended
 }
 
+# Checks and tests the Go package, with an installed tree. The race detector and the checks of pointers are on.
+go_package() {
+    cmake -S . -B build/tests -DIBT_WERROR=ON >/dev/null && cmake --build build/tests --parallel 2 &&
+        cmake --install build/tests --prefix "$PWD/build/installed" >/dev/null || return 1
+    found=$(find "$PWD/build/installed" -name ibt.pc)
+    (
+        export PKG_CONFIG_PATH="${found%/*}" LD_LIBRARY_PATH="${found%/pkgconfig/ibt.pc}"
+        export GOCACHE="$PWD/build/go-cache" GODEBUG=cgocheck=2 CGO_ENABLED=1
+        cd bindings/go || exit 1
+        unformatted=$(gofmt -l .)
+        [ -z "$unformatted" ] || { echo "gofmt would change: $unformatted"; exit 1; }
+        go vet ./... && go test -race -count=10 -run Goroutines ./... && go test -race -count=1 ./...
+    )
+}
+
 step scripts scripts
 step fmt cargo fmt --check
 step clippy cargo clippy --locked --all-targets -- -D warnings
@@ -151,6 +166,7 @@ step musl musl
 step ordinary_user ordinary_user
 step doc docs
 step c c_programs
+step go go_package
 step demo sh examples-c/demo.sh
 
 printf '\n==== summary\n%s' "$summary"

@@ -147,7 +147,9 @@ pub unsafe extern "C" fn ibt_storage_set_traits(storage: *mut ibt_storage, trait
 /// operation's error contains both. Each call replaces the one before.
 ///
 /// Call it while a function of the storage runs, on any thread. At other times,
-/// or if the function then succeeds, it has no effect.
+/// or if the function then succeeds, it has no effect. While a function runs,
+/// the storage is valid also after ibt_storage_free(), for example because a
+/// snapshot of it is open.
 ///
 /// Returns IBT_OK, which is 0, so that a function can fail with `return
 /// ibt_storage_fail(...)`. IBT_ERR_INVALID_ARG if storage is NULL or a

@@ -1,0 +1,3 @@
+module ibt
+
+go 1.19
