@@ -60,7 +60,7 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
     let catalog = Catalog::read(store, &key)?;
     choice.find(store, &catalog, job.options)?;
-    let mode = if dry_run { LockMode::Read } else { LockMode::Delete };
+    let mode = if dry_run { LockMode::Forecast } else { LockMode::Delete };
     let lock = lock(store, &key, mode, job)?;
     // A dry run does not exclude backups. It forecasts what a prune does now.
     let is_alone = lock.keeps_writers_out() || dry_run && !store.is_written_now(&key)?;

@@ -221,11 +221,16 @@ impl<B: Backend> Store for CallbackStore<B> {
     /// A backend has one kind of lock, an exclusive lock for writers and prunes. Readers do not take it, because it
     /// would exclude other readers. So a prune may remove a file during a read, and the reader then gets `NotFound`.
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
-        if mode == LockMode::Read || !self.backend.has_locks() {
+        if mode.only_reads() || !self.backend.has_locks() {
             return Ok(Box::new(()));
         }
         self.backend.lock(key).map_err(|refusal| refusal.into_error("lock", key))?;
         Ok(Box::new(StorageLock { backend: self.backend.clone(), key: key.to_string() }))
+    }
+
+    /// A backend cannot say who holds a lock. Taking the lock to find out could make a backup fail that begins meanwhile.
+    fn is_written_now(&mut self, _key: &str) -> Result<bool> {
+        Ok(true)
     }
 
     fn path_of(&self, _name: &str) -> Option<PathBuf> {
@@ -291,6 +296,12 @@ impl<B: Backend> Draft for StreamDraft<B> {
     fn publish(mut self: Box<Self>) -> Result<()> {
         let Some(stream) = self.stream.take() else { return Err(self.ended("commit")) };
         self.backend.commit(stream).map_err(|refusal| refusal.into_error("commit", &self.name))
+    }
+
+    fn replace(self: Box<Self>) -> Result<()> {
+        let deleted = self.backend.delete(&self.name);
+        deleted.map_err(|refusal| refusal.into_error("delete", &self.name))?;
+        self.publish()
     }
 }
 

@@ -265,6 +265,8 @@ impl Store for DirStore {
     }
 
     fn sync(&mut self) -> Result<()> {
+        // A draft may have replaced the file.
+        self.reading = None;
         match self.existing()? {
             Some(dir) => dir.sync().map_err(|e| self.trouble("sync the store", "", &e)),
             None => Ok(()),
@@ -398,6 +400,16 @@ impl Draft for FileDraft {
         if let Some(temp) = &self.temp {
             let renamed = self.dir.rename_noreplace(temp.as_bytes(), &self.dir, self.name.as_bytes());
             renamed.map_err(|e| self.trouble("commit", &e))?;
+        }
+        self.temp = None;
+        Ok(())
+    }
+
+    fn replace(mut self: Box<Self>) -> Result<()> {
+        self.seal()?;
+        if let Some(temp) = &self.temp {
+            let renamed = self.dir.rename(temp.as_bytes(), &self.dir, self.name.as_bytes());
+            renamed.map_err(|e| self.trouble("replace", &e))?;
         }
         self.temp = None;
         Ok(())

@@ -52,7 +52,7 @@ pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> 
             }
             Err(error) if error.kind == Kind::Unsupported => return without_lock(error, mode, job),
             other => {
-                let keeps_writers_out = mode != LockMode::Read && store.has_locks();
+                let keeps_writers_out = !mode.only_reads() && store.has_locks();
                 return Ok(KeyLock { keeps_writers_out, _held: other? });
             }
         }
@@ -85,13 +85,13 @@ fn keeps_others_out(age: Duration) -> bool {
 
 /// Goes on without a lock, if that is allowed. A reader notes that the files which it reads may be deleted meanwhile.
 fn without_lock(error: Error, mode: LockMode, job: &mut Job) -> Result<KeyLock> {
-    if mode != LockMode::Read && !job.options.allow_unlocked {
+    if !mode.only_reads() && !job.options.allow_unlocked {
         return Err(error);
     }
     let error = Error { detail: format!("{}; going on without a lock", error.detail), ..error };
     job.log(Level::Warn, &error.to_string());
     // The state of a snapshot lists the problems of its backup, and this one says nothing about the snapshot.
-    if mode == LockMode::Read {
+    if mode.only_reads() {
         job.report.add_problem(Problem::of_whole(ProblemKind::Unlocked, &error));
     }
     Ok(KeyLock { keeps_writers_out: false, _held: Box::new(()) })

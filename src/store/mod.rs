@@ -5,6 +5,7 @@ pub mod callbacks;
 pub mod catalog;
 pub mod dates;
 pub mod dir;
+mod dry_run;
 mod key_lock;
 mod lost;
 mod mark;
@@ -31,6 +32,7 @@ pub use callbacks::CallbackStore;
 pub use catalog::{Catalog, StateFile};
 pub use dates::Dates;
 pub use dir::{DirAccess, DirStore};
+pub use dry_run::DryRunStore;
 pub use key_lock::{KeyLock, Turn, lock};
 pub use lost::{NEW_FULL, archive_fault};
 pub use mark::{mark_of, newest_known, write_mark};
@@ -52,10 +54,20 @@ pub struct Object {
 pub enum LockMode {
     /// For restore, compare, list, verify and the like: excludes deletion.
     Read,
+    /// For dry runs: like `Read`, but the store is not changed for the lock. Where that would be necessary, the lock
+    /// excludes nobody.
+    Forecast,
     /// For backups and consolidations, which only add files: excludes other writers and deletion, not readers.
     Write,
     /// For prunes: excludes all other operations.
     Delete,
+}
+
+impl LockMode {
+    /// True for the locks of operations that change nothing.
+    pub fn only_reads(self) -> bool {
+        matches!(self, LockMode::Read | LockMode::Forecast)
+    }
 }
 
 /// Number of bytes that [`fetch`] reads at a time.
@@ -164,6 +176,10 @@ pub trait Draft {
     fn seal(&mut self) -> Result<()>;
     /// Gives a sealed object its name. `Exists` if the name is taken: no object is ever replaced.
     fn publish(self: Box<Self>) -> Result<()>;
+    /// Gives a sealed object the name of an object that is damaged or gone. A directory always has one of the two. In a
+    /// store of functions the name is free for a moment, because no function replaces an object. The store reads the new
+    /// object after [`Store::sync`].
+    fn replace(self: Box<Self>) -> Result<()>;
 }
 
 /// Describes a file of a store for a report.

@@ -51,7 +51,7 @@ impl LostLayer {
     }
 
     /// Puts the cache's copy into the store. The caller has locked the key for writing. A reader that needs this file
-    /// meanwhile finds it damaged or gone, as it was before.
+    /// meanwhile finds it damaged or gone, as it was before, or whole.
     pub fn put_back(mut self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
         let mut draft = store.create(&self.name)?;
         let mut buf = vec![0; COPY_BUFFER];
@@ -70,11 +70,11 @@ impl LostLayer {
             job.pulse()?;
         }
         draft.seal()?;
-        store.delete(&self.name)?;
-        draft.publish()?;
+        draft.replace()?;
         store.sync()?;
         let LostLayer { name, size, .. } = self;
-        job.log(Level::Warn, &format!("{name} was lost or damaged; the copy in the cache was put back"));
+        let put_back = if job.options.dry_run { "would be put back" } else { "was put back" };
+        job.log(Level::Warn, &format!("{name} was lost or damaged; the copy in the cache {put_back}"));
         job.report.count(Counter::BytesWritten, size);
         job.report.files.push(backup_file(store, name, BackupFileKind::State, size));
         Ok(())
@@ -170,10 +170,11 @@ impl StateFiles for KeyStates<'_> {
 
 impl KeyStates<'_> {
     /// The files of a state that should exist. A backup that made two snapshots while the key was listed may have the
-    /// newer one listed without the older one, which it needs: so the key is listed again if there is no such file.
+    /// newer one listed without the older one, which it needs: so the key is listed again if there is no such file. One
+    /// new list is enough: a snapshot of the first list is newer than all its layers.
     fn state_files(&mut self, snapshot: Stamp, size: u64) -> Result<Vec<StateFile>> {
         let files = self.catalog.state_files(snapshot, size);
-        if !files.is_empty() {
+        if !files.is_empty() || matches!(self.catalog, Cow::Owned(_)) {
             return Ok(files);
         }
         self.catalog = Cow::Owned(Catalog::read(self.store, self.catalog.key())?);

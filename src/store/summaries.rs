@@ -10,7 +10,11 @@ use crate::stamp::Stamp;
 /// The summaries of the state files of the snapshot that was read last. The next snapshot usually needs most of these
 /// files too.
 #[derive(Default)]
-pub struct Summaries(HashMap<String, StateSummary>);
+pub struct Summaries {
+    read: HashMap<String, StateSummary>,
+    /// The files of the key, listed again because the first list lacked a layer.
+    listed_again: Option<Catalog>,
+}
 
 impl Summaries {
     /// The summary of a snapshot. Its archives are those that the snapshot needs, from all layers. The error of a layer
@@ -27,7 +31,7 @@ impl Summaries {
         };
         let layers = own.header.layers.iter().map(layer).collect::<Result<Vec<_>>>()?;
         let needed: HashSet<Stamp> = own.header.layers.iter().map(|layer| layer.snapshot).collect();
-        self.0.retain(|name, summary| *name == file.name || needed.contains(&summary.header.snapshot));
+        self.read.retain(|name, summary| *name == file.name || needed.contains(&summary.header.snapshot));
         own.with_layers(&file.name, &layers)
     }
 
@@ -37,8 +41,7 @@ impl Summaries {
         let mut files = catalog.state_files(layer.snapshot, layer.size);
         let mut found = Err(catalog.lost_layer(layer.snapshot, layer.size));
         if files.is_empty() {
-            // A backup may have made this file while the key was listed.
-            let catalog = Catalog::read(store, catalog.key())?;
+            let catalog = self.list_again(store, catalog.key())?;
             files = catalog.state_files(layer.snapshot, layer.size);
             found = Err(catalog.lost_layer(layer.snapshot, layer.size));
         }
@@ -53,18 +56,26 @@ impl Summaries {
         found
     }
 
+    /// The files of the key, listed again: a backup may have made a layer while the key was listed first. One new list
+    /// is enough for all snapshots of the first list, because each is newer than its layers.
+    fn list_again(&mut self, store: &mut dyn Store, key: &str) -> Result<&Catalog> {
+        let known = self.listed_again.take().filter(|catalog| catalog.key() == key);
+        let catalog = known.map_or_else(|| Catalog::read(store, key), Ok)?;
+        Ok(self.listed_again.insert(catalog))
+    }
+
     /// Adds the summary of a file that was just read.
     pub fn add(&mut self, file: &StateFile, summary: StateSummary) {
-        self.0.insert(file.name.clone(), summary);
+        self.read.insert(file.name.clone(), summary);
     }
 
     fn file(&mut self, store: &mut dyn Store, file: &StateFile) -> Result<StateSummary> {
-        if let Some(summary) = self.0.get(&file.name) {
+        if let Some(summary) = self.read.get(&file.name) {
             return Ok(summary.clone());
         }
         let mut stored = StoredFile { store, name: &file.name };
         let summary = StateSummary::read(&mut stored, &file.name, file.size, file.compressed)?;
-        self.0.insert(file.name.clone(), summary.clone());
+        self.read.insert(file.name.clone(), summary.clone());
         Ok(summary)
     }
 }

@@ -240,3 +240,63 @@ fn an_empty_cache_takes_no_damaged_layer() {
 fn name_and_bytes((path, bytes): (PathBuf, Vec<u8>)) -> (String, Vec<u8>) {
     (path.file_name().unwrap().to_str().unwrap().to_string(), bytes)
 }
+
+/// A reader may list the store at any moment.
+#[test]
+fn a_damaged_layer_that_is_put_back_is_never_gone() {
+    let series = layered_chain();
+    let fork = series.fork();
+    let twin = &fork.twin;
+    let stamp = series.points[1].stamp;
+    let layer = twin.state_of(stamp);
+    flip(&layer, |len| len / 2);
+    let mut replaced = false;
+    let mut store = EachCall::new(twin, {
+        let layer = layer.clone();
+        move |call| {
+            replaced |= call == "replace";
+            assert!(layer.exists(), "{call}: the layer is gone");
+            assert!(call != "publish" || replaced, "the snapshot came before its layer");
+            Fate::Goes
+        }
+    });
+    store
+        .run(&twin.options, &Cancel::default(), |store, job| {
+            ibt::backup::incremental(store, &twin.source, job)
+        })
+        .whole();
+    assert!(fs::read(layer).unwrap() == fs::read(series.state_of(stamp)).unwrap());
+    // The store has read the damaged file, and now reads the other one.
+    store
+        .run(&twin.options, &Cancel::default(), |store, job| ibt::inspect::verify(store, Some(KEY), job))
+        .whole();
+}
+
+/// The number of lists does not depend on the number of lost layers.
+#[test]
+fn the_key_is_listed_again_only_once() {
+    let series = layered_chain();
+    let lists =
+        |lost: usize,
+         operation: fn(&mut dyn ibt::store::Store, &mut ibt::job::Job) -> ibt::error::Result<()>| {
+            let fork = series.fork();
+            let twin = &fork.twin;
+            series.points[..lost]
+                .iter()
+                .for_each(|point| fs::remove_file(twin.state_of(point.stamp)).unwrap());
+            twin.forget_cache();
+            let count = std::rc::Rc::new(std::cell::Cell::new(0));
+            let mut store = EachCall::new(twin, {
+                let count = count.clone();
+                move |call| {
+                    count.set(count.get() + usize::from(call == "list"));
+                    Fate::Goes
+                }
+            });
+            let _ = store.run(&twin.options, &Cancel::default(), operation);
+            count.get()
+        };
+    let list = |lost| lists(lost, |store, job| ibt::inspect::list(store, Some(KEY), job));
+    let open = |lost| lists(lost, |store, job| ibt::inspect::Snapshot::open(store, KEY, job).map(drop));
+    assert_eq!((list(3), open(3)), (list(1), open(1)));
+}

@@ -18,7 +18,7 @@ pub enum Fate {
     Belied,
 }
 
-/// Decides on one call. The argument is "list", "read", "create", "seal", "publish", "sync" or "delete"; the other
+/// Decides on one call. The argument is "list", "read", "create", "seal", "publish", "replace", "sync" or "delete"; the other
 /// functions of a store always work.
 type Decide = Rc<RefCell<Box<dyn FnMut(&'static str) -> Fate>>>;
 
@@ -159,5 +159,10 @@ impl Draft for EachDraft {
     fn publish(self: Box<Self>) -> Result<()> {
         let EachDraft { inner, decide } = *self;
         through(&decide, "publish", || inner.publish())
+    }
+
+    fn replace(self: Box<Self>) -> Result<()> {
+        let EachDraft { inner, decide } = *self;
+        through(&decide, "replace", || inner.replace())
     }
 }

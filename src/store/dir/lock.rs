@@ -36,7 +36,7 @@ impl DirStore {
     /// belongs to a file of another type.
     pub(super) fn lock_key(&mut self, key: &str, mode: LockMode) -> Result<Lock> {
         self.try_lock_key(key, mode).map_err(|error| match error.kind {
-            Kind::Unsupported if mode != LockMode::Read => {
+            Kind::Unsupported if !mode.only_reads() => {
                 Error { detail: format!("{}; {ADVICE}", error.detail), ..error }
             }
             _ => error,
@@ -47,7 +47,7 @@ impl DirStore {
         let name = lock_name(key);
         for _ in 0..LOCK_TRIES {
             let opened = match mode {
-                LockMode::Read => self.open_for_reader(key, &name)?,
+                LockMode::Read | LockMode::Forecast => self.open_for_reader(key, &name, mode)?,
                 LockMode::Write | LockMode::Delete => self.open_for_writer(&name)?,
             };
             let file = match opened {
@@ -111,7 +111,7 @@ impl DirStore {
     }
 
     fn lock_of(&self, file: File, lock: String, mode: LockMode) -> Lock {
-        let made = CreatedStoreDir::of(self, &lock).filter(|_| mode != LockMode::Read);
+        let made = CreatedStoreDir::of(self, &lock).filter(|_| !mode.only_reads());
         Box::new(DirStoreLock { made, locked: LockedKey(file) })
     }
 
@@ -131,11 +131,14 @@ impl DirStore {
     /// Opens the lock file for a reader. The file is created only if the key has files to read. No lock is needed
     /// on a file system that is read-only. `Unsupported` if this reader cannot open or create the file but others may:
     /// it then reads without a lock.
-    fn open_for_reader(&mut self, key: &str, name: &str) -> Result<OpenedLockFile> {
+    fn open_for_reader(&mut self, key: &str, name: &str, mode: LockMode) -> Result<OpenedLockFile> {
         let Some(dir) = self.existing()? else { return Ok(OpenedLockFile::NotNeeded) };
         self.check_lock_file(&dir, name)?;
         let found = match dir.open_file(name.as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if mode == LockMode::Forecast {
+                    return Ok(OpenedLockFile::NotNeeded);
+                }
                 if !self.keys_listed.contains(key) && self.list(&format!("{key}."))?.is_empty() {
                     return Ok(OpenedLockFile::NotNeeded);
                 }
@@ -176,7 +179,7 @@ impl DirStore {
         if !platform::lacks_locks(error) {
             return self.trouble("lock", name, error);
         }
-        if let Some(created) = CreatedStoreDir::of(self, name).filter(|_| mode != LockMode::Read) {
+        if let Some(created) = CreatedStoreDir::of(self, name).filter(|_| !mode.only_reads()) {
             created.remove_if_unused();
         }
         let detail = format!("{}: the file system of the store has no locks", describe(error));
@@ -207,7 +210,7 @@ impl DirStore {
 /// The part of the lock file that an operation locks, and whether it locks this part alone.
 fn part_of(mode: LockMode) -> (LockPart, bool) {
     match mode {
-        LockMode::Read => (LockPart::Reading, false),
+        LockMode::Read | LockMode::Forecast => (LockPart::Reading, false),
         LockMode::Write => (LockPart::Writing, true),
         LockMode::Delete => (LockPart::Key, true),
     }
