@@ -24,6 +24,7 @@ struct Counted {
     dir: PathBuf,
     /// The object and the bytes of each read.
     reads: Mutex<Vec<(String, usize)>>,
+    reads_cheaply: bool,
 }
 
 impl Backend for Counted {
@@ -65,6 +66,10 @@ impl Backend for Counted {
         true
     }
 
+    fn reads_cheaply(&self) -> bool {
+        self.reads_cheaply
+    }
+
     fn lock(&self, _: &str) -> Answer<()> {
         Ok(())
     }
@@ -74,7 +79,8 @@ impl Backend for Counted {
 
 /// Prunes with the options `prune`, or lists all snapshots if there are none. Returns the report and the reads.
 fn done(series: &Series, prune: Option<&Options>) -> (Report, Vec<(String, usize)>) {
-    let backend = Arc::new(Counted { dir: series.store.clone(), reads: Mutex::default() });
+    let backend =
+        Arc::new(Counted { dir: series.store.clone(), reads: Mutex::default(), reads_cheaply: false });
     let mut store = CallbackStore::new(backend.clone());
     let (cancel, mut silent) = (Cancel::default(), Silent);
     let mut job = Job::new(prune.unwrap_or(&series.options), &cancel, &mut silent);
@@ -149,4 +155,42 @@ fn a_list_tells_damage_of_what_it_reads_and_a_verify_all_damage() {
     assert_eq!(damaged(good.len() / 2), (3, 0));
     assert_eq!(damaged(100), (0, 3));
     assert_eq!(damaged(good.len() - 300), (0, 3));
+}
+
+/// The bytes that an increment reads of SigVaults in the store.
+fn signature_bytes(series: &Series, reads_cheaply: bool) -> usize {
+    let backend = Counted { dir: series.store.clone(), reads: Mutex::default(), reads_cheaply };
+    let backend = Arc::new(backend);
+    let (cancel, mut silent) = (Cancel::default(), Silent);
+    let mut job = Job::new(&series.options, &cancel, &mut silent);
+    ibt::backup::incremental(&mut CallbackStore::new(backend.clone()), &series.source, &mut job).unwrap();
+    assert!(!job.report.is_partial());
+    let reads = backend.reads.lock().unwrap();
+    reads.iter().filter(|(name, _)| name.contains(".sigvault.")).map(|(_, bytes)| bytes).sum()
+}
+
+/// One of many files changes. Where reads are cheap, an increment reads the file's signature from the store, and
+/// neither makes nor reads a copy of the whole SigVault in the cache.
+#[test]
+fn an_increment_reads_of_a_sigvault_only_what_it_needs() {
+    let mut series = Series::new();
+    series.options.codec = ibt::job::Codec::None;
+    series.options.delta = ibt::job::DeltaMode::Signatures;
+    (0..400).for_each(|n| drop(series.write(&format!("file {n}"), noise(n, 17_000))));
+    series.snapshot();
+    let vault = series.newest("sigvault");
+    let size = fs::metadata(&vault).unwrap().len() as usize;
+    assert!(size > 300_000);
+    series.write("file 7", [noise(7, 17_000), noise(1000, 10)].concat());
+    let copy = || {
+        let mut dirs = fs::read_dir(series.cache()).unwrap().map(|dir| dir.unwrap().path());
+        dirs.find(|dir| dir.is_dir()).unwrap().join(vault.file_name().unwrap())
+    };
+    assert_eq!(signature_bytes(&series, false), 0, "the cache has a copy");
+    fs::remove_file(copy()).unwrap();
+    series.write("file 7", [noise(7, 17_000), noise(1001, 20)].concat());
+    let read = signature_bytes(&series, true);
+    assert!((192..size).contains(&read) && !copy().exists(), "{read} of {size} bytes");
+    series.write("file 7", [noise(7, 17_000), noise(1002, 30)].concat());
+    assert!(signature_bytes(&series, false) >= size && copy().exists(), "a copy is made");
 }

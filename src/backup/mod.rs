@@ -187,14 +187,15 @@ impl NewSnapshot {
         let parent = match &self.basis {
             Some(basis) => {
                 self.guard.newest_ctime = basis.newest_ctime();
+                let reads_cheaply = store.reads_cheaply()?;
                 let reads = match job.options.delta {
                     DeltaMode::Signatures => false,
                     DeltaMode::Contents => true,
-                    DeltaMode::Auto => store.reads_cheaply()?,
+                    DeltaMode::Auto => reads_cheaply,
                 };
                 let trailer = basis.trailer().clone();
                 let contents = reads.then(|| old_contents(&trailer.archives, &pool, job));
-                Some(Parent::new(trailer, &self.catalog, cache(), contents, job)?)
+                Some(Parent::new(trailer, &self.catalog, cache(), contents, reads_cheaply, job)?)
             }
             None => None,
         };

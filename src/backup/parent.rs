@@ -30,15 +30,16 @@ pub struct Parent {
 
 impl Parent {
     /// Finds out which archives of the parent can be used. Lost archives are reported as problems: the backup
-    /// stores their contents again.
+    /// stores their contents again. `reads_cheaply`: signatures are read from the store instead of the cache.
     pub fn new(
         trailer: Arc<Trailer>,
         catalog: &Catalog,
         cache: Option<Cache>,
         contents: Option<Contents>,
+        reads_cheaply: bool,
         job: &mut Job,
     ) -> Result<Self> {
-        let vaults = SigVaults::new(trailer.clone(), cache);
+        let mut vaults = SigVaults::new(trailer.clone(), cache);
         let (mut present, mut only_cached) = (Vec::new(), Vec::new());
         for archive in &trailer.archives {
             let found = catalog.size_of(&archive.name);
@@ -52,6 +53,9 @@ impl Parent {
             } else if let Some((kind, what)) = fault {
                 tell_lost(archive, kind, &what, job)?;
             }
+        }
+        if reads_cheaply {
+            vaults.read_from_store(present.clone());
         }
         Ok(Parent { trailer, present, only_cached, vaults, contents })
     }

@@ -1,6 +1,8 @@
-//! Reads signatures. A signature comes from the cache's copy of a SigVault, else from the SigVault in the
-//! store, else from the signatures that a rebuild of the cache made again from the archives. Every signature
-//! is checked by its hash.
+//! Reads signatures. Where reading from the store is cheap, a signature comes from the SigVault in the store, so that
+//! only its own bytes are read and damage of these bytes is found. Elsewhere, or if the store has lost the SigVault,
+//! the signature comes from the cache's copy of the SigVault, else from the SigVault in the store. If that fails, it
+//! comes from the signatures that a rebuild of the cache made again from the archives. Every signature is checked by
+//! its hash.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -24,6 +26,8 @@ const SIGNATURE_FRAMES: usize = 8;
 pub struct SigVaults {
     trailer: Arc<Trailer>,
     cache: Option<Cache>,
+    /// By the number of the archive: true if it is read from the store, whatever the cache has.
+    from_store: Vec<bool>,
     opened: HashMap<u32, Result<OpenSigVault>>,
     /// The signatures that were made again, of each SigVault in which one was looked for.
     made_again: HashMap<u32, Option<SignedAgain>>,
@@ -41,7 +45,13 @@ struct OpenSigVault {
 impl SigVaults {
     pub fn new(trailer: Arc<Trailer>, cache: Option<Cache>) -> Self {
         let (opened, made_again) = (HashMap::new(), HashMap::new());
-        SigVaults { trailer, cache, opened, made_again, frames: FrameCache::new(SIGNATURE_FRAMES) }
+        let frames = FrameCache::new(SIGNATURE_FRAMES);
+        SigVaults { trailer, cache, from_store: Vec::new(), opened, made_again, frames }
+    }
+
+    /// Sets the archives that are read from the store, whatever the cache has.
+    pub fn read_from_store(&mut self, archives: Vec<bool>) {
+        self.from_store = archives;
     }
 
     /// Whether only the cache has the signatures of a SigVault. `intact` says that the store lists the
@@ -125,7 +135,7 @@ impl SigVaults {
         let id = range.archive;
         if !self.opened.contains_key(&id) {
             // A SigVault that cannot be opened is not opened again for every file.
-            let opened = self.open(store, archive, job);
+            let opened = self.open(store, (id, archive), job);
             self.opened.insert(id, opened);
         }
         let vault = match self.opened.get(&id) {
@@ -149,8 +159,14 @@ impl SigVaults {
         }
     }
 
-    fn open(&self, store: &mut dyn Store, archive: &ArchiveRef, job: &mut Job) -> Result<OpenSigVault> {
-        let copy = self.cached(store, archive, job)?;
+    fn open(
+        &self,
+        store: &mut dyn Store,
+        (id, archive): (u32, &ArchiveRef),
+        job: &mut Job,
+    ) -> Result<OpenSigVault> {
+        let from_store = self.from_store.get(id as usize).copied().unwrap_or(false);
+        let copy = if from_store { None } else { self.cached(store, archive, job)? };
         let cached = copy.is_some();
         let open =
             |src: &mut dyn ReadAt| FrameIndex::open(src, &archive.name, archive.size, archive.compressed());
