@@ -540,6 +540,13 @@ extern "C" {
 #define IBT_COUNT_BYTES 12
 
 /**
+ * Bytes of created and modified files whose content was stored already, for
+ * another path of the snapshot before or of this one: an increment points to
+ * it.
+ */
+#define IBT_COUNT_BYTES_ALREADY_STORED 13
+
+/**
  * ==== Problems: ibt_report_problem_kind() ====
  *
  * The entry could not be read; its previous version, if any, was carried

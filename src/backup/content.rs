@@ -1,5 +1,5 @@
-//! Stores the content of one file: nothing if the content is the old one, a delta if a delta pays, else the
-//! whole content.
+//! Stores the content of one file: nothing if the content is the old one or is stored already elsewhere, a delta if a
+//! delta pays, else the whole content.
 
 use std::fs::File as SourceFile;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use super::small::{
     self, ATTEMPTS, ContentForm, DeltaAgainst, NewDelta, OldContent, SmallFileResult, deltas_len,
     longest_delta,
 };
+use super::stored_contents::{StoredContent, StoredContents};
 
 /// A content has at most this many deltas. The next change is stored whole.
 const DELTAS_MAX: usize = 64;
@@ -49,10 +50,12 @@ pub enum StoredAs {
     Same,
     Delta,
     Whole,
+    /// The content is not the old one, and is stored already: in the parent, or for an earlier file of this run.
+    Elsewhere,
 }
 
 /// The parts of a run that store a file.
-pub struct FileStorer<'r, 'j> {
+pub struct FileStorer<'r, 'j, 's> {
     pub job: &'r mut Job<'j>,
     pub store: &'r mut dyn Store,
     pub parent: Option<&'r mut Parent>,
@@ -60,6 +63,7 @@ pub struct FileStorer<'r, 'j> {
     pub names: &'r mut Names,
     pub pool: &'r Pool,
     pub devices: &'r Devices,
+    pub stored: &'r mut StoredContents<'s>,
     pub buf: &'r mut Vec<u8>,
 }
 
@@ -80,7 +84,7 @@ struct ReadResult {
 
 type StoredEntry = (Entry, StoredAs);
 
-impl FileStorer<'_, '_> {
+impl FileStorer<'_, '_, '_> {
     /// Describes the old content for the worker that reads a file with the stat `now`. Fetches the old
     /// content or its signature only if size and mtime say that the content probably changed.
     pub fn old(&mut self, old: Option<&Entry>, now: &Stat) -> Result<Option<OldContent>> {
@@ -99,28 +103,47 @@ impl FileStorer<'_, '_> {
         bytes: &[u8],
         old: Option<&Entry>,
     ) -> Result<StoredEntry> {
-        let SmallFileResult { shape, hash, dirty, compared, form, .. } = small;
+        let SmallFileResult { shape, hash, dirty, compared, mut form, .. } = small;
         self.job.report.count(Counter::BytesRead, bytes.len() as u64);
         self.job.advance(bytes.len() as u64)?;
         let pass = ReadResult { shape, hash, dirty };
-        let form = match form {
-            ContentForm::Open => self.form_now(bytes, &hash, old)?,
-            _ if compared != old.and_then(Entry::file).map(|file| file.hash) => {
-                self.form_now(bytes, &hash, old)?
-            }
-            form => form,
+        let was_compared = compared == old.and_then(Entry::file).map(|file| file.hash);
+        // A loss is noted before the search, which then leaves out everything else that may be lost.
+        self.take_loss(path, &mut form, old.filter(|_| was_compared))?;
+        if !old.is_some_and(|old| is_content_of(old, &hash))
+            && let Some(found) = self.find_stored(&pass)?
+        {
+            return self.put_stored(path, pass, found);
+        }
+        let mut form = match form {
+            ContentForm::Open => self.form_now(bytes, &pass.hash, old)?,
+            form if was_compared => form,
+            _ => self.form_now(bytes, &pass.hash, old)?,
         };
+        self.take_loss(path, &mut form, old)?;
         match (form, old) {
             (ContentForm::Same, Some(old)) => Ok((self.same(path, pass, old)?, StoredAs::Same)),
             (ContentForm::Delta(made), Some(old)) => self.put_delta(path, pass, made, old),
-            (ContentForm::Whole { signature, lost }, _) => {
-                if let Some(error) = lost {
-                    self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)?;
-                }
-                self.put_bytes(path, pass, bytes, signature)
-            }
+            (ContentForm::Whole { signature, .. }, _) => self.put_bytes(path, pass, bytes, signature),
             _ => Err(Error::new(Kind::Panic, "store", "a change of nothing").at(path)),
         }
+    }
+
+    /// Reports the loss that kept a worker from making a delta. `old` is the entry that is lost, if it is known.
+    fn take_loss(&mut self, path: &Path, form: &mut ContentForm, old: Option<&Entry>) -> Result<()> {
+        match form {
+            ContentForm::Whole { lost, .. } => {
+                lost.take().map_or(Ok(()), |error| self.lose(path, old, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reports that the content or the signature of `old` is lost, which the file at `path` needed for a delta.
+    /// From now on, no file points to a content of the parent.
+    fn lose(&mut self, path: &Path, old: Option<&Entry>, error: Error) -> Result<()> {
+        self.stored.note_loss(old);
+        self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)
     }
 
     /// Chooses how to store bytes that were compared with another old content, or without a basis.
@@ -163,21 +186,20 @@ impl FileStorer<'_, '_> {
     ) -> FileResult<StoredEntry> {
         let opened = OpenSourceFile { path, file };
         let mut shape = Shape::take(file, self.devices)?;
-        let Some(old) = old else { return self.store_whole(opened, shape) };
-        match self.signature_of(path, old, shape.data_len())? {
-            Some(basis) => {
-                if let Some(done) = self.try_delta(opened, shape, old, basis)? {
-                    return Ok(done);
-                }
-                shape = Shape::take(file, self.devices)?;
+        let basis = old.map(|old| self.signature_of(path, old, shape.data_len())).transpose()?.flatten();
+        let mut may_be_old = old.and_then(Entry::file).map(File::data_len) == Some(shape.data_len());
+        if let (Some(old), Some(basis)) = (old, basis) {
+            if let Some(done) = self.try_delta(opened, shape, old, basis)? {
+                return Ok(done);
             }
-            None if old.file().map(File::data_len) == Some(shape.data_len()) => {
-                if let Some(done) = self.try_same(opened, shape, old)? {
-                    return Ok(done);
-                }
-                shape = Shape::take(file, self.devices)?;
+            shape = Shape::take(file, self.devices)?;
+            may_be_old = false;
+        }
+        if may_be_old || self.stored.is_worth_a_read(shape.data_len(), old.and_then(Entry::file)) {
+            if let Some(done) = self.try_stored(opened, shape, old)? {
+                return Ok(done);
             }
-            None => {}
+            shape = Shape::take(file, self.devices)?;
         }
         self.store_whole(opened, shape)
     }
@@ -253,11 +275,14 @@ impl FileStorer<'_, '_> {
                 return Ok((None, ReadEnd::Stopped));
             };
             made = Some(NewDelta { delta, signature });
-            Ok((Some(hash), this.confirm(opened, shape, &hash, read, old)?))
+            Ok((Some(hash), this.confirm(opened, shape, &hash, read, Some(old))?))
         })?;
         let (Some(pass), Some(made)) = (pass, made) else { return Ok(None) };
         if !pass.dirty && is_content_of(old, &pass.hash) {
             return Ok(Some((self.same(opened.path, pass, old)?, StoredAs::Same)));
+        }
+        if let Some(found) = self.find_stored(&pass)? {
+            return Ok(Some(self.put_stored(opened.path, pass, found)?));
         }
         let made = self.finer(opened.path, made, (old, &basis), pass.shape.data_len())?;
         // The old signature is read again for the delta of the new one, so the memory of its sums is given back.
@@ -308,19 +333,21 @@ impl FileStorer<'_, '_> {
             }
             Ok(None) => Ok(None),
             Err(error) => {
-                self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)?;
+                self.lose(path, Some(old), error)?;
                 Ok(None)
             }
         }
     }
 
-    /// Reads the file only for its hash. `None` if the content is not the old one.
-    fn try_same(
+    /// Reads the file only for its hash. `None` if the content is neither the old one nor stored elsewhere.
+    fn try_stored(
         &mut self,
         opened: OpenSourceFile,
         shape: Shape,
-        old: &Entry,
+        old: Option<&Entry>,
     ) -> FileResult<Option<StoredEntry>> {
+        let data_len = shape.data_len();
+        let mut elsewhere = None;
         let pass = self.attempts(opened, shape, |this, shape| {
             let mut pipeline = ChunkPipeline::new(this.pool, Purpose::Hash);
             let job = &mut *this.job;
@@ -330,30 +357,74 @@ impl FileStorer<'_, '_> {
                 Ok(true)
             })?;
             let hash = pipeline.finish()?.hash;
-            if !is_content_of(old, &hash) {
-                // No further attempt, even if the file changed during this one: the content is not the old
-                // one, and the caller reads the file again to store it whole.
+            let same = old.filter(|old| is_content_of(old, &hash));
+            elsewhere = match same {
+                Some(_) => None,
+                None => this.stored.find(&hash, shape.data_len())?,
+            };
+            if same.is_none() && elsewhere.is_none() {
+                // No further attempt, even if the file changed during this one: the content is not stored, and the
+                // caller reads the file again to store it whole.
                 return Ok((None, ReadEnd::Stopped));
             }
-            Ok((Some(hash), this.confirm(opened, shape, &hash, read, old)?))
+            Ok((Some(hash), this.confirm(opened, shape, &hash, read, same)?))
         })?;
-        let same =
-            pass.filter(|pass| !pass.dirty).map(|pass| self.same(opened.path, pass, old)).transpose()?;
-        Ok(same.map(|entry| (entry, StoredAs::Same)))
+        let pass = pass.filter(|pass| !pass.dirty);
+        self.stored.count_read(data_len, pass.is_some());
+        Ok(match (pass, elsewhere, old) {
+            (Some(pass), Some(found), _) => Some(self.put_stored(opened.path, pass, found)?),
+            (Some(pass), None, Some(old)) => Some((self.same(opened.path, pass, old)?, StoredAs::Same)),
+            _ => None,
+        })
+    }
+
+    /// Finds the content of a file that was read. Only a file that held still can have a content that is stored
+    /// already: others may be mixtures of versions.
+    fn find_stored(&mut self, pass: &ReadResult) -> Result<Option<StoredContent>> {
+        match pass.dirty {
+            true => Ok(None),
+            false => self.stored.find(&pass.hash, pass.shape.data_len()),
+        }
+    }
+
+    /// Makes an entry that points to a content that is stored already.
+    fn put_stored(&mut self, path: &Path, pass: ReadResult, found: StoredContent) -> Result<StoredEntry> {
+        let mut entry = self.new_entry(path, &pass)?;
+        self.job.report.count(Counter::BytesAlreadyStored, pass.shape.data_len());
+        let old = match found {
+            StoredContent::OfRun { place, old } => {
+                (entry.place.content, entry.place.sig) = (place.content, place.sig);
+                old
+            }
+            StoredContent::OfParent(old) => {
+                let Some(parent) = self.parent.as_deref_mut() else {
+                    return Err(Error::new(Kind::Panic, "store", "a content of no parent").at(path));
+                };
+                (entry.place.content, entry.place.sig) =
+                    parent.carry(self.archives, self.store, &old, path, self.job)?;
+                if entry.place.sig.is_some() && !parent.keeps_signature(&old) {
+                    // The signature was stored again, which the next file with this content need not do.
+                    self.stored.add(&entry, Some(&old))?;
+                }
+                Some(old)
+            }
+        };
+        old.map_or(Ok(()), |old| self.stored.point(path, &old))?;
+        Ok((entry, StoredAs::Elsewhere))
     }
 
     /// Returns how the read that gave `hash` ended, after a second read where one is needed. A content that
-    /// equals the recorded content of `old` needs no second read: the recorded content is known to be of one
-    /// version.
+    /// equals the recorded content of `old`, the parent's entry of this file, needs no second read: the recorded
+    /// content is known to be of one version.
     fn confirm(
         &mut self,
         opened: OpenSourceFile,
         shape: &Shape,
         hash: &Hash,
         read: ReadEnd,
-        old: &Entry,
+        old: Option<&Entry>,
     ) -> FileResult<ReadEnd> {
-        if read != ReadEnd::Still || is_all_of(old, hash, shape) {
+        if read != ReadEnd::Still || old.is_some_and(|old| is_all_of(old, hash, shape)) {
             return Ok(read);
         }
         look_again(opened, shape, hash, self.job, self.pool, self.buf)
@@ -425,7 +496,7 @@ impl FileStorer<'_, '_> {
         match parsed {
             Ok(signature) => Ok(Some(Arc::new(DeltaBasis { signature, len }))),
             Err(error) => {
-                self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)?;
+                self.lose(path, Some(old), error)?;
                 Ok(None)
             }
         }
@@ -436,7 +507,7 @@ impl FileStorer<'_, '_> {
         let mut entry = self.new_entry(path, &pass)?;
         if let Some(parent) = self.parent.as_deref_mut() {
             (entry.place.content, entry.place.sig) =
-                parent.carry(self.archives, self.store, old, self.job)?;
+                parent.carry(self.archives, self.store, old, path, self.job)?;
         }
         Ok(entry)
     }
@@ -504,7 +575,7 @@ impl FileStorer<'_, '_> {
             Ok(bytes) => bytes,
             Err(error) if error.ends_reading() => return Err(error),
             Err(error) => {
-                self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)?;
+                self.lose(path, Some(old), error)?;
                 return Ok(None);
             }
         };

@@ -1,11 +1,10 @@
 //! The hard links of the source: the names that belong to one inode.
 
 use super::scan::LinkCounts;
+use super::spooled_entries::SpooledEntries;
 use crate::entry::{Entry, HardLink};
 use crate::error::Result;
-use crate::format::{parse_entry_line, write_entry_line};
 use crate::platform::Stat;
-use crate::spool::Spool;
 
 /// Bytes of entries that are kept in memory before they move to a temporary file.
 const IN_MEMORY: usize = 4 << 20;
@@ -20,12 +19,12 @@ pub struct Links {
     /// The inodes that have several names.
     inodes: LinkCounts,
     /// For each of these inodes, the entry that was stored last with a content of its own.
-    entries: LinkedEntries,
+    entries: SpooledEntries,
 }
 
 impl Links {
     pub fn new(inodes: LinkCounts) -> Self {
-        Links { inodes, entries: LinkedEntries::new() }
+        Links { inodes, entries: SpooledEntries::new(IN_MEMORY) }
     }
 
     pub fn has_several(&self, stat: &Stat) -> bool {
@@ -79,35 +78,5 @@ impl Links {
         }
         self.linked(stat);
         Ok(())
-    }
-}
-
-/// Entries in temporary storage, each as its length in 8 bytes and its line.
-struct LinkedEntries {
-    spool: Spool,
-    line: Vec<u8>,
-}
-
-impl LinkedEntries {
-    fn new() -> Self {
-        LinkedEntries { spool: Spool::new(IN_MEMORY), line: Vec::new() }
-    }
-
-    /// Adds an entry and returns its offset.
-    fn add(&mut self, entry: &Entry) -> Result<u64> {
-        let at = self.spool.end();
-        self.line.clear();
-        write_entry_line(entry, &mut self.line);
-        self.spool.append(&(self.line.len() as u64).to_le_bytes())?;
-        self.spool.append(&self.line)?;
-        Ok(at)
-    }
-
-    fn read(&mut self, at: u64) -> Result<Entry> {
-        let mut len = [0; 8];
-        self.spool.read_exact_at(at, &mut len)?;
-        self.line.resize(u64::from_le_bytes(len) as usize, 0);
-        self.spool.read_exact_at(at + 8, &mut self.line)?;
-        parse_entry_line(&self.line)
     }
 }

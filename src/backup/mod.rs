@@ -14,6 +14,7 @@
 //!                                     +--> archives: whole files, deltas, signatures  (content)
 //!                                     |       long contents in chunks, by workers  (chunk_pipeline, tree_hash)
 //!                                     |       deltas against the old contents in the store  (old_bytes, finer)
+//!                                     |       nothing, if the content is stored already  (stored_contents)
 //!                                     +--> state ------- commit, last                 (crate::commit)
 //! ```
 
@@ -27,10 +28,13 @@ mod old_bytes;
 mod open_dirs;
 mod origin;
 mod parent;
+mod pointed_contents;
 mod reading;
 mod run;
 mod scan;
 mod small;
+mod spooled_entries;
+mod stored_contents;
 mod tasks;
 mod tree_hash;
 mod vaults;

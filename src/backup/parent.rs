@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::commit::{MemberSpool, NewArchives, Slot};
 use crate::contents::Contents;
-use crate::entry::{Entry, File, Range, SigRef};
+use crate::entry::{Entry, File, Path, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Recorded, Trailer};
 use crate::job::{Job, Level, Problem, ProblemKind};
@@ -69,6 +69,11 @@ impl Parent {
         entry.place.content.iter().all(|range| is(&self.present, range))
     }
 
+    /// Like [`Parent::has_content`].
+    pub fn has_recorded_content(&self, recorded: &Recorded) -> bool {
+        recorded.content().iter().all(|range| is(&self.present, range))
+    }
+
     /// Whether the new state can record the entry exactly as the parent does: the store has every archive of
     /// its content and of its signature.
     pub fn keeps(&self, recorded: &Recorded) -> bool {
@@ -101,13 +106,14 @@ impl Parent {
     }
 
     /// Returns the places of the content and the signature of a parent entry, with the archive numbers of the
-    /// new state. A signature that only the cache has is stored again, so that afterwards the store has all
-    /// signatures.
+    /// new state. A signature that only the cache has is stored again for the new entry at `path`, so that afterwards
+    /// the store has all signatures.
     pub fn carry(
         &mut self,
         archives: &mut NewArchives,
         store: &mut dyn Store,
         old: &Entry,
+        path: &Path,
         job: &mut Job,
     ) -> Result<(Vec<Range>, Option<SigRef>)> {
         let (content, kept) = archives.inherit(&old.place, self.keeps_signature(old));
@@ -117,16 +123,17 @@ impl Parent {
         if !self.has_signature(old) {
             return Ok((content, None));
         }
-        Ok((content, self.save(archives, store, old, (file, sig), job)?))
+        let named = Entry { path: path.clone(), ..old.clone() };
+        Ok((content, self.save(archives, store, &named, (file, sig), job)?))
     }
 
-    /// Stores a signature again. If that fails, a problem is reported, and the file is stored whole at its
-    /// next change.
+    /// Stores a signature again, as a member with the path of `entry`. If that fails, a problem is reported, and the
+    /// file is stored whole at its next change.
     fn save(
         &mut self,
         archives: &mut NewArchives,
         store: &mut dyn Store,
-        old: &Entry,
+        entry: &Entry,
         (file, sig): (&File, &SigRef),
         job: &mut Job,
     ) -> Result<Option<SigRef>> {
@@ -134,13 +141,13 @@ impl Parent {
             Ok(bytes) => bytes,
             Err(error) if error.ends_reading() => return Err(error),
             Err(error) => {
-                job.trouble(ProblemKind::of_stored(&error), old.path.as_bytes(), error)?;
+                job.trouble(ProblemKind::of_stored(&error), entry.path.as_bytes(), error)?;
                 return Ok(None);
             }
         };
         let mut spool = MemberSpool::new();
         spool.write_all(&bytes).map_err(|e| spool_error(&e))?;
-        let range = archives.add_spool(store, Slot::Signatures, old, spool)?;
+        let range = archives.add_spool(store, Slot::Signatures, entry, spool)?;
         Ok(Some(SigRef { content: vec![range], hash: sig.hash }))
     }
 }

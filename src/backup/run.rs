@@ -26,6 +26,7 @@ use super::parent::Parent;
 use super::reading::{FileError, FileResult, metadata};
 use super::scan::{RenameSources, Scan, facts};
 use super::small::{self, IN_MEMORY};
+use super::stored_contents::StoredContents;
 use super::tasks::{Finding, PathState, Task, Tasks};
 
 /// At most this many steps wait to be completed.
@@ -49,6 +50,7 @@ pub struct Run<'r, 'j> {
     devices: Arc<Devices>,
     links: Links,
     rename_sources: RenameSources,
+    stored_contents: StoredContents<'r>,
     /// Inode numbers are unstable, and this is an increment: new entries get none.
     without_inodes: bool,
     /// The directories in which an entry may be carried forward.
@@ -102,6 +104,11 @@ impl<'r, 'j> Run<'r, 'j> {
     ) -> Self {
         *state.omissions() = std::mem::take(&mut scan.omissions);
         let devices = Arc::new(std::mem::take(&mut scan.devices));
+        let mut stored_contents = std::mem::replace(&mut scan.stored_contents, StoredContents::none());
+        if archives.is_full() {
+            // The archive of a full has a member for every file.
+            stored_contents = StoredContents::none();
+        }
         Run {
             without_inodes: scan.inodes_unstable && !archives.is_full(),
             job,
@@ -118,6 +125,7 @@ impl<'r, 'j> Run<'r, 'j> {
             devices,
             links: Links::new(std::mem::take(&mut scan.links)),
             rename_sources: std::mem::take(&mut scan.rename_sources),
+            stored_contents,
             open_dirs: OpenDirs::default(),
             unseen: Vec::new(),
             old_here: None,
@@ -126,18 +134,24 @@ impl<'r, 'j> Run<'r, 'j> {
     }
 
     /// Makes the new entries of all paths, then reports the deleted entries.
-    pub fn go(&mut self, parent: Option<&mut StateReader>, scan: Scan) -> Result<()> {
+    pub fn go(&mut self, parent: Option<&'r mut StateReader>, scan: Scan) -> Result<()> {
         self.job.phase(Phase::Read, scan.entries, scan.bytes)?;
         self.run(parent, scan.tasks)?;
         for entry in std::mem::take(&mut self.rename_sources).into_deleted() {
             self.gone(&entry)?;
         }
+        if let Some(parent) = &mut self.parent {
+            let pointed = self.stored_contents.take_pointed();
+            pointed.check(parent, self.store, &self.pool, self.job)?;
+        }
         self.job.phase_done()
     }
 
     /// Completes the tasks in order, and prefetches enough files to keep the workers busy.
-    fn run(&mut self, parent: Option<&mut StateReader>, mut tasks: Tasks) -> Result<()> {
-        let mut records = parent.map(StateReader::recorded).transpose()?;
+    fn run(&mut self, parent: Option<&'r mut StateReader>, mut tasks: Tasks) -> Result<()> {
+        let parent = parent.map(StateReader::recorded_and_lookup).transpose()?;
+        let (mut records, lookup) = parent.unzip();
+        self.stored_contents.lines = lookup;
         loop {
             while self.steps.len() < STEPS_MAX && !self.prefetcher.is_busy() {
                 let step = match tasks.next().transpose()? {
@@ -314,7 +328,7 @@ impl<'r, 'j> Run<'r, 'j> {
         };
         let mut entry = old.clone();
         (entry.place.content, entry.place.sig) =
-            parent.carry(&mut self.archives, self.store, &old, self.job)?;
+            parent.carry(&mut self.archives, self.store, &old, &old.path, self.job)?;
         entry.place.dirty = true;
         entry.link = HardLink::Single;
         self.write(NewEntry { entry, counter: None, change: change::KEPT }, Some(&old))
@@ -382,7 +396,7 @@ impl<'r, 'j> Run<'r, 'j> {
     fn unchanged(&mut self, mut entry: Entry, stat: &Stat) -> Result<()> {
         if let Some(parent) = &mut self.parent {
             (entry.place.content, entry.place.sig) =
-                parent.carry(&mut self.archives, self.store, &entry, self.job)?;
+                parent.carry(&mut self.archives, self.store, &entry, &entry.path, self.job)?;
         }
         entry.place.ino = Some(stat.ino);
         self.write_linked(NewEntry { entry, counter: Some(Counter::Unchanged), change: 0 }, stat, None)
@@ -442,7 +456,7 @@ impl<'r, 'j> Run<'r, 'j> {
         self.has_content(entry).then(|| RenameSource { entry: entry.clone(), deleted })
     }
 
-    fn storing(&mut self) -> FileStorer<'_, 'j> {
+    fn storing(&mut self) -> FileStorer<'_, 'j, 'r> {
         FileStorer {
             job: self.job,
             store: self.store,
@@ -451,6 +465,7 @@ impl<'r, 'j> Run<'r, 'j> {
             names: &mut self.names,
             pool: &self.pool,
             devices: &self.devices,
+            stored: &mut self.stored_contents,
             buf: &mut self.buf,
         }
     }
@@ -481,6 +496,11 @@ impl<'r, 'j> Run<'r, 'j> {
                 self.storing().store_large(path, &file, basis)?
             }
         };
+        match outcome {
+            StoredAs::Whole => self.stored_contents.add(&entry, None)?,
+            StoredAs::Delta => self.stored_contents.add(&entry, basis)?,
+            StoredAs::Same | StoredAs::Elsewhere => {}
+        }
         let found = origin.filter(|_| outcome == StoredAs::Same);
         let is_others = found.is_some() && old.is_some() && !same_content(&entry, old);
         Ok((entry, if is_others { StoredAs::Whole } else { outcome }, found))

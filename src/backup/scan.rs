@@ -18,6 +18,7 @@ use crate::walk::{Devices, RESTORE_TEMP, Walk, WalkItem, WalkOptions, WalkedEntr
 
 use super::choice::Choice;
 use super::parent::Parent;
+use super::stored_contents::{ContentScan, StoredContents};
 use super::tasks::{Finding, PathState, Task, Tasks, TasksWriter};
 use crate::format::{OmissionCause, Omissions, Recorded, StateReader};
 
@@ -178,6 +179,7 @@ pub struct LinkedInode {
 pub struct Scan {
     pub tasks: Tasks,
     pub rename_sources: RenameSources,
+    pub stored_contents: StoredContents<'static>,
     pub links: LinkCounts,
     pub devices: Devices,
     pub inodes_unstable: bool,
@@ -244,7 +246,7 @@ pub fn scan(
         job,
     };
     let is_increment = parent.is_some();
-    let mut planner = TaskPlanner::default();
+    let mut planner = TaskPlanner { contents: is_increment.then(ContentScan::new), ..TaskPlanner::default() };
     let mut tasks = TasksWriter::new();
     match parent {
         Some((state, parent)) => compare(state, parent, &mut source, &mut planner, &mut tasks, guard)?,
@@ -266,6 +268,7 @@ pub fn scan(
     Ok(Scan {
         tasks: tasks.finish(),
         rename_sources: planner.rename_sources,
+        stored_contents: planner.contents.map_or_else(|| Ok(StoredContents::none()), ContentScan::finish)?,
         links: links.into_iter().filter(|(_, inode)| inode.names > 1).collect(),
         devices,
         inodes_unstable,
@@ -293,6 +296,9 @@ fn compare(
         let recorded = records.current();
         let path = found.as_ref().map(|finding| finding.path.as_bytes());
         let Some(side) = Side::next(recorded.map(Recorded::path), path) else { return Ok(()) };
+        if let (Some(recorded), true, Some(contents)) = (recorded, side != Side::New, &mut planner.contents) {
+            contents.add_recorded(recorded, records.offset(), parent)?;
+        }
         let finding = if side == Side::Old { None } else { found.take() };
         let task = match (recorded.filter(|_| side != Side::New), finding) {
             // `devices` knows the ctimes that the walk has seen so far. The second pass will know all.
@@ -320,14 +326,24 @@ fn compare(
 #[derive(Default)]
 struct TaskPlanner {
     rename_sources: RenameSources,
+    /// `None` for a full, whose archive gets the content of every file.
+    contents: Option<ContentScan>,
     tally: InodeTally,
     bytes: u64,
 }
 
 impl TaskPlanner {
     fn created(&mut self, finding: Finding) -> Task {
-        self.bytes = self.bytes.saturating_add(file_size(&finding));
+        self.will_read(file_size(&finding));
         Task::New(finding)
+    }
+
+    /// Notes a file that the second pass will probably read.
+    fn will_read(&mut self, size: u64) {
+        self.bytes = self.bytes.saturating_add(size);
+        if let Some(contents) = &mut self.contents {
+            contents.add_file(size);
+        }
     }
 
     /// Chooses the task for a path that both the parent and the source have.
@@ -345,7 +361,9 @@ impl TaskPlanner {
         let linked = may_be_linked(stat);
         if is_file {
             self.tally.count(&then, &now);
-            self.bytes = self.bytes.saturating_add(if unchanged { 0 } else { now.size });
+            if !unchanged || was.is_file() && !parent.has_recorded_content(was) {
+                self.will_read(now.size);
+            }
         }
         let same_file = guard.ignore_inodes || then.may_have_inode_of(&now);
         let replaced = was.is_file() && !same_file && (then.size, then.mtime) != (now.size, now.mtime);

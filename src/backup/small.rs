@@ -141,7 +141,8 @@ pub fn choose_form(
     let len = bytes.len() as u64;
     let mut lost = None;
     if let Some(old) = old {
-        if old.hash == *hash {
+        // A content that is known to be lost is stored again.
+        if old.hash == *hash && !matches!(old.basis, DeltaAgainst::Lost(_)) {
             return Ok(ContentForm::Same);
         }
         let made = match (&old.basis, Params::for_len(len)) {

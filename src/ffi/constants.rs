@@ -258,6 +258,10 @@ pub const IBT_COUNT_PROBLEMS: i32 = 11;
 /// Logical bytes of the snapshot's files. After a verify the bytes of all
 /// verified snapshots, after a comparison 0.
 pub const IBT_COUNT_BYTES: i32 = 12;
+/// Bytes of created and modified files whose content was stored already, for
+/// another path of the snapshot before or of this one: an increment points to
+/// it.
+pub const IBT_COUNT_BYTES_ALREADY_STORED: i32 = 13;
 
 /// ==== Problems: ibt_report_problem_kind() ====
 ///
@@ -330,6 +334,7 @@ equal! {
     IBT_COUNT_METADATA = Counter::Metadata, IBT_COUNT_BYTES_READ = Counter::BytesRead,
     IBT_COUNT_BYTES_WRITTEN = Counter::BytesWritten, IBT_COUNT_RESTORED = Counter::Restored,
     IBT_COUNT_PROBLEMS = Counter::Problems, IBT_COUNT_BYTES = Counter::Bytes,
+    IBT_COUNT_BYTES_ALREADY_STORED = Counter::BytesAlreadyStored,
     IBT_PROBLEM_UNREADABLE = ProblemKind::Unreadable, IBT_PROBLEM_VANISHED = ProblemKind::Vanished,
     IBT_PROBLEM_CHANGED = ProblemKind::Changed, IBT_PROBLEM_SKIPPED = ProblemKind::Skipped,
     IBT_PROBLEM_DAMAGED = ProblemKind::Damaged, IBT_PROBLEM_MISSING = ProblemKind::Missing,

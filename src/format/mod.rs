@@ -64,10 +64,10 @@ pub use frame::{
 pub use io::{ReadAt, Sink};
 pub use names::{BackupFileKind, Name, TEMP_PREFIX, check_key, default_key, lock_name};
 pub use state::{
-    ArchiveRef, Entries, FoldRule, Header, LayerRef, Made, NeededArchives, OmissionCause, Omissions,
-    ParentRef, PathSelector, Recorded, Records, SnapshotKind, StateChanges, StateFiles, StateProblem,
-    StateReader, StateSummary, StateWriter, StoredState, Totals, Trailer, WrittenState, needed_by,
-    parse_entry_line, write_entry_line,
+    ArchiveRef, Entries, EntryLookup, FoldRule, Header, LayerRef, Made, NeededArchives, OmissionCause,
+    Omissions, ParentRef, PathSelector, Recorded, Records, SnapshotKind, StateChanges, StateFiles,
+    StateProblem, StateReader, StateSummary, StateWriter, StoredState, Totals, Trailer, WrittenState,
+    needed_by, parse_entry_line, write_entry_line,
 };
 
 use crate::error::{Error, Kind};

@@ -42,10 +42,12 @@ pub enum Counter {
     Problems = 11,
     /// Logical bytes of the snapshot's files. A verify counts the files of all snapshots, a comparison nothing.
     Bytes = 12,
+    /// Bytes of new and changed files whose content was stored already, for another path: an increment points to it.
+    BytesAlreadyStored = 13,
 }
 
 impl Counter {
-    pub const ALL: [Counter; 12] = [
+    pub const ALL: [Counter; 13] = [
         Counter::Entries,
         Counter::Created,
         Counter::Modified,
@@ -58,6 +60,7 @@ impl Counter {
         Counter::Restored,
         Counter::Problems,
         Counter::Bytes,
+        Counter::BytesAlreadyStored,
     ];
 
     pub fn name(self) -> &'static str {
@@ -74,6 +77,7 @@ impl Counter {
             Counter::Restored => "restored",
             Counter::Problems => "problems",
             Counter::Bytes => "bytes",
+            Counter::BytesAlreadyStored => "bytes_already_stored",
         }
     }
 

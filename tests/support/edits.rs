@@ -49,6 +49,12 @@ enum Deed {
     Link(Vec<u8>),
     BreakLink,
     PunchHole,
+    /// Makes a second file with the same bytes.
+    Copy(Vec<u8>),
+    /// Moves a file by a copy, so that it has another inode.
+    MoveByCopy(Vec<u8>),
+    /// Makes all files of a directory again, with the same bytes and other inodes.
+    MakeAgain,
 }
 
 pub fn edits(most: usize) -> impl Strategy<Value = Vec<Edit>> {
@@ -72,6 +78,9 @@ fn deeds() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::RemoveXattrs),
         1 => names().prop_map(Deed::Link),
         1 => Just(Deed::BreakLink),
+        2 => names().prop_map(Deed::Copy),
+        1 => names().prop_map(Deed::MoveByCopy),
+        1 => Just(Deed::MakeAgain),
         1 => len().prop_map(Deed::Append),
     ]
 }
@@ -107,6 +116,15 @@ impl Edit {
             Deed::DeleteDir => self.on(&there.dirs[1..], |path| fs::remove_dir_all(path)),
             Deed::Link(name) => self.on(&there.others, |path| fs::hard_link(path, new(name))),
             Deed::BreakLink => self.on(&there.files, break_link),
+            Deed::Copy(name) => self.on(&there.files, |path| copy(path, &new(name))),
+            Deed::MoveByCopy(name) => self.on(&there.files, |path| {
+                copy(path, &new(name))?;
+                fs::remove_file(path)
+            }),
+            Deed::MakeAgain => self.on(&there.dirs, |dir| {
+                let files = there.files.iter().filter(|file| file.parent() == Some(dir));
+                files.into_iter().try_for_each(|file| break_link(file))
+            }),
             Deed::Chmod(file, _) if self.seed.is_multiple_of(2) => self.on(&there.files, |path| {
                 set_mode(path, *file);
                 Ok(())
@@ -213,6 +231,12 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
         return Ok(());
     }
     fs::rename(from, to)
+}
+
+/// Copies a file to a path that does not exist.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(to)?;
+    io::copy(&mut File::open(from)?, &mut file).map(drop)
 }
 
 /// Gives this name a new inode with the same bytes.

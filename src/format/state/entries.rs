@@ -6,11 +6,14 @@ use memchr::memchr;
 
 use super::hard_links::FirstNames;
 use super::reader::{Numbering, OP};
-use super::{ArchiveRef, Recorded, check};
+use super::{ArchiveRef, Recorded, check, parse_entry_line};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::spool::{Spool, SpoolReader, spool_error};
 use crate::text::encode_name;
+
+/// Bytes of the read buffer for one line.
+const LINE_BUFFER: usize = 1 << 10;
 
 /// The entry lines of a state, and the data to check them.
 pub(super) struct Lines<'a> {
@@ -77,6 +80,11 @@ impl<'a> Records<'a> {
         self.is_at_entry.then_some(&self.recorded)
     }
 
+    /// The offset in the document of the line of the current entry, for [`EntryLookup::entry_at`].
+    pub fn offset(&self) -> u64 {
+        self.lines.offset
+    }
+
     /// Reads and checks the next line; false at the end.
     fn read(&mut self) -> Result<bool> {
         if !self.read_line()? {
@@ -120,6 +128,24 @@ impl<'a> Records<'a> {
             Some((_, Numbering { what, before })) => format!("{what} {}", before + self.number),
             None => format!("offset {}", self.lines.offset),
         }
+    }
+}
+
+/// Reads single entries of a state whose lines an earlier pass has checked.
+pub struct EntryLookup<'a> {
+    pub(super) spool: &'a Spool,
+    /// The offset of the end of the last entry.
+    pub(super) end: u64,
+}
+
+impl EntryLookup<'_> {
+    /// The entry whose line is at `offset`, which [`Records::offset`] returned.
+    pub fn entry_at(&self, offset: u64) -> Result<Entry> {
+        let left = self.end.saturating_sub(offset);
+        let mut source = BufReader::with_capacity(LINE_BUFFER, self.spool.reader(offset, left));
+        let mut line = Vec::new();
+        append_line(&mut source, &mut line).map_err(|e| spool_error(&e))?;
+        parse_entry_line(&line)
     }
 }
 

@@ -11,7 +11,7 @@ use super::{AT, RANGES_MAX, UNKNOWN_MAX, XATTR_COUNT_MAX, check};
 use crate::entry::{
     Entry, File, HardLink, Hash, Metadata, NAME_MAX, Node, Path, Place, Range, SigRef, Unknown,
 };
-use crate::entry::{FileType, PATH_LEN_MAX, check_path};
+use crate::entry::{FileType, PATH_LEN_MAX, check_path, data_len};
 use crate::error::{Error, Kind, Result};
 use crate::stamp::Time;
 
@@ -284,6 +284,19 @@ impl LineFields {
 
     pub fn is_dir(&self) -> bool {
         self.kind == FileType::Dir
+    }
+
+    /// Bytes of a file outside of holes.
+    pub fn data_len(&self) -> u64 {
+        data_len(self.size, &self.holes)
+    }
+
+    /// The first 8 bytes of the hash of `line`, the line that was read last; `None` if it is not a file's.
+    pub fn hash_start(&self, line: &[u8]) -> Option<u64> {
+        if self.kind != FileType::File {
+            return None;
+        }
+        Span { end: self.hash.start + 16, ..self.hash }.unhex(line).map(u64::from_be_bytes)
     }
 
     pub fn content(&self) -> &[Range] {

@@ -42,7 +42,7 @@ mod tests;
 mod writer;
 
 pub use changes::{NeededArchives, StateChanges};
-pub use entries::{Entries, Records};
+pub use entries::{Entries, EntryLookup, Records};
 pub use fields::parse_entry_line;
 pub use fold::FoldRule;
 pub use intake::PathSelector;

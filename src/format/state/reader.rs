@@ -10,7 +10,7 @@ use super::intake::{Intake, LayersAbove, Parts, PathSelector};
 use super::layer::Layer;
 use super::layers::Layers;
 use super::tables::{ArchiveNumbers, ArchiveTable};
-use super::{ENTRIES_BEGIN, Entries, Header, LINE_MAX, LayerRef, Records, Trailer, summary};
+use super::{ENTRIES_BEGIN, Entries, EntryLookup, Header, LINE_MAX, LayerRef, Records, Trailer, summary};
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
 use crate::format::frame::{read_beginning, read_stream};
@@ -359,6 +359,18 @@ impl StateReader {
     pub fn recorded(&mut self) -> Result<Records<'_>> {
         let numbering = self.numbering;
         Ok(Records::new(self.lines(self.entries_start, PASS_BUFFER), Some(numbering)))
+    }
+
+    /// Like [`StateReader::recorded`], and also a reader of single entries. An earlier pass over all entries must have
+    /// reached the end.
+    pub fn recorded_and_lookup(&mut self) -> Result<(Records<'_>, EntryLookup<'_>)> {
+        let StateReader { name, summary, spool, entries_start, entries_len, numbering, checked, .. } = self;
+        let (offset, len) = (*entries_start, *entries_len);
+        let archives = (!*checked).then_some(&summary.trailer.archives[..]);
+        let source = BufReader::with_capacity(PASS_BUFFER, spool.reader(offset, len));
+        let lines = Lines { spool: source, name, archives, offset, checked };
+        let lookup = EntryLookup { spool, end: offset + len };
+        Ok((Records::new(lines, Some(*numbering)), lookup))
     }
 
     /// The entries from the line at `offset`, which [`Entries::offset`] returned, to the end. Each entry is

@@ -86,6 +86,20 @@ impl Recorded {
         self.fields.size
     }
 
+    /// Bytes of a file outside of holes; 0 for any other type.
+    pub fn data_len(&self) -> u64 {
+        self.fields.data_len()
+    }
+
+    /// The first 8 bytes of a file's hash, as a big-endian number; `None` for any other type.
+    pub fn hash_start(&self) -> Option<u64> {
+        self.fields.hash_start(&self.line)
+    }
+
+    pub fn is_dirty(&self) -> bool {
+        self.fields.dirty
+    }
+
     /// The set of names that the entry belongs to; `None` if it has only one name in the snapshot.
     pub fn link_set(&self) -> Option<LinkSet> {
         Some(match self.fields.link(&self.line)? {
