@@ -16,6 +16,7 @@ static ibt_status do_full(struct run *run)
 
     if (status < 0)
         return status;
+    run->heals = 0; /* a full needs nothing of the store */
     return ibt_full_backup(run->storage, run->operands[0], run->options, &run->report, &run->err);
 }
 

@@ -54,6 +54,13 @@ static int apply_allow_empty(struct run *run, const char *argument)
     return accepted(ibt_options_set_allow_empty(run->options, 1));
 }
 
+static int apply_heal(struct run *run, const char *argument)
+{
+    (void)argument;
+    run->heals = 1;
+    return accepted(ibt_options_set_heal(run->options, 1));
+}
+
 static int apply_exclude(struct run *run, const char *argument)
 {
     return accepted(ibt_options_add_exclude(run->options, argument));
@@ -486,6 +493,8 @@ const struct option options[] = {
     { "--delta", "HOW", BACKUP,
       "increments find what is the same: signatures (blocks), contents (bytes, reads the\n"
       "                   store), auto (default: contents if the store is cheap to read)", apply_delta },
+    { "--heal", NULL, BACKUP,
+      "an increment reads everything that it takes over, and stores again what the store has lost", apply_heal },
     { "--no-lock", NULL, BACKUP | PRUNE | CONSOLIDATE,
       "go on if the store cannot be locked: nobody else may write to KEY meanwhile", apply_no_lock },
     { "--lock-wait", "SECONDS", EVERY, "wait so long for another operation that uses KEY (default 0; -1 for ever)",

@@ -139,6 +139,16 @@ static void print_store(const struct run *run)
     }
 }
 
+static void print_healed(const struct run *run)
+{
+    uint64_t healed = count_of(run, IBT_COUNT_HEALED), lost = count_of(run, IBT_COUNT_LOST);
+
+    if (healed + lost > 0)
+        printf("lost in the store: %" PRIu64 " healed, %" PRIu64 " still lost\n", healed, lost);
+    else if (run->heals)
+        puts("nothing is lost in the store");
+}
+
 void print_backup(const struct run *run)
 {
     uint64_t entries = count_of(run, IBT_COUNT_ENTRIES);
@@ -156,6 +166,7 @@ void print_backup(const struct run *run)
     format_size(count_of(run, IBT_COUNT_BYTES), all, sizeof all);
     printf("%s of %s read", read, all);
     print_elapsed(run);
+    print_healed(run);
     print_store(run);
 }
 

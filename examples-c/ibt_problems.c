@@ -11,7 +11,8 @@ enum { SHOWN_AT_ONCE = 5, PATHS_SHOWN = 3 };
 /* A note: it informs the user, but nothing failed. */
 static int is_note(int32_t problem)
 {
-    return problem == IBT_PROBLEM_SKIPPED || problem == IBT_PROBLEM_LEFTOVER || problem == IBT_PROBLEM_UNLOCKED;
+    return problem == IBT_PROBLEM_SKIPPED || problem == IBT_PROBLEM_LEFTOVER || problem == IBT_PROBLEM_UNLOCKED
+        || problem == IBT_PROBLEM_HEALED || problem == IBT_PROBLEM_UNNEEDED;
 }
 
 /* -------------------------------------------------------------- as they happen */
@@ -188,12 +189,12 @@ static int is_damaged(const ibt_report *report)
     return 0;
 }
 
-/* After damage, advises a full backup: further increments would need the lost bytes again. */
+/* After damage, advises an increment that stores the lost bytes again. */
 void print_cure(const struct run *run, const struct command *command)
 {
-    if ((command->group & (BACKUP | VERIFY | LIST)) != 0 && is_damaged(run->report))
-        fputs("ibt: later increments need the damaged or missing bytes too: only a new full backup (ibt full) stores them "
-              "again\n", stderr);
+    if ((command->group & (BACKUP | VERIFY | LIST)) != 0 && !run->heals && is_damaged(run->report))
+        fputs("ibt: next: 'ibt incr --heal SOURCE' stores again what SOURCE still has of the lost bytes; later increments "
+              "need\n     no more of them. Older snapshots get them back from another copy of the store only.\n", stderr);
     if (ibt_error_status(run->err) == IBT_ERR_BUSY)
         fputs("ibt: --lock-wait SECONDS waits for the other operation\n", stderr);
     if (command->group == BACKUP && ibt_error_status(run->err) == IBT_ERR_MISMATCH)

@@ -73,6 +73,7 @@ struct run {
     const char *sound; /* what verify says of a snapshot without losses; NULL means "whole" */
     int keeps;   /* a --keep-... rule was given */
     int removes; /* --snapshot was given */
+    int heals;   /* --heal was given */
     int drawing; /* a progress bar is drawn */
     ibt_cancel *cancel;
     ibt_storage *storage;

@@ -547,6 +547,18 @@ extern "C" {
 #define IBT_COUNT_BYTES_ALREADY_STORED 13
 
 /**
+ * Contents and signatures that the store had lost and that a backup has stored
+ * again, and layers that were put back; see ibt_options_set_heal().
+ */
+#define IBT_COUNT_HEALED 14
+
+/**
+ * Contents of the parent that the store has lost, and that the source no longer
+ * has or cannot give. Also those that the report no longer lists.
+ */
+#define IBT_COUNT_LOST 15
+
+/**
  * ==== Problems: ibt_report_problem_kind() ====
  *
  * The entry could not be read; its previous version, if any, was carried
@@ -614,6 +626,26 @@ extern "C" {
  * missing.
  */
 #define IBT_PROBLEM_UNLOCKED 11
+
+/**
+ * A note. The store had lost a content or a signature of this entry, or a
+ * layer, and the backup has stored it again. Snapshots made before stay as they
+ * are. A report lists the first 1,000; IBT_COUNT_HEALED counts all.
+ */
+#define IBT_PROBLEM_HEALED 12
+
+/**
+ * The store has lost the content of this entry, and the source no longer has
+ * the file or cannot give it. The new snapshot does not have the entry. A
+ * report lists the first 1,000; IBT_COUNT_LOST counts all.
+ */
+#define IBT_PROBLEM_LOST 13
+
+/**
+ * A note. An archive of an earlier snapshot is damaged, but this snapshot needs
+ * none of the damaged bytes: everything that it needs was read and is right.
+ */
+#define IBT_PROBLEM_UNNEEDED 14
 
 /**
  * ==== Actions: ibt_report_snapshot_action() ====
@@ -1659,6 +1691,39 @@ IBT_API ibt_status ibt_options_set_local_time(ibt_options *options, int32_t on);
  * Since: 0.1
  */
 IBT_API ibt_status ibt_options_set_dry_run(ibt_options *options, int32_t on);
+
+/**
+ * With 1 an increment first reads everything that its parent needs, as
+ * ibt_verify() does, and stores again what the store has lost, as far as the
+ * source still has it. Increments only; ignored elsewhere.
+ *
+ * - A file whose content is lost, or depends on lost bytes, is stored whole from
+ *   the source, in its present version. A lost signature is made again if the
+ *   file still has the recorded content.
+ * - The report has a problem for each archive with losses, a note
+ *   (IBT_PROBLEM_HEALED) for each file that was stored again, and a problem
+ *   (IBT_PROBLEM_LOST) for each lost file that the source no longer has. So the
+ *   increment that finds damage returns IBT_PARTIAL; the next one does not.
+ * - Only the new snapshot and later ones are whole. Older snapshots that need
+ *   the lost bytes have lost them for good, unless another copy of the store
+ *   has them.
+ * - Each byte of the archives that the parent needs is read about once. Without
+ *   damage the increment stores the same bytes as without this option.
+ * - An archive that cannot be read now ends the increment with the error of the
+ *   storage, except for an error of the disk (EIO), which counts as a loss.
+ *
+ * Without this option an increment notices only archives that are gone or have
+ * another size, and stores again what they held.
+ *
+ * Default: 0. Every other number counts as 1.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_heal(ibt_options *options,
+                                int32_t on);
 
 /**
  * The key of a backup's snapshot: the backup continues the series of snapshots

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ibt::error::Kind;
-use ibt::job::{Codec, Keep, Options, ProblemKind, Report, Select};
+use ibt::job::{Codec, Counter, Keep, Labels, Options, ProblemKind, Report, Select};
 use ibt::stamp::Stamp;
 use ibt::text::decode_name;
 use proptest::collection::vec;
@@ -24,6 +24,10 @@ enum Step {
     Edit(Vec<Edit>),
     Full,
     Increment,
+    /// An increment with the option heal.
+    Heal,
+    /// Gives the next backups this label.
+    Label(u8),
     /// Prunes to this many of the newest snapshots.
     KeepLast(u32),
     PruneOne(Which),
@@ -72,6 +76,8 @@ fn steps(damage: u32) -> impl Strategy<Value = Vec<Step>> {
     let steady = prop_oneof![
         6 => edits(5).prop_map(Step::Edit),
         7 => Just(Step::Increment),
+        2 => Just(Step::Heal),
+        1 => (0u8..3).prop_map(Step::Label),
         1 => Just(Step::Full),
         1 => (1u32..4).prop_map(Step::KeepLast),
         2 => which.prop_map(Step::PruneOne),
@@ -90,6 +96,7 @@ struct Snap {
     kept: Rc<Kept>,
     /// The archives that the snapshot's state names.
     archives: BTreeSet<String>,
+    labels: Labels,
     /// The archives that hold the content of each path.
     needs: BTreeMap<Vec<u8>, BTreeSet<String>>,
 }
@@ -123,6 +130,11 @@ impl Life {
             Step::Edit(edits) => return edits.iter().for_each(|edit| edit.apply(&self.series.source)),
             Step::Full => self.full(),
             Step::Increment => self.increment(),
+            Step::Heal => self.increment_that_heals(),
+            Step::Label(value) => {
+                self.series.options.labels = Labels::from([("label".to_string(), value.to_string())]);
+                return;
+            }
             Step::KeepLast(last) => self.keep_last(*last),
             Step::PruneOne(which) => self.prune_one(*which),
             Step::Consolidate => self.consolidate(),
@@ -162,6 +174,27 @@ impl Life {
         assert!(lost.is_empty(), "an increment names what it could see to be lost: {lost:?}");
     }
 
+    /// Whatever is damaged, the new snapshot is whole, and the next one finds nothing to heal.
+    fn increment_that_heals(&mut self) {
+        let heal = |series: &Series| {
+            let options = Options { heal: true, ..series.options.clone() };
+            series.silently(&options, |store, job| ibt::backup::incremental(store, &series.source, job))
+        };
+        if self.snaps.is_empty() {
+            heal(&self.series).refused(Kind::NotFound);
+            return;
+        }
+        for again in [false, true] {
+            let report = heal(&self.series).ok();
+            assert!(!again || report.counters.get(Counter::Healed) == 0, "{:?}", report.problems);
+            self.made_from_source(&report);
+            let select = Select::Exactly(report.snapshot.unwrap());
+            let verified = self.series.verify(&self.series.selecting(select)).whole();
+            assert!(verified.problems.iter().all(|problem| problem.kind == ProblemKind::Unneeded));
+            self.series.assert_newest_is_the_source();
+        }
+    }
+
     fn consolidate(&mut self) {
         let outcome = self.series.consolidate();
         let Some(newest) = self.snaps.last() else {
@@ -176,7 +209,8 @@ impl Life {
         assert!(self.lost(newest, Broken::Deleted).is_empty(), "made of what is not there");
         let report = outcome.whole();
         if report.snapshot != Some(newest.stamp) {
-            self.made(&report, newest.kept.clone());
+            let (kept, labels) = (newest.kept.clone(), newest.labels.clone());
+            self.made(&report, kept, labels);
             self.assert_newest_stands_alone();
         }
     }
@@ -273,12 +307,13 @@ impl Life {
         let stamp = report.snapshot.expect("a backup reports its snapshot");
         let copy = self.series.beside(&format!("kept-{stamp}"));
         let kept = Rc::new(Kept::new(&self.series.source, &copy));
-        self.made(report, kept);
+        let labels = self.series.options.labels.clone();
+        self.made(report, kept, labels);
     }
 
     /// Adds a snapshot that must restore as `kept`. Reads the archives that the snapshot needs from its state,
     /// without the library.
-    fn made(&mut self, report: &Report, kept: Rc<Kept>) {
+    fn made(&mut self, report: &Report, kept: Rc<Kept>, labels: Labels) {
         let stamp = report.snapshot.expect("the snapshot made");
         assert!(self.snaps.last().is_none_or(|newest| newest.stamp < stamp));
         let state = stored::parse(&self.series.newest("state"));
@@ -294,7 +329,7 @@ impl Life {
             needs.insert(path, lies_in.collect());
         }
         let archives = archives.into_iter().collect();
-        self.snaps.push(Snap { stamp, kept, archives, needs });
+        self.snaps.push(Snap { stamp, kept, archives, labels, needs });
     }
 
     #[track_caller]
@@ -333,8 +368,9 @@ impl Life {
         let report = if lost.is_empty() { listed.whole() } else { listed.partial() };
         let told = report.problems.iter().map(|problem| (problem.snapshot, problem.file.clone()));
         assert_eq!(told.collect::<BTreeSet<_>>(), lost);
-        let listed: Vec<_> = report.snapshots.iter().map(|snapshot| snapshot.stamp).collect();
-        assert_eq!(listed, self.snaps.iter().map(|snap| snap.stamp).collect::<Vec<_>>());
+        let listed = report.snapshots.iter().map(|snapshot| (snapshot.stamp, &snapshot.labels));
+        let expected = self.snaps.iter().map(|snap| (snap.stamp, &snap.labels));
+        assert_eq!(listed.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }
 
     /// The store holds exactly the archives that snapshots name, without the deleted ones, and the states that the

@@ -122,7 +122,11 @@ impl FileStorer<'_, '_, '_> {
         };
         self.take_loss(path, &mut form, old)?;
         match (form, old) {
-            (ContentForm::Same, Some(old)) => Ok((self.same(path, pass, old)?, StoredAs::Same)),
+            (ContentForm::Same, Some(old)) => {
+                let signature =
+                    self.lost_signature(old).map(|params| small::sign(params, bytes)).transpose()?;
+                Ok((self.same(path, pass, old, signature)?, StoredAs::Same))
+            }
             (ContentForm::Delta(made), Some(old)) => self.put_delta(path, pass, made, old),
             (ContentForm::Whole { signature, .. }, _) => self.put_bytes(path, pass, bytes, signature),
             _ => Err(Error::new(Kind::Panic, "store", "a change of nothing").at(path)),
@@ -279,7 +283,7 @@ impl FileStorer<'_, '_, '_> {
         })?;
         let (Some(pass), Some(made)) = (pass, made) else { return Ok(None) };
         if !pass.dirty && is_content_of(old, &pass.hash) {
-            return Ok(Some((self.same(opened.path, pass, old)?, StoredAs::Same)));
+            return Ok(Some((self.same(opened.path, pass, old, None)?, StoredAs::Same)));
         }
         if let Some(found) = self.find_stored(&pass)? {
             return Ok(Some(self.put_stored(opened.path, pass, found)?));
@@ -348,15 +352,19 @@ impl FileStorer<'_, '_, '_> {
     ) -> FileResult<Option<StoredEntry>> {
         let data_len = shape.data_len();
         let mut elsewhere = None;
+        let mut signature = None;
         let pass = self.attempts(opened, shape, |this, shape| {
-            let mut pipeline = ChunkPipeline::new(this.pool, Purpose::Hash);
+            let lost = old.and_then(|old| this.lost_signature(old));
+            let purpose = lost.map_or(Purpose::Hash, Purpose::Sign);
+            let mut pipeline = ChunkPipeline::new(this.pool, purpose);
             let job = &mut *this.job;
             let read = read_data(opened.file, shape, this.buf, |piece| {
                 count_read(job, piece)?;
                 pipeline.update(piece)?;
                 Ok(true)
             })?;
-            let hash = pipeline.finish()?.hash;
+            let Processed { hash, signature: made, .. } = pipeline.finish()?;
+            signature = made;
             let same = old.filter(|old| is_content_of(old, &hash));
             elsewhere = match same {
                 Some(_) => None,
@@ -373,7 +381,9 @@ impl FileStorer<'_, '_, '_> {
         self.stored.count_read(data_len, pass.is_some());
         Ok(match (pass, elsewhere, old) {
             (Some(pass), Some(found), _) => Some(self.put_stored(opened.path, pass, found)?),
-            (Some(pass), None, Some(old)) => Some((self.same(opened.path, pass, old)?, StoredAs::Same)),
+            (Some(pass), None, Some(old)) => {
+                Some((self.same(opened.path, pass, old, signature)?, StoredAs::Same))
+            }
             _ => None,
         })
     }
@@ -502,12 +512,28 @@ impl FileStorer<'_, '_, '_> {
         }
     }
 
-    /// Makes an entry with the parent's content and signature.
-    fn same(&mut self, path: &Path, pass: ReadResult, old: &Entry) -> Result<Entry> {
+    /// How to sign the content of `old` again, if its signature is lost and the option heal is set.
+    fn lost_signature(&self, old: &Entry) -> Option<Params> {
+        let parent = self.parent.as_ref().filter(|parent| parent.lacks_signature(old));
+        parent.and_then(|_| Params::for_len(old.file()?.data_len()))
+    }
+
+    /// Makes an entry with the parent's content and signature. If that signature is lost, the entry gets `signature`,
+    /// which was made of the same content.
+    fn same(
+        &mut self,
+        path: &Path,
+        pass: ReadResult,
+        old: &Entry,
+        signature: Option<MemberSpool>,
+    ) -> Result<Entry> {
         let mut entry = self.new_entry(path, &pass)?;
         if let Some(parent) = self.parent.as_deref_mut() {
             (entry.place.content, entry.place.sig) =
                 parent.carry(self.archives, self.store, old, path, self.job)?;
+        }
+        if entry.place.sig.is_none() {
+            self.put_signature(&mut entry, signature, None)?;
         }
         Ok(entry)
     }

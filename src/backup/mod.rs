@@ -3,6 +3,7 @@
 //! A full backup and an increment run the same code: a full is an increment whose parent is the empty state.
 //!
 //! ```text
+//! heal     with the option: parent state --> what the store lost of it          (heal)
 //! pass 1   walk (sorted) --> tasks --+
 //!                                    +--> merge --> deleted, links, totals      (scan)
 //!          parent state -------------+
@@ -23,6 +24,7 @@ mod chunk_pipeline;
 mod content;
 mod file_prefetcher;
 mod finer;
+mod heal;
 mod links;
 mod old_bytes;
 mod open_dirs;
@@ -188,7 +190,9 @@ impl NewSnapshot {
         let trouble = |error: std::io::Error| Error::io("open the source", &self.origin.path, &error);
         let source = Source::new(self.origin.root.try_clone().map_err(trouble)?);
         let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &self.header.series);
-        let parent = match &self.basis {
+        let own = OwnPlaces::find(store, job.options, Some(&self.header.series))?;
+        refuse_own(&self.origin, &own)?;
+        let mut parent = match &self.basis {
             Some(basis) => {
                 self.guard.newest_ctime = basis.newest_ctime();
                 let reads_cheaply = store.reads_cheaply()?;
@@ -203,9 +207,10 @@ impl NewSnapshot {
             }
             None => None,
         };
+        if let (true, Some(basis), Some(parent)) = (job.options.heal, &mut self.basis, &mut parent) {
+            heal::find_losses(store, basis, parent, &pool, job)?;
+        }
         let basis = self.basis.as_mut().zip(parent.as_ref());
-        let own = OwnPlaces::find(store, job.options, Some(&self.header.series))?;
-        refuse_own(&self.origin, &own)?;
         let mut scan = scan::scan(self.origin.root, basis, &self.guard, own, &pool, job)?;
         if let Some(code) = scan.root_trouble.filter(|_| scan.empty) {
             // No entry of the source was seen. An empty snapshot would look like a deletion of all files.

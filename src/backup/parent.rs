@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::commit::{MemberSpool, NewArchives, Slot};
 use crate::contents::Contents;
+use crate::delta::Params;
 use crate::entry::{Entry, File, Path, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Recorded, Trailer};
@@ -13,6 +14,7 @@ use crate::job::{Job, Level, Problem, ProblemKind};
 use crate::spool::spool_error;
 use crate::store::{Cache, Catalog, NEW_FULL, Store, archive_fault};
 
+use super::heal::ParentLosses;
 use super::vaults::SigVaults;
 
 /// The parent state, and which of its archives can be used.
@@ -23,6 +25,10 @@ pub struct Parent {
     /// For each archive of the parent: true if this is a SigVault that the store lost, but whose signatures
     /// the cache has. The new state cannot name such a SigVault.
     only_cached: Vec<bool>,
+    /// What the option heal found to be lost in the archives that are present.
+    pub losses: ParentLosses,
+    /// The option heal is set: a signature that is lost is made again.
+    heals: bool,
     vaults: SigVaults,
     /// Reads old contents, for deltas that are made byte by byte. `None` if deltas are made by signatures alone.
     pub contents: Option<Contents>,
@@ -57,40 +63,78 @@ impl Parent {
         if reads_cheaply {
             vaults.read_from_store(present.clone());
         }
-        Ok(Parent { trailer, present, only_cached, vaults, contents })
+        let (losses, heals) = (ParentLosses::default(), job.options.heal);
+        Ok(Parent { trailer, present, only_cached, losses, heals, vaults, contents })
     }
 
     pub fn archives(&self) -> &[ArchiveRef] {
         &self.trailer.archives
     }
 
-    /// Whether the store has every archive that the entry's content needs.
+    /// Whether the store has an archive of the parent.
+    pub fn has_archive(&self, archive: u32) -> bool {
+        self.present.get(archive as usize).copied().unwrap_or(false)
+    }
+
+    /// Counts an archive as lost: no range of it can be read.
+    pub fn lose_archive(&mut self, archive: u32) {
+        let index = archive as usize;
+        if let Some(named) = self.trailer.archives.get(index) {
+            self.present[index] = false;
+            self.only_cached[index] = self.vaults.only_cached(named, false);
+            self.vaults.prefer_cache(archive);
+        }
+    }
+
+    /// Reads the SigVaults of a signature that the store has lost from the cache.
+    pub fn prefer_cache(&mut self, sig: &SigRef) {
+        sig.content.iter().for_each(|range| self.vaults.prefer_cache(range.archive));
+    }
+
+    /// Whether the store has every archive that the entry's content needs, and the content was not found to be lost.
     pub fn has_content(&self, entry: &Entry) -> bool {
-        entry.place.content.iter().all(|range| is(&self.present, range))
+        let content = &entry.place.content;
+        content.iter().all(|range| is(&self.present, range)) && !self.losses.has_content(content)
     }
 
     /// Like [`Parent::has_content`].
     pub fn has_recorded_content(&self, recorded: &Recorded) -> bool {
-        recorded.content().iter().all(|range| is(&self.present, range))
+        let content = recorded.content();
+        content.iter().all(|range| is(&self.present, range)) && !self.losses.has_content(content)
+    }
+
+    /// Whether the entry is a file that should have a signature and has none that can be read. Only with the option heal
+    /// is such a signature made again.
+    pub fn lacks_signature(&self, entry: &Entry) -> bool {
+        let should = |file: &File| Params::for_len(file.data_len()).is_some();
+        self.heals && entry.file().is_some_and(should) && !self.has_signature(entry)
     }
 
     /// Whether the new state can record the entry exactly as the parent does: the store has every archive of
     /// its content and of its signature.
     pub fn keeps(&self, recorded: &Recorded) -> bool {
         let kept = |range: &Range| is(&self.present, range) && !is(&self.only_cached, range);
-        recorded.content().iter().chain(recorded.sig().unwrap_or_default()).all(kept)
+        let sig = recorded.sig();
+        // A file of this size may lack a signature because most of it is holes.
+        let may_lack = || self.heals && recorded.is_file() && Params::for_len(recorded.size()).is_some();
+        self.has_recorded_content(recorded)
+            && sig.unwrap_or_default().iter().all(kept)
+            && sig.map_or_else(|| !may_lack(), |sig| !self.losses.has_stored_signature(sig))
     }
 
     /// Whether the entry's signature can be read from the store or the cache.
     pub fn has_signature(&self, entry: &Entry) -> bool {
         let there = |range: &Range| is(&self.present, range) || is(&self.only_cached, range);
-        entry.place.sig.as_ref().is_some_and(|sig| sig.content.iter().all(there))
+        let has = |sig: &SigRef| sig.content.iter().all(there) && !self.losses.has_signature(&sig.content);
+        entry.place.sig.as_ref().is_some_and(has)
     }
 
     /// Whether the new state can name the archives that hold the entry's signature.
     pub fn keeps_signature(&self, entry: &Entry) -> bool {
         let kept = |range: &Range| is(&self.present, range) && !is(&self.only_cached, range);
-        entry.place.sig.as_ref().is_some_and(|sig| sig.content.iter().all(kept))
+        let keeps =
+            |sig: &SigRef| sig.content.iter().all(kept) && !self.losses.has_stored_signature(&sig.content);
+        entry.place.sig.as_ref().is_some_and(keeps)
     }
 
     /// Reads the signature of an entry whose content has `data_len` bytes. The error says why the signature

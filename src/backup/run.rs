@@ -15,11 +15,12 @@ use crate::job::{Counter, Job, Phase, ProblemKind, change};
 use crate::platform::{self, Names, Stat};
 use crate::pool::Pool;
 use crate::state::{Facts, Guard, Pair, is_unchanged, same_metadata};
-use crate::store::{NEW_FULL, Store};
+use crate::store::Store;
 use crate::walk::{Devices, Source};
 
 use super::content::{FileStorer, StoredAs};
 use super::file_prefetcher::{FilePrefetcher, PrefetchedFile};
+use super::heal::{HealedPart, tell_healed, tell_lost};
 use super::links::Links;
 use super::open_dirs::OpenDirs;
 use super::parent::Parent;
@@ -223,7 +224,7 @@ impl<'r, 'j> Run<'r, 'j> {
             return Ok(false);
         }
         let usable = old.filter(|old| self.has_content(old));
-        if usable.is_some_and(|old| is_unchanged(&Facts::of(old), &facts(stat, &self.devices), &self.guard)) {
+        if usable.is_some_and(|old| self.seems_unchanged(old, stat) && !self.lacks_signature(old)) {
             return Ok(false);
         }
         let origin = self.rename_source(stat, usable);
@@ -286,7 +287,16 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
+    /// Counts an entry of the parent as deleted.
     fn gone(&mut self, old: &Entry) -> Result<()> {
+        if self.is_lost(old) {
+            tell_lost(&old.path, self.job)?;
+        }
+        self.replaced(old)
+    }
+
+    /// Like [`Run::gone`], for an entry whose path has another file now.
+    fn replaced(&mut self, old: &Entry) -> Result<()> {
         self.job.report.count(Counter::Deleted, 1);
         self.job.change(change::DELETED, Some(old), None)
     }
@@ -321,10 +331,8 @@ impl<'r, 'j> Run<'r, 'j> {
             return self.gone(&old);
         }
         let Some(parent) = self.parent.as_mut().filter(|parent| parent.has_content(&old)) else {
-            let detail = format!("its archive is gone; {NEW_FULL}");
-            let error = Error::new(Kind::Missing, "keep the last version of", detail).at(&old.path);
             self.state.omissions().add(&old.path, OmissionCause::Unread);
-            return self.job.trouble(ProblemKind::Missing, old.path.as_bytes(), error);
+            return tell_lost(&old.path, self.job);
         };
         let mut entry = old.clone();
         (entry.place.content, entry.place.sig) =
@@ -357,9 +365,7 @@ impl<'r, 'j> Run<'r, 'j> {
             return self.link(path, stat, first, old.as_ref());
         }
         let old = match old {
-            Some(old)
-                if !unseen && is_unchanged(&Facts::of(&old), &facts(stat, &self.devices), &self.guard) =>
-            {
+            Some(old) if !unseen && self.seems_unchanged(&old, stat) => {
                 return self.unchanged(old, stat);
             }
             old => old,
@@ -413,22 +419,38 @@ impl<'r, 'j> Run<'r, 'j> {
             return self.link(path, stat, first, old.as_ref());
         }
         let usable = old.as_ref().is_some_and(|old| self.has_content(old));
+        let unchanged = usable && old.as_ref().is_some_and(|old| self.seems_unchanged(old, stat));
         let old = match old {
-            Some(old)
-                if usable && is_unchanged(&Facts::of(&old), &facts(stat, &self.devices), &self.guard) =>
-            {
-                return self.unchanged(old, stat);
-            }
+            Some(old) if unchanged && !self.lacks_signature(&old) => return self.unchanged(old, stat),
             old => old,
         };
-        match self.store_file(path, stat, old.as_ref().filter(|_| usable), prefetched) {
-            Ok((entry, outcome, origin)) => self.stored(entry, outcome, origin, stat, old),
-            Err(FileError::Fatal(error)) => Err(error),
-            Err(FileError::Source(error)) if error.kind() == io::ErrorKind::NotFound => {
+        let stored = self.store_file(path, stat, old.as_ref().filter(|_| usable), prefetched);
+        match (stored, old) {
+            (Ok((entry, outcome, origin)), old) => {
+                // A lost content that is stored again is no change of the file.
+                let again = !usable && same_content(&entry, old.as_ref());
+                let outcome = if again { StoredAs::Same } else { outcome };
+                let origin = origin.or_else(|| self.moved_lost(stat, &entry).filter(|_| old.is_none()));
+                self.stored(entry, outcome, origin, stat, old)
+            }
+            (Err(FileError::Fatal(error)), _) => Err(error),
+            // The file was read for its signature alone.
+            (Err(FileError::Source(error)), Some(old)) if unchanged && !is_shortage(&error) => {
+                self.unchanged(old, stat)
+            }
+            (Err(FileError::Source(error)), old) if error.kind() == io::ErrorKind::NotFound => {
                 self.vanished(path, old)
             }
-            Err(FileError::Source(error)) => self.unreadable(path, "read", &error, old),
+            (Err(FileError::Source(error)), old) => self.unreadable(path, "read", &error, old),
         }
+    }
+
+    /// Finds the parent entry of another path, now gone, that had the content of `entry` and whose content is lost in the
+    /// store: the file was moved, and its content was stored again.
+    fn moved_lost(&self, stat: &Stat, entry: &Entry) -> Option<RenameSource> {
+        let (source, deleted) = self.rename_sources.find(stat, None)?;
+        let is_it = deleted && self.is_lost(source) && same_content(entry, Some(source));
+        is_it.then(|| RenameSource { entry: source.clone(), deleted })
     }
 
     /// Opens an entry of the source. If no descriptor is left, first closes the directories that the prefetcher holds.
@@ -445,6 +467,36 @@ impl<'r, 'j> Run<'r, 'j> {
     /// Whether `old` is a file whose content the store still has.
     fn has_content(&self, old: &Entry) -> bool {
         old.file().is_some() && self.parent.as_ref().is_some_and(|parent| parent.has_content(old))
+    }
+
+    /// Whether an entry with this stat is as the parent recorded it.
+    fn seems_unchanged(&self, old: &Entry, stat: &Stat) -> bool {
+        is_unchanged(&Facts::of(old), &facts(stat, &self.devices), &self.guard)
+    }
+
+    /// Whether `old` is a file whose content the store has lost.
+    fn is_lost(&self, old: &Entry) -> bool {
+        old.file().is_some() && self.parent.as_ref().is_some_and(|parent| !parent.has_content(old))
+    }
+
+    /// Whether `old` is a file whose signature is lost and is to be made again.
+    fn lacks_signature(&self, old: &Entry) -> bool {
+        self.parent.as_ref().is_some_and(|parent| parent.lacks_signature(old))
+    }
+
+    /// Reports that the new `entry` has again what the store lost of `old`, the parent's entry of the path.
+    fn report_healed(&mut self, old: &Entry, entry: &Entry) -> Result<()> {
+        if self.is_lost(old) {
+            return match entry.file() {
+                Some(_) => tell_healed(&entry.path, HealedPart::Content, self.job),
+                None => tell_lost(&old.path, self.job),
+            };
+        }
+        let is_signed = self.lacks_signature(old) && entry.place.sig.is_some();
+        match is_signed && same_content(entry, Some(old)) {
+            true => tell_healed(&entry.path, HealedPart::Signature, self.job),
+            false => Ok(()),
+        }
     }
 
     /// Finds a parent entry of another path that may have the content of this file. `old` is the parent entry
@@ -529,7 +581,10 @@ impl<'r, 'j> Run<'r, 'j> {
         };
         self.rename_sources.found(stat);
         if let Some(old) = &old {
-            self.gone(old)?;
+            self.replaced(old)?;
+        }
+        if self.is_lost(&origin.entry) {
+            tell_healed(&entry.path, HealedPart::Content, self.job)?;
         }
         let made = NewEntry { entry, counter: Some(Counter::Moved), change: change::MOVED };
         self.write_linked(made, stat, Some(&origin.entry))
@@ -570,7 +625,11 @@ impl<'r, 'j> Run<'r, 'j> {
             let writer = self.archives.writer(self.store, Slot::Whole)?;
             writer.add_node(&entry.path, &entry.meta, special)?;
         }
-        let old_here = self.old_here.take().and_then(|old| self.archives.as_inherited(old));
+        let old_here = self.old_here.take();
+        if let Some(old) = &old_here {
+            self.report_healed(old, &entry)?;
+        }
+        let old_here = old_here.and_then(|old| self.archives.as_inherited(old));
         if self.without_inodes {
             leave_inode_out(&mut entry, old_here.as_ref());
         }

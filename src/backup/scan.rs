@@ -359,9 +359,10 @@ impl TaskPlanner {
         let unchanged = is_unchanged(&then, &now, guard);
         let is_file = stat.kind == FileType::File;
         let linked = may_be_linked(stat);
+        let keeps = parent.keeps(was);
         if is_file {
             self.tally.count(&then, &now);
-            if !unchanged || was.is_file() && !parent.has_recorded_content(was) {
+            if !unchanged || was.is_file() && !keeps {
                 self.will_read(now.size);
             }
         }
@@ -372,7 +373,7 @@ impl TaskPlanner {
         }
         // The new state may need another hard link or inode number.
         let as_it_is = !linked && !was.is_linked() && same_file && broken.is_none();
-        let carried = unchanged && as_it_is && parent.keeps(was);
+        let carried = unchanged && as_it_is && keeps;
         Ok(if carried { Task::Carry } else { Task::Both(finding) })
     }
 }

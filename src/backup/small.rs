@@ -242,7 +242,8 @@ fn finish(writer: DeltaWriter<'_, MemberSpool, MemberSpool>) -> Result<NewDelta>
     Ok(NewDelta { delta, signature })
 }
 
-fn sign(params: Params, bytes: &[u8]) -> Result<MemberSpool> {
+/// Makes the signature of a content.
+pub fn sign(params: Params, bytes: &[u8]) -> Result<MemberSpool> {
     let signed = Signer::new(params, MemberSpool::new()).and_then(|mut signer| {
         signer.update(bytes)?;
         signer.finish()

@@ -54,6 +54,16 @@ impl SigVaults {
         self.from_store = archives;
     }
 
+    /// Reads a SigVault that is damaged in the store from the cache's copy, if there is one.
+    pub fn prefer_cache(&mut self, archive: u32) {
+        if let Some(from_store) = self.from_store.get_mut(archive as usize).filter(|set| **set) {
+            *from_store = false;
+            self.opened.remove(&archive);
+            // The frames of the store's file may be damaged.
+            self.frames = FrameCache::new(SIGNATURE_FRAMES);
+        }
+    }
+
     /// Whether only the cache has the signatures of a SigVault. `intact` says that the store lists the
     /// SigVault with its recorded size. The size proves nothing about the bytes. But if the cache has
     /// signatures that were made again, then the bytes in the store were found damaged.

@@ -10,6 +10,7 @@
 mod archives;
 mod by_frame;
 mod chain;
+mod check;
 mod content_reader;
 mod decoded_spool;
 mod fetched;
@@ -25,6 +26,7 @@ mod signature;
 mod tests;
 
 pub use archives::StateArchives;
+pub use check::{ContentCheck, RightContents};
 pub use content_reader::ContentReader;
 pub use fetched::FetchedContent;
 pub use held_frames::HeldFrames;

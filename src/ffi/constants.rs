@@ -262,6 +262,12 @@ pub const IBT_COUNT_BYTES: i32 = 12;
 /// another path of the snapshot before or of this one: an increment points to
 /// it.
 pub const IBT_COUNT_BYTES_ALREADY_STORED: i32 = 13;
+/// Contents and signatures that the store had lost and that a backup has stored
+/// again, and layers that were put back; see ibt_options_set_heal().
+pub const IBT_COUNT_HEALED: i32 = 14;
+/// Contents of the parent that the store has lost, and that the source no longer
+/// has or cannot give. Also those that the report no longer lists.
+pub const IBT_COUNT_LOST: i32 = 15;
 
 /// ==== Problems: ibt_report_problem_kind() ====
 ///
@@ -299,6 +305,17 @@ pub const IBT_PROBLEM_OBSTRUCTED: i32 = 10;
 /// reads, went on without a lock. If a prune ran meanwhile, files may be
 /// missing.
 pub const IBT_PROBLEM_UNLOCKED: i32 = 11;
+/// A note. The store had lost a content or a signature of this entry, or a
+/// layer, and the backup has stored it again. Snapshots made before stay as they
+/// are. A report lists the first 1,000; IBT_COUNT_HEALED counts all.
+pub const IBT_PROBLEM_HEALED: i32 = 12;
+/// The store has lost the content of this entry, and the source no longer has
+/// the file or cannot give it. The new snapshot does not have the entry. A
+/// report lists the first 1,000; IBT_COUNT_LOST counts all.
+pub const IBT_PROBLEM_LOST: i32 = 13;
+/// A note. An archive of an earlier snapshot is damaged, but this snapshot needs
+/// none of the damaged bytes: everything that it needs was read and is right.
+pub const IBT_PROBLEM_UNNEEDED: i32 = 14;
 
 /// ==== Actions: ibt_report_snapshot_action() ====
 ///
@@ -335,11 +352,14 @@ equal! {
     IBT_COUNT_BYTES_WRITTEN = Counter::BytesWritten, IBT_COUNT_RESTORED = Counter::Restored,
     IBT_COUNT_PROBLEMS = Counter::Problems, IBT_COUNT_BYTES = Counter::Bytes,
     IBT_COUNT_BYTES_ALREADY_STORED = Counter::BytesAlreadyStored,
+    IBT_COUNT_HEALED = Counter::Healed, IBT_COUNT_LOST = Counter::Lost,
     IBT_PROBLEM_UNREADABLE = ProblemKind::Unreadable, IBT_PROBLEM_VANISHED = ProblemKind::Vanished,
     IBT_PROBLEM_CHANGED = ProblemKind::Changed, IBT_PROBLEM_SKIPPED = ProblemKind::Skipped,
     IBT_PROBLEM_DAMAGED = ProblemKind::Damaged, IBT_PROBLEM_MISSING = ProblemKind::Missing,
     IBT_PROBLEM_METADATA = ProblemKind::Metadata, IBT_PROBLEM_LEFTOVER = ProblemKind::Leftover,
     IBT_PROBLEM_CLOCK = ProblemKind::Clock,
     IBT_PROBLEM_OBSTRUCTED = ProblemKind::Obstructed, IBT_PROBLEM_UNLOCKED = ProblemKind::Unlocked,
+    IBT_PROBLEM_HEALED = ProblemKind::Healed, IBT_PROBLEM_LOST = ProblemKind::Lost,
+    IBT_PROBLEM_UNNEEDED = ProblemKind::Unneeded,
     IBT_ACTION_KEPT = Action::Kept, IBT_ACTION_REMOVED = Action::Removed,
 }

@@ -161,6 +161,8 @@ pub struct Options {
     pub allow_source_change: bool,
     /// Accept an empty source although the parent snapshot was not empty, and a prune that leaves no snapshot.
     pub allow_empty: bool,
+    /// An increment reads everything that its parent needs, and stores again what is lost.
+    pub heal: bool,
     pub overwrite: Overwrite,
     /// Remove entries of the destination that the snapshot does not contain.
     pub delete_extra: bool,
@@ -220,6 +222,7 @@ impl Default for Options {
             on_file_error: OnFileError::Skip,
             allow_source_change: false,
             allow_empty: false,
+            heal: false,
             overwrite: Overwrite::Never,
             delete_extra: false,
             leave_partial: false,

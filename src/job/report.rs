@@ -44,10 +44,15 @@ pub enum Counter {
     Bytes = 12,
     /// Bytes of new and changed files whose content was stored already, for another path: an increment points to it.
     BytesAlreadyStored = 13,
+    /// Contents and signatures of a backup that the store had lost and that were stored again, and layers that were put
+    /// back.
+    Healed = 14,
+    /// Contents that the store has lost and that the source no longer has.
+    Lost = 15,
 }
 
 impl Counter {
-    pub const ALL: [Counter; 13] = [
+    pub const ALL: [Counter; 15] = [
         Counter::Entries,
         Counter::Created,
         Counter::Modified,
@@ -61,6 +66,8 @@ impl Counter {
         Counter::Problems,
         Counter::Bytes,
         Counter::BytesAlreadyStored,
+        Counter::Healed,
+        Counter::Lost,
     ];
 
     pub fn name(self) -> &'static str {
@@ -78,6 +85,8 @@ impl Counter {
             Counter::Problems => "problems",
             Counter::Bytes => "bytes",
             Counter::BytesAlreadyStored => "bytes_already_stored",
+            Counter::Healed => "healed",
+            Counter::Lost => "lost",
         }
     }
 
@@ -142,10 +151,17 @@ pub enum ProblemKind {
     Obstructed = 10,
     /// The key could not be locked, so another operation may delete files that this one reads.
     Unlocked = 11,
+    /// The store had lost something that a backup has put there again: a content or signature of the entry, or a layer.
+    /// Snapshots made before stay as they are.
+    Healed = 12,
+    /// The content of an entry of the parent is lost, and the source no longer has the file or cannot give it.
+    Lost = 13,
+    /// A backup file is damaged, but the snapshot needs none of the damaged bytes.
+    Unneeded = 14,
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 11] = [
+    pub const ALL: [ProblemKind; 14] = [
         ProblemKind::Unreadable,
         ProblemKind::Vanished,
         ProblemKind::Changed,
@@ -157,6 +173,9 @@ impl ProblemKind {
         ProblemKind::Clock,
         ProblemKind::Obstructed,
         ProblemKind::Unlocked,
+        ProblemKind::Healed,
+        ProblemKind::Lost,
+        ProblemKind::Unneeded,
     ];
 
     pub fn name(self) -> &'static str {
@@ -172,6 +191,9 @@ impl ProblemKind {
             ProblemKind::Clock => "clock",
             ProblemKind::Obstructed => "obstructed",
             ProblemKind::Unlocked => "unlocked",
+            ProblemKind::Healed => "healed",
+            ProblemKind::Lost => "lost",
+            ProblemKind::Unneeded => "unneeded",
         }
     }
 
@@ -190,7 +212,14 @@ impl ProblemKind {
 
     /// True for a note: a report lists notes, but a note does not make the result partial.
     pub fn is_note(self) -> bool {
-        matches!(self, ProblemKind::Skipped | ProblemKind::Leftover | ProblemKind::Unlocked)
+        matches!(
+            self,
+            ProblemKind::Skipped
+                | ProblemKind::Leftover
+                | ProblemKind::Unlocked
+                | ProblemKind::Healed
+                | ProblemKind::Unneeded
+        )
     }
 }
 

@@ -70,6 +70,9 @@ pub fn newest(
     let cache_root = job.options.cache_dir.clone();
     for state in catalog.states().rev() {
         let mut files = KeyStates::cached(store, catalog, cache_root.as_deref());
+        if job.options.heal {
+            files = files.from_store();
+        }
         match files.open(state, pool, None) {
             Ok(reader) => return Ok(Some((reader, files.into_lost()))),
             // A state of a newer version is not damaged, and no increment may be based on an older state.

@@ -8,7 +8,7 @@ use super::{Catalog, LocalFile, StateFile, Store, StoredFile, backup_file, cache
 use crate::error::{Error, Result};
 use crate::format::names::{BackupFileKind, Name};
 use crate::format::{PathSelector, ReadAt, StateFiles, StateReader, StoredState};
-use crate::job::{Counter, Job, Level};
+use crate::job::{Counter, Job, Problem, ProblemKind};
 use crate::pool::Pool;
 use crate::stamp::Stamp;
 
@@ -25,6 +25,8 @@ pub struct KeyStates<'k> {
     /// `None` if no cache is used. Otherwise the root of the cache; an inner `None` stands for the user's cache
     /// directory.
     cache: Option<Option<&'k Path>>,
+    /// Every file is read from the store, and the cache's copies replace only what the store has lost.
+    reads_store: bool,
     /// The snapshot that is being opened.
     opened: Option<Stamp>,
     lost: Vec<LostLayer>,
@@ -72,25 +74,39 @@ impl LostLayer {
         draft.seal()?;
         draft.replace()?;
         store.sync()?;
-        let LostLayer { name, size, .. } = self;
+        let LostLayer { name, size, fault, .. } = self;
         let put_back = if job.options.dry_run { "would be put back" } else { "was put back" };
-        job.log(Level::Warn, &format!("{name} was lost or damaged; the copy in the cache {put_back}"));
+        let detail = format!("{}; the copy in the cache {put_back}", fault.detail);
+        let note = Error { op: "use the layer".into(), detail, ..fault }.at(&name);
+        job.report.count(Counter::Healed, 1);
         job.report.count(Counter::BytesWritten, size);
-        job.report.files.push(backup_file(store, name, BackupFileKind::State, size));
-        Ok(())
+        job.report.files.push(backup_file(store, name.clone(), BackupFileKind::State, size));
+        job.problem(Problem::of_whole(ProblemKind::Healed, &note).in_file(&name), note)
     }
 }
 
 impl<'k> KeyStates<'k> {
     /// Reads every file from the store.
     pub fn new(store: &'k mut dyn Store, catalog: &'k Catalog) -> Self {
-        KeyStates { store, catalog: Cow::Borrowed(catalog), cache: None, opened: None, lost: Vec::new() }
+        KeyStates {
+            store,
+            catalog: Cow::Borrowed(catalog),
+            cache: None,
+            reads_store: false,
+            opened: None,
+            lost: Vec::new(),
+        }
     }
 
     /// Reads a file from the cache below `root` if the cache has an equal copy. Without `root`, uses the user's cache
     /// directory.
     pub fn cached(store: &'k mut dyn Store, catalog: &'k Catalog, root: Option<&'k Path>) -> Self {
         KeyStates { cache: Some(root), ..KeyStates::new(store, catalog) }
+    }
+
+    /// Reads every file from the store, so that its damage is found.
+    pub fn from_store(self) -> Self {
+        KeyStates { reads_store: true, ..self }
     }
 
     /// Opens and verifies the state in `file` with its layers, as [`StateReader::open`] does.
@@ -184,7 +200,8 @@ impl KeyStates<'_> {
     fn read_file(&mut self, file: &StateFile, read: &mut ReadState<'_>) -> Result<()> {
         let StateFile { name, size, compressed, .. } = file;
         // If reading the store costs little, the store's own file is read, so that its damage is found.
-        let copy = if self.store.reads_cheaply()? { None } else { self.copy_of(name, *size) };
+        let reads_store = self.reads_store || self.store.reads_cheaply()?;
+        let copy = if reads_store { None } else { self.copy_of(name, *size) };
         if let Some(mut copy) = copy {
             let is_it = same_tail(self.store, file, &mut copy)?;
             let stored = StoredState { source: &mut copy, name, size: *size, compressed: *compressed };

@@ -202,7 +202,12 @@ cp -R store damaged
 rm damaged/docs.full.*
 expect 3 "$@" verify docs --store damaged
 grep -q '^ibt: missing: ' err && grep -q 'loss' out || fail "the loss is not told"
-grep -q 'only a new full' err || fail "no cure is told"
+grep -q 'ibt incr --heal SOURCE' err || fail "no cure is told"
+expect 3 "$@" incr src --store damaged --cache other --key docs --heal
+grep -q '^lost in the store: [1-9][0-9]* healed, [0-9]* still lost$' out || fail "the summary does not say what was healed"
+expect 0 "$@" verify docs --store damaged --at 9999-12-31T23:59:59Z
+expect 0 "$@" incr src --store damaged --cache other --key docs --heal
+grep -q '^nothing is lost in the store$' out || fail "the summary does not say that nothing is lost"
 expect 1 "$@" verify --store nothing-here
 grep -q 'nothing-here: there is no such directory' err || fail "a store that is not there is not named"
 expect 1 "$@" verify --store bare

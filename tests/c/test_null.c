@@ -58,6 +58,7 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_threads(NULL, 0), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_change_detection(NULL, IBT_DETECT_CONTENT), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_delta(NULL, IBT_DELTA_CONTENTS), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_heal(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_one_file_system(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_skip_cache_dirs(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_on_file_error(NULL, IBT_ON_ERROR_STOP), IBT_ERR_INVALID_ARG);

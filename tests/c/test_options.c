@@ -300,6 +300,9 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_delta(options, IBT_DELTA_SIGNATURES), IBT_OK);
     CHECK_INT(ibt_options_set_delta(options, IBT_DELTA_CONTENTS), IBT_OK);
     CHECK_INT(ibt_options_set_delta(options, IBT_DELTA_AUTO), IBT_OK);
+    CHECK_INT(ibt_options_set_heal(options, 1), IBT_OK);
+    CHECK_INT(ibt_options_set_heal(options, -3), IBT_OK);
+    CHECK_INT(ibt_options_set_heal(options, 0), IBT_OK);
     CHECK_INT(ibt_options_set_one_file_system(options, 1), IBT_OK);
     CHECK_INT(ibt_options_set_skip_cache_dirs(options, -5), IBT_OK);
     CHECK_INT(ibt_options_set_on_file_error(options, IBT_ON_ERROR_STOP), IBT_OK);

@@ -425,3 +425,42 @@ pub unsafe extern "C" fn ibt_options_set_dry_run(options: *mut ibt_options, on: 
         })
     })
 }
+
+/// With 1 an increment first reads everything that its parent needs, as
+/// ibt_verify() does, and stores again what the store has lost, as far as the
+/// source still has it. Increments only; ignored elsewhere.
+///
+/// - A file whose content is lost, or depends on lost bytes, is stored whole from
+///   the source, in its present version. A lost signature is made again if the
+///   file still has the recorded content.
+/// - The report has a problem for each archive with losses, a note
+///   (IBT_PROBLEM_HEALED) for each file that was stored again, and a problem
+///   (IBT_PROBLEM_LOST) for each lost file that the source no longer has. So the
+///   increment that finds damage returns IBT_PARTIAL; the next one does not.
+/// - Only the new snapshot and later ones are whole. Older snapshots that need
+///   the lost bytes have lost them for good, unless another copy of the store
+///   has them.
+/// - Each byte of the archives that the parent needs is read about once. Without
+///   damage the increment stores the same bytes as without this option.
+/// - An archive that cannot be read now ends the increment with the error of the
+///   storage, except for an error of the disk (EIO), which counts as a loss.
+///
+/// Without this option an increment notices only archives that are gone or have
+/// another size, and stores again what they held.
+///
+/// Default: 0. Every other number counts as 1.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_heal(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_heal", |settings| {
+            settings.engine.heal = on != 0;
+            Ok(())
+        })
+    })
+}

@@ -1,17 +1,15 @@
-//! The stored bytes that a verify has read: archives by name, contents by fingerprint. So bytes that
-//! several snapshots share are read once.
+//! The stored bytes that a verify has read: archives by name, and contents. So bytes that several snapshots share are
+//! read once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::entry::{Hash, Range};
+use crate::contents::RightContents;
+use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, FrameIndex};
 use crate::job::{Counter, Job, VerifyScope};
 use crate::store::{NEW_FULL, Store, StoredFile, archive_fault};
 
-/// The most fingerprints of undamaged contents that are kept, in about 40 MiB of memory. Contents beyond this number
-/// are read again for each snapshot.
-const RIGHT_MAX: usize = 1 << 20;
 /// Number of stored bytes read at a time.
 const BLOCK: usize = 1 << 20;
 
@@ -19,7 +17,8 @@ const BLOCK: usize = 1 << 20;
 #[derive(Default)]
 pub struct KnownBytes {
     archives: HashMap<String, StoredArchive>,
-    right: HashSet<[u8; 16]>,
+    /// Contents and signatures.
+    pub right: RightContents,
 }
 
 /// The result of reading a stored archive.
@@ -34,6 +33,8 @@ struct StoredArchive {
 pub struct ArchiveCheck {
     /// Why the archive is not the file that the state names. `None` if it is.
     pub fault: Option<Error>,
+    /// The archive can be read and has the recorded size; only its digest is not the recorded one.
+    pub is_altered: bool,
     /// Whether ranges of the archive can be read.
     pub opens: bool,
 }
@@ -60,47 +61,19 @@ impl KnownBytes {
             self.archives.insert(wanted.name.clone(), stored);
         }
         let stored = &self.archives[&wanted.name];
+        let opens = stored.opens.is_ok();
+        let mut is_altered = false;
         let fault = match &stored.whole {
             Err(error) => Some(error.clone()),
             Ok((size, digest)) => wanted_fault(wanted, Some(*size)).or_else(|| {
                 let detail = format!("its digest is {digest}, expected {}", wanted.digest);
+                is_altered = opens && *digest != wanted.digest;
                 let differs = || Error::corrupt("verify", &wanted.name, detail);
                 (*digest != wanted.digest).then(differs).or_else(|| stored.opens.as_ref().err().cloned())
             }),
         };
-        Ok(ArchiveCheck { fault, opens: stored.opens.is_ok() })
+        Ok(ArchiveCheck { fault, is_altered, opens })
     }
-
-    pub fn is_right(&self, fingerprint: &[u8; 16]) -> bool {
-        self.right.contains(fingerprint)
-    }
-
-    pub fn add_right(&mut self, fingerprint: [u8; 16]) {
-        if self.right.len() < RIGHT_MAX {
-            self.right.insert(fingerprint);
-        }
-    }
-}
-
-/// The fingerprint of a content: its expected hash and length, and the ranges that it is read from.
-/// Different contents have different fingerprints, because 128 bits make a collision very unlikely.
-pub fn fingerprint(expected: &[u8], len: u64, ranges: &[Range], archives: &[ArchiveRef]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    let mut part = |bytes: &[u8]| {
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-    };
-    part(expected);
-    part(&len.to_le_bytes());
-    for range in ranges {
-        let archive = archives.get(range.archive as usize);
-        part(archive.map_or(b"", |archive| archive.name.as_bytes()));
-        let size = archive.map_or(0, |archive| archive.size);
-        [size, range.offset, range.len].iter().for_each(|number| part(&number.to_le_bytes()));
-    }
-    let mut short = [0; 16];
-    hasher.finalize_xof().fill(&mut short);
-    short
 }
 
 impl StoredArchive {

@@ -16,11 +16,10 @@ mod known;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::contents::Contents;
-use crate::contents::lost;
-use crate::entry::{Entry, File, Hash, Place, Range, SigRef};
+use crate::contents::{ContentCheck, lost};
+use crate::entry::{Entry, File, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{BackupFileKind, check_key};
+use crate::format::names::{BackupFileKind, Name, check_key};
 use crate::format::{ArchiveRef, StateReader, StateSummary, Trailer};
 use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select, VerifyScope};
 use crate::pool::Pool;
@@ -32,12 +31,18 @@ use crate::store::{
 };
 
 use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
-use known::{ArchiveCheck, KnownBytes, fingerprint};
+use known::{ArchiveCheck, KnownBytes};
 
 const OP: &str = "verify";
 /// Number of bytes of an archive's stream that one part of a verify reads in a row. Some frames, so that few frames lie
 /// in two parts.
 const SLICE: u64 = 16 << 20;
+
+/// The remedy for a loss of the newest snapshot.
+const HEALS: &str =
+    "the next increment with the option heal (ibt incr --heal) stores it again if the source still has it";
+/// The remedy for a loss of an older snapshot.
+const ONLY_A_COPY: &str = "only another copy of this file brings it back";
 
 /// Verifies all snapshots of `key`, or of every key. With a selector or an expected digest, verifies only the
 /// selected snapshot. Each loss is a problem, and the verify goes on.
@@ -91,8 +96,10 @@ fn verify_key(
     job.phase(Phase::Verify, entries, bytes)?;
     let pool = Pool::start(job.options.threads)?;
     let mut known = KnownBytes::default();
+    let newest = catalog.states().next_back().map(|state| state.stamp);
     for state in &states {
-        let check = SnapshotCheck::new(state.stamp, &mut known, &pool, unread, job);
+        let is_newest = newest == Some(state.stamp);
+        let check = SnapshotCheck::new((state.stamp, is_newest), &mut known, &pool, unread, job);
         check.state(store, catalog, state, selects)?;
     }
     job.phase_done()
@@ -159,6 +166,8 @@ fn scan(
 /// The check of one snapshot.
 struct SnapshotCheck<'a, 'j> {
     stamp: Stamp,
+    /// The snapshot is the newest of its key: the next increment builds on it.
+    is_newest: bool,
     known: &'a mut KnownBytes,
     pool: &'a Arc<Pool>,
     unread: &'a mut Unread,
@@ -171,21 +180,19 @@ struct SnapshotCheck<'a, 'j> {
 /// The sources of the entries of one state.
 struct EntrySources {
     trailer: Arc<Trailer>,
-    contents: Contents,
-    /// Reads signatures. Separate from `contents`, so that neither evicts frames of the other.
-    signatures: Contents,
+    check: ContentCheck,
     archives: Vec<ArchiveCheck>,
 }
 
 impl<'a, 'j> SnapshotCheck<'a, 'j> {
     fn new(
-        stamp: Stamp,
+        (stamp, is_newest): (Stamp, bool),
         known: &'a mut KnownBytes,
         pool: &'a Arc<Pool>,
         unread: &'a mut Unread,
         job: &'a mut Job<'j>,
     ) -> Self {
-        SnapshotCheck { stamp, known, pool, unread, job, losses: 0, blamed: HashSet::new() }
+        SnapshotCheck { stamp, is_newest, known, pool, unread, job, losses: 0, blamed: HashSet::new() }
     }
 
     /// Verifies the snapshot of a state, and lists the snapshot in the report. A state that cannot be read is a
@@ -211,10 +218,8 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
             self.known.archive(store, archive, listed, self.job)
         });
         let archives = archives.collect::<Result<Vec<_>>>()?;
-        let contents = Contents::new(named).with_pool(self.pool.clone()).with_cancel(self.job.cancel());
-        let signatures = Contents::new(named);
-        let trailer = summary.trailer.clone();
-        let mut sources = EntrySources { trailer, contents, signatures, archives };
+        let check = ContentCheck::new(named, self.pool, self.job.cancel());
+        let mut sources = EntrySources { trailer: summary.trailer.clone(), check, archives };
         if self.job.options.verify != VerifyScope::Presence {
             self.entries(store, &mut state, file, &mut sources)?;
         }
@@ -277,26 +282,9 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         entry: &Entry,
         file: &File,
     ) -> Result<()> {
-        let named = &sources.trailer.archives;
-        let expected = &file.hash.0[..];
-        let fingerprint = fingerprint(expected, file.data_len(), &entry.place.content, named);
-        if self.known.is_right(&fingerprint) {
-            return self.job.advance(file.size);
-        }
-        let read = self.read(store, &mut sources.contents, entry, file.size)?;
-        let error = match read {
-            Ok((len, hash)) if len == file.data_len() && hash == file.hash => {
-                self.known.add_right(fingerprint);
-                return Ok(());
-            }
-            Ok((len, hash)) => {
-                let mut error = sources.contents.differs(entry, file);
-                error.detail += &format!("; found {len} bytes, {hash}");
-                error
-            }
-            Err(error) => error,
-        };
-        let (problem, told) = lost(OP, &sources.contents, entry, error);
+        let lost_for = sources.check.content(store, (entry, file), &mut self.known.right, self.job)?;
+        let Some(error) = lost_for else { return Ok(()) };
+        let (problem, told) = lost(OP, sources.check.readers().0, entry, error);
         self.loss(problem, told)
     }
 
@@ -313,74 +301,33 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         if !sig.content.iter().all(|range| opens(range.archive)) {
             return Ok(());
         }
-        // The length of a signature is not recorded.
-        let fingerprint = fingerprint(&sig.hash, 0, &sig.content, &sources.trailer.archives);
-        if self.known.is_right(&fingerprint) {
-            return Ok(());
-        }
-        let error = match self.hash_signature(store, &mut sources.signatures, entry, sig)? {
-            Ok(hash) if hash[..16] == sig.hash => {
-                self.known.add_right(fingerprint);
-                return Ok(());
-            }
-            Ok(_) => Error::new(Kind::Corrupt, OP, "its hash is not the recorded one"),
-            Err(error) => error,
-        };
+        let lost_for = sources.check.signature(store, (entry, sig), &mut self.known.right, self.job)?;
+        let Some(error) = lost_for else { return Ok(()) };
         let detail = format!("the signature is damaged: {}", error.detail);
         let place = Place { content: sig.content.clone(), ..Place::default() };
         let alone = Entry { place, ..entry.clone() };
-        let (problem, told) = lost(OP, &sources.signatures, &alone, Error { detail, ..error });
+        let (problem, told) = lost(OP, sources.check.readers().1, &alone, Error { detail, ..error });
         self.loss(problem, told)
     }
 
-    /// The hash of a signature, or the reason why the signature cannot be read. The outer error ends the
-    /// verify.
-    fn hash_signature(
-        &mut self,
-        store: &mut dyn Store,
-        signatures: &mut Contents,
-        entry: &Entry,
-        sig: &SigRef,
-    ) -> Result<Result<[u8; 32]>> {
-        let mut hasher = blake3::Hasher::new();
-        let read = signatures.read_signature(store, entry, sig, &mut |bytes| {
-            hasher.update(bytes);
-            self.job.report.count(Counter::BytesRead, bytes.len() as u64);
-            self.job.pulse()
-        })?;
-        Ok(read.map(|()| hasher.finalize().into()))
-    }
-
-    /// Reads a content. Returns its length and hash, or the reason why it cannot be read. The outer error ends
-    /// the verify. The progress always advances by `size`.
-    fn read(
-        &mut self,
-        store: &mut dyn Store,
-        contents: &mut Contents,
-        entry: &Entry,
-        size: u64,
-    ) -> Result<Result<(u64, Hash)>> {
-        let mut hasher = blake3::Hasher::new();
-        let mut len = 0;
-        let job = &mut *self.job;
-        let read = contents.read(store, entry, &mut |bytes| {
-            hasher.update(bytes);
-            let got = bytes.len() as u64;
-            job.report.count(Counter::BytesRead, got);
-            let advance = got.min(size.saturating_sub(len));
-            len += got;
-            job.advance(advance)
-        });
-        self.job.advance(size.saturating_sub(len))?;
-        Ok(read?.map(|()| (len, hasher.finalize().into())))
-    }
-
     /// Lists archives with a fault in which no loss of this snapshot was found: damage in a header or in an
-    /// abandoned member, or a lost SigVault.
+    /// abandoned member, or a lost SigVault. If an archive of an earlier snapshot is damaged, and everything that this
+    /// snapshot needs of it was read and is right, then the damage costs this snapshot nothing, and is only a note.
+    /// For example, an increment stored again what a damaged archive has lost.
     fn other_faults(&mut self, sources: &EntrySources) -> Result<()> {
         for (archive, verdict) in sources.trailer.archives.iter().zip(&sources.archives) {
             let Some(fault) = &verdict.fault else { continue };
             if self.blamed.contains(&archive.name) {
+                continue;
+            }
+            let is_own = Name::parse(&archive.name).is_none_or(|name| name.stamp == self.stamp);
+            if verdict.is_altered {
+                let detail = format!("{}; this snapshot needs none of the damaged bytes", fault.detail);
+                let error = Error { detail, ..fault.clone() };
+                let kind = if is_own { ProblemKind::Damaged } else { ProblemKind::Unneeded };
+                self.losses += u64::from(is_own);
+                let problem = Problem::of_whole(kind, &error).in_file(&archive.name);
+                self.job.problem(Problem { snapshot: Some(self.stamp), ..problem }, error)?;
                 continue;
             }
             let problem = Problem::of_whole(ProblemKind::of_stored(fault), fault);
@@ -390,14 +337,27 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
     }
 
     fn lost_state(&mut self, file: &StateFile, error: Error) -> Result<()> {
-        self.loss(lost_state(&file.name, file.stamp, &error), error)
+        self.losses += 1;
+        self.job.problem(lost_state(&file.name, file.stamp, &error), error)
     }
 
+    /// Lists a loss of this snapshot, with its remedy.
     fn loss(&mut self, problem: Problem, error: Error) -> Result<()> {
         self.losses += 1;
         self.unread.note(&error);
         self.blamed.extend(problem.file.clone());
-        self.job.problem(Problem { snapshot: Some(self.stamp), ..problem }, error)
+        let error = self.with_remedy(error);
+        let message = error.to_string();
+        self.job.problem(Problem { snapshot: Some(self.stamp), message, ..problem }, error)
+    }
+
+    /// Adds what brings lost stored bytes back. A state that is lost has its own advice.
+    fn with_remedy(&self, error: Error) -> Error {
+        if !error.is_loss() || error.kind == Kind::Format {
+            return error;
+        }
+        let remedy = if self.is_newest { HEALS } else { ONLY_A_COPY };
+        Error { detail: format!("{}; {remedy}", error.detail), ..error }
     }
 }
 

@@ -1,0 +1,287 @@
+//! The option heal: before an increment compares anything, it reads everything that the parent needs, as a verify does.
+//! What is lost is stored again, if the source still has it.
+//!
+//! ```text
+//! parent's entries --> contents, signatures against their hashes --> ParentLosses
+//! pass 1, pass 2   --> an entry with a loss is not carried: its file is read and stored whole, or signed again
+//! ```
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use crate::contents::{ContentCheck, RightContents};
+use crate::entry::{Entry, File, Path, Range, SigRef};
+use crate::error::{Error, Kind, Result};
+use crate::format::{ArchiveRef, StateReader};
+use crate::job::{Counter, Job, Phase, Problem, ProblemKind};
+use crate::pool::Pool;
+use crate::store::Store;
+
+use super::parent::Parent;
+
+/// Most lost contents and signatures that are remembered one by one, in about 40 MiB of memory. Of further ones the
+/// whole archive counts as lost.
+const LOST_MAX: usize = 1 << 20;
+
+const OP: &str = "use the archive";
+
+/// What was found to be lost in the archives that the store has.
+#[derive(Default)]
+pub struct ParentLosses {
+    /// The contents that cannot be made of their ranges any more.
+    contents: HashSet<[u8; 16]>,
+    /// The signatures that neither the store nor the cache has.
+    signatures: HashSet<[u8; 16]>,
+    /// The signatures that only the cache has.
+    cached_signatures: HashSet<[u8; 16]>,
+}
+
+impl ParentLosses {
+    /// Whether the content in these ranges of the parent's archives is lost.
+    pub fn has_content(&self, ranges: &[Range]) -> bool {
+        has(&self.contents, ranges)
+    }
+
+    /// Whether the signature in these ranges is lost, in the store and in the cache.
+    pub fn has_signature(&self, ranges: &[Range]) -> bool {
+        has(&self.signatures, ranges)
+    }
+
+    /// Whether the store has lost the signature in these ranges.
+    pub fn has_stored_signature(&self, ranges: &[Range]) -> bool {
+        has(&self.signatures, ranges) || has(&self.cached_signatures, ranges)
+    }
+
+    fn len(&self) -> usize {
+        self.contents.len() + self.signatures.len() + self.cached_signatures.len()
+    }
+}
+
+fn has(lost: &HashSet<[u8; 16]>, ranges: &[Range]) -> bool {
+    !lost.is_empty() && lost.contains(&fingerprint(ranges))
+}
+
+/// Different ranges have different fingerprints, because 128 bits make a collision very unlikely.
+fn fingerprint(ranges: &[Range]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    for range in ranges {
+        hasher.update(&range.archive.to_le_bytes());
+        hasher.update(&range.offset.to_le_bytes());
+        hasher.update(&range.len.to_le_bytes());
+    }
+    let mut short = [0; 16];
+    hasher.finalize_xof().fill(&mut short);
+    short
+}
+
+/// Reads all contents and signatures of the parent, and notes in `parent` what is lost. Each archive with a loss is a
+/// problem.
+///
+/// Errors: an archive that cannot be read now, except for an error of its medium (`EIO`). Such an archive may be whole,
+/// so that its content is not stored again for nothing.
+pub fn find_losses(
+    store: &mut dyn Store,
+    state: &mut StateReader,
+    parent: &mut Parent,
+    pool: &Arc<Pool>,
+    job: &mut Job,
+) -> Result<()> {
+    let totals = &state.trailer().totals;
+    job.phase(Phase::Verify, totals.entries, totals.bytes)?;
+    // The counter has the bytes that were read from the source.
+    let read = job.report.counters.get(Counter::BytesRead);
+    let check = ContentCheck::new(parent.archives(), pool, job.cancel());
+    let mut search =
+        LossSearch { store, parent, job, check, right: RightContents::default(), found: BTreeMap::new() };
+    search.archives()?;
+    for entry in state.entries()? {
+        search.entry(&entry?)?;
+    }
+    search.report()?;
+    job.report.counters.set(Counter::BytesRead, read);
+    job.phase_done()
+}
+
+struct LossSearch<'r, 'j> {
+    store: &'r mut dyn Store,
+    parent: &'r mut Parent,
+    job: &'r mut Job<'j>,
+    check: ContentCheck,
+    right: RightContents,
+    /// The losses in each archive, by the archive's number in the parent.
+    found: BTreeMap<u32, ArchiveLosses>,
+}
+
+/// The losses that were found in one archive.
+#[derive(Default)]
+struct ArchiveLosses {
+    contents: u64,
+    signatures: u64,
+    /// The reason for the first loss.
+    first: Option<Error>,
+}
+
+impl LossSearch<'_, '_> {
+    /// Finds the archives of which no range can be read.
+    fn archives(&mut self) -> Result<()> {
+        for archive in 0..self.parent.archives().len() as u32 {
+            if self.parent.has_archive(archive)
+                && let Err(error) = self.check.opens(self.store, archive)?
+            {
+                let error = lost_now(error)?;
+                self.parent.lose_archive(archive);
+                self.found.entry(archive).or_default().first = Some(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<()> {
+        self.job.step(entry.path.as_bytes())?;
+        let Some(file) = entry.file() else { return Ok(()) };
+        self.content(entry, file)?;
+        match &entry.place.sig {
+            Some(sig) => self.signature(entry, file, sig),
+            None => Ok(()),
+        }
+    }
+
+    fn content(&mut self, entry: &Entry, file: &File) -> Result<()> {
+        let ranges = &entry.place.content;
+        if !self.parent.has_content(entry) {
+            // Known already.
+            let lost = ranges.iter().find(|range| !self.parent.has_archive(range.archive));
+            if let Some(found) = lost.and_then(|range| self.found.get_mut(&range.archive)) {
+                found.contents += 1;
+            }
+            return self.job.advance(file.size);
+        }
+        let checked = self.check.content(self.store, (entry, file), &mut self.right, self.job)?;
+        let Some(error) = checked.map(lost_now).transpose()? else { return Ok(()) };
+        let archive = self.blamed(ranges, &error);
+        let found = self.found.entry(archive).or_default();
+        found.contents += 1;
+        found.first.get_or_insert(error);
+        if self.parent.losses.len() < LOST_MAX {
+            self.parent.losses.contents.insert(fingerprint(ranges));
+        } else {
+            self.parent.lose_archive(archive);
+        }
+        Ok(())
+    }
+
+    fn signature(&mut self, entry: &Entry, file: &File, sig: &SigRef) -> Result<()> {
+        if !self.parent.keeps_signature(entry) {
+            return Ok(());
+        }
+        let checked = self.check.signature(self.store, (entry, sig), &mut self.right, self.job)?;
+        let Some(error) = checked.map(lost_now).transpose()? else { return Ok(()) };
+        let archive = self.blamed(&sig.content, &error);
+        let found = self.found.entry(archive).or_default();
+        found.signatures += 1;
+        found.first.get_or_insert(error);
+        let print = fingerprint(&sig.content);
+        if self.parent.losses.len() >= LOST_MAX {
+            self.parent.lose_archive(archive);
+            return Ok(());
+        }
+        self.parent.prefer_cache(sig);
+        match self.parent.signature(self.store, sig, file.data_len(), self.job) {
+            Ok(_) => self.parent.losses.cached_signatures.insert(print),
+            Err(error) if error.ends_reading() => return Err(error),
+            Err(_) => self.parent.losses.signatures.insert(print),
+        };
+        Ok(())
+    }
+
+    /// The number of the archive that an error names, if `ranges` need that archive; else that of the whole copy.
+    fn blamed(&self, ranges: &[Range], error: &Error) -> u32 {
+        let named = |range: &&Range| {
+            let archive = self.parent.archives().get(range.archive as usize);
+            archive.is_some_and(|archive| error.path.as_deref() == Some(archive.name.as_bytes()))
+        };
+        ranges.iter().find(named).or(ranges.first()).map_or(0, |range| range.archive)
+    }
+
+    /// Reports each archive with losses.
+    fn report(self) -> Result<()> {
+        let LossSearch { parent, job, found, .. } = self;
+        for (archive, losses) in found {
+            let Some(archive) = parent.archives().get(archive as usize) else { continue };
+            let error = losses.error(archive);
+            let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error);
+            job.problem(problem.in_file(&archive.name), error)?;
+        }
+        Ok(())
+    }
+}
+
+impl ArchiveLosses {
+    fn error(self, archive: &ArchiveRef) -> Error {
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
+        let counted = match (self.contents, self.signatures) {
+            (0, 0) => "it cannot be read".to_string(),
+            (0, n) => format!("{n} signature{} in it cannot be read", plural(n)),
+            (n, 0) => format!("{n} content{} cannot be read without damage", plural(n)),
+            (n, m) => {
+                format!(
+                    "{n} content{} and {m} signature{} cannot be read without damage",
+                    plural(n),
+                    plural(m)
+                )
+            }
+        };
+        let first = self.first.unwrap_or_else(|| Error::new(Kind::Corrupt, OP, "it is damaged"));
+        let detail = format!(
+            "{counted}: {}; this increment stores again what the source still has; older snapshots have lost it",
+            first.detail
+        );
+        Error { op: OP.into(), detail, ..first }.at(&archive.name)
+    }
+}
+
+/// Returns the error of stored bytes that are lost: gone, damaged, or unreadable because of their medium. Any other
+/// error ends the increment.
+fn lost_now(error: Error) -> Result<Error> {
+    let is_medium = error.kind == Kind::Io && !error.is_own && error.os_code == libc::EIO;
+    match error.is_loss() || is_medium {
+        true => Ok(error),
+        false => Err(error),
+    }
+}
+
+/// Most notes about healed entries, and most problems about lost ones, that a report lists. The counters count all.
+const LISTED_MAX: u64 = 1000;
+
+/// What was lost of a file, and is stored again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealedPart {
+    Content,
+    Signature,
+}
+
+/// Notes that a file has again what the store had lost of it.
+pub fn tell_healed(path: &Path, part: HealedPart, job: &mut Job) -> Result<()> {
+    job.report.count(Counter::Healed, 1);
+    if job.report.counters.get(Counter::Healed) > LISTED_MAX {
+        return Ok(());
+    }
+    let what = match part {
+        HealedPart::Content => "the store has lost its last content; the source's content was stored",
+        HealedPart::Signature => "the store has lost its signature; it was made again from the source",
+    };
+    let note = Error::new(Kind::Missing, "use what was stored of", what).at(path);
+    job.trouble(ProblemKind::Healed, path.as_bytes(), note)
+}
+
+/// Reports a file of the parent whose content is lost, and which the source cannot give.
+pub fn tell_lost(path: &Path, job: &mut Job) -> Result<()> {
+    job.report.count(Counter::Lost, 1);
+    if job.report.counters.get(Counter::Lost) > LISTED_MAX {
+        return Ok(());
+    }
+    let detail = "the store has lost its content, and the source does not have it or cannot give it now; only another \
+                  copy of the store brings it back";
+    let error = Error::new(Kind::Missing, "keep the last version of", detail).at(path);
+    job.trouble(ProblemKind::Lost, path.as_bytes(), error)
+}

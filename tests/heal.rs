@@ -1,0 +1,334 @@
+//! The option heal: an increment reads everything that its parent needs, and stores again what the store has lost, if
+//! the source still has it.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use ibt::job::{Cancel, Codec, Counter, DeltaMode, Job, Options, ProblemKind, Report, Select, Silent};
+use ibt::store::DirStore;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use support::changes::{Change, changed, changes};
+use support::counting::Counting;
+use support::series::{counter, problem_paths};
+use support::*;
+
+/// A damage of one stored file.
+#[derive(Clone, Debug)]
+enum Damage {
+    Gone,
+    Changed(Vec<Change>),
+    /// Zeros from this place on, as after a lost sector.
+    Zeros(Index),
+}
+
+fn damages() -> impl Strategy<Value = Vec<(Index, Damage)>> {
+    let damage = prop_oneof![
+        2 => Just(Damage::Gone),
+        3 => changes().prop_map(Damage::Changed),
+        3 => any::<Index>().prop_map(Damage::Zeros),
+    ];
+    vec((any::<Index>(), damage), 1..5)
+}
+
+impl Damage {
+    fn apply(&self, file: &Path) {
+        let Ok(mut bytes) = fs::read(file) else { return };
+        match self {
+            Damage::Gone => return fs::remove_file(file).unwrap(),
+            Damage::Changed(changes) => bytes = changed(bytes, changes),
+            Damage::Zeros(_) if bytes.is_empty() => {}
+            Damage::Zeros(at) => {
+                let at = at.index(bytes.len());
+                let end = bytes.len().min(at + 512);
+                bytes[at..end].fill(0);
+            }
+        }
+        fs::write(file, bytes).unwrap();
+    }
+}
+
+/// The paths of the archives in the store.
+fn archives(series: &Series) -> Vec<PathBuf> {
+    let names = series.stored().into_keys().filter(|name| name.contains(".tar"));
+    names.map(|name| series.store.join(name)).collect()
+}
+
+fn heal(series: &Series) -> Report {
+    let options = Options { heal: true, ..series.options.clone() };
+    series.silently(&options, |store, job| ibt::backup::incremental(store, &series.source, job)).ok()
+}
+
+/// Checks that the snapshot of a report verifies without a loss, and that it is the source.
+#[track_caller]
+fn assert_whole(series: &Series, report: &Report) {
+    let verified = series.verify(&series.selecting(Select::Exactly(report.snapshot.unwrap()))).whole();
+    let is_note = |kind: ProblemKind| kind == ProblemKind::Unneeded;
+    assert!(verified.problems.iter().all(|problem| is_note(problem.kind)), "{:?}", verified.problems);
+    series.assert_newest_is_the_source();
+}
+
+/// The archives of a snapshot by kind, without the stamps of their names, and what its state says about each entry.
+fn made(series: &Series, report: &Report) -> BTreeMap<String, Vec<u8>> {
+    let read = |name: &str| fs::read(series.store.join(name)).unwrap();
+    let files = report.files.iter().filter(|file| file.kind != "state");
+    let mut made: BTreeMap<_, _> = files.map(|file| (file.kind.to_string(), read(&file.name))).collect();
+    let state = stored::parse(&series.newest("state"));
+    made.insert("entries".into(), state["entries"].to_string().into_bytes());
+    made
+}
+
+proptest! {
+    #![proptest_config(cases(16))]
+
+    #[test]
+    fn whatever_is_damaged_the_next_snapshot_is_whole(
+        tree in trees(12),
+        rounds in vec(edits(5), 1..4),
+        harm in damages(),
+        last in edits(4),
+        (plain, forgets, by_signatures) in any::<(bool, bool, bool)>(),
+    ) {
+        let mut series = Series::new();
+        series.options.allow_empty = true;
+        series.options.codec = if plain { Codec::None } else { Codec::Zstd(1) };
+        series.options.delta = if by_signatures { DeltaMode::Signatures } else { DeltaMode::Auto };
+        tree.make(&series.source);
+        series.write("large", noise(9, 40_000));
+        series.snapshot();
+        for (number, round) in rounds.iter().enumerate() {
+            round.iter().for_each(|edit| edit.apply(&series.source));
+            series.write("large", [noise(9, 40_000), noise(number as u64, 100 * number)].concat());
+            series.snapshot();
+        }
+        let all = archives(&series);
+        harm.iter().for_each(|(which, damage)| damage.apply(&all[which.index(all.len())]));
+        if forgets {
+            let _ = fs::remove_dir_all(series.cache());
+        }
+        last.iter().for_each(|edit| edit.apply(&series.source));
+        let before = series.verify(&series.selecting(Select::Newest)).ok();
+        let report = heal(&series);
+        assert_whole(&series, &report);
+        let is_content = |problem: &&ibt::job::Problem| problem.path.is_some();
+        if before.problems.iter().any(|problem| is_content(&problem)) {
+            prop_assert!(report.is_partial(), "a loss is not told: {:?}", before.problems);
+        }
+        // What was healed stays healed.
+        let again = heal(&series);
+        prop_assert_eq!(counter(&again, Counter::Healed), 0, "{:?}", again.problems);
+        prop_assert!(!again.is_partial(), "{:?}", again.problems);
+        assert_whole(&series, &again);
+    }
+
+    #[test]
+    fn without_damage_an_increment_with_heal_is_the_same(
+        tree in trees(12),
+        rounds in vec(edits(5), 1..3),
+        last in edits(4),
+    ) {
+        let mut series = Series::new();
+        series.options.allow_empty = true;
+        tree.make(&series.source);
+        series.write("large", noise(9, 40_000));
+        series.snapshot();
+        for round in &rounds {
+            round.iter().for_each(|edit| edit.apply(&series.source));
+            series.snapshot();
+        }
+        last.iter().for_each(|edit| edit.apply(&series.source));
+        let fork = series.fork();
+        let (plain, healed) = (series.incremental().whole(), heal(&fork.twin));
+        prop_assert!(!healed.is_partial() && counter(&healed, Counter::Healed) == 0);
+        prop_assert_eq!(counter(&plain, Counter::BytesRead), counter(&healed, Counter::BytesRead));
+        let (plain, healed) = (made(&series, &plain), made(&fork.twin, &healed));
+        prop_assert!(plain == healed, "{:?} {:?}", plain.keys(), healed.keys());
+    }
+}
+
+/// A full of some files of each kind, and two increments: "grows" has deltas, "moves" is moved later.
+fn chain() -> Series {
+    let mut series = Series::new();
+    let mut bytes = noise(1, 60_000);
+    series.write("grows", &bytes);
+    series.write("moves", noise(2, 3000));
+    series.write("goes", noise(3, 3000));
+    series.write("stays", noise(4, 30_000));
+    series.write("dir/first", noise(5, 2000));
+    fs::hard_link(series.source.join("dir/first"), series.source.join("second")).unwrap();
+    let sparse = fs::File::create(series.source.join("sparse")).unwrap();
+    sparse.set_len(300_000).unwrap();
+    sparse.write_all_at(b"after a hole", 200_000).unwrap();
+    series.snapshot();
+    for _ in 0..2 {
+        bytes.splice(30_000..30_000, *b"inserted");
+        series.write("grows", &bytes);
+        series.snapshot();
+    }
+    series
+}
+
+fn flip_everything(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let end = bytes.len() - 40;
+    bytes[..end].iter_mut().step_by(50).for_each(|byte| *byte ^= 1);
+    fs::write(path, bytes).unwrap();
+}
+
+/// Each kind of file, with a full that is gone (which every increment notices) or damaged.
+#[test]
+fn what_the_full_lost_is_stored_again_and_the_rest_is_listed() {
+    for is_gone in [true, false] {
+        let series = chain();
+        let full = series.newest("full");
+        if is_gone {
+            fs::remove_file(&full).unwrap()
+        } else {
+            flip_everything(&full)
+        }
+        fs::rename(series.source.join("moves"), series.source.join("moved")).unwrap();
+        fs::remove_file(series.source.join("goes")).unwrap();
+        let options = Options { heal: !is_gone, ..series.options.clone() };
+        let made =
+            series.silently(&options, |store, job| ibt::backup::incremental(store, &series.source, job));
+        let report = made.partial();
+        assert_whole(&series, &report);
+        let healed = ["dir/first", "grows", "moved", "second", "sparse", "stays"];
+        assert_eq!(problem_paths(&report, ProblemKind::Healed), healed, "{:#?}", report.problems);
+        assert_eq!(problem_paths(&report, ProblemKind::Lost), ["goes"]);
+        assert_eq!((counter(&report, Counter::Healed), counter(&report, Counter::Lost)), (6, 1));
+        let kind = if is_gone { ProblemKind::Missing } else { ProblemKind::Damaged };
+        let told: Vec<_> = report.problems.iter().filter(|problem| problem.kind == kind).collect();
+        assert_eq!(told.len(), 1, "{:#?}", report.problems);
+        assert_eq!(told[0].file.as_deref(), full.file_name().unwrap().to_str());
+        // No file changed, so none is reported as changed.
+        for (which, count) in [(Counter::Modified, 0), (Counter::Moved, 1), (Counter::Deleted, 1)] {
+            assert_eq!(counter(&report, which), count, "{which:?}");
+        }
+        // A content that had deltas is whole again.
+        let state = stored::parse(&series.newest("state"));
+        assert_eq!(stored::entry(&state, "grows")["at"]["content"].as_array().unwrap().len(), 1);
+        assert_eq!(stored::entry(&state, "second")["link"], "dir/first");
+        // The older snapshots stay as they are.
+        for point in &series.points {
+            series.restore(Select::Exactly(point.stamp), &series.beside("old")).partial();
+            series::remove(&series.beside("old"));
+        }
+    }
+}
+
+/// Without the option, an increment does not read what it takes over.
+#[test]
+fn without_the_option_damage_is_inherited_and_verify_names_the_remedy() {
+    let series = chain();
+    flip_everything(&series.newest("full"));
+    let fork = series.fork();
+    fork.twin.incremental().whole();
+    let stamp = fork.twin.list().whole().snapshots.last().unwrap().stamp;
+    let verified = fork.twin.verify(&fork.twin.options).partial();
+    assert!(verified.problems.iter().any(|problem| problem.snapshot == Some(stamp)));
+    for problem in &verified.problems {
+        let remedy = if problem.snapshot == Some(stamp) { "ibt incr --heal" } else { "only another copy" };
+        assert!(problem.message.contains(remedy), "{}", problem.message);
+    }
+    let report = heal(&fork.twin);
+    assert!(report.is_partial());
+    assert_whole(&fork.twin, &report);
+}
+
+#[test]
+fn lost_signatures_are_made_again_of_the_same_contents_only() {
+    for damaged in [false, true] {
+        let mut series = chain();
+        let vaults: Vec<_> = archives(&series).into_iter().filter(|path| is_vault(path)).collect();
+        for vault in &vaults {
+            if damaged { flip_everything(vault) } else { fs::remove_file(vault).unwrap() }
+        }
+        fs::remove_dir_all(series.cache()).unwrap();
+        series.write("grows", noise(8, 50_000));
+        let report = heal(&series);
+        assert_whole(&series, &report);
+        assert_eq!(problem_paths(&report, ProblemKind::Healed), ["stays"], "{:?}", report.problems);
+        assert_eq!(counter(&report, Counter::Lost), 0);
+        series.keep(&report);
+        // The new signature is that of the content: the next change is a short delta against it.
+        series.options.delta = DeltaMode::Signatures;
+        series.write("stays", [noise(4, 30_000), b"appended".to_vec()].concat());
+        let (_, added) = series.increment();
+        assert!(added["updated"] < 4000 && !added.contains_key("created"), "{added:?}");
+        series.assert_newest_is_the_source();
+    }
+}
+
+fn is_vault(path: &Path) -> bool {
+    path.to_string_lossy().contains(".sigvault.")
+}
+
+/// The cache has all signatures, so that none is made again.
+#[test]
+fn signatures_that_the_cache_has_are_stored_again() {
+    let series = chain();
+    archives(&series).iter().filter(|path| is_vault(path)).for_each(|path| flip_everything(path));
+    let report = heal(&series);
+    assert_whole(&series, &report);
+    assert_eq!(counter(&report, Counter::Healed), 0, "made again: {:?}", report.problems);
+    fs::remove_dir_all(series.cache()).unwrap();
+    let again = heal(&series);
+    assert_eq!((counter(&again, Counter::Healed), again.is_partial()), (0, false), "{:?}", again.problems);
+}
+
+/// A store whose reads are not cheap is read by an increment with heal nevertheless.
+#[test]
+fn a_layer_that_the_store_lost_is_put_back_and_noted() {
+    let series = layered::layered_chain();
+    for is_gone in [true, false] {
+        let fork = series.fork();
+        let twin = &fork.twin;
+        let layer = twin.state_of(series.points[1].stamp);
+        let right = fs::read(&layer).unwrap();
+        if is_gone {
+            fs::remove_file(&layer).unwrap();
+        } else {
+            let middle = fs::OpenOptions::new().write(true).open(&layer).unwrap();
+            middle.write_all_at(&[right[right.len() / 2] ^ 16], right.len() as u64 / 2).unwrap();
+        }
+        let mut store = EachCall::new(twin, |_| Fate::Goes);
+        store.cheap = false;
+        let options = Options { heal: true, ..twin.options.clone() };
+        let made = store.run(&options, &Cancel::default(), |store, job| {
+            ibt::backup::incremental(store, &twin.source, job)
+        });
+        let report = made.whole();
+        assert!(fs::read(&layer).unwrap() == right);
+        let noted: Vec<_> =
+            report.problems.iter().map(|problem| (problem.kind, problem.file.as_deref())).collect();
+        assert_eq!(noted, [(ProblemKind::Healed, layer.file_name().unwrap().to_str())]);
+        assert_eq!(counter(&report, Counter::Healed), 1);
+    }
+}
+
+/// Each byte of the archives is read once: the seek tables, and the frames of all contents and signatures.
+#[test]
+fn heal_reads_each_archive_once() {
+    let series = chain();
+    let all: u64 =
+        series.stored().into_iter().filter(|(name, _)| name.contains(".tar")).map(|(_, len)| len).sum();
+    let read = |heal: bool| {
+        let fork = series.fork();
+        let options = Options { heal, ..fork.twin.options.clone() };
+        let (cancel, mut silent) = (Cancel::default(), Silent);
+        let mut store = DirStore::open(&fork.twin.store);
+        let mut store = Counting::new(&mut store);
+        let mut job = Job::new(&options, &cancel, &mut silent);
+        ibt::backup::incremental(&mut store, &series.source, &mut job).unwrap();
+        store.read
+    };
+    let by_heal = read(true) - read(false);
+    assert!(by_heal <= all, "{by_heal} bytes of {all}");
+    assert!(by_heal > all / 2, "{by_heal} bytes of {all}");
+}
