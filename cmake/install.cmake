@@ -1,9 +1,9 @@
-# What is installed: header, libraries, pkg-config file, CMake package, tool and its manual. Everything finds the
+# What is installed: headers, libraries, pkg-config file, CMake package, tool and its manual. Everything finds the
 # rest relative to itself, so that the tree can be moved.
 
 include(CMakePackageConfigHelpers)
 
-install(FILES include/ibt.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(FILES include/ibt.h include/ibt.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(PROGRAMS "${ibt_shared}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(FILES "${ibt_shared_link}" "${ibt_static}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 

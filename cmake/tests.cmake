@@ -90,6 +90,40 @@ foreach(kind ibt static)
   set_tests_properties(example_times.${kind} PROPERTIES LABELS engine TIMEOUT 300)
 endforeach()
 
+# ibt.hpp, if there is a compiler for C++.
+if(CMAKE_CXX_COMPILER)
+  enable_language(CXX)
+  find_package(Threads REQUIRED)
+  ibt_add_program(test_hpp tests/c/test_hpp.cpp $<TARGET_OBJECTS:check>)
+  add_executable(example_quickstart_cpp examples-c/quickstart.cpp)
+  target_link_libraries(example_quickstart_cpp PRIVATE ibt::ibt)
+  foreach(name test_hpp_ibt test_hpp_static example_quickstart_cpp)
+    target_compile_options(${name} PRIVATE -Wpedantic -Wconversion)
+    target_include_directories(${name} PRIVATE tests/c)
+    target_link_libraries(${name} PRIVATE Threads::Threads)
+    set_target_properties(${name} PROPERTIES CXX_STANDARD 17 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF)
+  endforeach()
+  ibt_add_test(hpp.ibt engine PROGRAM $<TARGET_FILE:test_hpp_ibt>)
+  # Once under valgrind is enough: both programs have the same functions of ibt.hpp.
+  add_test(NAME hpp.static COMMAND test_hpp_static)
+  add_test(NAME example_quickstart_cpp
+    COMMAND sh "${c_dir}/run_quickstart.sh" $<TARGET_FILE:example_quickstart_cpp>)
+  set_tests_properties(hpp.static example_quickstart_cpp PROPERTIES LABELS engine TIMEOUT 300)
+  find_program(CLANGXX clang++)
+  foreach(standard c++17 c++20)
+    foreach(compiler "${CMAKE_CXX_COMPILER}" "${CLANGXX}")
+      if(compiler)
+        get_filename_component(compiler_name "${compiler}" NAME)
+        add_test(NAME hpp.${standard}.${compiler_name}
+          COMMAND "${compiler}" -std=${standard} -Wall -Wextra -Wpedantic -Wconversion -Werror -fsyntax-only
+                  "-I${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/examples-c/quickstart.cpp")
+      endif()
+    endforeach()
+  endforeach()
+  add_test(NAME hpp.bound COMMAND sh "${c_dir}/bound.sh" "${PROJECT_SOURCE_DIR}/abi/ibt.symbols"
+    "${PROJECT_SOURCE_DIR}/include/ibt.hpp")
+endif()
+
 # The header alone, in every language a program may be written in.
 set(strict -Wall -Wextra -pedantic -Werror -fsyntax-only "-I${PROJECT_SOURCE_DIR}/include")
 foreach(standard c89 c99 c11)
@@ -109,7 +143,7 @@ add_test(NAME symbols
 
 add_test(NAME installed
   COMMAND sh "${c_dir}/installed.sh" "${CMAKE_COMMAND}" "${CMAKE_BINARY_DIR}" "${c_dir}/consumer"
-          "${CMAKE_C_COMPILER}" "${CMAKE_INSTALL_LIBDIR}")
+          "${CMAKE_C_COMPILER}" "${CMAKE_INSTALL_LIBDIR}" "${CMAKE_CXX_COMPILER}")
 set_tests_properties(installed PROPERTIES LABELS package TIMEOUT 600)
 
 # Ruby, over the shared library as it is built here. The step `go` of tests/run.sh tests the Go package.

@@ -134,6 +134,14 @@ func (e *ending) observe(function func()) {
 	e.exited, e.panicked = false, !returned
 }
 
+// again panics or exits as the function did.
+func (e *ending) again() {
+	if e.panicked {
+		panic(e.value)
+	}
+	runtime.Goexit()
+}
+
 // broken reports whether a callback has ended the call already.
 func (c *call) broken() bool { return c.first != nil || c.refusal != nil }
 
@@ -176,11 +184,8 @@ func (c *call) answer(function func() error) C.int32_t {
 func (c *call) end(status C.ibt_status, cError *C.ibt_error) error {
 	err := takeError(cError)
 	c.abandon()
-	switch {
-	case c.first != nil && c.first.panicked:
-		panic(c.first.value)
-	case c.first != nil:
-		runtime.Goexit()
+	if c.first != nil {
+		c.first.again()
 	}
 	if err == nil {
 		if status < 0 { // a setter, which has no error of its own

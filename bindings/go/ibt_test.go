@@ -536,6 +536,28 @@ func TestPanicsAndExitsOfAStorage(t *testing.T) {
 	}
 }
 
+func TestPanicsAndExitsDuringAStream(t *testing.T) {
+	for _, function := range []func(string){func(string) { panic("mine") }, func(string) { runtime.Goexit() }} {
+		r := newRoom(t)
+		r.full()
+		snapshot := r.snapshot()
+		r.memory.before = function
+		for _, end := range []func(io.ReadCloser){
+			func(reader io.ReadCloser) { io.ReadAll(reader) },
+			func(reader io.ReadCloser) { reader.Close() },
+		} {
+			reader, err := snapshot.Reader(background, "dir/file")
+			check(t, err)
+			value, exited := ended(func() { end(reader) })
+			equal(t, "the reader's goroutine panics or exits", value == "mine" || exited, true)
+		}
+		r.memory.before = nil
+		_, err := snapshot.ReadFile(background, "dir/file")
+		check(t, err)
+		r.usable()
+	}
+}
+
 func TestFailNowInACallbackFailsTheTest(t *testing.T) {
 	if os.Getenv("IBT_TEST_FAIL") != "" {
 		r := newRoom(t)

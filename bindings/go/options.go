@@ -563,6 +563,44 @@ func WithDelta(mode DeltaMode) Option {
 	return func(s *settings) { C.ibt_options_set_delta(s.options, C.int32_t(mode)) }
 }
 
+// VerifyScope is what a verify checks.
+type VerifyScope int32
+
+// The scopes of a verify.
+const (
+	VerifyContents VerifyScope = C.IBT_VERIFY_CONTENTS // read everything
+	VerifyPresence VerifyScope = C.IBT_VERIFY_PRESENCE // read the states; archives must be there with the right size
+)
+
+// WithVerify sets what a verify checks. Default: VerifyContents. WithVerify and WithVerifyPart replace each other.
+func WithVerify(scope VerifyScope) Option {
+	return func(s *settings) { C.ibt_options_set_verify(s.options, C.int32_t(scope)) }
+}
+
+// WithVerifyPart lets a verify read one of several parts of what all snapshots need, counted from 1. Runs with all
+// numbers read everything together.
+func WithVerifyPart(part, parts int) Option {
+	return func(s *settings) {
+		s.count("WithVerifyPart", part, func(part C.uint32_t) {
+			s.count("WithVerifyPart", parts, func(parts C.uint32_t) {
+				C.ibt_options_set_verify_part(s.options, part, parts)
+			})
+		})
+	}
+}
+
+// WithMetadataOnly makes a comparison read no content: a file counts as unchanged if it has the recorded size and
+// modification time.
+func WithMetadataOnly(on bool) Option {
+	return func(s *settings) { C.ibt_options_set_metadata_only(s.options, flag(on)) }
+}
+
+// WithHeal makes an increment first read everything that its parent needs, and store again what the store has lost, as
+// far as the source still has it. Increments only.
+func WithHeal(on bool) Option {
+	return func(s *settings) { C.ibt_options_set_heal(s.options, flag(on)) }
+}
+
 // FileErrorPolicy says what an operation does after a problem with one file.
 type FileErrorPolicy int32
 

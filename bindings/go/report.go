@@ -25,18 +25,21 @@ type Report struct {
 
 // Counters are the counts of an operation.
 type Counters struct {
-	Entries      uint64 // of the snapshot, its root included; of all compared entries or all verified snapshots
-	Created      uint64
-	Modified     uint64 // files with new content, and entries of a new type
-	Unchanged    uint64
-	Moved        uint64
-	Deleted      uint64
-	Metadata     uint64 // entries of which only the metadata changed
-	BytesRead    uint64
-	BytesWritten uint64
-	Restored     uint64 // entries
-	Problems     uint64 // with notes, and with the problems that the report no longer lists
-	Bytes        uint64 // logical bytes of the snapshot's files
+	Entries            uint64 // of the snapshot, its root included; of all compared entries or all verified snapshots
+	Created            uint64
+	Modified           uint64 // files with new content, and entries of a new type
+	Unchanged          uint64
+	Moved              uint64
+	Deleted            uint64
+	Metadata           uint64 // entries of which only the metadata changed
+	BytesRead          uint64
+	BytesWritten       uint64
+	Restored           uint64 // entries
+	Problems           uint64 // with notes, and with the problems that the report no longer lists
+	Bytes              uint64 // logical bytes of the snapshot's files
+	Healed             uint64 // lost contents and signatures that a backup has stored again
+	Lost               uint64 // contents of the parent that the store and the source have lost
+	BytesAlreadyStored uint64 // of new and modified files whose content was stored already
 }
 
 // File is a backup file.
@@ -88,6 +91,9 @@ const (
 	ProblemClock      ProblemKind = C.IBT_PROBLEM_CLOCK
 	ProblemObstructed ProblemKind = C.IBT_PROBLEM_OBSTRUCTED
 	ProblemUnlocked   ProblemKind = C.IBT_PROBLEM_UNLOCKED
+	ProblemHealed     ProblemKind = C.IBT_PROBLEM_HEALED
+	ProblemLost       ProblemKind = C.IBT_PROBLEM_LOST
+	ProblemUnneeded   ProblemKind = C.IBT_PROBLEM_UNNEEDED
 )
 
 // String returns the name of the kind, such as "unreadable", or "" for an unknown kind.
@@ -141,18 +147,21 @@ func takeReport(r *C.ibt_report) *Report {
 func readCounters(counter func(C.int32_t) C.uint64_t) Counters {
 	get := func(which C.int32_t) uint64 { return uint64(counter(which)) }
 	return Counters{
-		Entries:      get(C.IBT_COUNT_ENTRIES),
-		Created:      get(C.IBT_COUNT_CREATED),
-		Modified:     get(C.IBT_COUNT_MODIFIED),
-		Unchanged:    get(C.IBT_COUNT_UNCHANGED),
-		Moved:        get(C.IBT_COUNT_MOVED),
-		Deleted:      get(C.IBT_COUNT_DELETED),
-		Metadata:     get(C.IBT_COUNT_METADATA),
-		BytesRead:    get(C.IBT_COUNT_BYTES_READ),
-		BytesWritten: get(C.IBT_COUNT_BYTES_WRITTEN),
-		Restored:     get(C.IBT_COUNT_RESTORED),
-		Problems:     get(C.IBT_COUNT_PROBLEMS),
-		Bytes:        get(C.IBT_COUNT_BYTES),
+		Entries:            get(C.IBT_COUNT_ENTRIES),
+		Created:            get(C.IBT_COUNT_CREATED),
+		Modified:           get(C.IBT_COUNT_MODIFIED),
+		Unchanged:          get(C.IBT_COUNT_UNCHANGED),
+		Moved:              get(C.IBT_COUNT_MOVED),
+		Deleted:            get(C.IBT_COUNT_DELETED),
+		Metadata:           get(C.IBT_COUNT_METADATA),
+		BytesRead:          get(C.IBT_COUNT_BYTES_READ),
+		BytesWritten:       get(C.IBT_COUNT_BYTES_WRITTEN),
+		Restored:           get(C.IBT_COUNT_RESTORED),
+		Problems:           get(C.IBT_COUNT_PROBLEMS),
+		Bytes:              get(C.IBT_COUNT_BYTES),
+		Healed:             get(C.IBT_COUNT_HEALED),
+		Lost:               get(C.IBT_COUNT_LOST),
+		BytesAlreadyStored: get(C.IBT_COUNT_BYTES_ALREADY_STORED),
 	}
 }
 

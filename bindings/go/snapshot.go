@@ -292,13 +292,20 @@ func (s *Snapshot) Reader(ctx context.Context, path string) (io.ReadCloser, erro
 		return nil, err
 	}
 	in, out := io.Pipe()
-	ended := make(chan struct{})
+	reader := &stream{pipe: in, ended: make(chan struct{})}
 	go func() {
-		defer close(ended)
-		_, err := s.CopyFile(ctx, out, path)
-		out.CloseWithError(err) // io.EOF for nil
+		defer close(reader.ended)
+		copying := ending{exited: true}
+		var err error
+		defer func() { // also if Goexit ends this goroutine
+			if copying.panicked || copying.exited {
+				reader.broken, err = &copying, io.ErrUnexpectedEOF
+			}
+			out.CloseWithError(err) // io.EOF for nil
+		}()
+		copying.observe(func() { _, err = s.CopyFile(ctx, out, path) })
 	}()
-	return &stream{in, ended}, nil
+	return reader, nil
 }
 
 // file returns the entry at path, which must be a file.
@@ -310,15 +317,32 @@ func (s *Snapshot) file(path string) (*Entry, error) {
 	return entry, err
 }
 
-// stream is the reading end of a pipe. Its Close waits until the snapshot is free again.
+// stream is the reading end of a pipe that a goroutine fills.
 type stream struct {
-	*io.PipeReader
-	ended <-chan struct{}
+	pipe   *io.PipeReader
+	ended  chan struct{} // closed when the goroutine has ended and the snapshot is free again
+	broken *ending       // set before `ended` is closed, if a function of a storage panicked or exited
+}
+
+// Read panics or exits if a function of a storage did so.
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.pipe.Read(p)
+	if err == io.ErrUnexpectedEOF {
+		s.wait()
+	}
+	return n, err
 }
 
 // Close ends the stream.
 func (s *stream) Close() error {
-	err := s.PipeReader.Close()
-	<-s.ended
+	err := s.pipe.Close()
+	s.wait()
 	return err
+}
+
+func (s *stream) wait() {
+	<-s.ended
+	if s.broken != nil {
+		s.broken.again()
+	}
 }

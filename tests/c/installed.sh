@@ -1,9 +1,9 @@
 #!/bin/sh
 # A program builds and runs against an installed tree, through CMake and through pkg-config, also after the
 # tree was moved.
-#   installed.sh CMAKE BUILD_DIR CONSUMER_DIR CC LIBDIR
+#   installed.sh CMAKE BUILD_DIR CONSUMER_DIR CC LIBDIR [CXX]
 set -eu
-cmake=$1 build=$2 consumer=$3 cc=$4 libdir=$5
+cmake=$1 build=$2 consumer=$3 cc=$4 libdir=$5 cxx=${6:-}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 DESTDIR=$scratch/stage "$cmake" --install "$build" --prefix /opt/ibt >/dev/null
@@ -46,3 +46,9 @@ LD_LIBRARY_PATH=$tree/$libdir ./shared
 # shared library in the same directory.
 "$cc" "$consumer/consumer.c" $(pkg-config --static --cflags --libs ibt | sed 's/-libt/-l:libibt.a/') -o static
 ./static
+if [ -z "$cxx" ]; then
+    echo "skipped: no compiler for C++"
+    exit 0
+fi
+"$cxx" -std=c++17 "$consumer/consumer.cpp" $(pkg-config --cflags --libs ibt) -o cpp
+LD_LIBRARY_PATH=$tree/$libdir ./cpp
