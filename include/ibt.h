@@ -2384,11 +2384,12 @@ ibt_status ibt_storage_set_traits(ibt_storage *storage,
  * Call it while a function of the storage runs, on any thread. At other times,
  * or if the function then succeeds, it has no effect. While a function runs,
  * the storage is valid also after ibt_storage_free(), for example because a
- * snapshot of it is open.
+ * snapshot of it is open. `storage` may be NULL on the thread on which the
+ * function runs, so a function need not know its storage.
  *
  * Returns IBT_OK, which is 0, so that a function can fail with `return
- * ibt_storage_fail(...)`. IBT_ERR_INVALID_ARG if storage is NULL or a
- * directory.
+ * ibt_storage_fail(...)`. IBT_ERR_INVALID_ARG if storage is a directory, or is
+ * NULL and no function of a storage runs on this thread.
  *
  * Since: 0.1
  */
@@ -3157,6 +3158,14 @@ IBT_API const char *ibt_entry_hash(const ibt_entry *entry);
  * Since: 0.1
  */
 IBT_API uint64_t ibt_entry_size(const ibt_entry *entry);
+
+/**
+ * The number of bytes of a file that lie outside of holes; 0 for every other
+ * type. It equals ibt_entry_size() if the file has no holes.
+ *
+ * Since: 0.1
+ */
+IBT_API uint64_t ibt_entry_data_size(const ibt_entry *entry);
 
 /**
  * Permission bits with setuid, setgid and sticky, at most octal 7777.

@@ -122,6 +122,15 @@ pub extern "C" fn ibt_entry_size(entry: Option<&ibt_entry>) -> u64 {
     guard!(0, { entry.map_or(0, |view| view.entry.size()) })
 }
 
+/// The number of bytes of a file that lie outside of holes; 0 for every other
+/// type. It equals ibt_entry_size() if the file has no holes.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_entry_data_size(entry: Option<&ibt_entry>) -> u64 {
+    guard!(0, { entry.and_then(|view| view.entry.file()).map_or(0, |file| file.data_len()) })
+}
+
 /// Permission bits with setuid, setgid and sticky, at most octal 7777.
 ///
 /// Since: 0.1

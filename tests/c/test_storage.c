@@ -173,8 +173,52 @@ static int32_t freeing_create(void *ud, const char *name, void **stream)
     ibt_storage_free(watched.handle);
     CHECK_INT(watched.destroyed, 0);
     ibt_storage_fail(watched.handle, ENOSPC, "an earlier try");
-    ibt_storage_fail(watched.handle, EDQUOT, "the last\nwords");
+    ibt_storage_fail(NULL, EDQUOT, "the last\nwords");
     return IBT_CALLBACK_FAILED;
+}
+
+/* Fails, and gives the reason without its storage. */
+static int32_t failing_list(void *ud, const char *prefix, ibt_list *out)
+{
+    (void)ud, (void)prefix, (void)out;
+    CHECK_INT(ibt_storage_fail(NULL, EIO, "the inner storage"), IBT_OK);
+    return IBT_CALLBACK_FAILED;
+}
+
+/* Uses another storage, which fails, and then fails for another reason. `ud` is the other storage. */
+static int32_t nesting_list(void *ud, const char *prefix, ibt_list *out)
+{
+    ibt_error *err;
+
+    (void)prefix, (void)out;
+    CHECK_INT(ibt_storage_fail(NULL, ENOSPC, "too early"), IBT_OK);
+    CHECK_INT(ibt_list_snapshots(ud, NULL, NULL, NULL, &err), IBT_ERR_STORAGE);
+    CHECK_INT(ibt_error_os_code(err), EIO);
+    CHECK_HAS(ibt_error_message(err), ": the inner storage");
+    ibt_error_free(err);
+    CHECK_INT(ibt_storage_fail(NULL, EDQUOT, "the outer storage"), IBT_OK);
+    return IBT_CALLBACK_FAILED;
+}
+
+/* A reason goes to the storage whose function runs on the thread. */
+static void test_reason_without_storage(void)
+{
+    ibt_storage *inner = ibt_storage_new(NULL, NULL);
+    ibt_storage *outer = ibt_storage_new(inner, NULL);
+    ibt_error *err;
+
+    CHECK_INT(ibt_storage_fail(NULL, EIO, "nobody listens"), IBT_ERR_INVALID_ARG);
+    ibt_storage_set_list(inner, failing_list);
+    ibt_storage_set_reader(inner, memory_read_at);
+    ibt_storage_set_list(outer, nesting_list);
+    ibt_storage_set_reader(outer, memory_read_at);
+    CHECK_INT(ibt_list_snapshots(outer, NULL, NULL, NULL, &err), IBT_ERR_STORAGE);
+    CHECK_INT(ibt_error_os_code(err), EDQUOT);
+    CHECK_HAS(ibt_error_message(err), ": the outer storage");
+    ibt_error_free(err);
+    CHECK_INT(ibt_storage_fail(NULL, EIO, "nobody listens"), IBT_ERR_INVALID_ARG);
+    ibt_storage_free(outer);
+    ibt_storage_free(inner);
 }
 
 static void test_freed_while_in_use(void)
@@ -241,6 +285,7 @@ int main(void)
     test_setters_refuse();
     test_missing_functions();
     test_reentry();
+    test_reason_without_storage();
     test_freed_while_in_use();
     test_claims();
     test_lock_wait();

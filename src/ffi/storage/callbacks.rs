@@ -1,5 +1,6 @@
 //! The types of the functions of a caller's storage, and the [`Backend`] that calls them.
 
+use std::cell::RefCell;
 use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -144,6 +145,22 @@ pub(super) struct FailureReason {
     pub(super) text: Option<String>,
 }
 
+thread_local! {
+    /// The storages whose functions run on this thread. The last one runs now: a function may call an operation that
+    /// calls the functions of another storage.
+    static RUNNING: RefCell<Vec<*const StorageFunctions>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Gives the reason to the function of a storage that runs on this thread. False if none runs.
+pub(super) fn fail_running(reason: FailureReason) -> bool {
+    let running = RUNNING.with(|running| running.borrow().last().copied());
+    let Some(functions) = running else { return false };
+    // SAFETY: `StorageFunctions::call` borrows the value further down this thread's stack, and removes the pointer
+    // before it returns.
+    *unsafe { &*functions }.reason() = Some(reason);
+    true
+}
+
 impl StorageFunctions {
     pub(super) fn new(ud: *mut c_void, destroy: ibt_destroy_fn) -> Self {
         StorageFunctions {
@@ -170,7 +187,9 @@ impl StorageFunctions {
     /// libibt.
     fn call(&self, function: impl FnOnce(*mut c_void) -> i32) -> Answer<()> {
         *self.reason() = None;
+        RUNNING.with(|running| running.borrow_mut().push(self));
         let status = function(self.userdata.pointer());
+        RUNNING.with(|running| running.borrow_mut().pop());
         if status > 0 {
             return Ok(());
         }

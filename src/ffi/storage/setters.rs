@@ -149,11 +149,12 @@ pub unsafe extern "C" fn ibt_storage_set_traits(storage: *mut ibt_storage, trait
 /// Call it while a function of the storage runs, on any thread. At other times,
 /// or if the function then succeeds, it has no effect. While a function runs,
 /// the storage is valid also after ibt_storage_free(), for example because a
-/// snapshot of it is open.
+/// snapshot of it is open. `storage` may be NULL on the thread on which the
+/// function runs, so a function need not know its storage.
 ///
 /// Returns IBT_OK, which is 0, so that a function can fail with `return
-/// ibt_storage_fail(...)`. IBT_ERR_INVALID_ARG if storage is NULL or a
-/// directory.
+/// ibt_storage_fail(...)`. IBT_ERR_INVALID_ARG if storage is a directory, or is
+/// NULL and no function of a storage runs on this thread.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
@@ -165,12 +166,15 @@ pub unsafe extern "C" fn ibt_storage_fail(
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or a storage of the caller.
         let storage = unsafe { Handle::new(storage) };
-        match storage.get().and_then(|storage| storage.functions.as_ref()) {
+        // SAFETY: not NULL, so a string.
+        let text = (!msg.is_null()).then(|| unsafe { CStr::from_ptr(msg) }.to_string_lossy());
+        let reason = FailureReason { os_code, text: text.map(Cow::into_owned) };
+        let Some(storage) = storage.get() else {
+            return if fail_running(reason) { IBT_OK } else { IBT_ERR_INVALID_ARG };
+        };
+        match &storage.functions {
             Some(functions) => {
-                // SAFETY: not NULL, so a string.
-                let text = (!msg.is_null()).then(|| unsafe { CStr::from_ptr(msg) }.to_string_lossy());
-                let text = text.map(Cow::into_owned);
-                *functions.reason() = Some(FailureReason { os_code, text });
+                *functions.reason() = Some(reason);
                 IBT_OK
             }
             None => IBT_ERR_INVALID_ARG,

@@ -69,7 +69,7 @@ fn entry(path: &str, node: Node) -> Entry {
 #[test]
 fn an_entry_is_seen_as_it_is() {
     let hash = Hash([0xab; 32]);
-    let file = entry("a/b", Node::File(File { size: 12, hash, holes: vec![] }));
+    let file = entry("a/b", Node::File(File { size: 12, hash, holes: vec![(2, 3), (7, 1)] }));
     let view = Some(&ibt_entry::new(&file));
     assert_eq!(text(ibt_entry_path(view)), some("a/b"));
     assert_eq!(ibt_entry_path(view), ibt_entry_path(view), "a borrowed string stays where it is");
@@ -77,6 +77,7 @@ fn an_entry_is_seen_as_it_is() {
     assert_eq!((text(ibt_entry_user(view)), text(ibt_entry_group(view))), (some("ann"), None));
     assert_eq!(text(ibt_entry_target(view)), None);
     assert_eq!((ibt_entry_type(view), ibt_entry_size(view)), (IBT_TYPE_FILE, 12));
+    assert_eq!(ibt_entry_data_size(view), 8);
     assert_eq!((ibt_entry_mode(view), ibt_entry_uid(view), ibt_entry_gid(view)), (0o4755, 7, 8));
     assert_eq!((ibt_entry_mtime(view), ibt_entry_ctime(view)), (-999_999_995, i64::MAX));
     assert_eq!(ibt_entry_rdev(view), 0);
@@ -114,6 +115,7 @@ fn the_other_types_have_what_is_theirs() {
         let seen = (!seen.is_null()).then(|| unsafe { CStr::from_ptr(seen) }.to_bytes().to_vec());
         assert_eq!(seen, target);
         assert!(ibt_entry_hash(view).is_null());
+        assert_eq!((ibt_entry_size(view), ibt_entry_data_size(view)), (0, 0));
     }
 }
 
