@@ -10,9 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What both kinds of backups do first. */
+static ibt_status begin_backup(struct run *run)
+{
+    if (run->dry_run && !run->json && !run->quiet)
+        ibt_options_set_change(run->options, print_backed_up, run, NULL);
+    return add_files_from(run);
+}
+
 static ibt_status do_full(struct run *run)
 {
-    ibt_status status = add_files_from(run);
+    ibt_status status = begin_backup(run);
 
     if (status < 0)
         return status;
@@ -22,7 +30,7 @@ static ibt_status do_full(struct run *run)
 
 static ibt_status do_incr(struct run *run)
 {
-    ibt_status status = add_files_from(run);
+    ibt_status status = begin_backup(run);
 
     if (status < 0)
         return status;
@@ -73,12 +81,17 @@ static ibt_status do_rebuild(struct run *run)
     "  m  only the metadata differs: a restore sets it\n" \
     "  =  stays as it is (printed by a dry run only)\n"
 
+#define STORED \
+    "With --dry-run, stores nothing and prints\n" \
+    "one line for each change: + created, - deleted, M with other content or type, m with other metadata,\n" \
+    "> moved here, = unreadable (the last version stays)."
+
 const struct command commands[] = {
     { "full", BACKUP, 1, 1, "make a full backup",
-      "full SOURCE\n\nMakes a full backup of the directory SOURCE.",
+      "full SOURCE\n\nMakes a full backup of the directory SOURCE. " STORED,
       do_full, print_backup },
     { "incr", BACKUP, 1, 1, "store what changed since the last backup",
-      "incr SOURCE\n\nStores what changed in SOURCE since the last backup.",
+      "incr SOURCE\n\nStores what changed in SOURCE since the last backup. " STORED,
       do_incr, print_backup },
     { "restore", RESTORE, 2, 2, "write a snapshot, or a part of it, to a directory",
       "restore KEY DEST\n\nRestores the newest snapshot of KEY, or the one that --at selects, to the directory\n"

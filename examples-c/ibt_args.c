@@ -220,6 +220,12 @@ static int apply_delta(struct run *run, const char *argument)
     return apply_word(run, delta_words, argument, ibt_options_set_delta);
 }
 
+static int apply_skip_unchanged(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_skip_unchanged(run->options, 1));
+}
+
 static int apply_overwrite(struct run *run, const char *argument)
 {
     return apply_word(run, overwrite_words, argument, ibt_options_set_overwrite);
@@ -480,7 +486,7 @@ const struct option options[] = {
     { "--utc", NULL, PRUNE, "the hours, days, weeks, months and years of the rules are those of UTC, not of local time",
       apply_utc },
     { "--snapshot", "STAMP", PRUNE, "remove this snapshot; may be repeated: all of them or none", apply_snapshot },
-    { "--dry-run", NULL, RESTORE | PRUNE, "print what would be done, and change nothing", apply_dry_run },
+    { "--dry-run", NULL, BACKUP | RESTORE | PRUNE, "print what would be done, and change nothing", apply_dry_run },
     { "--presence", NULL, VERIFY, "read the states only, and look whether the other backup files are there",
       apply_presence },
     { "--part", "N/M", VERIFY, "read part N of M, for example 3/7 on each third day of a week", apply_part },
@@ -495,6 +501,7 @@ const struct option options[] = {
       "                   store), auto (default: contents if the store is cheap to read)", apply_delta },
     { "--heal", NULL, BACKUP,
       "an increment reads everything that it takes over, and stores again what the store has lost", apply_heal },
+    { "--skip-unchanged", NULL, BACKUP, "an increment makes no snapshot if nothing changed", apply_skip_unchanged },
     { "--no-lock", NULL, BACKUP | PRUNE | CONSOLIDATE,
       "go on if the store cannot be locked: nobody else may write to KEY meanwhile", apply_no_lock },
     { "--lock-wait", "SECONDS", EVERY, "wait so long for another operation that uses KEY (default 0; -1 for ever)",

@@ -62,6 +62,14 @@ int32_t print_change(void *ud, uint32_t what, const ibt_entry *before, const ibt
     return print_sign(ud, letter(what, IBT_CHANGE_CREATED, IBT_CHANGE_DELETED), before, after);
 }
 
+/* The same for the dry run of a backup: there an entry may also be moved. */
+int32_t print_backed_up(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after)
+{
+    if (what & IBT_CHANGE_MOVED)
+        return print_sign(ud, '>', before, after);
+    return print_change(ud, what, before, after);
+}
+
 /* Begins an error message of the program itself; NULL if memory ran out. end_message() ends it. */
 FILE *begin_message(struct run *run)
 {
@@ -155,7 +163,12 @@ void print_backup(const struct run *run)
     char read[32], all[32];
 
     print_subject(run);
-    print_files_made(run);
+    if (run->dry_run)
+        fputs("dry run: would store ", stdout);
+    if (ibt_report_file_count(run->report) > 0)
+        print_files_made(run);
+    else
+        puts(run->dry_run ? "nothing" : "nothing changed: no new snapshot");
     printf("%" PRIu64 " %s: %" PRIu64 " created, %" PRIu64 " modified, %" PRIu64 " metadata only, "
            "%" PRIu64 " moved, %" PRIu64 " unchanged; %" PRIu64 " deleted\n",
            entries, entries_word(entries), count_of(run, IBT_COUNT_CREATED),
@@ -167,7 +180,8 @@ void print_backup(const struct run *run)
     printf("%s of %s read", read, all);
     print_elapsed(run);
     print_healed(run);
-    print_store(run);
+    if (!run->dry_run)
+        print_store(run);
 }
 
 void print_restore(const struct run *run)

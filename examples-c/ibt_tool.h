@@ -167,6 +167,7 @@ const char *or_dash(const char *text);
 uint64_t count_of(const struct run *run, int32_t which);
 const char *plural(uint64_t count);
 int32_t print_restored(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
+int32_t print_backed_up(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
 int32_t print_change(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
 int32_t print_difference(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after);
 FILE *begin_message(struct run *run);

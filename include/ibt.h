@@ -1679,8 +1679,16 @@ ibt_status ibt_options_set_keep_yearly(ibt_options *options,
 IBT_API ibt_status ibt_options_set_local_time(ibt_options *options, int32_t on);
 
 /**
- * With 1 a restore or a prune changes nothing. It only reports the changes that
- * it would make, through callbacks and the report.
+ * With 1 a backup, a restore or a prune changes nothing. It only reports the
+ * changes that it would make, through callbacks and the report.
+ *
+ * A backup then reads the source, compares and compresses as usual, but stores
+ * nothing: no backup file, no copy in the cache, no lock file. Its changes are
+ * passed to ibt_options_set_change(). The report has its counters, and the kind
+ * and size of each backup file that it would make; their paths, the snapshot
+ * and the digest are NULL. IBT_COUNT_BYTES_WRITTEN counts the bytes that it
+ * would store. It does not wait for another backup, and the storage need not be
+ * able to write.
  *
  * Other operations fail with IBT_ERR_INVALID_ARG if it is set.
  *
@@ -2078,6 +2086,24 @@ ibt_status ibt_options_set_lock_wait(ibt_options *options,
                                      int64_t milliseconds);
 
 /**
+ * With 1 an increment makes no snapshot if nothing changed: every entry is as in
+ * the newest snapshot, the backup left out the same entries, the source, the
+ * host and the labels are the same, and the report has no problem besides
+ * notes. The operation then returns IBT_OK, its report has no files
+ * (ibt_report_file_count()), and ibt_report_snapshot() is the newest snapshot.
+ * Other operations ignore the option.
+ *
+ * Default: 0, every increment makes a snapshot. Every other number counts as 1.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_skip_unchanged(ibt_options *options,
+                                          int32_t on);
+
+/**
  * With 1 backups, prunes and consolidations go on where nothing can be locked:
  * the file system of the storage has no locks, or the name of the lock belongs
  * to something that is not a file. With 0 they return IBT_ERR_UNSUPPORTED
@@ -2433,9 +2459,9 @@ IBT_API ibt_status ibt_list_add(ibt_list *out, const char *name, uint64_t size);
  * Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
  * they were read, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL
  * or empty, a setter of options failed, an option has no use here (a snapshot,
- * globs, paths, a root, delete_extra, an expected digest, dry_run), the source
- * is the storage's directory itself, or no key is set and the source's name is
- * not a valid key; IBT_ERR_IO if the source cannot be opened
+ * globs, paths, a root, delete_extra, an expected digest), the source is the
+ * storage's directory itself, or no key is set and the source's name is not a
+ * valid key; IBT_ERR_IO if the source cannot be opened
  * (ibt_error_os_code() is ENOENT if it does not exist, ENOTDIR if it is not a
  * directory) or the storage failed; IBT_ERR_MISMATCH if the newest snapshot is
  * of another source or host (see ibt_options_set_allow_source_change()), or
@@ -2449,6 +2475,8 @@ IBT_API ibt_status ibt_list_add(ibt_list *out, const char *name, uint64_t size);
  * After an error there is no new snapshot, with one exception: if the storage
  * fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), there may be a whole
  * snapshot; ibt_list_snapshots() shows it.
+ *
+ * ibt_options_set_dry_run() makes no snapshot and reports what it would have.
  *
  * Since: 0.1
  */
@@ -2466,7 +2494,8 @@ ibt_status ibt_full_backup(ibt_storage *storage,
  * Arguments and report as for ibt_full_backup(). An unreadable entry keeps its
  * previous version; it never counts as deleted. If a backup file of the newest
  * snapshot is gone or has a wrong size, the increment stores again the
- * contents that the file held.
+ * contents that the file held. With ibt_options_set_skip_unchanged() it makes
+ * no snapshot if nothing changed.
  *
  * Returns the statuses of ibt_full_backup(), and: IBT_PARTIAL also if such a
  * backup file is gone or has a wrong size (but not if it holds signatures that

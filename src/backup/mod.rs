@@ -52,7 +52,7 @@ use crate::platform::{self, Dir, FileSystem};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::Guard;
-use crate::store::{self, Cache, Catalog, LockMode, Need, OwnPlaces, Store, lock};
+use crate::store::{self, Cache, Catalog, DryRunStore, LockMode, Need, OwnPlaces, Store, lock};
 use crate::walk::Source;
 
 use origin::BackupSource;
@@ -75,6 +75,13 @@ pub fn incremental(store: &mut dyn Store, source: &std::path::Path, job: &mut Jo
 }
 
 fn backup(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: SnapshotKind) -> Result<()> {
+    match job.options.dry_run {
+        true => begin(&mut DryRunStore::new(store), source, job, kind),
+        false => begin(store, source, job, kind),
+    }
+}
+
+fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: SnapshotKind) -> Result<()> {
     refuse_selectors(job)?;
     store.require(Need::Write, "make a backup")?;
     let mut origin = BackupSource::open(source, job)?;
@@ -189,7 +196,11 @@ impl NewSnapshot {
     fn make(mut self, store: &mut dyn Store, pool: Arc<Pool>, job: &mut Job) -> Result<()> {
         let trouble = |error: std::io::Error| Error::io("open the source", &self.origin.path, &error);
         let source = Source::new(self.origin.root.try_clone().map_err(trouble)?);
-        let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &self.header.series);
+        let dry_run = job.options.dry_run;
+        let cache = || {
+            let cache = Cache::of_series(job.options.cache_dir.as_deref(), &self.header.series)?;
+            Some(if dry_run { cache.only_read() } else { cache })
+        };
         let own = OwnPlaces::find(store, job.options, Some(&self.header.series))?;
         refuse_own(&self.origin, &own)?;
         let mut parent = match &self.basis {
@@ -240,9 +251,21 @@ impl NewSnapshot {
         let mut run = Run::new(job, store, pool, source, parent, archives, state, self.guard, &mut scan);
         run.go(self.basis.as_mut(), scan)?;
         let Run { parent, archives, state, .. } = run;
+        if job.options.skip_unchanged
+            && let Some(same) = unchanged_parent(&self.header, self.basis.as_ref(), &state, job)
+        {
+            let (stamp, key) = (same.header().snapshot, &self.header.key);
+            job.report.snapshot = Some(stamp);
+            job.report.digest = Some(same.trailer().tree);
+            job.log(
+                Level::Info,
+                &format!("nothing changed in '{key}' since snapshot {stamp}: no new snapshot"),
+            );
+            return Ok(());
+        }
         job.phase(Phase::Commit, 0, 0)?;
         let parents = parent.as_ref().map_or(&[][..], Parent::archives);
-        Commit {
+        let commit = Commit {
             header: &self.header,
             catalog: &self.catalog,
             parents,
@@ -251,11 +274,30 @@ impl NewSnapshot {
             parent: self.basis.as_mut(),
             cache,
             copy_of: None,
+        };
+        if dry_run {
+            return commit.forecast(store, job);
         }
-        .commit(store, job)?;
+        commit.commit(store, job)?;
         job.log(Level::Info, &format!("made snapshot {} of '{}'", self.header.snapshot, self.header.key));
         Ok(())
     }
+}
+
+/// The parent, if the new snapshot would be its parent again: its state has no changed line and no other omissions, its
+/// header says nothing else about the source, and no damage, loss or other problem was met. Notes do not count.
+fn unchanged_parent<'b>(
+    new: &Header,
+    parent: Option<&'b StateReader>,
+    state: &NewState,
+    job: &Job,
+) -> Option<&'b StateReader> {
+    let old = parent?.header();
+    let is_same = (&new.source, &new.host, &new.labels) == (&old.source, &old.host, &old.labels)
+        && new.inodes_unstable == old.inodes_unstable;
+    // A file in the report is a layer that was lost and put back.
+    let is_sound = !job.report.is_partial() && job.report.files.is_empty();
+    parent.filter(|parent| is_same && is_sound && state.is_unchanged(parent.trailer()))
 }
 
 /// The reader of the parent's contents, for deltas that are made byte by byte.

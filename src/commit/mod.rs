@@ -93,6 +93,26 @@ impl Commit<'_> {
     }
 }
 
+impl Commit<'_> {
+    /// The end of a dry run, which stores nothing: reports the files that the snapshot would have, with their sizes.
+    pub fn forecast(self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
+        let Commit { header, catalog, parents, mut archives, state, parent, .. } = self;
+        let (references, _) = archives.finish(store, parents)?;
+        let made = Made { totals: &totals(job), problems: &problems(None, job), finished_at: Time::now() };
+        let WrittenState { file: Written { size, .. }, .. } =
+            state.finish(store, header, parent, &archives, &references, &made)?;
+        let name = archives.name(BackupFileKind::State);
+        let own = references.iter().filter(|archive| catalog.size_of(&archive.name).is_none());
+        let state = FileMade { name, kind: BackupFileKind::State, size };
+        for FileMade { name, kind, size } in own.map(FileMade::of).chain([state]) {
+            job.report.count(Counter::BytesWritten, size);
+            job.report.files.push(BackupFile { name, kind: kind.word(), path: None, size });
+        }
+        job.log(Level::Info, &format!("dry run: no snapshot of '{}' was made", header.key));
+        Ok(())
+    }
+}
+
 /// The files of the store that a new snapshot needs.
 struct Needs<'n> {
     archives: &'n [ArchiveRef],

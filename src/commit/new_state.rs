@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;
 use crate::format::{
     ArchiveRef, FoldRule, Header, Made, NeededArchives, Omissions, Recorded, StateChanges, StateReader,
-    StateWriter, WrittenState,
+    StateWriter, Trailer, WrittenState,
 };
 use crate::store::{DraftSink, Store};
 
@@ -61,6 +61,14 @@ impl NewState {
         match self {
             NewState::WholeState(_) => Ok(()),
             NewState::Changes(state) => state.gone(path),
+        }
+    }
+
+    /// True if the new snapshot has the entries and the omissions of its parent, whose trailer is `parent`.
+    pub fn is_unchanged(&self, parent: &Trailer) -> bool {
+        match self {
+            NewState::WholeState(_) => false,
+            NewState::Changes(state) => state.is_empty() && state.omissions.is_same(&parent.omissions),
         }
     }
 

@@ -153,6 +153,8 @@ pub struct Options {
     pub threads: u32,
     pub detect: Detect,
     pub delta: DeltaMode,
+    /// An increment makes no snapshot if nothing changed since its parent.
+    pub skip_unchanged: bool,
     pub one_file_system: bool,
     /// Leave out everything below a directory with a `CACHEDIR.TAG`.
     pub skip_cache_dirs: bool,
@@ -217,6 +219,7 @@ impl Default for Options {
             threads: 0,
             detect: Detect::Metadata,
             delta: DeltaMode::Auto,
+            skip_unchanged: false,
             one_file_system: false,
             skip_cache_dirs: false,
             on_file_error: OnFileError::Skip,

@@ -39,6 +39,23 @@ mkdir bare
 expect 0 "$@" list --store bare
 grep -q '^no snapshots' out || fail "an empty store lists something"
 
+# Backups that make no snapshot.
+cp -a store kept
+expect 0 "$@" incr src --store store --key docs --level 0 --skip-unchanged --no-cache
+grep -q 'nothing changed: no new snapshot' out || fail "an increment without changes does not say so"
+echo more >src/later
+expect 0 "$@" incr src --store store --key docs --dry-run --no-cache
+for line in '^+ later$' '^m \.$' 'dry run: would store .* in 2 files' '1 created'; do
+    grep -q -- "$line" out || fail "the dry run of an increment does not tell $line"
+done
+expect 0 "$@" full src --store absent/store --dry-run --no-cache
+grep -q '^+ later$' out || fail "the dry run of a full does not tell the changes"
+rm src/later
+touch -r newest src
+diff -r kept store || fail "a backup that makes no snapshot has changed the store"
+[ ! -e absent ] || fail "a dry run created a store"
+rm -r kept
+
 # Restores over an existing tree.
 expect 0 "$@" restore docs some --store store --include 'dir/*' --include '*.txt'
 [ -f some/dir/numbers ] && [ -f some/a.txt ] && [ ! -e some/new ] || fail "--include restored something else"

@@ -74,6 +74,7 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_leave_partial(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_delete_extra(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_dry_run(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_skip_unchanged(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_keep_last(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_keep_daily(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_keep_weekly(NULL, 1), IBT_ERR_INVALID_ARG);
@@ -132,7 +133,7 @@ static void test_progress_and_entry(void)
     CHECK_TEXT(ibt_entry_user(NULL), NULL);
     CHECK_TEXT(ibt_entry_group(NULL), NULL);
     CHECK_INT(ibt_entry_type(NULL), 0);
-    CHECK(ibt_entry_size(NULL) + ibt_entry_rdev(NULL) == 0);
+    CHECK(ibt_entry_size(NULL) + ibt_entry_data_size(NULL) + ibt_entry_rdev(NULL) == 0);
     CHECK_TEXT(ibt_entry_link(NULL), NULL);
     CHECK(ibt_entry_mode(NULL) + ibt_entry_uid(NULL) + ibt_entry_gid(NULL) == 0);
     CHECK(ibt_entry_mtime(NULL) == 0 && ibt_entry_ctime(NULL) == 0);

@@ -173,7 +173,7 @@ static void test_refused_filters(void)
     REFUSED(ibt_options_set_overwrite(options, -1));
 }
 
-/* An operation that would ignore filters, delete_extra or dry_run refuses them. */
+/* An operation that would ignore filters, delete_extra or dry_run refuses them. Backups have dry runs. */
 static void test_useless_filters(void)
 {
     enum { INCLUDE, PATH, ROOT, DELETE_EXTRA, DRY_RUN, KINDS };
@@ -192,8 +192,10 @@ static void test_useless_filters(void)
             ibt_options_set_delete_extra(options, 1);
         else
             ibt_options_set_dry_run(options, 1);
-        CHECK_INT(ibt_full_backup(no_backups, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
-        CHECK_INT(ibt_incremental_backup(no_backups, "absent", options, NULL, NULL), IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_full_backup(no_backups, "absent", options, NULL, NULL),
+                  kind == DRY_RUN ? IBT_ERR_IO : IBT_ERR_INVALID_ARG);
+        CHECK_INT(ibt_incremental_backup(no_backups, "absent", options, NULL, NULL),
+                  kind == DRY_RUN ? IBT_ERR_IO : IBT_ERR_INVALID_ARG);
         CHECK_INT(ibt_list_snapshots(no_backups, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
         CHECK_INT(ibt_verify(no_backups, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
         CHECK_INT(ibt_consolidate(no_backups, "key", options, NULL, NULL), IBT_ERR_INVALID_ARG);
@@ -327,6 +329,9 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_delete_extra(options, 1), IBT_OK);
     CHECK_INT(ibt_options_set_leave_partial(options, -3), IBT_OK);
     CHECK_INT(ibt_options_set_dry_run(options, 1), IBT_OK);
+    CHECK_INT(ibt_options_set_skip_unchanged(options, 1), IBT_OK);
+    CHECK_INT(ibt_options_set_skip_unchanged(options, -7), IBT_OK);
+    CHECK_INT(ibt_options_set_skip_unchanged(options, 0), IBT_OK);
     CHECK_INT(ibt_options_set_keep_yearly(options, UINT32_MAX), IBT_OK);
     CHECK_INT(ibt_options_set_keep_hourly(options, UINT32_MAX), IBT_OK);
     CHECK_INT(ibt_options_set_keep_within(options, UINT64_MAX), IBT_OK);

@@ -230,6 +230,53 @@ static void test_enough_changes(ibt_storage *storage)
     ibt_options_free(options);
 }
 
+/* Counts the changes. */
+static int32_t count_change(void *ud, uint32_t what, const ibt_entry *before, const ibt_entry *after)
+{
+    int *changes = ud;
+
+    CHECK(what == IBT_CHANGE_CREATED ? before == NULL : before != NULL);
+    CHECK(after == NULL || ibt_entry_data_size(after) <= ibt_entry_size(after));
+    ++*changes;
+    return IBT_CALLBACK_OK;
+}
+
+/* Backups that make no snapshot: dry runs, and increments without changes. */
+static void test_no_snapshot(ibt_storage *storage)
+{
+    ibt_options *options = ibt_options_new();
+    ibt_report *made, *report;
+    int changes = 0, files;
+
+    ibt_options_set_skip_unchanged(options, 1);
+    CHECK_INT(ibt_incremental_backup(storage, "src", NULL, &made, NULL), IBT_OK);
+    files = count_entries("store");
+    CHECK_INT(ibt_incremental_backup(storage, "src", options, &report, NULL), IBT_OK);
+    CHECK_INT(ibt_report_file_count(report), 0);
+    CHECK_TEXT(ibt_report_snapshot(report), ibt_report_snapshot(made));
+    CHECK_TEXT(ibt_report_digest(report), ibt_report_digest(made));
+    ibt_report_free(report);
+    ibt_report_free(made);
+
+    write_file("src/later", "more");
+    ibt_options_set_dry_run(options, 1);
+    ibt_options_set_change(options, count_change, &changes, NULL);
+    CHECK_INT(ibt_incremental_backup(storage, "src", options, &report, NULL), IBT_OK);
+    CHECK_INT(changes, 2); /* the file and the directory */
+    CHECK_INT(ibt_report_counter(report, IBT_COUNT_CREATED), 1);
+    CHECK_INT(ibt_report_file_count(report), 2);
+    CHECK_TEXT(ibt_report_file_kind(report, 0), "created");
+    CHECK_TEXT(ibt_report_file_path(report, 0), NULL);
+    CHECK(ibt_report_file_size(report, 0) > 0);
+    CHECK_INT(ibt_report_counter(report, IBT_COUNT_BYTES_WRITTEN), ibt_report_total_size(report));
+    CHECK_TEXT(ibt_report_snapshot(report), NULL);
+    CHECK_TEXT(ibt_report_digest(report), NULL);
+    ibt_report_free(report);
+    CHECK_INT(ibt_full_backup(storage, "src", options, NULL, NULL), IBT_OK);
+    CHECK_INT(count_entries("store"), files);
+    ibt_options_free(options);
+}
+
 int main(void)
 {
     ibt_storage *storage;
@@ -251,6 +298,7 @@ int main(void)
     test_list(storage, first, second);
     test_refusals(storage);
     test_enough_changes(storage);
+    test_no_snapshot(storage);
     ibt_storage_free(storage);
     CHECK(strlen(ibt_report_json(second)) > 2); /* a report outlives its storage */
     ibt_report_free(first);

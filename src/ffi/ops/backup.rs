@@ -31,9 +31,9 @@ use super::{OperationArgs, UsedOptions};
 /// Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
 /// they were read, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL
 /// or empty, a setter of options failed, an option has no use here (a snapshot,
-/// globs, paths, a root, delete_extra, an expected digest, dry_run), the source
-/// is the storage's directory itself, or no key is set and the source's name is
-/// not a valid key; IBT_ERR_IO if the source cannot be opened
+/// globs, paths, a root, delete_extra, an expected digest), the source is the
+/// storage's directory itself, or no key is set and the source's name is not a
+/// valid key; IBT_ERR_IO if the source cannot be opened
 /// (ibt_error_os_code() is ENOENT if it does not exist, ENOTDIR if it is not a
 /// directory) or the storage failed; IBT_ERR_MISMATCH if the newest snapshot is
 /// of another source or host (see ibt_options_set_allow_source_change()), or
@@ -47,6 +47,8 @@ use super::{OperationArgs, UsedOptions};
 /// After an error there is no new snapshot, with one exception: if the storage
 /// fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), there may be a whole
 /// snapshot; ibt_list_snapshots() shows it.
+///
+/// ibt_options_set_dry_run() makes no snapshot and reports what it would have.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
@@ -72,7 +74,8 @@ pub unsafe extern "C" fn ibt_full_backup(
 /// Arguments and report as for ibt_full_backup(). An unreadable entry keeps its
 /// previous version; it never counts as deleted. If a backup file of the newest
 /// snapshot is gone or has a wrong size, the increment stores again the
-/// contents that the file held.
+/// contents that the file held. With ibt_options_set_skip_unchanged() it makes
+/// no snapshot if nothing changed.
 ///
 /// Returns the statuses of ibt_full_backup(), and: IBT_PARTIAL also if such a
 /// backup file is gone or has a wrong size (but not if it holds signatures that

@@ -63,7 +63,7 @@ impl UsedOptions {
         removed: false,
     };
     pub(super) const BACKUP: UsedOptions =
-        UsedOptions { excludes: true, choice: true, labels: true, ..UsedOptions::NOTHING };
+        UsedOptions { excludes: true, choice: true, dry_run: true, labels: true, ..UsedOptions::NOTHING };
     pub(super) const RESTORE: UsedOptions = UsedOptions {
         selector: true,
         includes: true,

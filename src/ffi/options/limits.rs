@@ -404,8 +404,16 @@ pub unsafe extern "C" fn ibt_options_set_local_time(options: *mut ibt_options, o
     })
 }
 
-/// With 1 a restore or a prune changes nothing. It only reports the changes that
-/// it would make, through callbacks and the report.
+/// With 1 a backup, a restore or a prune changes nothing. It only reports the
+/// changes that it would make, through callbacks and the report.
+///
+/// A backup then reads the source, compares and compresses as usual, but stores
+/// nothing: no backup file, no copy in the cache, no lock file. Its changes are
+/// passed to ibt_options_set_change(). The report has its counters, and the kind
+/// and size of each backup file that it would make; their paths, the snapshot
+/// and the digest are NULL. IBT_COUNT_BYTES_WRITTEN counts the bytes that it
+/// would store. It does not wait for another backup, and the storage need not be
+/// able to write.
 ///
 /// Other operations fail with IBT_ERR_INVALID_ARG if it is set.
 ///

@@ -613,6 +613,30 @@ pub unsafe extern "C" fn ibt_options_set_lock_wait(
     })
 }
 
+/// With 1 an increment makes no snapshot if nothing changed: every entry is as in
+/// the newest snapshot, the backup left out the same entries, the source, the
+/// host and the labels are the same, and the report has no problem besides
+/// notes. The operation then returns IBT_OK, its report has no files
+/// (ibt_report_file_count()), and ibt_report_snapshot() is the newest snapshot.
+/// Other operations ignore the option.
+///
+/// Default: 0, every increment makes a snapshot. Every other number counts as 1.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_skip_unchanged(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_skip_unchanged", |settings| {
+            settings.engine.skip_unchanged = on != 0;
+            Ok(())
+        })
+    })
+}
+
 /// With 1 backups, prunes and consolidations go on where nothing can be locked:
 /// the file system of the storage has no locks, or the name of the lock belongs
 /// to something that is not a file. With 0 they return IBT_ERR_UNSUPPORTED

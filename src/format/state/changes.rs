@@ -85,6 +85,11 @@ impl StateChanges {
         self.lines.add(line)
     }
 
+    /// True if every entry is the same in the parent, and no path of the parent is gone.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Writes the state. The entries that were added refer to `archives` by their index. `header` has no layers yet.
     /// `begin` begins the file.
     pub fn write<W: Sink>(

@@ -165,6 +165,10 @@ impl NewLines {
         NewLines(Spool::new(NEW_IN_MEMORY))
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.end() == 0
+    }
+
     /// Adds a line, without its LF.
     pub fn add(&mut self, mut line: Vec<u8>) -> Result<()> {
         line.push(b'\n');

@@ -122,6 +122,11 @@ impl Omissions {
         self.dirs.is_empty() && !self.anything
     }
 
+    /// True if both lists say the same. One of them may have been read.
+    pub fn is_same(&self, other: &Omissions) -> bool {
+        self.anything == other.anything && self.dirs == other.dirs
+    }
+
     /// Records that the backup omitted `path` and everything below it.
     pub fn add(&mut self, path: &Path, cause: OmissionCause) {
         let Some(Ok(dir)) = path.parent().map(Path::new) else { return self.add_all(path, cause) };
