@@ -113,7 +113,13 @@ impl FileStorer<'_, '_, '_> {
         if !old.is_some_and(|old| is_content_of(old, &hash))
             && let Some(found) = self.find_stored(&pass)?
         {
-            return self.put_stored(path, pass, found);
+            let (mut entry, outcome) = self.put_stored(path, pass, found)?;
+            if entry.place.sig.is_none()
+                && let Some(params) = self.lost_signature(&entry)
+            {
+                self.put_signature(&mut entry, Some(small::sign(params, bytes)?), None)?;
+            }
+            return Ok((entry, outcome));
         }
         let mut form = match form {
             ContentForm::Open => self.form_now(bytes, &pass.hash, old)?,
