@@ -239,6 +239,7 @@ public:
     std::string_view group() const noexcept { return detail::view(ibt_entry_group(object_)); }
     std::int64_t mtime() const noexcept { return ibt_entry_mtime(object_); } /* nanoseconds since 1970 */
     std::int64_t ctime() const noexcept { return ibt_entry_ctime(object_); }
+    std::uint64_t data_size() const noexcept { return ibt_entry_data_size(object_); } /* outside of holes */
     std::uint64_t rdev() const noexcept { return ibt_entry_rdev(object_); }
     std::string_view link() const noexcept { return detail::view(ibt_entry_link(object_)); }
 
@@ -400,6 +401,7 @@ public:
     }
     options &metadata_only(bool on = true) { return set(ibt_options_set_metadata_only, number(on)); }
     options &heal(bool on = true) { return set(ibt_options_set_heal, number(on)); }
+    options &skip_unchanged(bool on = true) { return set(ibt_options_set_skip_unchanged, number(on)); }
     options &lock_wait(std::int64_t milliseconds) { return set(ibt_options_set_lock_wait, milliseconds); }
 
     /* The object of ibt.h. */

@@ -162,6 +162,7 @@ void ibt_go_read_entry(const ibt_entry *entry, struct ibt_go_entry *facts)
     facts->rdev = ibt_entry_rdev(entry);
     facts->mtime = ibt_entry_mtime(entry);
     facts->ctime = ibt_entry_ctime(entry);
+    facts->data_size = ibt_entry_data_size(entry);
     facts->xattrs = ibt_entry_xattr_count(entry);
     facts->type = ibt_entry_type(entry);
     facts->mode = ibt_entry_mode(entry);

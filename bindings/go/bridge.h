@@ -33,6 +33,7 @@ struct ibt_go_entry {
     const char *path, *target, *hash, *user, *group, *link;
     uint64_t size, rdev;
     int64_t mtime, ctime;
+    uint64_t data_size;
     size_t xattrs;
     int32_t type;
     uint32_t mode, uid, gid;

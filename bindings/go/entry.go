@@ -36,6 +36,7 @@ type Entry struct {
 	ModTime     time.Time // nanoseconds, UTC; clamped to the years 1677 to 2262
 	ChangeTime  time.Time // of the metadata (ctime)
 	Device      uint64    // the number of a device (st_rdev)
+	DataSize    uint64    // bytes of a file outside of holes
 	Link        string    // the path of the first name of a hard link; "" for an entry with one name
 	Xattrs      []Xattr   // extended attributes
 }
@@ -99,6 +100,7 @@ func readEntry(entry *C.ibt_entry) *Entry {
 		ModTime:     timeOf(facts.mtime),
 		ChangeTime:  timeOf(facts.ctime),
 		Device:      uint64(facts.rdev),
+		DataSize:    uint64(facts.data_size),
 		Link:        C.GoString(facts.link),
 		Xattrs:      readXattrs(entry, facts.xattrs),
 	}

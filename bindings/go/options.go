@@ -402,7 +402,8 @@ func WithRestoreMetadata(metadata Metadata) Option {
 	return func(s *settings) { C.ibt_options_set_restore_metadata(s.options, C.uint32_t(metadata)) }
 }
 
-// WithDryRun changes nothing, and reports the changes that the operation would make. Restore and prune.
+// WithDryRun changes nothing, and reports the changes that the operation would make. Backups, restores
+// and prunes.
 func WithDryRun(on bool) Option {
 	return func(s *settings) { C.ibt_options_set_dry_run(s.options, flag(on)) }
 }
@@ -599,6 +600,12 @@ func WithMetadataOnly(on bool) Option {
 // far as the source still has it. Increments only.
 func WithHeal(on bool) Option {
 	return func(s *settings) { C.ibt_options_set_heal(s.options, flag(on)) }
+}
+
+// WithSkipUnchanged makes no snapshot if nothing changed. The report then names the newest snapshot and no files.
+// Increments only.
+func WithSkipUnchanged(on bool) Option {
+	return func(s *settings) { C.ibt_options_set_skip_unchanged(s.options, flag(on)) }
 }
 
 // FileErrorPolicy says what an operation does after a problem with one file.
