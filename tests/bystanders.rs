@@ -245,6 +245,7 @@ fn a_file_that_was_swapped_in_is_not_given_away() {
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     let dest = series.beside("dest");
     let stop = AtomicBool::new(false);
+    let mut swaps = 0;
     for round in 0..8 {
         fs::create_dir(&dest).unwrap();
         give(&dest);
@@ -252,22 +253,29 @@ fn a_file_that_was_swapped_in_is_not_given_away() {
         links.iter().for_each(|link| fs::hard_link(&secret, link).unwrap());
         stop.store(false, Ordering::Relaxed);
         std::thread::scope(|scope| {
-            scope.spawn(|| as_nobody(|| swap_temporary_names(&dest, &links, &stop)));
+            let swapper = scope.spawn(|| as_nobody(|| swap_temporary_names(&dest, &links, &stop)));
             let outcome = over(&series, &dest, &mut ibt::job::Silent);
             stop.store(true, Ordering::Relaxed);
             outcome.result.unwrap();
+            swaps += swapper.join().unwrap();
         });
         assert_eq!(owner_and_mode(&secret), (0, 0o600), "round {round}");
         assert_eq!(fs::read(&secret).unwrap(), b"root's");
         series::remove(&dest);
     }
+    assert!(swaps >= SWAPS_MIN, "only {swaps} hard links took temporary names");
 }
 
-/// Renames `links`, one after the other, to the temporary names of the restore, as fast as possible.
-fn swap_temporary_names(dest: &Path, links: &[PathBuf], stop: &AtomicBool) {
+/// The fewest hard links that take a temporary name of the restore in a useful run of the test.
+const SWAPS_MIN: usize = 20;
+
+/// Renames `links`, one after the other, to the temporary names of the restore, as fast as possible. Returns how many
+/// took the name of a temporary file that was there a moment before.
+fn swap_temporary_names(dest: &Path, links: &[PathBuf], stop: &AtomicBool) -> usize {
     let mut links = links.iter();
     let mut temps: Vec<PathBuf> = Vec::new();
     let mut last_look = Instant::now();
+    let mut swaps = 0;
     while !stop.load(Ordering::Relaxed) {
         if temps.is_empty() {
             let names = fs::read_dir(dest).unwrap().filter_map(|entry| Some(entry.ok()?.path()));
@@ -281,7 +289,8 @@ fn swap_temporary_names(dest: &Path, links: &[PathBuf], stop: &AtomicBool) {
             }
             continue;
         };
-        let Some(link) = links.next() else { return };
-        let _ = fs::rename(link, temp);
+        let Some(link) = links.next() else { break };
+        swaps += usize::from(fs::rename(link, temp).is_ok());
     }
+    swaps
 }

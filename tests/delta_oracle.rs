@@ -1,6 +1,8 @@
 //! `ibt::delta` compared with librsync: the tool `rdiff` (2.3) and the crate `librsync` (which contains
 //! 2.2.2).
 
+mod support;
+
 use std::ffi::OsStr;
 use std::io::{BufReader, Cursor, Read};
 use std::process::Command;
@@ -8,6 +10,7 @@ use std::process::Command;
 use ibt::delta::{DeltaWriter, Error, FineSearch, Params, Plan, Signature, Signer, fine_delta, patch};
 use librsync::SignatureType;
 use proptest::prelude::*;
+use support::cases;
 
 /// `len` bytes without repetitions (xorshift64*).
 fn noise(seed: u64, len: usize) -> Vec<u8> {
@@ -135,7 +138,7 @@ fn params() -> impl Strategy<Value = Params> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
+    #![proptest_config(cases(60))]
 
     #[test]
     fn rdiff_reads_what_we_write_and_we_read_what_it_writes((basis, new) in contents(), params in params()) {
@@ -198,7 +201,7 @@ fn fine(basis: &[u8], new: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn rdiff_applies_deltas_that_were_made_byte_by_byte((basis, new) in contents()) {

@@ -234,6 +234,7 @@ fn only_so_many_files_and_entries_wait() {
         let mut seen = (0, 0);
         let mut observer = AtChange::of(change::CREATED, first, || seen = (waiting(), changed()));
         series.restore_with(&mirror(&series), &dest, &mut observer).whole();
+        drop(observer);
         match first {
             "new/0000" => assert_eq!(seen, (FILES_MAX, 0)),
             _ => assert!((1..=STEPS_MAX).contains(&seen.1), "{seen:?}"),

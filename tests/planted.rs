@@ -3,12 +3,13 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ibt::format::{BackupFileKind, Name, TEMP_PREFIX, check_key};
+use ibt::format::{BackupFileKind, Name, check_key};
 use ibt::job::{Codec, Keep, Select};
 use ibt::stamp::{Stamp, Time};
 use proptest::collection::vec;
@@ -123,7 +124,63 @@ fn plant(dir: &Path, planted: &Planted) -> Option<PathBuf> {
 fn is_left_over(path: &Path, in_cache: bool) -> bool {
     let name = path.file_name().unwrap().to_string_lossy();
     let name = name.strip_suffix(".stream").filter(|_| in_cache).unwrap_or(&name);
-    name.starts_with(TEMP_PREFIX) || Name::parse(name).is_some_and(|name| in_cache || name.key == KEY)
+    name.starts_with(".ibt-tmp-") || key_of(name).is_some_and(|key| in_cache || key == KEY)
+}
+
+/// The key of a backup file's name, and `None` for another name: what `docs/format.md` says, without the library.
+fn key_of(name: &str) -> Option<&str> {
+    let (rest, end) = name.strip_suffix(".zst").unwrap_or(name).rsplit_once('.')?;
+    let (mut rest, mut last) = rest.rsplit_once('.')?;
+    let mut part = None;
+    if !last.ends_with('Z') {
+        part = Some(last);
+        (rest, last) = rest.rsplit_once('.')?;
+    }
+    let (rest, seconds) = rest.rsplit_once('.')?;
+    let (key, kind) = rest.rsplit_once('.')?;
+    let is_kind = match end {
+        "tar" => ["full", "created", "updated", "sigvault"].contains(&kind) && part.is_none_or(is_part),
+        "json" => ["state", "retired"].contains(&kind) && part.is_none(),
+        _ => false,
+    };
+    let is_key = (1..=128).contains(&key.len())
+        && !key.starts_with(['.', '-'])
+        && !key.chars().any(|c| c == '/' || c.is_control());
+    (is_kind && is_key && is_moment(seconds, last)).then_some(key)
+}
+
+fn has_digits(text: &str, count: usize) -> bool {
+    text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The number of a part is at least 2, has no zeros before it, and fits in 32 bits.
+fn is_part(part: &str) -> bool {
+    has_digits(part, part.len())
+        && !part.starts_with('0')
+        && part.parse::<u32>().is_ok_and(|number| number >= 2)
+}
+
+/// Whether texts like `20261122T220530` and `123456Z` are a moment since 1970.
+fn is_moment(seconds: &str, fraction: &str) -> bool {
+    let Some((date, time)) = seconds.split_once('T') else { return false };
+    let has_micros = fraction.strip_suffix('Z').is_some_and(|text| has_digits(text, 6));
+    if !has_digits(date, 8) || !has_digits(time, 6) || !has_micros {
+        return false;
+    }
+    let number = |text: &str| text.parse::<u32>().unwrap();
+    let (year, month, day) = (number(&date[..4]), number(&date[4..6]), number(&date[6..]));
+    let is_leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + u32::from(is_leap_year),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    };
+    year >= 1970
+        && (1..=days).contains(&day)
+        && number(&time[..2]) < 24
+        && number(&time[2..4]) < 60
+        && number(&time[4..]) < 60
 }
 
 /// The cache directory of the only series.
@@ -222,12 +279,16 @@ fn names() -> Vec<String> {
 
 #[test]
 fn a_name_is_read_as_it_is_written_or_foreign() {
+    let (backup_files, foreign) = (Cell::new(0), Cell::new(0));
     proptest!(cases(3000), |(like in any::<Index>(), twists in vec(twists(), 0..4), any in "\\PC{0,60}")| {
         let like = like.get(&names()).clone();
         let name = twists.iter().fold(like.clone().into_bytes(), |name, twist| twisted(&name, twist));
         for text in [String::from_utf8_lossy(&name).into_owned(), any] {
             let parsed = Name::parse(&text);
             prop_assert!(parsed.is_some() || text != like);
+            prop_assert_eq!(parsed.as_ref().map(|name| &*name.key), key_of(&text), "{}", text);
+            let count = if parsed.is_some() && text != like { &backup_files } else { &foreign };
+            count.set(count.get() + 1);
             if let Some(name) = parsed {
                 prop_assert_eq!(&name.to_string(), &text);
                 prop_assert_eq!(check_key(name.key.as_bytes()).unwrap(), name.key.clone());
@@ -235,7 +296,34 @@ fn a_name_is_read_as_it_is_written_or_foreign() {
                 prop_assert_eq!(Stamp::from_time(name.stamp.to_time()), name.stamp);
                 prop_assert!(name.part >= 1 && (name.part == 1 || name.kind != BackupFileKind::State));
             }
-            prop_assert!(Time::parse(&text).is_none_or(|time| time.to_string() == text));
         }
     });
+    // Some changes make another backup file's name, for example one with another key.
+    let (backup_files, foreign) = (backup_files.get(), foreign.get());
+    assert!(
+        backup_files > 100 && foreign > 100,
+        "{backup_files} other names of backup files, {foreign} foreign ones"
+    );
+}
+
+#[test]
+fn a_time_is_read_as_it_is_written_or_not_at_all() {
+    let (times, others) = (Cell::new(0), Cell::new(0));
+    let secs = prop_oneof![-3..3i64, any::<i64>(), 1_700_000_000..1_800_000_000i64];
+    proptest!(cases(3000), |(secs in secs, nanos in 0..1_000_000_000u32, changes in changes())| {
+        let written = Time { secs, nanos }.to_string();
+        prop_assert_eq!(Time::parse(&written), Some(Time { secs, nanos }));
+        let text = String::from_utf8_lossy(&changed(written.into_bytes(), &changes)).into_owned();
+        // Seconds without needless zeros or signs, and nine digits.
+        let is_time = text.split_once('.').is_some_and(|(secs, nanos)| {
+            secs.parse::<i64>().is_ok_and(|number| number.to_string() == secs)
+                && nanos.len() == 9
+                && nanos.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        prop_assert_eq!(Time::parse(&text).is_some(), is_time, "{}", text);
+        let count = if is_time { &times } else { &others };
+        count.set(count.get() + 1);
+    });
+    let (times, others) = (times.get(), others.get());
+    assert!(times > 300 && others > 300, "{times} times, {others} other texts");
 }

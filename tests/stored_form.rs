@@ -205,6 +205,15 @@ fn signatures_are_put_together_by_hand() {
     }
 }
 
+/// The compressed sizes of an archive's frames, from the seek table.
+fn frames_of(archive: &[u8]) -> Vec<usize> {
+    let word = |bytes: &[u8]| u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize;
+    let (rest, footer) = archive.split_at(archive.len() - 9);
+    assert_eq!((word(&footer[5..]), footer[4]), (0x8f92_eab1, 0), "the end of a seek table");
+    let table = &rest[rest.len() - 8 * word(footer)..];
+    table.chunks(8).map(word).collect()
+}
+
 #[test]
 fn zstd_accepts_every_file() {
     let mut series = Series::new();
@@ -224,10 +233,27 @@ fn zstd_accepts_every_file() {
         run(command("zstd", ["-tq"]).arg(&path));
         run(command("zstd", ["-l"]).arg(&path));
     }
-    // Frames of 4 MiB do not depend on each other. Each has its content size and a checksum.
-    let said = run(command("zstd", ["-lv"]).arg(series.newest("full")));
+    // Each frame has its content size and a checksum. Behind the frames is the seek table, a skippable frame.
+    let full = series.newest("full");
+    let said = run(command("zstd", ["-lv"]).arg(&full));
     let said = String::from_utf8_lossy(&said);
     assert!(said.contains("XXH64") && said.contains("Decompressed Size"), "{said}");
+    assert!(said.contains("Skippable Frames: 1"), "{said}");
+    // Frames of 4 MiB do not depend on each other: zstd decompresses each of them alone.
+    let archive = fs::read(&full).unwrap();
+    let (mut rest, mut whole, mut lens) = (&archive[..], Vec::new(), Vec::new());
+    let piece = series.beside("frame.zst");
+    for compressed in frames_of(&archive) {
+        let frame;
+        (frame, rest) = rest.split_at(compressed);
+        fs::write(&piece, frame).unwrap();
+        let bytes = run(command("zstd", ["-dcq"]).arg(&piece));
+        lens.push(bytes.len());
+        whole.extend(bytes);
+    }
+    assert!(rest.starts_with(&0x184d_2a5eu32.to_le_bytes()), "the table follows the frames");
+    assert!(lens.len() == 3 && lens[..2] == [4 << 20; 2], "{lens:?}");
+    assert!(whole == stream(&full));
     let list = run(command("tar", ["--zstd", "-tf"]).arg(series.newest("full")));
     let list = String::from_utf8(list).unwrap();
     assert!(list.contains("large") && list.contains("small"), "{list}");

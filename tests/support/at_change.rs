@@ -3,7 +3,7 @@
 use ibt::entry::Entry;
 use ibt::job::{Flow, Observer};
 
-/// Calls a function at the first report of a change of one path.
+/// Calls a function at the first report of a change of one path. The test fails if there is no such report.
 pub struct AtChange<'p, F> {
     path: &'p str,
     /// `None` for a change of any kind.
@@ -32,5 +32,13 @@ impl<F: FnOnce()> Observer for AtChange<'_, F> {
             act();
         }
         Flow::Continue
+    }
+}
+
+impl<F> Drop for AtChange<'_, F> {
+    fn drop(&mut self) {
+        if self.act.is_some() && !std::thread::panicking() {
+            panic!("no change of {} was reported, so the test did not act", self.path);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,13 +15,19 @@ use super::nobody::NOBODY;
 
 /// The number of cases of a property: `normally`, or `IBT_TEST_CASES` in a longer run.
 ///
-/// Normally the cases are the same in each run, so that a result depends only on the code. A longer run uses
-/// new random cases.
+/// Normally the cases are the same in each run, so that a result depends only on the code. A longer run uses new random
+/// cases. If it fails, the output of the test contains the seed, and `PROPTEST_RNG_SEED` repeats the cases.
 pub fn cases(normally: u32) -> Config {
     let longer = number_from_env("IBT_TEST_CASES");
+    let seed = match std::env::var("PROPTEST_RNG_SEED") {
+        Ok(seed) => seed.parse().expect("PROPTEST_RNG_SEED is a number"),
+        Err(_) if longer.is_some() => RandomState::new().hash_one("seed"),
+        Err(_) => 1,
+    };
+    println!("the seed of the cases is PROPTEST_RNG_SEED={seed}");
     Config {
         cases: longer.unwrap_or(normally),
-        rng_seed: if longer.is_some() { RngSeed::Random } else { RngSeed::Fixed(1) },
+        rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
         max_shrink_iters: 400,
         max_shrink_time: 90_000,
