@@ -255,7 +255,9 @@ fn all_at_once(prunes: bool) {
     // Readers get the key without waiting where nobody prunes.
     let wait = if prunes { 60_000 } else { 0 };
     let readers = Options { lock_wait_ms: wait, ..series.options.clone() };
-    let writers = Options { lock_wait_ms: 60_000, ..options(&series) };
+    // A prune removes what a restore reads at that time, unless it waits for the restore.
+    let keep = Keep { last: 1, ..Keep::default() };
+    let writers = Options { lock_wait_ms: 60_000, ..series.keeping(keep) };
     write(&series, &writers, 0..2, &trees);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

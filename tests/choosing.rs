@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use ibt::entry::{Entry, Path};
 use ibt::error::Kind;
-use ibt::job::{Cancel, Counter, FilterAnswer, Observer, Overwrite, ProblemKind, ReportedSnapshot, Select};
+use ibt::job::{
+    Cancel, Counter, FilterAnswer, Observer, Options, Overwrite, ProblemKind, ReportedSnapshot, Select,
+    Silent,
+};
 use support::series::{KEY, problem_paths, refused};
 use support::*;
 
@@ -192,6 +195,11 @@ fn directories_are_left_out_unless_they_lead_to_something() {
     let expected = "a.c d d/e d/e/f.c d/s.c h h/i h/i/j h/i/j/k.c skip skip/z.c z.c";
     assert_eq!(backed_up(&series).join(" "), expected);
 
+    // A restore that removes extra entries keeps the directories that the filter left out.
+    let mirror = Options { overwrite: Overwrite::Always, delete_extra: true, ..series.options.clone() };
+    series.restore_with(&mirror, &series.source, &mut Silent).whole();
+    assert!(["a.h", "empty.d", "g/only.h"].iter().all(|path| series.source.join(path).exists()));
+
     // An increment with another filter has what that filter says: like a changed pattern.
     let (outcome, _) = filtered(&series, |entry| match entry.path.as_bytes() {
         b"skip" | b"d" => FilterAnswer::LeaveOutAll,
@@ -323,9 +331,9 @@ fn a_snapshot_holds_exactly_the_listed_paths() {
 
     // A path that is no longer listed counts as deleted. A listed path that does not exist is a problem. A listed path
     // that an option leaves out is no problem.
-    series.options.excludes = vec![b"a.h".to_vec()];
+    series.options.excludes = vec![b"a.h".to_vec(), b"skip/".to_vec()];
     symlink("d", series.source.join("way")).unwrap();
-    list(&mut series, &["z.c", "a.c", "a.h", "absent/x", "a.c/below", "way/x.h", "zz"]);
+    list(&mut series, &["z.c", "a.c", "a.h", "absent/x", "a.c/below", "skip/z.c", "way/x.h", "zz"]);
     let report = series.incremental().partial();
     assert_eq!(problem_paths(&report, ProblemKind::Unreadable), ["a.c/below", "absent/x", "way/x.h", "zz"]);
     assert_eq!(report.counters.get(Counter::Deleted), 8);

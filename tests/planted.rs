@@ -34,6 +34,8 @@ fn twists() -> impl Strategy<Value = Twist> {
         (".zst", ""),
         (".tar", ".2.tar"),
         (".tar", ".1.tar"),
+        (".tar", ".02.tar"),
+        (".tar", ".+2.tar"),
         (".2026", ".2099"),
         (".2026", ".1999"),
         (".state.", ".full."),

@@ -208,6 +208,12 @@ fn keys_are_those_with_snapshots_that_were_not_removed() {
     series.silently(&other, |store, job| ibt::backup::full(store, &series.source, job)).whole();
     std::fs::write(series.store.join("third.full.20261122T220530.123456Z.tar.zst"), "no state").unwrap();
     std::fs::write(series.store.join("foreign"), "x").unwrap();
+    // A key of which only a removed snapshot is left, as after a prune that was killed.
+    for name in
+        ["fourth.state.20261122T220530.123456Z.json.zst", "fourth.retired.20261122T220530.123456Z.json"]
+    {
+        std::fs::write(series.store.join(name), "x").unwrap();
+    }
     assert_eq!(keys().unwrap(), [("other.key".to_string(), 1), (KEY.to_string(), count - 1)]);
     std::fs::remove_dir_all(&series.store).unwrap();
     assert_eq!(keys(), Err(Kind::NotFound));

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use ibt::error::Kind;
-use ibt::job::{Codec, DeltaMode, ProblemKind};
+use ibt::job::{Codec, DeltaMode, ProblemKind, Report};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -151,8 +151,9 @@ fn replace(series: &Series, which: usize, change: impl FnOnce(&mut [u8])) {
 }
 
 /// Verify names the file. An increment reports it, and stores a whole signature. By signatures it stores the file whole.
+/// Returns the report of the increment.
 #[track_caller]
-fn assert_costs_no_content(twin: &Series) {
+fn assert_costs_no_content(twin: &Series) -> Report {
     let report = twin.verify(&twin.options).partial();
     assert!(problem_paths(&report, ProblemKind::Damaged).contains(&"f".to_string()), "{report:#?}");
     let before = twin.stored();
@@ -165,6 +166,7 @@ fn assert_costs_no_content(twin: &Series) {
     assert_signature_is_rdiff_s(twin);
     twin.assert_newest_is_the_source();
     twin.incremental().whole();
+    report
 }
 
 #[test]
@@ -244,10 +246,10 @@ fn a_signature_with_impossible_lengths_is_not_used() {
         forged.to_string()
     };
     let (w, d) = ((number(whole, 1), number(whole, 2)), (number(delta, 1), number(delta, 2)));
-    for (what, forged) in [
-        ("a delta of more than half of the signature", with((w.0, 2 * d.1 - 2), d)),
-        ("a part of the whole signature", with((w.0, 12 + 10 * 20), d)),
-        ("a part of the delta", with(w, (d.0, d.1 - 1))),
+    for (what, reason, forged) in [
+        ("a delta of more than half of the signature", "more than half of it", with((w.0, 2 * d.1 - 2), d)),
+        ("a part of the whole signature", "signature", with((w.0, 12 + 10 * 20), d)),
+        ("a part of the delta", "signature", with(w, (d.0, d.1 - 1))),
     ] {
         let fork = series.fork();
         let state = fork.twin.newest("state");
@@ -258,6 +260,7 @@ fn a_signature_with_impossible_lengths_is_not_used() {
         fs::write(&state, stored::reseal(document.as_bytes())).unwrap();
         fs::remove_dir_all(fork.twin.cache()).unwrap();
         println!("{what}");
-        assert_costs_no_content(&fork.twin);
+        let report = assert_costs_no_content(&fork.twin);
+        assert!(report.problems.iter().all(|problem| problem.message.contains(reason)), "{report:#?}");
     }
 }
