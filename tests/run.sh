@@ -9,6 +9,11 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export CARGO_TERM_COLOR=never
+# One directory for all builds with cargo, so that the C programs and the demonstration share one build of the library.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+export RUSTC_WORKSPACE_WRAPPER="$PWD/tests/support/rustc.sh"
+# The random tests have the same cases in each run. A longer run (IBT_TEST_CASES) has new cases, and prints their seed.
+[ -n "${IBT_TEST_CASES:-}" ] || export PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-1}"
 log=build/step.log
 
 # shellcheck source=tests/support/tools.sh
@@ -48,6 +53,7 @@ fi
 install_missing
 
 mkdir -p build
+jobs=$(nproc 2>/dev/null || echo 2)
 wanted=$*
 summary=
 skipped=
@@ -97,21 +103,25 @@ docs() {
 }
 
 c_programs() {
-    cmake -S . -B build/tests -DIBT_WERROR=ON && cmake --build build/tests --parallel 2 &&
-        ctest --test-dir build/tests --output-on-failure --no-tests=error || return 1
+    cmake -S . -B build/tests -DIBT_WERROR=ON -DIBT_CARGO_TARGET_DIR="$CARGO_TARGET_DIR" &&
+        cmake --build build/tests --parallel "$jobs" &&
+        ctest --test-dir build/tests --parallel "$jobs" --output-on-failure --no-tests=error || return 1
     # ctest prints the output of failed tests only. The output of all tests is in this file.
     grep '^skipped:' build/tests/Testing/Temporary/LastTest.log || true
 }
 
-# Runs the tests of deltas and backups with librsync, the C engine, in place of our own engine.
+# Runs the tests of deltas and backups with librsync, the C engine, in place of our own engine. Only code in src depends
+# on the engine, so clippy has seen the other targets already.
 c_engine() {
     cargo test --locked --features librsync --lib --test delta_oracle --test delta_far \
         --test round_trip --test increments --test stored_form &&
-        cargo clippy --locked --features librsync --all-targets -- -D warnings
+        cargo clippy --locked --features librsync --lib -- -D warnings &&
+        cargo clippy --locked --features librsync --lib --profile test -- -D warnings || return 1
+    ! grep -rn 'feature = "librsync"' tests benches || { echo "clippy must check these with librsync too"; return 1; }
 }
 
 # Builds and runs a fully static C program with the library, if the standard library for musl is installed or rustup can
-# install it.
+# install it. Nothing is optimized: the build takes most of the time, and the program backs up a few files.
 musl() {
     target=x86_64-unknown-linux-musl
     std=$(rustc --print target-libdir --target $target)
@@ -120,9 +130,10 @@ musl() {
         echo "skipped: no standard library for $target"
         return
     fi
-    mkdir -p build && cargo rustc --locked --lib --crate-type staticlib --target $target &&
+    mkdir -p build && cargo rustc --locked --lib --crate-type staticlib --target $target \
+        --config 'profile.dev.opt-level=0' --config 'profile.dev.package."*".opt-level=0' &&
         musl-gcc -static -Iinclude -o build/quickstart-musl examples-c/quickstart.c \
-            "${CARGO_TARGET_DIR:-target}/$target/debug/libibt.a" "$std/self-contained/libunwind.a" || return 1
+            "$CARGO_TARGET_DIR/$target/debug/libibt.a" "$std/self-contained/libunwind.a" || return 1
     room=$(mktemp -d) && TMPDIR=$room build/quickstart-musl "$PWD/include" "$room/restored" >/dev/null &&
         diff -r include "$room/restored"
     ended=$?
