@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -233,17 +234,35 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// Copies a file to a path that does not exist.
+/// Copies a file to a path that does not exist. Holes stay holes, because data in their place would be another content.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(to)?;
-    io::copy(&mut File::open(from)?, &mut file).map(drop)
+    copy_data(&File::open(from)?, to)
 }
 
-/// Gives this name a new inode with the same bytes.
+fn copy_data(from: &File, to: &Path) -> io::Result<()> {
+    let to = OpenOptions::new().write(true).create_new(true).open(to)?;
+    to.set_len(from.metadata()?.len())?;
+    let seek = |at: u64, whence| {
+        // SAFETY: takes an open descriptor and numbers only.
+        u64::try_from(unsafe { libc::lseek(from.as_raw_fd(), at as libc::off_t, whence) }).ok()
+    };
+    let mut at = 0;
+    while let Some(data) = seek(at, libc::SEEK_DATA) {
+        at = seek(data, libc::SEEK_HOLE).ok_or_else(io::Error::last_os_error)?;
+        let mut bytes = vec![0; (at - data) as usize];
+        from.read_exact_at(&mut bytes, data)?;
+        to.write_all_at(&bytes, data)?;
+    }
+    Ok(())
+}
+
+/// Gives this name a new inode with the same bytes and holes.
 fn break_link(path: &Path) -> io::Result<()> {
-    let (bytes, mode) = (fs::read(path)?, fs::metadata(path)?.permissions());
+    let mode = fs::metadata(path)?.permissions();
+    // The open file outlives its name, so that the copy needs no other name.
+    let from = File::open(path)?;
     fs::remove_file(path)?;
-    fs::write(path, bytes)?;
+    copy_data(&from, path)?;
     fs::set_permissions(path, mode)
 }
 
