@@ -146,6 +146,17 @@ static void print_json_time(const char *name, int64_t nanoseconds)
     printf(",\"%s\":\"%" PRId64 ".%09" PRId64 "\"", name, seconds, fraction);
 }
 
+/* Prints the flags, words with commas between them, as a list. Their letters need no escapes. */
+static void print_flags(const char *words)
+{
+    if (words == NULL)
+        return;
+    fputs(",\"flags\":[\"", stdout);
+    for (; *words != '\0'; words++)
+        fputs(*words == ',' ? "\",\"" : (char[]){ *words, '\0' }, stdout);
+    fputs("\"]", stdout);
+}
+
 /* Prints an entry as one line of JSON, with the members of docs/format.md. */
 static int32_t print_json_entry(void *ud, const ibt_entry *entry)
 {
@@ -165,11 +176,16 @@ static int32_t print_json_entry(void *ud, const ibt_entry *entry)
     print_json_time("mtime", ibt_entry_mtime(entry));
     if (ibt_entry_type(entry) == IBT_TYPE_FILE)
         printf(",\"size\":%" PRIu64, ibt_entry_size(entry));
+    print_flags(ibt_entry_flags(entry));
+    if (ibt_entry_project(entry) != 0)
+        printf(",\"project\":%" PRIu32, ibt_entry_project(entry));
     print_member("hash", ibt_entry_hash(entry));
     print_member("target", ibt_entry_target(entry));
     if (ibt_entry_type(entry) == IBT_TYPE_CHAR || ibt_entry_type(entry) == IBT_TYPE_BLOCK)
         printf(",\"rdev\":\"%" PRIu64 "\"", ibt_entry_rdev(entry));
     print_member("link", ibt_entry_link(entry));
+    if (ibt_entry_btime(entry) != INT64_MIN)
+        print_json_time("btime", ibt_entry_btime(entry));
     puts("}");
     return go_on(listing->run);
 }

@@ -382,6 +382,19 @@ extern "C" {
 #define IBT_META_SETID 32
 
 /**
+ * The inode flags of files and directories, as chattr sets them. "immutable"
+ * and "append" are set only with the capability CAP_LINUX_IMMUTABLE, after
+ * everything else, and never taken from an existing file: a restore leaves
+ * such a file or directory as it is, and lists a problem if it would change it.
+ */
+#define IBT_META_FLAGS 64
+
+/**
+ * The project ids of files and directories that have one.
+ */
+#define IBT_META_PROJECT 128
+
+/**
  * ==== Phases: ibt_progress_phase() ====
  *
  * Looking for changes; reading states, in a list, a prune or a verify; waiting
@@ -3248,6 +3261,35 @@ IBT_API int64_t ibt_entry_mtime(const ibt_entry *entry);
  * Since: 0.1
  */
 IBT_API int64_t ibt_entry_ctime(const ibt_entry *entry);
+
+/**
+ * The time when the file was made on its file system, in nanoseconds since
+ * 1970, clamped like the modification time; INT64_MIN if it is unknown, as for
+ * an entry of a tree that is restored or compared, and for NULL. A restore
+ * cannot set it, and nothing compares it.
+ *
+ * Since: 0.1
+ */
+IBT_API int64_t ibt_entry_btime(const ibt_entry *entry);
+
+/**
+ * The inode flags of a file or directory as words, in ascending order and
+ * separated by commas, such as "immutable,nodump". The words are append,
+ * casefold, compress, dax, dirsync, immutable, journal, noatime, nocompress,
+ * nocow, nodump, projinherit, sync and topdir, and those that a newer version
+ * of libibt recorded. NULL without flags.
+ *
+ * Since: 0.1
+ */
+IBT_API const char *ibt_entry_flags(const ibt_entry *entry);
+
+/**
+ * The project id of a file or directory, by which the file system counts
+ * quotas; 0 without a project.
+ *
+ * Since: 0.1
+ */
+IBT_API uint32_t ibt_entry_project(const ibt_entry *entry);
 
 /**
  * The number of a device (st_rdev); 0 for every other type.

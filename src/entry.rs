@@ -1,11 +1,14 @@
 //! The types that every module shares: a validated relative [`Path`], [`Metadata`], [`Entry`] and the [`Place`] of
 //! its content.
 
+mod inode_flags;
+
 use std::cmp::Ordering;
 use std::fmt;
 
 use crate::stamp::Time;
 use crate::text::encode_name;
+pub use inode_flags::InodeFlags;
 
 /// Longest path of an entry, in bytes; [`NAME_MAX`] limits each component.
 pub const PATH_LEN_MAX: usize = 1 << 20;
@@ -382,7 +385,7 @@ pub fn overlaps(
     })
 }
 
-/// Permissions, owner, modification time and extended attributes of an entry.
+/// Permissions, owner, modification time, extended attributes, flags and project of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     /// Permission bits including setuid, setgid and sticky: at most 0o7777.
@@ -395,6 +398,10 @@ pub struct Metadata {
     pub mtime: Time,
     /// Extended attributes as (name, value), ascending by name. ACLs and capabilities are among them.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The flags that `chattr` sets. Only files and directories have flags.
+    pub flags: InodeFlags,
+    /// The project that the quota of a file or directory counts for; 0 means no project.
+    pub project: u32,
 }
 
 /// A byte range of an archive's uncompressed stream.
@@ -421,6 +428,8 @@ pub struct Place {
     /// `None` if the inode numbers of the source change between backups.
     pub ino: Option<u64>,
     pub ctime: Time,
+    /// When the inode was made; `None` if the file system does not tell. A restore cannot set it.
+    pub btime: Option<Time>,
     /// The whole copy, then the deltas, oldest first. Empty for an entry without data.
     pub content: Vec<Range>,
     pub sig: Option<SigRef>,
@@ -495,6 +504,7 @@ impl Entry {
             + names[1]
             + fields
             + ranges
+            + self.meta.flags.heap_len()
             + xattrs.sum::<usize>()
     }
 

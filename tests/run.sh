@@ -42,6 +42,8 @@ need mkfs.exfat exfatprogs
 need mke2fs e2fsprogs
 need mount.exfat-fuse exfat-fuse
 need mkfs.btrfs btrfs-progs
+need mkfs.xfs xfsprogs
+need lsattr e2fsprogs
 need go golang
 ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || need no-such-command libfaketime
 ruby -rffi -e '' 2>/dev/null || need no-such-command ruby ruby-ffi

@@ -618,19 +618,20 @@ impl FileStorer<'_, '_, '_> {
     }
 
     /// Makes the entry of a file that was read; the caller adds the place of the content. A file that changed while it
-    /// was read is reported as a problem, as are extended attributes that could not be read; both make the entry dirty.
+    /// was read is reported as a problem, as are attributes and flags that could not be read; both make the entry dirty.
     fn new_entry(&mut self, path: &Path, pass: &ReadResult) -> Result<Entry> {
         if pass.dirty {
             self.tell_dirty(path)?;
         }
-        let Shape { stat, holes, incomplete, .. } = &pass.shape;
+        let Shape { stat, holes, btime, incomplete, .. } = &pass.shape;
         if let Some(error) = incomplete {
-            let error = Error::io("read the extended attributes of", path, error);
+            let error = Error::io("read the extended attributes or flags of", path, error);
             self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error)?;
         }
         let dirty = pass.dirty || incomplete.is_some();
         let node = Node::File(File { size: stat.size, hash: pass.hash, holes: holes.clone() });
-        let place = Place { ino: Some(stat.ino), ctime: stat.ctime, dirty, ..Place::default() };
+        let btime = *btime;
+        let place = Place { ino: Some(stat.ino), ctime: stat.ctime, btime, dirty, ..Place::default() };
         Ok(Entry::new(path.clone(), node, pass.shape.metadata(self.names), place))
     }
 }

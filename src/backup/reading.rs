@@ -2,15 +2,15 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use crate::entry::{FileType, Metadata, data_len, extents};
+use crate::entry::{FileType, InodeFlags, Metadata, Path, data_len, extents};
 use crate::error::{Error, Result, is_shortage};
-use crate::platform::{self, Names, Stat};
+use crate::platform::{self, FlagsAndProject, Named, Names, Stat};
 use crate::stamp::Time;
-use crate::walk::Devices;
+use crate::walk::{Devices, Source};
 
 /// Bytes of one read.
 pub const READ_LEN: usize = 256 << 10;
@@ -58,13 +58,15 @@ impl From<Error> for FileError {
 
 pub type FileResult<T> = Result<T, FileError>;
 
-/// The stat, holes and extended attributes of a file, taken just before the file is read.
+/// The stat, holes, extended attributes and flags of a file, taken just before the file is read.
 #[derive(Debug)]
 pub struct Shape {
     pub stat: Stat,
     pub holes: Vec<(u64, u64)>,
     pub xattrs: Xattrs,
-    /// Why the extended attributes could not be read.
+    flags: FlagsAndProject,
+    pub btime: Option<Time>,
+    /// Why the extended attributes or the flags could not be read.
     pub incomplete: Option<io::Error>,
     /// Equal stamps after the read prove that the file held still. If false, only a second read can prove
     /// that.
@@ -76,7 +78,7 @@ pub struct Shape {
 type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Shape {
-    /// Takes the shape of `file` as it is now. If the extended attributes cannot be read, the other fields
+    /// Takes the shape of `file` as it is now. If the extended attributes or flags cannot be read, the other fields
     /// are still valid.
     pub fn take(file: &File, devices: &Devices) -> FileResult<Self> {
         let now = Time::now();
@@ -85,13 +87,19 @@ impl Shape {
             return Err(io::Error::other("it is no longer a file").into());
         }
         let holes = holes(file, stat.size)?;
-        let (xattrs, incomplete) = match platform::read_xattrs(file.as_fd()) {
-            Ok(xattrs) => (xattrs, None),
-            Err(error) => (Vec::new(), Some(error)),
-        };
+        let (mut incomplete, mut flags) = (None, FlagsAndProject::default());
+        let xattrs = platform::read_xattrs(file.as_fd()).unwrap_or_else(|error| {
+            incomplete = Some(error);
+            Vec::new()
+        });
+        match platform::read_flags(file) {
+            Ok(read) => flags = read,
+            Err(error) => incomplete = Some(error),
+        }
+        let btime = platform::birth_time(file);
         let is_settled = devices.prove(&stat, now);
         let is_just_written = !is_settled && is_just_written(stat.ctime, now);
-        Ok(Shape { stat, holes, xattrs, incomplete, is_settled, is_just_written })
+        Ok(Shape { stat, holes, xattrs, flags, btime, incomplete, is_settled, is_just_written })
     }
 
     /// Pauses if the file was written just now, and returns whether it paused. Without a pause two reads in a
@@ -115,7 +123,8 @@ impl Shape {
     }
 
     pub fn metadata(&self, names: &mut Names) -> Metadata {
-        Metadata { xattrs: self.xattrs.clone(), ..self.stat.metadata(names) }
+        let xattrs = self.xattrs.clone();
+        with_flags(Metadata { xattrs, ..self.stat.metadata(names) }, self.flags)
     }
 }
 
@@ -136,10 +145,35 @@ fn holes(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
     Ok(holes)
 }
 
-/// The metadata of an open file, also of one that was opened only as a path (`O_PATH`).
+/// Opens an entry that is not a regular file: a directory for reading, everything else only as a path (`O_PATH`).
+pub fn open_node(source: &mut Source, path: &Path, kind: FileType) -> io::Result<OwnedFd> {
+    let fd = source.open_path(path)?;
+    if kind != FileType::Dir {
+        return Ok(fd);
+    }
+    match Named::from(fd.as_fd()).open_for_reading() {
+        // A directory without the right to read was reported as such.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(fd),
+        opened => opened,
+    }
+}
+
+/// The metadata of an entry that is not a regular file. `fd` may be opened only as a path (`O_PATH`); a directory has
+/// flags only if `fd` is open for reading.
 pub fn metadata(stat: &Stat, fd: BorrowedFd<'_>, names: &mut Names) -> io::Result<Metadata> {
     let xattrs = platform::read_xattrs(fd)?;
-    Ok(Metadata { xattrs, ..stat.metadata(names) })
+    let flags = match stat.kind {
+        FileType::Dir => platform::read_flags(fd).or_else(|error| match error.raw_os_error() {
+            Some(libc::EBADF) => Ok(FlagsAndProject::default()),
+            _ => Err(error),
+        })?,
+        _ => FlagsAndProject::default(),
+    };
+    Ok(with_flags(Metadata { xattrs, ..stat.metadata(names) }, flags))
+}
+
+fn with_flags(meta: Metadata, read: FlagsAndProject) -> Metadata {
+    Metadata { flags: InodeFlags::of(read.flags), project: read.project, ..meta }
 }
 
 /// How a read ended.

@@ -14,6 +14,7 @@ use crate::format::{OmissionCause, Recorded, Records, Special, StateReader};
 use crate::job::{Counter, Job, Phase, ProblemKind, change};
 use crate::platform::{self, Names, Stat};
 use crate::pool::Pool;
+use crate::stamp::Time;
 use crate::state::{Facts, Guard, Pair, is_unchanged, same_metadata};
 use crate::store::Store;
 use crate::walk::{Devices, Source};
@@ -24,7 +25,7 @@ use super::heal::{HealedPart, tell_healed, tell_lost};
 use super::links::Links;
 use super::open_dirs::OpenDirs;
 use super::parent::Parent;
-use super::reading::{FileError, FileResult, metadata};
+use super::reading::{FileError, FileResult, metadata, open_node};
 use super::scan::{RenameSources, Scan, facts};
 use super::small::{self, IN_MEMORY};
 use super::stored_contents::StoredContents;
@@ -373,8 +374,8 @@ impl<'r, 'j> Run<'r, 'j> {
         let Some(node) = Node::without_content(stat.kind, target, stat.rdev) else {
             return Err(Error::new(Kind::Panic, "store", "a file without its content").at(path));
         };
-        let (meta, dirty) = self.node_metadata(path, stat)?;
-        let place = Place { ino: Some(stat.ino), ctime: stat.ctime, dirty, ..Place::default() };
+        let (meta, btime, dirty) = self.node_metadata(path, stat)?;
+        let place = Place { ino: Some(stat.ino), ctime: stat.ctime, btime, dirty, ..Place::default() };
         let entry = Entry::new(path.clone(), node, meta, place);
         let mut made = judge(entry, old.as_ref(), StoredAs::Same);
         made.entry.place.dirty |= unseen;
@@ -383,18 +384,19 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// Reads the metadata of an entry that is not a file. If the entry is gone or replaced by now, it gets
     /// the stat of the first pass, and is dirty.
-    fn node_metadata(&mut self, path: &Path, stat: &Stat) -> Result<(Metadata, bool)> {
-        let opened = self.open(|source| source.open_path(path)).and_then(|fd| {
+    fn node_metadata(&mut self, path: &Path, stat: &Stat) -> Result<(Metadata, Option<Time>, bool)> {
+        let opened = self.open(|source| open_node(source, path, stat.kind));
+        let read = opened.and_then(|fd| {
             let now = platform::stat_fd(fd.as_fd())?;
             if (now.dev, now.ino, now.kind) != (stat.dev, stat.ino, stat.kind) {
                 return Err(io::Error::other("it was replaced during the backup"));
             }
-            metadata(stat, fd.as_fd(), &mut self.names)
+            Ok((metadata(stat, fd.as_fd(), &mut self.names)?, platform::birth_time(fd)))
         });
-        opened.map(|meta| (meta, false)).or_else(|error| {
+        read.map(|(meta, btime)| (meta, btime, false)).or_else(|error| {
             let told = Error::io("read the metadata of", path, &error);
             self.job.trouble(ProblemKind::Metadata, path.as_bytes(), told)?;
-            Ok((stat.metadata(&mut self.names), true))
+            Ok((stat.metadata(&mut self.names), None, true))
         })
     }
 

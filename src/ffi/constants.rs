@@ -177,6 +177,13 @@ pub const IBT_META_SPECIAL: u32 = 16;
 /// bit if it has the snapshot's group. On a directory the setgid bit in any
 /// case.
 pub const IBT_META_SETID: u32 = 32;
+/// The inode flags of files and directories, as chattr sets them. "immutable"
+/// and "append" are set only with the capability CAP_LINUX_IMMUTABLE, after
+/// everything else, and never taken from an existing file: a restore leaves
+/// such a file or directory as it is, and lists a problem if it would change it.
+pub const IBT_META_FLAGS: u32 = 64;
+/// The project ids of files and directories that have one.
+pub const IBT_META_PROJECT: u32 = 128;
 
 /// ==== Phases: ibt_progress_phase() ====
 ///
@@ -342,6 +349,7 @@ equal! {
     IBT_LOG_DEBUG = Level::Debug,
     IBT_META_MODE = meta::MODE, IBT_META_OWNER = meta::OWNER, IBT_META_TIMES = meta::TIMES,
     IBT_META_XATTRS = meta::XATTRS, IBT_META_SPECIAL = meta::SPECIAL, IBT_META_SETID = meta::SETID,
+    IBT_META_FLAGS = meta::FLAGS, IBT_META_PROJECT = meta::PROJECT,
     IBT_CHANGE_CREATED = change::CREATED, IBT_CHANGE_DELETED = change::DELETED,
     IBT_CHANGE_CONTENT = change::CONTENT, IBT_CHANGE_METADATA = change::METADATA,
     IBT_CHANGE_MOVED = change::MOVED, IBT_CHANGE_KEPT = change::KEPT,

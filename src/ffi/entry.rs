@@ -24,6 +24,7 @@ pub struct ibt_entry<'a> {
     hash: OnceCell<CString>,
     user: OnceCell<CString>,
     group: OnceCell<CString>,
+    flags: OnceCell<CString>,
     xattr_names: OnceCell<Vec<CString>>,
 }
 
@@ -41,6 +42,7 @@ impl<'a> ibt_entry<'a> {
             hash: OnceCell::new(),
             user: OnceCell::new(),
             group: OnceCell::new(),
+            flags: OnceCell::new(),
             xattr_names: OnceCell::new(),
         }
     }
@@ -193,6 +195,46 @@ pub extern "C" fn ibt_entry_mtime(entry: Option<&ibt_entry>) -> i64 {
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_ctime(entry: Option<&ibt_entry>) -> i64 {
     guard!(0, { entry.map_or(0, |view| view.entry.place.ctime.to_nanos_i64()) })
+}
+
+/// The time when the file was made on its file system, in nanoseconds since
+/// 1970, clamped like the modification time; INT64_MIN if it is unknown, as for
+/// an entry of a tree that is restored or compared, and for NULL. A restore
+/// cannot set it, and nothing compares it.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_entry_btime(entry: Option<&ibt_entry>) -> i64 {
+    guard!(i64::MIN, {
+        let btime = entry.and_then(|view| view.entry.place.btime);
+        btime.map_or(i64::MIN, |time| time.to_nanos_i64())
+    })
+}
+
+/// The inode flags of a file or directory as words, in ascending order and
+/// separated by commas, such as "immutable,nodump". The words are append,
+/// casefold, compress, dax, dirsync, immutable, journal, noatime, nocompress,
+/// nocow, nodump, projinherit, sync and topdir, and those that a newer version
+/// of libibt recorded. NULL without flags.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_entry_flags(entry: Option<&ibt_entry>) -> *const c_char {
+    guard!(ptr::null(), {
+        entry.map_or(ptr::null(), |view| {
+            let flags = &view.entry.meta.flags;
+            cached(&view.flags, (!flags.is_empty()).then(|| flags.words().join(",")))
+        })
+    })
+}
+
+/// The project id of a file or directory, by which the file system counts
+/// quotas; 0 without a project.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn ibt_entry_project(entry: Option<&ibt_entry>) -> u32 {
+    guard!(0, { entry.map_or(0, |view| view.entry.meta.project) })
 }
 
 /// The number of a device (st_rdev); 0 for every other type.

@@ -115,7 +115,9 @@ pub mod meta {
     pub const XATTRS: u32 = 8;
     pub const SPECIAL: u32 = 16;
     pub const SETID: u32 = 32;
-    pub const ALL: u32 = 63;
+    pub const FLAGS: u32 = 64;
+    pub const PROJECT: u32 = 128;
+    pub const ALL: u32 = 255;
 }
 
 #[derive(Clone, Debug)]

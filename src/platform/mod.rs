@@ -12,6 +12,7 @@ mod data;
 mod descriptors;
 mod dir;
 mod file_system;
+mod inode_flags;
 mod local_time;
 mod lock;
 mod machine;
@@ -37,12 +38,16 @@ pub use data::{holes, start_writeback};
 pub use descriptors::{free_descriptors, patiently};
 pub use dir::{Dir, DirListing};
 pub use file_system::{CtimeKind, FileSystem};
+pub use inode_flags::{
+    FlagsAndProject, birth_time, is_protected, may_protect, prepare_flags, read_flags, read_flags_of,
+    set_flags, set_project_and_protect,
+};
 pub use local_time::offset_from_utc;
 pub use lock::{LockPart, hold_dir, is_dir_held, lacks_locks, lock_in_the_way, try_lock, unlock};
 pub use machine::{MachineMark, MarkOrigin};
 pub use meta::{lacks_proc, set_mode, set_owner, set_times};
 pub use names::Names;
-pub use place::{make_dir, sync_and_close, sync_parent};
+pub use place::{make_dir, sync_and_close, sync_fd, sync_parent};
 pub use stat::{Stat, stat_fd, stat_file};
 pub use system::{block_signals_in_this_thread, effective_uid, hostname, is_privileged, random_bytes16};
 pub use xattr::{Named, XATTR_ABSENT, XATTRS_MAX, read_xattrs, remove_xattr, set_xattr};

@@ -26,6 +26,11 @@ pub fn sync_and_close(file: File) -> io::Result<()> {
     close(file)
 }
 
+/// Makes the file or directory behind a descriptor durable.
+pub fn sync_fd(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::fs::fsync(fd)?)
+}
+
 /// Closes a file and returns the error of `close`, which dropping the file would hide.
 fn close(file: File) -> io::Result<()> {
     use std::os::fd::IntoRawFd;

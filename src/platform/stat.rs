@@ -49,7 +49,7 @@ impl Stat {
         (self.dev, self.ino)
     }
 
-    /// The metadata that a backup records, without extended attributes.
+    /// The metadata that a backup records, without extended attributes, flags and project.
     pub fn metadata(&self, names: &mut Names) -> Metadata {
         Metadata {
             mode: self.mode,
@@ -58,7 +58,7 @@ impl Stat {
             user: names.user(self.uid),
             group: names.group(self.gid),
             mtime: self.mtime,
-            xattrs: Vec::new(),
+            ..Metadata::default()
         }
     }
 

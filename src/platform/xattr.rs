@@ -1,15 +1,16 @@
 //! Reads and sets extended attributes by descriptor.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::XattrFlags;
+use rustix::fs::{Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::dir::Dir;
 use super::meta::{by_path, lacks_proc};
 use super::newer;
 use super::stat::stat_fd;
+use crate::entry::FileType;
 
 /// The most bytes of all attribute names and values of one file.
 pub const XATTRS_MAX: usize = 8 << 20;
@@ -59,6 +60,20 @@ impl Named<'_> {
                 Ok(by_name(dir.as_fd(), name)?)
             }
             (done, _) => done,
+        }
+    }
+
+    /// Opens a regular file or a directory for reading; `EINVAL` for anything else.
+    pub fn open_for_reading(self) -> io::Result<OwnedFd> {
+        const READ: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+        match stat_fd(self.fd)?.kind {
+            FileType::Dir => Ok(rustix::fs::openat(self.fd, ".", READ | OFlags::DIRECTORY, Mode::empty())?),
+            FileType::File => self.unopened(
+                |path| rustix::fs::open(path, READ, Mode::empty()),
+                |dir, name| rustix::fs::openat(dir, name, READ | OFlags::NOFOLLOW, Mode::empty()),
+            ),
+            // Opening a device or a FIFO can have an effect.
+            _ => Err(Errno::INVAL.into()),
         }
     }
 }

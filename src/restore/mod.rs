@@ -7,6 +7,7 @@
 
 mod entry_spool;
 mod hard_link_names;
+mod late_flags;
 mod leftover;
 mod moved;
 mod selection;
@@ -26,6 +27,7 @@ use crate::store::{
 };
 
 use hard_link_names::InodeLookup;
+use late_flags::LateFlags;
 use selection::{RestorePlan, Selection};
 use target::Target;
 use tree::Tree;
@@ -60,12 +62,13 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     job.report.count(Counter::Bytes, totals.bytes);
     let built = build(store, (&mut state, &mut selection, plan), (pool, own), &mut target, job);
     if job.options.dry_run {
-        return built;
+        return built.map(drop);
     }
-    match built.and_then(|()| target.publish()) {
+    match built.and_then(|late| target.publish().map(|()| late)) {
         Err(error) if job.options.leave_partial => Err(target.leave(error)),
         Err(error) => Err(target.abandon(error)),
-        Ok(()) => Ok(()),
+        // From here on nothing of the tree is taken back, also if a problem ends the operation.
+        Ok(late) => late.set(&target, job),
     }
 }
 
@@ -77,14 +80,14 @@ fn lookup(dest: &std::path::Path, options: &Options) -> Option<InodeLookup> {
 }
 
 /// Restores the selected entries into `target`. The tree gets its name later, in [`Target::publish`]. The threads
-/// that write into `target` have ended when this function returns.
+/// that write into `target` have ended when this function returns. Returns the flags to set after that.
 fn build(
     store: &mut dyn Store,
     (state, selection, mut plan): (&mut StateReader, &mut Selection, RestorePlan),
     (pool, own): (Arc<Pool>, OwnPlaces),
     target: &mut Target,
     job: &mut Job,
-) -> Result<()> {
+) -> Result<LateFlags> {
     let mut contents =
         Contents::new(&state.trailer().archives).with_pool(pool.clone()).with_cancel(job.cancel());
     // The tree takes over the pool. If this function fails, the pool's threads end before `target` removes the new
@@ -105,7 +108,8 @@ fn build(
     tree.job.phase_done()?;
     tree.job.phase(Phase::Commit, 0, 0)?;
     if tree.job.options.dry_run {
-        return tree.job.phase_done();
+        return tree.job.phase_done().map(|()| tree.take_late());
     }
-    tree.make_durable(root, &*target)
+    tree.make_durable(root, &*target)?;
+    Ok(tree.take_late())
 }

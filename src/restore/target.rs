@@ -263,8 +263,20 @@ fn place_of(dest: &Path) -> Result<(Dir, Vec<u8>)> {
     Ok((holder, name.as_bytes().to_vec()))
 }
 
+/// `Exists` if the flags of a directory forbid the renames in it with which a restore ends.
+fn check_unprotected(dir: &Dir, dest: &[u8]) -> Result<()> {
+    match platform::is_protected(dir) {
+        true => {
+            let detail = "its directory is immutable or append-only";
+            Err(Error::new(Kind::Exists, "restore to", detail).at(dest))
+        }
+        false => Ok(()),
+    }
+}
+
 fn beside(dest: &Path) -> Result<(Vec<u8>, TargetKind)> {
     let (holder, name) = place_of(dest)?;
+    check_unprotected(&holder, dest.as_os_str().as_bytes())?;
     let made = make_temp(&holder, tag_of_name(&name));
     let (temp, root) = made.map_err(|e| Error::io("restore to", dest.as_os_str().as_bytes(), &e))?;
     Ok((temp, TargetKind::Beside { holder, name, root }))
@@ -272,6 +284,7 @@ fn beside(dest: &Path) -> Result<(Vec<u8>, TargetKind)> {
 
 fn inside(dir: Dir, dest: &[u8]) -> Result<(Vec<u8>, TargetKind)> {
     let trouble = |error: &io::Error| Error::io("restore to", dest, error);
+    check_unprotected(&dir, dest)?;
     let before = dir.stat_self().map_err(|e| trouble(&e))?;
     let (temp, root) = make_temp(&dir, before.ino).map_err(|e| trouble(&e))?;
     Ok((temp, TargetKind::Inside { holder: dir, root: Some(root), before, moved: MovedChildren::default() }))

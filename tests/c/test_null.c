@@ -136,7 +136,8 @@ static void test_progress_and_entry(void)
     CHECK(ibt_entry_size(NULL) + ibt_entry_data_size(NULL) + ibt_entry_rdev(NULL) == 0);
     CHECK_TEXT(ibt_entry_link(NULL), NULL);
     CHECK(ibt_entry_mode(NULL) + ibt_entry_uid(NULL) + ibt_entry_gid(NULL) == 0);
-    CHECK(ibt_entry_mtime(NULL) == 0 && ibt_entry_ctime(NULL) == 0);
+    CHECK(ibt_entry_mtime(NULL) == 0 && ibt_entry_ctime(NULL) == 0 && ibt_entry_btime(NULL) == INT64_MIN);
+    CHECK(ibt_entry_flags(NULL) == NULL && ibt_entry_project(NULL) == 0);
     CHECK_INT(ibt_entry_xattr_count(NULL), 0);
     CHECK_TEXT(ibt_entry_xattr_name(NULL, 0), NULL);
     CHECK(ibt_entry_xattr_value(NULL, 0, &len) == NULL && len == 0);

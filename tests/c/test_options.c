@@ -270,7 +270,7 @@ static void test_refused_numbers(void)
     options = ibt_options_new();
     REFUSED(ibt_options_set_on_file_error(options, -1));
     options = ibt_options_new();
-    REFUSED(ibt_options_set_restore_metadata(options, 64));
+    REFUSED(ibt_options_set_restore_metadata(options, 256));
     options = ibt_options_new();
     REFUSED(ibt_options_set_lock_wait(options, -2));
     options = ibt_options_new();
@@ -310,7 +310,7 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_on_file_error(options, IBT_ON_ERROR_STOP), IBT_OK);
     CHECK_INT(ibt_options_set_allow_source_change(options, 0), IBT_OK);
     CHECK_INT(ibt_options_set_allow_empty(options, 1), IBT_OK);
-    CHECK_INT(ibt_options_set_restore_metadata(options, 63), IBT_OK);
+    CHECK_INT(ibt_options_set_restore_metadata(options, 255), IBT_OK);
     CHECK_INT(ibt_options_set_expected_digest(options, digest), IBT_OK);
     CHECK_INT(ibt_options_set_lock_wait(options, -1), IBT_OK);
     CHECK_INT(ibt_options_set_allow_unlocked(options, 1), IBT_OK);

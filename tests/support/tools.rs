@@ -236,6 +236,17 @@ impl Mount {
         (made(make) && made(mount)).then(|| Mount(at.to_path_buf()))
     }
 
+    /// Mounts an XFS of 320 MiB in `image`: a smaller one is not possible.
+    pub fn xfs(image: &Path, at: &Path) -> Option<Mount> {
+        fs::File::create(image).and_then(|file| file.set_len(320 << 20)).ok()?;
+        let made = |mut command: Command| command.output().is_ok_and(|output| output.status.success());
+        let mut make = command("mkfs.xfs", ["-q"]);
+        make.arg(image);
+        let mut mount = command("mount", ["-o", "loop"]);
+        mount.args([image, at]);
+        (made(make) && made(mount)).then(|| Mount(at.to_path_buf()))
+    }
+
     /// Mounts a Btrfs of 128 MiB in `image`.
     pub fn btrfs(image: &Path, at: &Path) -> Option<Mount> {
         fs::File::create(image).and_then(|file| file.set_len(128 << 20)).ok()?;

@@ -2,7 +2,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
-use crate::entry::{self, Entry, File, HardLink, Hash, Metadata, Node, Place};
+use crate::entry::{self, Entry, File, HardLink, Hash, InodeFlags, Metadata, Node, Place};
 use crate::error::{Error, Kind, Result};
 use crate::job::*;
 use crate::stamp::{Stamp, Time};
@@ -60,8 +60,11 @@ fn entry(path: &str, node: Node) -> Entry {
         group: None,
         mtime: Time { secs: -1, nanos: 5 },
         xattrs: vec![(b"user.a".to_vec(), b"\0x".to_vec()), (b"user.b".to_vec(), vec![])],
+        flags: InodeFlags::of_words(&["future", "nodump"]).unwrap(),
+        project: 9,
     };
-    let place = Place { ctime: Time { secs: i64::MAX, nanos: 0 }, ..Place::default() };
+    let btime = Some(Time { secs: 1, nanos: 2 });
+    let place = Place { ctime: Time { secs: i64::MAX, nanos: 0 }, btime, ..Place::default() };
     let path = entry::Path::new(path).unwrap();
     Entry::new(path, node, meta, place)
 }
@@ -81,6 +84,12 @@ fn an_entry_is_seen_as_it_is() {
     assert_eq!((ibt_entry_mode(view), ibt_entry_uid(view), ibt_entry_gid(view)), (0o4755, 7, 8));
     assert_eq!((ibt_entry_mtime(view), ibt_entry_ctime(view)), (-999_999_995, i64::MAX));
     assert_eq!(ibt_entry_rdev(view), 0);
+    assert_eq!((ibt_entry_btime(view), ibt_entry_project(view)), (1_000_000_002, 9));
+    assert_eq!(text(ibt_entry_flags(view)), some("future,nodump"));
+    let plain = Entry { meta: Metadata::default(), place: Place::default(), ..file.clone() };
+    let view = Some(&ibt_entry::new(&plain));
+    assert_eq!((ibt_entry_btime(view), ibt_entry_project(view)), (i64::MIN, 0));
+    assert_eq!(text(ibt_entry_flags(view)), None);
 }
 
 #[test]

@@ -4,7 +4,9 @@
 use std::cmp::Ordering;
 
 use super::{ARCHIVES_MAX, ArchiveRef, RANGES_MAX, XATTR_COUNT_MAX, XATTRS_MAX};
-use crate::entry::{Entry, HardLink, Node, PATH_LEN_MAX, Range, compare_paths, data_len};
+use crate::entry::{Entry, HardLink, Node, PATH_LEN_MAX, Place, Range, compare_paths, data_len};
+
+pub(super) const FLAGS_OF_OTHERS: &str = "flags or a project of neither a file nor a directory";
 
 /// Checks one entry by itself: the rules that concern neither other entries nor the archives.
 pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
@@ -12,8 +14,13 @@ pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
         return Err("mode above 07777");
     }
     xattrs(&entry.meta.xattrs)?;
-    if entry.meta.mtime.nanos > 999_999_999 || entry.place.ctime.nanos > 999_999_999 {
+    let Place { ctime, btime, .. } = &entry.place;
+    if [Some(entry.meta.mtime), Some(*ctime), *btime].iter().flatten().any(|time| time.nanos > 999_999_999) {
         return Err("a second has 1,000,000,000 nanoseconds");
+    }
+    let has_flags = !entry.meta.flags.is_empty() || entry.meta.project != 0;
+    if has_flags && !matches!(entry.node, Node::File(_) | Node::Dir) {
+        return Err(FLAGS_OF_OTHERS);
     }
     if entry.node == Node::Dir && entry.link != HardLink::Single {
         return Err("a hard link of a directory");

@@ -9,7 +9,7 @@ use super::cursor::{LineCursor, Span, Text};
 use super::object::check_keys;
 use super::{AT, RANGES_MAX, UNKNOWN_MAX, XATTR_COUNT_MAX, check};
 use crate::entry::{
-    Entry, File, HardLink, Hash, Metadata, NAME_MAX, Node, Path, Place, Range, SigRef, Unknown,
+    Entry, File, HardLink, Hash, InodeFlags, Metadata, NAME_MAX, Node, Path, Place, Range, SigRef, Unknown,
 };
 use crate::entry::{FileType, PATH_LEN_MAX, check_path, data_len};
 use crate::error::{Error, Kind, Result};
@@ -22,11 +22,11 @@ type LineResult<T> = std::result::Result<T, &'static str>;
 const FIELDS: &str = "fields missing, of another type, repeated or out of order";
 
 /// The keys of the known fields of a line, and of its object `at`. An unknown field with such a key is refused.
-const KNOWN: [&[u8]; 17] = [
-    b"path", b"type", b"mode", b"uid", b"gid", b"user", b"group", b"mtime", b"xattrs", b"target", b"rdev",
-    b"size", b"hash", b"holes", b"linked", b"link", b"at",
+const KNOWN: [&[u8]; 19] = [
+    b"path", b"type", b"mode", b"uid", b"gid", b"user", b"group", b"mtime", b"xattrs", b"flags", b"project",
+    b"target", b"rdev", b"size", b"hash", b"holes", b"linked", b"link", b"at",
 ];
-const KNOWN_OF_PLACE: [&[u8]; 5] = [b"ino", b"ctime", b"content", b"sig", b"dirty"];
+const KNOWN_OF_PLACE: [&[u8]; 6] = [b"ino", b"ctime", b"btime", b"content", b"sig", b"dirty"];
 
 /// Reads one entry line, with or without the comma and the LF that end it in a document. Checks every rule
 /// that needs neither the lines before nor the archives. The message of `Corrupt` names the broken rule.
@@ -56,6 +56,8 @@ pub(super) struct LineFields {
     group: Option<Text>,
     pub mtime: Time,
     xattrs: Option<Span>,
+    flags: InodeFlags,
+    project: u32,
     target: Text,
     rdev: u64,
     pub size: u64,
@@ -72,6 +74,7 @@ pub(super) struct LineFields {
     pub logical: usize,
     pub ino: Option<u64>,
     pub ctime: Time,
+    btime: Option<Time>,
     /// The ranges of the content, then the ranges of the signature.
     ranges: Vec<Range>,
     /// How many of `ranges` belong to the content.
@@ -156,7 +159,25 @@ impl LineFields {
             check::xattrs(&read_xattrs(cursor)?)?;
             self.xattrs = Some(Span { start, end: cursor.at() });
         }
-        Ok(())
+        self.read_flags(cursor)
+    }
+
+    fn read_flags(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
+        const PROJECT: &str = "expected a project, a number of 32 bits that is not 0";
+        self.flags = InodeFlags::default();
+        if cursor.has(b",\"flags\":[") {
+            self.flags = read_words(cursor)?;
+        }
+        self.project = 0;
+        if cursor.has(b",\"project\":") {
+            self.project = number(cursor)?.try_into().map_err(|_| PROJECT)?;
+            if self.project == 0 {
+                return Err(PROJECT);
+            }
+        }
+        let may_have_flags = matches!(self.kind, FileType::File | FileType::Dir);
+        let has_none = self.flags.is_empty() && self.project == 0;
+        (may_have_flags || has_none).then_some(()).ok_or(check::FLAGS_OF_OTHERS)
     }
 
     fn read_node(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
@@ -225,6 +246,7 @@ impl LineFields {
         }
         field(cursor, b"\"ctime\":\"")?;
         self.ctime = time(cursor)?;
+        self.btime = if cursor.has(b",\"btime\":\"") { Some(time(cursor)?) } else { None };
         self.ranges.clear();
         (self.content_at, self.sig_at) = (None, None);
         if cursor.has(b",\"content\":") {
@@ -327,13 +349,16 @@ impl LineFields {
                 Some(span) => read_xattrs(&mut LineCursor::new(span.of(line))).ok()?,
                 None => Vec::new(),
             },
+            flags: self.flags.clone(),
+            project: self.project,
         };
         let sig = match self.sig() {
             Some(ranges) => Some(SigRef { content: ranges.to_vec(), hash: self.sig_hash.unhex(line)? }),
             None => None,
         };
         let content = self.content().to_vec();
-        let place = Place { ino: self.ino, ctime: self.ctime, content, sig, dirty: self.dirty };
+        let LineFields { ino, ctime, btime, dirty, .. } = *self;
+        let place = Place { ino, ctime, btime, content, sig, dirty };
         let (node, path) = (self.node(line)?, Path::of_checked(self.path(line)));
         let unknown = |fields: &[UnknownField]| -> Unknown {
             fields.iter().map(|(key, value)| (key.text(line), value.text(line))).collect()
@@ -468,6 +493,22 @@ fn read_xattrs(cursor: &mut LineCursor<'_>) -> LineResult<Vec<(Vec<u8>, Vec<u8>)
         if !cursor.has(b",\"") {
             cursor.skip(b"}").ok_or(XATTRS)?;
             return Ok(xattrs);
+        }
+    }
+}
+
+/// Reads at least one word, and the bracket that closes the list.
+fn read_words(cursor: &mut LineCursor<'_>) -> LineResult<InodeFlags> {
+    const FLAGS: &str = "expected a list of flags";
+    let line = cursor.line();
+    let mut words = Vec::new();
+    loop {
+        cursor.skip(b"\"").ok_or(FLAGS)?;
+        let word = string(cursor)?.span.of(line);
+        words.push(std::str::from_utf8(word).map_err(|_| FLAGS)?);
+        if !cursor.has(b",") {
+            cursor.skip(b"]").ok_or(FLAGS)?;
+            return InodeFlags::of_words(&words);
         }
     }
 }

@@ -73,11 +73,27 @@ fn write_metadata(meta: &Metadata, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b",\"mtime\":");
     json::time(out, meta.mtime);
-    if meta.xattrs.is_empty() {
+    write_xattrs(&meta.xattrs, out);
+    for (n, word) in meta.flags.words().into_iter().enumerate() {
+        out.extend_from_slice(if n > 0 { b",\"" } else { b",\"flags\":[\"" });
+        out.extend_from_slice(word.as_bytes());
+        out.push(b'"');
+    }
+    if !meta.flags.is_empty() {
+        out.push(b']');
+    }
+    if meta.project != 0 {
+        out.extend_from_slice(b",\"project\":");
+        json::number(out, u64::from(meta.project));
+    }
+}
+
+fn write_xattrs(xattrs: &[(Vec<u8>, Vec<u8>)], out: &mut Vec<u8>) {
+    if xattrs.is_empty() {
         return;
     }
     out.extend_from_slice(b",\"xattrs\":");
-    for (n, (name, value)) in meta.xattrs.iter().enumerate() {
+    for (n, (name, value)) in xattrs.iter().enumerate() {
         out.push(if n > 0 { b',' } else { b'{' });
         json::name(out, name);
         out.extend_from_slice(b":\"");
@@ -122,6 +138,10 @@ fn write_place(place: &Place, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b"\"ctime\":");
     json::time(out, place.ctime);
+    if let Some(btime) = place.btime {
+        out.extend_from_slice(b",\"btime\":");
+        json::time(out, btime);
+    }
     if !place.content.is_empty() {
         out.extend_from_slice(b",\"content\":");
         json::ranges(out, &place.content);

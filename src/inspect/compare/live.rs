@@ -4,10 +4,12 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::entry::{Entry, File, FileType, Hash, Node, Path, Place};
+use crate::entry::{Entry, File, FileType, Hash, InodeFlags, Node, Path, Place};
 use crate::error::{Result, is_shortage};
 use crate::job::Job;
-use crate::platform::{Dir, Names, Stat, patiently, read_xattrs, stat_file};
+use crate::platform::{
+    Dir, FlagsAndProject, Named, Names, Stat, patiently, read_flags, read_xattrs, stat_file,
+};
 use crate::stamp::Time;
 use crate::walk::{Devices, Source, WalkedEntry};
 
@@ -41,8 +43,8 @@ pub struct ComparedFile {
     pub same: bool,
     /// Whether the file did not change while it was read.
     pub still: bool,
-    /// The result of reading the extended attributes.
-    pub xattrs: io::Result<()>,
+    /// The result of reading the extended attributes and flags.
+    pub attributes: io::Result<()>,
 }
 
 impl LiveTree {
@@ -64,7 +66,7 @@ impl LiveTree {
         self.devices.see(&self.root, &walked.path, &walked.stat);
     }
 
-    /// The entry that the walk found, without extended attributes. The hash of a file is unknown.
+    /// The entry that the walk found, without extended attributes and flags. The hash of a file is unknown.
     pub fn entry(&mut self, walked: &WalkedEntry) -> Entry {
         let stat = &walked.stat;
         let target = walked.target.clone().unwrap_or_default();
@@ -79,11 +81,20 @@ impl LiveTree {
         Entry { link, ..Entry::new(path.clone(), node, stat.metadata(&mut self.names), place) }
     }
 
-    /// Adds extended attributes without opening the file, because some files need not or must not be opened.
-    pub fn add_xattrs(&mut self, entry: &mut Entry) -> io::Result<()> {
-        entry.meta.xattrs =
-            read_xattrs(patiently(is_shortage, || self.source.open_path(&entry.path))?.as_fd())?;
-        Ok(())
+    /// Adds extended attributes, and the flags of a file or directory, for which it is opened but not read. Other entries
+    /// are not opened, because that can have an effect. False if the right to open the entry is missing, so that the
+    /// flags are unknown.
+    pub fn add_attributes(&mut self, entry: &mut Entry) -> io::Result<bool> {
+        let fd = patiently(is_shortage, || self.source.open_path(&entry.path))?;
+        entry.meta.xattrs = read_xattrs(fd.as_fd())?;
+        if matches!(entry.node, Node::File(_) | Node::Dir) {
+            match patiently(is_shortage, || Named::from(fd.as_fd()).open_for_reading()) {
+                Ok(opened) => set_flags(entry, read_flags(opened)?),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// Reads a file and compares it with `then`. A file of another size is not read. The inner error is an error of the
@@ -156,11 +167,16 @@ impl LiveTree {
             ReadOutcome::Differs | ReadOutcome::Shrunk => file_node(stat, Hash::UNKNOWN, &[]),
         };
         let mut entry = self.make(path, stat, node);
-        let xattrs = read_xattrs(file.as_fd()).map(|xattrs| entry.meta.xattrs = xattrs);
-        Ok(Ok(ComparedFile { entry, same: found == ReadOutcome::Hash(then.hash), still, xattrs }))
+        let attributes = read_xattrs(file.as_fd()).map(|xattrs| entry.meta.xattrs = xattrs);
+        let attributes = attributes.and_then(|()| read_flags(file).map(|read| set_flags(&mut entry, read)));
+        Ok(Ok(ComparedFile { entry, same: found == ReadOutcome::Hash(then.hash), still, attributes }))
     }
 }
 
 fn file_node(stat: &Stat, hash: Hash, holes: &[(u64, u64)]) -> Node {
     Node::File(File { size: stat.size, hash, holes: holes.to_vec() })
+}
+
+fn set_flags(entry: &mut Entry, read: FlagsAndProject) {
+    (entry.meta.flags, entry.meta.project) = (InodeFlags::of(read.flags), read.project);
 }

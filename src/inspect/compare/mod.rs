@@ -147,7 +147,7 @@ impl Comparison<'_, '_> {
                 if !self.job.wants_changes() {
                     return Ok(());
                 }
-                let (entry, _) = self.live_entry(&walked)?;
+                let (entry, _) = self.live_entry(&walked, None)?;
                 self.job.change(change::CREATED, None, Some(&entry))
             }
             WalkItem::Socket { path } => {
@@ -209,7 +209,7 @@ impl Comparison<'_, '_> {
             return self.file(old, walked);
         }
         self.job.advance(old.size())?;
-        let (entry, known) = self.live_entry(walked)?;
+        let (entry, known) = self.live_entry(walked, Some(old))?;
         let what = match (old.node.file_type() == entry.node.file_type(), old.node == entry.node) {
             (false, _) => change::CONTENT,
             (true, false) => change::CONTENT | self.linked(old, walked) | metadata(old, &entry, known),
@@ -218,11 +218,15 @@ impl Comparison<'_, '_> {
         self.tell(old, &entry, &EntryDifference { what, known })
     }
 
-    /// The entry of the tree with its extended attributes. The flag is false if these could not be read.
-    fn live_entry(&mut self, walked: &WalkedEntry) -> Result<(Entry, bool)> {
+    /// The entry of the tree with its extended attributes and flags. The flag is false if these could not be read.
+    /// Flags that are unknown because a right is missing count as those of `old`.
+    fn live_entry(&mut self, walked: &WalkedEntry, old: Option<&Entry>) -> Result<(Entry, bool)> {
         let mut entry = self.live.entry(walked);
-        let xattrs = self.live.add_xattrs(&mut entry);
-        let known = self.metadata_read(&entry.path, xattrs)?;
+        let read = self.live.add_attributes(&mut entry);
+        if let (Ok(false), Some(old)) = (&read, old) {
+            (entry.meta.flags, entry.meta.project) = (old.meta.flags.clone(), old.meta.project);
+        }
+        let known = self.metadata_read(&entry.path, read.map(drop))?;
         Ok((entry, known))
     }
 
@@ -254,7 +258,7 @@ impl Comparison<'_, '_> {
             let error = Error::new(Kind::Io, "compare", "it changed while it was read").at(&old.path);
             self.job.trouble(ProblemKind::Changed, old.path.as_bytes(), error)?;
         }
-        let known = self.metadata_read(&old.path, looked.xattrs)?;
+        let known = self.metadata_read(&old.path, looked.attributes)?;
         let content = if looked.same { 0 } else { change::CONTENT };
         let what = linked | content | metadata(old, &looked.entry, known);
         self.tell(old, &looked.entry, &EntryDifference { what, known: known && looked.still })
@@ -263,7 +267,7 @@ impl Comparison<'_, '_> {
     /// Compares a file without reading it. Another modification time counts as another content.
     fn unread(&mut self, old: &Entry, walked: &WalkedEntry, linked: u32) -> Result<()> {
         self.job.advance(old.size())?;
-        let (entry, known) = self.live_entry(walked)?;
+        let (entry, known) = self.live_entry(walked, Some(old))?;
         let same = (old.size(), old.meta.mtime) == (entry.size(), entry.meta.mtime);
         let content = if same { 0 } else { change::CONTENT };
         let what = linked | content | metadata(old, &entry, known);
@@ -303,12 +307,12 @@ impl Comparison<'_, '_> {
     }
 }
 
-/// [`change::METADATA`] if mode, owner or mtime differ, or if extended attributes differ and `xattrs` says
-/// that they are known. The mode of a symbolic link means nothing.
-fn metadata(old: &Entry, new: &Entry, xattrs: bool) -> u32 {
+/// [`change::METADATA`] if mode, owner or mtime differ, or if extended attributes, flags or projects differ and
+/// `is_known` says that they are known. The mode of a symbolic link means nothing.
+fn metadata(old: &Entry, new: &Entry, is_known: bool) -> u32 {
     let (a, b) = (&old.meta, &new.meta);
     let same_mode = a.mode == b.mode || matches!(old.node, Node::Symlink(_));
     let same = same_mode && (a.uid, a.gid, a.mtime) == (b.uid, b.gid, b.mtime);
-    let same_xattrs = !xattrs || a.xattrs == b.xattrs;
-    if same && same_xattrs { 0 } else { change::METADATA }
+    let same_attributes = !is_known || (&a.xattrs, &a.flags, a.project) == (&b.xattrs, &b.flags, b.project);
+    if same && same_attributes { 0 } else { change::METADATA }
 }

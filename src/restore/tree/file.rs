@@ -40,6 +40,7 @@ impl Tree<'_, '_> {
         (target_dir, name): (&TargetDir, &[u8]),
     ) -> Result<Option<Output>> {
         let output = target_dir.dir.create_file(name, 0o600).map_err(|e| clash(&e, "create", entry))?;
+        self.wanted.prepare(&entry.meta, output.as_fd());
         let written = self.fill(contents, entry, file, &output).and_then(|loss| match loss {
             Some(loss) => Ok(Some(loss)),
             None => self.metadata(&entry.path, &entry.meta, output.as_fd()).map(|()| None),

@@ -41,6 +41,7 @@ use crate::store::OwnPlaces;
 
 use super::entry_spool::EntrySpool;
 use super::hard_link_names::HardLinkNames;
+use super::late_flags::LateFlags;
 use super::leftover::LeftoverRemoval;
 use super::target::Target;
 use create::SmallFileBatches;
@@ -60,6 +61,8 @@ pub struct Tree<'t, 'j> {
     /// Files of an existing tree that are not durable yet, and the entries after them.
     batch: InstallBatch,
     wanted: MetadataPolicy,
+    /// Flags and projects that are set after everything else.
+    late: LateFlags,
     /// Existing directories whose owner rights were widened for the restore.
     widened: BTreeMap<Path, WidenedDir>,
     /// The destination's own `lost+found` that gets the metadata of the restored one.
@@ -93,7 +96,8 @@ impl<'t, 'j> Tree<'t, 'j> {
         let privileged = platform::is_privileged();
         let default = if privileged { meta::ALL } else { meta::ALL & !meta::OWNER };
         let mask = job.options.restore_metadata.unwrap_or(default);
-        let wanted = MetadataPolicy { mask, privileged, strips: target.is_existing() };
+        let (strips, protects) = (target.is_existing(), platform::may_protect());
+        let wanted = MetadataPolicy { mask, privileged, protects, strips };
         let is_new = !target.is_existing() && !job.options.dry_run;
         let small_files = is_new.then(|| SmallFileBatches::new(pool, wanted, contents.archives().clone()));
         Ok(Tree {
@@ -103,6 +107,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             small_files,
             batch: InstallBatch::new(target.temp_name()),
             wanted,
+            late: LateFlags::new(mask),
             widened: BTreeMap::new(),
             kept: None,
             links: EntrySpool::new(),
@@ -138,6 +143,11 @@ impl<'t, 'j> Tree<'t, 'j> {
     pub fn finish_files(&mut self, contents: &mut ContentReader) -> Result<()> {
         let Some(mut small_files) = self.small_files.take() else { return self.install_batch() };
         self.collect_all(contents, &mut small_files)
+    }
+
+    /// The flags and projects to set when the tree has its final name.
+    pub fn take_late(&mut self) -> LateFlags {
+        std::mem::replace(&mut self.late, LateFlags::new(0))
     }
 
     /// Makes a directory that is not selected but leads to a selected entry. An existing directory keeps its

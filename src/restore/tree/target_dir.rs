@@ -24,6 +24,8 @@ pub struct TargetDir {
     syncs_whole: OnceLock<bool>,
     /// Owner and group that the system gives to new files in this directory. Set at the first use.
     owner: OnceLock<(u32, u32)>,
+    /// The flags of the directory forbid removing and renaming names in it. Set at the first use.
+    protected: OnceLock<bool>,
     /// The names that this directory had at the first use, if the directory ignores case.
     names_before: OnceLock<Option<HashSet<Box<[u8]>>>>,
 }
@@ -32,7 +34,12 @@ impl TargetDir {
     pub fn new(dir: Dir) -> io::Result<Self> {
         let id = dir.stat_self()?.id();
         let (syncs_whole, owner, names_before) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Ok(TargetDir { dir, id, syncs_whole, owner, names_before })
+        Ok(TargetDir { dir, id, syncs_whole, owner, protected: OnceLock::new(), names_before })
+    }
+
+    /// Whether the directory is immutable or append-only: a temporary name in it could not be renamed.
+    pub fn is_protected(&self) -> bool {
+        *self.protected.get_or_init(|| platform::is_protected(&self.dir))
     }
 
     /// Whether one sync of the whole file system makes the files in this directory durable.

@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::{Entry, File, HardLink, Metadata, Node, Path, Place, Range, SigRef};
+use crate::entry::{Entry, File, HardLink, InodeFlags, Metadata, Node, Path, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{FrameWriter, ReadAt, Written};
 use crate::job::Codec;
@@ -205,12 +205,16 @@ fn the_document_looks_as_documented() {
     db.place.dirty = true;
     db.meta.user = Some("me".into());
     db.meta.xattrs = vec![(b"user.%".to_vec(), b"hi".to_vec())];
+    db.meta.flags = InodeFlags::of_words(&["append", "future", "nodump"]).unwrap();
+    db.meta.project = u32::MAX;
+    db.place.btime = Some(Time { secs: -1, nanos: 5 });
     let mut line = Vec::new();
     write_entry_line(&db, &mut line);
     let expected = format!(
         "{{\"path\":\"db\",\"type\":\"file\",\"mode\":\"0755\",\"uid\":0,\"gid\":0,\"user\":\"me\",\
-         \"mtime\":\"0.000000000\",\"xattrs\":{{\"user.%25\":\"aGk=\"}},\"size\":777,\"hash\":\"{}\",\
-         \"at\":{{\"ino\":\"1152921504606846976\",\"ctime\":\"0.000000000\",\
+         \"mtime\":\"0.000000000\",\"xattrs\":{{\"user.%25\":\"aGk=\"}},\
+         \"flags\":[\"append\",\"future\",\"nodump\"],\"project\":4294967295,\"size\":777,\"hash\":\"{}\",\
+         \"at\":{{\"ino\":\"1152921504606846976\",\"ctime\":\"0.000000000\",\"btime\":\"-1.000000005\",\
          \"content\":[[0,1536,777],[0,9000,90]],\
          \"sig\":{{\"content\":[[1,512,99]],\"hash\":\"{}\"}},\"dirty\":true}}}}",
         Hash([2; 32]),
@@ -509,12 +513,15 @@ fn any_unknown() -> impl Strategy<Value = Unknown> {
 fn any_meta() -> impl Strategy<Value = Metadata> {
     let names = (any::<Option<String>>(), any::<Option<String>>());
     let xattrs = proptest::collection::btree_map(any_name(9), vec(any::<u8>(), 0..20), 0..4);
-    (0..0o10000u32, any::<u32>(), any::<u32>(), names, any_time(), xattrs).prop_map(
-        |(mode, uid, gid, (user, group), mtime, xattrs)| {
+    let words = prop_oneof![Just("append"), Just("archive"), Just("nocow"), Just("sync"), Just("z-1")];
+    let words = proptest::collection::btree_set(words, 0..4);
+    (0..0o10000u32, any::<u32>(), any::<u32>(), names, any_time(), xattrs, words, any::<Option<u32>>())
+        .prop_map(|(mode, uid, gid, (user, group), mtime, xattrs, words, project)| {
             let xattrs = xattrs.into_iter().collect();
-            Metadata { mode, uid, gid, user, group, mtime, xattrs }
-        },
-    )
+            let flags = InodeFlags::of_words(&words.into_iter().collect::<Vec<_>>()).unwrap();
+            let project = project.unwrap_or(0);
+            Metadata { mode, uid, gid, user, group, mtime, xattrs, flags, project }
+        })
 }
 
 fn any_file() -> impl Strategy<Value = (Node, Place)> {
@@ -543,7 +550,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         any_file(),
         any_file(),
     ];
-    let place = (any::<Option<u64>>(), any_time(), any::<bool>());
+    let place = (any::<Option<u64>>(), any_time(), proptest::option::of(any_time()), any::<bool>());
     let path = || any_name(12).prop_filter_map("not a path", |bytes| Path::new(bytes).ok());
     let path = (path(), path(), 0..4u8).prop_map(|(path, first, role)| match role {
         0 => (path, HardLink::First),
@@ -551,12 +558,15 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         _ => (path, HardLink::Single),
     });
     (path, node, any_meta(), place, any_unknown(), any_unknown()).prop_map(
-        |((path, link), (node, place), meta, (ino, ctime, dirty), unknown, unknown_place)| Entry {
+        |((path, link), (node, place), meta, (ino, ctime, btime, dirty), unknown, unknown_place)| Entry {
             path,
             link: if node == Node::Dir { HardLink::Single } else { link },
+            meta: match node {
+                Node::File(_) | Node::Dir => meta,
+                _ => Metadata { flags: InodeFlags::default(), project: 0, ..meta },
+            },
             node,
-            meta,
-            place: Place { ino, ctime, dirty, ..place },
+            place: Place { ino, ctime, btime, dirty, ..place },
             unknown,
             unknown_place,
         },

@@ -48,7 +48,7 @@ const INSERTS: [&str; 29] = [
     "\u{7f}",
     "99999999999999999999",
 ];
-const REPLACES: [(&str, &str); 47] = [
+const REPLACES: [(&str, &str); 50] = [
     (":", " : "),
     ("a", "\\u0061"),
     ("/", "\\/"),
@@ -96,6 +96,9 @@ const REPLACES: [(&str, &str); 47] = [
     (",\"at\":", ",\"linked\":true,\"at\":"),
     (",\"at\":", ",\"link\":\"a\",\"at\":"),
     ("\"xattrs\":{", "\"xattrs\":{\"%25\":\"AB==\","),
+    ("\"flags\":[", "\"flags\":[\"zz\","),
+    ("\"project\":", "\"project\":0"),
+    ("\"btime\":\"", "\"btime\":\"0"),
 ];
 
 /// An entry without unknown fields, and with few characters that need escapes.
@@ -197,6 +200,9 @@ fn another_spelling_of_an_entry_is_refused() {
     let mut db = file(b"db", 12);
     db.meta.user = Some("me".into());
     db.meta.xattrs = vec![(b"user.x".to_vec(), b"hi".to_vec())];
+    db.meta.flags = InodeFlags::of_words(&["append", "future", "nodump"]).unwrap();
+    db.meta.project = 7;
+    db.place.btime = Some(db.place.ctime);
     db.place.sig = Some(SigRef { content: db.place.content.clone(), hash: [1; 16] });
     let line = String::from_utf8(line_of(&db)).unwrap();
     for (from, to) in [
@@ -215,6 +221,20 @@ fn another_spelling_of_an_entry_is_refused() {
         (",\"at\":{", ",\"holes\":[],\"at\":{"),
         (",\"content\":", ",\"x\":0,\"content\":"),
         (",\"hash\":\"01", ",\"x\":0,\"hash\":\"01"),
+        ("\"append\",\"future\"", "\"future\",\"append\""),
+        ("\"future\"", "\"nodump\""),
+        ("\"future\"", "\"Future\""),
+        ("\"future\"", "\"fut\\u0075re\""),
+        ("\"future\"", "\"\""),
+        ("\"future\"", "7"),
+        ("[\"append\",\"future\",\"nodump\"]", "[]"),
+        ("[\"append\",\"future\",\"nodump\"]", "\"append\""),
+        ("\"nodump\"]", "\"nodump\",]"),
+        ("\"project\":7", "\"project\":0"),
+        ("\"project\":7", "\"project\":4294967296"),
+        ("\"project\":7", "\"project\":\"7\""),
+        (",\"project\":7", ",\"project\":7,\"flags\":[\"sync\"]"),
+        (",\"btime\":", ",\"btime\":\"0\",\"btime\":"),
         ("\"}}}", "\"},\"dirty\":false}}"),
         ("\"}}}", "\"},\"x\": 1}}"),
         ("\"}}}", "\"},\"x\":{\"a\":1,\"a\":1}}}"),

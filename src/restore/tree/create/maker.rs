@@ -9,11 +9,12 @@ use crate::contents::{FetchedContent, StateArchives};
 use crate::entry::{Entry, File};
 use crate::error::{Error, Result, is_shortage};
 use crate::format::FRAME_LEN;
+use crate::platform;
 
 use crate::restore::tree::clash;
 use crate::restore::tree::file::ExtentWriter;
 use crate::restore::tree::metadata::MetadataPolicy;
-use crate::restore::tree::target_dir::TargetDir;
+use crate::restore::tree::target_dir::{FileId, TargetDir};
 
 /// One entry of a new tree, in path order.
 pub enum BatchStep {
@@ -32,8 +33,9 @@ pub struct SmallFile {
 /// The result for one entry.
 pub enum StepOutcome {
     Made,
-    /// The file is written. These are the errors of metadata that could not be set.
-    Written(Vec<Error>),
+    /// The file is written. These are the errors of metadata that could not be set, and the identity of the file if it
+    /// has flags or a project.
+    Written(Vec<Error>, Option<FileId>),
     /// The content is lost. The number is the bytes read.
     Lost(u64, Error),
     /// The file needs more memory than a small file may use, or no descriptor is left for it. The thread that
@@ -102,6 +104,7 @@ impl Maker {
             Err(error) if is_shortage(&error) => return Ok(StepOutcome::Refused),
             created => created.map_err(|e| clash(&e, "create", entry))?,
         };
+        self.wanted.prepare(&entry.meta, output.as_fd());
         let write_error = |e: io::Error| Error::io("write", &entry.path, &e);
         let written = ExtentWriter::new(&output, file)
             .and_then(|mut out| bytes.iter().try_for_each(|piece| out.write(piece.as_ref())));
@@ -111,6 +114,9 @@ impl Maker {
             return Err(write_error(error));
         }
         let owned = target_dir.owner_of(&output);
-        Ok(StepOutcome::Written(self.wanted.set(&entry.path, &entry.meta, output.as_fd().into(), owned)))
+        let failed = self.wanted.set(&entry.path, &entry.meta, output.as_fd().into(), owned);
+        let has_late = !entry.meta.flags.is_empty() || entry.meta.project != 0;
+        let id = has_late.then(|| platform::stat_file(&output).map(|now| now.id())).transpose();
+        Ok(StepOutcome::Written(failed, id.map_err(|e| Error::io("look at", &entry.path, &e))?))
     }
 }

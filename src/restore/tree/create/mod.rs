@@ -9,7 +9,7 @@ use crate::contents::{ContentReader, FetchedContent};
 use crate::entry::{Entry, File, Node};
 use crate::error::{Error, Result};
 use crate::job::Counter;
-use crate::platform::patiently;
+use crate::platform::{self, patiently};
 
 use super::Tree;
 use super::plan::EntryVerdict;
@@ -32,9 +32,11 @@ impl Tree<'_, '_> {
     /// Makes a file under its own name.
     pub fn create_file(&mut self, contents: &mut ContentReader, entry: &Entry, file: &File) -> Result<()> {
         let target_dir = self.target.target_dir(entry)?;
-        if self.write_file(contents, entry, file, (&target_dir, entry.path.name()))?.is_none() {
+        let name = entry.path.name();
+        let Some(output) = self.write_file(contents, entry, file, (&target_dir, name))? else {
             return Ok(());
-        }
+        };
+        self.set_late(entry, platform::stat_file(&output))?;
         self.remember_first(entry, &EntryVerdict::Create, None);
         self.report(entry, &EntryVerdict::Create)
     }
@@ -123,7 +125,12 @@ impl Tree<'_, '_> {
         for (entry, outcome) in results {
             match (outcome, entry.file()) {
                 (StepOutcome::Made, _) | (_, None) => self.report(&entry, &EntryVerdict::Create)?,
-                (StepOutcome::Written(failed), Some(file)) => self.written(&entry, file, failed)?,
+                (StepOutcome::Written(failed, id), Some(file)) => {
+                    if let Some(id) = id {
+                        self.late.add(&entry.path, &entry.meta, id)?;
+                    }
+                    self.written(&entry, file, failed)?;
+                }
                 (StepOutcome::Lost(read, error), Some(_)) => {
                     self.job.report.count(Counter::BytesRead, read);
                     self.job.advance(read)?;

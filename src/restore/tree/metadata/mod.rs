@@ -5,23 +5,29 @@ mod rights;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::entry::{Entry, FileType, Metadata, Path};
-use crate::error::{Error, Result};
+use crate::entry::{Entry, FileType, InodeFlags, Metadata, Path};
+use crate::error::{Error, Kind, Result, is_shortage};
 use crate::job::{ProblemKind, meta};
-use crate::platform::{self, Named, Stat};
+use crate::platform::{self, FlagsAndProject, Named, Stat};
 
 use super::Tree;
-pub(super) use rights::{WidenedDir, set_mode_if};
+pub(super) use rights::{WidenedDir, protected, set_mode_if};
 
 /// Prefix of the attributes that hold access and default ACLs in the kernel's form.
 const ACL: &[u8] = b"system.posix_acl_";
+
+/// The flags that an existing file loses if the snapshot does not have them. The protective flags are not among them:
+/// the restore never takes the protection from a file. The other two belong to the directory's place.
+const CLEARED: u32 = !(InodeFlags::PROTECTIVE | InodeFlags::PROJINHERIT | InodeFlags::CASEFOLD);
 
 /// The metadata that the restore sets.
 #[derive(Clone, Copy)]
 pub struct MetadataPolicy {
     pub mask: u32,
     pub privileged: bool,
-    /// Removes extended attributes that the snapshot does not have: old attributes of an existing file, or an ACL
+    /// This process may set protective flags.
+    pub protects: bool,
+    /// Removes extended attributes and flags that the snapshot does not have: old ones of an existing file, or an ACL
     /// that a new file inherited from its directory.
     pub strips: bool,
 }
@@ -44,15 +50,40 @@ impl MetadataPolicy {
         self.sets(name) && (!name.starts_with(b"security.") || name == b"security.capability")
     }
 
-    /// Sets the metadata of an open file or directory: owner, extended attributes, mode, times. The order matters,
-    /// because each step can change metadata that a later step sets: for example, a new owner clears setuid. `owned`:
-    /// the current uid and gid, if known. Returns the errors.
+    /// The flags that an existing file or directory loses.
+    fn cleared(self, data: &Metadata) -> u32 {
+        if self.strips { CLEARED & !data.flags.known() } else { 0 }
+    }
+
+    /// Sets the flags of a new, empty file that data can no longer get afterwards. [`MetadataPolicy::set`] reports
+    /// those that are missing.
+    pub fn prepare(self, data: &Metadata, fd: BorrowedFd<'_>) {
+        if self.has(meta::FLAGS) && (self.strips || data.flags.known() != 0) {
+            platform::prepare_flags(fd, data.flags.known(), self.strips);
+        }
+    }
+
+    /// Whether a file or directory has the flags and the project that the restore sets.
+    fn has_flags(self, data: &Metadata, now: FlagsAndProject) -> bool {
+        let settable = if self.protects { !0 } else { !InodeFlags::PROTECTIVE };
+        let missing = data.flags.known() & !now.flags & settable;
+        let same_flags =
+            missing == 0 && now.flags & self.cleared(data) == 0 && data.flags.unknown().is_empty();
+        let same_project = data.project == 0 || data.project == now.project;
+        (same_flags || !self.has(meta::FLAGS)) && (same_project || !self.has(meta::PROJECT))
+    }
+
+    /// Sets the metadata of an open file or directory: owner, flags, extended attributes, mode, times. The order
+    /// matters, because each step can change metadata that a later step sets: for example, a new owner clears setuid,
+    /// and on Btrfs the flag `compress` changes an attribute. `owned`: the current uid and gid, if known. Returns the
+    /// errors. [`LateFlags`](crate::restore::late_flags::LateFlags) sets the project and the protective flags.
     pub fn set(self, path: &Path, data: &Metadata, of: Named<'_>, owned: Option<(u32, u32)>) -> Vec<Error> {
         let fd = of.fd;
         let mut attempts = Attempts { wanted: self, path, failed: Vec::new() };
         if owned != Some((data.uid, data.gid)) {
             attempts.set(meta::OWNER, "set the owner of", || platform::set_owner(fd, data.uid, data.gid));
         }
+        attempts.flags(data, of);
         attempts.xattrs(data, of);
         let mode = self.mode(data, || platform::stat_fd(fd));
         attempts.set(meta::MODE, "set the mode of", || platform::set_mode(fd, mode?));
@@ -95,6 +126,29 @@ impl Attempts<'_> {
     fn set(&mut self, bit: u32, op: &str, set: impl FnOnce() -> io::Result<()>) {
         if self.wanted.has(bit) {
             self.failed.extend(set().err().map(|error| not_done(op, self.path, &error)));
+        }
+    }
+
+    fn flags(&mut self, data: &Metadata, of: Named<'_>) {
+        let cleared = self.wanted.cleared(data);
+        if !self.wanted.has(meta::FLAGS) || (data.flags.is_empty() && cleared == 0) {
+            return;
+        }
+        for word in data.flags.unknown() {
+            let why = "this version of libibt does not know the flag";
+            let error = Error::new(Kind::Unsupported, format!("set the flag '{word}' of"), why);
+            self.failed.push(error.at(self.path));
+        }
+        match platform::set_flags(of, data.flags.known(), cleared) {
+            Err(error) => self.failed.push(not_done("set the flags of", self.path, &error)),
+            Ok(refused) => {
+                let refused = refused.into_iter().map(|(flag, error)| {
+                    let word = InodeFlags::words_of(flag).next().unwrap_or_default();
+                    let op = if data.flags.has(flag) { "set" } else { "clear" };
+                    not_done(&format!("{op} the flag '{word}' of"), self.path, &error)
+                });
+                self.failed.extend(refused);
+            }
         }
     }
 
@@ -143,11 +197,23 @@ fn not_done(op: &str, path: &Path, error: &io::Error) -> Error {
     }
 }
 
+/// Extended attributes and flags of an existing file.
+type FoundAttributes = (Vec<(Vec<u8>, Vec<u8>)>, Option<FlagsAndProject>);
+
 impl Tree<'_, '_> {
     /// Sets the metadata of an open file or directory. Lists metadata that cannot be set as problems.
     pub fn metadata(&mut self, path: &Path, data: &Metadata, fd: BorrowedFd<'_>) -> Result<()> {
         let failed = self.wanted.set(path, data, fd.into(), None);
         self.not_set(path, failed)
+    }
+
+    /// Has the project and the protective flags of a new file set at the end.
+    pub fn set_late(&mut self, entry: &Entry, now: io::Result<Stat>) -> Result<()> {
+        if self.late.wanted(&entry.meta) == (0, 0) {
+            return Ok(());
+        }
+        let now = now.map_err(|e| Error::io("look at", &entry.path, &e))?;
+        self.late.add(&entry.path, &entry.meta, now.id())
     }
 
     /// Lists metadata that could not be set as problems.
@@ -166,7 +232,9 @@ impl Tree<'_, '_> {
         let same = (!wanted.has(meta::OWNER) || owned)
             && (!wanted.has(meta::MODE) || same_mode)
             && (!wanted.has(meta::TIMES) || now.mtime == data.mtime);
-        if !same || !wanted.has(meta::XATTRS) {
+        let may_have_flags = matches!(now.kind, FileType::File | FileType::Dir);
+        let of_flags = may_have_flags && wanted.has(meta::FLAGS | meta::PROJECT);
+        if !same || !wanted.has(meta::XATTRS) && !of_flags {
             return Ok(same);
         }
         let place = if entry.path == self.target.base { None } else { Some(self.target.target_dir(entry)?) };
@@ -175,18 +243,36 @@ impl Tree<'_, '_> {
             None => self.target.open_dir(entry.path.as_bytes()).map(OwnedFd::from),
             Some((dir, name)) => dir.open_path(name),
         };
-        let read = |fd: OwnedFd| {
-            let of = Named { fd: fd.as_fd(), place };
-            self.with_read_right(fd.as_fd(), now, || platform::read_xattrs(of))
-        };
-        let now = match named.and_then(read) {
+        let read = |fd: OwnedFd| self.read_attributes(Named { fd: fd.as_fd(), place }, now, of_flags);
+        let (now, flags) = match named.and_then(read) {
             // The restore sets the attributes then, and that error gives the reason.
             Err(error) if needs_proc(&error) => return Ok(false),
-            now => now,
+            now => now.map_err(|e| Error::io("read the attributes of", &entry.path, &e))?,
         };
-        let now = now.map_err(|e| Error::io("read the extended attributes of", &entry.path, &e))?;
+        let has_flags = match flags {
+            Some(flags) => wanted.has_flags(data, flags),
+            None => !of_flags || wanted.has_flags(data, FlagsAndProject::default()),
+        };
+        if !has_flags || !wanted.has(meta::XATTRS) {
+            return Ok(has_flags);
+        }
         let kept = |name: &[u8]| data.xattrs.iter().any(|(kept, _)| kept == name);
         let now = now.iter().filter(|(name, _)| wanted.removes(name) || kept(name));
         Ok(now.eq(data.xattrs.iter().filter(|(name, _)| wanted.sets(name))))
+    }
+
+    /// The extended attributes of an existing file, and its flags if `of_flags`. No flags if the file cannot be opened.
+    fn read_attributes(&self, of: Named<'_>, now: &Stat, of_flags: bool) -> io::Result<FoundAttributes> {
+        let opened = match of_flags.then(|| self.with_read_right(of.fd, now, || of.open_for_reading())) {
+            Some(Err(error)) if is_shortage(&error) => return Err(error),
+            opened => opened.and_then(io::Result::ok),
+        };
+        let flags = opened.as_ref().map(platform::read_flags).transpose()?;
+        let of = opened.as_ref().map_or(of, |opened| opened.as_fd().into());
+        let xattrs = match self.wanted.has(meta::XATTRS) {
+            true => self.with_read_right(of.fd, now, || platform::read_xattrs(of))?,
+            false => Vec::new(),
+        };
+        Ok((xattrs, flags))
     }
 }

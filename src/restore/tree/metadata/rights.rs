@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::entry::{Entry, FileType, Path};
-use crate::error::{Error, Result};
+use crate::entry::{Entry, FileType, Metadata, Node, Path, Place};
+use crate::error::{Error, Kind, Result};
 use crate::job::{ProblemKind, meta};
 use crate::platform::{self, Dir, Named, Stat};
 
@@ -46,9 +46,13 @@ impl Tree<'_, '_> {
         if found.kind == FileType::Symlink {
             wanted.mask &= !meta::MODE;
         }
-        // `user.*` attributes can only be set with the right to write.
-        let widened =
-            wanted.has(meta::XATTRS) && found.kind == FileType::File && self.may_take_rights(&found, 0o600);
+        if !matches!(found.kind, FileType::File | FileType::Dir) {
+            wanted.mask &= !(meta::FLAGS | meta::PROJECT);
+        }
+        // `user.*` attributes can only be set with the right to write, and flags with the right to read.
+        let widened = wanted.has(meta::XATTRS | meta::FLAGS)
+            && found.kind == FileType::File
+            && self.may_take_rights(&found, 0o600);
         if widened {
             platform::set_mode(named.as_fd(), found.mode | 0o600).map_err(|e| trouble(&e))?;
         }
@@ -61,6 +65,9 @@ impl Tree<'_, '_> {
         if widened && !wanted.has(meta::MODE) {
             let back = platform::set_mode(named.as_fd(), found.mode);
             failed.extend(back.err().map(|e| Error::io("set the mode of", &entry.path, &e)));
+        }
+        if found.kind == FileType::File {
+            self.late.add(&entry.path, &entry.meta, found.id())?;
         }
         self.not_set(&entry.path, failed).map(|()| found.id())
     }
@@ -137,17 +144,36 @@ impl Tree<'_, '_> {
     }
 
     /// Sets the metadata of a finished directory, or gives the directory its earlier mode back.
-    pub fn close_dir(&mut self, path: &Path, data: &crate::entry::Metadata, dir: &Dir) -> Result<()> {
+    pub fn close_dir(&mut self, path: &Path, data: &Metadata, dir: &Dir) -> Result<()> {
         let opened = self.widened.remove(path);
         self.restore_modes_below(path);
         let stays = opened.as_ref().is_some_and(|opened| opened.stays);
-        let done = if stays { Ok(()) } else { self.metadata(path, data, dir.as_fd()) };
+        let done = if stays { Ok(()) } else { self.set_dir(path, data, dir) };
         if let Some(opened) = opened.filter(|_| stays || !self.wanted.has(meta::MODE)) {
             let back = platform::set_mode(dir.as_fd(), opened.mode);
             let trouble = back.map_err(|e| Error::io("set the mode of", path, &e));
             trouble.or_else(|e| self.job.trouble(ProblemKind::Metadata, path.as_bytes(), e))?;
         }
         done
+    }
+
+    /// Sets the metadata of a finished directory. A directory that is immutable or append-only keeps its own.
+    fn set_dir(&mut self, path: &Path, data: &Metadata, dir: &Dir) -> Result<()> {
+        let trouble = |e: &io::Error| Error::io("look at", path, e);
+        let now = dir.stat_self().map_err(|e| trouble(&e))?;
+        if !self.target.is_existing || !platform::is_protected(dir) {
+            self.late.add(path, data, now.id())?;
+            return self.metadata(path, data, dir.as_fd());
+        }
+        let entry = Entry::new(path.clone(), Node::Dir, data.clone(), Place::default());
+        match self.has_attributes(&entry, &now)? {
+            true => Ok(()),
+            false => self.job.trouble(
+                ProblemKind::Metadata,
+                path.as_bytes(),
+                protected("set the metadata of", path),
+            ),
+        }
     }
 
     /// Gives directories below `path` their modes back if the restore widened them and did not finish them. Once
@@ -174,6 +200,13 @@ impl Tree<'_, '_> {
             }
         }
     }
+}
+
+/// The error of an existing file or directory that the restore would change, if it were not protected by its flags.
+pub fn protected(op: &str, path: &Path) -> Error {
+    let detail =
+        "it is immutable or append-only, and stays as it is; 'chattr -ia' takes this protection away";
+    Error { os_code: libc::EPERM, ..Error::new(Kind::Exists, op, detail) }.at(path)
 }
 
 /// Takes all rights of the owner, if the descriptor still leads to the inode that was judged as `now`.

@@ -11,10 +11,11 @@ use std::io;
 
 use crate::entry::{Entry, FileType, Node, Path};
 use crate::error::{Error, Kind, Result};
-use crate::platform::Stat;
+use crate::platform::{self, Stat};
 use crate::text::encode_name;
 
 use super::Tree;
+use super::metadata::protected;
 use super::target_dir::FileId;
 pub(super) use link_sets::LinkSets;
 pub(super) use policy::{EntryVerdict, is_like};
@@ -77,7 +78,9 @@ impl Tree<'_, '_> {
     /// Decides what happens to the entry's name. A directory without the owner's rights gets them here, because the
     /// entries below it cannot be planned otherwise.
     pub fn judge(&mut self, entry: &Entry) -> Result<EntryVerdict> {
-        let Some(now) = self.stat_existing(entry)? else { return Ok(EntryVerdict::Create) };
+        let Some(now) = self.stat_existing(entry)? else {
+            return self.check_takes_names(entry).map(|()| EntryVerdict::Create);
+        };
         if entry.node == Node::Dir && now.kind == FileType::Dir {
             self.widen_rights(entry, &now)?;
         }
@@ -88,21 +91,56 @@ impl Tree<'_, '_> {
             && is_like(&entry.node, &now)
             && self.has_same_content(entry, &now)?;
         if !same {
+            self.check_unprotected(entry, &now)?;
             return self.check_removable(entry, &now).map(|()| EntryVerdict::Replace(now));
         }
         self.link_sets.claim(entry, &now);
-        match self.has_attributes(entry, &now)? {
-            true => Ok(EntryVerdict::Right(now)),
+        if self.has_attributes(entry, &now)? {
+            return Ok(EntryVerdict::Right(now));
+        }
+        if now.kind != FileType::Dir && self.is_protected(entry) {
+            return Err(protected("set the metadata of", &entry.path));
+        }
+        match self.link_sets.has_further_names(entry, &now) {
             // The inode has names that are not part of the snapshot. Their metadata must not change.
-            false if self.link_sets.has_further_names(entry, &now) => Ok(EntryVerdict::Replace(now)),
+            true => Ok(EntryVerdict::Replace(now)),
             false => Ok(EntryVerdict::Refresh(now)),
         }
+    }
+
+    /// `Exists` if the flags of an existing directory forbid the rename of a new entry in it.
+    fn check_takes_names(&mut self, entry: &Entry) -> Result<()> {
+        if !self.target.is_existing
+            || entry.node == Node::Dir
+            || !self.target.target_dir(entry)?.is_protected()
+        {
+            return Ok(());
+        }
+        Err(protected("make an entry in the directory of", &entry.path))
+    }
+
+    /// `Exists` if the flags of an existing file or of its directory forbid to replace or change it.
+    fn check_unprotected(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
+        self.check_takes_names(entry)?;
+        let op = if now.kind == FileType::Dir { "make way for" } else { "replace" };
+        match self.is_protected(entry) {
+            true => Err(protected(op, &entry.path)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the flags of an existing file or directory forbid changes of it.
+    fn is_protected(&mut self, entry: &Entry) -> bool {
+        let named = self.target.dir_of(&entry.path).and_then(|dir| dir.open_path(entry.path.name()));
+        named.is_ok_and(platform::is_protected)
     }
 
     /// The verdict on a further name of a hard-link set whose first name is restored. `is_new`: the first name is a
     /// new file.
     pub fn judge_link(&mut self, entry: &Entry, first: &Path, is_new: bool) -> Result<EntryVerdict> {
-        let Some(now) = self.stat_existing(entry)? else { return Ok(EntryVerdict::Create) };
+        let Some(now) = self.stat_existing(entry)? else {
+            return self.check_takes_names(entry).map(|()| EntryVerdict::Create);
+        };
         if !self.may_replace(entry, &now) {
             return Ok(kept(entry, now));
         }
@@ -112,7 +150,10 @@ impl Tree<'_, '_> {
             Ok(first) if first.id() == now.id() && !(is_new && self.job.options.dry_run) => {
                 Ok(EntryVerdict::Right(now))
             }
-            _ => self.check_removable(entry, &now).map(|()| EntryVerdict::Replace(now)),
+            _ => {
+                self.check_unprotected(entry, &now)?;
+                self.check_removable(entry, &now).map(|()| EntryVerdict::Replace(now))
+            }
         }
     }
 

@@ -56,6 +56,8 @@ enum InstallStep {
 pub struct CompleteFile {
     pub entry: Entry,
     pub verdict: EntryVerdict,
+    /// The identity of the file, if a later step needs it.
+    pub id: Option<FileId>,
     pub temp: Vec<u8>,
     /// The directory that the file was created in.
     pub dir: FileId,
@@ -178,7 +180,12 @@ impl Tree<'_, '_> {
             }
         });
         match installed {
-            Ok(()) => self.report_now(entry, verdict),
+            Ok(()) => {
+                if let Some(id) = file.id {
+                    self.late.add(&entry.path, &entry.meta, id)?;
+                }
+                self.report_now(entry, verdict)
+            }
             Err(error) => {
                 self.remove_temp(entry, temp);
                 self.link_sets.forget_first(entry);
@@ -228,6 +235,7 @@ mod tests {
         InstallStep::File(Box::new(CompleteFile {
             entry,
             verdict,
+            id: None,
             temp: Vec::new(),
             dir: (0, 0),
             unsynced: None,

@@ -56,14 +56,16 @@ impl Tree<'_, '_> {
             let synced = output.sync_all().map_err(|e| Error::io("sync", &entry.path, &e));
             synced.inspect_err(|_| drop(target_dir.dir.unlink(&temp)))?;
         }
+        let has_late = self.late.wanted(&entry.meta) != (0, 0);
         let id = match entry.link {
-            HardLink::Single => None,
+            HardLink::Single if !has_late => None,
             _ => Some(platform::stat_file(&output).map_err(|e| Error::io("look at", &entry.path, &e))?.id()),
         };
-        self.remember_first(entry, verdict, id);
+        let first = id.filter(|_| entry.link != HardLink::Single);
+        self.remember_first(entry, verdict, first);
         let (entry, verdict, dir) = (entry.clone(), *verdict, target_dir.id);
         let unsynced = syncs_whole.then_some(target_dir);
-        self.install_later(CompleteFile { entry, verdict, temp, dir, unsynced })
+        self.install_later(CompleteFile { entry, verdict, id, temp, dir, unsynced })
     }
 
     /// Removes the left-overs of killed restores of this destination from a directory. Does nothing if the directory

@@ -1,0 +1,101 @@
+//! The last step of a restore: project ids, and the flags that forbid further changes.
+//!
+//! An immutable or append-only file cannot be renamed, linked or removed, and a file of another project cannot be
+//! renamed into a directory that passes its project on. So a restore sets these flags and projects when the tree has
+//! its final name and nothing of it can be taken back any more. A restore that is killed before has set none of them:
+//! the same restore over the tree sets them.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::entry::{Entry, InodeFlags, Metadata, Node, Path, Place};
+use crate::error::{Error, Result};
+use crate::job::{Job, ProblemKind, meta};
+use crate::platform::{self, Dir, Named};
+
+use super::entry_spool::EntrySpool;
+use super::selection::path_below;
+use super::target::Target;
+
+/// Files and directories that get a project or a protective flag at the end.
+pub struct LateFlags {
+    entries: EntrySpool,
+    is_empty: bool,
+    /// Bits of [`meta`].
+    mask: u32,
+    /// This process may set protective flags.
+    protects: bool,
+}
+
+impl LateFlags {
+    pub fn new(mask: u32) -> Self {
+        LateFlags { entries: EntrySpool::new(), is_empty: true, mask, protects: platform::may_protect() }
+    }
+
+    /// The protective flags and the project to set on a file or directory with this metadata, or 0.
+    pub fn wanted(&self, data: &Metadata) -> (u32, u32) {
+        let protects = self.protects && self.mask & meta::FLAGS != 0;
+        let flags = if protects { data.flags.known() & InodeFlags::PROTECTIVE } else { 0 };
+        let project = if self.mask & meta::PROJECT != 0 { data.project } else { 0 };
+        (flags, project)
+    }
+
+    /// Adds a file or directory with its device and inode, unless it gets neither a project nor a protective flag.
+    pub fn add(&mut self, path: &Path, data: &Metadata, id: (u64, u64)) -> Result<()> {
+        let (flags, project) = self.wanted(data);
+        if (flags, project) == (0, 0) {
+            return Ok(());
+        }
+        self.is_empty = false;
+        let data = Metadata { flags: InodeFlags::of(flags), project, ..Metadata::default() };
+        // Only path, flags and project matter, so every entry can be a directory.
+        self.entries.push(&Entry::new(path.clone(), Node::Dir, data, Place::default()), id)
+    }
+
+    /// Sets the flags and projects in the finished tree, and makes them durable. Lists refusals as problems.
+    pub fn set(mut self, target: &Target, job: &mut Job) -> Result<()> {
+        let Some(root) = target.root()?.filter(|_| !self.is_empty) else { return Ok(()) };
+        let base = job.options.root.clone();
+        let trouble = |error: &io::Error| Error::io("sync the destination", &base, error);
+        let device = root.stat_self().map_err(|e| trouble(&e))?.dev;
+        self.entries.replay(|entry, id| {
+            let failed = set_one(&root, path_below(entry.path.as_bytes(), &base), &entry, id, device);
+            failed
+                .into_iter()
+                .try_for_each(|error| job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), error))
+        })?;
+        root.syncfs().map_err(|e| trouble(&e))
+    }
+}
+
+/// Sets flags and project of the inode `id`, which must still be at `path` below `root`. Returns the errors. An inode on
+/// another device than `device` is synced.
+fn set_one(root: &Dir, path: &[u8], entry: &Entry, id: (u64, u64), device: u64) -> Vec<Error> {
+    let error = |op: String, error: io::Error| Error::io(op, &entry.path, &error);
+    let opened = open(root, path, id);
+    let fd = match opened {
+        Ok(fd) => fd,
+        Err(why) => return vec![error("open to set the flags or the project of".into(), why)],
+    };
+    let data = &entry.meta;
+    let (projected, protected) =
+        platform::set_project_and_protect(fd.as_fd(), data.project, data.flags.known());
+    let synced = if id.0 == device { Ok(()) } else { platform::sync_fd(fd.as_fd()) };
+    let of_project = projected.err().map(|why| error(format!("set the project {} of", data.project), why));
+    let of_flags =
+        protected.err().map(|why| error(format!("set the flags '{}' of", data.flags.words().join(",")), why));
+    let of_sync = synced.err().map(|why| error("sync".into(), why));
+    of_project.into_iter().chain(of_flags).chain(of_sync).collect()
+}
+
+fn open(root: &Dir, path: &[u8], id: (u64, u64)) -> io::Result<std::os::fd::OwnedFd> {
+    if path.is_empty() {
+        return Ok(root.try_clone()?.into());
+    }
+    let named = platform::patiently(crate::error::is_shortage, || root.open_path(path))?;
+    // The owner of a directory may have put another file there.
+    if platform::stat_fd(named.as_fd())?.id() != id {
+        return Err(io::Error::from_raw_os_error(libc::ESTALE));
+    }
+    Named::from(named.as_fd()).open_for_reading()
+}

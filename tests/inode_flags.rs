@@ -1,0 +1,380 @@
+//! Flags of chattr(1), project ids and birth times: recorded, restored after everything else, and compared. lsattr(1)
+//! and stat(1) are the oracles.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use ibt::job::{Cancel, Counter, Options, Overwrite, ProblemKind, Report, meta};
+use support::series::{KEY, Series};
+use support::stored;
+use support::tools::{Mount, as_ordinary_user, command, output};
+use support::{is_root, run, skip};
+
+fn chattr(args: &[&str], path: &Path) {
+    run(command("chattr", args).arg(path));
+}
+
+/// The lines of `lsattr -pR` with paths below `tree`, without the flag of ext4 for its own way of storing extents.
+fn lsattr(tree: &Path) -> Vec<String> {
+    let mut list = command("lsattr", ["-Rpa"]);
+    list.arg(tree);
+    let mut itself = command("lsattr", ["-pd"]);
+    itself.arg(tree);
+    let text = [run(&mut itself), run(&mut list)].concat();
+    let text = String::from_utf8(text).unwrap();
+    let of_entry = |line: &&str| line.contains(&*tree.to_string_lossy()) && !line.ends_with(['.', ':']);
+    let mut lines: Vec<String> = text
+        .lines()
+        .filter(of_entry)
+        .map(|line| {
+            let mut fields = line.split_whitespace();
+            let (project, flags) = (fields.next().unwrap(), fields.next().unwrap().replace(['e', 'I'], "-"));
+            let path = line.split_once(&*tree.to_string_lossy()).unwrap().1;
+            format!("{project} {flags} {path}")
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// Mounts a file system at `place` in the directory of `series`, and makes the source there.
+fn series_on(mount: impl FnOnce(&Path, &Path) -> Option<Mount>) -> Option<(Series, Mount)> {
+    if !is_root() {
+        skip("only root mounts a file system");
+        return None;
+    }
+    let mut series = Series::new();
+    let at = series.beside("mounted");
+    fs::create_dir(&at).unwrap();
+    let Some(mounted) = mount(&series.beside("image"), &at) else {
+        skip("this system does not mount the file system");
+        return None;
+    };
+    series.source = at.join(KEY);
+    fs::create_dir(&series.source).unwrap();
+    Some((series, mounted))
+}
+
+fn ext4(image: &Path, at: &Path) -> Option<Mount> {
+    Mount::ext(image, at, &["-t", "ext4"])
+}
+
+fn over(series: &Series) -> Options {
+    Options { overwrite: Overwrite::IfDifferent, ..series.options.clone() }
+}
+
+fn kinds(report: &Report) -> Vec<(ProblemKind, String)> {
+    let named = |p: &ibt::job::Problem| {
+        (p.kind, String::from_utf8_lossy(p.path.as_deref().unwrap_or_default()).into_owned())
+    };
+    report.problems.iter().map(named).collect()
+}
+
+fn restored(series: &Series, options: &Options, dest: &Path) -> Report {
+    series.restore_with(options, dest, &mut ibt::job::Silent).ok()
+}
+
+/// Files and directories with every flag that ext4 takes, hard links among them.
+fn fill(series: &Series) {
+    for path in ["immutable", "append", "plain", "several", "closed/inner/file", "synced/file"] {
+        series.write(path, format!("content of {path}"));
+    }
+    let at = |path: &str| series.source.join(path);
+    for (linked, name) in [("several", "several too"), ("immutable", "closed/linked")] {
+        fs::hard_link(at(linked), at(name)).unwrap();
+    }
+    chattr(&["+d"], &at("several"));
+    chattr(&["+DT"], &at("synced"));
+    chattr(&["+SA"], &at("synced/file"));
+    chattr(&["+a"], &at("append"));
+    chattr(&["+i"], &at("immutable"));
+    chattr(&["+i"], &at("closed/inner/file"));
+    chattr(&["+i"], &at("closed/inner"));
+    chattr(&["+i"], &at("closed"));
+}
+
+#[test]
+fn what_chattr_sets_comes_back_and_an_increment_sees_a_change_of_it() {
+    let Some((series, _mounted)) = series_on(ext4) else { return };
+    fill(&series);
+    series.full().whole();
+    let state = series.beside("mounted/out");
+    restored(&series, &series.options, &state);
+    let flags = lsattr(&series.source);
+    assert!(flags.iter().any(|line| line.contains('i')) && flags.iter().any(|line| line.contains('T')));
+    assert_eq!(lsattr(&state), flags);
+
+    // A restore over the tree finds nothing to do, protected files and directories included.
+    let report = series.restore_with(&over(&series), &state, &mut ibt::job::Silent).whole();
+    let changed = [Counter::Modified, Counter::Metadata, Counter::Created].map(|c| report.counters.get(c));
+    assert_eq!(changed, [0, 0, 0]);
+    chattr(&["-i"], &state.join("immutable"));
+    chattr(&["+A"], &state.join("plain"));
+    let report = series.restore_with(&over(&series), &state, &mut ibt::job::Silent).whole();
+    assert_eq!(report.counters.get(Counter::Metadata), 2);
+    assert_eq!(lsattr(&state), flags);
+
+    // Only the flags of one file change: the increment writes one line.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    series.incremental().whole();
+    chattr(&["+d"], &series.source.join("plain"));
+    series.incremental().whole();
+    let newest = newest_state(&series);
+    let lines = stored::file(&newest)["entries"].as_array().unwrap().clone();
+    assert_eq!(lines.iter().map(|line| line["path"].as_str().unwrap()).collect::<Vec<_>>(), ["plain"]);
+    assert_eq!(lines[0]["flags"], serde_json::json!(["nodump"]));
+    let compared = |tree: &Path| {
+        let compare = |store: &mut dyn ibt::store::Store, job: &mut ibt::job::Job| {
+            ibt::inspect::compare(store, KEY, tree, job)
+        };
+        series.run(&series.options, &Cancel::default(), &mut ibt::job::Silent, compare).whole()
+    };
+    assert_eq!(compared(&series.source).counters.get(Counter::Metadata), 0);
+    assert_eq!(compared(&state).counters.get(Counter::Metadata), 1);
+
+    // The birth time is recorded.
+    let entry = stored::entry(&stored::parse(&newest), "closed/inner");
+    let born = run(command("stat", ["-c", "%.9W"]).arg(series.source.join("closed/inner")));
+    assert_eq!(entry["at"]["btime"].as_str().unwrap(), String::from_utf8(born).unwrap().trim());
+}
+
+fn newest_state(series: &Series) -> std::path::PathBuf {
+    let names = fs::read_dir(&series.store).unwrap().map(|entry| entry.unwrap().path());
+    names.filter(|path| path.to_string_lossy().contains(".state.")).max().unwrap()
+}
+
+#[test]
+fn a_protected_file_in_the_way_stays_and_is_reported() {
+    let Some((series, _mounted)) = series_on(ext4) else { return };
+    fill(&series);
+    series.full().whole();
+    let out = series.beside("mounted/out");
+    for path in ["plain", "extra/kept", "several"] {
+        fs::create_dir_all(out.join(path).parent().unwrap()).unwrap();
+        fs::write(out.join(path), "mine").unwrap();
+    }
+    fs::create_dir(out.join("synced")).unwrap();
+    for path in ["plain", "extra/kept"] {
+        chattr(&["+i"], &out.join(path));
+    }
+    chattr(&["+a"], &out.join("synced"));
+    let options = Options { delete_extra: true, ..over(&series) };
+    let report = series.restore_with(&options, &out, &mut ibt::job::Silent).partial();
+    assert_eq!(fs::read_to_string(out.join("plain")).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(out.join("extra/kept")).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(out.join("several")).unwrap(), "content of several");
+    assert_eq!(
+        fs::read_dir(out.join("synced")).unwrap().count(),
+        0,
+        "no temporary file that cannot be renamed"
+    );
+    let told = kinds(&report);
+    for path in ["plain", "synced"] {
+        assert!(told.iter().any(|(_, of)| of == path), "{path}: {told:?}");
+    }
+    assert!(told.iter().any(|(_, of)| of.starts_with("extra")), "{told:?}");
+    // Nothing is begun where it could not be finished.
+    let append = series.beside("mounted/append");
+    fs::create_dir_all(append.join("empty")).unwrap();
+    for dir in [append.join("empty"), append.clone()] {
+        chattr(&["+a"], &dir);
+    }
+    for dest in [append.join("empty"), append.join("new")] {
+        let error = series
+            .restore_with(&series.options, &dest, &mut ibt::job::Silent)
+            .refused(ibt::error::Kind::Exists);
+        assert!(error.detail.contains("append-only"), "{error}");
+    }
+    assert_eq!(fs::read_dir(append.join("empty")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&append).unwrap().count(), 1);
+
+    // Without the protection, the same restore makes everything right.
+    run(command("chattr", ["-R", "-ia"]).arg(&out));
+    series.restore_with(&options, &out, &mut ibt::job::Silent).whole();
+    assert_eq!(lsattr(&out), lsattr(&series.source));
+}
+
+#[test]
+fn a_failed_restore_leaves_nothing_that_its_flags_protect() {
+    let Some((series, _mounted)) = series_on(ext4) else { return };
+    fill(&series);
+    series.full().whole();
+    let out = series.beside("mounted/out");
+    let cancel = Cancel::default();
+    struct AtTheEnd<'c>(&'c Cancel);
+    impl ibt::job::Observer for AtTheEnd<'_> {
+        fn progress(&mut self, now: &ibt::job::Progress) -> ibt::job::Flow {
+            if now.phase == ibt::job::Phase::Commit {
+                self.0.request();
+                return ibt::job::Flow::Cancel;
+            }
+            ibt::job::Flow::Continue
+        }
+    }
+    let restore = |store: &mut dyn ibt::store::Store, job: &mut ibt::job::Job| {
+        ibt::restore::restore(store, KEY, &out, job)
+    };
+    series
+        .run(&series.options, &cancel, &mut AtTheEnd(&cancel), restore)
+        .refused(ibt::error::Kind::Cancelled);
+    let left: Vec<_> =
+        fs::read_dir(series.beside("mounted")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left.iter().filter(|name| *name != KEY && *name != "lost+found").count(), 0, "{left:?}");
+}
+
+#[test]
+fn project_ids_come_back_also_where_directories_pass_them_on() {
+    let Some((series, _mounted)) = series_on(Mount::xfs) else { return };
+    for path in ["owned/file", "owned/other", "owned/plain", "several", "plain"] {
+        series.write(path, format!("content of {path}"));
+    }
+    let at = |path: &str| series.source.join(path);
+    fs::hard_link(at("several"), at("several too")).unwrap();
+    chattr(&["-p", "9", "+i"], &at("several"));
+    chattr(&["-p", "7"], &at("owned/file"));
+    chattr(&["-p", "8", "+d"], &at("owned/other"));
+    // From here on, the directory refuses renames of files of other projects.
+    chattr(&["-p", "7", "+P"], &at("owned"));
+    series.full().whole();
+    let out = series.beside("mounted/out");
+    series.restore_with(&series.options, &out, &mut ibt::job::Silent).whole();
+    let flags = lsattr(&series.source);
+    assert!(flags.iter().any(|line| line.starts_with("9 ")) && flags.iter().any(|line| line.contains('P')));
+    assert_eq!(lsattr(&out), flags);
+
+    for path in ["owned/other", "owned/file"] {
+        fs::write(out.join(path), "something else").unwrap();
+    }
+    fs::remove_file(out.join("owned/plain")).unwrap();
+    series.restore_with(&over(&series), &out, &mut ibt::job::Silent).whole();
+    let inherited = flags.iter().map(|line| match line.strip_prefix("0 ") {
+        // An entry without a project keeps the one that it inherits.
+        Some(rest) if rest.ends_with("/owned/plain") => format!("7 {rest}"),
+        _ => line.clone(),
+    });
+    let mut inherited: Vec<_> = inherited.collect();
+    inherited.sort();
+    assert_eq!(lsattr(&out), inherited);
+    assert_eq!(fs::read_to_string(out.join("owned/other")).unwrap(), "content of owned/other");
+    let report = series.restore_with(&over(&series), &out, &mut ibt::job::Silent).whole();
+    assert_eq!([Counter::Modified, Counter::Metadata].map(|c| report.counters.get(c)), [0, 0]);
+
+    // The mask leaves both out.
+    let mask = meta::ALL & !(meta::FLAGS | meta::PROJECT);
+    let options = Options { restore_metadata: Some(mask), ..series.options.clone() };
+    let bare = series.beside("mounted/bare");
+    series.restore_with(&options, &bare, &mut ibt::job::Silent).whole();
+    assert!(
+        lsattr(&bare).iter().all(|line| line.starts_with("0 ----------------------")),
+        "{:?}",
+        lsattr(&bare)
+    );
+}
+
+#[test]
+fn flags_of_empty_files_come_back_on_btrfs() {
+    let Some((series, _mounted)) = series_on(Mount::btrfs) else { return };
+    let at = |path: &str| series.source.join(path);
+    for path in ["nocow", "nodump", "squeezed"] {
+        fs::write(at(path), "").unwrap();
+    }
+    fs::create_dir(at("disks")).unwrap();
+    chattr(&["+C"], &at("disks"));
+    chattr(&["+C"], &at("nocow"));
+    chattr(&["+d"], &at("nodump"));
+    run(command("setfattr", ["-n", "btrfs.compression", "-v", "zstd"]).arg(at("squeezed")));
+    for path in ["nocow", "nodump", "squeezed", "disks/inherits"] {
+        fs::write(at(path), support::prose(1, 200_000)).unwrap();
+    }
+    chattr(&["+i"], &at("squeezed"));
+    series.full().whole();
+    let out = series.beside("mounted/out");
+    series.restore_with(&series.options, &out, &mut ibt::job::Silent).whole();
+    let attributes = |tree: &Path| {
+        let mut list = command("getfattr", ["-R", "-d", "-m", "."]);
+        run(list.arg(".").current_dir(tree))
+    };
+    assert_eq!(lsattr(&out), lsattr(&series.source));
+    assert!(lsattr(&out).iter().filter(|line| line.contains('C')).count() == 3);
+    assert_eq!(attributes(&out), attributes(&series.source));
+}
+
+#[test]
+fn a_file_system_without_flags_has_none_and_refuses_each() {
+    let Some((mut series, _mounted)) = series_on(Mount::exfat) else { return };
+    series.write("file", "on exfat");
+    series.full().whole();
+    let without = stored::line(&newest_state(&series), "file");
+    assert!(!without.contains("\"flags\""), "{without}");
+
+    series = Series::new();
+    series.write("file", "with a flag");
+    series.write("other", "without");
+    if !output(command("chattr", ["+d"]).arg(series.source.join("file"))).status.success() {
+        return skip("the temporary directory has no flags");
+    }
+    series.full().whole();
+    let at = series.beside("exfat");
+    fs::create_dir(&at).unwrap();
+    let Some(_other) = Mount::exfat(&series.beside("image"), &at) else { return skip("no second exFAT") };
+    let mask = Some(meta::FLAGS);
+    let options = Options { restore_metadata: mask, ..series.options.clone() };
+    let report = series.restore_with(&options, &at.join("out"), &mut ibt::job::Silent).partial();
+    assert_eq!(kinds(&report), [(ProblemKind::Metadata, "file".to_string())]);
+    assert_eq!(fs::read_to_string(at.join("out/file")).unwrap(), "with a flag");
+    let options = Options { restore_metadata: Some(0), ..options };
+    series.restore_with(&options, &at.join("again"), &mut ibt::job::Silent).whole();
+}
+
+#[test]
+fn an_ordinary_user_restores_what_users_may_set() {
+    if !as_ordinary_user("an_ordinary_user_restores_what_users_may_set") {
+        return;
+    }
+    let series = Series::new();
+    let file = series.write("file", "content");
+    if !output(command("chattr", ["+dA"]).arg(&file)).status.success() {
+        return skip("the temporary directory has no flags");
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+    series.full().whole();
+    let state = newest_state(&series);
+    stored::forge(
+        &state,
+        "\"flags\":[\"noatime\",\"nodump\"]",
+        "\"flags\":[\"immutable\",\"noatime\",\"nodump\"]",
+    );
+    let _ = fs::remove_dir_all(series.cache());
+    let out = series.beside("out");
+    series.restore_with(&series.options, &out, &mut ibt::job::Silent).whole();
+    assert_eq!(lsattr(&out), lsattr(&series.source), "only a privileged restore makes a file immutable");
+    chattr(&["-d"], &out.join("file"));
+    series.restore_with(&over(&series), &out, &mut ibt::job::Silent).whole();
+    assert_eq!(lsattr(&out), lsattr(&series.source));
+}
+
+#[test]
+fn a_flag_of_a_newer_version_is_kept_and_reported() {
+    let series = Series::new();
+    let file = series.write("file", "content");
+    if !output(command("chattr", ["+d"]).arg(&file)).status.success() {
+        return skip("the temporary directory has no flags");
+    }
+    series.write("other", "content");
+    // An increment reads younger files again.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    series.full().whole();
+    let state = newest_state(&series);
+    stored::forge(&state, "\"flags\":[\"nodump\"]", "\"flags\":[\"future\",\"nodump\"]");
+    fs::remove_dir_all(series.cache()).unwrap();
+    let report = series.restore_with(&series.options, &series.beside("out"), &mut ibt::job::Silent).partial();
+    assert_eq!(kinds(&report), [(ProblemKind::Metadata, "file".to_string())]);
+    assert!(report.problems[0].message.contains("future"), "{:?}", report.problems);
+    series.write("other", "changed");
+    series.incremental().whole();
+    let entry = stored::entry(&stored::parse(&newest_state(&series)), "file");
+    assert_eq!(entry["flags"], serde_json::json!(["future", "nodump"]));
+}
