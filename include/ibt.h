@@ -1804,10 +1804,15 @@ ibt_status ibt_options_add_protected_path(ibt_options *options,
                                           const char *path);
 
 /**
- * Excludes the entries that match a pattern from a backup, and from both sides
- * of a comparison. A pattern is one line as in a .gitignore file at the root
- * of the source, '!' included. Each call adds a pattern; of two patterns that
- * match, the later one decides.
+ * Excludes the entries that match a pattern from a backup, from both sides of a
+ * comparison, and from a restore. A pattern is one line as in a .gitignore file
+ * at the root of the source, or of the snapshot, '!' included. Each call adds a
+ * pattern; of two patterns that match, the later one decides.
+ *
+ * A restore neither writes an excluded entry, nor removes or replaces one that
+ * exists in its destination, whether the snapshot has it or not. An entry of the
+ * snapshot in whose place something excluded exists is listed as
+ * IBT_PROBLEM_OBSTRUCTED.
  *
  * Other operations fail with IBT_ERR_INVALID_ARG if a pattern is set.
  *

@@ -29,7 +29,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("format", &["state"]),
     ("store", &["format", "platform"]),
     ("contents", &["delta", "format", "store"]),
-    ("restore", &["contents", "filter", "format", "store", "state", "platform"]),
+    ("restore", &["contents", "exclude", "filter", "format", "store", "state", "platform"]),
     ("commit", &["format", "store", "state", "delta", "platform"]),
     ("backup", &["contents", "commit", "walk", "exclude", "state", "delta", "format", "store", "platform"]),
     ("inspect", &["contents", "walk", "exclude", "filter", "format", "store", "state", "delta", "platform"]),

@@ -1,8 +1,9 @@
 //! The part of a snapshot that is restored: one directory of the snapshot, and the entries in it that the filter
-//! selects.
+//! selects and no pattern excludes.
 
 use crate::entry::{Entry, Path, is_within};
 use crate::error::{Error, Kind, Result};
+use crate::exclude::Excludes;
 use crate::filter::Filter;
 use crate::format::{Recorded, StateReader};
 use crate::job::{Options, Overwrite};
@@ -18,7 +19,29 @@ const FEW_BYTES: usize = 4 << 20;
 
 pub struct Selection {
     pub filter: Filter,
+    excludes: Excludes,
+    /// There are no patterns.
+    excludes_nothing: bool,
     root: Path,
+}
+
+/// The entries of a pass in path order that patterns exclude.
+#[derive(Default)]
+pub struct ExcludedPaths {
+    /// The entry that was excluded last. Everything below it is excluded too.
+    last: Option<Vec<u8>>,
+}
+
+impl ExcludedPaths {
+    /// Whether patterns exclude the next entry, which lies below the root of the restore.
+    fn has(&mut self, excludes: &Excludes, path: &[u8], is_dir: bool) -> bool {
+        if self.last.as_ref().is_some_and(|above| is_within(path, above)) {
+            return true;
+        }
+        let excluded = excludes.is_excluded(path, is_dir);
+        self.last = excluded.then(|| path.to_vec());
+        excluded
+    }
 }
 
 /// The number of entries to restore, and facts about them.
@@ -53,12 +76,21 @@ impl FewEntries {
 impl Selection {
     pub fn new(options: &Options) -> Result<Self> {
         let filter = Filter::new(&options.includes, &options.paths)?;
-        Ok(Selection { filter, root: options.root.clone() })
+        let excludes = Excludes::new(&options.excludes, b"")?;
+        let excludes_nothing = options.excludes.is_empty();
+        Ok(Selection { filter, excludes, excludes_nothing, root: options.root.clone() })
     }
 
     /// Whether the selection is the whole snapshot.
     pub fn is_whole(&self) -> bool {
-        self.filter.is_all() && self.root.is_root()
+        self.filter.is_all() && self.excludes_nothing && self.root.is_root()
+    }
+
+    /// Whether patterns exclude the next entry of a pass in path order. The directory that becomes the destination, and
+    /// those above it, are never excluded.
+    pub fn excludes(&self, excluded: &mut ExcludedPaths, path: &[u8], is_dir: bool) -> bool {
+        let is_below_root = path.len() > self.root.as_bytes().len() && is_within(path, self.root.as_bytes());
+        !self.excludes_nothing && is_below_root && excluded.has(&self.excludes, path, is_dir)
     }
 
     /// Whether [`Selection::each`] needs the entry of this path.
@@ -130,6 +162,7 @@ impl Selection {
     ) -> Result<()> {
         // Directories that are not selected themselves. A later entry shows whether they lead to a selected one.
         let mut above: Vec<Recorded> = Vec::new();
+        let mut excluded = ExcludedPaths::default();
         let mut records = state.recorded()?;
         while let Some(recorded) = records.advance()? {
             let path = recorded.path();
@@ -137,6 +170,9 @@ impl Selection {
                 continue;
             }
             check_root(recorded, &self.root)?;
+            if self.excludes(&mut excluded, path, recorded.is_dir()) {
+                continue;
+            }
             while above.pop_if(|dir| !is_within(path, dir.path())).is_some() {}
             if self.filter.matches(path) {
                 for dir in above.drain(..) {

@@ -382,7 +382,8 @@ static void test_useless_options(void)
     CHECK_INT(ibt_full_backup(no_backups, "absent", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_list_snapshots(no_backups, NULL, expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_list_snapshots(no_backups, NULL, excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_restore(no_backups, "key", "dest", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_restore(no_backups, "key", "dest", excluding, NULL, NULL), IBT_ERR_NOT_FOUND);
+    CHECK_INT(ibt_verify(no_backups, "key", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_consolidate(no_backups, "key", selecting, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_consolidate(no_backups, "key", expecting, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_consolidate(no_backups, "key", excluding, NULL, NULL), IBT_ERR_INVALID_ARG);

@@ -66,6 +66,7 @@ impl UsedOptions {
         UsedOptions { excludes: true, choice: true, dry_run: true, labels: true, ..UsedOptions::NOTHING };
     pub(super) const RESTORE: UsedOptions = UsedOptions {
         selector: true,
+        excludes: true,
         includes: true,
         destination: true,
         expected_digest: true,

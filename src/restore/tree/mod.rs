@@ -33,6 +33,7 @@ use std::sync::Arc;
 use crate::contents::{ContentReader, Contents};
 use crate::entry::{Entry, Node, Path};
 use crate::error::{Error, Kind, Result};
+use crate::exclude::Excludes;
 use crate::format::Omissions;
 use crate::job::{Job, meta};
 use crate::platform;
@@ -78,6 +79,8 @@ pub struct Tree<'t, 'j> {
     content_lost: bool,
     /// Removes the left-overs of killed restores from an existing tree.
     leftovers: Option<LeftoverRemoval>,
+    /// Paths that patterns exclude: they are neither written nor removed.
+    excludes: Excludes,
     /// Places that are never changed, for example the store itself.
     own: OwnPlaces,
     /// Names that the backup saw and did not store. They do not count as extra.
@@ -98,6 +101,7 @@ impl<'t, 'j> Tree<'t, 'j> {
         let mask = job.options.restore_metadata.unwrap_or(default);
         let (strips, protects) = (target.is_existing(), platform::may_protect());
         let wanted = MetadataPolicy { mask, privileged, protects, strips };
+        let excludes = Excludes::new(&job.options.excludes, b"")?;
         let is_new = !target.is_existing() && !job.options.dry_run;
         let small_files = is_new.then(|| SmallFileBatches::new(pool, wanted, contents.archives().clone()));
         Ok(Tree {
@@ -115,6 +119,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             link_sets: LinkSets::new(names),
             lost_dir: None,
             content_lost: false,
+            excludes,
             own,
             omissions: Arc::default(),
         })

@@ -11,7 +11,7 @@ use crate::filter::Filter;
 use crate::format::{OmissionCause, StateReader};
 use crate::job::ProblemKind;
 use crate::platform::Stat;
-use crate::restore::selection::Selection;
+use crate::restore::selection::{ExcludedPaths, Selection};
 
 use super::{Tree, is_obstacle};
 use stays::{LOST, MOUNTED, STORE, UNTOLD};
@@ -50,11 +50,14 @@ impl Tree<'_, '_> {
         self.omissions = state.trailer().omissions.clone();
         self.lost_dir = None;
         let mut open: Vec<OpenDir> = Vec::new();
+        let mut excluded = ExcludedPaths::default();
         for entry in state.entries()? {
             let entry = entry?;
             if !selection.is_in_root(&entry) || self.is_below_lost(&entry) {
                 continue;
             }
+            let is_dir = entry.node == crate::entry::Node::Dir;
+            let is_excluded = selection.excludes(&mut excluded, entry.path.as_bytes(), is_dir);
             let filter = &mut selection.filter;
             self.job.pulse()?;
             while let Some(done) = open.pop_if(|level| !entry.path.is_within(level.path.as_bytes())) {
@@ -66,7 +69,10 @@ impl Tree<'_, '_> {
                 level.spared = level.spared.filter(|&why| why != MOUNTED && why != UNTOLD);
                 open.push(self.remove_before(level, Some(entry.path.name()), filter)?);
             }
-            open.extend(self.level(&entry)?);
+            // Nothing below an excluded directory is extra.
+            if !is_excluded {
+                open.extend(self.level(&entry)?);
+            }
         }
         while let Some(done) = open.pop() {
             self.remove_before(done, None, &mut selection.filter)?;
@@ -185,6 +191,9 @@ impl Tree<'_, '_> {
         while let Some(path) = waiting.pop() {
             self.job.pulse()?;
             let Some(now) = self.stat_extra(&path)? else { continue };
+            if self.is_excluded(&path, &now) {
+                continue;
+            }
             if self.omissions.are_within(&path) {
                 self.obstructed(&path, Error::new(Kind::Unsupported, "remove", UNREAD_BELOW).at(&path))?;
             } else if filter.matches(&path) {

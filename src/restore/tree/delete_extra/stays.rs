@@ -23,6 +23,7 @@ pub const STORE: &str = "backup files are in it: it is left alone";
 pub const LOST: &str =
     "a content could not be restored, and what is extra may be the only good copy of it: all stays";
 const LEADS: &str = "what is protected is reached through it";
+const EXCLUDED: &str = "a pattern excludes it from the restore";
 const UNREAD: &str = "the backup could not read what was there";
 
 /// A file or directory in the destination that stays.
@@ -63,6 +64,9 @@ impl Tree<'_, '_> {
     /// `Exists` if the file or directory in the place of `entry` must stay, for itself or for something below it.
     pub fn check_removable(&mut self, entry: &Entry, now: &Stat) -> Result<()> {
         let refused = |why: String| Err(refused("make way for", &entry.path, why));
+        if self.is_excluded(&entry.path, now) {
+            return refused(EXCLUDED.into());
+        }
         if self.own.is_way(now.id()) {
             return refused(LEADS.into());
         }
@@ -97,7 +101,9 @@ impl Tree<'_, '_> {
         let all: BTreeSet<Path> = found.iter().map(|one| one.path.clone()).collect();
         for one in &mut found {
             let next = all.range(one.path.clone()..).nth(1);
-            one.is_told = !next.is_some_and(|path| path.is_within(one.path.as_bytes()));
+            // The caller asked for what is excluded to stay.
+            let is_told = one.why != EXCLUDED;
+            one.is_told = is_told && !next.is_some_and(|path| path.is_within(one.path.as_bytes()));
         }
         found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)
@@ -197,11 +203,19 @@ impl Tree<'_, '_> {
         done
     }
 
+    /// Whether a pattern excludes an existing file or directory. No directory above it may be excluded.
+    pub fn is_excluded(&self, path: &Path, now: &Stat) -> bool {
+        *path != self.target.base && self.excludes.is_excluded(path.as_bytes(), now.kind == FileType::Dir)
+    }
+
     /// The reason why an extra file or directory stays with everything below it, as far as that is visible without
     /// searching it.
     pub fn why_stays(&mut self, path: &Path, now: &Stat, device: u64) -> Option<&'static str> {
         if let Some(why) = self.own.what(now.id()) {
             return Some(why);
+        }
+        if self.is_excluded(path, now) {
+            return Some(EXCLUDED);
         }
         if now.kind != FileType::Dir && self.own.is_way(now.id()) {
             return Some(LEADS);
