@@ -273,6 +273,12 @@ static int apply_leave_partial(struct run *run, const char *argument)
     return accepted(ibt_options_set_leave_partial(run->options, 1));
 }
 
+static int apply_map_owners(struct run *run, const char *argument)
+{
+    (void)argument;
+    return accepted(ibt_options_set_map_owners(run->options, 1));
+}
+
 static int apply_protect(struct run *run, const char *argument)
 {
     return accepted(ibt_options_add_protected_path(run->options, argument));
@@ -469,6 +475,8 @@ const struct option options[] = {
     { "--delete", NULL, RESTORE, "remove entries from DEST that the snapshot does not have", apply_delete },
     { "--leave-partial", NULL, RESTORE, "if an error ends the restore, keep the part of a new DEST that is done",
       apply_leave_partial },
+    { "--map-owners", NULL, RESTORE, "give files to the owners of the recorded names, not of the recorded numbers",
+      apply_map_owners },
     { "--protect", "PATH", BACKUP | RESTORE | COMPARE,
       "leave out PATH and everything below it, and change nothing there; may be repeated", apply_protect },
     { "--keep-last", "N", PRUNE, "keep the newest N snapshots", apply_last },

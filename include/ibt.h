@@ -1351,6 +1351,22 @@ ibt_status ibt_options_add_source_path(ibt_options *options,
                                        const char *path);
 
 /**
+ * If on is not 0, a restore gives each file to the user and the group that
+ * have the recorded names on this machine, also if their numbers differ. A name
+ * that this machine does not have is listed once, as a note
+ * (IBT_PROBLEM_SKIPPED), and its files keep the recorded number. Numbers inside
+ * of ACLs stay as they are. Without IBT_META_OWNER nothing is mapped. Restore
+ * only; ignored elsewhere.
+ *
+ * Default: 0, the recorded numbers.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API ibt_status ibt_options_set_map_owners(ibt_options *options, int32_t on);
+
+/**
  * Gives the new snapshot of a backup a label: a value under a name, such as
  * "reason" and "before the update". An increment does not take over the labels
  * of its parent. ibt_consolidate() takes over those of the snapshot that it

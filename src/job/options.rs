@@ -187,6 +187,8 @@ pub struct Options {
     pub label_filters: Vec<WantedLabel>,
     /// Bits of [`meta`]. `None` means all metadata, but owners only if the process may set them.
     pub restore_metadata: Option<u32>,
+    /// A restore gives files to the owners that have the recorded names here, and not to the recorded numbers.
+    pub map_owners: bool,
     /// Paths that a backup leaves out and a restore does not touch, with everything below them.
     pub protected: Vec<PathBuf>,
     /// The tree digest that the selected snapshot must have.
@@ -239,6 +241,7 @@ impl Default for Options {
             labels: Labels::new(),
             label_filters: Vec::new(),
             restore_metadata: None,
+            map_owners: false,
             protected: Vec::new(),
             expected_digest: None,
             lock_wait_ms: 0,

@@ -46,7 +46,7 @@ pub use local_time::offset_from_utc;
 pub use lock::{LockPart, hold_dir, is_dir_held, lacks_locks, lock_in_the_way, try_lock, unlock};
 pub use machine::{MachineMark, MarkOrigin};
 pub use meta::{lacks_proc, set_mode, set_owner, set_times};
-pub use names::Names;
+pub use names::{Names, OwnerNumbers};
 pub use place::{make_dir, sync_and_close, sync_fd, sync_parent};
 pub use stat::{Stat, stat_fd, stat_file};
 pub use system::{block_signals_in_this_thread, effective_uid, hostname, is_privileged, random_bytes16};

@@ -1,7 +1,7 @@
-//! Names of users and groups.
+//! Names of users and groups, and the numbers of names.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 
 /// Looks up each user and group once.
 #[derive(Debug, Default)]
@@ -23,6 +23,63 @@ impl Names {
     pub fn group(&mut self, gid: u32) -> Option<String> {
         self.groups.entry(gid).or_insert_with(|| group_name(gid)).clone()
     }
+}
+
+/// Looks up each name of a user or group once.
+#[derive(Debug, Default)]
+pub struct OwnerNumbers {
+    users: HashMap<String, Option<u32>>,
+    groups: HashMap<String, Option<u32>>,
+}
+
+impl OwnerNumbers {
+    /// The number of the user `name`, and whether this is the first question about `name`; no number if the system has
+    /// no such user.
+    pub fn user(&mut self, name: &str) -> (Option<u32>, bool) {
+        look_up(&mut self.users, name, user_number)
+    }
+
+    /// The same for a group.
+    pub fn group(&mut self, name: &str) -> (Option<u32>, bool) {
+        look_up(&mut self.groups, name, group_number)
+    }
+}
+
+fn look_up(
+    known: &mut HashMap<String, Option<u32>>,
+    name: &str,
+    find: fn(&str) -> Option<u32>,
+) -> (Option<u32>, bool) {
+    if let Some(number) = known.get(name) {
+        return (*number, false);
+    }
+    let number = find(name);
+    known.insert(name.into(), number);
+    (number, true)
+}
+
+fn user_number(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    with_buffer(|buf, len| {
+        // SAFETY: an all-zero `passwd` is numbers and null pointers.
+        let mut record: libc::passwd = unsafe { std::mem::zeroed() };
+        let mut found = std::ptr::null_mut();
+        // SAFETY: all pointers are valid for the call and `len` is the size of `buf`.
+        let code = unsafe { libc::getpwnam_r(name.as_ptr(), &mut record, buf, len, &mut found) };
+        (code, (!found.is_null()).then_some(Some(record.pw_uid)))
+    })
+}
+
+fn group_number(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    with_buffer(|buf, len| {
+        // SAFETY: an all-zero `group` is numbers and null pointers.
+        let mut record: libc::group = unsafe { std::mem::zeroed() };
+        let mut found = std::ptr::null_mut();
+        // SAFETY: all pointers are valid for the call and `len` is the size of `buf`.
+        let code = unsafe { libc::getgrnam_r(name.as_ptr(), &mut record, buf, len, &mut found) };
+        (code, (!found.is_null()).then_some(Some(record.gr_gid)))
+    })
 }
 
 fn user_name(uid: u32) -> Option<String> {
@@ -51,15 +108,13 @@ fn group_name(gid: u32) -> Option<String> {
 
 /// Repeats a lookup with a larger buffer while it returns `ERANGE`, because a group may have many members. Gives up
 /// at 16 MiB.
-fn with_buffer(
-    mut look_up: impl FnMut(*mut c_char, usize) -> (c_int, Option<Option<String>>),
-) -> Option<String> {
+fn with_buffer<T>(mut look_up: impl FnMut(*mut c_char, usize) -> (c_int, Option<Option<T>>)) -> Option<T> {
     let mut buf: Vec<c_char> = vec![0; 1024];
     loop {
         match look_up(buf.as_mut_ptr(), buf.len()) {
             (libc::ERANGE, _) if buf.len() < 1 << 24 => buf.resize(buf.len() * 4, 0),
             (libc::EINTR, _) => {}
-            (_, name) => return name.flatten(),
+            (_, found) => return found.flatten(),
         }
     }
 }

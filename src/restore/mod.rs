@@ -10,6 +10,7 @@ mod hard_link_names;
 mod late_flags;
 mod leftover;
 mod moved;
+mod owners;
 mod selection;
 mod target;
 mod tree;
@@ -28,6 +29,7 @@ use crate::store::{
 
 use hard_link_names::InodeLookup;
 use late_flags::LateFlags;
+use owners::OwnerMap;
 use selection::{RestorePlan, Selection};
 use target::Target;
 use tree::Tree;
@@ -94,9 +96,13 @@ fn build(
     // tree.
     let mut tree = Tree::new(target, std::mem::take(&mut plan.names), own, (pool, &contents), job)?;
     let mut contents = ContentReader::new(&mut contents, store);
-    selection.each(state, &mut plan, &mut |entry, asked_for| match asked_for {
-        true => tree.entry(&mut contents, entry),
-        false => tree.ancestor_dir(&mut contents, entry),
+    let mut owners = tree.sets_owners_by_name().then(OwnerMap::default);
+    selection.each(state, &mut plan, &mut |mut entry, asked_for| {
+        owners.as_mut().map_or(Ok(()), |owners| owners.map(&mut entry, tree.job))?;
+        match asked_for {
+            true => tree.entry(&mut contents, entry),
+            false => tree.ancestor_dir(&mut contents, entry),
+        }
     })?;
     tree.finish_files(&mut contents)?;
     tree.make_links(&mut contents)?;

@@ -72,6 +72,7 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_root(NULL, "p"), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_overwrite(NULL, IBT_OVERWRITE_KEEP), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_leave_partial(NULL, 1), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_map_owners(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_delete_extra(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_dry_run(NULL, 1), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_skip_unchanged(NULL, 1), IBT_ERR_INVALID_ARG);

@@ -328,6 +328,7 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_overwrite(options, IBT_OVERWRITE_IF_OLDER), IBT_OK);
     CHECK_INT(ibt_options_set_delete_extra(options, 1), IBT_OK);
     CHECK_INT(ibt_options_set_leave_partial(options, -3), IBT_OK);
+    CHECK_INT(ibt_options_set_map_owners(options, -3), IBT_OK);
     CHECK_INT(ibt_options_set_dry_run(options, 1), IBT_OK);
     CHECK_INT(ibt_options_set_skip_unchanged(options, 1), IBT_OK);
     CHECK_INT(ibt_options_set_skip_unchanged(options, -7), IBT_OK);

@@ -194,3 +194,27 @@ pub unsafe extern "C" fn ibt_options_add_source_path(
         })
     })
 }
+
+/// If on is not 0, a restore gives each file to the user and the group that
+/// have the recorded names on this machine, also if their numbers differ. A name
+/// that this machine does not have is listed once, as a note
+/// (IBT_PROBLEM_SKIPPED), and its files keep the recorded number. Numbers inside
+/// of ACLs stay as they are. Without IBT_META_OWNER nothing is mapped. Restore
+/// only; ignored elsewhere.
+///
+/// Default: 0, the recorded numbers.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_map_owners(options: *mut ibt_options, on: i32) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_map_owners", |settings| {
+            settings.engine.map_owners = on != 0;
+            Ok(())
+        })
+    })
+}

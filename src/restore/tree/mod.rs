@@ -150,6 +150,11 @@ impl<'t, 'j> Tree<'t, 'j> {
         self.collect_all(contents, &mut small_files)
     }
 
+    /// Whether the restore sets owners, by their names.
+    pub fn sets_owners_by_name(&self) -> bool {
+        self.job.options.map_owners && self.wanted.has(meta::OWNER)
+    }
+
     /// The flags and projects to set when the tree has its final name.
     pub fn take_late(&mut self) -> LateFlags {
         std::mem::replace(&mut self.late, LateFlags::new(0))

@@ -1,0 +1,59 @@
+//! Owners by name: gives entries the numbers that their owners' names have on this machine.
+
+use crate::entry::{Entry, Path};
+use crate::error::{Error, Kind, Result};
+use crate::job::{Job, ProblemKind};
+use crate::platform::OwnerNumbers;
+
+/// The longest name that is looked up, in bytes. No system has longer ones, and a forged state may have many.
+const NAME_LEN_MAX: usize = 256;
+/// At most this many different names are looked up. The entries with further names keep the recorded numbers.
+const NAMES_MAX: usize = 100_000;
+
+#[derive(Default)]
+pub struct OwnerMap {
+    numbers: OwnerNumbers,
+    names: usize,
+}
+
+impl OwnerMap {
+    /// Gives `entry` the numbers that the names of its owner and its group have here. A name that this machine does not
+    /// have is reported once, as a note, and its entries keep the recorded numbers.
+    pub fn map(&mut self, entry: &mut Entry, job: &mut Job) -> Result<()> {
+        let Entry { path, meta, .. } = entry;
+        if let Some(name) = meta.user.as_deref().filter(|name| self.is_sought(name)) {
+            let (number, is_new) = self.numbers.user(name);
+            meta.uid = self.found("user", name, number, meta.uid, is_new, path, job)?;
+        }
+        if let Some(name) = meta.group.as_deref().filter(|name| self.is_sought(name)) {
+            let (number, is_new) = self.numbers.group(name);
+            meta.gid = self.found("group", name, number, meta.gid, is_new, path, job)?;
+        }
+        Ok(())
+    }
+
+    fn is_sought(&self, name: &str) -> bool {
+        !name.is_empty() && name.len() <= NAME_LEN_MAX && self.names < NAMES_MAX
+    }
+
+    #[allow(clippy::too_many_arguments)] // Everything that a message needs.
+    fn found(
+        &mut self,
+        what: &str,
+        name: &str,
+        number: Option<u32>,
+        recorded: u32,
+        is_new: bool,
+        path: &Path,
+        job: &mut Job,
+    ) -> Result<u32> {
+        self.names += usize::from(is_new);
+        if number.is_none() && is_new {
+            let detail =
+                format!("this machine has no {what} '{name}'; its entries keep the number {recorded}");
+            let error = Error::new(Kind::NotFound, "map the owner of", detail).at(path);
+            job.trouble(ProblemKind::Skipped, path.as_bytes(), error)?;
+        }
+        Ok(number.unwrap_or(recorded))
+    }
+}
