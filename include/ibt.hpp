@@ -240,6 +240,9 @@ public:
     std::int64_t mtime() const noexcept { return ibt_entry_mtime(object_); } /* nanoseconds since 1970 */
     std::int64_t ctime() const noexcept { return ibt_entry_ctime(object_); }
     std::uint64_t data_size() const noexcept { return ibt_entry_data_size(object_); } /* outside of holes */
+    std::uint32_t project() const noexcept { return ibt_entry_project(object_); }
+    std::string_view flags() const noexcept { return detail::view(ibt_entry_flags(object_)); }
+    std::int64_t btime() const noexcept { return ibt_entry_btime(object_); } /* INT64_MIN if it is unknown */
     std::uint64_t rdev() const noexcept { return ibt_entry_rdev(object_); }
     std::string_view link() const noexcept { return detail::view(ibt_entry_link(object_)); }
 
@@ -402,6 +405,7 @@ public:
     options &metadata_only(bool on = true) { return set(ibt_options_set_metadata_only, number(on)); }
     options &heal(bool on = true) { return set(ibt_options_set_heal, number(on)); }
     options &skip_unchanged(bool on = true) { return set(ibt_options_set_skip_unchanged, number(on)); }
+    options &map_owners(bool on = true) { return set(ibt_options_set_map_owners, number(on)); }
     options &lock_wait(std::int64_t milliseconds) { return set(ibt_options_set_lock_wait, milliseconds); }
 
     /* The object of ibt.h. */

@@ -163,6 +163,9 @@ void ibt_go_read_entry(const ibt_entry *entry, struct ibt_go_entry *facts)
     facts->mtime = ibt_entry_mtime(entry);
     facts->ctime = ibt_entry_ctime(entry);
     facts->data_size = ibt_entry_data_size(entry);
+    facts->project = ibt_entry_project(entry);
+    facts->flags = ibt_entry_flags(entry);
+    facts->btime = ibt_entry_btime(entry);
     facts->xattrs = ibt_entry_xattr_count(entry);
     facts->type = ibt_entry_type(entry);
     facts->mode = ibt_entry_mode(entry);

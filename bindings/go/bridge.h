@@ -34,6 +34,9 @@ struct ibt_go_entry {
     uint64_t size, rdev;
     int64_t mtime, ctime;
     uint64_t data_size;
+    uint32_t project;
+    const char *flags;
+    int64_t btime;
     size_t xattrs;
     int32_t type;
     uint32_t mode, uid, gid;

@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"io/fs"
+	"math"
 	"time"
 	"unsafe"
 )
@@ -37,6 +38,9 @@ type Entry struct {
 	ChangeTime  time.Time // of the metadata (ctime)
 	Device      uint64    // the number of a device (st_rdev)
 	DataSize    uint64    // bytes of a file outside of holes
+	Project     uint32    // the project id by which the file system counts quotas; 0 without one
+	Flags       string    // inode flags as words, such as "immutable,nodump"
+	BirthTime   time.Time // when the file was made on its file system; zero if it is unknown
 	Link        string    // the path of the first name of a hard link; "" for an entry with one name
 	Xattrs      []Xattr   // extended attributes
 }
@@ -101,6 +105,9 @@ func readEntry(entry *C.ibt_entry) *Entry {
 		ChangeTime:  timeOf(facts.ctime),
 		Device:      uint64(facts.rdev),
 		DataSize:    uint64(facts.data_size),
+		Project:     uint32(facts.project),
+		Flags:       C.GoString(facts.flags),
+		BirthTime:   birthTimeOf(facts.btime),
 		Link:        C.GoString(facts.link),
 		Xattrs:      readXattrs(entry, facts.xattrs),
 	}
@@ -125,6 +132,14 @@ func bytesOf(data *C.uint8_t, length C.size_t) []byte {
 		return nil
 	}
 	return unsafe.Slice((*byte)(unsafe.Pointer(data)), int(length))
+}
+
+// birthTimeOf gives the zero time for an unknown one.
+func birthTimeOf(nanoseconds C.int64_t) time.Time {
+	if nanoseconds == math.MinInt64 {
+		return time.Time{}
+	}
+	return timeOf(nanoseconds)
 }
 
 func timeOf(nanoseconds C.int64_t) time.Time { return time.Unix(0, int64(nanoseconds)).UTC() }

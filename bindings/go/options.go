@@ -219,7 +219,8 @@ func WithAllowEmpty(on bool) Option {
 // ---- What a backup or a comparison leaves out ----
 
 // WithExclude excludes the entries that match a pattern, which is one line as in a .gitignore file at the root of the
-// source. Each adds a pattern; of two patterns that match, the later one decides. Backups and comparisons.
+// source. Each adds a pattern; of two patterns that match, the later one decides. A restore leaves
+// such entries as they are. Backups, restores and comparisons.
 func WithExclude(patterns ...string) Option {
 	return func(s *settings) {
 		for _, pattern := range patterns {
@@ -395,6 +396,8 @@ const (
 	MetadataXattrs  Metadata = C.IBT_META_XATTRS  // extended attributes, including ACLs
 	MetadataSpecial Metadata = C.IBT_META_SPECIAL // make FIFOs and devices
 	MetadataSetID   Metadata = C.IBT_META_SETID   // setuid and setgid bits
+	MetadataFlags   Metadata = C.IBT_META_FLAGS   // inode flags, as chattr sets them
+	MetadataProject Metadata = C.IBT_META_PROJECT // project ids
 )
 
 // WithRestoreMetadata sets the metadata that a restore sets; 0 for nothing but content.
@@ -606,6 +609,12 @@ func WithHeal(on bool) Option {
 // Increments only.
 func WithSkipUnchanged(on bool) Option {
 	return func(s *settings) { C.ibt_options_set_skip_unchanged(s.options, flag(on)) }
+}
+
+// WithMapOwners gives each restored entry to the user and the group that have the recorded names on this machine, also if
+// their numbers differ. Restore only.
+func WithMapOwners(on bool) Option {
+	return func(s *settings) { C.ibt_options_set_map_owners(s.options, flag(on)) }
 }
 
 // FileErrorPolicy says what an operation does after a problem with one file.
