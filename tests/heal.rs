@@ -124,7 +124,9 @@ proptest! {
         let before = series.verify(&series.selecting(Select::Newest)).ok();
         let report = heal(&series);
         assert_whole(&series, &report);
-        let is_content = |problem: &&ibt::job::Problem| problem.path.is_some();
+        // A lost signature that the cache has costs nothing, and is not a problem of an increment.
+        let is_content =
+            |problem: &&ibt::job::Problem| problem.path.is_some() && !problem.message.contains("signature");
         if before.problems.iter().any(|problem| is_content(&problem)) {
             prop_assert!(report.is_partial(), "a loss is not told: {:?}", before.problems);
         }
