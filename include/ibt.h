@@ -248,8 +248,9 @@ extern "C" {
 /**
  * The old content of a changed file is read from the storage and compared with
  * the new content byte by byte, so that a change costs little more than its
- * bytes. Where the old content turns out to be damaged, that is a problem of
- * the report, and the file is stored whole.
+ * bytes. A content that another path has already is read before an increment
+ * points to it. Where the old content turns out to be damaged, that is a problem
+ * of the report, and the file is stored whole.
  */
 #define IBT_DELTA_CONTENTS 2
 
@@ -555,7 +556,10 @@ extern "C" {
 /**
  * Bytes of created and modified files whose content was stored already, for
  * another path of the snapshot before or of this one: an increment points to
- * it.
+ * it. Where an increment reads old contents (IBT_DELTA_CONTENTS), it first reads
+ * such a content of the snapshot before, and stores the file if that content is
+ * damaged. Elsewhere the content is not read: only ibt_verify(), or an increment
+ * with ibt_options_set_heal(), finds such damage.
  */
 #define IBT_COUNT_BYTES_ALREADY_STORED 13
 

@@ -5,7 +5,9 @@ mod support;
 use std::fs;
 use std::time::Duration;
 
-use ibt::job::{Counter, ProblemKind};
+use ibt::job::{Cancel, Counter, Job, ProblemKind, Silent};
+use ibt::store::DirStore;
+use support::counting::Counting;
 use support::series::{counter, problem_paths};
 use support::*;
 
@@ -250,20 +252,18 @@ fn copies_of_changed_files_and_changes_of_copies_cost_what_changed() {
 #[test]
 fn long_files_are_read_once_more_only_where_a_content_has_their_length() {
     let mut series = varied();
+    // Every file is read, however old it is.
+    series.options.detect = ibt::job::Detect::Content;
+    let before = (0..20).map(|n| 100 + 2500 * n).sum::<u64>() + 3_000_000;
     series.write("copy", noise(100, 3_000_000));
     series.write("other length", noise(400, 2_999_999));
     let (report, added) = series.increment();
-    assert_eq!(counter(&report, Counter::BytesRead), 5_999_999 + read_again(&series));
+    assert_eq!(counter(&report, Counter::BytesRead), 5_999_999 + before);
     assert!(added["created"] < 3_010_000, "{added:?}");
     series.write("same length", noise(401, 3_000_000));
     let (report, _) = series.increment();
-    assert_eq!(counter(&report, Counter::BytesRead), 6_000_000 + 5_999_999 + read_again(&series));
+    assert_eq!(counter(&report, Counter::BytesRead), 6_000_000 + 5_999_999 + before);
     series.assert_every_point_restores();
-}
-
-/// Bytes of the files of [`varied`], which are younger than a backup believes.
-fn read_again(_: &Series) -> u64 {
-    (0..20).map(|n| 100 + 2500 * n).sum::<u64>() + 3_000_000
 }
 
 #[test]
@@ -330,6 +330,8 @@ fn with_a_damaged_frame() -> Series {
     series
 }
 
+const NOTHING: [&str; 0] = [];
+
 /// The paths that the newest snapshot has lost, as a verify says.
 fn lost_of_newest(series: &Series, report: &ibt::job::Report) -> Vec<String> {
     let newest = report.snapshot;
@@ -352,16 +354,69 @@ fn after_a_loss_nothing_points_to_older_contents_and_what_did_is_told() {
         fs::copy(series.source.join(from), series.source.join(to)).unwrap();
     }
     let report = series.incremental().partial();
-    assert_eq!(problem_paths(&report, ProblemKind::Damaged), ["a copy", "m"], "{:#?}", report.problems);
-    assert!(
-        report
-            .problems
-            .iter()
-            .all(|problem| problem.file.is_some() == (problem.path == Some(b"a copy".into())))
-    );
-    // The copy of `m` points to `m`, which this run stored whole.
-    assert_eq!(counter(&report, Counter::BytesAlreadyStored), 50_000 + 60_000 + 50_010);
-    assert_eq!(lost_of_newest(&series, &report), ["a copy", "o1", "o2"]);
+    assert_eq!(problem_paths(&report, ProblemKind::Damaged), ["m", "o1"], "{:#?}", report.problems);
+    // The copy of `m` points to `m`, which this run stored whole, as the second copy of `q` to the first.
+    assert_eq!(counter(&report, Counter::BytesAlreadyStored), 60_000 + 50_010);
+    assert_eq!(lost_of_newest(&series, &report), ["o1", "o2"]);
+}
+
+/// Where old contents are read, a copy whose original has rotted in the store is stored. Elsewhere the copy points to
+/// the original unread.
+#[test]
+fn a_copy_of_a_content_that_has_rotted_is_stored_where_reads_are_cheap() {
+    for (delta, is_read) in [(ibt::job::DeltaMode::Contents, true), (ibt::job::DeltaMode::Signatures, false)]
+    {
+        for len in [50_000, 3_000_000] {
+            let mut series = Series::new();
+            series.options.delta = delta;
+            series.write("original", noise(1, len));
+            series.snapshot();
+            let full = series.newest("full");
+            let mut bad = fs::read(&full).unwrap();
+            let middle = bad.len() / 2;
+            bad[middle] ^= 1;
+            fs::write(&full, bad).unwrap();
+            for copy in ["a", "z"] {
+                fs::copy(series.source.join("original"), series.source.join(copy)).unwrap();
+            }
+            let report = series.incremental().ok();
+            let lost = problem_paths(&report, ProblemKind::Damaged);
+            if is_read {
+                assert_eq!(lost, ["original"], "{:#?}", report.problems);
+                assert_eq!(report.problems[0].file.as_deref(), full.file_name().unwrap().to_str());
+                assert_eq!(counter(&report, Counter::BytesAlreadyStored), len as u64);
+                assert_eq!(lost_of_newest(&series, &report), ["original"]);
+            } else {
+                assert_eq!(report.problems.len(), 0);
+                assert_eq!(counter(&report, Counter::BytesAlreadyStored), 2 * len as u64);
+                assert_eq!(lost_of_newest(&series, &report), ["a", "original", "z"]);
+            }
+        }
+    }
+}
+
+/// However many files point to a content, it is read once.
+#[test]
+fn a_content_is_read_before_the_first_file_points_to_it_and_never_again() {
+    let mut series = Series::new();
+    series.write("original", noise(1, 500_000));
+    series.snapshot();
+    for n in 0..20 {
+        fs::copy(series.source.join("original"), series.source.join(format!("copy {n}"))).unwrap();
+    }
+    let (report, read) = counted(&series);
+    assert_eq!(counter(&report, Counter::BytesAlreadyStored), 20 * 500_000);
+    assert!((500_000..600_000).contains(&read), "{read}");
+}
+
+/// Makes an increment. Also returns the bytes that it reads from the archives.
+fn counted(series: &Series) -> (ibt::job::Report, u64) {
+    let (cancel, mut silent) = (Cancel::default(), Silent);
+    let mut store = DirStore::open(&series.store);
+    let mut store = Counting::new(&mut store);
+    let mut job = Job::new(&series.options, &cancel, &mut silent);
+    ibt::backup::incremental(&mut store, &series.source, &mut job).unwrap();
+    (job.report, store.read)
 }
 
 /// The new content of the file is stored already, in an archive that is not damaged.
@@ -392,8 +447,10 @@ fn a_lost_signature_ends_the_search_too() {
         fs::copy(series.source.join(from), series.source.join(to)).unwrap();
     }
     series.write("m", noise(10, 300_000));
-    let report = series.incremental().partial();
-    // The content of the copy is undamaged, but its signature is lost.
+    fs::remove_dir_all(series.cache()).unwrap();
+    let (report, read) = counted(&series);
+    // The content of the copy is undamaged, and not read. But its signature is lost.
+    assert!(read < 100_000, "{read}");
     assert_eq!(problem_paths(&report, ProblemKind::Damaged), ["a copy", "m"], "{:#?}", report.problems);
     assert_eq!(counter(&report, Counter::BytesAlreadyStored), 300_000);
     series.assert_newest_is_the_source();
@@ -427,10 +484,10 @@ fn a_signature_that_only_the_cache_has_is_stored_again_for_the_path_that_needs_i
     for copy in ["a1", "a2", "a3"] {
         fs::copy(series.source.join("original"), series.source.join(copy)).unwrap();
     }
-    series.snapshot();
+    let report = series.snapshot();
     let vault = series.newest("sigvault");
     let listed = run(tools::command("tar", ["--zstd", "-tf"]).arg(&vault));
     assert_eq!(String::from_utf8_lossy(&listed), "a1\noriginal\n");
-    series.verify(&series.options).ok();
+    assert_eq!(lost_of_newest(&series, &report), NOTHING);
     series.assert_newest_is_the_source();
 }

@@ -7,14 +7,14 @@ use std::cell::Cell;
 use std::fs;
 
 use ibt::error::Kind;
-use ibt::job::{Codec, Select};
+use ibt::job::{Codec, Counter, ProblemKind, Select};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::Value;
 use support::allocated::{CountingAllocator, within};
 use support::changes::{changed, changes, odd_numbers};
-use support::series::remove;
+use support::series::{counter, problem_paths, remove};
 use support::*;
 
 #[global_allocator]
@@ -144,4 +144,78 @@ fn a_state_that_lies_about_signatures_costs_no_increment() {
     // A range beyond its archive is refused with the state. Others lead to bytes that are no signature, and cost nothing.
     let (made, refused) = (made.get(), refused.get());
     assert!(made >= 10 && refused >= 10, "{made} increments, {refused} refused");
+}
+
+/// A full with a long file and a short one, whose SigVault is damaged in the store.
+fn with_a_damaged_vault() -> Series {
+    let mut series = Series::new();
+    series.write("long", noise(1, 3_000_000));
+    series.write("short", noise(2, 10 * LEN));
+    series.snapshot();
+    let vault = series.newest("sigvault");
+    let mut bad = fs::read(&vault).unwrap();
+    bad[1000] ^= 1;
+    fs::write(vault, bad).unwrap();
+    series
+}
+
+/// Gives the file other times, with the same content.
+fn touch(series: &Series, path: &str) {
+    let file = fs::OpenOptions::new().write(true).open(series.source.join(path)).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000)).unwrap();
+}
+
+/// The problems that a verify finds in the newest snapshot, without those of older ones.
+fn problems_of_newest(series: &Series, report: &ibt::job::Report) -> Vec<ibt::job::Problem> {
+    let verified = series.verify(&series.options).partial();
+    verified.problems.into_iter().filter(|problem| problem.snapshot == report.snapshot).collect()
+}
+
+#[test]
+fn a_touched_file_with_a_damaged_signature_is_signed_again() {
+    for delta in [ibt::job::DeltaMode::Contents, ibt::job::DeltaMode::Signatures] {
+        let mut series = with_a_damaged_vault();
+        series.options.delta = delta;
+        fs::remove_dir_all(series.cache()).unwrap();
+        touch(&series, "long");
+        let report = series.incremental().partial();
+        assert_eq!(problem_paths(&report, ProblemKind::Damaged), ["long"]);
+        assert_eq!(problem_paths(&report, ProblemKind::Healed), ["long"]);
+        // The content was not stored again.
+        assert!(!report.files.iter().any(|file| file.name.contains(".created.")), "{:?}", report.files);
+        let lost: Vec<_> = problems_of_newest(&series, &report).into_iter().map(|p| p.path).collect();
+        assert!(!lost.contains(&Some(b"long".into())), "{lost:?}");
+        series.write("long", [noise(1, 3_000_000), noise(3, 10)].concat());
+        let (_, added) = series.increment();
+        assert!(!added.contains_key("created") && added["updated"] < 5000, "{added:?}");
+    }
+}
+
+#[test]
+fn a_vault_that_is_damaged_in_the_store_is_read_from_the_cache() {
+    // The signature of a short file is first read for the delta of the new signature.
+    for changed in [["long", "short"].as_slice(), &["short"]] {
+        let mut series = with_a_damaged_vault();
+        let vault = series.newest("sigvault");
+        let change = |series: &Series, seed: u64| {
+            for path in changed {
+                let old = fs::read(series.source.join(path)).unwrap();
+                series.write(path, [old, noise(seed, 10)].concat());
+            }
+        };
+        change(&series, 3);
+        let report = series.incremental().partial();
+        let [problem] = &report.problems[..] else { panic!("{:?}", report.problems) };
+        assert_eq!((problem.kind, &problem.path), (ProblemKind::Damaged, &None));
+        assert_eq!(problem.file.as_deref(), vault.file_name().unwrap().to_str());
+        assert!(!report.files.iter().any(|file| file.name.contains(".created.")), "{:?}", report.files);
+        assert_eq!(counter(&report, Counter::Modified), changed.len() as u64);
+        // The new signatures need nothing of the damaged SigVault.
+        let lost: Vec<_> = problems_of_newest(&series, &report).into_iter().filter_map(|p| p.path).collect();
+        assert!(changed.iter().all(|path| !lost.contains(&path.as_bytes().to_vec())), "{lost:?}");
+        fs::remove_dir_all(series.cache()).unwrap();
+        change(&series, 4);
+        let (_, added) = series.increment();
+        assert!(!added.contains_key("created"), "{added:?}");
+    }
 }

@@ -18,11 +18,13 @@ use crate::walk::Devices;
 
 use super::chunk_pipeline::{ChunkPipeline, DeltaBasis, Processed, Purpose};
 use super::finer::{FinerDelta, OldContentReader, finer};
+use super::heal::LostPart;
 use super::old_bytes::OldBytes;
 use super::parent::Parent;
-use super::reading::{FileError, FileResult, ReadEnd, Shape, read_data};
+use super::pointed_contents::{lost_source, read_to_check};
+use super::reading::{FileError, FileResult, ReadEnd, Shape, look_again, read_data};
 use super::small::{
-    self, ATTEMPTS, ContentForm, DeltaAgainst, NewDelta, OldContent, SmallFileResult, deltas_len,
+    self, ATTEMPTS, ContentForm, DeltaAgainst, Loss, NewDelta, OldContent, SmallFileResult, deltas_len,
     longest_delta,
 };
 use super::stored_contents::{StoredContent, StoredContents};
@@ -111,7 +113,7 @@ impl FileStorer<'_, '_, '_> {
         // A loss is noted before the search, which then leaves out everything else that may be lost.
         self.take_loss(path, &mut form, old.filter(|_| was_compared))?;
         if !old.is_some_and(|old| is_content_of(old, &hash))
-            && let Some(found) = self.find_stored(&pass)?
+            && let Some(found) = self.find_stored(path, &pass)?
         {
             let (mut entry, outcome) = self.put_stored(path, pass, found)?;
             if entry.place.sig.is_none()
@@ -142,17 +144,21 @@ impl FileStorer<'_, '_, '_> {
     /// Reports the loss that kept a worker from making a delta. `old` is the entry that is lost, if it is known.
     fn take_loss(&mut self, path: &Path, form: &mut ContentForm, old: Option<&Entry>) -> Result<()> {
         match form {
-            ContentForm::Whole { lost, .. } => {
-                lost.take().map_or(Ok(()), |error| self.lose(path, old, error))
-            }
+            ContentForm::Whole { lost, .. } => lost.take().map_or(Ok(()), |loss| self.lose(path, old, loss)),
             _ => Ok(()),
         }
     }
 
     /// Reports that the content or the signature of `old` is lost, which the file at `path` needed for a delta.
-    /// From now on, no file points to a content of the parent.
-    fn lose(&mut self, path: &Path, old: Option<&Entry>, error: Error) -> Result<()> {
-        self.stored.note_loss(old);
+    /// From now on, no file points to a content of the parent, and no new entry takes over the lost signature.
+    fn lose(&mut self, path: &Path, old: Option<&Entry>, loss: Loss) -> Result<()> {
+        let Loss { part, error } = loss;
+        self.stored.note_loss(old, part);
+        if let (LostPart::Signature, Some(old), Some(parent)) = (part, old, self.parent.as_deref_mut())
+            && error.is_loss()
+        {
+            parent.lose_signature(old);
+        }
         self.job.trouble(ProblemKind::of_stored(&error), path.as_bytes(), error)
     }
 
@@ -234,7 +240,9 @@ impl FileStorer<'_, '_, '_> {
             });
             let processed = pipeline.finish()?;
             let read = match read {
-                Ok(ReadEnd::Still) => look_again(opened, shape, &processed.hash, job, this.pool, this.buf),
+                Ok(ReadEnd::Still) => {
+                    look_again(opened.file, shape, &processed.hash, job, this.pool, this.buf)
+                }
                 read => read,
             };
             match &read {
@@ -291,7 +299,7 @@ impl FileStorer<'_, '_, '_> {
         if !pass.dirty && is_content_of(old, &pass.hash) {
             return Ok(Some((self.same(opened.path, pass, old, None)?, StoredAs::Same)));
         }
-        if let Some(found) = self.find_stored(&pass)? {
+        if let Some(found) = self.find_stored(opened.path, &pass)? {
             return Ok(Some(self.put_stored(opened.path, pass, found)?));
         }
         let made = self.finer(opened.path, made, (old, &basis), pass.shape.data_len())?;
@@ -343,7 +351,7 @@ impl FileStorer<'_, '_, '_> {
             }
             Ok(None) => Ok(None),
             Err(error) => {
-                self.lose(path, Some(old), error)?;
+                self.lose(path, Some(old), Loss::of_content(error))?;
                 Ok(None)
             }
         }
@@ -374,7 +382,7 @@ impl FileStorer<'_, '_, '_> {
             let same = old.filter(|old| is_content_of(old, &hash));
             elsewhere = match same {
                 Some(_) => None,
-                None => this.stored.find(&hash, shape.data_len())?,
+                None => this.find(opened.path, &hash, shape.data_len())?,
             };
             if same.is_none() && elsewhere.is_none() {
                 // No further attempt, even if the file changed during this one: the content is not stored, and the
@@ -396,11 +404,28 @@ impl FileStorer<'_, '_, '_> {
 
     /// Finds the content of a file that was read. Only a file that held still can have a content that is stored
     /// already: others may be mixtures of versions.
-    fn find_stored(&mut self, pass: &ReadResult) -> Result<Option<StoredContent>> {
+    fn find_stored(&mut self, path: &Path, pass: &ReadResult) -> Result<Option<StoredContent>> {
         match pass.dirty {
             true => Ok(None),
-            false => self.stored.find(&pass.hash, pass.shape.data_len()),
+            false => self.find(path, &pass.hash, pass.shape.data_len()),
         }
+    }
+
+    /// Finds a content of `data_len` bytes for the file at `path`. Where old contents are read, a content of the parent is
+    /// read before the first file points to it. If it is lost, that is reported, and the caller stores the file.
+    fn find(&mut self, path: &Path, hash: &Hash, data_len: u64) -> Result<Option<StoredContent>> {
+        let found = self.stored.find(hash, data_len)?;
+        let Some(StoredContent::OfParent { old, is_right: false }) = &found else { return Ok(found) };
+        let parent = self.parent.as_deref_mut().filter(|parent| !parent.is_checked());
+        let Some(contents) = parent.and_then(|parent| parent.contents.as_mut()) else { return Ok(found) };
+        let Some(error) = read_to_check(contents, self.store, old, self.job)? else {
+            self.stored.note_right(hash);
+            return Ok(found);
+        };
+        let (problem, error) = lost_source(contents, old, path, error);
+        self.stored.note_loss(Some(old), LostPart::Content);
+        self.job.problem(problem, error)?;
+        Ok(None)
     }
 
     /// Makes an entry that points to a content that is stored already.
@@ -412,7 +437,7 @@ impl FileStorer<'_, '_, '_> {
                 (entry.place.content, entry.place.sig) = (place.content, place.sig);
                 old
             }
-            StoredContent::OfParent(old) => {
+            StoredContent::OfParent { old, .. } => {
                 let Some(parent) = self.parent.as_deref_mut() else {
                     return Err(Error::new(Kind::Panic, "store", "a content of no parent").at(path));
                 };
@@ -443,7 +468,7 @@ impl FileStorer<'_, '_, '_> {
         if read != ReadEnd::Still || old.is_some_and(|old| is_all_of(old, hash, shape)) {
             return Ok(read);
         }
-        look_again(opened, shape, hash, self.job, self.pool, self.buf)
+        look_again(opened.file, shape, hash, self.job, self.pool, self.buf)
     }
 
     /// Repeats `attempt` until the file does not change during the attempt, at most [`ATTEMPTS`] times. A file
@@ -480,7 +505,7 @@ impl FileStorer<'_, '_, '_> {
                 Ok(Some(content)) => return Ok(DeltaAgainst::Content(content)),
                 Ok(None) => {}
                 Err(error) if error.ends_reading() => return Err(error),
-                Err(error) => return Ok(DeltaAgainst::Lost(error)),
+                Err(error) => return Ok(DeltaAgainst::Lost(Loss::of_content(error))),
             }
         }
         self.signature(old, new_len)
@@ -497,7 +522,7 @@ impl FileStorer<'_, '_, '_> {
         match parent.signature(self.store, sig, file.data_len(), self.job) {
             Ok(bytes) => Ok(DeltaAgainst::Signature(bytes)),
             Err(error) if error.ends_reading() => Err(error),
-            Err(error) => Ok(DeltaAgainst::Lost(error)),
+            Err(error) => Ok(DeltaAgainst::Lost(Loss::of_signature(error))),
         }
     }
 
@@ -505,20 +530,20 @@ impl FileStorer<'_, '_, '_> {
     fn signature_of(&mut self, path: &Path, old: &Entry, new_len: u64) -> Result<Option<Arc<DeltaBasis>>> {
         let len = old.file().map_or(0, File::data_len);
         let parsed = match self.signature(old, new_len)? {
-            DeltaAgainst::Signature(bytes) => small::parse_signature(&bytes, len),
-            DeltaAgainst::Lost(error) => Err(error),
+            DeltaAgainst::Signature(bytes) => small::parse_signature(&bytes, len).map_err(Loss::of_signature),
+            DeltaAgainst::Lost(loss) => Err(loss),
             DeltaAgainst::None | DeltaAgainst::Unfetched | DeltaAgainst::Content(_) => return Ok(None),
         };
         match parsed {
             Ok(signature) => Ok(Some(Arc::new(DeltaBasis { signature, len }))),
-            Err(error) => {
-                self.lose(path, Some(old), error)?;
+            Err(loss) => {
+                self.lose(path, Some(old), loss)?;
                 Ok(None)
             }
         }
     }
 
-    /// How to sign the content of `old` again, if its signature is lost and the option heal is set.
+    /// How to sign the content of `old` again, if its signature is to be made again.
     fn lost_signature(&self, old: &Entry) -> Option<Params> {
         let parent = self.parent.as_ref().filter(|parent| parent.lacks_signature(old));
         parent.and_then(|_| Params::for_len(old.file()?.data_len()))
@@ -607,10 +632,14 @@ impl FileStorer<'_, '_, '_> {
             Ok(bytes) => bytes,
             Err(error) if error.ends_reading() => return Err(error),
             Err(error) => {
-                self.lose(path, Some(old), error)?;
+                self.lose(path, Some(old), Loss::of_signature(error))?;
                 return Ok(None);
             }
         };
+        if !parent.keeps_signature(old) {
+            // The store's copy turned out to be damaged.
+            return Ok(None);
+        }
         let Some(mut delta) = SignatureDelta::new(&bytes, MemberSpool::new()) else { return Ok(None) };
         new.each(|piece| delta.update(piece).map_err(|e| spool_error(&e)))?;
         let delta = delta.finish().map_err(|e| spool_error(&e))?;
@@ -634,31 +663,6 @@ impl FileStorer<'_, '_, '_> {
         let place = Place { ino: Some(stat.ino), ctime: stat.ctime, btime, dirty, ..Place::default() };
         Ok(Entry::new(path.clone(), node, pass.shape.metadata(self.names), place))
     }
-}
-
-/// Reads the file once more if its stamps do not prove that the file held still. [`ReadEnd::Still`] if the
-/// second read gives the same `hash`.
-fn look_again(
-    opened: OpenSourceFile,
-    shape: &Shape,
-    hash: &Hash,
-    job: &mut Job,
-    pool: &Pool,
-    buf: &mut Vec<u8>,
-) -> FileResult<ReadEnd> {
-    if shape.is_settled {
-        return Ok(ReadEnd::Still);
-    }
-    shape.pause();
-    let mut pipeline = ChunkPipeline::new(pool, Purpose::Hash);
-    let read = read_data(opened.file, shape, buf, |piece| {
-        // A second read counts neither as progress nor as bytes read.
-        job.pulse()?;
-        pipeline.update(piece)?;
-        Ok(true)
-    })?;
-    let same = pipeline.finish()?.hash == *hash && shape.has_holes_of(opened.file)?;
-    Ok(if same { read } else { ReadEnd::Changed })
 }
 
 fn count_read(job: &mut Job, piece: &[u8]) -> Result<()> {

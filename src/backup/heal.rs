@@ -25,7 +25,7 @@ const LOST_MAX: usize = 1 << 20;
 
 const OP: &str = "use the archive";
 
-/// What was found to be lost in the archives that the store has.
+/// What the option heal, or this run, found to be lost in the archives that the store has.
 #[derive(Default)]
 pub struct ParentLosses {
     /// The contents that cannot be made of their ranges any more.
@@ -50,6 +50,13 @@ impl ParentLosses {
     /// Whether the store has lost the signature in these ranges.
     pub fn has_stored_signature(&self, ranges: &[Range]) -> bool {
         has(&self.signatures, ranges) || has(&self.cached_signatures, ranges)
+    }
+
+    /// Notes that neither the store nor the cache has the signature in these ranges.
+    pub fn add_signature(&mut self, ranges: &[Range]) {
+        if self.len() < LOST_MAX {
+            self.signatures.insert(fingerprint(ranges));
+        }
     }
 
     fn len(&self) -> usize {
@@ -253,22 +260,22 @@ fn lost_now(error: Error) -> Result<Error> {
 /// Most notes about healed entries, and most problems about lost ones, that a report lists. The counters count all.
 const LISTED_MAX: u64 = 1000;
 
-/// What was lost of a file, and is stored again.
+/// What the store has lost of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HealedPart {
+pub enum LostPart {
     Content,
     Signature,
 }
 
 /// Notes that a file has again what the store had lost of it.
-pub fn tell_healed(path: &Path, part: HealedPart, job: &mut Job) -> Result<()> {
+pub fn tell_healed(path: &Path, part: LostPart, job: &mut Job) -> Result<()> {
     job.report.count(Counter::Healed, 1);
     if job.report.counters.get(Counter::Healed) > LISTED_MAX {
         return Ok(());
     }
     let what = match part {
-        HealedPart::Content => "the store has lost its last content; the source's content was stored",
-        HealedPart::Signature => "the store has lost its signature; it was made again from the source",
+        LostPart::Content => "the store has lost its last content; the source's content was stored",
+        LostPart::Signature => "the store has lost its signature; it was made again from the source",
     };
     let note = Error::new(Kind::Missing, "use what was stored of", what).at(path);
     job.trouble(ProblemKind::Healed, path.as_bytes(), note)

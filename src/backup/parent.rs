@@ -22,10 +22,10 @@ pub struct Parent {
     trailer: Arc<Trailer>,
     /// For each archive of the parent: true if the store lists the archive with the recorded size.
     present: Vec<bool>,
-    /// For each archive of the parent: true if this is a SigVault that the store lost, but whose signatures
-    /// the cache has. The new state cannot name such a SigVault.
+    /// For each archive of the parent: true if this is a SigVault that the store lost, or that is damaged there, but
+    /// whose signatures the cache has. The new state cannot name such a SigVault.
     only_cached: Vec<bool>,
-    /// What the option heal found to be lost in the archives that are present.
+    /// What the option heal, or this run, found to be lost in the archives that are present.
     pub losses: ParentLosses,
     /// The option heal is set: a signature that is lost is made again.
     heals: bool,
@@ -103,11 +103,26 @@ impl Parent {
         content.iter().all(|range| is(&self.present, range)) && !self.losses.has_content(content)
     }
 
-    /// Whether the entry is a file that should have a signature and has none that can be read. Only with the option heal
-    /// is such a signature made again.
+    /// Notes that the signature of `entry` turned out to be lost: no new entry takes it over.
+    pub fn lose_signature(&mut self, entry: &Entry) {
+        if let Some(sig) = &entry.place.sig {
+            self.losses.add_signature(&sig.content);
+        }
+    }
+
+    /// Whether all contents were read before anything was compared.
+    pub fn is_checked(&self) -> bool {
+        self.heals
+    }
+
+    /// Whether the entry is a file that should have a signature, which is to be made again: with the option heal, if
+    /// none can be read; else only if this run found that it is lost.
     pub fn lacks_signature(&self, entry: &Entry) -> bool {
         let should = |file: &File| Params::for_len(file.data_len()).is_some();
-        self.heals && entry.file().is_some_and(should) && !self.has_signature(entry)
+        let is_lost = |sig: &SigRef| self.losses.has_signature(&sig.content);
+        (self.heals || entry.place.sig.as_ref().is_some_and(is_lost))
+            && entry.file().is_some_and(should)
+            && !self.has_signature(entry)
     }
 
     /// Whether the new state can record the entry exactly as the parent does: the store has every archive of
@@ -146,7 +161,15 @@ impl Parent {
         data_len: u64,
         job: &mut Job,
     ) -> Result<Vec<u8>> {
-        self.vaults.read(store, sig, data_len, job)
+        let read = self.vaults.read(store, sig, data_len, job);
+        for (archive, error) in self.vaults.take_replaced() {
+            if let Some(only_cached) = self.only_cached.get_mut(archive as usize) {
+                *only_cached = true;
+            }
+            let Some(named) = self.trailer.archives.get(archive as usize) else { continue };
+            tell_replaced(named, error, job)?;
+        }
+        read
     }
 
     /// Returns the places of the content and the signature of a parent entry, with the archive numbers of the
@@ -181,7 +204,7 @@ impl Parent {
         (file, sig): (&File, &SigRef),
         job: &mut Job,
     ) -> Result<Option<SigRef>> {
-        let bytes = match self.vaults.read(store, sig, file.data_len(), job) {
+        let bytes = match self.signature(store, sig, file.data_len(), job) {
             Ok(bytes) => bytes,
             Err(error) if error.ends_reading() => return Err(error),
             Err(error) => {
@@ -207,6 +230,14 @@ fn tell_lost(archive: &ArchiveRef, kind: Kind, what: &str, job: &mut Job) -> Res
          {NEW_FULL}"
     );
     let error = Error::new(kind, "use the archive", detail).at(&archive.name);
+    let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error);
+    job.problem(problem.in_file(&archive.name), error)
+}
+
+/// Reports a SigVault that is damaged in the store, and is read from the cache instead.
+fn tell_replaced(archive: &ArchiveRef, error: Error, job: &mut Job) -> Result<()> {
+    let detail = format!("{}; its signatures are read from the copy in the cache", error.detail);
+    let error = Error { op: "read signatures from".into(), detail, ..error }.at(&archive.name);
     let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error);
     job.problem(problem.in_file(&archive.name), error)
 }

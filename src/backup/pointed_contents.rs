@@ -4,13 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::heal::LostPart;
 use super::old_contents;
 use super::parent::Parent;
 use super::spooled_entries::{SpooledEntries, bare_content};
 use crate::contents::{Contents, lost};
 use crate::entry::{Entry, Hash, Path, Range};
 use crate::error::{Error, Kind, Result};
-use crate::job::{Job, ProblemKind};
+use crate::job::{Job, Problem, ProblemKind};
 use crate::pool::Pool;
 use crate::store::{NEW_FULL, Store};
 
@@ -26,17 +27,18 @@ pub struct PointedContents {
     suspects: Suspects,
 }
 
-/// The archives in which a loss was found.
-enum Suspects {
+/// The archives in which a loss was found. A loss of signatures says nothing about contents, and the other way round.
+#[derive(Default)]
+struct Suspects {
     /// Archives by their numbers in the parent's state.
-    Archives(HashSet<u32>),
-    All,
+    archives: HashSet<u32>,
+    all_contents: bool,
+    all_signatures: bool,
 }
 
 impl PointedContents {
     pub fn new() -> Self {
-        let suspects = Suspects::Archives(HashSet::new());
-        PointedContents { entries: SpooledEntries::new(IN_MEMORY), suspects }
+        PointedContents { entries: SpooledEntries::new(IN_MEMORY), suspects: Suspects::default() }
     }
 
     /// Notes that the new entry at `path` needs the content of `old`, an entry of the parent.
@@ -45,15 +47,21 @@ impl PointedContents {
         self.entries.add(&bare_content(path, file, &old.place)).map(drop)
     }
 
-    /// Notes a loss in one of the archives of `old`, an entry of the parent; with `None`, in any archive.
-    pub fn suspect(&mut self, old: Option<&Entry>) {
-        match (&mut self.suspects, old) {
-            (Suspects::Archives(archives), Some(old)) => {
-                archives.extend(ranges_of(old).map(|range| range.archive));
+    /// Notes the loss of a part of `old`, an entry of the parent: its archives may have lost more. With `None`, any archive
+    /// may have lost such parts.
+    pub fn suspect(&mut self, old: Option<&Entry>, part: LostPart) {
+        let Some(old) = old else {
+            match part {
+                LostPart::Content => self.suspects.all_contents = true,
+                LostPart::Signature => self.suspects.all_signatures = true,
             }
-            (suspects, None) => *suspects = Suspects::All,
-            (Suspects::All, _) => {}
-        }
+            return;
+        };
+        let ranges = match part {
+            LostPart::Content => old.place.content.as_slice(),
+            LostPart::Signature => old.place.sig.as_ref().map_or(&[][..], |sig| &sig.content),
+        };
+        self.suspects.archives.extend(ranges.iter().map(|range| range.archive));
     }
 
     /// Reads the contents and the signatures that may be lost, and reports the new entries that need a lost one.
@@ -71,30 +79,53 @@ impl PointedContents {
             Some(_) => None,
             None => Some(old_contents(parent.archives(), pool, job)),
         };
-        // By the archive and the offset of the last part, which no two different contents share.
-        let mut checked: HashMap<(u32, u64), Option<Error>> = HashMap::new();
+        let mut checked = CheckedContents::default();
         let mut at = 0;
         while at < self.entries.end() {
             let (entry, next) = self.entries.read_with_end(at)?;
             at = next;
             job.pulse()?;
-            let last = entry.place.content.last().map(|range| (range.archive, range.offset));
-            let Some(last) = last.filter(|_| self.suspects.concern(&entry)) else { continue };
-            let known = checked.get(&last).cloned();
             let Some(contents) = own.as_mut().or(parent.contents.as_mut()) else { return Ok(()) };
-            let loss = match known {
-                Some(loss) => loss,
-                None => read_to_check(contents, store, &entry)?,
+            let loss = match self.suspects.concern_content(&entry) {
+                true => checked.check(contents, store, &entry, job)?,
+                false => None,
             };
-            if checked.len() < REMEMBERED_MAX {
-                checked.insert(last, loss.clone());
-            }
             match loss {
                 Some(error) => report(contents, &entry, error, job)?,
-                None => check_signature(parent, store, &entry, job)?,
+                None if self.suspects.concern_signature(&entry) => {
+                    check_signature(parent, store, &entry, job)?;
+                }
+                None => {}
             }
         }
         Ok(())
+    }
+}
+
+/// The contents that were read, by the archive and the offset of the last part, which no two different contents share.
+/// Those that are lost have the reason.
+#[derive(Default)]
+struct CheckedContents(HashMap<(u32, u64), Option<Error>>);
+
+impl CheckedContents {
+    /// Returns why the content of `entry` is lost. Reads it if that is not known yet.
+    fn check(
+        &mut self,
+        contents: &mut Contents,
+        store: &mut dyn Store,
+        entry: &Entry,
+        job: &mut Job,
+    ) -> Result<Option<Error>> {
+        let Some(last) = entry.place.content.last() else { return Ok(None) };
+        let last = (last.archive, last.offset);
+        if let Some(known) = self.0.get(&last) {
+            return Ok(known.clone());
+        }
+        let loss = read_to_check(contents, store, entry, job)?;
+        if self.0.len() < REMEMBERED_MAX {
+            self.0.insert(last, loss.clone());
+        }
+        Ok(loss)
     }
 }
 
@@ -108,33 +139,44 @@ fn report(contents: &Contents, entry: &Entry, error: Error, job: &mut Job) -> Re
     job.problem(problem, error)
 }
 
-impl Suspects {
-    fn any(&self) -> bool {
-        !matches!(self, Suspects::Archives(archives) if archives.is_empty())
-    }
-
-    fn concern(&self, entry: &Entry) -> bool {
-        match self {
-            Suspects::Archives(archives) => ranges_of(entry).any(|range| archives.contains(&range.archive)),
-            Suspects::All => true,
-        }
-    }
+/// The problem of a content of `old`, an entry of the parent, that is lost, and that the file at `path` has too.
+pub fn lost_source(contents: &Contents, old: &Entry, path: &Path, error: Error) -> (Problem, Error) {
+    let detail = format!("{}; {path:?} has the same content, and was stored; {NEW_FULL}", error.detail);
+    lost("keep", contents, old, Error { detail, ..error })
 }
 
-/// The ranges of the content and of the signature.
-fn ranges_of(entry: &Entry) -> impl Iterator<Item = &Range> {
-    entry.place.content.iter().chain(entry.place.sig.iter().flat_map(|sig| &sig.content))
+impl Suspects {
+    fn any(&self) -> bool {
+        self.all_contents || self.all_signatures || !self.archives.is_empty()
+    }
+
+    fn concern_content(&self, entry: &Entry) -> bool {
+        self.all_contents || self.have(&entry.place.content)
+    }
+
+    fn concern_signature(&self, entry: &Entry) -> bool {
+        entry.place.sig.as_ref().is_some_and(|sig| self.all_signatures || self.have(&sig.content))
+    }
+
+    fn have(&self, ranges: &[Range]) -> bool {
+        ranges.iter().any(|range| self.archives.contains(&range.archive))
+    }
 }
 
 /// Reads a content, and returns why it is lost. The outer error ends the backup.
-fn read_to_check(contents: &mut Contents, store: &mut dyn Store, entry: &Entry) -> Result<Option<Error>> {
+pub fn read_to_check(
+    contents: &mut Contents,
+    store: &mut dyn Store,
+    entry: &Entry,
+    job: &mut Job,
+) -> Result<Option<Error>> {
     let Some(file) = entry.file() else {
         return Err(Error::new(Kind::Panic, "check a content", "the entry is no file"));
     };
     let mut hasher = blake3::Hasher::new();
     let read = contents.read(store, entry, &mut |bytes| {
         hasher.update(bytes);
-        Ok(())
+        job.pulse()
     })?;
     let is_it = Hash::from(hasher.finalize()) == file.hash;
     Ok(match read {

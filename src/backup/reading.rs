@@ -6,11 +6,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use crate::entry::{FileType, InodeFlags, Metadata, Path, data_len, extents};
+use crate::entry::{FileType, Hash, InodeFlags, Metadata, Path, data_len, extents};
 use crate::error::{Error, Result, is_shortage};
+use crate::job::Job;
 use crate::platform::{self, FlagsAndProject, Named, Names, Stat};
+use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::walk::{Devices, Source};
+
+use super::chunk_pipeline::{ChunkPipeline, Purpose};
 
 /// Bytes of one read.
 pub const READ_LEN: usize = 256 << 10;
@@ -249,6 +253,31 @@ fn read_once(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
 fn held_still(file: &File, before: &Stat) -> io::Result<bool> {
     let after = platform::stat_file(file)?;
     Ok(after.size == before.size && after.mtime == before.mtime && after.ctime == before.ctime)
+}
+
+/// Reads the file once more if its stamps do not prove that the file held still. [`ReadEnd::Still`] if the
+/// second read gives the same `hash`.
+pub fn look_again(
+    file: &File,
+    shape: &Shape,
+    hash: &Hash,
+    job: &mut Job,
+    pool: &Pool,
+    buf: &mut Vec<u8>,
+) -> FileResult<ReadEnd> {
+    if shape.is_settled {
+        return Ok(ReadEnd::Still);
+    }
+    shape.pause();
+    let mut pipeline = ChunkPipeline::new(pool, Purpose::Hash);
+    let read = read_data(file, shape, buf, |piece| {
+        // A second read counts neither as progress nor as bytes read.
+        job.pulse()?;
+        pipeline.update(piece)?;
+        Ok(true)
+    })?;
+    let same = pipeline.finish()?.hash == *hash && shape.has_holes_of(file)?;
+    Ok(if same { read } else { ReadEnd::Changed })
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::walk::{Devices, Source};
 
 use super::content::{FileStorer, StoredAs};
 use super::file_prefetcher::{FilePrefetcher, PrefetchedFile};
-use super::heal::{HealedPart, tell_healed, tell_lost};
+use super::heal::{LostPart, tell_healed, tell_lost};
 use super::links::Links;
 use super::open_dirs::OpenDirs;
 use super::parent::Parent;
@@ -490,13 +490,13 @@ impl<'r, 'j> Run<'r, 'j> {
     fn report_healed(&mut self, old: &Entry, entry: &Entry) -> Result<()> {
         if self.is_lost(old) {
             return match entry.file() {
-                Some(_) => tell_healed(&entry.path, HealedPart::Content, self.job),
+                Some(_) => tell_healed(&entry.path, LostPart::Content, self.job),
                 None => tell_lost(&old.path, self.job),
             };
         }
         let is_signed = self.lacks_signature(old) && entry.place.sig.is_some();
         match is_signed && same_content(entry, Some(old)) {
-            true => tell_healed(&entry.path, HealedPart::Signature, self.job),
+            true => tell_healed(&entry.path, LostPart::Signature, self.job),
             false => Ok(()),
         }
     }
@@ -586,7 +586,7 @@ impl<'r, 'j> Run<'r, 'j> {
             self.replaced(old)?;
         }
         if self.is_lost(&origin.entry) {
-            tell_healed(&entry.path, HealedPart::Content, self.job)?;
+            tell_healed(&entry.path, LostPart::Content, self.job)?;
         }
         let made = NewEntry { entry, counter: Some(Counter::Moved), change: change::MOVED };
         self.write_linked(made, stat, Some(&origin.entry))

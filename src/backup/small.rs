@@ -13,6 +13,7 @@ use crate::job::sum;
 use crate::spool::spool_error;
 use crate::walk::Devices;
 
+use super::heal::LostPart;
 use super::old_bytes::OldBytes;
 use super::reading::{FileResult, Shape, read_into};
 
@@ -44,7 +45,24 @@ pub enum DeltaAgainst {
     /// The old content itself.
     Content(Box<OldBytes>),
     /// The signature or the old content cannot be used, for this reason.
-    Lost(Error),
+    Lost(Loss),
+}
+
+/// Why a delta could not be made: the store has lost a part of the old file.
+#[derive(Clone)]
+pub struct Loss {
+    pub part: LostPart,
+    pub error: Error,
+}
+
+impl Loss {
+    pub fn of_content(error: Error) -> Self {
+        Loss { part: LostPart::Content, error }
+    }
+
+    pub fn of_signature(error: Error) -> Self {
+        Loss { part: LostPart::Signature, error }
+    }
 }
 
 /// A small file and the results of the worker that read it.
@@ -68,7 +86,7 @@ pub enum ContentForm {
     Whole {
         signature: Option<MemberSpool>,
         /// The reason for not making a delta, if the old signature or the old content is at fault.
-        lost: Option<Error>,
+        lost: Option<Loss>,
     },
     /// The content differs from the old content, and the old signature was not fetched: not decided yet.
     Open,
@@ -150,16 +168,18 @@ pub fn choose_form(
                 return Ok(ContentForm::Open);
             }
             (DeltaAgainst::Content(content), params) => {
-                delta_of_content(bytes, content, old, params, search)?
+                delta_of_content(bytes, content, old, params, search)?.map_err(Loss::of_content)
             }
-            (DeltaAgainst::Signature(signature), Some(params)) => delta(bytes, signature, old, params)?,
-            (DeltaAgainst::Lost(error), _) => Err(error.clone()),
+            (DeltaAgainst::Signature(signature), Some(params)) => {
+                delta(bytes, signature, old, params)?.map_err(Loss::of_signature)
+            }
+            (DeltaAgainst::Lost(loss), _) => Err(loss.clone()),
             _ => Ok(None),
         };
         match made {
             Ok(Some(made)) => return Ok(ContentForm::Delta(made)),
             Ok(None) => {}
-            Err(error) => lost = Some(error),
+            Err(loss) => lost = Some(loss),
         }
     }
     let signature = Params::for_len(len).map(|params| sign(params, bytes)).transpose()?;

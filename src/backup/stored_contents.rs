@@ -7,11 +7,13 @@
 //! pass 2   file read --> length, hash --> contents stored before in this run, then those of the parent
 //! ```
 //!
-//! Memory is bounded by the numbers below. Past them, contents are stored again.
+//! Memory is bounded by the numbers below. Past them, contents are stored again. The lengths of long contents take up to
+//! another 18 MB.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read};
 
+use super::heal::LostPart;
 use super::parent::Parent;
 use super::pointed_contents::PointedContents;
 use super::small::IN_MEMORY;
@@ -33,6 +35,8 @@ const SPOOL_IN_MEMORY: usize = 4 << 20;
 /// included, have at most this many bytes more than the contents that were found. So a file of more bytes is stored
 /// again even if its content is stored already, unless other contents were found before.
 const IN_VAIN_MAX: u64 = 256 << 20;
+/// Is set in the offset of a line of the parent if this run has read the content of the entry, and it is right.
+const IS_RIGHT: u64 = 1 << 63;
 
 /// What the first pass knows of contents.
 pub struct ContentScan {
@@ -174,7 +178,8 @@ impl ContentScan {
 pub struct StoredContents<'s> {
     /// As in [`ContentScan`].
     sizes: HashMap<u64, bool>,
-    /// Contents of the parent: the first bytes of the hash, ascending, and the offset of the entry's line.
+    /// Contents of the parent: the first bytes of the hash, ascending, and the offset of the entry's line, perhaps with
+    /// [`IS_RIGHT`].
     recorded: Vec<(u64, u64)>,
     /// Reads the entries of `recorded`.
     pub lines: Option<EntryLookup<'s>>,
@@ -204,8 +209,12 @@ struct MadeContent {
 
 /// A content that is stored already.
 pub enum StoredContent {
-    /// The content of this entry of the parent.
-    OfParent(Entry),
+    /// The content of an entry of the parent.
+    OfParent {
+        old: Entry,
+        /// This run has read the content, and it is right.
+        is_right: bool,
+    },
     /// A content that this run stored, with its place in the new state.
     OfRun {
         place: Place,
@@ -247,8 +256,18 @@ impl StoredContents<'_> {
         }
         let index = self.recorded.binary_search_by_key(&start, |(start, _)| *start);
         let (Ok(index), Some(lines)) = (index, &self.lines) else { return Ok(None) };
-        let entry = lines.entry_at(self.recorded[index].1)?;
-        Ok(is_it(&entry).then_some(StoredContent::OfParent(entry)))
+        let line = self.recorded[index].1;
+        let old = lines.entry_at(line & !IS_RIGHT)?;
+        let is_right = line & IS_RIGHT != 0;
+        Ok(is_it(&old).then_some(StoredContent::OfParent { old, is_right }))
+    }
+
+    /// Notes that the content of the parent that was found for this hash was read and is right.
+    pub fn note_right(&mut self, hash: &Hash) {
+        let start = start_of(hash);
+        if let Ok(index) = self.recorded.binary_search_by_key(&start, |(start, _)| *start) {
+            self.recorded[index].1 |= IS_RIGHT;
+        }
     }
 
     /// Notes the content of a new entry, if a later file may have the same. `old` is the entry of the parent whose
@@ -265,7 +284,7 @@ impl StoredContents<'_> {
         }
         let at = self.entries.add(&bare_content(&entry.path, file, &entry.place))?;
         if let Some((old, file)) = old.and_then(|old| Some((old, old.file()?))) {
-            // The signature of the new entry does not need the signature of `old`.
+            // The signature of the new entry needs no check: it is whole, or a delta of a signature that was just read.
             let place = Place { sig: None, ..old.place.clone() };
             self.entries.add(&bare_content(&old.path, file, &place))?;
         }
@@ -280,14 +299,14 @@ impl StoredContents<'_> {
         self.pointed.add(path, old)
     }
 
-    /// Notes that the content or the signature of `old`, an entry of the parent, turned out to be lost; `None` if the
-    /// entry is not known. From now on, only contents that this run stored whole are found.
-    pub fn note_loss(&mut self, old: Option<&Entry>) {
+    /// Notes that a part of `old`, an entry of the parent, turned out to be lost; `None` if the entry is not known. From
+    /// now on, only contents that this run stored whole are found.
+    pub fn note_loss(&mut self, old: Option<&Entry>, part: LostPart) {
         self.has_losses = true;
         self.recorded = Vec::new();
         self.made.retain(|_, made| !made.needs_parent);
         self.long.clear();
-        self.pointed.suspect(old);
+        self.pointed.suspect(old, part);
     }
 
     /// The contents to check after the run.
@@ -408,7 +427,7 @@ mod tests {
             panic!("a content with what it needs")
         };
         assert_eq!(old.node, entry(7).node);
-        stored.note_loss(Some(&entry(9)));
+        stored.note_loss(Some(&entry(9)), LostPart::Content);
         stored.add(&entry(3), None).unwrap();
         stored.add(&entry(4), Some(&entry(7))).unwrap();
         assert_eq!([1, 2, 3, 4].map(|n| finds(&mut stored, n)), [true, false, true, false]);

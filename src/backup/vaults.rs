@@ -1,6 +1,6 @@
 //! Reads signatures. Where reading from the store is cheap, a signature comes from the SigVault in the store, so that
-//! only its own bytes are read and damage of these bytes is found. Elsewhere, or if the store has lost the SigVault,
-//! the signature comes from the cache's copy of the SigVault, else from the SigVault in the store. If that fails, it
+//! only its own bytes are read and damage of these bytes is found. Elsewhere, or if the store has lost the SigVault or
+//! it is damaged there, the signature comes from the cache's copy of the SigVault, else from the SigVault in the store. If that fails, it
 //! comes from the signatures that a rebuild of the cache made again from the archives. Every signature is checked by
 //! its hash.
 
@@ -29,6 +29,8 @@ pub struct SigVaults {
     /// By the number of the archive: true if it is read from the store, whatever the cache has.
     from_store: Vec<bool>,
     opened: HashMap<u32, Result<OpenSigVault>>,
+    /// The SigVaults that are damaged in the store and read from the cache instead, each with the damage.
+    replaced: Vec<(u32, Error)>,
     /// The signatures that were made again, of each SigVault in which one was looked for.
     made_again: HashMap<u32, Option<SignedAgain>>,
     /// Frames of all SigVaults.
@@ -46,7 +48,8 @@ impl SigVaults {
     pub fn new(trailer: Arc<Trailer>, cache: Option<Cache>) -> Self {
         let (opened, made_again) = (HashMap::new(), HashMap::new());
         let frames = FrameCache::new(SIGNATURE_FRAMES);
-        SigVaults { trailer, cache, from_store: Vec::new(), opened, made_again, frames }
+        let (from_store, replaced) = (Vec::new(), Vec::new());
+        SigVaults { trailer, cache, from_store, opened, replaced, made_again, frames }
     }
 
     /// Sets the archives that are read from the store, whatever the cache has.
@@ -85,10 +88,41 @@ impl SigVaults {
         job: &mut Job,
     ) -> Result<Vec<u8>> {
         let len_max = SignatureLen::of(sig).check(data_len)?;
-        match self.gather(store, sig, len_max, job) {
+        let mut read = self.gather(store, sig, len_max, job);
+        if let Err(error) = &read
+            && !error.ends_reading()
+            && self.replace(sig, error)
+        {
+            read = self.gather(store, sig, len_max, job);
+        }
+        match read {
             Err(error) if !error.ends_reading() => self.made_again(sig, len_max).ok_or(error),
             other => other,
         }
+    }
+
+    /// Reads the SigVaults of a signature that is damaged in the store from the cache's copies. False if the cache has
+    /// no copy of any.
+    fn replace(&mut self, sig: &SigRef, error: &Error) -> bool {
+        let before = self.replaced.len();
+        for range in &sig.content {
+            let from_store = self.from_store.get(range.archive as usize).copied().unwrap_or(false);
+            let Some(archive) = self.trailer.archives.get(range.archive as usize).filter(|_| from_store)
+            else {
+                continue;
+            };
+            let copy = self.cache.as_ref();
+            if copy.is_some_and(|cache| cache.open(&archive.name, archive.size, &archive.digest).is_some()) {
+                self.prefer_cache(range.archive);
+                self.replaced.push((range.archive, error.clone()));
+            }
+        }
+        self.replaced.len() > before
+    }
+
+    /// The SigVaults that were found to be damaged in the store since the last call, and are read from the cache now.
+    pub fn take_replaced(&mut self) -> Vec<(u32, Error)> {
+        std::mem::take(&mut self.replaced)
     }
 
     /// A signature that was made again, if the cache has it for one of the SigVaults with a part of it.

@@ -97,8 +97,9 @@ pub const IBT_DELTA_AUTO: i32 = 0;
 pub const IBT_DELTA_SIGNATURES: i32 = 1;
 /// The old content of a changed file is read from the storage and compared with
 /// the new content byte by byte, so that a change costs little more than its
-/// bytes. Where the old content turns out to be damaged, that is a problem of
-/// the report, and the file is stored whole.
+/// bytes. A content that another path has already is read before an increment
+/// points to it. Where the old content turns out to be damaged, that is a problem
+/// of the report, and the file is stored whole.
 pub const IBT_DELTA_CONTENTS: i32 = 2;
 
 /// ==== Opening a directory, bits: ibt_storage_open_dir() ====
@@ -267,7 +268,10 @@ pub const IBT_COUNT_PROBLEMS: i32 = 11;
 pub const IBT_COUNT_BYTES: i32 = 12;
 /// Bytes of created and modified files whose content was stored already, for
 /// another path of the snapshot before or of this one: an increment points to
-/// it.
+/// it. Where an increment reads old contents (IBT_DELTA_CONTENTS), it first reads
+/// such a content of the snapshot before, and stores the file if that content is
+/// damaged. Elsewhere the content is not read: only ibt_verify(), or an increment
+/// with ibt_options_set_heal(), finds such damage.
 pub const IBT_COUNT_BYTES_ALREADY_STORED: i32 = 13;
 /// Contents and signatures that the store had lost and that a backup has stored
 /// again, and layers that were put back; see ibt_options_set_heal().
