@@ -175,24 +175,52 @@ void print_problems(const struct run *run)
         fprintf(stderr, "ibt: and %" PRIu64 " more problem%s\n", all - count, plural(all - count));
 }
 
-/* True if the report lists stored bytes that are damaged or missing. */
-static int is_damaged(const ibt_report *report)
+/* True unless the report lists a later snapshot of the same key than the one with this stamp. Without a stamp, the
+ * problem concerns the snapshot that a backup continues. */
+static int is_of_newest(const ibt_report *report, const char *stamp)
 {
-    size_t i;
+    size_t count = ibt_report_snapshot_count(report), i;
 
-    for (i = 0; i < ibt_report_problem_count(report); i++) {
-        int32_t kind = ibt_report_problem_kind(report, i);
-
-        if (kind == IBT_PROBLEM_DAMAGED || kind == IBT_PROBLEM_MISSING)
-            return 1;
-    }
-    return 0;
+    if (stamp == NULL)
+        return 1;
+    for (i = 0; i + 1 < count; i++)
+        if (strcmp(ibt_report_snapshot_stamp(report, i), stamp) == 0
+            && strcmp(ibt_report_snapshot_key(report, i), ibt_report_snapshot_key(report, i + 1)) == 0)
+            return 0;
+    return 1;
 }
 
-/* After damage, advises an increment that stores the lost bytes again. */
+/* The stored bytes that the problems of a report list as damaged or missing. */
+enum losses { NO_LOSS, ONLY_OLDER, OF_NEWEST };
+
+static enum losses losses_of(const ibt_report *report)
+{
+    enum losses found = NO_LOSS;
+    size_t count = ibt_report_problem_count(report), i;
+
+    for (i = 0; i < count; i++) {
+        int32_t kind = ibt_report_problem_kind(report, i);
+
+        if (kind != IBT_PROBLEM_DAMAGED && kind != IBT_PROBLEM_MISSING)
+            continue;
+        if (is_of_newest(report, ibt_report_problem_snapshot(report, i)))
+            return OF_NEWEST;
+        found = ONLY_OLDER;
+    }
+    /* Problems that the report does not list may be of the newest snapshot. */
+    return found == ONLY_OLDER && ibt_report_counter(report, IBT_COUNT_PROBLEMS) > count ? OF_NEWEST : found;
+}
+
+/* After damage, advises an increment that stores the lost bytes again, if the newest snapshot needs them. */
 void print_cure(const struct run *run, const struct command *command)
 {
-    if ((command->group & (BACKUP | VERIFY | LIST)) != 0 && !run->heals && is_damaged(run->report))
+    int reads_store = (command->group & (BACKUP | VERIFY | LIST)) != 0;
+    enum losses losses = reads_store && !run->heals ? losses_of(run->report) : NO_LOSS;
+
+    if (losses == ONLY_OLDER)
+        fputs("ibt: the newest snapshots lack nothing; older ones get the lost bytes back from another copy of the store "
+              "only\n", stderr);
+    if (losses == OF_NEWEST)
         fputs("ibt: next: 'ibt incr --heal SOURCE' stores again what SOURCE still has of the lost bytes; later increments "
               "need\n     no more of them. Older snapshots get them back from another copy of the store only.\n", stderr);
     if (ibt_error_status(run->err) == IBT_ERR_BUSY)

@@ -225,6 +225,8 @@ grep -q '^lost in the store: [1-9][0-9]* healed, [0-9]* still lost$' out || fail
 expect 0 "$@" verify docs --store damaged --at 9999-12-31T23:59:59Z
 expect 0 "$@" incr src --store damaged --cache other --key docs --heal
 grep -q '^nothing is lost in the store$' out || fail "the summary does not say that nothing is lost"
+expect 3 "$@" verify docs --store damaged
+grep -q 'ibt: the newest snapshots lack nothing' err && ! grep -q 'ibt incr --heal' err || fail "a cure without need"
 expect 1 "$@" verify --store nothing-here
 grep -q 'nothing-here: there is no such directory' err || fail "a store that is not there is not named"
 expect 1 "$@" verify --store bare
