@@ -2609,14 +2609,14 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, some
  * metadata could not be set, or the destination refused an entry: the entries
  * listed in the report are not restored, or not entirely; IBT_ERR_INVALID_ARG
- * if key or dest is NULL or malformed, a setter of options failed, options
- * have an exclude pattern, or an existing dest lies in the storage's own
- * directory, the cache or a protected path; IBT_ERR_NOT_FOUND if there is no
+ * if key or dest is NULL or malformed, a setter of options failed, or an
+ * existing dest lies in the storage's own directory, the cache or a protected
+ * path; IBT_ERR_NOT_FOUND if there is no
  * such snapshot, or a glob, a path or the root matches nothing in it;
  * IBT_ERR_EXISTS if dest exists and is not an empty directory (with an
  * overwrite policy: is not a directory); IBT_ERR_MISMATCH if the snapshot's
  * digest is not the expected one; IBT_ERR_CORRUPT if its state is damaged,
- * IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
+ * IBT_ERR_MISSING if a state that it needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
  * lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
  * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
  * status, which may be IBT_ERR_CORRUPT for damaged contents and
@@ -2659,8 +2659,8 @@ ibt_status ibt_restore(ibt_storage *storage,
  * (filters, a root, delete_extra, an expected digest, dry_run);
  * IBT_ERR_NOT_FOUND if the storage is a directory that does not exist, or key
  * is given and has no snapshot or not the selected one; IBT_ERR_CORRUPT if the
- * state of the selected snapshot is damaged, IBT_ERR_FORMAT if a newer libibt
- * made it; IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY,
+ * state of the selected snapshot is damaged, IBT_ERR_MISSING if a state that it
+ * needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY,
  * IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
  * IBT_ON_ERROR_STOP the first problem's status.
  *
@@ -2706,7 +2706,8 @@ ibt_status ibt_list_snapshots(ibt_storage *storage,
  * failed, or an option has no use here (filters, a root, delete_extra,
  * dry_run); IBT_ERR_NOT_FOUND if key is given and has no snapshot or not the
  * selected one; IBT_ERR_CORRUPT if the state of the selected snapshot is
- * damaged, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_MISMATCH if its
+ * damaged, IBT_ERR_MISSING if a state that it needs as a layer is gone,
+ * IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_MISMATCH if its
  * digest is not the expected one; IBT_ERR_UNSUPPORTED if the storage cannot be
  * read; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
  * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
@@ -2754,6 +2755,7 @@ ibt_status ibt_verify(ibt_storage *storage,
  * (ibt_error_os_code() is ENOENT if it does not exist, ENOTDIR if it is not a
  * directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot's digest
  * is not the expected one; IBT_ERR_CORRUPT if its state is damaged,
+ * IBT_ERR_MISSING if a state that it needs as a layer is gone,
  * IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
  * lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
  * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
@@ -2877,9 +2879,9 @@ ibt_status ibt_list_keys(ibt_storage *storage,
  * select no snapshot or do both, an option has no use here (filters, a root,
  * delete_extra, an expected digest), or no snapshot would be left (see
  * ibt_options_set_allow_empty()); IBT_ERR_NOT_FOUND if the key has no snapshot
- * or not the selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if
- * ibt_options_set_as_of() selects a state that is damaged or was made by a
- * newer libibt; IBT_ERR_UNSUPPORTED if the storage cannot delete, or cannot
+ * or not the selected one; IBT_ERR_CORRUPT, IBT_ERR_MISSING or
+ * IBT_ERR_FORMAT if ibt_options_set_as_of() selects a state that is damaged,
+ * has lost a layer or was made by a newer libibt; IBT_ERR_UNSUPPORTED if the storage cannot delete, or cannot
  * create the small file that is needed; IBT_ERR_BUSY if the storage or the key
  * is in use, or the key was changed meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE,
  * IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the
@@ -2990,7 +2992,8 @@ ibt_status ibt_rebuild_cache(ibt_storage *storage,
  * a setter of options failed, or an option has no use here (filters, a root,
  * delete_extra, dry_run); IBT_ERR_NOT_FOUND if there is no such snapshot;
  * IBT_ERR_MISMATCH if its digest is not the expected one; IBT_ERR_CORRUPT if
- * its state is damaged, IBT_ERR_FORMAT if a newer libibt made it;
+ * its state is damaged, IBT_ERR_MISSING if a state that it needs as a layer is
+ * gone, IBT_ERR_FORMAT if a newer libibt made it;
  * IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if another
  * call uses the storage or a prune uses the key (see
  * ibt_options_set_lock_wait()); IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,

@@ -65,7 +65,8 @@ impl ParentLosses {
 }
 
 fn has(lost: &HashSet<[u8; 16]>, ranges: &[Range]) -> bool {
-    !lost.is_empty() && lost.contains(&fingerprint(ranges))
+    // An entry without data has no ranges, and nothing to lose.
+    !lost.is_empty() && !ranges.is_empty() && lost.contains(&fingerprint(ranges))
 }
 
 /// Different ranges have different fingerprints, because 128 bits make a collision very unlikely.

@@ -79,7 +79,8 @@ pub type ibt_sink_fn = Option<unsafe extern "C" fn(ud: *mut c_void, data: *const
 /// a setter of options failed, or an option has no use here (filters, a root,
 /// delete_extra, dry_run); IBT_ERR_NOT_FOUND if there is no such snapshot;
 /// IBT_ERR_MISMATCH if its digest is not the expected one; IBT_ERR_CORRUPT if
-/// its state is damaged, IBT_ERR_FORMAT if a newer libibt made it;
+/// its state is damaged, IBT_ERR_MISSING if a state that it needs as a layer is
+/// gone, IBT_ERR_FORMAT if a newer libibt made it;
 /// IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if another
 /// call uses the storage or a prune uses the key (see
 /// ibt_options_set_lock_wait()); IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,

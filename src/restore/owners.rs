@@ -1,5 +1,7 @@
 //! Owners by name: gives entries the numbers that their owners' names have on this machine.
 
+use std::io;
+
 use crate::entry::{Entry, Path};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Job, ProblemKind};
@@ -18,15 +20,19 @@ pub struct OwnerMap {
 
 impl OwnerMap {
     /// Gives `entry` the numbers that the names of its owner and its group have here. A name that this machine does not
-    /// have is reported once, as a note, and its entries keep the recorded numbers.
+    /// have is reported once, as a note, and its entries keep the recorded numbers. An error if the system cannot say
+    /// whether it has a name: the number may belong to somebody else here.
     pub fn map(&mut self, entry: &mut Entry, job: &mut Job) -> Result<()> {
         let Entry { path, meta, .. } = entry;
+        let path = &*path;
         if let Some(name) = meta.user.as_deref().filter(|name| self.is_sought(name)) {
-            let (number, is_new) = self.numbers.user(name);
+            let failed = |e: io::Error| Error::io(format!("look up the user '{name}' of"), path, &e);
+            let (number, is_new) = self.numbers.user(name).map_err(failed)?;
             meta.uid = self.found("user", name, number, meta.uid, is_new, path, job)?;
         }
         if let Some(name) = meta.group.as_deref().filter(|name| self.is_sought(name)) {
-            let (number, is_new) = self.numbers.group(name);
+            let failed = |e: io::Error| Error::io(format!("look up the group '{name}' of"), path, &e);
+            let (number, is_new) = self.numbers.group(name).map_err(failed)?;
             meta.gid = self.found("group", name, number, meta.gid, is_new, path, job)?;
         }
         Ok(())

@@ -33,8 +33,8 @@ use super::{OperationArgs, UsedOptions};
 /// (filters, a root, delete_extra, an expected digest, dry_run);
 /// IBT_ERR_NOT_FOUND if the storage is a directory that does not exist, or key
 /// is given and has no snapshot or not the selected one; IBT_ERR_CORRUPT if the
-/// state of the selected snapshot is damaged, IBT_ERR_FORMAT if a newer libibt
-/// made it; IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY,
+/// state of the selected snapshot is damaged, IBT_ERR_MISSING if a state that it
+/// needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY,
 /// IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
 /// IBT_ON_ERROR_STOP the first problem's status.
 ///
@@ -88,7 +88,8 @@ pub unsafe extern "C" fn ibt_list_snapshots(
 /// failed, or an option has no use here (filters, a root, delete_extra,
 /// dry_run); IBT_ERR_NOT_FOUND if key is given and has no snapshot or not the
 /// selected one; IBT_ERR_CORRUPT if the state of the selected snapshot is
-/// damaged, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_MISMATCH if its
+/// damaged, IBT_ERR_MISSING if a state that it needs as a layer is gone,
+/// IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_MISMATCH if its
 /// digest is not the expected one; IBT_ERR_UNSUPPORTED if the storage cannot be
 /// read; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
 /// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
@@ -144,6 +145,7 @@ pub unsafe extern "C" fn ibt_verify(
 /// (ibt_error_os_code() is ENOENT if it does not exist, ENOTDIR if it is not a
 /// directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot's digest
 /// is not the expected one; IBT_ERR_CORRUPT if its state is damaged,
+/// IBT_ERR_MISSING if a state that it needs as a layer is gone,
 /// IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
 /// lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
 /// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's

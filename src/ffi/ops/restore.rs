@@ -71,14 +71,14 @@ use super::{OperationArgs, UsedOptions};
 /// Returns IBT_OK; IBT_PARTIAL if stored bytes are damaged or missing, some
 /// metadata could not be set, or the destination refused an entry: the entries
 /// listed in the report are not restored, or not entirely; IBT_ERR_INVALID_ARG
-/// if key or dest is NULL or malformed, a setter of options failed, options
-/// have an exclude pattern, or an existing dest lies in the storage's own
-/// directory, the cache or a protected path; IBT_ERR_NOT_FOUND if there is no
+/// if key or dest is NULL or malformed, a setter of options failed, or an
+/// existing dest lies in the storage's own directory, the cache or a protected
+/// path; IBT_ERR_NOT_FOUND if there is no
 /// such snapshot, or a glob, a path or the root matches nothing in it;
 /// IBT_ERR_EXISTS if dest exists and is not an empty directory (with an
 /// overwrite policy: is not a directory); IBT_ERR_MISMATCH if the snapshot's
 /// digest is not the expected one; IBT_ERR_CORRUPT if its state is damaged,
-/// IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
+/// IBT_ERR_MISSING if a state that it needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
 /// lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
 /// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
 /// status, which may be IBT_ERR_CORRUPT for damaged contents and

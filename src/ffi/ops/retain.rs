@@ -59,9 +59,9 @@ use super::{OperationArgs, UsedOptions};
 /// select no snapshot or do both, an option has no use here (filters, a root,
 /// delete_extra, an expected digest), or no snapshot would be left (see
 /// ibt_options_set_allow_empty()); IBT_ERR_NOT_FOUND if the key has no snapshot
-/// or not the selected one; IBT_ERR_CORRUPT or IBT_ERR_FORMAT if
-/// ibt_options_set_as_of() selects a state that is damaged or was made by a
-/// newer libibt; IBT_ERR_UNSUPPORTED if the storage cannot delete, or cannot
+/// or not the selected one; IBT_ERR_CORRUPT, IBT_ERR_MISSING or
+/// IBT_ERR_FORMAT if ibt_options_set_as_of() selects a state that is damaged,
+/// has lost a layer or was made by a newer libibt; IBT_ERR_UNSUPPORTED if the storage cannot delete, or cannot
 /// create the small file that is needed; IBT_ERR_BUSY if the storage or the key
 /// is in use, or the key was changed meanwhile; IBT_ERR_IO, IBT_ERR_STORAGE,
 /// IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the

@@ -311,17 +311,20 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
     }
 
     /// Lists archives with a fault in which no loss of this snapshot was found: damage in a header or in an
-    /// abandoned member, or a lost SigVault. If an archive of an earlier snapshot is damaged, and everything that this
-    /// snapshot needs of it was read and is right, then the damage costs this snapshot nothing, and is only a note.
-    /// For example, an increment stored again what a damaged archive has lost.
+    /// abandoned member, or a lost SigVault. If everything that this snapshot needs was read and is right, then
+    /// damage in an archive of an earlier snapshot costs this one nothing, and is only a note. For example, an
+    /// increment stored again what a damaged archive has lost.
     fn other_faults(&mut self, sources: &EntrySources) -> Result<()> {
+        let all_is_right = self.job.options.verify == VerifyScope::Contents
+            && self.losses == 0
+            && sources.archives.iter().all(|archive| archive.opens);
         for (archive, verdict) in sources.trailer.archives.iter().zip(&sources.archives) {
             let Some(fault) = &verdict.fault else { continue };
             if self.blamed.contains(&archive.name) {
                 continue;
             }
             let is_own = Name::parse(&archive.name).is_none_or(|name| name.stamp == self.stamp);
-            if verdict.is_altered {
+            if verdict.is_altered && all_is_right {
                 let detail = format!("{}; this snapshot needs none of the damaged bytes", fault.detail);
                 let error = Error { detail, ..fault.clone() };
                 let kind = if is_own { ProblemKind::Damaged } else { ProblemKind::Unneeded };

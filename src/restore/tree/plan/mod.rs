@@ -108,15 +108,16 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// `Exists` if the flags of an existing directory forbid the rename of a new entry in it.
+    /// `Exists` if the flags of an existing directory forbid the rename of a new entry in it. A directory that cannot be
+    /// opened has no such flags that are known: in a dry run it may not exist yet, else the new entry fails there.
     fn check_takes_names(&mut self, entry: &Entry) -> Result<()> {
-        if !self.target.is_existing
-            || entry.node == Node::Dir
-            || !self.target.target_dir(entry)?.is_protected()
-        {
+        if !self.target.is_existing || entry.node == Node::Dir {
             return Ok(());
         }
-        Err(protected("make an entry in the directory of", &entry.path))
+        match self.target.target_dir_of(&entry.path) {
+            Ok(dir) if dir.is_protected() => Err(protected("make an entry in the directory of", &entry.path)),
+            _ => Ok(()),
+        }
     }
 
     /// `Exists` if the flags of an existing file or of its directory forbid to replace or change it.
