@@ -121,7 +121,8 @@ proptest! {
             let _ = fs::remove_dir_all(series.cache());
         }
         last.iter().for_each(|edit| edit.apply(&series.source));
-        let before = series.verify(&series.selecting(Select::Newest)).ok();
+        let parent = series.points.last().unwrap().stamp;
+        let before = series.verify(&series.selecting(Select::Exactly(parent))).ok();
         let report = heal(&series);
         assert_whole(&series, &report);
         // A lost signature that the cache has costs nothing, and is not a problem of an increment.
