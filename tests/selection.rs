@@ -110,6 +110,8 @@ fn what_becomes_excluded_leaves_later_snapshots_only() {
     let dest = series.beside("later");
     series.restore(Select::Newest, &dest).whole();
     assert!(!dest.join("a.log").exists() && dest.join("b").exists());
+    // A restore with the pattern would leave the file out of the first snapshot too.
+    series.options.excludes.clear();
     series.assert_point_restores(0);
 }
 
@@ -207,9 +209,15 @@ fn a_store_inside_its_source_is_left_out() {
     for (round, backup) in [Series::full, Series::incremental, Series::full].into_iter().enumerate() {
         let file = series.write("d/f", format!("round {round}"));
         let report = backup(&series).whole();
-        // The first walk may come before the cache exists.
-        assert!(problem_paths(&report, ProblemKind::Skipped).contains(&"store".to_string()), "{report:?}");
-        assert!(series.store.exists() && series.cache().exists());
+        // The first walk may come before the cache exists. A store in memory is nowhere in the source.
+        if series.memory.is_none() {
+            assert!(
+                problem_paths(&report, ProblemKind::Skipped).contains(&"store".to_string()),
+                "{report:?}"
+            );
+            assert!(series.store.exists());
+        }
+        assert!(series.cache().exists());
         let dest = series.beside("restored");
         series.restore(Select::Newest, &dest).whole();
         assert_eq!(facts(&dest).keys().collect::<Vec<_>>(), [&b""[..], b"d", b"d/f"]);
