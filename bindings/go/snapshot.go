@@ -144,6 +144,11 @@ func (s *Snapshot) List(ctx context.Context, path string, depth uint32, entry fu
 	if entry == nil {
 		return invalid("the function for entries is nil")
 	}
+	return s.list(ctx, path, depth, func(c *call) { c.entry = entry }, func(*call) {})
+}
+
+// list lists entries, within a call that `begin` prepares and `finish` looks at.
+func (s *Snapshot) list(ctx context.Context, path string, depth uint32, begin, finish func(*call)) error {
 	text, err := newText("path", path)
 	if err != nil {
 		return err
@@ -154,9 +159,10 @@ func (s *Snapshot) List(ctx context.Context, path string, depth uint32, entry fu
 		if err != nil {
 			return err
 		}
-		c.entry = entry
+		begin(c)
 		var cError *C.ibt_error
 		status := C.ibt_go_snapshot_list(snapshot, text.c, C.uint32_t(depth), c.userdata(), &cError)
+		finish(c)
 		return c.end(status, cError)
 	})
 }
@@ -186,22 +192,8 @@ func (s *Snapshot) Children(path string) ([]*Entry, error) {
 
 // entries lists without a function of the caller.
 func (s *Snapshot) entries(path string, depth uint32) ([]*Entry, error) {
-	text, err := newText("path", path)
-	if err != nil {
-		return nil, err
-	}
-	defer text.free()
 	var entries []*Entry
-	err = s.use(func(snapshot *C.ibt_snapshot) error {
-		c, err := newCall(context.Background())
-		if err != nil {
-			return err
-		}
-		var cError *C.ibt_error
-		status := C.ibt_go_snapshot_list(snapshot, text.c, C.uint32_t(depth), c.userdata(), &cError)
-		entries = c.entries
-		return c.end(status, cError)
-	})
+	err := s.list(context.Background(), path, depth, func(*call) {}, func(c *call) { entries = c.entries })
 	if err == nil && len(entries) == 0 {
 		err = &Error{Status: ErrNotFound, Message: "list " + path + ": no such entry", Path: path}
 	}
