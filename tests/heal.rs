@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ibt::job::{Cancel, Codec, Counter, DeltaMode, Job, Options, ProblemKind, Report, Select, Silent};
 use ibt::store::DirStore;
@@ -51,12 +51,6 @@ impl Damage {
         }
         fs::write(file, bytes).unwrap();
     }
-}
-
-/// The paths of the archives in the store.
-fn archives(series: &Series) -> Vec<PathBuf> {
-    let names = series.stored().into_keys().filter(|name| name.contains(".tar"));
-    names.map(|name| series.store.join(name)).collect()
 }
 
 /// Changes the file "large", unless an edit has put something else there.
@@ -115,7 +109,7 @@ proptest! {
             grow_large(&series, number);
             series.snapshot();
         }
-        let all = archives(&series);
+        let all = series.archives();
         harm.iter().for_each(|(which, damage)| damage.apply(&all[which.index(all.len())]));
         if forgets {
             let _ = fs::remove_dir_all(series.cache());
@@ -257,7 +251,7 @@ fn without_the_option_damage_is_inherited_and_verify_names_the_remedy() {
 fn lost_signatures_are_made_again_of_the_same_contents_only() {
     for damaged in [false, true] {
         let mut series = chain();
-        let vaults: Vec<_> = archives(&series).into_iter().filter(|path| is_vault(path)).collect();
+        let vaults: Vec<_> = series.archives().into_iter().filter(|path| is_vault(path)).collect();
         for vault in &vaults {
             if damaged { flip_everything(vault) } else { fs::remove_file(vault).unwrap() }
         }
@@ -285,7 +279,7 @@ fn is_vault(path: &Path) -> bool {
 #[test]
 fn signatures_that_the_cache_has_are_stored_again() {
     let series = chain();
-    archives(&series).iter().filter(|path| is_vault(path)).for_each(|path| flip_everything(path));
+    series.archives().iter().filter(|path| is_vault(path)).for_each(|path| flip_everything(path));
     let report = heal(&series);
     assert_whole(&series, &report);
     assert_eq!(counter(&report, Counter::Healed), 0, "made again: {:?}", report.problems);

@@ -15,6 +15,7 @@ use ibt::job::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::series::{KEY, around, one_full, refused, remove};
+use support::stored::flip;
 use support::tools::number_from_env;
 use support::*;
 
@@ -298,13 +299,6 @@ fn range_of(series: &Series, path: &str, which: usize, of_signature: bool) -> (P
     let number = |index: usize| range[index].as_u64().unwrap();
     let archive = state["archives"][number(0) as usize]["name"].as_str().unwrap();
     (store_path(series, archive), number(1), number(2))
-}
-
-fn flip(path: &Path, at: u64) {
-    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
 }
 
 fn file_name(path: &Path) -> Option<String> {

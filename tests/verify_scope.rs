@@ -4,12 +4,11 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 
 use ibt::job::{Counter, Options, ProblemKind, Report, VerifyScope};
 use support::odd::OddStore;
 use support::series::{KEY, counter};
+use support::stored::flip;
 use support::*;
 
 /// Three snapshots with contents in several archives, deltas, signatures and contents that snapshots share.
@@ -48,18 +47,6 @@ fn lost(report: &Report) -> BTreeSet<String> {
     entries.map(|p| format!("{:?} {:?} {}", p.snapshot, p.path, p.message)).collect()
 }
 
-fn archives(series: &Series) -> Vec<PathBuf> {
-    let names = series.stored().into_keys().filter(|name| !name.contains(".state."));
-    names.map(|name| series.store.join(name)).collect()
-}
-
-fn flip(path: &Path, at: u64) {
-    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
-}
-
 /// Bytes of archives and states that a verify reads from the store.
 fn bytes_read(series: &Series, scope: VerifyScope) -> (u64, u64) {
     let mut store = OddStore::new(series);
@@ -75,7 +62,7 @@ fn bytes_read(series: &Series, scope: VerifyScope) -> (u64, u64) {
 fn all_parts_together_find_every_loss_and_each_part_finds_its_own() {
     let series = three_snapshots();
     let mut in_parts = 0;
-    for archive in archives(&series) {
+    for archive in series.archives() {
         let good = fs::read(&archive).unwrap();
         for at in [0, 4, 7].map(|eighth| eighth * good.len() as u64 / 8) {
             flip(&archive, at);
@@ -104,7 +91,7 @@ fn the_parts_share_the_reading() {
         series.write(&format!("file-{index}"), noise(index, 4_800_000));
     }
     series.full().whole();
-    let archived = archives(&series).iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
+    let archived = series.archives().iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
     let read: Vec<u64> = (1..=3).map(|number| bytes_read(&series, part(number, 3)).0).collect();
     // 96 MB are six slices. A content that begins in a slice ends in the next one, and frames are read whole.
     assert!(
@@ -121,7 +108,7 @@ fn presence_reads_no_archive_and_finds_what_is_gone_or_has_another_size() {
     let report = series.verify(&scoped(&series, VerifyScope::Presence)).whole();
     assert_eq!((report.snapshots.len(), counter(&report, Counter::Entries)), (3, 0));
 
-    for archive in archives(&series) {
+    for archive in series.archives() {
         let good = fs::read(&archive).unwrap();
         let problems = |kind: ProblemKind| {
             let report = verify(&series, VerifyScope::Presence);

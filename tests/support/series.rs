@@ -286,6 +286,12 @@ impl Series {
         }
     }
 
+    /// The paths of all archives in a store that is a directory.
+    pub fn archives(&self) -> Vec<PathBuf> {
+        let names = self.stored().into_keys().filter(|name| name.contains(".tar"));
+        names.map(|name| self.store.join(name)).collect()
+    }
+
     /// The files that are new in the store or have another size than in `before`: their kinds (the second part of the
     /// name, for example "updated") and sizes. Fails if two such files are of one kind.
     #[track_caller]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use ibt::stamp::Stamp;
@@ -277,4 +278,12 @@ fn entry_lines(document: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn logical(line: &[u8]) -> &[u8] {
     let key = b",\"at\":{";
     &line[..line.windows(key.len()).position(|window| window == key).expect("a physical part")]
+}
+
+/// Changes one bit of the byte at `at`.
+pub fn flip(path: &Path, at: u64) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
 }
