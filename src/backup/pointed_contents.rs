@@ -9,7 +9,7 @@ use super::old_contents;
 use super::parent::Parent;
 use super::spooled_entries::{SpooledEntries, bare_content};
 use crate::contents::{Contents, lost};
-use crate::entry::{Entry, Hash, Path, Range};
+use crate::entry::{Entry, Path, Range};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Job, Problem, ProblemKind};
 use crate::pool::Pool;
@@ -173,15 +173,9 @@ pub fn read_to_check(
     let Some(file) = entry.file() else {
         return Err(Error::new(Kind::Panic, "check a content", "the entry is no file"));
     };
-    let mut hasher = blake3::Hasher::new();
-    let read = contents.read(store, entry, &mut |bytes| {
-        hasher.update(bytes);
-        job.pulse()
-    })?;
-    let is_it = Hash::from(hasher.finalize()) == file.hash;
-    Ok(match read {
-        Ok(()) if is_it => None,
-        Ok(()) => Some(contents.differs(entry, file)),
+    Ok(match contents.hash(store, entry, &mut |_| job.pulse())? {
+        Ok(hash) if hash == file.hash => None,
+        Ok(_) => Some(contents.differs(entry, file)),
         Err(error) => Some(error),
     })
 }

@@ -1,8 +1,8 @@
 //! Reads signatures. Where reading from the store is cheap, a signature comes from the SigVault in the store, so that
 //! only its own bytes are read and damage of these bytes is found. Elsewhere, or if the store has lost the SigVault or
-//! it is damaged there, the signature comes from the cache's copy of the SigVault, else from the SigVault in the store. If that fails, it
-//! comes from the signatures that a rebuild of the cache made again from the archives. Every signature is checked by
-//! its hash.
+//! it is damaged there, the signature comes from the cache's copy of the SigVault, else from the SigVault in the store.
+//! If that fails, it comes from the signatures that a rebuild of the cache made again from the archives. Every
+//! signature is checked by its hash.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -57,6 +57,10 @@ impl SigVaults {
         self.from_store = archives;
     }
 
+    fn is_from_store(&self, archive: u32) -> bool {
+        self.from_store.get(archive as usize).copied().unwrap_or(false)
+    }
+
     /// Reads a SigVault that is damaged in the store from the cache's copy, if there is one.
     pub fn prefer_cache(&mut self, archive: u32) {
         if let Some(from_store) = self.from_store.get_mut(archive as usize).filter(|set| **set) {
@@ -106,11 +110,10 @@ impl SigVaults {
     fn replace(&mut self, sig: &SigRef, error: &Error) -> bool {
         let before = self.replaced.len();
         for range in &sig.content {
-            let from_store = self.from_store.get(range.archive as usize).copied().unwrap_or(false);
-            let Some(archive) = self.trailer.archives.get(range.archive as usize).filter(|_| from_store)
-            else {
+            if !self.is_from_store(range.archive) {
                 continue;
-            };
+            }
+            let Some(archive) = self.trailer.archives.get(range.archive as usize) else { continue };
             let copy = self.cache.as_ref();
             if copy.is_some_and(|cache| cache.open(&archive.name, archive.size, &archive.digest).is_some()) {
                 self.prefer_cache(range.archive);
@@ -209,8 +212,7 @@ impl SigVaults {
         (id, archive): (u32, &ArchiveRef),
         job: &mut Job,
     ) -> Result<OpenSigVault> {
-        let from_store = self.from_store.get(id as usize).copied().unwrap_or(false);
-        let copy = if from_store { None } else { self.cached(store, archive, job)? };
+        let copy = if self.is_from_store(id) { None } else { self.cached(store, archive, job)? };
         let cached = copy.is_some();
         let open =
             |src: &mut dyn ReadAt| FrameIndex::open(src, &archive.name, archive.size, archive.compressed());

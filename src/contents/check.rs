@@ -34,6 +34,24 @@ impl RightContents {
     }
 }
 
+impl Contents {
+    /// Reads a content, and passes the length of each piece to `seen`. Returns the hash, or the reason why the content
+    /// cannot be read. The outer error ends the operation.
+    pub fn hash(
+        &mut self,
+        store: &mut dyn Store,
+        entry: &Entry,
+        seen: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<Result<Hash>> {
+        let mut hasher = blake3::Hasher::new();
+        let read = self.read(store, entry, &mut |bytes| {
+            hasher.update(bytes);
+            seen(bytes.len() as u64)
+        })?;
+        Ok(read.map(|()| hasher.finalize().into()))
+    }
+}
+
 /// Reads the contents and signatures of the entries of one state, composed as for a restore.
 pub struct ContentCheck {
     archives: Arc<[ArchiveRef]>,
@@ -97,7 +115,7 @@ impl ContentCheck {
         })
     }
 
-    /// Reads a content. Returns its length and hash, or the reason why it cannot be read.
+    /// Reads a content. Returns its length and hash, or the reason why it cannot be read. Counts what it reads.
     fn read(
         &mut self,
         store: &mut dyn Store,
@@ -105,18 +123,15 @@ impl ContentCheck {
         size: u64,
         job: &mut Job,
     ) -> Result<Result<(u64, Hash)>> {
-        let mut hasher = blake3::Hasher::new();
         let mut len = 0;
-        let read = self.contents.read(store, entry, &mut |bytes| {
-            hasher.update(bytes);
-            let got = bytes.len() as u64;
+        let read = self.contents.hash(store, entry, &mut |got| {
             job.report.count(Counter::BytesRead, got);
             let advance = got.min(size.saturating_sub(len));
             len += got;
             job.advance(advance)
         });
         job.advance(size.saturating_sub(len))?;
-        Ok(read?.map(|()| (len, hasher.finalize().into())))
+        Ok(read?.map(|hash| (len, hash)))
     }
 
     /// Compares the signature `sig` of `entry` with its hash. Returns the reason if the signature is lost. The outer

@@ -49,7 +49,7 @@ pub fn signed_head(head: &[u8; SIGNED_HEAD]) -> ([u8; 16], u64) {
 pub struct Cache {
     dir: PathBuf,
     /// False in a dry run: no copy is made or removed.
-    is_changed: bool,
+    may_change: bool,
 }
 
 impl Cache {
@@ -57,12 +57,12 @@ impl Cache {
     /// none, or if `root` is empty.
     pub fn of_series(root: Option<&Path>, series: &str) -> Option<Self> {
         let root = root_or_default(root)?;
-        Some(Cache { dir: root.join(series), is_changed: true })
+        Some(Cache { dir: root.join(series), may_change: true })
     }
 
     /// The same cache for a dry run, which only reads it.
     pub fn only_read(self) -> Self {
-        Cache { is_changed: false, ..self }
+        Cache { may_change: false, ..self }
     }
 
     /// Opens the copy of `name` if its size and digest are the expected ones. A copy of the right size with another
@@ -82,7 +82,7 @@ impl Cache {
         if Hash::from(hasher.finalize()) == *digest {
             return Some(file);
         }
-        if self.is_changed {
+        if self.may_change {
             let _ = dir.unlink(name.as_bytes());
         }
         None
@@ -96,7 +96,7 @@ impl Cache {
 
     /// Begins a copy. Errors are ignored: the cache then has no copy of `name`.
     pub fn copy(&self, name: &str) -> Option<Copy> {
-        if self.is_changed { self.begin(name).ok() } else { None }
+        if self.may_change { self.begin(name).ok() } else { None }
     }
 
     /// Begins a copy. `Io` if the file cannot be created.
