@@ -1,5 +1,5 @@
 //! The option heal: before an increment compares anything, it reads everything that the parent needs, as a verify does.
-//! What is lost is stored again, if the source still has it.
+//! Contents and signatures that the store has lost are stored again, if the source still has the files.
 //!
 //! ```text
 //! parent's entries --> contents, signatures against their hashes --> ParentLosses
@@ -25,7 +25,8 @@ const LOST_MAX: usize = 1 << 20;
 
 const OP: &str = "use the archive";
 
-/// What the option heal, or this run, found to be lost in the archives that the store has.
+/// The contents and signatures of the parent that turned out to be lost although the store has their archives. The option
+/// heal finds them, or a run that needs them.
 #[derive(Default)]
 pub struct ParentLosses {
     /// The contents that cannot be made of their ranges any more.
@@ -82,7 +83,7 @@ fn fingerprint(ranges: &[Range]) -> [u8; 16] {
     short
 }
 
-/// Reads all contents and signatures of the parent, and notes in `parent` what is lost. Each archive with a loss is a
+/// Reads all contents and signatures of the parent, and notes the lost ones in `parent`. Each archive with a loss is a
 /// problem.
 ///
 /// Errors: an archive that cannot be read now, except for an error of its medium (`EIO`). Such an archive may be whole,
@@ -261,14 +262,14 @@ fn lost_now(error: Error) -> Result<Error> {
 /// Most notes about healed entries, and most problems about lost ones, that a report lists. The counters count all.
 const LISTED_MAX: u64 = 1000;
 
-/// What the store has lost of a file.
+/// The part of a file that the store has lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LostPart {
     Content,
     Signature,
 }
 
-/// Notes that a file has again what the store had lost of it.
+/// Notes that the lost content or signature of a file was stored again.
 pub fn tell_healed(path: &Path, part: LostPart, job: &mut Job) -> Result<()> {
     job.report.count(Counter::Healed, 1);
     if job.report.counters.get(Counter::Healed) > LISTED_MAX {

@@ -3,7 +3,7 @@
 //! A full backup and an increment run the same code: a full is an increment whose parent is the empty state.
 //!
 //! ```text
-//! heal     with the option: parent state --> what the store lost of it          (heal)
+//! heal     with the option: parent state --> its lost contents and signatures    (heal)
 //! pass 1   walk (sorted) --> tasks --+
 //!                                    +--> merge --> deleted, links, totals      (scan)
 //!          parent state -------------+

@@ -25,7 +25,7 @@ pub struct Parent {
     /// For each archive of the parent: true if this is a SigVault that the store lost, or that is damaged there, but
     /// whose signatures the cache has. The new state cannot name such a SigVault.
     only_cached: Vec<bool>,
-    /// What the option heal, or this run, found to be lost in the archives that are present.
+    /// The contents and signatures that turned out to be lost in the archives that are present.
     pub losses: ParentLosses,
     /// The option heal is set: a signature that is lost is made again.
     heals: bool,

@@ -486,7 +486,7 @@ impl<'r, 'j> Run<'r, 'j> {
         self.parent.as_ref().is_some_and(|parent| parent.lacks_signature(old))
     }
 
-    /// Reports that the new `entry` has again what the store lost of `old`, the parent's entry of the path.
+    /// Notes that the lost content or signature of `old` was stored again for `entry`, or reports that it was not.
     fn report_healed(&mut self, old: &Entry, entry: &Entry) -> Result<()> {
         if self.is_lost(old) {
             return match entry.file() {

@@ -38,7 +38,7 @@ const IN_VAIN_MAX: u64 = 256 << 20;
 /// Is set in the offset of a line of the parent if this run has read the content of the entry, and it is right.
 const IS_RIGHT: u64 = 1 << 63;
 
-/// What the first pass knows of contents.
+/// Collects, in the first pass, the contents of the parent and the sizes of the files to store.
 pub struct ContentScan {
     /// The sizes of new and changed files. True if several have this size.
     sizes: HashMap<u64, bool>,

@@ -49,7 +49,7 @@ pub enum DeltaMode {
     Contents,
 }
 
-/// What a verify checks.
+/// How much a verify reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VerifyScope {
     /// Everything that snapshots need is read.
@@ -165,7 +165,7 @@ pub struct Options {
     pub allow_source_change: bool,
     /// Accept an empty source although the parent snapshot was not empty, and a prune that leaves no snapshot.
     pub allow_empty: bool,
-    /// An increment reads everything that its parent needs, and stores again what is lost.
+    /// An increment reads everything that its parent needs, and stores lost contents and signatures again.
     pub heal: bool,
     pub overwrite: Overwrite,
     /// Remove entries of the destination that the snapshot does not contain.
