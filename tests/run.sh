@@ -155,20 +155,23 @@ ordinary_user() {
     return $ended
 }
 
-# Checks and tests the Go package, with an installed tree. The race detector and the checks of pointers are on.
-go_package() {
+# Installs the library into build/installed, and exports the variables by which a program finds it there.
+installed_tree() {
     cmake -S . -B build/tests -DIBT_WERROR=ON >/dev/null && cmake --build build/tests --parallel 2 &&
         cmake --install build/tests --prefix "$PWD/build/installed" >/dev/null || return 1
     found=$(find "$PWD/build/installed" -name ibt.pc)
-    (
-        export PKG_CONFIG_PATH="${found%/*}" LD_LIBRARY_PATH="${found%/pkgconfig/ibt.pc}"
-        export GOCACHE="$PWD/build/go-cache" GODEBUG=cgocheck=2 CGO_ENABLED=1
-        cd bindings/go || exit 1
-        unformatted=$(gofmt -l .)
-        [ -z "$unformatted" ] || { echo "gofmt would change: $unformatted"; exit 1; }
-        go vet ./... && go test -race -count=10 -run Goroutines ./... && go test -race -count=1 ./...
-    )
+    export PKG_CONFIG_PATH="${found%/*}" LD_LIBRARY_PATH="${found%/pkgconfig/ibt.pc}"
 }
+
+# Checks and tests the Go package. The race detector and the checks of pointers are on.
+go_package() (
+    installed_tree || exit 1
+    export GOCACHE="$PWD/build/go-cache" GODEBUG=cgocheck=2 CGO_ENABLED=1
+    cd bindings/go || exit 1
+    unformatted=$(gofmt -l .)
+    [ -z "$unformatted" ] || { echo "gofmt would change: $unformatted"; exit 1; }
+    go vet ./... && go test -race -count=10 -run Goroutines ./... && go test -race -count=1 ./...
+)
 
 step scripts scripts
 step fmt cargo fmt --check
