@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ibt::entry::Entry;
 use ibt::error::Kind;
 use ibt::job::{
     Cancel, Counter, Flow, Observer, Options, Overwrite, Phase, ProblemKind, Progress, Select, change,
@@ -23,7 +22,7 @@ use support::*;
 #[test]
 fn a_linked_file_replaced_between_the_passes_lends_its_bytes_to_no_other_name() {
     let series = Series::new();
-    series.write("0-first", "told first");
+    series.write("0-first", "reported first");
     let linked = series.write("a", "the old content");
     fs::hard_link(&linked, series.source.join("b")).unwrap();
     let fresh = series.beside("fresh");
@@ -135,18 +134,6 @@ fn setgid_without_its_group_is_dropped() {
     assert_eq!((restored.gid(), restored.mode() & 0o7777), (0, 0o755));
 }
 
-/// Collects the reported changes with their paths.
-#[derive(Default)]
-struct Told(Vec<(u32, Vec<u8>)>);
-
-impl Observer for Told {
-    fn change(&mut self, what: u32, before: Option<&Entry>, after: Option<&Entry>) -> Flow {
-        let entry = after.or(before).expect("a change is of something");
-        self.0.push((what, entry.path.as_bytes().to_vec()));
-        Flow::Continue
-    }
-}
-
 #[test]
 fn deletions_are_told_once_each_and_in_path_order() {
     let mut series = Series::new();
@@ -155,13 +142,13 @@ fn deletions_are_told_once_each_and_in_path_order() {
     series.snapshot();
     names.iter().for_each(|name| fs::remove_file(series.source.join(name)).unwrap());
     series.write("new", "one file");
-    let mut told = Told::default();
-    let made = series.run(&series.options, &Cancel::default(), &mut told, |store, job| {
+    let mut reported = ReportedChanges::default();
+    let made = series.run(&series.options, &Cancel::default(), &mut reported, |store, job| {
         ibt::backup::incremental(store, &series.source, job)
     });
     made.whole();
     let deleted: Vec<_> =
-        told.0.iter().filter(|(what, _)| *what == change::DELETED).map(|(_, path)| path).collect();
+        reported.0.iter().filter(|(what, _)| *what == change::DELETED).map(|(_, path)| path).collect();
     assert_eq!(deleted, [b"a", b"b", b"c", b"d", b"e"]);
 }
 

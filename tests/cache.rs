@@ -118,7 +118,7 @@ fn assert_signatures_are_stored(series: &Series) {
 }
 
 /// The name of a kind of damage, and the function that does the damage.
-type Deed = (&'static str, fn(&Path));
+type CacheDamage = (&'static str, fn(&Path));
 
 fn spoil(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
@@ -165,7 +165,7 @@ fn exchange(fork: &Fork, with: &Path) {
 fn a_cache_damaged_in_any_way_costs_nothing() {
     let series = a_chain();
     let expected = increment(&series.fork());
-    let deeds: [Deed; 7] = [
+    let damages: [CacheDamage; 7] = [
         ("spoilt", spoil),
         ("cut", cut),
         ("gone", remove),
@@ -174,13 +174,13 @@ fn a_cache_damaged_in_any_way_costs_nothing() {
         ("a link to a device", replace_by_a_link),
         ("empty", |path| fs::write(path, "").unwrap()),
     ];
-    for (what, deed) in deeds {
+    for (what, damage) in damages {
         for only in [|_: &Path| true, is_state, |path: &Path| !is_state(path)] {
             println!("{what}");
             let fork = series.fork();
             let files = cached(&fork.twin);
             assert!(files.len() >= 4, "{files:?}");
-            files.iter().filter(|path| only(path)).for_each(|path| deed(path));
+            files.iter().filter(|path| only(path)).for_each(|path| damage(path));
             assert_as_small(&increment(&fork), &expected);
         }
     }
@@ -426,10 +426,10 @@ fn a_signature_in_several_sigvaults_is_made_again() {
     edit(&series, "dir/c", "and more");
     let expected = increment(&series.fork());
     for lost in &vaults {
-        for deed in [remove as fn(&Path), spoil] {
+        for damage in [remove as fn(&Path), spoil] {
             let fork = series.fork();
             fs::remove_dir_all(fork.twin.cache()).unwrap();
-            deed(&fork.twin.store.join(lost));
+            damage(&fork.twin.store.join(lost));
             let report = fork.twin.rebuild_cache().whole();
             assert!(report.files.iter().any(|file| file.name == format!("{lost}.stream")), "{lost}");
             assert_as_small(&increment(&fork), &expected);
@@ -442,13 +442,13 @@ fn a_signature_in_several_sigvaults_is_made_again() {
 #[test]
 fn contents_that_are_lost_are_listed_and_the_others_signed() {
     let series = a_chain();
-    for deed in [remove as fn(&Path), spoil] {
+    for damage in [remove as fn(&Path), spoil] {
         let fork = series.fork();
         fs::remove_dir_all(fork.twin.cache()).unwrap();
         let (_, _, vaults) = newest_state(&fork.twin);
         vaults.iter().for_each(|name| remove(&fork.twin.store.join(name)));
         let full = fork.twin.stored().into_keys().find(|name| name.contains(".full.")).unwrap();
-        deed(&fork.twin.store.join(&full));
+        damage(&fork.twin.store.join(&full));
         let report = fork.twin.rebuild_cache().partial();
         let gone = !fork.twin.stored().contains_key(&full);
         let kind = if gone { ProblemKind::Missing } else { ProblemKind::Damaged };

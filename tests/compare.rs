@@ -27,13 +27,13 @@ type Changes = BTreeMap<Vec<u8>, u32>;
 
 /// Collects the reported changes, and checks each for consistency.
 #[derive(Default)]
-struct Ears {
-    told: Vec<(Vec<u8>, u32)>,
+struct CompareObserver {
+    reported: Vec<(Vec<u8>, u32)>,
     answer: Option<Flow>,
     progress: Option<Progress>,
 }
 
-impl Observer for Ears {
+impl Observer for CompareObserver {
     fn progress(&mut self, now: &Progress) -> Flow {
         assert!(self.progress.as_ref().is_none_or(|before| before.done_bytes <= now.done_bytes));
         self.progress = Some(now.clone());
@@ -44,7 +44,7 @@ impl Observer for Ears {
         assert_eq!((what == CREATED, what == DELETED), (before.is_none(), after.is_none()));
         let entry = before.or(after).unwrap();
         assert!([before, after].into_iter().flatten().all(|side| side.path == entry.path));
-        self.told.push((entry.path.as_bytes().to_vec(), what));
+        self.reported.push((entry.path.as_bytes().to_vec(), what));
         if let Some((then, now)) = before.zip(after).and_then(|(a, b)| a.file().zip(b.file())) {
             assert!(what & CONTENT != 0 || then.hash == now.hash || now.hash == Hash::UNKNOWN);
         }
@@ -52,32 +52,38 @@ impl Observer for Ears {
     }
 }
 
-fn outcome(series: &Series, options: &Options, tree: &Path) -> (Outcome, Ears) {
-    let mut ears = Ears::default();
-    let outcome = series.run(options, &Cancel::default(), &mut ears, |store, job| {
+fn outcome(series: &Series, options: &Options, tree: &Path) -> (Outcome, CompareObserver) {
+    let mut observer = CompareObserver::default();
+    let outcome = series.run(options, &Cancel::default(), &mut observer, |store, job| {
         ibt::inspect::compare(store, KEY, tree, job)
     });
-    (outcome, ears)
+    (outcome, observer)
 }
 
 /// Compares, and asserts that this succeeds, that the changes come in path order, and that the counters agree with
 /// them.
 #[track_caller]
 fn compare(series: &Series, options: &Options, tree: &Path) -> (Changes, Report) {
-    let (outcome, ears) = outcome(series, options, tree);
+    let (outcome, observer) = outcome(series, options, tree);
     let report = outcome.ok();
-    assert!(ears.told.is_sorted_by(|a, b| compare_paths(&a.0, &b.0).is_lt()), "{:?}", ears.told);
-    let count = |which: &dyn Fn(u32) -> bool| ears.told.iter().filter(|told| which(told.1)).count() as u64;
+    assert!(
+        observer.reported.is_sorted_by(|a, b| compare_paths(&a.0, &b.0).is_lt()),
+        "{:?}",
+        observer.reported
+    );
+    let count = |which: &dyn Fn(u32) -> bool| {
+        observer.reported.iter().filter(|reported| which(reported.1)).count() as u64
+    };
     assert_eq!(counter(&report, Counter::Created), count(&|what| what == CREATED));
     assert_eq!(counter(&report, Counter::Deleted), count(&|what| what == DELETED));
     assert_eq!(counter(&report, Counter::Modified), count(&|what| what & CONTENT != 0));
     assert_eq!(counter(&report, Counter::Metadata), count(&|what| what == METADATA));
-    let progress = ears.progress.unwrap();
+    let progress = observer.progress.unwrap();
     if options.includes.is_empty() && options.paths.is_empty() && options.excludes.is_empty() {
         assert_eq!(progress.done_entries, progress.total_entries);
         assert!(progress.done_bytes <= progress.total_bytes, "{progress:?}");
     }
-    (ears.told.into_iter().collect(), report)
+    (observer.reported.into_iter().collect(), report)
 }
 
 fn open(series: &Series, stamp: Stamp) -> Snapshot {
@@ -95,18 +101,24 @@ fn open(series: &Series, stamp: Stamp) -> Snapshot {
 #[track_caller]
 fn diff(series: &Series, options: &Options, before: Stamp, after: Stamp) -> (Changes, Report) {
     let (mut before, mut after) = (open(series, before), open(series, after));
-    let mut ears = Ears::default();
-    let outcome = series.run(options, &Cancel::default(), &mut ears, |_, job| {
+    let mut observer = CompareObserver::default();
+    let outcome = series.run(options, &Cancel::default(), &mut observer, |_, job| {
         ibt::inspect::diff(&mut before, &mut after, job)
     });
     let report = outcome.whole();
-    assert!(ears.told.is_sorted_by(|a, b| compare_paths(&a.0, &b.0).is_lt()), "{:?}", ears.told);
-    let count = |which: &dyn Fn(u32) -> bool| ears.told.iter().filter(|told| which(told.1)).count() as u64;
+    assert!(
+        observer.reported.is_sorted_by(|a, b| compare_paths(&a.0, &b.0).is_lt()),
+        "{:?}",
+        observer.reported
+    );
+    let count = |which: &dyn Fn(u32) -> bool| {
+        observer.reported.iter().filter(|reported| which(reported.1)).count() as u64
+    };
     assert_eq!(counter(&report, Counter::Created), count(&|what| what == CREATED));
     assert_eq!(counter(&report, Counter::Deleted), count(&|what| what == DELETED));
     assert_eq!(counter(&report, Counter::Modified), count(&|what| what & CONTENT != 0));
     assert_eq!(counter(&report, Counter::Metadata), count(&|what| what == METADATA));
-    (ears.told.into_iter().collect(), report)
+    (observer.reported.into_iter().collect(), report)
 }
 
 #[test]
@@ -150,7 +162,7 @@ fn two_snapshots_are_compared_in_both_directions() {
         ("touched", METADATA),
         ("twin", METADATA),
     ];
-    assert_eq!(named(forth), told(&expected));
+    assert_eq!(named(forth), reported(&expected));
     assert_eq!(report.snapshots.iter().map(|s| s.stamp).collect::<Vec<_>>(), [first, second]);
     let (back, _) = diff(&series, &series.options, second, first);
     let turned = expected.map(|(path, what)| match what {
@@ -158,29 +170,29 @@ fn two_snapshots_are_compared_in_both_directions() {
         DELETED => (path, CREATED),
         what => (path, what),
     });
-    assert_eq!(named(back), told(&turned));
+    assert_eq!(named(back), reported(&turned));
 
     let only = |options: Options| named(diff(&series, &options, first, second).0);
     let includes = Options { includes: vec![b"gone".to_vec(), b"o*".to_vec()], ..series.options.clone() };
-    assert_eq!(only(includes), told(&[("gone", DELETED), ("gone/deep", DELETED), ("other", CREATED)]));
+    assert_eq!(only(includes), reported(&[("gone", DELETED), ("gone/deep", DELETED), ("other", CREATED)]));
     let excludes = Options { excludes: vec![b"/gone".to_vec(), b"e*".to_vec()], ..series.options.clone() };
     assert!(only(excludes).iter().all(|(path, _)| !path.starts_with("gone") && path != "edited"));
     let nothing = Options { includes: vec![b"nowhere".to_vec()], ..series.options.clone() };
     let (mut a, mut b) = (open(&series, first), open(&series, second));
     series.silently(&nothing, |_, job| ibt::inspect::diff(&mut a, &mut b, job)).refused(Kind::NotFound);
 
-    let mut ears = Ears { answer: Some(Flow::Stop), ..Ears::default() };
-    let run = |ears: &mut Ears, a: &mut Snapshot, b: &mut Snapshot| {
-        series.run(&series.options, &Cancel::default(), ears, |_, job| ibt::inspect::diff(a, b, job))
+    let mut observer = CompareObserver { answer: Some(Flow::Stop), ..CompareObserver::default() };
+    let run = |observer: &mut CompareObserver, a: &mut Snapshot, b: &mut Snapshot| {
+        series.run(&series.options, &Cancel::default(), observer, |_, job| ibt::inspect::diff(a, b, job))
     };
-    let report = run(&mut ears, &mut a, &mut b).whole();
+    let report = run(&mut observer, &mut a, &mut b).whole();
     assert_eq!(
-        (ears.told.len(), counter(&report, Counter::Entries)),
+        (observer.reported.len(), counter(&report, Counter::Entries)),
         (1, 1),
         "the comparison ends at the root"
     );
-    let mut ears = Ears { answer: Some(Flow::Cancel), ..Ears::default() };
-    run(&mut ears, &mut a, &mut b).refused(Kind::Cancelled);
+    let mut observer = CompareObserver { answer: Some(Flow::Cancel), ..CompareObserver::default() };
+    run(&mut observer, &mut a, &mut b).refused(Kind::Cancelled);
 }
 
 /// The hash of a file covers its data without the holes: the same data at another place is another content.
@@ -216,7 +228,7 @@ fn named(changes: Changes) -> Vec<(String, u32)> {
     changes.into_iter().map(|(path, what)| (String::from_utf8(path).unwrap(), what)).collect()
 }
 
-fn told(changes: &[(&str, u32)]) -> Vec<(String, u32)> {
+fn reported(changes: &[(&str, u32)]) -> Vec<(String, u32)> {
     changes.iter().map(|(path, what)| (path.to_string(), *what)).collect()
 }
 
@@ -317,7 +329,7 @@ fn metadata_only_compares_sizes_and_times_and_reads_nothing() {
     let options = Options { metadata_only: true, ..series.options.clone() };
     let (changes, report) = compare(&series, &options, &series.source);
     let expected = [("mode", METADATA), ("size", CONTENT), ("time", CONTENT | METADATA)];
-    assert_eq!(named(changes), told(&expected));
+    assert_eq!(named(changes), reported(&expected));
     assert_eq!((counter(&report, Counter::BytesRead), report.is_partial()), (0, false));
     assert!(differences(&series).contains(&("bytes".into(), CONTENT)));
 }
@@ -332,7 +344,7 @@ fn bytes_that_changed_on_their_own_are_found() {
     file.write_all_at(b"rot", 200_000).unwrap();
     drop(file);
     set_mtime(&path, (before.mtime(), before.mtime_nsec() as u32));
-    assert_eq!(differences(&series), told(&[("f", CONTENT)]));
+    assert_eq!(differences(&series), reported(&[("f", CONTENT)]));
 }
 
 #[test]
@@ -343,14 +355,14 @@ fn a_file_of_another_size_need_not_be_read() {
     series.write("f", noise(1, 300_001));
     series.write("new", noise(2, 300_000));
     let (changes, report) = compare(&series, &series.options, &series.source);
-    assert_eq!(named(changes), told(&[("", METADATA), ("f", CONTENT | METADATA), ("new", CREATED)]));
+    assert_eq!(named(changes), reported(&[("", METADATA), ("f", CONTENT | METADATA), ("new", CREATED)]));
     assert_eq!(counter(&report, Counter::BytesRead), 0);
 }
 
-/// Runs `deed` and then restores the root's mtime, which creating and removing names changes.
-fn keep_root_times(series: &Series, deed: impl FnOnce()) {
+/// Runs `edit` and then restores the root's mtime, which creating and removing names changes.
+fn keep_root_times(series: &Series, edit: impl FnOnce()) {
     let before = fs::metadata(&series.source).unwrap();
-    deed();
+    edit();
     set_mtime(&series.source, (before.mtime(), before.mtime_nsec() as u32));
 }
 
@@ -372,7 +384,7 @@ fn another_type_is_other_content() {
     });
     let expected =
         [("dir", CONTENT), ("dir/below", DELETED), ("file", CONTENT), ("link", CONTENT | METADATA)];
-    assert_eq!(differences(&series), told(&expected));
+    assert_eq!(differences(&series), reported(&expected));
 }
 
 #[test]
@@ -400,7 +412,7 @@ fn which_names_are_one_file_is_metadata() {
         fs::hard_link(place("x"), place("y")).unwrap();
     });
     let expected = [("a", DELETED), ("a0", CREATED), ("q", METADATA), ("y", METADATA)];
-    assert_eq!(differences(&series), told(&expected));
+    assert_eq!(differences(&series), reported(&expected));
 }
 
 const MIB: u64 = 1 << 20;
@@ -432,14 +444,14 @@ fn holes_are_the_zeros_that_they_read_as() {
     // `sparse` gets zeros instead of holes, and `dense` gets holes instead of zeros.
     swap(&sparse, fs::read(&sparse).unwrap());
     write_sparse(&dense, 1);
-    assert_eq!(differences(&series), told(&[]));
+    assert_eq!(differences(&series), reported(&[]));
     let file = fs::File::options().write(true).open(&filled).unwrap();
     file.write_all_at(b"x", 3 * MIB - 70_000).unwrap();
     drop(file);
     set_mtime(&filled, (1_000_000, 5));
-    assert_eq!(differences(&series), told(&[("filled", CONTENT)]));
+    assert_eq!(differences(&series), reported(&[("filled", CONTENT)]));
     write_sparse(&filled, 3);
-    assert_eq!(differences(&series), told(&[("filled", CONTENT)]));
+    assert_eq!(differences(&series), reported(&[("filled", CONTENT)]));
 }
 
 #[test]
@@ -455,7 +467,7 @@ fn what_cannot_be_read_is_a_problem_and_not_gone() {
     set_mode(&series.source.join("closed"), 0o000);
     set_mode(&series.source.join("secret"), 0o000);
     let (changes, report) = compare(&series, &series.options, &series.source);
-    assert_eq!(named(changes), told(&[("closed", METADATA), ("secret", METADATA)]));
+    assert_eq!(named(changes), reported(&[("closed", METADATA), ("secret", METADATA)]));
     assert!(report.is_partial());
     assert_eq!(problem_paths(&report, ProblemKind::Unreadable), ["closed", "secret"]);
     assert_eq!(counter(&report, Counter::Unchanged), 2);
@@ -514,11 +526,11 @@ fn patterns_take_entries_out_of_both_sides() {
     }
     series.snapshot();
     series.options.excludes = vec![b"*.log".to_vec(), b"skip/".to_vec()];
-    assert_eq!(differences(&series), told(&[]));
+    assert_eq!(differences(&series), reported(&[]));
     series.write("dir/new.log", "new");
     fs::remove_file(series.source.join("skip/c")).unwrap();
     fs::remove_file(series.source.join("a.log")).unwrap();
-    assert_eq!(differences(&series), told(&[("", METADATA), ("dir", METADATA)]));
+    assert_eq!(differences(&series), reported(&[("", METADATA), ("dir", METADATA)]));
 }
 
 /// A comparison applies exclude files like the next backup.
@@ -529,11 +541,11 @@ fn exclude_files_take_entries_out_of_the_tree() {
     series.write("a.tmp", "never backed up");
     series.write("b.log", "backed up");
     series.snapshot();
-    assert_eq!(differences(&series), told(&[]));
+    assert_eq!(differences(&series), reported(&[]));
     series.write(".exclude", "*.tmp\n*.log\n");
-    assert_eq!(differences(&series), told(&[(".exclude", CONTENT | METADATA), ("b.log", DELETED)]));
+    assert_eq!(differences(&series), reported(&[(".exclude", CONTENT | METADATA), ("b.log", DELETED)]));
     series.options.exclude_file = Vec::new();
-    assert_eq!(differences(&series), told(&[(".exclude", CONTENT | METADATA), ("a.tmp", CREATED)]));
+    assert_eq!(differences(&series), reported(&[(".exclude", CONTENT | METADATA), ("a.tmp", CREATED)]));
 }
 
 #[test]
@@ -548,7 +560,7 @@ fn a_socket_is_a_note() {
         }
     });
     let (changes, report) = compare(&series, &series.options, &series.source);
-    assert_eq!(named(changes), told(&[("f", DELETED)]));
+    assert_eq!(named(changes), reported(&[("f", DELETED)]));
     assert_eq!(problem_paths(&report, ProblemKind::Skipped), ["f", "g"]);
     assert!(!report.is_partial());
 }
@@ -579,12 +591,12 @@ fn the_caller_may_want_to_hear_no_more() {
     series.write("a", "longer");
     series.write("b", "y");
     for (answer, refused) in [(Flow::Stop, None), (Flow::Cancel, Some(Kind::Cancelled))] {
-        let mut ears = Ears { answer: Some(answer), ..Ears::default() };
-        let outcome = series.run(&series.options, &Cancel::default(), &mut ears, |store, job| {
+        let mut observer = CompareObserver { answer: Some(answer), ..CompareObserver::default() };
+        let outcome = series.run(&series.options, &Cancel::default(), &mut observer, |store, job| {
             ibt::inspect::compare(store, KEY, &series.source, job)
         });
         assert_eq!(outcome.result.err().map(|error| error.kind), refused);
-        assert_eq!(ears.told.len(), 1);
+        assert_eq!(observer.reported.len(), 1);
         // The callback ended the comparison at the first change, before `b` was counted.
         assert_eq!(counter(&outcome.report, Counter::Created), 0);
     }

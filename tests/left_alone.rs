@@ -31,7 +31,7 @@ fn restore(series: &Series, dry_run: bool, dest: &Path) -> Outcome {
 
 /// A kind of entry that a backup does not store.
 #[derive(Clone, Debug)]
-enum Odd {
+enum NotStored {
     /// An exclude pattern matches the name.
     Excluded,
     ExcludedDir,
@@ -45,36 +45,36 @@ enum Odd {
     Cache,
 }
 
-fn odd() -> impl Strategy<Value = (String, Odd)> {
-    use Odd::*;
+fn odd() -> impl Strategy<Value = (String, NotStored)> {
+    use NotStored::*;
     let what = prop::sample::select(vec![Excluded, ExcludedDir, Socket, Closed, Unlisted, Locked, Cache]);
     ("[abc](/[abc]){0,2}", what)
 }
 
 /// Makes an entry of this kind at `path`. The returned listener must live as long as its socket.
-fn make(root: &Path, path: &str, odd: &Odd) -> Option<UnixListener> {
+fn make(root: &Path, path: &str, not_stored: &NotStored) -> Option<UnixListener> {
     let path = root.join(path);
     let _ = fs::create_dir_all(path.parent().unwrap());
     let filled = |dir: &Path, name: &str| {
         let _ = fs::create_dir(dir).and_then(|()| fs::write(dir.join(name), "precious"));
     };
-    match odd {
-        Odd::Excluded => drop(fs::write(path.with_extension("o"), "precious")),
-        Odd::ExcludedDir => filled(&path.with_extension("o"), "f"),
-        Odd::Socket => return UnixListener::bind(path).ok(),
-        Odd::Closed => {
+    match not_stored {
+        NotStored::Excluded => drop(fs::write(path.with_extension("o"), "precious")),
+        NotStored::ExcludedDir => filled(&path.with_extension("o"), "f"),
+        NotStored::Socket => return UnixListener::bind(path).ok(),
+        NotStored::Closed => {
             if fs::File::create_new(&path).is_ok() {
                 fs::write(&path, "precious").unwrap();
                 set_mode(&path, 0);
             }
         }
-        Odd::Unlisted | Odd::Locked => {
+        NotStored::Unlisted | NotStored::Locked => {
             filled(&path, "f");
             if path.is_dir() {
-                set_mode(&path, if matches!(odd, Odd::Locked) { 0o400 } else { 0o300 });
+                set_mode(&path, if matches!(not_stored, NotStored::Locked) { 0o400 } else { 0o300 });
             }
         }
-        Odd::Cache => {
+        NotStored::Cache => {
             filled(&path, "cached");
             let tag = "Signature: 8a477f597d28d172789f06886806bc55";
             let _ = fs::write(path.join("CACHEDIR.TAG"), tag);

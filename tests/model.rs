@@ -91,7 +91,7 @@ fn steps(damage: u32) -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// The facts that the model knows about a snapshot.
-struct Snap {
+struct ModelSnapshot {
     stamp: Stamp,
     kept: Rc<Kept>,
     /// The archives that the snapshot's state names.
@@ -101,16 +101,16 @@ struct Snap {
     needs: BTreeMap<Vec<u8>, BTreeSet<String>>,
 }
 
-struct Life {
+struct StoreModel {
     series: Series,
-    snaps: Vec<Snap>,
+    snaps: Vec<ModelSnapshot>,
     broken: BTreeMap<String, Broken>,
 }
 
-impl Life {
+impl StoreModel {
     /// Makes a first full backup. With `aged`, the tree is old enough for the backup to believe that files are
     /// unchanged without reading them.
-    fn new(mut series: Series, codec: Codec, tree: &Tree, aged: bool) -> Life {
+    fn new(mut series: Series, codec: Codec, tree: &Tree, aged: bool) -> StoreModel {
         series.options.codec = codec;
         series.options.allow_empty = true;
         tree.make(&series.source);
@@ -119,7 +119,7 @@ impl Life {
             // Files as new as the newest file are read, so this one is newer than the tree.
             series.write("newest of all", "now");
         }
-        let mut life = Life { series, snaps: Vec::new(), broken: BTreeMap::new() };
+        let mut life = StoreModel { series, snaps: Vec::new(), broken: BTreeMap::new() };
         life.full();
         life.check();
         life
@@ -329,7 +329,7 @@ impl Life {
             needs.insert(path, lies_in.collect());
         }
         let archives = archives.into_iter().collect();
-        self.snaps.push(Snap { stamp, kept, archives, labels, needs });
+        self.snaps.push(ModelSnapshot { stamp, kept, archives, labels, needs });
     }
 
     #[track_caller]
@@ -340,7 +340,7 @@ impl Life {
     }
 
     /// The paths of a snapshot whose content lies in an archive with at least this damage.
-    fn lost(&self, snap: &Snap, broken: Broken) -> BTreeSet<Vec<u8>> {
+    fn lost(&self, snap: &ModelSnapshot, broken: Broken) -> BTreeSet<Vec<u8>> {
         let is_broken = |archive: &String| self.broken.get(archive) >= Some(&broken);
         let lost = snap.needs.iter().filter(|(_, archives)| archives.iter().any(is_broken));
         lost.map(|(path, _)| path.clone()).collect()
@@ -360,7 +360,7 @@ impl Life {
         }
         // An archive that is missing or has another size is listed once for each snapshot that names it.
         let is_lost = |name: &&String| self.broken.get(*name) > Some(&Broken::Flipped);
-        let lost_of = |snap: &Snap| {
+        let lost_of = |snap: &ModelSnapshot| {
             let lost = snap.archives.iter().filter(is_lost);
             lost.map(|name| (Some(snap.stamp), Some(name.clone()))).collect::<Vec<_>>()
         };
@@ -380,7 +380,8 @@ impl Life {
         let is_mark = |name: &String| name.contains(".retired.");
         let (marks, others): (BTreeSet<_>, BTreeSet<_>) = self.series.stored().into_keys().partition(is_mark);
         let (states, archives): (BTreeSet<_>, BTreeSet<_>) = others.into_iter().partition(is_state);
-        let of_snap = |snap: &Snap| states.iter().find(|name| name.contains(&snap.stamp.to_string()));
+        let of_snap =
+            |snap: &ModelSnapshot| states.iter().find(|name| name.contains(&snap.stamp.to_string()));
         let newest = (!states.is_empty()).then(|| self.series.newest("state"));
         let needed = self.snaps.iter().flat_map(|snap| {
             let state = of_snap(snap).expect("the state of a snapshot");
@@ -395,7 +396,7 @@ impl Life {
         assert_eq!(archives, named.filter(|name| !deleted(name)).collect());
     }
 
-    fn check_restore(&self, snap: &Snap) {
+    fn check_restore(&self, snap: &ModelSnapshot) {
         let dest = self.series.beside("restored");
         let outcome = self.series.restore(Select::Exactly(snap.stamp), &dest);
         let may = self.lost(snap, Broken::Flipped);
@@ -456,7 +457,7 @@ fn aged() -> impl Strategy<Value = bool> {
 }
 
 fn live(series: Series, codec: Codec, tree: &Tree, aged: bool, steps: &[Step], last: &[Edit]) {
-    let mut life = Life::new(series, codec, tree, aged);
+    let mut life = StoreModel::new(series, codec, tree, aged);
     steps.iter().for_each(|step| life.step(step));
     life.heal(last);
 }

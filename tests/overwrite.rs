@@ -17,27 +17,6 @@ use support::tools::{Mount, as_ordinary_user, child_role, command, run, set_mode
 use support::tree::set_mtime;
 use support::*;
 
-/// Remembers the reported changes.
-#[derive(Default)]
-struct Told(Vec<(u32, Vec<u8>)>);
-
-impl Observer for Told {
-    fn change(&mut self, what: u32, before: Option<&Entry>, after: Option<&Entry>) -> Flow {
-        let entry = after.or(before).unwrap();
-        assert_eq!(before.is_none(), what == change::CREATED);
-        assert_eq!(after.is_none(), what == change::DELETED);
-        self.0.push((what, entry.path.as_bytes().to_vec()));
-        Flow::Continue
-    }
-}
-
-impl Told {
-    fn sorted(mut self) -> Vec<(u32, Vec<u8>)> {
-        self.0.sort();
-        self.0
-    }
-}
-
 fn restore(series: &Series, options: &Options, dest: &Path, observer: &mut dyn Observer) -> series::Outcome {
     series.restore_with(options, dest, observer)
 }
@@ -102,16 +81,16 @@ proptest! {
             other.make(&dest);
         }
         let before = (facts(&dest), touched(&dest));
-        let (mut foretold, mut told, mut again) = (Told::default(), Told::default(), Told::default());
+        let [mut foretold, mut reported, mut again] = std::array::from_fn(|_| ReportedChanges::default());
         let dry = Options { dry_run: true, ..mirror(&series) };
         restore(&series, &dry, &dest, &mut foretold).whole();
         prop_assert!(before == (facts(&dest), touched(&dest)), "a dry run touched the destination");
-        restore(&series, &mirror(&series), &dest, &mut told).whole();
+        restore(&series, &mirror(&series), &dest, &mut reported).whole();
         let mut wanted = series.points[0].kept.facts.clone();
         forget_holes(&mut wanted);
         assert_same_facts(&wanted, &content_of(&dest));
         assert_same_attributes(&series.points[0].kept.copy, &dest);
-        prop_assert_eq!(foretold.sorted(), told.sorted());
+        prop_assert_eq!(foretold.sorted(), reported.sorted());
         let before = touched(&dest);
         restore(&series, &mirror(&series), &dest, &mut again).whole();
         // A directory's time is set again, which changes its change time.
@@ -181,10 +160,10 @@ fn a_destination_that_is_not_empty_needs_a_policy() {
 fn a_dry_run_for_a_destination_that_is_not_there_makes_none() {
     let (series, _) = with_copy(&[("a/b", "1")]);
     let dest = series.beside("new");
-    let mut told = Told::default();
+    let mut reported = ReportedChanges::default();
     let options = Options { dry_run: true, ..series.options.clone() };
-    restore(&series, &options, &dest, &mut told).whole();
-    let paths: Vec<_> = told.0.iter().map(|(what, path)| (*what, &path[..])).collect();
+    restore(&series, &options, &dest, &mut reported).whole();
+    let paths: Vec<_> = reported.0.iter().map(|(what, path)| (*what, &path[..])).collect();
     assert_eq!(paths, [(change::CREATED, &b""[..]), (change::CREATED, b"a"), (change::CREATED, b"a/b")]);
     assert!(!dest.exists() && series::around(&series).keys().all(|path| !path.ends_with("new")));
 }
@@ -203,11 +182,11 @@ fn a_dry_run_looks_for_nothing_below_what_would_make_way() {
     }
     fs::remove_dir_all(dest.join("d")).unwrap();
     symlink("elsewhere", dest.join("d")).unwrap();
-    let (mut foretold, mut told) = (Told::default(), Told::default());
+    let (mut foretold, mut reported) = (ReportedChanges::default(), ReportedChanges::default());
     let dry = Options { dry_run: true, ..mirror(&series) };
     restore(&series, &dry, &dest, &mut foretold).whole();
-    restore(&series, &mirror(&series), &dest, &mut told).whole();
-    assert_eq!(foretold.sorted(), told.sorted());
+    restore(&series, &mirror(&series), &dest, &mut reported).whole();
+    assert_eq!(foretold.sorted(), reported.sorted());
 }
 
 /// In the destination, `a` and `b` are names of one inode. Once `a` is replaced, `b` is right as it is. A dry run must
@@ -217,12 +196,16 @@ fn a_dry_run_counts_the_names_that_would_go() {
     let (series, dest) = with_copy(&[("a", "1"), ("b", "2"), ("c/f", "3")]);
     fs::remove_file(dest.join("a")).unwrap();
     fs::hard_link(dest.join("b"), dest.join("a")).unwrap();
-    let (mut foretold, mut told) = (Told::default(), Told::default());
+    let (mut foretold, mut reported) = (ReportedChanges::default(), ReportedChanges::default());
     let dry = Options { dry_run: true, ..mirror(&series) };
     restore(&series, &dry, &dest, &mut foretold).whole();
-    restore(&series, &mirror(&series), &dest, &mut told).whole();
-    assert!(!told.0.iter().any(|(what, path)| *path == b"b" && what & change::CONTENT != 0), "{:?}", told.0);
-    assert_eq!(foretold.sorted(), told.sorted());
+    restore(&series, &mirror(&series), &dest, &mut reported).whole();
+    assert!(
+        !reported.0.iter().any(|(what, path)| *path == b"b" && what & change::CONTENT != 0),
+        "{:?}",
+        reported.0
+    );
+    assert_eq!(foretold.sorted(), reported.sorted());
 }
 
 #[test]
@@ -234,13 +217,13 @@ fn if_older_goes_by_the_modification_time() {
         let time = fs::metadata(series.source.join(name)).unwrap_or_else(|_| time.clone());
         set_mtime(&dest.join(name), (time.mtime() + by, time.mtime_nsec() as u32));
     }
-    let mut told = Told::default();
-    let report = restore(&series, &policy(&series, Overwrite::IfOlder), &dest, &mut told).whole();
+    let mut reported = ReportedChanges::default();
+    let report = restore(&series, &policy(&series, Overwrite::IfOlder), &dest, &mut reported).whole();
     let read = |name: &str| fs::read_to_string(dest.join(name)).unwrap();
     assert_eq!([read("older"), read("newer"), read("same")], ["snapshot", "edited", "edited"]);
-    let told = told.sorted();
-    assert!(told.contains(&(change::CONTENT, b"older".to_vec())), "{told:?}");
-    assert!(told.contains(&(change::KEPT, b"newer".to_vec())), "{told:?}");
+    let reported = reported.sorted();
+    assert!(reported.contains(&(change::CONTENT, b"older".to_vec())), "{reported:?}");
+    assert!(reported.contains(&(change::KEPT, b"newer".to_vec())), "{reported:?}");
     assert_eq!(counter(&report, Counter::Modified), 1);
 }
 
@@ -265,11 +248,11 @@ fn what_is_extra_stays_unless_it_is_to_go() {
     fs::write(dest.join("extra/file"), "2").unwrap();
     restore(&series, &policy(&series, Overwrite::Always), &dest, &mut Silent).whole();
     assert!(dest.join("extra/file").exists());
-    let mut told = Told::default();
-    let report = restore(&series, &mirror(&series), &dest, &mut told).whole();
+    let mut reported = ReportedChanges::default();
+    let report = restore(&series, &mirror(&series), &dest, &mut reported).whole();
     assert!(!dest.join("extra").exists());
     let deleted = |path: &[u8]| (change::DELETED, path.to_vec());
-    assert!(told.0.contains(&deleted(b"extra")) && told.0.contains(&deleted(b"extra/file")));
+    assert!(reported.0.contains(&deleted(b"extra")) && reported.0.contains(&deleted(b"extra/file")));
     assert_eq!(counter(&report, Counter::Deleted), 2);
 }
 
@@ -291,14 +274,14 @@ fn what_is_mounted_is_not_extra() {
     for extra in ["mnt/disk", "seen/g", "extra/below/mnt/disk", "f/mnt/disk"] {
         fs::write(dest.join(extra), "2").unwrap();
     }
-    let mut told = Told::default();
-    let outcome = restore(&series, &mirror(&series), &dest, &mut told);
+    let mut reported = ReportedChanges::default();
+    let outcome = restore(&series, &mirror(&series), &dest, &mut reported);
     assert_eq!(problem_paths(&outcome.report, ProblemKind::Obstructed), ["extra/below/mnt", "f", "mnt"]);
     for disk in ["mnt/disk", "extra/below/mnt/disk", "f/mnt/disk"] {
         assert!(dest.join(disk).exists(), "{disk}");
     }
     assert!(!dest.join("seen/g").exists() && dest.join("seen/f").exists());
-    assert!(!told.0.iter().any(|(_, path)| path.ends_with(b"disk")), "{:?}", told.0);
+    assert!(!reported.0.iter().any(|(_, path)| path.ends_with(b"disk")), "{:?}", reported.0);
 }
 
 /// If a restore changes anything in a file system that is mounted below the destination, even if only the metadata of a
@@ -601,10 +584,10 @@ fn names_outside_of_the_destination_do_not_matter() {
     assert_eq!((counter(&compared, Counter::Metadata), counter(&compared, Counter::Modified)), (1, 0));
     let before = touched(&dest);
     for dry_run in [true, false] {
-        let mut told = Told::default();
+        let mut reported = ReportedChanges::default();
         let options = Options { dry_run, ..mirror(&series) };
-        restore(&series, &options, &dest, &mut told).whole();
-        assert_eq!(told.sorted(), [(change::CONTENT, b"b".to_vec())]);
+        restore(&series, &options, &dest, &mut reported).whole();
+        assert_eq!(reported.sorted(), [(change::CONTENT, b"b".to_vec())]);
     }
     let after = touched(&dest);
     assert_eq!(before[&dest.join("a")], after[&dest.join("a")]);
@@ -776,14 +759,14 @@ fn a_large_part_restores_like_a_small_one() {
     series.snapshot();
     for (glob, files) in [("d/e/0*", 1000), ("d/e/00*", 100), ("d/*/*", 1200), ("d/e/0[0-8]*", 900)] {
         let options = Options { includes: vec![glob.into()], ..series.options.clone() };
-        let (dest, mut told) = (series.beside("part"), Told::default());
-        let report = restore(&series, &options, &dest, &mut told).whole();
+        let (dest, mut reported) = (series.beside("part"), ReportedChanges::default());
+        let report = restore(&series, &options, &dest, &mut reported).whole();
         let wanted = |path: &[u8]| path.starts_with(b"d/e/") || [&b""[..], b"d", b"d/e"].contains(&path);
         let found = facts(&dest);
         assert_eq!(found.len(), files + 3, "{glob}");
         assert!(found.iter().all(|(path, one)| wanted(path)
             && (one.kind == "dir" || one.hash == series.points[0].kept.facts[path].hash)));
-        assert_eq!(told.0.len() as u64, counter(&report, Counter::Created));
+        assert_eq!(reported.0.len() as u64, counter(&report, Counter::Created));
         series::remove(&dest);
     }
 }

@@ -22,14 +22,14 @@ const THREADS: [u32; 3] = [1, 2, 4];
 
 /// Remembers the reported changes, and cancels at one of them.
 #[derive(Default)]
-struct Told {
+struct ChangesUntil {
     changes: Vec<(u32, Vec<u8>)>,
     cancel_at: Option<usize>,
 }
 
-impl Observer for Told {
+impl Observer for ChangesUntil {
     fn change(&mut self, what: u32, before: Option<&Entry>, after: Option<&Entry>) -> Flow {
-        assert_ne!(self.cancel_at, Some(self.changes.len()), "told after it was cancelled");
+        assert_ne!(self.cancel_at, Some(self.changes.len()), "changes after it was cancelled");
         self.changes.push((what, after.or(before).unwrap().path.as_bytes().to_vec()));
         match self.cancel_at {
             Some(at) if at == self.changes.len() => Flow::Cancel,
@@ -38,9 +38,9 @@ impl Observer for Told {
     }
 }
 
-fn restore(series: &Series, threads: u32, dest: &Path, told: &mut Told) -> series::Outcome {
+fn restore(series: &Series, threads: u32, dest: &Path, changes: &mut ChangesUntil) -> series::Outcome {
     let options = Options { threads, ..series.options.clone() };
-    series.restore_with(&options, dest, told)
+    series.restore_with(&options, dest, changes)
 }
 
 /// Everything that a restore reports and leaves.
@@ -54,8 +54,8 @@ struct Said {
 }
 
 fn said(series: &Series, threads: u32) -> Said {
-    let (dest, mut told) = (series.beside("dest"), Told::default());
-    let outcome = restore(series, threads, &dest, &mut told);
+    let (dest, mut changes) = (series.beside("dest"), ChangesUntil::default());
+    let outcome = restore(series, threads, &dest, &mut changes);
     let counters =
         [Counter::Created, Counter::Restored, Counter::BytesRead, Counter::BytesWritten, Counter::Problems];
     let report: &Report = &outcome.report;
@@ -66,7 +66,7 @@ fn said(series: &Series, threads: u32) -> Said {
     }
     Said {
         result: outcome.result.map_err(|error| error.to_string()),
-        changes: told.changes,
+        changes: changes.changes,
         counters: counters.into_iter().map(|which| counter(report, which)).collect(),
         problems: report.problems.iter().map(|problem| format!("{problem:?}")).collect(),
         tree,
@@ -162,7 +162,7 @@ fn a_tree_of_many_batches_restores_the_same() {
     sorted.sort_by(|a, b| ibt::entry::compare_paths(a, b));
     let linked = |path: &[u8]| [&b"d3/f3 too"[..], b"z", b"link"].contains(&path);
     sorted.retain(|path| !linked(path));
-    assert_eq!(files[..sorted.len()], sorted, "not told in the order of the entries");
+    assert_eq!(files[..sorted.len()], sorted, "not changes in the order of the entries");
 }
 
 /// One frame in the middle is damaged. Exactly its files are lost, in path order.
@@ -176,8 +176,9 @@ fn a_damaged_frame_costs_the_same_files() {
     fs::write(&full, bytes).unwrap();
     let said = assert_threads_agree(&series);
     assert!(said.problems.len() > 5 && said.tree.len() > 500, "{} lost", said.problems.len());
-    let why: BTreeSet<_> = said.problems.iter().map(|told| &told[told.find("offset").unwrap()..]).collect();
-    assert_eq!(why.len(), 1, "each is told why: {why:?}");
+    let why: BTreeSet<_> =
+        said.problems.iter().map(|changes| &changes[changes.find("offset").unwrap()..]).collect();
+    assert_eq!(why.len(), 1, "each is changes why: {why:?}");
 }
 
 /// After the caller cancels, no further change is reported and no file remains.
@@ -193,8 +194,8 @@ fn cancelled_at_any_change_nothing_is_left() {
     let before = series::around(&series);
     for threads in [1, 4] {
         for at in (1..).step_by(41) {
-            let mut told = Told { cancel_at: Some(at), ..Told::default() };
-            let outcome = restore(&series, threads, &dest, &mut told);
+            let mut changes = ChangesUntil { cancel_at: Some(at), ..ChangesUntil::default() };
+            let outcome = restore(&series, threads, &dest, &mut changes);
             if outcome.result.is_ok() {
                 assert!(at > 450);
                 series::remove(&dest);
@@ -244,10 +245,10 @@ fn a_store_that_fails_ends_the_restore_alike() {
     let before = series::around(&series);
     let run = |threads, reads| {
         let options = Options { threads, ..series.options.clone() };
-        let (mut told, mut store) = (Told::default(), Watched::new(&series, reads));
-        let mut job = Job::new(&options, &Cancel::default(), &mut told);
+        let (mut changes, mut store) = (ChangesUntil::default(), Watched::new(&series, reads));
+        let mut job = Job::new(&options, &Cancel::default(), &mut changes);
         let result = ibt::restore::restore(&mut store, KEY, &dest, &mut job);
-        (result.map_err(|error| (error.kind, error.to_string())), told.changes)
+        (result.map_err(|error| (error.kind, error.to_string())), changes.changes)
     };
     for reads in 0.. {
         let one = run(1, reads);
@@ -258,8 +259,8 @@ fn a_store_that_fails_ends_the_restore_alike() {
         assert_eq!(one.0.as_ref().unwrap_err().0, Kind::Storage);
         assert_eq!(one, run(4, reads), "{reads} reads");
         // The entries between "big" and the first file with deltas need no read of their own.
-        let told = |path: &[u8]| one.1.iter().any(|(_, told)| told == path);
-        assert!(told(b"d0/f9") || !told(b"big"), "{reads} reads");
+        let changes = |path: &[u8]| one.1.iter().any(|(_, changes)| changes == path);
+        assert!(changes(b"d0/f9") || !changes(b"big"), "{reads} reads");
         assert_eq!(series::around(&series), before, "{reads} reads");
     }
 }
@@ -267,14 +268,14 @@ fn a_store_that_fails_ends_the_restore_alike() {
 /// Compares the bytes read from the archives with the bytes of the reported files.
 struct Ahead {
     read: Rc<Cell<u64>>,
-    told: u64,
+    changes: u64,
     most: u64,
 }
 
 impl Observer for Ahead {
     fn change(&mut self, _: u32, _: Option<&Entry>, after: Option<&Entry>) -> Flow {
-        self.most = self.most.max(self.read.get().saturating_sub(self.told));
-        self.told += after.map_or(0, Entry::size);
+        self.most = self.most.max(self.read.get().saturating_sub(self.changes));
+        self.changes += after.map_or(0, Entry::size);
         Flow::Continue
     }
 }
@@ -290,11 +291,11 @@ fn reading_ahead_is_bounded() {
     series.snapshot();
     let options = Options { threads: 16, ..series.options.clone() };
     let mut store = Watched::new(&series, u64::MAX);
-    let mut ahead = Ahead { read: store.read.clone(), told: 0, most: 0 };
+    let mut ahead = Ahead { read: store.read.clone(), changes: 0, most: 0 };
     let mut job = Job::new(&options, &Cancel::default(), &mut ahead);
     let dest = series.beside("dest");
     ibt::restore::restore(&mut store, KEY, &dest, &mut job).unwrap();
-    assert_eq!(ahead.told, 120 * 600_000);
+    assert_eq!(ahead.changes, 120 * 600_000);
     assert!(store.read.get() < 75_000_000, "a frame was fetched twice");
     assert!((8 << 20..44 << 20).contains(&ahead.most), "{} bytes ahead", ahead.most);
 }

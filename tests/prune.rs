@@ -736,20 +736,20 @@ fn expected(stamps: &[Stamp], keep: &Keep) -> Vec<(Stamp, Option<String>)> {
 }
 
 /// The life of a store, with the snapshots that it should hold.
-struct Life {
+struct PrunedStore {
     series: Series,
     now: i64,
     orphans: u32,
 }
 
-impl Life {
-    fn new(tree: &Tree) -> Life {
+impl PrunedStore {
+    fn new(tree: &Tree) -> PrunedStore {
         let mut series = Series::new();
         series.options.codec = Codec::None;
         series.options.allow_empty = true;
         tree.make(&series.source);
         // A Friday, shortly before a leap year.
-        Life { series, now: 1_576_800_000, orphans: 0 }
+        PrunedStore { series, now: 1_576_800_000, orphans: 0 }
     }
 
     fn step(&mut self, step: &Step) {
@@ -820,7 +820,7 @@ proptest! {
 
     #[test]
     fn a_store_holds_what_its_snapshots_need_and_they_restore(tree in trees(8), steps in vec(steps(), 1..14)) {
-        let mut life = Life::new(&tree);
+        let mut life = PrunedStore::new(&tree);
         life.backup(true, &[], 0);
         steps.iter().for_each(|step| life.step(step));
         life.rules(&Keep { last: 2, ..Keep::default() });

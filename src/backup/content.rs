@@ -4,7 +4,7 @@
 use std::fs::File as SourceFile;
 use std::sync::Arc;
 
-use crate::commit::{MemberSpool, NewArchives, Slot};
+use crate::commit::{MemberSpool, NewArchiveKind, NewArchives};
 use crate::contents::{Layout, SignatureLen};
 use crate::delta::{FineSearch, Params, SignatureDelta};
 use crate::entry::{Entry, File, Hash, Node, Path, Place, Range, SigRef};
@@ -22,7 +22,7 @@ use super::heal::LostPart;
 use super::old_bytes::OldBytes;
 use super::parent::Parent;
 use super::pointed_contents::{lost_source, read_to_check};
-use super::reading::{FileError, FileResult, ReadEnd, Shape, look_again, read_data};
+use super::reading::{FileAttributes, FileError, FileResult, ReadEnd, look_again, read_data};
 use super::small::{
     self, ATTEMPTS, ContentForm, DeltaAgainst, Loss, NewDelta, OldContent, SmallFileResult, deltas_len,
     longest_delta,
@@ -78,7 +78,7 @@ struct OpenSourceFile<'f> {
 
 /// The result of reading a file, after one or more attempts.
 struct ReadResult {
-    shape: Shape,
+    attributes: FileAttributes,
     hash: Hash,
     /// The file changed in every attempt.
     dirty: bool,
@@ -105,10 +105,10 @@ impl FileStorer<'_, '_, '_> {
         bytes: &[u8],
         old: Option<&Entry>,
     ) -> Result<StoredEntry> {
-        let SmallFileResult { shape, hash, dirty, compared, mut form, .. } = small;
+        let SmallFileResult { attributes, hash, dirty, compared, mut form, .. } = small;
         self.job.report.count(Counter::BytesRead, bytes.len() as u64);
         self.job.advance(bytes.len() as u64)?;
-        let pass = ReadResult { shape, hash, dirty };
+        let pass = ReadResult { attributes, hash, dirty };
         let was_compared = compared == old.and_then(Entry::file).map(|file| file.hash);
         // A loss is noted before the search, which then leaves out everything else that may be lost.
         self.take_loss(path, &mut form, old.filter(|_| was_compared))?;
@@ -181,8 +181,8 @@ impl FileStorer<'_, '_, '_> {
     ) -> Result<StoredEntry> {
         let mut entry = self.new_entry(path, &pass)?;
         if !bytes.is_empty() || self.archives.is_full() {
-            let writer = self.archives.writer(self.store, Slot::Whole)?;
-            let Shape { stat, holes, .. } = &pass.shape;
+            let writer = self.archives.writer(self.store, NewArchiveKind::Whole)?;
+            let FileAttributes { stat, holes, .. } = &pass.attributes;
             let offset = writer.begin_file(path, &entry.meta, stat.size, holes)?;
             writer.write(bytes)?;
             writer.end()?;
@@ -201,38 +201,38 @@ impl FileStorer<'_, '_, '_> {
         old: Option<&Entry>,
     ) -> FileResult<StoredEntry> {
         let opened = OpenSourceFile { path, file };
-        let mut shape = Shape::take(file, self.devices)?;
-        let basis = old.map(|old| self.signature_of(path, old, shape.data_len())).transpose()?.flatten();
-        let mut may_be_old = old.and_then(Entry::file).map(File::data_len) == Some(shape.data_len());
+        let mut attributes = FileAttributes::read(file, self.devices)?;
+        let basis = old.map(|old| self.signature_of(path, old, attributes.data_len())).transpose()?.flatten();
+        let mut may_be_old = old.and_then(Entry::file).map(File::data_len) == Some(attributes.data_len());
         if let (Some(old), Some(basis)) = (old, basis) {
-            if let Some(done) = self.try_delta(opened, shape, old, basis)? {
+            if let Some(done) = self.try_delta(opened, attributes, old, basis)? {
                 return Ok(done);
             }
-            shape = Shape::take(file, self.devices)?;
+            attributes = FileAttributes::read(file, self.devices)?;
             may_be_old = false;
         }
-        if may_be_old || self.stored.is_worth_a_read(shape.data_len(), old.and_then(Entry::file)) {
-            if let Some(done) = self.try_stored(opened, shape, old)? {
+        if may_be_old || self.stored.is_worth_a_read(attributes.data_len(), old.and_then(Entry::file)) {
+            if let Some(done) = self.try_stored(opened, attributes, old)? {
                 return Ok(done);
             }
-            shape = Shape::take(file, self.devices)?;
+            attributes = FileAttributes::read(file, self.devices)?;
         }
-        self.store_whole(opened, shape)
+        self.store_whole(opened, attributes)
     }
 
     /// Reads the file and stores the content whole while reading. If the file changes meanwhile, the archive
     /// keeps an abandoned member, and the file is read again.
-    fn store_whole(&mut self, opened: OpenSourceFile, shape: Shape) -> FileResult<StoredEntry> {
+    fn store_whole(&mut self, opened: OpenSourceFile, attributes: FileAttributes) -> FileResult<StoredEntry> {
         let mut made = None;
-        let pass = self.attempts(opened, shape, |this, shape| {
-            let purpose = Params::for_len(shape.data_len()).map_or(Purpose::Hash, Purpose::Sign);
+        let pass = self.attempts(opened, attributes, |this, attributes| {
+            let purpose = Params::for_len(attributes.data_len()).map_or(Purpose::Hash, Purpose::Sign);
             let mut pipeline = ChunkPipeline::new(this.pool, purpose);
             let archives = &mut *this.archives;
-            let writer = archives.writer(this.store, Slot::Whole)?;
-            let meta = shape.metadata(this.names);
-            let offset = writer.begin_file(opened.path, &meta, shape.stat.size, &shape.holes)?;
+            let writer = archives.writer(this.store, NewArchiveKind::Whole)?;
+            let meta = attributes.metadata(this.names);
+            let offset = writer.begin_file(opened.path, &meta, attributes.stat.size, &attributes.holes)?;
             let job = &mut *this.job;
-            let read = read_data(opened.file, shape, this.buf, |piece| {
+            let read = read_data(opened.file, attributes, this.buf, |piece| {
                 count_read(job, piece)?;
                 pipeline.update(piece)?;
                 writer.write(piece)?;
@@ -241,7 +241,7 @@ impl FileStorer<'_, '_, '_> {
             let processed = pipeline.finish()?;
             let read = match read {
                 Ok(ReadEnd::Still) => {
-                    look_again(opened.file, shape, &processed.hash, job, this.pool, this.buf)
+                    look_again(opened.file, attributes, &processed.hash, job, this.pool, this.buf)
                 }
                 read => read,
             };
@@ -267,20 +267,20 @@ impl FileStorer<'_, '_, '_> {
     fn try_delta(
         &mut self,
         opened: OpenSourceFile,
-        shape: Shape,
+        attributes: FileAttributes,
         old: &Entry,
         basis: Arc<DeltaBasis>,
     ) -> FileResult<Option<StoredEntry>> {
         let block_len = basis.signature.block_len();
         let mut made = None;
-        let pass = self.attempts(opened, shape, |this, shape| {
-            let Some(params) = Params::keeping(block_len, shape.data_len()) else {
+        let pass = self.attempts(opened, attributes, |this, attributes| {
+            let Some(params) = Params::keeping(block_len, attributes.data_len()) else {
                 return Ok((None, ReadEnd::Stopped));
             };
-            let longest = this.longest_by_blocks(old, shape.data_len());
+            let longest = this.longest_by_blocks(old, attributes.data_len());
             let mut pipeline = ChunkPipeline::new(this.pool, Purpose::Compare(params, basis.clone()));
             let job = &mut *this.job;
-            let read = read_data(opened.file, shape, this.buf, |piece| {
+            let read = read_data(opened.file, attributes, this.buf, |piece| {
                 count_read(job, piece)?;
                 pipeline.update(piece)?;
                 Ok(pipeline.delta_len() <= longest)
@@ -293,7 +293,7 @@ impl FileStorer<'_, '_, '_> {
                 return Ok((None, ReadEnd::Stopped));
             };
             made = Some(NewDelta { delta, signature });
-            Ok((Some(hash), this.confirm(opened, shape, &hash, read, Some(old))?))
+            Ok((Some(hash), this.confirm(opened, attributes, &hash, read, Some(old))?))
         })?;
         let (Some(pass), Some(made)) = (pass, made) else { return Ok(None) };
         if !pass.dirty && is_content_of(old, &pass.hash) {
@@ -302,7 +302,7 @@ impl FileStorer<'_, '_, '_> {
         if let Some(found) = self.find_stored(opened.path, &pass)? {
             return Ok(Some(self.put_stored(opened.path, pass, found)?));
         }
-        let made = self.finer(opened.path, made, (old, &basis), pass.shape.data_len())?;
+        let made = self.finer(opened.path, made, (old, &basis), pass.attributes.data_len())?;
         // The old signature is read again for the delta of the new one, so the memory of its sums is given back.
         drop(basis);
         match made {
@@ -361,18 +361,18 @@ impl FileStorer<'_, '_, '_> {
     fn try_stored(
         &mut self,
         opened: OpenSourceFile,
-        shape: Shape,
+        attributes: FileAttributes,
         old: Option<&Entry>,
     ) -> FileResult<Option<StoredEntry>> {
-        let data_len = shape.data_len();
+        let data_len = attributes.data_len();
         let mut elsewhere = None;
         let mut signature = None;
-        let pass = self.attempts(opened, shape, |this, shape| {
+        let pass = self.attempts(opened, attributes, |this, attributes| {
             let lost = old.and_then(|old| this.lost_signature(old));
             let purpose = lost.map_or(Purpose::Hash, Purpose::Sign);
             let mut pipeline = ChunkPipeline::new(this.pool, purpose);
             let job = &mut *this.job;
-            let read = read_data(opened.file, shape, this.buf, |piece| {
+            let read = read_data(opened.file, attributes, this.buf, |piece| {
                 count_read(job, piece)?;
                 pipeline.update(piece)?;
                 Ok(true)
@@ -382,14 +382,14 @@ impl FileStorer<'_, '_, '_> {
             let same = old.filter(|old| is_content_of(old, &hash));
             elsewhere = match same {
                 Some(_) => None,
-                None => this.find(opened.path, &hash, shape.data_len())?,
+                None => this.find(opened.path, &hash, attributes.data_len())?,
             };
             if same.is_none() && elsewhere.is_none() {
                 // No further attempt, even if the file changed during this one: the content is not stored, and the
                 // caller reads the file again to store it whole.
                 return Ok((None, ReadEnd::Stopped));
             }
-            Ok((Some(hash), this.confirm(opened, shape, &hash, read, same)?))
+            Ok((Some(hash), this.confirm(opened, attributes, &hash, read, same)?))
         })?;
         let pass = pass.filter(|pass| !pass.dirty);
         self.stored.count_read(data_len, pass.is_some());
@@ -407,7 +407,7 @@ impl FileStorer<'_, '_, '_> {
     fn find_stored(&mut self, path: &Path, pass: &ReadResult) -> Result<Option<StoredContent>> {
         match pass.dirty {
             true => Ok(None),
-            false => self.find(path, &pass.hash, pass.shape.data_len()),
+            false => self.find(path, &pass.hash, pass.attributes.data_len()),
         }
     }
 
@@ -431,7 +431,7 @@ impl FileStorer<'_, '_, '_> {
     /// Makes an entry that points to a content that is stored already.
     fn put_stored(&mut self, path: &Path, pass: ReadResult, found: StoredContent) -> Result<StoredEntry> {
         let mut entry = self.new_entry(path, &pass)?;
-        self.job.report.count(Counter::BytesAlreadyStored, pass.shape.data_len());
+        self.job.report.count(Counter::BytesAlreadyStored, pass.attributes.data_len());
         let old = match found {
             StoredContent::OfRun { place, old } => {
                 (entry.place.content, entry.place.sig) = (place.content, place.sig);
@@ -460,15 +460,15 @@ impl FileStorer<'_, '_, '_> {
     fn confirm(
         &mut self,
         opened: OpenSourceFile,
-        shape: &Shape,
+        attributes: &FileAttributes,
         hash: &Hash,
         read: ReadEnd,
         old: Option<&Entry>,
     ) -> FileResult<ReadEnd> {
-        if read != ReadEnd::Still || old.is_some_and(|old| is_all_of(old, hash, shape)) {
+        if read != ReadEnd::Still || old.is_some_and(|old| is_all_of(old, hash, attributes)) {
             return Ok(read);
         }
-        look_again(opened.file, shape, hash, self.job, self.pool, self.buf)
+        look_again(opened.file, attributes, hash, self.job, self.pool, self.buf)
     }
 
     /// Repeats `attempt` until the file does not change during the attempt, at most [`ATTEMPTS`] times. A file
@@ -477,21 +477,23 @@ impl FileStorer<'_, '_, '_> {
     fn attempts(
         &mut self,
         opened: OpenSourceFile,
-        mut shape: Shape,
-        mut attempt: impl FnMut(&mut Self, &Shape) -> FileResult<(Option<Hash>, ReadEnd)>,
+        mut attributes: FileAttributes,
+        mut attempt: impl FnMut(&mut Self, &FileAttributes) -> FileResult<(Option<Hash>, ReadEnd)>,
     ) -> FileResult<Option<ReadResult>> {
         for _ in 1..ATTEMPTS {
-            match attempt(self, &shape)? {
+            match attempt(self, &attributes)? {
                 (None, _) => return Ok(None),
-                (Some(hash), ReadEnd::Still) => return Ok(Some(ReadResult { shape, hash, dirty: false })),
-                _ => shape = Shape::take(opened.file, self.devices)?,
+                (Some(hash), ReadEnd::Still) => {
+                    return Ok(Some(ReadResult { attributes, hash, dirty: false }));
+                }
+                _ => attributes = FileAttributes::read(opened.file, self.devices)?,
             }
         }
-        let (Some(hash), read) = attempt(self, &shape)? else { return Ok(None) };
-        Ok(Some(ReadResult { shape, hash, dirty: read != ReadEnd::Still }))
+        let (Some(hash), read) = attempt(self, &attributes)? else { return Ok(None) };
+        Ok(Some(ReadResult { attributes, hash, dirty: read != ReadEnd::Still }))
     }
 
-    fn tell_dirty(&mut self, path: &Path) -> Result<()> {
+    fn report_dirty(&mut self, path: &Path) -> Result<()> {
         let error = Error::new(Kind::Io, "read", "it changed while it was read").at(path);
         self.job.trouble(ProblemKind::Changed, path.as_bytes(), error)
     }
@@ -578,7 +580,7 @@ impl FileStorer<'_, '_, '_> {
     ) -> Result<StoredEntry> {
         let mut entry = self.new_entry(path, &pass)?;
         entry.place.content = self.archives.inherit(&old.place, false).0;
-        let range = self.archives.add_spool(self.store, Slot::Deltas, &entry, made.delta)?;
+        let range = self.archives.add_spool(self.store, NewArchiveKind::Deltas, &entry, made.delta)?;
         entry.place.content.push(range);
         self.put_signature(&mut entry, made.signature, Some(old))?;
         Ok((entry, StoredAs::Delta))
@@ -588,7 +590,8 @@ impl FileStorer<'_, '_, '_> {
     fn put_whole(&mut self, entry: &mut Entry, offset: u64) {
         let len = entry.file().map_or(0, File::data_len);
         if len > 0 {
-            entry.place.content = vec![Range { archive: self.archives.number(Slot::Whole), offset, len }];
+            entry.place.content =
+                vec![Range { archive: self.archives.number(NewArchiveKind::Whole), offset, len }];
         }
     }
 
@@ -610,7 +613,7 @@ impl FileStorer<'_, '_, '_> {
             }
             _ => (Vec::new(), signature),
         };
-        content.push(self.archives.add_spool(self.store, Slot::Signatures, entry, member)?);
+        content.push(self.archives.add_spool(self.store, NewArchiveKind::Signatures, entry, member)?);
         entry.place.sig = Some(SigRef { content, hash });
         Ok(())
     }
@@ -650,9 +653,9 @@ impl FileStorer<'_, '_, '_> {
     /// was read is reported as a problem, as are attributes and flags that could not be read; both make the entry dirty.
     fn new_entry(&mut self, path: &Path, pass: &ReadResult) -> Result<Entry> {
         if pass.dirty {
-            self.tell_dirty(path)?;
+            self.report_dirty(path)?;
         }
-        let Shape { stat, holes, btime, incomplete, .. } = &pass.shape;
+        let FileAttributes { stat, holes, btime, incomplete, .. } = &pass.attributes;
         if let Some(error) = incomplete {
             let error = Error::io("read the extended attributes or flags of", path, error);
             self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error)?;
@@ -661,7 +664,7 @@ impl FileStorer<'_, '_, '_> {
         let node = Node::File(File { size: stat.size, hash: pass.hash, holes: holes.clone() });
         let btime = *btime;
         let place = Place { ino: Some(stat.ino), ctime: stat.ctime, btime, dirty, ..Place::default() };
-        Ok(Entry::new(path.clone(), node, pass.shape.metadata(self.names), place))
+        Ok(Entry::new(path.clone(), node, pass.attributes.metadata(self.names), place))
     }
 }
 
@@ -678,8 +681,8 @@ fn may_pay(old: &Entry, new_len: u64) -> bool {
 
 /// True if the content equals the content of `old`, the recorded content is of one version, and there are no
 /// holes that may have moved.
-fn is_all_of(old: &Entry, hash: &Hash, shape: &Shape) -> bool {
-    is_content_of(old, hash) && !old.place.dirty && shape.holes.is_empty()
+fn is_all_of(old: &Entry, hash: &Hash, attributes: &FileAttributes) -> bool {
+    is_content_of(old, hash) && !old.place.dirty && attributes.holes.is_empty()
 }
 
 fn is_content_of(old: &Entry, hash: &Hash) -> bool {

@@ -270,7 +270,7 @@ pub enum LostPart {
 }
 
 /// Notes that the lost content or signature of a file was stored again.
-pub fn tell_healed(path: &Path, part: LostPart, job: &mut Job) -> Result<()> {
+pub fn report_healed(path: &Path, part: LostPart, job: &mut Job) -> Result<()> {
     job.report.count(Counter::Healed, 1);
     if job.report.counters.get(Counter::Healed) > LISTED_MAX {
         return Ok(());
@@ -284,7 +284,7 @@ pub fn tell_healed(path: &Path, part: LostPart, job: &mut Job) -> Result<()> {
 }
 
 /// Reports a file of the parent whose content is lost, and which the source cannot give.
-pub fn tell_lost(path: &Path, job: &mut Job) -> Result<()> {
+pub fn report_lost(path: &Path, job: &mut Job) -> Result<()> {
     job.report.count(Counter::Lost, 1);
     if job.report.counters.get(Counter::Lost) > LISTED_MAX {
         return Ok(());

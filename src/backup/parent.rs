@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::commit::{MemberSpool, NewArchives, Slot};
+use crate::commit::{MemberSpool, NewArchiveKind, NewArchives};
 use crate::contents::Contents;
 use crate::delta::Params;
 use crate::entry::{Entry, File, Path, Range, SigRef};
@@ -57,7 +57,7 @@ impl Parent {
                 let message = format!("the store lost {}; the cache has its signatures", archive.name);
                 job.log(Level::Warn, &message);
             } else if let Some((kind, what)) = fault {
-                tell_lost(archive, kind, &what, job)?;
+                report_lost(archive, kind, &what, job)?;
             }
         }
         if reads_cheaply {
@@ -167,7 +167,7 @@ impl Parent {
                 *only_cached = true;
             }
             let Some(named) = self.trailer.archives.get(archive as usize) else { continue };
-            tell_replaced(named, error, job)?;
+            report_replaced(named, error, job)?;
         }
         read
     }
@@ -214,7 +214,7 @@ impl Parent {
         };
         let mut spool = MemberSpool::new();
         spool.write_all(&bytes).map_err(|e| spool_error(&e))?;
-        let range = archives.add_spool(store, Slot::Signatures, entry, spool)?;
+        let range = archives.add_spool(store, NewArchiveKind::Signatures, entry, spool)?;
         Ok(Some(SigRef { content: vec![range], hash: sig.hash }))
     }
 }
@@ -224,7 +224,7 @@ fn is(flags: &[bool], range: &Range) -> bool {
 }
 
 /// Reports an archive that the store does not have, or has with another size.
-fn tell_lost(archive: &ArchiveRef, kind: Kind, what: &str, job: &mut Job) -> Result<()> {
+fn report_lost(archive: &ArchiveRef, kind: Kind, what: &str, job: &mut Job) -> Result<()> {
     let detail = format!(
         "{what}; what it held is stored again as far as the source still has it; older snapshots have lost it; \
          {NEW_FULL}"
@@ -235,7 +235,7 @@ fn tell_lost(archive: &ArchiveRef, kind: Kind, what: &str, job: &mut Job) -> Res
 }
 
 /// Reports a SigVault that is damaged in the store, and is read from the cache instead.
-fn tell_replaced(archive: &ArchiveRef, error: Error, job: &mut Job) -> Result<()> {
+fn report_replaced(archive: &ArchiveRef, error: Error, job: &mut Job) -> Result<()> {
     let detail = format!("{}; its signatures are read from the copy in the cache", error.detail);
     let error = Error { op: "read signatures from".into(), detail, ..error }.at(&archive.name);
     let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error);

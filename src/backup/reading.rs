@@ -64,7 +64,7 @@ pub type FileResult<T> = Result<T, FileError>;
 
 /// The stat, holes, extended attributes and flags of a file, taken just before the file is read.
 #[derive(Debug)]
-pub struct Shape {
+pub struct FileAttributes {
     pub stat: Stat,
     pub holes: Vec<(u64, u64)>,
     pub xattrs: Xattrs,
@@ -81,10 +81,10 @@ pub struct Shape {
 
 type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
-impl Shape {
-    /// Takes the shape of `file` as it is now. If the extended attributes or flags cannot be read, the other fields
-    /// are still valid.
-    pub fn take(file: &File, devices: &Devices) -> FileResult<Self> {
+impl FileAttributes {
+    /// Reads the attributes of `file` as it is now. If the extended attributes or flags cannot be read, the
+    /// other fields are still valid.
+    pub fn read(file: &File, devices: &Devices) -> FileResult<Self> {
         let now = Time::now();
         let stat = platform::stat_file(file)?;
         if stat.kind != FileType::File {
@@ -103,7 +103,7 @@ impl Shape {
         let btime = platform::birth_time(file);
         let is_settled = devices.prove(&stat, now);
         let is_just_written = !is_settled && is_just_written(stat.ctime, now);
-        Ok(Shape { stat, holes, xattrs, flags, btime, incomplete, is_settled, is_just_written })
+        Ok(FileAttributes { stat, holes, xattrs, flags, btime, incomplete, is_settled, is_just_written })
     }
 
     /// Pauses if the file was written just now, and returns whether it paused. Without a pause two reads in a
@@ -191,18 +191,18 @@ pub enum ReadEnd {
     Stopped,
 }
 
-/// Reads the data of `file` from start to end, with the size and holes of `shape`, and hands each piece to
+/// Reads the data of `file` from start to end, with the size and holes of `attributes`, and hands each piece to
 /// `feed`. The read stops when `feed` returns false. If the file has become shorter, the missing bytes are
 /// read as zeros.
 pub fn read_data(
     file: &File,
-    shape: &Shape,
+    attributes: &FileAttributes,
     buf: &mut Vec<u8>,
     mut feed: impl FnMut(&[u8]) -> Result<bool>,
 ) -> FileResult<ReadEnd> {
     buf.resize(READ_LEN, 0);
     let mut short = false;
-    for (mut offset, mut len) in extents(shape.stat.size, &shape.holes) {
+    for (mut offset, mut len) in extents(attributes.stat.size, &attributes.holes) {
         while len > 0 {
             let want = len.min(READ_LEN as u64) as usize;
             let mut got = if short { 0 } else { read_once(file, &mut buf[..want], offset)? };
@@ -218,16 +218,16 @@ pub fn read_data(
             len -= got as u64;
         }
     }
-    let still = !short && held_still(file, &shape.stat)?;
+    let still = !short && held_still(file, &attributes.stat)?;
     Ok(if still { ReadEnd::Still } else { ReadEnd::Changed })
 }
 
-/// Appends the data of `file` to `buf`, with the size and holes of `shape`. If the file has become shorter,
+/// Appends the data of `file` to `buf`, with the size and holes of `attributes`. If the file has become shorter,
 /// the missing bytes are zeros. Returns whether the file held still.
-pub fn read_into(file: &File, shape: &Shape, buf: &mut Vec<u8>) -> FileResult<bool> {
+pub fn read_into(file: &File, attributes: &FileAttributes, buf: &mut Vec<u8>) -> FileResult<bool> {
     let mut at = buf.len();
-    buf.resize(at + shape.data_len() as usize, 0);
-    for (mut offset, mut len) in extents(shape.stat.size, &shape.holes) {
+    buf.resize(at + attributes.data_len() as usize, 0);
+    for (mut offset, mut len) in extents(attributes.stat.size, &attributes.holes) {
         while len > 0 {
             let got = read_once(file, &mut buf[at..at + len as usize], offset)?;
             if got == 0 {
@@ -238,7 +238,7 @@ pub fn read_into(file: &File, shape: &Shape, buf: &mut Vec<u8>) -> FileResult<bo
             len -= got as u64;
         }
     }
-    Ok(held_still(file, &shape.stat)?)
+    Ok(held_still(file, &attributes.stat)?)
 }
 
 fn read_once(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -259,24 +259,24 @@ fn held_still(file: &File, before: &Stat) -> io::Result<bool> {
 /// second read gives the same `hash`.
 pub fn look_again(
     file: &File,
-    shape: &Shape,
+    attributes: &FileAttributes,
     hash: &Hash,
     job: &mut Job,
     pool: &Pool,
     buf: &mut Vec<u8>,
 ) -> FileResult<ReadEnd> {
-    if shape.is_settled {
+    if attributes.is_settled {
         return Ok(ReadEnd::Still);
     }
-    shape.pause();
+    attributes.pause();
     let mut pipeline = ChunkPipeline::new(pool, Purpose::Hash);
-    let read = read_data(file, shape, buf, |piece| {
+    let read = read_data(file, attributes, buf, |piece| {
         // A second read counts neither as progress nor as bytes read.
         job.pulse()?;
         pipeline.update(piece)?;
         Ok(true)
     })?;
-    let same = pipeline.finish()?.hash == *hash && shape.has_holes_of(file)?;
+    let same = pipeline.finish()?.hash == *hash && attributes.has_holes_of(file)?;
     Ok(if same { read } else { ReadEnd::Changed })
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use crate::commit::{NewArchives, NewState, Slot};
+use crate::commit::{NewArchiveKind, NewArchives, NewState};
 use crate::delta::FineSearch;
 use crate::entry::{Entry, FileType, HardLink, Metadata, Node, Path, Place, is_within};
 use crate::error::{Error, Kind, Result, is_shortage};
@@ -21,7 +21,7 @@ use crate::walk::{Devices, Source};
 
 use super::content::{FileStorer, StoredAs};
 use super::file_prefetcher::{FilePrefetcher, PrefetchedFile};
-use super::heal::{LostPart, tell_healed, tell_lost};
+use super::heal::{LostPart, report_healed, report_lost};
 use super::links::Links;
 use super::open_dirs::OpenDirs;
 use super::parent::Parent;
@@ -246,7 +246,7 @@ impl<'r, 'j> Run<'r, 'j> {
         let Finding { path, state } = finding;
         match state {
             PathState::Node { stat, target, broken } => {
-                self.tell_broken(&path, broken)?;
+                self.report_broken(&path, broken)?;
                 match stat.kind {
                     FileType::File => self.file(&path, &stat, old, prefetched),
                     _ => self.node(&path, &stat, (target, broken.is_some()), old),
@@ -291,7 +291,7 @@ impl<'r, 'j> Run<'r, 'j> {
     /// Counts an entry of the parent as deleted.
     fn gone(&mut self, old: &Entry) -> Result<()> {
         if self.is_lost(old) {
-            tell_lost(&old.path, self.job)?;
+            report_lost(&old.path, self.job)?;
         }
         self.replaced(old)
     }
@@ -333,7 +333,7 @@ impl<'r, 'j> Run<'r, 'j> {
         }
         let Some(parent) = self.parent.as_mut().filter(|parent| parent.has_content(&old)) else {
             self.state.omissions().add(&old.path, OmissionCause::Unread);
-            return tell_lost(&old.path, self.job);
+            return report_lost(&old.path, self.job);
         };
         let mut entry = old.clone();
         (entry.place.content, entry.place.sig) =
@@ -344,7 +344,7 @@ impl<'r, 'j> Run<'r, 'j> {
     }
 
     /// Reports a listing that broke off. Below that directory no missing path counts as deleted.
-    fn tell_broken(&mut self, path: &Path, broken: Option<i32>) -> Result<()> {
+    fn report_broken(&mut self, path: &Path, broken: Option<i32>) -> Result<()> {
         self.leave_unseen(path.as_bytes());
         let Some(code) = broken else { return Ok(()) };
         let error = Error::io("list", path, &io::Error::from_raw_os_error(code));
@@ -490,13 +490,13 @@ impl<'r, 'j> Run<'r, 'j> {
     fn report_healed(&mut self, old: &Entry, entry: &Entry) -> Result<()> {
         if self.is_lost(old) {
             return match entry.file() {
-                Some(_) => tell_healed(&entry.path, LostPart::Content, self.job),
-                None => tell_lost(&old.path, self.job),
+                Some(_) => report_healed(&entry.path, LostPart::Content, self.job),
+                None => report_lost(&old.path, self.job),
             };
         }
         let is_signed = self.lacks_signature(old) && entry.place.sig.is_some();
         match is_signed && same_content(entry, Some(old)) {
-            true => tell_healed(&entry.path, LostPart::Signature, self.job),
+            true => report_healed(&entry.path, LostPart::Signature, self.job),
             false => Ok(()),
         }
     }
@@ -586,7 +586,7 @@ impl<'r, 'j> Run<'r, 'j> {
             self.replaced(old)?;
         }
         if self.is_lost(&origin.entry) {
-            tell_healed(&entry.path, LostPart::Content, self.job)?;
+            report_healed(&entry.path, LostPart::Content, self.job)?;
         }
         let made = NewEntry { entry, counter: Some(Counter::Moved), change: change::MOVED };
         self.write_linked(made, stat, Some(&origin.entry))
@@ -604,7 +604,7 @@ impl<'r, 'j> Run<'r, 'j> {
     fn link(&mut self, path: &Path, stat: &Stat, stored: Entry, old: Option<&Entry>) -> Result<()> {
         let first = stored.first_name().unwrap_or(&stored.path).clone();
         if self.archives.is_full() && stored.file().is_some() {
-            let writer = self.archives.writer(self.store, Slot::Whole)?;
+            let writer = self.archives.writer(self.store, NewArchiveKind::Whole)?;
             writer.add_node(path, &stored.meta, Special::HardLink(&stored.path))?;
         }
         let entry = Entry { path: path.clone(), link: HardLink::Further(first), ..stored };
@@ -624,7 +624,7 @@ impl<'r, 'j> Run<'r, 'j> {
         let NewEntry { mut entry, counter, change } = made;
         self.open_dirs.pass(entry.path.as_bytes(), entry.node == Node::Dir);
         if let Some(special) = special(&entry).filter(|_| self.archives.is_full()) {
-            let writer = self.archives.writer(self.store, Slot::Whole)?;
+            let writer = self.archives.writer(self.store, NewArchiveKind::Whole)?;
             writer.add_node(&entry.path, &entry.meta, special)?;
         }
         let old_here = self.old_here.take();

@@ -15,7 +15,7 @@ use crate::walk::Devices;
 
 use super::heal::LostPart;
 use super::old_bytes::OldBytes;
-use super::reading::{FileResult, Shape, read_into};
+use super::reading::{FileAttributes, FileResult, read_into};
 
 /// A file that changes while it is read is read at most this many times, then stored and marked dirty.
 pub const ATTEMPTS: u32 = 4;
@@ -67,7 +67,7 @@ impl Loss {
 
 /// A small file and the results of the worker that read it.
 pub struct SmallFileResult {
-    pub shape: Shape,
+    pub attributes: FileAttributes,
     pub hash: Hash,
     /// The file changed in every attempt.
     pub dirty: bool,
@@ -110,26 +110,26 @@ pub fn read(
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let shape = Shape::take(file, devices)?;
+        let attributes = FileAttributes::read(file, devices)?;
         buf.truncate(start);
-        if shape.data_len() > IN_MEMORY {
+        if attributes.data_len() > IN_MEMORY {
             return Ok(None);
         }
-        let mut still = read_into(file, &shape, buf)?;
+        let mut still = read_into(file, &attributes, buf)?;
         let hash: Hash = blake3::hash(&buf[start..]).into();
         // A content equal to the recorded one needs no second read: it is of one version, unless the entry is
         // dirty.
-        let is_old = shape.holes.is_empty() && old.is_some_and(|old| old.hash == hash && !old.dirty);
-        if still && !shape.is_settled && !is_old {
-            still = reads_the_same(file, &shape, start, buf)?
-                && (!shape.pause() || reads_the_same(file, &shape, start, buf)?);
+        let is_old = attributes.holes.is_empty() && old.is_some_and(|old| old.hash == hash && !old.dirty);
+        if still && !attributes.is_settled && !is_old {
+            still = reads_the_same(file, &attributes, start, buf)?
+                && (!attributes.pause() || reads_the_same(file, &attributes, start, buf)?);
         }
         if still || attempt == ATTEMPTS {
             let bytes = &buf[start..];
             let form = choose_form(bytes, &hash, old, search)?;
             let compared = old.map(|old| old.hash);
             return Ok(Some(SmallFileResult {
-                shape,
+                attributes,
                 hash,
                 dirty: !still,
                 bytes: start..buf.len(),
@@ -141,12 +141,17 @@ pub fn read(
 }
 
 /// Reads the file once more. True if the bytes equal those in `buf` from `start` on.
-fn reads_the_same(file: &SourceFile, shape: &Shape, start: usize, buf: &mut Vec<u8>) -> FileResult<bool> {
+fn reads_the_same(
+    file: &SourceFile,
+    attributes: &FileAttributes,
+    start: usize,
+    buf: &mut Vec<u8>,
+) -> FileResult<bool> {
     let end = buf.len();
-    let still = read_into(file, shape, buf)?;
+    let still = read_into(file, attributes, buf)?;
     let same = buf[start..end] == buf[end..];
     buf.truncate(end);
-    Ok(still && same && shape.has_holes_of(file)?)
+    Ok(still && same && attributes.has_holes_of(file)?)
 }
 
 /// Decides how a content in memory is stored, and makes the delta or the signature.

@@ -17,7 +17,7 @@ use super::member_spool::MemberSpool;
 
 /// One of the three archives that a run can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
+pub enum NewArchiveKind {
     /// Whole files: the `full` archive of a full, the `created` archive of an increment.
     Whole = 0,
     /// Deltas: the `updated` archive.
@@ -30,7 +30,7 @@ pub enum Slot {
 #[derive(Clone, Copy, Debug)]
 enum ArchiveOrigin {
     /// This run writes the archive.
-    Own(Slot),
+    Own(NewArchiveKind),
     /// The parent's state names the archive, at this index.
     Parent(u32),
 }
@@ -45,7 +45,7 @@ pub struct NewArchives {
     writers: [Option<ArchiveWriter<DraftSink>>; 3],
     /// All archives of the new state; an archive's number is its index here.
     order: Vec<ArchiveOrigin>,
-    /// The numbers of this run's archives, by slot; `None` until an entry refers to the archive.
+    /// The numbers of this run's archives, by kind; `None` until an entry refers to the archive.
     own: [Option<u32>; 3],
     /// The numbers of inherited archives, by their numbers in the parent's state.
     inherited: HashMap<u32, u32>,
@@ -84,12 +84,12 @@ impl NewArchives {
         self.full
     }
 
-    fn kind(&self, slot: Slot) -> BackupFileKind {
-        match slot {
-            Slot::Whole if self.full => BackupFileKind::Full,
-            Slot::Whole => BackupFileKind::Created,
-            Slot::Deltas => BackupFileKind::Updated,
-            Slot::Signatures => BackupFileKind::SigVault,
+    fn file_kind(&self, kind: NewArchiveKind) -> BackupFileKind {
+        match kind {
+            NewArchiveKind::Whole if self.full => BackupFileKind::Full,
+            NewArchiveKind::Whole => BackupFileKind::Created,
+            NewArchiveKind::Deltas => BackupFileKind::Updated,
+            NewArchiveKind::Signatures => BackupFileKind::SigVault,
         }
     }
 
@@ -124,26 +124,30 @@ impl NewArchives {
         })
     }
 
-    /// The archive of a slot; begins the archive if nothing was written to it yet.
-    pub fn writer(&mut self, store: &mut dyn Store, slot: Slot) -> Result<&mut ArchiveWriter<DraftSink>> {
-        if self.writers[slot as usize].is_none() {
-            let frames = self.draft(store, self.kind(slot), slot == Slot::Signatures)?;
-            self.writers[slot as usize] = Some(ArchiveWriter::new(frames));
+    /// The archive of a kind; begins the archive if nothing was written to it yet.
+    pub fn writer(
+        &mut self,
+        store: &mut dyn Store,
+        kind: NewArchiveKind,
+    ) -> Result<&mut ArchiveWriter<DraftSink>> {
+        if self.writers[kind as usize].is_none() {
+            let frames = self.draft(store, self.file_kind(kind), kind == NewArchiveKind::Signatures)?;
+            self.writers[kind as usize] = Some(ArchiveWriter::new(frames));
         }
-        self.begun(slot)
+        self.begun(kind)
     }
 
-    /// The archive of a slot that [`NewArchives::writer`] began.
-    pub fn begun(&mut self, slot: Slot) -> Result<&mut ArchiveWriter<DraftSink>> {
+    /// The archive of a kind that [`NewArchives::writer`] began.
+    pub fn begun(&mut self, kind: NewArchiveKind) -> Result<&mut ArchiveWriter<DraftSink>> {
         let missing = || Error::new(Kind::Panic, "write an archive", "it was not begun");
-        self.writers[slot as usize].as_mut().ok_or_else(missing)
+        self.writers[kind as usize].as_mut().ok_or_else(missing)
     }
 
-    /// The number of this run's archive `slot` in the new state; assigns the next number on the first call.
-    pub fn number(&mut self, slot: Slot) -> u32 {
+    /// The number of this run's archive `kind` in the new state; assigns the next number on the first call.
+    pub fn number(&mut self, kind: NewArchiveKind) -> u32 {
         let next = self.order.len() as u32;
-        *self.own[slot as usize].get_or_insert_with(|| {
-            self.order.push(ArchiveOrigin::Own(slot));
+        *self.own[kind as usize].get_or_insert_with(|| {
+            self.order.push(ArchiveOrigin::Own(kind));
             next
         })
     }
@@ -190,16 +194,16 @@ impl NewArchives {
     pub fn add_spool(
         &mut self,
         store: &mut dyn Store,
-        slot: Slot,
+        kind: NewArchiveKind,
         entry: &Entry,
         spool: MemberSpool,
     ) -> Result<Range> {
         let len = spool.len();
-        let writer = self.writer(store, slot)?;
+        let writer = self.writer(store, kind)?;
         let offset = writer.begin_raw(&entry.path, &entry.meta, len)?;
         spool.each(|bytes| writer.write(bytes))?;
         writer.end()?;
-        Ok(Range { archive: self.number(slot), offset, len })
+        Ok(Range { archive: self.number(kind), offset, len })
     }
 
     /// Completes every archive that the new state names; returns all of them in the order of their numbers,
@@ -212,9 +216,9 @@ impl NewArchives {
         parents: &[ArchiveRef],
     ) -> Result<(Vec<ArchiveRef>, Vec<FinishedArchive>)> {
         if self.full {
-            for slot in [Slot::Whole, Slot::Signatures] {
-                self.writer(store, slot)?;
-                self.number(slot);
+            for kind in [NewArchiveKind::Whole, NewArchiveKind::Signatures] {
+                self.writer(store, kind)?;
+                self.number(kind);
             }
         }
         let mut references = Vec::with_capacity(self.order.len());
@@ -222,8 +226,8 @@ impl NewArchives {
         for origin in std::mem::take(&mut self.order) {
             match origin {
                 ArchiveOrigin::Parent(index) => references.push(inherited(parents, index)?),
-                ArchiveOrigin::Own(slot) => {
-                    let done = self.finish_one(slot)?;
+                ArchiveOrigin::Own(kind) => {
+                    let done = self.finish_one(kind)?;
                     references.push(done.reference.clone());
                     finished.push(done);
                 }
@@ -233,9 +237,9 @@ impl NewArchives {
         Ok((references, finished))
     }
 
-    fn finish_one(&mut self, slot: Slot) -> Result<FinishedArchive> {
-        let kind = self.kind(slot);
-        let writer = self.writers[slot as usize].take();
+    fn finish_one(&mut self, kind: NewArchiveKind) -> Result<FinishedArchive> {
+        let kind = self.file_kind(kind);
+        let writer = self.writers[kind as usize].take();
         let writer =
             writer.ok_or_else(|| Error::new(Kind::Panic, "finish an archive", "it was not begun"))?;
         let Written { size, stream, digest, out } = writer.finish()?;

@@ -31,7 +31,7 @@ pub fn next_stamp(
     let stamps = catalog.stamps();
     let mut stamp = Stamp::of_clock(now);
     if stamps.last().is_some_and(|last| *last >= stamp) {
-        tell_ahead(store, catalog, now, job)?;
+        report_stamps_ahead(store, catalog, now, job)?;
     }
     let latest = match is_behind(now, newest) {
         // The last possible stamp can only belong to a foreign file.
@@ -64,7 +64,7 @@ fn after(stamp: Stamp) -> Result<Stamp> {
 /// Reports a problem if snapshots have dates more than a day after the time of the clock: the clock was wrong when they
 /// were made, or is wrong now. The date in the state counts, not the stamp: a snapshot with a true date can have a
 /// stamp in the future, because its stamp had to be later than an older one.
-fn tell_ahead(store: &mut dyn Store, catalog: &Catalog, now: Time, job: &mut Job) -> Result<()> {
+fn report_stamps_ahead(store: &mut dyn Store, catalog: &Catalog, now: Time, job: &mut Job) -> Result<()> {
     let limit = Stamp::from_time(now.plus_secs(CLOCK_SLACK_SECS));
     let dates = Dates::of(now);
     let mut ahead = Vec::new();

@@ -12,7 +12,7 @@ mod begin;
 mod member_spool;
 mod new_state;
 
-pub use archives::{NewArchives, Slot};
+pub use archives::{NewArchiveKind, NewArchives};
 pub use begin::next_stamp;
 pub(crate) use member_spool::MemberSpool;
 pub use new_state::NewState;

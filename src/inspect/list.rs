@@ -33,7 +33,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
     let mut unread = Unread::default();
     match &key {
         None => {
-            tell_not_regular(store, None, job)?;
+            report_not_regular(store, None, job)?;
             for catalog in Catalog::all(store)?.into_values() {
                 let _lock = lock(store, catalog.key(), LockMode::Read, job)?;
                 list_key(store, catalog, Listed::Before, &mut unread, job)?;
@@ -46,7 +46,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
                 let state = open_selected(store, key, &pool, job)?;
                 job.report.snapshots.push(describe(state.summary()));
             } else {
-                tell_not_regular(store, Some(key), job)?;
+                report_not_regular(store, Some(key), job)?;
                 let catalog = Catalog::read(store, key)?;
                 catalog.select(store, Select::Newest)?;
                 list_key(store, catalog, Listed::Locked, &mut unread, job)?;
@@ -59,8 +59,8 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
 }
 
 /// Lists the states that are no regular files as problems.
-fn tell_not_regular(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
-    NotRegular::find(store, key)?.iter().try_for_each(|state| state.tell(job))
+fn report_not_regular(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
+    NotRegular::find(store, key)?.iter().try_for_each(|state| state.report(job))
 }
 
 /// Lists the snapshots of one key.
@@ -85,7 +85,7 @@ fn list_key(
                     // newer than all states in `files`.
                     catalog = Catalog::read(store, catalog.key())?;
                 }
-                tell_archives_lost(&state, &catalog, job)?;
+                report_archives_lost(&state, &catalog, job)?;
                 job.report.snapshots.push(describe(&state));
             }
             Err(error) if listed == Listed::Before && error.kind == Kind::NotFound => {}
@@ -110,7 +110,7 @@ fn archives_lost<'a>(
 }
 
 /// Reports the archives that a snapshot has lost. Does not check the bytes of the others: only a verify reads them.
-fn tell_archives_lost(state: &StateSummary, catalog: &Catalog, job: &mut Job) -> Result<()> {
+fn report_archives_lost(state: &StateSummary, catalog: &Catalog, job: &mut Job) -> Result<()> {
     for (archive, kind, what) in archives_lost(state, catalog) {
         let cost = match archive.kind {
             BackupFileKind::SigVault => "it costs no content, only larger increments",

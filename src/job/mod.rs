@@ -150,7 +150,7 @@ pub struct Job<'a> {
     cancel: Cancel,
     observer: &'a mut dyn Observer,
     progress: Progress,
-    told: Instant,
+    reported_at: Instant,
     changes_wanted: bool,
     had_enough: bool,
     has_filter: bool,
@@ -174,7 +174,7 @@ impl<'a> Job<'a> {
             cancel: cancel.clone(),
             observer,
             progress,
-            told: Instant::now(),
+            reported_at: Instant::now(),
             changes_wanted,
             had_enough: false,
             has_filter,
@@ -185,13 +185,13 @@ impl<'a> Job<'a> {
     pub fn phase(&mut self, phase: Phase, total_entries: u64, total_bytes: u64) -> Result<()> {
         self.progress =
             Progress { phase, path: Vec::new(), done_bytes: 0, total_bytes, done_entries: 0, total_entries };
-        self.tell()
+        self.report_progress()
     }
 
     /// Ends a phase and reports its last numbers.
     pub fn phase_done(&mut self) -> Result<()> {
         self.progress.path.clear();
-        self.tell()
+        self.report_progress()
     }
 
     /// Sets the current entry and counts it as done. Fails if the operation was cancelled.
@@ -219,14 +219,14 @@ impl<'a> Job<'a> {
         if self.cancel.requested() {
             return Err(Error::cancelled());
         }
-        if self.told.elapsed() >= PROGRESS_EVERY {
-            self.tell()?;
+        if self.reported_at.elapsed() >= PROGRESS_EVERY {
+            self.report_progress()?;
         }
         Ok(())
     }
 
-    fn tell(&mut self) -> Result<()> {
-        self.told = Instant::now();
+    fn report_progress(&mut self) -> Result<()> {
+        self.reported_at = Instant::now();
         match self.observer.progress(&self.progress) {
             Flow::Continue | Flow::Stop if !self.cancel.requested() => Ok(()),
             _ => Err(Error::cancelled()),

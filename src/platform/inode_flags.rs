@@ -247,9 +247,9 @@ mod calls {
     }
 
     pub fn is_protected(fd: BorrowedFd<'_>) -> bool {
-        let told = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
+        let answer = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
         let protective = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
-        told.is_ok_and(|told| told.stx_attributes.intersects(protective))
+        answer.is_ok_and(|answer| answer.stx_attributes.intersects(protective))
     }
 
     pub fn may_protect() -> bool {
@@ -261,9 +261,10 @@ mod calls {
     pub fn birth_time(fd: BorrowedFd<'_>) -> Option<Time> {
         // A file system of another machine is not asked again.
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-        let told = statx(fd, "", flags, StatxFlags::BTIME).ok()?;
-        let is_told = told.stx_mask & StatxFlags::BTIME.bits() != 0 && told.stx_btime.tv_nsec < 1_000_000_000;
-        is_told.then_some(Time { secs: told.stx_btime.tv_sec, nanos: told.stx_btime.tv_nsec })
+        let answer = statx(fd, "", flags, StatxFlags::BTIME).ok()?;
+        let is_known =
+            answer.stx_mask & StatxFlags::BTIME.bits() != 0 && answer.stx_btime.tv_nsec < 1_000_000_000;
+        is_known.then_some(Time { secs: answer.stx_btime.tv_sec, nanos: answer.stx_btime.tv_nsec })
     }
 }
 

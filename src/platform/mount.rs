@@ -20,8 +20,8 @@ mod system {
         }
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         match statx(dir, name, flags, StatxFlags::TYPE) {
-            Ok(told) if told.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
-                Ok(Some(told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)))
+            Ok(answer) if answer.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
+                Ok(Some(answer.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)))
             }
             // A filter of system calls may answer EPERM for a call that it does not know.
             Ok(_) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => Ok(None),
@@ -32,19 +32,19 @@ mod system {
     /// The number of the mount that a descriptor leads into (Linux 5.8, or 3.15 with `/proc`); `None` if the system
     /// does not report it.
     pub fn mount_id(fd: BorrowedFd<'_>) -> Option<u64> {
-        told_by_statx(fd).or_else(|| told_by_proc(fd))
+        id_from_statx(fd).or_else(|| id_from_proc(fd))
     }
 
-    fn told_by_statx(fd: BorrowedFd<'_>) -> Option<u64> {
+    fn id_from_statx(fd: BorrowedFd<'_>) -> Option<u64> {
         #[cfg(test)]
         if super::super::testing::statx_is_missing() {
             return None;
         }
-        let told = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
-        (told.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(told.stx_mnt_id)
+        let answer = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
+        (answer.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(answer.stx_mnt_id)
     }
 
-    fn told_by_proc(fd: BorrowedFd<'_>) -> Option<u64> {
+    fn id_from_proc(fd: BorrowedFd<'_>) -> Option<u64> {
         #[cfg(test)]
         if super::super::testing::proc_is_missing() {
             return None;
@@ -64,8 +64,8 @@ impl Dir {
             use std::os::fd::AsFd;
 
             let name = super::beneath::component(name)?;
-            if let Some(told) = system::is_mount_root(self.as_fd(), name)? {
-                return Ok(told);
+            if let Some(answer) = system::is_mount_root(self.as_fd(), name)? {
+                return Ok(answer);
             }
             let named = self.open_path(name)?;
             match (system::mount_id(self.as_fd()), system::mount_id(named.as_fd())) {

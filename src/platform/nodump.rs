@@ -9,8 +9,8 @@ impl Dir {
         use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
 
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let told = statx(self, name, flags, StatxFlags::empty());
-        told.is_ok_and(|told| told.stx_attributes.contains(StatxAttributes::NODUMP))
+        let answer = statx(self, name, flags, StatxFlags::empty());
+        answer.is_ok_and(|answer| answer.stx_attributes.contains(StatxAttributes::NODUMP))
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -122,7 +122,7 @@ pub(super) fn give_metadata_back(dir: &Dir, before: &Stat) -> io::Result<()> {
 }
 
 /// A sentence for the user about what a failed restore could not take back; empty if that is nothing.
-pub(super) fn tell_stays(stay: &[(Vec<u8>, String)]) -> String {
+pub(super) fn kept_paths_message(stay: &[(Vec<u8>, String)]) -> String {
     let Some((path, why)) = stay.first() else { return String::new() };
     let more = match stay.len() {
         1 => String::new(),

@@ -13,7 +13,7 @@ use crate::platform::{self, Dir, Stat};
 use crate::text::encode_name;
 
 use super::leftover::{LeftoverRemoval, make_temp, set_aside, tag_of_name, temp_name};
-use super::moved::{LOST_AND_FOUND, MovedChildren, give_metadata_back, tell_stays};
+use super::moved::{LOST_AND_FOUND, MovedChildren, give_metadata_back, kept_paths_message};
 
 /// The directory that a restore fills. Dropping a target before [`Target::publish`] removes the new tree. Changes in
 /// an existing tree stay.
@@ -187,7 +187,7 @@ impl Target {
         }
         let stay = self.take_back();
         self.published = true;
-        Error { detail: format!("{}{}", error.detail, tell_stays(&stay)), ..error }
+        Error { detail: format!("{}{}", error.detail, kept_paths_message(&stay)), ..error }
     }
 
     /// Removes the new tree. Returns the paths that stay, each with the reason.

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::commit::{self, Commit, MemberSpool, NewArchives, NewState, Slot};
+use crate::commit::{self, Commit, MemberSpool, NewArchiveKind, NewArchives, NewState};
 use crate::contents::Contents;
 use crate::contents::lost;
 use crate::delta::{Params, Signer};
@@ -151,7 +151,7 @@ impl Copying<'_, '_> {
             _ => Special::of(&entry.node),
         };
         if let Some(special) = special {
-            let writer = self.archives.writer(self.store, Slot::Whole)?;
+            let writer = self.archives.writer(self.store, NewArchiveKind::Whole)?;
             writer.add_node(&entry.path, &entry.meta, special)?;
         }
         if let Some(file) = entry.file() {
@@ -172,12 +172,12 @@ impl Copying<'_, '_> {
         let (offset, signature) = self.content(entry, file)?;
         let mut copied = Copied { content: None, sig: None };
         if file.data_len() > 0 {
-            let archive = self.archives.number(Slot::Whole);
+            let archive = self.archives.number(NewArchiveKind::Whole);
             copied.content = Some(Range { archive, offset, len: file.data_len() });
         }
         if let Some(signature) = signature {
             let hash = signature.short_hash();
-            let range = self.archives.add_spool(self.store, Slot::Signatures, entry, signature)?;
+            let range = self.archives.add_spool(self.store, NewArchiveKind::Signatures, entry, signature)?;
             copied.sig = Some((range, hash));
         }
         Ok(copied)
@@ -190,7 +190,7 @@ impl Copying<'_, '_> {
         let signer = Params::for_len(file.data_len()).map(|params| Signer::new(params, MemberSpool::new()));
         let mut signer = signer.transpose().map_err(spooled)?;
         let mut hasher = blake3::Hasher::new();
-        let writer = self.archives.writer(self.store, Slot::Whole)?;
+        let writer = self.archives.writer(self.store, NewArchiveKind::Whole)?;
         let offset = writer.begin_file(&entry.path, &entry.meta, file.size, &file.holes)?;
         let job = &mut *self.job;
         let mut take = |piece: &[u8]| {

@@ -70,7 +70,7 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     files.links = NotRegular::find(store, Some(&key))?;
     files.links.retain(|found| found.file_type == FileType::Symlink);
     let goes = files.choose(&target, job)?;
-    files.tell_lost(&goes, job)?;
+    files.report_lost(&goes, job)?;
     let mut plan = files.plan(&goes, is_alone);
     if !plan.is_alone {
         // A backup at the same time sees the removal only by the marks.
@@ -79,7 +79,7 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     if !plan.marked.is_empty() && !dry_run {
         store.require(Need::Write, "mark a snapshot as removed while others may need its state")?;
     }
-    files.tell_spared(&plan, job)?;
+    files.report_spared(&plan, job)?;
     if dry_run {
         files.pretend(&plan, store, job);
         return Ok(());
@@ -216,8 +216,8 @@ impl KeyFiles {
     }
 
     /// Lists the remaining states that cannot be read, and the links.
-    fn tell_lost(&self, goes: &BTreeSet<usize>, job: &mut Job) -> Result<()> {
-        self.links.iter().try_for_each(|link| link.tell(job))?;
+    fn report_lost(&self, goes: &BTreeSet<usize>, job: &mut Job) -> Result<()> {
+        self.links.iter().try_for_each(|link| link.report(job))?;
         for (index, state) in self.states.iter().enumerate() {
             if let (Err(error), false) = (&state.info, goes.contains(&index)) {
                 let problem = lost_state(&state.name.to_string(), state.name.stamp, error);
@@ -270,7 +270,7 @@ impl KeyFiles {
     }
 
     /// Lists the archives that stay although no readable state names them.
-    fn tell_spared(&self, plan: &PrunePlan, job: &mut Job) -> Result<()> {
+    fn report_spared(&self, plan: &PrunePlan, job: &mut Job) -> Result<()> {
         for (index, detail) in &plan.spared {
             let name = self.archives[*index].0.to_string();
             let error = Error::new(Kind::Corrupt, "tell whether to remove", *detail).at(&name);

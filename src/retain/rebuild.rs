@@ -255,8 +255,8 @@ impl Signing<'_, '_> {
     }
 
     fn lost(&mut self, entry: &Entry, error: Error) -> Result<()> {
-        let (problem, told) = lost("sign again", &self.contents, entry, error);
-        self.job.problem(problem, told)
+        let (problem, error) = lost("sign again", &self.contents, entry, error);
+        self.job.problem(problem, error)
     }
 }
 

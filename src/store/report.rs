@@ -44,7 +44,7 @@ impl NotRegular {
     }
 
     /// Lists the state as a problem.
-    pub fn tell(&self, job: &mut Job) -> Result<()> {
+    pub fn report(&self, job: &mut Job) -> Result<()> {
         let detail = match self.file_type {
             FileType::Symlink => {
                 "it is a symbolic link, which is not followed: put the file itself there, or remove the link if \

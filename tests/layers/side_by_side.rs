@@ -14,7 +14,7 @@ use crate::support::series::KEY;
 use crate::support::*;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+enum Operation {
     Incremental,
     Full,
     Consolidate,
@@ -23,36 +23,36 @@ enum Deed {
     PruneFirst,
 }
 
-impl Deed {
+impl Operation {
     fn is_prune(self) -> bool {
-        matches!(self, Deed::PruneAllButOne | Deed::PruneNewest | Deed::PruneFirst)
+        matches!(self, Operation::PruneAllButOne | Operation::PruneNewest | Operation::PruneFirst)
     }
 }
 
 /// An operation on the store of a series that has no locks.
 struct Task {
-    deed: Deed,
+    operation: Operation,
     series: Rc<Series>,
     options: Options,
 }
 
 impl Task {
-    fn new(deed: Deed, series: &Rc<Series>, stamps: &[Stamp]) -> Task {
+    fn new(operation: Operation, series: &Rc<Series>, stamps: &[Stamp]) -> Task {
         let mut options = Options { allow_unlocked: true, ..series.options.clone() };
-        match deed {
-            Deed::PruneAllButOne => options.keep = Keep { last: 1, ..Keep::default() },
-            Deed::PruneNewest => options.select = Select::Exactly(stamps[stamps.len() - 1]),
-            Deed::PruneFirst => options.select = Select::Exactly(stamps[0]),
+        match operation {
+            Operation::PruneAllButOne => options.keep = Keep { last: 1, ..Keep::default() },
+            Operation::PruneNewest => options.select = Select::Exactly(stamps[stamps.len() - 1]),
+            Operation::PruneFirst => options.select = Select::Exactly(stamps[0]),
             _ => {}
         }
-        Task { deed, series: Rc::clone(series), options }
+        Task { operation, series: Rc::clone(series), options }
     }
 
     fn act(&self, store: &mut dyn Store, job: &mut Job) -> Result<(), Error> {
-        match self.deed {
-            Deed::Incremental => ibt::backup::incremental(store, &self.series.source, job),
-            Deed::Full => ibt::backup::full(store, &self.series.source, job),
-            Deed::Consolidate => ibt::retain::consolidate(store, KEY, job),
+        match self.operation {
+            Operation::Incremental => ibt::backup::incremental(store, &self.series.source, job),
+            Operation::Full => ibt::backup::full(store, &self.series.source, job),
+            Operation::Consolidate => ibt::retain::consolidate(store, KEY, job),
             _ => ibt::retain::prune(store, KEY, job),
         }
     }
@@ -65,7 +65,7 @@ impl Task {
 }
 
 /// Runs `inner` whole at each call of `outer` that lists or changes the store, and at some reads.
-fn interleave(original: &Series, outer: Deed, inner: Deed) {
+fn interleave(original: &Series, outer: Operation, inner: Operation) {
     let stamps: Vec<_> = original.points.iter().map(|point| point.stamp).collect();
     let calls = Rc::new(RefCell::new(Vec::new()));
     let seen = Rc::clone(&calls);
@@ -82,7 +82,7 @@ fn interleave(original: &Series, outer: Deed, inner: Deed) {
         let series = Rc::new(original.fork().twin);
         let (outer, inner) = (Task::new(outer, &series, &stamps), Task::new(inner, &series, &stamps));
         let done = Rc::new(RefCell::new(None));
-        let (result, deed, mut number) = (Rc::clone(&done), inner.deed, 0);
+        let (result, operation, mut number) = (Rc::clone(&done), inner.operation, 0);
         let outcome = outer.run(move |_| {
             if number == at {
                 *result.borrow_mut() = Some(inner.run(|_| Fate::Goes));
@@ -91,7 +91,7 @@ fn interleave(original: &Series, outer: Deed, inner: Deed) {
             Fate::Goes
         });
         let inner = done.take().unwrap_or_else(|| panic!("{what}: not run"));
-        let (prune, backup) = if deed.is_prune() { (inner, outcome) } else { (outcome, inner) };
+        let (prune, backup) = if operation.is_prune() { (inner, outcome) } else { (outcome, inner) };
         assert_agree(&series, &prune, &backup, &stamps, &what);
     }
 }
@@ -148,25 +148,25 @@ fn assert_agree(series: &Series, prune: &Outcome, backup: &Outcome, before: &[St
 #[test]
 fn a_backup_at_any_call_of_a_prune_leaves_whole_snapshots() {
     let series = layered_chain();
-    for prune in [Deed::PruneAllButOne, Deed::PruneNewest, Deed::PruneFirst] {
-        interleave(&series, prune, Deed::Incremental);
+    for prune in [Operation::PruneAllButOne, Operation::PruneNewest, Operation::PruneFirst] {
+        interleave(&series, prune, Operation::Incremental);
     }
-    interleave(&series, Deed::PruneAllButOne, Deed::Full);
+    interleave(&series, Operation::PruneAllButOne, Operation::Full);
 }
 
 #[test]
 fn a_prune_at_any_call_of_an_increment_leaves_whole_snapshots() {
     let series = layered_chain();
-    for prune in [Deed::PruneAllButOne, Deed::PruneNewest, Deed::PruneFirst] {
-        interleave(&series, Deed::Incremental, prune);
+    for prune in [Operation::PruneAllButOne, Operation::PruneNewest, Operation::PruneFirst] {
+        interleave(&series, Operation::Incremental, prune);
     }
 }
 
 #[test]
 fn a_prune_at_any_call_of_a_full_or_a_consolidation_leaves_whole_snapshots() {
     let series = layered_chain();
-    interleave(&series, Deed::Full, Deed::PruneAllButOne);
-    interleave(&series, Deed::Full, Deed::PruneNewest);
-    interleave(&series, Deed::Consolidate, Deed::PruneAllButOne);
-    interleave(&series, Deed::Consolidate, Deed::PruneNewest);
+    interleave(&series, Operation::Full, Operation::PruneAllButOne);
+    interleave(&series, Operation::Full, Operation::PruneNewest);
+    interleave(&series, Operation::Consolidate, Operation::PruneAllButOne);
+    interleave(&series, Operation::Consolidate, Operation::PruneNewest);
 }

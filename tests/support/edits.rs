@@ -23,11 +23,11 @@ pub struct Edit {
     to: Index,
     /// Determines the new bytes, and whether `Chmod` takes a file or a directory.
     seed: u64,
-    deed: Deed,
+    kind: EditKind,
 }
 
 #[derive(Clone, Debug)]
-enum Deed {
+enum EditKind {
     Append(u16),
     Prepend(u16),
     Insert(u16),
@@ -59,42 +59,42 @@ enum Deed {
 }
 
 pub fn edits(most: usize) -> impl Strategy<Value = Vec<Edit>> {
-    vec((any::<Index>(), any::<Index>(), any::<u64>(), deeds()), 0..most)
-        .prop_map(|edits| edits.into_iter().map(|(at, to, seed, deed)| Edit { at, to, seed, deed }).collect())
+    vec((any::<Index>(), any::<Index>(), any::<u64>(), edit_kinds()), 0..most)
+        .prop_map(|edits| edits.into_iter().map(|(at, to, seed, kind)| Edit { at, to, seed, kind }).collect())
 }
 
-fn deeds() -> impl Strategy<Value = Deed> {
+fn edit_kinds() -> impl Strategy<Value = EditKind> {
     let len = || prop_oneof![Just(1u16), 1u16..2000, Just(60_000)];
     prop_oneof![
-        8 => content_deeds(),
-        1 => nodes().prop_map(Deed::Replace),
-        1 => names().prop_map(Deed::RenameFile),
-        1 => names().prop_map(Deed::RenameDir),
-        1 => Just(Deed::Delete),
-        1 => Just(Deed::DeleteDir),
-        2 => nodes().prop_map(Deed::Add),
-        1 => (modes(true), modes(false)).prop_map(|(file, dir)| Deed::Chmod(file, dir)),
-        1 => times().prop_map(Deed::Touch),
-        1 => xattrs().prop_map(Deed::Xattrs),
-        1 => Just(Deed::RemoveXattrs),
-        1 => names().prop_map(Deed::Link),
-        1 => Just(Deed::BreakLink),
-        2 => names().prop_map(Deed::Copy),
-        1 => names().prop_map(Deed::MoveByCopy),
-        1 => Just(Deed::MakeAgain),
-        1 => len().prop_map(Deed::Append),
+        8 => content_edit_kinds(),
+        1 => nodes().prop_map(EditKind::Replace),
+        1 => names().prop_map(EditKind::RenameFile),
+        1 => names().prop_map(EditKind::RenameDir),
+        1 => Just(EditKind::Delete),
+        1 => Just(EditKind::DeleteDir),
+        2 => nodes().prop_map(EditKind::Add),
+        1 => (modes(true), modes(false)).prop_map(|(file, dir)| EditKind::Chmod(file, dir)),
+        1 => times().prop_map(EditKind::Touch),
+        1 => xattrs().prop_map(EditKind::Xattrs),
+        1 => Just(EditKind::RemoveXattrs),
+        1 => names().prop_map(EditKind::Link),
+        1 => Just(EditKind::BreakLink),
+        2 => names().prop_map(EditKind::Copy),
+        1 => names().prop_map(EditKind::MoveByCopy),
+        1 => Just(EditKind::MakeAgain),
+        1 => len().prop_map(EditKind::Append),
     ]
 }
 
-fn content_deeds() -> impl Strategy<Value = Deed> {
+fn content_edit_kinds() -> impl Strategy<Value = EditKind> {
     let len = || prop_oneof![Just(1u16), 1u16..2000, Just(60_000)];
     prop_oneof![
-        len().prop_map(Deed::Prepend),
-        len().prop_map(Deed::Insert),
-        len().prop_map(Deed::Overwrite),
-        Just(Deed::OverwriteSecretly),
-        Just(Deed::Truncate),
-        Just(Deed::PunchHole),
+        len().prop_map(EditKind::Prepend),
+        len().prop_map(EditKind::Insert),
+        len().prop_map(EditKind::Overwrite),
+        Just(EditKind::OverwriteSecretly),
+        Just(EditKind::Truncate),
+        Just(EditKind::PunchHole),
     ]
 }
 
@@ -104,45 +104,45 @@ impl Edit {
         let there = Listing::of(root);
         let to = self.to.get(&there.dirs[..]).clone();
         let new = |name: &[u8]| child(&to, name);
-        match &self.deed {
-            Deed::Add(node) => make(node, &new(&node.name), &there),
-            Deed::Replace(node) => self.on(&there.others, |path| {
+        match &self.kind {
+            EditKind::Add(node) => make(node, &new(&node.name), &there),
+            EditKind::Replace(node) => self.on(&there.others, |path| {
                 fs::remove_file(path)?;
                 make(node, path, &there);
                 Ok(())
             }),
-            Deed::RenameFile(name) => self.on(&there.others, |path| rename(path, &new(name))),
-            Deed::RenameDir(name) => self.on(&there.dirs[1..], |path| rename(path, &new(name))),
-            Deed::Delete => self.on(&there.others, |path| fs::remove_file(path)),
-            Deed::DeleteDir => self.on(&there.dirs[1..], |path| fs::remove_dir_all(path)),
-            Deed::Link(name) => self.on(&there.others, |path| fs::hard_link(path, new(name))),
-            Deed::BreakLink => self.on(&there.files, break_link),
-            Deed::Copy(name) => self.on(&there.files, |path| copy(path, &new(name))),
-            Deed::MoveByCopy(name) => self.on(&there.files, |path| {
+            EditKind::RenameFile(name) => self.on(&there.others, |path| rename(path, &new(name))),
+            EditKind::RenameDir(name) => self.on(&there.dirs[1..], |path| rename(path, &new(name))),
+            EditKind::Delete => self.on(&there.others, |path| fs::remove_file(path)),
+            EditKind::DeleteDir => self.on(&there.dirs[1..], |path| fs::remove_dir_all(path)),
+            EditKind::Link(name) => self.on(&there.others, |path| fs::hard_link(path, new(name))),
+            EditKind::BreakLink => self.on(&there.files, break_link),
+            EditKind::Copy(name) => self.on(&there.files, |path| copy(path, &new(name))),
+            EditKind::MoveByCopy(name) => self.on(&there.files, |path| {
                 copy(path, &new(name))?;
                 fs::remove_file(path)
             }),
-            Deed::MakeAgain => self.on(&there.dirs, |dir| {
+            EditKind::MakeAgain => self.on(&there.dirs, |dir| {
                 let files = there.files.iter().filter(|file| file.parent() == Some(dir));
                 files.into_iter().try_for_each(|file| break_link(file))
             }),
-            Deed::Chmod(file, _) if self.seed.is_multiple_of(2) => self.on(&there.files, |path| {
+            EditKind::Chmod(file, _) if self.seed.is_multiple_of(2) => self.on(&there.files, |path| {
                 set_mode(path, *file);
                 Ok(())
             }),
-            Deed::Chmod(_, dir) => self.on(&there.dirs, |path| {
+            EditKind::Chmod(_, dir) => self.on(&there.dirs, |path| {
                 set_mode(path, *dir);
                 Ok(())
             }),
-            Deed::Touch(time) => self.on(&there.all(), |path| {
+            EditKind::Touch(time) => self.on(&there.all(), |path| {
                 set_mtime(path, *time);
                 Ok(())
             }),
-            Deed::Xattrs(xattrs) => self.on(&there.files, |path| {
+            EditKind::Xattrs(xattrs) => self.on(&there.files, |path| {
                 set_xattrs(path, xattrs);
                 Ok(())
             }),
-            Deed::RemoveXattrs => self.on(&there.files, |path| {
+            EditKind::RemoveXattrs => self.on(&there.files, |path| {
                 remove_xattrs(path);
                 Ok(())
             }),
@@ -150,32 +150,32 @@ impl Edit {
         }
     }
 
-    /// Calls `deed` with one of `targets`. Errors of the system, such as an existing name or a full disk, are
+    /// Calls `act` with one of `targets`. Errors of the system, such as an existing name or a full disk, are
     /// ignored.
-    fn on(&self, targets: &[PathBuf], deed: impl FnOnce(&Path) -> io::Result<()>) {
+    fn on(&self, targets: &[PathBuf], act: impl FnOnce(&Path) -> io::Result<()>) {
         if !targets.is_empty() {
             let target: &PathBuf = self.at.get(targets);
-            let _ = deed(target);
+            let _ = act(target);
         }
     }
 
-    fn rewrite(&self, deed: &Deed, path: &Path) -> io::Result<()> {
+    fn rewrite(&self, kind: &EditKind, path: &Path) -> io::Result<()> {
         let meta = fs::metadata(path)?;
         let place = if meta.len() == 0 { 0 } else { self.to.index(meta.len() as usize) };
-        with_write(path, |file| match deed {
-            Deed::Append(len) => file.write_all_at(&noise(self.seed, usize::from(*len)), meta.len()),
-            Deed::Prepend(len) => self.insert(file, path, 0, *len),
-            Deed::Insert(len) => self.insert(file, path, place, *len),
-            Deed::Overwrite(len) => file.write_all_at(&noise(self.seed, usize::from(*len)), place as u64),
-            Deed::OverwriteSecretly => {
+        with_write(path, |file| match kind {
+            EditKind::Append(len) => file.write_all_at(&noise(self.seed, usize::from(*len)), meta.len()),
+            EditKind::Prepend(len) => self.insert(file, path, 0, *len),
+            EditKind::Insert(len) => self.insert(file, path, place, *len),
+            EditKind::Overwrite(len) => file.write_all_at(&noise(self.seed, usize::from(*len)), place as u64),
+            EditKind::OverwriteSecretly => {
                 let len = (meta.len() as usize - place).min(100);
                 file.write_all_at(&noise(self.seed, len), place as u64)
             }
-            Deed::Truncate => file.set_len(place as u64),
-            Deed::PunchHole => punch(file, place as u64, meta.len() / 2),
+            EditKind::Truncate => file.set_len(place as u64),
+            EditKind::PunchHole => punch(file, place as u64, meta.len() / 2),
             other => unreachable!("{other:?} does not rewrite a file"),
         })?;
-        if let Deed::OverwriteSecretly = deed {
+        if let EditKind::OverwriteSecretly = kind {
             set_mtime(path, (meta.mtime(), meta.mtime_nsec() as u32));
         }
         Ok(())
@@ -222,7 +222,7 @@ impl Listing {
 }
 
 fn make(node: &Node, path: &Path, there: &Listing) {
-    if fs::symlink_metadata(path).is_err() && node.what.make(path, &there.others).is_ok() {
+    if fs::symlink_metadata(path).is_err() && node.kind.make(path, &there.others).is_ok() {
         node.meta.apply(path);
     }
 }

@@ -26,12 +26,12 @@ pub struct Node {
     /// Picks one of the directories made before this node.
     pub parent: Index,
     pub name: Vec<u8>,
-    pub what: What,
+    pub kind: NodeKind,
     pub meta: Meta,
 }
 
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum NodeKind {
     Dir,
     File(Content),
     Symlink(Vec<u8>),
@@ -87,13 +87,13 @@ pub fn trees(most: usize) -> impl Strategy<Value = Tree> {
 }
 
 pub fn nodes() -> impl Strategy<Value = Node> {
-    let node = |(what, meta)| (any::<Index>(), names(), Just(what), Just(meta));
-    whats()
-        .prop_flat_map(move |what| {
-            let meta = metas(matches!(what, What::File(_)));
-            (Just(what), meta).prop_flat_map(node)
+    let node = |(kind, meta)| (any::<Index>(), names(), Just(kind), Just(meta));
+    node_kinds()
+        .prop_flat_map(move |kind| {
+            let meta = metas(matches!(kind, NodeKind::File(_)));
+            (Just(kind), meta).prop_flat_map(node)
         })
-        .prop_map(|(parent, name, what, meta)| Node { parent, name, what, meta })
+        .prop_map(|(parent, name, kind, meta)| Node { parent, name, kind, meta })
 }
 
 pub fn names() -> impl Strategy<Value = Vec<u8>> {
@@ -123,15 +123,15 @@ pub fn names() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn whats() -> impl Strategy<Value = What> {
+fn node_kinds() -> impl Strategy<Value = NodeKind> {
     prop_oneof![
-        5 => Just(What::Dir),
-        12 => contents().prop_map(What::File),
-        3 => targets().prop_map(What::Symlink),
-        1 => Just(What::Fifo),
+        5 => Just(NodeKind::Dir),
+        12 => contents().prop_map(NodeKind::File),
+        3 => targets().prop_map(NodeKind::Symlink),
+        1 => Just(NodeKind::Fifo),
         1 => (any::<bool>(), 0u32..300, 0u32..70_000)
-            .prop_map(|(block, major, minor)| What::Device { block, major, minor }),
-        3 => any::<Index>().prop_map(What::Hardlink),
+            .prop_map(|(block, major, minor)| NodeKind::Device { block, major, minor }),
+        3 => any::<Index>().prop_map(NodeKind::Hardlink),
     ]
 }
 
@@ -225,12 +225,12 @@ impl Tree {
             if fs::symlink_metadata(&path).is_ok() || path.as_os_str().len() > 3000 {
                 continue;
             }
-            if node.what.make(&path, &others).is_err() {
+            if node.kind.make(&path, &others).is_err() {
                 continue;
             }
-            match &node.what {
-                What::Dir => dirs.push(path.clone()),
-                What::Hardlink(_) => {}
+            match &node.kind {
+                NodeKind::Dir => dirs.push(path.clone()),
+                NodeKind::Hardlink(_) => {}
                 _ => others.push(path.clone()),
             }
             made.push((path, &node.meta));
@@ -245,21 +245,21 @@ pub fn child(dir: &Path, name: &[u8]) -> PathBuf {
     dir.join(OsString::from_vec(name.to_vec()))
 }
 
-impl What {
+impl NodeKind {
     /// `others` are the entries that a hard link may link to.
     pub fn make(&self, path: &Path, others: &[PathBuf]) -> io::Result<()> {
         match self {
-            What::Dir => fs::create_dir(path),
-            What::File(content) => content.write(path),
-            What::Symlink(target) => std::os::unix::fs::symlink(OsString::from_vec(target.clone()), path),
-            What::Fifo => Ok(rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::from(0o644), 0)?),
-            What::Device { block, major, minor } => {
+            NodeKind::Dir => fs::create_dir(path),
+            NodeKind::File(content) => content.write(path),
+            NodeKind::Symlink(target) => std::os::unix::fs::symlink(OsString::from_vec(target.clone()), path),
+            NodeKind::Fifo => Ok(rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::from(0o644), 0)?),
+            NodeKind::Device { block, major, minor } => {
                 let kind = if *block { FileType::BlockDevice } else { FileType::CharacterDevice };
                 let device = rustix::fs::makedev(*major, *minor);
                 Ok(rustix::fs::mknodat(CWD, path, kind, Mode::from(0o600), device)?)
             }
-            What::Hardlink(_) if others.is_empty() => Err(io::ErrorKind::NotFound.into()),
-            What::Hardlink(index) => fs::hard_link(index.get(others), path),
+            NodeKind::Hardlink(_) if others.is_empty() => Err(io::ErrorKind::NotFound.into()),
+            NodeKind::Hardlink(index) => fs::hard_link(index.get(others), path),
         }
     }
 }

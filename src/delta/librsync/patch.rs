@@ -29,15 +29,15 @@ pub fn patch_up_to(
             Command::Literal { .. } => commands.write_literal(&mut Literals(&mut encoder)),
             Command::Copy { offset, len } => encoder.copy(offset, len).map_err(Error::Io),
         };
-        passed.map_err(told)?;
+        passed.map_err(inner_error)?;
     }
-    let patcher = encoder.finish().map_err(|error| told(Error::Io(error)))?;
-    patcher.end().map_err(|error| told(Error::Io(error)))?;
+    let patcher = encoder.finish().map_err(|error| inner_error(Error::Io(error)))?;
+    patcher.end().map_err(|error| inner_error(Error::Io(error)))?;
     Ok(commands.made())
 }
 
 /// Returns the [`Error`] that was passed through `io::Write` inside an `io::Error`, if there is one.
-fn told(error: Error) -> Error {
+fn inner_error(error: Error) -> Error {
     match error {
         Error::Io(error) => error.downcast::<Error>().unwrap_or_else(Error::Io),
         other => other,
@@ -95,8 +95,8 @@ impl<'p, B: Read + Seek, W: Write> Patcher<'p, B, W> {
     /// Replaces the C engine's error with the error of a failed copy, if there was one.
     fn explain<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         // SAFETY: only the job uses the source too, and it is not running now.
-        let told = unsafe { self.source.as_mut() }.error.take();
-        match told {
+        let inner_error = unsafe { self.source.as_mut() }.error.take();
+        match inner_error {
             Some(error) => Err(io::Error::other(error)),
             None => result,
         }

@@ -69,7 +69,7 @@ pub(super) fn new_context() -> io::Result<DCtx<'static>> {
 
 /// Compresses `data` into `out` as one frame with content size and checksum.
 pub(super) fn compress(level: i32, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    let told = |code| io::Error::other(get_error_name(code));
+    let named = |code| io::Error::other(get_error_name(code));
     COMPRESSOR.with_borrow_mut(|slot| {
         if slot.as_ref().is_none_or(|(has, _)| *has != level) {
             let mut fresh = CCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
@@ -77,7 +77,7 @@ pub(super) fn compress(level: i32, data: &[u8], out: &mut Vec<u8>) -> io::Result
             level_set
                 .and_then(|_| fresh.set_parameter(CParameter::ChecksumFlag(true)))
                 .and_then(|_| fresh.set_parameter(CParameter::ContentSizeFlag(true)))
-                .map_err(told)?;
+                .map_err(named)?;
             *slot = Some((level, fresh));
         }
         out.clear();
@@ -88,7 +88,7 @@ pub(super) fn compress(level: i32, data: &[u8], out: &mut Vec<u8>) -> io::Result
                 Err(code) => {
                     // The context is still in the middle of the frame and cannot begin another one.
                     *slot = None;
-                    Err(told(code))
+                    Err(named(code))
                 }
             },
             None => Err(io::ErrorKind::OutOfMemory.into()),

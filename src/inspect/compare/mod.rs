@@ -174,12 +174,12 @@ impl Comparison<'_, '_> {
         let error = Error::io(op, &path, error);
         self.unseen.push(Unseen { path, error: Some(error) });
         if wanted {
-            self.tell_unseen()?;
+            self.report_unseen()?;
         }
         Ok(())
     }
 
-    fn tell_unseen(&mut self) -> Result<()> {
+    fn report_unseen(&mut self) -> Result<()> {
         let Some(dir) = self.unseen.last_mut() else { return Ok(()) };
         match dir.error.take() {
             Some(error) => self.job.trouble(ProblemKind::Unreadable, dir.path.as_bytes(), error),
@@ -193,7 +193,7 @@ impl Comparison<'_, '_> {
         if self.unseen.is_empty() {
             return self.gone(old);
         }
-        self.tell_unseen()?;
+        self.report_unseen()?;
         self.job.advance(old.size())
     }
 
@@ -214,7 +214,7 @@ impl Comparison<'_, '_> {
             (true, false) => change::CONTENT | self.linked(old, walked) | metadata(old, &entry, known),
             (true, true) => self.linked(old, walked) | metadata(old, &entry, known),
         };
-        self.tell(old, &entry, &EntryDifference { what, known })
+        self.report_difference(old, &entry, &EntryDifference { what, known })
     }
 
     /// The entry of the tree with its extended attributes and flags. The flag is false if these could not be read.
@@ -260,7 +260,7 @@ impl Comparison<'_, '_> {
         let known = self.metadata_read(&old.path, looked.attributes)?;
         let content = if looked.same { 0 } else { change::CONTENT };
         let what = linked | content | metadata(old, &looked.entry, known);
-        self.tell(old, &looked.entry, &EntryDifference { what, known: known && looked.still })
+        self.report_difference(old, &looked.entry, &EntryDifference { what, known: known && looked.still })
     }
 
     /// Compares a file without reading it. Another modification time counts as another content.
@@ -270,7 +270,7 @@ impl Comparison<'_, '_> {
         let same = (old.size(), old.meta.mtime) == (entry.size(), entry.meta.mtime);
         let content = if same { 0 } else { change::CONTENT };
         let what = linked | content | metadata(old, &entry, known);
-        self.tell(old, &entry, &EntryDifference { what, known })
+        self.report_difference(old, &entry, &EntryDifference { what, known })
     }
 
     /// Compares a file that cannot be read, by the attributes that the walk found.
@@ -281,15 +281,15 @@ impl Comparison<'_, '_> {
         linked: u32,
         error: &io::Error,
     ) -> Result<()> {
-        let told = Error::io("read", &old.path, error);
-        self.job.trouble(ProblemKind::Unreadable, old.path.as_bytes(), told)?;
+        let error = Error::io("read", &old.path, error);
+        self.job.trouble(ProblemKind::Unreadable, old.path.as_bytes(), error)?;
         let entry = self.live.entry(walked);
         let content = if old.size() == entry.size() { 0 } else { change::CONTENT };
         let what = linked | content | metadata(old, &entry, false);
-        self.tell(old, &entry, &EntryDifference { what, known: false })
+        self.report_difference(old, &entry, &EntryDifference { what, known: false })
     }
 
-    fn tell(&mut self, old: &Entry, new: &Entry, verdict: &EntryDifference) -> Result<()> {
+    fn report_difference(&mut self, old: &Entry, new: &Entry, verdict: &EntryDifference) -> Result<()> {
         let counter = match verdict.what {
             0 if verdict.known => Some(Counter::Unchanged),
             0 => None,

@@ -68,7 +68,7 @@ pub fn verify(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result
         true => Vec::new(),
         false => NotRegular::find(store, key.as_deref())?,
     };
-    not_regular.iter().try_for_each(|state| state.tell(job))?;
+    not_regular.iter().try_for_each(|state| state.report(job))?;
     if let Some(key) = key {
         let _lock = lock(store, &key, LockMode::Read, job)?;
         let catalog = Catalog::read(store, &key)?;
@@ -284,8 +284,8 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
     ) -> Result<()> {
         let lost_for = sources.check.content(store, (entry, file), &mut self.known.right, self.job)?;
         let Some(error) = lost_for else { return Ok(()) };
-        let (problem, told) = lost(OP, sources.check.readers().0, entry, error);
-        self.loss(problem, told)
+        let (problem, error) = lost(OP, sources.check.readers().0, entry, error);
+        self.loss(problem, error)
     }
 
     /// Checks a signature. A wrong signature costs no content: the next change of its file is stored whole.
@@ -306,8 +306,8 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         let detail = format!("the signature is damaged: {}", error.detail);
         let place = Place { content: sig.content.clone(), ..Place::default() };
         let alone = Entry { place, ..entry.clone() };
-        let (problem, told) = lost(OP, sources.check.readers().1, &alone, Error { detail, ..error });
-        self.loss(problem, told)
+        let (problem, error) = lost(OP, sources.check.readers().1, &alone, Error { detail, ..error });
+        self.loss(problem, error)
     }
 
     /// Lists archives with a fault in which no loss of this snapshot was found: damage in a header or in an

@@ -78,8 +78,8 @@ impl Tree<'_, '_> {
                 self.report(entry, &verdict)
             }
             Err(error) if cannot_link(&error) => {
-                let told = Error::io("link to its first name", &entry.path, &error);
-                self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), told)?;
+                let error = Error::io("link to its first name", &entry.path, &error);
+                self.job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), error)?;
                 self.first_name(contents, entry)
             }
             Err(error) => Err(clash(&error, "link", entry)),

@@ -54,10 +54,10 @@ impl Tree<'_, '_> {
 
     /// Lists a file whose content is lost as a problem: the file, the archive, the position and the reason.
     pub(super) fn lost(&mut self, contents: &ContentReader, entry: &Entry, error: Error) -> Result<()> {
-        let (mut problem, told) = contents.lost("restore", entry, error);
+        let (mut problem, error) = contents.lost("restore", entry, error);
         problem.snapshot = self.job.report.snapshot;
         self.content_lost = true;
-        self.job.problem(problem, told)
+        self.job.problem(problem, error)
     }
 }
 

@@ -25,7 +25,7 @@ struct OpenDir {
     /// The reason why extra names in this directory stay, if they do.
     spared: Option<&'static str>,
     /// Causes of omission that were already reported for this directory.
-    told: Vec<OmissionCause>,
+    reported: Vec<OmissionCause>,
     /// A name too long for a path was reported.
     is_unfit_told: bool,
 }
@@ -121,7 +121,7 @@ impl Tree<'_, '_> {
             names,
             device: now.dev,
             spared,
-            told: Vec::new(),
+            reported: Vec::new(),
             is_unfit_told: false,
         }))
     }
@@ -159,8 +159,8 @@ impl Tree<'_, '_> {
             };
             match (level.spared, self.omissions.cause(&level.path, &name)) {
                 (None, None) => self.remove_matching(path, level.device, filter)?,
-                (None, Some(cause)) if !level.told.contains(&cause) && filter.matches(&path) => {
-                    level.told.push(cause);
+                (None, Some(cause)) if !level.reported.contains(&cause) && filter.matches(&path) => {
+                    level.reported.push(cause);
                     self.report_omitted(&level.path, cause)?;
                 }
                 (Some(why), _) if filter.matches(&path) => {

@@ -191,14 +191,14 @@ impl Tree<'_, '_> {
                 true => platform::set_mode(fd.as_fd(), before.mode),
                 false => Ok(()),
             });
-            let told = match back {
+            let answer = match back {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let error = Error::io("set the mode of", &path, &error);
                     self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error)
                 }
                 _ => Ok(()),
             };
-            done = done.and(told);
+            done = done.and(answer);
         }
         done
     }

@@ -188,12 +188,13 @@ fn needs_proc(error: &io::Error) -> bool {
 }
 
 fn not_done(op: &str, path: &Path, error: &io::Error) -> Error {
-    let told = Error::io(op, path, error);
+    let described = Error::io(op, path, error);
     match needs_proc(error) {
-        true => {
-            Error { detail: "this system does it only through /proc, which is not mounted".into(), ..told }
-        }
-        false => told,
+        true => Error {
+            detail: "this system does it only through /proc, which is not mounted".into(),
+            ..described
+        },
+        false => described,
     }
 }
 
