@@ -45,6 +45,7 @@ need mkfs.btrfs btrfs-progs
 need mkfs.xfs xfsprogs
 need lsattr e2fsprogs
 need go golang
+need abidw abigail-tools
 ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || need no-such-command libfaketime
 ruby -rffi -e '' 2>/dev/null || need no-such-command ruby ruby-ffi
 need_rust "$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
@@ -181,6 +182,7 @@ step librsync c_engine
 step musl musl
 step ordinary_user ordinary_user
 step doc docs
+step abi sh tests/abi.sh
 step c c_programs
 step go go_package
 step demo sh examples-c/demo.sh
