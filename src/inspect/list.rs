@@ -8,7 +8,7 @@ use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::store::open_selected;
 use crate::store::{
-    Catalog, LockMode, NEW_FULL, Need, Store, Summaries, archive_fault, lock, require_existing,
+    Catalog, KeyListing, LockMode, NEW_FULL, Need, Store, Summaries, archive_fault, lock, require_existing,
 };
 
 use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
@@ -66,26 +66,23 @@ fn report_not_regular(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -
 /// Lists the snapshots of one key.
 fn list_key(
     store: &mut dyn Store,
-    mut catalog: Catalog,
+    catalog: Catalog,
     listed: Listed,
     unread: &mut Unread,
     job: &mut Job,
 ) -> Result<()> {
     let files: Vec<_> = catalog.states().cloned().collect();
     let mut summaries = Summaries::default();
-    let mut listed_again = false;
+    let mut listing = KeyListing::new(&catalog);
     for file in &files {
         job.step(file.name.as_bytes())?;
-        match summaries.snapshot(store, &catalog, file) {
+        match summaries.snapshot(store, &mut listing, file) {
             Ok(state) if !job.options.accepts_labels(&state.header.labels) => {}
             Ok(state) => {
-                if !listed_again && archives_lost(&state, &catalog).next().is_some() {
-                    listed_again = true;
-                    // A backup may have written the archives while the store was listed. One new list is enough: it is
-                    // newer than all states in `files`.
-                    catalog = Catalog::read(store, catalog.key())?;
+                if archives_lost(&state, listing.catalog()).next().is_some() {
+                    listing.list_again(store)?;
                 }
-                report_archives_lost(&state, &catalog, job)?;
+                report_archives_lost(&state, listing.catalog(), job)?;
                 job.report.snapshots.push(describe(&state));
             }
             Err(error) if listed == Listed::Before && error.kind == Kind::NotFound => {}

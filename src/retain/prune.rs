@@ -27,8 +27,8 @@ use crate::job::{Action, Counter, Job, Keep, Level, Phase, Problem, ProblemKind,
 use crate::pool::Pool;
 use crate::stamp::Stamp;
 use crate::store::{
-    Cache, Catalog, KeyStates, LockMode, Need, StateFile, Store, Summaries, backup_file, begin, lock,
-    mark_of, sweep_drafts, write_mark,
+    Cache, Catalog, KeyListing, KeyStates, LockMode, Need, StateFile, Store, Summaries, backup_file, begin,
+    lock, mark_of, sweep_drafts, write_mark,
 };
 
 use super::choice::{Precision, PruneChoice, PruneTarget};
@@ -133,11 +133,11 @@ impl KeyFiles {
         job.phase(Phase::Scan, states.len() as u64, 0)?;
         let damaged = damaged_newest(store, catalog, &states, target, job)?;
         let mut files = KeyFiles { states: Vec::new(), archives, retired, marks, links: Vec::new() };
-        let mut summaries = Summaries::default();
+        let (mut summaries, mut listing) = (Summaries::default(), KeyListing::new(catalog));
         for (name, size) in states {
             let stored = StateFile::of(&name, size);
             job.step(stored.name.as_bytes())?;
-            let info = match summaries.snapshot(store, catalog, &stored) {
+            let info = match summaries.snapshot(store, &mut listing, &stored) {
                 Ok(_) if damaged.contains_key(&stored.name) => Err(damaged[&stored.name].clone()),
                 Ok(state) => Ok(StateInfo::of(&state, &numbers, job)),
                 Err(error) if error.is_loss() => Err(error),

@@ -1,10 +1,9 @@
 //! The state files of one key. Each is read from the cache if the copy there equals the store's file, else from the
 //! store. A layer that the store has lost is read from the cache.
 
-use std::borrow::Cow;
 use std::path::Path;
 
-use super::{Catalog, LocalFile, StateFile, Store, StoredFile, backup_file, cache};
+use super::{Catalog, KeyListing, LocalFile, StateFile, Store, StoredFile, backup_file, cache};
 use crate::error::{Error, Result};
 use crate::format::names::{BackupFileKind, Name};
 use crate::format::{PathSelector, ReadAt, StateFiles, StateReader, StoredState};
@@ -21,7 +20,7 @@ const COPY_BUFFER: usize = 256 << 10;
 /// The state files of one key.
 pub struct KeyStates<'k> {
     store: &'k mut dyn Store,
-    catalog: Cow<'k, Catalog>,
+    listing: KeyListing<'k>,
     /// `None` if no cache is used. Otherwise the root of the cache; an inner `None` stands for the user's cache
     /// directory.
     cache: Option<Option<&'k Path>>,
@@ -90,7 +89,7 @@ impl<'k> KeyStates<'k> {
     pub fn new(store: &'k mut dyn Store, catalog: &'k Catalog) -> Self {
         KeyStates {
             store,
-            catalog: Cow::Borrowed(catalog),
+            listing: KeyListing::new(catalog),
             cache: None,
             reads_store: false,
             opened: None,
@@ -123,10 +122,7 @@ impl<'k> KeyStates<'k> {
 
     /// The new list of the key's files, if the first one did not have every layer.
     pub fn into_new_catalog(self) -> Option<Catalog> {
-        match self.catalog {
-            Cow::Owned(catalog) => Some(catalog),
-            Cow::Borrowed(_) => None,
-        }
+        self.listing.into_new()
     }
 
     /// The lost layers of the state that was opened last: only the cache has them.
@@ -153,7 +149,8 @@ impl<'k> KeyStates<'k> {
             return None;
         }
         [true, false].into_iter().find_map(|compressed| {
-            let name = Name::new(self.catalog.key(), BackupFileKind::State, snapshot, compressed).to_string();
+            let name = Name::new(self.listing.catalog().key(), BackupFileKind::State, snapshot, compressed)
+                .to_string();
             let mut copy = self.copy_of(&name, size)?;
             read(StoredState { source: &mut copy, name: &name, size, compressed }).ok()?;
             if self.lost.iter().all(|lost| lost.name != name) {
@@ -169,8 +166,8 @@ type ReadState<'r> = dyn FnMut(StoredState<'_>) -> Result<()> + 'r;
 
 impl StateFiles for KeyStates<'_> {
     fn read(&mut self, snapshot: Stamp, size: u64, read: &mut ReadState<'_>) -> Result<()> {
-        let files = self.state_files(snapshot, size)?;
-        let mut fault = self.catalog.lost_layer(snapshot, size);
+        let files = self.listing.state_files(self.store, snapshot, size)?;
+        let mut fault = self.listing.catalog().lost_layer(snapshot, size);
         for file in files {
             match self.read_file(&file, read) {
                 Err(error) if error.proves_damage() => fault = error,
@@ -185,18 +182,6 @@ impl StateFiles for KeyStates<'_> {
 }
 
 impl KeyStates<'_> {
-    /// The files of a state that should exist. A backup that made two snapshots while the key was listed may have the
-    /// newer one listed without the older one, which it needs: so the key is listed again if there is no such file. One
-    /// new list is enough: a snapshot of the first list is newer than all its layers.
-    fn state_files(&mut self, snapshot: Stamp, size: u64) -> Result<Vec<StateFile>> {
-        let files = self.catalog.state_files(snapshot, size);
-        if !files.is_empty() || matches!(self.catalog, Cow::Owned(_)) {
-            return Ok(files);
-        }
-        self.catalog = Cow::Owned(Catalog::read(self.store, self.catalog.key())?);
-        Ok(self.catalog.state_files(snapshot, size))
-    }
-
     fn read_file(&mut self, file: &StateFile, read: &mut ReadState<'_>) -> Result<()> {
         let StateFile { name, size, compressed, .. } = file;
         // If reading the store costs little, the store's own file is read, so that its damage is found.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Catalog, StateFile, Store, StoredFile};
+use super::{KeyListing, StateFile, Store, StoredFile};
 use crate::error::Result;
 use crate::format::{LayerRef, StateSummary, needed_by};
 use crate::stamp::Stamp;
@@ -12,8 +12,6 @@ use crate::stamp::Stamp;
 #[derive(Default)]
 pub struct Summaries {
     read: HashMap<String, StateSummary>,
-    /// The files of the key, listed again because the first list lacked a layer.
-    listed_again: Option<Catalog>,
 }
 
 impl Summaries {
@@ -22,12 +20,12 @@ impl Summaries {
     pub fn snapshot(
         &mut self,
         store: &mut dyn Store,
-        catalog: &Catalog,
+        listing: &mut KeyListing,
         file: &StateFile,
     ) -> Result<StateSummary> {
         let own = self.file(store, file)?;
         let layer = |layer: &LayerRef| {
-            self.layer(store, catalog, layer).map_err(|error| needed_by(error, file.stamp))
+            self.layer(store, listing, layer).map_err(|error| needed_by(error, file.stamp))
         };
         let layers = own.header.layers.iter().map(layer).collect::<Result<Vec<_>>>()?;
         let needed: HashSet<Stamp> = own.header.layers.iter().map(|layer| layer.snapshot).collect();
@@ -37,14 +35,14 @@ impl Summaries {
 
     /// The summary of a layer: of the state file that has the layer's digest. If there is none, the result for the last
     /// file that was tried.
-    fn layer(&mut self, store: &mut dyn Store, catalog: &Catalog, layer: &LayerRef) -> Result<StateSummary> {
-        let mut files = catalog.state_files(layer.snapshot, layer.size);
-        let mut found = Err(catalog.lost_layer(layer.snapshot, layer.size));
-        if files.is_empty() {
-            let catalog = self.list_again(store, catalog.key())?;
-            files = catalog.state_files(layer.snapshot, layer.size);
-            found = Err(catalog.lost_layer(layer.snapshot, layer.size));
-        }
+    fn layer(
+        &mut self,
+        store: &mut dyn Store,
+        listing: &mut KeyListing,
+        layer: &LayerRef,
+    ) -> Result<StateSummary> {
+        let files = listing.state_files(store, layer.snapshot, layer.size)?;
+        let mut found = Err(listing.catalog().lost_layer(layer.snapshot, layer.size));
         for file in files {
             found = self.file(store, &file);
             match &found {
@@ -54,14 +52,6 @@ impl Summaries {
             }
         }
         found
-    }
-
-    /// The files of the key, listed again: a backup may have made a layer while the key was listed first. One new list
-    /// is enough for all snapshots of the first list, because each is newer than its layers.
-    fn list_again(&mut self, store: &mut dyn Store, key: &str) -> Result<&Catalog> {
-        let known = self.listed_again.take().filter(|catalog| catalog.key() == key);
-        let catalog = known.map_or_else(|| Catalog::read(store, key), Ok)?;
-        Ok(self.listed_again.insert(catalog))
     }
 
     /// Adds the summary of a file that was just read.

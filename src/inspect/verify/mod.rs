@@ -24,10 +24,9 @@ use crate::format::{ArchiveRef, StateReader, StateSummary, Trailer};
 use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select, VerifyScope};
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
-use crate::store::Summaries;
-use crate::store::check_expected;
 use crate::store::{
-    Catalog, KeyStates, LockMode, Need, StateFile, Store, StoredFile, lock, require_existing,
+    Catalog, KeyListing, KeyStates, LockMode, Need, StateFile, Store, StoredFile, Summaries, check_expected,
+    lock, require_existing,
 };
 
 use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
@@ -124,7 +123,7 @@ fn scan(
     job: &mut Job,
 ) -> Result<(Vec<StateFile>, u64, u64)> {
     job.phase(Phase::Scan, states.len() as u64, 0)?;
-    let mut summaries = Summaries::default();
+    let (mut summaries, mut listing) = (Summaries::default(), KeyListing::new(catalog));
     let mut archives: HashMap<String, u64> = HashMap::new();
     let add = u64::saturating_add;
     let (mut right, mut entries, mut bytes) = (Vec::with_capacity(states.len()), 0u64, 0u64);
@@ -134,7 +133,7 @@ fn scan(
         let verified = StateSummary::verify(&mut stored, &file.name, file.size, file.compressed);
         let snapshot = verified.and_then(|summary| {
             summaries.add(&file, summary);
-            summaries.snapshot(store, catalog, &file)
+            summaries.snapshot(store, &mut listing, &file)
         });
         let state = match snapshot {
             Ok(state) => state,
