@@ -238,8 +238,8 @@ impl NewArchives {
     }
 
     fn finish_one(&mut self, kind: NewArchiveKind) -> Result<FinishedArchive> {
-        let kind = self.file_kind(kind);
         let writer = self.writers[kind as usize].take();
+        let kind = self.file_kind(kind);
         let writer =
             writer.ok_or_else(|| Error::new(Kind::Panic, "finish an archive", "it was not begun"))?;
         let Written { size, stream, digest, out } = writer.finish()?;
