@@ -158,13 +158,3 @@ add_test(NAME installed
   COMMAND sh "${c_dir}/installed.sh" "${CMAKE_COMMAND}" "${CMAKE_BINARY_DIR}" "${c_dir}/consumer"
           "${CMAKE_C_COMPILER}" "${CMAKE_INSTALL_LIBDIR}" "${CMAKE_CXX_COMPILER}")
 set_tests_properties(installed PROPERTIES LABELS package TIMEOUT 600)
-
-# Ruby, over the shared library as it is built here. The step `go` of tests/run.sh tests the Go package.
-find_program(RUBY ruby)
-if(RUBY)
-  execute_process(COMMAND "${RUBY}" -rffi -e "" RESULT_VARIABLE no_ruby_ffi OUTPUT_QUIET ERROR_QUIET)
-  if(NOT no_ruby_ffi)
-    add_test(NAME binding.ruby COMMAND "${RUBY}" "${PROJECT_SOURCE_DIR}/tests/bindings/smoke.rb" "${ibt_shared}")
-    set_tests_properties(binding.ruby PROPERTIES LABELS engine TIMEOUT 120)
-  endif()
-endif()

@@ -47,7 +47,8 @@ need lsattr e2fsprogs
 need go golang
 need abidw abigail-tools
 ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || need no-such-command libfaketime
-ruby -rffi -e '' 2>/dev/null || need no-such-command ruby ruby-ffi
+ruby -rffi -rminitest -e '' 2>/dev/null || need no-such-command ruby ruby-ffi ruby-minitest
+need yard yard
 need_rust "$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
 if ! command -v rustup >/dev/null 2>&1; then
     need cargo-fmt rustfmt-web
@@ -174,6 +175,15 @@ go_package() (
     go vet ./... && go test -race -count=10 -run Goroutines ./... && go test -race -count=1 ./...
 )
 
+# Tests the gem, and checks that its documentation is whole.
+ruby_gem() (
+    installed_tree || exit 1
+    cd bindings/ruby || exit 1
+    ruby -w -Ilib test/all.rb || exit 1
+    stats=$(yard stats --no-cache --no-save --fail-on-warning --list-undoc 2>&1) || { echo "$stats"; exit 1; }
+    case $stats in *"100.00% documented"*) ;; *) echo "$stats"; exit 1 ;; esac
+)
+
 step scripts scripts
 step fmt cargo fmt --check
 step clippy cargo clippy --locked --all-targets -- -D warnings
@@ -185,6 +195,7 @@ step doc docs
 step abi sh tests/abi.sh
 step c c_programs
 step go go_package
+step ruby ruby_gem
 step demo sh examples-c/demo.sh
 
 printf '\n==== summary\n%s' "$summary"
