@@ -1,18 +1,28 @@
-//! The library's dependencies: librsync is under the LGPL, and is used only with the feature `librsync`.
+//! The library's dependencies: librsync is under the LGPL, and is used only with the feature `librsync`. The
+//! licences of all others are in `LICENSE-THIRD-PARTY`, because a copy of libibt contains copies of them.
+//!
+//! ```sh
+//! IBT_WRITE_LICENCES=1 cargo test --locked --test dependencies    # replaces that file
+//! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The packages that `cargo tree` lists, without versions, with their licences.
-fn packages(args: &[&str]) -> BTreeSet<(String, String)> {
+fn cargo(args: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--frozen", "--prefix", "none", "--format", "{p} {l}"])
         .args(args)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The packages that `cargo tree` lists, without versions, with their licences.
+fn packages(args: &[&str]) -> BTreeSet<(String, String)> {
+    let text = cargo(&[&["tree", "--frozen", "--prefix", "none", "--format", "{p} {l}"], args].concat());
     let package = |line: &str| {
         // NAME VERSION [(PLACE)] LICENCE
         let (name, rest) = line.split_once(' ')?;
@@ -85,4 +95,110 @@ fn c_is_compiled_for_zstd_and_blake3_alone() {
     };
     assert_eq!(users(&[]), BTreeSet::from(["blake3", "zstd-sys"].map(String::from)));
     assert!(users(&["--features", "librsync"]).contains("librsync-sys"));
+}
+
+/// The names and versions of the packages that are linked into libibt.
+fn linked(target: &str) -> BTreeSet<(String, String)> {
+    let edges = ["--edges", "normal,no-proc-macro", "--target", target];
+    let text = cargo(&[&["tree", "--frozen", "--prefix", "none", "--format", "{p}"], &edges[..]].concat());
+    let mut words = text.lines().map(str::split_whitespace);
+    let package = |words: &mut std::str::SplitWhitespace| {
+        Some((words.next()?.to_string(), words.next()?.trim_start_matches('v').to_string()))
+    };
+    let mut packages: BTreeSet<_> = words.by_ref().filter_map(|mut line| package(&mut line)).collect();
+    packages.retain(|(name, _)| name != env!("CARGO_PKG_NAME"));
+    packages
+}
+
+/// The directory and the licence of each package, by its name and version.
+fn sources(target: &str) -> BTreeMap<(String, String), (PathBuf, String)> {
+    let text = cargo(&["metadata", "--frozen", "--format-version", "1", "--filter-platform", target]);
+    let metadata: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let packages = metadata["packages"].as_array().expect("a list of packages").iter();
+    let text = |package: &serde_json::Value, key: &str| package[key].as_str().unwrap_or_default().to_string();
+    packages
+        .map(|package| {
+            let manifest = PathBuf::from(text(package, "manifest_path"));
+            let place = manifest.parent().expect("a directory").to_path_buf();
+            ((text(package, "name"), text(package, "version")), (place, text(package, "license")))
+        })
+        .collect()
+}
+
+/// The texts of a package's licence. Of several licences to choose from, the one that asks least is chosen, if the
+/// package has its text in a file of its own.
+fn licence_texts(name: &str, place: &Path, licence: &str) -> Vec<String> {
+    let chosen = [("MIT", "LICENSE-MIT"), ("MIT-0", "LICENSE-MIT0"), ("CC0-1.0", "LICENSE_CC0")];
+    let offers = |choice: &str| licence.split(" OR ").flat_map(|l| l.split('/')).any(|l| l == choice);
+    let mut files: Vec<PathBuf> = chosen
+        .iter()
+        .filter(|(choice, _)| offers(choice))
+        .map(|(_, file)| place.join(file))
+        .filter(|file| file.exists())
+        .take(1)
+        .collect();
+    if files.is_empty() {
+        let all = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
+        files =
+            all.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("LICENSE")).collect();
+        files.sort();
+    }
+    if files.is_empty() {
+        files.push(format!("{}/tests/support/licences/{name}.txt", env!("CARGO_MANIFEST_DIR")).into());
+    }
+    if name == "zstd-sys" {
+        files.push(place.join("zstd/LICENSE"));
+    }
+    let read = |file: &PathBuf| match fs::read_to_string(file) {
+        Ok(text) => {
+            text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_matches('\n').to_string()
+        }
+        Err(error) => panic!("{name} has no text of its licence, {licence}: {}: {error}", file.display()),
+    };
+    files.iter().map(read).collect()
+}
+
+const LINUX: &str = "x86_64-unknown-linux-gnu";
+
+/// The text of `LICENSE-THIRD-PARTY`: each licence with the packages that have it word for word.
+fn third_party() -> String {
+    let sources = sources(LINUX);
+    let mut packages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, version) in linked(LINUX) {
+        let (place, licence) = &sources[&(name.clone(), version.clone())];
+        for text in licence_texts(&name, place, licence) {
+            packages.entry(text).or_default().insert(format!("{name} {version}"));
+        }
+    }
+    let mut sections: Vec<_> = packages.into_iter().map(|(text, names)| (names, text)).collect();
+    sections.sort();
+    let mut whole =
+        "libibt.so and libibt.a contain the crates named here, zstd (in zstd-sys) and the Rust standard\n\
+                     library. These are their licences. libibt itself is under the licence in LICENSE.\n\n"
+            .to_string();
+    for (names, text) in sections {
+        let names: Vec<_> = names.into_iter().collect();
+        whole += &format!("{}\n{}\n\n{text}\n\n", "=".repeat(80), names.join("\n"));
+    }
+    let std = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/licences/rust_std.txt");
+    whole + &fs::read_to_string(std).unwrap()
+}
+
+#[test]
+fn every_licence_is_in_the_file_of_licences() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("LICENSE-THIRD-PARTY");
+    let expected = third_party();
+    if std::env::var_os("IBT_WRITE_LICENCES").is_some_and(|value| !value.is_empty() && value != "0") {
+        fs::write(&path, &expected).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap_or_default() == expected,
+        "LICENSE-THIRD-PARTY is not that of Cargo.lock: \
+         run IBT_WRITE_LICENCES=1 cargo test --locked --test dependencies"
+    );
+    let all = linked(LINUX);
+    for system in ["aarch64-unknown-linux-gnu", "x86_64-unknown-linux-musl", "armv7-unknown-linux-gnueabihf"]
+    {
+        assert!(linked(system).is_subset(&all), "{system} has more crates");
+    }
 }
