@@ -124,17 +124,18 @@ build() {
     copy=$dir/copy
     rm -rf "$copy"
     mkdir -p "$copy"
-    cp -R src build.rs Cargo.toml Cargo.lock benches "$copy"
+    cp -R src Cargo.toml Cargo.lock CMakeLists.txt LICENSE* CHANGELOG.md abi benches cmake docs examples-c include "$copy"
     # shellcheck disable=SC2046 # words
     change $(variant "$1")
-    sources=$(cd "$copy" && find src build.rs Cargo.* -type f | LC_ALL=C sort | xargs cksum | cksum | cut -d ' ' -f 1)
+    sources=$(cd "$copy" && find src Cargo.* -type f | LC_ALL=C sort | xargs cksum | cksum | cut -d ' ' -f 1)
     library=$dir/libraries/made-from-$sources
     if [ ! -f "$library/libibt.so.0" ]; then
         say "Building $1"
         mkdir -p "$library"
-        (cd "$copy" && nice -n 5 cargo rustc --lib --crate-type cdylib --release --locked \
-            --target-dir "$dir/cargo") >"$library/log" 2>&1 || fail "$1 cannot be built: see $library/log"
-        cp "$dir/cargo/release/libibt.so" "$library/libibt.so.0"
+        { cmake -S "$copy" -B "$dir/cmake" -DBUILD_TESTING=OFF -DIBT_CARGO_TARGET_DIR="$dir/cargo" &&
+            nice -n 5 cmake --build "$dir/cmake" --target ibt_shared; } >"$library/log" 2>&1 ||
+            fail "$1 cannot be built: see $library/log"
+        cp "$dir/cmake/lib/libibt.so.0" "$library/libibt.so.0"
     fi
     ln -sfn "${library##*/}" "$dir/libraries/$(directory_of "$1")"
 }

@@ -1,11 +1,6 @@
-# What is installed: headers, libraries, pkg-config file, CMake package, tool and its manual. Everything finds the
-# rest relative to itself, so that the tree can be moved.
+# What is installed: headers, libraries, pkg-config file, CMake package, licences, tool and its manual.
 
 include(CMakePackageConfigHelpers)
-
-install(FILES include/ibt.h include/ibt.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
-install(PROGRAMS "${ibt_shared}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
-install(FILES "${ibt_shared_link}" "${ibt_static}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 
 # The way from `from` to `to`, both as in GNUInstallDirs; `to` itself where one of them is absolute.
 function(ibt_relative out start from to)
@@ -18,41 +13,75 @@ function(ibt_relative out start from to)
   set(${out} "${way}" PARENT_SCOPE)
 endfunction()
 
-set(pc_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
-ibt_relative(pc_prefix "\${pcfiledir}" "${pc_dir}" "")
-ibt_relative(pc_libdir "\${pcfiledir}" "${pc_dir}" "${CMAKE_INSTALL_LIBDIR}")
-ibt_relative(pc_includedir "\${pcfiledir}" "${pc_dir}" "${CMAKE_INSTALL_INCLUDEDIR}")
-configure_file(cmake/ibt.pc.in ibt.pc @ONLY)
-install(FILES "${CMAKE_BINARY_DIR}/ibt.pc" DESTINATION "${pc_dir}")
+# ibt.pc names the prefix, which is known only when it is installed (cmake --install --prefix). pkg-config leaves
+# /usr/include and /usr/lib out of its answers only if they are written so.
+function(ibt_install_pkgconfig)
+  foreach(dir LIBDIR INCLUDEDIR)
+    set(pc_${dir} "${CMAKE_INSTALL_${dir}}")
+    if(NOT IS_ABSOLUTE "${pc_${dir}}")
+      set(pc_${dir} "\${prefix}/${pc_${dir}}")
+    endif()
+  endforeach()
+  set(pc_prefix "@CMAKE_INSTALL_PREFIX@")
+  configure_file(cmake/ibt.pc.in ibt.pc.in @ONLY)
+  install(CODE "configure_file(\"${PROJECT_BINARY_DIR}/ibt.pc.in\" \"${PROJECT_BINARY_DIR}/ibt.pc\" @ONLY)")
+  install(FILES "${PROJECT_BINARY_DIR}/ibt.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endfunction()
 
-set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/ibt")
-configure_package_config_file(cmake/ibtConfig.cmake.in ibtConfig.cmake
-  INSTALL_DESTINATION "${package_dir}"
-  PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
-# Before 1.0 each minor release may have another ABI: see docs/abi.md.
-set(compatibility SameMajorVersion)
-if(PROJECT_VERSION_MAJOR EQUAL 0)
-  set(compatibility SameMinorVersion)
-endif()
-write_basic_package_version_file(ibtConfigVersion.cmake COMPATIBILITY ${compatibility})
-install(FILES "${CMAKE_BINARY_DIR}/ibtConfig.cmake" "${CMAKE_BINARY_DIR}/ibtConfigVersion.cmake"
-  DESTINATION "${package_dir}")
+# The CMake package. It finds its files relative to itself, so that the tree can be moved.
+function(ibt_install_package)
+  set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/ibt")
+  configure_package_config_file(cmake/ibtConfig.cmake.in ibtConfig.cmake INSTALL_DESTINATION "${package_dir}")
+  # Before 1.0 each minor release may have another ABI: see docs/abi.md.
+  set(compatibility SameMajorVersion)
+  if(PROJECT_VERSION_MAJOR EQUAL 0)
+    set(compatibility SameMinorVersion)
+  endif()
+  write_basic_package_version_file(ibtConfigVersion.cmake COMPATIBILITY ${compatibility})
+  install(EXPORT ibt FILE ibtTargets.cmake NAMESPACE ibt:: DESTINATION "${package_dir}")
+  install(FILES "${PROJECT_BINARY_DIR}/ibtConfig.cmake" "${PROJECT_BINARY_DIR}/ibtConfigVersion.cmake"
+    DESTINATION "${package_dir}")
+endfunction()
+
+# Takes the debug information out of the installed libibt.so: it is ten times the rest. IBT_DEBUG_INFO=split puts it
+# into a file beside the library, where debuggers find it.
+function(ibt_install_debug_info)
+  if(NOT IBT_DEBUG_INFO MATCHES "^(strip|split|keep)$")
+    message(FATAL_ERROR "IBT_DEBUG_INFO is ${IBT_DEBUG_INFO}, and must be strip, split or keep")
+  endif()
+  if(IBT_DEBUG_INFO STREQUAL "keep")
+    return()
+  endif()
+  set(OBJCOPY "${CMAKE_OBJCOPY}")
+  set(NAME "libibt.so.${PROJECT_VERSION}")
+  configure_file(cmake/debug_info.cmake.in debug_info.cmake @ONLY)
+  install(SCRIPT "${PROJECT_BINARY_DIR}/debug_info.cmake")
+endfunction()
+
+function(ibt_install_library)
+  install(FILES include/ibt.h include/ibt.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+  install(TARGETS ibt_static EXPORT ibt ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+  if(IBT_SHARED)
+    install(TARGETS ibt_shared EXPORT ibt LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+    ibt_install_debug_info()
+  endif()
+  ibt_install_pkgconfig()
+  ibt_install_package()
+endfunction()
 
 # Has the tool print its completion for the shell, and installs it as share/DIRECTORY/NAME.
 function(ibt_install_completion target shell directory name)
   add_custom_command(TARGET ${target} POST_BUILD
-    COMMAND ${target} completion ${shell} > "${CMAKE_BINARY_DIR}/completion.${shell}")
-  install(FILES "${CMAKE_BINARY_DIR}/completion.${shell}"
+    COMMAND ${target} completion ${shell} > "${PROJECT_BINARY_DIR}/completion.${shell}")
+  install(FILES "${PROJECT_BINARY_DIR}/completion.${shell}"
     DESTINATION "${CMAKE_INSTALL_DATADIR}/${directory}" RENAME ${name})
 endfunction()
 
 function(ibt_install_tool target)
-  if(NOT IBT_INSTALL_TOOL)
-    return()
+  if(IBT_INSTALL_RPATH AND IBT_SHARED)
+    ibt_relative(way "$ORIGIN" "${CMAKE_INSTALL_BINDIR}" "${CMAKE_INSTALL_LIBDIR}")
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH "${way}")
   endif()
-  # Packagers who want none set CMAKE_SKIP_INSTALL_RPATH.
-  ibt_relative(way "$ORIGIN" "${CMAKE_INSTALL_BINDIR}" "${CMAKE_INSTALL_LIBDIR}")
-  set_target_properties(${target} PROPERTIES INSTALL_RPATH "${way}")
   install(TARGETS ${target} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   install(FILES docs/ibt.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
   if(CMAKE_CROSSCOMPILING)
@@ -62,3 +91,13 @@ function(ibt_install_tool target)
   ibt_install_completion(${target} zsh zsh/site-functions _ibt)
   ibt_install_completion(${target} fish fish/vendor_completions.d ibt.fish)
 endfunction()
+
+# Programs that contain libibt must carry the licences of everything in it.
+install(FILES LICENSE LICENSE-THIRD-PARTY docs/format.md docs/abi.md CHANGELOG.md
+  DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+if(IBT_INSTALL)
+  ibt_install_library()
+endif()
+if(IBT_INSTALL_TOOL)
+  ibt_install_tool(ibt_tool)
+endif()

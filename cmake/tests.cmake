@@ -151,10 +151,15 @@ if(CMAKE_CXX_COMPILER)
 endif()
 
 add_test(NAME symbols
-  COMMAND sh "${c_dir}/symbols.sh" "${CMAKE_NM}" "${ibt_shared}" "${ibt_static}"
+  COMMAND sh "${c_dir}/symbols.sh" "${CMAKE_NM}" $<TARGET_FILE:ibt_shared> $<TARGET_FILE:ibt_static>
           "${PROJECT_SOURCE_DIR}/abi/ibt.symbols")
 
 add_test(NAME installed
-  COMMAND sh "${c_dir}/installed.sh" "${CMAKE_COMMAND}" "${CMAKE_BINARY_DIR}" "${c_dir}/consumer"
+  COMMAND sh "${c_dir}/installed.sh" "${CMAKE_COMMAND}" "${CMAKE_BINARY_DIR}" "${PROJECT_SOURCE_DIR}"
           "${CMAKE_C_COMPILER}" "${CMAKE_INSTALL_LIBDIR}" "${CMAKE_CXX_COMPILER}")
-set_tests_properties(installed PROPERTIES LABELS package TIMEOUT 600)
+add_test(NAME subproject
+  COMMAND sh "${c_dir}/subproject.sh" "${CMAKE_COMMAND}" "${PROJECT_SOURCE_DIR}" "${c_dir}/consumer"
+          "-DIBT_CARGO_TARGET_DIR=${IBT_CARGO_TARGET_DIR}" "-DIBT_CARGO_PROFILE=${IBT_CARGO_PROFILE}"
+          "-DIBT_CARGO_FLAGS=${IBT_CARGO_FLAGS}" "-DIBT_CARGO_TARGET=${IBT_CARGO_TARGET}"
+          "-DCMAKE_C_COMPILER=${CMAKE_C_COMPILER}")
+set_tests_properties(installed subproject PROPERTIES LABELS package TIMEOUT 600)
