@@ -570,8 +570,9 @@ extern "C" {
 #define IBT_COUNT_HEALED 14
 
 /**
- * Contents of the parent that the store has lost, and that the source no longer
- * has or cannot give. Also those that the report no longer lists.
+ * Contents of the parent that are damaged or gone in the store, and that the
+ * source no longer has or cannot give. Also those that the report no longer
+ * lists.
  */
 #define IBT_COUNT_LOST 15
 
@@ -652,9 +653,10 @@ extern "C" {
 #define IBT_PROBLEM_HEALED 12
 
 /**
- * The store has lost the content of this entry, and the source no longer has
- * the file or cannot give it. The new snapshot does not have the entry. A
- * report lists the first 1,000; IBT_COUNT_LOST counts all.
+ * The content of this entry is damaged or gone in the store, and the source no
+ * longer has the file or cannot give it now. If the source cannot give it, the
+ * new snapshot has the entry as the parent has it, unless an archive of its
+ * content is gone. A report lists the first 1,000; IBT_COUNT_LOST counts all.
  */
 #define IBT_PROBLEM_LOST 13
 
@@ -1743,15 +1745,23 @@ IBT_API ibt_status ibt_options_set_dry_run(ibt_options *options, int32_t on);
  *   file still has the recorded content.
  * - The report has a problem for each archive with losses, a note
  *   (IBT_PROBLEM_HEALED) for each file that was stored again, and a problem
- *   (IBT_PROBLEM_LOST) for each lost file that the source no longer has. So the
- *   increment that finds damage returns IBT_PARTIAL; the next one does not.
+ *   (IBT_PROBLEM_LOST) for each lost file that the source no longer has or
+ *   cannot give now. So the increment that finds damage returns IBT_PARTIAL. The
+ *   next one does not, unless the source still cannot give a lost file.
+ * - An entry that the source cannot give now, because it is unreadable, is never
+ *   dropped: the new snapshot has it as the parent has it, also if its content is
+ *   damaged. Later increments, with or without this option, do not take over that
+ *   content, but store the file again as soon as they can read it.
  * - Only the new snapshot and later ones are whole. Older snapshots that need
  *   the lost bytes have lost them for good, unless another copy of the store
  *   has them.
  * - Each byte of the archives that the parent needs is read about once. Without
  *   damage the increment stores the same bytes as without this option.
  * - An archive that cannot be read now ends the increment with the error of the
- *   storage, except for an error of the disk (EIO), which counts as a loss.
+ *   storage. The exception is a read error of the disk in a directory (EIO): the
+ *   archive is a problem (IBT_PROBLEM_UNREADABLE), and its files are stored again
+ *   as if it was damaged, because a bad sector stays bad.
+ * - A dry run reports the same, and stores nothing.
  *
  * Without this option an increment notices only archives that are gone or have
  * another size, and stores again what they held.

@@ -473,3 +473,79 @@ fn a_refusal_without_words_has_the_system_s() {
     assert_eq!(error.to_string(), format!("cannot delete {}: No space left on device", NAMES[0]));
     assert_eq!((error.kind, error.os_code), (Kind::Storage, libc::ENOSPC));
 }
+
+/// An increment with heal while the disk of the storage refuses reads: one after the other, or all from some read on.
+/// The increment fails and stores nothing, or has everything.
+#[test]
+fn an_increment_with_heal_whose_reads_fail_loses_nothing() {
+    let mut series = small(Memory::default());
+    series.snapshot();
+    series.write("a", [noise(1, 40_000), b"more".to_vec()].concat());
+    series.snapshot();
+    let options = ibt::job::Options { heal: true, ..series.options.clone() };
+    let heal =
+        || series.silently(&options, |store, job| ibt::backup::incremental(store, &series.source, job));
+    let bad = || Refusal { status: -77, os_code: libc::EIO, reason: None };
+    for always in [false, true] {
+        for number in 1.. {
+            let before = memory(&series).objects();
+            let reads = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+            let counted = reads.clone();
+            memory(&series).disturb(move |function, _| {
+                if function != "read" {
+                    return Trouble::None;
+                }
+                let now = 1 + counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let fails = if always { now >= number } else { now == number };
+                if fails { Trouble::Refused(bad()) } else { Trouble::None }
+            });
+            let made = heal();
+            memory(&series).mend();
+            if reads.load(std::sync::atomic::Ordering::Relaxed) < number {
+                made.whole();
+                assert!(number > 3, "no read fails");
+                break;
+            }
+            match made.result {
+                Err(error) => {
+                    assert_eq!(
+                        (error.kind, error.os_code),
+                        (Kind::Storage, libc::EIO),
+                        "read {number}: {error}"
+                    );
+                    assert!(memory(&series).objects() == before, "read {number}");
+                }
+                Ok(()) => assert_eq!(
+                    made.report.counters.get(ibt::job::Counter::Lost),
+                    0,
+                    "read {number}: {:?}",
+                    made.report.problems
+                ),
+            }
+            series.assert_newest_is_the_source();
+        }
+    }
+}
+
+#[test]
+fn a_layer_that_is_gone_is_put_back_by_a_storage_that_cannot_delete() {
+    let mut series = support::layered::layered(&[24, 8, 2]);
+    let name = format!("{KEY}.state.{}.json.zst", series.points[1].stamp);
+    let right = memory(&series).objects();
+    for is_gone in [false, true] {
+        let cannot_delete = Memory::without(&["delete"]);
+        right.iter().for_each(|(name, bytes)| cannot_delete.put(name, bytes));
+        match is_gone {
+            true => cannot_delete.remove(&name),
+            false => cannot_delete.put(&name, b"damaged"),
+        }
+        series.memory = Some(Arc::new(cannot_delete));
+        let made = series.incremental();
+        match is_gone {
+            true => drop(made.whole()),
+            // A damaged file must be deleted first.
+            false => drop(made.refused(Kind::Unsupported)),
+        }
+        assert_eq!(memory(&series).objects()[&name] == right[&name], is_gone);
+    }
+}

@@ -15,7 +15,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use support::changes::{Change, changed, changes};
 use support::counting::Counting;
+use support::failing::Failing;
 use support::series::{counter, problem_paths};
+use support::tools::{as_ordinary_user, set_mode};
 use support::*;
 
 /// A damage of one stored file.
@@ -337,4 +339,253 @@ fn heal_reads_each_archive_once() {
     let by_heal = read(true) - read(false);
     assert!(by_heal <= all, "{by_heal} bytes of {all}");
     assert!(by_heal > all / 2, "{by_heal} bytes of {all}");
+}
+
+/// An increment with heal, of which the first `left` reads of the archive `part` fail with an error of the disk.
+fn heal_with_bad_reads(series: &Series, part: &str, left: u64) -> Outcome {
+    let options = Options { heal: true, ..series.options.clone() };
+    let error = ibt::error::Error::io("read", b"", &std::io::Error::from_raw_os_error(libc::EIO));
+    series.silently(&options, |store, job| {
+        let mut failing = Failing::new(store, part, error).at_first(left);
+        ibt::backup::incremental(&mut failing, &series.source, job)
+    })
+}
+
+/// How the store loses contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    /// Some reads of the archive fail with an error of the disk.
+    BadReads(u64),
+    Damaged,
+    Gone,
+}
+
+/// A file of the source that cannot be read, a directory that cannot be listed, and files that are whole.
+fn with_closed_entries() -> Series {
+    let mut series = Series::new();
+    series.write("kept", noise(1, 3000));
+    series.write("closed/inside", noise(2, 3000));
+    series.write("stays", noise(3, 30_000));
+    series.write("goes", noise(4, 3000));
+    series.snapshot();
+    series
+}
+
+fn close(series: &Series, closed: bool) {
+    let modes = if closed { [0, 0] } else { [0o644, 0o755] };
+    for (path, mode) in ["kept", "closed"].into_iter().zip(modes) {
+        set_mode(&series.source.join(path), mode);
+    }
+}
+
+#[test]
+fn the_last_version_of_what_the_source_cannot_give_is_never_dropped() {
+    if !as_ordinary_user("the_last_version_of_what_the_source_cannot_give_is_never_dropped") {
+        return;
+    }
+    for loss in [Loss::BadReads(1), Loss::BadReads(u64::MAX), Loss::Damaged, Loss::Gone] {
+        let series = with_closed_entries();
+        let full = series.newest("full");
+        let right = fs::read(&full).unwrap();
+        let left = match loss {
+            Loss::BadReads(left) => left,
+            Loss::Damaged => {
+                flip_everything(&full);
+                0
+            }
+            Loss::Gone => {
+                fs::remove_file(&full).unwrap();
+                0
+            }
+        };
+        fs::remove_file(series.source.join("goes")).unwrap();
+        close(&series, true);
+        let report = heal_with_bad_reads(&series, ".full.", left).partial();
+        assert_eq!(problem_paths(&report, ProblemKind::Lost), ["closed/inside", "goes", "kept"], "{loss:?}");
+        assert_eq!(problem_paths(&report, ProblemKind::Healed), ["stays"], "{loss:?}");
+        let state = stored::parse(&series.newest("state"));
+        let entries = state["entries"].as_array().unwrap();
+        for path in ["kept", "closed/inside"] {
+            let is_there = entries.iter().any(|entry| entry["path"] == path);
+            assert_eq!(is_there, loss != Loss::Gone, "{loss:?}: {path}");
+        }
+
+        // If the store gets the bytes back, the snapshot has the kept versions.
+        if loss != Loss::Gone {
+            let fork = series.fork();
+            fs::write(fork.twin.store.join(full.file_name().unwrap()), &right).unwrap();
+            let dest = fork.twin.beside("restored");
+            fork.twin.restore(Select::Newest, &dest).whole();
+            for (path, seed) in [("kept", 1), ("closed/inside", 2)] {
+                let path = dest.join(path);
+                set_mode(path.parent().unwrap(), 0o755);
+                set_mode(&path, 0o644);
+                assert!(fs::read(&path).unwrap() == noise(seed, 3000), "{loss:?}");
+            }
+            let again = heal(&fork.twin);
+            assert_eq!(counter(&again, Counter::Lost), 0, "{loss:?}: {:?}", again.problems);
+        }
+        // The loss stays known as long as the source cannot give the files.
+        let report = series.incremental().partial();
+        let lost = if loss == Loss::Gone { &[][..] } else { &["closed/inside", "kept"] };
+        assert_eq!(problem_paths(&report, ProblemKind::Lost), lost, "{loss:?}");
+        // As soon as the source gives them, an increment stores them again, with or without the option.
+        close(&series, false);
+        for heals in [false, true] {
+            let fork = series.fork();
+            let options = Options { heal: heals, ..fork.twin.options.clone() };
+            let made = fork
+                .twin
+                .silently(&options, |store, job| ibt::backup::incremental(store, &series.source, job));
+            let stamp = made.ok().snapshot.unwrap();
+            let verified = fork.twin.verify(&fork.twin.selecting(Select::Exactly(stamp))).ok();
+            let is_note = |problem: &ibt::job::Problem| problem.kind == ProblemKind::Unneeded;
+            assert!(verified.problems.iter().all(is_note), "{loss:?}, {heals}: {:?}", verified.problems);
+            let dest = fork.twin.beside("restored");
+            fork.twin.restore(Select::Newest, &dest).whole();
+            assert_same_tree(&series.source, &dest);
+        }
+    }
+}
+
+/// A disk that fails one read, or every read of one archive: nothing that the source has is lost.
+#[test]
+fn bad_reads_of_any_archive_cost_no_content() {
+    let mut series = chain();
+    series.options.delta = DeltaMode::Signatures;
+    for part in [".full.", ".updated.", ".sigvault."] {
+        for left in [1, 2, 3, u64::MAX] {
+            let fork = series.fork();
+            let twin = &fork.twin;
+            let report = heal_with_bad_reads(twin, part, left).partial();
+            assert_eq!(counter(&report, Counter::Lost), 0, "{part} {left}: {:?}", report.problems);
+            let of_archive = report.problems.iter().filter(|problem| problem.file.is_some());
+            assert!(of_archive.clone().count() > 0, "{part} {left}");
+            assert!(
+                of_archive.clone().all(|problem| problem.kind == ProblemKind::Unreadable),
+                "{part} {left}: {:?}",
+                report.problems
+            );
+            assert_whole(twin, &report);
+        }
+    }
+}
+
+/// Either name of a file is enough, and so is a copy.
+#[test]
+fn a_content_that_another_name_keeps_is_not_lost() {
+    for removed in ["dir/first", "second", "copy", "original"] {
+        let mut series = chain();
+        series.write("original", noise(7, 4000));
+        series.snapshot();
+        series.write("copy", noise(7, 4000));
+        series.snapshot();
+        for archive in series.archives().iter().filter(|path| !is_vault(path)) {
+            flip_everything(archive);
+        }
+        fs::remove_file(series.source.join(removed)).unwrap();
+        let report = heal(&series);
+        assert_whole(&series, &report);
+        assert_eq!(counter(&report, Counter::Lost), 0, "{removed}: {:?}", report.problems);
+        let healed = problem_paths(&report, ProblemKind::Healed);
+        let other = match removed {
+            "dir/first" => "second",
+            "second" => "dir/first",
+            "copy" => "original",
+            _ => "copy",
+        };
+        assert!(healed.contains(&other.to_string()), "{removed}: {healed:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_tells_the_same_and_stores_nothing() {
+    let series = chain();
+    flip_everything(&series.newest("full"));
+    fs::remove_file(series.source.join("goes")).unwrap();
+    let before = series.stored();
+    let options = Options { heal: true, dry_run: true, ..series.options.clone() };
+    let dry = series.silently(&options, |store, job| ibt::backup::incremental(store, &series.source, job));
+    let dry = dry.partial();
+    assert_eq!(series.stored(), before);
+    let report = heal(&series);
+    for kind in [ProblemKind::Healed, ProblemKind::Lost, ProblemKind::Damaged] {
+        assert_eq!(problem_paths(&dry, kind), problem_paths(&report, kind), "{kind:?}");
+    }
+    let healed = |report: &Report, text: &str| {
+        let notes = report.problems.iter().filter(|problem| problem.kind == ProblemKind::Healed);
+        notes.clone().count() > 0 && notes.clone().all(|note| note.message.contains(text))
+    };
+    assert!(healed(&dry, "would be stored") && healed(&report, "was stored"), "{:?}", dry.problems);
+}
+
+#[test]
+fn without_damage_heal_makes_no_snapshot_of_an_unchanged_source_and_with_damage_it_does() {
+    let series = chain();
+    let options = Options { heal: true, skip_unchanged: true, ..series.options.clone() };
+    let make = || {
+        let made =
+            series.silently(&options, |store, job| ibt::backup::incremental(store, &series.source, job));
+        made.ok()
+    };
+    // Files that are too young are read again, but have not changed.
+    let newest = series.points.last().unwrap().stamp;
+    assert_eq!(make().snapshot, Some(newest));
+    let vaults: Vec<_> = series.archives().into_iter().filter(|path| is_vault(path)).collect();
+    vaults.iter().for_each(|vault| flip_everything(vault));
+    let by_cache = make();
+    assert_ne!(by_cache.snapshot, Some(newest), "signatures are stored again");
+    flip_everything(&series.newest("full"));
+    let healed = make();
+    assert!(healed.is_partial() && healed.snapshot > by_cache.snapshot, "{:?}", healed.problems);
+    assert_whole(&series, &healed);
+    assert_eq!(make().snapshot, healed.snapshot, "nothing is left to heal");
+}
+
+/// Files of more than 1 MiB are read in pieces.
+#[test]
+fn large_files_and_their_copies_get_their_signatures_again() {
+    let large = |more: &[u8]| [noise(1, 3 << 20), more.to_vec()].concat();
+    let mut series = Series::new();
+    series.options.delta = DeltaMode::Signatures;
+    series.write("large", large(b""));
+    series.snapshot();
+    series.write("copy", large(b""));
+    series.snapshot();
+    series.archives().iter().filter(|path| is_vault(path)).for_each(|path| flip_everything(path));
+    series.forget_cache();
+    series.write("new copy", large(b""));
+    let report = heal(&series);
+    assert_whole(&series, &report);
+    assert_eq!(problem_paths(&report, ProblemKind::Healed), ["copy", "large"], "{:?}", report.problems);
+    series.keep(&report);
+    let again = heal(&series);
+    assert_eq!((counter(&again, Counter::Healed), again.is_partial()), (0, false), "{:?}", again.problems);
+    series.keep(&again);
+    // Each of the signatures is right: the next changes are short deltas against them.
+    for path in ["copy", "large", "new copy"] {
+        series.write(path, large(path.as_bytes()));
+        let (_, added) = series.increment();
+        assert!(added["updated"] < 10_000 && !added.contains_key("created"), "{path}: {added:?}");
+        series.assert_newest_is_the_source();
+    }
+}
+
+/// The contents of large files are damaged, and their copies point to what is stored again.
+#[test]
+fn large_files_and_their_copies_are_stored_again_once() {
+    let mut series = Series::new();
+    series.options.delta = DeltaMode::Signatures;
+    series.write("large", noise(1, 3 << 20));
+    series.snapshot();
+    series.write("copy", noise(1, 3 << 20));
+    series.snapshot();
+    flip_everything(&series.newest("full"));
+    series.write("new copy", noise(1, 3 << 20));
+    let before = series.stored();
+    let report = heal(&series);
+    assert_whole(&series, &report);
+    assert_eq!(problem_paths(&report, ProblemKind::Healed), ["copy", "large"], "{:?}", report.problems);
+    let added = series.added(&before);
+    assert!(added["created"] < 4 << 20, "{added:?}");
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ibt::backup;
 use ibt::entry::Entry;
-use ibt::error::Result;
+use ibt::error::{Kind, Result};
 use ibt::job::{
     Cancel, Counter, DeltaMode, Flow, Job, Observer, Options, ProblemKind, Report, Select, Silent,
 };
@@ -316,4 +316,56 @@ fn a_loss_that_is_known_makes_a_snapshot() {
     fs::remove_file(chain.state_of(chain.points[1].stamp)).unwrap();
     assert_made(&chain, &skip, "a layer is gone");
     assert!(chain.state_of(chain.points[1].stamp).exists());
+}
+
+/// Without locks, a prune may remove the parent at any moment. An increment that makes no snapshot names one that
+/// exists when it ends.
+#[test]
+fn without_locks_a_skipped_increment_names_a_snapshot_that_exists() {
+    let series = Series::with_two_snapshots();
+    let options = Options { allow_unlocked: true, ..skipping(&series) };
+    for number in 1.. {
+        let fork = series.fork();
+        let parent = fork.twin.newest("state");
+        let (calls, at) = (std::rc::Rc::new(std::cell::Cell::new(0)), number);
+        let counted = calls.clone();
+        let mut store = EachCall::new(&fork.twin, move |_| {
+            counted.set(counted.get() + 1);
+            if counted.get() == at {
+                let _ = fs::remove_file(&parent);
+            }
+            Fate::Goes
+        });
+        store.has_locks = false;
+        let options = Options { cache_dir: fork.twin.options.cache_dir.clone(), ..options.clone() };
+        let made = store
+            .run(&options, &Cancel::default(), |store, job| backup::incremental(store, &series.source, job));
+        if calls.get() < number {
+            assert!(number > 5, "the parent is still there: {:?}", made.result);
+            return;
+        }
+        if made.result.is_ok() {
+            let named = made.report.snapshot.unwrap();
+            let listed = fork.twin.list().whole().snapshots;
+            assert!(listed.iter().any(|snapshot| snapshot.stamp == named), "call {number}: {named} is gone");
+        }
+    }
+}
+
+/// The dry run takes no lock for writing, which such a store cannot give.
+#[test]
+fn a_dry_run_needs_no_locks() {
+    let series = Series::with_two_snapshots();
+    for operation in [backup::full, backup::incremental] {
+        let mut store = EachCall::new(&series, |_| Fate::Goes);
+        store.has_locks = false;
+        let options = Options { dry_run: true, ..series.options.clone() };
+        let made =
+            store.run(&options, &Cancel::default(), |store, job| operation(store, &series.source, job));
+        let kinds: Vec<_> = made.whole().problems.iter().map(|problem| problem.kind).collect();
+        assert_eq!(kinds, [ProblemKind::Unlocked]);
+        let made = store
+            .run(&series.options, &Cancel::default(), |store, job| operation(store, &series.source, job));
+        made.refused(Kind::Unsupported);
+    }
 }

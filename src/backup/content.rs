@@ -19,6 +19,7 @@ use crate::walk::Devices;
 use super::chunk_pipeline::{ChunkPipeline, DeltaBasis, Processed, Purpose};
 use super::finer::{FinerDelta, OldContentReader, finer};
 use super::heal::LostPart;
+use super::new_entry::StoredAs;
 use super::old_bytes::OldBytes;
 use super::parent::Parent;
 use super::pointed_contents::{lost_source, read_to_check};
@@ -44,17 +45,6 @@ const COMPARED_MAX: u64 = 64 << 20;
 const PIECE_MIN: u64 = 256;
 /// A shorter content gets no delta that is made byte by byte: the header of a delta in its archive has 512 bytes.
 const BYTEWISE_MIN: u64 = 1 << 10;
-
-/// How the content of a file was stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoredAs {
-    /// The content equals the old content.
-    Same,
-    Delta,
-    Whole,
-    /// The content is not the old one, and is stored already: in the parent, or for an earlier file of this run.
-    Elsewhere,
-}
 
 /// The parts of a run that store a file.
 pub struct FileStorer<'r, 'j, 's> {
@@ -115,13 +105,7 @@ impl FileStorer<'_, '_, '_> {
         if !old.is_some_and(|old| is_content_of(old, &hash))
             && let Some(found) = self.find_stored(path, &pass)?
         {
-            let (mut entry, outcome) = self.put_stored(path, pass, found)?;
-            if entry.place.sig.is_none()
-                && let Some(params) = self.lost_signature(&entry)
-            {
-                self.put_signature(&mut entry, Some(small::sign(params, bytes)?), None)?;
-            }
-            return Ok((entry, outcome));
+            return self.put_stored(path, pass, found, |params| small::sign(params, bytes).map(Some));
         }
         let mut form = match form {
             ContentForm::Open => self.form_now(bytes, &pass.hash, old)?,
@@ -300,7 +284,7 @@ impl FileStorer<'_, '_, '_> {
             return Ok(Some((self.same(opened.path, pass, old, None)?, StoredAs::Same)));
         }
         if let Some(found) = self.find_stored(opened.path, &pass)? {
-            return Ok(Some(self.put_stored(opened.path, pass, found)?));
+            return Ok(Some(self.put_stored(opened.path, pass, found, |_| Ok(made.signature))?));
         }
         let made = self.finer(opened.path, made, (old, &basis), pass.attributes.data_len())?;
         // The old signature is read again for the delta of the new one, so the memory of its sums is given back.
@@ -369,7 +353,8 @@ impl FileStorer<'_, '_, '_> {
         let mut signature = None;
         let pass = self.attempts(opened, attributes, |this, attributes| {
             let lost = old.and_then(|old| this.lost_signature(old));
-            let purpose = lost.map_or(Purpose::Hash, Purpose::Sign);
+            let params = lost.or_else(|| this.params_of_copy(attributes.data_len()));
+            let purpose = params.map_or(Purpose::Hash, Purpose::Sign);
             let mut pipeline = ChunkPipeline::new(this.pool, purpose);
             let job = &mut *this.job;
             let read = read_data(opened.file, attributes, this.buf, |piece| {
@@ -394,7 +379,9 @@ impl FileStorer<'_, '_, '_> {
         let pass = pass.filter(|pass| !pass.dirty);
         self.stored.count_read(data_len, pass.is_some());
         Ok(match (pass, elsewhere, old) {
-            (Some(pass), Some(found), _) => Some(self.put_stored(opened.path, pass, found)?),
+            (Some(pass), Some(found), _) => {
+                Some(self.put_stored(opened.path, pass, found, |_| Ok(signature))?)
+            }
             (Some(pass), None, Some(old)) => {
                 Some((self.same(opened.path, pass, old, signature)?, StoredAs::Same))
             }
@@ -428,8 +415,15 @@ impl FileStorer<'_, '_, '_> {
         Ok(None)
     }
 
-    /// Makes an entry that points to a content that is stored already.
-    fn put_stored(&mut self, path: &Path, pass: ReadResult, found: StoredContent) -> Result<StoredEntry> {
+    /// Makes an entry that points to a content that is stored already. `sign` gives the signature of the content, which
+    /// is stored if the old one is lost.
+    fn put_stored(
+        &mut self,
+        path: &Path,
+        pass: ReadResult,
+        found: StoredContent,
+        sign: impl FnOnce(Params) -> Result<Option<MemberSpool>>,
+    ) -> Result<StoredEntry> {
         let mut entry = self.new_entry(path, &pass)?;
         self.job.report.count(Counter::BytesAlreadyStored, pass.attributes.data_len());
         let old = match found {
@@ -451,6 +445,9 @@ impl FileStorer<'_, '_, '_> {
             }
         };
         old.map_or(Ok(()), |old| self.stored.point(path, &old))?;
+        if let Some(params) = self.lost_signature(&entry).filter(|_| entry.place.sig.is_none()) {
+            self.put_signature(&mut entry, sign(params)?, None)?;
+        }
         Ok((entry, StoredAs::Elsewhere))
     }
 
@@ -549,6 +546,13 @@ impl FileStorer<'_, '_, '_> {
     fn lost_signature(&self, old: &Entry) -> Option<Params> {
         let parent = self.parent.as_ref().filter(|parent| parent.lacks_signature(old));
         parent.and_then(|_| Params::for_len(old.file()?.data_len()))
+    }
+
+    /// How to sign a file of `data_len` bytes that may be a copy: the signature of the content may have to be made
+    /// again.
+    fn params_of_copy(&self, data_len: u64) -> Option<Params> {
+        self.parent.as_ref().filter(|parent| parent.is_checked())?;
+        Params::for_len(data_len)
     }
 
     /// Makes an entry with the parent's content and signature. If that signature is lost, the entry gets `signature`,

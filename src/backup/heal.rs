@@ -1,6 +1,11 @@
 //! The option heal: before an increment compares anything, it reads everything that the parent needs, as a verify does.
 //! Contents and signatures that the store has lost are stored again, if the source still has the files.
 //!
+//! A read that its medium refuses (`EIO`) proves nothing: the same bytes may be readable later, from this store or from
+//! a copy of the medium. Nevertheless the increment goes on and stores the file again, because from a bad sector no
+//! later increment would get more. What the source cannot give is never dropped for it: the new state has the parent's
+//! entry.
+//!
 //! ```text
 //! parent's entries --> contents, signatures against their hashes --> ParentLosses
 //! pass 1, pass 2   --> an entry with a loss is not carried: its file is read and stored whole, or signed again
@@ -10,7 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::contents::{ContentCheck, RightContents};
-use crate::entry::{Entry, File, Path, Range, SigRef};
+use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, StateReader};
 use crate::job::{Counter, Job, Phase, Problem, ProblemKind};
@@ -46,6 +51,10 @@ impl ParentLosses {
     /// Whether the signature in these ranges is lost, in the store and in the cache.
     pub fn has_signature(&self, ranges: &[Range]) -> bool {
         has(&self.signatures, ranges)
+    }
+
+    pub fn has_contents(&self) -> bool {
+        !self.contents.is_empty()
     }
 
     /// Whether the store has lost the signature in these ranges.
@@ -86,8 +95,8 @@ fn fingerprint(ranges: &[Range]) -> [u8; 16] {
 /// Reads all contents and signatures of the parent, and notes the lost ones in `parent`. Each archive with a loss is a
 /// problem.
 ///
-/// Errors: an archive that cannot be read now, except for an error of its medium (`EIO`). Such an archive may be whole,
-/// so that its content is not stored again for nothing.
+/// Errors: an archive that cannot be read now, except for an error of its medium (`EIO`): the storage may be out of
+/// reach, and nothing is stored again for that.
 pub fn find_losses(
     store: &mut dyn Store,
     state: &mut StateReader,
@@ -241,16 +250,20 @@ impl ArchiveLosses {
             }
         };
         let first = self.first.unwrap_or_else(|| Error::new(Kind::Corrupt, OP, "it is damaged"));
+        let older = match first.is_loss() {
+            true => "older snapshots have lost it",
+            false => "a verify tells whether older snapshots have lost it",
+        };
         let detail = format!(
-            "{counted}: {}; this increment stores again what the source still has; older snapshots have lost it",
+            "{counted}: {}; this increment stores again what the source still has; {older}",
             first.detail
         );
         Error { op: OP.into(), detail, ..first }.at(&archive.name)
     }
 }
 
-/// Returns the error of stored bytes that are lost: gone, damaged, or unreadable because of their medium. Any other
-/// error ends the increment.
+/// Returns the error of stored bytes that count as lost: gone, damaged, or refused by their medium. Any other error
+/// ends the increment.
 fn lost_now(error: Error) -> Result<Error> {
     let is_medium = error.kind == Kind::Io && !error.is_own && error.os_code == libc::EIO;
     match error.is_loss() || is_medium {
@@ -259,38 +272,9 @@ fn lost_now(error: Error) -> Result<Error> {
     }
 }
 
-/// Most notes about healed entries, and most problems about lost ones, that a report lists. The counters count all.
-const LISTED_MAX: u64 = 1000;
-
 /// The part of a file that the store has lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LostPart {
     Content,
     Signature,
-}
-
-/// Notes that the lost content or signature of a file was stored again.
-pub fn report_healed(path: &Path, part: LostPart, job: &mut Job) -> Result<()> {
-    job.report.count(Counter::Healed, 1);
-    if job.report.counters.get(Counter::Healed) > LISTED_MAX {
-        return Ok(());
-    }
-    let what = match part {
-        LostPart::Content => "the store has lost its last content; the source's content was stored",
-        LostPart::Signature => "the store has lost its signature; it was made again from the source",
-    };
-    let note = Error::new(Kind::Missing, "use what was stored of", what).at(path);
-    job.trouble(ProblemKind::Healed, path.as_bytes(), note)
-}
-
-/// Reports a file of the parent whose content is lost, and which the source cannot give.
-pub fn report_lost(path: &Path, job: &mut Job) -> Result<()> {
-    job.report.count(Counter::Lost, 1);
-    if job.report.counters.get(Counter::Lost) > LISTED_MAX {
-        return Ok(());
-    }
-    let detail = "the store has lost its content, and the source does not have it or cannot give it now; only another \
-                  copy of the store brings it back";
-    let error = Error::new(Kind::Missing, "keep the last version of", detail).at(path);
-    job.trouble(ProblemKind::Lost, path.as_bytes(), error)
 }

@@ -25,7 +25,9 @@ mod content;
 mod file_prefetcher;
 mod finer;
 mod heal;
+mod heal_report;
 mod links;
+mod new_entry;
 mod old_bytes;
 mod open_dirs;
 mod origin;
@@ -94,7 +96,8 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
             return Err(nothing_to_build_on(&catalog, &origin));
         }
     }
-    let lock = lock(store, &origin.key, LockMode::Write, job)?;
+    let mode = if job.options.dry_run { LockMode::Forecast } else { LockMode::Write };
+    let lock = lock(store, &origin.key, mode, job)?;
     store::sweep_drafts(store, &origin.key, &lock, job)?;
     let mut catalog = Catalog::read(store, &origin.key)?;
     let pool = Pool::start(job.options.threads)?;
@@ -253,6 +256,7 @@ impl NewSnapshot {
         let Run { parent, archives, state, .. } = run;
         if job.options.skip_unchanged
             && let Some(same) = unchanged_parent(&self.header, self.basis.as_ref(), &state, job)
+            && commit::still_exists(store, same)?
         {
             let (stamp, key) = (same.header().snapshot, &self.header.key);
             job.report.snapshot = Some(stamp);

@@ -1,6 +1,7 @@
 //! The parent snapshot of an increment: its entries, its archives that the store still has, and its
 //! signatures.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -20,13 +21,19 @@ use super::vaults::SigVaults;
 /// The parent state, and which of its archives can be used.
 pub struct Parent {
     trailer: Arc<Trailer>,
-    /// For each archive of the parent: true if the store lists the archive with the recorded size.
+    /// For each archive of the parent: true if the store lists the archive with the recorded size. Only such an archive
+    /// can be named by the new state.
+    listed: Vec<bool>,
+    /// For each archive of the parent: true if it is listed, and was not found to be lost.
     present: Vec<bool>,
     /// For each archive of the parent: true if this is a SigVault that the store lost, or that is damaged there, but
     /// whose signatures the cache has. The new state cannot name such a SigVault.
     only_cached: Vec<bool>,
     /// The contents and signatures that turned out to be lost in the archives that are present.
     pub losses: ParentLosses,
+    /// The paths of entries that the backup of the parent kept although their contents were lost: its state lists these
+    /// losses. Empty with the option heal, which reads the contents again.
+    known_losses: HashSet<Vec<u8>>,
     /// The option heal is set: a signature that is lost is made again.
     heals: bool,
     vaults: SigVaults,
@@ -63,8 +70,10 @@ impl Parent {
         if reads_cheaply {
             vaults.read_from_store(present.clone());
         }
-        let (losses, heals) = (ParentLosses::default(), job.options.heal);
-        Ok(Parent { trailer, present, only_cached, losses, heals, vaults, contents })
+        let heals = job.options.heal;
+        let known_losses = if heals { HashSet::new() } else { reported_losses(&trailer) };
+        let (listed, losses) = (present.clone(), ParentLosses::default());
+        Ok(Parent { trailer, listed, present, only_cached, losses, known_losses, heals, vaults, contents })
     }
 
     pub fn archives(&self) -> &[ArchiveRef] {
@@ -91,16 +100,34 @@ impl Parent {
         sig.content.iter().for_each(|range| self.vaults.prefer_cache(range.archive));
     }
 
-    /// Whether the store has every archive that the entry's content needs, and the content was not found to be lost.
+    /// Whether the store has every archive that the entry's content needs, and the content was not found to be lost, in
+    /// this run or in that of the parent.
     pub fn has_content(&self, entry: &Entry) -> bool {
-        let content = &entry.place.content;
-        content.iter().all(|range| is(&self.present, range)) && !self.losses.has_content(content)
+        self.has_content_at(entry.path.as_bytes(), &entry.place.content)
     }
 
     /// Like [`Parent::has_content`].
     pub fn has_recorded_content(&self, recorded: &Recorded) -> bool {
-        let content = recorded.content();
-        content.iter().all(|range| is(&self.present, range)) && !self.losses.has_content(content)
+        self.has_content_at(recorded.path(), recorded.content())
+    }
+
+    fn has_content_at(&self, path: &[u8], content: &[Range]) -> bool {
+        let is_known_loss = || !content.is_empty() && self.known_losses.contains(path);
+        content.iter().all(|range| is(&self.present, range))
+            && !self.losses.has_content(content)
+            && !is_known_loss()
+    }
+
+    /// Whether the new state can have the entry, also if its content is lost: the store lists every archive of it.
+    pub fn can_keep(&self, entry: &Entry) -> bool {
+        entry.place.content.iter().all(|range| is(&self.listed, range))
+    }
+
+    /// Whether any content is lost.
+    pub fn has_losses(&self) -> bool {
+        !self.present.iter().all(|&present| present)
+            || self.losses.has_contents()
+            || !self.known_losses.is_empty()
     }
 
     /// Notes that the signature of `entry` turned out to be lost: no new entry takes it over.
@@ -217,6 +244,12 @@ impl Parent {
         let range = archives.add_spool(store, NewArchiveKind::Signatures, entry, spool)?;
         Ok(Some(SigRef { content: vec![range], hash: sig.hash }))
     }
+}
+
+/// The paths of the losses that a state lists.
+fn reported_losses(trailer: &Trailer) -> HashSet<Vec<u8>> {
+    let lost = trailer.problems.iter().filter(|problem| problem.status == ProblemKind::Lost.name());
+    lost.filter_map(|problem| problem.path.clone()).collect()
 }
 
 fn is(flags: &[bool], range: &Range) -> bool {

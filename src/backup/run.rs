@@ -15,20 +15,22 @@ use crate::job::{Counter, Job, Phase, ProblemKind, change};
 use crate::platform::{self, Names, Stat};
 use crate::pool::Pool;
 use crate::stamp::Time;
-use crate::state::{Facts, Guard, Pair, is_unchanged, same_metadata};
+use crate::state::{Facts, Guard, Pair, is_unchanged};
 use crate::store::Store;
 use crate::walk::{Devices, Source};
 
-use super::content::{FileStorer, StoredAs};
+use super::content::FileStorer;
 use super::file_prefetcher::{FilePrefetcher, PrefetchedFile};
-use super::heal::{LostPart, report_healed, report_lost};
+use super::heal::LostPart;
+use super::heal_report::{LossCause, LostFiles, report_healed, report_lost};
 use super::links::Links;
+use super::new_entry::{NewEntry, StoredAs, judge, leave_inode_out, same_content, special};
 use super::open_dirs::OpenDirs;
 use super::parent::Parent;
 use super::reading::{FileError, FileResult, metadata, open_node};
 use super::scan::{RenameSources, Scan, facts};
 use super::small::{self, IN_MEMORY};
-use super::stored_contents::StoredContents;
+use super::stored_contents::{StoredContents, start_of};
 use super::tasks::{Finding, PathState, Task, Tasks};
 
 /// At most this many steps wait to be completed.
@@ -62,6 +64,8 @@ pub struct Run<'r, 'j> {
     unseen: Vec<Path>,
     /// The parent's entry of the path that is being completed, until the path has a new entry.
     old_here: Option<Entry>,
+    /// Lost contents whose paths have no new entry. `None` if nothing is lost.
+    lost_files: Option<LostFiles>,
     buf: Vec<u8>,
 }
 
@@ -80,15 +84,6 @@ struct RenameSource {
     entry: Entry,
     /// The path of the entry is gone. If the content is the same, the file was moved.
     deleted: bool,
-}
-
-/// A new entry, with how it is counted and reported.
-struct NewEntry {
-    entry: Entry,
-    /// The counter of the entry; `None` for an entry that is carried forward.
-    counter: Option<Counter>,
-    /// The bits of [`change`] that are reported; 0 if nothing is reported.
-    change: u32,
 }
 
 impl<'r, 'j> Run<'r, 'j> {
@@ -113,6 +108,7 @@ impl<'r, 'j> Run<'r, 'j> {
         }
         Run {
             without_inodes: scan.inodes_unstable && !archives.is_full(),
+            lost_files: parent.as_ref().is_some_and(Parent::has_losses).then(LostFiles::new),
             job,
             store,
             prefetcher: FilePrefetcher::new(pool.clone(), source.another(), devices.clone()),
@@ -141,6 +137,9 @@ impl<'r, 'j> Run<'r, 'j> {
         self.run(parent, scan.tasks)?;
         for entry in std::mem::take(&mut self.rename_sources).into_deleted() {
             self.gone(&entry)?;
+        }
+        if let Some(lost) = self.lost_files.take() {
+            lost.report(self.job)?;
         }
         if let Some(parent) = &mut self.parent {
             let pointed = self.stored_contents.take_pointed();
@@ -196,6 +195,9 @@ impl<'r, 'j> Run<'r, 'j> {
         self.job.step(path)?;
         self.leave_unseen(path);
         self.open_dirs.pass(path, recorded.is_dir());
+        if let Some(lost) = &mut self.lost_files {
+            lost.note_content(recorded.hash_start());
+        }
         let archives = &mut self.archives;
         self.state.keep(recorded, |parents| archives.inherit_one(parents))?;
         self.count(recorded.size(), Some(Counter::Unchanged));
@@ -290,10 +292,14 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// Counts an entry of the parent as deleted.
     fn gone(&mut self, old: &Entry) -> Result<()> {
-        if self.is_lost(old) {
-            report_lost(&old.path, self.job)?;
-        }
+        self.lose(old)?;
         self.replaced(old)
+    }
+
+    /// Notes that the path of `old` has no new version of the file, whose content may be lost.
+    fn lose(&mut self, old: &Entry) -> Result<()> {
+        let is_lost = self.is_lost(old);
+        self.lost_files.as_mut().filter(|_| is_lost).map_or(Ok(()), |lost| lost.add(old))
     }
 
     /// Like [`Run::gone`], for an entry whose path has another file now.
@@ -324,17 +330,22 @@ impl<'r, 'j> Run<'r, 'j> {
     }
 
     /// Keeps the parent's entry and marks it dirty: a restore treats it like other entries, and the next
-    /// backup reads the file again.
+    /// backup reads the file again. An entry whose content is lost is kept too, because the store may get the content
+    /// back; the next backup does not use that content.
     fn carry_forward(&mut self, old: Entry) -> Result<()> {
         if !old.path.parent().is_none_or(|dir| self.open_dirs.has(dir)) {
             // The path of its directory is now something else.
             self.state.omissions().add(&old.path, OmissionCause::Unread);
             return self.gone(&old);
         }
-        let Some(parent) = self.parent.as_mut().filter(|parent| parent.has_content(&old)) else {
+        let is_lost = self.is_lost(&old);
+        let Some(parent) = self.parent.as_mut().filter(|parent| parent.can_keep(&old)) else {
             self.state.omissions().add(&old.path, OmissionCause::Unread);
-            return report_lost(&old.path, self.job);
+            return report_lost(&old.path, LossCause::Dropped, self.job);
         };
+        if is_lost {
+            report_lost(&old.path, LossCause::Kept, self.job)?;
+        }
         let mut entry = old.clone();
         (entry.place.content, entry.place.sig) =
             parent.carry(&mut self.archives, self.store, &old, &old.path, self.job)?;
@@ -491,7 +502,7 @@ impl<'r, 'j> Run<'r, 'j> {
         if self.is_lost(old) {
             return match entry.file() {
                 Some(_) => report_healed(&entry.path, LostPart::Content, self.job),
-                None => report_lost(&old.path, self.job),
+                None => self.lose(old),
             };
         }
         let is_signed = self.lacks_signature(old) && entry.place.sig.is_some();
@@ -628,8 +639,11 @@ impl<'r, 'j> Run<'r, 'j> {
             writer.add_node(&entry.path, &entry.meta, special)?;
         }
         let old_here = self.old_here.take();
-        if let Some(old) = &old_here {
+        if let Some(old) = old_here.as_ref().filter(|_| change != change::KEPT) {
             self.report_healed(old, &entry)?;
+        }
+        if let Some(lost) = self.lost_files.as_mut().filter(|_| change != change::KEPT) {
+            lost.note_content(entry.file().map(|file| start_of(&file.hash)));
         }
         let old_here = old_here.and_then(|old| self.archives.as_inherited(old));
         if self.without_inodes {
@@ -641,15 +655,6 @@ impl<'r, 'j> Run<'r, 'j> {
             self.job.change(change, old, Some(&entry))?;
         }
         Ok(())
-    }
-}
-
-/// Removes the inode number of a new entry. If nothing else differs from `old`, the entry keeps the number of `old`:
-/// otherwise each increment would write every entry again.
-fn leave_inode_out(entry: &mut Entry, old: Option<&Entry>) {
-    entry.place.ino = old.and_then(|old| old.place.ino);
-    if old.is_none_or(|old| old != entry) {
-        entry.place.ino = None;
     }
 }
 
@@ -668,33 +673,4 @@ fn next<'r>(records: &'r mut Option<Records<'_>>) -> Result<&'r Recorded> {
         None => None,
     };
     next.ok_or_else(|| Error::new(Kind::Panic, "read the state", "it has ended early"))
-}
-
-/// The archive's member for an entry that is not a file.
-fn special(entry: &Entry) -> Option<Special<'_>> {
-    let special = Special::of(&entry.node)?;
-    Some(if let HardLink::Further(first) = &entry.link { Special::HardLink(first) } else { special })
-}
-
-fn same_content(entry: &Entry, old: Option<&Entry>) -> bool {
-    let hash = |e: &Entry| e.file().map(|file| (file.hash, file.size));
-    old.is_some_and(|old| hash(old).is_some() && hash(old) == hash(entry))
-}
-
-/// Compares an entry with the parent's entry of the path, and chooses its counter and change bits.
-fn judge(entry: Entry, old: Option<&Entry>, outcome: StoredAs) -> NewEntry {
-    let Some(old) = old else {
-        return NewEntry { entry, counter: Some(Counter::Created), change: change::CREATED };
-    };
-    let same_type = entry.node.file_type() == old.node.file_type();
-    let shape = |e: &Entry| e.file().map(|file| (file.size, file.holes.clone()));
-    let same_content = outcome == StoredAs::Same && shape(&entry) == shape(old);
-    let same_metadata = same_metadata(&entry, old);
-    let (counter, change) = match (same_type && same_content, same_metadata) {
-        (true, true) if !entry.place.dirty => (Counter::Unchanged, 0),
-        (true, false) => (Counter::Metadata, change::METADATA),
-        (_, true) => (Counter::Modified, change::CONTENT),
-        (false, false) => (Counter::Modified, change::CONTENT | change::METADATA),
-    };
-    NewEntry { entry, counter: Some(counter), change }
 }

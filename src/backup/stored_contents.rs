@@ -340,7 +340,7 @@ impl StoredContents<'_> {
 }
 
 /// The first bytes of a hash, as a number. [`Recorded::hash_start`] gives the same.
-fn start_of(hash: &Hash) -> u64 {
+pub fn start_of(hash: &Hash) -> u64 {
     u64::from_be_bytes(hash.0.as_chunks::<8>().0[0])
 }
 

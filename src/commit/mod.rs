@@ -178,6 +178,16 @@ impl Needs<'_> {
     }
 }
 
+/// True if the store still lists a snapshot and everything that it needs. Where no lock keeps prunes out, the snapshot
+/// may be gone by now.
+pub fn still_exists(store: &mut dyn Store, snapshot: &StateReader) -> Result<bool> {
+    let (header, trailer) = (snapshot.header(), snapshot.trailer());
+    let now = Catalog::read(store, &header.key)?;
+    let needs = Needs { archives: &trailer.archives, layers: &header.layers };
+    let is_listed = now.states().any(|state| state.stamp == header.snapshot);
+    Ok(is_listed && needs.find(&now).is_ok())
+}
+
 /// True if no prune deletes anything that `new`, a snapshot with this parent, needs from now on.
 fn is_left_to(new: Stamp, parent: Stamp, now: &Catalog, store: &mut dyn Store) -> bool {
     if !now.is_retired(parent) {

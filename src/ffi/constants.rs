@@ -276,8 +276,9 @@ pub const IBT_COUNT_BYTES_ALREADY_STORED: i32 = 13;
 /// Contents and signatures that the store had lost and that a backup has stored
 /// again, and layers that were put back; see ibt_options_set_heal().
 pub const IBT_COUNT_HEALED: i32 = 14;
-/// Contents of the parent that the store has lost, and that the source no longer
-/// has or cannot give. Also those that the report no longer lists.
+/// Contents of the parent that are damaged or gone in the store, and that the
+/// source no longer has or cannot give. Also those that the report no longer
+/// lists.
 pub const IBT_COUNT_LOST: i32 = 15;
 
 /// ==== Problems: ibt_report_problem_kind() ====
@@ -320,9 +321,10 @@ pub const IBT_PROBLEM_UNLOCKED: i32 = 11;
 /// layer, and the backup has stored it again. Snapshots made before stay as they
 /// are. A report lists the first 1,000; IBT_COUNT_HEALED counts all.
 pub const IBT_PROBLEM_HEALED: i32 = 12;
-/// The store has lost the content of this entry, and the source no longer has
-/// the file or cannot give it. The new snapshot does not have the entry. A
-/// report lists the first 1,000; IBT_COUNT_LOST counts all.
+/// The content of this entry is damaged or gone in the store, and the source no
+/// longer has the file or cannot give it now. If the source cannot give it, the
+/// new snapshot has the entry as the parent has it, unless an archive of its
+/// content is gone. A report lists the first 1,000; IBT_COUNT_LOST counts all.
 pub const IBT_PROBLEM_LOST: i32 = 13;
 /// A note. An archive of an earlier snapshot is damaged, but this snapshot needs
 /// none of the damaged bytes: everything that it needs was read and is right.

@@ -36,6 +36,8 @@ pub struct LostLayer {
     name: String,
     copy: LocalFile,
     size: u64,
+    /// The store lists no file of this name.
+    is_gone: bool,
     /// The fault of the file in the store.
     fault: Error,
 }
@@ -71,7 +73,12 @@ impl LostLayer {
             job.pulse()?;
         }
         draft.seal()?;
-        draft.replace()?;
+        // Where nothing is replaced, the storage need not be able to delete.
+        if self.is_gone {
+            draft.publish()?
+        } else {
+            draft.replace()?
+        }
         store.sync()?;
         let LostLayer { name, size, fault, .. } = self;
         let put_back = if job.options.dry_run { "would be put back" } else { "was put back" };
@@ -154,7 +161,8 @@ impl<'k> KeyStates<'k> {
             let mut copy = self.copy_of(&name, size)?;
             read(StoredState { source: &mut copy, name: &name, size, compressed }).ok()?;
             if self.lost.iter().all(|lost| lost.name != name) {
-                self.lost.push(LostLayer { name, copy, size, fault: fault.clone() });
+                let is_gone = self.listing.catalog().size_of(&name).is_none();
+                self.lost.push(LostLayer { name, copy, size, is_gone, fault: fault.clone() });
             }
             Some(())
         })

@@ -443,15 +443,23 @@ pub unsafe extern "C" fn ibt_options_set_dry_run(options: *mut ibt_options, on: 
 ///   file still has the recorded content.
 /// - The report has a problem for each archive with losses, a note
 ///   (IBT_PROBLEM_HEALED) for each file that was stored again, and a problem
-///   (IBT_PROBLEM_LOST) for each lost file that the source no longer has. So the
-///   increment that finds damage returns IBT_PARTIAL; the next one does not.
+///   (IBT_PROBLEM_LOST) for each lost file that the source no longer has or
+///   cannot give now. So the increment that finds damage returns IBT_PARTIAL. The
+///   next one does not, unless the source still cannot give a lost file.
+/// - An entry that the source cannot give now, because it is unreadable, is never
+///   dropped: the new snapshot has it as the parent has it, also if its content is
+///   damaged. Later increments, with or without this option, do not take over that
+///   content, but store the file again as soon as they can read it.
 /// - Only the new snapshot and later ones are whole. Older snapshots that need
 ///   the lost bytes have lost them for good, unless another copy of the store
 ///   has them.
 /// - Each byte of the archives that the parent needs is read about once. Without
 ///   damage the increment stores the same bytes as without this option.
 /// - An archive that cannot be read now ends the increment with the error of the
-///   storage, except for an error of the disk (EIO), which counts as a loss.
+///   storage. The exception is a read error of the disk in a directory (EIO): the
+///   archive is a problem (IBT_PROBLEM_UNREADABLE), and its files are stored again
+///   as if it was damaged, because a bad sector stays bad.
+/// - A dry run reports the same, and stores nothing.
 ///
 /// Without this option an increment notices only archives that are gone or have
 /// another size, and stores again what they held.
