@@ -387,11 +387,16 @@ extern "C" {
  * and "append" are set only with the capability CAP_LINUX_IMMUTABLE, after
  * everything else, and never taken from an existing file: a restore leaves
  * such a file or directory as it is, and lists a problem if it would change it.
+ * All other flags become those of the snapshot: an entry loses flags that it
+ * inherited from the directory around it. Only in a destination that existed do
+ * directories keep "projinherit" and "casefold".
  */
 #define IBT_META_FLAGS 64
 
 /**
- * The project ids of files and directories that have one.
+ * The project ids of files and directories that have one. In a destination that
+ * did not exist, an entry without a project in the snapshot loses the project
+ * that it inherited; in one that existed, it keeps that project.
  */
 #define IBT_META_PROJECT 128
 
@@ -1552,7 +1557,11 @@ ibt_status ibt_options_set_overwrite(ibt_options *options,
  *   it.
  *
  * An extra directory with one of these inside stays and loses everything else
- * in it; it does not make way for another entry.
+ * in it; it does not make way for another entry. But if something in it is
+ * immutable or append-only, the directory stays whole: nothing of it is removed
+ * before everything can be. In a directory of the snapshot that is immutable or
+ * append-only, everything extra stays. Both are listed as
+ * IBT_PROBLEM_OBSTRUCTED.
  *
  * Once the content of a file turns out to be lost, nothing extra is removed
  * any more, and no directory that is not empty makes way: dest may still have
@@ -2030,7 +2039,10 @@ ibt_status ibt_options_set_skip_cache_dirs(ibt_options *options,
  * problem that would make the result IBT_PARTIAL: one of IBT_ON_ERROR_*.
  *
  * With IBT_ON_ERROR_STOP the operation returns the status of the first such
- * problem. That may be a status that the operation's comment does not list.
+ * problem. That may be a status that the operation's comment does not list. The
+ * project ids and the flags "immutable" and "append" of a restored tree are set
+ * when nothing can be stopped any more: those that are refused are listed, and
+ * the result is IBT_PARTIAL.
  *
  * Default: IBT_ON_ERROR_SKIP.
  *

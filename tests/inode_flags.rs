@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -377,4 +378,194 @@ fn a_flag_of_a_newer_version_is_kept_and_reported() {
     series.incremental().whole();
     let entry = stored::entry(&stored::parse(&newest_state(&series)), "file");
     assert_eq!(entry["flags"], serde_json::json!(["future", "nodump"]));
+}
+
+/// The names below `dir`, and the content of each file.
+fn contents(dir: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        match path.is_dir() {
+            true => found
+                .extend(contents(&path).into_iter().map(|(below, text)| (format!("{name}/{below}"), text))),
+            false => found.push((name, fs::read_to_string(&path).unwrap())),
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_directory_with_a_protected_file_in_it_stays_whole() {
+    let Some((series, _mounted)) = series_on(ext4) else { return };
+    for path in ["plain", "becomes a file", "frozen/file"] {
+        series.write(path, format!("content of {path}"));
+    }
+    series.full().whole();
+    let out = series.beside("mounted/out");
+    restored(&series, &series.options, &out);
+    fs::remove_file(out.join("becomes a file")).unwrap();
+    let extra = [
+        ("becomes a file/a", None),
+        ("becomes a file/deep/i", Some("+i")),
+        ("becomes a file/z", None),
+        ("extra/a", None),
+        ("extra/deep/i", Some("+i")),
+        ("extra/z", None),
+        ("more/closed/a", None),
+        ("more/z", None),
+        ("frozen/more/a", None),
+    ];
+    for (path, flags) in extra {
+        fs::create_dir_all(out.join(path).parent().unwrap()).unwrap();
+        fs::write(out.join(path), path).unwrap();
+        flags.into_iter().for_each(|flags| chattr(&[flags], &out.join(path)));
+    }
+    for dir in ["more/closed", "frozen"] {
+        chattr(&["+a"], &out.join(dir));
+    }
+    let before = contents(&out);
+    for dry_run in [true, false] {
+        let options = Options { delete_extra: true, dry_run, ..over(&series) };
+        let report = series.restore_with(&options, &out, &mut ibt::job::Silent).partial();
+        assert_eq!(contents(&out), before, "dry run: {dry_run}");
+        assert_eq!(report.counters.get(Counter::Deleted), 0, "{:?}", report.problems);
+        let obstructed = kinds(&report).into_iter().filter(|(kind, _)| *kind == ProblemKind::Obstructed);
+        let paths: Vec<_> = obstructed.map(|(_, path)| path).collect();
+        assert_eq!(paths, ["becomes a file", "extra", "frozen", "more"], "{:#?}", report.problems);
+    }
+    run(command("chattr", ["-R", "-ia"]).arg(&out));
+    let options = Options { delete_extra: true, ..over(&series) };
+    series.restore_with(&options, &out, &mut ibt::job::Silent).whole();
+    assert_eq!(contents(&out), contents(&series.source));
+}
+
+/// A small tree in which some entries have the flags `own`.
+fn fill_with(series: &Series, own: &[&str]) {
+    for path in ["plain", "dir/inner/file", "dir/other", "several", "marked/file"] {
+        series.write(path, format!("content of {path}"));
+    }
+    series.write("large", support::prose(1, 3 << 20));
+    fs::write(series.source.join("empty"), "").unwrap();
+    fs::hard_link(series.source.join("several"), series.source.join("dir/several too")).unwrap();
+    for path in ["plain", "marked", "dir/other"] {
+        chattr(own, &series.source.join(path));
+    }
+}
+
+#[test]
+fn a_new_tree_keeps_no_flag_that_the_directory_around_it_hands_down() {
+    let ext4_with_projects =
+        |image: &Path, at: &Path| Mount::ext(image, at, &["-t", "ext4", "-O", "project"]);
+    let casefolding = |image: &Path, at: &Path| {
+        Mount::ext(image, at, &["-t", "ext4", "-O", "casefold", "-E", "encoding=utf8"])
+    };
+    type Mounts<'m> = &'m dyn Fn(&Path, &Path) -> Option<Mount>;
+    let cases: [(Mounts, &[&str], &[&str]); 6] = [
+        (&ext4, &["+dAS"], &["+A"]),
+        (&ext4_with_projects, &["-p", "9", "+dP"], &["-p", "7", "+A"]),
+        (&casefolding, &["+F"], &["+d"]),
+        (&Mount::xfs, &["-p", "9", "+dP"], &["-p", "7", "+A"]),
+        (&Mount::btrfs, &["+C"], &["+A"]),
+        (&Mount::btrfs, &["+c"], &["+d"]),
+    ];
+    for (mount, handed_down, own) in cases {
+        let Some((series, _mounted)) = series_on(|image, at| mount(image, at)) else { continue };
+        fill_with(&series, own);
+        series.full().whole();
+        let around = series.beside("mounted/around");
+        fs::create_dir_all(around.join("empty")).unwrap();
+        for dir in [around.join("empty"), around.clone()] {
+            chattr(handed_down, &dir);
+        }
+        let out = around.join("out");
+        series.restore_with(&series.options, &out, &mut ibt::job::Silent).whole();
+        assert_eq!(lsattr(&out), lsattr(&series.source), "{handed_down:?}");
+        assert_eq!(contents(&out), contents(&series.source));
+        let compare = |store: &mut dyn ibt::store::Store, job: &mut ibt::job::Job| {
+            ibt::inspect::compare(store, KEY, &out, job)
+        };
+        let compared =
+            series.run(&series.options, &Cancel::default(), &mut ibt::job::Silent, compare).whole();
+        assert_eq!(compared.counters.get(Counter::Metadata), 0, "{handed_down:?}");
+
+        // An existing directory goes on to hand down its project and to ignore case.
+        let inside = around.join("empty");
+        series.restore_with(&series.options, &inside, &mut ibt::job::Silent).whole();
+        let stays = |line: &String| line.replace(['F', 'P'], "-").split_once(' ').unwrap().1.to_string();
+        let compared = |tree: &Path| lsattr(tree).iter().map(stays).collect::<BTreeSet<_>>();
+        assert_eq!(compared(&inside), compared(&series.source), "{handed_down:?}");
+
+        // The mask leaves the flags out.
+        let mask = meta::ALL & !(meta::FLAGS | meta::PROJECT);
+        let options = Options { restore_metadata: Some(mask), ..series.options.clone() };
+        series.restore_with(&options, &around.join("bare"), &mut ibt::job::Silent).whole();
+        assert_ne!(lsattr(&around.join("bare")), lsattr(&series.source), "nothing was handed down");
+    }
+}
+
+#[test]
+fn a_project_that_is_refused_at_the_end_is_a_problem_and_no_error() {
+    let Some((series, _mounted)) = series_on(Mount::xfs) else { return };
+    for path in ["a", "b", "c"] {
+        series.write(path, path);
+    }
+    for path in ["a", "b"] {
+        chattr(&["-p", "7"], &series.source.join(path));
+    }
+    series.full().whole();
+    let at = series.beside("tmpfs");
+    fs::create_dir(&at).unwrap();
+    let Some(_other) = Mount::tmpfs(&at, "size=8m") else { return skip("this system mounts no tmpfs") };
+    let mask = Some(meta::PROJECT);
+    let stop = ibt::job::OnFileError::Stop;
+    let options = Options { restore_metadata: mask, on_file_error: stop, ..series.options.clone() };
+    let report = series.restore_with(&options, &at.join("out"), &mut ibt::job::Silent).partial();
+    let refused = ["a", "b"].map(|path| (ProblemKind::Metadata, path.to_string()));
+    assert_eq!(kinds(&report), refused);
+    assert_eq!(contents(&at.join("out")), contents(&series.source));
+}
+
+#[test]
+fn an_existing_file_on_btrfs_gets_or_loses_nocow() {
+    let Some((series, _mounted)) = series_on(Mount::btrfs) else { return };
+    let at = |path: &str| series.source.join(path);
+    fs::write(at("nocow"), "").unwrap();
+    chattr(&["+C"], &at("nocow"));
+    for path in ["nocow", "plain"] {
+        fs::write(at(path), support::prose(1, 100_000)).unwrap();
+    }
+    series.full().whole();
+    let out = series.beside("mounted/out");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("plain"), "").unwrap();
+    chattr(&["+C"], &out.join("plain"));
+    for path in ["nocow", "plain"] {
+        fs::write(out.join(path), support::prose(1, 100_000)).unwrap();
+        run(command("touch", ["-r"]).args([at(path), out.join(path)]));
+    }
+    series.restore_with(&over(&series), &out, &mut ibt::job::Silent).whole();
+    assert_eq!(lsattr(&out), lsattr(&series.source));
+    let report = series.restore_with(&over(&series), &out, &mut ibt::job::Silent).whole();
+    assert_eq!([Counter::Modified, Counter::Metadata].map(|c| report.counters.get(c)), [0, 0]);
+}
+
+/// Btrfs sets this flag when it finds that compression does not make a file smaller.
+#[test]
+fn nocompress_that_the_file_system_has_set_is_no_difference() {
+    let Some((series, _mounted)) = series_on(Mount::btrfs) else { return };
+    series.write("file", support::noise(1, 100_000));
+    series.full().whole();
+    let out = series.beside("mounted/out");
+    series.restore_with(&series.options, &out, &mut ibt::job::Silent).whole();
+    chattr(&["+m"], &out.join("file"));
+    assert!(lsattr(&out).iter().any(|line| line.contains('m')));
+    let compare = |store: &mut dyn ibt::store::Store, job: &mut ibt::job::Job| {
+        ibt::inspect::compare(store, KEY, &out, job)
+    };
+    let report = series.run(&series.options, &Cancel::default(), &mut ibt::job::Silent, compare).whole();
+    assert_eq!(report.counters.get(Counter::Metadata), 0);
+    let report = series.restore_with(&over(&series), &out, &mut ibt::job::Silent).whole();
+    assert_eq!([Counter::Modified, Counter::Metadata].map(|c| report.counters.get(c)), [0, 0]);
 }

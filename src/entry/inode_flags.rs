@@ -48,6 +48,9 @@ impl InodeFlags {
     pub const TOPDIR: u32 = 1 << 13;
     /// The flags that forbid further changes of the file.
     pub const PROTECTIVE: u32 = InodeFlags::APPEND | InodeFlags::IMMUTABLE;
+    /// The flags that a file system also sets itself, without another ctime: Btrfs sets `nocompress` on a file that its
+    /// compression did not make smaller.
+    pub const OF_SYSTEM: u32 = InodeFlags::NOCOMPRESS;
 
     /// The flags with these bits.
     pub fn of(known: u32) -> Self {
@@ -83,6 +86,11 @@ impl InodeFlags {
 
     pub fn has(&self, bits: u32) -> bool {
         self.known & bits != 0
+    }
+
+    /// Whether both have the same flags, apart from those that a file system also sets itself.
+    pub fn agree(&self, other: &InodeFlags) -> bool {
+        (self.known ^ other.known) & !InodeFlags::OF_SYSTEM == 0 && self.unknown == other.unknown
     }
 
     /// The words of flags that only a newer version knows.

@@ -182,8 +182,13 @@ pub const IBT_META_SETID: u32 = 32;
 /// and "append" are set only with the capability CAP_LINUX_IMMUTABLE, after
 /// everything else, and never taken from an existing file: a restore leaves
 /// such a file or directory as it is, and lists a problem if it would change it.
+/// All other flags become those of the snapshot: an entry loses flags that it
+/// inherited from the directory around it. Only in a destination that existed do
+/// directories keep "projinherit" and "casefold".
 pub const IBT_META_FLAGS: u32 = 64;
-/// The project ids of files and directories that have one.
+/// The project ids of files and directories that have one. In a destination that
+/// did not exist, an entry without a project in the snapshot loses the project
+/// that it inherited; in one that existed, it keeps that project.
 pub const IBT_META_PROJECT: u32 = 128;
 
 /// ==== Phases: ibt_progress_phase() ====

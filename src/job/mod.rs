@@ -298,6 +298,13 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
+    /// Lists a problem when the work is done and can no longer be stopped: the policy for files that fail does not
+    /// apply.
+    pub fn problem_at_end(&mut self, kind: ProblemKind, path: &[u8], error: &Error) {
+        self.observer.log(Level::Warn, &format!("{}: {error}", kind.name()));
+        self.report.add_problem(Problem::new(kind, path, error));
+    }
+
     /// [`Job::problem`] for a problem made of `kind`, `path` and `error`.
     pub fn trouble(&mut self, kind: ProblemKind, path: &[u8], error: Error) -> Result<()> {
         self.problem(Problem::new(kind, path, &error), error)

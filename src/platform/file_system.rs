@@ -50,9 +50,16 @@ fn kind(_: impl AsFd) -> Option<u32> {
     None
 }
 
+const BTRFS: u32 = 0x9123_683e;
+
+/// True if the file of this descriptor is known to lie on Btrfs.
+pub(super) fn is_btrfs(fd: impl AsFd) -> bool {
+    kind(fd) == Some(BTRFS)
+}
+
 fn by_kind(kind: u32) -> FileSystem {
     /// ext2 to ext4, XFS, Btrfs, F2FS, tmpfs.
-    const LOCAL: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+    const LOCAL: [u32; 5] = [0xef53, 0x5846_5342, BTRFS, 0xf2f5_2010, 0x0102_1994];
     /// NFS, ZFS, Ceph, bcachefs, JFS, NILFS, GFS2, OCFS2. The file systems in `LOCAL` keep a ctime, too. FUSE file
     /// systems, SMB, 9p and overlayfs may keep a ctime or not.
     const KEPT: [u32; 8] =

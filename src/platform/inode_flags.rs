@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 
+use super::file_system::is_btrfs;
 use super::xattr::Named;
 use crate::entry::InodeFlags;
 use crate::stamp::Time;
@@ -85,16 +86,23 @@ pub fn read_flags_of(of: Named<'_>) -> io::Result<FlagsAndProject> {
     with_opened(of, |fd| read_flags(fd))
 }
 
-/// Sets the flags that only an empty file takes, and with `strips` clears those that it inherited from its directory.
-/// Errors are ignored: [`set_flags`] sees and reports the flags that are missing at the end.
-pub fn prepare_flags(fd: BorrowedFd<'_>, wanted: u32, strips: bool) {
+/// Sets the flags among `wanted` that only an empty file takes, and clears those among `cleared`, which the file
+/// inherited from its directory. Errors are ignored: [`set_flags`] sees and reports the flags that are wrong at the
+/// end.
+pub fn prepare_flags(fd: BorrowedFd<'_>, wanted: u32, cleared: u32) {
     let wanted = raw_of(wanted & OF_EMPTY_FILES);
     if let Ok(now) = calls::get_flags(fd) {
-        let kept = if strips { now & !raw_of(OF_EMPTY_FILES) } else { now };
-        if kept | wanted != now {
-            let _ = calls::set_flags(fd, kept | wanted);
+        let new = now & !raw_of(cleared & OF_EMPTY_FILES) | wanted;
+        if new != now {
+            let _ = calls::set_flags(fd, new);
         }
     }
+}
+
+/// True if only an empty file takes the flags `wanted`: on Btrfs a file that has data ignores a change of `nocow`.
+/// `now` are the flags of the file behind `fd`.
+pub fn needs_empty_file(fd: impl AsFd, wanted: u32, now: u32) -> bool {
+    (wanted ^ now) & InodeFlags::NOCOW != 0 && is_btrfs(fd)
 }
 
 /// Sets the flags `wanted`, except the protective ones, and clears the flags `cleared`. Returns the flags that the file
@@ -138,16 +146,14 @@ fn set_one(fd: BorrowedFd<'_>, bit: u32, new: u32) -> io::Result<()> {
     }
 }
 
-/// Sets the project id unless it is 0, and the protective flags among `flags`. Returns the results of both.
+/// Sets the project id, if there is one to set, and the protective flags among `flags`. Returns the results of both.
 pub fn set_project_and_protect(
     fd: BorrowedFd<'_>,
-    project: u32,
+    project: Option<u32>,
     flags: u32,
 ) -> (io::Result<()>, io::Result<()>) {
-    let projected = match project {
-        0 => Ok(()),
-        _ => change_attributes(fd, |attributes| attributes.project = project),
-    };
+    let set = |project| change_attributes(fd, |attributes| attributes.project = project);
+    let projected = project.map_or(Ok(()), set);
     let wanted = flags & InodeFlags::PROTECTIVE;
     let protect = || match calls::get_attributes(fd) {
         Err(error) if if_supported::<()>(Err(error)).is_ok() => {
@@ -181,6 +187,11 @@ fn change_attributes(fd: BorrowedFd<'_>, change: impl FnOnce(&mut InodeAttribute
 /// does not report it.
 pub fn is_protected(fd: impl AsFd) -> bool {
     calls::is_protected(fd.as_fd())
+}
+
+/// Like [`is_protected`], for the file or directory `name` in `dir`, which is not opened.
+pub fn is_protected_in(dir: impl AsFd, name: &[u8]) -> bool {
+    super::beneath::component(name).is_ok_and(|name| calls::is_protected_in(dir.as_fd(), name))
 }
 
 /// True if this thread may set protective flags.
@@ -247,7 +258,15 @@ mod calls {
     }
 
     pub fn is_protected(fd: BorrowedFd<'_>) -> bool {
-        let answer = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
+        has_protective(fd, b"", AtFlags::EMPTY_PATH)
+    }
+
+    pub fn is_protected_in(dir: BorrowedFd<'_>, name: &[u8]) -> bool {
+        has_protective(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)
+    }
+
+    fn has_protective(fd: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> bool {
+        let answer = statx(fd, name, flags, StatxFlags::empty());
         let protective = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
         answer.is_ok_and(|answer| answer.stx_attributes.intersects(protective))
     }
@@ -294,6 +313,10 @@ mod calls {
     }
 
     pub fn is_protected(_: BorrowedFd<'_>) -> bool {
+        false
+    }
+
+    pub fn is_protected_in(_: BorrowedFd<'_>, _: &[u8]) -> bool {
         false
     }
 

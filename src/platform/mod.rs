@@ -39,8 +39,8 @@ pub use descriptors::{free_descriptors, patiently};
 pub use dir::{Dir, DirListing};
 pub use file_system::{CtimeKind, FileSystem};
 pub use inode_flags::{
-    FlagsAndProject, birth_time, is_protected, may_protect, prepare_flags, read_flags, read_flags_of,
-    set_flags, set_project_and_protect,
+    FlagsAndProject, birth_time, is_protected, is_protected_in, may_protect, needs_empty_file, prepare_flags,
+    read_flags, read_flags_of, set_flags, set_project_and_protect,
 };
 pub use local_time::offset_from_utc;
 pub use lock::{LockPart, hold_dir, is_dir_held, lacks_locks, lock_in_the_way, try_lock, unlock};

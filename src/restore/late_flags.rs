@@ -25,52 +25,70 @@ pub struct LateFlags {
     mask: u32,
     /// This process may set protective flags.
     protects: bool,
+    /// An entry without a project loses the one that it inherited.
+    clears_project: bool,
 }
 
 impl LateFlags {
-    pub fn new(mask: u32) -> Self {
-        LateFlags { entries: EntrySpool::new(), is_empty: true, mask, protects: platform::may_protect() }
+    pub fn new(mask: u32, clears_project: bool) -> Self {
+        let (entries, protects) = (EntrySpool::new(), platform::may_protect());
+        LateFlags { entries, is_empty: true, mask, protects, clears_project }
+    }
+
+    /// Whether a file or directory with this metadata has anything to set here.
+    pub fn wants(&self, data: &Metadata) -> bool {
+        self.wanted(data) != (0, 0) || self.clears_project
     }
 
     /// The protective flags and the project to set on a file or directory with this metadata, or 0.
-    pub fn wanted(&self, data: &Metadata) -> (u32, u32) {
+    fn wanted(&self, data: &Metadata) -> (u32, u32) {
         let protects = self.protects && self.mask & meta::FLAGS != 0;
         let flags = if protects { data.flags.known() & InodeFlags::PROTECTIVE } else { 0 };
         let project = if self.mask & meta::PROJECT != 0 { data.project } else { 0 };
         (flags, project)
     }
 
-    /// Adds a file or directory with its device and inode, unless it gets neither a project nor a protective flag.
+    /// Adds a file or directory with its device and inode, unless it has nothing to set here.
     pub fn add(&mut self, path: &Path, data: &Metadata, id: (u64, u64)) -> Result<()> {
-        let (flags, project) = self.wanted(data);
-        if (flags, project) == (0, 0) {
+        if !self.wants(data) {
             return Ok(());
         }
+        let (flags, project) = self.wanted(data);
         self.is_empty = false;
         let data = Metadata { flags: InodeFlags::of(flags), project, ..Metadata::default() };
         // Only path, flags and project matter, so every entry can be a directory.
         self.entries.push(&Entry::new(path.clone(), Node::Dir, data, Place::default()), id)
     }
 
-    /// Sets the flags and projects in the finished tree, and makes them durable. Lists refusals as problems.
+    /// Sets the flags and projects in the finished tree, and makes them durable. Lists refusals as problems, which do
+    /// not end the operation: the tree has its final name, and nothing of it can be taken back.
     pub fn set(mut self, target: &Target, job: &mut Job) -> Result<()> {
         let Some(root) = target.root()?.filter(|_| !self.is_empty) else { return Ok(()) };
         let base = job.options.root.clone();
         let trouble = |error: &io::Error| Error::io("sync the destination", &base, error);
         let device = root.stat_self().map_err(|e| trouble(&e))?.dev;
+        let clears_project = self.clears_project;
         self.entries.replay(|entry, id| {
-            let failed = set_one(&root, path_below(entry.path.as_bytes(), &base), &entry, id, device);
-            failed
-                .into_iter()
-                .try_for_each(|error| job.trouble(ProblemKind::Metadata, entry.path.as_bytes(), error))
+            let path = path_below(entry.path.as_bytes(), &base);
+            let project = Some(entry.meta.project).filter(|&project| project != 0 || clears_project);
+            for error in set_one((&root, path), &entry, project, id, device) {
+                job.problem_at_end(ProblemKind::Metadata, entry.path.as_bytes(), &error);
+            }
+            Ok(())
         })?;
         root.syncfs().map_err(|e| trouble(&e))
     }
 }
 
-/// Sets flags and project of the inode `id`, which must still be at `path` below `root`. Returns the errors. An inode on
-/// another device than `device` is synced.
-fn set_one(root: &Dir, path: &[u8], entry: &Entry, id: (u64, u64), device: u64) -> Vec<Error> {
+/// Sets the flags of an entry, and `project` if there is one to set, on the inode `id`, which must still be at `path`
+/// below `root`. Returns the errors. An inode on another device than `device` is synced.
+fn set_one(
+    (root, path): (&Dir, &[u8]),
+    entry: &Entry,
+    project: Option<u32>,
+    id: (u64, u64),
+    device: u64,
+) -> Vec<Error> {
     let error = |op: String, error: io::Error| Error::io(op, &entry.path, &error);
     let opened = open(root, path, id);
     let fd = match opened {
@@ -78,8 +96,7 @@ fn set_one(root: &Dir, path: &[u8], entry: &Entry, id: (u64, u64), device: u64) 
         Err(why) => return vec![error("open to set the flags or the project of".into(), why)],
     };
     let data = &entry.meta;
-    let (projected, protected) =
-        platform::set_project_and_protect(fd.as_fd(), data.project, data.flags.known());
+    let (projected, protected) = platform::set_project_and_protect(fd.as_fd(), project, data.flags.known());
     let synced = if id.0 == device { Ok(()) } else { platform::sync_fd(fd.as_fd()) };
     let of_project = projected.err().map(|why| error(format!("set the project {} of", data.project), why));
     let of_flags =

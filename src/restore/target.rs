@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::entry::{FileType, is_restore_temp};
 use crate::error::{Error, Kind, Result, describe};
 use crate::job::{Job, Overwrite};
-use crate::platform::{self, Dir, Stat};
+use crate::platform::{self, Dir, FlagsAndProject, Stat};
 use crate::text::encode_name;
 
 use super::leftover::{LeftoverRemoval, make_temp, set_aside, tag_of_name, temp_name};
@@ -93,6 +93,23 @@ impl Target {
     /// Whether the destination may already have something under an entry's name.
     pub fn is_existing(&self) -> bool {
         matches!(self.place, TargetKind::Existing(_))
+    }
+
+    /// Whether the destination did not exist: the whole tree is new, and so is its root.
+    pub fn is_new(&self) -> bool {
+        matches!(self.place, TargetKind::Beside { .. })
+    }
+
+    /// The flags and the project that the directory around a new tree hands down to it. Nothing for a destination that
+    /// is changed in place.
+    pub fn inherited_flags(&self) -> Result<FlagsAndProject> {
+        let from = match &self.place {
+            // The root was just made, so what it has is inherited.
+            TargetKind::Beside { root, .. } => root,
+            TargetKind::Inside { holder, .. } => holder,
+            TargetKind::Existing(_) | TargetKind::Nowhere => return Ok(FlagsAndProject::default()),
+        };
+        platform::read_flags(from).map_err(|e| self.trouble("read the flags of", &e))
     }
 
     pub fn temp_name(&self) -> &[u8] {

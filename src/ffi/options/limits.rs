@@ -176,7 +176,11 @@ pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, po
 ///   it.
 ///
 /// An extra directory with one of these inside stays and loses everything else
-/// in it; it does not make way for another entry.
+/// in it; it does not make way for another entry. But if something in it is
+/// immutable or append-only, the directory stays whole: nothing of it is removed
+/// before everything can be. In a directory of the snapshot that is immutable or
+/// append-only, everything extra stays. Both are listed as
+/// IBT_PROBLEM_OBSTRUCTED.
 ///
 /// Once the content of a file turns out to be lost, nothing extra is removed
 /// any more, and no directory that is not empty makes way: dest may still have

@@ -451,7 +451,10 @@ pub unsafe extern "C" fn ibt_options_set_skip_cache_dirs(options: *mut ibt_optio
 /// problem that would make the result IBT_PARTIAL: one of IBT_ON_ERROR_*.
 ///
 /// With IBT_ON_ERROR_STOP the operation returns the status of the first such
-/// problem. That may be a status that the operation's comment does not list.
+/// problem. That may be a status that the operation's comment does not list. The
+/// project ids and the flags "immutable" and "append" of a restored tree are set
+/// when nothing can be stopped any more: those that are refused are listed, and
+/// the result is IBT_PARTIAL.
 ///
 /// Default: IBT_ON_ERROR_SKIP.
 ///

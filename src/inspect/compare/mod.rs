@@ -307,11 +307,12 @@ impl Comparison<'_, '_> {
 }
 
 /// [`change::METADATA`] if mode, owner or mtime differ, or if extended attributes, flags or projects differ and
-/// `is_known` says that they are known. The mode of a symbolic link means nothing.
+/// `is_known` says that they are known. The mode of a symbolic link means nothing, and neither does a flag that the
+/// file system sets itself.
 fn metadata(old: &Entry, new: &Entry, is_known: bool) -> u32 {
     let (a, b) = (&old.meta, &new.meta);
     let same_mode = a.mode == b.mode || matches!(old.node, Node::Symlink(_));
     let same = same_mode && (a.uid, a.gid, a.mtime) == (b.uid, b.gid, b.mtime);
-    let same_attributes = !is_known || (&a.xattrs, &a.flags, a.project) == (&b.xattrs, &b.flags, b.project);
-    if same && same_attributes { 0 } else { change::METADATA }
+    let same_attributes = (&a.xattrs, a.project) == (&b.xattrs, b.project) && a.flags.agree(&b.flags);
+    if same && (same_attributes || !is_known) { 0 } else { change::METADATA }
 }

@@ -1,17 +1,15 @@
 //! Makes directories, and sets their metadata after everything below them.
 
 use std::io;
-use std::os::fd::AsFd;
 
-use crate::entry::{Entry, FileType, InodeFlags, Metadata, Path};
+use crate::entry::{Entry, FileType, Metadata, Path};
 use crate::error::{Error, Kind, Result, describe};
-use crate::job::meta;
-use crate::platform::{self, Dir};
+use crate::platform::Dir;
 use crate::restore::entry_spool::EntrySpool;
 use crate::restore::target::Target;
 
 use super::plan::EntryVerdict;
-use super::target_dir::{FileId, TargetDir};
+use super::target_dir::FileId;
 use super::{Tree, clash};
 
 impl Tree<'_, '_> {
@@ -54,11 +52,12 @@ impl Tree<'_, '_> {
         let name = entry.path.name();
         let trouble = |e: &io::Error| Error::io("open the directory", &entry.path, e);
         let id = if entry.path == self.target.base {
+            self.wanted.fold_case(&entry.meta, || self.target.open_dir(entry.path.as_bytes()));
             self.target.open_dir(entry.path.as_bytes()).and_then(|root| root.stat_self()).map(|now| now.id())
         } else {
             let target_dir = self.target.target_dir(entry)?;
             target_dir.dir.mkdir(name, 0o700).map_err(|e| clash(&e, "make the directory", entry))?;
-            self.fold_case(entry, &target_dir);
+            self.wanted.fold_case(&entry.meta, || target_dir.dir.open_dir(name));
             match self.target.is_existing {
                 true => target_dir.made_dir(name),
                 false => target_dir.dir.stat(name).map(|now| now.id()),
@@ -69,14 +68,6 @@ impl Tree<'_, '_> {
             self.target.known.enter(&entry.path, id);
         }
         self.dirs.push(entry, id)
-    }
-
-    /// Sets the flag `casefold`, which only an empty directory takes. [`Tree::finish_dirs`] reports it if it is missing.
-    fn fold_case(&self, entry: &Entry, target_dir: &TargetDir) {
-        if self.wanted.has(meta::FLAGS) && entry.meta.flags.has(InodeFlags::CASEFOLD) {
-            let made = target_dir.dir.open_dir(entry.path.name());
-            let _ = made.and_then(|made| platform::set_flags(made.as_fd().into(), InodeFlags::CASEFOLD, 0));
-        }
     }
 
     /// Sets the metadata of all directories except the root. Each directory comes after everything below it. The tree

@@ -35,8 +35,8 @@ use crate::entry::{Entry, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
 use crate::format::Omissions;
-use crate::job::{Job, meta};
-use crate::platform;
+use crate::job::{Job, ProblemKind, meta};
+use crate::platform::{self, FlagsAndProject};
 use crate::pool::Pool;
 use crate::store::OwnPlaces;
 
@@ -99,8 +99,12 @@ impl<'t, 'j> Tree<'t, 'j> {
         let privileged = platform::is_privileged();
         let default = if privileged { meta::ALL } else { meta::ALL & !meta::OWNER };
         let mask = job.options.restore_metadata.unwrap_or(default);
-        let (strips, protects) = (target.is_existing(), platform::may_protect());
-        let wanted = MetadataPolicy { mask, privileged, protects, strips };
+        let unknown = |error| {
+            let base = job.options.root.clone();
+            job.trouble(ProblemKind::Metadata, base.as_bytes(), error).map(|()| FlagsAndProject::default())
+        };
+        let inherited = target.inherited_flags().or_else(unknown)?;
+        let wanted = MetadataPolicy::new(target, mask, privileged, inherited);
         let excludes = Excludes::new(&job.options.excludes, b"")?;
         let is_new = !target.is_existing() && !job.options.dry_run;
         let small_files = is_new.then(|| SmallFileBatches::new(pool, wanted, contents.archives().clone()));
@@ -111,7 +115,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             small_files,
             batch: InstallBatch::new(target.temp_name()),
             wanted,
-            late: LateFlags::new(mask),
+            late: LateFlags::new(mask, wanted.clears_project),
             widened: BTreeMap::new(),
             kept: None,
             links: EntrySpool::new(),
@@ -157,7 +161,7 @@ impl<'t, 'j> Tree<'t, 'j> {
 
     /// The flags and projects to set when the tree has its final name.
     pub fn take_late(&mut self) -> LateFlags {
-        std::mem::replace(&mut self.late, LateFlags::new(0))
+        std::mem::replace(&mut self.late, LateFlags::new(0, false))
     }
 
     /// Makes a directory that is not selected but leads to a selected entry. An existing directory keeps its

@@ -33,8 +33,8 @@ pub struct SmallFile {
 /// The result for one entry.
 pub enum StepOutcome {
     Made,
-    /// The file is written. These are the errors of metadata that could not be set, and the identity of the file if it
-    /// has flags or a project.
+    /// The file is written. These are the errors of metadata that could not be set, and the identity of the file if
+    /// flags or a project may be set at the end.
     Written(Vec<Error>, Option<FileId>),
     /// The content is lost. The number is the bytes read.
     Lost(u64, Error),
@@ -115,8 +115,8 @@ impl Maker {
         }
         let owned = target_dir.owner_of(&output);
         let failed = self.wanted.set(&entry.path, &entry.meta, output.as_fd().into(), owned);
-        let has_late = !entry.meta.flags.is_empty() || entry.meta.project != 0;
-        let id = has_late.then(|| platform::stat_file(&output).map(|now| now.id())).transpose();
+        let may_be_late = self.wanted.may_be_late(&entry.meta);
+        let id = may_be_late.then(|| platform::stat_file(&output).map(|now| now.id())).transpose();
         Ok(StepOutcome::Written(failed, id.map_err(|e| Error::io("look at", &entry.path, &e))?))
     }
 }

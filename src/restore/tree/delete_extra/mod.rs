@@ -10,11 +10,12 @@ use crate::error::{Error, Kind, Result};
 use crate::filter::Filter;
 use crate::format::{OmissionCause, StateReader};
 use crate::job::ProblemKind;
-use crate::platform::Stat;
+use crate::platform::{self, Stat};
 use crate::restore::selection::{ExcludedPaths, Selection};
 
+use super::metadata::protected;
 use super::{Tree, is_obstacle};
-use stays::{LOST, MOUNTED, STORE, UNTOLD};
+use stays::{KeptPath, LOST, MOUNTED, PROTECTED, PROTECTED_DIR, STORE, UNTOLD};
 
 /// A directory that both the snapshot and the destination have.
 struct OpenDir {
@@ -112,6 +113,8 @@ impl Tree<'_, '_> {
             Some(FOLDED)
         } else if self.holds_backup_files(&entry.path, &names) {
             Some(STORE)
+        } else if self.target.open_dir(entry.path.as_bytes()).is_ok_and(platform::is_protected) {
+            Some(PROTECTED_DIR)
         } else {
             // An entry below this directory may show that this reason does not hold.
             self.why_mounted_on(entry, &now)
@@ -235,11 +238,17 @@ impl Tree<'_, '_> {
     }
 
     /// Removes an extra file or directory. Paths that must stay remain, together with the directories that lead to
-    /// them.
+    /// them. If the flags of something in a directory forbid its removal, the whole directory remains.
     fn remove(&mut self, path: &Path, now: &Stat, device: u64) -> Result<()> {
+        if self.target.target_dir_of(path).is_ok_and(|dir| dir.is_protected()) {
+            return self.obstructed(path, protected("remove an entry from the directory of", path));
+        }
         let staying = self.find_staying(path, now, device)?;
         if staying.is_empty() {
             return self.remove_whole(path, now);
+        }
+        if let Some(one) = staying.iter().find(|one| one.why == PROTECTED) {
+            return self.obstructed(path, stays_whole(path, one));
         }
         for one in staying.iter().filter(|one| one.is_told) {
             self.obstructed(&one.path, Error::new(Kind::Unsupported, "remove", &*one.why).at(&one.path))?;
@@ -336,6 +345,15 @@ impl Tree<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// The problem that an extra file or directory stays because of the flags of `one`, which is in it or is it.
+fn stays_whole(path: &Path, one: &KeptPath) -> Error {
+    if one.path == *path {
+        return protected("remove", path);
+    }
+    let detail = format!("all of it stays because of {:?}: {}", one.path, one.why);
+    Error { os_code: libc::EPERM, ..Error::new(Kind::Exists, "remove", detail) }.at(path)
 }
 
 /// The problem that extra names in a directory stay.

@@ -22,6 +22,8 @@ pub const UNTOLD: &str = "the system does not tell whether anything is mounted h
 pub const STORE: &str = "backup files are in it: it is left alone";
 pub const LOST: &str =
     "a content could not be restored, and what is extra may be the only good copy of it: all stays";
+pub const PROTECTED: &str = "it is immutable or append-only; 'chattr -ia' takes this protection away";
+pub const PROTECTED_DIR: &str = "it is immutable or append-only: what else is in it stays";
 const LEADS: &str = "what is protected is reached through it";
 const EXCLUDED: &str = "a pattern excludes it from the restore";
 const UNREAD: &str = "the backup could not read what was there";
@@ -158,9 +160,16 @@ impl Tree<'_, '_> {
     fn look_at(&mut self, path: Path, now: Stat, device: u64, search: &mut KeptSearch) {
         match self.why_stays(&path, &now, device) {
             Some(why) => search.stays(path, why),
+            None if self.is_removal_forbidden(&path) => search.stays(path, PROTECTED),
             None if now.kind == FileType::Dir => search.waiting.push((path, now)),
             None => {}
         }
+    }
+
+    /// Whether the flags of a file or directory forbid its removal, and that of everything in it. False if that is
+    /// unknown.
+    fn is_removal_forbidden(&mut self, path: &Path) -> bool {
+        self.target.dir_of(path).is_ok_and(|dir| platform::is_protected_in(dir, path.name()))
     }
 
     /// The names in a directory. If this user owns the directory but lacks `rights`, the mode is widened and noted in

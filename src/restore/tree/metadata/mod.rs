@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::entry::{Entry, FileType, InodeFlags, Metadata, Path};
 use crate::error::{Error, Kind, Result, is_shortage};
 use crate::job::{ProblemKind, meta};
-use crate::platform::{self, FlagsAndProject, Named, Stat};
+use crate::platform::{self, Dir, FlagsAndProject, Named, Stat};
+use crate::restore::target::Target;
 
 use super::Tree;
 pub(super) use rights::{WidenedDir, protected, set_mode_if};
@@ -16,9 +17,11 @@ pub(super) use rights::{WidenedDir, protected, set_mode_if};
 /// Prefix of the attributes that hold access and default ACLs in the kernel's form.
 const ACL: &[u8] = b"system.posix_acl_";
 
-/// The flags that an existing file loses if the snapshot does not have them. The protective flags are not among them:
-/// the restore never takes the protection from a file. The other two belong to the directory's place.
-const CLEARED: u32 = !(InodeFlags::PROTECTIVE | InodeFlags::PROJINHERIT | InodeFlags::CASEFOLD);
+/// The flags that an entry of a new tree loses if the snapshot does not have them. The restore never takes the
+/// protection from a file.
+const CLEARED: u32 = !InodeFlags::PROTECTIVE;
+/// The flags that an entry of an existing destination loses. The others belong to the destination's place.
+const CLEARED_IN_PLACE: u32 = CLEARED & !(InodeFlags::PROJINHERIT | InodeFlags::CASEFOLD);
 
 /// The metadata that the restore sets.
 #[derive(Clone, Copy)]
@@ -27,12 +30,35 @@ pub struct MetadataPolicy {
     pub privileged: bool,
     /// This process may set protective flags.
     pub protects: bool,
-    /// Removes extended attributes and flags that the snapshot does not have: old ones of an existing file, or an ACL
-    /// that a new file inherited from its directory.
+    /// Removes extended attributes that the snapshot does not have: old ones of an existing file, or an ACL that a new
+    /// file inherited from its directory.
     pub strips: bool,
+    /// The flags that an entry loses if the snapshot does not have them.
+    cleared: u32,
+    /// An entry without a project in the snapshot loses the one that it inherited.
+    pub clears_project: bool,
 }
 
 impl MetadataPolicy {
+    /// The policy for entries of `target`, with the bits `mask` of [`meta`]. The directory in which a new tree is made
+    /// hands the flags and the project `inherited` down to the tree.
+    pub fn new(target: &Target, mask: u32, privileged: bool, inherited: FlagsAndProject) -> Self {
+        let inherits = inherited.flags & CLEARED != 0;
+        let cleared = match target.is_new() {
+            true if inherits => CLEARED,
+            false if inherits || target.is_existing() => CLEARED_IN_PLACE,
+            _ => 0,
+        };
+        MetadataPolicy {
+            mask,
+            privileged,
+            protects: platform::may_protect(),
+            strips: target.is_existing(),
+            cleared,
+            clears_project: target.is_new() && inherited.project != 0 && mask & meta::PROJECT != 0,
+        }
+    }
+
     pub fn has(self, bit: u32) -> bool {
         self.mask & bit != 0
     }
@@ -50,25 +76,40 @@ impl MetadataPolicy {
         self.sets(name) && (!name.starts_with(b"security.") || name == b"security.capability")
     }
 
-    /// The flags that an existing file or directory loses.
+    /// The flags that a file or directory loses.
     fn cleared(self, data: &Metadata) -> u32 {
-        if self.strips { CLEARED & !data.flags.known() } else { 0 }
+        self.cleared & !data.flags.known()
     }
 
     /// Sets the flags of a new, empty file that data can no longer get afterwards. [`MetadataPolicy::set`] reports
     /// those that are missing.
     pub fn prepare(self, data: &Metadata, fd: BorrowedFd<'_>) {
-        if self.has(meta::FLAGS) && (self.strips || data.flags.known() != 0) {
-            platform::prepare_flags(fd, data.flags.known(), self.strips);
+        if self.has(meta::FLAGS) && (self.cleared != 0 || data.flags.known() != 0) {
+            platform::prepare_flags(fd, data.flags.known(), self.cleared(data));
         }
+    }
+
+    /// Sets or clears the flag `casefold` of a new, empty directory, which only an empty directory takes.
+    /// [`MetadataPolicy::set`] reports it if it is wrong at the end.
+    pub fn fold_case(self, data: &Metadata, open: impl FnOnce() -> io::Result<Dir>) {
+        let wanted = data.flags.known() & InodeFlags::CASEFOLD;
+        let cleared = self.cleared(data) & InodeFlags::CASEFOLD;
+        if self.has(meta::FLAGS) && (wanted | cleared) != 0 {
+            let _ = open().and_then(|dir| platform::set_flags(dir.as_fd().into(), wanted, cleared));
+        }
+    }
+
+    /// Whether an entry with this metadata may get a project or a protective flag at the end, or lose a project.
+    pub fn may_be_late(self, data: &Metadata) -> bool {
+        !data.flags.is_empty() || data.project != 0 || self.clears_project
     }
 
     /// Whether a file or directory has the flags and the project that the restore sets.
     fn has_flags(self, data: &Metadata, now: FlagsAndProject) -> bool {
         let settable = if self.protects { !0 } else { !InodeFlags::PROTECTIVE };
         let missing = data.flags.known() & !now.flags & settable;
-        let same_flags =
-            missing == 0 && now.flags & self.cleared(data) == 0 && data.flags.unknown().is_empty();
+        let more = now.flags & self.cleared(data) & !InodeFlags::OF_SYSTEM;
+        let same_flags = missing == 0 && more == 0 && data.flags.unknown().is_empty();
         let same_project = data.project == 0 || data.project == now.project;
         (same_flags || !self.has(meta::FLAGS)) && (same_project || !self.has(meta::PROJECT))
     }
@@ -210,7 +251,7 @@ impl Tree<'_, '_> {
 
     /// Has the project and the protective flags of a new file set at the end.
     pub fn set_late(&mut self, entry: &Entry, now: io::Result<Stat>) -> Result<()> {
-        if self.late.wanted(&entry.meta) == (0, 0) {
+        if !self.late.wants(&entry.meta) {
             return Ok(());
         }
         let now = now.map_err(|e| Error::io("look at", &entry.path, &e))?;
@@ -221,6 +262,22 @@ impl Tree<'_, '_> {
     pub fn not_set(&mut self, path: &Path, failed: Vec<Error>) -> Result<()> {
         let mut failed = failed.into_iter();
         failed.try_for_each(|error| self.job.trouble(ProblemKind::Metadata, path.as_bytes(), error))
+    }
+
+    /// Whether only a new file takes the flags of the entry, and not the existing one with the same content.
+    pub fn needs_new_file(&mut self, entry: &Entry, now: &Stat) -> Result<bool> {
+        if now.kind != FileType::File || now.size == 0 || !self.wanted.has(meta::FLAGS) {
+            return Ok(false);
+        }
+        let target_dir = self.target.target_dir(entry)?;
+        let place = Some((&target_dir.dir, entry.path.name()));
+        let named = target_dir.dir.open_path(entry.path.name());
+        let named = named.map_err(|e| Error::io("open", &entry.path, &e))?;
+        let of = Named { fd: named.as_fd(), place };
+        // The restore sets the flags of a file that cannot be opened, and that error gives the reason.
+        let Ok(opened) = self.with_read_right(of.fd, now, || of.open_for_reading()) else { return Ok(false) };
+        let found = platform::read_flags(&opened).unwrap_or_default();
+        Ok(platform::needs_empty_file(&opened, entry.meta.flags.known(), found.flags))
     }
 
     /// Whether an existing file already has all the metadata that the restore would set.

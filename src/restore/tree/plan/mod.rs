@@ -101,8 +101,8 @@ impl Tree<'_, '_> {
         if now.kind != FileType::Dir && self.is_protected(entry) {
             return Err(protected("set the metadata of", &entry.path));
         }
-        match self.link_sets.has_further_names(entry, &now) {
-            // The inode has names that are not part of the snapshot. Their metadata must not change.
+        // If the inode has names that are not part of the snapshot, their metadata must not change.
+        match self.link_sets.has_further_names(entry, &now) || self.needs_new_file(entry, &now)? {
             true => Ok(EntryVerdict::Replace(now)),
             false => Ok(EntryVerdict::Refresh(now)),
         }

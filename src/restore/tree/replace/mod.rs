@@ -56,7 +56,7 @@ impl Tree<'_, '_> {
             let synced = output.sync_all().map_err(|e| Error::io("sync", &entry.path, &e));
             synced.inspect_err(|_| drop(target_dir.dir.unlink(&temp)))?;
         }
-        let has_late = self.late.wanted(&entry.meta) != (0, 0);
+        let has_late = self.late.wants(&entry.meta);
         let id = match entry.link {
             HardLink::Single if !has_late => None,
             _ => Some(platform::stat_file(&output).map_err(|e| Error::io("look at", &entry.path, &e))?.id()),
