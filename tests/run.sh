@@ -185,6 +185,13 @@ ruby_gem() (
     case $stats in *"100.00% documented"*) ;; *) echo "$stats"; exit 1 ;; esac
 )
 
+# Tests the Python package, with warnings as errors and the checks of Python's development mode.
+python_package() (
+    installed_tree || exit 1
+    export IBT_LIBRARY="$LD_LIBRARY_PATH/libibt.so.0" PYTHONPATH="$PWD/bindings/python" PYTHONDONTWRITEBYTECODE=1
+    python3 -X dev -W error -m unittest discover -s bindings/python/tests
+)
+
 step scripts scripts
 step fmt cargo fmt --check
 step clippy cargo clippy --locked --all-targets -- -D warnings
@@ -197,6 +204,7 @@ step abi sh tests/abi.sh
 step c c_programs
 step go go_package
 step ruby ruby_gem
+step python python_package
 step demo sh examples-c/demo.sh
 
 printf '\n==== summary\n%s' "$summary"
