@@ -55,12 +55,11 @@ module Ibt
 
     def serve
       while @worker.running?
-        @worker.wait_for_request
-        request = @worker.request or next
+        request = @worker.wait_for_request or next
         if StorageMethods::UNINTERRUPTED.include?(request.arguments.first)
-          Thread.handle_interrupt(Worker::MASK) { @worker.answer(respond(request)) }
+          Thread.handle_interrupt(Worker::MASK) { @worker.answer(request, respond(request)) }
         else
-          @worker.answer(respond(request))
+          @worker.answer(request, respond(request))
         end
       end
     end

@@ -31,16 +31,15 @@ module Ibt
     attr_reader :result
     # @return [Exception, nil] what failed before or after the call
     attr_reader :failure
-    # @return [Request, nil] the question that waits for an answer
-    attr_reader :request
+
     # @param operation [Symbol] the name for errors
     # @param function [Symbol] the function of libibt
     # @param handles [Array<Handle>] its first arguments
     # @param arguments [Array] its further arguments
+    # @param cancel [FFI::Pointer] the ibt_cancel of this call
     # @param out [Symbol, nil] :report or :snapshot: what its last but one argument is for
     # @param buffer [String, Array, nil] collects the bytes or entries of the call; without it the owner receives them
-    # @param cancel [FFI::Pointer] the ibt_cancel of this call
-    def initialize(operation, function, handles, arguments, out: nil, buffer: nil, cancel:)
+    def initialize(operation, function, handles, arguments, cancel:, out: nil, buffer: nil)
       @operation = operation
       @function = function
       @handles = handles
@@ -84,16 +83,17 @@ module Ibt
     end
 
     # Waits until there may be a question, or the call has ended.
-    # @return [void]
+    # @return [Request, nil] the question without an answer
     def wait_for_request
       @wake.pop
+      request = @request
+      request if request && request.answer.nil?
     end
 
-    # Answers the question.
+    # Answers a question. The worker may ask the next one at once.
     # @return [void]
-    def answer(value)
-      @request.answer = value
-      @request = nil
+    def answer(request, value)
+      request.answer = value
       @answers.push(true)
     end
 
@@ -101,8 +101,8 @@ module Ibt
     # @return [void]
     def break_off
       C.ibt_cancel_request(@cancel)
-      @request.answer = :failed if @request && @request.answer.nil?
-      @request = nil
+      request = @request
+      request.answer = :failed if request && request.answer.nil?
       @answers.push(true) # also for an answer that was interrupted before it was sent
     end
 
