@@ -6,7 +6,7 @@ mod support;
 #[path = "crash/tracing.rs"]
 mod tracing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -106,6 +106,28 @@ fn a_first_full_killed_at_any_call_hurts_nothing() {
     series.write("a", noise(1, 30_000));
     series.write("b", "b");
     kill_everywhere(&series, "full", assert_recovers);
+}
+
+/// Like [`assert_recovers`]. The next prune then leaves exactly the archives that states name.
+#[track_caller]
+fn assert_leaves_no_part(fork: &Fork, what: &str) {
+    assert_recovers(fork, what);
+    fork.twin.prune(&fork.twin.keeping(Keep { last: 9, ..Keep::default() })).whole();
+    let states = fork.twin.stored().into_keys().filter(|name| name.contains(".state."));
+    let states = states.map(|name| stored::parse(&fork.twin.store.join(name)));
+    let archives = states.flat_map(|state| state["archives"].as_array().unwrap().clone());
+    let files = archives.flat_map(|archive| stored::files(&archive));
+    let named: BTreeSet<_> = files.map(|file| fork.twin.store.join(file["name"].as_str().unwrap())).collect();
+    assert_eq!(BTreeSet::from_iter(fork.twin.archives()), named, "{what}");
+}
+
+#[test]
+fn a_backup_in_parts_killed_at_any_call_leaves_no_part() {
+    let series = Series::new();
+    series.write("a", noise(1, 60_000));
+    series.write("b", "b");
+    kill_everywhere(&series, "full in parts", assert_leaves_no_part);
+    kill_everywhere(&two_snapshots(), "incremental in parts", assert_leaves_no_part);
 }
 
 #[test]

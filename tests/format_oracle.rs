@@ -443,7 +443,7 @@ fn zstd_reads_the_frames() {
     let data: Vec<u8> = (0..9_000_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
     let mut writer = frames(Codec::Zstd(3));
     writer.write(&data).unwrap();
-    let Written { out, size, stream, digest } = writer.finish().unwrap();
+    let Written { out, size, stream, digest, .. } = writer.finish().unwrap();
     let file = dir.path().join("f.zst");
     fs::write(&file, &out).unwrap();
     run(Command::new("zstd").args(["-tq"]).arg(&file));
@@ -474,9 +474,16 @@ impl Backup {
     }
 
     fn put(&mut self, kind: BackupFileKind, written: Written<Vec<u8>>) {
-        let Written { size, stream, digest, out } = written;
+        let Written { size, stream, digest, out, .. } = written;
         fs::write(self.dir.path().join(self.name(kind)), out).unwrap();
-        self.archives.push(ArchiveRef { name: self.name(kind), kind, size, stream, digest });
+        self.archives.push(ArchiveRef {
+            name: self.name(kind),
+            kind,
+            size,
+            stream,
+            digest,
+            parts: Vec::new(),
+        });
     }
 
     fn entry(&mut self, name: &[u8], node: Node, content: Vec<Range>) -> &mut Entry {

@@ -28,6 +28,8 @@ enum Step {
     Heal,
     /// Gives the next backups this label.
     Label(u8),
+    /// The next backups store archives in parts of at most this size; 0 for archives in one file.
+    PartSize(u64),
     /// Prunes to this many of the newest snapshots.
     KeepLast(u32),
     PruneOne(Which),
@@ -71,6 +73,10 @@ fn harms() -> impl Strategy<Value = Harm> {
     ]
 }
 
+fn part_sizes() -> impl Strategy<Value = u64> {
+    prop_oneof![1 => Just(0), 2 => 2000u64..100_000]
+}
+
 fn steps(damage: u32) -> impl Strategy<Value = Vec<Step>> {
     let which = select(vec![Which::First, Which::Middle, Which::Latest]);
     let steady = prop_oneof![
@@ -78,6 +84,7 @@ fn steps(damage: u32) -> impl Strategy<Value = Vec<Step>> {
         7 => Just(Step::Increment),
         2 => Just(Step::Heal),
         1 => (0u8..3).prop_map(Step::Label),
+        2 => part_sizes().prop_map(Step::PartSize),
         1 => Just(Step::Full),
         1 => (1u32..4).prop_map(Step::KeepLast),
         2 => which.prop_map(Step::PruneOne),
@@ -94,7 +101,7 @@ fn steps(damage: u32) -> impl Strategy<Value = Vec<Step>> {
 struct ModelSnapshot {
     stamp: Stamp,
     kept: Rc<Kept>,
-    /// The archives that the snapshot's state names.
+    /// The archives that the snapshot's state names. Here and below, each part of an archive counts as an archive.
     archives: BTreeSet<String>,
     labels: Labels,
     /// The archives that hold the content of each path.
@@ -135,6 +142,10 @@ impl StoreModel {
                 self.series.options.labels = Labels::from([("label".to_string(), value.to_string())]);
                 return;
             }
+            Step::PartSize(size) => {
+                self.series.options.part_size = *size;
+                return;
+            }
             Step::KeepLast(last) => self.keep_last(*last),
             Step::PruneOne(which) => self.prune_one(*which),
             Step::Consolidate => self.consolidate(),
@@ -169,8 +180,17 @@ impl StoreModel {
         assert!(report.is_partial() || !must_tell, "the loss of an archive is not told");
         self.made_from_source(&report);
         let newest = self.snaps.last().unwrap();
+        // An archive in parts is named if other parts of it are needed.
+        let parts: BTreeSet<_> = newest.archives.iter().filter(|name| self.is_part(name)).collect();
         let names_lost = |name: &&String| self.broken.get(*name) > Some(&Broken::Flipped);
-        let lost: Vec<_> = newest.archives.iter().filter(names_lost).collect();
+        let needed = newest.needs.values().flatten();
+        let lost: Vec<_> = newest
+            .archives
+            .iter()
+            .filter(|name| !parts.contains(name))
+            .chain(needed)
+            .filter(names_lost)
+            .collect();
         assert!(lost.is_empty(), "an increment names what it could see to be lost: {lost:?}");
     }
 
@@ -319,17 +339,22 @@ impl StoreModel {
         let state = stored::parse(&self.series.newest("state"));
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_string();
         assert_eq!(text(&state["snapshot"]), stamp.to_string());
-        let archives: Vec<_> =
-            state["archives"].as_array().unwrap().iter().map(|archive| text(&archive["name"])).collect();
+        let files = state["archives"].as_array().unwrap().iter().flat_map(stored::files);
+        let archives = files.map(|file| text(&file["name"])).collect();
         let mut needs = BTreeMap::new();
         for entry in state["entries"].as_array().unwrap() {
             let path = decode_name(&text(&entry["path"])).unwrap();
             let ranges = entry["at"]["content"].as_array().into_iter().flatten();
-            let lies_in = ranges.map(|range| archives[range[0].as_u64().unwrap() as usize].clone());
-            needs.insert(path, lies_in.collect());
+            needs.insert(path, ranges.flat_map(|range| stored::files_of(&state, range)).collect());
         }
-        let archives = archives.into_iter().collect();
         self.snaps.push(ModelSnapshot { stamp, kept, archives, labels, needs });
+    }
+
+    /// True if the file is one of several parts of an archive that a snapshot names.
+    fn is_part(&self, name: &str) -> bool {
+        let end = name.rfind(".tar").map_or("", |at| &name[at..]);
+        let second = format!("{name}.00002");
+        !(end == ".tar" || end == ".tar.zst") || self.snaps.iter().any(|snap| snap.archives.contains(&second))
     }
 
     #[track_caller]
@@ -456,7 +481,15 @@ fn aged() -> impl Strategy<Value = bool> {
     proptest::bool::weighted(0.25)
 }
 
-fn live(series: Series, codec: Codec, tree: &Tree, aged: bool, steps: &[Step], last: &[Edit]) {
+fn live(
+    mut series: Series,
+    (codec, part_size): (Codec, u64),
+    tree: &Tree,
+    aged: bool,
+    steps: &[Step],
+    last: &[Edit],
+) {
+    series.options.part_size = part_size;
     let mut life = StoreModel::new(series, codec, tree, aged);
     steps.iter().for_each(|step| life.step(step));
     life.heal(last);
@@ -467,15 +500,17 @@ proptest! {
 
     #[test]
     fn whatever_happens_to_a_directory_the_model_holds(
-        codec in codecs(), aged in aged(), tree in trees(12), steps in steps(6), last in edits(5),
+        codec in codecs(), part_size in part_sizes(), aged in aged(), tree in trees(12), steps in steps(6),
+        last in edits(5),
     ) {
-        live(Series::new(), codec, &tree, aged, &steps, &last);
+        live(Series::new(), (codec, part_size), &tree, aged, &steps, &last);
     }
 
     #[test]
     fn whatever_is_done_with_a_store_of_callbacks_the_model_holds(
-        codec in codecs(), aged in aged(), tree in trees(12), steps in steps(2), last in edits(5),
+        codec in codecs(), part_size in part_sizes(), aged in aged(), tree in trees(12), steps in steps(2),
+        last in edits(5),
     ) {
-        live(Series::over(Memory::default()), codec, &tree, aged, &steps, &last);
+        live(Series::over(Memory::default()), (codec, part_size), &tree, aged, &steps, &last);
     }
 }

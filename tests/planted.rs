@@ -32,10 +32,10 @@ enum Twist {
 fn twists() -> impl Strategy<Value = Twist> {
     let replaced = vec![
         (".zst", ""),
-        (".tar", ".2.tar"),
-        (".tar", ".1.tar"),
-        (".tar", ".02.tar"),
-        (".tar", ".+2.tar"),
+        (".tar.zst", ".tar.zst.00002"),
+        (".tar.zst", ".tar.zst.00001"),
+        (".tar.zst", ".tar.zst.02"),
+        (".tar.zst", ".tar.zst.+0002"),
         (".2026", ".2099"),
         (".2026", ".1999"),
         (".state.", ".full."),

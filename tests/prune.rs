@@ -261,7 +261,7 @@ fn what_killed_runs_left_is_swept() {
     let before = names(&series);
     let orphans = [
         "created.20200101T000000.000000Z.tar.zst",
-        "full.20990101T000000.000000Z.2.tar",
+        "full.20990101T000000.000000Z.tar.00002",
         "sigvault.20200101T000000.000000Z.tar.zst",
     ]
     .map(|rest| format!("{KEY}.{rest}"));

@@ -421,7 +421,7 @@ fn a_directory_with_any_backup_file_stays() {
         ("created", format!("k.created.{stamp}.tar.zst")),
         ("draft", format!(".ibt-tmp-k.full.{stamp}.tar.zst")),
         ("full", format!("k.full.{stamp}.tar.zst")),
-        ("part", format!("k.full.{stamp}.2.tar")),
+        ("part", format!("k.full.{stamp}.tar.00002")),
         ("sigvault", format!("k.sigvault.{stamp}.tar.zst")),
         ("state", format!("k.state.{stamp}.json")),
         ("updated", format!("k.updated.{stamp}.tar.zst")),

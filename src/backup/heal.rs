@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::contents::{ContentCheck, RightContents};
 use crate::entry::{Entry, File, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveRef, StateReader};
+use crate::format::{ArchiveFile, StateReader};
 use crate::job::{Counter, Job, Phase, Problem, ProblemKind};
 use crate::pool::Pool;
 use crate::store::Store;
@@ -25,7 +25,7 @@ use crate::store::Store;
 use super::parent::Parent;
 
 /// Most lost contents and signatures that are remembered one by one, in about 40 MiB of memory. Of further ones the
-/// whole archive counts as lost.
+/// whole file of the archive counts as lost.
 const LOST_MAX: usize = 1 << 20;
 
 const OP: &str = "use the archive";
@@ -92,7 +92,7 @@ fn fingerprint(ranges: &[Range]) -> [u8; 16] {
     short
 }
 
-/// Reads all contents and signatures of the parent, and notes the lost ones in `parent`. Each archive with a loss is a
+/// Reads all contents and signatures of the parent, and notes the lost ones in `parent`. Each file with a loss is a
 /// problem.
 ///
 /// Errors: an archive that cannot be read now, except for an error of its medium (`EIO`): the storage may be out of
@@ -111,7 +111,7 @@ pub fn find_losses(
     let check = ContentCheck::new(parent.archives(), pool, job.cancel());
     let mut search =
         LossSearch { store, parent, job, check, right: RightContents::default(), found: BTreeMap::new() };
-    search.archives()?;
+    search.files()?;
     for entry in state.entries()? {
         search.entry(&entry?)?;
     }
@@ -126,13 +126,13 @@ struct LossSearch<'r, 'j> {
     job: &'r mut Job<'j>,
     check: ContentCheck,
     right: RightContents,
-    /// The losses in each archive, by the archive's number in the parent.
-    found: BTreeMap<u32, ArchiveLosses>,
+    /// The losses in each file, by its number among the files of the parent's archives.
+    found: BTreeMap<u32, FileLosses>,
 }
 
-/// The losses that were found in one archive.
+/// The losses that were found in one file of an archive.
 #[derive(Default)]
-struct ArchiveLosses {
+struct FileLosses {
     contents: u64,
     signatures: u64,
     /// The reason for the first loss.
@@ -140,15 +140,15 @@ struct ArchiveLosses {
 }
 
 impl LossSearch<'_, '_> {
-    /// Finds the archives of which no range can be read.
-    fn archives(&mut self) -> Result<()> {
-        for archive in 0..self.parent.archives().len() as u32 {
-            if self.parent.has_archive(archive)
-                && let Err(error) = self.check.opens(self.store, archive)?
+    /// Finds the files of which no range can be read.
+    fn files(&mut self) -> Result<()> {
+        for file in 0..self.parent.files().files().count() as u32 {
+            if self.parent.has_file(file)
+                && let Err(error) = self.check.opens(self.store, file)?
             {
                 let error = lost_now(error)?;
-                self.parent.lose_archive(archive);
-                self.found.entry(archive).or_default().first = Some(error);
+                self.parent.lose_file(file);
+                self.found.entry(file).or_default().first = Some(error);
             }
         }
         Ok(())
@@ -168,22 +168,23 @@ impl LossSearch<'_, '_> {
         let ranges = &entry.place.content;
         if !self.parent.has_content(entry) {
             // Known already.
-            let lost = ranges.iter().find(|range| !self.parent.has_archive(range.archive));
-            if let Some(found) = lost.and_then(|range| self.found.get_mut(&range.archive)) {
+            let files = self.parent.files().clone();
+            let lost = files.files_in(ranges).find(|file| !self.parent.has_file(*file));
+            if let Some(found) = lost.and_then(|file| self.found.get_mut(&file)) {
                 found.contents += 1;
             }
             return self.job.advance(file.size);
         }
         let checked = self.check.content(self.store, (entry, file), &mut self.right, self.job)?;
         let Some(error) = checked.map(lost_now).transpose()? else { return Ok(()) };
-        let archive = self.blamed(ranges, &error);
-        let found = self.found.entry(archive).or_default();
+        let blamed = self.blamed(ranges, &error);
+        let found = self.found.entry(blamed).or_default();
         found.contents += 1;
         found.first.get_or_insert(error);
         if self.parent.losses.len() < LOST_MAX {
             self.parent.losses.contents.insert(fingerprint(ranges));
         } else {
-            self.parent.lose_archive(archive);
+            self.parent.lose_file(blamed);
         }
         Ok(())
     }
@@ -194,13 +195,13 @@ impl LossSearch<'_, '_> {
         }
         let checked = self.check.signature(self.store, (entry, sig), &mut self.right, self.job)?;
         let Some(error) = checked.map(lost_now).transpose()? else { return Ok(()) };
-        let archive = self.blamed(&sig.content, &error);
-        let found = self.found.entry(archive).or_default();
+        let blamed = self.blamed(&sig.content, &error);
+        let found = self.found.entry(blamed).or_default();
         found.signatures += 1;
         found.first.get_or_insert(error);
         let print = fingerprint(&sig.content);
         if self.parent.losses.len() >= LOST_MAX {
-            self.parent.lose_archive(archive);
+            self.parent.lose_file(blamed);
             return Ok(());
         }
         self.parent.prefer_cache(sig);
@@ -212,30 +213,31 @@ impl LossSearch<'_, '_> {
         Ok(())
     }
 
-    /// The number of the archive that an error names, if `ranges` need that archive; else that of the whole copy.
+    /// The number of the file that an error names, if `ranges` need that file; else that of the first file of the whole
+    /// copy.
     fn blamed(&self, ranges: &[Range], error: &Error) -> u32 {
-        let named = |range: &&Range| {
-            let archive = self.parent.archives().get(range.archive as usize);
-            archive.is_some_and(|archive| error.path.as_deref() == Some(archive.name.as_bytes()))
+        let files = self.parent.files();
+        let named = |file: &u32| {
+            files.file(*file).is_ok_and(|file| error.path.as_deref() == Some(file.name.as_bytes()))
         };
-        ranges.iter().find(named).or(ranges.first()).map_or(0, |range| range.archive)
+        files.files_in(ranges).find(named).or(files.files_in(ranges).next()).unwrap_or(0)
     }
 
-    /// Reports each archive with losses.
+    /// Reports each file with losses.
     fn report(self) -> Result<()> {
         let LossSearch { parent, job, found, .. } = self;
-        for (archive, losses) in found {
-            let Some(archive) = parent.archives().get(archive as usize) else { continue };
-            let error = losses.error(archive);
+        for (number, losses) in found {
+            let Ok(file) = parent.files().file(number) else { continue };
+            let error = losses.error(file);
             let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error);
-            job.problem(problem.in_file(&archive.name), error)?;
+            job.problem(problem.in_file(&file.name), error)?;
         }
         Ok(())
     }
 }
 
-impl ArchiveLosses {
-    fn error(self, archive: &ArchiveRef) -> Error {
+impl FileLosses {
+    fn error(self, file: &ArchiveFile) -> Error {
         let plural = |count: u64| if count == 1 { "" } else { "s" };
         let counted = match (self.contents, self.signatures) {
             (0, 0) => "it cannot be read".to_string(),
@@ -258,7 +260,7 @@ impl ArchiveLosses {
             "{counted}: {}; this increment stores again what the source still has; {older}",
             first.detail
         );
-        Error { op: OP.into(), detail, ..first }.at(&archive.name)
+        Error { op: OP.into(), detail, ..first }.at(&file.name)
     }
 }
 

@@ -238,14 +238,8 @@ impl NewSnapshot {
         }
         self.header.inodes_unstable = scan.inodes_unstable;
         let full = self.header.kind == SnapshotKind::Full;
-        let archives = NewArchives::new(
-            &self.header.key,
-            self.header.snapshot,
-            job.options.codec,
-            pool.clone(),
-            full,
-            cache(),
-        );
+        let (key, stamp) = (&self.header.key, self.header.snapshot);
+        let archives = NewArchives::new(key, stamp, job.options, pool.clone(), full, cache());
         let cache = cache();
         let state = match full {
             true => NewState::whole(store, &archives, &self.header)?,
@@ -256,7 +250,7 @@ impl NewSnapshot {
         let Run { parent, archives, state, .. } = run;
         if job.options.skip_unchanged
             && let Some(same) = unchanged_parent(&self.header, self.basis.as_ref(), &state, job)
-            && commit::still_exists(store, same)?
+            && commit::still_exists(store, same, &self.catalog)?
         {
             let (stamp, key) = (same.header().snapshot, &self.header.key);
             job.report.snapshot = Some(stamp);

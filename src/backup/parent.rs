@@ -6,11 +6,11 @@ use std::io::Write;
 use std::sync::Arc;
 
 use crate::commit::{MemberSpool, NewArchiveKind, NewArchives};
-use crate::contents::Contents;
+use crate::contents::{Contents, StateArchives};
 use crate::delta::Params;
 use crate::entry::{Entry, File, Path, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveRef, Recorded, Trailer};
+use crate::format::{ArchiveFile, ArchiveRef, Recorded, Trailer};
 use crate::job::{Job, Level, Problem, ProblemKind};
 use crate::spool::spool_error;
 use crate::store::{Cache, Catalog, NEW_FULL, Store, archive_fault};
@@ -21,10 +21,10 @@ use super::vaults::SigVaults;
 /// The parent state, and which of its archives can be used.
 pub struct Parent {
     trailer: Arc<Trailer>,
-    /// For each archive of the parent: true if the store lists the archive with the recorded size. Only such an archive
-    /// can be named by the new state.
+    /// For each file of the parent's archives: true if the store lists the file with the recorded size. The new state
+    /// can have an entry only if the store lists the files of its content.
     listed: Vec<bool>,
-    /// For each archive of the parent: true if it is listed, and was not found to be lost.
+    /// For each file of the parent's archives: true if it is listed, and was not found to be lost.
     present: Vec<bool>,
     /// For each archive of the parent: true if this is a SigVault that the store lost, or that is damaged there, but
     /// whose signatures the cache has. The new state cannot name such a SigVault.
@@ -54,21 +54,28 @@ impl Parent {
     ) -> Result<Self> {
         let mut vaults = SigVaults::new(trailer.clone(), cache);
         let (mut present, mut only_cached) = (Vec::new(), Vec::new());
+        let mut is_whole = Vec::new();
         for archive in &trailer.archives {
-            let found = catalog.size_of(&archive.name);
-            let fault = archive_fault(archive, found);
-            let cached = vaults.only_cached(archive, fault.is_none());
-            present.push(fault.is_none());
+            let fault = |file: ArchiveFile| (archive_fault(&file, catalog.size_of(&file.name)), file);
+            let files: Vec<_> = archive.files().into_iter().map(fault).collect();
+            let is_there = files.iter().all(|(fault, _)| fault.is_none());
+            let cached = vaults.only_cached(archive, is_there);
+            present.extend(files.iter().map(|(fault, _)| fault.is_none()));
+            is_whole.push(is_there);
             only_cached.push(cached);
             if cached {
                 let message = format!("the store lost {}; the cache has its signatures", archive.name);
                 job.log(Level::Warn, &message);
-            } else if let Some((kind, what)) = fault {
-                report_lost(archive, kind, &what, job)?;
+                continue;
+            }
+            for (fault, file) in files {
+                if let Some((kind, what)) = fault {
+                    report_lost(&file, kind, &what, job)?;
+                }
             }
         }
         if reads_cheaply {
-            vaults.read_from_store(present.clone());
+            vaults.read_from_store(is_whole);
         }
         let heals = job.options.heal;
         let known_losses = if heals { HashSet::new() } else { reported_losses(&trailer) };
@@ -80,19 +87,38 @@ impl Parent {
         &self.trailer.archives
     }
 
-    /// Whether the store has an archive of the parent.
-    pub fn has_archive(&self, archive: u32) -> bool {
-        self.present.get(archive as usize).copied().unwrap_or(false)
+    /// The same archives, with the numbers of their files.
+    pub fn files(&self) -> &Arc<StateArchives> {
+        self.vaults.files()
     }
 
-    /// Counts an archive as lost: no range of it can be read.
-    pub fn lose_archive(&mut self, archive: u32) {
-        let index = archive as usize;
-        if let Some(named) = self.trailer.archives.get(index) {
-            self.present[index] = false;
-            self.only_cached[index] = self.vaults.only_cached(named, false);
+    /// Whether the store has a file of the parent's archives.
+    pub fn has_file(&self, file: u32) -> bool {
+        self.present.get(file as usize).copied().unwrap_or(false)
+    }
+
+    /// Counts a file of an archive as lost: no range of it can be read.
+    pub fn lose_file(&mut self, file: u32) {
+        let Ok(archive) = self.files().archive_of(file) else { return };
+        if let Some(named) = self.trailer.archives.get(archive as usize) {
+            self.present[file as usize] = false;
+            self.only_cached[archive as usize] = self.vaults.only_cached(named, false);
             self.vaults.prefer_cache(archive);
         }
+    }
+
+    /// Whether the store has the files that a range of an archive lies in.
+    fn has_range(&self, range: &Range) -> bool {
+        self.files().in_files(*range).all(|range| self.has_file(range.file))
+    }
+
+    /// Whether the new state can name the archive of a range, which the store has.
+    fn keeps_range(&self, range: &Range) -> bool {
+        self.has_range(range) && !self.is_only_cached(range)
+    }
+
+    fn is_only_cached(&self, range: &Range) -> bool {
+        self.only_cached.get(range.archive as usize).copied().unwrap_or(false)
     }
 
     /// Reads the SigVaults of a signature that the store has lost from the cache.
@@ -113,14 +139,15 @@ impl Parent {
 
     fn has_content_at(&self, path: &[u8], content: &[Range]) -> bool {
         let is_known_loss = || !content.is_empty() && self.known_losses.contains(path);
-        content.iter().all(|range| is(&self.present, range))
+        content.iter().all(|range| self.has_range(range))
             && !self.losses.has_content(content)
             && !is_known_loss()
     }
 
-    /// Whether the new state can have the entry, also if its content is lost: the store lists every archive of it.
+    /// Whether the new state can have the entry, also if its content is lost: the store lists every file of it.
     pub fn can_keep(&self, entry: &Entry) -> bool {
-        entry.place.content.iter().all(|range| is(&self.listed, range))
+        let is_listed = |file: u32| self.listed.get(file as usize).copied().unwrap_or(false);
+        self.files().files_in(&entry.place.content).all(is_listed)
     }
 
     /// Whether any content is lost.
@@ -155,25 +182,24 @@ impl Parent {
     /// Whether the new state can record the entry exactly as the parent does: the store has every archive of
     /// its content and of its signature.
     pub fn keeps(&self, recorded: &Recorded) -> bool {
-        let kept = |range: &Range| is(&self.present, range) && !is(&self.only_cached, range);
         let sig = recorded.sig();
         // A file of this size may lack a signature because most of it is holes.
         let may_lack = || self.heals && recorded.is_file() && Params::for_len(recorded.size()).is_some();
         self.has_recorded_content(recorded)
-            && sig.unwrap_or_default().iter().all(kept)
+            && sig.unwrap_or_default().iter().all(|range| self.keeps_range(range))
             && sig.map_or_else(|| !may_lack(), |sig| !self.losses.has_stored_signature(sig))
     }
 
     /// Whether the entry's signature can be read from the store or the cache.
     pub fn has_signature(&self, entry: &Entry) -> bool {
-        let there = |range: &Range| is(&self.present, range) || is(&self.only_cached, range);
+        let there = |range: &Range| self.has_range(range) || self.is_only_cached(range);
         let has = |sig: &SigRef| sig.content.iter().all(there) && !self.losses.has_signature(&sig.content);
         entry.place.sig.as_ref().is_some_and(has)
     }
 
     /// Whether the new state can name the archives that hold the entry's signature.
     pub fn keeps_signature(&self, entry: &Entry) -> bool {
-        let kept = |range: &Range| is(&self.present, range) && !is(&self.only_cached, range);
+        let kept = |range: &Range| self.keeps_range(range);
         let keeps =
             |sig: &SigRef| sig.content.iter().all(kept) && !self.losses.has_stored_signature(&sig.content);
         entry.place.sig.as_ref().is_some_and(keeps)
@@ -252,19 +278,15 @@ fn reported_losses(trailer: &Trailer) -> HashSet<Vec<u8>> {
     lost.filter_map(|problem| problem.path.clone()).collect()
 }
 
-fn is(flags: &[bool], range: &Range) -> bool {
-    flags.get(range.archive as usize).copied().unwrap_or(false)
-}
-
-/// Reports an archive that the store does not have, or has with another size.
-fn report_lost(archive: &ArchiveRef, kind: Kind, what: &str, job: &mut Job) -> Result<()> {
+/// Reports a file of an archive that the store does not have, or has with another size.
+fn report_lost(file: &ArchiveFile, kind: Kind, what: &str, job: &mut Job) -> Result<()> {
     let detail = format!(
         "{what}; what it held is stored again as far as the source still has it; older snapshots have lost it; \
          {NEW_FULL}"
     );
-    let error = Error::new(kind, "use the archive", detail).at(&archive.name);
+    let error = Error::new(kind, "use the archive", detail).at(&file.name);
     let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error);
-    job.problem(problem.in_file(&archive.name), error)
+    job.problem(problem.in_file(&file.name), error)
 }
 
 /// Reports a SigVault that is damaged in the store, and is read from the cache instead.

@@ -9,26 +9,31 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crate::contents::{SignatureLen, patch_signature};
+use crate::contents::{FileRange, SignatureLen, StateArchives, patch_signature};
 use crate::entry::{Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;
 use crate::format::{ArchiveRef, FrameCache, FrameIndex, ReadAt, Trailer};
 use crate::job::Job;
 use crate::store::cache::{SIGNED_HEAD, signed_head};
-use crate::store::{Cache, LocalFile, Store, StoredFile, fetch};
+use crate::store::{Cache, LocalFile, Store, StoredFile, fetch_archive};
 
 /// Frames kept decompressed, of all SigVaults together. A few are enough, because the signatures of a
 /// snapshot are read in the order in which they were written.
 const SIGNATURE_FRAMES: usize = 8;
 
-/// The SigVaults of one state. Each is opened at its first use.
+/// The SigVaults of one state. Each of their files is opened at its first use. The cache's copy of a SigVault has the bytes
+/// of all its parts.
 pub struct SigVaults {
     trailer: Arc<Trailer>,
+    files: Arc<StateArchives>,
     cache: Option<Cache>,
     /// By the number of the archive: true if it is read from the store, whatever the cache has.
     from_store: Vec<bool>,
-    opened: HashMap<u32, Result<OpenSigVault>>,
+    /// By the number of the archive: true if the cache has a verified copy.
+    cached: HashMap<u32, bool>,
+    /// The seek tables, by the number of the file in `files`.
+    opened: HashMap<u32, Result<FrameIndex>>,
     /// The SigVaults that are damaged in the store and read from the cache instead, each with the damage.
     replaced: Vec<(u32, Error)>,
     /// The signatures that were made again, of each SigVault in which one was looked for.
@@ -37,19 +42,24 @@ pub struct SigVaults {
     frames: FrameCache,
 }
 
-/// An open SigVault.
-struct OpenSigVault {
-    index: FrameIndex,
-    /// The cache has a verified copy.
-    cached: bool,
-}
-
 impl SigVaults {
     pub fn new(trailer: Arc<Trailer>, cache: Option<Cache>) -> Self {
-        let (opened, made_again) = (HashMap::new(), HashMap::new());
-        let frames = FrameCache::new(SIGNATURE_FRAMES);
-        let (from_store, replaced) = (Vec::new(), Vec::new());
-        SigVaults { trailer, cache, from_store, opened, replaced, made_again, frames }
+        SigVaults {
+            files: Arc::new(StateArchives::new(&trailer.archives)),
+            trailer,
+            cache,
+            from_store: Vec::new(),
+            cached: HashMap::new(),
+            opened: HashMap::new(),
+            replaced: Vec::new(),
+            made_again: HashMap::new(),
+            frames: FrameCache::new(SIGNATURE_FRAMES),
+        }
+    }
+
+    /// The archives of the state, with the numbers of their files.
+    pub fn files(&self) -> &Arc<StateArchives> {
+        &self.files
     }
 
     /// Sets the archives that are read from the store, whatever the cache has.
@@ -65,7 +75,8 @@ impl SigVaults {
     pub fn prefer_cache(&mut self, archive: u32) {
         if let Some(from_store) = self.from_store.get_mut(archive as usize).filter(|set| **set) {
             *from_store = false;
-            self.opened.remove(&archive);
+            self.cached.remove(&archive);
+            self.files.files_of(archive).for_each(|file| drop(self.opened.remove(&file)));
             // The frames of the store's file may be damaged.
             self.frames = FrameCache::new(SIGNATURE_FRAMES);
         }
@@ -147,25 +158,26 @@ impl SigVaults {
         len_max: u64,
         job: &mut Job,
     ) -> Result<Vec<u8>> {
+        let trailer = self.trailer.clone();
         let mut bytes: Option<Vec<u8>> = None;
-        let mut name = String::new();
+        let mut name = "";
         for range in &sig.content {
-            let archive = self.trailer.archives.get(range.archive as usize).cloned();
+            let archive = trailer.archives.get(range.archive as usize);
             let archive =
                 archive.ok_or_else(|| Error::new(Kind::Corrupt, "read a signature", "no such archive"))?;
             let mut part = Vec::new();
-            self.read_vault(store, &archive, range, job, &mut part)?;
+            self.read_vault(store, archive, range, job, &mut part)?;
             bytes = Some(match bytes {
                 None => part,
                 Some(old) => {
                     patch_signature(&old, &part, len_max).map_err(|error| error.at(&archive.name))?
                 }
             });
-            name = archive.name;
+            name = &archive.name;
         }
         let bytes = bytes.unwrap_or_default();
         if !has_hash(&bytes, &sig.hash) {
-            return Err(Error::corrupt("read a signature from", &name, "its hash is not the recorded one"));
+            return Err(Error::corrupt("read a signature from", name, "its hash is not the recorded one"));
         }
         Ok(bytes)
     }
@@ -179,66 +191,70 @@ impl SigVaults {
         job: &mut Job,
         bytes: &mut Vec<u8>,
     ) -> Result<()> {
-        let id = range.archive;
-        if !self.opened.contains_key(&id) {
-            // A SigVault that cannot be opened is not opened again for every file.
-            let opened = self.open(store, (id, archive), job);
-            self.opened.insert(id, opened);
+        let is_cached = self.is_cached(store, (range.archive, archive), job)?;
+        let files = self.files.clone();
+        for range in files.in_files(*range) {
+            let copy = self.cache.as_ref().filter(|_| is_cached);
+            let copy = copy.and_then(|cache| cache.reopen(&archive.name, archive.size));
+            self.read_file(store, copy, range, bytes)?;
         }
-        let vault = match self.opened.get(&id) {
-            Some(Ok(vault)) => vault,
-            Some(Err(error)) => return Err(error.clone()),
-            None => return Err(Error::new(Kind::Panic, "open a SigVault", "it was not kept")),
+        Ok(())
+    }
+
+    /// Appends a range of a file to `bytes`. Reads it from `copy`, the cache's copy of the SigVault, if there is one.
+    fn read_file(
+        &mut self,
+        store: &mut dyn Store,
+        copy: Option<File>,
+        FileRange { file, offset, len }: FileRange,
+        bytes: &mut Vec<u8>,
+    ) -> Result<()> {
+        let start = self.files.start_in_joined(file)?;
+        let mut copy = copy.map(|copy| LocalFile::from(copy, start));
+        let mut stored = StoredFile { store, name: &self.files.file(file)?.name };
+        let source: &mut dyn ReadAt = match &mut copy {
+            Some(copy) => copy,
+            None => &mut stored,
         };
-        let copy = self.cache.as_ref().filter(|_| vault.cached);
-        let copy = copy.and_then(|cache| cache.reopen(&archive.name, archive.size));
-        let mut take = |piece: &[u8]| {
+        // A file that cannot be opened is not opened again for every signature.
+        let opened = self.opened.entry(file).or_insert_with(|| self.files.open(source, file));
+        let index = opened.as_ref().map_err(Error::clone)?;
+        index.read(source, &mut self.frames, file, offset, len, &mut |piece| {
             bytes.extend_from_slice(piece);
             Ok(())
-        };
-        let (index, frames) = (&vault.index, &mut self.frames);
-        match copy.map(LocalFile) {
-            Some(mut copy) => index.read(&mut copy, frames, id, range.offset, range.len, &mut take),
-            None => {
-                let mut stored = StoredFile { store, name: &archive.name };
-                index.read(&mut stored, frames, id, range.offset, range.len, &mut take)
-            }
-        }
+        })
     }
 
-    fn open(
-        &self,
+    /// Whether a SigVault is read from the cache's copy.
+    fn is_cached(
+        &mut self,
         store: &mut dyn Store,
-        (id, archive): (u32, &ArchiveRef),
+        (number, archive): (u32, &ArchiveRef),
         job: &mut Job,
-    ) -> Result<OpenSigVault> {
-        let copy = if self.is_from_store(id) { None } else { self.cached(store, archive, job)? };
-        let cached = copy.is_some();
-        let open =
-            |src: &mut dyn ReadAt| FrameIndex::open(src, &archive.name, archive.size, archive.compressed());
-        let index = match copy.map(LocalFile) {
-            Some(mut copy) => open(&mut copy)?,
-            None => open(&mut StoredFile { store, name: &archive.name })?,
-        };
-        Ok(OpenSigVault { index, cached })
+    ) -> Result<bool> {
+        if let Some(cached) = self.cached.get(&number) {
+            return Ok(*cached);
+        }
+        let cached = !self.is_from_store(number) && self.make_copy(store, archive, job)?;
+        self.cached.insert(number, cached);
+        Ok(cached)
     }
 
-    /// The cache's copy of a SigVault. Fetches the SigVault from the store if the cache has no copy.
-    fn cached(&self, store: &mut dyn Store, archive: &ArchiveRef, job: &mut Job) -> Result<Option<File>> {
+    /// True if the cache has a copy of a SigVault. Fetches the SigVault from the store if the cache has none.
+    fn make_copy(&self, store: &mut dyn Store, archive: &ArchiveRef, job: &mut Job) -> Result<bool> {
         let Some(cache) = self.cache.as_ref().filter(|_| archive.kind == BackupFileKind::SigVault) else {
-            return Ok(None);
+            return Ok(false);
         };
-        let open = || cache.open(&archive.name, archive.size, &archive.digest);
-        if let Some(file) = open() {
-            return Ok(Some(file));
+        let has_copy = || cache.open(&archive.name, archive.size, &archive.digest).is_some();
+        if has_copy() {
+            return Ok(true);
         }
-        let Some(mut copy) = cache.copy(&archive.name) else { return Ok(None) };
-        let mut stored = StoredFile { store, name: &archive.name };
-        match fetch(&mut stored, archive.size, &mut |piece| copy.write(piece), job) {
-            Ok(digest) if digest == archive.digest => Ok(copy.publish().ok().and_then(|_| open())),
+        let Some(mut copy) = cache.copy(&archive.name) else { return Ok(false) };
+        match fetch_archive(store, archive, &mut |piece| copy.write(piece), job) {
+            Ok(digest) if digest == archive.digest => Ok(copy.publish().is_ok() && has_copy()),
             Err(error) if error.ends_reading() => Err(error),
             // No copy, but some frames in the store may be undamaged.
-            _ => Ok(None),
+            _ => Ok(false),
         }
     }
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use crate::entry::{Entry, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{BackupFileKind, Name};
-use crate::format::{ArchiveRef, ArchiveWriter, FrameWriter, SHORT_FRAME_LEN, Written};
-use crate::job::Codec;
+use crate::format::names::{BackupFileKind, Name, part_name};
+use crate::format::{
+    ArchiveFile, ArchiveRef, ArchiveWriter, FrameWriter, SHORT_FRAME_LEN, Written, WrittenPart,
+};
+use crate::job::{Codec, Options};
 use crate::pool::Pool;
 use crate::stamp::Stamp;
 use crate::store::{Cache, DraftSink, Store};
@@ -39,6 +41,8 @@ pub struct NewArchives {
     key: String,
     stamp: Stamp,
     codec: Codec,
+    /// The greatest size of a part of an archive; 0 for archives in one file.
+    part_size: u64,
     pool: Arc<Pool>,
     full: bool,
     cache: Option<Cache>,
@@ -58,10 +62,11 @@ pub struct FinishedArchive {
 }
 
 impl NewArchives {
+    /// The codec and the size of parts are those of the options.
     pub fn new(
         key: &str,
         stamp: Stamp,
-        codec: Codec,
+        options: &Options,
         pool: Arc<Pool>,
         full: bool,
         cache: Option<Cache>,
@@ -69,7 +74,8 @@ impl NewArchives {
         NewArchives {
             key: key.to_string(),
             stamp,
-            codec,
+            codec: options.codec,
+            part_size: options.part_size,
             pool,
             full,
             cache,
@@ -116,11 +122,15 @@ impl NewArchives {
             Codec::Zstd(_) if kind == BackupFileKind::State => Codec::Zstd(1),
             codec => codec,
         };
-        let writer = FrameWriter::new(DraftSink { draft, copy }, codec, self.pool.clone());
-        Ok(match kind {
+        let writer = FrameWriter::new(DraftSink::new(draft, copy), codec, self.pool.clone());
+        let writer = match kind {
             // The writer of a state ends its frames between lines.
             BackupFileKind::Full | BackupFileKind::State => writer,
             _ => writer.with_frame_len(SHORT_FRAME_LEN),
+        };
+        Ok(match self.part_size > 0 && kind.is_archive() {
+            true => writer.with_parts(self.part_size),
+            false => writer,
         })
     }
 
@@ -242,11 +252,14 @@ impl NewArchives {
         let kind = self.file_kind(kind);
         let writer =
             writer.ok_or_else(|| Error::new(Kind::Panic, "finish an archive", "it was not begun"))?;
-        let Written { size, stream, digest, out } = writer.finish()?;
-        Ok(FinishedArchive {
-            reference: ArchiveRef { name: self.name(kind), kind, size, stream, digest },
-            sink: out,
-        })
+        let Written { size, stream, digest, parts, out } = writer.finish()?;
+        let name = self.name(kind);
+        let part = |(number, part): (u32, WrittenPart)| {
+            let WrittenPart { size, stream, digest } = part;
+            ArchiveFile { name: part_name(&name, number), kind, size, stream, digest }
+        };
+        let parts = (1..).zip(parts).map(part).collect();
+        Ok(FinishedArchive { reference: ArchiveRef { name, kind, size, stream, digest, parts }, sink: out })
     }
 }
 

@@ -22,13 +22,13 @@ use std::collections::HashSet;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, Name};
 use crate::format::{
-    ArchiveRef, Header, LayerRef, Made, SnapshotKind, StateProblem, StateReader, Totals, Trailer, Written,
-    WrittenState,
+    ArchiveFile, ArchiveRef, Header, LayerRef, Made, SnapshotKind, StateProblem, StateReader, Totals,
+    Trailer, Written, WrittenState,
 };
 use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX};
 use crate::stamp::{Stamp, Time};
 use crate::store::cache::{self, Copy};
-use crate::store::{Cache, Catalog, DraftSink, StateFile, Store, backup_file, newest_known};
+use crate::store::{Cache, Catalog, StateFile, Store, backup_file, newest_known};
 
 use archives::FinishedArchive;
 
@@ -56,11 +56,13 @@ impl Commit<'_> {
     pub fn commit(self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
         let Commit { header, catalog, parents, mut archives, state, parent, cache, copy_of } = self;
         let (references, finished) = archives.finish(store, parents)?;
+        let own: Vec<_> = finished.iter().flat_map(|archive| archive.reference.files()).collect();
+        let lost = lost_parts(parents, catalog);
         let mut published = Published { store, names: Vec::new() };
         let mut copies = published.publish(finished, job)?;
         let now = Catalog::read(published.store, &header.key)?;
         check_alone(catalog, &now)?;
-        Needs { archives: &references, layers: &[] }.find(&now)?;
+        Needs { archives: &references, lost: &lost, layers: &[] }.find(&now)?;
         job.pulse()?;
         let state_name = archives.name(BackupFileKind::State);
         let finished_at = copy_of.map_or(Time::now(), |original| original.finished_at.max(Time::now()));
@@ -70,25 +72,25 @@ impl Commit<'_> {
         if copy_of.is_some_and(|original| original.tree != tree) {
             return Err(Error::new(Kind::Panic, "commit the snapshot", "it is not the tree it should be"));
         }
-        let Written { size, out: DraftSink { mut draft, copy }, .. } = written;
-        draft.seal()?;
+        let Written { size, out, .. } = written;
+        let (mut drafts, copy) = out.into_drafts();
+        drafts.iter_mut().try_for_each(|draft| draft.seal())?;
         // From here on the state may exist even if `publish` reports an error, so the archives that the state
         // names must stay.
-        let own = std::mem::take(&mut published.names);
+        let names = std::mem::take(&mut published.names);
         let store = &mut *published.store;
-        draft.publish()?;
+        drafts.into_iter().try_for_each(|draft| draft.publish())?;
         store.sync()?;
         let state = FileMade { name: state_name, kind: BackupFileKind::State, size };
-        let needs = Needs { archives: &references, layers: &layers };
-        let layers = needs.find_again(store, header, &state.name, &own)?;
+        let needs = Needs { archives: &references, lost: &lost, layers: &layers };
+        let layers = needs.find_again(store, header, &state.name, &names)?;
         job.report.snapshot = Some(header.snapshot);
         job.report.digest = Some(tree);
         copies.extend(copy);
         if let Some(cache) = cache {
             fill_cache(&cache, copies, &needed_names(&references, &layers, &state), job);
         }
-        let own = references.iter().filter(|archive| catalog.size_of(&archive.name).is_none());
-        report_files(own.map(FileMade::of).chain([state]), store, job);
+        report_files(own.into_iter().map(FileMade::of).chain([state]), store, job);
         Ok(())
     }
 }
@@ -96,13 +98,13 @@ impl Commit<'_> {
 impl Commit<'_> {
     /// The end of a dry run, which stores nothing: reports the files that the snapshot would have, with their sizes.
     pub fn forecast(self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
-        let Commit { header, catalog, parents, mut archives, state, parent, .. } = self;
-        let (references, _) = archives.finish(store, parents)?;
+        let Commit { header, parents, mut archives, state, parent, .. } = self;
+        let (references, finished) = archives.finish(store, parents)?;
         let made = Made { totals: &totals(job), problems: &problems(None, job), finished_at: Time::now() };
         let WrittenState { file: Written { size, .. }, .. } =
             state.finish(store, header, parent, &archives, &references, &made)?;
         let name = archives.name(BackupFileKind::State);
-        let own = references.iter().filter(|archive| catalog.size_of(&archive.name).is_none());
+        let own = finished.iter().flat_map(|archive| archive.reference.files());
         let state = FileMade { name, kind: BackupFileKind::State, size };
         for FileMade { name, kind, size } in own.map(FileMade::of).chain([state]) {
             job.report.count(Counter::BytesWritten, size);
@@ -113,9 +115,19 @@ impl Commit<'_> {
     }
 }
 
+/// The parts of the parent's archives that the store had lost when the operation began. The new snapshot needs nothing
+/// that lies there, but may need other parts of the same archives.
+fn lost_parts(parents: &[ArchiveRef], catalog: &Catalog) -> HashSet<String> {
+    let parts = parents.iter().flat_map(|archive| &archive.parts);
+    let lost = parts.filter(|part| catalog.size_of(&part.name) != Some(part.size));
+    lost.map(|part| part.name.clone()).collect()
+}
+
 /// The files of the store that a new snapshot needs.
 struct Needs<'n> {
     archives: &'n [ArchiveRef],
+    /// See [`lost_parts`].
+    lost: &'n HashSet<String>,
     layers: &'n [LayerRef],
 }
 
@@ -124,8 +136,10 @@ impl Needs<'_> {
     /// the error is `Busy`: another process prunes this key at the same time.
     fn find(&self, now: &Catalog) -> Result<Vec<StateFile>> {
         let gone = |what| busy(what, "vanished meanwhile");
-        if let Some(archive) = self.archives.iter().find(|a| now.size_of(&a.name) != Some(a.size)) {
-            return Err(gone("an archive that it needs").at(&archive.name));
+        let files = self.archives.iter().flat_map(ArchiveRef::files);
+        let is_gone = |file: &ArchiveFile| now.size_of(&file.name) != Some(file.size);
+        if let Some(file) = files.filter(|file| !self.lost.contains(&file.name)).find(is_gone) {
+            return Err(gone("an archive that it needs").at(&file.name));
         }
         let file = |layer: &LayerRef| now.state_file(layer.snapshot, layer.size);
         let files: Option<Vec<_>> = self.layers.iter().map(file).collect();
@@ -178,12 +192,13 @@ impl Needs<'_> {
     }
 }
 
-/// True if the store still lists a snapshot and everything that it needs. Where no lock keeps prunes out, the snapshot
-/// may be gone by now.
-pub fn still_exists(store: &mut dyn Store, snapshot: &StateReader) -> Result<bool> {
+/// True if the store still lists a snapshot and everything that it needs, as far as `before`, the catalog at the start of
+/// the operation, has it. Where no lock keeps prunes out, the snapshot may be gone by now.
+pub fn still_exists(store: &mut dyn Store, snapshot: &StateReader, before: &Catalog) -> Result<bool> {
     let (header, trailer) = (snapshot.header(), snapshot.trailer());
     let now = Catalog::read(store, &header.key)?;
-    let needs = Needs { archives: &trailer.archives, layers: &header.layers };
+    let lost = lost_parts(&trailer.archives, before);
+    let needs = Needs { archives: &trailer.archives, lost: &lost, layers: &header.layers };
     let is_listed = now.states().any(|state| state.stamp == header.snapshot);
     Ok(is_listed && needs.find(&now).is_ok())
 }
@@ -239,8 +254,8 @@ struct FileMade {
 }
 
 impl FileMade {
-    fn of(archive: &ArchiveRef) -> Self {
-        FileMade { name: archive.name.clone(), kind: archive.kind, size: archive.size }
+    fn of(file: ArchiveFile) -> Self {
+        FileMade { name: file.name, kind: file.kind, size: file.size }
     }
 
     fn into_backup_file(self, store: &dyn Store) -> BackupFile {
@@ -295,10 +310,13 @@ impl Published<'_> {
     fn publish(&mut self, finished: Vec<FinishedArchive>, job: &mut Job) -> Result<Vec<Copy>> {
         let mut drafts = Vec::with_capacity(finished.len());
         let mut copies = Vec::new();
-        for FinishedArchive { sink: DraftSink { mut draft, copy }, .. } in finished {
-            job.pulse()?;
-            draft.seal()?;
-            drafts.push(draft);
+        for FinishedArchive { sink, .. } in finished {
+            let (parts, copy) = sink.into_drafts();
+            for mut draft in parts {
+                job.pulse()?;
+                draft.seal()?;
+                drafts.push(draft);
+            }
             copies.extend(copy);
         }
         for draft in drafts {

@@ -74,14 +74,14 @@ impl ContentCheck {
         (&self.contents, &self.signatures)
     }
 
-    /// Whether ranges of an archive can be read: the seek table is right. The outer error ends the operation.
-    pub fn opens(&mut self, store: &mut dyn Store, archive: u32) -> Result<Result<()>> {
-        let named = self.archives.get(archive as usize);
-        let reader = match named.is_some_and(|named| named.kind == BackupFileKind::SigVault) {
-            true => &mut self.signatures,
-            false => &mut self.contents,
+    /// Whether ranges of a file can be read: the seek table is right. `file` is the number of the file in
+    /// [`StateArchives`](super::StateArchives). The outer error ends the operation.
+    pub fn opens(&mut self, store: &mut dyn Store, file: u32) -> Result<Result<()>> {
+        let reader = match self.contents.archives().file(file)?.kind {
+            BackupFileKind::SigVault => &mut self.signatures,
+            _ => &mut self.contents,
         };
-        match reader.index(store, archive) {
+        match reader.index(store, file) {
             Err(error) if error.ends_reading() => Err(error),
             opened => Ok(opened.map(|_| ())),
         }
@@ -161,8 +161,9 @@ impl ContentCheck {
             }
             Ok(()) => {
                 let error = Error::new(Kind::Corrupt, "verify", "its hash is not the recorded one");
-                let archive = sig.content.first().and_then(|range| self.archives.get(range.archive as usize));
-                Some(archive.map_or(error.clone(), |archive| error.at(&archive.name)))
+                let archives = self.signatures.archives();
+                let file = archives.files_in(&sig.content).next().and_then(|file| archives.file(file).ok());
+                Some(file.map_or(error.clone(), |file| error.at(&file.name)))
             }
             Err(error) => Some(error),
         })

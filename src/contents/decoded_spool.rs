@@ -19,7 +19,7 @@ pub(super) const LEN_MIN: u64 = 64 << 10;
 pub(super) struct DecodedSpool {
     /// Greatest number of bytes of the file. With 0, no frame is written.
     bytes_max: u64,
-    /// For each archive, one bit for each frame: the frame was fetched.
+    /// For each file, one bit for each frame: the frame was fetched.
     fetched: HashMap<u32, Vec<u64>>,
     spool: Option<Spool>,
     /// For each frame in the file, the offset of its first byte.
@@ -55,13 +55,13 @@ impl DecodedSpool {
         self.frames.contains_key(&id)
     }
 
-    /// Notes that a frame is fetched, out of an archive of `count` frames. True if it was fetched before, and should
+    /// Notes that a frame is fetched, out of a file of `count` frames. True if it was fetched before, and should
     /// be written when it is decoded.
-    pub fn wants(&mut self, (archive, number): FrameId, count: usize) -> bool {
+    pub fn wants(&mut self, (file, number): FrameId, count: usize) -> bool {
         if self.is_closed || self.bytes_max == 0 {
             return false;
         }
-        let bits = self.fetched.entry(archive).or_insert_with(|| vec![0; count.div_ceil(64)]);
+        let bits = self.fetched.entry(file).or_insert_with(|| vec![0; count.div_ceil(64)]);
         let Some(word) = bits.get_mut(number / 64) else { return false };
         let was_fetched = *word >> (number % 64) & 1 == 1;
         *word |= 1 << (number % 64);

@@ -25,7 +25,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
-pub use archives::StateArchives;
+pub use archives::{FileRange, StateArchives};
 pub use check::{ContentCheck, RightContents};
 pub use content_reader::ContentReader;
 pub use fetched::FetchedContent;

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::entry::Range;
 use crate::error::Result;
 use crate::store::Store;
 
+use super::archives::FileRange;
 use super::reader::{Contents, FrameId};
 
 /// Greatest number of stored bytes in frames fetched ahead, besides that of decoded bytes. Frames that do not
@@ -14,20 +14,20 @@ const STORED_MORE: u64 = 1 << 20;
 /// Greatest number of frames fetched ahead, however short they are.
 const FRAMES_AHEAD: usize = 64;
 
-/// Walks along ranges of archives, some frames ahead of the reader.
+/// Walks along ranges of files, some frames ahead of the reader.
 pub(super) struct Prefetch<I> {
     /// `None` after the last range, or if a frame could not be fetched: the reader then meets that error
     /// itself.
     ranges: Option<I>,
     /// The rest of the current range.
-    range: Option<Range>,
+    range: Option<FileRange>,
     /// Fetched frames that the reader has not reached, with their decoded and stored lengths.
     waiting: VecDeque<(FrameId, u64, u64)>,
     bytes: u64,
     stored: u64,
 }
 
-impl<I: Iterator<Item = Range>> Prefetch<I> {
+impl<I: Iterator<Item = FileRange>> Prefetch<I> {
     pub fn new(ranges: I) -> Self {
         Prefetch { ranges: Some(ranges), range: None, waiting: VecDeque::new(), bytes: 0, stored: 0 }
     }
@@ -61,9 +61,9 @@ impl<I: Iterator<Item = Range>> Prefetch<I> {
             self.ranges = None;
             return Ok(true);
         };
-        let index = contents.index(store, range.archive)?;
+        let index = contents.index(store, range.file)?;
         let Some(part) = index.parts(range.offset, range.len)?.next() else { return Ok(true) };
-        let id = (range.archive, part.frame);
+        let id = (range.file, part.frame);
         if id != now && !contents.has_decoded(id) {
             let (span, file_span) = (index.span(part.frame), index.stored(part.frame));
             let (len, stored) = (span.end - span.start, file_span.end - file_span.start);
@@ -80,7 +80,7 @@ impl<I: Iterator<Item = Range>> Prefetch<I> {
         }
         let taken = part.bytes.len() as u64;
         let (offset, len) = (range.offset + taken, range.len - taken);
-        self.range = (len > 0).then_some(Range { offset, len, ..range });
+        self.range = (len > 0).then_some(FileRange { offset, len, ..range });
         Ok(true)
     }
 }

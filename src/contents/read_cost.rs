@@ -31,27 +31,25 @@ impl ReadCost {
         let mut seen: HashMap<u32, Vec<u64>> = HashMap::new();
         // The frame of the last piece. The next piece often lies in the same frame.
         let mut last = (0, 0..0);
-        for piece in pieces {
-            let (archive, span) = &last;
-            if *archive == piece.archive
-                && span.contains(&piece.offset)
-                && piece.len <= span.end - piece.offset
-            {
+        let archives = contents.archives().clone();
+        for piece in pieces.flat_map(|piece| archives.in_files(piece)) {
+            let (file, span) = &last;
+            if *file == piece.file && span.contains(&piece.offset) && piece.len <= span.end - piece.offset {
                 continue;
             }
-            let index = contents.index(store, piece.archive)?;
-            let seen = seen.entry(piece.archive).or_insert_with(|| vec![0; index.count().div_ceil(64)]);
+            let index = contents.index(store, piece.file)?;
+            let seen = seen.entry(piece.file).or_insert_with(|| vec![0; index.count().div_ceil(64)]);
             for part in index.parts(piece.offset, piece.len)? {
                 let span = index.span(part.frame);
                 let len = span.end - span.start;
-                if recent.get(piece.archive, part.frame).is_none() {
-                    recent.put(piece.archive, part.frame, len as usize, ());
+                if recent.get(piece.file, part.frame).is_none() {
+                    recent.put(piece.file, part.frame, len as usize, ());
                     cost.decoded += len;
                     let (word, bit) = (&mut seen[part.frame / 64], 1 << (part.frame % 64));
                     cost.distinct += if *word & bit == 0 { len } else { 0 };
                     *word |= bit;
                 }
-                last = (piece.archive, span);
+                last = (piece.file, span);
             }
         }
         Ok(cost)

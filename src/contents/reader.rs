@@ -9,13 +9,13 @@ use std::sync::Arc;
 use crate::delta::{self, Plan};
 use crate::entry::{Entry, File, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveRef, Decoded, FRAME_LEN, Frame, FrameCache, FrameIndex, Part};
+use crate::format::{ArchiveRef, Decoded, FRAME_LEN, Frame, FrameCache, FrameIndex, FramePart};
 use crate::job::Cancel;
 use crate::pool::Pool;
 use crate::spool::spool_error;
 use crate::store::{NEW_FULL, Store, StoredFile};
 
-use super::archives::StateArchives;
+use super::archives::{FileRange, StateArchives};
 use super::by_frame;
 use super::chain::{Chain, ChainBuilder};
 use super::decoded_spool::{DecodedSpool, LEN_MIN};
@@ -74,14 +74,15 @@ impl Default for ReadLimits {
     }
 }
 
-/// A frame: the number of its archive and its own number there.
+/// A frame: the number of its file (see [`StateArchives`]) and its own number there.
 pub type FrameId = (u32, usize);
-/// In place of the number of an archive: a slice that takes memory of its own. No archive has this number.
+/// In place of the number of a file: a slice that takes memory of its own. No file has this number.
 const ALONE: u32 = u32::MAX;
 
-/// The archives of one state. Each is opened when it is first needed.
+/// The archives of one state. Each of their files is opened when it is first needed.
 pub struct Contents {
     archives: Arc<StateArchives>,
+    /// The seek tables, by the number of the file.
     open: HashMap<u32, Arc<FrameIndex>>,
     frames: FrameCache,
     /// Frames that were decoded twice.
@@ -192,36 +193,53 @@ impl Contents {
     /// because all frames stay in memory until then. `None` if the frames take too much memory, for example many
     /// deltas with a frame each.
     pub(crate) fn gather(&mut self, store: &mut dyn Store, entry: &Entry) -> Result<Option<FetchedContent>> {
+        let archives = Arc::clone(&self.archives);
         let mut ranges = Vec::with_capacity(entry.place.content.len());
         let mut held = 0;
         for range in &entry.place.content {
-            let index = self.index(store, range.archive)?;
-            // Checked before the frames are fetched, because a range may have millions of them.
-            if index.frames_in(range.offset, range.len) > self.limits.fetched_max / HELD_FRAME {
-                return Ok(None);
-            }
             let mut slices = Vec::new();
-            for part in index.parts(range.offset, range.len)? {
-                let id = (range.archive, part.frame);
-                let (stored, decoded) = (index.stored(part.frame), index.span(part.frame));
-                let is_alone = !self.holds(id) && self.decoded.has(id);
-                let longer = match is_alone {
-                    true => part.bytes.len() as u64,
-                    false => (stored.end - stored.start).max(decoded.end - decoded.start),
-                };
-                let memory = usize::try_from(longer).unwrap_or(usize::MAX).saturating_add(HELD_FRAME);
-                held = memory.saturating_add(held);
-                if held > self.limits.fetched_max {
+            for range in archives.in_files(*range) {
+                if !self.gather_range(store, range, &mut slices, &mut held)? {
                     return Ok(None);
                 }
-                let (frame, bytes) = self.part_in(store, id, part.bytes)?;
-                self.alone += usize::from(is_alone);
-                let id = if is_alone { (ALONE, self.alone) } else { id };
-                slices.push(Slice { id, frame, bytes, memory });
             }
             ranges.push(slices);
         }
         Ok(Some(FetchedContent::new(ranges)))
+    }
+
+    /// Fetches the frames of a range. Adds the memory that they take to `held`. False if that is too much.
+    fn gather_range(
+        &mut self,
+        store: &mut dyn Store,
+        range: FileRange,
+        slices: &mut Vec<Slice>,
+        held: &mut usize,
+    ) -> Result<bool> {
+        let index = self.index(store, range.file)?;
+        // Checked before the frames are fetched, because a range may have millions of them.
+        if index.frames_in(range.offset, range.len) > self.limits.fetched_max / HELD_FRAME {
+            return Ok(false);
+        }
+        for part in index.parts(range.offset, range.len)? {
+            let id = (range.file, part.frame);
+            let (stored, decoded) = (index.stored(part.frame), index.span(part.frame));
+            let is_alone = !self.holds(id) && self.decoded.has(id);
+            let longer = match is_alone {
+                true => part.bytes.len() as u64,
+                false => (stored.end - stored.start).max(decoded.end - decoded.start),
+            };
+            let memory = usize::try_from(longer).unwrap_or(usize::MAX).saturating_add(HELD_FRAME);
+            *held = memory.saturating_add(*held);
+            if *held > self.limits.fetched_max {
+                return Ok(false);
+            }
+            let (frame, bytes) = self.part_in(store, id, part.bytes)?;
+            self.alone += usize::from(is_alone);
+            let id = if is_alone { (ALONE, self.alone) } else { id };
+            slices.push(Slice { id, frame, bytes, memory });
+        }
+        Ok(true)
     }
 
     /// Finds the place of each byte of a content. `None` if the content has too many pieces. Each delta is read once,
@@ -305,25 +323,27 @@ impl Contents {
         ranges: impl Iterator<Item = Range> + Clone,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
+        let archives = Arc::clone(&self.archives);
+        let ranges = ranges.flat_map(|range| archives.in_files(range));
         let mut frames = Prefetch::new(ranges.clone());
         for range in ranges {
-            let index = self.index(store, range.archive)?;
+            let index = self.index(store, range.file)?;
             for part in index.parts(range.offset, range.len)? {
-                self.part(store, &mut frames, range.archive, part, sink)?;
+                self.part(store, &mut frames, range.file, part, sink)?;
             }
         }
         Ok(())
     }
 
-    fn part<I: Iterator<Item = Range>>(
+    fn part<I: Iterator<Item = FileRange>>(
         &mut self,
         store: &mut dyn Store,
         frames: &mut Prefetch<I>,
-        archive: u32,
-        part: Part,
+        file: u32,
+        part: FramePart,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        let id = (archive, part.frame);
+        let id = (file, part.frame);
         let (frame, bytes) = self.part_in(store, id, part.bytes)?;
         frames.follow(id, self, store)?;
         sink(&frame.bytes()?[bytes])
@@ -347,25 +367,25 @@ impl Contents {
     }
 
     /// Returns a frame, from the store if it is not in the frame cache.
-    pub(super) fn frame(&mut self, store: &mut dyn Store, (archive, number): FrameId) -> Result<Arc<Frame>> {
-        if let Some(held) = self.frames.get(archive, number) {
+    pub(super) fn frame(&mut self, store: &mut dyn Store, (file, number): FrameId) -> Result<Arc<Frame>> {
+        if let Some(held) = self.frames.get(file, number) {
             return Ok(held);
         }
         if self.cancel.requested() {
             return Err(Error::cancelled());
         }
-        let index = self.index(store, archive)?;
-        let name = &self.archives.get(archive)?.name;
-        let mut file = StoredFile { store, name };
+        let index = self.index(store, file)?;
+        let name = &self.archives.file(file)?.name;
+        let mut stored = StoredFile { store, name };
         let span = index.span(number);
         self.fetched += span.end - span.start;
-        let loaded = index.load(&mut file, &mut self.frames, archive, number);
+        let loaded = index.load(&mut stored, &mut self.frames, file, number);
         let frame = loaded.map_err(|error| in_archive(error, name))?;
         let is_costly = index.is_compressed() && span.end - span.start >= LEN_MIN;
-        if is_costly && self.decoded.wants((archive, number), index.count()) {
+        if is_costly && self.decoded.wants((file, number), index.count()) {
             // The reader of the frame meets the error of a damaged one.
             if let Ok(bytes) = frame.bytes() {
-                self.decoded.write((archive, number), &bytes);
+                self.decoded.write((file, number), &bytes);
             }
         }
         Ok(frame)
@@ -376,8 +396,8 @@ impl Contents {
         self.holds(id) || self.decoded.has(id)
     }
 
-    fn holds(&mut self, (archive, number): FrameId) -> bool {
-        self.frames.get(archive, number).is_some()
+    fn holds(&mut self, (file, number): FrameId) -> bool {
+        self.frames.get(file, number).is_some()
     }
 
     /// Decodes a frame on the pool, if there is a pool.
@@ -392,15 +412,14 @@ impl Contents {
         self.pool.is_some()
     }
 
-    /// The seek table of an archive.
-    pub(super) fn index(&mut self, store: &mut dyn Store, archive: u32) -> Result<Arc<FrameIndex>> {
-        match self.open.entry(archive) {
+    /// The seek table of a file.
+    pub(super) fn index(&mut self, store: &mut dyn Store, file: u32) -> Result<Arc<FrameIndex>> {
+        match self.open.entry(file) {
             Slot::Occupied(open) => Ok(open.get().clone()),
             Slot::Vacant(free) => {
-                let named = self.archives.get(archive)?;
-                let mut file = StoredFile { store, name: &named.name };
-                let opened = FrameIndex::open(&mut file, &named.name, named.size, named.compressed());
-                let opened = opened.map_err(|error| in_archive(error, &named.name))?;
+                let name = &self.archives.file(file)?.name;
+                let opened = self.archives.open(&mut StoredFile { store, name }, file);
+                let opened = opened.map_err(|error| in_archive(error, name))?;
                 Ok(free.insert(Arc::new(opened)).clone())
             }
         }
@@ -424,7 +443,7 @@ struct RangeReader<'c, 's> {
     contents: &'c mut Contents,
     store: &'s mut dyn Store,
     range: Range,
-    frames: Prefetch<std::iter::Once<Range>>,
+    frames: Prefetch<std::vec::IntoIter<FileRange>>,
     /// The decoded frame that is being read. `left` is the part of the frame that is still to be read.
     bytes: Arc<Decoded>,
     left: std::ops::Range<usize>,
@@ -434,19 +453,22 @@ struct RangeReader<'c, 's> {
 
 impl<'c, 's> RangeReader<'c, 's> {
     fn new(contents: &'c mut Contents, store: &'s mut dyn Store, range: Range) -> Self {
-        let frames = Prefetch::new(std::iter::once(range));
+        let ranges: Vec<_> = contents.archives.in_files(range).collect();
+        let frames = Prefetch::new(ranges.into_iter());
         RangeReader { contents, store, range, frames, bytes: Arc::default(), left: 0..0, error: None }
     }
 
     /// Gets the next frame's part of the range.
     fn fetch(&mut self) -> Result<()> {
-        let Range { archive, offset, len } = self.range;
-        let next = self.contents.index(self.store, archive)?.parts(offset, len)?.next();
-        let Some(Part { frame, bytes }) = next else { return Ok(()) };
+        let first = self.contents.archives.in_files(self.range).next();
+        let Some(FileRange { file, offset, len }) = first else { return Ok(()) };
+        let next = self.contents.index(self.store, file)?.parts(offset, len)?.next();
+        let Some(FramePart { frame, bytes }) = next else { return Ok(()) };
         let taken = bytes.len() as u64;
-        let (held, bytes) = self.contents.part_in(self.store, (archive, frame), bytes)?;
-        self.frames.follow((archive, frame), self.contents, self.store)?;
+        let (held, bytes) = self.contents.part_in(self.store, (file, frame), bytes)?;
+        self.frames.follow((file, frame), self.contents, self.store)?;
         self.bytes = held.bytes()?;
+        let Range { archive, offset, len } = self.range;
         self.range = Range { archive, offset: offset + taken, len: len - taken };
         self.left = bytes;
         Ok(())

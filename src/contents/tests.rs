@@ -8,13 +8,14 @@ use proptest::prelude::*;
 use crate::entry::{Entry, File, Hash, Metadata, Node, Path, Place, Range};
 use crate::error::{Error, Kind};
 use crate::format::names::BackupFileKind;
-use crate::format::{ArchiveRef, FrameWriter};
+use crate::format::{ArchiveFile, ArchiveRef, FrameWriter, WrittenPart, part_name, read_stream};
 use crate::job::{Cancel, Codec};
 use crate::pool::Pool;
 use crate::store::DirStore;
 
 use super::by_frame;
 use super::layout::Layout;
+use super::prefetch::Prefetch;
 use super::read_cost::ReadCost;
 use super::reader::{Contents, ReadLimits};
 
@@ -91,7 +92,7 @@ impl Fixture {
             let name = format!("k.{}.20261101T000000.000000Z.{end}", kind.word());
             fs::write(store.join(&name), &written.out).unwrap();
             let (size, stream, digest) = (written.size, written.stream, written.digest);
-            archives.push(ArchiveRef { name, kind, size, stream, digest });
+            archives.push(ArchiveRef { name, kind, size, stream, digest, parts: Vec::new() });
         }
         let mut content = vec![Range { archive: 0, offset: 0, len: whole.len() as u64 }];
         for delta in deltas {
@@ -111,6 +112,43 @@ impl Fixture {
         let deltas: Vec<_> = rounds.iter().map(|edits| delta(edits)).collect();
         let expected = (content.len() as u64, blake3::hash(&content).into());
         (Fixture::new(whole, &deltas, expected, frame_len, codec), content)
+    }
+
+    /// Stores the same streams again, in parts of at most four frames and some bytes.
+    fn in_parts(mut self, frame_len: usize) -> Self {
+        let pool = Arc::new(Pool::new(1).unwrap());
+        let store = self._dir.path().join("store");
+        for archive in &mut self.archives {
+            let codec = if archive.files()[0].compressed() { Codec::Zstd(1) } else { Codec::None };
+            let (whole, mut stream) = (fs::read(store.join(&archive.name)).unwrap(), Vec::new());
+            read_stream(
+                &mut &*whole,
+                &archive.name,
+                archive.size,
+                codec != Codec::None,
+                None,
+                &mut |bytes| {
+                    stream.extend_from_slice(bytes);
+                    Ok(())
+                },
+            )
+            .unwrap();
+            let mut writer = FrameWriter::new(Vec::<Vec<u8>>::new(), codec, pool.clone())
+                .with_frame_len(frame_len)
+                .with_parts(4 * frame_len as u64 + 50);
+            writer.write(&stream).unwrap();
+            let written = writer.finish().unwrap();
+            assert!(written.out.len() > 1 || stream.len() <= 4 * frame_len);
+            let part = |((number, part), bytes): ((u32, WrittenPart), &Vec<u8>)| {
+                let WrittenPart { size, stream, digest } = part;
+                let name = part_name(&archive.name, number);
+                fs::write(store.join(&name), bytes).unwrap();
+                ArchiveFile { name, kind: archive.kind, size, stream, digest }
+            };
+            let parts = (1..).zip(written.parts).zip(&written.out).map(part).collect();
+            *archive = ArchiveRef { size: written.size, digest: written.digest, parts, ..archive.clone() };
+        }
+        self
     }
 
     fn contents(&self, limits: ReadLimits) -> Contents {
@@ -189,11 +227,14 @@ proptest! {
         len in 1..20_000usize, rounds in rounds(), frame_len in 1..4000usize, plain: bool,
         pieces_max in prop_oneof![1..20usize, Just(usize::MAX)],
         memory_max in prop_oneof![Just(0), 0..5000u64, Just(u64::MAX)],
-        parts in proptest::collection::vec((any::<u16>(), 1..5000u64), 10),
+        parts in proptest::collection::vec((any::<u16>(), 1..5000u64), 10), in_parts: bool,
     ) {
         let whole = noise(len);
         let codec = if plain { Codec::None } else { Codec::Zstd(1) };
         let (mut fixture, expected) = Fixture::edited(&whole, &fitting(&whole, &rounds), frame_len, codec);
+        if in_parts {
+            fixture = fixture.in_parts(frame_len);
+        }
         let limits = ReadLimits { pieces_max, memory_max, ..tight() };
         let (got, fetched) = fixture.read(limits);
         prop_assert!(got == expected);
@@ -215,11 +256,14 @@ proptest! {
     #[test]
     fn what_reading_in_order_decodes_is_foretold(
         len in 1..20_000usize, pieces in proptest::collection::vec(any::<(u16, u16)>(), 1..60),
-        frame_len in 1..4000usize, frames in 0..2usize,
+        frame_len in 1..4000usize, frames in 0..2usize, in_parts: bool,
     ) {
         let whole = noise(len);
         let expected = (len as u64, blake3::hash(&whole).into());
         let mut fixture = Fixture::new(&whole, &[], expected, frame_len, Codec::Zstd(1));
+        if in_parts {
+            fixture = fixture.in_parts(frame_len);
+        }
         let limits = ReadLimits { frames, ..tight() };
         let range = |(offset, piece): (u16, u16)| {
             let offset = u64::from(offset) % len as u64;
@@ -255,6 +299,21 @@ proptest! {
         }).unwrap();
         prop_assert!(got == expected);
     }
+}
+
+#[test]
+fn frames_of_later_parts_are_fetched_ahead() {
+    let (whole, len) = (noise(40 << 10), 40 << 10);
+    let expected = (len, blake3::hash(&whole).into());
+    let mut fixture = Fixture::new(&whole, &[], expected, 1 << 10, Codec::Zstd(1)).in_parts(1 << 10);
+    assert!(fixture.archives[0].parts.len() > 10);
+    let pool = Arc::new(Pool::new(1).unwrap());
+    let mut contents = fixture.contents(ReadLimits::default()).with_pool(pool);
+    let archives = contents.archives().clone();
+    let mut frames = Prefetch::new(archives.in_files(Range { archive: 0, offset: 0, len }));
+    frames.follow((0, 0), &mut contents, &mut fixture.store).unwrap();
+    // The frame 0 of the first part is the reader's own.
+    assert_eq!(contents.fetched, len - (1 << 10));
 }
 
 #[test]

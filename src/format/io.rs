@@ -6,11 +6,33 @@ use crate::error::Result;
 pub trait Sink {
     /// Takes all of `data` or fails.
     fn write(&mut self, data: &[u8]) -> Result<()>;
+
+    /// Ends the file, and begins part `number` of the archive, a file of its own. The first part has the number 1.
+    fn begin_part(&mut self, _number: u32) -> Result<()> {
+        Err(super::bug("write an archive in parts", "this file has no parts"))
+    }
 }
 
 impl Sink for Vec<u8> {
     fn write(&mut self, data: &[u8]) -> Result<()> {
         self.extend_from_slice(data);
+        Ok(())
+    }
+}
+
+/// A file for each part.
+#[cfg(test)]
+impl Sink for Vec<Vec<u8>> {
+    fn write(&mut self, data: &[u8]) -> Result<()> {
+        if self.is_empty() {
+            self.push(Vec::new());
+        }
+        self.last_mut().map_or(Ok(()), |file| file.write(data))
+    }
+
+    fn begin_part(&mut self, number: u32) -> Result<()> {
+        assert_eq!(number as usize, self.len() + 1);
+        self.push(Vec::new());
         Ok(())
     }
 }

@@ -10,6 +10,11 @@ pub const TEMP_PREFIX: &str = ".ibt-tmp-";
 /// The longest key, in bytes.
 pub const KEY_LEN_MAX: usize = 128;
 
+/// The most parts of one archive.
+pub const PARTS_MAX: u32 = 1 << 16;
+/// Digits of the number of a part in its name.
+const PART_DIGITS: usize = 5;
+
 const STAMP_LEN: usize = "20261122T220530.123456Z".len();
 
 /// The kind of a backup file.
@@ -66,16 +71,17 @@ impl BackupFileKind {
     }
 }
 
-/// The name of a backup file: `KEY.KIND.STAMP.tar.zst` for an archive, `KEY.state.STAMP.json.zst` for a
-/// state, `KEY.retired.STAMP.json` for the mark of a removed snapshot.
+/// The name of a backup file: `KEY.KIND.STAMP.tar.zst` for an archive or its first part, `KEY.KIND.STAMP.tar.zst.00002`
+/// for its second part, `KEY.state.STAMP.json.zst` for a state, `KEY.retired.STAMP.json` for the mark of a removed
+/// snapshot. The names of the parts of an archive have the order of their numbers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     pub key: String,
     pub kind: BackupFileKind,
     pub stamp: Stamp,
-    /// 1, or the number of a further part of an archive: `KEY.KIND.STAMP.N.tar.zst`.
+    /// 1, or the number of a further part of an archive, 2 to [`PARTS_MAX`].
     pub part: u32,
-    /// True if the name ends in `.zst`.
+    /// True if `.zst` follows the extension.
     pub compressed: bool,
 }
 
@@ -87,25 +93,42 @@ impl Name {
     /// Accepts exactly the names that [`Display`](fmt::Display) writes for valid keys; `None` for any other
     /// name. A name is parsed from the right, because a key may contain dots: `my.docs.full.STAMP.tar`.
     pub fn parse(text: &str) -> Option<Self> {
-        let (rest, compressed) = text.strip_suffix(".zst").map_or((text, false), |rest| (rest, true));
+        let (rest, part) = split_part(text);
+        let (rest, compressed) = rest.strip_suffix(".zst").map_or((rest, false), |rest| (rest, true));
         let (rest, is_archive) = match rest.strip_suffix(".json") {
             Some(rest) => (rest, false),
             None => (rest.strip_suffix(".tar")?, true),
         };
-        let (rest, stamp, part) = match split_stamp(rest) {
-            Some((rest, stamp)) => (rest, stamp, 1),
-            None => {
-                let (rest, number) = rest.rsplit_once('.')?;
-                let (rest, stamp) = split_stamp(rest)?;
-                (rest, stamp, number.parse().ok().filter(|&n| n >= 2 && is_archive)?)
-            }
-        };
+        let (rest, stamp) = split_stamp(rest)?;
+        if part > 1 && !is_archive {
+            return None;
+        }
         let (key, word) = rest.rsplit_once('.')?;
         let kind = BackupFileKind::from_word(word).filter(|kind| kind.is_archive() == is_archive)?;
         let key = check_key(key.as_bytes()).ok()?;
         let name = Name { key, kind, stamp, part, compressed };
         (name.to_string() == text).then_some(name)
     }
+}
+
+/// The name of part `number` of `archive`: the archive's own name for the first part, else that name with the number.
+pub fn part_name(archive: &str, number: u32) -> String {
+    match number {
+        1 => archive.to_string(),
+        _ => format!("{archive}.{number:0width$}", width = PART_DIGITS),
+    }
+}
+
+/// Splits a name into the name of the archive and the number of the part. The number is 1 if the name does not end in the
+/// number of a further part.
+pub fn split_part(text: &str) -> (&str, u32) {
+    let split = || {
+        let (rest, digits) = text.rsplit_once('.')?;
+        let is_number = digits.len() == PART_DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
+        let number = digits.parse().ok().filter(|number| is_number && (2..=PARTS_MAX).contains(number))?;
+        Some((rest, number))
+    };
+    split().unwrap_or((text, 1))
 }
 
 /// Splits `REST.STAMP`.
@@ -117,12 +140,9 @@ fn split_stamp(text: &str) -> Option<(&str, Stamp)> {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.key, self.kind.word(), self.stamp)?;
-        if self.part > 1 {
-            write!(f, ".{}", self.part)?;
-        }
-        f.write_str(self.kind.extension())?;
-        f.write_str(if self.compressed { ".zst" } else { "" })
+        let Name { key, kind, stamp, part, compressed } = self;
+        let zst = if *compressed { ".zst" } else { "" };
+        f.write_str(&part_name(&format!("{key}.{}.{stamp}{}{zst}", kind.word(), kind.extension()), *part))
     }
 }
 
@@ -175,8 +195,16 @@ mod tests {
         assert_eq!(name(BackupFileKind::State, true), format!("my.docs.state.{STAMP}.json.zst"));
         assert_eq!(name(BackupFileKind::State, false), format!("my.docs.state.{STAMP}.json"));
         assert_eq!(name(BackupFileKind::Retired, false), format!("my.docs.retired.{STAMP}.json"));
-        let part = Name { part: 2, ..Name::new("k", BackupFileKind::Full, stamp, true) };
-        assert_eq!(part.to_string(), format!("k.full.{STAMP}.2.tar.zst"));
+        let part = |part, compressed| {
+            Name { part, ..Name::new("k", BackupFileKind::Full, stamp, compressed) }.to_string()
+        };
+        assert_eq!(part(2, true), format!("k.full.{STAMP}.tar.zst.00002"));
+        assert_eq!(part(65_536, false), format!("k.full.{STAMP}.tar.65536"));
+        for number in [1, 2, 9, 10, 65_536] {
+            assert_eq!(part(number, true), part_name(&part(1, true), number));
+            assert_eq!(split_part(&part(number, true)), (part(1, true).as_str(), number));
+        }
+        assert!([1, 2, 9, 10, 99, 100, 65_536].map(|number| part(number, true)).is_sorted());
     }
 
     #[test]
@@ -189,11 +217,15 @@ mod tests {
             &format!("k.full.{STAMP}.tar.gz"),
             &format!("k.full.{STAMP}.json.zst"),
             &format!("k.state.{STAMP}.tar.zst"),
-            &format!("k.state.{STAMP}.2.json.zst"),
-            &format!("k.full.{STAMP}.1.tar.zst"),
-            &format!("k.full.{STAMP}.02.tar.zst"),
-            &format!("k.full.{STAMP}.+2.tar.zst"),
-            &format!("k.full.{STAMP}.4294967296.tar.zst"),
+            &format!("k.state.{STAMP}.json.zst.00002"),
+            &format!("k.full.{STAMP}.2.tar.zst"),
+            &format!("k.full.{STAMP}.tar.zst.00000"),
+            &format!("k.full.{STAMP}.tar.zst.00001"),
+            &format!("k.full.{STAMP}.tar.zst.2"),
+            &format!("k.full.{STAMP}.tar.zst.000002"),
+            &format!("k.full.{STAMP}.tar.zst.+0002"),
+            &format!("k.full.{STAMP}.tar.zst.65537"),
+            &format!("k.full.{STAMP}.tar.zst.00002.00002"),
             &format!(".k.full.{STAMP}.tar.zst"),
             &format!("a/k.full.{STAMP}.tar.zst"),
             &format!(".full.{STAMP}.tar.zst"),
@@ -221,7 +253,7 @@ mod tests {
         #[test]
         fn names_survive_their_text(
             key in "[^\\p{Cc}/.-][^\\p{Cc}/]{0,20}", kind in 0..6usize, secs in 0..253_402_300_799i64,
-            part in 1..5u32, compressed: bool,
+            part in 1..=PARTS_MAX, compressed: bool,
         ) {
             let (kind, stamp) = (BackupFileKind::ALL[kind], Stamp::from_time(Time { secs, nanos: 5000 }));
             let part = if kind.is_archive() { part } else { 1 };
@@ -230,7 +262,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_parses_is_written_back(text in "[a.k/-]{0,3}\\.?(full|state)\\.20261122T220530\\.123456Z(\\.[0-9]{1,2})?\\.(tar|json)(\\.zst)?") {
+        fn whatever_parses_is_written_back(text in "[a.k/-]{0,3}\\.?(full|state)\\.20261122T220530\\.123456Z\\.(tar|json)(\\.zst)?(\\.[0-9]{4,6})?") {
             if let Some(name) = Name::parse(&text) {
                 prop_assert_eq!(name.to_string(), text);
             }

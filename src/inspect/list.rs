@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, check_key};
-use crate::format::{ArchiveRef, StateSummary};
+use crate::format::{ArchiveFile, StateSummary};
 use crate::job::{Job, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::stamp::Time;
@@ -95,27 +95,38 @@ fn list_key(
     Ok(())
 }
 
-/// The archives of a state that the store does not list with their sizes, each with the kind and description of the
-/// fault.
-fn archives_lost<'a>(
-    state: &'a StateSummary,
-    catalog: &'a Catalog,
-) -> impl Iterator<Item = (&'a ArchiveRef, Kind, String)> {
-    state.trailer.archives.iter().filter_map(|archive| {
-        archive_fault(archive, catalog.size_of(&archive.name)).map(|(kind, what)| (archive, kind, what))
+/// A file of a state's archives that the store does not list with its size.
+struct LostFile {
+    file: ArchiveFile,
+    /// The file is a part of an archive. An increment made after its loss may need the other parts only.
+    is_part: bool,
+    /// The kind and the description of the fault.
+    kind: Kind,
+    what: String,
+}
+
+fn archives_lost<'a>(state: &'a StateSummary, catalog: &'a Catalog) -> impl Iterator<Item = LostFile> {
+    let files = state.trailer.archives.iter().flat_map(|archive| {
+        let is_part = !archive.parts.is_empty();
+        archive.files().into_iter().map(move |file| (file, is_part))
+    });
+    files.filter_map(|(file, is_part)| {
+        let (kind, what) = archive_fault(&file, catalog.size_of(&file.name))?;
+        Some(LostFile { file, is_part, kind, what })
     })
 }
 
 /// Reports the archives that a snapshot has lost. Does not check the bytes of the others: only a verify reads them.
 fn report_archives_lost(state: &StateSummary, catalog: &Catalog, job: &mut Job) -> Result<()> {
-    for (archive, kind, what) in archives_lost(state, catalog) {
-        let cost = match archive.kind {
+    for LostFile { file, is_part, kind, what } in archives_lost(state, catalog) {
+        let cost = match file.kind {
             BackupFileKind::SigVault => "it costs no content, only larger increments",
+            _ if is_part => "the snapshot has lost what it has there, if anything",
             _ => "the snapshot has lost what lies there",
         };
         let detail = format!("{what}; {cost}; {NEW_FULL}");
-        let error = Error::new(kind, "use the archive", detail).at(&archive.name);
-        let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error).in_file(&archive.name);
+        let error = Error::new(kind, "use the archive", detail).at(&file.name);
+        let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error).in_file(&file.name);
         job.problem(Problem { snapshot: Some(state.header.snapshot), ..problem }, error)?;
     }
     Ok(())

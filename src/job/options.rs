@@ -151,6 +151,8 @@ pub struct Options {
     /// The directory of the snapshot that becomes the destination of a restore.
     pub root: Path,
     pub codec: Codec,
+    /// The greatest size of a stored archive, in bytes: a longer one is stored in parts. 0 means archives in one file.
+    pub part_size: u64,
     /// Number of worker threads; 0 means one for each core.
     pub threads: u32,
     pub detect: Detect,
@@ -220,6 +222,7 @@ impl Default for Options {
             paths: Vec::new(),
             root: Path::root(),
             codec: Codec::Zstd(3),
+            part_size: 0,
             threads: 0,
             detect: Detect::Metadata,
             delta: DeltaMode::Auto,

@@ -17,7 +17,7 @@ use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, HardLink, LinkSet, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::Name;
-use crate::format::{Header, Omissions, ParentRef, SnapshotKind, Special, StateReader};
+use crate::format::{ArchiveFile, Header, Omissions, ParentRef, SnapshotKind, Special, StateReader};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
 use crate::spool::spool_error;
@@ -62,9 +62,10 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
 /// True if a snapshot is a full, all its archives are its own, and the store lists them with their sizes.
 fn stands_alone(state: &StateReader, catalog: &Catalog) -> bool {
     let own = |name: &str| Name::parse(name).is_some_and(|name| name.stamp == state.header().snapshot);
+    let is_there = |file: &ArchiveFile| catalog.size_of(&file.name) == Some(file.size);
     let mut archives = state.trailer().archives.iter();
     state.header().kind == SnapshotKind::Full
-        && archives.all(|a| own(&a.name) && catalog.size_of(&a.name) == Some(a.size))
+        && archives.all(|archive| own(&archive.name) && archive.files().iter().all(is_there))
 }
 
 fn make(
@@ -77,7 +78,7 @@ fn make(
     let header = header(&newest, store, catalog, job)?;
     let trailer = newest.trailer().clone();
     let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &header.series);
-    let archives = NewArchives::new(&header.key, header.snapshot, job.options.codec, pool, true, cache());
+    let archives = NewArchives::new(&header.key, header.snapshot, job.options, pool, true, cache());
     let cache = cache();
     let mut state = NewState::whole(store, &archives, &header)?;
     *state.omissions() = Omissions::clone(&trailer.omissions);

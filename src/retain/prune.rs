@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::entry::FileType;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, Name};
-use crate::format::{LayerRef, StateSummary};
+use crate::format::{ArchiveRef, LayerRef, StateSummary};
 use crate::job::{Action, Counter, Job, Keep, Level, Phase, Problem, ProblemKind, sum};
 use crate::pool::Pool;
 use crate::stamp::Stamp;
@@ -91,6 +91,7 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
 /// All files of a key in the store, oldest first.
 struct KeyFiles {
     states: Vec<KeyState>,
+    /// The files of archives: each part of an archive is a file of its own.
     archives: Vec<(Name, u64)>,
     /// The states of removed snapshots that were needed as layers.
     retired: Vec<(Name, u64)>,
@@ -422,8 +423,8 @@ impl KeyFiles {
 
 impl StateInfo {
     fn of(state: &StateSummary, numbers: &HashMap<String, usize>, job: &mut Job) -> Self {
-        let archives = state.trailer.archives.iter();
-        let needs = archives.filter_map(|archive| numbers.get(&archive.name).copied()).collect();
+        let files = state.trailer.archives.iter().flat_map(ArchiveRef::files);
+        let needs = files.filter_map(|file| numbers.get(&file.name).copied()).collect();
         job.report.snapshots.push(describe(state));
         let (series, layers) = (state.header.series.clone(), state.header.layers.clone());
         StateInfo { listed: job.report.snapshots.len() - 1, series, needs, layers }

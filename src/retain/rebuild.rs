@@ -19,14 +19,14 @@ use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Hash, LinkSet, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;
-use crate::format::{ArchiveRef, StateReader, StateSummary};
+use crate::format::{ArchiveFile, ArchiveRef, StateReader, StateSummary};
 use crate::job::{BackupFile, Counter, Job, Level, Phase, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::spool::spool_error;
 use crate::store::cache::{Copy, sign_head};
 use crate::store::{
-    Cache, Catalog, LockMode, NEW_FULL, Need, StateFile, Store, StoredFile, begin, fetch, lock, newest,
-    path_bytes,
+    Cache, Catalog, LockMode, NEW_FULL, Need, StateFile, Store, StoredFile, begin, fetch, fetch_archive,
+    lock, newest, path_bytes,
 };
 
 const OP: &str = "rebuild the cache";
@@ -126,10 +126,10 @@ impl Filling<'_, '_> {
             self.cache.remove_stream(name);
             return Ok(true);
         }
-        let why = if self.catalog.size_of(name) == Some(*size) {
+        let is_there = |file: &ArchiveFile| self.catalog.size_of(&file.name) == Some(file.size);
+        let why = if archive.files().iter().all(is_there) {
             let mut copy = self.cache.begin(name)?;
-            let mut stored = StoredFile { store: self.store, name };
-            match fetch(&mut stored, *size, &mut |piece| copy.write(piece), self.job) {
+            match fetch_archive(self.store, archive, &mut |piece| copy.write(piece), self.job) {
                 Ok(found) if found == *digest => {
                     self.publish(copy, BackupFileKind::SigVault)?;
                     self.cache.remove_stream(name);

@@ -196,9 +196,7 @@ impl<B: Backend> Store for CallbackStore<B> {
     }
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {
-        let stream = self.backend.create(name).map_err(|refusal| refusal.into_error("create", name))?;
-        let (backend, name) = (self.backend.clone(), name.to_string());
-        Ok(Box::new(StreamDraft { backend, name, stream: Some(stream) }))
+        Ok(Box::new(StreamDraft::begin(&self.backend, name)?))
     }
 
     /// Committed objects are durable already.
@@ -250,19 +248,33 @@ impl<B: Backend> Drop for StorageLock<B> {
     }
 }
 
-/// An object while it is written to a backend. Dropping the draft aborts its stream.
+/// An object while it is written to a backend. Dropping the draft aborts its stream, or deletes the object if
+/// it was committed before it was published.
 struct StreamDraft<B: Backend> {
     backend: Arc<B>,
     name: String,
     /// `None` after the stream was committed or aborted.
     stream: Option<B::Stream>,
+    /// The object may have its name, although it was not published.
+    may_stand: bool,
 }
 
 impl<B: Backend> StreamDraft<B> {
+    fn begin(backend: &Arc<B>, name: &str) -> Result<Self> {
+        let stream = backend.create(name).map_err(|refusal| refusal.into_error("create", name))?;
+        let (backend, name) = (backend.clone(), name.to_string());
+        Ok(StreamDraft { backend, name, stream: Some(stream), may_stand: false })
+    }
+
     fn abort(&mut self) {
         if let Some(stream) = self.stream.take() {
             self.backend.abort(stream);
         }
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        let Some(stream) = self.stream.take() else { return Err(self.ended("commit")) };
+        self.backend.commit(stream).map_err(|refusal| refusal.into_error("commit", &self.name))
     }
 
     fn ended(&self, op: &str) -> Error {
@@ -293,9 +305,25 @@ impl<B: Backend> Draft for StreamDraft<B> {
         Ok(())
     }
 
+    /// Commits this stream, because a backend may hold a file open for each stream.
+    fn begin_next(&mut self, name: &str) -> Result<Box<dyn Draft>> {
+        if self.stream.is_none() {
+            return Err(self.ended("commit"));
+        }
+        let committed = self.commit();
+        // A commit that failed may still have given the object its name. After `Exists`, the object with that name is
+        // not this one.
+        self.may_stand = !matches!(&committed, Err(error) if error.kind == Kind::Exists);
+        committed?;
+        Ok(Box::new(StreamDraft::begin(&self.backend, name)?))
+    }
+
     fn publish(mut self: Box<Self>) -> Result<()> {
-        let Some(stream) = self.stream.take() else { return Err(self.ended("commit")) };
-        self.backend.commit(stream).map_err(|refusal| refusal.into_error("commit", &self.name))
+        if !self.may_stand {
+            return self.commit();
+        }
+        self.may_stand = false;
+        Ok(())
     }
 
     fn replace(self: Box<Self>) -> Result<()> {
@@ -308,5 +336,9 @@ impl<B: Backend> Draft for StreamDraft<B> {
 impl<B: Backend> Drop for StreamDraft<B> {
     fn drop(&mut self) {
         self.abort();
+        if self.may_stand && !std::thread::panicking() {
+            // An object that cannot be removed stays until a prune: no state names it.
+            let _ = self.backend.delete(&self.name);
+        }
     }
 }

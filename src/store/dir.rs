@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Draft, Lock, LockMode, Need, Object, Store, Turn, is_unheld, path_bytes};
@@ -101,8 +101,7 @@ impl DirStore {
     }
 
     fn trouble(&self, op: &str, name: &str, error: &io::Error) -> Error {
-        let kind = if error.kind() == io::ErrorKind::AlreadyExists { Kind::Exists } else { Kind::Io };
-        Error { kind, ..Error::io(op, path_bytes(&self.path.join(name)), error) }
+        trouble(op, &self.path.join(name), error)
     }
 
     /// The directory. `None` if it does not exist.
@@ -246,22 +245,7 @@ impl Store for DirStore {
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {
         let dir = self.made()?;
-        let temp = format!("{TEMP_PREFIX}{name}");
-        let file = platform::patiently(is_shortage, || dir.create_file(temp.as_bytes(), 0o600));
-        let file = file.map_err(|e| self.trouble("create", &temp, &e))?;
-        // The lock shows other processes that the draft is in use. Where there are no locks, the draft's age shows it.
-        let _ = platform::try_lock(&file, LockPart::Key, true);
-        let path = self.path.join(name);
-        Ok(Box::new(FileDraft {
-            dir,
-            name: name.to_string(),
-            temp: Some(temp),
-            path,
-            file: Some(file),
-            held: None,
-            written: 0,
-            started: 0,
-        }))
+        Ok(Box::new(FileDraft::begin(dir, &self.path, name)?))
     }
 
     fn sync(&mut self) -> Result<()> {
@@ -299,19 +283,23 @@ impl Store for DirStore {
 
     fn sweep_drafts(&mut self, locked: Option<&str>) -> Result<Vec<String>> {
         let Some(dir) = self.existing()? else { return Ok(Vec::new()) };
-        let mut swept = Vec::new();
+        let (mut abandoned, mut runs_at_work) = (Vec::new(), HashSet::new());
         for (found, _) in dir.list().names {
             let Ok(temp) = std::str::from_utf8(&found) else { continue };
             let Some(name) = temp.strip_prefix(TEMP_PREFIX) else { continue };
-            let is_locked = locked.is_some() && Name::parse(name).map(|name| name.key).as_deref() == locked;
-            if is_abandoned(&dir, temp, is_locked) {
-                // A draft that cannot be removed does no harm, for example another user's draft in a sticky directory.
-                if dir.unlink(temp.as_bytes()).is_ok() {
-                    swept.push(temp.to_string());
-                }
+            // The run that made the draft.
+            let run = Name::parse(name).map(|name| (name.key, name.stamp));
+            let is_locked = locked.is_some() && run.as_ref().map(|(key, _)| &**key) == locked;
+            match is_abandoned(&dir, temp, is_locked) {
+                true => abandoned.push((temp.to_string(), run)),
+                false => runs_at_work.extend(run),
             }
         }
-        Ok(swept)
+        // A run holds only the part of an archive open that it writes, so a part that nobody holds may be in use.
+        abandoned.retain(|(_, run)| run.as_ref().is_none_or(|run| !runs_at_work.contains(run)));
+        // A draft that cannot be removed does no harm, for example another user's draft in a sticky directory.
+        abandoned.retain(|(temp, _)| dir.unlink(temp.as_bytes()).is_ok());
+        Ok(abandoned.into_iter().map(|(temp, _)| temp).collect())
     }
 
     fn reads_cheaply(&mut self) -> Result<bool> {
@@ -358,10 +346,33 @@ struct FileDraft {
 }
 
 impl FileDraft {
-    fn trouble(&self, op: &str, error: &io::Error) -> Error {
-        let kind = if error.kind() == io::ErrorKind::AlreadyExists { Kind::Exists } else { Kind::Io };
-        Error { kind, ..Error::io(op, path_bytes(&self.path), error) }
+    /// Begins the file `name` in `dir`, the directory at `store`.
+    fn begin(dir: Arc<Dir>, store: &Path, name: &str) -> Result<Self> {
+        let temp = format!("{TEMP_PREFIX}{name}");
+        let file = platform::patiently(is_shortage, || dir.create_file(temp.as_bytes(), 0o600));
+        let file = file.map_err(|e| trouble("create", &store.join(&temp), &e))?;
+        // The lock shows other processes that the draft is in use. Where there are no locks, the draft's age shows it.
+        let _ = platform::try_lock(&file, LockPart::Key, true);
+        Ok(FileDraft {
+            dir,
+            name: name.to_string(),
+            temp: Some(temp),
+            path: store.join(name),
+            file: Some(file),
+            held: None,
+            written: 0,
+            started: 0,
+        })
     }
+
+    fn trouble(&self, op: &str, error: &io::Error) -> Error {
+        trouble(op, &self.path, error)
+    }
+}
+
+fn trouble(op: &str, path: &Path, error: &io::Error) -> Error {
+    let kind = if error.kind() == io::ErrorKind::AlreadyExists { Kind::Exists } else { Kind::Io };
+    Error { kind, ..Error::io(op, path_bytes(path), error) }
 }
 
 impl Draft for FileDraft {
@@ -393,6 +404,15 @@ impl Draft for FileDraft {
             }
             None => Ok(()),
         }
+    }
+
+    fn begin_next(&mut self, name: &str) -> Result<Box<dyn Draft>> {
+        let store = self.path.parent().unwrap_or(Path::new(""));
+        // The lock on the next part shows that this one is in use too, so the next part comes first.
+        let next = FileDraft::begin(self.dir.clone(), store, name)?;
+        self.seal()?;
+        self.held = None;
+        Ok(Box::new(next))
     }
 
     fn publish(mut self: Box<Self>) -> Result<()> {

@@ -102,6 +102,10 @@ impl Draft for DroppedDraft {
         Ok(())
     }
 
+    fn begin_next(&mut self, name: &str) -> Result<Box<dyn Draft>> {
+        Ok(Box::new(DroppedDraft { name: name.to_string() }))
+    }
+
     fn publish(self: Box<Self>) -> Result<()> {
         Ok(())
     }

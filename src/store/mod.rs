@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use crate::entry::{FileType, Hash};
 use crate::error::{Error, Kind, Result, describe};
 use crate::format::names::{BackupFileKind, check_key};
-use crate::format::{ReadAt, Sink};
+use crate::format::{ArchiveRef, ReadAt, Sink, part_name};
 use crate::job::{BackupFile, Job, Problem, ProblemKind};
 use crate::platform::{self, Dir, LockPart};
 use crate::stamp::Time;
@@ -176,6 +176,10 @@ pub trait Draft {
     fn write(&mut self, data: &[u8]) -> Result<()>;
     /// Makes the bytes durable and closes the object for writing.
     fn seal(&mut self) -> Result<()>;
+    /// Begins another object of the same store, the next part of an archive. Seals this object and frees what it holds
+    /// open, because it waits for [`Draft::publish`] while the other parts are written, and there may be thousands of
+    /// them. A store of functions may give the object its name already. Dropping the draft then removes the object.
+    fn begin_next(&mut self, name: &str) -> Result<Box<dyn Draft>>;
     /// Gives a sealed object its name. `Exists` if the name is taken: no object is ever replaced.
     fn publish(self: Box<Self>) -> Result<()>;
     /// Gives a sealed object the name of an object that is damaged or gone. A directory always has one of the two. In a
@@ -265,10 +269,51 @@ pub fn fetch(source: &mut StoredFile, size: u64, take: &mut dyn FnMut(&[u8]), jo
     Ok(hasher.finalize().into())
 }
 
-/// A draft for the writers in [`crate::format`], with an optional copy for the cache.
+/// Passes all bytes of an archive to `take`, part after part, and returns their BLAKE3. `Corrupt` if a file is shorter than
+/// the state says.
+pub fn fetch_archive(
+    store: &mut dyn Store,
+    archive: &ArchiveRef,
+    take: &mut dyn FnMut(&[u8]),
+    job: &mut Job,
+) -> Result<Hash> {
+    if archive.parts.is_empty() {
+        return fetch(&mut StoredFile { store, name: &archive.name }, archive.size, take, job);
+    }
+    let mut hasher = blake3::Hasher::new();
+    for part in &archive.parts {
+        let mut stored = StoredFile { store: &mut *store, name: &part.name };
+        let mut take = |piece: &[u8]| {
+            hasher.update(piece);
+            take(piece);
+        };
+        fetch(&mut stored, part.size, &mut take, job)?;
+    }
+    Ok(hasher.finalize().into())
+}
+
+/// A draft for the writers in [`crate::format`], with an optional copy for the cache. The copy of an archive in parts has
+/// the bytes of all parts, one part after the other.
 pub struct DraftSink {
-    pub draft: Box<dyn Draft>,
+    /// The name of the archive, which is that of its first part.
+    name: String,
+    /// The parts that are complete.
+    complete: Vec<Box<dyn Draft>>,
+    draft: Box<dyn Draft>,
     pub copy: Option<cache::Copy>,
+}
+
+impl DraftSink {
+    pub fn new(draft: Box<dyn Draft>, copy: Option<cache::Copy>) -> Self {
+        DraftSink { name: draft.name().to_string(), complete: Vec::new(), draft, copy }
+    }
+
+    /// The drafts of all parts in order, and the copy for the cache.
+    pub fn into_drafts(self) -> (Vec<Box<dyn Draft>>, Option<cache::Copy>) {
+        let DraftSink { mut complete, draft, copy, .. } = self;
+        complete.push(draft);
+        (complete, copy)
+    }
 }
 
 impl Sink for DraftSink {
@@ -278,14 +323,36 @@ impl Sink for DraftSink {
         }
         self.draft.write(data)
     }
+
+    fn begin_part(&mut self, number: u32) -> Result<()> {
+        let next = self.draft.begin_next(&part_name(&self.name, number))?;
+        self.complete.push(std::mem::replace(&mut self.draft, next));
+        Ok(())
+    }
 }
 
-/// A file of the cache, for the readers in [`crate::format`].
-pub struct LocalFile(pub std::fs::File);
+/// A file of the cache, or one part of it, for the readers in [`crate::format`].
+pub struct LocalFile {
+    file: std::fs::File,
+    /// The offset in `file` that counts as 0.
+    start: u64,
+}
+
+impl LocalFile {
+    pub fn new(file: std::fs::File) -> Self {
+        LocalFile { file, start: 0 }
+    }
+
+    /// The part of the file that begins at the offset `start`.
+    pub fn from(file: std::fs::File, start: u64) -> Self {
+        LocalFile { file, start }
+    }
+}
 
 impl ReadAt for LocalFile {
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         use std::os::unix::fs::FileExt;
-        self.0.read_at(buf, offset).map_err(|e| Error::new(Kind::Io, "read the cache", describe(&e)))
+        let read = self.file.read_at(buf, self.start.saturating_add(offset));
+        read.map_err(|e| Error::new(Kind::Io, "read the cache", describe(&e)))
     }
 }

@@ -4,7 +4,7 @@ use super::{Catalog, KeyStates, StateFile, Store, StoredFile, backup_file, newes
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;
-use crate::format::{PathSelector, StateReader, StateSummary};
+use crate::format::{ArchiveRef, PathSelector, StateReader, StateSummary};
 use crate::job::{Job, Select};
 use crate::pool::Pool;
 
@@ -47,7 +47,12 @@ fn open(
     check_expected(&tree, &file.name, job)?;
     job.report.snapshot = Some(file.stamp);
     job.report.digest = Some(tree);
-    let archives = state.trailer().archives.iter().map(|a| (a.name.clone(), a.kind, a.size));
+    let archives = state
+        .trailer()
+        .archives
+        .iter()
+        .flat_map(ArchiveRef::files)
+        .map(|file| (file.name, file.kind, file.size));
     let states = state.file_references().filter_map(|file| catalog.state_file(file.snapshot, file.size));
     let states = states.map(|file| (file.name, BackupFileKind::State, file.size));
     let needed: Vec<_> = archives.chain(states).collect();

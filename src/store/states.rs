@@ -139,7 +139,7 @@ impl<'k> KeyStates<'k> {
 
     /// The cache's copy of a file.
     fn copy_of(&self, name: &str, size: u64) -> Option<LocalFile> {
-        cache::find_state(self.cache?, name, size).map(LocalFile)
+        cache::find_state(self.cache?, name, size).map(LocalFile::new)
     }
 
     /// Reads a layer that the store does not have, or whose file in the store is damaged, from the cache. `None` if the

@@ -19,6 +19,11 @@ const ENDS: &str = "/ibt-test-ends";
 /// The result of a child in which the fault hit the test harness, not the operation.
 pub const MISSED: &str = "missed";
 
+/// The end of the names of operations that store archives in parts.
+pub const IN_PARTS: &str = " in parts";
+/// The size of these parts.
+const PART_SIZE: u64 = 8000;
+
 /// The work of a child: an operation on the store, source and cache of a [`Series`].
 pub struct Task {
     role: String,
@@ -30,7 +35,7 @@ pub struct Task {
 impl Task {
     /// `operation` is "full", "incremental", "consolidate", "restore" (to `dest` beside the store), "restore
     /// over" and the name of a policy (to `dest`, over existing files), or "prune" (keeps only the newest
-    /// snapshot).
+    /// snapshot). With [`IN_PARTS`] after it, archives are stored in parts.
     pub fn of(series: &Series, operation: &str) -> Task {
         let outcome = series.beside("outcome");
         let paths = [&series.source, &series.store, &series.cache(), &series.beside("dest"), &outcome];
@@ -45,6 +50,11 @@ pub fn act(role: &str) {
     let parts: Vec<_> = role.split('\n').collect();
     let [operation, source, store, cache, dest, outcome] = parts[..] else { panic!("{role:?}") };
     let mut series = Series::new();
+    let (operation, part_size) = match operation.strip_suffix(IN_PARTS) {
+        Some(operation) => (operation, PART_SIZE),
+        None => (operation, 0),
+    };
+    series.options.part_size = part_size;
     (series.source, series.store) = (source.into(), store.into());
     series.options.cache_dir = Some(cache.into());
     assert!(!Path::new(BEGINS).exists());

@@ -18,7 +18,7 @@ pub enum Fate {
     Belied,
 }
 
-/// Decides on one call. The argument is "list", "read", "create", "seal", "publish", "replace", "sync" or "delete"; the other
+/// Decides on one call. The argument is "list", "read", "create", "seal", "begin_next", "publish", "replace", "sync" or "delete"; the other
 /// functions of a store always work.
 type Decide = Rc<RefCell<Box<dyn FnMut(&'static str) -> Fate>>>;
 
@@ -154,6 +154,11 @@ impl Draft for EachDraft {
 
     fn seal(&mut self) -> Result<()> {
         through(&self.decide, "seal", || self.inner.seal())
+    }
+
+    fn begin_next(&mut self, name: &str) -> Result<Box<dyn Draft>> {
+        let inner = through(&self.decide, "begin_next", || self.inner.begin_next(name))?;
+        Ok(Box::new(EachDraft { inner, decide: Rc::clone(&self.decide) }))
     }
 
     fn publish(self: Box<Self>) -> Result<()> {

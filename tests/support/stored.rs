@@ -119,12 +119,48 @@ pub fn line(state: &Path, path: &str) -> String {
     found.unwrap_or_else(|| panic!("no entry {path:?}")).trim_end_matches(',').to_string()
 }
 
+/// The files of an archive in a state: its parts, or the archive itself.
+pub fn files(archive: &Value) -> Vec<Value> {
+    archive["parts"].as_array().cloned().unwrap_or_else(|| vec![archive.clone()])
+}
+
+/// The names of the files with a byte of `range`.
+pub fn files_of(state: &Value, range: &Value) -> Vec<String> {
+    let number = |index: usize| range[index].as_u64().unwrap();
+    let (from, end) = (number(1), number(1) + number(2));
+    let (mut at, mut names) = (0, Vec::new());
+    for file in files(&state["archives"][number(0) as usize]) {
+        let start = at;
+        at += file["stream"].as_u64().unwrap();
+        if start < end && from < at {
+            names.push(file["name"].as_str().unwrap().to_string());
+        }
+    }
+    names
+}
+
+/// The stored bytes of an archive, one part after the other.
+pub fn join_parts(store: &Path, archive: &Value) -> Vec<u8> {
+    let part = |file: Value| fs::read(store.join(file["name"].as_str().unwrap())).unwrap();
+    files(archive).into_iter().flat_map(part).collect()
+}
+
+/// The uncompressed stream of an archive.
+pub fn stream(store: &Path, archive: &Value) -> Vec<u8> {
+    let joined = join_parts(store, archive);
+    if !archive["name"].as_str().unwrap().ends_with(".zst") {
+        return joined;
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), joined).unwrap();
+    run(command("sh", ["-c", "zstd -dcq < \"$0\""]).arg(file.path()))
+}
+
 /// The bytes of a range of the archives of `state`, which lie in the same directory as the states.
 #[track_caller]
 pub fn range(store: &Path, state: &Value, range: &Value) -> Vec<u8> {
     let number = |index: usize| range[index].as_u64().unwrap() as usize;
-    let name = state["archives"][number(0)]["name"].as_str().unwrap();
-    document(&store.join(name))[number(1)..][..number(2)].to_vec()
+    stream(store, &state["archives"][number(0)])[number(1)..][..number(2)].to_vec()
 }
 
 /// The signature at `sig`, which rdiff(1) makes of the whole signature and its deltas.

@@ -27,7 +27,7 @@ enum Frames {
 
 /// A range of one frame's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct FramePart {
     pub frame: usize,
     /// Offsets from the frame's first uncompressed byte.
     pub bytes: Range<usize>,
@@ -139,7 +139,7 @@ impl FrameIndex {
 
     /// Splits the `len` stream bytes from `offset` into the parts of frames that hold them, in order. If the
     /// range ends past the stream, the error is `Corrupt`.
-    pub fn parts(&self, offset: u64, len: u64) -> Result<impl Iterator<Item = Part> + '_> {
+    pub fn parts(&self, offset: u64, len: u64) -> Result<impl Iterator<Item = FramePart> + '_> {
         self.check_range(offset, len)?;
         let (mut at, end) = (offset, offset + len);
         // The first frame is searched once and later frames are counted up: a range may have millions of
@@ -152,7 +152,7 @@ impl FrameIndex {
             let stop = end.min(span.end);
             let bytes = (at - span.start) as usize..(stop - span.start) as usize;
             at = stop;
-            Some(Part { frame, bytes })
+            Some(FramePart { frame, bytes })
         }))
     }
 

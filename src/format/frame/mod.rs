@@ -36,10 +36,10 @@ pub use cache::{FrameCache, RecentFrames};
 #[cfg(test)]
 pub use codec::OUT_OF_MEMORY;
 pub use ends::StreamEnds;
-pub use index::{FrameIndex, Part};
+pub use index::{FrameIndex, FramePart};
 pub use lazy::Frame;
 pub use stream::{read_beginning, read_stream};
-pub use writer::{FrameWriter, Written};
+pub use writer::{FrameWriter, PART_SIZE_MIN, Written, WrittenPart};
 
 /// Uncompressed bytes of each frame but the last, in the archive of a full.
 pub const FRAME_LEN: usize = 4 << 20;

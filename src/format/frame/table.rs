@@ -38,6 +38,11 @@ impl Builder {
         self.0.extend_from_slice(&(plain as u32).to_le_bytes());
     }
 
+    /// Bytes of the whole table if one more frame is added.
+    pub fn len_with_one_more(&self) -> u64 {
+        HEADER_LEN + self.0.len() as u64 + 8 + FOOTER_LEN
+    }
+
     /// The skippable frame with the whole table, the last bytes of the file.
     pub fn finish(self) -> Result<Vec<u8>> {
         let frames = u32::try_from(self.0.len() / 8).ok().filter(|&n| n <= FRAMES_MAX);

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::reader::FrameReader;
 use super::*;
+use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
 use crate::job::Codec;
@@ -296,4 +297,80 @@ fn a_cache_of_short_frames_is_short() {
     }
     let held = (0..1000).filter(|&number| cache.get(0, number).is_some()).count();
     assert_eq!(held, 256);
+}
+
+/// Writes a stream in parts. Returns the parts too.
+fn pack_in_parts(data: &[u8], codec: Codec, frame_len: usize, size: u64) -> Written<Vec<Vec<u8>>> {
+    let pool = Arc::new(Pool::new(2).unwrap());
+    let writer = FrameWriter::new(Vec::new(), codec, pool).with_frame_len(frame_len);
+    let mut writer = writer.with_parts(size);
+    for piece in data.chunks(10_007) {
+        writer.write(piece).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    /// Without their seek tables, the parts joined are the file in one piece without its table. Each part can be read
+    /// alone, and is full: the next frame would not fit.
+    #[test]
+    fn parts_joined_are_the_file_but_for_the_seek_tables(
+        len in 1..200_000usize, frame_len in 1000..5000usize, more in 0..30_000u64, plain: bool, noisy: bool,
+    ) {
+        let mut data = sample(len);
+        if noisy {
+            blake3::Hasher::new().finalize_xof().fill(&mut data);
+        }
+        let codec = if plain { Codec::None } else { Codec::Zstd(1) };
+        let size_max = 4 * frame_len as u64 + more;
+        let whole = pack_in(&data, codec, frame_len);
+        let written = pack_in_parts(&data, codec, frame_len, size_max);
+        prop_assert_eq!((written.stream, written.size), (len as u64, written.out.concat().len() as u64));
+        prop_assert_eq!(written.digest, Hash::from(blake3::hash(&written.out.concat())));
+        if written.out.len() == 1 {
+            prop_assert!(written.parts.is_empty() && written.out[0] == whole.out);
+            prop_assert!(whole.size <= size_max);
+            return Ok(());
+        }
+        prop_assert!(written.parts.len() == written.out.len() && whole.size > size_max);
+        let (mut frames, mut at) = (Vec::new(), 0);
+        let last = |index: &FrameIndex| index.stored(index.count() - 1).end as usize;
+        let mut room = Vec::new();
+        for (part, bytes) in written.parts.iter().zip(&written.out) {
+            prop_assert_eq!((part.size, part.digest), (bytes.len() as u64, blake3::hash(bytes).into()));
+            prop_assert!(part.size <= size_max && part.stream > 0);
+            let index = FrameIndex::open(&mut &bytes[..], "f", part.size, !plain).unwrap();
+            prop_assert_eq!(index.stream_len(), part.stream);
+            let mut got = Vec::new();
+            index.read(&mut &bytes[..], &mut FrameCache::new(1), 0, 0, part.stream, &mut |piece| {
+                got.extend_from_slice(piece);
+                Ok(())
+            }).unwrap();
+            prop_assert!(got == data[at..at + got.len()]);
+            at += got.len();
+            frames.extend_from_slice(&bytes[..last(&index)]);
+            room.push((size_max - part.size, index.stored(0).end));
+        }
+        prop_assert_eq!(at, len);
+        let index = FrameIndex::open(&mut &whole.out[..], "f", whole.size, !plain).unwrap();
+        prop_assert!(frames == whole.out[..last(&index)]);
+        if !plain {
+            prop_assert!(room.windows(2).all(|pair| pair[0].0 < pair[1].1 + 8), "{:?}", room);
+        }
+    }
+}
+
+/// Incompressible frames are a little longer stored than plain. Also the smallest parts are never longer than they may be.
+#[test]
+fn parts_of_the_smallest_size_hold_several_frames() {
+    let mut data = vec![0; 1 << 20];
+    blake3::Hasher::new().finalize_xof().fill(&mut data);
+    for codec in [Codec::Zstd(1), Codec::None] {
+        let written = pack_in_parts(&data, codec, FRAME_LEN, PART_SIZE_MIN);
+        assert!(written.parts.iter().all(|part| part.size <= PART_SIZE_MIN));
+        let full = written.parts.iter().filter(|part| part.size > PART_SIZE_MIN / 2).count();
+        assert!(full + 1 >= written.parts.len() && written.parts.len() < 25, "{:?}", written.parts);
+    }
 }

@@ -7,19 +7,45 @@ use super::{FRAME_LEN, codec, table};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::Sink;
+use crate::format::names::PARTS_MAX;
 use crate::job::Codec;
 use crate::pool::{Pending, Pool};
 
-/// A complete file and its sizes and digest.
+/// A complete file, or all parts of an archive, with sizes and digest.
 #[derive(Debug)]
 pub struct Written<W> {
-    /// Bytes stored.
+    /// Bytes stored, in all parts together.
     pub size: u64,
     /// Bytes of the stream, before compression.
     pub stream: u64,
-    /// BLAKE3 of the bytes stored.
+    /// BLAKE3 of the bytes stored. With parts: of their bytes one part after the other.
     pub digest: Hash,
+    /// The parts, at least two; empty if the archive is one file.
+    pub parts: Vec<WrittenPart>,
     pub out: W,
+}
+
+/// A complete part of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrittenPart {
+    pub size: u64,
+    /// Bytes of the stream that lie in this part.
+    pub stream: u64,
+    pub digest: Hash,
+}
+
+/// The smallest size of parts, in bytes: a few frames fit it.
+pub const PART_SIZE_MIN: u64 = 64 << 10;
+
+/// The division of an archive into parts.
+struct ArchiveParts {
+    /// The greatest size of a part, with its seek table.
+    size_max: u64,
+    done: Vec<WrittenPart>,
+    /// The current part: its bytes so far and their hash.
+    size: u64,
+    stream: u64,
+    hasher: blake3::Hasher,
 }
 
 /// A frame that a worker has compressed. Both buffers are recycled for later frames.
@@ -29,7 +55,8 @@ struct Packed {
     result: std::io::Result<()>,
 }
 
-/// Writes a stream to a [`Sink`] as frames and their seek table, or unchanged with [`Codec::None`].
+/// Writes a stream to a [`Sink`] as frames and their seek table, or unchanged with [`Codec::None`]. With parts, each part
+/// has whole frames and a seek table of its own.
 ///
 /// Workers hold at most one frame more than the pool has threads. The thread that calls `write` passes the
 /// compressed frames to the sink. After an error the file is incomplete: the caller must drop the writer.
@@ -49,6 +76,8 @@ pub struct FrameWriter<W: Sink> {
     hasher: Box<blake3::Hasher>,
     size: u64,
     stream: u64,
+    /// `None` for a file without parts.
+    parts: Option<Box<ArchiveParts>>,
 }
 
 impl<W: Sink> FrameWriter<W> {
@@ -66,12 +95,22 @@ impl<W: Sink> FrameWriter<W> {
             hasher: Box::default(),
             size: 0,
             stream: 0,
+            parts: None,
         }
     }
 
     /// Cuts frames of `len` uncompressed bytes instead of [`FRAME_LEN`].
     pub fn with_frame_len(self, len: usize) -> Self {
         FrameWriter { frame_len: len.max(1), ..self }
+    }
+
+    /// Writes parts of at most `size_max` bytes, if that is at least [`PART_SIZE_MIN`]. Several frames fit a part: frames are
+    /// shorter if `size_max` is less than four times their length.
+    pub fn with_parts(self, size_max: u64) -> Self {
+        let frame_len = self.frame_len.min(usize::try_from(size_max / 4).unwrap_or(usize::MAX)).max(1);
+        let (done, hasher) = (Vec::new(), blake3::Hasher::new());
+        let parts = Some(Box::new(ArchiveParts { size_max, done, size: 0, stream: 0, hasher }));
+        FrameWriter { frame_len, parts, ..self }
     }
 
     /// Bytes of the stream written so far, uncompressed.
@@ -122,23 +161,53 @@ impl<W: Sink> FrameWriter<W> {
         while let Some(pending) = self.in_flight.pop_front() {
             self.store(pending)?;
         }
-        if let Codec::Zstd(_) = self.codec {
-            let table = std::mem::take(&mut self.table).finish()?;
-            self.put(&table)?;
-        }
+        self.end_file()?;
+        let parts = self.parts.map_or(Vec::new(), |parts| parts.done);
         Ok(Written {
             size: self.size,
             stream: self.stream,
             digest: self.hasher.finalize().into(),
+            parts: if parts.len() > 1 { parts } else { Vec::new() },
             out: self.out,
         })
+    }
+
+    /// Writes the seek table of the file or of the current part.
+    fn end_file(&mut self) -> Result<()> {
+        if let Codec::Zstd(_) = self.codec {
+            let table = std::mem::take(&mut self.table).finish()?;
+            self.put(&table)?;
+        }
+        if let Some(parts) = &mut self.parts {
+            let hasher = std::mem::take(&mut parts.hasher);
+            let (size, stream) = (std::mem::take(&mut parts.size), std::mem::take(&mut parts.stream));
+            parts.done.push(WrittenPart { size, stream, digest: hasher.finalize().into() });
+        }
+        Ok(())
+    }
+
+    /// Begins the next part if a frame of `stored` bytes does not fit the current one.
+    fn make_room(&mut self, stored: usize) -> Result<()> {
+        let Some(parts) = &self.parts else { return Ok(()) };
+        let table = if self.codec == Codec::None { 0 } else { self.table.len_with_one_more() };
+        if parts.size == 0 || parts.size + stored as u64 + table <= parts.size_max {
+            return Ok(());
+        }
+        // The current part has this number, because it is not yet among the parts that are done.
+        let number = parts.done.len() as u32 + 1;
+        if number == PARTS_MAX {
+            let detail = format!("it needs more than {PARTS_MAX} parts: set a greater size of parts");
+            return Err(Error::new(Kind::Limit, "write an archive in parts", detail));
+        }
+        self.end_file()?;
+        self.out.begin_part(number + 1)
     }
 
     fn end_frame(&mut self) -> Result<()> {
         let next = self.spare_plain.pop().unwrap_or_default();
         let plain = std::mem::replace(&mut self.plain, next);
         let Codec::Zstd(level) = self.codec else {
-            self.put(&plain)?;
+            self.put_frame(&plain, plain.len())?;
             self.recycle(plain, None);
             return Ok(());
         };
@@ -176,8 +245,7 @@ impl<W: Sink> FrameWriter<W> {
     fn store_packed(&mut self, packed: Packed) -> Result<()> {
         let Packed { plain, stored, result } = packed;
         result.map_err(|e| Error::new(Kind::Io, "compress a frame", e.to_string()))?;
-        self.table.push(stored.len(), plain.len());
-        self.put(&stored)?;
+        self.put_frame(&stored, plain.len())?;
         self.recycle(plain, Some(stored));
         Ok(())
     }
@@ -188,9 +256,25 @@ impl<W: Sink> FrameWriter<W> {
         self.spare_stored.extend(stored);
     }
 
+    /// Writes a frame of `plain` uncompressed bytes.
+    fn put_frame(&mut self, stored: &[u8], plain: usize) -> Result<()> {
+        self.make_room(stored.len())?;
+        if self.codec != Codec::None {
+            self.table.push(stored.len(), plain);
+        }
+        if let Some(parts) = &mut self.parts {
+            parts.stream += plain as u64;
+        }
+        self.put(stored)
+    }
+
     fn put(&mut self, stored: &[u8]) -> Result<()> {
         self.hasher.update(stored);
         self.size += stored.len() as u64;
+        if let Some(parts) = &mut self.parts {
+            parts.hasher.update(stored);
+            parts.size += stored.len() as u64;
+        }
         self.out.write(stored)
     }
 }

@@ -7,10 +7,11 @@ use serde_json::value::RawValue;
 use super::object::{Capped, FromObject, JsonObject};
 use super::summary::ARCHIVES;
 use super::{
-    ARCHIVES_MAX, ArchiveRef, HEADER_TEXT_MAX, Header, LAYERS_MAX, LayerRef, Omissions, PROBLEM_BYTES_MAX,
-    PROBLEMS_MAX, ParentRef, SnapshotKind, StateProblem, Totals, Trailer, VERSION, json,
+    ARCHIVES_MAX, ArchiveFile, ArchiveRef, HEADER_TEXT_MAX, Header, LAYERS_MAX, LayerRef, Omissions,
+    PROBLEM_BYTES_MAX, PROBLEMS_MAX, ParentRef, SnapshotKind, StateProblem, Totals, Trailer, VERSION, json,
 };
 use crate::entry::{Hash, Unknown};
+use crate::format::names::{PARTS_MAX, part_name, split_part};
 use crate::format::{BackupFileKind, check_key};
 use crate::job::{Labels, check_labels};
 use crate::stamp::{Stamp, Time};
@@ -91,10 +92,8 @@ pub(super) fn write_trailer(trailer: &Trailer, out: &mut Vec<u8>) -> usize {
         out.extend_from_slice(if n > 0 { b",\n" } else { b"" });
         text(out, "{\"name\":", &archive.name);
         text(out, ",\"kind\":", archive.kind.word());
-        count(out, ",\"size\":", archive.size);
-        count(out, ",\"stream\":", archive.stream);
-        out.extend_from_slice(b",\"digest\":");
-        json::hash(out, &archive.digest);
+        write_sizes(archive.size, archive.stream, &archive.digest, out);
+        write_parts(&archive.parts, out);
         out.push(b'}');
     }
     out.extend_from_slice(b"],\n");
@@ -107,6 +106,25 @@ pub(super) fn write_trailer(trailer: &Trailer, out: &mut Vec<u8>) -> usize {
     json::unknown(out, &trailer.unknown);
     out.extend_from_slice(b",\n");
     summary
+}
+
+fn write_sizes(size: u64, stream: u64, digest: &Hash, out: &mut Vec<u8>) {
+    count(out, ",\"size\":", size);
+    count(out, ",\"stream\":", stream);
+    out.extend_from_slice(b",\"digest\":");
+    json::hash(out, digest);
+}
+
+/// Appends the parts of an archive, if it has parts. Each line of a trailer ends in a comma.
+fn write_parts(parts: &[ArchiveFile], out: &mut Vec<u8>) {
+    for (n, part) in parts.iter().enumerate() {
+        text(out, if n > 0 { ",\n{\"name\":" } else { ",\"parts\":[{\"name\":" }, &part.name);
+        write_sizes(part.size, part.stream, &part.digest, out);
+        out.push(b'}');
+    }
+    if !parts.is_empty() {
+        out.push(b']');
+    }
 }
 
 fn write_uses(uses: &[Vec<bool>], out: &mut Vec<u8>) {
@@ -393,15 +411,58 @@ fn check_keys_of_both(header: &Header, trailer: &Trailer) -> Result<(), String> 
 
 impl FromObject for ArchiveRef {
     fn from_object(mut fields: JsonObject<'_>) -> Result<Self, String> {
-        Ok(ArchiveRef {
-            name: fields.need_text("name", archive_name)?,
+        let parts = fields.take::<Capped<PartRecord, { PARTS_MAX as usize }>>("parts")?;
+        let archive = ArchiveRef {
+            name: fields.need_text("name", whole_name)?,
             kind: fields
                 .need_text("kind", |word| BackupFileKind::from_word(word).filter(|kind| kind.is_archive()))?,
             size: fields.need("size")?,
             stream: fields.need("stream")?,
             digest: fields.need_text("digest", Hash::parse)?,
+            parts: Vec::new(),
+        };
+        let Some(Capped(records)) = parts else { return Ok(archive) };
+        let fault = |what: &str| format!("the parts of {}: {what}", archive.name);
+        Ok(ArchiveRef { parts: checked_parts(&archive, records).map_err(fault)?, ..archive })
+    }
+}
+
+/// A part of an archive as its record in the state has it.
+struct PartRecord {
+    name: String,
+    size: u64,
+    stream: u64,
+    digest: Hash,
+}
+
+impl FromObject for PartRecord {
+    fn from_object(mut fields: JsonObject<'_>) -> Result<Self, String> {
+        Ok(PartRecord {
+            name: fields.need_text("name", archive_name)?,
+            size: fields.need("size")?,
+            stream: fields.need("stream")?,
+            digest: fields.need_text("digest", Hash::parse)?,
         })
     }
+}
+
+/// The parts of an archive. The name of each follows from the archive's name, so no file is a part twice, or a part of
+/// another archive. Ranges of the archive are looked up by the lengths of the parts, so these add up to the archive's.
+fn checked_parts(archive: &ArchiveRef, records: Vec<PartRecord>) -> Result<Vec<ArchiveFile>, &'static str> {
+    if records.len() < 2 {
+        return Err("there are fewer than two");
+    }
+    let sum =
+        |of: fn(&PartRecord) -> u64| records.iter().try_fold(0, |sum: u64, part| sum.checked_add(of(part)));
+    if (sum(|part| part.size), sum(|part| part.stream)) != (Some(archive.size), Some(archive.stream)) {
+        return Err("their sizes do not add up to that of the archive");
+    }
+    let part = |(number, PartRecord { name, size, stream, digest })| match () {
+        _ if name != part_name(&archive.name, number) => Err("a name is not that of the next part"),
+        _ if size == 0 || stream == 0 => Err("one is empty"),
+        _ => Ok(ArchiveFile { name, kind: archive.kind, size, stream, digest }),
+    };
+    (1u32..).zip(records).map(part).collect()
 }
 
 impl FromObject for LayerRef {
@@ -443,6 +504,11 @@ impl FromObject for StateProblem {
 fn archive_name(name: &str) -> Option<String> {
     let bad = name.is_empty() || name.len() > 255 || name.starts_with(['.', '-']) || name.contains('/');
     (!bad && !name.chars().any(char::is_control)).then(|| name.to_string())
+}
+
+/// Like [`archive_name`], but not the name of a further part.
+fn whole_name(name: &str) -> Option<String> {
+    archive_name(name).filter(|name| split_part(name).1 == 1)
 }
 
 fn series(text: &str) -> Option<String> {

@@ -56,6 +56,7 @@ pub use writer::{Made, StateWriter, WrittenState};
 use std::sync::Arc;
 
 use super::BackupFileKind;
+use super::names::split_part;
 use crate::entry::{Hash, Unknown};
 use crate::job::Labels;
 use crate::stamp::{Stamp, Time};
@@ -190,18 +191,49 @@ impl Header {
 pub struct ArchiveRef {
     pub name: String,
     pub kind: BackupFileKind,
-    /// Bytes of the stored file.
+    /// Bytes stored, in all parts together.
     pub size: u64,
     /// Bytes of the uncompressed stream.
     pub stream: u64,
-    /// BLAKE3 of the stored file.
+    /// BLAKE3 of the bytes stored, one part after the other.
+    pub digest: Hash,
+    /// The parts, at least two; empty if the archive is one file.
+    pub parts: Vec<ArchiveFile>,
+}
+
+/// A stored file: an archive, or a part of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveFile {
+    pub name: String,
+    pub kind: BackupFileKind,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Bytes of the uncompressed stream that lie in this file.
+    pub stream: u64,
+    /// BLAKE3 of the file.
     pub digest: Hash,
 }
 
 impl ArchiveRef {
-    /// True if the stored file consists of zstd frames.
+    /// The files that the archive is stored in, in order.
+    pub fn files(&self) -> Vec<ArchiveFile> {
+        match self.parts.is_empty() {
+            true => vec![ArchiveFile {
+                name: self.name.clone(),
+                kind: self.kind,
+                size: self.size,
+                stream: self.stream,
+                digest: self.digest,
+            }],
+            false => self.parts.clone(),
+        }
+    }
+}
+
+impl ArchiveFile {
+    /// True if the file consists of zstd frames.
     pub fn compressed(&self) -> bool {
-        self.name.ends_with(".zst")
+        split_part(&self.name).0.ends_with(".zst")
     }
 }
 

@@ -1,12 +1,12 @@
-//! The stored bytes that a verify has read: archives by name, and contents. So bytes that several snapshots share are
-//! read once.
+//! The stored bytes that a verify has read: files of archives by name, and contents. So bytes that several snapshots
+//! share are read once.
 
 use std::collections::HashMap;
 
 use crate::contents::RightContents;
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveRef, FrameIndex};
+use crate::format::{ArchiveFile, FrameIndex};
 use crate::job::{Counter, Job, VerifyScope};
 use crate::store::{NEW_FULL, Store, StoredFile, archive_fault};
 
@@ -16,51 +16,51 @@ const BLOCK: usize = 1 << 20;
 /// The results for the files of one key.
 #[derive(Default)]
 pub struct KnownBytes {
-    archives: HashMap<String, StoredArchive>,
+    files: HashMap<String, CheckedFile>,
     /// Contents and signatures.
     pub right: RightContents,
 }
 
-/// The result of reading a stored archive.
-struct StoredArchive {
+/// The result of reading a file of an archive.
+struct CheckedFile {
     /// Size and digest of the whole file.
     whole: Result<(u64, Hash)>,
-    /// Whether ranges of the archive can be read.
+    /// Whether ranges of the file can be read.
     opens: Result<()>,
 }
 
-/// The result of comparing a stored archive with the state that names it.
-pub struct ArchiveCheck {
-    /// Why the archive is not the file that the state names. `None` if it is.
+/// The result of comparing a file of an archive with the state that names it.
+pub struct FileCheck {
+    /// Why this is not the file that the state names. `None` if it is.
     pub fault: Option<Error>,
-    /// The archive can be read and has the recorded size; only its digest is not the recorded one.
+    /// The file can be read and has the recorded size; only its digest is not the recorded one.
     pub is_altered: bool,
-    /// Whether ranges of the archive can be read.
+    /// Whether ranges of the file can be read.
     pub opens: bool,
 }
 
 impl KnownBytes {
-    /// Compares an archive with its size and digest in a state. Reads the archive if it was not read
+    /// Compares a file of an archive with its size and digest in a state. Reads the file if it was not read
     /// before; unless everything is verified, only its index, or only one byte if `listed`, its size in the
     /// list of the store, is not the recorded one. An error ends the verify.
-    pub fn archive(
+    pub fn file(
         &mut self,
         store: &mut dyn Store,
-        wanted: &ArchiveRef,
+        wanted: &ArchiveFile,
         listed: Option<u64>,
         job: &mut Job,
-    ) -> Result<ArchiveCheck> {
-        if !self.archives.contains_key(&wanted.name) {
+    ) -> Result<FileCheck> {
+        if !self.files.contains_key(&wanted.name) {
             let stored = match job.options.verify {
-                VerifyScope::Contents => StoredArchive::read(store, wanted, job)?,
-                VerifyScope::Presence => StoredArchive::look_up(store, wanted, listed)?,
+                VerifyScope::Contents => CheckedFile::read(store, wanted, job)?,
+                VerifyScope::Presence => CheckedFile::look_up(store, wanted, listed)?,
                 VerifyScope::Part { .. } => {
-                    StoredArchive::look_up(store, wanted, listed)?.open(store, wanted)?
+                    CheckedFile::look_up(store, wanted, listed)?.open(store, wanted)?
                 }
             };
-            self.archives.insert(wanted.name.clone(), stored);
+            self.files.insert(wanted.name.clone(), stored);
         }
-        let stored = &self.archives[&wanted.name];
+        let stored = &self.files[&wanted.name];
         let opens = stored.opens.is_ok();
         let mut is_altered = false;
         let fault = match &stored.whole {
@@ -72,21 +72,21 @@ impl KnownBytes {
                 (*digest != wanted.digest).then(differs).or_else(|| stored.opens.as_ref().err().cloned())
             }),
         };
-        Ok(ArchiveCheck { fault, is_altered, opens })
+        Ok(FileCheck { fault, is_altered, opens })
     }
 }
 
-impl StoredArchive {
-    /// Reads an archive. An error ends the verify.
-    fn read(store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Result<Self> {
+impl CheckedFile {
+    /// Reads a file. An error ends the verify.
+    fn read(store: &mut dyn Store, wanted: &ArchiveFile, job: &mut Job) -> Result<Self> {
         let whole = read_whole(store, wanted, job)?;
-        StoredArchive { whole, opens: Ok(()) }.open(store, wanted)
+        CheckedFile { whole, opens: Ok(()) }.open(store, wanted)
     }
 
-    /// Looks whether an archive is there with its size, and takes its digest for granted. If its `listed` size is not the
-    /// recorded one, the archive's last byte is read and one more is tried: the archive may have been stored after the list
+    /// Looks whether a file is there with its size, and takes its digest for granted. If its `listed` size is not the
+    /// recorded one, the file's last byte is read and one more is tried: the file may have been stored after the list
     /// was made.
-    fn look_up(store: &mut dyn Store, wanted: &ArchiveRef, listed: Option<u64>) -> Result<Self> {
+    fn look_up(store: &mut dyn Store, wanted: &ArchiveFile, listed: Option<u64>) -> Result<Self> {
         let mut last_two = [0; 2];
         let whole = match wanted_fault(wanted, listed) {
             None => Ok(()),
@@ -100,11 +100,11 @@ impl StoredArchive {
                 Err(error) => Err(error.at(&wanted.name)),
             },
         };
-        Ok(StoredArchive { whole: whole.map(|()| (wanted.size, wanted.digest)), opens: Ok(()) })
+        Ok(CheckedFile { whole: whole.map(|()| (wanted.size, wanted.digest)), opens: Ok(()) })
     }
 
-    /// Reads the index of an archive that is whole. An error ends the verify.
-    fn open(self, store: &mut dyn Store, wanted: &ArchiveRef) -> Result<Self> {
+    /// Reads the index of a file that is whole. An error ends the verify.
+    fn open(self, store: &mut dyn Store, wanted: &ArchiveFile) -> Result<Self> {
         let mut file = StoredFile { store, name: &wanted.name };
         let opened = match &self.whole {
             Ok(_) => FrameIndex::open(&mut file, &wanted.name, wanted.size, wanted.compressed()),
@@ -112,21 +112,21 @@ impl StoredArchive {
         };
         match opened {
             Err(error) if error.ends_reading() => Err(error),
-            opened => Ok(StoredArchive { opens: opened.map(|_| ()), ..self }),
+            opened => Ok(CheckedFile { opens: opened.map(|_| ()), ..self }),
         }
     }
 }
 
-/// The fault of a stored file of the size `found` (`None` if the file is gone) as the archive that a state
-/// names.
-fn wanted_fault(wanted: &ArchiveRef, found: Option<u64>) -> Option<Error> {
+/// The fault of a stored file of the size `found` (`None` if the file is gone) as the file of an archive that a
+/// state names.
+fn wanted_fault(wanted: &ArchiveFile, found: Option<u64>) -> Option<Error> {
     let (kind, what) = archive_fault(wanted, found)?;
     Some(Error::new(kind, "verify", format!("{what}; {NEW_FULL}")).at(&wanted.name))
 }
 
 /// Reads a stored file to its end. The outer error ends the verify. The progress always advances by the
 /// size that the state names.
-fn read_whole(store: &mut dyn Store, wanted: &ArchiveRef, job: &mut Job) -> Result<Result<(u64, Hash)>> {
+fn read_whole(store: &mut dyn Store, wanted: &ArchiveFile, job: &mut Job) -> Result<Result<(u64, Hash)>> {
     let mut hasher = blake3::Hasher::new();
     let mut buf = vec![0; BLOCK];
     let mut size = 0;

@@ -30,7 +30,7 @@ use crate::store::{
 };
 
 use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
-use known::{ArchiveCheck, KnownBytes};
+use known::{FileCheck, KnownBytes};
 
 const OP: &str = "verify";
 /// Number of bytes of an archive's stream that one part of a verify reads in a row. Some frames, so that few frames lie
@@ -124,7 +124,7 @@ fn scan(
 ) -> Result<(Vec<StateFile>, u64, u64)> {
     job.phase(Phase::Scan, states.len() as u64, 0)?;
     let (mut summaries, mut listing) = (Summaries::default(), KeyListing::new(catalog));
-    let mut archives: HashMap<String, u64> = HashMap::new();
+    let mut files_to_read: HashMap<String, u64> = HashMap::new();
     let add = u64::saturating_add;
     let (mut right, mut entries, mut bytes) = (Vec::with_capacity(states.len()), 0u64, 0u64);
     for file in states {
@@ -151,12 +151,13 @@ fn scan(
         }
         entries = add(entries, state.trailer.totals.entries);
         bytes = add(bytes, state.trailer.totals.bytes);
-        archives.extend(state.trailer.archives.iter().map(|archive| (archive.name.clone(), archive.size)));
+        let files = state.trailer.archives.iter().flat_map(ArchiveRef::files);
+        files_to_read.extend(files.map(|file| (file.name, file.size)));
         right.push(file);
     }
     job.phase_done()?;
     Ok(match job.options.verify {
-        VerifyScope::Contents => (right, entries, archives.into_values().fold(bytes, add)),
+        VerifyScope::Contents => (right, entries, files_to_read.into_values().fold(bytes, add)),
         VerifyScope::Part { .. } => (right, entries, bytes),
         VerifyScope::Presence => (right, 0, 0),
     })
@@ -180,7 +181,20 @@ struct SnapshotCheck<'a, 'j> {
 struct EntrySources {
     trailer: Arc<Trailer>,
     check: ContentCheck,
-    archives: Vec<ArchiveCheck>,
+    /// For each file of the archives, by its number: the check of its stored bytes, and whether an entry needs a part of it.
+    files: Vec<(FileCheck, bool)>,
+}
+
+impl EntrySources {
+    /// Notes that an entry needs these ranges.
+    fn note_need(&mut self, ranges: &[Range]) {
+        let EntrySources { check, files, .. } = self;
+        for file in check.readers().0.archives().files_in(ranges) {
+            if let Some((_, is_needed)) = files.get_mut(file as usize) {
+                *is_needed = true;
+            }
+        }
+    }
 }
 
 impl<'a, 'j> SnapshotCheck<'a, 'j> {
@@ -211,14 +225,13 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         let summary = state.summary().clone();
         // Checked again, because the state's file was read again.
         check_expected(&summary.trailer.tree, &file.name, self.job)?;
-        let named = &summary.trailer.archives;
-        let archives = named.iter().map(|archive| {
-            let listed = catalog.size_of(&archive.name);
-            self.known.archive(store, archive, listed, self.job)
+        let check = ContentCheck::new(&summary.trailer.archives, self.pool, self.job.cancel());
+        let files = check.readers().0.archives().files().map(|file| {
+            let listed = catalog.size_of(&file.name);
+            Ok((self.known.file(store, file, listed, self.job)?, false))
         });
-        let archives = archives.collect::<Result<Vec<_>>>()?;
-        let check = ContentCheck::new(named, self.pool, self.job.cancel());
-        let mut sources = EntrySources { trailer: summary.trailer.clone(), check, archives };
+        let files = files.collect::<Result<Vec<_>>>()?;
+        let mut sources = EntrySources { trailer: summary.trailer.clone(), check, files };
         if self.job.options.verify != VerifyScope::Presence {
             self.entries(store, &mut state, file, &mut sources)?;
         }
@@ -261,6 +274,8 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         self.job.report.count(Counter::Entries, 1);
         self.job.report.count(Counter::Bytes, entry.size());
         let Some(file) = entry.file() else { return Ok(()) };
+        sources.note_need(&entry.place.content);
+        entry.place.sig.iter().for_each(|sig| sources.note_need(&sig.content));
         let scope = self.job.options.verify;
         match is_read(scope, &sources.trailer.archives, &entry.place.content) {
             true => self.content(store, sources, entry, file)?,
@@ -296,8 +311,8 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         sig: &SigRef,
     ) -> Result<()> {
         // An archive that does not open is reported once, not for each signature in it.
-        let opens = |archive: u32| sources.archives.get(archive as usize).is_some_and(|a| a.opens);
-        if !sig.content.iter().all(|range| opens(range.archive)) {
+        let opens = |file: u32| sources.files.get(file as usize).is_some_and(|(check, _)| check.opens);
+        if !sources.check.readers().1.archives().files_in(&sig.content).all(opens) {
             return Ok(());
         }
         let lost_for = sources.check.signature(store, (entry, sig), &mut self.known.right, self.job)?;
@@ -309,31 +324,36 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         self.loss(problem, error)
     }
 
-    /// Lists archives with a fault in which no loss of this snapshot was found: damage in a header or in an
+    /// Lists files of archives with a fault in which no loss of this snapshot was found: damage in a header or in an
     /// abandoned member, or a lost SigVault. If everything that this snapshot needs was read and is right, then
     /// damage in an archive of an earlier snapshot costs this one nothing, and is only a note. For example, an
-    /// increment stored again what a damaged archive has lost.
+    /// increment stored again what a damaged archive has lost. So is the loss of a part that no entry needs.
     fn other_faults(&mut self, sources: &EntrySources) -> Result<()> {
+        let archives = sources.check.readers().0.archives().clone();
+        let is_unneeded = |number: u32, is_needed: bool| !is_needed && archives.is_part(number);
         let all_is_right = self.job.options.verify == VerifyScope::Contents
             && self.losses == 0
-            && sources.archives.iter().all(|archive| archive.opens);
-        for (archive, verdict) in sources.trailer.archives.iter().zip(&sources.archives) {
-            let Some(fault) = &verdict.fault else { continue };
-            if self.blamed.contains(&archive.name) {
+            && (0..)
+                .zip(&sources.files)
+                .all(|(number, (check, is_needed))| check.opens || is_unneeded(number, *is_needed));
+        for ((number, file), (check, is_needed)) in (0..).zip(archives.files()).zip(&sources.files) {
+            let Some(fault) = &check.fault else { continue };
+            if self.blamed.contains(&file.name) {
                 continue;
             }
-            let is_own = Name::parse(&archive.name).is_none_or(|name| name.stamp == self.stamp);
-            if verdict.is_altered && all_is_right {
-                let detail = format!("{}; this snapshot needs none of the damaged bytes", fault.detail);
+            let is_own = Name::parse(&file.name).is_none_or(|name| name.stamp == self.stamp);
+            if all_is_right && (check.is_altered || !is_own && is_unneeded(number, *is_needed)) {
+                let unneeded = if check.is_altered { "the damaged bytes" } else { "its bytes" };
+                let detail = format!("{}; this snapshot needs none of {unneeded}", fault.detail);
                 let error = Error { detail, ..fault.clone() };
                 let kind = if is_own { ProblemKind::Damaged } else { ProblemKind::Unneeded };
                 self.losses += u64::from(is_own);
-                let problem = Problem::of_whole(kind, &error).in_file(&archive.name);
+                let problem = Problem::of_whole(kind, &error).in_file(&file.name);
                 self.job.problem(Problem { snapshot: Some(self.stamp), ..problem }, error)?;
                 continue;
             }
             let problem = Problem::of_whole(ProblemKind::of_stored(fault), fault);
-            self.loss(problem.in_file(&archive.name), fault.clone())?;
+            self.loss(problem.in_file(&file.name), fault.clone())?;
         }
         Ok(())
     }

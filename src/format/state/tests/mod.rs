@@ -1,5 +1,6 @@
 mod hard_links;
 mod layers;
+mod parts;
 mod recorded;
 mod summary;
 
@@ -53,6 +54,7 @@ fn archives() -> Vec<ArchiveRef> {
         size: 77,
         stream: 1 << 20,
         digest: Hash([1; 32]),
+        parts: Vec::new(),
     };
     vec![archive("full", BackupFileKind::Full), archive("sigvault", BackupFileKind::SigVault)]
 }
