@@ -189,6 +189,13 @@ static int apply_level(struct run *run, const char *argument)
         : ibt_options_set_compression(run->options, IBT_COMPRESSION_ZSTD, (int32_t)level));
 }
 
+static int apply_part_size(struct run *run, const char *argument)
+{
+    uint64_t size;
+
+    return read_size(argument, &size) && accepted(ibt_options_set_part_size(run->options, size));
+}
+
 static const struct word delta_words[] = {
     { "auto", IBT_DELTA_AUTO },
     { "signatures", IBT_DELTA_SIGNATURES },
@@ -504,6 +511,8 @@ const struct option options[] = {
     { "--threads", "N", WORKERS, "worker threads (default 0: one for each core)", apply_threads },
     { "--level", "N", BACKUP | CONSOLIDATE, "compression, 1 (fast) to 19 (small), 0 for none (default 3)",
       apply_level },
+    { "--part-size", "SIZE", BACKUP | CONSOLIDATE,
+      "store a longer archive in parts of at most SIZE: 4095M, 100G (default 0: in one file)", apply_part_size },
     { "--delta", "HOW", BACKUP,
       "increments find what is the same: signatures (blocks), contents (bytes, reads the\n"
       "                   store), auto (default: contents if the store is cheap to read)", apply_delta },

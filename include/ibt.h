@@ -213,6 +213,13 @@ extern "C" {
 #define IBT_COMPRESSION_ZSTD 1
 
 /**
+ * ==== Parts of archives: ibt_options_set_part_size() ====
+ *
+ * The smallest size of parts, in bytes.
+ */
+#define IBT_PART_SIZE_MIN 65536
+
+/**
  * ==== Change detection: ibt_options_set_change_detection() ====
  *
  * A file is unchanged if its size, mtime, ctime and inode number are the
@@ -1947,23 +1954,6 @@ ibt_status ibt_options_set_as_of(ibt_options *options,
                                  int64_t unix_nanoseconds);
 
 /**
- * The compression of backup files. `codec` is one of IBT_COMPRESSION_*.
- * `level` is for IBT_COMPRESSION_ZSTD: 1 (fast) to 19 (small); 0 means 3. Each
- * file records how it is compressed, so one series may mix codecs and levels.
- *
- * Default: IBT_COMPRESSION_ZSTD, 3.
- *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL, codec is unknown or
- * level is out of range.
- *
- * Since: 0.1
- */
-IBT_API
-ibt_status ibt_options_set_compression(ibt_options *options,
-                                       int32_t codec,
-                                       int32_t level);
-
-/**
  * The number of worker threads that an operation may start. They end before
  * the operation returns.
  *
@@ -2183,6 +2173,48 @@ ibt_status ibt_options_set_allow_unlocked(ibt_options *options,
                                           int32_t on);
 
 /**
+ * The compression of backup files. `codec` is one of IBT_COMPRESSION_*.
+ * `level` is for IBT_COMPRESSION_ZSTD: 1 (fast) to 19 (small); 0 means 3. Each
+ * file records how it is compressed, so one series may mix codecs and levels.
+ *
+ * Default: IBT_COMPRESSION_ZSTD, 3.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL, codec is unknown or
+ * level is out of range.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_compression(ibt_options *options,
+                                       int32_t codec,
+                                       int32_t level);
+
+/**
+ * The greatest size of a file that is stored, in bytes, for storages that limit
+ * it: a longer archive is stored in parts of at most this size. The first part
+ * has the archive's name, and the name of each further part ends in its number:
+ * `.00002`, `.00003` and so on. The parts joined in this order are a file that
+ * zstd and tar read. A lost part costs only the contents that lie in it.
+ *
+ * A file system of the type FAT stores at most 4,294,967,295 bytes in a file.
+ * Parts of less than 16 MiB make archives a little longer. States are not
+ * divided; a state is much smaller than its archives.
+ *
+ * Backups and consolidations; ignored elsewhere. Each backup of a series may
+ * have another size of parts. They return IBT_ERR_LIMIT if an archive
+ * would have more than 65,536 parts.
+ *
+ * Default: 0, archives in one file. Else at least IBT_PART_SIZE_MIN.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or bytes is too small.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_part_size(ibt_options *options,
+                                     uint64_t bytes);
+
+/**
  * ==== Cancelling ====
  *
  * Makes an object whose stop was not requested yet. Never returns NULL.
@@ -2341,7 +2373,9 @@ IBT_API ibt_status ibt_storage_open_default(ibt_storage **out, ibt_error **err);
  * IBT_ERR_UNSUPPORTED before it calls any function, and its error names the
  * setter. A snapshot exists as soon as its state is committed, which is one
  * object. libibt commits it after all others: a run that fails half-way leaves
- * no objects, or objects that no state names, but never half a snapshot.
+ * no objects, or objects that no state names, but never half a snapshot. Parts
+ * of archives (ibt_options_set_part_size()) are committed one after the other
+ * while a backup runs, and deleted if it fails.
  *
  * Every function except ibt_abort_fn and ibt_unlock_fn returns
  * IBT_CALLBACK_OK, or a number that says why it failed. IBT_ERR_NOT_FOUND,

@@ -392,6 +392,7 @@ public:
         ibt_options_set_compression(get(), codec, level);
         return *this;
     }
+    options &part_size(std::uint64_t bytes) { return set(ibt_options_set_part_size, bytes); }
     options &threads(std::uint32_t n) { return set(ibt_options_set_threads, n); }
     options &change_detection(std::int32_t rule) { return set(ibt_options_set_change_detection, rule); }
     options &delta(std::int32_t mode) { return set(ibt_options_set_delta, mode); }

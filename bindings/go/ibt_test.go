@@ -620,6 +620,7 @@ func TestEachStatus(t *testing.T) {
 	wanted(t, "a key that is none", backUp(r.source, ibt.WithKey("a/b")), ibt.ErrInvalidArg)
 	wanted(t, "a name with NUL", backUp("a\x00b"), ibt.ErrInvalidArg)
 	wanted(t, "an option with NUL", backUp(r.source, ibt.WithKey("a\x00b")), ibt.ErrInvalidArg)
+	wanted(t, "a part that is too small", backUp(r.source, ibt.WithPartSize(ibt.PartSizeMin-1)), ibt.ErrInvalidArg)
 	wanted(t, "a negative number", backUp(r.source, ibt.WithThreads(-1)), ibt.ErrInvalidArg)
 	wanted(t, "an option without use", backUp(r.source, ibt.WithDeleteExtra(true)), ibt.ErrInvalidArg)
 	err := backUp(r.source + "-absent")

@@ -531,6 +531,15 @@ func WithCompression(codec Codec, level int) Option {
 	}
 }
 
+// PartSizeMin is the smallest size of parts, in bytes.
+const PartSizeMin = C.IBT_PART_SIZE_MIN
+
+// WithPartSize sets the greatest size, in bytes, of a file that is stored: a longer archive is stored in parts of at most
+// this size. 0, the default, means archives in one file; every other size is at least PartSizeMin.
+func WithPartSize(bytes uint64) Option {
+	return func(s *settings) { C.ibt_options_set_part_size(s.options, C.uint64_t(bytes)) }
+}
+
 // WithThreads sets the number of worker threads. 0, the default, means one for each core.
 func WithThreads(n int) Option {
 	return func(s *settings) {

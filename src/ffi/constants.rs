@@ -73,6 +73,11 @@ pub const IBT_COMPRESSION_NONE: i32 = 0;
 /// Compress with Zstandard.
 pub const IBT_COMPRESSION_ZSTD: i32 = 1;
 
+/// ==== Parts of archives: ibt_options_set_part_size() ====
+///
+/// The smallest size of parts, in bytes.
+pub const IBT_PART_SIZE_MIN: u64 = 65536;
+
 /// ==== Change detection: ibt_options_set_change_detection() ====
 ///
 /// A file is unchanged if its size, mtime, ctime and inode number are the

@@ -353,6 +353,21 @@ rm named/a
 expect 1 "$@" incr named --store store
 expect 0 "$@" incr named --store store --allow-empty
 
+# Archives in parts: the files joined in the order of their names are the archive.
+plant divided
+head -c 200000 /dev/urandom >divided/noise
+expect 0 "$@" full divided --store parts --part-size 64k
+[ "$(echo parts/divided.full.*)" = "$(ls parts/divided.full.*.tar.zst parts/divided.full.*.tar.zst.0000[2-9] |
+    tr '\n' ' ' | sed 's/ $//')" ] || fail "parts have other names"
+[ "$(ls parts/divided.full.* | wc -l)" -ge 4 ] || fail "the archive is not in parts"
+[ -z "$(find parts -size +65536c)" ] || fail "a part is too long"
+cat parts/divided.full.*.tar.zst* | zstd -dcq | tar -x -f - -C "$(mkdir untarred && echo untarred)"
+diff -r --no-dereference divided untarred
+expect 0 "$@" restore divided joined --store parts
+diff -r --no-dereference divided joined
+expect 2 "$@" full divided --store parts --part-size 63k
+expect 2 "$@" full divided --store parts --part-size large
+
 # The entries of a backup are chosen.
 mkdir -p chosen/d/e chosen/marked
 echo one >chosen/d/e/one

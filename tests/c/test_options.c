@@ -260,6 +260,10 @@ static void test_refused_numbers(void)
     options = ibt_options_new();
     REFUSED(ibt_options_set_compression(options, IBT_COMPRESSION_ZSTD, -1));
     options = ibt_options_new();
+    REFUSED(ibt_options_set_part_size(options, 1));
+    options = ibt_options_new();
+    REFUSED(ibt_options_set_part_size(options, IBT_PART_SIZE_MIN - 1));
+    options = ibt_options_new();
     REFUSED(ibt_options_set_threads(options, 1025));
     options = ibt_options_new();
     REFUSED(ibt_options_set_change_detection(options, 2));
@@ -297,6 +301,9 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_compression(options, IBT_COMPRESSION_NONE, 0), IBT_OK);
     CHECK_INT(ibt_options_set_compression(options, IBT_COMPRESSION_ZSTD, 0), IBT_OK);
     CHECK_INT(ibt_options_set_compression(options, IBT_COMPRESSION_ZSTD, 19), IBT_OK);
+    CHECK_INT(ibt_options_set_part_size(options, IBT_PART_SIZE_MIN), IBT_OK);
+    CHECK_INT(ibt_options_set_part_size(options, UINT64_MAX), IBT_OK);
+    CHECK_INT(ibt_options_set_part_size(options, 0), IBT_OK);
     CHECK_INT(ibt_options_set_threads(options, 1024), IBT_OK);
     CHECK_INT(ibt_options_set_change_detection(options, IBT_DETECT_CONTENT), IBT_OK);
     CHECK_INT(ibt_options_set_delta(options, IBT_DELTA_SIGNATURES), IBT_OK);

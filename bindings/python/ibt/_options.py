@@ -59,11 +59,14 @@ class WriteOptions(CommonOptions, total=False):
     """Options of operations that write to the storage, beside CommonOptions.
 
     compression: Compression.ZSTD, the default, or NONE. compression_level: 1 (fast) to 19 (small); 3 by default.
-    allow_unlocked: go on where nothing can be locked. The caller guarantees that nobody else writes to the key.
+    part_size: longer archives are stored in parts of at most this many bytes, at least PART_SIZE_MIN; 0, the default,
+    stores each in one file. allow_unlocked: go on where nothing can be locked. The caller guarantees that nobody else
+    writes to the key.
     """
 
     compression: Optional[Compression]
     compression_level: Optional[int]
+    part_size: Optional[int]
     allow_unlocked: Optional[bool]
 
 
@@ -372,6 +375,7 @@ _OPTIONS: Dict[str, Convert] = {
     "snapshot": _one(lib.ibt_options_set_snapshot, _stamp),
     "removed": _stamps(lib.ibt_options_add_removed),
     "as_of": _one(lib.ibt_options_set_as_of, _as_of),
+    "part_size": _number(lib.ibt_options_set_part_size, 0, UINT64_MAX),
     "threads": _count(lib.ibt_options_set_threads),
     "change_detection": _choice(lib.ibt_options_set_change_detection),
     "delta": _choice(lib.ibt_options_set_delta),

@@ -13,7 +13,7 @@ class OptionsTest < RoomTest
       one_file_system: true, skip_cache_dirs: true, source_path: %w[dir], protected_path: [__dir__],
       allow_source_change: true, allow_empty: true, allow_unlocked: true, label: { 'a' => 'b', 'gone' => nil },
       dry_run: false, change_detection: :content, heal: true, delta: :signatures, skip_unchanged: true,
-      compression: :zstd, compression_level: 19, threads: 2, on_file_error: :stop, lock_wait: 0.5,
+      compression: :zstd, compression_level: 19, part_size: 2**20, threads: 2, on_file_error: :stop, lock_wait: 0.5,
       filter: ->(_) { true }, change: ->(_) {}, progress: ->(_) {}, log: ->(*) {}, log_level: :debug,
       cancel: Ibt::Cancel.new
     },

@@ -6,6 +6,7 @@ mod choosing;
 mod labels;
 mod limits;
 mod setters;
+mod storing;
 
 pub use callbacks::*;
 pub use checking::*;
@@ -13,6 +14,7 @@ pub use choosing::*;
 pub use labels::*;
 pub use limits::*;
 pub use setters::*;
+pub use storing::*;
 
 use crate::error::{Error, Kind, Result};
 use crate::job::{Cancel, Options};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::entry::{Hash, NAME_MAX};
 use crate::exclude::{Excludes, PATTERNS_MAX};
 use crate::format::check_key;
-use crate::job::{Codec, DeltaMode, Detect, OnFileError, Select, meta};
+use crate::job::{DeltaMode, Detect, OnFileError, Select, meta};
 use crate::stamp::{Stamp, Time};
 
 use super::super::args::{self, Handle};
@@ -290,38 +290,6 @@ pub unsafe extern "C" fn ibt_options_set_as_of(
         let options = unsafe { Handle::new(options) };
         set(options, "ibt_options_set_as_of", |settings| {
             settings.engine.select = Select::AsOf(Time::from_nanos(unix_nanoseconds.into()));
-            Ok(())
-        })
-    })
-}
-
-/// The compression of backup files. `codec` is one of IBT_COMPRESSION_*.
-/// `level` is for IBT_COMPRESSION_ZSTD: 1 (fast) to 19 (small); 0 means 3. Each
-/// file records how it is compressed, so one series may mix codecs and levels.
-///
-/// Default: IBT_COMPRESSION_ZSTD, 3.
-///
-/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL, codec is unknown or
-/// level is out of range.
-///
-/// Since: 0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ibt_options_set_compression(
-    options: *mut ibt_options,
-    codec: i32,
-    level: i32,
-) -> ibt_status {
-    guard!(IBT_ERR_PANIC, {
-        // SAFETY: NULL, or options of the caller that no other call uses now.
-        let options = unsafe { Handle::new(options) };
-        set(options, "ibt_options_set_compression", |settings| {
-            settings.engine.codec = match (codec, level) {
-                (IBT_COMPRESSION_NONE, _) => Codec::None,
-                (IBT_COMPRESSION_ZSTD, 0) => Codec::Zstd(3),
-                (IBT_COMPRESSION_ZSTD, 1..=19) => Codec::Zstd(level),
-                (IBT_COMPRESSION_ZSTD, _) => return Err(format!("level {level} is not 0 to 19")),
-                _ => return Err(unknown("codec", codec)),
-            };
             Ok(())
         })
     })

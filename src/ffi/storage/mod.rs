@@ -223,7 +223,9 @@ pub unsafe extern "C" fn ibt_storage_open_default(
 /// IBT_ERR_UNSUPPORTED before it calls any function, and its error names the
 /// setter. A snapshot exists as soon as its state is committed, which is one
 /// object. libibt commits it after all others: a run that fails half-way leaves
-/// no objects, or objects that no state names, but never half a snapshot.
+/// no objects, or objects that no state names, but never half a snapshot. Parts
+/// of archives (ibt_options_set_part_size()) are committed one after the other
+/// while a backup runs, and deleted if it fails.
 ///
 /// Every function except ibt_abort_fn and ibt_unlock_fn returns
 /// IBT_CALLBACK_OK, or a number that says why it failed. IBT_ERR_NOT_FOUND,

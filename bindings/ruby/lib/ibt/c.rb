@@ -98,7 +98,9 @@ module Ibt
       ibt_options_set_keep_monthly ibt_options_set_keep_yearly ibt_options_set_threads
       ibt_options_set_restore_metadata ibt_storage_set_traits
     ]
-    declare :int32, %i[pointer uint64], %i[ibt_options_set_exclude_larger_than ibt_options_set_keep_within]
+    declare :int32, %i[pointer uint64], %i[
+      ibt_options_set_exclude_larger_than ibt_options_set_keep_within ibt_options_set_part_size
+    ]
     declare :int32, %i[pointer int64], %i[ibt_options_set_as_of ibt_options_set_lock_wait]
     declare :int32, %i[pointer uint32 uint32], %i[ibt_options_set_verify_part]
     declare :int32, %i[pointer int32 int32], %i[ibt_options_set_compression]
@@ -175,6 +177,7 @@ module Ibt
     FILTER = { include: 1, leave_out: 3, leave_out_all: 4 }.freeze
     # Compression.
     COMPRESSION = { none: 0, zstd: 1 }.freeze
+    PART_SIZE = { min: 65_536 }.freeze
     # Change detection.
     DETECT = { metadata: 0, content: 1 }.freeze
     # How deltas are made.

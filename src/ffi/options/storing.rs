@@ -1,0 +1,76 @@
+//! The setters that say how a backup stores its files.
+
+use crate::format::PART_SIZE_MIN;
+use crate::job::Codec;
+
+use super::super::args::Handle;
+use super::super::constants::*;
+use super::*;
+
+const _: () = assert!(IBT_PART_SIZE_MIN == PART_SIZE_MIN);
+
+/// The compression of backup files. `codec` is one of IBT_COMPRESSION_*.
+/// `level` is for IBT_COMPRESSION_ZSTD: 1 (fast) to 19 (small); 0 means 3. Each
+/// file records how it is compressed, so one series may mix codecs and levels.
+///
+/// Default: IBT_COMPRESSION_ZSTD, 3.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL, codec is unknown or
+/// level is out of range.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_compression(
+    options: *mut ibt_options,
+    codec: i32,
+    level: i32,
+) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_compression", |settings| {
+            settings.engine.codec = match (codec, level) {
+                (IBT_COMPRESSION_NONE, _) => Codec::None,
+                (IBT_COMPRESSION_ZSTD, 0) => Codec::Zstd(3),
+                (IBT_COMPRESSION_ZSTD, 1..=19) => Codec::Zstd(level),
+                (IBT_COMPRESSION_ZSTD, _) => return Err(format!("level {level} is not 0 to 19")),
+                _ => return Err(unknown("codec", codec)),
+            };
+            Ok(())
+        })
+    })
+}
+
+/// The greatest size of a file that is stored, in bytes, for storages that limit
+/// it: a longer archive is stored in parts of at most this size. The first part
+/// has the archive's name, and the name of each further part ends in its number:
+/// `.00002`, `.00003` and so on. The parts joined in this order are a file that
+/// zstd and tar read. A lost part costs only the contents that lie in it.
+///
+/// A file system of the type FAT stores at most 4,294,967,295 bytes in a file.
+/// Parts of less than 16 MiB make archives a little longer. States are not
+/// divided; a state is much smaller than its archives.
+///
+/// Backups and consolidations; ignored elsewhere. Each backup of a series may
+/// have another size of parts. They return IBT_ERR_LIMIT if an archive
+/// would have more than 65,536 parts.
+///
+/// Default: 0, archives in one file. Else at least IBT_PART_SIZE_MIN.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or bytes is too small.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_part_size(options: *mut ibt_options, bytes: u64) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_part_size", |settings| {
+            if bytes > 0 && bytes < PART_SIZE_MIN {
+                return Err(format!("{bytes} bytes are less than {PART_SIZE_MIN}"));
+            }
+            settings.engine.part_size = bytes;
+            Ok(())
+        })
+    })
+}
