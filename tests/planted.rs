@@ -131,13 +131,12 @@ fn is_left_over(path: &Path, in_cache: bool) -> bool {
 
 /// The key of a backup file's name, and `None` for another name: what `docs/format.md` says, without the library.
 fn key_of(name: &str) -> Option<&str> {
+    let (name, part) = match name.rsplit_once('.') {
+        Some((rest, end)) if !["tar", "json", "zst"].contains(&end) => (rest, Some(end)),
+        _ => (name, None),
+    };
     let (rest, end) = name.strip_suffix(".zst").unwrap_or(name).rsplit_once('.')?;
-    let (mut rest, mut last) = rest.rsplit_once('.')?;
-    let mut part = None;
-    if !last.ends_with('Z') {
-        part = Some(last);
-        (rest, last) = rest.rsplit_once('.')?;
-    }
+    let (rest, last) = rest.rsplit_once('.')?;
     let (rest, seconds) = rest.rsplit_once('.')?;
     let (key, kind) = rest.rsplit_once('.')?;
     let is_kind = match end {
@@ -155,11 +154,9 @@ fn has_digits(text: &str, count: usize) -> bool {
     text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The number of a part is at least 2, has no zeros before it, and fits in 32 bits.
+/// The number of a further part, 2 to 65,536, has five digits.
 fn is_part(part: &str) -> bool {
-    has_digits(part, part.len())
-        && !part.starts_with('0')
-        && part.parse::<u32>().is_ok_and(|number| number >= 2)
+    has_digits(part, 5) && part.parse().is_ok_and(|number: u32| (2..=65_536).contains(&number))
 }
 
 /// Whether texts like `20261122T220530` and `123456Z` are a moment since 1970.
@@ -274,7 +271,7 @@ const NEWER: &str = "\"version\":2,";
 fn names() -> Vec<String> {
     let stamp = Stamp::parse("20261122T220530.123456Z").unwrap();
     let name = |kind, compressed| Name::new("my.docs", kind, stamp, compressed);
-    let further = Name { part: 4_294_967_295, ..name(BackupFileKind::Full, true) };
+    let further = Name { part: 65_536, ..name(BackupFileKind::Full, true) };
     let all = BackupFileKind::ALL.into_iter().flat_map(|kind| [name(kind, true), name(kind, false)]);
     all.chain([further]).map(|name| name.to_string()).collect()
 }
