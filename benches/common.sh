@@ -69,7 +69,7 @@ build_ibt() {
 # clock COMMAND...: runs the command. Sets $seconds to the wall time, $user_seconds and $system_seconds to the CPU
 # time, and $rss_kb to the peak memory of its largest process.
 # Dirty pages of earlier writes are flushed first, so that the command does not wait for them. If $memory_mb is set,
-# so many megabytes of memory are touched first: see touch_memory.
+# this number of megabytes of memory is touched first: see touch_memory.
 clock() {
     sync
     [ -z "${memory_mb-}" ] || touch_memory "$memory_mb"
@@ -106,7 +106,7 @@ discard() {
     done
 }
 
-# make_room MEGABYTES: true if so much is free on the disk. Removes the discarded paths if it is not.
+# make_room MEGABYTES: true if this much room is free on the disk. If there is less, first removes the discarded paths.
 make_room() {
     [ "$(free_mb "$dir")" -le "$1" ] || return 0
     rm -rf "$dir/discarded"
@@ -114,7 +114,7 @@ make_room() {
     [ "$(free_mb "$dir")" -gt "$1" ]
 }
 
-# touch_memory MEGABYTES: uses so much memory for a moment, but at most half of the machine's. The host of a virtual
+# touch_memory MEGABYTES: uses this much memory for a moment, but at most half of the machine's. The host of a virtual
 # machine may take free memory back. A restore would then wait for memory, longer than the restore itself takes.
 touch_memory() {
     half=$(awk '/^MemTotal/ { printf "%d", $2 / 2048 }' /proc/meminfo)

@@ -26,10 +26,10 @@ use rustix::time::{ClockId, clock_gettime};
 /// Bytes of the text.
 const TEXT: usize = 87_000_000;
 const PARAMS: Params = Params { block_len: 2048, strong_len: 16 };
-/// Contents are pushed in pieces of this length. A frame of an archive has 4 MiB, and reads are shorter than
+/// Contents are pushed in pieces of this length. A frame of an archive has at most 4 MiB, and reads are shorter than
 /// that.
 const PIECE: usize = 1 << 20;
-/// Bytes that the C engine gets at a time. It copies them, so longer pieces would only leave the processor's
+/// Bytes that the C engine gets at a time. The engine copies them, and longer pieces would not fit the processor's
 /// cache.
 const C_BUFFER: usize = 64 << 10;
 
@@ -229,8 +229,7 @@ fn deltas(criterion: &mut Criterion, name: &str, basis: &Basis, new: &[u8]) {
     group.bench_function("ibt", |bench| bench.iter(|| our_delta(basis, new, sink())));
     group.bench_function("ibt-and-signature", |bench| bench.iter(|| our_delta_and_signature(basis, new)));
     group.bench_function("librsync", |bench| bench.iter(|| c_delta(basis, new, &mut sink())));
-    // The index of fast_rsync borrows from the signature, so each run makes its own index. The librsync crate does the
-    // same.
+    // The index of fast_rsync borrows from the signature, so each run makes a new index, as the librsync crate does.
     group.bench_function("fast_rsync", |bench| {
         bench.iter(|| fast_rsync::diff(&basis.fast.index(), new, &mut sink()).expect("no error"))
     });

@@ -179,7 +179,7 @@ def restores_table(samples):
 
 # ---- drawing
 
-# Greys that can be read on white and on black. They are better if the viewer tells whether the page is light or dark.
+# Greys that can be read on white and on black. If the viewer reports a light or a dark page, better colours are used.
 STYLE = """<style>
 text { font-family: system-ui, 'DejaVu Sans', sans-serif; font-size: 11px; fill: #6e7781; }
 .title { font-size: 15px; font-weight: 600; }

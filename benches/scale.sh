@@ -67,7 +67,7 @@ restore_sample() {
     memory_mb=
 }
 
-# fits MEGABYTES NAME: true if so much fits on the disk; otherwise says that NAME is left out. Sets $needed.
+# fits MEGABYTES NAME: true if this much fits on the disk; else prints that NAME is left out. Sets $needed.
 fits() {
     needed=$1
     ! make_room "$needed" || return 0
@@ -80,8 +80,8 @@ repeat() {
     repetition=1
     while [ "$repetition" -le "$repetitions" ]; do
         empty_store
-        # Removes the discarded paths if they take the room that is needed. The tree, which is part of $needed, is on
-        # the disk already, so it does not matter if less is free.
+        # Removes the discarded paths if the room is needed. The result is ignored: $needed includes the tree, which is
+        # on the disk already, so less free room is enough.
         make_room "${needed:-0}" || :
         settle
         warm "$source"

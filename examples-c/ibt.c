@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What both kinds of backups do first. */
+/* The first steps of both kinds of backups. */
 static ibt_status begin_backup(struct run *run)
 {
     if (run->dry_run && !run->json && !run->quiet)

@@ -1,5 +1,5 @@
-/* ibt_prune.c - finds the snapshot that a prune with --at removes: the only one within that time, never an earlier
- * one. */
+/* ibt_prune.c - finds the snapshot that a prune with --at removes: the only snapshot within that time, and never an
+ * earlier snapshot. */
 #include "ibt_tool.h"
 #include <inttypes.h>
 #include <stdlib.h>

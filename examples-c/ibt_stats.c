@@ -1,4 +1,4 @@
-/* ibt_stats.c - the command stats: what the snapshots of a key hold, and what they take in the store. */
+/* ibt_stats.c - the command stats: the sizes of the snapshots of a key, and the space that they take in the store. */
 #include "ibt_tool.h"
 #include <inttypes.h>
 #include <stdlib.h>

@@ -44,8 +44,8 @@ static int by_key_and_date(const void *a, const void *b)
     return order != 0 ? order : (one->date > other->date) - (one->date < other->date);
 }
 
-/* True if `text` as the argument of --at means this snapshot and no other: its neighbours in time are outside of the
- * time. */
+/* True if `text` as the argument of --at selects this snapshot and no other: the snapshots before and after it lie
+ * outside of that time. */
 static int tells_apart(const struct dated *at, const struct dated *all, size_t count, const char *text)
 {
     struct span span;

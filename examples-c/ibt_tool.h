@@ -70,7 +70,7 @@ struct run {
     const char *files_from; /* the list of --files-from, NULL without */
     int ends_in_nul; /* each path of that list ends in NUL */
     struct span span; /* the time of --at */
-    const char *sound; /* what verify says of a snapshot without losses; NULL means "whole" */
+    const char *sound; /* the text that verify prints for a snapshot without losses; NULL means "whole" */
     int keeps;   /* a --keep-... rule was given */
     int removes; /* --snapshot was given */
     int heals;   /* --heal was given */

@@ -256,8 +256,8 @@ extern "C" {
  * The old content of a changed file is read from the storage and compared with
  * the new content byte by byte, so that a change costs little more than its
  * bytes. A content that another path has already is read before an increment
- * points to it. Where the old content turns out to be damaged, that is a problem
- * of the report, and the file is stored whole.
+ * points to it. If an old content turns out to be damaged, the report lists a
+ * problem, and the file is stored whole.
  */
 #define IBT_DELTA_CONTENTS 2
 
@@ -492,8 +492,9 @@ extern "C" {
 #define IBT_CHANGE_CONTENT 4
 
 /**
- * Mode, owner, times or extended attributes changed. In a comparison also: the
- * set of names that are hard links of the file changed.
+ * Mode, owner, times, extended attributes, inode flags or the project id
+ * changed. In a comparison also: the set of names that are hard links of the
+ * file changed.
  */
 #define IBT_CHANGE_METADATA 8
 
@@ -538,7 +539,7 @@ extern "C" {
 /**
  * Bytes read: by a backup from the source; by a restore, a consolidation and a
  * rebuild of the cache from archives; by a comparison from the tree; by a
- * verify and a prune from the storage.
+ * verify from the storage.
  */
 #define IBT_COUNT_BYTES_READ 8
 
@@ -567,11 +568,12 @@ extern "C" {
 
 /**
  * Bytes of created and modified files whose content was stored already, for
- * another path of the snapshot before or of this one: an increment points to
- * it. Where an increment reads old contents (IBT_DELTA_CONTENTS), it first reads
- * such a content of the snapshot before, and stores the file if that content is
- * damaged. Elsewhere the content is not read: only ibt_verify(), or an increment
- * with ibt_options_set_heal(), finds such damage.
+ * another path of the previous snapshot or of this one: the increment points
+ * to that content. An increment that reads old contents (IBT_DELTA_CONTENTS)
+ * first reads such a content of the previous snapshot, and stores the file if
+ * that content is damaged. Other increments do not read the content: only
+ * ibt_verify(), or an increment with ibt_options_set_heal(), finds such
+ * damage.
  */
 #define IBT_COUNT_BYTES_ALREADY_STORED 13
 
@@ -691,7 +693,7 @@ extern "C" {
 #define IBT_ACTION_REMOVED 2
 
 /**
- * A request to stop. It is one-shot: a request cannot be taken back. Owned by
+ * A request to stop. It is one-shot: a request cannot be withdrawn. Owned by
  * the caller, who frees it with ibt_cancel_free(). Operations share the
  * object, so the caller may free it while an operation runs.
  *
@@ -704,7 +706,9 @@ typedef struct ibt_cancel ibt_cancel;
 /**
  * One file, directory, link or device at one moment. The entry, and every
  * string borrowed from it, is valid only during the callback that received it.
- * An entry of ibt_snapshot_next() is valid until the next call of that function.
+ * An entry of ibt_snapshot_next() is valid until the next call of that
+ * function or of ibt_snapshot_rewind() with the same snapshot, or until the
+ * snapshot is freed.
  *
  * Since: 0.1
  */
@@ -728,9 +732,9 @@ typedef struct ibt_error ibt_error;
 typedef struct ibt_list ibt_list;
 
 /**
- * How an operation is to be done. One type serves every operation. NULL for
- * the options of an operation means all defaults. Owned by the caller, who
- * frees it with ibt_options_free().
+ * The options of an operation. One type serves every operation. If an
+ * operation gets NULL as its options, it uses all defaults. Owned by the
+ * caller, who frees it with ibt_options_free().
  *
  * Setters copy their arguments. A setter that fails returns a status and marks
  * the object: every later operation with this object returns that status too,
@@ -837,10 +841,10 @@ typedef void (*ibt_destroy_fn)(void *ud);
  * Changes come in the order of paths, with these exceptions. A restore reports
  * symbolic links and further names of hard links after all other entries.
  * After these it reports the extra entries that it removes because the
- * snapshot does not have them. It reports an entry that makes way for another
- * one just before that other entry. A backup reports at the end, in no
- * particular order, the deleted files that it might have found again under
- * another name.
+ * snapshot does not have them. If an existing entry must be removed to make
+ * way for an entry of the snapshot, its removal is reported just before that
+ * entry. A backup reports the deleted files that it might have found again
+ * under another name at the end, in the order of paths.
  *
  * Return IBT_CALLBACK_OK to go on, or IBT_CALLBACK_STOP to receive no further
  * changes: a comparison then ends with the differences found so far, while a
@@ -863,9 +867,9 @@ typedef int32_t (*ibt_change_fn)(void *ud,
  * cannot be examined, and entries that another option leaves out.
  *
  * Return one of IBT_FILTER_*, or IBT_CALLBACK_STOP to include this entry and
- * all that follow without being asked again. Every other positive number means
- * IBT_FILTER_INCLUDE. 0 or a negative number cancels the operation
- * (IBT_ERR_CANCELLED).
+ * all that follow: libibt then does not call the filter again. Every other
+ * positive number means IBT_FILTER_INCLUDE. 0 or a negative number cancels the
+ * operation (IBT_ERR_CANCELLED).
  *
  * Since: 0.1
  */
@@ -883,7 +887,7 @@ typedef void (*ibt_log_fn)(void *ud, int32_t level, const char *message);
  * Begins to write an object named `name`. Its size is unknown, and nobody sees
  * it before its commit. `*stream` is NULL; the function may set it to any
  * value, which libibt passes to the other functions of the writer. Up to four
- * streams are open at a time, and are written to alternately.
+ * streams are open at a time, and libibt may write to them in any order.
  *
  * After IBT_CALLBACK_OK libibt ends the stream with exactly one call of the
  * ibt_commit_fn or the ibt_abort_fn. After a failure it calls neither.
@@ -928,8 +932,9 @@ typedef void (*ibt_abort_fn)(void *ud, void *stream);
  * `buf`, and stores the number of bytes in `*got`, which is 0 at first. It may
  * read less than `len`: libibt calls it again for the rest. IBT_CALLBACK_OK
  * with 0 bytes means that offset is at or past the end. Return
- * IBT_ERR_NOT_FOUND if there is no such object: a restore then lists its
- * contents as missing and goes on. Any other failure ends the restore.
+ * IBT_ERR_NOT_FOUND if there is no such object: a restore then lists the
+ * contents of that object as missing and goes on. Any other failure ends the
+ * restore.
  *
  * Since: 0.1
  */
@@ -961,11 +966,11 @@ typedef int32_t (*ibt_delete_fn)(void *ud, const char *name);
 /**
  * Locks `key` for one backup, consolidation or prune: keeps out every other
  * one, also of other programs and of other machines that share the storage,
- * until the ibt_unlock_fn is called. Operations that only read do not lock: they
- * run beside everything, and if a prune deletes a file that one of them still
- * needs, that file is missing for it. If the lock is held already, return
- * IBT_ERR_BUSY at once: libibt tries again 50 times a second, for as long as
- * ibt_options_set_lock_wait() allows.
+ * until the ibt_unlock_fn is called. Operations that only read do not lock:
+ * they run beside all other operations. If a prune deletes an object that such
+ * an operation still needs, the operation reports the object as missing. If
+ * the lock is held already, return IBT_ERR_BUSY at once: libibt tries again 50
+ * times a second, for as long as ibt_options_set_lock_wait() allows.
  *
  * Since: 0.1
  */
@@ -1155,9 +1160,9 @@ ibt_status ibt_options_set_change(ibt_options *options,
  *
  * An entry that it leaves out counts as excluded: it is absent from the
  * snapshot, an increment that leaves it out for the first time reports it as
- * deleted, and a restore with ibt_options_set_delete_extra() does not remove it.
- * The filter runs on the calling thread, so that with a filter one thread walks
- * the source; without a filter all do.
+ * deleted, and a restore with ibt_options_set_delete_extra() does not remove
+ * it. The filter runs on the calling thread. So with a filter only this thread
+ * walks the source; without a filter all worker threads do.
  *
  * Default: none. Backups only; other operations fail with IBT_ERR_INVALID_ARG
  * if a filter is set.
@@ -1206,34 +1211,35 @@ ibt_status ibt_options_set_cancel(ibt_options *options,
                                   ibt_cancel *cancel);
 
 /**
- * Sets what a verify checks: IBT_VERIFY_CONTENTS or IBT_VERIFY_PRESENCE.
- * ibt_verify() only; ignored elsewhere. Replaces what
- * ibt_options_set_verify_part() has set.
+ * Sets how much a verify checks: IBT_VERIFY_CONTENTS or IBT_VERIFY_PRESENCE.
+ * ibt_verify() only; ignored elsewhere. Replaces an earlier call of
+ * ibt_options_set_verify_part().
  *
  * Default: IBT_VERIFY_CONTENTS.
  *
- * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or scope is no
- * constant of that name.
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL or scope is unknown.
  *
  * Since: 0.1
  */
 IBT_API ibt_status ibt_options_set_verify(ibt_options *options, int32_t scope);
 
 /**
- * Lets a verify read one of `parts` parts of what all snapshots need, the part
- * with the number `part`, counted from 1. Each part costs about as much as the
- * others, and runs with all numbers read everything together: with
- * 7 parts, one each day of the week.
+ * Lets a verify read only part number `part`, counted from 1, of `parts` parts
+ * of all contents and signatures. All parts cost about the same, and verifies
+ * of all parts together read everything. For example, with 7 parts a program
+ * can verify one part on each day of a week.
  *
  * The part of a content or signature follows from its place in an archive:
- * each 16 MiB of an archive belong to the next part. So it is the same part in
- * every snapshot, while snapshots come and go. A content is read whole, however
- * large. Each run also does what IBT_VERIFY_PRESENCE does, and reads the index
+ * each 16 MiB of an archive belong to the next part. So a content that several
+ * snapshots share belongs to the same part in all of them, also after
+ * snapshots were added or removed. A content is read whole, however large.
+ * Each run also makes the checks of IBT_VERIFY_PRESENCE, and reads the index
  * of each archive. No part compares the digests of archives: only a verify of
  * everything does.
  *
- * ibt_verify() only; ignored elsewhere. Replaces what ibt_options_set_verify()
- * has set. Default: everything, like part 1 of 1 with the digests.
+ * ibt_verify() only; ignored elsewhere. Replaces an earlier call of
+ * ibt_options_set_verify(). Default: everything, like part 1 of 1 with the
+ * digests.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL, or unless
  * 1 <= part <= parts.
@@ -1246,12 +1252,12 @@ ibt_status ibt_options_set_verify_part(ibt_options *options,
                                        uint32_t parts);
 
 /**
- * With 1 a comparison reads no content. A file counts as unchanged if it has the
- * recorded size and modification time, and as modified if one of them differs.
- * So it takes little time, and misses a content that changed and got its old
- * modification time back. Mode, owner, extended attributes, link targets and
- * hard links are compared as without this option. The files of the tree have no
- * ibt_entry_hash() then.
+ * With 1 a comparison reads no content. A file counts as unchanged if it has
+ * the recorded size and modification time, and as modified if one of them
+ * differs. Such a comparison takes little time, but it does not find a content
+ * that changed and got its old modification time back. Mode, owner, extended
+ * attributes, link targets and hard links are compared as without this option.
+ * The files of the tree have no ibt_entry_hash() then.
  *
  * Default: 0. Every other number counts as 1. ibt_compare() only; ignored
  * elsewhere.
@@ -1288,8 +1294,9 @@ IBT_API ibt_status ibt_options_set_host(ibt_options *options, const char *host);
  * (ibt_options_set_allow_source_change()). Backups only; ignored elsewhere.
  *
  * Default: the absolute path of the source. Without a name, another path of
- * the directory that the newest snapshot names is the same source, for example
- * a path through a symbolic link; the snapshots keep the first path.
+ * the directory that the newest snapshot records is the same source, for
+ * example a path through a symbolic link. The snapshots then keep the recorded
+ * path.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, or name is
  * empty or longer than 4096 bytes.
@@ -1303,9 +1310,9 @@ ibt_status ibt_options_set_source_name(ibt_options *options,
 /**
  * Leaves out everything in directories that a file marks: a directory with an
  * entry of this name that is not itself a directory, for example ".nobackup",
- * is stored with the marker only. Several names: with any of them. Any number.
- * This holds for the source itself, too. Backups and comparisons; ignored
- * elsewhere.
+ * is stored with this marker only. Each call adds a name, up to 100, and each
+ * name marks a directory. This holds for the source itself, too. Backups and
+ * comparisons; ignored elsewhere.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, name is not a
  * valid file name, or there are 100 names already.
@@ -1321,7 +1328,7 @@ ibt_status ibt_options_add_exclude_if_present(ibt_options *options,
  * included. A file that grows beyond the size is absent from the next
  * snapshot. Backups and comparisons; ignored elsewhere.
  *
- * Default: no limit, which UINT64_MAX sets again.
+ * Default: no limit. UINT64_MAX removes a limit.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
  *
@@ -1350,11 +1357,11 @@ ibt_status ibt_options_set_exclude_nodump(ibt_options *options,
 /**
  * Limits a backup to this path below the source, with everything below it and
  * the directories that lead to it: raw bytes, relative to the source, without
- * "." and "..". Slashes at either end are ignored. Any number; a snapshot then
- * holds exactly these paths, so an increment reports a path that is not listed
- * any more as deleted. Other options still leave out entries. A listed path
- * that does not exist, or that leads through a symbolic link, is listed as
- * IBT_PROBLEM_UNREADABLE.
+ * "." and "..". Slashes at either end are ignored. Each call adds a path, up
+ * to 1,000,000. A snapshot then holds exactly these paths, so an increment
+ * reports a path that is not listed any more as deleted. Other options still
+ * leave out entries. A listed path that does not exist, or that leads through
+ * a symbolic link, is listed as IBT_PROBLEM_UNREADABLE.
  *
  * Default: none, the backup takes in the whole source. Backups only; other
  * operations fail with IBT_ERR_INVALID_ARG if a path is set.
@@ -1392,7 +1399,7 @@ IBT_API ibt_status ibt_options_set_map_owners(ibt_options *options, int32_t on);
  * not part of the tree digest.
  *
  * A second value of the same name replaces the first one, and NULL as value
- * takes the label away. A snapshot has at most 64 labels. A name is UTF-8, not
+ * removes the label. A snapshot has at most 64 labels. A name is UTF-8, not
  * empty, and has neither '=' nor control characters. A value is UTF-8, and may
  * be empty. Name and value together have at most 4096 bytes, and all labels
  * 16384.
@@ -1436,9 +1443,9 @@ ibt_status ibt_options_add_keep_label(ibt_options *options,
  *
  * A list leaves out all other snapshots. "The newest" and
  * ibt_options_set_as_of() select among the snapshots that pass, and
- * ibt_options_set_snapshot() selects nothing if the snapshot does not pass. The
- * rules of a prune judge only the snapshots that pass; all others are kept. A
- * state that is damaged passes every filter, because nobody knows its labels.
+ * ibt_options_set_snapshot() selects nothing if the snapshot does not pass.
+ * The rules of a prune judge only the snapshots that pass; all others are
+ * kept. A damaged state passes every filter, because its labels are unknown.
  * To find the labels, the call reads a few KiB of each state.
  *
  * Default: none. Lists, restores, comparisons, prunes and ibt_snapshot_open();
@@ -1549,8 +1556,8 @@ ibt_status ibt_options_set_overwrite(ibt_options *options,
  *
  * - everything in a directory that the backup could not list, and in a
  *   directory on a file system that does not distinguish upper and lower case;
- * - everything in a directory that holds the state of a snapshot: that is the
- *   store of another backup;
+ * - everything in a directory that holds a backup file, or a temporary file of
+ *   a backup: it is the store of another backup;
  * - the storage's own directory, the cache, the paths of
  *   ibt_options_add_protected_path(), and the links and directories that lead
  *   to them;
@@ -1571,9 +1578,10 @@ ibt_status ibt_options_set_overwrite(ibt_options *options,
  * IBT_PROBLEM_OBSTRUCTED.
  *
  * Once the content of a file turns out to be lost, nothing extra is removed
- * any more, and no directory that is not empty makes way: dest may still have
- * that content under another name. This is listed as IBT_PROBLEM_OBSTRUCTED. A
- * dry run reads no contents, so it cannot foresee this.
+ * any more, and a directory that is not empty is not removed to make way for
+ * another entry: dest may still have that content under another name. This is
+ * listed as IBT_PROBLEM_OBSTRUCTED. A dry run reads no contents, so it cannot
+ * foresee this.
  *
  * Restore uses it; other operations fail with IBT_ERR_INVALID_ARG if it is
  * set.
@@ -1624,9 +1632,9 @@ IBT_API ibt_status ibt_options_set_keep_last(ibt_options *options, uint32_t n);
 
 /**
  * A prune keeps every snapshot that was made at most `seconds` before the
- * snapshot with the newest stamp. No clock is used: if no backup was made for a
- * month, nothing of the last week before that becomes too old. Rules add up: a
- * snapshot stays if any rule keeps it.
+ * snapshot with the newest stamp. The current time does not matter: even if
+ * the newest snapshot is a month old, a span of one week keeps the snapshots
+ * of the week before it. Rules add up: a snapshot stays if any rule keeps it.
  *
  * Default: 0, no such rule. Prune only; ignored elsewhere.
  *
@@ -1713,12 +1721,11 @@ ibt_status ibt_options_set_keep_yearly(ibt_options *options,
 
 /**
  * With 1 the hours, days, weeks, months and years of the rules of a prune are
- * those of the time zone of this machine (TZ, else the system's), with the
- * changes of the clocks that it has: a day may have 23 or 25 hours. The zone of
- * the machine that runs the prune counts, not the zones in which the snapshots
- * were made. Where the clocks are set back, the hour that occurs twice counts
- * as two. Prune with the same zone each time: other days may keep other
- * snapshots.
+ * those of the time zone of this machine (TZ, else the system's), including
+ * its summer time: a day may have 23 or 25 hours. The zone of the machine that
+ * runs the prune counts, not the zones in which the snapshots were made. Where
+ * the clocks are set back, the hour that occurs twice counts as two. Prune
+ * with the same zone each time: other days may keep other snapshots.
  *
  * Default: 0, UTC. Every other number counts as 1. Prune only; ignored
  * elsewhere.
@@ -1735,11 +1742,11 @@ IBT_API ibt_status ibt_options_set_local_time(ibt_options *options, int32_t on);
  *
  * A backup then reads the source, compares and compresses as usual, but stores
  * nothing: no backup file, no copy in the cache, no lock file. Its changes are
- * passed to ibt_options_set_change(). The report has its counters, and the kind
- * and size of each backup file that it would make; their paths, the snapshot
- * and the digest are NULL. IBT_COUNT_BYTES_WRITTEN counts the bytes that it
- * would store. It does not wait for another backup, and the storage need not be
- * able to write.
+ * passed to the function of ibt_options_set_change(). The report has its
+ * counters, and the kind and size of each backup file that it would make;
+ * their paths, the snapshot and the digest are NULL. IBT_COUNT_BYTES_WRITTEN
+ * counts the bytes that it would store. It does not wait for another backup,
+ * and the storage need not be able to write.
  *
  * Other operations fail with IBT_ERR_INVALID_ARG if it is set.
  *
@@ -1753,8 +1760,8 @@ IBT_API ibt_status ibt_options_set_dry_run(ibt_options *options, int32_t on);
 
 /**
  * With 1 an increment first reads everything that its parent needs, as
- * ibt_verify() does, and stores again what the store has lost, as far as the
- * source still has it. Increments only; ignored elsewhere.
+ * ibt_verify() does. It stores lost contents and signatures again, as far as
+ * the source still has the files. Increments only; ignored elsewhere.
  *
  * - A file whose content is lost, or depends on lost bytes, is stored whole from
  *   the source, in its present version. A lost signature is made again if the
@@ -1779,8 +1786,10 @@ IBT_API ibt_status ibt_options_set_dry_run(ibt_options *options, int32_t on);
  *   as if it was damaged, because a bad sector stays bad.
  * - A dry run reports the same, and stores nothing.
  *
- * Without this option an increment notices only archives that are gone or have
- * another size, and stores again what they held.
+ * Without this option an increment notices archives that are gone or have
+ * another size, and stores again the contents that they held. It notices
+ * damage inside an archive only in the bytes that it reads: see
+ * IBT_DELTA_CONTENTS.
  *
  * Default: 0. Every other number counts as 1.
  *
@@ -1814,9 +1823,9 @@ IBT_API ibt_status ibt_options_set_key(ibt_options *options, const char *key);
  * time. A relative path starts at the current directory of this call.
  *
  * "" means no cache: nothing is read from or written to one. An increment then
- * reads from the storage the states that the newest snapshot needs, and for
- * each file that changed its old signature, or, with IBT_DELTA_CONTENTS, its
- * old content. A layer that the storage lost cannot be put back then.
+ * reads the states that the newest snapshot needs from the storage. For each
+ * file that changed it reads the old signature, or, with IBT_DELTA_CONTENTS,
+ * the old content. A layer that the storage lost cannot be put back then.
  *
  * Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
  *
@@ -1913,10 +1922,11 @@ ibt_status ibt_options_set_snapshot(ibt_options *options,
                                     const char *stamp);
 
 /**
- * A prune removes the snapshot with this stamp. Any number, up to 10,000: it
- * removes all of them, and the snapshot of ibt_options_set_snapshot() or
- * ibt_options_set_as_of() too. If one of them does not exist, the prune returns
- * IBT_ERR_NOT_FOUND before it removes anything.
+ * A prune removes the snapshot with this stamp. Each call adds a stamp, up to
+ * 10,000. The prune removes all of these snapshots, and also the snapshot that
+ * ibt_options_set_snapshot() or ibt_options_set_as_of() selects. If one of
+ * them does not exist, the prune returns IBT_ERR_NOT_FOUND before it removes
+ * anything.
  *
  * Default: none. Prune only; other operations fail with IBT_ERR_INVALID_ARG if
  * such a stamp is set.
@@ -1933,11 +1943,11 @@ ibt_status ibt_options_add_removed(ibt_options *options,
 /**
  * Selects the last snapshot made at this time or before, in nanoseconds since
  * 1970, UTC. The time of a snapshot is ibt_report_snapshot_date(), exact to a
- * microsecond; of two with the same time, the one with the later stamp. To
- * select the last snapshot of a whole second, minute or day, pass the last
- * nanosecond of it. Mind ibt_prune(): it removes the selected snapshot even if
- * that was made long before the given time. To be safe, list the snapshots
- * first and select one by its stamp.
+ * microsecond. Of two snapshots with the same time, the one with the later
+ * stamp is selected. To select the last snapshot of a whole second, minute or
+ * day, pass the last nanosecond of it. Take care with ibt_prune(): it removes
+ * the selected snapshot even if that snapshot was made long before the given
+ * time. To be safe, list the snapshots first and select one by its stamp.
  *
  * This setter and ibt_options_set_snapshot() replace each other: the last call
  * counts.
@@ -2217,7 +2227,7 @@ ibt_status ibt_options_set_part_size(ibt_options *options,
 /**
  * ==== Cancelling ====
  *
- * Makes an object whose stop was not requested yet. Never returns NULL.
+ * Makes an object without a request to stop. Never returns NULL.
  *
  * Since: 0.1
  */
@@ -2318,10 +2328,10 @@ IBT_API uint64_t ibt_progress_total_entries(const ibt_progress *now);
  * caller owns.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if path or out is NULL, path is empty,
- * flags has an unknown bit, or flags has IBT_DIR_CREATE_PARENTS beside another
- * flag; IBT_ERR_NOT_FOUND if the directory must exist and does not; IBT_ERR_IO
- * if it must exist and cannot be opened, or path is relative and there is no
- * current directory.
+ * flags has an unknown bit, or flags has IBT_DIR_CREATE_PARENTS together with
+ * another flag; IBT_ERR_NOT_FOUND if the directory must exist and does not;
+ * IBT_ERR_IO if it must exist and cannot be opened, or path is relative and
+ * there is no current directory.
  *
  * Since: 0.1
  */
@@ -2546,9 +2556,9 @@ IBT_API ibt_status ibt_list_add(ibt_list *out, const char *name, uint64_t size);
  * of ibt_options_add_protected_path(), wherever they lie in the source. The
  * report has a note for each, IBT_PROBLEM_SKIPPED.
  *
- * The newest snapshot of the key tells libibt which source and host belong to
- * the key. If its state is damaged, the report lists that, and the next older
- * snapshot takes its place.
+ * The newest snapshot of the key records which source and host belong to the
+ * key. If its state is damaged, the report lists a problem, and the next older
+ * snapshot is used instead.
  *
  * Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
  * they were read, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL
@@ -2570,7 +2580,8 @@ IBT_API ibt_status ibt_list_add(ibt_list *out, const char *name, uint64_t size);
  * fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), there may be a whole
  * snapshot; ibt_list_snapshots() shows it.
  *
- * ibt_options_set_dry_run() makes no snapshot and reports what it would have.
+ * With ibt_options_set_dry_run() the call makes no snapshot. It reports the
+ * changes and the backup files that it would make.
  *
  * Since: 0.1
  */
@@ -2588,8 +2599,8 @@ ibt_status ibt_full_backup(ibt_storage *storage,
  * Arguments and report as for ibt_full_backup(). An unreadable entry keeps its
  * previous version; it never counts as deleted. If a backup file of the newest
  * snapshot is gone or has a wrong size, the increment stores again the
- * contents that the file held. With ibt_options_set_skip_unchanged() it makes
- * no snapshot if nothing changed.
+ * contents that the file held, as far as the source still has them. With
+ * ibt_options_set_skip_unchanged() it makes no snapshot if nothing changed.
  *
  * Returns the statuses of ibt_full_backup(), and: IBT_PARTIAL also if such a
  * backup file is gone or has a wrong size (but not if it holds signatures that
@@ -2638,9 +2649,9 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * it is on dest's file system and no running restore uses it. The name has a
  * mark of the machine that made it. A restore on another machine may be
  * running, and its locks may be invisible here (NFS), so its work is removed
- * only when nothing in it has changed for a week. What may be in use stays and
- * is listed as IBT_PROBLEM_LEFTOVER. Backups and comparisons leave such names
- * out (IBT_PROBLEM_SKIPPED).
+ * only when nothing in it has changed for a week. A file or directory that may
+ * be in use stays, and is listed as IBT_PROBLEM_LEFTOVER. Backups and
+ * comparisons leave such names out (IBT_PROBLEM_SKIPPED).
  *
  * The change callback receives the action for each entry, as a change from
  * dest to the snapshot:
@@ -2734,7 +2745,8 @@ ibt_status ibt_list_snapshots(ibt_storage *storage,
  * state, each archive, each content as a restore would write it, and each
  * signature. Verifies all snapshots of `key`, or of every key if key is NULL.
  * If options select a snapshot, verifies that one; with an expected digest and
- * no selection, the newest one. Changes nothing.
+ * no selection, the newest one. ibt_options_set_verify() and
+ * ibt_options_set_verify_part() make it read less. Changes nothing.
  *
  * `*report` and `*err` as for ibt_full_backup(). A loss does not end the
  * operation. Each loss is a problem that names the path, the backup file
@@ -2742,11 +2754,11 @@ ibt_status ibt_list_snapshots(ibt_storage *storage,
  * and the found value. Its kind is IBT_PROBLEM_MISSING if the file is gone,
  * IBT_PROBLEM_UNREADABLE if the file cannot be read at the moment, else
  * IBT_PROBLEM_DAMAGED. A file that cannot be read does not end the operation
- * either, but the call returns the first such error in the end. A loss that
+ * either, but the call returns the first such error at its end. A loss that
  * concerns several snapshots is listed once for each of them.
  *
- * A problem without a path concerns a backup file as such: it is not known to
- * affect any path of the snapshot. A problem in a "sigvault" file loses no
+ * A problem without a path concerns a whole backup file: no path of the
+ * snapshot is known to be affected. A problem in a "sigvault" file loses no
  * content; it means that the next change of the path is stored whole. The
  * report lists each verified snapshot with the number of its losses as
  * IBT_COUNT_PROBLEMS, and with a reason such as "3 losses", or "" if the
@@ -2786,8 +2798,9 @@ ibt_status ibt_verify(ibt_storage *storage,
  *   IBT_CHANGE_CREATED    the entry is only in the tree
  *   IBT_CHANGE_DELETED    the entry is only in the snapshot
  *   IBT_CHANGE_CONTENT    other bytes, or another type, link target or device
- *   IBT_CHANGE_METADATA   another mode, owner, modification time or extended
- *                         attribute, or a file with other hard links
+ *   IBT_CHANGE_METADATA   another mode, owner, modification time, extended
+ *                         attribute, inode flag or project id, or a file
+ *                         with other hard links
  *
  * The report counts the differences.
  *
@@ -2796,9 +2809,10 @@ ibt_status ibt_verify(ibt_storage *storage,
  * ibt_options_add_exclude() leaves entries out of both sides. Globs and paths
  * limit the comparison. Every file that has the same size on both sides is
  * read, whatever its times and ibt_options_set_change_detection() say, so that
- * silent damage is found. Holes, ctimes, inode numbers and the names of users
- * and groups are not compared. Nothing is written, and no link of the tree is
- * followed. Progress is reported as IBT_PHASE_VERIFY.
+ * silent damage is found. With ibt_options_set_metadata_only() no file is
+ * read. Holes, ctimes, inode numbers and the names of users and groups are not
+ * compared. Nothing is written, and no link of the tree is followed. Progress
+ * is reported as IBT_PHASE_VERIFY.
  *
  * `*report` and `*err` as for ibt_full_backup().
  *
@@ -2806,16 +2820,15 @@ ibt_status ibt_verify(ibt_storage *storage,
  * tree could not be read, which the report lists; IBT_ERR_INVALID_ARG if key
  * or tree is NULL or malformed, a setter of options failed, or an option has
  * no use here (a root, delete_extra, dry_run); IBT_ERR_NOT_FOUND if there is
- * no such snapshot, or if a glob or path matches on neither side (known, and
- * returned, only at the end); IBT_ERR_IO if tree cannot be opened
+ * no such snapshot, or if a glob or path matches on neither side (returned
+ * only at the end, after all changes); IBT_ERR_IO if tree cannot be opened
  * (ibt_error_os_code() is ENOENT if it does not exist, ENOTDIR if it is not a
  * directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot's digest
  * is not the expected one; IBT_ERR_CORRUPT if its state is damaged,
- * IBT_ERR_MISSING if a state that it needs as a layer is gone,
- * IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
- * lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
- * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
- * status.
+ * IBT_ERR_MISSING if a state that it needs as a layer is gone, IBT_ERR_FORMAT
+ * if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage lacks a
+ * function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+ * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
  *
  * Since: 0.1
  */
@@ -2835,26 +2848,27 @@ ibt_status ibt_compare(ibt_storage *storage,
  *   IBT_CHANGE_CREATED    the entry is only in `after`
  *   IBT_CHANGE_DELETED    the entry is only in `before`
  *   IBT_CHANGE_CONTENT    other bytes, or another type, link target or device
- *   IBT_CHANGE_METADATA   another mode, owner, modification time or extended
- *                         attribute, or a file with other hard links
+ *   IBT_CHANGE_METADATA   another mode, owner, modification time, extended
+ *                         attribute, inode flag or project id, or a file
+ *                         with other hard links
  *
- * The report counts the differences, and lists both snapshots. A moved entry is
- * deleted at one path and created at another one. Only the states are read, and
- * no content: a file has other bytes if its size, its hash or its holes differ.
- * So a file whose zeros are a hole in one snapshot only has other bytes. The
- * names of users and groups are not compared. Memory does not grow with the
- * number of entries, only with the number of hard-linked files. Neither storage
- * is used.
+ * The report counts the differences, and lists both snapshots. A moved entry
+ * is deleted at one path and created at another one. Only the states are read,
+ * and no content: a file has other bytes if its size, its hash or its holes
+ * differ. So a file whose zeros are a hole in only one of the snapshots counts
+ * as a file with other bytes. The names of users and groups are not compared.
+ * Memory does not grow with the number of entries, only with the number of
+ * hard-linked files. Neither storage is used.
  *
  * Globs and paths limit the comparison, and patterns leave entries out of both
  * sides. Progress is reported as IBT_PHASE_VERIFY. `*report` and `*err` as for
  * ibt_full_backup().
  *
  * Returns IBT_OK, with or without differences; IBT_ERR_INVALID_ARG if a
- * snapshot is NULL, a setter of options failed, or an option has no use here (a
- * snapshot, labels, a root, delete_extra, an expected digest, dry_run);
- * IBT_ERR_NOT_FOUND if a glob or path matches on neither side (known, and
- * returned, only at the end); IBT_ERR_BUSY if another call uses one of the
+ * snapshot is NULL, a setter of options failed, or an option has no use here
+ * (a snapshot, labels, a root, delete_extra, an expected digest, dry_run);
+ * IBT_ERR_NOT_FOUND if a glob or path matches on neither side (returned only
+ * at the end, after all changes); IBT_ERR_BUSY if another call uses one of the
  * snapshots, or if both are the same object; IBT_ERR_IO, IBT_ERR_CANCELLED,
  * IBT_ERR_PANIC.
  *
@@ -2897,7 +2911,7 @@ ibt_status ibt_list_keys(ibt_storage *storage,
  * _keep_yearly() and ibt_options_add_keep_label(). Or exactly the snapshots
  * that ibt_options_add_removed(), ibt_options_set_snapshot() and
  * ibt_options_set_as_of() select: all of them, or none if one does not exist.
- * To learn what removing a snapshot would free, make a dry run. Any
+ * A dry run reports the files, and their sizes, that a prune would remove. Any
  * snapshot can be removed, whether it is the first, the last or between
  * others. If other snapshots need the state of a removed snapshot, the state
  * stays, and a small file of the kind "retired" says that the snapshot is
@@ -2910,25 +2924,26 @@ ibt_status ibt_list_keys(ibt_storage *storage,
  * snapshot of the key as IBT_ACTION_KEPT or IBT_ACTION_REMOVED with the
  * reason, such as "last 3, daily 2026-11-22" or "no rule keeps it". Its files
  * are the removed backup files. IBT_COUNT_DELETED counts the removed
- * snapshots. With ibt_options_set_dry_run() the report is the same and nothing
- * is touched, except that it does not look for temporary files of interrupted
- * runs.
+ * snapshots. With ibt_options_set_dry_run() nothing is changed and the report
+ * is the same, but temporary files of interrupted runs are not reported.
  *
  * The call reads the newest state whole, and a few KiB of each other state. A
- * state is damaged for it if these bytes are; ibt_verify() finds all damage.
+ * state counts as damaged if these bytes are damaged; ibt_verify() finds all
+ * damage.
  *
  * No rule counts or removes a state that is damaged or was made by a newer
- * libibt. It is removed only if its stamp is given. As
- * long as such a state remains, its snapshot may need any file of the key, so
- * prune removes snapshots, but deletes no file: it lists the archives that
- * nothing else needs as IBT_PROBLEM_LEFTOVER, and the result is IBT_PARTIAL.
- * The same holds for a state that somebody replaced by a symbolic link. A state
- * that cannot be read at the moment (IBT_ERR_IO, IBT_ERR_STORAGE,
- * IBT_ERR_UNSUPPORTED) may be whole: then nothing is removed, unless
- * ibt_options_set_snapshot() names a stamp: then it counts as damaged. On a
- * storage that cannot lock, a backup of the key that runs meanwhile may end
- * with IBT_ERR_BUSY. Backup files newer than every snapshot then stay, because
- * a running backup may be making them, and are listed as IBT_PROBLEM_LEFTOVER.
+ * libibt. It is removed only if its stamp is given. As long as such a state
+ * remains, its snapshot may need any file of the key, so prune removes
+ * snapshots, but deletes no file: it lists the archives that nothing else
+ * needs as IBT_PROBLEM_LEFTOVER, and the result is IBT_PARTIAL. The same holds
+ * for a state that somebody replaced by a symbolic link. A state that cannot
+ * be read at the moment (IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_UNSUPPORTED) may
+ * be whole, so nothing is removed. But if all snapshots to remove are given by
+ * their stamps (ibt_options_add_removed(), ibt_options_set_snapshot()), such a
+ * state counts as damaged. On a storage that cannot lock, a backup of the key
+ * that runs meanwhile may end with IBT_ERR_BUSY. Backup files newer than every
+ * snapshot then stay, because a running backup may be making them, and are
+ * listed as IBT_PROBLEM_LEFTOVER.
  *
  * Returns IBT_OK; IBT_PARTIAL if a damaged state stays; IBT_ERR_INVALID_ARG if
  * key is NULL or malformed, a setter of options failed, options set no rule and
@@ -2968,8 +2983,8 @@ ibt_status ibt_prune(ibt_storage *storage,
  * as for ibt_full_backup(): the report lists the new backup files. If the
  * newest snapshot is a full one already and all its files are there, nothing
  * is written: the report names that snapshot and no files. If the state of the
- * newest snapshot is damaged, the newest snapshot with an undamaged state
- * takes its place, as for increments.
+ * newest snapshot is damaged, the newest snapshot with an undamaged state is
+ * used instead, as for increments.
  *
  * Returns IBT_OK; IBT_PARTIAL if the newest state is damaged, so that an older
  * snapshot counts as the newest; IBT_ERR_INVALID_ARG if key is NULL or
@@ -3096,8 +3111,9 @@ IBT_API const char *ibt_snapshot_kind(const ibt_snapshot *snapshot);
 IBT_API const char *ibt_snapshot_digest(const ibt_snapshot *snapshot);
 
 /**
- * The absolute path of the snapshot's source, as raw bytes. NULL for NULL.
- * Borrowed until the snapshot is freed.
+ * The absolute path of the snapshot's source, or the name of
+ * ibt_options_set_source_name(), as raw bytes. NULL for NULL. Borrowed until
+ * the snapshot is freed.
  *
  * Since: 0.1
  */
@@ -3153,15 +3169,15 @@ const char *ibt_snapshot_label_value(const ibt_snapshot *snapshot,
 /**
  * Gives the next entry of the snapshot: first its root, then all others in the
  * order of paths, so that each directory comes right before its own entries.
- * `*entry` is set to NULL first. After IBT_OK it holds the entry, or NULL if
- * there is none any more. The entry belongs to the snapshot and is valid until
+ * `*entry` is set to NULL first. After IBT_OK it holds the entry, or NULL
+ * after the last entry. The entry belongs to the snapshot and is valid until
  * the next call of this function or of ibt_snapshot_rewind() with this
  * snapshot, or until the snapshot is freed.
  *
- * The place is that of this function alone: ibt_snapshot_list() and
- * ibt_snapshot_read() may be called between two entries and do not move it. The
- * call does not use the storage. With two snapshots, a caller can merge their
- * entries; ibt_diff() does so.
+ * ibt_snapshot_list() and ibt_snapshot_read() may be called between two
+ * entries, and do not change which entry comes next. The call does not use the
+ * storage. With two snapshots, a caller can merge their entries; ibt_diff()
+ * does so.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot or entry is NULL;
  * IBT_ERR_BUSY if another call uses the snapshot; IBT_ERR_IO, IBT_ERR_PANIC.
@@ -3174,8 +3190,8 @@ ibt_status ibt_snapshot_next(ibt_snapshot *snapshot,
                              ibt_error **err);
 
 /**
- * ibt_snapshot_next() begins with the root again. The entry that it gave last
- * is not valid any more.
+ * Makes ibt_snapshot_next() begin with the root again. The entry that it gave
+ * last is not valid any more.
  *
  * Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot is NULL; IBT_ERR_BUSY if
  * another call uses the snapshot; IBT_ERR_PANIC.

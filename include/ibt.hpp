@@ -156,7 +156,7 @@ private:
     std::vector<failure> failures_;
 };
 
-/* Runs a callback of the options or of a listing. Nothing may be thrown out of it. */
+/* Runs a callback of the options or of a listing. No exception may leave it. */
 template <class F> std::int32_t answer(F &&function) noexcept
 {
     call *now = call::current();
@@ -170,7 +170,7 @@ template <class F> std::int32_t answer(F &&function) noexcept
     }
 }
 
-/* What callbacks return: void means "go on", and so does an answer of type bool that is true. */
+/* Calls a callback. If it returns nothing or true, the answer is "go on". */
 template <class F, class... Arguments> std::int32_t invoke(F &function, Arguments &&...arguments)
 {
     using result = std::invoke_result_t<F &, Arguments...>;
@@ -261,9 +261,9 @@ private:
     const ibt_entry *object_;
 };
 
-/* How an operation is to be done. The functions return the options themselves, so that calls can be chained. A value
-   that libibt refuses makes the operation throw. Callbacks may return nothing, bool (false: enough) or a number of
-   ibt.h. The options keep them, and libibt until the last operation that uses them has ended. */
+/* The options of an operation. The functions return the options themselves, so that calls can be chained. If libibt
+   refuses a value, the operation throws. Callbacks may return nothing, bool (false: make no further call) or a number
+   of ibt.h. The options own the callbacks, and libibt keeps them until the last operation that uses them has ended. */
 class options {
 public:
     options() : object_(ibt_options_new()) {}
@@ -373,7 +373,7 @@ public:
     options &local_time(bool on = true) { return set(ibt_options_set_local_time, number(on)); }
     options &removed(const std::string &stamp) { return set(ibt_options_add_removed, stamp); }
 
-    /* Without a value: takes the label away, or means any value. */
+    /* Without a value: label() removes the label; the rules and filters accept any value. */
     options &label(const std::string &name, const std::optional<std::string> &value)
     {
         return set_label(ibt_options_set_label, name, value);
@@ -588,7 +588,7 @@ public:
    other exception ends the operation, which throws it again. */
 class storage_functions {
 public:
-    /* What a storage can do besides reading, for features(). */
+    /* The abilities of a storage besides reading, for features(). */
     enum feature : unsigned { writes = 1, removes = 2, locks = 4, reads_cheaply = 8 };
 
     virtual ~storage_functions() = default;

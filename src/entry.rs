@@ -17,8 +17,8 @@ pub const NAME_MAX: usize = 255;
 /// Deepest place of an entry below its root, in components.
 pub const DEPTH_MAX: usize = 100_000;
 
-/// Start of the name of every temporary file and directory of a restore. The tag of the destination (16 hexadecimal
-/// digits), a dash and a random number (16 hexadecimal digits) follow.
+/// Start of the name of every temporary file and directory of a restore. Three numbers follow, each as 16 hexadecimal
+/// digits, with dashes between them: the tag of the destination, the mark of the machine, and a random number.
 pub const RESTORE_TEMP_PREFIX: &str = ".ibt-tmp-restore-";
 
 /// True for the name of a temporary file or directory of a restore. libibt gives such names to nothing else.
@@ -314,7 +314,7 @@ impl File {
     }
 }
 
-/// Whether an entry shares its inode with other entries of the snapshot. Every entry but a directory can.
+/// Whether an entry shares its inode with other entries of the snapshot. A directory never does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HardLink {
     /// The inode has no other name in the snapshot.
@@ -428,7 +428,7 @@ pub struct Place {
     /// `None` if the inode numbers of the source change between backups.
     pub ino: Option<u64>,
     pub ctime: Time,
-    /// When the inode was made; `None` if the file system does not tell. A restore cannot set it.
+    /// When the inode was made; `None` if the file system does not report it. A restore cannot set this time.
     pub btime: Option<Time>,
     /// The whole copy, then the deltas, oldest first. Empty for an entry without data.
     pub content: Vec<Range>,

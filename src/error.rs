@@ -77,8 +77,8 @@ impl Error {
         self.is_own || matches!(self.kind, Exists | Storage | Cancelled | Busy | Unsupported | Panic)
     }
 
-    /// True if the error concerns only the stored file that was read, whichever status the store returned, and not the
-    /// whole call.
+    /// True if the error concerns only the stored file that was read, and not the whole call. This does not depend on
+    /// the status that the store chose.
     pub fn is_of_file(&self) -> bool {
         !self.is_own && (!self.ends_reading() || matches!(self.kind, Kind::Storage | Kind::Unsupported))
     }

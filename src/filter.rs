@@ -69,7 +69,7 @@ impl Filter {
         let path = path.as_ref();
         let mut any = self.rules.is_empty();
         for rule in &mut self.rules {
-            // After the first match, only rules without a use need a test: the others change nothing.
+            // After the first match, only a rule that never matched before needs a test: the test may mark it as used.
             if !(any && rule.used) && rule.what.matches(path) {
                 rule.used = true;
                 any = true;

@@ -59,7 +59,8 @@ impl Pool {
 
     /// `threads` 0 means one thread for each core that this process may use. If the system refuses more threads, or if
     /// few descriptors are left, the pool works with fewer threads. It fails only if no thread can be started. The
-    /// threads block all signals, because signals belong to the program that called the library.
+    /// threads block all signals except those of faulty instructions, because signals belong to the program that called
+    /// the library.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let count = match threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
@@ -96,7 +97,7 @@ impl Pool {
         self.threads.len()
     }
 
-    /// The most descriptors that the tasks of this pool, and the directories that are kept open for tasks, may have
+    /// The most descriptors that the tasks of this pool, and the directories that are kept open for tasks, may use
     /// together. A task that would need more gets no descriptors, and the thread that started the pool does its work.
     pub fn descriptors(&self) -> usize {
         self.descriptors

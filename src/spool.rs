@@ -22,7 +22,7 @@ const PIECE: usize = 256 << 10;
 #[derive(Debug)]
 pub struct Spool {
     file: Option<File>,
-    /// Number of bytes in `file`: the first ones of the spool.
+    /// Number of bytes in `file`, which has the first bytes of the spool.
     file_len: u64,
     /// The bytes after those in `file`. Without a file, all bytes.
     tail: Vec<u8>,
@@ -212,7 +212,7 @@ pub fn spool_error(error: &io::Error) -> Error {
     }
 }
 
-/// The error of a spool whose bytes are not those that were written: another process has changed the file.
+/// The error for a spool that returns other bytes than were written, because another process has changed the file.
 pub fn changed() -> Error {
     failed("read", &io::Error::other("it has changed"))
 }
@@ -251,7 +251,7 @@ mod tests {
         all
     }
 
-    /// Does to plain bytes the same as [`Spool::write_at`] must do to a spool.
+    /// The model of [`Spool::write_at`]: the same change, made to plain bytes.
     fn write(model: &mut Vec<u8>, at: usize, bytes: &[u8]) {
         model.resize(model.len().max(at + bytes.len()), 0);
         model[at..at + bytes.len()].copy_from_slice(bytes);

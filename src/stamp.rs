@@ -11,8 +11,8 @@ pub struct Time {
     pub nanos: u32,
 }
 
-/// A time stamp is believed when it is older than this many seconds. A file system may store whole seconds
-/// only (FAT: steps of two seconds), so a file that changes twice can keep its stamp.
+/// A time stamp is believed when it is older than this many seconds. Some file systems store only whole seconds (FAT:
+/// steps of two seconds). So a file that changes twice within this time can keep its stamp.
 const SETTLED_SECS: i64 = 2;
 
 impl Time {
@@ -42,8 +42,8 @@ impl Time {
         Time { secs: self.secs.saturating_add(secs), ..self }
     }
 
-    /// True if a change after the moment `reached` cannot get this stamp again. `reached` is a moment of the clock
-    /// that made the stamp.
+    /// True if no change after the moment `reached` can get this stamp. `reached` is a moment of the clock that makes
+    /// the stamps.
     pub fn is_settled_by(self, reached: Time) -> bool {
         self.plus_secs(SETTLED_SECS) < reached
     }

@@ -67,8 +67,9 @@ pub struct Guard {
 /// True if the entry certainly has not changed since `then` was recorded, so the backup need not read it.
 ///
 /// The conditions:
-/// - Type, size, mtime, ctime and, where inode numbers are stable, inode are equal. An entry without an inode number,
-///   from the time when they were not, is read once more, so that the new state has the number.
+/// - Type, size, mtime, ctime and, where inode numbers are stable, inode are equal. A recorded entry has no inode
+///   number if the numbers changed between runs at that time. Such a file is read once more, so that the new state has
+///   its number.
 /// - The later of mtime and ctime is more than two seconds before the start of the parent's scan and, unless this
 ///   machine's clock makes the stamps, more than two seconds before the newest ctime that the parent recorded.
 /// - The file system has a ctime, because a program can set an mtime back.
@@ -98,7 +99,7 @@ pub fn same_metadata(a: &Entry, b: &Entry) -> bool {
     same_node && a.meta == b.meta
 }
 
-/// Says which of two sorted streams has the next path: the parent's entries, the source's entries, or both.
+/// The stream that has the next path: the parent's entries, the source's entries, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Only the parent.
@@ -127,14 +128,15 @@ impl Side {
 /// The items of one path in two sorted streams.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pair<A, B> {
-    /// Only the parent has it.
+    /// Only the parent has an item of this path.
     Old(A),
-    /// Only the source has it.
+    /// Only the source has an item of this path.
     New(B),
     Both(A, B),
 }
 
-/// Joins two streams that are strictly ascending by path. An error at the head of either stream comes out first.
+/// Joins two streams that are strictly ascending by path. If the next item of a stream is an error, that error is
+/// returned first.
 pub struct Merge<A: Iterator, B: Iterator, PA, PB> {
     old: Peekable<A>,
     new: Peekable<B>,

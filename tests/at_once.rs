@@ -1,4 +1,5 @@
-//! Two operations on one key at the same time: which of them run beside each other, and that both are right.
+//! Two operations on one key at the same time. The tests check which pairs run beside each other, and that both
+//! results are right.
 
 mod support;
 
@@ -63,8 +64,8 @@ fn is_locked(store: &Path) -> bool {
     DirStore::open(store).lock(KEY, LockMode::Delete).is_err()
 }
 
-/// Runs an operation and stops it at the call number `at` of those that it makes while it has the key. Sends a message
-/// when it stops, and goes on after it received one. Returns also how many such calls there were.
+/// Runs an operation, and stops it at call number `at` of the calls that it makes while it has the key. Sends a
+/// message when the operation stops, and continues after a message arrives. Also returns the number of these calls.
 fn run_held(
     name: &str,
     series: &Series,
@@ -255,7 +256,7 @@ fn all_at_once(prunes: bool) {
     // Readers get the key without waiting where nobody prunes.
     let wait = if prunes { 60_000 } else { 0 };
     let readers = Options { lock_wait_ms: wait, ..series.options.clone() };
-    // A prune removes what a restore reads at that time, unless it waits for the restore.
+    // A prune that does not wait for a restore removes files that the restore is reading.
     let keep = Keep { last: 1, ..Keep::default() };
     let writers = Options { lock_wait_ms: 60_000, ..series.keeping(keep) };
     write(&series, &writers, 0..2, &trees);
@@ -319,7 +320,8 @@ impl Store for LateFiles {
     }
 }
 
-/// A list of a directory may have a file that was made while it ran, and not another one that was made before that.
+/// A list of a directory may contain a file that was made while the list ran, and lack another file that was made
+/// before that.
 #[test]
 fn a_snapshot_that_is_listed_before_what_it_needs_is_whole() {
     let series = support::layered::layered_chain();
@@ -405,7 +407,7 @@ fn an_open_snapshot_is_read_beside_backups() {
     }
 }
 
-/// A first backup that fails removes the store that it made, unless a reader has locked the file that would go.
+/// A first backup that fails removes the store that it made, unless a reader holds the lock of a key.
 #[test]
 fn a_store_made_in_vain_stays_while_a_reader_has_its_lock() {
     let dir = tempfile::tempdir().unwrap();
@@ -483,7 +485,8 @@ fn a_backup_that_ends_excludes_no_reader() {
     });
 }
 
-/// Others may have the rights to write, so a reader that may not open the lock file says that it has no lock.
+/// A reader that may not open the lock file reports that it has no lock, because other users may have the right to
+/// write.
 #[test]
 fn a_reader_that_may_not_open_the_lock_file_says_so_and_a_writer_fails() {
     let series = Series::with_two_snapshots();

@@ -155,7 +155,7 @@ fn writers_take_the_lock_and_readers_do_not() {
 
 /// Runs `operation` again and again: first its first call fails, then its second, and so on, until it succeeds. After
 /// each failure the first snapshot and the newest one must restore, and a list must find no fault. If `belied`, a
-/// commit that fails has done its work.
+/// commit that reports a failure has made the object nevertheless.
 fn sweep(operation: fn(&Series) -> Outcome, belied: bool) {
     let mut series = small(Memory::default());
     series.snapshot();

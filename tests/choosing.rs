@@ -200,7 +200,7 @@ fn directories_are_left_out_unless_they_lead_to_something() {
     series.restore_with(&mirror, &series.source, &mut Silent).whole();
     assert!(["a.h", "empty.d", "g/only.h"].iter().all(|path| series.source.join(path).exists()));
 
-    // An increment with another filter has what that filter says: like a changed pattern.
+    // An increment with another filter has the entries that the new filter includes, as with a changed pattern.
     let (outcome, _) = filtered(&series, |entry| match entry.path.as_bytes() {
         b"skip" | b"d" => FilterAnswer::LeaveOutAll,
         path if path.ends_with(b".h") => FilterAnswer::LeaveOut,
@@ -247,7 +247,7 @@ fn a_filter_sees_the_values_of_lstat() {
     let mut seen = Vec::new();
     let (outcome, _) = filtered(&series, |entry| {
         seen.push((entry.node.file_type().word(), entry.size(), entry.meta.mtime, entry.meta.user.clone()));
-        // Of two names of a file one is left out: the other one stands alone.
+        // The filter leaves out one of two names of a file: the other name is then recorded without hard links.
         if entry.path.as_bytes() == b"also" { FilterAnswer::LeaveOut } else { FilterAnswer::Include }
     });
     outcome.whole();
@@ -269,7 +269,8 @@ fn a_marked_directory_keeps_only_its_mark() {
     let expected = "a.c a.h d d/e d/e/.nobackup d/x.h g g/only.h h h/NOPE skip skip/.nobackup skip/.nobackup/inside \
                     skip/z.c z.c";
     assert_eq!(backed_up(&series).join(" "), expected);
-    // Without its mark the directory is as it was; what a marked one lost counts as deleted, and stays in a restore.
+    // A directory that lost its mark is backed up with all its entries again. In a directory that got a mark, the
+    // other entries count as deleted, and a restore does not remove them.
     fs::remove_file(series.source.join("d/e/.nobackup")).unwrap();
     series.write("g/NOPE", "");
     let report = series.incremental().whole();

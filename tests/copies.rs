@@ -166,7 +166,7 @@ fn files_moved_by_a_copy_or_made_again_cost_a_state() {
     series.assert_every_point_restores();
 }
 
-/// The data count, whatever the holes between them.
+/// Only the data of a file count, not the holes between them.
 #[test]
 fn a_content_with_holes_is_found_by_its_data() {
     let mut series = Series::new();
@@ -277,7 +277,7 @@ fn a_dirty_entry_is_never_pointed_to() {
         fs::copy(series.source.join("m"), series.source.join(copy)).unwrap();
     }
     let (report, added) = series.increment();
-    // One of the copies is stored, and the other one points to it.
+    // One of the copies is stored, and the other copy points to it.
     assert!((50_000..60_000).contains(&added["created"]), "{added:?}");
     assert_eq!(counter(&report, Counter::BytesAlreadyStored), 50_000);
     series.assert_every_point_restores();
@@ -346,7 +346,7 @@ fn lost_of_newest(series: &Series, report: &ibt::job::Report) -> Vec<String> {
 #[test]
 fn after_a_loss_nothing_points_to_older_contents_and_what_did_is_told() {
     let series = with_a_damaged_frame();
-    // This file comes before the loss is found, and the other ones come after.
+    // The backup reads this file before it finds the loss, and the other files after that.
     fs::copy(series.source.join("o1"), series.source.join("a copy")).unwrap();
     fs::copy(series.source.join("q"), series.source.join("a copy of q")).unwrap();
     series.write("m", [noise(0, 50_000), noise(20, 10)].concat());
@@ -360,8 +360,8 @@ fn after_a_loss_nothing_points_to_older_contents_and_what_did_is_told() {
     assert_eq!(lost_of_newest(&series, &report), ["o1", "o2"]);
 }
 
-/// Where old contents are read, a copy whose original has rotted in the store is stored. Elsewhere the copy points to
-/// the original unread.
+/// If old contents are read, a copy of a content that is damaged in the store is stored. Otherwise the copy points to
+/// the old content, which is not read.
 #[test]
 fn a_copy_of_a_content_that_has_rotted_is_stored_where_reads_are_cheap() {
     for (delta, is_read) in [(ibt::job::DeltaMode::Contents, true), (ibt::job::DeltaMode::Signatures, false)]
@@ -465,7 +465,7 @@ fn equal_files_that_are_stored_again_are_stored_once() {
     series.write("a", noise(1, 50_000));
     series.write("b", noise(1, 50_000));
     std::thread::sleep(Duration::from_millis(2100));
-    // The newest ctime of the snapshot shows that the other ones are old.
+    // The newest ctime of the snapshot shows that the other files are old.
     series.write("newest", "x");
     series.snapshot();
     series.lose("created");

@@ -80,8 +80,8 @@ fn kept(report: &Report) -> usize {
 
 #[test]
 fn a_moment_selects_by_when_snapshots_were_made() {
-    // The clocks: one that was seventy years ahead; one that was days ahead, and was right later; one that
-    // was decades behind; one that was ahead for a single snapshot.
+    // Four wrong clocks: seventy years ahead; days ahead, and right later; decades behind; ahead for a single
+    // snapshot.
     for days in [
         &[-7, -6, 26_000, -4, -3, -2][..],
         &[-40, -39, -20, -38, -37, -10, -9],
@@ -209,7 +209,8 @@ fn a_clock_a_little_behind_is_no_problem() {
     assert_eq!(series.incremental().whole().snapshot, ahead.moved_behind());
 }
 
-/// If no clock was wrong, the stamps alone show which snapshot a moment selects: only the state of this one is read.
+/// If no clock was wrong, the stamps alone show which snapshot a moment selects: only the state of this snapshot is
+/// read.
 #[test]
 fn stamps_of_a_right_clock_are_believed_unread() {
     let (series, dates) = series_of(&[-9, -7, -5, -3]);

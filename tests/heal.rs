@@ -1,5 +1,5 @@
-//! The option heal: an increment reads everything that its parent needs, and stores again what the store has lost, if
-//! the source still has it.
+//! The option heal: an increment reads everything that its parent needs, and stores lost contents again, if the
+//! source still has them.
 
 mod support;
 
@@ -78,7 +78,7 @@ fn assert_whole(series: &Series, report: &Report) {
     series.assert_newest_is_the_source();
 }
 
-/// The archives of a snapshot by kind, without the stamps of their names, and what its state says about each entry.
+/// The archives of a snapshot by kind, without the stamps of their names, and the entries of its state.
 fn made(series: &Series, report: &Report) -> BTreeMap<String, Vec<u8>> {
     let read = |name: &str| fs::read(series.store.join(name)).unwrap();
     let files = report.files.iter().filter(|file| file.kind != "state");
@@ -127,7 +127,7 @@ proptest! {
         if before.problems.iter().any(|problem| is_content(&problem)) {
             prop_assert!(report.is_partial(), "a loss is not told: {:?}", before.problems);
         }
-        // What was healed stays healed.
+        // A second increment finds nothing to heal.
         let again = heal(&series);
         prop_assert_eq!(counter(&again, Counter::Healed), 0, "{:?}", again.problems);
         prop_assert!(!again.is_partial(), "{:?}", again.problems);
@@ -230,7 +230,7 @@ fn what_the_full_lost_is_stored_again_and_the_rest_is_listed() {
     }
 }
 
-/// Without the option, an increment does not read what it takes over.
+/// Without the option, an increment does not read the contents that it takes over.
 #[test]
 fn without_the_option_damage_is_inherited_and_verify_names_the_remedy() {
     let series = chain();

@@ -182,7 +182,7 @@ fn rules_judge_only_the_snapshots_that_pass_the_filters() {
     assert_eq!(list_with(&series, &[]), stamps);
 }
 
-/// A summary that reads well is not enough: the snapshot that a rule keeps for the group must be whole.
+/// An undamaged summary is not enough: the snapshot that a rule keeps for the group must be whole.
 #[test]
 fn a_damaged_snapshot_does_not_count_as_the_one_to_keep_of_its_labels() {
     let mut series = Series::new();

@@ -1,5 +1,4 @@
-//! Restoring in place with `delete_extra`: entries that the backup did not store stay, for whatever reason
-//! they were not stored.
+//! Restores in place with `delete_extra`. Entries that the backup did not store stay, whatever the reason was.
 
 mod support;
 

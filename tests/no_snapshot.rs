@@ -68,8 +68,8 @@ const COUNTERS: [Counter; 9] = [
     Counter::Bytes,
 ];
 
-/// Makes a dry run and then the backup itself. The dry run changes nothing in the store and the cache, and reports what
-/// the backup then does.
+/// Makes a dry run and then the backup itself. The dry run changes nothing in the store and the cache, and its report
+/// agrees with that of the backup.
 fn assert_forecast(series: &Series, backup: Backup, options: &Options, what: &str) {
     let dry_options = Options { dry_run: true, ..options.clone() };
     let access = if series.store.exists() { DirAccess::Read } else { DirAccess::Create };
@@ -284,7 +284,7 @@ fn what_the_state_says_beside_its_entries_makes_a_snapshot_too() {
     let excluding = Options { excludes: vec![b"left out".to_vec()], ..skip.clone() };
     assert_made(&series, &excluding, "an entry that is left out, and the time of its directory");
     assert_skipped(&series, &excluding, "the same entry");
-    // The same entries, but the state says that the root may have any others.
+    // The entries are the same, but the state says that the backup may have left out any other entry of the root.
     let paths = ["a", "b"].map(|path| ibt::entry::Path::new(path).unwrap());
     let listing = Options { source_paths: Arc::new(paths.to_vec()), ..skip.clone() };
     let report = assert_made(&series, &listing, "other entries that may have been left out");

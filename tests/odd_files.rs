@@ -338,8 +338,8 @@ fn drafts_that_nobody_writes_are_swept_and_others_stay() {
     assert!(!written.exists() && other.exists());
 }
 
-/// A young temporary file that nobody holds may belong to a run that goes on. Only a caller with the lock of its key
-/// knows that the run was killed. A sealed file is still held.
+/// A young temporary file that no process has locked may belong to a run that is still active. Only a caller with the
+/// lock of its key knows that the run was killed. A sealed file is still held.
 #[test]
 fn young_drafts_are_swept_where_their_key_is_locked_alone() {
     let series = Series::with_two_snapshots();
@@ -446,7 +446,7 @@ fn a_lost_archive_is_told_by_a_list_and_by_every_increment_that_needs_it() {
         assert!(!report.problems.is_empty());
         let of_archive = report.problems.iter().filter(|problem| problem.path.is_none());
         let told: Vec<_> = of_archive.map(|problem| (problem.kind, problem.snapshot)).collect();
-        // What was stored again needs no cure.
+        // A content that was stored again needs no cure.
         let mut losses = report.problems.iter().filter(|problem| problem.kind != ProblemKind::Healed);
         assert!(losses.all(|problem| problem.message.contains("new full backup")), "{report:#?}");
         told
@@ -499,7 +499,7 @@ fn where_nothing_can_be_locked_readers_go_on_and_writers_ask() {
         assert!(!series.store.exists(), "a store that nothing came of stays");
         series.store = Path::new(dir).join("store");
         series.options.allow_unlocked = true;
-        // Without locks nobody knows whether the temporary file is being written.
+        // Without locks it is unknown whether a process is writing the temporary file.
         let draft = series.store.join(format!(".ibt-tmp-{KEY}.full.20200101T000000.000000Z.tar.zst"));
         fs::write(&draft, "x").unwrap();
         series.incremental().whole();

@@ -263,8 +263,8 @@ fn bytes_that_were_never_a_signature_are_used_or_refused() {
     });
 }
 
-/// A command as it stands in a delta. Its lengths may be wrong. A class is the size of an integer: 2^class bytes. Class
-/// 4 is a literal whose length is the command byte.
+/// A command with its encoding in a delta. Its lengths may be wrong. A class is the size of an integer: 2^class
+/// bytes. Class 4 is a literal whose length is the command byte.
 #[derive(Clone, Debug)]
 enum Spelled {
     Literal { class: u8, len: u64, bytes: Vec<u8> },

@@ -129,7 +129,7 @@ fn is_left_over(path: &Path, in_cache: bool) -> bool {
     name.starts_with(".ibt-tmp-") || key_of(name).is_some_and(|key| in_cache || key == KEY)
 }
 
-/// The key of a backup file's name, and `None` for another name: what `docs/format.md` says, without the library.
+/// The key of a backup file's name; `None` for another name. Follows `docs/format.md`, without the library.
 fn key_of(name: &str) -> Option<&str> {
     let (name, part) = match name.rsplit_once('.') {
         Some((rest, end)) if !["tar", "json", "zst"].contains(&end) => (rest, Some(end)),

@@ -1,4 +1,4 @@
-//! Restores that leave out what patterns exclude. rsync(1) is the oracle.
+//! Restores that leave out the entries that patterns exclude. rsync(1) is the oracle.
 
 mod support;
 
@@ -30,7 +30,8 @@ fn put(dir: &Path, files: &[&str]) {
     }
 }
 
-/// What rsync makes of `dest` with the same patterns. It reads them as gitignore does, as far as they are used here.
+/// Makes `dest` like the source, with rsync and the same patterns. rsync reads the patterns of this test as gitignore
+/// does.
 fn rsync(source: &Path, dest: &Path, patterns: &[&str]) {
     let mut rsync = command("rsync", ["-aHAX", "--delete", "--checksum", "--numeric-ids"]);
     rsync.args(patterns.iter().map(|pattern| format!("--exclude={pattern}")));
@@ -148,7 +149,7 @@ fn patterns_are_of_the_snapshot_and_never_exclude_the_destination() {
     series.restore_with(&options, &dest, &mut Silent).whole();
     assert!(dest.join("a").exists(), "'/a' is a name in the root of the snapshot");
     assert!(!dest.join("b/c").exists() && dest.join("b/d.log").exists());
-    // A glob that selects only what is excluded selects nothing.
+    // A glob that selects only excluded entries selects nothing.
     let options = Options { includes: vec![b"top".to_vec()], ..excluding(&series, &["top"]) };
     series.restore_with(&options, &series.beside("none"), &mut Silent).refused(Kind::NotFound);
 }

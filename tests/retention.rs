@@ -144,7 +144,7 @@ fn several_named_snapshots_go_at_once_and_the_others_restore() {
         let series = five();
         let goes = |at: usize| bits >> at & 1 == 1;
         let mut stamps: Vec<_> = (0..5).filter(|at| goes(*at)).map(|at| series.points[at].stamp).collect();
-        // A stamp may be named twice, and one of them by the older option.
+        // A stamp may be given twice, and one of the stamps by the older option.
         stamps.push(stamps[0]);
         let select = Select::Exactly(stamps.remove(0));
         let options = Options { select, ..removing(&series, &stamps) };

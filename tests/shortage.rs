@@ -94,7 +94,7 @@ fn compare(series: &Series) -> Outcome {
 }
 
 /// Runs this test again in a process of its own, because the limit of descriptors belongs to a whole process. Returns
-/// false in the process that has started the other one.
+/// false in the parent process.
 fn in_own_process(test: &str) -> bool {
     if child_role().is_none() {
         run(&mut this_test_again(&std::env::current_exe().unwrap(), test, "limited"));

@@ -231,7 +231,7 @@ fn hostile_deltas_of_signatures_cost_no_content() {
     }
 }
 
-/// States that claim impossible lengths: the signature is not read, whatever the archives hold.
+/// States that claim impossible lengths: the signature is not read, even if the archives are valid.
 #[test]
 fn a_signature_with_impossible_lengths_is_not_used() {
     let series = with_a_delta(DeltaMode::Signatures);

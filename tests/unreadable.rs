@@ -1,5 +1,5 @@
-//! Stored files that cannot be read now, and stored files that were read and do not verify. Only the latter are
-//! damaged, and only a damaged newest snapshot may be replaced by an older one.
+//! Stored files that cannot be read now, and stored files that were read and do not verify. Only files of the second
+//! kind are damaged, and only a damaged newest snapshot may be replaced by an older snapshot.
 
 mod support;
 

@@ -1,6 +1,6 @@
 /*
- * bridge.h - what Go cannot do with ibt.h alone: pass a number as userdata, pass a C function as a callback, and
- * read an entry in one call. Only for the files of this package.
+ * bridge.h - functions for tasks that Go cannot do with ibt.h alone: pass a number as userdata, pass a C
+ * function as a callback, and read an entry in one call. Only for the files of this package.
  *
  * The userdata of every callback is a runtime/cgo.Handle, which is a number. Go must not turn a number into a
  * pointer; C may.

@@ -44,7 +44,7 @@ type call struct {
 	watcher  <-chan struct{} // closed when the watch of the context has ended
 }
 
-// ending is how a function ended that the server ran.
+// ending describes how a function that the server ran has ended.
 type ending struct {
 	panicked, exited bool
 	value            any // of the panic
@@ -86,7 +86,7 @@ func (c *call) userdata() C.uintptr_t { return C.uintptr_t(c.handle) }
 
 func callOf(userdata C.uintptr_t) *call { return cgo.Handle(userdata).Value().(*call) }
 
-// run has the server run a function of the caller. It reports whether the function returned.
+// run lets the server run a function of the caller. It reports whether the function returned.
 func (c *call) run(function func()) bool {
 	if c.work == nil {
 		c.work, c.results = make(chan func()), make(chan ending)
@@ -179,8 +179,8 @@ func (c *call) answer(function func() error) C.int32_t {
 	return C.IBT_CALLBACK_FAILED
 }
 
-// end makes an error of what the call returned, and frees all that belongs to the call. If a callback panicked or
-// exited, it does so again.
+// end makes an error from the status that the call returned, and frees all objects of the call. If a callback
+// panicked or exited, it does so again.
 func (c *call) end(status C.ibt_status, cError *C.ibt_error) error {
 	err := takeError(cError)
 	c.abandon()
@@ -218,7 +218,7 @@ func (c *call) failureIn(message string) error {
 	return nil
 }
 
-// abandon frees all that belongs to the call.
+// abandon frees all objects of the call.
 func (c *call) abandon() {
 	if c.work != nil {
 		close(c.work)

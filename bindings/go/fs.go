@@ -17,12 +17,13 @@ import (
 // It does not follow symbolic links: the content of a symbolic link is its target, as in an archive/zip.Reader. Names
 // may have bytes that are not UTF-8. The Sys method of a fs.FileInfo returns the *Entry.
 //
-// ReadFile checks the hash of the file, and so does io.Copy from an open file. Other reads of an open file check it for
-// files up to 4 MiB only, because a part of a file has no hash: use Snapshot.Reader or Snapshot.CopyFile for those.
+// ReadFile checks the hash of the file, and so does io.Copy from an open file. Other reads of an open file check the
+// hash for files up to 4 MiB only, because a part of a file has no hash: use Snapshot.Reader or Snapshot.CopyFile for
+// larger files.
 //
-// Several goroutines may use the file system and its files at once; they wait for each other. The writer of an io.Copy
-// must not use it, because the copy would wait for itself. Other calls that use the
-// snapshot or its store meanwhile make it return ErrBusy.
+// Several goroutines may use the file system and its files at once; they wait for each other. The writer of an
+// io.Copy must not use the file system, because the copy would wait for itself. If another call uses the snapshot or
+// its store meanwhile, the file system returns ErrBusy.
 func (s *Snapshot) FS(ctx context.Context) fs.FS {
 	return &snapshotFS{ctx: ctx, snapshot: s}
 }
@@ -39,7 +40,7 @@ var (
 	_ fs.ReadFileFS = (*snapshotFS)(nil)
 )
 
-// pathOf gives the path of the entry that a name of io/fs stands for. Other than fs.ValidPath it accepts bytes that are
+// pathOf gives the path of the entry that a name of io/fs stands for. Unlike fs.ValidPath, it accepts bytes that are
 // not UTF-8.
 func pathOf(operation, name string) (string, error) {
 	if name == "." {

@@ -57,8 +57,8 @@ func (h *handle) release() {
 	}
 }
 
-// gate lets one call at a time use a storage: an operation of its Store, or a read of one of its snapshots. It also says
-// which call that is, because libibt passes the storage to the storage's functions and not the call.
+// gate lets one call at a time use a storage: an operation of its Store, or a read of one of its snapshots. It also
+// records which call that is, because libibt passes the storage, and not the call, to the storage's functions.
 type gate struct {
 	mu  sync.Mutex
 	now *call

@@ -118,9 +118,9 @@ func WithChange(change ChangeFunc) Option {
 	}
 }
 
-// FilterFunc decides whether a backup takes in an entry of the source. The entry has what lstat() gives; hash, hard
-// links and extended attributes are unknown. libibt asks about a directory before the entries in it. ErrStop lets in
-// this entry and all that follow; every other error cancels the backup, whose error wraps it.
+// FilterFunc decides whether a backup takes in an entry of the source. The entry has the values of lstat(); hash,
+// hard links and extended attributes are unknown. libibt asks about a directory before the entries in it. ErrStop
+// lets in this entry and all that follow; every other error cancels the backup, whose error wraps it.
 type FilterFunc func(*Entry) (Decision, error)
 
 // WithFilter sets the function that decides about each entry of the source of a backup. It costs 10 to 30 microseconds
@@ -216,7 +216,7 @@ func WithAllowEmpty(on bool) Option {
 	return func(s *settings) { C.ibt_options_set_allow_empty(s.options, flag(on)) }
 }
 
-// ---- What a backup or a comparison leaves out ----
+// ---- Entries that a backup or a comparison leaves out ----
 
 // WithExclude excludes the entries that match a pattern, which is one line as in a .gitignore file at the root of the
 // source. Each adds a pattern; of two patterns that match, the later one decides. A restore leaves
@@ -357,7 +357,7 @@ func WithRoot(path string) Option {
 
 // ---- Restoring ----
 
-// OverwritePolicy says what a restore does with entries that the destination has already.
+// OverwritePolicy is the action of a restore for entries that the destination has already.
 type OverwritePolicy int32
 
 // The policies for existing entries.
@@ -576,7 +576,7 @@ func WithDelta(mode DeltaMode) Option {
 	return func(s *settings) { C.ibt_options_set_delta(s.options, C.int32_t(mode)) }
 }
 
-// VerifyScope is what a verify checks.
+// VerifyScope is the extent of a verify.
 type VerifyScope int32
 
 // The scopes of a verify.
@@ -585,13 +585,13 @@ const (
 	VerifyPresence VerifyScope = C.IBT_VERIFY_PRESENCE // read the states; archives must be there with the right size
 )
 
-// WithVerify sets what a verify checks. Default: VerifyContents. WithVerify and WithVerifyPart replace each other.
+// WithVerify sets the extent of a verify. Default: VerifyContents. WithVerify and WithVerifyPart replace each other.
 func WithVerify(scope VerifyScope) Option {
 	return func(s *settings) { C.ibt_options_set_verify(s.options, C.int32_t(scope)) }
 }
 
-// WithVerifyPart lets a verify read one of several parts of what all snapshots need, counted from 1. Runs with all
-// numbers read everything together.
+// WithVerifyPart lets a verify read one of several parts of all contents and signatures, counted from 1. Verifies of
+// all parts together read everything.
 func WithVerifyPart(part, parts int) Option {
 	return func(s *settings) {
 		s.count("WithVerifyPart", part, func(part C.uint32_t) {
@@ -608,8 +608,8 @@ func WithMetadataOnly(on bool) Option {
 	return func(s *settings) { C.ibt_options_set_metadata_only(s.options, flag(on)) }
 }
 
-// WithHeal makes an increment first read everything that its parent needs, and store again what the store has lost, as
-// far as the source still has it. Increments only.
+// WithHeal makes an increment first read everything that its parent needs, and store lost contents and signatures
+// again, as far as the source still has the files. Increments only.
 func WithHeal(on bool) Option {
 	return func(s *settings) { C.ibt_options_set_heal(s.options, flag(on)) }
 }
@@ -626,7 +626,7 @@ func WithMapOwners(on bool) Option {
 	return func(s *settings) { C.ibt_options_set_map_owners(s.options, flag(on)) }
 }
 
-// FileErrorPolicy says what an operation does after a problem with one file.
+// FileErrorPolicy is the action of an operation after a problem with one file.
 type FileErrorPolicy int32
 
 // The policies for problems.

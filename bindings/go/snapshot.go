@@ -103,8 +103,8 @@ func (s *Snapshot) use(function func(*C.ibt_snapshot) error) error {
 }
 
 // Next returns the next entry: first the root, whose path is "", then all others in the order of paths, so that each
-// directory comes right before its own entries. It returns io.EOF after the last entry. The place is that of Next
-// alone: List and reads do not move it.
+// directory comes right before its own entries. It returns io.EOF after the last entry. List and reads do not change
+// which entry comes next.
 func (s *Snapshot) Next() (next *Entry, err error) {
 	err = s.use(func(snapshot *C.ibt_snapshot) error {
 		var entry *C.ibt_entry

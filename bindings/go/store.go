@@ -13,9 +13,9 @@ import (
 
 // Store is an open storage: a directory, or a Storage of yours.
 //
-// A Store serves one call at a time; a second call returns ErrBusy, also from a callback and from another goroutine. So
-// does a call while one of its snapshots reads a file. Two stores of one directory do not exclude each other; libibt
-// then lets operations wait as the table in docs/abi.md says.
+// A Store serves one call at a time; a second call returns ErrBusy, also from a callback and from another goroutine.
+// A call while one of its snapshots reads a file returns ErrBusy too. Two stores of one directory do not exclude each
+// other; libibt then lets operations wait as the table in docs/abi.md says.
 type Store struct {
 	handle handle
 	gate   *gate
@@ -178,7 +178,7 @@ func (r *Report) partial() error {
 // FullBackup makes a full backup of the directory source: a new snapshot that needs no older one.
 //
 // It returns ErrPartial, and the report, if entries could not be read or changed while they were read; the snapshot
-// exists then. So does every other operation that finished with problems.
+// exists then. Every other operation that finished with problems returns ErrPartial too.
 func (s *Store) FullBackup(ctx context.Context, source string, options ...Option) (*Report, error) {
 	return s.operateOn(ctx, options, source, func(t *C.ibt_storage, source *C.char, o *C.ibt_options, r **C.ibt_report,
 		e **C.ibt_error) C.ibt_status {
@@ -241,8 +241,8 @@ func (s *Store) Compare(ctx context.Context, key, tree string, options ...Option
 	})
 }
 
-// Prune removes snapshots of the key, and then every backup file that no remaining snapshot needs. Options say which:
-// either rules (WithKeepLast and the others), or exactly these snapshots (WithRemoved, WithSnapshot, WithAsOf).
+// Prune removes snapshots of the key, and then every backup file that no remaining snapshot needs. Options select the
+// snapshots: either by rules (WithKeepLast and the others), or exactly (WithRemoved, WithSnapshot, WithAsOf).
 func (s *Store) Prune(ctx context.Context, key string, options ...Option) (*Report, error) {
 	return s.operateOn(ctx, options, key, func(t *C.ibt_storage, key *C.char, o *C.ibt_options, r **C.ibt_report,
 		e **C.ibt_error) C.ibt_status {

@@ -61,13 +61,14 @@ impl Choice {
         self.included.pop_front()
     }
 
-    /// The innermost directory that is left out for certain, because the walk is at `path` now, or at its end.
+    /// Returns the innermost withheld directory if the walk has passed it without including an entry below it.
+    /// `path`: where the walk is now; `None` at its end.
     pub fn left_out_before(&mut self, path: Option<&Path>) -> Option<Path> {
         let is_past = |dir: &mut Finding| path.is_none_or(|path| !path.is_within(dir.path.as_bytes()));
         self.withheld.pop_if(is_past).map(|dir| dir.path)
     }
 
-    /// Notes that the walk is at `path` now, or at its end.
+    /// Notes that the walk is at `path` now; `None` at its end.
     pub fn pass(&mut self, path: Option<&Path>) {
         let Some(listed) = &self.listed else { return };
         let rest = &listed.in_order()[self.passed..];
@@ -76,7 +77,8 @@ impl Choice {
         self.passed += behind + usize::from(path.is_some() && rest.get(behind) == path);
     }
 
-    /// Reports the listed paths that do not exist. Others that were not found are left out by another option.
+    /// Reports the listed paths that do not exist. If a listed path exists but was not found, another option leaves
+    /// it out.
     pub fn report_absent(&mut self, root: &Dir, job: &mut Job) -> Result<()> {
         for path in std::mem::take(&mut self.not_found) {
             if let Err(error) = root.open_path(path.as_bytes()) {

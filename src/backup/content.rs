@@ -34,16 +34,17 @@ use super::stored_contents::{StoredContent, StoredContents};
 const DELTAS_MAX: usize = 64;
 /// A signature has at most this many deltas. The next one is stored whole.
 const SIGNATURE_DELTAS_MAX: usize = 8;
-/// The delta of a signature of which one record is new has about this many bytes.
+/// Approximate length, in bytes, of the delta of a signature that differs in one record.
 const SIGNATURE_DELTA_MIN: u64 = 40;
-/// A content is read in at most this many pieces, all its deltas together. They take 32 bytes of memory each.
+/// A content has at most this many pieces, over all its deltas. Each piece takes 32 bytes of memory.
 const PIECES_MAX: usize = 1 << 20;
-/// A file of at most this many bytes is compared with its old content even if no block of it is unchanged. Until then, its
-/// bytes are in temporary storage.
+/// A file of at most this many bytes is compared with its old content even if no block of it is unchanged. Until the
+/// comparison, the bytes of the file are in temporary storage.
 const COMPARED_MAX: u64 = 64 << 20;
-/// A content is read in at most one piece for each of so many bytes.
+/// A content has at most one piece for each `PIECE_MIN` of its bytes.
 const PIECE_MIN: u64 = 256;
-/// A shorter content gets no delta that is made byte by byte: the header of a delta in its archive has 512 bytes.
+/// A content of fewer bytes gets no delta that is made byte by byte: the archive has a header of 512 bytes for each
+/// delta.
 const BYTEWISE_MIN: u64 = 1 << 10;
 
 /// The parts of a run that store a file.
@@ -100,7 +101,7 @@ impl FileStorer<'_, '_, '_> {
         self.job.advance(bytes.len() as u64)?;
         let pass = ReadResult { attributes, hash, dirty };
         let was_compared = compared == old.and_then(Entry::file).map(|file| file.hash);
-        // A loss is noted before the search, which then leaves out everything else that may be lost.
+        // Note a loss before the search: after a loss, the search skips all other contents that may be lost.
         self.take_loss(path, &mut form, old.filter(|_| was_compared))?;
         if !old.is_some_and(|old| is_content_of(old, &hash))
             && let Some(found) = self.find_stored(path, &pass)?
@@ -133,8 +134,8 @@ impl FileStorer<'_, '_, '_> {
         }
     }
 
-    /// Reports that the content or the signature of `old` is lost, which the file at `path` needed for a delta.
-    /// From now on, no file points to a content of the parent, and no new entry takes over the lost signature.
+    /// Reports a loss: the file at `path` gets no delta, because the content or the signature of `old` is lost. From
+    /// now on, no file points to a content of the parent, and no new entry takes over the lost signature.
     fn lose(&mut self, path: &Path, old: Option<&Entry>, loss: Loss) -> Result<()> {
         let Loss { part, error } = loss;
         self.stored.note_loss(old, part);
@@ -295,8 +296,8 @@ impl FileStorer<'_, '_, '_> {
         }
     }
 
-    /// The longest delta by blocks that is worth its end, for a new content of `data_len` bytes. A delta that is made
-    /// finer afterwards may be longer before.
+    /// The length at which a delta by blocks is given up, for a new content of `data_len` bytes. The limit is higher
+    /// if the delta is made finer afterwards, because the finer delta is shorter.
     fn longest_by_blocks(&self, old: &Entry, data_len: u64) -> u64 {
         match self.parent.as_ref().is_some_and(|parent| parent.contents.is_some()) {
             true => (data_len / 4 * 3).max((data_len + data_len / 64).min(COMPARED_MAX)),
@@ -389,8 +390,8 @@ impl FileStorer<'_, '_, '_> {
         })
     }
 
-    /// Finds the content of a file that was read. Only a file that held still can have a content that is stored
-    /// already: others may be mixtures of versions.
+    /// Finds the content of a file that was read. Only a file that did not change while it was read can have a
+    /// content that is stored already: the bytes of another read may mix two versions of the file.
     fn find_stored(&mut self, path: &Path, pass: &ReadResult) -> Result<Option<StoredContent>> {
         match pass.dirty {
             true => Ok(None),
@@ -438,7 +439,7 @@ impl FileStorer<'_, '_, '_> {
                 (entry.place.content, entry.place.sig) =
                     parent.carry(self.archives, self.store, &old, path, self.job)?;
                 if entry.place.sig.is_some() && !parent.keeps_signature(&old) {
-                    // The signature was stored again, which the next file with this content need not do.
+                    // The signature was stored again. The next file with this content uses the new signature.
                     self.stored.add(&entry, Some(&old))?;
                 }
                 Some(old)
@@ -451,9 +452,9 @@ impl FileStorer<'_, '_, '_> {
         Ok((entry, StoredAs::Elsewhere))
     }
 
-    /// Returns how the read that gave `hash` ended, after a second read where one is needed. A content that
-    /// equals the recorded content of `old`, the parent's entry of this file, needs no second read: the recorded
-    /// content is known to be of one version.
+    /// Returns how the read that gave `hash` ended. Reads the file a second time if a change could be missed
+    /// otherwise. A content that equals the recorded content of `old`, the parent's entry of this file, needs no
+    /// second read: the recorded content is known to be of one version.
     fn confirm(
         &mut self,
         opened: OpenSourceFile,

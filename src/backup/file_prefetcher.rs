@@ -22,7 +22,7 @@ const BATCH_FILES: usize = 64;
 /// A batch goes to a worker when its files lie in this many directories: the batch holds the directories
 /// open. With few descriptors, a batch has fewer directories.
 const BATCH_DIRS: usize = 4;
-/// A thread has a file open, and perhaps a temporary file.
+/// Descriptors that a worker thread needs: a file of the source, and perhaps a temporary file.
 const THREAD_FILES: usize = 2;
 
 /// A batch goes to a worker when the frames of its old contents take this much memory.
@@ -79,7 +79,7 @@ pub struct FilePrefetcher {
     dirs: usize,
     batch_dirs_max: usize,
     dirs_max: usize,
-    /// The frames that the files of `filling` hold, and their memory.
+    /// The frames that the files of `filling` hold, and the memory of these frames in bytes.
     filling_frames: HashSet<FrameId>,
     filling_frame_bytes: usize,
     /// For each batch in flight, the frames that it holds.
@@ -127,9 +127,9 @@ impl FilePrefetcher {
         self.source = self.source.another();
     }
 
-    /// Adds a file of probably `size` bytes. `old` describes the content that the file may still have, or of
-    /// which the new content may be a change. Returns false if the directory cannot be opened: the later read
-    /// of the file reports the reason.
+    /// Adds a file of probably `size` bytes. `old` describes the old content: the file may still have this content,
+    /// or a delta may be made against it. Returns false if the directory cannot be opened: the later read of the file
+    /// reports the reason.
     pub fn add(&mut self, path: &Path, size: u64, old: Option<OldContent>) -> bool {
         let Ok(dir) = self.source.dir_of(path).cloned() else { return false };
         if self.filling.last().is_none_or(|last| !Arc::ptr_eq(&last.dir, &dir)) {

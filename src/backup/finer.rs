@@ -29,16 +29,18 @@ const OLD_ENOUGH: u64 = 1 << 20;
 const STEPS_ENOUGH: usize = 1 << 14;
 /// At most this many batches are in work at once.
 const BATCHES_MAX: usize = 3;
-/// The old bytes between two copies may have this many bytes more than the new bytes there. Beyond that, the second copy
-/// goes on elsewhere, and only the old bytes after the first copy are compared.
+/// The old bytes between two copies may be this many bytes longer than the literal between these copies. If they are
+/// longer, the second copy takes its bytes from another place, and only the old bytes after the first copy are
+/// compared.
 const LONGER_BY: u64 = 64 << 10;
 /// Where the literal does not lie between two copies, this many more old bytes on each side are compared.
 const AROUND: u64 = 16 << 10;
-/// After this many literal bytes of which less than one in 64 was found, the rest of the content is not compared.
+/// After this many literal bytes without a gain, the rest of the content is not compared. A batch has a gain if at
+/// least one in `GAIN` of its compared bytes is found in the old content.
 const NO_GAIN_MAX: u64 = 16 << 20;
 const GAIN: u64 = 64;
-/// Frames of the old content are fetched again where the literals need them in another order. Once that has cost twice
-/// the old content and this many bytes, the rest of the content is not compared.
+/// Frames of the old content are fetched again where the literals need them in another order. When the fetched bytes
+/// reach twice the length of the old content plus this number, the rest of the content is not compared.
 const FETCHED_MIN: u64 = 64 << 20;
 
 /// The old content, as the store has it.
@@ -97,15 +99,15 @@ struct Making<'f, 'c> {
     batch: LiteralBatch,
     /// The bytes of `batch.new` from here on belong to the literal that is being read.
     open: usize,
-    /// The end of the last copy in the old content, or the place after it that corresponds to the literals since then.
-    /// `None` before the first copy.
+    /// The offset in the old content that corresponds to the next literal: the end of the last copy, plus the length
+    /// of the literals since then. `None` before the first copy.
     old_end: Option<u64>,
     in_flight: VecDeque<Pending<Result<ComparedBatch>>>,
     writer: FineWriter<MemberSpool>,
     commands: usize,
     /// Bytes compared since the last batch with a gain.
     without_gain: u64,
-    /// When the reader of the old content has fetched this many bytes, the comparing is over.
+    /// When the reader of the old content has fetched this many bytes, the comparison ends.
     fetched_max: u64,
     /// The rest of the content is not compared.
     is_over: bool,
@@ -220,7 +222,7 @@ impl Making<'_, '_> {
         fits.then_some((start..end, from))
     }
 
-    /// Reads the old bytes of the batch, and hands both to a worker.
+    /// Reads the old bytes for the literals of the batch, and hands the batch to a worker.
     fn hand_over(&mut self) -> Result<()> {
         let mut batch = std::mem::take(&mut self.batch);
         self.open = 0;
@@ -271,8 +273,8 @@ impl LiteralBatch {
         self.new.len() >= NEW_ENOUGH || self.old_len >= OLD_ENOUGH || self.steps.len() >= STEPS_ENOUGH
     }
 
-    /// Compares the literals with the old bytes, which are used only if they are those of the signature: a delta against
-    /// other bytes would restore a wrong content.
+    /// Compares the literals with the old bytes. Fails if the old bytes do not have the sums of the signature: a
+    /// delta against other bytes would restore a wrong content.
     fn compare(self, basis: &DeltaBasis) -> Result<ComparedBatch> {
         let LiteralBatch { steps, new, old, parts, .. } = self;
         let block = u64::from(basis.signature.block_len());

@@ -61,7 +61,7 @@ use origin::BackupSource;
 use parent::Parent;
 use run::Run;
 
-/// Frames of old contents that are kept. More memory is taken by files that are read.
+/// Number of decoded frames of old contents that stay in memory.
 const OLD_FRAMES: usize = 4;
 
 /// Makes a full backup of `source`. Errors: `Io` if the source cannot be read, `Mismatch` if the key belongs
@@ -282,8 +282,8 @@ impl NewSnapshot {
     }
 }
 
-/// The parent, if the new snapshot would be its parent again: its state has no changed line and no other omissions, its
-/// header says nothing else about the source, and no damage, loss or other problem was met. Notes do not count.
+/// Returns the parent if the new snapshot would equal it: no line of the state changed, the omissions are the same,
+/// the header describes the same source, and the run met no damage, loss or other problem. Notes do not count.
 fn unchanged_parent<'b>(
     new: &Header,
     parent: Option<&'b StateReader>,
@@ -312,7 +312,7 @@ fn refuse_own(origin: &BackupSource, own: &OwnPlaces) -> Result<()> {
     }
 }
 
-/// The device of the root, if this machine's clock makes the stamps of its file system.
+/// The device of the root, if this machine's clock sets the times of the files on that device.
 fn local_device(root: &Dir) -> Option<u64> {
     let stat = root.stat_self().ok().filter(|_| FileSystem::of(root).is_local);
     stat.map(|stat| stat.dev)

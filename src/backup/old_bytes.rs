@@ -8,7 +8,7 @@ use crate::entry::{Entry, Hash};
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
 
-/// The frames of an old content. Any thread can make the content of them.
+/// The frames of an old content. Any thread can make the content from these frames.
 pub struct OldBytes {
     entry: Entry,
     fetched: FetchedContent,
@@ -40,7 +40,7 @@ impl OldBytes {
         }
     }
 
-    /// The frames that are held, each with the memory that it takes. A frame can come several times.
+    /// The held frames, each with its memory in bytes. The same frame can occur several times.
     pub fn frames(&self) -> impl Iterator<Item = (FrameId, usize)> + '_ {
         self.fetched.frames()
     }

@@ -47,8 +47,8 @@ impl BackupSource {
         })
     }
 
-    /// Checks that the newest snapshot, whose header is `newest`, is of this source and host. If it has another
-    /// path of the same directory, the series keeps that path.
+    /// Checks that the newest snapshot, whose header is `newest`, is of this source and host. If `newest` records
+    /// another path of the same directory, the series keeps the recorded path.
     pub fn check(&mut self, newest: &Header, job: &Job) -> Result<()> {
         let is_same =
             self.name == newest.source || self.host == newest.host && self.is_reached_by(&newest.source);
@@ -83,8 +83,8 @@ impl BackupSource {
     }
 }
 
-/// The absolute path without `.`, `..` and a slash at the end. Symbolic links stay, apart from those before a `..`:
-/// where such a link leads decides about the meaning of `..`.
+/// The absolute path without `.`, `..` and a slash at the end. Symbolic links stay, apart from links before a `..`:
+/// the target of such a link decides which directory the `..` means.
 fn absolute(path: &Path) -> std::io::Result<PathBuf> {
     let absolute: PathBuf = std::path::absolute(path)?.components().collect();
     let parts: Vec<Component> = absolute.components().collect();

@@ -164,13 +164,13 @@ impl Parent {
         }
     }
 
-    /// Whether all contents were read before anything was compared.
+    /// Whether all contents of the parent were read at the start of the run (option heal).
     pub fn is_checked(&self) -> bool {
         self.heals
     }
 
-    /// Whether the entry is a file that should have a signature, which is to be made again: with the option heal, if
-    /// none can be read; else only if this run found that it is lost.
+    /// Whether to make the signature of the entry again: a file of this length should have a signature, and none can
+    /// be read. Without the option heal, only if this run found that the recorded signature is lost.
     pub fn lacks_signature(&self, entry: &Entry) -> bool {
         let should = |file: &File| Params::for_len(file.data_len()).is_some();
         let is_lost = |sig: &SigRef| self.losses.has_signature(&sig.content);

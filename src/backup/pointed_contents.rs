@@ -1,5 +1,5 @@
-//! The contents of the parent that new entries point to. If the run finds a loss, it reads those of them that lie in
-//! the same archives, and reports each new entry whose content is lost too.
+//! The contents of the parent that new entries point to. If the run finds a loss, it reads those of these contents
+//! that lie in the same archives, and reports each new entry whose content is lost too.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -102,8 +102,8 @@ impl PointedContents {
     }
 }
 
-/// The contents that were read, by the archive and the offset of the last part, which no two different contents share.
-/// Those that are lost have the reason.
+/// The contents that were read, by the archive and the offset of the last part: no two different contents share a
+/// last part. A lost content has the error as its value.
 #[derive(Default)]
 struct CheckedContents(HashMap<(u32, u64), Option<Error>>);
 
@@ -139,7 +139,7 @@ fn report(contents: &Contents, entry: &Entry, error: Error, job: &mut Job) -> Re
     job.problem(problem, error)
 }
 
-/// The problem of a content of `old`, an entry of the parent, that is lost, and that the file at `path` has too.
+/// The problem for the lost content of `old`, an entry of the parent. The file at `path` has the same content.
 pub fn lost_source(contents: &Contents, old: &Entry, path: &Path, error: Error) -> (Problem, Error) {
     let detail = format!("{}; {path:?} has the same content, and was stored; {NEW_FULL}", error.detail);
     lost("keep", contents, old, Error { detail, ..error })

@@ -1,4 +1,4 @@
-//! One read of one source file: its stat and holes when it was opened, its bytes, and whether it held still.
+//! One read of one source file: its stat and holes before the read, its bytes, and whether it changed meanwhile.
 
 use std::fs::File;
 use std::io;
@@ -22,11 +22,11 @@ pub const READ_LEN: usize = 256 << 10;
 /// them are stored as zeros.
 const HOLES_MAX: usize = 100_000;
 
-/// A writer that waits for its core almost always gets it back within this time.
+/// A writer that waits for a CPU core almost always gets one within this time.
 const WRITE_PAUSE: Duration = Duration::from_millis(10);
-/// The backup does not wait for a writer whose stamp is older than this.
+/// The backup does not wait for the writer of a file whose ctime is older than this.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
-/// The longest tick of a file system that stamps in whole seconds: ticks are one or two seconds.
+/// The coarsest resolution of times: some file systems record times in steps of one or two seconds.
 const COARSEST_TICK: Duration = Duration::from_secs(2);
 
 /// Why a file could not be stored.
@@ -72,10 +72,10 @@ pub struct FileAttributes {
     pub btime: Option<Time>,
     /// Why the extended attributes or the flags could not be read.
     pub incomplete: Option<io::Error>,
-    /// Equal stamps after the read prove that the file held still. If false, only a second read can prove
-    /// that.
+    /// An equal size and equal times after the read prove that the file did not change. If false, only a second read
+    /// can prove that.
     pub is_settled: bool,
-    /// The write that set the stamps may still be going on.
+    /// The write that set the ctime may not have ended yet.
     is_just_written: bool,
 }
 
@@ -132,9 +132,9 @@ impl FileAttributes {
     }
 }
 
-/// Whether the write that set `ctime` may still wait for its core: the stamp is set when a write begins. The
-/// pauses end soon even with many files: while the backup waits, the stamps of the other files grow too old
-/// for a pause.
+/// Whether the write that set `ctime` may not have ended yet: the kernel sets ctime when a write begins, and the
+/// writer may be waiting for a CPU core. Even with many files there are few pauses: during a pause, the ctimes of the
+/// other files become too old for another pause.
 fn is_just_written(ctime: Time, now: Time) -> bool {
     let age = now.to_nanos() - ctime.to_nanos();
     let whole_seconds = if ctime.nanos == 0 { COARSEST_TICK } else { Duration::ZERO };
@@ -156,7 +156,7 @@ pub fn open_node(source: &mut Source, path: &Path, kind: FileType) -> io::Result
         return Ok(fd);
     }
     match Named::from(fd.as_fd()).open_for_reading() {
-        // A directory without the right to read was reported as such.
+        // The first pass has reported this directory: it may not be read.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(fd),
         opened => opened,
     }
@@ -183,7 +183,7 @@ fn with_flags(meta: Metadata, read: FlagsAndProject) -> Metadata {
 /// How a read ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadEnd {
-    /// The read reached the end, and the file held still.
+    /// The read reached the end, and the file did not change meanwhile.
     Still,
     /// The read reached the end, but the file changed meanwhile.
     Changed,
@@ -222,8 +222,8 @@ pub fn read_data(
     Ok(if still { ReadEnd::Still } else { ReadEnd::Changed })
 }
 
-/// Appends the data of `file` to `buf`, with the size and holes of `attributes`. If the file has become shorter,
-/// the missing bytes are zeros. Returns whether the file held still.
+/// Appends the data of `file` to `buf`, with the size and holes of `attributes`. If the file has become shorter, the
+/// missing bytes are zeros. Returns whether the file did not change meanwhile.
 pub fn read_into(file: &File, attributes: &FileAttributes, buf: &mut Vec<u8>) -> FileResult<bool> {
     let mut at = buf.len();
     buf.resize(at + attributes.data_len() as usize, 0);
@@ -255,8 +255,8 @@ fn held_still(file: &File, before: &Stat) -> io::Result<bool> {
     Ok(after.size == before.size && after.mtime == before.mtime && after.ctime == before.ctime)
 }
 
-/// Reads the file once more if its stamps do not prove that the file held still. [`ReadEnd::Still`] if the
-/// second read gives the same `hash`.
+/// Reads the file once more if its size and times do not prove that the file did not change. [`ReadEnd::Still`] if
+/// the second read gives the same `hash`.
 pub fn look_again(
     file: &File,
     attributes: &FileAttributes,
@@ -289,7 +289,7 @@ mod tests {
         let at = |secs, millis: u32| Time { secs, nanos: millis * 1_000_000 };
         let fine = |millis| is_just_written(at(50, 500), at(50, millis));
         assert!(fine(500) && fine(599) && !fine(600) && !fine(999));
-        // A stamp in whole seconds hides the fraction of the second.
+        // A time in whole seconds hides the fraction of the second.
         let whole = |secs, millis| is_just_written(at(50, 0), at(secs, millis));
         assert!(whole(50, 0) && whole(51, 999) && whole(52, 99) && !whole(52, 100));
         assert!(whole(48, 0) && !whole(47, 999), "a clock that is ahead, and one that is wrong");

@@ -55,7 +55,7 @@ pub struct Run<'r, 'j> {
     links: Links,
     rename_sources: RenameSources,
     stored_contents: StoredContents<'r>,
-    /// Inode numbers are unstable, and this is an increment: new entries get none.
+    /// Inode numbers are unstable, and this is an increment: new entries get no inode number.
     without_inodes: bool,
     /// The directories in which an entry may be carried forward.
     open_dirs: OpenDirs,
@@ -79,7 +79,7 @@ enum PendingStep {
     },
 }
 
-/// A parent entry whose content may have come under a new name.
+/// A parent entry whose content may have another path now.
 struct RenameSource {
     entry: Entry,
     /// The path of the entry is gone. If the content is the same, the file was moved.

@@ -33,7 +33,7 @@ const SOURCES_BYTES_MAX: usize = 64 << 20;
 /// inode numbers are unstable, or where the entry has none.
 type Identity = (u64, u64, Time);
 
-/// Parent entries whose content may have come under a new name.
+/// Parent entries whose content may have another path now.
 #[derive(Default)]
 pub struct RenameSources {
     /// Entries whose path is gone.
@@ -65,7 +65,8 @@ impl RenameSources {
     /// The entry whose content a new file may have, and whether the entry's path is gone. `old` is the parent's entry of
     /// the file's own path.
     pub fn find(&self, stat: &Stat, old: Option<&Entry>) -> Option<(&Entry, bool)> {
-        // Without inode numbers, a file that has an old version is not taken for another one.
+        // A file that kept its path and inode was not moved. Where inode numbers are unstable, every file that kept
+        // its path counts as not moved.
         if old.is_some_and(|old| self.ignore_inodes || old.place.ino == Some(stat.ino)) {
             return None;
         }
@@ -85,8 +86,8 @@ impl RenameSources {
         }
     }
 
-    /// True if `entry` is one of the deleted entries held here. Only the end of the backup shows whether such
-    /// an entry was moved or deleted, and reports it.
+    /// True if `deleted` holds `entry`. The backup knows only at its end whether such an entry was moved or deleted,
+    /// and reports the entry then.
     pub fn awaits(&self, entry: &Entry) -> bool {
         let held = self.identity(entry).and_then(|identity| self.deleted.get(&identity));
         held.is_some_and(|deleted| deleted.entry.path == entry.path)
@@ -120,7 +121,7 @@ impl RenameSources {
         (if self.ignore_inodes { 0 } else { stat.ino }, stat.size, stat.mtime)
     }
 
-    /// The identity of a recorded file; `None` if it is never a source.
+    /// The identity of a recorded file; `None` if the file cannot be the source of a rename.
     fn identity(&self, entry: &Entry) -> Option<Identity> {
         let (ino, size, mtime) = identity(entry)?;
         Some((if self.ignore_inodes { 0 } else { ino }, size, mtime))
@@ -163,7 +164,7 @@ fn identity(entry: &Entry) -> Option<Identity> {
     Some((entry.place.ino.unwrap_or(0), file.size, entry.meta.mtime))
 }
 
-/// The inodes of which the walk saw names, apart from directories, by (device, inode).
+/// The inodes with several names, apart from directories, of which the walk saw a name. The key is (device, inode).
 pub type LinkCounts = HashMap<(u64, u64), LinkedInode>;
 
 /// The names of an inode.
@@ -206,7 +207,7 @@ struct InodeTally {
 const TALLY_MIN: u64 = 8;
 
 impl InodeTally {
-    /// True if inode numbers are unstable. `before`: they were when the last snapshot was made.
+    /// True if inode numbers are unstable. `before`: they were unstable when the last snapshot was made.
     fn is_unstable(&self, before: bool) -> bool {
         match before {
             true => self.same == 0 || self.other > 0 && (self.same < TALLY_MIN || self.other >= self.same),
@@ -280,7 +281,7 @@ pub fn scan(
     })
 }
 
-/// Merges the parent's entries with the walk's finds.
+/// Merges the parent's entries with the findings of the walk.
 fn compare(
     state: &mut StateReader,
     parent: &Parent,
@@ -301,7 +302,7 @@ fn compare(
         }
         let finding = if side == Side::Old { None } else { found.take() };
         let task = match (recorded.filter(|_| side != Side::New), finding) {
-            // `devices` knows the ctimes that the walk has seen so far. The second pass will know all.
+            // `devices` knows only the entries that the walk has seen so far. The second pass knows all of them.
             (Some(recorded), Some(finding)) => {
                 planner.both(recorded, finding, parent, (guard, &source.devices))?
             }
@@ -408,13 +409,13 @@ pub fn facts(stat: &Stat, devices: &Devices) -> Facts {
     Facts { kind: stat.kind, size, mtime, ctime, ino: Some(ino), dev, no_ctime, dirty: false }
 }
 
-/// Turns the finds of the walk into findings.
+/// Turns the items of the walk into findings.
 struct Findings<'j, 'o> {
     root: Dir,
     walk: Walk,
     choice: Choice,
     devices: Devices,
-    /// The find after a directory, which was read to see whether the directory's listing broke off.
+    /// The walk item after a directory. It was read to see whether the directory's listing broke off.
     next: Option<WalkItem>,
     links: LinkCounts,
     names: u64,
@@ -457,7 +458,8 @@ impl Findings<'_, '_> {
         Ok(finding)
     }
 
-    /// Turns an entry into a finding. `None` if the filter leaves it out, also if only for now.
+    /// Turns an entry into a finding. `None` if the filter leaves the entry out, or if the directory is withheld
+    /// until an entry below it is included.
     fn entry(&mut self, walked: WalkedEntry) -> Result<Option<Finding>> {
         let is_dir = walked.stat.kind == FileType::Dir;
         let answer = self.choice.answer(&walked, self.job)?;
@@ -485,8 +487,8 @@ impl Findings<'_, '_> {
         Ok(Some(finding))
     }
 
-    /// Turns a find into a finding. `None` for a note, which is reported at once, and for an omission, which
-    /// is recorded.
+    /// Turns a walk item into a finding. `None` for a note, which is reported at once, and for an omission, which is
+    /// recorded.
     fn finding(&mut self, found: WalkItem) -> Result<Option<Finding>> {
         let (path, state) = match found {
             WalkItem::Entry(walked) => return self.entry(walked),
@@ -524,8 +526,8 @@ impl Findings<'_, '_> {
         Ok(Some(Finding { path, state }))
     }
 
-    /// Reads the next find. Returns the errno if this find says that the directory's listing broke off. Notes
-    /// before this find are reported at once.
+    /// Reads the next walk item. Returns the errno if this item says that the directory's listing broke off. Notes
+    /// before this item are reported at once.
     fn broken_after(&mut self) -> Result<Option<i32>> {
         loop {
             match self.walk.next() {

@@ -19,8 +19,8 @@ use super::reading::{FileAttributes, FileResult, read_into};
 
 /// A file that changes while it is read is read at most this many times, then stored and marked dirty.
 pub const ATTEMPTS: u32 = 4;
-/// A file of at most this many data bytes is read into memory once; hash, signature and delta come from
-/// there.
+/// A file of at most this many data bytes is read into memory once. Hash, signature and delta are made from the bytes
+/// in memory.
 pub const IN_MEMORY: u64 = 1 << 20;
 
 /// The old content of a file: the content may be unchanged, or a delta can be made against it.
@@ -309,7 +309,7 @@ impl OldContent {
         }
     }
 
-    /// The frames that the old content holds, each with the memory that it takes.
+    /// The frames that the old content holds, each with its memory in bytes.
     pub fn frames(&self) -> impl Iterator<Item = (FrameId, usize)> + '_ {
         let content = match &self.basis {
             DeltaAgainst::Content(content) => Some(content),

@@ -7,8 +7,8 @@
 //! pass 2   file read --> length, hash --> contents stored before in this run, then those of the parent
 //! ```
 //!
-//! Memory is bounded by the numbers below. Past them, contents are stored again. The lengths of long contents take up to
-//! another 18 MB.
+//! The constants below bound the memory. Contents beyond these limits are stored again. The lengths of long contents
+//! take up to another 18 MB.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read};
@@ -31,11 +31,12 @@ const RECORDED_MAX: usize = 1 << 19;
 const MADE_MAX: usize = 1 << 18;
 /// Bytes of temporary storage that are kept in memory before they move to a temporary file.
 const SPOOL_IN_MEMORY: usize = 4 << 20;
-/// A long file is read once more than needed to look for its content only while all such reads in vain, this one
-/// included, have at most this many bytes more than the contents that were found. So a file of more bytes is stored
-/// again even if its content is stored already, unless other contents were found before.
+/// Limit in bytes for extra reads of long files: such a read only looks for a stored content with the same hash. The
+/// bytes of all extra reads without success, including the next one, may exceed the bytes of those with success by
+/// this limit. So a longer file is stored again even if its content is stored already, unless earlier extra reads had
+/// success.
 const IN_VAIN_MAX: u64 = 256 << 20;
-/// Is set in the offset of a line of the parent if this run has read the content of the entry, and it is right.
+/// A flag in the offset of a parent's line: this run has read the content of the entry, and its hash is right.
 const IS_RIGHT: u64 = 1 << 63;
 
 /// Collects, in the first pass, the contents of the parent and the sizes of the files to store.
@@ -185,15 +186,16 @@ pub struct StoredContents<'s> {
     pub lines: Option<EntryLookup<'s>>,
     /// Contents that this run stored, by the first bytes of the hash.
     made: HashMap<u64, MadeContent>,
-    /// The entries of `made`. After each that needs a content of the parent comes that content.
+    /// The entries of `made`. If an entry needs a content of the parent, an entry with that content follows it.
     entries: SpooledEntries,
     /// How many contents of each length over [`IN_MEMORY`] there are, in both tables.
     long: HashMap<u64, u32>,
-    /// Bytes of long files that were read only to look for their contents, and had none of them.
+    /// Bytes of long files that were read only to look for a stored content, without success.
     in_vain: u64,
-    /// Bytes of long files whose contents were found by such a read.
+    /// Bytes of long files for which such a read found a stored content.
     found: u64,
-    /// The run found a loss in the store. What else is lost is unknown, so nothing points to the parent's contents.
+    /// The run found a loss in the store. Other contents may be lost too, so no new entry points to a content of the
+    /// parent.
     has_losses: bool,
     pointed: PointedContents,
 }
@@ -270,8 +272,8 @@ impl StoredContents<'_> {
         }
     }
 
-    /// Notes the content of a new entry, if a later file may have the same. `old` is the entry of the parent whose
-    /// content the new one needs.
+    /// Notes the content of a new entry, if a later file may have the same content. `old` is the entry of the parent
+    /// whose content the new one needs.
     pub fn add(&mut self, entry: &Entry, old: Option<&Entry>) -> Result<()> {
         let Some(file) = entry.file().filter(|file| file.data_len() > 0 && !entry.place.dirty) else {
             return Ok(());

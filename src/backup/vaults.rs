@@ -28,7 +28,7 @@ pub struct SigVaults {
     trailer: Arc<Trailer>,
     files: Arc<StateArchives>,
     cache: Option<Cache>,
-    /// By the number of the archive: true if it is read from the store, whatever the cache has.
+    /// By the number of the archive: true if it is read from the store, even if the cache has a copy.
     from_store: Vec<bool>,
     /// By the number of the archive: true if the cache has a verified copy.
     cached: HashMap<u32, bool>,
@@ -62,7 +62,7 @@ impl SigVaults {
         &self.files
     }
 
-    /// Sets the archives that are read from the store, whatever the cache has.
+    /// Sets the archives that are read from the store, even if the cache has copies.
     pub fn read_from_store(&mut self, archives: Vec<bool>) {
         self.from_store = archives;
     }
@@ -139,7 +139,8 @@ impl SigVaults {
         std::mem::take(&mut self.replaced)
     }
 
-    /// A signature that was made again, if the cache has it for one of the SigVaults with a part of it.
+    /// Returns a signature that was made again, if the cache has it. The cache keeps it under any SigVault that holds
+    /// a part of the lost signature.
     fn made_again(&mut self, sig: &SigRef, len_max: u64) -> Option<Vec<u8>> {
         let cache = self.cache.as_ref()?;
         sig.content.iter().find_map(|range| {

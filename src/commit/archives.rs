@@ -28,7 +28,7 @@ pub enum NewArchiveKind {
     Signatures = 2,
 }
 
-/// Where an archive of the new state comes from.
+/// The origin of an archive of the new state.
 #[derive(Clone, Copy, Debug)]
 enum ArchiveOrigin {
     /// This run writes the archive.
@@ -162,8 +162,8 @@ impl NewArchives {
         })
     }
 
-    /// The number in the new state of the archive that has number `parents` in the parent's state; assigns
-    /// the next number on the first call.
+    /// The number in the new state of the archive that has the number `parents` in the parent's state. Assigns the next
+    /// number on the first call.
     pub fn inherit_one(&mut self, parents: u32) -> u32 {
         let next = self.order.len() as u32;
         *self.inherited.entry(parents).or_insert_with(|| {
@@ -185,13 +185,14 @@ impl NewArchives {
         (content, sig)
     }
 
-    /// The number in the new state of the archive that has number `parents` in the parent's state, if it has one.
+    /// The number in the new state of the archive that has the number `parents` in the parent's state; `None` if the
+    /// archive has no number in the new state.
     pub fn inherited(&self, parents: u32) -> Option<u32> {
         self.inherited.get(&parents).copied()
     }
 
-    /// An entry of the parent with the archive numbers of the new state; `None` if one of its archives has no number
-    /// there.
+    /// An entry of the parent with the archive numbers of the new state; `None` if one of its archives has no number in
+    /// the new state.
     pub fn as_inherited(&self, mut entry: Entry) -> Option<Entry> {
         let sig = entry.place.sig.iter_mut().flat_map(|sig| &mut sig.content);
         for range in entry.place.content.iter_mut().chain(sig) {
@@ -216,10 +217,10 @@ impl NewArchives {
         Ok(Range { archive: self.number(kind), offset, len })
     }
 
-    /// Completes every archive that the new state names; returns all of them in the order of their numbers,
-    /// and those of this run. An archive of this run without a number is discarded: no entry refers to it, so
-    /// it holds only abandoned members. A full always has its `full` archive and its SigVault, even if both
-    /// are empty.
+    /// Completes every archive that the new state names. Returns the references of all archives in the order of their
+    /// numbers, and the finished archives of this run. An archive of this run without a number is discarded: no entry
+    /// refers to it, so it holds only abandoned members. A full always has its `full` archive and its SigVault, even if
+    /// both are empty.
     pub fn finish(
         &mut self,
         store: &mut dyn Store,

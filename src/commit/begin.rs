@@ -5,7 +5,7 @@ use crate::job::{Job, Problem, ProblemKind};
 use crate::stamp::{Stamp, Time};
 use crate::store::{Catalog, Dates, Store, far_after};
 
-/// Seconds by which snapshots may be ahead of the clock before that is reported as a problem.
+/// If a snapshot's date is ahead of the clock by more than this number of seconds, a problem is reported.
 const CLOCK_SLACK_SECS: i64 = 86_400;
 /// The start of the year 2026, in which libibt was first released, in seconds since 1970.
 const FIRST_YEAR_SECS: i64 = 1_767_225_600;
@@ -19,8 +19,8 @@ const NAMED: usize = 3;
 /// the key that is not far in the future (see [`far_after`]). A stamp far in the future belongs to a foreign file, or
 /// to a run with a wrong clock; the new stamp need not be later.
 ///
-/// If the clock is behind, every present stamp seems far in the future. Then the new stamp is later than every stamp of
-/// the key; otherwise a damaged state would stay the newest one.
+/// If the clock is behind, every existing stamp seems to be far in the future. Then the new stamp is later than every
+/// stamp of the key. Otherwise a damaged state would remain the newest state.
 pub fn next_stamp(
     store: &mut dyn Store,
     catalog: &Catalog,
@@ -49,7 +49,7 @@ pub fn next_stamp(
 }
 
 /// True if the clock is behind: it is more than a day earlier than a snapshot that verifies, or earlier than the first
-/// release of libibt. A clock whose battery is empty starts in such a year.
+/// release of libibt. For example, a clock with an empty battery often starts in 1970.
 fn is_behind(now: Time, newest: Option<Stamp>) -> bool {
     let slack = Stamp::from_time(now.plus_secs(CLOCK_SLACK_SECS));
     now.secs < FIRST_YEAR_SECS || newest.is_some_and(|newest| newest > slack)

@@ -6,13 +6,13 @@ use std::io::{self, Cursor, Read, Write};
 use crate::error::Result;
 use crate::spool::Spool;
 
-/// Bytes kept in memory; more go to a temporary file.
+/// The most bytes that are kept in memory. More bytes go to a temporary file.
 const BYTES_IN_MEMORY: usize = 1 << 20;
 
 /// A delta or a signature on its way into an archive.
 #[derive(Default)]
 pub struct MemberSpool {
-    /// The bytes that are not in the temporary file: all of them, or the last ones.
+    /// The bytes that are not in the temporary file: all bytes, or the last bytes of a long member.
     bytes: Vec<u8>,
     spilled: Option<Box<Spilled>>,
     len: u64,

@@ -155,8 +155,8 @@ impl Needs<'_> {
     /// - the prune has ended, because it removes its marks last, and the store still has all that is needed.
     ///
     /// Otherwise the new snapshot is removed again, with `own`, the archives of this run, and the error is `Busy`.
-    /// Readers are not excluded: a lock keeps prunes out, so this happens only where somebody deletes without a lock,
-    /// and no reader is safe there.
+    /// The removal does not exclude readers. But it happens only if a prune ran without a lock, and then no reader is
+    /// safe anyway.
     fn find_again(
         &self,
         store: &mut dyn Store,
@@ -203,7 +203,7 @@ pub fn still_exists(store: &mut dyn Store, snapshot: &StateReader, before: &Cata
     Ok(is_listed && needs.find(&now).is_ok())
 }
 
-/// True if no prune deletes anything that `new`, a snapshot with this parent, needs from now on.
+/// True if, from now on, no prune deletes a file that the snapshot `new` needs. `parent` is the parent of `new`.
 fn is_left_to(new: Stamp, parent: Stamp, now: &Catalog, store: &mut dyn Store) -> bool {
     if !now.is_retired(parent) {
         return true;
@@ -225,7 +225,7 @@ fn busy(what: &str, happened: &str) -> Error {
     Error::new(Kind::Busy, "commit the snapshot", format!("{what} {happened}"))
 }
 
-/// The names of all files that restore the new snapshot.
+/// The names of all files that a restore of the new snapshot needs.
 fn needed_names<'f>(
     archives: &'f [ArchiveRef],
     layers: &'f [StateFile],
@@ -238,7 +238,7 @@ fn needed_names<'f>(
 /// Publishes the cache's copies and removes old ones. A lost cache costs a rebuild, never data, so an error
 /// here does not fail the backup.
 fn fill_cache(cache: &Cache, copies: Vec<Copy>, needed: &HashSet<&str>, job: &mut Job) {
-    // A copy that fails does not keep the next copies from being published.
+    // If one copy fails, the next copies are published all the same.
     let lost = copies.into_iter().map(Copy::publish).filter(Result::is_err).count();
     if lost > 0 {
         job.log(Level::Warn, "the cache could not be written; the next increment reads the store instead");

@@ -34,8 +34,8 @@ impl NewState {
         }
     }
 
-    /// Adds an entry that is the same in the parent. `number` is called for each range of the entry: it takes the
-    /// number of an archive in the parent, and returns the archive's number in the new state.
+    /// Adds an entry that equals the parent's entry of this path. `number` is called for each range of the entry: it
+    /// takes the number of an archive in the parent, and returns the archive's number in the new state.
     pub fn keep(&mut self, recorded: &Recorded, mut number: impl FnMut(u32) -> u32) -> Result<()> {
         match self {
             NewState::WholeState(state) => state.carry(recorded, number),

@@ -6,8 +6,8 @@ use crate::entry::{Entry, File, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveFile, ArchiveRef, FrameIndex, ReadAt};
 
-/// Limit for the deltas of a content: together they are at most as long as its data, or as this number of
-/// bytes if that is more. This limits the work of reading them.
+/// Limit in bytes for the deltas of one content. Together, the deltas may be as long as the data of the content, or as
+/// this limit if the limit is greater. So a damaged state cannot cause much work.
 const DELTAS_LEN: u64 = 32 << 20;
 
 /// The archives of one state, shared with the threads that make contents. All files of all archives are numbered from 0,
@@ -145,8 +145,8 @@ impl StateArchives {
         }
     }
 
-    /// Compares `made`, the number of bytes that the deltas of `entry` make, with its size. Does nothing for
-    /// an entry without deltas.
+    /// Checks that the deltas of `entry` make as many bytes as the file has outside of holes. `made` is the number of
+    /// bytes that they make. Does nothing for an entry without deltas.
     pub fn check_len(&self, entry: &Entry, made: u64) -> Result<()> {
         let wanted = entry.file().map_or(0, File::data_len);
         match entry.place.content.get(1..).and_then(<[Range]>::last).filter(|_| made != wanted) {
@@ -158,7 +158,7 @@ impl StateArchives {
         }
     }
 
-    /// Checks that the deltas of `entry` are not longer than any deltas that a backup stores.
+    /// Checks that the deltas of `entry` keep the limit of [`DELTAS_LEN`]. A backup never stores longer deltas.
     pub fn check_deltas(&self, entry: &Entry, deltas: &[Range]) -> Result<()> {
         let limit = entry.file().map_or(0, File::data_len).max(DELTAS_LEN);
         let sum = deltas.iter().fold(0, |sum: u64, delta| sum.saturating_add(delta.len));

@@ -1,6 +1,6 @@
-//! Reads pieces in the order of the archives, so that each frame is decoded once, whatever the order of the
-//! pieces in the content. For example, after a database has moved its pages, their bytes lie anywhere in
-//! the old content.
+//! Reads the pieces of a content in the order in which they lie in the archives. So each frame is decoded once, for any
+//! order of the pieces in the content. For example, a database may have moved its pages: then neighbouring pages of the
+//! new content lie far apart in the old content.
 //!
 //! ```text
 //! pieces, sorted by archive and offset --> ranges that cover them --> frames, each decoded once
@@ -145,7 +145,7 @@ fn fill(
     })
 }
 
-/// The ranges that cover the sorted pieces. They ascend and do not touch each other.
+/// Iterates over the ranges that cover the sorted pieces. The ranges ascend and do not touch each other.
 #[derive(Clone)]
 struct Cover<'p> {
     rest: &'p [PlacedPiece],

@@ -13,10 +13,10 @@ use crate::spool::Spool;
 
 /// Bytes of a stored command: its start in the version that its delta makes, then the place of its bytes.
 const RECORD: usize = 16;
-/// Commands that are read at a time. One number is kept in memory for each such block.
+/// Number of commands in a block. A block is read at once, and memory holds one number for each block.
 const BLOCK: usize = 256;
-/// Marks a literal, in the second number of a command: its bytes lie in the delta. The bytes of a copy lie in the
-/// version before.
+/// This bit in the second number of a command marks a literal, whose bytes lie in the delta. Without this bit, the
+/// command is a copy, whose bytes lie in the version before.
 const LITERAL: u64 = 1 << 63;
 
 /// The place of each byte of a content.
@@ -118,8 +118,8 @@ impl Chain {
         self.commands.end()
     }
 
-    /// Traces the content from `offset` to `end`, in at most `pieces_max` pieces. The pieces replace the ones in
-    /// `pieces`. Returns the content's offset at which the pieces end.
+    /// Traces the content from `offset` to `end`, in at most `pieces_max` pieces. Clears `pieces` and puts the pieces
+    /// into it. Returns the content's offset at which the pieces end.
     pub fn trace(
         &mut self,
         offset: u64,
@@ -221,7 +221,7 @@ mod tests {
 
     use super::*;
 
-    /// Commands as they are written in a delta: a literal of so many bytes, or a copy of `.1` bytes from offset `.0`.
+    /// A command of a delta: a literal of this number of bytes, or a copy of `.1` bytes from offset `.0`.
     #[derive(Clone, Copy, Debug)]
     enum Spelled {
         Literal(u16),

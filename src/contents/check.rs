@@ -115,7 +115,8 @@ impl ContentCheck {
         })
     }
 
-    /// Reads a content. Returns its length and hash, or the reason why it cannot be read. Counts what it reads.
+    /// Reads a content, and counts the bytes in the report. Returns the length and the hash of the content, or the
+    /// reason why the content cannot be read.
     fn read(
         &mut self,
         store: &mut dyn Store,
@@ -170,8 +171,8 @@ impl ContentCheck {
     }
 }
 
-/// The fingerprint of a content: its expected hash and length, and the ranges that it is read from. Different contents
-/// have different fingerprints, because 128 bits make a collision very unlikely.
+/// The fingerprint of a content: a digest of its expected hash, its expected length and its ranges. Two contents with
+/// equal fingerprints count as equal, because a collision of 128 bits is very unlikely.
 fn fingerprint(expected: &[u8], len: u64, ranges: &[Range], archives: &[ArchiveRef]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     let mut part = |bytes: &[u8]| {

@@ -1,9 +1,10 @@
-//! Decoded frames in a temporary file, for contents that lie in more frames than memory holds and are read in
-//! another order than that of their frames. For example, small files that were moved between directories are
-//! read by path and lie anywhere in the archives: without this file, each of them would decode a whole frame.
+//! Keeps decoded frames in a temporary file. This helps if the contents lie in more frames than memory holds, and are
+//! read in another order than the order of the frames. For example, small files that were moved between directories lie
+//! anywhere in the archives, and a restore reads them in the order of their paths. Without this file, the restore would
+//! decode a whole frame for each of them.
 //!
 //! A frame is written when it is decoded for the second time, so an operation that reads its frames in order
-//! writes nothing. The file is a ring: a frame that finds no room takes the room of the frames written first.
+//! writes nothing. The file is a ring: if it is full, a new frame overwrites the oldest frames.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -31,7 +32,7 @@ pub(super) struct DecodedSpool {
     /// Number of frames written, and number of parts read, since the last write at offset 0.
     writes: u64,
     reads: u64,
-    /// No more frames are written, because there is no room, or because too few of them are read again.
+    /// No more frames are written: a write or a read failed, or too few frames were read again.
     is_closed: bool,
 }
 
@@ -68,7 +69,7 @@ impl DecodedSpool {
         was_fetched
     }
 
-    /// Writes a decoded frame. Without room in the temporary directory, no frame is written any more.
+    /// Writes a decoded frame. If that fails, for example because the disk is full, no frame is written any more.
     pub fn write(&mut self, id: FrameId, bytes: &[u8]) {
         let len = bytes.len() as u64;
         if self.is_closed || len > self.bytes_max || self.has(id) || !self.make_room(len) {
@@ -91,8 +92,8 @@ impl DecodedSpool {
         }
     }
 
-    /// Makes `len` bytes free at [`DecodedSpool::next`]. False if the frames of the last round did not pay: fewer
-    /// parts were read than frames were written.
+    /// Frees `len` bytes at [`DecodedSpool::next`]. At the end of the file, the next round begins at offset 0. False if
+    /// the last round did not pay off: fewer parts were read than frames were written.
     fn make_room(&mut self, len: u64) -> bool {
         if self.next + len > self.bytes_max {
             self.is_closed = self.reads < self.writes;
@@ -107,7 +108,7 @@ impl DecodedSpool {
         true
     }
 
-    /// Drops the frames in `places` of the file, which begin with the frame that was written first.
+    /// Drops the frames that begin in `places` of the file. These are the oldest frames.
     fn drop_written(&mut self, places: Range<u64>) {
         while self.written.front().is_some_and(|(_, place)| places.contains(&place.start)) {
             if let Some((id, _)) = self.written.pop_front() {
@@ -133,7 +134,7 @@ impl DecodedSpool {
         }
     }
 
-    /// Gives the room in the temporary directory back.
+    /// Removes the temporary file. From now on, no frame is written.
     fn give_up(&mut self) {
         *self = DecodedSpool { is_closed: true, ..DecodedSpool::new(0) };
     }
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The bytes of a frame, which differ from those of every other frame.
+    /// The bytes of a frame. No other frame has the same bytes.
     fn bytes(number: usize, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut bytes);

@@ -11,7 +11,7 @@ use crate::format::{Decoded, Frame};
 use super::archives::StateArchives;
 use super::reader::FrameId;
 
-/// Greatest number of pieces of a composed content made here. They take 2 MiB of memory on each
+/// Greatest number of pieces of a content that is composed here. The pieces take at most 2 MiB of memory on each
 /// thread.
 const PIECES_MAX: usize = 1 << 16;
 
@@ -20,11 +20,11 @@ pub(super) const HELD_FRAME: usize = 1 << 10;
 
 /// A fetched whole copy with its deltas. Any thread can make the content from them.
 pub struct FetchedContent {
-    /// The whole copy first, if there is one, then the deltas. The slices of each, in order.
+    /// The slices of each range, in order. The whole copy comes first, if there is one, then the deltas.
     ranges: Vec<Vec<Slice>>,
 }
 
-/// A part of a frame. `frame` is the whole frame, or has the bytes of the part alone.
+/// A part of a frame. `frame` has the bytes of the whole frame, or only the bytes of this part.
 pub(super) struct Slice {
     /// Equal for slices that share `frame`.
     pub id: FrameId,
@@ -55,8 +55,7 @@ impl FetchedContent {
         FetchedContent { ranges }
     }
 
-    /// The frames of the slices, each with the memory that it takes. A frame with several slices
-    /// comes several times.
+    /// The frames of the slices, each with its memory in bytes. A frame with several slices is yielded several times.
     pub fn frames(&self) -> impl Iterator<Item = (FrameId, usize)> + '_ {
         self.ranges.iter().flatten().map(|slice| (slice.id, slice.memory))
     }
@@ -92,7 +91,7 @@ fn compose(
         };
         sources.push(delta);
     }
-    // Checks the length before the allocation, because nothing else limits it.
+    // The length is checked before the allocation, because nothing else limits the allocation.
     archives.check_len(entry, plan.content_len())?;
     let mut made = Vec::with_capacity(plan.content_len() as usize);
     for piece in plan.pieces() {

@@ -22,7 +22,7 @@ impl HeldFrames {
         *batches += 1;
     }
 
-    /// Counts one batch less that holds a frame.
+    /// Counts one batch fewer that holds a frame.
     pub fn release(&mut self, id: FrameId) {
         let Some((batches, held)) = self.frames.get_mut(&id) else { return };
         *batches -= 1;

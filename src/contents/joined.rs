@@ -2,11 +2,11 @@
 
 use crate::error::Result;
 
-/// Greatest number of bytes that are copied together. Longer pieces go to the sink directly.
+/// Length of the buffer that joins short pieces, in bytes. Pieces of this length or more go to the sink directly.
 const CHUNK: usize = 256 << 10;
 
-/// Passes bytes on in longer pieces, because the pieces of a composed content are often as short as
-/// a page.
+/// Joins short pieces before they go to the sink. The pieces of a composed content are often as short as a page of a
+/// database, 4 KiB.
 pub(super) struct Joined<'s> {
     sink: &'s mut dyn FnMut(&[u8]) -> Result<()>,
     buf: Vec<u8>,

@@ -16,12 +16,12 @@ pub struct Layout {
     /// The whole copy and the deltas.
     ranges: Vec<Range>,
     kind: LayoutKind,
-    /// `spent`: bytes of frames that were decoded to read parts. `budget`: the limit for `spent`, after
-    /// which the whole content is put together. Without the limit, a caller that reads many small parts
-    /// decodes the same frames again and again.
+    /// `spent` counts the bytes of all frames that were decoded to read parts. When `spent` exceeds `budget`, the whole
+    /// content is put together. Without this limit, a caller that reads many small parts would decode the same frames
+    /// again and again.
     spent: u64,
     budget: u64,
-    /// The whole content, in a temporary file.
+    /// The whole content in a temporary file, after it was put together.
     together: Option<Spool>,
 }
 
@@ -43,7 +43,8 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Like [`Layout::of`], for a content whose length is not recorded. It has at most `len_max` bytes.
+    /// Like [`Layout::of`], for a content whose length is not recorded. A delta that makes more than `len_max` bytes is
+    /// an error, except if the content has too many pieces for memory: then the caller must check the length.
     pub(super) fn within(
         contents: &mut Contents,
         store: &mut dyn Store,
@@ -98,7 +99,7 @@ impl Layout {
         }
     }
 
-    /// The number of pieces that the content is read in. `None` if they are too many for memory.
+    /// The number of pieces in which the content is read. `None` if there are too many pieces for memory.
     pub fn pieces(&self) -> Option<usize> {
         match &self.kind {
             LayoutKind::Whole => Some(1),
@@ -107,8 +108,9 @@ impl Layout {
         }
     }
 
-    /// Passes the bytes of `parts` to `sink`, one part after the other, fewer where the content ends. Other threads
-    /// decode frames ahead across the parts.
+    /// Passes the bytes of `parts` to `sink`, one part after the other. A part that lies beyond the end of the content
+    /// gives fewer bytes. Other threads decode frames of later parts ahead, except if the content has too many pieces
+    /// for memory.
     pub fn read_parts(
         &mut self,
         contents: &mut Contents,
@@ -137,8 +139,8 @@ impl Layout {
         }
     }
 
-    /// Writes the whole content to a temporary file. Without room for the file, parts are read as before,
-    /// with a doubled budget.
+    /// Writes the whole content to a temporary file, and doubles the budget. If the file cannot be written, parts are
+    /// read as before.
     fn put_together(&mut self, contents: &mut Contents, store: &mut dyn Store) -> Result<()> {
         self.budget = self.budget.saturating_mul(2);
         let Ok(mut content) = Spool::in_file() else { return Ok(()) };
@@ -221,7 +223,7 @@ mod tests {
         (store, bytes)
     }
 
-    /// Whole copies, pieces and traced commands yield the same parts.
+    /// A content of pieces in memory and a content of traced commands yield the same parts.
     #[test]
     fn every_way_leads_to_the_same_bytes() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Reading ahead: fetches the frames that a reader needs next, and decodes them on other threads.
+//! Fetches the frames that a reader needs next, and decodes them on other threads.
 
 use std::collections::VecDeque;
 
@@ -8,16 +8,16 @@ use crate::store::Store;
 use super::archives::FileRange;
 use super::reader::{Contents, FrameId};
 
-/// Greatest number of stored bytes in frames fetched ahead, besides that of decoded bytes. Frames that do not
-/// compress have more stored than decoded bytes.
+/// The stored bytes of the frames fetched ahead may exceed the limit for decoded bytes by this number of bytes. Frames
+/// that do not compress have more stored bytes than decoded bytes.
 const STORED_MORE: u64 = 1 << 20;
-/// Greatest number of frames fetched ahead, however short they are.
+/// Greatest number of frames fetched ahead, even if all of them are short.
 const FRAMES_AHEAD: usize = 64;
 
 /// Walks along ranges of files, some frames ahead of the reader.
 pub(super) struct Prefetch<I> {
-    /// `None` after the last range, or if a frame could not be fetched: the reader then meets that error
-    /// itself.
+    /// `None` after the last range, or after a frame could not be fetched. The reader then fetches that frame itself
+    /// and gets the error.
     ranges: Option<I>,
     /// The rest of the current range.
     range: Option<FileRange>,
@@ -55,7 +55,7 @@ impl<I: Iterator<Item = FileRange>> Prefetch<I> {
         Ok(())
     }
 
-    /// Goes on by one frame. False if there is no room for the frame.
+    /// Fetches the next frame. False if the frame would exceed a limit.
     fn step(&mut self, now: FrameId, contents: &mut Contents, store: &mut dyn Store) -> Result<bool> {
         let Some(range) = self.range.take().or_else(|| self.ranges.as_mut().and_then(I::next)) else {
             self.ranges = None;

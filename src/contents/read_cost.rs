@@ -1,5 +1,5 @@
-//! Predicts the cost of reading pieces in their order, from the pieces alone: the bytes of the
-//! frames to decode.
+//! Predicts the cost of reading pieces in their order: the bytes of the frames that must be decoded. The prediction
+//! needs only the pieces and the seek tables of the archives.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use super::reader::{Contents, ReadLimits};
 #[derive(Debug, Default)]
 pub(super) struct ReadCost {
     pub(super) decoded: u64,
-    /// The same bytes, with each frame counted once.
+    /// The bytes of the same frames, with each frame counted once.
     distinct: u64,
 }
 

@@ -26,7 +26,8 @@ use super::prefetch::Prefetch;
 use super::read_cost::ReadCost;
 use super::signature::SignatureLen;
 
-/// Frames kept, for all archives together. Whole copies in path order need one, but deltas jump between frames.
+/// Memory for the frames that are kept, for all archives together, as a number of frames of [`FRAME_LEN`] bytes. Whole
+/// copies in path order need one frame, but deltas jump between frames.
 const FRAMES: usize = 10;
 /// Greatest number of decoded bytes in frames fetched ahead.
 const BYTES_AHEAD: u64 = 16 << 20;
@@ -44,19 +45,19 @@ const DECODED_MAX: u64 = 1 << 30;
 /// Greatest memory, in bytes, of the frames that are held for one small content.
 const FETCHED_MAX: usize = 40 << 20;
 
-/// Limits for reading. Tests use smaller ones.
+/// Limits for reading. Tests use smaller limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadLimits {
     pub pieces_max: usize,
     pub fetched_max: usize,
     pub memory_max: u64,
-    /// Number of frames kept.
+    /// Memory for the frames that are kept, as a number of frames of [`FRAME_LEN`] bytes.
     pub frames: usize,
     /// Greatest number of decoded bytes in frames fetched ahead. Longer frames are never fetched ahead.
     pub ahead: u64,
     /// Greatest length, in bytes, of the temporary file with decoded frames. With 0, there is no such file.
     pub decoded_max: u64,
-    /// Up to this number of bytes may be decoded again before another order pays off.
+    /// Pieces are read in another order only if more than this number of bytes would be decoded again.
     pub repeated: u64,
 }
 
@@ -87,7 +88,7 @@ pub struct Contents {
     frames: FrameCache,
     /// Frames that were decoded twice.
     decoded: DecodedSpool,
-    /// Number of slices that were fetched out of `decoded`.
+    /// Number of slices that [`Contents::gather`] read from `decoded`. Each of them gets another number as its id.
     alone: usize,
     /// Decodes frames ahead of the reader.
     pool: Option<Arc<Pool>>,
@@ -126,8 +127,8 @@ impl Contents {
         Contents { pool: Some(pool), ..self }
     }
 
-    /// Keeps at most this number of frames, and fetches half of them ahead, for an operation that has other uses for its
-    /// memory.
+    /// Keeps frames of at most `frames` times [`FRAME_LEN`] bytes, and fetches half as many bytes ahead. For operations
+    /// that also need memory for other data.
     pub fn with_frames(mut self, frames: usize) -> Self {
         self.limits.frames = frames;
         self.limits.ahead = (frames / 2 * FRAME_LEN) as u64;
@@ -243,7 +244,7 @@ impl Contents {
     }
 
     /// Finds the place of each byte of a content. `None` if the content has too many pieces. Each delta is read once,
-    /// for its commands. It makes at most `len_max` bytes.
+    /// for its commands, and may make at most `len_max` bytes.
     pub(super) fn compose(
         &mut self,
         store: &mut dyn Store,
@@ -291,8 +292,8 @@ impl Contents {
         Ok(builder.finish())
     }
 
-    /// Passes pieces of a content to `sink`, in order. Chooses a way to read them that decodes few frames more than
-    /// once.
+    /// Passes pieces of a content to `sink`, in order. If many frames would be decoded more than once, reads the pieces
+    /// in the order of the frames (see [`by_frame`]).
     pub(super) fn pieces(
         &mut self,
         store: &mut dyn Store,
@@ -349,8 +350,8 @@ impl Contents {
         sink(&frame.bytes()?[bytes])
     }
 
-    /// The frame that has a part of the frame `id`, and the place of the part there: in the whole frame, or in a frame
-    /// of the part alone, if the part comes out of the temporary file.
+    /// Returns a frame that has the bytes `part` of the frame `id`, and the range of these bytes in the returned frame.
+    /// If the part comes from the temporary file, the returned frame has no other bytes.
     fn part_in(
         &mut self,
         store: &mut dyn Store,
@@ -383,7 +384,7 @@ impl Contents {
         let frame = loaded.map_err(|error| in_archive(error, name))?;
         let is_costly = index.is_compressed() && span.end - span.start >= LEN_MIN;
         if is_costly && self.decoded.wants((file, number), index.count()) {
-            // The reader of the frame meets the error of a damaged one.
+            // If the frame is damaged, the reader of the frame gets the error.
             if let Ok(bytes) = frame.bytes() {
                 self.decoded.write((file, number), &bytes);
             }
@@ -391,7 +392,7 @@ impl Contents {
         Ok(frame)
     }
 
-    /// True if the frame, or each part of it, can be had without decoding.
+    /// True if the frame is in the frame cache or in the temporary file, so that it need not be fetched.
     pub(super) fn has_decoded(&mut self, id: FrameId) -> bool {
         self.holds(id) || self.decoded.has(id)
     }

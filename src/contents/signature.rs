@@ -1,5 +1,5 @@
-//! Signatures are stored like contents: a whole signature, then deltas of it. Only the length of a signature is not
-//! recorded. These limits bound the work for a signature that a state claims to have.
+//! Limits for stored signatures. A signature is stored like a content: a whole signature, then deltas. But the length
+//! of a signature is not recorded. So these limits bound the work for the signatures of a damaged or forged state.
 
 use std::io::Cursor;
 
@@ -13,7 +13,7 @@ const SIGNATURE_HEAD: u64 = 12;
 /// The longest signature: that of a content of 200 TiB. The limit is needed because a damaged state may claim any
 /// length, and because a signature is read into memory.
 const SIGNATURE_MAX: u64 = 256 << 20;
-/// No version of a signature is longer than so many whole signatures.
+/// No version of a signature is longer than this number of times the length of the whole signature.
 const VERSION_MAX: u64 = 2;
 
 /// The lengths of a stored signature, in bytes.
@@ -34,7 +34,8 @@ impl SignatureLen {
         SignatureLen { whole, deltas: sum(deltas.iter().map(|delta| delta.len)), count: deltas.len() }
     }
 
-    /// Whether the next version, of `len` bytes, may be a delta of `delta` bytes.
+    /// True if the next version, of `len` bytes, may be stored as a delta of `delta` bytes. Its length must be at least
+    /// half and at most twice that of the whole signature, and all deltas together at most half of the whole signature.
     pub fn may_grow(&self, len: u64, delta: u64) -> bool {
         let double = |len: u64| len.saturating_mul(VERSION_MAX);
         let is_near = len <= double(self.whole) && self.whole <= double(len);

@@ -428,7 +428,7 @@ fn a_cancelled_call_fetches_no_more_frames() {
     assert_eq!((error.kind, contents.fetched), (Kind::Cancelled, 0));
 }
 
-/// Small contents that lie by turns in more frames than are kept, as after moving files between directories.
+/// Small contents that alternate between more frames than are kept, as after files were moved between directories.
 #[test]
 fn contents_that_lie_by_turns_in_many_frames_decode_each_frame_twice() {
     let (frame_len, frames, len) = (1 << 16, 24, 100);

@@ -33,8 +33,9 @@ impl<W: Write> Encoder<W> {
         made
     }
 
-    /// Bytes of the delta so far, including bytes that are not written yet. A last command that is a copy is not
-    /// counted yet, because the next copy may extend it.
+    /// Bytes of the delta so far, including bytes that are not written yet. A last copy is not counted yet, because the
+    /// next copy may extend it. Of a last literal, only the literal bytes are counted yet, because its length may still
+    /// grow.
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out + self.literal.len() as u64
     }

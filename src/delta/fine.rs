@@ -12,8 +12,8 @@ use std::ops::Range;
 
 use super::encode::Encoder;
 
-/// The shortest copy, in bytes. A copy command takes 4 to 9 bytes that zstd hardly compresses. A shorter run of literal
-/// bytes often takes less room than that after zstd.
+/// The shortest copy, in bytes. A copy command usually takes 4 to 9 bytes, which zstd hardly compresses. After zstd,
+/// fewer literal bytes than this often take less room than a copy command.
 pub const MIN_MATCH: usize = 32;
 
 /// Bytes of a word. The table finds a position in the old bytes by the word that begins there.
@@ -22,7 +22,7 @@ const WORD: usize = 8;
 /// positions, only every second, third, ... of them is in the table.
 const SLOTS_MAX: usize = 1 << 18;
 /// The most old bytes of one comparison: 2 MiB. The table then has every eighth position, so a match of [`MIN_MATCH`]
-/// bytes still begins at least three words that are in the table.
+/// bytes still contains at least three words of the table.
 pub const OLD_MAX: usize = 8 * SLOTS_MAX;
 /// While nothing matches, the search skips positions of the new bytes: the step to the next probe is 1, plus 1 for
 /// every [`PATIENCE`] bytes since the last match, and at most [`STEP_MAX`].
@@ -57,7 +57,7 @@ pub struct FineSearch {
     /// For each byte value, the longest run of that byte in the old bytes. Words that repeat one byte are not in the
     /// table, because a search through long runs would then take quadratic time.
     runs: Vec<ByteRun>,
-    /// Positions compared so far. The work is linear in this number. The number is at most four times the number of new
+    /// Positions compared so far. The work is linear in this number, and the number is at most twice the number of new
     /// bytes, for any input.
     probes: u64,
 }
@@ -96,15 +96,15 @@ impl FineSearch {
                     (at, done) = (best.new + best.len, best.new + best.len);
                     drift = best.old as isize - best.new as isize;
                 }
-                // With a longer stride, a longer step could miss every position of a match that is in the table.
+                // With a stride above 1, a longer step could miss all words of a match that are in the table.
                 None if stride == 1 => at += 1 + ((at - done) / PATIENCE).min(STEP_MAX - 1),
                 None => at += 1,
             }
         }
     }
 
-    /// Like [`FineSearch::matches`], but also passes on the ranges between matches: the pieces are all of `new`, in
-    /// order. No piece is empty.
+    /// Like [`FineSearch::matches`], but also passes on the ranges between the matches. Together, the pieces are the
+    /// whole of `new`, in order. No piece is empty.
     pub fn pieces(&mut self, old: &[u8], new: &[u8], expected: isize, mut each: impl FnMut(FinePiece)) {
         let mut done = 0;
         self.matches(old, new, expected, |found| {

@@ -1,4 +1,4 @@
-//! The parameters of a signature: how long its blocks and its strong sums are.
+//! The parameters of a signature: the lengths of its blocks and of its strong sums.
 
 use std::io;
 
@@ -23,9 +23,9 @@ const MAX_BLOCKS: u64 = 1 << 21;
 pub(super) const SIGNATURE_HEADER: u64 = 12;
 
 impl Params {
-    /// The longest block, in bytes. A content of more than 32 TiB has more blocks instead of longer ones.
+    /// The longest block, in bytes. A content of more than 32 TiB has more blocks instead of longer blocks.
     pub const MAX_BLOCK_LEN: u32 = 16 << 20;
-    /// The shortest useful strong sum, in bytes. With shorter ones, different blocks may have equal sums.
+    /// The shortest useful strong sum, in bytes. With shorter sums, different blocks may have equal sums.
     pub const MIN_STRONG_LEN: u32 = 16;
 
     /// The parameters for a content of `data_len` bytes; `None` if the content is too short for a signature
@@ -45,9 +45,9 @@ impl Params {
         Some(Params { block_len: block_len as u32, strong_len: Self::MIN_STRONG_LEN })
     }
 
-    /// Like [`Params::for_len`], with the block length `kept` of an older signature of the content. It is kept if it is
-    /// within half to twice of the block length that `for_len` gives, so that the records of unchanged blocks stay
-    /// equal.
+    /// Like [`Params::for_len`], but keeps the block length `kept` of an older signature of the content, so that the
+    /// records of unchanged blocks stay equal. `kept` is used only if it is a power of two, and at least half and at
+    /// most twice the block length that `for_len` gives.
     pub fn keeping(kept: u32, data_len: u64) -> Option<Params> {
         let rule = Params::for_len(data_len)?;
         let is_near = kept.is_power_of_two() && kept >= rule.block_len / 2 && kept / 2 <= rule.block_len;

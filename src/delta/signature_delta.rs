@@ -1,8 +1,9 @@
-//! The delta of a signature against an older signature of the same file. It has the form of every delta, so `rdiff patch`
-//! makes the new signature of the old one.
+//! Makes the delta of a signature against an older signature of the same file. The delta has librsync's format, so
+//! `rdiff patch` can make the new signature from the old signature.
 //!
-//! A block that did not change has the same record in both signatures: its weak sum and its strong sum. So equal records
-//! are copied, wherever they lie in the old signature, and all other records are literal.
+//! A record of a signature is the weak sum and the strong sum of one block. A block that did not change has the same
+//! record in both signatures. So equal records become copies, from any place in the old signature, and all other
+//! records become literals.
 
 use std::io::{self, Write};
 
@@ -12,28 +13,30 @@ use super::signature::be32;
 
 /// Marks a free place of the index.
 const FREE: u32 = u32::MAX;
-/// The most places that are tried for one record. Records whose strong sums begin alike are rare, unless they are equal
-/// or forged.
+/// The most places of the index that are tried for one record. Different records rarely have strong sums with the same
+/// beginning, unless the records are forged.
 const PROBES_MAX: usize = 8;
 
-/// Makes the delta of a new signature, which comes in pieces.
+/// Makes the delta of a new signature, whose bytes the caller passes in pieces.
 pub struct SignatureDelta<'o, W> {
     old: &'o [u8],
     /// Bytes of a record: a weak sum and a strong sum.
     record_len: usize,
     encoder: Encoder<W>,
-    /// The numbers of old records, by their strong sums. Empty until a record differs from the old one in its place.
+    /// The numbers of old records, by their strong sums. Empty until a record is found neither at `likely` nor at its
+    /// own offset.
     index: Vec<u32>,
     /// The offset in `old` that follows the record that was copied last.
     likely: usize,
     /// Bytes of the new signature so far, without those in `partial`.
     at: usize,
-    /// The bytes of a record whose last bytes did not come yet.
+    /// The first bytes of a record. The caller has not passed the other bytes of the record yet.
     partial: Vec<u8>,
 }
 
 impl<'o, W: Write> SignatureDelta<'o, W> {
-    /// Begins a delta against `old`. `None` if `old` has no header of a signature, or too many records to be numbered.
+    /// Begins a delta against `old`. `None` if `old` has no header of a signature, or 4 GiB or more: then the numbers
+    /// of its records might not fit 32 bits.
     pub fn new(old: &'o [u8], out: W) -> Option<Self> {
         let strong_len = be32(old.get(8..SIGNATURE_HEADER as usize)?);
         let is_possible = valid_strong_len(strong_len) && old.len() < FREE as usize;
@@ -91,8 +94,8 @@ impl<'o, W: Write> SignatureDelta<'o, W> {
         }
     }
 
-    /// The offset of an equal record of the old signature. The record that continues the last copy is preferred, then
-    /// the one in the same place.
+    /// The offset of an equal record of the old signature. Tries first the record that continues the last copy, then
+    /// the record at the same offset.
     fn find(&mut self, record: &[u8]) -> Option<usize> {
         let is_equal = |offset: &usize| self.old.get(*offset..*offset + record.len()) == Some(record);
         if let Some(found) = [self.likely, self.at].into_iter().find(is_equal) {
@@ -120,7 +123,7 @@ fn places(record: &[u8], places: usize) -> impl Iterator<Item = usize> {
     (0..PROBES_MAX).map(move |probe| key.wrapping_add(probe) & (places - 1))
 }
 
-/// A hash table with the number of each record of a signature. Of equal records it has the first one. Takes 8 to 16
+/// A hash table with the number of each record of a signature. Of equal records it has only the first. Takes 8 to 16
 /// bytes for each record.
 fn index(signature: &[u8], record_len: usize) -> Vec<u32> {
     let records = signature[SIGNATURE_HEADER as usize..].chunks_exact(record_len);

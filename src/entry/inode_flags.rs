@@ -1,6 +1,6 @@
 //! Inode flags: the properties of files and directories that `chattr` sets.
 
-/// The flags of an entry: the ones that this version knows as bits, and the words of others that a newer version wrote.
+/// The flags of an entry. Flags that this version knows are bits. Other flags, which a newer version wrote, are words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InodeFlags {
     known: u32,
@@ -115,7 +115,7 @@ impl InodeFlags {
         WORDS.iter().filter(move |(_, bit)| known & bit != 0).map(|&(word, _)| word)
     }
 
-    /// Bytes of heap memory, about.
+    /// Approximate number of bytes of heap memory.
     pub fn heap_len(&self) -> usize {
         self.unknown.iter().map(|word| 24 + word.len()).sum()
     }

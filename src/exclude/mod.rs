@@ -1,8 +1,8 @@
 //! Decides which entries a backup leaves out, by gitignore patterns from the options and from exclude files.
 //!
 //! The language is that of `gitignore(5)`; the tests compare with `git` itself. The `ignore` crate matches
-//! the paths. The crate reads some patterns in another way than git, so [`pattern`] reads each line as git
-//! does and gives the crate a spelling that has one meaning only. These differences to git remain:
+//! the paths. The crate reads some patterns in another way than git. So [`pattern`] reads each line as git does, and
+//! writes it for the crate in a spelling with only one meaning. These differences to git remain:
 //!
 //! - A malformed pattern is reported (a lone backslash at the end, a class without an end or with an unknown
 //!   name); git silently matches nothing.
@@ -31,8 +31,8 @@ pub const PATTERN_LEN_MAX: usize = 4096;
 /// above it together.
 pub const PATTERNS_MAX: usize = 10_000;
 /// Largest size in bytes of the exclude files of a directory and of all directories above it together. Compiled
-/// patterns take about a hundred times as much memory. The threads of a walk hold the compiled form of one large
-/// exclude file at a time, apart from those of the directories above it.
+/// patterns take about a hundred times as much memory as the files. So the threads of a walk together hold the compiled
+/// form of only one large exclude file at a time, besides the files of the directories above it.
 pub const EXCLUDE_FILE_MAX: usize = 1 << 20;
 /// Most lines of one exclude file that are reported one by one; the others are only counted.
 const BAD_LINES_MAX: usize = 100;
@@ -51,7 +51,8 @@ pub struct Excludes {
     files: Vec<Arc<FileRules>>,
     /// Number of directories entered and not yet left.
     depth: usize,
-    /// The count of the inner reference, minus one, is the number of compiled exclude files in memory.
+    /// Each compiled exclude file in memory holds one reference to the inner value, so the number of these files is the
+    /// inner reference count minus 1.
     #[cfg(test)]
     pub held: Arc<Arc<()>>,
 }
@@ -59,7 +60,7 @@ pub struct Excludes {
 #[derive(Debug)]
 struct FileRules {
     depth: usize,
-    /// Length to cut off the front of a path, in bytes, to make it relative to this directory.
+    /// Number of bytes to cut off the front of a path, so that the path is relative to this directory.
     base: usize,
     rules: Rules,
     /// Size of the exclude file in bytes.
@@ -118,8 +119,8 @@ impl Excludes {
         (!self.file_name.is_empty()).then_some(&*self.file_name)
     }
 
-    /// Enters the directory `path`. `contents` are those of its exclude file, if it has one. Returns the lines
-    /// that cannot be used; the other lines count.
+    /// Enters the directory `path`. `contents` is the text of its exclude file; `None` if it has no such file. Returns
+    /// the lines that cannot be used. The other lines are used.
     ///
     /// A file is not used at all if it exceeds [`EXCLUDE_FILE_MAX`] or [`PATTERNS_MAX`] together with the exclude
     /// files of the directories above. The backup then stores too much rather than too little. If one file alone has
@@ -243,7 +244,7 @@ impl RulesBuilder {
     }
 }
 
-/// Reads an exclude file with one pattern a line. A byte order mark, and a carriage return at the end of a line, are
+/// Reads an exclude file with one pattern per line. A byte order mark, and a carriage return at the end of a line, are
 /// ignored.
 fn read_rules(contents: &[u8]) -> (Rules, Vec<BadLine>) {
     if contents.len() > EXCLUDE_FILE_MAX {

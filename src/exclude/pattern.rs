@@ -162,7 +162,7 @@ impl Members {
         }
     }
 
-    /// Adds the members of `[:name:]`, whose first bracket has been read. If no such name follows, returns false and
+    /// Adds the members of `[:name:]`, whose first bracket has been read. If no `:name:]` follows, returns false and
     /// reads nothing.
     fn add_named(&mut self, from: &mut Translator<'_>) -> Result<bool, &'static str> {
         let Some(inner) = from.rest().strip_prefix(':') else {

@@ -137,7 +137,7 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(<[u8]>::to_vec)
 }
 
-/// Makes a file and the directories above it. Existing entries stay, also in the place of the file.
+/// Makes a file and the directories above it. An existing entry stays, even if it has the path of the file.
 fn plant(root: &Path, path: &[Vec<u8>]) {
     let dirs: Vec<_> = path[..path.len() - 1].iter().map(|n| OsStr::from_bytes(n)).collect();
     let dir = root.join(dirs.iter().collect::<std::path::PathBuf>());
@@ -264,7 +264,7 @@ fn an_exclude_file_beyond_the_limits_keeps_everything_it_cannot_say() {
     assert!(excludes.is_excluded(b"d/a", false));
 }
 
-/// On every level a large exclude file: all levels together hold no more patterns than one file may have.
+/// Every level has a large exclude file. All levels together hold no more patterns than one file may have.
 #[test]
 fn exclude_files_of_all_levels_share_one_limit() {
     let lines = |line: &dyn Fn(usize) -> String, count: usize| (0..count).map(line).collect::<String>();

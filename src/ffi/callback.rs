@@ -39,10 +39,10 @@ pub type ibt_progress_fn = Option<unsafe extern "C" fn(ud: *mut c_void, now: *co
 /// Changes come in the order of paths, with these exceptions. A restore reports
 /// symbolic links and further names of hard links after all other entries.
 /// After these it reports the extra entries that it removes because the
-/// snapshot does not have them. It reports an entry that makes way for another
-/// one just before that other entry. A backup reports at the end, in no
-/// particular order, the deleted files that it might have found again under
-/// another name.
+/// snapshot does not have them. If an existing entry must be removed to make
+/// way for an entry of the snapshot, its removal is reported just before that
+/// entry. A backup reports the deleted files that it might have found again
+/// under another name at the end, in the order of paths.
 ///
 /// Return IBT_CALLBACK_OK to go on, or IBT_CALLBACK_STOP to receive no further
 /// changes: a comparison then ends with the differences found so far, while a
@@ -67,9 +67,9 @@ pub type ibt_change_fn = Option<
 /// cannot be examined, and entries that another option leaves out.
 ///
 /// Return one of IBT_FILTER_*, or IBT_CALLBACK_STOP to include this entry and
-/// all that follow without being asked again. Every other positive number means
-/// IBT_FILTER_INCLUDE. 0 or a negative number cancels the operation
-/// (IBT_ERR_CANCELLED).
+/// all that follow: libibt then does not call the filter again. Every other
+/// positive number means IBT_FILTER_INCLUDE. 0 or a negative number cancels the
+/// operation (IBT_ERR_CANCELLED).
 ///
 /// Since: 0.1
 pub type ibt_filter_fn = Option<unsafe extern "C" fn(ud: *mut c_void, entry: *const ibt_entry) -> i32>;

@@ -4,7 +4,7 @@ use crate::job::Cancel;
 
 use super::args::{free_raw, into_raw};
 
-/// A request to stop. It is one-shot: a request cannot be taken back. Owned by
+/// A request to stop. It is one-shot: a request cannot be withdrawn. Owned by
 /// the caller, who frees it with ibt_cancel_free(). Operations share the
 /// object, so the caller may free it while an operation runs.
 ///
@@ -15,7 +15,7 @@ pub struct ibt_cancel(pub(super) Cancel);
 
 /// ==== Cancelling ====
 ///
-/// Makes an object whose stop was not requested yet. Never returns NULL.
+/// Makes an object without a request to stop. Never returns NULL.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]

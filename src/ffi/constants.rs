@@ -103,8 +103,8 @@ pub const IBT_DELTA_SIGNATURES: i32 = 1;
 /// The old content of a changed file is read from the storage and compared with
 /// the new content byte by byte, so that a change costs little more than its
 /// bytes. A content that another path has already is read before an increment
-/// points to it. Where the old content turns out to be damaged, that is a problem
-/// of the report, and the file is stored whole.
+/// points to it. If an old content turns out to be damaged, the report lists a
+/// problem, and the file is stored whole.
 pub const IBT_DELTA_CONTENTS: i32 = 2;
 
 /// ==== Opening a directory, bits: ibt_storage_open_dir() ====
@@ -238,8 +238,9 @@ pub const IBT_CHANGE_CREATED: u32 = 1;
 pub const IBT_CHANGE_DELETED: u32 = 2;
 /// The content changed, or the type of the entry.
 pub const IBT_CHANGE_CONTENT: u32 = 4;
-/// Mode, owner, times or extended attributes changed. In a comparison also: the
-/// set of names that are hard links of the file changed.
+/// Mode, owner, times, extended attributes, inode flags or the project id
+/// changed. In a comparison also: the set of names that are hard links of the
+/// file changed.
 pub const IBT_CHANGE_METADATA: u32 = 8;
 /// The entry came from another path.
 pub const IBT_CHANGE_MOVED: u32 = 16;
@@ -263,7 +264,7 @@ pub const IBT_COUNT_DELETED: i32 = 6;
 pub const IBT_COUNT_METADATA: i32 = 7;
 /// Bytes read: by a backup from the source; by a restore, a consolidation and a
 /// rebuild of the cache from archives; by a comparison from the tree; by a
-/// verify and a prune from the storage.
+/// verify from the storage.
 pub const IBT_COUNT_BYTES_READ: i32 = 8;
 /// Bytes written: to the store, to restored files or, by a rebuild, to the
 /// cache.
@@ -277,11 +278,12 @@ pub const IBT_COUNT_PROBLEMS: i32 = 11;
 /// verified snapshots, after a comparison 0.
 pub const IBT_COUNT_BYTES: i32 = 12;
 /// Bytes of created and modified files whose content was stored already, for
-/// another path of the snapshot before or of this one: an increment points to
-/// it. Where an increment reads old contents (IBT_DELTA_CONTENTS), it first reads
-/// such a content of the snapshot before, and stores the file if that content is
-/// damaged. Elsewhere the content is not read: only ibt_verify(), or an increment
-/// with ibt_options_set_heal(), finds such damage.
+/// another path of the previous snapshot or of this one: the increment points
+/// to that content. An increment that reads old contents (IBT_DELTA_CONTENTS)
+/// first reads such a content of the previous snapshot, and stores the file if
+/// that content is damaged. Other increments do not read the content: only
+/// ibt_verify(), or an increment with ibt_options_set_heal(), finds such
+/// damage.
 pub const IBT_COUNT_BYTES_ALREADY_STORED: i32 = 13;
 /// Contents and signatures that the store had lost and that a backup has stored
 /// again, and layers that were put back; see ibt_options_set_heal().

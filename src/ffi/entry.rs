@@ -12,7 +12,9 @@ use super::constants::*;
 
 /// One file, directory, link or device at one moment. The entry, and every
 /// string borrowed from it, is valid only during the callback that received it.
-/// An entry of ibt_snapshot_next() is valid until the next call of that function.
+/// An entry of ibt_snapshot_next() is valid until the next call of that
+/// function or of ibt_snapshot_rewind() with the same snapshot, or until the
+/// snapshot is freed.
 ///
 /// Since: 0.1
 pub struct ibt_entry<'a> {

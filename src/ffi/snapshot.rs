@@ -174,8 +174,9 @@ pub extern "C" fn ibt_snapshot_digest(snapshot: Option<&ibt_snapshot>) -> *const
     guard!(ptr::null(), { text_of(snapshot, |text| Some(&text.digest)) })
 }
 
-/// The absolute path of the snapshot's source, as raw bytes. NULL for NULL.
-/// Borrowed until the snapshot is freed.
+/// The absolute path of the snapshot's source, or the name of
+/// ibt_options_set_source_name(), as raw bytes. NULL for NULL. Borrowed until
+/// the snapshot is freed.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
@@ -230,15 +231,15 @@ pub extern "C" fn ibt_snapshot_label_value(snapshot: Option<&ibt_snapshot>, i: u
 
 /// Gives the next entry of the snapshot: first its root, then all others in the
 /// order of paths, so that each directory comes right before its own entries.
-/// `*entry` is set to NULL first. After IBT_OK it holds the entry, or NULL if
-/// there is none any more. The entry belongs to the snapshot and is valid until
+/// `*entry` is set to NULL first. After IBT_OK it holds the entry, or NULL
+/// after the last entry. The entry belongs to the snapshot and is valid until
 /// the next call of this function or of ibt_snapshot_rewind() with this
 /// snapshot, or until the snapshot is freed.
 ///
-/// The place is that of this function alone: ibt_snapshot_list() and
-/// ibt_snapshot_read() may be called between two entries and do not move it. The
-/// call does not use the storage. With two snapshots, a caller can merge their
-/// entries; ibt_diff() does so.
+/// ibt_snapshot_list() and ibt_snapshot_read() may be called between two
+/// entries, and do not change which entry comes next. The call does not use the
+/// storage. With two snapshots, a caller can merge their entries; ibt_diff()
+/// does so.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot or entry is NULL;
 /// IBT_ERR_BUSY if another call uses the snapshot; IBT_ERR_IO, IBT_ERR_PANIC.
@@ -269,8 +270,8 @@ pub unsafe extern "C" fn ibt_snapshot_next(
     })
 }
 
-/// ibt_snapshot_next() begins with the root again. The entry that it gave last
-/// is not valid any more.
+/// Makes ibt_snapshot_next() begin with the root again. The entry that it gave
+/// last is not valid any more.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if snapshot is NULL; IBT_ERR_BUSY if
 /// another call uses the snapshot; IBT_ERR_PANIC.

@@ -39,8 +39,8 @@ impl Sink for Vec<Vec<u8>> {
 
 /// Reads bytes of a committed file at any offset.
 pub trait ReadAt {
-    /// Reads into `buf` from `offset`; returns how many bytes were read. That may be fewer than `buf` holds;
-    /// it is 0 only at or past the end of the file, or for an empty `buf`.
+    /// Reads into `buf` from `offset`; returns the number of bytes read. The number may be less than the length of
+    /// `buf`. It is 0 only at or past the end of the file, or for an empty `buf`.
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize>;
 }
 

@@ -7,8 +7,8 @@
 //! KEY.full.STAMP.tar.zst       every file of a full backup
 //! KEY.created.STAMP.tar.zst    an increment's whole files
 //! KEY.updated.STAMP.tar.zst    an increment's deltas, each member a raw librsync delta
-//! KEY.sigvault.STAMP.tar.zst   librsync signatures of the files stored in this snapshot
-//! KEY.state.STAMP.json.zst     the state: the entries, one a line, with the place of each content
+//! KEY.sigvault.STAMP.tar.zst   librsync signatures of these files, or deltas against older signatures
+//! KEY.state.STAMP.json.zst     the state: the entries, one per line, with the place of each content
 //! KEY.retired.STAMP.json       the mark of a removed snapshot whose state other snapshots need
 //! ```
 //!

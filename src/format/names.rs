@@ -5,7 +5,8 @@ use std::fmt;
 use crate::error::{Error, Kind, Result};
 use crate::stamp::Stamp;
 
-/// The names of temporary files start with this. A temporary file is being written, or an interrupted writer left it.
+/// The names of temporary files start with this. A running operation writes a temporary file, or a killed operation
+/// left it.
 pub const TEMP_PREFIX: &str = ".ibt-tmp-";
 /// The longest key, in bytes.
 pub const KEY_LEN_MAX: usize = 128;

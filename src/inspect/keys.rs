@@ -7,8 +7,8 @@ use crate::format::names::{BackupFileKind, Name};
 use crate::stamp::Stamp;
 use crate::store::{Need, Store, require_existing};
 
-/// The keys of a store, each with the number of its snapshots, in ascending order. Reads no file, so a damaged state counts as
-/// a snapshot. A key of which all snapshots were removed is not listed.
+/// Returns the keys of a store in ascending order, each with the number of its snapshots. Reads no file, so a damaged
+/// state counts as a snapshot. Leaves out a key if all its snapshots were removed.
 pub fn keys(store: &mut dyn Store) -> Result<BTreeMap<String, u64>> {
     require_existing(store, Need::Read, "list keys")?;
     let mut stamps: BTreeMap<String, BTreeSet<Stamp>> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! Inspects snapshots: lists them, browses one, compares one with a directory or with another one, verifies stored bytes. Changes nothing
-//! in the store.
+//! Inspects snapshots: lists them, browses one, compares one with a directory or with another snapshot, and verifies
+//! stored bytes. Changes nothing in the store.
 
 mod browse;
 mod compare;

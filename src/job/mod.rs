@@ -19,7 +19,7 @@ pub use report::{
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 
-/// A request to stop the operation, shared between threads. It cannot be taken back. [`Cancel::request`] is
+/// A request to stop the operation, shared between threads. A request cannot be withdrawn. [`Cancel::request`] is
 /// async-signal-safe.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);

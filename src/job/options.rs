@@ -43,9 +43,9 @@ pub enum DeltaMode {
     /// Like `Contents` if reading from the store is cheap, else like `Signatures`.
     #[default]
     Auto,
-    /// The signatures of the old contents: blocks of 2 KiB or more are found.
+    /// Against the signatures of the old contents. Finds unchanged blocks of 2 KiB or more.
     Signatures,
-    /// The old contents themselves, which are read from the store: 32 equal bytes are found.
+    /// Against the old contents themselves, which are read from the store. Finds common parts of 32 bytes or more.
     Contents,
 }
 
@@ -55,9 +55,9 @@ pub enum VerifyScope {
     /// Everything that snapshots need is read.
     #[default]
     Contents,
-    /// States are read; archives must be there with the recorded size.
+    /// States are read. Of each archive, only the presence and the size are checked.
     Presence,
-    /// Like `Presence`. Besides, a part of the contents and signatures is read: number `number`, from 1, of `parts`.
+    /// Like `Presence`, and a part of the contents and signatures is read: part `number` of `parts`, counted from 1.
     Part { number: u32, parts: u32 },
 }
 
@@ -89,9 +89,9 @@ pub enum Overwrite {
     Keep,
 }
 
-/// The rules of a prune. `last` keeps that many newest snapshots. `within` keeps the snapshots that were made at most so many
-/// seconds before the newest one. Each other rule keeps the newest snapshot of each of the last `n` hours, days, weeks,
-/// months or years that have a snapshot. All zero means that no rule is given.
+/// The rules of a prune. `last` keeps that many newest snapshots. `within` keeps the snapshots that were made at most
+/// this many seconds before the newest one. Each other rule keeps the newest snapshot of each of the last `n` hours,
+/// days, weeks, months or years that have a snapshot. All zero means that no rule is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     pub last: u32,
@@ -134,7 +134,7 @@ pub struct Options {
     pub excludes: Vec<Vec<u8>>,
     /// Name of the files in the source that contain further patterns; empty for no such files.
     pub exclude_file: Vec<u8>,
-    /// A directory with a file of one of these names is backed up with that file only.
+    /// If a directory has an entry of one of these names that is not a directory, only that entry of it is backed up.
     pub exclude_if_present: Vec<Vec<u8>>,
     /// Leave out files of more bytes than this.
     pub exclude_larger_than: Option<u64>,
@@ -189,7 +189,8 @@ pub struct Options {
     pub label_filters: Vec<WantedLabel>,
     /// Bits of [`meta`]. `None` means all metadata, but owners only if the process may set them.
     pub restore_metadata: Option<u32>,
-    /// A restore gives files to the owners that have the recorded names here, and not to the recorded numbers.
+    /// A restore gives files to the users and groups that have the recorded names on this machine, not to the
+    /// recorded numbers.
     pub map_owners: bool,
     /// Paths that a backup leaves out and a restore does not touch, with everything below them.
     pub protected: Vec<PathBuf>,

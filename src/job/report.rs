@@ -292,7 +292,7 @@ pub struct BackupFile {
     pub size: u64,
 }
 
-/// What an operation did with a snapshot. The numbers are the values of `IBT_ACTION_*`.
+/// The result of an operation for a snapshot. The numbers are the values of `IBT_ACTION_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Action {

@@ -45,8 +45,8 @@ pub(super) fn open_quietly(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> io
 }
 
 /// Opens `rel` below `dir`; the empty path is `dir` itself. No path leads outside of `dir`: `.`, `..`, empty components
-/// and symbolic links are errors. A symbolic link as the last component is opened with [`PATH`] only; then the
-/// descriptor refers to the link itself.
+/// and symbolic links are errors. There is one exception: with the flag [`PATH`], the last component may be a symbolic
+/// link, and the descriptor refers to the link itself.
 pub(super) fn open_beneath(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if rel.is_empty() {

@@ -15,10 +15,10 @@ use crate::entry::FileType;
 
 /// An open directory. It stays the same directory even if another process renames the directory or its parents.
 ///
-/// A `name` parameter is a single component, anything else is `EINVAL`; no method follows the name if it is a
-/// symbolic link. A `rel` parameter is a path of such components; it is resolved strictly below this directory
-/// and through no link. Several threads may use a `Dir` at once, but only one thread may list it: a descriptor
-/// has one offset.
+/// A `name` parameter is a single component; any other value gives `EINVAL`. If the name is a symbolic link, no method
+/// follows the link. A `rel` parameter is a path of such components; it is resolved strictly below this directory and
+/// through no link. Several threads may use a `Dir` at the same time, but only one thread may list it, because a
+/// descriptor has only one offset.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
@@ -146,8 +146,8 @@ impl Dir {
         Ok(())
     }
 
-    /// True if this directory treats names that differ in case only as the same name. `name` must exist in this
-    /// directory. `None` if this name cannot decide that, for example because it has no letter.
+    /// True if two names that differ only in the case of letters are the same name in this directory. `name` must exist
+    /// in this directory. `None` if this cannot be decided with `name`, for example because it has no letter.
     pub fn folds_case(&self, name: &[u8]) -> io::Result<Option<bool>> {
         let Some(other) = in_other_case(name) else { return Ok(None) };
         if let Err(error) = self.stat(&other) {

@@ -1,5 +1,5 @@
-//! Properties of a file system that follow from its type: whether time stamps can be believed, and whether
-//! `syncfs(2)` makes its files durable.
+//! Properties of a file system that follow from its type: whether its time stamps can be believed, whether its files
+//! are read over a network, and whether `syncfs(2)` makes its files durable.
 
 use std::os::fd::AsFd;
 
@@ -23,7 +23,7 @@ pub enum CtimeKind {
     Kept,
     /// The ctime proves nothing: it is a copy of the mtime, or the moment when the file was made.
     Copied,
-    /// The type of the file system leaves both possible.
+    /// The type of the file system does not say which of the two is true.
     Unknown,
 }
 
@@ -34,7 +34,8 @@ impl FileSystem {
         kind(fd).map_or(FileSystem::UNKNOWN, by_kind)
     }
 
-    /// A file system of unknown type: no time stamp is believed.
+    /// A file system of unknown type. Nothing is assumed about its time stamps: files on it must show that it keeps a
+    /// ctime.
     pub const UNKNOWN: FileSystem =
         FileSystem { is_local: false, is_remote: false, ctime: CtimeKind::Unknown, syncs_whole: false };
 }

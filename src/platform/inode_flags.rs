@@ -1,8 +1,9 @@
-//! Inode flags, project ids and birth times: what `chattr`, `lsattr` and `statx` show besides a stat.
+//! Inode flags, project ids and birth times: attributes that are not in a stat, but that `chattr`, `lsattr` and `statx`
+//! show.
 //!
-//! Two system calls read the flags, because neither has all of them. `FS_IOC_GETFLAGS` has the flags of `chattr`.
-//! `FS_IOC_FSGETXATTR` has the project id and some of the flags. Setting these through `FS_IOC_FSSETXATTR` leaves the
-//! others alone; on Btrfs, `FS_IOC_SETFLAGS` also changes the method of compression.
+//! The flags are read with two system calls, because no call reports all of them. `FS_IOC_GETFLAGS` reports the flags
+//! of `chattr`. `FS_IOC_FSGETXATTR` reports the project id and some of the flags. `FS_IOC_FSSETXATTR` sets only the
+//! latter flags and leaves the others unchanged; on Btrfs, `FS_IOC_SETFLAGS` also changes the method of compression.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -133,7 +134,7 @@ pub fn set_flags(of: Named<'_>, wanted: u32, cleared: u32) -> io::Result<Vec<(u3
     })
 }
 
-/// Gives the bit `bit` of the flags the value that it has in `new`.
+/// Sets or clears the bit `bit` of the flags, as in `new`.
 fn set_one(fd: BorrowedFd<'_>, bit: u32, new: u32) -> io::Result<()> {
     let now = calls::get_flags(fd)?;
     if now & bit == new & bit {
@@ -199,14 +200,14 @@ pub fn may_protect() -> bool {
     calls::may_protect()
 }
 
-/// When the inode behind a descriptor was made; `None` where the file system does not tell. `fd` may be an `O_PATH`
+/// When the inode behind a descriptor was made; `None` if the file system does not report it. `fd` may be an `O_PATH`
 /// descriptor.
 pub fn birth_time(fd: impl AsFd) -> Option<Time> {
     calls::birth_time(fd.as_fd())
 }
 
-/// Runs `act` with a descriptor that is open for reading. If the one of `of` is an `O_PATH` descriptor, its file is
-/// opened: it must be a regular file or a directory.
+/// Runs `act` with a descriptor that is open for reading. If `of` has an `O_PATH` descriptor, opens its file, which
+/// must be a regular file or a directory.
 fn with_opened<T>(of: Named<'_>, act: impl Fn(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
     match act(of.fd) {
         Err(error) if error.raw_os_error() == Some(Errno::BADF.raw_os_error()) => {
@@ -278,7 +279,7 @@ mod calls {
     }
 
     pub fn birth_time(fd: BorrowedFd<'_>) -> Option<Time> {
-        // A file system of another machine is not asked again.
+        // For a file system of another machine, the value that this machine has cached is enough.
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let answer = statx(fd, "", flags, StatxFlags::BTIME).ok()?;
         let is_known =

@@ -1,7 +1,7 @@
 //! The time zone of this machine.
 
-/// Seconds by which local time is ahead of UTC at a moment, given in seconds since 1970. The zone is that of `localtime_r`:
-/// `TZ`, else the system's. 0 if the moment has no local time.
+/// The number of seconds by which local time is ahead of UTC at the moment `secs`, in seconds since 1970. The time zone
+/// is that of `localtime_r`: the zone in `TZ`, else the system's zone. 0 if the moment has no local time.
 #[allow(clippy::useless_conversion)] // `time_t` and `c_long` have 32 bits on some systems.
 pub fn offset_from_utc(secs: i64) -> i64 {
     let time = libc::time_t::try_from(secs).unwrap_or_default();

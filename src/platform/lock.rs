@@ -7,12 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::dir::Dir;
 
-/// The part of a lock file to lock. Systems that can lock whole files only lock the whole file for the first three
-/// parts, so that there a writer excludes readers too; the other parts always seem free.
+/// The part of a lock file to lock. Some systems can only lock a whole file. There, each of the first three parts is
+/// the whole file, so a writer excludes readers too, and the other two parts always seem free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockPart {
-    /// Bytes 0 and 1, locked in one call: the operation that deletes files excludes readers and writers. Locks of
-    /// other files, for example of temporary files, lock this part.
+    /// Bytes 0 and 1, locked in one call: an operation that deletes files excludes readers and writers. In other files,
+    /// for example in temporary files, a lock always locks this part.
     Key,
     /// Byte 0: shared by readers.
     Reading,
@@ -46,8 +46,8 @@ pub fn unlock(file: &File, part: LockPart) {
     let _ = release(file, part);
 }
 
-/// The part that another open file has locked and that excludes a lock of `part`; `None` if there is none now. `Err` if
-/// the system does not say.
+/// The part that another open file has locked, if that lock excludes a lock of `part`; `None` if there is no such lock
+/// now. `Err` if the system does not report locks.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn lock_in_the_way(file: &File, part: LockPart, exclusive: bool) -> io::Result<Option<LockPart>> {
     let found = conflict(file.as_fd(), part_of_file(part, kind(exclusive)))?;
@@ -80,7 +80,8 @@ pub fn hold_dir(dir: &Dir) -> io::Result<()> {
 }
 
 /// True if another open descriptor of this directory, of any process of this machine, holds the lock of [`hold_dir`].
-/// `None` if the system does not say. False proves nothing about other machines, which may use the same directory.
+/// `None` if the system does not report locks. False proves nothing about other machines, which may use the same
+/// directory.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn is_dir_held(dir: &Dir) -> Option<bool> {
     conflict(dir.as_fd(), whole_file(libc::F_WRLCK)).ok().map(|found| found.is_some())

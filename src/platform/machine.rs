@@ -40,7 +40,7 @@ impl MachineMark {
         (mark.to_string().as_bytes() == digits).then_some(mark)
     }
 
-    /// Where a name with this mark was made. `here` is the mark of this machine.
+    /// Says whether this machine made a name with this mark, and in which boot. `here` is the mark of this machine.
     pub fn origin(self, here: MachineMark) -> MarkOrigin {
         match self {
             _ if self.boot != 0 && self.boot == here.boot => MarkOrigin::ThisBoot,

@@ -34,8 +34,8 @@ pub struct OwnerNumbers {
 }
 
 impl OwnerNumbers {
-    /// The number of the user `name`, and whether this is the first question about `name`; no number if the system has
-    /// no such user. An error if the system cannot say whether it has that user.
+    /// The number of the user `name`, or `None` if the system has no such user; and true if this is the first lookup of
+    /// `name`. An error if the system cannot say whether it has that user.
     pub fn user(&mut self, name: &str) -> io::Result<(Option<u32>, bool)> {
         look_up(&mut self.users, name, user_number)
     }
@@ -93,7 +93,7 @@ fn user_name(uid: u32) -> Option<String> {
         // SAFETY: on success `pw_name` points to a string in `buf`, which lives until we return.
         (code, (!found.is_null()).then(|| unsafe { to_text(record.pw_name) }))
     });
-    // The name is only additional: the number is recorded in any case.
+    // An error counts as no name: the name is only additional, because the number is always recorded.
     found.unwrap_or(None)
 }
 
@@ -110,9 +110,9 @@ fn group_name(gid: u32) -> Option<String> {
     found.unwrap_or(None)
 }
 
-/// Repeats a lookup with a larger buffer while it returns `ERANGE`, because a group may have many members. Gives up
-/// at 16 MiB. `None` if there is no such user or group: systems return one of five numbers for that, as the manual page
-/// getpwnam_r(3) says. Every other number is an error.
+/// Repeats a lookup with a larger buffer while it returns `ERANGE`, because a group may have many members. The largest
+/// buffer has 16 MiB. `None` if there is no such user or group: for that, systems return one of five numbers, as the
+/// manual page getpwnam_r(3) says. Every other number is an error.
 fn with_buffer<T>(
     mut look_up: impl FnMut(*mut c_char, usize) -> (c_int, Option<Option<T>>),
 ) -> io::Result<Option<T>> {

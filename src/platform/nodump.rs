@@ -1,4 +1,4 @@
-//! The flag "no dump" of `chattr +d`, by which owners of files ask backups to leave them out.
+//! The flag "no dump" of `chattr +d`. The owner of a file sets it to ask backups to leave out the file.
 
 use super::dir::Dir;
 

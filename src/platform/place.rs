@@ -1,4 +1,4 @@
-//! Makes directories by path, opens or makes files, makes files durable.
+//! Makes directories by their paths, opens or makes files, and makes files durable.
 
 use std::fs::File;
 use std::io;

@@ -50,8 +50,8 @@ impl Dir {
     /// (`ENOTEMPTY`), and so is a mount in the tree (`EXDEV`), also of a part of the same file system: nothing in
     /// the mount is removed. After an error the remaining directories have their old modes again.
     ///
-    /// Holds at most two descriptors: to go back up, it opens `..` and checks that `..` is the directory from which it
-    /// came.
+    /// Opens at most three descriptors at a time, for a tree of any depth: to go back up, it opens `..` and checks that
+    /// `..` is the directory from which it came.
     pub fn remove_tree(&self, name: &[u8]) -> io::Result<()> {
         if self.stat(name)?.kind != FileType::Dir {
             return self.unlink(name);

@@ -14,9 +14,9 @@ impl Dir {
         Ok(rustix::fs::renameat(self, component(from)?, to_dir, component(to)?)?)
     }
 
-    /// Renames `from` to `to`; `EEXIST` if `to` exists. If the file system supports neither this call nor hard links
-    /// (for example FAT over FUSE, or directories on old kernels), `to` is checked first. A file that another process
-    /// makes between the check and the rename is then replaced.
+    /// Renames `from` to `to`; `EEXIST` if `to` exists. If neither the system call for this nor a hard link is possible
+    /// (for example on FAT over FUSE, or for a directory on an old kernel), `to` is checked first. Then a file that
+    /// another process makes between the check and the rename is replaced.
     pub fn rename_noreplace(&self, from: &[u8], to_dir: &Dir, to: &[u8]) -> io::Result<()> {
         match self.rename_exclusive(component(from)?, to_dir, component(to)?) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.rename_by_link(from, to_dir, to),

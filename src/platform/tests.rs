@@ -251,7 +251,7 @@ fn remove_tree_opens_directories_that_forbid_it() {
     assert!(dir.list().names.is_empty());
 }
 
-/// Who may change owners is not always excepted from modes.
+/// A process with the capability to change owners may still lack the capability to ignore modes.
 #[test]
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn remove_tree_opens_directories_with_the_capability_to_change_owners_alone() {
@@ -276,7 +276,8 @@ fn remove_tree_opens_directories_with_the_capability_to_change_owners_alone() {
     assert!(dir.list().names.is_empty());
 }
 
-/// A closed directory contains an entry that its owner cannot remove: the directories that stay keep their modes.
+/// A directory without permissions contains an entry that the owner of the directory cannot remove. The directories
+/// that stay get their old modes again.
 #[test]
 fn remove_tree_closes_again_what_it_cannot_remove() {
     if !is_privileged() {

@@ -27,8 +27,8 @@ pub const XATTR_ABSENT: i32 = libc::ENOATTR;
 const SHOWN_TWICE: [&[u8]; 2] = [b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"];
 
 /// An object whose attributes are read or set: its descriptor, which may come from [`Dir::open_path`], and its
-/// directory and name, if known. Directory and name are used if the system does not accept such a descriptor and
-/// `/proc` is not mounted.
+/// directory and name, if known. The system may refuse a descriptor from [`Dir::open_path`]. If `/proc` is not mounted
+/// either, directory and name are used.
 #[derive(Clone, Copy)]
 pub struct Named<'n> {
     pub fd: BorrowedFd<'n>,

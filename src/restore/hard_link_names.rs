@@ -38,8 +38,8 @@ impl HardLinkNames {
         }
     }
 
-    /// The number of the set's names that lead to the inode `id`; 1 if unknown, because the caller asks about such a
-    /// name.
+    /// The number of the set's names that lead to the inode `id`; 1 if unknown, because the name of the caller leads
+    /// to it.
     pub fn of_inode(&self, set: Option<LinkSet>, id: FileId) -> u64 {
         set.and_then(|set| self.found.get(&(set, id))).copied().unwrap_or(1)
     }

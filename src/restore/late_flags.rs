@@ -1,9 +1,9 @@
 //! The last step of a restore: project ids, and the flags that forbid further changes.
 //!
 //! An immutable or append-only file cannot be renamed, linked or removed, and a file of another project cannot be
-//! renamed into a directory that passes its project on. So a restore sets these flags and projects when the tree has
-//! its final name and nothing of it can be taken back any more. A restore that is killed before has set none of them:
-//! the same restore over the tree sets them.
+//! renamed into a directory that passes its project on. So a restore sets these flags and projects last, when the
+//! tree has its final name and the restore removes nothing of it any more. A restore that is killed before this step
+//! has set none of them: the same restore over the tree sets them.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -40,7 +40,8 @@ impl LateFlags {
         self.wanted(data) != (0, 0) || self.clears_project
     }
 
-    /// The protective flags and the project to set on a file or directory with this metadata, or 0.
+    /// The protective flags and the project to set on a file or directory with this metadata; each is 0 if there is
+    /// none.
     fn wanted(&self, data: &Metadata) -> (u32, u32) {
         let protects = self.protects && self.mask & meta::FLAGS != 0;
         let flags = if protects { data.flags.known() & InodeFlags::PROTECTIVE } else { 0 };

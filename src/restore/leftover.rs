@@ -52,7 +52,7 @@ pub(super) fn tag_of_name(name: &[u8]) -> u64 {
     hash.as_bytes()[..8].iter().fold(0, |tag, &byte| tag << 8 | u64::from(byte))
 }
 
-/// A new temporary name. Nothing has this name yet, because half of it is random.
+/// A new temporary name. No file has this name yet, because the name contains a random number.
 pub(super) fn temp_name(tag: u64) -> io::Result<Vec<u8>> {
     let here = MachineMark::here();
     Ok(format!("{RESTORE_TEMP_PREFIX}{tag:016x}-{here}-{}", random_digits()?).into_bytes())
@@ -264,7 +264,7 @@ fn last_change(now: &Stat, system: FileSystem) -> Time {
 }
 
 /// Whether a lock on a directory is seen through another descriptor of the directory. A file system that a program or
-/// another machine serves may take the same directory for two.
+/// another machine serves may treat two descriptors of one directory as two directories.
 fn shows_locks(dir: &Dir, open_again: impl FnOnce() -> io::Result<Dir>) -> bool {
     let again = platform::hold_dir(dir).and_then(|()| open_again());
     again.is_ok_and(|again| platform::is_dir_held(&again) == Some(true))

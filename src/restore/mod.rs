@@ -69,7 +69,7 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     match built.and_then(|late| target.publish().map(|()| late)) {
         Err(error) if job.options.leave_partial => Err(target.leave(error)),
         Err(error) => Err(target.abandon(error)),
-        // From here on nothing of the tree is taken back, also if a problem ends the operation.
+        // From here on no restored entry is removed again, even if a problem ends the operation.
         Ok(late) => late.set(&target, job),
     }
 }

@@ -70,7 +70,8 @@ impl MovedChildren {
     }
 
     /// Removes the children from the destination, and gives its `lost+found` the metadata from before. Returns the
-    /// paths that stay and that nobody else is known to have put there, each with the reason.
+    /// paths that stay, each with the reason. If another program has certainly replaced or removed a child, its path
+    /// is not among them.
     pub fn take_back(&mut self, dest: &Dir) -> Vec<(Vec<u8>, String)> {
         let mut stay = Vec::new();
         for child in std::mem::take(&mut self.children).into_iter().rev() {
@@ -93,8 +94,9 @@ impl MovedChildren {
 const UNPROVEN: &str = "on this file system nothing shows whether somebody else has put it there";
 
 impl MovedChild {
-    /// Removes the child, unless another file has its name now. Returns the reason if that is unknown: where a
-    /// program or another machine assigns the inode numbers (FUSE, NFS), a file may get a new number.
+    /// Removes the child, unless another file has its name now. Returns a reason if nothing shows whether the name
+    /// has another file: where a program or another machine assigns the inode numbers (FUSE, NFS), a file may get a
+    /// new number.
     fn remove(&self, dest: &Dir) -> io::Result<Option<&'static str>> {
         let slash = self.path.iter().rposition(|&byte| byte == b'/');
         let (above, name) =
@@ -121,7 +123,7 @@ pub(super) fn give_metadata_back(dir: &Dir, before: &Stat) -> io::Result<()> {
     Ok(())
 }
 
-/// A sentence for the user about what a failed restore could not take back; empty if that is nothing.
+/// A sentence for the user that names the paths which a failed restore could not remove; empty if there are none.
 pub(super) fn kept_paths_message(stay: &[(Vec<u8>, String)]) -> String {
     let Some((path, why)) = stay.first() else { return String::new() };
     let more = match stay.len() {

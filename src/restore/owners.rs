@@ -19,9 +19,9 @@ pub struct OwnerMap {
 }
 
 impl OwnerMap {
-    /// Gives `entry` the numbers that the names of its owner and its group have here. A name that this machine does not
-    /// have is reported once, as a note, and its entries keep the recorded numbers. An error if the system cannot say
-    /// whether it has a name: the number may belong to somebody else here.
+    /// Gives `entry` the numbers that the names of its owner and its group have here. A name that this machine does
+    /// not have is reported once, as a note, and its entries keep the recorded numbers. An error if the system cannot
+    /// say whether it has a name: the number may belong to another user on this machine.
     pub fn map(&mut self, entry: &mut Entry, job: &mut Job) -> Result<()> {
         let Entry { path, meta, .. } = entry;
         let path = &*path;

@@ -13,8 +13,8 @@ use super::hard_link_names::{HardLinkNames, InodeLookup};
 /// A selection of at most this many entries stays in memory after the planning, so that the state is read only once.
 const FEW: usize = 1000;
 
-/// Only as long as these entries take at most this many bytes of memory: one entry of a file with many holes or long
-/// attributes may take megabytes.
+/// Most bytes of memory for these entries. If they need more, the state is read again: one entry of a file with many
+/// holes or long attributes may take megabytes.
 const FEW_BYTES: usize = 4 << 20;
 
 pub struct Selection {

@@ -121,7 +121,7 @@ impl Target {
         Error { kind, ..Error::io(op, &self.dest, error) }
     }
 
-    /// The directory that receives the entries.
+    /// The directory into which the restore writes the entries.
     fn filled(&self) -> Option<&Dir> {
         match &self.place {
             TargetKind::Beside { root, .. } | TargetKind::Existing(root) => Some(root),
@@ -385,7 +385,8 @@ pub(super) fn remove_acls(dir: &Dir) -> io::Result<()> {
 }
 
 impl Drop for Target {
-    /// Best effort: the caller already reports the error of the restore. Changes in an existing tree stay.
+    /// Removes the new tree as far as possible: the caller already reports the error of the restore. Changes in an
+    /// existing tree stay.
     fn drop(&mut self) {
         if !self.published {
             self.take_back();

@@ -1,4 +1,4 @@
-//! Which snapshots the caller of a prune wants to remove.
+//! The snapshots that the caller of a prune wants to remove.
 
 use std::collections::BTreeMap;
 

@@ -29,7 +29,7 @@ const OP: &str = "consolidate";
 /// Makes a full snapshot with the entries of the newest snapshot of `key`. Either the full is complete or nothing is
 /// committed: the first content that cannot be read exactly ends the call.
 ///
-/// A damaged newest state is a problem. As for an increment, the newest state that verifies takes its place.
+/// A damaged newest state is a problem. As for an increment, the newest state that verifies is used instead.
 ///
 /// Errors: `NotFound` (the key has no snapshot, or no undamaged one), `Corrupt` or `Missing` (a content; the error
 /// names its archive), `Format` (made by a newer version), `Busy`, and the errors of the store.

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! The state of a removed snapshot may be a layer of another snapshot's state. Then it stays, and a mark is written
-//! that the snapshot is removed. A later prune deletes it once no state needs it any more. Where no lock keeps writers
-//! out, every removed snapshot gets a mark before anything is deleted: a backup that built on one of them either sees
-//! the mark and gives up, or it was complete before, and then the prune sees its state and deletes nothing.
+//! that the snapshot is removed. A later prune deletes the state and the mark when no state needs the layer any more.
+//! If no lock keeps writers out, every removed snapshot gets a mark before anything is deleted. A backup that builds
+//! on a removed snapshot then sees the mark and gives up, or it was complete before the mark was written. In the
+//! second case the prune sees the new state and deletes nothing.
 //!
 //! States are deleted before archives, and newer states before older ones, which may be their layers. So if a prune is
 //! interrupted, every remaining state has what it needs: at worst, archives without a state are left over, and the next
@@ -41,13 +42,14 @@ pub const OP: &str = "prune";
 /// archive that no remaining state names, also archives that earlier runs left over. If one of the selected snapshots does
 /// not exist, nothing is removed.
 ///
-/// Only the summary of a state is read: which archives it needs. Damage of its entries is found by a verify.
+/// Of most states, only the summary is read, which names the archives. The newest state is read whole
+/// (`damaged_newest`). Only a verify finds damage among the entries of the other states.
 ///
 /// A damaged state is removed only if its stamp is selected exactly. While a damaged state or a symbolic link with a
 /// state's name remains, all archives stay that no readable state names, because the damaged or linked state may need
-/// them. Each such state, link and archive is a problem. A state that cannot be read now may be undamaged: it is an
-/// error before anything is removed, unless a snapshot is selected by its exact stamp: then it counts as damaged. If no
-/// lock excludes other writers, archives newer than every state stay too.
+/// them. Each such state, link and archive is a problem. A state that cannot be read now may be undamaged, so it is
+/// an error before anything is removed. If all snapshots to remove are selected by their exact stamps, such a state
+/// counts as damaged instead. If no lock excludes other writers, archives newer than every state stay too.
 ///
 /// Errors: `InvalidArg` (neither rules nor a selector, or both; no snapshot would be left and that is not allowed),
 /// `NotFound` (a key without snapshots, a selector that selects none), `Unsupported` (the store cannot delete),
@@ -62,7 +64,7 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     choice.find(store, &catalog, job.options)?;
     let mode = if dry_run { LockMode::Forecast } else { LockMode::Delete };
     let lock = lock(store, &key, mode, job)?;
-    // A dry run does not exclude backups. It forecasts what a prune does now.
+    // A dry run does not exclude backups. It reports what a prune would do if it ran now.
     let is_alone = lock.keeps_writers_out() || dry_run && !store.is_written_now(&key)?;
     let catalog = Catalog::read(store, &key)?;
     let target = choice.find(store, &catalog, job.options)?;
@@ -73,7 +75,7 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     files.report_lost(&goes, job)?;
     let mut plan = files.plan(&goes, is_alone);
     if !plan.is_alone {
-        // A backup at the same time sees the removal only by the marks.
+        // A backup that runs at the same time notices the removal only by the marks.
         plan.marked.clone_from(&plan.snapshots);
     }
     if !plan.marked.is_empty() && !dry_run {
@@ -119,9 +121,10 @@ struct StateInfo {
 }
 
 impl KeyFiles {
-    /// Reads and verifies the summary of every state, and lists the readable ones in the report. The entries are read
-    /// as far as [`damaged_newest`] says. A state that cannot be read now ends the prune, because the files that it needs
-    /// are unknown. The exception is a prune of one exact stamp: it removes nothing but that snapshot then.
+    /// Reads and verifies the summary of every state, and lists the readable ones in the report. [`damaged_newest`]
+    /// reads the entries of the newest state too. A state that cannot be read now ends the prune, because the files
+    /// that it needs are unknown. The exception is a prune of exact stamps: it then removes only these snapshots, and
+    /// no archive.
     fn read(store: &mut dyn Store, catalog: &Catalog, target: &PruneTarget, job: &mut Job) -> Result<Self> {
         let (archives, others): (Vec<_>, Vec<_>) =
             catalog.files().into_iter().partition(|(name, _)| name.kind.is_archive());
@@ -195,7 +198,8 @@ impl KeyFiles {
         goes
     }
 
-    /// Returns the states of the selected stamps, also both if two have one stamp. A time may select only readable states.
+    /// Returns the states of the selected stamps. If two states have the same stamp, returns both. A time may select
+    /// only readable states.
     fn selected(&self, stamps: &BTreeMap<Stamp, Precision>, job: &mut Job) -> Result<BTreeSet<usize>> {
         let mut goes = BTreeSet::new();
         for (index, state) in self.states.iter().enumerate() {
@@ -380,8 +384,8 @@ impl KeyFiles {
     }
 
     /// Checks that the store has exactly the expected states: all but those that were `deleted`. Where there are no
-    /// locks, another process may have made a snapshot meanwhile. A store may also have reported a deletion as done that
-    /// was not.
+    /// locks, another process may have made a snapshot meanwhile. Or the store may have reported a deletion that it
+    /// did not do.
     fn check_states(&self, deleted: &[usize], store: &mut dyn Store, key: &str) -> Result<()> {
         let now = Catalog::read(store, key)?.files();
         let now: BTreeSet<_> =
@@ -431,9 +435,9 @@ impl StateInfo {
     }
 }
 
-/// The newest states whose entries are damaged, by name. Reads whole states from the newest on, until one verifies that
-/// passes the label filters, so that every prune leaves a snapshot that can be restored: a damaged one must not count as
-/// the one to keep. A state that the caller selected for removal is passed over.
+/// Returns the newest states whose entries are damaged, by name. Reads whole states from the newest on, until a state
+/// verifies and passes the label filters. So every prune leaves a snapshot that can be restored: a rule must not keep
+/// a damaged snapshot instead of a whole one. Skips states that the caller selected for removal.
 fn damaged_newest(
     store: &mut dyn Store,
     catalog: &Catalog,
@@ -468,9 +472,9 @@ fn nothing_removed(error: Error) -> Error {
 struct PrunePlan {
     /// The snapshots to remove, the oldest first.
     snapshots: Vec<usize>,
-    /// Those of them that get a mark.
+    /// The snapshots to remove that get a mark.
     marked: Vec<usize>,
-    /// Those of them whose states are deleted. The states of the others stay, as layers.
+    /// The snapshots to remove whose states are deleted. The states of the others stay, as layers.
     states: Vec<usize>,
     /// States of snapshots that were removed earlier.
     swept: Vec<usize>,

@@ -88,7 +88,7 @@ struct Filling<'r, 'j> {
 }
 
 impl Filling<'_, '_> {
-    /// Copies a state file, unless the cache has it. A file that has not the digest `right` never replaces a copy.
+    /// Copies a state file, unless the cache has it. A file with another digest than `right` never replaces a copy.
     fn state(&mut self, file: &StateFile, right: &Hash) -> Result<()> {
         let StateFile { name, size, compressed, .. } = file;
         let size = *size;

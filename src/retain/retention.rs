@@ -83,13 +83,14 @@ impl LabelledSnapshots {
 
 /// Judges snapshots, given in any order. Returns one decision for each stamp, oldest first.
 ///
-/// `last` keeps the newest n snapshots by their stamps. `within` keeps the snapshots that were made at most so many seconds
-/// before the one with the newest stamp. The rule of a period keeps the newest snapshot of each of the newest n periods
-/// that have a snapshot, so gaps in a series cost nothing. These rules use the dates of snapshots and not their stamps:
-/// after a snapshot with a stamp in the future, all later stamps fall into one period. A week begins on Monday. Where the
-/// clocks are set back, the hour that occurs twice counts as two hours.
+/// `last` keeps the newest n snapshots by their stamps. `within` keeps the snapshots that were made at most this many
+/// seconds before the snapshot with the newest stamp. The rule of a period keeps the newest snapshot of each of the
+/// newest n periods that have a snapshot, so gaps in a series cost nothing. `within` and the rules of periods use the
+/// dates of snapshots, not their stamps: after a snapshot with a stamp in the future, the stamps of all later
+/// snapshots fall into one period. A week begins on Monday. Where the clocks are set back, the hour that occurs twice
+/// counts as two hours.
 ///
-/// Label rules keep the `labelled` snapshots. These count for the other rules like any snapshot.
+/// Label rules keep the `labelled` snapshots. The other rules count them like all other snapshots.
 ///
 /// With any rule, the snapshot with the newest stamp stays, even if the clock was behind when it was made.
 /// Judging the kept snapshots again, with or without some of the others, keeps the same snapshots.
@@ -150,8 +151,8 @@ fn nanos_between(date: Stamp, newest: Stamp) -> i128 {
     newest.to_time().to_nanos() - date.to_time().to_nanos()
 }
 
-/// The hour of a date, for example `2026-11-22 05:00Z`, or `2026-10-25 02:00+02:00`: the offset tells the two hours apart that
-/// have one name where clocks are set back.
+/// The hour of a date, for example `2026-11-22 05:00Z`, or `2026-10-25 02:00+02:00`: when clocks are set back, two
+/// hours have the same name, and only the offset differs.
 fn hour(snapshot: &DatedSnapshot) -> String {
     let hour = snapshot.zone_secs().rem_euclid(86_400) / 3600;
     let (sign, ahead) = (if snapshot.ahead < 0 { '-' } else { '+' }, snapshot.ahead.abs());
@@ -308,8 +309,8 @@ mod tests {
         assert_eq!(kept(&[midnight("20260101")], &most), [midnight("20260101")]);
     }
 
-    /// Snapshots of November 1 and 2, one from a clock in 2099, and five more days whose stamps had to follow
-    /// that one.
+    /// Snapshots of November 1 and 2, a snapshot made while the clock showed the year 2099, and snapshots of five
+    /// more days, whose stamps had to be later than that of 2099.
     #[test]
     fn a_period_counts_when_a_snapshot_was_made_not_its_stamp() {
         let mut snapshots = honest(&[midnight("20261101"), midnight("20261102"), midnight("20990101")]);

@@ -7,8 +7,8 @@
 //! ```text
 //! ROOT/SERIES/KEY.state.STAMP.json.zst            an exact copy of the newest state, or of one of its layers
 //! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst          an exact copy of a SigVault
-//! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst.stream   for a SigVault that the store lost: the recomputed signatures of
-//!                                                 which a part lay in it, each after its hash and its length
+//! ROOT/SERIES/KEY.sigvault.STAMP.tar.zst.stream   for a SigVault that the store lost: the signatures that had
+//!                                                 a part in it, recomputed, each after its hash and length
 //! ```
 
 use std::fs::{self, File};
@@ -53,8 +53,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The cache of `series` below `root`. Without `root`, below the user's cache directory; `None` if the user has
-    /// none, or if `root` is empty.
+    /// The cache of `series` below `root`, or without `root` below the user's cache directory. `None` if the user has
+    /// no cache directory, or if `root` is empty.
     pub fn of_series(root: Option<&Path>, series: &str) -> Option<Self> {
         let root = root_or_default(root)?;
         Some(Cache { dir: root.join(series), may_change: true })
@@ -65,8 +65,8 @@ impl Cache {
         Cache { may_change: false, ..self }
     }
 
-    /// Opens the copy of `name` if its size and digest are the expected ones. A copy of the right size with another
-    /// digest is removed.
+    /// Opens the copy of `name` if its size and digest are the expected ones. Removes a copy of the right size with
+    /// another digest, except in a dry run.
     pub fn open(&self, name: &str, size: u64, digest: &Hash) -> Option<File> {
         let dir = Dir::open(&self.dir).ok()?;
         let mut file = regular(&dir, name).filter(|f| f.metadata().is_ok_and(|m| m.len() == size))?;
@@ -107,7 +107,7 @@ impl Cache {
         Ok(Copy { file: Ok(file), path })
     }
 
-    /// Begins the stream file of the lost SigVault `name`. Before each signature comes its [`sign_head`].
+    /// Begins the stream file of the lost SigVault `name`. The caller writes each signature after its [`sign_head`].
     pub fn begin_stream(&self, name: &str) -> Result<Copy> {
         self.begin(&stream_name(name))
     }
@@ -198,8 +198,8 @@ pub fn directories(root: Option<&Path>, series: Option<&str>) -> Vec<PathBuf> {
     std::iter::once(root).chain(series).collect()
 }
 
-/// The directory that the caller set, else the user's cache directory. `None` if the user has none, or if the caller set the
-/// empty path: then there is no cache.
+/// The directory that the caller set, else the user's cache directory. `None` if there is no cache: the user has no
+/// cache directory, or the caller set the empty path.
 fn root_or_default(named: Option<&Path>) -> Option<PathBuf> {
     let root = named.map(Path::to_path_buf).or_else(default_root);
     root.filter(|root| !root.as_os_str().is_empty())
@@ -229,8 +229,8 @@ impl Copy {
         }
     }
 
-    /// Gives the copy its name and returns its size. To be called after the original file is committed. `Io` if an
-    /// earlier write or the renaming failed.
+    /// Gives the copy its name and returns its size. Call it after the original file is committed. `Io` if an earlier
+    /// write or the renaming failed.
     pub fn publish(self) -> Result<u64> {
         let size = self.file?.rename(&self.path);
         size.map_err(|e| cannot_write(&self.path, &e))

@@ -31,8 +31,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Writes all of `data`, which is never empty.
     fn write(&self, stream: &mut Self::Stream, data: &[u8]) -> Answer<()>;
 
-    /// Makes the object durable and visible under its name. `Exists` if the name is taken. After an error the
-    /// object may be visible all the same.
+    /// Makes the object durable and visible under its name. `Exists` if the name is taken. Even after an error the
+    /// object may be visible.
     fn commit(&self, stream: Self::Stream) -> Answer<()>;
 
     /// Discards a stream and everything that was written to it.
@@ -51,7 +51,7 @@ pub trait Backend: Send + Sync + 'static {
     /// False if [`Backend::lock`] does nothing.
     fn has_locks(&self) -> bool;
 
-    /// Whether reading a range takes little time and costs nothing.
+    /// True if reading a range takes little time and costs nothing.
     fn reads_cheaply(&self) -> bool {
         false
     }
@@ -226,7 +226,8 @@ impl<B: Backend> Store for CallbackStore<B> {
         Ok(Box::new(StorageLock { backend: self.backend.clone(), key: key.to_string() }))
     }
 
-    /// A backend cannot say who holds a lock. Taking the lock to find out could make a backup fail that begins meanwhile.
+    /// A backend cannot say whether somebody holds a lock. This call does not take the lock to find out, because a
+    /// backup that begins meanwhile could then fail.
     fn is_written_now(&mut self, _key: &str) -> Result<bool> {
         Ok(true)
     }

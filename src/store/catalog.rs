@@ -21,7 +21,7 @@ pub struct StateFile {
     pub compressed: bool,
 }
 
-/// How likely a file is the state of a snapshot, in ascending order.
+/// The probability that a file is the state of a snapshot, in ascending order.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Trust {
     Damaged,
@@ -102,7 +102,7 @@ impl Catalog {
         self.sizes.insert(object.name, object.size);
     }
 
-    /// To be called when every file was added.
+    /// Completes the catalog after every file was added.
     fn complete(&mut self, store: &mut dyn Store) {
         let Catalog { states, twins, retired, .. } = self;
         states.retain(|stamp, _| !retired.contains(stamp));
@@ -116,8 +116,8 @@ impl Catalog {
         self.retired.contains(&stamp)
     }
 
-    /// Chooses between two state files with the same stamp, one compressed and one not: one of them is the snapshot and
-    /// the other is foreign. The one that verifies is kept.
+    /// Chooses between two state files with the same stamp, a compressed file and an uncompressed file. One of them is
+    /// the snapshot, and the other is foreign. Keeps the file that verifies.
     fn choose_of_twins(&mut self, store: &mut dyn Store) {
         for twin in std::mem::take(&mut self.twins) {
             let Some(state) = self.states.get_mut(&twin.stamp) else { continue };

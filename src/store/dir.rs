@@ -21,8 +21,8 @@ use crate::stamp::Time;
 const WRITEBACK_EVERY: u64 = 8 << 20;
 
 /// Age in seconds after which an unlocked draft counts as left by a killed run. The age does not matter if the caller
-/// holds the lock on the draft's key. Without that lock, the lock on the draft is not enough: it may be invisible
-/// where other machines write to the store, or where the file system has locks only at times.
+/// holds the lock on the draft's key. Without the lock on the key, a draft that seems unlocked may still be in use: the
+/// lock of another machine may be invisible, or the file system may have locks only at some times.
 const ABANDONED_SECS: i64 = 86_400;
 
 /// The changes that operations may make to the directory of a store.
@@ -30,7 +30,7 @@ const ABANDONED_SECS: i64 = 86_400;
 pub enum DirAccess {
     /// None: backups, consolidations and prunes are refused, and readers create no lock file. The directory must exist.
     Read,
-    /// They may write to it. The directory must exist.
+    /// Operations may write to the directory, which must exist.
     Existing,
     /// The first backup creates the directory if it does not exist.
     #[default]
@@ -89,8 +89,8 @@ impl DirStore {
         Ok(store)
     }
 
-    /// The default store: `ibt-UID` in `$TMPDIR`, `$TEMP`, `$TMP` or `/tmp`. It must be a directory that belongs to
-    /// this user and is closed to others, not a symbolic link.
+    /// The default store: `ibt-UID` in `$TMPDIR`, `$TEMP`, `$TMP` or `/tmp`. If it exists, it must be a directory that
+    /// belongs to this user and is closed to others, and not a symbolic link.
     pub fn open_default() -> Result<DirStore> {
         let named = ["TMPDIR", "TEMP", "TMP"].iter().filter_map(std::env::var_os).find(|dir| !dir.is_empty());
         let base = PathBuf::from(named.unwrap_or_else(|| "/tmp".into()));
@@ -249,7 +249,7 @@ impl Store for DirStore {
     }
 
     fn sync(&mut self) -> Result<()> {
-        // A draft may have replaced the file.
+        // A draft may have replaced the file that is kept open.
         self.reading = None;
         match self.existing()? {
             Some(dir) => dir.sync().map_err(|e| self.trouble("sync the store", "", &e)),
@@ -333,7 +333,7 @@ fn is_abandoned(dir: &Dir, temp: &str, is_locked: bool) -> bool {
 struct FileDraft {
     dir: Arc<Dir>,
     name: String,
-    /// The temporary name. `None` after the file got its own name.
+    /// The temporary name. `None` after the file got its final name.
     temp: Option<String>,
     path: PathBuf,
     /// `None` after the file was sealed.
@@ -398,7 +398,7 @@ impl Draft for FileDraft {
     fn seal(&mut self) -> Result<()> {
         match self.file.take() {
             Some(file) => {
-                // If no descriptor is left, the draft loses its own lock, and the lock on the key protects it.
+                // If no descriptor is free, the draft loses its own lock. Then only the lock on the key protects it.
                 self.held = file.try_clone().ok();
                 platform::sync_and_close(file).map_err(|e| self.trouble("sync", &e))
             }

@@ -6,7 +6,7 @@ use super::{Draft, Lock, LockMode, Need, Object, Store};
 use crate::entry::FileType;
 use crate::error::Result;
 
-/// Passes on what only reads. Objects that are written go nowhere.
+/// Passes calls that only read on to the other store. Written objects are dropped.
 pub struct DryRunStore<'s> {
     store: &'s mut dyn Store,
 }
@@ -17,7 +17,7 @@ impl<'s> DryRunStore<'s> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)] // A default would hide the answer of the other store.
+#[deny(clippy::missing_trait_methods)] // A default method would not ask the other store.
 impl Store for DryRunStore<'_> {
     fn require(&self, _need: Need, doing: &str) -> Result<()> {
         self.store.require(Need::Read, doing)

@@ -8,9 +8,10 @@ use crate::job::{Job, Level, Problem, ProblemKind};
 
 /// Time between two attempts to get a lock.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
-/// For how long a waiting prune keeps others out the first time.
+/// The time for which a waiting prune first keeps other operations out.
 const FIRST_TURN: Duration = Duration::from_secs(1);
-/// For how long a waiting prune keeps others out at most, without a pause. An operation that waits longer gets in.
+/// The longest time for which a waiting prune keeps other operations out without a pause. An operation that waits
+/// longer gets in.
 const LONGEST_TURN: Duration = Duration::from_secs(256);
 
 /// An operation's lock on a key. Holds no lock if locks are impossible and the operation may go on without one.
@@ -20,21 +21,24 @@ pub struct KeyLock {
 }
 
 impl KeyLock {
-    /// True if no other operation can be writing: the lock is one for writing or deleting. If false, a file that no state
-    /// names may belong to a backup that is still running.
+    /// True if no other operation can be writing, because this lock is a lock for writing or deleting. If false, a file
+    /// that no state names may belong to a backup that is still running.
     pub fn keeps_writers_out(&self) -> bool {
         self.keeps_writers_out
     }
 }
 
-/// The turn of one prune that waits for a key. No other prune has the turn meanwhile. Dropping the turn gives it up.
+/// The turn of a prune that waits for a key: only one prune has the turn at a time. Dropping the value gives the turn
+/// up.
 pub trait Turn {
-    /// Keeps operations that come later from the key, or lets them in again. Keeping them out may take several calls.
+    /// Keeps operations that begin later away from the key (`out` is true), or lets them in again. The lock for this
+    /// may be taken for a moment, so the caller repeats the call.
     fn keep_others_out(&mut self, out: bool);
 }
 
-/// Locks `key`, and waits for the lock as long as the options allow. `Busy` if that time is over. Where locks are
-/// impossible, readers go on without a lock and note that, and the others do so if the options allow it.
+/// Locks `key`, and waits for the lock as long as the options allow. `Busy` after that time. If locks are impossible,
+/// an operation that only reads goes on without a lock and reports a problem. Other operations go on without a lock if
+/// the options allow that, else they fail with `Unsupported`.
 pub fn lock(store: &mut dyn Store, key: &str, mode: LockMode, job: &mut Job) -> Result<KeyLock> {
     let wait = job.options.lock_wait_ms;
     let start = Instant::now();
@@ -83,7 +87,8 @@ fn keeps_others_out(age: Duration) -> bool {
     age < begin + turn
 }
 
-/// Goes on without a lock, if that is allowed. A reader notes that the files which it reads may be deleted meanwhile.
+/// Goes on without a lock, if that is allowed. For an operation that only reads, reports a problem, because the files
+/// that it reads may be deleted meanwhile.
 fn without_lock(error: Error, mode: LockMode, job: &mut Job) -> Result<KeyLock> {
     if !mode.only_reads() && !job.options.allow_unlocked {
         return Err(error);

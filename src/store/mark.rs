@@ -1,5 +1,5 @@
-//! The marks of removed snapshots whose states stay, because other snapshots need the states, or a backup that is
-//! running may need them.
+//! The marks of removed snapshots whose states stay. A state stays if another snapshot needs it, or if a running backup
+//! may need it.
 
 use super::Store;
 use crate::error::{Kind, Result};

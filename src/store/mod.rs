@@ -97,8 +97,8 @@ pub trait Store {
         Ok(())
     }
 
-    /// Returns `NotFound`, with the store's path, if the store does not exist. Operations that only read or remove
-    /// files check this.
+    /// Returns `NotFound`, with the store's path, if the store does not exist. Every operation except a backup checks
+    /// this.
     fn check_exists(&mut self) -> Result<()> {
         Ok(())
     }
@@ -130,7 +130,7 @@ pub trait Store {
     fn lock(&mut self, key: &str, mode: LockMode) -> Result<Lock>;
 
     /// True if a backup, a consolidation or a prune holds the lock of `key` now, or if the store cannot say. The answer
-    /// may be outdated at once: it is good for a forecast only.
+    /// may be outdated at once, so only a forecast may use it.
     fn is_written_now(&mut self, _key: &str) -> Result<bool> {
         Ok(!self.has_locks())
     }
@@ -182,9 +182,9 @@ pub trait Draft {
     fn begin_next(&mut self, name: &str) -> Result<Box<dyn Draft>>;
     /// Gives a sealed object its name. `Exists` if the name is taken: no object is ever replaced.
     fn publish(self: Box<Self>) -> Result<()>;
-    /// Gives a sealed object the name of an object that is damaged or gone. A directory always has one of the two. In a
-    /// store of functions the name is free for a moment, because no function replaces an object. The store reads the new
-    /// object after [`Store::sync`].
+    /// Gives a sealed object the name of an object that is damaged or gone. A directory always has the old or the new
+    /// object under the name. A [`callbacks::Backend`] cannot replace an object, so the old object is deleted first,
+    /// and for a moment there is no object. After [`Store::sync`], the store reads the new object.
     fn replace(self: Box<Self>) -> Result<()>;
 }
 
@@ -194,8 +194,7 @@ pub fn backup_file(store: &dyn Store, name: String, kind: BackupFileKind, size: 
     BackupFile { name, kind: kind.word(), path, size }
 }
 
-/// Checks that the store exists and meets `need`. Every operation that creates nothing in the store begins with this
-/// check.
+/// Checks that the store exists and meets `need`. Every operation except a backup begins with this check.
 pub fn require_existing(store: &mut dyn Store, need: Need, doing: &str) -> Result<()> {
     store.require(need, doing)?;
     store.check_exists()
@@ -211,8 +210,8 @@ pub fn begin(store: &mut dyn Store, key: &str, need: Need, doing: &str, job: &mu
     Ok(key)
 }
 
-/// Removes temporary files that killed runs of `key` left, and lists each as a problem. `lock` is a lock on `key`
-/// for writing or deleting. Readers may be at work: they never read a temporary file.
+/// Removes temporary files that killed runs of `key` left, and lists each as a problem. `lock` is a lock on `key` for
+/// writing or deleting. Readers may run at the same time, because they never read a temporary file.
 pub fn sweep_drafts(store: &mut dyn Store, key: &str, lock: &KeyLock, job: &mut Job) -> Result<()> {
     for name in store.sweep_drafts(Some(key).filter(|_| lock.keeps_writers_out()))? {
         let error = Error::new(Kind::Io, "keep", "a killed run left it; it was removed").at(&name);
@@ -222,9 +221,9 @@ pub fn sweep_drafts(store: &mut dyn Store, key: &str, lock: &KeyLock, job: &mut 
     Ok(())
 }
 
-/// True if nobody writes the temporary file `temp` any more: a writer holds a lock on its file. `None` if this is
-/// unknown, because the file cannot be opened or locks are impossible. False if `temp` is not a regular file, because
-/// such a file is no draft.
+/// True if nobody writes the temporary file `temp` any more: a writer would hold a lock on the file. `None` if this is
+/// unknown, because the file cannot be opened or locks are impossible. False if `temp` is not a regular file: then it
+/// is not a draft.
 fn is_unheld(dir: &Dir, temp: &str) -> Option<bool> {
     match dir.open_regular(temp.as_bytes()).ok()? {
         Ok(file) => platform::try_lock(&file, LockPart::Key, false).ok(),

@@ -7,7 +7,7 @@ use crate::job::{Job, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
 
-/// The most seconds by which a clock is taken to be wrong. A snapshot that verifies can prove a later time.
+/// The most seconds by which a clock is expected to be wrong. A snapshot that verifies can prove a later time.
 const FAR_SECS: i64 = 366 * 86_400;
 
 /// The last stamp that is not far in the future: a year after the later of `now` and `newest`, a snapshot that
@@ -17,10 +17,11 @@ pub fn far_after(now: Time, newest: Option<Stamp>) -> Stamp {
     Stamp::from_time(known.plus_secs(FAR_SECS))
 }
 
-/// The state that readers take as the newest: the one of `catalog` with the latest stamp. Damaged states far in the
-/// future are listed as left-overs and skipped. Any other newest state is returned, even if damaged, and the caller opens
-/// it. If a state far in the future verifies, the clock is wrong and nothing is skipped. `all` are the key's snapshots,
-/// with those that `catalog` lacks because of their labels: they too prove that the clock is wrong.
+/// The state that readers take as the newest: the state of `catalog` with the latest stamp. Damaged states far in the
+/// future are skipped and reported as left-overs. Any other newest state is returned, even if it is damaged, because
+/// the caller opens it and gets the error. If a state far in the future verifies, the clock is wrong and no state is
+/// skipped. `all` has all snapshots of the key, also those that `catalog` leaves out because of their labels: they too
+/// can prove that the clock is wrong.
 pub fn newest_file(
     store: &mut dyn Store,
     all: &Catalog,
@@ -58,9 +59,9 @@ pub fn newest_file(
     Ok(newest)
 }
 
-/// The newest snapshot of the key that verifies, and those of its layers that the store has lost and the cache has.
-/// Damaged states are listed as problems and skipped. A state that cannot be read now is an error, because no older
-/// state may take its place.
+/// The newest snapshot of the key that verifies, and the layers of it that only the cache still has. Damaged states are
+/// listed as problems and skipped. A state that cannot be read now is an error, because no older state may take its
+/// place.
 pub fn newest(
     store: &mut dyn Store,
     catalog: &Catalog,

@@ -38,8 +38,8 @@ const PROTECTED: &str = "it is a protected path";
 const LINKS_MAX: usize = 40;
 
 impl OwnPlaces {
-    /// Finds the places that exist now. `series` is the cache's directory of this backup, if the series is
-    /// known. `Io` if a protected path cannot be examined.
+    /// Finds the places that exist now. `series` is the series of the key, if it is known: it names a directory of the
+    /// cache. `Io` if a protected path cannot be examined.
     pub fn find(store: &mut dyn Store, options: &Options, series: Option<&str>) -> Result<OwnPlaces> {
         let mut own = OwnPlaces::default();
         if let Some(id) = store.directory()? {
@@ -87,7 +87,7 @@ impl OwnPlaces {
 
     fn add_ways(&mut self, path: &Path) {
         let Ok(path) = std::path::absolute(path) else { return };
-        // The components that are still to follow, the next one last.
+        // The remaining components of the path. The next component is the last item.
         let mut rest = reversed(&path);
         let (mut at, mut links) = (PathBuf::from("/"), 0);
         while let Some(name) = rest.pop() {

@@ -9,8 +9,8 @@ use crate::stamp::Stamp;
 
 use super::Store;
 
-/// When the catalog of a key was read: under the key's lock, or before it. In the second case, some of the states
-/// may be gone.
+/// When the catalog of a key was read: while the key was locked, or before it was locked. In the second case, some of
+/// the states may be gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listed {
     Locked,
@@ -23,7 +23,7 @@ pub fn lost_state(name: &str, stamp: Stamp, error: &Error) -> Problem {
     Problem { snapshot: Some(stamp), ..problem.in_file(name) }
 }
 
-/// A name of a state whose file is not a regular file, so that it is no snapshot.
+/// A file that has the name of a state and is not a regular file. There is no such snapshot.
 pub struct NotRegular {
     pub name: Name,
     pub file_type: FileType,
@@ -89,7 +89,7 @@ fn is_unread(error: &Error) -> bool {
     error.kind == Kind::Io && !error.is_own
 }
 
-/// Describes a snapshot for a report: as one that is kept, without a reason.
+/// Describes a snapshot for a report: as a kept snapshot, without a reason.
 pub fn describe(state: &StateSummary) -> ReportedSnapshot {
     let (header, trailer) = (&state.header, &state.trailer);
     let totals = &trailer.totals;

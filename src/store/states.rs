@@ -11,8 +11,8 @@ use crate::job::{Counter, Job, Problem, ProblemKind};
 use crate::pool::Pool;
 use crate::stamp::Stamp;
 
-/// Number of bytes at the end of a state that are compared with the store's file before a cached copy is believed. They
-/// contain the seek table, and the whole of a small state.
+/// Before a cached copy is used, this number of bytes at its end is compared with the store's file. Usually these bytes
+/// contain the seek table, and all of a small state.
 const TAIL: u64 = 4096;
 /// Bytes of the buffer for putting a layer back.
 const COPY_BUFFER: usize = 256 << 10;
@@ -24,7 +24,7 @@ pub struct KeyStates<'k> {
     /// `None` if no cache is used. Otherwise the root of the cache; an inner `None` stands for the user's cache
     /// directory.
     cache: Option<Option<&'k Path>>,
-    /// Every file is read from the store, and the cache's copies replace only what the store has lost.
+    /// Every file is read from the store. The cache's copies are used only for files that the store has lost.
     reads_store: bool,
     /// The snapshot that is being opened.
     opened: Option<Stamp>,
@@ -53,8 +53,8 @@ impl LostLayer {
         &self.fault
     }
 
-    /// Puts the cache's copy into the store. The caller has locked the key for writing. A reader that needs this file
-    /// meanwhile finds it damaged or gone, as it was before, or whole.
+    /// Puts the cache's copy into the store. The caller has locked the key for writing. A reader that needs the file at
+    /// the same time finds the damaged file, no file, or the whole new file.
     pub fn put_back(mut self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
         let mut draft = store.create(&self.name)?;
         let mut buf = vec![0; COPY_BUFFER];
@@ -127,7 +127,7 @@ impl<'k> KeyStates<'k> {
         StateReader::open(file.stamp, file.size, pool, selector, self)
     }
 
-    /// The new list of the key's files, if the first one did not have every layer.
+    /// The new list of the key's files, if the key was listed again because the first list lacked a layer.
     pub fn into_new_catalog(self) -> Option<Catalog> {
         self.listing.into_new()
     }
@@ -142,8 +142,8 @@ impl<'k> KeyStates<'k> {
         cache::find_state(self.cache?, name, size).map(LocalFile::new)
     }
 
-    /// Reads a layer that the store does not have, or whose file in the store is damaged, from the cache. `None` if the
-    /// cache has no undamaged copy: `read` fails unless the copy has the layer's digest.
+    /// Reads a layer from the cache, if its file in the store is gone or damaged. `None` if the cache has no undamaged
+    /// copy: `read` fails unless the copy has the layer's digest.
     fn read_lost(
         &mut self,
         snapshot: Stamp,
@@ -192,7 +192,7 @@ impl StateFiles for KeyStates<'_> {
 impl KeyStates<'_> {
     fn read_file(&mut self, file: &StateFile, read: &mut ReadState<'_>) -> Result<()> {
         let StateFile { name, size, compressed, .. } = file;
-        // If reading the store costs little, the store's own file is read, so that its damage is found.
+        // If reading the store costs little, the file is read from the store, so that damage of it is found.
         let reads_store = self.reads_store || self.store.reads_cheaply()?;
         let copy = if reads_store { None } else { self.copy_of(name, *size) };
         if let Some(mut copy) = copy {

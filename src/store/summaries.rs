@@ -15,7 +15,7 @@ pub struct Summaries {
 }
 
 impl Summaries {
-    /// The summary of a snapshot. Its archives are those that the snapshot needs, from all layers. The error of a layer
+    /// The summary of a snapshot, with the archives that the snapshot needs from all its layers. The error for a layer
     /// says that this snapshot needs the layer.
     pub fn snapshot(
         &mut self,
@@ -33,8 +33,8 @@ impl Summaries {
         own.with_layers(&file.name, &layers)
     }
 
-    /// The summary of a layer: of the state file that has the layer's digest. If there is none, the result for the last
-    /// file that was tried.
+    /// The summary of the state file that has the digest of `layer`. If no file has that digest, the result for the
+    /// file that was tried last.
     fn layer(
         &mut self,
         store: &mut dyn Store,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::entry::{Path, compare_paths, is_within};
 
-/// A list of paths below the source, sorted, each once. Never empty.
+/// A list of paths below the source, sorted and without repetitions. Never empty.
 #[derive(Debug)]
 pub struct ListedPaths(Vec<Path>);
 

@@ -1,4 +1,4 @@
-//! A walk, or a part of a walk, that advances one find at a time.
+//! A walk, or a part of a walk, that advances one item at a time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -31,14 +31,14 @@ pub(super) struct Cursor {
     here: Vec<u8>,
     /// The directory that was yielded last and is entered next.
     enter: Option<DirToEnter>,
-    /// Finds to yield before the cursor advances.
+    /// Items to yield before the cursor advances.
     pending: VecDeque<WalkItem>,
     /// Largest exclude file that this part compiles, in bytes.
     exclude_max: usize,
     /// The exclude file of the last frame is larger than `exclude_max`. Only the first part of the walk compiles it.
     awaits_excludes: bool,
-    /// At a shortage (see [`is_shortage`]), a part ends before the directory that could not be opened, and a later part
-    /// tries again. If false, the shortage is a find.
+    /// At a shortage (see [`is_shortage`]), a part ends before the directory that could not be opened, and a later
+    /// part tries again. If false, the shortage is an item.
     ends_at_shortage: bool,
     /// This part ended at a shortage.
     is_short: bool,
@@ -57,7 +57,8 @@ pub(super) struct WalkPart {
     pub found: Vec<WalkItem>,
     /// Number of directories opened.
     pub opened: usize,
-    /// The rest of the walk after `found`, in order: a cursor with one frame for each directory with names left.
+    /// The rest of the walk after `found`, in order: one cursor with one frame for each directory that has names
+    /// left.
     pub rest: Vec<Cursor>,
 }
 
@@ -91,10 +92,10 @@ impl Cursor {
         }
     }
 
-    /// Walks until `count` finds are made or `depth` directories are entered below the first one. The result has
-    /// more finds only if they concern the directory entered last. The part also ends before the first name of a
+    /// Walks until `count` items are found or `depth` directories are entered below the first one. The result has
+    /// more items only if they concern the directory entered last. The part also ends before the first name of a
     /// directory whose exclude file has more than `exclude_max` bytes, and at a shortage. A part that begins where
-    /// another one ended at a shortage tries for a while, and then has the shortage among its finds.
+    /// another part ended at a shortage tries for a while, and then returns the shortage as an item.
     pub fn run(mut self, count: usize, depth: usize, exclude_max: usize) -> WalkPart {
         let mut found = Vec::with_capacity(count);
         self.exclude_max = exclude_max;
@@ -116,7 +117,8 @@ impl Cursor {
         WalkPart { found, opened: self.opened, rest: self.into_rest() }
     }
 
-    /// Enters the directory that was yielded last, and takes the finds about that directory. Only names remain then.
+    /// Enters the directory that was yielded last, and takes the items about that directory. After that, only names
+    /// remain.
     fn settle(&mut self, found: &mut Vec<WalkItem>) {
         if let Some(which) = self.enter.take() {
             self.enter(which);
@@ -392,7 +394,7 @@ impl Cursor {
     }
 }
 
-/// The find for a directory that could not be opened or listed completely.
+/// The item for a directory that could not be opened or listed completely.
 fn broken(path: Path, error: io::Error) -> WalkItem {
     match is_shortage(&error) {
         true => WalkItem::Shortage { path, error },

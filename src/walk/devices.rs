@@ -13,14 +13,14 @@ pub struct Devices(HashMap<u64, Device>);
 #[derive(Debug)]
 struct Device {
     file_system: FileSystem,
-    /// The newest ctime seen: proof that the clock which makes the stamps has reached this moment.
+    /// The newest ctime seen. It proves that the clock of the file system has reached this moment.
     newest_ctime: Time,
     /// The walk met a file whose ctime differs from its mtime.
     ctime_differs: bool,
 }
 
 impl Devices {
-    /// Records the device and the stamps of an entry that a walk of `root` found at `path`.
+    /// Records the device and the times of an entry that a walk of `root` found at `path`.
     pub fn see(&mut self, root: &Dir, path: &Path, stat: &Stat) {
         let ask = || {
             let fd = root.open_path(path.as_bytes());
@@ -46,11 +46,11 @@ impl Devices {
     /// this machine's clock, before `stat` was read. If this is true, and a second `stat` after reading the file
     /// is equal, the file did not change while it was read.
     ///
-    /// The clock of a file system advances in ticks: 4 or 10 ms before Linux 6.13, one second on ext4 with inodes
-    /// of 128 bytes, two seconds on FAT. Two writes within one tick leave the same stamps. The window is two
-    /// seconds on every file system, also if Linux makes finer stamps: `write(2)` sets the stamp when it begins,
-    /// and the bytes arrive later. The clock of another machine may be behind this machine's clock, and certainly
-    /// has reached only the newest ctime seen. Stamps in the future prove nothing.
+    /// The clock of a file system advances in ticks: 4 or 10 ms before Linux 6.13, one second on ext4 with inodes of
+    /// 128 bytes, two seconds on FAT. Two writes within one tick leave the same stamps. The window is two seconds on
+    /// every file system, also if Linux makes finer stamps: `write(2)` sets the stamp when it begins, and the bytes
+    /// arrive later. The clock of another machine may be behind this machine's clock: it is only certain that it has
+    /// reached the newest ctime seen. Stamps in the future prove nothing.
     ///
     /// Two kinds of change stay undetected: a store through a memory map whose page is dirty already, until the
     /// system writes the page back, and a single `write(2)` that takes more than two seconds.

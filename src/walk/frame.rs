@@ -33,7 +33,7 @@ pub(super) struct WalkFrame {
 /// The reason for not using an exclude file.
 pub(super) enum UnusedExcludeFile {
     Shortage(io::Error),
-    /// A reason for people to read.
+    /// Any other reason, as a sentence for the user.
     Message(String),
 }
 

@@ -6,8 +6,8 @@
 //! fewer where few descriptors are left. An ancestor that was closed on the way down is opened again through
 //! `..`, or from the root, and must be the same directory (device and inode).
 //!
-//! A [`Walk`] is one cursor, or many cursors: [`parallel`] cuts the rest of the walk into parts, lets threads
-//! walk several parts at once, and joins their finds in order.
+//! A [`Walk`] is one cursor, or many cursors: [`parallel`] cuts the rest of the walk into parts, lets threads walk
+//! several parts at once, and joins their items in order.
 //!
 //! ```text
 //! cursor --> finds, then a cursor for the rest of each directory on its path, deepest first --> ...
@@ -97,7 +97,7 @@ impl WalkedEntry {
     }
 }
 
-/// One find of a walk. Finds come in the order of entries.
+/// One item that a walk finds. Items come in the order of entries.
 #[derive(Debug)]
 pub enum WalkItem {
     Entry(WalkedEntry),
@@ -123,7 +123,8 @@ pub enum WalkItem {
         id: (u64, u64),
     },
     /// The walk leaves out entries in this directory, because the directory lies on another file system or is marked
-    /// (the mark still follows), or because they are not listed. Comes after the directory's entry.
+    /// (the entry that marks it still follows), or because the caller did not list them. Comes after the directory's
+    /// entry.
     Unlisted {
         path: Path,
     },
@@ -134,7 +135,7 @@ pub enum WalkItem {
         error: io::Error,
     },
     /// This process ran out of descriptors or memory at `path` (see [`is_shortage`]), also after the walk closed its
-    /// other directories: the finds that follow are not complete.
+    /// other directories: the items that follow are not complete.
     Shortage {
         path: Path,
         error: io::Error,
@@ -176,7 +177,7 @@ enum WalkMode {
 }
 
 impl Walk {
-    /// A walk that looks at a name only when the caller asks for the next find.
+    /// A walk that looks at a name only when the caller asks for the next item.
     pub fn new(root: Dir, excludes: Excludes, options: WalkOptions) -> Walk {
         Walk(WalkMode::New { root, excludes, options, parallel: None })
     }
@@ -196,8 +197,8 @@ impl Walk {
         Walk(WalkMode::New { root, excludes, options, parallel: Some((pool, limits)) })
     }
 
-    /// Leaves out everything below the directory that was yielded last. Only for a walk that looks at a name when it
-    /// is asked for.
+    /// Leaves out everything below the directory that was yielded last. Only for a walk of [`Walk::new`], which looks
+    /// at a name when the caller asks for the next item.
     pub fn skip_dir(&mut self) {
         match &mut self.0 {
             WalkMode::Lazy(cursor) => cursor.skip_dir(),

@@ -31,7 +31,7 @@ fn walk_parallel(root: &std::path::Path, patterns: &[&str], options: WalkOptions
     Walk::parallel(Dir::open(root).unwrap(), excludes, options, Arc::new(Pool::new(threads).unwrap()))
 }
 
-/// The finds of a walk as text: an entry as its path, any other find with its kind in front, for example
+/// The items of a walk as text: an entry as its path, any other item with its kind in front, for example
 /// `vanished:a`. Left-out entries are not in the list.
 fn found(walk: Walk) -> Vec<String> {
     all_found(walk).into_iter().filter(|found| !LEFT_OUT.iter().any(|word| found.starts_with(word))).collect()
@@ -214,7 +214,7 @@ fn names_below_an_ancestor_that_was_moved_away_are_unreadable() {
 
 #[test]
 fn names_below_an_ancestor_that_was_moved_away_are_unreadable_to_a_walk_parallel() {
-    // One find for each task and one task at a time: the walk looks at no name before the caller asks for it.
+    // One item for each task and one task at a time: the walk looks at no name before the caller asks for it.
     let limits = ParallelLimits { batch: 1, depth: 1, waiting: 1, exclude_file: 0, ..PARALLEL_LIMITS };
     ancestor_moved_away(|root| {
         let (root, excludes) = (Dir::open(root).unwrap(), Excludes::new(&[], b"").unwrap());
@@ -387,7 +387,7 @@ fn of_a_cache_directory_only_the_tag_is_kept() {
     assert_eq!(plain(temp.path()).len(), 8);
 }
 
-/// The walk reports every entry that it leaves out, whatever the reason, and nothing below that entry.
+/// The walk reports every entry that it leaves out, for any reason, and nothing below that entry.
 #[test]
 fn what_is_left_out_is_named() {
     let (temp, dir) = temp();

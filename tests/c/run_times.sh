@@ -5,7 +5,7 @@ faketime=$(ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null | head -n 1)
 [ -n "$faketime" ] || { echo "skipped: times given to --at (no libfaketime)"; exit 0; }
 mkdir src
 
-# Runs a command while the clock stands at a UTC time.
+# Runs a command with the clock set to a UTC time.
 at_clock() {
     clock=$1
     shift
@@ -37,7 +37,8 @@ snapshot 2026-10-25T12:00:00Z 3
 snapshot 2026-10-25T12:00:00Z 4 # a microsecond later
 snapshot 2026-10-25T23:30:00Z 5 # the next day in Berlin
 
-# A time is as long as its last digit: "12:00" is a minute, "12:00:00" a second. --at selects the last snapshot in it.
+# The last part of a time decides its length: "12:00" is a minute, "12:00:00" a second. --at selects the last snapshot
+# in it.
 selects 4 UTC "2026-10-25 12:00:00"
 selects 4 UTC 2026-10-25T12:00:00Z
 selects 4 UTC "2026-10-25 12:00"

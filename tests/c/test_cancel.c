@@ -123,7 +123,8 @@ static ibt_status attempt(ibt_storage *storage, operation work, enum how how, in
     return status;
 }
 
-/* Stops the operation ever later, until it is done before that. A request after the commit comes too late. */
+/* Stops the operation at later and later calls, until it ends before it is stopped. A request after the commit comes
+ * too late. */
 static void sweep(ibt_storage *storage, operation work, enum how how)
 {
     int n = 1;

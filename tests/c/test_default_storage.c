@@ -1,4 +1,5 @@
-/* NULL as a storage is a private directory under TMPDIR. If its name belongs to something else, the call fails. */
+/* The default storage is a private directory under TMPDIR. If its name belongs to something else, calls fail. No
+ * operation takes NULL as its storage. */
 #include "check.h"
 
 #include <stdio.h>

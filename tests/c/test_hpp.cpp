@@ -213,7 +213,7 @@ void looks_into_a_snapshot(const ibt::storage &storage)
     snapshot.list("", 1, [&](const ibt::entry &) { return ++listed < 2; });
     CHECK_INT(listed, 2);
 
-    /* What a listing and a read throw comes out of them. */
+    /* An exception of the callback of a listing or a read leaves that call. */
     CHECK_INT(thrown_by([&] { snapshot.list("", 1, [](const ibt::entry &) { throw mine{1}; }); }), 1);
     CHECK_INT(thrown_by([&] { snapshot.read("text", [](const std::uint8_t *, std::size_t) { throw mine{2}; }); }), 2);
     CHECK_TEXT(snapshot.content("text").c_str(), "another text");

@@ -21,7 +21,7 @@ struct faulty {
     ibt_storage *handle;
     struct fault fault;
     int which;          /* the functions whose calls are counted */
-    int left;           /* the call that fails is this many calls ahead; 0 if none fails */
+    int left;           /* number of calls up to the one that fails; 0 if none fails */
     int streams, locks; /* begun and not ended yet */
 };
 

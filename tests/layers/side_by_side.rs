@@ -1,5 +1,5 @@
-//! A prune and a backup of one key at the same time, in a store without locks: one of them runs from beginning to end
-//! between two calls of the other.
+//! A prune and a backup of one key at the same time, in a store without locks: one of the two operations runs from
+//! beginning to end between two calls of the other operation.
 
 use std::cell::RefCell;
 use std::rc::Rc;

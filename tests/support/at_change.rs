@@ -1,4 +1,4 @@
-//! An observer that lets a test act in the middle of an operation, when a certain change is reported.
+//! An observer that lets a test act in the middle of an operation: when a given change is reported.
 
 use ibt::entry::Entry;
 use ibt::job::{Flow, Observer};

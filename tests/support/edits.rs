@@ -17,7 +17,7 @@ use super::tree::{Node, child, modes, names, nodes, set_mtime, times, xattrs};
 
 #[derive(Clone, Debug)]
 pub struct Edit {
-    /// Picks one of the entries that the edit is possible for.
+    /// Picks the target among the entries on which the edit is possible.
     at: Index,
     /// Picks the second place that some edits need: a directory, or an offset in a file.
     to: Index,

@@ -33,7 +33,7 @@ pub struct Facts {
     pub blocks: Blocks,
 }
 
-/// A number of blocks. Any two are equal, so that the derived `==` of [`Facts`] ignores them.
+/// A number of blocks. Any two values are equal, so that the derived `==` of [`Facts`] ignores them.
 #[derive(Clone, Copy, Debug)]
 pub struct Blocks(pub u64);
 

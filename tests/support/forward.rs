@@ -2,7 +2,7 @@
 
 /// In an `impl Store`, passes each named function on to the store in the field `$inner`. Some names stand for several
 /// functions: `locks`, `links` and `places`. Put `#[deny(clippy::missing_trait_methods)]` on the `impl`, so that no
-/// function is forgotten: a default function of the trait would hide the answer of the inner store.
+/// function is forgotten: a default function of the trait would not ask the inner store.
 macro_rules! forward {
     ($inner:ident:) => {};
     ($inner:ident: require $($more:ident)*) => {

@@ -29,7 +29,8 @@ pub fn layered(changes: &[usize]) -> Series {
     series
 }
 
-/// A full and three increments. Each increment has all snapshots before it as layers. The source has changed again.
+/// A full and three increments. Each increment has all snapshots before it as layers. One file of the source has
+/// changed since the last increment.
 pub fn layered_chain() -> Series {
     let series = layered(&[24, 8, 2]);
     series.assert_layered();
@@ -41,7 +42,7 @@ fn path(n: usize) -> String {
     format!("dir{}/a file with a name {n}", n % 7)
 }
 
-/// Changes `count` files. Another `count` begins at another file.
+/// Changes `count` files. Calls with different counts begin at different files.
 pub fn change(series: &Series, count: usize) {
     for n in 0..count {
         series.write(

@@ -118,8 +118,8 @@ impl Memory {
         assert_eq!(held.locked, held.unlocked, "locks got and given up");
     }
 
-    /// Counts a call, and lets the test decide its result. After an outer error the call ends at once. The inner result
-    /// is returned after the work is done: an error under [`Trouble::Belied`].
+    /// Counts a call, and lets the test decide its result. If the outer result is an error, the call ends at once. Else
+    /// the caller does its work and then returns the inner result, which is an error for [`Trouble::Belied`].
     fn call(&self, function: &'static str) -> Answer<Answer<()>> {
         let number = {
             let mut held = self.held();
@@ -188,7 +188,7 @@ impl Backend for Memory {
         let len = held.objects.get(name).ok_or_else(|| Refusal::of(Kind::NotFound))?.len();
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(len);
         let most = buf.len().min(len - from);
-        // A third of the reads return all bytes, the others fewer.
+        // A third of the reads return all bytes, and most other reads return fewer.
         let got = match held.dice(3) {
             0 => most,
             1 => most.min(1 + held.dice(7)),

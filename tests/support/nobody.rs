@@ -3,8 +3,8 @@
 /// The user id and group id of an ordinary user.
 pub const NOBODY: u32 = 65534;
 
-/// Runs `act` in a thread. If the process runs as root, the thread has the rights of the user nobody, and so
-/// have threads that `act` starts.
+/// Runs `act` in a thread. If the process runs as root, the thread has only the rights of the user nobody. Threads that
+/// `act` starts have the same rights.
 pub fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let run = || {

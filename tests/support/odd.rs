@@ -1,4 +1,4 @@
-//! A directory store that records its reads and deletions, and misbehaves if a test wants that.
+//! A directory store that records its reads and deletions. A test can make it misbehave.
 
 use std::collections::BTreeMap;
 

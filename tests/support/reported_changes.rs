@@ -3,8 +3,8 @@
 use ibt::entry::Entry;
 use ibt::job::{Flow, Observer, change};
 
-/// The reported changes with their paths, in the order of the reports. Checks that exactly new entries have no old one,
-/// and exactly deleted entries no new one.
+/// The reported changes with their paths, in the order of the reports. Checks that a report has no old entry if and
+/// only if the entry is new, and no new entry if and only if the entry was deleted.
 #[derive(Default)]
 pub struct ReportedChanges(pub Vec<(u32, Vec<u8>)>);
 

@@ -1,9 +1,9 @@
 #!/bin/sh
 # tests/run.sh has cargo start this in place of rustc for the crates of this project: RUSTC COMMAND...
 #
-# It compiles the programs in tests/ without optimization. They are as fast as before, because the library that they
-# call is optimized, and are compiled in a fifth of the time. A profile of cargo cannot say that: it treats all crates of
-# a package alike. tests/delta_*.rs instantiate the generic functions of the library, so these stay as they are.
+# It compiles the programs in tests/ without optimization, which takes a fifth of the time. They run as fast as before,
+# because the library that they call is optimized. A cargo profile cannot do this, because it applies to all crates of a
+# package. The programs tests/delta_*.rs stay optimized, because they instantiate generic functions of the library.
 case " $* " in
 *" tests/delta_"*) ;;
 *" tests/"*" --test "*) set -- "$@" -C opt-level=0 ;;

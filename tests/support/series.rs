@@ -200,7 +200,7 @@ impl Series {
         Outcome { result, report: job.report }
     }
 
-    /// Runs an operation that nobody cancels or observes.
+    /// Runs an operation without a cancel and without an observer.
     pub fn silently(
         &self,
         options: &Options,

@@ -163,7 +163,7 @@ pub fn range(store: &Path, state: &Value, range: &Value) -> Vec<u8> {
     stream(store, &state["archives"][number(0)])[number(1)..][..number(2)].to_vec()
 }
 
-/// The signature at `sig`, which rdiff(1) makes of the whole signature and its deltas.
+/// The signature at `sig`. rdiff(1) makes it from the whole signature and the deltas.
 #[track_caller]
 pub fn signature(store: &Path, state: &Value, sig: &Value) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();

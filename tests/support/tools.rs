@@ -43,7 +43,8 @@ pub fn number_from_env(name: &str) -> Option<u32> {
 pub fn skip(why: &str) {
     let thread = std::thread::current();
     let line = format!("skipped: {}: {why}\n", thread.name().unwrap_or("a test"));
-    // The test harness captures println! and eprintln!, but not this. Other threads write too, so this is one write.
+    // The test harness captures the output of println! and eprintln!, but not of this call. A single write keeps the
+    // line whole, because other threads write too.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
@@ -141,9 +142,9 @@ pub fn set_temporary_directory(path: &Path) {
     unsafe { std::env::set_var("TMPDIR", path) };
 }
 
-/// For tests in which the system must deny access: it denies root nothing. If the process has no privileges, returns
-/// true, and the test goes on. As root, runs the test again in a child process without privileges, asserts that it
-/// passes there, and returns false: the test then returns.
+/// For tests in which the system must deny access, because it denies nothing to root. If this process does not run as
+/// root, returns true, and the test goes on. As root, runs the test again in a child process as an ordinary user,
+/// asserts that it passes there, and returns false: then the test returns.
 pub fn as_ordinary_user(test: &str) -> bool {
     if !is_root() {
         return true;

@@ -56,8 +56,8 @@ pub enum Content {
         seed: u64,
         len: usize,
     },
-    /// Segments of [`SEGMENT`] bytes: data if true, a hole if false. Then `more` bytes of the kind of the
-    /// last segment.
+    /// Segments of [`SEGMENT`] bytes: true stands for data, false for a hole. After them, `more` bytes of the same kind
+    /// as the last segment.
     Sparse {
         segments: Vec<bool>,
         more: u16,

@@ -17,8 +17,8 @@ pub struct EngineJob {
     done: bool,
 }
 
-// SAFETY: a job is plain memory with one owner. The value that creates a job keeps alive the memory to which
-// the job points; the functions below say how.
+// SAFETY: a job is plain memory with one owner. The owner keeps the memory alive to which the job points: see the
+// functions below.
 unsafe impl Send for EngineJob {}
 
 impl EngineJob {

@@ -4,7 +4,7 @@ use super::super::signature::{SignatureHeader, SignatureKind, be32};
 use super::filter::SumTable;
 use super::strong::Sum;
 
-/// The sums of the blocks of a basis, and a table over the weak sums. Memory: about 32 bytes a block with
+/// The sums of the blocks of a basis, and a table over the weak sums. Memory: about 32 bytes per block with
 /// strong sums of 16 bytes, and up to twice that if the filter has just grown to its next size.
 pub struct Basis {
     pub kind: SignatureKind,

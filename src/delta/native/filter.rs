@@ -1,4 +1,4 @@
-//! A bit filter and a table over the weak sums of a signature: flat arrays of at least 14 bytes a block.
+//! A bit filter and a table over the weak sums of a signature: flat arrays of at least 14 bytes per block.
 
 /// A filter that accepts the key of every block, and rejects nearly all other keys. It has 4 KiB to 8 MiB, and fits the
 /// L2 cache for a basis of up to 128 MiB with blocks of 2 KiB.
@@ -38,7 +38,7 @@ pub const fn shift<const N: usize>() -> u32 {
 }
 
 impl SumFilter {
-    /// Takes at least one word for each block, up to the largest size. With one word a block, one position in 200 is
+    /// Takes at least one word for each block, up to the largest size. With one word per block, one position in 200 is
     /// accepted although no block has its key; with two words, one in 1,000.
     fn new(keys: &[u32]) -> Self {
         match keys.len() {

@@ -44,8 +44,8 @@ pub(super) struct Search<'s> {
     at: u64,
     /// The weak sum of the `block_len` bytes from `at`; `None` until the expected block was tried there.
     sum: Option<u32>,
-    /// The offset of the last copy in the basis, minus its position in the stream. The block expected at `at`
-    /// is the one at `at + drift` of the basis.
+    /// The offset of the last copy in the basis, minus its position in the stream. The search expects that the block at
+    /// `at` is the basis's block at the offset `at + drift`.
     drift: u64,
     failures: Failures,
     pub effort: Effort,

@@ -146,8 +146,8 @@ proptest! {
         }
         let made = joiner.finish().unwrap();
         prop_assert!(patched(&basis, &made, new.len()).unwrap() == new);
-        // If the basis has equal blocks, the delta of a chunk may copy another of them than the delta of the whole
-        // content does. That costs commands but no literals.
+        // If the basis has equal blocks, the delta of a chunk may copy a different block than the delta of the whole
+        // content. This costs commands, but no literals.
         let whole = delta(&signature, basis_len, &new, usize::MAX).len();
         let most = whole + cuts * (margin + 24) + new.len() / margin * 24;
         prop_assert!(made.len() <= most, "{} bytes, at once {}", made.len(), whole);

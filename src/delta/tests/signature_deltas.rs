@@ -60,8 +60,9 @@ fn only_new_records_are_literal() {
     }
 }
 
-/// Other parameters make other records, and the header is literal. Only a shorter last block has the same record, and a
-/// longer strong sum begins with the shorter one: here every fifth record lies where a record of the old length can lie.
+/// With other parameters nearly all records differ, and the header is literal. There are two exceptions. A shorter last
+/// block can have the same record. And a record with a longer strong sum begins with the old record; but the search
+/// cuts the new signature into records of the old length, and here only every fifth new record begins at such a cut.
 #[test]
 fn signatures_with_other_parameters_have_a_delta_too() {
     let data = noise(1, 10_000);

@@ -125,7 +125,7 @@ fn strong_sums_side_by_side_and_alone_are_plain_blake2b() {
 fn the_filter_lets_little_through() {
     let word = |bytes: &[u8]| bytes.iter().fold(0, |word, &byte| word << 8 | u32::from(byte));
     let keys = |seed, len: usize| -> Vec<u32> { noise(seed, 4 * len).chunks_exact(4).map(word).collect() };
-    // For several filter sizes, the fullest filter and the emptiest one.
+    // The emptiest and the fullest filter of several sizes.
     for blocks in [1, 1024, 1030, 8192, 8200, 65_536, 65_540, 262_144, 262_150] {
         let table = SumTable::new(keys(1, blocks));
         assert!(keys(1, blocks).iter().all(|&key| table.filter.may_hold(key)));

@@ -24,9 +24,9 @@ use super::{OperationArgs, UsedOptions};
 /// of ibt_options_add_protected_path(), wherever they lie in the source. The
 /// report has a note for each, IBT_PROBLEM_SKIPPED.
 ///
-/// The newest snapshot of the key tells libibt which source and host belong to
-/// the key. If its state is damaged, the report lists that, and the next older
-/// snapshot takes its place.
+/// The newest snapshot of the key records which source and host belong to the
+/// key. If its state is damaged, the report lists a problem, and the next older
+/// snapshot is used instead.
 ///
 /// Returns IBT_OK; IBT_PARTIAL if entries could not be read or changed while
 /// they were read, or a state is damaged; IBT_ERR_INVALID_ARG if source is NULL
@@ -48,7 +48,8 @@ use super::{OperationArgs, UsedOptions};
 /// fails at the very end (IBT_ERR_IO, IBT_ERR_STORAGE), there may be a whole
 /// snapshot; ibt_list_snapshots() shows it.
 ///
-/// ibt_options_set_dry_run() makes no snapshot and reports what it would have.
+/// With ibt_options_set_dry_run() the call makes no snapshot. It reports the
+/// changes and the backup files that it would make.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
@@ -74,8 +75,8 @@ pub unsafe extern "C" fn ibt_full_backup(
 /// Arguments and report as for ibt_full_backup(). An unreadable entry keeps its
 /// previous version; it never counts as deleted. If a backup file of the newest
 /// snapshot is gone or has a wrong size, the increment stores again the
-/// contents that the file held. With ibt_options_set_skip_unchanged() it makes
-/// no snapshot if nothing changed.
+/// contents that the file held, as far as the source still has them. With
+/// ibt_options_set_skip_unchanged() it makes no snapshot if nothing changed.
 ///
 /// Returns the statuses of ibt_full_backup(), and: IBT_PARTIAL also if such a
 /// backup file is gone or has a wrong size (but not if it holds signatures that

@@ -23,26 +23,27 @@ use super::{OperationArgs, UsedOptions};
 ///   IBT_CHANGE_CREATED    the entry is only in `after`
 ///   IBT_CHANGE_DELETED    the entry is only in `before`
 ///   IBT_CHANGE_CONTENT    other bytes, or another type, link target or device
-///   IBT_CHANGE_METADATA   another mode, owner, modification time or extended
-///                         attribute, or a file with other hard links
+///   IBT_CHANGE_METADATA   another mode, owner, modification time, extended
+///                         attribute, inode flag or project id, or a file
+///                         with other hard links
 ///
-/// The report counts the differences, and lists both snapshots. A moved entry is
-/// deleted at one path and created at another one. Only the states are read, and
-/// no content: a file has other bytes if its size, its hash or its holes differ.
-/// So a file whose zeros are a hole in one snapshot only has other bytes. The
-/// names of users and groups are not compared. Memory does not grow with the
-/// number of entries, only with the number of hard-linked files. Neither storage
-/// is used.
+/// The report counts the differences, and lists both snapshots. A moved entry
+/// is deleted at one path and created at another one. Only the states are read,
+/// and no content: a file has other bytes if its size, its hash or its holes
+/// differ. So a file whose zeros are a hole in only one of the snapshots counts
+/// as a file with other bytes. The names of users and groups are not compared.
+/// Memory does not grow with the number of entries, only with the number of
+/// hard-linked files. Neither storage is used.
 ///
 /// Globs and paths limit the comparison, and patterns leave entries out of both
 /// sides. Progress is reported as IBT_PHASE_VERIFY. `*report` and `*err` as for
 /// ibt_full_backup().
 ///
 /// Returns IBT_OK, with or without differences; IBT_ERR_INVALID_ARG if a
-/// snapshot is NULL, a setter of options failed, or an option has no use here (a
-/// snapshot, labels, a root, delete_extra, an expected digest, dry_run);
-/// IBT_ERR_NOT_FOUND if a glob or path matches on neither side (known, and
-/// returned, only at the end); IBT_ERR_BUSY if another call uses one of the
+/// snapshot is NULL, a setter of options failed, or an option has no use here
+/// (a snapshot, labels, a root, delete_extra, an expected digest, dry_run);
+/// IBT_ERR_NOT_FOUND if a glob or path matches on neither side (returned only
+/// at the end, after all changes); IBT_ERR_BUSY if another call uses one of the
 /// snapshots, or if both are the same object; IBT_ERR_IO, IBT_ERR_CANCELLED,
 /// IBT_ERR_PANIC.
 ///

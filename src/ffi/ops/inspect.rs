@@ -60,7 +60,8 @@ pub unsafe extern "C" fn ibt_list_snapshots(
 /// state, each archive, each content as a restore would write it, and each
 /// signature. Verifies all snapshots of `key`, or of every key if key is NULL.
 /// If options select a snapshot, verifies that one; with an expected digest and
-/// no selection, the newest one. Changes nothing.
+/// no selection, the newest one. ibt_options_set_verify() and
+/// ibt_options_set_verify_part() make it read less. Changes nothing.
 ///
 /// `*report` and `*err` as for ibt_full_backup(). A loss does not end the
 /// operation. Each loss is a problem that names the path, the backup file
@@ -68,11 +69,11 @@ pub unsafe extern "C" fn ibt_list_snapshots(
 /// and the found value. Its kind is IBT_PROBLEM_MISSING if the file is gone,
 /// IBT_PROBLEM_UNREADABLE if the file cannot be read at the moment, else
 /// IBT_PROBLEM_DAMAGED. A file that cannot be read does not end the operation
-/// either, but the call returns the first such error in the end. A loss that
+/// either, but the call returns the first such error at its end. A loss that
 /// concerns several snapshots is listed once for each of them.
 ///
-/// A problem without a path concerns a backup file as such: it is not known to
-/// affect any path of the snapshot. A problem in a "sigvault" file loses no
+/// A problem without a path concerns a whole backup file: no path of the
+/// snapshot is known to be affected. A problem in a "sigvault" file loses no
 /// content; it means that the next change of the path is stored whole. The
 /// report lists each verified snapshot with the number of its losses as
 /// IBT_COUNT_PROBLEMS, and with a reason such as "3 losses", or "" if the
@@ -120,8 +121,9 @@ pub unsafe extern "C" fn ibt_verify(
 ///   IBT_CHANGE_CREATED    the entry is only in the tree
 ///   IBT_CHANGE_DELETED    the entry is only in the snapshot
 ///   IBT_CHANGE_CONTENT    other bytes, or another type, link target or device
-///   IBT_CHANGE_METADATA   another mode, owner, modification time or extended
-///                         attribute, or a file with other hard links
+///   IBT_CHANGE_METADATA   another mode, owner, modification time, extended
+///                         attribute, inode flag or project id, or a file
+///                         with other hard links
 ///
 /// The report counts the differences.
 ///
@@ -130,9 +132,10 @@ pub unsafe extern "C" fn ibt_verify(
 /// ibt_options_add_exclude() leaves entries out of both sides. Globs and paths
 /// limit the comparison. Every file that has the same size on both sides is
 /// read, whatever its times and ibt_options_set_change_detection() say, so that
-/// silent damage is found. Holes, ctimes, inode numbers and the names of users
-/// and groups are not compared. Nothing is written, and no link of the tree is
-/// followed. Progress is reported as IBT_PHASE_VERIFY.
+/// silent damage is found. With ibt_options_set_metadata_only() no file is
+/// read. Holes, ctimes, inode numbers and the names of users and groups are not
+/// compared. Nothing is written, and no link of the tree is followed. Progress
+/// is reported as IBT_PHASE_VERIFY.
 ///
 /// `*report` and `*err` as for ibt_full_backup().
 ///
@@ -140,16 +143,15 @@ pub unsafe extern "C" fn ibt_verify(
 /// tree could not be read, which the report lists; IBT_ERR_INVALID_ARG if key
 /// or tree is NULL or malformed, a setter of options failed, or an option has
 /// no use here (a root, delete_extra, dry_run); IBT_ERR_NOT_FOUND if there is
-/// no such snapshot, or if a glob or path matches on neither side (known, and
-/// returned, only at the end); IBT_ERR_IO if tree cannot be opened
+/// no such snapshot, or if a glob or path matches on neither side (returned
+/// only at the end, after all changes); IBT_ERR_IO if tree cannot be opened
 /// (ibt_error_os_code() is ENOENT if it does not exist, ENOTDIR if it is not a
 /// directory) or the storage failed; IBT_ERR_MISMATCH if the snapshot's digest
 /// is not the expected one; IBT_ERR_CORRUPT if its state is damaged,
-/// IBT_ERR_MISSING if a state that it needs as a layer is gone,
-/// IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
-/// lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
-/// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
-/// status.
+/// IBT_ERR_MISSING if a state that it needs as a layer is gone, IBT_ERR_FORMAT
+/// if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage lacks a
+/// function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+/// IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]

@@ -44,9 +44,9 @@ use super::{OperationArgs, UsedOptions};
 /// it is on dest's file system and no running restore uses it. The name has a
 /// mark of the machine that made it. A restore on another machine may be
 /// running, and its locks may be invisible here (NFS), so its work is removed
-/// only when nothing in it has changed for a week. What may be in use stays and
-/// is listed as IBT_PROBLEM_LEFTOVER. Backups and comparisons leave such names
-/// out (IBT_PROBLEM_SKIPPED).
+/// only when nothing in it has changed for a week. A file or directory that may
+/// be in use stays, and is listed as IBT_PROBLEM_LEFTOVER. Backups and
+/// comparisons leave such names out (IBT_PROBLEM_SKIPPED).
 ///
 /// The change callback receives the action for each entry, as a change from
 /// dest to the snapshot:

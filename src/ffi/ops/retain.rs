@@ -21,7 +21,7 @@ use super::{OperationArgs, UsedOptions};
 /// _keep_yearly() and ibt_options_add_keep_label(). Or exactly the snapshots
 /// that ibt_options_add_removed(), ibt_options_set_snapshot() and
 /// ibt_options_set_as_of() select: all of them, or none if one does not exist.
-/// To learn what removing a snapshot would free, make a dry run. Any
+/// A dry run reports the files, and their sizes, that a prune would remove. Any
 /// snapshot can be removed, whether it is the first, the last or between
 /// others. If other snapshots need the state of a removed snapshot, the state
 /// stays, and a small file of the kind "retired" says that the snapshot is
@@ -34,25 +34,26 @@ use super::{OperationArgs, UsedOptions};
 /// snapshot of the key as IBT_ACTION_KEPT or IBT_ACTION_REMOVED with the
 /// reason, such as "last 3, daily 2026-11-22" or "no rule keeps it". Its files
 /// are the removed backup files. IBT_COUNT_DELETED counts the removed
-/// snapshots. With ibt_options_set_dry_run() the report is the same and nothing
-/// is touched, except that it does not look for temporary files of interrupted
-/// runs.
+/// snapshots. With ibt_options_set_dry_run() nothing is changed and the report
+/// is the same, but temporary files of interrupted runs are not reported.
 ///
 /// The call reads the newest state whole, and a few KiB of each other state. A
-/// state is damaged for it if these bytes are; ibt_verify() finds all damage.
+/// state counts as damaged if these bytes are damaged; ibt_verify() finds all
+/// damage.
 ///
 /// No rule counts or removes a state that is damaged or was made by a newer
-/// libibt. It is removed only if its stamp is given. As
-/// long as such a state remains, its snapshot may need any file of the key, so
-/// prune removes snapshots, but deletes no file: it lists the archives that
-/// nothing else needs as IBT_PROBLEM_LEFTOVER, and the result is IBT_PARTIAL.
-/// The same holds for a state that somebody replaced by a symbolic link. A state
-/// that cannot be read at the moment (IBT_ERR_IO, IBT_ERR_STORAGE,
-/// IBT_ERR_UNSUPPORTED) may be whole: then nothing is removed, unless
-/// ibt_options_set_snapshot() names a stamp: then it counts as damaged. On a
-/// storage that cannot lock, a backup of the key that runs meanwhile may end
-/// with IBT_ERR_BUSY. Backup files newer than every snapshot then stay, because
-/// a running backup may be making them, and are listed as IBT_PROBLEM_LEFTOVER.
+/// libibt. It is removed only if its stamp is given. As long as such a state
+/// remains, its snapshot may need any file of the key, so prune removes
+/// snapshots, but deletes no file: it lists the archives that nothing else
+/// needs as IBT_PROBLEM_LEFTOVER, and the result is IBT_PARTIAL. The same holds
+/// for a state that somebody replaced by a symbolic link. A state that cannot
+/// be read at the moment (IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_UNSUPPORTED) may
+/// be whole, so nothing is removed. But if all snapshots to remove are given by
+/// their stamps (ibt_options_add_removed(), ibt_options_set_snapshot()), such a
+/// state counts as damaged. On a storage that cannot lock, a backup of the key
+/// that runs meanwhile may end with IBT_ERR_BUSY. Backup files newer than every
+/// snapshot then stay, because a running backup may be making them, and are
+/// listed as IBT_PROBLEM_LEFTOVER.
 ///
 /// Returns IBT_OK; IBT_PARTIAL if a damaged state stays; IBT_ERR_INVALID_ARG if
 /// key is NULL or malformed, a setter of options failed, options set no rule and
@@ -100,8 +101,8 @@ pub unsafe extern "C" fn ibt_prune(
 /// as for ibt_full_backup(): the report lists the new backup files. If the
 /// newest snapshot is a full one already and all its files are there, nothing
 /// is written: the report names that snapshot and no files. If the state of the
-/// newest snapshot is damaged, the newest snapshot with an undamaged state
-/// takes its place, as for increments.
+/// newest snapshot is damaged, the newest snapshot with an undamaged state is
+/// used instead, as for increments.
 ///
 /// Returns IBT_OK; IBT_PARTIAL if the newest state is damaged, so that an older
 /// snapshot counts as the newest; IBT_ERR_INVALID_ARG if key is NULL or

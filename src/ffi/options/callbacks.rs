@@ -70,9 +70,9 @@ pub unsafe extern "C" fn ibt_options_set_change(
 ///
 /// An entry that it leaves out counts as excluded: it is absent from the
 /// snapshot, an increment that leaves it out for the first time reports it as
-/// deleted, and a restore with ibt_options_set_delete_extra() does not remove it.
-/// The filter runs on the calling thread, so that with a filter one thread walks
-/// the source; without a filter all do.
+/// deleted, and a restore with ibt_options_set_delete_extra() does not remove
+/// it. The filter runs on the calling thread. So with a filter only this thread
+/// walks the source; without a filter all worker threads do.
 ///
 /// Default: none. Backups only; other operations fail with IBT_ERR_INVALID_ARG
 /// if a filter is set.

@@ -48,8 +48,9 @@ pub unsafe extern "C" fn ibt_options_set_host(options: *mut ibt_options, host: *
 /// (ibt_options_set_allow_source_change()). Backups only; ignored elsewhere.
 ///
 /// Default: the absolute path of the source. Without a name, another path of
-/// the directory that the newest snapshot names is the same source, for example
-/// a path through a symbolic link; the snapshots keep the first path.
+/// the directory that the newest snapshot records is the same source, for
+/// example a path through a symbolic link. The snapshots then keep the recorded
+/// path.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, or name is
 /// empty or longer than 4096 bytes.
@@ -78,9 +79,9 @@ pub unsafe extern "C" fn ibt_options_set_source_name(
 
 /// Leaves out everything in directories that a file marks: a directory with an
 /// entry of this name that is not itself a directory, for example ".nobackup",
-/// is stored with the marker only. Several names: with any of them. Any number.
-/// This holds for the source itself, too. Backups and comparisons; ignored
-/// elsewhere.
+/// is stored with this marker only. Each call adds a name, up to 100, and each
+/// name marks a directory. This holds for the source itself, too. Backups and
+/// comparisons; ignored elsewhere.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options or name is NULL, name is not a
 /// valid file name, or there are 100 names already.
@@ -114,7 +115,7 @@ pub unsafe extern "C" fn ibt_options_add_exclude_if_present(
 /// included. A file that grows beyond the size is absent from the next
 /// snapshot. Backups and comparisons; ignored elsewhere.
 ///
-/// Default: no limit, which UINT64_MAX sets again.
+/// Default: no limit. UINT64_MAX removes a limit.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
 ///
@@ -158,11 +159,11 @@ pub unsafe extern "C" fn ibt_options_set_exclude_nodump(options: *mut ibt_option
 
 /// Limits a backup to this path below the source, with everything below it and
 /// the directories that lead to it: raw bytes, relative to the source, without
-/// "." and "..". Slashes at either end are ignored. Any number; a snapshot then
-/// holds exactly these paths, so an increment reports a path that is not listed
-/// any more as deleted. Other options still leave out entries. A listed path
-/// that does not exist, or that leads through a symbolic link, is listed as
-/// IBT_PROBLEM_UNREADABLE.
+/// "." and "..". Slashes at either end are ignored. Each call adds a path, up
+/// to 1,000,000. A snapshot then holds exactly these paths, so an increment
+/// reports a path that is not listed any more as deleted. Other options still
+/// leave out entries. A listed path that does not exist, or that leads through
+/// a symbolic link, is listed as IBT_PROBLEM_UNREADABLE.
 ///
 /// Default: none, the backup takes in the whole source. Backups only; other
 /// operations fail with IBT_ERR_INVALID_ARG if a path is set.

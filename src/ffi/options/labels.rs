@@ -15,7 +15,7 @@ use super::*;
 /// not part of the tree digest.
 ///
 /// A second value of the same name replaces the first one, and NULL as value
-/// takes the label away. A snapshot has at most 64 labels. A name is UTF-8, not
+/// removes the label. A snapshot has at most 64 labels. A name is UTF-8, not
 /// empty, and has neither '=' nor control characters. A value is UTF-8, and may
 /// be empty. Name and value together have at most 4096 bytes, and all labels
 /// 16384.
@@ -91,9 +91,9 @@ pub unsafe extern "C" fn ibt_options_add_keep_label(
 ///
 /// A list leaves out all other snapshots. "The newest" and
 /// ibt_options_set_as_of() select among the snapshots that pass, and
-/// ibt_options_set_snapshot() selects nothing if the snapshot does not pass. The
-/// rules of a prune judge only the snapshots that pass; all others are kept. A
-/// state that is damaged passes every filter, because nobody knows its labels.
+/// ibt_options_set_snapshot() selects nothing if the snapshot does not pass.
+/// The rules of a prune judge only the snapshots that pass; all others are
+/// kept. A damaged state passes every filter, because its labels are unknown.
 /// To find the labels, the call reads a few KiB of each state.
 ///
 /// Default: none. Lists, restores, comparisons, prunes and ibt_snapshot_open();

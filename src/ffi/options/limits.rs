@@ -161,8 +161,8 @@ pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, po
 ///
 /// - everything in a directory that the backup could not list, and in a
 ///   directory on a file system that does not distinguish upper and lower case;
-/// - everything in a directory that holds the state of a snapshot: that is the
-///   store of another backup;
+/// - everything in a directory that holds a backup file, or a temporary file of
+///   a backup: it is the store of another backup;
 /// - the storage's own directory, the cache, the paths of
 ///   ibt_options_add_protected_path(), and the links and directories that lead
 ///   to them;
@@ -183,9 +183,10 @@ pub unsafe extern "C" fn ibt_options_set_overwrite(options: *mut ibt_options, po
 /// IBT_PROBLEM_OBSTRUCTED.
 ///
 /// Once the content of a file turns out to be lost, nothing extra is removed
-/// any more, and no directory that is not empty makes way: dest may still have
-/// that content under another name. This is listed as IBT_PROBLEM_OBSTRUCTED. A
-/// dry run reads no contents, so it cannot foresee this.
+/// any more, and a directory that is not empty is not removed to make way for
+/// another entry: dest may still have that content under another name. This is
+/// listed as IBT_PROBLEM_OBSTRUCTED. A dry run reads no contents, so it cannot
+/// foresee this.
 ///
 /// Restore uses it; other operations fail with IBT_ERR_INVALID_ARG if it is
 /// set.
@@ -256,9 +257,9 @@ pub unsafe extern "C" fn ibt_options_set_keep_last(options: *mut ibt_options, n:
 }
 
 /// A prune keeps every snapshot that was made at most `seconds` before the
-/// snapshot with the newest stamp. No clock is used: if no backup was made for a
-/// month, nothing of the last week before that becomes too old. Rules add up: a
-/// snapshot stays if any rule keeps it.
+/// snapshot with the newest stamp. The current time does not matter: even if
+/// the newest snapshot is a month old, a span of one week keeps the snapshots
+/// of the week before it. Rules add up: a snapshot stays if any rule keeps it.
 ///
 /// Default: 0, no such rule. Prune only; ignored elsewhere.
 ///
@@ -383,12 +384,11 @@ pub unsafe extern "C" fn ibt_options_set_keep_yearly(options: *mut ibt_options, 
 }
 
 /// With 1 the hours, days, weeks, months and years of the rules of a prune are
-/// those of the time zone of this machine (TZ, else the system's), with the
-/// changes of the clocks that it has: a day may have 23 or 25 hours. The zone of
-/// the machine that runs the prune counts, not the zones in which the snapshots
-/// were made. Where the clocks are set back, the hour that occurs twice counts
-/// as two. Prune with the same zone each time: other days may keep other
-/// snapshots.
+/// those of the time zone of this machine (TZ, else the system's), including
+/// its summer time: a day may have 23 or 25 hours. The zone of the machine that
+/// runs the prune counts, not the zones in which the snapshots were made. Where
+/// the clocks are set back, the hour that occurs twice counts as two. Prune
+/// with the same zone each time: other days may keep other snapshots.
 ///
 /// Default: 0, UTC. Every other number counts as 1. Prune only; ignored
 /// elsewhere.
@@ -413,11 +413,11 @@ pub unsafe extern "C" fn ibt_options_set_local_time(options: *mut ibt_options, o
 ///
 /// A backup then reads the source, compares and compresses as usual, but stores
 /// nothing: no backup file, no copy in the cache, no lock file. Its changes are
-/// passed to ibt_options_set_change(). The report has its counters, and the kind
-/// and size of each backup file that it would make; their paths, the snapshot
-/// and the digest are NULL. IBT_COUNT_BYTES_WRITTEN counts the bytes that it
-/// would store. It does not wait for another backup, and the storage need not be
-/// able to write.
+/// passed to the function of ibt_options_set_change(). The report has its
+/// counters, and the kind and size of each backup file that it would make;
+/// their paths, the snapshot and the digest are NULL. IBT_COUNT_BYTES_WRITTEN
+/// counts the bytes that it would store. It does not wait for another backup,
+/// and the storage need not be able to write.
 ///
 /// Other operations fail with IBT_ERR_INVALID_ARG if it is set.
 ///
@@ -439,8 +439,8 @@ pub unsafe extern "C" fn ibt_options_set_dry_run(options: *mut ibt_options, on: 
 }
 
 /// With 1 an increment first reads everything that its parent needs, as
-/// ibt_verify() does, and stores again what the store has lost, as far as the
-/// source still has it. Increments only; ignored elsewhere.
+/// ibt_verify() does. It stores lost contents and signatures again, as far as
+/// the source still has the files. Increments only; ignored elsewhere.
 ///
 /// - A file whose content is lost, or depends on lost bytes, is stored whole from
 ///   the source, in its present version. A lost signature is made again if the
@@ -465,8 +465,10 @@ pub unsafe extern "C" fn ibt_options_set_dry_run(options: *mut ibt_options, on: 
 ///   as if it was damaged, because a bad sector stays bad.
 /// - A dry run reports the same, and stores nothing.
 ///
-/// Without this option an increment notices only archives that are gone or have
-/// another size, and stores again what they held.
+/// Without this option an increment notices archives that are gone or have
+/// another size, and stores again the contents that they held. It notices
+/// damage inside an archive only in the bytes that it reads: see
+/// IBT_DELTA_CONTENTS.
 ///
 /// Default: 0. Every other number counts as 1.
 ///

@@ -24,9 +24,9 @@ use super::callback::Callbacks;
 use super::constants::{IBT_ERR_INVALID_ARG, IBT_OK};
 use super::library::ibt_status;
 
-/// How an operation is to be done. One type serves every operation. NULL for
-/// the options of an operation means all defaults. Owned by the caller, who
-/// frees it with ibt_options_free().
+/// The options of an operation. One type serves every operation. If an
+/// operation gets NULL as its options, it uses all defaults. Owned by the
+/// caller, who frees it with ibt_options_free().
 ///
 /// Setters copy their arguments. A setter that fails returns a status and marks
 /// the object: every later operation with this object returns that status too,

@@ -48,9 +48,9 @@ pub unsafe extern "C" fn ibt_options_set_key(options: *mut ibt_options, key: *co
 /// time. A relative path starts at the current directory of this call.
 ///
 /// "" means no cache: nothing is read from or written to one. An increment then
-/// reads from the storage the states that the newest snapshot needs, and for
-/// each file that changed its old signature, or, with IBT_DELTA_CONTENTS, its
-/// old content. A layer that the storage lost cannot be put back then.
+/// reads the states that the newest snapshot needs from the storage. For each
+/// file that changed it reads the old signature, or, with IBT_DELTA_CONTENTS,
+/// the old content. A layer that the storage lost cannot be put back then.
 ///
 /// Default: $XDG_CACHE_HOME/ibt or ~/.cache/ibt.
 ///
@@ -228,10 +228,11 @@ pub unsafe extern "C" fn ibt_options_set_snapshot(
     })
 }
 
-/// A prune removes the snapshot with this stamp. Any number, up to 10,000: it
-/// removes all of them, and the snapshot of ibt_options_set_snapshot() or
-/// ibt_options_set_as_of() too. If one of them does not exist, the prune returns
-/// IBT_ERR_NOT_FOUND before it removes anything.
+/// A prune removes the snapshot with this stamp. Each call adds a stamp, up to
+/// 10,000. The prune removes all of these snapshots, and also the snapshot that
+/// ibt_options_set_snapshot() or ibt_options_set_as_of() selects. If one of
+/// them does not exist, the prune returns IBT_ERR_NOT_FOUND before it removes
+/// anything.
 ///
 /// Default: none. Prune only; other operations fail with IBT_ERR_INVALID_ARG if
 /// such a stamp is set.
@@ -265,11 +266,11 @@ pub unsafe extern "C" fn ibt_options_add_removed(
 
 /// Selects the last snapshot made at this time or before, in nanoseconds since
 /// 1970, UTC. The time of a snapshot is ibt_report_snapshot_date(), exact to a
-/// microsecond; of two with the same time, the one with the later stamp. To
-/// select the last snapshot of a whole second, minute or day, pass the last
-/// nanosecond of it. Mind ibt_prune(): it removes the selected snapshot even if
-/// that was made long before the given time. To be safe, list the snapshots
-/// first and select one by its stamp.
+/// microsecond. Of two snapshots with the same time, the one with the later
+/// stamp is selected. To select the last snapshot of a whole second, minute or
+/// day, pass the last nanosecond of it. Take care with ibt_prune(): it removes
+/// the selected snapshot even if that snapshot was made long before the given
+/// time. To be safe, list the snapshots first and select one by its stamp.
 ///
 /// This setter and ibt_options_set_snapshot() replace each other: the last call
 /// counts.

@@ -17,7 +17,7 @@ use super::list::ibt_list;
 /// Begins to write an object named `name`. Its size is unknown, and nobody sees
 /// it before its commit. `*stream` is NULL; the function may set it to any
 /// value, which libibt passes to the other functions of the writer. Up to four
-/// streams are open at a time, and are written to alternately.
+/// streams are open at a time, and libibt may write to them in any order.
 ///
 /// After IBT_CALLBACK_OK libibt ends the stream with exactly one call of the
 /// ibt_commit_fn or the ibt_abort_fn. After a failure it calls neither.
@@ -53,8 +53,9 @@ pub type ibt_abort_fn = Option<unsafe extern "C" fn(ud: *mut c_void, stream: *mu
 /// `buf`, and stores the number of bytes in `*got`, which is 0 at first. It may
 /// read less than `len`: libibt calls it again for the rest. IBT_CALLBACK_OK
 /// with 0 bytes means that offset is at or past the end. Return
-/// IBT_ERR_NOT_FOUND if there is no such object: a restore then lists its
-/// contents as missing and goes on. Any other failure ends the restore.
+/// IBT_ERR_NOT_FOUND if there is no such object: a restore then lists the
+/// contents of that object as missing and goes on. Any other failure ends the
+/// restore.
 ///
 /// Since: 0.1
 pub type ibt_read_at_fn = Option<
@@ -85,11 +86,11 @@ pub type ibt_delete_fn = Option<unsafe extern "C" fn(ud: *mut c_void, name: *con
 
 /// Locks `key` for one backup, consolidation or prune: keeps out every other
 /// one, also of other programs and of other machines that share the storage,
-/// until the ibt_unlock_fn is called. Operations that only read do not lock: they
-/// run beside everything, and if a prune deletes a file that one of them still
-/// needs, that file is missing for it. If the lock is held already, return
-/// IBT_ERR_BUSY at once: libibt tries again 50 times a second, for as long as
-/// ibt_options_set_lock_wait() allows.
+/// until the ibt_unlock_fn is called. Operations that only read do not lock:
+/// they run beside all other operations. If a prune deletes an object that such
+/// an operation still needs, the operation reports the object as missing. If
+/// the lock is held already, return IBT_ERR_BUSY at once: libibt tries again 50
+/// times a second, for as long as ibt_options_set_lock_wait() allows.
 ///
 /// Since: 0.1
 pub type ibt_lock_fn = Option<unsafe extern "C" fn(ud: *mut c_void, key: *const c_char) -> i32>;

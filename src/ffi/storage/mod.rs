@@ -115,10 +115,10 @@ impl ibt_storage {
 /// caller owns.
 ///
 /// Returns IBT_OK; IBT_ERR_INVALID_ARG if path or out is NULL, path is empty,
-/// flags has an unknown bit, or flags has IBT_DIR_CREATE_PARENTS beside another
-/// flag; IBT_ERR_NOT_FOUND if the directory must exist and does not; IBT_ERR_IO
-/// if it must exist and cannot be opened, or path is relative and there is no
-/// current directory.
+/// flags has an unknown bit, or flags has IBT_DIR_CREATE_PARENTS together with
+/// another flag; IBT_ERR_NOT_FOUND if the directory must exist and does not;
+/// IBT_ERR_IO if it must exist and cannot be opened, or path is relative and
+/// there is no current directory.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]

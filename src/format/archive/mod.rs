@@ -45,7 +45,7 @@ pub enum Special<'a> {
     Char(u64),
     /// A block device with this number (`st_rdev`).
     Block(u64),
-    /// A further name of the file that the archive has under this path.
+    /// A further name of the entry that the archive has under this path.
     HardLink(&'a Path),
 }
 

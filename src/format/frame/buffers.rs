@@ -1,6 +1,5 @@
-//! Recycles the memory of decoded frames: a thread decodes a frame into the buffer of an older frame, even if
-//! another thread decoded that one. Otherwise the allocator would keep the memory of several frames for each
-//! thread.
+//! Recycles the memory of decoded frames: a thread decodes a frame into the buffer of an older frame, even if another
+//! thread decoded the older frame. Otherwise the allocator would keep the memory of several frames for each thread.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::buffers::Buffers;
 use super::{FRAME_LEN, Frame};
 
-/// The most frames that a cache holds, however short the frames are: a lookup goes through all of them.
+/// The most frames that a cache holds, even if all of them are short: a lookup goes through all frames.
 const HELD_MAX: usize = 256;
 
 /// A cache of items by (file, frame) with a limit of bytes. The least recently used item is dropped first. A
@@ -23,7 +23,7 @@ pub struct RecentFrames<T> {
 struct RecentFrame<T> {
     /// The file and the frame.
     id: (u32, usize),
-    /// The bytes that the item counts for.
+    /// The bytes that the item adds to `bytes` of the cache.
     len: usize,
     item: T,
 }
@@ -35,7 +35,7 @@ impl<T> RecentFrames<T> {
         RecentFrames { held: VecDeque::new(), bytes: 0, bytes_max: frames.saturating_mul(FRAME_LEN) }
     }
 
-    /// Finds an item and makes it the most recently used one.
+    /// Finds an item and makes it the most recently used item.
     pub fn get(&mut self, file: u32, frame: usize) -> Option<&T> {
         let at = self.held.iter().position(|held| held.id == (file, frame))?;
         if at > 0 {

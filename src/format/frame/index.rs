@@ -142,8 +142,8 @@ impl FrameIndex {
     pub fn parts(&self, offset: u64, len: u64) -> Result<impl Iterator<Item = FramePart> + '_> {
         self.check_range(offset, len)?;
         let (mut at, end) = (offset, offset + len);
-        // The first frame is searched once and later frames are counted up: a range may have millions of
-        // frames.
+        // Only the first frame is searched. The others follow it, and a search for each would take long, because a
+        // range may have millions of frames.
         let mut next = self.locate(at);
         Ok(std::iter::from_fn(move || {
             let frame = next.filter(|_| at < end)?;

@@ -30,8 +30,8 @@ enum FrameState {
 }
 
 impl Frame {
-    /// A frame that is not decoded yet: `stored` are its bytes from `offset` of the file. They must
-    /// decompress to `len` bytes.
+    /// A frame that is not decoded yet. `stored` are its bytes in the file, which begin at `offset` and must decompress
+    /// to `len` bytes.
     pub(super) fn new(name: Arc<str>, offset: u64, len: usize, compressed: bool, stored: Vec<u8>) -> Self {
         let (state, buffers) = (Mutex::new(FrameState::Stored(stored, Vec::new())), Arc::default());
         Frame { name, offset, len, compressed, state, buffers }
@@ -44,8 +44,8 @@ impl Frame {
         Frame { name: "".into(), offset: 0, len, compressed: false, state, buffers }
     }
 
-    /// Sets the buffer for decoding: a recycled one of `buffers`, or a new one that this thread allocates
-    /// now. Later frames with the same `buffers` use the memory again, whichever thread decodes them.
+    /// Sets the buffer for decoding: a recycled buffer of `buffers`, or a new buffer that this thread allocates now.
+    /// Later frames with the same `buffers` reuse the memory, even if another thread decodes them.
     pub(super) fn with_buffers(self, buffers: Arc<Buffers>) -> Self {
         if let (true, FrameState::Stored(_, out)) = (self.compressed, &mut *self.state()) {
             *out = buffers.take(self.len);

@@ -5,7 +5,7 @@
 //! file       = frame* seek-table
 //! frame      = one zstd frame, with content size and checksum. In an archive: of FRAME_LEN or SHORT_FRAME_LEN
 //!              uncompressed bytes, but the last frame is the rest, at least 1 byte. In a state: of whole lines
-//! seek-table = 0x184D2A5E  length of what follows (u32)     a skippable frame
+//! seek-table = 0x184D2A5E  length of the rest (u32)         a skippable frame
 //!              (compressed size (u32), uncompressed size (u32)) for each frame
 //!              number of frames (u32)  descriptor (u8)  0x8F92EAB1
 //! ```

@@ -285,7 +285,7 @@ proptest! {
     }
 }
 
-/// The cache holds at most 256 frames, however short they are, because a lookup goes through all of them.
+/// The cache holds at most 256 frames, even if all of them are short, because a lookup goes through all frames.
 #[test]
 fn a_cache_of_short_frames_is_short() {
     let written = pack(&[1; 2000], Codec::None);

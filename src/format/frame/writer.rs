@@ -58,8 +58,8 @@ struct Packed {
 /// Writes a stream to a [`Sink`] as frames and their seek table, or unchanged with [`Codec::None`]. With parts, each part
 /// has whole frames and a seek table of its own.
 ///
-/// Workers hold at most one frame more than the pool has threads. The thread that calls `write` passes the
-/// compressed frames to the sink. After an error the file is incomplete: the caller must drop the writer.
+/// At any time, the workers have at most one more frame than the pool has threads. The thread that calls `write` passes
+/// the compressed frames to the sink. After an error the file is incomplete: the caller must drop the writer.
 pub struct FrameWriter<W: Sink> {
     out: W,
     codec: Codec,

@@ -30,7 +30,7 @@ pub struct NeededArchives<'n> {
 pub struct StateChanges {
     lines: NewLines,
     sum: EntrySum,
-    /// The last path that is gone.
+    /// The path of the last `gone` line.
     gone: Option<Path>,
     /// Names that the backup saw and did not store.
     pub omissions: Omissions,
@@ -47,7 +47,7 @@ impl StateChanges {
         }
     }
 
-    /// Adds an entry that is the same in the parent.
+    /// Adds an entry that equals the parent's entry of this path.
     pub fn keep(&mut self, recorded: &Recorded) -> Result<()> {
         self.sum.check_recorded(recorded)?;
         self.sum.add(recorded.logical(), recorded.size());
@@ -85,7 +85,7 @@ impl StateChanges {
         self.lines.add(line)
     }
 
-    /// True if every entry is the same in the parent, and no path of the parent is gone.
+    /// True if every entry equals the parent's entry of its path, and no path of the parent is gone.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
@@ -208,8 +208,8 @@ impl<W: Sink> Merged for WholeStateWriter<W> {
 /// Writes the new changes, merged with those of some layers of the parent.
 struct Folding<'f, W: Sink> {
     state: StateWriter<W>,
-    /// For each merged layer, how the archive numbers of its lines become numbers of the parent. `None` for the new
-    /// changes, whose lines have numbers of the new snapshot.
+    /// For each merged layer, the translation of its archive numbers to those of the parent. `None` for the new
+    /// changes, whose lines have archive numbers of the new snapshot.
     numbers: Vec<Option<&'f ArchiveNumbers>>,
     inherited: &'f dyn Fn(u32) -> Option<u32>,
     table: OwnArchives,

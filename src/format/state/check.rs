@@ -111,7 +111,7 @@ fn ranges(ranges: &[Range]) -> Result<(), &'static str> {
     }
 }
 
-/// For each archive, by number, the end of the range that reaches furthest into its stream.
+/// For each archive, by its number, the greatest end of all ranges in its stream.
 #[derive(Debug, Default)]
 pub(super) struct Reach(Vec<u64>);
 

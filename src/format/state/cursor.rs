@@ -1,5 +1,5 @@
-//! Reads an entry line from left to right, in exactly the writer's spelling. Every function returns `None` if
-//! the bytes at the cursor are different.
+//! Reads an entry line from left to right, in exactly the writer's spelling. A function that reads a value returns
+//! `None` if the bytes at the cursor have another spelling.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -66,7 +66,7 @@ impl Text {
         }
     }
 
-    /// The bytes of a name; `None` if the name has another spelling.
+    /// The bytes of a name; `None` if the name does not have the writer's spelling.
     pub fn decode(&self, line: &[u8]) -> Option<Vec<u8>> {
         match self.is_encoded() {
             false => Some(self.span.of(line).to_vec()),

@@ -67,7 +67,7 @@ pub(super) struct LineFields {
     linked: bool,
     /// The first name, if the entry is a further name.
     link: Option<Text>,
-    /// The position of the hard link's field. It is empty if the entry has none.
+    /// The position of the hard link's field; an empty position if the entry has no hard link.
     link_at: Span,
     unknown: Vec<UnknownField>,
     /// Bytes of the line's logical part.
@@ -77,7 +77,7 @@ pub(super) struct LineFields {
     btime: Option<Time>,
     /// The ranges of the content, then the ranges of the signature.
     ranges: Vec<Range>,
-    /// How many of `ranges` belong to the content.
+    /// The number of ranges of the content in `ranges`.
     contents: usize,
     /// The position of the content's list of ranges, brackets included.
     pub content_at: Option<Span>,

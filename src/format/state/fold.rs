@@ -7,10 +7,10 @@
 /// A snapshot needs at most this many state files with changes, besides the whole state below them.
 pub(super) const CHANGE_LAYERS_MAX: usize = 7;
 
-/// The numbers of the fold rule. Tests use smaller ones, so that short chains take every shape.
+/// The numbers of the fold rule. Tests use smaller numbers, so that short chains take every shape.
 #[derive(Clone, Copy, Debug)]
 pub struct FoldRule {
-    /// The most layers with changes, the new one included.
+    /// The most layers with changes, including the new layer.
     pub layers_max: usize,
     /// The longest that all state files of a snapshot may be together, in percent of a whole state.
     pub percent_max: u64,
@@ -32,14 +32,14 @@ pub enum Fold {
 }
 
 impl FoldRule {
-    /// All parameters are lengths of entry lines in bytes: `new` of the new changes, `layers` of the layers with
-    /// changes (the newest first), `base` of the whole state below them, and `whole` of a whole state of the new
-    /// snapshot (estimated).
+    /// Decides which layers are merged into the new file. All parameters are lengths of entry lines in bytes: `new` of
+    /// the new changes, `layers` of the layers with changes (the newest first), `base` of the whole state below them,
+    /// and `whole` of a whole state of the new snapshot (estimated).
     ///
-    /// The layers are tried from the newest on: a layer is merged if it is at most r times as long as everything merged
-    /// before it, or if too many layers would be left. The first layer that is not merged ends the search. With r =
-    /// (whole / 2 new)^(1/7), but at least 2, seven layers whose lengths grow by the factor r hold half a whole state.
-    /// So an entry is written about seven times before it is in a whole state, rarely more often.
+    /// The layers are tried from the newest on. A layer is merged if it is at most r times as long as everything merged
+    /// before it, or if too many layers would be left. The search ends at the first layer that is not merged. The
+    /// factor r is (whole / 2 new)^(1/7), but at least 2. So seven layers whose lengths grow by the factor r hold half
+    /// a whole state, and an entry is written about seven times before it is in a whole state, rarely more often.
     pub fn decide(&self, new: u64, layers: &[u64], base: u64, whole: u64) -> Fold {
         if new == 0 && layers.len() <= self.layers_max {
             return Fold::Changes(0);
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn an_increment_costs_little_more_than_what_changed() {
         const WHOLE: u64 = 10_000_000;
-        // Changed bytes, in thousandths of a whole state, and the most bytes written for one increment, likewise.
+        // Changed bytes, and the most bytes written for one increment, both in thousandths of a whole state.
         for (changed, most) in [(1, 6), (10, 60), (70, 300)] {
             let written = chain(WHOLE * changed / 1000, WHOLE, 200).written / 200;
             assert!(written <= WHOLE * most / 1000, "{changed}: {written}");

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::line;
 use crate::entry::{Entry, HardLink};
 
-/// The first names in a stream of entries so far. Keeps 16 bytes for each, however long its entry is.
+/// The first names in a stream of entries so far. An entry may be long, so only a digest of 16 bytes is kept for each.
 #[derive(Debug, Default)]
 pub(super) struct FirstNames(HashSet<[u8; 16]>);
 

@@ -58,7 +58,7 @@ struct KeptLines<'m> {
     /// Says which entries are selected; `None` selects all.
     selector: Option<PathSelector<'m>>,
     fields: LineFields,
-    /// Finds the field of a first name. The text cannot be part of a string, where quotes are escaped.
+    /// Finds the field of a first name. Its text cannot be part of a string, because a string has no unescaped quotes.
     first_name: Finder<'static>,
     /// The kept lines of the last piece.
     text: Vec<u8>,
@@ -69,7 +69,7 @@ impl KeptLines<'_> {
     /// - the line of a selected entry;
     /// - the line of a directory, because a selected entry may lie in it;
     /// - the line of a first name, because a selected hard link is compared with its first name;
-    /// - not the line of an entry, because reading it later must be an error.
+    /// - a line that is not an entry, so that reading the kept lines later is an error.
     fn take(&mut self, line: &[u8], logical: usize) {
         let is_kept = match &mut self.selector {
             None => true,
@@ -127,8 +127,8 @@ pub(super) struct Parts {
     pub entries: u64,
     /// True if the header names layers. Then the lines are changes.
     pub layered: bool,
-    /// True if the lines were merged with those of layers above. Then the entries are another snapshot than the one
-    /// that the trailer describes.
+    /// True if the lines were merged with lines of layers above. Then the trailer of this document does not describe
+    /// the merged entries.
     pub merged: bool,
     /// The first error of a layer above the document.
     pub error: Option<Error>,
@@ -444,7 +444,7 @@ impl Merged for Merging<'_, '_, '_> {
 
     fn entry(&mut self, layer: usize, recorded: &Recorded) -> LibResult<()> {
         let added = self.intake.add_renumbered(recorded, self.numbers[layer], self.buffers);
-        // The caller adds the name of the snapshot's state, whose lists say which archives are needed.
+        // The caller adds the name of the snapshot's state: its field `uses` says which archives the snapshot needs.
         added.map_err(|what| {
             let detail = format!("changed entry {}: {what}", encode_name(recorded.path()));
             Error::new(Kind::Corrupt, OP, detail)

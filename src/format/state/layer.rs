@@ -35,7 +35,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Reads the lines from the first one. May be called again.
+    /// Reads the lines, beginning with the first. May be called several times.
     pub(super) fn read(&self) -> LayerLines<'_> {
         LayerLines {
             lines: BufReader::with_capacity(BUFFER, self.lines.reader(self.start, self.len)),
@@ -55,7 +55,7 @@ impl Layer {
 pub(super) enum LayerLineKind {
     /// Before the first line, at the end, or after an error.
     None,
-    /// Everything at the path and below it is gone from older layers.
+    /// The entries that older layers have at this path and below it are gone.
     Gone,
     Entry,
 }
@@ -175,7 +175,7 @@ impl NewLines {
         self.0.append(&line)
     }
 
-    /// All lines, as a layer above the parent's layers. They refer to `archives`.
+    /// All lines, as a layer above the parent's layers. The archive numbers in the lines are indexes into `archives`.
     pub fn into_layer(self, archives: &[ArchiveRef]) -> Layer {
         let NewLines(lines) = self;
         Layer {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header     {"format":"ibt-state","version":1,...       some lines, the last line is   "entries":[
-//! entries    {"path":...,"at":{...}},                    one a line, in order of paths
+//! entries    {"path":...,"at":{...}},                    one per line, in order of paths
 //! trailer    ],                                          problems, omissions, archives, totals, tree
 //!            "summary":"blake3:...",                     BLAKE3 of the header, and of the trailer from the archives on
 //! last line  "digest":"blake3:..."}                      BLAKE3 of all bytes before this line
@@ -12,10 +12,10 @@
 //! bytes before its first `,"at":{`), without parsing JSON. `tree`, the snapshot's identity, is the BLAKE3 of the
 //! logical parts of all entry lines, each followed by an LF.
 //!
-//! A state is *whole*: it has all entries. Or it names *layers*: older state files of the same key, of which the last
-//! one is whole. Then its lines are only the entries that differ from the layers, and lines `{"gone":PATH}` for paths
-//! that the layers have and the snapshot has not. At each path, the newest file with a line decides ([`overlay`]).
-//! `tree` and the totals always describe the merged entries.
+//! A *whole* state has all entries. Any other state names *layers*: older state files of the same key. The last layer
+//! is whole. The lines of a state with layers are the entries that differ from the layers, and a line `{"gone":PATH}`
+//! for each path that the layers have and the snapshot does not have. At each path, the newest file with a line decides
+//! ([`overlay`]). `tree` and the totals always describe the merged entries.
 
 mod changes;
 mod check;
@@ -94,7 +94,7 @@ const AT: &[u8] = b",\"at\":{";
 const ENTRIES_BEGIN: &[u8] = b"\"entries\":[\n";
 /// The line after the last entry.
 const ENTRIES_END: &[u8] = b"],\n";
-/// Microseconds. If a snapshot's stamp is later than its clock by less than this, the stamp is its date.
+/// In microseconds. If a stamp is ahead of [`Header::made_at`] by less than this, the stamp is the snapshot's date.
 const DATE_SLACK: u64 = 1_000_000;
 /// Bytes of the last line: `"digest":"blake3:HEX"}` and its LF.
 const DIGEST_LINE_LEN: usize = 10 + 7 + 64 + 2 + 1;
@@ -120,7 +120,8 @@ impl SnapshotKind {
     }
 }
 
-/// The snapshot that an increment was made against. It documents the origin only: readers use the layers.
+/// The snapshot that an increment was made against, or that a consolidation copied. The field only documents the
+/// origin: readers use the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParentRef {
     pub snapshot: Stamp,
@@ -147,7 +148,7 @@ pub struct Header {
     pub host: String,
     pub snapshot: Stamp,
     pub kind: SnapshotKind,
-    /// Position in the series: the parent's plus 1.
+    /// Position in the series: that of the newest snapshot before this one plus 1; 1 for the first snapshot.
     pub seq: u64,
     /// The source's absolute path, or the caller's name for it; raw bytes.
     pub source: Vec<u8>,

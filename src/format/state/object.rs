@@ -40,7 +40,7 @@ impl<'a> JsonObject<'a> {
         parse(&text).ok_or_else(|| format!("{key} is not valid"))
     }
 
-    /// The fields that were not taken: the unknown ones.
+    /// The fields that were not taken: the unknown fields.
     pub fn rest(self) -> Result<Unknown, String> {
         let bytes: usize = self.0.iter().map(|(key, raw)| key.len() + raw.get().len()).sum();
         if bytes > UNKNOWN_BYTES_MAX {

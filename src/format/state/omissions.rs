@@ -122,7 +122,7 @@ impl Omissions {
         self.dirs.is_empty() && !self.anything
     }
 
-    /// True if both lists say the same. One of them may have been read.
+    /// True if both lists have the same omissions. Ignores `bytes`, which is not set in a list that was read.
     pub fn is_same(&self, other: &Omissions) -> bool {
         self.anything == other.anything && self.dirs == other.dirs
     }

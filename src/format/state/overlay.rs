@@ -10,7 +10,7 @@ use crate::error::Result;
 
 /// Receives the merged lines, in order of their paths.
 pub(super) trait Merged {
-    /// `path` and everything below it is gone. Hides the lines below the merged layers.
+    /// `path` and everything below it is gone. This hides lines of the states that are older than the merged layers.
     fn gone(&mut self, path: &[u8]) -> Result<()>;
 
     /// The entry of a path. `layer` is the index of the layer that the line is from.
@@ -93,8 +93,8 @@ impl<'l> Overlay<'l> {
         for index in 0..self.layers.len() {
             let is_here = |lines: &LayerLines<'_>| lines.path() == Some(&path[..]);
             if is_here(&self.layers[index]) && self.layers[index].head() == LayerLineKind::Gone {
-                // If this layer or a newer one says that a path above is gone, that record hides all that this line
-                // would hide. So `gone` has at most one path for each layer.
+                // If this layer or a newer layer says that a directory above the path is gone, that record already
+                // hides everything that this line would hide. So `gone` has at most one path for each layer.
                 if self.gone.iter().all(|(_, newer)| *newer > index) {
                     is_gone = true;
                     self.gone.push((path.clone(), index));

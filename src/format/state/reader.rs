@@ -18,7 +18,7 @@ use crate::pool::Pool;
 use crate::spool::Spool;
 use crate::stamp::{Stamp, Time};
 
-/// The longest document, in bytes, that is kept in memory. A longer one goes to an unlinked temporary file.
+/// The longest document, in bytes, that is kept in memory. A longer document goes to an unlinked temporary file.
 pub(super) const SPOOL_IN_MEMORY: usize = 8 << 20;
 /// A document is usually at least this many times as long as its compressed file.
 const USUAL_RATIO: u64 = 3;
@@ -157,7 +157,7 @@ pub(super) fn read_document(
     }
 }
 
-/// The numbering of entries that are not all the lines of one document.
+/// The numbering of entries that are only some lines of a document, or that were merged from several documents.
 pub(super) const KEPT_ENTRIES: Numbering = Numbering { what: "kept entry", before: 0 };
 
 /// How messages number the entries: for example "line 8" of the document, or "kept entry 3".
@@ -262,8 +262,8 @@ impl StateReader {
         rule.decide(new, &layers, base, u64::try_from(whole).unwrap_or(u64::MAX))
     }
 
-    /// Splits the files that have lines into the `count` newest ones with changes and all others. The whole state is
-    /// always among the others.
+    /// Splits the files that have lines: first the `count` newest files with changes, then all other files. The whole
+    /// state is always among the others.
     pub(super) fn split_files(&mut self, count: usize) -> (Vec<&mut SnapshotFile>, Vec<&SnapshotFile>) {
         let (mut folded, mut kept) = (Vec::new(), Vec::new());
         for file in &mut self.files {

@@ -1,5 +1,5 @@
-//! Reads only the *summary* of a state: its header and the end of its trailer. A caller that needs no entries reads one
-//! or two ranges of the file, however long the file is. A separate digest covers the summary.
+//! Reads only the *summary* of a state: its header and the end of its trailer. For a caller that needs no entries, this
+//! usually takes one or two reads of the file, even if the file is long. A separate digest covers the summary.
 //!
 //! ```text
 //! header                                   the summary: in a frame of its own

@@ -48,7 +48,7 @@ impl EntrySum {
         }
     }
 
-    /// Checks the order and the hard link of the next entry. To be called before [`EntrySum::add`].
+    /// Checks the order and the hard link of the next entry. Call it before [`EntrySum::add`].
     pub fn check(&mut self, entry: &Entry) -> Result<()> {
         let path = entry.path.as_bytes();
         let order = self.order.next(path, entry.node == Node::Dir);
@@ -96,7 +96,7 @@ pub struct SnapshotSum {
 /// The part of a state's trailer that describes the operation that made the state.
 #[derive(Clone, Copy, Debug)]
 pub struct Made<'m> {
-    /// The writer replaces `entries` and `bytes` by its own counts.
+    /// The writer replaces `entries`, `bytes` and `problems` by its own counts.
     pub totals: &'m Totals,
     pub problems: &'m [StateProblem],
     pub finished_at: Time,

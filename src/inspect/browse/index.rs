@@ -14,8 +14,8 @@ const EVERY: u64 = 32;
 const POINTS_MAX: usize = 1 << 16;
 const PATH_BYTES_MAX: usize = 8 << 20;
 
-/// The size does not grow with the number of entries: at most [`POINTS_MAX`] points and [`PATH_BYTES_MAX`] bytes of
-/// paths. The first path is kept even if it alone is longer.
+/// The paths and line offsets of some entries. The size does not grow with the number of entries: at most
+/// [`POINTS_MAX`] points and [`PATH_BYTES_MAX`] bytes of paths. The first path is kept even if it alone is longer.
 #[derive(Debug)]
 pub struct Index {
     /// In ascending order. The first point is the root.

@@ -60,13 +60,13 @@ impl Snapshot {
         self.state.summary()
     }
 
-    /// The next entry, from the root on, in the order of paths; `None` after the last one. The place is that of this
-    /// function alone: [`Snapshot::list`] and [`Snapshot::read`] do not move it.
+    /// Returns the next entry in the order of paths, beginning with the root; `None` after the last entry.
+    /// [`Snapshot::list`] and [`Snapshot::read`] do not change the next entry.
     pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         self.place.next(&mut self.state)
     }
 
-    /// [`Snapshot::next_entry`] begins with the root again.
+    /// Makes [`Snapshot::next_entry`] begin with the root again.
     pub fn rewind(&mut self) {
         self.place = PullPlace::default();
     }

@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::job::Flow;
 use crate::store::Store;
 
-/// Zeros that stand for the bytes of a hole.
+/// Zeros: the bytes of a hole.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 type ByteSink<'s> = dyn FnMut(&[u8]) -> Flow + 's;

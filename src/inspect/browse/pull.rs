@@ -1,4 +1,4 @@
-//! The entries of a snapshot one at a time: the caller asks for each.
+//! Gives the entries of a snapshot one at a time, whenever the caller asks for the next one.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use crate::format::StateReader;
 
 /// The most entries that are read at a time.
 const BATCH_ENTRIES: usize = 256;
-/// No further entry joins a batch whose lines have so many bytes.
+/// A batch ends when the lines of its entries have more bytes than this.
 const BATCH_BYTES: u64 = 1 << 20;
 
 /// The place of the next entry of a snapshot.

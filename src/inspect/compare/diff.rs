@@ -1,4 +1,4 @@
-//! Compares two snapshots by what their states record: two sorted streams, merged by path.
+//! Compares two snapshots by their states alone: two sorted streams of entries, merged by path.
 
 use std::collections::HashMap;
 
@@ -89,7 +89,7 @@ impl Diff<'_, '_> {
     }
 }
 
-/// True if two entries of one type certainly have the same content. The hash of a file covers its data without the holes, so
+/// True if two entries of one type certainly have the same content. The hash of a file does not cover its holes, so
 /// the holes are compared too.
 fn same_content(old: &Node, new: &Node) -> bool {
     match (old, new) {

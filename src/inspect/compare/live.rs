@@ -32,7 +32,7 @@ pub struct LiveTree {
 struct OpenLiveFile {
     file: fs::File,
     stat: Stat,
-    /// Whether equal stamps after the read prove that the file did not change meanwhile.
+    /// Whether an equal size and equal times after the read prove that the file did not change meanwhile.
     is_settled: bool,
 }
 
@@ -60,7 +60,7 @@ impl LiveTree {
         })
     }
 
-    /// Records the device and the stamps of an entry that the walk found. To be called before the entry is
+    /// Records the device and the times of an entry that the walk found. Call this function before the entry is
     /// examined.
     pub fn note(&mut self, walked: &WalkedEntry) {
         self.devices.see(&self.root, &walked.path, &walked.stat);
@@ -81,9 +81,9 @@ impl LiveTree {
         Entry { link, ..Entry::new(path.clone(), node, stat.metadata(&mut self.names), place) }
     }
 
-    /// Adds extended attributes, and the flags of a file or directory, for which it is opened but not read. Other entries
-    /// are not opened, because that can have an effect. False if the right to open the entry is missing, so that the
-    /// flags are unknown.
+    /// Adds the extended attributes, and the flags of a file or directory. Opens a file or directory to read its
+    /// flags. Does not open other entries, because opening a device or a FIFO can have an effect. Returns false if
+    /// the flags are unknown, because the right to open the entry is missing.
     pub fn add_attributes(&mut self, entry: &mut Entry) -> io::Result<bool> {
         let fd = patiently(is_shortage, || self.source.open_path(&entry.path))?;
         entry.meta.xattrs = read_xattrs(fd.as_fd())?;
@@ -142,8 +142,8 @@ impl LiveTree {
             (true, Some(hash)) if then.holes.is_empty() => Ok(ReadOutcome::Hash(hash)),
             (true, _) => reader.read(file, then)?,
         };
-        // Unsettled stamps prove nothing, because a later write may leave the same ones. So a second read must
-        // find the same bytes. If the first read found the recorded content, no second read is needed: these
+        // Times that are not settled prove nothing, because a later write may leave the same times. So a second read
+        // must find the same bytes. If the first read found the recorded content, no second read is needed: these
         // bytes are one version of the file.
         let again = match &found {
             Ok(ReadOutcome::Hash(hash)) if !is_settled && *hash != then.hash => reader.read(file, then)?,

@@ -33,11 +33,11 @@ use recorded::RecordedEntries;
 /// Reports the differences of `tree` from the selected snapshot of `key`, as changes from the snapshot to the
 /// tree.
 ///
-/// The tree is walked as for a backup. Patterns in the options exclude entries on both sides. Every file of
-/// the recorded size is read, so a changed content is found even if the times did not change, unless the
-/// options say that metadata is enough. Holes, ctime, inode and the names of users are not compared. An entry
-/// that cannot be read is a problem, and its difference stays unknown. The comparison ends early when the observer answers a change with
-/// [`Flow::Stop`](crate::job::Flow::Stop).
+/// The tree is walked as for a backup. Patterns in the options exclude entries on both sides. Every file of the
+/// recorded size is read, so a changed content is found even if the times did not change. With the option
+/// `metadata_only`, no file is read. Holes, ctime, inode and the names of users are not compared. An entry that
+/// cannot be read is a problem, and its difference stays unknown. The comparison ends early when the observer answers
+/// a change with [`Flow::Stop`](crate::job::Flow::Stop).
 ///
 /// Errors: `NotFound` (no such snapshot; a glob or path that matches on neither side, after all changes), `Io`
 /// (no such tree), `Corrupt` or `Format` (the state), `Mismatch` (not the expected digest).

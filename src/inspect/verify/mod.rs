@@ -8,8 +8,8 @@
 //!                    faults of archives in which no lost entry was found
 //! ```
 //!
-//! A verify of the presence stops after the states, and looks archives up in the list of the store. A verify of a part
-//! does that too, and then reads the contents and signatures that belong to the part.
+//! A verify of the presence reads the states, and looks up the archives in the list of the store. A verify of a part
+//! does the same, and then reads the contents and signatures of the part.
 
 mod known;
 
@@ -33,8 +33,8 @@ use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
 use known::{FileCheck, KnownBytes};
 
 const OP: &str = "verify";
-/// Number of bytes of an archive's stream that one part of a verify reads in a row. Some frames, so that few frames lie
-/// in two parts.
+/// Length in bytes of a slice of an archive's stream: neighbouring slices belong to different parts of a verify. A
+/// slice is several frames long, so that few frames lie in two parts.
 const SLICE: u64 = 16 << 20;
 
 /// The remedy for a loss of the newest snapshot.
@@ -373,7 +373,7 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         self.job.problem(Problem { snapshot: Some(self.stamp), message, ..problem }, error)
     }
 
-    /// Adds what brings lost stored bytes back. A state that is lost has its own advice.
+    /// Adds the remedy for a loss to the error. The error of a lost state already has advice.
     fn with_remedy(&self, error: Error) -> Error {
         if !error.is_loss() || error.kind == Kind::Format {
             return error;
@@ -383,9 +383,10 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
     }
 }
 
-/// Whether a verify of this scope reads the content or signature at `ranges`. Its first range says to which part it
-/// belongs: each archive is cut into slices, and the slices belong to the parts by turns. The parts begin at a number
-/// that the name of the archive gives, because the first slice may be the only one.
+/// Whether a verify of this scope reads the content or signature at `ranges`. The first range decides to which part
+/// the content belongs: each archive is cut into slices, and the slices belong to the parts in turn. The part of the
+/// first slice depends on the name of the archive. Otherwise all archives with a single slice would belong to the
+/// same part.
 fn is_read(scope: VerifyScope, archives: &[ArchiveRef], ranges: &[Range]) -> bool {
     let VerifyScope::Part { number, parts } = scope else { return scope == VerifyScope::Contents };
     let (archive, offset) = ranges.first().map_or((0, 0), |range| (range.archive, range.offset));

@@ -87,8 +87,8 @@ impl Tree<'_, '_> {
     }
 
     /// Compares the first name of a set with the snapshot before `entry` is linked to it, if the first name existed
-    /// before and was not compared. False if its content or metadata differ: the policy keeps the file, and it is the
-    /// first name no longer.
+    /// before and was not compared. False if its content or metadata differ: then the policy keeps the file, and its
+    /// name is no longer the first name.
     fn confirm_first(&mut self, entry: &Entry) -> Result<bool> {
         let first = self.link_sets.first_restored(entry).filter(|(first, _)| first.is_believed);
         let (Some((first, path)), Some(file)) = (first, entry.file()) else { return Ok(true) };

@@ -10,8 +10,8 @@ use super::Tree;
 use super::plan::EntryVerdict;
 
 impl Tree<'_, '_> {
-    /// Counts an entry and reports it as a change. In a dry run, the change is the one that a restore would make. The
-    /// report comes after the files that wait before this entry.
+    /// Counts an entry and reports it as a change. In a dry run, the change is the one that a restore would make. If
+    /// files before this entry still wait in the batch, the entry is reported after them.
     pub(super) fn report(&mut self, entry: &Entry, verdict: &EntryVerdict) -> Result<()> {
         match self.batch.is_empty() {
             true => self.report_now(entry, verdict),

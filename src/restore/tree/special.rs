@@ -32,7 +32,8 @@ impl Tree<'_, '_> {
                 }
                 Err(error) => {
                     if tree.target.is_existing {
-                        // Some file systems make an empty file before they refuse. No one else uses the temporary name.
+                        // Some file systems make an empty file before they refuse the entry. Only this restore uses
+                        // the temporary name.
                         tree.remove_temp(entry, name);
                     }
                     Err(clash(&error, "make", entry))

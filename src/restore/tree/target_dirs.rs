@@ -55,7 +55,7 @@ impl TargetDirs {
         self.root.as_ref()
     }
 
-    /// The tree is in its final place, which `root` leads to.
+    /// Notes that the tree is in its final place. `root` is a descriptor of that place.
     pub fn set_root(&mut self, root: Option<Dir>) {
         self.root = root;
         self.current = None;
@@ -124,7 +124,7 @@ impl TargetDirs {
         }
     }
 
-    /// Opens a directory that must still be the one with this identity, or `other`.
+    /// Opens a directory. Fails if its identity is neither `id` nor `other`.
     pub fn open_known(&mut self, path: &Path, id: FileId, other: Option<FileId>) -> io::Result<Dir> {
         let dir = self.open_dir(path.as_bytes())?;
         if !is_still(&dir, id)? && Some(dir.stat_self()?.id()) != other {
@@ -194,7 +194,7 @@ impl KnownDirs {
         self.0.push((path.clone(), id));
     }
 
-    /// False if `path` is known as another directory than `id`.
+    /// False if another directory than `id` is known at `path`.
     pub fn agrees(&self, path: &[u8], id: FileId) -> bool {
         self.0.iter().rev().find(|(known, _)| known.as_bytes() == path).is_none_or(|(_, known)| *known == id)
     }

@@ -75,7 +75,7 @@ fn make_parents(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(made)
 }
 
-/// Removes directories that [`make_parents`] created, as far as they are empty.
+/// Removes directories that [`make_parents`] created, the lowest first, up to the first directory that is not empty.
 fn remove_parents(made: &[PathBuf]) {
     for dir in made.iter().rev() {
         if std::fs::remove_dir(dir).is_err() {
@@ -84,7 +84,7 @@ fn remove_parents(made: &[PathBuf]) {
     }
 }
 
-/// A store's directory that was created for the backup that holds the lock.
+/// The directory of a store that was created for a backup. That backup still holds the lock.
 pub(super) struct CreatedStoreDir {
     dir: Arc<Dir>,
     path: PathBuf,

@@ -18,7 +18,7 @@ const LOCK_TRIES: u32 = 100;
 const ADVICE: &str = "if nobody else writes to this key meanwhile, writing without a lock can be allowed (ibt --no-lock, \
                       ibt_options_set_allow_unlocked())";
 
-/// Advice for an operation that another one excludes.
+/// Advice for an operation that cannot get the lock because of another operation.
 const TO_WAIT: &str =
     "try again when that has ended, or let this operation wait (ibt_options_set_lock_wait())";
 
@@ -128,9 +128,9 @@ impl DirStore {
         }
     }
 
-    /// Opens the lock file for a reader. The file is created only if the key has files to read. No lock is needed
-    /// on a file system that is read-only. `Unsupported` if this reader cannot open or create the file but others may:
-    /// it then reads without a lock.
+    /// Opens the lock file for a reader. The file is created only if the key has files to read. On a read-only file
+    /// system no lock is needed. `Unsupported` if this reader can neither open nor create the file: then it reads
+    /// without a lock.
     fn open_for_reader(&mut self, key: &str, name: &str, mode: LockMode) -> Result<OpenedLockFile> {
         let Some(dir) = self.existing()? else { return Ok(OpenedLockFile::NotNeeded) };
         self.check_lock_file(&dir, name)?;
@@ -207,7 +207,7 @@ impl DirStore {
     }
 }
 
-/// The part of the lock file that an operation locks, and whether it locks this part alone.
+/// The part of the lock file that an operation locks, and whether that lock is exclusive.
 fn part_of(mode: LockMode) -> (LockPart, bool) {
     match mode {
         LockMode::Read | LockMode::Forecast => (LockPart::Reading, false),

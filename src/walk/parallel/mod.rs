@@ -1,9 +1,8 @@
-//! Walks in several threads, before the caller asks for the finds.
+//! Walks in several threads, before the caller asks for the items.
 //!
-//! The rest of the walk is a list of pieces, in order. The threads work on the first pieces. A finished task
-//! returns the finds of its piece, and new pieces for the part that it did not walk; both take the place of the
-//! piece. The order of the finds therefore never depends on the speed of the threads, and no task waits for
-//! another task.
+//! The rest of the walk is a list of pieces, in order. The threads work on the first pieces. A finished task returns
+//! the items of its piece, and new pieces for the part that it did not walk. Both replace the piece. The order of the
+//! items therefore never depends on the speed of the threads, and no task waits for another task.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,13 +20,13 @@ mod tests;
 /// The amount of work of one task, and of all tasks together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ParallelLimits {
-    /// Approximate number of finds of one task.
+    /// Approximate number of items of one task.
     pub batch: usize,
     /// Most levels that a task goes down below its first directory. This limits the directories that the task leaves
     /// open.
     pub depth: usize,
-    /// Most finds that wait for the caller, with `batch` finds counted for each running task. At the limit
-    /// only the first piece is started, because the walk cannot go on without it.
+    /// Most items that wait for the caller, with `batch` items counted for each running task. At the limit only the
+    /// first piece is started, because the walk cannot go on without it.
     pub waiting: usize,
     /// Largest exclude file, in bytes, that any task may compile. Only the task of the first piece compiles a larger
     /// one. Compiled patterns take about a hundred times as much memory as the file, so the large files in memory are
@@ -35,12 +34,12 @@ pub(super) struct ParallelLimits {
     pub exclude_file: usize,
     /// Most directories that wait open for a task.
     pub held: usize,
-    /// Most tasks that run at once. The walk looks at twice as many pieces as there are threads, and at 4 more, if that
-    /// is less.
+    /// Most pieces, from the first one on, that have a running task. [`ParallelLimits::for_pool`] lowers the number
+    /// to twice the number of threads and 4 more, or fewer if few descriptors are left.
     pub tasks: usize,
 }
 
-/// With these limits a task runs for a third of a millisecond, and the waiting finds take 2 MB.
+/// With these limits a task runs for a third of a millisecond, and the waiting items take 2 MB.
 pub(super) const PARALLEL_LIMITS: ParallelLimits = ParallelLimits {
     batch: 256,
     depth: 8,
@@ -74,9 +73,9 @@ pub(super) struct ParallelWalk {
     limits: ParallelLimits,
     /// The pieces of the rest of the walk, in order.
     pieces: VecDeque<WalkPiece>,
-    /// The finds that come before all `pieces`.
+    /// The items that come before all `pieces`.
     found: std::vec::IntoIter<WalkItem>,
-    /// Number of finds in `pieces`, with one batch for each running piece.
+    /// Number of items in `pieces`, with one batch counted for each running piece.
     waiting: usize,
     /// Number of pieces to do that hold a directory open.
     held: usize,
@@ -84,7 +83,7 @@ pub(super) struct ParallelWalk {
     closed: usize,
     /// The directory of the piece that was started last.
     last: Option<Arc<Dir>>,
-    /// Approximate number of finds for each directory, learnt from the parts walked so far.
+    /// Approximate number of items for each directory, estimated from the parts walked so far.
     dir_weight: usize,
 }
 

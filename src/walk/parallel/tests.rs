@@ -83,7 +83,7 @@ fn make(root: &Path, tree: &[(Vec<&[u8]>, Made)]) -> Vec<UnixListener> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// With any number of threads and any size of the parts, a parallel walk has the same finds as a walk of one
+    /// With any number of threads and any size of the parts, a parallel walk finds the same items as a walk of one
     /// cursor.
     #[test]
     fn a_parallel_walk_finds_the_same(tree in tree(), skip_cache_dirs: bool, batch in 1usize..9) {
@@ -168,7 +168,7 @@ fn large_exclude_files_are_held_one_at_a_time() {
         count += 1;
         most = most.max(Arc::strong_count(&*held) - 1);
     }
-    // Each directory makes 11 finds: itself, its exclude file and nine other files.
+    // Each directory makes 11 items: itself, its exclude file and nine other files.
     assert_eq!((count, most), (40 * 11, 1));
 }
 

@@ -170,7 +170,7 @@ fn document(add: impl FnOnce(&mut StateWriter<Vec<u8>>) -> Result<()>) -> Vec<u8
     writer.finish(&many, &made_with(&[])).unwrap().file.out
 }
 
-/// A root with those of `entries` that have no `/` in their path, in order.
+/// A root directory, and the `entries` that have no `/` in their path, in order.
 fn tree(entries: Vec<Entry>) -> Vec<Entry> {
     let flat = entries.into_iter().filter(|e| !e.path.as_bytes().contains(&b'/'));
     let mut tree = vec![entry(b"", Node::Dir)];

@@ -49,7 +49,7 @@ impl Tree<'_, '_> {
         entry: Entry,
     ) -> Result<()> {
         if small_files.has_name_of(&entry) || self.link_sets.is_further_name(&entry) {
-            // If the other name cannot be made, the pass that makes links makes this one.
+            // If the other name cannot be made, the pass that makes links makes this name.
             return self.push_link(&entry);
         }
         match &entry.node {

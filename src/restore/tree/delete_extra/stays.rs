@@ -38,8 +38,8 @@ pub struct KeptPath {
     pub is_told: bool,
 }
 
-/// A search for everything that must stay in a directory that may go: the results, and the directories still to be
-/// searched.
+/// A search for everything that must stay in a directory that is to be removed: the results, and the directories
+/// still to be searched.
 #[derive(Default)]
 struct KeptSearch {
     found: Vec<KeptPath>,
@@ -103,7 +103,7 @@ impl Tree<'_, '_> {
         let all: BTreeSet<Path> = found.iter().map(|one| one.path.clone()).collect();
         for one in &mut found {
             let next = all.range(one.path.clone()..).nth(1);
-            // The caller asked for what is excluded to stay.
+            // The caller excluded this path, so the caller knows that it stays.
             let is_told = one.why != EXCLUDED;
             one.is_told = is_told && !next.is_some_and(|path| path.is_within(one.path.as_bytes()));
         }

@@ -81,8 +81,7 @@ impl MetadataPolicy {
         self.cleared & !data.flags.known()
     }
 
-    /// Sets the flags of a new, empty file that data can no longer get afterwards. [`MetadataPolicy::set`] reports
-    /// those that are missing.
+    /// Sets the flags that only an empty file can get. [`MetadataPolicy::set`] reports flags that are missing.
     pub fn prepare(self, data: &Metadata, fd: BorrowedFd<'_>) {
         if self.has(meta::FLAGS) && (self.cleared != 0 || data.flags.known() != 0) {
             platform::prepare_flags(fd, data.flags.known(), self.cleared(data));
@@ -249,7 +248,7 @@ impl Tree<'_, '_> {
         self.not_set(path, failed)
     }
 
-    /// Has the project and the protective flags of a new file set at the end.
+    /// Notes the project and the protective flags of a new file: they are set at the end of the restore.
     pub fn set_late(&mut self, entry: &Entry, now: io::Result<Stat>) -> Result<()> {
         if !self.late.wants(&entry.meta) {
             return Ok(());

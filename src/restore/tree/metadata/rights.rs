@@ -1,7 +1,7 @@
-//! Takes missing rights in the user's own directories and files, and sets metadata by name.
+//! Adds missing rights of the owner to the user's own directories and files, and sets metadata by name.
 //!
-//! An ordinary user may lack rights in his own directories and files. The restore takes these rights only for as long
-//! as it needs them.
+//! The mode of a user's own directory or file may lack the owner's rights. The restore adds these rights to the mode
+//! only for as long as it needs them.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -72,12 +72,12 @@ impl Tree<'_, '_> {
         self.not_set(&entry.path, failed).map(|()| found.id())
     }
 
-    /// Whether the owner lacks `rights` on this file and the restore may take them.
+    /// Whether the owner lacks `rights` on this file and the restore may add them to its mode.
     pub fn may_take_rights(&self, now: &Stat, rights: u32) -> bool {
         !self.job.options.dry_run && self.lacks_rights(now, rights)
     }
 
-    /// Like [`Tree::may_take_rights`], but also true in a dry run, which takes no rights.
+    /// Like [`Tree::may_take_rights`], but also true in a dry run, which adds no rights.
     pub fn lacks_rights(&self, now: &Stat, rights: u32) -> bool {
         !self.wanted.privileged && now.mode & rights != rights && now.uid == platform::effective_uid()
     }
@@ -202,14 +202,14 @@ impl Tree<'_, '_> {
     }
 }
 
-/// The error of an existing file or directory that the restore would change, if it were not protected by its flags.
+/// The error for an existing file or directory whose flags forbid the change that the restore would make.
 pub fn protected(op: &str, path: &Path) -> Error {
     let detail =
         "it is immutable or append-only, and stays as it is; 'chattr -ia' takes this protection away";
     Error { os_code: libc::EPERM, ..Error::new(Kind::Exists, op, detail) }.at(path)
 }
 
-/// Takes all rights of the owner, if the descriptor still leads to the inode that was judged as `now`.
+/// Adds all rights of the owner to the mode, if the descriptor still leads to the inode that was judged as `now`.
 pub fn set_mode_if(fd: BorrowedFd<'_>, now: &Stat) -> io::Result<()> {
     match platform::stat_fd(fd)?.id() == now.id() {
         true => platform::set_mode(fd, now.mode | 0o700),

@@ -13,7 +13,8 @@ use crate::restore::tree::Tree;
 use crate::restore::tree::target_dir::TargetDir;
 
 impl Tree<'_, '_> {
-    /// Whether an existing file that is like the entry has the entry's content, or the same target of a symbolic link.
+    /// Whether an existing file has the entry's content, or an existing symbolic link the same target. The type and
+    /// the size were compared before.
     pub fn has_same_content(&mut self, entry: &Entry, now: &Stat) -> Result<bool> {
         match &entry.node {
             Node::File(file) => Ok(self.is_believed(entry, now) || self.has_content(entry, file, now)?),

@@ -25,7 +25,8 @@ pub struct LinkSets {
 
 /// The first restored name of a hard-link set. Further names of the set are linked to it.
 pub struct FirstName {
-    /// The path; `None` if it is the set's first name in the snapshot, which the entries of further names give.
+    /// The path; `None` if it is the set's first name in the snapshot: the entries of further names contain that
+    /// name.
     path: Option<Path>,
     /// The inode of this name, in an existing tree.
     pub id: Option<FileId>,
@@ -73,7 +74,7 @@ impl LinkSets {
         }
     }
 
-    /// The content of the first name of the entry's set was compared, and it is right.
+    /// Notes that the content of the first name of the entry's set was compared and is right.
     pub fn confirm_first(&mut self, entry: &Entry) {
         if let Some(first) = entry.link_set().and_then(|set| self.firsts.get_mut(&set)) {
             first.is_believed = false;
@@ -108,7 +109,7 @@ impl LinkSets {
         now.kind != FileType::Dir && now.nlink.saturating_sub(unlinked) > names
     }
 
-    /// The entry's name leads to the existing inode no longer.
+    /// Notes that the entry's name no longer leads to the existing inode.
     pub fn remove_name(&mut self, entry: &Entry, now: &Stat) {
         self.names.remove(entry.link_set(), now.id());
     }
@@ -124,7 +125,7 @@ impl LinkSets {
         }
     }
 
-    /// Takes that note back: the name is gone now, or it stays.
+    /// Undoes [`LinkSets::will_lose_name`]: the name is gone now, or it stays.
     pub fn has_lost_name(&mut self, now: &Stat) {
         if let Some(names) = self.unlinked.get_mut(&now.id()) {
             *names -= 1;

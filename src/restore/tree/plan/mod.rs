@@ -75,8 +75,8 @@ impl Tree<'_, '_> {
         Err(Error { os_code: libc::EEXIST, ..error })
     }
 
-    /// Decides what happens to the entry's name. A directory without the owner's rights gets them here, because the
-    /// entries below it cannot be planned otherwise.
+    /// Decides what happens to the entry's name. If the mode of a directory lacks the owner's rights, they are added
+    /// here: otherwise the entries below it cannot be planned.
     pub fn judge(&mut self, entry: &Entry) -> Result<EntryVerdict> {
         let Some(now) = self.stat_existing(entry)? else {
             return self.check_takes_names(entry).map(|()| EntryVerdict::Create);
@@ -108,8 +108,9 @@ impl Tree<'_, '_> {
         }
     }
 
-    /// `Exists` if the flags of an existing directory forbid the rename of a new entry in it. A directory that cannot be
-    /// opened has no such flags that are known: in a dry run it may not exist yet, else the new entry fails there.
+    /// `Exists` if the flags of an existing directory forbid the rename of a new entry in it. For a directory that
+    /// cannot be opened the flags are unknown, and this is no error: in a dry run it may not exist yet, and otherwise
+    /// making the new entry fails.
     fn check_takes_names(&mut self, entry: &Entry) -> Result<()> {
         if !self.target.is_existing || entry.node == Node::Dir {
             return Ok(());

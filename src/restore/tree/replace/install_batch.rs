@@ -1,6 +1,6 @@
 //! Files of an existing tree that are complete but not yet under their own names.
 //!
-//! A name must not lead to content that a power cut can still destroy, because the file's size and time would say
+//! A name must not lead to content that a power cut can still destroy: later, the file's size and time would suggest
 //! that the content is right. So each file waits under a temporary name. One sync of its file system makes the whole
 //! batch durable, and the files are then renamed. Entries between the files are reported after the files before them.
 
