@@ -448,6 +448,33 @@ fn the_last_version_of_what_the_source_cannot_give_is_never_dropped() {
     }
 }
 
+/// A state lists a thousand losses at most.
+#[test]
+fn the_next_increment_does_not_trust_a_loss_that_the_state_does_not_list() {
+    if !as_ordinary_user("the_next_increment_does_not_trust_a_loss_that_the_state_does_not_list") {
+        return;
+    }
+    let mut series = Series::new();
+    for seed in 0..1005 {
+        series.write(&format!("closed/{seed:04}"), noise(seed, 300));
+    }
+    series.snapshot();
+    flip_everything(&series.newest("full"));
+    set_mode(&series.source.join("closed"), 0);
+    let report = heal(&series);
+    assert_eq!(counter(&report, Counter::Lost), 1005);
+    assert_eq!(problem_paths(&report, ProblemKind::Lost).len(), 1000);
+    set_mode(&series.source.join("closed"), 0o755);
+    fs::remove_file(series.source.join("closed/1004")).unwrap();
+    let report = series.incremental().ok();
+    assert_eq!(problem_paths(&report, ProblemKind::Lost), ["closed/1004"]);
+    let stamp = report.snapshot.unwrap();
+    let verified = series.verify(&series.selecting(Select::Exactly(stamp))).ok();
+    let is_note = |problem: &ibt::job::Problem| problem.kind == ProblemKind::Unneeded;
+    assert!(verified.problems.iter().all(is_note), "{:?}", verified.problems);
+    series.assert_newest_is_the_source();
+}
+
 /// A disk that fails one read, or every read of one archive: nothing that the source has is lost.
 #[test]
 fn bad_reads_of_any_archive_cost_no_content() {

@@ -12,7 +12,7 @@ use super::spooled_entries::{SpooledEntries, bare_content};
 use super::stored_contents::start_of;
 
 /// Most notes about healed entries, and most problems about lost ones, that a report lists. The counters count all.
-const LISTED_MAX: u64 = 1000;
+pub const LISTED_MAX: u64 = 1000;
 /// Most contents of new entries that are remembered, in about 16 MiB of memory. Past them, a lost file may be reported
 /// although another entry has its content.
 const CONTENTS_MAX: usize = 1 << 20;

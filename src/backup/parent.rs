@@ -10,12 +10,13 @@ use crate::contents::{Contents, StateArchives};
 use crate::delta::Params;
 use crate::entry::{Entry, File, Path, Range, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveFile, ArchiveRef, Recorded, Trailer};
-use crate::job::{Job, Level, Problem, ProblemKind};
+use crate::format::{ArchiveFile, ArchiveRef, PROBLEM_BYTES_MAX, Recorded, StateProblem, Trailer};
+use crate::job::{Job, Level, PROBLEMS_MAX, Problem, ProblemKind};
 use crate::spool::spool_error;
 use crate::store::{Cache, Catalog, NEW_FULL, Store, archive_fault};
 
 use super::heal::ParentLosses;
+use super::heal_report::LISTED_MAX;
 use super::vaults::SigVaults;
 
 /// The parent state, and which of its archives can be used.
@@ -34,6 +35,9 @@ pub struct Parent {
     /// The paths of entries that the backup of the parent kept although their contents were lost: its state lists these
     /// losses. Empty with the option heal, which reads the contents again.
     known_losses: HashSet<Vec<u8>>,
+    /// The parent's state may list only some of its losses. An entry that was kept is dirty, so every dirty file counts
+    /// as a loss then. False with the option heal.
+    unlisted_losses: bool,
     /// The option heal is set: a signature that is lost is made again.
     heals: bool,
     vaults: SigVaults,
@@ -79,8 +83,20 @@ impl Parent {
         }
         let heals = job.options.heal;
         let known_losses = if heals { HashSet::new() } else { reported_losses(&trailer) };
+        let unlisted_losses = !heals && may_have_more_losses(&trailer.problems);
         let (listed, losses) = (present.clone(), ParentLosses::default());
-        Ok(Parent { trailer, listed, present, only_cached, losses, known_losses, heals, vaults, contents })
+        Ok(Parent {
+            trailer,
+            listed,
+            present,
+            only_cached,
+            losses,
+            known_losses,
+            unlisted_losses,
+            heals,
+            vaults,
+            contents,
+        })
     }
 
     pub fn archives(&self) -> &[ArchiveRef] {
@@ -129,16 +145,17 @@ impl Parent {
     /// Whether the store has every archive that the entry's content needs, and the content was not found to be lost, in
     /// this run or in that of the parent.
     pub fn has_content(&self, entry: &Entry) -> bool {
-        self.has_content_at(entry.path.as_bytes(), &entry.place.content)
+        self.has_content_at(entry.path.as_bytes(), &entry.place.content, entry.place.dirty)
     }
 
     /// Like [`Parent::has_content`].
     pub fn has_recorded_content(&self, recorded: &Recorded) -> bool {
-        self.has_content_at(recorded.path(), recorded.content())
+        self.has_content_at(recorded.path(), recorded.content(), recorded.is_dirty())
     }
 
-    fn has_content_at(&self, path: &[u8], content: &[Range]) -> bool {
-        let is_known_loss = || !content.is_empty() && self.known_losses.contains(path);
+    fn has_content_at(&self, path: &[u8], content: &[Range], is_dirty: bool) -> bool {
+        let is_known_loss =
+            || !content.is_empty() && (self.unlisted_losses && is_dirty || self.known_losses.contains(path));
         content.iter().all(|range| self.has_range(range))
             && !self.losses.has_content(content)
             && !is_known_loss()
@@ -155,6 +172,7 @@ impl Parent {
         !self.present.iter().all(|&present| present)
             || self.losses.has_contents()
             || !self.known_losses.is_empty()
+            || self.unlisted_losses
     }
 
     /// Notes that the signature of `entry` turned out to be lost: no new entry takes it over.
@@ -274,8 +292,22 @@ impl Parent {
 
 /// The paths of the losses that a state lists.
 fn reported_losses(trailer: &Trailer) -> HashSet<Vec<u8>> {
-    let lost = trailer.problems.iter().filter(|problem| problem.status == ProblemKind::Lost.name());
+    let lost = trailer.problems.iter().filter(|problem| is_loss(problem));
     lost.filter_map(|problem| problem.path.clone()).collect()
+}
+
+fn is_loss(problem: &StateProblem) -> bool {
+    problem.status == ProblemKind::Lost.name()
+}
+
+/// Whether a state with these problems may leave out further losses: a report and a state list a limited number, and a
+/// state a limited number of bytes. JSON needs at most six bytes for one of a text, so a list whose texts are shorter
+/// than an eighth of that limit was not cut.
+fn may_have_more_losses(problems: &[StateProblem]) -> bool {
+    let text = |problem: &StateProblem| problem.message.len() + problem.path.as_ref().map_or(0, Vec::len);
+    problems.iter().filter(|problem| is_loss(problem)).count() as u64 >= LISTED_MAX
+        || problems.len() >= PROBLEMS_MAX
+        || problems.iter().map(text).sum::<usize>() >= PROBLEM_BYTES_MAX / 8
 }
 
 /// Reports a file of an archive that the store does not have, or has with another size.

@@ -69,9 +69,9 @@ pub use io::{ReadAt, Sink};
 pub use names::{BackupFileKind, Name, TEMP_PREFIX, check_key, default_key, lock_name, part_name};
 pub use state::{
     ArchiveFile, ArchiveRef, Entries, EntryLookup, FoldRule, Header, LayerRef, Made, NeededArchives,
-    OmissionCause, Omissions, ParentRef, PathSelector, Recorded, Records, SnapshotKind, StateChanges,
-    StateFiles, StateProblem, StateReader, StateSummary, StateWriter, StoredState, Totals, Trailer,
-    WrittenState, needed_by, parse_entry_line, write_entry_line,
+    OmissionCause, Omissions, PROBLEM_BYTES_MAX, ParentRef, PathSelector, Recorded, Records, SnapshotKind,
+    StateChanges, StateFiles, StateProblem, StateReader, StateSummary, StateWriter, StoredState, Totals,
+    Trailer, WrittenState, needed_by, parse_entry_line, write_entry_line,
 };
 
 use crate::error::{Error, Kind};
