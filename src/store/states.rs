@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Catalog, KeyListing, LocalFile, StateFile, Store, StoredFile, backup_file, cache};
+use super::{Catalog, KeyListing, LocalFile, Need, StateFile, Store, StoredFile, backup_file, cache};
 use crate::error::{Error, Result};
 use crate::format::names::{BackupFileKind, Name};
 use crate::format::{PathSelector, ReadAt, StateFiles, StateReader, StoredState};
@@ -73,11 +73,13 @@ impl LostLayer {
             job.pulse()?;
         }
         draft.seal()?;
-        // Where nothing is replaced, the storage need not be able to delete.
-        if self.is_gone {
-            draft.publish()?
-        } else {
+        // A storage that cannot delete still takes a file that nothing is replaced for. Elsewhere the name may have
+        // something that no list shows, for example a symbolic link, and the copy takes its place.
+        let replaces = !self.is_gone || store.require(Need::Delete, "put back a layer").is_ok();
+        if replaces {
             draft.replace()?
+        } else {
+            draft.publish()?
         }
         store.sync()?;
         let LostLayer { name, size, fault, .. } = self;

@@ -82,6 +82,24 @@ fn the_next_increment_or_consolidation_puts_a_lost_layer_back() {
     });
 }
 
+/// A user moved an old state away and left a symbolic link, which no list shows: the copy takes the link's name.
+#[test]
+fn a_layer_is_put_back_where_a_symbolic_link_has_its_name() {
+    let series = layered_chain();
+    for consolidates in [false, true] {
+        let fork = series.fork();
+        let twin = &fork.twin;
+        let layer = twin.state_of(series.points[1].stamp);
+        let (right, elsewhere) = (fs::read(&layer).unwrap(), twin.beside("elsewhere"));
+        fs::rename(&layer, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &layer).unwrap();
+        if consolidates { twin.consolidate() } else { twin.incremental() }.ok();
+        assert!(fs::symlink_metadata(&layer).unwrap().is_file(), "{consolidates}");
+        assert!(fs::read(&layer).unwrap() == right && fs::read(&elsewhere).unwrap() == right);
+        twin.assert_newest_is_the_source();
+    }
+}
+
 /// Reads of this store are not cheap. If the cache has a copy of a state, the state is not read from the store, so its
 /// damage may stay unnoticed. A lost layer is always noticed.
 #[test]
