@@ -569,3 +569,34 @@ fn nocompress_that_the_file_system_has_set_is_no_difference() {
     let report = series.restore_with(&over(&series), &out, &mut ibt::job::Silent).whole();
     assert_eq!([Counter::Modified, Counter::Metadata].map(|c| report.counters.get(c)), [0, 0]);
 }
+
+/// Only a process with this right clears the flag `journal` on ext4.
+#[test]
+fn an_inherited_flag_that_this_process_may_not_clear_is_one_problem() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    let Some((series, _mounted)) = series_on(ext4) else { return };
+    fill_with(&series, &["+A"]);
+    series.full().whole();
+    let around = series.beside("mounted/around");
+    fs::create_dir(&around).unwrap();
+    chattr(&["+jd"], &around);
+    let all = capabilities(None).unwrap();
+    let mut fewer = all;
+    fewer.effective.remove(CapabilitySet::SYS_RESOURCE);
+    set_capabilities(None, fewer).unwrap();
+    let stop = ibt::job::OnFileError::Stop;
+    let options = Options { on_file_error: stop, ..series.options.clone() };
+    let report = series.restore_with(&options, &around.join("out"), &mut ibt::job::Silent).partial();
+    let mask = Some(meta::ALL & !(meta::FLAGS | meta::PROJECT));
+    let bare = Options { restore_metadata: mask, ..series.options.clone() };
+    series.restore_with(&bare, &around.join("bare"), &mut ibt::job::Silent).whole();
+    set_capabilities(None, all).unwrap();
+    assert_eq!(kinds(&report), [(ProblemKind::Metadata, String::new())], "{:#?}", report.problems);
+    assert!(report.problems[0].message.contains("'journal'"), "{:?}", report.problems);
+    let without =
+        |lines: Vec<String>| lines.iter().map(|line| line.replacen('j', "-", 1)).collect::<Vec<_>>();
+    let out = lsattr(&around.join("out"));
+    assert!(out.iter().all(|line| line.split(' ').nth(1).unwrap().contains('j')), "{out:?}");
+    assert_eq!(without(out), lsattr(&series.source));
+}

@@ -112,8 +112,19 @@ fn open(root: &Dir, path: &[u8], id: (u64, u64)) -> io::Result<std::os::fd::Owne
     }
     let named = platform::patiently(crate::error::is_shortage, || root.open_path(path))?;
     // The owner of a directory may have put another file there.
-    if platform::stat_fd(named.as_fd())?.id() != id {
+    let now = platform::stat_fd(named.as_fd())?;
+    if now.id() != id {
         return Err(io::Error::from_raw_os_error(libc::ESTALE));
     }
-    Named::from(named.as_fd()).open_for_reading()
+    let open = || Named::from(named.as_fd()).open_for_reading();
+    match open() {
+        // The file has its final mode, which may deny its owner to read it.
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied && now.uid == platform::effective_uid() => {
+            platform::set_mode(named.as_fd(), now.mode | 0o400)?;
+            let opened = open();
+            platform::set_mode(named.as_fd(), now.mode)?;
+            opened
+        }
+        opened => opened,
+    }
 }

@@ -26,6 +26,9 @@ pub struct Target {
     leftovers: Option<LeftoverRemoval>,
 }
 
+/// The flags that this process may not clear, each with the reason.
+type ClearedFlags = io::Result<Vec<(u32, io::Error)>>;
+
 enum TargetKind {
     /// A new tree: `root` has a temporary name in `holder` and is renamed to `name` there.
     Beside { holder: Dir, name: Vec<u8>, root: Dir },
@@ -110,6 +113,20 @@ impl Target {
             TargetKind::Existing(_) | TargetKind::Nowhere => return Ok(FlagsAndProject::default()),
         };
         platform::read_flags(from).map_err(|e| self.trouble("read the flags of", &e))
+    }
+
+    /// Tries to clear flags, and the project if `clears_project`, of a directory that is made in the new tree for this
+    /// and removed again: the root of the tree must keep its project until it has its final name. Returns both results,
+    /// of the flags those that this process may not clear.
+    pub fn try_to_clear(&self, flags: u32, clears_project: bool) -> Result<(ClearedFlags, io::Result<()>)> {
+        let Some(root) = self.filled() else { return Ok((Ok(Vec::new()), Ok(()))) };
+        let trouble = |error: &io::Error| self.trouble("try to clear flags in", error);
+        let (name, made) = make_temp(root, 0).map_err(|e| trouble(&e))?;
+        let cleared = platform::set_flags(made.as_fd().into(), 0, flags);
+        let project = clears_project.then_some(0);
+        let (projected, _) = platform::set_project_and_protect(made.as_fd(), project, 0);
+        root.rmdir(&name).map_err(|e| trouble(&e))?;
+        Ok((cleared, projected))
     }
 
     pub fn temp_name(&self) -> &[u8] {

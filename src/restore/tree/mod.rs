@@ -99,12 +99,17 @@ impl<'t, 'j> Tree<'t, 'j> {
         let privileged = platform::is_privileged();
         let default = if privileged { meta::ALL } else { meta::ALL & !meta::OWNER };
         let mask = job.options.restore_metadata.unwrap_or(default);
+        let base = job.options.root.clone();
         let unknown = |error| {
-            let base = job.options.root.clone();
             job.trouble(ProblemKind::Metadata, base.as_bytes(), error).map(|()| FlagsAndProject::default())
         };
-        let inherited = target.inherited_flags().or_else(unknown)?;
-        let wanted = MetadataPolicy::new(target, mask, privileged, inherited);
+        let of_flags = mask & (meta::FLAGS | meta::PROJECT) != 0;
+        let inherited =
+            if of_flags { target.inherited_flags().or_else(unknown)? } else { Default::default() };
+        let mut wanted = MetadataPolicy::new(target, mask, privileged, inherited);
+        for error in wanted.keep_what_stays(target, &base)? {
+            job.problem_at_end(ProblemKind::Metadata, base.as_bytes(), &error);
+        }
         let excludes = Excludes::new(&job.options.excludes, b"")?;
         let is_new = !target.is_existing() && !job.options.dry_run;
         let small_files = is_new.then(|| SmallFileBatches::new(pool, wanted, contents.archives().clone()));

@@ -59,6 +59,38 @@ impl MetadataPolicy {
         }
     }
 
+    /// Finds out what of the flags and the project that a new tree inherits this process may not clear: in a user
+    /// namespace, for example, no project. No entry is to lose these. Returns the reasons.
+    pub fn keep_what_stays(&mut self, target: &Target, base: &Path) -> Result<Vec<Error>> {
+        let flags = if self.has(meta::FLAGS) && !target.is_existing() { self.cleared } else { 0 };
+        if flags == 0 && !self.clears_project {
+            return Ok(Vec::new());
+        }
+        let error = |what: &str, why: &io::Error| {
+            not_done(&format!("clear {what} that the entries inherit in"), base, why)
+        };
+        let (cleared, projected) = target.try_to_clear(flags, self.clears_project)?;
+        let mut failed = Vec::new();
+        match cleared {
+            Err(why) => {
+                self.cleared = 0;
+                failed.push(error("the flags", &why));
+            }
+            Ok(refused) => {
+                for (flag, why) in refused {
+                    self.cleared &= !flag;
+                    let word = InodeFlags::words_of(flag).next().unwrap_or_default();
+                    failed.push(error(&format!("the flag '{word}'"), &why));
+                }
+            }
+        }
+        if let Err(why) = projected {
+            self.clears_project = false;
+            failed.push(error("the project", &why));
+        }
+        Ok(failed)
+    }
+
     pub fn has(self, bit: u32) -> bool {
         self.mask & bit != 0
     }
