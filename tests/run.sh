@@ -118,7 +118,7 @@ c_programs() {
 # Runs the tests of deltas and backups with librsync, the C engine, in place of our own engine. Only code in src depends
 # on the engine, so clippy has seen the other targets already.
 c_engine() {
-    cargo test --locked --features librsync --lib --test delta_oracle --test delta_far \
+    cargo test --locked --no-fail-fast --features librsync --lib --test delta_oracle --test delta_far \
         --test round_trip --test increments --test stored_form &&
         cargo clippy --locked --features librsync --lib -- -D warnings &&
         cargo clippy --locked --features librsync --lib --profile test -- -D warnings || return 1
@@ -195,7 +195,7 @@ python_package() (
 step scripts scripts
 step fmt cargo fmt --check
 step clippy cargo clippy --locked --all-targets -- -D warnings
-step test cargo test --locked
+step test cargo test --locked --no-fail-fast
 step librsync c_engine
 step musl musl
 step ordinary_user ordinary_user
