@@ -580,7 +580,9 @@ fn an_inherited_flag_that_this_process_may_not_clear_is_one_problem() {
     series.full().whole();
     let around = series.beside("mounted/around");
     fs::create_dir(&around).unwrap();
-    chattr(&["+jd"], &around);
+    if !command("chattr", ["+jd"]).arg(&around).status().unwrap().success() {
+        return skip("this process may not set the flag journal");
+    }
     let all = capabilities(None).unwrap();
     let mut fewer = all;
     fewer.effective.remove(CapabilitySet::SYS_RESOURCE);
