@@ -201,9 +201,10 @@ class RoomTest < Minitest::Test
     Dir.chdir(@source, &block)
   end
 
-  # Runs a program in Ruby, in a process of its own.
+  # Runs a program in Ruby, in a process of its own. A job in the background of a shell ignores Ctrl-C, and so would the
+  # program without the trap.
   def run_ruby(program, *arguments, directory: @room)
-    Open3.capture2e(RbConfig.ruby, '-w', '-I', File.expand_path('../lib', __dir__), '-e', program, *arguments,
-                    chdir: directory)
+    Open3.capture2e(RbConfig.ruby, '-w', '-I', File.expand_path('../lib', __dir__), '-e',
+                    "trap('INT', 'DEFAULT'); #{program}", *arguments, chdir: directory)
   end
 end
