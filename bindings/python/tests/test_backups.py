@@ -303,7 +303,8 @@ class Options(Case):
         one = datetime.timedelta(seconds=1)
         for options in (
             {"exclude": "*.o"}, {"exclude": ["*.o", b"*.a"]}, {"threads": 1}, {"lock_wait": 0.5}, {"lock_wait": one},
-            {"lock_wait": float("inf")}, {"compression": ibt.Compression.NONE}, {"compression_level": 1}, {"part_size": ibt.PART_SIZE_MIN},
+            {"lock_wait": float("inf")}, {"compression": ibt.Compression.NONE}, {"compression_level": 1},
+            {"part_size": ibt.PART_SIZE_MIN},
             {"compression": ibt.Compression.ZSTD, "compression_level": 19}, {"key": None},
             {"host": os.uname().nodename},
             {"label": {"a": "b"}}, {"label": [("a", "b"), ("a", None)]}, {"exclude_larger_than": 2**64 - 1},

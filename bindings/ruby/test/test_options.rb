@@ -18,7 +18,7 @@ class OptionsTest < RoomTest
       cancel: Ibt::Cancel.new
     },
     restore: {
-      as_of: Time.now + 10, include: 'dir/**', path: ['dir'], root: 'dir', overwrite: :if_older, delete_extra: true,
+      as_of: Time.now + 3600, include: 'dir/**', path: ['dir'], root: 'dir', overwrite: :if_older, delete_extra: true,
       leave_partial: true, restore_metadata: %i[mode times], map_owners: true, dry_run: true,
       label_filter: { 'a' => 'b' }
     },
