@@ -598,7 +598,7 @@ fn large_files_and_their_copies_get_their_signatures_again() {
     }
 }
 
-/// The contents of large files are damaged, and their copies point to what is stored again.
+/// The contents of large files are damaged. Each is stored again once, and the copies point to the new content.
 #[test]
 fn large_files_and_their_copies_are_stored_again_once() {
     let mut series = Series::new();

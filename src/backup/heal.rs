@@ -3,8 +3,7 @@
 //!
 //! A read that its medium refuses (`EIO`) proves nothing: the same bytes may be readable later, from this store or from
 //! a copy of the medium. Nevertheless the increment goes on and stores the file again, because from a bad sector no
-//! later increment would get more. What the source cannot give is never dropped for it: the new state has the parent's
-//! entry.
+//! later increment would get more. If the source cannot give the file now, the new state keeps the parent's entry.
 //!
 //! ```text
 //! parent's entries --> contents, signatures against their hashes --> ParentLosses

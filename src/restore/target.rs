@@ -107,7 +107,7 @@ impl Target {
     /// is changed in place.
     pub fn inherited_flags(&self) -> Result<FlagsAndProject> {
         let from = match &self.place {
-            // The root was just made, so what it has is inherited.
+            // The root was just made, so its flags and its project are inherited.
             TargetKind::Beside { root, .. } => root,
             TargetKind::Inside { holder, .. } => holder,
             TargetKind::Existing(_) | TargetKind::Nowhere => return Ok(FlagsAndProject::default()),

@@ -18,7 +18,7 @@ if grep -rl -e "$build" -e "$source" -e "${CARGO_HOME:-$HOME/.cargo}" -e "$scrat
     fail "these files name a directory of this machine"
 fi
 
-# The names of the library, what is left in it, and what has to be with it.
+# The file names of the library, no debug information in it, and the licences beside it.
 library=$tree/$libdir/libibt.so
 version=$(sed -n 's/^Version: //p' "$tree/$libdir/pkgconfig/ibt.pc")
 [ "$(readlink "$library.0")" = "libibt.so.$version" ] || fail "libibt.so.0 is not a link to libibt.so.$version"
