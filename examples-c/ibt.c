@@ -133,7 +133,7 @@ const struct command commands[] = {
     { "prune", PRUNE, 1, 1, "remove snapshots, and the backup files that only they need",
       "prune KEY --keep-... N | --snapshot STAMP | --at WHEN\n\nRemoves the snapshots of KEY that no --keep-... option "
       "keeps, or those that\n--snapshot and --at select, and then the backup files that no other snapshot needs. If WHEN is a time,\n"
-      "exactly one snapshot must be of that day, minute or second.", do_prune, print_prune },
+      "exactly one snapshot must be of that day or minute, or of the second that ends at that moment.", do_prune, print_prune },
     { "consolidate", CONSOLIDATE, 1, 1, "make a full snapshot with the contents of the newest one",
       "consolidate KEY\n\nMakes a new full snapshot with the contents of the newest snapshot of KEY. Reads\n"
       "only the store, not the source.",

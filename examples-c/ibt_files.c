@@ -272,7 +272,7 @@ static ibt_status find_in(struct run *run, const char *stamp, int64_t date)
         if (go_on(run) != IBT_CALLBACK_OK) {
             status = IBT_ERR_CANCELLED;
         } else if (is_found(run->operands[1], ibt_entry_path(entry))) {
-            format_time(date, TO_SECOND, time, sizeof time);
+            format_snapshot_time(date, TO_SECOND, time, sizeof time);
             if (!found++ && !run->json)
                 printf("%s  %s\n", stamp, time);
             if (run->json)

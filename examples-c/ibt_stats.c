@@ -117,8 +117,8 @@ static void print_stats(const struct run *run, const struct stats *stats)
     char first[TIME_SIZE], last[TIME_SIZE], size[32], title[16];
     int kind;
 
-    format_time(stats->first, TO_SECOND, first, sizeof first);
-    format_time(stats->last, TO_SECOND, last, sizeof last);
+    format_snapshot_time(stats->first, TO_SECOND, first, sizeof first);
+    format_snapshot_time(stats->last, TO_SECOND, last, sizeof last);
     print_name(stdout, run->operands[0]);
     printf(": %zu snapshot%s, from %s to %s\n", stats->snapshots, plural(stats->snapshots), first, last);
     format_size(stats->bytes, size, sizeof size);

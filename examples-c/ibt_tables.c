@@ -79,7 +79,7 @@ static time_text *times_of(const struct run *run)
         int how;
 
         for (how = TO_SECOND; how <= TO_MICROSECOND_IN_ZONE; how++) {
-            format_time(sorted[i].date, (enum exactness)how, text, TIME_SIZE);
+            format_snapshot_time(sorted[i].date, (enum exactness)how, text, TIME_SIZE);
             if (tells_apart(&sorted[i], sorted, count, text))
                 break;
         }

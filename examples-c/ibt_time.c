@@ -110,8 +110,16 @@ static int64_t in_nanoseconds(int64_t seconds, int64_t fraction)
     return seconds * SECOND + fraction;
 }
 
+/* A time with seconds is a moment: its span ends there, so that no later snapshot is selected, and begins after the
+ * moment before it that can be written as exactly. A minute is the span of its seconds. */
 static void set_span(struct span *span, int64_t first, int64_t last, const struct moment *m)
 {
+    if (m->unit <= SECOND) {
+        span->first = in_nanoseconds(first, m->fraction);
+        span->first -= span->first < INT64_MIN + SECOND ? 0 : m->unit - 1;
+        span->last = in_nanoseconds(last, m->fraction);
+        return;
+    }
     span->first = in_nanoseconds(first, m->fraction);
     span->last = in_nanoseconds(last + (m->unit - 1) / SECOND, m->fraction + (m->unit - 1) % SECOND);
 }
@@ -324,6 +332,15 @@ void format_time(int64_t nanoseconds, enum exactness how, char *out, size_t size
     if (how == TO_SECOND_IN_ZONE || how == TO_MICROSECOND_IN_ZONE)
         strftime(zone, sizeof zone, "%z", &local);
     snprintf(out, size, "%s%s%s", date, fraction, zone);
+}
+
+/* Writes the time of a snapshot. Seconds are rounded up: the snapshot exists at the time that is written, and --at with
+ * that time selects it. */
+void format_snapshot_time(int64_t nanoseconds, enum exactness how, char *out, size_t size)
+{
+    if ((how == TO_SECOND || how == TO_SECOND_IN_ZONE) && nanoseconds <= INT64_MAX - SECOND)
+        nanoseconds += SECOND - 1;
+    format_time(nanoseconds, how, out, size);
 }
 
 /* Writes a size, for example "1.5 MiB". */

@@ -38,8 +38,8 @@ enum {
     EXIT_DAMAGED = 5
 };
 
-/* A time that a user wrote, from its first to its last nanosecond since 1970. For example a day is all of that
- * day. */
+/* A time that a user wrote, from its first to its last nanosecond since 1970. A day or a minute is all of it. A time
+ * with seconds is the second that ends there: "22:05:30" is from 22:05:29.000000001 to 22:05:30. */
 struct span {
     int64_t first, last;
 };
@@ -49,8 +49,9 @@ enum exactness { TO_SECOND, TO_MICROSECOND, TO_SECOND_IN_ZONE, TO_MICROSECOND_IN
 enum { TIME_SIZE = 48 };
 
 #define TIME_FORMS \
-    "2026-11-22, \"2026-11-22 22:05\" or with seconds (all of that day, minute or second, in local time;\n" \
-    "                   UTC with Z, others with +01:00), today, yesterday, now, 90s, 15min, 6h, 2d or 3w (that long ago)"
+    "2026-11-22 or \"2026-11-22 22:05\" (all of that day or minute), \"2026-11-22 22:05:30\" (that moment; in\n" \
+    "                   local time; UTC with Z, others with +01:00), today, yesterday, now, 90s, 15min, 6h, 2d or 3w\n" \
+    "                   (that long ago)"
 
 /* Larger than the number of every kind of problem (IBT_PROBLEM_*). */
 enum { KINDS_MAX = 32 };
@@ -241,6 +242,7 @@ void erase_progress(const struct run *run);
 int read_stamp(const char *text, int64_t *nanoseconds);
 int read_time(const char *text, struct span *span);
 void format_time(int64_t nanoseconds, enum exactness how, char *out, size_t size);
+void format_snapshot_time(int64_t nanoseconds, enum exactness how, char *out, size_t size);
 void format_size(uint64_t bytes, char *out, size_t size);
 
 #endif

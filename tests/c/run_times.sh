@@ -37,12 +37,14 @@ snapshot 2026-10-25T12:00:00Z 3
 snapshot 2026-10-25T12:00:00Z 4 # a microsecond later
 snapshot 2026-10-25T23:30:00Z 5 # the next day in Berlin
 
-# The last part of a time decides its length: "12:00" is a minute, "12:00:00" a second. --at selects the last snapshot
-# in it.
-selects 4 UTC "2026-10-25 12:00:00"
-selects 4 UTC 2026-10-25T12:00:00Z
+# A day and "12:00" are all of that day or minute: --at selects the last snapshot in it. "12:00:00" is a moment: --at
+# never selects a snapshot that was made later, by a microsecond or more.
+selects 3 UTC "2026-10-25 12:00:00"
+selects 3 UTC 2026-10-25T12:00:00Z
+selects 4 UTC "2026-10-25 12:00:01"
 selects 4 UTC "2026-10-25 12:00"
-selects 4 UTC "2026-10-25 12:00:00.0"
+selects 3 UTC "2026-10-25 12:00:00.0"
+selects 4 UTC "2026-10-25 12:00:00.1"
 selects 3 UTC "2026-10-25 12:00:00.000000"
 selects 4 UTC "2026-10-25 12:00:00.000001"
 selects 2 UTC "2026-10-25 11:59"
@@ -54,7 +56,7 @@ selects 4 $zone "2026-10-25T13:00"
 selects 2 $zone "2026-10-25T12:59:59.9"
 selects 4 Asia/Kolkata "2026-10-25 17:30"
 selects 2 Asia/Kolkata "2026-10-25 17:29"
-selects 4 Pacific/Chatham "2026-10-25 14:00:00 +0200"
+selects 3 Pacific/Chatham "2026-10-25 14:00:00 +0200"
 selects 2 Pacific/Chatham "2026-10-25 14:00+02:01"
 
 # At the end of summer time an hour comes twice. --at means the later one, unless the time has an offset.
@@ -90,15 +92,37 @@ for zone in UTC $zone America/New_York Pacific/Chatham; do
 done
 
 # A prune needs a time with exactly one snapshot. It never takes an earlier snapshot instead.
-expect 1 env TZ=UTC "$tool" prune src --at "2026-10-25 12:00:00" --store store
+expect 1 env TZ=UTC "$tool" prune src --at "2026-10-25 12:00" --store store
 grep -q '2 snapshots.*20261025T120000.000000Z 20261025T120000.000001Z' err || fail "the two are not named"
-expect 1 env TZ=UTC "$tool" prune src --at "2026-10-25 12:00:01" --store store
+expect 1 env TZ=UTC "$tool" prune src --at "2026-10-25 12:00:02" --store store
 grep -q 'the last before it is 20261025T120000.000001Z' err || fail "the one before is not named"
 expect 1 env TZ=UTC "$tool" prune src --at now --store store --json
 grep -q '^{"status":-[0-9]*,"error":".*nothing was removed' out || fail "no error as JSON"
 [ "$("$tool" list src --store store | grep -c '^src ')" = 5 ] || fail "something was removed"
 expect 0 env TZ=UTC "$tool" prune src --at "2026-10-25 01:30" --store store
 selects 1 UTC "2026-10-25 02:00"
+
+# Within a second: list rounds the time of a snapshot up, so that it was there at the time that is shown. Each whole
+# second after it selects it until the next one was made.
+rm -rf store
+for number in 1 2; do
+    echo $number >src/number
+    expect 0 "$tool" $([ -d store ] && echo incr || echo full) src --store store
+    sleep 1.2
+done
+TZ=UTC "$tool" list src --store store >listed
+number=0
+for stamp in $(grep -o '[0-9]*T[0-9]*\.[0-9]*Z' listed); do
+    number=$((number + 1))
+    begin=$(date -u -d "$(echo "$stamp" | sed 's/^\(....\)\(..\)\(..\)T\(..\)\(..\)\(..\).*/\1-\2-\3 \4:\5:\6/')" +%s)
+    case $stamp in *.000000Z) continue ;; esac
+    next=$(date -u -d "@$((begin + 1))" '+%Y-%m-%d %H:%M:%S')
+    grep -q " $next " listed || { cat listed; fail "$stamp is not listed under $next"; }
+    selects $number UTC "$next"
+    got=$(selected UTC "$(date -u -d "@$begin" '+%Y-%m-%d %H:%M:%S')")
+    [ "$got" != $number ] || fail "--at selects $stamp, which was made later"
+done
+[ $number = 2 ] || { cat listed; fail "not two snapshots"; }
 
 # The clock was in the year 2099 once. --at and the rules still count the right days, and each backup says how to remove
 # the snapshot of 2099.
