@@ -933,8 +933,10 @@ typedef void (*ibt_abort_fn)(void *ud, void *stream);
  * read less than `len`: libibt calls it again for the rest. IBT_CALLBACK_OK
  * with 0 bytes means that offset is at or past the end. Return
  * IBT_ERR_NOT_FOUND if there is no such object: a restore then lists the
- * contents of that object as missing and goes on. Any other failure ends the
- * restore.
+ * contents of that object as missing and goes on. Return IBT_ERR_CORRUPT if the
+ * storage finds that the bytes are damaged, for example by a checksum or an
+ * authentication code of its own: that counts as damage that libibt finds
+ * itself, and a restore goes on as well. Any other failure ends the restore.
  *
  * Since: 0.1
  */
@@ -2390,7 +2392,8 @@ IBT_API ibt_status ibt_storage_open_default(ibt_storage **out, ibt_error **err);
  * Every function except ibt_abort_fn and ibt_unlock_fn returns
  * IBT_CALLBACK_OK, or a number that says why it failed. IBT_ERR_NOT_FOUND,
  * IBT_ERR_EXISTS, IBT_ERR_BUSY, IBT_ERR_CANCELLED and IBT_ERR_UNSUPPORTED
- * become the status of the operation. Every other number that is not positive
+ * become the status of the operation, and IBT_ERR_CORRUPT of an
+ * ibt_read_at_fn means damage. Every other number that is not positive
  * becomes IBT_ERR_STORAGE. That includes 0, which is IBT_OK: do not return
  * IBT_OK from these functions. ibt_storage_fail() adds a reason.
  *

@@ -45,7 +45,8 @@ class report;
 /* Why a call failed. */
 class error : public std::runtime_error {
 public:
-    /* Storage functions throw it to answer with IBT_ERR_NOT_FOUND, _EXISTS, _BUSY, _CANCELLED or _UNSUPPORTED. */
+    /* Storage functions throw it to answer with IBT_ERR_NOT_FOUND, _EXISTS, _BUSY, _CANCELLED or _UNSUPPORTED, and
+       read_at() also with _CORRUPT. */
     explicit error(ibt_status status, const std::string &message = {}, std::filesystem::path path = {},
                    std::int32_t os_code = 0)
         : std::runtime_error(message.empty() ? ibt_status_name(status) : message), status_(status), os_code_(os_code),
@@ -596,7 +597,8 @@ public:
     virtual unsigned features() const { return writes; }
 
     /* Reads up to `length` bytes, and returns their number; 0 at the end. Throws error(IBT_ERR_NOT_FOUND) if there is
-       no such object. */
+       no such object, and error(IBT_ERR_CORRUPT) if it finds that the bytes are damaged: both are losses that a
+       restore lists. */
     virtual std::size_t read_at(const std::string &name, std::uint64_t offset, std::uint8_t *buffer,
                                 std::size_t length) = 0;
     /* Calls `add` with the name and the size of every committed object whose name begins with `prefix`. */
@@ -883,7 +885,7 @@ struct functions {
     static bool is_answer(ibt_status status) noexcept
     {
         return status == IBT_ERR_NOT_FOUND || status == IBT_ERR_EXISTS || status == IBT_ERR_BUSY ||
-               status == IBT_ERR_CANCELLED || status == IBT_ERR_UNSUPPORTED;
+               status == IBT_ERR_CANCELLED || status == IBT_ERR_UNSUPPORTED || status == IBT_ERR_CORRUPT;
     }
     /* Called in a handler. */
     std::int32_t fail_and_keep(std::int32_t os_code, const char *reason) noexcept

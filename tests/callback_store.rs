@@ -21,11 +21,12 @@ mod trouble;
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ibt::error::{Error, Kind};
-use ibt::job::Select;
-use ibt::store::callbacks::{Answer, Backend, Listing, PASSED_ON, Refusal};
+use ibt::job::{Options, ProblemKind, Select};
+use ibt::store::callbacks::{Answer, Backend, DAMAGED, Listing, PASSED_ON, Refusal};
 use ibt::store::{CallbackStore, LockMode, Need, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -274,6 +275,71 @@ fn a_storage_s_own_answers_reach_the_caller() {
     }
 }
 
+/// Runs `operation` again and again: first its first read finds damage, then its second, and so on. The operation must
+/// end with this error, or list damage and nothing else. Returns how often it listed damage.
+fn damage_each_read(series: &Series, operation: fn(&Series) -> Outcome) -> u32 {
+    let memory = memory(series);
+    let mut listed = 0;
+    for nth in 1..1000 {
+        let reads = Arc::new(AtomicU32::new(0));
+        let count = reads.clone();
+        memory.disturb(move |function, _| {
+            match function == "read" && count.fetch_add(1, Ordering::Relaxed) + 1 == nth {
+                true => Trouble::Refused(Refusal::of(Kind::Corrupt)),
+                false => Trouble::None,
+            }
+        });
+        let outcome = operation(series);
+        memory.mend();
+        if reads.load(Ordering::Relaxed) < nth {
+            outcome.whole();
+            assert!(nth > 3, "hardly anything was read");
+            return listed;
+        }
+        match outcome.result {
+            Ok(()) => {
+                let problems = outcome.report.problems;
+                assert!(problems.iter().all(|p| p.kind == ProblemKind::Damaged), "read {nth}: {problems:#?}");
+                listed += u32::from(!problems.is_empty());
+            }
+            Err(error) => {
+                assert_eq!(error.kind, Kind::Corrupt, "{error}");
+                assert!(error.to_string().contains(DAMAGED.1), "{error}");
+            }
+        }
+    }
+    panic!("there is no end of reads");
+}
+
+#[test]
+fn an_object_that_the_storage_finds_damaged_is_a_loss() {
+    let mut series = small(Memory::default());
+    series.snapshot();
+    series.write("a", noise(2, 50_000));
+    series.snapshot();
+    let listed = damage_each_read(&series, |series| {
+        let dest = series.beside("restored");
+        let outcome = series.restore(Select::Newest, &dest);
+        if dest.exists() {
+            support::series::remove(&dest);
+        }
+        outcome
+    });
+    assert!(listed > 0, "the restores listed no damage");
+    let listed = damage_each_read(&series, |series| series.verify(&Options::default()));
+    assert!(listed > 3, "the verifies listed damage {listed} times only");
+}
+
+/// Damage is an answer to a read. In other functions it must not make the engine believe that stored bytes are damaged.
+#[test]
+fn only_a_read_finds_damage() {
+    for function in ["list", "lock", "create", "write", "commit"] {
+        let series = small(Memory::default());
+        fail(&memory(&series), Refusal::of(Kind::Corrupt), move |called, _| called == function);
+        series.full().refused(Kind::Storage);
+    }
+}
+
 /// Runs `operation` again and again: first its first read fails with `kind`, then its second, and so on, until it has
 /// no more reads. Each time it must end with this error.
 fn refuse_each_read(series: &Series, kind: Kind, operation: fn(&Series) -> Outcome) {
@@ -489,7 +555,7 @@ fn an_increment_with_heal_whose_reads_fail_loses_nothing() {
     for always in [false, true] {
         for number in 1.. {
             let before = memory(&series).objects();
-            let reads = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+            let reads = Arc::new(AtomicU32::new(0));
             let counted = reads.clone();
             memory(&series).disturb(move |function, _| {
                 if function != "read" {

@@ -162,7 +162,7 @@ func statusOf(err error) Status {
 		status Status
 	}{
 		{ErrNotFound, ErrNotFound}, {ErrExists, ErrExists}, {ErrBusy, ErrBusy}, {ErrCancelled, ErrCancelled},
-		{ErrUnsupported, ErrUnsupported}, {fs.ErrNotExist, ErrNotFound}, {fs.ErrExist, ErrExists},
+		{ErrUnsupported, ErrUnsupported}, {ErrCorrupt, ErrCorrupt}, {fs.ErrNotExist, ErrNotFound}, {fs.ErrExist, ErrExists},
 	} {
 		if errors.Is(err, known.err) {
 			return known.status

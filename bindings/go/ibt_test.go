@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -599,6 +600,20 @@ func TestErrorsOfAStorage(t *testing.T) {
 			r.usable()
 		}
 	}
+}
+
+func TestDamageThatAStorageFinds(t *testing.T) {
+	r := newRoom(t)
+	r.full()
+	r.memory.refuse = func(function string) error {
+		if function == "ReadAt" {
+			return fmt.Errorf("mine: %w", ibt.ErrCorrupt)
+		}
+		return nil
+	}
+	_, err := r.store.Restore(background, "source", filepath.Join(t.TempDir(), "restored"))
+	wanted(t, "a damaged object", err, ibt.ErrCorrupt)
+	equal(t, "it says why", strings.Contains(err.Error(), "mine"), true)
 }
 
 func TestEachStatus(t *testing.T) {

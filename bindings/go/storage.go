@@ -33,7 +33,8 @@ import (
 type Storage interface {
 	// ReadAt reads a range of an object, like an io.ReaderAt: it returns io.EOF if the object ends before p is full. It
 	// may return fewer bytes without an error, but at least one. It returns ErrNotFound if there is no such object: a
-	// restore then lists the contents of that object as missing and goes on. Any other error ends the restore.
+	// restore then lists the contents of that object as missing and goes on. It returns ErrCorrupt if it finds that the
+	// bytes are damaged: a restore lists that too and goes on. Any other error ends the restore.
 	ReadAt(ctx context.Context, name string, p []byte, offset int64) (int, error)
 
 	// List returns every committed object whose name begins with the bytes of prefix ("" for all), in any order. This

@@ -39,7 +39,7 @@ pub trait Backend: Send + Sync + 'static {
     fn abort(&self, stream: Self::Stream);
 
     /// Reads from `offset`. May return fewer bytes than asked for; 0 bytes only at or past the end. `NotFound`
-    /// if there is no object `name`.
+    /// if there is no object `name`. `Corrupt` if the backend finds that the bytes are damaged.
     fn read_at(&self, name: &str, offset: u64, buf: &mut [u8]) -> Answer<usize>;
 
     /// Adds every committed object whose name starts with `prefix`. May add other objects too.
@@ -69,8 +69,8 @@ pub type Answer<T> = std::result::Result<T, Refusal>;
 /// The error of a function of a [`Backend`].
 #[derive(Clone, Debug, Default)]
 pub struct Refusal {
-    /// The number of a [`Kind`] in [`PASSED_ON`], which becomes the kind of the error. Any other number is a
-    /// failure of the backend ([`Kind::Storage`]).
+    /// The number of a [`Kind`] in [`PASSED_ON`], or of a read also that of [`DAMAGED`], which becomes the kind of the
+    /// error. Any other number is a failure of the backend ([`Kind::Storage`]).
     pub status: i32,
     /// The system's errno of the failure, or 0.
     pub os_code: i32,
@@ -86,7 +86,8 @@ impl Refusal {
 
     /// The error for this refusal, from an operation that could not do `op` to `name`.
     fn into_error(self, op: &str, name: &str) -> Error {
-        let passed_on = PASSED_ON.iter().find(|(kind, _)| *kind as i32 == self.status);
+        let mut passed_on = PASSED_ON.iter().chain((op == READ).then_some(&DAMAGED));
+        let passed_on = passed_on.find(|(kind, _)| *kind as i32 == self.status);
         let (kind, said) = match passed_on {
             Some((kind, said)) => (*kind, said.to_string()),
             None => (Kind::Storage, format!("the storage failed (its answer is {})", self.status)),
@@ -108,6 +109,11 @@ pub const PASSED_ON: [(Kind, &str); 5] = [
     (Kind::Cancelled, "the storage cancelled the operation"),
     (Kind::Unsupported, "the storage cannot do that"),
 ];
+
+/// The kind that a backend may return from a read only, and its message. The bytes count as damaged, as if they were
+/// read and did not verify. An error of this kind from another function, such as a write, would make the engine
+/// believe that stored bytes are damaged.
+pub const DAMAGED: (Kind, &str) = (Kind::Corrupt, "the storage says that it is damaged");
 
 /// Collects the objects that a backend lists. Keeps backup files whose names start with the prefix, each name
 /// once.
@@ -147,6 +153,7 @@ impl Listing {
 }
 
 const LIST: &str = "list the storage";
+const READ: &str = "read";
 
 /// Backup files in a [`Backend`].
 pub struct CallbackStore<B> {
@@ -183,11 +190,11 @@ impl<B: Backend> Store for CallbackStore<B> {
             let rest = &mut buf[done..];
             let len = rest.len();
             let got = self.backend.read_at(name, offset.saturating_add(done as u64), rest);
-            match got.map_err(|refusal| refusal.into_error("read", name))? {
+            match got.map_err(|refusal| refusal.into_error(READ, name))? {
                 0 => break,
                 got if got > len => {
                     let detail = format!("the storage says that it read {got} bytes where {len} were asked");
-                    return Err(Error::new(Kind::Storage, "read", detail).at(name));
+                    return Err(Error::new(Kind::Storage, READ, detail).at(name));
                 }
                 got => done += got,
             }

@@ -336,6 +336,12 @@ void storages_throw()
         CHECK_INT(storage.restore("source", "restored").status(), IBT_OK);
         remove_tree("restored");
     }
+    shared->before = [](const std::string &function) {
+        if (function == "read_at")
+            throw ibt::error(IBT_ERR_CORRUPT, "the object is damaged");
+    };
+    CHECK_INT(status_of([&] { (void)storage.restore("source", "restored"); }), IBT_ERR_CORRUPT);
+    shared->before = [](const std::string &) {};
     shared->locks.insert("source");
     CHECK_INT(status_of([&] { (void)storage.full_backup("source", options); }), IBT_ERR_BUSY);
 }

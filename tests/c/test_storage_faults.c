@@ -263,7 +263,7 @@ static void test_answers(void)
 {
     static const int32_t passed_on[] = {IBT_ERR_NOT_FOUND, IBT_ERR_EXISTS, IBT_ERR_BUSY, IBT_ERR_CANCELLED,
                                         IBT_ERR_UNSUPPORTED};
-    static const int32_t others[] = {0, -77, IBT_ERR_STORAGE, IBT_ERR_IO, IBT_ERR_PANIC, INT32_MIN};
+    static const int32_t others[] = {0, -77, IBT_ERR_STORAGE, IBT_ERR_CORRUPT, IBT_ERR_IO, IBT_ERR_PANIC, INT32_MIN};
     static const int functions[] = {CREATE, WRITE, COMMIT, LIST, LOCK};
     char first[64];
     size_t i, k;
@@ -278,6 +278,7 @@ static void test_answers(void)
     for (i = 0; i < sizeof passed_on / sizeof *passed_on; i++)
         passes(rest, READ, passed_on[i], passed_on[i]);
     passes(rest, READ, 0, IBT_ERR_STORAGE);
+    passes(rest, READ, IBT_ERR_CORRUPT, IBT_ERR_CORRUPT);
     check_whole(first);
     end();
 }

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterable, Protocol, Tuple, Union
 
 from ._call import Call, callback
 from ._constants import CALLBACK_FAILED, CALLBACK_OK, STORAGE_READS_CHEAPLY, Status
-from ._errors import BusyError, CancelledError, ExistsError, NotFoundError, UnsupportedError
+from ._errors import BusyError, CancelledError, CorruptError, ExistsError, NotFoundError, UnsupportedError
 from ._lib import lib
 from ._text import UINT64_MAX, number_to_c, text_of
 
@@ -64,6 +64,7 @@ class Storage(abc.ABC):
         """Returns at most `length` bytes of an object, and none only if offset is at or past its end.
 
         Raises NotFoundError if there is no such object: a restore then lists its contents as missing and goes on.
+        Raises CorruptError if it finds that the bytes are damaged: a restore lists that too and goes on.
         """
 
     @abc.abstractmethod
@@ -112,6 +113,7 @@ _ANSWERS: Tuple[Tuple[Tuple[type, ...], Status], ...] = (
     ((NotFoundError, FileNotFoundError), Status.NOT_FOUND),
     ((ExistsError, FileExistsError), Status.EXISTS),
     ((BusyError,), Status.BUSY),
+    ((CorruptError,), Status.CORRUPT),
     ((CancelledError,), Status.CANCELLED),
     ((UnsupportedError, NotImplementedError, io.UnsupportedOperation), Status.UNSUPPORTED),
 )

@@ -173,6 +173,20 @@ class Callbacks(Case):
                         self.assertEqual(error.op, "full_backup")
                     self.assert_usable()
 
+    def test_damage_that_a_storage_finds(self):
+        self.full()
+
+        def before(function):
+            if function == "read_at":
+                raise ibt.CorruptError("the reason")
+
+        self.memory.before = before
+        with self.assertRaises(ibt.CorruptError) as raised:
+            self.store.restore("source", self.new_path())
+        self.assertIn("the reason", str(raised.exception))
+        self.assertEqual(raised.exception.op, "restore")
+        self.assert_usable()
+
     def test_wrong_results_of_a_storage(self):
         self.full()
         for name, result in (

@@ -102,6 +102,14 @@ class ErrorsTest < RoomTest
     end
   end
 
+  def test_damage_that_a_storage_finds
+    full
+    @memory.before = ->(called) { raise Ibt::CorruptError, 'mine' if called == :read_at }
+    error = wanted(Ibt::CorruptError, :restore) { @storage.restore('source', fresh) }
+    assert_includes error.message, 'mine'
+    assert_usable
+  end
+
   # Libibt's own error says what it was doing. Other exceptions are raised as they were.
   def check_storage_error(error, raised)
     if raised.is_a?(Ibt::Error)

@@ -54,8 +54,10 @@ pub type ibt_abort_fn = Option<unsafe extern "C" fn(ud: *mut c_void, stream: *mu
 /// read less than `len`: libibt calls it again for the rest. IBT_CALLBACK_OK
 /// with 0 bytes means that offset is at or past the end. Return
 /// IBT_ERR_NOT_FOUND if there is no such object: a restore then lists the
-/// contents of that object as missing and goes on. Any other failure ends the
-/// restore.
+/// contents of that object as missing and goes on. Return IBT_ERR_CORRUPT if the
+/// storage finds that the bytes are damaged, for example by a checksum or an
+/// authentication code of its own: that counts as damage that libibt finds
+/// itself, and a restore goes on as well. Any other failure ends the restore.
 ///
 /// Since: 0.1
 pub type ibt_read_at_fn = Option<

@@ -230,7 +230,8 @@ pub unsafe extern "C" fn ibt_storage_open_default(
 /// Every function except ibt_abort_fn and ibt_unlock_fn returns
 /// IBT_CALLBACK_OK, or a number that says why it failed. IBT_ERR_NOT_FOUND,
 /// IBT_ERR_EXISTS, IBT_ERR_BUSY, IBT_ERR_CANCELLED and IBT_ERR_UNSUPPORTED
-/// become the status of the operation. Every other number that is not positive
+/// become the status of the operation, and IBT_ERR_CORRUPT of an
+/// ibt_read_at_fn means damage. Every other number that is not positive
 /// becomes IBT_ERR_STORAGE. That includes 0, which is IBT_OK: do not return
 /// IBT_OK from these functions. ibt_storage_fail() adds a reason.
 ///

@@ -21,7 +21,8 @@ module Ibt
   # read_at(name, offset, length)::
   #   Returns a String with at most length bytes of a committed object from offset on; nil, "" or EOFError at the end or
   #   past it. It may return fewer bytes than there are. Raises {NotFoundError} (or Errno::ENOENT) if there is no such
-  #   object: a restore then lists its contents as missing and goes on.
+  #   object: a restore then lists its contents as missing and goes on. Raises {CorruptError} if it finds that the bytes
+  #   are damaged: a restore lists that too and goes on.
   # list(prefix)::
   #   Returns something that enumerates a name and a size for every committed object whose name begins with prefix: an
   #   Array of pairs, a Hash. This includes objects that were committed a moment ago. Other names do no harm.

@@ -8,8 +8,9 @@ module Ibt
   class StorageMethods
     # Errors that become the status of the operation.
     ANSWERS = [NotFoundError, ExistsError, BusyError, CancelledError, UnsupportedError].freeze
-    # System errors that have such a meaning, by the methods in which they have it.
-    SYSTEM_ANSWERS = { read_at: { Errno::ENOENT => NotFoundError }, commit: { Errno::EEXIST => ExistsError } }.freeze
+    # Errors that have such a meaning only in one method.
+    METHOD_ANSWERS = { read_at: { Errno::ENOENT => NotFoundError, CorruptError => CorruptError },
+                       commit: { Errno::EEXIST => ExistsError } }.freeze
     # An interrupt must not come between the lock and its answer: libibt would never unlock.
     UNINTERRUPTED = %i[lock unlock].freeze
     # Methods whose failure libibt cannot receive.
@@ -52,7 +53,7 @@ module Ibt
     end
 
     def number_of(name, exception)
-      meant = SYSTEM_ANSWERS.fetch(name, {}).find { |system, _| exception.is_a?(system) }&.last
+      meant = METHOD_ANSWERS.fetch(name, {}).find { |kind, _| exception.is_a?(kind) }&.last
       meant ||= ANSWERS.find { |known| exception.is_a?(known) }
       meant ? meant::STATUS : C::CALLBACK[:failed]
     end
