@@ -103,6 +103,33 @@ foreach(kind ibt static)
   set_tests_properties(example_times.${kind} PROPERTIES LABELS engine TIMEOUT 300)
 endforeach()
 
+# The encrypting storage, if libsodium is installed.
+find_path(SODIUM_INCLUDE_DIR sodium.h)
+find_library(SODIUM_LIBRARY sodium)
+if(SODIUM_INCLUDE_DIR AND SODIUM_LIBRARY)
+  set(encrypted_sources ${ibt_tool_sources})
+  list(REMOVE_ITEM encrypted_sources examples-c/ibt_store.c)
+  ibt_add_program(test_encrypted_storage tests/c/test_encrypted_storage.c tests/c/storage_contract.c
+    examples-c/encrypted_files.c examples-c/encrypted_key.c $<TARGET_OBJECTS:check>)
+  ibt_add_program(encrypted_ibt ${encrypted_sources} examples-c/encrypted_ibt.c examples-c/encrypted_storage.c
+    examples-c/encrypted_files.c examples-c/encrypted_key.c)
+  foreach(kind ibt static)
+    target_include_directories(test_encrypted_storage_${kind} PRIVATE tests/c)
+    foreach(name test_encrypted_storage_${kind} encrypted_ibt_${kind})
+      target_include_directories(${name} PRIVATE "${SODIUM_INCLUDE_DIR}")
+      target_link_libraries(${name} PRIVATE "${SODIUM_LIBRARY}")
+      # Each run makes a key of the passphrase: as fast as libsodium allows.
+      target_compile_definitions(${name} PRIVATE ENCRYPTED_PASSES=1 ENCRYPTED_MEMORY=8192)
+    endforeach()
+    ibt_add_test(encrypted_storage.${kind} engine PROGRAM $<TARGET_FILE:test_encrypted_storage_${kind}>)
+    add_test(NAME example_encrypted_ibt.${kind}
+      COMMAND sh "${c_dir}/run_encrypted_ibt.sh" $<TARGET_FILE:encrypted_ibt_${kind}>)
+    set_tests_properties(example_encrypted_ibt.${kind} PROPERTIES LABELS engine TIMEOUT 300)
+  endforeach()
+else()
+  message(STATUS "libsodium was not found: the encrypting storage, examples-c/encrypted_storage.c, is not tested")
+endif()
+
 # ibt.hpp, if there is a compiler for C++.
 if(CMAKE_CXX_COMPILER)
   enable_language(CXX)

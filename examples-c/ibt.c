@@ -199,7 +199,7 @@ static int finish(const struct command *command, const struct run *run, ibt_stat
 
 static int perform(const struct command *command, struct run *run)
 {
-    ibt_status status = IBT_OK;
+    ibt_status status;
     int result, number;
 
     clock_gettime(CLOCK_MONOTONIC, &run->begin);
@@ -210,10 +210,7 @@ static int perform(const struct command *command, struct run *run)
     run->drawing = wants_progress(run);
     if (run->drawing)
         ibt_options_set_progress(run->options, draw, NULL, NULL);
-    if (run->store != NULL)
-        status = ibt_storage_open_dir(run->store, 0, &run->storage, &run->err);
-    else
-        status = ibt_storage_open_default(&run->storage, &run->err);
+    status = open_store(command, run);
     if (status >= 0)
         status = command->work(run);
     erase_progress(run);

@@ -3,6 +3,7 @@
  *
  *   ibt.c           the commands, and main()
  *   ibt_args.c      the options of each command; reads the command line and the environment
+ *   ibt_store.c     opens the store; encrypted_ibt.c does it in another way
  *   ibt_complete.c  prints completions for shells
  *   ibt_choose.c    chooses the entries of a backup: sizes, lists of paths
  *   ibt_names.c     writes names as text that is safe to print
@@ -146,8 +147,12 @@ int asks_for_help(char **argv);
 int wrong_usage(const struct command *command, const char *what, const char *which);
 int read_arguments(const struct command *command, struct run *run, char **argv);
 
+/* ibt_store.c */
+ibt_status open_store(const struct command *command, struct run *run);
+
 /* ibt_complete.c */
 int print_completion(const char *shell);
+
 /* ibt_choose.c */
 int read_size(const char *text, uint64_t *size);
 ibt_status add_files_from(struct run *run);

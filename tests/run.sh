@@ -26,6 +26,7 @@ need cmake cmake
 need pkg-config pkg-config
 need git git ca-certificates
 need valgrind valgrind
+echo '#include <sodium.h>' | cc -E - >/dev/null 2>&1 || need no-such-command libsodium-dev
 need strace strace
 need rdiff rdiff
 need rsync rsync
