@@ -1,4 +1,4 @@
-# What is installed: headers, libraries, pkg-config file, CMake package, licences, tool and its manual.
+# What is installed: headers, libraries, pkg-config file, CMake package, manuals, licences, tool and its manual.
 
 include(CMakePackageConfigHelpers)
 
@@ -58,6 +58,34 @@ function(ibt_install_debug_info)
   install(SCRIPT "${PROJECT_BINARY_DIR}/debug_info.cmake")
 endfunction()
 
+# Makes the manual pages of the library from the comments of ibt.h, and libibt-format(5) from docs/format.md.
+function(ibt_install_manuals)
+  find_program(AWK awk)
+  if(NOT AWK)
+    message(STATUS "awk was not found: the manual pages of the library are not made")
+    return()
+  endif()
+  set(man "${PROJECT_BINARY_DIR}/man")
+  set(scripts "${PROJECT_SOURCE_DIR}/cmake/manuals")
+  set(header "${PROJECT_SOURCE_DIR}/include/ibt.h")
+  set(format "${PROJECT_SOURCE_DIR}/docs/format.md")
+  set(awk "${CMAKE_COMMAND}" -E env LC_ALL=C "${AWK}")
+  add_custom_command(
+    OUTPUT "${PROJECT_BINARY_DIR}/manuals.stamp"
+    COMMAND "${CMAKE_COMMAND}" -E remove_directory "${man}"
+    COMMAND "${CMAKE_COMMAND}" -E make_directory "${man}/man3" "${man}/man5"
+    COMMAND ${awk} -v "out=${man}/man3" -f "${scripts}/roff.awk" -f "${scripts}/header.awk" "${header}"
+    COMMAND ${awk} -v "page=${man}/man5/libibt-format.5" -v name=libibt-format -v section=5
+            -v "version=${PROJECT_VERSION}" -v "about=the backup files of libibt"
+            -f "${scripts}/roff.awk" -f "${scripts}/markdown.awk" "${format}"
+    COMMAND "${CMAKE_COMMAND}" -E touch "${PROJECT_BINARY_DIR}/manuals.stamp"
+    DEPENDS "${header}" "${format}" "${scripts}/roff.awk" "${scripts}/header.awk" "${scripts}/markdown.awk"
+    COMMENT "Making the manual pages"
+    VERBATIM)
+  add_custom_target(ibt_manuals ALL DEPENDS "${PROJECT_BINARY_DIR}/manuals.stamp")
+  install(DIRECTORY "${man}/" DESTINATION "${CMAKE_INSTALL_MANDIR}")
+endfunction()
+
 function(ibt_install_library)
   install(FILES include/ibt.h include/ibt.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
   install(TARGETS ibt_static EXPORT ibt ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
@@ -97,6 +125,9 @@ install(FILES LICENSE LICENSE-THIRD-PARTY docs/format.md docs/abi.md CHANGELOG.m
   DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 if(IBT_INSTALL)
   ibt_install_library()
+  if(IBT_INSTALL_MANUALS)
+    ibt_install_manuals()
+  endif()
 endif()
 if(IBT_INSTALL_TOOL)
   ibt_install_tool(ibt_tool)

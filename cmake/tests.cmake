@@ -181,6 +181,12 @@ add_test(NAME symbols
   COMMAND sh "${c_dir}/symbols.sh" "${CMAKE_NM}" $<TARGET_FILE:ibt_shared> $<TARGET_FILE:ibt_static>
           "${PROJECT_SOURCE_DIR}/abi/ibt.symbols")
 
+if(TARGET ibt_manuals)
+  add_test(NAME manuals
+    COMMAND sh "${c_dir}/manuals.sh" "${PROJECT_BINARY_DIR}/man" "${PROJECT_SOURCE_DIR}/include/ibt.h"
+            "${PROJECT_SOURCE_DIR}/abi/ibt.symbols")
+endif()
+
 add_test(NAME installed
   COMMAND sh "${c_dir}/installed.sh" "${CMAKE_COMMAND}" "${CMAKE_BINARY_DIR}" "${PROJECT_SOURCE_DIR}"
           "${CMAKE_C_COMPILER}" "${CMAKE_INSTALL_LIBDIR}" "${CMAKE_CXX_COMPILER}")

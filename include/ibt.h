@@ -30,8 +30,8 @@
  *     IBT_ERR_INVALID_ARG. All others return 0 or NULL, or "" if their comment
  *     says that they never return NULL. None crashes.
  *
- * Paths are bytes ended by NUL, as the system stores them. So are names in
- * reports.
+ * Paths and names. Paths, and names in reports, are bytes ended by NUL, as the
+ *     system stores them.
  *
  * Threads. Objects may move between threads. An ibt_storage and an
  *     ibt_snapshot serve one call at a time; a second call returns
@@ -42,8 +42,8 @@
  *     A call needs at most 96 KiB of the calling thread's stack, not counting
  *     the stack that its callbacks use.
  *
- * Callbacks run on the thread that called the operation, and never after it
- *     returned. They return IBT_CALLBACK_OK (1) to go on; 0 and negative
+ * Callbacks. They run on the thread that called the operation, and never after
+ *     it returned. They return IBT_CALLBACK_OK (1) to go on; 0 and negative
  *     numbers are failures and stop the operation. They must return: nothing
  *     may unwind through libibt. That excludes longjmp() and exceptions of C++;
  *     panic, runtime.Goexit and t.FailNow of Go; raise, throw, Thread#kill and

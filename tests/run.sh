@@ -31,6 +31,7 @@ need strace strace
 need rdiff rdiff
 need rsync rsync
 need zstd zstd
+need groff groff-base
 need jq jq
 need b3sum b3sum
 need setfacl acl

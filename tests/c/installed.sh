@@ -54,6 +54,10 @@ if [ -x "$tree/bin/ibt" ]; then
     [ -n "$(find "$tree" -path '*/man1/ibt.1')" ] || fail "no manual of ibt is installed"
 fi
 
+if [ -d "$build/man" ]; then
+    [ -n "$(find "$tree" -path '*/man3/ibt_restore.3')" ] || fail "no manuals of the library are installed"
+fi
+
 if ! command -v pkg-config >/dev/null; then
     echo "skipped: pkg-config is not installed"
     exit 0
