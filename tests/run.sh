@@ -32,6 +32,7 @@ need rdiff rdiff
 need rsync rsync
 need zstd zstd
 need groff groff-base
+need doxygen doxygen
 need jq jq
 need b3sum b3sum
 need setfacl acl
@@ -106,7 +107,7 @@ scripts() {
 }
 
 docs() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps && doxygen docs/Doxyfile
 }
 
 c_programs() {
