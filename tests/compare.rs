@@ -33,6 +33,22 @@ struct CompareObserver {
     progress: Option<Progress>,
 }
 
+impl CompareObserver {
+    /// Asserts that the changes came in path order, and that the counters of the report agree with them.
+    #[track_caller]
+    fn assert_agrees_with(&self, report: &Report) {
+        let is_sorted = self.reported.is_sorted_by(|a, b| compare_paths(&a.0, &b.0).is_lt());
+        assert!(is_sorted, "{:?}", self.reported);
+        let count = |which: &dyn Fn(u32) -> bool| {
+            self.reported.iter().filter(|reported| which(reported.1)).count() as u64
+        };
+        assert_eq!(counter(report, Counter::Created), count(&|what| what == CREATED));
+        assert_eq!(counter(report, Counter::Deleted), count(&|what| what == DELETED));
+        assert_eq!(counter(report, Counter::Modified), count(&|what| what & CONTENT != 0));
+        assert_eq!(counter(report, Counter::Metadata), count(&|what| what == METADATA));
+    }
+}
+
 impl Observer for CompareObserver {
     fn progress(&mut self, now: &Progress) -> Flow {
         assert!(self.progress.as_ref().is_none_or(|before| before.done_bytes <= now.done_bytes));
@@ -66,18 +82,7 @@ fn outcome(series: &Series, options: &Options, tree: &Path) -> (Outcome, Compare
 fn compare(series: &Series, options: &Options, tree: &Path) -> (Changes, Report) {
     let (outcome, observer) = outcome(series, options, tree);
     let report = outcome.ok();
-    assert!(
-        observer.reported.is_sorted_by(|a, b| compare_paths(&a.0, &b.0).is_lt()),
-        "{:?}",
-        observer.reported
-    );
-    let count = |which: &dyn Fn(u32) -> bool| {
-        observer.reported.iter().filter(|reported| which(reported.1)).count() as u64
-    };
-    assert_eq!(counter(&report, Counter::Created), count(&|what| what == CREATED));
-    assert_eq!(counter(&report, Counter::Deleted), count(&|what| what == DELETED));
-    assert_eq!(counter(&report, Counter::Modified), count(&|what| what & CONTENT != 0));
-    assert_eq!(counter(&report, Counter::Metadata), count(&|what| what == METADATA));
+    observer.assert_agrees_with(&report);
     let progress = observer.progress.unwrap();
     if options.includes.is_empty() && options.paths.is_empty() && options.excludes.is_empty() {
         assert_eq!(progress.done_entries, progress.total_entries);
@@ -106,18 +111,7 @@ fn diff(series: &Series, options: &Options, before: Stamp, after: Stamp) -> (Cha
         ibt::inspect::diff(&mut before, &mut after, job)
     });
     let report = outcome.whole();
-    assert!(
-        observer.reported.is_sorted_by(|a, b| compare_paths(&a.0, &b.0).is_lt()),
-        "{:?}",
-        observer.reported
-    );
-    let count = |which: &dyn Fn(u32) -> bool| {
-        observer.reported.iter().filter(|reported| which(reported.1)).count() as u64
-    };
-    assert_eq!(counter(&report, Counter::Created), count(&|what| what == CREATED));
-    assert_eq!(counter(&report, Counter::Deleted), count(&|what| what == DELETED));
-    assert_eq!(counter(&report, Counter::Modified), count(&|what| what & CONTENT != 0));
-    assert_eq!(counter(&report, Counter::Metadata), count(&|what| what == METADATA));
+    observer.assert_agrees_with(&report);
     (observer.reported.into_iter().collect(), report)
 }
 
