@@ -35,8 +35,7 @@ use crate::entry::{Entry, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
 use crate::format::Omissions;
-use crate::job::{Job, ProblemKind, meta};
-use crate::platform::{self, FlagsAndProject};
+use crate::job::{Job, meta};
 use crate::pool::Pool;
 use crate::store::OwnPlaces;
 
@@ -96,20 +95,7 @@ impl<'t, 'j> Tree<'t, 'j> {
         (pool, contents): (Arc<Pool>, &Contents),
         job: &'t mut Job<'j>,
     ) -> Result<Self> {
-        let privileged = platform::is_privileged();
-        let default = if privileged { meta::ALL } else { meta::ALL & !meta::OWNER };
-        let mask = job.options.restore_metadata.unwrap_or(default);
-        let base = job.options.root.clone();
-        let unknown = |error| {
-            job.trouble(ProblemKind::Metadata, base.as_bytes(), error).map(|()| FlagsAndProject::default())
-        };
-        let of_flags = mask & (meta::FLAGS | meta::PROJECT) != 0;
-        let inherited =
-            if of_flags { target.inherited_flags().or_else(unknown)? } else { Default::default() };
-        let mut wanted = MetadataPolicy::new(target, mask, privileged, inherited);
-        for error in wanted.keep_what_stays(target, &base)? {
-            job.problem_at_end(ProblemKind::Metadata, base.as_bytes(), &error);
-        }
+        let wanted = MetadataPolicy::find(target, job)?;
         let excludes = Excludes::new(&job.options.excludes, b"")?;
         let is_new = !target.is_existing() && !job.options.dry_run;
         let small_files = is_new.then(|| SmallFileBatches::new(pool, wanted, contents.archives().clone()));
@@ -120,7 +106,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             small_files,
             batch: InstallBatch::new(target.temp_name()),
             wanted,
-            late: LateFlags::new(mask, wanted.clears_project),
+            late: LateFlags::new(wanted.mask, wanted.clears_project),
             widened: BTreeMap::new(),
             kept: None,
             links: EntrySpool::new(),

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::entry::{Entry, FileType, InodeFlags, Metadata, Path};
 use crate::error::{Error, Kind, Result, is_shortage};
-use crate::job::{ProblemKind, meta};
+use crate::job::{Job, ProblemKind, meta};
 use crate::platform::{self, Dir, FlagsAndProject, Named, Stat};
 use crate::restore::target::Target;
 
@@ -40,9 +40,30 @@ pub struct MetadataPolicy {
 }
 
 impl MetadataPolicy {
-    /// The policy for entries of `target`, with the bits `mask` of [`meta`]. The directory in which a new tree is made
-    /// hands the flags and the project `inherited` down to the tree.
-    pub fn new(target: &Target, mask: u32, privileged: bool, inherited: FlagsAndProject) -> Self {
+    /// The policy for entries of `target`, as the options say. A flag or a project that the tree inherits, and that cannot
+    /// be read or cleared, is listed as a problem, once for the whole tree.
+    pub fn find(target: &Target, job: &mut Job) -> Result<Self> {
+        let privileged = platform::is_privileged();
+        let default = if privileged { meta::ALL } else { meta::ALL & !meta::OWNER };
+        let mask = job.options.restore_metadata.unwrap_or(default);
+        let base = job.options.root.clone();
+        let inherited = match mask & (meta::FLAGS | meta::PROJECT) {
+            0 => FlagsAndProject::default(),
+            _ => target.inherited_flags().or_else(|error| {
+                job.trouble(ProblemKind::Metadata, base.as_bytes(), error)
+                    .map(|()| FlagsAndProject::default())
+            })?,
+        };
+        let mut policy = MetadataPolicy::new(target, mask, privileged, inherited);
+        for error in policy.keep_what_stays(target, &base)? {
+            job.problem_at_end(ProblemKind::Metadata, base.as_bytes(), &error);
+        }
+        Ok(policy)
+    }
+
+    /// The policy with the bits `mask` of [`meta`]. The directory in which a new tree is made hands the flags and the
+    /// project `inherited` down to the tree.
+    fn new(target: &Target, mask: u32, privileged: bool, inherited: FlagsAndProject) -> Self {
         let inherits = inherited.flags & CLEARED != 0;
         let cleared = match target.is_new() {
             true if inherits => CLEARED,
@@ -61,7 +82,7 @@ impl MetadataPolicy {
 
     /// Finds out what of the flags and the project that a new tree inherits this process may not clear: in a user
     /// namespace, for example, no project. No entry is to lose these. Returns the reasons.
-    pub fn keep_what_stays(&mut self, target: &Target, base: &Path) -> Result<Vec<Error>> {
+    fn keep_what_stays(&mut self, target: &Target, base: &Path) -> Result<Vec<Error>> {
         let flags = if self.has(meta::FLAGS) && !target.is_existing() { self.cleared } else { 0 };
         if flags == 0 && !self.clears_project {
             return Ok(Vec::new());
