@@ -22,6 +22,54 @@ class Mine < StandardError; end
 # An exception that `rescue` without a class does not catch.
 class MineToo < Exception; end # rubocop:disable Lint/InheritException
 
+# Notes each object of libibt when it is made and when it is freed. Objects have the same life in the whole process.
+module ObjectCount
+  MADE = { ibt_options_new: :options, ibt_cancel_new: :cancel, ibt_storage_new: :storage }.freeze
+  # What the last but one argument receives. The last one receives an error.
+  RECEIVED = %i[
+    ibt_full_backup ibt_incremental_backup ibt_restore ibt_list_snapshots ibt_verify ibt_compare ibt_diff ibt_prune
+    ibt_consolidate ibt_rebuild_cache
+  ].to_h { |name| [name, :report] }.merge(
+    ibt_snapshot_open: :snapshot, ibt_storage_open_dir: :storage, ibt_storage_open_default: :storage,
+    ibt_list_keys: nil, ibt_snapshot_list: nil, ibt_snapshot_read: nil, ibt_snapshot_next: nil, ibt_snapshot_rewind: nil
+  ).freeze
+  FREED = %i[options cancel storage snapshot report error].to_h { |kind| [:"ibt_#{kind}_free", kind] }.freeze
+  @alive = {}
+  @wrong = []
+
+  class << self
+    # The frees of objects that were freed before, or never made.
+    attr_reader :wrong
+
+    def alive(kind)
+      @alive.keys.count { |known, _| known == kind }
+    end
+
+    def note(kind, pointer)
+      @alive[[kind, pointer.address]] = true unless pointer.null?
+    end
+
+    # @return [Boolean] whether the object is to be freed
+    def remove(kind, pointer)
+      known = @alive.delete([kind, pointer.address])
+      @wrong << kind unless known
+      known
+    end
+  end
+
+  MADE.each { |name, kind| define_method(name) { |*given| super(*given).tap { |made| ObjectCount.note(kind, made) } } }
+  RECEIVED.each do |name, kind|
+    define_method(name) do |*given|
+      status = super(*given)
+      ObjectCount.note(:error, given[-1].read_pointer)
+      ObjectCount.note(kind, given[-2].read_pointer) if kind
+      status
+    end
+  end
+  FREED.each { |name, kind| define_method(name) { |pointer| super(pointer) if ObjectCount.remove(kind, pointer) } }
+end
+Ibt.const_get(:C).singleton_class.prepend(ObjectCount)
+
 # A storage in memory whose methods a test can watch or make fail.
 class WatchedStorage < MemoryStorage
   # Called before each method, with its name.
@@ -95,6 +143,7 @@ class RoomTest < Minitest::Test
 
   def teardown
     FileUtils.rm_rf(@room)
+    assert_empty ObjectCount.wrong, 'freed twice'
   end
 
   # Makes a file of the source.

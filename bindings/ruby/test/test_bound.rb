@@ -34,6 +34,21 @@ class BoundTest < Minitest::Test
     end
   end
 
+  # A call that may work, wait or call back lets other threads run meanwhile.
+  def test_functions_that_may_take_long_do_not_hold_the_lock_of_the_interpreter
+    long = HEADER.scan(/(ibt_\w+)\(([^;]*ibt_error \*\*[^;]*)\);/).select { |_, types| types =~ /options|_fn / }
+    assert_equal long.map { |name, _| name.to_sym }.sort, C::BLOCKING.sort
+    assert_includes C::BLOCKING, :ibt_snapshot_read
+  end
+
+  def test_each_option_calls_its_setter
+    options = Ibt::Options
+    tables = %i[SETTERS LISTS LABELS PROCS].map { |name| options.const_get(name) }
+    tables.reduce(:merge).each do |name, entry|
+      assert_match(/\Aibt_options_(set|add)_#{name}\z/, Array(entry)[1] || entry)
+    end
+  end
+
   def test_every_constant_is_there
     constants = HEADER.scan(/^#define IBT_(\w+) (-?\d+)$/)
     assert_operator constants.length, :>, 80

@@ -173,6 +173,45 @@ class ExitsTest < RoomTest
     assert_usable
   end
 
+  # Libibt may call back until it notices that somebody left.
+  def test_nothing_of_the_caller_runs_after_an_exit
+    operations = {
+      full: ->(procs) { full(filter: procs[:log], **procs) },
+      restore: ->(procs) { @storage.restore('source', fresh, **procs) },
+      prune: lambda do |procs|
+        full
+        @storage.prune('source', keep_last: 1, **procs)
+      end
+    }
+    full
+    operations.each do |name, operation|
+      calls = 0
+      calls += 1 while left_at(calls, operation)
+      assert_operator calls, :>, 3, name
+    end
+    @memory.objects.delete_if { |name, _| name.include?('.full.') }
+    calls = 0
+    calls += 1 while left_at(calls, operations[:restore]) # which logs the losses
+    assert_operator calls, :>, 3
+  end
+
+  # Leaves an operation at a call of a proc.
+  # @return [Boolean] whether there were so many calls
+  def left_at(number, operation)
+    called = []
+    any = lambda do |*arguments|
+      called << arguments
+      raise MineToo if called.length == number + 1
+
+      true
+    end
+    operation.call({ progress: any, change: any, log: any, log_level: :debug })
+    false
+  rescue MineToo
+    assert_equal number + 1, called.length, called.last(called.length - number - 1)
+    true
+  end
+
   def test_a_nested_operation
     full
     other = Ibt::Storage.new(@memory)

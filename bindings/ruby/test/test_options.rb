@@ -74,6 +74,21 @@ class OptionsTest < RoomTest
     assert_equal lines.empty?, text.string.empty?
   end
 
+  def test_the_numbers_of_the_progress
+    last = {}
+    report = full { |now| last[now.phase] = now }
+    assert_equal [report.counters[:bytes]] * 2, [last[:read].done_bytes, last[:read].total_bytes]
+    first = nil
+    restored = @storage.restore('source', fresh) do |now|
+      first ||= now if now.phase == :restore
+      last[now.phase] = now
+    end
+    assert_equal [0, 100_004, 0, 4], [first.done_bytes, first.total_bytes, first.done_entries, first.total_entries]
+    numbers = last[:restore].to_h.values_at(:done_bytes, :total_bytes, :done_entries, :total_entries)
+    assert_equal [100_004, 100_004, 4, 4], numbers
+    assert_equal 4, restored.counters[:restored]
+  end
+
   def test_options_that_are_kept
     options = Ibt::Options.new(cache_dir: false, key: 'kept')
     assert_predicate options, :frozen?

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require 'csv'
+require 'etc'
 require 'zlib'
 require_relative 'support'
 
@@ -63,6 +64,35 @@ class SnapshotTest < RoomTest
     wanted(Ibt::NotFoundError, :list) { @snapshot.entry('absent') }
   end
 
+  # Each value of an entry is that of the system.
+  def test_the_values_of_entries
+    path = File.join(@source, 'dir/file')
+    device = File.join(@source, 'device')
+    File.truncate(path, 1 << 20) # a hole
+    File.link(path, File.join(@source, 'z'))
+    if Process.euid.zero?
+      File.chown(1, 2, path)
+      system('mknod', device, 'c', '1', '3', exception: true)
+    end
+    full
+    @storage.open_snapshot('source') do |snapshot|
+      check_values(snapshot['dir/file'], path)
+      assert_equal 'dir/file', snapshot['z'].link
+      assert_equal File.lstat(device).rdev, snapshot['device'].rdev if File.exist?(device)
+    end
+  end
+
+  def check_values(entry, path)
+    stat = File.stat(path)
+    owners = [stat.uid, stat.gid, Etc.getpwuid(stat.uid).name, Etc.getgrgid(stat.gid).name]
+    assert_equal owners, [entry.uid, entry.gid, entry.user, entry.group]
+    assert_equal [1 << 20, stat.mode & 0o7777, 'dir/file'], [entry.size, entry.mode, entry.link]
+    assert_includes 100_000...entry.size, entry.data_size
+    assert_equal [stat.mtime, stat.ctime], [entry.mtime, entry.ctime]
+    born, = Open3.capture2('stat', '-c', '%W', path)
+    assert_equal Integer(born), entry.btime.to_i
+  end
+
   def test_every_kind_of_entry
     plant_tree
     value = noise(3, 300)
@@ -89,20 +119,65 @@ class SnapshotTest < RoomTest
     assert_equal %w[dir dir/file dir/other], seen
   end
 
-  # More entries than are passed on at once.
-  def test_a_long_list
-    names = (1..1000).map { |i| "many/#{i}" }
-    names.each { |name| write(name, '') }
+  # Entries are passed on in batches of 256.
+  def test_lists_of_more_than_a_batch
+    counts = [254, 255, 256, 511, 512, 700]
+    counts.each { |count| count.times { |i| write("many-#{count}/#{i}", '') } }
     full
     @storage.open_snapshot('source') do |snapshot|
-      seen = []
-      snapshot.list('many') { |entry| seen << entry.path }
-      assert_equal ['many', *names.sort], seen.sort
-      assert_equal seen, snapshot.list('many').map(&:path)
-      some = []
-      snapshot.list('many') { |entry| (some << entry.path).length < 300 || break }
-      assert_equal seen.first(300), some
+      counts.each do |count|
+        directory = "many-#{count}"
+        names = [directory, *(0...count).map { |i| "#{directory}/#{i}" }.sort]
+        leave_lists(snapshot, directory, names)
+        assert_equal names, snapshot.list(directory).map(&:path)
+        assert_equal names.drop(1), snapshot.children(directory).map(&:path)
+      end
     end
+  end
+
+  # Leaves a list in each way, at entries around the batches.
+  def leave_lists(snapshot, directory, names)
+    [1, 255, 256, 257, 512, 513, names.length].select { |place| place <= names.length }.each do |place|
+      [-> { throw :left }, -> { raise Mine }, -> { Thread.current.kill }].each do |leave|
+        seen = []
+        Thread.new do
+          catch(:left) { snapshot.list(directory) { |entry| leave.call if (seen << entry.path).length == place } }
+        rescue Mine
+          nil
+        end.join
+        assert_equal names.first(place), seen
+      end
+    end
+    seen = []
+    snapshot.list(directory) { |entry| seen << entry.path }
+    assert_equal names, seen
+  end
+
+  def test_a_list_that_is_left_reads_no_further_batch
+    2000.times { |i| write("many/#{i}", '') }
+    full
+    @storage.open_snapshot('source') do |snapshot|
+      GC.start
+      GC.disable
+      before = ObjectSpace.each_object(Ibt::Entry).count
+      snapshot.list { break }
+      assert_operator ObjectSpace.each_object(Ibt::Entry).count - before, :<=, 512
+    end
+  ensure
+    GC.enable
+  end
+
+  def test_an_enumeration_goes_on_after_others_were_left
+    entries = @snapshot.each
+    paths = @paths.map do
+      @snapshot.each { break }
+      assert_raises(Mine) { @snapshot.each { |entry| raise Mine if entry.path == 'dir' } }
+      @snapshot.list { break }
+      entries.next.path
+    end
+    assert_equal @paths, paths
+    assert_raises(StopIteration) { entries.next }
+    assert_equal @paths, @snapshot.map(&:path)
   end
 
   def test_contents
@@ -152,6 +227,96 @@ class SnapshotTest < RoomTest
       [file, reader].each(&:rewind)
       assert_equal file.each_line(chomp: true).to_a, reader.each_line(chomp: true).to_a
       assert_raises(Errno::EINVAL) { reader.seek(-1) }
+    end
+  end
+
+  # A reader reads 1 MiB of the file at once, and looks for the end of a line in 4096 bytes at once.
+  def test_the_reader_at_the_borders_of_its_buffers
+    size = (2 << 20) + 5000
+    write('borders', noise(4, size))
+    full
+    lengths = [1, 4095, 4096, 4097, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 2 << 20, size]
+    places = [0, 1, 4095, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (2 << 20) - 1, 2 << 20, size - 1, size]
+    @storage.open_snapshot('source') do |snapshot|
+      reader = snapshot.open('borders')
+      file = File.open(File.join(@source, 'borders'), 'rb')
+      calls = %i[read readpartial].product(places, lengths).shuffle(random: Random.new(1))
+      calls.each { |method, place, length| read_at_place(reader, file, method, place, length) }
+    end
+  end
+
+  def read_at_place(reader, file, method, place, length)
+    [reader, file].each { |io| io.seek(place) }
+    expected = file.read(length)
+    got = begin
+      reader.public_send(method, length)
+    rescue EOFError
+      nil
+    end
+    assert_operator got.bytesize, :>, 0 if method == :readpartial && expected
+    expected = expected.byteslice(0, got.bytesize) if method == :readpartial && got
+    assert expected == got, "#{method} of #{length} bytes at #{place}"
+    assert_equal place + (got ? got.bytesize : 0), reader.pos
+  end
+
+  def test_the_reader_reads_no_byte_twice
+    write('sequence', noise(5, (3 << 20) + 7))
+    full
+    @storage.open_snapshot('source') do |snapshot|
+      reads = 0
+      counted = snapshot.method(:read)
+      snapshot.define_singleton_method(:read) { |*arguments| (reads += 1) && counted.call(*arguments) }
+      reader = snapshot.open('sequence')
+      nil while reader.read(1000)
+      assert_equal 4, reads
+      reader.rewind
+      assert_equal 10, reader.readpartial(10).bytesize
+      reader.seek((1 << 20) - 10)
+      assert_equal 10, reader.readpartial(100).bytesize, 'the bytes that were read already'
+      assert_equal 5, reads
+    end
+  end
+
+  # The lines as the documentation of IO describes them. (Ruby 3.1 itself passes over limits within a long separator.)
+  def lines_of(text, separator, limit, chomp)
+    ending = separator == '' ? "\n\n" : separator
+    lines = []
+    place = 0
+    found = ending && -1
+    loop do
+      place += 1 while separator == '' && text.getbyte(place) == 10
+      return lines if place >= text.bytesize
+
+      found = text.index(ending, place) if found && found < place
+      rest = found ? found + ending.bytesize - place : text.bytesize
+      line = text.byteslice(place, [rest, limit || rest].min)
+      place += line.bytesize
+      lines << (chomp && ending && line.end_with?(ending) ? line.chomp(separator == '' ? '' : ending) : line)
+    end
+  end
+
+  # Writes texts, and compares their lines.
+  def check_lines(texts, ways)
+    texts.each_with_index { |text, i| write("text-#{i}", text) }
+    full
+    @storage.open_snapshot('source') do |snapshot|
+      texts.each_index.to_a.product(ways, [true, false]) do |i, (separator, limit), chomp|
+        got = snapshot.open("text-#{i}") { |reader| reader.each_line(separator, limit, chomp: chomp).to_a }
+        assert lines_of(texts[i].b, separator, limit, chomp) == got, [i, separator, limit, chomp].inspect
+      end
+    end
+  end
+
+  def test_lines_of_every_kind
+    texts = ["ab\r\ncd\r\n", "ab\rcd\r", "\r", "\n", "ab\n\n\ncd\r\n\r\nef\n\n", 'ab', '']
+    check_lines(texts, ["\n", '', "\r\n", "b\r", 'b', nil].product([nil, 1, 2, 3, 100]))
+  end
+
+  def test_lines_that_end_at_the_borders_of_the_buffers
+    lengths = [4096, 8192, 1 << 20].flat_map { |border| (-4..1).map { |shift| border + shift } }
+    ["\n", "\n\n", 'xyx'].each do |separator|
+      text = lengths.map { |length| noise(length, length).tr("\nxy", 'abc') + separator }.join
+      check_lines(["#{text}xy the end"], [separator, '', nil].product([nil, 4095, 4096, 4097]))
     end
   end
 

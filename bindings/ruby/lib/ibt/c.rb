@@ -41,12 +41,16 @@ module Ibt
     # The result and the arguments of each function, for the test that compares them with the header.
     SIGNATURES = {} # rubocop:disable Style/MutableConstant
 
+    # The functions that run without the lock of the interpreter, for the test too.
+    BLOCKING = [] # rubocop:disable Style/MutableConstant
+
     # Declares functions of one type.
     # @return [void]
-    def self.declare(result, arguments, names, **options)
+    def self.declare(result, arguments, names, blocking: false)
       names.each do |name|
-        attach_function(name, arguments, result, **options)
+        attach_function(name, arguments, result, blocking: blocking)
         SIGNATURES[name] = [result, arguments]
+        BLOCKING << name if blocking
       end
     end
     private_class_method :load_library, :installed, :declare
@@ -168,6 +172,7 @@ module Ibt
     declare :uint64, %i[pointer size_t int32], %i[ibt_report_snapshot_counter]
 
     SIGNATURES.freeze
+    BLOCKING.freeze
 
     # ---- Constants: the name of a table and a key make the name in ibt.h, as IBT_OVERWRITE_ALWAYS ----
 

@@ -71,9 +71,11 @@ module Ibt
       skip_newlines if separator == ''
       return if eof?
 
-      line = line_until(separator == '' ? "\n\n" : separator&.b, limit || size)
+      ending = separator == '' ? "\n\n" : separator&.b
+      line = line_until(ending, limit || size)
       skip_newlines if separator == ''
-      chomp && separator ? line.chomp(separator) : line
+      # String#chomp alone would also remove a "\r" at the end of a line that the limit or the file ends.
+      chomp && ending && line.end_with?(ending) ? line.chomp(separator == '' ? '' : ending) : line
     end
 
     # Passes each line that is left to a block.
