@@ -329,4 +329,16 @@ fn versions_agree() {
         line.unwrap_or_else(|| panic!("{name} is not defined")).trim().trim_matches('"').to_string()
     };
     assert_eq!(defined("IBT_VERSION"), version, "the header");
+
+    for (file, before, after) in [
+        ("bindings/ruby/lib/ibt/version.rb", "VERSION = '", "'"),
+        ("bindings/python/ibt/__init__.py", "__version__ = \"", "\""),
+        ("debian/changelog", "libibt (", "-"),
+        ("packaging/libibt.spec", "Version:", "\n"),
+        ("packaging/APKBUILD", "pkgver=", "\n"),
+    ] {
+        let text = read(file);
+        let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("{file} has no {before}"));
+        assert_eq!(rest.split(after).next().unwrap_or_default().trim(), version, "{file}");
+    }
 }
