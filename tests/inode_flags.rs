@@ -11,7 +11,7 @@ use std::path::Path;
 use ibt::job::{Cancel, Counter, Options, Overwrite, ProblemKind, Report, meta};
 use support::series::{KEY, Series};
 use support::stored;
-use support::tools::{Mount, as_ordinary_user, command, output};
+use support::tools::{Mount, as_ordinary_user, command, output, set_mode};
 use support::{is_root, run, skip};
 
 fn chattr(args: &[&str], path: &Path) {
@@ -549,6 +549,50 @@ fn an_existing_file_on_btrfs_gets_or_loses_nocow() {
     assert_eq!(lsattr(&out), lsattr(&series.source));
     let report = series.restore_with(&over(&series), &out, &mut ibt::job::Silent).whole();
     assert_eq!([Counter::Modified, Counter::Metadata].map(|c| report.counters.get(c)), [0, 0]);
+}
+
+/// A new file could not take its name there, so a restore changes nothing of a file with names outside of the tree.
+#[test]
+fn a_file_with_further_names_in_an_append_only_directory_stays_as_it_is() {
+    let Some((series, _mounted)) = series_on(ext4) else { return };
+    series.write("dir/file", "content");
+    series.full().whole();
+    let out = series.beside("mounted/out");
+    restored(&series, &series.options, &out);
+    fs::hard_link(out.join("dir/file"), series.beside("mounted/elsewhere")).unwrap();
+    set_mode(&out.join("dir/file"), 0o600);
+    chattr(&["+a"], &out.join("dir"));
+    let before = support::facts(&out);
+    for dry_run in [true, false] {
+        let options = Options { dry_run, ..over(&series) };
+        let report = series.restore_with(&options, &out, &mut ibt::job::Silent).partial();
+        assert_eq!(kinds(&report), [(ProblemKind::Obstructed, "dir/file".to_string())], "{dry_run}");
+        assert_eq!(report.counters.get(Counter::Modified), 0, "{dry_run}");
+        support::assert_same_facts(&before, &support::facts(&out));
+    }
+}
+
+/// The file cannot be replaced there, but it gets everything that an existing file takes.
+#[test]
+fn the_wrong_nocow_in_an_append_only_directory_is_one_problem_of_the_file() {
+    let Some((series, _mounted)) = series_on(Mount::btrfs) else { return };
+    let file = series.write("dir/file", support::prose(1, 100_000));
+    series.full().whole();
+    let out = series.beside("mounted/out");
+    fs::create_dir_all(out.join("dir")).unwrap();
+    let there = out.join("dir/file");
+    fs::write(&there, "").unwrap();
+    chattr(&["+C"], &there);
+    fs::write(&there, support::prose(1, 100_000)).unwrap();
+    run(command("touch", ["-r"]).args([&file, &there]));
+    set_mode(&there, 0o600);
+    run(command("touch", ["-r"]).args([series.source.join("dir"), out.join("dir")]));
+    chattr(&["+a"], &out.join("dir"));
+    let report = series.restore_with(&over(&series), &out, &mut ibt::job::Silent).partial();
+    assert_eq!(kinds(&report), [(ProblemKind::Metadata, "dir/file".to_string())], "{:?}", report.problems);
+    assert!(report.problems[0].message.contains("nocow"), "{:?}", report.problems);
+    assert_eq!(fs::metadata(&there).unwrap().permissions().mode() & 0o777, 0o644);
+    assert_eq!(fs::read_dir(out.join("dir")).unwrap().count(), 1, "a temporary file stayed");
 }
 
 /// Btrfs sets this flag when it finds that compression does not make a file smaller.

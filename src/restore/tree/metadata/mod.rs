@@ -40,8 +40,8 @@ pub struct MetadataPolicy {
 }
 
 impl MetadataPolicy {
-    /// The policy for entries of `target`, as the options say. A flag or a project that the tree inherits, and that cannot
-    /// be read or cleared, is listed as a problem, once for the whole tree.
+    /// The policy for entries of `target`, as the options say. A flag or a project that the tree inherits, and that
+    /// cannot be read or cleared, is listed as a problem, once for the whole tree.
     pub fn find(target: &Target, job: &mut Job) -> Result<Self> {
         let privileged = platform::is_privileged();
         let default = if privileged { meta::ALL } else { meta::ALL & !meta::OWNER };
@@ -326,10 +326,17 @@ impl Tree<'_, '_> {
         let named = target_dir.dir.open_path(entry.path.name());
         let named = named.map_err(|e| Error::io("open", &entry.path, &e))?;
         let of = Named { fd: named.as_fd(), place };
-        // The restore sets the flags of a file that cannot be opened, and that error gives the reason.
-        let Ok(opened) = self.with_read_right(of.fd, now, || of.open_for_reading()) else { return Ok(false) };
-        let found = platform::read_flags(&opened).unwrap_or_default();
-        Ok(platform::needs_empty_file(&opened, entry.meta.flags.known(), found.flags))
+        let opened = self.with_read_right(of.fd, now, || of.open_for_reading());
+        let needs = |opened: OwnedFd| {
+            let now = platform::read_flags(&opened)?.flags;
+            Ok(platform::needs_empty_file(&opened, entry.meta.flags.known(), now))
+        };
+        match opened.and_then(needs) {
+            Err(error) if is_shortage(&error) => Err(Error::io("read the flags of", &entry.path, &error)),
+            // Setting the flags of the file fails too, and that error gives the reason.
+            Err(_) => Ok(false),
+            Ok(needs) => Ok(needs),
+        }
     }
 
     /// Whether an existing file already has all the metadata that the restore would set.

@@ -102,7 +102,11 @@ impl Tree<'_, '_> {
             return Err(protected("set the metadata of", &entry.path));
         }
         // If the inode has names that are not part of the snapshot, their metadata must not change.
-        match self.link_sets.has_further_names(entry, &now) || self.needs_new_file(entry, &now)? {
+        if self.link_sets.has_further_names(entry, &now) {
+            return self.check_takes_names(entry).map(|()| EntryVerdict::Replace(now));
+        }
+        // Where no new file can take the name, the metadata is set, except for the flags that only a new file takes.
+        match self.needs_new_file(entry, &now)? && self.check_takes_names(entry).is_ok() {
             true => Ok(EntryVerdict::Replace(now)),
             false => Ok(EntryVerdict::Refresh(now)),
         }
