@@ -226,37 +226,32 @@ impl Mount {
         (made(command("mkfs.exfat", [image])) && made(mount)).then(|| Mount(at.to_path_buf()))
     }
 
+    /// Mounts the file system in `image`.
+    pub fn image(image: &Path, at: &Path) -> Option<Mount> {
+        let done = command("mount", ["-o", "loop"]).args([image, at]).output();
+        done.is_ok_and(|output| output.status.success()).then(|| Mount(at.to_path_buf()))
+    }
+
+    /// Mounts a file system of `mib` MiB in `image`, made by the command `make`.
+    fn made(image: &Path, at: &Path, mib: u64, mut make: Command) -> Option<Mount> {
+        fs::File::create(image).and_then(|file| file.set_len(mib << 20)).ok()?;
+        let made = make.arg(image).output().is_ok_and(|output| output.status.success());
+        if made { Mount::image(image, at) } else { None }
+    }
+
     /// Mounts a file system of 64 MiB in `image`, made by `mke2fs` with `options`.
     pub fn ext(image: &Path, at: &Path, options: &[&str]) -> Option<Mount> {
-        fs::File::create(image).and_then(|file| file.set_len(64 << 20)).ok()?;
-        let made = |mut command: Command| command.output().is_ok_and(|output| output.status.success());
-        let mut make = command("mke2fs", ["-q", "-F"]);
-        make.args(options).arg(image);
-        let mut mount = command("mount", ["-o", "loop"]);
-        mount.args([image, at]);
-        (made(make) && made(mount)).then(|| Mount(at.to_path_buf()))
+        Mount::made(image, at, 64, command("mke2fs", ["-q", "-F"].iter().chain(options)))
     }
 
     /// Mounts an XFS of 320 MiB in `image`: a smaller one is not possible.
     pub fn xfs(image: &Path, at: &Path) -> Option<Mount> {
-        fs::File::create(image).and_then(|file| file.set_len(320 << 20)).ok()?;
-        let made = |mut command: Command| command.output().is_ok_and(|output| output.status.success());
-        let mut make = command("mkfs.xfs", ["-q"]);
-        make.arg(image);
-        let mut mount = command("mount", ["-o", "loop"]);
-        mount.args([image, at]);
-        (made(make) && made(mount)).then(|| Mount(at.to_path_buf()))
+        Mount::made(image, at, 320, command("mkfs.xfs", ["-q"]))
     }
 
     /// Mounts a Btrfs of 128 MiB in `image`.
     pub fn btrfs(image: &Path, at: &Path) -> Option<Mount> {
-        fs::File::create(image).and_then(|file| file.set_len(128 << 20)).ok()?;
-        let made = |mut command: Command| command.output().is_ok_and(|output| output.status.success());
-        let mut make = command("mkfs.btrfs", ["-q"]);
-        make.arg(image);
-        let mut mount = command("mount", ["-o", "loop"]);
-        mount.args([image, at]);
-        (made(make) && made(mount)).then(|| Mount(at.to_path_buf()))
+        Mount::made(image, at, 128, command("mkfs.btrfs", ["-q"]))
     }
 
     pub fn remount(&self, options: &str) {
