@@ -6,9 +6,13 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ibt::error::Kind;
-use ibt::job::{Codec, Counter, Keep, Options, ProblemKind, Report, Select};
+use ibt::job::{
+    Cancel, Codec, Counter, Keep, Level, Observer, Options, ProblemKind, Report, Select, VerifyScope,
+};
 use ibt::store::callbacks::Refusal;
 use ibt::text::decode_name;
 use serde_json::Value;
@@ -424,6 +428,51 @@ fn a_dry_run_names_the_parts_that_a_backup_then_makes() {
     let restored = series.restore(Select::Newest, &series.beside("restored")).whole();
     let files = |report: &Report| report.files.iter().map(|file| file.name.clone()).collect::<BTreeSet<_>>();
     assert_eq!(files(&restored), files(&report));
+}
+
+/// Without locks, a prune may take the parts of a running backup for those of a killed one, if it knows a later
+/// snapshot. Until it has deleted the parts, it leaves that snapshot or its mark.
+#[test]
+fn without_locks_a_backup_fails_if_another_snapshot_or_its_mark_appears() {
+    let mut series = Series::over(Memory::without(&["lock"]));
+    series.options.allow_unlocked = true;
+    let mut series = in_parts(series);
+    let memory = series.memory.clone().unwrap();
+    let lists = Arc::new(AtomicU32::new(0));
+    // Runs an increment that finds a new object `name` in the list with the number `at`.
+    let run = |series: &Series, at: u32, name: &str| {
+        let (lists, there, name) = (lists.clone(), memory.clone(), name.to_string());
+        lists.store(0, Ordering::Relaxed);
+        memory.disturb(move |function, _| {
+            if function == "list" && lists.fetch_add(1, Ordering::Relaxed) + 1 == at {
+                there.put(&name, b"x");
+            }
+            Trouble::None
+        });
+        let outcome = series.incremental();
+        memory.mend();
+        outcome
+    };
+    series.write("new", noise(9, 30_000));
+    let report = run(&series, 0, "").whole();
+    series.keep(&report);
+    let last = lists.load(Ordering::Relaxed);
+    let before: BTreeSet<_> = memory.objects().into_keys().collect();
+    let mark = format!("{KEY}.retired.20991231T000000.000000Z.json");
+    let state = format!("{KEY}.state.20991231T000000.000000Z.json");
+    for (at, name) in [(last - 1, &mark), (last, &mark), (last - 1, &state), (last, &state)] {
+        series.write("new", noise(u64::from(at) + 10, 30_000));
+        let error = run(&series, at, name).refused(Kind::Busy);
+        memory.remove(name);
+        let left: BTreeSet<_> = memory.objects().into_keys().filter(|name| !before.contains(name)).collect();
+        // A later snapshot may need the new one.
+        let stays = at == last && *name == state;
+        assert_eq!(!left.is_empty(), stays, "{at} {name}: {left:?}");
+        assert!(!stays || error.to_string().contains("was left there"), "{error}");
+        left.iter().for_each(|name| memory.remove(name));
+    }
+    series.snapshot();
+    series.assert_every_point_restores();
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Commit<'_> {
         let mut published = Published { store, names: Vec::new() };
         let mut copies = published.publish(finished, job)?;
         let now = Catalog::read(published.store, &header.key)?;
-        check_alone(catalog, &now)?;
+        check_alone(catalog, &now, header.snapshot)?;
         Needs { archives: &references, lost: &lost, layers: &[] }.find(&now)?;
         job.pulse()?;
         let state_name = archives.name(BackupFileKind::State);
@@ -83,7 +83,7 @@ impl Commit<'_> {
         store.sync()?;
         let state = FileMade { name: state_name, kind: BackupFileKind::State, size };
         let needs = Needs { archives: &references, lost: &lost, layers: &layers };
-        let layers = needs.find_again(store, header, &state.name, &names)?;
+        let layers = needs.find_again(store, header, catalog, (&state.name, &names))?;
         job.report.snapshot = Some(header.snapshot);
         job.report.digest = Some(tree);
         copies.extend(copy);
@@ -147,44 +147,49 @@ impl Needs<'_> {
     }
 
     /// Checks again after the state got its name, because another process may have pruned between [`Needs::find`] and
-    /// that moment. A prune that lists the store from now on sees the new state. A prune that did not see it removes or
-    /// marks the parent before it deletes anything that the new state may need. So the new snapshot is safe in three
-    /// cases:
+    /// that moment. A prune that lists the store from now on sees the new state. A prune that did not see it removes
+    /// or marks the parent before it deletes anything of the parent that the new state may need. So the new snapshot
+    /// is safe in three cases:
     /// - the parent is still a snapshot;
     /// - the mark of the parent says that the prune knew the new snapshot;
     /// - the prune has ended, because it removes its marks last, and the store still has all that is needed.
     ///
-    /// Otherwise the new snapshot is removed again, with `own`, the archives of this run, and the error is `Busy`.
-    /// The removal does not exclude readers. But it happens only if a prune ran without a lock, and then no reader is
-    /// safe anyway.
+    /// A prune deletes the parts of a running backup only if it knows a snapshot that is later than the backup. Such a
+    /// snapshot appeared after `before`, the catalog at the start of the operation. Until the prune has deleted the
+    /// parts, it leaves the snapshot there, or its mark: see [`check_alone`].
+    ///
+    /// Otherwise the new snapshot is removed again, with the files of this run in `own`: its state, and its archives.
+    /// The error is `Busy`. The removal does not exclude readers. But it happens only if a prune ran without a lock,
+    /// and then no reader is safe anyway.
     fn find_again(
         &self,
         store: &mut dyn Store,
         header: &Header,
-        state: &str,
-        own: &[String],
+        before: &Catalog,
+        own: (&str, &[String]),
     ) -> Result<Vec<StateFile>> {
         let now = Catalog::read(store, &header.key)?;
         let is_based = header.kind == SnapshotKind::Incremental;
         let parent = header.parent.as_ref().filter(|_| is_based).map(|parent| parent.snapshot);
         let found = match parent.is_none_or(|parent| is_left_to(header.snapshot, parent, &now, store)) {
-            true => self.find(&now),
+            true => check_alone(before, &now, header.snapshot).and_then(|()| self.find(&now)),
             false => Err(busy("the snapshot that it is based on", "was removed meanwhile")),
         };
         let Err(mut error) = found else { return found };
         if now.states().any(|other| other.stamp > header.snapshot) {
             // The later snapshot may need this state.
-            error.detail.push_str("; a later snapshot exists, so this one was left there");
+            error.detail.push_str("; a later snapshot exists, so this one was left there: verify it");
             return Err(error);
         }
         if now.states().all(|other| other.stamp == header.snapshot) {
             error.detail.push_str("; no other snapshot exists, so this one was left there: verify it");
             return Err(error);
         }
+        let (state, archives) = own;
         let removed = store
             .delete(state)
             .and_then(|()| store.sync())
-            .and_then(|()| own.iter().try_for_each(|archive| store.delete(archive)));
+            .and_then(|()| archives.iter().try_for_each(|archive| store.delete(archive)));
         if let Err(failed) = removed {
             error.detail = format!("{}; its files could not be removed: {failed}", error.detail);
         }
@@ -212,10 +217,10 @@ fn is_left_to(new: Stamp, parent: Stamp, now: &Catalog, store: &mut dyn Store) -
     newest_known(&mark, store) == Some(new)
 }
 
-/// `Busy` if `now` has a snapshot that `before`, the catalog at the start of the operation, does not have: another
-/// process writes this key at the same time.
-fn check_alone(before: &Catalog, now: &Catalog) -> Result<()> {
-    match now.states().any(|state| before.size_of(&state.name).is_none()) {
+/// `Busy` if `now` has another snapshot than `own`, or the mark of one, that `before`, the catalog at the start of the
+/// operation, does not have: another process writes this key at the same time, and perhaps a third one prunes it.
+fn check_alone(before: &Catalog, now: &Catalog, own: Stamp) -> Result<()> {
+    match now.new_stamps(before).any(|stamp| stamp != own) {
         true => Err(busy("another snapshot of this key", "appeared meanwhile")),
         false => Ok(()),
     }

@@ -116,6 +116,13 @@ impl Catalog {
         self.retired.contains(&stamp)
     }
 
+    /// The stamps of snapshots and of marks that `before`, an earlier catalog of the key, has neither as a snapshot
+    /// nor as a mark.
+    pub fn new_stamps<'c>(&'c self, before: &'c Catalog) -> impl Iterator<Item = Stamp> + 'c {
+        let is_known = |stamp: &Stamp| before.states.contains_key(stamp) || before.retired.contains(stamp);
+        self.states.keys().chain(&self.retired).copied().filter(move |stamp| !is_known(stamp))
+    }
+
     /// Chooses between two state files with the same stamp, a compressed file and an uncompressed file. One of them is
     /// the snapshot, and the other is foreign. Keeps the file that verifies.
     fn choose_of_twins(&mut self, store: &mut dyn Store) {
