@@ -524,6 +524,26 @@ fn a_lost_cache_is_filled_again_from_parts_and_a_lost_sigvault_part_costs_no_con
     series.assert_every_point_restores();
 }
 
+/// The sum of the lengths is right, so the state itself is accepted.
+#[test]
+fn parts_of_a_sigvault_that_do_not_make_the_recorded_streams_are_reported_once() {
+    let series = in_parts(Series { memory: None, ..Series::new() });
+    let vault = archives(&series, 0).into_iter().find(|archive| archive["kind"] == "sigvault").unwrap();
+    let state = series.state_of(series.points[0].stamp);
+    let parts = stored::files(&vault);
+    for (part, by) in [(&parts[0], 512), (&parts[1], -512)] {
+        let text =
+            |stream: i64| format!("\"name\":{},\"size\":{},\"stream\":{stream},", part["name"], part["size"]);
+        let stream = part["stream"].as_i64().unwrap();
+        stored::forge(&state, &text(stream), &text(stream + by));
+    }
+    let report = series.verify(&series.selecting(Select::Exactly(series.points[0].stamp))).partial();
+    let told: Vec<_> = report.problems.iter().map(|p| (p.path.clone(), p.file.clone())).collect();
+    let named = |part: &Value| (None, Some(text(&part["name"])));
+    assert_eq!(told, [named(&parts[0]), named(&parts[1])], "{:?}", report.problems);
+    assert!(report.problems.iter().all(|problem| problem.message.contains("its frames make")));
+}
+
 #[test]
 fn a_state_whose_parts_are_not_those_of_its_archive_is_refused() {
     let series = in_parts(Series { memory: None, ..Series::new() });

@@ -95,12 +95,19 @@ impl StateArchives {
     pub fn open(&self, source: &mut dyn ReadAt, number: u32) -> Result<FrameIndex> {
         let file = self.file(number)?;
         let index = FrameIndex::open(source, &file.name, file.size, file.compressed())?;
-        match index.stream_len() {
-            len if len != file.stream && self.is_part(number) => {
+        self.check_stream(number, index.stream_len()).map(|()| index)
+    }
+
+    /// Checks the length of the stream that the frames of a file make. Only a part must have exactly the recorded
+    /// length.
+    pub fn check_stream(&self, number: u32, len: u64) -> Result<()> {
+        let file = self.file(number)?;
+        match len != file.stream && self.is_part(number) {
+            true => {
                 let detail = format!("its frames make {len} bytes, not {}", file.stream);
                 Err(Error::corrupt("read", &file.name, detail))
             }
-            _ => Ok(index),
+            false => Ok(()),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::contents::RightContents;
+use crate::contents::{RightContents, StateArchives};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveFile, FrameIndex};
@@ -25,8 +25,8 @@ pub struct KnownBytes {
 struct CheckedFile {
     /// Size and digest of the whole file.
     whole: Result<(u64, Hash)>,
-    /// Whether ranges of the file can be read.
-    opens: Result<()>,
+    /// The length of the stream, if ranges of the file can be read.
+    opens: Result<u64>,
 }
 
 /// The result of comparing a file of an archive with the state that names it.
@@ -40,16 +40,17 @@ pub struct FileCheck {
 }
 
 impl KnownBytes {
-    /// Compares a file of an archive with its size and digest in a state. Reads the file if it was not read
-    /// before; unless everything is verified, only its index, or only one byte if `listed`, its size in the
-    /// list of the store, is not the recorded one. An error ends the verify.
+    /// Compares a file of the archives of a state, by its number, with its size and digest there. Reads the file if it
+    /// was not read before; unless everything is verified, only its index, or only one byte if `listed`, its size in
+    /// the list of the store, is not the recorded one. An error ends the verify.
     pub fn file(
         &mut self,
         store: &mut dyn Store,
-        wanted: &ArchiveFile,
+        (archives, number): (&StateArchives, u32),
         listed: Option<u64>,
         job: &mut Job,
     ) -> Result<FileCheck> {
+        let wanted = archives.file(number)?;
         if !self.files.contains_key(&wanted.name) {
             let stored = match job.options.verify {
                 VerifyScope::Contents => CheckedFile::read(store, wanted, job)?,
@@ -61,7 +62,8 @@ impl KnownBytes {
             self.files.insert(wanted.name.clone(), stored);
         }
         let stored = &self.files[&wanted.name];
-        let opens = stored.opens.is_ok();
+        let opened = stored.opens.clone().and_then(|stream| archives.check_stream(number, stream));
+        let opens = opened.is_ok();
         let mut is_altered = false;
         let fault = match &stored.whole {
             Err(error) => Some(error.clone()),
@@ -69,7 +71,7 @@ impl KnownBytes {
                 let detail = format!("its digest is {digest}, expected {}", wanted.digest);
                 is_altered = opens && *digest != wanted.digest;
                 let differs = || Error::corrupt("verify", &wanted.name, detail);
-                (*digest != wanted.digest).then(differs).or_else(|| stored.opens.as_ref().err().cloned())
+                (*digest != wanted.digest).then(differs).or_else(|| opened.err())
             }),
         };
         Ok(FileCheck { fault, is_altered, opens })
@@ -80,12 +82,12 @@ impl CheckedFile {
     /// Reads a file. An error ends the verify.
     fn read(store: &mut dyn Store, wanted: &ArchiveFile, job: &mut Job) -> Result<Self> {
         let whole = read_whole(store, wanted, job)?;
-        CheckedFile { whole, opens: Ok(()) }.open(store, wanted)
+        CheckedFile { whole, opens: Ok(wanted.stream) }.open(store, wanted)
     }
 
-    /// Looks whether a file is there with its size, and takes its digest for granted. If its `listed` size is not the
-    /// recorded one, the file's last byte is read and one more is tried: the file may have been stored after the list
-    /// was made.
+    /// Looks whether a file is there with its size, and takes its digest and its stream for granted. If its `listed`
+    /// size is not the recorded one, the file's last byte is read and one more is tried: the file may have been stored
+    /// after the list was made.
     fn look_up(store: &mut dyn Store, wanted: &ArchiveFile, listed: Option<u64>) -> Result<Self> {
         let mut last_two = [0; 2];
         let whole = match wanted_fault(wanted, listed) {
@@ -100,7 +102,8 @@ impl CheckedFile {
                 Err(error) => Err(error.at(&wanted.name)),
             },
         };
-        Ok(CheckedFile { whole: whole.map(|()| (wanted.size, wanted.digest)), opens: Ok(()) })
+        let whole = whole.map(|()| (wanted.size, wanted.digest));
+        Ok(CheckedFile { whole, opens: Ok(wanted.stream) })
     }
 
     /// Reads the index of a file that is whole. An error ends the verify.
@@ -112,7 +115,7 @@ impl CheckedFile {
         };
         match opened {
             Err(error) if error.ends_reading() => Err(error),
-            opened => Ok(CheckedFile { opens: opened.map(|_| ()), ..self }),
+            opened => Ok(CheckedFile { opens: opened.map(|index| index.stream_len()), ..self }),
         }
     }
 }

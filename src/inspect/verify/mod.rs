@@ -183,6 +183,8 @@ struct EntrySources {
     check: ContentCheck,
     /// For each file of the archives, by its number: the check of its stored bytes, and whether an entry needs a part of it.
     files: Vec<(FileCheck, bool)>,
+    /// All entries were read, so that `files` says exactly which files they need.
+    knows_needs: bool,
 }
 
 impl EntrySources {
@@ -226,12 +228,14 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         // Checked again, because the state's file was read again.
         check_expected(&summary.trailer.tree, &file.name, self.job)?;
         let check = ContentCheck::new(&summary.trailer.archives, self.pool, self.job.cancel());
-        let files = check.readers().0.archives().files().map(|file| {
+        let archives = check.readers().0.archives().clone();
+        let files = (0..).zip(archives.files()).map(|(number, file)| {
             let listed = catalog.size_of(&file.name);
-            Ok((self.known.file(store, file, listed, self.job)?, false))
+            Ok((self.known.file(store, (&archives, number), listed, self.job)?, false))
         });
         let files = files.collect::<Result<Vec<_>>>()?;
-        let mut sources = EntrySources { trailer: summary.trailer.clone(), check, files };
+        let trailer = summary.trailer.clone();
+        let mut sources = EntrySources { trailer, check, files, knows_needs: false };
         if self.job.options.verify != VerifyScope::Presence {
             self.entries(store, &mut state, file, &mut sources)?;
         }
@@ -266,6 +270,7 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         if count == 0 {
             return self.lost_state(file, Error::corrupt(OP, &file.name, "the snapshot has no root"));
         }
+        sources.knows_needs = true;
         Ok(())
     }
 
@@ -330,32 +335,41 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
     /// increment stored again what a damaged archive has lost. So is the loss of a part that no entry needs.
     fn other_faults(&mut self, sources: &EntrySources) -> Result<()> {
         let archives = sources.check.readers().0.archives().clone();
-        let is_unneeded = |number: u32, is_needed: bool| !is_needed && archives.is_part(number);
+        let is_unneeded =
+            |number: u32, is_needed: bool| sources.knows_needs && !is_needed && archives.is_part(number);
         let all_is_right = self.job.options.verify == VerifyScope::Contents
             && self.losses == 0
             && (0..)
                 .zip(&sources.files)
                 .all(|(number, (check, is_needed))| check.opens || is_unneeded(number, *is_needed));
         for ((number, file), (check, is_needed)) in (0..).zip(archives.files()).zip(&sources.files) {
-            let Some(fault) = &check.fault else { continue };
-            if self.blamed.contains(&file.name) {
+            let Some(fault) = check.fault.as_ref().filter(|_| !self.blamed.contains(&file.name)) else {
                 continue;
-            }
+            };
             let is_own = Name::parse(&file.name).is_none_or(|name| name.stamp == self.stamp);
-            if all_is_right && (check.is_altered || !is_own && is_unneeded(number, *is_needed)) {
-                let unneeded = if check.is_altered { "the damaged bytes" } else { "its bytes" };
-                let detail = format!("{}; this snapshot needs none of {unneeded}", fault.detail);
-                let error = Error { detail, ..fault.clone() };
-                let kind = if is_own { ProblemKind::Damaged } else { ProblemKind::Unneeded };
-                self.losses += u64::from(is_own);
-                let problem = Problem::of_whole(kind, &error).in_file(&file.name);
-                self.job.problem(Problem { snapshot: Some(self.stamp), ..problem }, error)?;
+            if check.is_altered && all_is_right || !is_own && is_unneeded(number, *is_needed) {
+                self.unneeded(fault, check.is_altered, is_own, &file.name)?;
                 continue;
             }
-            let problem = Problem::of_whole(ProblemKind::of_stored(fault), fault);
-            self.loss(problem.in_file(&file.name), fault.clone())?;
+            let mut fault = fault.clone();
+            if !is_own && !sources.knows_needs && archives.is_part(number) {
+                fault.detail += "; only a verify of contents tells whether this snapshot needs a byte of it";
+            }
+            let problem = Problem::of_whole(ProblemKind::of_stored(&fault), &fault);
+            self.loss(problem.in_file(&file.name), fault)?;
         }
         Ok(())
+    }
+
+    /// Lists the fault of a file that costs this snapshot nothing: a note, unless the file is the snapshot's own.
+    fn unneeded(&mut self, fault: &Error, is_altered: bool, is_own: bool, file: &str) -> Result<()> {
+        let bytes = if is_altered { "the damaged bytes" } else { "its bytes" };
+        let detail = format!("{}; this snapshot needs none of {bytes}", fault.detail);
+        let error = Error { detail, ..fault.clone() };
+        let kind = if is_own { ProblemKind::Damaged } else { ProblemKind::Unneeded };
+        self.losses += u64::from(is_own);
+        let problem = Problem::of_whole(kind, &error).in_file(file);
+        self.job.problem(Problem { snapshot: Some(self.stamp), ..problem }, error)
     }
 
     fn lost_state(&mut self, file: &StateFile, error: Error) -> Result<()> {
