@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use ibt::error::Kind;
 use ibt::job::{Cancel, Codec, Counter, DeltaMode, Job, Options, ProblemKind, Report, Select, Silent};
 use ibt::store::DirStore;
 use proptest::collection::vec;
@@ -403,6 +404,15 @@ fn the_last_version_of_what_the_source_cannot_give_is_never_dropped() {
         let report = heal_with_bad_reads(&series, ".full.", left).partial();
         assert_eq!(problem_paths(&report, ProblemKind::Lost), ["closed/inside", "goes", "kept"], "{loss:?}");
         assert_eq!(problem_paths(&report, ProblemKind::Healed), ["stays"], "{loss:?}");
+        for problem in report.problems.iter().filter(|problem| problem.kind == ProblemKind::Lost) {
+            let is_told = |text: &str| problem.message.contains(text);
+            let is_right = match loss {
+                Loss::BadReads(_) => problem.status == Kind::Io && is_told("cannot be read"),
+                Loss::Damaged => problem.status == Kind::Corrupt && is_told("is damaged"),
+                Loss::Gone => problem.status == Kind::Missing && is_told("is gone"),
+            };
+            assert!(is_right, "{loss:?}: {problem:?}");
+        }
         let state = stored::parse(&series.newest("state"));
         let entries = state["entries"].as_array().unwrap();
         for path in ["kept", "closed/inside"] {
@@ -522,6 +532,36 @@ fn a_content_that_another_name_keeps_is_not_lost() {
             _ => "copy",
         };
         assert!(healed.contains(&other.to_string()), "{removed}: {healed:?}");
+    }
+}
+
+/// A full stores equal contents once for each file. One of these files is deleted, and one cannot be read now.
+#[test]
+fn a_content_that_a_kept_entry_has_is_not_lost() {
+    if !as_ordinary_user("a_content_that_a_kept_entry_has_is_not_lost") {
+        return;
+    }
+    let cases: [(&[&str], &[&str]); 3] =
+        [(&["goes"], &[]), (&["kept"], &["kept"]), (&["goes", "kept"], &["goes", "kept"])];
+    for (damaged, lost) in cases {
+        let mut series = Series::new();
+        series.options.codec = Codec::None;
+        for path in ["goes", "kept"] {
+            series.write(path, noise(1, 3000));
+        }
+        series.snapshot();
+        let state = stored::parse(&series.newest("state"));
+        for path in damaged {
+            let range = &stored::entry(&state, path)["at"]["content"][0];
+            stored::flip(&series.newest("full"), range[1].as_u64().unwrap());
+        }
+        fs::remove_file(series.source.join("goes")).unwrap();
+        set_mode(&series.source.join("kept"), 0);
+        let report = heal(&series);
+        let mut told = problem_paths(&report, ProblemKind::Lost);
+        told.sort();
+        assert_eq!(told, lost, "{damaged:?}: {:?}", report.problems);
+        set_mode(&series.source.join("kept"), 0o644);
     }
 }
 

@@ -253,6 +253,13 @@ fn a_part_that_is_gone_or_damaged_costs_only_the_contents_in_it() {
     series.assert_every_point_restores();
 }
 
+/// Asserts that the only problem of a report is the note that `part` is lost and not needed.
+#[track_caller]
+fn assert_unneeded(report: &Report, part: &str) {
+    let problems: Vec<_> = report.problems.iter().map(|p| (p.kind, p.file.as_deref())).collect();
+    assert_eq!(problems, [(ProblemKind::Unneeded, Some(part))], "{:?}", report.problems);
+}
+
 #[test]
 fn an_increment_stores_again_what_a_lost_part_had_and_names_the_other_parts() {
     for (heals, large) in [(false, false), (true, false), (false, true)] {
@@ -288,15 +295,48 @@ fn an_increment_stores_again_what_a_lost_part_had_and_names_the_other_parts() {
         let newest = series.selecting(Select::Exactly(series.points[3].stamp));
         let verified = series.verify(&newest).whole();
         assert!(verified.problems.iter().all(|problem| problem.kind == ProblemKind::Unneeded));
+        let one_part = VerifyScope::Part { number: 1, parts: 1 };
+        assert_unneeded(&series.verify(&Options { verify: one_part, ..newest.clone() }).whole(), gone);
+        let presence = Options { verify: VerifyScope::Presence, ..newest };
+        let report = series.verify(&presence).partial();
+        assert!(report.problems[0].message.contains("only a verify of contents tells"), "{report:?}");
         // So do the next increments, and a prune of the older snapshots removes none of the other parts.
         series.write("again", "again");
-        let next = series.incremental().ok();
+        let next = series.incremental().whole();
+        assert_unneeded(&next, gone);
         series.keep(&next);
         series.prune(&series.keeping(Keep { last: 1, ..Keep::default() })).ok();
         let mut needed = named(&series, &[4]);
         assert!(needed.remove(gone));
         assert_eq!(archive_files(&series), needed);
         series.assert_point_restores(4);
+    }
+}
+
+/// The part has its size, but no seek table, so only a read finds the damage.
+#[test]
+fn heal_reports_a_damaged_part_as_a_problem_only_while_something_needs_it() {
+    let mut series = in_parts(Series { memory: None, ..Series::new() });
+    series.options.heal = true;
+    for kind in [".sigvault.", ".full."] {
+        let parts = named(&series, &[0]).into_iter().filter(|name| name.contains(kind));
+        let part = parts.skip(1).find(|part| kind != ".full." || need(&series, 2, part).len() > 2);
+        let path = series.store.join(part.as_ref().unwrap());
+        fs::write(&path, vec![0; fs::read(&path).unwrap().len()]).unwrap();
+        series.forget_cache();
+        let report = series.incremental().partial();
+        let part = part.unwrap();
+        assert!(
+            report.problems.iter().any(|p| p.kind == ProblemKind::Damaged && p.file.as_ref() == Some(&part))
+        );
+        series.keep(&report);
+        let again = series.incremental().whole();
+        let is_named = |problem: &&ibt::job::Problem| problem.file.as_ref() == Some(&part);
+        let notes: Vec<_> = again.problems.iter().filter(is_named).map(|problem| problem.kind).collect();
+        assert!(notes.iter().all(|kind| *kind == ProblemKind::Unneeded), "{:?}", again.problems);
+        assert!(kind != ".full." || notes.len() == 1, "{:?}", again.problems);
+        series.keep(&again);
+        series.assert_newest_is_the_source();
     }
 }
 

@@ -10,7 +10,7 @@
 //! pass 1, pass 2   --> an entry with a loss is not carried: its file is read and stored whole, or signed again
 //! ```
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::contents::{ContentCheck, RightContents};
@@ -21,7 +21,7 @@ use crate::job::{Counter, Job, Phase, Problem, ProblemKind};
 use crate::pool::Pool;
 use crate::store::Store;
 
-use super::parent::Parent;
+use super::parent::{Parent, report_unneeded};
 
 /// Most lost contents and signatures that are remembered one by one, in about 40 MiB of memory. Of further ones the
 /// whole file of the archive counts as lost.
@@ -33,8 +33,8 @@ const OP: &str = "use the archive";
 /// heal finds them, or a run that needs them.
 #[derive(Default)]
 pub struct ParentLosses {
-    /// The contents that cannot be made of their ranges any more.
-    contents: HashSet<[u8; 16]>,
+    /// The contents that cannot be made of their ranges any more, each with the kind of the error.
+    contents: HashMap<[u8; 16], Kind>,
     /// The signatures that neither the store nor the cache has.
     signatures: HashSet<[u8; 16]>,
     /// The signatures that only the cache has.
@@ -42,9 +42,11 @@ pub struct ParentLosses {
 }
 
 impl ParentLosses {
-    /// Whether the content in these ranges of the parent's archives is lost.
-    pub fn has_content(&self, ranges: &[Range]) -> bool {
-        has(&self.contents, ranges)
+    /// Why the content in these ranges of the parent's archives is lost; `None` if it is not.
+    pub fn of_content(&self, ranges: &[Range]) -> Option<Kind> {
+        // An entry without data has no ranges, and nothing to lose.
+        let may_be_lost = !self.contents.is_empty() && !ranges.is_empty();
+        self.contents.get(&may_be_lost.then(|| fingerprint(ranges))?).copied()
     }
 
     /// Whether the signature in these ranges is lost, in the store and in the cache.
@@ -74,7 +76,6 @@ impl ParentLosses {
 }
 
 fn has(lost: &HashSet<[u8; 16]>, ranges: &[Range]) -> bool {
-    // An entry without data has no ranges, and nothing to lose.
     !lost.is_empty() && !ranges.is_empty() && lost.contains(&fingerprint(ranges))
 }
 
@@ -146,7 +147,7 @@ impl LossSearch<'_, '_> {
                 && let Err(error) = self.check.opens(self.store, file)?
             {
                 let error = lost_now(error)?;
-                self.parent.lose_file(file);
+                self.parent.lose_file(file, error.kind);
                 self.found.entry(file).or_default().first = Some(error);
             }
         }
@@ -166,41 +167,50 @@ impl LossSearch<'_, '_> {
     fn content(&mut self, entry: &Entry, file: &File) -> Result<()> {
         let ranges = &entry.place.content;
         if !self.parent.has_content(entry) {
-            // Known already.
-            let files = self.parent.files().clone();
-            let lost = files.files_in(ranges).find(|file| !self.parent.has_file(*file));
-            if let Some(found) = lost.and_then(|file| self.found.get_mut(&file)) {
-                found.contents += 1;
-            }
+            self.count_known(ranges, |losses| losses.contents += 1);
             return self.job.advance(file.size);
         }
         let checked = self.check.content(self.store, (entry, file), &mut self.right, self.job)?;
         let Some(error) = checked.map(lost_now).transpose()? else { return Ok(()) };
         let blamed = self.blamed(ranges, &error);
+        if self.parent.losses.len() < LOST_MAX {
+            self.parent.losses.contents.insert(fingerprint(ranges), error.kind);
+        } else {
+            self.parent.lose_file(blamed, error.kind);
+        }
         let found = self.found.entry(blamed).or_default();
         found.contents += 1;
         found.first.get_or_insert(error);
-        if self.parent.losses.len() < LOST_MAX {
-            self.parent.losses.contents.insert(fingerprint(ranges));
-        } else {
-            self.parent.lose_file(blamed);
-        }
         Ok(())
+    }
+
+    /// Counts a loss in each file that is known to be lost, and that these ranges need.
+    fn count_known(&mut self, ranges: &[Range], count: impl Fn(&mut FileLosses)) {
+        let files = self.parent.files().clone();
+        let lost: BTreeSet<u32> =
+            files.files_in(ranges).filter(|file| !self.parent.has_file(*file)).collect();
+        for file in lost {
+            if let Some(losses) = self.found.get_mut(&file) {
+                count(losses);
+            }
+        }
     }
 
     fn signature(&mut self, entry: &Entry, file: &File, sig: &SigRef) -> Result<()> {
         if !self.parent.keeps_signature(entry) {
+            self.count_known(&sig.content, |losses| losses.signatures += 1);
             return Ok(());
         }
         let checked = self.check.signature(self.store, (entry, sig), &mut self.right, self.job)?;
         let Some(error) = checked.map(lost_now).transpose()? else { return Ok(()) };
         let blamed = self.blamed(&sig.content, &error);
+        let kind = error.kind;
         let found = self.found.entry(blamed).or_default();
         found.signatures += 1;
         found.first.get_or_insert(error);
         let print = fingerprint(&sig.content);
         if self.parent.losses.len() >= LOST_MAX {
-            self.parent.lose_file(blamed);
+            self.parent.lose_file(blamed, kind);
             return Ok(());
         }
         self.parent.prefer_cache(sig);
@@ -222,11 +232,17 @@ impl LossSearch<'_, '_> {
         files.files_in(ranges).find(named).or(files.files_in(ranges).next()).unwrap_or(0)
     }
 
-    /// Reports each file with losses.
+    /// Reports each file with losses. A lost part of which no entry needs a byte is only a note.
     fn report(self) -> Result<()> {
         let LossSearch { parent, job, found, .. } = self;
         for (number, losses) in found {
             let Ok(file) = parent.files().file(number) else { continue };
+            if losses.is_empty() && parent.files().is_part(number) {
+                let unknown = || (Kind::Corrupt, "it is damaged".to_string());
+                let (kind, what) = losses.first.map_or_else(unknown, |error| (error.kind, error.detail));
+                report_unneeded(file, kind, &what, job)?;
+                continue;
+            }
             let error = losses.error(file);
             let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error);
             job.problem(problem.in_file(&file.name), error)?;
@@ -236,6 +252,10 @@ impl LossSearch<'_, '_> {
 }
 
 impl FileLosses {
+    fn is_empty(&self) -> bool {
+        (self.contents, self.signatures) == (0, 0)
+    }
+
     fn error(self, file: &ArchiveFile) -> Error {
         let plural = |count: u64| if count == 1 { "" } else { "s" };
         let counted = match (self.contents, self.signatures) {

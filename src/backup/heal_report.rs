@@ -1,9 +1,9 @@
 //! What becomes of the parent's files whose contents the store has lost: notes about those that were stored again, and
 //! problems about those that the source cannot give.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use crate::entry::{Entry, Path};
+use crate::entry::{Entry, File, Path};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Counter, Job, ProblemKind};
 
@@ -13,8 +13,8 @@ use super::stored_contents::start_of;
 
 /// Most notes about healed entries, and most problems about lost ones, that a report lists. The counters count all.
 pub const LISTED_MAX: u64 = 1000;
-/// Most contents of new entries that are remembered, in about 16 MiB of memory. Past them, a lost file may be reported
-/// although another entry has its content.
+/// Most lost contents that are remembered, in about 32 MiB of memory. Past them, a lost file may be reported although
+/// another entry has its content.
 const CONTENTS_MAX: usize = 1 << 20;
 /// Bytes of lost entries that are kept in memory before they move to a temporary file.
 const IN_MEMORY: usize = 1 << 20;
@@ -34,19 +34,28 @@ pub enum LossCause {
 /// a further name of the file, or a copy.
 pub struct LostFiles {
     files: SpooledEntries,
-    /// The first bytes of the hashes of contents that new entries have.
-    contents: HashSet<u64>,
+    /// The contents of the parent that are lost, by the first bytes of their hashes. True if a new entry has the
+    /// content.
+    contents: HashMap<u64, bool>,
 }
 
 impl LostFiles {
     pub fn new() -> Self {
-        LostFiles { files: SpooledEntries::new(IN_MEMORY), contents: HashSet::new() }
+        LostFiles { files: SpooledEntries::new(IN_MEMORY), contents: HashMap::new() }
+    }
+
+    /// Adds a lost content of the parent by the first bytes of its hash. Call this for all of them before
+    /// [`LostFiles::note_content`].
+    pub fn add_content(&mut self, hash_start: Option<u64>) {
+        if self.contents.len() < CONTENTS_MAX {
+            self.contents.extend(hash_start.map(|start| (start, false)));
+        }
     }
 
     /// Notes a content of the new state by the first bytes of its hash.
     pub fn note_content(&mut self, hash_start: Option<u64>) {
-        if self.contents.len() < CONTENTS_MAX {
-            self.contents.extend(hash_start);
+        if let Some(is_stored) = hash_start.and_then(|start| self.contents.get_mut(&start)) {
+            *is_stored = true;
         }
     }
 
@@ -56,15 +65,15 @@ impl LostFiles {
         self.files.add(&bare_content(&old.path, file, &old.place)).map(drop)
     }
 
-    /// Reports the files whose contents no new entry has.
-    pub fn report(mut self, job: &mut Job) -> Result<()> {
+    /// Reports the files whose contents no new entry has. `kind` gives the kind of the error of a lost entry.
+    pub fn report(mut self, kind: impl Fn(&Entry) -> Kind, job: &mut Job) -> Result<()> {
         let mut at = 0;
         while at < self.files.end() {
             let (entry, next) = self.files.read_with_end(at)?;
             at = next;
-            let is_stored = entry.file().is_some_and(|file| self.contents.contains(&start_of(&file.hash)));
-            if !is_stored {
-                report_lost(&entry.path, LossCause::Deleted, job)?;
+            let is_stored = |file: &File| self.contents.get(&start_of(&file.hash)) == Some(&true);
+            if !entry.file().is_some_and(is_stored) {
+                report_lost(&entry.path, LossCause::Deleted, kind(&entry), job)?;
             }
         }
         Ok(())
@@ -93,26 +102,59 @@ pub fn report_healed(path: &Path, part: LostPart, job: &mut Job) -> Result<()> {
     job.trouble(ProblemKind::Healed, path.as_bytes(), note)
 }
 
-/// Reports a file of the parent whose content is lost, and which the source cannot give.
-pub fn report_lost(path: &Path, cause: LossCause, job: &mut Job) -> Result<()> {
+/// Reports a file of the parent whose content is lost, and which the source cannot give. `kind` is that of the error
+/// because of which the content cannot be read.
+pub fn report_lost(path: &Path, cause: LossCause, kind: Kind, job: &mut Job) -> Result<()> {
     job.report.count(Counter::Lost, 1);
     if job.report.counters.get(Counter::Lost) > LISTED_MAX {
         return Ok(());
     }
-    let detail = match cause {
-        LossCause::Deleted => {
-            "its content in the store is damaged or gone, and the source does not have it any more; only another copy \
-             of the store brings it back"
-        }
-        LossCause::Kept => {
-            "its content in the store is damaged, and the source cannot give it now; its entry is kept, and a restore \
-             needs another copy of the store for it"
-        }
-        LossCause::Dropped => {
-            "the store has lost an archive that its content needs, and the source cannot give it now: this snapshot \
-             does not have it; only another copy of the store brings it back"
-        }
+    let (fault, remedy) = match kind {
+        Kind::Missing => ("is gone", "only another copy of the store brings it back"),
+        // The medium refused to read. It proves nothing about the stored bytes.
+        Kind::Io => (
+            "cannot be read",
+            "it comes back only if the store can be read again, or from another copy of it",
+        ),
+        _ => ("is damaged", "only another copy of the store brings it back"),
     };
-    let error = Error::new(Kind::Missing, "keep the last version of", detail).at(path);
+    let why = match cause {
+        LossCause::Deleted => "the source does not have it any more",
+        LossCause::Kept => "the source cannot give it now, so its entry is kept",
+        LossCause::Dropped => "the source cannot give it now, and this snapshot does not have it",
+    };
+    let detail = format!("its content in the store {fault}, and {why}; {remedy}");
+    let error = Error::new(kind, "keep the last version of", detail).at(path);
     job.trouble(ProblemKind::Lost, path.as_bytes(), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Hash, Metadata, Node, Place};
+    use crate::job::{Cancel, Options, Silent};
+
+    fn entry(path: &str, n: u64) -> Entry {
+        let file = File { size: 5, hash: hash(n), holes: Vec::new() };
+        Entry::new(Path::new(path).unwrap(), Node::File(file), Metadata::default(), Place::default())
+    }
+
+    fn hash(n: u64) -> Hash {
+        blake3::hash(&n.to_le_bytes()).into()
+    }
+
+    #[test]
+    fn however_many_contents_there_are_a_lost_one_with_another_name_is_not_reported() {
+        let mut lost = LostFiles::new();
+        (0..2).for_each(|n| lost.add_content(Some(start_of(&hash(n)))));
+        (2..CONTENTS_MAX as u64 + 9).for_each(|start| lost.note_content(Some(start)));
+        lost.note_content(Some(start_of(&hash(0))));
+        lost.add(&entry("elsewhere", 0)).unwrap();
+        lost.add(&entry("nowhere", 1)).unwrap();
+        let (options, cancel, mut silent) = (Options::default(), Cancel::default(), Silent);
+        let mut job = Job::new(&options, &cancel, &mut silent);
+        lost.report(|_| Kind::Missing, &mut job).unwrap();
+        let paths: Vec<_> = job.report.problems.iter().map(|problem| problem.path.clone().unwrap()).collect();
+        assert_eq!(paths, [b"nowhere"]);
+    }
 }

@@ -236,6 +236,9 @@ impl NewSnapshot {
                 "it is empty, and its last snapshot was not: is it mounted? (or allow an empty source)";
             return Err(Error::new(Kind::Mismatch, "back up", detail).at(&self.origin.path));
         }
+        if let Some(parent) = &parent {
+            parent.report_lost_parts(&scan.needed_parts, job)?;
+        }
         self.header.inodes_unstable = scan.inodes_unstable;
         let full = self.header.kind == SnapshotKind::Full;
         let (key, stamp) = (&self.header.key, self.header.snapshot);

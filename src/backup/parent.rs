@@ -25,8 +25,11 @@ pub struct Parent {
     /// For each file of the parent's archives: true if the store lists the file with the recorded size. The new state
     /// can have an entry only if the store lists the files of its content.
     listed: Vec<bool>,
-    /// For each file of the parent's archives: true if it is listed, and was not found to be lost.
-    present: Vec<bool>,
+    /// For each file of the parent's archives: the kind of its fault if it is not listed, or was found to be lost.
+    faults: Vec<Option<Kind>>,
+    /// The parts that the store lost, each with the number of the file and with the description of its fault. The
+    /// parent may need none of their bytes.
+    lost_parts: Vec<(u32, String)>,
     /// For each archive of the parent: true if this is a SigVault that the store lost, or that is damaged there, but
     /// whose signatures the cache has. The new state cannot name such a SigVault.
     only_cached: Vec<bool>,
@@ -57,38 +60,21 @@ impl Parent {
         job: &mut Job,
     ) -> Result<Self> {
         let mut vaults = SigVaults::new(trailer.clone(), cache);
-        let (mut present, mut only_cached) = (Vec::new(), Vec::new());
-        let mut is_whole = Vec::new();
-        for archive in &trailer.archives {
-            let fault = |file: ArchiveFile| (archive_fault(&file, catalog.size_of(&file.name)), file);
-            let files: Vec<_> = archive.files().into_iter().map(fault).collect();
-            let is_there = files.iter().all(|(fault, _)| fault.is_none());
-            let cached = vaults.only_cached(archive, is_there);
-            present.extend(files.iter().map(|(fault, _)| fault.is_none()));
-            is_whole.push(is_there);
-            only_cached.push(cached);
-            if cached {
-                let message = format!("the store lost {}; the cache has its signatures", archive.name);
-                job.log(Level::Warn, &message);
-                continue;
-            }
-            for (fault, file) in files {
-                if let Some((kind, what)) = fault {
-                    report_lost(&file, kind, &what, job)?;
-                }
-            }
-        }
+        let ListedArchives { faults, lost_parts, only_cached, is_whole } =
+            ListedArchives::find(&trailer, catalog, &vaults, job)?;
         if reads_cheaply {
             vaults.read_from_store(is_whole);
         }
         let heals = job.options.heal;
         let known_losses = if heals { HashSet::new() } else { reported_losses(&trailer) };
         let unlisted_losses = !heals && may_have_more_losses(&trailer.problems);
-        let (listed, losses) = (present.clone(), ParentLosses::default());
+        let listed = faults.iter().map(Option::is_none).collect();
+        let losses = ParentLosses::default();
         Ok(Parent {
             trailer,
             listed,
-            present,
+            faults,
+            lost_parts,
             only_cached,
             losses,
             known_losses,
@@ -110,17 +96,41 @@ impl Parent {
 
     /// Whether the store has a file of the parent's archives.
     pub fn has_file(&self, file: u32) -> bool {
-        self.present.get(file as usize).copied().unwrap_or(false)
+        self.faults.get(file as usize).is_some_and(Option::is_none)
     }
 
-    /// Counts a file of an archive as lost: no range of it can be read.
-    pub fn lose_file(&mut self, file: u32) {
+    /// Counts a file of an archive as lost: no range of it can be read. `kind` is that of the error.
+    pub fn lose_file(&mut self, file: u32, kind: Kind) {
         let Ok(archive) = self.files().archive_of(file) else { return };
         if let Some(named) = self.trailer.archives.get(archive as usize) {
-            self.present[file as usize] = false;
+            self.faults[file as usize] = Some(kind);
             self.only_cached[archive as usize] = self.vaults.only_cached(named, false);
             self.vaults.prefer_cache(archive);
         }
+    }
+
+    /// Adds to `needed` the lost parts, by the numbers of their files, in which an entry of the parent has a byte.
+    pub fn add_needed_parts(&self, recorded: &Recorded, needed: &mut HashSet<u32>) {
+        if self.lost_parts.is_empty() {
+            return;
+        }
+        for ranges in [recorded.content(), recorded.sig().unwrap_or_default()] {
+            needed.extend(self.files().files_in(ranges).filter(|file| !self.has_file(*file)));
+        }
+    }
+
+    /// Reports the parts that the store lost: as a problem if the file is in `needed`, as
+    /// [`Parent::add_needed_parts`] collected it from all entries, else as a note.
+    pub fn report_lost_parts(&self, needed: &HashSet<u32>, job: &mut Job) -> Result<()> {
+        for (number, what) in &self.lost_parts {
+            let file = self.files().file(*number)?;
+            let kind = self.faults.get(*number as usize).copied().flatten().unwrap_or(Kind::Corrupt);
+            match needed.contains(number) {
+                true => report_lost(file, kind, what, job)?,
+                false => report_unneeded(file, kind, what, job)?,
+            }
+        }
+        Ok(())
     }
 
     /// Whether the store has the files that a range of an archive lies in.
@@ -157,8 +167,17 @@ impl Parent {
         let is_known_loss =
             || !content.is_empty() && (self.unlisted_losses && is_dirty || self.known_losses.contains(path));
         content.iter().all(|range| self.has_range(range))
-            && !self.losses.has_content(content)
+            && self.losses.of_content(content).is_none()
             && !is_known_loss()
+    }
+
+    /// The kind of the error because of which the content of `entry`, which is lost, cannot be read. `Corrupt` if only
+    /// the parent's state says that the content is lost.
+    pub fn loss_kind(&self, entry: &Entry) -> Kind {
+        let content = &entry.place.content;
+        let fault = |file: u32| self.faults.get(file as usize).copied().flatten();
+        let of_file = self.files().files_in(content).find_map(fault);
+        of_file.or_else(|| self.losses.of_content(content)).unwrap_or(Kind::Corrupt)
     }
 
     /// Whether the new state can have the entry, also if its content is lost: the store lists every file of it.
@@ -169,7 +188,7 @@ impl Parent {
 
     /// Whether any content is lost.
     pub fn has_losses(&self) -> bool {
-        !self.present.iter().all(|&present| present)
+        self.faults.iter().any(Option::is_some)
             || self.losses.has_contents()
             || !self.known_losses.is_empty()
             || self.unlisted_losses
@@ -290,6 +309,47 @@ impl Parent {
     }
 }
 
+/// What the list of the store says about the archives of the parent.
+#[derive(Default)]
+struct ListedArchives {
+    /// See [`Parent`].
+    faults: Vec<Option<Kind>>,
+    lost_parts: Vec<(u32, String)>,
+    only_cached: Vec<bool>,
+    /// For each archive: true if the store lists all of its files with their recorded sizes.
+    is_whole: Vec<bool>,
+}
+
+impl ListedArchives {
+    /// Reports the lost archives, except those in parts.
+    fn find(trailer: &Trailer, catalog: &Catalog, vaults: &SigVaults, job: &mut Job) -> Result<Self> {
+        let mut listed = ListedArchives::default();
+        for archive in &trailer.archives {
+            let fault = |file: ArchiveFile| (archive_fault(&file, catalog.size_of(&file.name)), file);
+            let files: Vec<_> = archive.files().into_iter().map(fault).collect();
+            let is_there = files.iter().all(|(fault, _)| fault.is_none());
+            let cached = vaults.only_cached(archive, is_there);
+            if cached {
+                let message = format!("the store lost {}; the cache has its signatures", archive.name);
+                job.log(Level::Warn, &message);
+            }
+            for (fault, file) in files {
+                match fault.as_ref().filter(|_| !cached) {
+                    Some((_, what)) if !archive.parts.is_empty() => {
+                        listed.lost_parts.push((listed.faults.len() as u32, what.clone()));
+                    }
+                    Some((kind, what)) => report_lost(&file, *kind, what, job)?,
+                    None => {}
+                }
+                listed.faults.push(fault.map(|(kind, _)| kind));
+            }
+            listed.is_whole.push(is_there);
+            listed.only_cached.push(cached);
+        }
+        Ok(listed)
+    }
+}
+
 /// The paths of the losses that a state lists.
 fn reported_losses(trailer: &Trailer) -> HashSet<Vec<u8>> {
     let lost = trailer.problems.iter().filter(|problem| is_loss(problem));
@@ -319,6 +379,13 @@ fn report_lost(file: &ArchiveFile, kind: Kind, what: &str, job: &mut Job) -> Res
     let error = Error::new(kind, "use the archive", detail).at(&file.name);
     let problem = Problem::of_whole(ProblemKind::of_stored(&error), &error);
     job.problem(problem.in_file(&file.name), error)
+}
+
+/// Notes that a part of an archive is lost of which the parent needs no byte.
+pub fn report_unneeded(file: &ArchiveFile, kind: Kind, what: &str, job: &mut Job) -> Result<()> {
+    let detail = format!("{what}; the newest snapshot needs none of its bytes, but older ones may");
+    let error = Error::new(kind, "use the archive", detail).at(&file.name);
+    job.problem(Problem::of_whole(ProblemKind::Unneeded, &error).in_file(&file.name), error)
 }
 
 /// Reports a SigVault that is damaged in the store, and is read from the cache instead.

@@ -108,7 +108,7 @@ impl<'r, 'j> Run<'r, 'j> {
         }
         Run {
             without_inodes: scan.inodes_unstable && !archives.is_full(),
-            lost_files: parent.as_ref().is_some_and(Parent::has_losses).then(LostFiles::new),
+            lost_files: scan.lost_files.take(),
             job,
             store,
             prefetcher: FilePrefetcher::new(pool.clone(), source.another(), devices.clone()),
@@ -138,10 +138,10 @@ impl<'r, 'j> Run<'r, 'j> {
         for entry in std::mem::take(&mut self.rename_sources).into_deleted() {
             self.gone(&entry)?;
         }
-        if let Some(lost) = self.lost_files.take() {
-            lost.report(self.job)?;
-        }
         if let Some(parent) = &mut self.parent {
+            if let Some(lost) = self.lost_files.take() {
+                lost.report(|old| parent.loss_kind(old), self.job)?;
+            }
             let pointed = self.stored_contents.take_pointed();
             pointed.check(parent, self.store, &self.pool, self.job)?;
         }
@@ -339,12 +339,15 @@ impl<'r, 'j> Run<'r, 'j> {
             return self.gone(&old);
         }
         let is_lost = self.is_lost(&old);
+        let kind = self.parent.as_ref().map_or(Kind::Corrupt, |parent| parent.loss_kind(&old));
         let Some(parent) = self.parent.as_mut().filter(|parent| parent.can_keep(&old)) else {
             self.state.omissions().add(&old.path, OmissionCause::Unread);
-            return report_lost(&old.path, LossCause::Dropped, self.job);
+            return report_lost(&old.path, LossCause::Dropped, kind, self.job);
         };
         if is_lost {
-            report_lost(&old.path, LossCause::Kept, self.job)?;
+            report_lost(&old.path, LossCause::Kept, kind, self.job)?;
+        } else {
+            note_content(&mut self.lost_files, &old);
         }
         let mut entry = old.clone();
         (entry.place.content, entry.place.sig) =
@@ -642,8 +645,8 @@ impl<'r, 'j> Run<'r, 'j> {
         if let Some(old) = old_here.as_ref().filter(|_| change != change::KEPT) {
             self.report_healed(old, &entry)?;
         }
-        if let Some(lost) = self.lost_files.as_mut().filter(|_| change != change::KEPT) {
-            lost.note_content(entry.file().map(|file| start_of(&file.hash)));
+        if change != change::KEPT {
+            note_content(&mut self.lost_files, &entry);
         }
         let old_here = old_here.and_then(|old| self.archives.as_inherited(old));
         if self.without_inodes {
@@ -655,6 +658,13 @@ impl<'r, 'j> Run<'r, 'j> {
             self.job.change(change, old, Some(&entry))?;
         }
         Ok(())
+    }
+}
+
+/// Notes that the new state has the content of `entry`, which is not lost.
+fn note_content(lost_files: &mut Option<LostFiles>, entry: &Entry) {
+    if let Some(lost) = lost_files {
+        lost.note_content(entry.file().map(|file| start_of(&file.hash)));
     }
 }
 

@@ -2,6 +2,7 @@
 //! So the second pass knows from its start which entries were deleted, which names are hard links, and how
 //! much there is to read.
 
+use std::collections::HashSet;
 use std::collections::hash_map::{Entry as MapEntry, HashMap};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::store::OwnPlaces;
 use crate::walk::{Devices, RESTORE_TEMP, Walk, WalkItem, WalkOptions, WalkedEntry};
 
 use super::choice::Choice;
+use super::heal_report::LostFiles;
 use super::parent::Parent;
 use super::stored_contents::{ContentScan, StoredContents};
 use super::tasks::{Finding, PathState, Task, Tasks, TasksWriter};
@@ -181,6 +183,10 @@ pub struct Scan {
     pub tasks: Tasks,
     pub rename_sources: RenameSources,
     pub stored_contents: StoredContents<'static>,
+    /// Knows the contents that the store has lost. `None` if nothing is lost.
+    pub lost_files: Option<LostFiles>,
+    /// The lost parts of archives that entries of the parent need, by the numbers of their files.
+    pub needed_parts: HashSet<u32>,
     pub links: LinkCounts,
     pub devices: Devices,
     pub inodes_unstable: bool,
@@ -250,7 +256,10 @@ pub fn scan(
     let mut planner = TaskPlanner { contents: is_increment.then(ContentScan::new), ..TaskPlanner::default() };
     let mut tasks = TasksWriter::new();
     match parent {
-        Some((state, parent)) => compare(state, parent, &mut source, &mut planner, &mut tasks, guard)?,
+        Some((state, parent)) => {
+            planner.lost_files = parent.has_losses().then(LostFiles::new);
+            compare(state, parent, &mut source, &mut planner, &mut tasks, guard)?;
+        }
         None => {
             while let Some(finding) = source.next()? {
                 tasks.push(&planner.created(finding))?;
@@ -270,6 +279,8 @@ pub fn scan(
         tasks: tasks.finish(),
         rename_sources: planner.rename_sources,
         stored_contents: planner.contents.map_or_else(|| Ok(StoredContents::none()), ContentScan::finish)?,
+        lost_files: planner.lost_files,
+        needed_parts: planner.needed_parts,
         links: links.into_iter().filter(|(_, inode)| inode.names > 1).collect(),
         devices,
         inodes_unstable,
@@ -297,8 +308,8 @@ fn compare(
         let recorded = records.current();
         let path = found.as_ref().map(|finding| finding.path.as_bytes());
         let Some(side) = Side::next(recorded.map(Recorded::path), path) else { return Ok(()) };
-        if let (Some(recorded), true, Some(contents)) = (recorded, side != Side::New, &mut planner.contents) {
-            contents.add_recorded(recorded, records.offset(), parent)?;
+        if let Some(recorded) = recorded.filter(|_| side != Side::New) {
+            planner.add_recorded(recorded, records.offset(), parent)?;
         }
         let finding = if side == Side::Old { None } else { found.take() };
         let task = match (recorded.filter(|_| side != Side::New), finding) {
@@ -329,11 +340,28 @@ struct TaskPlanner {
     rename_sources: RenameSources,
     /// `None` for a full, whose archive gets the content of every file.
     contents: Option<ContentScan>,
+    /// As in [`Scan`].
+    lost_files: Option<LostFiles>,
+    needed_parts: HashSet<u32>,
     tally: InodeTally,
     bytes: u64,
 }
 
 impl TaskPlanner {
+    /// Notes an entry of the parent. `line` is the offset of the entry's line.
+    fn add_recorded(&mut self, recorded: &Recorded, line: u64, parent: &Parent) -> Result<()> {
+        if let Some(lost) = &mut self.lost_files {
+            parent.add_needed_parts(recorded, &mut self.needed_parts);
+            if recorded.is_file() && !parent.has_recorded_content(recorded) {
+                lost.add_content(recorded.hash_start());
+            }
+        }
+        match &mut self.contents {
+            Some(contents) => contents.add_recorded(recorded, line, parent),
+            None => Ok(()),
+        }
+    }
+
     fn created(&mut self, finding: Finding) -> Task {
         self.will_read(file_size(&finding));
         Task::New(finding)

@@ -333,13 +333,16 @@ pub const IBT_PROBLEM_UNLOCKED: i32 = 11;
 /// layer, and the backup has stored it again. Snapshots made before stay as they
 /// are. A report lists the first 1,000; IBT_COUNT_HEALED counts all.
 pub const IBT_PROBLEM_HEALED: i32 = 12;
-/// The content of this entry is damaged or gone in the store, and the source no
-/// longer has the file or cannot give it now. If the source cannot give it, the
-/// new snapshot has the entry as the parent has it, unless an archive of its
-/// content is gone. A report lists the first 1,000; IBT_COUNT_LOST counts all.
+/// The content of this entry is damaged or gone in the store, or cannot be read
+/// there, and the source no longer has the file or cannot give it now. If the
+/// source cannot give it, the new snapshot has the entry as the parent has it,
+/// unless an archive of its content is gone. The status is that of the fault:
+/// IBT_ERR_MISSING, IBT_ERR_CORRUPT, or IBT_ERR_IO after a read error of the disk.
+/// A report lists the first 1,000; IBT_COUNT_LOST counts all.
 pub const IBT_PROBLEM_LOST: i32 = 13;
 /// A note. An archive of an earlier snapshot is damaged, but this snapshot needs
-/// none of the damaged bytes: everything that it needs was read and is right.
+/// none of the damaged bytes: everything that it needs was read and is right. Or
+/// a part of an archive is damaged or gone of which it needs no byte.
 pub const IBT_PROBLEM_UNNEEDED: i32 = 14;
 
 /// ==== Actions: ibt_report_snapshot_action() ====
