@@ -434,6 +434,16 @@ fn the_last_version_of_what_the_source_cannot_give_is_never_dropped() {
             }
             let again = heal(&fork.twin);
             assert_eq!(counter(&again, Counter::Lost), 0, "{loss:?}: {:?}", again.problems);
+
+            // A consolidation has read the contents, so its snapshot does not list them as lost.
+            let fork = series.fork();
+            fs::write(fork.twin.store.join(full.file_name().unwrap()), &right).unwrap();
+            fork.twin.consolidate().whole();
+            let listed = stored::parse(&fork.twin.newest("state"))["problems"].clone();
+            let lost = listed.as_array().unwrap().iter().filter(|problem| problem["status"] == "lost");
+            assert_eq!(lost.map(|problem| &problem["path"]).collect::<Vec<_>>(), ["goes"], "{loss:?}");
+            let next = fork.twin.incremental().partial();
+            assert_eq!(counter(&next, Counter::Lost), 0, "{loss:?}: {:?}", next.problems);
         }
         // The loss stays known as long as the source cannot give the files.
         let report = series.incremental().partial();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::commit::{MemberSpool, NewArchiveKind, NewArchives};
+use crate::commit::{MemberSpool, NewArchiveKind, NewArchives, is_loss};
 use crate::contents::{Contents, StateArchives};
 use crate::delta::Params;
 use crate::entry::{Entry, File, Path, Range, SigRef};
@@ -354,10 +354,6 @@ impl ListedArchives {
 fn reported_losses(trailer: &Trailer) -> HashSet<Vec<u8>> {
     let lost = trailer.problems.iter().filter(|problem| is_loss(problem));
     lost.filter_map(|problem| problem.path.clone()).collect()
-}
-
-fn is_loss(problem: &StateProblem) -> bool {
-    problem.status == ProblemKind::Lost.name()
 }
 
 /// Whether a state with these problems may leave out further losses: a report and a state list a limited number, and a

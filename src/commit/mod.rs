@@ -25,7 +25,7 @@ use crate::format::{
     ArchiveFile, ArchiveRef, Header, LayerRef, Made, SnapshotKind, StateProblem, StateReader, Totals,
     Trailer, Written, WrittenState,
 };
-use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX};
+use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX, ProblemKind};
 use crate::stamp::{Stamp, Time};
 use crate::store::cache::{self, Copy};
 use crate::store::{Cache, Catalog, StateFile, Store, backup_file, newest_known};
@@ -300,6 +300,11 @@ fn problems(copy_of: Option<&Trailer>, job: &Job) -> Vec<StateProblem> {
         message: p.message.clone(),
     });
     carried.chain(own).take(PROBLEMS_MAX).collect()
+}
+
+/// Whether a problem of a snapshot says that its store has lost the content of an entry.
+pub fn is_loss(problem: &StateProblem) -> bool {
+    problem.status == ProblemKind::Lost.name()
 }
 
 /// Archives of this run that have their final names while no state names them yet. Dropping this value

@@ -7,7 +7,7 @@
 //! Nothing is written if the newest snapshot is a full already, and all of its archives are its own and exist in the
 //! store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::commit::{self, Commit, MemberSpool, NewArchiveKind, NewArchives, NewState};
@@ -17,7 +17,7 @@ use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, HardLink, LinkSet, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::Name;
-use crate::format::{ArchiveFile, Header, Omissions, ParentRef, SnapshotKind, Special, StateReader};
+use crate::format::{ArchiveFile, Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, Trailer};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
 use crate::spool::spool_error;
@@ -83,16 +83,21 @@ fn make(
     let mut state = NewState::whole(store, &archives, &header)?;
     *state.omissions() = Omissions::clone(&trailer.omissions);
     let contents = Contents::new(&trailer.archives).with_cancel(job.cancel());
-    let mut copying = Copying { job, store, contents, archives, state, copied: HashMap::new() };
+    let lost = trailer.problems.iter().filter(|problem| commit::is_loss(problem));
+    let lost = lost.filter_map(|problem| problem.path.clone()).collect();
+    let mut copying = Copying { job, store, contents, archives, state, copied: HashMap::new(), lost };
     copying.job.phase(Phase::Read, trailer.totals.entries, trailer.totals.bytes)?;
     for entry in newest.entries()? {
         copying.entry(entry?)?;
     }
     copying.job.phase_done()?;
-    let Copying { archives, state, .. } = copying;
+    let Copying { archives, state, lost, .. } = copying;
     job.phase(Phase::Commit, 0, 0)?;
+    let mut original = Trailer::clone(&trailer);
+    let is_lost = |path: &Option<Vec<u8>>| path.as_ref().is_none_or(|path| lost.contains(path));
+    original.problems.retain(|problem| !commit::is_loss(problem) || is_lost(&problem.path));
     let header = &header;
-    Commit { header, catalog, parents: &[], archives, state, parent: None, cache, copy_of: Some(&trailer) }
+    Commit { header, catalog, parents: &[], archives, state, parent: None, cache, copy_of: Some(&original) }
         .commit(store, job)?;
     let message = format!("made snapshot {} of '{}' from the store", header.snapshot, header.key);
     job.log(Level::Info, &message);
@@ -123,6 +128,9 @@ struct Copying<'r, 'j> {
     state: NewState,
     /// Where the content of each file with several names was stored.
     copied: HashMap<LinkSet, Copied>,
+    /// The paths of lost contents in the problems of the snapshot that is copied, without those of files that were
+    /// copied: their contents are right, for example because another copy of the store had the lost file.
+    lost: HashSet<Vec<u8>>,
 }
 
 /// The places of a copied content and of its signature.
@@ -158,6 +166,7 @@ impl Copying<'_, '_> {
         if let Some(file) = entry.file() {
             let copied = copied.map_or_else(|| self.file(&entry, file), Ok)?;
             entry.place = copied.place(entry.place);
+            self.lost.remove(entry.path.as_bytes());
             set.map(|set| self.copied.insert(set, copied));
         }
         self.state.entry(&entry, None)?;
