@@ -576,6 +576,25 @@ fn a_content_that_a_kept_entry_has_is_not_lost() {
 }
 
 #[test]
+fn copies_of_a_content_whose_signature_is_lost_share_the_new_one() {
+    let mut series = Series::new();
+    series.write("original", noise(1, 30_000));
+    series.snapshot();
+    series.archives().iter().filter(|path| is_vault(path)).for_each(|path| flip_everything(path));
+    series.forget_cache();
+    for number in 0..20 {
+        series.write(&format!("copy {number}"), noise(1, 30_000));
+    }
+    let report = heal(&series);
+    assert_whole(&series, &report);
+    let state = stored::parse(&series.newest("state"));
+    let copies = state["entries"].as_array().unwrap().iter();
+    let copies = copies.filter(|entry| entry["path"].as_str().unwrap().starts_with("copy"));
+    let places: Vec<_> = copies.map(|entry| &entry["at"]["sig"]["content"]).collect();
+    assert!(places.len() == 20 && places.iter().all(|place| *place == places[0]), "{places:?}");
+}
+
+#[test]
 fn a_dry_run_tells_the_same_and_stores_nothing() {
     let series = chain();
     flip_everything(&series.newest("full"));

@@ -445,9 +445,11 @@ impl FileStorer<'_, '_, '_> {
                 Some(old)
             }
         };
-        old.map_or(Ok(()), |old| self.stored.point(path, &old))?;
+        old.as_ref().map_or(Ok(()), |old| self.stored.point(path, old))?;
         if let Some(params) = self.lost_signature(&entry).filter(|_| entry.place.sig.is_none()) {
             self.put_signature(&mut entry, sign(params)?, None)?;
+            // The next file with this content uses the new signature.
+            self.stored.add(&entry, old.as_ref())?;
         }
         Ok((entry, StoredAs::Elsewhere))
     }
