@@ -2217,7 +2217,14 @@ ibt_status ibt_options_set_compression(ibt_options *options,
  *
  * Backups and consolidations; ignored elsewhere. Each backup of a series may
  * have another size of parts. They return IBT_ERR_LIMIT if an archive
- * would have more than 65,536 parts.
+ * would have more than 65,536 parts, or if all archives that the snapshot needs
+ * have more parts together than its state can name: about 160,000 to 270,000, by
+ * the length of the key, and fewer if there are many problems. A backup notices
+ * the latter at its end. Then set a greater size of parts, and consolidate or
+ * make a full backup.
+ *
+ * If a process is killed while it writes parts into a storage of functions, the
+ * parts stay there until the next prune of the key.
  *
  * Default: 0, archives in one file. Else at least IBT_PART_SIZE_MIN.
  *
@@ -2390,7 +2397,9 @@ IBT_API ibt_status ibt_storage_open_default(ibt_storage **out, ibt_error **err);
  * object. libibt commits it after all others: a run that fails half-way leaves
  * no objects, or objects that no state names, but never half a snapshot. Parts
  * of archives (ibt_options_set_part_size()) are committed one after the other
- * while a backup runs, and deleted if it fails.
+ * while a backup runs. If the backup fails, they are deleted again, if the
+ * storage can delete. Parts that are not deleted, also those of a process that
+ * was killed, stay until the next prune of the key.
  *
  * Every function except ibt_abort_fn and ibt_unlock_fn returns
  * IBT_CALLBACK_OK, or a number that says why it failed. IBT_ERR_NOT_FOUND,

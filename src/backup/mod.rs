@@ -112,7 +112,7 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
         catalog = Catalog::read(store, &origin.key)?;
     }
     let snapshot = NewSnapshot::begin(store, origin, catalog, previous, kind, job)?;
-    snapshot.make(store, pool, job)
+    snapshot.make(store, pool, job).inspect_err(|_| commit::warn_of_parts(store, job))
 }
 
 fn refuse_selectors(job: &Job) -> Result<()> {

@@ -28,7 +28,7 @@ use crate::format::{
 use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX, ProblemKind};
 use crate::stamp::{Stamp, Time};
 use crate::store::cache::{self, Copy};
-use crate::store::{Cache, Catalog, StateFile, Store, backup_file, newest_known};
+use crate::store::{Cache, Catalog, Need, StateFile, Store, backup_file, newest_known};
 
 use archives::FinishedArchive;
 
@@ -300,6 +300,17 @@ fn problems(copy_of: Option<&Trailer>, job: &Job) -> Vec<StateProblem> {
         message: p.message.clone(),
     });
     carried.chain(own).take(PROBLEMS_MAX).collect()
+}
+
+/// Logs a warning after a run has failed, if it may have left parts of archives in a storage that cannot delete.
+pub fn warn_of_parts(store: &dyn Store, job: &mut Job) {
+    let options = job.options;
+    let has_parts = options.part_size > 0 && !options.dry_run;
+    if has_parts && store.require(Need::Delete, "remove the parts of a failed run").is_err() {
+        let message = "parts that this run has written may stay in the storage, which cannot delete them; no \
+                       snapshot needs them";
+        job.log(Level::Warn, message);
+    }
 }
 
 /// Whether a problem of a snapshot says that its store has lost the content of an entry.

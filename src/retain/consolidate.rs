@@ -56,7 +56,7 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
         );
         return Ok(());
     }
-    make(store, &catalog, newest, pool, job)
+    make(store, &catalog, newest, pool, job).inspect_err(|_| commit::warn_of_parts(store, job))
 }
 
 /// True if a snapshot is a full, all its archives are its own, and the store lists them with their sizes.

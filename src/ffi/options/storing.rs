@@ -53,7 +53,14 @@ pub unsafe extern "C" fn ibt_options_set_compression(
 ///
 /// Backups and consolidations; ignored elsewhere. Each backup of a series may
 /// have another size of parts. They return IBT_ERR_LIMIT if an archive
-/// would have more than 65,536 parts.
+/// would have more than 65,536 parts, or if all archives that the snapshot needs
+/// have more parts together than its state can name: about 160,000 to 270,000, by
+/// the length of the key, and fewer if there are many problems. A backup notices
+/// the latter at its end. Then set a greater size of parts, and consolidate or
+/// make a full backup.
+///
+/// If a process is killed while it writes parts into a storage of functions, the
+/// parts stay there until the next prune of the key.
 ///
 /// Default: 0, archives in one file. Else at least IBT_PART_SIZE_MIN.
 ///

@@ -225,7 +225,9 @@ pub unsafe extern "C" fn ibt_storage_open_default(
 /// object. libibt commits it after all others: a run that fails half-way leaves
 /// no objects, or objects that no state names, but never half a snapshot. Parts
 /// of archives (ibt_options_set_part_size()) are committed one after the other
-/// while a backup runs, and deleted if it fails.
+/// while a backup runs. If the backup fails, they are deleted again, if the
+/// storage can delete. Parts that are not deleted, also those of a process that
+/// was killed, stay until the next prune of the key.
 ///
 /// Every function except ibt_abort_fn and ibt_unlock_fn returns
 /// IBT_CALLBACK_OK, or a number that says why it failed. IBT_ERR_NOT_FOUND,

@@ -263,7 +263,12 @@ impl<W: Sink> StateWriter<W> {
         let before = self.text.len();
         let mut from = document::write_trailer(trailer, &mut self.text);
         if self.text.len() - before > TRAILER_MAX - 2 * DIGEST_LINE_LEN {
-            return Err(Error::new(Kind::Limit, OP, "its trailer is longer than 48 MiB"));
+            let mut detail = "its trailer is longer than 48 MiB".to_string();
+            if trailer.archives.iter().any(|archive| !archive.parts.is_empty()) {
+                detail +=
+                    "; if it names too many parts of archives, set a greater size of parts and consolidate";
+            }
+            return Err(Error::new(Kind::Limit, OP, detail));
         }
         if from >= SUMMARY_BEHIND {
             let summary = self.text.split_off(from);

@@ -50,6 +50,20 @@ fn parts_are_written_as_documented_and_read_back() {
 }
 
 #[test]
+fn a_trailer_with_too_many_parts_is_an_error_that_names_the_remedy() {
+    let few = in_parts();
+    let part = |number: u32| ArchiveFile { name: part_name(&few.name, number), ..few.parts[0].clone() };
+    let many = ArchiveRef { parts: (1..=PARTS_MAX).map(part).collect(), ..few.clone() };
+    let mut all = vec![many; 5];
+    all.insert(1, archives().remove(1));
+    let mut writer = StateWriter::new(frames(Codec::None), &header()).unwrap();
+    small().iter().for_each(|entry| writer.entry(entry).unwrap());
+    let error = writer.finish(&all, &made_with(&[])).unwrap_err();
+    assert_eq!(error.kind, Kind::Limit);
+    assert!(error.detail.contains("48 MiB") && error.detail.contains("a greater size of parts"), "{error}");
+}
+
+#[test]
 fn hostile_parts_are_refused() {
     let text = document();
     for (from, to, word) in [
