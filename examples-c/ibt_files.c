@@ -19,10 +19,10 @@ static int32_t go_on(const struct run *run)
 
 static const char *type_name(const ibt_entry *entry)
 {
-    static const char *const names[] = { "?", "file", "dir", "symlink", "fifo", "char", "block" };
+    static const char *const names[] = { "?", "file", "dir", "symlink", "fifo", "char", "block", "unknown" };
     int32_t type = ibt_entry_type(entry);
 
-    return names[type >= 1 && type <= 6 ? type : 0];
+    return names[type >= 1 && type <= 7 ? type : 0];
 }
 
 /* Writes type and mode as ls does, for example "-rw-r--r--". */
@@ -35,7 +35,8 @@ static void format_mode(const ibt_entry *entry, char out[11])
 
     out[0] = types[type >= 1 && type <= 6 ? type : 0];
     for (i = 0; i < 9; i++)
-        out[i + 1] = mode & (0400u >> i) ? letters[i] : '-';
+        out[i + 1] = mode == UINT32_MAX ? '?' : mode & (0400u >> i) ? letters[i] : '-';
+    mode = mode == UINT32_MAX ? 0 : mode;
     if (mode & 04000)
         out[3] = mode & 0100 ? 's' : 'S';
     if (mode & 02000)
@@ -45,11 +46,13 @@ static void format_mode(const ibt_entry *entry, char out[11])
     out[10] = '\0';
 }
 
-/* The name of an owner or group, or its number if it has no name. */
+/* The name of an owner or group, its number if it has no name, or "-" if it has no number either. */
 static const char *owner(const char *name, uint32_t number, char *out)
 {
     if (name != NULL)
         return name;
+    if (number == UINT32_MAX)
+        return "-";
     snprintf(out, 16, "%" PRIu32, number);
     return out;
 }
@@ -133,6 +136,12 @@ static void print_member(const char *name, const char *value)
     print_json_text(value);
 }
 
+static void print_number(const char *name, uint32_t number)
+{
+    if (number != UINT32_MAX)
+        printf(",\"%s\":%" PRIu32, name, number);
+}
+
 /* Prints a time as "SECONDS.NNNNNNNNN", as the report does. The fraction is added to the seconds, also before 1970:
  * half a second before 1970 is "-1.500000000". */
 static void print_json_time(const char *name, int64_t nanoseconds)
@@ -169,8 +178,11 @@ static int32_t print_json_entry(void *ud, const ibt_entry *entry)
         printf("\"snapshot\":\"%s\",", listing->stamp);
     fputs("\"path\":", stdout);
     print_json_text(ibt_entry_path(entry));
-    printf(",\"type\":\"%s\",\"mode\":\"%04" PRIo32 "\",\"uid\":%" PRIu32 ",\"gid\":%" PRIu32, type_name(entry),
-           ibt_entry_mode(entry), ibt_entry_uid(entry), ibt_entry_gid(entry));
+    printf(",\"type\":\"%s\"", type_name(entry));
+    if (ibt_entry_mode(entry) != UINT32_MAX)
+        printf(",\"mode\":\"%04" PRIo32 "\"", ibt_entry_mode(entry));
+    print_number("uid", ibt_entry_uid(entry));
+    print_number("gid", ibt_entry_gid(entry));
     print_member("user", ibt_entry_user(entry));
     print_member("group", ibt_entry_group(entry));
     print_json_time("mtime", ibt_entry_mtime(entry));

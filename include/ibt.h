@@ -475,6 +475,12 @@ extern "C" {
 #define IBT_TYPE_BLOCK 6
 
 /**
+ * An entry that only a newer libibt can restore: its type is unknown, or the
+ * algorithm of its file's hash. Snapshots keep it. See IBT_PROBLEM_UNSUPPORTED.
+ */
+#define IBT_TYPE_UNKNOWN 7
+
+/**
  * ==== Changes, bits: ibt_change_fn ====
  *
  * The entry is new.
@@ -682,6 +688,15 @@ extern "C" {
  * a part of an archive is damaged or gone of which it needs no byte.
  */
 #define IBT_PROBLEM_UNNEEDED 14
+
+/**
+ * Only a newer libibt can restore, compare or check this entry, its signature
+ * or this state: the type of the entry, the algorithm of a hash or the form of
+ * the state's file is unknown, or a number is too large for this system. The
+ * stored files stay as they are. A restore leaves alone a file that has the
+ * path of such an entry.
+ */
+#define IBT_PROBLEM_UNSUPPORTED 15
 
 /**
  * ==== Actions: ibt_report_snapshot_action() ====
@@ -3325,21 +3340,23 @@ IBT_API uint64_t ibt_entry_size(const ibt_entry *entry);
 IBT_API uint64_t ibt_entry_data_size(const ibt_entry *entry);
 
 /**
- * Permission bits with setuid, setgid and sticky, at most octal 7777.
+ * Permission bits with setuid, setgid and sticky, at most octal 7777, or
+ * UINT32_MAX if the entry was recorded on a system without permission bits.
  *
  * Since: 0.1
  */
 IBT_API uint32_t ibt_entry_mode(const ibt_entry *entry);
 
 /**
- * The owner's number.
+ * The owner's number, or UINT32_MAX if the entry was recorded on a system
+ * without such numbers.
  *
  * Since: 0.1
  */
 IBT_API uint32_t ibt_entry_uid(const ibt_entry *entry);
 
 /**
- * The group's number.
+ * The group's number, or UINT32_MAX like ibt_entry_uid().
  *
  * Since: 0.1
  */
@@ -3407,7 +3424,8 @@ IBT_API const char *ibt_entry_flags(const ibt_entry *entry);
 IBT_API uint32_t ibt_entry_project(const ibt_entry *entry);
 
 /**
- * The number of a device (st_rdev); 0 for every other type.
+ * The number of a device (st_rdev), or UINT64_MAX if the number of another
+ * system does not fit 64 bits; 0 for every other type.
  *
  * Since: 0.1
  */

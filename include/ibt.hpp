@@ -233,7 +233,7 @@ public:
     std::string_view target() const noexcept { return detail::view(ibt_entry_target(object_)); }
     std::string_view hash() const noexcept { return detail::view(ibt_entry_hash(object_)); }
     std::uint64_t size() const noexcept { return ibt_entry_size(object_); }
-    std::uint32_t mode() const noexcept { return ibt_entry_mode(object_); } /* at most octal 7777 */
+    std::uint32_t mode() const noexcept { return ibt_entry_mode(object_); } /* UINT32_MAX: none */
     std::uint32_t uid() const noexcept { return ibt_entry_uid(object_); }
     std::uint32_t gid() const noexcept { return ibt_entry_gid(object_); }
     std::string_view user() const noexcept { return detail::view(ibt_entry_user(object_)); }

@@ -219,10 +219,38 @@ pub enum Node {
     /// The target of the link: raw bytes, in any encoding.
     Symlink(Vec<u8>),
     Fifo,
-    /// A character device with its device number (`st_rdev`).
-    Char(u64),
-    /// A block device with its device number (`st_rdev`).
-    Block(u64),
+    /// A character device with its device number (`st_rdev`). Numbers of this system have 64 bits.
+    Char(u128),
+    /// A block device with its device number, like `Char`.
+    Block(u128),
+    /// An entry that only a newer version of libibt can restore.
+    Unknown(Box<UnknownNode>),
+}
+
+/// The type of an entry that a newer version of libibt recorded and that this version cannot restore. Such an entry is
+/// kept as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownNode {
+    /// The word of the type. "file" if the algorithm of the file's hash is unknown.
+    pub word: String,
+    /// The text of all logical fields that belong to the type. In a line they follow the fields of all types.
+    pub fields: String,
+}
+
+impl UnknownNode {
+    /// Why this version cannot restore the entry, for messages.
+    pub fn why(&self) -> String {
+        match &*self.word {
+            "file" => "the hash of its content has an algorithm that only a newer libibt knows".into(),
+            word => format!("only a newer libibt knows entries of type '{word}'"),
+        }
+    }
+}
+
+/// True for the word of a type, of a flag or of an algorithm: 1 to 32 lower-case letters, digits and dashes.
+pub fn is_word(text: &[u8]) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+    (1..=32).contains(&text.len()) && text.iter().all(is_letter)
 }
 
 impl Node {
@@ -234,18 +262,27 @@ impl Node {
             Node::Fifo => FileType::Fifo,
             Node::Char(_) => FileType::Char,
             Node::Block(_) => FileType::Block,
+            Node::Unknown(_) => FileType::Unknown,
+        }
+    }
+
+    /// The word of the type in states.
+    pub fn word(&self) -> &str {
+        match self {
+            Node::Unknown(node) => &node.word,
+            known => known.file_type().word(),
         }
     }
 
     /// The node of anything but a regular file. A socket, which never becomes an entry, is reported as a FIFO.
     pub fn without_content(file_type: FileType, target: Vec<u8>, rdev: u64) -> Option<Node> {
         Some(match file_type {
-            FileType::File => return None,
+            FileType::File | FileType::Unknown => return None,
             FileType::Dir => Node::Dir,
             FileType::Symlink => Node::Symlink(target),
             FileType::Fifo | FileType::Socket => Node::Fifo,
-            FileType::Char => Node::Char(rdev),
-            FileType::Block => Node::Block(rdev),
+            FileType::Char => Node::Char(rdev.into()),
+            FileType::Block => Node::Block(rdev.into()),
         })
     }
 }
@@ -261,6 +298,8 @@ pub enum FileType {
     Char,
     Block,
     Socket,
+    /// The type of an entry that only a newer version of libibt can restore. No file on a disk has this type.
+    Unknown,
 }
 
 impl FileType {
@@ -274,6 +313,7 @@ impl FileType {
             FileType::Char => "char",
             FileType::Block => "block",
             FileType::Socket => "socket",
+            FileType::Unknown => "unknown",
         }
     }
 
@@ -287,6 +327,7 @@ impl FileType {
             FileType::Char => "character device",
             FileType::Block => "block device",
             FileType::Socket => "socket",
+            FileType::Unknown => "entry of an unknown type",
         }
     }
 }
@@ -388,10 +429,12 @@ pub fn overlaps(
 /// Permissions, owner, modification time, extended attributes, flags and project of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// Permission bits including setuid, setgid and sticky: at most 0o7777.
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
+    /// Permission bits including setuid, setgid and sticky: at most 0o7777. `None` if the system of the backup has
+    /// none.
+    pub mode: Option<u32>,
+    /// The numbers of owner and group; `None` if the system of the backup has none.
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
     /// Names of owner and group at the time of the backup, for people; `None` if the system had no name.
     pub user: Option<String>,
     pub group: Option<String>,
@@ -418,15 +461,46 @@ pub struct Range {
 pub struct SigRef {
     /// A whole signature, then deltas of signatures, oldest first. Never empty.
     pub content: Vec<Range>,
-    /// The first 16 bytes of the signature's BLAKE3.
-    pub hash: [u8; 16],
+    pub hash: SigHash,
+}
+
+/// The hash of a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SigHash {
+    /// The first 16 bytes of the BLAKE3.
+    Blake3([u8; 16]),
+    /// A hash that a newer version of libibt wrote, as the state has it: the name of an algorithm that this version
+    /// does not know, a colon, and hex digits. Such a signature cannot be checked, so it is kept and not used.
+    Unknown(Box<str>),
+}
+
+impl SigHash {
+    /// The hash, if this version knows its algorithm.
+    pub fn known(&self) -> Option<&[u8; 16]> {
+        match self {
+            SigHash::Blake3(hash) => Some(hash),
+            SigHash::Unknown(_) => None,
+        }
+    }
+}
+
+/// True for a digest as states write it: the word of an algorithm, a colon, and an even number of lower-case hex
+/// digits, at least 2 and at most 256.
+pub fn is_digest(text: &[u8]) -> bool {
+    let is_hex = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+    let Some(colon) = text.iter().position(|&byte| byte == b':') else { return false };
+    let (algorithm, digits) = (&text[..colon], &text[colon + 1..]);
+    is_word(algorithm)
+        && (2..=256).contains(&digits.len())
+        && digits.len() % 2 == 0
+        && digits.iter().all(is_hex)
 }
 
 /// Where the bytes of an entry are stored, and the fields that detect a change of the entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// `None` if the inode numbers of the source change between backups.
-    pub ino: Option<u64>,
+    /// `None` if the inode numbers of the source change between backups. Numbers of this system have 64 bits.
+    pub ino: Option<u128>,
     pub ctime: Time,
     /// When the inode was made; `None` if the file system does not report it. A restore cannot set this time.
     pub btime: Option<Time>,
@@ -491,6 +565,7 @@ impl Entry {
             Node::File(file) => 16 * file.holes.len(),
             Node::Symlink(target) => target.len(),
             Node::Dir | Node::Fifo | Node::Char(_) | Node::Block(_) => 0,
+            Node::Unknown(node) => size_of::<UnknownNode>() + node.word.len() + node.fields.len(),
         };
         let names = [&self.meta.user, &self.meta.group].map(|name| name.as_ref().map_or(0, String::len));
         let fields: usize = [&self.unknown, &self.unknown_place].map(unknown).iter().sum();

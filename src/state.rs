@@ -16,7 +16,7 @@ pub struct Facts {
     pub mtime: Time,
     pub ctime: Time,
     /// `None` if the recorded entry has no inode number.
-    pub ino: Option<u64>,
+    pub ino: Option<u128>,
     /// The device of the source's entry, to look up in [`Guard::local_dev`]. 0 in a recorded entry; not compared.
     pub dev: u64,
     /// True if the source's file system has no ctime of its own, so equal times prove nothing. False in a recorded

@@ -275,7 +275,7 @@ fn states_that_lie() {
         (r#""path":"a""#, r#""path":"b""#, "entries out of order or repeated"),
         (r#""path":"a""#, r#""path":"no/parent""#, "the parent is missing"),
         (r#""path":"dir","type":"dir""#, r#""path":"dir","type":"fifo""#, "the parent is missing"),
-        (r#""type":"file""#, r#""type":"whiteout""#, "unknown type"),
+        (r#""type":"file""#, r#""type":"White""#, "expected the word of a type"),
         (r#""size":40000"#, r#""size":1e400"#, "fields missing, of another type"),
         (r#""size":40000"#, r#""size":99999999999999999999"#, "expected a number"),
         (r#""name":"tree.full"#, r#""name":"../tree.full"#, "name is not valid"),

@@ -34,7 +34,7 @@ fn path(bytes: &[u8]) -> Path {
 fn meta(mode: u32) -> Metadata {
     let (uid, gid) = ids();
     let mtime = Time { secs: 1_234_567_890, nanos: 123_456_789 };
-    Metadata { mode, uid, gid, mtime, ..Metadata::default() }
+    Metadata { mode: Some(mode), uid: Some(uid), gid: Some(gid), mtime, ..Metadata::default() }
 }
 
 fn ids() -> (u32, u32) {
@@ -208,7 +208,7 @@ fn times_modes_and_owners_are_restored() {
             archive.add_node(&path(b"sticky"), &meta(0o1777), Special::Dir).unwrap();
             if ids().0 == 0 {
                 let user = Some("no-such-user-of-a-name-that-is-too-long-for-ustar".into());
-                let meta = Metadata { uid: 3_000_000, gid: 4_000_000_000, user, ..meta(0o6755) };
+                let meta = Metadata { uid: Some(3_000_000), gid: Some(4_000_000_000), user, ..meta(0o6755) };
                 add_file(archive, b"owned", &meta, b"");
             }
         },

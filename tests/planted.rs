@@ -129,6 +129,16 @@ fn is_left_over(path: &Path, in_cache: bool) -> bool {
     name.starts_with(".ibt-tmp-") || key_of(name).is_some_and(|key| in_cache || key == KEY)
 }
 
+/// Whether the name is that of a state in a form that only a newer version can read: the name of a state and a word.
+/// Such a file is not foreign: see `newer_files.rs`.
+fn is_newer_state(path: &Path) -> bool {
+    let name = path.file_name().unwrap().to_string_lossy();
+    let Some((inner, word)) = name.rsplit_once('.') else { return false };
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_word = (1..=32).contains(&word.len()) && word.bytes().all(is_letter) && word != "zst";
+    is_word && inner.contains(".state.") && key_of(inner) == Some(KEY)
+}
+
 /// The key of a backup file's name; `None` for another name. Follows `docs/format.md`, without the library.
 fn key_of(name: &str) -> Option<&str> {
     let (name, part) = match name.rsplit_once('.') {
@@ -194,7 +204,16 @@ fn what_others_put_beside_backup_files_costs_nothing_and_stays() {
         let fork = series.fork();
         let (twin, cache) = (&fork.twin, cache_of(&fork.twin));
         let place = |planted: &Planted| if planted.in_cache { cache.clone() } else { twin.store.clone() };
-        let paths: Vec<_> = planted.iter().filter_map(|planted| plant(&place(planted), planted)).collect();
+        let mut paths: Vec<_> = planted.iter().filter_map(|planted| plant(&place(planted), planted)).collect();
+        paths.retain(|path| {
+            let is_newer = path.starts_with(&twin.store) && is_newer_state(path);
+            if is_newer && path.symlink_metadata().unwrap().is_dir() {
+                fs::remove_dir(path).unwrap();
+            } else if is_newer {
+                fs::remove_file(path).unwrap();
+            }
+            !is_newer
+        });
         let foreign: Vec<_> =
             paths.iter().filter(|path| !is_left_over(path, path.starts_with(&cache))).collect();
         let look = || -> Vec<_> {

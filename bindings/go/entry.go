@@ -19,20 +19,24 @@ const (
 	TypeDir     Type = C.IBT_TYPE_DIR
 	TypeSymlink Type = C.IBT_TYPE_SYMLINK
 	TypeFIFO    Type = C.IBT_TYPE_FIFO
-	TypeChar    Type = C.IBT_TYPE_CHAR  // a character device
-	TypeBlock   Type = C.IBT_TYPE_BLOCK // a block device
+	TypeChar    Type = C.IBT_TYPE_CHAR    // a character device
+	TypeBlock   Type = C.IBT_TYPE_BLOCK   // a block device
+	TypeUnknown Type = C.IBT_TYPE_UNKNOWN // only a newer libibt can restore it
 )
+
+// NoNumber is the value of Permissions, UID and GID of an entry that was recorded on a system without them.
+const NoNumber = math.MaxUint32
 
 // Entry is one file, directory, link or device at one moment. Its strings hold bytes as the system has them, which need
 // not be UTF-8.
 type Entry struct {
 	Path        string // relative to the source, components joined by '/'; "" for the source itself
 	Type        Type
-	Target      string // of a symbolic link
-	Hash        string // of a file's content without its holes: "blake3:" and 64 hex digits; "" if it was not read
-	Size        uint64 // of a file in bytes, holes included; else 0
-	Permissions uint32 // permission bits with setuid, setgid and sticky, at most 0o7777
-	UID, GID    uint32
+	Target      string    // of a symbolic link
+	Hash        string    // of a file's content without its holes: "blake3:" and 64 hex digits; "" if it was not read
+	Size        uint64    // of a file in bytes, holes included; else 0
+	Permissions uint32    // permission bits with setuid, setgid and sticky, at most 0o7777; or NoNumber
+	UID, GID    uint32    // the owners' numbers; or NoNumber
 	User, Group string    // the owners' names at the time of the backup; "" if the system had none
 	ModTime     time.Time // nanoseconds, UTC; clamped to the years 1677 to 2262
 	ChangeTime  time.Time // of the metadata (ctime)
@@ -56,12 +60,16 @@ func (e *Entry) IsDir() bool { return e.Type == TypeDir }
 
 // Mode returns type and permissions as package io/fs has them.
 func (e *Entry) Mode() fs.FileMode {
-	mode := fs.FileMode(e.Permissions & 0o777)
+	permissions := e.Permissions
+	if permissions == NoNumber {
+		permissions = 0
+	}
+	mode := fs.FileMode(permissions & 0o777)
 	for _, bit := range []struct {
 		number uint32
 		mode   fs.FileMode
 	}{{0o4000, fs.ModeSetuid}, {0o2000, fs.ModeSetgid}, {0o1000, fs.ModeSticky}} {
-		if e.Permissions&bit.number != 0 {
+		if permissions&bit.number != 0 {
 			mode |= bit.mode
 		}
 	}

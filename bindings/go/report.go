@@ -80,20 +80,21 @@ type ProblemKind int32
 
 // The kinds of problems. See ibt.h for their exact meaning.
 const (
-	ProblemUnreadable ProblemKind = C.IBT_PROBLEM_UNREADABLE
-	ProblemVanished   ProblemKind = C.IBT_PROBLEM_VANISHED
-	ProblemChanged    ProblemKind = C.IBT_PROBLEM_CHANGED
-	ProblemSkipped    ProblemKind = C.IBT_PROBLEM_SKIPPED
-	ProblemDamaged    ProblemKind = C.IBT_PROBLEM_DAMAGED
-	ProblemMissing    ProblemKind = C.IBT_PROBLEM_MISSING
-	ProblemMetadata   ProblemKind = C.IBT_PROBLEM_METADATA
-	ProblemLeftover   ProblemKind = C.IBT_PROBLEM_LEFTOVER
-	ProblemClock      ProblemKind = C.IBT_PROBLEM_CLOCK
-	ProblemObstructed ProblemKind = C.IBT_PROBLEM_OBSTRUCTED
-	ProblemUnlocked   ProblemKind = C.IBT_PROBLEM_UNLOCKED
-	ProblemHealed     ProblemKind = C.IBT_PROBLEM_HEALED
-	ProblemLost       ProblemKind = C.IBT_PROBLEM_LOST
-	ProblemUnneeded   ProblemKind = C.IBT_PROBLEM_UNNEEDED
+	ProblemUnreadable  ProblemKind = C.IBT_PROBLEM_UNREADABLE
+	ProblemVanished    ProblemKind = C.IBT_PROBLEM_VANISHED
+	ProblemChanged     ProblemKind = C.IBT_PROBLEM_CHANGED
+	ProblemSkipped     ProblemKind = C.IBT_PROBLEM_SKIPPED
+	ProblemDamaged     ProblemKind = C.IBT_PROBLEM_DAMAGED
+	ProblemMissing     ProblemKind = C.IBT_PROBLEM_MISSING
+	ProblemMetadata    ProblemKind = C.IBT_PROBLEM_METADATA
+	ProblemLeftover    ProblemKind = C.IBT_PROBLEM_LEFTOVER
+	ProblemClock       ProblemKind = C.IBT_PROBLEM_CLOCK
+	ProblemObstructed  ProblemKind = C.IBT_PROBLEM_OBSTRUCTED
+	ProblemUnlocked    ProblemKind = C.IBT_PROBLEM_UNLOCKED
+	ProblemHealed      ProblemKind = C.IBT_PROBLEM_HEALED
+	ProblemLost        ProblemKind = C.IBT_PROBLEM_LOST
+	ProblemUnneeded    ProblemKind = C.IBT_PROBLEM_UNNEEDED
+	ProblemUnsupported ProblemKind = C.IBT_PROBLEM_UNSUPPORTED
 )
 
 // String returns the name of the kind, such as "unreadable", or "" for an unknown kind.

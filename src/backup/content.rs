@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::commit::{MemberSpool, NewArchiveKind, NewArchives};
 use crate::contents::{Layout, SignatureLen};
 use crate::delta::{FineSearch, Params, SignatureDelta};
-use crate::entry::{Entry, File, Hash, Node, Path, Place, Range, SigRef};
+use crate::entry::{Entry, File, Hash, Node, Path, Place, Range, SigHash, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Counter, Job, ProblemKind};
 use crate::platform::{Names, Stat};
@@ -621,7 +621,7 @@ impl FileStorer<'_, '_, '_> {
             _ => (Vec::new(), signature),
         };
         content.push(self.archives.add_spool(self.store, NewArchiveKind::Signatures, entry, member)?);
-        entry.place.sig = Some(SigRef { content, hash });
+        entry.place.sig = Some(SigRef { content, hash: SigHash::Blake3(hash) });
         Ok(())
     }
 
@@ -636,7 +636,10 @@ impl FileStorer<'_, '_, '_> {
         let (Some(sig), Some(file)) = (&old.place.sig, old.file()) else { return Ok(None) };
         let stored = SignatureLen::of(sig);
         let useful = stored.count < SIGNATURE_DELTAS_MAX && stored.may_grow(new.len(), SIGNATURE_DELTA_MIN);
-        let parent = self.parent.as_deref_mut().filter(|parent| useful && parent.keeps_signature(old));
+        let parent = self
+            .parent
+            .as_deref_mut()
+            .filter(|parent| useful && parent.keeps_signature(old) && parent.has_signature(old));
         let Some(parent) = parent else { return Ok(None) };
         let bytes = match parent.signature(self.store, sig, file.data_len(), self.job) {
             Ok(bytes) => bytes,
@@ -670,7 +673,7 @@ impl FileStorer<'_, '_, '_> {
         let dirty = pass.dirty || incomplete.is_some();
         let node = Node::File(File { size: stat.size, hash: pass.hash, holes: holes.clone() });
         let btime = *btime;
-        let place = Place { ino: Some(stat.ino), ctime: stat.ctime, btime, dirty, ..Place::default() };
+        let place = Place { ino: Some(stat.ino.into()), ctime: stat.ctime, btime, dirty, ..Place::default() };
         Ok(Entry::new(path.clone(), node, pass.attributes.metadata(self.names), place))
     }
 }

@@ -197,6 +197,10 @@ impl LossSearch<'_, '_> {
     }
 
     fn signature(&mut self, entry: &Entry, file: &File, sig: &SigRef) -> Result<()> {
+        // A signature that cannot be checked does not count as lost.
+        if sig.hash.known().is_none() {
+            return Ok(());
+        }
         if !self.parent.keeps_signature(entry) {
             self.count_known(&sig.content, |losses| losses.signatures += 1);
             return Ok(());

@@ -54,7 +54,7 @@ impl Links {
     /// name.
     pub fn join(&mut self, entry: &mut Entry, stat: &Stat) -> Result<()> {
         entry.link = HardLink::Single;
-        if !self.has_several(stat) || entry.place.ino != Some(stat.ino) {
+        if !self.has_several(stat) || entry.place.ino != Some(stat.ino.into()) {
             return Ok(());
         }
         let before = self.stored(stat)?.filter(|before| before.node == entry.node);

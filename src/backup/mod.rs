@@ -93,6 +93,7 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
         // The check comes before the lock, which would leave a trace in a store whose name was mistyped.
         let catalog = Catalog::read(store, &origin.key)?;
         if catalog.states().next().is_none() {
+            catalog.check_newest(None)?;
             return Err(nothing_to_build_on(&catalog, &origin));
         }
     }

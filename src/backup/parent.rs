@@ -213,7 +213,7 @@ impl Parent {
         let is_lost = |sig: &SigRef| self.losses.has_signature(&sig.content);
         (self.heals || entry.place.sig.as_ref().is_some_and(is_lost))
             && entry.file().is_some_and(should)
-            && !self.has_signature(entry)
+            && !self.stores_signature(entry)
     }
 
     /// Whether the new state can record the entry exactly as the parent does: the store has every archive of
@@ -227,8 +227,14 @@ impl Parent {
             && sig.map_or_else(|| !may_lack(), |sig| !self.losses.has_stored_signature(sig))
     }
 
-    /// Whether the entry's signature can be read from the store or the cache.
+    /// Whether the entry's signature can be read from the store or the cache, and checked.
     pub fn has_signature(&self, entry: &Entry) -> bool {
+        let is_known = entry.place.sig.as_ref().is_some_and(|sig| sig.hash.known().is_some());
+        is_known && self.stores_signature(entry)
+    }
+
+    /// Whether the entry's signature can be read from the store or the cache. Its hash may have an unknown algorithm.
+    fn stores_signature(&self, entry: &Entry) -> bool {
         let there = |range: &Range| self.has_range(range) || self.is_only_cached(range);
         let has = |sig: &SigRef| sig.content.iter().all(there) && !self.losses.has_signature(&sig.content);
         entry.place.sig.as_ref().is_some_and(has)
@@ -305,7 +311,7 @@ impl Parent {
         let mut spool = MemberSpool::new();
         spool.write_all(&bytes).map_err(|e| spool_error(&e))?;
         let range = archives.add_spool(store, NewArchiveKind::Signatures, entry, spool)?;
-        Ok(Some(SigRef { content: vec![range], hash: sig.hash }))
+        Ok(Some(SigRef { content: vec![range], hash: sig.hash.clone() }))
     }
 }
 

@@ -182,7 +182,7 @@ pub fn read_to_check(
 
 fn check_signature(parent: &mut Parent, store: &mut dyn Store, entry: &Entry, job: &mut Job) -> Result<()> {
     let (Some(sig), Some(file)) = (&entry.place.sig, entry.file()) else { return Ok(()) };
-    if !parent.keeps_signature(entry) {
+    if !parent.keeps_signature(entry) || !parent.has_signature(entry) {
         return Ok(());
     }
     match parent.signature(store, sig, file.data_len(), job) {

@@ -1,6 +1,8 @@
 //! The second pass. Each path of the parent and of the source, in order, becomes an entry of the new state or
 //! counts as deleted.
 
+mod sockets;
+
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
@@ -261,12 +263,7 @@ impl<'r, 'j> Run<'r, 'j> {
                 Ok(())
             }
             PathState::Vanished => self.vanished(&path, old),
-            PathState::Socket => {
-                let error = Error::new(Kind::Unsupported, "back up", "it is a socket").at(&path);
-                self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)?;
-                self.state.omissions().add(&path, OmissionCause::LeftOut);
-                old.map_or(Ok(()), |old| self.gone(&old))
-            }
+            PathState::Socket(stat) => self.socket(&path, &stat, old),
         }
     }
 
@@ -281,7 +278,7 @@ impl<'r, 'j> Run<'r, 'j> {
         let error = Error::new(Kind::Io, "read", detail).at(&old.path);
         self.job.trouble(ProblemKind::Unreadable, old.path.as_bytes(), error)?;
         self.rename_sources.forget(&old);
-        self.carry_forward(old)
+        self.carry_forward(old, true)
     }
 
     fn leave_unseen(&mut self, path: &[u8]) {
@@ -321,7 +318,7 @@ impl<'r, 'j> Run<'r, 'j> {
         let error = Error::io(op, path, error);
         self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)?;
         match old {
-            Some(old) => self.carry_forward(old),
+            Some(old) => self.carry_forward(old, true),
             None => {
                 self.state.omissions().add(path, OmissionCause::Unread);
                 Ok(())
@@ -329,10 +326,10 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    /// Keeps the parent's entry and marks it dirty: a restore treats it like other entries, and the next
+    /// Keeps the parent's entry, and marks it if it is `dirty`: a restore treats it like other entries, and the next
     /// backup reads the file again. An entry whose content is lost is kept too, because the store may get the content
     /// back; the next backup does not use that content.
-    fn carry_forward(&mut self, old: Entry) -> Result<()> {
+    fn carry_forward(&mut self, old: Entry, dirty: bool) -> Result<()> {
         if !old.path.parent().is_none_or(|dir| self.open_dirs.has(dir)) {
             // The path of its directory is now something else.
             self.state.omissions().add(&old.path, OmissionCause::Unread);
@@ -352,7 +349,7 @@ impl<'r, 'j> Run<'r, 'j> {
         let mut entry = old.clone();
         (entry.place.content, entry.place.sig) =
             parent.carry(&mut self.archives, self.store, &old, &old.path, self.job)?;
-        entry.place.dirty = true;
+        entry.place.dirty |= dirty;
         entry.link = HardLink::Single;
         self.write(NewEntry { entry, counter: None, change: change::KEPT }, Some(&old))
     }
@@ -389,7 +386,7 @@ impl<'r, 'j> Run<'r, 'j> {
             return Err(Error::new(Kind::Panic, "store", "a file without its content").at(path));
         };
         let (meta, btime, dirty) = self.node_metadata(path, stat)?;
-        let place = Place { ino: Some(stat.ino), ctime: stat.ctime, btime, dirty, ..Place::default() };
+        let place = Place { ino: Some(stat.ino.into()), ctime: stat.ctime, btime, dirty, ..Place::default() };
         let entry = Entry::new(path.clone(), node, meta, place);
         let mut made = judge(entry, old.as_ref(), StoredAs::Same);
         made.entry.place.dirty |= unseen;
@@ -420,7 +417,7 @@ impl<'r, 'j> Run<'r, 'j> {
             (entry.place.content, entry.place.sig) =
                 parent.carry(&mut self.archives, self.store, &entry, &entry.path, self.job)?;
         }
-        entry.place.ino = Some(stat.ino);
+        entry.place.ino = Some(stat.ino.into());
         self.write_linked(NewEntry { entry, counter: Some(Counter::Unchanged), change: 0 }, stat, None)
     }
 

@@ -33,7 +33,7 @@ const SOURCES_BYTES_MAX: usize = 64 << 20;
 
 /// Identifies a file that may have been moved: inode, size, mtime. Equal hashes then prove the move. The inode is 0 where
 /// inode numbers are unstable, or where the entry has none.
-type Identity = (u64, u64, Time);
+type Identity = (u128, u64, Time);
 
 /// Parent entries whose content may have another path now.
 #[derive(Default)]
@@ -69,7 +69,7 @@ impl RenameSources {
     pub fn find(&self, stat: &Stat, old: Option<&Entry>) -> Option<(&Entry, bool)> {
         // A file that kept its path and inode was not moved. Where inode numbers are unstable, every file that kept
         // its path counts as not moved.
-        if old.is_some_and(|old| self.ignore_inodes || old.place.ino == Some(stat.ino)) {
+        if old.is_some_and(|old| self.ignore_inodes || old.place.ino == Some(stat.ino.into())) {
             return None;
         }
         let identity = self.identity_of(stat);
@@ -120,7 +120,7 @@ impl RenameSources {
     }
 
     fn identity_of(&self, stat: &Stat) -> Identity {
-        (if self.ignore_inodes { 0 } else { stat.ino }, stat.size, stat.mtime)
+        (if self.ignore_inodes { 0 } else { stat.ino.into() }, stat.size, stat.mtime)
     }
 
     /// The identity of a recorded file; `None` if the file cannot be the source of a rename.
@@ -434,7 +434,7 @@ pub fn facts(stat: &Stat, devices: &Devices) -> Facts {
     let size = if stat.kind == FileType::File { stat.size } else { 0 };
     let no_ctime = !devices.keep_ctime(stat.dev);
     let Stat { mtime, ctime, ino, dev, .. } = *stat;
-    Facts { kind: stat.kind, size, mtime, ctime, ino: Some(ino), dev, no_ctime, dirty: false }
+    Facts { kind: stat.kind, size, mtime, ctime, ino: Some(ino.into()), dev, no_ctime, dirty: false }
 }
 
 /// Turns the items of the walk into findings.
@@ -524,8 +524,10 @@ impl Findings<'_, '_> {
                 (path, PathState::Unreadable(error.raw_os_error().unwrap_or(libc::EIO)))
             }
             WalkItem::Vanished { path } => (path, PathState::Vanished),
-            WalkItem::Socket { path } if !self.choice.is_withholding() => (path, PathState::Socket),
-            WalkItem::Excluded { path } | WalkItem::Socket { path } => {
+            WalkItem::Socket { path, stat } if !self.choice.is_withholding() => {
+                (path, PathState::Socket(stat))
+            }
+            WalkItem::Excluded { path } | WalkItem::Socket { path, .. } => {
                 self.omissions.add(&path, OmissionCause::LeftOut);
                 self.job.pulse()?;
                 return Ok(None);
@@ -581,7 +583,7 @@ mod tests {
 
     #[test]
     fn rename_sources_take_a_bounded_amount_of_memory() {
-        let entry = |ino: u64| {
+        let entry = |ino: u128| {
             let file = File { size: 1, hash: Hash::UNKNOWN, holes: vec![(0, 1); 1000] };
             let xattrs = vec![(b"user.large".to_vec(), vec![7; 1 << 16])];
             let meta = Metadata { xattrs, ..Metadata::default() };

@@ -31,7 +31,7 @@ pub enum PathState {
     Unreadable(i32),
     /// The directory listed the name, then the name was gone.
     Vanished,
-    Socket,
+    Socket(Stat),
 }
 
 /// The task for one path of the parent, the source or both.
@@ -81,7 +81,10 @@ impl TasksWriter {
                 out.write_all(&code.to_le_bytes())
             }
             PathState::Vanished => out.write_all(&[2]),
-            PathState::Socket => out.write_all(&[3]),
+            PathState::Socket(stat) => {
+                out.write_all(&[3])?;
+                write_stat(out, stat)
+            }
         }
     }
 
@@ -116,7 +119,7 @@ impl Tasks {
             }
             1 => PathState::Unreadable(i32::from_le_bytes(read_array(&mut self.0)?)),
             2 => PathState::Vanished,
-            _ => PathState::Socket,
+            _ => PathState::Socket(read_stat(&mut self.0)?),
         };
         Ok(Finding { path, state })
     }
@@ -239,8 +242,8 @@ mod tests {
             rdev: 7,
         };
         let node = |broken| PathState::Node { stat, target: b"t\xff".to_vec(), broken };
-        let whats =
-            [node(None), node(Some(5)), PathState::Unreadable(13), PathState::Vanished, PathState::Socket];
+        let socket = PathState::Socket(Stat { kind: FileType::Socket, ..stat });
+        let whats = [node(None), node(Some(5)), PathState::Unreadable(13), PathState::Vanished, socket];
         let findings = whats
             .into_iter()
             .enumerate()

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crate::contents::{FileRange, SignatureLen, StateArchives, patch_signature};
+use crate::contents::{FileRange, SignatureLen, StateArchives, checkable, patch_signature};
 use crate::entry::{Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;
@@ -103,15 +103,16 @@ impl SigVaults {
         job: &mut Job,
     ) -> Result<Vec<u8>> {
         let len_max = SignatureLen::of(sig).check(data_len)?;
-        let mut read = self.gather(store, sig, len_max, job);
+        let hash = checkable(sig)?;
+        let mut read = self.gather(store, (sig, hash), len_max, job);
         if let Err(error) = &read
             && !error.ends_reading()
             && self.replace(sig, error)
         {
-            read = self.gather(store, sig, len_max, job);
+            read = self.gather(store, (sig, hash), len_max, job);
         }
         match read {
-            Err(error) if !error.ends_reading() => self.made_again(sig, len_max).ok_or(error),
+            Err(error) if !error.ends_reading() => self.made_again((sig, hash), len_max).ok_or(error),
             other => other,
         }
     }
@@ -141,13 +142,13 @@ impl SigVaults {
 
     /// Returns a signature that was made again, if the cache has it. The cache keeps it under any SigVault that holds
     /// a part of the lost signature.
-    fn made_again(&mut self, sig: &SigRef, len_max: u64) -> Option<Vec<u8>> {
+    fn made_again(&mut self, (sig, hash): (&SigRef, &[u8; 16]), len_max: u64) -> Option<Vec<u8>> {
         let cache = self.cache.as_ref()?;
         sig.content.iter().find_map(|range| {
             let archive = self.trailer.archives.get(range.archive as usize)?;
             let open = || SignedAgain::open(cache.stream(&archive.name)?);
             let signed = self.made_again.entry(range.archive).or_insert_with(open).as_ref()?;
-            signed.read(&sig.hash, len_max)
+            signed.read(hash, len_max)
         })
     }
 
@@ -155,7 +156,7 @@ impl SigVaults {
     fn gather(
         &mut self,
         store: &mut dyn Store,
-        sig: &SigRef,
+        (sig, hash): (&SigRef, &[u8; 16]),
         len_max: u64,
         job: &mut Job,
     ) -> Result<Vec<u8>> {
@@ -177,7 +178,7 @@ impl SigVaults {
             name = &archive.name;
         }
         let bytes = bytes.unwrap_or_default();
-        if !has_hash(&bytes, &sig.hash) {
+        if !has_hash(&bytes, hash) {
             return Err(Error::corrupt("read a signature from", name, "its hash is not the recorded one"));
         }
         Ok(bytes)

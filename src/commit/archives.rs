@@ -181,7 +181,8 @@ impl NewArchives {
     pub fn inherit(&mut self, place: &Place, keep_sig: bool) -> (Vec<Range>, Option<SigRef>) {
         let content = self.inherit_ranges(&place.content);
         let sig = place.sig.as_ref().filter(|_| keep_sig);
-        let sig = sig.map(|sig| SigRef { content: self.inherit_ranges(&sig.content), hash: sig.hash });
+        let sig =
+            sig.map(|sig| SigRef { content: self.inherit_ranges(&sig.content), hash: sig.hash.clone() });
         (content, sig)
     }
 

@@ -169,14 +169,17 @@ impl Needs<'_> {
         own: (&str, &[String]),
     ) -> Result<Vec<StateFile>> {
         let now = Catalog::read(store, &header.key)?;
-        let is_based = header.kind == SnapshotKind::Incremental;
+        // A consolidated full may need archives of the snapshot that it copies.
+        let has_older = self.archives.iter().any(|archive| !own.1.contains(&archive.name));
+        let is_based = header.kind == SnapshotKind::Incremental || has_older;
         let parent = header.parent.as_ref().filter(|_| is_based).map(|parent| parent.snapshot);
         let found = match parent.is_none_or(|parent| is_left_to(header.snapshot, parent, &now, store)) {
             true => check_alone(before, &now, header.snapshot).and_then(|()| self.find(&now)),
             false => Err(busy("the snapshot that it is based on", "was removed meanwhile")),
         };
         let Err(mut error) = found else { return found };
-        if now.states().any(|other| other.stamp > header.snapshot) {
+        let wrapped = now.wrapped_states().map(|(_, stamp)| stamp);
+        if now.states().map(|other| other.stamp).chain(wrapped).any(|stamp| stamp > header.snapshot) {
             // The later snapshot may need this state.
             error.detail.push_str("; a later snapshot exists, so this one was left there: verify it");
             return Err(error);
@@ -220,7 +223,8 @@ fn is_left_to(new: Stamp, parent: Stamp, now: &Catalog, store: &mut dyn Store) -
 /// `Busy` if `now` has another snapshot than `own`, or the mark of one, that `before`, the catalog at the start of the
 /// operation, does not have: another process writes this key at the same time, and perhaps a third one prunes it.
 fn check_alone(before: &Catalog, now: &Catalog, own: Stamp) -> Result<()> {
-    match now.new_stamps(before).any(|stamp| stamp != own) {
+    let is_new = |(file, _): (&str, Stamp)| before.wrapped_states().all(|(known, _)| known != file);
+    match now.new_stamps(before).any(|stamp| stamp != own) || now.wrapped_states().any(is_new) {
         true => Err(busy("another snapshot of this key", "appeared meanwhile")),
         false => Ok(()),
     }

@@ -12,6 +12,7 @@ use crate::pool::Pool;
 use crate::store::Store;
 
 use super::reader::Contents;
+use super::signature::checkable;
 
 /// The most fingerprints of undamaged contents that are kept, in about 40 MiB of memory. Contents beyond this number
 /// are read again each time.
@@ -135,8 +136,8 @@ impl ContentCheck {
         Ok(read?.map(|hash| (len, hash)))
     }
 
-    /// Compares the signature `sig` of `entry` with its hash. Returns the reason if the signature is lost. The outer
-    /// error ends the operation.
+    /// Compares the signature `sig` of `entry` with its hash. Returns the reason if the signature is lost or cannot be
+    /// checked. The outer error ends the operation.
     pub fn signature(
         &mut self,
         store: &mut dyn Store,
@@ -144,8 +145,12 @@ impl ContentCheck {
         right: &mut RightContents,
         job: &mut Job,
     ) -> Result<Option<Error>> {
+        let hash = match checkable(sig) {
+            Ok(hash) => hash,
+            Err(error) => return Ok(Some(error)),
+        };
         // The length of a signature is not recorded.
-        let fingerprint = fingerprint(&sig.hash, 0, &sig.content, &self.archives);
+        let fingerprint = fingerprint(hash, 0, &sig.content, &self.archives);
         if right.has(&fingerprint) {
             return Ok(None);
         }
@@ -156,7 +161,7 @@ impl ContentCheck {
             job.pulse()
         })?;
         Ok(match read {
-            Ok(()) if hasher.finalize().as_bytes()[..16] == sig.hash => {
+            Ok(()) if hasher.finalize().as_bytes()[..16] == *hash => {
                 right.add(fingerprint);
                 None
             }

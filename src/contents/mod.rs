@@ -33,4 +33,4 @@ pub use held_frames::HeldFrames;
 pub use layout::Layout;
 pub use loss::lost;
 pub use reader::{Contents, FrameId};
-pub use signature::{SignatureLen, patch_signature};
+pub use signature::{SignatureLen, checkable, patch_signature};

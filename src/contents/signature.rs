@@ -56,6 +56,15 @@ impl SignatureLen {
     }
 }
 
+/// The hash of a signature. `Format` if a newer version made it with an algorithm that this version does not know: such
+/// a signature may be right, but cannot be checked.
+pub fn checkable(sig: &SigRef) -> Result<&[u8; 16]> {
+    sig.hash.known().ok_or_else(|| {
+        let detail = "its hash has an algorithm that only a newer libibt knows";
+        Error::new(Kind::Format, "check a signature", detail)
+    })
+}
+
 /// Makes the next version of a signature, of at most `len_max` bytes.
 pub fn patch_signature(old: &[u8], mut delta: &[u8], len_max: u64) -> Result<Vec<u8>> {
     let mut new = Vec::with_capacity(old.len());

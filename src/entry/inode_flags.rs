@@ -1,5 +1,7 @@
 //! Inode flags: the properties of files and directories that `chattr` sets.
 
+use super::is_word;
+
 /// The flags of an entry. Flags that this version knows are bits. Other flags, which a newer version wrote, are words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InodeFlags {
@@ -26,8 +28,6 @@ const WORDS: [(&str, u32); 14] = [
     ("topdir", InodeFlags::TOPDIR),
 ];
 
-/// The longest word, in bytes.
-const WORD_LEN_MAX: usize = 32;
 /// The most words of one entry.
 const WORDS_MAX: usize = 64;
 
@@ -67,8 +67,7 @@ impl InodeFlags {
         }
         let mut flags = InodeFlags::default();
         for &word in words {
-            let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-            if word.is_empty() || word.len() > WORD_LEN_MAX || !word.bytes().all(is_letter) {
+            if !is_word(word.as_bytes()) {
                 return Err("a flag is not a word of 1 to 32 letters");
             }
             match WORDS.binary_search_by_key(&word, |&(word, _)| word) {
@@ -147,7 +146,7 @@ mod tests {
 
     #[test]
     fn malformed_words_are_refused() {
-        let long = "x".repeat(WORD_LEN_MAX + 1);
+        let long = "x".repeat(33);
         for words in [&["b", "a"][..], &["a", "a"], &[""], &["A"], &["a b"], &["a\u{e9}"], &[&long]] {
             assert!(InodeFlags::of_words(words).is_err(), "{words:?}");
         }

@@ -229,6 +229,9 @@ pub const IBT_TYPE_FIFO: i32 = 4;
 pub const IBT_TYPE_CHAR: i32 = 5;
 /// A block device.
 pub const IBT_TYPE_BLOCK: i32 = 6;
+/// An entry that only a newer libibt can restore: its type is unknown, or the
+/// algorithm of its file's hash. Snapshots keep it. See IBT_PROBLEM_UNSUPPORTED.
+pub const IBT_TYPE_UNKNOWN: i32 = 7;
 
 /// ==== Changes, bits: ibt_change_fn ====
 ///
@@ -344,6 +347,12 @@ pub const IBT_PROBLEM_LOST: i32 = 13;
 /// none of the damaged bytes: everything that it needs was read and is right. Or
 /// a part of an archive is damaged or gone of which it needs no byte.
 pub const IBT_PROBLEM_UNNEEDED: i32 = 14;
+/// Only a newer libibt can restore, compare or check this entry, its signature
+/// or this state: the type of the entry, the algorithm of a hash or the form of
+/// the state's file is unknown, or a number is too large for this system. The
+/// stored files stay as they are. A restore leaves alone a file that has the
+/// path of such an entry.
+pub const IBT_PROBLEM_UNSUPPORTED: i32 = 15;
 
 /// ==== Actions: ibt_report_snapshot_action() ====
 ///
@@ -390,5 +399,6 @@ equal! {
     IBT_PROBLEM_OBSTRUCTED = ProblemKind::Obstructed, IBT_PROBLEM_UNLOCKED = ProblemKind::Unlocked,
     IBT_PROBLEM_HEALED = ProblemKind::Healed, IBT_PROBLEM_LOST = ProblemKind::Lost,
     IBT_PROBLEM_UNNEEDED = ProblemKind::Unneeded,
+    IBT_PROBLEM_UNSUPPORTED = ProblemKind::Unsupported,
     IBT_ACTION_KEPT = Action::Kept, IBT_ACTION_REMOVED = Action::Removed,
 }

@@ -87,6 +87,7 @@ pub extern "C" fn ibt_entry_type(entry: Option<&ibt_entry>) -> i32 {
             Node::Fifo => IBT_TYPE_FIFO,
             Node::Char(_) => IBT_TYPE_CHAR,
             Node::Block(_) => IBT_TYPE_BLOCK,
+            Node::Unknown(_) => IBT_TYPE_UNKNOWN,
         })
     })
 }
@@ -135,28 +136,30 @@ pub extern "C" fn ibt_entry_data_size(entry: Option<&ibt_entry>) -> u64 {
     guard!(0, { entry.and_then(|view| view.entry.file()).map_or(0, |file| file.data_len()) })
 }
 
-/// Permission bits with setuid, setgid and sticky, at most octal 7777.
+/// Permission bits with setuid, setgid and sticky, at most octal 7777, or
+/// UINT32_MAX if the entry was recorded on a system without permission bits.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_mode(entry: Option<&ibt_entry>) -> u32 {
-    guard!(0, { entry.map_or(0, |view| view.entry.meta.mode) })
+    guard!(0, { entry.map_or(0, |view| view.entry.meta.mode.unwrap_or(u32::MAX)) })
 }
 
-/// The owner's number.
+/// The owner's number, or UINT32_MAX if the entry was recorded on a system
+/// without such numbers.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_uid(entry: Option<&ibt_entry>) -> u32 {
-    guard!(0, { entry.map_or(0, |view| view.entry.meta.uid) })
+    guard!(0, { entry.map_or(0, |view| view.entry.meta.uid.unwrap_or(u32::MAX)) })
 }
 
-/// The group's number.
+/// The group's number, or UINT32_MAX like ibt_entry_uid().
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_gid(entry: Option<&ibt_entry>) -> u32 {
-    guard!(0, { entry.map_or(0, |view| view.entry.meta.gid) })
+    guard!(0, { entry.map_or(0, |view| view.entry.meta.gid.unwrap_or(u32::MAX)) })
 }
 
 /// The owner's name at the time of the backup; NULL if the system had no name
@@ -239,14 +242,15 @@ pub extern "C" fn ibt_entry_project(entry: Option<&ibt_entry>) -> u32 {
     guard!(0, { entry.map_or(0, |view| view.entry.meta.project) })
 }
 
-/// The number of a device (st_rdev); 0 for every other type.
+/// The number of a device (st_rdev), or UINT64_MAX if the number of another
+/// system does not fit 64 bits; 0 for every other type.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn ibt_entry_rdev(entry: Option<&ibt_entry>) -> u64 {
     guard!(0, {
         entry.map_or(0, |view| match view.entry.node {
-            Node::Char(device) | Node::Block(device) => device,
+            Node::Char(device) | Node::Block(device) => device.try_into().unwrap_or(u64::MAX),
             _ => 0,
         })
     })

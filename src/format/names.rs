@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::entry::is_word;
 use crate::error::{Error, Kind, Result};
 use crate::stamp::Stamp;
 
@@ -132,6 +133,21 @@ pub fn split_part(text: &str) -> (&str, u32) {
     split().unwrap_or((text, 1))
 }
 
+/// Parses the name of a backup file that a newer version of libibt stored in another form, for example encrypted: the
+/// name of a state, an archive or a part, a dot and a word, such as `docs.full.STAMP.tar.zst.age`. Returns the name
+/// before the word; `None` for any other text.
+pub fn parse_wrapped(text: &str) -> Option<Name> {
+    let (inner, word) = text.rsplit_once('.')?;
+    let name = Name::parse(inner).filter(|name| name.kind != BackupFileKind::Retired)?;
+    // The number of a part is a word, too.
+    (is_word(word.as_bytes()) && word != "zst" && Name::parse(text).is_none()).then_some(name)
+}
+
+/// Parses the name of a backup file of this version or of a newer one: [`Name::parse`], else [`parse_wrapped`].
+pub fn parse_any(text: &str) -> Option<Name> {
+    Name::parse(text).or_else(|| parse_wrapped(text))
+}
+
 /// Splits `REST.STAMP`.
 fn split_stamp(text: &str) -> Option<(&str, Stamp)> {
     let at = text.len().checked_sub(STAMP_LEN)?;
@@ -206,6 +222,33 @@ mod tests {
             assert_eq!(split_part(&part(number, true)), (part(1, true).as_str(), number));
         }
         assert!([1, 2, 9, 10, 99, 100, 65_536].map(|number| part(number, true)).is_sorted());
+    }
+
+    #[test]
+    fn a_wrapped_name_ends_in_a_word() {
+        let names = [
+            "my.docs.full.STAMP.tar.zst.00002",
+            "my.docs.full.STAMP.tar.zst",
+            "k.state.STAMP.json.zst",
+            "k.state.STAMP.json",
+            "k.full.STAMP.tar",
+        ];
+        for inner in names.map(|name| name.replace("STAMP", STAMP)) {
+            let wrapped = format!("{inner}.age");
+            assert_eq!(Name::parse(&wrapped), None);
+            assert_eq!(parse_wrapped(&wrapped), Name::parse(&inner));
+            assert_eq!(parse_any(&wrapped), Name::parse(&inner));
+            let long = "x".repeat(33);
+            for word in ["", ".", "Age", "age~", "a b", "zst", &long] {
+                assert_eq!(parse_wrapped(&format!("{inner}.{word}")), None, "{word}");
+            }
+            assert_eq!(parse_wrapped(&inner), None);
+        }
+        for foreign in
+            ["k.retired.STAMP.json.age", "k.full.STAMP.age", "k.full.STAMP.tar.age.00002", "k.lock.age"]
+        {
+            assert_eq!(parse_any(&foreign.replace("STAMP", STAMP)), None, "{foreign}");
+        }
     }
 
     #[test]

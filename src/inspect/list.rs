@@ -11,7 +11,7 @@ use crate::store::{
     Catalog, KeyListing, LockMode, NEW_FULL, Need, Store, Summaries, archive_fault, lock, require_existing,
 };
 
-use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
+use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state, report_wrapped};
 
 /// Lists the snapshots of `key`, or of every key, oldest first. With label filters, lists only the snapshots that have
 /// these labels. With a selector, lists only the selected snapshot. The report's files are then the files that this
@@ -48,7 +48,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
             } else {
                 report_not_regular(store, Some(key), job)?;
                 let catalog = Catalog::read(store, key)?;
-                catalog.select(store, Select::Newest)?;
+                catalog.check_any()?;
                 list_key(store, catalog, Listed::Locked, &mut unread, job)?;
             }
         }
@@ -74,6 +74,7 @@ fn list_key(
     let files: Vec<_> = catalog.states().cloned().collect();
     let mut summaries = Summaries::default();
     let mut listing = KeyListing::new(&catalog);
+    report_wrapped(catalog.wrapped_snapshots(), job)?;
     for file in &files {
         job.step(file.name.as_bytes())?;
         match summaries.snapshot(store, &mut listing, file) {

@@ -158,10 +158,13 @@ pub enum ProblemKind {
     Lost = 13,
     /// A backup file is damaged, but the snapshot needs none of the damaged bytes.
     Unneeded = 14,
+    /// Only a newer version of libibt can restore or check an entry, its signature or a state: the type, the algorithm
+    /// of a hash or the form of the state's file is unknown.
+    Unsupported = 15,
 }
 
 impl ProblemKind {
-    pub const ALL: [ProblemKind; 14] = [
+    pub const ALL: [ProblemKind; 15] = [
         ProblemKind::Unreadable,
         ProblemKind::Vanished,
         ProblemKind::Changed,
@@ -176,6 +179,7 @@ impl ProblemKind {
         ProblemKind::Healed,
         ProblemKind::Lost,
         ProblemKind::Unneeded,
+        ProblemKind::Unsupported,
     ];
 
     pub fn name(self) -> &'static str {
@@ -194,6 +198,7 @@ impl ProblemKind {
             ProblemKind::Healed => "healed",
             ProblemKind::Lost => "lost",
             ProblemKind::Unneeded => "unneeded",
+            ProblemKind::Unsupported => "unsupported",
         }
     }
 

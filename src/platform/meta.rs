@@ -10,11 +10,15 @@ use super::dir::bits;
 use super::newer;
 use crate::stamp::Time;
 
-/// Sets owner and group of the object behind a descriptor. Descriptors of
+/// Sets owner and group of the object behind a descriptor; `None` leaves them as they are. Descriptors of
 /// [`Dir::open_path`](super::Dir::open_path) are allowed. Set the mode afterwards: the system removes setuid and
 /// setgid from a file whose owner changes.
-pub fn set_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
-    let (uid, gid) = owner(uid, gid)?;
+pub fn set_owner(
+    fd: BorrowedFd<'_>,
+    uid: impl Into<Option<u32>>,
+    gid: impl Into<Option<u32>>,
+) -> io::Result<()> {
+    let (uid, gid) = owner(uid.into(), gid.into())?;
     match rustix::fs::fchown(fd, uid, gid) {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         Err(Errno::BADF) => Ok(rustix::fs::chownat(fd, "", uid, gid, AtFlags::EMPTY_PATH)?),
@@ -67,11 +71,11 @@ pub fn lacks_proc() -> bool {
 }
 
 /// Checks owner and group. -1 is an error: for the system it means "do not change", and no user has this number.
-fn owner(uid: u32, gid: u32) -> io::Result<(Option<Uid>, Option<Gid>)> {
-    if uid == u32::MAX || gid == u32::MAX {
+fn owner(uid: Option<u32>, gid: Option<u32>) -> io::Result<(Option<Uid>, Option<Gid>)> {
+    if uid == Some(u32::MAX) || gid == Some(u32::MAX) {
         return Err(Errno::INVAL.into());
     }
-    Ok((Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
+    Ok((uid.map(Uid::from_raw), gid.map(Gid::from_raw)))
 }
 
 #[allow(clippy::unnecessary_cast)]

@@ -52,9 +52,9 @@ impl Stat {
     /// The metadata that a backup records, without extended attributes, flags and project.
     pub fn metadata(&self, names: &mut Names) -> Metadata {
         Metadata {
-            mode: self.mode,
-            uid: self.uid,
-            gid: self.gid,
+            mode: Some(self.mode),
+            uid: Some(self.uid),
+            gid: Some(self.gid),
             user: names.user(self.uid),
             group: names.group(self.gid),
             mtime: self.mtime,

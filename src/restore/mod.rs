@@ -95,6 +95,7 @@ fn build(
     // The tree takes over the pool. If this function fails, the pool's threads end before `target` removes the new
     // tree.
     let mut tree = Tree::new(target, std::mem::take(&mut plan.names), own, (pool, &contents), job)?;
+    tree.content_lost = plan.lacks_content;
     let mut contents = ContentReader::new(&mut contents, store);
     let mut owners = tree.sets_owners_by_name().then(OwnerMap::default);
     selection.each(state, &mut plan, &mut |mut entry, asked_for| {

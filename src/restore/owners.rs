@@ -48,18 +48,19 @@ impl OwnerMap {
         what: &str,
         name: &str,
         number: Option<u32>,
-        recorded: u32,
+        recorded: Option<u32>,
         is_new: bool,
         path: &Path,
         job: &mut Job,
-    ) -> Result<u32> {
+    ) -> Result<Option<u32>> {
         self.names += usize::from(is_new);
         if number.is_none() && is_new {
-            let detail =
-                format!("this machine has no {what} '{name}'; its entries keep the number {recorded}");
+            let kept =
+                recorded.map_or(String::new(), |number| format!("; its entries keep the number {number}"));
+            let detail = format!("this machine has no {what} '{name}'{kept}");
             let error = Error::new(Kind::NotFound, "map the owner of", detail).at(path);
             job.trouble(ProblemKind::Skipped, path.as_bytes(), error)?;
         }
-        Ok(number.unwrap_or(recorded))
+        Ok(number.or(recorded))
     }
 }

@@ -1,7 +1,7 @@
 //! The part of a snapshot that is restored: one directory of the snapshot, and the entries in it that the filter
 //! selects and no pattern excludes.
 
-use crate::entry::{Entry, Path, is_within};
+use crate::entry::{Entry, FileType, Path, is_within};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
 use crate::filter::Filter;
@@ -53,6 +53,9 @@ pub struct RestorePlan {
     /// The names of hard-link sets among the entries. Empty if the whole snapshot goes into a new tree, where no
     /// count is needed.
     pub names: HardLinkNames,
+    /// A selected entry has a content that only a newer version can restore. False if the whole snapshot goes into a
+    /// new tree.
+    pub lacks_content: bool,
     /// Everything that [`Selection::each`] yields, if that is at most [`FEW`] entries.
     few: Option<FewEntries>,
 }
@@ -119,6 +122,8 @@ impl Selection {
             if asked_for {
                 plan.entries += 1;
                 plan.bytes = plan.bytes.saturating_add(recorded.size());
+                let is_unknown = recorded.file_type() == FileType::Unknown;
+                plan.lacks_content |= is_unknown && !recorded.content().is_empty();
                 if let Some(set) = recorded.link_set() {
                     let path = path_below(recorded.path(), &root);
                     plan.names.add(set, path, lookup.as_mut());

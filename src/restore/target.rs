@@ -190,6 +190,19 @@ impl Target {
         }
     }
 
+    /// Gives the root of a new tree the mode that the process gives to a new directory. For a snapshot that does not
+    /// record the mode of its root.
+    pub fn set_usual_mode(&self) -> Result<()> {
+        let TargetKind::Beside { root, .. } = &self.place else { return Ok(()) };
+        let mode = root.mkdir(&self.temp, 0o777).and_then(|()| {
+            let mode = root.stat(&self.temp).map(|now| now.mode);
+            root.rmdir(&self.temp)?;
+            mode
+        });
+        let set = mode.and_then(|mode| platform::set_mode(root.as_fd(), mode));
+        set.map_err(|e| Error::io("set the mode of", &self.dest, &e))
+    }
+
     /// Keeps the entries that were restored before `error` under the destination's name, and returns `error`. If the
     /// tree cannot get that name, it gets another name that no later restore takes for a left-over, and the error
     /// names that place.

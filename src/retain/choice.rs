@@ -53,7 +53,7 @@ impl PruneChoice {
             }
             PruneChoice::Rules(keep) => {
                 if !options.allow_empty || catalog.files().is_empty() {
-                    catalog.select(store, Select::Newest)?;
+                    catalog.check_any()?;
                 }
                 Ok(PruneTarget::Rules(*keep))
             }

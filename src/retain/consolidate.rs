@@ -4,8 +4,11 @@
 //! increment finds the same changes. Only the places of the bytes are new. The files that only the older chain needs
 //! can then be pruned.
 //!
-//! Nothing is written if the newest snapshot is a full already, and all of its archives are its own and exist in the
-//! store.
+//! A content that only a newer version can check is not copied: it stays in the archive that has it, and the new
+//! snapshot needs that archive.
+//!
+//! Nothing is written if the newest snapshot is a full already, all of its archives exist in the store, and all are its
+//! own except for those with such contents.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,15 +17,19 @@ use crate::commit::{self, Commit, MemberSpool, NewArchiveKind, NewArchives, NewS
 use crate::contents::Contents;
 use crate::contents::lost;
 use crate::delta::{Params, Signer};
-use crate::entry::{Entry, File, HardLink, LinkSet, Place, Range, SigRef};
+use crate::entry::{Entry, File, FileType, HardLink, LinkSet, Node, Place, Range, SigHash, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::Name;
-use crate::format::{ArchiveFile, Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, Trailer};
+use crate::format::{
+    ArchiveFile, ArchiveRef, Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, Trailer,
+};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
 use crate::spool::spool_error;
 use crate::stamp::Time;
-use crate::store::{Cache, Catalog, LockMode, Need, Store, begin, lock, newest, sweep_drafts};
+use crate::store::{
+    Cache, Catalog, LockMode, NEW_FULL, Need, Store, archive_fault, begin, lock, newest, sweep_drafts,
+};
 
 const OP: &str = "consolidate";
 
@@ -42,12 +49,12 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     let mut catalog = Catalog::read(store, &key)?;
     let pool = Pool::start(job.options.threads)?;
     let none = || Error::new(Kind::NotFound, OP, format!("no snapshot of key '{key}' is undamaged"));
-    let (newest, lost) = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;
+    let (mut newest, lost) = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;
     if !lost.is_empty() {
         lost.into_iter().try_for_each(|layer| layer.put_back(store, job))?;
         catalog = Catalog::read(store, &key)?;
     }
-    if stands_alone(&newest, &catalog) {
+    if stands_alone(&mut newest, &catalog)? {
         job.report.snapshot = Some(newest.header().snapshot);
         job.report.digest = Some(newest.trailer().tree);
         job.log(
@@ -59,13 +66,32 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     make(store, &catalog, newest, pool, job).inspect_err(|_| commit::warn_of_parts(store, job))
 }
 
-/// True if a snapshot is a full, all its archives are its own, and the store lists them with their sizes.
-fn stands_alone(state: &StateReader, catalog: &Catalog) -> bool {
-    let own = |name: &str| Name::parse(name).is_some_and(|name| name.stamp == state.header().snapshot);
+/// True if a snapshot is a full, the store lists all its archives with their sizes, and it needs no archive of another
+/// snapshot for an entry that this version can copy.
+fn stands_alone(state: &mut StateReader, catalog: &Catalog) -> Result<bool> {
     let is_there = |file: &ArchiveFile| catalog.size_of(&file.name) == Some(file.size);
-    let mut archives = state.trailer().archives.iter();
-    state.header().kind == SnapshotKind::Full
-        && archives.all(|archive| own(&archive.name) && archive.files().iter().all(is_there))
+    let archives = &state.trailer().archives;
+    if state.header().kind != SnapshotKind::Full
+        || !archives.iter().flat_map(ArchiveRef::files).all(|file| is_there(&file))
+    {
+        return Ok(false);
+    }
+    let own = |name: &str| Name::parse(name).is_some_and(|name| name.stamp == state.header().snapshot);
+    let of_others = (0u32..).zip(archives).filter(|(_, archive)| !own(&archive.name));
+    let of_others: HashSet<u32> = of_others.map(|(number, _)| number).collect();
+    if of_others.is_empty() {
+        return Ok(true);
+    }
+    let mut records = state.recorded()?;
+    while let Some(recorded) = records.advance()? {
+        let ranges = recorded.content().iter().chain(recorded.sig().unwrap_or_default());
+        if recorded.file_type() != FileType::Unknown
+            && ranges.map(|range| range.archive).any(|archive| of_others.contains(&archive))
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn make(
@@ -85,7 +111,8 @@ fn make(
     let contents = Contents::new(&trailer.archives).with_cancel(job.cancel());
     let lost = trailer.problems.iter().filter(|problem| commit::is_loss(problem));
     let lost = lost.filter_map(|problem| problem.path.clone()).collect();
-    let mut copying = Copying { job, store, contents, archives, state, copied: HashMap::new(), lost };
+    let mut copying =
+        Copying { job, store, catalog, contents, archives, state, copied: HashMap::new(), lost };
     copying.job.phase(Phase::Read, trailer.totals.entries, trailer.totals.bytes)?;
     for entry in newest.entries()? {
         copying.entry(entry?)?;
@@ -97,8 +124,17 @@ fn make(
     let is_lost = |path: &Option<Vec<u8>>| path.as_ref().is_none_or(|path| lost.contains(path));
     original.problems.retain(|problem| !commit::is_loss(problem) || is_lost(&problem.path));
     let header = &header;
-    Commit { header, catalog, parents: &[], archives, state, parent: None, cache, copy_of: Some(&original) }
-        .commit(store, job)?;
+    Commit {
+        header,
+        catalog,
+        parents: &trailer.archives,
+        archives,
+        state,
+        parent: None,
+        cache,
+        copy_of: Some(&original),
+    }
+    .commit(store, job)?;
     let message = format!("made snapshot {} of '{}' from the store", header.snapshot, header.key);
     job.log(Level::Info, &message);
     Ok(())
@@ -123,6 +159,7 @@ fn header(newest: &StateReader, store: &mut dyn Store, catalog: &Catalog, job: &
 struct Copying<'r, 'j> {
     job: &'r mut Job<'j>,
     store: &'r mut dyn Store,
+    catalog: &'r Catalog,
     contents: Contents,
     archives: NewArchives,
     state: NewState,
@@ -142,7 +179,7 @@ struct Copied {
 
 impl Copied {
     fn place(&self, place: Place) -> Place {
-        let sig = self.sig.map(|(range, hash)| SigRef { content: vec![range], hash });
+        let sig = self.sig.map(|(range, hash)| SigRef { content: vec![range], hash: SigHash::Blake3(hash) });
         Place { content: self.content.into_iter().collect(), sig, ..place }
     }
 }
@@ -154,7 +191,7 @@ impl Copying<'_, '_> {
         let set = entry.link_set();
         let copied = set.and_then(|set| self.copied.get(&set)).copied();
         let special = match &entry.link {
-            HardLink::Further(first) if entry.file().is_none() || copied.is_some() => {
+            HardLink::Further(first) if copied.is_some() || Special::of(&entry.node).is_some() => {
                 Some(Special::HardLink(first))
             }
             _ => Special::of(&entry.node),
@@ -169,12 +206,32 @@ impl Copying<'_, '_> {
             self.lost.remove(entry.path.as_bytes());
             set.map(|set| self.copied.insert(set, copied));
         }
+        if let Node::Unknown(_) = entry.node {
+            (entry.place.content, entry.place.sig) = self.inherit(&entry)?;
+        }
         self.state.entry(&entry, None)?;
         let report = &mut self.job.report;
         report.count(Counter::Entries, 1);
         report.count(Counter::Bytes, entry.size());
         report.count(Counter::Unchanged, u64::from(!entry.place.dirty));
         Ok(())
+    }
+
+    /// Returns the places of an entry whose content only a newer version can check: the content stays in its archives.
+    /// An error if the store has lost one of them. A lost signature is left out.
+    fn inherit(&mut self, entry: &Entry) -> Result<(Vec<Range>, Option<SigRef>)> {
+        let files = self.contents.archives();
+        let fault = |file: u32| -> Option<Error> {
+            let file = files.file(file).ok()?;
+            let (kind, what) = archive_fault(file, self.catalog.size_of(&file.name))?;
+            Some(Error::new(kind, OP, format!("{what}; {NEW_FULL}")).at(&file.name))
+        };
+        if let Some(fault) = files.files_in(&entry.place.content).find_map(fault) {
+            return Err(lost(OP, &self.contents, entry, fault).1);
+        }
+        let has_sig = |sig: &SigRef| files.files_in(&sig.content).all(|file| fault(file).is_none());
+        let has_sig = entry.place.sig.as_ref().is_some_and(has_sig);
+        Ok(self.archives.inherit(&entry.place, has_sig))
     }
 
     /// Adds a file and its signature to the archives.

@@ -34,7 +34,7 @@ use crate::store::{
 
 use super::choice::{Precision, PruneChoice, PruneTarget};
 use super::retention::{DatedSnapshot, LabelledSnapshots, judge};
-use crate::store::report::{NotRegular, describe, lost_state};
+use crate::store::report::{NotRegular, describe, lost_state, report_wrapped};
 
 pub const OP: &str = "prune";
 
@@ -45,11 +45,12 @@ pub const OP: &str = "prune";
 /// Of most states, only the summary is read, which names the archives. The newest state is read whole
 /// (`damaged_newest`). Only a verify finds damage among the entries of the other states.
 ///
-/// A damaged state is removed only if its stamp is selected exactly. While a damaged state or a symbolic link with a
-/// state's name remains, all archives stay that no readable state names, because the damaged or linked state may need
-/// them. Each such state, link and archive is a problem. A state that cannot be read now may be undamaged, so it is
-/// an error before anything is removed. If all snapshots to remove are selected by their exact stamps, such a state
-/// counts as damaged instead. If no lock excludes other writers, archives newer than every state stay too.
+/// A damaged state is removed only if its stamp is selected exactly. While a damaged state, a symbolic link with a
+/// state's name or a state in a form of a newer version remains, all archives stay that no readable state names,
+/// because such a state may need them. Each such state, link and archive is a problem. A state that cannot be read now
+/// may be undamaged, so it is an error before anything is removed. If all snapshots to remove are selected by their
+/// exact stamps, such a state counts as damaged instead. If no lock excludes other writers, archives newer than every
+/// state stay too.
 ///
 /// Errors: `InvalidArg` (neither rules nor a selector, or both; no snapshot would be left and that is not allowed),
 /// `NotFound` (a key without snapshots, a selector that selects none), `Unsupported` (the store cannot delete),
@@ -101,6 +102,8 @@ struct KeyFiles {
     marks: Vec<(Name, u64)>,
     /// Symbolic links with names of states.
     links: Vec<NotRegular>,
+    /// The file names and the stamps of states in a form that only a newer version can read.
+    wrapped: BTreeMap<String, Stamp>,
 }
 
 /// The file of a state, and facts from its content.
@@ -136,7 +139,8 @@ impl KeyFiles {
             archives.iter().enumerate().map(|(number, (name, _))| (name.to_string(), number)).collect();
         job.phase(Phase::Scan, states.len() as u64, 0)?;
         let damaged = damaged_newest(store, catalog, &states, target, job)?;
-        let mut files = KeyFiles { states: Vec::new(), archives, retired, marks, links: Vec::new() };
+        let (links, wrapped) = (Vec::new(), wrapped_states(catalog));
+        let mut files = KeyFiles { states: Vec::new(), archives, retired, marks, links, wrapped };
         let (mut summaries, mut listing) = (Summaries::default(), KeyListing::new(catalog));
         for (name, size) in states {
             let stored = StateFile::of(&name, size);
@@ -220,9 +224,10 @@ impl KeyFiles {
         Ok(goes)
     }
 
-    /// Lists the remaining states that cannot be read, and the links.
+    /// Lists the remaining states that cannot be read, the links, and the states of a newer version.
     fn report_lost(&self, goes: &BTreeSet<usize>, job: &mut Job) -> Result<()> {
         self.links.iter().try_for_each(|link| link.report(job))?;
+        report_wrapped(self.wrapped.iter().map(|(file, stamp)| (&**file, *stamp)), job)?;
         for (index, state) in self.states.iter().enumerate() {
             if let (Err(error), false) = (&state.info, goes.contains(&index)) {
                 let problem = lost_state(&state.name.to_string(), state.name.stamp, error);
@@ -235,7 +240,7 @@ impl KeyFiles {
     fn plan(&self, goes: &BTreeSet<usize>, is_alone: bool) -> PrunePlan {
         let mut needed = vec![false; self.archives.len()];
         let mut layers = HashSet::new();
-        let mut all_read = self.links.is_empty();
+        let mut all_read = self.links.is_empty() && self.wrapped.is_empty();
         for (_, state) in self.states.iter().enumerate().filter(|(index, _)| !goes.contains(index)) {
             match &state.info {
                 Ok(info) => {
@@ -359,7 +364,10 @@ impl KeyFiles {
             indices.into_iter().map(|index| self.retired[index].0.stamp).collect()
         };
         let (swept, stays, is_alone) = (stamps(swept), stamps(stays), plan.is_alone);
-        self.marks.iter().filter(move |(mark, _)| {
+        // A mark may belong to a state that is a link, or that only a newer version can read.
+        let is_known = self.links.is_empty() && self.wrapped.is_empty();
+        let marks = if is_known { &self.marks[..] } else { &[] };
+        marks.iter().filter(move |(mark, _)| {
             // Without a lock, a mark may be there before the state that it belongs to is listed.
             !stays.contains(&mark.stamp) && (is_alone || swept.contains(&mark.stamp))
         })
@@ -387,12 +395,15 @@ impl KeyFiles {
     /// locks, another process may have made a snapshot meanwhile. Or the store may have reported a deletion that it
     /// did not do.
     fn check_states(&self, deleted: &[usize], store: &mut dyn Store, key: &str) -> Result<()> {
-        let now = Catalog::read(store, key)?.files();
+        let now = Catalog::read(store, key)?;
+        let same_wrapped = wrapped_states(&now) == self.wrapped;
+        let now = now.files();
         let now: BTreeSet<_> =
             now.into_iter().map(|(name, _)| name).filter(|name| name.kind == BackupFileKind::State).collect();
         let stays = (0..self.states.len()).filter(|index| !deleted.contains(index));
         let stays = stays.map(|index| &self.states[index].name);
-        match now == stays.chain(self.retired.iter().map(|(name, _)| name)).cloned().collect() {
+        let expected: BTreeSet<_> = stays.chain(self.retired.iter().map(|(name, _)| name)).cloned().collect();
+        match now == expected && same_wrapped {
             true => Ok(()),
             false => {
                 let detail = "the snapshots of this key changed meanwhile; no archive was removed";
@@ -423,6 +434,11 @@ impl KeyFiles {
             job.report.snapshots[info.listed].action = Action::Removed;
         }
     }
+}
+
+/// The states in a form that only a newer version can read.
+fn wrapped_states(catalog: &Catalog) -> BTreeMap<String, Stamp> {
+    catalog.wrapped_states().map(|(file, stamp)| (file.to_string(), stamp)).collect()
 }
 
 impl StateInfo {

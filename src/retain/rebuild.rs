@@ -14,7 +14,7 @@ use std::io;
 
 use crate::commit::MemberSpool;
 use crate::contents::Contents;
-use crate::contents::lost;
+use crate::contents::{checkable, lost};
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, Hash, LinkSet, Range, SigRef};
 use crate::error::{Error, Kind, Result};
@@ -203,14 +203,23 @@ impl Signing<'_, '_> {
             return Ok(());
         }
         set.map(|set| self.signed.insert(set, sig.clone()));
-        match self.sign(entry, file, sig)? {
+        let done = match checkable(sig) {
+            Ok(hash) => self.sign(entry, file, (sig, hash))?,
+            Err(error) => Some(error),
+        };
+        match done {
             None => Ok(()),
             Some(error) => self.lost(entry, error),
         }
     }
 
     /// Writes the signature of a content into the streams. Returns the reason if the signature stays lost.
-    fn sign(&mut self, entry: &Entry, file: &File, sig: &SigRef) -> Result<Option<Error>> {
+    fn sign(
+        &mut self,
+        entry: &Entry,
+        file: &File,
+        (sig, hash): (&SigRef, &[u8; 16]),
+    ) -> Result<Option<Error>> {
         let spooled = |e: io::Error| spool_error(&e);
         let signers =
             block_lengths(file.data_len(), sig).map(|params| Signer::new(params, MemberSpool::new()));
@@ -231,19 +240,19 @@ impl Signing<'_, '_> {
         }
         for signer in signers {
             let made = signer.finish().map_err(spooled)?;
-            if made.short_hash() == sig.hash {
-                return self.keep(sig, &made).map(|()| None);
+            if made.short_hash() == *hash {
+                return self.keep((sig, hash), &made).map(|()| None);
             }
         }
         Ok(Some(Error::new(Kind::Corrupt, "sign", "its signature comes out otherwise")))
     }
 
     /// Writes a signature into the stream of each lost SigVault with a part of it.
-    fn keep(&mut self, sig: &SigRef, made: &MemberSpool) -> Result<()> {
+    fn keep(&mut self, (sig, hash): (&SigRef, &[u8; 16]), made: &MemberSpool) -> Result<()> {
         let archives: BTreeSet<_> = sig.content.iter().map(|range| range.archive).collect();
         for archive in archives {
             if let Some(stream) = self.streams.get_mut(&archive) {
-                stream.write(&sign_head(&sig.hash, made.len()));
+                stream.write(&sign_head(hash, made.len()));
                 made.each(|bytes| {
                     stream.write(bytes);
                     Ok(())

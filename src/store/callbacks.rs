@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{Draft, Lock, LockMode, Need, Object, Store};
 use crate::error::{Error, Kind, Result, describe};
-use crate::format::names::Name;
+use crate::format::names::parse_any;
 
 /// A place for objects, implemented by the caller: the functions of `ibt_storage_set_*()`.
 ///
@@ -132,7 +132,7 @@ impl Listing {
 
     /// Adds any name, in any order, any number of times.
     pub fn add(&mut self, name: &str, size: u64) {
-        if !name.starts_with(&self.prefix) || Name::parse(name).is_none() {
+        if !name.starts_with(&self.prefix) || parse_any(name).is_none() {
             return;
         }
         match self.objects.entry(name.to_string()) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Dates, Object, Store, StoredFile};
 use crate::error::{Error, Kind, Result};
 use crate::format::StateSummary;
-use crate::format::names::{BackupFileKind, Name};
+use crate::format::names::{BackupFileKind, Name, parse_any, parse_wrapped};
 use crate::job::{Options, Select};
 use crate::stamp::{Stamp, Time};
 
@@ -61,6 +61,9 @@ pub struct Catalog {
     /// snapshots.
     retired: BTreeSet<Stamp>,
     sizes: HashMap<String, u64>,
+    /// The files that a newer version stored in a form that this version cannot read ([`parse_wrapped`]), each with the
+    /// name before the word.
+    wrapped: BTreeMap<String, Name>,
     /// True if [`Catalog::with_labels`] may have left out snapshots.
     is_filtered: bool,
 }
@@ -71,23 +74,29 @@ impl Catalog {
         for object in store.list(&format!("{key}."))? {
             if let Some(name) = Name::parse(&object.name).filter(|name| name.key == key) {
                 catalog.add(name, object);
+            } else if let Some(name) = parse_wrapped(&object.name).filter(|name| name.key == key) {
+                catalog.wrapped.insert(object.name, name);
             }
         }
         catalog.complete(store);
         Ok(catalog)
     }
 
-    /// Lists the store once and returns a catalog of every key that has a state. No key is locked during the listing,
+    /// Lists the store once and returns a catalog of every key that has a snapshot. No key is locked during the listing,
     /// so an operation that locks a key later may find some of its states gone.
     pub fn all(store: &mut dyn Store) -> Result<BTreeMap<String, Catalog>> {
         let mut catalogs: BTreeMap<String, Catalog> = BTreeMap::new();
         for object in store.list("")? {
-            let Some(name) = Name::parse(&object.name) else { continue };
+            let Some(name) = parse_any(&object.name) else { continue };
             let new = || Catalog { key: name.key.clone(), ..Catalog::default() };
-            catalogs.entry(name.key.clone()).or_insert_with(new).add(name, object);
+            let catalog = catalogs.entry(name.key.clone()).or_insert_with(new);
+            match name.to_string() == object.name {
+                true => catalog.add(name, object),
+                false => drop(catalog.wrapped.insert(object.name, name)),
+            }
         }
         catalogs.values_mut().for_each(|catalog| catalog.complete(store));
-        catalogs.retain(|_, catalog| !catalog.states.is_empty());
+        catalogs.retain(|_, catalog| catalog.check_any().is_ok());
         Ok(catalogs)
     }
 
@@ -138,6 +147,52 @@ impl Catalog {
         &self.key
     }
 
+    /// The file names and the stamps of states that a newer version stored in a form that this version cannot read. They
+    /// may need any file of the key.
+    pub fn wrapped_states(&self) -> impl Iterator<Item = (&str, Stamp)> {
+        let states = self.wrapped.iter().filter(|(_, name)| !name.kind.is_archive());
+        states.map(|(file, name)| (&**file, name.stamp))
+    }
+
+    /// The file names and the stamps of snapshots that only a newer version can read. A snapshot that has a readable
+    /// state too is none of them.
+    pub fn wrapped_snapshots(&self) -> impl Iterator<Item = (&str, Stamp)> {
+        let has_readable = |name: &Name| {
+            let is_listed =
+                |compressed| self.sizes.contains_key(&Name { compressed, ..name.clone() }.to_string());
+            is_listed(true) || is_listed(false)
+        };
+        let states = self.wrapped.iter().filter(|(_, name)| name.kind == BackupFileKind::State);
+        let snapshots = states.filter(move |(_, name)| !self.is_retired(name.stamp) && !has_readable(name));
+        snapshots.map(|(file, name)| (&**file, name.stamp))
+    }
+
+    /// `NotFound` if the key has no snapshot, not even one that only a newer version can read.
+    pub fn check_any(&self) -> Result<()> {
+        match self.states.is_empty() && self.wrapped_snapshots().next().is_none() {
+            true => Err(self.not_found(Select::Newest)),
+            false => Ok(()),
+        }
+    }
+
+    /// `Format` if a snapshot that only a newer version can read is later than `newest`, the newest one that this
+    /// version can read. No older snapshot may take the place of the newest one.
+    pub fn check_newest(&self, newest: Option<Stamp>) -> Result<()> {
+        self.check_readable(|stamp| newest.is_none_or(|newest| stamp > newest))
+    }
+
+    /// `Format` if `is_wanted` is true for the stamp of a snapshot that only a newer version can read.
+    fn check_readable(&self, is_wanted: impl Fn(Stamp) -> bool) -> Result<()> {
+        match self.wrapped_snapshots().find(|(_, stamp)| is_wanted(*stamp)) {
+            None => Ok(()),
+            Some((file, _)) => {
+                let detail = "only a newer libibt can read it, and no older snapshot takes its place; to use an older \
+                              snapshot, select its stamp";
+                Err(Error::new(Kind::Format, "use the snapshot", detail).at(file))
+            }
+        }
+    }
+
     /// The states of snapshots, oldest first.
     pub fn states(&self) -> impl DoubleEndedIterator<Item = &StateFile> {
         self.states.values()
@@ -174,9 +229,10 @@ impl Catalog {
         files
     }
 
-    /// The stamps of all files of the key, not only of states.
+    /// The stamps of all files of the key, not only of states, with those that only a newer version can read.
     pub fn stamps(&self) -> BTreeSet<Stamp> {
-        self.sizes.keys().filter_map(|name| Name::parse(name)).map(|name| name.stamp).collect()
+        let stamps = self.sizes.keys().filter_map(|name| Name::parse(name)).map(|name| name.stamp);
+        stamps.chain(self.wrapped.values().map(|name| name.stamp)).collect()
     }
 
     pub fn size_of(&self, name: &str) -> Option<u64> {
@@ -211,14 +267,21 @@ impl Catalog {
         self.state_files(snapshot, size).into_iter().next()
     }
 
-    /// The state that `select` selects. `NotFound`, with the nearest stamps in the message, if there is none. Selecting
-    /// by a time may read the headers of some states: see [`Dates`].
+    /// The state that `select` selects. `NotFound`, with the nearest stamps in the message, if there is none. `Format`
+    /// if `select` selects a snapshot that only a newer version can read. Selecting by a time may read the headers of
+    /// some states: see [`Dates`].
     pub fn select(&self, store: &mut dyn Store, select: Select) -> Result<&StateFile> {
         let found = match select {
             Select::Newest => self.states.values().next_back(),
             Select::Exactly(stamp) => self.states.get(&stamp),
             Select::AsOf(time) => Dates::of(Time::now()).as_of(store, self, time)?,
         };
+        let is_passed_over = |stamp: Stamp| found.is_none_or(|found| stamp > found.stamp);
+        self.check_readable(|stamp| match select {
+            Select::Newest => is_passed_over(stamp),
+            Select::Exactly(wanted) => found.is_none() && stamp == wanted,
+            Select::AsOf(time) => is_passed_over(stamp) && stamp <= Stamp::from_time(time),
+        })?;
         found.ok_or_else(|| self.not_found(select))
     }
 

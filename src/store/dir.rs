@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::{Draft, Lock, LockMode, Need, Object, Store, Turn, is_unheld, path_bytes};
 use crate::entry::FileType;
 use crate::error::{Error, Kind, Result, is_shortage};
-use crate::format::names::{Name, TEMP_PREFIX};
+use crate::format::names::{TEMP_PREFIX, parse_any};
 use crate::platform::{self, Dir, FileSystem, LockPart, Stat};
 use crate::stamp::Time;
 
@@ -162,7 +162,7 @@ impl DirStore {
         for (name, _) in listing.names {
             // Backup files have names in UTF-8, and no temporary names.
             let Ok(name) = std::str::from_utf8(&name) else { continue };
-            if !name.starts_with(prefix) || Name::parse(name).is_none() {
+            if !name.starts_with(prefix) || parse_any(name).is_none() {
                 continue;
             }
             match dir.stat(name.as_bytes()) {
@@ -221,7 +221,7 @@ impl Store for DirStore {
         // Only regular files are backup files.
         let files = self.list_names(prefix)?.into_iter().filter(|(_, stat)| stat.kind == FileType::File);
         let files: Vec<_> = files.map(|(name, stat)| Object { name, size: stat.size }).collect();
-        self.keys_listed.extend(files.iter().filter_map(|file| Name::parse(&file.name)).map(|name| name.key));
+        self.keys_listed.extend(files.iter().filter_map(|file| parse_any(&file.name)).map(|name| name.key));
         Ok(files)
     }
 
@@ -288,7 +288,7 @@ impl Store for DirStore {
             let Ok(temp) = std::str::from_utf8(&found) else { continue };
             let Some(name) = temp.strip_prefix(TEMP_PREFIX) else { continue };
             // The run that made the draft.
-            let run = Name::parse(name).map(|name| (name.key, name.stamp));
+            let run = parse_any(name).map(|name| (name.key, name.stamp));
             let is_locked = locked.is_some() && run.as_ref().map(|(key, _)| &**key) == locked;
             match is_abandoned(&dir, temp, is_locked) {
                 true => abandoned.push((temp.to_string(), run)),

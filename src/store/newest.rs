@@ -21,7 +21,7 @@ pub fn far_after(now: Time, newest: Option<Stamp>) -> Stamp {
 /// future are skipped and reported as left-overs. Any other newest state is returned, even if it is damaged, because
 /// the caller opens it and gets the error. If a state far in the future verifies, the clock is wrong and no state is
 /// skipped. `all` has all snapshots of the key, also those that `catalog` leaves out because of their labels: they too
-/// can prove that the clock is wrong.
+/// can prove that the clock is wrong. `Format` if a snapshot that only a newer version can read is later.
 pub fn newest_file(
     store: &mut dyn Store,
     all: &Catalog,
@@ -45,6 +45,7 @@ pub fn newest_file(
                 if !may_be_returned {
                     continue;
                 }
+                catalog.check_newest(Some(state.stamp))?;
                 for (stamp, error) in passed {
                     let problem = Problem::of_whole(ProblemKind::Leftover, &error);
                     job.problem(Problem { snapshot: Some(stamp), ..problem }, error)?;
@@ -60,8 +61,8 @@ pub fn newest_file(
 }
 
 /// The newest snapshot of the key that verifies, and the layers of it that only the cache still has. Damaged states are
-/// listed as problems and skipped. A state that cannot be read now is an error, because no older state may take its
-/// place.
+/// listed as problems and skipped. A state that cannot be read now, or that only a newer version can read, is an error,
+/// because no older state may take its place.
 pub fn newest(
     store: &mut dyn Store,
     catalog: &Catalog,
@@ -75,7 +76,10 @@ pub fn newest(
             files = files.from_store();
         }
         match files.open(state, pool, None) {
-            Ok(reader) => return Ok(Some((reader, files.into_lost()))),
+            Ok(reader) => {
+                catalog.check_newest(Some(state.stamp))?;
+                return Ok(Some((reader, files.into_lost())));
+            }
             // A state of a newer version is not damaged, and no increment may be based on an older state.
             Err(error) if error.proves_loss() => {
                 let kind = ProblemKind::of_stored(&error);
@@ -85,6 +89,7 @@ pub fn newest(
             Err(error) => return Err(unread(error, state)),
         }
     }
+    catalog.check_newest(None)?;
     Ok(None)
 }
 

@@ -3,7 +3,7 @@
 use crate::entry::FileType;
 use crate::error::{Error, Kind, Result};
 use crate::format::StateSummary;
-use crate::format::names::{BackupFileKind, Name};
+use crate::format::names::{BackupFileKind, Name, parse_any};
 use crate::job::{Action, Counter, Counters, Job, Problem, ProblemKind, ReportedSnapshot};
 use crate::stamp::Stamp;
 
@@ -26,6 +26,8 @@ pub fn lost_state(name: &str, stamp: Stamp, error: &Error) -> Problem {
 /// A file that has the name of a state and is not a regular file. There is no such snapshot.
 pub struct NotRegular {
     pub name: Name,
+    /// The name of the file. It has a suffix after `name` if only a newer version can read the state.
+    file: String,
     pub file_type: FileType,
 }
 
@@ -35,7 +37,7 @@ impl NotRegular {
         let prefix = key.map_or(String::new(), |key| format!("{key}."));
         let all = store.not_regular(&prefix)?.into_iter();
         let all =
-            all.filter_map(|(name, file_type)| Some(NotRegular { name: Name::parse(&name)?, file_type }));
+            all.filter_map(|(file, file_type)| Some(NotRegular { name: parse_any(&file)?, file, file_type }));
         let is_meant =
             |name: &Name| name.kind == BackupFileKind::State && key.is_none_or(|key| name.key == key);
         let mut found: Vec<_> = all.filter(|found| is_meant(&found.name)).collect();
@@ -53,10 +55,20 @@ impl NotRegular {
             }
             other => format!("it is a {}, not a regular file: there is no such snapshot", other.name()),
         };
-        let file = self.name.to_string();
-        let error = Error::new(Kind::Io, "read the state", detail).at(&file);
-        job.problem(lost_state(&file, self.name.stamp, &error), error)
+        let error = Error::new(Kind::Io, "read the state", detail).at(&self.file);
+        job.problem(lost_state(&self.file, self.name.stamp, &error), error)
     }
+}
+
+/// Reports states that only a newer version can read: the names of their files, and their stamps.
+pub fn report_wrapped<'n>(states: impl Iterator<Item = (&'n str, Stamp)>, job: &mut Job) -> Result<()> {
+    for (file, stamp) in states {
+        let detail = "only a newer libibt can read it; a prune removes nothing that it may need";
+        let error = Error::new(Kind::Format, "read the state", detail).at(file);
+        let problem = Problem::of_whole(ProblemKind::Unsupported, &error).in_file(file);
+        job.problem(Problem { snapshot: Some(stamp), ..problem }, error)?;
+    }
+    Ok(())
 }
 
 /// Remembers the first stored file that cannot be read now. Such a file is not lost. The operation goes on with the

@@ -371,7 +371,7 @@ impl Cursor {
         let excluded = matches!(&seen, Ok((stat, _)) if is_excluded(stat));
         Some(match (Path::new(bytes), seen) {
             (Ok(path), _) if excluded => WalkItem::Excluded { path },
-            (Ok(path), Ok((stat, _))) if stat.kind == FileType::Socket => WalkItem::Socket { path },
+            (Ok(path), Ok((stat, _))) if stat.kind == FileType::Socket => WalkItem::Socket { path, stat },
             (Ok(path), Ok((stat, _))) if self.is_left_out(&stat) || is_restore_temp(&name) => {
                 WalkItem::LeftOut { path, id: stat.id() }
             }

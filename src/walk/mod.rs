@@ -92,7 +92,7 @@ impl WalkedEntry {
         let node = Node::without_content(self.stat.kind, target, self.stat.rdev).unwrap_or_else(|| {
             Node::File(File { size: self.stat.size, hash: Hash::UNKNOWN, holes: Vec::new() })
         });
-        let place = Place { ino: Some(self.stat.ino), ctime: self.stat.ctime, ..Place::default() };
+        let place = Place { ino: Some(self.stat.ino.into()), ctime: self.stat.ctime, ..Place::default() };
         Entry::new(self.path.clone(), node, self.stat.metadata(names), place)
     }
 }
@@ -112,6 +112,7 @@ pub enum WalkItem {
     },
     Socket {
         path: Path,
+        stat: Stat,
     },
     /// A pattern or another option leaves out the entry and everything below it.
     Excluded {
@@ -153,7 +154,7 @@ impl WalkItem {
             WalkItem::Entry(walked) => &walked.path,
             WalkItem::Unreadable { path, .. }
             | WalkItem::Vanished { path }
-            | WalkItem::Socket { path }
+            | WalkItem::Socket { path, .. }
             | WalkItem::Excluded { path }
             | WalkItem::LeftOut { path, .. }
             | WalkItem::Unlisted { path }

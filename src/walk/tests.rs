@@ -88,7 +88,7 @@ fn every_type_of_file_is_found_for_what_it_is() {
                 assert_eq!(walked.target, is_link.then(|| b"to\xffwhere".to_vec()));
                 kinds.push(walked.stat.kind);
             }
-            WalkItem::Socket { path } => assert_eq!(path.as_bytes(), b"socket"),
+            WalkItem::Socket { path, .. } => assert_eq!(path.as_bytes(), b"socket"),
             other => panic!("{other:?}"),
         }
     }

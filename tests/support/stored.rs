@@ -176,7 +176,7 @@ pub fn signature(store: &Path, state: &Value, sig: &Value) -> Vec<u8> {
         fs::rename(path("new"), path("signature")).unwrap();
     }
     let signature = fs::read(path("signature")).unwrap();
-    assert_eq!(blake3::hash(&signature).to_hex()[..32], *sig["hash"].as_str().unwrap(), "{sig}");
+    assert_eq!(sig["hash"], format!("blake3:{}", &blake3::hash(&signature).to_hex()[..32]), "{sig}");
     signature
 }
 

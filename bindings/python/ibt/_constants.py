@@ -178,7 +178,10 @@ class LogLevel(_Number):
 
 
 class EntryType(_Number):
-    """The type of an entry: FILE, DIR, SYMLINK, FIFO, CHAR (a character device) or BLOCK (a block device)."""
+    """The type of an entry: FILE, DIR, SYMLINK, FIFO, CHAR (a character device), BLOCK (a block device) or UNKNOWN.
+
+    Only a newer libibt can restore an entry whose type is UNKNOWN.
+    """
 
     FILE = 1
     DIR = 2
@@ -186,6 +189,7 @@ class EntryType(_Number):
     FIFO = 4
     CHAR = 5
     BLOCK = 6
+    UNKNOWN = 7
 
 
 class ChangeKind(enum.IntFlag):
@@ -210,7 +214,7 @@ class ProblemKind(_Number):
     UNREADABLE, VANISHED (gone before it could be read), CHANGED (while it was read), SKIPPED (by design), DAMAGED,
     MISSING, METADATA (could not be read or set), LEFTOVER (of an earlier run), CLOCK (snapshots from the future),
     OBSTRUCTED (the destination refused an entry), UNLOCKED (nothing could be locked), HEALED (stored again), LOST (by
-    the store and the source), UNNEEDED (damage that concerns no snapshot).
+    the store and the source), UNNEEDED (damage that concerns no snapshot), UNSUPPORTED (only a newer libibt knows it).
     """
 
     UNREADABLE = 1
@@ -227,6 +231,7 @@ class ProblemKind(_Number):
     HEALED = 12
     LOST = 13
     UNNEEDED = 14
+    UNSUPPORTED = 15
 
 
 class Action(_Number):

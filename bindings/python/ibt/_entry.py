@@ -11,7 +11,7 @@ from typing import Dict, Optional
 
 from ._constants import ChangeKind, EntryType, Phase
 from ._lib import lib
-from ._text import INT64_MIN, path_of, path_or_none, text_or_none, time_of
+from ._text import INT64_MIN, UINT32_MAX, path_of, path_or_none, text_or_none, time_of
 
 _FORMATS = {
     EntryType.FILE: stat.S_IFREG,
@@ -31,10 +31,11 @@ class Entry:
     surrogates, as in all of Python; path_bytes has them as they are. type: an EntryType. target: of a symbolic link,
     else None. hash: of a file's content without its holes, "blake3:" and 64 hex digits; None if it was not read. size:
     of a file in bytes, holes included, else 0. data_size: without holes. permissions: with setuid, setgid and sticky,
-    at most 0o7777. uid, gid. user, group: their names at the time of the backup, or None. mtime_ns, ctime_ns: in
-    nanoseconds since 1970. birthtime_ns: None if it is unknown. flags: inode flags such as "immutable,nodump", or None.
-    project: the project id, or 0. rdev: the number of a device, else 0. link: the path of the first name of a hard
-    link, or None for an entry with one name. xattrs: the values of extended attributes by their names.
+    at most 0o7777. uid, gid. permissions, uid and gid are None if the system of the backup had none. user, group: the
+    owners' names at the time of the backup, or None. mtime_ns, ctime_ns: in nanoseconds since 1970. birthtime_ns: None
+    if it is unknown. flags: inode flags such as "immutable,nodump", or None. project: the project id, or 0. rdev: the
+    number of a device, else 0. link: the path of the first name of a hard link, or None for an entry with one name.
+    xattrs: the values of extended attributes by their names.
     """
 
     path: str
@@ -43,9 +44,9 @@ class Entry:
     hash: Optional[str]
     size: int
     data_size: int
-    permissions: int
-    uid: int
-    gid: int
+    permissions: Optional[int]
+    uid: Optional[int]
+    gid: Optional[int]
     user: Optional[str]
     group: Optional[str]
     mtime_ns: int
@@ -85,7 +86,7 @@ class Entry:
     @property
     def mode(self) -> int:
         """Type and permissions, as st_mode of os.stat_result."""
-        return self.permissions | _FORMATS.get(self.type, 0)
+        return (self.permissions or 0) | _FORMATS.get(self.type, 0)
 
     @property
     def is_file(self) -> bool:
@@ -147,6 +148,10 @@ def _xattrs(pointer: int) -> Dict[str, bytes]:
     return xattrs
 
 
+def _number_or_none(number: int) -> Optional[int]:
+    return None if number == UINT32_MAX else number
+
+
 def read_entry(pointer: Optional[int]) -> Optional[Entry]:
     """Copies an entry of libibt; None for NULL."""
     if not pointer:
@@ -159,9 +164,9 @@ def read_entry(pointer: Optional[int]) -> Optional[Entry]:
         hash=text_or_none(lib.ibt_entry_hash(pointer)),
         size=lib.ibt_entry_size(pointer),
         data_size=lib.ibt_entry_data_size(pointer),
-        permissions=lib.ibt_entry_mode(pointer),
-        uid=lib.ibt_entry_uid(pointer),
-        gid=lib.ibt_entry_gid(pointer),
+        permissions=_number_or_none(lib.ibt_entry_mode(pointer)),
+        uid=_number_or_none(lib.ibt_entry_uid(pointer)),
+        gid=_number_or_none(lib.ibt_entry_gid(pointer)),
         user=text_or_none(lib.ibt_entry_user(pointer)),
         group=text_or_none(lib.ibt_entry_group(pointer)),
         mtime_ns=lib.ibt_entry_mtime(pointer),

@@ -2,7 +2,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
-use crate::entry::{self, Entry, File, HardLink, Hash, InodeFlags, Metadata, Node, Place};
+use crate::entry::{self, Entry, File, HardLink, Hash, InodeFlags, Metadata, Node, Place, UnknownNode};
 use crate::error::{Error, Kind, Result};
 use crate::job::*;
 use crate::stamp::{Stamp, Time};
@@ -53,9 +53,9 @@ fn some(value: &str) -> Option<String> {
 
 fn entry(path: &str, node: Node) -> Entry {
     let meta = Metadata {
-        mode: 0o4755,
-        uid: 7,
-        gid: 8,
+        mode: Some(0o4755),
+        uid: Some(7),
+        gid: Some(8),
         user: some("ann"),
         group: None,
         mtime: Time { secs: -1, nanos: 5 },
@@ -89,6 +89,7 @@ fn an_entry_is_seen_as_it_is() {
     let plain = Entry { meta: Metadata::default(), place: Place::default(), ..file.clone() };
     let view = Some(&ibt_entry::new(&plain));
     assert_eq!((ibt_entry_btime(view), ibt_entry_project(view)), (i64::MIN, 0));
+    assert_eq!([ibt_entry_mode(view), ibt_entry_uid(view), ibt_entry_gid(view)], [u32::MAX; 3]);
     assert_eq!(text(ibt_entry_flags(view)), None);
 }
 
@@ -107,12 +108,15 @@ fn every_name_of_a_hard_link_gives_the_first_name() {
 
 #[test]
 fn the_other_types_have_what_is_theirs() {
+    let door = UnknownNode { word: "door".into(), fields: ",\"size\":7,\"target\":\"x\"".into() };
     let cases = [
         (Node::Dir, IBT_TYPE_DIR, None, 0),
         (Node::Symlink(b"x\xff".to_vec()), IBT_TYPE_SYMLINK, Some(b"x\xff".to_vec()), 0),
         (Node::Fifo, IBT_TYPE_FIFO, None, 0),
         (Node::Char(259), IBT_TYPE_CHAR, None, 259),
         (Node::Block(2049), IBT_TYPE_BLOCK, None, 2049),
+        (Node::Char(1 << 64), IBT_TYPE_CHAR, None, u64::MAX),
+        (Node::Unknown(Box::new(door)), IBT_TYPE_UNKNOWN, None, 0),
     ];
     for (node, number, target, device) in cases {
         let entry = entry("", node);

@@ -70,7 +70,8 @@ impl<'a> Head<'a> {
         let mut records = self.extra.clone();
         let mut header = Header::new_ustar();
         header.set_entry_type(self.entry_type);
-        header.set_mode(self.meta.mode);
+        let usual = if self.entry_type == EntryType::Directory { 0o755 } else { 0o644 };
+        header.set_mode(self.meta.mode.unwrap_or(usual));
         self.set_names(&mut header, &mut records);
         self.set_owner(&mut header, &mut records);
         self.set_numbers(&mut header, &mut records);
@@ -127,7 +128,8 @@ impl<'a> Head<'a> {
     }
 
     fn set_owner(&self, header: &mut Header, records: &mut PaxRecords) {
-        let (uid, gid) = (u64::from(self.meta.uid), u64::from(self.meta.gid));
+        // A tar header cannot lack an owner.
+        let [uid, gid] = [self.meta.uid, self.meta.gid].map(|number| u64::from(number.unwrap_or(0)));
         header.set_uid(number(records, b"uid", uid, OCTAL_7));
         header.set_gid(number(records, b"gid", gid, OCTAL_7));
         let fields = ustar(header);

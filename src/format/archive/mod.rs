@@ -50,15 +50,16 @@ pub enum Special<'a> {
 }
 
 impl<'a> Special<'a> {
-    /// The member for `node`; `None` for a file, which has data.
+    /// The member for `node`. `None` for a file, which has data, for an entry of an unknown type, and for a device
+    /// whose number has more than 64 bits.
     pub fn of(node: &'a Node) -> Option<Self> {
         Some(match node {
-            Node::File(_) => return None,
+            Node::File(_) | Node::Unknown(_) => return None,
             Node::Dir => Special::Dir,
             Node::Symlink(target) => Special::Symlink(target),
             Node::Fifo => Special::Fifo,
-            Node::Char(rdev) => Special::Char(*rdev),
-            Node::Block(rdev) => Special::Block(*rdev),
+            Node::Char(rdev) => Special::Char(u64::try_from(*rdev).ok()?),
+            Node::Block(rdev) => Special::Block(u64::try_from(*rdev).ok()?),
         })
     }
 }
@@ -107,7 +108,7 @@ impl<W: Sink> ArchiveWriter<W> {
     /// the entry, with mode 0600 and without xattrs. Returns the offset in the stream at which the data
     /// starts.
     pub fn begin_raw(&mut self, path: &Path, meta: &Metadata, len: u64) -> Result<u64> {
-        let meta = Metadata { mode: 0o600, xattrs: Vec::new(), ..meta.clone() };
+        let meta = Metadata { mode: Some(0o600), xattrs: Vec::new(), ..meta.clone() };
         self.begin(&Head::file(member_name(path), &meta, len), len)
     }
 

@@ -18,7 +18,8 @@ fn path(text: &str) -> Path {
 }
 
 fn meta() -> Metadata {
-    Metadata { mode: 0o644, mtime: Time { secs: 1_000_000_000, nanos: 5 }, ..Metadata::default() }
+    let (mode, mtime) = (Some(0o644), Time { secs: 1_000_000_000, nanos: 5 });
+    Metadata { mode, mtime, ..Metadata::default() }
 }
 
 #[test]

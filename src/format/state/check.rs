@@ -10,7 +10,7 @@ pub(super) const FLAGS_OF_OTHERS: &str = "flags or a project of neither a file n
 
 /// Checks one entry by itself: the rules that concern neither other entries nor the archives.
 pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
-    if entry.meta.mode > 0o7777 {
+    if entry.meta.mode.is_some_and(|mode| mode > 0o7777) {
         return Err("mode above 07777");
     }
     xattrs(&entry.meta.xattrs)?;
@@ -19,17 +19,16 @@ pub(super) fn entry(entry: &Entry) -> Result<(), &'static str> {
         return Err("a second has 1,000,000,000 nanoseconds");
     }
     let has_flags = !entry.meta.flags.is_empty() || entry.meta.project != 0;
-    if has_flags && !matches!(entry.node, Node::File(_) | Node::Dir) {
+    if has_flags && !matches!(entry.node, Node::File(_) | Node::Dir | Node::Unknown(_)) {
         return Err(FLAGS_OF_OTHERS);
     }
     if entry.node == Node::Dir && entry.link != HardLink::Single {
         return Err("a hard link of a directory");
     }
+    let sig = entry.place.sig.as_ref().map(|sig| &sig.content[..]);
     match &entry.node {
-        Node::File(file) => {
-            let sig = entry.place.sig.as_ref().map(|sig| &sig.content[..]);
-            content(file.size, &file.holes, &entry.place.content, sig)
-        }
+        Node::File(file) => content(file.size, &file.holes, &entry.place.content, sig),
+        Node::Unknown(_) => stored(&entry.place.content, sig),
         _ if !entry.place.content.is_empty() || entry.place.sig.is_some() => {
             Err("content of what is not a file")
         }
@@ -71,17 +70,23 @@ pub(super) fn content(
     sig: Option<&[Range]>,
 ) -> Result<(), &'static str> {
     apart(size, holes)?;
-    ranges(content)?;
+    stored(content, sig)?;
     match (data_len(size, holes), content) {
         (0, []) if sig.is_none() => Ok(()),
         (0, _) => Err("content of a file without data"),
         (_, []) => Err("a file without its content"),
         (data, [whole]) if whole.len != data => Err("content is not as long as the file's data"),
-        _ => match sig {
-            Some([]) => Err("a signature without content"),
-            Some(sig) => ranges(sig),
-            None => Ok(()),
-        },
+        _ => Ok(()),
+    }
+}
+
+/// Checks the ranges of a content and of a signature by themselves.
+pub(super) fn stored(content: &[Range], sig: Option<&[Range]>) -> Result<(), &'static str> {
+    ranges(content)?;
+    match sig {
+        Some([]) => Err("a signature without content"),
+        Some(sig) => ranges(sig),
+        None => Ok(()),
     }
 }
 

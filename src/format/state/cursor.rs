@@ -252,6 +252,24 @@ impl<'a> LineCursor<'a> {
         }
     }
 
+    /// Like [`LineCursor::number`], up to 2^128 - 1.
+    #[inline]
+    pub fn large_number(&mut self) -> Option<u128> {
+        let start = self.at;
+        match self.number() {
+            Some(value) => Some(value.into()),
+            None => self.number_beyond_64_bits(start),
+        }
+    }
+
+    /// Reads the number from offset `start` to the cursor.
+    #[cold]
+    fn number_beyond_64_bits(&self, start: usize) -> Option<u128> {
+        let digits = std::str::from_utf8(&self.line[start..self.at]).ok()?;
+        (digits.len() >= 20 && !digits.starts_with('0')).then_some(())?;
+        digits.parse().ok()
+    }
+
     /// Reads four octal digits and the quote after them.
     pub fn octal4(&mut self) -> Option<u32> {
         let [digits @ .., b'"'] = self.rest().first_chunk::<5>()? else { return None };

@@ -193,11 +193,12 @@ const LAYERS: &[u8] = b",\n\"layers\":[";
 const BEGINNING: &[u8] = b"{\"format\":\"ibt-state\",\"version\":";
 pub(super) const NEWER: &str = "made by a newer libibt";
 
-/// True if `header` is the beginning of a state of another version than [`VERSION`].
+/// True if `header` is the beginning of a state of another version than [`VERSION`], or of one that needs a feature.
 pub(super) fn is_newer(header: &[u8]) -> bool {
     let Some(rest) = header.strip_prefix(BEGINNING) else { return false };
-    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-    digits > 0 && &rest[..digits] != VERSION.to_string().as_bytes()
+    let (version, rest) = rest.split_at(rest.iter().take_while(|b| b.is_ascii_digit()).count());
+    let needs_any = rest.starts_with(b",\"needs\":[\"");
+    !version.is_empty() && (version != VERSION.to_string().as_bytes() || needs_any)
 }
 
 /// Why a header cannot be used.

@@ -7,11 +7,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::cursor::{LineCursor, Span, Text};
 use super::object::check_keys;
-use super::{AT, RANGES_MAX, UNKNOWN_MAX, XATTR_COUNT_MAX, check};
+use super::{AT, BLAKE3, RANGES_MAX, UNKNOWN_MAX, XATTR_COUNT_MAX, check};
 use crate::entry::{
-    Entry, File, HardLink, Hash, InodeFlags, Metadata, NAME_MAX, Node, Path, Place, Range, SigRef, Unknown,
+    Entry, File, HardLink, Hash, InodeFlags, Metadata, NAME_MAX, Node, Path, Place, Range, SigHash, SigRef,
+    Unknown,
 };
-use crate::entry::{FileType, PATH_LEN_MAX, check_path, data_len};
+use crate::entry::{FileType, PATH_LEN_MAX, UnknownNode, check_path, data_len, is_digest, is_word};
 use crate::error::{Error, Kind, Result};
 use crate::stamp::Time;
 
@@ -23,9 +24,13 @@ const FIELDS: &str = "fields missing, of another type, repeated or out of order"
 
 /// The keys of the known fields of a line, and of its object `at`. An unknown field with such a key is refused.
 const KNOWN: [&[u8]; 19] = [
-    b"path", b"type", b"mode", b"uid", b"gid", b"user", b"group", b"mtime", b"xattrs", b"flags", b"project",
-    b"target", b"rdev", b"size", b"hash", b"holes", b"linked", b"link", b"at",
+    b"target", b"rdev", b"size", b"hash", b"holes", b"path", b"type", b"mode", b"uid", b"gid", b"user",
+    b"group", b"mtime", b"xattrs", b"flags", b"project", b"linked", b"link", b"at",
 ];
+/// How many of [`KNOWN`], from the first on, belong to single types. An unknown type may have them too.
+const KNOWN_OF_TYPES: usize = 5;
+/// The text after the fields of an unknown type.
+const TYPE_ENDS: [&[u8]; 3] = [b",\"linked\":true", b",\"link\":\"", AT];
 const KNOWN_OF_PLACE: [&[u8]; 6] = [b"ino", b"ctime", b"btime", b"content", b"sig", b"dirty"];
 
 /// Reads one entry line, with or without the comma and the LF that end it in a document. Checks every rule
@@ -41,17 +46,34 @@ pub fn parse_entry_line(line: &[u8]) -> Result<Entry> {
 /// An unknown field: its key, and the JSON text of its value.
 type UnknownField = (Text, Span);
 
+/// The position of a digest in a line.
+#[derive(Clone, Copy, Debug)]
+enum SpannedHash {
+    /// The hex digits of a BLAKE3 hash.
+    Blake3(Span),
+    /// The whole digest, with the name of its algorithm.
+    Unknown(Span),
+}
+
+impl Default for SpannedHash {
+    fn default() -> Self {
+        SpannedHash::Blake3(Span::default())
+    }
+}
+
 /// The fields of a line: small fields as values, long fields as positions in the line. One value serves for many
 /// lines, so that its buffers are reused.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LineFields {
     kind: FileType,
+    /// The word of the type.
+    word: Span,
     path: Text,
     /// The path's bytes, only if the line has escapes in the path.
     decoded: Vec<u8>,
-    mode: u32,
-    uid: u32,
-    gid: u32,
+    mode: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
     user: Option<Text>,
     group: Option<Text>,
     pub mtime: Time,
@@ -59,10 +81,12 @@ pub(super) struct LineFields {
     flags: InodeFlags,
     project: u32,
     target: Text,
-    rdev: u64,
+    rdev: u128,
     pub size: u64,
-    hash: Span,
+    hash: SpannedHash,
     holes: Vec<(u64, u64)>,
+    /// The fields that belong to the type, if this version cannot restore the entry.
+    of_type: Span,
     /// The entry is the first name of several.
     linked: bool,
     /// The first name, if the entry is a further name.
@@ -72,7 +96,7 @@ pub(super) struct LineFields {
     unknown: Vec<UnknownField>,
     /// Bytes of the line's logical part.
     pub logical: usize,
-    pub ino: Option<u64>,
+    pub ino: Option<u128>,
     pub ctime: Time,
     btime: Option<Time>,
     /// The ranges of the content, then the ranges of the signature.
@@ -83,7 +107,7 @@ pub(super) struct LineFields {
     pub content_at: Option<Span>,
     /// The position of the signature's list of ranges, brackets included.
     pub sig_at: Option<Span>,
-    sig_hash: Span,
+    sig_hash: SpannedHash,
     pub dirty: bool,
     unknown_place: Vec<UnknownField>,
 }
@@ -109,15 +133,17 @@ impl LineFields {
         self.read_path(cursor)?;
         self.read_kind(cursor)?;
         self.read_metadata(cursor)?;
-        self.read_node(cursor)?;
-        self.read_link(cursor)?;
         self.unknown.clear();
+        self.read_node(cursor)?;
+        let of_type = self.unknown.len();
+        self.read_link(cursor)?;
         if !cursor.is_before(AT) {
-            read_unknown(cursor, AT, &KNOWN, &mut self.unknown)?;
-            if self.unknown.iter().any(|(_, value)| has_at(value.of(cursor.line()))) {
-                return Err("an \"at\" inside an unknown field");
-            }
+            read_unknown(cursor, &[AT], &KNOWN, &mut self.unknown)?;
         }
+        if self.unknown.iter().any(|(_, value)| has_at(value.of(cursor.line()))) {
+            return Err("an \"at\" inside an unknown field");
+        }
+        self.unknown.drain(..of_type);
         self.logical = cursor.at();
         self.read_place(cursor)?;
         cursor.is_at_end().then_some(()).ok_or("more text after the entry")
@@ -137,18 +163,19 @@ impl LineFields {
 
     fn read_kind(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
         field(cursor, b",\"type\":\"")?;
-        self.kind = read_type(cursor).ok_or("unknown type")?;
+        let start = cursor.at();
+        self.kind = read_type(cursor).ok_or("expected the word of a type")?;
+        self.word = Span { start, end: cursor.at() - 1 };
         Ok(())
     }
 
     fn read_metadata(&mut self, cursor: &mut LineCursor<'_>) -> LineResult<()> {
-        const OWNER: &str = "expected a number of 32 bits";
-        field(cursor, b",\"mode\":\"")?;
-        self.mode = cursor.octal4().ok_or("expected four octal digits")?;
-        field(cursor, b",\"uid\":")?;
-        self.uid = number(cursor)?.try_into().map_err(|_| OWNER)?;
-        field(cursor, b",\"gid\":")?;
-        self.gid = number(cursor)?.try_into().map_err(|_| OWNER)?;
+        self.mode = match cursor.has(b",\"mode\":\"") {
+            true => Some(cursor.octal4().ok_or("expected four octal digits")?),
+            false => None,
+        };
+        self.uid = read_owner(cursor, b",\"uid\":")?;
+        self.gid = read_owner(cursor, b",\"gid\":")?;
         self.user = if cursor.has(b",\"user\":\"") { Some(string(cursor)?) } else { None };
         self.group = if cursor.has(b",\"group\":\"") { Some(string(cursor)?) } else { None };
         field(cursor, b",\"mtime\":\"")?;
@@ -175,7 +202,7 @@ impl LineFields {
                 return Err(PROJECT);
             }
         }
-        let may_have_flags = matches!(self.kind, FileType::File | FileType::Dir);
+        let may_have_flags = matches!(self.kind, FileType::File | FileType::Dir | FileType::Unknown);
         let has_none = self.flags.is_empty() && self.project == 0;
         (may_have_flags || has_none).then_some(()).ok_or(check::FLAGS_OF_OTHERS)
     }
@@ -192,18 +219,24 @@ impl LineFields {
             }
             FileType::Char | FileType::Block => {
                 field(cursor, b",\"rdev\":\"")?;
-                self.rdev = number(cursor)?;
+                self.rdev = cursor.large_number().ok_or(NUMBER)?;
                 cursor.skip(b"\"").ok_or(NUMBER)?;
             }
             FileType::File => {
+                let start = cursor.at();
                 field(cursor, b",\"size\":")?;
                 self.size = number(cursor)?;
                 field(cursor, b",\"hash\":\"")?;
-                cursor.skip(b"blake3:").ok_or("expected a BLAKE3 hash")?;
-                self.hash = cursor.hex(64).ok_or("expected a BLAKE3 hash")?;
+                self.hash = read_hash(cursor, 64)?;
                 if cursor.has(b",\"holes\":[") {
                     read_holes(cursor, &mut self.holes)?;
                 }
+                self.of_type = Span { start, end: cursor.at() };
+            }
+            FileType::Unknown => {
+                let start = cursor.at();
+                read_unknown(cursor, &TYPE_ENDS, &KNOWN[KNOWN_OF_TYPES..], &mut self.unknown)?;
+                self.of_type = Span { start, end: cursor.at() };
             }
         }
         Ok(())
@@ -241,7 +274,7 @@ impl LineFields {
         field(cursor, AT)?;
         self.ino = None;
         if cursor.has(b"\"ino\":\"") {
-            self.ino = Some(number(cursor)?);
+            self.ino = Some(cursor.large_number().ok_or(NUMBER)?);
             cursor.skip(b"\",").ok_or(NUMBER)?;
         }
         field(cursor, b"\"ctime\":\"")?;
@@ -256,21 +289,31 @@ impl LineFields {
         if cursor.has(b",\"sig\":{\"content\":") {
             self.sig_at = Some(read_ranges(cursor, &mut self.ranges)?);
             cursor.skip(b",\"hash\":\"").ok_or("a signature needs content and hash")?;
-            self.sig_hash = cursor.hex(32).ok_or("expected 32 hex digits")?;
+            self.sig_hash = read_hash(cursor, 32)?;
             cursor.skip(b"}").ok_or("a signature has only content and hash")?;
         }
         self.dirty = cursor.has(b",\"dirty\":true");
         self.unknown_place.clear();
         if !cursor.is_before(b"}}") {
-            read_unknown(cursor, b"}}", &KNOWN_OF_PLACE, &mut self.unknown_place)?;
+            read_unknown(cursor, &[b"}}"], &KNOWN_OF_PLACE, &mut self.unknown_place)?;
         }
         field(cursor, b"}}")
     }
 
-    /// Checks the rules of [`check::entry`] that the spelling alone does not guarantee.
-    fn check(&self) -> LineResult<()> {
+    /// Checks the rules of [`check::entry`] that the spelling alone does not guarantee. A file whose hash has an
+    /// unknown algorithm becomes an entry of an unknown type.
+    fn check(&mut self) -> LineResult<()> {
         match self.kind {
-            FileType::File => check::content(self.size, &self.holes, self.content(), self.sig()),
+            FileType::File => {
+                check::content(self.size, &self.holes, self.content(), self.sig())?;
+                if let SpannedHash::Unknown(_) = self.hash {
+                    self.kind = FileType::Unknown;
+                    self.size = 0;
+                    self.holes.clear();
+                }
+                Ok(())
+            }
+            FileType::Unknown => check::stored(self.content(), self.sig()),
             _ if self.content_at.is_some() || self.sig_at.is_some() => Err("content of what is not a file"),
             _ => Ok(()),
         }
@@ -315,10 +358,11 @@ impl LineFields {
 
     /// The first 8 bytes of the hash of `line`, the line that was read last; `None` if it is not a file's.
     pub fn hash_start(&self, line: &[u8]) -> Option<u64> {
+        let SpannedHash::Blake3(hash) = self.hash else { return None };
         if self.kind != FileType::File {
             return None;
         }
-        let digits = line.get(self.hash.start..self.hash.start + 16)?;
+        let digits = line.get(hash.start..hash.start + 16)?;
         let &[high, low] = digits.as_chunks::<8>().0 else { return None };
         Some(u64::from(of_hex(high)) << 32 | u64::from(of_hex(low)))
     }
@@ -353,7 +397,13 @@ impl LineFields {
             project: self.project,
         };
         let sig = match self.sig() {
-            Some(ranges) => Some(SigRef { content: ranges.to_vec(), hash: self.sig_hash.unhex(line)? }),
+            Some(ranges) => {
+                let hash = match self.sig_hash {
+                    SpannedHash::Blake3(digits) => SigHash::Blake3(digits.unhex(line)?),
+                    SpannedHash::Unknown(text) => SigHash::Unknown(text.text(line).into()),
+                };
+                Some(SigRef { content: ranges.to_vec(), hash })
+            }
             None => None,
         };
         let content = self.content().to_vec();
@@ -378,11 +428,14 @@ impl LineFields {
             FileType::Char => Node::Char(self.rdev),
             FileType::Block => Node::Block(self.rdev),
             FileType::Symlink => Node::Symlink(self.target.decode(line)?),
-            FileType::File => Node::File(File {
-                size: self.size,
-                hash: Hash(self.hash.unhex(line)?),
-                holes: self.holes.clone(),
-            }),
+            FileType::File => {
+                let SpannedHash::Blake3(hash) = self.hash else { return None };
+                Node::File(File { size: self.size, hash: Hash(hash.unhex(line)?), holes: self.holes.clone() })
+            }
+            FileType::Unknown => {
+                let (word, fields) = (self.word.text(line), self.of_type.text(line));
+                Node::Unknown(Box::new(UnknownNode { word, fields }))
+            }
         })
     }
 }
@@ -402,8 +455,28 @@ fn number(cursor: &mut LineCursor<'_>) -> LineResult<u64> {
     cursor.number().ok_or(NUMBER)
 }
 
+/// Reads the number of a user or of a group, if the line continues with `key`.
+#[inline]
+fn read_owner(cursor: &mut LineCursor<'_>, key: &[u8]) -> LineResult<Option<u32>> {
+    match cursor.has(key) {
+        true => number(cursor)?.try_into().map(Some).map_err(|_| "expected a number of 32 bits"),
+        false => Ok(None),
+    }
+}
+
 fn time(cursor: &mut LineCursor<'_>) -> LineResult<Time> {
     cursor.time().ok_or("expected a time")
+}
+
+/// Reads a digest and the quote after it. A BLAKE3 hash has `digits` hex digits.
+#[inline]
+fn read_hash(cursor: &mut LineCursor<'_>, digits: usize) -> LineResult<SpannedHash> {
+    const HASH: &str = "expected a hash";
+    if cursor.has(BLAKE3) {
+        return cursor.hex(digits).map(SpannedHash::Blake3).ok_or(HASH);
+    }
+    let text = cursor.string().ok_or(HASH)?.span;
+    is_digest(text.of(cursor.line())).then_some(SpannedHash::Unknown(text)).ok_or(HASH)
 }
 
 fn string(cursor: &mut LineCursor<'_>) -> LineResult<Text> {
@@ -431,7 +504,7 @@ fn is_simple_path(path: &[u8]) -> bool {
     !suspects && first != b'/' && first != b'.' && !path.ends_with(b"/") && path.len() <= NAME_MAX
 }
 
-/// Reads the type's word and the quote after it.
+/// Reads the type's word and the quote after it. `None` if it is no word.
 fn read_type(cursor: &mut LineCursor<'_>) -> Option<FileType> {
     let words: [(&[u8], FileType); 6] = [
         (b"file\"", FileType::File),
@@ -441,19 +514,23 @@ fn read_type(cursor: &mut LineCursor<'_>) -> Option<FileType> {
         (b"char\"", FileType::Char),
         (b"block\"", FileType::Block),
     ];
-    words.into_iter().find(|(word, _)| cursor.has(word)).map(|(_, kind)| kind)
+    if let Some((_, kind)) = words.into_iter().find(|(word, _)| cursor.has(word)) {
+        return Some(kind);
+    }
+    let word = cursor.string()?.span;
+    is_word(word.of(cursor.line())).then_some(FileType::Unknown)
 }
 
-/// Reads unknown fields up to `end`, which is the text after them.
+/// Reads unknown fields up to the first of `ends`, which is the text after them.
 fn read_unknown(
     cursor: &mut LineCursor<'_>,
-    end: &[u8],
+    ends: &[&[u8]],
     known: &[&[u8]],
     unknown: &mut Vec<UnknownField>,
 ) -> LineResult<()> {
     const VALUE: &str = "an unknown field whose value is no JSON, repeats a key, has too many fields or is nested more than 100 deep";
     let line = cursor.line();
-    while !cursor.is_before(end) {
+    while !ends.iter().any(|end| cursor.is_before(end)) {
         field(cursor, b",\"")?;
         let key = string(cursor)?;
         if known.contains(&key.span.of(line)) {

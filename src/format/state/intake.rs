@@ -458,7 +458,7 @@ fn ctime(place: &[u8]) -> Option<Time> {
     let mut cursor = LineCursor::new(place);
     cursor.skip(AT)?;
     if cursor.has(b"\"ino\":\"") {
-        cursor.number()?;
+        cursor.large_number()?;
         cursor.skip(b"\",")?;
     }
     cursor.skip(b"\"ctime\":\"")?;

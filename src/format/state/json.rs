@@ -1,5 +1,6 @@
 //! Appends JSON values to a buffer, in the one spelling of states.
 
+use super::BLAKE3;
 use crate::entry::{Hash, Range};
 use crate::stamp::Time;
 use crate::text::encode_name;
@@ -62,9 +63,12 @@ const fn pairs() -> [[u8; 2]; 100] {
 }
 
 /// A number in a string. Numbers above 2^53 need that: many JSON readers would round them.
-pub(super) fn big(out: &mut Vec<u8>, value: u64) {
+pub(super) fn big(out: &mut Vec<u8>, value: u128) {
     out.push(b'"');
-    number(out, value);
+    match u64::try_from(value) {
+        Ok(value) => number(out, value),
+        Err(_) => out.extend_from_slice(value.to_string().as_bytes()),
+    }
     out.push(b'"');
 }
 
@@ -82,7 +86,8 @@ pub(super) fn time(out: &mut Vec<u8>, time: Time) {
 
 /// `"blake3:HEX"`.
 pub(super) fn hash(out: &mut Vec<u8>, hash: &Hash) {
-    out.extend_from_slice(b"\"blake3:");
+    out.push(b'"');
+    out.extend_from_slice(BLAKE3);
     hex(out, &hash.0);
     out.push(b'"');
 }

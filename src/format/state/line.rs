@@ -4,8 +4,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{AT, json};
-use crate::entry::{Entry, HardLink, Metadata, Node, Place};
+use super::{AT, BLAKE3, json};
+use crate::entry::{Entry, HardLink, Metadata, Node, Place, SigHash};
 
 /// Appends `entry` as one line, without the comma and the LF between lines. The values of unknown fields are
 /// copied unchanged: they are JSON already.
@@ -52,17 +52,24 @@ pub(super) fn write_inode_fields(entry: &Entry, out: &mut Vec<u8>) {
 
 fn write_type(node: &Node, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"type\":\"");
-    out.extend_from_slice(node.file_type().word().as_bytes());
+    out.extend_from_slice(node.word().as_bytes());
     out.push(b'"');
 }
 
 fn write_metadata(meta: &Metadata, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"mode\":\"");
-    out.extend([9, 6, 3, 0].map(|shift| b'0' + (meta.mode >> shift & 7) as u8));
-    out.extend_from_slice(b"\",\"uid\":");
-    json::number(out, u64::from(meta.uid));
-    out.extend_from_slice(b",\"gid\":");
-    json::number(out, u64::from(meta.gid));
+    if let Some(mode) = meta.mode {
+        out.extend_from_slice(b",\"mode\":\"");
+        out.extend([9, 6, 3, 0].map(|shift| b'0' + (mode >> shift & 7) as u8));
+        out.push(b'"');
+    }
+    if let Some(uid) = meta.uid {
+        out.extend_from_slice(b",\"uid\":");
+        json::number(out, u64::from(uid));
+    }
+    if let Some(gid) = meta.gid {
+        out.extend_from_slice(b",\"gid\":");
+        json::number(out, u64::from(gid));
+    }
     if let Some(user) = &meta.user {
         out.extend_from_slice(b",\"user\":");
         json::string(out, user);
@@ -127,6 +134,7 @@ fn write_node(node: &Node, out: &mut Vec<u8>) {
                 out.extend_from_slice(if n + 1 < file.holes.len() { b"]" } else { b"]]" });
             }
         }
+        Node::Unknown(node) => out.extend_from_slice(node.fields.as_bytes()),
     }
 }
 
@@ -150,7 +158,13 @@ fn write_place(place: &Place, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"sig\":{\"content\":");
         json::ranges(out, &sig.content);
         out.extend_from_slice(b",\"hash\":\"");
-        json::hex(out, &sig.hash);
+        match &sig.hash {
+            SigHash::Blake3(hash) => {
+                out.extend_from_slice(BLAKE3);
+                json::hex(out, hash);
+            }
+            SigHash::Unknown(hash) => out.extend_from_slice(hash.as_bytes()),
+        }
         out.extend_from_slice(b"\"}");
     }
     if place.dirty {

@@ -90,6 +90,8 @@ pub const PROBLEM_BYTES_MAX: usize = 16 << 20;
 
 /// The bytes that follow the logical part of an entry line.
 const AT: &[u8] = b",\"at\":{";
+/// The algorithm of all digests that this version makes. Hex digits follow.
+const BLAKE3: &[u8] = b"blake3:";
 /// The last line of the header.
 const ENTRIES_BEGIN: &[u8] = b"\"entries\":[\n";
 /// The line after the last entry.

@@ -146,7 +146,7 @@ pub(super) fn read_document(
     };
     let mut each = |frame: &[u8]| frame.chunks(PIECE).try_for_each(&mut take);
     read_stream(source, name, size, compressed, pool, &mut each)?;
-    // A newer version may compute its digest in another way, so its version is checked before the digest.
+    // A newer version may compute its digest in another way, so version and needs are checked before the digest.
     if is_newer(intake.header()) {
         return Err(Error::new(Kind::Format, OP, NEWER).at(name));
     }

@@ -111,7 +111,7 @@ fn read_beginning(ends: &mut StreamEnds<'_>, name: &str) -> Result<Vec<u8>> {
     Err(Error::corrupt(OP, name, "header: it has no end"))
 }
 
-/// A newer version may have another layout, so its version is checked before anything else.
+/// A newer version may have another layout, so version and needs are checked before anything else.
 fn check_version(header: &[u8], name: &str) -> Result<()> {
     match is_newer(header) {
         true => Err(Error::new(Kind::Format, OP, NEWER).at(name)),

@@ -114,8 +114,8 @@ impl Snapshot {
     ///
     /// A read of the whole file ends with a check of its hash: the bytes given to `sink` are provisional
     /// until this function succeeds. A read of a part is not compared with the hash. Errors: `NotFound`;
-    /// `InvalidArg` if `path` is not a file; `Missing` or `Corrupt`, with the archive's name; `Cancelled`
-    /// if `sink` returns [`Flow::Cancel`].
+    /// `InvalidArg` if `path` is not a file; `Unsupported` if only a newer version can check the file; `Missing` or
+    /// `Corrupt`, with the archive's name; `Cancelled` if `sink` returns [`Flow::Cancel`].
     pub fn read(
         &mut self,
         store: &mut dyn Store,

@@ -1,7 +1,7 @@
 //! Any part of one file of a snapshot.
 
 use crate::contents::{Contents, Layout};
-use crate::entry::{Entry, File, extents};
+use crate::entry::{Entry, File, Node, extents};
 use crate::error::{Error, Kind, Result};
 use crate::job::Flow;
 use crate::store::Store;
@@ -32,6 +32,9 @@ struct Extent {
 
 impl OpenFile {
     pub fn new(entry: Entry, contents: &mut Contents, store: &mut dyn Store) -> Result<Self> {
+        if let Node::Unknown(node) = &entry.node {
+            return Err(Error::new(Kind::Unsupported, "read", node.why()).at(&entry.path));
+        }
         let Some(file) = entry.file().cloned() else {
             return Err(Error::new(Kind::InvalidArg, "read", "it is not a file").at(&entry.path));
         };

@@ -76,7 +76,7 @@ impl LiveTree {
     }
 
     fn make(&mut self, path: &Path, stat: &Stat, node: Node) -> Entry {
-        let place = Place { ino: Some(stat.ino), ctime: stat.ctime, ..Place::default() };
+        let place = Place { ino: Some(stat.ino.into()), ctime: stat.ctime, ..Place::default() };
         let link = self.links.link(path, stat);
         Entry { link, ..Entry::new(path.clone(), node, stat.metadata(&mut self.names), place) }
     }

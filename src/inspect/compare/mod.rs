@@ -129,12 +129,20 @@ impl Comparison<'_, '_> {
             (_, Some(WalkItem::Broken { path, error })) => self.broken(path, "list", &error, wanted),
             (_, Some(WalkItem::Unreadable { path, error })) => self.broken(path, "look at", &error, wanted),
             _ if !wanted => Ok(()),
+            (Some(old), _) if old.node.file_type() == FileType::Unknown => self.unsupported(&old),
             (Some(old), Some(WalkItem::Entry(walked))) => self.both(&old, &walked),
             (Some(old), Some(found)) => self.found(found).and_then(|()| self.gone(&old)),
             (Some(old), None) => self.absent(&old),
             (None, Some(found)) => self.found(found),
             (None, None) => Ok(()),
         }
+    }
+
+    /// Lists an entry of the snapshot that only a newer version can compare.
+    fn unsupported(&mut self, old: &Entry) -> Result<()> {
+        let Node::Unknown(node) = &old.node else { return Ok(()) };
+        let error = Error::new(Kind::Unsupported, "compare", node.why()).at(&old.path);
+        self.job.trouble(ProblemKind::Unsupported, old.path.as_bytes(), error)
     }
 
     /// Handles an entry that only the tree has, or that cannot be in a snapshot.
@@ -149,7 +157,7 @@ impl Comparison<'_, '_> {
                 let (entry, _) = self.live_entry(&walked, None)?;
                 self.job.change(change::CREATED, None, Some(&entry))
             }
-            WalkItem::Socket { path } => {
+            WalkItem::Socket { path, .. } => {
                 let error = Error::new(Kind::Unsupported, "compare", "it is a socket").at(&path);
                 self.job.trouble(ProblemKind::Skipped, path.as_bytes(), error)
             }
@@ -306,13 +314,18 @@ impl Comparison<'_, '_> {
     }
 }
 
+/// Whether two recorded numbers are equal, or one of them is not recorded.
+fn agree(a: Option<u32>, b: Option<u32>) -> bool {
+    a == b || a.is_none() || b.is_none()
+}
+
 /// [`change::METADATA`] if mode, owner or mtime differ, or if extended attributes, flags or projects differ and
 /// `is_known` says that they are known. The mode of a symbolic link means nothing, and neither does a flag that the
-/// file system sets itself.
+/// file system sets itself. A mode or an owner that one entry does not have is not compared.
 fn metadata(old: &Entry, new: &Entry, is_known: bool) -> u32 {
     let (a, b) = (&old.meta, &new.meta);
-    let same_mode = a.mode == b.mode || matches!(old.node, Node::Symlink(_));
-    let same = same_mode && (a.uid, a.gid, a.mtime) == (b.uid, b.gid, b.mtime);
+    let same_mode = agree(a.mode, b.mode) || matches!(old.node, Node::Symlink(_));
+    let same = same_mode && agree(a.uid, b.uid) && agree(a.gid, b.gid) && a.mtime == b.mtime;
     let same_attributes = (&a.xattrs, a.project) == (&b.xattrs, b.project) && a.flags.agree(&b.flags);
     if same && (same_attributes || !is_known) { 0 } else { change::METADATA }
 }

@@ -16,8 +16,8 @@ mod known;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::contents::{ContentCheck, lost};
-use crate::entry::{Entry, File, Place, Range, SigRef};
+use crate::contents::{ContentCheck, checkable, lost};
+use crate::entry::{Entry, File, Node, Place, Range, SigRef, UnknownNode};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, Name, check_key};
 use crate::format::{ArchiveRef, StateReader, StateSummary, Trailer};
@@ -29,7 +29,7 @@ use crate::store::{
     lock, require_existing,
 };
 
-use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state};
+use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state, report_wrapped};
 use known::{FileCheck, KnownBytes};
 
 const OP: &str = "verify";
@@ -89,8 +89,14 @@ fn verify_key(
     job: &mut Job,
 ) -> Result<()> {
     let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
-    let selected = catalog.select(store, job.options.select)?.clone();
-    let states = if selects { vec![selected] } else { state_files(catalog) };
+    let states = match selects {
+        true => vec![catalog.select(store, job.options.select)?.clone()],
+        false => {
+            catalog.check_any()?;
+            report_wrapped(catalog.wrapped_snapshots(), job)?;
+            state_files(catalog)
+        }
+    };
     let (states, entries, bytes) = scan(store, catalog, states, (selects, listed), unread, job)?;
     job.phase(Phase::Verify, entries, bytes)?;
     let pool = Pool::start(job.options.threads)?;
@@ -173,6 +179,8 @@ struct SnapshotCheck<'a, 'j> {
     unread: &'a mut Unread,
     job: &'a mut Job<'j>,
     losses: u64,
+    /// Some of the stored bytes could not be checked, because a newer version made them.
+    has_unsupported: bool,
     /// Archives in which a loss of this snapshot was found.
     blamed: HashSet<String>,
 }
@@ -207,7 +215,17 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         unread: &'a mut Unread,
         job: &'a mut Job<'j>,
     ) -> Self {
-        SnapshotCheck { stamp, is_newest, known, pool, unread, job, losses: 0, blamed: HashSet::new() }
+        SnapshotCheck {
+            stamp,
+            is_newest,
+            known,
+            pool,
+            unread,
+            job,
+            losses: 0,
+            has_unsupported: false,
+            blamed: HashSet::new(),
+        }
     }
 
     /// Verifies the snapshot of a state, and lists the snapshot in the report. A state that cannot be read is a
@@ -278,10 +296,16 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         self.job.step(entry.path.as_bytes())?;
         self.job.report.count(Counter::Entries, 1);
         self.job.report.count(Counter::Bytes, entry.size());
-        let Some(file) = entry.file() else { return Ok(()) };
         sources.note_need(&entry.place.content);
         entry.place.sig.iter().for_each(|sig| sources.note_need(&sig.content));
         let scope = self.job.options.verify;
+        if let Node::Unknown(node) = &entry.node {
+            return match is_read(scope, &sources.trailer.archives, &entry.place.content) {
+                true => self.unknown_content(sources, entry, node),
+                false => Ok(()),
+            };
+        }
+        let Some(file) = entry.file() else { return Ok(()) };
         match is_read(scope, &sources.trailer.archives, &entry.place.content) {
             true => self.content(store, sources, entry, file)?,
             false => self.job.advance(file.size)?,
@@ -315,6 +339,9 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         entry: &Entry,
         sig: &SigRef,
     ) -> Result<()> {
+        if let Err(error) = checkable(sig) {
+            return self.unsupported(entry, error);
+        }
         // An archive that does not open is reported once, not for each signature in it.
         let opens = |file: u32| sources.files.get(file as usize).is_some_and(|(check, _)| check.opens);
         if !sources.check.readers().1.archives().files_in(&sig.content).all(opens) {
@@ -329,6 +356,32 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         self.loss(problem, error)
     }
 
+    /// Handles an entry whose content only a newer version can check. It is a loss if an archive that has a part of the
+    /// content cannot be read.
+    fn unknown_content(&mut self, sources: &EntrySources, entry: &Entry, node: &UnknownNode) -> Result<()> {
+        let contents = sources.check.readers().0;
+        let mut files = contents.archives().files_in(&entry.place.content);
+        let fault = files.find_map(|file| {
+            let (check, _) = sources.files.get(file as usize)?;
+            check.fault.clone().filter(|_| !check.opens)
+        });
+        match fault {
+            Some(fault) => {
+                let (problem, error) = lost(OP, contents, entry, fault);
+                self.loss(problem, error)
+            }
+            None => self.unsupported(entry, Error::new(Kind::Unsupported, OP, node.why())),
+        }
+    }
+
+    /// Lists a part of an entry that only a newer version can check as a problem. It is no loss.
+    fn unsupported(&mut self, entry: &Entry, error: Error) -> Result<()> {
+        self.has_unsupported |= !entry.place.content.is_empty() || entry.place.sig.is_some();
+        let error = error.at(&entry.path);
+        let problem = Problem::new(ProblemKind::Unsupported, entry.path.as_bytes(), &error);
+        self.job.problem(Problem { snapshot: Some(self.stamp), ..problem }, error)
+    }
+
     /// Lists files of archives with a fault in which no loss of this snapshot was found: damage in a header or in an
     /// abandoned member, or a lost SigVault. If everything that this snapshot needs was read and is right, then
     /// damage in an archive of an earlier snapshot costs this one nothing, and is only a note. For example, an
@@ -339,6 +392,7 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
             |number: u32, is_needed: bool| sources.knows_needs && !is_needed && archives.is_part(number);
         let all_is_right = self.job.options.verify == VerifyScope::Contents
             && self.losses == 0
+            && !self.has_unsupported
             && (0..)
                 .zip(&sources.files)
                 .all(|(number, (check, is_needed))| check.opens || is_unneeded(number, *is_needed));

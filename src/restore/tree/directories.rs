@@ -4,10 +4,12 @@ use std::io;
 
 use crate::entry::{Entry, FileType, Metadata, Path};
 use crate::error::{Error, Kind, Result, describe};
+use crate::job::meta;
 use crate::platform::Dir;
 use crate::restore::entry_spool::EntrySpool;
 use crate::restore::target::Target;
 
+use super::metadata::first_mode;
 use super::plan::EntryVerdict;
 use super::target_dir::FileId;
 use super::{Tree, clash};
@@ -56,7 +58,8 @@ impl Tree<'_, '_> {
             self.target.open_dir(entry.path.as_bytes()).and_then(|root| root.stat_self()).map(|now| now.id())
         } else {
             let target_dir = self.target.target_dir(entry)?;
-            target_dir.dir.mkdir(name, 0o700).map_err(|e| clash(&e, "make the directory", entry))?;
+            let made = target_dir.dir.mkdir(name, first_mode(&entry.meta, FileType::Dir));
+            made.map_err(|e| clash(&e, "make the directory", entry))?;
             self.wanted.fold_case(&entry.meta, || target_dir.dir.open_dir(name));
             match self.target.is_existing {
                 true => target_dir.made_dir(name),
@@ -111,7 +114,10 @@ impl Tree<'_, '_> {
 
     /// Metadata of the root that cannot be set is a problem and does not fail the restore.
     fn finish_root(&mut self, meta: Metadata, target: &Target) -> Result<()> {
-        let not_cleared = target.clear_root().err().into_iter().collect();
+        let mut not_cleared: Vec<_> = target.clear_root().err().into_iter().collect();
+        if meta.mode.is_none() && self.wanted.has(meta::MODE) {
+            not_cleared.extend(target.set_usual_mode().err());
+        }
         self.not_set(&self.target.base.clone(), not_cleared)?;
         let root = self.target.open_dir(self.target.base.as_bytes());
         let root = root.map_err(|e| Error::new(Kind::Io, "open the destination", describe(&e)))?;

@@ -6,10 +6,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use crate::contents::ContentReader;
-use crate::entry::{Entry, File, extents};
+use crate::entry::{Entry, File, FileType, extents};
 use crate::error::{Error, Result};
 use crate::job::Counter;
 
+use super::metadata::first_mode;
 use super::plan::Next;
 use super::target_dir::TargetDir;
 use super::{Tree, clash};
@@ -39,7 +40,8 @@ impl Tree<'_, '_> {
         file: &File,
         (target_dir, name): (&TargetDir, &[u8]),
     ) -> Result<Option<Output>> {
-        let output = target_dir.dir.create_file(name, 0o600).map_err(|e| clash(&e, "create", entry))?;
+        let output = target_dir.dir.create_file(name, first_mode(&entry.meta, FileType::File));
+        let output = output.map_err(|e| clash(&e, "create", entry))?;
         self.wanted.prepare(&entry.meta, output.as_fd());
         let written = self.fill(contents, entry, file, &output).and_then(|loss| match loss {
             Some(loss) => Ok(Some(loss)),

@@ -47,7 +47,7 @@ impl Tree<'_, '_> {
             Node::Dir => Ok(()),
             Node::Symlink(target) => self.symlink(entry, target),
             Node::File(file) => self.file(contents, entry, file).and_then(|()| self.install_batch()),
-            Node::Fifo | Node::Char(_) | Node::Block(_) => self.special(entry),
+            Node::Fifo | Node::Char(_) | Node::Block(_) | Node::Unknown(_) => self.special(entry),
         }
     }
 

@@ -74,8 +74,9 @@ pub struct Tree<'t, 'j> {
     link_sets: LinkSets,
     /// A directory that could not be made. The entries below it are left out.
     lost_dir: Option<Path>,
-    /// A file's content is lost, so no extra entry is removed.
-    content_lost: bool,
+    /// The content of an entry is lost, or only a newer version can restore it. An extra entry may have the same
+    /// content under an older name, so none is removed.
+    pub content_lost: bool,
     /// Removes the left-overs of killed restores from an existing tree.
     leftovers: Option<LeftoverRemoval>,
     /// Paths that patterns exclude: they are neither written nor removed.
@@ -134,7 +135,7 @@ impl<'t, 'j> Tree<'t, 'j> {
             Node::Symlink(_) => self.push_link(&entry),
             _ if self.link_sets.is_further_name(&entry) => self.push_link(&entry),
             Node::File(file) => self.file(contents, &entry, file),
-            Node::Fifo | Node::Char(_) | Node::Block(_) => self.special(&entry),
+            Node::Fifo | Node::Char(_) | Node::Block(_) | Node::Unknown(_) => self.special(&entry),
         };
         self.or_obstructed(&entry.path, entry.node == Node::Dir, done)
     }

@@ -65,8 +65,8 @@ impl Tree<'_, '_> {
 fn seen(path: &Path, now: &Stat) -> Entry {
     let node = Node::without_content(now.kind, Vec::new(), now.rdev)
         .unwrap_or_else(|| Node::File(File { size: now.size, hash: Hash::UNKNOWN, holes: Vec::new() }));
-    let meta =
-        Metadata { mode: now.mode, uid: now.uid, gid: now.gid, mtime: now.mtime, ..Metadata::default() };
-    let place = Place { ino: Some(now.ino), ctime: now.ctime, ..Place::default() };
+    let (mode, uid, gid) = (Some(now.mode), Some(now.uid), Some(now.gid));
+    let meta = Metadata { mode, uid, gid, mtime: now.mtime, ..Metadata::default() };
+    let place = Place { ino: Some(now.ino.into()), ctime: now.ctime, ..Place::default() };
     Entry::new(path.clone(), node, meta, place)
 }

@@ -1,28 +1,34 @@
-//! Makes FIFOs and devices.
+//! Makes FIFOs and devices, and reports entries that this version cannot restore.
 
 use std::io;
 
 use crate::entry::{Entry, FileType, Node};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::job::{ProblemKind, meta};
 
+use super::metadata::first_mode;
 use super::plan::Next;
 use super::{Tree, clash};
 
 impl Tree<'_, '_> {
-    /// Makes a FIFO or a device.
+    /// Makes a FIFO or a device. Lists an entry that this version cannot restore as a problem.
     pub(super) fn special(&mut self, entry: &Entry) -> Result<()> {
-        let (kind, rdev) = match entry.node {
+        let (kind, rdev) = match &entry.node {
             Node::Fifo => (FileType::Fifo, 0),
-            Node::Char(rdev) => (FileType::Char, rdev),
-            Node::Block(rdev) => (FileType::Block, rdev),
-            _ => return Ok(()),
+            Node::Char(rdev) => (FileType::Char, *rdev),
+            Node::Block(rdev) => (FileType::Block, *rdev),
+            Node::Unknown(node) => return self.unsupported(entry, node.why()),
+            Node::File(_) | Node::Dir | Node::Symlink(_) => return Ok(()),
         };
         if !self.wanted.has(meta::SPECIAL) {
             return Ok(());
         }
+        let Ok(rdev) = u64::try_from(rdev) else {
+            return self.unsupported(entry, "its device number has more than 64 bits".into());
+        };
         self.make_by_name(entry, |tree, name| {
-            match tree.target.parent(entry)?.mknod(name, kind, 0o600, rdev) {
+            let mode = first_mode(&entry.meta, kind);
+            match tree.target.parent(entry)?.mknod(name, kind, mode, rdev) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     let error =
@@ -40,6 +46,12 @@ impl Tree<'_, '_> {
                 }
             }
         })
+    }
+
+    /// Lists an entry that is not restored as a problem. A file or directory at its path stays.
+    fn unsupported(&mut self, entry: &Entry, why: String) -> Result<()> {
+        let error = Error::new(Kind::Unsupported, "restore", why).at(&entry.path);
+        self.job.trouble(ProblemKind::Unsupported, entry.path.as_bytes(), error)
     }
 
     /// Makes an entry without content: `make` makes it under the name that it is given, or returns false if it

@@ -204,7 +204,7 @@ module Ibt
     # Levels of messages.
     LOG = { error: 1, warn: 2, info: 3, debug: 4 }.freeze
     # Types of entries.
-    TYPE = { file: 1, dir: 2, symlink: 3, fifo: 4, char: 5, block: 6 }.freeze
+    TYPE = { file: 1, dir: 2, symlink: 3, fifo: 4, char: 5, block: 6, unknown: 7 }.freeze
     # Ways in which an entry changes.
     CHANGE = { created: 1, deleted: 2, content: 4, metadata: 8, moved: 16, kept: 32 }.freeze
     # Actions of an operation for a snapshot.

@@ -6,7 +6,7 @@ module Ibt
   class Entry < Record
     # @return [String] the path relative to the source, components joined by '/'; "" for the source itself
     attr_reader :path
-    # @return [Symbol] :file, :dir, :symlink, :fifo, :char or :block
+    # @return [Symbol] :file, :dir, :symlink, :fifo, :char, :block or :unknown (only a newer libibt can restore it)
     attr_reader :type
     # @return [String, nil] the target of a symbolic link
     attr_reader :target
@@ -16,11 +16,12 @@ module Ibt
     attr_reader :size
     # @return [Integer] the bytes of a file outside of holes
     attr_reader :data_size
-    # @return [Integer] permission bits with setuid, setgid and sticky, at most 0o7777
+    # @return [Integer, nil] permission bits with setuid, setgid and sticky, at most 0o7777; nil if the system of the
+    #   backup had none
     attr_reader :mode
-    # @return [Integer] the number of the user
+    # @return [Integer, nil] the number of the user; nil if the system of the backup had none
     attr_reader :uid
-    # @return [Integer] the number of the group
+    # @return [Integer, nil] the number of the group; nil if the system of the backup had none
     attr_reader :gid
     # @return [String, nil] the user's name at the time of the backup
     attr_reader :user
@@ -81,15 +82,21 @@ module Ibt
 
     # @api private
     def self.read_sizes(pointer)
-      { size: C.ibt_entry_size(pointer), data_size: C.ibt_entry_data_size(pointer), mode: C.ibt_entry_mode(pointer),
+      { size: C.ibt_entry_size(pointer), data_size: C.ibt_entry_data_size(pointer),
+        mode: number_if_known(C.ibt_entry_mode(pointer)),
         flags: (Text.from_c(C.ibt_entry_flags(pointer)) || '').split(',').freeze,
         project: C.ibt_entry_project(pointer), rdev: C.ibt_entry_rdev(pointer) }
     end
 
     # @api private
     def self.read_owners(pointer)
-      { uid: C.ibt_entry_uid(pointer), gid: C.ibt_entry_gid(pointer),
+      { uid: number_if_known(C.ibt_entry_uid(pointer)), gid: number_if_known(C.ibt_entry_gid(pointer)),
         user: Text.from_c(C.ibt_entry_user(pointer)), group: Text.from_c(C.ibt_entry_group(pointer)) }
+    end
+
+    # @api private
+    def self.number_if_known(number)
+      number == C::UINT32_MAX ? nil : number
     end
 
     # @api private
@@ -110,7 +117,7 @@ module Ibt
         [Text.from_c(C.ibt_entry_xattr_name(pointer, i)), bytes.zero? ? ''.b : value.read_bytes(bytes)]
       end.freeze
     end
-    private_class_method :read_sizes, :read_owners, :read_times, :read_xattrs
+    private_class_method :read_sizes, :read_owners, :number_if_known, :read_times, :read_xattrs
   end
 
   # One change that an operation found or made.

@@ -10,7 +10,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::{Entry, File, HardLink, InodeFlags, Metadata, Node, Path, Place, Range, SigRef};
+use crate::entry::{
+    Entry, File, HardLink, InodeFlags, Metadata, Node, Path, Place, Range, SigHash, SigRef, UnknownNode,
+};
 use crate::error::{Error, Kind, Result};
 use crate::format::{FrameWriter, ReadAt, Written};
 use crate::job::Codec;
@@ -60,7 +62,7 @@ fn archives() -> Vec<ArchiveRef> {
 }
 
 fn entry(path: &[u8], node: Node) -> Entry {
-    let meta = Metadata { mode: 0o755, ..Metadata::default() };
+    let meta = Metadata { mode: Some(0o755), uid: Some(0), gid: Some(0), ..Metadata::default() };
     let place = Place { ino: Some(1 << 60), ..Place::default() };
     let path = Path::new(path).unwrap();
     Entry::new(path, node, meta, place)
@@ -202,8 +204,10 @@ fn the_document_looks_as_documented() {
     let mut db = file(b"db", 777);
     db.place.content =
         vec![Range { archive: 0, offset: 1536, len: 777 }, Range { archive: 0, offset: 9000, len: 90 }];
-    db.place.sig =
-        Some(SigRef { content: vec![Range { archive: 1, offset: 512, len: 99 }], hash: [0xab; 16] });
+    db.place.sig = Some(SigRef {
+        content: vec![Range { archive: 1, offset: 512, len: 99 }],
+        hash: SigHash::Blake3([0xab; 16]),
+    });
     db.place.dirty = true;
     db.meta.user = Some("me".into());
     db.meta.xattrs = vec![(b"user.%".to_vec(), b"hi".to_vec())];
@@ -218,7 +222,7 @@ fn the_document_looks_as_documented() {
          \"flags\":[\"append\",\"future\",\"nodump\"],\"project\":4294967295,\"size\":777,\"hash\":\"{}\",\
          \"at\":{{\"ino\":\"1152921504606846976\",\"ctime\":\"0.000000000\",\"btime\":\"-1.000000005\",\
          \"content\":[[0,1536,777],[0,9000,90]],\
-         \"sig\":{{\"content\":[[1,512,99]],\"hash\":\"{}\"}},\"dirty\":true}}}}",
+         \"sig\":{{\"content\":[[1,512,99]],\"hash\":\"blake3:{}\"}},\"dirty\":true}}}}",
         Hash([2; 32]),
         "ab".repeat(16)
     );
@@ -262,7 +266,7 @@ fn the_tree_digest_is_independent_of_places_and_compression() {
     moved[2].place.dirty = true;
     let (_, tree) = write(&small(), Codec::None);
     assert_eq!(write(&moved, Codec::Zstd(1)).1, tree);
-    moved[1].meta.uid = 5;
+    moved[1].meta.uid = Some(5);
     assert_ne!(write(&moved, Codec::None).1, tree);
 }
 
@@ -318,7 +322,10 @@ fn what_a_newer_version_wrote_is_called_so() {
         assert_eq!(error.kind, Kind::Format);
     };
     let text = String::from_utf8(plain(&small())).unwrap();
-    newer(std::str::from_utf8(&sealed(&text.replace("\"needs\":[]", "\"needs\":[\"wings\"]"))).unwrap());
+    let wings = text.replace("\"needs\":[]", "\"needs\":[\"wings\"]");
+    newer(std::str::from_utf8(&sealed(&wings)).unwrap());
+    // The feature may be another digest.
+    assert_eq!(refused(wings.as_bytes(), "made by a newer libibt").kind, Kind::Format);
     let second = text.replace("\"version\":1", "\"version\":2");
     newer(&second);
     newer(&second.replace("\"entries\":[", "\"things\":{"));
@@ -399,7 +406,14 @@ fn hostile_entry_lines_are_refused_by_number() {
         ("\"uid\":0", "\"uid\":4294967296", "line 8"),
         ("\"mode\":\"0755\",\"uid\":0", "\"uid\":0,\"mode\":\"0755\"", "out of order"),
         ("\"mode\":\"0755\"", "\"mode\":\"10755\"", "octal"),
-        ("\"type\":\"fifo\"", "\"type\":\"socket\"", "unknown type"),
+        ("\"type\":\"fifo\"", "\"type\":\"so cket\"", "word of a type"),
+        ("\"type\":\"fifo\"", "\"type\":\"\"", "word of a type"),
+        ("blake3:0202", "blake4:020\\u0032", "expected a hash"),
+        ("blake3:0202", "blake3:20", "expected a hash"),
+        ("blake3:0202", "Blake3:0202", "expected a hash"),
+        ("blake3:0202", "blake4:0A02", "expected a hash"),
+        ("blake3:0202", "blake4:020", "expected a hash"),
+        ("blake3:0202", ":0202", "expected a hash"),
         ("\"type\":\"fifo\"", "\"type\":\"symlink\"", "of another type"),
         ("\"path\":\"d-\"", "\"path\":\"d\\ud800\"", "line 12"),
         ("\"path\":\"d-\"", "\"path\":\"d%2D\"", "relative path"),
@@ -474,7 +488,7 @@ fn a_writer_that_breaks_the_rules_is_told_so() {
     let mut bug = |entry: &Entry| assert_eq!(writer.entry(entry).unwrap_err().kind, Kind::Panic);
     bug(&file(b"a", 1));
     let mut bad = entry(b"", Node::Dir);
-    bad.meta.mode = 0o10000;
+    bad.meta.mode = Some(0o10000);
     bug(&bad);
     let finish = |writer: StateWriter<Vec<u8>>, archives: &[ArchiveRef]| {
         writer.finish(archives, &made_with(&[])).map(drop)
@@ -505,6 +519,11 @@ fn any_time() -> impl Strategy<Value = Time> {
     (any::<i64>(), 0..1_000_000_000u32).prop_map(|(secs, nanos)| Time { secs, nanos })
 }
 
+/// Numbers of 64 bits and of up to 128 bits.
+fn any_large() -> impl Strategy<Value = u128> {
+    (any::<u128>(), 0..128u32).prop_map(|(number, shift)| number >> shift)
+}
+
 fn any_unknown() -> impl Strategy<Value = Unknown> {
     let value =
         prop_oneof![Just("1e400"), Just("{\"a\" : [null,\"\\ud800\"]}"), Just("\"x\""), Just("-0.10")];
@@ -517,7 +536,8 @@ fn any_meta() -> impl Strategy<Value = Metadata> {
     let xattrs = proptest::collection::btree_map(any_name(9), vec(any::<u8>(), 0..20), 0..4);
     let words = prop_oneof![Just("append"), Just("archive"), Just("nocow"), Just("sync"), Just("z-1")];
     let words = proptest::collection::btree_set(words, 0..4);
-    (0..0o10000u32, any::<u32>(), any::<u32>(), names, any_time(), xattrs, words, any::<Option<u32>>())
+    let mode = proptest::option::weighted(0.9, 0..0o10000u32);
+    (mode, any::<Option<u32>>(), any::<Option<u32>>(), names, any_time(), xattrs, words, any::<Option<u32>>())
         .prop_map(|(mode, uid, gid, (user, group), mtime, xattrs, words, project)| {
             let xattrs = xattrs.into_iter().collect();
             let flags = InodeFlags::of_words(&words.into_iter().collect::<Vec<_>>()).unwrap();
@@ -536,10 +556,40 @@ fn any_file() -> impl Strategy<Value = (Node, Place)> {
             let file = File { size, hash: Hash(hash), holes };
             let mut content = vec![Range { archive: 0, offset: 512, len: file.data_len() }];
             content.extend(deltas.iter().map(|&(archive, offset, len)| Range { archive, offset, len }));
-            let sig = (bits & 8 != 0).then(|| SigRef { content: content.clone(), hash: sig });
+            let hash = match bits & 16 {
+                0 => SigHash::Blake3(sig),
+                _ => SigHash::Unknown("sha4-512:00ff".into()),
+            };
+            let sig = (bits & 8 != 0).then(|| SigRef { content: content.clone(), hash });
             (Node::File(file), Place { content, sig, ..Place::default() })
         },
     )
+}
+
+/// Types of a later version, and files whose hash has an algorithm of a later version.
+fn any_unknown_node() -> impl Strategy<Value = (Node, Place)> {
+    const FIELDS: [&str; 4] = [
+        "",
+        ",\"target\":[1e400]",
+        ",\"size\":7,\"hash\":{\"x\":1},\"rdev\":null",
+        ",\"holes\":\"\",\"path of\":\"\\u0007\\\"\"",
+    ];
+    let range = (0..2u32, 0..9999u64, 1..99u64);
+    let range = range.prop_map(|(archive, offset, len)| Range { archive, offset, len });
+    let sig = (vec(range.clone(), 1..3), any::<[u8; 16]>());
+    let sig = sig.prop_map(|(content, hash)| SigRef { content, hash: SigHash::Blake3(hash) });
+    let words = prop::sample::select(&["door", "socket", "0-9"][..]);
+    let door = (words, prop::sample::select(&FIELDS[..]), vec(range, 0..3), proptest::option::of(sig));
+    let door = door.prop_map(|(word, fields, content, sig)| {
+        let node = UnknownNode { word: word.into(), fields: fields.into() };
+        (Node::Unknown(Box::new(node)), Place { content, sig, ..Place::default() })
+    });
+    let file = any_file().prop_map(|(node, place)| {
+        let Node::File(file) = node else { unreachable!() };
+        let fields = format!(",\"size\":{},\"hash\":\"sha4-512:00ff\"", file.data_len());
+        (Node::Unknown(Box::new(UnknownNode { word: "file".into(), fields })), place)
+    });
+    prop_oneof![door, file]
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
@@ -547,12 +597,14 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         Just((Node::Dir, Place::default())),
         Just((Node::Fifo, Place::default())),
         any_name(40).prop_map(|target| (Node::Symlink(target), Place::default())),
-        any::<u64>().prop_map(|rdev| (Node::Char(rdev), Place::default())),
-        any::<u64>().prop_map(|rdev| (Node::Block(rdev), Place::default())),
+        any_large().prop_map(|rdev| (Node::Char(rdev), Place::default())),
+        any_large().prop_map(|rdev| (Node::Block(rdev), Place::default())),
         any_file(),
         any_file(),
+        any_unknown_node(),
     ];
-    let place = (any::<Option<u64>>(), any_time(), proptest::option::of(any_time()), any::<bool>());
+    let place =
+        (proptest::option::of(any_large()), any_time(), proptest::option::of(any_time()), any::<bool>());
     let path = || any_name(12).prop_filter_map("not a path", |bytes| Path::new(bytes).ok());
     let path = (path(), path(), 0..4u8).prop_map(|(path, first, role)| match role {
         0 => (path, HardLink::First),
@@ -564,12 +616,16 @@ fn any_entry() -> impl Strategy<Value = Entry> {
             path,
             link: if node == Node::Dir { HardLink::Single } else { link },
             meta: match node {
-                Node::File(_) | Node::Dir => meta,
+                Node::File(_) | Node::Dir | Node::Unknown(_) => meta,
                 _ => Metadata { flags: InodeFlags::default(), project: 0, ..meta },
             },
-            node,
             place: Place { ino, ctime, btime, dirty, ..place },
-            unknown,
+            unknown: match &node {
+                // All unknown fields before a hard link belong to an unknown type.
+                Node::Unknown(node) if node.word != "file" => Unknown::new(),
+                _ => unknown,
+            },
+            node,
             unknown_place,
         },
     )

@@ -203,7 +203,7 @@ fn another_spelling_of_an_entry_is_refused() {
     db.meta.flags = InodeFlags::of_words(&["append", "future", "nodump"]).unwrap();
     db.meta.project = 7;
     db.place.btime = Some(db.place.ctime);
-    db.place.sig = Some(SigRef { content: db.place.content.clone(), hash: [1; 16] });
+    db.place.sig = Some(SigRef { content: db.place.content.clone(), hash: SigHash::Blake3([1; 16]) });
     let line = String::from_utf8(line_of(&db)).unwrap();
     for (from, to) in [
         ("\"db\"", "\"d\\u0062\""),
@@ -220,7 +220,8 @@ fn another_spelling_of_an_entry_is_refused() {
         ("[0,512,12]", "{\"archive\":0,\"offset\":512,\"len\":12}"),
         (",\"at\":{", ",\"holes\":[],\"at\":{"),
         (",\"content\":", ",\"x\":0,\"content\":"),
-        (",\"hash\":\"01", ",\"x\":0,\"hash\":\"01"),
+        (",\"hash\":\"blake3:01", ",\"x\":0,\"hash\":\"blake3:01"),
+        ("\"type\":\"file\"", "\"type\":\"f\\u0069le\""),
         ("\"append\",\"future\"", "\"future\",\"append\""),
         ("\"future\"", "\"nodump\""),
         ("\"future\"", "\"Future\""),
@@ -251,6 +252,32 @@ fn another_spelling_of_an_entry_is_refused() {
     assert_eq!(line_of(&parse_entry_line(kept.as_bytes()).unwrap()), kept.as_bytes());
 }
 
+/// The fields of an unknown type may have any value, but the logical part of the line must end at its `at`.
+#[test]
+fn an_unknown_type_follows_the_rules_of_unknown_fields() {
+    let node = UnknownNode { word: "door".into(), fields: ",\"size\":[7]".into() };
+    let line = String::from_utf8(line_of(&entry(b"d", Node::Unknown(Box::new(node))))).unwrap();
+    let read = |fields: &str| parse_entry_line(line.replacen(",\"size\":[7]", fields, 1).as_bytes());
+    for fields in
+        ["", ",\"size\":[7]", ",\"rdev\":{\"b\":1,\"a\":{}},\"x\":\"\\u0001\"", ",\"x\":0,\"linked\":true"]
+    {
+        let entry = read(fields).unwrap_or_else(|error| panic!("{fields}: {error}"));
+        assert_eq!(line_of(&entry), line.replacen(",\"size\":[7]", fields, 1).as_bytes());
+    }
+    for fields in [
+        ",\"x\":{\"y\":1,\"at\":{}}",
+        ",\"linked\":true,\"x\":{\"y\":1,\"at\":{}}",
+        ",\"size\":1,\"size\":1",
+        ",\"size\":1,\"linked\":true,\"x\":1,\"x\":1",
+        ",\"mtime\":1",
+        ",\"linked\":false",
+        ",\"x\": 1",
+        ",\"x\":{\"a\":1,\"a\":1}",
+    ] {
+        assert!(read(fields).is_err(), "{fields}");
+    }
+}
+
 #[test]
 fn extreme_numbers_are_read_exactly_or_refused() {
     let line = String::from_utf8(line_of(&file(b"f", 12))).unwrap();
@@ -268,13 +295,18 @@ fn extreme_numbers_are_read_exactly_or_refused() {
         ("18446744073709551615", 64),
         ("18446744073709551616", 128),
         ("99999999999999999999", 128),
-        ("00", 128),
-        ("-0", 128),
-        ("", 128),
+        ("340282366920938463463374607431768211455", 128),
+        ("340282366920938463463374607431768211456", 129),
+        ("999999999999999999999999999999999999999", 129),
+        ("1000000000000000000000000000000000000000", 129),
+        ("018446744073709551616", 129),
+        ("00", 129),
+        ("-0", 129),
+        ("", 129),
     ] {
         let with = |from: &str, to: &str| line.replace(from, &format!("{to}{number}"));
         assert_eq!(is_read(with("\"uid\":0", "\"uid\":")), bits <= 32, "{number}");
-        assert_eq!(is_read(with("\"ino\":\"1152921504606846976", "\"ino\":\"")), bits <= 64, "{number}");
+        assert_eq!(is_read(with("\"ino\":\"1152921504606846976", "\"ino\":\"")), bits <= 128, "{number}");
     }
     for (secs, fits) in [
         ("9223372036854775807", true),
@@ -314,14 +346,14 @@ fn a_document_may_come_in_pieces_of_any_size() {
 
 #[test]
 fn an_error_ends_a_cursor_as_it_ends_the_entries() {
-    let bad = forged("\"type\":\"symlink\"", "\"type\":\"socket\"");
+    let bad = forged("\"type\":\"symlink\"", "\"type\":\"\"");
     let mut state = open(&bad).unwrap();
     let mut records = state.recorded().unwrap();
     for _ in 0..3 {
         assert!(records.advance().unwrap().is_some());
     }
     let error = records.advance().unwrap_err().to_string();
-    assert!(error.contains("line 11: unknown type"), "{error}");
+    assert!(error.contains("line 11: expected the word of a type"), "{error}");
     assert!(records.current().is_none() && records.advance().unwrap().is_none());
 }
 

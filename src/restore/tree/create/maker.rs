@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::contents::{FetchedContent, StateArchives};
-use crate::entry::{Entry, File};
+use crate::entry::{Entry, File, FileType};
 use crate::error::{Error, Result, is_shortage};
 use crate::format::FRAME_LEN;
 use crate::platform;
 
 use crate::restore::tree::clash;
 use crate::restore::tree::file::ExtentWriter;
-use crate::restore::tree::metadata::MetadataPolicy;
+use crate::restore::tree::metadata::{MetadataPolicy, first_mode};
 use crate::restore::tree::target_dir::{FileId, TargetDir};
 
 /// One entry of a new tree, in path order.
@@ -100,7 +100,8 @@ impl Maker {
         if len != file.data_len() || file.hash != hasher.finalize().into() {
             return Ok(StepOutcome::Lost(len, self.archives.differs(entry, file)));
         }
-        let output = match target_dir.dir.create_file(entry.path.name(), 0o600) {
+        let mode = first_mode(&entry.meta, FileType::File);
+        let output = match target_dir.dir.create_file(entry.path.name(), mode) {
             Err(error) if is_shortage(&error) => return Ok(StepOutcome::Refused),
             created => created.map_err(|e| clash(&e, "create", entry))?,
         };

@@ -62,7 +62,7 @@ impl Tree<'_, '_> {
                     return self.or_obstructed(&entry.path, false, done);
                 }
             }
-            Node::Fifo | Node::Char(_) | Node::Block(_) => {
+            Node::Fifo | Node::Char(_) | Node::Block(_) | Node::Unknown(_) => {
                 self.collect_all(contents, small_files)?;
                 let done = self.special(&entry);
                 return self.or_obstructed(&entry.path, false, done);

@@ -8,7 +8,8 @@ use std::os::fd::AsFd;
 
 use crate::entry::{Entry, FileType, Path};
 use crate::error::{Error, Kind, Result, describe, is_shortage};
-use crate::format::{Name, TEMP_PREFIX};
+use crate::format::TEMP_PREFIX;
+use crate::format::names::parse_any;
 use crate::job::ProblemKind;
 use crate::platform::{self, Stat};
 use crate::text::encode_name;
@@ -257,7 +258,7 @@ impl Tree<'_, '_> {
     pub fn holds_backup_files(&self, dir: &Path, names: &VecDeque<Box<[u8]>>) -> bool {
         let is_backup_file = |name: &[u8]| {
             let name = name.strip_prefix(TEMP_PREFIX.as_bytes()).unwrap_or(name);
-            std::str::from_utf8(name).ok().and_then(Name::parse).is_some()
+            std::str::from_utf8(name).ok().and_then(parse_any).is_some()
         };
         names.iter().filter(|name| is_backup_file(name)).any(|name| {
             let now = self.target.open_dir(dir.as_bytes()).and_then(|dir| dir.stat(name));

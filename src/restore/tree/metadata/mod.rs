@@ -173,37 +173,55 @@ impl MetadataPolicy {
     pub fn set(self, path: &Path, data: &Metadata, of: Named<'_>, owned: Option<(u32, u32)>) -> Vec<Error> {
         let fd = of.fd;
         let mut attempts = Attempts { wanted: self, path, failed: Vec::new() };
-        if owned != Some((data.uid, data.gid)) {
+        let is_owned = |(uid, gid)| is_or_unknown(data.uid, uid) && is_or_unknown(data.gid, gid);
+        if !owned.is_some_and(is_owned) && (data.uid, data.gid) != (None, None) {
             attempts.set(meta::OWNER, "set the owner of", || platform::set_owner(fd, data.uid, data.gid));
         }
         attempts.flags(data, of);
         attempts.xattrs(data, of);
-        let mode = self.mode(data, || platform::stat_fd(fd));
-        attempts.set(meta::MODE, "set the mode of", || platform::set_mode(fd, mode?));
+        if let Some(mode) = data.mode {
+            let mode = self.mode(mode, data, || platform::stat_fd(fd));
+            attempts.set(meta::MODE, "set the mode of", || platform::set_mode(fd, mode?));
+        }
         attempts.set(meta::TIMES, "set the times of", || platform::set_times(fd, data.mtime));
         attempts.failed
     }
 
     /// The mode to set. setuid needs the recorded owner, and setgid needs the recorded group: with another owner or
     /// group the bit would give away other rights. A directory keeps setgid, because the bit gives no rights there.
-    fn mode(self, data: &Metadata, now: impl FnOnce() -> io::Result<Stat>) -> io::Result<u32> {
-        if data.mode & 0o6000 == 0 {
-            return Ok(data.mode);
+    fn mode(self, mode: u32, data: &Metadata, now: impl FnOnce() -> io::Result<Stat>) -> io::Result<u32> {
+        if mode & 0o6000 == 0 {
+            return Ok(mode);
         }
         let now = now()?;
-        Ok(self.mode_for(data, now.uid, now.gid, now.kind))
+        Ok(self.mode_for(mode, data, now.uid, now.gid, now.kind))
     }
 
-    /// The mode to set on a file of this kind with this owner and group.
-    fn mode_for(self, data: &Metadata, uid: u32, gid: u32, kind: FileType) -> u32 {
-        let mut mode = data.mode;
-        if !self.has(meta::SETID) || uid != data.uid {
+    /// The mode to set on a file of this kind with this owner and group. `mode` is the recorded one.
+    fn mode_for(self, mut mode: u32, data: &Metadata, uid: u32, gid: u32, kind: FileType) -> u32 {
+        if !self.has(meta::SETID) || Some(uid) != data.uid {
             mode &= !0o4000;
         }
-        if !self.has(meta::SETID) || (gid != data.gid && kind != FileType::Dir) {
+        if !self.has(meta::SETID) || (Some(gid) != data.gid && kind != FileType::Dir) {
             mode &= !0o2000;
         }
         mode
+    }
+}
+
+/// Whether the recorded number of an owner is `now`, or none is recorded: then any is right.
+fn is_or_unknown(recorded: Option<u32>, now: u32) -> bool {
+    recorded.is_none_or(|recorded| recorded == now)
+}
+
+/// The mode with which an entry is made. It is private until the entry is complete. An entry without a recorded mode
+/// keeps the mode that programs usually ask for, without the bits in the umask of the process.
+pub fn first_mode(data: &Metadata, kind: FileType) -> u32 {
+    match (data.mode, kind) {
+        (Some(_), FileType::Dir) => 0o700,
+        (Some(_), _) => 0o600,
+        (None, FileType::Dir) => 0o777,
+        (None, _) => 0o666,
     }
 }
 
@@ -342,10 +360,11 @@ impl Tree<'_, '_> {
     /// Whether an existing file already has all the metadata that the restore would set.
     pub fn has_attributes(&mut self, entry: &Entry, now: &Stat) -> Result<bool> {
         let (data, wanted) = (&entry.meta, self.wanted);
-        let owned = now.uid == data.uid && now.gid == data.gid;
-        let (uid, gid) = if wanted.has(meta::OWNER) { (data.uid, data.gid) } else { (now.uid, now.gid) };
-        let same_mode =
-            now.kind == FileType::Symlink || wanted.mode_for(data, uid, gid, now.kind) == now.mode;
+        let owned = is_or_unknown(data.uid, now.uid) && is_or_unknown(data.gid, now.gid);
+        let owner = if wanted.has(meta::OWNER) { (data.uid, data.gid) } else { (None, None) };
+        let (uid, gid) = (owner.0.unwrap_or(now.uid), owner.1.unwrap_or(now.gid));
+        let is_mode = |mode| wanted.mode_for(mode, data, uid, gid, now.kind) == now.mode;
+        let same_mode = now.kind == FileType::Symlink || data.mode.is_none_or(is_mode);
         let same = (!wanted.has(meta::OWNER) || owned)
             && (!wanted.has(meta::MODE) || same_mode)
             && (!wanted.has(meta::TIMES) || now.mtime == data.mtime);

@@ -62,7 +62,7 @@ impl Tree<'_, '_> {
             Named { fd: named.as_fd(), place: Some((&target_dir.dir, name)) },
             None,
         );
-        if widened && !wanted.has(meta::MODE) {
+        if widened && (!wanted.has(meta::MODE) || entry.meta.mode.is_none()) {
             let back = platform::set_mode(named.as_fd(), found.mode);
             failed.extend(back.err().map(|e| Error::io("set the mode of", &entry.path, &e)));
         }
@@ -149,7 +149,8 @@ impl Tree<'_, '_> {
         self.restore_modes_below(path);
         let stays = opened.as_ref().is_some_and(|opened| opened.stays);
         let done = if stays { Ok(()) } else { self.set_dir(path, data, dir) };
-        if let Some(opened) = opened.filter(|_| stays || !self.wanted.has(meta::MODE)) {
+        if let Some(opened) = opened.filter(|_| stays || !self.wanted.has(meta::MODE) || data.mode.is_none())
+        {
             let back = platform::set_mode(dir.as_fd(), opened.mode);
             let trouble = back.map_err(|e| Error::io("set the mode of", path, &e));
             trouble.or_else(|e| self.job.trouble(ProblemKind::Metadata, path.as_bytes(), e))?;

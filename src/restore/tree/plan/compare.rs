@@ -19,7 +19,7 @@ impl Tree<'_, '_> {
         match &entry.node {
             Node::File(file) => Ok(self.is_believed(entry, now) || self.has_content(entry, file, now)?),
             Node::Symlink(target) => self.is_link_to(entry, target),
-            Node::Dir | Node::Fifo | Node::Char(_) | Node::Block(_) => Ok(true),
+            Node::Dir | Node::Fifo | Node::Char(_) | Node::Block(_) | Node::Unknown(_) => Ok(true),
         }
     }
 

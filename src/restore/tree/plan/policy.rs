@@ -45,8 +45,8 @@ pub fn is_like(node: &Node, now: &Stat) -> bool {
     now.kind == node.file_type()
         && match node {
             Node::File(file) => now.size == file.size,
-            Node::Char(rdev) | Node::Block(rdev) => now.rdev == *rdev,
-            Node::Dir | Node::Symlink(_) | Node::Fifo => true,
+            Node::Char(rdev) | Node::Block(rdev) => u128::from(now.rdev) == *rdev,
+            Node::Dir | Node::Symlink(_) | Node::Fifo | Node::Unknown(_) => true,
         }
 }
 
