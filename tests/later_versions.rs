@@ -514,6 +514,30 @@ fn a_consolidation_copies_no_content_with_an_unknown_hash() {
     assert_eq!(problem_paths(&report, ProblemKind::Unsupported), Vec::<String>::new());
 }
 
+/// The part of an archive that only a content of an unknown algorithm needs is needed: an increment that heals does not
+/// report its damage as a note.
+#[test]
+fn a_damaged_part_of_a_content_with_an_unknown_hash_is_no_note() {
+    let mut series = Series::new();
+    series.options.part_size = 64 << 10;
+    series.write("a", noise(1, 300_000));
+    series.write("b", noise(2, 10_000));
+    std::thread::sleep(Duration::from_millis(2100));
+    series.full().whole();
+    forge_hash(&series, "a");
+    let full = series.newest("full").display().to_string();
+    let part = format!("{}.00002", full.split_inclusive(".zst").next().unwrap());
+    fs::write(&part, vec![0; fs::metadata(&part).unwrap().len() as usize]).unwrap();
+    series.options.heal = true;
+    let report = series.incremental().partial();
+    let of_part = report
+        .problems
+        .iter()
+        .filter(|problem| problem.file.as_ref().is_some_and(|file| part.ends_with(file)));
+    let kinds: Vec<_> = of_part.map(|problem| problem.kind).collect();
+    assert!(!kinds.is_empty() && !kinds.contains(&ProblemKind::Unneeded), "{:?}", report.problems);
+}
+
 /// The destination may have a content that cannot be restored under an older name, also one that comes first.
 #[test]
 fn what_may_be_an_unknown_content_does_not_make_way() {

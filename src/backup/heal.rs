@@ -156,7 +156,13 @@ impl LossSearch<'_, '_> {
 
     fn entry(&mut self, entry: &Entry) -> Result<()> {
         self.job.step(entry.path.as_bytes())?;
-        let Some(file) = entry.file() else { return Ok(()) };
+        let Some(file) = entry.file() else {
+            // Nothing of an unknown entry can be checked, but it needs its files.
+            self.count_known(&entry.place.content, |losses| losses.contents += 1);
+            let sig = entry.place.sig.as_ref().map_or(&[][..], |sig| &sig.content);
+            self.count_known(sig, |losses| losses.signatures += 1);
+            return Ok(());
+        };
         self.content(entry, file)?;
         match &entry.place.sig {
             Some(sig) => self.signature(entry, file, sig),
@@ -197,12 +203,12 @@ impl LossSearch<'_, '_> {
     }
 
     fn signature(&mut self, entry: &Entry, file: &File, sig: &SigRef) -> Result<()> {
-        // A signature that cannot be checked does not count as lost.
-        if sig.hash.known().is_none() {
-            return Ok(());
-        }
         if !self.parent.keeps_signature(entry) {
             self.count_known(&sig.content, |losses| losses.signatures += 1);
+            return Ok(());
+        }
+        // A signature that cannot be checked does not count as lost.
+        if sig.hash.known().is_none() {
             return Ok(());
         }
         let checked = self.check.signature(self.store, (entry, sig), &mut self.right, self.job)?;

@@ -131,12 +131,13 @@ pub fn report_lost(path: &Path, cause: LossCause, kind: Kind, job: &mut Job) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Hash, Metadata, Node, Place};
+    use crate::entry::{Hash, Metadata, Node, Place, Range};
     use crate::job::{Cancel, Options, Silent};
 
     fn entry(path: &str, n: u64) -> Entry {
         let file = File { size: 5, hash: hash(n), holes: Vec::new() };
-        Entry::new(Path::new(path).unwrap(), Node::File(file), Metadata::default(), Place::default())
+        let place = Place { content: vec![Range { archive: 0, offset: 0, len: 5 }], ..Place::default() };
+        Entry::new(Path::new(path).unwrap(), Node::File(file), Metadata::default(), place)
     }
 
     fn hash(n: u64) -> Hash {

@@ -187,7 +187,8 @@ impl Catalog {
             None => Ok(()),
             Some((file, _)) => {
                 let detail = "only a newer libibt can read it, and no older snapshot takes its place; to use an older \
-                              snapshot, select its stamp";
+                              snapshot, select its stamp; if the file is only a copy or a broken upload, move it out \
+                              of the store";
                 Err(Error::new(Kind::Format, "use the snapshot", detail).at(file))
             }
         }
