@@ -7,7 +7,7 @@
 
 enum { GAP = 2, NARROWEST_TEXT = 20, WRAPPED_INDENT = 4 };
 
-/* Width of the terminal `stream` in characters; 0 if `stream` is no terminal: the length of lines is then not limited. */
+/* Width of the terminal `stream` in characters. 0 if `stream` is no terminal: lines may then have any length. */
 size_t terminal_width(int stream)
 {
     const char *columns = getenv("COLUMNS");

@@ -255,7 +255,7 @@ static int is_found(const char *pattern, const char *path)
     return fnmatch(pattern + (*pattern == '/'), path, FNM_PATHNAME) == 0;
 }
 
-/* Prints an entry below the line of its snapshot, for example "  -rw-r--r--    1.5 KiB  2026-11-22 23:05:30  dir/name". */
+/* Prints an entry below the line of its snapshot:  "  -rw-r--r--    1.5 KiB  2026-11-22 23:05:30  dir/name". */
 static void print_found(const ibt_entry *entry)
 {
     char mode[11], size[32], time[TIME_SIZE];

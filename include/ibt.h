@@ -2713,11 +2713,10 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * IBT_ERR_EXISTS if dest exists and is not an empty directory (with an
  * overwrite policy: is not a directory); IBT_ERR_MISMATCH if the snapshot's
  * digest is not the expected one; IBT_ERR_CORRUPT if its state is damaged,
- * IBT_ERR_MISSING if a state that it needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
- * lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
- * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
- * status, which may be IBT_ERR_CORRUPT for damaged contents and
- * IBT_ERR_MISSING for missing ones.
+ * IBT_ERR_MISSING if a state that it needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it;
+ * IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status, which may be IBT_ERR_CORRUPT
+ * for damaged contents and IBT_ERR_MISSING for missing ones.
  *
  * After an error a dest that was absent or empty is as it was, with two
  * exceptions: ibt_options_set_leave_partial() keeps the entries restored so
@@ -2757,9 +2756,9 @@ ibt_status ibt_restore(ibt_storage *storage,
  * IBT_ERR_NOT_FOUND if the storage is a directory that does not exist, or key
  * is given and has no snapshot or not the selected one; IBT_ERR_CORRUPT if the
  * state of the selected snapshot is damaged, IBT_ERR_MISSING if a state that it
- * needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY,
- * IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
- * IBT_ON_ERROR_STOP the first problem's status.
+ * needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage lacks a
+ * function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the
+ * first problem's status.
  *
  * Since: 0.1
  */

@@ -458,8 +458,8 @@ fn a_reader_that_is_killed_leaves_nothing_that_excludes_others() {
     series.assert_newest_is_the_source();
 }
 
-/// The handle that created the store's directory looks at the end of each backup whether the directory is unused. It must
-/// not exclude a reader for that.
+/// The handle that created the store's directory looks at the end of each backup whether the directory is unused. It
+/// must not exclude a reader for that.
 #[test]
 fn a_backup_that_ends_excludes_no_reader() {
     let series = Series::with_two_snapshots();

@@ -290,6 +290,25 @@ fn files_are_short() {
     assert!(long.iter().all(|(lines, _)| *lines <= 700), "{long:?}");
 }
 
+/// Comments are at most 120 columns wide, in every language. rustfmt leaves long comments as they are.
+#[test]
+fn lines_of_comments_are_at_most_120_columns() {
+    let mut wrong = Vec::new();
+    for file in tracked() {
+        let marks: &[&str] = match file.extension().and_then(|extension| extension.to_str()) {
+            Some("rs" | "c" | "h" | "hpp" | "go") => &["//", "/*", "* "],
+            Some("py" | "rb" | "sh") => &["#"],
+            _ => continue,
+        };
+        let text = fs::read_to_string(&file).unwrap();
+        let long = text.lines().enumerate().filter(|(_, line)| {
+            line.chars().count() > 120 && marks.iter().any(|mark| line.trim_start().starts_with(mark))
+        });
+        wrong.extend(long.map(|(number, line)| format!("{}:{}: {line}", file.display(), number + 1)));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Documents for developers: each path in a document exists, and the map names each module.
 #[test]
 fn documents_name_what_is_there() {

@@ -361,8 +361,8 @@ fn young_drafts_are_swept_where_their_key_is_locked_alone() {
     }
 }
 
-/// An old temporary file may belong to a slow writer. It goes only if nobody holds it, or another part of the same run's
-/// archives. If this process cannot see locks, it goes after one day.
+/// An old temporary file may belong to a slow writer. It goes only if nobody holds it, or another part of the same
+/// run's archives. If this process cannot see locks, it goes after one day.
 #[test]
 fn old_drafts_of_other_keys_are_swept_unless_somebody_holds_them() {
     let test = "old_drafts_of_other_keys_are_swept_unless_somebody_holds_them";

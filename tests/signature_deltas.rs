@@ -150,8 +150,8 @@ fn replace(series: &Series, which: usize, change: impl FnOnce(&mut [u8])) {
     fs::remove_dir_all(series.cache()).unwrap();
 }
 
-/// Verify names the file. An increment reports it, and stores a whole signature. By signatures it stores the file whole.
-/// Returns the report of the increment.
+/// Verify names the file. An increment reports it, and stores a whole signature. By signatures it stores the file
+/// whole. Returns the report of the increment.
 #[track_caller]
 fn assert_costs_no_content(twin: &Series) -> Report {
     let report = twin.verify(&twin.options).partial();

@@ -141,7 +141,8 @@ fn a_state_that_lies_about_signatures_costs_no_increment() {
         count.set(count.get() + 1);
         fork.assert_point_restores(0);
     });
-    // A range beyond its archive is refused with the state. Others lead to bytes that are no signature, and cost nothing.
+    // A range beyond its archive is refused with the state. Others lead to bytes that are no signature, and cost
+    // nothing.
     let (made, refused) = (made.get(), refused.get());
     assert!(made >= 10 && refused >= 10, "{made} increments, {refused} refused");
 }

@@ -80,7 +80,8 @@ fn all_parts_together_find_every_loss_and_each_part_finds_its_own() {
             fs::write(&archive, &good).unwrap();
         }
     }
-    // One frame of the full backup has the end of "large", which begins in the first slice, and the beginning of "zlate".
+    // One frame of the full backup has the end of "large", which begins in the first slice, and the beginning of
+    // "zlate".
     assert!(in_parts >= 4, "losses fell into different parts {in_parts} times");
 }
 

@@ -204,8 +204,8 @@ func (c *call) end(status C.ibt_status, cError *C.ibt_error) error {
 	return err
 }
 
-// failureIn finds the failure that ended the operation: libibt's message has its text. A failure before it, or a cleanup
-// that failed after it, must not hide it.
+// failureIn finds the failure that ended the operation: libibt's message has its text. A failure before it, or a
+// cleanup that failed after it, must not hide it.
 func (c *call) failureIn(message string) error {
 	for _, failure := range c.failures {
 		if strings.Contains(message, failure.text) {

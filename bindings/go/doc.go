@@ -1,8 +1,8 @@
 // Package ibt makes incremental backups with libibt: full backups, increments of rsync deltas, and restores of any
 // snapshot. It needs libibt and its pkg-config file, and works on Linux.
 //
-// A Snapshot is one backup of one source directory. Snapshots of the same source share a key, by default the name of the
-// directory. A Store keeps them as ordinary files: in a directory (OpenDir), or in a Storage of yours (NewStore).
+// A Snapshot is one backup of one source directory. Snapshots of the same source share a key, by default the name of
+// the directory. A Store keeps them as ordinary files: in a directory (OpenDir), or in a Storage of yours (NewStore).
 //
 // # Errors
 //

@@ -105,8 +105,8 @@ func WithProgress(progress ProgressFunc) Option {
 	}
 }
 
-// ChangeFunc receives one change: of a backup, of a restore, or a difference of a comparison. See ibt_change_fn in ibt.h
-// for the order. ErrStop ends the calls, and every other error cancels the operation, whose error wraps it.
+// ChangeFunc receives one change: of a backup, of a restore, or a difference of a comparison. See ibt_change_fn in
+// ibt.h for the order. ErrStop ends the calls, and every other error cancels the operation, whose error wraps it.
 type ChangeFunc func(Change) error
 
 // WithChange sets the function that receives each change. It costs 10 to 30 microseconds for each change.
@@ -534,8 +534,8 @@ func WithCompression(codec Codec, level int) Option {
 // PartSizeMin is the smallest size of parts, in bytes.
 const PartSizeMin = C.IBT_PART_SIZE_MIN
 
-// WithPartSize sets the greatest size, in bytes, of a file that is stored: a longer archive is stored in parts of at most
-// this size. 0, the default, means archives in one file; every other size is at least PartSizeMin.
+// WithPartSize sets the greatest size, in bytes, of a file that is stored: a longer archive is stored in parts of at
+// most this size. 0, the default, means archives in one file; every other size is at least PartSizeMin.
 func WithPartSize(bytes uint64) Option {
 	return func(s *settings) { C.ibt_options_set_part_size(s.options, C.uint64_t(bytes)) }
 }
@@ -620,8 +620,8 @@ func WithSkipUnchanged(on bool) Option {
 	return func(s *settings) { C.ibt_options_set_skip_unchanged(s.options, flag(on)) }
 }
 
-// WithMapOwners gives each restored entry to the user and the group that have the recorded names on this machine, also if
-// their numbers differ. Restore only.
+// WithMapOwners gives each restored entry to the user and the group that have the recorded names on this machine, also
+// if their numbers differ. Restore only.
 func WithMapOwners(on bool) Option {
 	return func(s *settings) { C.ibt_options_set_map_owners(s.options, flag(on)) }
 }

@@ -200,8 +200,8 @@ func (s *Snapshot) entries(path string, depth uint32) ([]*Entry, error) {
 	return entries, err
 }
 
-// ReadAt reads a range of a file into p: from offset on, until p is full or the file ends. It returns io.EOF if the file
-// ended first. A range has no hash that could be checked; use CopyFile or ReadFile for whole files.
+// ReadAt reads a range of a file into p: from offset on, until p is full or the file ends. It returns io.EOF if the
+// file ended first. A range has no hash that could be checked; use CopyFile or ReadFile for whole files.
 func (s *Snapshot) ReadAt(ctx context.Context, path string, p []byte, offset int64) (n int, err error) {
 	if offset < 0 {
 		return 0, invalid("the offset %d is negative", offset)
@@ -277,8 +277,8 @@ func (s *Snapshot) read(ctx context.Context, path string, offset, length uint64,
 	})
 }
 
-// Reader returns the content of the file at path as a stream. The last Read checks the hash of the file: treat the bytes
-// as provisional until Read returns io.EOF. The snapshot and its storage are busy until the reader is closed.
+// Reader returns the content of the file at path as a stream. The last Read checks the hash of the file: treat the
+// bytes as provisional until Read returns io.EOF. The snapshot and its storage are busy until the reader is closed.
 func (s *Snapshot) Reader(ctx context.Context, path string) (io.ReadCloser, error) {
 	if _, err := s.file(path); err != nil {
 		return nil, err

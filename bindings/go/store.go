@@ -101,8 +101,8 @@ func NewStore(storage Storage) (*Store, error) {
 }
 
 // Close closes the store; stored files are not touched. If a call is using the store, it is closed when that call ends.
-// Open snapshots stay usable. Close does nothing for a store that is nil or closed, and always returns nil. A store that
-// nobody refers to any more is closed by itself.
+// Open snapshots stay usable. Close does nothing for a store that is nil or closed, and always returns nil. A store
+// that nobody refers to any more is closed by itself.
 func (s *Store) Close() error {
 	if s != nil {
 		s.handle.close()

@@ -399,8 +399,8 @@ impl FileStorer<'_, '_, '_> {
         }
     }
 
-    /// Finds a content of `data_len` bytes for the file at `path`. Where old contents are read, a content of the parent is
-    /// read before the first file points to it. If it is lost, that is reported, and the caller stores the file.
+    /// Finds a content of `data_len` bytes for the file at `path`. Where old contents are read, a content of the parent
+    /// is read before the first file points to it. If it is lost, that is reported, and the caller stores the file.
     fn find(&mut self, path: &Path, hash: &Hash, data_len: u64) -> Result<Option<StoredContent>> {
         let found = self.stored.find(hash, data_len)?;
         let Some(StoredContent::OfParent { old, is_right: false }) = &found else { return Ok(found) };
@@ -659,8 +659,8 @@ impl FileStorer<'_, '_, '_> {
         Ok(stored.may_grow(new.len(), delta.len()).then_some(delta))
     }
 
-    /// Makes the entry of a file that was read; the caller adds the place of the content. A file that changed while it
-    /// was read is reported as a problem, as are attributes and flags that could not be read; both make the entry dirty.
+    /// Makes the entry of a file that was read; the caller adds the place of the content. It is dirty, and a problem is
+    /// reported, if the file changed while it was read, or if attributes or flags could not be read.
     fn new_entry(&mut self, path: &Path, pass: &ReadResult) -> Result<Entry> {
         if pass.dirty {
             self.report_dirty(path)?;

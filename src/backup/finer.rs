@@ -57,8 +57,8 @@ pub struct FinerDelta {
     pub commands: usize,
 }
 
-/// Makes `coarse`, a delta against the content of `basis`, finer. The outer error ends the backup. The inner error means
-/// that the old content cannot be read, or is not the one of the signature.
+/// Makes `coarse`, a delta against the content of `basis`, finer. The outer error ends the backup. The inner error
+/// means that the old content cannot be read, or is not the one of the signature.
 pub fn finer(
     coarse: MemberSpool,
     basis: &Arc<DeltaBasis>,

@@ -29,8 +29,8 @@ const LOST_MAX: usize = 1 << 20;
 
 const OP: &str = "use the archive";
 
-/// The contents and signatures of the parent that turned out to be lost although the store has their archives. The option
-/// heal finds them, or a run that needs them.
+/// The contents and signatures of the parent that turned out to be lost although the store has their archives. The
+/// option heal finds them, or a run that needs them.
 #[derive(Default)]
 pub struct ParentLosses {
     /// The contents that cannot be made of their ranges any more, each with the kind of the error.

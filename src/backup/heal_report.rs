@@ -30,8 +30,8 @@ pub enum LossCause {
     Dropped,
 }
 
-/// The lost files whose paths have no such file any more, until the end shows whether another new entry has the content:
-/// a further name of the file, or a copy.
+/// The lost files whose paths have no such file any more, until the end shows whether another new entry has the
+/// content: a further name of the file, or a copy.
 pub struct LostFiles {
     files: SpooledEntries,
     /// The contents of the parent that are lost, by the first bytes of their hashes. True if a new entry has the

@@ -27,8 +27,8 @@ impl OldBytes {
         Ok(fetched.map(|fetched| Box::new(OldBytes { entry: entry.clone(), fetched, archives })))
     }
 
-    /// The old bytes. `None` if they have too many pieces. `Corrupt` if the bytes do not have the recorded hash: a delta
-    /// against other bytes would restore a wrong content.
+    /// The old bytes. `None` if they have too many pieces. `Corrupt` if the bytes do not have the recorded hash: a
+    /// delta against other bytes would restore a wrong content.
     pub fn make(&self) -> Result<Option<Vec<u8>>> {
         let Some(pieces) = self.fetched.make(&self.entry, &self.archives)? else { return Ok(None) };
         let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.as_ref().len()).sum());

@@ -47,8 +47,8 @@ impl PointedContents {
         self.entries.add(&bare_content(path, file, &old.place)).map(drop)
     }
 
-    /// Notes the loss of a part of `old`, an entry of the parent: its archives may have lost more. With `None`, any archive
-    /// may have lost such parts.
+    /// Notes the loss of a part of `old`, an entry of the parent: its archives may have lost more. With `None`, any
+    /// archive may have lost such parts.
     pub fn suspect(&mut self, old: Option<&Entry>, part: LostPart) {
         let Some(old) = old else {
             match part {

@@ -458,8 +458,8 @@ impl<'r, 'j> Run<'r, 'j> {
         }
     }
 
-    /// Finds the parent entry of another path, now gone, that had the content of `entry` and whose content is lost in the
-    /// store: the file was moved, and its content was stored again.
+    /// Finds the parent entry of another path, now gone, that had the content of `entry` and whose content is lost in
+    /// the store: the file was moved, and its content was stored again.
     fn moved_lost(&self, stat: &Stat, entry: &Entry) -> Option<RenameSource> {
         let (source, deleted) = self.rename_sources.find(stat, None)?;
         let is_it = deleted && self.is_lost(source) && same_content(entry, Some(source));

@@ -31,8 +31,8 @@ const SOURCES_MAX: usize = 50_000;
 /// large.
 const SOURCES_BYTES_MAX: usize = 64 << 20;
 
-/// Identifies a file that may have been moved: inode, size, mtime. Equal hashes then prove the move. The inode is 0 where
-/// inode numbers are unstable, or where the entry has none.
+/// Identifies a file that may have been moved: inode, size, mtime. Equal hashes then prove the move. The inode is 0
+/// where inode numbers are unstable, or where the entry has none.
 type Identity = (u128, u64, Time);
 
 /// Parent entries whose content may have another path now.
@@ -64,8 +64,8 @@ impl RenameSources {
         remember(&mut self.existing, &mut self.bytes, entry, |entry| entry);
     }
 
-    /// The entry whose content a new file may have, and whether the entry's path is gone. `old` is the parent's entry of
-    /// the file's own path.
+    /// The entry whose content a new file may have, and whether the entry's path is gone. `old` is the parent's entry
+    /// of the file's own path.
     pub fn find(&self, stat: &Stat, old: Option<&Entry>) -> Option<(&Entry, bool)> {
         // A file that kept its path and inode was not moved. Where inode numbers are unstable, every file that kept
         // its path counts as not moved.

@@ -301,8 +301,8 @@ impl StoredContents<'_> {
         self.pointed.add(path, old)
     }
 
-    /// Notes that a part of `old`, an entry of the parent, turned out to be lost; `None` if the entry is not known. From
-    /// now on, only contents that this run stored whole are found.
+    /// Notes that a part of `old`, an entry of the parent, turned out to be lost; `None` if the entry is not known.
+    /// From now on, only contents that this run stored whole are found.
     pub fn note_loss(&mut self, old: Option<&Entry>, part: LostPart) {
         self.has_losses = true;
         self.recorded = Vec::new();

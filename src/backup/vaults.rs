@@ -22,8 +22,8 @@ use crate::store::{Cache, LocalFile, Store, StoredFile, fetch_archive};
 /// snapshot are read in the order in which they were written.
 const SIGNATURE_FRAMES: usize = 8;
 
-/// The SigVaults of one state. Each of their files is opened at its first use. The cache's copy of a SigVault has the bytes
-/// of all its parts.
+/// The SigVaults of one state. Each of their files is opened at its first use. The cache's copy of a SigVault has the
+/// bytes of all its parts.
 pub struct SigVaults {
     trailer: Arc<Trailer>,
     files: Arc<StateArchives>,

@@ -200,8 +200,8 @@ impl Needs<'_> {
     }
 }
 
-/// True if the store still lists a snapshot and everything that it needs, as far as `before`, the catalog at the start of
-/// the operation, has it. Where no lock keeps prunes out, the snapshot may be gone by now.
+/// True if the store still lists a snapshot and everything that it needs, as far as `before`, the catalog at the start
+/// of the operation, has it. Where no lock keeps prunes out, the snapshot may be gone by now.
 pub fn still_exists(store: &mut dyn Store, snapshot: &StateReader, before: &Catalog) -> Result<bool> {
     let (header, trailer) = (snapshot.header(), snapshot.trailer());
     let now = Catalog::read(store, &header.key)?;

@@ -10,8 +10,8 @@ use crate::format::{ArchiveFile, ArchiveRef, FrameIndex, ReadAt};
 /// this limit if the limit is greater. So a damaged state cannot cause much work.
 const DELTAS_LEN: u64 = 32 << 20;
 
-/// The archives of one state, shared with the threads that make contents. All files of all archives are numbered from 0,
-/// in the order of the archives and of their parts.
+/// The archives of one state, shared with the threads that make contents. All files of all archives are numbered from
+/// 0, in the order of the archives and of their parts.
 #[derive(Debug)]
 pub struct StateArchives {
     files: Vec<PlacedFile>,
@@ -90,8 +90,8 @@ impl StateArchives {
         self.placed(file).map(|placed| placed.stored_start)
     }
 
-    /// Reads and checks the seek table of a file, whose bytes are those of `source`. A part must have exactly the recorded
-    /// length, because ranges are looked up by the lengths of the parts.
+    /// Reads and checks the seek table of a file, whose bytes are those of `source`. A part must have exactly the
+    /// recorded length, because ranges are looked up by the lengths of the parts.
     pub fn open(&self, source: &mut dyn ReadAt, number: u32) -> Result<FrameIndex> {
         let file = self.file(number)?;
         let index = FrameIndex::open(source, &file.name, file.size, file.compressed())?;

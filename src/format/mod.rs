@@ -12,8 +12,9 @@
 //! KEY.retired.STAMP.json       the mark of a removed snapshot whose state other snapshots need
 //! ```
 //!
-//! An archive may be stored in several files, its *parts*: `KEY.full.STAMP.tar.zst`, `KEY.full.STAMP.tar.zst.00002` and so
-//! on. Each part has whole frames and a seek table. Joined, the parts are one archive, and offsets are those of its stream.
+//! An archive may be stored in several files, its *parts*: `KEY.full.STAMP.tar.zst`, `KEY.full.STAMP.tar.zst.00002` and
+//! so on. Each part has whole frames and a seek table. Joined, the parts are one archive, and offsets are those of its
+//! stream.
 //!
 //! ```text
 //! file     = frame* seek-table          a zstd frame for some 4 MiB or 512 KiB of stream .. frame
@@ -42,8 +43,8 @@
 //!    archives and the marked states that no remaining snapshot needs. [`StateReader::trailer`] lists every archive
 //!    that a snapshot needs, and [`StateReader::file_references`] every state file.
 //! 5. A file that is not committed is named [`TEMP_PREFIX`]`*`. [`Name::parse`] does not accept such a name,
-//!    so a temporary file is never taken for a part of a snapshot. A store of functions has no temporary names: there the
-//!    parts of an archive get their names while the others are written. No state names them yet.
+//!    so a temporary file is never taken for a part of a snapshot. A store of functions has no temporary names: there
+//!    the parts of an archive get their names while the others are written. No state names them yet.
 //! 6. A new [`Stamp`] is later than the stamp of every snapshot of its key that verifies, so the order of names is the
 //!    order of snapshots. The parent that a state records is for people and checks; readers use the layers instead. A
 //!    file that does not verify and whose stamp is more than a year in the future has no influence on the next stamp.

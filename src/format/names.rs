@@ -121,8 +121,8 @@ pub fn part_name(archive: &str, number: u32) -> String {
     }
 }
 
-/// Splits a name into the name of the archive and the number of the part. The number is 1 if the name does not end in the
-/// number of a further part.
+/// Splits a name into the name of the archive and the number of the part. The number is 1 if the name does not end in
+/// the number of a further part.
 pub fn split_part(text: &str) -> (&str, u32) {
     let split = || {
         let (rest, digits) = text.rsplit_once('.')?;

@@ -1,4 +1,5 @@
-//! Labels: names with values that a caller gives to a snapshot, for example `reason` with the value `before the update`.
+//! Labels: names with values that a caller gives to a snapshot, for example `reason` with the value `before the
+//! update`.
 
 use std::collections::BTreeMap;
 

@@ -128,7 +128,8 @@ pub struct Options {
     pub host: Option<String>,
     /// The name of the source in the snapshot. `None` means its absolute path.
     pub source_name: Option<Vec<u8>>,
-    /// The directory of the cache. `None` means `$XDG_CACHE_HOME/ibt`, or `~/.cache/ibt`. The empty path means no cache.
+    /// The directory of the cache. `None` means `$XDG_CACHE_HOME/ibt`, or `~/.cache/ibt`. The empty path means no
+    /// cache.
     pub cache_dir: Option<PathBuf>,
     /// Patterns of gitignore, relative to the source. A backup leaves out the entries that match.
     pub excludes: Vec<Vec<u8>>,

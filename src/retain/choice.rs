@@ -33,8 +33,8 @@ impl PruneChoice {
     }
 
     /// Finds the selected snapshots. `NotFound` if one of them does not exist, or if there is nothing to choose from.
-    /// Archives of a key without any state may be all that is left of a user's data, so they are removed only if an empty
-    /// result is allowed.
+    /// Archives of a key without any state may be all that is left of a user's data, so they are removed only if an
+    /// empty result is allowed.
     pub fn find(&self, store: &mut dyn Store, catalog: &Catalog, options: &Options) -> Result<PruneTarget> {
         match self {
             PruneChoice::Selected(selected) => {

@@ -39,8 +39,8 @@ use crate::store::report::{NotRegular, describe, lost_state, report_wrapped};
 pub const OP: &str = "prune";
 
 /// Removes the snapshots of `key` that the rules do not keep, or exactly the selected snapshots. Then removes every
-/// archive that no remaining state names, also archives that earlier runs left over. If one of the selected snapshots does
-/// not exist, nothing is removed.
+/// archive that no remaining state names, also archives that earlier runs left over. If one of the selected snapshots
+/// does not exist, nothing is removed.
 ///
 /// Of most states, only the summary is read, which names the archives. The newest state is read whole
 /// (`damaged_newest`). Only a verify finds damage among the entries of the other states.
@@ -175,8 +175,8 @@ impl KeyFiles {
         Ok(goes)
     }
 
-    /// Returns the readable states that no rule keeps. Unreadable states are not counted and stay, and so do snapshots that
-    /// the label filters leave out.
+    /// Returns the readable states that no rule keeps. Unreadable states are not counted and stay, and so do snapshots
+    /// that the label filters leave out.
     fn not_kept(&self, keep: &Keep, job: &mut Job) -> BTreeSet<usize> {
         let readable = || self.states.iter().enumerate().filter(|(_, state)| state.info.is_ok());
         let (chosen, passed_over): (Vec<_>, Vec<_>) =

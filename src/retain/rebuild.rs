@@ -1,5 +1,5 @@
-//! Fills the cache again: the newest state, its layers and the SigVaults that it names. The next increment can then make
-//! deltas without reading signatures from the store.
+//! Fills the cache again: the newest state, its layers and the SigVaults that it names. The next increment can then
+//! make deltas without reading signatures from the store.
 //!
 //! ```text
 //! each SigVault:  right copy in the cache? --> else the store's file, if right --> else signed again
@@ -269,8 +269,8 @@ impl Signing<'_, '_> {
     }
 }
 
-/// The parameters that the signature of a content of `data_len` bytes can have. Its block length is that of the rule, or
-/// one that was kept from an older version of the content.
+/// The parameters that the signature of a content of `data_len` bytes can have. Its block length is that of the rule,
+/// or one that was kept from an older version of the content.
 fn block_lengths(data_len: u64, sig: &SigRef) -> impl Iterator<Item = Params> {
     let rule = Params::for_len(data_len);
     let kept =

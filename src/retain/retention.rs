@@ -11,8 +11,8 @@ use crate::stamp::{Stamp, civil_from_days, days_from_civil};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetentionDecision {
     pub stamp: Stamp,
-    /// Every rule that keeps the snapshot, in the form that [`RetentionDecision::reason`] prints. Empty if the snapshot is
-    /// to be removed.
+    /// Every rule that keeps the snapshot, in the form that [`RetentionDecision::reason`] prints. Empty if the snapshot
+    /// is to be removed.
     pub rules: Vec<String>,
 }
 
@@ -62,8 +62,8 @@ impl DatedSnapshot {
     }
 }
 
-/// The snapshots that label rules keep, each with the names of its labels that a rule asks for. `None` if there is no such
-/// rule.
+/// The snapshots that label rules keep, each with the names of its labels that a rule asks for. `None` if there is no
+/// such rule.
 #[derive(Clone, Debug, Default)]
 pub struct LabelledSnapshots(Option<BTreeMap<Stamp, Vec<String>>>);
 

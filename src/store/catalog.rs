@@ -82,8 +82,8 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Lists the store once and returns a catalog of every key that has a snapshot. No key is locked during the listing,
-    /// so an operation that locks a key later may find some of its states gone.
+    /// Lists the store once and returns a catalog of every key that has a snapshot. No key is locked during the
+    /// listing, so an operation that locks a key later may find some of its states gone.
     pub fn all(store: &mut dyn Store) -> Result<BTreeMap<String, Catalog>> {
         let mut catalogs: BTreeMap<String, Catalog> = BTreeMap::new();
         for object in store.list("")? {
@@ -147,8 +147,8 @@ impl Catalog {
         &self.key
     }
 
-    /// The file names and the stamps of states that a newer version stored in a form that this version cannot read. They
-    /// may need any file of the key.
+    /// The file names and the stamps of states that a newer version stored in a form that this version cannot read.
+    /// They may need any file of the key.
     pub fn wrapped_states(&self) -> impl Iterator<Item = (&str, Stamp)> {
         let states = self.wrapped.iter().filter(|(_, name)| !name.kind.is_archive());
         states.map(|(file, name)| (&**file, name.stamp))

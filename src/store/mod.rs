@@ -268,8 +268,8 @@ pub fn fetch(source: &mut StoredFile, size: u64, take: &mut dyn FnMut(&[u8]), jo
     Ok(hasher.finalize().into())
 }
 
-/// Passes all bytes of an archive to `take`, part after part, and returns their BLAKE3. `Corrupt` if a file is shorter than
-/// the state says.
+/// Passes all bytes of an archive to `take`, part after part, and returns their BLAKE3. `Corrupt` if a file is shorter
+/// than the state says.
 pub fn fetch_archive(
     store: &mut dyn Store,
     archive: &ArchiveRef,
@@ -291,8 +291,8 @@ pub fn fetch_archive(
     Ok(hasher.finalize().into())
 }
 
-/// A draft for the writers in [`crate::format`], with an optional copy for the cache. The copy of an archive in parts has
-/// the bytes of all parts, one part after the other.
+/// A draft for the writers in [`crate::format`], with an optional copy for the cache. The copy of an archive in parts
+/// has the bytes of all parts, one part after the other.
 pub struct DraftSink {
     /// The name of the archive, which is that of its first part.
     name: String,

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Every function and type of callback has a manual page, with the whole comment of the header; and groff has no warnings.
+# Every function and type of callback has a manual page, with the whole comment of the header; and groff has no
+# warnings.
 #   manuals.sh MAN_DIR HEADER SYMBOLS
 set -eu
 man=$1 header=$2 symbols=$3

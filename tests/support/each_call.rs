@@ -18,8 +18,8 @@ pub enum Fate {
     Belied,
 }
 
-/// Decides on one call. The argument is "list", "read", "create", "seal", "begin_next", "publish", "replace", "sync" or "delete"; the other
-/// functions of a store always work.
+/// Decides on one call. The argument is "list", "read", "create", "seal", "begin_next", "publish", "replace", "sync" or
+/// "delete"; the other functions of a store always work.
 type Decide = Rc<RefCell<Box<dyn FnMut(&'static str) -> Fate>>>;
 
 pub struct EachCall {

@@ -34,9 +34,9 @@ use super::{OperationArgs, UsedOptions};
 /// IBT_ERR_NOT_FOUND if the storage is a directory that does not exist, or key
 /// is given and has no snapshot or not the selected one; IBT_ERR_CORRUPT if the
 /// state of the selected snapshot is damaged, IBT_ERR_MISSING if a state that it
-/// needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY,
-/// IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
-/// IBT_ON_ERROR_STOP the first problem's status.
+/// needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage lacks a
+/// function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the
+/// first problem's status.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]

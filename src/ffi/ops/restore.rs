@@ -78,11 +78,10 @@ use super::{OperationArgs, UsedOptions};
 /// IBT_ERR_EXISTS if dest exists and is not an empty directory (with an
 /// overwrite policy: is not a directory); IBT_ERR_MISMATCH if the snapshot's
 /// digest is not the expected one; IBT_ERR_CORRUPT if its state is damaged,
-/// IBT_ERR_MISSING if a state that it needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
-/// lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
-/// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
-/// status, which may be IBT_ERR_CORRUPT for damaged contents and
-/// IBT_ERR_MISSING for missing ones.
+/// IBT_ERR_MISSING if a state that it needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it;
+/// IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+/// IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status, which may be IBT_ERR_CORRUPT
+/// for damaged contents and IBT_ERR_MISSING for missing ones.
 ///
 /// After an error a dest that was absent or empty is as it was, with two
 /// exceptions: ibt_options_set_leave_partial() keeps the entries restored so

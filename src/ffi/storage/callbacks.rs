@@ -220,13 +220,15 @@ impl Backend for StorageFunctions {
     fn create(&self, name: &str) -> Answer<Self::Stream> {
         let writer = self.function(|table| table.writer)?;
         let (name, mut stream) = (c_string(name), ptr::null_mut());
-        // SAFETY: the function and the userdata are the caller's; the name and the place for the stream outlive the call.
+        // SAFETY: the function and the userdata are the caller's; the name and the place for the stream outlive the
+        // call.
         self.call(|ud| unsafe { (writer.create)(ud, name.as_ptr(), &mut stream) })?;
         Ok((stream, writer))
     }
 
     fn write(&self, (stream, writer): &mut Self::Stream, data: &[u8]) -> Answer<()> {
-        // SAFETY: the function and the userdata are the caller's; the stream is not ended yet, and the data outlive the call.
+        // SAFETY: the function and the userdata are the caller's; the stream is not ended yet, and the data outlive the
+        // call.
         self.call(|ud| unsafe { (writer.write)(ud, *stream, data.as_ptr(), data.len()) })
     }
 
@@ -244,7 +246,8 @@ impl Backend for StorageFunctions {
         let read_at = self.function(|table| table.reader)?;
         let (name, mut got) = (c_string(name), 0);
         let (out, len) = (buf.as_mut_ptr(), buf.len());
-        // SAFETY: the function and the userdata are the caller's; the buffer has `len` bytes and outlives the call, as do name and `got`.
+        // SAFETY: the function and the userdata are the caller's; the buffer has `len` bytes and outlives the call, as
+        // do name and `got`.
         self.call(|ud| unsafe { read_at(ud, name.as_ptr(), offset, out, len, &mut got) })?;
         Ok(got)
     }

@@ -66,8 +66,8 @@ impl ibt_storage {
         Arc::into_raw(Arc::new(self)).cast_mut()
     }
 
-    /// A share of the storage behind a handle, which may outlive the handle. `InvalidArg` for NULL. `doing` completes the
-    /// message "cannot DOING".
+    /// A share of the storage behind a handle, which may outlive the handle. `InvalidArg` for NULL. `doing` completes
+    /// the message "cannot DOING".
     ///
     /// # Safety
     ///

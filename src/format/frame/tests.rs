@@ -362,7 +362,8 @@ proptest! {
     }
 }
 
-/// Incompressible frames are a little longer stored than plain. Also the smallest parts are never longer than they may be.
+/// Incompressible frames are a little longer stored than plain. Also the smallest parts are never longer than they may
+/// be.
 #[test]
 fn parts_of_the_smallest_size_hold_several_frames() {
     let mut data = vec![0; 1 << 20];

@@ -55,8 +55,8 @@ struct Packed {
     result: std::io::Result<()>,
 }
 
-/// Writes a stream to a [`Sink`] as frames and their seek table, or unchanged with [`Codec::None`]. With parts, each part
-/// has whole frames and a seek table of its own.
+/// Writes a stream to a [`Sink`] as frames and their seek table, or unchanged with [`Codec::None`]. With parts, each
+/// part has whole frames and a seek table of its own.
 ///
 /// At any time, the workers have at most one more frame than the pool has threads. The thread that calls `write` passes
 /// the compressed frames to the sink. After an error the file is incomplete: the caller must drop the writer.
@@ -104,8 +104,8 @@ impl<W: Sink> FrameWriter<W> {
         FrameWriter { frame_len: len.max(1), ..self }
     }
 
-    /// Writes parts of at most `size_max` bytes, if that is at least [`PART_SIZE_MIN`]. Several frames fit a part: frames are
-    /// shorter if `size_max` is less than four times their length.
+    /// Writes parts of at most `size_max` bytes, if that is at least [`PART_SIZE_MIN`]. Several frames fit a part:
+    /// frames are shorter if `size_max` is less than four times their length.
     pub fn with_parts(self, size_max: u64) -> Self {
         let frame_len = self.frame_len.min(usize::try_from(size_max / 4).unwrap_or(usize::MAX)).max(1);
         let (done, hasher) = (Vec::new(), blake3::Hasher::new());

@@ -14,15 +14,15 @@ use crate::store::report::describe;
 use super::metadata;
 use super::recorded::RecordedEntries;
 
-/// Reports the differences of the snapshot `after` from the snapshot `before`, in the order of paths. No content is read:
-/// files are compared by size, hash and holes.
+/// Reports the differences of the snapshot `after` from the snapshot `before`, in the order of paths. No content is
+/// read: files are compared by size, hash and holes.
 ///
-/// Globs and paths in the options limit the comparison, and patterns exclude entries on both sides. An entry that moved is
-/// reported as deleted and created. The comparison ends early when the observer answers a change with
+/// Globs and paths in the options limit the comparison, and patterns exclude entries on both sides. An entry that moved
+/// is reported as deleted and created. The comparison ends early when the observer answers a change with
 /// [`Flow::Stop`](crate::job::Flow::Stop).
 ///
-/// Memory grows with the number of hard-linked files only. Errors: `NotFound` (a glob or path that matches on neither side,
-/// after all changes), `Io` (temporary storage).
+/// Memory grows with the number of hard-linked files only. Errors: `NotFound` (a glob or path that matches on neither
+/// side, after all changes), `Io` (temporary storage).
 pub fn diff(before: &mut Snapshot, after: &mut Snapshot, job: &mut Job) -> Result<()> {
     job.report.date = Time::now();
     job.report.key = Some(after.summary().header.key.clone());
@@ -109,8 +109,8 @@ struct DiffLinks {
 }
 
 impl DiffLinks {
-    /// Compares a name that has the same type in both snapshots. True if both link it to the same earlier name, or to none.
-    /// Names that only one snapshot has do not matter.
+    /// Compares a name that has the same type in both snapshots. True if both link it to the same earlier name, or to
+    /// none. Names that only one snapshot has do not matter.
     fn agree(&mut self, old: &Entry, new: &Entry) -> bool {
         self.met += 1;
         let met = self.met;

@@ -189,7 +189,8 @@ struct SnapshotCheck<'a, 'j> {
 struct EntrySources {
     trailer: Arc<Trailer>,
     check: ContentCheck,
-    /// For each file of the archives, by its number: the check of its stored bytes, and whether an entry needs a part of it.
+    /// For each file of the archives, by its number: the check of its stored bytes, and whether an entry needs a part
+    /// of it.
     files: Vec<(FileCheck, bool)>,
     /// All entries were read, so that `files` says exactly which files they need.
     knows_needs: bool,

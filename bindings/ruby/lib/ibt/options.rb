@@ -120,8 +120,8 @@ module Ibt
     # @option keywords [String, false] :cache_dir the directory of the cache; false for none
     # @option keywords [Symbol] :compression :zstd (default) or :none
     # @option keywords [Integer] :compression_level 1 (fast) to 19 (small); 0, the default, means 3
-    # @option keywords [Integer] :part_size store longer archives in parts of at most this many bytes, at least 65536; 0,
-    #   the default: in one file
+    # @option keywords [Integer] :part_size store longer archives in parts of at most this many bytes, at least 65536;
+    #   0, the default: in one file
     # @option keywords [Integer] :threads how many threads an operation may start; 0, the default: one for each core
     # @option keywords [Symbol] :change_detection :metadata (default) or :content (read every file)
     # @option keywords [Symbol] :delta :auto (default), :signatures or :contents: how increments compare changed files

@@ -29,8 +29,8 @@ module Ibt
   # create(name)::
   #   Returns an object with the methods write(bytes), commit and abort, for an object that nobody sees before its
   #   commit. Backups and consolidations need it. Exactly one call of commit or abort ends the writer. A commit makes
-  #   the object durable, and visible in one step. It never replaces an object: it raises {ExistsError} (or Errno::EEXIST)
-  #   if the name is taken. Up to four writers are open at a time.
+  #   the object durable, and visible in one step. It never replaces an object: it raises {ExistsError} (or
+  #   Errno::EEXIST) if the name is taken. Up to four writers are open at a time.
   # delete(name)::
   #   Removes an object, if there is one. Removing snapshots needs it.
   # lock(key), unlock(key)::
