@@ -11,6 +11,9 @@
 #ifndef _XOPEN_SOURCE
 #define _XOPEN_SOURCE 700 /* openat, linkat, fdopendir, pread */
 #endif
+/* Sizes and offsets of 64 bits, also on machines of 32 bits. */
+#define _FILE_OFFSET_BITS 64
+#define _TIME_BITS 64
 
 #include <dirent.h>
 #include <stddef.h>

@@ -24,6 +24,9 @@
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L /* sigaction, isatty, localtime_r */
 #endif
+/* Sizes of files and times of 64 bits, also on machines of 32 bits, whose times would end in 2038. */
+#define _FILE_OFFSET_BITS 64
+#define _TIME_BITS 64
 
 #include <ibt.h>
 #include <stdio.h>

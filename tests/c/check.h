@@ -10,6 +10,9 @@
 #ifndef _XOPEN_SOURCE
 #define _XOPEN_SOURCE 700 /* nftw, mkdtemp */
 #endif
+/* Without 64 bits, stat() and readdir() fail on machines of 32 bits for files with long inode numbers. */
+#define _FILE_OFFSET_BITS 64
+#define _TIME_BITS 64
 
 #include <ibt.h>
 
