@@ -3,9 +3,12 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, XattrFlags};
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+use rustix::fs as calls;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use self::calls::XattrFlags;
 use super::dir::Dir;
 use super::meta::{by_path, lacks_proc};
 use super::newer;
@@ -113,9 +116,9 @@ pub fn read_xattrs<'n>(of: impl Into<Named<'n>>) -> io::Result<Vec<(Vec<u8>, Vec
 /// Sets one extended attribute and replaces its old value.
 pub fn set_xattr<'n>(of: impl Into<Named<'n>>, name: &[u8], value: &[u8]) -> io::Result<()> {
     let of = of.into();
-    match rustix::fs::fsetxattr(of.fd, name, value, XattrFlags::empty()) {
+    match calls::fsetxattr(of.fd, name, value, XattrFlags::empty()) {
         Err(Errno::BADF) => of.unopened(
-            |path| rustix::fs::setxattr(path, name, value, XattrFlags::empty()),
+            |path| calls::setxattr(path, name, value, XattrFlags::empty()),
             |dir, file| newer::set_xattr(dir, file, name, value),
         ),
         result => Ok(result?),
@@ -126,9 +129,9 @@ pub fn set_xattr<'n>(of: impl Into<Named<'n>>, name: &[u8], value: &[u8]) -> io:
 /// attributes.
 pub fn remove_xattr<'n>(of: impl Into<Named<'n>>, name: &[u8]) -> io::Result<()> {
     let of = of.into();
-    let removed = match rustix::fs::fremovexattr(of.fd, name) {
+    let removed = match calls::fremovexattr(of.fd, name) {
         Err(Errno::BADF) => of.unopened(
-            |path| rustix::fs::removexattr(path, name),
+            |path| calls::removexattr(path, name),
             |dir, file| newer::remove_xattr(dir, file, name),
         ),
         result => result.map_err(io::Error::from),
@@ -146,11 +149,11 @@ fn lacks_xattr(of: Named<'_>, name: &[u8]) -> bool {
 }
 
 fn list_xattr(of: Named<'_>, buf: &mut [u8]) -> io::Result<usize> {
-    match rustix::fs::flistxattr(of.fd, &mut *buf) {
+    match calls::flistxattr(of.fd, &mut *buf) {
         Err(Errno::BADF) => {
             let buf = std::cell::RefCell::new(buf);
             of.unopened(
-                |path| rustix::fs::listxattr(path, &mut **buf.borrow_mut()),
+                |path| calls::listxattr(path, &mut **buf.borrow_mut()),
                 |dir, file| newer::list_xattr(dir, file, &mut buf.borrow_mut()),
             )
         }
@@ -159,11 +162,11 @@ fn list_xattr(of: Named<'_>, buf: &mut [u8]) -> io::Result<usize> {
 }
 
 fn get_xattr(of: Named<'_>, name: &[u8], buf: &mut [u8]) -> io::Result<usize> {
-    match rustix::fs::fgetxattr(of.fd, name, &mut *buf) {
+    match calls::fgetxattr(of.fd, name, &mut *buf) {
         Err(Errno::BADF) => {
             let buf = std::cell::RefCell::new(buf);
             of.unopened(
-                |path| rustix::fs::getxattr(path, name, &mut **buf.borrow_mut()),
+                |path| calls::getxattr(path, name, &mut **buf.borrow_mut()),
                 |dir, file| newer::get_xattr(dir, file, name, &mut buf.borrow_mut()),
             )
         }
@@ -204,4 +207,39 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 
 fn is_absent(error: &io::Error) -> bool {
     error.raw_os_error() == Some(XATTR_ABSENT)
+}
+
+/// For a system whose calls for extended attributes libibt does not know: its files have none.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+mod calls {
+    use rustix::io::{Errno, Result};
+
+    pub struct XattrFlags;
+
+    impl XattrFlags {
+        pub fn empty() -> Self {
+            XattrFlags
+        }
+    }
+
+    pub fn fsetxattr<F>(_: F, _: &[u8], _: &[u8], _: XattrFlags) -> Result<()> {
+        Err(Errno::NOTSUP)
+    }
+
+    pub fn fremovexattr<F>(_: F, _: &[u8]) -> Result<()> {
+        Err(Errno::NOTSUP)
+    }
+
+    pub fn flistxattr<F>(_: F, _: &mut [u8]) -> Result<usize> {
+        Err(Errno::NOTSUP)
+    }
+
+    pub fn fgetxattr<F>(_: F, _: &[u8], _: &mut [u8]) -> Result<usize> {
+        Err(Errno::NOTSUP)
+    }
+
+    /// The functions that take a path are those that take a descriptor.
+    pub use {
+        fgetxattr as getxattr, flistxattr as listxattr, fremovexattr as removexattr, fsetxattr as setxattr,
+    };
 }
