@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 import ibt
+from ibt import _lib
 
 NOT_TEXT = b"caf\xe9 \xff"  # a name that is not UTF-8
 
@@ -74,6 +75,73 @@ def described(root):
 
     describe(root)
     return found
+
+
+class ObjectCount:
+    """Counts the objects of libibt that are made and freed within a with statement."""
+
+    MADE = {"ibt_options_new": "options", "ibt_cancel_new": "cancel", "ibt_storage_new": "storage"}
+    # What the last but one argument receives. The last one receives an error.
+    RECEIVED = {
+        **dict.fromkeys(
+            "ibt_full_backup ibt_incremental_backup ibt_restore ibt_list_snapshots ibt_verify ibt_compare ibt_diff "
+            "ibt_prune ibt_consolidate ibt_rebuild_cache".split(), "report"),
+        "ibt_snapshot_open": "snapshot", "ibt_storage_open_dir": "storage", "ibt_storage_open_default": "storage",
+        **dict.fromkeys("ibt_list_keys ibt_snapshot_list ibt_snapshot_read ibt_snapshot_next "
+                        "ibt_snapshot_rewind".split()),
+    }
+    FREED = {f"ibt_{kind}_free": kind for kind in ("options", "cancel", "storage", "snapshot", "report", "error")}
+
+    def __init__(self):
+        self.alive = set()
+        self.made = dict.fromkeys(self.FREED.values(), 0)
+        self.freed = set()
+        self.wrong = []  # objects that were freed twice
+        self.real = {}
+
+    def __enter__(self):
+        for name in (*self.MADE, *self.RECEIVED, *self.FREED):
+            self.real[name] = getattr(_lib.lib, name)
+            setattr(_lib.lib, name, self.counted(name, self.real[name]))
+        return self
+
+    def __exit__(self, *_):
+        for name, function in self.real.items():
+            setattr(_lib.lib, name, function)
+
+    def counted(self, name, function):
+        def make(*arguments):
+            made = function(*arguments)
+            self.note(self.MADE[name], made)
+            return made
+
+        def receive(*arguments):
+            status = function(*arguments)
+            self.note("error", arguments[-1]._obj.value)
+            if self.RECEIVED[name]:
+                self.note(self.RECEIVED[name], arguments[-2]._obj.value)
+            return status
+
+        def free(pointer):
+            freed = self.FREED[name], pointer
+            if freed in self.freed:
+                self.wrong.append(name)
+                return
+            if freed in self.alive:  # else it was made before
+                self.alive.discard(freed)
+                self.freed.add(freed)
+            function(pointer)
+
+        return make if name in self.MADE else receive if name in self.RECEIVED else free
+
+    def note(self, kind, pointer):
+        if pointer:
+            self.alive.add((kind, pointer))
+            self.freed.discard((kind, pointer))
+            self.made[kind] += 1
+
+    def count(self, kind):
+        return sum(known == kind for known, _ in self.alive)
 
 
 class Memory(ibt.Storage):

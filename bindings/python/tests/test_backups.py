@@ -1,15 +1,22 @@
 """Backups, restores, and everything that looks at them."""
 
+import array
 import datetime
+import errno
+import grp
 import io
 import logging
 import os
 import pathlib
+import pwd
+import random
 import shutil
+import stat
+import subprocess
 import urllib.parse
 
 import ibt
-from support import NOT_TEXT, Case, Memory, change_tree, described, make_tree, noise, write
+from support import NOT_TEXT, Case, Memory, ObjectCount, change_tree, described, make_tree, noise, write
 
 
 class RoundTrips(Case):
@@ -232,6 +239,50 @@ class Snapshots(Case):
             snapshot.entry("dir")  # does not move the iteration
             self.assertEqual(next(second).name, "0094")
 
+    def test_iterations_around_their_batches(self):
+        """An iteration reads 16 entries first, then twice as many, up to 512."""
+        borders = [16, 48, 112, 240, 496, 1008, 1520]
+        counts = sorted({border + shift for border in borders for shift in (-1, 0, 1)})
+        for count in counts:
+            for i in range(count - 1):  # the root is an entry too
+                write(self.path(f"trees/{count}/{i:04}"))
+            self.store.full_backup(self.path(f"trees/{count}"), cache_dir="")
+            with self.store.open_snapshot(str(count)) as snapshot:
+                names = ["", *(f"{i:04}" for i in range(count - 1))]
+                for place in {place for place in (1, 15, 16, 17, 48, 49, count - 1) if place < count}:
+                    self.assertEqual([one.path for one, _ in zip(snapshot, range(place))], names[:place])
+                entries = iter(snapshot)
+                self.assertEqual([one.path for one in entries], names)
+                self.assertEqual(list(entries), [])
+
+    def test_the_values_of_entries(self):
+        """Each value is that of the system."""
+        path = self.path("source/dir/file")
+        with open(path, "r+b") as file:
+            file.truncate(1 << 20)  # a hole
+        os.link(path, self.path("source/z"))
+        device = self.path("source/device")
+        if os.geteuid() == 0:
+            os.chown(path, 1, 2)
+            os.mknod(device, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        self.full()
+        with self.snapshot() as snapshot:
+            entry, facts = snapshot.entry("dir/file"), os.stat(path)
+            self.assertEqual((entry.uid, entry.gid), (facts.st_uid, facts.st_gid))
+            self.assertEqual((entry.user, entry.group), (
+                pwd.getpwuid(facts.st_uid).pw_name, grp.getgrgid(facts.st_gid).gr_name))
+            self.assertEqual((entry.size, entry.permissions), (1 << 20, facts.st_mode & 0o7777))
+            self.assertLess(entry.data_size, entry.size)
+            self.assertGreaterEqual(entry.data_size, 100000)
+            self.assertEqual((entry.mtime_ns, entry.ctime_ns), (facts.st_mtime_ns, facts.st_ctime_ns))
+            born = subprocess.run(["stat", "-c", "%W", path], stdout=subprocess.PIPE, check=True).stdout
+            self.assertEqual((entry.birthtime_ns or 0) // 10**9, int(born))
+            self.assertEqual((entry.project, entry.rdev, entry.xattrs, entry.target), (0, 0, {}, None))
+            self.assertEqual((entry.link, snapshot.entry("z").link), ("dir/file", "dir/file"))
+            if os.path.exists(device):
+                self.assertEqual(snapshot.entry("device").rdev, os.lstat(device).st_rdev)
+                self.assertEqual(snapshot.entry("device").mode, os.lstat(device).st_mode)
+
     def test_extended_attributes(self):
         try:
             os.setxattr(self.path("source/dir"), "user.test", b"\0any\xff")
@@ -253,6 +304,48 @@ class Snapshots(Case):
             self.opened.copy("big", file)
         with open(self.path("copied"), "rb") as file:
             self.assertEqual(file.read(), self.big)
+
+    def test_a_copy_to_a_file_that_takes_a_part_at_a_time(self):
+        class Slow(io.BytesIO):
+            def write(self, data):
+                return super().write(data[:1000])
+
+        class Silent(io.BytesIO):
+            def write(self, data):
+                super().write(data)
+
+        for file in (Slow(), Silent()):
+            self.assertEqual(self.opened.copy("big", file), len(self.big))
+            self.assertEqual(file.getvalue(), self.big)
+
+    def test_a_file_object_at_the_borders_of_its_buffer(self):
+        """It reads 1 MiB at once."""
+        size = len(self.big)
+        borders = [0, 1 << 20, 2 << 20, size]
+        places = sorted({place + shift for place in borders for shift in (-1, 0, 1) if 0 <= place + shift})
+        calls = [(place, length) for place in places for length in (1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, size)]
+        random.Random(1).shuffle(calls)
+        with self.opened.open("big") as file:
+            for place, length in calls:
+                self.assertEqual(file.seek(place), place)
+                self.assertTrue(file.read(length) == self.big[place : place + length], (place, length))
+            numbers = array.array("I", bytes(4000))
+            self.assertEqual(file.seek(7), 7)
+            self.assertEqual(file.raw.seek(7), 7)
+            self.assertEqual(file.raw.readinto(numbers), 4000)
+            self.assertEqual(numbers.tobytes(), self.big[7:4007])
+            self.assertEqual((file.raw.tell(), file.readable(), file.seekable(), file.writable()), (
+                4007, True, True, False))
+        reads = []
+        real = self.opened.read
+        self.opened.read = lambda *arguments: reads.append(arguments) or real(*arguments)
+        with self.opened.open("big") as file:
+            while file.read(1000):
+                pass
+        self.assertLess(len(reads), 10)
+        with self.assertRaises(OSError) as raised:
+            self.opened.open("link")
+        self.assertEqual(raised.exception.errno, errno.EINVAL)
 
     def test_a_file_object(self):
         with self.opened.open("big") as file, io.BytesIO(self.big) as same:
@@ -292,6 +385,45 @@ class Options(Case):
         self.full(change=lambda change: changes.append(change) or ibt.STOP)
         self.assertEqual(len(changes), 1)
 
+    def test_numbers_of_the_progress(self):
+        last = {}
+        report = self.full(progress=lambda now: last.update({now.phase: now}))
+        read = last[ibt.Phase.READ]
+        self.assertEqual((read.done_bytes, read.total_bytes), (report.counters.bytes,) * 2)
+        seen = []
+        report = self.store.restore("source", self.new_path(), progress=seen.append)
+        seen = [now for now in seen if now.phase == ibt.Phase.RESTORE]
+        restored, first = seen[-1], seen[0]
+        self.assertEqual((first.done_bytes, first.total_bytes, first.done_entries, first.total_entries), (
+            0, 100004, 0, 4))
+        self.assertEqual((restored.done_entries, restored.total_entries), (report.counters.restored,) * 2)
+        self.assertEqual((restored.done_bytes, restored.total_bytes), (100004, 100004))
+
+    def test_levels_of_messages(self):
+        for level, expected in ((ibt.LogLevel.INFO, {ibt.LogLevel.INFO}), (ibt.LogLevel.ERROR, set()), (None, {3})):
+            levels = set()
+            self.full(log=lambda level, _: levels.add(level), log_level=level)
+            self.assertEqual(levels, expected)
+        logger = logging.getLogger("ibt-levels")
+        with self.assertLogs(logger, logging.DEBUG) as caught:
+            self.full(log=logger)
+        self.assertEqual({record.levelno for record in caught.records}, {logging.INFO})
+
+    def test_times_beyond_those_of_libibt(self):
+        report = self.full()
+        zone = datetime.timezone.utc
+        info, = self.store
+        for time in (datetime.datetime.max.replace(tzinfo=zone), info.date, info.date_ns, 2**63 - 1):
+            listed = self.store.list_snapshots("source", as_of=time)
+            self.assertEqual([one.stamp for one in listed.snapshots], [report.snapshot])
+        for time in (datetime.datetime.min.replace(tzinfo=zone), info.date_ns - 1, -(2**63)):
+            with self.assertRaises(ibt.NotFoundError):
+                self.store.list_snapshots("source", as_of=time)
+        self.full()
+        for within in (float("inf"), datetime.timedelta(days=1), 86400.5):
+            self.store.prune("source", keep_within=within)
+            self.assertEqual(len(list(self.store)), 2)
+
     def test_messages_go_to_a_logger(self):
         logger = logging.getLogger("ibt-test")
         with self.assertLogs(logger, logging.DEBUG) as caught:
@@ -322,6 +454,7 @@ class Options(Case):
             ({"threads": 2**32}, ValueError), ({"threads": 2**32 - 1}, ibt.InvalidArgumentError),
             ({"threads": 1.0}, TypeError), ({"threads": "1"}, TypeError), ({"dry_run": "no"}, TypeError),
             ({"lock_wait": -1}, ValueError), ({"lock_wait": float("nan")}, ValueError), ({"lock_wait": "1"}, TypeError),
+            ({"lock_wait": True}, TypeError),
             ({"key": "a/b"}, ibt.InvalidArgumentError), ({"key": "a\0b"}, ValueError), ({"key": b"a"}, TypeError),
             ({"exclude": "a\0b"}, ValueError), ({"as_of": datetime.datetime(2026, 1, 1)}, ValueError),
             ({"snapshot": "x"}, ibt.InvalidArgumentError), ({"snapshot": "20261122T220530.123456Z"}, ValueError),
@@ -366,6 +499,31 @@ class Options(Case):
 
 
 class Ancestor(Case):
+    def test_options_and_stores(self):
+        """Each function passes its options on, closes its store, and raises what the operation raises."""
+        store = self.path("store")
+        with ObjectCount() as count:
+            report = ibt.full_backup(self.source, store, exclude="other", label={"a": "b"})
+            second = ibt.incremental_backup(self.source, store, skip_unchanged=False, key="source", exclude="other")
+            dest = self.new_path()
+            ibt.restore_backup("source", dest, store, include="dir/*", snapshot=report["snapshot"])
+            date, = ibt.get_full_backups("source", store)
+            self.assertLess(abs(date - report["backup_date"]), datetime.timedelta(minutes=1))
+            with self.assertRaises(ibt.ExistsError):
+                ibt.restore_backup("source", dest, store)
+            for call in (ibt.full_backup, ibt.incremental_backup):
+                with self.assertRaises(FileNotFoundError):
+                    call(self.path("absent"), store)
+            with self.assertRaises(ibt.NotFoundError):
+                ibt.restore_backup("absent", dest, store)
+            self.assertEqual((count.count("storage"), count.made["storage"]), (0, 8))
+        self.assertEqual(sorted(described(dest)), [b".", b"dir", b"dir/file"])
+        with ibt.open_dir(store) as opened:
+            first, other = opened
+            self.assertEqual((first.labels, other.labels), ({"a": "b"}, {}))
+            self.assertEqual([report["snapshot"], second["snapshot"]], [first.stamp, other.stamp])
+            self.assertEqual(first.counters.entries, 3)
+
     def test_the_functions_of_incremental_backups_tools(self):
         for cache_path in (None, self.path("store")):
             with self.subTest(cache_path):

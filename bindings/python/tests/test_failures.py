@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import copy
+import datetime
 import errno
 import gc
 import io
@@ -18,7 +19,7 @@ import traceback
 import weakref
 
 import ibt
-from support import Case, Memory, noise, write
+from support import Case, Memory, ObjectCount, noise, write
 
 
 class Mine(Exception):
@@ -67,6 +68,55 @@ class Callbacks(Case):
             self.skip("a backup logs nothing")
         self.assert_raises_mine(self.full, log=raising, log_level=ibt.LogLevel.DEBUG)
         self.assert_usable()
+
+    def test_nothing_of_the_caller_runs_after_an_exception(self):
+        """libibt may call back until it notices that the operation has ended."""
+        self.full()
+
+        def prune(**functions):
+            self.full()
+            del functions["change"]
+            self.store.prune("source", keep_last=1, **functions)
+
+        def restore(**functions):
+            self.store.restore("source", self.new_path(), check=False, **functions)
+
+        def compare(**functions):
+            self.store.compare("source", self.room, **functions)
+
+        for operation in (lambda **functions: self.full(filter=functions["log"], **functions), prune, restore, compare):
+            self.leave_at_each_call(operation)
+        for name in [name for name in self.memory.objects if ".full." in name]:
+            del self.memory.objects[name]
+        self.leave_at_each_call(restore)  # which logs the losses
+
+    def leave_at_each_call(self, operation):
+        for kind in (Mine, None):
+            number = 0
+            while self.left_at(number, operation, kind):
+                number += 1
+            self.assertGreater(number, 3)
+
+    def left_at(self, number, operation, kind):
+        """Leaves an operation at a call of a function: by an exception, or by a cancel. False without such a call."""
+        called, cancel = [], ibt.Cancel()
+
+        def function(*arguments):
+            called.append(arguments)
+            if len(called) == number + 1:
+                if kind is None:
+                    cancel.request()
+                else:
+                    raise kind
+            return True
+
+        try:
+            operation(
+                progress=function, change=function, log=function, log_level=ibt.LogLevel.DEBUG, cancel=cancel)
+        except (Mine, ibt.CancelledError):
+            self.assertEqual(called[number + 1 :], [])
+            return True
+        return len(called) > number  # a cancel at the end came too late
 
     def test_every_kind_of_exception(self):
         for kind in (KeyboardInterrupt, SystemExit, GeneratorExit, StopIteration, MemoryError, ibt.BusyError, OSError):
@@ -434,6 +484,69 @@ class Objects(Case):
         finally:
             gc.enable()
 
+    def test_each_object_is_freed_once(self):
+        """The objects of calls that succeed, fail, are left and are cancelled."""
+        self.full()
+        with ObjectCount() as count:
+            cancel = ibt.Cancel()  # which outlives its calls
+            for _ in range(3):
+                self.use_and_fail(cancel)
+            gc.collect()
+            self.assertEqual((count.alive, count.wrong), (set(), []))
+            for kind, number in count.made.items():
+                self.assertGreaterEqual(number, 3, kind)
+            self.assertFalse(cancel.requested)
+
+    def use_and_fail(self, cancel):
+        store = ibt.open_storage(self.memory)
+        store.list_keys(cancel=cancel)
+        store.full_backup(self.source, cache_dir="", cancel=cancel)
+        with contextlib.suppress(Mine):
+            store.list_snapshots(progress=raising)
+        with store.open_snapshot("source") as snapshot:
+            next(iter(snapshot))
+            snapshot.read("dir/file")
+            with self.assertRaises(ibt.NotFoundError):
+                snapshot.read("absent", cancel=cancel)
+        with contextlib.suppress(Mine):
+            store.open_snapshot("source", progress=raising)
+        with self.assertRaises(ibt.NotFoundError):
+            store.restore("absent", self.new_path())
+        with self.assertRaises(ibt.InvalidArgumentError):
+            store.full_backup(self.source, key="a/b")
+        with self.assertRaises(ibt.NotFoundError):
+            ibt.open_dir(self.new_path(), must_exist=True)
+        ibt.open_dir(self.new_path())  # nobody closes it
+
+    def test_a_close_frees_at_once_and_during_a_call_after_it(self):
+        with ObjectCount() as count, ibt.open_storage(self.memory) as store:
+            store.full_backup(self.source, cache_dir="")
+            snapshot = store.open_snapshot("source")
+            self.assertEqual(count.count("snapshot"), 1)
+            snapshot.close()
+            self.assertEqual(count.count("snapshot"), 0)
+            during = []
+
+            def change(_):
+                store.close()
+                store.close()
+                during.append(count.count("storage"))
+                self.assertRaisesRegex(ibt.BusyError, "the store", store.list_keys)
+
+            store.full_backup(self.source, cache_dir="", change=change)
+            self.assertEqual((set(during), count.count("storage"), count.wrong), ({1}, 0, []))
+
+    def test_a_with_statement_closes(self):
+        self.full()
+        for opened in (ibt.open_storage(self.memory), self.store.open_snapshot("source")):
+            with self.assertRaises(Mine), opened as same:
+                self.assertIs(same, opened)
+                self.assertFalse(opened.closed)
+                self.assertNotIn("closed", repr(opened))
+                raise Mine
+            self.assertTrue(opened.closed)
+            self.assertIn("closed", repr(opened))
+
     def test_a_callback_that_uses_the_store(self):
         tried = []
 
@@ -535,6 +648,16 @@ class Threads(Case):
         thread.join()
         during = sum(began <= tick <= began + took for tick in ticks)
         self.assertGreater(during, took / 0.1)
+
+    def test_a_wait_for_a_lock_ends(self):
+        self.memory.locks.add("source")
+        for wait in (0.3, datetime.timedelta(milliseconds=300)):
+            began = time.monotonic()
+            with self.assertRaises(ibt.BusyError):
+                self.full(lock_wait=wait)
+            took = time.monotonic() - began
+            self.assertGreaterEqual(took, 0.3)
+            self.assertLess(took, 5)
 
     def test_cancel_from_another_thread(self):
         self.memory.locks.add("source")

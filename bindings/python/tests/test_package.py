@@ -121,6 +121,27 @@ class Binding(unittest.TestCase):
                 typed |= set(getattr(ibt, name).__annotations__)
         self.assertEqual(typed, options)
 
+    def test_each_option_calls_its_setter(self):
+        values = {"verify_part": (1, 2), "label": {"a": "b"}, "keep_label": {"a": "b"}, "label_filter": {"a": "b"},
+                  "as_of": 1, "keep_within": 1, "lock_wait": 1}
+        for name, convert in _options._OPTIONS.items():
+            for value in [values[name]] if name in values else [True, 1, "text"]:
+                try:
+                    steps = convert(name, value)
+                except TypeError:
+                    continue
+                self.assertIn(steps[0][0].__name__, (f"ibt_options_set_{name}", f"ibt_options_add_{name}"))
+                break
+            else:
+                self.fail(f"no value for {name}")
+
+    def test_functions_that_may_take_long_let_other_threads_run(self):
+        long = set(re.findall(r"(ibt_\w+)\([^;]*ibt_error \*\*[^;]*\);", HEADER))
+        self.assertEqual(_lib._BLOCKING, long | {"ibt_snapshot_free", "ibt_storage_free"})
+        for name in SYMBOLS:
+            keeps_lock = bool(getattr(_lib.lib, name)._flags_ & ctypes._FUNCFLAG_PYTHONAPI)
+            self.assertEqual(keeps_lock, name not in _lib._BLOCKING, name)
+
     def test_each_operation_takes_the_options_that_it_uses(self):
         """The types of options agree with the table in docs/abi.md: "+" means that the operation uses the option."""
         columns = [
