@@ -67,19 +67,13 @@ function(ibt_install_manuals)
   endif()
   set(man "${PROJECT_BINARY_DIR}/man")
   set(scripts "${PROJECT_SOURCE_DIR}/cmake/manuals")
-  set(header "${PROJECT_SOURCE_DIR}/include/ibt.h")
-  set(format "${PROJECT_SOURCE_DIR}/docs/format.md")
-  set(awk "${CMAKE_COMMAND}" -E env LC_ALL=C "${AWK}")
   add_custom_command(
     OUTPUT "${PROJECT_BINARY_DIR}/manuals.stamp"
-    COMMAND "${CMAKE_COMMAND}" -E remove_directory "${man}"
-    COMMAND "${CMAKE_COMMAND}" -E make_directory "${man}/man3" "${man}/man5"
-    COMMAND ${awk} -v "out=${man}/man3" -f "${scripts}/roff.awk" -f "${scripts}/header.awk" "${header}"
-    COMMAND ${awk} -v "page=${man}/man5/libibt-format.5" -v name=libibt-format -v section=5
-            -v "version=${PROJECT_VERSION}" -v "about=the backup files of libibt"
-            -f "${scripts}/roff.awk" -f "${scripts}/markdown.awk" "${format}"
+    COMMAND sh "${scripts}/make.sh" "${man}" "${PROJECT_SOURCE_DIR}" ${PROJECT_VERSION} "${AWK}"
     COMMAND "${CMAKE_COMMAND}" -E touch "${PROJECT_BINARY_DIR}/manuals.stamp"
-    DEPENDS "${header}" "${format}" "${scripts}/roff.awk" "${scripts}/header.awk" "${scripts}/markdown.awk"
+    DEPENDS "${PROJECT_SOURCE_DIR}/include/ibt.h" "${PROJECT_SOURCE_DIR}/docs/format.md"
+            "${PROJECT_SOURCE_DIR}/docs/ibt.1" "${scripts}/make.sh"
+            "${scripts}/roff.awk" "${scripts}/header.awk" "${scripts}/markdown.awk"
     COMMENT "Making the manual pages"
     VERBATIM)
   add_custom_target(ibt_manuals ALL DEPENDS "${PROJECT_BINARY_DIR}/manuals.stamp")

@@ -183,8 +183,7 @@ add_test(NAME symbols
 
 if(TARGET ibt_manuals)
   add_test(NAME manuals
-    COMMAND sh "${c_dir}/manuals.sh" "${PROJECT_BINARY_DIR}/man" "${PROJECT_SOURCE_DIR}/include/ibt.h"
-            "${PROJECT_SOURCE_DIR}/abi/ibt.symbols")
+    COMMAND sh "${c_dir}/manuals.sh" "${PROJECT_BINARY_DIR}/man" "${PROJECT_SOURCE_DIR}" ${PROJECT_VERSION})
 endif()
 
 add_test(NAME installed

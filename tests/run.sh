@@ -32,6 +32,8 @@ need rdiff rdiff
 need rsync rsync
 need zstd zstd
 need groff groff-base
+need mandoc mandoc
+need busybox busybox
 need doxygen doxygen
 need jq jq
 need b3sum b3sum

@@ -1,7 +1,7 @@
 # Makes manual pages of ibt.h: libibt(3), a page for each group of functions ("==== GROUP ===="), one for the types of
 # callbacks, and for each function and type a page that refers to the page that describes it.
 #
-#   awk -v out=DIRECTORY -f roff.awk -f header.awk ibt.h
+#   awk -v out=DIRECTORY -v date=DATE -f roff.awk -f header.awk ibt.h
 #
 # A page has the name of the type whose functions it describes: those of most functions of a group. If most functions do
 # not share the beginning of their names, it has the name of the group.

@@ -1,6 +1,7 @@
 # Makes a manual page of a document in Markdown.
 #
-#   awk -v page=FILE -v name=NAME -v section=N -v version=VERSION -v about=TEXT -f roff.awk -f markdown.awk DOCUMENT
+#   awk -v page=FILE -v name=NAME -v section=N -v version=VERSION -v date=DATE -v about=TEXT \
+#       -f roff.awk -f markdown.awk DOCUMENT
 
 BEGIN {
     is_markdown = 1

@@ -2,7 +2,8 @@
 # the Markdown of docs/ contain: paragraphs, lists ("- "), indented and fenced blocks, tables, headings, `code`, and in
 # Markdown *emphasis*, **strong emphasis** and links.
 #
-# The program that uses it sets `page`, the file to write, and code_indent, the spaces before an indented block.
+# The program that uses it sets `page`, the file to write, and code_indent, the spaces before an indented block. The
+# variable `date` is the date of the pages.
 
 function escaped(text) {
     gsub(/\\/, "\\e", text)
@@ -18,15 +19,19 @@ function escaped(text) {
 function put(line) {
     if (line ~ /^[.]/) line = "\\&" line
     print line > page
+    after_heading = 0
 }
 
+# A heading begins a paragraph, and mandoc warns of a second beginning.
 function macro(line) {
+    if (line == ".PP" && after_heading) return
     print line > page
+    after_heading = line ~ /^[.]S[HS]/
 }
 
 # Begins a page. Without hyphens, so that names stay whole; lines then need not end at the margin.
 function begin_page(name, section, version, names, about) {
-    macro(".TH " name " " section " \"\" \"libibt " version "\" \"libibt\"")
+    macro(".TH " name " " section " \"" date "\" \"libibt " version "\" \"libibt\"")
     macro(".nh")
     macro(".ad l")
     macro(".SH NAME")
