@@ -538,6 +538,71 @@ fn a_damaged_part_of_a_content_with_an_unknown_hash_is_no_note() {
     assert!(!kinds.is_empty() && !kinds.contains(&ProblemKind::Unneeded), "{:?}", report.problems);
 }
 
+/// The contents of entries of later versions can be lost like those of files.
+#[test]
+fn a_lost_content_with_an_unknown_hash_is_reported() {
+    for source in ["has the file", "has a link", "has nothing"] {
+        let series = Series::new();
+        series.write("a", noise(1, 60_000));
+        series.write("b", "b");
+        series.full().whole();
+        forge_hash(&series, "a");
+        fs::remove_file(series.newest("full")).unwrap();
+        let path = series.source.join("a");
+        if source != "has the file" {
+            fs::remove_file(&path).unwrap();
+        }
+        if source == "has a link" {
+            std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        }
+        let report = series.incremental().partial();
+        let (lost, healed) = match source {
+            "has the file" => (vec![], vec!["a", "b"]),
+            _ => (vec!["a"], vec!["b"]),
+        };
+        assert_eq!(problem_paths(&report, ProblemKind::Lost), lost, "{source}");
+        assert_eq!(problem_paths(&report, ProblemKind::Healed), healed, "{source}");
+        series.assert_newest_is_the_source();
+    }
+}
+
+/// The state lists the loss of an entry that it keeps, so each later increment reports the loss again.
+#[test]
+fn a_lost_content_of_an_unknown_type_is_remembered() {
+    let (mut series, _) = with_a_door();
+    with_lines(&series.newest("state"), |lines| {
+        let line = at(lines, "dir/door");
+        lines[line] = lines[line].replacen(",\"dev\":", ",\"content\":[[0,512,9]],\"dev\":", 1);
+    });
+    let archive = series.newest("full");
+    fs::write(&archive, vec![0; fs::metadata(&archive).unwrap().len() as usize]).unwrap();
+    for heal in [true, false, false] {
+        series.options.heal = heal;
+        let report = series.incremental().partial();
+        assert_eq!(problem_paths(&report, ProblemKind::Lost), ["dir/door"], "heal: {heal}");
+        assert!(newest_line(&series, "dir/door").contains("\"content\":[["), "heal: {heal}");
+    }
+    // The source has a file, which is another content.
+    fs::remove_file(series.source.join("dir/door")).unwrap();
+    series.write("dir/door", "a file");
+    let report = series.incremental().partial();
+    assert_eq!(problem_paths(&report, ProblemKind::Lost), ["dir/door"]);
+    series.assert_newest_is_the_source();
+    series.incremental().whole();
+}
+
+/// A file is no socket, whatever the algorithm of its hash.
+#[test]
+fn a_socket_takes_the_place_of_a_file_with_an_unknown_hash() {
+    let series = Series::with_two_snapshots();
+    forge_hash(&series, "a");
+    fs::remove_file(series.source.join("a")).unwrap();
+    socket(&series, "a");
+    let report = series.incremental().whole();
+    assert_eq!(problem_paths(&report, ProblemKind::Skipped), ["a"]);
+    assert!(!types(&series).iter().any(|(path, _)| path == "a"));
+}
+
 /// The destination may have a content that cannot be restored under an older name, also one that comes first.
 #[test]
 fn what_may_be_an_unknown_content_does_not_make_way() {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::entry::{Entry, File, Path};
+use crate::entry::{Entry, File, Metadata, Node, Path};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Counter, Job, ProblemKind};
 
@@ -30,10 +30,10 @@ pub enum LossCause {
     Dropped,
 }
 
-/// The lost files whose paths have no such file any more, until the end shows whether another new entry has the
-/// content: a further name of the file, or a copy.
+/// The entries with lost contents whose paths have no such file any more, until the end shows whether another new entry
+/// has the content: a further name of the file, or a copy. For a content whose hash is unknown, nothing shows that.
 pub struct LostFiles {
-    files: SpooledEntries,
+    entries: SpooledEntries,
     /// The contents of the parent that are lost, by the first bytes of their hashes. True if a new entry has the
     /// content.
     contents: HashMap<u64, bool>,
@@ -41,7 +41,7 @@ pub struct LostFiles {
 
 impl LostFiles {
     pub fn new() -> Self {
-        LostFiles { files: SpooledEntries::new(IN_MEMORY), contents: HashMap::new() }
+        LostFiles { entries: SpooledEntries::new(IN_MEMORY), contents: HashMap::new() }
     }
 
     /// Adds a lost content of the parent by the first bytes of its hash. Call this for all of them before
@@ -61,15 +61,18 @@ impl LostFiles {
 
     /// Adds an entry of the parent whose content is lost.
     pub fn add(&mut self, old: &Entry) -> Result<()> {
-        let Some(file) = old.file() else { return Ok(()) };
-        self.files.add(&bare_content(&old.path, file, &old.place)).map(drop)
+        let bare = match &old.node {
+            Node::File(file) => bare_content(&old.path, file, &old.place),
+            node => Entry::new(old.path.clone(), node.clone(), Metadata::default(), old.place.clone()),
+        };
+        self.entries.add(&bare).map(drop)
     }
 
-    /// Reports the files whose contents no new entry has. `kind` gives the kind of the error of a lost entry.
+    /// Reports the entries whose contents no new entry has. `kind` gives the kind of the error of a lost entry.
     pub fn report(mut self, kind: impl Fn(&Entry) -> Kind, job: &mut Job) -> Result<()> {
         let mut at = 0;
-        while at < self.files.end() {
-            let (entry, next) = self.files.read_with_end(at)?;
+        while at < self.entries.end() {
+            let (entry, next) = self.entries.read_with_end(at)?;
             at = next;
             let is_stored = |file: &File| self.contents.get(&start_of(&file.hash)) == Some(&true);
             if !entry.file().is_some_and(is_stored) {
@@ -131,7 +134,7 @@ pub fn report_lost(path: &Path, cause: LossCause, kind: Kind, job: &mut Job) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Hash, Metadata, Node, Place, Range};
+    use crate::entry::{Hash, Place, Range};
     use crate::job::{Cancel, Options, Silent};
 
     fn entry(path: &str, n: u64) -> Entry {

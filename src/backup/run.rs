@@ -293,7 +293,7 @@ impl<'r, 'j> Run<'r, 'j> {
         self.replaced(old)
     }
 
-    /// Notes that the path of `old` has no new version of the file, whose content may be lost.
+    /// Notes that the path of `old` has no new version of the entry, whose content may be lost.
     fn lose(&mut self, old: &Entry) -> Result<()> {
         let is_lost = self.is_lost(old);
         self.lost_files.as_mut().filter(|_| is_lost).map_or(Ok(()), |lost| lost.add(old))
@@ -487,9 +487,9 @@ impl<'r, 'j> Run<'r, 'j> {
         is_unchanged(&Facts::of(old), &facts(stat, &self.devices), &self.guard)
     }
 
-    /// Whether `old` is a file whose content the store has lost.
+    /// Whether the store has lost the content of `old`. An entry of an unknown type may have content, too.
     fn is_lost(&self, old: &Entry) -> bool {
-        old.file().is_some() && self.parent.as_ref().is_some_and(|parent| !parent.has_content(old))
+        self.parent.as_ref().is_some_and(|parent| !parent.has_content(old))
     }
 
     /// Whether `old` is a file whose signature is lost and is to be made again.
@@ -500,9 +500,10 @@ impl<'r, 'j> Run<'r, 'j> {
     /// Notes that the lost content or signature of `old` was stored again for `entry`, or reports that it was not.
     fn report_healed(&mut self, old: &Entry, entry: &Entry) -> Result<()> {
         if self.is_lost(old) {
-            return match entry.file() {
-                Some(_) => report_healed(&entry.path, LostPart::Content, self.job),
-                None => self.lose(old),
+            // The words also agree if the old file has a hash of an unknown algorithm.
+            return match entry.node.word() == old.node.word() {
+                true => report_healed(&entry.path, LostPart::Content, self.job),
+                false => self.lose(old),
             };
         }
         let is_signed = self.lacks_signature(old) && entry.place.sig.is_some();

@@ -15,7 +15,7 @@ mod recorded;
 use std::io;
 use std::sync::Arc;
 
-use crate::entry::{Entry, FileType, Node, Path};
+use crate::entry::{Entry, FileType, Node, Path, UnknownNode};
 use crate::error::{Error, Kind, Result};
 use crate::exclude::Excludes;
 use crate::filter::Filter;
@@ -129,7 +129,7 @@ impl Comparison<'_, '_> {
             (_, Some(WalkItem::Broken { path, error })) => self.broken(path, "list", &error, wanted),
             (_, Some(WalkItem::Unreadable { path, error })) => self.broken(path, "look at", &error, wanted),
             _ if !wanted => Ok(()),
-            (Some(old), _) if old.node.file_type() == FileType::Unknown => self.unsupported(&old),
+            (Some(Entry { path, node: Node::Unknown(node), .. }), _) => self.unsupported(&path, &node),
             (Some(old), Some(WalkItem::Entry(walked))) => self.both(&old, &walked),
             (Some(old), Some(found)) => self.found(found).and_then(|()| self.gone(&old)),
             (Some(old), None) => self.absent(&old),
@@ -139,10 +139,9 @@ impl Comparison<'_, '_> {
     }
 
     /// Lists an entry of the snapshot that only a newer version can compare.
-    fn unsupported(&mut self, old: &Entry) -> Result<()> {
-        let Node::Unknown(node) = &old.node else { return Ok(()) };
-        let error = Error::new(Kind::Unsupported, "compare", node.why()).at(&old.path);
-        self.job.trouble(ProblemKind::Unsupported, old.path.as_bytes(), error)
+    fn unsupported(&mut self, path: &Path, node: &UnknownNode) -> Result<()> {
+        let error = Error::new(Kind::Unsupported, "compare", node.why()).at(path);
+        self.job.trouble(ProblemKind::Unsupported, path.as_bytes(), error)
     }
 
     /// Handles an entry that only the tree has, or that cannot be in a snapshot.
