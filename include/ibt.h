@@ -639,7 +639,8 @@ extern "C" {
 
 /**
  * A note. An earlier run left a file in the store, or an earlier restore left
- * one in or beside its destination.
+ * one in or beside its destination. Or a file of the store is a copy of a
+ * state under another name.
  */
 #define IBT_PROBLEM_LEFTOVER 8
 

@@ -3,11 +3,13 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use ibt::error::Kind;
 use ibt::job::{Keep, Options, Overwrite, Problem, ProblemKind, Report, Select, Silent};
 use ibt::stamp::{Stamp, Time};
+use support::memory::Trouble;
 use support::series::KEY;
 use support::*;
 
@@ -17,6 +19,12 @@ fn names_state(report: &Report, state: &str) -> bool {
         (problem.kind, problem.file.as_deref()) == (ProblemKind::Unsupported, Some(state))
     };
     report.problems.iter().any(is_it)
+}
+
+/// The names of the files that the report notes as copies of states.
+fn copies(report: &Report) -> Vec<&str> {
+    let notes = report.problems.iter().filter(|problem| problem.kind == ProblemKind::Leftover);
+    notes.filter_map(|problem| problem.file.as_deref()).collect()
 }
 
 fn last_one(series: &Series) -> Options {
@@ -31,8 +39,7 @@ fn files_with_a_suffix_are_left_alone() {
     series.snapshot();
     let stamp = series.points[1].stamp;
     let wrapped = ["full", "created", "sigvault"].map(|kind| format!("{KEY}.{kind}.{stamp}.tar.zst.age"));
-    let state = format!("{KEY}.state.{stamp}.json.zst.age");
-    wrapped.iter().chain([&state]).for_each(|name| fs::write(series.store.join(name), "sealed").unwrap());
+    wrapped.iter().for_each(|name| fs::write(series.store.join(name), "sealed").unwrap());
     series.list().whole();
     series.verify(&series.options).whole();
     series.write("d", "more");
@@ -43,7 +50,8 @@ fn files_with_a_suffix_are_left_alone() {
     fs::write(series.store.join(&orphan), "of a killed run").unwrap();
     // The newer version removed another snapshot, whose state is a layer of one that only it can read.
     let old = "20200102T000000.000000Z";
-    for name in [format!("{KEY}.retired.{old}.json"), format!("{KEY}.state.{old}.json.age")] {
+    let state = format!("{KEY}.state.{old}.json.age");
+    for name in [&format!("{KEY}.retired.{old}.json"), &state] {
         fs::write(series.store.join(name), "sealed").unwrap();
     }
     let before = series.stored();
@@ -55,7 +63,6 @@ fn files_with_a_suffix_are_left_alone() {
     series.assert_newest_is_the_source();
 
     fs::remove_file(series.store.join(&state)).unwrap();
-    fs::remove_file(series.store.join(format!("{KEY}.state.{old}.json.age"))).unwrap();
     series.prune(&last_one(&series)).whole();
     let after = series.stored();
     assert!(wrapped.iter().all(|name| after.contains_key(name)) && !after.contains_key(&orphan));
@@ -73,6 +80,116 @@ fn files_with_a_suffix_are_left_alone() {
     assert!(dest.join("backups").join(&wrapped[0]).exists());
 }
 
+/// A copy of a state keeps only that state: without it, the copy would be a snapshot that nobody can read.
+#[test]
+fn a_copy_beside_a_state_is_noted_and_keeps_nothing_else() {
+    for end in ["json.zst.bak", "json.copy"] {
+        let mut series = Series::with_two_snapshots();
+        let stamp = series.points[1].stamp;
+        let plain = format!("{KEY}.state.{stamp}.json.zst");
+        let copy = format!("{KEY}.state.{stamp}.{end}");
+        fs::copy(series.store.join(&plain), series.store.join(&copy)).unwrap();
+        assert_eq!(copies(&series.list().whole()), [&copy]);
+        assert_eq!(copies(&series.verify(&series.options).whole()), [&copy]);
+        series.assert_every_point_restores();
+        let report = series.full().whole();
+        series.keep(&report);
+        let newest = format!(".{}.", series.points[2].stamp);
+        for _ in 0..2 {
+            let report = series.prune(&last_one(&series)).whole();
+            assert_eq!(copies(&report), [&copy]);
+            let old: BTreeSet<_> =
+                series.stored().into_keys().filter(|name| !name.contains(&newest)).collect();
+            let mark = format!("{KEY}.retired.{stamp}.json");
+            assert_eq!(old, BTreeSet::from([copy.clone(), plain.clone(), mark]));
+            assert_eq!(copies(&series.list().whole()), [&copy]);
+            series.assert_newest_is_the_source();
+        }
+        series.write("c", "more");
+        series.incremental().whole();
+        series.assert_newest_is_the_source();
+        fs::remove_file(series.store.join(&copy)).unwrap();
+        series.prune(&series.keeping(Keep { last: 2, ..Keep::NONE })).whole();
+        assert!(series.stored().into_keys().all(|name| !name.contains(&stamp.to_string())));
+        series.verify(&series.options).whole();
+    }
+}
+
+/// Wherever the newest state is damaged: the other form of it may be whole.
+#[test]
+fn a_damaged_newest_state_is_not_passed_over_if_it_is_there_in_another_form() {
+    let series = Series::with_two_snapshots();
+    let plain = series.newest("state");
+    let name = plain.file_name().unwrap().to_str().unwrap();
+    let mut passed_over = 0;
+    for at in (5..fs::metadata(&plain).unwrap().len()).step_by(61) {
+        let fork = series.fork();
+        let twin = &fork.twin;
+        fs::remove_dir_all(twin.cache()).unwrap();
+        stored::flip(&twin.store.join(name), at);
+        let is_passed_over = |report: &Report| {
+            let is_it = |problem: &Problem| {
+                (problem.kind, problem.file.as_deref()) == (ProblemKind::Damaged, Some(name))
+            };
+            report.problems.iter().any(is_it)
+        };
+        let alone = twin.fork().twin.incremental();
+        if alone.result.is_err() || !is_passed_over(&alone.report) {
+            continue;
+        }
+        passed_over += 1;
+        let copy = format!("{name}.age");
+        fs::write(twin.store.join(&copy), "sealed").unwrap();
+        let stored = twin.stored();
+        for refused in [twin.incremental(), twin.full(), twin.consolidate(), twin.rebuild_cache()] {
+            let error = refused.refused(Kind::Format);
+            assert!(error.to_string().contains(&copy), "{at}: {error}");
+        }
+        twin.restore(Select::Newest, &twin.beside("refused")).refused(Kind::Corrupt);
+        let listed = twin.list().ok();
+        assert!(names_state(&listed, &copy) != copies(&listed).contains(&&*copy), "{at}: {listed:#?}");
+        assert_eq!(twin.stored(), stored, "something was changed");
+    }
+    assert!(passed_over > 5, "{passed_over}");
+}
+
+/// Another program may copy states while a backup runs, also the state that the backup has just written.
+#[test]
+fn a_copy_that_appears_meanwhile_is_no_other_snapshot() {
+    let series = Series::over(Memory::without(&["lock"]));
+    let mut series = Series { options: Options { allow_unlocked: true, ..series.options.clone() }, ..series };
+    series.write("a", noise(1, 60_000));
+    series.snapshot();
+    let memory = series.memory.clone().unwrap();
+    let objects = memory.clone();
+    memory.disturb(move |function, _| {
+        if function == "list" {
+            let states = objects.objects().into_iter().filter(|(name, _)| name.ends_with(".json.zst"));
+            states.for_each(|(name, bytes)| objects.put(&format!("{name}.bak"), &bytes));
+        }
+        Trouble::None
+    });
+    series.write("a", noise(2, 60_000));
+    let report = series.incremental().whole();
+    series.keep(&report);
+    series.consolidate().whole();
+    // A snapshot of a later version is another one.
+    let objects = memory.clone();
+    let later = format!("{KEY}.state.20991231T000000.000000Z.json.age");
+    let name = later.clone();
+    memory.disturb(move |function, _| {
+        if function == "commit" {
+            objects.put(&name, b"sealed");
+        }
+        Trouble::None
+    });
+    series.write("a", noise(3, 60_000));
+    series.incremental().refused(Kind::Busy);
+    memory.mend();
+    memory.remove(&later);
+    series.assert_every_point_restores();
+}
+
 /// Nothing that needs the newest snapshot goes on with an older one.
 #[track_caller]
 fn assert_refused(series: &Series) {
@@ -86,7 +203,7 @@ fn assert_refused(series: &Series) {
 #[test]
 fn no_older_snapshot_takes_the_place_of_a_newest_one_with_a_suffix() {
     let mut series = Series::with_two_snapshots();
-    let later = Stamp::from_time(Time::now().plus_secs(30 * 86_400)).to_string();
+    let later = Stamp::of_clock(Time::now().plus_secs(30 * 86_400)).to_string();
     for suffix in ["json.zst.age", "json.age"] {
         let state = format!("{KEY}.state.{later}.{suffix}");
         fs::write(series.store.join(&state), "sealed").unwrap();
@@ -117,6 +234,34 @@ fn no_older_snapshot_takes_the_place_of_a_newest_one_with_a_suffix() {
     series.snapshot();
     assert!(series.points.last().unwrap().stamp.to_string() > later, "a stamp before a later one");
     series.assert_every_point_restores();
+}
+
+/// Snapshots are selected by their dates. The stamp may be later than the date, so that a snapshot which only a later
+/// version can read may be the newest one of an earlier time, too.
+#[test]
+fn a_time_selects_no_older_snapshot_than_one_that_may_be_of_that_time() {
+    let series = Series::with_two_snapshots();
+    let in_days = |days: i64| Time::now().plus_secs(days * 86_400);
+    let dest = series.beside("restored");
+    let selected = |time: Time| series.restore(Select::AsOf(time), &dest);
+    // The stamp does not say when the snapshot was made.
+    let moved = Stamp::of_clock(in_days(30)).moved_behind().unwrap();
+    let state = series.store.join(format!("{KEY}.state.{moved}.json.age"));
+    fs::write(&state, "sealed").unwrap();
+    selected(Time::now()).refused(Kind::Format);
+    selected(in_days(31)).refused(Kind::Format);
+    fs::remove_file(&state).unwrap();
+
+    // A snapshot that was made now has a later stamp than one whose date is later.
+    let archive = series.store.join(format!("{KEY}.full.{}.tar.zst", Stamp::of_clock(in_days(30))));
+    fs::write(&archive, "of a clock that was wrong").unwrap();
+    let stamp = series.incremental().whole().snapshot.unwrap();
+    fs::remove_file(&archive).unwrap();
+    assert!(stamp.is_moved() && stamp.to_time() > in_days(29));
+    let earlier = Stamp::of_clock(in_days(20));
+    fs::write(series.store.join(format!("{KEY}.state.{earlier}.json.age")), "sealed").unwrap();
+    selected(in_days(21)).refused(Kind::Format);
+    selected(in_days(19)).whole();
 }
 
 /// A damaged newest snapshot is passed over, but not one that only a later version can read.

@@ -222,8 +222,13 @@ fn is_left_to(new: Stamp, parent: Stamp, now: &Catalog, store: &mut dyn Store) -
 
 /// `Busy` if `now` has another snapshot than `own`, or the mark of one, that `before`, the catalog at the start of the
 /// operation, does not have: another process writes this key at the same time, and perhaps a third one prunes it.
+///
+/// A file that only a newer version can read is no other snapshot if it has the stamp of a known state, or of the state
+/// that this operation has written: it is a copy, although that state may not be readable at this moment.
 fn check_alone(before: &Catalog, now: &Catalog, own: Stamp) -> Result<()> {
-    let is_new = |(file, _): (&str, Stamp)| before.wrapped_states().all(|(known, _)| known != file);
+    let is_copy = |stamp: Stamp| before.has_plain_state(stamp) || stamp == own && now.has_plain_state(stamp);
+    let is_known = |file: &str| before.wrapped_states().any(|(known, _)| known == file);
+    let is_new = |(file, stamp): (&str, Stamp)| !is_copy(stamp) && !is_known(file);
     match now.new_stamps(before).any(|stamp| stamp != own) || now.wrapped_states().any(is_new) {
         true => Err(busy("another snapshot of this key", "appeared meanwhile")),
         false => Ok(()),

@@ -11,7 +11,7 @@ use crate::store::{
     Catalog, KeyListing, LockMode, NEW_FULL, Need, Store, Summaries, archive_fault, lock, require_existing,
 };
 
-use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state, report_wrapped};
+use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state, report_copies, report_wrapped};
 
 /// Lists the snapshots of `key`, or of every key, oldest first. With label filters, lists only the snapshots that have
 /// these labels. With a selector, lists only the selected snapshot. The report's files are then the files that this
@@ -75,6 +75,7 @@ fn list_key(
     let mut summaries = Summaries::default();
     let mut listing = KeyListing::new(&catalog);
     report_wrapped(catalog.wrapped_snapshots(), job)?;
+    report_copies(catalog.copied_states(), job)?;
     for file in &files {
         job.step(file.name.as_bytes())?;
         match summaries.snapshot(store, &mut listing, file) {

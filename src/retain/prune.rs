@@ -34,7 +34,7 @@ use crate::store::{
 
 use super::choice::{Precision, PruneChoice, PruneTarget};
 use super::retention::{DatedSnapshot, LabelledSnapshots, judge};
-use crate::store::report::{NotRegular, describe, lost_state, report_wrapped};
+use crate::store::report::{NotRegular, describe, lost_state, report_copies, report_wrapped};
 
 pub const OP: &str = "prune";
 
@@ -104,6 +104,8 @@ struct KeyFiles {
     links: Vec<NotRegular>,
     /// The file names and the stamps of states in a form that only a newer version can read.
     wrapped: BTreeMap<String, Stamp>,
+    /// Those that are copies of a state that this version can read.
+    copies: BTreeMap<String, Stamp>,
 }
 
 /// The file of a state, and facts from its content.
@@ -139,8 +141,9 @@ impl KeyFiles {
             archives.iter().enumerate().map(|(number, (name, _))| (name.to_string(), number)).collect();
         job.phase(Phase::Scan, states.len() as u64, 0)?;
         let damaged = damaged_newest(store, catalog, &states, target, job)?;
-        let (links, wrapped) = (Vec::new(), wrapped_states(catalog));
-        let mut files = KeyFiles { states: Vec::new(), archives, retired, marks, links, wrapped };
+        let (links, wrapped) = (Vec::new(), owned(catalog.wrapped_states()));
+        let copies = owned(catalog.copied_states());
+        let mut files = KeyFiles { states: Vec::new(), archives, retired, marks, links, wrapped, copies };
         let (mut summaries, mut listing) = (Summaries::default(), KeyListing::new(catalog));
         for (name, size) in states {
             let stored = StateFile::of(&name, size);
@@ -224,10 +227,11 @@ impl KeyFiles {
         Ok(goes)
     }
 
-    /// Lists the remaining states that cannot be read, the links, and the states of a newer version.
+    /// Lists the remaining states that cannot be read, the links, and the states in a form of a newer version.
     fn report_lost(&self, goes: &BTreeSet<usize>, job: &mut Job) -> Result<()> {
         self.links.iter().try_for_each(|link| link.report(job))?;
         report_wrapped(self.wrapped.iter().map(|(file, stamp)| (&**file, *stamp)), job)?;
+        report_copies(self.copies.iter().map(|(file, stamp)| (&**file, *stamp)), job)?;
         for (index, state) in self.states.iter().enumerate() {
             if let (Err(error), false) = (&state.info, goes.contains(&index)) {
                 let problem = lost_state(&state.name.to_string(), state.name.stamp, error);
@@ -250,10 +254,14 @@ impl KeyFiles {
                 Err(_) => all_read = false,
             }
         }
+        // Without its state, a copy would be a state that only a newer version can read.
+        let copied: BTreeSet<Stamp> = self.copies.values().copied().collect();
         // A state that cannot be read may need any other as a layer.
-        let is_layer = |name: &Name, size: u64| !all_read || layers.contains(&(name.stamp, size));
-        let is_needed = |index: &&usize| is_layer(&self.states[**index].name, self.states[**index].size);
-        let swept = |index: &usize| !is_layer(&self.retired[*index].0, self.retired[*index].1);
+        let stays = |name: &Name, size: u64| {
+            !all_read || copied.contains(&name.stamp) || layers.contains(&(name.stamp, size))
+        };
+        let is_needed = |index: &&usize| stays(&self.states[**index].name, self.states[**index].size);
+        let swept = |index: &usize| !stays(&self.retired[*index].0, self.retired[*index].1);
         let mut plan = PrunePlan {
             snapshots: goes.iter().copied().collect(),
             marked: goes.iter().filter(is_needed).copied().collect(),
@@ -396,7 +404,7 @@ impl KeyFiles {
     /// did not do.
     fn check_states(&self, deleted: &[usize], store: &mut dyn Store, key: &str) -> Result<()> {
         let now = Catalog::read(store, key)?;
-        let same_wrapped = wrapped_states(&now) == self.wrapped;
+        let same_wrapped = owned(now.wrapped_states()) == self.wrapped;
         let now = now.files();
         let now: BTreeSet<_> =
             now.into_iter().map(|(name, _)| name).filter(|name| name.kind == BackupFileKind::State).collect();
@@ -436,9 +444,9 @@ impl KeyFiles {
     }
 }
 
-/// The states in a form that only a newer version can read.
-fn wrapped_states(catalog: &Catalog) -> BTreeMap<String, Stamp> {
-    catalog.wrapped_states().map(|(file, stamp)| (file.to_string(), stamp)).collect()
+/// The names and stamps of some states of a catalog.
+fn owned<'c>(states: impl Iterator<Item = (&'c str, Stamp)>) -> BTreeMap<String, Stamp> {
+    states.map(|(file, stamp)| (file.to_string(), stamp)).collect()
 }
 
 impl StateInfo {

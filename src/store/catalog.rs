@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Dates, Object, Store, StoredFile};
+use super::{Dates, Object, Store, StoredFile, dates};
 use crate::error::{Error, Kind, Result};
 use crate::format::StateSummary;
 use crate::format::names::{BackupFileKind, Name, parse_any, parse_wrapped};
@@ -30,6 +30,13 @@ enum Trust {
     /// The file cannot be read now.
     Unread,
     Verified,
+}
+
+/// The error for a file in a form that this version cannot read, which stands for the snapshot that is needed.
+fn only_newer(file: &str) -> Error {
+    let detail = "only a newer libibt can read it, and no older snapshot takes its place; to use an older snapshot, \
+                  select its stamp; if the file is only a copy or a broken upload, move it out of the store";
+    Error::new(Kind::Format, "use the snapshot", detail).at(file)
 }
 
 impl StateFile {
@@ -64,6 +71,8 @@ pub struct Catalog {
     /// The files that a newer version stored in a form that this version cannot read ([`parse_wrapped`]), each with the
     /// name before the word.
     wrapped: BTreeMap<String, Name>,
+    /// The stamps of the states in `wrapped` that are copies: another state of the stamp has a summary that verifies.
+    copied: BTreeSet<Stamp>,
     /// True if [`Catalog::with_labels`] may have left out snapshots.
     is_filtered: bool,
 }
@@ -117,6 +126,34 @@ impl Catalog {
         states.retain(|stamp, _| !retired.contains(stamp));
         twins.retain(|twin| !retired.contains(&twin.stamp));
         self.choose_of_twins(store);
+        let wrapped = self.wrapped.values().filter(|name| name.kind == BackupFileKind::State);
+        let wrapped: BTreeSet<Stamp> = wrapped.map(|name| name.stamp).collect();
+        self.copied = wrapped.into_iter().filter(|stamp| self.has_summary(*stamp, store)).collect();
+    }
+
+    /// True if the key has a state of this stamp whose summary verifies. The snapshot may be removed.
+    fn has_summary(&self, stamp: Stamp, store: &mut dyn Store) -> bool {
+        self.plain_states(stamp).into_iter().any(|StateFile { name, size, compressed, .. }| {
+            let mut stored = StoredFile { store: &mut *store, name: &name };
+            StateSummary::read(&mut stored, &name, size, compressed).is_ok()
+        })
+    }
+
+    /// The state files of this stamp that this version can read, unless they are damaged. There are at most two: a
+    /// compressed and an uncompressed one.
+    fn plain_states(&self, stamp: Stamp) -> Vec<StateFile> {
+        let named = |compressed| {
+            let name = Name::new(&self.key, BackupFileKind::State, stamp, compressed);
+            let size = self.size_of(&name.to_string())?;
+            Some(StateFile::of(&name, size))
+        };
+        [true, false].into_iter().filter_map(named).collect()
+    }
+
+    /// True if the store lists a state file of this stamp that this version can read, unless it is damaged. The
+    /// snapshot may be removed.
+    pub fn has_plain_state(&self, stamp: Stamp) -> bool {
+        !self.plain_states(stamp).is_empty()
     }
 
     /// True if a mark says that the snapshot of this stamp is removed. Its state may still be there, as a layer of
@@ -147,24 +184,26 @@ impl Catalog {
         &self.key
     }
 
-    /// The file names and the stamps of states that a newer version stored in a form that this version cannot read.
-    /// They may need any file of the key.
-    pub fn wrapped_states(&self) -> impl Iterator<Item = (&str, Stamp)> {
-        let states = self.wrapped.iter().filter(|(_, name)| !name.kind.is_archive());
+    /// The file names and the stamps of states in a form that this version cannot read.
+    fn all_wrapped(&self) -> impl Iterator<Item = (&str, Stamp)> {
+        let states = self.wrapped.iter().filter(|(_, name)| name.kind == BackupFileKind::State);
         states.map(|(file, name)| (&**file, name.stamp))
     }
 
-    /// The file names and the stamps of snapshots that only a newer version can read. A snapshot that has a readable
-    /// state too is none of them.
+    /// The file names and the stamps of states that only a newer version can read. They may need any file of the key.
+    pub fn wrapped_states(&self) -> impl Iterator<Item = (&str, Stamp)> {
+        self.all_wrapped().filter(move |(_, stamp)| !self.copied.contains(stamp))
+    }
+
+    /// Like [`Catalog::wrapped_states`], but those that are copies of a state that this version can read. They need
+    /// nothing else than that state.
+    pub fn copied_states(&self) -> impl Iterator<Item = (&str, Stamp)> {
+        self.all_wrapped().filter(move |(_, stamp)| self.copied.contains(stamp))
+    }
+
+    /// The file names and the stamps of snapshots that only a newer version can read.
     pub fn wrapped_snapshots(&self) -> impl Iterator<Item = (&str, Stamp)> {
-        let has_readable = |name: &Name| {
-            let is_listed =
-                |compressed| self.sizes.contains_key(&Name { compressed, ..name.clone() }.to_string());
-            is_listed(true) || is_listed(false)
-        };
-        let states = self.wrapped.iter().filter(|(_, name)| name.kind == BackupFileKind::State);
-        let snapshots = states.filter(move |(_, name)| !self.is_retired(name.stamp) && !has_readable(name));
-        snapshots.map(|(file, name)| (&**file, name.stamp))
+        self.wrapped_states().filter(move |(_, stamp)| !self.is_retired(*stamp))
     }
 
     /// `NotFound` if the key has no snapshot, not even one that only a newer version can read.
@@ -181,17 +220,17 @@ impl Catalog {
         self.check_readable(|stamp| newest.is_none_or(|newest| stamp > newest))
     }
 
+    /// `Format` if a newer version may be able to read the snapshot whose state does not verify: the store has this
+    /// state in another form, too. No older snapshot may take its place.
+    pub fn check_damaged(&self, damaged: Stamp) -> Result<()> {
+        let mut forms = self.all_wrapped();
+        forms.find(|(_, stamp)| *stamp == damaged).map_or(Ok(()), |(file, _)| Err(only_newer(file)))
+    }
+
     /// `Format` if `is_wanted` is true for the stamp of a snapshot that only a newer version can read.
     fn check_readable(&self, is_wanted: impl Fn(Stamp) -> bool) -> Result<()> {
-        match self.wrapped_snapshots().find(|(_, stamp)| is_wanted(*stamp)) {
-            None => Ok(()),
-            Some((file, _)) => {
-                let detail = "only a newer libibt can read it, and no older snapshot takes its place; to use an older \
-                              snapshot, select its stamp; if the file is only a copy or a broken upload, move it out \
-                              of the store";
-                Err(Error::new(Kind::Format, "use the snapshot", detail).at(file))
-            }
-        }
+        let mut snapshots = self.wrapped_snapshots();
+        snapshots.find(|(_, stamp)| is_wanted(*stamp)).map_or(Ok(()), |(file, _)| Err(only_newer(file)))
     }
 
     /// The states of snapshots, oldest first.
@@ -273,16 +312,22 @@ impl Catalog {
     /// some states: see [`Dates`].
     pub fn select(&self, store: &mut dyn Store, select: Select) -> Result<&StateFile> {
         let found = match select {
-            Select::Newest => self.states.values().next_back(),
-            Select::Exactly(stamp) => self.states.get(&stamp),
-            Select::AsOf(time) => Dates::of(Time::now()).as_of(store, self, time)?,
+            Select::Newest => {
+                let found = self.states.values().next_back();
+                self.check_newest(found.map(|found| found.stamp))?;
+                found
+            }
+            Select::Exactly(wanted) => {
+                let found = self.states.get(&wanted);
+                self.check_readable(|stamp| found.is_none() && stamp == wanted)?;
+                found
+            }
+            Select::AsOf(time) => {
+                let found = Dates::of(Time::now()).as_of(store, self, time)?;
+                self.check_readable(|stamp| dates::may_be_as_of(stamp, found, time))?;
+                found.map(|(_, state)| state)
+            }
         };
-        let is_passed_over = |stamp: Stamp| found.is_none_or(|found| stamp > found.stamp);
-        self.check_readable(|stamp| match select {
-            Select::Newest => is_passed_over(stamp),
-            Select::Exactly(wanted) => found.is_none() && stamp == wanted,
-            Select::AsOf(time) => is_passed_over(stamp) && stamp <= Stamp::from_time(time),
-        })?;
         found.ok_or_else(|| self.not_found(select))
     }
 

@@ -33,14 +33,14 @@ impl Dates {
         }
     }
 
-    /// The last snapshot that was made at `time` or before. Of two snapshots with the same date, the one with the
-    /// later stamp.
+    /// The last snapshot that was made at `time` or before, and its date. Of two snapshots with the same date, the one
+    /// with the later stamp.
     pub fn as_of<'c>(
         &self,
         store: &mut dyn Store,
         catalog: &'c Catalog,
         time: Time,
-    ) -> Result<Option<&'c StateFile>> {
+    ) -> Result<Option<(Stamp, &'c StateFile)>> {
         let mut best: Option<(Stamp, &StateFile)> = None;
         for state in catalog.states().rev() {
             // No snapshot is made after its stamp, so the older states cannot have a later date.
@@ -52,6 +52,14 @@ impl Dates {
                 best = Some((date, state));
             }
         }
-        Ok(best.map(|(_, state)| state))
+        Ok(best)
     }
+}
+
+/// True if a snapshot that only a newer version can read may be the last one that was made at `time` or before. `found`
+/// is the last one of those that this version can read, and its date. A moved stamp ([`Stamp::is_moved`]) says only
+/// that the snapshot was not made later.
+pub(super) fn may_be_as_of(stamp: Stamp, found: Option<(Stamp, &StateFile)>, time: Time) -> bool {
+    let is_later = found.is_none_or(|(date, state)| (stamp, stamp) > (date, state.stamp));
+    is_later && (stamp.is_moved() || stamp.to_time() <= time)
 }

@@ -52,7 +52,10 @@ pub fn newest_file(
                 }
                 return Ok(state.clone());
             }
-            Err(error) if error.proves_damage() && may_be_returned => passed.push((state.stamp, error)),
+            Err(error) if error.proves_damage() && may_be_returned => {
+                catalog.check_damaged(state.stamp)?;
+                passed.push((state.stamp, error));
+            }
             Err(error) if error.proves_damage() => {}
             _ => break,
         }
@@ -85,6 +88,7 @@ pub fn newest(
                 let kind = ProblemKind::of_stored(&error);
                 let problem = Problem::of_whole(kind, &error).in_file(&state.name);
                 job.problem(Problem { snapshot: Some(state.stamp), ..problem }, error)?;
+                catalog.check_damaged(state.stamp)?;
             }
             Err(error) => return Err(unread(error, state)),
         }

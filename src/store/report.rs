@@ -71,6 +71,18 @@ pub fn report_wrapped<'n>(states: impl Iterator<Item = (&'n str, Stamp)>, job: &
     Ok(())
 }
 
+/// Reports copies of states in a form that only a newer version can read: the names of their files, and their stamps.
+pub fn report_copies<'n>(copies: impl Iterator<Item = (&'n str, Stamp)>, job: &mut Job) -> Result<()> {
+    for (file, stamp) in copies {
+        let detail = "it has the name of a state that only a newer libibt can read, but this version can read the \
+                      state of that snapshot: so it counts as a copy, and nothing is kept for it";
+        let error = Error::new(Kind::Format, "use the file", detail).at(file);
+        let problem = Problem::of_whole(ProblemKind::Leftover, &error).in_file(file);
+        job.problem(Problem { snapshot: Some(stamp), ..problem }, error)?;
+    }
+    Ok(())
+}
+
 /// Remembers the first stored file that cannot be read now. Such a file is not lost. The operation goes on with the
 /// other files, so that one bad sector does not hide the problems of the files after it. Then it ends with the
 /// first error.

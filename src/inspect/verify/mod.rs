@@ -29,7 +29,7 @@ use crate::store::{
     lock, require_existing,
 };
 
-use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state, report_wrapped};
+use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state, report_copies, report_wrapped};
 use known::{FileCheck, KnownBytes};
 
 const OP: &str = "verify";
@@ -94,6 +94,7 @@ fn verify_key(
         false => {
             catalog.check_any()?;
             report_wrapped(catalog.wrapped_snapshots(), job)?;
+            report_copies(catalog.copied_states(), job)?;
             state_files(catalog)
         }
     };
