@@ -512,6 +512,13 @@ pub struct Place {
     pub dirty: bool,
 }
 
+impl Place {
+    /// The ranges of the content and then of the signature: everything that the store must have for the entry.
+    pub fn ranges(&self) -> impl Iterator<Item = &Range> {
+        self.content.iter().chain(self.sig.iter().flat_map(|sig| &sig.content))
+    }
+}
+
 /// Fields that a newer version of libibt wrote, as (name, JSON text). They are written again unchanged.
 pub type Unknown = Vec<(String, String)>;
 
@@ -569,8 +576,7 @@ impl Entry {
         };
         let names = [&self.meta.user, &self.meta.group].map(|name| name.as_ref().map_or(0, String::len));
         let fields: usize = [&self.unknown, &self.unknown_place].map(unknown).iter().sum();
-        let ranges = self.place.content.len() + self.place.sig.as_ref().map_or(0, |sig| sig.content.len());
-        let ranges = ranges * size_of::<Range>();
+        let ranges = self.place.ranges().count() * size_of::<Range>();
         let link = if let HardLink::Further(first) = &self.link { first.as_bytes().len() } else { 0 };
         self.path.as_bytes().len()
             + link

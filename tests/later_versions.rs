@@ -538,6 +538,33 @@ fn a_damaged_part_of_a_content_with_an_unknown_hash_is_no_note() {
     assert!(!kinds.is_empty() && !kinds.contains(&ProblemKind::Unneeded), "{:?}", report.problems);
 }
 
+/// The archive of a content that cannot be checked may have lost a part that only the contents had which were copied.
+#[test]
+fn a_consolidation_is_not_repeated_for_a_part_that_nothing_needs() {
+    let mut series = Series::new();
+    series.options.part_size = 64 << 10;
+    series.write("a", noise(1, 100_000));
+    series.write("b", noise(2, 300_000));
+    series.full().whole();
+    forge_hash(&series, "a");
+    let parts: Vec<_> = series.archives().into_iter().filter(|path| is_part_of_a_full(path)).collect();
+    fs::remove_file(series.newest("sigvault")).unwrap();
+    series.consolidate().whole();
+    for lost in parts.iter().rev().take(2) {
+        fs::remove_file(lost).unwrap();
+        let stored = series.stored();
+        series.consolidate().whole();
+        assert_eq!(series.stored(), stored, "it was consolidated again without {}", lost.display());
+    }
+    // A part that the content needs.
+    fs::remove_file(&parts[0]).unwrap();
+    series.consolidate().refused(Kind::Missing);
+}
+
+fn is_part_of_a_full(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end != "zst") && path.to_string_lossy().contains(".full.")
+}
+
 /// The contents of entries of later versions can be lost like those of files.
 #[test]
 fn a_lost_content_with_an_unknown_hash_is_reported() {

@@ -192,9 +192,7 @@ impl LossSearch<'_, '_> {
 
     /// Counts a loss in each file that is known to be lost, and that these ranges need.
     fn count_known(&mut self, ranges: &[Range], count: impl Fn(&mut FileLosses)) {
-        let files = self.parent.files().clone();
-        let lost: BTreeSet<u32> =
-            files.files_in(ranges).filter(|file| !self.parent.has_file(*file)).collect();
+        let lost: BTreeSet<u32> = self.parent.lost_files_in(ranges).collect();
         for file in lost {
             if let Some(losses) = self.found.get_mut(&file) {
                 count(losses);

@@ -111,12 +111,14 @@ impl Parent {
 
     /// Adds to `needed` the lost parts, by the numbers of their files, in which an entry of the parent has a byte.
     pub fn add_needed_parts(&self, recorded: &Recorded, needed: &mut HashSet<u32>) {
-        if self.lost_parts.is_empty() {
-            return;
+        if !self.lost_parts.is_empty() {
+            needed.extend(self.lost_files_in(recorded.ranges()));
         }
-        for ranges in [recorded.content(), recorded.sig().unwrap_or_default()] {
-            needed.extend(self.files().files_in(ranges).filter(|file| !self.has_file(*file)));
-        }
+    }
+
+    /// The lost files in which these ranges have a byte.
+    pub fn lost_files_in<'r>(&'r self, ranges: &'r [Range]) -> impl Iterator<Item = u32> + 'r {
+        self.files().files_in(ranges).filter(|file| !self.has_file(*file))
     }
 
     /// Reports the parts that the store lost: as a problem if the file is in `needed`, as

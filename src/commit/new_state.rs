@@ -40,7 +40,7 @@ impl NewState {
         match self {
             NewState::WholeState(state) => state.carry(recorded, number),
             NewState::Changes(state) => {
-                for range in recorded.content().iter().chain(recorded.sig().unwrap_or_default()) {
+                for range in recorded.ranges() {
                     number(range.archive);
                 }
                 state.keep(recorded)

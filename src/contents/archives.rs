@@ -131,9 +131,12 @@ impl StateArchives {
         }
     }
 
-    /// The files with a part of the ranges.
-    pub fn files_in<'s>(&'s self, ranges: &'s [Range]) -> impl Iterator<Item = u32> + 's {
-        ranges.iter().flat_map(|range| self.in_files(*range)).map(|range| range.file)
+    /// The files with a part of the ranges. An entry needs the files in [`Place::ranges`](crate::entry::Place::ranges).
+    pub fn files_in<'s>(
+        &'s self,
+        ranges: impl IntoIterator<Item = &'s Range> + 's,
+    ) -> impl Iterator<Item = u32> + 's {
+        ranges.into_iter().flat_map(|range| self.in_files(*range)).map(|range| range.file)
     }
 
     /// The name of the first file that an entry needs, for messages.

@@ -7,15 +7,14 @@
 //! A content that only a newer version can check is not copied: it stays in the archive that has it, and the new
 //! snapshot needs that archive.
 //!
-//! Nothing is written if the newest snapshot is a full already, all of its archives exist in the store, and all are its
-//! own except for those with such contents.
+//! Nothing is written if the newest snapshot is a full already, the store has all files of archives that it needs, and
+//! all are its own except for those with such contents.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::commit::{self, Commit, MemberSpool, NewArchiveKind, NewArchives, NewState};
-use crate::contents::Contents;
-use crate::contents::lost;
+use crate::contents::{Contents, StateArchives, lost};
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, FileType, HardLink, LinkSet, Node, Place, Range, SigHash, SigRef};
 use crate::error::{Error, Kind, Result};
@@ -66,27 +65,32 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     make(store, &catalog, newest, pool, job).inspect_err(|_| commit::warn_of_parts(store, job))
 }
 
-/// True if a snapshot is a full, the store lists all its archives with their sizes, and it needs no archive of another
-/// snapshot for an entry that this version can copy.
+/// True if a snapshot is a full, and needs no archive of another snapshot for an entry that this version can copy. The
+/// store lists its own archives with their sizes, and all files of other archives that an entry needs.
 fn stands_alone(state: &mut StateReader, catalog: &Catalog) -> Result<bool> {
     let is_there = |file: &ArchiveFile| catalog.size_of(&file.name) == Some(file.size);
-    let archives = &state.trailer().archives;
-    if state.header().kind != SnapshotKind::Full
-        || !archives.iter().flat_map(ArchiveRef::files).all(|file| is_there(&file))
+    let header = state.header();
+    let is_own =
+        |archive: &ArchiveRef| Name::parse(&archive.name).is_some_and(|n| n.stamp == header.snapshot);
+    let trailer = state.trailer().clone();
+    let (own, of_others): (Vec<_>, Vec<_>) =
+        (0u32..).zip(&trailer.archives).partition(|(_, archive)| is_own(archive));
+    if header.kind != SnapshotKind::Full
+        || !own.iter().flat_map(|(_, archive)| archive.files()).all(|file| is_there(&file))
     {
         return Ok(false);
     }
-    let own = |name: &str| Name::parse(name).is_some_and(|name| name.stamp == state.header().snapshot);
-    let of_others = (0u32..).zip(archives).filter(|(_, archive)| !own(&archive.name));
-    let of_others: HashSet<u32> = of_others.map(|(number, _)| number).collect();
     if of_others.is_empty() {
         return Ok(true);
     }
+    let of_others: HashSet<u32> = of_others.into_iter().map(|(number, _)| number).collect();
+    let files = StateArchives::new(&trailer.archives);
     let mut records = state.recorded()?;
     while let Some(recorded) = records.advance()? {
-        let ranges = recorded.content().iter().chain(recorded.sig().unwrap_or_default());
-        if recorded.file_type() != FileType::Unknown
-            && ranges.map(|range| range.archive).any(|archive| of_others.contains(&archive))
+        let ranges = recorded.ranges().iter().filter(|range| of_others.contains(&range.archive));
+        let mut needed = files.files_in(ranges).peekable();
+        if needed.peek().is_some() && recorded.file_type() != FileType::Unknown
+            || !needed.all(|file| files.file(file).is_ok_and(is_there))
         {
             return Ok(false);
         }

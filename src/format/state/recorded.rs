@@ -139,8 +139,8 @@ impl Recorded {
         &self.line[..self.fields.logical]
     }
 
-    /// The ranges of the content, then those of the signature.
-    pub(super) fn ranges(&self) -> &[Range] {
+    /// The ranges of the content, then those of the signature, as [`Place::ranges`](crate::entry::Place::ranges).
+    pub fn ranges(&self) -> &[Range] {
         self.fields.ranges()
     }
 
@@ -151,9 +151,6 @@ impl Recorded {
 
     /// Checks that the ranges lie inside the streams of their archives.
     pub(super) fn check_places(&self, archives: &[ArchiveRef]) -> std::result::Result<(), &'static str> {
-        self.content()
-            .iter()
-            .chain(self.sig().unwrap_or_default())
-            .try_for_each(|range| check::place(range, archives))
+        self.ranges().iter().try_for_each(|range| check::place(range, archives))
     }
 }

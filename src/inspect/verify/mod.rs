@@ -198,10 +198,10 @@ struct EntrySources {
 }
 
 impl EntrySources {
-    /// Notes that an entry needs these ranges.
-    fn note_need(&mut self, ranges: &[Range]) {
+    /// Notes the files that an entry needs.
+    fn note_need(&mut self, place: &Place) {
         let EntrySources { check, files, .. } = self;
-        for file in check.readers().0.archives().files_in(ranges) {
+        for file in check.readers().0.archives().files_in(place.ranges()) {
             if let Some((_, is_needed)) = files.get_mut(file as usize) {
                 *is_needed = true;
             }
@@ -298,8 +298,7 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         self.job.step(entry.path.as_bytes())?;
         self.job.report.count(Counter::Entries, 1);
         self.job.report.count(Counter::Bytes, entry.size());
-        sources.note_need(&entry.place.content);
-        entry.place.sig.iter().for_each(|sig| sources.note_need(&sig.content));
+        sources.note_need(&entry.place);
         let scope = self.job.options.verify;
         if let Node::Unknown(node) = &entry.node {
             return match is_read(scope, &sources.trailer.archives, &entry.place.content) {
