@@ -638,7 +638,7 @@ extern "C" {
 #define IBT_PROBLEM_METADATA 7
 
 /**
- * A note. An earlier run left a file in the store, or an earlier restore left
+ * A note. A run left a file in the store, or an earlier restore left
  * one in or beside its destination. Or a file of the store is a copy of a
  * state under another name.
  */

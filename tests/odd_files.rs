@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use ibt::retain;
 use ibt::store::{DirStore, LockMode, Store, lock};
 use support::series::{KEY, refused, remove};
 use support::tools::{child_role, command, faketime, run, this_test_again};
-use support::{Outcome, Series, is_root, skip};
+use support::{Outcome, Series, as_nobody, is_root, skip};
 
 type Operation<'a> = &'a dyn Fn(&mut dyn Store, &mut Job) -> Result<(), Error>;
 type Writer = (&'static str, fn(&Series) -> Outcome);
@@ -348,6 +348,8 @@ fn young_drafts_are_swept_where_their_key_is_locked_alone() {
     let other = series.store.join(format!(".ibt-tmp-{}", name("other", 0)));
     let unparsable = series.store.join(".ibt-tmp-of-another-version");
     [&young, &other, &unparsable].iter().for_each(|path| fs::write(path, "x").unwrap());
+    // No run has made this directory, whose name is that of another part.
+    fs::create_dir(series.store.join(format!(".ibt-tmp-{}.00002", name(KEY, 0)))).unwrap();
     let open = || DirStore::open(&series.store);
     let mut drafts: Vec<_> = [1, 2].iter().map(|at| open().create(&name(KEY, *at)).unwrap()).collect();
     drafts[1].write(b"x").unwrap();
@@ -359,6 +361,24 @@ fn young_drafts_are_swept_where_their_key_is_locked_alone() {
     for draft in drafts {
         draft.publish().unwrap();
     }
+}
+
+/// In a sticky directory, nobody else can remove the file of a user.
+#[test]
+fn a_draft_that_cannot_be_removed_is_noted() {
+    if !is_root() {
+        return skip("only root can give a file to another user");
+    }
+    let series = as_nobody(Series::with_two_snapshots);
+    std::os::unix::fs::chown(&series.store, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&series.store, fs::Permissions::from_mode(0o1777)).unwrap();
+    let draft = format!(".ibt-tmp-{KEY}.full.20200101T000000.000000Z.tar.zst");
+    fs::write(series.store.join(&draft), "x").unwrap();
+    let report = as_nobody(|| series.incremental().whole());
+    let notes: Vec<_> = report.problems.iter().map(|note| (note.kind, note.file.as_deref())).collect();
+    assert_eq!(notes, [(ProblemKind::Leftover, Some(&*draft))]);
+    assert!(report.problems[0].message.contains("no snapshot needs it"), "{:?}", report.problems);
+    assert!(series.store.join(&draft).exists());
 }
 
 /// An old temporary file may belong to a slow writer. It goes only if nobody holds it, or another part of the same

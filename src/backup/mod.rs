@@ -113,7 +113,8 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
         catalog = Catalog::read(store, &origin.key)?;
     }
     let snapshot = NewSnapshot::begin(store, origin, catalog, previous, kind, job)?;
-    snapshot.make(store, pool, job).inspect_err(|_| commit::warn_of_parts(store, job))
+    let made = snapshot.make(store, pool, job);
+    store::report_left_behind(store, job).and(made)
 }
 
 fn refuse_selectors(job: &Job) -> Result<()> {

@@ -28,7 +28,7 @@ use crate::format::{
 use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX, ProblemKind};
 use crate::stamp::{Stamp, Time};
 use crate::store::cache::{self, Copy};
-use crate::store::{Cache, Catalog, Need, StateFile, Store, backup_file, newest_known};
+use crate::store::{Cache, Catalog, StateFile, Store, backup_file, newest_known, report_left};
 
 use archives::FinishedArchive;
 
@@ -54,11 +54,17 @@ impl Commit<'_> {
     /// Commits the snapshot. An error before the state gets its name leaves no file of the snapshot in the
     /// store. If naming the state fails, the archives stay, because the state may have its name nevertheless.
     pub fn commit(self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
+        let mut published = Published { store, names: Vec::new() };
+        let committed = self.publish(&mut published, job);
+        committed.or_else(|error| published.remove(job).and(Err(error)))
+    }
+
+    /// Publishes all files. After an error, the archives in `published` are to be removed.
+    fn publish(self, published: &mut Published<'_>, job: &mut Job) -> Result<()> {
         let Commit { header, catalog, parents, mut archives, state, parent, cache, copy_of } = self;
-        let (references, finished) = archives.finish(store, parents)?;
+        let (references, finished) = archives.finish(published.store, parents)?;
         let own: Vec<_> = finished.iter().flat_map(|archive| archive.reference.files()).collect();
         let lost = lost_parts(parents, catalog);
-        let mut published = Published { store, names: Vec::new() };
         let mut copies = published.publish(finished, job)?;
         let now = Catalog::read(published.store, &header.key)?;
         check_alone(catalog, &now, header.snapshot)?;
@@ -311,24 +317,13 @@ fn problems(copy_of: Option<&Trailer>, job: &Job) -> Vec<StateProblem> {
     carried.chain(own).take(PROBLEMS_MAX).collect()
 }
 
-/// Logs a warning after a run has failed, if it may have left parts of archives in a storage that cannot delete.
-pub fn warn_of_parts(store: &dyn Store, job: &mut Job) {
-    let options = job.options;
-    let has_parts = options.part_size > 0 && !options.dry_run;
-    if has_parts && store.require(Need::Delete, "remove the parts of a failed run").is_err() {
-        let message = "parts that this run has written may stay in the storage, which cannot delete them; no \
-                       snapshot needs them";
-        job.log(Level::Warn, message);
-    }
-}
-
 /// Whether a problem of a snapshot says that its store has lost the content of an entry.
 pub fn is_loss(problem: &StateProblem) -> bool {
     problem.status == ProblemKind::Lost.name()
 }
 
-/// Archives of this run that have their final names while no state names them yet. Dropping this value
-/// removes them from the store.
+/// Archives of this run that have their final names while no state names them yet. Dropping this value, for example in
+/// a panic, removes them from the store.
 struct Published<'s> {
     store: &'s mut dyn Store,
     names: Vec<String>,
@@ -363,6 +358,15 @@ impl Published<'_> {
             self.store.sync()?;
         }
         Ok(copies)
+    }
+
+    /// Removes the archives, and notes each that cannot be removed.
+    fn remove(&mut self, job: &mut Job) -> Result<()> {
+        let names = std::mem::take(&mut self.names);
+        names.into_iter().try_for_each(|name| match self.store.delete(&name) {
+            Err(error) => report_left(&name, error, job),
+            Ok(()) => Ok(()),
+        })
     }
 }
 

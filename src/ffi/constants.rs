@@ -316,7 +316,7 @@ pub const IBT_PROBLEM_DAMAGED: i32 = 5;
 pub const IBT_PROBLEM_MISSING: i32 = 6;
 /// Metadata could not be read or set.
 pub const IBT_PROBLEM_METADATA: i32 = 7;
-/// A note. An earlier run left a file in the store, or an earlier restore left
+/// A note. A run left a file in the store, or an earlier restore left
 /// one in or beside its destination. Or a file of the store is a copy of a
 /// state under another name.
 pub const IBT_PROBLEM_LEFTOVER: i32 = 8;

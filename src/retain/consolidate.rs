@@ -27,7 +27,8 @@ use crate::pool::Pool;
 use crate::spool::spool_error;
 use crate::stamp::Time;
 use crate::store::{
-    Cache, Catalog, LockMode, NEW_FULL, Need, Store, archive_fault, begin, lock, newest, sweep_drafts,
+    Cache, Catalog, LockMode, NEW_FULL, Need, Store, archive_fault, begin, lock, newest, report_left_behind,
+    sweep_drafts,
 };
 
 const OP: &str = "consolidate";
@@ -62,7 +63,8 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
         );
         return Ok(());
     }
-    make(store, &catalog, newest, pool, job).inspect_err(|_| commit::warn_of_parts(store, job))
+    let made = make(store, &catalog, newest, pool, job);
+    report_left_behind(store, job).and(made)
 }
 
 /// True if a snapshot is a full, and needs no archive of another snapshot for an entry that this version can copy. The

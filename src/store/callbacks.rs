@@ -8,6 +8,7 @@ use std::collections::btree_map::{BTreeMap, Entry as Slot};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::left_behind::LeftBehind;
 use super::{Draft, Lock, LockMode, Need, Object, Store};
 use crate::error::{Error, Kind, Result, describe};
 use crate::format::names::parse_any;
@@ -158,11 +159,12 @@ const READ: &str = "read";
 /// Backup files in a [`Backend`].
 pub struct CallbackStore<B> {
     backend: Arc<B>,
+    left_behind: LeftBehind,
 }
 
 impl<B: Backend> CallbackStore<B> {
     pub fn new(backend: Arc<B>) -> Self {
-        CallbackStore { backend }
+        CallbackStore { backend, left_behind: LeftBehind::default() }
     }
 }
 
@@ -203,7 +205,7 @@ impl<B: Backend> Store for CallbackStore<B> {
     }
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {
-        Ok(Box::new(StreamDraft::begin(&self.backend, name)?))
+        Ok(Box::new(StreamDraft::begin(&self.backend, name, &self.left_behind)?))
     }
 
     /// Committed objects are durable already.
@@ -213,6 +215,10 @@ impl<B: Backend> Store for CallbackStore<B> {
 
     fn delete(&mut self, name: &str) -> Result<()> {
         self.backend.delete(name).map_err(|refusal| refusal.into_error("delete", name))
+    }
+
+    fn take_left_behind(&mut self) -> Vec<(String, Error)> {
+        self.left_behind.take()
     }
 
     fn reads_cheaply(&mut self) -> Result<bool> {
@@ -265,13 +271,15 @@ struct StreamDraft<B: Backend> {
     stream: Option<B::Stream>,
     /// The object may have its name, although it was not published.
     may_stand: bool,
+    /// Gets this object if it cannot be removed.
+    left_behind: LeftBehind,
 }
 
 impl<B: Backend> StreamDraft<B> {
-    fn begin(backend: &Arc<B>, name: &str) -> Result<Self> {
+    fn begin(backend: &Arc<B>, name: &str, left_behind: &LeftBehind) -> Result<Self> {
         let stream = backend.create(name).map_err(|refusal| refusal.into_error("create", name))?;
-        let (backend, name) = (backend.clone(), name.to_string());
-        Ok(StreamDraft { backend, name, stream: Some(stream), may_stand: false })
+        let (backend, name, left_behind) = (backend.clone(), name.to_string(), left_behind.clone());
+        Ok(StreamDraft { backend, name, stream: Some(stream), may_stand: false, left_behind })
     }
 
     fn abort(&mut self) {
@@ -323,7 +331,7 @@ impl<B: Backend> Draft for StreamDraft<B> {
         // not this one.
         self.may_stand = !matches!(&committed, Err(error) if error.kind == Kind::Exists);
         committed?;
-        Ok(Box::new(StreamDraft::begin(&self.backend, name)?))
+        Ok(Box::new(StreamDraft::begin(&self.backend, name, &self.left_behind)?))
     }
 
     fn publish(mut self: Box<Self>) -> Result<()> {
@@ -344,9 +352,12 @@ impl<B: Backend> Draft for StreamDraft<B> {
 impl<B: Backend> Drop for StreamDraft<B> {
     fn drop(&mut self) {
         self.abort();
-        if self.may_stand && !std::thread::panicking() {
-            // An object that cannot be removed stays until a prune: no state names it.
-            let _ = self.backend.delete(&self.name);
+        // An object that cannot be removed stays until a prune: no state names it.
+        if self.may_stand
+            && !std::thread::panicking()
+            && let Err(refusal) = self.backend.delete(&self.name)
+        {
+            self.left_behind.add(&self.name, refusal.into_error("remove", &self.name));
         }
     }
 }

@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::left_behind::LeftBehind;
 use super::{Draft, Lock, LockMode, Need, Object, Store, Turn, is_unheld, path_bytes};
 use crate::entry::FileType;
 use crate::error::{Error, Kind, Result, is_shortage};
@@ -55,6 +56,7 @@ pub struct DirStore {
     access: DirAccess,
     /// Keys for which a listing found files. A reader creates the lock file of such a key without another listing.
     keys_listed: HashSet<String>,
+    left_behind: LeftBehind,
 }
 
 impl DirStore {
@@ -73,6 +75,7 @@ impl DirStore {
             private: false,
             access: DirAccess::default(),
             keys_listed: HashSet::new(),
+            left_behind: LeftBehind::default(),
         }
     }
 
@@ -245,7 +248,7 @@ impl Store for DirStore {
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {
         let dir = self.made()?;
-        Ok(Box::new(FileDraft::begin(dir, &self.path, name)?))
+        Ok(Box::new(FileDraft::begin(dir, &self.path, name, &self.left_behind)?))
     }
 
     fn sync(&mut self) -> Result<()> {
@@ -290,16 +293,25 @@ impl Store for DirStore {
             // The run that made the draft.
             let run = parse_any(name).map(|name| (name.key, name.stamp));
             let is_locked = locked.is_some() && run.as_ref().map(|(key, _)| &**key) == locked;
-            match is_abandoned(&dir, temp, is_locked) {
-                true => abandoned.push((temp.to_string(), run)),
-                false => runs_at_work.extend(run),
+            match draft_use(&dir, temp, is_locked) {
+                DraftUse::Abandoned => abandoned.push((temp.to_string(), run)),
+                DraftUse::AtWork => runs_at_work.extend(run),
+                DraftUse::Foreign => {}
             }
         }
         // A run holds only the part of an archive open that it writes, so a part that nobody holds may be in use.
         abandoned.retain(|(_, run)| run.as_ref().is_none_or(|run| !runs_at_work.contains(run)));
         // A draft that cannot be removed does no harm, for example another user's draft in a sticky directory.
-        abandoned.retain(|(temp, _)| dir.unlink(temp.as_bytes()).is_ok());
+        abandoned.retain(|(temp, _)| {
+            let removed = dir.unlink(temp.as_bytes());
+            note_left(&removed, temp, &self.path, &self.left_behind);
+            removed.is_ok()
+        });
         Ok(abandoned.into_iter().map(|(temp, _)| temp).collect())
+    }
+
+    fn take_left_behind(&mut self) -> Vec<(String, Error)> {
+        self.left_behind.take()
     }
 
     fn reads_cheaply(&mut self) -> Result<bool> {
@@ -317,16 +329,38 @@ impl Store for DirStore {
     }
 }
 
-/// True if no process has the draft open for writing. If the key is not locked, only old drafts count as abandoned
-/// ([`ABANDONED_SECS`]).
-fn is_abandoned(dir: &Dir, temp: &str, is_locked: bool) -> bool {
-    let Ok(stat) = dir.stat(temp.as_bytes()) else { return false };
-    let is_old = || stat.mtime.max(stat.ctime) <= Time::now().plus_secs(-ABANDONED_SECS);
-    if stat.kind != FileType::File || !(is_locked || is_old()) {
-        return false;
+/// The use of a file with the name of a draft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DraftUse {
+    /// No process has the draft open for writing.
+    Abandoned,
+    /// A run may be writing the draft, or another part of the same archive.
+    AtWork,
+    /// It is not a regular file, so no run has made it.
+    Foreign,
+}
+
+/// If the key is not locked, only old drafts count as abandoned ([`ABANDONED_SECS`]).
+fn draft_use(dir: &Dir, temp: &str, is_locked: bool) -> DraftUse {
+    let Ok(stat) = dir.stat(temp.as_bytes()) else { return DraftUse::AtWork };
+    if stat.kind != FileType::File {
+        return DraftUse::Foreign;
     }
+    let is_old = || stat.mtime.max(stat.ctime) <= Time::now().plus_secs(-ABANDONED_SECS);
     // A draft of another user cannot be opened. Under the key's lock, no writer can have it open.
-    is_unheld(dir, temp).unwrap_or(is_locked)
+    match (is_locked || is_old()) && is_unheld(dir, temp).unwrap_or(is_locked) {
+        true => DraftUse::Abandoned,
+        false => DraftUse::AtWork,
+    }
+}
+
+/// Adds the draft `temp` of the store at `store` to the list if it was not `removed`.
+fn note_left(removed: &io::Result<()>, temp: &str, store: &Path, left_behind: &LeftBehind) {
+    if let Err(error) = removed
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        left_behind.add(temp, trouble("remove", &store.join(temp), error));
+    }
 }
 
 /// A backup file under its temporary name.
@@ -343,11 +377,13 @@ struct FileDraft {
     written: u64,
     /// The number of bytes for which write-back was started.
     started: u64,
+    /// Gets this draft if it cannot be removed.
+    left_behind: LeftBehind,
 }
 
 impl FileDraft {
     /// Begins the file `name` in `dir`, the directory at `store`.
-    fn begin(dir: Arc<Dir>, store: &Path, name: &str) -> Result<Self> {
+    fn begin(dir: Arc<Dir>, store: &Path, name: &str, left_behind: &LeftBehind) -> Result<Self> {
         let temp = format!("{TEMP_PREFIX}{name}");
         let file = platform::patiently(is_shortage, || dir.create_file(temp.as_bytes(), 0o600));
         let file = file.map_err(|e| trouble("create", &store.join(&temp), &e))?;
@@ -362,7 +398,13 @@ impl FileDraft {
             held: None,
             written: 0,
             started: 0,
+            left_behind: left_behind.clone(),
         })
+    }
+
+    /// The path of the store's directory.
+    fn store(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
     }
 
     fn trouble(&self, op: &str, error: &io::Error) -> Error {
@@ -407,9 +449,9 @@ impl Draft for FileDraft {
     }
 
     fn begin_next(&mut self, name: &str) -> Result<Box<dyn Draft>> {
-        let store = self.path.parent().unwrap_or(Path::new(""));
+        let store = self.store();
         // The lock on the next part shows that this one is in use too, so the next part comes first.
-        let next = FileDraft::begin(self.dir.clone(), store, name)?;
+        let next = FileDraft::begin(self.dir.clone(), store, name, &self.left_behind)?;
         self.seal()?;
         self.held = None;
         Ok(Box::new(next))
@@ -440,7 +482,7 @@ impl Drop for FileDraft {
     fn drop(&mut self) {
         if let Some(temp) = &self.temp {
             // If this fails, a later run removes the draft.
-            let _ = self.dir.unlink(temp.as_bytes());
+            note_left(&self.dir.unlink(temp.as_bytes()), temp, self.store(), &self.left_behind);
         }
     }
 }

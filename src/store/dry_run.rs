@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Draft, Lock, LockMode, Need, Object, Store};
 use crate::entry::FileType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Passes calls that only read on to the other store. Written objects are dropped.
 pub struct DryRunStore<'s> {
@@ -65,6 +65,10 @@ impl Store for DryRunStore<'_> {
 
     fn sweep_drafts(&mut self, _locked: Option<&str>) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+
+    fn take_left_behind(&mut self) -> Vec<(String, Error)> {
+        self.store.take_left_behind()
     }
 
     fn not_regular(&mut self, prefix: &str) -> Result<Vec<(String, FileType)>> {

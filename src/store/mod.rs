@@ -7,6 +7,7 @@ pub mod dates;
 pub mod dir;
 mod dry_run;
 mod key_lock;
+mod left_behind;
 mod listing;
 mod lost;
 mod mark;
@@ -35,6 +36,7 @@ pub use dates::Dates;
 pub use dir::{DirAccess, DirStore};
 pub use dry_run::DryRunStore;
 pub use key_lock::{KeyLock, Turn, lock};
+pub use left_behind::{report_left, report_left_behind};
 pub use listing::KeyListing;
 pub use lost::{NEW_FULL, archive_fault};
 pub use mark::{mark_of, newest_known, write_mark};
@@ -148,6 +150,12 @@ pub trait Store {
         Ok(Vec::new())
     }
 
+    /// Returns the files that [`Store::sweep_drafts`] or a dropped draft could not remove since the last call: the name
+    /// and the error of each. Call [`report_left_behind`] at the end of a run.
+    fn take_left_behind(&mut self) -> Vec<(String, Error)> {
+        Vec::new()
+    }
+
     /// Returns everything that has the name of a backup file, starting with `prefix`, and is not a regular file: for
     /// each, the name and the type. [`Store::list`] leaves these out and no operation reads them. But a user who moved
     /// a state elsewhere may have left a symbolic link to it.
@@ -210,15 +218,16 @@ pub fn begin(store: &mut dyn Store, key: &str, need: Need, doing: &str, job: &mu
     Ok(key)
 }
 
-/// Removes temporary files that killed runs of `key` left, and lists each as a problem. `lock` is a lock on `key` for
-/// writing or deleting. Readers may run at the same time, because they never read a temporary file.
+/// Removes temporary files that killed runs of `key` left, and lists each as a note, also those that cannot be removed.
+/// `lock` is a lock on `key` for writing or deleting. Readers may run at the same time, because they never read a
+/// temporary file.
 pub fn sweep_drafts(store: &mut dyn Store, key: &str, lock: &KeyLock, job: &mut Job) -> Result<()> {
     for name in store.sweep_drafts(Some(key).filter(|_| lock.keeps_writers_out()))? {
         let error = Error::new(Kind::Io, "keep", "a killed run left it; it was removed").at(&name);
         let problem = Problem::of_whole(ProblemKind::Leftover, &error);
         job.problem(problem.in_file(&name), error)?;
     }
-    Ok(())
+    report_left_behind(store, job)
 }
 
 /// True if nobody writes the temporary file `temp` any more: a writer would hold a lock on the file. `None` if this is

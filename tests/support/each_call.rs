@@ -121,6 +121,10 @@ impl Store for EachCall {
         self.inner.sweep_drafts(locked)
     }
 
+    fn take_left_behind(&mut self) -> Vec<(String, Error)> {
+        self.inner.take_left_behind()
+    }
+
     fn not_regular(&mut self, prefix: &str) -> Result<Vec<(String, FileType)>> {
         self.inner.not_regular(prefix)
     }

@@ -1,7 +1,7 @@
 //! Passes the calls of a store on to another store.
 
 /// In an `impl Store`, passes each named function on to the store in the field `$inner`. Some names stand for several
-/// functions: `locks`, `links` and `places`. Put `#[deny(clippy::missing_trait_methods)]` on the `impl`, so that no
+/// functions: `locks`, `sweep_drafts` and `places`. Put `#[deny(clippy::missing_trait_methods)]` on the `impl`, so that no
 /// function is forgotten: a default function of the trait would not ask the inner store.
 macro_rules! forward {
     ($inner:ident:) => {};
@@ -59,6 +59,9 @@ macro_rules! forward {
     ($inner:ident: sweep_drafts $($more:ident)*) => {
         fn sweep_drafts(&mut self, locked: Option<&str>) -> ibt::error::Result<Vec<String>> {
             self.$inner.sweep_drafts(locked)
+        }
+        fn take_left_behind(&mut self) -> Vec<(String, ibt::error::Error)> {
+            self.$inner.take_left_behind()
         }
         forward!($inner: $($more)*);
     };
