@@ -491,7 +491,7 @@ fn without_locks_a_backup_fails_if_another_snapshot_or_its_mark_appears() {
     series.assert_every_point_restores();
 }
 
-/// A failed run removes what it has stored, also archives in one file. What it cannot remove is noted, and nothing else.
+/// A failed run removes what it has stored, also archives in one file. Only what it cannot remove is noted.
 #[test]
 fn objects_that_a_failed_run_cannot_remove_are_noted() {
     let refused = || Trouble::Refused(Refusal { status: -77, os_code: libc::ENOSPC, reason: None });

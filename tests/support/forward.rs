@@ -1,8 +1,8 @@
 //! Passes the calls of a store on to another store.
 
 /// In an `impl Store`, passes each named function on to the store in the field `$inner`. Some names stand for several
-/// functions: `locks`, `sweep_drafts` and `places`. Put `#[deny(clippy::missing_trait_methods)]` on the `impl`, so that no
-/// function is forgotten: a default function of the trait would not ask the inner store.
+/// functions: `locks`, `sweep_drafts` and `places`. Put `#[deny(clippy::missing_trait_methods)]` on the `impl`, so that
+/// no function is forgotten: a default function of the trait would not ask the inner store.
 macro_rules! forward {
     ($inner:ident:) => {};
     ($inner:ident: require $($more:ident)*) => {
