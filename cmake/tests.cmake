@@ -189,9 +189,17 @@ endif()
 add_test(NAME installed
   COMMAND sh "${c_dir}/installed.sh" "${CMAKE_COMMAND}" "${CMAKE_BINARY_DIR}" "${PROJECT_SOURCE_DIR}"
           "${CMAKE_C_COMPILER}" "${CMAKE_INSTALL_LIBDIR}" "${CMAKE_CXX_COMPILER}")
+# The variables with which another build finds the library that cargo has built for this one.
+set(same_library "-DIBT_CARGO_TARGET_DIR=${IBT_CARGO_TARGET_DIR}" "-DIBT_CARGO_PROFILE=${IBT_CARGO_PROFILE}"
+  "-DIBT_CARGO_FLAGS=${IBT_CARGO_FLAGS}" "-DIBT_CARGO_TARGET=${IBT_CARGO_TARGET}"
+  "-DCMAKE_C_COMPILER=${CMAKE_C_COMPILER}")
 add_test(NAME subproject
-  COMMAND sh "${c_dir}/subproject.sh" "${CMAKE_COMMAND}" "${PROJECT_SOURCE_DIR}" "${c_dir}/consumer"
-          "-DIBT_CARGO_TARGET_DIR=${IBT_CARGO_TARGET_DIR}" "-DIBT_CARGO_PROFILE=${IBT_CARGO_PROFILE}"
-          "-DIBT_CARGO_FLAGS=${IBT_CARGO_FLAGS}" "-DIBT_CARGO_TARGET=${IBT_CARGO_TARGET}"
-          "-DCMAKE_C_COMPILER=${CMAKE_C_COMPILER}")
-set_tests_properties(installed subproject PROPERTIES LABELS package TIMEOUT 600)
+  COMMAND sh "${c_dir}/subproject.sh" "${CMAKE_COMMAND}" "${PROJECT_SOURCE_DIR}" "${c_dir}/consumer" ${same_library})
+find_program(ADDR2LINE addr2line)
+if(NOT ADDR2LINE)
+  set(ADDR2LINE "")
+endif()
+add_test(NAME debug_info
+  COMMAND sh "${c_dir}/debug_info.sh" "${CMAKE_COMMAND}" "${CMAKE_NM}" "${ADDR2LINE}" "${PROJECT_SOURCE_DIR}"
+          ${same_library})
+set_tests_properties(installed subproject debug_info PROPERTIES LABELS package TIMEOUT 600)
