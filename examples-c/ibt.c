@@ -7,8 +7,10 @@
  *   cc -Iinclude examples-c/ibt*.c -libt -o ibt
  */
 #include "ibt_tool.h"
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The first steps of both kinds of backups. */
 static ibt_status begin_backup(struct run *run)
@@ -214,6 +216,12 @@ static int perform(const struct command *command, struct run *run)
     if (status >= 0)
         status = command->work(run);
     erase_progress(run);
+    if (status == IBT_ERR_CANCELLED && ferror(stdout) && interrupted_by() != 0) {
+        /* The signal came while the program waited for the reader of its output. Flushing the rest of the output would
+         * wait again. */
+        fputs("ibt: cancelled\n", stderr);
+        _exit(128 + interrupted_by());
+    }
     status = judge(command, run, status);
     result = finish(command, run, status);
 
@@ -237,12 +245,27 @@ static int answer(char **argv)
     return asks_for_help(argv + 1) ? help(find_command(argv[1])) : -1;
 }
 
+/* Opens a directory in the place of each standard stream that is closed. Otherwise a file of the store could get the
+ * number of the stream, and messages would be written into that file. Reading and writing a directory fails, as it
+ * does with a closed stream. */
+static void occupy_closed_streams(void)
+{
+    int number;
+
+    do
+        number = open("/", O_RDONLY);
+    while (number >= 0 && number <= STDERR_FILENO);
+    if (number >= 0)
+        close(number);
+}
+
 int main(int argc, char **argv)
 {
     const struct command *command;
     struct run run;
     int status;
 
+    occupy_closed_streams();
     if (argc < 2)
         return wrong_usage(NULL, "a command is missing", NULL);
     status = answer(argv);

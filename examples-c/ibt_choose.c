@@ -70,6 +70,7 @@ ibt_status add_files_from(struct run *run)
 {
     int is_input = run->files_from != NULL && strcmp(run->files_from, "-") == 0;
     FILE *list, *out;
+    const char *why;
     long count = -1;
 
     if (run->files_from == NULL)
@@ -78,15 +79,16 @@ ibt_status add_files_from(struct run *run)
     list = is_input ? stdin : fopen(run->files_from, "r");
     if (list != NULL)
         count = read_list(run, list);
+    why = count == 0 ? "it names no path" : strerror(errno);
+    if (list != NULL && !is_input)
+        fclose(list);
+    if (ibt_cancel_requested(run->cancel)) /* the signal ended the reading, too */
+        return IBT_ERR_CANCELLED;
     if (count <= 0) {
-        const char *why = count == 0 ? "it names no path" : strerror(errno);
-
         out = begin_message(run);
         if (out != NULL)
             fprintf(out, "cannot read the list of --files-from, %s: %s", run->files_from, why);
         end_message(run, out);
     }
-    if (list != NULL && !is_input)
-        fclose(list);
     return count > 0 ? IBT_OK : count == 0 ? IBT_ERR_INVALID_ARG : IBT_ERR_IO;
 }

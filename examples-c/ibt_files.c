@@ -1,8 +1,10 @@
 /* ibt_files.c - looks into snapshots: the commands files, cat and find. */
 #include "ibt_tool.h"
+#include <errno.h>
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The widths of the columns in characters, and the run with the listed path. */
 struct listing {
@@ -227,10 +229,21 @@ ibt_status do_files(struct run *run)
     return status;
 }
 
+/* Writes a piece of a file. fwrite() would go on after a signal if the pipe had taken a part of the piece, and would
+ * then wait for a reader that does not read any more. */
 static int32_t write_out(void *ud, const uint8_t *data, size_t length)
 {
-    fwrite(data, 1, length, stdout);
-    return go_on(ud);
+    const struct run *run = ud;
+
+    while (length > 0 && go_on(run) == IBT_CALLBACK_OK) {
+        ssize_t written = write(STDOUT_FILENO, data, length);
+
+        if (written < 0 && errno != EINTR)
+            written = fwrite(data, 1, length, stdout) == length && fflush(stdout) == 0 ? (ssize_t)length : 0;
+        data += written > 0 ? written : 0;
+        length -= written > 0 ? (size_t)written : 0;
+    }
+    return go_on(run);
 }
 
 ibt_status do_cat(struct run *run)
@@ -304,8 +317,13 @@ ibt_status do_find(struct run *run)
     ibt_status status = listed;
     size_t i;
 
-    for (i = 0; status >= 0 && i < ibt_report_snapshot_count(list); i++)
+    for (i = 0; status >= 0 && i < ibt_report_snapshot_count(list); i++) {
         status = find_in(run, ibt_report_snapshot_stamp(list, i), ibt_report_snapshot_date(list, i));
+        if (skip_lost(run, status)) {
+            listed = IBT_PARTIAL;
+            status = IBT_OK;
+        }
+    }
     list_problems(run, list);
     return status < 0 ? status : listed;
 }

@@ -240,3 +240,20 @@ void list_problems(struct run *run, ibt_report *list)
     ibt_report_free(list);
     run->report = NULL;
 }
+
+/* For a command that looks into one snapshot after the other: prints the error and returns 1 if the snapshot is lost,
+ * or was removed meanwhile, so that the command can go on with the next one. */
+int skip_lost(struct run *run, ibt_status status)
+{
+    int is_lost = status == IBT_ERR_CORRUPT || status == IBT_ERR_FORMAT || status == IBT_ERR_MISSING;
+
+    if (!is_lost && status != IBT_ERR_NOT_FOUND)
+        return 0;
+    fflush(stdout);
+    fputs("ibt: ", stderr);
+    print_text(stderr, error_text(run, status));
+    fputc('\n', stderr);
+    ibt_error_free(run->err);
+    run->err = NULL;
+    return 1;
+}

@@ -23,7 +23,8 @@ static int is_ignored(int number)
     return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-/* The first Ctrl-C cancels the operation. A second one ends the program at once, because of SA_RESETHAND. */
+/* The first Ctrl-C cancels the operation. A second one ends the program at once, because of SA_RESETHAND. A file that
+ * grows beyond the limit of `ulimit -f` is an error and no signal, so that the operation can remove its drafts. */
 void catch_interrupts(ibt_cancel *cancel)
 {
     struct sigaction action;
@@ -37,6 +38,13 @@ void catch_interrupts(ibt_cancel *cancel)
     sigaction(SIGTERM, &action, NULL);
     if (!is_ignored(SIGHUP))
         sigaction(SIGHUP, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+/* The signal that came last, 0 for none. */
+int interrupted_by(void)
+{
+    return caught;
 }
 
 /* Removes the handlers; call it before freeing the ibt_cancel, which the handlers use. Returns the signal that came

@@ -166,6 +166,10 @@ ibt_status do_stats(struct run *run)
         stats.bytes = ibt_report_snapshot_counter(list, i, IBT_COUNT_BYTES);
         stats.all_bytes += stats.bytes;
         status = add_files(run, &stats, ibt_report_snapshot_stamp(list, i));
+        if (skip_lost(run, status)) {
+            listed = IBT_PARTIAL;
+            status = IBT_OK;
+        }
     }
     unite(&stats);
     erase_progress(run);

@@ -194,6 +194,7 @@ void print_at_once(void *ud, int32_t level, const char *line);
 void print_problems(const struct run *run);
 void print_cure(const struct run *run, const struct command *command);
 void list_problems(struct run *run, ibt_report *list);
+int skip_lost(struct run *run, ibt_status status);
 
 /* ibt_tables.c */
 void print_list(const struct run *run);
@@ -241,6 +242,7 @@ ibt_status do_stats(struct run *run);
 
 /* ibt_progress.c */
 void catch_interrupts(ibt_cancel *cancel);
+int interrupted_by(void);
 int release_interrupts(void);
 int wants_progress(const struct run *run);
 int32_t draw(void *ud, const ibt_progress *now);

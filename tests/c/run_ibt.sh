@@ -395,3 +395,19 @@ expect 1 "$@" incr chosen --store store --files-from list
 grep -q 'it names no path' err || fail "an empty list is not told"
 expect 1 "$@" incr chosen --store store --files-from absent
 expect 2 "$@" incr chosen --store store --exclude-larger-than 10x
+
+# A snapshot with damage that a list does not see costs neither find nor stats the other snapshots.
+mkdir damaging
+seq 1 4000 | while read -r name; do echo "$name" >"damaging/$name"; done
+for index in 1 2; do
+    echo "$index" >"damaging/only$index"
+    expect 0 "$@" full damaging --store damaging-store
+done
+state=$(ls damaging-store/damaging.state.* | head -n 1)
+dd if=/dev/zero of="$state" bs=1 seek=$(($(wc -c <"$state") / 2)) count=9 conv=notrunc 2>dd.err
+expect 0 "$@" list damaging --store damaging-store
+expect 3 "$@" find damaging 'only*' --store damaging-store
+grep -q 'only2' out || fail "find stops at a damaged snapshot"
+grep -q 'cannot read damaging.state' err || fail "find does not tell the damage"
+expect 3 "$@" stats damaging --store damaging-store
+grep -q '^damaging: 2 snapshots' out || fail "stats stops at a damaged snapshot"
