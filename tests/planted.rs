@@ -151,6 +151,7 @@ fn key_of(name: &str) -> Option<&str> {
     let (key, kind) = rest.rsplit_once('.')?;
     let is_kind = match end {
         "tar" => ["full", "created", "updated", "sigvault"].contains(&kind) && part.is_none_or(is_part),
+        "json" if kind == "partial" => part.is_none_or(is_part),
         "json" => ["state", "retired"].contains(&kind) && part.is_none(),
         _ => false,
     };

@@ -1,6 +1,8 @@
 //! Makes a snapshot: walks the source, compares it with the parent, stores the changes, commits.
 //!
-//! A full backup and an increment run the same code: a full is an increment whose parent is the empty state.
+//! A full backup and an increment run the same code: a full is an increment whose parent is the empty state. If an
+//! earlier full did not end, its partial state takes the place of the parent ([`partial_basis`]): the full takes over
+//! unchanged entries from it, and treats every other path as new.
 //!
 //! ```text
 //! heal     with the option: parent state --> its lost contents and signatures    (heal)
@@ -32,6 +34,7 @@ mod old_bytes;
 mod open_dirs;
 mod origin;
 mod parent;
+mod partial_basis;
 mod pointed_contents;
 mod reading;
 mod run;
@@ -45,7 +48,7 @@ mod vaults;
 
 use std::sync::Arc;
 
-use crate::commit::{self, Commit, NewArchives, NewState};
+use crate::commit::{self, Checkpoints, Commit, NewArchives, NewState};
 use crate::contents::Contents;
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Header, ParentRef, SnapshotKind, StateChanges, StateReader};
@@ -59,6 +62,7 @@ use crate::walk::Source;
 
 use origin::BackupSource;
 use parent::Parent;
+use partial_basis::{PartialBasis, find_partial_basis};
 use run::Run;
 
 /// Number of decoded frames of old contents that stay in memory.
@@ -112,7 +116,12 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
         lost.into_iter().try_for_each(|layer| layer.put_back(store, job))?;
         catalog = Catalog::read(store, &origin.key)?;
     }
-    let snapshot = NewSnapshot::begin(store, origin, catalog, previous, kind, job)?;
+    let newest = previous.as_ref().map(|previous| previous.header().clone());
+    let partial = match kind {
+        SnapshotKind::Full => find_partial_basis(store, &catalog, newest.as_deref(), &origin, &pool, job)?,
+        SnapshotKind::Incremental => None,
+    };
+    let snapshot = NewSnapshot::begin(store, origin, catalog, (previous, partial), kind, job)?;
     let made = snapshot.make(store, pool, job);
     store::report_left_behind(store, job).and(made)
 }
@@ -141,8 +150,10 @@ struct NewSnapshot {
     origin: BackupSource,
     catalog: Catalog,
     header: Header,
-    /// The parent state; `None` for a full.
+    /// The parent state. For a full: the partial state that it goes on from, if there is one.
     basis: Option<StateReader>,
+    /// The name of that partial state.
+    partial: Option<String>,
     guard: Guard,
     /// The newest snapshot has entries besides its root.
     previous_had_entries: bool,
@@ -153,7 +164,7 @@ impl NewSnapshot {
         store: &mut dyn Store,
         origin: BackupSource,
         catalog: Catalog,
-        previous: Option<StateReader>,
+        (previous, partial): (Option<StateReader>, Option<PartialBasis>),
         kind: SnapshotKind,
         job: &mut Job,
     ) -> Result<Self> {
@@ -161,18 +172,21 @@ impl NewSnapshot {
         let before = previous.as_ref().map(|reader| (reader.header(), reader.trailer()));
         let newest = before.map(|(header, _)| header.snapshot);
         let stamp = commit::next_stamp(store, &catalog, newest, now, job)?;
+        // The state whose entries are compared with the source.
+        let of_partial = partial.as_ref().map(|partial| (partial.state.header(), partial.state.trailer()));
+        let compared = of_partial.or(before);
         let guard = Guard {
-            scanned_at: before.map_or(now, |(header, _)| header.scanned_at),
+            scanned_at: compared.map_or(now, |(header, _)| header.scanned_at),
             newest_ctime: Time { secs: i64::MAX, nanos: 0 },
             local_dev: local_device(&origin.root),
             distrust: job.options.detect == Detect::Content
-                || before.is_some_and(|(_, trailer)| now < trailer.finished_at),
-            ignore_inodes: before.is_some_and(|(header, _)| header.inodes_unstable),
+                || compared.is_some_and(|(_, trailer)| now < trailer.finished_at),
+            ignore_inodes: compared.is_some_and(|(header, _)| header.inodes_unstable),
         };
         let is_increment = kind == SnapshotKind::Incremental;
         let header = Header {
             key: origin.key.clone(),
-            series: match before {
+            series: match compared {
                 Some((header, _)) => header.series.clone(),
                 None => new_series()?,
             },
@@ -194,8 +208,11 @@ impl NewSnapshot {
             unknown: Vec::new(),
         };
         let previous_had_entries = before.is_some_and(|(_, trailer)| trailer.totals.entries > 1);
-        let basis = previous.filter(|_| is_increment);
-        Ok(NewSnapshot { origin, catalog, header, basis, guard, previous_had_entries })
+        let (basis, partial) = match partial {
+            Some(PartialBasis { name, state }) => (Some(state), Some(name)),
+            None => (previous.filter(|_| is_increment), None),
+        };
+        Ok(NewSnapshot { origin, catalog, header, basis, partial, guard, previous_had_entries })
     }
 
     fn make(mut self, store: &mut dyn Store, pool: Arc<Pool>, job: &mut Job) -> Result<()> {
@@ -206,6 +223,7 @@ impl NewSnapshot {
             let cache = Cache::of_series(job.options.cache_dir.as_deref(), &self.header.series)?;
             Some(if dry_run { cache.only_read() } else { cache })
         };
+        let full = self.header.kind == SnapshotKind::Full;
         let own = OwnPlaces::find(store, job.options, Some(&self.header.series))?;
         refuse_own(&self.origin, &own)?;
         let mut parent = match &self.basis {
@@ -213,21 +231,23 @@ impl NewSnapshot {
                 self.guard.newest_ctime = basis.newest_ctime();
                 let reads_cheaply = store.reads_cheaply()?;
                 let reads = match job.options.delta {
+                    _ if full => false,
                     DeltaMode::Signatures => false,
                     DeltaMode::Contents => true,
                     DeltaMode::Auto => reads_cheaply,
                 };
                 let trailer = basis.trailer().clone();
                 let contents = reads.then(|| old_contents(&trailer.archives, &pool, job));
-                Some(Parent::new(trailer, &self.catalog, cache(), contents, reads_cheaply, job)?)
+                let heals = job.options.heal && !full;
+                Some(Parent::new(trailer, &self.catalog, cache(), contents, (reads_cheaply, heals), job)?)
             }
             None => None,
         };
-        if let (true, Some(basis), Some(parent)) = (job.options.heal, &mut self.basis, &mut parent) {
+        if let (true, Some(basis), Some(parent)) = (job.options.heal && !full, &mut self.basis, &mut parent) {
             heal::find_losses(store, basis, parent, &pool, job)?;
         }
         let basis = self.basis.as_mut().zip(parent.as_ref());
-        let mut scan = scan::scan(self.origin.root, basis, &self.guard, own, &pool, job)?;
+        let mut scan = scan::scan(self.origin.root, basis, (&self.guard, full), own, &pool, job)?;
         if let Some(code) = scan.root_trouble.filter(|_| scan.empty) {
             // No entry of the source was seen. An empty snapshot would look like a deletion of all files.
             let error = std::io::Error::from_raw_os_error(code);
@@ -242,17 +262,28 @@ impl NewSnapshot {
             parent.report_lost_parts(&scan.needed_parts, job)?;
         }
         self.header.inodes_unstable = scan.inodes_unstable;
-        let full = self.header.kind == SnapshotKind::Full;
+        let basis = self.basis.as_ref().map(StateReader::trailer);
+        let checkpoints = match full {
+            true => Checkpoints::new(&self.header, scan.bytes, basis.map(|basis| &**basis), store, job),
+            false => None,
+        };
         let (key, stamp) = (&self.header.key, self.header.snapshot);
-        let archives = NewArchives::new(key, stamp, job.options, pool.clone(), full, cache());
+        let mut archives = NewArchives::new(key, stamp, job.options, pool.clone(), full, cache());
+        if checkpoints.is_some() {
+            archives = archives.divisible();
+        }
         let cache = cache();
-        let state = match full {
+        let mut state = match full {
             true => NewState::whole(store, &archives, &self.header)?,
             false => NewState::Changes(Box::new(StateChanges::new())),
         };
+        if checkpoints.is_some() {
+            state.keep_lines();
+        }
         let mut run = Run::new(job, store, pool, source, parent, archives, state, self.guard, &mut scan);
+        run.checkpoints = checkpoints;
         run.go(self.basis.as_mut(), scan)?;
-        let Run { parent, archives, state, .. } = run;
+        let Run { parent, archives, state, checkpoints, .. } = run;
         if job.options.skip_unchanged
             && let Some(same) = unchanged_parent(&self.header, self.basis.as_ref(), &state, job)
             && commit::still_exists(store, same, &self.catalog)?
@@ -277,11 +308,19 @@ impl NewSnapshot {
             parent: self.basis.as_mut(),
             cache,
             copy_of: None,
+            partial: self.partial.as_deref(),
         };
         if dry_run {
             return commit.forecast(store, job);
         }
         commit.commit(store, job)?;
+        if full {
+            // The new snapshot names everything that it took over, and the next full goes on from no older one.
+            let mut left: Vec<_> =
+                self.catalog.partial_states().iter().map(|file| file.name.to_string()).collect();
+            left.extend(checkpoints.map_or(Vec::new(), Checkpoints::into_published));
+            commit::remove_partial_states(store, left, job);
+        }
         job.log(Level::Info, &format!("made snapshot {} of '{}'", self.header.snapshot, self.header.key));
         Ok(())
     }

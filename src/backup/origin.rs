@@ -50,8 +50,7 @@ impl BackupSource {
     /// Checks that the newest snapshot, whose header is `newest`, is of this source and host. If `newest` records
     /// another path of the same directory, the series keeps the recorded path.
     pub fn check(&mut self, newest: &Header, job: &Job) -> Result<()> {
-        let is_same =
-            self.name == newest.source || self.host == newest.host && self.is_reached_by(&newest.source);
+        let is_same = self.is_source_of(newest);
         if is_same && self.host == newest.host {
             self.name.clone_from(&newest.source);
             return Ok(());
@@ -69,6 +68,15 @@ impl BackupSource {
             self.key
         );
         Err(Error::new(Kind::Mismatch, "back up", detail).at(&self.path))
+    }
+
+    /// True if `state` is of this source and host.
+    pub fn is_of(&self, state: &Header) -> bool {
+        self.host == state.host && self.is_source_of(state)
+    }
+
+    fn is_source_of(&self, state: &Header) -> bool {
+        self.name == state.source || self.host == state.host && self.is_reached_by(&state.source)
     }
 
     /// True if `path` is another path of this directory, for example one through a symbolic link. A name that the

@@ -1,5 +1,5 @@
-//! The parent snapshot of an increment: its entries, its archives that the store still has, and its
-//! signatures.
+//! The parent snapshot of an increment, or the partial state that a full goes on from: its entries, its archives that
+//! the store still has, and its signatures.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -50,13 +50,14 @@ pub struct Parent {
 
 impl Parent {
     /// Finds out which archives of the parent can be used. Lost archives are reported as problems: the backup
-    /// stores their contents again. `reads_cheaply`: signatures are read from the store instead of the cache.
+    /// stores their contents again. `reads_cheaply`: signatures are read from the store instead of the cache. `heals`:
+    /// a signature that is lost is made again.
     pub fn new(
         trailer: Arc<Trailer>,
         catalog: &Catalog,
         cache: Option<Cache>,
         contents: Option<Contents>,
-        reads_cheaply: bool,
+        (reads_cheaply, heals): (bool, bool),
         job: &mut Job,
     ) -> Result<Self> {
         let mut vaults = SigVaults::new(trailer.clone(), cache);
@@ -65,7 +66,6 @@ impl Parent {
         if reads_cheaply {
             vaults.read_from_store(is_whole);
         }
-        let heals = job.options.heal;
         let known_losses = if heals { HashSet::new() } else { reported_losses(&trailer) };
         let unlisted_losses = !heals && may_have_more_losses(&trailer.problems);
         let listed = faults.iter().map(Option::is_none).collect();

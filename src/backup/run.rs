@@ -1,22 +1,22 @@
 //! The second pass. Each path of the parent and of the source, in order, becomes an entry of the new state or
 //! counts as deleted.
 
+mod full;
+mod nodes;
 mod sockets;
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use crate::commit::{NewArchiveKind, NewArchives, NewState};
+use crate::commit::{Checkpoints, NewArchiveKind, NewArchives, NewState};
 use crate::delta::FineSearch;
-use crate::entry::{Entry, FileType, HardLink, Metadata, Node, Path, Place, is_within};
+use crate::entry::{Entry, FileType, HardLink, Node, Path, is_within};
 use crate::error::{Error, Kind, Result, is_shortage};
 use crate::format::{OmissionCause, Recorded, Records, Special, StateReader};
 use crate::job::{Counter, Job, Phase, ProblemKind, change};
 use crate::platform::{self, Names, Stat};
 use crate::pool::Pool;
-use crate::stamp::Time;
 use crate::state::{Facts, Guard, Pair, is_unchanged};
 use crate::store::Store;
 use crate::walk::{Devices, Source};
@@ -29,7 +29,7 @@ use super::links::Links;
 use super::new_entry::{NewEntry, StoredAs, judge, leave_inode_out, same_content, special};
 use super::open_dirs::OpenDirs;
 use super::parent::Parent;
-use super::reading::{FileError, FileResult, metadata, open_node};
+use super::reading::{FileError, FileResult};
 use super::scan::{RenameSources, Scan, facts};
 use super::small::{self, IN_MEMORY};
 use super::stored_contents::{StoredContents, start_of};
@@ -46,6 +46,8 @@ pub struct Run<'r, 'j> {
     pub parent: Option<Parent>,
     pub archives: NewArchives,
     pub state: NewState,
+    /// Publishes the partial states of a long full; else `None`.
+    pub checkpoints: Option<Checkpoints>,
     pub guard: Guard,
     pool: Arc<Pool>,
     /// Reads the files of `steps`.
@@ -105,8 +107,9 @@ impl<'r, 'j> Run<'r, 'j> {
         let devices = Arc::new(std::mem::take(&mut scan.devices));
         let mut stored_contents = std::mem::replace(&mut scan.stored_contents, StoredContents::none());
         if archives.is_full() {
-            // The archive of a full has a member for every file.
+            // A full takes over a content only for the path that the partial state has it for.
             stored_contents = StoredContents::none();
+            scan.rename_sources = RenameSources::default();
         }
         Run {
             without_inodes: scan.inodes_unstable && !archives.is_full(),
@@ -120,6 +123,7 @@ impl<'r, 'j> Run<'r, 'j> {
             parent,
             archives,
             state,
+            checkpoints: None,
             guard,
             names: Names::new(),
             devices,
@@ -164,10 +168,15 @@ impl<'r, 'j> Run<'r, 'j> {
                         continue;
                     }
                     Some(Task::Carry) => PendingStep::Carry(next(&mut records)?.clone()),
+                    Some(Task::Old) if self.archives.is_full() => {
+                        self.leave_behind(next(&mut records)?.size());
+                        continue;
+                    }
                     Some(Task::Old) => self.plan(Pair::Old(next(&mut records)?.entry()?))?,
                     Some(Task::New(finding)) => self.plan(Pair::New(finding))?,
                     Some(Task::Both(finding)) => {
-                        self.plan(Pair::Both(next(&mut records)?.entry()?, finding))?
+                        let pair = self.pair(next(&mut records)?.entry()?, finding);
+                        self.plan(pair)?
                     }
                 };
                 self.steps.push_back(step);
@@ -180,6 +189,7 @@ impl<'r, 'j> Run<'r, 'j> {
                     if let Some(old) = self.old_here.take() {
                         self.state.gone(&old.path)?;
                     }
+                    self.checkpoint()?;
                 }
                 None => return Ok(()),
             }
@@ -193,6 +203,9 @@ impl<'r, 'j> Run<'r, 'j> {
 
     /// Writes the parent's entry again without a change.
     fn carry(&mut self, recorded: &Recorded) -> Result<()> {
+        if self.archives.is_full() {
+            return self.take_over(recorded);
+        }
         let path = recorded.path();
         self.job.step(path)?;
         self.leave_unseen(path);
@@ -251,9 +264,12 @@ impl<'r, 'j> Run<'r, 'j> {
         match state {
             PathState::Node { stat, target, broken } => {
                 self.report_broken(&path, broken)?;
-                match stat.kind {
-                    FileType::File => self.file(&path, &stat, old, prefetched),
-                    _ => self.node(&path, &stat, (target, broken.is_some()), old),
+                match (stat.kind, old) {
+                    (FileType::File, Some(old)) if self.archives.is_full() => {
+                        self.take_over_file(&path, &stat, old)
+                    }
+                    (FileType::File, old) => self.file(&path, &stat, old, prefetched),
+                    (_, old) => self.node(&path, &stat, (target, broken.is_some()), old),
                 }
             }
             PathState::Unreadable(code) => {
@@ -362,53 +378,6 @@ impl<'r, 'j> Run<'r, 'j> {
         self.job.trouble(ProblemKind::Unreadable, path.as_bytes(), error)?;
         self.unseen.push(path.clone());
         Ok(())
-    }
-
-    /// Makes the entry of a path that is not a file. `unseen` marks a directory that could not be listed
-    /// whole.
-    fn node(
-        &mut self,
-        path: &Path,
-        stat: &Stat,
-        (target, unseen): (Vec<u8>, bool),
-        old: Option<Entry>,
-    ) -> Result<()> {
-        if let Some(first) = self.first_name(path, stat)? {
-            return self.link(path, stat, first, old.as_ref());
-        }
-        let old = match old {
-            Some(old) if !unseen && self.seems_unchanged(&old, stat) => {
-                return self.unchanged(old, stat);
-            }
-            old => old,
-        };
-        let Some(node) = Node::without_content(stat.kind, target, stat.rdev) else {
-            return Err(Error::new(Kind::Panic, "store", "a file without its content").at(path));
-        };
-        let (meta, btime, dirty) = self.node_metadata(path, stat)?;
-        let place = Place { ino: Some(stat.ino.into()), ctime: stat.ctime, btime, dirty, ..Place::default() };
-        let entry = Entry::new(path.clone(), node, meta, place);
-        let mut made = judge(entry, old.as_ref(), StoredAs::Same);
-        made.entry.place.dirty |= unseen;
-        self.write_linked(made, stat, old.as_ref())
-    }
-
-    /// Reads the metadata of an entry that is not a file. If the entry is gone or replaced by now, it gets
-    /// the stat of the first pass, and is dirty.
-    fn node_metadata(&mut self, path: &Path, stat: &Stat) -> Result<(Metadata, Option<Time>, bool)> {
-        let opened = self.open(|source| open_node(source, path, stat.kind));
-        let read = opened.and_then(|fd| {
-            let now = platform::stat_fd(fd.as_fd())?;
-            if (now.dev, now.ino, now.kind) != (stat.dev, stat.ino, stat.kind) {
-                return Err(io::Error::other("it was replaced during the backup"));
-            }
-            Ok((metadata(stat, fd.as_fd(), &mut self.names)?, platform::birth_time(fd)))
-        });
-        read.map(|(meta, btime)| (meta, btime, false)).or_else(|error| {
-            let told = Error::io("read the metadata of", path, &error);
-            self.job.trouble(ProblemKind::Metadata, path.as_bytes(), told)?;
-            Ok((stat.metadata(&mut self.names), None, true))
-        })
     }
 
     /// Takes over the parent's entry. Only the inode number comes from `stat`, because it may have changed.

@@ -222,11 +222,12 @@ impl InodeTally {
     }
 }
 
-/// Scans the source. Leaves out the places in `own`. Threads of `pool` walk; this thread compares.
+/// Scans the source, for a full if `full` is true. Leaves out the places in `own`. Threads of `pool` walk; this thread
+/// compares.
 pub fn scan(
     root: Dir,
     parent: Option<(&mut StateReader, &Parent)>,
-    guard: &Guard,
+    (guard, full): (&Guard, bool),
     own: OwnPlaces,
     pool: &Arc<Pool>,
     job: &mut Job,
@@ -252,8 +253,8 @@ pub fn scan(
         own,
         job,
     };
-    let is_increment = parent.is_some();
-    let mut planner = TaskPlanner { contents: is_increment.then(ContentScan::new), ..TaskPlanner::default() };
+    let mut planner = TaskPlanner { contents: (!full).then(ContentScan::new), ..TaskPlanner::default() };
+    let is_compared = parent.is_some();
     let mut tasks = TasksWriter::new();
     match parent {
         Some((state, parent)) => {
@@ -272,7 +273,7 @@ pub fn scan(
         planner.rename_sources.ignore_inodes();
     }
     job.phase_done()?;
-    if is_increment && !devices.all_keep_ctime() {
+    if is_compared && !devices.all_keep_ctime() {
         job.log(Level::Info, "files are read where the file system keeps no ctime of its own");
     }
     Ok(Scan {
@@ -318,7 +319,10 @@ fn compare(
                 planner.both(recorded, finding, parent, (guard, &source.devices))?
             }
             (Some(recorded), None) => {
-                planner.rename_sources.remember_deleted(&recorded.entry()?);
+                // A full finds no moved files.
+                if planner.contents.is_some() {
+                    planner.rename_sources.remember_deleted(&recorded.entry()?);
+                }
                 Task::Old
             }
             (None, Some(finding)) => planner.created(finding),

@@ -13,7 +13,7 @@ use crate::format::{
 use crate::job::{Codec, Options};
 use crate::pool::Pool;
 use crate::stamp::Stamp;
-use crate::store::{Cache, DraftSink, Store};
+use crate::store::{Cache, Draft, DraftSink, Store};
 
 use super::member_spool::MemberSpool;
 
@@ -41,8 +41,8 @@ pub struct NewArchives {
     key: String,
     stamp: Stamp,
     codec: Codec,
-    /// The greatest size of a part of an archive; 0 for archives in one file.
-    part_size: u64,
+    /// The greatest size of a part of an archive; `None` for archives in one file.
+    part_size: Option<u64>,
     pool: Arc<Pool>,
     full: bool,
     cache: Option<Cache>,
@@ -61,6 +61,12 @@ pub struct FinishedArchive {
     pub sink: DraftSink,
 }
 
+/// The archives of a run that goes on, up to the last part that is complete.
+pub struct ClosedParts {
+    pub references: Vec<ArchiveRef>,
+    pub drafts: Vec<Box<dyn Draft>>,
+}
+
 impl NewArchives {
     /// The codec and the size of parts are those of the options.
     pub fn new(
@@ -75,7 +81,7 @@ impl NewArchives {
             key: key.to_string(),
             stamp,
             codec: options.codec,
-            part_size: options.part_size,
+            part_size: Some(options.part_size).filter(|size| *size > 0),
             pool,
             full,
             cache,
@@ -101,8 +107,23 @@ impl NewArchives {
 
     /// The name of this run's file of the given kind.
     pub fn name(&self, kind: BackupFileKind) -> String {
+        self.numbered_name(kind, 1)
+    }
+
+    fn numbered_name(&self, kind: BackupFileKind, number: u32) -> String {
         let compressed = self.codec != Codec::None;
-        Name { key: self.key.clone(), kind, stamp: self.stamp, part: 1, compressed }.to_string()
+        Name { key: self.key.clone(), kind, stamp: self.stamp, part: number, compressed }.to_string()
+    }
+
+    /// Begins partial state `number` of this run. Also returns its name.
+    pub fn partial_draft(
+        &self,
+        store: &mut dyn Store,
+        number: u32,
+    ) -> Result<(String, FrameWriter<DraftSink>)> {
+        let name = self.numbered_name(BackupFileKind::PartialState, number);
+        let frames = self.begin(store, BackupFileKind::PartialState, &name, false)?;
+        Ok((name, frames))
     }
 
     /// Begins a file of the store and returns the writer of its frames. If `cached`, the file is copied into
@@ -113,25 +134,40 @@ impl NewArchives {
         kind: BackupFileKind,
         cached: bool,
     ) -> Result<FrameWriter<DraftSink>> {
-        let name = self.name(kind);
-        let draft = store.create(&name)?;
-        let copy = self.cache.as_ref().filter(|_| cached).and_then(|cache| cache.copy(&name));
+        self.begin(store, kind, &self.name(kind), cached)
+    }
+
+    fn begin(
+        &self,
+        store: &mut dyn Store,
+        kind: BackupFileKind,
+        name: &str,
+        cached: bool,
+    ) -> Result<FrameWriter<DraftSink>> {
+        let draft = store.create(name)?;
+        let copy = self.cache.as_ref().filter(|_| cached).and_then(|cache| cache.copy(name));
         let codec = match self.codec {
             // The lines of a state are so alike that level 1 compresses them better than higher levels do, in
             // half the time.
-            Codec::Zstd(_) if kind == BackupFileKind::State => Codec::Zstd(1),
+            Codec::Zstd(_) if !kind.is_archive() => Codec::Zstd(1),
             codec => codec,
         };
         let writer = FrameWriter::new(DraftSink::new(draft, copy), codec, self.pool.clone());
         let writer = match kind {
             // The writer of a state ends its frames between lines.
-            BackupFileKind::Full | BackupFileKind::State => writer,
+            BackupFileKind::Full | BackupFileKind::State | BackupFileKind::PartialState => writer,
             _ => writer.with_frame_len(SHORT_FRAME_LEN),
         };
-        Ok(match self.part_size > 0 && kind.is_archive() {
-            true => writer.with_parts(self.part_size),
-            false => writer,
+        Ok(match self.part_size.filter(|_| kind.is_archive()) {
+            Some(size) => writer.with_parts(size),
+            None => writer,
         })
+    }
+
+    /// Makes archives that can be divided at any time ([`NewArchives::close_parts`]). To be called before the first
+    /// archive is begun.
+    pub fn divisible(self) -> Self {
+        NewArchives { part_size: Some(self.part_size.unwrap_or(u64::MAX)), ..self }
     }
 
     /// The archive of a kind; begins the archive if nothing was written to it yet.
@@ -251,17 +287,48 @@ impl NewArchives {
 
     fn finish_one(&mut self, kind: NewArchiveKind) -> Result<FinishedArchive> {
         let writer = self.writers[kind as usize].take();
-        let kind = self.file_kind(kind);
         let writer =
             writer.ok_or_else(|| Error::new(Kind::Panic, "finish an archive", "it was not begun"))?;
-        let Written { size, stream, digest, parts, out } = writer.finish()?;
+        let written = writer.finish()?;
+        Ok(FinishedArchive { reference: self.reference(kind, &written), sink: written.out })
+    }
+
+    fn reference<T>(&self, kind: NewArchiveKind, written: &Written<T>) -> ArchiveRef {
+        let kind = self.file_kind(kind);
         let name = self.name(kind);
-        let part = |(number, part): (u32, WrittenPart)| {
-            let WrittenPart { size, stream, digest } = part;
+        let part = |(number, part): (u32, &WrittenPart)| {
+            let WrittenPart { size, stream, digest } = *part;
             ArchiveFile { name: part_name(&name, number), kind, size, stream, digest }
         };
-        let parts = (1..).zip(parts).map(part).collect();
-        Ok(FinishedArchive { reference: ArchiveRef { name, kind, size, stream, digest, parts }, sink: out })
+        let parts = (1..).zip(&written.parts).map(part).collect();
+        let Written { size, stream, digest, .. } = *written;
+        ArchiveRef { name, kind, size, stream, digest, parts }
+    }
+
+    /// Ends the current part of each archive of this run that an entry refers to, so that complete parts have
+    /// everything that was stored so far. Returns the references of all archives as they are now, in the order of their
+    /// numbers, and the drafts of the parts that were not returned before. `None` if an archive cannot be divided
+    /// further.
+    pub fn close_parts(&mut self, parents: &[ArchiveRef]) -> Result<Option<ClosedParts>> {
+        let mut closed = ClosedParts { references: Vec::new(), drafts: Vec::new() };
+        for origin in self.order.clone() {
+            let kind = match origin {
+                ArchiveOrigin::Parent(index) => {
+                    closed.references.push(inherited(parents, index)?);
+                    continue;
+                }
+                ArchiveOrigin::Own(kind) => kind,
+            };
+            let Some(written) = self.begun(kind)?.close_part()? else { return Ok(None) };
+            closed.references.push(self.reference(kind, &written));
+        }
+        // Taken only now: drafts that were taken are published, or lost.
+        for kind in self.order.clone() {
+            if let ArchiveOrigin::Own(kind) = kind {
+                closed.drafts.extend(self.begun(kind)?.sink_mut().take_complete());
+            }
+        }
+        Ok(Some(closed))
     }
 }
 

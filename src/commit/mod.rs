@@ -6,14 +6,18 @@
 //! archives: begun as needed --> finished --> published, durable
 //!     --> store checked --> state published, durable --> store checked again --> cache
 //! ```
+//!
+//! A long full backup also publishes partial states while it runs ([`Checkpoints`]).
 
 mod archives;
 mod begin;
+mod checkpoints;
 mod member_spool;
 mod new_state;
 
 pub use archives::{NewArchiveKind, NewArchives};
 pub use begin::next_stamp;
+pub use checkpoints::{Checkpoints, remove_partial_states};
 pub(crate) use member_spool::MemberSpool;
 pub use new_state::NewState;
 
@@ -28,7 +32,7 @@ use crate::format::{
 use crate::job::{BackupFile, Counter, Job, Level, PROBLEMS_MAX, ProblemKind};
 use crate::stamp::{Stamp, Time};
 use crate::store::cache::{self, Copy};
-use crate::store::{Cache, Catalog, StateFile, Store, backup_file, newest_known, report_left};
+use crate::store::{Cache, Catalog, Draft, StateFile, Store, backup_file, newest_known, report_left};
 
 use archives::FinishedArchive;
 
@@ -48,11 +52,14 @@ pub struct Commit<'c> {
     /// lists the original's problems too, its `finished_at` is never earlier than the original's, and both
     /// must have the same tree digest.
     pub copy_of: Option<&'c Trailer>,
+    /// The name of the partial state whose archives a full takes over.
+    pub partial: Option<&'c str>,
 }
 
 impl Commit<'_> {
-    /// Commits the snapshot. An error before the state gets its name leaves no file of the snapshot in the
-    /// store. If naming the state fails, the archives stay, because the state may have its name nevertheless.
+    /// Commits the snapshot. An error before the state gets its name leaves no file of the snapshot in the store, apart
+    /// from the files that a partial state names. If naming the state fails, the archives stay, because the state may
+    /// have its name nevertheless.
     pub fn commit(self, store: &mut dyn Store, job: &mut Job) -> Result<()> {
         let mut published = Published { store, names: Vec::new() };
         let committed = self.publish(&mut published, job);
@@ -61,14 +68,14 @@ impl Commit<'_> {
 
     /// Publishes all files. After an error, the archives in `published` are to be removed.
     fn publish(self, published: &mut Published<'_>, job: &mut Job) -> Result<()> {
-        let Commit { header, catalog, parents, mut archives, state, parent, cache, copy_of } = self;
+        let Commit { header, catalog, parents, mut archives, state, parent, cache, copy_of, partial } = self;
         let (references, finished) = archives.finish(published.store, parents)?;
         let own: Vec<_> = finished.iter().flat_map(|archive| archive.reference.files()).collect();
         let lost = lost_parts(parents, catalog);
         let mut copies = published.publish(finished, job)?;
         let now = Catalog::read(published.store, &header.key)?;
         check_alone(catalog, &now, header.snapshot)?;
-        Needs { archives: &references, lost: &lost, layers: &[] }.find(&now)?;
+        Needs { archives: &references, lost: &lost, layers: &[], partial }.find(&now)?;
         job.pulse()?;
         let state_name = archives.name(BackupFileKind::State);
         let finished_at = copy_of.map_or(Time::now(), |original| original.finished_at.max(Time::now()));
@@ -88,7 +95,7 @@ impl Commit<'_> {
         drafts.into_iter().try_for_each(|draft| draft.publish())?;
         store.sync()?;
         let state = FileMade { name: state_name, kind: BackupFileKind::State, size };
-        let needs = Needs { archives: &references, lost: &lost, layers: &layers };
+        let needs = Needs { archives: &references, lost: &lost, layers: &layers, partial };
         let layers = needs.find_again(store, header, catalog, (&state.name, &names))?;
         job.report.snapshot = Some(header.snapshot);
         job.report.digest = Some(tree);
@@ -135,6 +142,9 @@ struct Needs<'n> {
     /// See [`lost_parts`].
     lost: &'n HashSet<String>,
     layers: &'n [LayerRef],
+    /// The name of the partial state that a full is based on. A prune deletes it before it deletes any archive that it
+    /// names.
+    partial: Option<&'n str>,
 }
 
 impl Needs<'_> {
@@ -142,6 +152,9 @@ impl Needs<'_> {
     /// the error is `Busy`: another process prunes this key at the same time.
     fn find(&self, now: &Catalog) -> Result<Vec<StateFile>> {
         let gone = |what| busy(what, "vanished meanwhile");
+        if self.partial.is_some_and(|name| now.size_of(name).is_none()) {
+            return Err(busy("the partial state that it is based on", "was removed meanwhile"));
+        }
         let files = self.archives.iter().flat_map(ArchiveRef::files);
         let is_gone = |file: &ArchiveFile| now.size_of(&file.name) != Some(file.size);
         if let Some(file) = files.filter(|file| !self.lost.contains(&file.name)).find(is_gone) {
@@ -163,6 +176,9 @@ impl Needs<'_> {
     /// A prune deletes the parts of a running backup only if it knows a snapshot that is later than the backup. Such a
     /// snapshot appeared after `before`, the catalog at the start of the operation. Until the prune has deleted the
     /// parts, it leaves the snapshot there, or its mark: see [`check_alone`].
+    ///
+    /// A full that is based on a partial state is safe if the partial state is still there: a prune deletes it first,
+    /// and then looks for new snapshots before it deletes archives.
     ///
     /// Otherwise the new snapshot is removed again, with the files of this run in `own`: its state, and its archives.
     /// The error is `Busy`. The removal does not exclude readers. But it happens only if a prune ran without a lock,
@@ -212,7 +228,7 @@ pub fn still_exists(store: &mut dyn Store, snapshot: &StateReader, before: &Cata
     let (header, trailer) = (snapshot.header(), snapshot.trailer());
     let now = Catalog::read(store, &header.key)?;
     let lost = lost_parts(&trailer.archives, before);
-    let needs = Needs { archives: &trailer.archives, lost: &lost, layers: &header.layers };
+    let needs = Needs { archives: &trailer.archives, lost: &lost, layers: &header.layers, partial: None };
     let is_listed = now.states().any(|state| state.stamp == header.snapshot);
     Ok(is_listed && needs.find(&now).is_ok())
 }
@@ -344,6 +360,12 @@ impl Published<'_> {
             }
             copies.extend(copy);
         }
+        self.give_names(drafts)?;
+        Ok(copies)
+    }
+
+    /// Gives each sealed draft its final name, then makes the names durable.
+    fn give_names(&mut self, drafts: Vec<Box<dyn Draft>>) -> Result<()> {
         for draft in drafts {
             let name = draft.name().to_string();
             let published = draft.publish();
@@ -354,10 +376,10 @@ impl Published<'_> {
             }
             published?;
         }
-        if !self.names.is_empty() {
-            self.store.sync()?;
+        match self.names.is_empty() {
+            true => Ok(()),
+            false => self.store.sync(),
         }
-        Ok(copies)
     }
 
     /// Removes the archives, and notes each that cannot be removed.

@@ -4,8 +4,8 @@ use crate::entry::{Entry, Path};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::BackupFileKind;
 use crate::format::{
-    ArchiveRef, FoldRule, Header, Made, NeededArchives, Omissions, Recorded, StateChanges, StateReader,
-    StateWriter, Trailer, WrittenState,
+    ArchiveRef, FoldRule, FrameWriter, Header, Made, NeededArchives, Omissions, Recorded, StateChanges,
+    StateReader, StateWriter, Trailer, WrittenState,
 };
 use crate::store::{DraftSink, Store};
 
@@ -24,6 +24,39 @@ impl NewState {
     pub fn whole(store: &mut dyn Store, archives: &NewArchives, header: &Header) -> Result<Self> {
         let frames = archives.draft(store, BackupFileKind::State, true)?;
         Ok(NewState::WholeState(Box::new(StateWriter::new(frames, header)?)))
+    }
+
+    /// Keeps the lines of all entries, for [`NewState::write_so_far`]. To be called before the first entry.
+    pub fn keep_lines(&mut self) {
+        if let NewState::WholeState(state) = self {
+            state.keep_lines();
+        }
+    }
+
+    /// False if there was no room to keep the lines.
+    pub fn keeps_lines(&self) -> bool {
+        match self {
+            NewState::WholeState(state) => state.keeps_lines(),
+            NewState::Changes(_) => false,
+        }
+    }
+
+    /// Writes a partial state with the entries so far. `references` are the archives, as far as they are complete.
+    pub fn write_so_far(
+        &self,
+        frames: FrameWriter<DraftSink>,
+        header: &Header,
+        references: &[ArchiveRef],
+        made: &Made<'_>,
+    ) -> Result<WrittenState<DraftSink>> {
+        match self {
+            NewState::WholeState(state) => state.write_so_far(frames, header, references, made),
+            NewState::Changes(_) => Err(Error::new(
+                Kind::Panic,
+                "write a partial state",
+                "bug in libibt: it is that of an increment",
+            )),
+        }
     }
 
     /// Names that the backup saw and did not store.

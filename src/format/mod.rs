@@ -1,7 +1,7 @@
 //! The storage format, version 1: this module defines, writes and reads every name and byte of backup files.
 //!
 //! A backup adds up to four files to a store. Their names hold the key and the [`Stamp`] of the snapshot. A prune can
-//! add a mark:
+//! add a mark, and a full that does not end leaves a partial state:
 //!
 //! ```text
 //! KEY.full.STAMP.tar.zst       every file of a full backup
@@ -10,6 +10,7 @@
 //! KEY.sigvault.STAMP.tar.zst   librsync signatures of these files, or deltas against older signatures
 //! KEY.state.STAMP.json.zst     the state: the entries, one per line, with the place of each content
 //! KEY.retired.STAMP.json       the mark of a removed snapshot whose state other snapshots need
+//! KEY.partial.STAMP.json.zst   the partial state of a full that runs or did not end: no snapshot
 //! ```
 //!
 //! An archive may be stored in several files, its *parts*: `KEY.full.STAMP.tar.zst`, `KEY.full.STAMP.tar.zst.00002` and
@@ -44,7 +45,8 @@
 //!    that a snapshot needs, and [`StateReader::file_references`] every state file.
 //! 5. A file that is not committed is named [`TEMP_PREFIX`]`*`. [`Name::parse`] does not accept such a name,
 //!    so a temporary file is never taken for a part of a snapshot. A store of functions has no temporary names: there
-//!    the parts of an archive get their names while the others are written. No state names them yet.
+//!    the parts of an archive get their names while the others are written. No state names them yet. A full gives
+//!    parts their names early too, before it publishes a partial state that names them.
 //! 6. A new [`Stamp`] is later than the stamp of every snapshot of its key that verifies, so the order of names is the
 //!    order of snapshots. The parent that a state records is for people and checks; readers use the layers instead. A
 //!    file that does not verify and whose stamp is more than a year in the future has no influence on the next stamp.

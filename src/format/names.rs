@@ -35,16 +35,20 @@ pub enum BackupFileKind {
     /// The mark of a removed snapshot whose state other snapshots need as a layer. A prune that has no lock marks every
     /// snapshot that it removes.
     Retired,
+    /// The partial state of a full backup that did not end: the entries that were stored completely. It is no snapshot;
+    /// only the next full reads it.
+    PartialState,
 }
 
 impl BackupFileKind {
-    pub const ALL: [BackupFileKind; 6] = [
+    pub const ALL: [BackupFileKind; 7] = [
         BackupFileKind::Full,
         BackupFileKind::Created,
         BackupFileKind::Updated,
         BackupFileKind::SigVault,
         BackupFileKind::State,
         BackupFileKind::Retired,
+        BackupFileKind::PartialState,
     ];
 
     /// The kind's word in names, states and reports.
@@ -56,6 +60,7 @@ impl BackupFileKind {
             BackupFileKind::SigVault => "sigvault",
             BackupFileKind::State => "state",
             BackupFileKind::Retired => "retired",
+            BackupFileKind::PartialState => "partial",
         }
     }
 
@@ -65,7 +70,12 @@ impl BackupFileKind {
 
     /// True for the files that hold contents or signatures.
     pub fn is_archive(self) -> bool {
-        !matches!(self, BackupFileKind::State | BackupFileKind::Retired)
+        !matches!(self, BackupFileKind::State | BackupFileKind::Retired | BackupFileKind::PartialState)
+    }
+
+    /// True for the files of which a run may make several, told apart by a number at the end of the name.
+    fn is_numbered(self) -> bool {
+        self.is_archive() || self == BackupFileKind::PartialState
     }
 
     fn extension(self) -> &'static str {
@@ -75,13 +85,15 @@ impl BackupFileKind {
 
 /// The name of a backup file: `KEY.KIND.STAMP.tar.zst` for an archive or its first part, `KEY.KIND.STAMP.tar.zst.00002`
 /// for its second part, `KEY.state.STAMP.json.zst` for a state, `KEY.retired.STAMP.json` for the mark of a removed
-/// snapshot. The names of the parts of an archive have the order of their numbers.
+/// snapshot, `KEY.partial.STAMP.json.zst` for the first partial state of a run, `KEY.partial.STAMP.json.zst.00002` for
+/// its second one. The names of the parts of an archive, and of the partial states of a run, have the order of their
+/// numbers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     pub key: String,
     pub kind: BackupFileKind,
     pub stamp: Stamp,
-    /// 1, or the number of a further part of an archive, 2 to [`PARTS_MAX`].
+    /// 1, or the number of a further part of an archive or of a further partial state, 2 to [`PARTS_MAX`].
     pub part: u32,
     /// True if `.zst` follows the extension.
     pub compressed: bool,
@@ -102,11 +114,11 @@ impl Name {
             None => (rest.strip_suffix(".tar")?, true),
         };
         let (rest, stamp) = split_stamp(rest)?;
-        if part > 1 && !is_archive {
-            return None;
-        }
         let (key, word) = rest.rsplit_once('.')?;
         let kind = BackupFileKind::from_word(word).filter(|kind| kind.is_archive() == is_archive)?;
+        if part > 1 && !kind.is_numbered() {
+            return None;
+        }
         let key = check_key(key.as_bytes()).ok()?;
         let name = Name { key, kind, stamp, part, compressed };
         (name.to_string() == text).then_some(name)
@@ -114,6 +126,7 @@ impl Name {
 }
 
 /// The name of part `number` of `archive`: the archive's own name for the first part, else that name with the number.
+/// The partial states of a run are numbered in the same way.
 pub fn part_name(archive: &str, number: u32) -> String {
     match number {
         1 => archive.to_string(),
@@ -134,8 +147,8 @@ pub fn split_part(text: &str) -> (&str, u32) {
 }
 
 /// Parses the name of a backup file that a newer version of libibt stored in another form, for example encrypted: the
-/// name of a state, an archive or a part, a dot and a word, such as `docs.full.STAMP.tar.zst.age`. Returns the name
-/// before the word; `None` for any other text.
+/// name of a state, a partial state, an archive or a part, a dot and a word, such as `docs.full.STAMP.tar.zst.age`.
+/// Returns the name before the word; `None` for any other text.
 pub fn parse_wrapped(text: &str) -> Option<Name> {
     let (inner, word) = text.rsplit_once('.')?;
     let name = Name::parse(inner).filter(|name| name.kind != BackupFileKind::Retired)?;
@@ -212,6 +225,9 @@ mod tests {
         assert_eq!(name(BackupFileKind::State, true), format!("my.docs.state.{STAMP}.json.zst"));
         assert_eq!(name(BackupFileKind::State, false), format!("my.docs.state.{STAMP}.json"));
         assert_eq!(name(BackupFileKind::Retired, false), format!("my.docs.retired.{STAMP}.json"));
+        assert_eq!(name(BackupFileKind::PartialState, true), format!("my.docs.partial.{STAMP}.json.zst"));
+        let third = Name { part: 3, ..Name::new("k", BackupFileKind::PartialState, stamp, true) };
+        assert_eq!(third.to_string(), format!("k.partial.{STAMP}.json.zst.00003"));
         let part = |part, compressed| {
             Name { part, ..Name::new("k", BackupFileKind::Full, stamp, compressed) }.to_string()
         };
@@ -262,6 +278,9 @@ mod tests {
             &format!("k.full.{STAMP}.json.zst"),
             &format!("k.state.{STAMP}.tar.zst"),
             &format!("k.state.{STAMP}.json.zst.00002"),
+            &format!("k.retired.{STAMP}.json.00002"),
+            &format!("k.partial.{STAMP}.tar.zst"),
+            &format!("k.partial.{STAMP}.json.zst.00001"),
             &format!("k.full.{STAMP}.2.tar.zst"),
             &format!("k.full.{STAMP}.tar.zst.00000"),
             &format!("k.full.{STAMP}.tar.zst.00001"),
@@ -296,17 +315,17 @@ mod tests {
     proptest! {
         #[test]
         fn names_survive_their_text(
-            key in "[^\\p{Cc}/.-][^\\p{Cc}/]{0,20}", kind in 0..6usize, secs in 0..253_402_300_799i64,
+            key in "[^\\p{Cc}/.-][^\\p{Cc}/]{0,20}", kind in 0..7usize, secs in 0..253_402_300_799i64,
             part in 1..=PARTS_MAX, compressed: bool,
         ) {
             let (kind, stamp) = (BackupFileKind::ALL[kind], Stamp::from_time(Time { secs, nanos: 5000 }));
-            let part = if kind.is_archive() { part } else { 1 };
+            let part = if kind.is_numbered() { part } else { 1 };
             let name = Name { key, kind, stamp, part, compressed };
             prop_assert_eq!(Name::parse(&name.to_string()), Some(name));
         }
 
         #[test]
-        fn whatever_parses_is_written_back(text in "[a.k/-]{0,3}\\.?(full|state)\\.20261122T220530\\.123456Z\\.(tar|json)(\\.zst)?(\\.[0-9]{4,6})?") {
+        fn whatever_parses_is_written_back(text in "[a.k/-]{0,3}\\.?(full|state|partial)\\.20261122T220530\\.123456Z\\.(tar|json)(\\.zst)?(\\.[0-9]{4,6})?") {
             if let Some(name) = Name::parse(&text) {
                 prop_assert_eq!(name.to_string(), text);
             }

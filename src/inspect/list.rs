@@ -60,7 +60,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
 
 /// Lists the states that are no regular files as problems.
 fn report_not_regular(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
-    NotRegular::find(store, key)?.iter().try_for_each(|state| state.report(job))
+    NotRegular::states(store, key)?.iter().try_for_each(|state| state.report(job))
 }
 
 /// Lists the snapshots of one key.

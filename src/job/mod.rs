@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub use labels::{LABELS_MAX, Labels, WantedLabel, check_label, check_label_name, check_labels};
 pub use options::{
-    Codec, DeltaMode, Detect, Keep, OnFileError, Options, Overwrite, Select, VerifyScope, meta,
+    CHECKPOINT, Codec, DeltaMode, Detect, Keep, OnFileError, Options, Overwrite, Select, VerifyScope, meta,
 };
 pub use report::{
     Action, BackupFile, Counter, Counters, PROBLEMS_MAX, Problem, ProblemKind, Report, ReportedSnapshot, sum,

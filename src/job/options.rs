@@ -9,6 +9,9 @@ use crate::stamp::{Stamp, Time};
 
 use super::{Labels, WantedLabel};
 
+/// The default of [`Options::checkpoint`], in bytes.
+pub const CHECKPOINT: u64 = 4 << 30;
+
 /// Selects one snapshot of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Select {
@@ -154,6 +157,9 @@ pub struct Options {
     pub codec: Codec,
     /// The greatest size of a stored archive, in bytes: a longer one is stored in parts. 0 means archives in one file.
     pub part_size: u64,
+    /// A full publishes a partial state each time it has read this number of bytes, and goes on from a partial state
+    /// that an earlier full left. 0 means neither.
+    pub checkpoint: u64,
     /// Number of worker threads; 0 means one for each core.
     pub threads: u32,
     pub detect: Detect,
@@ -225,6 +231,7 @@ impl Default for Options {
             root: Path::root(),
             codec: Codec::Zstd(3),
             part_size: 0,
+            checkpoint: CHECKPOINT,
             threads: 0,
             detect: Detect::Metadata,
             delta: DeltaMode::Auto,

@@ -42,7 +42,8 @@ pub enum Counter {
     Problems = 11,
     /// Logical bytes of the snapshot's files. A verify counts the files of all snapshots, a comparison nothing.
     Bytes = 12,
-    /// Bytes of new and changed files whose content was stored already, for another path: an increment points to it.
+    /// Bytes of new and changed files whose content was stored already, for another path: an increment points to it. Or
+    /// bytes of the files that a full took over from an earlier full that did not end.
     BytesAlreadyStored = 13,
     /// Contents and signatures of a backup that the store had lost and that were stored again, and layers that were put
     /// back.
@@ -291,7 +292,7 @@ impl Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupFile {
     pub name: String,
-    /// "full", "created", "updated", "sigvault", "state" or "retired".
+    /// "full", "created", "updated", "sigvault", "state", "retired" or "partial".
     pub kind: &'static str,
     /// The path of the file, raw bytes; `None` if the store is no directory.
     pub path: Option<Vec<u8>>,

@@ -139,6 +139,7 @@ fn make(
         parent: None,
         cache,
         copy_of: Some(&original),
+        partial: None,
     }
     .commit(store, job)?;
     let message = format!("made snapshot {} of '{}' from the store", header.snapshot, header.key);

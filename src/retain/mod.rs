@@ -3,6 +3,7 @@
 
 mod choice;
 mod consolidate;
+mod partials;
 mod prune;
 mod rebuild;
 mod retention;

@@ -3,7 +3,7 @@
 //! ```text
 //! read summaries, verify the newest state --> choose (rules, or the selected ones)
 //!     --> write marks --> sync --> (without a lock: list again)
-//!     --> delete states, newest first --> sync --> list again: same states as expected?
+//!     --> delete partial states, then states, newest first --> sync --> list again: same states as expected?
 //!     --> delete unneeded archives and layers --> sync --> delete marks of deleted states --> sync
 //! ```
 //!
@@ -33,6 +33,7 @@ use crate::store::{
 };
 
 use super::choice::{Precision, PruneChoice, PruneTarget};
+use super::partials::{FoundPartial, Usability, find_partials};
 use super::retention::{DatedSnapshot, LabelledSnapshots, judge};
 use crate::store::report::{NotRegular, describe, lost_state, report_copies, report_wrapped};
 
@@ -40,7 +41,8 @@ pub const OP: &str = "prune";
 
 /// Removes the snapshots of `key` that the rules do not keep, or exactly the selected snapshots. Then removes every
 /// archive that no remaining state names, also archives that earlier runs left over. If one of the selected snapshots
-/// does not exist, nothing is removed.
+/// does not exist, nothing is removed. The newest partial state of a full that did not end stays, with its archives,
+/// until there is a newer snapshot. With the option `checkpoint` 0 it is removed.
 ///
 /// Of most states, only the summary is read, which names the archives. The newest state is read whole
 /// (`damaged_newest`). Only a verify finds damage among the entries of the other states.
@@ -100,12 +102,17 @@ struct KeyFiles {
     retired: Vec<(Name, u64)>,
     /// The marks of removed snapshots.
     marks: Vec<(Name, u64)>,
-    /// Symbolic links with names of states.
+    /// Symbolic links with names of states or partial states.
     links: Vec<NotRegular>,
-    /// The file names and the stamps of states in a form that only a newer version can read.
+    /// The file names and the stamps of states and partial states in a form that only a newer version can read.
     wrapped: BTreeMap<String, Stamp>,
     /// Those that are copies of a state that this version can read.
     copies: BTreeMap<String, Stamp>,
+    /// The partial states of fulls that did not end.
+    partials: Vec<FoundPartial>,
+    /// The newest usable partial state stays. False if the caller wants none, or if the key has no snapshot and is to
+    /// have no file.
+    keeps_partial: bool,
 }
 
 /// The file of a state, and facts from its content.
@@ -135,15 +142,25 @@ impl KeyFiles {
             catalog.files().into_iter().partition(|(name, _)| name.kind.is_archive());
         let (marks, states): (Vec<_>, Vec<_>) =
             others.into_iter().partition(|(name, _)| name.kind == BackupFileKind::Retired);
+        let states = states.into_iter().filter(|(name, _)| name.kind == BackupFileKind::State);
         let (retired, states): (Vec<_>, Vec<_>) =
-            states.into_iter().partition(|(name, _)| catalog.is_retired(name.stamp));
+            states.partition(|(name, _)| catalog.is_retired(name.stamp));
         let numbers: HashMap<String, usize> =
             archives.iter().enumerate().map(|(number, (name, _))| (name.to_string(), number)).collect();
         job.phase(Phase::Scan, states.len() as u64, 0)?;
         let damaged = damaged_newest(store, catalog, &states, target, job)?;
-        let (links, wrapped) = (Vec::new(), owned(catalog.wrapped_states()));
-        let copies = owned(catalog.copied_states());
-        let mut files = KeyFiles { states: Vec::new(), archives, retired, marks, links, wrapped, copies };
+        let is_cleared = job.options.allow_empty && catalog.check_any().is_err();
+        let mut files = KeyFiles {
+            states: Vec::new(),
+            archives,
+            retired,
+            marks,
+            links: Vec::new(),
+            wrapped: wrapped_states(catalog),
+            copies: owned(catalog.copied_states()),
+            partials: Vec::new(),
+            keeps_partial: job.options.checkpoint > 0 && !is_cleared,
+        };
         let (mut summaries, mut listing) = (Summaries::default(), KeyListing::new(catalog));
         for (name, size) in states {
             let stored = StateFile::of(&name, size);
@@ -157,8 +174,15 @@ impl KeyFiles {
             };
             files.states.push(KeyState { name, size, info });
         }
+        files.partials = find_partials(store, catalog, files.newest(), &numbers, job)?;
         job.phase_done()?;
         Ok(files)
+    }
+
+    /// The newest snapshot whose state can be read.
+    fn newest(&self) -> Option<Stamp> {
+        let snapshots = self.states.iter().filter(|state| state.info.is_ok());
+        snapshots.map(|state| state.name.stamp).max()
     }
 
     /// Returns the indices of the states to remove. Gives the report's snapshots their reasons.
@@ -268,12 +292,13 @@ impl KeyFiles {
             states: goes.iter().filter(|index| !is_needed(index)).copied().collect(),
             swept: (0..self.retired.len()).filter(swept).collect(),
             is_alone,
+            partials: Vec::new(),
             archives: Vec::new(),
             spared: Vec::new(),
         };
+        let all_read = self.plan_partials(&mut plan, &mut needed) && all_read;
         // A writer gives its archives a later stamp than every existing state, and writes its own state last.
-        let snapshots = self.states.iter().filter(|state| state.info.is_ok());
-        let newest = snapshots.map(|state| state.name.stamp).max();
+        let newest = self.newest();
         let unfinished = |archive: &Name| !is_alone && newest.is_none_or(|newest| archive.stamp > newest);
         for archive in (0..needed.len()).filter(|archive| !needed[*archive]) {
             if !all_read {
@@ -287,8 +312,36 @@ impl KeyFiles {
         plan
     }
 
-    /// Lists the archives that stay although no readable state names them.
+    /// Plans the deletion of partial states, and marks the archives of the others as needed. Without a lock, every
+    /// partial state stays that may be that of a running backup. False if a partial state that stays cannot be read: it
+    /// may name any archive.
+    fn plan_partials(&self, plan: &mut PrunePlan, needed: &mut [bool]) -> bool {
+        let (mut has_newest, mut all_read) = (false, true);
+        for (index, partial) in self.partials.iter().enumerate().rev() {
+            match &partial.usability {
+                Usability::Usable(archives) if !plan.is_alone || self.keeps_partial && !has_newest => {
+                    has_newest = true;
+                    archives.iter().for_each(|archive| needed[*archive] = true);
+                }
+                Usability::Incomplete if !plan.is_alone => {}
+                Usability::Unknown(_) => all_read = false,
+                Usability::Usable(_) | Usability::Incomplete | Usability::Useless => {
+                    plan.partials.push(index)
+                }
+            }
+        }
+        all_read
+    }
+
+    /// Lists the partial states that cannot be read, and the archives that stay although no readable state names them.
     fn report_spared(&self, plan: &PrunePlan, job: &mut Job) -> Result<()> {
+        for partial in &self.partials {
+            let Usability::Unknown(error) = &partial.usability else { continue };
+            let name = partial.file.name.to_string();
+            let detail = format!("{}; it was left there, with every archive that it may need", error.detail);
+            let error = Error { detail, ..error.clone() }.at(&name);
+            job.problem(Problem::of_whole(ProblemKind::Leftover, &error).in_file(&name), error)?;
+        }
         for (index, detail) in &plan.spared {
             let name = self.archives[*index].0.to_string();
             let error = Error::new(Kind::Corrupt, "tell whether to remove", *detail).at(&name);
@@ -302,7 +355,8 @@ impl KeyFiles {
     fn pretend(&self, plan: &PrunePlan, store: &dyn Store, job: &mut Job) {
         plan.snapshots.iter().for_each(|index| self.snapshot_gone(*index, job));
         let marks = self.unneeded_marks(plan).map(|(mark, size)| (mark, *size));
-        for (name, size) in self.states_to_delete(plan).chain(self.unneeded(plan)).chain(marks) {
+        let first = self.partials_to_delete(plan).chain(self.states_to_delete(plan));
+        for (name, size) in first.chain(self.unneeded(plan)).chain(marks) {
             file_gone(name, size, store, job);
         }
     }
@@ -312,6 +366,11 @@ impl KeyFiles {
         plan.states.iter().rev().map(|index| (&self.states[*index].name, self.states[*index].size))
     }
 
+    /// The partial states to delete, the newest first.
+    fn partials_to_delete<'p>(&'p self, plan: &'p PrunePlan) -> impl Iterator<Item = (&'p Name, u64)> {
+        plan.partials.iter().map(|index| &self.partials[*index].file).map(|file| (&file.name, file.size))
+    }
+
     /// The archives and the layers to delete.
     fn unneeded<'p>(&'p self, plan: &'p PrunePlan) -> impl Iterator<Item = (&'p Name, u64)> {
         let archives = plan.archives.iter().map(|index| &self.archives[*index]);
@@ -319,16 +378,21 @@ impl KeyFiles {
     }
 
     fn carry_out(&self, plan: &PrunePlan, store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-        let to_delete = || self.states_to_delete(plan).chain(self.unneeded(plan));
+        let partials = || self.partials_to_delete(plan);
+        let to_delete = || partials().chain(self.states_to_delete(plan)).chain(self.unneeded(plan));
         job.phase(Phase::Delete, to_delete().count() as u64, sum(to_delete().map(|(_, size)| size)))?;
         self.write_marks(plan, store, key, job)?;
+        for (name, size) in partials() {
+            delete(name, size, store, job)?;
+            file_gone(name, size, store, job);
+        }
         for index in plan.states.iter().rev() {
             let KeyState { name, size, .. } = &self.states[*index];
             delete(name, *size, store, job)?;
             self.snapshot_gone(*index, job);
             file_gone(name, *size, store, job);
         }
-        if !plan.states.is_empty() {
+        if !plan.states.is_empty() || !plan.partials.is_empty() {
             store.sync()?;
         }
         if self.unneeded(plan).next().is_some() {
@@ -404,7 +468,7 @@ impl KeyFiles {
     /// did not do.
     fn check_states(&self, deleted: &[usize], store: &mut dyn Store, key: &str) -> Result<()> {
         let now = Catalog::read(store, key)?;
-        let same_wrapped = owned(now.wrapped_states()) == self.wrapped;
+        let same_wrapped = wrapped_states(&now) == self.wrapped;
         let now = now.files();
         let now: BTreeSet<_> =
             now.into_iter().map(|(name, _)| name).filter(|name| name.kind == BackupFileKind::State).collect();
@@ -442,6 +506,11 @@ impl KeyFiles {
             job.report.snapshots[info.listed].action = Action::Removed;
         }
     }
+}
+
+/// The states and partial states in a form that only a newer version can read.
+fn wrapped_states(catalog: &Catalog) -> BTreeMap<String, Stamp> {
+    owned(catalog.wrapped_states().chain(catalog.wrapped_partials()))
 }
 
 /// The names and stamps of some states of a catalog.
@@ -504,12 +573,15 @@ struct PrunePlan {
     swept: Vec<usize>,
     /// A lock keeps writers out.
     is_alone: bool,
+    /// The partial states to delete, the newest first.
+    partials: Vec<usize>,
     archives: Vec<usize>,
     /// Archives that stay although no readable state names them, each with the reason.
     spared: Vec<(usize, &'static str)>,
 }
 
-const MAY_BE_NEEDED: &str = "only states that cannot be read may need it; it was left there";
+const MAY_BE_NEEDED: &str =
+    "only states or partial states that cannot be read may need it; it was left there";
 const MAY_BE_IN_THE_MAKING: &str = "it is newer than every snapshot and a backup may be making it, because one is running or nothing is locked; it was left there";
 
 fn delete(name: &Name, size: u64, store: &mut dyn Store, job: &mut Job) -> Result<()> {

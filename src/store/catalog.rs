@@ -206,6 +206,13 @@ impl Catalog {
         self.wrapped_states().filter(move |(_, stamp)| !self.is_retired(*stamp))
     }
 
+    /// The file names and the stamps of partial states that only a newer version can read. They may need any archive of
+    /// the key, and are no snapshots.
+    pub fn wrapped_partials(&self) -> impl Iterator<Item = (&str, Stamp)> {
+        let partials = self.wrapped.iter().filter(|(_, name)| name.kind == BackupFileKind::PartialState);
+        partials.map(|(file, name)| (&**file, name.stamp))
+    }
+
     /// `NotFound` if the key has no snapshot, not even one that only a newer version can read.
     pub fn check_any(&self) -> Result<()> {
         match self.states.is_empty() && self.wrapped_snapshots().next().is_none() {

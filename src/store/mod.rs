@@ -14,6 +14,7 @@ mod mark;
 mod newest;
 mod open;
 mod own;
+mod partial_states;
 pub mod report;
 mod states;
 mod summaries;
@@ -43,6 +44,7 @@ pub use mark::{mark_of, newest_known, write_mark};
 pub use newest::{far_after, newest, newest_file};
 pub use open::{check_expected, open_selected, open_selected_part};
 pub use own::OwnPlaces;
+pub use partial_states::{PartialFile, is_current};
 pub use states::{KeyStates, LostLayer};
 pub use summaries::Summaries;
 
@@ -321,6 +323,11 @@ impl DraftSink {
         let DraftSink { mut complete, draft, copy, .. } = self;
         complete.push(draft);
         (complete, copy)
+    }
+
+    /// Takes the drafts of the parts that are complete, apart from those that were taken before.
+    pub fn take_complete(&mut self) -> Vec<Box<dyn Draft>> {
+        std::mem::take(&mut self.complete)
     }
 }
 

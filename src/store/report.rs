@@ -23,7 +23,7 @@ pub fn lost_state(name: &str, stamp: Stamp, error: &Error) -> Problem {
     Problem { snapshot: Some(stamp), ..problem.in_file(name) }
 }
 
-/// A file that has the name of a state and is not a regular file. There is no such snapshot.
+/// A file that has the name of a state or a partial state and is not a regular file. There is no such snapshot.
 pub struct NotRegular {
     pub name: Name,
     /// The name of the file. It has a suffix after `name` if only a newer version can read the state.
@@ -33,20 +33,33 @@ pub struct NotRegular {
 
 impl NotRegular {
     /// All such states in the store, or those of one key, in the order of their names.
+    pub fn states(store: &mut dyn Store, key: Option<&str>) -> Result<Vec<NotRegular>> {
+        let mut found = NotRegular::find(store, key)?;
+        found.retain(|found| found.name.kind == BackupFileKind::State);
+        Ok(found)
+    }
+
+    /// All such states and partial states.
     pub fn find(store: &mut dyn Store, key: Option<&str>) -> Result<Vec<NotRegular>> {
         let prefix = key.map_or(String::new(), |key| format!("{key}."));
         let all = store.not_regular(&prefix)?.into_iter();
         let all =
             all.filter_map(|(file, file_type)| Some(NotRegular { name: parse_any(&file)?, file, file_type }));
-        let is_meant =
-            |name: &Name| name.kind == BackupFileKind::State && key.is_none_or(|key| name.key == key);
+        let is_state = |kind| matches!(kind, BackupFileKind::State | BackupFileKind::PartialState);
+        let is_meant = |name: &Name| is_state(name.kind) && key.is_none_or(|key| name.key == key);
         let mut found: Vec<_> = all.filter(|found| is_meant(&found.name)).collect();
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
     }
 
-    /// Lists the state as a problem.
+    /// Lists the file as a problem.
     pub fn report(&self, job: &mut Job) -> Result<()> {
+        if self.name.kind == BackupFileKind::PartialState {
+            let detail = "it is not a regular file: put the file itself there, or remove it if no full backup is to \
+                          go on from there";
+            let error = Error::new(Kind::Io, "read the partial state", detail).at(&self.file);
+            return job.problem(Problem::of_whole(ProblemKind::Leftover, &error).in_file(&self.file), error);
+        }
         let detail = match self.file_type {
             FileType::Symlink => {
                 "it is a symbolic link, which is not followed: put the file itself there, or remove the link if \
@@ -60,13 +73,15 @@ impl NotRegular {
     }
 }
 
-/// Reports states that only a newer version can read: the names of their files, and their stamps.
+/// Reports states and partial states that only a newer version can read: the names of their files, and their stamps.
 pub fn report_wrapped<'n>(states: impl Iterator<Item = (&'n str, Stamp)>, job: &mut Job) -> Result<()> {
     for (file, stamp) in states {
+        let is_partial = parse_any(file).is_some_and(|name| name.kind == BackupFileKind::PartialState);
+        let op = if is_partial { "read the partial state" } else { "read the state" };
         let detail = "only a newer libibt can read it; a prune removes nothing that it may need";
-        let error = Error::new(Kind::Format, "read the state", detail).at(file);
+        let error = Error::new(Kind::Format, op, detail).at(file);
         let problem = Problem::of_whole(ProblemKind::Unsupported, &error).in_file(file);
-        job.problem(Problem { snapshot: Some(stamp), ..problem }, error)?;
+        job.problem(Problem { snapshot: Some(stamp).filter(|_| !is_partial), ..problem }, error)?;
     }
     Ok(())
 }

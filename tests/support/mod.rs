@@ -16,6 +16,7 @@ pub mod layered;
 pub mod memory;
 pub mod nobody;
 pub mod odd;
+pub mod partials;
 pub mod reported_changes;
 pub mod series;
 pub mod stored;

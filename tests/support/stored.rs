@@ -53,6 +53,20 @@ pub fn file(state: &Path) -> Value {
     serde_json::from_slice(&document(state)).unwrap()
 }
 
+/// The document of a stored state or partial state, whose name may end in a number.
+pub fn named_document(name: &str, bytes: &[u8]) -> Value {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(if name.contains(".zst") { "document.zst" } else { "document" });
+    fs::write(&path, bytes).unwrap();
+    file(&path)
+}
+
+/// The names of the files of all archives that the document of a state names.
+pub fn archive_names(document: &Value) -> Vec<String> {
+    let files = document["archives"].as_array().unwrap().iter().flat_map(files);
+    files.map(|file| file["name"].as_str().unwrap().to_string()).collect()
+}
+
 /// The state files that a snapshot needs: its own, then its layers.
 pub fn state_files(state: &Path) -> Vec<PathBuf> {
     let layers = file(state)["layers"].as_array().cloned().unwrap_or_default();

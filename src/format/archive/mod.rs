@@ -146,6 +146,18 @@ impl<W: Sink> ArchiveWriter<W> {
         self.end()
     }
 
+    /// Ends the current part between two members ([`FrameWriter::close_part`]).
+    pub fn close_part(&mut self) -> Result<Option<Written<()>>> {
+        match self.open {
+            Some(_) => Err(bug("write an archive", "a member is still open")),
+            None => self.frames.close_part(),
+        }
+    }
+
+    pub fn sink_mut(&mut self) -> &mut W {
+        self.frames.sink_mut()
+    }
+
     /// Ends the archive with two zero blocks and writes its last frame.
     pub fn finish(mut self) -> Result<Written<W>> {
         if self.open.is_some() {

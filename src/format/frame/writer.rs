@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{FRAME_LEN, codec, table};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
-use crate::format::Sink;
 use crate::format::names::PARTS_MAX;
+use crate::format::{Sink, bug};
 use crate::job::Codec;
 use crate::pool::{Pending, Pool};
 
@@ -36,6 +36,10 @@ pub struct WrittenPart {
 
 /// The smallest size of parts, in bytes: a few frames fit it.
 pub const PART_SIZE_MIN: u64 = 64 << 10;
+
+/// If an archive has more parts than this, none is closed before it is as long as it may be. So parts that are closed
+/// early never use up the numbers of the others.
+const PARTS_CLOSED_EARLY_MAX: u32 = PARTS_MAX / 2;
 
 /// The division of an archive into parts.
 struct ArchiveParts {
@@ -139,6 +143,37 @@ impl<W: Sink> FrameWriter<W> {
             true => Ok(()),
             false => self.end_frame(),
         }
+    }
+
+    /// Ends the current part of an archive and begins the next one, unless nothing was written to the current one. All
+    /// bytes written so far are then in complete parts. Returns a description of them: what [`FrameWriter::finish`]
+    /// would return if the archive ended here. `None` if the archive has too many parts already to close one early.
+    pub fn close_part(&mut self) -> Result<Option<Written<()>>> {
+        self.cut()?;
+        while let Some(pending) = self.in_flight.pop_front() {
+            self.store(pending)?;
+        }
+        let Some(parts) = &self.parts else { return Err(bug("close a part", "the archive has no parts")) };
+        if parts.size > 0 {
+            let number = parts.done.len() as u32 + 1;
+            if number > PARTS_CLOSED_EARLY_MAX {
+                return Ok(None);
+            }
+            self.end_file()?;
+            self.out.begin_part(number + 1)?;
+        }
+        let parts = self.parts.as_ref().map_or(&[][..], |parts| &parts.done);
+        Ok(Some(Written {
+            size: self.size,
+            stream: self.stream,
+            digest: self.hasher.finalize().into(),
+            parts: if parts.len() > 1 { parts.to_vec() } else { Vec::new() },
+            out: (),
+        }))
+    }
+
+    pub fn sink_mut(&mut self) -> &mut W {
+        &mut self.out
     }
 
     /// Writes `len` zero bytes.

@@ -117,7 +117,7 @@ fn ranges(ranges: &[Range]) -> Result<(), &'static str> {
 }
 
 /// For each archive, by its number, the greatest end of all ranges in its stream.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reach(Vec<u64>);
 
 impl Reach {

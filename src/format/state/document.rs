@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::object::{Capped, FromObject, JsonObject};
 use super::summary::ARCHIVES;
 use super::{
-    ARCHIVES_MAX, ArchiveFile, ArchiveRef, HEADER_TEXT_MAX, Header, LAYERS_MAX, LayerRef, Omissions,
+    ARCHIVES_MAX, ArchiveFile, ArchiveRef, HEADER_TEXT_MAX, Header, LAYERS_MAX, LayerRef, Omissions, PARTIAL,
     PROBLEM_BYTES_MAX, PROBLEMS_MAX, ParentRef, SnapshotKind, StateProblem, Totals, Trailer, VERSION, json,
 };
 use crate::entry::{Hash, Unknown};
@@ -193,12 +193,14 @@ const LAYERS: &[u8] = b",\n\"layers\":[";
 const BEGINNING: &[u8] = b"{\"format\":\"ibt-state\",\"version\":";
 pub(super) const NEWER: &str = "made by a newer libibt";
 
-/// True if `header` is the beginning of a state of another version than [`VERSION`], or of one that needs a feature.
+/// True if `header` is the beginning of a state of another version than [`VERSION`], or of one that needs a feature
+/// that this version does not know.
 pub(super) fn is_newer(header: &[u8]) -> bool {
     let Some(rest) = header.strip_prefix(BEGINNING) else { return false };
     let (version, rest) = rest.split_at(rest.iter().take_while(|b| b.is_ascii_digit()).count());
-    let needs_any = rest.starts_with(b",\"needs\":[\"");
-    !version.is_empty() && (version != VERSION.to_string().as_bytes() || needs_any)
+    let rest = rest.strip_prefix(b",\"needs\":[").unwrap_or_default();
+    let needs_more = rest.starts_with(b"\"") && !rest.starts_with(format!("\"{PARTIAL}\"]").as_bytes());
+    !version.is_empty() && (version != VERSION.to_string().as_bytes() || needs_more)
 }
 
 /// Why a header cannot be used.
@@ -232,11 +234,10 @@ pub(super) fn read_header(text: Vec<u8>) -> Result<Header, Refused> {
     fields.need::<&RawValue>("format")?;
     let version: u64 = fields.need("version")?;
     let needs: &RawValue = fields.need("needs")?;
-    if version != VERSION || !is_empty_list(needs.get()) {
-        return Err(Refused::Foreign(NEWER.into()));
-    }
+    let needs = read_needs(needs.get()).filter(|_| version == VERSION);
+    let needs = needs.ok_or_else(|| Refused::Foreign(NEWER.into()))?;
     let header = Header {
-        needs: Vec::new(),
+        needs,
         key: fields.need_text("key", |key| check_key(key.as_bytes()).ok())?,
         series: fields.need_text("series", series)?,
         host: fields.need("host")?,
@@ -273,6 +274,9 @@ pub(super) fn check_header(header: &Header) -> Result<(), &'static str> {
     if !header.layers.is_empty() && header.kind == SnapshotKind::Full {
         return Err("a full has no layers");
     }
+    if header.is_partial() && header.kind != SnapshotKind::Full {
+        return Err("a partial state is that of a full");
+    }
     let stamps = header.layers.iter().map(|layer| layer.snapshot);
     if !std::iter::once(header.snapshot).chain(stamps).is_sorted_by(|newer, older| newer > older) {
         return Err("its layers are not older than it, or out of order");
@@ -284,8 +288,14 @@ pub(super) fn check_header(header: &Header) -> Result<(), &'static str> {
     }
 }
 
-fn is_empty_list(json: &str) -> bool {
-    json.bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"[]")
+/// Reads the list of features. `None` if a word of it is unknown.
+fn read_needs(json: &str) -> Option<Vec<String>> {
+    let words = [Vec::new(), vec![PARTIAL.to_string()]];
+    let is_list = |words: &Vec<String>| {
+        let text = words.iter().map(|word| format!("\"{word}\"")).collect::<String>();
+        json.bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(format!("[{text}]").bytes())
+    };
+    words.into_iter().find(is_list)
 }
 
 /// Reads the labels. [`check_header`] checks them.

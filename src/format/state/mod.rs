@@ -88,6 +88,8 @@ pub const PROBLEMS_MAX: usize = 10_000;
 /// The most bytes of all problems of a state. The writer leaves out the problems that do not fit.
 pub const PROBLEM_BYTES_MAX: usize = 16 << 20;
 
+/// The word in [`Header::needs`] of a partial state. A reader that does not know partial states refuses it.
+const PARTIAL: &str = "partial";
 /// The bytes that follow the logical part of an entry line.
 const AT: &[u8] = b",\"at\":{";
 /// The algorithm of all digests that this version makes. Hex digits follow.
@@ -170,12 +172,23 @@ pub struct Header {
     /// The state files whose lines this state changes, the newest first; the last one is whole. Empty if this state is
     /// whole itself.
     pub layers: Vec<LayerRef>,
-    /// Features that a reader must know besides the version. No word is defined yet, so every word is refused.
+    /// Features that a reader must know besides the version. Only a partial state has a word here
+    /// ([`Header::partial`]); every other word is refused.
     pub needs: Vec<String>,
     pub unknown: Unknown,
 }
 
 impl Header {
+    /// The header of a partial state of the full backup that this header describes.
+    pub fn partial(&self) -> Header {
+        Header { needs: vec![PARTIAL.to_string()], ..self.clone() }
+    }
+
+    /// True for the header of a partial state, which is no snapshot.
+    pub fn is_partial(&self) -> bool {
+        self.needs.iter().any(|word| word == PARTIAL)
+    }
+
     /// The time when the snapshot was made. Usually this is the stamp. But a stamp must be later than every older stamp
     /// of its key: if an older stamp was ahead of the clock, the new stamp is ahead of the clock too, and the date is
     /// `made_at`. A stamp that is less than a second ahead still is the date, so that snapshots made at almost the same

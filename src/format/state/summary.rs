@@ -17,7 +17,7 @@ use super::{DIGEST_LINE_LEN, ENTRIES_BEGIN, Header, LINE_MAX, StateSummary, TRAI
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::StreamEnds;
-use crate::format::{Name, ReadAt};
+use crate::format::{BackupFileKind, Name, ReadAt};
 
 /// The first bytes of the trailer's part that belongs to the summary. They begin a line, and no later line begins with
 /// them.
@@ -84,9 +84,15 @@ impl Header {
             Refused::Foreign(what) => Error::new(Kind::Format, OP, what).at(name),
             Refused::Damaged(what) => corrupt(&what),
         })?;
-        match Name::parse(name).is_some_and(|n| n.key != header.key || n.stamp != header.snapshot) {
-            true => Err(corrupt("the name is that of another snapshot")),
-            false => Ok(header),
+        let parsed = Name::parse(name);
+        if parsed.as_ref().is_some_and(|n| n.key != header.key || n.stamp != header.snapshot) {
+            return Err(corrupt("the name is that of another snapshot"));
+        }
+        // Nothing may take the entries of a partial state for a whole tree.
+        match (parsed.is_some_and(|n| n.kind == BackupFileKind::PartialState), header.is_partial()) {
+            (true, false) => Err(corrupt("it is not that of a partial state")),
+            (false, true) => Err(corrupt("it is that of a partial state, which is no snapshot")),
+            _ => Ok(header),
         }
     }
 }

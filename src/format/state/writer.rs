@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use super::hard_links::FirstNames;
 use super::layer::write_gone;
@@ -15,6 +15,7 @@ use crate::entry::{Entry, Hash, Node, Range};
 use crate::error::{Error, Kind, Result};
 use crate::format::frame::{FrameWriter, Written};
 use crate::format::{SHORT_FRAME_LEN, Sink, bug};
+use crate::spool::Spool;
 use crate::stamp::Time;
 
 /// Bytes of the document that are collected before they are hashed and written as a frame. The line that reaches this
@@ -23,6 +24,8 @@ const GATHER: usize = SHORT_FRAME_LEN;
 /// The summary at the end of the document has its own frame if at least this many bytes would precede it in a shared
 /// frame.
 const SUMMARY_BEHIND: usize = 4 << 10;
+/// The most bytes of lines that are kept in memory for [`StateWriter::write_so_far`]. More go to a temporary file.
+const KEPT_IN_MEMORY: usize = 4 << 20;
 const OP: &str = "write the state";
 
 /// Sums up all entries of a snapshot for its state: their number, their bytes and the tree digest.
@@ -78,6 +81,12 @@ impl EntrySum {
         self.logical.clear();
     }
 
+    /// The sums over the entries so far. The copy cannot check further entries.
+    fn so_far(&self) -> EntrySum {
+        let (logical, tree) = (self.logical.clone(), self.tree.clone());
+        EntrySum { logical, tree, entries: self.entries, bytes: self.bytes, ..EntrySum::new() }
+    }
+
     pub fn finish(mut self) -> SnapshotSum {
         self.hash();
         SnapshotSum { tree: self.tree.finalize().into(), entries: self.entries, bytes: self.bytes }
@@ -123,6 +132,8 @@ pub struct StateWriter<W: Sink> {
     /// The sums over the entries. `None` for a state with layers, whose lines are only some of the entries.
     sum: Option<EntrySum>,
     has_lines: bool,
+    /// The lines of the entries that `text` does not have any more, if they are kept.
+    kept: Option<Spool>,
     reach: check::Reach,
     /// A buffer: the ranges of a carried entry, with archive numbers of the new state.
     moved: Vec<Range>,
@@ -148,12 +159,57 @@ impl<W: Sink> StateWriter<W> {
             summary,
             sum: header.layers.is_empty().then(EntrySum::new),
             has_lines: false,
+            kept: None,
             reach: check::Reach::default(),
             moved: Vec::new(),
             omissions: Omissions::default(),
         };
         writer.hand_on(0)?;
         Ok(writer)
+    }
+
+    /// Keeps the lines of all entries in temporary storage, for [`StateWriter::write_so_far`]. To be called before the
+    /// first entry.
+    pub fn keep_lines(&mut self) {
+        self.kept = Some(Spool::new(KEPT_IN_MEMORY));
+    }
+
+    /// False if the lines are not kept: nobody asked for it, or there was no room for them.
+    pub fn keeps_lines(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Writes another state, with the entries that this writer has so far, if it keeps the lines. `archives` has a
+    /// complete archive for each one that the entries refer to.
+    pub fn write_so_far<V: Sink>(
+        &self,
+        frames: FrameWriter<V>,
+        header: &Header,
+        archives: &[ArchiveRef],
+        made: &Made<'_>,
+    ) -> Result<WrittenState<V>> {
+        let (Some(kept), Some(sum)) = (&self.kept, &self.sum) else {
+            return Err(bug(OP, "the lines of the entries were not kept"));
+        };
+        let mut copy = StateWriter::new(frames, header)?;
+        kept.each(0, u64::MAX, &mut |piece| copy.add_lines(piece))?;
+        copy.add_lines(&self.text)?;
+        copy.has_lines = self.has_lines;
+        copy.sum = Some(sum.so_far());
+        copy.reach = self.reach.clone();
+        copy.finish(archives, made)
+    }
+
+    /// Adds a piece of the lines of another writer. The piece may begin and end inside a line.
+    fn add_lines(&mut self, piece: &[u8]) -> Result<()> {
+        self.text.extend_from_slice(piece);
+        let end = memrchr(b'\n', &self.text).filter(|_| self.text.len() > GATHER);
+        let Some(end) = end else { return Ok(()) };
+        // Frames end only between lines.
+        let rest = self.text.split_off(end + 1);
+        self.hand_on(0)?;
+        self.text = rest;
+        Ok(())
     }
 
     /// Adds an entry. `Limit`: the line would be longer than a reader accepts. `Panic`: the entry breaks a
@@ -290,6 +346,10 @@ impl<W: Sink> StateWriter<W> {
             return Ok(());
         }
         self.digest.update(&self.text);
+        // A full temporary directory costs the copy, not the state itself.
+        if self.kept.as_mut().is_some_and(|kept| kept.append(&self.text).is_err()) {
+            self.kept = None;
+        }
         self.write_frames()
     }
 

@@ -65,7 +65,7 @@ pub fn verify(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result
     let mut unread = Unread::default();
     let not_regular = match selects {
         true => Vec::new(),
-        false => NotRegular::find(store, key.as_deref())?,
+        false => NotRegular::states(store, key.as_deref())?,
     };
     not_regular.iter().try_for_each(|state| state.report(job))?;
     if let Some(key) = key {
