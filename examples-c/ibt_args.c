@@ -196,6 +196,13 @@ static int apply_part_size(struct run *run, const char *argument)
     return read_size(argument, &size) && accepted(ibt_options_set_part_size(run->options, size));
 }
 
+static int apply_checkpoint(struct run *run, const char *argument)
+{
+    uint64_t size;
+
+    return read_size(argument, &size) && accepted(ibt_options_set_checkpoint(run->options, size));
+}
+
 static const struct word delta_words[] = {
     { "auto", IBT_DELTA_AUTO },
     { "signatures", IBT_DELTA_SIGNATURES },
@@ -513,6 +520,10 @@ const struct option options[] = {
       apply_level },
     { "--part-size", "SIZE", BACKUP | CONSOLIDATE,
       "store a longer archive in parts of at most SIZE: 4095M, 100G (default 0: in one file)", apply_part_size },
+    { "--checkpoint", "SIZE", BACKUP | PRUNE,
+      "a full that is killed or fails loses at most about SIZE of its work: the next full goes\n"
+      "                   on from there (default 4G; 0: from zero, and a prune removes what it would need)",
+      apply_checkpoint },
     { "--delta", "HOW", BACKUP,
       "increments find what is the same: signatures (blocks), contents (bytes, reads the\n"
       "                   store), auto (default: contents if the store is cheap to read)", apply_delta },

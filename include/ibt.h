@@ -579,7 +579,8 @@ extern "C" {
  * first reads such a content of the previous snapshot, and stores the file if
  * that content is damaged. Other increments do not read the content: only
  * ibt_verify(), or an increment with ibt_options_set_heal(), finds such
- * damage.
+ * damage. Of a full: bytes of the files that it took over from a full that did
+ * not end (ibt_options_set_checkpoint()).
  */
 #define IBT_COUNT_BYTES_ALREADY_STORED 13
 
@@ -2253,6 +2254,49 @@ ibt_status ibt_options_set_part_size(ibt_options *options,
                                      uint64_t bytes);
 
 /**
+ * How often a long full backup notes how far it is, in bytes of the source:
+ * each time that it has read this many, it publishes a partial state. If the
+ * backup is killed or fails, the next ibt_full_backup() of the key goes on from
+ * there: it takes over the files that did not change since then, and reads the
+ * others (IBT_COUNT_BYTES_ALREADY_STORED counts the bytes that it took over).
+ * A partial state is no snapshot, and no other operation uses it. ibt_prune()
+ * keeps the newest one, with the files that it names, until the key has a
+ * newer snapshot; with 0 it removes all, for example to free space after
+ * backups that failed because the storage is full.
+ *
+ * A full that publishes partial states stores its archives in parts, also
+ * without ibt_options_set_part_size(). While it runs, it keeps a copy of its
+ * state in $TMPDIR; without room for it, it publishes no more. A backup that
+ * has to read less than this many bytes publishes none, and stores the same
+ * files as without the option. So does a backup whose storage has no function
+ * to delete.
+ *
+ * A partial state is used only if it is newer than every snapshot of the key
+ * (so make the full again before an increment), of the same source and host,
+ * and if it and its files are undamaged. Else the report has a note
+ * (IBT_PROBLEM_LEFTOVER), and the backup begins from zero. If one of these
+ * files cannot be read now, the backup fails, and the files stay: try again, or
+ * set 0 to begin from zero. If the storage is not cheap to read, only the files
+ * that were stored last are read to find damage: ibt_verify() reads all.
+ * Metadata of unchanged files are taken over too, as increments do.
+ *
+ * A snapshot needs the archives of the fulls that it went on from as long as it
+ * exists, also if most of their content changed before the last one. Set 0, or
+ * use ibt_consolidate() later, if that takes too much space.
+ *
+ * Full backups and prunes; ignored elsewhere.
+ *
+ * Default: 4 GiB. 0: a full publishes no partial state, and uses none.
+ *
+ * Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_options_set_checkpoint(ibt_options *options,
+                                      uint64_t bytes);
+
+/**
  * ==== Cancelling ====
  *
  * Makes an object without a request to stop. Never returns NULL.
@@ -2415,7 +2459,9 @@ IBT_API ibt_status ibt_storage_open_default(ibt_storage **out, ibt_error **err);
  * of archives (ibt_options_set_part_size()) are committed one after the other
  * while a backup runs. If the backup fails, they are deleted again, if the
  * storage can delete. Parts that are not deleted, also those of a process that
- * was killed, stay until the next prune of the key.
+ * was killed, stay until the next prune of the key. A long full also commits
+ * partial states (ibt_options_set_checkpoint()); if it fails, the last one
+ * stays, with the parts that it names.
  *
  * Every function except ibt_abort_fn and ibt_unlock_fn returns
  * IBT_CALLBACK_OK, or a number that says why it failed. IBT_ERR_NOT_FOUND,
@@ -2586,6 +2632,10 @@ IBT_API ibt_status ibt_list_add(ibt_list *out, const char *name, uint64_t size);
  * The backup leaves out the storage's own directory, the cache and the paths
  * of ibt_options_add_protected_path(), wherever they lie in the source. The
  * report has a note for each, IBT_PROBLEM_SKIPPED.
+ *
+ * If an earlier full backup of the key was killed or failed after it had read
+ * some GiB, this one goes on from there: see ibt_options_set_checkpoint(). So an
+ * error or a cancel may leave files for the next full.
  *
  * The newest snapshot of the key records which source and host belong to the
  * key. If its state is damaged, the report lists a problem, and the next older
@@ -2956,6 +3006,10 @@ ibt_status ibt_list_keys(ibt_storage *storage,
  * are the removed backup files. IBT_COUNT_DELETED counts the removed
  * snapshots. With ibt_options_set_dry_run() nothing is changed and the report
  * is the same, but temporary files of interrupted runs are not reported.
+ *
+ * The newest partial state of a full backup that did not end stays, with the
+ * archives that it names, until the key has a newer snapshot
+ * (ibt_options_set_checkpoint()).
  *
  * The call reads the newest state whole, and a few KiB of each other state. A
  * state counts as damaged if these bytes are damaged; ibt_verify() finds all
@@ -3528,7 +3582,8 @@ IBT_API const char *ibt_report_file_name(const ibt_report *report, size_t i);
 
 /**
  * The kind of backup file i: "full", "created", "updated", "sigvault",
- * "state" or "retired" (the mark of a removed snapshot).
+ * "state", "retired" (the mark of a removed snapshot) or "partial" (the
+ * partial state of a full backup that did not end).
  *
  * Since: 0.1
  */

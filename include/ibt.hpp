@@ -394,6 +394,7 @@ public:
         return *this;
     }
     options &part_size(std::uint64_t bytes) { return set(ibt_options_set_part_size, bytes); }
+    options &checkpoint(std::uint64_t bytes) { return set(ibt_options_set_checkpoint, bytes); }
     options &threads(std::uint32_t n) { return set(ibt_options_set_threads, n); }
     options &change_detection(std::int32_t rule) { return set(ibt_options_set_change_detection, rule); }
     options &delta(std::int32_t mode) { return set(ibt_options_set_delta, mode); }
@@ -456,7 +457,7 @@ private:
 /* A backup file of a report. */
 struct backup_file {
     std::string name;
-    std::string kind; /* "full", "created", "updated", "sigvault", "state" or "retired" */
+    std::string kind; /* "full", "created", "updated", "sigvault", "state", "retired" or "partial" */
     std::filesystem::path path; /* empty if the storage is not a directory */
     std::uint64_t size;
 };

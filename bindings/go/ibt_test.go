@@ -616,6 +616,21 @@ func TestDamageThatAStorageFinds(t *testing.T) {
 	equal(t, "it says why", strings.Contains(err.Error(), "mine"), true)
 }
 
+func TestCheckpointsEndPartsOfArchives(t *testing.T) {
+	r := newRoom(t)
+	write(t, filepath.Join(r.source, "large a"), noise(2, 300000))
+	write(t, filepath.Join(r.source, "large b"), noise(3, 300000))
+	for checkpoint, parts := range map[uint64]int{0: 1, 1 << 16: 4} {
+		found := 0
+		for _, file := range r.full(ibt.WithCheckpoint(checkpoint)).Files {
+			if file.Kind == "full" {
+				found++
+			}
+		}
+		equal(t, fmt.Sprintf("parts with checkpoint %d", checkpoint), found, parts)
+	}
+}
+
 func TestEachStatus(t *testing.T) {
 	r := newRoom(t)
 	stateName := func() string {

@@ -540,6 +540,13 @@ func WithPartSize(bytes uint64) Option {
 	return func(s *settings) { C.ibt_options_set_part_size(s.options, C.uint64_t(bytes)) }
 }
 
+// WithCheckpoint sets the number of bytes of the source after which a long full backup notes how far it is. If it is
+// killed or fails, the next full goes on from there. The default is 4 GiB; 0 switches this off. A prune with 0 removes
+// what such a full has left.
+func WithCheckpoint(bytes uint64) Option {
+	return func(s *settings) { C.ibt_options_set_checkpoint(s.options, C.uint64_t(bytes)) }
+}
+
 // WithThreads sets the number of worker threads. 0, the default, means one for each core.
 func WithThreads(n int) Option {
 	return func(s *settings) {

@@ -45,7 +45,7 @@ type Counters struct {
 // File is a backup file.
 type File struct {
 	Name string // in the storage
-	Kind string // "full", "created", "updated", "sigvault", "state" or "retired"
+	Kind string // "full", "created", "updated", "sigvault", "state", "retired" or "partial"
 	Path string // "" if the storage is not a directory
 	Size uint64 // in bytes
 }

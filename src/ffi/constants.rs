@@ -286,7 +286,8 @@ pub const IBT_COUNT_BYTES: i32 = 12;
 /// first reads such a content of the previous snapshot, and stores the file if
 /// that content is damaged. Other increments do not read the content: only
 /// ibt_verify(), or an increment with ibt_options_set_heal(), finds such
-/// damage.
+/// damage. Of a full: bytes of the files that it took over from a full that did
+/// not end (ibt_options_set_checkpoint()).
 pub const IBT_COUNT_BYTES_ALREADY_STORED: i32 = 13;
 /// Contents and signatures that the store had lost and that a backup has stored
 /// again, and layers that were put back; see ibt_options_set_heal().

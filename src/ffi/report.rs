@@ -222,7 +222,8 @@ pub extern "C" fn ibt_report_file_name(report: Option<&ibt_report>, i: usize) ->
 }
 
 /// The kind of backup file i: "full", "created", "updated", "sigvault",
-/// "state" or "retired" (the mark of a removed snapshot).
+/// "state", "retired" (the mark of a removed snapshot) or "partial" (the
+/// partial state of a full backup that did not end).
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]

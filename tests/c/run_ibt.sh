@@ -368,6 +368,14 @@ diff -r --no-dereference divided joined
 expect 2 "$@" full divided --store parts --part-size 63k
 expect 2 "$@" full divided --store parts --part-size large
 
+# A full that publishes partial states: the archive is in parts, and no partial state is left.
+expect 0 "$@" full divided --store checkpoints --checkpoint 64k
+[ "$(ls checkpoints/divided.full.* | wc -l)" -ge 2 ] || fail "no partial state was published"
+[ "$(ls checkpoints | grep -c partial)" -eq 0 ] || fail "a partial state is left"
+expect 0 "$@" restore divided noted --store checkpoints
+diff -r --no-dereference divided noted
+expect 2 "$@" full divided --store checkpoints --checkpoint often
+
 # The entries of a backup are chosen.
 mkdir -p chosen/d/e chosen/marked
 echo one >chosen/d/e/one

@@ -56,6 +56,7 @@ static void test_options(void)
     CHECK_INT(ibt_options_set_as_of(NULL, 0), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_compression(NULL, IBT_COMPRESSION_ZSTD, 3), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_part_size(NULL, 0), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_options_set_checkpoint(NULL, 0), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_threads(NULL, 0), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_change_detection(NULL, IBT_DETECT_CONTENT), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_options_set_delta(NULL, IBT_DELTA_CONTENTS), IBT_ERR_INVALID_ARG);

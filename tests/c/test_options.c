@@ -304,6 +304,9 @@ static void test_accepted(void)
     CHECK_INT(ibt_options_set_part_size(options, IBT_PART_SIZE_MIN), IBT_OK);
     CHECK_INT(ibt_options_set_part_size(options, UINT64_MAX), IBT_OK);
     CHECK_INT(ibt_options_set_part_size(options, 0), IBT_OK);
+    CHECK_INT(ibt_options_set_checkpoint(options, 0), IBT_OK);
+    CHECK_INT(ibt_options_set_checkpoint(options, 1), IBT_OK);
+    CHECK_INT(ibt_options_set_checkpoint(options, UINT64_MAX), IBT_OK);
     CHECK_INT(ibt_options_set_threads(options, 1024), IBT_OK);
     CHECK_INT(ibt_options_set_change_detection(options, IBT_DETECT_CONTENT), IBT_OK);
     CHECK_INT(ibt_options_set_delta(options, IBT_DELTA_SIGNATURES), IBT_OK);

@@ -52,6 +52,7 @@ i32 ptr u32: ibt_options_set_keep_last ibt_options_set_keep_hourly ibt_options_s
 i32 ptr u32 u32: ibt_options_set_verify_part
 i32 ptr i32 i32: ibt_options_set_compression
 i32 ptr u64: ibt_options_set_exclude_larger_than ibt_options_set_keep_within ibt_options_set_part_size
+    ibt_options_set_checkpoint
 i32 ptr i64: ibt_options_set_as_of ibt_options_set_lock_wait
 i32 ptr text: ibt_options_set_host ibt_options_set_source_name ibt_options_add_exclude_if_present
     ibt_options_add_source_path ibt_options_add_include ibt_options_add_path ibt_options_set_root ibt_options_set_key

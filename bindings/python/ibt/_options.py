@@ -98,6 +98,8 @@ class BackupOptions(WriteOptions, TreeOptions, total=False):
     that receives each Entry and returns bool, Filter or STOP; exclude is faster. source_path: paths below the source,
     to which the backup is limited. dry_run: stores nothing. allow_source_change: accept another source or host than
     that of the newest snapshot. allow_empty: accept an empty source although the newest snapshot has entries.
+    checkpoint: bytes of the source after which a long full notes how far it is, for the next full to go on from if this
+    one is killed or fails; 4 GiB by default, 0 for never.
     """
 
     key: Optional[str]
@@ -109,6 +111,7 @@ class BackupOptions(WriteOptions, TreeOptions, total=False):
     dry_run: Optional[bool]
     allow_source_change: Optional[bool]
     allow_empty: Optional[bool]
+    checkpoint: Optional[int]
 
 
 class IncrementOptions(BackupOptions, total=False):
@@ -201,7 +204,8 @@ class PruneOptions(SelectOptions, total=False):
     keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly: the newest of each of so many hours, and so on.
     keep_label: a dict; snapshots with one of these labels, with any value for None. local_time: hours and days are
     those of this machine, not UTC. removed: stamps of the snapshots to be removed. dry_run: only report. allow_empty:
-    all snapshots may be removed. allow_unlocked: go on where nothing can be locked.
+    all snapshots may be removed. allow_unlocked: go on where nothing can be locked. checkpoint: 0 also removes what a
+    full that did not end has left for the next one.
     """
 
     keep_last: Optional[int]
@@ -217,6 +221,7 @@ class PruneOptions(SelectOptions, total=False):
     dry_run: Optional[bool]
     allow_empty: Optional[bool]
     allow_unlocked: Optional[bool]
+    checkpoint: Optional[int]
 
 
 class DiffOptions(TypedDict, total=False):
@@ -376,6 +381,7 @@ _OPTIONS: Dict[str, Convert] = {
     "removed": _stamps(lib.ibt_options_add_removed),
     "as_of": _one(lib.ibt_options_set_as_of, _as_of),
     "part_size": _number(lib.ibt_options_set_part_size, 0, UINT64_MAX),
+    "checkpoint": _number(lib.ibt_options_set_checkpoint, 0, UINT64_MAX),
     "threads": _count(lib.ibt_options_set_threads),
     "change_detection": _choice(lib.ibt_options_set_change_detection),
     "delta": _choice(lib.ibt_options_set_delta),

@@ -51,8 +51,8 @@ class Counters(Dict[str, int]):
 class File:
     """A backup file.
 
-    name: in the storage. kind: "full", "created", "updated", "sigvault", "state" or "retired". path: None if the
-    storage is not a directory, and in a dry run. size: in bytes.
+    name: in the storage. kind: "full", "created", "updated", "sigvault", "state", "retired" or "partial". path: None if
+    the storage is not a directory, and in a dry run. size: in bytes.
     """
 
     name: str

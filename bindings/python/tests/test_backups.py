@@ -436,7 +436,7 @@ class Options(Case):
         for options in (
             {"exclude": "*.o"}, {"exclude": ["*.o", b"*.a"]}, {"threads": 1}, {"lock_wait": 0.5}, {"lock_wait": one},
             {"lock_wait": float("inf")}, {"compression": ibt.Compression.NONE}, {"compression_level": 1},
-            {"part_size": ibt.PART_SIZE_MIN},
+            {"part_size": ibt.PART_SIZE_MIN}, {"checkpoint": 0}, {"checkpoint": 2**30},
             {"compression": ibt.Compression.ZSTD, "compression_level": 19}, {"key": None},
             {"host": os.uname().nodename},
             {"label": {"a": "b"}}, {"label": [("a", "b"), ("a", None)]}, {"exclude_larger_than": 2**64 - 1},
@@ -466,6 +466,14 @@ class Options(Case):
             with self.subTest(options), self.assertRaises(kind):
                 self.full(**options)
         self.assert_usable()
+
+    def test_checkpoints_end_parts_of_archives(self):
+        write(self.path("source/large a"), noise(2, 300000))
+        write(self.path("source/large b"), noise(3, 300000))
+        for checkpoint, parts in ((0, 1), (2**16, 4)):
+            report = self.full(checkpoint=checkpoint)
+            self.assertEqual([file.kind for file in report.files].count("full"), parts, report.files)
+        self.store.prune("source", keep_last=1, checkpoint=0)
 
     def test_restores_and_prunes(self):
         first = self.full()

@@ -13,7 +13,8 @@ class OptionsTest < RoomTest
       one_file_system: true, skip_cache_dirs: true, source_path: %w[dir], protected_path: [__dir__],
       allow_source_change: true, allow_empty: true, allow_unlocked: true, label: { 'a' => 'b', 'gone' => nil },
       dry_run: false, change_detection: :content, heal: true, delta: :signatures, skip_unchanged: true,
-      compression: :zstd, compression_level: 19, part_size: 2**20, threads: 2, on_file_error: :stop, lock_wait: 0.5,
+      compression: :zstd, compression_level: 19, part_size: 2**20, threads: 2, on_file_error: :stop,
+      checkpoint: 2**30, lock_wait: 0.5,
       filter: ->(_) { true }, change: ->(_) {}, progress: ->(_) {}, log: ->(*) {}, log_level: :debug,
       cancel: Ibt::Cancel.new
     },
@@ -49,6 +50,16 @@ class OptionsTest < RoomTest
   def private_tables
     tables = %i[SETTERS LISTS LABELS PROCS].flat_map { |name| Ibt::Options.const_get(name).keys }
     tables + Ibt::Options.const_get(:OTHERS)
+  end
+
+  def test_checkpoints_end_parts_of_archives
+    write('large a', noise(2, 300_000))
+    write('large b', noise(3, 300_000))
+    [[0, 1], [2**16, 4]].each do |checkpoint, parts|
+      report = full(checkpoint: checkpoint)
+      assert_equal parts, report.files.count { |file| file.kind == :full }, report.files.inspect
+    end
+    @storage.prune('source', keep_last: 1, checkpoint: 0)
   end
 
   def test_what_options_do

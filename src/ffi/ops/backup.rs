@@ -24,6 +24,10 @@ use super::{OperationArgs, UsedOptions};
 /// of ibt_options_add_protected_path(), wherever they lie in the source. The
 /// report has a note for each, IBT_PROBLEM_SKIPPED.
 ///
+/// If an earlier full backup of the key was killed or failed after it had read
+/// some GiB, this one goes on from there: see ibt_options_set_checkpoint(). So an
+/// error or a cancel may leave files for the next full.
+///
 /// The newest snapshot of the key records which source and host belong to the
 /// key. If its state is damaged, the report lists a problem, and the next older
 /// snapshot is used instead.

@@ -37,6 +37,10 @@ use super::{OperationArgs, UsedOptions};
 /// snapshots. With ibt_options_set_dry_run() nothing is changed and the report
 /// is the same, but temporary files of interrupted runs are not reported.
 ///
+/// The newest partial state of a full backup that did not end stays, with the
+/// archives that it names, until the key has a newer snapshot
+/// (ibt_options_set_checkpoint()).
+///
 /// The call reads the newest state whole, and a few KiB of each other state. A
 /// state counts as damaged if these bytes are damaged; ibt_verify() finds all
 /// damage.

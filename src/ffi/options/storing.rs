@@ -81,3 +81,52 @@ pub unsafe extern "C" fn ibt_options_set_part_size(options: *mut ibt_options, by
         })
     })
 }
+
+/// How often a long full backup notes how far it is, in bytes of the source:
+/// each time that it has read this many, it publishes a partial state. If the
+/// backup is killed or fails, the next ibt_full_backup() of the key goes on from
+/// there: it takes over the files that did not change since then, and reads the
+/// others (IBT_COUNT_BYTES_ALREADY_STORED counts the bytes that it took over).
+/// A partial state is no snapshot, and no other operation uses it. ibt_prune()
+/// keeps the newest one, with the files that it names, until the key has a
+/// newer snapshot; with 0 it removes all, for example to free space after
+/// backups that failed because the storage is full.
+///
+/// A full that publishes partial states stores its archives in parts, also
+/// without ibt_options_set_part_size(). While it runs, it keeps a copy of its
+/// state in $TMPDIR; without room for it, it publishes no more. A backup that
+/// has to read less than this many bytes publishes none, and stores the same
+/// files as without the option. So does a backup whose storage has no function
+/// to delete.
+///
+/// A partial state is used only if it is newer than every snapshot of the key
+/// (so make the full again before an increment), of the same source and host,
+/// and if it and its files are undamaged. Else the report has a note
+/// (IBT_PROBLEM_LEFTOVER), and the backup begins from zero. If one of these
+/// files cannot be read now, the backup fails, and the files stay: try again, or
+/// set 0 to begin from zero. If the storage is not cheap to read, only the files
+/// that were stored last are read to find damage: ibt_verify() reads all.
+/// Metadata of unchanged files are taken over too, as increments do.
+///
+/// A snapshot needs the archives of the fulls that it went on from as long as it
+/// exists, also if most of their content changed before the last one. Set 0, or
+/// use ibt_consolidate() later, if that takes too much space.
+///
+/// Full backups and prunes; ignored elsewhere.
+///
+/// Default: 4 GiB. 0: a full publishes no partial state, and uses none.
+///
+/// Returns IBT_OK; IBT_ERR_INVALID_ARG if options is NULL.
+///
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ibt_options_set_checkpoint(options: *mut ibt_options, bytes: u64) -> ibt_status {
+    guard!(IBT_ERR_PANIC, {
+        // SAFETY: NULL, or options of the caller that no other call uses now.
+        let options = unsafe { Handle::new(options) };
+        set(options, "ibt_options_set_checkpoint", |settings| {
+            settings.engine.checkpoint = bytes;
+            Ok(())
+        })
+    })
+}

@@ -227,7 +227,9 @@ pub unsafe extern "C" fn ibt_storage_open_default(
 /// of archives (ibt_options_set_part_size()) are committed one after the other
 /// while a backup runs. If the backup fails, they are deleted again, if the
 /// storage can delete. Parts that are not deleted, also those of a process that
-/// was killed, stay until the next prune of the key.
+/// was killed, stay until the next prune of the key. A long full also commits
+/// partial states (ibt_options_set_checkpoint()); if it fails, the last one
+/// stays, with the parts that it names.
 ///
 /// Every function except ibt_abort_fn and ibt_unlock_fn returns
 /// IBT_CALLBACK_OK, or a number that says why it failed. IBT_ERR_NOT_FOUND,

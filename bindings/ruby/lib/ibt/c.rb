@@ -104,6 +104,7 @@ module Ibt
     ]
     declare :int32, %i[pointer uint64], %i[
       ibt_options_set_exclude_larger_than ibt_options_set_keep_within ibt_options_set_part_size
+      ibt_options_set_checkpoint
     ]
     declare :int32, %i[pointer int64], %i[ibt_options_set_as_of ibt_options_set_lock_wait]
     declare :int32, %i[pointer uint32 uint32], %i[ibt_options_set_verify_part]

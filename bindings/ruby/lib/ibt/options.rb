@@ -35,7 +35,8 @@ module Ibt
       keep_hourly: %i[uint32 ibt_options_set_keep_hourly], keep_daily: %i[uint32 ibt_options_set_keep_daily],
       keep_weekly: %i[uint32 ibt_options_set_keep_weekly], keep_monthly: %i[uint32 ibt_options_set_keep_monthly],
       keep_yearly: %i[uint32 ibt_options_set_keep_yearly], local_time: %i[flag ibt_options_set_local_time],
-      part_size: %i[uint64 ibt_options_set_part_size], threads: %i[uint32 ibt_options_set_threads],
+      part_size: %i[uint64 ibt_options_set_part_size], checkpoint: %i[uint64 ibt_options_set_checkpoint],
+      threads: %i[uint32 ibt_options_set_threads],
       change_detection: [:constant, :ibt_options_set_change_detection, C::DETECT],
       delta: [:constant, :ibt_options_set_delta, C::DELTA], heal: %i[flag ibt_options_set_heal],
       skip_unchanged: %i[flag ibt_options_set_skip_unchanged],
@@ -122,6 +123,9 @@ module Ibt
     # @option keywords [Integer] :compression_level 1 (fast) to 19 (small); 0, the default, means 3
     # @option keywords [Integer] :part_size store longer archives in parts of at most this many bytes, at least 65536;
     #   0, the default: in one file
+    # @option keywords [Integer] :checkpoint a full that is killed or fails is continued by the next full; this is the
+    #   number of bytes of the source after which it notes how far it is: by default 2**32, 0 for never; with 0, a prune
+    #   removes what such a full has left
     # @option keywords [Integer] :threads how many threads an operation may start; 0, the default: one for each core
     # @option keywords [Symbol] :change_detection :metadata (default) or :content (read every file)
     # @option keywords [Symbol] :delta :auto (default), :signatures or :contents: how increments compare changed files

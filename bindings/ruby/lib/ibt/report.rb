@@ -5,7 +5,7 @@ module Ibt
   class BackupFile < Record
     # @return [String] its name in the storage
     attr_reader :name
-    # @return [Symbol] :full, :created, :updated, :sigvault, :state or :retired
+    # @return [Symbol] :full, :created, :updated, :sigvault, :state, :retired or :partial
     attr_reader :kind
     # @return [String, nil] its path; nil if the storage is not a directory
     attr_reader :path
