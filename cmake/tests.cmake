@@ -42,7 +42,7 @@ function(ibt_add_program name source)
 endfunction()
 
 set(more_of_storage_contract tests/c/storage_contract.c)
-foreach(name null options labels diff roundtrip cancel default_storage open_dir chdir stack browse compare storage storage_contract storage_faults)
+foreach(name null options labels diff roundtrip cancel default_storage open_dir chdir closed_streams stack browse compare storage storage_contract storage_faults)
   ibt_add_program(test_${name} tests/c/test_${name}.c ${more_of_${name}} $<TARGET_OBJECTS:check>)
   foreach(kind ibt static)
     target_include_directories(test_${name}_${kind} PRIVATE tests/c)

@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 
 use crate::error::{Error, Result, is_shortage};
-use crate::platform::patiently;
+use crate::platform::{beside_streams, patiently};
 
 /// Bytes of the write buffer of a temporary file.
 const WRITE_BUFFER: usize = 64 << 10;
@@ -147,7 +147,7 @@ impl Spool {
     }
 
     fn make_file(&mut self) -> Result<()> {
-        let made = patiently(is_shortage, tempfile::tempfile);
+        let made = patiently(is_shortage, || tempfile::tempfile().and_then(beside_streams).map(File::from));
         self.has_failed = made.is_err();
         self.file = Some(made.map_err(|e| failed("make", &e))?);
         self.tail_max = WRITE_BUFFER;

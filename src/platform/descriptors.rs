@@ -1,5 +1,7 @@
-//! The number of descriptors that this process can still open, and waiting for descriptors.
+//! The number of descriptors that this process can still open, waiting for descriptors, and the numbers of descriptors.
 
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
@@ -31,6 +33,17 @@ pub fn patiently<T, E>(
         }
     }
     open()
+}
+
+/// The same file with a number that is not that of a standard stream. A program that closed these streams may still
+/// write messages to them, and these messages must not get into a file that libibt writes.
+pub fn beside_streams(file: impl Into<OwnedFd>) -> io::Result<OwnedFd> {
+    let file = file.into();
+    match file.as_raw_fd() {
+        // The standard library gives a duplicate a number from 3 on.
+        0..=2 => file.try_clone(),
+        _ => Ok(file),
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::beneath::{PATH, component, open_beneath, open_quietly};
+use super::descriptors::beside_streams;
 use super::file_system::FileSystem;
 use super::stat::{Stat, file_type, stat_fd};
 use crate::entry::FileType;
@@ -170,7 +171,7 @@ impl Dir {
             | OFlags::NOFOLLOW
             | OFlags::CLOEXEC
             | OFlags::NOCTTY;
-        Ok(rustix::fs::openat(self, component(name)?, flags, bits(mode))?.into())
+        Ok(beside_streams(rustix::fs::openat(self, component(name)?, flags, bits(mode))?)?.into())
     }
 
     pub fn unlink(&self, name: &[u8]) -> io::Result<()> {

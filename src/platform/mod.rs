@@ -35,7 +35,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use data::{holes, start_writeback};
-pub use descriptors::{free_descriptors, patiently};
+pub use descriptors::{beside_streams, free_descriptors, patiently};
 pub use dir::{Dir, DirListing};
 pub use file_system::{CtimeKind, FileSystem};
 pub use inode_flags::{

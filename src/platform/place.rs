@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::descriptors::beside_streams;
 use super::dir::Dir;
 
 /// Makes one directory with the permission bits of `mode` that the umask permits.
@@ -51,7 +52,7 @@ impl Dir {
             | OFlags::NOCTTY
             | OFlags::NONBLOCK;
         let name = super::beneath::component(name)?;
-        Ok(rustix::fs::openat(self, name, flags, Mode::from_raw_mode(mode as _))?.into())
+        Ok(beside_streams(rustix::fs::openat(self, name, flags, Mode::from_raw_mode(mode as _))?)?.into())
     }
 
     /// True if the directory is empty. Fails if the listing breaks off before the first name.

@@ -256,6 +256,7 @@ impl Temporary {
                 platform::random_bytes16()?.iter().map(|byte| format!("{byte:02x}")).collect();
             let path = dir.join(format!("{TEMP_PREFIX}{random}"));
             let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let file = File::from(platform::beside_streams(file)?);
             // The lock shows other processes that the file is in use. Where there are no locks, no process removes the
             // file.
             let _ = platform::try_lock(&file, LockPart::Key, true);
