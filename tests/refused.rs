@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use ibt::entry::Entry;
 use ibt::error::Kind;
-use ibt::job::{Flow, Observer, OnFileError, Options, Overwrite, Phase, ProblemKind, Progress, Silent, meta};
+use ibt::job::{
+    Flow, Observer, OnFileError, Options, Overwrite, Phase, ProblemKind, Progress, Select, Silent, meta,
+};
 use support::nobody::NOBODY;
 use support::series::problem_paths;
-use support::tools::{Mount, command, run, set_mode};
+use support::tools::{Mount, child_role, command, output, run, set_mode, this_test_again};
 use support::*;
 
 fn over(series: &Series) -> Options {
@@ -346,4 +348,38 @@ fn what_may_be_anothers_is_not_taken_back() {
     assert_eq!(left, ["b"]);
     assert_eq!(fs::read(dest.join("b")).unwrap(), b"theirs");
     assert!(error.to_string().contains("not as it was: b:"), "{error}");
+}
+
+/// File systems without ACLs give many different errors when one is removed. That loses nothing, because there is none.
+#[test]
+fn an_acl_that_is_not_there_need_not_be_removed() {
+    let test = "an_acl_that_is_not_there_need_not_be_removed";
+    if let Some(dir) = child_role() {
+        let dir = Path::new(&dir);
+        let mut series = Series::new();
+        series.store = dir.join("store");
+        for dest in ["new", "empty"] {
+            series.restore(Select::Newest, &dir.join(dest)).whole();
+        }
+        return;
+    }
+    if !output(&mut command("strace", ["-o", "/dev/null", "true"])).status.success() {
+        return skip("strace may not trace here");
+    }
+    for code in ["EINVAL", "EIO", "EPERM", "EROFS", "ENOSPC"] {
+        let series = Series { memory: None, ..Series::new() };
+        series.write("d/f", "content");
+        series.full().whole();
+        let empty = series.dir.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        let again =
+            this_test_again(&std::env::current_exe().unwrap(), test, series.dir.path().to_str().unwrap());
+        let mut strace =
+            command("strace", ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fremovexattr", "-e"]);
+        strace.arg(format!("inject=fremovexattr:error={code}"));
+        strace.arg("--").arg(again.get_program()).args(again.get_args());
+        strace.envs(again.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        run(&mut strace);
+        assert_eq!(fs::read(empty.join("d/f")).unwrap(), b"content", "{code}");
+    }
 }
