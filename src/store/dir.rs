@@ -427,7 +427,12 @@ impl Draft for FileDraft {
             return Err(Error::new(Kind::Io, "write", "the file is sealed").at(path_bytes(&self.path)));
         };
         if let Err(error) = file.write_all(data) {
-            return Err(self.trouble("write", &error));
+            let mut failed = self.trouble("write", &error);
+            if error.raw_os_error() == Some(libc::EFBIG) {
+                failed.detail +=
+                    ": archives can be stored in parts (ibt --part-size, ibt_options_set_part_size())";
+            }
+            return Err(failed);
         }
         self.written += data.len() as u64;
         if self.written - self.started >= WRITEBACK_EVERY {
