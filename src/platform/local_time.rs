@@ -12,12 +12,12 @@ pub fn offset_from_utc(secs: i64) -> i64 {
     if filled.is_null() { 0 } else { i64::from(local.tm_gmtoff) }
 }
 
-/// The seconds of 28 years, 7 of them leap years. After this time a date of the years 1901 to 2099 is the same day of the
-/// week again, so clocks are set forward and back at the same moments of the year.
+/// The seconds of 28 years, 7 of them leap years. After this time a date of the years 1901 to 2099 is the same day of
+/// the week again, so clocks are set forward and back at the same moments of the year.
 const CALENDAR_CYCLE: i64 = (28 * 365 + 7) * 86_400;
 
-/// The moment of the years 2010 to 2037 that is a number of calendar cycles before or after `secs`. A `time_t` of 32 bits
-/// ends in January 2038; the rules of the time zone that hold until then count for later years too.
+/// The moment of the years 2010 to 2037 that is a number of calendar cycles before or after `secs`. A `time_t` of 32
+/// bits ends in January 2038; the rules of the time zone that hold until then count for later years too.
 fn same_day_before_2038(secs: i64) -> i32 {
     let last = i64::from(i32::MAX);
     let before_last = last.saturating_sub(secs).rem_euclid(CALENDAR_CYCLE);
