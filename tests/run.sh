@@ -178,7 +178,8 @@ go_package() (
     cd bindings/go || exit 1
     unformatted=$(gofmt -l .)
     [ -z "$unformatted" ] || { echo "gofmt would change: $unformatted"; exit 1; }
-    go vet ./... && go test -race -count=10 -run Goroutines ./... && go test -race -count=1 ./...
+    go vet ./... && go test -race -count=10 -run Goroutines ./... && go test -race -count=1 ./... &&
+        go test -count=1 -run Memory ./...
 )
 
 # Tests the gem, and checks that its documentation is whole.

@@ -163,6 +163,9 @@ func (d *deletions) Delete(ctx context.Context, name string) error {
 
 // Calls that succeed, fail, are refused and panic leave no memory behind, of Go or of libibt.
 func TestMemoryDoesNotGrow(t *testing.T) {
+	if raceDetector {
+		t.Skip("the memory of the race detector itself grows")
+	}
 	r := newRoom(t)
 	r.full()
 	snapshot := r.snapshot()
@@ -181,12 +184,16 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 		}
 	}
 	use(300)
-	before := resident(t)
-	use(1500)
-	equal(t, "memory grows", (resident(t)-before)>>20 < 4, true)
-	if t.Failed() {
-		t.Logf("by %d KiB", (resident(t)-before)>>10)
+	var grown []int
+	for round := 0; round < 6; round++ {
+		before := resident(t)
+		use(1000)
+		// Stacks of new threads and the allocator's pools grow the process now and then. A leak grows it in each round.
+		if grown = append(grown, (resident(t)-before)>>10); grown[round] < 1<<10 {
+			return
+		}
 	}
+	t.Errorf("memory grows in each round of calls, by %d KiB", grown)
 }
 
 // resident is the memory of this process in bytes, after a collection.

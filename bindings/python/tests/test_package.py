@@ -156,7 +156,8 @@ class Binding(unittest.TestCase):
                 if name == "keep_*":
                     continue
                 for cell, column in zip(cells, columns):
-                    uses, has = cell in ("+", "increments"), name in column.__annotations__
+                    # The type of increments has the options of fulls too.
+                    uses, has = cell in ("+", "increments", "fulls"), name in column.__annotations__
                     common = name in ibt.CommonOptions.__annotations__
                     if uses and not has or has and not uses and not common:
                         wrong.append((name, column.__name__, cell))

@@ -1,0 +1,5 @@
+//go:build !race
+
+package ibt_test
+
+const raceDetector = false
