@@ -224,6 +224,7 @@ impl NewSnapshot {
             Some(if dry_run { cache.only_read() } else { cache })
         };
         let full = self.header.kind == SnapshotKind::Full;
+        let heals = job.options.heal && !full;
         let own = OwnPlaces::find(store, job.options, Some(&self.header.series))?;
         refuse_own(&self.origin, &own)?;
         let mut parent = match &self.basis {
@@ -238,12 +239,11 @@ impl NewSnapshot {
                 };
                 let trailer = basis.trailer().clone();
                 let contents = reads.then(|| old_contents(&trailer.archives, &pool, job));
-                let heals = job.options.heal && !full;
                 Some(Parent::new(trailer, &self.catalog, cache(), contents, (reads_cheaply, heals), job)?)
             }
             None => None,
         };
-        if let (true, Some(basis), Some(parent)) = (job.options.heal && !full, &mut self.basis, &mut parent) {
+        if let (true, Some(basis), Some(parent)) = (heals, &mut self.basis, &mut parent) {
             heal::find_losses(store, basis, parent, &pool, job)?;
         }
         let basis = self.basis.as_mut().zip(parent.as_ref());

@@ -3,7 +3,7 @@
 //! tree that a full from zero would have.
 
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveRef, Header, Name, StateReader};
+use crate::format::{Header, StateReader};
 use crate::job::{Job, Level, Phase, Problem, ProblemKind, sum};
 use crate::pool::Pool;
 use crate::stamp::Time;
@@ -121,13 +121,11 @@ fn check_archives(
         return Ok(());
     }
     let reads_all = store.reads_cheaply()?;
-    let is_own = |archive: &ArchiveRef| {
-        Name::parse(&archive.name).is_some_and(|name| name.stamp == partial.name.stamp)
-    };
     let mut files = Vec::new();
     for archive in &state.trailer().archives {
         let mut of_archive = archive.files();
-        let first = if reads_all { 0 } else { of_archive.len() - usize::from(is_own(archive)) };
+        let first =
+            if reads_all { 0 } else { of_archive.len() - usize::from(archive.is_of(partial.name.stamp)) };
         files.extend(of_archive.drain(first..));
     }
     job.phase(Phase::Verify, files.len() as u64, sum(files.iter().map(|file| file.size)))?;

@@ -18,10 +18,7 @@ use crate::contents::{Contents, StateArchives, lost};
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, FileType, HardLink, LinkSet, Node, Place, Range, SigHash, SigRef};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::Name;
-use crate::format::{
-    ArchiveFile, ArchiveRef, Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, Trailer,
-};
+use crate::format::{ArchiveFile, Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, Trailer};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
 use crate::spool::spool_error;
@@ -72,11 +69,9 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
 fn stands_alone(state: &mut StateReader, catalog: &Catalog) -> Result<bool> {
     let is_there = |file: &ArchiveFile| catalog.size_of(&file.name) == Some(file.size);
     let header = state.header();
-    let is_own =
-        |archive: &ArchiveRef| Name::parse(&archive.name).is_some_and(|n| n.stamp == header.snapshot);
     let trailer = state.trailer().clone();
     let (own, of_others): (Vec<_>, Vec<_>) =
-        (0u32..).zip(&trailer.archives).partition(|(_, archive)| is_own(archive));
+        (0u32..).zip(&trailer.archives).partition(|(_, archive)| archive.is_of(header.snapshot));
     if header.kind != SnapshotKind::Full
         || !own.iter().flat_map(|(_, archive)| archive.files()).all(|file| is_there(&file))
     {

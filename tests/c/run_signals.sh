@@ -43,10 +43,9 @@ kill -s HUP $tool
 touch sent
 wait $tool || fail "an ignored SIGHUP ended the tool"
 
-# A signal ends the tool also while it waits for a reader that does not read.
-seq 1 20000 | sed 's/$/ a long name/' | (mkdir names && cd names && tr '\n' '\0' | xargs -0 touch)
-expect 0 "$@" full names --store store
-for case in "cat src long" "files names" "files names --json"; do
+# begin_before_a_full_pipe COMMAND...: runs the tool in the background with a reader that reads one byte and then no more.
+# Sets `tool` and `reader`, after the tool has written that byte.
+begin_before_a_full_pipe() {
     rm -f begun
     {
         head -c 1 >/dev/null
@@ -54,10 +53,17 @@ for case in "cat src long" "files names" "files names --json"; do
         exec sleep 60
     } <gate &
     reader=$!
-    # shellcheck disable=SC2086 # several words
-    "$@" $case --store store >gate 2>err &
+    "$@" >gate &
     tool=$!
     while [ ! -e begun ]; do sleep 0.02; done
+}
+
+# A signal ends the tool also while it waits for a reader that does not read.
+seq 1 20000 | sed 's/$/ a long name/' | (mkdir names && cd names && tr '\n' '\0' | xargs -0 touch)
+expect 0 "$@" full names --store store
+for case in "cat src long" "files names" "files names --json"; do
+    # shellcheck disable=SC2086 # several words
+    begin_before_a_full_pipe "$@" $case --store store 2>err
     sleep 0.3
     got=0
     kill -s TERM $tool
@@ -71,16 +77,10 @@ for case in "cat src long" "files names" "files names --json"; do
 done
 
 # A closed standard stream is occupied, so that no file of the store gets its number and then messages.
-rm -f begun
-{
-    head -c 1 >/dev/null
-    touch begun
-    exec sleep 60
-} <gate &
-reader=$!
-"$@" cat src long --store store >gate <&- 2>&- &
-tool=$!
-while [ ! -e begun ]; do sleep 0.02; done
+begin_with_closed_streams() {
+    exec "$@" <&- 2>&-
+}
+begin_before_a_full_pipe begin_with_closed_streams "$@" cat src long --store store
 occupied="$(readlink /proc/$tool/fd/0) $(readlink /proc/$tool/fd/2)"
 kill $tool $reader
 wait $tool || true

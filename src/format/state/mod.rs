@@ -56,7 +56,7 @@ pub use writer::{Made, StateWriter, WrittenState};
 use std::sync::Arc;
 
 use super::BackupFileKind;
-use super::names::split_part;
+use super::names::{Name, split_part};
 use crate::entry::{Hash, Unknown};
 use crate::job::Labels;
 use crate::stamp::{Stamp, Time};
@@ -231,6 +231,11 @@ pub struct ArchiveFile {
 }
 
 impl ArchiveRef {
+    /// True if the run of this stamp made the archive. A state may also name archives of others.
+    pub fn is_of(&self, stamp: Stamp) -> bool {
+        Name::parse(&self.name).is_some_and(|name| name.stamp == stamp)
+    }
+
     /// The files that the archive is stored in, in order.
     pub fn files(&self) -> Vec<ArchiveFile> {
         match self.parts.is_empty() {
