@@ -43,8 +43,8 @@ kill -s HUP $tool
 touch sent
 wait $tool || fail "an ignored SIGHUP ended the tool"
 
-# begin_before_a_full_pipe COMMAND...: runs the tool in the background with a reader that reads one byte and then no more.
-# Sets `tool` and `reader`, after the tool has written that byte.
+# begin_before_a_full_pipe COMMAND...: runs the tool in the background with a reader that reads one byte and then no
+# more. Sets `tool` and `reader`, after the tool has written that byte.
 begin_before_a_full_pipe() {
     rm -f begun
     {
