@@ -110,6 +110,10 @@ struct ModelSnapshot {
     labels: Labels,
     /// The archives that hold the content of each path.
     needs: BTreeMap<Vec<u8>, BTreeSet<String>>,
+    /// The archives without which no content of the path can be made: like `needs`, but if the content is a whole copy
+    /// with deltas, only the archives of the deltas. A delta may leave out every byte of the copy that an archive has,
+    /// for example those behind a new end.
+    surely_needs: BTreeMap<Vec<u8>, BTreeSet<String>>,
 }
 
 struct StoreModel {
@@ -269,7 +273,7 @@ impl StoreModel {
             assert!(!self.lost(newest, Broken::Flipped).is_empty(), "nothing it needs is damaged: {error}");
             return;
         }
-        assert!(self.lost(newest, Broken::Deleted).is_empty(), "made of what is not there");
+        assert!(self.surely_lost(newest).is_empty(), "made of what is not there");
         let report = outcome.whole();
         if report.snapshot != Some(newest.stamp) {
             let (kept, labels) = (newest.kept.clone(), newest.labels.clone());
@@ -388,13 +392,18 @@ impl StoreModel {
         assert_eq!(text(&state["snapshot"]), stamp.to_string());
         let files = state["archives"].as_array().unwrap().iter().flat_map(stored::files);
         let archives = files.map(|file| text(&file["name"])).collect();
-        let mut needs = BTreeMap::new();
+        let (mut needs, mut surely_needs) = (BTreeMap::new(), BTreeMap::new());
         for entry in state["entries"].as_array().unwrap() {
             let path = decode_name(&text(&entry["path"])).unwrap();
-            let ranges = entry["at"]["content"].as_array().into_iter().flatten();
-            needs.insert(path, ranges.flat_map(|range| stored::files_of(&state, range)).collect());
+            let ranges = entry["at"]["content"].as_array().map_or(&[][..], |ranges| ranges);
+            let files = |ranges: &[serde_json::Value]| {
+                ranges.iter().flat_map(|range| stored::files_of(&state, range)).collect::<BTreeSet<_>>()
+            };
+            let surely = if ranges.len() > 1 { &ranges[1..] } else { ranges };
+            surely_needs.insert(path.clone(), files(surely));
+            needs.insert(path, files(ranges));
         }
-        self.snaps.push(ModelSnapshot { stamp, kept, archives, labels, needs });
+        self.snaps.push(ModelSnapshot { stamp, kept, archives, labels, needs, surely_needs });
     }
 
     /// True if the file is one of several parts of an archive that a snapshot names.
@@ -411,11 +420,21 @@ impl StoreModel {
         assert!(newest.archives.iter().all(|name| name.contains(&stamp)), "{:?}", newest.archives);
     }
 
-    /// The paths of a snapshot whose content lies in an archive with at least this damage.
+    /// The paths of a snapshot whose content may lie in an archive with at least this damage.
     fn lost(&self, snap: &ModelSnapshot, broken: Broken) -> BTreeSet<Vec<u8>> {
+        self.affected(&snap.needs, broken)
+    }
+
+    /// The paths of a snapshot whose content cannot be made without an archive that was deleted.
+    fn surely_lost(&self, snap: &ModelSnapshot) -> BTreeSet<Vec<u8>> {
+        self.affected(&snap.surely_needs, Broken::Deleted)
+    }
+
+    /// The paths of which an archive has at least this damage.
+    fn affected(&self, needs: &BTreeMap<Vec<u8>, BTreeSet<String>>, broken: Broken) -> BTreeSet<Vec<u8>> {
         let is_broken = |archive: &String| self.broken.get(archive) >= Some(&broken);
-        let lost = snap.needs.iter().filter(|(_, archives)| archives.iter().any(is_broken));
-        lost.map(|(path, _)| path.clone()).collect()
+        let affected = needs.iter().filter(|(_, archives)| archives.iter().any(is_broken));
+        affected.map(|(path, _)| path.clone()).collect()
     }
 
     fn check(&self) {
@@ -484,7 +503,7 @@ impl StoreModel {
             let lost = told_lost(&report);
             assert_eq!(report.is_partial(), !lost.is_empty());
             assert!(lost.is_subset(&may), "files that need no damaged archive: {:?}", names(&lost - &may));
-            let must = self.lost(snap, Broken::Deleted);
+            let must = self.surely_lost(snap);
             assert!(must.is_subset(&lost), "restored out of nothing: {:?}", names(&must - &lost));
             let mut wanted = snap.kept.facts.clone();
             wanted.retain(|path, _| !lost.contains(path));

@@ -251,6 +251,32 @@ fn a_part_that_is_gone_or_damaged_costs_only_the_contents_in_it() {
     series.assert_every_point_restores();
 }
 
+#[test]
+fn a_lost_part_costs_no_content_whose_deltas_leave_out_its_bytes() {
+    let mut series = Series { memory: None, ..Series::new() };
+    series.options.part_size = PART;
+    let bytes = noise(1, 300_000);
+    series.write("shrinks", &bytes);
+    series.snapshot();
+    series.write("shrinks", &bytes[..160_000]);
+    series.snapshot();
+    let of_full: Vec<_> = named(&series, &[1]).into_iter().filter(|name| name.contains(".full.")).collect();
+    let gone = &of_full[of_full.len() * 3 / 4];
+    let path = series.store.join(gone);
+    let right = fs::read(&path).unwrap();
+    for bytes in [None, Some(vec![0; right.len()])] {
+        match bytes {
+            Some(bytes) => fs::write(&path, bytes).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        assert_restores_but(&series, 1, &BTreeSet::new());
+        assert_restores_but(&series, 0, &[b"shrinks".to_vec()].into());
+        let report = series.verify(&series.selecting(Select::Exactly(series.points[1].stamp))).partial();
+        let told: Vec<_> = report.problems.iter().map(|p| (p.path.is_some(), p.file.as_ref())).collect();
+        assert_eq!(told, [(false, Some(gone))], "{:?}", report.problems);
+    }
+}
+
 /// Asserts that the only problem of a report is the note that `part` is lost and not needed.
 #[track_caller]
 fn assert_unneeded(report: &Report, part: &str) {

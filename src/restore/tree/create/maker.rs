@@ -38,8 +38,8 @@ pub enum StepOutcome {
     Written(Vec<Error>, Option<FileId>),
     /// The content is lost. The number is the bytes read.
     Lost(u64, Error),
-    /// The file needs more memory than a small file may use, or no descriptor is left for it. The thread that
-    /// started the batch makes the file.
+    /// The file needs more memory than a small file may use, no descriptor is left for it, or a part of its content is
+    /// lost that may not be needed. The thread that started the batch makes the file.
     Refused,
     /// The file could not be made. Nothing of it remains.
     Failed(Error),
@@ -89,8 +89,11 @@ impl Maker {
         let bytes = match made {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(StepOutcome::Refused),
-            Err(error) if !error.ends_reading() => return Ok(StepOutcome::Lost(0, error)),
-            Err(error) => return Err(error),
+            Err(error) if error.ends_reading() => return Err(error),
+            // The deltas may leave out the lost bytes of the whole copy. The other reader reads no byte that they leave
+            // out.
+            Err(_) if entry.place.content.len() > 1 => return Ok(StepOutcome::Refused),
+            Err(error) => return Ok(StepOutcome::Lost(0, error)),
         };
         let (mut hasher, mut len) = (blake3::Hasher::new(), 0);
         for piece in &bytes {
