@@ -266,6 +266,7 @@ int main(int argc, char **argv)
     int status;
 
     occupy_closed_streams();
+    look_for_json(argv);
     if (argc < 2)
         return wrong_usage(NULL, "a command is missing", NULL);
     status = answer(argv);

@@ -599,6 +599,13 @@ int help_on(const char *name)
 /* --json is among the arguments, so errors are also printed as JSON. */
 static int json_is_wanted;
 
+/* Looks for --json before any argument is checked. */
+void look_for_json(char **argv)
+{
+    for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++)
+        json_is_wanted |= strcmp(*argv, "--json") == 0;
+}
+
 static void print_json_usage(const char *what, const char *which)
 {
     char *argument = which != NULL ? name_as_text(which) : NULL;
@@ -740,10 +747,7 @@ static void take_key(const struct command *command, struct run *run)
 int read_arguments(const struct command *command, struct run *run, char **argv)
 {
     int only_operands = 0;
-    char **at;
 
-    for (at = argv; *at != NULL && strcmp(*at, "--") != 0; at++)
-        json_is_wanted |= strcmp(*at, "--json") == 0;
     if (take_environment(command, run) != EXIT_OK)
         return EXIT_USAGE;
     while (*argv != NULL) {

@@ -146,6 +146,7 @@ const struct command *find_command(const char *name);
 int help(const struct command *command);
 int help_on(const char *name);
 int all_is_written(int status);
+void look_for_json(char **argv);
 int asks_for_help(char **argv);
 int wrong_usage(const struct command *command, const char *what, const char *which);
 int read_arguments(const struct command *command, struct run *run, char **argv);

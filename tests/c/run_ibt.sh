@@ -402,6 +402,26 @@ grep -q '"marked/out"' out || fail "the source itself is not everything"
 expect 1 "$@" incr chosen --store store --files-from list
 grep -q 'it names no path' err || fail "an empty list is not told"
 expect 1 "$@" incr chosen --store store --files-from absent
+
+# An absolute path is one of the file system, through any links, and must lead into the source.
+chosen=$(pwd -P)/chosen
+ln -s chosen chosen-link
+ln -s nowhere chosen/d/link
+set_of() { "$@" files chosen --recursive --json --store store | sed -n 's/.*"path":"\([^"]*\)".*/\1/p' | tr '\n' ' '; }
+for source in chosen ./chosen "$chosen" chosen/ chosen-link chosen/../chosen; do
+    printf '%s\n' "$chosen/d/e/one" "$chosen//d/./link" "$(pwd -P)/chosen-link/d/two words" >list
+    expect 0 "$@" incr "$source" --key chosen --store store --files-from list
+    [ "$(set_of "$@")" = "d d/e d/e/one d/link d/two words " ] || fail "$source: absolute paths lead elsewhere: $(set_of "$@")"
+done
+for inside in "$chosen" "$chosen/" / /etc/passwd "${chosen}ed/x" "$chosen/../x"; do
+    echo "$inside" >list
+    case $inside in "$chosen" | "$chosen/") wanted=0 ;; *) wanted=1 ;; esac
+    expect $wanted "$@" incr chosen --store store --files-from list
+    [ $wanted = 0 ] || grep -q "not below chosen\|not valid\|malformed\|\.\." err || fail "no reason for $inside"
+done
+echo /etc/passwd >list
+expect 1 "$@" incr chosen --store store --files-from list --json
+grep -q '"error":"the list of --files-from, list, has /etc/passwd, which is not below chosen"' out || fail "no JSON"
 expect 2 "$@" incr chosen --store store --exclude-larger-than 10x
 
 # A snapshot with damage that a list does not see costs neither find nor stats the other snapshots.

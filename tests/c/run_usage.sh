@@ -42,6 +42,14 @@ expect 2 "$@" full a --json=yes
 expect 2 "$@" restore key dest --overwrite maybe
 expect 2 "$@" restore key dest --overwrite 'may"be' --json
 grep -q '^{"status":-1,"error":"not a valid HOW for --overwrite: may\\"be"}$' out || fail "wrong usage is not told in JSON"
+for words in frobnicate '' 'full a --bogus' 'full' 'help frobnicate' 'completion frobnicate' 'completion'; do
+    # shellcheck disable=SC2086 # these are several words
+    expect 2 "$@" $words --json
+    grep -q '^{"status":-1,"error":"[^"]*"}$' out || fail "wrong usage is not told in JSON: $words"
+    [ "$(wc -l <out)" = 1 ] || fail "more than a line: $words"
+done
+expect 2 "$@" frobnicate -- --json
+[ ! -s out ] || fail "an operand is taken for --json"
 expect 2 "$@" restore key dest --keep-last 1
 expect 2 "$@" restore key dest --include '[a'
 expect 2 "$@" full a --exclude '[a'

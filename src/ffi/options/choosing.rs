@@ -159,11 +159,12 @@ pub unsafe extern "C" fn ibt_options_set_exclude_nodump(options: *mut ibt_option
 
 /// Limits a backup to this path below the source, with everything below it and
 /// the directories that lead to it: raw bytes, relative to the source, without
-/// "." and "..". Slashes at either end are ignored. Each call adds a path, up
-/// to 1,000,000. A snapshot then holds exactly these paths, so an increment
-/// reports a path that is not listed any more as deleted. Other options still
-/// leave out entries. A listed path that does not exist, or that leads through
-/// a symbolic link, is listed as IBT_PROBLEM_UNREADABLE.
+/// "." and "..". Slashes at either end are ignored: "/etc" means "etc" in the
+/// source, wherever the source lies. Each call adds a path, up to 1,000,000. A
+/// snapshot then holds exactly these paths, so an increment reports a path that
+/// is not listed any more as deleted. Other options still leave out entries. A
+/// listed path that does not exist, or that leads through a symbolic link, is
+/// listed as IBT_PROBLEM_UNREADABLE.
 ///
 /// Default: none, the backup takes in the whole source. Backups only; other
 /// operations fail with IBT_ERR_INVALID_ARG if a path is set.
