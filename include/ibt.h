@@ -2687,7 +2687,8 @@ ibt_status ibt_full_backup(ibt_storage *storage,
  * Returns the statuses of ibt_full_backup(), and: IBT_PARTIAL also if such a
  * backup file is gone or has a wrong size (but not if it holds signatures that
  * the cache has, see ibt_rebuild_cache()); IBT_ERR_NOT_FOUND if the key has no
- * undamaged snapshot to build on: make a full backup first.
+ * snapshot to build on, IBT_ERR_CORRUPT or IBT_ERR_MISSING if it has, but the
+ * states of all are damaged: make a full backup first.
  *
  * Since: 0.1
  */
@@ -3075,10 +3076,11 @@ ibt_status ibt_prune(ibt_storage *storage,
  * snapshot counts as the newest; IBT_ERR_INVALID_ARG if key is NULL or
  * malformed, a setter of options failed, or an option has no use here (a
  * snapshot, filters, a root, delete_extra, an expected digest, dry_run);
- * IBT_ERR_NOT_FOUND if the key has no snapshot, or none that is undamaged;
- * IBT_ERR_CORRUPT or IBT_ERR_MISSING if the content of a file is damaged or
- * gone: a full snapshot is made whole or not at all, and ibt_error_path()
- * names the file; IBT_ERR_FORMAT if a newer libibt made the snapshot;
+ * IBT_ERR_NOT_FOUND if the key has no snapshot; IBT_ERR_CORRUPT or
+ * IBT_ERR_MISSING if the states of all its snapshots are damaged, or if the
+ * content of a file is damaged or gone: a full snapshot is made whole or not at
+ * all, and ibt_error_path() names the file; IBT_ERR_FORMAT if a newer libibt
+ * made the snapshot;
  * IBT_ERR_UNSUPPORTED if the storage lacks a function; IBT_ERR_BUSY if the
  * storage or the key is in use, or the key was changed meanwhile; IBT_ERR_IO,
  * IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC.
@@ -3118,7 +3120,9 @@ ibt_status ibt_consolidate(ibt_storage *storage,
  * IBT_ERR_INVALID_ARG if key is NULL or malformed, a setter of
  * options failed, an option has no use here (a snapshot, filters, a root,
  * delete_extra, an expected digest, dry_run), or no cache directory is set and
- * the user has none; IBT_ERR_NOT_FOUND if the key has no undamaged snapshot;
+ * the user has none; IBT_ERR_NOT_FOUND if the key has no snapshot;
+ * IBT_ERR_CORRUPT or IBT_ERR_MISSING if the states of all its snapshots are
+ * damaged;
  * IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_IO if the cache cannot be
  * written or the storage failed; IBT_ERR_UNSUPPORTED if the storage lacks a
  * function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,

@@ -11,11 +11,11 @@ use std::time::Duration;
 use ibt::entry::Hash;
 use ibt::error::{Error, Kind};
 use ibt::inspect;
-use ibt::job::{Cancel, Job, Keep, OnFileError, ProblemKind, Select, Silent};
+use ibt::job::{Cancel, Counter, Job, Keep, OnFileError, ProblemKind, Select, Silent};
 use ibt::retain;
 use ibt::stamp::Stamp;
 use ibt::store::Store;
-use support::series::{KEY, one_full, problem_paths, refused};
+use support::series::{KEY, counter, one_full, problem_paths, refused};
 use support::tools::{as_ordinary_user, set_mode};
 use support::*;
 
@@ -87,7 +87,63 @@ fn an_increment_without_a_full() {
     let series = Series::new();
     series.write("a", "x");
     let error = refused(&series, Kind::NotFound, Series::incremental);
-    assert!(error.to_string().contains("full"), "{error}");
+    assert!(
+        error.to_string().contains("no such directory; the first backup of a store is a full"),
+        "{error}"
+    );
+    assert_names(&error, &series.store);
+    fs::create_dir(&series.store).unwrap();
+    let error = refused(&series, Kind::NotFound, Series::incremental);
+    assert!(error.to_string().contains("key 'tree' has no snapshot: make a full backup first"), "{error}");
+}
+
+/// For example, the link leads to a disk that is not mounted.
+#[test]
+fn a_store_behind_a_link_that_leads_nowhere() {
+    let mut series = Series::new();
+    series.write("a", "x");
+    let (link, nowhere) = (series.beside("link"), series.beside("not mounted"));
+    std::os::unix::fs::symlink(&nowhere, &link).unwrap();
+    let dest = series.beside("restored");
+    for store in [link.clone(), link.join("ibt")] {
+        series.store = store;
+        let outcomes: [&dyn Fn(&Series) -> Outcome; 4] =
+            [&Series::full, &Series::incremental, &Series::list, &|series| {
+                series.restore(Select::Newest, &dest)
+            }];
+        for operation in outcomes {
+            let error = refused(&series, Kind::NotFound, operation);
+            assert_names(&error, &link);
+            assert!(
+                error.to_string().contains("symbolic link to") && error.to_string().contains("not mounted")
+            );
+        }
+    }
+    fs::create_dir(&nowhere).unwrap();
+    series.full().whole();
+    series.list().whole();
+}
+
+/// The error is that of the damage, not that there is no snapshot: a script that makes a full where none is must not
+/// hide the damage.
+#[test]
+fn operations_on_the_newest_snapshot_where_every_state_is_damaged() {
+    let mut series = one_full();
+    series.write("a", "other");
+    series.snapshot();
+    for (name, size) in series.stored().into_iter().filter(|(name, _)| name.contains(".state.")) {
+        fs::File::options().write(true).open(series.store.join(name)).unwrap().set_len(size / 2).unwrap();
+    }
+    for operation in [Series::incremental, Series::consolidate, Series::rebuild_cache] {
+        let outcome = operation(&series);
+        assert_eq!(counter(&outcome.report, Counter::Problems), 2, "{:#?}", outcome.report);
+        let error = outcome.refused(Kind::Corrupt);
+        assert!(
+            error.to_string().contains("no snapshot of key 'tree' is undamaged; the newest, tree.state."),
+            "{error}"
+        );
+    }
+    series.full().partial();
 }
 
 #[test]

@@ -57,7 +57,9 @@ use crate::platform::{self, Dir, FileSystem};
 use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::Guard;
-use crate::store::{self, Cache, Catalog, DryRunStore, LockMode, Need, OwnPlaces, Store, lock};
+use crate::store::{
+    self, Cache, Catalog, DryRunStore, LockMode, Need, Newest, OwnPlaces, Store, all_damaged, lock,
+};
 use crate::walk::Source;
 
 use origin::BackupSource;
@@ -75,7 +77,8 @@ pub fn full(store: &mut dyn Store, source: &std::path::Path, job: &mut Job) -> R
     backup(store, source, job, SnapshotKind::Full)
 }
 
-/// Makes an increment. Like [`full`], and also `NotFound` if the key has no snapshot to build on.
+/// Makes an increment. Like [`full`], and also `NotFound` if the key has no snapshot to build on, or
+/// `Corrupt` or `Missing` if the states of all its snapshots are damaged.
 pub fn incremental(store: &mut dyn Store, source: &std::path::Path, job: &mut Job) -> Result<()> {
     backup(store, source, job, SnapshotKind::Incremental)
 }
@@ -94,11 +97,15 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
     job.report.date = Time::now();
     job.report.key = Some(origin.key.clone());
     if kind == SnapshotKind::Incremental {
-        // The check comes before the lock, which would leave a trace in a store whose name was mistyped.
+        // The checks come before the lock, which would leave a trace in a store whose name was mistyped.
+        store.check_exists().map_err(|error| Error {
+            detail: format!("{}; the first backup of a store is a full one", error.detail),
+            ..error
+        })?;
         let catalog = Catalog::read(store, &origin.key)?;
         if catalog.states().next().is_none() {
             catalog.check_newest(None)?;
-            return Err(nothing_to_build_on(&catalog, &origin));
+            return Err(nothing_to_build_on(Newest::None, &origin));
         }
     }
     let mode = if job.options.dry_run { LockMode::Forecast } else { LockMode::Write };
@@ -106,13 +113,15 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
     store::sweep_drafts(store, &origin.key, &lock, job)?;
     let mut catalog = Catalog::read(store, &origin.key)?;
     let pool = Pool::start(job.options.threads)?;
-    let (previous, lost) = store::newest(store, &catalog, &pool, job)?.unzip();
-    match &previous {
-        Some(previous) => origin.check(previous.header(), job)?,
-        None if kind == SnapshotKind::Incremental => return Err(nothing_to_build_on(&catalog, &origin)),
-        None => {}
+    let (previous, lost) = match store::newest(store, &catalog, &pool, job)? {
+        Newest::Snapshot(previous, lost) => (Some(previous), lost),
+        newest if kind == SnapshotKind::Incremental => return Err(nothing_to_build_on(newest, &origin)),
+        Newest::None | Newest::AllDamaged(_) => (None, Vec::new()),
+    };
+    if let Some(previous) = &previous {
+        origin.check(previous.header(), job)?;
     }
-    if let Some(lost) = lost.filter(|lost| !lost.is_empty()) {
+    if !lost.is_empty() {
         lost.into_iter().try_for_each(|layer| layer.put_back(store, job))?;
         catalog = Catalog::read(store, &origin.key)?;
     }
@@ -137,12 +146,14 @@ fn refuse_selectors(job: &Job) -> Result<()> {
     Ok(())
 }
 
-fn nothing_to_build_on(catalog: &Catalog, origin: &BackupSource) -> Error {
-    let detail = match catalog.states().next_back() {
-        None => format!("key '{}' has no snapshot: make a full backup first", origin.key),
-        Some(_) => format!("no snapshot of key '{}' is undamaged: make a full backup first", origin.key),
+/// The error of an increment without a parent, whose key has the newest snapshot `newest`.
+fn nothing_to_build_on(newest: Newest, origin: &BackupSource) -> Error {
+    let op = "make an increment of";
+    let error = match newest {
+        Newest::AllDamaged(damage) => all_damaged(damage, op, &origin.key),
+        _ => Error::new(Kind::NotFound, op, format!("key '{}' has no snapshot", origin.key)),
     };
-    Error::new(Kind::NotFound, "make an increment of", detail).at(&origin.path)
+    Error { detail: format!("{}: make a full backup first", error.detail), ..error }.at(&origin.path)
 }
 
 /// A snapshot that is being made.

@@ -17,7 +17,7 @@ use crate::commit::{self, Commit, MemberSpool, NewArchiveKind, NewArchives, NewS
 use crate::contents::{Contents, StateArchives, lost};
 use crate::delta::{Params, Signer};
 use crate::entry::{Entry, File, FileType, HardLink, LinkSet, Node, Place, Range, SigHash, SigRef};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::format::{ArchiveFile, Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, Trailer};
 use crate::job::{Counter, Job, Level, Phase, Select};
 use crate::pool::Pool;
@@ -35,8 +35,8 @@ const OP: &str = "consolidate";
 ///
 /// A damaged newest state is a problem. As for an increment, the newest state that verifies is used instead.
 ///
-/// Errors: `NotFound` (the key has no snapshot, or no undamaged one), `Corrupt` or `Missing` (a content; the error
-/// names its archive), `Format` (made by a newer version), `Busy`, and the errors of the store.
+/// Errors: `NotFound` (the key has no snapshot), `Corrupt` or `Missing` (the states of all snapshots; a content: the
+/// error names its archive), `Format` (made by a newer version), `Busy`, and the errors of the store.
 pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let key = begin(store, key, Need::Write, OP, job)?;
     // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
@@ -45,8 +45,7 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     sweep_drafts(store, &key, &lock, job)?;
     let mut catalog = Catalog::read(store, &key)?;
     let pool = Pool::start(job.options.threads)?;
-    let none = || Error::new(Kind::NotFound, OP, format!("no snapshot of key '{key}' is undamaged"));
-    let (mut newest, lost) = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;
+    let (mut newest, lost) = newest(store, &catalog, &pool, job)?.needed(OP, &key)?;
     if !lost.is_empty() {
         lost.into_iter().try_for_each(|layer| layer.put_back(store, job))?;
         catalog = Catalog::read(store, &key)?;

@@ -34,16 +34,16 @@ const OP: &str = "rebuild the cache";
 /// Fills the cache of the newest snapshot of `key`. The report lists the files that were written into the
 /// cache.
 ///
-/// A signature that cannot be recomputed is a problem. Errors: `NotFound` (no snapshot, or no undamaged one),
-/// `InvalidArg` (no cache directory), `Io` (the cache cannot be written), `Busy`, and the errors of the store.
+/// A signature that cannot be recomputed is a problem. Errors: `NotFound` (no snapshot), `Corrupt` or `Missing`
+/// (the states of all snapshots), `InvalidArg` (no cache directory), `Io` (the cache cannot be written), `Busy`, and
+/// the errors of the store.
 pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let key = begin(store, key, Need::Read, OP, job)?;
     let _lock = lock(store, &key, LockMode::Read, job)?;
     let catalog = Catalog::read(store, &key)?;
     catalog.select(store, Select::Newest)?;
-    let none = || Error::new(Kind::NotFound, OP, format!("no snapshot of key '{key}' is undamaged"));
     let pool = Pool::start(job.options.threads)?;
-    let (mut state, lost) = newest(store, &catalog, &pool, job)?.ok_or_else(none)?;
+    let (mut state, lost) = newest(store, &catalog, &pool, job)?.needed(OP, &key)?;
     // A backup may have made the snapshot while the key was listed: a new list has all files that the snapshot needs.
     let catalog = Catalog::read(store, &key)?;
     let cache = Cache::of_series(job.options.cache_dir.as_deref(), &state.header().series);

@@ -127,8 +127,8 @@ impl DirStore {
 
     /// The error of an operation that needs the directory, which does not exist.
     fn absent(&self) -> Error {
-        let error = Error::new(Kind::NotFound, "open the store", "there is no such directory");
-        error.at(path_bytes(&self.path))
+        let absent = || Error::new(Kind::NotFound, "open the store", "there is no such directory");
+        self.dangling().unwrap_or_else(|| absent().at(path_bytes(&self.path)))
     }
 
     /// Any user may create files where the default store lies, so the store must belong to this user alone.

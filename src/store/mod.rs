@@ -41,7 +41,7 @@ pub use left_behind::{report_left, report_left_behind};
 pub use listing::KeyListing;
 pub use lost::{NEW_FULL, archive_fault};
 pub use mark::{mark_of, newest_known, write_mark};
-pub use newest::{far_after, newest, newest_file};
+pub use newest::{Newest, all_damaged, far_after, newest, newest_file};
 pub use open::{check_expected, open_selected, open_selected_part};
 pub use own::OwnPlaces;
 pub use partial_states::{PartialFile, is_current};

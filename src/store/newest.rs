@@ -6,6 +6,7 @@ use crate::format::{StateReader, StateSummary};
 use crate::job::{Job, Problem, ProblemKind, Select};
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
+use crate::text::encode_name;
 
 /// The most seconds by which a clock is expected to be wrong. A snapshot that verifies can prove a later time.
 const FAR_SECS: i64 = 366 * 86_400;
@@ -63,15 +64,40 @@ pub fn newest_file(
     Ok(newest)
 }
 
-/// The newest snapshot of the key that verifies, and the layers of it that only the cache still has. Damaged states are
-/// listed as problems and skipped. A state that cannot be read now, or that only a newer version can read, is an error,
-/// because no older state may take its place.
-pub fn newest(
-    store: &mut dyn Store,
-    catalog: &Catalog,
-    pool: &Pool,
-    job: &mut Job,
-) -> Result<Option<(StateReader, Vec<LostLayer>)>> {
+/// The newest snapshot that an operation can use.
+pub enum Newest {
+    /// The snapshot, and the layers of it that only the cache still has.
+    Snapshot(StateReader, Vec<LostLayer>),
+    /// The key has no snapshot.
+    None,
+    /// The key has states, and all are damaged: the error of the newest one.
+    AllDamaged(Error),
+}
+
+impl Newest {
+    /// The snapshot and its lost layers. Without an undamaged snapshot, the error `cannot OP: ...` about `key`:
+    /// `NotFound`, or the kind of the damage.
+    pub fn needed(self, op: &str, key: &str) -> Result<(StateReader, Vec<LostLayer>)> {
+        match self {
+            Newest::Snapshot(state, lost) => Ok((state, lost)),
+            Newest::None => Err(Error::new(Kind::NotFound, op, format!("key '{key}' has no snapshot"))),
+            Newest::AllDamaged(error) => Err(all_damaged(error, op, key)),
+        }
+    }
+}
+
+/// The error of an operation that needs an undamaged snapshot, where the states of all snapshots are damaged. `damage`
+/// is the error of the newest one.
+pub fn all_damaged(damage: Error, op: &str, key: &str) -> Error {
+    let file = encode_name(damage.path.as_deref().unwrap_or_default());
+    let detail = format!("no snapshot of key '{key}' is undamaged; the newest, {file}: {}", damage.detail);
+    Error { op: op.into(), detail, ..damage }
+}
+
+/// The newest snapshot of the key that verifies. Damaged states are listed as problems and skipped. A state that cannot
+/// be read now, or that only a newer version can read, is an error, because no older state may take its place.
+pub fn newest(store: &mut dyn Store, catalog: &Catalog, pool: &Pool, job: &mut Job) -> Result<Newest> {
+    let mut damage = None;
     let cache_root = job.options.cache_dir.clone();
     for state in catalog.states().rev() {
         let mut files = KeyStates::cached(store, catalog, cache_root.as_deref());
@@ -81,12 +107,13 @@ pub fn newest(
         match files.open(state, pool, None) {
             Ok(reader) => {
                 catalog.check_newest(Some(state.stamp))?;
-                return Ok(Some((reader, files.into_lost())));
+                return Ok(Newest::Snapshot(reader, files.into_lost()));
             }
             // A state of a newer version is not damaged, and no increment may be based on an older state.
             Err(error) if error.proves_loss() => {
                 let kind = ProblemKind::of_stored(&error);
                 let problem = Problem::of_whole(kind, &error).in_file(&state.name);
+                damage.get_or_insert_with(|| error.clone());
                 job.problem(Problem { snapshot: Some(state.stamp), ..problem }, error)?;
                 catalog.check_damaged(state.stamp)?;
             }
@@ -94,7 +121,7 @@ pub fn newest(
         }
     }
     catalog.check_newest(None)?;
-    Ok(None)
+    Ok(damage.map_or(Newest::None, Newest::AllDamaged))
 }
 
 /// Adds advice to the error of the newest state, in case the state can never be read again.

@@ -85,7 +85,8 @@ pub unsafe extern "C" fn ibt_full_backup(
 /// Returns the statuses of ibt_full_backup(), and: IBT_PARTIAL also if such a
 /// backup file is gone or has a wrong size (but not if it holds signatures that
 /// the cache has, see ibt_rebuild_cache()); IBT_ERR_NOT_FOUND if the key has no
-/// undamaged snapshot to build on: make a full backup first.
+/// snapshot to build on, IBT_ERR_CORRUPT or IBT_ERR_MISSING if it has, but the
+/// states of all are damaged: make a full backup first.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]

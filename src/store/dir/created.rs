@@ -8,6 +8,7 @@ use super::{DirAccess, DirStore};
 use crate::error::{Error, Kind, Result};
 use crate::platform::{self, Dir};
 use crate::store::path_bytes;
+use crate::text::encode_name;
 
 impl DirStore {
     /// The directory, for writing. It is created if it does not exist and the store may create it.
@@ -18,6 +19,9 @@ impl DirStore {
         }
         if self.access == DirAccess::Existing {
             return Err(self.absent());
+        }
+        if let Some(error) = self.dangling() {
+            return Err(error);
         }
         let making = |error: &io::Error| Error::io("make the store", path_bytes(&self.path), error);
         let mut parents = match self.access {
@@ -38,6 +42,17 @@ impl DirStore {
         }
         self.existing()?
             .ok_or_else(|| Error::new(Kind::Io, "make the store", "it vanished").at(path_bytes(&self.path)))
+    }
+
+    /// The error of a store that does not exist because its path, or a directory on it, is a symbolic link to something
+    /// that does not exist.
+    pub(super) fn dangling(&self) -> Option<Error> {
+        let is_dangling = |path: &&Path| path.is_symlink() && matches!(path.try_exists(), Ok(false));
+        let link = self.path.ancestors().find(is_dangling)?;
+        let target = std::fs::read_link(link).ok()?;
+        let detail =
+            format!("it is a symbolic link to {}, which does not exist", encode_name(path_bytes(&target)));
+        Some(Error::new(Kind::NotFound, "open the store", detail).at(path_bytes(link)))
     }
 
     /// `Unsupported` if nothing in the directory may be changed. `doing` completes the message "cannot DOING".

@@ -123,7 +123,7 @@ module Ibt
     # @param options [Hash] see {Options#initialize}
     # @yieldparam progress [Progress]
     # @return [Report]
-    # @raise [NotFoundError] if the key has no undamaged snapshot to build on: make a full backup first
+    # @raise [NotFoundError] if the key has no snapshot to build on: make a full backup first
     def incremental_backup(source, **options, &progress)
       operate(:incremental_backup, :ibt_incremental_backup, [Text.path('source', source)], options,
               progress: progress)
