@@ -160,8 +160,8 @@ static ibt_status judge(const struct command *command, struct run *run, ibt_stat
 {
     FILE *out;
 
-    if (command->group != VERIFY || status < 0 || ibt_report_snapshot_count(run->report) > 0
-        || ibt_report_problem_count(run->report) > 0)
+    /* With a problem that is not only a note, the status is IBT_PARTIAL. */
+    if (command->group != VERIFY || status != IBT_OK || ibt_report_snapshot_count(run->report) > 0)
         return status;
     out = begin_message(run);
     if (out != NULL)

@@ -267,7 +267,8 @@ func (s *Store) RebuildCache(ctx context.Context, key string, options ...Option)
 	})
 }
 
-// Keys lists the keys that have a snapshot, in ascending order. It reads no file.
+// Keys lists the keys that have a snapshot, in ascending order. It reads no file, except for states of
+// several keys with the same stamp, which may be copies.
 func (s *Store) Keys(ctx context.Context) ([]Key, error) {
 	var keys []Key
 	err := s.use(ctx, func(c *call, storage *C.ibt_storage) error {

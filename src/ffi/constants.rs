@@ -319,7 +319,8 @@ pub const IBT_PROBLEM_MISSING: i32 = 6;
 pub const IBT_PROBLEM_METADATA: i32 = 7;
 /// A note. A run left a file in the store, or an earlier restore left
 /// one in or beside its destination. Or a file of the store is a copy of a
-/// state under another name.
+/// state under another name. Or the store has archives of a backup whose state
+/// is not there: the backup or a prune was interrupted, or the state was lost.
 pub const IBT_PROBLEM_LEFTOVER: i32 = 8;
 /// The key has snapshots whose date is more than a day ahead of the clock.
 /// Either the clock is wrong now, or it was wrong when they were made. Each

@@ -8,19 +8,24 @@ use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::store::open_selected;
 use crate::store::{
-    Catalog, KeyListing, LockMode, NEW_FULL, Need, Store, Summaries, archive_fault, lock, require_existing,
+    Catalog, KeyListing, LockMode, NEW_FULL, Need, StatelessArchives, Store, Summaries, archive_fault, lock,
+    require_existing,
 };
 
-use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state, report_copies, report_wrapped};
+use crate::store::report::{
+    Listed, NotRegular, Unread, describe, report_copies, report_lost_state, report_wrapped,
+};
 
 /// Lists the snapshots of `key`, or of every key, oldest first. With label filters, lists only the snapshots that have
 /// these labels. With a selector, lists only the selected snapshot. The report's files are then the files that this
 /// snapshot needs.
 ///
 /// If the store does not list an archive with the size in the state, each snapshot that needs the archive gets a
-/// problem. A state whose summary does not verify, or that is not a regular file, is a problem and not a snapshot. The
-/// entries are not read. Errors: `NotFound` (a key without snapshots, a selector that selects none), `Io` (a state that
-/// cannot be read now; returned after all others are listed).
+/// problem. A state whose summary does not verify, or that is not a regular file, is a problem and not a snapshot.
+/// Archives whose state is gone are a note, unless a backup may be making them now. The entries are not read.
+///
+/// Errors: `NotFound` (a key without snapshots, a selector that selects none), `Io` (a state that cannot be read now;
+/// returned after all others are listed).
 pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
     job.report.date = Time::now();
     let key = key.map(|key| check_key(key.as_bytes())).transpose()?;
@@ -35,6 +40,10 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
         None => {
             report_not_regular(store, None, job)?;
             for catalog in Catalog::all(store)?.into_values() {
+                if catalog.check_any().is_err() {
+                    StatelessArchives::of(&catalog).report(store, job)?;
+                    continue;
+                }
                 let _lock = lock(store, catalog.key(), LockMode::Read, job)?;
                 list_key(store, catalog, Listed::Before, &mut unread, job)?;
             }
@@ -48,7 +57,10 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
             } else {
                 report_not_regular(store, Some(key), job)?;
                 let catalog = Catalog::read(store, key)?;
-                catalog.check_any()?;
+                if let Err(error) = catalog.check_any() {
+                    StatelessArchives::of(&catalog).report(store, job)?;
+                    return Err(error);
+                }
                 list_key(store, catalog, Listed::Locked, &mut unread, job)?;
             }
         }
@@ -76,11 +88,13 @@ fn list_key(
     let mut listing = KeyListing::new(&catalog);
     report_wrapped(catalog.wrapped_snapshots(), job)?;
     report_copies(catalog.copied_states(), job)?;
+    let mut stateless = StatelessArchives::of(&catalog);
     for file in &files {
         job.step(file.name.as_bytes())?;
         match summaries.snapshot(store, &mut listing, file) {
-            Ok(state) if !job.options.accepts_labels(&state.header.labels) => {}
+            Ok(state) if !job.options.accepts_labels(&state.header.labels) => stateless.add(&state),
             Ok(state) => {
+                stateless.add(&state);
                 if archives_lost(&state, listing.catalog()).next().is_some() {
                     listing.list_again(store)?;
                 }
@@ -89,12 +103,13 @@ fn list_key(
             }
             Err(error) if listed == Listed::Before && error.kind == Kind::NotFound => {}
             Err(error) if unread.goes_on(&error) => {
-                job.problem(lost_state(&file.name, file.stamp, &error), error)?
+                stateless.add_unread(file.stamp);
+                report_lost_state(store, catalog.key(), file, error, job)?;
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    stateless.report(store, job)
 }
 
 /// A file of a state's archives that the store does not list with its size.

@@ -142,8 +142,8 @@ pub enum ProblemKind {
     /// A temporary file or directory in or beside the destination of a restore: an interrupted restore left it, or a
     /// running restore may still use it (kept). Or a file of the store that no snapshot is known to use: the
     /// temporary file of an interrupted run (removed, if possible), a file of a failed run that cannot be removed, an
-    /// archive of which a prune cannot say whether a snapshot needs it (kept), a damaged state with a stamp far in the
-    /// future (passed over), or a copy of a state (kept).
+    /// archive of which a prune cannot say whether a snapshot needs it (kept), archives whose state is gone (kept), a
+    /// damaged state with a stamp far in the future (passed over), or a copy of a state (kept).
     Leftover = 8,
     /// The date of a snapshot is more than a day later than this machine's clock: this clock is wrong, or the
     /// clock was wrong when that backup was made.

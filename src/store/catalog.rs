@@ -91,8 +91,8 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Lists the store once and returns a catalog of every key that has a snapshot. No key is locked during the
-    /// listing, so an operation that locks a key later may find some of its states gone.
+    /// Lists the store once and returns a catalog of every key that has a backup file, also of keys without a snapshot.
+    /// No key is locked during the listing, so an operation that locks a key later may find some of its states gone.
     pub fn all(store: &mut dyn Store) -> Result<BTreeMap<String, Catalog>> {
         let mut catalogs: BTreeMap<String, Catalog> = BTreeMap::new();
         for object in store.list("")? {
@@ -105,7 +105,6 @@ impl Catalog {
             }
         }
         catalogs.values_mut().for_each(|catalog| catalog.complete(store));
-        catalogs.retain(|_, catalog| catalog.check_any().is_ok());
         Ok(catalogs)
     }
 

@@ -11,11 +11,13 @@ mod left_behind;
 mod listing;
 mod lost;
 mod mark;
+mod misnamed;
 mod newest;
 mod open;
 mod own;
 mod partial_states;
 pub mod report;
+mod stateless;
 mod states;
 mod summaries;
 
@@ -41,10 +43,12 @@ pub use left_behind::{report_left, report_left_behind};
 pub use listing::KeyListing;
 pub use lost::{NEW_FULL, archive_fault};
 pub use mark::{mark_of, newest_known, write_mark};
+pub use misnamed::Misnamed;
 pub use newest::{Newest, all_damaged, far_after, newest, newest_file};
 pub use open::{check_expected, open_selected, open_selected_part};
 pub use own::OwnPlaces;
 pub use partial_states::{PartialFile, is_current};
+pub use stateless::StatelessArchives;
 pub use states::{KeyStates, LostLayer};
 pub use summaries::Summaries;
 

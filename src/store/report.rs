@@ -7,7 +7,7 @@ use crate::format::names::{BackupFileKind, Name, parse_any};
 use crate::job::{Action, Counter, Counters, Job, Problem, ProblemKind, ReportedSnapshot};
 use crate::stamp::Stamp;
 
-use super::Store;
+use super::{Misnamed, StateFile, Store};
 
 /// When the catalog of a key was read: while the key was locked, or before it was locked. In the second case, some of
 /// the states may be gone.
@@ -21,6 +21,27 @@ pub enum Listed {
 pub fn lost_state(name: &str, stamp: Stamp, error: &Error) -> Problem {
     let problem = Problem::of_whole(ProblemKind::of_stored(error), error);
     Problem { snapshot: Some(stamp), ..problem.in_file(name) }
+}
+
+/// Reports a state of `key` that does not verify, or that cannot be read now: as a problem, or as a note if it is a
+/// copy of a state of another key.
+pub fn report_lost_state(
+    store: &mut dyn Store,
+    key: &str,
+    file: &StateFile,
+    error: Error,
+    job: &mut Job,
+) -> Result<()> {
+    let misnamed = match error.proves_damage() {
+        true => Misnamed::find(store, key, file)?,
+        false => None,
+    };
+    let error = misnamed.iter().fold(error, |error, misnamed| misnamed.describe(error));
+    let kind = match misnamed {
+        Some(Misnamed { is_copy: true, .. }) => ProblemKind::Leftover,
+        _ => ProblemKind::of_stored(&error),
+    };
+    job.problem(Problem { kind, ..lost_state(&file.name, file.stamp, &error) }, error)
 }
 
 /// A file that has the name of a state or a partial state and is not a regular file. There is no such snapshot.

@@ -19,14 +19,17 @@ use super::{OperationArgs, UsedOptions};
 ///
 /// Unless options select a snapshot, the call reads only a few KiB of each
 /// state, however long the state is. It finds damage of these bytes;
-/// ibt_verify() finds all damage.
+/// ibt_verify() finds all damage. Archives that no state names and whose own
+/// state is gone are a note (IBT_PROBLEM_LEFTOVER), unless a backup of the key
+/// may be making them now.
 ///
 /// `*report` and `*err` as for ibt_full_backup().
 ///
 /// Returns IBT_OK, also for a storage without snapshots; IBT_PARTIAL if a state,
 /// or an older state that it needs, is damaged or was made by a newer libibt, if
 /// a backup file that a snapshot needs is gone or has a wrong size, or if a
-/// symbolic link, a FIFO or the like has the name of a state; IBT_ERR_IO if a
+/// symbolic link, a FIFO or the like has the name of a state (a copy of a state
+/// under another key is a note); IBT_ERR_IO if a
 /// state cannot be read at the moment, after the other snapshots were listed;
 /// IBT_ERR_INVALID_ARG if key is malformed, key is NULL although options select
 /// a snapshot, a setter of options failed, or an option has no use here
@@ -78,7 +81,8 @@ pub unsafe extern "C" fn ibt_list_snapshots(
 /// report lists each verified snapshot with the number of its losses as
 /// IBT_COUNT_PROBLEMS, and with a reason such as "3 losses", or "" if the
 /// snapshot is whole. A snapshot whose state cannot be read appears as a
-/// problem only. An archive or a content that several snapshots share is read
+/// problem only. Archives without a state, and copies of states, are notes as
+/// for ibt_list_snapshots(). An archive or a content that several snapshots share is read
 /// once; if a key has more than a million contents, perhaps more often.
 ///
 /// Returns IBT_OK if all is as it was written, also for a storage that holds

@@ -25,11 +25,13 @@ use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select, VerifyScope}
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
 use crate::store::{
-    Catalog, KeyListing, KeyStates, LockMode, Need, StateFile, Store, StoredFile, Summaries, check_expected,
-    lock, require_existing,
+    Catalog, KeyListing, KeyStates, LockMode, Need, StateFile, StatelessArchives, Store, StoredFile,
+    Summaries, check_expected, lock, require_existing,
 };
 
-use crate::store::report::{Listed, NotRegular, Unread, describe, lost_state, report_copies, report_wrapped};
+use crate::store::report::{
+    Listed, NotRegular, Unread, describe, lost_state, report_copies, report_lost_state, report_wrapped,
+};
 use known::{FileCheck, KnownBytes};
 
 const OP: &str = "verify";
@@ -71,10 +73,17 @@ pub fn verify(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result
     if let Some(key) = key {
         let _lock = lock(store, &key, LockMode::Read, job)?;
         let catalog = Catalog::read(store, &key)?;
+        if catalog.check_any().is_err() {
+            StatelessArchives::of(&catalog).report(store, job)?;
+        }
         verify_key(store, &catalog, Listed::Locked, &mut unread, job)?;
         return unread.end();
     }
     for catalog in Catalog::all(store)?.values() {
+        if catalog.check_any().is_err() {
+            StatelessArchives::of(catalog).report(store, job)?;
+            continue;
+        }
         let _lock = lock(store, catalog.key(), LockMode::Read, job)?;
         verify_key(store, catalog, Listed::Before, &mut unread, job)?;
     }
@@ -133,6 +142,7 @@ fn scan(
     let (mut summaries, mut listing) = (Summaries::default(), KeyListing::new(catalog));
     let mut files_to_read: HashMap<String, u64> = HashMap::new();
     let add = u64::saturating_add;
+    let mut stateless = StatelessArchives::of(catalog);
     let (mut right, mut entries, mut bytes) = (Vec::with_capacity(states.len()), 0u64, 0u64);
     for file in states {
         job.step(file.name.as_bytes())?;
@@ -146,11 +156,13 @@ fn scan(
             Ok(state) => state,
             Err(error) if error.kind == Kind::NotFound && listed == Listed::Before => continue,
             Err(error) if !selects && unread.goes_on(&error) => {
-                job.problem(lost_state(&file.name, file.stamp, &error), error)?;
+                stateless.add_unread(file.stamp);
+                report_lost_state(store, catalog.key(), &file, error, job)?;
                 continue;
             }
             Err(error) => return Err(error),
         };
+        stateless.add(&state);
         if selects {
             check_expected(&state.trailer.tree, &file.name, job)?;
             job.report.snapshot = Some(file.stamp);
@@ -161,6 +173,9 @@ fn scan(
         let files = state.trailer.archives.iter().flat_map(ArchiveRef::files);
         files_to_read.extend(files.map(|file| (file.name, file.size)));
         right.push(file);
+    }
+    if !selects {
+        stateless.report(store, job)?;
     }
     job.phase_done()?;
     Ok(match job.options.verify {

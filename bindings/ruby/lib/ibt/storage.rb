@@ -157,7 +157,7 @@ module Ibt
     end
 
     # @return [Hash{String => Integer}] the number of snapshots of each key. Reads no file, so that a damaged snapshot
-    #   counts too
+    #   counts too; only states of several keys with the same stamp are read, to leave out copies
     def keys
       found = {}
       run(:keys, :ibt_list_keys, [Callbacks::KEY, nil], procs: { key: ->(name, number) { found[name] = number } })
