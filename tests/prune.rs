@@ -13,11 +13,12 @@ use ibt::job::{
     Report, Select,
 };
 use ibt::stamp::{Stamp, Time};
-use ibt::store::{DirStore, LockMode, Store};
+use ibt::store::{DirStore, Draft, LockMode, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use support::series::{KEY, around, one_full, refused, remove};
+use support::forward::forward;
+use support::series::{KEY, around, counter, one_full, refused, remove};
 use support::tools::command;
 use support::*;
 
@@ -825,4 +826,66 @@ proptest! {
         steps.iter().for_each(|step| life.step(step));
         life.rules(&Keep { last: 2, ..Keep::default() });
     }
+}
+
+/// A store on a full disk: a new file has room for its name and for no byte.
+struct FullDisk<'s> {
+    store: &'s mut dyn Store,
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Store for FullDisk<'_> {
+    fn create(&mut self, name: &str) -> ibt::error::Result<Box<dyn Draft>> {
+        Ok(Box::new(FullDraft(self.store.create(name)?)))
+    }
+
+    forward!(store: require check_exists list read_at sync delete locks sweep_drafts links places);
+}
+
+struct FullDraft(Box<dyn Draft>);
+
+impl Draft for FullDraft {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn write(&mut self, _data: &[u8]) -> ibt::error::Result<()> {
+        let full = std::io::Error::from_raw_os_error(libc::ENOSPC);
+        Err(ibt::error::Error::io("write", self.0.name(), &full))
+    }
+
+    fn seal(&mut self) -> ibt::error::Result<()> {
+        self.0.seal()
+    }
+
+    fn begin_next(&mut self, name: &str) -> ibt::error::Result<Box<dyn Draft>> {
+        self.0.begin_next(name)
+    }
+
+    fn publish(self: Box<Self>) -> ibt::error::Result<()> {
+        self.0.publish()
+    }
+
+    fn replace(self: Box<Self>) -> ibt::error::Result<()> {
+        self.0.replace()
+    }
+}
+
+/// The removed snapshots are layers of the one that stays, so each of them gets a mark. An empty mark counts.
+#[test]
+fn a_prune_makes_room_on_a_full_disk() {
+    let series = support::layered::layered_chain();
+    let report = series
+        .silently(&series.keeping(ONLY_NEWEST), |store, job| {
+            ibt::retain::prune(&mut FullDisk { store }, KEY, job)
+        })
+        .whole();
+    assert_eq!(counter(&report, Counter::Problems), 0);
+    let marks: Vec<_> = series.stored().into_iter().filter(|(name, _)| name.contains(".retired.")).collect();
+    assert!(!marks.is_empty() && marks.iter().all(|(_, size)| *size == 0), "{marks:?}");
+    assert_eq!(stamps(&series), [series.points.last().unwrap().stamp]);
+    series.assert_point_restores(series.points.len() - 1);
+    series.full().whole();
+    series.prune(&series.keeping(ONLY_NEWEST)).whole();
+    assert!(series.stored().keys().all(|name| !name.contains(".retired.")));
 }

@@ -18,10 +18,23 @@ pub fn mark_of(state: &Name) -> Name {
 
 /// Writes a mark. `newest` is the newest snapshot that the prune knows. The prune keeps everything that this snapshot
 /// and the other remaining ones need, so a backup that finds its own snapshot here is safe.
+///
+/// If the disk is full, the mark is empty: most file systems have room for a name then. A mark counts whatever is in
+/// it, and so a prune can make room on a full disk.
 pub fn write_mark(mark: &Name, newest: Option<Stamp>, store: &mut dyn Store) -> Result<()> {
     let newest = newest.map_or(String::new(), |newest| format!(",{NEWEST}{newest}\""));
+    let text = format!("{{\"format\":\"ibt-retired\",\"version\":1{newest}}}\n");
+    match write_text(mark, &text, store) {
+        Err(error) if matches!(error.os_code, libc::ENOSPC | libc::EDQUOT) => write_text(mark, "", store),
+        written => written,
+    }
+}
+
+fn write_text(mark: &Name, text: &str, store: &mut dyn Store) -> Result<()> {
     let mut draft = store.create(&mark.to_string())?;
-    draft.write(format!("{{\"format\":\"ibt-retired\",\"version\":1{newest}}}\n").as_bytes())?;
+    if !text.is_empty() {
+        draft.write(text.as_bytes())?;
+    }
     draft.seal()?;
     match draft.publish() {
         // Another prune without a lock removed the snapshot too, or two states have this stamp.

@@ -23,6 +23,12 @@ macro_rules! forward {
         }
         forward!($inner: $($more)*);
     };
+    ($inner:ident: read_at $($more:ident)*) => {
+        fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> ibt::error::Result<usize> {
+            self.$inner.read_at(name, offset, buf)
+        }
+        forward!($inner: $($more)*);
+    };
     ($inner:ident: create $($more:ident)*) => {
         fn create(&mut self, name: &str) -> ibt::error::Result<Box<dyn ibt::store::Draft>> {
             self.$inner.create(name)
