@@ -1,18 +1,25 @@
 //! Makes directories, links and special files.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, FileType as RawType};
 use rustix::io::Errno;
 
 use super::beneath::component;
 use super::dir::{Dir, bits};
+use super::place::give_owner_rights;
 use crate::entry::FileType;
 
 /// The umask of the process removes bits from `mode`, as in every call that makes a file.
 impl Dir {
+    /// The owner gets all rights in `mode`, so that files can be made in the directory.
     pub fn mkdir(&self, name: &[u8], mode: u32) -> io::Result<()> {
-        Ok(rustix::fs::mkdirat(self, component(name)?, bits(mode))?)
+        rustix::fs::mkdirat(self, component(name)?, bits(mode))?;
+        match self.stat(name)?.lacks_owner_rights(mode) {
+            true => give_owner_rights(self.open_path(name)?.as_fd(), mode),
+            false => Ok(()),
+        }
     }
 
     pub fn symlink(&self, target: &[u8], name: &[u8]) -> io::Result<()> {

@@ -13,7 +13,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::entry::Hash;
@@ -102,7 +103,7 @@ impl Cache {
     /// Begins a copy. `Io` if the file cannot be created.
     pub fn begin(&self, name: &str) -> Result<Copy> {
         let path = self.path(name);
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+        let made = platform::make_dirs(&self.dir, 0o700);
         let file = made.and_then(|()| Temporary::new(&self.dir)).map_err(|e| cannot_write(&path, &e))?;
         Ok(Copy { file: Ok(file), path })
     }
@@ -257,6 +258,7 @@ impl Temporary {
             let path = dir.join(format!("{TEMP_PREFIX}{random}"));
             let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             let file = File::from(platform::beside_streams(file)?);
+            platform::give_owner_rights(file.as_fd(), 0o600)?;
             // The lock shows other processes that the file is in use. Where there are no locks, no process removes the
             // file.
             let _ = platform::try_lock(&file, LockPart::Key, true);

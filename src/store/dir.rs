@@ -6,6 +6,7 @@ mod lock;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -386,6 +387,7 @@ impl FileDraft {
     fn begin(dir: Arc<Dir>, store: &Path, name: &str, left_behind: &LeftBehind) -> Result<Self> {
         let temp = format!("{TEMP_PREFIX}{name}");
         let file = platform::patiently(is_shortage, || dir.create_file(temp.as_bytes(), 0o600));
+        let file = file.and_then(|file| platform::give_owner_rights(file.as_fd(), 0o600).map(|()| file));
         let file = file.map_err(|e| trouble("create", &store.join(&temp), &e))?;
         // The lock shows other processes that the draft is in use. Where there are no locks, the draft's age shows it.
         let _ = platform::try_lock(&file, LockPart::Key, true);

@@ -215,7 +215,8 @@ fn is_or_unknown(recorded: Option<u32>, now: u32) -> bool {
 }
 
 /// The mode with which an entry is made. It is private until the entry is complete. An entry without a recorded mode
-/// keeps the mode that programs usually ask for, without the bits in the umask of the process.
+/// keeps the mode that programs usually ask for, without the bits in the umask of the process. But a directory keeps
+/// all rights of its owner, because files are made in it.
 pub fn first_mode(data: &Metadata, kind: FileType) -> u32 {
     match (data.mode, kind) {
         (Some(_), FileType::Dir) => 0o700,
