@@ -355,20 +355,20 @@ impl KeyFiles {
     fn pretend(&self, plan: &PrunePlan, store: &dyn Store, job: &mut Job) {
         plan.snapshots.iter().for_each(|index| self.snapshot_gone(*index, job));
         let marks = self.unneeded_marks(plan).map(|(mark, size)| (mark, *size));
-        let first = self.partials_to_delete(plan).chain(self.states_to_delete(plan));
-        for (name, size) in first.chain(self.unneeded(plan)).chain(marks) {
+        for (name, size) in self.to_delete(plan).chain(marks) {
             file_gone(name, size, store, job);
         }
     }
 
-    /// The states to delete, the newest first.
-    fn states_to_delete<'p>(&'p self, plan: &'p PrunePlan) -> impl Iterator<Item = (&'p Name, u64)> {
-        plan.states.iter().rev().map(|index| (&self.states[*index].name, self.states[*index].size))
-    }
-
-    /// The partial states to delete, the newest first.
-    fn partials_to_delete<'p>(&'p self, plan: &'p PrunePlan) -> impl Iterator<Item = (&'p Name, u64)> {
-        plan.partials.iter().map(|index| &self.partials[*index].file).map(|file| (&file.name, file.size))
+    /// The partial states to delete, and then the states, with their indices. Of each kind, the newest comes first.
+    fn states_to_delete<'p>(
+        &'p self,
+        plan: &'p PrunePlan,
+    ) -> impl Iterator<Item = (Option<usize>, &'p Name, u64)> {
+        let partials = plan.partials.iter().map(|index| &self.partials[*index].file);
+        let states = plan.states.iter().rev().map(|index| (*index, &self.states[*index]));
+        let states = states.map(|(index, state)| (Some(index), &state.name, state.size));
+        partials.map(|file| (None, &file.name, file.size)).chain(states)
     }
 
     /// The archives and the layers to delete.
@@ -377,29 +377,28 @@ impl KeyFiles {
         archives.chain(plan.swept.iter().map(|index| &self.retired[*index])).map(|(name, size)| (name, *size))
     }
 
+    /// All files to delete, without the marks.
+    fn to_delete<'p>(&'p self, plan: &'p PrunePlan) -> impl Iterator<Item = (&'p Name, u64)> {
+        self.states_to_delete(plan).map(|(_, name, size)| (name, size)).chain(self.unneeded(plan))
+    }
+
     fn carry_out(&self, plan: &PrunePlan, store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
-        let partials = || self.partials_to_delete(plan);
-        let to_delete = || partials().chain(self.states_to_delete(plan)).chain(self.unneeded(plan));
-        job.phase(Phase::Delete, to_delete().count() as u64, sum(to_delete().map(|(_, size)| size)))?;
+        let bytes = sum(self.to_delete(plan).map(|(_, size)| size));
+        job.phase(Phase::Delete, self.to_delete(plan).count() as u64, bytes)?;
         self.write_marks(plan, store, key, job)?;
-        for (name, size) in partials() {
+        for (index, name, size) in self.states_to_delete(plan) {
             delete(name, size, store, job)?;
-            file_gone(name, size, store, job);
+            if let Some(index) = index {
+                self.snapshot_gone(index, job);
+            }
         }
-        for index in plan.states.iter().rev() {
-            let KeyState { name, size, .. } = &self.states[*index];
-            delete(name, *size, store, job)?;
-            self.snapshot_gone(*index, job);
-            file_gone(name, *size, store, job);
-        }
-        if !plan.states.is_empty() || !plan.partials.is_empty() {
+        if self.states_to_delete(plan).next().is_some() {
             store.sync()?;
         }
         if self.unneeded(plan).next().is_some() {
             self.check_states(&plan.states, store, key)?;
             for (name, size) in self.unneeded(plan) {
                 delete(name, size, store, job)?;
-                file_gone(name, size, store, job);
             }
             store.sync()?;
         }
@@ -486,8 +485,7 @@ impl KeyFiles {
 
     /// Removes the cache's copies of the removed files, because no operation needs them again.
     fn clear_cache(&self, plan: &PrunePlan, job: &Job) {
-        let removed = self.states_to_delete(plan).chain(self.unneeded(plan));
-        let names: HashSet<String> = removed.map(|(name, _)| name.to_string()).collect();
+        let names: HashSet<String> = self.to_delete(plan).map(|(name, _)| name.to_string()).collect();
         let all = self.states.iter();
         let series: BTreeSet<&str> =
             all.filter_map(|state| Some(state.info.as_ref().ok()?.series.as_str())).collect();
@@ -584,12 +582,15 @@ const MAY_BE_NEEDED: &str =
     "only states or partial states that cannot be read may need it; it was left there";
 const MAY_BE_IN_THE_MAKING: &str = "it is newer than every snapshot and a backup may be making it, because one is running or nothing is locked; it was left there";
 
+/// Deletes a file and lists it in the report.
 fn delete(name: &Name, size: u64, store: &mut dyn Store, job: &mut Job) -> Result<()> {
-    let name = name.to_string();
-    job.step(name.as_bytes())?;
+    let file = name.to_string();
+    job.step(file.as_bytes())?;
     // Counted before the deletion, because a cancel after the last deletion would come too late.
     job.advance(size)?;
-    store.delete(&name)
+    store.delete(&file)?;
+    file_gone(name, size, store, job);
+    Ok(())
 }
 
 fn file_gone(name: &Name, size: u64, store: &dyn Store, job: &mut Job) {

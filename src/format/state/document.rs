@@ -198,9 +198,20 @@ pub(super) const NEWER: &str = "made by a newer libibt";
 pub(super) fn is_newer(header: &[u8]) -> bool {
     let Some(rest) = header.strip_prefix(BEGINNING) else { return false };
     let (version, rest) = rest.split_at(rest.iter().take_while(|b| b.is_ascii_digit()).count());
-    let rest = rest.strip_prefix(b",\"needs\":[").unwrap_or_default();
-    let needs_more = rest.starts_with(b"\"") && !rest.starts_with(format!("\"{PARTIAL}\"]").as_bytes());
-    !version.is_empty() && (version != VERSION.to_string().as_bytes() || needs_more)
+    let list = rest.strip_prefix(b",\"needs\":").unwrap_or_default();
+    let end = memchr::memchr(b']', list).map_or(0, |at| at + 1);
+    let needs_more = || read_needs(&list[..end]).is_some_and(|needs| !is_known(&needs));
+    !version.is_empty() && (version != VERSION.to_string().as_bytes() || needs_more())
+}
+
+/// Reads the list of the features that a reader must know. `None` if it is no list of words.
+fn read_needs(json: &[u8]) -> Option<Vec<String>> {
+    serde_json::from_slice(json).ok()
+}
+
+/// True if this version knows every feature of the list.
+fn is_known(needs: &[String]) -> bool {
+    needs.is_empty() || needs == [PARTIAL]
 }
 
 /// Why a header cannot be used.
@@ -234,7 +245,7 @@ pub(super) fn read_header(text: Vec<u8>) -> Result<Header, Refused> {
     fields.need::<&RawValue>("format")?;
     let version: u64 = fields.need("version")?;
     let needs: &RawValue = fields.need("needs")?;
-    let needs = read_needs(needs.get()).filter(|_| version == VERSION);
+    let needs = read_needs(needs.get().as_bytes()).filter(|needs| version == VERSION && is_known(needs));
     let needs = needs.ok_or_else(|| Refused::Foreign(NEWER.into()))?;
     let header = Header {
         needs,
@@ -286,16 +297,6 @@ pub(super) fn check_header(header: &Header) -> Result<(), &'static str> {
         true => Err("host, library or source of more than 64 KiB"),
         false => check_labels(&header.labels),
     }
-}
-
-/// Reads the list of features. `None` if a word of it is unknown.
-fn read_needs(json: &str) -> Option<Vec<String>> {
-    let words = [Vec::new(), vec![PARTIAL.to_string()]];
-    let is_list = |words: &Vec<String>| {
-        let text = words.iter().map(|word| format!("\"{word}\"")).collect::<String>();
-        json.bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(format!("[{text}]").bytes())
-    };
-    words.into_iter().find(is_list)
 }
 
 /// Reads the labels. [`check_header`] checks them.
