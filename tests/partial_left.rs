@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ibt::error::{Error, Kind};
 use ibt::format::names::Name;
 use ibt::job::{Counter, Keep, Options, ProblemKind, Report, Select};
 use support::failing::Failing;
+use support::memory::Trouble;
 use support::partials::*;
 use support::series::{KEY, counter, remove};
 use support::*;
@@ -312,6 +315,104 @@ fn a_partial_state_that_cannot_be_read_now_ends_the_full() {
     let report = failing(&fork, ".partial.", Kind::Io).whole();
     assert_eq!(counter(&report, Counter::BytesRead), TOTAL);
     assert!(go_on(&series, TOTAL) <= TOTAL / 2);
+}
+
+/// The text with another value of this field.
+fn with(text: &str, key: &str, value: &str) -> String {
+    let (before, rest) = text.split_once(&format!("\"{key}\":\"")).unwrap();
+    let (_, after) = rest.split_once('"').unwrap();
+    format!("{before}\"{key}\":\"{value}\"{after}")
+}
+
+/// A change of the line of an entry.
+type Change = fn(&str) -> String;
+
+/// A full takes over an entry only if all facts agree, and the times are old enough. Each is forged alone here: a
+/// change of the source would change the ctime too.
+#[test]
+fn an_entry_that_differs_in_one_fact_is_read_again() {
+    let source = in_directory();
+    fill(&source);
+    let base = source.fork().twin;
+    cancel_at(&base, 25);
+    let partial = the_partial(&base);
+    let rest = go_on(&twin(&base), TOTAL);
+    assert!(rest <= TOTAL / 2, "{rest}");
+    let facts: [(&str, Change); 4] = [
+        ("mtime", |line| with(line, "mtime", "1.000000000")),
+        ("ctime", |line| with(line, "ctime", "1.000000000")),
+        ("ino", |line| with(line, "ino", "1")),
+        ("dirty", |line| format!("{},\"dirty\":true}}}}", line.strip_suffix("}}").unwrap())),
+    ];
+    for (what, change) in facts {
+        let series = twin(&base);
+        forge_entry(&series.store.join(&partial), &path(5), change);
+        assert_eq!(go_on(&series, TOTAL), rest + LEN as u64, "{what}");
+    }
+    // The files changed after this scan began, or the clock has been set back since then.
+    for (key, time) in [("scanned_at", "1.000000000"), ("finished_at", "9000000000.000000000")] {
+        let series = twin(&base);
+        let now = format!("\"{key}\":\"{}\"", document(&series, &partial)[key].as_str().unwrap());
+        forge(&series.store.join(&partial), &now, &format!("\"{key}\":\"{time}\""));
+        assert_eq!(go_on(&series, TOTAL), TOTAL, "{key}");
+    }
+    // A program can set an mtime back.
+    let changed = base.source.join(path(5));
+    let mtime = fs::metadata(&changed).unwrap().modified().unwrap();
+    fs::write(&changed, noise(805, LEN)).unwrap();
+    fs::File::options().write(true).open(&changed).unwrap().set_modified(mtime).unwrap();
+    assert_eq!(go_on(&base, TOTAL), rest + LEN as u64);
+}
+
+/// A process that sees no lock of the full may remove the partial state that the full goes on from, and then the
+/// archives that only the partial state names. Nothing of the snapshots before is lost.
+#[test]
+fn a_full_gives_up_if_its_partial_state_is_removed_meanwhile() {
+    let source = in_memory();
+    fill(&source);
+    let begun = || {
+        let mut series = checked(Series::over(Memory::without(&["lock"])));
+        series.options.allow_unlocked = true;
+        series.source = source.source.clone();
+        series.full().whole();
+        cancel_at(&series, 25);
+        series
+    };
+    // Makes a full during which `act` is called at each listing, with its number. Returns the number of listings.
+    let full = |series: &Series, act: Box<dyn Fn(usize) + Send>| {
+        let lists = Arc::new(AtomicUsize::new(0));
+        let count = lists.clone();
+        let memory = series.memory.as_ref().unwrap();
+        memory.disturb(move |function, _| {
+            if function == "list" {
+                act(count.fetch_add(1, Ordering::Relaxed) + 1);
+            }
+            Trouble::None
+        });
+        let outcome = series.full();
+        memory.mend();
+        (outcome, lists.load(Ordering::Relaxed))
+    };
+    let (outcome, lists) = full(&begun(), Box::new(|_| {}));
+    outcome.whole();
+    // The last two listings: before and after the state gets its name.
+    for at in [lists - 1, lists] {
+        let series = begun();
+        let (partial, memory) = (the_partial(&series), series.memory.clone().unwrap());
+        let remove = move |number| {
+            if number == at {
+                memory.remove(&partial)
+            }
+        };
+        let error = full(&series, Box::new(remove)).0.refused(Kind::Busy);
+        assert!(error.to_string().contains("removed meanwhile"), "{error}");
+        assert_eq!(series.list().whole().snapshots.len(), 1);
+        assert!(!series.verify(&series.options).whole().is_partial());
+        series.assert_newest_is_the_source();
+        series.full().whole();
+        series.prune(&series.keeping(Keep { last: 1, ..Keep::default() })).ok();
+        series.assert_newest_is_the_source();
+    }
 }
 
 /// Whether the report has a problem of the kind for files of a later version, with this file.

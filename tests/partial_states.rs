@@ -5,12 +5,14 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use ibt::entry::Entry;
 use ibt::error::Kind;
-use ibt::job::{Cancel, Codec, Counter, Keep, Options};
-use ibt::store::callbacks::Refusal;
+use ibt::format::names::{BackupFileKind, Name};
+use ibt::job::{Cancel, Codec, Counter, Detect, Flow, Job, Keep, Observer, Options, Silent};
+use ibt::store::callbacks::{CallbackStore, Refusal};
 use proptest::prelude::*;
 use support::memory::Trouble;
 use support::partials::*;
@@ -155,6 +157,44 @@ proptest! {
     }
 }
 
+/// A change of the options.
+type Change = fn(&mut Options);
+
+/// The options of the full decide which entries the snapshot has and how they are stored. Those of the earlier full do
+/// not matter.
+#[test]
+fn a_full_with_other_options_is_as_from_zero() {
+    let source = in_directory();
+    (0..FILES).for_each(|n| drop(source.write(&path(n), noise(n as u64, LEN))));
+    fs::hard_link(source.source.join(path(4)), source.source.join("dir/04 too")).unwrap();
+    source.write("dir/05 long", noise(55, 2 * LEN));
+    settle();
+    let changes: [(&str, Change); 6] = [
+        ("excludes", |options| options.excludes = [path(3), path(4)].map(String::into_bytes).to_vec()),
+        ("a greatest size", |options| options.exclude_larger_than = Some(LEN as u64)),
+        ("some paths", |options| {
+            let path = |n| ibt::entry::Path::new(path(n)).unwrap();
+            options.source_paths = Arc::new([3, 5, 38].map(path).to_vec());
+        }),
+        ("no compression", |options| options.codec = Codec::None),
+        ("a size of parts", |options| options.part_size = 64 << 10),
+        ("one file after the other", |options| options.threads = 1),
+    ];
+    for (what, change) in changes {
+        let mut series = source.fork().twin;
+        cancel_at(&series, 30);
+        change(&mut series.options);
+        let report = full_like_from_zero(&series);
+        let (read, taken_over) = (Counter::BytesRead, Counter::BytesAlreadyStored);
+        assert!(counter(&report, taken_over) > counter(&report, read), "{what}: {report:?}");
+    }
+    let mut series = source.fork().twin;
+    cancel_at(&series, 30);
+    series.options.detect = Detect::Content;
+    let report = full_like_from_zero(&series);
+    assert_eq!(counter(&report, Counter::BytesAlreadyStored), 0);
+}
+
 /// A full that goes on may end early too. Until it did more than the rest of the partial state is worth, that one
 /// stays.
 #[test]
@@ -277,6 +317,132 @@ fn no_partial_state_is_made_without_need_or_where_it_could_not_be_deleted() {
     let off = Options { checkpoint: 0, ..series.options.clone() };
     assert_eq!(counter(&full(&off), Counter::BytesRead), TOTAL);
     assert_eq!(partials(&series), [""; 0]);
+}
+
+/// A power cut may remove names that were published after the last sync. It never leaves a partial state without an
+/// archive that it names, and a partial state is deleted only after a later one, or the snapshot, is durable.
+#[test]
+fn a_power_cut_finds_each_partial_state_whole_or_replaced() {
+    let source = in_directory();
+    fill(&source);
+    for goes_on in [false, true] {
+        let series = source.fork().twin;
+        if goes_on {
+            cancel_at(&series, 12);
+        }
+        let store = series.store.clone();
+        let names = move |store: &Path| series::stored(store).into_keys().collect::<BTreeSet<_>>();
+        let (mut durable, mut before) = (names(&store), names(&store));
+        let counts = std::rc::Rc::new(std::cell::Cell::new((0, 0)));
+        let seen = counts.clone();
+        let mut each = EachCall::new(&series, move |function| {
+            let now = names(&store);
+            let (mut published, mut deleted) = seen.get();
+            for partial in now.difference(&before).filter(|name| is_partial(name)) {
+                let document = stored::named_document(partial, &fs::read(store.join(partial)).unwrap());
+                let named: BTreeSet<_> = stored::archive_names(&document).into_iter().collect();
+                assert!(named.is_subset(&durable), "{partial} names more than {durable:?}");
+                published += 1;
+            }
+            for partial in before.difference(&now).filter(|name| is_partial(name)) {
+                let old = Name::parse(partial).unwrap();
+                let replaces = |name: &Name| match name.kind {
+                    BackupFileKind::State => name.stamp >= old.stamp,
+                    kind => kind == old.kind && (name.stamp, name.part) > (old.stamp, old.part),
+                };
+                let mut names = durable.iter().filter_map(|name| Name::parse(name));
+                assert!(names.any(|name| replaces(&name)), "{partial} was deleted: {durable:?}");
+                deleted += 1;
+            }
+            seen.set((published, deleted));
+            if function == "sync" {
+                durable.clone_from(&now);
+            }
+            before = now;
+            Fate::Goes
+        });
+        let run = each.run(&series.options, &Cancel::default(), |store, job| {
+            ibt::backup::full(store, &series.source, job)
+        });
+        run.whole();
+        let (published, deleted) = counts.get();
+        assert!(published > 4 && deleted >= published - 1, "{published} published, {deleted} deleted");
+        series.assert_newest_is_the_source();
+    }
+}
+
+/// Prunes the key at the change of this number.
+struct PruneAt<'s> {
+    series: &'s Series,
+    left: usize,
+}
+
+impl Observer for PruneAt<'_> {
+    fn change(&mut self, _: u32, _: Option<&Entry>, _: Option<&Entry>) -> Flow {
+        self.left = self.left.wrapping_sub(1);
+        if self.left == 0 {
+            let options = self.series.keeping(Keep { last: 1, ..Keep::default() });
+            let mut store = CallbackStore::new(self.series.memory.clone().unwrap());
+            let (cancel, mut silent) = (Cancel::default(), Silent);
+            ibt::retain::prune(&mut store, KEY, &mut Job::new(&options, &cancel, &mut silent)).unwrap();
+        }
+        Flow::Continue
+    }
+}
+
+/// Where nothing is locked, a prune may run while a full goes on from a partial state and publishes others.
+#[test]
+fn a_prune_beside_a_full_takes_nothing_that_the_full_needs() {
+    let source = in_memory();
+    fill(&source);
+    for at in [3, 14, 22, 39] {
+        let mut series = checked(Series::over(Memory::without(&["lock"])));
+        series.options.allow_unlocked = true;
+        series.source = source.source.clone();
+        series.full().whole();
+        cancel_at(&series, 12);
+        let mut prune = PruneAt { series: &series, left: at };
+        let run = series.run(&series.options, &Cancel::default(), &mut prune, |store, job| {
+            ibt::backup::full(store, &series.source, job)
+        });
+        let report = run.whole();
+        assert!(counter(&report, Counter::BytesAlreadyStored) > 5 * LEN as u64, "{at}");
+        assert!(!series.verify(&series.options).whole().is_partial());
+        series.assert_newest_is_the_source();
+    }
+}
+
+/// The snapshot exists and needs none of them, so the full succeeds all the same.
+#[test]
+fn partial_states_that_cannot_be_deleted_are_noted() {
+    let source = in_memory();
+    fill(&source);
+    for goes_on in [false, true] {
+        let mut series = in_memory();
+        series.source = source.source.clone();
+        if goes_on {
+            cancel_at(&series, 12);
+        }
+        let memory = series.memory.clone().unwrap();
+        memory.disturb(|function, _| match function {
+            "delete" => Trouble::Refused(Refusal { status: -77, os_code: libc::EACCES, reason: None }),
+            _ => Trouble::None,
+        });
+        let report = series.full().whole();
+        memory.mend();
+        let left = partials(&series);
+        assert!(left.len() > 3, "{left:?}");
+        let noted: BTreeSet<_> = leftover_files(&report).into_iter().flatten().collect();
+        assert_eq!((noted.len(), noted), (report.problems.len(), left.into_iter().collect()));
+        let is_clear = |message: &str| message.contains("a later prune tries again");
+        assert!(report.problems.iter().all(|problem| is_clear(&problem.message)), "{:?}", report.problems);
+        let next = twin(&series);
+        assert_eq!(go_on(&next, TOTAL), TOTAL);
+        series.prune(&series.keeping(Keep { last: 1, ..Keep::default() })).whole();
+        assert_eq!(partials(&series), [""; 0]);
+        assert_all_named(&series);
+        series.assert_newest_is_the_source();
+    }
 }
 
 /// After a failed run, everything in the store is named, unless the call that failed was the one that named it.

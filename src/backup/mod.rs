@@ -330,7 +330,7 @@ impl NewSnapshot {
             let mut left: Vec<_> =
                 self.catalog.partial_states().iter().map(|file| file.name.to_string()).collect();
             left.extend(checkpoints.map_or(Vec::new(), Checkpoints::into_published));
-            commit::remove_partial_states(store, left, job);
+            commit::remove_partial_states(store, left, job)?;
         }
         job.log(Level::Info, &format!("made snapshot {} of '{}'", self.header.snapshot, self.header.key));
         Ok(())

@@ -8,12 +8,12 @@
 
 use super::archives::ClosedParts;
 use super::{NewArchives, NewState, Published, totals};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::names::PARTS_MAX;
 use crate::format::{ArchiveRef, Header, Made, Trailer, WrittenState};
 use crate::job::{Counter, Job, Level};
 use crate::stamp::Time;
-use crate::store::{Draft, Need, Store};
+use crate::store::{Draft, Need, Store, report_left};
 
 /// Bytes of the source that are read in about the time that storing one entry takes.
 const ENTRY_COST: u64 = 16 << 10;
@@ -154,7 +154,11 @@ impl Checkpoints {
         drafts.into_iter().try_for_each(|draft| draft.publish())?;
         store.sync()?;
         let before = std::mem::replace(&mut self.published, vec![name]);
-        self.published.extend(remove_partial_states(store, before, job));
+        for (name, error) in delete_all(store, before) {
+            // The run tries again later.
+            job.log(Level::Debug, &error.to_string());
+            self.published.push(name);
+        }
         let counters = &job.report.counters;
         (self.bytes_read, self.entries) = (counters.get(Counter::BytesRead), counters.get(Counter::Entries));
         let message = format!("a full backup that does not end goes on after {} entries", self.entries);
@@ -168,15 +172,15 @@ impl Checkpoints {
     }
 }
 
-/// Deletes partial states that are not needed any more. Returns the names of those that could not be deleted: they do
-/// no harm, and a prune deletes them.
-pub fn remove_partial_states(store: &mut dyn Store, names: Vec<String>, job: &mut Job) -> Vec<String> {
-    let mut left = Vec::new();
-    for name in names {
-        if let Err(error) = store.delete(&name) {
-            job.log(Level::Warn, &error.to_string());
-            left.push(name);
-        }
-    }
-    left
+/// Deletes partial states that no full goes on from any more. Notes those that could not be deleted: they do no harm,
+/// and a prune deletes them.
+pub fn remove_partial_states(store: &mut dyn Store, names: Vec<String>, job: &mut Job) -> Result<()> {
+    let left = delete_all(store, names);
+    left.into_iter().try_for_each(|(name, error)| report_left(&name, error, job))
+}
+
+/// Deletes objects. Returns the names of those that could not be deleted, with the errors.
+fn delete_all(store: &mut dyn Store, names: Vec<String>) -> Vec<(String, Error)> {
+    let delete = |name: String| store.delete(&name).err().map(|error| (name, error));
+    names.into_iter().filter_map(delete).collect()
 }

@@ -98,11 +98,14 @@ pub fn twin(series: &Series) -> Series {
     twin
 }
 
+/// Whether this is the name of a partial state.
+pub fn is_partial(name: &str) -> bool {
+    Name::parse(name).is_some_and(|name| name.kind == BackupFileKind::PartialState)
+}
+
 /// The names of all partial states in the store.
 pub fn partials(series: &Series) -> Vec<String> {
-    let is_partial =
-        |name: &String| Name::parse(name).is_some_and(|n| n.kind == BackupFileKind::PartialState);
-    series.stored().into_keys().filter(is_partial).collect()
+    series.stored().into_keys().filter(|name| is_partial(name)).collect()
 }
 
 #[track_caller]
@@ -171,6 +174,16 @@ pub fn forge(partial: &Path, from: &str, to: &str) {
     fs::rename(&plain, partial).unwrap();
 }
 
+/// Replaces the line of an entry in a partial state, and computes the digests again.
+#[track_caller]
+pub fn forge_entry(partial: &Path, path: &str, change: impl FnOnce(&str) -> String) {
+    let plain = partial.with_file_name("plain.json.zst");
+    fs::rename(partial, &plain).unwrap();
+    let line = stored::line(&plain, path);
+    stored::forge(&plain, &line, &change(&line));
+    fs::rename(&plain, partial).unwrap();
+}
+
 pub fn first_archive(series: &Series, partial: &str) -> String {
     document(series, partial)["archives"][0]["name"].as_str().unwrap().to_string()
 }
@@ -180,18 +193,26 @@ pub fn stamp(name: &str) -> Stamp {
     Name::parse(name).unwrap().stamp
 }
 
-/// The fulls of one source in two stores: one goes on, the other begins from zero. They have the same tree, and report
-/// the same entries.
+/// The fulls of one source in two stores, with the same options: one goes on, the other begins from zero. They have the
+/// same tree, and report the same entries. Returns the report of the one that goes on.
 #[track_caller]
-pub fn assert_like_from_zero(series: &Series) {
+pub fn full_like_from_zero(series: &Series) -> Report {
     let mut other = Series { memory: None, ..Series::new() };
     other.source = series.source.clone();
+    other.options = Options { cache_dir: other.options.cache_dir, ..series.options.clone() };
     let zero = other.full().ok();
     let report = series.full().ok();
     assert_eq!(report.digest, zero.digest);
     for which in [Counter::Entries, Counter::Created, Counter::Bytes, Counter::Problems] {
         assert_eq!(counter(&report, which), counter(&zero, which), "{}", which.name());
     }
-    series.assert_newest_is_the_source();
     series.verify(&series.options).whole();
+    report
+}
+
+/// Like [`full_like_from_zero`]. The options select the whole source.
+#[track_caller]
+pub fn assert_like_from_zero(series: &Series) {
+    full_like_from_zero(series);
+    series.assert_newest_is_the_source();
 }
