@@ -5,10 +5,13 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ibt::error::Kind;
 use ibt::job::{Keep, Options, Overwrite, Problem, ProblemKind, Report, Select, Silent};
 use ibt::stamp::{Stamp, Time};
+use ibt::store::callbacks::Refusal;
 use support::memory::Trouble;
 use support::series::KEY;
 use support::*;
@@ -119,10 +122,13 @@ fn a_copy_beside_a_state_is_noted_and_keeps_nothing_else() {
 #[test]
 fn a_damaged_newest_state_is_not_passed_over_if_it_is_there_in_another_form() {
     let series = Series::with_two_snapshots();
+    // So many entries that the summary has a frame of its own, which may be whole if an entry is damaged.
+    (0..40).for_each(|n| drop(series.write(&format!("more/{n}"), noise(n, 700))));
+    series.incremental().whole();
     let plain = series.newest("state");
     let name = plain.file_name().unwrap().to_str().unwrap();
-    let mut passed_over = 0;
-    for at in (5..fs::metadata(&plain).unwrap().len()).step_by(61) {
+    let (mut passed_over, mut copied) = (0, 0);
+    for at in (5..fs::metadata(&plain).unwrap().len()).step_by(251) {
         let fork = series.fork();
         let twin = &fork.twin;
         fs::remove_dir_all(twin.cache()).unwrap();
@@ -147,13 +153,16 @@ fn a_damaged_newest_state_is_not_passed_over_if_it_is_there_in_another_form() {
         }
         twin.restore(Select::Newest, &twin.beside("refused")).refused(Kind::Corrupt);
         let listed = twin.list().ok();
-        assert!(names_state(&listed, &copy) != copies(&listed).contains(&&*copy), "{at}: {listed:#?}");
+        let is_copy = copies(&listed).contains(&&*copy);
+        assert!(names_state(&listed, &copy) != is_copy, "{at}: {listed:#?}");
+        copied += u32::from(is_copy);
         assert_eq!(twin.stored(), stored, "something was changed");
     }
-    assert!(passed_over > 5, "{passed_over}");
+    assert!(passed_over > 5 && copied > 3, "{passed_over}, {copied}");
 }
 
-/// Another program may copy states while a backup runs, also the state that the backup has just written.
+/// Another program may copy states while a backup runs, also the state that the backup has just written. At that moment
+/// the states may not be readable.
 #[test]
 fn a_copy_that_appears_meanwhile_is_no_other_snapshot() {
     let series = Series::over(Memory::without(&["lock"]));
@@ -161,17 +170,37 @@ fn a_copy_that_appears_meanwhile_is_no_other_snapshot() {
     series.write("a", noise(1, 60_000));
     series.snapshot();
     let memory = series.memory.clone().unwrap();
-    let objects = memory.clone();
-    memory.disturb(move |function, _| {
-        if function == "list" {
-            let states = objects.objects().into_iter().filter(|(name, _)| name.ends_with(".json.zst"));
-            states.for_each(|(name, bytes)| objects.put(&format!("{name}.bak"), &bytes));
-        }
-        Trouble::None
-    });
+    // States are copied at each listing. After the listing of the number `unread`, no read works before another call.
+    let copying = |unread: u32| {
+        let (objects, lists) = (memory.clone(), Arc::new(AtomicU32::new(0)));
+        let (count, mut fails) = (lists.clone(), false);
+        memory.disturb(move |function, _| {
+            if function == "list" {
+                let states = objects.objects().into_iter().filter(|(name, _)| name.ends_with(".json.zst"));
+                states.for_each(|(name, bytes)| objects.put(&format!("{name}.bak"), &bytes));
+                fails = count.fetch_add(1, Ordering::Relaxed) + 1 == unread;
+            }
+            fails &= ["list", "read"].contains(&function);
+            match fails && function == "read" {
+                true => Trouble::Refused(Refusal { status: -77, os_code: libc::EIO, reason: None }),
+                false => Trouble::None,
+            }
+        });
+        lists
+    };
+    let lists = copying(0);
     series.write("a", noise(2, 60_000));
     let report = series.incremental().whole();
     series.keep(&report);
+    // The last two listings: before and after the state gets its name.
+    let lists = lists.load(Ordering::Relaxed);
+    for unread in [lists - 1, lists] {
+        copying(unread);
+        series.write("a", noise(u64::from(unread) + 10, 60_000));
+        let report = series.incremental().whole();
+        series.keep(&report);
+    }
+    copying(0);
     series.consolidate().whole();
     // A snapshot of a later version is another one.
     let objects = memory.clone();
