@@ -551,7 +551,7 @@ fn a_damaged_state_is_passed_over() {
     one.full().whole();
     fs::remove_dir_all(one.cache()).unwrap();
     spoil(&one.newest("state"));
-    one.rebuild_cache().refused(Kind::NotFound);
+    one.rebuild_cache().refused(Kind::Corrupt);
 }
 
 #[test]
